@@ -1,0 +1,35 @@
+/* progress: how far a long task is, with rate and time left.
+ *
+ * On a terminal one line is redrawn at most ten times a second; elsewhere a plain line is
+ * printed every few seconds at most. Muted with the log, so every rank may call it.
+ */
+#ifndef TUTTI_PROGRESS_H
+#define TUTTI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress {
+    const char *task; /* "epoch 3/20": borrowed until progress_end */
+    const char *unit; /* of `done` and `total`: "files", "tokens" */
+    uint64_t total;
+    double started, last_drawn;
+    bool terminal;
+};
+
+/* Monotonic seconds. */
+double clock_seconds(void);
+
+void progress_begin(struct progress *progress, const char *task, const char *unit,
+                    uint64_t total);
+
+/* `note` (may be NULL or "") is shown behind the numbers: "loss 2.31". */
+void progress_update(struct progress *progress, uint64_t done, const char *note);
+
+/* Clears the redrawn line; a lasting line is the caller's business (log_info). */
+void progress_end(struct progress *progress);
+
+/* "3 s", "2 min 5 s", "1 h 2 min" into text[size]. Returns text. */
+const char *duration_text(double seconds, char *text, int size);
+
+#endif
