@@ -75,8 +75,7 @@ struct encoding {
     /* Seconds that the token moves time on: TIME_SHIFT, STEP; else 0. */
     double (*token_seconds)(const struct encoding *self, token value);
 
-    /* Does the token begin a note? (pianoroll: not knowable from the token alone; see
-     * encoding_count_notes.) */
+    /* The grammar of well-formed sequences, token by token. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 
     /* allowed[0..vocabulary): which tokens may follow so that the sequence stays well

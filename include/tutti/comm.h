@@ -1,0 +1,64 @@
+/* comm: the ranks of one run. The only unit that knows MPI.
+ *
+ * "Collective": every rank calls it, in the same order. "Not collective": any rank, any time.
+ * A process started without mpirun or srun is rank 0 of 1.
+ */
+#ifndef TUTTI_COMM_H
+#define TUTTI_COMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/status.h"
+
+struct comm; /* the world; one per process */
+
+/* Starts MPI. Collective. Mutes the log on all ranks but 0. An srun launch whose PMI is
+ * missing (N processes that would each be rank 0 of 1) is refused with the cure. */
+enum status comm_open(int *argc, char ***argv, struct comm **out);
+
+/* Ends MPI. Collective. */
+void comm_close(struct comm *comm);
+
+/* Ends all ranks at once, for a fault that the others cannot learn of by a collective. */
+void comm_abort(struct comm *comm, int code) __attribute__((noreturn));
+
+int comm_rank(const struct comm *comm);
+int comm_size(const struct comm *comm);
+const char *comm_host(const struct comm *comm);
+
+/* Agrees on an outcome: every rank returns the same status, the worst that any rank gave
+ * (lowest such rank's message becomes status_message on every rank, with "rank N (HOST): "
+ * in front when there are several ranks and not all of them failed alike). Collective. */
+enum status comm_agree(struct comm *comm, enum status mine);
+
+/* Element-wise sum over ranks, in place, same result on every rank; in pieces of at most
+ * `bucket` elements (0: a default). Integer sums don't depend on order. Collective. */
+enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_t bucket);
+/* The float sum is MPI's own: its bits may depend on the number of ranks. Collective. */
+enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t bucket);
+
+int64_t comm_max_i64(struct comm *comm, int64_t value); /* Collective. */
+
+/* Rank 0's bytes to all. `size` may exceed 2^31. Collective. */
+enum status comm_broadcast(struct comm *comm, void *bytes, size_t size);
+
+/* Each rank's bytes, concatenated in rank order, on rank 0: *all (malloc, the caller frees;
+ * NULL on other ranks) and *sizes (one per rank; likewise). Collective. */
+enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8_t **all,
+                        size_t **sizes);
+
+void comm_barrier(struct comm *comm); /* Collective. */
+
+/* A counter shared by all ranks, for handing out work: comm_next adds `step` and returns
+ * the value before. Opening and closing are collective, comm_next is not. */
+struct comm_counter;
+enum status comm_counter_open(struct comm *comm, struct comm_counter **out);
+int64_t comm_next(struct comm_counter *counter, int64_t step);
+void comm_counter_close(struct comm_counter *counter);
+
+/* The Open MPI or other library's version line, for provenance. */
+const char *comm_library(void);
+
+#endif

@@ -1,0 +1,103 @@
+/* h5: typed reading and writing of HDF5 files. The only unit that knows hdf5.h.
+ *
+ * Files are written in the 1.10 format (libver v110: checksummed metadata) without time
+ * stamps, so equal content gives equal bytes; datasets are chunked with fletcher32, so a
+ * flipped bit is found on reading. Files are opened for writing under a partial name and
+ * published when closed (see file_publish). Serial HDF5: one process writes a file, any
+ * number read it.
+ *
+ * Names are paths in the file ("/model/lstm0/weight_ih"); missing groups are made on writing.
+ * Messages: "FILE: /name: what (found; expected)"; on network file systems where locking
+ * fails, with the cure (HDF5_USE_FILE_LOCKING=FALSE).
+ */
+#ifndef TUTTI_H5_H
+#define TUTTI_H5_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/status.h"
+
+struct h5_file;
+
+enum h5_type { H5_U8, H5_U16, H5_U32, H5_U64, H5_I32, H5_I64, H5_F32, H5_F64 };
+
+size_t h5_type_size(enum h5_type type);
+
+enum { H5_MAX_RANK = 3 };
+
+enum status h5_open(const char *path, struct h5_file **out);   /* read-only */
+enum status h5_create(const char *path, struct h5_file **out); /* to be published */
+
+/* A file that is read: frees it. A file that is written: flushes, publishes under its name.
+ * On failure the partial file is gone. */
+enum status h5_close(struct h5_file *file);
+/* Drops a file that is being written: nothing appears. NULL is fine. Reads: as h5_close. */
+void h5_abandon(struct h5_file *file);
+
+const char *h5_path(const struct h5_file *file);
+
+bool h5_has(const struct h5_file *file, const char *name); /* group, dataset or link */
+
+/* The names of a group's members, sorted; the caller frees each and the list. */
+enum status h5_list(const struct h5_file *file, const char *group, char ***names,
+                    size_t *count);
+
+/* A whole dataset. dims[rank]; a dataset without elements is allowed. */
+enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, int rank,
+                     const size_t *dims, const void *values);
+/* Its type class must fit and its shape equal dims exactly; values are converted. */
+enum status h5_read(const struct h5_file *file, const char *name, enum h5_type type,
+                    int rank, const size_t *dims, void *values);
+enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
+                     size_t dims[H5_MAX_RANK]);
+
+/* A one-dimensional dataset in parts: made with its final length, written and read as
+ * [first, first + count). */
+enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
+                    size_t length);
+enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
+                          size_t first, size_t count, const void *values);
+enum status h5_read_part(const struct h5_file *file, const char *name, enum h5_type type,
+                         size_t first, size_t count, void *values);
+
+/* One text (UTF-8, fixed length, so that fletcher32 covers it). The caller frees *text. */
+enum status h5_write_text(struct h5_file *file, const char *name, const char *text);
+enum status h5_read_text(const struct h5_file *file, const char *name, char **text);
+
+/* A column of texts, padded with zeros to the longest. The caller frees *texts: one block,
+ * pointers first. */
+enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
+                           const char *const *texts);
+enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
+                          char ***texts);
+
+/* Attributes of a group or dataset ("/" is the root). */
+enum status h5_set_text(struct h5_file *file, const char *name, const char *attribute,
+                        const char *text);
+enum status h5_set_i64(struct h5_file *file, const char *name, const char *attribute,
+                       int64_t value);
+enum status h5_set_f64(struct h5_file *file, const char *name, const char *attribute,
+                       double value);
+enum status h5_get_text(const struct h5_file *file, const char *name, const char *attribute,
+                        char *text, size_t size);
+enum status h5_get_i64(const struct h5_file *file, const char *name, const char *attribute,
+                       int64_t *value);
+enum status h5_get_f64(const struct h5_file *file, const char *name, const char *attribute,
+                       double *value);
+/* A list of texts as an attribute: gate order, dimension names. */
+enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
+                         size_t count, const char *const *texts);
+
+/* Makes a group (with its parents) if it isn't there. */
+enum status h5_group(struct h5_file *file, const char *name);
+
+/* Reads every dataset of the file, so that every checksum is tested. The message names the
+ * first that fails. */
+enum status h5_verify(const struct h5_file *file);
+
+/* "HDF5 1.10.8", for provenance. */
+const char *h5_library(void);
+
+#endif
