@@ -1,0 +1,38 @@
+/* evaluate: how well a model predicts a split, and the floors that any model must beat. */
+#ifndef TUTTI_EVALUATE_H
+#define TUTTI_EVALUATE_H
+
+#include <stdint.h>
+
+#include "tutti/comm.h"
+#include "tutti/dataset.h"
+#include "tutti/model.h"
+#include "tutti/status.h"
+
+struct evaluation {
+    double loss;      /* nats per token (END counted as a token) */
+    double accuracy;  /* share of tokens whose most probable prediction was right */
+    uint64_t tokens;  /* END included */
+    uint64_t pieces, notes, frames; /* frames: STEPs, pianoroll only */
+    double seconds;   /* of music */
+    double per_note, per_second, per_piece, per_frame; /* nats */
+};
+
+/* Each slice's pieces go once, from cleared states, through the slice's rows. The model is
+ * planned for this rank's slices; its carried states are saved and put back. Same result on
+ * every rank and for any number of ranks. Collective. */
+enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
+                           int rows, int steps, enum split split, struct model *model,
+                           struct evaluation *out);
+
+/* Cross-entropy on `split`, nats per token, of the token frequencies of the training split:
+ * unigram p(b) = (c(b) + 1) / (n + V), and bigram, interpolated with it,
+ * p(b|a) = (c(a,b) + m p(b)) / (c(a) + m) with m = 1 + the number of different tokens seen
+ * behind a (Witten and Bell, 1991). Collective. */
+struct floors {
+    double unigram, bigram;
+};
+enum status evaluate_floors(struct comm *comm, const struct dataset *dataset, int slices,
+                            enum split split, struct floors *out);
+
+#endif

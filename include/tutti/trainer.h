@@ -1,0 +1,24 @@
+/* trainer: the main job. Ranks train replicas on the shards of their slices, with the exact
+ * sum of the gradients; rank 0 writes metrics, checkpoints and, through `samples`, MIDI files.
+ */
+#ifndef TUTTI_TRAINER_H
+#define TUTTI_TRAINER_H
+
+#include "tutti/checkpoint.h"
+#include "tutti/comm.h"
+#include "tutti/options.h"
+#include "tutti/status.h"
+
+struct trainer_request {
+    const struct options *options;
+    int resume; /* go on from run.dir's newest checkpoint; start anew if there is none */
+    /* Called on rank 0 after each epoch with the weights as they are: writes the samples of
+     * that epoch into "run.dir/samples". A failure is reported and the run goes on. */
+    enum status (*samples)(const struct checkpoint *now, const char *directory, void *context);
+    void *context;
+};
+
+/* Collective. STATUS_OK at the end, STATUS_STOPPED after a signal and its checkpoint. */
+enum status train(struct comm *comm, const struct trainer_request *request);
+
+#endif
