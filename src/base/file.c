@@ -1,0 +1,224 @@
+/* file: see the header. Everything here is POSIX; nothing is kept between calls. */
+#include "tutti/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *path_format(const char *format, ...)
+{
+    char *path = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&path, format, arguments);
+    va_end(arguments);
+    return length < 0 ? NULL : path;
+}
+
+char *path_join(const char *dir, const char *name)
+{
+    if (dir[0] == '\0' || strcmp(dir, ".") == 0)
+        return strdup(name);
+    const char *separator = dir[strlen(dir) - 1] == '/' ? "" : "/";
+    return path_format("%s%s%s", dir, separator, name);
+}
+
+const char *path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+char *path_directory(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+bool file_exists(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0;
+}
+
+bool file_is_directory(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+enum status file_make_directories(const char *path)
+{
+    char *partial = strdup(path);
+    if (!partial)
+        return status_fail(STATUS_FAILED, "%s: out of memory", path);
+    enum status status = STATUS_OK;
+    for (char *at = partial + 1; status == STATUS_OK; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        char kept = *at;
+        *at = '\0';
+        if (mkdir(partial, 0777) != 0 && !file_is_directory(partial))
+            status = status_fail_errno("%s: can't make the directory", partial);
+        *at = kept;
+        if (kept == '\0')
+            break;
+    }
+    free(partial);
+    return status;
+}
+
+static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *at)
+{
+    (void)facts;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+enum status file_remove_tree(const char *path)
+{
+    struct stat facts;
+    if (lstat(path, &facts) != 0 && errno == ENOENT)
+        return STATUS_OK;
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
+        return status_fail_errno("%s: can't remove", path);
+    return STATUS_OK;
+}
+
+/* Reads up to `room` bytes; short only at the end of the file. */
+static ssize_t read_fully(int descriptor, uint8_t *bytes, size_t room)
+{
+    size_t have = 0;
+    while (have < room) {
+        ssize_t got = read(descriptor, bytes + have, room - have);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
+static enum status read_open_file(int descriptor, const char *path, uint64_t max_bytes,
+                                  uint8_t **bytes, size_t *size)
+{
+    struct stat facts;
+    if (fstat(descriptor, &facts) != 0)
+        return status_fail_errno("%s: can't read", path);
+    if (!S_ISREG(facts.st_mode))
+        return status_fail(STATUS_FAILED, "%s: not a regular file", path);
+    uint64_t expected = (uint64_t)facts.st_size;
+    if (max_bytes && expected > max_bytes)
+        return status_fail(STATUS_FAILED, "%s: %llu bytes, more than the limit of %llu", path,
+                           (unsigned long long)expected, (unsigned long long)max_bytes);
+    uint8_t *buffer = malloc((size_t)expected + 1); /* never malloc(0) */
+    if (!buffer)
+        return status_fail(STATUS_FAILED, "%s: no memory for %llu bytes", path,
+                           (unsigned long long)expected);
+    ssize_t got = read_fully(descriptor, buffer, (size_t)expected);
+    if (got < 0) {
+        free(buffer);
+        return status_fail_errno("%s: can't read", path);
+    }
+    *bytes = buffer;
+    *size = (size_t)got;
+    return STATUS_OK;
+}
+
+enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size)
+{
+    /* O_NONBLOCK: opening a named pipe must not wait for its writer. */
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
+        return status_fail_errno("%s: can't open", path);
+    enum status status = read_open_file(descriptor, path, max_bytes, bytes, size);
+    close(descriptor);
+    return status;
+}
+
+enum status file_sync(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return status_fail_errno("%s: can't open to sync", path);
+    int result = fsync(descriptor);
+    int reason = errno;
+    close(descriptor);
+    errno = reason;
+    /* some file systems cannot sync a directory and say EINVAL */
+    if (result != 0 && reason != EINVAL)
+        return status_fail_errno("%s: can't sync to disk", path);
+    return STATUS_OK;
+}
+
+char *file_partial_name(const char *path)
+{
+    const char *base = path_base(path);
+    return path_format("%.*s.%s.partial", (int)(base - path), path, base);
+}
+
+enum status file_publish(const char *partial, const char *path)
+{
+    enum status status = file_sync(partial);
+    if (status == STATUS_OK && rename(partial, path) != 0)
+        status = status_fail_errno("%s: can't give the finished file its name", path);
+    if (status != STATUS_OK) {
+        unlink(partial);
+        return status;
+    }
+    char *directory = path_directory(path);
+    if (!directory)
+        return status_fail(STATUS_FAILED, "%s: out of memory", path);
+    status = file_sync(directory);
+    free(directory);
+    return status;
+}
+
+enum status file_write(const char *path, const void *bytes, size_t size)
+{
+    char *partial = file_partial_name(path);
+    if (!partial)
+        return status_fail(STATUS_FAILED, "%s: out of memory", path);
+    enum status status = STATUS_OK;
+    FILE *file = fopen(partial, "wb");
+    if (!file) {
+        status = status_fail_errno("%s: can't write", path);
+    } else {
+        int failed = fwrite(bytes, 1, size, file) != size;
+        failed |= fclose(file) != 0;
+        if (failed) {
+            status = status_fail_errno("%s: can't write", path);
+            unlink(partial);
+        } else {
+            status = file_publish(partial, path);
+        }
+    }
+    free(partial);
+    return status;
+}
+
+enum status file_link(const char *target, const char *link)
+{
+    char *partial = file_partial_name(link);
+    if (!partial)
+        return status_fail(STATUS_FAILED, "%s: out of memory", link);
+    unlink(partial);
+    enum status status = STATUS_OK;
+    if (symlink(target, partial) != 0 || rename(partial, link) != 0)
+        status = status_fail_errno("%s: can't link to %s", link, target);
+    free(partial);
+    return status;
+}

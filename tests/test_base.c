@@ -1,0 +1,115 @@
+/* base: status, hash, rng, file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tutti/file.h"
+#include "tutti/hash.h"
+#include "tutti/rng.h"
+#include "tutti/status.h"
+
+static void message_may_quote_itself(void **state)
+{
+    (void)state;
+    status_fail(STATUS_FAILED, "inner %d", 7);
+    assert_int_equal(status_fail(STATUS_MISUSE, "outer: %s", status_message()), STATUS_MISUSE);
+    assert_string_equal(status_message(), "outer: inner 7");
+}
+
+static void rng_depends_on_every_part_of_its_key(void **state)
+{
+    (void)state;
+    struct rng_block base = rng_block(1, RNG_TEST, 2, 3, 4);
+    struct rng_block others[] = {
+        rng_block(2, RNG_TEST, 2, 3, 4),    rng_block(1, RNG_SAMPLE, 2, 3, 4),
+        rng_block(1, RNG_TEST, 3, 3, 4),    rng_block(1, RNG_TEST, 2, 4, 4),
+        rng_block(1, RNG_TEST, 2, 3, 5),
+    };
+    struct rng_block again = rng_block(1, RNG_TEST, 2, 3, 4);
+    assert_memory_equal(&base, &again, sizeof base);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_memory_not_equal(&base, &others[i], sizeof base);
+}
+
+static void rng_has_the_moments_it_should(void **state)
+{
+    (void)state;
+    enum { N = 100000 };
+    double mean = 0, square = 0, normal = 0, normal_square = 0;
+    for (uint64_t i = 0; i < N; i++) {
+        double u = rng_uniform(5, RNG_TEST, i, 0, 0);
+        double z = rng_normal(5, RNG_TEST, i, 1, 0);
+        assert_true(u >= 0 && u < 1);
+        mean += u / N;
+        square += u * u / N;
+        normal += z / N;
+        normal_square += z * z / N;
+    }
+    /* five standard errors of each */
+    assert_true(mean > 0.5 - 0.0046 && mean < 0.5 + 0.0046);
+    assert_true(square > 1.0 / 3 - 0.0048 && square < 1.0 / 3 + 0.0048);
+    assert_true(normal > -0.016 && normal < 0.016);
+    assert_true(normal_square > 1 - 0.023 && normal_square < 1 + 0.023);
+}
+
+static void shuffle_is_a_permutation(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    uint32_t items[N];
+    int seen[N] = {0}, moved = 0;
+    for (uint32_t i = 0; i < N; i++)
+        items[i] = i;
+    rng_shuffle(items, N, 9, RNG_SHUFFLE, 1, 2);
+    for (uint32_t i = 0; i < N; i++) {
+        seen[items[i]]++;
+        moved += items[i] != i;
+    }
+    for (int i = 0; i < N; i++)
+        assert_int_equal(seen[i], 1);
+    assert_true(moved > 900);
+}
+
+static void a_published_file_is_whole(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/tutti-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    char *nested = path_join(directory, "a/b/c");
+    char *path = path_join(nested, "file");
+    assert_int_equal(file_make_directories(nested), STATUS_OK);
+    assert_int_equal(file_write(path, "hello", 5), STATUS_OK);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+    assert_int_equal(size, 5);
+    assert_memory_equal(bytes, "hello", 5);
+    free(bytes);
+    assert_int_equal(file_read(path, 4, &bytes, &size), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), "limit of 4"));
+    char *partial = file_partial_name(path);
+    assert_false(file_exists(partial));
+    assert_int_equal(file_write("/nonexistent/file", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_remove_tree(directory), STATUS_OK);
+    assert_false(file_exists(directory));
+    free(partial);
+    free(path);
+    free(nested);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(message_may_quote_itself),
+        cmocka_unit_test(rng_depends_on_every_part_of_its_key),
+        cmocka_unit_test(rng_has_the_moments_it_should),
+        cmocka_unit_test(shuffle_is_a_permutation),
+        cmocka_unit_test(a_published_file_is_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
