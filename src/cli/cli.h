@@ -1,0 +1,66 @@
+/* cli: what the commands share. One file per command; main.c holds the table of commands,
+ * prints the one line of a failure and turns the status into the exit code.
+ *
+ * A command is a description (name, summary, usage, arguments, sections of settings it takes
+ * as --key value) and a function. cli_parse does the rest: --help, "did you mean", missing
+ * values, ranges. Commands print results to stdout, everything else through log.
+ */
+#ifndef TUTTI_CLI_H
+#define TUTTI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/comm.h"
+#include "tutti/options.h"
+#include "tutti/status.h"
+
+/* One named argument; exactly one of flag, text, integer, number is set and says the type.
+ * With `flag` it takes no value; integer and number are checked against [low, high]. */
+struct cli_argument {
+    const char *name;        /* "--seconds" */
+    const char *placeholder; /* "N"; NULL for a flag */
+    const char *help;
+    bool *flag;
+    const char **text;
+    int64_t *integer;
+    double *number;
+    double low, high;
+};
+
+struct cli_command {
+    const char *name;
+    const char *summary;   /* one line for `tutti --help` */
+    const char *usage;     /* "preprocess DIR... -o DATASET [options]" */
+    const char *examples;  /* runnable lines, shown by --help */
+    enum status (*run)(const struct cli_command *self, int argc, char **argv);
+};
+
+/* What cli_parse fills in besides the arguments' own variables. */
+struct cli_request {
+    const struct cli_argument *arguments; /* ends with name == NULL */
+    unsigned sections;   /* SECTION_... whose settings may be given as --key value (looked up
+                            in this order: data, model, train, run, sample) */
+    bool takes_set;      /* --set section.key=value */
+    struct options *options; /* NULL if sections == 0 and !takes_set */
+    const char *positionals[4096]; /* "-" alone is a positional; "--" ends the options */
+    size_t positional_count, positional_min, positional_max;
+    bool help_shown;     /* --help was given and answered: return STATUS_OK at once */
+};
+
+/* Parses argv[0..argc), the words behind the command's name. Settings given on the command
+ * line are collected and applied by cli_apply_settings, so that a command may read its
+ * configuration file first. STATUS_MISUSE with a message on a fault. */
+enum status cli_parse(const struct cli_command *command, struct cli_request *request,
+                      int argc, char **argv);
+enum status cli_apply_settings(struct cli_request *request);
+
+/* The commands. */
+extern const struct cli_command command_preprocess, command_train, command_generate,
+    command_evaluate, command_inspect, command_demo;
+
+/* Checks that stdout took everything that was printed: STATUS_FAILED on a full disk. */
+enum status cli_flush_output(void);
+
+#endif
