@@ -63,8 +63,8 @@ static void functions_are_accurate(void **state)
         double t = worst_error(k->hyperbolic_tangent, tanh, -10, 10);
         double near = worst_error(k->hyperbolic_tangent, tanh, -0.01, 0.01);
         double s = worst_error(k->sigmoid, exact_sigmoid, -80, 80);
-        print_message("%s: exp %.2f, tanh %.2f (near 0: %.2f), sigmoid %.2f ulp\n", k->name, e,
-                      t, near, s);
+        print_message("%s: exp %.2f, tanh %.2f (near 0: %.2f), sigmoid %.2f ulp\n",
+                      k->name, e, t, near, s);
         assert_true(e <= 1.5);
         assert_true(t <= 2.5 && near <= 2.5);
         assert_true(s <= 3.0);
@@ -93,7 +93,8 @@ static void functions_pass_nan_on(void **state)
 static void products_agree_with_a_naive_loop(void **state)
 {
     (void)state;
-    const int shapes[][3] = {{1, 1, 1}, {64, 16, 6}, {100, 33, 7}, {256, 64, 13}, {389, 70, 5}};
+    const int shapes[][3] = {
+        {1, 1, 1}, {64, 16, 6}, {100, 33, 7}, {256, 64, 13}, {389, 70, 5}};
     for (size_t q = 0; q < sizeof shapes / sizeof *shapes; q++) {
         int n = shapes[q][0], k = shapes[q][1], rows = shapes[q][2];
         float *w = calloc((size_t)(n * k), sizeof *w);
@@ -125,7 +126,8 @@ static void products_agree_with_a_naive_loop(void **state)
                         sum += (double)w[j * k + l] * (double)x[i * k + l];
                         size += fabs((double)w[j * k + l] * (double)x[i * k + l]);
                     }
-                    assert_true(fabs((double)mine[i * n + j] - sum) <= (k + 1) * 6e-8 * size);
+                    assert_true(fabs((double)mine[i * n + j] - sum) <=
+                                (k + 1) * 6e-8 * size);
                 }
             if (kernel)
                 assert_memory_equal(mine, y, (size_t)(rows * n) * sizeof *y);
@@ -194,8 +196,8 @@ enum { H = 37, V = 53 };
 /* Runs every element-wise kernel on the same numbers; all that they write, in `out`. */
 static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
 {
-    float gates[4 * H], bias[4 * H], c_prev[H], c_next[H], tanh_c[H], h[H], h_next[H], dh[H],
-        dc[H], u[3 * H];
+    float gates[4 * H], bias[4 * H], c_prev[H], c_next[H], tanh_c[H], h[H], h_next[H],
+        dh[H], dc[H], u[3 * H];
     float *at = out;
     fill(gates, 4 * H, 10, 3);
     fill(bias, 4 * H, 11, 1);
