@@ -18,6 +18,21 @@ static void trim(char **text)
     *text = first;
 }
 
+/* A value in quotes, as options_text writes one that needs them, without them; in place. */
+static void unquote(char *value)
+{
+    size_t length = strlen(value);
+    if (length < 2 || value[0] != '"' || value[length - 1] != '"')
+        return;
+    char *to = value;
+    for (const char *from = value + 1; from < value + length - 1; from++) {
+        if (*from == '\\' && from + 1 < value + length - 1)
+            from++;
+        *to++ = *from;
+    }
+    *to = '\0';
+}
+
 static enum status append(struct inspect_settings *settings,
                           const struct inspect_setting *setting)
 {
@@ -53,6 +68,7 @@ static enum status parse(char *text, struct inspect_settings *settings)
             char *key = line, *value = equals + 1;
             trim(&key);
             trim(&value);
+            unquote(value);
             const struct inspect_setting setting = {
                 .section = section, .key = key, .before = value};
             status = append(settings, &setting);
