@@ -167,7 +167,7 @@ typedef struct {
 } lanes;
 
 #ifdef TUTTI_DOUBLE
-#define LANES_FMA fma
+#define LANES_FMA(a, b, c) ((a) * (b) + (c)) /* the reference need not be bit-exact */
 #define LANES_ROUND rint
 #define LANES_FABS fabs
 #define LANES_SIGN copysign
