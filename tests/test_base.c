@@ -17,7 +17,8 @@ static void message_may_quote_itself(void **state)
 {
     (void)state;
     status_fail(STATUS_FAILED, "inner %d", 7);
-    assert_int_equal(status_fail(STATUS_MISUSE, "outer: %s", status_message()), STATUS_MISUSE);
+    assert_int_equal(status_fail(STATUS_MISUSE, "outer: %s", status_message()),
+                     STATUS_MISUSE);
     assert_string_equal(status_message(), "outer: inner 7");
 }
 
@@ -26,8 +27,8 @@ static void rng_depends_on_every_part_of_its_key(void **state)
     (void)state;
     struct rng_block base = rng_block(1, RNG_TEST, 2, 3, 4);
     struct rng_block others[] = {
-        rng_block(2, RNG_TEST, 2, 3, 4),    rng_block(1, RNG_SAMPLE, 2, 3, 4),
-        rng_block(1, RNG_TEST, 3, 3, 4),    rng_block(1, RNG_TEST, 2, 4, 4),
+        rng_block(2, RNG_TEST, 2, 3, 4), rng_block(1, RNG_SAMPLE, 2, 3, 4),
+        rng_block(1, RNG_TEST, 3, 3, 4), rng_block(1, RNG_TEST, 2, 4, 4),
         rng_block(1, RNG_TEST, 2, 3, 5),
     };
     struct rng_block again = rng_block(1, RNG_TEST, 2, 3, 4);

@@ -7,8 +7,12 @@
  * number read it.
  *
  * Names are paths in the file ("/model/lstm0/weight_ih"); missing groups are made on writing.
- * Messages: "FILE: /name: what (found; expected)"; on network file systems where locking
- * fails, with the cure (HDF5_USE_FILE_LOCKING=FALSE).
+ * Messages: "FILE: /name: what (found; expected)".
+ * A file that is written is locked against other writers; published files don't change, so
+ * reading takes no lock, unless the environment demands it: then a failure names the cure
+ * (HDF5_USE_FILE_LOCKING=FALSE). A disk that is full while a file is written fails the call
+ * that meets it and all after it; h5_abandon then leaves nothing behind, no open descriptor
+ * either.
  */
 #ifndef TUTTI_H5_H
 #define TUTTI_H5_H
@@ -31,7 +35,7 @@ enum status h5_open(const char *path, struct h5_file **out);   /* read-only */
 enum status h5_create(const char *path, struct h5_file **out); /* to be published */
 
 /* A file that is read: frees it. A file that is written: flushes, publishes under its name.
- * On failure the partial file is gone. */
+ * On failure the partial file is gone. The file is freed in any case. */
 enum status h5_close(struct h5_file *file);
 /* Drops a file that is being written: nothing appears. NULL is fine. Reads: as h5_close. */
 void h5_abandon(struct h5_file *file);
@@ -47,19 +51,21 @@ enum status h5_list(const struct h5_file *file, const char *group, char ***names
 /* A whole dataset. dims[rank]; a dataset without elements is allowed. */
 enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, int rank,
                      const size_t *dims, const void *values);
-/* Its type class must fit and its shape equal dims exactly; values are converted. */
+/* Its type class (integer or floating point) must fit and its shape equal dims exactly;
+ * values are converted; an integer that doesn't fit is an error. */
 enum status h5_read(const struct h5_file *file, const char *name, enum h5_type type,
                     int rank, const size_t *dims, void *values);
 enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
                      size_t dims[H5_MAX_RANK]);
 
 /* A one-dimensional dataset in parts: made with its final length, written and read as
- * [first, first + count). */
+ * [first, first + count). It stays open until the file is closed, and holds a chunk (65536
+ * elements) in memory, so that small parts are cheap. Elements never written are 0. */
 enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
                     size_t length);
 enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
                           size_t first, size_t count, const void *values);
-enum status h5_read_part(const struct h5_file *file, const char *name, enum h5_type type,
+enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
                          size_t first, size_t count, void *values);
 
 /* One text (UTF-8, fixed length, so that fletcher32 covers it). The caller frees *text. */
@@ -73,7 +79,9 @@ enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
                           char ***texts);
 
-/* Attributes of a group or dataset ("/" is the root). */
+/* Attributes of a group or dataset ("/" is the root), which must be there; an attribute that
+ * is there is replaced. At most 60000 bytes each: they live in the object header, whose
+ * checksum covers them. */
 enum status h5_set_text(struct h5_file *file, const char *name, const char *attribute,
                         const char *text);
 enum status h5_set_i64(struct h5_file *file, const char *name, const char *attribute,
@@ -88,7 +96,7 @@ enum status h5_get_f64(const struct h5_file *file, const char *name, const char 
                        double *value);
 /* A list of texts as an attribute: gate order, dimension names. */
 enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
-                         size_t count, const char *const *texts);
+                         size_t count, const char *const *texts); /* count >= 1 */
 
 /* Makes a group (with its parents) if it isn't there. */
 enum status h5_group(struct h5_file *file, const char *name);

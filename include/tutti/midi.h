@@ -1,11 +1,62 @@
 /* midi: Standard MIDI Files in and out.
  *
- * In: a bounds-checked reader of our own (bytes -> events -> notes) that takes whatever the
- * SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files 1.0",
- * RP-001, 1996) allows, repairs what can be repaired and says how, skips the rest and says
- * why. It never reads outside its buffer, and its memory grows with the bytes that are
- * there, never with a number written in the file.
- * Out: through libsmf, published atomically.
+ * In: a bounds-checked reader of our own (bytes -> events -> notes) that takes whatever
+ * the SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files 1.0",
+ * RP-001, 1996) allows, repairs what can be repaired and says how, skips the rest and
+ * says why. It never reads outside its buffer, and its memory grows with the bytes that
+ * are there, never with a number written in the file. Out: through libsmf, published
+ * atomically.
+ *
+ * What the reader makes of a file
+ *
+ *   Time. Ticks are summed in 64 bits; seconds come from an exact integer sum of
+ *   microseconds x ticks and one division at the end. Formats 0 and 1: the tempo events
+ * of all tracks form one map. Format 2: the patterns are laid one after another in the
+ * order of the file, each with its own tempo map, which begins at 120 beats a minute.
+ * SMPTE division: 24, 25, 29 (30 drop-frame, 30000/1001 frames a second) or 30; tempo
+ * events don't apply. Of several tempo events at one tick the last one counts. Notes.
+ * Paired within a track by (channel, pitch): an off, or an on with velocity 0, ends the
+ * oldest note that still sounds there; an off without a note means nothing. Notes that
+ * are never released end with their track. A note may last 0 ticks. Controllers 120 and
+ * 123-127 (all sound off, all notes off, and the mode messages that imply it) release
+ * every note of their channel and track. Programs belong to the channel: the tracks of a
+ * format 1 file are merged by tick, at equal ticks in the order of the tracks. In format
+ * 2 each pattern begins with program 0. Pedal. Controller 64, and 121 (reset all
+ * controllers) as value 0. In format 2 a pedal that is down at the end of a pattern is
+ * released there. Not looked into: the contents of other meta events and of system
+ * exclusive events.
+ *
+ *   Read as they are (outcome ok)          RIFF RMID; headers longer than 6 bytes; chunks
+ * of other types; escapes (F7); sysex in packets; meta events longer than needed; numbers
+ * with leading zero bytes, up to 4 bytes
+ *
+ *   What is wrong                          What is done (outcome repaired)
+ *   bytes before MThd, up to 1024          skipped                    MIDI_REPAIR_LEADING
+ *   RIFF data chunk longer than the file   read to the file's end MIDI_REPAIR_CONTAINER
+ *   format above 2; 0 with several tracks  read as format 1           MIDI_REPAIR_FORMAT
+ *   other number of MTrk than declared     those present are read     MIDI_REPAIR_COUNT
+ *   MTrk shorter than its events, and no   read on to End of Track,   MIDI_REPAIR_LENGTH
+ *     chunk behind it                      MTrk or the file's end
+ *   MTrk longer than the file, or than     read to the file's end,    MIDI_REPAIR_LENGTH
+ *     its events with MTrk behind them     or to that MTrk
+ *   bytes that are no chunk, between or    skipped to the next MTrk   MIDI_REPAIR_JUNK
+ *     behind chunks
+ *   no End of Track                        track ends there           MIDI_REPAIR_NO_END
+ *   events behind End of Track             ignored MIDI_REPAIR_AFTER_END the track's
+ * bytes end in an event      event dropped, track ends  MIDI_REPAIR_CUT first data byte
+ * above 127; a number    event dropped, track ends  MIDI_REPAIR_MALFORMED of more than 32
+ * bits second data byte above 127             taken as 127               MIDI_REPAIR_DATA
+ *   number of more than 4 bytes            read                       MIDI_REPAIR_NUMBER
+ *   data bytes where a status is needed    the last status goes on;   MIDI_REPAIR_STATUS
+ *                                          none yet: two are skipped
+ *   system message F1-F6, F8-FE            skipped with its data      MIDI_REPAIR_SYSTEM
+ *   sysex not ended by F7                  skipped                    MIDI_REPAIR_SYSEX
+ *   tempo 0, or of less than 3 bytes       ignored                    MIDI_REPAIR_TEMPO
+ *   meta event type above 127              skipped                    MIDI_REPAIR_META
+ *
+ *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the file;
+ * no MTrk, or more than 65535; division 0; SMPTE of another frame rate or 0 ticks a
+ * frame; more than 2^32-1 ticks; 4 GiB of bytes or more; beyond a limit.
  */
 #ifndef TUTTI_MIDI_H
 #define TUTTI_MIDI_H
@@ -17,7 +68,8 @@
 #include "tutti/notes.h"
 #include "tutti/status.h"
 
-/* What is not read. 0 in any field: no limit. */
+/* What is not read. 0 in any field: no limit. The seconds are those of the notes, before
+ * the pedal. */
 struct midi_limits {
     uint64_t max_bytes;
     uint64_t max_notes;
@@ -27,10 +79,34 @@ struct midi_limits {
 
 enum midi_outcome { MIDI_OK, MIDI_REPAIRED, MIDI_SKIPPED };
 
-/* What the reader repaired, as bits; midi_repair_text names them. */
+/* What the reader repaired, as bits (see the table above); midi_repair_text names them.
+ */
 typedef uint32_t midi_repairs;
 
-struct midi_control { /* one sustain-pedal event (controller 64) */
+enum {
+    MIDI_REPAIR_LEADING = 1 << 0,
+    MIDI_REPAIR_CONTAINER = 1 << 1,
+    MIDI_REPAIR_FORMAT = 1 << 2,
+    MIDI_REPAIR_COUNT = 1 << 3,
+    MIDI_REPAIR_LENGTH = 1 << 4,
+    MIDI_REPAIR_JUNK = 1 << 5,
+    MIDI_REPAIR_NO_END = 1 << 6,
+    MIDI_REPAIR_AFTER_END = 1 << 7,
+    MIDI_REPAIR_CUT = 1 << 8,
+    MIDI_REPAIR_MALFORMED = 1 << 9,
+    MIDI_REPAIR_DATA = 1 << 10,
+    MIDI_REPAIR_NUMBER = 1 << 11,
+    MIDI_REPAIR_STATUS = 1 << 12,
+    MIDI_REPAIR_SYSTEM = 1 << 13,
+    MIDI_REPAIR_SYSEX = 1 << 14,
+    MIDI_REPAIR_TEMPO = 1 << 15,
+    MIDI_REPAIR_META = 1 << 16,
+    MIDI_REPAIR_KINDS = 17
+};
+
+enum { MIDI_REASON_SIZE = 512 }; /* holds the text of all repairs at once */
+
+struct midi_control { /* one sustain-pedal event */
     uint32_t tick;
     uint8_t channel;
     uint8_t value;
@@ -40,40 +116,46 @@ struct midi_control { /* one sustain-pedal event (controller 64) */
 struct midi_file {
     enum midi_outcome outcome;
     midi_repairs repairs;
-    char reason[256]; /* skipped: why; repaired: how, comma-separated; ok: "" */
-    int format;       /* 0, 1, 2 */
-    int tracks;       /* MTrk chunks read */
-    int division;     /* as in the file: ticks per quarter, or negative SMPTE */
+    char reason[MIDI_REASON_SIZE]; /* skipped: why; repaired: how, comma-separated; ok: ""
+                                    */
+    int format;                    /* 0, 1, 2: as it was read */
+    int tracks;                    /* MTrk chunks read */
+    int division; /* as in the file: ticks per quarter, or negative SMPTE */
     int tempo_events;
-    double first_tempo; /* microseconds per quarter note in force at tick 0 */
-    struct notes notes; /* sorted; pedal not yet applied */
-    struct midi_control *pedals;
-    size_t pedal_count;
+    double first_tempo; /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
+    struct notes notes; /* sorted; pedal not yet applied; none when skipped */
+    struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
+    size_t pedal_count, pedal_capacity;
     void *scratch; /* the reader's own memory, reused from file to file */
 };
 
-/* Reads a file's bytes. `file` is zero-initialised before its first use and may be reused:
- * memory is kept between calls. Returns STATUS_FAILED only without memory: a bad file is
- * an outcome, not a failure. */
+/* Reads a file's bytes. `file` is zero-initialised before its first use and may be
+ * reused: memory is kept between calls. Returns STATUS_FAILED only without memory: a bad
+ * file is an outcome, not a failure. */
 enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limits *limits,
                       struct midi_file *file);
 void midi_free(struct midi_file *file);
 
-/* Extends each note by the sustain pedal: a key released while controller 64 of its channel
- * is >= 64 sounds on until the pedal's release, or the next onset of that pitch on that
- * channel. The percussion channel is left as it is. Keeps the order of notes_sort. */
+/* Extends each note of a file just read by the sustain pedal: a key released while
+ * controller 64 of its channel is >= 64 sounds on until the pedal's release, or the next
+ * onset of that pitch on that channel. Pedal events at the tick of the key's release
+ * count as before it; a pedal that is never released is released when the last key is.
+ * The percussion channel is left as it is. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
-const char *midi_outcome_name(enum midi_outcome outcome); /* "ok", "repaired", "skipped" */
+const char *
+midi_outcome_name(enum midi_outcome outcome); /* "ok", "repaired", "skipped" */
 
-/* "missing End of Track, ..." for a set of repairs, into text[size]. Returns text. */
+/* "no End of Track, ..." for a set of repairs, into text[size]. Returns text. */
 const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 
-/* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo
- * (microseconds per quarter note); a note's ticks come from its seconds, rounded to
- * nearest. One track for each (channel, program); a zero-length note gets one tick;
- * notes of equal pitch and channel that overlap are cut at the next onset. Published
- * atomically. Errors: STATUS_FAILED with the path. */
+/* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo (1..2^24-1
+ * microseconds per quarter note); a note's ticks come from its seconds, start and end
+ * each rounded to nearest. A track with the tempo, then one for each (channel, program),
+ * in that order. A zero-length note gets one tick; notes of equal pitch and channel that
+ * overlap are cut at the next onset, and of those that start at one tick only the longest
+ * is written. Published atomically. Errors: STATUS_FAILED with the path: a value out of
+ * its range, more than 2^28-1 ticks, the disk. */
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 

@@ -9,15 +9,15 @@
 #include "tutti/status.h"
 
 struct note {
-    double start;           /* seconds from the start of the piece */
-    double duration;        /* seconds, >= 0 */
+    double start;    /* seconds from the start of the piece */
+    double duration; /* seconds, >= 0 */
     uint32_t start_tick;
     uint32_t duration_ticks;
-    uint16_t track;         /* index of the MTrk chunk */
-    uint8_t pitch;          /* 0-127 */
-    uint8_t velocity;       /* 1-127 */
-    uint8_t program;        /* 0-127, in force on the channel when the note began */
-    uint8_t channel;        /* 0-15; 9 is percussion */
+    uint16_t track;   /* index of the MTrk chunk */
+    uint8_t pitch;    /* 0-127 */
+    uint8_t velocity; /* 1-127 */
+    uint8_t program;  /* 0-127, in force on the channel when the note began */
+    uint8_t channel;  /* 0-15; 9 is percussion */
 };
 
 enum { PERCUSSION_CHANNEL = 9 };
@@ -26,7 +26,8 @@ enum { PERCUSSION_CHANNEL = 9 };
 struct notes {
     struct note *items;
     size_t count, capacity;
-    double ticks_per_beat; /* of start_tick; 0 when the file counts time in SMPTE frames */
+    double
+        ticks_per_beat; /* of start_tick; 0 when the file counts time in SMPTE frames */
     double ticks_per_second; /* > 0 only for SMPTE division */
 };
 
@@ -34,8 +35,8 @@ enum status notes_append(struct notes *notes, const struct note *note);
 void notes_clear(struct notes *notes); /* keeps the memory */
 void notes_free(struct notes *notes);
 
-/* By start tick, then channel, pitch, duration, velocity, program, track: a total order up
- * to equal notes, so the same music gives the same bytes. */
+/* By start tick, then channel, pitch, duration, velocity, program, track: a total order
+ * up to equal notes, so the same music gives the same bytes. */
 void notes_sort(struct notes *notes);
 
 /* Fingerprint of the music: every field of every note, in order, and the division. Files

@@ -77,7 +77,8 @@ enum status file_make_directories(const char *path)
     return status;
 }
 
-static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *at)
+static int remove_entry(const char *path, const struct stat *facts, int kind,
+                        struct FTW *at)
 {
     (void)facts;
     (void)kind;
@@ -122,8 +123,9 @@ static enum status read_open_file(int descriptor, const char *path, uint64_t max
         return status_fail(STATUS_FAILED, "%s: not a regular file", path);
     uint64_t expected = (uint64_t)facts.st_size;
     if (max_bytes && expected > max_bytes)
-        return status_fail(STATUS_FAILED, "%s: %llu bytes, more than the limit of %llu", path,
-                           (unsigned long long)expected, (unsigned long long)max_bytes);
+        return status_fail(STATUS_FAILED, "%s: %llu bytes, more than the limit of %llu",
+                           path, (unsigned long long)expected,
+                           (unsigned long long)max_bytes);
     uint8_t *buffer = malloc((size_t)expected + 1); /* never malloc(0) */
     if (!buffer)
         return status_fail(STATUS_FAILED, "%s: no memory for %llu bytes", path,

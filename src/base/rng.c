@@ -10,8 +10,8 @@
 #include <Random123/philox.h>
 #pragma GCC diagnostic pop
 
-struct rng_block rng_block(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b,
-                           uint64_t c)
+struct rng_block rng_block(uint64_t seed, enum rng_purpose purpose, uint64_t a,
+                           uint64_t b, uint64_t c)
 {
     philox4x64_ctr_t counter = {{a, b, c, 0}};
     philox4x64_key_t key = {{seed, (uint64_t)purpose}};

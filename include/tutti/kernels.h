@@ -1,0 +1,85 @@
+/* kernels: the arithmetic of the step loop, in one set of functions for each instruction
+ * set.
+ *
+ * avx512, avx2 and portable are one source compiled three times; the fastest that the
+ * processor has is taken at run time (TUTTI_KERNELS=avx2 in the environment forces one).
+ * All sets give the same bits: they work in 16 virtual lanes whatever the machine's
+ * width, and every multiply-add is a fused one.
+ *
+ * A weight matrix W (N x K, row-major) is packed once into panels of 64 outputs, so that
+ * the time loop streams it: y += W x. Each output element is one chain of multiply-adds
+ * over k = 0, 1, ...; its bits don't depend on how many rows share the call.
+ */
+#ifndef TUTTI_KERNELS_H
+#define TUTTI_KERNELS_H
+
+#include <stddef.h>
+
+#include "tutti/real.h"
+#include "tutti/status.h"
+
+enum { PANEL = 64 };
+
+struct packed {
+    int n, k;     /* outputs, inputs */
+    real *panels; /* ceil(n / PANEL) panels of [k][PANEL], zero-padded; 64-byte aligned */
+};
+
+enum status packed_create(int n, int k, struct packed *out);
+void packed_free(struct packed *packed);
+
+/* Packs W (n x k; row stride `stride`), or with `transposed` the transpose of W (k x n).
+ */
+void packed_set(struct packed *packed, const real *w, size_t stride, int transposed);
+
+struct kernels {
+    const char *name; /* "avx512", "avx2", "portable" */
+
+    /* y[i][0..n) += W x[i][0..k) for i < rows; the rows may lie anywhere. */
+    void (*multiply)(const struct packed *w, int rows, const real *const *x,
+                     real *const *y);
+
+    /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
+     * Schmidhuber, Cummins, 2000):
+     *   i, f, o = sigmoid, g = tanh of (gates + bias);  c = f c_prev + i g;  h = o
+     * tanh(c). gates[4H] (i, f, g, o) is overwritten by the activated gates. h goes to h
+     * and h_next, c to c_next; tanh(c) to tanh_c. */
+    void (*lstm_forward)(int hidden, real *gates, const real *bias, const real *c_prev,
+                         real *c_next, real *tanh_c, real *h, real *h_next);
+
+    /* Its gradient: dh[H] is given, dc[H] holds the gradient of c from the step behind
+     * and is overwritten by that of c_prev; gates[4H] is overwritten by the gradient of
+     * the gates before activation. */
+    void (*lstm_backward)(int hidden, real *gates, const real *c_prev, const real *tanh_c,
+                          const real *dh, real *dc);
+
+    /* One row of the GRU (Cho et al., 2014, with the reset behind the product as in
+     * cuDNN, PyTorch and Keras): x[3H] = W_ih x, u[3H] = W_hh h_prev + bias_hh, order r,
+     * z, n: r = sigmoid(x_r + b_r + u_r), z likewise, n = tanh(x_n + b_n + r u_n), h = (1
+     * - z) n + z h_prev. x is overwritten by r, z, n. */
+    void (*gru_forward)(int hidden, real *x, const real *bias_ih, const real *u,
+                        const real *h_prev, real *h, real *h_next);
+
+    /* Its gradient: x (r, z, n) is overwritten by the gradient of x, u by that of u, and
+     * dh[H] by dh z, the direct part of the gradient of h_prev. */
+    void (*gru_backward)(int hidden, real *x, real *u, const real *h_prev, real *dh);
+
+    /* One row of softmax and cross-entropy: returns log p[target] and, in *best, the
+     * index of the largest logit (the lowest of equals). With `gradient`, logits[n] is
+     * overwritten by p - onehot(target). */
+    double (*softmax)(int n, real *logits, int target, int gradient, int *best);
+
+    /* y[i] = exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for the tests of their error.
+     */
+    void (*exponential)(size_t n, const real *x, real *y);
+    void (*hyperbolic_tangent)(size_t n, const real *x, real *y);
+    void (*sigmoid)(size_t n, const real *x, real *y);
+};
+
+/* The set in use; chosen at the first call. */
+const struct kernels *kernels(void);
+
+/* A set by name, or NULL if this processor (or build) doesn't have it. */
+const struct kernels *kernels_named(const char *name);
+
+#endif

@@ -1,0 +1,130 @@
+/* options: defaults, single settings, the rules between settings, and the difference
+ * between two sets of them. The rows are in options_table.c, one value in
+ * options_value.c, files in options_read.c, printing in options_text.c. */
+#include "options_table.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/text.h"
+
+void options_defaults(struct options *options)
+{
+    memset(options, 0, sizeof *options);
+    for (size_t i = 0; i < option_row_count; i++)
+        option_parse(&option_rows[i], options, option_rows[i].initial, "default");
+}
+
+enum status options_set(struct options *options, const char *assignment,
+                        const char *origin)
+{
+    char section[32], shown[100];
+    size_t dot = strcspn(assignment, ".="), equals = strcspn(assignment, "=");
+    if (assignment[dot] != '.' || assignment[equals] != '=' || dot >= sizeof section)
+        return status_fail(
+            STATUS_MISUSE,
+            "%s %s: expected section.key=value, for example train.batch=64", origin,
+            text_shown(assignment, shown, sizeof shown));
+    char key[64];
+    snprintf(section, sizeof section, "%.*s", (int)dot, assignment);
+    snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), assignment + dot + 1);
+    const struct option_row *row = option_find(section, key);
+    if (!row)
+        return option_unknown(section, key, origin);
+    return option_parse(row, options, assignment + equals + 1, origin);
+}
+
+enum status options_set_key(struct options *options, const char *section, const char *key,
+                            const char *value, bool *known)
+{
+    const struct option_row *row = option_find(section, key);
+    *known = row != NULL;
+    if (!row)
+        return STATUS_OK;
+    char origin[80];
+    snprintf(origin, sizeof origin, "--%.70s", key);
+    return option_parse(row, options, value, origin);
+}
+
+bool options_is_boolean(const char *section, const char *key)
+{
+    const struct option_row *row = option_find(section, key);
+    return row && row->type == OPTION_BOOLEAN;
+}
+
+/* The slices must cut the batch into equal groups; names values that would. */
+static enum status check_slices(int64_t batch, int64_t slices)
+{
+    if (batch % slices == 0)
+        return STATUS_OK;
+    int64_t divisor = slices < batch ? slices : batch;
+    while (batch % divisor != 0)
+        divisor--;
+    int64_t above = batch - batch % slices + slices;
+    return status_fail(STATUS_MISUSE,
+                       "train.slices = %" PRId64 " does not divide train.batch = %" PRId64
+                       ": set train.batch = %" PRId64 " or train.slices = %" PRId64,
+                       slices, batch, above, divisor);
+}
+
+static enum status check_split(const double *split)
+{
+    const double rounding = 1e-6; /* lets thirds be written as 0.333333 */
+    double sum = split[0] + split[1] + split[2];
+    if (split[0] > 0 && fabs(sum - 1) <= rounding)
+        return STATUS_OK;
+    char part[3][TEXT_NUMBER], total[TEXT_NUMBER];
+    for (int i = 0; i < 3; i++)
+        text_number(split[i], part[i], sizeof part[i]);
+    snprintf(total, sizeof total, "%.6g", sum);
+    return status_fail(STATUS_MISUSE,
+                       "data.split = %s %s %s %s: for example data.split = 0.9 0.05 0.05",
+                       part[0], part[1], part[2],
+                       split[0] > 0 ? "has not the sum 1" : "leaves nothing to train on");
+}
+
+enum status options_check(const struct options *options)
+{
+    enum status status = check_slices(options->train.batch, options->train.slices);
+    if (status == STATUS_OK)
+        status = check_split(options->data.split);
+    if (status == STATUS_OK && options->data.min_notes > options->data.max_notes)
+        status =
+            status_fail(STATUS_MISUSE,
+                        "data.min_notes = %" PRId64 " is above data.max_notes = %" PRId64
+                        ": every file would be skipped; set data.min_notes = 1",
+                        options->data.min_notes, options->data.max_notes);
+    if (status == STATUS_OK && options->run.dir[0] == '\0')
+        status = status_fail(
+            STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");
+    return status;
+}
+
+void options_difference(const struct options *before, const struct options *now,
+                        char **report, int *count)
+{
+    size_t size;
+    *count = 0;
+    *report = NULL;
+    FILE *lines = open_memstream(report, &size);
+    for (size_t i = 0; i < option_row_count; i++) {
+        const struct option_row *row = &option_rows[i];
+        char then[OPTIONS_TEXT], asked[OPTIONS_TEXT];
+        option_format(row, before, then, sizeof then);
+        option_format(row, now, asked, sizeof asked);
+        if (row->may_change || strcmp(then, asked) == 0)
+            continue;
+        ++*count;
+        if (lines)
+            fprintf(lines, "%s%s.%s: %s in the checkpoint, %s asked for",
+                    *count > 1 ? "\n" : "", row->section, row->key, then, asked);
+    }
+    if (lines)
+        fclose(lines);
+    if (*count == 0) {
+        free(*report);
+        *report = NULL;
+    }
+}

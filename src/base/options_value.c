@@ -1,0 +1,279 @@
+/* options_value: one value of a setting, from text and to text.
+ *
+ * Numbers are read whole or not at all: with end pointer, errno and range. Integers are
+ * plain decimal digits; "1e4" and "10_000" are refused with the digits to write instead.
+ */
+#include "options_table.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/text.h"
+
+static const char *const yes_words[] = {"yes", "true", "on", "1", NULL};
+static const char *const no_words[] = {"no", "false", "off", "0", NULL};
+
+static int word_index(const char *text, const char *const *words)
+{
+    for (int i = 0; words[i]; i++)
+        if (strcmp(text, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+static bool only_blanks(const char *text)
+{
+    return text[strspn(text, " \t")] == '\0';
+}
+
+static bool read_integer(const char *text, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    long long read = strtoll(text, &end, 10);
+    *value = read;
+    return errno == 0 && end != text && only_blanks(end);
+}
+
+/* Hexadecimal, "inf" and "nan" are numbers to strtod but not to people. */
+static bool read_number(const char **text, double *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtod(*text, &end);
+    bool decimal = true;
+    for (const char *c = *text; c < end; c++)
+        decimal = decimal && strchr("0123456789+-.eE \t", *c);
+    bool complete = end != *text && (*end == '\0' || isblank((unsigned char)*end));
+    bool finite = isfinite(*value) != 0;
+    *text = end;
+    return decimal && complete && finite;
+}
+
+static bool number_in_range(const struct option_row *row, double value)
+{
+    bool above = row->low_open ? value > row->low : value >= row->low;
+    bool below = row->high_open ? value < row->high : value <= row->high;
+    return above && below;
+}
+
+static size_t number_count(const struct option_row *row)
+{
+    return row->size / sizeof(double);
+}
+
+static bool read_numbers(const struct option_row *row, const char *text, void *member)
+{
+    double values[8];
+    size_t count = number_count(row);
+    for (size_t i = 0; i < count; i++)
+        if (!read_number(&text, &values[i]) || !number_in_range(row, values[i]))
+            return false;
+    if (!only_blanks(text))
+        return false;
+    memcpy(member, values, row->size);
+    return true;
+}
+
+static bool read_word(const struct option_row *row, const char *text, void *member)
+{
+    int index = word_index(text, row->words);
+    if (index >= 0)
+        *(int *)member = index;
+    return index >= 0;
+}
+
+static bool read_boolean(const char *text, void *member)
+{
+    bool yes = word_index(text, yes_words) >= 0;
+    if (!yes && word_index(text, no_words) < 0)
+        return false;
+    *(bool *)member = yes;
+    return true;
+}
+
+static bool read_ranged_integer(const struct option_row *row, const char *text,
+                                void *member)
+{
+    int64_t value;
+    if (!read_integer(text, &value) || value < row->least || value > row->most)
+        return false;
+    *(int64_t *)member = value;
+    return true;
+}
+
+static bool read_string(const struct option_row *row, const char *text, void *member)
+{
+    size_t length = strlen(text);
+    if (length >= row->size)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (iscntrl((unsigned char)text[i]))
+            return false;
+    memcpy(member, text, length + 1);
+    return true;
+}
+
+/* "N/M" or "N ticks", N and M from 1 to 9999. */
+static bool read_grid(const struct option_row *row, const char *text, void *member)
+{
+    int first, second, end = 0;
+    bool valid = false;
+    if (sscanf(text, "%4d/%4d%n", &first, &second, &end) == 2)
+        valid = text[end] == '\0' && first > 0 && second > 0;
+    else if (sscanf(text, "%4d ticks%n", &first, &end) == 1 && end > 0)
+        valid = text[end] == '\0' && first > 0;
+    return valid && read_string(row, text, member);
+}
+
+static bool read_value(const struct option_row *row, const char *text, void *member)
+{
+    switch (row->type) {
+    case OPTION_WORD:
+        return read_word(row, text, member);
+    case OPTION_BOOLEAN:
+        return read_boolean(text, member);
+    case OPTION_INTEGER:
+        return read_ranged_integer(row, text, member);
+    case OPTION_NUMBER:
+    case OPTION_NUMBERS:
+        return read_numbers(row, text, member);
+    case OPTION_STRING:
+        return read_string(row, text, member);
+    case OPTION_GRID:
+        return read_grid(row, text, member);
+    }
+    return false;
+}
+
+/* "; did you mean lstm?", "; in digits: 10000", or "". */
+static const char *cure(const struct option_row *row, const char *text, char *out,
+                        size_t size)
+{
+    out[0] = '\0';
+    if (row->type == OPTION_WORD) {
+        const char *meant = text_meant(text, row->words);
+        if (meant)
+            snprintf(out, size, "; did you mean %s?", meant);
+    }
+    if (row->type == OPTION_INTEGER) {
+        double value;
+        const char *end = text;
+        bool number = read_number(&end, &value) && only_blanks(end);
+        if (number && value == trunc(value) && fabs(value) < 1e15 &&
+            (int64_t)value >= row->least && (int64_t)value <= row->most)
+            snprintf(out, size, "; in digits: %.0f", value);
+    }
+    return out;
+}
+
+enum status option_parse(const struct option_row *row, struct options *options,
+                         const char *text, const char *origin)
+{
+    if (read_value(row, text, (char *)options + row->offset))
+        return STATUS_OK;
+    char shown[100], expected[200], hint[100];
+    return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: expected %s%s", origin,
+                       row->section, row->key, text_shown(text, shown, sizeof shown),
+                       option_expected(row, expected, sizeof expected),
+                       cure(row, text, hint, sizeof hint));
+}
+
+static void format_numbers(const double *values, size_t count, char *text, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count && used < size; i++) {
+        char number[TEXT_NUMBER];
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? " " : "",
+                                 text_number(values[i], number, sizeof number));
+    }
+}
+
+const char *option_format(const struct option_row *row, const struct options *options,
+                          char *text, size_t size)
+{
+    const void *member = (const char *)options + row->offset;
+    switch (row->type) {
+    case OPTION_WORD:
+        snprintf(text, size, "%s", row->words[*(const int *)member]);
+        break;
+    case OPTION_BOOLEAN:
+        snprintf(text, size, "%s", *(const bool *)member ? "yes" : "no");
+        break;
+    case OPTION_INTEGER:
+        snprintf(text, size, "%" PRId64, *(const int64_t *)member);
+        break;
+    case OPTION_NUMBER:
+    case OPTION_NUMBERS:
+        format_numbers(member, number_count(row), text, size);
+        break;
+    case OPTION_STRING:
+    case OPTION_GRID:
+        snprintf(text, size, "%s", (const char *)member);
+        break;
+    }
+    return text;
+}
+
+static void expect_words(const char *const *words, char *text, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; words[i] && used < size; i++) {
+        const char *between = i == 0 ? "" : words[i + 1] ? ", " : " or ";
+        used += (size_t)snprintf(text + used, size - used, "%s%s", between, words[i]);
+    }
+}
+
+static void expect_integer(const struct option_row *row, char *text, size_t size)
+{
+    if (row->most == INT64_MAX)
+        snprintf(text, size, "a whole number, at least %" PRId64, row->least);
+    else
+        snprintf(text, size, "a whole number from %" PRId64 " to %" PRId64, row->least,
+                 row->most);
+}
+
+static void expect_number(const struct option_row *row, char *text, size_t size)
+{
+    char low[TEXT_NUMBER], high[TEXT_NUMBER];
+    text_number(row->low, low, sizeof low);
+    text_number(row->high, high, sizeof high);
+    if (row->type == OPTION_NUMBERS)
+        snprintf(text, size, "%zu numbers from %s to %s", number_count(row), low, high);
+    else if (row->low_open)
+        snprintf(text, size, "a number above %s, %s %s", low,
+                 row->high_open ? "below" : "at most", high);
+    else
+        snprintf(text, size, "a number from %s %s %s", low,
+                 row->high_open ? "to below" : "to", high);
+}
+
+const char *option_expected(const struct option_row *row, char *text, size_t size)
+{
+    switch (row->type) {
+    case OPTION_WORD:
+        expect_words(row->words, text, size);
+        break;
+    case OPTION_BOOLEAN:
+        snprintf(text, size, "yes or no");
+        break;
+    case OPTION_INTEGER:
+        expect_integer(row, text, size);
+        break;
+    case OPTION_NUMBER:
+    case OPTION_NUMBERS:
+        expect_number(row, text, size);
+        break;
+    case OPTION_STRING:
+        snprintf(text, size, "one line of at most %zu bytes", row->size - 1);
+        break;
+    case OPTION_GRID:
+        snprintf(text, size, "beats as \"1/4\" or ticks as \"120 ticks\"");
+        break;
+    }
+    return text;
+}

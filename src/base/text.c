@@ -1,0 +1,99 @@
+/* text: see the header. */
+#include "tutti/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONGEST_WORD = 63 };
+
+static char letter(char c)
+{
+    return c == '-' ? '_' : c;
+}
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Optimal string alignment distance: the rows are those of a's prefixes, three kept. */
+static int distance(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    int rows[3][LONGEST_WORD + 1];
+    for (size_t j = 0; j <= b_length; j++)
+        rows[0][j] = (int)j;
+    for (size_t i = 1; i <= a_length; i++) {
+        int *row = rows[i % 3], *above = rows[(i + 2) % 3],
+            *twice_above = rows[(i + 1) % 3];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= b_length; j++) {
+            int differs = letter(a[i - 1]) != letter(b[j - 1]);
+            row[j] = least(above[j - 1] + differs, least(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = least(row[j], twice_above[j - 2] + 1);
+        }
+    }
+    return rows[a_length % 3][b_length];
+}
+
+const char *text_meant(const char *typed, const char *const *names)
+{
+    size_t length = strlen(typed);
+    if (length > LONGEST_WORD)
+        return NULL;
+    int closest = least((int)length, (int)length / 3 + (length < 3)) + 1;
+    const char *meant = NULL;
+    for (; *names; names++) {
+        size_t name_length = strlen(*names);
+        if (name_length > LONGEST_WORD)
+            continue;
+        int differ = distance(typed, length, *names, name_length);
+        if (differ < closest) {
+            closest = differ;
+            meant = *names;
+        }
+    }
+    return meant;
+}
+
+/* "1e-08" -> "1e-8" */
+static void shorten_exponent(char *text)
+{
+    char *exponent = strchr(text, 'e');
+    if (!exponent)
+        return;
+    char *digits = exponent + 2; /* behind the sign */
+    size_t zeros = strspn(digits, "0");
+    memmove(digits, digits + zeros, strlen(digits + zeros) + 1);
+}
+
+const char *text_number(double value, char *text, size_t size)
+{
+    const double plain = 1e15; /* every integer below it has all its digits in a double */
+    if (value == trunc(value) && fabs(value) < plain) {
+        snprintf(text, size, "%.0f", value);
+        return text;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, size, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    shorten_exponent(text);
+    return text;
+}
+
+const char *text_shown(const char *value, char *text, size_t size)
+{
+    size_t length = 0;
+    for (; value[length] && length < size - 1; length++) {
+        unsigned char c = (unsigned char)value[length];
+        text[length] = (char)(c < ' ' || c == 127 ? '?' : c);
+    }
+    text[length] = '\0';
+    if (value[length])
+        memcpy(text + length - 3, "...", 3);
+    return text;
+}

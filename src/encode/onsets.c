@@ -1,0 +1,88 @@
+/* onsets: notes on a whole-numbered grid, and back. Notes come by tick; where a file's
+ * tracks keep their own time (format 2) that need not be their order in seconds, so the
+ * order is checked, and made only where it is missing. */
+#include "onsets.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum status onsets_allocate(struct onsets *onsets, size_t capacity)
+{
+    onsets->items = malloc((capacity ? capacity : 1) * sizeof *onsets->items);
+    onsets->count = 0;
+    if (!onsets->items)
+        return status_fail(STATUS_FAILED, "no memory to encode %zu notes", capacity);
+    return STATUS_OK;
+}
+
+void onsets_free(struct onsets *onsets)
+{
+    free(onsets->items);
+    *onsets = (struct onsets){0};
+}
+
+/* Encoding does not depend on the order of onsets of one step: each of them may come
+ * first. */
+static int compare_starts(const void *left, const void *right)
+{
+    const struct onset *a = left, *b = right;
+    return (a->start > b->start) - (a->start < b->start);
+}
+
+void onsets_settle(struct onsets *onsets)
+{
+    bool sorted = true;
+    for (size_t i = 1; i < onsets->count; i++)
+        sorted &= onsets->items[i - 1].start <= onsets->items[i].start;
+    if (!sorted)
+        qsort(onsets->items, onsets->count, sizeof *onsets->items, compare_starts);
+    uint32_t first = onsets->count ? onsets->items[0].start : 0;
+    for (size_t i = 0; i < onsets->count; i++) {
+        onsets->items[i].start -= first;
+        onsets->items[i].end -= first;
+    }
+}
+
+enum status encoding_too_long(const struct encoding *encoding, const struct notes *notes)
+{
+    char grid[64] = "";
+    if (encoding->grid.ticks)
+        snprintf(grid, sizeof grid, " on a grid of %d ticks", encoding->grid.ticks);
+    else if (encoding->grid.denominator)
+        snprintf(grid, sizeof grid, " on a grid of %d/%d beat", encoding->grid.numerator,
+                 encoding->grid.denominator);
+    return status_fail(
+        STATUS_FAILED,
+        "too long for the %s encoding%s: %.0f seconds and %zu notes would take "
+        "more than %d tokens",
+        encoding->name, grid, notes_seconds(notes), notes->count, ENCODING_TOKENS_MAX);
+}
+
+/* Saturates after 51 days. */
+static uint32_t tick_at(double seconds)
+{
+    double tick = floor(seconds * 2 * ENCODING_TICKS_PER_BEAT + 0.5);
+    return tick < (double)UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
+}
+
+enum status decoded_note(struct notes *out, double start, double end, int pitch,
+                         int velocity)
+{
+    if (end <= start)
+        return STATUS_OK;
+    struct note note = {.start = start,
+                        .duration = end - start,
+                        .start_tick = tick_at(start),
+                        .duration_ticks = tick_at(end) - tick_at(start),
+                        .pitch = (uint8_t)pitch,
+                        .velocity = (uint8_t)velocity};
+    return notes_append(out, &note);
+}
+
+void decoded_finish(struct notes *out)
+{
+    out->ticks_per_beat = ENCODING_TICKS_PER_BEAT;
+    out->ticks_per_second = 0;
+    notes_sort(out);
+}

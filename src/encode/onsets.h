@@ -1,0 +1,75 @@
+/* onsets: what the encodings share. Notes on a whole-numbered grid, sets of pitches, and
+ * the way back from steps to notes. */
+#ifndef TUTTI_ENCODE_ONSETS_H
+#define TUTTI_ENCODE_ONSETS_H
+
+#include "tutti/encoding.h"
+
+extern const struct encoding encoding_performance; /* complete */
+extern const struct encoding encoding_pianoroll;   /* but for its grid */
+
+enum { PITCHES = 128 };
+
+struct onset { /* a note on the grid; start < end, in steps from the piece's first note */
+    uint32_t start, end;
+    uint8_t pitch, velocity;
+};
+
+struct onsets { /* by start; zero-initialise; free with onsets_free */
+    struct onset *items;
+    size_t count;
+};
+
+/* Room for `capacity` onsets. */
+enum status onsets_allocate(struct onsets *onsets, size_t capacity);
+
+/* Puts the onsets into order and moves the first to step 0. */
+void onsets_settle(struct onsets *onsets);
+void onsets_free(struct onsets *onsets);
+
+/* The failure of a piece that is too long to be encoded. */
+enum status encoding_too_long(const struct encoding *encoding, const struct notes *notes);
+
+/* Appends a note that sounds from `start` to `end` seconds; none if that is no time. */
+enum status decoded_note(struct notes *out, double start, double end, int pitch,
+                         int velocity);
+
+/* Sorts decoded notes and fills in their division. */
+void decoded_finish(struct notes *out);
+
+struct pitch_set {
+    uint64_t words[2];
+};
+
+static inline bool pitch_set_empty(const struct pitch_set *set)
+{
+    return (set->words[0] | set->words[1]) == 0;
+}
+
+static inline bool pitch_set_has(const struct pitch_set *set, unsigned pitch)
+{
+    return (set->words[pitch >> 6] >> (pitch & 63)) & 1;
+}
+
+static inline void pitch_set_add(struct pitch_set *set, unsigned pitch)
+{
+    set->words[pitch >> 6] |= (uint64_t)1 << (pitch & 63);
+}
+
+static inline void pitch_set_remove(struct pitch_set *set, unsigned pitch)
+{
+    set->words[pitch >> 6] &= ~((uint64_t)1 << (pitch & 63));
+}
+
+/* The lowest pitch of the set that is >= from, or PITCHES. */
+static inline unsigned pitch_set_next(const struct pitch_set *set, unsigned from)
+{
+    for (; from < PITCHES; from = (from | 63) + 1) {
+        uint64_t rest = set->words[from >> 6] >> (from & 63);
+        if (rest)
+            return from + (unsigned)__builtin_ctzll(rest);
+    }
+    return PITCHES;
+}
+
+#endif

@@ -1,0 +1,368 @@
+/* performance: the 388 events of Performance RNN.
+ *
+ * At most one note of a pitch sounds at a time, so the notes waiting for their end are a
+ * set of pitches with one end each: there is no queue, and taking the set from the lowest
+ * pitch up gives the canonical order within a step for nothing.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "onsets.h"
+
+enum {
+    NOTE_ON = 0,
+    NOTE_OFF = 128,
+    TIME_SHIFT = 256, /* by 1 */
+    SHIFT_MAX = 100,
+    VELOCITY = TIME_SHIFT + SHIFT_MAX,
+    VELOCITY_BINS = 32,
+    BIN_WIDTH = 4,
+    END = VELOCITY + VELOCITY_BINS,
+    VOCABULARY,
+    STEPS_PER_SECOND = 100,
+    NO_BIN = -1
+};
+
+#define NEVER UINT32_MAX
+
+static int velocity_bin(unsigned velocity)
+{
+    return velocity ? (int)(velocity - 1) / BIN_WIDTH : 0;
+}
+
+static int bin_velocity(int bin)
+{
+    return bin * BIN_WIDTH + 2;
+}
+
+/* ---- notes -> tokens ---- */
+
+struct performer {
+    struct tokens *out;
+    size_t limit; /* out->count may not pass it */
+    uint32_t now;
+    int bin; /* in force */
+    struct pitch_set sounding, striking;
+    uint32_t end[PITCHES];        /* of the sounding */
+    uint32_t strike_end[PITCHES]; /* of those about to sound */
+    uint8_t strike_velocity[PITCHES];
+};
+
+/* The nearest step, halves up; seconds are not negative. */
+static uint64_t nearest_step(double seconds)
+{
+    return (uint64_t)(seconds * STEPS_PER_SECOND + 0.5);
+}
+
+static enum status make_onsets(const struct encoding *self, const struct notes *notes,
+                               struct onsets *onsets)
+{
+    const double longest = (double)ENCODING_TOKENS_MAX * SHIFT_MAX / STEPS_PER_SECOND;
+    enum status status = onsets_allocate(onsets, notes->count);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        if (note->channel == PERCUSSION_CHANNEL)
+            continue;
+        double end = note->start + note->duration;
+        if (!(end < longest))
+            return encoding_too_long(self, notes);
+        uint32_t first = (uint32_t)nearest_step(note->start);
+        uint32_t last = (uint32_t)nearest_step(end);
+        onsets->items[onsets->count++] = (struct onset){
+            first, last > first ? last : first + 1, note->pitch & 127, note->velocity};
+    }
+    onsets_settle(onsets);
+    return STATUS_OK;
+}
+
+/* Takes the onsets of step `time` from items[next] on; returns the first behind them. */
+static size_t gather(struct performer *performer, const struct onsets *onsets,
+                     size_t next, uint32_t time)
+{
+    for (; next < onsets->count && onsets->items[next].start == time; next++) {
+        const struct onset *onset = &onsets->items[next];
+        unsigned pitch = onset->pitch;
+        bool merged = pitch_set_has(&performer->striking, pitch);
+        if (!merged || performer->strike_end[pitch] < onset->end)
+            performer->strike_end[pitch] = onset->end;
+        if (!merged || performer->strike_velocity[pitch] < onset->velocity)
+            performer->strike_velocity[pitch] = onset->velocity;
+        pitch_set_add(&performer->striking, pitch);
+    }
+    return next;
+}
+
+static uint32_t next_end(const struct performer *performer)
+{
+    const struct pitch_set *set = &performer->sounding;
+    uint32_t first = NEVER;
+    for (unsigned p = pitch_set_next(set, 0); p < PITCHES; p = pitch_set_next(set, p + 1))
+        first = performer->end[p] < first ? performer->end[p] : first;
+    return first;
+}
+
+static void put(struct performer *performer, int value)
+{
+    performer->out->items[performer->out->count++] = (token)value;
+}
+
+static void move_to(struct performer *performer, uint32_t time)
+{
+    uint32_t gap = time - performer->now;
+    for (; gap >= SHIFT_MAX; gap -= SHIFT_MAX)
+        put(performer, TIME_SHIFT + SHIFT_MAX - 1);
+    if (gap)
+        put(performer, TIME_SHIFT + (int)gap - 1);
+    performer->now = time;
+}
+
+static void end_notes(struct performer *performer)
+{
+    struct pitch_set set = performer->sounding;
+    for (unsigned p = pitch_set_next(&set, 0); p < PITCHES;
+         p = pitch_set_next(&set, p + 1)) {
+        if (performer->end[p] > performer->now && !pitch_set_has(&performer->striking, p))
+            continue;
+        put(performer, NOTE_OFF + (int)p);
+        pitch_set_remove(&performer->sounding, p);
+    }
+}
+
+static void begin_notes(struct performer *performer)
+{
+    const struct pitch_set *set = &performer->striking;
+    for (unsigned p = pitch_set_next(set, 0); p < PITCHES;
+         p = pitch_set_next(set, p + 1)) {
+        int bin = velocity_bin(performer->strike_velocity[p]);
+        if (bin != performer->bin)
+            put(performer, VELOCITY + bin);
+        performer->bin = bin;
+        put(performer, NOTE_ON + (int)p);
+        performer->end[p] = performer->strike_end[p];
+        pitch_set_add(&performer->sounding, p);
+    }
+    performer->striking = (struct pitch_set){0};
+}
+
+/* Room for what one step can bring, the pause before it included. */
+static enum status make_room(const struct encoding *self, const struct notes *notes,
+                             struct performer *performer, uint32_t time)
+{
+    size_t pause = (time - performer->now) / SHIFT_MAX + 1;
+    if (performer->out->count + pause > performer->limit)
+        return encoding_too_long(self, notes);
+    return tokens_reserve(performer->out, pause + 3 * PITCHES);
+}
+
+static enum status perform(const struct encoding *self, const struct notes *notes,
+                           const struct onsets *onsets, struct performer *performer)
+{
+    size_t next = 0;
+    while (next < onsets->count || !pitch_set_empty(&performer->sounding)) {
+        uint32_t onset = next < onsets->count ? onsets->items[next].start : NEVER;
+        uint32_t end = next_end(performer);
+        uint32_t time = onset < end ? onset : end;
+        enum status status = make_room(self, notes, performer, time);
+        if (status != STATUS_OK)
+            return status;
+        move_to(performer, time);
+        next = gather(performer, onsets, next, time);
+        end_notes(performer);
+        begin_notes(performer);
+    }
+    if (performer->out->count > performer->limit)
+        return encoding_too_long(self, notes);
+    return STATUS_OK;
+}
+
+static enum status performance_encode(const struct encoding *self,
+                                      const struct notes *notes, struct tokens *out)
+{
+    size_t count_before = out->count;
+    struct onsets onsets = {0};
+    enum status status = make_onsets(self, notes, &onsets);
+    if (status == STATUS_OK) {
+        struct performer performer = {
+            .out = out, .limit = count_before + ENCODING_TOKENS_MAX, .bin = NO_BIN};
+        status = perform(self, notes, &onsets, &performer);
+    }
+    if (status != STATUS_OK)
+        out->count = count_before;
+    onsets_free(&onsets);
+    return status;
+}
+
+/* ---- tokens -> notes ---- */
+
+struct listener {
+    struct notes *out;
+    uint64_t now;
+    int velocity;
+    bool sounding[PITCHES];
+    uint64_t began[PITCHES];
+    int struck[PITCHES]; /* velocity */
+};
+
+static enum status end_note(struct listener *listener, int pitch)
+{
+    if (!listener->sounding[pitch])
+        return STATUS_OK;
+    listener->sounding[pitch] = false;
+    return decoded_note(listener->out, (double)listener->began[pitch] / STEPS_PER_SECOND,
+                        (double)listener->now / STEPS_PER_SECOND, pitch,
+                        listener->struck[pitch]);
+}
+
+static enum status begin_note(struct listener *listener, int pitch)
+{
+    enum status status = end_note(listener, pitch);
+    listener->sounding[pitch] = true;
+    listener->began[pitch] = listener->now;
+    listener->struck[pitch] = listener->velocity;
+    return status;
+}
+
+static enum status hear(struct listener *listener, token value)
+{
+    if (value < NOTE_OFF)
+        return begin_note(listener, value - NOTE_ON);
+    if (value < TIME_SHIFT)
+        return end_note(listener, value - NOTE_OFF);
+    if (value < VELOCITY)
+        listener->now += (uint64_t)(value - TIME_SHIFT + 1);
+    else if (value < END)
+        listener->velocity = bin_velocity(value - VELOCITY);
+    return STATUS_OK;
+}
+
+static enum status performance_decode(const struct encoding *self, const token *tokens,
+                                      size_t count, struct notes *out)
+{
+    (void)self;
+    struct listener listener = {.out = out, .velocity = ENCODING_VELOCITY};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = hear(&listener, tokens[i]);
+    for (int pitch = 0; pitch < PITCHES && status == STATUS_OK; pitch++)
+        status = end_note(&listener, pitch);
+    decoded_finish(out);
+    return status;
+}
+
+/* ---- tokens ---- */
+
+static const char *performance_token_name(const struct encoding *self, token value,
+                                          char *text, size_t size)
+{
+    (void)self;
+    if (value < NOTE_OFF)
+        snprintf(text, size, "NOTE_ON %d", value - NOTE_ON);
+    else if (value < TIME_SHIFT)
+        snprintf(text, size, "NOTE_OFF %d", value - NOTE_OFF);
+    else if (value < VELOCITY)
+        snprintf(text, size, "TIME_SHIFT %d", value - TIME_SHIFT + 1);
+    else if (value < END)
+        snprintf(text, size, "VELOCITY %d", value - VELOCITY);
+    else if (value == END)
+        snprintf(text, size, "END");
+    else
+        snprintf(text, size, "UNKNOWN %d", value);
+    return text;
+}
+
+static double performance_token_seconds(const struct encoding *self, token value)
+{
+    (void)self;
+    if (value < TIME_SHIFT || value >= VELOCITY)
+        return 0;
+    return (double)(value - TIME_SHIFT + 1) / STEPS_PER_SECOND;
+}
+
+static bool performance_token_sounds(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < NOTE_OFF;
+}
+
+/* ---- grammar ---- */
+
+static void performance_grammar_start(const struct encoding *self,
+                                      struct grammar *grammar)
+{
+    (void)self;
+    *grammar = (struct grammar){.last_pitch = -1};
+}
+
+static void performance_grammar_allowed(const struct encoding *self,
+                                        const struct grammar *grammar, bool *allowed)
+{
+    (void)self;
+    bool pending = grammar->velocity_pending;
+    for (int pitch = 0; pitch < PITCHES; pitch++) {
+        bool sounding = grammar->sounding[pitch];
+        allowed[NOTE_ON + pitch] = !sounding && grammar->velocity;
+        allowed[NOTE_OFF + pitch] = sounding && grammar->before[pitch] && !pending;
+    }
+    for (int shift = 0; shift < SHIFT_MAX; shift++)
+        allowed[TIME_SHIFT + shift] = !pending;
+    bool room = grammar->sounding_count < PITCHES;
+    for (int bin = 0; bin < VELOCITY_BINS; bin++)
+        allowed[VELOCITY + bin] =
+            !pending && room && grammar->velocity != bin_velocity(bin);
+    allowed[END] = !pending && grammar->sounding_count == 0;
+}
+
+static void accept_note(struct grammar *grammar, int pitch, bool on)
+{
+    grammar->sounding_count += (int)on - (int)grammar->sounding[pitch];
+    grammar->sounding[pitch] = on;
+    grammar->before[pitch] = false;
+    grammar->onsets += on;
+    grammar->velocity_pending = grammar->velocity_pending && !on;
+}
+
+static void accept_end(struct grammar *grammar)
+{
+    struct grammar fresh = {.seconds = grammar->seconds,
+                            .time = grammar->time,
+                            .onsets = grammar->onsets,
+                            .last_pitch = -1};
+    *grammar = fresh;
+}
+
+static void performance_grammar_accept(const struct encoding *self,
+                                       struct grammar *grammar, token value)
+{
+    (void)self;
+    if (value < NOTE_OFF) {
+        accept_note(grammar, value - NOTE_ON, true);
+    } else if (value < TIME_SHIFT) {
+        accept_note(grammar, value - NOTE_OFF, false);
+    } else if (value < VELOCITY) {
+        grammar->time += (uint64_t)(value - TIME_SHIFT + 1);
+        grammar->seconds = (double)grammar->time / STEPS_PER_SECOND;
+        memcpy(grammar->before, grammar->sounding, sizeof grammar->before);
+    } else if (value < END) {
+        grammar->velocity = (uint8_t)bin_velocity(value - VELOCITY);
+        grammar->velocity_pending = true;
+    } else if (value == END) {
+        accept_end(grammar);
+    }
+}
+
+const struct encoding encoding_performance = {
+    .name = "performance",
+    .vocabulary = VOCABULARY,
+    .end = END,
+    .seconds_per_step = 1.0 / STEPS_PER_SECOND,
+    .encode = performance_encode,
+    .decode = performance_decode,
+    .token_name = performance_token_name,
+    .token_seconds = performance_token_seconds,
+    .token_sounds = performance_token_sounds,
+    .grammar_start = performance_grammar_start,
+    .grammar_allowed = performance_grammar_allowed,
+    .grammar_accept = performance_grammar_accept,
+};

@@ -1,0 +1,289 @@
+/* pianoroll: which of the 88 keys sound, step by step.
+ *
+ * A step of the grid in ticks is a fraction, multiply / divide below, of whole numbers
+ * that fit into 64 bits: the division need not divide evenly, and nothing is rounded but
+ * the result. SMPTE time runs at 24, 25, 30000/1001 or 30 frames a second, so a tick's
+ * rate times 1001 is whole, and half a second is that number of ticks over 2002.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "onsets.h"
+
+enum {
+    KEYS = 88,
+    LOWEST_PITCH = 21, /* A0 */
+    STEP = KEYS,
+    END,
+    VOCABULARY,
+    SMPTE_WHOLE = 1001
+};
+
+/* ---- notes -> tokens ---- */
+
+struct ruler { /* step = round(tick * multiply / divide) */
+    uint64_t multiply, divide;
+};
+
+static struct ruler ruler_of(const struct encoding_grid *grid, const struct notes *notes)
+{
+    if (grid->ticks)
+        return (struct ruler){1, (uint64_t)grid->ticks};
+    uint64_t numerator = (uint64_t)grid->numerator,
+             denominator = (uint64_t)grid->denominator;
+    if (notes->ticks_per_beat > 0)
+        return (struct ruler){denominator,
+                              (uint64_t)llround(notes->ticks_per_beat) * numerator};
+    uint64_t rate = (uint64_t)llround(notes->ticks_per_second * SMPTE_WHOLE);
+    return (struct ruler){denominator * 2 * SMPTE_WHOLE, rate * numerator};
+}
+
+static uint64_t nearest_step(const struct ruler *ruler, uint64_t tick)
+{
+    return (2 * tick * ruler->multiply + ruler->divide) / (2 * ruler->divide);
+}
+
+static enum status make_onsets(const struct encoding *self, const struct notes *notes,
+                               struct onsets *onsets)
+{
+    enum status status = onsets_allocate(onsets, notes->count);
+    if (status != STATUS_OK)
+        return status;
+    struct ruler ruler = ruler_of(&self->grid, notes);
+    if (ruler.divide == 0 && notes->count)
+        return status_fail(STATUS_FAILED,
+                           "notes without a division: neither ticks per beat nor "
+                           "ticks per second");
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        int key = note->pitch - LOWEST_PITCH;
+        if (note->channel == PERCUSSION_CHANNEL || key < 0 || key >= KEYS)
+            continue;
+        uint64_t first = nearest_step(&ruler, note->start_tick);
+        uint64_t last =
+            nearest_step(&ruler, (uint64_t)note->start_tick + note->duration_ticks);
+        if (last >= UINT32_MAX)
+            return encoding_too_long(self, notes);
+        last = last > first ? last : first + 1;
+        onsets->items[onsets->count++] =
+            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key, note->velocity};
+    }
+    onsets_settle(onsets);
+    return STATUS_OK;
+}
+
+/* Writes the keys that sound in step `time` and its STEP; forgets those that have ended.
+ */
+static void write_step(struct pitch_set *sounding, const uint32_t *end, uint32_t time,
+                       struct tokens *out)
+{
+    struct pitch_set set = *sounding;
+    for (unsigned k = pitch_set_next(&set, 0); k < PITCHES;
+         k = pitch_set_next(&set, k + 1)) {
+        if (end[k] > time)
+            out->items[out->count++] = (token)k;
+        else
+            pitch_set_remove(sounding, k);
+    }
+    out->items[out->count++] = STEP;
+}
+
+static enum status write_steps(const struct encoding *self, const struct notes *notes,
+                               const struct onsets *onsets, struct tokens *out)
+{
+    size_t limit = out->count + ENCODING_TOKENS_MAX;
+    struct pitch_set sounding = {0};
+    uint32_t end[KEYS] = {0}, last = 0;
+    size_t next = 0;
+    for (uint32_t time = 0; next < onsets->count || time < last; time++) {
+        for (; next < onsets->count && onsets->items[next].start == time; next++) {
+            const struct onset *onset = &onsets->items[next];
+            pitch_set_add(&sounding, onset->pitch);
+            if (end[onset->pitch] < onset->end)
+                end[onset->pitch] = onset->end;
+            last = last < onset->end ? onset->end : last;
+        }
+        enum status status = tokens_reserve(out, KEYS + 1);
+        if (status != STATUS_OK)
+            return status;
+        write_step(&sounding, end, time, out);
+        if (out->count > limit)
+            return encoding_too_long(self, notes);
+    }
+    return STATUS_OK;
+}
+
+static enum status pianoroll_encode(const struct encoding *self,
+                                    const struct notes *notes, struct tokens *out)
+{
+    size_t count_before = out->count;
+    struct onsets onsets = {0};
+    enum status status = make_onsets(self, notes, &onsets);
+    if (status == STATUS_OK)
+        status = write_steps(self, notes, &onsets, out);
+    if (status != STATUS_OK)
+        out->count = count_before;
+    onsets_free(&onsets);
+    return status;
+}
+
+/* ---- tokens -> notes ---- */
+
+struct listener {
+    const struct encoding *encoding;
+    struct notes *out;
+    uint64_t now;     /* in steps */
+    bool given[KEYS]; /* in the step being read */
+    bool held[KEYS];  /* in the step before */
+    uint64_t began[KEYS];
+};
+
+/* One rounding, so that a step's time does not depend on how it was reached. */
+static double step_seconds(const struct encoding *encoding, uint64_t step)
+{
+    const struct encoding_grid *grid = &encoding->grid;
+    if (grid->ticks)
+        return (double)(step * (uint64_t)grid->ticks) / (2 * ENCODING_TICKS_PER_BEAT);
+    return (double)(step * (uint64_t)grid->numerator) / (2 * grid->denominator);
+}
+
+/* Begins and ends notes as the step just read asks. */
+static enum status take_step(struct listener *listener)
+{
+    enum status status = STATUS_OK;
+    for (int key = 0; key < KEYS && status == STATUS_OK; key++) {
+        if (listener->given[key] && !listener->held[key])
+            listener->began[key] = listener->now;
+        if (!listener->given[key] && listener->held[key])
+            status = decoded_note(listener->out,
+                                  step_seconds(listener->encoding, listener->began[key]),
+                                  step_seconds(listener->encoding, listener->now),
+                                  key + LOWEST_PITCH, ENCODING_VELOCITY);
+    }
+    memcpy(listener->held, listener->given, sizeof listener->held);
+    memset(listener->given, 0, sizeof listener->given);
+    listener->now++;
+    return status;
+}
+
+static bool step_unfinished(const struct listener *listener)
+{
+    for (int key = 0; key < KEYS; key++)
+        if (listener->given[key])
+            return true;
+    return false;
+}
+
+static enum status pianoroll_decode(const struct encoding *self, const token *tokens,
+                                    size_t count, struct notes *out)
+{
+    struct listener listener = {.encoding = self, .out = out};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        if (tokens[i] < KEYS)
+            listener.given[tokens[i]] = true;
+        else if (tokens[i] == STEP)
+            status = take_step(&listener);
+    }
+    if (status == STATUS_OK && step_unfinished(&listener))
+        status = take_step(&listener);
+    if (status == STATUS_OK)
+        status = take_step(&listener); /* a silent one, to end what sounds */
+    decoded_finish(out);
+    return status;
+}
+
+/* ---- tokens ---- */
+
+static const char *pianoroll_token_name(const struct encoding *self, token value,
+                                        char *text, size_t size)
+{
+    (void)self;
+    if (value < KEYS)
+        snprintf(text, size, "KEY %d", value + LOWEST_PITCH);
+    else if (value == STEP)
+        snprintf(text, size, "STEP");
+    else if (value == END)
+        snprintf(text, size, "END");
+    else
+        snprintf(text, size, "UNKNOWN %d", value);
+    return text;
+}
+
+static double pianoroll_token_seconds(const struct encoding *self, token value)
+{
+    return value == STEP ? self->seconds_per_step : 0;
+}
+
+static bool pianoroll_token_sounds(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < KEYS;
+}
+
+/* ---- grammar ---- */
+
+static void pianoroll_grammar_start(const struct encoding *self, struct grammar *grammar)
+{
+    (void)self;
+    *grammar = (struct grammar){.last_pitch = -1};
+}
+
+static void pianoroll_grammar_allowed(const struct encoding *self,
+                                      const struct grammar *grammar, bool *allowed)
+{
+    (void)self;
+    for (int key = 0; key < KEYS; key++)
+        allowed[key] = key > grammar->last_pitch;
+    allowed[STEP] = true;
+    allowed[END] = grammar->last_pitch < 0;
+}
+
+static void accept_key(struct grammar *grammar, int key)
+{
+    int pitch = key + LOWEST_PITCH;
+    if (!grammar->sounding[pitch]) {
+        grammar->sounding[pitch] = true;
+        grammar->sounding_count++;
+        grammar->onsets += !grammar->before[pitch];
+    }
+    grammar->last_pitch = key > grammar->last_pitch ? key : grammar->last_pitch;
+}
+
+static void begin_step(struct grammar *grammar)
+{
+    memcpy(grammar->before, grammar->sounding, sizeof grammar->before);
+    memset(grammar->sounding, 0, sizeof grammar->sounding);
+    grammar->sounding_count = 0;
+    grammar->last_pitch = -1;
+}
+
+static void pianoroll_grammar_accept(const struct encoding *self, struct grammar *grammar,
+                                     token value)
+{
+    if (value < KEYS) {
+        accept_key(grammar, value);
+    } else if (value == STEP) {
+        begin_step(grammar);
+        grammar->time++;
+        grammar->seconds = step_seconds(self, grammar->time);
+    } else if (value == END) {
+        begin_step(grammar);
+        memset(grammar->before, 0, sizeof grammar->before);
+    }
+}
+
+const struct encoding encoding_pianoroll = {
+    .name = "pianoroll",
+    .vocabulary = VOCABULARY,
+    .end = END,
+    .encode = pianoroll_encode,
+    .decode = pianoroll_decode,
+    .token_name = pianoroll_token_name,
+    .token_seconds = pianoroll_token_seconds,
+    .token_sounds = pianoroll_token_sounds,
+    .grammar_start = pianoroll_grammar_start,
+    .grammar_allowed = pianoroll_grammar_allowed,
+    .grammar_accept = pianoroll_grammar_accept,
+};

@@ -1,0 +1,413 @@
+/* h5: files, groups and messages; values are in values.c, attributes in attributes.c.
+ *
+ * A file is written through the driver in disk.c, because HDF5 1.10 does not survive a
+ * full disk. It is locked while it is written, so two processes can't write one file; a
+ * published file never changes, so reading takes no lock, and network file systems
+ * without locks work.
+ */
+#include "h5_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tutti/file.h"
+
+/* ---- library and messages ---- */
+
+void h5_start(void)
+{
+    static bool started;
+    if (started)
+        return;
+    started = true;
+    H5dont_atexit(); /* all is closed by then, or has failed beyond closing */
+    H5open();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+const char *h5_library(void)
+{
+    static char text[32];
+    unsigned major, minor, release;
+    h5_start();
+    H5get_libversion(&major, &minor, &release);
+    snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
+    return text;
+}
+
+enum { DESCRIPTION_SIZE = 256 };
+
+static herr_t take_innermost(unsigned depth, const H5E_error2_t *error, void *text)
+{
+    if (depth == 0 && error->desc)
+        snprintf(text, DESCRIPTION_SIZE, "%s", error->desc);
+    return 0;
+}
+
+/* HDF5's own words for what went wrong first; then its stack is empty. */
+static void describe(char *text)
+{
+    snprintf(text, DESCRIPTION_SIZE, "unknown cause");
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, text);
+    H5Eclear2(H5E_DEFAULT);
+}
+
+enum status h5_disk_status(const struct h5_file *file)
+{
+    if (!file->disk.reason)
+        return STATUS_OK;
+    errno = file->disk.reason;
+    return status_fail_errno("%s: can't write", file->path);
+}
+
+enum status h5_fail(const struct h5_file *file, const char *name, const char *what)
+{
+    char cause[DESCRIPTION_SIZE];
+    describe(cause);
+    if (file->disk.reason)
+        return h5_disk_status(file);
+    const char *damaged = strstr(cause, "checksum") ? " (the file is damaged)" : "";
+    return status_fail(STATUS_FAILED, "%s: %s%s%s: %s%s", file->path, name ? name : "",
+                       name ? ": " : "", what, cause, damaged);
+}
+
+const char *h5_path(const struct h5_file *file)
+{
+    return file->path;
+}
+
+/* ---- opening ---- */
+
+static void free_file(struct h5_file *file)
+{
+    for (size_t i = 0; i < file->open_count; i++)
+        free(file->open[i].name);
+    free(file->open);
+    free(file->path);
+    free(file->partial);
+    free(file);
+}
+
+static struct h5_file *new_file(const char *path)
+{
+    h5_start();
+    struct h5_file *file = calloc(1, sizeof *file);
+    if (file)
+        file->path = strdup(path);
+    if (!file || !file->path) {
+        free(file);
+        status_fail(STATUS_FAILED, "%s: out of memory", path);
+        return NULL;
+    }
+    file->id = -1;
+    file->disk.descriptor = -1;
+    return file;
+}
+
+/* What HDF5 would say in a roundabout way: missing, a directory, empty, of another kind.
+ */
+static enum status check_signature(const char *path)
+{
+    static const uint8_t signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+    uint8_t found[sizeof signature];
+    if (file_is_directory(path))
+        return status_fail(STATUS_FAILED, "%s: a directory (expected an HDF5 file)",
+                           path);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
+        return status_fail_errno("%s: can't open", path);
+    ssize_t got = read(descriptor, found, sizeof found);
+    int reason = errno;
+    close(descriptor);
+    errno = reason;
+    if (got < 0)
+        return status_fail_errno("%s: can't read", path);
+    if (got == 0)
+        return status_fail(STATUS_FAILED, "%s: an empty file (expected HDF5)", path);
+    if (got != sizeof found || memcmp(found, signature, sizeof found) != 0)
+        return status_fail(STATUS_FAILED, "%s: not an HDF5 file, or its start is damaged",
+                           path);
+    return STATUS_OK;
+}
+
+static enum status open_failed(const char *path)
+{
+    char cause[DESCRIPTION_SIZE];
+    describe(cause);
+    if (strstr(cause, "lock"))
+        return status_fail(
+            STATUS_FAILED,
+            "%s: can't lock the file: %s; if no other program writes it, set "
+            "HDF5_USE_FILE_LOCKING=FALSE in the environment",
+            path, cause);
+    return status_fail(STATUS_FAILED, "%s: can't open, truncated or damaged: %s", path,
+                       cause);
+}
+
+enum status h5_open(const char *path, struct h5_file **out)
+{
+    *out = NULL;
+    enum status status = check_signature(path);
+    if (status != STATUS_OK)
+        return status;
+    struct h5_file *file = new_file(path);
+    if (!file)
+        return STATUS_FAILED;
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+#if H5_VERSION_GE(1, 10, 7)
+    H5Pset_file_locking(access, false, true); /* HDF5_USE_FILE_LOCKING overrides this */
+#endif
+    file->id = H5Fopen(path, H5F_ACC_RDONLY, access);
+    if (file->id < 0) /* before any other call: each one clears HDF5's error stack */
+        status = open_failed(path);
+    H5Pclose(access);
+    if (status == STATUS_OK)
+        *out = file;
+    else
+        free_file(file);
+    return status;
+}
+
+/* The lock was on the file that now has the name: the one who held it before may have
+ * published it meanwhile, and then it must not be touched. */
+static bool still_named(int descriptor, const char *partial)
+{
+    struct stat held, named;
+    return fstat(descriptor, &held) == 0 && stat(partial, &named) == 0 &&
+           held.st_ino == named.st_ino && held.st_dev == named.st_dev;
+}
+
+/* Opens and locks the partial file, empty. File systems without locks do without. */
+static enum status open_partial(struct h5_file *file)
+{
+    for (;;) {
+        int descriptor = open(file->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (descriptor < 0)
+            return status_fail_errno("%s: can't write", file->path);
+        int locked = flock(descriptor, LOCK_EX | LOCK_NB);
+        if (locked != 0 && errno == EWOULDBLOCK) {
+            close(descriptor);
+            return status_fail(STATUS_FAILED, "%s: another process is writing it",
+                               file->path);
+        }
+        file->disk.descriptor = descriptor;
+        if (still_named(descriptor, file->partial))
+            break;
+        close(descriptor);
+        file->disk.descriptor = -1;
+    }
+    if (ftruncate(file->disk.descriptor, 0) != 0)
+        return status_fail_errno("%s: can't write", file->path);
+    return STATUS_OK;
+}
+
+herr_t h5_set_object(hid_t properties)
+{
+    if (H5Pset_obj_track_times(properties, false) < 0)
+        return -1;
+    /* all in the object header, whose checksum covers them; large attributes in "dense"
+     * storage would have none */
+    return H5Pset_attr_phase_change(properties, UINT16_MAX, 0);
+}
+
+static enum status create_in(struct h5_file *file)
+{
+    hid_t access = disk_access(&file->disk);
+    hid_t creation = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    if (H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
+        h5_set_object(creation) >= 0)
+        file->id = H5Fcreate(file->partial, H5F_ACC_TRUNC, creation, access);
+    enum status status = file->id < 0 ? h5_fail(file, NULL, "can't create") : STATUS_OK;
+    H5Pclose(creation);
+    H5Pclose(access);
+    return status;
+}
+
+enum status h5_create(const char *path, struct h5_file **out)
+{
+    *out = NULL;
+    struct h5_file *file = new_file(path);
+    if (!file)
+        return STATUS_FAILED;
+    file->partial = file_partial_name(path);
+    enum status status = file->partial
+                             ? open_partial(file)
+                             : status_fail(STATUS_FAILED, "%s: out of memory", path);
+    if (status == STATUS_OK)
+        status = create_in(file);
+    if (status != STATUS_OK) {
+        h5_abandon(file);
+        return status;
+    }
+    *out = file;
+    return STATUS_OK;
+}
+
+/* ---- closing ---- */
+
+static herr_t close_library(struct h5_file *file)
+{
+    for (size_t i = 0; i < file->open_count; i++)
+        H5Dclose(file->open[i].id);
+    herr_t closed = file->id < 0 ? 0 : H5Fclose(file->id);
+    file->id = -1;
+    return closed;
+}
+
+void h5_abandon(struct h5_file *file)
+{
+    if (!file)
+        return;
+    if (file->disk.descriptor >= 0 && !file->disk.reason)
+        file->disk.reason = ECANCELED; /* what is left to flush need not be written */
+    close_library(file);
+    H5Eclear2(H5E_DEFAULT);
+    if (file->disk.descriptor >= 0) {
+        unlink(file->partial);
+        close(file->disk.descriptor);
+    }
+    free_file(file);
+}
+
+enum status h5_close(struct h5_file *file)
+{
+    herr_t closed = close_library(file);
+    enum status status = closed < 0 ? h5_fail(file, NULL, "can't close") : STATUS_OK;
+    if (file->partial) {
+        if (status == STATUS_OK)
+            status = h5_disk_status(file);
+        if (status == STATUS_OK)
+            status = file_publish(file->partial, file->path);
+        else
+            unlink(file->partial);
+        close(file->disk.descriptor); /* and with it the lock */
+    }
+    free_file(file);
+    return status;
+}
+
+/* ---- groups ---- */
+
+static bool is_root(const char *name)
+{
+    return name[strspn(name, "/")] == '\0';
+}
+
+/* Is the first `length` bytes of a path there? HDF5 wants every part above it to be. */
+static htri_t prefix_exists(const struct h5_file *file, const char *name, size_t length)
+{
+    char *prefix = strndup(name, length);
+    if (!prefix)
+        return -1;
+    htri_t exists = is_root(prefix) ? 1 : H5Lexists(file->id, prefix, H5P_DEFAULT);
+    free(prefix);
+    return exists;
+}
+
+/* The end of the path's next component, behind `at`; NULL when there is none. */
+static const char *component_end(const char *at)
+{
+    at += strspn(at, "/");
+    return *at ? at + strcspn(at, "/") : NULL;
+}
+
+bool h5_has(const struct h5_file *file, const char *name)
+{
+    htri_t exists = 1;
+    for (const char *end = component_end(name); end && exists > 0;
+         end = component_end(end))
+        exists = prefix_exists(file, name, (size_t)(end - name));
+    H5Eclear2(H5E_DEFAULT);
+    return exists > 0;
+}
+
+static enum status make_one_group(struct h5_file *file, const char *name, size_t length)
+{
+    char *prefix = strndup(name, length);
+    if (!prefix)
+        return status_fail(STATUS_FAILED, "%s: out of memory", file->path);
+    hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    h5_set_object(creation);
+    hid_t group = H5Gcreate2(file->id, prefix, H5P_DEFAULT, creation, H5P_DEFAULT);
+    enum status status =
+        group < 0 ? h5_fail(file, prefix, "can't make the group") : h5_disk_status(file);
+    if (group >= 0)
+        H5Gclose(group);
+    H5Pclose(creation);
+    free(prefix);
+    return status;
+}
+
+static enum status make_groups(struct h5_file *file, const char *name, bool last_too)
+{
+    enum status status = STATUS_OK;
+    for (const char *end = component_end(name); end && status == STATUS_OK;) {
+        const char *next = component_end(end);
+        if (!next && !last_too)
+            break;
+        if (prefix_exists(file, name, (size_t)(end - name)) <= 0)
+            status = make_one_group(file, name, (size_t)(end - name));
+        end = next;
+    }
+    return status;
+}
+
+enum status h5_make_parents(struct h5_file *file, const char *name)
+{
+    return make_groups(file, name, false);
+}
+
+enum status h5_group(struct h5_file *file, const char *name)
+{
+    return make_groups(file, name, true);
+}
+
+static char *member_name(hid_t group, hsize_t at)
+{
+    ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, at, NULL,
+                                        0, H5P_DEFAULT);
+    char *name = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (name && H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, at, name,
+                                   (size_t)length + 1, H5P_DEFAULT) < 0) {
+        free(name);
+        name = NULL;
+    }
+    return name;
+}
+
+enum status h5_list(const struct h5_file *file, const char *group, char ***names,
+                    size_t *count)
+{
+    *names = NULL;
+    *count = 0;
+    H5G_info_t info = {.nlinks = 0};
+    hid_t id = H5Gopen2(file->id, group, H5P_DEFAULT);
+    char **list = NULL;
+    if (id >= 0 && H5Gget_info(id, &info) >= 0)
+        list = calloc(info.nlinks + 1, sizeof *list);
+    size_t have = 0;
+    while (list && have < info.nlinks && (list[have] = member_name(id, have)))
+        have++;
+    enum status status = list && have == info.nlinks
+                             ? STATUS_OK
+                             : h5_fail(file, group, "can't list the group");
+    if (id >= 0)
+        H5Gclose(id);
+    if (status != STATUS_OK) {
+        for (size_t i = 0; i < have; i++)
+            free(list[i]);
+        free(list);
+        return status;
+    }
+    *names = list;
+    *count = have;
+    return STATUS_OK;
+}

@@ -1,0 +1,500 @@
+/* values: datasets of the h5 unit: numbers, whole and in parts, and texts.
+ *
+ * Every dataset is chunked, also a tiny one, because HDF5's fletcher32 filter works on
+ * chunks.
+ */
+#include "h5_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_ELEMENTS = 65536 };
+
+/* ---- types ---- */
+
+struct type_row {
+    hid_t stored, native;
+    size_t size;
+};
+
+/* HDF5's types are variables, so this cannot be a constant table. */
+static struct type_row type_row(enum h5_type type)
+{
+    switch (type) {
+    case H5_U8:
+        return (struct type_row){H5T_STD_U8LE, H5T_NATIVE_UINT8, 1};
+    case H5_U16:
+        return (struct type_row){H5T_STD_U16LE, H5T_NATIVE_UINT16, 2};
+    case H5_U32:
+        return (struct type_row){H5T_STD_U32LE, H5T_NATIVE_UINT32, 4};
+    case H5_U64:
+        return (struct type_row){H5T_STD_U64LE, H5T_NATIVE_UINT64, 8};
+    case H5_I32:
+        return (struct type_row){H5T_STD_I32LE, H5T_NATIVE_INT32, 4};
+    case H5_I64:
+        return (struct type_row){H5T_STD_I64LE, H5T_NATIVE_INT64, 8};
+    case H5_F32:
+        return (struct type_row){H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 4};
+    case H5_F64:
+        break;
+    }
+    return (struct type_row){H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 8};
+}
+
+size_t h5_type_size(enum h5_type type)
+{
+    h5_start();
+    return type_row(type).size;
+}
+
+/* HDF5 would store the nearest value that fits; a wrong number is worse than none. */
+static H5T_conv_ret_t refuse_overflow(H5T_conv_except_t what, hid_t from, hid_t to,
+                                      void *value, void *result, void *context)
+{
+    (void)to;
+    (void)value;
+    (void)result;
+    bool overflow = what == H5T_CONV_EXCEPT_RANGE_HI || what == H5T_CONV_EXCEPT_RANGE_LOW;
+    if (!overflow || H5Tget_class(from) != H5T_INTEGER)
+        return H5T_CONV_UNHANDLED;
+    *(bool *)context = true;
+    return H5T_CONV_ABORT;
+}
+
+static const char *class_name(H5T_class_t class)
+{
+    return class == H5T_INTEGER  ? "integers"
+           : class == H5T_FLOAT  ? "floating-point numbers"
+           : class == H5T_STRING ? "text"
+                                 : "another type";
+}
+
+/* ---- making datasets ---- */
+
+/* Whole rows, as many as make a chunk; a chunk may not be larger than its dataset. */
+static void chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
+{
+    hsize_t room = CHUNK_ELEMENTS;
+    for (int d = rank - 1; d >= 0; d--) {
+        chunk[d] = dims[d] < room ? dims[d] : room;
+        if (chunk[d] == 0)
+            chunk[d] = 1;
+        room /= chunk[d];
+    }
+}
+
+static hid_t dataset_properties(int rank, const hsize_t *dims)
+{
+    hsize_t chunk[H5_MAX_RANK];
+    chunk_shape(rank, dims, chunk);
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    if (h5_set_object(creation) < 0 || H5Pset_chunk(creation, rank, chunk) < 0 ||
+        H5Pset_fletcher32(creation) < 0) {
+        H5Pclose(creation);
+        return -1;
+    }
+    return creation;
+}
+
+/* The new dataset, open; below 0 with the message kept. */
+static hid_t make_dataset(struct h5_file *file, const char *name, hid_t type, int rank,
+                          const size_t *dims)
+{
+    if (rank < 1 || rank > H5_MAX_RANK) {
+        status_fail(STATUS_FAILED, "%s: %s: %d dimensions (1 to %d)", file->path, name,
+                    rank, H5_MAX_RANK);
+        return -1;
+    }
+    if (h5_make_parents(file, name) != STATUS_OK)
+        return -1;
+    hsize_t extent[H5_MAX_RANK];
+    for (int d = 0; d < rank; d++)
+        extent[d] = dims[d];
+    hid_t space = H5Screate_simple(rank, extent, NULL);
+    hid_t creation = dataset_properties(rank, extent);
+    hid_t dataset =
+        H5Dcreate2(file->id, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    if (dataset < 0)
+        h5_fail(file, name, "can't make the dataset");
+    H5Pclose(creation);
+    H5Sclose(space);
+    return dataset;
+}
+
+static size_t element_count(int rank, const size_t *dims)
+{
+    size_t count = 1;
+    for (int d = 0; d < rank; d++)
+        count *= dims[d];
+    return count;
+}
+
+static enum status write_dataset(struct h5_file *file, const char *name, hid_t stored,
+                                 hid_t native, int rank, const size_t *dims,
+                                 const void *values)
+{
+    hid_t dataset = make_dataset(file, name, stored, rank, dims);
+    if (dataset < 0)
+        return STATUS_FAILED;
+    enum status status = STATUS_OK;
+    if (element_count(rank, dims) > 0 &&
+        H5Dwrite(dataset, native, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+        status = h5_fail(file, name, "can't write");
+    if (H5Dclose(dataset) < 0 && status == STATUS_OK)
+        status = h5_fail(file, name, "can't write");
+    return status == STATUS_OK ? h5_disk_status(file) : status;
+}
+
+enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, int rank,
+                     const size_t *dims, const void *values)
+{
+    struct type_row row = type_row(type);
+    return write_dataset(file, name, row.stored, row.native, rank, dims, values);
+}
+
+/* ---- reading ---- */
+
+static hid_t open_dataset(const struct h5_file *file, const char *name)
+{
+    if (!h5_has(file, name)) {
+        status_fail(STATUS_FAILED, "%s: %s: not in the file", file->path, name);
+        return -1;
+    }
+    hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
+    if (dataset < 0)
+        h5_fail(file, name, "can't open the dataset");
+    return dataset;
+}
+
+static enum status dataset_shape(const struct h5_file *file, const char *name,
+                                 hid_t dataset, int *rank, size_t dims[H5_MAX_RANK])
+{
+    hsize_t extent[H5S_MAX_RANK];
+    hid_t space = H5Dget_space(dataset);
+    *rank = H5Sget_simple_extent_dims(space, extent, NULL);
+    H5Sclose(space);
+    if (*rank < 1 || *rank > H5_MAX_RANK)
+        return status_fail(STATUS_FAILED, "%s: %s: %d dimensions (1 to %d expected)",
+                           file->path, name, *rank, H5_MAX_RANK);
+    for (int d = 0; d < *rank; d++)
+        dims[d] = (size_t)extent[d];
+    return STATUS_OK;
+}
+
+enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
+                     size_t dims[H5_MAX_RANK])
+{
+    hid_t dataset = open_dataset(file, name);
+    if (dataset < 0)
+        return STATUS_FAILED;
+    enum status status = dataset_shape(file, name, dataset, rank, dims);
+    H5Dclose(dataset);
+    return status;
+}
+
+static void shape_text(int rank, const size_t *dims, char *text, size_t size)
+{
+    size_t used = 0;
+    for (int d = 0; d < rank && used < size; d++)
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%zu", d ? " x " : "", dims[d]);
+}
+
+static enum status check_shape(const struct h5_file *file, const char *name,
+                               hid_t dataset, int rank, const size_t *dims)
+{
+    size_t found[H5_MAX_RANK];
+    int found_rank;
+    enum status status = dataset_shape(file, name, dataset, &found_rank, found);
+    if (status != STATUS_OK)
+        return status;
+    if (found_rank == rank && memcmp(found, dims, (size_t)rank * sizeof *dims) == 0)
+        return STATUS_OK;
+    char have[80] = "", want[80] = "";
+    shape_text(found_rank, found, have, sizeof have);
+    shape_text(rank, dims, want, sizeof want);
+    return status_fail(STATUS_FAILED, "%s: %s: shape %s (expected %s)", file->path, name,
+                       have, want);
+}
+
+static H5T_class_t dataset_class(hid_t dataset)
+{
+    hid_t type = H5Dget_type(dataset);
+    H5T_class_t class = H5Tget_class(type);
+    H5Tclose(type);
+    return class;
+}
+
+static enum status check_class(const struct h5_file *file, const char *name,
+                               hid_t dataset, H5T_class_t expected)
+{
+    H5T_class_t found = dataset_class(dataset);
+    if (found == expected)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: %s: holds %s (expected %s)", file->path, name,
+                       class_name(found), class_name(expected));
+}
+
+/* Reads a selection, converted to `type`. */
+static enum status read_selection(const struct h5_file *file, const char *name,
+                                  hid_t dataset, enum h5_type type, hid_t memory,
+                                  hid_t space, void *values)
+{
+    bool overflow = false;
+    hid_t transfer = H5Pcreate(H5P_DATASET_XFER);
+    H5Pset_type_conv_cb(transfer, refuse_overflow, &overflow);
+    enum status status = STATUS_OK;
+    if (H5Dread(dataset, type_row(type).native, memory, space, transfer, values) < 0) {
+        status = h5_fail(file, name, "can't read");
+        if (overflow)
+            status = status_fail(STATUS_FAILED, "%s: %s: a value out of range",
+                                 file->path, name);
+    }
+    H5Pclose(transfer);
+    return status;
+}
+
+enum status h5_read(const struct h5_file *file, const char *name, enum h5_type type,
+                    int rank, const size_t *dims, void *values)
+{
+    hid_t dataset = open_dataset(file, name);
+    if (dataset < 0)
+        return STATUS_FAILED;
+    enum status status =
+        check_class(file, name, dataset, H5Tget_class(type_row(type).native));
+    if (status == STATUS_OK)
+        status = check_shape(file, name, dataset, rank, dims);
+    if (status == STATUS_OK && element_count(rank, dims) > 0)
+        status = read_selection(file, name, dataset, type, H5S_ALL, H5S_ALL, values);
+    H5Dclose(dataset);
+    return status;
+}
+
+/* ---- parts ---- */
+
+/* Datasets used in parts stay open until the file is closed: closing one writes its chunk
+ * out, and the next part would read it again. */
+static enum status keep_open(struct h5_file *file, const char *name, hid_t dataset)
+{
+    struct open_dataset *list =
+        realloc(file->open, (file->open_count + 1) * sizeof *file->open);
+    if (list)
+        file->open = list;
+    char *copy = strdup(name);
+    if (!list || !copy) {
+        free(copy);
+        H5Dclose(dataset);
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+    }
+    file->open[file->open_count++] = (struct open_dataset){copy, dataset};
+    return STATUS_OK;
+}
+
+static hid_t kept_dataset(struct h5_file *file, const char *name)
+{
+    for (size_t i = 0; i < file->open_count; i++)
+        if (strcmp(file->open[i].name, name) == 0)
+            return file->open[i].id;
+    hid_t dataset = open_dataset(file, name);
+    if (dataset >= 0 && keep_open(file, name, dataset) != STATUS_OK)
+        return -1;
+    return dataset;
+}
+
+enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
+                    size_t length)
+{
+    hid_t dataset = make_dataset(file, name, type_row(type).stored, 1, &length);
+    if (dataset < 0)
+        return STATUS_FAILED;
+    enum status status = keep_open(file, name, dataset);
+    return status == STATUS_OK ? h5_disk_status(file) : status;
+}
+
+/* Opens the dataset and checks that [first, first + count) lies in it. */
+static enum status find_part(struct h5_file *file, const char *name, enum h5_type type,
+                             size_t first, size_t count, hid_t *dataset)
+{
+    *dataset = kept_dataset(file, name);
+    if (*dataset < 0)
+        return STATUS_FAILED;
+    size_t dims[H5_MAX_RANK] = {0};
+    int rank = 0;
+    enum status status =
+        check_class(file, name, *dataset, H5Tget_class(type_row(type).native));
+    if (status == STATUS_OK)
+        status = dataset_shape(file, name, *dataset, &rank, dims);
+    if (status != STATUS_OK)
+        return status;
+    if (rank != 1 || first > dims[0] || count > dims[0] - first)
+        return status_fail(STATUS_FAILED,
+                           "%s: %s: %zu elements from %zu on (the dataset has %zu, in %d "
+                           "dimensions)",
+                           file->path, name, count, first, dims[0], rank);
+    return STATUS_OK;
+}
+
+static hid_t part_space(hid_t dataset, size_t first, size_t count)
+{
+    hsize_t start = first, extent = count;
+    hid_t space = H5Dget_space(dataset);
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &extent, NULL);
+    return space;
+}
+
+enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
+                          size_t first, size_t count, const void *values)
+{
+    hid_t dataset;
+    enum status status = find_part(file, name, type, first, count, &dataset);
+    if (status != STATUS_OK || count == 0)
+        return status;
+    hsize_t extent = count;
+    hid_t memory = H5Screate_simple(1, &extent, NULL);
+    hid_t space = part_space(dataset, first, count);
+    if (H5Dwrite(dataset, type_row(type).native, memory, space, H5P_DEFAULT, values) < 0)
+        status = h5_fail(file, name, "can't write");
+    H5Sclose(space);
+    H5Sclose(memory);
+    return status == STATUS_OK ? h5_disk_status(file) : status;
+}
+
+enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
+                         size_t first, size_t count, void *values)
+{
+    hid_t dataset;
+    enum status status = find_part(file, name, type, first, count, &dataset);
+    if (status != STATUS_OK || count == 0)
+        return status;
+    hsize_t extent = count;
+    hid_t memory = H5Screate_simple(1, &extent, NULL);
+    hid_t space = part_space(dataset, first, count);
+    status = read_selection(file, name, dataset, type, memory, space, values);
+    H5Sclose(space);
+    H5Sclose(memory);
+    return status;
+}
+
+/* ---- texts ---- */
+
+size_t h5_text_width(size_t count, const char *const *texts)
+{
+    size_t width = 1;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(texts[i]);
+        width = length > width ? length : width;
+    }
+    return width;
+}
+
+hid_t h5_text_type(size_t width)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, width);
+    H5Tset_strpad(type, H5T_STR_NULLPAD);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    return type;
+}
+
+char *h5_pad_texts(size_t count, const char *const *texts, size_t width)
+{
+    char *block = calloc(count + 1, width);
+    for (size_t i = 0; block && i < count; i++)
+        memcpy(block + i * width, texts[i], strlen(texts[i]));
+    return block;
+}
+
+enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
+                           const char *const *texts)
+{
+    size_t width = h5_text_width(count, texts);
+    char *block = h5_pad_texts(count, texts, width);
+    if (!block)
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+    hid_t type = h5_text_type(width);
+    enum status status = write_dataset(file, name, type, type, 1, &count, block);
+    H5Tclose(type);
+    free(block);
+    return status;
+}
+
+enum status h5_write_text(struct h5_file *file, const char *name, const char *text)
+{
+    return h5_write_texts(file, name, 1, &text);
+}
+
+/* The block that h5_read_texts hands out: pointers, then the texts with their zeros. */
+static char **spread_texts(const char *padded, size_t count, size_t width)
+{
+    char **texts = malloc((count + 1) * sizeof *texts + count * (width + 1));
+    if (!texts)
+        return NULL;
+    char *to = (char *)(texts + count + 1);
+    for (size_t i = 0; i < count; i++, to += width + 1) {
+        texts[i] = to;
+        memcpy(to, padded + i * width, width);
+        to[width] = '\0';
+    }
+    texts[count] = NULL;
+    return texts;
+}
+
+static enum status read_padded(const struct h5_file *file, const char *name,
+                               hid_t dataset, hid_t type, size_t count, char ***texts)
+{
+    size_t width = H5Tget_size(type);
+    char *padded = calloc(count + 1, width);
+    if (!padded)
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+    enum status status = STATUS_OK;
+    if (count > 0 && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, padded) < 0)
+        status = h5_fail(file, name, "can't read");
+    *texts = status == STATUS_OK ? spread_texts(padded, count, width) : NULL;
+    if (status == STATUS_OK && !*texts)
+        status = status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+    free(padded);
+    return status;
+}
+
+enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
+                          char ***texts)
+{
+    *texts = NULL;
+    *count = 0;
+    hid_t dataset = open_dataset(file, name);
+    if (dataset < 0)
+        return STATUS_FAILED;
+    size_t dims[H5_MAX_RANK];
+    int rank = 0;
+    hid_t type = H5Dget_type(dataset);
+    enum status status = check_class(file, name, dataset, H5T_STRING);
+    if (status == STATUS_OK)
+        status = dataset_shape(file, name, dataset, &rank, dims);
+    if (status == STATUS_OK && (rank != 1 || H5Tis_variable_str(type) != 0))
+        status = status_fail(STATUS_FAILED, "%s: %s: not a column of fixed-length texts",
+                             file->path, name);
+    if (status == STATUS_OK)
+        status = read_padded(file, name, dataset, type, dims[0], texts);
+    if (status == STATUS_OK)
+        *count = dims[0];
+    H5Tclose(type);
+    H5Dclose(dataset);
+    return status;
+}
+
+enum status h5_read_text(const struct h5_file *file, const char *name, char **text)
+{
+    *text = NULL;
+    size_t count;
+    char **texts;
+    enum status status = h5_read_texts(file, name, &count, &texts);
+    if (status != STATUS_OK)
+        return status;
+    if (count != 1)
+        status = status_fail(STATUS_FAILED, "%s: %s: %zu texts (expected 1)", file->path,
+                             name, count);
+    else if (!(*text = strdup(texts[0])))
+        status = status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+    free(texts);
+    return status;
+}

@@ -1,0 +1,396 @@
+/* body: the kernels, written once over `lanes`; included by the file of each instruction
+ * set, which defines KERNELS_NAME (the name of the table) and KERNELS_LABEL.
+ */
+#include "lanes.h"
+#include "tutti/kernels.h"
+
+/* The first `n` of 16 lanes, zeros behind; n may exceed 16. */
+static inline lanes load_part(const real *p, int n)
+{
+    if (n >= LANES)
+        return lanes_load(p);
+    real padded[LANES] = {0};
+    memcpy(padded, p, (size_t)n * sizeof *p);
+    return lanes_load(padded);
+}
+
+static inline void store_part(real *p, lanes a, int n)
+{
+    if (n >= LANES) {
+        lanes_store(p, a);
+        return;
+    }
+    real padded[LANES];
+    lanes_store(padded, a);
+    memcpy(p, padded, (size_t)n * sizeof *p);
+}
+
+/* ---- exp, tanh, sigmoid
+ * ------------------------------------------------------------------ */
+
+#ifdef TUTTI_DOUBLE
+/* The double build is the tests' reference: the C library's functions. */
+static inline lanes lanes_exp(lanes x)
+{
+    for (int i = 0; i < LANES; i++)
+        x.lane[i] = exp(x.lane[i]);
+    return x;
+}
+
+static inline lanes lanes_tanh(lanes x)
+{
+    for (int i = 0; i < LANES; i++)
+        x.lane[i] = tanh(x.lane[i]);
+    return x;
+}
+#else
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) by the polynomial of
+ * Cephes' expf (S. Moshier). Inputs are held to [-87.3, 88]: the result is never 0,
+ * subnormal or infinite. NaN stays NaN. */
+static inline lanes lanes_exp(lanes x)
+{
+    x = lanes_min(lanes_set(88.0f), x); /* the order keeps a NaN */
+    x = lanes_max(lanes_set(-87.3f), x);
+    lanes n = lanes_round(lanes_multiply(x, lanes_set(1.44269504f)));
+    lanes r = lanes_fma(n, lanes_set(-0.693359375f), x);
+    r = lanes_fma(n, lanes_set(2.12194440e-4f), r);
+    lanes p = lanes_set(1.9875691500e-4f);
+    p = lanes_fma(p, r, lanes_set(1.3981999507e-3f));
+    p = lanes_fma(p, r, lanes_set(8.3334519073e-3f));
+    p = lanes_fma(p, r, lanes_set(4.1665795894e-2f));
+    p = lanes_fma(p, r, lanes_set(1.6666665459e-1f));
+    p = lanes_fma(p, r, lanes_set(5.0000001201e-1f));
+    p = lanes_fma(p, lanes_multiply(r, r), r);
+    p = lanes_add(p, lanes_set(1.0f));
+    return lanes_multiply(p, lanes_power_of_2(n));
+}
+
+/* Below 0.625 the odd polynomial of Cephes' tanhf, above 1 - 2 / (exp(2|x|) + 1). */
+static inline lanes lanes_tanh(lanes x)
+{
+    lanes size = lanes_absolute(x);
+    lanes square = lanes_multiply(x, x);
+    lanes p = lanes_set(-5.70498872745e-3f);
+    p = lanes_fma(p, square, lanes_set(2.06390887954e-2f));
+    p = lanes_fma(p, square, lanes_set(-5.37397155531e-2f));
+    p = lanes_fma(p, square, lanes_set(1.33314422036e-1f));
+    p = lanes_fma(p, square, lanes_set(-3.33332819422e-1f));
+    lanes small = lanes_fma(lanes_multiply(p, square), x, x);
+    lanes e = lanes_exp(lanes_add(size, size));
+    lanes rest = lanes_divide(lanes_set(2.0f), lanes_add(e, lanes_set(1.0f)));
+    lanes large = lanes_copy_sign(lanes_subtract(lanes_set(1.0f), rest), x);
+    return lanes_if_less(size, lanes_set(0.625f), small, large);
+}
+#endif
+
+static inline lanes lanes_sigmoid(lanes x)
+{
+    lanes e = lanes_exp(lanes_subtract(lanes_set(0), x));
+    return lanes_divide(lanes_set(1), lanes_add(lanes_set(1), e));
+}
+
+#define KERNEL_MAP(name, function)                                                       \
+    static void name(size_t n, const real *x, real *y)                                   \
+    {                                                                                    \
+        for (size_t i = 0; i < n; i += LANES) {                                          \
+            int left = n - i < LANES ? (int)(n - i) : LANES;                             \
+            store_part(y + i, function(load_part(x + i, left)), left);                   \
+        }                                                                                \
+    }
+KERNEL_MAP(exponential, lanes_exp)
+KERNEL_MAP(hyperbolic_tangent, lanes_tanh)
+KERNEL_MAP(sigmoid, lanes_sigmoid)
+#undef KERNEL_MAP
+
+/* ---- products with packed weights
+ * -------------------------------------------------------- */
+
+/* Adds to `rows` rows of 64 outputs at y. `rows` is a constant where this is inlined, so
+ * the sums stay in registers. */
+#if defined(LANES_AVX512)
+enum { TILE_ROWS = 6 };
+static inline __attribute__((always_inline)) void
+tile(int rows, int k, const real *panel, const real *const *x, real *const *y)
+{
+    __m512 sum[TILE_ROWS][4];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 4; j++)
+            sum[i][j] = _mm512_loadu_ps(y[i] + 16 * j);
+    for (int l = 0; l < k; l++) {
+        const float *w = panel + (size_t)l * PANEL;
+        __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16);
+        __m512 w2 = _mm512_load_ps(w + 32), w3 = _mm512_load_ps(w + 48);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            __m512 a = _mm512_set1_ps(x[i][l]);
+            sum[i][0] = _mm512_fmadd_ps(a, w0, sum[i][0]);
+            sum[i][1] = _mm512_fmadd_ps(a, w1, sum[i][1]);
+            sum[i][2] = _mm512_fmadd_ps(a, w2, sum[i][2]);
+            sum[i][3] = _mm512_fmadd_ps(a, w3, sum[i][3]);
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 4; j++)
+            _mm512_storeu_ps(y[i] + 16 * j, sum[i][j]);
+}
+#elif defined(LANES_AVX2)
+enum { TILE_ROWS = 6 };
+static inline __attribute__((always_inline)) void
+tile(int rows, int k, const real *panel, const real *const *x, real *const *y)
+{
+    for (int part = 0; part < PANEL; part += 16) {
+        __m256 sum[TILE_ROWS][2];
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < 2; j++)
+                sum[i][j] = _mm256_loadu_ps(y[i] + part + 8 * j);
+        for (int l = 0; l < k; l++) {
+            const float *w = panel + (size_t)l * PANEL + part;
+            __m256 w0 = _mm256_load_ps(w), w1 = _mm256_load_ps(w + 8);
+#pragma GCC unroll 6
+            for (int i = 0; i < rows; i++) {
+                __m256 a = _mm256_set1_ps(x[i][l]);
+                sum[i][0] = _mm256_fmadd_ps(a, w0, sum[i][0]);
+                sum[i][1] = _mm256_fmadd_ps(a, w1, sum[i][1]);
+            }
+        }
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < 2; j++)
+                _mm256_storeu_ps(y[i] + part + 8 * j, sum[i][j]);
+    }
+}
+#else
+enum { TILE_ROWS = 6 };
+static inline void tile(int rows, int k, const real *panel, const real *const *x,
+                        real *const *y)
+{
+    for (int i = 0; i < rows; i++)
+        for (int l = 0; l < k; l++)
+            for (int j = 0; j < PANEL; j++)
+                y[i][j] =
+                    LANES_FMA(x[i][l], panel[(size_t)l * PANEL + (size_t)j], y[i][j]);
+}
+#endif
+
+static void tile_of(int rows, int k, const real *panel, const real *const *x,
+                    real *const *y)
+{
+    switch (rows) {
+    case 6:
+        tile(6, k, panel, x, y);
+        break;
+    case 5:
+        tile(5, k, panel, x, y);
+        break;
+    case 4:
+        tile(4, k, panel, x, y);
+        break;
+    case 3:
+        tile(3, k, panel, x, y);
+        break;
+    case 2:
+        tile(2, k, panel, x, y);
+        break;
+    default:
+        tile(1, k, panel, x, y);
+    }
+}
+
+/* The last panel may be wider than what is left of y: it goes through a buffer. */
+static void tile_of_part(int rows, int width, int k, const real *panel,
+                         const real *const *x, real *const *y)
+{
+    _Alignas(64) real buffer[TILE_ROWS][PANEL] = {{0}};
+    real *at[TILE_ROWS];
+    for (int i = 0; i < rows; i++) {
+        at[i] = buffer[i];
+        memcpy(buffer[i], y[i], (size_t)width * sizeof(real));
+    }
+    tile_of(rows, k, panel, x, at);
+    for (int i = 0; i < rows; i++)
+        memcpy(y[i], buffer[i], (size_t)width * sizeof(real));
+}
+
+static void multiply(const struct packed *w, int rows, const real *const *x,
+                     real *const *y)
+{
+    for (int first = 0; first < w->n; first += PANEL) {
+        const real *panel = w->panels + (size_t)first * (size_t)w->k;
+        int width = w->n - first;
+        for (int i = 0; i < rows; i += TILE_ROWS) {
+            int count = rows - i < TILE_ROWS ? rows - i : TILE_ROWS;
+            real *at[TILE_ROWS];
+            for (int r = 0; r < count; r++)
+                at[r] = y[i + r] + first;
+            if (width >= PANEL)
+                tile_of(count, w->k, panel, x + i, at);
+            else
+                tile_of_part(count, width, w->k, panel, x + i, at);
+        }
+    }
+}
+
+/* ---- LSTM
+ * -------------------------------------------------------------------------------- */
+
+static void lstm_forward(int hidden, real *gates, const real *bias, const real *c_prev,
+                         real *c_next, real *tanh_c, real *h, real *h_next)
+{
+    for (int j = 0; j < hidden; j += LANES) {
+        int n = hidden - j;
+        lanes gate[4];
+        for (int q = 0; q < 4; q++) {
+            int at = q * hidden + j;
+            lanes a = lanes_add(load_part(gates + at, n), load_part(bias + at, n));
+            gate[q] = q == 2 ? lanes_tanh(a) : lanes_sigmoid(a);
+            store_part(gates + at, gate[q], n);
+        }
+        lanes c = lanes_fma(gate[1], load_part(c_prev + j, n),
+                            lanes_multiply(gate[0], gate[2]));
+        lanes t = lanes_tanh(c);
+        lanes out = lanes_multiply(gate[3], t);
+        store_part(c_next + j, c, n);
+        store_part(tanh_c + j, t, n);
+        store_part(h + j, out, n);
+        store_part(h_next + j, out, n);
+    }
+}
+
+/* x (1 - x) y and (1 - x^2) y: gradients through sigmoid and tanh, from their outputs */
+static inline lanes through_sigmoid(lanes x, lanes y)
+{
+    return lanes_multiply(y, lanes_multiply(x, lanes_subtract(lanes_set(1), x)));
+}
+
+static inline lanes through_tanh(lanes x, lanes y)
+{
+    return lanes_multiply(y, lanes_subtract(lanes_set(1), lanes_multiply(x, x)));
+}
+
+static void lstm_backward(int hidden, real *gates, const real *c_prev, const real *tanh_c,
+                          const real *dh, real *dc)
+{
+    for (int j = 0; j < hidden; j += LANES) {
+        int n = hidden - j;
+        real *at_i = gates + j, *at_f = at_i + hidden, *at_g = at_f + hidden,
+             *at_o = at_g + hidden;
+        lanes i = load_part(at_i, n), f = load_part(at_f, n), g = load_part(at_g, n),
+              o = load_part(at_o, n), t = load_part(tanh_c + j, n);
+        lanes dout = load_part(dh + j, n);
+        lanes dcell =
+            lanes_add(load_part(dc + j, n), through_tanh(t, lanes_multiply(dout, o)));
+        store_part(at_o, through_sigmoid(o, lanes_multiply(dout, t)), n);
+        store_part(at_i, through_sigmoid(i, lanes_multiply(dcell, g)), n);
+        store_part(at_g, through_tanh(g, lanes_multiply(dcell, i)), n);
+        lanes before = load_part(c_prev + j, n);
+        store_part(at_f, through_sigmoid(f, lanes_multiply(dcell, before)), n);
+        store_part(dc + j, lanes_multiply(dcell, f), n);
+    }
+}
+
+/* ---- GRU
+ * --------------------------------------------------------------------------------- */
+
+static void gru_forward(int hidden, real *x, const real *bias_ih, const real *u,
+                        const real *h_prev, real *h, real *h_next)
+{
+    for (int j = 0; j < hidden; j += LANES) {
+        int n = hidden - j, at_z = hidden + j, at_n = 2 * hidden + j;
+        lanes r = lanes_add(load_part(x + j, n), load_part(bias_ih + j, n));
+        r = lanes_sigmoid(lanes_add(r, load_part(u + j, n)));
+        lanes z = lanes_add(load_part(x + at_z, n), load_part(bias_ih + at_z, n));
+        z = lanes_sigmoid(lanes_add(z, load_part(u + at_z, n)));
+        lanes c = lanes_add(load_part(x + at_n, n), load_part(bias_ih + at_n, n));
+        c = lanes_tanh(lanes_fma(r, load_part(u + at_n, n), c));
+        lanes change = lanes_subtract(load_part(h_prev + j, n), c);
+        lanes out = lanes_fma(z, change, c);
+        store_part(x + j, r, n);
+        store_part(x + at_z, z, n);
+        store_part(x + at_n, c, n);
+        store_part(h + j, out, n);
+        store_part(h_next + j, out, n);
+    }
+}
+
+static void gru_backward(int hidden, real *x, real *u, const real *h_prev, real *dh)
+{
+    for (int j = 0; j < hidden; j += LANES) {
+        int n = hidden - j, at_z = hidden + j, at_n = 2 * hidden + j;
+        lanes r = load_part(x + j, n), z = load_part(x + at_z, n),
+              c = load_part(x + at_n, n);
+        lanes dout = load_part(dh + j, n), before = load_part(h_prev + j, n);
+        lanes dz = through_sigmoid(z, lanes_multiply(dout, lanes_subtract(before, c)));
+        lanes dn = through_tanh(c, lanes_multiply(dout, lanes_subtract(lanes_set(1), z)));
+        lanes dr = through_sigmoid(r, lanes_multiply(dn, load_part(u + at_n, n)));
+        store_part(x + j, dr, n);
+        store_part(x + at_z, dz, n);
+        store_part(x + at_n, dn, n);
+        store_part(u + j, dr, n);
+        store_part(u + at_z, dz, n);
+        store_part(u + at_n, lanes_multiply(dn, r), n);
+        store_part(dh + j, lanes_multiply(dout, z), n);
+    }
+}
+
+/* ---- softmax
+ * ----------------------------------------------------------------------------- */
+
+static int index_of_largest(int n, const real *values)
+{
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        if (values[i] > values[best])
+            best = i;
+    return best;
+}
+
+/* exp(x - largest) over a row into `out`; returns the sum, taken in 16 partial sums. */
+static double exponentials(int n, const real *x, real largest, real *out)
+{
+    real partial[LANES];
+    lanes sum = lanes_set(0);
+    for (int j = 0; j < n; j += LANES) {
+        int left = n - j;
+        lanes e = lanes_exp(lanes_subtract(load_part(x + j, left), lanes_set(largest)));
+        store_part(out + j, e, left);
+        sum = lanes_add(sum, load_part(out + j, left)); /* zeros behind the end */
+    }
+    lanes_store(partial, sum);
+    double total = 0;
+    for (int i = 0; i < LANES; i++)
+        total += (double)partial[i];
+    return total;
+}
+
+static double softmax(int n, real *logits, int target, int gradient, int *best)
+{
+    *best = index_of_largest(n, logits);
+    real largest = logits[*best], wanted = logits[target];
+    if (!gradient) {
+        real scratch[LANES];
+        double total = 0;
+        for (int j = 0; j < n; j += LANES)
+            total +=
+                exponentials(n - j < LANES ? n - j : LANES, logits + j, largest, scratch);
+        return (double)(wanted - largest) - log(total);
+    }
+    double total = exponentials(n, logits, largest, logits);
+    lanes inverse = lanes_set((real)(1 / total));
+    for (int j = 0; j < n; j += LANES)
+        store_part(logits + j, lanes_multiply(load_part(logits + j, n - j), inverse),
+                   n - j);
+    logits[target] -= 1;
+    return (double)(wanted - largest) - log(total);
+}
+
+const struct kernels KERNELS_NAME = {
+    .name = KERNELS_LABEL,
+    .multiply = multiply,
+    .lstm_forward = lstm_forward,
+    .lstm_backward = lstm_backward,
+    .gru_forward = gru_forward,
+    .gru_backward = gru_backward,
+    .softmax = softmax,
+    .exponential = exponential,
+    .hyperbolic_tangent = hyperbolic_tangent,
+    .sigmoid = sigmoid,
+};

@@ -1,0 +1,249 @@
+/* lanes: 16 floats at a time, the same operations on every instruction set.
+ *
+ * The file that includes this defines LANES_AVX512 or LANES_AVX2, or neither for the
+ * portable form (which the double build also takes). Every operation is exactly rounded
+ * (IEEE 754), so the three forms give the same bits.
+ */
+#ifndef TUTTI_LANES_H
+#define TUTTI_LANES_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "tutti/real.h"
+
+enum { LANES = 16 };
+
+#if defined(LANES_AVX512)
+#include <immintrin.h>
+typedef __m512 lanes;
+
+static inline lanes lanes_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+static inline void lanes_store(float *p, lanes a)
+{
+    _mm512_storeu_ps(p, a);
+}
+static inline lanes lanes_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+static inline lanes lanes_add(lanes a, lanes b)
+{
+    return _mm512_add_ps(a, b);
+}
+static inline lanes lanes_subtract(lanes a, lanes b)
+{
+    return _mm512_sub_ps(a, b);
+}
+static inline lanes lanes_multiply(lanes a, lanes b)
+{
+    return _mm512_mul_ps(a, b);
+}
+static inline lanes lanes_divide(lanes a, lanes b)
+{
+    return _mm512_div_ps(a, b);
+}
+static inline lanes lanes_fma(lanes a, lanes b, lanes c) /* a b + c, rounded once */
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+static inline lanes lanes_min(lanes a, lanes b) /* b where a is NaN */
+{
+    return _mm512_min_ps(a, b);
+}
+static inline lanes lanes_max(lanes a, lanes b) /* b where a is NaN */
+{
+    return _mm512_max_ps(a, b);
+}
+static inline lanes lanes_round(lanes a) /* to the nearest integer, ties to even */
+{
+    return _mm512_roundscale_ps(a, 0x08);
+}
+static inline lanes lanes_absolute(lanes a)
+{
+    return _mm512_abs_ps(a);
+}
+static inline lanes lanes_power_of_2(lanes n) /* 2^n for integers -126 <= n <= 127 */
+{
+    __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+}
+static inline lanes lanes_copy_sign(lanes size, lanes sign)
+{
+    __m512i bit = _mm512_set1_epi32((int)0x80000000u);
+    __m512i signs = _mm512_and_epi32(bit, _mm512_castps_si512(sign));
+    return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(size), signs));
+}
+/* where a < b: x, else y (also where a or b is NaN) */
+static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+
+#elif defined(LANES_AVX2)
+#include <immintrin.h>
+typedef struct {
+    __m256 half[2];
+} lanes;
+
+static inline lanes lanes_load(const float *p)
+{
+    return (lanes){{_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}};
+}
+static inline void lanes_store(float *p, lanes a)
+{
+    _mm256_storeu_ps(p, a.half[0]);
+    _mm256_storeu_ps(p + 8, a.half[1]);
+}
+static inline lanes lanes_set(float x)
+{
+    return (lanes){{_mm256_set1_ps(x), _mm256_set1_ps(x)}};
+}
+#define LANES_EACH(name, expression)                                                     \
+    static inline lanes name(lanes a, lanes b)                                           \
+    {                                                                                    \
+        lanes c;                                                                         \
+        for (int i = 0; i < 2; i++)                                                      \
+            c.half[i] = expression(a.half[i], b.half[i]);                                \
+        return c;                                                                        \
+    }
+LANES_EACH(lanes_add, _mm256_add_ps)
+LANES_EACH(lanes_subtract, _mm256_sub_ps)
+LANES_EACH(lanes_multiply, _mm256_mul_ps)
+LANES_EACH(lanes_divide, _mm256_div_ps)
+LANES_EACH(lanes_min, _mm256_min_ps)
+LANES_EACH(lanes_max, _mm256_max_ps)
+#undef LANES_EACH
+static inline lanes lanes_fma(lanes a, lanes b, lanes c)
+{
+    for (int i = 0; i < 2; i++)
+        c.half[i] = _mm256_fmadd_ps(a.half[i], b.half[i], c.half[i]);
+    return c;
+}
+static inline lanes lanes_round(lanes a)
+{
+    for (int i = 0; i < 2; i++)
+        a.half[i] =
+            _mm256_round_ps(a.half[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    return a;
+}
+static inline lanes lanes_absolute(lanes a)
+{
+    for (int i = 0; i < 2; i++)
+        a.half[i] = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.half[i]);
+    return a;
+}
+static inline lanes lanes_power_of_2(lanes n)
+{
+    for (int i = 0; i < 2; i++) {
+        __m256i biased =
+            _mm256_add_epi32(_mm256_cvtps_epi32(n.half[i]), _mm256_set1_epi32(127));
+        n.half[i] = _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+    }
+    return n;
+}
+static inline lanes lanes_copy_sign(lanes size, lanes sign)
+{
+    for (int i = 0; i < 2; i++)
+        size.half[i] = _mm256_or_ps(size.half[i],
+                                    _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.half[i]));
+    return size;
+}
+static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
+{
+    for (int i = 0; i < 2; i++)
+        y.half[i] = _mm256_blendv_ps(y.half[i], x.half[i],
+                                     _mm256_cmp_ps(a.half[i], b.half[i], _CMP_LT_OQ));
+    return y;
+}
+
+#else /* portable, and double */
+typedef struct {
+    real lane[LANES];
+} lanes;
+
+#ifdef TUTTI_DOUBLE
+#define LANES_FMA(a, b, c) ((a) * (b) + (c)) /* the reference need not be bit-exact */
+#define LANES_ROUND rint
+#define LANES_FABS fabs
+#define LANES_SIGN copysign
+#define LANES_SCALE ldexp
+#else
+#define LANES_FMA fmaf
+#define LANES_ROUND rintf
+#define LANES_FABS fabsf
+#define LANES_SIGN copysignf
+#define LANES_SCALE ldexpf
+#endif
+
+static inline lanes lanes_load(const real *p)
+{
+    lanes a;
+    memcpy(a.lane, p, sizeof a.lane);
+    return a;
+}
+static inline void lanes_store(real *p, lanes a)
+{
+    memcpy(p, a.lane, sizeof a.lane);
+}
+static inline lanes lanes_set(real x)
+{
+    lanes a;
+    for (int i = 0; i < LANES; i++)
+        a.lane[i] = x;
+    return a;
+}
+#define LANES_EACH(name, expression)                                                     \
+    static inline lanes name(lanes a, lanes b)                                           \
+    {                                                                                    \
+        for (int i = 0; i < LANES; i++) {                                                \
+            real x = a.lane[i], y = b.lane[i];                                           \
+            a.lane[i] = expression;                                                      \
+        }                                                                                \
+        return a;                                                                        \
+    }
+LANES_EACH(lanes_add, x + y)
+LANES_EACH(lanes_subtract, x - y)
+LANES_EACH(lanes_multiply, x *y)
+LANES_EACH(lanes_divide, x / y)
+LANES_EACH(lanes_min, x < y ? x : y)
+LANES_EACH(lanes_max, x > y ? x : y)
+LANES_EACH(lanes_copy_sign, LANES_SIGN(x, y))
+#undef LANES_EACH
+static inline lanes lanes_fma(lanes a, lanes b, lanes c)
+{
+    for (int i = 0; i < LANES; i++)
+        c.lane[i] = LANES_FMA(a.lane[i], b.lane[i], c.lane[i]);
+    return c;
+}
+static inline lanes lanes_round(lanes a)
+{
+    for (int i = 0; i < LANES; i++)
+        a.lane[i] = LANES_ROUND(a.lane[i]);
+    return a;
+}
+static inline lanes lanes_absolute(lanes a)
+{
+    for (int i = 0; i < LANES; i++)
+        a.lane[i] = LANES_FABS(a.lane[i]);
+    return a;
+}
+static inline lanes lanes_power_of_2(lanes n)
+{
+    for (int i = 0; i < LANES; i++)
+        n.lane[i] = LANES_SCALE(1, (int)n.lane[i]);
+    return n;
+}
+static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
+{
+    for (int i = 0; i < LANES; i++)
+        y.lane[i] = a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i];
+    return y;
+}
+#endif
+
+#endif

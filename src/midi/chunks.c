@@ -1,0 +1,194 @@
+/* chunks: from the file's bytes to its tracks: container, header, chunk by chunk.
+ *
+ * A chunk's length is only believed when it fits what is there; where it does not, the
+ * next "MTrk" is looked for. Every search starts where the last one ended or later, so
+ * the whole is one pass over the bytes however they lie.
+ */
+#include "reader.h"
+
+#include <string.h>
+
+enum {
+    HEADER_SEARCH = 1024, /* a MacBinary block is 128 bytes */
+    HEADER_LENGTH = 6,    /* of the fields that SMF 1.0 knows */
+    RIFF_HEADER = 12,
+    MOST_TRACKS = 65535
+};
+
+static uint32_t big_endian_16(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+uint32_t big_endian_32(const uint8_t *at)
+{
+    return big_endian_16(at) << 16 | big_endian_16(at + 2);
+}
+
+static uint32_t little_endian_32(const uint8_t *at)
+{
+    return (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
+}
+
+static bool begins_with(const uint8_t *at, const uint8_t *end, const char *type)
+{
+    return end - at >= 4 && memcmp(at, type, 4) == 0;
+}
+
+const uint8_t *chunk_find_track(const uint8_t *at, const uint8_t *file_end)
+{
+    const uint8_t *found = memmem(at, (size_t)(file_end - at), "MTrk", 4);
+    return found ? found : file_end;
+}
+
+bool chunk_is_plausible(const uint8_t *at, const uint8_t *file_end)
+{
+    if (at == file_end)
+        return true;
+    if (file_end - at < CHUNK_HEADER)
+        return false;
+    if (memcmp(at, "MTrk", 4) == 0)
+        return true;
+    for (int i = 0; i < 4; i++)
+        if (at[i] < 0x20 || at[i] > 0x7e)
+            return false;
+    return big_endian_32(at + 4) <= (size_t)(file_end - at) - CHUNK_HEADER;
+}
+
+/* RIFF RMID (MMA RP-029): narrows at..end to the data chunk, if there is one. */
+static void open_container(struct reader *reader)
+{
+    const uint8_t *at = reader->at + RIFF_HEADER;
+    while (reader->end - at >= CHUNK_HEADER) {
+        uint32_t length = little_endian_32(at + 4);
+        size_t left = (size_t)(reader->end - at) - CHUNK_HEADER;
+        if (memcmp(at, "data", 4) == 0) {
+            if (length > left)
+                reader->file->repairs |= MIDI_REPAIR_CONTAINER;
+            reader->at = at + CHUNK_HEADER;
+            reader->end = reader->at + (length < left ? length : left);
+            return;
+        }
+        size_t padded = (size_t)length + (length & 1);
+        if (padded > left)
+            return;
+        at += CHUNK_HEADER + padded;
+    }
+}
+
+static bool find_header(struct reader *reader)
+{
+    const uint8_t *begin = reader->at, *end = reader->end;
+    if (end - begin >= RIFF_HEADER && begins_with(begin, end, "RIFF") &&
+        begins_with(begin + 8, end, "RMID"))
+        open_container(reader);
+    if (begins_with(reader->at, reader->end, "MThd"))
+        return true;
+    size_t size = (size_t)(end - begin);
+    size_t window = size < HEADER_SEARCH + 4 ? size : HEADER_SEARCH + 4;
+    const uint8_t *found = memmem(begin, window, "MThd", 4);
+    if (!found)
+        return reader_skip(reader, "not MIDI: no MThd in the first %zu bytes", window);
+    reader->at = found;
+    reader->end = end;
+    reader->file->repairs |= MIDI_REPAIR_LEADING;
+    return true;
+}
+
+static bool read_division(struct reader *reader, uint32_t bits)
+{
+    struct midi_file *file = reader->file;
+    if (bits < 0x8000) {
+        file->division = (int)bits;
+        file->notes.ticks_per_beat = bits;
+        return bits != 0 || reader_skip(reader, "division is 0 ticks per quarter note");
+    }
+    int frames = 256 - (int)(bits >> 8), per_frame = (int)(bits & 0xff);
+    file->division = (int)bits - 0x10000;
+    if (frames != 24 && frames != 25 && frames != 29 && frames != 30)
+        return reader_skip(
+            reader, "SMPTE division of %d frames a second (24, 25, 29 or 30)", frames);
+    if (per_frame == 0)
+        return reader_skip(reader, "SMPTE division of 0 ticks a frame");
+    double rate = frames == 29 ? 30000.0 / 1001 : frames;
+    file->notes.ticks_per_second = rate * per_frame;
+    return true;
+}
+
+static bool read_header(struct reader *reader)
+{
+    size_t left = (size_t)(reader->end - reader->at);
+    if (left < CHUNK_HEADER + HEADER_LENGTH)
+        return reader_skip(reader, "the file ends inside the header (%zu bytes of %d)",
+                           left, CHUNK_HEADER + HEADER_LENGTH);
+    uint32_t length = big_endian_32(reader->at + 4);
+    if (length < HEADER_LENGTH)
+        return reader_skip(reader, "header of %u bytes (at least %d)", length,
+                           HEADER_LENGTH);
+    if (length > left - CHUNK_HEADER)
+        return reader_skip(reader, "header of %u bytes (the file has %zu more)", length,
+                           left - CHUNK_HEADER);
+    const uint8_t *fields = reader->at + CHUNK_HEADER;
+    reader->file->format = (int)big_endian_16(fields);
+    if (reader->file->format > 2) {
+        reader->file->format = 1;
+        reader->file->repairs |= MIDI_REPAIR_FORMAT;
+    }
+    reader->declared_tracks = (int)big_endian_16(fields + 2);
+    reader->at = fields + length;
+    return read_division(reader, big_endian_16(fields + 4));
+}
+
+static bool read_track(struct reader *reader)
+{
+    struct midi_file *file = reader->file;
+    if (file->tracks == MOST_TRACKS)
+        return reader_skip(reader, "more than %d tracks", MOST_TRACKS);
+    size_t left = (size_t)(reader->end - reader->at) - CHUNK_HEADER;
+    size_t length = big_endian_32(reader->at + 4);
+    const uint8_t *begin = reader->at + CHUNK_HEADER;
+    if (length > left) {
+        length = left;
+        file->repairs |= MIDI_REPAIR_LENGTH;
+    }
+    if (!track_read(reader, begin, begin + length, reader->end, &reader->at))
+        return false;
+    file->tracks++;
+    return true;
+}
+
+static bool read_chunks(struct reader *reader)
+{
+    while (reader->end - reader->at >= CHUNK_HEADER) {
+        if (begins_with(reader->at, reader->end, "MTrk")) {
+            if (!read_track(reader))
+                return false;
+        } else if (chunk_is_plausible(reader->at, reader->end)) {
+            reader->at += CHUNK_HEADER + (size_t)big_endian_32(reader->at + 4);
+        } else {
+            reader->file->repairs |= MIDI_REPAIR_JUNK;
+            reader->at = chunk_find_track(reader->at, reader->end);
+        }
+    }
+    if (reader->at < reader->end)
+        reader->file->repairs |= MIDI_REPAIR_JUNK;
+    return true;
+}
+
+bool chunks_read(struct reader *reader, const uint8_t *bytes, size_t size)
+{
+    struct midi_file *file = reader->file;
+    reader->at = bytes;
+    reader->end = bytes + size;
+    if (!find_header(reader) || !read_header(reader) || !read_chunks(reader))
+        return false;
+    if (file->tracks == 0)
+        return reader_skip(reader, "no track (%d declared)", reader->declared_tracks);
+    if (file->tracks != reader->declared_tracks)
+        file->repairs |= MIDI_REPAIR_COUNT;
+    if (file->format == 0 && file->tracks > 1) {
+        file->format = 1;
+        file->repairs |= MIDI_REPAIR_FORMAT;
+    }
+    return true;
+}

@@ -1,0 +1,207 @@
+/* notes: a growing array of notes, its order and its fingerprint.
+ *
+ * Sorting is a natural merge sort: what comes out of a file is a handful of runs, one for
+ * each track, in which only the notes of a chord are out of order. Those are put right by
+ * insertion on the way, and what insertion would carry far becomes a run of its own, so
+ * no input costs more than n log n.
+ */
+#include "tutti/notes.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FIRST_CAPACITY = 256,
+    INSERTION_REACH = 32, /* a chord; further than this the merge is faster */
+    HASH_BATCH = 128      /* notes hashed at once */
+};
+
+enum status notes_append(struct notes *notes, const struct note *note)
+{
+    if (notes->count == notes->capacity) {
+        size_t capacity = notes->capacity ? 2 * notes->capacity : FIRST_CAPACITY;
+        struct note *items = realloc(notes->items, capacity * sizeof *items);
+        if (!items)
+            return status_fail(STATUS_FAILED, "no memory for %zu notes", capacity);
+        notes->items = items;
+        notes->capacity = capacity;
+    }
+    notes->items[notes->count++] = *note;
+    return STATUS_OK;
+}
+
+void notes_clear(struct notes *notes)
+{
+    notes->count = 0;
+    notes->ticks_per_beat = 0;
+    notes->ticks_per_second = 0;
+}
+
+void notes_free(struct notes *notes)
+{
+    free(notes->items);
+    memset(notes, 0, sizeof *notes);
+}
+
+/* The fields behind the start tick, most significant first. */
+static uint64_t rank_high(const struct note *a)
+{
+    return (uint64_t)a->channel << 40 | (uint64_t)a->pitch << 32 | a->duration_ticks;
+}
+
+static uint64_t rank_low(const struct note *a)
+{
+    return (uint64_t)a->velocity << 24 | (uint64_t)a->program << 16 | a->track;
+}
+
+static inline bool comes_before(const struct note *a, const struct note *b)
+{
+    if (a->start_tick != b->start_tick)
+        return a->start_tick < b->start_tick;
+    uint64_t high_a = rank_high(a), high_b = rank_high(b);
+    return high_a != high_b ? high_a < high_b : rank_low(a) < rank_low(b);
+}
+
+static int compare_notes(const void *a, const void *b)
+{
+    return comes_before(b, a) - comes_before(a, b);
+}
+
+/* Puts notes[i] in its place among the sorted ones in front of it, if that is near. */
+static bool insert_near(struct note *notes, size_t i)
+{
+    size_t reach = i < INSERTION_REACH ? i : INSERTION_REACH;
+    size_t steps = 1;
+    while (steps < reach && comes_before(&notes[i], &notes[i - steps - 1]))
+        steps++;
+    if (steps == reach && reach < i && comes_before(&notes[i], &notes[i - steps - 1]))
+        return false;
+    struct note moved = notes[i];
+    memmove(&notes[i - steps + 1], &notes[i - steps], steps * sizeof moved);
+    notes[i - steps] = moved;
+    return true;
+}
+
+/* Sorts chords in place. Returns whether everything is sorted now. */
+static bool sort_chords(struct note *notes, size_t count)
+{
+    bool sorted = true;
+    size_t run = 0; /* where the run began that notes[i] may be inserted into */
+    for (size_t i = 1; i < count; i++) {
+        if (!comes_before(&notes[i], &notes[i - 1]))
+            continue;
+        bool chord = notes[i].start_tick == notes[i - 1].start_tick;
+        if (!chord || !insert_near(notes + run, i - run)) {
+            run = i;
+            sorted = false;
+        }
+    }
+    return sorted;
+}
+
+static size_t run_end(const struct note *notes, size_t from, size_t count)
+{
+    if (from == count)
+        return count;
+    size_t end = from + 1;
+    while (end < count && !comes_before(&notes[end], &notes[end - 1]))
+        end++;
+    return end;
+}
+
+static void merge_runs(const struct note *a, size_t a_count, const struct note *b,
+                       size_t b_count, struct note *out)
+{
+    while (a_count && b_count) {
+        if (comes_before(b, a)) {
+            *out++ = *b++;
+            b_count--;
+        } else {
+            *out++ = *a++;
+            a_count--;
+        }
+    }
+    memcpy(out, a, a_count * sizeof *a);
+    memcpy(out + a_count, b, b_count * sizeof *b);
+}
+
+/* Merges neighbouring runs pairwise from `from` into `to`. Returns how many runs are
+ * left. */
+static size_t merge_pass(const struct note *from, struct note *to, size_t count)
+{
+    size_t runs = 0;
+    for (size_t at = 0; at < count; runs++) {
+        size_t middle = run_end(from, at, count);
+        size_t end = run_end(from, middle, count);
+        merge_runs(from + at, middle - at, from + middle, end - middle, to + at);
+        at = end;
+    }
+    return runs;
+}
+
+void notes_sort(struct notes *notes)
+{
+    size_t count = notes->count;
+    if (sort_chords(notes->items, count))
+        return;
+    struct note *spare = malloc(count * sizeof *spare);
+    if (!spare) { /* slower, but in place */
+        qsort(notes->items, count, sizeof *notes->items, compare_notes);
+        return;
+    }
+    struct note *from = notes->items, *to = spare;
+    size_t runs;
+    do {
+        runs = merge_pass(from, to, count);
+        struct note *swap = from;
+        from = to;
+        to = swap;
+    } while (runs > 1);
+    if (from == spare)
+        memcpy(notes->items, spare, count * sizeof *spare);
+    free(spare);
+}
+
+struct hash128 notes_hash(const struct notes *notes)
+{
+    /* chained over batches, each behind the hash so far; padding stays zero */
+    struct {
+        struct hash128 before;
+        struct note notes[HASH_BATCH];
+    } batch;
+    memset(&batch, 0, sizeof batch);
+    double division[2] = {notes->ticks_per_beat, notes->ticks_per_second};
+    struct hash128 hash = hash128(division, sizeof division);
+    for (size_t at = 0; at < notes->count; at += HASH_BATCH) {
+        size_t left = notes->count - at;
+        size_t count = left < HASH_BATCH ? left : HASH_BATCH;
+        batch.before = hash;
+        for (size_t i = 0; i < count; i++) {
+            const struct note *from = &notes->items[at + i];
+            struct note *to = &batch.notes[i];
+            to->start = from->start;
+            to->duration = from->duration;
+            to->start_tick = from->start_tick;
+            to->duration_ticks = from->duration_ticks;
+            to->track = from->track;
+            to->pitch = from->pitch;
+            to->velocity = from->velocity;
+            to->program = from->program;
+            to->channel = from->channel;
+        }
+        hash = hash128(&batch, sizeof batch.before + count * sizeof *batch.notes);
+    }
+    return hash;
+}
+
+double notes_seconds(const struct notes *notes)
+{
+    double seconds = 0;
+    for (size_t i = 0; i < notes->count; i++) {
+        double end = notes->items[i].start + notes->items[i].duration;
+        if (end > seconds)
+            seconds = end;
+    }
+    return seconds;
+}

@@ -1,0 +1,165 @@
+/* read: midi_read drives the reader over one file and gives its verdict in words. */
+#include "reader.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const repair_names[MIDI_REPAIR_KINDS] = {
+    "bytes before the header",
+    "RIFF container cut",
+    "unknown format",
+    "wrong number of tracks",
+    "wrong track length",
+    "bytes that are no chunk",
+    "no End of Track",
+    "events after End of Track",
+    "track cut",
+    "track out of step",
+    "data byte above 127",
+    "number too long",
+    "missing status byte",
+    "system message in track",
+    "unended system exclusive",
+    "bad tempo",
+    "unknown meta event",
+};
+
+const char *midi_outcome_name(enum midi_outcome outcome)
+{
+    static const char *const names[] = {"ok", "repaired", "skipped"};
+    return names[outcome];
+}
+
+const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
+{
+    size_t used = 0;
+    if (size > 0)
+        text[0] = '\0';
+    for (int kind = 0; kind < MIDI_REPAIR_KINDS; kind++) {
+        if (!(repairs >> kind & 1) || used >= size)
+            continue;
+        int wrote = snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "",
+                             repair_names[kind]);
+        used += (size_t)wrote;
+    }
+    return text;
+}
+
+struct reader *reader_of(struct midi_file *file)
+{
+    if (!file->scratch)
+        file->scratch = calloc(1, sizeof(struct reader));
+    return file->scratch;
+}
+
+bool reader_skip(struct reader *reader, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reader->file->reason, sizeof reader->file->reason, format, arguments);
+    va_end(arguments);
+    reader->stop = STOP_SKIPPED;
+    return false;
+}
+
+bool reader_no_memory(struct reader *reader)
+{
+    reader->stop = STOP_MEMORY;
+    return false;
+}
+
+static void reset(struct reader *reader, struct midi_file *file,
+                  const struct midi_limits *limits)
+{
+    file->outcome = MIDI_OK;
+    file->repairs = 0;
+    file->reason[0] = '\0';
+    file->format = file->tracks = file->division = file->tempo_events = 0;
+    file->first_tempo = 0;
+    file->pedal_count = 0;
+    notes_clear(&file->notes);
+    reader->file = file;
+    reader->limits = limits;
+    reader->stop = STOP_NOT;
+    reader->declared_tracks = 0;
+    reader->origin = 0;
+    reader->tempos.count = reader->programs.count = reader->pedals.count = 0;
+    reader->pedals_down = 0;
+    memset(reader->sounding, 0, sizeof reader->sounding);
+}
+
+static bool size_is_within_limits(struct reader *reader, size_t size)
+{
+    uint64_t most = reader->limits->max_bytes;
+    if (most && size > most)
+        return reader_skip(reader, "too large: %zu bytes (at most %llu)", size,
+                           (unsigned long long)most);
+    if (size > UINT32_MAX) /* notes and events are counted in 32 bits */
+        return reader_skip(reader, "too large: %zu bytes (at most %u)", size, UINT32_MAX);
+    return true;
+}
+
+static bool music_is_within_limits(struct reader *reader)
+{
+    const struct midi_limits *limits = reader->limits;
+    const struct notes *notes = &reader->file->notes;
+    if (notes->count < limits->min_notes)
+        return reader_skip(reader, "too few notes: %zu (at least %llu)", notes->count,
+                           (unsigned long long)limits->min_notes);
+    double seconds = limits->max_seconds > 0 ? notes_seconds(notes) : 0;
+    if (seconds > limits->max_seconds)
+        return reader_skip(reader, "too long: %.1f seconds (at most %g)", seconds,
+                           limits->max_seconds);
+    return true;
+}
+
+static bool read_file(struct reader *reader, const uint8_t *bytes, size_t size)
+{
+    if (!size_is_within_limits(reader, size) || !chunks_read(reader, bytes, size))
+        return false;
+    if (reader->file->format != 2 && !timing_assign_programs(reader, 0))
+        return false;
+    notes_sort(&reader->file->notes);
+    return timing_assign_seconds(reader) && timing_keep_pedals(reader) &&
+           music_is_within_limits(reader);
+}
+
+enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limits *limits,
+                      struct midi_file *file)
+{
+    struct reader *reader = reader_of(file);
+    if (!reader)
+        return status_fail(STATUS_FAILED, "no memory to read MIDI");
+    reset(reader, file, limits);
+    if (!read_file(reader, bytes, size)) {
+        file->notes.count = 0;
+        file->pedal_count = 0;
+        file->repairs = 0;
+        file->outcome = MIDI_SKIPPED;
+        if (reader->stop == STOP_MEMORY)
+            return status_fail(STATUS_FAILED, "no memory to read %zu bytes of MIDI",
+                               size);
+    } else if (file->repairs) {
+        file->outcome = MIDI_REPAIRED;
+        midi_repair_text(file->repairs, file->reason, sizeof file->reason);
+    }
+    return STATUS_OK;
+}
+
+void midi_free(struct midi_file *file)
+{
+    struct reader *reader = file->scratch;
+    if (reader) {
+        free(reader->tempos.items);
+        free(reader->programs.items);
+        free(reader->pedals.items);
+        free(reader->map.points);
+        free(reader->pedal_scratch);
+        free(reader);
+    }
+    free(file->pedals);
+    notes_free(&file->notes);
+    memset(file, 0, sizeof *file);
+}

@@ -1,0 +1,214 @@
+/* timing: what a note gets from events elsewhere in the file: its program and its
+ * seconds; and the pedal events in order of time.
+ *
+ * Seconds: between two tempo events ticks are equally long, so the time of a tick is an
+ * integer sum of ticks x microseconds (below 2^32 x 2^24: it fits), divided once at the
+ * end by division x 10^6. SMPTE division is the same with one stretch for the whole file.
+ */
+#include "reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool timed_append(struct timed_list *list, struct timed event)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 64;
+        struct timed *items = realloc(list->items, capacity * sizeof *items);
+        if (!items)
+            return false;
+        list->items = items;
+        list->capacity = capacity;
+    }
+    event.order = (uint32_t)list->count;
+    list->items[list->count++] = event;
+    return true;
+}
+
+static int compare_time(const void *left, const void *right)
+{
+    const struct timed *a = left, *b = right;
+    if (a->tick != b->tick)
+        return a->tick < b->tick ? -1 : 1;
+    return (a->order > b->order) - (a->order < b->order);
+}
+
+static int compare_channel_and_time(const void *left, const void *right)
+{
+    const struct timed *a = left, *b = right;
+    if (a->channel != b->channel)
+        return a->channel < b->channel ? -1 : 1;
+    return compare_time(left, right);
+}
+
+static void sort_timed(struct timed_list *list,
+                       int (*compare)(const void *, const void *))
+{
+    for (size_t i = 1; i < list->count; i++)
+        if (compare(&list->items[i - 1], &list->items[i]) > 0) {
+            qsort(list->items, list->count, sizeof *list->items, compare);
+            return;
+        }
+}
+
+/* The last of `count` program changes that comes before the note with this index; -1 if
+ * none does. Tracks are read one after another, so the number of notes begun before an
+ * event orders it against notes of its own and of other tracks. */
+static int program_before(const struct timed *changes, size_t count,
+                          const struct note *note, size_t index)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct timed *change = &changes[middle];
+        bool before = change->tick < note->start_tick ||
+                      (change->tick == note->start_tick && change->notes <= index);
+        if (before)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? (int)changes[low - 1].value : -1;
+}
+
+bool timing_assign_programs(struct reader *reader, size_t first_note)
+{
+    struct timed_list *changes = &reader->programs;
+    struct notes *notes = &reader->file->notes;
+    if (changes->count == 0)
+        return true;
+    sort_timed(changes, compare_channel_and_time);
+    size_t begin[CHANNELS + 1] = {0};
+    for (size_t i = 0; i < changes->count; i++)
+        begin[changes->items[i].channel + 1]++;
+    for (int channel = 0; channel < CHANNELS; channel++)
+        begin[channel + 1] += begin[channel];
+    for (size_t i = first_note; i < notes->count; i++) {
+        struct note *note = &notes->items[i];
+        size_t from = begin[note->channel], count = begin[note->channel + 1] - from;
+        int program = program_before(changes->items + from, count, note, i);
+        note->program = program < 0 ? 0 : (uint8_t)program;
+    }
+    return true;
+}
+
+static bool reserve_points(struct tempo_map *map, size_t capacity)
+{
+    if (capacity <= map->capacity)
+        return true;
+    struct tempo_point *points = realloc(map->points, capacity * sizeof *points);
+    if (!points)
+        return false;
+    map->points = points;
+    map->capacity = capacity;
+    return true;
+}
+
+static void add_point(struct tempo_map *map, uint32_t tick, uint32_t per_tick)
+{
+    struct tempo_point *last = &map->points[map->count - 1];
+    if (last->tick == tick) {
+        last->per_tick = per_tick;
+        return;
+    }
+    uint64_t elapsed = last->elapsed + (uint64_t)(tick - last->tick) * last->per_tick;
+    map->points[map->count++] = (struct tempo_point){elapsed, tick, per_tick};
+}
+
+static bool build_map(struct reader *reader)
+{
+    struct tempo_map *map = &reader->map;
+    struct timed_list *tempos = &reader->tempos;
+    int division = reader->file->division;
+    if (!reserve_points(map, tempos->count + 1))
+        return reader_no_memory(reader);
+    map->count = 1;
+    if (division < 0) {
+        /* the two's complement of the upper byte: frames a second; 29 is 30000/1001 */
+        int frames = -(division >> 8), per_frame = division & 0xff;
+        bool drop = frames == 29;
+        map->points[0] = (struct tempo_point){0, 0, drop ? 1001 : 1};
+        map->units_per_second = (drop ? 30000.0 : frames) * per_frame;
+        return true;
+    }
+    map->points[0] = (struct tempo_point){0, 0, DEFAULT_TEMPO};
+    map->units_per_second = 1e6 * division;
+    sort_timed(tempos, compare_time);
+    for (size_t i = 0; i < tempos->count; i++)
+        add_point(map, tempos->items[i].tick, tempos->items[i].value);
+    reader->file->first_tempo = map->points[0].per_tick;
+    return true;
+}
+
+/* The point in force at a tick, which is at or behind point `from`. */
+static size_t find_point(const struct tempo_map *map, size_t from, uint32_t tick)
+{
+    size_t low = from, high = map->count;
+    if (low + 1 == high || tick < map->points[low + 1].tick)
+        return low; /* nearly always: the note ends under the tempo it began with */
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (map->points[middle].tick <= tick)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static uint64_t units_at(const struct tempo_point *point, uint32_t tick)
+{
+    return point->elapsed + (uint64_t)(tick - point->tick) * point->per_tick;
+}
+
+double timing_seconds_between(const struct tempo_map *map, uint32_t from, uint32_t to)
+{
+    size_t first = find_point(map, 0, from), last = find_point(map, first, to);
+    uint64_t units =
+        units_at(&map->points[last], to) - units_at(&map->points[first], from);
+    return (double)units / map->units_per_second;
+}
+
+/* The notes are sorted, so the points are walked once. */
+bool timing_assign_seconds(struct reader *reader)
+{
+    struct tempo_map *map = &reader->map;
+    struct notes *notes = &reader->file->notes;
+    if (!build_map(reader))
+        return false;
+    size_t at = 0;
+    for (size_t i = 0; i < notes->count; i++) {
+        struct note *note = &notes->items[i];
+        uint32_t end_tick = note->start_tick + note->duration_ticks;
+        while (at + 1 < map->count && map->points[at + 1].tick <= note->start_tick)
+            at++;
+        size_t last = find_point(map, at, end_tick);
+        uint64_t start = units_at(&map->points[at], note->start_tick);
+        uint64_t end = units_at(&map->points[last], end_tick);
+        note->start = (double)start / map->units_per_second;
+        note->duration = (double)(end - start) / map->units_per_second;
+    }
+    return true;
+}
+
+bool timing_keep_pedals(struct reader *reader)
+{
+    struct midi_file *file = reader->file;
+    struct timed_list *events = &reader->pedals;
+    if (events->count > file->pedal_capacity) {
+        struct midi_control *pedals =
+            realloc(file->pedals, events->capacity * sizeof *pedals);
+        if (!pedals)
+            return reader_no_memory(reader);
+        file->pedals = pedals;
+        file->pedal_capacity = events->capacity;
+    }
+    sort_timed(events, compare_time);
+    for (size_t i = 0; i < events->count; i++) {
+        const struct timed *event = &events->items[i];
+        file->pedals[i] = (struct midi_control){event->tick, event->channel,
+                                                (uint8_t)event->value, event->track};
+    }
+    file->pedal_count = events->count;
+    return true;
+}

@@ -1,0 +1,416 @@
+/* track: one MTrk chunk's events -> notes, tempos, program changes, pedal events.
+ *
+ * An event is looked at completely before anything of it takes effect, so one that the
+ * bytes cut short can be taken back; when the chunk's length turns out to have been too
+ * small, reading goes on from there.
+ */
+#include "reader.h"
+
+#include <string.h>
+
+enum taken {
+    TAKEN,
+    ENDED,     /* End of Track */
+    CUT,       /* the bytes end inside the event */
+    MALFORMED, /* no event can begin like this: out of step */
+    STOPPED    /* reader->stop is set */
+};
+
+enum { /* status bytes and their upper halves */
+       NOTE_OFF = 0x8,
+       NOTE_ON = 0x9,
+       CONTROL = 0xB,
+       PROGRAM = 0xC,
+       PRESSURE = 0xD,
+       FIRST_SYSTEM = 0xF0,
+       SYSEX = 0xF0,
+       SONG_POSITION = 0xF2,
+       QUARTER_FRAME = 0xF1,
+       SONG_SELECT = 0xF3,
+       SYSEX_MORE = 0xF7,
+       META = 0xFF
+};
+
+enum { META_END = 0x2F, META_TEMPO = 0x51, TEMPO_LENGTH = 3 };
+
+enum {
+    CONTROL_PEDAL = 64,
+    PEDAL_DOWN = 64,
+    CONTROL_ALL_SOUND_OFF = 120,
+    CONTROL_RESET = 121,
+    CONTROL_ALL_NOTES_OFF = 123
+};
+
+struct track {
+    struct reader *reader;
+    struct midi_file *file;
+    const uint8_t *at, *end;
+    uint64_t tick;
+    uint16_t index;
+    uint8_t running; /* the status that data bytes belong to; 0 none */
+    uint8_t last;    /* the last channel status, cancelled or not; 0 none */
+    bool sysex_open; /* a system exclusive message waits for its F7 */
+};
+
+static enum taken take_number(struct track *track, uint32_t *number)
+{
+    const uint8_t *at = track->at;
+    uint64_t value = 0;
+    uint8_t byte;
+    do {
+        if (at == track->end)
+            return CUT;
+        byte = *at++;
+        value = value << 7 | (byte & 0x7f);
+        if (value > UINT32_MAX)
+            return MALFORMED;
+    } while (byte & 0x80);
+    if (at - track->at > 4)
+        track->file->repairs |= MIDI_REPAIR_NUMBER;
+    track->at = at;
+    *number = (uint32_t)value;
+    return TAKEN;
+}
+
+/* A length and as many bytes. */
+static enum taken take_block(struct track *track, const uint8_t **block, uint32_t *length)
+{
+    enum taken taken = take_number(track, length);
+    if (taken != TAKEN)
+        return taken;
+    if (*length > (size_t)(track->end - track->at))
+        return CUT;
+    *block = track->at;
+    track->at += *length;
+    return TAKEN;
+}
+
+static enum taken note_on(struct track *track, uint32_t key, uint8_t velocity)
+{
+    struct reader *reader = track->reader;
+    struct notes *notes = &track->file->notes;
+    uint64_t limit = reader->limits->max_notes;
+    if (limit && notes->count >= limit) {
+        reader_skip(reader, "more than %llu notes", (unsigned long long)limit);
+        return STOPPED;
+    }
+    struct note note = {
+        .start_tick = (uint32_t)track->tick,
+        .track = track->index,
+        .pitch = (uint8_t)(key % PITCHES),
+        .velocity = velocity,
+        .channel = (uint8_t)(key / PITCHES),
+    };
+    uint32_t index = (uint32_t)notes->count;
+    if (notes_append(notes, &note) != STATUS_OK) {
+        reader_no_memory(reader);
+        return STOPPED;
+    }
+    uint64_t bit = (uint64_t)1 << (key % 64);
+    if (reader->sounding[key / 64] & bit)
+        notes->items[reader->newest[key]].duration_ticks = index;
+    else
+        reader->oldest[key] = index;
+    reader->newest[key] = index;
+    reader->sounding[key / 64] |= bit;
+    return TAKEN;
+}
+
+static void note_off(struct track *track, uint32_t key)
+{
+    struct reader *reader = track->reader;
+    uint64_t bit = (uint64_t)1 << (key % 64);
+    if (!(reader->sounding[key / 64] & bit))
+        return;
+    uint32_t index = reader->oldest[key];
+    struct note *note = &track->file->notes.items[index];
+    if (index == reader->newest[key])
+        reader->sounding[key / 64] &= ~bit;
+    else
+        reader->oldest[key] = note->duration_ticks;
+    note->duration_ticks = (uint32_t)track->tick - note->start_tick;
+}
+
+static void all_notes_off(struct track *track, uint32_t first_word, uint32_t words)
+{
+    uint64_t *sounding = track->reader->sounding;
+    for (uint32_t word = first_word; word < first_word + words; word++)
+        while (sounding[word])
+            note_off(track, word * 64 + (uint32_t)__builtin_ctzll(sounding[word]));
+}
+
+static enum taken keep(struct track *track, struct timed_list *list, uint32_t value,
+                       uint32_t channel)
+{
+    struct timed event = {
+        .tick = (uint32_t)track->tick,
+        .notes = (uint32_t)track->file->notes.count,
+        .value = value,
+        .track = track->index,
+        .channel = (uint8_t)channel,
+    };
+    if (timed_append(list, event))
+        return TAKEN;
+    reader_no_memory(track->reader);
+    return STOPPED;
+}
+
+static enum taken pedal(struct track *track, uint32_t channel, uint8_t value)
+{
+    uint16_t bit = (uint16_t)(1u << channel);
+    uint16_t *down = &track->reader->pedals_down;
+    *down = (uint16_t)(value >= PEDAL_DOWN ? *down | bit : *down & ~bit);
+    return keep(track, &track->reader->pedals, value, channel);
+}
+
+static enum taken control(struct track *track, uint32_t channel, uint8_t number,
+                          uint8_t value)
+{
+    if (number == CONTROL_PEDAL)
+        return pedal(track, channel, value);
+    if (number == CONTROL_RESET)
+        return pedal(track, channel, 0);
+    if (number == CONTROL_ALL_SOUND_OFF || number >= CONTROL_ALL_NOTES_OFF)
+        all_notes_off(track, channel * PITCHES / 64, PITCHES / 64);
+    return TAKEN;
+}
+
+static enum taken take_channel_event(struct track *track, uint8_t status)
+{
+    uint32_t kind = status >> 4, channel = status & 0xf;
+    size_t length = kind == PROGRAM || kind == PRESSURE ? 1 : 2;
+    if ((size_t)(track->end - track->at) < length)
+        return CUT;
+    uint8_t first = track->at[0], second = length == 2 ? track->at[1] : 0;
+    if (first > 127)
+        return MALFORMED;
+    if (second > 127) {
+        second = 127;
+        track->file->repairs |= MIDI_REPAIR_DATA;
+    }
+    track->at += length;
+    switch (kind) {
+    case NOTE_ON:
+        if (second > 0)
+            return note_on(track, channel * PITCHES + first, second);
+        note_off(track, channel * PITCHES + first);
+        return TAKEN;
+    case NOTE_OFF:
+        note_off(track, channel * PITCHES + first);
+        return TAKEN;
+    case CONTROL:
+        return control(track, channel, first, second);
+    case PROGRAM:
+        return keep(track, &track->reader->programs, first, channel);
+    default:
+        return TAKEN;
+    }
+}
+
+/* Data bytes without a status in front of them. */
+static enum taken take_running_event(struct track *track)
+{
+    if (track->running)
+        return take_channel_event(track, track->running);
+    track->file->repairs |= MIDI_REPAIR_STATUS;
+    if (track->last) {
+        track->running = track->last;
+        return take_channel_event(track, track->running);
+    }
+    if (track->end - track->at < 2)
+        return CUT;
+    if (track->at[1] > 127)
+        return MALFORMED;
+    track->at += 2;
+    return TAKEN;
+}
+
+static enum taken take_tempo(struct track *track, const uint8_t *data, uint32_t length)
+{
+    uint32_t tempo = 0;
+    if (length >= TEMPO_LENGTH)
+        tempo = (uint32_t)data[0] << 16 | (uint32_t)data[1] << 8 | data[2];
+    if (tempo == 0) {
+        track->file->repairs |= MIDI_REPAIR_TEMPO;
+        return TAKEN;
+    }
+    track->file->tempo_events++;
+    return keep(track, &track->reader->tempos, tempo, 0);
+}
+
+static enum taken take_meta(struct track *track)
+{
+    if (track->at == track->end)
+        return CUT;
+    uint8_t type = *track->at++;
+    const uint8_t *data;
+    uint32_t length;
+    enum taken taken = take_block(track, &data, &length);
+    if (taken != TAKEN)
+        return taken;
+    if (type == META_END)
+        return ENDED;
+    if (type == META_TEMPO)
+        return take_tempo(track, data, length);
+    if (type > 127)
+        track->file->repairs |= MIDI_REPAIR_META;
+    return TAKEN;
+}
+
+static enum taken take_sysex(struct track *track, uint8_t status)
+{
+    const uint8_t *data;
+    uint32_t length;
+    enum taken taken = take_block(track, &data, &length);
+    if (taken != TAKEN)
+        return taken;
+    bool terminated = length > 0 && data[length - 1] == SYSEX_MORE;
+    if (status == SYSEX) {
+        if (track->sysex_open)
+            track->file->repairs |= MIDI_REPAIR_SYSEX;
+        track->sysex_open = !terminated;
+    } else if (terminated) {
+        track->sysex_open = false;
+    }
+    return TAKEN;
+}
+
+/* System common and real-time messages have no place in a file, but some are there. */
+static enum taken take_system(struct track *track, uint8_t status)
+{
+    int length = 0;
+    if (status == SONG_POSITION)
+        length = 2;
+    else if (status == QUARTER_FRAME || status == SONG_SELECT)
+        length = 1;
+    while (length-- > 0 && track->at < track->end && *track->at < 0x80)
+        track->at++;
+    track->file->repairs |= MIDI_REPAIR_SYSTEM;
+    return TAKEN;
+}
+
+static enum taken take_event(struct track *track)
+{
+    uint32_t delta;
+    enum taken taken = take_number(track, &delta);
+    if (taken != TAKEN)
+        return taken;
+    track->tick += delta;
+    if (track->at == track->end)
+        return CUT;
+    if (track->tick > UINT32_MAX) {
+        reader_skip(track->reader, "too long: more than %u ticks", UINT32_MAX);
+        return STOPPED;
+    }
+    uint8_t status = *track->at;
+    if (status < 0x80)
+        return take_running_event(track);
+    track->at++;
+    if (status < FIRST_SYSTEM) {
+        track->running = track->last = status;
+        return take_channel_event(track, status);
+    }
+    track->running = 0;
+    if (status == META)
+        return take_meta(track);
+    if (status == SYSEX || status == SYSEX_MORE)
+        return take_sysex(track, status);
+    return take_system(track, status);
+}
+
+/* Events up to the end of the bytes or whatever else ends a track. Afterwards `at` is
+ * behind the last event that was whole. */
+static enum taken take_events(struct track *track)
+{
+    while (track->at < track->end) {
+        const uint8_t *at = track->at;
+        uint64_t tick = track->tick;
+        uint8_t running = track->running;
+        enum taken taken = take_event(track);
+        if (taken == TAKEN)
+            continue;
+        if (taken == CUT || taken == MALFORMED) {
+            track->at = at;
+            track->tick = tick;
+            track->running = running;
+        }
+        return taken;
+    }
+    return TAKEN;
+}
+
+/* Notes that still sound end; repairs are noted. */
+static void finish(struct track *track, enum taken how)
+{
+    midi_repairs *repairs = &track->file->repairs;
+    all_notes_off(track, 0, KEY_WORDS);
+    if (track->sysex_open)
+        *repairs |= MIDI_REPAIR_SYSEX;
+    if (how == TAKEN)
+        *repairs |= MIDI_REPAIR_NO_END;
+    else if (how == CUT)
+        *repairs |= MIDI_REPAIR_CUT;
+    else if (how == MALFORMED)
+        *repairs |= MIDI_REPAIR_MALFORMED;
+}
+
+/* Format 2: this track was a pattern of its own; the next begins where it ended. */
+static bool finish_pattern(struct track *track, size_t first_note)
+{
+    struct reader *reader = track->reader;
+    for (uint32_t channel = 0; channel < CHANNELS; channel++)
+        if (reader->pedals_down >> channel & 1 && pedal(track, channel, 0) != TAKEN)
+            return false;
+    reader->origin = track->tick;
+    bool assigned = timing_assign_programs(reader, first_note);
+    reader->programs.count = 0;
+    return assigned;
+}
+
+/* Where the next chunk begins. */
+static const uint8_t *find_next(struct track *track, enum taken how,
+                                const uint8_t *chunk_end, const uint8_t *file_end)
+{
+    midi_repairs *repairs = &track->file->repairs;
+    if (track->at > chunk_end) {
+        *repairs |= MIDI_REPAIR_LENGTH;
+        return track->at;
+    }
+    if (how != ENDED || track->at == chunk_end)
+        return chunk_end;
+    if (file_end - track->at >= CHUNK_HEADER && memcmp(track->at, "MTrk", 4) == 0) {
+        *repairs |= MIDI_REPAIR_LENGTH;
+        return track->at;
+    }
+    *repairs |= MIDI_REPAIR_AFTER_END;
+    return chunk_end;
+}
+
+bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
+                const uint8_t *file_end, const uint8_t **next)
+{
+    struct midi_file *file = reader->file;
+    struct track track = {
+        .reader = reader,
+        .file = file,
+        .at = at,
+        .end = end,
+        .tick = reader->origin,
+        .index = (uint16_t)file->tracks,
+    };
+    size_t first_note = file->notes.count;
+    bool pattern = file->format == 2;
+    if (pattern && keep(&track, &reader->tempos, DEFAULT_TEMPO, 0) != TAKEN)
+        return false;
+    enum taken how = take_events(&track);
+    if ((how == TAKEN || how == CUT) && !chunk_is_plausible(end, file_end)) {
+        /* the length must have been too small: events go on where no chunk begins */
+        track.end = chunk_find_track(end, file_end);
+        how = take_events(&track);
+    }
+    if (how == STOPPED)
+        return false;
+    finish(&track, how);
+    *next = find_next(&track, how, end, file_end);
+    return !pattern || finish_pattern(&track, first_note);
+}

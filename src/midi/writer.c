@@ -1,0 +1,319 @@
+/* writer: notes -> a format 1 file, through libsmf; the only unit that knows libsmf.
+ *
+ * Everything is checked and planned in plain arrays first, because libsmf asserts where
+ * it could refuse; then events are handed over track by track in order of time, which it
+ * appends without sorting. Program changes: a channel's tracks share its program, so one
+ * is written wherever the program in force, with tracks merged by tick and equal ticks in
+ * the order of tracks, is not the note's.
+ */
+#include "tutti/midi.h"
+
+#include <glib.h>
+#include <math.h>
+#include <smf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/file.h"
+
+enum {
+    CHANNELS = 16,
+    PITCHES = 128,
+    PROGRAMS = 128,
+    MOST_TICKS_PER_BEAT = 32767,
+    SLOWEST_TEMPO = 0xFFFFFF,
+    LAST_TICK = 0x0FFFFFFF /* the longest delta time: four bytes of seven bits */
+};
+
+struct planned { /* a note in ticks */
+    int start, end, track;
+    uint8_t channel, pitch, velocity, program;
+};
+
+/* Events of one tick and track go out in this order: a repeated note must end first. */
+enum kind { EVENT_OFF, EVENT_PROGRAM, EVENT_ON };
+
+struct event {
+    int tick, track;
+    enum kind kind;
+    uint8_t bytes[3];
+};
+
+struct plan {
+    const char *path;
+    int ticks_per_beat, tempo, tracks;
+    struct planned *notes;
+    size_t note_count;
+    struct event *events; /* room for an on, an off and a program change of each note */
+    size_t event_count;
+};
+
+static enum status check_note(const char *path, const struct note *note)
+{
+    if (note->pitch > 127 || note->velocity < 1 || note->velocity > 127 ||
+        note->program > 127 || note->channel >= CHANNELS)
+        return status_fail(STATUS_FAILED,
+                           "%s: can't write a note of pitch %d, velocity %d, program %d, "
+                           "channel %d (0-127, 1-127, 0-127, 0-15)",
+                           path, note->pitch, note->velocity, note->program,
+                           note->channel);
+    if (!(note->start >= 0) || !(note->duration >= 0))
+        return status_fail(STATUS_FAILED,
+                           "%s: can't write a note at %g s of %g s (both at least 0)",
+                           path, note->start, note->duration);
+    return STATUS_OK;
+}
+
+static enum status plan_note(struct plan *plan, const struct note *note)
+{
+    enum status status = check_note(plan->path, note);
+    if (status != STATUS_OK)
+        return status;
+    double ticks_per_second = plan->ticks_per_beat * 1e6 / plan->tempo;
+    double start = round(note->start * ticks_per_second);
+    double end = round((note->start + note->duration) * ticks_per_second);
+    if (!(end < LAST_TICK))
+        return status_fail(
+            STATUS_FAILED,
+            "%s: can't write a note that ends at %g s (at most %d ticks, %g s)",
+            plan->path, note->start + note->duration, LAST_TICK,
+            LAST_TICK / ticks_per_second);
+    struct planned *planned = &plan->notes[plan->note_count++];
+    *planned = (struct planned){.start = (int)start,
+                                .end = end > start ? (int)end : (int)start + 1,
+                                .channel = note->channel,
+                                .pitch = note->pitch,
+                                .velocity = note->velocity,
+                                .program = note->program};
+    return STATUS_OK;
+}
+
+static int compare_numbers(int a, int b)
+{
+    return (a > b) - (a < b);
+}
+
+/* By start, then key; the longest first, and a rule for equals. */
+static int compare_onsets(const void *left, const void *right)
+{
+    const struct planned *a = left, *b = right;
+    int order = compare_numbers(a->start, b->start);
+    if (!order)
+        order = compare_numbers(a->channel, b->channel);
+    if (!order)
+        order = compare_numbers(a->pitch, b->pitch);
+    if (!order)
+        order = compare_numbers(b->end, a->end);
+    if (!order)
+        order = compare_numbers(b->velocity, a->velocity);
+    return order ? order : compare_numbers(a->program, b->program);
+}
+
+static int compare_tracks(const void *left, const void *right)
+{
+    const struct planned *a = left, *b = right;
+    int order = compare_numbers(a->start, b->start);
+    if (!order)
+        order = compare_numbers(a->track, b->track);
+    return order ? order : compare_numbers(a->pitch, b->pitch);
+}
+
+static int compare_events(const void *left, const void *right)
+{
+    const struct event *a = left, *b = right;
+    int order = compare_numbers(a->track, b->track);
+    if (!order)
+        order = compare_numbers(a->tick, b->tick);
+    if (!order)
+        order = compare_numbers((int)a->kind, (int)b->kind);
+    return order ? order : compare_numbers(a->bytes[1], b->bytes[1]);
+}
+
+/* Cuts notes at the next onset of their key, and keeps one of those that start together.
+ */
+static void separate_notes(struct plan *plan)
+{
+    struct planned *last[CHANNELS][PITCHES] = {{NULL}};
+    size_t kept = 0;
+    qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_onsets);
+    for (size_t i = 0; i < plan->note_count; i++) {
+        struct planned note = plan->notes[i];
+        struct planned **before = &last[note.channel][note.pitch];
+        if (*before && (*before)->start == note.start)
+            continue;
+        if (*before && (*before)->end > note.start)
+            (*before)->end = note.start;
+        *before = &plan->notes[kept];
+        plan->notes[kept++] = note;
+    }
+    plan->note_count = kept;
+}
+
+/* Numbers the tracks by channel, then program; track 0 has the tempo. */
+static void number_tracks(struct plan *plan)
+{
+    int number[CHANNELS][PROGRAMS] = {{0}};
+    for (size_t i = 0; i < plan->note_count; i++)
+        number[plan->notes[i].channel][plan->notes[i].program] = 1;
+    plan->tracks = 1;
+    for (int channel = 0; channel < CHANNELS; channel++)
+        for (int program = 0; program < PROGRAMS; program++)
+            if (number[channel][program])
+                number[channel][program] = plan->tracks++;
+    for (size_t i = 0; i < plan->note_count; i++)
+        plan->notes[i].track = number[plan->notes[i].channel][plan->notes[i].program];
+}
+
+static void add_event(struct plan *plan, const struct planned *note, int tick,
+                      enum kind kind)
+{
+    uint8_t channel = note->channel;
+    struct event event = {.tick = tick, .track = note->track, .kind = kind};
+    if (kind == EVENT_PROGRAM) {
+        event.bytes[0] = (uint8_t)(0xC0 | channel);
+        event.bytes[1] = note->program;
+    } else {
+        event.bytes[0] = (uint8_t)((kind == EVENT_ON ? 0x90 : 0x80) | channel);
+        event.bytes[1] = note->pitch;
+        event.bytes[2] = kind == EVENT_ON ? note->velocity : 0;
+    }
+    plan->events[plan->event_count++] = event;
+}
+
+static void plan_events(struct plan *plan)
+{
+    int program[CHANNELS];
+    for (int channel = 0; channel < CHANNELS; channel++)
+        program[channel] = -1;
+    qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_tracks);
+    for (size_t i = 0; i < plan->note_count; i++) {
+        const struct planned *note = &plan->notes[i];
+        int *in_force = &program[note->channel];
+        if (*in_force != note->program) /* a channel's first one goes to the very start */
+            add_event(plan, note, *in_force < 0 ? 0 : note->start, EVENT_PROGRAM);
+        *in_force = note->program;
+        add_event(plan, note, note->start, EVENT_ON);
+        add_event(plan, note, note->end, EVENT_OFF);
+    }
+    qsort(plan->events, plan->event_count, sizeof *plan->events, compare_events);
+}
+
+/* Adds a track with events[*next...] of that number. */
+static bool build_track(smf_t *smf, const struct plan *plan, int number, size_t *next)
+{
+    smf_track_t *track = smf_track_new();
+    if (!track)
+        return false;
+    smf_add_track(smf, track);
+    int tick = 0;
+    if (number == 0) {
+        uint8_t tempo[] = {0xFF,
+                           0x51,
+                           3,
+                           (uint8_t)(plan->tempo >> 16),
+                           (uint8_t)(plan->tempo >> 8),
+                           (uint8_t)plan->tempo};
+        smf_event_t *event = smf_event_new_from_pointer(tempo, sizeof tempo);
+        if (!event)
+            return false;
+        smf_track_add_event_pulses(track, event, 0);
+    }
+    for (; *next < plan->event_count && plan->events[*next].track == number; ++*next) {
+        struct event from = plan->events[*next];
+        int length = from.kind == EVENT_PROGRAM ? 2 : 3;
+        smf_event_t *event = smf_event_new_from_pointer(from.bytes, length);
+        if (!event)
+            return false;
+        tick = from.tick;
+        smf_track_add_event_pulses(track, event, tick);
+    }
+    return smf_track_add_eot_pulses(track, tick) == 0;
+}
+
+static bool build(smf_t *smf, const struct plan *plan)
+{
+    size_t next = 0;
+    if (smf_set_ppqn(smf, plan->ticks_per_beat) != 0)
+        return false;
+    for (int number = 0; number < plan->tracks; number++)
+        if (!build_track(smf, plan, number, &next))
+            return false;
+    return smf_set_format(smf, 1) == 0;
+}
+
+/* libsmf tells the terminal what its return value tells us. */
+static void say_nothing(const gchar *domain, GLogLevelFlags level, const gchar *text,
+                        gpointer data)
+{
+    (void)domain;
+    (void)level;
+    (void)text;
+    (void)data;
+}
+
+static enum status save(const struct plan *plan, const char *partial)
+{
+    smf_t *smf = smf_new();
+    if (!smf)
+        return status_fail(STATUS_FAILED, "%s: no memory to write MIDI", plan->path);
+    enum status status = STATUS_OK;
+    if (!build(smf, plan))
+        status = status_fail(STATUS_FAILED, "%s: libsmf refuses the notes", plan->path);
+    else if (smf_save(smf, partial) != 0)
+        status = status_fail_errno("%s: can't write", plan->path);
+    smf_delete(smf);
+    return status;
+}
+
+static enum status publish(const struct plan *plan)
+{
+    char *partial = file_partial_name(plan->path);
+    if (!partial)
+        return status_fail(STATUS_FAILED, "%s: out of memory", plan->path);
+    GLogFunc before = g_log_set_default_handler(say_nothing, NULL);
+    enum status status = save(plan, partial);
+    g_log_set_default_handler(before, NULL);
+    if (status == STATUS_OK)
+        status = file_publish(partial, plan->path);
+    else
+        remove(partial);
+    free(partial);
+    return status;
+}
+
+static enum status write_planned(struct plan *plan, const struct notes *notes)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < notes->count && status == STATUS_OK; i++)
+        status = plan_note(plan, &notes->items[i]);
+    if (status != STATUS_OK)
+        return status;
+    separate_notes(plan);
+    number_tracks(plan);
+    plan_events(plan);
+    return publish(plan);
+}
+
+enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
+                       int tempo)
+{
+    if (ticks_per_beat < 1 || ticks_per_beat > MOST_TICKS_PER_BEAT || tempo < 1 ||
+        tempo > SLOWEST_TEMPO)
+        return status_fail(
+            STATUS_FAILED,
+            "%s: can't write %d ticks per beat (1 to %d) at %d microseconds "
+            "per beat (1 to %d)",
+            path, ticks_per_beat, MOST_TICKS_PER_BEAT, tempo, SLOWEST_TEMPO);
+    struct plan plan = {.path = path, .ticks_per_beat = ticks_per_beat, .tempo = tempo};
+    plan.notes = calloc(notes->count + 1, sizeof *plan.notes);
+    plan.events = calloc(3 * notes->count + 1, sizeof *plan.events);
+    enum status status = STATUS_OK;
+    if (plan.notes && plan.events)
+        status = write_planned(&plan, notes);
+    else
+        status =
+            status_fail(STATUS_FAILED, "%s: no memory for %zu notes", path, notes->count);
+    free(plan.notes);
+    free(plan.events);
+    return status;
+}

@@ -1,0 +1,17 @@
+/* gru: one time step of one row of the GRU. The formulas are in kernels.h. */
+#include "recurrent.h"
+
+void gru_step_forward(struct recurrent *layer, size_t at, real *h_next)
+{
+    size_t h = (size_t)layer->hidden;
+    kernels()->gru_forward(layer->hidden, layer->gate + at * 3 * h, layer->bias_ih,
+                           layer->product + at * 3 * h, layer->h_prev + at * h,
+                           layer->h + at * h, h_next);
+}
+
+void gru_step_backward(struct recurrent *layer, size_t at, real *dh)
+{
+    size_t h = (size_t)layer->hidden;
+    kernels()->gru_backward(layer->hidden, layer->gate + at * 3 * h,
+                            layer->product + at * 3 * h, layer->h_prev + at * h, dh);
+}

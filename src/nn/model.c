@@ -1,0 +1,402 @@
+/* model: the layers in a row, forward and backward, over all slices.
+ *
+ * Recurrent layers take all slices in one call (their time loop shares the packed
+ * weights); everything else goes slice by slice, with one slice's shapes.
+ */
+#include "tutti/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "layers.h"
+#include "recurrent.h"
+
+struct model {
+    struct model_shape shape;
+    struct params params;
+    struct extent extent;
+    token end;
+    int training;
+    int top;        /* width of the output layer's input: F or H */
+    real *weights;  /* params.total */
+    real *embedded; /* [S][T][B][E] */
+    struct recurrent *layers;
+    real *dense;   /* [S][T][B][F]: activated; NULL without a dense layer */
+    real *dropped; /* [S][T][B][F]: the same after dropout */
+    real *logits;  /* [S][T][B][V]; after a forward with targets: their gradient */
+    double *log_probability; /* [S][T][B] */
+    /* training only */
+    uint8_t **kept;    /* one mask for each place of dropout: below, [S][T][B][width] */
+    real *d_top;       /* [S][T][B][top]: gradient of the output layer's input */
+    real *d_hidden[2]; /* [S][T][B][H]: of the layers' outputs, in turn */
+    real *d_embedded;  /* [S][T][B][E] */
+    const token *const *inputs; /* of the last forward: borrowed until model_gradient */
+    struct dropout dropout;
+};
+
+/* Dropout stands behind each recurrent layer but the last, and before the output layer
+ * (behind the dense layer where there is one): place l follows layer l, the last place is
+ * the one before the output. */
+static int dropout_width(const struct model *model, int place)
+{
+    return place + 1 < model->shape.layers ? model->shape.hidden : model->top;
+}
+
+static void *room(int *complete, size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+    *complete &= memory != NULL;
+    return memory;
+}
+
+static enum status allocate(struct model *model)
+{
+    size_t rows = extent_rows(model->extent);
+    size_t e = (size_t)model->shape.embedding, h = (size_t)model->shape.hidden;
+    size_t f = (size_t)model->shape.dense, v = (size_t)model->shape.vocabulary;
+    int complete = 1;
+    model->weights = room(&complete, model->params.total, sizeof(real));
+    model->embedded = room(&complete, rows * e, sizeof(real));
+    model->layers = room(&complete, (size_t)model->shape.layers, sizeof *model->layers);
+    model->logits = room(&complete, rows * v, sizeof(real));
+    model->log_probability = room(&complete, rows, sizeof(double));
+    if (f) {
+        model->dense = room(&complete, rows * f, sizeof(real));
+        model->dropped = room(&complete, rows * f, sizeof(real));
+    }
+    model->kept = room(&complete, (size_t)model->shape.layers, sizeof *model->kept);
+    if (model->training) {
+        model->d_top = room(&complete, rows * (size_t)model->top, sizeof(real));
+        model->d_hidden[0] = room(&complete, rows * h, sizeof(real));
+        model->d_hidden[1] = room(&complete, rows * h, sizeof(real));
+        model->d_embedded = room(&complete, rows * e, sizeof(real));
+        for (int place = 0; model->kept && place < model->shape.layers; place++)
+            model->kept[place] =
+                room(&complete, rows * (size_t)dropout_width(model, place), 1);
+    }
+    if (!complete)
+        return status_fail(STATUS_FAILED,
+                           "no memory for a model of %zu weights with %zu rows and steps",
+                           model->params.total, rows);
+    return STATUS_OK;
+}
+
+enum status model_create(const struct model_shape *shape, token end, int slices, int rows,
+                         int steps, int training, struct model **out)
+{
+    struct model *model = calloc(1, sizeof *model);
+    if (!model)
+        return status_fail(STATUS_FAILED, "no memory for a model");
+    *model = (struct model){.shape = *shape,
+                            .extent = {slices, rows, steps},
+                            .end = end,
+                            .training = training,
+                            .top = shape->dense ? shape->dense : shape->hidden};
+    enum status status = params_layout(shape, &model->params);
+    if (status == STATUS_OK)
+        status = allocate(model);
+    for (int layer = 0; status == STATUS_OK && layer < shape->layers; layer++)
+        status = recurrent_create(shape, &model->params, model->weights, layer,
+                                  model->extent, &model->layers[layer]);
+    if (status != STATUS_OK) {
+        model_free(model);
+        return status;
+    }
+    model_weights_changed(model);
+    *out = model;
+    return STATUS_OK;
+}
+
+void model_free(struct model *model)
+{
+    if (!model)
+        return;
+    for (int layer = 0; layer < model->shape.layers; layer++) {
+        if (model->layers)
+            recurrent_free(&model->layers[layer]);
+        if (model->kept)
+            free(model->kept[layer]);
+    }
+    void *buffers[] = {model->weights,         model->embedded,    model->layers,
+                       model->dense,           model->dropped,     model->logits,
+                       model->log_probability, model->kept,        model->d_top,
+                       model->d_hidden[0],     model->d_hidden[1], model->d_embedded};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        free(buffers[i]);
+    free(model);
+}
+
+const struct params *model_params(const struct model *model)
+{
+    return &model->params;
+}
+
+real *model_weights(struct model *model)
+{
+    return model->weights;
+}
+
+void model_weights_changed(struct model *model)
+{
+    for (int layer = 0; layer < model->shape.layers; layer++)
+        recurrent_pack(&model->layers[layer]);
+}
+
+static const real *tensor(const struct model *model, const char *name)
+{
+    return model->weights + params_find(&model->params, name)->offset;
+}
+
+static size_t offset_of(const struct model *model, const char *name)
+{
+    return params_find(&model->params, name)->offset;
+}
+
+static int over_time(const struct model *model)
+{
+    return model->extent.steps * model->extent.rows;
+}
+
+/* Where slice s begins in a [S][T][B][width] buffer. */
+static size_t at(const struct model *model, int s, int width)
+{
+    return row_at(model->extent, s, 0, 0) * (size_t)width;
+}
+
+/* ---- forward
+ * ----------------------------------------------------------------------------- */
+
+static void drop(struct model *model, int place, real *y)
+{
+    if (!model->training)
+        return;
+    int width = dropout_width(model, place);
+    for (int s = 0; s < model->extent.slices; s++) {
+        int64_t first_row = model->dropout.first_row + (int64_t)s * model->extent.rows;
+        dropout_forward(&model->dropout, place, first_row, model->extent.steps,
+                        model->extent.rows, width, y + at(model, s, width),
+                        model->kept[place] + at(model, s, width));
+    }
+}
+
+static void forward_recurrent(struct model *model, const token *const *inputs)
+{
+    int e = model->shape.embedding, last = model->shape.layers - 1;
+    for (int s = 0; s < model->extent.slices; s++)
+        embedding_forward(tensor(model, "embedding/weight"), e, inputs[s],
+                          over_time(model), model->embedded + at(model, s, e));
+    const real *x = model->embedded;
+    for (int layer = 0; layer <= last; layer++) {
+        recurrent_forward(&model->layers[layer], x, inputs, model->end);
+        if (layer < last)
+            drop(model, layer, model->layers[layer].h);
+        x = model->layers[layer].h;
+    }
+}
+
+/* The top of the network up to the input of the output layer, with dropout. */
+static const real *forward_top(struct model *model)
+{
+    int h = model->shape.hidden, f = model->shape.dense, last = model->shape.layers - 1;
+    real *hidden = model->layers[last].h;
+    if (!f) {
+        drop(model, last, hidden);
+        return hidden;
+    }
+    for (int s = 0; s < model->extent.slices; s++) {
+        real *y = model->dense + at(model, s, f);
+        affine_forward(tensor(model, "dense/weight"), tensor(model, "dense/bias"),
+                       hidden + at(model, s, h), over_time(model), h, f, y);
+        activation_forward(model->shape.activation, y,
+                           (size_t)over_time(model) * (size_t)f);
+    }
+    memcpy(model->dropped, model->dense,
+           extent_rows(model->extent) * (size_t)f * sizeof(real));
+    drop(model, last, model->dropped);
+    return model->dropped;
+}
+
+static struct slice_loss loss_of_slice(struct model *model, int s, const int32_t *targets)
+{
+    int v = model->shape.vocabulary;
+    real *logits = model->logits + at(model, s, v);
+    double *log_probability = model->log_probability + at(model, s, 1);
+    struct slice_loss sum = {0};
+    for (int i = 0; i < over_time(model); i++, logits += v) {
+        log_probability[i] = 0;
+        if (targets[i] < 0) {
+            memset(logits, 0, (size_t)v * sizeof *logits);
+            continue;
+        }
+        int best;
+        log_probability[i] =
+            kernels()->softmax(v, logits, targets[i], model->training, &best);
+        sum.loss -= log_probability[i];
+        sum.targets++;
+        sum.correct += best == targets[i];
+    }
+    return sum;
+}
+
+void model_forward(struct model *model, const token *const *inputs,
+                   const int32_t *const *targets, const struct dropout *dropout,
+                   struct slice_loss *losses)
+{
+    int v = model->shape.vocabulary;
+    model->inputs = inputs;
+    model->dropout = dropout ? *dropout : (struct dropout){0};
+    forward_recurrent(model, inputs);
+    const real *top = forward_top(model);
+    for (int s = 0; s < model->extent.slices; s++) {
+        affine_forward(tensor(model, "output/weight"), tensor(model, "output/bias"),
+                       top + at(model, s, model->top), over_time(model), model->top, v,
+                       model->logits + at(model, s, v));
+        if (targets)
+            losses[s] = loss_of_slice(model, s, targets[s]);
+    }
+}
+
+/* ---- backward
+ * ---------------------------------------------------------------------------- */
+
+/* From the logits to the gradient of the last recurrent layer's output, in d_hidden[0].
+ */
+static void backward_top(struct model *model)
+{
+    int h = model->shape.hidden, f = model->shape.dense, v = model->shape.vocabulary;
+    int last = model->shape.layers - 1;
+    size_t tops = extent_rows(model->extent) * (size_t)model->top;
+    real *d_top = f ? model->d_top : model->d_hidden[0];
+    for (int s = 0; s < model->extent.slices; s++)
+        affine_backward(tensor(model, "output/weight"), model->logits + at(model, s, v),
+                        over_time(model), model->top, v,
+                        d_top + at(model, s, model->top));
+    dropout_backward(&model->dropout, model->kept[last], tops, d_top);
+    if (!f)
+        return;
+    activation_backward(model->shape.activation, model->dense, d_top, tops);
+    for (int s = 0; s < model->extent.slices; s++)
+        affine_backward(tensor(model, "dense/weight"), d_top + at(model, s, f),
+                        over_time(model), h, f, model->d_hidden[0] + at(model, s, h));
+}
+
+void model_backward(struct model *model)
+{
+    size_t hiddens = extent_rows(model->extent) * (size_t)model->shape.hidden;
+    backward_top(model);
+    int in = 0;
+    for (int layer = model->shape.layers - 1; layer >= 0; layer--, in = !in) {
+        real *below = layer ? model->d_hidden[!in] : model->d_embedded;
+        recurrent_backward(&model->layers[layer], model->d_hidden[in], below,
+                           model->inputs, model->end);
+        if (layer)
+            dropout_backward(&model->dropout, model->kept[layer - 1], hiddens, below);
+    }
+}
+
+void model_gradient(struct model *model, int slice, real *gradient)
+{
+    int h = model->shape.hidden, f = model->shape.dense, v = model->shape.vocabulary;
+    int e = model->shape.embedding, rows = over_time(model),
+        last = model->shape.layers - 1;
+    const real *hidden = model->layers[last].h + at(model, slice, h);
+    const real *top = f ? model->dropped + at(model, slice, f) : hidden;
+    embedding_gradient(model->d_embedded + at(model, slice, e), v, e,
+                       model->inputs[slice], rows,
+                       gradient + offset_of(model, "embedding/weight"));
+    for (int layer = 0; layer <= last; layer++)
+        recurrent_gradient(&model->layers[layer], slice, gradient);
+    if (f)
+        affine_gradient(hidden, model->d_top + at(model, slice, f), rows, h, f,
+                        gradient + offset_of(model, "dense/weight"),
+                        gradient + offset_of(model, "dense/bias"));
+    affine_gradient(top, model->logits + at(model, slice, v), rows, model->top, v,
+                    gradient + offset_of(model, "output/weight"),
+                    gradient + offset_of(model, "output/bias"));
+}
+
+/* ---- results and states
+ * ------------------------------------------------------------------ */
+
+const real *model_logits(const struct model *model, int slice)
+{
+    return model->logits + at(model, slice, model->shape.vocabulary);
+}
+
+const double *model_target_log_probability(const struct model *model, int slice)
+{
+    return model->log_probability + at(model, slice, 1);
+}
+
+static size_t layer_state(const struct model *model)
+{
+    return (size_t)model->extent.rows * (size_t)model->shape.hidden;
+}
+
+size_t model_state_size(const struct model *model)
+{
+    size_t kinds = model->shape.cell == CELL_LSTM ? 2 : 1;
+    return (size_t)model->shape.layers * kinds * layer_state(model);
+}
+
+/* Visits the carried states of a slice in their order: copies out of or into the model.
+ */
+static void copy_state(const struct model *model, int slice, real *out, const real *in)
+{
+    size_t count = layer_state(model), from = (size_t)slice * count, to = 0;
+    for (int layer = 0; layer < model->shape.layers; layer++) {
+        real *states[] = {model->layers[layer].h_state, model->layers[layer].c_state};
+        for (int kind = 0; kind < 2 && states[kind]; kind++, to += count) {
+            if (out)
+                memcpy(out + to, states[kind] + from, count * sizeof(real));
+            else if (in)
+                memcpy(states[kind] + from, in + to, count * sizeof(real));
+            else
+                memset(states[kind] + from, 0, count * sizeof(real));
+        }
+    }
+}
+
+void model_get_state(const struct model *model, int slice, real *state)
+{
+    copy_state(model, slice, state, NULL);
+}
+
+void model_set_state(struct model *model, int slice, const real *state)
+{
+    copy_state(model, slice, NULL, state);
+}
+
+void model_clear_states(struct model *model)
+{
+    for (int s = 0; s < model->extent.slices; s++)
+        copy_state(model, s, NULL, NULL);
+}
+
+uint64_t model_products_per_token(const struct model *model)
+{
+    uint64_t products = 0;
+    for (size_t i = 0; i < model->params.count; i++) {
+        const struct param *param = &model->params.list[i];
+        if (!param->is_vector && param->offset != offset_of(model, "embedding/weight"))
+            products += param->count;
+    }
+    return products;
+}
+
+size_t model_bytes(const struct model *model)
+{
+    size_t rows = extent_rows(model->extent), h = (size_t)model->shape.hidden;
+    size_t e = (size_t)model->shape.embedding, f = (size_t)model->shape.dense;
+    size_t v = (size_t)model->shape.vocabulary, top = (size_t)model->top;
+    size_t elements = model->params.total + rows * (e + v + 2 * f);
+    size_t bytes = rows * sizeof(double);
+    if (model->training) {
+        elements += rows * (top + 2 * h + e);
+        for (int place = 0; place < model->shape.layers; place++)
+            bytes += rows * (size_t)dropout_width(model, place);
+    }
+    for (int layer = 0; layer < model->shape.layers; layer++)
+        bytes += recurrent_bytes(&model->layers[layer]);
+    return bytes + elements * sizeof(real);
+}

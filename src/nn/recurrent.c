@@ -1,0 +1,284 @@
+/* recurrent: the time loop of both cells, forward and backward.
+ *
+ * The recurrent product is the only one inside the time loop; it reads the rows of all
+ * slices at one time step. A row whose input is END starts anew: what it consumes is
+ * zeroed, and no gradient leaves it backwards.
+ */
+#include "recurrent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/gemm.h"
+
+static size_t state_elements(const struct recurrent *layer)
+{
+    return (size_t)layer->extent.slices * (size_t)layer->extent.rows *
+           (size_t)layer->hidden;
+}
+
+static enum status allocate(struct recurrent *layer)
+{
+    size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
+    size_t states = state_elements(layer), lists = states / h;
+    int lstm = layer->cell == CELL_LSTM;
+    layer->gate = calloc(rows * (size_t)layer->gates, sizeof(real));
+    layer->product = lstm ? NULL : calloc(rows * (size_t)layer->gates, sizeof(real));
+    layer->h_prev = calloc(rows * h, sizeof(real));
+    layer->h = calloc(rows * h, sizeof(real));
+    layer->h_state = calloc(states, sizeof(real));
+    layer->from = calloc(lists, sizeof *layer->from);
+    layer->to = calloc(lists, sizeof *layer->to);
+    if (lstm) {
+        layer->c_prev = calloc(rows * h, sizeof(real));
+        layer->tanh_c = calloc(rows * h, sizeof(real));
+        layer->c_state = calloc(states, sizeof(real));
+        layer->dc = calloc(states, sizeof(real));
+    }
+    int complete = layer->gate && layer->h_prev && layer->h && layer->h_state &&
+                   layer->from && layer->to;
+    complete &= lstm ? layer->c_prev && layer->tanh_c && layer->c_state && layer->dc
+                     : layer->product != NULL;
+    if (!complete)
+        return status_fail(STATUS_FAILED, "no memory for a layer of %d units, %zu rows",
+                           layer->hidden, rows);
+    return STATUS_OK;
+}
+
+static size_t offset_of(const struct params *params, const char *cell, int layer,
+                        const char *tensor)
+{
+    char *name = NULL;
+    size_t offset = 0;
+    if (asprintf(&name, "%s%d/%s", cell, layer, tensor) >= 0) {
+        const struct param *param = params_find(params, name);
+        offset = param ? param->offset : 0;
+        free(name);
+    }
+    return offset;
+}
+
+enum status recurrent_create(const struct model_shape *shape, const struct params *params,
+                             const real *block, int layer, struct extent extent,
+                             struct recurrent *out)
+{
+    int lstm = shape->cell == CELL_LSTM;
+    const char *cell = lstm ? "lstm" : "gru";
+    *out = (struct recurrent){
+        .extent = extent,
+        .cell = shape->cell,
+        .input = layer == 0 ? shape->embedding : shape->hidden,
+        .hidden = shape->hidden,
+        .gates = (lstm ? 4 : 3) * shape->hidden,
+        .at_weight_ih = offset_of(params, cell, layer, "weight_ih"),
+        .at_weight_hh = offset_of(params, cell, layer, "weight_hh"),
+        .at_bias_ih = offset_of(params, cell, layer, lstm ? "bias" : "bias_ih"),
+        .at_bias_hh = lstm ? 0 : offset_of(params, cell, layer, "bias_hh"),
+    };
+    out->weight_ih = block + out->at_weight_ih;
+    out->weight_hh = block + out->at_weight_hh;
+    out->bias_ih = block + out->at_bias_ih;
+    out->bias_hh = block + out->at_bias_hh;
+    enum status status = packed_create(out->gates, out->hidden, &out->forward_hh);
+    if (status == STATUS_OK)
+        status = packed_create(out->hidden, out->gates, &out->backward_hh);
+    if (status == STATUS_OK)
+        status = allocate(out);
+    if (status != STATUS_OK)
+        recurrent_free(out);
+    return status;
+}
+
+void recurrent_free(struct recurrent *layer)
+{
+    packed_free(&layer->forward_hh);
+    packed_free(&layer->backward_hh);
+    real *buffers[] = {layer->gate,    layer->product, layer->h_prev,
+                       layer->c_prev,  layer->tanh_c,  layer->h,
+                       layer->h_state, layer->c_state, layer->dc};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        free(buffers[i]);
+    free((void *)layer->from);
+    free((void *)layer->to);
+    *layer = (struct recurrent){0};
+}
+
+size_t recurrent_bytes(const struct recurrent *layer)
+{
+    size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
+    size_t g = (size_t)layer->gates, states = state_elements(layer);
+    int lstm = layer->cell == CELL_LSTM;
+    size_t elements =
+        2 * g * h + rows * (lstm ? g + 4 * h : 2 * g + 2 * h) + states * (lstm ? 3 : 1);
+    return elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
+}
+
+void recurrent_pack(struct recurrent *layer)
+{
+    packed_set(&layer->forward_hh, layer->weight_hh, (size_t)layer->hidden, 0);
+    packed_set(&layer->backward_hh, layer->weight_hh, (size_t)layer->hidden, 1);
+}
+
+static void clear_or_copy(real *to, const real *from, int clear, int width)
+{
+    if (clear)
+        memset(to, 0, (size_t)width * sizeof *to);
+    else
+        memcpy(to, from, (size_t)width * sizeof *to);
+}
+
+/* Sets what the first step consumes from the states that the last window left. */
+static void begin_window(struct recurrent *layer, const token *const *inputs, token end)
+{
+    int h = layer->hidden, rows = layer->extent.rows;
+    for (int s = 0; s < layer->extent.slices; s++)
+        for (int b = 0; b < rows; b++) {
+            size_t to = row_at(layer->extent, s, 0, b) * (size_t)h;
+            size_t from = (size_t)(s * rows + b) * (size_t)h;
+            int clear = inputs[s][b] == end;
+            clear_or_copy(layer->h_prev + to, layer->h_state + from, clear, h);
+            if (layer->cell == CELL_LSTM)
+                clear_or_copy(layer->c_prev + to, layer->c_state + from, clear, h);
+        }
+}
+
+/* The product of one time step, for all slices: W_hh h_prev is added to the gates. */
+static void multiply_step(struct recurrent *layer, int t)
+{
+    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
+    real *target = layer->cell == CELL_LSTM ? layer->gate : layer->product;
+    int count = 0;
+    for (int s = 0; s < layer->extent.slices; s++)
+        for (int b = 0; b < layer->extent.rows; b++, count++) {
+            size_t at = row_at(layer->extent, s, t, b);
+            layer->from[count] = layer->h_prev + at * h;
+            layer->to[count] = target + at * g;
+            if (layer->cell == CELL_GRU)
+                memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
+        }
+    kernels()->multiply(&layer->forward_hh, count, layer->from, layer->to);
+}
+
+/* Row b of slice s at step t; leaves its state where the next step, or window, finds it.
+ */
+static void step_row(struct recurrent *layer, int s, int t, int b, const token *inputs,
+                     token end)
+{
+    size_t h = (size_t)layer->hidden, at = row_at(layer->extent, s, t, b);
+    int rows = layer->extent.rows, last = t + 1 == layer->extent.steps;
+    size_t next =
+        last ? (size_t)(s * rows + b) * h : row_at(layer->extent, s, t + 1, b) * h;
+    int clear = !last && inputs[(t + 1) * rows + b] == end;
+    real *h_next = (last ? layer->h_state : layer->h_prev) + next;
+    if (layer->cell == CELL_LSTM) {
+        real *c_next = (last ? layer->c_state : layer->c_prev) + next;
+        lstm_step_forward(layer, at, c_next, h_next);
+        if (clear)
+            memset(c_next, 0, h * sizeof(real));
+    } else {
+        gru_step_forward(layer, at, h_next);
+    }
+    if (clear)
+        memset(h_next, 0, h * sizeof(real));
+}
+
+void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
+                       token end)
+{
+    struct extent extent = layer->extent;
+    int over_time = extent.steps * extent.rows;
+    layer->x = x;
+    for (int s = 0; s < extent.slices; s++) {
+        size_t first = row_at(extent, s, 0, 0);
+        gemm(GEMM_PLAIN, GEMM_TRANSPOSED, over_time, layer->gates, layer->input,
+             x + first * (size_t)layer->input, layer->input, layer->weight_ih,
+             layer->input, 0, layer->gate + first * (size_t)layer->gates, layer->gates);
+    }
+    begin_window(layer, inputs, end);
+    for (int t = 0; t < extent.steps; t++) {
+        multiply_step(layer, t);
+        for (int s = 0; s < extent.slices; s++)
+            for (int b = 0; b < extent.rows; b++)
+                step_row(layer, s, t, b, inputs[s], end);
+    }
+}
+
+/* The direct part of the GRU's gradient of h_prev, which needs no product. */
+static void add_row(real *to, const real *from, int width)
+{
+    for (int j = 0; j < width; j++)
+        to[j] += from[j];
+}
+
+/* All rows of step t: through the cell, then through W_hh to step t - 1. */
+static void step_back(struct recurrent *layer, int t, real *dh,
+                      const token *const *inputs, token end)
+{
+    struct extent extent = layer->extent;
+    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
+    int lstm = layer->cell == CELL_LSTM, count = 0;
+    for (int s = 0; s < extent.slices; s++)
+        for (int b = 0; b < extent.rows; b++) {
+            size_t at = row_at(extent, s, t, b);
+            real *dc = lstm ? layer->dc + (size_t)(s * extent.rows + b) * h : NULL;
+            if (lstm)
+                lstm_step_backward(layer, at, dh + at * h, dc);
+            else
+                gru_step_backward(layer, at, dh + at * h);
+            if (t == 0)
+                continue; /* truncated: the gradient ends here */
+            if (inputs[s][t * extent.rows + b] == end) {
+                if (lstm)
+                    memset(dc, 0, h * sizeof(real));
+                continue;
+            }
+            real *before = dh + row_at(extent, s, t - 1, b) * h;
+            if (!lstm)
+                add_row(before, dh + at * h, layer->hidden);
+            layer->from[count] = (lstm ? layer->gate : layer->product) + at * g;
+            layer->to[count++] = before;
+        }
+    kernels()->multiply(&layer->backward_hh, count, layer->from, layer->to);
+}
+
+void recurrent_backward(struct recurrent *layer, real *dh, real *dx,
+                        const token *const *inputs, token end)
+{
+    struct extent extent = layer->extent;
+    int over_time = extent.steps * extent.rows;
+    if (layer->dc)
+        memset(layer->dc, 0, state_elements(layer) * sizeof(real));
+    for (int t = extent.steps - 1; t >= 0; t--)
+        step_back(layer, t, dh, inputs, end);
+    for (int s = 0; s < extent.slices; s++) {
+        size_t first = row_at(extent, s, 0, 0);
+        gemm(GEMM_PLAIN, GEMM_PLAIN, over_time, layer->input, layer->gates,
+             layer->gate + first * (size_t)layer->gates, layer->gates, layer->weight_ih,
+             layer->input, 0, dx + first * (size_t)layer->input, layer->input);
+    }
+}
+
+static void sum_rows(const real *values, int rows, int width, real *sum)
+{
+    memset(sum, 0, (size_t)width * sizeof *sum);
+    for (int i = 0; i < rows; i++)
+        add_row(sum, values + (size_t)i * (size_t)width, width);
+}
+
+void recurrent_gradient(const struct recurrent *layer, int slice, real *gradient)
+{
+    struct extent extent = layer->extent;
+    int over_time = extent.steps * extent.rows, g = layer->gates, h = layer->hidden;
+    size_t first = row_at(extent, slice, 0, 0);
+    const real *gate = layer->gate + first * (size_t)g;
+    const real *product =
+        layer->cell == CELL_LSTM ? gate : layer->product + first * (size_t)g;
+    gemm(GEMM_TRANSPOSED, GEMM_PLAIN, g, layer->input, over_time, gate, g,
+         layer->x + first * (size_t)layer->input, layer->input, 0,
+         gradient + layer->at_weight_ih, layer->input);
+    gemm(GEMM_TRANSPOSED, GEMM_PLAIN, g, h, over_time, product, g,
+         layer->h_prev + first * (size_t)h, h, 0, gradient + layer->at_weight_hh, h);
+    sum_rows(gate, over_time, g, gradient + layer->at_bias_ih);
+    if (layer->cell == CELL_GRU)
+        sum_rows(product, over_time, g, gradient + layer->at_bias_hh);
+}

@@ -1,0 +1,82 @@
+/* recurrent: what the LSTM and the GRU layer share: buffers, the products over all time
+ * steps, and which row comes from where.
+ *
+ * Letters: S slices, T steps, B rows of a slice, D input width, H hidden, G = 4H (LSTM)
+ * or 3H (GRU). Buffers are [S][T][B][width]: a slice's part is contiguous, so the
+ * products over time have one slice's shape; the recurrent products take the rows of all
+ * slices at a time step together, through lists of row pointers.
+ */
+#ifndef TUTTI_RECURRENT_H
+#define TUTTI_RECURRENT_H
+
+#include <stddef.h>
+
+#include "tutti/encoding.h"
+#include "tutti/kernels.h"
+#include "tutti/params.h"
+
+struct extent { /* of one model: the same for all its layers */
+    int slices, rows, steps;
+};
+
+struct recurrent {
+    struct extent extent;
+    int cell, input, hidden, gates;                        /* D, H, G */
+    const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
+    size_t at_weight_ih, at_weight_hh, at_bias_ih,
+        at_bias_hh;                        /* offsets of the gradients */
+    struct packed forward_hh, backward_hh; /* weight_hh, and its transpose */
+    const real *x; /* [S][T][B][D]: the input of the last forward, borrowed */
+    real *gate;    /* [S][T][B][G]: before, after activation; then their gradient */
+    real *product; /* [S][T][B][G], GRU only: W_hh h_prev + bias_hh; then its gradient */
+    real *h_prev;  /* [S][T][B][H]: what step t consumed (zero behind END) */
+    real *c_prev;  /* likewise, LSTM only */
+    real *tanh_c;  /* [S][T][B][H], LSTM only */
+    real *h;       /* [S][T][B][H]: the output */
+    real *h_state, *c_state; /* [S][B][H]: carried to the next window */
+    real *dc;                /* [S][B][H], LSTM only */
+    const real **from;       /* [S * B] row pointers of one recurrent product */
+    real **to;
+};
+
+/* Allocates the buffers of layer `layer` and finds its tensors. */
+enum status recurrent_create(const struct model_shape *shape, const struct params *params,
+                             const real *block, int layer, struct extent extent,
+                             struct recurrent *out);
+void recurrent_free(struct recurrent *layer);
+size_t recurrent_bytes(const struct recurrent *layer);
+
+/* Packs weight_hh both ways; after every change of the weights. */
+void recurrent_pack(struct recurrent *layer);
+
+/* x [S][T][B][D] -> layer->h. inputs[s] [T][B] tells where rows start anew (`end`). */
+void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
+                       token end);
+
+/* dh [S][T][B][H]: the gradient of h, used up. The gradient of x goes to dx [S][T][B][D].
+ */
+void recurrent_backward(struct recurrent *layer, real *dh, real *dx,
+                        const token *const *inputs, token end);
+
+/* After recurrent_backward: overwrites the layer's tensors in gradient (a flat block). */
+void recurrent_gradient(const struct recurrent *layer, int slice, real *gradient);
+
+/* What differs between the cells: one time step of one row. */
+void lstm_step_forward(struct recurrent *layer, size_t at, real *c_next, real *h_next);
+void lstm_step_backward(struct recurrent *layer, size_t at, real *dh, real *dc);
+void gru_step_forward(struct recurrent *layer, size_t at, real *h_next);
+void gru_step_backward(struct recurrent *layer, size_t at, real *dh);
+
+/* Row `at` = (s T + t) B + b of a [S][T][B][width] buffer starts at at * width. */
+static inline size_t row_at(struct extent extent, int s, int t, int b)
+{
+    return ((size_t)s * (size_t)extent.steps + (size_t)t) * (size_t)extent.rows +
+           (size_t)b;
+}
+
+static inline size_t extent_rows(struct extent extent)
+{
+    return (size_t)extent.slices * (size_t)extent.steps * (size_t)extent.rows;
+}
+
+#endif

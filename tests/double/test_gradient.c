@@ -1,0 +1,89 @@
+/* gradient: the model built in double, against central differences of its own loss, with
+ * dropout, END and carried states; one bound for every tensor of every case. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../model_cases.h"
+
+/* Loss of slice s in the second of two windows; the first leaves states behind. */
+static double loss_of(struct model *model, const real *states,
+                      const struct window *window, const struct dropout *dropout, int s)
+{
+    struct slice_loss losses[SLICES];
+    for (int i = 0; i < SLICES; i++)
+        model_set_state(model, i, states + (size_t)i * model_state_size(model));
+    model_weights_changed(model);
+    model_forward(model, window->input_of, window->target_of, dropout, losses);
+    return losses[s].loss;
+}
+
+static void check_tensor(struct model *model, const struct param *param,
+                         const real *gradient, const real *states,
+                         const struct window *window, const struct dropout *dropout,
+                         int s)
+{
+    const double step = 1e-5;
+    double error = 0, size = 0;
+    real *weights = model_weights(model);
+    for (size_t i = param->offset; i < param->offset + param->count; i++) {
+        real kept = weights[i];
+        weights[i] = kept + step;
+        double above = loss_of(model, states, window, dropout, s);
+        weights[i] = kept - step;
+        double below = loss_of(model, states, window, dropout, s);
+        weights[i] = kept;
+        double expected = (above - below) / (2 * step);
+        error += pow(gradient[i] - expected, 2);
+        size += pow(expected, 2);
+    }
+    if (!(sqrt(error) < 1e-8 * sqrt(size) + 1e-9))
+        fail_msg("%s: relative error %.2e", param->name, sqrt(error / size));
+}
+
+static void every_tensor_agrees_with_differences(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct model *model = NULL;
+        assert_int_equal(
+            model_create(&cases[c], END_TOKEN, SLICES, ROWS, STEPS, 1, &model),
+            STATUS_OK);
+        weights_fill(model, 1);
+        const struct params *params = model_params(model);
+        real *gradient = calloc(params->total, sizeof *gradient);
+        real *states = calloc(SLICES * model_state_size(model), sizeof *states);
+        struct dropout dropout = {0.3, 11, 4, 0};
+        struct slice_loss losses[SLICES];
+        struct window window;
+        window_fill(&window, 0);
+        model_forward(model, window.input_of, window.target_of, &dropout, losses);
+        for (int s = 0; s < SLICES; s++)
+            model_get_state(model, s, states + (size_t)s * model_state_size(model));
+        window_fill(&window, 1);
+        for (int s = 0; s < SLICES; s++) {
+            loss_of(model, states, &window, &dropout, s);
+            model_backward(model);
+            model_gradient(model, s, gradient);
+            for (size_t i = 0; i < params->count; i++)
+                check_tensor(model, &params->list[i], gradient, states, &window, &dropout,
+                             s);
+        }
+        free(states);
+        free(gradient);
+        model_free(model);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_tensor_agrees_with_differences),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,55 @@
+/* model_cases: small models and random windows that the tests of the model share. */
+#ifndef TUTTI_MODEL_CASES_H
+#define TUTTI_MODEL_CASES_H
+
+#include <stdlib.h>
+
+#include "tutti/model.h"
+#include "tutti/rng.h"
+
+enum { SLICES = 2, ROWS = 3, STEPS = 5, VOCABULARY = 11, END_TOKEN = 10 };
+
+static const struct model_shape cases[] = {
+    {CELL_LSTM, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY},
+    {CELL_LSTM, 2, 7, 5, 0, ACTIVATION_LINEAR, VOCABULARY},
+    {CELL_LSTM, 3, 20, 5, 6, ACTIVATION_TANH, VOCABULARY},
+    {CELL_LSTM, 2, 5, 5, 7, ACTIVATION_RELU, VOCABULARY},
+    {CELL_GRU, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY},
+    {CELL_GRU, 2, 18, 5, 0, ACTIVATION_LINEAR, VOCABULARY},
+    {CELL_GRU, 2, 5, 5, 7, ACTIVATION_LINEAR, VOCABULARY},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* Tokens with an END here and there, targets with some that are not counted. */
+struct window {
+    token inputs[SLICES][STEPS * ROWS];
+    int32_t targets[SLICES][STEPS * ROWS];
+    const token *input_of[SLICES];
+    const int32_t *target_of[SLICES];
+};
+
+static inline void window_fill(struct window *window, uint64_t number)
+{
+    for (int s = 0; s < SLICES; s++) {
+        for (int i = 0; i < STEPS * ROWS; i++) {
+            uint64_t at = (uint64_t)(s * STEPS * ROWS + i);
+            uint64_t draw = rng_below(VOCABULARY, 3, RNG_TEST, number, at, 0);
+            window->inputs[s][i] = (token)draw;
+            draw = rng_below(VOCABULARY + 1, 3, RNG_TEST, number, at, 1);
+            window->targets[s][i] = (int32_t)draw - 1;
+        }
+        window->input_of[s] = window->inputs[s];
+        window->target_of[s] = window->targets[s];
+    }
+}
+
+/* Weights of a size that makes every gate move; also biases. */
+static inline void weights_fill(struct model *model, uint64_t seed)
+{
+    real *weights = model_weights(model);
+    for (size_t i = 0; i < model_params(model)->total; i++)
+        weights[i] = (real)(0.8 * rng_normal(seed, RNG_TEST, 99, i, 0));
+    model_weights_changed(model);
+}
+
+#endif

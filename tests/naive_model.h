@@ -1,0 +1,126 @@
+/* naive_model: the model once more, as plainly as the formulas are written, in double and
+ * without any code of the program: the tests' second opinion. One row at a time. */
+#ifndef TUTTI_NAIVE_MODEL_H
+#define TUTTI_NAIVE_MODEL_H
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tutti/model.h"
+
+enum { NAIVE_WIDEST = 64, NAIVE_LAYERS = 4 };
+
+struct naive_state {
+    double h[NAIVE_LAYERS][NAIVE_WIDEST], c[NAIVE_LAYERS][NAIVE_WIDEST];
+};
+
+static inline const double *naive_tensor(const struct params *params, const double *block,
+                                         const char *layer, int number, const char *name)
+{
+    char full[64];
+    if (number < 0)
+        snprintf(full, sizeof full, "%s/%s", layer, name);
+    else
+        snprintf(full, sizeof full, "%s%d/%s", layer, number, name);
+    return block + params_find(params, full)->offset;
+}
+
+/* w[rows][columns] x, element r */
+static inline double naive_dot(const double *w, int columns, int r, const double *x)
+{
+    double sum = 0;
+    for (int j = 0; j < columns; j++)
+        sum += w[r * columns + j] * x[j];
+    return sum;
+}
+
+static inline double naive_sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static inline void naive_lstm(const struct params *params, const double *block, int layer,
+                              int in, int h, double *x, struct naive_state *state)
+{
+    const double *wi = naive_tensor(params, block, "lstm", layer, "weight_ih");
+    const double *wh = naive_tensor(params, block, "lstm", layer, "weight_hh");
+    const double *b = naive_tensor(params, block, "lstm", layer, "bias");
+    double gate[4][NAIVE_WIDEST];
+    for (int q = 0; q < 4; q++)
+        for (int j = 0; j < h; j++)
+            gate[q][j] = naive_dot(wi, in, q * h + j, x) +
+                         naive_dot(wh, h, q * h + j, state->h[layer]) + b[q * h + j];
+    for (int j = 0; j < h; j++) {
+        double c = naive_sigmoid(gate[1][j]) * state->c[layer][j] +
+                   naive_sigmoid(gate[0][j]) * tanh(gate[2][j]);
+        state->c[layer][j] = c;
+        state->h[layer][j] = x[j] = naive_sigmoid(gate[3][j]) * tanh(c);
+    }
+}
+
+static inline void naive_gru(const struct params *params, const double *block, int layer,
+                             int in, int h, double *x, struct naive_state *state)
+{
+    const double *wi = naive_tensor(params, block, "gru", layer, "weight_ih");
+    const double *wh = naive_tensor(params, block, "gru", layer, "weight_hh");
+    const double *bi = naive_tensor(params, block, "gru", layer, "bias_ih");
+    const double *bh = naive_tensor(params, block, "gru", layer, "bias_hh");
+    double from_x[3][NAIVE_WIDEST], from_h[3][NAIVE_WIDEST];
+    for (int q = 0; q < 3; q++)
+        for (int j = 0; j < h; j++) {
+            from_x[q][j] = naive_dot(wi, in, q * h + j, x) + bi[q * h + j];
+            from_h[q][j] = naive_dot(wh, h, q * h + j, state->h[layer]) + bh[q * h + j];
+        }
+    for (int j = 0; j < h; j++) {
+        double r = naive_sigmoid(from_x[0][j] + from_h[0][j]);
+        double z = naive_sigmoid(from_x[1][j] + from_h[1][j]);
+        double n = tanh(from_x[2][j] + r * from_h[2][j]);
+        state->h[layer][j] = x[j] = (1 - z) * n + z * state->h[layer][j];
+    }
+}
+
+static inline void naive_affine(const struct params *params, const double *block,
+                                const char *layer, int in, int out, const double *x,
+                                double *y)
+{
+    const double *w = naive_tensor(params, block, layer, -1, "weight");
+    const double *b = naive_tensor(params, block, layer, -1, "bias");
+    for (int j = 0; j < out; j++)
+        y[j] = naive_dot(w, in, j, x) + b[j];
+}
+
+/* One token into one row; the logits of the next. */
+static inline void naive_step(const struct model_shape *shape,
+                              const struct params *params, const double *block,
+                              token input, int clear, struct naive_state *state,
+                              double *logits)
+{
+    double x[NAIVE_WIDEST], y[NAIVE_WIDEST];
+    int e = shape->embedding, h = shape->hidden, f = shape->dense;
+    if (clear)
+        memset(state, 0, sizeof *state);
+    memcpy(x, naive_tensor(params, block, "embedding", -1, "weight") + input * e,
+           (size_t)e * sizeof *x);
+    for (int layer = 0; layer < shape->layers; layer++)
+        (shape->cell == CELL_LSTM ? naive_lstm : naive_gru)(params, block, layer,
+                                                            layer ? h : e, h, x, state);
+    if (f) {
+        naive_affine(params, block, "dense", h, f, x, y);
+        for (int j = 0; j < f; j++)
+            x[j] = shape->activation == ACTIVATION_RELU   ? fmax(y[j], 0)
+                   : shape->activation == ACTIVATION_TANH ? tanh(y[j])
+                                                          : y[j];
+    }
+    naive_affine(params, block, "output", f ? f : h, shape->vocabulary, x, logits);
+}
+
+static inline double naive_log_probability(int n, const double *logits, int target)
+{
+    double total = 0;
+    for (int i = 0; i < n; i++)
+        total += exp(logits[i]);
+    return logits[target] - log(total);
+}
+
+#endif

@@ -1,0 +1,274 @@
+/* model: logits, loss, gradients and carried states against the naive model; and that a
+ * slice's bits depend on that slice alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "model_cases.h"
+#include "naive_model.h"
+
+enum { WINDOWS = 3 };
+
+static struct model *make(const struct model_shape *shape, int slices)
+{
+    struct model *model = NULL;
+    assert_int_equal(model_create(shape, END_TOKEN, slices, ROWS, STEPS, 1, &model),
+                     STATUS_OK);
+    weights_fill(model, 1);
+    return model;
+}
+
+static double *weights_in_double(struct model *model)
+{
+    size_t total = model_params(model)->total;
+    double *block = calloc(total, sizeof *block);
+    for (size_t i = 0; i < total; i++)
+        block[i] = (double)model_weights(model)[i];
+    return block;
+}
+
+/* Loss of slice s of the last of `windows` windows, by the naive model from cleared
+ * states; logits (may be NULL) get those of the last window, [T][B][V]. */
+static double naive_loss(const struct model_shape *shape, const struct params *params,
+                         const double *block, int s, int windows, double *logits)
+{
+    static struct naive_state states[ROWS];
+    double loss = 0, row[VOCABULARY];
+    memset(states, 0, sizeof states);
+    for (int w = 0; w < windows; w++) {
+        struct window window;
+        window_fill(&window, (uint64_t)w);
+        loss = 0;
+        for (int i = 0; i < STEPS * ROWS; i++) {
+            token input = window.inputs[s][i];
+            int target = window.targets[s][i];
+            naive_step(shape, params, block, input, input == END_TOKEN, &states[i % ROWS],
+                       row);
+            if (logits)
+                memcpy(logits + i * VOCABULARY, row, sizeof row);
+            if (target >= 0)
+                loss -= naive_log_probability(VOCABULARY, row, target);
+        }
+    }
+    return loss;
+}
+
+static void forward_windows(struct model *model, int windows, struct slice_loss *losses)
+{
+    for (int w = 0; w < windows; w++) {
+        struct window window;
+        window_fill(&window, (uint64_t)w);
+        model_forward(model, window.input_of, window.target_of, NULL, losses);
+    }
+}
+
+static void logits_and_loss_agree_with_the_naive_model(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct model *model = make(&cases[c], SLICES);
+        double *block = weights_in_double(model);
+        struct slice_loss losses[SLICES];
+        struct window window;
+        forward_windows(model, WINDOWS - 1, losses);
+        window_fill(&window, WINDOWS - 1);
+        model_forward(model, window.input_of, NULL, NULL, NULL);
+        for (int s = 0; s < SLICES; s++) {
+            double logits[STEPS * ROWS * VOCABULARY];
+            naive_loss(&cases[c], model_params(model), block, s, WINDOWS, logits);
+            for (int i = 0; i < STEPS * ROWS * VOCABULARY; i++)
+                assert_true(fabs((double)model_logits(model, s)[i] - logits[i]) < 2e-5);
+        }
+        model_clear_states(model);
+        forward_windows(model, WINDOWS, losses);
+        for (int s = 0; s < SLICES; s++) {
+            double expected =
+                naive_loss(&cases[c], model_params(model), block, s, WINDOWS, NULL);
+            int64_t targets = 0;
+            double sum = 0;
+            window_fill(&window, WINDOWS - 1);
+            for (int i = 0; i < STEPS * ROWS; i++) {
+                targets += window.targets[s][i] >= 0;
+                sum -= model_target_log_probability(model, s)[i];
+            }
+            assert_true(fabs(losses[s].loss - expected) < 1e-5 * expected);
+            assert_true(fabs(losses[s].loss - sum) < 1e-9 * expected);
+            assert_int_equal(losses[s].targets, targets);
+            assert_in_range(losses[s].correct, 0, targets);
+        }
+        free(block);
+        model_free(model);
+    }
+}
+
+/* The float gradient against central differences of the naive loss in double. */
+static void gradients_agree_with_the_naive_model(void **state)
+{
+    (void)state;
+    const double step = 1e-5;
+    for (int c = 0; c < CASES; c++) {
+        struct model *model = make(&cases[c], SLICES);
+        size_t total = model_params(model)->total;
+        double *block = weights_in_double(model), error = 0, size = 0;
+        real *gradient = calloc(total, sizeof *gradient);
+        struct slice_loss losses[SLICES];
+        struct window window;
+        window_fill(&window, 0);
+        model_forward(model, window.input_of, window.target_of, NULL, losses);
+        model_backward(model);
+        for (int s = 0; s < SLICES; s++) {
+            model_gradient(model, s, gradient);
+            for (size_t i = 0; i < total; i++) {
+                double kept = block[i];
+                block[i] = kept + step;
+                double above =
+                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                block[i] = kept - step;
+                double below =
+                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                block[i] = kept;
+                double expected = (above - below) / (2 * step);
+                error += pow((double)gradient[i] - expected, 2);
+                size += pow(expected, 2);
+            }
+        }
+        print_message("case %d: relative error of the gradient %.1e\n", c,
+                      sqrt(error / size));
+        assert_true(sqrt(error / size) < 4e-6);
+        free(gradient);
+        free(block);
+        model_free(model);
+    }
+}
+
+/* Slice 1 of a model of two slices, and as the only slice of another: equal bits. */
+static void a_slice_does_not_see_the_others(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct model *both = make(&cases[c], SLICES), *one = make(&cases[c], 1);
+        size_t total = model_params(both)->total;
+        real *first = calloc(total, sizeof *first),
+             *second = calloc(total, sizeof *second);
+        struct slice_loss losses[SLICES], alone;
+        struct dropout dropout = {0.4, 5, 17, 100}, shifted = {0.4, 5, 17, 100 + ROWS};
+        for (int w = 0; w < WINDOWS; w++) {
+            struct window window;
+            window_fill(&window, (uint64_t)w);
+            model_forward(both, window.input_of, window.target_of, &dropout, losses);
+            model_forward(one, &window.input_of[1], &window.target_of[1], &shifted,
+                          &alone);
+            model_backward(both);
+            model_backward(one);
+            model_gradient(both, 1, first);
+            model_gradient(one, 0, second);
+            assert_memory_equal(&losses[1], &alone, sizeof alone);
+            assert_memory_equal(first, second, total * sizeof *first);
+        }
+        free(first);
+        free(second);
+        model_free(both);
+        model_free(one);
+    }
+}
+
+static void states_can_be_saved_and_put_back(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct model *model = make(&cases[c], SLICES);
+        real *saved = calloc(model_state_size(model), sizeof *saved);
+        struct slice_loss before[SLICES], after[SLICES], other[SLICES];
+        struct window window;
+        forward_windows(model, 1, before);
+        model_get_state(model, 1, saved);
+        window_fill(&window, 1);
+        model_forward(model, window.input_of, window.target_of, NULL, before);
+        model_clear_states(model);
+        model_forward(model, window.input_of, window.target_of, NULL, other);
+        model_clear_states(model);
+        model_set_state(model, 1, saved);
+        model_forward(model, window.input_of, window.target_of, NULL, after);
+        assert_memory_equal(&before[1], &after[1], sizeof *before);
+        assert_memory_not_equal(&before[1], &other[1], sizeof *before);
+        free(saved);
+        model_free(model);
+    }
+}
+
+static void dropout_keeps_the_mean(void **state)
+{
+    (void)state;
+    const struct model_shape shape = {CELL_LSTM, 1, 64, 4, 0, 0, VOCABULARY};
+    struct model *model = make(&shape, SLICES);
+    real *weights = model_weights(model);
+    const struct params *params = model_params(model);
+    /* logits = the sum of h: compare its mean over many masks with the undropped one */
+    for (size_t i = params_find(params, "output/weight")->offset; i < params->total; i++)
+        weights[i] = i < params_find(params, "output/bias")->offset ? 1 : 0;
+    struct window window;
+    window_fill(&window, 0);
+    model_clear_states(model);
+    model_forward(model, window.input_of, NULL, NULL, NULL);
+    double plain = (double)model_logits(model, 0)[0], mean = 0, square = 0;
+    enum { DRAWS = 2000 };
+    for (int i = 0; i < DRAWS; i++) {
+        struct dropout dropout = {0.25, 1, i, 0};
+        model_clear_states(model);
+        model_forward(model, window.input_of, NULL, &dropout, NULL);
+        double value = (double)model_logits(model, 0)[0];
+        mean += value / DRAWS;
+        square += value * value / DRAWS;
+    }
+    double deviation = sqrt(square - mean * mean);
+    assert_true(deviation > 0);
+    assert_true(fabs(mean - plain) < 5 * deviation / sqrt(DRAWS));
+    model_free(model);
+}
+
+static void initialisation_depends_on_the_seed_only(void **state)
+{
+    (void)state;
+    struct params params;
+    assert_int_equal(params_layout(&cases[2], &params), STATUS_OK);
+    real *a = calloc(params.total, sizeof *a), *b = calloc(params.total, sizeof *b);
+    params_initialise(&cases[2], &params, 1, a);
+    params_initialise(&cases[2], &params, 1, b);
+    assert_true(params_hash(&params, a) == params_hash(&params, b));
+    const struct param *bias = params_find(&params, "lstm1/bias");
+    assert_true(a[bias->offset] == 0 && a[bias->offset + 20] == 1 &&
+                a[bias->offset + 40] == 0);
+    params_initialise(&cases[2], &params, 2, b);
+    assert_true(params_hash(&params, a) != params_hash(&params, b));
+    free(a);
+    free(b);
+}
+
+static void impossible_shapes_are_refused(void **state)
+{
+    (void)state;
+    struct params params;
+    struct model_shape shape = cases[0];
+    shape.hidden = 0;
+    assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
+    shape = cases[0];
+    shape.layers = 1000;
+    assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
+        cmocka_unit_test(gradients_agree_with_the_naive_model),
+        cmocka_unit_test(a_slice_does_not_see_the_others),
+        cmocka_unit_test(states_can_be_saved_and_put_back),
+        cmocka_unit_test(dropout_keeps_the_mean),
+        cmocka_unit_test(initialisation_depends_on_the_seed_only),
+        cmocka_unit_test(impossible_shapes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
