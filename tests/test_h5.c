@@ -63,6 +63,19 @@ static int entries(const char *path)
     return count;
 }
 
+/* Runs `body` in a child; what it returns must be 0. */
+static void in_child(int (*body)(void))
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(body());
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+}
+
 /* ---- one file with something of everything ---- */
 
 enum { ROWS = 300, COLUMNS = 500, LENGTH = 150000, TEXTS = 3 };
@@ -120,8 +133,19 @@ static void write_file(const char *path, size_t rows)
     ok(h5_close(file));
 }
 
-/* Reads all of it back. STATUS_FAILED if a call fails; fails the test if a value is
- * wrong: that is a damage nobody noticed. */
+/* Values that came back wrong without a failure: damage that nobody noticed. Counted, not
+ * asserted, as some of this runs in child processes. */
+static int wrong_values;
+
+static void expect(bool right, const char *what)
+{
+    if (right)
+        return;
+    wrong_values++;
+    print_error("wrong: %s\n", what);
+}
+
+/* Reads all of it back. STATUS_FAILED if a call fails. */
 static enum status check_numbers(struct h5_file *file, size_t rows)
 {
     float *weights = malloc(rows * COLUMNS * sizeof *weights);
@@ -130,18 +154,16 @@ static enum status check_numbers(struct h5_file *file, size_t rows)
     enum status status = h5_read(file, "/model/lstm0/weight", H5_F32, 2,
                                  (size_t[]){rows, COLUMNS}, weights);
     for (size_t i = 0; status == STATUS_OK && i < rows * COLUMNS; i++)
-        if (weights[i] != weight(i))
-            fail_msg("wrong weight %zu", i);
+        expect(weights[i] == weight(i), "weight");
     for (size_t at = 0; status == STATUS_OK && at < LENGTH; at += 5001)
         status = h5_read_part(file, "/columns/part", H5_I64, at,
                               LENGTH - at < 5001 ? LENGTH - at : 5001, parts + at);
     for (size_t i = 0; status == STATUS_OK && i < LENGTH; i++)
-        if (parts[i] != part(i))
-            fail_msg("wrong part %zu", i);
+        expect(parts[i] == part(i), "part");
     if (status == STATUS_OK)
         status = h5_read(file, "/columns/byte", H5_U8, 1, (size_t[]){3}, bytes);
     if (status == STATUS_OK)
-        assert_memory_equal(bytes, ((uint8_t[]){1, 2, 255}), 3);
+        expect(memcmp(bytes, (uint8_t[]){1, 2, 255}, 3) == 0, "byte");
     if (status == STATUS_OK)
         status = h5_read(file, "/columns/none", H5_U16, 1, (size_t[]){0}, NULL);
     free(weights);
@@ -155,16 +177,16 @@ static enum status check_texts(struct h5_file *file)
     size_t count;
     enum status status = h5_read_text(file, "/config", &text);
     if (status == STATUS_OK)
-        assert_string_equal(text, "[train]\nepochs = 3\n");
+        expect(strcmp(text, "[train]\nepochs = 3\n") == 0, "text");
     free(text);
     if (status != STATUS_OK)
         return status;
     status = h5_read_texts(file, "/names", &count, &column);
     if (status != STATUS_OK)
         return status;
-    assert_int_equal(count, TEXTS);
+    expect(count == TEXTS, "number");
     for (size_t i = 0; i < count; i++)
-        assert_string_equal(column[i], names[i]);
+        expect(strcmp(column[i], names[i]) == 0, "text");
     free(column);
     return STATUS_OK;
 }
@@ -177,21 +199,21 @@ static enum status check_attributes(struct h5_file *file)
     enum status status = h5_get_text(file, "/", "format", text, sizeof text);
     if (status != STATUS_OK)
         return status;
-    assert_string_equal(text, "tutti");
+    expect(strcmp(text, "tutti") == 0, "text");
     status = h5_get_i64(file, "/", "version", &number);
     if (status != STATUS_OK)
         return status;
-    assert_int_equal(number, -3);
+    expect(number == -3, "number");
     status = h5_get_f64(file, "/model/lstm0/weight", "scale", &scale);
     if (status != STATUS_OK)
         return status;
-    assert_true(scale == 0.1);
+    expect(scale == 0.1, "scale");
     for (int i = 0; i < 20; i++) {
         snprintf(text, sizeof text, "fact%d", i);
         status = h5_get_i64(file, "/model", text, &number);
         if (status != STATUS_OK)
             return status;
-        assert_int_equal(number, i);
+        expect(number == i, "number");
     }
     return STATUS_OK;
 }
@@ -203,7 +225,7 @@ static enum status check_group(struct h5_file *file)
     enum status status = h5_list(file, "/many", &members, &count);
     if (status != STATUS_OK)
         return status;
-    assert_int_equal(count, 20);
+    expect(count == 20, "number");
     for (size_t i = 0; i < count; i++) {
         char path[16];
         int32_t value;
@@ -212,7 +234,7 @@ static enum status check_group(struct h5_file *file)
         if (status == STATUS_OK)
             status = h5_read(file, path, H5_I32, 1, (size_t[]){1}, &value);
         if (status == STATUS_OK)
-            assert_int_equal(value, 19 - (int)i); /* sorted by name */
+            expect(value == 19 - (int)i, "number"); /* sorted by name */
     }
     free(members);
     return status;
@@ -245,6 +267,7 @@ static void what_was_written_comes_back(void **state)
     char *path = in_directory("all.h5");
     write_file(path, ROWS);
     ok(check_file(path, ROWS));
+    assert_int_equal(wrong_values, 0);
     struct h5_file *file;
     ok(h5_open(path, &file));
     assert_true(h5_has(file, "/") && h5_has(file, "/model") && h5_has(file, "/names"));
@@ -317,36 +340,48 @@ static void equal_content_gives_equal_bytes(void **state)
     free(b);
 }
 
-/* Half of the flips anywhere, half in the bytes that are not a large dataset's values: a
- * small file is mostly such bytes. */
+/* Flips one bit at a time among the first `range` bytes; how many were found. */
+static int flip_bits(size_t rows, size_t range, int flips, uint64_t key)
+{
+    char *path = in_directory("flip.h5");
+    uint8_t *bytes;
+    size_t size;
+    int found = 0;
+    write_file(path, rows);
+    file_read(path, 0, &bytes, &size);
+    range = range < size ? range : size;
+    for (int i = 0; i < flips; i++) {
+        uint64_t bit = rng_below(range * 8, 7, RNG_TEST, (uint64_t)i, key, 0);
+        int file = open(path, O_WRONLY);
+        uint8_t byte = bytes[bit / 8] ^ (uint8_t)(1 << bit % 8);
+        expect(pwrite(file, &byte, 1, (off_t)(bit / 8)) == 1, "write");
+        found += check_file(path, rows) != STATUS_OK;
+        expect(pwrite(file, &bytes[bit / 8], 1, (off_t)(bit / 8)) == 1, "write");
+        close(file);
+    }
+    expect(check_file(path, rows) == STATUS_OK, "the whole file again");
+    free(bytes);
+    free(path);
+    return found;
+}
+
+/* Half of the flips anywhere, half in the first bytes of a file whose values are few,
+ * which are mostly HDF5's own. */
+static int every_flip_is_found(void)
+{
+    enum { FLIPS = 600 };
+    int found = flip_bits(ROWS, SIZE_MAX, FLIPS, 0) + flip_bits(2, 20000, FLIPS, 1);
+    print_message("%d of %d flipped bits found, the others change no value\n", found,
+                  2 * FLIPS);
+    fflush(stdout);
+    return wrong_values > 0 || found < FLIPS;
+}
+
+/* In a child, as HDF5 1.10 leaks memory where it meets damaged metadata. */
 static void a_flipped_bit_is_found(void **state)
 {
     (void)state;
-    enum { FLIPS = 1200 };
-    int found = 0;
-    for (int round = 0; round < 2; round++) {
-        char *path = in_directory("flip.h5");
-        size_t rows = round == 0 ? ROWS : 2, size;
-        write_file(path, rows);
-        uint8_t *bytes;
-        ok(file_read(path, 0, &bytes, &size));
-        for (int i = 0; i < FLIPS / 2; i++) {
-            uint64_t bit = rng_below(round == 0 ? size * 8 : 8 * 20000, 7, RNG_TEST,
-                                     (uint64_t)i, (uint64_t)round, 0);
-            int file = open(path, O_WRONLY);
-            uint8_t byte = bytes[bit / 8] ^ (uint8_t)(1 << bit % 8);
-            assert_int_equal(pwrite(file, &byte, 1, (off_t)(bit / 8)), 1);
-            found += check_file(path, rows) != STATUS_OK;
-            assert_int_equal(pwrite(file, &bytes[bit / 8], 1, (off_t)(bit / 8)), 1);
-            close(file);
-        }
-        ok(check_file(path, rows));
-        free(bytes);
-        free(path);
-    }
-    print_message("%d of %d flipped bits found, the others change no value\n", found,
-                  FLIPS);
-    assert_true(found > FLIPS / 2);
+    in_child(every_flip_is_found);
 }
 
 static void damage_is_reported_in_words(void **state)
@@ -417,20 +452,7 @@ static void abandoned_files_leave_nothing(void **state)
     free(path);
 }
 
-/* ---- in a child process: limits and environments of its own ---- */
-
-/* Runs `body` in a child; what it returns must be 0. */
-static void in_child(int (*body)(void))
-{
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0)
-        _exit(body());
-    int how;
-    assert_int_equal(waitpid(child, &how, 0), child);
-    assert_true(WIFEXITED(how));
-    assert_int_equal(WEXITSTATUS(how), 0);
-}
+/* ---- limits and environments, in child processes ---- */
 
 static enum status write_until_it_fails(struct h5_file *file, size_t megabytes)
 {

@@ -6,11 +6,18 @@
  *   /config                    the resolved settings, INI text
  *   /vocabulary/{names, hash}  token names in order
  *   /history/...               one column per figure, one row per epoch
- *   /provenance                text attributes: version, host, MPI, OpenBLAS core, ...
- *   attributes of "/"          format, format_version, weights_hash, epoch, step, parameters
+ *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core
+ *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch, step,
+ *                              parameters
+ *
+ *   /state    attributes: epoch, step, epoch_step, epoch_loss, epoch_targets, epoch_correct,
+ *             best_valid, best_epoch, bad_epochs, plateau_wait, factor, seed
+ *             rows/{epoch, piece, offset}   [batch]    see struct stream_row
+ *             cursors/{epoch, next}         [slices]   see struct stream_cursor
+ *             hidden                        [slices][state_size]: [layer][h, c][row][hidden]
  *
  * Written under a partial name and published: whatever happens, the file under its name is
- * complete. The weights hash is checked on loading.
+ * complete. Hashes are 16 hexadecimal digits.
  */
 #ifndef TUTTI_CHECKPOINT_H
 #define TUTTI_CHECKPOINT_H
@@ -25,6 +32,8 @@
 #include "tutti/schedule.h"
 #include "tutti/status.h"
 #include "tutti/stream.h"
+
+enum { CHECKPOINT_FORMAT_VERSION = 1, CHECKPOINT_TEXT = 64 };
 
 struct history_row {
     int64_t epoch, step;
@@ -55,14 +64,21 @@ struct checkpoint {
     float *states;          /* slices x state_size: model_get_state of each slice */
     struct history_row *history;
     size_t history_count;
-    char core[32];          /* OpenBLAS core type it was trained with */
+    char core[CHECKPOINT_TEXT]; /* OpenBLAS core type it was trained with */
+    char host[CHECKPOINT_TEXT]; /* of rank 0, and how many ranks there were: for people */
+    int64_t ranks;
 };
 
-/* Writes and publishes. Not collective: one rank does it. Errors keep the old file. */
-enum status checkpoint_write(const char *path, const struct checkpoint *checkpoint);
+/* Elements of one slice's carried states, as model_state_size has them. */
+size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_slice);
 
-/* Reads and checks: checksums, shapes against /config, weights hash. `for_training` = 0 leaves
- * optimizer, streams and states out. Free with checkpoint_free. Not collective. */
+/* Sets weights_hash, writes and publishes. Not collective: one rank does it. Errors (a full
+ * disk, a read-only directory) keep the old file. */
+enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
+
+/* Reads and checks: format and its version, checksums, /config, vocabulary and shapes against
+ * it, weights hash. `for_training` = 0 leaves optimizer, streams and states out. Every failure
+ * is one line that begins with the path. Free with checkpoint_free. Not collective. */
 enum status checkpoint_read(const char *path, int for_training, struct checkpoint *out);
 void checkpoint_free(struct checkpoint *checkpoint);
 

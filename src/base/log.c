@@ -22,7 +22,8 @@ bool log_is_muted(void)
     return muted_here;
 }
 
-static void put_line(const char *prefix, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void
+put_line(const char *prefix, const char *format, va_list arguments)
 {
     char line[LINE_SIZE];
     size_t used = (size_t)snprintf(line, sizeof line, "%s", prefix);

@@ -1,0 +1,568 @@
+/* checkpoint: what a run keeps, and what it refuses to take back.
+ *
+ * Writing and reading go through a small carrier with a sticky status: after the first
+ * failure the rest does nothing, so the two sides read as one list of names each. Plain
+ * numbers of /state and the columns of its tables are rows of tables here; both sides
+ * walk these.
+ */
+#include "tutti/checkpoint.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/comm.h"
+#include "tutti/h5.h"
+#include "tutti/hash.h"
+
+static const char FORMAT[] = "tutti checkpoint";
+
+struct carrier {
+    struct h5_file *file;
+    enum status status;
+};
+
+static bool going(const struct carrier *carrier)
+{
+    return carrier->status == STATUS_OK;
+}
+
+static void no_memory(struct carrier *carrier)
+{
+    carrier->status =
+        status_fail(STATUS_FAILED, "%s: out of memory", h5_path(carrier->file));
+}
+
+/* A number that is an attribute, or a column of a table of plain structs: 8 bytes each.
+ */
+struct field {
+    const char *name;
+    enum h5_type type;
+    size_t offset;
+};
+
+static const struct field state_fields[] = {
+    {"epoch", H5_I64, offsetof(struct checkpoint, epoch)},
+    {"step", H5_I64, offsetof(struct checkpoint, step)},
+    {"epoch_step", H5_I64, offsetof(struct checkpoint, epoch_step)},
+    {"epoch_loss", H5_F64, offsetof(struct checkpoint, epoch_loss)},
+    {"epoch_targets", H5_I64, offsetof(struct checkpoint, epoch_targets)},
+    {"epoch_correct", H5_I64, offsetof(struct checkpoint, epoch_correct)},
+    {"best_valid", H5_F64, offsetof(struct checkpoint, schedule.best_valid)},
+    {"best_epoch", H5_I64, offsetof(struct checkpoint, schedule.best_epoch)},
+    {"bad_epochs", H5_I64, offsetof(struct checkpoint, schedule.bad_epochs)},
+    {"plateau_wait", H5_I64, offsetof(struct checkpoint, schedule.plateau_wait)},
+    {"factor", H5_F64, offsetof(struct checkpoint, schedule.factor)},
+    {NULL, H5_I64, 0},
+};
+
+static const struct field row_fields[] = {
+    {"epoch", H5_I64, offsetof(struct stream_row, epoch)},
+    {"piece", H5_I64, offsetof(struct stream_row, piece)},
+    {"offset", H5_I64, offsetof(struct stream_row, offset)},
+    {NULL, H5_I64, 0},
+};
+
+static const struct field cursor_fields[] = {
+    {"epoch", H5_I64, offsetof(struct stream_cursor, epoch)},
+    {"next", H5_I64, offsetof(struct stream_cursor, next)},
+    {NULL, H5_I64, 0},
+};
+
+static const struct field history_fields[] = {
+    {"epoch", H5_I64, offsetof(struct history_row, epoch)},
+    {"step", H5_I64, offsetof(struct history_row, step)},
+    {"train_loss", H5_F64, offsetof(struct history_row, train_loss)},
+    {"train_accuracy", H5_F64, offsetof(struct history_row, train_accuracy)},
+    {"valid_loss", H5_F64, offsetof(struct history_row, valid_loss)},
+    {"valid_accuracy", H5_F64, offsetof(struct history_row, valid_accuracy)},
+    {"learning_rate", H5_F64, offsetof(struct history_row, learning_rate)},
+    {"seconds", H5_F64, offsetof(struct history_row, seconds)},
+    {"tokens_per_second", H5_F64, offsetof(struct history_row, tokens_per_second)},
+    {"weights_hash", H5_U64, offsetof(struct history_row, weights_hash)},
+    {NULL, H5_I64, 0},
+};
+
+enum { FIELD_SIZE = 8, NAME_SIZE = 128, TOKEN_NAME = 32 };
+
+size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_slice)
+{
+    size_t kinds = shape->cell == CELL_LSTM ? 2 : 1; /* h and c, or h */
+    return (size_t)shape->layers * kinds * rows_of_slice * (size_t)shape->hidden;
+}
+
+/* ---- what a tensor's axes are ---- */
+
+static bool begins(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+static size_t gates(const char *name, const char *const **order)
+{
+    static const char *const lstm[] = {"i", "f", "g", "o"};
+    static const char *const gru[] = {"r", "z", "n"};
+    bool is_lstm = begins(name, "lstm");
+    *order = is_lstm ? lstm : gru;
+    return is_lstm ? 4 : begins(name, "gru") ? 3 : 0;
+}
+
+static void axes(const struct model_shape *shape, const char *name, const char *axis[2])
+{
+    bool from_hidden = strstr(name, "weight_hh") != NULL;
+    if (begins(name, "lstm") || begins(name, "gru")) {
+        axis[0] = begins(name, "lstm") ? "4*hidden" : "3*hidden";
+        axis[1] = from_hidden ? "hidden" : "input";
+    } else if (begins(name, "embedding")) {
+        axis[0] = "vocabulary";
+        axis[1] = "embedding";
+    } else if (begins(name, "dense")) {
+        axis[0] = "dense";
+        axis[1] = "hidden";
+    } else {
+        axis[0] = "vocabulary";
+        axis[1] = shape->dense ? "dense" : "hidden";
+    }
+}
+
+/* ---- writing ---- */
+
+static void make_group(struct carrier *to, const char *name)
+{
+    if (going(to))
+        to->status = h5_group(to->file, name);
+}
+
+static void set_i64(struct carrier *to, const char *name, const char *attribute,
+                    int64_t n)
+{
+    if (going(to))
+        to->status = h5_set_i64(to->file, name, attribute, n);
+}
+
+static void set_f64(struct carrier *to, const char *name, const char *attribute, double x)
+{
+    if (going(to))
+        to->status = h5_set_f64(to->file, name, attribute, x);
+}
+
+static void set_text(struct carrier *to, const char *name, const char *attribute,
+                     const char *text)
+{
+    if (going(to))
+        to->status = h5_set_text(to->file, name, attribute, text);
+}
+
+static void set_texts(struct carrier *to, const char *name, const char *attribute,
+                      size_t count, const char *const *texts)
+{
+    if (going(to))
+        to->status = h5_set_texts(to->file, name, attribute, count, texts);
+}
+
+static void write_values(struct carrier *to, const char *name, enum h5_type type,
+                         int rank, const size_t *dims, const void *values)
+{
+    if (going(to))
+        to->status = h5_write(to->file, name, type, rank, dims, values);
+}
+
+static void set_fields(struct carrier *to, const char *group, const struct field *fields,
+                       const void *from)
+{
+    for (const struct field *field = fields; field->name; field++) {
+        const char *at = (const char *)from + field->offset;
+        if (field->type == H5_F64)
+            set_f64(to, group, field->name, *(const double *)(const void *)at);
+        else
+            set_i64(to, group, field->name, *(const int64_t *)(const void *)at);
+    }
+}
+
+/* One dataset GROUP/FIELD for each field of a table of `count` structs. */
+static void write_table(struct carrier *to, const char *group, const struct field *fields,
+                        size_t count, const void *table, size_t stride)
+{
+    char *column = malloc(FIELD_SIZE * (count + 1)), name[NAME_SIZE];
+    if (!column)
+        no_memory(to);
+    for (const struct field *field = fields; going(to) && field->name; field++) {
+        for (size_t i = 0; i < count; i++)
+            memcpy(column + FIELD_SIZE * i,
+                   (const char *)table + stride * i + field->offset, FIELD_SIZE);
+        snprintf(name, sizeof name, "%s/%s", group, field->name);
+        write_values(to, name, field->type, 1, &count, column);
+    }
+    free(column);
+}
+
+static void write_tensors(struct carrier *to, const struct checkpoint *checkpoint,
+                          const char *group, const float *block)
+{
+    for (size_t i = 0; going(to) && i < checkpoint->params.count; i++) {
+        const struct param *param = &checkpoint->params.list[i];
+        char name[NAME_SIZE];
+        snprintf(name, sizeof name, "%s/%s", group, param->name);
+        int rank = param->is_vector ? 1 : 2;
+        const size_t dims[2] = {param->rows, param->columns};
+        write_values(to, name, H5_F32, rank, dims, block + param->offset);
+        const char *axis[2], *const *order;
+        axes(&checkpoint->shape, param->name, axis);
+        set_texts(to, name, "dimensions", (size_t)rank, axis);
+        size_t gate_count = gates(param->name, &order);
+        if (gate_count)
+            set_texts(to, name, "gate_order", gate_count, order);
+    }
+}
+
+static void write_optimizer(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    static const char *const kinds[] = {"adam", "adamw", "sgd"};
+    const struct optimizer *optimizer = &checkpoint->optimizer;
+    make_group(to, "/optimizer");
+    set_text(to, "/optimizer", "kind", kinds[optimizer->kind]);
+    set_i64(to, "/optimizer", "updates", optimizer->updates);
+    if (optimizer->second) {
+        write_tensors(to, checkpoint, "/optimizer/first", optimizer->first);
+        write_tensors(to, checkpoint, "/optimizer/second", optimizer->second);
+    } else {
+        write_tensors(to, checkpoint, "/optimizer/velocity", optimizer->first);
+    }
+}
+
+static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    make_group(to, "/state");
+    set_fields(to, "/state", state_fields, checkpoint);
+    set_i64(to, "/state", "seed", checkpoint->options.train.seed);
+    write_table(to, "/state/rows", row_fields, checkpoint->rows, checkpoint->stream_rows,
+                sizeof *checkpoint->stream_rows);
+    write_table(to, "/state/cursors", cursor_fields, checkpoint->slices,
+                checkpoint->cursors, sizeof *checkpoint->cursors);
+    const size_t dims[2] = {checkpoint->slices, checkpoint->state_size};
+    write_values(to, "/state/hidden", H5_F32, 2, dims, checkpoint->states);
+}
+
+static void write_config(struct carrier *to, const struct options *options)
+{
+    char *text = options_text(options, SECTION_ALL);
+    if (!text)
+        no_memory(to);
+    if (going(to))
+        to->status = h5_write_text(to->file, "/config", text);
+    free(text);
+}
+
+static void write_vocabulary(struct carrier *to, const struct encoding *encoding)
+{
+    size_t count = encoding->vocabulary;
+    char(*names)[TOKEN_NAME] = malloc(count * sizeof *names), hash[HASH64_TEXT];
+    const char **texts = malloc(count * sizeof *texts);
+    if (!names || !texts)
+        no_memory(to);
+    for (size_t i = 0; going(to) && i < count; i++)
+        texts[i] = encoding->token_name(encoding, (token)i, names[i], TOKEN_NAME);
+    if (going(to))
+        to->status = h5_write_texts(to->file, "/vocabulary/names", count, texts);
+    if (going(to))
+        to->status = h5_write_text(to->file, "/vocabulary/hash",
+                                   hash64_text(encoding_hash(encoding), hash));
+    free(texts);
+    free(names);
+}
+
+static void write_provenance(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    make_group(to, "/provenance");
+    set_text(to, "/provenance", "tutti", TUTTI_VERSION);
+    set_text(to, "/provenance", "host", checkpoint->host);
+    set_i64(to, "/provenance", "ranks", checkpoint->ranks);
+    set_text(to, "/provenance", "mpi", comm_library());
+    set_text(to, "/provenance", "hdf5", h5_library());
+    set_text(to, "/provenance", "openblas_core", checkpoint->core);
+}
+
+static void write_root(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    char text[HASH64_TEXT];
+    set_text(to, "/", "format", FORMAT);
+    set_i64(to, "/", "format_version", CHECKPOINT_FORMAT_VERSION);
+    set_text(to, "/", "weights_hash", hash64_text(checkpoint->weights_hash, text));
+    set_text(to, "/", "dataset_hash", hash64_text(checkpoint->dataset_hash, text));
+    set_i64(to, "/", "epoch", checkpoint->epoch);
+    set_i64(to, "/", "step", checkpoint->step);
+    set_i64(to, "/", "parameters", (int64_t)checkpoint->params.total);
+}
+
+enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
+{
+    struct carrier to = {0};
+    checkpoint->weights_hash = params_hash(&checkpoint->params, checkpoint->weights);
+    to.status = h5_create(path, &to.file);
+    if (!going(&to))
+        return to.status;
+    write_root(&to, checkpoint);
+    write_tensors(&to, checkpoint, "/model", checkpoint->weights);
+    write_optimizer(&to, checkpoint);
+    write_state(&to, checkpoint);
+    write_config(&to, &checkpoint->options);
+    write_vocabulary(&to, checkpoint->encoding);
+    write_table(&to, "/history", history_fields, checkpoint->history_count,
+                checkpoint->history, sizeof *checkpoint->history);
+    write_provenance(&to, checkpoint);
+    if (going(&to))
+        return h5_close(to.file);
+    h5_abandon(to.file);
+    return to.status;
+}
+
+/* ---- reading ---- */
+
+static void get_i64(struct carrier *from, const char *name, const char *attribute,
+                    int64_t *value)
+{
+    if (going(from))
+        from->status = h5_get_i64(from->file, name, attribute, value);
+}
+
+static void get_text(struct carrier *from, const char *name, const char *attribute,
+                     char *text, size_t size)
+{
+    if (going(from))
+        from->status = h5_get_text(from->file, name, attribute, text, size);
+}
+
+static void parse_hash(struct carrier *from, const char *name, const char *text,
+                       uint64_t *hash)
+{
+    char *end = NULL;
+    if (!going(from))
+        return;
+    *hash = strtoull(text, &end, 16);
+    if (strlen(text) != HASH64_TEXT - 1 || *end != '\0')
+        from->status =
+            status_fail(STATUS_FAILED, "%s: %s is \"%s\", not 16 hexadecimal digits",
+                        h5_path(from->file), name, text);
+}
+
+static void get_hash(struct carrier *from, const char *attribute, uint64_t *hash)
+{
+    char text[CHECKPOINT_TEXT] = "";
+    get_text(from, "/", attribute, text, sizeof text);
+    parse_hash(from, attribute, text, hash);
+}
+
+static void get_fields(struct carrier *from, const char *group,
+                       const struct field *fields, void *into)
+{
+    for (const struct field *field = fields; going(from) && field->name; field++) {
+        void *at = (char *)into + field->offset;
+        from->status = field->type == H5_F64
+                           ? h5_get_f64(from->file, group, field->name, at)
+                           : h5_get_i64(from->file, group, field->name, at);
+    }
+}
+
+static void *reserve(struct carrier *from, size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+    if (!memory && going(from))
+        no_memory(from);
+    return memory;
+}
+
+static void read_table(struct carrier *from, const char *group,
+                       const struct field *fields, size_t count, void *table,
+                       size_t stride)
+{
+    char *column = reserve(from, count, FIELD_SIZE), name[NAME_SIZE];
+    for (const struct field *field = fields; going(from) && field->name; field++) {
+        snprintf(name, sizeof name, "%s/%s", group, field->name);
+        from->status = h5_read(from->file, name, field->type, 1, &count, column);
+        for (size_t i = 0; going(from) && i < count; i++)
+            memcpy((char *)table + stride * i + field->offset, column + FIELD_SIZE * i,
+                   FIELD_SIZE);
+    }
+    free(column);
+}
+
+static void read_tensors(struct carrier *from, const struct params *params,
+                         const char *group, float *block)
+{
+    for (size_t i = 0; going(from) && i < params->count; i++) {
+        const struct param *param = &params->list[i];
+        char name[NAME_SIZE];
+        snprintf(name, sizeof name, "%s/%s", group, param->name);
+        const size_t dims[2] = {param->rows, param->columns};
+        from->status = h5_read(from->file, name, H5_F32, param->is_vector ? 1 : 2, dims,
+                               block + param->offset);
+    }
+}
+
+static void check_format(struct carrier *from)
+{
+    char format[CHECKPOINT_TEXT] = "";
+    int64_t version = 0;
+    if (h5_get_text(from->file, "/", "format", format, sizeof format) != STATUS_OK ||
+        strcmp(format, FORMAT) != 0)
+        from->status =
+            status_fail(STATUS_FAILED,
+                        "%s: not a tutti checkpoint (its format is \"%s\"; expected "
+                        "\"%s\")",
+                        h5_path(from->file), format, FORMAT);
+    get_i64(from, "/", "format_version", &version);
+    if (going(from) && (version < 1 || version > CHECKPOINT_FORMAT_VERSION))
+        from->status = status_fail(STATUS_FAILED,
+                                   "%s: written by a newer tutti (format version %" PRId64
+                                   "; this program, %s, reads up to %d)",
+                                   h5_path(from->file), version, TUTTI_VERSION,
+                                   CHECKPOINT_FORMAT_VERSION);
+}
+
+static void read_config(struct carrier *from, struct options *options)
+{
+    char *text = NULL, origin[STATUS_MESSAGE_SIZE / 2];
+    options_defaults(options);
+    if (going(from))
+        from->status = h5_read_text(from->file, "/config", &text);
+    if (going(from)) {
+        snprintf(origin, sizeof origin, "%s: /config", h5_path(from->file));
+        from->status = options_read_text(options, text, origin);
+    }
+    if (text && going(from) && options_check(options) != STATUS_OK)
+        from->status = status_fail(STATUS_FAILED, "%s: /config: %s", h5_path(from->file),
+                                   status_message());
+    if (from->status == STATUS_MISUSE) /* the file is at fault, not the user */
+        from->status = STATUS_FAILED;
+    free(text);
+}
+
+static void read_vocabulary(struct carrier *from, struct checkpoint *out)
+{
+    static const char *const names[] = {"performance", "pianoroll"};
+    char *text = NULL;
+    if (going(from))
+        from->status = encoding_create(names[out->options.data.encoding],
+                                       out->options.data.grid, &out->encoding);
+    if (going(from))
+        from->status = h5_read_text(from->file, "/vocabulary/hash", &text);
+    parse_hash(from, "/vocabulary/hash", text ? text : "", &out->vocabulary_hash);
+    if (going(from) && out->vocabulary_hash != encoding_hash(out->encoding))
+        from->status = status_fail(STATUS_FAILED,
+                                   "%s: its vocabulary is not what this program's "
+                                   "encoding %s has (%zu tokens); it "
+                                   "was written by another version of tutti",
+                                   h5_path(from->file), out->encoding->name,
+                                   out->encoding->vocabulary);
+    free(text);
+}
+
+static void read_weights(struct carrier *from, struct checkpoint *out)
+{
+    if (!going(from))
+        return;
+    out->shape = model_shape_of(&out->options, out->encoding->vocabulary);
+    from->status = params_layout(&out->shape, &out->params);
+    if (!going(from))
+        return;
+    out->weights = reserve(from, out->params.total, sizeof *out->weights);
+    read_tensors(from, &out->params, "/model", out->weights);
+    get_hash(from, "weights_hash", &out->weights_hash);
+    if (!going(from))
+        return;
+    uint64_t found = params_hash(&out->params, out->weights);
+    if (found != out->weights_hash)
+        from->status = status_fail(STATUS_FAILED,
+                                   "%s: damaged: the weights' hash is %016" PRIx64
+                                   ", not %016" PRIx64 " as recorded",
+                                   h5_path(from->file), found, out->weights_hash);
+}
+
+static void read_history(struct carrier *from, struct checkpoint *out)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0};
+    if (going(from))
+        from->status = h5_shape(from->file, "/history/epoch", &rank, dims);
+    if (!going(from))
+        return;
+    out->history_count = dims[0];
+    out->history = reserve(from, out->history_count, sizeof *out->history);
+    read_table(from, "/history", history_fields, out->history_count, out->history,
+               sizeof *out->history);
+}
+
+static void read_optimizer(struct carrier *from, struct checkpoint *out)
+{
+    struct optimizer *optimizer = &out->optimizer;
+    if (going(from))
+        from->status = optimizer_create(&out->options, out->params.total, optimizer);
+    get_i64(from, "/optimizer", "updates", &optimizer->updates);
+    if (optimizer->second) {
+        read_tensors(from, &out->params, "/optimizer/first", optimizer->first);
+        read_tensors(from, &out->params, "/optimizer/second", optimizer->second);
+    } else {
+        read_tensors(from, &out->params, "/optimizer/velocity", optimizer->first);
+    }
+}
+
+static void read_streams(struct carrier *from, struct checkpoint *out)
+{
+    if (!going(from))
+        return;
+    out->rows = (size_t)out->options.train.batch;
+    out->slices = (size_t)out->options.train.slices;
+    out->state_size = checkpoint_state_size(&out->shape, out->rows / out->slices);
+    out->stream_rows = reserve(from, out->rows, sizeof *out->stream_rows);
+    out->cursors = reserve(from, out->slices, sizeof *out->cursors);
+    out->states = reserve(from, out->slices * out->state_size, sizeof *out->states);
+    read_table(from, "/state/rows", row_fields, out->rows, out->stream_rows,
+               sizeof *out->stream_rows);
+    read_table(from, "/state/cursors", cursor_fields, out->slices, out->cursors,
+               sizeof *out->cursors);
+    const size_t dims[2] = {out->slices, out->state_size};
+    if (going(from))
+        from->status = h5_read(from->file, "/state/hidden", H5_F32, 2, dims, out->states);
+}
+
+enum status checkpoint_read(const char *path, int for_training, struct checkpoint *out)
+{
+    struct carrier from = {0};
+    *out = (struct checkpoint){0};
+    from.status = h5_open(path, &from.file);
+    if (!going(&from))
+        return from.status;
+    check_format(&from);
+    if (going(&from))
+        read_config(&from, &out->options);
+    read_vocabulary(&from, out);
+    read_weights(&from, out);
+    get_hash(&from, "dataset_hash", &out->dataset_hash);
+    get_fields(&from, "/state", state_fields, out);
+    read_history(&from, out);
+    get_text(&from, "/provenance", "openblas_core", out->core, sizeof out->core);
+    get_text(&from, "/provenance", "host", out->host, sizeof out->host);
+    get_i64(&from, "/provenance", "ranks", &out->ranks);
+    if (for_training) {
+        read_optimizer(&from, out);
+        read_streams(&from, out);
+    }
+    h5_abandon(from.file);
+    if (!going(&from))
+        checkpoint_free(out);
+    return from.status;
+}
+
+void checkpoint_free(struct checkpoint *checkpoint)
+{
+    encoding_free(checkpoint->encoding);
+    optimizer_free(&checkpoint->optimizer);
+    free(checkpoint->weights);
+    free(checkpoint->stream_rows);
+    free(checkpoint->cursors);
+    free(checkpoint->states);
+    free(checkpoint->history);
+    *checkpoint = (struct checkpoint){0};
+}

@@ -1,0 +1,95 @@
+/* optimizer: Adam, AdamW and SGD with momentum, one element after the other.
+ *
+ * Element-wise single-precision arithmetic with correctly rounded operations only (no
+ * reciprocal estimates, no fused contraction): the compiler may vectorise it as it likes
+ * and the bits stay the same. Weight decay touches every element, biases included.
+ */
+#include "tutti/optimizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum status optimizer_create(const struct options *options, size_t count,
+                             struct optimizer *out)
+{
+    bool adaptive = options->train.optimizer != OPTIMIZER_SGD;
+    *out = (struct optimizer){.kind = options->train.optimizer,
+                              .count = count,
+                              .beta1 = options->train.beta1,
+                              .beta2 = options->train.beta2,
+                              .epsilon = options->train.epsilon,
+                              .momentum = options->train.momentum,
+                              .weight_decay = options->train.weight_decay};
+    size_t room = count ? count : 1;
+    out->first = calloc(room, sizeof *out->first);
+    out->second = adaptive ? calloc(room, sizeof *out->second) : NULL;
+    if (out->first && (out->second || !adaptive))
+        return STATUS_OK;
+    optimizer_free(out);
+    return status_fail(STATUS_FAILED, "out of memory for the optimizer of %zu weights",
+                       count);
+}
+
+void optimizer_free(struct optimizer *optimizer)
+{
+    free(optimizer->first);
+    free(optimizer->second);
+    memset(optimizer, 0, sizeof *optimizer);
+}
+
+/* base^n by squaring: multiplications only, so every processor gives the same bits, which
+ * pow() does not promise. */
+static double power(double base, int64_t n)
+{
+    double result = 1;
+    for (; n > 0; n >>= 1, base *= base)
+        if (n & 1)
+            result *= base;
+    return result;
+}
+
+/* Algorithm 1 of Kingma and Ba; `keep` = 1 - learning_rate * weight_decay is AdamW's
+ * decoupled decay (Algorithm 2 of Loshchilov and Hutter), 1 for Adam. */
+static void adam(struct optimizer *optimizer, double learning_rate, const float *gradient,
+                 float *weights)
+{
+    double correction1 = 1 - power(optimizer->beta1, optimizer->updates);
+    double correction2 = 1 - power(optimizer->beta2, optimizer->updates);
+    double decay = optimizer->kind == OPTIMIZER_ADAMW ? optimizer->weight_decay : 0;
+    const float beta1 = (float)optimizer->beta1, rest1 = (float)(1 - optimizer->beta1);
+    const float beta2 = (float)optimizer->beta2, rest2 = (float)(1 - optimizer->beta2);
+    const float rate = (float)(learning_rate / correction1);
+    const float unbias = (float)(1 / sqrt(correction2));
+    const float epsilon = (float)optimizer->epsilon;
+    const float keep = (float)(1 - learning_rate * decay);
+    float *restrict first = optimizer->first, *restrict second = optimizer->second;
+    for (size_t i = 0; i < optimizer->count; i++) {
+        float g = gradient[i];
+        first[i] = beta1 * first[i] + rest1 * g;
+        second[i] = beta2 * second[i] + rest2 * g * g;
+        float deviation = sqrtf(second[i]) * unbias + epsilon;
+        weights[i] = keep * weights[i] - rate * first[i] / deviation;
+    }
+}
+
+static void sgd(struct optimizer *optimizer, double learning_rate, const float *gradient,
+                float *weights)
+{
+    const float momentum = (float)optimizer->momentum, rate = (float)learning_rate;
+    float *restrict velocity = optimizer->first;
+    for (size_t i = 0; i < optimizer->count; i++) {
+        velocity[i] = momentum * velocity[i] + gradient[i];
+        weights[i] -= rate * velocity[i];
+    }
+}
+
+void optimizer_update(struct optimizer *optimizer, double learning_rate,
+                      const float *gradient, float *weights)
+{
+    optimizer->updates++;
+    if (optimizer->kind == OPTIMIZER_SGD)
+        sgd(optimizer, learning_rate, gradient, weights);
+    else
+        adam(optimizer, learning_rate, gradient, weights);
+}
