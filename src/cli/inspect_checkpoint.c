@@ -98,7 +98,9 @@ static void print_facts(const struct inspect_request *request,
                  checkpoint->encoding->vocabulary);
     inspect_fact("vocabulary hash", "%s", hash64_text(checkpoint->vocabulary_hash, text));
     inspect_fact("dataset hash", "%s", hash64_text(checkpoint->dataset_hash, text));
-    inspect_fact("processor type", "%s", checkpoint->core);
+    inspect_fact("written by", "%s, %" PRId64 " rank%s, OpenBLAS core %s",
+                 checkpoint->host, checkpoint->ranks, checkpoint->ranks == 1 ? "" : "s",
+                 checkpoint->core);
 }
 
 static void print_tensors(const struct checkpoint *checkpoint)
@@ -160,7 +162,9 @@ static void facts_json(struct json *json, const struct inspect_request *request,
     json_integer(json, "vocabulary", (int64_t)checkpoint->encoding->vocabulary);
     json_hash(json, "vocabulary_hash", checkpoint->vocabulary_hash);
     json_hash(json, "dataset_hash", checkpoint->dataset_hash);
-    json_string(json, "core", checkpoint->core);
+    json_string(json, "host", checkpoint->host);
+    json_integer(json, "ranks", checkpoint->ranks);
+    json_string(json, "openblas_core", checkpoint->core);
 }
 
 static void tensor_json(struct json *json, const struct checkpoint *checkpoint,
