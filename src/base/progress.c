@@ -2,7 +2,6 @@
  * steady and needs no history. */
 #include "tutti/progress.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +56,7 @@ const char *progress_line(const struct progress *progress, uint64_t done, double
     char rate[32], left[32];
     double speed = elapsed > 0 ? (double)done / elapsed : 0;
     double remaining = done < progress->total ? (double)(progress->total - done) : 0;
-    duration_text(done ? remaining / speed : NAN, left, sizeof left);
+    duration_text(done ? remaining / speed : -1, left, sizeof left);
     bool noted = note && *note;
     int percent =
         progress->total ? (int)(100.0 * (double)done / (double)progress->total) : 0;
