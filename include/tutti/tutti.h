@@ -66,7 +66,7 @@ struct tutti_piece {
 };
 
 struct tutti_settings {
-    double seconds;     /* length, after the primer; > 0 */
+    double seconds;     /* length, after the primer; > 0, a day at most */
     double temperature; /* 1: as learned; below: safer, above: wilder; 0: the most
                            probable token, always; >= 0 */
     int64_t top_k;      /* only the k most probable tokens; 0: all */
