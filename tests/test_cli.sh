@@ -1,6 +1,7 @@
 # The program from outside: help, exit codes, messages, one voice under mpirun.
 # Usage: test_cli.sh TUTTI SOURCE_DIRECTORY
 tutti=$1
+[ -x "$tutti" ] || { echo "usage: test_cli.sh TUTTI SOURCE_DIRECTORY"; exit 1; }
 failures=0
 work=$(mktemp -d /tmp/tutti-test-XXXXXX)
 trap 'rm -rf "$work"' EXIT

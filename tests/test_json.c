@@ -135,9 +135,9 @@ static void numbers_read_back(void **state)
     assert_string_equal(number(-123456789012345), "-123456789012345");
     assert_string_equal(number(1e-8), "1e-8");
     assert_string_equal(number(1e22), "1e+22");
-    assert_string_equal(number(NAN), "null");
-    assert_string_equal(number(INFINITY), "null");
-    assert_string_equal(number(-INFINITY), "null");
+    assert_string_equal(number((double)NAN), "null");
+    assert_string_equal(number((double)INFINITY), "null");
+    assert_string_equal(number(-(double)INFINITY), "null");
     for (uint64_t i = 0; i < 5000; i++) {
         uint64_t bits = rng_block(3, RNG_TEST, i, 0, 0).word[0];
         double value;

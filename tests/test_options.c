@@ -130,7 +130,7 @@ static void draw_string(char *text, size_t size)
 
 static void draw_options(struct options *options)
 {
-    static const char *const grids[] = {"1/4", "3/16", "120 ticks", "9999/1"};
+    static const char *const grids[] = {"1/4", "3/16", "120 ticks", "10000/1"};
     options_defaults(options);
 #define X(member, count) options->member = (int)draw(count);
     WORDS(X)
@@ -335,6 +335,10 @@ static void faults_name_line_and_cure(void **state)
         {"[data]\nsplit = .5 .5 0 0", "expected 3 numbers from 0 to 1"},
         {"[data]\ngrid = 0/4", "a.conf:2: data.grid = 0/4: expected beats as \"1/4\""},
         {"[data]\ngrid = 1/4 beats", "a.conf:2: data.grid = 1/4 beats: expected beats"},
+        {"[data]\ngrid = 1/-4", "a.conf:2: data.grid = 1/-4: expected beats"},
+        {"[data]\ngrid = 0 ticks", "a.conf:2: data.grid = 0 ticks: expected beats"},
+        {"[data]\ngrid = 10001 ticks",
+         "a.conf:2: data.grid = 10001 ticks: expected beats"},
         {"[data]\ngrid = 120", "a.conf:2: data.grid = 120: expected beats"},
         {"[data]\ndataset = \"x", "a.conf:2: expected a closing '\"'"},
         {"[data]\ndataset = \"x\" y", "a.conf:2: expected nothing but a comment behind"},
