@@ -19,7 +19,7 @@ static struct encoding *performance;
 static int make(void **state)
 {
     (void)state;
-    return encoding_create("performance", NULL, &performance);
+    return (int)encoding_create("performance", NULL, &performance);
 }
 
 static int unmake(void **state)
@@ -266,7 +266,7 @@ static void a_piece_beyond_the_limit_is_refused(void **state)
     assert_int_equal(performance->encode(performance, &notes, &tokens), STATUS_OK);
     assert_int_equal(tokens.count, 1 + 2 + 16000000 + 1);
     tokens.count = 1;
-    static const double too_long[] = {16777214, 17000000, 1e12, INFINITY};
+    static const double too_long[] = {16777214, 17000000, 1e12, HUGE_VAL};
     for (int i = 0; i < 4; i++) {
         notes.items[0].duration = too_long[i];
         assert_int_equal(performance->encode(performance, &notes, &tokens),
