@@ -274,7 +274,7 @@ static int open_and_say(int argc, char **argv)
     else
         printf("%s: %d of %d\n", how, comm_rank(comm), comm_size(comm));
     comm_close(comm);
-    return status;
+    return (int)status;
 }
 
 int main(int argc, char **argv)
