@@ -4,59 +4,68 @@
  * the SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files 1.0",
  * RP-001, 1996) allows, repairs what can be repaired and says how, skips the rest and
  * says why. It never reads outside its buffer, and its memory grows with the bytes that
- * are there, never with a number written in the file. Out: through libsmf, published
- * atomically.
+ * are there, never with a number written in the file.
+ *
+ * Out: through libsmf, published atomically.
  *
  * What the reader makes of a file
  *
  *   Time. Ticks are summed in 64 bits; seconds come from an exact integer sum of
  *   microseconds x ticks and one division at the end. Formats 0 and 1: the tempo events
- * of all tracks form one map. Format 2: the patterns are laid one after another in the
- * order of the file, each with its own tempo map, which begins at 120 beats a minute.
- * SMPTE division: 24, 25, 29 (30 drop-frame, 30000/1001 frames a second) or 30; tempo
- * events don't apply. Of several tempo events at one tick the last one counts. Notes.
- * Paired within a track by (channel, pitch): an off, or an on with velocity 0, ends the
- * oldest note that still sounds there; an off without a note means nothing. Notes that
- * are never released end with their track. A note may last 0 ticks. Controllers 120 and
- * 123-127 (all sound off, all notes off, and the mode messages that imply it) release
- * every note of their channel and track. Programs belong to the channel: the tracks of a
- * format 1 file are merged by tick, at equal ticks in the order of the tracks. In format
- * 2 each pattern begins with program 0. Pedal. Controller 64, and 121 (reset all
- * controllers) as value 0. In format 2 a pedal that is down at the end of a pattern is
- * released there. Not looked into: the contents of other meta events and of system
- * exclusive events.
+ *   of all tracks form one map. Format 2: the patterns are laid one after another in the
+ *   order of the file, each with its own tempo map, which begins at 120 beats a minute.
+ *   SMPTE division: 24, 25, 29 (30 drop-frame: 30000/1001 frames a second) or 30; tempo
+ *   events don't apply. Of several tempo events at one tick the last one counts.
  *
- *   Read as they are (outcome ok)          RIFF RMID; headers longer than 6 bytes; chunks
- * of other types; escapes (F7); sysex in packets; meta events longer than needed; numbers
- * with leading zero bytes, up to 4 bytes
+ *   Notes. Paired within a track by (channel, pitch): an off, or an on with velocity 0,
+ *   ends the oldest note that still sounds there; an off without a note means nothing.
+ *   Notes that are never released end with their track. A note may last 0 ticks.
+ *   Controllers 120 and 123-127 (all sound off, all notes off, and the mode messages
+ *   that imply it) release every note of their channel in their track.
  *
- *   What is wrong                          What is done (outcome repaired)
- *   bytes before MThd, up to 1024          skipped                    MIDI_REPAIR_LEADING
- *   RIFF data chunk longer than the file   read to the file's end MIDI_REPAIR_CONTAINER
- *   format above 2; 0 with several tracks  read as format 1           MIDI_REPAIR_FORMAT
- *   other number of MTrk than declared     those present are read     MIDI_REPAIR_COUNT
- *   MTrk shorter than its events, and no   read on to End of Track,   MIDI_REPAIR_LENGTH
- *     chunk behind it                      MTrk or the file's end
- *   MTrk longer than the file, or than     read to the file's end,    MIDI_REPAIR_LENGTH
- *     its events with MTrk behind them     or to that MTrk
- *   bytes that are no chunk, between or    skipped to the next MTrk   MIDI_REPAIR_JUNK
- *     behind chunks
- *   no End of Track                        track ends there           MIDI_REPAIR_NO_END
- *   events behind End of Track             ignored MIDI_REPAIR_AFTER_END the track's
- * bytes end in an event      event dropped, track ends  MIDI_REPAIR_CUT first data byte
- * above 127; a number    event dropped, track ends  MIDI_REPAIR_MALFORMED of more than 32
- * bits second data byte above 127             taken as 127               MIDI_REPAIR_DATA
- *   number of more than 4 bytes            read                       MIDI_REPAIR_NUMBER
- *   data bytes where a status is needed    the last status goes on;   MIDI_REPAIR_STATUS
- *                                          none yet: two are skipped
- *   system message F1-F6, F8-FE            skipped with its data      MIDI_REPAIR_SYSTEM
- *   sysex not ended by F7                  skipped                    MIDI_REPAIR_SYSEX
- *   tempo 0, or of less than 3 bytes       ignored                    MIDI_REPAIR_TEMPO
- *   meta event type above 127              skipped                    MIDI_REPAIR_META
+ *   Programs belong to the channel: the tracks of a format 1 file are merged by tick, at
+ *   equal ticks in the order of the tracks. In format 2 each pattern begins with
+ *   program 0.
  *
- *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the file;
- * no MTrk, or more than 65535; division 0; SMPTE of another frame rate or 0 ticks a
- * frame; more than 2^32-1 ticks; 4 GiB of bytes or more; beyond a limit.
+ *   Pedal. Controller 64, and 121 (reset all controllers) as value 0. In format 2 a
+ *   pedal that is down at the end of a pattern is released there.
+ *
+ *   Not looked into: the contents of other meta events and of system exclusive events.
+ *
+ *   Read as they are (outcome ok): RIFF RMID (RP-029); headers longer than 6 bytes;
+ *   chunks of other types; escapes (F7); system exclusive messages in packets; meta
+ *   events longer than needed; numbers with leading zeros, up to 4 bytes.
+ *
+ *   What is wrong                     What is done (repaired)  MIDI_REPAIR_
+ *   --------------------------------  -----------------------  ------------
+ *   bytes before MThd, up to 1024     passed over              LEADING
+ *   RIFF data chunk longer than file  read to the file's end   CONTAINER
+ *   format above 2; format 0 with     read as format 1         FORMAT
+ *     several tracks
+ *   more or fewer MTrk than declared  those present are read   COUNT
+ *   MTrk ends before its events do,   read on to End of Track, LENGTH
+ *     and no chunk is behind it         MTrk or file's end
+ *   MTrk longer than the file, or     read to the file's end,  LENGTH
+ *     End of Track and MTrk inside      or that MTrk is next
+ *   bytes that are no chunk           passed over to MTrk      JUNK
+ *   no End of Track                   the track ends there     NO_END
+ *   events behind End of Track        ignored                  AFTER_END
+ *   bytes end inside an event         the track ends before it CUT
+ *   first data byte above 127; a      the track ends before it MALFORMED
+ *     number of more than 32 bits
+ *   second data byte above 127        taken as 127             DATA
+ *   number of more than 4 bytes       read                     NUMBER
+ *   data bytes where a status is      the last status goes on; STATUS
+ *     needed                            none yet: 2 ignored
+ *   system message F1-F6, F8-FE       ignored with its data    SYSTEM
+ *   system exclusive without its F7   ignored                  SYSEX
+ *   tempo 0, or of less than 3 bytes  ignored                  TEMPO
+ *   meta event of type above 127      ignored                  META
+ *
+ *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the
+ *   file; no MTrk, or more than 65535; division 0; SMPTE division of another frame rate
+ *   or of 0 ticks a frame; more than 2^32-1 ticks; 4 GiB of bytes or more; what is beyond
+ *   a limit.
  */
 #ifndef TUTTI_MIDI_H
 #define TUTTI_MIDI_H
@@ -79,8 +88,7 @@ struct midi_limits {
 
 enum midi_outcome { MIDI_OK, MIDI_REPAIRED, MIDI_SKIPPED };
 
-/* What the reader repaired, as bits (see the table above); midi_repair_text names them.
- */
+/* What the reader repaired, as bits, see the table above. */
 typedef uint32_t midi_repairs;
 
 enum {
@@ -113,25 +121,27 @@ struct midi_control { /* one sustain-pedal event */
     uint16_t track;
 };
 
+/* What was read. Skipped: no notes, no pedals, no repairs; the other facts as far as they
+ * were known. */
 struct midi_file {
     enum midi_outcome outcome;
     midi_repairs repairs;
-    char reason[MIDI_REASON_SIZE]; /* skipped: why; repaired: how, comma-separated; ok: ""
-                                    */
+    char reason[MIDI_REASON_SIZE]; /* skipped: why; repaired: how; ok: "" */
     int format;                    /* 0, 1, 2: as it was read */
     int tracks;                    /* MTrk chunks read */
     int division; /* as in the file: ticks per quarter, or negative SMPTE */
     int tempo_events;
     double first_tempo; /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
-    struct notes notes; /* sorted; pedal not yet applied; none when skipped */
+    struct notes notes; /* sorted; pedal not yet applied */
     struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
     size_t pedal_count, pedal_capacity;
     void *scratch; /* the reader's own memory, reused from file to file */
 };
 
 /* Reads a file's bytes. `file` is zero-initialised before its first use and may be
- * reused: memory is kept between calls. Returns STATUS_FAILED only without memory: a bad
- * file is an outcome, not a failure. */
+ * reused: memory is kept between calls, and freed by midi_free. `limits` may be NULL:
+ * none. Returns STATUS_FAILED only without memory: a bad file is an outcome, not a
+ * failure. */
 enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limits *limits,
                       struct midi_file *file);
 void midi_free(struct midi_file *file);
@@ -143,10 +153,11 @@ void midi_free(struct midi_file *file);
  * The percussion channel is left as it is. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
-const char *
-midi_outcome_name(enum midi_outcome outcome); /* "ok", "repaired", "skipped" */
+/* "ok", "repaired", "skipped" */
+const char *midi_outcome_name(enum midi_outcome outcome);
 
-/* "no End of Track, ..." for a set of repairs, into text[size]. Returns text. */
+/* The names of a set of repairs, "no End of Track, bad tempo", into text[size]. Returns
+ * text. */
 const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 
 /* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo (1..2^24-1

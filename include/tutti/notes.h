@@ -26,9 +26,8 @@ enum { PERCUSSION_CHANNEL = 9 };
 struct notes {
     struct note *items;
     size_t count, capacity;
-    double
-        ticks_per_beat; /* of start_tick; 0 when the file counts time in SMPTE frames */
-    double ticks_per_second; /* > 0 only for SMPTE division */
+    double ticks_per_beat;   /* of start_tick; 0 with SMPTE division */
+    double ticks_per_second; /* > 0 only with SMPTE division */
 };
 
 enum status notes_append(struct notes *notes, const struct note *note);

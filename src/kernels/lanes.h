@@ -235,7 +235,7 @@ static inline lanes lanes_absolute(lanes a)
 static inline lanes lanes_power_of_2(lanes n)
 {
     for (int i = 0; i < LANES; i++)
-        n.lane[i] = LANES_SCALE(1, (int)n.lane[i]);
+        n.lane[i] = isnan(n.lane[i]) ? n.lane[i] : LANES_SCALE(1, (int)n.lane[i]);
     return n;
 }
 static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)

@@ -26,6 +26,8 @@ static const char *const repair_names[MIDI_REPAIR_KINDS] = {
     "unknown meta event",
 };
 
+static const struct midi_limits no_limits;
+
 const char *midi_outcome_name(enum midi_outcome outcome)
 {
     static const char *const names[] = {"ok", "repaired", "skipped"};
@@ -81,7 +83,7 @@ static void reset(struct reader *reader, struct midi_file *file,
     file->pedal_count = 0;
     notes_clear(&file->notes);
     reader->file = file;
-    reader->limits = limits;
+    reader->limits = limits ? limits : &no_limits;
     reader->stop = STOP_NOT;
     reader->declared_tracks = 0;
     reader->origin = 0;

@@ -1,0 +1,61 @@
+/* player: music from a checkpoint, as `tutti generate`, the trainer's samples after each
+ * epoch and the library for other programs (tutti.h) make it.
+ *
+ * It knows files and settings; which token comes next is the sampler's business. Nothing
+ * here starts MPI, prints, or is collective.
+ */
+#ifndef TUTTI_PLAYER_H
+#define TUTTI_PLAYER_H
+
+#include <stddef.h>
+
+#include "tutti/checkpoint.h"
+#include "tutti/encoding.h"
+#include "tutti/notes.h"
+#include "tutti/sampler.h"
+#include "tutti/status.h"
+
+/* Most pieces of one batch. */
+enum { PLAYER_PIECES_MAX = 4096 };
+
+/* The checkpoint that `path` means, into *file (the caller frees it): a file stands for
+ * itself; of a run's directory, or of its checkpoints directory, the link `preferred`
+ * ("best" or "latest") or, if there is none, the other. STATUS_FAILED when there is no
+ * such file. */
+enum status player_find(const char *path, const char *preferred, char **file);
+
+/* Finds the checkpoint that `path` means, reads all of the file, so that damage anywhere
+ * in it is found, and loads what playing needs. Freed with checkpoint_free. */
+enum status player_load(const char *path, struct checkpoint *checkpoint);
+
+/* The beginning that a piece is to go on from. Zero-initialise; free with
+ * player_primer_free. */
+struct player_primer {
+    struct tokens tokens; /* without END */
+    double seconds;       /* that the tokens cover */
+    char repairs[256];    /* what the reader had to repair in the file; "" if nothing */
+};
+
+/* Reads a MIDI file as the checkpoint's dataset was read (encoding, pedal) and keeps what
+ * happens before `seconds` (0: all of it). A note that sounds at the cut is left
+ * sounding, so that the model decides when it ends. STATUS_FAILED for a file that can't
+ * be read as MIDI or has no note in that time. */
+enum status player_read_primer(const struct checkpoint *checkpoint, const char *path,
+                               double seconds, struct player_primer *primer);
+void player_primer_free(struct player_primer *primer);
+
+/* The sampler's settings as [sample] and run.sample_seconds say. */
+struct sampler_settings player_settings(const struct options *options);
+
+/* Makes `count` pieces (1..PLAYER_PIECES_MAX) with a model of its own that holds the
+ * checkpoint's weights. primer may be NULL. pieces[0..count) are zero-initialised by the
+ * caller, who frees them, also after a failure. */
+enum status player_play(const struct checkpoint *checkpoint,
+                        const struct sampler_settings *settings,
+                        const struct player_primer *primer, int keep_primer, int count,
+                        struct notes *pieces);
+
+/* Writes a piece as a MIDI file at 120 beats a minute; makes the folder if need be. */
+enum status player_write(const char *path, const struct notes *notes);
+
+#endif

@@ -1,0 +1,172 @@
+/* generate: pieces of music from a checkpoint, as MIDI files. One process, no MPI. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli.h"
+#include "samples.h"
+#include "tutti/file.h"
+#include "tutti/log.h"
+
+struct generate_arguments {
+    const char *output;
+    const char *prime;
+    double seconds;       /* below 0: not given */
+    double prime_seconds; /* 0: the whole file */
+    int64_t count;
+    bool keep_primer;
+};
+
+static void report_file(const char *path, const struct notes *piece)
+{
+    printf("%s: %zu notes, %.1f s\n", path, piece->count, notes_seconds(piece));
+    if (piece->count == 0)
+        log_warn(
+            "%s: not one note; train longer, leave the guard on (no --no-guard) or raise "
+            "--temperature",
+            path);
+}
+
+/* Reads the primer, says what was read, and makes the pieces. */
+static enum status make_with_primer(const struct checkpoint *checkpoint,
+                                    const struct generate_arguments *arguments,
+                                    struct samples_request *request)
+{
+    struct player_primer primer = {0};
+    enum status status = player_read_primer(checkpoint, arguments->prime,
+                                            arguments->prime_seconds, &primer);
+    if (status == STATUS_OK) {
+        if (primer.repairs[0])
+            log_warn("%s: repaired: %s", arguments->prime, primer.repairs);
+        printf("primer %s: %zu tokens, %.1f s\n", arguments->prime, primer.tokens.count,
+               primer.seconds);
+        request->primer = &primer;
+        struct samples_made made;
+        status = samples_make(checkpoint, request, report_file, &made);
+    }
+    player_primer_free(&primer);
+    return status;
+}
+
+static enum status make(const struct checkpoint *checkpoint,
+                        const struct generate_arguments *arguments)
+{
+    struct samples_request request = {
+        .settings = player_settings(&checkpoint->options),
+        .keep_primer = arguments->keep_primer,
+        .count = (int)arguments->count,
+        .path = arguments->output,
+    };
+    if (arguments->seconds >= 0)
+        request.settings.seconds = arguments->seconds;
+    if (!(request.settings.seconds > 0))
+        return status_fail(STATUS_MISUSE,
+                           "generate: the checkpoint's run.sample_seconds is 0; "
+                           "give the length, for example --seconds 30");
+    if (arguments->prime)
+        return make_with_primer(checkpoint, arguments, &request);
+    struct samples_made made;
+    return samples_make(checkpoint, &request, report_file, &made);
+}
+
+static enum status check_arguments(const struct generate_arguments *arguments)
+{
+    if (!arguments->output)
+        return status_fail(STATUS_MISUSE,
+                           "generate: no output; give a file name, for example "
+                           "-o music.mid");
+    if (file_is_directory(arguments->output))
+        return status_fail(STATUS_MISUSE,
+                           "%s: a directory; -o takes the name of a MIDI file, "
+                           "for example -o %s/music.mid",
+                           arguments->output, arguments->output);
+    if (!arguments->prime && (arguments->keep_primer || arguments->prime_seconds > 0))
+        return status_fail(STATUS_MISUSE,
+                           "generate: %s says how to use a primer, but none is "
+                           "given; add --prime FILE.mid",
+                           arguments->keep_primer ? "--keep-primer" : "--prime-seconds");
+    return STATUS_OK;
+}
+
+/* The checkpoint first, for its settings are the defaults; then the command line's. */
+static enum status generate_from(const char *path, struct cli_request *request,
+                                 const struct generate_arguments *arguments)
+{
+    struct checkpoint checkpoint;
+    enum status status = player_load(path, &checkpoint);
+    if (status != STATUS_OK)
+        return status;
+    *request->options = checkpoint.options;
+    status = cli_apply_settings(request);
+    if (status == STATUS_OK) {
+        checkpoint.options = *request->options;
+        status = make(&checkpoint, arguments);
+    }
+    checkpoint_free(&checkpoint);
+    return status == STATUS_OK ? cli_flush_output() : status;
+}
+
+static enum status run(const struct cli_command *self, int argc, char **argv)
+{
+    struct generate_arguments given = {.seconds = -1, .count = 1};
+    const struct cli_argument arguments[] = {
+        {.name = "-o",
+         .placeholder = "FILE.mid",
+         .text = &given.output,
+         .help = "where to write; with --count N, FILE-1.mid to FILE-N.mid"},
+        {.name = "--seconds",
+         .placeholder = "N",
+         .number = &given.seconds,
+         .low = 0.01,
+         .high = 86400,
+         .help = "length after the primer (default: run.sample_seconds)"},
+        {.name = "--prime",
+         .placeholder = "FILE.mid",
+         .text = &given.prime,
+         .help = "go on from this file"},
+        {.name = "--prime-seconds",
+         .placeholder = "N",
+         .number = &given.prime_seconds,
+         .low = 0.01,
+         .high = 86400,
+         .help = "of which only the first N (default: all)"},
+        {.name = "--keep-primer",
+         .flag = &given.keep_primer,
+         .help = "let the pieces begin with the primer"},
+        {.name = "--count",
+         .placeholder = "N",
+         .integer = &given.count,
+         .low = 1,
+         .high = PLAYER_PIECES_MAX,
+         .help = "so many pieces, as one batch (default: 1)"},
+        {.name = NULL},
+    };
+    static struct options options; /* large, and one run of one command */
+    options_defaults(&options);
+    static struct cli_request request;
+    request = (struct cli_request){.arguments = arguments,
+                                   .sections = SECTION_SAMPLE,
+                                   .options = &options,
+                                   .positional_min = 1,
+                                   .positional_max = 1};
+    enum status status = cli_parse(self, &request, argc, argv);
+    if (status != STATUS_OK || request.help_shown)
+        return status;
+    status = check_arguments(&given);
+    return status == STATUS_OK ? generate_from(request.positionals[0], &request, &given)
+                               : status;
+}
+
+const struct cli_command command_generate = {
+    .name = "generate",
+    .summary = "make music with a checkpoint: MIDI files",
+    .usage = "generate CHECKPOINT -o FILE.mid [options]",
+    .examples =
+        "CHECKPOINT is a file or a run's directory (then checkpoints/best, or latest).\n"
+        "Settings that are not given are those of the checkpoint.\n"
+        "\n"
+        "  tutti generate runs/first -o music.mid --seconds 60 --seed 7\n"
+        "  tutti generate runs/first -o music.mid --prime tune.mid --prime-seconds 8\n"
+        "  tutti generate runs/first/checkpoints/epoch-0003.h5 -o out/piece.mid --count "
+        "8",
+    .run = run,
+};

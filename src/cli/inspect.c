@@ -1,0 +1,275 @@
+/* inspect: what is in a dataset, a checkpoint or a MIDI file; tables for people, --json
+ * for programs. One process, no MPI. The path is recognised by what it holds, not by its
+ * name. */
+#include "inspect.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "tutti/file.h"
+#include "tutti/h5.h"
+#include "tutti/player.h"
+
+enum kind { KIND_MIDI, KIND_CHECKPOINT, KIND_DATASET };
+static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a dataset"};
+
+struct thing {
+    enum kind kind;
+    char *path;  /* to be freed: the file, or a dataset's directory */
+    char *shard; /* to be freed: the name of a dataset's shard if one was named; else NULL
+                  */
+};
+
+void inspect_fact(const char *label, const char *format, ...)
+{
+    printf("  %-16s ", label);
+    va_list arguments;
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+}
+
+const char *inspect_count(uint64_t count, char *text)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
+    char *to = text;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            *to++ = ' ';
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return text;
+}
+
+static enum status no_memory(const char *path)
+{
+    return status_fail(STATUS_FAILED, "%s: out of memory", path);
+}
+
+/* Is there a file of that name in the directory? */
+static bool has_member(const char *directory, const char *name)
+{
+    char *path = path_join(directory, name);
+    bool has = path && file_exists(path);
+    free(path);
+    return has;
+}
+
+static enum status recognise_directory(const char *path, struct thing *thing)
+{
+    if (has_member(path, "index.h5")) {
+        thing->kind = KIND_DATASET;
+        thing->path = strdup(path);
+        return thing->path ? STATUS_OK : no_memory(path);
+    }
+    if (has_member(path, "shard-0000.h5"))
+        return status_fail(STATUS_FAILED,
+                           "%s: shards without their index.h5: not a complete "
+                           "dataset; run `tutti preprocess` again",
+                           path);
+    thing->kind = KIND_CHECKPOINT;
+    enum status status = player_find(path, "latest", &thing->path);
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    return status_fail(status,
+                       "%s: a directory, but neither a dataset (no index.h5) nor a run "
+                       "with a checkpoint (no checkpoints/latest)",
+                       path);
+}
+
+/* A file of a dataset stands for the dataset in whose directory it is. */
+static enum status recognise_member(const char *path, bool is_index, struct thing *thing)
+{
+    thing->kind = KIND_DATASET;
+    thing->path = path_directory(path);
+    if (!thing->path)
+        return no_memory(path);
+    if (is_index)
+        return STATUS_OK;
+    if (!has_member(thing->path, "index.h5"))
+        return status_fail(STATUS_FAILED,
+                           "%s: a dataset's shard without its index.h5 beside "
+                           "it; run `tutti preprocess` again",
+                           path);
+    thing->shard = strdup(path_base(path));
+    return thing->shard ? STATUS_OK : no_memory(path);
+}
+
+static enum status recognise_h5(const char *path, struct thing *thing)
+{
+    struct h5_file *file = NULL;
+    enum status status = h5_open(path, &file);
+    if (status != STATUS_OK)
+        return status;
+    bool checkpoint = h5_has(file, "/model") && h5_has(file, "/config");
+    bool index = h5_has(file, "/files") && h5_has(file, "/shards");
+    bool shard = h5_has(file, "/pieces") && h5_has(file, "/tokens");
+    h5_abandon(file);
+    if (index || shard)
+        return recognise_member(path, index, thing);
+    if (!checkpoint)
+        return status_fail(STATUS_FAILED,
+                           "%s: an HDF5 file, but neither a checkpoint (no "
+                           "/model) nor of a dataset (no /pieces)",
+                           path);
+    thing->kind = KIND_CHECKPOINT;
+    thing->path = strdup(path);
+    return thing->path ? STATUS_OK : no_memory(path);
+}
+
+static bool named_as_midi(const char *path)
+{
+    static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
+    const char *dot = strrchr(path_base(path), '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Anything by a MIDI file's name is one, however broken: the reader says how. */
+static enum status recognise_file(const char *path, struct thing *thing)
+{
+    static const unsigned char h5_signature[8] = "\x89HDF\r\n\x1a\n";
+    unsigned char first[8] = {0};
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return status_fail_errno("%s: can't open", path);
+    size_t got = fread(first, 1, sizeof first, file);
+    fclose(file);
+    if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
+        return recognise_h5(path, thing);
+    if (memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0 ||
+        named_as_midi(path)) {
+        thing->kind = KIND_MIDI;
+        thing->path = strdup(path);
+        return thing->path ? STATUS_OK : no_memory(path);
+    }
+    if (got == 0)
+        return status_fail(STATUS_FAILED,
+                           "%s: empty; a dataset, a checkpoint or a MIDI file "
+                           "was expected",
+                           path);
+    return status_fail(STATUS_FAILED,
+                       "%s: neither a dataset nor a checkpoint (HDF5) nor a MIDI "
+                       "file; it begins with %02x %02x %02x %02x",
+                       path, first[0], first[1], first[2], first[3]);
+}
+
+static enum status recognise(const char *path, struct thing *thing)
+{
+    struct stat facts;
+    *thing = (struct thing){0};
+    if (stat(path, &facts) != 0)
+        return status_fail_errno("%s: can't inspect", path);
+    if (S_ISDIR(facts.st_mode))
+        return recognise_directory(path, thing);
+    if (!S_ISREG(facts.st_mode))
+        return status_fail(STATUS_FAILED, "%s: neither a file nor a directory", path);
+    return recognise_file(path, thing);
+}
+
+static void free_thing(struct thing *thing)
+{
+    free(thing->path);
+    free(thing->shard);
+}
+
+static enum status show(const struct thing *thing, const struct inspect_request *request)
+{
+    static enum status (*const show_kind[])(const struct inspect_request *) = {
+        [KIND_MIDI] = inspect_midi,
+        [KIND_CHECKPOINT] = inspect_checkpoint,
+        [KIND_DATASET] = inspect_dataset,
+    };
+    return show_kind[thing->kind](request);
+}
+
+static enum status show_difference(const struct thing *first, const struct thing *second,
+                                   struct inspect_request *request)
+{
+    if (first->kind != second->kind)
+        return status_fail(
+            STATUS_MISUSE, "inspect: can't compare %s with %s: %s is %s, %s is %s",
+            kind_names[first->kind], kind_names[second->kind], first->path,
+            kind_names[first->kind], second->path, kind_names[second->kind]);
+    request->other = second->path;
+    if (first->kind == KIND_CHECKPOINT)
+        return inspect_checkpoint_difference(request);
+    if (first->kind == KIND_DATASET)
+        return inspect_dataset_difference(request);
+    return status_fail(STATUS_MISUSE,
+                       "inspect: --diff compares checkpoints or datasets; %s is a "
+                       "MIDI file",
+                       first->path);
+}
+
+static enum status inspect(const char *path, const char *other,
+                           struct inspect_request *request)
+{
+    struct thing first, second = {0};
+    enum status status = recognise(path, &first);
+    if (status == STATUS_OK && other)
+        status = recognise(other, &second);
+    request->path = first.path;
+    request->shard = first.shard;
+    if (status == STATUS_OK)
+        status =
+            other ? show_difference(&first, &second, request) : show(&first, request);
+    free_thing(&first);
+    free_thing(&second);
+    return status == STATUS_OK ? cli_flush_output() : status;
+}
+
+static enum status run(const struct cli_command *self, int argc, char **argv)
+{
+    struct inspect_request show_as = {0};
+    const char *other = NULL;
+    const struct cli_argument arguments[] = {
+        {.name = "--json",
+         .flag = &show_as.json,
+         .help = "for programs: one JSON object"},
+        {.name = "--verify",
+         .flag = &show_as.verify,
+         .help = "read everything and check it; exit code 1 on damage"},
+        {.name = "--diff",
+         .placeholder = "OTHER",
+         .text = &other,
+         .help = "what differs from another checkpoint or dataset"},
+        {.name = NULL},
+    };
+    static struct cli_request request; /* large, and one run of one command */
+    request = (struct cli_request){
+        .arguments = arguments, .positional_min = 1, .positional_max = 1};
+    enum status status = cli_parse(self, &request, argc, argv);
+    if (status != STATUS_OK || request.help_shown)
+        return status;
+    if (other && show_as.verify)
+        return status_fail(STATUS_MISUSE,
+                           "inspect: --verify checks one thing, --diff compares "
+                           "two; give one of them");
+    return inspect(request.positionals[0], other, &show_as);
+}
+
+const struct cli_command command_inspect = {
+    .name = "inspect",
+    .summary = "show what is in a dataset, a checkpoint or a MIDI file",
+    .usage = "inspect PATH [--json] [--verify] [--diff OTHER]",
+    .examples = "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
+                "run's directory\n"
+                "(then checkpoints/latest) or a MIDI file.\n"
+                "\n"
+                "  tutti inspect runs/first\n"
+                "  tutti inspect corpus --verify\n"
+                "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
+                "  tutti inspect runs/first --diff runs/second",
+    .run = run,
+};

@@ -1,0 +1,70 @@
+/* inspect: what its files share. inspect.c has the command and finds out what a path is;
+ * one file for each kind of thing; inspect_settings.c for configurations. */
+#ifndef TUTTI_INSPECT_H
+#define TUTTI_INSPECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/json.h"
+#include "tutti/options.h"
+#include "tutti/status.h"
+
+/* How a thing is to be shown. */
+struct inspect_request {
+    const char
+        *path; /* as found: the checkpoint file, the dataset's directory, the MIDI file */
+    const char *other; /* --diff: the same kind of thing; else NULL */
+    const char *shard; /* dataset: the shard that was named, "shard-0007.h5"; else NULL */
+    bool json;
+    bool verify;
+};
+
+/* Each prints to stdout. STATUS_FAILED with the message when the thing can't be read, or
+ * `verify` finds a fault. */
+enum status inspect_checkpoint(const struct inspect_request *request);
+enum status inspect_dataset(const struct inspect_request *request);
+enum status inspect_midi(const struct inspect_request *request);
+enum status inspect_checkpoint_difference(const struct inspect_request *request);
+enum status inspect_dataset_difference(const struct inspect_request *request);
+
+/* "  label            text\n": the line of a table of facts. */
+void inspect_fact(const char *label, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* 1234567 as "1 234 567" into text[INSPECT_COUNT]. Returns text. */
+enum { INSPECT_COUNT = 32 };
+const char *inspect_count(uint64_t count, char *text);
+
+/* One setting of two configurations. */
+struct inspect_setting {
+    char *section, *key;
+    char *before, *after; /* the values */
+};
+struct inspect_settings {
+    struct inspect_setting *items;
+    size_t count;
+};
+
+/* The settings of some sections (SECTION_...) in both, in the table's order; with
+ * only_different, those that differ. */
+enum status inspect_settings_compare(const struct options *before,
+                                     const struct options *after, unsigned sections,
+                                     bool only_different, struct inspect_settings *out);
+void inspect_settings_free(struct inspect_settings *settings);
+
+/* Prints those of the settings that are not the defaults. */
+enum status inspect_settings_print(const struct options *options, unsigned sections);
+
+/* "key": {"data": {"shards": 64, ...}, ...}. */
+enum status inspect_settings_json(struct json *json, const char *key,
+                                  const struct options *options, unsigned sections);
+
+/* A difference, as a table and as "settings": [{"setting": ..., "first": ..., "second":
+ * ...}]. Returns how many differ in *count. */
+enum status inspect_settings_difference(struct json *json, const struct options *first,
+                                        const struct options *second, unsigned sections,
+                                        size_t *count);
+
+#endif

@@ -1,0 +1,445 @@
+/* inspect, checkpoints: facts, a line of figures for each tensor, the history;
+ * differences. */
+#include "inspect.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/checkpoint.h"
+#include "tutti/file.h"
+#include "tutti/h5.h"
+#include "tutti/hash.h"
+#include "tutti/progress.h"
+
+/* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out.
+ */
+struct figures {
+    double mean, deviation, least, greatest;
+    size_t nan_count;
+};
+
+static struct figures figures_of(const float *values, size_t count)
+{
+    struct figures figures = {.least = HUGE_VAL, .greatest = -HUGE_VAL};
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        double value = (double)values[i];
+        if (isnan(value)) {
+            figures.nan_count++;
+            continue;
+        }
+        sum += value;
+        figures.least = fmin(figures.least, value);
+        figures.greatest = fmax(figures.greatest, value);
+    }
+    size_t counted = count - figures.nan_count;
+    if (counted == 0) {
+        double none = (double)NAN;
+        return (struct figures){none, none, none, none, figures.nan_count};
+    }
+    figures.mean = sum / (double)counted;
+    double squares = 0; /* a second pass: no cancellation */
+    for (size_t i = 0; i < count; i++) {
+        double away = (double)values[i] - figures.mean;
+        if (!isnan(away))
+            squares += away * away;
+    }
+    figures.deviation = sqrt(squares / (double)counted);
+    return figures;
+}
+
+/* "1024 x 256" or "1024". */
+static const char *shape_text(const struct param *tensor, char *text, size_t size)
+{
+    if (tensor->is_vector)
+        snprintf(text, size, "%zu", tensor->rows);
+    else
+        snprintf(text, size, "%zu x %zu", tensor->rows, tensor->columns);
+    return text;
+}
+
+static void print_model(const struct checkpoint *checkpoint)
+{
+    const struct model_shape *shape = &checkpoint->shape;
+    char dense[48] = "no dense layer", count[INSPECT_COUNT];
+    if (shape->dense)
+        snprintf(dense, sizeof dense, "dense layer of %d", shape->dense);
+    inspect_fact("model", "%s, %d layer%s of %d, embedding %d, %s",
+                 shape->cell == CELL_LSTM ? "LSTM" : "GRU", shape->layers,
+                 shape->layers == 1 ? "" : "s", shape->hidden, shape->embedding, dense);
+    inspect_fact("parameters", "%s in %zu tensors",
+                 inspect_count(checkpoint->params.total, count),
+                 checkpoint->params.count);
+}
+
+static void print_best(const struct checkpoint *checkpoint)
+{
+    if (isfinite(checkpoint->schedule.best_valid))
+        inspect_fact("best so far", "validation loss %.4f in epoch %" PRId64,
+                     checkpoint->schedule.best_valid, checkpoint->schedule.best_epoch);
+}
+
+static void print_facts(const struct inspect_request *request,
+                        const struct checkpoint *checkpoint)
+{
+    char text[HASH64_TEXT];
+    printf("checkpoint %s\n", request->path);
+    inspect_fact("weights hash", "%s", hash64_text(checkpoint->weights_hash, text));
+    inspect_fact("epoch", "%" PRId64 " of %" PRId64, checkpoint->epoch,
+                 checkpoint->options.train.epochs);
+    inspect_fact("step", "%" PRId64 " (%" PRId64 " in the epoch under way)",
+                 checkpoint->step, checkpoint->epoch_step);
+    print_best(checkpoint);
+    print_model(checkpoint);
+    inspect_fact("encoding", "%s, %zu tokens", checkpoint->encoding->name,
+                 checkpoint->encoding->vocabulary);
+    inspect_fact("vocabulary hash", "%s", hash64_text(checkpoint->vocabulary_hash, text));
+    inspect_fact("dataset hash", "%s", hash64_text(checkpoint->dataset_hash, text));
+    inspect_fact("written by", "%s, %" PRId64 " rank%s, OpenBLAS core %s",
+                 checkpoint->host, checkpoint->ranks, checkpoint->ranks == 1 ? "" : "s",
+                 checkpoint->core);
+}
+
+static void print_tensors(const struct checkpoint *checkpoint)
+{
+    printf("\n  %-22s %-14s %11s %11s %11s %11s %6s\n", "tensor", "shape", "mean",
+           "deviation", "min", "max", "NaN");
+    for (size_t i = 0; i < checkpoint->params.count; i++) {
+        const struct param *tensor = &checkpoint->params.list[i];
+        struct figures figures =
+            figures_of(checkpoint->weights + tensor->offset, tensor->count);
+        char shape[48];
+        printf("  %-22s %-14s %11.3e %11.3e %11.3e %11.3e %6zu\n", tensor->name,
+               shape_text(tensor, shape, sizeof shape), figures.mean, figures.deviation,
+               figures.least, figures.greatest, figures.nan_count);
+    }
+}
+
+static void print_history(const struct checkpoint *checkpoint)
+{
+    printf("\nhistory (loss in nats per token)\n");
+    if (checkpoint->history_count == 0) {
+        printf("  no epoch finished yet\n");
+        return;
+    }
+    printf("  %5s %9s %10s %9s %10s %9s %9s %9s  %s\n", "epoch", "step", "train loss",
+           "accuracy", "valid loss", "accuracy", "rate", "tokens/s", "weights hash");
+    for (size_t i = 0; i < checkpoint->history_count; i++) {
+        const struct history_row *row = &checkpoint->history[i];
+        char hash[HASH64_TEXT];
+        printf("  %5" PRId64 " %9" PRId64 " %10.4f %9.4f %10.4f %9.4f %9.2e %9.0f  %s\n",
+               row->epoch, row->step, row->train_loss, row->train_accuracy,
+               row->valid_loss, row->valid_accuracy, row->learning_rate,
+               row->tokens_per_second, hash64_text(row->weights_hash, hash));
+    }
+}
+
+static enum status print_checkpoint(const struct inspect_request *request,
+                                    const struct checkpoint *checkpoint)
+{
+    print_facts(request, checkpoint);
+    print_tensors(checkpoint);
+    print_history(checkpoint);
+    return inspect_settings_print(&checkpoint->options, SECTION_ALL);
+}
+
+static void facts_json(struct json *json, const struct inspect_request *request,
+                       const struct checkpoint *checkpoint)
+{
+    json_string(json, "kind", "checkpoint");
+    json_string(json, "path", request->path);
+    json_hash(json, "weights_hash", checkpoint->weights_hash);
+    json_integer(json, "epoch", checkpoint->epoch);
+    json_integer(json, "step", checkpoint->step);
+    json_integer(json, "epoch_step", checkpoint->epoch_step);
+    json_integer(json, "parameters", (int64_t)checkpoint->params.total);
+    json_number(json, "best_valid_loss", checkpoint->schedule.best_valid);
+    json_integer(json, "best_epoch", checkpoint->schedule.best_epoch);
+    json_string(json, "encoding", checkpoint->encoding->name);
+    json_integer(json, "vocabulary", (int64_t)checkpoint->encoding->vocabulary);
+    json_hash(json, "vocabulary_hash", checkpoint->vocabulary_hash);
+    json_hash(json, "dataset_hash", checkpoint->dataset_hash);
+    json_string(json, "host", checkpoint->host);
+    json_integer(json, "ranks", checkpoint->ranks);
+    json_string(json, "openblas_core", checkpoint->core);
+}
+
+static void tensor_json(struct json *json, const struct checkpoint *checkpoint,
+                        const struct param *tensor)
+{
+    struct figures figures =
+        figures_of(checkpoint->weights + tensor->offset, tensor->count);
+    json_object(json, NULL);
+    json_string(json, "name", tensor->name);
+    json_array(json, "shape");
+    json_integer(json, NULL, (int64_t)tensor->rows);
+    if (!tensor->is_vector)
+        json_integer(json, NULL, (int64_t)tensor->columns);
+    json_close(json);
+    json_number(json, "mean", figures.mean);
+    json_number(json, "deviation", figures.deviation);
+    json_number(json, "min", figures.least);
+    json_number(json, "max", figures.greatest);
+    json_integer(json, "nan", (int64_t)figures.nan_count);
+    json_close(json);
+}
+
+static void epoch_json(struct json *json, const struct history_row *row)
+{
+    json_object(json, NULL);
+    json_integer(json, "epoch", row->epoch);
+    json_integer(json, "step", row->step);
+    json_number(json, "train_loss", row->train_loss);
+    json_number(json, "train_accuracy", row->train_accuracy);
+    json_number(json, "valid_loss", row->valid_loss);
+    json_number(json, "valid_accuracy", row->valid_accuracy);
+    json_number(json, "learning_rate", row->learning_rate);
+    json_number(json, "seconds", row->seconds);
+    json_number(json, "tokens_per_second", row->tokens_per_second);
+    json_hash(json, "weights_hash", row->weights_hash);
+    json_close(json);
+}
+
+static enum status checkpoint_json(const struct inspect_request *request,
+                                   const struct checkpoint *checkpoint)
+{
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    facts_json(&json, request, checkpoint);
+    if (request->verify)
+        json_boolean(&json, "verified", true);
+    json_array(&json, "tensors");
+    for (size_t i = 0; i < checkpoint->params.count; i++)
+        tensor_json(&json, checkpoint, &checkpoint->params.list[i]);
+    json_close(&json);
+    json_array(&json, "history");
+    for (size_t i = 0; i < checkpoint->history_count; i++)
+        epoch_json(&json, &checkpoint->history[i]);
+    json_close(&json);
+    enum status status =
+        inspect_settings_json(&json, "config", &checkpoint->options, SECTION_ALL);
+    json_close(&json);
+    return status == STATUS_OK ? json_end(&json) : status;
+}
+
+/* Reads every dataset of the file, so that every checksum is tested; checkpoint_read has
+ * compared shapes and hashes. Then what neither can know: weights that are no numbers. */
+static enum status verify(const struct inspect_request *request,
+                          const struct checkpoint *checkpoint)
+{
+    struct h5_file *file = NULL;
+    enum status status = h5_open(request->path, &file);
+    if (status != STATUS_OK)
+        return status;
+    status = h5_verify(file);
+    h5_abandon(file);
+    for (size_t i = 0; status == STATUS_OK && i < checkpoint->params.total; i++)
+        if (!isfinite(checkpoint->weights[i]))
+            status = status_fail(STATUS_FAILED,
+                                 "%s: intact, but weight %zu of %zu is not a "
+                                 "number; go on from an earlier checkpoint",
+                                 request->path, i, checkpoint->params.total);
+    return status;
+}
+
+static enum status show(const struct inspect_request *request,
+                        const struct checkpoint *checkpoint)
+{
+    if (request->verify) {
+        enum status status = verify(request, checkpoint);
+        if (status != STATUS_OK)
+            return status;
+        char hash[HASH64_TEXT];
+        if (!request->json)
+            return printf(
+                       "%s: verified: checksums, shapes, %zu tensors, weights hash %s\n",
+                       request->path, checkpoint->params.count,
+                       hash64_text(checkpoint->weights_hash, hash)) < 0
+                       ? status_fail(STATUS_FAILED, "can't write to stdout")
+                       : STATUS_OK;
+    }
+    return request->json ? checkpoint_json(request, checkpoint)
+                         : print_checkpoint(request, checkpoint);
+}
+
+enum status inspect_checkpoint(const struct inspect_request *request)
+{
+    struct checkpoint checkpoint = {0};
+    enum status status = checkpoint_read(request->path, request->verify, &checkpoint);
+    if (status != STATUS_OK)
+        return status;
+    status = show(request, &checkpoint);
+    checkpoint_free(&checkpoint);
+    return status;
+}
+
+/* Of two tensors of one shape. */
+struct distance {
+    double greatest; /* largest absolute difference; NaN if an element is one */
+    double root_mean_square;
+    size_t different; /* elements whose bits differ */
+};
+
+static struct distance distance_of(const float *first, const float *second, size_t count)
+{
+    struct distance distance = {0};
+    double squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        double apart = fabs((double)first[i] - (double)second[i]);
+        distance.different += memcmp(&first[i], &second[i], sizeof *first) != 0;
+        if (apart > distance.greatest || isnan(apart))
+            distance.greatest = apart;
+        squares += apart * apart;
+    }
+    distance.root_mean_square = count ? sqrt(squares / (double)count) : 0;
+    if (isnan(squares))
+        distance.greatest = (double)NAN;
+    return distance;
+}
+
+static void print_distance(const struct param *tensor, const char *shape,
+                           const struct distance *distance)
+{
+    printf("  %-22s %-14s %11.3e %11.3e %12zu\n", tensor->name, shape, distance->greatest,
+           distance->root_mean_square, distance->different);
+}
+
+static void distance_json(struct json *json, const struct param *tensor,
+                          const struct distance *distance)
+{
+    json_object(json, NULL);
+    json_string(json, "name", tensor->name);
+    json_number(json, "max_abs_difference", distance->greatest);
+    json_number(json, "rms_difference", distance->root_mean_square);
+    json_integer(json, "different", (int64_t)distance->different);
+    json_close(json);
+}
+
+/* A tensor that only one has, or whose shape differs. */
+static void mismatch(struct json *json, const struct param *first,
+                     const struct param *second)
+{
+    char one[48] = "absent", two[48] = "absent";
+    if (first)
+        shape_text(first, one, sizeof one);
+    if (second)
+        shape_text(second, two, sizeof two);
+    const char *name = first ? first->name : second->name;
+    if (!json) {
+        printf("  %-22s %s in the first, %s in the second\n", name, one, two);
+        return;
+    }
+    json_object(json, NULL);
+    json_string(json, "name", name);
+    json_string(json, "first_shape", one);
+    json_string(json, "second_shape", two);
+    json_close(json);
+}
+
+static void compare_tensor(struct json *json, const struct checkpoint *first,
+                           const struct checkpoint *second, const struct param *tensor)
+{
+    const struct param *other = params_find(&second->params, tensor->name);
+    if (!other || other->rows != tensor->rows || other->columns != tensor->columns) {
+        mismatch(json, tensor, other);
+        return;
+    }
+    char shape[48];
+    struct distance distance = distance_of(
+        first->weights + tensor->offset, second->weights + other->offset, tensor->count);
+    if (json)
+        distance_json(json, tensor, &distance);
+    else
+        print_distance(tensor, shape_text(tensor, shape, sizeof shape), &distance);
+}
+
+static void compare_tensors(struct json *json, const struct checkpoint *first,
+                            const struct checkpoint *second)
+{
+    if (json)
+        json_array(json, "tensors");
+    else
+        printf("\n  %-22s %-14s %11s %11s %12s\n", "tensor", "shape", "max apart", "rms",
+               "different");
+    for (size_t i = 0; i < first->params.count; i++)
+        compare_tensor(json, first, second, &first->params.list[i]);
+    for (size_t i = 0; i < second->params.count; i++)
+        if (!params_find(&first->params, second->params.list[i].name))
+            mismatch(json, NULL, &second->params.list[i]);
+    if (json)
+        json_close(json);
+}
+
+static void print_pair(const char *label, const struct checkpoint *first,
+                       const struct checkpoint *second)
+{
+    char one[HASH64_TEXT], two[HASH64_TEXT];
+    printf("weights %s\n", label);
+    printf("  %-16s %-18s %s\n", "", "first", "second");
+    printf("  %-16s %-18s %s\n", "weights hash", hash64_text(first->weights_hash, one),
+           hash64_text(second->weights_hash, two));
+    printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "epoch", first->epoch, second->epoch);
+    printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "step", first->step, second->step);
+    printf("  %-16s %-18s %s\n", "vocabulary hash",
+           hash64_text(first->vocabulary_hash, one),
+           hash64_text(second->vocabulary_hash, two));
+    printf("  %-16s %-18s %s\n", "dataset hash", hash64_text(first->dataset_hash, one),
+           hash64_text(second->dataset_hash, two));
+}
+
+static void pair_json(struct json *json, const struct inspect_request *request,
+                      const struct checkpoint *first, const struct checkpoint *second)
+{
+    const struct inspect_request other = {.path = request->other};
+    json_string(json, "kind", "checkpoint difference");
+    json_boolean(json, "weights_equal", first->weights_hash == second->weights_hash);
+    json_object(json, "first");
+    facts_json(json, request, first);
+    json_close(json);
+    json_object(json, "second");
+    facts_json(json, &other, second);
+    json_close(json);
+}
+
+static enum status compare(const struct inspect_request *request,
+                           const struct checkpoint *first,
+                           const struct checkpoint *second)
+{
+    size_t settings;
+    if (!request->json) {
+        print_pair(first->weights_hash == second->weights_hash ? "equal" : "differ",
+                   first, second);
+        enum status status = inspect_settings_difference(
+            NULL, &first->options, &second->options, SECTION_ALL, &settings);
+        compare_tensors(NULL, first, second);
+        return status;
+    }
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    pair_json(&json, request, first, second);
+    enum status status = inspect_settings_difference(
+        &json, &first->options, &second->options, SECTION_ALL, &settings);
+    compare_tensors(&json, first, second);
+    json_close(&json);
+    return status == STATUS_OK ? json_end(&json) : status;
+}
+
+enum status inspect_checkpoint_difference(const struct inspect_request *request)
+{
+    struct checkpoint first = {0}, second = {0};
+    enum status status = checkpoint_read(request->path, 0, &first);
+    if (status != STATUS_OK)
+        return status;
+    status = checkpoint_read(request->other, 0, &second);
+    if (status == STATUS_OK) {
+        status = compare(request, &first, &second);
+        checkpoint_free(&second);
+    }
+    checkpoint_free(&first);
+    return status;
+}

@@ -1,0 +1,88 @@
+/* samples: see the header. */
+#include "samples.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "tutti/file.h"
+#include "tutti/log.h"
+
+/* Where the name's ".mid" or ".midi" begins, or its end. */
+static size_t stem_length(const char *path)
+{
+    const char *dot = strrchr(path_base(path), '.');
+    bool midi = dot && (strcasecmp(dot, ".mid") == 0 || strcasecmp(dot, ".midi") == 0);
+    return midi ? (size_t)(dot - path) : strlen(path);
+}
+
+/* The path of piece `number` (from 1); the caller frees it. */
+static char *piece_path(const struct samples_request *request, int number)
+{
+    if (request->count == 1 && !request->number_one)
+        return strdup(request->path);
+    size_t stem = stem_length(request->path);
+    return path_format("%.*s-%d%s", (int)stem, request->path, number,
+                       request->path + stem);
+}
+
+static enum status
+write_piece(const struct samples_request *request, int number, const struct notes *piece,
+            void (*report)(const char *path, const struct notes *piece))
+{
+    char *path = piece_path(request, number);
+    if (!path)
+        return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
+    enum status status = player_write(path, piece);
+    if (status == STATUS_OK && report)
+        report(path, piece);
+    free(path);
+    return status;
+}
+
+enum status samples_make(const struct checkpoint *checkpoint,
+                         const struct samples_request *request,
+                         void (*report)(const char *path, const struct notes *piece),
+                         struct samples_made *made)
+{
+    *made = (struct samples_made){0};
+    struct notes *pieces = calloc((size_t)request->count, sizeof *pieces);
+    if (!pieces)
+        return status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
+    enum status status = player_play(checkpoint, &request->settings, request->primer,
+                                     request->keep_primer, request->count, pieces);
+    for (int i = 0; i < request->count; i++) {
+        if (status == STATUS_OK)
+            status = write_piece(request, i + 1, &pieces[i], report);
+        made->notes += pieces[i].count;
+        made->seconds += notes_seconds(&pieces[i]);
+        notes_free(&pieces[i]);
+    }
+    free(pieces);
+    return status;
+}
+
+enum status samples_write(const struct checkpoint *now, const char *directory,
+                          void *context)
+{
+    (void)context;
+    const struct options *options = &now->options;
+    if (options->run.samples == 0 || options->run.sample_seconds <= 0)
+        return STATUS_OK;
+    char *path = path_format("%s/epoch-%04lld.mid", directory, (long long)now->epoch);
+    if (!path)
+        return status_fail(STATUS_FAILED, "%s: out of memory", directory);
+    const struct samples_request request = {
+        .settings = player_settings(options),
+        .count = (int)options->run.samples,
+        .path = path,
+        .number_one = true,
+    };
+    struct samples_made made;
+    enum status status = samples_make(now, &request, NULL, &made);
+    if (status == STATUS_OK)
+        log_info("samples: %.*s-1.mid ... -%d.mid, %zu notes in %.0f s",
+                 (int)stem_length(path), path, request.count, made.notes, made.seconds);
+    free(path);
+    return status;
+}

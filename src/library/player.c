@@ -1,0 +1,233 @@
+/* player: see the header. A piece costs a model of one slice, `count` rows and one step,
+ * made and freed by each call: beside the sampling that is nothing, and no state is left
+ * behind that could make a second call differ from the first. */
+#include "tutti/player.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/file.h"
+#include "tutti/h5.h"
+#include "tutti/midi.h"
+#include "tutti/model.h"
+
+/* Of the files written: 960 ticks a second, which every fraction of a beat in use
+ * divides. */
+enum { TICKS_PER_BEAT = 480, TEMPO = 500000 };
+
+/* Two points in time closer than this are one: sums of 10 ms steps are not exact. */
+static const double SAME_TIME = 1e-6;
+
+/* directory/name if such a file is there, else NULL (also without memory). */
+static char *existing(const char *directory, const char *name)
+{
+    char *path = path_join(directory, name);
+    if (path && (!file_exists(path) || file_is_directory(path))) {
+        free(path);
+        return NULL;
+    }
+    return path;
+}
+
+static char *find_link(const char *directory, const char *preferred)
+{
+    const char *other = strcmp(preferred, "best") == 0 ? "latest" : "best";
+    char *file = existing(directory, preferred);
+    return file ? file : existing(directory, other);
+}
+
+enum status player_find(const char *path, const char *preferred, char **file)
+{
+    if (!file_exists(path))
+        return status_fail(STATUS_FAILED,
+                           "%s: no such file; a checkpoint or a run's directory "
+                           "was expected",
+                           path);
+    if (!file_is_directory(path)) {
+        *file = strdup(path);
+        return *file ? STATUS_OK : status_fail(STATUS_FAILED, "%s: out of memory", path);
+    }
+    char *inner = path_join(path, "checkpoints");
+    *file = inner ? find_link(inner, preferred) : NULL;
+    free(inner);
+    if (!*file)
+        *file = find_link(path, preferred);
+    if (*file)
+        return STATUS_OK;
+    return status_fail(
+        STATUS_FAILED,
+        "%s: a directory without a checkpoint (neither checkpoints/best nor "
+        "checkpoints/latest is there); give a checkpoint file, or the "
+        "directory of a run that has finished an epoch",
+        path);
+}
+
+/* checkpoint_read tests the checksums of what it reads, which is not all. */
+static enum status verify(const char *path)
+{
+    struct h5_file *file = NULL;
+    enum status status = h5_open(path, &file);
+    if (status != STATUS_OK)
+        return status;
+    status = h5_verify(file);
+    h5_abandon(file);
+    return status;
+}
+
+enum status player_load(const char *path, struct checkpoint *checkpoint)
+{
+    char *file = NULL;
+    enum status status = player_find(path, "best", &file);
+    if (status == STATUS_OK)
+        status = checkpoint_read(file, 0, checkpoint);
+    if (status == STATUS_OK) {
+        status = verify(file);
+        if (status != STATUS_OK)
+            checkpoint_free(checkpoint);
+    }
+    free(file);
+    return status;
+}
+
+/* How many of the tokens happen before `seconds`; *covered is the time they take. */
+static size_t tokens_before(const struct encoding *encoding, const struct tokens *tokens,
+                            double seconds, double *covered)
+{
+    size_t count = 0;
+    *covered = 0;
+    for (; count < tokens->count; count++) {
+        double next = *covered + encoding->token_seconds(encoding, tokens->items[count]);
+        if (seconds > 0 &&
+            (*covered >= seconds - SAME_TIME || next > seconds + SAME_TIME))
+            break;
+        *covered = next;
+    }
+    return count;
+}
+
+/* The file's notes as tokens, all of them. */
+static enum status encode_file(const struct checkpoint *checkpoint, const char *path,
+                               struct midi_file *midi, struct tokens *tokens)
+{
+    if (midi->outcome == MIDI_SKIPPED)
+        return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
+                           midi->reason);
+    if (checkpoint->options.data.pedal == PEDAL_EXTEND &&
+        midi_apply_pedal(midi) != STATUS_OK)
+        return status_fail(STATUS_FAILED, "%s: %s", path, status_message());
+    const struct encoding *encoding = checkpoint->encoding;
+    enum status status = encoding->encode(encoding, &midi->notes, tokens);
+    if (status != STATUS_OK)
+        return status_fail(status, "%s: can't be the primer: %s", path, status_message());
+    return STATUS_OK;
+}
+
+static enum status read_tokens(const struct checkpoint *checkpoint, const char *path,
+                               struct player_primer *primer)
+{
+    static const struct midi_limits no_limits = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    uint64_t most = (uint64_t)checkpoint->options.data.max_bytes;
+    enum status status = file_read(path, most, &bytes, &size);
+    if (status != STATUS_OK)
+        return status;
+    struct midi_file midi = {0};
+    status = midi_read(bytes, size, &no_limits, &midi);
+    free(bytes);
+    if (status == STATUS_OK)
+        status = encode_file(checkpoint, path, &midi, &primer->tokens);
+    if (midi.outcome == MIDI_REPAIRED)
+        memcpy(primer->repairs, midi.reason, sizeof primer->repairs);
+    midi_free(&midi);
+    return status;
+}
+
+enum status player_read_primer(const struct checkpoint *checkpoint, const char *path,
+                               double seconds, struct player_primer *primer)
+{
+    enum status status = read_tokens(checkpoint, path, primer);
+    if (status != STATUS_OK)
+        return status;
+    const struct encoding *encoding = checkpoint->encoding;
+    primer->tokens.count =
+        tokens_before(encoding, &primer->tokens, seconds, &primer->seconds);
+    if (encoding_count_notes(encoding, primer->tokens.items, primer->tokens.count) > 0)
+        return STATUS_OK;
+    if (seconds > 0)
+        return status_fail(
+            STATUS_FAILED,
+            "%s: can't be the primer: no note begins in its first %g s that "
+            "the encoding %s can say",
+            path, seconds, encoding->name);
+    return status_fail(
+        STATUS_FAILED,
+        "%s: can't be the primer: it has no note that the encoding %s can say", path,
+        encoding->name);
+}
+
+void player_primer_free(struct player_primer *primer)
+{
+    tokens_free(&primer->tokens);
+    memset(primer, 0, sizeof *primer);
+}
+
+struct sampler_settings player_settings(const struct options *options)
+{
+    return (struct sampler_settings){
+        .temperature = options->sample.temperature,
+        .top_k = options->sample.top_k,
+        .top_p = options->sample.top_p,
+        .seed = (uint64_t)options->sample.seed,
+        .seconds = options->run.sample_seconds,
+        .guard = options->sample.guard,
+        .max_silence = options->sample.max_silence,
+    };
+}
+
+static enum status model_of(const struct checkpoint *checkpoint, int rows,
+                            struct model **model)
+{
+    enum status status =
+        model_create(&checkpoint->shape, checkpoint->encoding->end, 1, rows, 1, 0, model);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(model_weights(*model), checkpoint->weights,
+           checkpoint->params.total * sizeof *checkpoint->weights);
+    model_weights_changed(*model);
+    return STATUS_OK;
+}
+
+enum status player_play(const struct checkpoint *checkpoint,
+                        const struct sampler_settings *settings,
+                        const struct player_primer *primer, int keep_primer, int count,
+                        struct notes *pieces)
+{
+    if (count < 1 || count > PLAYER_PIECES_MAX)
+        return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 to %d)", count,
+                           (int)PLAYER_PIECES_MAX);
+    struct model *model = NULL;
+    enum status status = model_of(checkpoint, count, &model);
+    if (status != STATUS_OK)
+        return status;
+    status = sampler_run(model, checkpoint->encoding, settings,
+                         primer ? primer->tokens.items : NULL,
+                         primer ? primer->tokens.count : 0, keep_primer, count, pieces);
+    model_free(model);
+    return status;
+}
+
+enum status player_write(const char *path, const struct notes *notes)
+{
+    if (file_is_directory(path))
+        return status_fail(STATUS_FAILED,
+                           "%s: a directory; the name of a MIDI file was "
+                           "expected",
+                           path);
+    char *directory = path_directory(path);
+    if (!directory)
+        return status_fail(STATUS_FAILED, "%s: out of memory", path);
+    enum status status = file_make_directories(directory);
+    free(directory);
+    return status == STATUS_OK ? midi_write(path, notes, TICKS_PER_BEAT, TEMPO) : status;
+}

@@ -1,0 +1,74 @@
+/* A program that embeds a trained model: makes two pieces and writes them, prints the
+ * first notes. It uses nothing of tutti but its public header. test_library.sh runs it.
+ *
+ *     library_example CHECKPOINT OUTPUT.mid [PRIMER.mid]
+ */
+#include <stdio.h>
+
+#include "tutti/tutti.h"
+
+static int failed(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, tutti_message());
+    return 1;
+}
+
+static int play(struct tutti *model, const char *output)
+{
+    struct tutti_settings settings;
+    tutti_defaults(model, &settings);
+    settings.seconds = 10;
+    settings.seed = 42;
+    struct tutti_piece pieces[2];
+    if (tutti_play(model, &settings, 2, pieces) != TUTTI_OK)
+        return failed("play");
+    for (size_t i = 0; i < pieces[1].count && i < 4; i++)
+        printf("note %zu: pitch %d at %.3f s for %.3f s\n", i, pieces[1].notes[i].pitch,
+               pieces[1].notes[i].start, pieces[1].notes[i].duration);
+    int status = tutti_write(output, &pieces[1]);
+    tutti_free_pieces(pieces, 2);
+    return status == TUTTI_OK ? 0 : failed("write");
+}
+
+/* What is wrong is refused with a message, and leaves the model usable. */
+static int refuses_what_is_wrong(struct tutti *model)
+{
+    struct tutti *none = NULL;
+    struct tutti_settings settings;
+    tutti_defaults(model, &settings);
+    settings.temperature = -1;
+    struct tutti_piece piece;
+    struct tutti_note high = {.pitch = 200, .velocity = 1};
+    struct tutti_piece wrong = {.notes = &high, .count = 1};
+    int refused = tutti_open("no-such-file", &none) == TUTTI_FAILED && none == NULL &&
+                  tutti_message()[0] != '\0' &&
+                  tutti_play(model, &settings, 1, &piece) == TUTTI_MISUSE &&
+                  piece.count == 0 &&
+                  tutti_play(model, &settings, 0, &piece) == TUTTI_MISUSE &&
+                  tutti_write("wrong.mid", &wrong) == TUTTI_MISUSE &&
+                  tutti_prime(model, "no-such-file", 0) == TUTTI_FAILED &&
+                  tutti_prime(model, "no-such-file", -1) == TUTTI_MISUSE;
+    return refused ? 0 : failed("something wrong was not refused");
+}
+
+int main(int argc, char **argv)
+{
+    struct tutti *model = NULL;
+    if (argc < 3)
+        return 2;
+    if (tutti_open(argv[1], &model) != TUTTI_OK)
+        return failed("open");
+    printf("%s, %llu tokens, %llu parameters, epoch %lld, weights %016llx\n",
+           tutti_encoding(model), (unsigned long long)tutti_vocabulary(model),
+           (unsigned long long)tutti_parameters(model), (long long)tutti_epoch(model),
+           (unsigned long long)tutti_weights_hash(model));
+    int code = 0;
+    if (argc > 3 && tutti_prime(model, argv[3], 2) != TUTTI_OK)
+        code = failed("prime");
+    if (code == 0)
+        code = refuses_what_is_wrong(model);
+    if (code == 0)
+        code = play(model, argv[2]);
+    tutti_close(model);
+    return code;
+}

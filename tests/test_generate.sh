@@ -1,0 +1,113 @@
+# generate, from outside: files, sameness, primer, length, refusals.
+# bash test_generate.sh TUTTI SOURCE_DIRECTORY
+set -eu
+tutti=$1
+source "$2/tests/tiny_run.sh"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+make_run lstm
+
+# field FILE KEY: a number or text of `inspect --json`
+field() { "$tutti" inspect "$1" --json | tr -d ' \n' | grep -Eo "\"$2\":[^,}]*" | head -1 | cut -d: -f2 | tr -d '"'; }
+# at_least A B
+at_least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a >= b) }'; }
+
+# the trainer's samples: names, number, readable
+for name in epoch-0001-1 epoch-0001-2 epoch-0002-1 epoch-0002-2; do
+    [ "$(field "runs/first/samples/$name.mid" outcome)" = ok ] || fail "sample $name"
+    at_least "$(field "runs/first/samples/$name.mid" notes)" 1 || fail "$name has no notes"
+done
+[ "$(find runs/first/samples -name '*.mid' | wc -l)" = 4 ] || fail "number of samples"
+
+# same seed, same file; another seed, another; the folder is made; notes and length are said
+"$tutti" generate runs/first -o out/a.mid --seconds 12 --seed 9 >said.txt
+"$tutti" generate runs/first -o b.mid --seconds 12 --seed 9 >/dev/null
+"$tutti" generate runs/first -o c.mid --seconds 12 --seed 10 >/dev/null
+cmp -s out/a.mid b.mid || fail "one seed, two files"
+cmp -s b.mid c.mid && fail "two seeds, one file"
+notes=$(field out/a.mid notes)
+grep -q "^out/a.mid: $notes notes, " said.txt || fail "said: $(cat said.txt)"
+at_least "$(field out/a.mid seconds)" 6 || fail "much shorter than asked"
+at_least 12.05 "$(field out/a.mid seconds)" || fail "longer than asked"
+
+# a run's directory means its best checkpoint
+"$tutti" generate runs/first/checkpoints/best -o best.mid --seconds 12 --seed 9 >/dev/null
+cmp -s best.mid b.mid || fail "the run's directory is not its best checkpoint"
+
+# the settings of the run are the defaults: two ways to say the same, and one to say other
+"$tutti" generate runs/first -o d.mid >/dev/null
+"$tutti" generate runs/first -o e.mid --seconds 5 --seed 5 --temperature 0.9 --top-k 0 \
+    --top-p 0.98 >/dev/null
+"$tutti" generate runs/first -o e1.mid --temperature 1 --top-p 1 >/dev/null
+cmp -s d.mid e.mid || fail "defaults are not those of the configuration"
+cmp -s d.mid e1.mid && fail "the command line doesn't overrule the configuration"
+
+# every setting of sampling matters
+for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0"; do
+    # shellcheck disable=SC2086
+    "$tutti" generate runs/first -o f.mid --seconds 12 --seed 9 $setting >/dev/null
+    cmp -s f.mid b.mid && fail "$setting changes nothing"
+done
+"$tutti" generate runs/first -o top.mid --seconds 12 --seed 9 --top-k 1 >/dev/null
+"$tutti" generate runs/first -o zero.mid --seconds 12 --seed 1 --temperature 0 >/dev/null
+cmp -s top.mid zero.mid || fail "top-k 1 and temperature 0 both mean the most probable token"
+"$tutti" generate runs/first -o unguarded.mid --seconds 60 --temperature 0 --no-guard >/dev/null
+"$tutti" generate runs/first -o guarded.mid --seconds 60 --temperature 0 >/dev/null
+cmp -s unguarded.mid guarded.mid && fail "--no-guard changes nothing"
+
+# several at once: piece 1 is the piece of a batch of one, the pieces differ
+"$tutti" generate runs/first -o many.mid --seconds 12 --seed 9 --count 3 >many.txt
+[ "$(wc -l <many.txt)" = 3 ] || fail "three pieces, said: $(cat many.txt)"
+cmp -s many-1.mid b.mid || fail "piece 1 depends on how many there are"
+cmp -s many-1.mid many-2.mid && fail "pieces 1 and 2 are alike"
+[ -e many-3.mid ] && [ ! -e many.mid ] && [ ! -e many-4.mid ] || fail "names of several"
+
+# a primer: kept, the piece begins with it; not kept, it is as long as asked without it
+write_midi primer.mid 60 62 64 65 67 69 71 72
+"$tutti" generate runs/first -o kept.mid --seconds 6 --seed 9 --prime primer.mid \
+    --prime-seconds 2 --keep-primer >/dev/null
+"$tutti" generate runs/first -o after.mid --seconds 6 --seed 9 --prime primer.mid \
+    --prime-seconds 2 >/dev/null
+"$tutti" generate runs/first -o plain.mid --seconds 6 --seed 9 >/dev/null
+cmp -s after.mid plain.mid && fail "the primer changes nothing"
+at_least "$(field kept.mid seconds)" 2.5 || fail "the kept primer shortened the piece"
+at_least 8.05 "$(field kept.mid seconds)" || fail "longer than primer and piece"
+at_least 6.05 "$(field after.mid seconds)" || fail "the length includes the primer"
+kept=$(field kept.mid notes) after=$(field after.mid notes)
+# two seconds at 120 a minute are four quarter notes
+[ $((kept - after)) = 4 ] || fail "kept $kept notes, without the primer $after"
+
+# refusals
+refuses 1 "nowhere: no such file" "$tutti" generate nowhere -o x.mid
+refuses 1 "corpus: a directory without a checkpoint" "$tutti" generate corpus -o x.mid
+refuses 1 "primer.mid" "$tutti" generate primer.mid -o x.mid
+refuses 1 "index.h5" "$tutti" generate corpus.tutti/index.h5 -o x.mid
+refuses 1 "gone.mid" "$tutti" generate runs/first -o x.mid --prime gone.mid
+refuses 1 "first.conf: can't be the primer" "$tutti" generate runs/first -o x.mid --prime first.conf
+refuses 2 "no output" "$tutti" generate runs/first
+refuses 2 "corpus: a directory" "$tutti" generate runs/first -o corpus
+refuses 2 "add --prime" "$tutti" generate runs/first -o x.mid --keep-primer
+refuses 2 "temperature" "$tutti" generate runs/first -o x.mid --temperature cold
+refuses 2 "top.p" "$tutti" generate runs/first -o x.mid --top-p 1.5
+refuses 2 "seconds" "$tutti" generate runs/first -o x.mid --seconds 0
+refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0
+refuses 2 "seeds" "$tutti" generate runs/first -o x.mid --seeds 3
+refuses 2 "" "$tutti" generate
+refuses 1 "primer.mid: can.t make the directory" "$tutti" generate runs/first -o primer.mid/x.mid
+[ ! -e x.mid ] || fail "a refused command wrote a file"
+
+# a flipped bit is refused by name
+cp runs/first/checkpoints/epoch-0002.h5 broken.h5
+flip broken.h5 $(($(stat -c %s broken.h5) / 2))
+refuses 1 "broken.h5" "$tutti" generate broken.h5 -o x.mid
+head -c 5000 runs/first/checkpoints/epoch-0002.h5 >short.h5
+refuses 1 "short.h5" "$tutti" generate short.h5 -o x.mid
+
+# stdout that is full is a failure
+if [ -w /dev/full ]; then
+    code=0
+    "$tutti" generate runs/first -o y.mid --seconds 3 >/dev/full 2>/dev/null || code=$?
+    [ "$code" = 1 ] || fail "a full stdout: exit code $code"
+fi
+echo "generate: all as expected"

@@ -1,0 +1,36 @@
+# The library in another program: library_example, built from tutti.h alone, makes what
+# `tutti generate` makes. bash test_library.sh TUTTI SOURCE_DIRECTORY
+set -eu
+tutti=$1
+example=$(dirname "$1")/tests/library_example
+source "$2/tests/tiny_run.sh"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+make_run gru
+write_midi primer.mid 60 62 64 65 67 69 71 72
+
+"$example" runs/first here.mid >said.txt || fail "the example"
+"$tutti" generate runs/first -o there.mid --seconds 10 --seed 42 --count 2 >/dev/null
+cmp -s here.mid there-2.mid || fail "library and command make different files"
+hash=$("$tutti" inspect runs/first/checkpoints/best --json | grep -o '"weights_hash": *"[0-9a-f]*"' | head -1)
+grep -q "weights $(sed 's/.*"\([0-9a-f]*\)"$/\1/' <<<"$hash")" said.txt ||
+    fail "weights hash: $hash, said: $(cat said.txt)"
+grep -q "^note 0: pitch" said.txt || fail "no notes: $(cat said.txt)"
+
+"$example" runs/first primed.mid primer.mid >/dev/null || fail "the example with a primer"
+"$tutti" generate runs/first -o primed-there.mid --seconds 10 --seed 42 --count 2 \
+    --prime primer.mid --prime-seconds 2 >/dev/null
+cmp -s primed.mid primed-there-2.mid || fail "with a primer: different files"
+cmp -s primed.mid here.mid && fail "the primer changes nothing"
+[ ! -e wrong.mid ] || fail "a note out of range was written"
+
+# the header stands alone, in C and in C++
+for compiler in "cc -std=c11 -xc" "c++ -std=c++11 -xc++"; do
+    # shellcheck disable=SC2086
+    if command -v ${compiler%% *} >/dev/null; then
+        echo '#include "tutti/tutti.h"' | $compiler -Wall -Wextra -Wpedantic -Werror \
+            -I"$2/include" -fsyntax-only - || fail "tutti.h alone: $compiler"
+    fi
+done
+echo "library: all as expected"

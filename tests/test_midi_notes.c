@@ -1,0 +1,193 @@
+/* notes: order, fingerprint, length. The order is checked against qsort by the header's
+ * words, field after field. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "midi_make.h"
+#include "tutti/notes.h"
+
+static int by_the_words_of_the_header(const void *left, const void *right)
+{
+    const struct note *a = left, *b = right;
+    int64_t differences[] = {
+        (int64_t)a->start_tick - b->start_tick,
+        a->channel - b->channel,
+        a->pitch - b->pitch,
+        (int64_t)a->duration_ticks - b->duration_ticks,
+        a->velocity - b->velocity,
+        a->program - b->program,
+        a->track - b->track,
+    };
+    for (size_t i = 0; i < sizeof differences / sizeof *differences; i++)
+        if (differences[i] != 0)
+            return differences[i] < 0 ? -1 : 1;
+    return 0;
+}
+
+static struct note random_note(uint64_t *state, uint32_t ticks, uint32_t values)
+{
+    return (struct note){
+        .start = draw(state, 1000) / 8.0,
+        .duration = draw(state, 1000) / 8.0,
+        .start_tick = draw(state, ticks),
+        .duration_ticks = draw(state, values) * 77777777,
+        .track = (uint16_t)(draw(state, values) * 999),
+        .pitch = (uint8_t)draw(state, values),
+        .velocity = (uint8_t)(1 + draw(state, values)),
+        .program = (uint8_t)draw(state, values),
+        .channel = (uint8_t)draw(state, values < 16 ? values : 16),
+    };
+}
+
+/* How the start ticks of a random piece lie: as files have them, and against the grain.
+ */
+enum shape { RANDOM, RUNS, ONE_TICK, FALLING, RISING, NEARLY, SHAPES };
+
+static struct notes random_notes(uint64_t *state, size_t count, enum shape shape)
+{
+    struct notes notes = {0};
+    uint32_t values = 1 + draw(state, 20);
+    uint32_t run = 1 + draw(state, 300);
+    for (size_t i = 0; i < count; i++) {
+        struct note note = random_note(state, 1 + draw(state, 500), values);
+        uint32_t tick = (uint32_t)i;
+        if (shape == RUNS)
+            note.start_tick = tick % run / 4 * 100;
+        else if (shape == ONE_TICK)
+            note.start_tick = 5;
+        else if (shape == FALLING)
+            note.start_tick = 100000 - tick / 3;
+        else if (shape == RISING)
+            note.start_tick = 0xFFFF0000 + tick;
+        else if (shape == NEARLY)
+            note.start_tick = draw(state, 40) ? tick / 4 : draw(state, (uint32_t)count);
+        assert_int_equal(notes_append(&notes, &note), STATUS_OK);
+    }
+    return notes;
+}
+
+static void sort_is_the_order_of_the_header(void **state)
+{
+    (void)state;
+    size_t counts[] = {0, 1, 2, 3, 33, 34, 100, 1000, 5000};
+    uint64_t seed = 42;
+    for (int shape = 0; shape < SHAPES; shape++)
+        for (size_t i = 0; i < 4 * sizeof counts / sizeof *counts; i++) {
+            size_t count = counts[i / 4];
+            struct notes notes = random_notes(&seed, count, (enum shape)shape);
+            struct note *expected = calloc(count + 1, sizeof *expected);
+            if (count)
+                memcpy(expected, notes.items, count * sizeof *expected);
+            qsort(expected, count, sizeof *expected, by_the_words_of_the_header);
+            notes_sort(&notes);
+            assert_int_equal(notes.count, count);
+            for (size_t n = 0; n < count; n++)
+                assert_int_equal(
+                    by_the_words_of_the_header(&notes.items[n], &expected[n]), 0);
+            free(expected);
+            notes_free(&notes);
+        }
+}
+
+/* 400 000 notes at one tick, falling: quadratic sorting would take hours. */
+static void sort_has_no_bad_input(void **state)
+{
+    (void)state;
+    struct notes notes = {0};
+    for (uint32_t i = 0; i < 400000; i++) {
+        struct note note = {.start_tick = 1, .duration_ticks = 400000 - i, .velocity = 1};
+        assert_int_equal(notes_append(&notes, &note), STATUS_OK);
+    }
+    notes_sort(&notes);
+    for (uint32_t i = 0; i < 400000; i++)
+        assert_int_equal(notes.items[i].duration_ticks, i + 1);
+    notes_free(&notes);
+}
+
+static void hash_sees_every_field(void **state)
+{
+    (void)state;
+    uint64_t seed = 3;
+    struct notes notes = random_notes(&seed, 300, RANDOM);
+    notes.ticks_per_beat = 480;
+    struct hash128 seen[40];
+    size_t count = 0;
+    size_t places[] = {0, 127, 128, 299};
+    seen[count++] = notes_hash(&notes);
+#define WITH(place, value)                                                               \
+    do {                                                                                 \
+        notes.place += (value);                                                          \
+        seen[count++] = notes_hash(&notes);                                              \
+        notes.place -= (value);                                                          \
+    } while (0)
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        size_t at = places[i];
+        WITH(items[at].start, 1);
+        WITH(items[at].duration, 1);
+        WITH(items[at].start_tick, 1);
+        WITH(items[at].duration_ticks, 1);
+        WITH(items[at].track, 1);
+        WITH(items[at].pitch, 1);
+        WITH(items[at].velocity, 1);
+        WITH(items[at].program, 1);
+        WITH(items[at].channel, 1);
+    }
+    WITH(ticks_per_beat, 1);
+    WITH(ticks_per_second, 1);
+    notes.count--;
+    seen[count++] = notes_hash(&notes);
+#undef WITH
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(hash128_compare(seen[i], seen[j]), 0);
+    notes_free(&notes);
+}
+
+/* The two bytes behind the last field must not count, nor the memory they lie in. */
+static void hash_sees_nothing_else(void **state)
+{
+    (void)state;
+    struct note a, b;
+    memset(&a, 0x00, sizeof a);
+    memset(&b, 0xFF, sizeof b);
+    struct note *both[] = {&a, &b};
+    for (int i = 0; i < 2; i++) {
+        struct note *note = both[i];
+        note->start = 1;
+        note->duration = 2;
+        note->start_tick = 3;
+        note->duration_ticks = 4;
+        note->track = 5;
+        note->pitch = 6;
+        note->velocity = 7;
+        note->program = 8;
+        note->channel = 9;
+    }
+    struct notes one = {.items = &a, .count = 1}, other = {.items = &b, .count = 1};
+    assert_int_equal(hash128_compare(notes_hash(&one), notes_hash(&other)), 0);
+}
+
+static void seconds_are_those_of_the_last_end(void **state)
+{
+    (void)state;
+    struct note items[] = {{.start = 1, .duration = 9}, {.start = 2, .duration = 1}};
+    struct notes notes = {.items = items, .count = 2};
+    assert_true(notes_seconds(&notes) == 10);
+    notes.count = 0;
+    assert_true(notes_seconds(&notes) == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sort_is_the_order_of_the_header),
+        cmocka_unit_test(sort_has_no_bad_input),
+        cmocka_unit_test(hash_sees_every_field),
+        cmocka_unit_test(hash_sees_nothing_else),
+        cmocka_unit_test(seconds_are_those_of_the_last_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+/* The reader against libsmf, which reads in a child process: it aborts on much that is
+ * legal. Only its list of events is used (time in pulses and seconds); the notes are
+ * paired here by looking through all that sound. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <math.h>
+#include <smf.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "midi_data.h"
+#include "midi_expect.h"
+
+enum { REFUSED = 1, OUT_OF_STEP = 2 }; /* exit codes of the child */
+
+struct heard { /* a note as libsmf has it; end_tick is -1 while it sounds */
+    int start_tick, end_tick, track, channel, pitch, velocity;
+    double start, end;
+};
+
+struct heard_list {
+    struct heard *items;
+    size_t count, capacity;
+};
+
+static void hear_on(struct heard_list *list, const smf_event_t *event, int track)
+{
+    if (list->count == list->capacity) {
+        list->capacity = 2 * list->capacity + 64;
+        list->items = realloc(list->items, list->capacity * sizeof *list->items);
+        if (!list->items)
+            abort();
+    }
+    const unsigned char *message = event->midi_buffer;
+    list->items[list->count++] = (struct heard){
+        event->time_pulses,  -1, track, message[0] & 15, message[1], message[2],
+        event->time_seconds, 0};
+}
+
+/* Ends the oldest sounding note of the track's channel and pitch; all of the channel's if
+ * pitch is -1, all of the track's if channel is -1. */
+static void hear_off(struct heard_list *list, size_t first, const smf_event_t *event,
+                     int channel, int pitch)
+{
+    for (size_t i = first; i < list->count; i++) {
+        struct heard *note = &list->items[i];
+        if (note->end_tick >= 0 || (channel >= 0 && note->channel != channel) ||
+            (pitch >= 0 && note->pitch != pitch))
+            continue;
+        note->end_tick = event->time_pulses;
+        note->end = event->time_seconds;
+        if (pitch >= 0)
+            return;
+    }
+}
+
+/* libsmf takes the first byte of a meta event's length for all of it. */
+static bool is_misread(const smf_event_t *event)
+{
+    return event->midi_buffer[0] == 0xFF && event->midi_buffer_length > 2 &&
+           event->midi_buffer[2] >= 0x80;
+}
+
+static void hear_track(struct heard_list *list, smf_track_t *track, int number)
+{
+    size_t first = list->count;
+    for (int i = 1; i <= track->number_of_events; i++) {
+        smf_event_t *event = smf_track_get_event_by_number(track, i);
+        const unsigned char *message = event->midi_buffer;
+        int kind = message[0] >> 4, channel = message[0] & 15;
+        if (is_misread(event))
+            _exit(OUT_OF_STEP);
+        while (first < list->count && list->items[first].end_tick >= 0)
+            first++; /* only to be quick: ended notes at the front */
+        if (kind == 9 && message[2] > 0)
+            hear_on(list, event, number);
+        else if (kind == 8 || kind == 9)
+            hear_off(list, first, event, channel, message[1]);
+        else if (kind == 11 && (message[1] == 120 || message[1] >= 123))
+            hear_off(list, first, event, channel, -1);
+        if (i == track->number_of_events)
+            hear_off(list, first, event, -1, -1);
+    }
+}
+
+/* In the child: everything libsmf heard, to a file. Never returns. */
+static void listen(const struct bytes *bytes, FILE *out)
+{
+    struct heard_list list = {0};
+    int nowhere = open("/dev/null", O_WRONLY);
+    dup2(nowhere, STDERR_FILENO);
+    smf_t *smf = smf_load_from_memory(bytes->items, (int)bytes->count);
+    if (!smf)
+        _exit(REFUSED);
+    for (int i = 1; i <= smf->number_of_tracks; i++)
+        hear_track(&list, smf_get_track_by_number(smf, i), i - 1);
+    fwrite(list.items, sizeof *list.items, list.count, out);
+    fflush(out);
+    _exit(0); /* smf_delete takes long, and nothing else is left to do */
+}
+
+/* The child's wait status; if it is 0, *list is what libsmf heard. */
+static int hear(const struct bytes *bytes, struct heard_list *list)
+{
+    FILE *channel = tmpfile();
+    assert_non_null(channel);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        listen(bytes, channel);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    fseek(channel, 0, SEEK_END);
+    list->count = (size_t)ftell(channel) / sizeof *list->items;
+    rewind(channel);
+    list->items = calloc(list->count + 1, sizeof *list->items);
+    assert_non_null(list->items);
+    assert_int_equal(fread(list->items, sizeof *list->items, list->count, channel),
+                     list->count);
+    fclose(channel);
+    return status;
+}
+
+static int in_the_order_of_notes(const void *left, const void *right)
+{
+    const struct heard *a = left, *b = right;
+    const int differences[] = {a->start_tick - b->start_tick, a->channel - b->channel,
+                               a->pitch - b->pitch,           a->end_tick - b->end_tick,
+                               a->velocity - b->velocity,     a->track - b->track};
+    for (size_t i = 0; i < sizeof differences / sizeof *differences; i++)
+        if (differences[i])
+            return differences[i];
+    return 0;
+}
+
+static bool close_enough(double a, double b)
+{
+    return fabs(a - b) <= 1e-9 * (1 + fabs(a)); /* libsmf adds up rounded seconds */
+}
+
+/* Programs stand before the track in the order of notes_sort: equal but for these two,
+ * two notes may have changed places, so of the track only the sum is compared. */
+static bool notes_agree(const struct notes *notes, struct heard_list *list)
+{
+    long tracks = 0;
+    if (notes->count != list->count)
+        return false;
+    qsort(list->items, list->count, sizeof *list->items, in_the_order_of_notes);
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *ours = &notes->items[i];
+        const struct heard *theirs = &list->items[i];
+        tracks += ours->track - theirs->track;
+        if ((int)ours->start_tick != theirs->start_tick ||
+            (int)ours->duration_ticks != theirs->end_tick - theirs->start_tick ||
+            ours->pitch != theirs->pitch || ours->channel != theirs->channel ||
+            ours->velocity != theirs->velocity ||
+            !close_enough(theirs->start, ours->start) ||
+            !close_enough(theirs->end, ours->start + ours->duration))
+            return false;
+    }
+    return tracks == 0;
+}
+
+struct tally {
+    size_t files, agreed, died, misread;
+    struct midi_file file;
+};
+
+/* What libsmf dies of, refuses or misreads (everything behind a meta event of 128 bytes
+ * or more) is counted; any other difference fails. */
+static void compare(struct bytes *bytes, const char *name, struct tally *tally)
+{
+    struct heard_list list = {0};
+    int status = hear(bytes, &list);
+    read_bytes(bytes, NULL, &tally->file);
+    tally->files++;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == OUT_OF_STEP)
+        tally->misread++;
+    else if (status != 0)
+        tally->died++;
+    else if (notes_agree(&tally->file.notes, &list))
+        tally->agreed++;
+    else
+        fail_msg("%s: libsmf reads other notes (%zu, ours %zu)", name, list.count,
+                 tally->file.notes.count);
+    free(list.items);
+}
+
+static void print_tally(const char *name, const struct tally *tally)
+{
+    print_message("%s: %zu files, %zu agree, libsmf died of %zu, misread %zu\n", name,
+                  tally->files, tally->agreed, tally->died, tally->misread);
+}
+
+static void generated_files_agree(void **state)
+{
+    (void)state;
+    struct tally tally = {0};
+    size_t notes = 0;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct bytes bytes = {0};
+        char name[32];
+        snprintf(name, sizeof name, "seed %d", (int)seed);
+        put_random_file(&bytes, seed, 1);
+        compare(&bytes, name, &tally);
+        assert_int_equal(tally.file.outcome, MIDI_OK);
+        notes += tally.file.notes.count;
+    }
+    print_tally("generated", &tally);
+    /* under the address sanitizer libsmf dies of a few: it looks behind its buffer */
+    assert_true(100 * tally.agreed >= 95 * tally.files);
+    assert_true(notes > 10000);
+    midi_free(&tally.file);
+}
+
+static void visit(const char *path, void *data)
+{
+    struct tally *tally = data;
+    struct bytes bytes = {0};
+    if (!is_midi_name(path))
+        return;
+    assert_int_equal(file_read(path, 0, &bytes.items, &bytes.count), STATUS_OK);
+    compare(&bytes, path, tally);
+}
+
+static void real_files_agree(void **state)
+{
+    (void)state;
+    const char *folders[] = {"chorales", "nottingham", "piano", "multitrack"};
+    const char *base = data_folder();
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        struct tally tally = {0};
+        char *folder = path_join(base, folders[i]);
+        if (file_is_directory(folder))
+            walk_files(folder, visit, &tally);
+        print_tally(folders[i], &tally);
+        assert_true(10 * tally.agreed >= 9 * tally.files);
+        free(folder);
+        midi_free(&tally.file);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(generated_files_agree),
+        cmocka_unit_test(real_files_agree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,251 @@
+/* midi_apply_pedal: cases by hand, and random files against a player that goes through
+ * the piece tick by tick. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+
+#include "midi_expect.h"
+
+static void expect_pedalled(struct bytes *bytes, const char *notes)
+{
+    struct midi_file file = {0};
+    read_bytes(bytes, NULL, &file);
+    assert_int_equal(midi_apply_pedal(&file), STATUS_OK);
+    assert_string_equal(notes_text(&file), notes);
+    midi_free(&file);
+}
+
+static void put_pedal(struct bytes *bytes, uint32_t delta, int channel, int value)
+{
+    put_event(bytes, delta, 0xB0 | channel, 64, value);
+}
+
+static void notes_last_until_the_pedal_comes_up(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_note(&bytes, 0, 10, 60); /* released before the pedal goes down */
+    put_pedal(&bytes, 5, 0, 64);
+    put_note(&bytes, 0, 10, 61);
+    put_pedal(&bytes, 5, 0, 100); /* still down */
+    put_event(&bytes, 0, 0x90, 62, 80);
+    put_pedal(&bytes, 10, 0, 63);
+    put_event(&bytes, 10, 0x80, 62, 0); /* released after it came up */
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+10:60 15+25:61 30+20:62");
+}
+
+static void the_next_onset_of_the_pitch_ends_a_note(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 0, 127);
+    put_note(&bytes, 0, 10, 60);
+    put_event(&bytes, 5, 0x91, 60, 80); /* another channel */
+    put_event(&bytes, 0, 0x81, 60, 0);
+    put_note(&bytes, 5, 10, 61); /* another pitch */
+    put_note(&bytes, 5, 10, 60);
+    put_pedal(&bytes, 65, 0, 0);
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+35:60 15+0:60 20+90:61 35+75:60");
+}
+
+/* Two notes of a key overlap: the onset of the second lies before the first's release. */
+static void an_earlier_onset_does_not_end_a_note(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 0, 127);
+    put_event(&bytes, 0, 0x90, 60, 80);
+    put_event(&bytes, 5, 0x90, 60, 80);
+    put_event(&bytes, 5, 0x80, 60, 0);
+    put_event(&bytes, 5, 0x80, 60, 0);
+    put_pedal(&bytes, 85, 0, 0);
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+100:60 5+95:60");
+}
+
+static void pedal_and_key_at_one_tick(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_note(&bytes, 0, 10, 60);
+    put_pedal(&bytes, 0, 0, 127); /* down at the tick of the release: holds it */
+    put_note(&bytes, 0, 10, 61);
+    put_pedal(&bytes, 0, 0, 0); /* up at the tick of the release, and down again */
+    put_pedal(&bytes, 0, 0, 127);
+    put_pedal(&bytes, 30, 0, 0);
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+20:60 10+40:61");
+}
+
+static void a_pedal_that_stays_down_ends_with_the_last_key(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 0, 127);
+    put_note(&bytes, 0, 10, 60);
+    put_note(&bytes, 0, 10, 61);
+    put_pedal(&bytes, 80, 0, 127);
+    put_end_of_track(&bytes, 1000);
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+20:60 10+10:61");
+}
+
+static void percussion_has_no_pedal(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 9, 127);
+    put_event(&bytes, 0, 0x99, 60, 80);
+    put_event(&bytes, 10, 0x89, 60, 0);
+    put_pedal(&bytes, 90, 9, 0);
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+10:60");
+}
+
+static void seconds_follow_the_tempo_map(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 0, 127);
+    put_note(&bytes, 0, 240, 60);
+    put_tempo(&bytes, 240, 1000000);
+    put_pedal(&bytes, 480, 0, 0);
+    end_track(&bytes, begin);
+    struct midi_file file = {0};
+    read_bytes(&bytes, NULL, &file);
+    assert_int_equal(midi_apply_pedal(&file), STATUS_OK);
+    assert_int_equal(file.notes.items[0].duration_ticks, 960);
+    assert_true(file.notes.items[0].duration == 1.5);
+    midi_free(&file);
+}
+
+static void nothing_to_do_is_fine(void **state)
+{
+    (void)state;
+    struct midi_file file = {0};
+    assert_int_equal(midi_apply_pedal(&file), STATUS_OK);
+    struct bytes bytes = two_notes();
+    expect_pedalled(&bytes, TWO_NOTES_TEXT);
+}
+
+/* When a note of a file ends by the header's words, tick by tick. */
+static uint32_t slow_end(const struct midi_file *file, size_t index)
+{
+    const struct note *note = &file->notes.items[index];
+    uint32_t end = note->start_tick + note->duration_ticks, last = 0;
+    if (note->channel == PERCUSSION_CHANNEL)
+        return end;
+    for (size_t i = 0; i < file->notes.count; i++) {
+        const struct note *other = &file->notes.items[i];
+        if (other->start_tick + other->duration_ticks > last)
+            last = other->start_tick + other->duration_ticks;
+    }
+    for (uint32_t tick = 0;; tick++) {
+        static bool down; /* the pedal of this channel */
+        if (tick == 0)
+            down = false;
+        for (size_t i = 0; i < file->pedal_count; i++) {
+            const struct midi_control *pedal = &file->pedals[i];
+            if (pedal->tick != tick || pedal->channel != note->channel)
+                continue;
+            if (tick > end && down && pedal->value < 64)
+                return tick;
+            down = pedal->value >= 64;
+        }
+        if (tick < end)
+            continue;
+        if (!down)
+            return end;
+        for (size_t i = index + 1; i < file->notes.count; i++) {
+            const struct note *other = &file->notes.items[i];
+            if (other->start_tick == tick && other->channel == note->channel &&
+                other->pitch == note->pitch)
+                return tick;
+        }
+        bool more = false;
+        for (size_t i = 0; i < file->pedal_count; i++)
+            more |= file->pedals[i].tick > tick &&
+                    file->pedals[i].channel == note->channel &&
+                    file->pedals[i].value < 64;
+        if (!more && tick >= last)
+            return tick;
+    }
+}
+
+static struct bytes random_pedalling(uint64_t *seed)
+{
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    for (int i = 0; i < 120; i++) {
+        int channel = 8 + (int)draw(seed, 2);
+        uint32_t delta = draw(seed, 5);
+        int pitch = 60 + (int)draw(seed, 3);
+        uint32_t kind = draw(seed, 5);
+        if (kind == 0)
+            put_pedal(&bytes, delta, channel, (int)draw(seed, 128));
+        else
+            put_event(&bytes, delta, (kind < 3 ? 0x90 : 0x80) | channel, pitch, 80);
+    }
+    end_track(&bytes, begin);
+    return bytes;
+}
+
+/* Sums over notes of numbers that pin down each: the order within a tick may change. */
+static void random_files_agree_with_a_slow_player(void **state)
+{
+    (void)state;
+    uint64_t seed = 5;
+    size_t extended = 0;
+    for (int round = 0; round < 100; round++) {
+        struct bytes bytes = random_pedalling(&seed);
+        struct midi_file file = {0};
+        read_bytes(&bytes, NULL, &file);
+        size_t count = file.notes.count;
+        struct notes expected = {0};
+        for (size_t i = 0; i < count; i++) {
+            struct note note = file.notes.items[i];
+            uint32_t length = slow_end(&file, i) - note.start_tick;
+            extended += length != note.duration_ticks;
+            note.duration_ticks = length;
+            note.duration = (double)length * 500000 / 480e6;
+            assert_int_equal(notes_append(&expected, &note), STATUS_OK);
+        }
+        notes_sort(&expected);
+        expected.ticks_per_beat = 480;
+        assert_int_equal(midi_apply_pedal(&file), STATUS_OK);
+        assert_int_equal(file.notes.count, count);
+        struct hash128 a = notes_hash(&file.notes), b = notes_hash(&expected);
+        assert_int_equal(hash128_compare(a, b), 0);
+        notes_free(&expected);
+        midi_free(&file);
+    }
+    assert_true(extended > 500);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(notes_last_until_the_pedal_comes_up),
+        cmocka_unit_test(the_next_onset_of_the_pitch_ends_a_note),
+        cmocka_unit_test(an_earlier_onset_does_not_end_a_note),
+        cmocka_unit_test(pedal_and_key_at_one_tick),
+        cmocka_unit_test(a_pedal_that_stays_down_ends_with_the_last_key),
+        cmocka_unit_test(percussion_has_no_pedal),
+        cmocka_unit_test(seconds_follow_the_tempo_map),
+        cmocka_unit_test(nothing_to_do_is_fine),
+        cmocka_unit_test(random_files_agree_with_a_slow_player),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,329 @@
+/* midi_read: the policy for what SMF 1.0 doesn't allow, row by row of midi.h's table. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "midi_expect.h"
+
+/* Repaired. */
+
+static void bytes_before_the_header(void **state)
+{
+    (void)state;
+    size_t lengths[] = {1, 128, 1024};
+    for (size_t i = 0; i < 3; i++) {
+        struct bytes bytes = {0}, file = two_notes();
+        for (size_t n = 0; n < lengths[i]; n++)
+            PUT(&bytes, 'M');
+        put_bytes(&bytes, file.items, file.count);
+        expect(&bytes, MIDI_REPAIR_LEADING, TWO_NOTES_TEXT);
+        free_bytes(&file);
+    }
+}
+
+static void unknown_formats_are_read_as_format_1(void **state)
+{
+    (void)state;
+    struct bytes bytes = two_notes();
+    bytes.items[9] = 7;
+    expect(&bytes, MIDI_REPAIR_FORMAT, TWO_NOTES_TEXT);
+    bytes = two_notes();
+    bytes.items[11] = 2;
+    struct bytes more = two_notes();
+    put_bytes(&bytes, more.items + 14, more.count - 14);
+    free_bytes(&more);
+    expect(&bytes, MIDI_REPAIR_FORMAT, "0+480:60 0+480:60 480+240:62 480+240:62");
+}
+
+static void wrong_numbers_of_tracks(void **state)
+{
+    (void)state;
+    int declared[] = {0, 2, 0xFFFF};
+    for (size_t i = 0; i < 3; i++) {
+        struct bytes bytes = two_notes();
+        bytes.items[10] = (uint8_t)(declared[i] >> 8);
+        bytes.items[11] = (uint8_t)declared[i];
+        expect(&bytes, MIDI_REPAIR_COUNT, TWO_NOTES_TEXT);
+    }
+}
+
+static void wrong_lengths_of_tracks(void **state)
+{
+    (void)state;
+    uint32_t lengths[] = {0, 1, 7, 8, 17, 21, 0xFFFFFFFF, 0x7FFFFFFF, 24};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct bytes bytes = two_notes(); /* the track has 22 bytes */
+        assert_int_equal(bytes.count, 44);
+        set_length(&bytes, 22, lengths[i]);
+        expect(&bytes, MIDI_REPAIR_LENGTH, TWO_NOTES_TEXT);
+    }
+}
+
+/* Lengths that are wrong while another track follows. */
+static void wrong_lengths_before_another_track(void **state)
+{
+    (void)state;
+    uint32_t lengths[] = {0, 9, 23, 30, 40, 44, 0xFFFFFFFF};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct bytes bytes = two_notes(), more = two_notes();
+        bytes.items[9] = 1;
+        bytes.items[11] = 2;
+        set_length(&bytes, 22, lengths[i]);
+        put_bytes(&bytes, more.items + 14, more.count - 14);
+        free_bytes(&more);
+        expect(&bytes, MIDI_REPAIR_LENGTH, "0+480:60 0+480:60 480+240:62 480+240:62");
+    }
+}
+
+static void junk_between_and_behind_chunks(void **state)
+{
+    (void)state;
+    struct bytes bytes = two_notes();
+    PUT(&bytes, 0, 0, 0);
+    expect(&bytes, MIDI_REPAIR_JUNK, TWO_NOTES_TEXT);
+    bytes = two_notes();
+    put_bytes(&bytes, "Eight by", 8); /* a chunk's name, but longer than what is left */
+    expect(&bytes, MIDI_REPAIR_JUNK, TWO_NOTES_TEXT);
+    bytes = two_notes();
+    struct bytes more = two_notes();
+    bytes.items[9] = 1;
+    bytes.items[11] = 2;
+    PUT(&bytes, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'M', 'T', 'r');
+    put_bytes(&bytes, more.items + 14, more.count - 14);
+    free_bytes(&more);
+    expect(&bytes, MIDI_REPAIR_JUNK, "0+480:60 0+480:60 480+240:62 480+240:62");
+}
+
+static void a_missing_end_of_track(void **state)
+{
+    (void)state;
+    struct bytes bytes = {0};
+    put_header(&bytes, 1, 2, 480);
+    size_t begin = begin_track(&bytes);
+    put_note(&bytes, 0, 480, 60);
+    end_chunk(&bytes, begin);
+    size_t alien = begin_chunk(&bytes, "next"); /* is not read as events */
+    put_note(&bytes, 0, 480, 99);
+    end_chunk(&bytes, alien);
+    begin = begin_track(&bytes);
+    end_chunk(&bytes, begin);
+    expect(&bytes, MIDI_REPAIR_NO_END, "0+480:60");
+}
+
+static void events_behind_end_of_track(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_note(&bytes, 0, 480, 60);
+    put_end_of_track(&bytes, 0);
+    put_note(&bytes, 0, 480, 61);
+    end_track(&bytes, begin);
+    expect(&bytes, MIDI_REPAIR_AFTER_END, "0+480:60");
+}
+
+/* A file cut at every byte: the notes that had begun, no more and no less. */
+static void a_file_cut_anywhere(void **state)
+{
+    (void)state;
+    struct bytes whole = two_notes();
+    for (size_t size = 0; size < whole.count; size++) {
+        struct bytes bytes = {0};
+        struct midi_file file = {0};
+        put_bytes(&bytes, whole.items, size);
+        read_bytes(&bytes, NULL, &file);
+        size_t notes = size < 22 + 4 ? 0 : size < 22 + 4 + 5 + 4 ? 1 : 2;
+        if (size < 22) {
+            assert_int_equal(file.outcome, MIDI_SKIPPED);
+        } else {
+            assert_int_equal(file.outcome, MIDI_REPAIRED);
+            bool between =
+                size == 22 || size == 26 || size == 31 || size == 35 || size == 40;
+            assert_int_equal(file.repairs & (MIDI_REPAIR_CUT | MIDI_REPAIR_NO_END),
+                             between ? MIDI_REPAIR_NO_END : MIDI_REPAIR_CUT);
+        }
+        assert_int_equal(file.notes.count, notes);
+        midi_free(&file);
+    }
+    free_bytes(&whole);
+}
+
+/* One track with a good note, the given bytes, another good note. */
+static void expect_within(const uint8_t *bad, size_t count, midi_repairs repairs,
+                          const char *notes)
+{
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_note(&bytes, 0, 10, 60);
+    put_bytes(&bytes, bad, count);
+    put_note(&bytes, 10, 10, 62);
+    end_track(&bytes, begin);
+    expect(&bytes, repairs, notes);
+}
+
+#define WITHIN(repairs, notes, ...)                                                      \
+    expect_within((const uint8_t[]){__VA_ARGS__}, sizeof(const uint8_t[]){__VA_ARGS__},  \
+                  repairs, notes)
+
+static void broken_events_within_a_track(void **state)
+{
+    (void)state;
+    const char *both = "0+10:60 20+10:62", *first = "0+10:60";
+    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xFF, 1, 0xFF, 0xFF, 0x7F);
+    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xF0, 0x7F);
+    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xF7, 0x7F);
+    WITHIN(MIDI_REPAIR_MALFORMED, first, 0, 0x90, 0x80, 80);
+    WITHIN(MIDI_REPAIR_MALFORMED, first, 0, 0xC0, 0xFF);
+    WITHIN(MIDI_REPAIR_MALFORMED, first, 0x90, 0x80, 0x80, 0x80, 0, 0x90, 61, 1);
+    WITHIN(MIDI_REPAIR_DATA, "0+10:60 10+0:61 20+10:62", 0, 0x90, 61, 0xFF, 0, 0x80, 61,
+           0xFF);
+    WITHIN(MIDI_REPAIR_NUMBER, both, 0x80, 0x80, 0x80, 0x80, 0, 0xFF, 1, 0);
+    WITHIN(MIDI_REPAIR_STATUS, "0+10:60 10+0:61 20+10:62", 0, 0x90, 61, 80, 0, 0xFF, 1, 0,
+           0, 61, 0);
+    WITHIN(MIDI_REPAIR_STATUS, "0+10:60 10+0:61 20+10:62", 0, 0x90, 61, 80, 0, 0xF0, 1,
+           0xF7, 0, 61, 0);
+    WITHIN(MIDI_REPAIR_SYSTEM, both, 0, 0xF1, 1, 0, 0xF2, 1, 2, 0, 0xF3, 1, 0, 0xF4);
+    WITHIN(MIDI_REPAIR_SYSTEM, both, 0, 0xF6, 0, 0xF8, 0, 0xFA, 0, 0xFE);
+    WITHIN(MIDI_REPAIR_SYSEX, both, 0, 0xF0, 2, 1, 2);
+    WITHIN(MIDI_REPAIR_SYSEX, both, 0, 0xF0, 0);
+    WITHIN(MIDI_REPAIR_SYSEX, both, 0, 0xF0, 1, 1, 0, 0xF0, 2, 1, 0xF7);
+    WITHIN(MIDI_REPAIR_TEMPO, both, 0, 0xFF, 0x51, 3, 0, 0, 0);
+    WITHIN(MIDI_REPAIR_TEMPO, both, 0, 0xFF, 0x51, 2, 1, 0);
+    WITHIN(MIDI_REPAIR_META, both, 0, 0xFF, 0x80, 1, 1);
+    WITHIN(0, both, 0, 0xFF, 0x51, 4, 7, 0xA1, 0x20, 99); /* longer is allowed */
+}
+
+static void a_track_without_a_first_status(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    PUT(&bytes, 0, 61, 80);
+    put_note(&bytes, 5, 10, 60);
+    end_track(&bytes, begin);
+    expect(&bytes, MIDI_REPAIR_STATUS, "5+10:60");
+}
+
+static void all_repairs_fit_the_reason(void **state)
+{
+    (void)state;
+    char text[MIDI_REASON_SIZE], larger[4096], tiny[8];
+    midi_repairs all = (1u << MIDI_REPAIR_KINDS) - 1;
+    midi_repair_text(all, larger, sizeof larger);
+    assert_string_equal(midi_repair_text(all, text, sizeof text), larger);
+    assert_int_equal(strlen(midi_repair_text(all, tiny, sizeof tiny)), sizeof tiny - 1);
+    int commas = 0;
+    for (const char *at = text; *at; at++)
+        commas += *at == ',';
+    assert_int_equal(commas, MIDI_REPAIR_KINDS - 1);
+}
+
+/* Skipped. */
+
+static void files_that_are_no_midi(void **state)
+{
+    (void)state;
+    struct bytes bytes = {0};
+    expect_skipped(&bytes, NULL, "no MThd");
+    put_bytes(&bytes, "just some text", 14);
+    expect_skipped(&bytes, NULL, "no MThd");
+    struct bytes file = two_notes();
+    for (int i = 0; i < 1025; i++)
+        PUT(&bytes, 0);
+    put_bytes(&bytes, file.items, file.count);
+    expect_skipped(&bytes, NULL, "no MThd");
+    free_bytes(&file);
+}
+
+static void headers_that_cannot_be_believed(void **state)
+{
+    (void)state;
+    const struct {
+        size_t at;
+        uint8_t bytes[4];
+        size_t count;
+        const char *why;
+    } cases[] = {
+        {4, {0, 0, 0, 5}, 4, "header of 5 bytes"},
+        {4, {0xFF, 0xFF, 0xFF, 0xFF}, 4, "header of 4294967295 bytes"},
+        {4, {0, 0, 0, 37}, 4, "header of 37 bytes"},
+        {12, {0, 0}, 2, "division is 0"},
+        {12, {0xE8, 0}, 2, "0 ticks a frame"},
+        {12, {0xE4, 40}, 2, "28 frames a second"},
+        {14, {'m', 't', 'r', 'k'}, 4, "no track (1 declared)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bytes bytes = two_notes();
+        memcpy(bytes.items + cases[i].at, cases[i].bytes, cases[i].count);
+        expect_skipped(&bytes, NULL, cases[i].why);
+    }
+    struct bytes bytes = two_notes();
+    bytes.count = 13;
+    expect_skipped(&bytes, NULL, "inside the header (13 bytes of 14)");
+}
+
+static void more_tracks_than_can_be_numbered(void **state)
+{
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct bytes bytes = {0};
+        put_header(&bytes, 1, 65535, 480);
+        for (int track = 0; track < 65535 + more; track++) {
+            size_t begin = begin_track(&bytes);
+            if (track == 65534)
+                put_note(&bytes, 0, 1, 60);
+            end_track(&bytes, begin);
+        }
+        if (more)
+            expect_skipped(&bytes, NULL, "more than 65535 tracks");
+        else
+            expect(&bytes, 0, "0+1:60");
+    }
+}
+
+static void limits_are_kept(void **state)
+{
+    (void)state;
+    struct bytes bytes = two_notes();
+    expect_skipped(&bytes, &(struct midi_limits){.max_bytes = 43},
+                   "44 bytes (at most 43)");
+    bytes = two_notes();
+    expect_skipped(&bytes, &(struct midi_limits){.max_notes = 1}, "more than 1 notes");
+    bytes = two_notes();
+    expect_skipped(&bytes, &(struct midi_limits){.min_notes = 3}, "2 (at least 3)");
+    bytes = two_notes();
+    expect_skipped(&bytes, &(struct midi_limits){.max_seconds = 0.74},
+                   "0.8 seconds (at most 0.74)");
+    struct midi_limits just = {
+        .max_bytes = 44, .max_notes = 2, .min_notes = 2, .max_seconds = 0.75};
+    struct midi_file file = {0};
+    bytes = two_notes();
+    read_bytes(&bytes, &just, &file);
+    assert_int_equal(file.outcome, MIDI_OK);
+    midi_free(&file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_before_the_header),
+        cmocka_unit_test(unknown_formats_are_read_as_format_1),
+        cmocka_unit_test(wrong_numbers_of_tracks),
+        cmocka_unit_test(wrong_lengths_of_tracks),
+        cmocka_unit_test(wrong_lengths_before_another_track),
+        cmocka_unit_test(junk_between_and_behind_chunks),
+        cmocka_unit_test(a_missing_end_of_track),
+        cmocka_unit_test(events_behind_end_of_track),
+        cmocka_unit_test(a_file_cut_anywhere),
+        cmocka_unit_test(broken_events_within_a_track),
+        cmocka_unit_test(a_track_without_a_first_status),
+        cmocka_unit_test(all_repairs_fit_the_reason),
+        cmocka_unit_test(files_that_are_no_midi),
+        cmocka_unit_test(headers_that_cannot_be_believed),
+        cmocka_unit_test(more_tracks_than_can_be_numbered),
+        cmocka_unit_test(limits_are_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

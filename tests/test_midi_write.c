@@ -1,0 +1,333 @@
+/* midi_write: what is written, read back, is what was meant. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <sys/resource.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "midi_expect.h"
+#include "tutti/file.h"
+
+static char directory[] = "/tmp/tutti-midi-write-XXXXXX";
+static char *path;
+
+static int make_directory(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    path = path_join(directory, "out.mid");
+    return path ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    free(path);
+    return file_remove_tree(directory) == STATUS_OK ? 0 : -1;
+}
+
+static void assert_nothing_is_left(void)
+{
+    char *partial = file_partial_name(path);
+    assert_false(file_exists(path));
+    assert_false(file_exists(partial));
+    free(partial);
+}
+
+static void read_back(struct midi_file *file)
+{
+    uint8_t *bytes;
+    size_t size;
+    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+    assert_int_equal(midi_read(bytes, size, NULL, file), STATUS_OK);
+    assert_string_equal(file->reason, "");
+    assert_int_equal(file->outcome, MIDI_OK);
+    free(bytes);
+    unlink(path);
+    assert_nothing_is_left();
+}
+
+static struct note make(double start, double duration, int pitch)
+{
+    return (struct note){
+        .start = start, .duration = duration, .pitch = (uint8_t)pitch, .velocity = 80};
+}
+
+/* Writes at 100 ticks a beat and 60 beats a minute: 10 ms a tick. */
+static void expect_written(struct note *items, size_t count, const char *text)
+{
+    struct notes notes = {.items = items, .count = count};
+    struct midi_file file = {0};
+    assert_int_equal(midi_write(path, &notes, 100, 1000000), STATUS_OK);
+    read_back(&file);
+    assert_string_equal(notes_text(&file), text);
+    midi_free(&file);
+}
+
+static void ends_are_rounded_to_nearest(void **state)
+{
+    (void)state;
+    struct note notes[] = {make(0, 0.5, 60), make(0.014, 0.022, 61),
+                           make(0.016, 0.001, 62)};
+    expect_written(notes, 3, "0+50:60 1+3:61 2+1:62");
+}
+
+static void overlapping_notes_are_cut(void **state)
+{
+    (void)state;
+    struct note notes[] = {make(0, 5, 60), make(1, 0.5, 60), make(2, 1, 60),
+                           make(2, 3, 60), make(2, 2, 60),   make(0, 5, 61)};
+    expect_written(notes, 6, "0+100:60 0+500:61 100+50:60 200+300:60");
+}
+
+static void an_empty_piece_is_a_file(void **state)
+{
+    (void)state;
+    expect_written(NULL, 0, "");
+}
+
+static void the_form_is_the_one_promised(void **state)
+{
+    (void)state;
+    struct note items[] = {make(0, 1, 60), make(0, 1, 61), make(0, 1, 62),
+                           make(0, 1, 63)};
+    items[0].channel = 3;
+    items[0].program = 9;
+    items[1].channel = 3;
+    items[1].program = 2;
+    items[2].channel = 1;
+    items[3].channel = 3;
+    items[3].program = 9;
+    struct notes notes = {.items = items, .count = 4};
+    struct midi_file file = {0};
+    assert_int_equal(midi_write(path, &notes, 480, 654321), STATUS_OK);
+    read_back(&file);
+    assert_int_equal(file.format, 1);
+    assert_int_equal(file.tracks, 4);
+    assert_int_equal(file.division, 480);
+    assert_int_equal(file.tempo_events, 1);
+    assert_true(file.first_tempo == 654321);
+    const int expected[][3] = {{62, 1, 0}, {60, 3, 9}, {61, 2, 2}, {63, 3, 9}};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(file.notes.items[i].pitch, expected[i][0]);
+        assert_int_equal(file.notes.items[i].track, expected[i][1]);
+        assert_int_equal(file.notes.items[i].program, expected[i][2]);
+    }
+    midi_free(&file);
+}
+
+/* Random pieces without overlaps come back note for note: time to half a tick, everything
+ * else exactly. */
+static struct notes random_piece(uint64_t *seed, double ticks_per_second)
+{
+    struct notes notes = {0};
+    uint32_t free_from[16][128] = {{0}};
+    uint32_t count = draw(seed, 400), tick = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct note note = {
+            .pitch = (uint8_t)draw(seed, 128),
+            .velocity = (uint8_t)(1 + draw(seed, 127)),
+            .program = (uint8_t)(40 * draw(seed, 3)),
+            .channel = (uint8_t)(draw(seed, 3) * 5),
+        };
+        uint32_t length = 1 + draw(seed, 500);
+        tick += draw(seed, 30);
+        uint32_t *from = &free_from[note.channel][note.pitch];
+        if (tick < *from)
+            continue;
+        *from = tick + length;
+        note.start_tick = tick;
+        note.duration_ticks = length;
+        double off = draw(seed, 900) / 1000.0 - 0.45; /* the same for start and end */
+        note.start = fmax(0, (tick + off) / ticks_per_second);
+        note.duration = (tick + length + off) / ticks_per_second - note.start;
+        assert_int_equal(notes_append(&notes, &note), STATUS_OK);
+    }
+    return notes;
+}
+
+static void random_pieces_come_back(void **state)
+{
+    (void)state;
+    uint64_t seed = 77;
+    for (int piece = 0; piece < 60; piece++) {
+        int ticks_per_beat = piece ? 1 + (int)draw(&seed, 32767) : 32767;
+        int tempo = 1 + (int)draw(&seed, 0xFFFFFF);
+        struct notes notes = random_piece(&seed, ticks_per_beat * 1e6 / tempo);
+        struct midi_file file = {0};
+        assert_int_equal(midi_write(path, &notes, ticks_per_beat, tempo), STATUS_OK);
+        read_back(&file);
+        notes_sort(&notes);
+        assert_int_equal(file.notes.count, notes.count);
+        for (size_t i = 0; i < notes.count; i++) {
+            const struct note *a = &notes.items[i], *b = &file.notes.items[i];
+            assert_int_equal(b->start_tick, a->start_tick);
+            assert_int_equal(b->duration_ticks, a->duration_ticks);
+            assert_int_equal(b->pitch, a->pitch);
+            assert_int_equal(b->velocity, a->velocity);
+            assert_int_equal(b->program, a->program);
+            assert_int_equal(b->channel, a->channel);
+            double tick = tempo / 1e6 / ticks_per_beat;
+            assert_true(fabs(b->start - a->start) <= 0.5 * tick);
+            assert_true(fabs(b->duration - a->duration) <= tick);
+        }
+        midi_free(&file);
+        notes_free(&notes);
+    }
+}
+
+/* Whatever the notes: no key sounds twice at once, and every note is there or was covered
+ * by a longer one of its key that began with it. */
+static void random_heaps_come_back_disjoint(void **state)
+{
+    (void)state;
+    uint64_t seed = 78;
+    for (int piece = 0; piece < 60; piece++) {
+        struct notes notes = {0};
+        for (uint32_t i = draw(&seed, 200); i > 0; i--) {
+            struct note note = make(draw(&seed, 300) / 100.0, draw(&seed, 100) / 100.0,
+                                    60 + (int)draw(&seed, 3));
+            note.program = (uint8_t)draw(&seed, 2);
+            assert_int_equal(notes_append(&notes, &note), STATUS_OK);
+        }
+        struct midi_file file = {0};
+        assert_int_equal(midi_write(path, &notes, 100, 1000000), STATUS_OK);
+        read_back(&file);
+        bool began[128][400] = {{false}};
+        size_t distinct = 0;
+        for (size_t i = 0; i < notes.count; i++) {
+            bool *cell =
+                &began[notes.items[i].pitch][(int)round(notes.items[i].start * 100)];
+            distinct += !*cell;
+            *cell = true;
+        }
+        assert_int_equal(file.notes.count, distinct);
+        uint32_t free_from[128] = {0};
+        for (size_t i = 0; i < file.notes.count; i++) {
+            const struct note *note = &file.notes.items[i];
+            assert_true(note->start_tick >= free_from[note->pitch]);
+            assert_true(note->duration_ticks >= 1);
+            assert_true(began[note->pitch][note->start_tick]);
+            free_from[note->pitch] = note->start_tick + note->duration_ticks;
+        }
+        midi_free(&file);
+        notes_free(&notes);
+    }
+}
+
+static void the_same_notes_give_the_same_bytes(void **state)
+{
+    (void)state;
+    uint64_t seed = 79;
+    struct notes notes = random_piece(&seed, 960);
+    struct bytes bytes[2] = {{0}, {0}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(midi_write(path, &notes, 480, 500000), STATUS_OK);
+        assert_int_equal(file_read(path, 0, &bytes[i].items, &bytes[i].count), STATUS_OK);
+        for (size_t n = 0; n < notes.count / 2; n++) { /* back to front the second time */
+            struct note swap = notes.items[n];
+            notes.items[n] = notes.items[notes.count - 1 - n];
+            notes.items[notes.count - 1 - n] = swap;
+        }
+    }
+    assert_int_equal(bytes[0].count, bytes[1].count);
+    assert_memory_equal(bytes[0].items, bytes[1].items, bytes[0].count);
+    unlink(path);
+    notes_free(&notes);
+    free_bytes(&bytes[0]);
+    free_bytes(&bytes[1]);
+}
+
+static void values_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    struct note good = make(0, 1, 60), bad[9];
+    for (int i = 0; i < 9; i++)
+        bad[i] = good;
+    bad[0].pitch = 128;
+    bad[1].velocity = 0;
+    bad[2].velocity = 128;
+    bad[3].program = 128;
+    bad[4].channel = 16;
+    bad[5].start = -1;
+    bad[6].duration = NAN;
+    bad[7].start = INFINITY;
+    bad[8].start = 280e3; /* s: more than 2^28 ticks at 960 a second */
+    for (int i = 0; i < 9; i++) {
+        struct note both[] = {good, bad[i]};
+        struct notes notes = {.items = both, .count = 2};
+        assert_int_equal(midi_write(path, &notes, 480, 500000), STATUS_FAILED);
+        assert_non_null(strstr(status_message(), path));
+        assert_nothing_is_left();
+    }
+    const int settings[][2] = {{0, 1}, {32768, 1},     {-1, 1},
+                               {1, 0}, {1, 0x1000000}, {1, -1}};
+    struct notes notes = {.items = &good, .count = 1};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        assert_int_equal(midi_write(path, &notes, settings[i][0], settings[i][1]),
+                         STATUS_FAILED);
+        assert_non_null(strstr(status_message(), path));
+    }
+    assert_nothing_is_left();
+}
+
+static void a_missing_folder_is_named(void **state)
+{
+    (void)state;
+    struct notes none = {0};
+    char *missing = path_join(directory, "missing/out.mid");
+    assert_int_equal(midi_write(missing, &none, 480, 500000), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), missing));
+    free(missing);
+}
+
+/* A limit on the size of files stands in for a full disk. */
+static void a_full_disk_keeps_the_old_file(void **state)
+{
+    (void)state;
+    uint64_t seed = 80;
+    struct notes notes = {0}, none = {0};
+    while (notes.count < 3000) {
+        struct note note = make((double)notes.count, 0.5, 60 + (int)draw(&seed, 12));
+        assert_int_equal(notes_append(&notes, &note), STATUS_OK);
+    }
+    assert_int_equal(midi_write(path, &none, 480, 500000), STATUS_OK);
+    struct rlimit before, tight;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    tight.rlim_cur = 1000;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    enum status status = midi_write(path, &notes, 480, 500000);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(status, STATUS_FAILED);
+    assert_non_null(strstr(status_message(), path));
+    struct midi_file file = {0};
+    read_back(&file); /* the old one; and no partial file beside it */
+    assert_int_equal(file.notes.count, 0);
+    midi_free(&file);
+    notes_free(&notes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ends_are_rounded_to_nearest),
+        cmocka_unit_test(overlapping_notes_are_cut),
+        cmocka_unit_test(an_empty_piece_is_a_file),
+        cmocka_unit_test(the_form_is_the_one_promised),
+        cmocka_unit_test(random_pieces_come_back),
+        cmocka_unit_test(random_heaps_come_back_disjoint),
+        cmocka_unit_test(the_same_notes_give_the_same_bytes),
+        cmocka_unit_test(values_out_of_range_are_refused),
+        cmocka_unit_test(a_missing_folder_is_named),
+        cmocka_unit_test(a_full_disk_keeps_the_old_file),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
