@@ -141,7 +141,7 @@ static void ornament_choices(const struct composer *composer,
     const struct voicing *from = &composer->harmony.voicings[state->voicing];
     const struct voicing *to = &composer->harmony.voicings[state->next_voicing];
     add(out, COMPOSER_ORNAMENT_NONE, plain_weight);
-    for (int voice = 3; voice < COMPOSER_VOICES; voice++) {
+    for (int voice = 0; voice < COMPOSER_VOICES; voice++) {
         bool turns = from->pitch[voice] == to->pitch[voice];
         if (harmony_ornament(from, to, voice))
             add(out, 1 + voice, turns ? turn_weight : 1);
