@@ -22,6 +22,7 @@ struct fake {
     int count;
     void (*fill)(const struct fake *fake, int row, real *logits);
     struct tokens seen[ROWS_MAX]; /* inputs of each row, END first */
+    struct tokens wanted;         /* by row 0: the most probable behind each of them */
     real *logits;
 };
 
@@ -39,6 +40,11 @@ static const real *fake_next(void *context, const token *inputs)
             abort();
         fake->fill(fake, row, logits);
     }
+    token best = 0;
+    for (size_t value = 1; value < fake->encoding->vocabulary; value++)
+        best = fake->logits[value] > fake->logits[best] ? (token)value : best;
+    if (tokens_append(&fake->wanted, best) != STATUS_OK)
+        abort();
     return fake->logits;
 }
 
@@ -62,8 +68,8 @@ static void fill_flat(const struct fake *fake, int row, real *logits)
         logits[value] = 1;
 }
 
-/* Wants one note again and again: on, 250 ms, off, 250 ms. */
-static void fill_one_note(const struct fake *fake, int row, real *logits)
+/* Wants one note again and again: on, `shift`, off, `shift`. */
+static void want_one_note(const struct fake *fake, int row, token shift, real *logits)
 {
     token last = last_seen(fake, row);
     fill_random(fake, row, logits);
@@ -74,9 +80,19 @@ static void fill_one_note(const struct fake *fake, int row, real *logits)
     if (last == fake->encoding->end)
         logits[VELOCITY + 20] = 100;
     else if (last == 60 || last == OFF + 60)
-        logits[SHIFT + 25] = 100;
+        logits[shift] = 100;
     else
         logits[sounding ? OFF + 60 : 60] = 100;
+}
+
+static void fill_one_note(const struct fake *fake, int row, real *logits)
+{
+    want_one_note(fake, row, SHIFT + 25, logits);
+}
+
+static void fill_one_slow_note(const struct fake *fake, int row, real *logits)
+{
+    want_one_note(fake, row, SHIFT + 100, logits);
 }
 
 static void fill_one_chord(const struct fake *fake, int row, real *logits)
@@ -169,6 +185,7 @@ static void end_run(struct run *run)
         tokens_free(&run->fake->seen[i]);
         notes_free(&run->pieces[i]);
     }
+    tokens_free(&run->fake->wanted);
     free(run->fake->logits);
     free(run->fake);
     free(run->pieces);
@@ -486,40 +503,115 @@ static bool continues_a_stuck_cycle(const struct encoding *encoding, const token
     return false;
 }
 
+/* Was each token the one the model wanted, but where grammar or guard forbid it? */
+static void assert_free_where_not_stuck(const struct run *run, const token *tokens,
+                                        size_t count)
+{
+    const struct encoding *encoding = run->encoding;
+    const token *wanted = run->fake->wanted.items;
+    bool allowed[400];
+    struct grammar grammar;
+    struct tokens imagined = {0};
+    encoding->grammar_start(encoding, &grammar);
+    for (size_t n = 0; n < count; n++) {
+        encoding->grammar_allowed(encoding, &grammar, allowed);
+        assert_int_equal(tokens_append(&imagined, wanted[n]), STATUS_OK);
+        bool stuck = continues_a_stuck_cycle(encoding, imagined.items, n);
+        assert_int_equal(tokens[n] == wanted[n], allowed[wanted[n]] && !stuck);
+        imagined.items[n] = tokens[n];
+        encoding->grammar_accept(encoding, &grammar, tokens[n]);
+    }
+    tokens_free(&imagined);
+}
+
+static void assert_guard_breaks(const char *name,
+                                void (*fill)(const struct fake *, int, real *),
+                                size_t period, double earliest, double latest)
+{
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    settings.guard = 0;
+    settings.seconds = 60;
+    settings.max_silence = 1000;
+    struct run off = do_run(name, fill, &settings, 1);
+    settings.guard = 1;
+    struct run on = do_run(name, fill, &settings, 1);
+    size_t off_count = 0, on_count = 0, same = 0;
+    const token *free_tokens = drawn(&off, 0, &off_count);
+    const token *guarded = drawn(&on, 0, &on_count);
+    for (size_t n = 1 + period; n < off_count; n++)
+        assert_int_equal(free_tokens[n], free_tokens[n - period]);
+    while (same < on_count && guarded[same] == free_tokens[same])
+        same++;
+    double until = seconds_of(on.encoding, guarded, same);
+    assert_true(until >= earliest && until <= latest);
+    assert_free_where_not_stuck(&on, guarded, on_count);
+    assert_true(seconds_of(on.encoding, guarded, on_count) > 58);
+    assert_string_equal(well_formed(on.encoding, guarded, on_count, 0), "");
+    end_run(&off);
+    end_run(&on);
+}
+
 static void the_guard_breaks_endless_repetition(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
-        const char *name = i ? "pianoroll" : "performance";
-        void (*fill)(const struct fake *, int, real *) =
-            i ? fill_one_chord : fill_one_note;
-        size_t period = i ? 3 : 4;
-        struct sampler_settings settings = plain;
-        settings.temperature = 0;
-        settings.guard = 0;
-        settings.seconds = 40;
-        struct run off = do_run(name, fill, &settings, 1);
-        settings.guard = 1;
-        struct run on = do_run(name, fill, &settings, 1);
-        size_t off_count = 0, on_count = 0, same = 0, stuck = 0;
-        const token *free_tokens = drawn(&off, 0, &off_count);
-        const token *guarded = drawn(&on, 0, &on_count);
-        for (size_t n = 1 + period; n < off_count; n++)
-            assert_int_equal(free_tokens[n], free_tokens[n - period]);
-        for (size_t n = 0; n < off_count; n++)
-            stuck += continues_a_stuck_cycle(off.encoding, free_tokens, n);
-        assert_true(stuck > off_count / 2);
-        for (size_t n = 0; n < on_count; n++)
-            assert_false(continues_a_stuck_cycle(on.encoding, guarded, n));
-        while (same < on_count && guarded[same] == free_tokens[same])
-            same++;
-        double until = seconds_of(on.encoding, guarded, same); /* not before its time */
-        assert_true(until >= 4 && until < 6);
-        assert_true(seconds_of(on.encoding, guarded, on_count) > 38);
-        assert_string_equal(well_formed(on.encoding, guarded, on_count, 0), "");
-        end_run(&off);
-        end_run(&on);
-    }
+    assert_guard_breaks("performance", fill_one_note, 4, 4, 5);
+    assert_guard_breaks("performance", fill_one_slow_note, 4, 7, 8); /* four times */
+    assert_guard_breaks("pianoroll", fill_one_chord, 3, 4, 5);
+}
+
+/* Strikes 60, the one pitch that is free, at two velocities in turn. */
+static void fill_two_velocities(const struct fake *fake, int row, real *logits)
+{
+    static const token cycle[] = {60, SHIFT + 50, OFF + 60, SHIFT + 50, VELOCITY + 1,
+                                  60, SHIFT + 50, OFF + 60, SHIFT + 50, VELOCITY};
+    fill_random(fake, row, logits);
+    logits[cycle[(fake->seen[row].count - 130) % 10]] = 100;
+}
+
+static void the_guard_gives_way_to_the_grammar(void **state)
+{
+    (void)state;
+    token full[1 + 127 + 1]; /* all pitches but 60 sound, and a VELOCITY waits */
+    size_t count = 0;
+    full[count++] = VELOCITY + 3;
+    for (token pitch = 0; pitch < 128; pitch++)
+        if (pitch != 60)
+            full[count++] = pitch;
+    full[count++] = VELOCITY + 2;
+    assert_int_equal(count, 129);
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    struct run run;
+    assert_int_equal(
+        try_run(&run, "performance", fill_two_velocities, &settings, 1, full, count, 0),
+        STATUS_OK);
+    const token *tokens = drawn(&run, 0, &count);
+    assert_true(count > 129 + 42);
+    tokens += 129;
+    assert_int_equal(tokens[39], VELOCITY);
+    assert_int_equal(tokens[40], 60); /* for the fifth time: nothing else may follow */
+    assert_int_not_equal(tokens[41], SHIFT + 50);
+    end_run(&run);
+}
+
+static void the_guard_hears_the_primer(void **state)
+{
+    (void)state;
+    token song[1 + 10 * 4] = {VELOCITY + 20};
+    for (int i = 0; i < 10; i++)
+        memcpy(song + 1 + 4 * i, (const token[]){60, SHIFT + 25, OFF + 60, SHIFT + 25},
+               4 * sizeof(token));
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    struct run run;
+    assert_int_equal(
+        try_run(&run, "performance", fill_one_note, &settings, 2, song, 41, 0),
+        STATUS_OK);
+    for (int row = 0; row < 2; row++)
+        assert_int_not_equal(run.fake->seen[row].items[1 + 41], 60);
+    assert_true(same_notes(&run.pieces[0], &run.pieces[1]));
+    end_run(&run);
 }
 
 static void the_guard_breaks_silence(void **state)
@@ -546,6 +638,19 @@ static void the_guard_breaks_silence(void **state)
         }
         assert_true(sounds >= 5 && sounds <= 8); /* as few as the guard asks for */
         assert_int_equal(on.pieces[1].count, sounds);
+        end_run(&on);
+        settings.max_silence = 9;
+        settings.temperature =
+            0; /* the same shift again and again: silence is no cycle */
+        on = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 1);
+        tokens = drawn(&on, 0, &count);
+        since = 0;
+        for (size_t n = 0; n < count; n++) {
+            double moves = on.encoding->token_seconds(on.encoding, tokens[n]);
+            assert_true(moves > 0 || since > 9 - 1e-6);
+            since = on.encoding->token_sounds(on.encoding, tokens[n]) ? 0 : since + moves;
+        }
+        assert_int_equal(count_sounds(on.encoding, tokens, count), 2);
         end_run(&off);
         end_run(&on);
     }
@@ -691,6 +796,8 @@ int main(void)
         cmocka_unit_test(temperature_top_k_and_top_p_shape_the_draw),
         cmocka_unit_test(limits_that_cut_nothing_change_nothing),
         cmocka_unit_test(the_guard_breaks_endless_repetition),
+        cmocka_unit_test(the_guard_gives_way_to_the_grammar),
+        cmocka_unit_test(the_guard_hears_the_primer),
         cmocka_unit_test(the_guard_breaks_silence),
         cmocka_unit_test(a_primer_goes_before),
         cmocka_unit_test(a_key_held_from_the_primer_begins_at_zero),
