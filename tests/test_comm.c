@@ -234,7 +234,8 @@ static int open_elsewhere(const char *variables, char *said, int size)
     char command[512], program[256];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     program[length > 0 ? length : 0] = '\0';
-    snprintf(command, sizeof command, "env -i PATH=\"$PATH\" %s %s --open", variables,
+    snprintf(command, sizeof command,
+             "env -i PATH=\"$PATH\" ASAN_OPTIONS=detect_leaks=0 %s %s --open", variables,
              program);
     FILE *pipe = popen(command, "r");
     if (!pipe || !fgets(said, size, pipe))
