@@ -24,6 +24,10 @@ enum { PLAYER_PIECES_MAX = 4096 };
  * such file. */
 enum status player_find(const char *path, const char *preferred, char **file);
 
+/* Finds the checkpoint that `path` means, reads all of the file, so that damage anywhere
+ * in it is found, and loads what playing needs. Freed with checkpoint_free. */
+enum status player_load(const char *path, struct checkpoint *checkpoint);
+
 /* The beginning that a piece is to go on from. Zero-initialise; free with
  * player_primer_free. */
 struct player_primer {

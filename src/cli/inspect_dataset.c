@@ -8,6 +8,8 @@
 
 #include "inspect_reasons.h"
 #include "tutti/dataset.h"
+#include "tutti/file.h"
+#include "tutti/h5.h"
 #include "tutti/hash.h"
 #include "tutti/progress.h"
 
@@ -183,7 +185,10 @@ static enum status shard_index(const struct inspect_request *request,
     return STATUS_OK;
 }
 
-static enum status check_shard(const struct dataset *dataset, size_t index)
+/* Reads a shard's pieces and tokens; with `all` every dataset of its file, notes and
+ * paths too. */
+static enum status check_shard(const struct dataset *dataset, size_t index,
+                               const char *name, bool all)
 {
     enum status status = STATUS_OK;
     for (int split = 0; split < SPLITS && status == STATUS_OK; split++) {
@@ -191,33 +196,55 @@ static enum status check_shard(const struct dataset *dataset, size_t index)
         status = dataset_read_shard(dataset, index, (enum split)split, &shard);
         shard_free(&shard);
     }
+    if (status != STATUS_OK || !all)
+        return status;
+    char *path = path_join(dataset->path, name);
+    struct h5_file *file = NULL;
+    status = path ? h5_open(path, &file)
+                  : status_fail(STATUS_FAILED, "%s: out of memory", dataset->path);
+    free(path);
+    if (status == STATUS_OK)
+        status = h5_verify(file);
+    h5_abandon(file);
     return status;
 }
 
-/* A shard alone: its row of the index, after reading it, as a checksum may fail. */
+static enum status shard_json(const struct inspect_request *request,
+                              const struct dataset *dataset, size_t index)
+{
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    json_string(&json, "kind", "shard");
+    json_string(&json, "dataset", dataset->path);
+    json_integer(&json, "shard", (int64_t)index);
+    json_hash(&json, "dataset_hash", dataset->dataset_hash);
+    if (request->verify)
+        json_boolean(&json, "verified", true);
+    splits_json(&json, &dataset->shards[index]);
+    json_close(&json);
+    return json_end(&json);
+}
+
+/* A shard alone: what the index says of it, once its file has shown to be like that. */
 static enum status show_shard(const struct inspect_request *request,
                               const struct dataset *dataset)
 {
     size_t index;
     enum status status = shard_index(request, dataset, &index);
     if (status == STATUS_OK)
-        status = check_shard(dataset, index);
+        status = check_shard(dataset, index, request->shard, request->verify);
     if (status != STATUS_OK)
         return status;
-    if (request->json) {
-        struct json json;
-        json_begin(&json, stdout, true);
-        json_object(&json, NULL);
-        json_string(&json, "kind", "shard");
-        json_string(&json, "dataset", dataset->path);
-        json_integer(&json, "shard", (int64_t)index);
-        json_hash(&json, "dataset_hash", dataset->dataset_hash);
-        splits_json(&json, &dataset->shards[index]);
-        json_close(&json);
-        return json_end(&json);
+    if (request->json)
+        return shard_json(request, dataset, index);
+    if (request->verify) {
+        printf("%s/%s: verified: checksums, pieces and tokens as in the index\n",
+               dataset->path, request->shard);
+        return STATUS_OK;
     }
-    printf("shard %zu of %zu of dataset %s (read and checked)\n", index,
-           dataset->shard_count, dataset->path);
+    printf("shard %zu of %zu of dataset %s\n", index, dataset->shard_count,
+           dataset->path);
     print_splits(&dataset->shards[index]);
     return STATUS_OK;
 }
@@ -268,15 +295,15 @@ enum status inspect_dataset(const struct inspect_request *request)
 static void print_count_pair(const char *label, uint64_t first, uint64_t second)
 {
     char one[INSPECT_COUNT], two[INSPECT_COUNT];
-    printf("  %-16s %-18s %-18s%s\n", label, inspect_count(first, one),
-           inspect_count(second, two), first == second ? "" : " differ");
+    printf("  %-16s %-18s %s%s\n", label, inspect_count(first, one),
+           inspect_count(second, two), first == second ? "" : "  differ");
 }
 
 static void print_hash_pair(const char *label, uint64_t first, uint64_t second)
 {
     char one[HASH64_TEXT], two[HASH64_TEXT];
-    printf("  %-16s %-18s %-18s%s\n", label, hash64_text(first, one),
-           hash64_text(second, two), first == second ? "" : " differ");
+    printf("  %-16s %-18s %s%s\n", label, hash64_text(first, one),
+           hash64_text(second, two), first == second ? "" : "  differ");
 }
 
 static void print_pair(const struct dataset *first, const struct dataset *second)

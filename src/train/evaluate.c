@@ -12,13 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "window.h"
 #include "tutti/exact_sum.h"
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 
 enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUMS };
 
-/* One pass of this rank's slices; buffers are [own slices][steps][rows]. */
+/* One pass of this rank's slices. */
 struct pass {
     const struct dataset *dataset;
     struct model *model;
@@ -27,11 +28,7 @@ struct pass {
     bool frames; /* count them */
     int *dealt;
     struct stream **streams;
-    token *inputs;
-    int32_t *targets;
-    const token **input_of;
-    const int32_t **targets_of;
-    struct slice_loss *losses;
+    struct window window;
     bool *in_frames; /* [own slices][rows]: the first frame of the row's piece is over */
     real *states;
     struct exact_sum *sum;
@@ -70,26 +67,14 @@ static void deal(const struct dataset *dataset, enum split split, int slices, in
 
 static enum status allocate(struct pass *pass)
 {
-    size_t own = (size_t)pass->own.count,
-           cells = (size_t)pass->rows * (size_t)pass->steps;
+    size_t own = (size_t)pass->own.count;
     pass->dealt = calloc(pass->dataset->shard_count + 1, sizeof *pass->dealt);
     pass->streams = calloc(own, sizeof *pass->streams);
-    pass->inputs = calloc(own * cells, sizeof *pass->inputs);
-    pass->targets = calloc(own * cells, sizeof *pass->targets);
-    pass->input_of = calloc(own, sizeof *pass->input_of);
-    pass->targets_of = calloc(own, sizeof *pass->targets_of);
-    pass->losses = calloc(own, sizeof *pass->losses);
     pass->in_frames = calloc(own * (size_t)pass->rows, sizeof *pass->in_frames);
     pass->states = calloc(own * model_state_size(pass->model), sizeof *pass->states);
-    if (!pass->dealt || !pass->streams || !pass->inputs || !pass->targets ||
-        !pass->input_of || !pass->targets_of || !pass->losses || !pass->in_frames ||
-        !pass->states)
+    if (!pass->dealt || !pass->streams || !pass->in_frames || !pass->states)
         return status_fail(STATUS_FAILED, "out of memory for the evaluation");
-    for (size_t s = 0; s < own; s++) {
-        pass->input_of[s] = pass->inputs + s * cells;
-        pass->targets_of[s] = pass->targets + s * cells;
-    }
-    return STATUS_OK;
+    return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
 }
 
 static enum status open_streams(struct pass *pass, enum split split)
@@ -121,22 +106,21 @@ static void pass_close(struct pass *pass)
     for (int s = 0; pass->streams && s < pass->own.count; s++)
         stream_close(pass->streams[s]);
     exact_sum_free(pass->sum);
-    void *buffers[] = {pass->dealt,   pass->streams,   pass->inputs,
-                       pass->targets, pass->input_of,  pass->targets_of,
-                       pass->losses,  pass->in_frames, pass->states};
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        free(buffers[i]);
+    window_free(&pass->window);
+    free(pass->dealt);
+    free(pass->streams);
+    free(pass->in_frames);
+    free(pass->states);
 }
 
 /* The next window of all own slices; false when all of them are through. */
 static bool next_window(struct pass *pass)
 {
-    size_t cells = (size_t)pass->rows * (size_t)pass->steps;
     int64_t counted = 0;
     for (int s = 0; s < pass->own.count; s++)
         counted += stream_next_once(pass->streams[s], pass->steps,
-                                    pass->inputs + (size_t)s * cells,
-                                    pass->targets + (size_t)s * cells);
+                                    window_inputs(&pass->window, s),
+                                    window_targets(&pass->window, s));
     return counted > 0;
 }
 
@@ -149,9 +133,9 @@ static void add_frames(struct pass *pass, int slice)
     double loss = 0;
     int64_t frames = 0;
     for (int i = 0; i < pass->steps * pass->rows; i++) {
-        int32_t target = pass->targets_of[slice][i];
+        int32_t target = pass->window.target_of[slice][i];
         bool *in = &in_frames[i % pass->rows];
-        if (pass->input_of[slice][i] == encoding->end)
+        if (pass->window.input_of[slice][i] == encoding->end)
             *in = false;
         if (target < 0 || target == encoding->end)
             continue;
@@ -168,11 +152,12 @@ static void add_frames(struct pass *pass, int slice)
 
 static void add_window(struct pass *pass)
 {
-    model_forward(pass->model, pass->input_of, pass->targets_of, NULL, pass->losses);
+    const struct window *window = &pass->window;
+    model_forward(pass->model, window->input_of, window->target_of, NULL, window->losses);
     for (int s = 0; s < pass->own.count; s++) {
-        exact_sum_add_extra(pass->sum, SUM_LOSS, pass->losses[s].loss);
-        exact_sum_add_count(pass->sum, SUM_TARGETS, pass->losses[s].targets);
-        exact_sum_add_count(pass->sum, SUM_CORRECT, pass->losses[s].correct);
+        exact_sum_add_extra(pass->sum, SUM_LOSS, pass->window.losses[s].loss);
+        exact_sum_add_count(pass->sum, SUM_TARGETS, pass->window.losses[s].targets);
+        exact_sum_add_count(pass->sum, SUM_CORRECT, pass->window.losses[s].correct);
         if (pass->frames)
             add_frames(pass, s);
     }
