@@ -21,7 +21,8 @@ static inline const char *data_folder(void)
         folder = TUTTI_SOURCE_DIR "/../shared/data";
 #endif
     if (!folder || !file_is_directory(folder)) {
-        print_message("no example files: set TUTTI_TEST_DATA to a folder of MIDI files\n");
+        print_message(
+            "no example files: set TUTTI_TEST_DATA to a folder of MIDI files\n");
         skip();
     }
     return folder;

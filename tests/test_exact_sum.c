@@ -213,6 +213,9 @@ static void bad_values_are_counted_not_added(void **state)
     }
     exact_sum_clear(sum);
     expect(exact_sum_bad(sum) == 0 && exact_sum_first_bad(sum) == SIZE_MAX);
+    exact_sum_add(sum, 70, bad, 1);
+    exact_sum_add(sum, 60, bad, 1); /* the first by place, not by time */
+    expect(exact_sum_first_bad(sum) == 60);
     exact_sum_free(sum);
     free(values);
     agree_on_verdict(comm);
@@ -224,9 +227,9 @@ static void extras_never_wrap(void **state)
     int size = comm_size(comm);
     struct exact_sum *sum;
     expect(exact_sum_create(0, 5, 1, SCALE, &sum) == STATUS_OK);
-    exact_sum_add_extra(sum, 0, NAN);
+    exact_sum_add_extra(sum, 0, (double)NAN);
     exact_sum_add_extra(sum, 0, 0x1.00001p31);
-    exact_sum_add_extra(sum, 0, -INFINITY);
+    exact_sum_add_extra(sum, 0, (double)-INFINITY);
     for (int i = 0; i < 300; i++) /* passes 2^63 after 256 */
         exact_sum_add_extra(sum, 1, -0x1p31);
     exact_sum_add_count(sum, 2, INT64_MAX); /* fits one rank, not two */

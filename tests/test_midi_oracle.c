@@ -1,6 +1,6 @@
 /* The reader against libsmf, which reads in a child process: it aborts on much that is
- * legal. Only its list of events is used (time in pulses and seconds); the notes are paired
- * here by looking through all that sound. */
+ * legal. Only its list of events is used (time in pulses and seconds); the notes are
+ * paired here by looking through all that sound. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,8 @@
 
 #include "midi_data.h"
 #include "midi_expect.h"
+
+enum { REFUSED = 1, OUT_OF_STEP = 2 }; /* exit codes of the child */
 
 struct heard { /* a note as libsmf has it; end_tick is -1 while it sounds */
     int start_tick, end_tick, track, channel, pitch, velocity;
@@ -56,6 +58,13 @@ static void hear_off(struct heard_list *list, size_t first, const smf_event_t *e
     }
 }
 
+/* libsmf takes the first byte of a meta event's length for all of it. */
+static bool is_misread(const smf_event_t *event)
+{
+    return event->midi_buffer[0] == 0xFF && event->midi_buffer_length > 2 &&
+           event->midi_buffer[2] >= 0x80;
+}
+
 static void hear_track(struct heard_list *list, smf_track_t *track, int number)
 {
     size_t first = list->count;
@@ -63,6 +72,8 @@ static void hear_track(struct heard_list *list, smf_track_t *track, int number)
         smf_event_t *event = smf_track_get_event_by_number(track, i);
         const unsigned char *message = event->midi_buffer;
         int kind = message[0] >> 4, channel = message[0] & 15;
+        if (is_misread(event))
+            _exit(OUT_OF_STEP);
         while (first < list->count && list->items[first].end_tick >= 0)
             first++; /* only to be quick: ended notes at the front */
         if (kind == 9 && message[2] > 0)
@@ -84,7 +95,7 @@ static void listen(const struct bytes *bytes, FILE *out)
     dup2(nowhere, STDERR_FILENO);
     smf_t *smf = smf_load_from_memory(bytes->items, (int)bytes->count);
     if (!smf)
-        _exit(1);
+        _exit(REFUSED);
     for (int i = 1; i <= smf->number_of_tracks; i++)
         hear_track(&list, smf_get_track_by_number(smf, i), i - 1);
     fwrite(list.items, sizeof *list.items, list.count, out);
@@ -92,8 +103,8 @@ static void listen(const struct bytes *bytes, FILE *out)
     _exit(0); /* smf_delete takes long, and nothing else is left to do */
 }
 
-/* Whether libsmf survived; then *list is what it heard. */
-static bool hear(const struct bytes *bytes, struct heard_list *list)
+/* The child's wait status; if it is 0, *list is what libsmf heard. */
+static int hear(const struct bytes *bytes, struct heard_list *list)
 {
     FILE *channel = tmpfile();
     assert_non_null(channel);
@@ -104,7 +115,6 @@ static bool hear(const struct bytes *bytes, struct heard_list *list)
         listen(bytes, channel);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
-    bool survived = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     fseek(channel, 0, SEEK_END);
     list->count = (size_t)ftell(channel) / sizeof *list->items;
     rewind(channel);
@@ -113,15 +123,15 @@ static bool hear(const struct bytes *bytes, struct heard_list *list)
     assert_int_equal(fread(list->items, sizeof *list->items, list->count, channel),
                      list->count);
     fclose(channel);
-    return survived;
+    return status;
 }
 
 static int in_the_order_of_notes(const void *left, const void *right)
 {
     const struct heard *a = left, *b = right;
-    const int differences[] = {
-        a->start_tick - b->start_tick, a->channel - b->channel,   a->pitch - b->pitch,
-        a->end_tick - b->end_tick,     a->velocity - b->velocity, a->track - b->track};
+    const int differences[] = {a->start_tick - b->start_tick, a->channel - b->channel,
+                               a->pitch - b->pitch,           a->end_tick - b->end_tick,
+                               a->velocity - b->velocity,     a->track - b->track};
     for (size_t i = 0; i < sizeof differences / sizeof *differences; i++)
         if (differences[i])
             return differences[i];
@@ -133,8 +143,8 @@ static bool close_enough(double a, double b)
     return fabs(a - b) <= 1e-9 * (1 + fabs(a)); /* libsmf adds up rounded seconds */
 }
 
-/* Programs stand before the track in the order of notes_sort: equal but for these two, two
- * notes may have changed places, so of the track only the sum is compared. */
+/* Programs stand before the track in the order of notes_sort: equal but for these two,
+ * two notes may have changed places, so of the track only the sum is compared. */
 static bool notes_agree(const struct notes *notes, struct heard_list *list)
 {
     long tracks = 0;
@@ -157,28 +167,34 @@ static bool notes_agree(const struct notes *notes, struct heard_list *list)
 }
 
 struct tally {
-    size_t files, agreed, died, lost;
+    size_t files, agreed, died, misread;
     struct midi_file file;
 };
 
-/* What libsmf loses (a track's rest behind a meta event of 128 bytes or more) is counted;
- * any other difference fails. */
+/* What libsmf dies of, refuses or misreads (everything behind a meta event of 128 bytes
+ * or more) is counted; any other difference fails. */
 static void compare(struct bytes *bytes, const char *name, struct tally *tally)
 {
     struct heard_list list = {0};
-    bool survived = hear(bytes, &list);
+    int status = hear(bytes, &list);
     read_bytes(bytes, NULL, &tally->file);
     tally->files++;
-    if (!survived)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == OUT_OF_STEP)
+        tally->misread++;
+    else if (status != 0)
         tally->died++;
     else if (notes_agree(&tally->file.notes, &list))
         tally->agreed++;
-    else if (list.count < tally->file.notes.count)
-        tally->lost++;
     else
         fail_msg("%s: libsmf reads other notes (%zu, ours %zu)", name, list.count,
                  tally->file.notes.count);
     free(list.items);
+}
+
+static void print_tally(const char *name, const struct tally *tally)
+{
+    print_message("%s: %zu files, %zu agree, libsmf died of %zu, misread %zu\n", name,
+                  tally->files, tally->agreed, tally->died, tally->misread);
 }
 
 static void generated_files_agree(void **state)
@@ -195,9 +211,9 @@ static void generated_files_agree(void **state)
         assert_int_equal(tally.file.outcome, MIDI_OK);
         notes += tally.file.notes.count;
     }
-    print_message("%zu files, %zu notes: %zu agree, libsmf died of %zu, lost notes of %zu\n",
-                  tally.files, notes, tally.agreed, tally.died, tally.lost);
-    assert_int_equal(tally.agreed, tally.files);
+    print_tally("generated", &tally);
+    /* under the address sanitizer libsmf dies of a few: it looks behind its buffer */
+    assert_true(100 * tally.agreed >= 95 * tally.files);
     assert_true(notes > 10000);
     midi_free(&tally.file);
 }
@@ -222,8 +238,7 @@ static void real_files_agree(void **state)
         char *folder = path_join(base, folders[i]);
         if (file_is_directory(folder))
             walk_files(folder, visit, &tally);
-        print_message("%s: %zu files, %zu agree, libsmf died of %zu, lost notes of %zu\n",
-                      folders[i], tally.files, tally.agreed, tally.died, tally.lost);
+        print_tally(folders[i], &tally);
         assert_true(10 * tally.agreed >= 9 * tally.files);
         free(folder);
         midi_free(&tally.file);

@@ -87,7 +87,7 @@ static enum status check_slices(int64_t batch, int64_t slices)
 
 static enum status check_split(const double *split)
 {
-    const double rounding = 1e-6; /* lets thirds be written as 0.333333 */
+    const double rounding = 1e-5; /* thirds may be written as 0.333333 */
     double sum = split[0] + split[1] + split[2];
     if (split[0] > 0 && fabs(sum - 1) <= rounding)
         return STATUS_OK;

@@ -87,15 +87,20 @@ static bool read_string(const struct option_row *row, const char *text, void *me
     return true;
 }
 
-/* "N/M" or "N ticks", N and M from 1 to 9999. */
+/* "N/M" or "N ticks", N and M from 1 to 10000. */
 static bool read_grid(const struct option_row *row, const char *text, void *member)
 {
-    int first, second, end = 0;
-    bool valid = false;
-    if (sscanf(text, "%4d/%4d%n", &first, &second, &end) == 2)
-        valid = text[end] == '\0' && first > 0 && second > 0;
-    else if (sscanf(text, "%4d ticks%n", &first, &end) == 1 && end > 0)
-        valid = text[end] == '\0' && first > 0;
+    enum { MOST = 10000 };
+    int first = 0, second = 1, end = 0;
+    if (!isdigit((unsigned char)text[0]) || sscanf(text, "%5d%n", &first, &end) != 1)
+        return false;
+    const char *rest = text + end;
+    bool valid = strcmp(rest, " ticks") == 0 || strcmp(rest, " tick") == 0;
+    if (rest[0] == '/' && isdigit((unsigned char)rest[1])) {
+        valid = sscanf(rest + 1, "%5d%n", &second, &end) == 1;
+        valid = valid && rest[1 + end] == '\0';
+    }
+    valid = valid && first > 0 && first <= MOST && second > 0 && second <= MOST;
     return valid && read_string(row, text, member);
 }
 

@@ -103,16 +103,17 @@ static void shorten_exponent(char *text)
 const char *text_number(double value, char *text, size_t size)
 {
     const double plain = 1e15; /* every integer below it has all its digits in a double */
+    char form[TEXT_NUMBER];
     if (value == trunc(value) && fabs(value) < plain) {
-        snprintf(text, size, "%.0f", value);
-        return text;
+        snprintf(form, sizeof form, "%.0f", value);
+    } else {
+        int digits = 1;
+        do {
+            snprintf(form, sizeof form, "%.*g", digits, value);
+        } while (strtod(form, NULL) != value && ++digits <= 17);
+        shorten_exponent(form);
     }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, size, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    shorten_exponent(text);
+    snprintf(text, size, "%s", form);
     return text;
 }
 

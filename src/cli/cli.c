@@ -83,7 +83,9 @@ static void print_arguments(const struct cli_request *request)
 
 static void print_settings(const struct cli_request *request)
 {
-    unsigned shown = request->takes_set ? SECTION_ALL : request->sections;
+    unsigned shown = request->sections;
+    if (!shown && request->takes_set)
+        shown = SECTION_ALL;
     if (!shown)
         return;
     printf("\nSettings, with their defaults");

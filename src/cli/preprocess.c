@@ -1,5 +1,5 @@
-/* preprocess: folders of MIDI files -> a dataset. What it prints at the end is read from the
- * dataset just written, not remembered. */
+/* preprocess: folders of MIDI files -> a dataset. What it prints at the end is read from
+ * the dataset just written, not remembered. */
 #include <stdio.h>
 #include <string.h>
 
@@ -100,7 +100,8 @@ static void print_splits(const struct dataset *dataset)
 {
     char pieces[INSPECT_COUNT], notes[INSPECT_COUNT], tokens[INSPECT_COUNT];
     const struct dataset_shard *total = &dataset->total;
-    printf("\n  %-10s %12s %14s %14s %10s\n", "split", "pieces", "notes", "tokens", "hours");
+    printf("\n  %-10s %12s %14s %14s %10s\n", "split", "pieces", "notes", "tokens",
+           "hours");
     for (int split = 0; split < SPLITS; split++)
         printf("  %-10s %12s %14s %14s %10.2f\n", split_name((enum split)split),
                inspect_count(total->pieces[split], pieces),
@@ -118,7 +119,8 @@ static void warn_of_empty_splits(const struct dataset *dataset)
 }
 
 static enum status report(const struct ingest_request *request,
-                          const struct ingest_summary *summary, int ranks, const char *list)
+                          const struct ingest_summary *summary, int ranks,
+                          const char *list)
 {
     struct dataset *dataset = NULL;
     struct inspect_reasons reasons = {0};
@@ -126,8 +128,8 @@ static enum status report(const struct ingest_request *request,
     if (status == STATUS_OK)
         status = inspect_reasons_read(dataset, &reasons);
     if (status == STATUS_OK) {
-        printf("dataset %s: %zu shards, encoding %s\n", dataset->path, dataset->shard_count,
-               dataset->encoding->name);
+        printf("dataset %s: %zu shards, encoding %s\n", dataset->path,
+               dataset->shard_count, dataset->encoding->name);
         print_outcomes(dataset);
         inspect_reasons_print(&reasons, FILE_REPAIRED);
         inspect_reasons_print(&reasons, FILE_SKIPPED);
@@ -184,7 +186,10 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .placeholder = "DATASET",
          .text = &given.output,
          .help = "the folder to make (default: data.dataset of --config)"},
-        {.name = "--output", .placeholder = "DATASET", .text = &given.output, .help = "as -o"},
+        {.name = "--output",
+         .placeholder = "DATASET",
+         .text = &given.output,
+         .help = "as -o"},
         {.name = "--config",
          .placeholder = "FILE",
          .text = &given.config,
@@ -227,7 +232,8 @@ const struct cli_command command_preprocess = {
     .summary = "MIDI files to a dataset to train on",
     .usage = "preprocess FOLDER... -o DATASET [options]",
     .examples =
-        "Folders are searched for names ending in .mid .midi .kar .rmi .smf; a file that is\n"
+        "Folders are searched for names ending in .mid .midi .kar .rmi .smf; a file that "
+        "is\n"
         "named itself is taken whatever its name. What became of each file is in the\n"
         "dataset: tutti inspect DATASET.\n"
         "\n"

@@ -11,7 +11,8 @@
 
 #include "tutti/file.h"
 
-/* --- names ----------------------------------------------------------------------------- */
+/* --- names -----------------------------------------------------------------------------
+ */
 
 static const char *const split_names[SPLITS] = {"train", "valid", "test"};
 static const char *const outcome_names[FILE_OUTCOMES] = {"ok", "repaired", "skipped",
@@ -40,7 +41,8 @@ enum status dataset_no_memory(const char *path)
     return status_fail(STATUS_FAILED, "%s: can't hold it in memory", path);
 }
 
-/* --- is it one? ------------------------------------------------------------------------ */
+/* --- is it one? ------------------------------------------------------------------------
+ */
 
 static enum status unfinished(const char *path)
 {
@@ -59,9 +61,10 @@ static bool ends_with(const char *path, const char *ending)
 static enum status check_directory(const char *path)
 {
     if (!file_exists(path))
-        return status_fail(STATUS_MISUSE,
-                           "%s: no such dataset; make it with: tutti preprocess FOLDER -o %s",
-                           path, path);
+        return status_fail(
+            STATUS_MISUSE,
+            "%s: no such dataset; make it with: tutti preprocess FOLDER -o %s", path,
+            path);
     if (!file_is_directory(path))
         return status_fail(STATUS_MISUSE,
                            "%s: not a dataset, which is a folder with an index.h5 in it",
@@ -75,10 +78,11 @@ static enum status check_directory(const char *path)
     else if (file_exists(marker))
         status = unfinished(path);
     else if (!file_exists(index))
-        status = status_fail(STATUS_MISUSE,
-                             "%s: not a dataset, there is no index.h5 in it; make one with: "
-                             "tutti preprocess FOLDER -o DATASET",
-                             path);
+        status =
+            status_fail(STATUS_MISUSE,
+                        "%s: not a dataset, there is no index.h5 in it; make one with: "
+                        "tutti preprocess FOLDER -o DATASET",
+                        path);
     free(index);
     free(marker);
     return status;
@@ -90,13 +94,14 @@ static enum status check_format(const struct h5_file *file, const char *format)
     int64_t version = 0;
     enum status status = h5_get_text(file, "/", "format", found, sizeof found);
     if (status == STATUS_OK && strcmp(found, format) != 0)
-        return status_fail(STATUS_FAILED, "%s: a '%s' (expected a '%s')", h5_path(file), found,
-                           format);
+        return status_fail(STATUS_FAILED, "%s: a '%s' (expected a '%s')", h5_path(file),
+                           found, format);
     if (status == STATUS_OK)
         status = h5_get_i64(file, "/", "format_version", &version);
     if (status == STATUS_OK && version != DATASET_FORMAT_VERSION)
         return status_fail(STATUS_FAILED,
-                           "%s: format version %" PRId64 ", this program reads %d: use the "
+                           "%s: format version %" PRId64
+                           ", this program reads %d: use the "
                            "program that wrote it, or preprocess again",
                            h5_path(file), version, DATASET_FORMAT_VERSION);
     return status;
@@ -125,7 +130,8 @@ enum status open_index(const struct dataset *dataset, struct h5_file **out)
     return status;
 }
 
-/* --- reading the index ----------------------------------------------------------------- */
+/* --- reading the index -----------------------------------------------------------------
+ */
 
 static enum status read_hash_text(const struct h5_file *file, const char *text,
                                   const char *name, uint64_t *hash)
@@ -162,14 +168,15 @@ static enum status read_vocabulary(const struct h5_file *file, struct dataset *d
     if (status == STATUS_OK)
         status = h5_read_text(file, "/vocabulary/hash", &text);
     if (status == STATUS_OK)
-        status = read_hash_text(file, text, "/vocabulary/hash", &dataset->vocabulary_hash);
+        status =
+            read_hash_text(file, text, "/vocabulary/hash", &dataset->vocabulary_hash);
     uint64_t ours = status == STATUS_OK ? encoding_hash(dataset->encoding) : 0;
     if (status == STATUS_OK && dataset->vocabulary_hash != ours)
-        status = status_fail(STATUS_FAILED,
-                             "%s: its vocabulary (%s, hash %s) is not this program's (%s): "
-                             "preprocess again",
-                             h5_path(file), dataset->encoding->name, text,
-                             hash64_text(ours, expected));
+        status = status_fail(
+            STATUS_FAILED,
+            "%s: its vocabulary (%s, hash %s) is not this program's (%s): "
+            "preprocess again",
+            h5_path(file), dataset->encoding->name, text, hash64_text(ours, expected));
     free(text);
     return status;
 }
@@ -181,14 +188,15 @@ static enum status count_shards(const struct h5_file *file, size_t *shards)
     size_t dims[H5_MAX_RANK] = {0};
     enum status status = h5_shape(file, "/shards/pieces", &rank, dims);
     if (status == STATUS_OK && (rank != 2 || dims[0] == 0 || dims[1] != SPLITS))
-        status = status_fail(STATUS_FAILED, "%s: /shards/pieces: not a table with %d columns",
-                             h5_path(file), SPLITS);
+        status =
+            status_fail(STATUS_FAILED, "%s: /shards/pieces: not a table with %d columns",
+                        h5_path(file), SPLITS);
     *shards = dims[0];
     return status;
 }
 
-static enum status read_counts(const struct h5_file *file, const char *name, size_t member,
-                               enum h5_type type, struct dataset *dataset)
+static enum status read_counts(const struct h5_file *file, const char *name,
+                               size_t member, enum h5_type type, struct dataset *dataset)
 {
     size_t dims[] = {dataset->shard_count, SPLITS}, row = SPLITS * sizeof(uint64_t);
     uint8_t *table = calloc(dims[0], row);
@@ -224,9 +232,11 @@ static enum status check_dataset_hash(const struct h5_file *file, struct dataset
                          dataset->shard_hashes);
     if (status == STATUS_OK &&
         dataset->dataset_hash != dataset_hash_of(dataset->vocabulary_hash,
-                                                 dataset->shard_hashes, dataset->shard_count))
-        status = status_fail(STATUS_FAILED, "%s: dataset_hash: does not fit /shards/hash: "
-                                            "damaged, preprocess again",
+                                                 dataset->shard_hashes,
+                                                 dataset->shard_count))
+        status = status_fail(STATUS_FAILED,
+                             "%s: dataset_hash: does not fit /shards/hash: "
+                             "damaged, preprocess again",
                              h5_path(file));
     return status;
 }
@@ -240,30 +250,32 @@ static enum status read_shards(const struct h5_file *file, struct dataset *datas
     dataset->shard_hashes = calloc(dataset->shard_count, sizeof *dataset->shard_hashes);
     if (!dataset->shards || !dataset->shard_hashes)
         return dataset_no_memory(dataset->path);
-    status = read_counts(file, "/shards/pieces", offsetof(struct dataset_shard, pieces), H5_U64,
-                         dataset);
+    status = read_counts(file, "/shards/pieces", offsetof(struct dataset_shard, pieces),
+                         H5_U64, dataset);
     if (status == STATUS_OK)
         status = read_counts(file, "/shards/notes", offsetof(struct dataset_shard, notes),
                              H5_U64, dataset);
     if (status == STATUS_OK)
-        status = read_counts(file, "/shards/tokens", offsetof(struct dataset_shard, tokens),
-                             H5_U64, dataset);
+        status = read_counts(file, "/shards/tokens",
+                             offsetof(struct dataset_shard, tokens), H5_U64, dataset);
     if (status == STATUS_OK)
-        status = read_counts(file, "/shards/seconds", offsetof(struct dataset_shard, seconds),
-                             H5_F64, dataset);
+        status = read_counts(file, "/shards/seconds",
+                             offsetof(struct dataset_shard, seconds), H5_F64, dataset);
     if (status == STATUS_OK)
         status = check_dataset_hash(file, dataset);
     add_totals(dataset);
     return status;
 }
 
-static enum status read_outcomes(const struct h5_file *file, uint8_t *outcomes, size_t count)
+static enum status read_outcomes(const struct h5_file *file, uint8_t *outcomes,
+                                 size_t count)
 {
     enum status status = h5_read(file, "/files/outcome", H5_U8, 1, &count, outcomes);
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
         if (outcomes[i] >= FILE_OUTCOMES)
-            status = status_fail(STATUS_FAILED, "%s: /files/outcome: %d in row %zu (0 to %d)",
-                                 h5_path(file), outcomes[i], i, FILE_OUTCOMES - 1);
+            status =
+                status_fail(STATUS_FAILED, "%s: /files/outcome: %d in row %zu (0 to %d)",
+                            h5_path(file), outcomes[i], i, FILE_OUTCOMES - 1);
     return status;
 }
 
@@ -274,7 +286,8 @@ static enum status count_files(const struct h5_file *file, size_t *count)
     size_t dims[H5_MAX_RANK] = {0};
     enum status status = h5_shape(file, "/files/outcome", &rank, dims);
     if (status == STATUS_OK && rank != 1)
-        status = status_fail(STATUS_FAILED, "%s: /files/outcome: not a column", h5_path(file));
+        status =
+            status_fail(STATUS_FAILED, "%s: /files/outcome: not a column", h5_path(file));
     *count = dims[0];
     return status;
 }
@@ -344,7 +357,8 @@ void dataset_close(struct dataset *dataset)
     free(dataset);
 }
 
-/* --- the table of files ---------------------------------------------------------------- */
+/* --- the table of files ----------------------------------------------------------------
+ */
 
 static enum status read_texts(const struct h5_file *file, const char *name, size_t count,
                               char ***texts)
@@ -352,8 +366,8 @@ static enum status read_texts(const struct h5_file *file, const char *name, size
     size_t found = 0;
     enum status status = h5_read_texts(file, name, &found, texts);
     if (status == STATUS_OK && found != count)
-        status = status_fail(STATUS_FAILED, "%s: %s: %zu rows (expected %zu)", h5_path(file),
-                             name, found, count);
+        status = status_fail(STATUS_FAILED, "%s: %s: %zu rows (expected %zu)",
+                             h5_path(file), name, found, count);
     return status;
 }
 

@@ -1,6 +1,6 @@
-/* dataset_deal: shards to slices, largest first (Graham's LPT rule: "Bounds on multiprocessing
- * timing anomalies", SIAM J. Appl. Math. 1969; the fullest slice has at most 4/3 of the best
- * possible). */
+/* dataset_deal: shards to slices, largest first (Graham's LPT rule: "Bounds on
+ * multiprocessing timing anomalies", SIAM J. Appl. Math. 1969; the fullest slice has at
+ * most 4/3 of the best possible). */
 #include <stdlib.h>
 
 #include "tutti/dataset.h"
@@ -23,16 +23,17 @@ static enum status too_few(const struct dataset *dataset, int slices, size_t fil
     if (filled == 0)
         return status_fail(STATUS_MISUSE, "%s: no training tokens in it (data.split?)",
                            dataset->path);
-    return status_fail(STATUS_MISUSE,
-                       "%s: %d slices, but only %zu of its %zu shards hold training tokens: "
-                       "set train.slices to %zu or fewer, or preprocess with more shards or "
-                       "more music",
-                       dataset->path, slices, filled, dataset->shard_count, filled);
+    return status_fail(
+        STATUS_MISUSE,
+        "%s: %d slices, but only %zu of its %zu shards hold training tokens: "
+        "set train.slices to %zu or fewer, or preprocess with more shards or "
+        "more music",
+        dataset->path, slices, filled, dataset->shard_count, filled);
 }
 
 /* A slice gets nothing only if fewer shards than slices have tokens. */
-static void deal_sorted(const struct size *sizes, size_t count, int slices, uint64_t *held,
-                        int *dealt)
+static void deal_sorted(const struct size *sizes, size_t count, int slices,
+                        uint64_t *held, int *dealt)
 {
     for (size_t i = 0; i < count; i++) {
         int least = 0;

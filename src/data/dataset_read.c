@@ -6,7 +6,8 @@
 #include "dataset_internal.h"
 #include "tutti/file.h"
 
-/* --- a shard's file -------------------------------------------------------------------- */
+/* --- a shard's file --------------------------------------------------------------------
+ */
 
 void shard_file_close(struct shard_file *shard)
 {
@@ -32,8 +33,8 @@ static enum status read_rows(struct shard_file *shard)
         status = dataset_no_memory(h5_path(shard->file));
     for (const struct column *column = piece_columns; column->name; column++) {
         if (status == STATUS_OK)
-            status =
-                h5_read(shard->file, column->name, column->type, 1, &shard->count, packed);
+            status = h5_read(shard->file, column->name, column->type, 1, &shard->count,
+                             packed);
         if (status == STATUS_OK)
             column_unpack(column, packed, shard->count, shard->rows, sizeof *shard->rows);
     }
@@ -43,10 +44,11 @@ static enum status read_rows(struct shard_file *shard)
 
 static enum status disagrees(const struct shard_file *shard, const char *what, size_t row)
 {
-    return status_fail(STATUS_FAILED,
-                       "%s: /pieces: %s of piece %zu is not as expected: damaged, preprocess "
-                       "again",
-                       h5_path(shard->file), what, row);
+    return status_fail(
+        STATUS_FAILED,
+        "%s: /pieces: %s of piece %zu is not as expected: damaged, preprocess "
+        "again",
+        h5_path(shard->file), what, row);
 }
 
 /* Pieces lie behind each other, without gaps, in the order of their hashes. */
@@ -60,9 +62,9 @@ static enum status check_rows(struct shard_file *shard)
             return disagrees(shard, "the place of the notes", i);
         if (row->token_first != shard->tokens || row->token_count > SIZE_MAX / 64)
             return disagrees(shard, "the place of the tokens", i);
-        if (i > 0 && (row->hash_high < row[-1].hash_high ||
-                      (row->hash_high == row[-1].hash_high &&
-                       row->hash_low <= row[-1].hash_low)))
+        if (i > 0 &&
+            (row->hash_high < row[-1].hash_high ||
+             (row->hash_high == row[-1].hash_high && row->hash_low <= row[-1].hash_low)))
             return disagrees(shard, "the hash", i);
         shard->notes += row->note_count;
         shard->tokens += row->token_count;
@@ -83,10 +85,11 @@ static enum status check_counts(const struct dataset *dataset, size_t index,
         found.seconds[row->split] += row->seconds;
     }
     if (memcmp(&found, &dataset->shards[index], sizeof found) != 0)
-        return status_fail(STATUS_FAILED,
-                           "%s/index.h5: /shards: the counts of shard %zu are not those in "
-                           "its file: damaged, preprocess again",
-                           dataset->path, index);
+        return status_fail(
+            STATUS_FAILED,
+            "%s/index.h5: /shards: the counts of shard %zu are not those in "
+            "its file: damaged, preprocess again",
+            dataset->path, index);
     return STATUS_OK;
 }
 
@@ -97,10 +100,11 @@ static enum status check_shard(const struct dataset *dataset, size_t index,
     if (status != STATUS_OK)
         return status;
     if (shard_hash(shard->rows, shard->count) != dataset->shard_hashes[index])
-        return status_fail(STATUS_FAILED,
-                           "%s: not the shard that %s/index.h5 was made with: damaged or from "
-                           "another dataset, preprocess again",
-                           h5_path(shard->file), dataset->path);
+        return status_fail(
+            STATUS_FAILED,
+            "%s: not the shard that %s/index.h5 was made with: damaged or from "
+            "another dataset, preprocess again",
+            h5_path(shard->file), dataset->path);
     return check_counts(dataset, index, shard);
 }
 
@@ -122,7 +126,8 @@ enum status shard_file_open(const struct dataset *dataset, size_t index,
     return status;
 }
 
-/* --- tokens ---------------------------------------------------------------------------- */
+/* --- tokens ----------------------------------------------------------------------------
+ */
 
 /* Room for `pieces` and `tokens` more; what is there stays. */
 static enum status grow(struct shard *out, size_t pieces, size_t tokens, const char *path)
@@ -138,7 +143,8 @@ static enum status grow(struct shard *out, size_t pieces, size_t tokens, const c
     return more_pieces && more_tokens ? STATUS_OK : dataset_no_memory(path);
 }
 
-static enum status check_tokens(const struct dataset *dataset, const struct shard_file *shard,
+static enum status check_tokens(const struct dataset *dataset,
+                                const struct shard_file *shard,
                                 const struct piece_row *row, const token *tokens)
 {
     for (size_t i = 0; i < row->token_count; i++)
@@ -149,14 +155,16 @@ static enum status check_tokens(const struct dataset *dataset, const struct shar
                                h5_path(shard->file), tokens[i],
                                (size_t)row->token_first + i, dataset->encoding->end);
     if (hash64(tokens, row->token_count * sizeof *tokens) != row->token_hash)
-        return status_fail(STATUS_FAILED,
-                           "%s: /tokens: from %zu on not those that the piece's hash is of: "
-                           "damaged, preprocess again",
-                           h5_path(shard->file), (size_t)row->token_first);
+        return status_fail(
+            STATUS_FAILED,
+            "%s: /tokens: from %zu on not those that the piece's hash is of: "
+            "damaged, preprocess again",
+            h5_path(shard->file), (size_t)row->token_first);
     return STATUS_OK;
 }
 
-static enum status append_piece(const struct dataset *dataset, const struct shard_file *shard,
+static enum status append_piece(const struct dataset *dataset,
+                                const struct shard_file *shard,
                                 const struct piece_row *row, const token *tokens,
                                 struct shard *out)
 {
@@ -174,8 +182,8 @@ static enum status append_piece(const struct dataset *dataset, const struct shar
     return STATUS_OK;
 }
 
-/* Reads the tokens of `split` in parts of the file's chunks, each once, and copies those that
- * are wanted behind out's: the pieces of a split lie scattered in a shard. */
+/* Reads the tokens of `split` in parts of the file's chunks, each once, and copies those
+ * that are wanted behind out's: the pieces of a split lie scattered in a shard. */
 static enum status read_tokens(const struct shard_file *shard, enum split split,
                                token *wanted)
 {
@@ -185,8 +193,8 @@ static enum status read_tokens(const struct shard_file *shard, enum split split,
     enum status status = STATUS_OK;
     size_t row = 0;
     for (uint64_t first = 0; first < shard->tokens && status == STATUS_OK;) {
-        uint64_t end = first + PART_TOKENS < shard->tokens ? first + PART_TOKENS
-                                                           : shard->tokens;
+        uint64_t end =
+            first + PART_TOKENS < shard->tokens ? first + PART_TOKENS : shard->tokens;
         status = h5_read_part(shard->file, "/tokens", H5_U16, first, end - first, part);
         for (; status == STATUS_OK && row < shard->count; row++) {
             const struct piece_row *piece = &shard->rows[row];
@@ -212,20 +220,21 @@ static enum status check_length(const struct shard_file *shard)
     size_t dims[H5_MAX_RANK] = {0};
     enum status status = h5_shape(shard->file, "/tokens", &rank, dims);
     if (status == STATUS_OK && (rank != 1 || dims[0] != shard->tokens))
-        status = status_fail(STATUS_FAILED, "%s: /tokens: %zu (expected %llu)",
-                             h5_path(shard->file), dims[0],
-                             (unsigned long long)shard->tokens);
+        status =
+            status_fail(STATUS_FAILED, "%s: /tokens: %zu (expected %llu)",
+                        h5_path(shard->file), dims[0], (unsigned long long)shard->tokens);
     return status;
 }
 
-static enum status append_split(const struct dataset *dataset, const struct shard_file *shard,
+static enum status append_split(const struct dataset *dataset,
+                                const struct shard_file *shard,
                                 const struct dataset_shard *counts, enum split split,
                                 struct shard *out)
 {
     enum status status = check_length(shard);
     if (status == STATUS_OK)
-        status = grow(out, counts->pieces[split], counts->tokens[split],
-                      h5_path(shard->file));
+        status =
+            grow(out, counts->pieces[split], counts->tokens[split], h5_path(shard->file));
     if (status == STATUS_OK)
         status = read_tokens(shard, split, out->tokens + out->token_count);
     size_t pieces = out->piece_count, tokens = out->token_count;

@@ -12,7 +12,7 @@ struct checker {
     struct tokens encoded;
     token *tokens; /* as stored */
     void *packed;
-    size_t room;   /* items that tokens and packed hold */
+    size_t room; /* items that tokens and packed hold */
 };
 
 static enum status wrong(const struct checker *checker, size_t row, const char *what)

@@ -1,5 +1,5 @@
-/* ingest: the steps of a preprocess, in order. Every step ends with all ranks knowing whether
- * all have succeeded, so that they leave together. */
+/* ingest: the steps of a preprocess, in order. Every step ends with all ranks knowing
+ * whether all have succeeded, so that they leave together. */
 #include "tutti/ingest.h"
 
 #include <stdlib.h>
@@ -18,10 +18,11 @@ static enum status list_files(struct ingest *ingest, const struct ingest_request
     if (status != STATUS_OK)
         return status;
     if (scan->file_count == 0)
-        return status_fail(STATUS_FAILED,
-                           "no MIDI files in %s%s (looked for names ending in .mid .midi .kar "
-                           ".rmi .smf)",
-                           request->inputs[0], request->input_count > 1 ? " and the others" : "");
+        return status_fail(
+            STATUS_FAILED,
+            "no MIDI files in %s%s (looked for names ending in .mid .midi .kar "
+            ".rmi .smf)",
+            request->inputs[0], request->input_count > 1 ? " and the others" : "");
     if (request->options->data.split_file[0])
         status = split_file_read(request->options->data.split_file, scan);
     return status;
@@ -57,9 +58,12 @@ static enum status finish(struct ingest *ingest, struct output *output)
     if (comm_rank(ingest->comm) == 0) {
         spill_remove(ingest->partial, comm_size(ingest->comm));
         status = ingest_write_index(ingest);
-        if (status == STATUS_OK)
-            status = output_publish(output);
+    } else {
+        status = output_sync(output);
     }
+    status = comm_agree(ingest->comm, status);
+    if (status == STATUS_OK && comm_rank(ingest->comm) == 0)
+        status = output_publish(output);
     return comm_agree(ingest->comm, status);
 }
 

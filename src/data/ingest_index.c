@@ -32,7 +32,8 @@ static enum status write_settings(const struct ingest *ingest, struct h5_file *f
     return status;
 }
 
-static enum status write_token_names(const struct encoding *encoding, struct h5_file *file)
+static enum status write_token_names(const struct encoding *encoding,
+                                     struct h5_file *file)
 {
     enum { NAME_SIZE = 32 };
     size_t count = encoding->vocabulary;
@@ -66,7 +67,8 @@ static enum status write_vocabulary(const struct ingest *ingest, struct h5_file 
     return status;
 }
 
-/* --- shards ---------------------------------------------------------------------------- */
+/* --- shards ----------------------------------------------------------------------------
+ */
 
 /* A table [shards][splits] of one of the counts. */
 static enum status write_counts(const struct ingest *ingest, struct h5_file *file,
@@ -90,9 +92,8 @@ static enum status write_counts(const struct ingest *ingest, struct h5_file *fil
 static enum status write_shards(const struct ingest *ingest, struct h5_file *file)
 {
     size_t shards = (size_t)ingest->options->data.shards;
-    enum status status =
-        write_counts(ingest, file, "/shards/pieces", offsetof(struct dataset_shard, pieces),
-                     H5_U64);
+    enum status status = write_counts(ingest, file, "/shards/pieces",
+                                      offsetof(struct dataset_shard, pieces), H5_U64);
     if (status == STATUS_OK)
         status = write_counts(ingest, file, "/shards/notes",
                               offsetof(struct dataset_shard, notes), H5_U64);
@@ -107,7 +108,8 @@ static enum status write_shards(const struct ingest *ingest, struct h5_file *fil
     return status;
 }
 
-/* --- files ----------------------------------------------------------------------------- */
+/* --- files -----------------------------------------------------------------------------
+ */
 
 struct file_row {
     uint64_t hash_high, hash_low, bytes, notes;
@@ -156,8 +158,8 @@ static enum status write_file_columns(const struct records *records, struct h5_f
     return status;
 }
 
-/* The texts of a column: recorded paths, or reasons; a duplicate's reason is the path of the
- * file that is kept, behind "of ". */
+/* The texts of a column: recorded paths, or reasons; a duplicate's reason is the path of
+ * the file that is kept, behind "of ". */
 static enum status write_file_texts(const struct ingest *ingest, struct h5_file *file)
 {
     const struct records *records = &ingest->records;
@@ -198,7 +200,8 @@ static enum status write_files(const struct ingest *ingest, struct h5_file *file
     return status;
 }
 
-/* --- the whole ------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------
+ */
 
 static enum status write_totals(const struct ingest *ingest, struct h5_file *file)
 {
@@ -207,8 +210,7 @@ static enum status write_totals(const struct ingest *ingest, struct h5_file *fil
         notes += ingest->kept[i].notes;
         tokens += ingest->kept[i].tokens;
     }
-    enum status status =
-        h5_set_i64(file, "/", "files", (int64_t)ingest->scan.file_count);
+    enum status status = h5_set_i64(file, "/", "files", (int64_t)ingest->scan.file_count);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "pieces", (int64_t)ingest->kept_count);
     if (status == STATUS_OK)
@@ -221,9 +223,8 @@ static enum status write_totals(const struct ingest *ingest, struct h5_file *fil
 static enum status write_format(const struct ingest *ingest, struct h5_file *file)
 {
     char text[HASH64_TEXT];
-    uint64_t hash =
-        dataset_hash_of(encoding_hash(ingest->encoding), ingest->shard_hashes,
-                        (size_t)ingest->options->data.shards);
+    uint64_t hash = dataset_hash_of(encoding_hash(ingest->encoding), ingest->shard_hashes,
+                                    (size_t)ingest->options->data.shards);
     enum status status = h5_set_text(file, "/", "format", DATASET_FORMAT);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "format_version", DATASET_FORMAT_VERSION);
@@ -235,8 +236,8 @@ static enum status write_format(const struct ingest *ingest, struct h5_file *fil
 static enum status fill_index(const struct ingest *ingest, struct h5_file *file)
 {
     static enum status (*const parts[])(const struct ingest *, struct h5_file *) = {
-        write_format, write_totals, write_settings, write_vocabulary, write_shards,
-        write_files};
+        write_format,     write_totals, write_settings,
+        write_vocabulary, write_shards, write_files};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
         status = parts[i](ingest, file);
@@ -258,5 +259,5 @@ enum status ingest_write_index(const struct ingest *ingest)
         h5_abandon(file);
         return status;
     }
-    return h5_close(file);
+    return h5_close_unsynced(file);
 }

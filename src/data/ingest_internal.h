@@ -1,4 +1,5 @@
-/* What the files of ingest share: a record for each file, and the steps in their order. */
+/* What the files of ingest share: a record for each file, and the steps in their order.
+ */
 #ifndef TUTTI_DATA_INGEST_INTERNAL_H
 #define TUTTI_DATA_INGEST_INTERNAL_H
 
@@ -16,18 +17,18 @@
 
 /* One file's outcome, and where its piece is. Plain values: it travels between ranks. */
 struct record {
-    uint64_t file;         /* in the scan's list */
-    struct hash128 hash;   /* of the notes */
-    uint64_t token_hash;   /* hash64 of the tokens */
-    uint64_t bytes;        /* of the file, if it was read */
-    uint64_t spilled;      /* where in the spill of `rank` */
+    uint64_t file;       /* in the scan's list */
+    struct hash128 hash; /* of the notes */
+    uint64_t token_hash; /* hash64 of the tokens */
+    uint64_t bytes;      /* of the file, if it was read */
+    uint64_t spilled;    /* where in the spill of `rank` */
     uint64_t notes, tokens;
-    uint64_t reason;       /* offset into the reasons */
-    uint64_t original;     /* duplicate: the file that is kept */
+    uint64_t reason;   /* offset into the reasons */
+    uint64_t original; /* duplicate: the file that is kept */
     double seconds, tempo, ticks_per_beat, ticks_per_second;
     uint32_t rank;
-    uint8_t outcome;       /* enum file_outcome */
-    uint8_t split;         /* enum split, or SCAN_SPLIT_BY_HASH until it is known */
+    uint8_t outcome; /* enum file_outcome */
+    uint8_t split;   /* enum split, or SCAN_SPLIT_BY_HASH until it is known */
 };
 
 struct records { /* zero-initialise; free with records_free */
@@ -43,19 +44,19 @@ struct ingest {
     struct comm *comm;
     const struct options *options;
     struct encoding *encoding;
-    char *partial;           /* the directory everything is written to */
+    char *partial; /* the directory everything is written to */
     struct scan scan;
-    struct records records;  /* while reading: this rank's; then on rank 0 all, by file */
-    size_t usable;           /* rank 0: files with a piece, duplicates included */
-    struct record *kept;     /* every rank: the pieces, by shard and hash */
+    struct records records; /* while reading: this rank's; then on rank 0 all, by file */
+    size_t usable;          /* rank 0: files with a piece, duplicates included */
+    struct record *kept;    /* every rank: the pieces, by shard and hash */
     size_t kept_count;
-    size_t *shard_first;     /* shards + 1: where in `kept` each shard begins */
+    size_t *shard_first; /* shards + 1: where in `kept` each shard begins */
     struct dataset_shard *shards;
     uint64_t *shard_hashes;
 };
 
-/* Reads, encodes and spills the files, each on the rank that takes it from the counter; then
- * all records are on rank 0, by file. Collective. */
+/* Reads, encodes and spills the files, each on the rank that takes it from the counter;
+ * then all records are on rank 0, by file. Collective. */
 enum status ingest_read(struct ingest *ingest);
 
 /* Rank 0 finds duplicates, gives each kept piece its split and sorts by shard; all get

@@ -1,9 +1,9 @@
 /* ingest_plan: from outcomes to the pieces of each shard.
  *
  * All that is decided here follows from the hashes of the notes and from the order of the
- * recorded paths, so it is the same for any number of ranks; and a piece's shard and split
- * depend on nothing but its own hash (or its line in the split file), so other files coming
- * or going never move it.
+ * recorded paths, so it is the same for any number of ranks; and a piece's shard and
+ * split depend on nothing but its own hash (or its line in the split file), so other
+ * files coming or going never move it.
  */
 #include "ingest_internal.h"
 
@@ -46,7 +46,8 @@ static size_t mark_duplicates(struct record **sorted, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        bool same = kept > 0 && hash128_compare(sorted[kept - 1]->hash, sorted[i]->hash) == 0;
+        bool same =
+            kept > 0 && hash128_compare(sorted[kept - 1]->hash, sorted[i]->hash) == 0;
         if (same) {
             sorted[i]->outcome = FILE_DUPLICATE;
             sorted[i]->original = sorted[kept - 1]->file;
@@ -93,7 +94,8 @@ static enum status make_plan(struct ingest *ingest)
         return status_fail(STATUS_FAILED, "out of memory");
     size_t count = 0;
     for (size_t i = 0; i < records->count; i++)
-        if (records->items[i].outcome == FILE_OK || records->items[i].outcome == FILE_REPAIRED)
+        if (records->items[i].outcome == FILE_OK ||
+            records->items[i].outcome == FILE_REPAIRED)
             sorted[count++] = &records->items[i];
     qsort(sorted, count, sizeof(struct record *), compare_by_hash);
     ingest->usable = count;
@@ -105,10 +107,11 @@ static enum status make_plan(struct ingest *ingest)
                              : status_fail(STATUS_FAILED, "out of memory");
     free(sorted);
     if (status == STATUS_OK && ingest->kept_count == 0)
-        status = status_fail(STATUS_FAILED,
-                             "none of the %zu files holds a piece of music; the first: %s: %s",
-                             records->count, scan_path(&ingest->scan, 0),
-                             records->reasons.bytes + records->items[0].reason);
+        status =
+            status_fail(STATUS_FAILED,
+                        "none of the %zu files holds a piece of music; the first: %s: %s",
+                        records->count, scan_path(&ingest->scan, 0),
+                        records->reasons.bytes + records->items[0].reason);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* ingest_read: files -> pieces in the spill, and one record for every file.
  *
  * What is wrong with a file is its outcome and its reason; what is wrong with the machine
- * (the spill can't be written, no memory) is a failure. A rank that fails empties the counter,
- * so that the others are soon at the reduction where all learn of it.
+ * (the spill can't be written, no memory) is a failure. A rank that fails empties the
+ * counter, so that the others are soon at the reduction where all learn of it.
  */
 #include "ingest_internal.h"
 
@@ -60,7 +60,8 @@ static enum status skip_unread(struct reader *reader, struct record *record)
     const struct scan_file *file = &reader->ingest->scan.files[record->file];
     char reason[256];
     if (file->kind == SCAN_CLOSED) {
-        snprintf(reason, sizeof reason, "can't open the folder: %s", strerror(file->error));
+        snprintf(reason, sizeof reason, "can't open the folder: %s",
+                 strerror(file->error));
         return set_reason(reader, record, FILE_SKIPPED, reason);
     }
     if (file->kind == SCAN_DIRECTORY)
@@ -85,7 +86,8 @@ static enum status keep_piece(struct reader *reader, struct record *record)
     if (status != STATUS_OK)
         return status;
     return set_reason(reader, record,
-                      midi->outcome == MIDI_REPAIRED ? FILE_REPAIRED : FILE_OK, midi->reason);
+                      midi->outcome == MIDI_REPAIRED ? FILE_REPAIRED : FILE_OK,
+                      midi->reason);
 }
 
 static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_t size,
@@ -257,9 +259,9 @@ static enum status take_gathered(struct ingest *ingest, const uint8_t *rows,
         status = place_records(ingest, (const struct record *)(const void *)rows,
                                row_base[ranks] / sizeof(struct record), reason_base);
         pool_free(&ingest->records.reasons);
-        ingest->records.reasons = (struct string_pool){
-            .bytes = (char *)reasons, .size = reason_base[ranks],
-            .capacity = reason_base[ranks]};
+        ingest->records.reasons = (struct string_pool){.bytes = (char *)reasons,
+                                                       .size = reason_base[ranks],
+                                                       .capacity = reason_base[ranks]};
     }
     free(reason_base);
     free(row_base);

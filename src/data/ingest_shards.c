@@ -1,7 +1,7 @@
 /* ingest_shards: the plan's pieces, from the spills into shards.
  *
- * A shard is written column by column in parts of a bounded number of notes; a part is whole
- * chunks of the file, so no chunk is touched twice.
+ * A shard is written column by column in parts of a bounded number of notes; a part is
+ * whole chunks of the file, so no chunk is touched twice.
  */
 #include "ingest_internal.h"
 
@@ -21,9 +21,9 @@ struct result { /* of one shard, as sent to rank 0 */
 struct writer {
     struct ingest *ingest;
     struct spill_reader spills;
-    struct note *notes;  /* PART_NOTES */
-    token *tokens;       /* PART_TOKENS */
-    void *packed;        /* a column of either */
+    struct note *notes; /* PART_NOTES */
+    token *tokens;      /* PART_TOKENS */
+    void *packed;       /* a column of either */
     struct result *results;
     size_t result_count;
 };
@@ -39,8 +39,8 @@ static enum status write_notes_part(const struct writer *writer, struct h5_file 
     enum status status = STATUS_OK;
     for (const struct column *column = note_columns; column->name; column++) {
         column_pack(column, writer->notes, sizeof *writer->notes, count, writer->packed);
-        status = h5_write_part(file, column->name, column->type, first, count,
-                               writer->packed);
+        status =
+            h5_write_part(file, column->name, column->type, first, count, writer->packed);
         if (status != STATUS_OK)
             break;
     }
@@ -96,8 +96,8 @@ static enum status write_tokens(struct writer *writer, struct h5_file *file,
             done += take;
             have += take;
             if (status == STATUS_OK && have == PART_TOKENS) {
-                status = h5_write_part(file, "/tokens", H5_U16, written, have,
-                                       writer->tokens);
+                status =
+                    h5_write_part(file, "/tokens", H5_U16, written, have, writer->tokens);
                 written += have;
                 have = 0;
             }
@@ -234,7 +234,7 @@ static enum status write_shard(struct writer *writer, size_t shard)
         return status;
     }
     writer->result_count++;
-    return h5_close(file);
+    return h5_close_unsynced(file);
 }
 
 static enum status write_taken(struct writer *writer, struct comm_counter *counter)
@@ -285,7 +285,8 @@ static enum status take_results(struct ingest *ingest, const struct result *resu
     if (!ingest->shards || !ingest->shard_hashes)
         return out_of_memory();
     if (count != shards)
-        return status_fail(STATUS_FAILED, "%zu of %zu shards were written", count, shards);
+        return status_fail(STATUS_FAILED, "%zu of %zu shards were written", count,
+                           shards);
     for (size_t i = 0; i < count; i++) {
         ingest->shards[results[i].shard] = results[i].counts;
         ingest->shard_hashes[results[i].shard] = results[i].hash;

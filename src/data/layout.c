@@ -36,20 +36,20 @@ const struct column piece_columns[] = {
 };
 
 /* One loop for each size, so that the copies are moves and not calls. */
-#define PACK(bytes)                                                                          \
-    case bytes:                                                                              \
-        for (size_t i = 0; i < count; i++)                                                   \
-            memcpy(to + i * (bytes), from + i * row_size, bytes);                            \
+#define PACK(bytes)                                                                      \
+    case bytes:                                                                          \
+        for (size_t i = 0; i < count; i++)                                               \
+            memcpy(to + i * (bytes), from + i * row_size, bytes);                        \
         break
 
-#define UNPACK(bytes)                                                                        \
-    case bytes:                                                                              \
-        for (size_t i = 0; i < count; i++)                                                   \
-            memcpy(to + i * row_size, from + i * (bytes), bytes);                            \
+#define UNPACK(bytes)                                                                    \
+    case bytes:                                                                          \
+        for (size_t i = 0; i < count; i++)                                               \
+            memcpy(to + i * row_size, from + i * (bytes), bytes);                        \
         break
 
-void column_pack(const struct column *column, const void *rows, size_t row_size, size_t count,
-                 void *packed)
+void column_pack(const struct column *column, const void *rows, size_t row_size,
+                 size_t count, void *packed)
 {
     const uint8_t *from = (const uint8_t *)rows + column->offset;
     uint8_t *to = packed;
@@ -61,8 +61,8 @@ void column_pack(const struct column *column, const void *rows, size_t row_size,
     }
 }
 
-void column_unpack(const struct column *column, const void *packed, size_t count, void *rows,
-                   size_t row_size)
+void column_unpack(const struct column *column, const void *packed, size_t count,
+                   void *rows, size_t row_size)
 {
     const uint8_t *from = packed;
     uint8_t *to = (uint8_t *)rows + column->offset;

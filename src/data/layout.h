@@ -1,4 +1,5 @@
-/* layout: the names and types of a dataset's columns, in one place for writer and reader. */
+/* layout: the names and types of a dataset's columns, in one place for writer and reader.
+ */
 #ifndef TUTTI_DATA_LAYOUT_H
 #define TUTTI_DATA_LAYOUT_H
 
@@ -37,12 +38,13 @@ struct piece_row {
 extern const struct column piece_columns[];
 
 /* column[i] = the member of rows[i], and back. */
-void column_pack(const struct column *column, const void *rows, size_t row_size, size_t count,
-                 void *packed);
-void column_unpack(const struct column *column, const void *packed, size_t count, void *rows,
-                   size_t row_size);
+void column_pack(const struct column *column, const void *rows, size_t row_size,
+                 size_t count, void *packed);
+void column_unpack(const struct column *column, const void *packed, size_t count,
+                   void *rows, size_t row_size);
 
-/* Fingerprint of a shard: its pieces' hashes, splits, counts and tokens' hashes, in order. */
+/* Fingerprint of a shard: its pieces' hashes, splits, counts and tokens' hashes, in
+ * order. */
 uint64_t shard_hash(const struct piece_row *rows, size_t count);
 
 /* Fingerprint of a dataset: the vocabulary and its shards' fingerprints, in order. */

@@ -35,8 +35,8 @@ enum status output_name(const char *path, bool replace, struct output *output)
 
 static bool belongs_to_dataset(const char *name)
 {
-    static const char *const patterns[] = {"index.h5",  "shard-[0-9]*.h5", UNFINISHED_NAME,
-                                           "spill-*",   ".*.h5.partial",   ".",
+    static const char *const patterns[] = {"index.h5", "shard-[0-9]*.h5", UNFINISHED_NAME,
+                                           "spill-*",  ".*.h5.partial",   ".",
                                            ".."};
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
         if (fnmatch(patterns[i], name, 0) == 0)
@@ -56,10 +56,11 @@ static enum status check_only_ours(const char *path)
     enum status status = STATUS_OK;
     for (struct dirent *entry; status == STATUS_OK && (entry = readdir(directory));)
         if (!belongs_to_dataset(entry->d_name))
-            status = status_fail(STATUS_MISUSE,
-                                 "%s: not a dataset, it holds '%s': not replaced; move it "
-                                 "away or choose another name",
-                                 path, entry->d_name);
+            status =
+                status_fail(STATUS_MISUSE,
+                            "%s: not a dataset, it holds '%s': not replaced; move it "
+                            "away or choose another name",
+                            path, entry->d_name);
     closedir(directory);
     return status;
 }
@@ -71,7 +72,8 @@ enum status output_check(const struct output *output)
         return STATUS_OK;
     if (!output->replace)
         return status_fail(STATUS_MISUSE,
-                           "%s: exists; choose another name or add --replace", output->path);
+                           "%s: exists; choose another name or add --replace",
+                           output->path);
     if (!file_is_directory(output->path))
         return status_fail(STATUS_MISUSE, "%s: a file, not a dataset: not replaced",
                            output->path);
@@ -109,7 +111,8 @@ static enum status empty_partial(const struct output *output)
         if (entry->d_name[strspn(entry->d_name, ".")] != '\0' &&
             strcmp(entry->d_name, UNFINISHED_NAME) != 0 &&
             unlinkat(dirfd(directory), entry->d_name, 0) != 0)
-            status = status_fail_errno("%s/%s: can't remove", output->partial, entry->d_name);
+            status =
+                status_fail_errno("%s/%s: can't remove", output->partial, entry->d_name);
     closedir(directory);
     return status;
 }
@@ -133,11 +136,25 @@ enum status output_begin(struct output *output)
     return status == STATUS_OK ? empty_partial(output) : status;
 }
 
-/* Exchanges the new and the old in one step, where the file system can; elsewhere there is a
- * moment without a dataset, and an interruption in it leaves both under other names. */
+enum status output_sync(const struct output *output)
+{
+    int descriptor = open(output->partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0)
+        return status_fail_errno("%s: can't open to sync", output->partial);
+    enum status status = STATUS_OK;
+    if (syncfs(descriptor) != 0)
+        status = status_fail_errno("%s: can't sync to disk", output->partial);
+    close(descriptor);
+    return status;
+}
+
+/* Exchanges the new and the old in one step, where the file system can; elsewhere there
+ * is a moment without a dataset, and an interruption in it leaves both under other names.
+ */
 static enum status replace_old(const struct output *output)
 {
-    if (renameat2(AT_FDCWD, output->partial, AT_FDCWD, output->path, RENAME_EXCHANGE) == 0)
+    if (renameat2(AT_FDCWD, output->partial, AT_FDCWD, output->path, RENAME_EXCHANGE) ==
+        0)
         return file_remove_tree(output->partial);
     char *old = path_format("%s.replaced", output->path);
     if (!old)
@@ -170,7 +187,7 @@ enum status output_publish(struct output *output)
     if (status == STATUS_OK && unlink(marker) != 0)
         status = status_fail_errno("%s: can't remove", marker);
     if (status == STATUS_OK)
-        status = file_sync(output->partial);
+        status = output_sync(output);
     if (status == STATUS_OK)
         status = rename_partial(output);
     if (status == STATUS_OK)

@@ -1,9 +1,9 @@
 /* scan: from folders to a sorted list of files.
  *
- * The order in which a file system lists names must not show, so every directory is sorted
- * before it is walked. Directories are known by device and inode: a link that leads back, or
- * an input inside another, adds nothing. Inputs are walked in the order of their absolute
- * paths, folders before single files, whatever the order of the arguments.
+ * The order in which a file system lists names must not show, so every directory is
+ * sorted before it is walked. Directories are known by device and inode: a link that
+ * leads back, or an input inside another, adds nothing. Inputs are walked in the order of
+ * their absolute paths, folders before single files, whatever the order of the arguments.
  */
 #include "scan.h"
 
@@ -43,10 +43,11 @@ static enum status out_of_memory(void)
     return status_fail(STATUS_FAILED, "out of memory while listing the files");
 }
 
-/* --- the inputs ------------------------------------------------------------------------ */
+/* --- the inputs ------------------------------------------------------------------------
+ */
 
-/* The path without links in its directories; the last name is kept as it was given, unless
- * it is no name ("." or ".."). */
+/* The path without links in its directories; the last name is kept as it was given,
+ * unless it is no name ("." or ".."). */
 static char *absolute_path(const char *given)
 {
     char *trimmed = strdup(given);
@@ -73,7 +74,8 @@ static enum status find_input(const char *given, struct input *input)
 {
     struct stat facts;
     if (given[0] == '\0')
-        return status_fail(STATUS_MISUSE, "an empty path where a folder or file is expected");
+        return status_fail(STATUS_MISUSE,
+                           "an empty path where a folder or file is expected");
     if (stat(given, &facts) != 0)
         return status_fail(STATUS_MISUSE, "%s: can't read this folder or file: %s", given,
                            strerror(errno));
@@ -113,7 +115,8 @@ static size_t sort_inputs(struct input *inputs, size_t count)
 static bool is_within(const char *path, const char *other)
 {
     size_t length = strlen(other);
-    return strncmp(path, other, length) == 0 && (path[length] == '/' || path[length] == '\0');
+    return strncmp(path, other, length) == 0 &&
+           (path[length] == '/' || path[length] == '\0');
 }
 
 /* One more parent directory in the label, if there is one. */
@@ -129,8 +132,8 @@ static bool extend_label(struct input *input)
     return true;
 }
 
-/* Until no label is another's, or lies inside another. An input inside another one keeps a
- * colliding label only if nothing is left to add; its files were listed already. */
+/* Until no label is another's, or lies inside another. An input inside another one keeps
+ * a colliding label only if nothing is left to add; its files were listed already. */
 static void separate_labels(struct input *inputs, size_t count)
 {
     bool *collides = calloc(count, sizeof *collides);
@@ -148,7 +151,8 @@ static void separate_labels(struct input *inputs, size_t count)
     free(collides);
 }
 
-/* --- the files ------------------------------------------------------------------------- */
+/* --- the files -------------------------------------------------------------------------
+ */
 
 static bool has_midi_name(const char *name)
 {
@@ -198,7 +202,8 @@ static bool was_visited(const struct walk *walk, const char *directory)
     return tfind(&key, &walk->visited, compare_keys) != NULL;
 }
 
-/* Notes that the directory is being walked. A directory that vanished is found out later. */
+/* Notes that the directory is being walked. A directory that vanished is found out later.
+ */
 static enum status mark_visited(struct walk *walk, const char *directory)
 {
     struct stat facts;
@@ -290,7 +295,8 @@ static enum status walk_directory(struct walk *walk, const char *absolute,
 static bool was_listed(const struct walk *walk, const struct input *input)
 {
     char *directory = path_directory(input->absolute);
-    bool listed = directory && has_midi_name(input->absolute) && was_visited(walk, directory);
+    bool listed =
+        directory && has_midi_name(input->absolute) && was_visited(walk, directory);
     free(directory);
     return listed;
 }
@@ -324,7 +330,8 @@ static enum status record_input(struct scan *scan, const struct input *input)
     return status;
 }
 
-static enum status walk_inputs(struct scan *scan, const struct input *inputs, size_t count)
+static enum status walk_inputs(struct scan *scan, const struct input *inputs,
+                               size_t count)
 {
     struct walk walk = {.scan = scan};
     enum status status = STATUS_OK;
@@ -360,9 +367,11 @@ enum status scan_inputs(const char *const *given, size_t count, struct scan *sca
     return status;
 }
 
-/* --- the list -------------------------------------------------------------------------- */
+/* --- the list --------------------------------------------------------------------------
+ */
 
-/* Makes room on the ranks that receive. `all` of them must have it before any receives. */
+/* Makes room on the ranks that receive. `all` of them must have it before any receives.
+ */
 static enum status make_room(struct scan *scan)
 {
     scan->inputs = calloc(scan->input_count + 1, sizeof *scan->inputs);

@@ -111,8 +111,8 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
         reader->open[slot].rank = -1;
         reader->open[slot].descriptor = open(path, O_RDONLY | O_CLOEXEC);
         if (reader->open[slot].descriptor < 0)
-            status_fail_errno("%s: can't open (the ranks must share the folder of the dataset)",
-                              path);
+            status_fail_errno(
+                "%s: can't open (the ranks must share the folder of the dataset)", path);
         free(path);
         if (reader->open[slot].descriptor < 0)
             return STATUS_FAILED;
@@ -122,8 +122,8 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
     return STATUS_OK;
 }
 
-enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset, size_t size,
-                       void *bytes)
+enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
+                       size_t size, void *bytes)
 {
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
@@ -135,7 +135,8 @@ enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset, s
         if (got < 0)
             return status_fail_errno("%s/spill-%d: can't read", reader->directory, rank);
         if (got == 0)
-            return status_fail(STATUS_FAILED, "%s/spill-%d: ends at %llu, %zu bytes too early",
+            return status_fail(STATUS_FAILED,
+                               "%s/spill-%d: ends at %llu, %zu bytes too early",
                                reader->directory, rank, (unsigned long long)offset, size);
         at += got;
         offset += (uint64_t)got;

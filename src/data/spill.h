@@ -1,6 +1,7 @@
 /* spill: pieces on their way from the rank that read a file to the rank that writes its
- * shard. Each rank appends to one file, "spill-RANK"; the pieces are `struct note`s and tokens
- * as they lie in memory, so a spill is read by the program that wrote it and by no other. */
+ * shard. Each rank appends to one file, "spill-RANK"; the pieces are `struct note`s and
+ * tokens as they lie in memory, so a spill is read by the program that wrote it and by no
+ * other. */
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 
@@ -39,8 +40,8 @@ struct spill_reader {
 };
 
 void spill_reader_open(const char *directory, struct spill_reader *reader);
-enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset, size_t size,
-                       void *bytes);
+enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
+                       size_t size, void *bytes);
 void spill_reader_close(struct spill_reader *reader);
 
 /* Deletes the spills of `ranks` ranks. */

@@ -19,8 +19,8 @@ static size_t find_below(const struct scan *scan, size_t input, uint64_t root_of
     size_t length = strlen(root);
     while (length > 1 && root[length - 1] == '/')
         length--;
-    bool inside = strncmp(path, root, length) == 0 &&
-                  (path[length] == '/' || path[length] == '\0');
+    bool inside =
+        strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == '\0');
     char *recorded = NULL;
     if (inside)
         recorded = path_format("%s%s", label, path + length);
@@ -57,18 +57,19 @@ static enum status take_line(const char *origin, size_t number, char *line,
     int split = split_from_name(tab + 1);
     if (split < 0)
         return status_fail(STATUS_MISUSE,
-                           "%s:%zu: '%s' is no split (expected train, valid or test)", origin,
-                           number, tab + 1);
+                           "%s:%zu: '%s' is no split (expected train, valid or test)",
+                           origin, number, tab + 1);
     size_t file = find_listed(scan, line);
     if (file == SIZE_MAX)
-        return status_fail(STATUS_MISUSE, "%s:%zu: no input file is called '%s'%s%s", origin,
-                           number, line, scan->file_count ? "; the first is " : "",
+        return status_fail(STATUS_MISUSE, "%s:%zu: no input file is called '%s'%s%s",
+                           origin, number, line,
+                           scan->file_count ? "; the first is " : "",
                            scan->file_count ? scan_path(scan, 0) : "");
     uint8_t *known = &scan->files[file].split;
     if (*known != SCAN_SPLIT_UNLISTED && *known != split)
         return status_fail(STATUS_MISUSE, "%s:%zu: '%s' is %s here and %s above", origin,
                            number, line, split_name((enum split)split),
-                           split_name((enum split)*known));
+                           split_name((enum split) * known));
     *known = (uint8_t)split;
     return STATUS_OK;
 }
@@ -85,7 +86,8 @@ enum status split_file_read(const char *path, struct scan *scan)
     char *line = NULL;
     size_t room = 0;
     enum status status = STATUS_OK;
-    for (size_t number = 1; status == STATUS_OK && getline(&line, &room, file) >= 0; number++)
+    for (size_t number = 1; status == STATUS_OK && getline(&line, &room, file) >= 0;
+         number++)
         status = take_line(path, number, line, scan);
     if (status == STATUS_OK && ferror(file))
         status = status_fail_errno("%s: can't read the split file", path);

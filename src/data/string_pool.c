@@ -15,7 +15,8 @@ void *array_reserve(void **array, size_t *capacity, size_t need, size_t item)
         wanted = 64;
     void *grown = wanted > SIZE_MAX / item ? NULL : realloc(*array, wanted * item);
     if (!grown) {
-        status_fail(STATUS_FAILED, "no memory for %zu records of %zu bytes", wanted, item);
+        status_fail(STATUS_FAILED, "no memory for %zu records of %zu bytes", wanted,
+                    item);
         return NULL;
     }
     *array = grown;

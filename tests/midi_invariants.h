@@ -1,0 +1,134 @@
+/* midi_invariants: what must hold for whatever midi_read made of any bytes; for the
+ * fuzzer and the tests that throw damaged and real files at it. */
+#ifndef TUTTI_TESTS_MIDI_INVARIANTS_H
+#define TUTTI_TESTS_MIDI_INVARIANTS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "tutti/midi.h"
+
+#define INVARIANT(holds)                                                                 \
+    do {                                                                                 \
+        if (!(holds))                                                                    \
+            return #holds;                                                               \
+    } while (0)
+
+static inline const char *note_fault(const struct midi_file *file, size_t index)
+{
+    const struct note *note = &file->notes.items[index];
+    INVARIANT(isfinite(note->start) && note->start >= 0);
+    INVARIANT(isfinite(note->duration) && note->duration >= 0);
+    INVARIANT(note->duration_ticks <= UINT32_MAX - note->start_tick);
+    INVARIANT((note->duration == 0) == (note->duration_ticks == 0));
+    INVARIANT((note->start == 0) == (note->start_tick == 0));
+    INVARIANT(note->pitch < 128 && note->program < 128 && note->channel < 16);
+    INVARIANT(note->velocity >= 1 && note->velocity < 128);
+    INVARIANT(note->track < file->tracks);
+    if (index == 0)
+        return NULL;
+    const struct note *before = note - 1;
+    INVARIANT(before->start_tick <= note->start_tick);
+    INVARIANT(before->start <= note->start);
+    if (before->start_tick < note->start_tick)
+        return NULL;
+    INVARIANT(before->channel <= note->channel);
+    if (before->channel < note->channel)
+        return NULL;
+    INVARIANT(before->pitch <= note->pitch);
+    if (before->pitch == note->pitch)
+        INVARIANT(before->duration_ticks <= note->duration_ticks);
+    return NULL;
+}
+
+static inline const char *verdict_fault(const struct midi_file *file)
+{
+    char text[MIDI_REASON_SIZE];
+    INVARIANT(strlen(file->reason) < MIDI_REASON_SIZE - 1);
+    if (file->outcome == MIDI_SKIPPED) {
+        INVARIANT(file->reason[0] != '\0' && file->repairs == 0);
+        INVARIANT(file->notes.count == 0 && file->pedal_count == 0);
+        return NULL;
+    }
+    INVARIANT(file->outcome == (file->repairs ? MIDI_REPAIRED : MIDI_OK));
+    INVARIANT(file->repairs >> MIDI_REPAIR_KINDS == 0);
+    INVARIANT(!strcmp(file->reason, midi_repair_text(file->repairs, text, sizeof text)));
+    INVARIANT(file->format >= 0 && file->format <= 2);
+    INVARIANT(file->tracks >= 1 && file->tracks <= 65535);
+    bool beats = file->notes.ticks_per_beat > 0,
+         frames = file->notes.ticks_per_second > 0;
+    INVARIANT(beats != frames && beats == (file->division > 0));
+    INVARIANT(beats ? file->first_tempo >= 1 : file->first_tempo == 0);
+    return NULL;
+}
+
+/* NULL, or what does not hold. `size` bytes were read. */
+static inline const char *midi_fault(const struct midi_file *file, size_t size,
+                                     const struct midi_limits *limits)
+{
+    const char *fault = verdict_fault(file);
+    /* a note takes three bytes, a pedal event too and may be given a release */
+    INVARIANT(file->notes.count <= size / 3);
+    INVARIANT(file->pedal_count <= size / 3 * 2);
+    if (file->outcome != MIDI_SKIPPED && limits) {
+        INVARIANT(!limits->max_bytes || size <= limits->max_bytes);
+        INVARIANT(!limits->max_notes || file->notes.count <= limits->max_notes);
+        INVARIANT(file->notes.count >= limits->min_notes);
+    }
+    for (size_t i = 0; i < file->notes.count && !fault; i++)
+        fault = note_fault(file, i);
+    for (size_t i = 0; i < file->pedal_count; i++) {
+        INVARIANT(file->pedals[i].channel < 16 && file->pedals[i].value < 128);
+        INVARIANT(file->pedals[i].track < file->tracks);
+        INVARIANT(i == 0 || file->pedals[i - 1].tick <= file->pedals[i].tick);
+    }
+    return fault;
+}
+
+/* Everything that was read, as a number. */
+static inline uint64_t midi_fingerprint(const struct midi_file *file)
+{
+    struct hash128 notes = notes_hash(&file->notes);
+    uint64_t facts[] = {
+        notes.high,
+        notes.low,
+        hash64(file->reason, strlen(file->reason)),
+        file->pedal_count ? hash64(file->pedals, file->pedal_count * sizeof *file->pedals)
+                          : 0,
+        (uint64_t)file->outcome,
+        file->repairs,
+        (uint64_t)file->format,
+        (uint64_t)file->tracks,
+        (uint64_t)file->division,
+        (uint64_t)file->tempo_events,
+        (uint64_t)file->first_tempo,
+        file->notes.count,
+    };
+    return hash64(facts, sizeof facts);
+}
+
+/* Reads the bytes twice into the same file, applies the pedal, and reads them into a
+ * fresh one. NULL, or what does not hold. */
+static inline const char *midi_read_fault(const uint8_t *bytes, size_t size,
+                                          const struct midi_limits *limits,
+                                          struct midi_file *file)
+{
+    struct midi_file fresh = {0};
+    INVARIANT(midi_read(bytes, size, limits, file) == STATUS_OK);
+    const char *fault = midi_fault(file, size, limits);
+    uint64_t print = midi_fingerprint(file);
+    size_t count = file->notes.count;
+    double seconds = notes_seconds(&file->notes);
+    INVARIANT(midi_apply_pedal(file) == STATUS_OK);
+    if (!fault)
+        fault = midi_fault(file, size, limits);
+    INVARIANT(file->notes.count == count);
+    INVARIANT(notes_seconds(&file->notes) >= seconds);
+    INVARIANT(midi_read(bytes, size, limits, &fresh) == STATUS_OK);
+    uint64_t again = midi_fingerprint(&fresh);
+    midi_free(&fresh);
+    INVARIANT(print == again);
+    return fault;
+}
+
+#endif
