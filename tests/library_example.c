@@ -1,5 +1,5 @@
-/* A program that embeds a trained model: makes two pieces and writes them, prints the first
- * notes. It uses nothing of tutti but its public header. test_library.sh runs it.
+/* A program that embeds a trained model: makes two pieces and writes them, prints the
+ * first notes. It uses nothing of tutti but its public header. test_library.sh runs it.
  *
  *     library_example CHECKPOINT OUTPUT.mid [PRIMER.mid]
  */

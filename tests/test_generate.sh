@@ -35,11 +35,13 @@ at_least 12.05 "$(field out/a.mid seconds)" || fail "longer than asked"
 "$tutti" generate runs/first/checkpoints/best -o best.mid --seconds 12 --seed 9 >/dev/null
 cmp -s best.mid b.mid || fail "the run's directory is not its best checkpoint"
 
-# the settings of the run are the defaults: two ways to say the same
+# the settings of the run are the defaults: two ways to say the same, and one to say other
 "$tutti" generate runs/first -o d.mid >/dev/null
-"$tutti" generate runs/first -o e.mid --seconds 5 --seed 5 --temperature 1 --top-k 0 \
-    --top-p 1 >/dev/null
+"$tutti" generate runs/first -o e.mid --seconds 5 --seed 5 --temperature 0.9 --top-k 0 \
+    --top-p 0.98 >/dev/null
+"$tutti" generate runs/first -o e1.mid --temperature 1 --top-p 1 >/dev/null
 cmp -s d.mid e.mid || fail "defaults are not those of the configuration"
+cmp -s d.mid e1.mid && fail "the command line doesn't overrule the configuration"
 
 # every setting of sampling matters
 for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0"; do
@@ -92,15 +94,12 @@ refuses 2 "seconds" "$tutti" generate runs/first -o x.mid --seconds 0
 refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0
 refuses 2 "seeds" "$tutti" generate runs/first -o x.mid --seeds 3
 refuses 2 "" "$tutti" generate
-refuses 1 "primer.mid/x" "$tutti" generate runs/first -o primer.mid/x.mid
+refuses 1 "primer.mid: can.t make the directory" "$tutti" generate runs/first -o primer.mid/x.mid
 [ ! -e x.mid ] || fail "a refused command wrote a file"
 
 # a flipped bit is refused by name
 cp runs/first/checkpoints/epoch-0002.h5 broken.h5
-middle=$(($(stat -c %s broken.h5) / 2))
-byte=$(od -An -tu1 -j"$middle" -N1 broken.h5)
-printf '%b' "\\x$(printf %02x $((byte ^ 16)))" |
-    dd of=broken.h5 bs=1 seek="$middle" conv=notrunc status=none
+flip broken.h5 $(($(stat -c %s broken.h5) / 2))
 refuses 1 "broken.h5" "$tutti" generate broken.h5 -o x.mid
 head -c 5000 runs/first/checkpoints/epoch-0002.h5 >short.h5
 refuses 1 "short.h5" "$tutti" generate short.h5 -o x.mid

@@ -58,8 +58,18 @@ samples = 2
 sample_seconds = 5
 [sample]
 seed = 5
+temperature = 0.9
+top_p = 0.98
 END
     "$tutti" train first.conf >train.txt 2>&1 || { cat train.txt >&2; fail "train"; }
+}
+
+# flip FILE OFFSET: one bit of the file.
+flip() {
+    local byte
+    byte=$(od -An -tu1 -j"$2" -N1 "$1")
+    printf '%b' "\\x$(printf %02x $((byte ^ 16)))" |
+        dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 # refuses CODE PATTERN COMMAND...: one line on stderr that matches, and that exit code.

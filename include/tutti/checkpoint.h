@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tutti/dataset.h"
 #include "tutti/encoding.h"
 #include "tutti/model.h"
 #include "tutti/optimizer.h"
@@ -81,5 +82,11 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
  * is one line that begins with the path. Free with checkpoint_free. Not collective. */
 enum status checkpoint_read(const char *path, int for_training, struct checkpoint *out);
 void checkpoint_free(struct checkpoint *checkpoint);
+
+/* STATUS_MISUSE, in words, when the dataset's tokens are not those that the checkpoint at
+ * `path` was trained on. */
+enum status checkpoint_check_vocabulary(const char *path,
+                                        const struct checkpoint *checkpoint,
+                                        const struct dataset *dataset);
 
 #endif

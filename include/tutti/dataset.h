@@ -1,18 +1,26 @@
 /* dataset: a directory of HDF5 files, index.h5 and shard-0000.h5 ..., opened for reading.
  *
- * A piece's shard and split come from a hash of its notes; the number of shards is configured
- * and has nothing to do with ranks. Every rank opens the index, and of the shards only those
- * it needs.
+ * A piece's shard and split come from a hash of its notes; the number of shards is
+ * configured and has nothing to do with ranks. Every rank opens the index, and of the
+ * shards only those it needs.
  *
- *   index.h5   /settings (text)   /vocabulary/{names, hash}   /shards/{pieces, notes, tokens}
- *              (per shard; tokens also per split)   /files/{path, outcome, reason, piece hash,
- *              notes, seconds}: one row for every input file
- *   shard      /pieces/{path, hash_high, hash_low, split, ticks_per_beat, tempo, seconds,
- *              note_first, note_count, token_first, token_count}
- *              /notes/{start, duration, start_tick, duration_ticks, pitch, velocity, program,
- *              channel, track}   /tokens (u16)
+ *   index.h5   attributes of "/": format, format_version, dataset_hash, files, pieces,
+ * notes, tokens /settings          the [data] section, text /vocabulary        attributes
+ * encoding, grid; {names, hash} /shards/{pieces, notes, tokens, seconds} [shards][train,
+ * valid, test] /shards/hash       of each shard's pieces /files/{path, outcome, reason,
+ * hash_high, hash_low, bytes, notes, seconds}: one row for every input file, sorted by
+ * path; outcome is an index into the attribute names: ok, repaired, skipped, duplicate;
+ * reason says how, why or "of PATH"; the hash is of the notes, 0 where there are none
+ *   shard      attributes of "/": format, format_version, shard, shard_hash
+ *              /pieces/{path, hash_high, hash_low, token_hash, split, seconds, tempo,
+ *              ticks_per_beat, ticks_per_second, note_first, note_count, token_first,
+ *              token_count}, sorted by hash; tempo in microseconds per quarter note at
+ * the start; split 0 train, 1 valid, 2 test /notes/{start, duration (seconds),
+ * start_tick, duration_ticks, pitch, velocity, program, channel, track}, after the
+ * sustain pedal was applied /tokens (u16)
  *
- * A piece's tokens in a shard are without END.
+ * A piece's tokens in a shard are without END. Its hash is notes_hash; the token hash is
+ * hash64 of its tokens.
  */
 #ifndef TUTTI_DATASET_H
 #define TUTTI_DATASET_H
@@ -46,12 +54,13 @@ struct dataset { /* the index; immutable after dataset_open */
     char *settings;        /* the [data] section it was made with */
     size_t shard_count;
     struct dataset_shard *shards;
+    uint64_t *shard_hashes;
     struct dataset_shard total;
     uint64_t outcomes[FILE_OUTCOMES];
 };
 
 /* Opens a dataset's index. Errors name the path and what to do (not a dataset: run
- * `tutti preprocess`; a newer version; damage). Not collective. */
+ * `tutti preprocess`; an unfinished one; a newer version; damage). Not collective. */
 enum status dataset_open(const char *path, struct dataset **out);
 void dataset_close(struct dataset *dataset); /* NULL is fine */
 
@@ -70,20 +79,37 @@ struct shard { /* zero-initialise; free with shard_free */
     size_t token_count;
 };
 
-/* Appends to *shard the pieces of one split of shard `index`, with their tokens. Checks the
- * checksums, that every token is in the vocabulary, and the counts against the index. */
+/* Appends to *shard the pieces of one split of shard `index`, with their tokens. Checks
+ * the checksums, that every token is in the vocabulary, and the counts against the index.
+ */
 enum status dataset_read_shard(const struct dataset *dataset, size_t index,
                                enum split split, struct shard *shard);
 void shard_free(struct shard *shard);
 
-/* Reads and checks everything: checksums, counts, hashes, tokens against notes decoded
- * again. */
+/* Reads and checks everything: the checksums of every file, each piece's hash against its
+ * notes, its tokens against its notes encoded again, and all counts against the index. */
 enum status dataset_verify(const struct dataset *dataset);
 
-/* Deals the shards to `slices` slices: dealt[s] = slice of shard s. Largest first (training
- * tokens), each to the slice with the fewest so far, ties to the lower number; a function of
- * the index and `slices` only. STATUS_MISUSE when a slice would get no training tokens, with
- * the largest number of slices that works. */
+/* The outcome of every input file: the index's table. */
+struct dataset_files { /* free with dataset_files_free */
+    size_t count;
+    char **paths; /* sorted */
+    char *
+        *reasons; /* repaired: how, comma-separated; skipped: why; duplicate: "of PATH" */
+    uint8_t *outcomes; /* enum file_outcome */
+    uint64_t *bytes;   /* of the file; 0 if it was not read */
+    uint64_t *notes;
+    double *seconds;
+};
+
+enum status dataset_read_files(const struct dataset *dataset,
+                               struct dataset_files *files);
+void dataset_files_free(struct dataset_files *files);
+
+/* Deals the shards to `slices` slices: dealt[s] = slice of shard s. Largest first
+ * (training tokens), each to the slice with the fewest so far, ties to the lower number;
+ * a function of the index and `slices` only. STATUS_MISUSE when a slice would get no
+ * training tokens, with the largest number of slices that works. */
 enum status dataset_deal(const struct dataset *dataset, int slices, int *dealt);
 
 #endif

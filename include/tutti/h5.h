@@ -37,6 +37,9 @@ enum status h5_create(const char *path, struct h5_file **out); /* to be publishe
 /* A file that is read: frees it. A file that is written: flushes, publishes under its name.
  * On failure the partial file is gone. The file is freed in any case. */
 enum status h5_close(struct h5_file *file);
+/* As h5_close, but without the wait for the disk: for one of many files in a directory that
+ * the caller syncs and gives its name when all are complete. */
+enum status h5_close_unsynced(struct h5_file *file);
 /* Drops a file that is being written: nothing appears. NULL is fine. Reads: as h5_close. */
 void h5_abandon(struct h5_file *file);
 

@@ -1,12 +1,12 @@
 /* ingest: folders of MIDI files -> a dataset, on any number of ranks.
  *
- * The list of files is sorted; ranks take batches of it from a shared counter, read, encode
- * and spill each piece to a file of their own; then outcomes are gathered, duplicates (equal
- * notes_hash) resolved in favour of the first path, and the shards, again handed out by a
- * counter, are gathered from the spills in the order of the pieces' hashes. All of it happens
- * in "OUT.partial"; the directory gets its name last. Which rank did what changes no byte.
- * Memory: the list of files with one small record each, a bounded batch of pieces, and the
- * records of one shard.
+ * The list of files is sorted; ranks take batches of it from a shared counter, read,
+ * encode and spill each piece to a file of their own; then outcomes are gathered,
+ * duplicates (equal notes_hash) resolved in favour of the first path, and the shards,
+ * again handed out by a counter, are gathered from the spills in the order of the pieces'
+ * hashes. All of it happens in "OUT.partial"; the directory gets its name last. Which
+ * rank did what changes no byte. Memory: the list of files with one small record each, a
+ * bounded batch of pieces, and the records of one shard.
  */
 #ifndef TUTTI_INGEST_H
 #define TUTTI_INGEST_H
@@ -20,8 +20,8 @@
 struct ingest_request {
     const char *const *inputs; /* folders (searched recursively) and files */
     size_t input_count;
-    const char *output;  /* must not exist, unless replace */
-    int replace;         /* replace an existing dataset (only a dataset) */
+    const char *output;            /* must not exist, unless replace */
+    int replace;                   /* replace an existing dataset (only a dataset) */
     const struct options *options; /* the [data] section */
 };
 

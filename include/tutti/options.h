@@ -101,7 +101,12 @@ struct options {
 void options_defaults(struct options *options);
 
 /* Reads an INI file over what is there. Errors: "FILE:LINE: ...". Relative paths in it are
- * relative to the working directory. STATUS_MISUSE on any fault. */
+ * relative to the working directory. STATUS_MISUSE on any fault, and nothing is changed.
+ *
+ * Sections in brackets, "key = value", comments behind '#' (at the start of a line or behind
+ * a blank). Text with '#' or blanks at its ends stands in double quotes, with " and \ for
+ * these two. Each key once a file. Integers are decimal digits; yes/no is also true/false,
+ * on/off, 1/0. Lines of at most 4096 bytes. */
 enum status options_read_file(struct options *options, const char *path);
 
 /* The same from text; `origin` stands for the path in messages. */
@@ -115,6 +120,12 @@ enum status options_set(struct options *options, const char *assignment, const c
  * nothing is set and STATUS_OK returned. */
 enum status options_set_key(struct options *options, const char *section, const char *key,
                             const char *value, bool *known);
+
+/* Is SECTION.KEY (with '-' read as '_') a setting? */
+bool options_has(const char *section, const char *key);
+
+/* The key of SECTION that a mistyped one probably meant, or NULL. */
+const char *options_meant(const char *section, const char *typed);
 
 /* Is SECTION.KEY (with '-' read as '_') a yes/no setting? For `--no-guard` and the like. */
 bool options_is_boolean(const char *section, const char *key);

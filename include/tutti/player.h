@@ -1,8 +1,8 @@
-/* player: music from a checkpoint, as `tutti generate`, the trainer's samples after each epoch
- * and the library for other programs (tutti.h) make it.
+/* player: music from a checkpoint, as `tutti generate`, the trainer's samples after each
+ * epoch and the library for other programs (tutti.h) make it.
  *
- * It knows files and settings; which token comes next is the sampler's business. Nothing here
- * starts MPI, prints, or is collective.
+ * It knows files and settings; which token comes next is the sampler's business. Nothing
+ * here starts MPI, prints, or is collective.
  */
 #ifndef TUTTI_PLAYER_H
 #define TUTTI_PLAYER_H
@@ -19,11 +19,17 @@
 enum { PLAYER_PIECES_MAX = 4096 };
 
 /* The checkpoint that `path` means, into *file (the caller frees it): a file stands for
- * itself; of a run's directory, or of its checkpoints directory, the link `preferred` ("best"
- * or "latest") or, if there is none, the other. STATUS_FAILED when there is no such file. */
+ * itself; of a run's directory, or of its checkpoints directory, the link `preferred`
+ * ("best" or "latest") or, if there is none, the other. STATUS_FAILED when there is no
+ * such file. */
 enum status player_find(const char *path, const char *preferred, char **file);
 
-/* The beginning that a piece is to go on from. Zero-initialise; free with player_primer_free. */
+/* Finds the checkpoint that `path` means, reads all of the file, so that damage anywhere
+ * in it is found, and loads what playing needs. Freed with checkpoint_free. */
+enum status player_load(const char *path, struct checkpoint *checkpoint);
+
+/* The beginning that a piece is to go on from. Zero-initialise; free with
+ * player_primer_free. */
 struct player_primer {
     struct tokens tokens; /* without END */
     double seconds;       /* that the tokens cover */
@@ -31,9 +37,9 @@ struct player_primer {
 };
 
 /* Reads a MIDI file as the checkpoint's dataset was read (encoding, pedal) and keeps what
- * happens before `seconds` (0: all of it). A note that sounds at the cut is left sounding, so
- * that the model decides when it ends. STATUS_FAILED for a file that can't be read as MIDI or
- * has no note in that time. */
+ * happens before `seconds` (0: all of it). A note that sounds at the cut is left
+ * sounding, so that the model decides when it ends. STATUS_FAILED for a file that can't
+ * be read as MIDI or has no note in that time. */
 enum status player_read_primer(const struct checkpoint *checkpoint, const char *path,
                                double seconds, struct player_primer *primer);
 void player_primer_free(struct player_primer *primer);
@@ -42,8 +48,8 @@ void player_primer_free(struct player_primer *primer);
 struct sampler_settings player_settings(const struct options *options);
 
 /* Makes `count` pieces (1..PLAYER_PIECES_MAX) with a model of its own that holds the
- * checkpoint's weights. primer may be NULL. pieces[0..count) are zero-initialised by the caller,
- * who frees them, also after a failure. */
+ * checkpoint's weights. primer may be NULL. pieces[0..count) are zero-initialised by the
+ * caller, who frees them, also after a failure. */
 enum status player_play(const struct checkpoint *checkpoint,
                         const struct sampler_settings *settings,
                         const struct player_primer *primer, int keep_primer, int count,

@@ -7,12 +7,13 @@
 #define TUTTI_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct progress {
     const char *task; /* "epoch 3/20": borrowed until progress_end */
     const char *unit; /* of `done` and `total`: "files", "tokens" */
-    uint64_t total;
+    uint64_t total;   /* 0: not known */
     double started, last_drawn;
     bool terminal;
 };
@@ -25,6 +26,12 @@ void progress_begin(struct progress *progress, const char *task, const char *uni
 
 /* `note` (may be NULL or "") is shown behind the numbers: "loss 2.31". */
 void progress_update(struct progress *progress, uint64_t done, const char *note);
+
+/* The line that progress_update shows after `elapsed` seconds: "TASK: 120 of 400 files, 30 %,
+ * 24.0 files/s, 12 s left, NOTE"; without percentage and time left when the total is 0 (not
+ * known). Returns text. */
+const char *progress_line(const struct progress *progress, uint64_t done, double elapsed,
+                          const char *note, char *text, size_t size);
 
 /* Clears the redrawn line; a lasting line is the caller's business (log_info). */
 void progress_end(struct progress *progress);

@@ -2,7 +2,9 @@
 #ifndef TUTTI_TEXT_H
 #define TUTTI_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The name that a mistyped word probably meant, or NULL: the closest of `names` (which
  * ends with NULL; the first of equally close ones) if no more than a third of the
@@ -10,6 +12,16 @@
  * neighbour.
  * '-' and '_' are the same letter. Words of more than 63 bytes mean nothing. */
 const char *text_meant(const char *typed, const char *const *names);
+
+/* Is the whole text a decimal integer of 64 bits (blanks around it allowed)? */
+bool text_to_integer(const char *text, int64_t *value);
+
+/* Reads a finite decimal number (not hexadecimal, not "inf") that ends at a blank or the
+ * end of the text, and moves *text behind it. */
+bool text_to_number(const char **text, double *value);
+
+/* Nothing but blanks? */
+bool text_is_blank(const char *text);
 
 enum { TEXT_NUMBER = 32 };
 

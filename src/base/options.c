@@ -48,6 +48,22 @@ enum status options_set_key(struct options *options, const char *section, const 
     return option_parse(row, options, value, origin);
 }
 
+bool options_has(const char *section, const char *key)
+{
+    return option_find(section, key) != NULL;
+}
+
+const char *options_meant(const char *section, const char *typed)
+{
+    enum { MOST_KEYS = 63 };
+    const char *names[MOST_KEYS + 1] = {NULL};
+    size_t count = 0;
+    for (size_t i = 0; i < option_row_count && count < MOST_KEYS; i++)
+        if (strcmp(option_rows[i].section, section) == 0)
+            names[count++] = option_rows[i].key;
+    return text_meant(typed, names);
+}
+
 bool options_is_boolean(const char *section, const char *key)
 {
     const struct option_row *row = option_find(section, key);
@@ -71,7 +87,7 @@ static enum status check_slices(int64_t batch, int64_t slices)
 
 static enum status check_split(const double *split)
 {
-    const double rounding = 1e-6; /* lets thirds be written as 0.333333 */
+    const double rounding = 1e-5; /* thirds may be written as 0.333333 */
     double sum = split[0] + split[1] + split[2];
     if (split[0] > 0 && fabs(sum - 1) <= rounding)
         return STATUS_OK;

@@ -31,10 +31,8 @@ struct source {
 };
 
 /* "; did you mean X?", or nothing. */
-static const char *suggestion(const char *typed, const char *const *names, char *text,
-                              size_t size)
+static const char *suggestion(const char *meant, char *text, size_t size)
 {
-    const char *meant = text_meant(typed, names);
     text[0] = '\0';
     if (meant)
         snprintf(text, size, "; did you mean %s?", meant);
@@ -57,17 +55,12 @@ enum status option_unknown(const char *section, const char *key, const char *ori
         char shown_section[SHOWN];
         text_shown(section, shown_section, sizeof shown_section);
         describe_sections(sections, sizeof sections);
-        return status_fail(STATUS_MISUSE,
-                           "%s: unknown section [%s], expected one of %s%s", origin,
-                           shown_section, sections,
-                           suggestion(section, option_sections, hint, sizeof hint));
+        return status_fail(
+            STATUS_MISUSE, "%s: unknown section [%s], expected one of %s%s", origin,
+            shown_section, sections,
+            suggestion(text_meant(section, option_sections), hint, sizeof hint));
     }
-    const char *names[128] = {NULL};
-    size_t count = 0;
-    for (size_t i = 0; i < option_row_count && count < 127; i++)
-        if (strcmp(option_rows[i].section, section) == 0)
-            names[count++] = option_rows[i].key;
-    suggestion(key, names, hint, sizeof hint);
+    suggestion(options_meant(section, key), hint, sizeof hint);
     for (size_t i = 0; option_sections[i]; i++)
         if (option_find(option_sections[i], key))
             snprintf(hint, sizeof hint, "; %s is a key of [%s]", shown,

@@ -6,10 +6,8 @@
 #include "options_table.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tutti/text.h"
@@ -23,35 +21,6 @@ static int word_index(const char *text, const char *const *words)
         if (strcmp(text, words[i]) == 0)
             return i;
     return -1;
-}
-
-static bool only_blanks(const char *text)
-{
-    return text[strspn(text, " \t")] == '\0';
-}
-
-static bool read_integer(const char *text, int64_t *value)
-{
-    char *end;
-    errno = 0;
-    long long read = strtoll(text, &end, 10);
-    *value = read;
-    return errno == 0 && end != text && only_blanks(end);
-}
-
-/* Hexadecimal, "inf" and "nan" are numbers to strtod but not to people. */
-static bool read_number(const char **text, double *value)
-{
-    char *end;
-    errno = 0;
-    *value = strtod(*text, &end);
-    bool decimal = true;
-    for (const char *c = *text; c < end; c++)
-        decimal = decimal && strchr("0123456789+-.eE \t", *c);
-    bool complete = end != *text && (*end == '\0' || isblank((unsigned char)*end));
-    bool finite = isfinite(*value) != 0;
-    *text = end;
-    return decimal && complete && finite;
 }
 
 static bool number_in_range(const struct option_row *row, double value)
@@ -71,9 +40,9 @@ static bool read_numbers(const struct option_row *row, const char *text, void *m
     double values[8];
     size_t count = number_count(row);
     for (size_t i = 0; i < count; i++)
-        if (!read_number(&text, &values[i]) || !number_in_range(row, values[i]))
+        if (!text_to_number(&text, &values[i]) || !number_in_range(row, values[i]))
             return false;
-    if (!only_blanks(text))
+    if (!text_is_blank(text))
         return false;
     memcpy(member, values, row->size);
     return true;
@@ -100,7 +69,7 @@ static bool read_ranged_integer(const struct option_row *row, const char *text,
                                 void *member)
 {
     int64_t value;
-    if (!read_integer(text, &value) || value < row->least || value > row->most)
+    if (!text_to_integer(text, &value) || value < row->least || value > row->most)
         return false;
     *(int64_t *)member = value;
     return true;
@@ -118,15 +87,20 @@ static bool read_string(const struct option_row *row, const char *text, void *me
     return true;
 }
 
-/* "N/M" or "N ticks", N and M from 1 to 9999. */
+/* "N/M" or "N ticks", N and M from 1 to 10000. */
 static bool read_grid(const struct option_row *row, const char *text, void *member)
 {
-    int first, second, end = 0;
-    bool valid = false;
-    if (sscanf(text, "%4d/%4d%n", &first, &second, &end) == 2)
-        valid = text[end] == '\0' && first > 0 && second > 0;
-    else if (sscanf(text, "%4d ticks%n", &first, &end) == 1 && end > 0)
-        valid = text[end] == '\0' && first > 0;
+    enum { MOST = 10000 };
+    int first = 0, second = 1, end = 0;
+    if (!isdigit((unsigned char)text[0]) || sscanf(text, "%5d%n", &first, &end) != 1)
+        return false;
+    const char *rest = text + end;
+    bool valid = strcmp(rest, " ticks") == 0 || strcmp(rest, " tick") == 0;
+    if (rest[0] == '/' && isdigit((unsigned char)rest[1])) {
+        valid = sscanf(rest + 1, "%5d%n", &second, &end) == 1;
+        valid = valid && rest[1 + end] == '\0';
+    }
+    valid = valid && first > 0 && first <= MOST && second > 0 && second <= MOST;
     return valid && read_string(row, text, member);
 }
 
@@ -163,7 +137,7 @@ static const char *cure(const struct option_row *row, const char *text, char *ou
     if (row->type == OPTION_INTEGER) {
         double value;
         const char *end = text;
-        bool number = read_number(&end, &value) && only_blanks(end);
+        bool number = text_to_number(&end, &value) && text_is_blank(end);
         if (number && value == trunc(value) && fabs(value) < 1e15 &&
             (int64_t)value >= row->least && (int64_t)value <= row->most)
             snprintf(out, size, "; in digits: %.0f", value);

@@ -1,6 +1,8 @@
 /* text: see the header. */
 #include "tutti/text.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +60,35 @@ const char *text_meant(const char *typed, const char *const *names)
     return meant;
 }
 
+bool text_is_blank(const char *text)
+{
+    return text[strspn(text, " \t")] == '\0';
+}
+
+bool text_to_integer(const char *text, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    long long read = strtoll(text, &end, 10);
+    *value = read;
+    return errno == 0 && end != text && text_is_blank(end);
+}
+
+/* Hexadecimal, "inf" and "nan" are numbers to strtod but not to people. */
+bool text_to_number(const char **text, double *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtod(*text, &end);
+    bool decimal = true;
+    for (const char *c = *text; c < end; c++)
+        decimal = decimal && strchr("0123456789+-.eE \t", *c);
+    bool complete = end != *text && (*end == '\0' || isblank((unsigned char)*end));
+    bool finite = isfinite(*value) != 0;
+    *text = end;
+    return decimal && complete && finite;
+}
+
 /* "1e-08" -> "1e-8" */
 static void shorten_exponent(char *text)
 {
@@ -72,16 +103,17 @@ static void shorten_exponent(char *text)
 const char *text_number(double value, char *text, size_t size)
 {
     const double plain = 1e15; /* every integer below it has all its digits in a double */
+    char form[TEXT_NUMBER];
     if (value == trunc(value) && fabs(value) < plain) {
-        snprintf(text, size, "%.0f", value);
-        return text;
+        snprintf(form, sizeof form, "%.0f", value);
+    } else {
+        int digits = 1;
+        do {
+            snprintf(form, sizeof form, "%.*g", digits, value);
+        } while (strtod(form, NULL) != value && ++digits <= 17);
+        shorten_exponent(form);
     }
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, size, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    shorten_exponent(text);
+    snprintf(text, size, "%s", form);
     return text;
 }
 

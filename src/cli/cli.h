@@ -37,6 +37,14 @@ struct cli_command {
     enum status (*run)(const struct cli_command *self, int argc, char **argv);
 };
 
+enum { CLI_POSITIONALS = 4096, CLI_SETTINGS = 256 };
+
+/* One setting of the command line, not yet applied. */
+struct cli_setting {
+    const char *section; /* NULL: `value` is "section.key=value", from --set */
+    const char *key, *value;
+};
+
 /* What cli_parse fills in besides the arguments' own variables. */
 struct cli_request {
     const struct cli_argument *arguments; /* ends with name == NULL */
@@ -44,17 +52,30 @@ struct cli_request {
                             in this order: data, model, train, run, sample) */
     bool takes_set;      /* --set section.key=value */
     struct options *options; /* NULL if sections == 0 and !takes_set */
-    const char *positionals[4096]; /* "-" alone is a positional; "--" ends the options */
+    const char *positionals[CLI_POSITIONALS]; /* "-" alone is a positional; "--" ends the options */
     size_t positional_count, positional_min, positional_max;
     bool help_shown;     /* --help was given and answered: return STATUS_OK at once */
+    struct cli_setting settings[CLI_SETTINGS]; /* cli_parse's, for cli_apply_settings */
+    size_t setting_count;
 };
 
-/* Parses argv[0..argc), the words behind the command's name. Settings given on the command
- * line are collected and applied by cli_apply_settings, so that a command may read its
- * configuration file first. STATUS_MISUSE with a message on a fault. */
+/* Parses argv[0..argc), the words behind the command's name: "--name value", "--name=value",
+ * "-o value", and for yes/no settings "--name" and "--no-name". A value that begins with '-'
+ * and is no number has to be given as "--name=value". --help anywhere is answered at once.
+ * Settings given on the command line are checked one by one and kept; cli_apply_settings
+ * applies them, in their order, so that a command may read its configuration file first.
+ * The texts stay in argv. STATUS_MISUSE with a message on a fault. */
 enum status cli_parse(const struct cli_command *command, struct cli_request *request,
                       int argc, char **argv);
 enum status cli_apply_settings(struct cli_request *request);
+
+/* Is this the process that speaks for all of one launch, before MPI has started and after it
+ * has ended? By the launcher's variables (Open MPI, PMIx, PMI, Slurm): rank 0, or no launcher.
+ * Commands that don't use ranks always speak, for their launches are independent. */
+bool cli_is_first_process(void);
+bool cli_speaks(void);
+/* main says whether the command it is about to run uses ranks. */
+void cli_set_uses_ranks(bool uses_ranks);
 
 /* The commands. */
 extern const struct cli_command command_preprocess, command_train, command_generate,

@@ -91,13 +91,8 @@ static enum status check_arguments(const struct generate_arguments *arguments)
 static enum status generate_from(const char *path, struct cli_request *request,
                                  const struct generate_arguments *arguments)
 {
-    char *file = NULL;
-    enum status status = player_find(path, "best", &file);
-    if (status != STATUS_OK)
-        return status;
-    struct checkpoint checkpoint = {0};
-    status = checkpoint_read(file, 0, &checkpoint);
-    free(file);
+    struct checkpoint checkpoint;
+    enum status status = player_load(path, &checkpoint);
     if (status != STATUS_OK)
         return status;
     *request->options = checkpoint.options;

@@ -1,5 +1,6 @@
-/* inspect: what is in a dataset, a checkpoint or a MIDI file; tables for people, --json for
- * programs. One process, no MPI. The path is recognised by what it holds, not by its name. */
+/* inspect: what is in a dataset, a checkpoint or a MIDI file; tables for people, --json
+ * for programs. One process, no MPI. The path is recognised by what it holds, not by its
+ * name. */
 #include "inspect.h"
 
 #include <stdarg.h>
@@ -20,7 +21,8 @@ static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a datas
 struct thing {
     enum kind kind;
     char *path;  /* to be freed: the file, or a dataset's directory */
-    char *shard; /* to be freed: the name of a dataset's shard if one was named; else NULL */
+    char *shard; /* to be freed: the name of a dataset's shard if one was named; else NULL
+                  */
 };
 
 void inspect_fact(const char *label, const char *format, ...)
@@ -69,14 +71,18 @@ static enum status recognise_directory(const char *path, struct thing *thing)
         return thing->path ? STATUS_OK : no_memory(path);
     }
     if (has_member(path, "shard-0000.h5"))
-        return status_fail(STATUS_FAILED, "%s: shards without their index.h5: not a complete "
-                                          "dataset; run `tutti preprocess` again", path);
+        return status_fail(STATUS_FAILED,
+                           "%s: shards without their index.h5: not a complete "
+                           "dataset; run `tutti preprocess` again",
+                           path);
     thing->kind = KIND_CHECKPOINT;
     enum status status = player_find(path, "latest", &thing->path);
     if (status == STATUS_OK)
         return STATUS_OK;
-    return status_fail(status, "%s: a directory, but neither a dataset (no index.h5) nor a run "
-                               "with a checkpoint (no checkpoints/latest)", path);
+    return status_fail(status,
+                       "%s: a directory, but neither a dataset (no index.h5) nor a run "
+                       "with a checkpoint (no checkpoints/latest)",
+                       path);
 }
 
 /* A file of a dataset stands for the dataset in whose directory it is. */
@@ -89,8 +95,10 @@ static enum status recognise_member(const char *path, bool is_index, struct thin
     if (is_index)
         return STATUS_OK;
     if (!has_member(thing->path, "index.h5"))
-        return status_fail(STATUS_FAILED, "%s: a dataset's shard without its index.h5 beside "
-                                          "it; run `tutti preprocess` again", path);
+        return status_fail(STATUS_FAILED,
+                           "%s: a dataset's shard without its index.h5 beside "
+                           "it; run `tutti preprocess` again",
+                           path);
     thing->shard = strdup(path_base(path));
     return thing->shard ? STATUS_OK : no_memory(path);
 }
@@ -108,8 +116,10 @@ static enum status recognise_h5(const char *path, struct thing *thing)
     if (index || shard)
         return recognise_member(path, index, thing);
     if (!checkpoint)
-        return status_fail(STATUS_FAILED, "%s: an HDF5 file, but neither a checkpoint (no "
-                                          "/model) nor of a dataset (no /pieces)", path);
+        return status_fail(STATUS_FAILED,
+                           "%s: an HDF5 file, but neither a checkpoint (no "
+                           "/model) nor of a dataset (no /pieces)",
+                           path);
     thing->kind = KIND_CHECKPOINT;
     thing->path = strdup(path);
     return thing->path ? STATUS_OK : no_memory(path);
@@ -137,17 +147,21 @@ static enum status recognise_file(const char *path, struct thing *thing)
     fclose(file);
     if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
         return recognise_h5(path, thing);
-    if (memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0 || named_as_midi(path)) {
+    if (memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0 ||
+        named_as_midi(path)) {
         thing->kind = KIND_MIDI;
         thing->path = strdup(path);
         return thing->path ? STATUS_OK : no_memory(path);
     }
     if (got == 0)
-        return status_fail(STATUS_FAILED, "%s: empty; a dataset, a checkpoint or a MIDI file "
-                                          "was expected", path);
-    return status_fail(STATUS_FAILED, "%s: neither a dataset nor a checkpoint (HDF5) nor a MIDI "
-                                      "file; it begins with %02x %02x %02x %02x", path,
-                       first[0], first[1], first[2], first[3]);
+        return status_fail(STATUS_FAILED,
+                           "%s: empty; a dataset, a checkpoint or a MIDI file "
+                           "was expected",
+                           path);
+    return status_fail(STATUS_FAILED,
+                       "%s: neither a dataset nor a checkpoint (HDF5) nor a MIDI "
+                       "file; it begins with %02x %02x %02x %02x",
+                       path, first[0], first[1], first[2], first[3]);
 }
 
 static enum status recognise(const char *path, struct thing *thing)
@@ -183,16 +197,19 @@ static enum status show_difference(const struct thing *first, const struct thing
                                    struct inspect_request *request)
 {
     if (first->kind != second->kind)
-        return status_fail(STATUS_MISUSE, "inspect: can't compare %s with %s: %s is %s, %s is %s",
-                           kind_names[first->kind], kind_names[second->kind], first->path,
-                           kind_names[first->kind], second->path, kind_names[second->kind]);
+        return status_fail(
+            STATUS_MISUSE, "inspect: can't compare %s with %s: %s is %s, %s is %s",
+            kind_names[first->kind], kind_names[second->kind], first->path,
+            kind_names[first->kind], second->path, kind_names[second->kind]);
     request->other = second->path;
     if (first->kind == KIND_CHECKPOINT)
         return inspect_checkpoint_difference(request);
     if (first->kind == KIND_DATASET)
         return inspect_dataset_difference(request);
-    return status_fail(STATUS_MISUSE, "inspect: --diff compares checkpoints or datasets; %s is a "
-                                      "MIDI file", first->path);
+    return status_fail(STATUS_MISUSE,
+                       "inspect: --diff compares checkpoints or datasets; %s is a "
+                       "MIDI file",
+                       first->path);
 }
 
 static enum status inspect(const char *path, const char *other,
@@ -205,7 +222,8 @@ static enum status inspect(const char *path, const char *other,
     request->path = first.path;
     request->shard = first.shard;
     if (status == STATUS_OK)
-        status = other ? show_difference(&first, &second, request) : show(&first, request);
+        status =
+            other ? show_difference(&first, &second, request) : show(&first, request);
     free_thing(&first);
     free_thing(&second);
     return status == STATUS_OK ? cli_flush_output() : status;
@@ -216,10 +234,15 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     struct inspect_request show_as = {0};
     const char *other = NULL;
     const struct cli_argument arguments[] = {
-        {.name = "--json", .flag = &show_as.json, .help = "for programs: one JSON object"},
-        {.name = "--verify", .flag = &show_as.verify,
+        {.name = "--json",
+         .flag = &show_as.json,
+         .help = "for programs: one JSON object"},
+        {.name = "--verify",
+         .flag = &show_as.verify,
          .help = "read everything and check it; exit code 1 on damage"},
-        {.name = "--diff", .placeholder = "OTHER", .text = &other,
+        {.name = "--diff",
+         .placeholder = "OTHER",
+         .text = &other,
          .help = "what differs from another checkpoint or dataset"},
         {.name = NULL},
     };
@@ -230,8 +253,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK || request.help_shown)
         return status;
     if (other && show_as.verify)
-        return status_fail(STATUS_MISUSE, "inspect: --verify checks one thing, --diff compares "
-                                          "two; give one of them");
+        return status_fail(STATUS_MISUSE,
+                           "inspect: --verify checks one thing, --diff compares "
+                           "two; give one of them");
     return inspect(request.positionals[0], other, &show_as);
 }
 
@@ -239,13 +263,13 @@ const struct cli_command command_inspect = {
     .name = "inspect",
     .summary = "show what is in a dataset, a checkpoint or a MIDI file",
     .usage = "inspect PATH [--json] [--verify] [--diff OTHER]",
-    .examples =
-        "PATH is a dataset (its directory, index or a shard), a checkpoint, a run's directory\n"
-        "(then checkpoints/latest) or a MIDI file.\n"
-        "\n"
-        "  tutti inspect runs/first\n"
-        "  tutti inspect corpus --verify\n"
-        "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
-        "  tutti inspect runs/first --diff runs/second",
+    .examples = "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
+                "run's directory\n"
+                "(then checkpoints/latest) or a MIDI file.\n"
+                "\n"
+                "  tutti inspect runs/first\n"
+                "  tutti inspect corpus --verify\n"
+                "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
+                "  tutti inspect runs/first --diff runs/second",
     .run = run,
 };

@@ -1,5 +1,5 @@
-/* inspect: what its files share. inspect.c has the command and finds out what a path is; one
- * file for each kind of thing; inspect_settings.c for configurations. */
+/* inspect: what its files share. inspect.c has the command and finds out what a path is;
+ * one file for each kind of thing; inspect_settings.c for configurations. */
 #ifndef TUTTI_INSPECT_H
 #define TUTTI_INSPECT_H
 
@@ -13,7 +13,8 @@
 
 /* How a thing is to be shown. */
 struct inspect_request {
-    const char *path;  /* as found: the checkpoint file, the dataset's directory, the MIDI file */
+    const char
+        *path; /* as found: the checkpoint file, the dataset's directory, the MIDI file */
     const char *other; /* --diff: the same kind of thing; else NULL */
     const char *shard; /* dataset: the shard that was named, "shard-0007.h5"; else NULL */
     bool json;
@@ -48,9 +49,9 @@ struct inspect_settings {
 
 /* The settings of some sections (SECTION_...) in both, in the table's order; with
  * only_different, those that differ. */
-enum status inspect_settings_compare(const struct options *before, const struct options *after,
-                                     unsigned sections, bool only_different,
-                                     struct inspect_settings *out);
+enum status inspect_settings_compare(const struct options *before,
+                                     const struct options *after, unsigned sections,
+                                     bool only_different, struct inspect_settings *out);
 void inspect_settings_free(struct inspect_settings *settings);
 
 /* Prints those of the settings that are not the defaults. */
@@ -60,8 +61,8 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
 enum status inspect_settings_json(struct json *json, const char *key,
                                   const struct options *options, unsigned sections);
 
-/* A difference, as a table and as "settings": [{"setting": ..., "first": ..., "second": ...}].
- * Returns how many differ in *count. */
+/* A difference, as a table and as "settings": [{"setting": ..., "first": ..., "second":
+ * ...}]. Returns how many differ in *count. */
 enum status inspect_settings_difference(struct json *json, const struct options *first,
                                         const struct options *second, unsigned sections,
                                         size_t *count);

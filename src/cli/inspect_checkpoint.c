@@ -1,4 +1,5 @@
-/* inspect, checkpoints: facts, a line of figures for each tensor, the history; differences. */
+/* inspect, checkpoints: facts, a line of figures for each tensor, the history;
+ * differences. */
 #include "inspect.h"
 
 #include <inttypes.h>
@@ -13,7 +14,8 @@
 #include "tutti/hash.h"
 #include "tutti/progress.h"
 
-/* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out. */
+/* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out.
+ */
 struct figures {
     double mean, deviation, least, greatest;
     size_t nan_count;
@@ -21,7 +23,7 @@ struct figures {
 
 static struct figures figures_of(const float *values, size_t count)
 {
-    struct figures figures = {.least = INFINITY, .greatest = -INFINITY};
+    struct figures figures = {.least = HUGE_VAL, .greatest = -HUGE_VAL};
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
         double value = (double)values[i];
@@ -34,8 +36,10 @@ static struct figures figures_of(const float *values, size_t count)
         figures.greatest = fmax(figures.greatest, value);
     }
     size_t counted = count - figures.nan_count;
-    if (counted == 0)
-        return (struct figures){NAN, NAN, NAN, NAN, figures.nan_count};
+    if (counted == 0) {
+        double none = (double)NAN;
+        return (struct figures){none, none, none, none, figures.nan_count};
+    }
     figures.mean = sum / (double)counted;
     double squares = 0; /* a second pass: no cancellation */
     for (size_t i = 0; i < count; i++) {
@@ -67,7 +71,8 @@ static void print_model(const struct checkpoint *checkpoint)
                  shape->cell == CELL_LSTM ? "LSTM" : "GRU", shape->layers,
                  shape->layers == 1 ? "" : "s", shape->hidden, shape->embedding, dense);
     inspect_fact("parameters", "%s in %zu tensors",
-                 inspect_count(checkpoint->params.total, count), checkpoint->params.count);
+                 inspect_count(checkpoint->params.total, count),
+                 checkpoint->params.count);
 }
 
 static void print_best(const struct checkpoint *checkpoint)
@@ -85,21 +90,23 @@ static void print_facts(const struct inspect_request *request,
     inspect_fact("weights hash", "%s", hash64_text(checkpoint->weights_hash, text));
     inspect_fact("epoch", "%" PRId64 " of %" PRId64, checkpoint->epoch,
                  checkpoint->options.train.epochs);
-    inspect_fact("step", "%" PRId64 " (%" PRId64 " in the epoch under way)", checkpoint->step,
-                 checkpoint->epoch_step);
+    inspect_fact("step", "%" PRId64 " (%" PRId64 " in the epoch under way)",
+                 checkpoint->step, checkpoint->epoch_step);
     print_best(checkpoint);
     print_model(checkpoint);
     inspect_fact("encoding", "%s, %zu tokens", checkpoint->encoding->name,
                  checkpoint->encoding->vocabulary);
     inspect_fact("vocabulary hash", "%s", hash64_text(checkpoint->vocabulary_hash, text));
     inspect_fact("dataset hash", "%s", hash64_text(checkpoint->dataset_hash, text));
-    inspect_fact("processor type", "%s", checkpoint->core);
+    inspect_fact("written by", "%s, %" PRId64 " rank%s, OpenBLAS core %s",
+                 checkpoint->host, checkpoint->ranks, checkpoint->ranks == 1 ? "" : "s",
+                 checkpoint->core);
 }
 
 static void print_tensors(const struct checkpoint *checkpoint)
 {
-    printf("\n  %-22s %-14s %11s %11s %11s %11s %6s\n", "tensor", "shape", "mean", "deviation",
-           "min", "max", "NaN");
+    printf("\n  %-22s %-14s %11s %11s %11s %11s %6s\n", "tensor", "shape", "mean",
+           "deviation", "min", "max", "NaN");
     for (size_t i = 0; i < checkpoint->params.count; i++) {
         const struct param *tensor = &checkpoint->params.list[i];
         struct figures figures =
@@ -124,9 +131,9 @@ static void print_history(const struct checkpoint *checkpoint)
         const struct history_row *row = &checkpoint->history[i];
         char hash[HASH64_TEXT];
         printf("  %5" PRId64 " %9" PRId64 " %10.4f %9.4f %10.4f %9.4f %9.2e %9.0f  %s\n",
-               row->epoch, row->step, row->train_loss, row->train_accuracy, row->valid_loss,
-               row->valid_accuracy, row->learning_rate, row->tokens_per_second,
-               hash64_text(row->weights_hash, hash));
+               row->epoch, row->step, row->train_loss, row->train_accuracy,
+               row->valid_loss, row->valid_accuracy, row->learning_rate,
+               row->tokens_per_second, hash64_text(row->weights_hash, hash));
     }
 }
 
@@ -139,48 +146,45 @@ static enum status print_checkpoint(const struct inspect_request *request,
     return inspect_settings_print(&checkpoint->options, SECTION_ALL);
 }
 
-static void hash_json(struct json *json, const char *key, uint64_t hash)
-{
-    char text[HASH64_TEXT];
-    json_text(json, key, hash64_text(hash, text));
-}
-
 static void facts_json(struct json *json, const struct inspect_request *request,
                        const struct checkpoint *checkpoint)
 {
-    json_text(json, "kind", "checkpoint");
-    json_text(json, "path", request->path);
-    hash_json(json, "weights_hash", checkpoint->weights_hash);
+    json_string(json, "kind", "checkpoint");
+    json_string(json, "path", request->path);
+    json_hash(json, "weights_hash", checkpoint->weights_hash);
     json_integer(json, "epoch", checkpoint->epoch);
     json_integer(json, "step", checkpoint->step);
     json_integer(json, "epoch_step", checkpoint->epoch_step);
     json_integer(json, "parameters", (int64_t)checkpoint->params.total);
     json_number(json, "best_valid_loss", checkpoint->schedule.best_valid);
     json_integer(json, "best_epoch", checkpoint->schedule.best_epoch);
-    json_text(json, "encoding", checkpoint->encoding->name);
+    json_string(json, "encoding", checkpoint->encoding->name);
     json_integer(json, "vocabulary", (int64_t)checkpoint->encoding->vocabulary);
-    hash_json(json, "vocabulary_hash", checkpoint->vocabulary_hash);
-    hash_json(json, "dataset_hash", checkpoint->dataset_hash);
-    json_text(json, "core", checkpoint->core);
+    json_hash(json, "vocabulary_hash", checkpoint->vocabulary_hash);
+    json_hash(json, "dataset_hash", checkpoint->dataset_hash);
+    json_string(json, "host", checkpoint->host);
+    json_integer(json, "ranks", checkpoint->ranks);
+    json_string(json, "openblas_core", checkpoint->core);
 }
 
 static void tensor_json(struct json *json, const struct checkpoint *checkpoint,
                         const struct param *tensor)
 {
-    struct figures figures = figures_of(checkpoint->weights + tensor->offset, tensor->count);
+    struct figures figures =
+        figures_of(checkpoint->weights + tensor->offset, tensor->count);
     json_object(json, NULL);
-    json_text(json, "name", tensor->name);
+    json_string(json, "name", tensor->name);
     json_array(json, "shape");
     json_integer(json, NULL, (int64_t)tensor->rows);
     if (!tensor->is_vector)
         json_integer(json, NULL, (int64_t)tensor->columns);
-    json_array_end(json);
+    json_close(json);
     json_number(json, "mean", figures.mean);
     json_number(json, "deviation", figures.deviation);
     json_number(json, "min", figures.least);
     json_number(json, "max", figures.greatest);
     json_integer(json, "nan", (int64_t)figures.nan_count);
-    json_object_end(json);
+    json_close(json);
 }
 
 static void epoch_json(struct json *json, const struct history_row *row)
@@ -195,15 +199,15 @@ static void epoch_json(struct json *json, const struct history_row *row)
     json_number(json, "learning_rate", row->learning_rate);
     json_number(json, "seconds", row->seconds);
     json_number(json, "tokens_per_second", row->tokens_per_second);
-    hash_json(json, "weights_hash", row->weights_hash);
-    json_object_end(json);
+    json_hash(json, "weights_hash", row->weights_hash);
+    json_close(json);
 }
 
 static enum status checkpoint_json(const struct inspect_request *request,
                                    const struct checkpoint *checkpoint)
 {
     struct json json;
-    json_begin(&json, stdout);
+    json_begin(&json, stdout, true);
     json_object(&json, NULL);
     facts_json(&json, request, checkpoint);
     if (request->verify)
@@ -211,16 +215,15 @@ static enum status checkpoint_json(const struct inspect_request *request,
     json_array(&json, "tensors");
     for (size_t i = 0; i < checkpoint->params.count; i++)
         tensor_json(&json, checkpoint, &checkpoint->params.list[i]);
-    json_array_end(&json);
+    json_close(&json);
     json_array(&json, "history");
     for (size_t i = 0; i < checkpoint->history_count; i++)
         epoch_json(&json, &checkpoint->history[i]);
-    json_array_end(&json);
+    json_close(&json);
     enum status status =
         inspect_settings_json(&json, "config", &checkpoint->options, SECTION_ALL);
-    json_object_end(&json);
-    json_end(&json);
-    return status;
+    json_close(&json);
+    return status == STATUS_OK ? json_end(&json) : status;
 }
 
 /* Reads every dataset of the file, so that every checksum is tested; checkpoint_read has
@@ -236,8 +239,9 @@ static enum status verify(const struct inspect_request *request,
     h5_abandon(file);
     for (size_t i = 0; status == STATUS_OK && i < checkpoint->params.total; i++)
         if (!isfinite(checkpoint->weights[i]))
-            status = status_fail(STATUS_FAILED, "%s: intact, but weight %zu of %zu is not a "
-                                                "number; go on from an earlier checkpoint",
+            status = status_fail(STATUS_FAILED,
+                                 "%s: intact, but weight %zu of %zu is not a "
+                                 "number; go on from an earlier checkpoint",
                                  request->path, i, checkpoint->params.total);
     return status;
 }
@@ -251,9 +255,10 @@ static enum status show(const struct inspect_request *request,
             return status;
         char hash[HASH64_TEXT];
         if (!request->json)
-            return printf("%s: verified: checksums, shapes, %zu tensors, weights hash %s\n",
-                          request->path, checkpoint->params.count,
-                          hash64_text(checkpoint->weights_hash, hash)) < 0
+            return printf(
+                       "%s: verified: checksums, shapes, %zu tensors, weights hash %s\n",
+                       request->path, checkpoint->params.count,
+                       hash64_text(checkpoint->weights_hash, hash)) < 0
                        ? status_fail(STATUS_FAILED, "can't write to stdout")
                        : STATUS_OK;
     }
@@ -274,9 +279,9 @@ enum status inspect_checkpoint(const struct inspect_request *request)
 
 /* Of two tensors of one shape. */
 struct distance {
-    double greatest;     /* largest absolute difference; NaN if an element is one */
+    double greatest; /* largest absolute difference; NaN if an element is one */
     double root_mean_square;
-    size_t different;    /* elements whose bits differ */
+    size_t different; /* elements whose bits differ */
 };
 
 static struct distance distance_of(const float *first, const float *second, size_t count)
@@ -292,7 +297,7 @@ static struct distance distance_of(const float *first, const float *second, size
     }
     distance.root_mean_square = count ? sqrt(squares / (double)count) : 0;
     if (isnan(squares))
-        distance.greatest = NAN;
+        distance.greatest = (double)NAN;
     return distance;
 }
 
@@ -307,15 +312,16 @@ static void distance_json(struct json *json, const struct param *tensor,
                           const struct distance *distance)
 {
     json_object(json, NULL);
-    json_text(json, "name", tensor->name);
+    json_string(json, "name", tensor->name);
     json_number(json, "max_abs_difference", distance->greatest);
     json_number(json, "rms_difference", distance->root_mean_square);
     json_integer(json, "different", (int64_t)distance->different);
-    json_object_end(json);
+    json_close(json);
 }
 
 /* A tensor that only one has, or whose shape differs. */
-static void mismatch(struct json *json, const struct param *first, const struct param *second)
+static void mismatch(struct json *json, const struct param *first,
+                     const struct param *second)
 {
     char one[48] = "absent", two[48] = "absent";
     if (first)
@@ -328,10 +334,10 @@ static void mismatch(struct json *json, const struct param *first, const struct 
         return;
     }
     json_object(json, NULL);
-    json_text(json, "name", name);
-    json_text(json, "first_shape", one);
-    json_text(json, "second_shape", two);
-    json_object_end(json);
+    json_string(json, "name", name);
+    json_string(json, "first_shape", one);
+    json_string(json, "second_shape", two);
+    json_close(json);
 }
 
 static void compare_tensor(struct json *json, const struct checkpoint *first,
@@ -343,8 +349,8 @@ static void compare_tensor(struct json *json, const struct checkpoint *first,
         return;
     }
     char shape[48];
-    struct distance distance = distance_of(first->weights + tensor->offset,
-                                           second->weights + other->offset, tensor->count);
+    struct distance distance = distance_of(
+        first->weights + tensor->offset, second->weights + other->offset, tensor->count);
     if (json)
         distance_json(json, tensor, &distance);
     else
@@ -365,7 +371,7 @@ static void compare_tensors(struct json *json, const struct checkpoint *first,
         if (!params_find(&first->params, second->params.list[i].name))
             mismatch(json, NULL, &second->params.list[i]);
     if (json)
-        json_array_end(json);
+        json_close(json);
 }
 
 static void print_pair(const char *label, const struct checkpoint *first,
@@ -378,7 +384,8 @@ static void print_pair(const char *label, const struct checkpoint *first,
            hash64_text(second->weights_hash, two));
     printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "epoch", first->epoch, second->epoch);
     printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "step", first->step, second->step);
-    printf("  %-16s %-18s %s\n", "vocabulary hash", hash64_text(first->vocabulary_hash, one),
+    printf("  %-16s %-18s %s\n", "vocabulary hash",
+           hash64_text(first->vocabulary_hash, one),
            hash64_text(second->vocabulary_hash, two));
     printf("  %-16s %-18s %s\n", "dataset hash", hash64_text(first->dataset_hash, one),
            hash64_text(second->dataset_hash, two));
@@ -388,39 +395,38 @@ static void pair_json(struct json *json, const struct inspect_request *request,
                       const struct checkpoint *first, const struct checkpoint *second)
 {
     const struct inspect_request other = {.path = request->other};
-    json_text(json, "kind", "checkpoint difference");
+    json_string(json, "kind", "checkpoint difference");
     json_boolean(json, "weights_equal", first->weights_hash == second->weights_hash);
     json_object(json, "first");
     facts_json(json, request, first);
-    json_object_end(json);
+    json_close(json);
     json_object(json, "second");
     facts_json(json, &other, second);
-    json_object_end(json);
+    json_close(json);
 }
 
 static enum status compare(const struct inspect_request *request,
-                           const struct checkpoint *first, const struct checkpoint *second)
+                           const struct checkpoint *first,
+                           const struct checkpoint *second)
 {
     size_t settings;
     if (!request->json) {
-        print_pair(first->weights_hash == second->weights_hash ? "equal" : "differ", first,
-                   second);
-        enum status status = inspect_settings_difference(NULL, &first->options,
-                                                         &second->options, SECTION_ALL,
-                                                         &settings);
+        print_pair(first->weights_hash == second->weights_hash ? "equal" : "differ",
+                   first, second);
+        enum status status = inspect_settings_difference(
+            NULL, &first->options, &second->options, SECTION_ALL, &settings);
         compare_tensors(NULL, first, second);
         return status;
     }
     struct json json;
-    json_begin(&json, stdout);
+    json_begin(&json, stdout, true);
     json_object(&json, NULL);
     pair_json(&json, request, first, second);
-    enum status status = inspect_settings_difference(&json, &first->options, &second->options,
-                                                     SECTION_ALL, &settings);
+    enum status status = inspect_settings_difference(
+        &json, &first->options, &second->options, SECTION_ALL, &settings);
     compare_tensors(&json, first, second);
-    json_object_end(&json);
-    json_end(&json);
-    return status;
+    json_close(&json);
+    return status == STATUS_OK ? json_end(&json) : status;
 }
 
 enum status inspect_checkpoint_difference(const struct inspect_request *request)

@@ -1,4 +1,5 @@
-/* inspect, datasets: counts, splits, shards, what became of the input files; differences. */
+/* inspect, datasets: counts, splits, shards, what became of the input files; differences.
+ */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -7,6 +8,8 @@
 
 #include "inspect_reasons.h"
 #include "tutti/dataset.h"
+#include "tutti/file.h"
+#include "tutti/h5.h"
 #include "tutti/hash.h"
 #include "tutti/progress.h"
 
@@ -28,8 +31,8 @@ static struct sums sums_of(const struct dataset_shard *counts)
     return sums;
 }
 
-static void print_split(const char *name, uint64_t pieces, uint64_t notes, uint64_t tokens,
-                        double seconds)
+static void print_split(const char *name, uint64_t pieces, uint64_t notes,
+                        uint64_t tokens, double seconds)
 {
     char one[INSPECT_COUNT], two[INSPECT_COUNT], three[INSPECT_COUNT], four[64];
     printf("  %-8s %12s %14s %14s   %s\n", name, inspect_count(pieces, one),
@@ -39,7 +42,8 @@ static void print_split(const char *name, uint64_t pieces, uint64_t notes, uint6
 
 static void print_splits(const struct dataset_shard *counts)
 {
-    printf("\n  %-8s %12s %14s %14s   %s\n", "split", "pieces", "notes", "tokens", "music");
+    printf("\n  %-8s %12s %14s %14s   %s\n", "split", "pieces", "notes", "tokens",
+           "music");
     for (int split = 0; split < SPLITS; split++)
         print_split(split_name((enum split)split), counts->pieces[split],
                     counts->notes[split], counts->tokens[split], counts->seconds[split]);
@@ -59,14 +63,16 @@ static void print_shards(const struct dataset *dataset)
     }
     char low[INSPECT_COUNT], high[INSPECT_COUNT];
     inspect_fact("shards", "%zu, of %s to %s tokens, %zu empty", dataset->shard_count,
-                 inspect_count(dataset->shard_count ? least : 0, low), inspect_count(most, high),
-                 empty);
+                 inspect_count(dataset->shard_count ? least : 0, low),
+                 inspect_count(most, high), empty);
 }
 
-static void print_files(const struct dataset *dataset, const struct inspect_reasons *reasons)
+static void print_files(const struct dataset *dataset,
+                        const struct inspect_reasons *reasons)
 {
     char count[INSPECT_COUNT];
-    inspect_fact("input files", "%s: %llu ok, %llu repaired, %llu skipped, %llu duplicate",
+    inspect_fact("input files",
+                 "%s: %llu ok, %llu repaired, %llu skipped, %llu duplicate",
                  inspect_count(reasons->files, count),
                  (unsigned long long)dataset->outcomes[FILE_OK],
                  (unsigned long long)dataset->outcomes[FILE_REPAIRED],
@@ -99,14 +105,8 @@ static enum status print_dataset(const struct dataset *dataset,
     return status == STATUS_OK ? inspect_settings_print(&options, SECTION_DATA) : status;
 }
 
-static void hash_json(struct json *json, const char *key, uint64_t hash)
-{
-    char text[HASH64_TEXT];
-    json_text(json, key, hash64_text(hash, text));
-}
-
-static void counts_json(struct json *json, uint64_t pieces, uint64_t notes, uint64_t tokens,
-                        double seconds)
+static void counts_json(struct json *json, uint64_t pieces, uint64_t notes,
+                        uint64_t tokens, double seconds)
 {
     json_integer(json, "pieces", (int64_t)pieces);
     json_integer(json, "notes", (int64_t)notes);
@@ -121,21 +121,21 @@ static void splits_json(struct json *json, const struct dataset_shard *counts)
     json_object(json, "splits");
     for (int split = 0; split < SPLITS; split++) {
         json_object(json, split_name((enum split)split));
-        counts_json(json, counts->pieces[split], counts->notes[split], counts->tokens[split],
-                    counts->seconds[split]);
-        json_object_end(json);
+        counts_json(json, counts->pieces[split], counts->notes[split],
+                    counts->tokens[split], counts->seconds[split]);
+        json_close(json);
     }
-    json_object_end(json);
+    json_close(json);
 }
 
 static void facts_json(struct json *json, const struct dataset *dataset)
 {
-    json_text(json, "kind", "dataset");
-    json_text(json, "path", dataset->path);
-    hash_json(json, "dataset_hash", dataset->dataset_hash);
-    json_text(json, "encoding", dataset->encoding->name);
+    json_string(json, "kind", "dataset");
+    json_string(json, "path", dataset->path);
+    json_hash(json, "dataset_hash", dataset->dataset_hash);
+    json_string(json, "encoding", dataset->encoding->name);
     json_integer(json, "vocabulary", (int64_t)dataset->encoding->vocabulary);
-    hash_json(json, "vocabulary_hash", dataset->vocabulary_hash);
+    json_hash(json, "vocabulary_hash", dataset->vocabulary_hash);
     json_integer(json, "shards", (int64_t)dataset->shard_count);
     uint64_t files = 0;
     for (int outcome = 0; outcome < FILE_OUTCOMES; outcome++)
@@ -145,7 +145,7 @@ static void facts_json(struct json *json, const struct dataset *dataset)
     for (int outcome = 0; outcome < FILE_OUTCOMES; outcome++)
         json_integer(json, file_outcome_name((enum file_outcome)outcome),
                      (int64_t)dataset->outcomes[outcome]);
-    json_object_end(json);
+    json_close(json);
     splits_json(json, &dataset->total);
 }
 
@@ -158,7 +158,7 @@ static enum status dataset_json(const struct inspect_request *request,
     if (status != STATUS_OK)
         return status;
     struct json json;
-    json_begin(&json, stdout);
+    json_begin(&json, stdout, true);
     json_object(&json, NULL);
     facts_json(&json, dataset);
     if (request->verify)
@@ -166,25 +166,29 @@ static enum status dataset_json(const struct inspect_request *request,
     json_object(&json, "reasons");
     inspect_reasons_json(&json, reasons, FILE_SKIPPED);
     inspect_reasons_json(&json, reasons, FILE_REPAIRED);
-    json_object_end(&json);
+    json_close(&json);
     status = inspect_settings_json(&json, "settings", &options, SECTION_DATA);
-    json_object_end(&json);
-    json_end(&json);
-    return status;
+    json_close(&json);
+    return status == STATUS_OK ? json_end(&json) : status;
 }
 
 /* The number in "shard-0007.h5". */
 static enum status shard_index(const struct inspect_request *request,
                                const struct dataset *dataset, size_t *index)
 {
-    if (sscanf(request->shard, "shard-%zu.h5", index) != 1 || *index >= dataset->shard_count)
-        return status_fail(STATUS_FAILED, "%s/%s: not one of the %zu shards that the index "
-                                          "knows", dataset->path, request->shard,
-                           dataset->shard_count);
+    if (sscanf(request->shard, "shard-%zu.h5", index) != 1 ||
+        *index >= dataset->shard_count)
+        return status_fail(STATUS_FAILED,
+                           "%s/%s: not one of the %zu shards that the index "
+                           "knows",
+                           dataset->path, request->shard, dataset->shard_count);
     return STATUS_OK;
 }
 
-static enum status check_shard(const struct dataset *dataset, size_t index)
+/* Reads a shard's pieces and tokens; with `all` every dataset of its file, notes and
+ * paths too. */
+static enum status check_shard(const struct dataset *dataset, size_t index,
+                               const char *name, bool all)
 {
     enum status status = STATUS_OK;
     for (int split = 0; split < SPLITS && status == STATUS_OK; split++) {
@@ -192,33 +196,54 @@ static enum status check_shard(const struct dataset *dataset, size_t index)
         status = dataset_read_shard(dataset, index, (enum split)split, &shard);
         shard_free(&shard);
     }
+    if (status != STATUS_OK || !all)
+        return status;
+    char *path = path_join(dataset->path, name);
+    struct h5_file *file = NULL;
+    status = path ? h5_open(path, &file)
+                  : status_fail(STATUS_FAILED, "%s: out of memory", dataset->path);
+    free(path);
+    if (status == STATUS_OK)
+        status = h5_verify(file);
+    h5_abandon(file);
     return status;
 }
 
-/* A shard alone: its row of the index, after reading it, as a checksum may fail. */
+static enum status shard_json(const struct inspect_request *request,
+                              const struct dataset *dataset, size_t index)
+{
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    json_string(&json, "kind", "shard");
+    json_string(&json, "dataset", dataset->path);
+    json_integer(&json, "shard", (int64_t)index);
+    json_hash(&json, "dataset_hash", dataset->dataset_hash);
+    if (request->verify)
+        json_boolean(&json, "verified", true);
+    splits_json(&json, &dataset->shards[index]);
+    json_close(&json);
+    return json_end(&json);
+}
+
+/* A shard alone: what the index says of it, once its file has shown to be like that. */
 static enum status show_shard(const struct inspect_request *request,
                               const struct dataset *dataset)
 {
     size_t index;
     enum status status = shard_index(request, dataset, &index);
     if (status == STATUS_OK)
-        status = check_shard(dataset, index);
+        status = check_shard(dataset, index, request->shard, request->verify);
     if (status != STATUS_OK)
         return status;
-    if (request->json) {
-        struct json json;
-        json_begin(&json, stdout);
-        json_object(&json, NULL);
-        json_text(&json, "kind", "shard");
-        json_text(&json, "dataset", dataset->path);
-        json_integer(&json, "shard", (int64_t)index);
-        hash_json(&json, "dataset_hash", dataset->dataset_hash);
-        splits_json(&json, &dataset->shards[index]);
-        json_object_end(&json);
-        json_end(&json);
+    if (request->json)
+        return shard_json(request, dataset, index);
+    if (request->verify) {
+        printf("%s/%s: verified: checksums, pieces and tokens as in the index\n",
+               dataset->path, request->shard);
         return STATUS_OK;
     }
-    printf("shard %zu of %zu of dataset %s (read and checked)\n", index, dataset->shard_count,
+    printf("shard %zu of %zu of dataset %s\n", index, dataset->shard_count,
            dataset->path);
     print_splits(&dataset->shards[index]);
     return STATUS_OK;
@@ -236,7 +261,8 @@ static enum status show_whole(const struct inspect_request *request,
     return status;
 }
 
-static enum status show(const struct inspect_request *request, const struct dataset *dataset)
+static enum status show(const struct inspect_request *request,
+                        const struct dataset *dataset)
 {
     if (request->shard)
         return show_shard(request, dataset);
@@ -247,7 +273,8 @@ static enum status show(const struct inspect_request *request, const struct data
         return status == STATUS_OK ? show_whole(request, dataset) : status;
     struct sums sums = sums_of(&dataset->total);
     char hash[HASH64_TEXT];
-    printf("%s: verified: %zu shards, %llu pieces, %llu notes, %llu tokens, dataset hash %s\n",
+    printf("%s: verified: %zu shards, %llu pieces, %llu notes, %llu tokens, dataset hash "
+           "%s\n",
            dataset->path, dataset->shard_count, (unsigned long long)sums.pieces,
            (unsigned long long)sums.notes, (unsigned long long)sums.tokens,
            hash64_text(dataset->dataset_hash, hash));
@@ -268,20 +295,21 @@ enum status inspect_dataset(const struct inspect_request *request)
 static void print_count_pair(const char *label, uint64_t first, uint64_t second)
 {
     char one[INSPECT_COUNT], two[INSPECT_COUNT];
-    printf("  %-16s %-18s %-18s%s\n", label, inspect_count(first, one),
-           inspect_count(second, two), first == second ? "" : " differ");
+    printf("  %-16s %-18s %s%s\n", label, inspect_count(first, one),
+           inspect_count(second, two), first == second ? "" : "  differ");
 }
 
 static void print_hash_pair(const char *label, uint64_t first, uint64_t second)
 {
     char one[HASH64_TEXT], two[HASH64_TEXT];
-    printf("  %-16s %-18s %-18s%s\n", label, hash64_text(first, one),
-           hash64_text(second, two), first == second ? "" : " differ");
+    printf("  %-16s %-18s %s%s\n", label, hash64_text(first, one),
+           hash64_text(second, two), first == second ? "" : "  differ");
 }
 
 static void print_pair(const struct dataset *first, const struct dataset *second)
 {
-    printf("datasets %s\n", first->dataset_hash == second->dataset_hash ? "equal" : "differ");
+    printf("datasets %s\n",
+           first->dataset_hash == second->dataset_hash ? "equal" : "differ");
     printf("  %-16s %-18s %s\n", "", "first", "second");
     print_hash_pair("dataset hash", first->dataset_hash, second->dataset_hash);
     print_hash_pair("vocabulary hash", first->vocabulary_hash, second->vocabulary_hash);
@@ -309,18 +337,18 @@ static void print_pair(const struct dataset *first, const struct dataset *second
 static void pair_json(struct json *json, const struct dataset *first,
                       const struct dataset *second)
 {
-    json_text(json, "kind", "dataset difference");
+    json_string(json, "kind", "dataset difference");
     json_boolean(json, "equal", first->dataset_hash == second->dataset_hash);
     json_object(json, "first");
     facts_json(json, first);
-    json_object_end(json);
+    json_close(json);
     json_object(json, "second");
     facts_json(json, second);
-    json_object_end(json);
+    json_close(json);
 }
 
-static enum status compare(const struct inspect_request *request, const struct dataset *first,
-                           const struct dataset *second)
+static enum status compare(const struct inspect_request *request,
+                           const struct dataset *first, const struct dataset *second)
 {
     static struct options options[2]; /* large */
     size_t differ;
@@ -335,14 +363,13 @@ static enum status compare(const struct inspect_request *request, const struct d
                                            &differ);
     }
     struct json json;
-    json_begin(&json, stdout);
+    json_begin(&json, stdout, true);
     json_object(&json, NULL);
     pair_json(&json, first, second);
     status = inspect_settings_difference(&json, &options[0], &options[1], SECTION_DATA,
                                          &differ);
-    json_object_end(&json);
-    json_end(&json);
-    return status;
+    json_close(&json);
+    return status == STATUS_OK ? json_end(&json) : status;
 }
 
 enum status inspect_dataset_difference(const struct inspect_request *request)

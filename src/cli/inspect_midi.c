@@ -1,5 +1,6 @@
-/* inspect, MIDI files: what the reader made of one. No limit applies here but those of memory, so
- * a file that `tutti preprocess` skips for its length can still be looked at. */
+/* inspect, MIDI files: what the reader made of one. No limit applies here but those of
+ * memory, so a file that `tutti preprocess` skips for its length can still be looked at.
+ */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -37,11 +38,12 @@ static struct music music_of(const struct notes *notes)
 }
 
 /* 60 is "C4", the middle C. */
-static const char *pitch_name(int pitch, char *text, size_t size)
+enum { PITCH_NAME = 16 };
+static const char *pitch_name(int pitch, char text[PITCH_NAME])
 {
     static const char *const names[] = {"C",  "C#", "D",  "D#", "E",  "F",
                                         "F#", "G",  "G#", "A",  "A#", "B"};
-    snprintf(text, size, "%s%d", names[pitch % 12], pitch / 12 - 1);
+    snprintf(text, PITCH_NAME, "%s%d", names[pitch % 12], pitch / 12 - 1);
     return text;
 }
 
@@ -68,20 +70,20 @@ static void print_counts(const char *label, const size_t *counts, int count)
 
 static void print_notes(const struct midi_file *midi, const struct music *music)
 {
-    char low[8], high[8];
+    char low[PITCH_NAME], high[PITCH_NAME];
     inspect_fact("notes", "%zu in %.2f s", midi->notes.count, music->seconds);
     if (midi->notes.count == 0)
         return;
     inspect_fact("pitches", "%d to %d (%s to %s)", music->lowest, music->highest,
-                 pitch_name(music->lowest, low, sizeof low),
-                 pitch_name(music->highest, high, sizeof high));
+                 pitch_name(music->lowest, low), pitch_name(music->highest, high));
     inspect_fact("velocities", "%d to %d", music->softest, music->loudest);
     print_counts("programs", music->programs, PROGRAMS);
     print_counts("channels", music->channels, CHANNELS);
     inspect_fact("percussion", "%zu notes", music->percussion);
 }
 
-static void print_midi(const struct inspect_request *request, const struct midi_file *midi)
+static void print_midi(const struct inspect_request *request,
+                       const struct midi_file *midi)
 {
     printf("MIDI file %s\n", request->path);
     inspect_fact("outcome", "%s%s%s", midi_outcome_name(midi->outcome),
@@ -100,7 +102,8 @@ static void print_midi(const struct inspect_request *request, const struct midi_
     inspect_fact("pedal", "%zu events", midi->pedal_count);
 }
 
-static void counts_json(struct json *json, const char *key, const size_t *counts, int count)
+static void counts_json(struct json *json, const char *key, const size_t *counts,
+                        int count)
 {
     json_object(json, key);
     for (int i = 0; i < count; i++) {
@@ -109,7 +112,7 @@ static void counts_json(struct json *json, const char *key, const size_t *counts
         if (counts[i])
             json_integer(json, number, (int64_t)counts[i]);
     }
-    json_object_end(json);
+    json_close(json);
 }
 
 static void music_json(struct json *json, const struct midi_file *midi)
@@ -127,15 +130,16 @@ static void music_json(struct json *json, const struct midi_file *midi)
     json_integer(json, "percussion_notes", (int64_t)music.percussion);
 }
 
-static void midi_json(const struct inspect_request *request, const struct midi_file *midi)
+static enum status midi_json(const struct inspect_request *request,
+                             const struct midi_file *midi)
 {
     struct json json;
-    json_begin(&json, stdout);
+    json_begin(&json, stdout, true);
     json_object(&json, NULL);
-    json_text(&json, "kind", "midi");
-    json_text(&json, "path", request->path);
-    json_text(&json, "outcome", midi_outcome_name(midi->outcome));
-    json_text(&json, "reason", midi->reason);
+    json_string(&json, "kind", "midi");
+    json_string(&json, "path", request->path);
+    json_string(&json, "outcome", midi_outcome_name(midi->outcome));
+    json_string(&json, "reason", midi->reason);
     json_integer(&json, "format", midi->format);
     json_integer(&json, "tracks", midi->tracks);
     json_integer(&json, "division", midi->division);
@@ -144,18 +148,19 @@ static void midi_json(const struct inspect_request *request, const struct midi_f
     json_integer(&json, "pedal_events", (int64_t)midi->pedal_count);
     json_integer(&json, "notes", (int64_t)midi->notes.count);
     music_json(&json, midi);
-    json_object_end(&json);
-    json_end(&json);
+    json_close(&json);
+    return json_end(&json);
 }
 
-static enum status show(const struct inspect_request *request, const struct midi_file *midi)
+static enum status show(const struct inspect_request *request,
+                        const struct midi_file *midi)
 {
     if (request->verify && midi->outcome != MIDI_OK)
         return status_fail(STATUS_FAILED, "%s: %s: %s", request->path,
                            midi_outcome_name(midi->outcome), midi->reason);
     if (request->json)
-        midi_json(request, midi);
-    else if (request->verify)
+        return midi_json(request, midi);
+    if (request->verify)
         printf("%s: verified: nothing to repair, %zu notes\n", request->path,
                midi->notes.count);
     else

@@ -1,5 +1,5 @@
-/* inspect, reasons: see the header. Files come in any number and few reasons, so the list of
- * reasons is searched from its most recent hit, and only it is kept. */
+/* inspect, reasons: see the header. Files come in any number and few reasons, so the list
+ * of reasons is searched from its most recent hit, and only it is kept. */
 #include "inspect_reasons.h"
 
 #include <ctype.h>
@@ -14,7 +14,7 @@
 /* The next character of a reason with every number read as one '#'; 0 at the end. */
 static char next_blurred(const char **at)
 {
-    if (!isdigit((unsigned char)**at))
+    if (!isdigit((unsigned char)**at)) /* a '#' stands for itself */
         return **at ? *(*at)++ : '\0';
     while (isdigit((unsigned char)**at) ||
            ((**at == '.' || **at == ',') && isdigit((unsigned char)(*at)[1])))
@@ -25,8 +25,8 @@ static char next_blurred(const char **at)
 static bool same_but_for_figures(const char *a, const char *b)
 {
     for (;;) {
-        char left = *a == '#' ? (a++, '#') : next_blurred(&a);
-        char right = *b == '#' ? (b++, '#') : next_blurred(&b);
+        char left = next_blurred(&a);
+        char right = next_blurred(&b);
         if (left != right)
             return false;
         if (left == '\0')
@@ -34,19 +34,16 @@ static bool same_but_for_figures(const char *a, const char *b)
     }
 }
 
-/* Rewrites `text` so that it has # where `other` has other figures. Both are the same but for
- * figures, so numbers stand in the same places. Never grows. */
+/* Rewrites `text` so that it has # where `other` has other figures. Both are the same but
+ * for figures, so numbers stand in the same places. Never grows. */
 static void blur_where_different(char *text, const char *other)
 {
     const char *from = text;
     char *to = text;
     while (*from) {
         const char *start = from, *other_start = other;
-        char kind = *from == '#' ? (from++, '#') : next_blurred(&from);
-        if (*other == '#')
-            other++;
-        else
-            next_blurred(&other);
+        char kind = next_blurred(&from);
+        next_blurred(&other);
         size_t length = (size_t)(from - start);
         bool same = length == (size_t)(other - other_start) &&
                     memcmp(start, other_start, length) == 0;
@@ -84,7 +81,8 @@ static enum status add_reason(struct inspect_reasons *reasons, uint8_t outcome,
     if (!items)
         return no_memory();
     reasons->items = items;
-    items[reasons->count] = (struct inspect_reason){.outcome = outcome, .text = strdup(text)};
+    items[reasons->count] =
+        (struct inspect_reason){.outcome = outcome, .text = strdup(text)};
     return items[reasons->count++].text ? STATUS_OK : no_memory();
 }
 
@@ -153,13 +151,15 @@ static enum status read_table(const struct dataset *dataset, struct file_table *
     return status;
 }
 
-enum status inspect_reasons_read(const struct dataset *dataset, struct inspect_reasons *out)
+enum status inspect_reasons_read(const struct dataset *dataset,
+                                 struct inspect_reasons *out)
 {
     struct file_table table = {0};
     *out = (struct inspect_reasons){0};
     enum status status = read_table(dataset, &table);
     for (size_t i = 0; status == STATUS_OK && i < table.count; i++) {
-        bool told = table.outcomes[i] == FILE_SKIPPED || table.outcomes[i] == FILE_REPAIRED;
+        bool told =
+            table.outcomes[i] == FILE_SKIPPED || table.outcomes[i] == FILE_REPAIRED;
         if (told)
             status = count_file(out, table.outcomes[i], table.reasons[i], table.paths[i]);
     }
@@ -183,7 +183,8 @@ void inspect_reasons_free(struct inspect_reasons *reasons)
     *reasons = (struct inspect_reasons){0};
 }
 
-void inspect_reasons_print(const struct inspect_reasons *reasons, enum file_outcome outcome)
+void inspect_reasons_print(const struct inspect_reasons *reasons,
+                           enum file_outcome outcome)
 {
     bool headed = false;
     for (size_t i = 0; i < reasons->count; i++) {
@@ -211,14 +212,14 @@ void inspect_reasons_json(struct json *json, const struct inspect_reasons *reaso
         if (reason->outcome != outcome)
             continue;
         json_object(json, NULL);
-        json_text(json, "reason", reason->text);
+        json_string(json, "reason", reason->text);
         json_integer(json, "files", (int64_t)reason->files);
         json_array(json, "examples");
         for (int example = 0; example < REASON_EXAMPLES && reason->examples[example];
              example++)
-            json_text(json, NULL, reason->examples[example]);
-        json_array_end(json);
-        json_object_end(json);
+            json_string(json, NULL, reason->examples[example]);
+        json_close(json);
+        json_close(json);
     }
-    json_array_end(json);
+    json_close(json);
 }

@@ -25,12 +25,14 @@ struct inspect_reasons { /* the most frequent first */
     uint64_t files; /* all input files, of whatever outcome */
 };
 
-/* Reads the table of files of a dataset's index. Free with inspect_reasons_free, also after a
- * failure. */
-enum status inspect_reasons_read(const struct dataset *dataset, struct inspect_reasons *out);
+/* Reads the table of files of a dataset's index. Free with inspect_reasons_free, also
+ * after a failure. */
+enum status inspect_reasons_read(const struct dataset *dataset,
+                                 struct inspect_reasons *out);
 void inspect_reasons_free(struct inspect_reasons *reasons);
 
-void inspect_reasons_print(const struct inspect_reasons *reasons, enum file_outcome outcome);
+void inspect_reasons_print(const struct inspect_reasons *reasons,
+                           enum file_outcome outcome);
 void inspect_reasons_json(struct json *json, const struct inspect_reasons *reasons,
                           enum file_outcome outcome);
 

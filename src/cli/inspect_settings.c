@@ -1,7 +1,7 @@
 /* inspect, configurations: lists, compares and prints settings.
  *
- * All of it works on the INI text that options_text makes, which has every key in the table's
- * order: two texts of the same sections correspond line by line. */
+ * All of it works on the INI text that options_text makes, which has every key in the
+ * table's order: two texts of the same sections correspond line by line. */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -18,7 +18,8 @@ static void trim(char **text)
     *text = first;
 }
 
-/* A value in quotes, as options_text writes one that needs them, without them; in place. */
+/* A value in quotes, as options_text writes one that needs them, without them; in place.
+ */
 static void unquote(char *value)
 {
     size_t length = strlen(value);
@@ -121,9 +122,9 @@ static void merge(struct inspect_settings *before, struct inspect_settings *afte
     before->count = kept;
 }
 
-enum status inspect_settings_compare(const struct options *before, const struct options *after,
-                                     unsigned sections, bool only_different,
-                                     struct inspect_settings *out)
+enum status inspect_settings_compare(const struct options *before,
+                                     const struct options *after, unsigned sections,
+                                     bool only_different, struct inspect_settings *out)
 {
     struct inspect_settings second = {0};
     *out = (struct inspect_settings){0};
@@ -131,8 +132,9 @@ enum status inspect_settings_compare(const struct options *before, const struct 
     if (status == STATUS_OK)
         status = list(after, sections, &second);
     if (status == STATUS_OK && out->count != second.count)
-        status = status_fail(STATUS_FAILED, "the settings do not correspond (%zu and %zu)",
-                             out->count, second.count);
+        status =
+            status_fail(STATUS_FAILED, "the settings do not correspond (%zu and %zu)",
+                        out->count, second.count);
     if (status == STATUS_OK)
         merge(out, &second, only_different);
     else
@@ -164,7 +166,8 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
     return STATUS_OK;
 }
 
-/* Would the setting take any text? Then its value is text, even if it looks like a number. */
+/* Would the setting take any text? Then its value is text, even if it looks like a
+ * number. */
 static bool is_text(const struct inspect_setting *setting)
 {
     static struct options scratch; /* large */
@@ -183,7 +186,7 @@ static void value_json(struct json *json, const struct inspect_setting *setting)
     }
     double number = strtod(value, &end);
     if (*value == '\0' || *end != '\0' || is_text(setting))
-        json_text(json, setting->key, value);
+        json_string(json, setting->key, value);
     else if (strspn(value, "-0123456789") == strlen(value))
         json_integer(json, setting->key, strtoll(value, NULL, 10));
     else
@@ -204,15 +207,15 @@ enum status inspect_settings_json(struct json *json, const char *key,
         const struct inspect_setting *setting = &settings.items[i];
         if (strcmp(section, setting->section) != 0) {
             if (*section)
-                json_object_end(json);
+                json_close(json);
             section = setting->section;
             json_object(json, section);
         }
         value_json(json, setting);
     }
     if (*section)
-        json_object_end(json);
-    json_object_end(json);
+        json_close(json);
+    json_close(json);
     inspect_settings_free(&settings);
     return STATUS_OK;
 }
@@ -225,12 +228,12 @@ static void difference_json(struct json *json, const struct inspect_settings *se
         char name[128];
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
         json_object(json, NULL);
-        json_text(json, "setting", name);
-        json_text(json, "first", setting->before);
-        json_text(json, "second", setting->after);
-        json_object_end(json);
+        json_string(json, "setting", name);
+        json_string(json, "first", setting->before);
+        json_string(json, "second", setting->after);
+        json_close(json);
     }
-    json_array_end(json);
+    json_close(json);
 }
 
 static void difference_print(const struct inspect_settings *settings)
@@ -249,7 +252,8 @@ enum status inspect_settings_difference(struct json *json, const struct options 
                                         size_t *count)
 {
     struct inspect_settings settings;
-    enum status status = inspect_settings_compare(first, second, sections, true, &settings);
+    enum status status =
+        inspect_settings_compare(first, second, sections, true, &settings);
     if (status != STATUS_OK)
         return status;
     if (json)

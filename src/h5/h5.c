@@ -277,7 +277,19 @@ void h5_abandon(struct h5_file *file)
     free_file(file);
 }
 
-enum status h5_close(struct h5_file *file)
+static enum status rename_only(const char *partial, const char *path)
+{
+    if (rename(partial, path) == 0)
+        return STATUS_OK;
+    enum status status =
+        status_fail_errno("%s: can't give the finished file its name", path);
+    unlink(partial);
+    return status;
+}
+
+/* `publish` gives the complete file its name, or removes it. */
+static enum status close_by(struct h5_file *file,
+                            enum status (*publish)(const char *partial, const char *path))
 {
     herr_t closed = close_library(file);
     enum status status = closed < 0 ? h5_fail(file, NULL, "can't close") : STATUS_OK;
@@ -285,13 +297,23 @@ enum status h5_close(struct h5_file *file)
         if (status == STATUS_OK)
             status = h5_disk_status(file);
         if (status == STATUS_OK)
-            status = file_publish(file->partial, file->path);
+            status = publish(file->partial, file->path);
         else
             unlink(file->partial);
         close(file->disk.descriptor); /* and with it the lock */
     }
     free_file(file);
     return status;
+}
+
+enum status h5_close(struct h5_file *file)
+{
+    return close_by(file, file_publish);
+}
+
+enum status h5_close_unsynced(struct h5_file *file)
+{
+    return close_by(file, rename_only);
 }
 
 /* ---- groups ---- */

@@ -26,16 +26,10 @@ struct tutti {
 
 int tutti_open(const char *path, struct tutti **out)
 {
-    char *file = NULL;
-    if (player_find(path, "best", &file) != STATUS_OK)
-        return TUTTI_FAILED;
-    enum status status = STATUS_FAILED;
     struct tutti *model = calloc(1, sizeof *model);
-    if (model)
-        status = checkpoint_read(file, 0, &model->checkpoint);
-    else
-        status_fail(STATUS_FAILED, "%s: out of memory", file);
-    free(file);
+    if (!model)
+        return (int)status_fail(STATUS_FAILED, "%s: out of memory", path);
+    enum status status = player_load(path, &model->checkpoint);
     if (status == STATUS_OK)
         *out = model;
     else

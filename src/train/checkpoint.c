@@ -555,6 +555,34 @@ enum status checkpoint_read(const char *path, int for_training, struct checkpoin
     return from.status;
 }
 
+/* "performance (389 tokens)", "pianoroll 1/4 (90 tokens)". */
+static const char *describe(const struct encoding *encoding, char *text, size_t size)
+{
+    char grid[32] = "";
+    if (encoding->grid.ticks)
+        snprintf(grid, sizeof grid, " %d ticks", encoding->grid.ticks);
+    else if (encoding->grid.denominator)
+        snprintf(grid, sizeof grid, " %d/%d", encoding->grid.numerator,
+                 encoding->grid.denominator);
+    snprintf(text, size, "%s%s (%zu tokens)", encoding->name, grid, encoding->vocabulary);
+    return text;
+}
+
+enum status checkpoint_check_vocabulary(const char *path,
+                                        const struct checkpoint *checkpoint,
+                                        const struct dataset *dataset)
+{
+    char before[CHECKPOINT_TEXT * 2], now[CHECKPOINT_TEXT * 2];
+    if (checkpoint->vocabulary_hash == dataset->vocabulary_hash)
+        return STATUS_OK;
+    return status_fail(
+        STATUS_MISUSE,
+        "%s was trained on encoding %s, the dataset %s has %s: give a dataset "
+        "made with the same data.encoding and data.grid",
+        path, describe(checkpoint->encoding, before, sizeof before), dataset->path,
+        describe(dataset->encoding, now, sizeof now));
+}
+
 void checkpoint_free(struct checkpoint *checkpoint)
 {
     encoding_free(checkpoint->encoding);

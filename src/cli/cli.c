@@ -1,0 +1,401 @@
+/* cli: the arguments of a command.
+ *
+ * A word "--name" is looked for among the command's own arguments first, then among the
+ * settings of the sections that the command takes. */
+#include "cli.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/text.h"
+
+static const struct {
+    const char *name;
+    unsigned bit;
+} sections[] = {{"data", SECTION_DATA},
+                {"model", SECTION_MODEL},
+                {"train", SECTION_TRAIN},
+                {"run", SECTION_RUN},
+                {"sample", SECTION_SAMPLE}};
+enum { SECTION_COUNT = sizeof sections / sizeof *sections };
+
+static bool command_uses_ranks;
+
+void cli_set_uses_ranks(bool uses_ranks)
+{
+    command_uses_ranks = uses_ranks;
+}
+
+bool cli_is_first_process(void)
+{
+    /* mpirun under Slurm: its ranks inherit the SLURM_PROCID of their node's daemon */
+    static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                                            "PMI_RANK", "SLURM_PROCID"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *rank = getenv(variables[i]);
+        if (rank)
+            return strcmp(rank, "0") == 0;
+    }
+    return true;
+}
+
+bool cli_speaks(void)
+{
+    return !command_uses_ranks || cli_is_first_process();
+}
+
+enum status cli_flush_output(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return status_fail_errno("standard output: can't write");
+    return STATUS_OK;
+}
+
+/* The words being parsed, with what of the current one is known. */
+struct parser {
+    const struct cli_command *command;
+    struct cli_request *request;
+    int argc, at;
+    char **argv;
+    char name[64];       /* "--seconds", without "=value" */
+    const char *inlined; /* behind the '=', or NULL */
+};
+
+/* ---- help ---- */
+
+static void print_arguments(const struct cli_request *request)
+{
+    enum { COLUMN = 26 };
+    printf("\nOptions:\n");
+    for (const struct cli_argument *argument = request->arguments;
+         argument && argument->name; argument++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", argument->name,
+                 argument->placeholder ? argument->placeholder : "");
+        printf("  %-*s %s\n", COLUMN, left, argument->help);
+    }
+    if (request->takes_set)
+        printf("  %-*s %s\n", COLUMN, "--set SECTION.KEY=VALUE", "change any setting");
+    printf("  %-*s %s\n", COLUMN, "--help", "show this");
+}
+
+static void print_settings(const struct cli_request *request)
+{
+    unsigned shown = request->sections;
+    if (!shown && request->takes_set)
+        shown = SECTION_ALL;
+    if (!shown)
+        return;
+    printf("\nSettings, with their defaults");
+    if (request->sections) {
+        printf("; as --key value those of");
+        for (size_t i = 0; i < SECTION_COUNT; i++)
+            if (request->sections & sections[i].bit)
+                printf(" [%s]", sections[i].name);
+    }
+    printf(":\n");
+    options_help(shown, stdout);
+}
+
+static enum status print_help(const struct cli_command *command,
+                              const struct cli_request *request)
+{
+    if (!cli_speaks())
+        return STATUS_OK;
+    printf("Usage: tutti %s\n%s\n", command->usage, command->summary);
+    print_arguments(request);
+    print_settings(request);
+    if (command->examples)
+        printf("\nExamples:\n%s\n", command->examples);
+    return cli_flush_output();
+}
+
+/* ---- faults ---- */
+
+/* What a mistyped option may have meant, as "; did you mean --seed?". */
+static const char *suggest(const struct parser *parser, char *text, size_t size)
+{
+    const char *names[256] = {"--help"};
+    size_t count = 1;
+    if (parser->request->takes_set)
+        names[count++] = "--set";
+    const struct cli_argument *argument = parser->request->arguments;
+    for (; argument && argument->name && count < 255; argument++)
+        names[count++] = argument->name;
+    const char *meant = text_meant(parser->name, names);
+    for (size_t i = 0; i < SECTION_COUNT && !meant; i++)
+        if (parser->request->sections & sections[i].bit)
+            meant = options_meant(sections[i].name, parser->name + 2);
+    text[0] = '\0';
+    if (meant)
+        snprintf(text, size, "; did you mean %s%s?", meant[0] == '-' ? "" : "--", meant);
+    for (char *c = text; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    return text;
+}
+
+static enum status unknown_option(const struct parser *parser)
+{
+    char shown[64], hint[128];
+    return status_fail(STATUS_MISUSE, "%s: unknown option %s%s (all: tutti %s --help)",
+                       parser->command->name,
+                       text_shown(parser->name, shown, sizeof shown),
+                       suggest(parser, hint, sizeof hint), parser->command->name);
+}
+
+/* ---- values ---- */
+
+static bool looks_like_option(const char *word)
+{
+    return word[0] == '-' && word[1] != '\0' && word[1] != '.' &&
+           !isdigit((unsigned char)word[1]);
+}
+
+static enum status take_value(struct parser *parser, const char *placeholder,
+                              const char **value)
+{
+    *value = parser->inlined;
+    if (*value)
+        return STATUS_OK;
+    const char *next = parser->at < parser->argc ? parser->argv[parser->at] : NULL;
+    if (!next || looks_like_option(next)) {
+        char shown[64];
+        return status_fail(STATUS_MISUSE, "%s: %s needs a value: %s %s%s%s",
+                           parser->command->name, parser->name, parser->name, placeholder,
+                           next ? ", found " : "",
+                           next ? text_shown(next, shown, sizeof shown) : "");
+    }
+    parser->at++;
+    *value = next;
+    return STATUS_OK;
+}
+
+static enum status refuse_value(const struct parser *parser, const char *value,
+                                const struct cli_argument *argument)
+{
+    char shown[100], low[TEXT_NUMBER], high[TEXT_NUMBER];
+    return status_fail(STATUS_MISUSE, "%s: %s %s: expected a %s from %s to %s",
+                       parser->command->name, parser->name,
+                       text_shown(value, shown, sizeof shown),
+                       argument->integer ? "whole number" : "number",
+                       text_number(argument->low, low, sizeof low),
+                       text_number(argument->high, high, sizeof high));
+}
+
+static enum status take_number(const struct parser *parser, const char *value,
+                               const struct cli_argument *argument)
+{
+    double number = 0;
+    int64_t integer = 0;
+    const char *end = value;
+    bool valid = argument->integer ? text_to_integer(value, &integer)
+                                   : text_to_number(&end, &number) && text_is_blank(end);
+    if (argument->integer)
+        number = (double)integer;
+    if (!valid || !(number >= argument->low && number <= argument->high))
+        return refuse_value(parser, value, argument);
+    if (argument->integer)
+        *argument->integer = integer;
+    else
+        *argument->number = number;
+    return STATUS_OK;
+}
+
+static enum status refuse_inlined(const struct parser *parser)
+{
+    return status_fail(STATUS_MISUSE, "%s: %s takes no value", parser->command->name,
+                       parser->name);
+}
+
+static enum status take_argument(struct parser *parser,
+                                 const struct cli_argument *argument)
+{
+    if (argument->flag) {
+        *argument->flag = true;
+        return parser->inlined ? refuse_inlined(parser) : STATUS_OK;
+    }
+    const char *value = NULL;
+    enum status status = take_value(parser, argument->placeholder, &value);
+    if (status != STATUS_OK)
+        return status;
+    if (!argument->text)
+        return take_number(parser, value, argument);
+    if (value[0] == '\0')
+        return status_fail(STATUS_MISUSE, "%s: %s: the %s is empty",
+                           parser->command->name, parser->name, argument->placeholder);
+    *argument->text = value;
+    return STATUS_OK;
+}
+
+/* ---- settings ---- */
+
+static enum status apply(const struct cli_setting *setting, struct options *options)
+{
+    bool known;
+    if (!setting->section)
+        return options_set(options, setting->value, "--set");
+    return options_set_key(options, setting->section, setting->key, setting->value,
+                           &known);
+}
+
+enum status cli_apply_settings(struct cli_request *request)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < request->setting_count && status == STATUS_OK; i++)
+        status = apply(&request->settings[i], request->options);
+    return status;
+}
+
+/* Tries the setting on a copy, so that a fault is found before anything is opened. */
+static enum status keep_setting(const struct parser *parser, const char *section,
+                                const char *key, const char *value)
+{
+    struct cli_request *request = parser->request;
+    struct cli_setting setting = {.section = section, .key = key, .value = value};
+    struct options scratch;
+    options_defaults(&scratch);
+    enum status status = apply(&setting, &scratch);
+    if (status != STATUS_OK)
+        return status;
+    if (request->setting_count == CLI_SETTINGS)
+        return status_fail(STATUS_MISUSE,
+                           "%s: more than %d settings; put them into a file",
+                           parser->command->name, CLI_SETTINGS);
+    request->settings[request->setting_count++] = setting;
+    return STATUS_OK;
+}
+
+/* "--no-guard" for a yes/no setting, "--guard" alone. *key is what options calls it. */
+static bool takes_no_value(const struct parser *parser, const char *section,
+                           const char **key, const char **value)
+{
+    if (options_is_boolean(section, *key) && !parser->inlined) {
+        *value = "yes";
+        return true;
+    }
+    if (strncmp(*key, "no-", 3) == 0 && options_is_boolean(section, *key + 3)) {
+        *key += 3;
+        *value = "no";
+        return true;
+    }
+    return false;
+}
+
+/* The key's text in argv, for has to outlive the parser; "=value" is cut off there. */
+static const char *lasting_key(const struct parser *parser, char *word)
+{
+    if (parser->inlined)
+        word[strlen(parser->name)] = '\0';
+    return word + 2;
+}
+
+static enum status take_setting(struct parser *parser, char *word, bool *known)
+{
+    *known = false;
+    for (size_t i = 0; i < SECTION_COUNT; i++) {
+        const char *section = sections[i].name, *key = parser->name + 2, *value = NULL;
+        if (!(parser->request->sections & sections[i].bit))
+            continue;
+        bool alone = takes_no_value(parser, section, &key, &value);
+        if (!alone && !options_has(section, key))
+            continue;
+        *known = true;
+        if (alone && parser->inlined)
+            return refuse_inlined(parser);
+        enum status status = alone ? STATUS_OK : take_value(parser, "VALUE", &value);
+        key = lasting_key(parser, word) + (key - (parser->name + 2));
+        return status == STATUS_OK ? keep_setting(parser, section, key, value) : status;
+    }
+    return STATUS_OK;
+}
+
+/* ---- words ---- */
+
+static enum status take_positional(struct parser *parser, const char *word)
+{
+    struct cli_request *request = parser->request;
+    char shown[100];
+    if (request->positional_count == CLI_POSITIONALS)
+        return status_fail(STATUS_MISUSE,
+                           "%s: more than %d arguments; give the folder that holds them",
+                           parser->command->name, CLI_POSITIONALS);
+    if (request->positional_count >= request->positional_max)
+        return status_fail(STATUS_MISUSE,
+                           "%s: one argument too many: %s (usage: tutti %s)",
+                           parser->command->name, text_shown(word, shown, sizeof shown),
+                           parser->command->usage);
+    request->positionals[request->positional_count++] = word;
+    return STATUS_OK;
+}
+
+static enum status take_set(struct parser *parser)
+{
+    const char *value = NULL;
+    enum status status = take_value(parser, "SECTION.KEY=VALUE", &value);
+    return status == STATUS_OK ? keep_setting(parser, NULL, NULL, value) : status;
+}
+
+static enum status take_option(struct parser *parser, char *word)
+{
+    bool is_long = strncmp(word, "--", 2) == 0;
+    size_t length = is_long ? strcspn(word, "=") : strlen(word);
+    parser->inlined = word[length] == '=' ? word + length + 1 : NULL;
+    snprintf(parser->name, sizeof parser->name, "%.*s", (int)length, word);
+    if (length >= sizeof parser->name)
+        return unknown_option(parser);
+    const struct cli_argument *argument = parser->request->arguments;
+    for (; argument && argument->name; argument++)
+        if (strcmp(argument->name, parser->name) == 0)
+            return take_argument(parser, argument);
+    if (parser->request->takes_set && strcmp(parser->name, "--set") == 0)
+        return take_set(parser);
+    bool known = false;
+    enum status status = STATUS_OK;
+    if (is_long)
+        status = take_setting(parser, word, &known);
+    return known ? status : unknown_option(parser);
+}
+
+static enum status take_words(struct parser *parser)
+{
+    bool only_positionals = false;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && parser->at < parser->argc) {
+        char *word = parser->argv[parser->at++];
+        if (!only_positionals && strcmp(word, "--") == 0)
+            only_positionals = true;
+        else if (!only_positionals && word[0] == '-' && word[1] != '\0')
+            status = take_option(parser, word);
+        else
+            status = take_positional(parser, word);
+    }
+    return status;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+enum status cli_parse(const struct cli_command *command, struct cli_request *request,
+                      int argc, char **argv)
+{
+    struct parser parser = {
+        .command = command, .request = request, .argc = argc, .argv = argv};
+    request->positional_count = 0;
+    request->setting_count = 0;
+    request->help_shown = asks_for_help(argc, argv);
+    if (request->help_shown)
+        return print_help(command, request);
+    enum status status = take_words(&parser);
+    if (status == STATUS_OK && request->positional_count < request->positional_min)
+        status =
+            status_fail(STATUS_MISUSE, "%s: an argument is missing (usage: tutti %s)",
+                        command->name, command->usage);
+    return status;
+}

@@ -1,0 +1,246 @@
+/* evaluate: how well a checkpoint predicts a split of a dataset. */
+#include "tutti/evaluate.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "tutti/checkpoint.h"
+#include "tutti/comm.h"
+#include "tutti/gemm.h"
+#include "tutti/json.h"
+#include "tutti/player.h"
+#include "tutti/slices.h"
+
+struct evaluate_arguments {
+    const char *checkpoint, *dataset;
+    enum split split;
+    int64_t batch; /* 0: the checkpoint's */
+    bool json;
+};
+
+struct results {
+    const char *path; /* of the checkpoint's file */
+    const struct checkpoint *checkpoint;
+    const struct dataset *dataset;
+    enum split split;
+    struct evaluation model;
+    struct floors floors;
+};
+
+static void print_line(const char *name, double value, const char *unit)
+{
+    printf("  %-18s %12.4f  %s\n", name, value, unit);
+}
+
+static void print_table(const struct results *results)
+{
+    const struct evaluation *model = &results->model;
+    printf("checkpoint %s: epoch %" PRId64 ", step %" PRId64 "\n", results->path,
+           results->checkpoint->epoch, results->checkpoint->step);
+    printf("dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
+           " tokens, %.1f s\n\n",
+           results->dataset->path, split_name(results->split), model->pieces,
+           model->notes, model->tokens, model->seconds);
+    print_line("per token", model->loss, "nats");
+    print_line("unigram floor", results->floors.unigram, "nats per token");
+    print_line("bigram floor", results->floors.bigram, "nats per token");
+    print_line("accuracy", model->accuracy, "of the tokens");
+    print_line("per note", model->per_note, "nats");
+    print_line("per second", model->per_second, "nats");
+    print_line("per piece", model->per_piece, "nats");
+    if (model->frames)
+        print_line("per frame", model->per_frame, "nats, frames 2 to the last");
+}
+
+static enum status print_json(const struct results *results)
+{
+    const struct evaluation *model = &results->model;
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    json_string(&json, "checkpoint", results->path);
+    json_hash(&json, "weights_hash", results->checkpoint->weights_hash);
+    json_integer(&json, "epoch", results->checkpoint->epoch);
+    json_integer(&json, "step", results->checkpoint->step);
+    json_string(&json, "dataset", results->dataset->path);
+    json_hash(&json, "dataset_hash", results->dataset->dataset_hash);
+    json_string(&json, "split", split_name(results->split));
+    json_unsigned(&json, "pieces", model->pieces);
+    json_unsigned(&json, "notes", model->notes);
+    json_unsigned(&json, "tokens", model->tokens);
+    json_number(&json, "seconds", model->seconds);
+    json_number(&json, "nats_per_token", model->loss);
+    json_number(&json, "accuracy", model->accuracy);
+    json_number(&json, "unigram_floor", results->floors.unigram);
+    json_number(&json, "bigram_floor", results->floors.bigram);
+    json_number(&json, "nats_per_note", model->per_note);
+    json_number(&json, "nats_per_second", model->per_second);
+    json_number(&json, "nats_per_piece", model->per_piece);
+    if (model->frames) {
+        json_unsigned(&json, "frames", model->frames);
+        json_number(&json, "nats_per_frame", model->per_frame);
+    }
+    json_close(&json);
+    return json_end(&json);
+}
+
+/* What can be refused before anything is computed. */
+static enum status check(const struct evaluate_arguments *given,
+                         const struct results *results, int ranks)
+{
+    const struct options *options = &results->checkpoint->options;
+    enum status status =
+        checkpoint_check_vocabulary(results->path, results->checkpoint, results->dataset);
+    if (status != STATUS_OK)
+        return status;
+    if (options->train.slices < ranks)
+        return status_fail(STATUS_MISUSE,
+                           "%s was trained with %" PRId64 " slices, so at most %" PRId64
+                           " ranks can evaluate it; there are %d",
+                           results->path, options->train.slices, options->train.slices,
+                           ranks);
+    if (given->batch % options->train.slices != 0)
+        return status_fail(STATUS_MISUSE,
+                           "--batch %" PRId64
+                           ": must be a multiple of the checkpoint's %" PRId64 " slices",
+                           given->batch, options->train.slices);
+    if (results->dataset->total.pieces[given->split] == 0)
+        return status_fail(STATUS_MISUSE, "%s: the %s split has no pieces; see --split",
+                           results->dataset->path, split_name(given->split));
+    return STATUS_OK;
+}
+
+static enum status make_model(const struct evaluate_arguments *given,
+                              const struct checkpoint *checkpoint, struct comm *comm,
+                              int *rows, struct model **model)
+{
+    const struct options *options = &checkpoint->options;
+    int slices = (int)options->train.slices;
+    int64_t batch = given->batch ? given->batch : options->train.batch;
+    int own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)).count;
+    *rows = (int)(batch / slices);
+    gemm_set_threads((int)options->train.threads);
+    enum status status = model_create(&checkpoint->shape, checkpoint->encoding->end, own,
+                                      *rows, (int)options->train.time, 0, model);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(model_weights(*model), checkpoint->weights,
+           checkpoint->params.total * sizeof *checkpoint->weights);
+    model_weights_changed(*model);
+    return STATUS_OK;
+}
+
+/* Collective. */
+static enum status compute(struct comm *comm, const struct evaluate_arguments *given,
+                           struct results *results)
+{
+    const struct options *options = &results->checkpoint->options;
+    struct model *model = NULL;
+    int rows = 0;
+    enum status status = check(given, results, comm_size(comm));
+    if (status == STATUS_OK)
+        status = make_model(given, results->checkpoint, comm, &rows, &model);
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = evaluate_split(comm, results->dataset, (int)options->train.slices, rows,
+                                (int)options->train.time, given->split, model,
+                                &results->model);
+    if (status == STATUS_OK)
+        status = evaluate_floors(comm, results->dataset, given->split, &results->floors);
+    model_free(model);
+    return status;
+}
+
+/* Collective. */
+static enum status evaluate(struct comm *comm, const struct evaluate_arguments *given)
+{
+    struct checkpoint checkpoint = {0};
+    struct dataset *dataset = NULL;
+    char *path = NULL;
+    enum status status = player_find(given->checkpoint, "best", &path);
+    if (status == STATUS_OK)
+        status = checkpoint_read(path, 0, &checkpoint);
+    if (status == STATUS_OK)
+        status = dataset_open(given->dataset, &dataset);
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK) {
+        struct results results = {.path = path,
+                                  .checkpoint = &checkpoint,
+                                  .dataset = dataset,
+                                  .split = given->split};
+        status = compute(comm, given, &results);
+        if (status == STATUS_OK && comm_rank(comm) == 0 && given->json)
+            status = print_json(&results);
+        else if (status == STATUS_OK && comm_rank(comm) == 0)
+            print_table(&results);
+    }
+    dataset_close(dataset);
+    checkpoint_free(&checkpoint);
+    free(path);
+    return comm_agree(comm, status);
+}
+
+static enum status parse_split(const char *text, enum split *split)
+{
+    int found = split_from_name(text);
+    if (found < 0)
+        return status_fail(STATUS_MISUSE, "--split %s: must be train, valid or test",
+                           text);
+    *split = (enum split)found;
+    return STATUS_OK;
+}
+
+static enum status run(const struct cli_command *self, int argc, char **argv)
+{
+    struct evaluate_arguments given = {0};
+    const char *split = "valid";
+    const struct cli_argument arguments[] = {
+        {.name = "--split",
+         .placeholder = "NAME",
+         .text = &split,
+         .help = "train, valid or test (default: valid)"},
+        {.name = "--batch",
+         .placeholder = "N",
+         .integer = &given.batch,
+         .low = 1,
+         .high = 1000000,
+         .help = "rows at once (default: the checkpoint's train.batch)"},
+        {.name = "--json", .flag = &given.json, .help = "JSON instead of a table"},
+        {.name = NULL},
+    };
+    static struct cli_request request;
+    request = (struct cli_request){
+        .arguments = arguments, .positional_min = 2, .positional_max = 2};
+    enum status status = cli_parse(self, &request, argc, argv);
+    if (status != STATUS_OK || request.help_shown)
+        return status;
+    given.checkpoint = request.positionals[0];
+    given.dataset = request.positionals[1];
+    status = parse_split(split, &given.split);
+    struct comm *comm = NULL;
+    if (status == STATUS_OK)
+        status = comm_open(NULL, NULL, &comm);
+    if (status != STATUS_OK)
+        return status;
+    status = evaluate(comm, &given);
+    comm_close(comm);
+    return status;
+}
+
+const struct cli_command command_evaluate = {
+    .name = "evaluate",
+    .summary = "how well a checkpoint predicts a dataset",
+    .usage = "evaluate CHECKPOINT DATASET [options]",
+    .examples =
+        "CHECKPOINT is a file or a run's directory (then checkpoints/best, or latest).\n"
+        "Every piece is predicted from its start, END included; the floors are what "
+        "counting\n"
+        "the training split's tokens, and pairs of tokens, achieves.\n"
+        "\n"
+        "  tutti evaluate runs/first data/mine\n"
+        "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json",
+    .run = run,
+};

@@ -1,0 +1,106 @@
+/* main: finds the command, runs it, prints the one line of a failure and returns the
+ * status as the exit code. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "tutti/log.h"
+#include "tutti/text.h"
+
+static const struct {
+    const struct cli_command *command;
+    bool uses_ranks;
+} commands[] = {
+    {&command_demo, false},     {&command_preprocess, true}, {&command_train, true},
+    {&command_generate, false}, {&command_evaluate, true},   {&command_inspect, false},
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static void print_usage(FILE *out)
+{
+    fprintf(out,
+            "tutti %s: trains recurrent models of music on many processor cores\n\n"
+            "Usage: tutti COMMAND ...\n\n",
+            TUTTI_VERSION);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-12s %s\n", commands[i].command->name,
+                commands[i].command->summary);
+    fprintf(out,
+            "\ntutti help COMMAND (or tutti COMMAND --help) says more; tutti --version\n"
+            "Exit codes: 0 ok, 1 the run failed, 2 wrong arguments or settings,\n"
+            "75 stopped on request with a checkpoint: run it again with --resume\n");
+}
+
+static enum status unknown_command(const char *word)
+{
+    const char *names[COMMAND_COUNT + 2] = {"help"};
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        names[i + 1] = commands[i].command->name;
+    const char *meant = text_meant(word, names);
+    char shown[64];
+    return status_fail(STATUS_MISUSE, "unknown command %s%s%s%s (all: tutti --help)",
+                       text_shown(word, shown, sizeof shown),
+                       meant ? "; did you mean " : "", meant ? meant : "",
+                       meant ? "?" : "");
+}
+
+static enum status run_command(const char *name, int argc, char **argv)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].command->name, name) != 0)
+            continue;
+        cli_set_uses_ranks(commands[i].uses_ranks);
+        return commands[i].command->run(commands[i].command, argc, argv);
+    }
+    cli_set_uses_ranks(true); /* under mpirun it was meant to: complain once */
+    return unknown_command(name);
+}
+
+static enum status help(int argc, char **argv)
+{
+    char *words[] = {(char[]){"--help"}, NULL};
+    if (argc > 0)
+        return run_command(argv[0], 1, words);
+    if (cli_is_first_process())
+        print_usage(stdout);
+    return STATUS_OK;
+}
+
+static enum status run(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 ||
+        strcmp(word, "-h") == 0)
+        return help(argc - 2, argv + 2);
+    if (strcmp(word, "--version") == 0) {
+        if (cli_is_first_process())
+            printf("tutti %s\n", TUTTI_VERSION);
+        return STATUS_OK;
+    }
+    if (argc < 2) {
+        cli_set_uses_ranks(true);
+        if (cli_speaks())
+            print_usage(stderr);
+        return status_fail(STATUS_MISUSE, "no command given");
+    }
+    return run_command(word, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+    enum status status = run(argc, argv);
+    if (status == STATUS_OK)
+        status = cli_flush_output();
+    else
+        fflush(stdout);
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    /* A launcher ends all ranks as soon as one has failed: the others leave a second
+     * after the one that speaks. */
+    if (!cli_speaks())
+        sleep(1);
+    else if (status_message()[0])
+        log_error("%s", status_message());
+    return (int)status;
+}

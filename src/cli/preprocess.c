@@ -1,0 +1,245 @@
+/* preprocess: folders of MIDI files -> a dataset. What it prints at the end is read from
+ * the dataset just written, not remembered. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "inspect.h"
+#include "inspect_reasons.h"
+#include "tutti/dataset.h"
+#include "tutti/ingest.h"
+#include "tutti/log.h"
+#include "tutti/progress.h"
+
+struct arguments {
+    const char *output, *config, *list;
+    bool replace;
+};
+
+/* A path or reason as a field of a TSV file. */
+static void print_field(FILE *out, const char *text)
+{
+    for (const char *at = text; *at; at++) {
+        switch (*at) {
+        case '\t':
+            fputs("\\t", out);
+            break;
+        case '\n':
+            fputs("\\n", out);
+            break;
+        case '\r':
+            fputs("\\r", out);
+            break;
+        case '\\':
+            fputs("\\\\", out);
+            break;
+        default:
+            fputc(*at, out);
+        }
+    }
+}
+
+static void print_files(FILE *out, const struct dataset_files *files)
+{
+    fputs("path\toutcome\treason\tbytes\tnotes\tseconds\n", out);
+    for (size_t i = 0; i < files->count; i++) {
+        print_field(out, files->paths[i]);
+        fprintf(out, "\t%s\t", file_outcome_name((enum file_outcome)files->outcomes[i]));
+        print_field(out, files->reasons[i]);
+        fprintf(out, "\t%llu\t%llu\t%.6g\n", (unsigned long long)files->bytes[i],
+                (unsigned long long)files->notes[i], files->seconds[i]);
+    }
+}
+
+/* The table of files as TSV; "-" is stdout. */
+static enum status write_list(const struct dataset *dataset, const char *path)
+{
+    struct dataset_files files;
+    enum status status = dataset_read_files(dataset, &files);
+    if (status != STATUS_OK)
+        return status;
+    bool to_stdout = strcmp(path, "-") == 0;
+    FILE *out = to_stdout ? stdout : fopen(path, "w");
+    if (!out) {
+        status = status_fail_errno("%s: can't write the list of files", path);
+    } else {
+        print_files(out, &files);
+        int failed = ferror(out) | (to_stdout ? fflush(out) : fclose(out));
+        if (failed)
+            status = status_fail_errno("%s: can't write the list of files", path);
+    }
+    dataset_files_free(&files);
+    return status;
+}
+
+static void print_rates(const struct ingest_summary *summary, int ranks)
+{
+    char bytes[INSPECT_COUNT], duration[64];
+    double seconds = summary->seconds > 1e-9 ? summary->seconds : 1e-9;
+    printf("\n%s bytes of MIDI in %s on %d rank%s: %.1f MB/s per rank, %.0f files/s\n",
+           inspect_count(summary->bytes, bytes),
+           duration_text(summary->seconds, duration, sizeof duration), ranks,
+           ranks == 1 ? "" : "s", (double)summary->bytes / 1e6 / seconds / ranks,
+           (double)summary->files / seconds);
+}
+
+static void print_outcomes(const struct dataset *dataset)
+{
+    char count[INSPECT_COUNT];
+    uint64_t files = 0;
+    printf("\n  %-10s %12s\n", "outcome", "files");
+    for (int outcome = 0; outcome < FILE_OUTCOMES; outcome++) {
+        files += dataset->outcomes[outcome];
+        printf("  %-10s %12s\n", file_outcome_name((enum file_outcome)outcome),
+               inspect_count(dataset->outcomes[outcome], count));
+    }
+    printf("  %-10s %12s\n", "all", inspect_count(files, count));
+}
+
+static void print_splits(const struct dataset *dataset)
+{
+    char pieces[INSPECT_COUNT], notes[INSPECT_COUNT], tokens[INSPECT_COUNT];
+    const struct dataset_shard *total = &dataset->total;
+    printf("\n  %-10s %12s %14s %14s %10s\n", "split", "pieces", "notes", "tokens",
+           "hours");
+    for (int split = 0; split < SPLITS; split++)
+        printf("  %-10s %12s %14s %14s %10.2f\n", split_name((enum split)split),
+               inspect_count(total->pieces[split], pieces),
+               inspect_count(total->notes[split], notes),
+               inspect_count(total->tokens[split], tokens), total->seconds[split] / 3600);
+}
+
+/* Training needs something to train on and something to judge it by. */
+static void warn_of_empty_splits(const struct dataset *dataset)
+{
+    for (int split = SPLIT_TRAIN; split <= SPLIT_VALID; split++)
+        if (dataset->total.pieces[split] == 0)
+            log_warn("no piece fell into the %s split; see data.split and data.seed",
+                     split_name((enum split)split));
+}
+
+static enum status report(const struct ingest_request *request,
+                          const struct ingest_summary *summary, int ranks,
+                          const char *list)
+{
+    struct dataset *dataset = NULL;
+    struct inspect_reasons reasons = {0};
+    enum status status = dataset_open(request->output, &dataset);
+    if (status == STATUS_OK)
+        status = inspect_reasons_read(dataset, &reasons);
+    if (status == STATUS_OK) {
+        printf("dataset %s: %zu shards, encoding %s\n", dataset->path,
+               dataset->shard_count, dataset->encoding->name);
+        print_outcomes(dataset);
+        inspect_reasons_print(&reasons, FILE_REPAIRED);
+        inspect_reasons_print(&reasons, FILE_SKIPPED);
+        print_splits(dataset);
+        print_rates(summary, ranks);
+        warn_of_empty_splits(dataset);
+        if (list)
+            status = write_list(dataset, list);
+    }
+    inspect_reasons_free(&reasons);
+    dataset_close(dataset);
+    return status;
+}
+
+static enum status preprocess(const struct ingest_request *request, const char *list)
+{
+    struct comm *comm = NULL;
+    enum status status = comm_open(NULL, NULL, &comm);
+    if (status != STATUS_OK)
+        return status;
+    struct ingest_summary summary;
+    status = ingest(comm, request, &summary);
+    if (status == STATUS_OK && comm_rank(comm) == 0)
+        status = report(request, &summary, comm_size(comm), list);
+    status = comm_agree(comm, status);
+    comm_close(comm);
+    return status;
+}
+
+static enum status read_settings(struct cli_request *request, struct arguments *given)
+{
+    struct options *options = request->options;
+    enum status status = STATUS_OK;
+    if (given->config)
+        status = options_read_file(options, given->config);
+    if (status == STATUS_OK)
+        status = cli_apply_settings(request);
+    if (status == STATUS_OK)
+        status = options_check(options);
+    if (status != STATUS_OK)
+        return status;
+    if (!given->output)
+        given->output = options->data.dataset;
+    if (!given->output[0])
+        return status_fail(STATUS_MISUSE, "no dataset named: add -o DATASET");
+    return STATUS_OK;
+}
+
+static enum status run(const struct cli_command *self, int argc, char **argv)
+{
+    struct arguments given = {0};
+    const struct cli_argument arguments[] = {
+        {.name = "-o",
+         .placeholder = "DATASET",
+         .text = &given.output,
+         .help = "the folder to make (default: data.dataset of --config)"},
+        {.name = "--output",
+         .placeholder = "DATASET",
+         .text = &given.output,
+         .help = "as -o"},
+        {.name = "--config",
+         .placeholder = "FILE",
+         .text = &given.config,
+         .help = "settings to begin with; of these, [data] counts"},
+        {.name = "--replace",
+         .flag = &given.replace,
+         .help = "if DATASET is a dataset already, take its place"},
+        {.name = "--list",
+         .placeholder = "FILE.tsv",
+         .text = &given.list,
+         .help = "write what became of each file, one line each (- : stdout)"},
+        {.name = NULL},
+    };
+    static struct options options; /* large, and one run of one command */
+    options_defaults(&options);
+    static struct cli_request request;
+    request = (struct cli_request){.arguments = arguments,
+                                   .sections = SECTION_DATA,
+                                   .takes_set = true,
+                                   .options = &options,
+                                   .positional_min = 1,
+                                   .positional_max = sizeof request.positionals /
+                                                     sizeof *request.positionals};
+    enum status status = cli_parse(self, &request, argc, argv);
+    if (status != STATUS_OK || request.help_shown)
+        return status;
+    status = read_settings(&request, &given);
+    if (status != STATUS_OK)
+        return status;
+    const struct ingest_request wanted = {.inputs = request.positionals,
+                                          .input_count = request.positional_count,
+                                          .output = given.output,
+                                          .replace = given.replace,
+                                          .options = &options};
+    return preprocess(&wanted, given.list);
+}
+
+const struct cli_command command_preprocess = {
+    .name = "preprocess",
+    .summary = "MIDI files to a dataset to train on",
+    .usage = "preprocess FOLDER... -o DATASET [options]",
+    .examples =
+        "Folders are searched for names ending in .mid .midi .kar .rmi .smf; a file that "
+        "is\n"
+        "named itself is taken whatever its name. What became of each file is in the\n"
+        "dataset: tutti inspect DATASET.\n"
+        "\n"
+        "  tutti preprocess ~/midi -o data/mine\n"
+        "  mpirun -n 8 tutti preprocess ~/midi more.mid -o data/mine --replace\n"
+        "  tutti preprocess ~/midi -o data/roll --encoding pianoroll --grid 1/4\n"
+        "  tutti preprocess ~/midi -o data/mine --split '0.8 0.1 0.1' --list files.tsv",
+    .run = run,
+};

@@ -1,0 +1,65 @@
+/* train: the configuration, the command line over it, and the trainer. */
+#include <stdio.h>
+
+#include "cli.h"
+#include "samples.h"
+#include "tutti/trainer.h"
+
+static enum status train_on_ranks(const struct trainer_request *request)
+{
+    struct comm *comm = NULL;
+    enum status status = comm_open(NULL, NULL, &comm);
+    if (status != STATUS_OK)
+        return status;
+    status = comm_agree(comm, train(comm, request));
+    comm_close(comm);
+    return status;
+}
+
+static enum status run(const struct cli_command *self, int argc, char **argv)
+{
+    bool resume = false;
+    const struct cli_argument arguments[] = {
+        {.name = "--resume",
+         .flag = &resume,
+         .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+        {.name = NULL},
+    };
+    static struct options options; /* large, and one run of one command */
+    options_defaults(&options);
+    static struct cli_request request;
+    request = (struct cli_request){.arguments = arguments,
+                                   .takes_set = true,
+                                   .options = &options,
+                                   .positional_min = 1,
+                                   .positional_max = 1};
+    enum status status = cli_parse(self, &request, argc, argv);
+    if (status != STATUS_OK || request.help_shown)
+        return status;
+    status = options_read_file(&options, request.positionals[0]);
+    if (status == STATUS_OK)
+        status = cli_apply_settings(&request);
+    if (status == STATUS_OK)
+        status = options_check(&options);
+    const struct trainer_request wanted = {
+        .options = &options, .resume = resume, .samples = samples_write};
+    return status == STATUS_OK ? train_on_ranks(&wanted) : status;
+}
+
+const struct cli_command command_train = {
+    .name = "train",
+    .summary = "train a model on a dataset, alone or under mpirun or srun",
+    .usage = "train CONFIG [--resume] [--set SECTION.KEY=VALUE]...",
+    .examples = "The same configuration, dataset and seed give the same weights for any "
+                "number of\n"
+                "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "
+                "and end with\n"
+                "exit code 75; the same command with --resume goes on, with any number "
+                "of ranks.\n"
+                "\n"
+                "  tutti train configs/keras-tutorial.conf\n"
+                "  mpirun -n 4 tutti train run.conf --resume\n"
+                "  tutti train run.conf --set train.learning_rate=0.001 --set "
+                "run.dir=runs/second",
+    .run = run,
+};

@@ -1,0 +1,72 @@
+/* dataset_deal: shards to slices, largest first (Graham's LPT rule: "Bounds on
+ * multiprocessing timing anomalies", SIAM J. Appl. Math. 1969; the fullest slice has at
+ * most 4/3 of the best possible). */
+#include <stdlib.h>
+
+#include "tutti/dataset.h"
+
+struct size {
+    uint64_t tokens;
+    size_t shard;
+};
+
+static int compare_sizes(const void *a, const void *b)
+{
+    const struct size *left = a, *right = b;
+    if (left->tokens != right->tokens)
+        return left->tokens > right->tokens ? -1 : 1;
+    return (left->shard > right->shard) - (left->shard < right->shard);
+}
+
+static enum status too_few(const struct dataset *dataset, int slices, size_t filled)
+{
+    if (filled == 0)
+        return status_fail(STATUS_MISUSE, "%s: no training tokens in it (data.split?)",
+                           dataset->path);
+    return status_fail(
+        STATUS_MISUSE,
+        "%s: %d slices, but only %zu of its %zu shards hold training tokens: "
+        "set train.slices to %zu or fewer, or preprocess with more shards or "
+        "more music",
+        dataset->path, slices, filled, dataset->shard_count, filled);
+}
+
+/* A slice gets nothing only if fewer shards than slices have tokens. */
+static void deal_sorted(const struct size *sizes, size_t count, int slices,
+                        uint64_t *held, int *dealt)
+{
+    for (size_t i = 0; i < count; i++) {
+        int least = 0;
+        for (int slice = 1; slice < slices; slice++)
+            if (held[slice] < held[least])
+                least = slice;
+        held[least] += sizes[i].tokens;
+        dealt[sizes[i].shard] = least;
+    }
+}
+
+enum status dataset_deal(const struct dataset *dataset, int slices, int *dealt)
+{
+    if (slices < 1)
+        return status_fail(STATUS_MISUSE, "%d slices (at least 1)", slices);
+    struct size *sizes = malloc(dataset->shard_count * sizeof *sizes);
+    uint64_t *held = calloc((size_t)slices, sizeof *held);
+    enum status status = STATUS_OK;
+    size_t filled = 0;
+    if (!sizes || !held) {
+        status = status_fail(STATUS_FAILED, "out of memory");
+    } else {
+        for (size_t i = 0; i < dataset->shard_count; i++) {
+            sizes[i] = (struct size){dataset->shards[i].tokens[SPLIT_TRAIN], i};
+            filled += sizes[i].tokens > 0;
+        }
+        qsort(sizes, dataset->shard_count, sizeof *sizes, compare_sizes);
+        if (filled < (size_t)slices)
+            status = too_few(dataset, slices, filled);
+        else
+            deal_sorted(sizes, dataset->shard_count, slices, held, dealt);
+    }
+    free(held);
+    free(sizes);
+    return status;
+}

@@ -1,0 +1,270 @@
+/* dataset_read: pieces and tokens of a shard. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset_internal.h"
+#include "tutti/file.h"
+
+/* --- a shard's file --------------------------------------------------------------------
+ */
+
+void shard_file_close(struct shard_file *shard)
+{
+    h5_abandon(shard->file);
+    free(shard->rows);
+    *shard = (struct shard_file){0};
+}
+
+static enum status read_rows(struct shard_file *shard)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0};
+    enum status status = h5_shape(shard->file, "/pieces/split", &rank, dims);
+    if (status == STATUS_OK && rank != 1)
+        status = status_fail(STATUS_FAILED, "%s: /pieces/split: not a column",
+                             h5_path(shard->file));
+    if (status != STATUS_OK)
+        return status;
+    shard->count = dims[0];
+    shard->rows = calloc(shard->count + 1, sizeof *shard->rows);
+    void *packed = malloc((shard->count + 1) * sizeof(uint64_t));
+    if (!shard->rows || !packed)
+        status = dataset_no_memory(h5_path(shard->file));
+    for (const struct column *column = piece_columns; column->name; column++) {
+        if (status == STATUS_OK)
+            status = h5_read(shard->file, column->name, column->type, 1, &shard->count,
+                             packed);
+        if (status == STATUS_OK)
+            column_unpack(column, packed, shard->count, shard->rows, sizeof *shard->rows);
+    }
+    free(packed);
+    return status;
+}
+
+static enum status disagrees(const struct shard_file *shard, const char *what, size_t row)
+{
+    return status_fail(
+        STATUS_FAILED,
+        "%s: /pieces: %s of piece %zu is not as expected: damaged, preprocess "
+        "again",
+        h5_path(shard->file), what, row);
+}
+
+/* Pieces lie behind each other, without gaps, in the order of their hashes. */
+static enum status check_rows(struct shard_file *shard)
+{
+    for (size_t i = 0; i < shard->count; i++) {
+        const struct piece_row *row = &shard->rows[i];
+        if (row->split >= SPLITS)
+            return disagrees(shard, "the split", i);
+        if (row->note_first != shard->notes || row->note_count > SIZE_MAX / 64)
+            return disagrees(shard, "the place of the notes", i);
+        if (row->token_first != shard->tokens || row->token_count > SIZE_MAX / 64)
+            return disagrees(shard, "the place of the tokens", i);
+        if (i > 0 &&
+            (row->hash_high < row[-1].hash_high ||
+             (row->hash_high == row[-1].hash_high && row->hash_low <= row[-1].hash_low)))
+            return disagrees(shard, "the hash", i);
+        shard->notes += row->note_count;
+        shard->tokens += row->token_count;
+    }
+    return STATUS_OK;
+}
+
+/* The counts in the index; equal unless the index is wrong, as the hash fits. */
+static enum status check_counts(const struct dataset *dataset, size_t index,
+                                const struct shard_file *shard)
+{
+    struct dataset_shard found = {0};
+    for (size_t i = 0; i < shard->count; i++) {
+        const struct piece_row *row = &shard->rows[i];
+        found.pieces[row->split]++;
+        found.notes[row->split] += row->note_count;
+        found.tokens[row->split] += row->token_count;
+        found.seconds[row->split] += row->seconds;
+    }
+    if (memcmp(&found, &dataset->shards[index], sizeof found) != 0)
+        return status_fail(
+            STATUS_FAILED,
+            "%s/index.h5: /shards: the counts of shard %zu are not those in "
+            "its file: damaged, preprocess again",
+            dataset->path, index);
+    return STATUS_OK;
+}
+
+static enum status check_shard(const struct dataset *dataset, size_t index,
+                               struct shard_file *shard)
+{
+    enum status status = check_rows(shard);
+    if (status != STATUS_OK)
+        return status;
+    if (shard_hash(shard->rows, shard->count) != dataset->shard_hashes[index])
+        return status_fail(
+            STATUS_FAILED,
+            "%s: not the shard that %s/index.h5 was made with: damaged or from "
+            "another dataset, preprocess again",
+            h5_path(shard->file), dataset->path);
+    return check_counts(dataset, index, shard);
+}
+
+enum status shard_file_open(const struct dataset *dataset, size_t index,
+                            struct shard_file *shard)
+{
+    *shard = (struct shard_file){.index = index};
+    char *path = shard_path(dataset->path, index);
+    if (!path)
+        return dataset_no_memory(dataset->path);
+    enum status status = open_format(path, SHARD_FORMAT, &shard->file);
+    free(path);
+    if (status == STATUS_OK)
+        status = read_rows(shard);
+    if (status == STATUS_OK)
+        status = check_shard(dataset, index, shard);
+    if (status != STATUS_OK)
+        shard_file_close(shard);
+    return status;
+}
+
+/* --- tokens ----------------------------------------------------------------------------
+ */
+
+/* Room for `pieces` and `tokens` more; what is there stays. */
+static enum status grow(struct shard *out, size_t pieces, size_t tokens, const char *path)
+{
+    struct piece *more_pieces =
+        realloc(out->pieces, (out->piece_count + pieces + 1) * sizeof *more_pieces);
+    if (more_pieces)
+        out->pieces = more_pieces;
+    token *more_tokens =
+        realloc(out->tokens, (out->token_count + tokens + 1) * sizeof *more_tokens);
+    if (more_tokens)
+        out->tokens = more_tokens;
+    return more_pieces && more_tokens ? STATUS_OK : dataset_no_memory(path);
+}
+
+static enum status check_tokens(const struct dataset *dataset,
+                                const struct shard_file *shard,
+                                const struct piece_row *row, const token *tokens)
+{
+    for (size_t i = 0; i < row->token_count; i++)
+        if (tokens[i] >= dataset->encoding->end)
+            return status_fail(STATUS_FAILED,
+                               "%s: /tokens: %u at %zu, the vocabulary has %u: damaged, "
+                               "preprocess again",
+                               h5_path(shard->file), tokens[i],
+                               (size_t)row->token_first + i, dataset->encoding->end);
+    if (hash64(tokens, row->token_count * sizeof *tokens) != row->token_hash)
+        return status_fail(
+            STATUS_FAILED,
+            "%s: /tokens: from %zu on not those that the piece's hash is of: "
+            "damaged, preprocess again",
+            h5_path(shard->file), (size_t)row->token_first);
+    return STATUS_OK;
+}
+
+static enum status append_piece(const struct dataset *dataset,
+                                const struct shard_file *shard,
+                                const struct piece_row *row, const token *tokens,
+                                struct shard *out)
+{
+    enum status status = check_tokens(dataset, shard, row, tokens);
+    if (status != STATUS_OK)
+        return status;
+    out->pieces[out->piece_count++] = (struct piece){
+        .hash = {row->hash_high, row->hash_low},
+        .token_first = out->token_count,
+        .token_count = row->token_count,
+        .notes = row->note_count,
+        .seconds = row->seconds,
+    };
+    out->token_count += row->token_count;
+    return STATUS_OK;
+}
+
+/* Reads the tokens of `split` in parts of the file's chunks, each once, and copies those
+ * that are wanted behind out's: the pieces of a split lie scattered in a shard. */
+static enum status read_tokens(const struct shard_file *shard, enum split split,
+                               token *wanted)
+{
+    token *part = malloc(PART_TOKENS * sizeof *part);
+    if (!part)
+        return dataset_no_memory(h5_path(shard->file));
+    enum status status = STATUS_OK;
+    size_t row = 0;
+    for (uint64_t first = 0; first < shard->tokens && status == STATUS_OK;) {
+        uint64_t end =
+            first + PART_TOKENS < shard->tokens ? first + PART_TOKENS : shard->tokens;
+        status = h5_read_part(shard->file, "/tokens", H5_U16, first, end - first, part);
+        for (; status == STATUS_OK && row < shard->count; row++) {
+            const struct piece_row *piece = &shard->rows[row];
+            uint64_t piece_end = piece->token_first + piece->token_count;
+            uint64_t from = piece->token_first > first ? piece->token_first : first;
+            uint64_t to = piece_end < end ? piece_end : end;
+            if (piece->split == (uint8_t)split && from < to) {
+                memcpy(wanted, part + (from - first), (to - from) * sizeof *part);
+                wanted += to - from;
+            }
+            if (piece_end > end)
+                break; /* goes on in the next part */
+        }
+        first = end;
+    }
+    free(part);
+    return status;
+}
+
+static enum status check_length(const struct shard_file *shard)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0};
+    enum status status = h5_shape(shard->file, "/tokens", &rank, dims);
+    if (status == STATUS_OK && (rank != 1 || dims[0] != shard->tokens))
+        status =
+            status_fail(STATUS_FAILED, "%s: /tokens: %zu (expected %llu)",
+                        h5_path(shard->file), dims[0], (unsigned long long)shard->tokens);
+    return status;
+}
+
+static enum status append_split(const struct dataset *dataset,
+                                const struct shard_file *shard,
+                                const struct dataset_shard *counts, enum split split,
+                                struct shard *out)
+{
+    enum status status = check_length(shard);
+    if (status == STATUS_OK)
+        status =
+            grow(out, counts->pieces[split], counts->tokens[split], h5_path(shard->file));
+    if (status == STATUS_OK)
+        status = read_tokens(shard, split, out->tokens + out->token_count);
+    size_t pieces = out->piece_count, tokens = out->token_count;
+    for (size_t i = 0; i < shard->count && status == STATUS_OK; i++)
+        if (shard->rows[i].split == (uint8_t)split)
+            status = append_piece(dataset, shard, &shard->rows[i],
+                                  out->tokens + out->token_count, out);
+    if (status != STATUS_OK) { /* what was there before stays as it was */
+        out->piece_count = pieces;
+        out->token_count = tokens;
+    }
+    return status;
+}
+
+enum status dataset_read_shard(const struct dataset *dataset, size_t index,
+                               enum split split, struct shard *out)
+{
+    struct shard_file shard;
+    enum status status = shard_file_open(dataset, index, &shard);
+    if (status != STATUS_OK)
+        return status;
+    if (dataset->shards[index].pieces[split] > 0)
+        status = append_split(dataset, &shard, &dataset->shards[index], split, out);
+    shard_file_close(&shard);
+    return status;
+}
+
+void shard_free(struct shard *shard)
+{
+    free(shard->pieces);
+    free(shard->tokens);
+    *shard = (struct shard){0};
+}

@@ -1,0 +1,140 @@
+/* dataset_verify: everything a dataset says, computed again. One piece is in memory at a
+ * time. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataset_internal.h"
+
+struct checker {
+    const struct dataset *dataset;
+    struct shard_file shard;
+    struct notes notes;
+    struct tokens encoded;
+    token *tokens; /* as stored */
+    void *packed;
+    size_t room; /* items that tokens and packed hold */
+};
+
+static enum status wrong(const struct checker *checker, size_t row, const char *what)
+{
+    return status_fail(STATUS_FAILED, "%s: piece %zu: %s: damaged, preprocess again",
+                       h5_path(checker->shard.file), row, what);
+}
+
+static enum status reserve(struct checker *checker, size_t count)
+{
+    if (count <= checker->room)
+        return STATUS_OK;
+    free(checker->packed);
+    free(checker->tokens);
+    checker->packed = malloc(count * sizeof(uint64_t));
+    checker->tokens = malloc(count * sizeof *checker->tokens);
+    checker->room = checker->packed && checker->tokens ? count : 0;
+    return checker->room ? STATUS_OK : dataset_no_memory(h5_path(checker->shard.file));
+}
+
+static enum status reserve_notes(struct checker *checker, size_t count)
+{
+    struct notes *notes = &checker->notes;
+    if (count > notes->capacity) {
+        struct note *items = realloc(notes->items, count * sizeof *items);
+        if (!items)
+            return dataset_no_memory(h5_path(checker->shard.file));
+        notes->items = items;
+        notes->capacity = count;
+    }
+    if (count > 0)
+        memset(notes->items, 0, count * sizeof *notes->items);
+    notes->count = count;
+    return STATUS_OK;
+}
+
+static enum status read_notes(struct checker *checker, const struct piece_row *row)
+{
+    struct notes *notes = &checker->notes;
+    enum status status = reserve_notes(checker, row->note_count);
+    for (const struct column *column = note_columns; column->name; column++) {
+        if (status == STATUS_OK)
+            status = h5_read_part(checker->shard.file, column->name, column->type,
+                                  row->note_first, row->note_count, checker->packed);
+        if (status == STATUS_OK)
+            column_unpack(column, checker->packed, row->note_count, notes->items,
+                          sizeof *notes->items);
+    }
+    notes->ticks_per_beat = row->ticks_per_beat;
+    notes->ticks_per_second = row->ticks_per_second;
+    return status;
+}
+
+static enum status check_piece(struct checker *checker, size_t at)
+{
+    const struct piece_row *row = &checker->shard.rows[at];
+    const struct encoding *encoding = checker->dataset->encoding;
+    enum status status = reserve(
+        checker, row->note_count > row->token_count ? row->note_count : row->token_count);
+    if (status == STATUS_OK)
+        status = read_notes(checker, row);
+    if (status == STATUS_OK)
+        status = h5_read_part(checker->shard.file, "/tokens", H5_U16, row->token_first,
+                              row->token_count, checker->tokens);
+    if (status != STATUS_OK)
+        return status;
+    struct hash128 hash = notes_hash(&checker->notes);
+    if (hash.high != row->hash_high || hash.low != row->hash_low)
+        return wrong(checker, at, "its notes are not those that its hash is of");
+    if (hash.low % checker->dataset->shard_count != checker->shard.index)
+        return wrong(checker, at, "its hash belongs to another shard");
+    checker->encoded.count = 0;
+    status = encoding->encode(encoding, &checker->notes, &checker->encoded);
+    if (status != STATUS_OK)
+        return status;
+    if (checker->encoded.count != row->token_count ||
+        memcmp(checker->encoded.items, checker->tokens,
+               row->token_count * sizeof *checker->tokens) != 0)
+        return wrong(checker, at, "its tokens are not those of its notes");
+    return STATUS_OK;
+}
+
+static enum status check_shard(struct checker *checker, size_t index)
+{
+    enum status status = shard_file_open(checker->dataset, index, &checker->shard);
+    if (status == STATUS_OK)
+        status = h5_verify(checker->shard.file);
+    for (size_t at = 0; at < checker->shard.count && status == STATUS_OK; at++)
+        status = check_piece(checker, at);
+    shard_file_close(&checker->shard);
+    return status;
+}
+
+/* As many files as pieces were kept: each piece has one that is ok or repaired. */
+static enum status check_index(const struct dataset *dataset)
+{
+    struct h5_file *file = NULL;
+    enum status status = open_index(dataset, &file);
+    if (status != STATUS_OK)
+        return status;
+    status = h5_verify(file);
+    uint64_t used = dataset->outcomes[FILE_OK] + dataset->outcomes[FILE_REPAIRED];
+    uint64_t pieces = 0;
+    for (int split = 0; split < SPLITS; split++)
+        pieces += dataset->total.pieces[split];
+    if (status == STATUS_OK && used != pieces)
+        status = status_fail(STATUS_FAILED, "%s: %llu files were used for %llu pieces",
+                             h5_path(file), (unsigned long long)used,
+                             (unsigned long long)pieces);
+    h5_abandon(file);
+    return status;
+}
+
+enum status dataset_verify(const struct dataset *dataset)
+{
+    struct checker checker = {.dataset = dataset};
+    enum status status = check_index(dataset);
+    for (size_t i = 0; i < dataset->shard_count && status == STATUS_OK; i++)
+        status = check_shard(&checker, i);
+    notes_free(&checker.notes);
+    tokens_free(&checker.encoded);
+    free(checker.tokens);
+    free(checker.packed);
+    return status;
+}

@@ -1,0 +1,263 @@
+/* ingest_index: index.h5, written last, by rank 0. */
+#include "ingest_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "layout.h"
+#include "tutti/file.h"
+#include "tutti/h5.h"
+
+static enum status out_of_memory(void)
+{
+    return status_fail(STATUS_FAILED, "out of memory while writing the index");
+}
+
+/* The [data] section without what must not show in the bytes: where the dataset lies, and
+ * where the split file was. */
+static enum status write_settings(const struct ingest *ingest, struct h5_file *file)
+{
+    struct options *options = malloc(sizeof *options);
+    char *text = NULL;
+    if (options) {
+        *options = *ingest->options;
+        options->data.dataset[0] = '\0';
+        const char *base = path_base(options->data.split_file);
+        memmove(options->data.split_file, base, strlen(base) + 1);
+        text = options_text(options, SECTION_DATA);
+    }
+    enum status status = text ? h5_write_text(file, "/settings", text) : out_of_memory();
+    free(text);
+    free(options);
+    return status;
+}
+
+static enum status write_token_names(const struct encoding *encoding,
+                                     struct h5_file *file)
+{
+    enum { NAME_SIZE = 32 };
+    size_t count = encoding->vocabulary;
+    char(*names)[NAME_SIZE] = malloc(count * sizeof *names);
+    const char **pointers = malloc(count * sizeof *pointers);
+    enum status status = STATUS_FAILED;
+    if (names && pointers) {
+        for (size_t i = 0; i < count; i++)
+            pointers[i] = encoding->token_name(encoding, (token)i, names[i], NAME_SIZE);
+        status = h5_write_texts(file, "/vocabulary/names", count, pointers);
+    } else {
+        out_of_memory();
+    }
+    free(pointers);
+    free(names);
+    return status;
+}
+
+static enum status write_vocabulary(const struct ingest *ingest, struct h5_file *file)
+{
+    char text[HASH64_TEXT];
+    const struct encoding *encoding = ingest->encoding;
+    hash64_text(encoding_hash(encoding), text);
+    enum status status = write_token_names(encoding, file);
+    if (status == STATUS_OK)
+        status = h5_write_text(file, "/vocabulary/hash", text);
+    if (status == STATUS_OK)
+        status = h5_set_text(file, "/vocabulary", "encoding", encoding->name);
+    if (status == STATUS_OK)
+        status = h5_set_text(file, "/vocabulary", "grid", ingest->options->data.grid);
+    return status;
+}
+
+/* --- shards ----------------------------------------------------------------------------
+ */
+
+/* A table [shards][splits] of one of the counts. */
+static enum status write_counts(const struct ingest *ingest, struct h5_file *file,
+                                const char *name, size_t member, enum h5_type type)
+{
+    static const char *const splits[SPLITS] = {"train", "valid", "test"};
+    size_t dims[] = {(size_t)ingest->options->data.shards, SPLITS};
+    size_t row = SPLITS * sizeof(uint64_t);
+    uint8_t *table = malloc(dims[0] * row);
+    if (!table)
+        return out_of_memory();
+    for (size_t i = 0; i < dims[0]; i++)
+        memcpy(table + i * row, (const uint8_t *)&ingest->shards[i] + member, row);
+    enum status status = h5_write(file, name, type, 2, dims, table);
+    free(table);
+    if (status == STATUS_OK)
+        status = h5_set_texts(file, name, "columns", SPLITS, splits);
+    return status;
+}
+
+static enum status write_shards(const struct ingest *ingest, struct h5_file *file)
+{
+    size_t shards = (size_t)ingest->options->data.shards;
+    enum status status = write_counts(ingest, file, "/shards/pieces",
+                                      offsetof(struct dataset_shard, pieces), H5_U64);
+    if (status == STATUS_OK)
+        status = write_counts(ingest, file, "/shards/notes",
+                              offsetof(struct dataset_shard, notes), H5_U64);
+    if (status == STATUS_OK)
+        status = write_counts(ingest, file, "/shards/tokens",
+                              offsetof(struct dataset_shard, tokens), H5_U64);
+    if (status == STATUS_OK)
+        status = write_counts(ingest, file, "/shards/seconds",
+                              offsetof(struct dataset_shard, seconds), H5_F64);
+    if (status == STATUS_OK)
+        status = h5_write(file, "/shards/hash", H5_U64, 1, &shards, ingest->shard_hashes);
+    return status;
+}
+
+/* --- files -----------------------------------------------------------------------------
+ */
+
+struct file_row {
+    uint64_t hash_high, hash_low, bytes, notes;
+    double seconds;
+    uint8_t outcome;
+};
+
+static const struct column file_columns[] = {
+    {"/files/outcome", H5_U8, offsetof(struct file_row, outcome)},
+    {"/files/hash_high", H5_U64, offsetof(struct file_row, hash_high)},
+    {"/files/hash_low", H5_U64, offsetof(struct file_row, hash_low)},
+    {"/files/bytes", H5_U64, offsetof(struct file_row, bytes)},
+    {"/files/notes", H5_U64, offsetof(struct file_row, notes)},
+    {"/files/seconds", H5_F64, offsetof(struct file_row, seconds)},
+    {NULL, H5_U8, 0},
+};
+
+static struct file_row *file_rows(const struct records *records)
+{
+    struct file_row *rows = calloc(records->count + 1, sizeof *rows);
+    for (size_t i = 0; rows && i < records->count; i++) {
+        const struct record *record = &records->items[i];
+        rows[i] = (struct file_row){.hash_high = record->hash.high,
+                                    .hash_low = record->hash.low,
+                                    .bytes = record->bytes,
+                                    .notes = record->notes,
+                                    .seconds = record->seconds,
+                                    .outcome = record->outcome};
+    }
+    return rows;
+}
+
+static enum status write_file_columns(const struct records *records, struct h5_file *file)
+{
+    struct file_row *rows = file_rows(records);
+    void *packed = malloc((records->count + 1) * sizeof(uint64_t));
+    enum status status = rows && packed ? STATUS_OK : out_of_memory();
+    for (const struct column *column = file_columns; column->name; column++) {
+        if (status != STATUS_OK)
+            break;
+        column_pack(column, rows, sizeof *rows, records->count, packed);
+        status = h5_write(file, column->name, column->type, 1, &records->count, packed);
+    }
+    free(packed);
+    free(rows);
+    return status;
+}
+
+/* The texts of a column: recorded paths, or reasons; a duplicate's reason is the path of
+ * the file that is kept, behind "of ". */
+static enum status write_file_texts(const struct ingest *ingest, struct h5_file *file)
+{
+    const struct records *records = &ingest->records;
+    const char **texts = malloc((records->count + 1) * sizeof *texts);
+    char **made = calloc(records->count + 1, sizeof *made);
+    enum status status = texts && made ? STATUS_OK : out_of_memory();
+    for (size_t i = 0; i < records->count && status == STATUS_OK; i++)
+        texts[i] = scan_path(&ingest->scan, i);
+    if (status == STATUS_OK)
+        status = h5_write_texts(file, "/files/path", records->count, texts);
+    for (size_t i = 0; i < records->count && status == STATUS_OK; i++) {
+        const struct record *record = &records->items[i];
+        texts[i] = records->reasons.bytes + record->reason;
+        if (record->outcome != FILE_DUPLICATE)
+            continue;
+        made[i] = path_format("of %s", scan_path(&ingest->scan, record->original));
+        texts[i] = made[i];
+        status = made[i] ? STATUS_OK : out_of_memory();
+    }
+    if (status == STATUS_OK)
+        status = h5_write_texts(file, "/files/reason", records->count, texts);
+    for (size_t i = 0; made && i < records->count; i++)
+        free(made[i]);
+    free(made);
+    free(texts);
+    return status;
+}
+
+static enum status write_files(const struct ingest *ingest, struct h5_file *file)
+{
+    static const char *const outcomes[FILE_OUTCOMES] = {"ok", "repaired", "skipped",
+                                                        "duplicate"};
+    enum status status = write_file_columns(&ingest->records, file);
+    if (status == STATUS_OK)
+        status = h5_set_texts(file, "/files/outcome", "names", FILE_OUTCOMES, outcomes);
+    if (status == STATUS_OK)
+        status = write_file_texts(ingest, file);
+    return status;
+}
+
+/* --- the whole -------------------------------------------------------------------------
+ */
+
+static enum status write_totals(const struct ingest *ingest, struct h5_file *file)
+{
+    uint64_t notes = 0, tokens = 0;
+    for (size_t i = 0; i < ingest->kept_count; i++) {
+        notes += ingest->kept[i].notes;
+        tokens += ingest->kept[i].tokens;
+    }
+    enum status status = h5_set_i64(file, "/", "files", (int64_t)ingest->scan.file_count);
+    if (status == STATUS_OK)
+        status = h5_set_i64(file, "/", "pieces", (int64_t)ingest->kept_count);
+    if (status == STATUS_OK)
+        status = h5_set_i64(file, "/", "notes", (int64_t)notes);
+    if (status == STATUS_OK)
+        status = h5_set_i64(file, "/", "tokens", (int64_t)tokens);
+    return status;
+}
+
+static enum status write_format(const struct ingest *ingest, struct h5_file *file)
+{
+    char text[HASH64_TEXT];
+    uint64_t hash = dataset_hash_of(encoding_hash(ingest->encoding), ingest->shard_hashes,
+                                    (size_t)ingest->options->data.shards);
+    enum status status = h5_set_text(file, "/", "format", DATASET_FORMAT);
+    if (status == STATUS_OK)
+        status = h5_set_i64(file, "/", "format_version", DATASET_FORMAT_VERSION);
+    if (status == STATUS_OK)
+        status = h5_set_text(file, "/", "dataset_hash", hash64_text(hash, text));
+    return status;
+}
+
+static enum status fill_index(const struct ingest *ingest, struct h5_file *file)
+{
+    static enum status (*const parts[])(const struct ingest *, struct h5_file *) = {
+        write_format,     write_totals, write_settings,
+        write_vocabulary, write_shards, write_files};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
+        status = parts[i](ingest, file);
+    return status;
+}
+
+enum status ingest_write_index(const struct ingest *ingest)
+{
+    char *path = path_format("%s/index.h5", ingest->partial);
+    if (!path)
+        return out_of_memory();
+    struct h5_file *file = NULL;
+    enum status status = h5_create(path, &file);
+    free(path);
+    if (status != STATUS_OK)
+        return status;
+    status = fill_index(ingest, file);
+    if (status != STATUS_OK) {
+        h5_abandon(file);
+        return status;
+    }
+    return h5_close_unsynced(file);
+}

@@ -1,0 +1,76 @@
+/* What the files of ingest share: a record for each file, and the steps in their order.
+ */
+#ifndef TUTTI_DATA_INGEST_INTERNAL_H
+#define TUTTI_DATA_INGEST_INTERNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scan.h"
+#include "string_pool.h"
+#include "tutti/comm.h"
+#include "tutti/dataset.h"
+#include "tutti/encoding.h"
+#include "tutti/hash.h"
+#include "tutti/ingest.h"
+#include "tutti/options.h"
+
+/* One file's outcome, and where its piece is. Plain values: it travels between ranks. */
+struct record {
+    uint64_t file;       /* in the scan's list */
+    struct hash128 hash; /* of the notes */
+    uint64_t token_hash; /* hash64 of the tokens */
+    uint64_t bytes;      /* of the file, if it was read */
+    uint64_t spilled;    /* where in the spill of `rank` */
+    uint64_t notes, tokens;
+    uint64_t reason;   /* offset into the reasons */
+    uint64_t original; /* duplicate: the file that is kept */
+    double seconds, tempo, ticks_per_beat, ticks_per_second;
+    uint32_t rank;
+    uint8_t outcome; /* enum file_outcome */
+    uint8_t split;   /* enum split, or SCAN_SPLIT_BY_HASH until it is known */
+};
+
+struct records { /* zero-initialise; free with records_free */
+    struct record *items;
+    size_t count, capacity;
+    struct string_pool reasons;
+};
+
+void records_free(struct records *records);
+
+/* All that a preprocess holds, on each rank. */
+struct ingest {
+    struct comm *comm;
+    const struct options *options;
+    struct encoding *encoding;
+    char *partial; /* the directory everything is written to */
+    struct scan scan;
+    struct records records; /* while reading: this rank's; then on rank 0 all, by file */
+    size_t usable;          /* rank 0: files with a piece, duplicates included */
+    struct record *kept;    /* every rank: the pieces, by shard and hash */
+    size_t kept_count;
+    size_t *shard_first; /* shards + 1: where in `kept` each shard begins */
+    struct dataset_shard *shards;
+    uint64_t *shard_hashes;
+};
+
+/* Reads, encodes and spills the files, each on the rank that takes it from the counter;
+ * then all records are on rank 0, by file. Collective. */
+enum status ingest_read(struct ingest *ingest);
+
+/* Rank 0 finds duplicates, gives each kept piece its split and sorts by shard; all get
+ * the plan. Collective. */
+enum status ingest_plan(struct ingest *ingest);
+
+/* Writes the shards, each on the rank that takes it from the counter; then rank 0 knows
+ * every shard's counts and hash. Collective. */
+enum status ingest_write_shards(struct ingest *ingest);
+
+/* Rank 0 only. */
+enum status ingest_write_index(const struct ingest *ingest);
+
+/* A rank that has failed hands out no more work to the others. */
+void ingest_stop_counter(struct comm_counter *counter);
+
+#endif

@@ -1,0 +1,301 @@
+/* ingest_read: files -> pieces in the spill, and one record for every file.
+ *
+ * What is wrong with a file is its outcome and its reason; what is wrong with the machine
+ * (the spill can't be written, no memory) is a failure. A rank that fails empties the
+ * counter, so that the others are soon at the reduction where all learn of it.
+ */
+#include "ingest_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spill.h"
+#include "tutti/file.h"
+#include "tutti/midi.h"
+#include "tutti/progress.h"
+
+enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
+
+struct reader {
+    struct ingest *ingest;
+    struct midi_limits limits;
+    struct midi_file midi;
+    struct tokens tokens;
+    struct spill_writer spill;
+    struct progress progress;
+    uint64_t bytes; /* read by this rank */
+};
+
+void ingest_stop_counter(struct comm_counter *counter)
+{
+    comm_next(counter, INT64_MAX / 4);
+}
+
+void records_free(struct records *records)
+{
+    free(records->items);
+    pool_free(&records->reasons);
+    *records = (struct records){0};
+}
+
+static enum status set_reason(struct reader *reader, struct record *record,
+                              enum file_outcome outcome, const char *reason)
+{
+    record->outcome = (uint8_t)outcome;
+    return pool_append(&reader->ingest->records.reasons, reason, &record->reason);
+}
+
+/* Reasons stand beside the path, so the message's own "PATH: " goes. */
+static const char *without_path(const char *message, const char *path)
+{
+    size_t length = strlen(path);
+    if (strncmp(message, path, length) == 0 && strncmp(message + length, ": ", 2) == 0)
+        return message + length + 2;
+    return message;
+}
+
+static enum status skip_unread(struct reader *reader, struct record *record)
+{
+    const struct scan_file *file = &reader->ingest->scan.files[record->file];
+    char reason[256];
+    if (file->kind == SCAN_CLOSED) {
+        snprintf(reason, sizeof reason, "can't open the folder: %s",
+                 strerror(file->error));
+        return set_reason(reader, record, FILE_SKIPPED, reason);
+    }
+    if (file->kind == SCAN_DIRECTORY)
+        return set_reason(reader, record, FILE_SKIPPED, "a folder, searched as such");
+    return set_reason(reader, record, FILE_SKIPPED, "not in the split file");
+}
+
+static enum status keep_piece(struct reader *reader, struct record *record)
+{
+    const struct midi_file *midi = &reader->midi;
+    const struct tokens *tokens = &reader->tokens;
+    record->hash = notes_hash(&midi->notes);
+    record->token_hash = hash64(tokens->items, tokens->count * sizeof *tokens->items);
+    record->notes = midi->notes.count;
+    record->tokens = tokens->count;
+    record->seconds = notes_seconds(&midi->notes);
+    record->tempo = midi->first_tempo;
+    record->ticks_per_beat = midi->notes.ticks_per_beat;
+    record->ticks_per_second = midi->notes.ticks_per_second;
+    enum status status =
+        spill_append(&reader->spill, &midi->notes, tokens, &record->spilled);
+    if (status != STATUS_OK)
+        return status;
+    return set_reason(reader, record,
+                      midi->outcome == MIDI_REPAIRED ? FILE_REPAIRED : FILE_OK,
+                      midi->reason);
+}
+
+static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_t size,
+                              struct record *record)
+{
+    const struct ingest *ingest = reader->ingest;
+    struct midi_file *midi = &reader->midi;
+    enum status status = midi_read(bytes, size, &reader->limits, midi);
+    if (status != STATUS_OK)
+        return status;
+    if (midi->outcome == MIDI_SKIPPED)
+        return set_reason(reader, record, FILE_SKIPPED, midi->reason);
+    if (ingest->options->data.pedal == PEDAL_EXTEND)
+        status = midi_apply_pedal(midi);
+    if (status != STATUS_OK)
+        return status;
+    reader->tokens.count = 0;
+    if (ingest->encoding->encode(ingest->encoding, &midi->notes, &reader->tokens) !=
+        STATUS_OK)
+        return set_reason(reader, record, FILE_SKIPPED, status_message());
+    if (reader->tokens.count == 0 || midi->notes.count == 0)
+        return set_reason(reader, record, FILE_SKIPPED,
+                          midi->notes.count ? "no note that the encoding can hold"
+                                            : "no notes");
+    return keep_piece(reader, record);
+}
+
+static enum status read_file(struct reader *reader, struct record *record)
+{
+    const struct scan_file *file = &reader->ingest->scan.files[record->file];
+    if (file->kind != SCAN_FILE || file->split == SCAN_SPLIT_UNLISTED)
+        return skip_unread(reader, record);
+    char *path = scan_absolute(&reader->ingest->scan, record->file);
+    if (!path)
+        return status_fail(STATUS_FAILED, "out of memory");
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum status status;
+    if (file_read(path, reader->limits.max_bytes, &bytes, &size) != STATUS_OK) {
+        status = set_reason(reader, record, FILE_SKIPPED,
+                            without_path(status_message(), path));
+    } else {
+        record->bytes = size;
+        reader->bytes += size;
+        status = read_piece(reader, bytes, size, record);
+    }
+    free(bytes);
+    free(path);
+    return status;
+}
+
+static enum status read_batch(struct reader *reader, size_t first, size_t end)
+{
+    struct ingest *ingest = reader->ingest;
+    struct records *records = &ingest->records;
+    void *items = records->items;
+    if (!array_reserve(&items, &records->capacity, records->count + (end - first),
+                       sizeof *records->items))
+        return STATUS_FAILED;
+    records->items = items;
+    for (size_t file = first; file < end; file++) {
+        struct record *record = &records->items[records->count++];
+        memset(record, 0, sizeof *record);
+        record->file = file;
+        record->rank = (uint32_t)comm_rank(ingest->comm);
+        record->split = ingest->scan.files[file].split;
+        enum status status = read_file(reader, record);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static void show_progress(struct reader *reader, size_t handed_out)
+{
+    char note[64];
+    double seconds = clock_seconds() - reader->progress.started;
+    snprintf(note, sizeof note, "%.1f MB/s per rank",
+             (double)reader->bytes / 1e6 / (seconds > 1e-3 ? seconds : 1e-3));
+    progress_update(&reader->progress, handed_out, note);
+}
+
+static size_t batch_size(size_t files, int ranks)
+{
+    size_t batch = files / ((size_t)ranks * BATCHES_PER_RANK);
+    return batch < 1 ? 1 : batch > LARGEST_BATCH ? LARGEST_BATCH : batch;
+}
+
+static enum status read_batches(struct reader *reader, struct comm_counter *counter)
+{
+    size_t files = reader->ingest->scan.file_count;
+    size_t batch = batch_size(files, comm_size(reader->ingest->comm));
+    for (;;) {
+        int64_t taken = comm_next(counter, (int64_t)batch);
+        if (taken >= (int64_t)files)
+            return STATUS_OK;
+        size_t first = (size_t)taken;
+        size_t end = first + batch < files ? first + batch : files;
+        show_progress(reader, first);
+        enum status status = read_batch(reader, first, end);
+        if (status != STATUS_OK)
+            return status;
+    }
+}
+
+static enum status read_share(struct ingest *ingest, struct comm_counter *counter)
+{
+    const struct options *options = ingest->options;
+    struct reader reader = {.ingest = ingest};
+    reader.limits = (struct midi_limits){.max_bytes = (uint64_t)options->data.max_bytes,
+                                         .max_notes = (uint64_t)options->data.max_notes,
+                                         .min_notes = (uint64_t)options->data.min_notes,
+                                         .max_seconds = options->data.max_seconds};
+    progress_begin(&reader.progress, "reading", "files", ingest->scan.file_count);
+    enum status status =
+        spill_create(ingest->partial, comm_rank(ingest->comm), &reader.spill);
+    if (status == STATUS_OK)
+        status = read_batches(&reader, counter);
+    if (status != STATUS_OK)
+        ingest_stop_counter(counter);
+    enum status closed = spill_close(&reader.spill);
+    progress_end(&reader.progress);
+    midi_free(&reader.midi);
+    tokens_free(&reader.tokens);
+    return status == STATUS_OK ? closed : status;
+}
+
+/* Puts rank 0's gathered records in the order of their files; every file has one. */
+static enum status place_records(struct ingest *ingest, const struct record *from,
+                                 size_t count, const uint64_t *reason_base)
+{
+    struct records *records = &ingest->records;
+    void *items = records->items;
+    if (!array_reserve(&items, &records->capacity, count + 1, sizeof *records->items))
+        return STATUS_FAILED;
+    records->items = items;
+    records->count = count;
+    if (count != ingest->scan.file_count)
+        return status_fail(STATUS_FAILED, "%zu outcomes for %zu files", count,
+                           ingest->scan.file_count);
+    for (size_t i = 0; i < count; i++) {
+        struct record *record = &records->items[from[i].file];
+        *record = from[i];
+        record->reason += reason_base[record->rank];
+    }
+    return STATUS_OK;
+}
+
+/* Where each rank's reasons begin in the concatenation. */
+static uint64_t *running_sums(const size_t *sizes, int ranks)
+{
+    uint64_t *base = calloc((size_t)ranks + 1, sizeof *base);
+    for (int rank = 0; base && rank < ranks; rank++)
+        base[rank + 1] = base[rank] + sizes[rank];
+    return base;
+}
+
+static enum status take_gathered(struct ingest *ingest, const uint8_t *rows,
+                                 const size_t *row_sizes, uint8_t *reasons,
+                                 const size_t *reason_sizes)
+{
+    int ranks = comm_size(ingest->comm);
+    uint64_t *row_base = running_sums(row_sizes, ranks);
+    uint64_t *reason_base = running_sums(reason_sizes, ranks);
+    enum status status = STATUS_FAILED;
+    if (!row_base || !reason_base) {
+        status_fail(STATUS_FAILED, "out of memory");
+    } else {
+        status = place_records(ingest, (const struct record *)(const void *)rows,
+                               row_base[ranks] / sizeof(struct record), reason_base);
+        pool_free(&ingest->records.reasons);
+        ingest->records.reasons = (struct string_pool){.bytes = (char *)reasons,
+                                                       .size = reason_base[ranks],
+                                                       .capacity = reason_base[ranks]};
+    }
+    free(reason_base);
+    free(row_base);
+    return status;
+}
+
+static enum status gather_records(struct ingest *ingest)
+{
+    struct records *records = &ingest->records;
+    uint8_t *rows = NULL, *reasons = NULL;
+    size_t *row_sizes = NULL, *reason_sizes = NULL;
+    enum status status =
+        comm_gather(ingest->comm, records->items, records->count * sizeof *records->items,
+                    &rows, &row_sizes);
+    if (status == STATUS_OK)
+        status = comm_gather(ingest->comm, records->reasons.bytes, records->reasons.size,
+                             &reasons, &reason_sizes);
+    if (status == STATUS_OK && comm_rank(ingest->comm) == 0)
+        status = take_gathered(ingest, rows, row_sizes, reasons, reason_sizes);
+    else
+        free(reasons);
+    free(reason_sizes);
+    free(row_sizes);
+    free(rows);
+    return comm_agree(ingest->comm, status);
+}
+
+enum status ingest_read(struct ingest *ingest)
+{
+    struct comm_counter *counter = NULL;
+    enum status status = comm_counter_open(ingest->comm, &counter);
+    if (status != STATUS_OK)
+        return comm_agree(ingest->comm, status);
+    status = comm_agree(ingest->comm, read_share(ingest, counter));
+    comm_counter_close(counter);
+    return status == STATUS_OK ? gather_records(ingest) : status;
+}

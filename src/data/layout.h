@@ -1,0 +1,59 @@
+/* layout: the names and types of a dataset's columns, in one place for writer and reader.
+ */
+#ifndef TUTTI_DATA_LAYOUT_H
+#define TUTTI_DATA_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/h5.h"
+#include "tutti/hash.h"
+#include "tutti/notes.h"
+
+enum { DATASET_FORMAT_VERSION = 1 };
+#define DATASET_FORMAT "tutti dataset"
+#define SHARD_FORMAT "tutti dataset shard"
+
+/* In OUT.partial until it is complete; locked by the preprocess at work. */
+#define UNFINISHED_NAME "UNFINISHED"
+
+/* A member of an array of structs that is a dataset of its own on disk. */
+struct column {
+    const char *name;
+    enum h5_type type;
+    size_t offset; /* of the member, which has the type's size */
+};
+
+/* Ends with name == NULL; members of struct note. */
+extern const struct column note_columns[];
+
+/* One row of a shard's /pieces, but for its path; members of piece_columns. */
+struct piece_row {
+    uint64_t hash_high, hash_low, token_hash;
+    uint64_t note_first, note_count, token_first, token_count;
+    double seconds, tempo, ticks_per_beat, ticks_per_second;
+    uint8_t split;
+};
+
+extern const struct column piece_columns[];
+
+/* column[i] = the member of rows[i], and back. */
+void column_pack(const struct column *column, const void *rows, size_t row_size,
+                 size_t count, void *packed);
+void column_unpack(const struct column *column, const void *packed, size_t count,
+                   void *rows, size_t row_size);
+
+/* Fingerprint of a shard: its pieces' hashes, splits, counts and tokens' hashes, in
+ * order. */
+uint64_t shard_hash(const struct piece_row *rows, size_t count);
+
+/* Fingerprint of a dataset: the vocabulary and its shards' fingerprints, in order. */
+uint64_t dataset_hash_of(uint64_t vocabulary_hash, const uint64_t *shard_hashes,
+                         size_t shards);
+
+/* "DATASET/shard-0003.h5"; the caller frees it. NULL without memory. */
+char *shard_path(const char *dataset, size_t index);
+
+enum { PART_NOTES = 65536, PART_TOKENS = 4 * 65536 }; /* written and read at a time */
+
+#endif

@@ -1,0 +1,440 @@
+/* scan: from folders to a sorted list of files.
+ *
+ * The order in which a file system lists names must not show, so every directory is
+ * sorted before it is walked. Directories are known by device and inode: a link that
+ * leads back, or an input inside another, adds nothing. Inputs are walked in the order of
+ * their absolute paths, folders before single files, whatever the order of the arguments.
+ */
+#include "scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <search.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "tutti/file.h"
+
+struct input { /* while the labels are being made */
+    const char *given;
+    char *absolute;
+    const char *label; /* a tail of absolute */
+    bool directory;
+};
+
+struct directory_key {
+    dev_t device;
+    ino_t inode;
+};
+
+struct walk {
+    struct scan *scan;
+    uint32_t input;
+    uint32_t below;
+    void *visited; /* tsearch tree of struct directory_key */
+};
+
+static enum status out_of_memory(void)
+{
+    return status_fail(STATUS_FAILED, "out of memory while listing the files");
+}
+
+/* --- the inputs ------------------------------------------------------------------------
+ */
+
+/* The path without links in its directories; the last name is kept as it was given,
+ * unless it is no name ("." or ".."). */
+static char *absolute_path(const char *given)
+{
+    char *trimmed = strdup(given);
+    if (!trimmed)
+        return NULL;
+    for (size_t n = strlen(trimmed); n > 1 && trimmed[n - 1] == '/'; n--)
+        trimmed[n - 1] = '\0';
+    const char *base = path_base(trimmed);
+    char *absolute = NULL;
+    if (*base == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0) {
+        absolute = realpath(trimmed, NULL);
+    } else {
+        char *directory = path_directory(trimmed);
+        char *real = directory ? realpath(directory, NULL) : NULL;
+        absolute = real ? path_join(real, base) : NULL;
+        free(real);
+        free(directory);
+    }
+    free(trimmed);
+    return absolute;
+}
+
+static enum status find_input(const char *given, struct input *input)
+{
+    struct stat facts;
+    if (given[0] == '\0')
+        return status_fail(STATUS_MISUSE,
+                           "an empty path where a folder or file is expected");
+    if (stat(given, &facts) != 0)
+        return status_fail(STATUS_MISUSE, "%s: can't read this folder or file: %s", given,
+                           strerror(errno));
+    input->given = given;
+    input->directory = S_ISDIR(facts.st_mode);
+    input->absolute = absolute_path(given);
+    if (!input->absolute)
+        return status_fail(STATUS_FAILED, "%s: can't find its absolute path: %s", given,
+                           strerror(errno));
+    input->label = path_base(input->absolute);
+    return STATUS_OK;
+}
+
+static int compare_inputs(const void *a, const void *b)
+{
+    const struct input *left = a, *right = b;
+    if (left->directory != right->directory)
+        return left->directory ? -1 : 1;
+    return strcmp(left->absolute, right->absolute);
+}
+
+/* Sorts, and drops inputs that were given twice. Returns how many are left. */
+static size_t sort_inputs(struct input *inputs, size_t count)
+{
+    qsort(inputs, count, sizeof *inputs, compare_inputs);
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kept > 0 && strcmp(inputs[kept - 1].absolute, inputs[i].absolute) == 0)
+            free(inputs[i].absolute);
+        else
+            inputs[kept++] = inputs[i];
+    }
+    return kept;
+}
+
+/* Is `path` equal to `other` or inside it? */
+static bool is_within(const char *path, const char *other)
+{
+    size_t length = strlen(other);
+    return strncmp(path, other, length) == 0 &&
+           (path[length] == '/' || path[length] == '\0');
+}
+
+/* One more parent directory in the label, if there is one. */
+static bool extend_label(struct input *input)
+{
+    const char *at = input->label;
+    if (at - input->absolute < 2)
+        return false;
+    at--; /* the slash */
+    while (at > input->absolute && at[-1] != '/')
+        at--;
+    input->label = at;
+    return true;
+}
+
+/* Until no label is another's, or lies inside another. An input inside another one keeps
+ * a colliding label only if nothing is left to add; its files were listed already. */
+static void separate_labels(struct input *inputs, size_t count)
+{
+    bool *collides = calloc(count, sizeof *collides);
+    for (bool changed = collides != NULL; changed;) {
+        changed = false;
+        memset(collides, 0, count * sizeof *collides);
+        for (size_t i = 0; i < count; i++)
+            for (size_t j = 0; j < count; j++)
+                if (i != j && is_within(inputs[i].label, inputs[j].label))
+                    collides[i] = collides[j] = true;
+        for (size_t i = 0; i < count; i++)
+            if (collides[i])
+                changed |= extend_label(&inputs[i]);
+    }
+    free(collides);
+}
+
+/* --- the files -------------------------------------------------------------------------
+ */
+
+static bool has_midi_name(const char *name)
+{
+    static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+static enum status add_file(struct walk *walk, const char *recorded, enum scan_kind kind,
+                            int error)
+{
+    struct scan *scan = walk->scan;
+    void *files = scan->files;
+    if (!array_reserve(&files, &scan->file_capacity, scan->file_count + 1,
+                       sizeof *scan->files))
+        return STATUS_FAILED;
+    scan->files = files;
+    struct scan_file *file = &scan->files[scan->file_count];
+    *file = (struct scan_file){.input = walk->input,
+                               .below = walk->below,
+                               .error = error,
+                               .kind = (uint8_t)kind,
+                               .split = SCAN_SPLIT_BY_HASH};
+    enum status status = pool_append(&scan->text, recorded, &file->path);
+    if (status == STATUS_OK)
+        scan->file_count++;
+    return status;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct directory_key *left = a, *right = b;
+    if (left->device != right->device)
+        return left->device < right->device ? -1 : 1;
+    return (left->inode > right->inode) - (left->inode < right->inode);
+}
+
+static bool was_visited(const struct walk *walk, const char *directory)
+{
+    struct stat facts;
+    if (stat(directory, &facts) != 0)
+        return false;
+    struct directory_key key = {facts.st_dev, facts.st_ino};
+    return tfind(&key, &walk->visited, compare_keys) != NULL;
+}
+
+/* Notes that the directory is being walked. A directory that vanished is found out later.
+ */
+static enum status mark_visited(struct walk *walk, const char *directory)
+{
+    struct stat facts;
+    if (stat(directory, &facts) != 0)
+        return STATUS_OK;
+    struct directory_key *key = malloc(sizeof *key);
+    if (!key)
+        return out_of_memory();
+    *key = (struct directory_key){facts.st_dev, facts.st_ino};
+    void *node = tsearch(key, &walk->visited, compare_keys);
+    if (!node) {
+        free(key);
+        return out_of_memory();
+    }
+    return STATUS_OK;
+}
+
+static int is_entry(const struct dirent *entry)
+{
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+static int compare_entries(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static bool is_directory(const struct dirent *entry, const char *path)
+{
+    if (entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK)
+        return file_is_directory(path);
+    return entry->d_type == DT_DIR;
+}
+
+static enum status walk_directory(struct walk *walk, const char *absolute,
+                                  const char *recorded);
+
+static enum status walk_entry(struct walk *walk, const struct dirent *entry,
+                              const char *absolute, const char *recorded)
+{
+    bool directory = is_directory(entry, absolute);
+    enum status status = STATUS_OK;
+    if (has_midi_name(entry->d_name))
+        status = add_file(walk, recorded, directory ? SCAN_DIRECTORY : SCAN_FILE, 0);
+    if (status == STATUS_OK && directory && !was_visited(walk, absolute))
+        status = walk_directory(walk, absolute, recorded);
+    return status;
+}
+
+/* A directory that can't be opened is an outcome of its own, with its errno. */
+static enum status add_closed(struct walk *walk, const char *recorded, int error)
+{
+    if (error == ENOMEM)
+        return out_of_memory();
+    char *path = path_format("%s/", recorded);
+    if (!path)
+        return out_of_memory();
+    enum status status = add_file(walk, path, SCAN_CLOSED, error);
+    free(path);
+    return status;
+}
+
+static enum status walk_directory(struct walk *walk, const char *absolute,
+                                  const char *recorded)
+{
+    struct dirent **entries = NULL;
+    if (mark_visited(walk, absolute) != STATUS_OK)
+        return STATUS_FAILED;
+    int count = scandir(absolute, &entries, is_entry, compare_entries);
+    if (count < 0)
+        return add_closed(walk, recorded, errno);
+    enum status status = STATUS_OK;
+    for (int i = 0; i < count; i++) {
+        if (status == STATUS_OK) {
+            char *path = path_join(absolute, entries[i]->d_name);
+            char *record = path_join(recorded, entries[i]->d_name);
+            status = path && record ? walk_entry(walk, entries[i], path, record)
+                                    : out_of_memory();
+            free(record);
+            free(path);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+/* A single file that a folder's walk has listed already is not taken again. */
+static bool was_listed(const struct walk *walk, const struct input *input)
+{
+    char *directory = path_directory(input->absolute);
+    bool listed =
+        directory && has_midi_name(input->absolute) && was_visited(walk, directory);
+    free(directory);
+    return listed;
+}
+
+static enum status walk_input(struct walk *walk, const struct input *input)
+{
+    walk->below = (uint32_t)strlen(input->label);
+    if (!input->directory)
+        return was_listed(walk, input) ? STATUS_OK
+                                       : add_file(walk, input->label, SCAN_FILE, 0);
+    if (was_visited(walk, input->absolute))
+        return STATUS_OK;
+    return walk_directory(walk, input->absolute, input->label);
+}
+
+static int compare_files(const void *a, const void *b, void *text)
+{
+    const struct scan_file *left = a, *right = b;
+    const char *bytes = text;
+    return strcmp(bytes + left->path, bytes + right->path);
+}
+
+static enum status record_input(struct scan *scan, const struct input *input)
+{
+    struct scan_input *kept = &scan->inputs[scan->input_count++];
+    enum status status = pool_append(&scan->text, input->given, &kept->given);
+    if (status == STATUS_OK)
+        status = pool_append(&scan->text, input->label, &kept->label);
+    if (status == STATUS_OK)
+        status = pool_append(&scan->text, input->absolute, &kept->absolute);
+    return status;
+}
+
+static enum status walk_inputs(struct scan *scan, const struct input *inputs,
+                               size_t count)
+{
+    struct walk walk = {.scan = scan};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        walk.input = (uint32_t)i;
+        status = record_input(scan, &inputs[i]);
+        if (status == STATUS_OK)
+            status = walk_input(&walk, &inputs[i]);
+    }
+    tdestroy(walk.visited, free);
+    if (status == STATUS_OK && scan->file_count > 0)
+        qsort_r(scan->files, scan->file_count, sizeof *scan->files, compare_files,
+                scan->text.bytes);
+    return status;
+}
+
+enum status scan_inputs(const char *const *given, size_t count, struct scan *scan)
+{
+    *scan = (struct scan){0};
+    struct input *inputs = calloc(count + 1, sizeof *inputs);
+    scan->inputs = calloc(count + 1, sizeof *scan->inputs);
+    enum status status = inputs && scan->inputs ? STATUS_OK : out_of_memory();
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = find_input(given[i], &inputs[i]);
+    if (status == STATUS_OK) {
+        count = sort_inputs(inputs, count);
+        separate_labels(inputs, count);
+        status = walk_inputs(scan, inputs, count);
+    }
+    for (size_t i = 0; i < count && inputs; i++)
+        free(inputs[i].absolute);
+    free(inputs);
+    return status;
+}
+
+/* --- the list --------------------------------------------------------------------------
+ */
+
+/* Makes room on the ranks that receive. `all` of them must have it before any receives.
+ */
+static enum status make_room(struct scan *scan)
+{
+    scan->inputs = calloc(scan->input_count + 1, sizeof *scan->inputs);
+    scan->files = calloc(scan->file_count + 1, sizeof *scan->files);
+    scan->text.bytes = malloc(scan->text.size + 1);
+    scan->text.capacity = scan->text.size + 1;
+    return scan->inputs && scan->files && scan->text.bytes ? STATUS_OK : out_of_memory();
+}
+
+enum status scan_broadcast(struct comm *comm, struct scan *scan)
+{
+    uint64_t sizes[3] = {scan->input_count, scan->file_count, scan->text.size};
+    enum status status = comm_broadcast(comm, sizes, sizeof sizes);
+    if (status == STATUS_OK && comm_rank(comm) != 0) {
+        *scan = (struct scan){.input_count = sizes[0], .file_count = sizes[1]};
+        scan->text.size = sizes[2];
+        status = make_room(scan);
+    }
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = comm_broadcast(comm, scan->inputs, sizes[0] * sizeof *scan->inputs);
+    if (status == STATUS_OK)
+        status = comm_broadcast(comm, scan->files, sizes[1] * sizeof *scan->files);
+    if (status == STATUS_OK)
+        status = comm_broadcast(comm, scan->text.bytes, sizes[2]);
+    return status;
+}
+
+const char *scan_path(const struct scan *scan, size_t file)
+{
+    return scan->text.bytes + scan->files[file].path;
+}
+
+char *scan_absolute(const struct scan *scan, size_t file)
+{
+    const struct scan_file *row = &scan->files[file];
+    const char *root = scan->text.bytes + scan->inputs[row->input].absolute;
+    const char *below = scan_path(scan, file) + row->below;
+    while (*below == '/')
+        below++;
+    return *below ? path_join(root, below) : strdup(root);
+}
+
+size_t scan_find(const struct scan *scan, const char *path)
+{
+    size_t low = 0, high = scan->file_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(path, scan_path(scan, middle));
+        if (order == 0)
+            return middle;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return SIZE_MAX;
+}
+
+void scan_free(struct scan *scan)
+{
+    free(scan->inputs);
+    free(scan->files);
+    pool_free(&scan->text);
+    *scan = (struct scan){0};
+}

@@ -1,0 +1,164 @@
+/* spill: see the header. */
+#include "spill.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tutti/file.h"
+
+enum { SPILL_BUFFER = 1 << 20 };
+
+static char *spill_path(const char *directory, int rank)
+{
+    return path_format("%s/spill-%d", directory, rank);
+}
+
+enum status spill_create(const char *directory, int rank, struct spill_writer *spill)
+{
+    *spill = (struct spill_writer){.descriptor = -1};
+    spill->path = spill_path(directory, rank);
+    spill->buffer = malloc(SPILL_BUFFER);
+    if (!spill->path || !spill->buffer)
+        return status_fail(STATUS_FAILED, "out of memory");
+    spill->descriptor = open(spill->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (spill->descriptor < 0)
+        return status_fail_errno("%s: can't make the file", spill->path);
+    return STATUS_OK;
+}
+
+static enum status write_fully(const struct spill_writer *spill, const uint8_t *bytes,
+                               size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(spill->descriptor, bytes, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return status_fail_errno("%s: can't write", spill->path);
+        bytes += written;
+        size -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+static enum status flush(struct spill_writer *spill)
+{
+    enum status status = write_fully(spill, spill->buffer, spill->buffered);
+    spill->buffered = 0;
+    return status;
+}
+
+static enum status append(struct spill_writer *spill, const void *bytes, size_t size)
+{
+    enum status status = STATUS_OK;
+    if (size > SPILL_BUFFER - spill->buffered)
+        status = flush(spill);
+    if (status == STATUS_OK && size > SPILL_BUFFER) {
+        status = write_fully(spill, bytes, size);
+    } else if (status == STATUS_OK && size > 0) {
+        memcpy(spill->buffer + spill->buffered, bytes, size);
+        spill->buffered += size;
+    }
+    spill->size += size;
+    return status;
+}
+
+enum status spill_append(struct spill_writer *spill, const struct notes *notes,
+                         const struct tokens *tokens, uint64_t *offset)
+{
+    *offset = spill->size;
+    enum status status = append(spill, notes->items, notes->count * sizeof *notes->items);
+    if (status == STATUS_OK)
+        status = append(spill, tokens->items, tokens->count * sizeof *tokens->items);
+    return status;
+}
+
+enum status spill_close(struct spill_writer *spill)
+{
+    enum status status = STATUS_OK;
+    if (spill->path && spill->descriptor >= 0) {
+        status = flush(spill);
+        if (close(spill->descriptor) != 0 && status == STATUS_OK)
+            status = status_fail_errno("%s: can't write", spill->path);
+    }
+    free(spill->buffer);
+    free(spill->path);
+    *spill = (struct spill_writer){.descriptor = -1};
+    return status;
+}
+
+void spill_reader_open(const char *directory, struct spill_reader *reader)
+{
+    reader->directory = directory;
+    for (int i = 0; i < SPILL_OPEN_FILES; i++) {
+        reader->open[i].rank = -1;
+        reader->open[i].descriptor = -1;
+    }
+}
+
+static enum status open_spill(struct spill_reader *reader, int rank, int *descriptor)
+{
+    int slot = rank % SPILL_OPEN_FILES;
+    if (reader->open[slot].rank != rank) {
+        char *path = spill_path(reader->directory, rank);
+        if (!path)
+            return status_fail(STATUS_FAILED, "out of memory");
+        if (reader->open[slot].descriptor >= 0)
+            close(reader->open[slot].descriptor);
+        reader->open[slot].rank = -1;
+        reader->open[slot].descriptor = open(path, O_RDONLY | O_CLOEXEC);
+        if (reader->open[slot].descriptor < 0)
+            status_fail_errno(
+                "%s: can't open (the ranks must share the folder of the dataset)", path);
+        free(path);
+        if (reader->open[slot].descriptor < 0)
+            return STATUS_FAILED;
+        reader->open[slot].rank = rank;
+    }
+    *descriptor = reader->open[slot].descriptor;
+    return STATUS_OK;
+}
+
+enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
+                       size_t size, void *bytes)
+{
+    int descriptor = -1;
+    if (open_spill(reader, rank, &descriptor) != STATUS_OK)
+        return STATUS_FAILED;
+    for (uint8_t *at = bytes; size > 0;) {
+        ssize_t got = pread(descriptor, at, size, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return status_fail_errno("%s/spill-%d: can't read", reader->directory, rank);
+        if (got == 0)
+            return status_fail(STATUS_FAILED,
+                               "%s/spill-%d: ends at %llu, %zu bytes too early",
+                               reader->directory, rank, (unsigned long long)offset, size);
+        at += got;
+        offset += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return STATUS_OK;
+}
+
+void spill_reader_close(struct spill_reader *reader)
+{
+    for (int i = 0; i < SPILL_OPEN_FILES; i++)
+        if (reader->open[i].descriptor >= 0)
+            close(reader->open[i].descriptor);
+    spill_reader_open(reader->directory, reader);
+}
+
+void spill_remove(const char *directory, int ranks)
+{
+    for (int rank = 0; rank < ranks; rank++) {
+        char *path = spill_path(directory, rank);
+        if (path)
+            unlink(path);
+        free(path);
+    }
+}

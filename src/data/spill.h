@@ -1,0 +1,50 @@
+/* spill: pieces on their way from the rank that read a file to the rank that writes its
+ * shard. Each rank appends to one file, "spill-RANK"; the pieces are `struct note`s and
+ * tokens as they lie in memory, so a spill is read by the program that wrote it and by no
+ * other. */
+#ifndef TUTTI_DATA_SPILL_H
+#define TUTTI_DATA_SPILL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/encoding.h"
+#include "tutti/notes.h"
+#include "tutti/status.h"
+
+struct spill_writer { /* zero-initialise */
+    char *path;
+    int descriptor;
+    uint8_t *buffer;
+    size_t buffered;
+    uint64_t size; /* of the file, what is buffered included */
+};
+
+enum status spill_create(const char *directory, int rank, struct spill_writer *spill);
+
+/* Appends the notes, then the tokens; *offset is where the notes begin. */
+enum status spill_append(struct spill_writer *spill, const struct notes *notes,
+                         const struct tokens *tokens, uint64_t *offset);
+
+/* Writes what is buffered and closes; also frees a writer that was never created. */
+enum status spill_close(struct spill_writer *spill);
+
+enum { SPILL_OPEN_FILES = 64 };
+
+/* Reads the spills of all ranks, a bounded number of them open at a time. */
+struct spill_reader {
+    const char *directory; /* borrowed */
+    struct {
+        int rank, descriptor;
+    } open[SPILL_OPEN_FILES];
+};
+
+void spill_reader_open(const char *directory, struct spill_reader *reader);
+enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
+                       size_t size, void *bytes);
+void spill_reader_close(struct spill_reader *reader);
+
+/* Deletes the spills of `ranks` ranks. */
+void spill_remove(const char *directory, int ranks);
+
+#endif

@@ -1,0 +1,24 @@
+/* string_pool: many short texts in one growing block, each known by its offset, so that a
+ * table with millions of paths is two allocations and travels between ranks as it is. */
+#ifndef TUTTI_DATA_STRING_POOL_H
+#define TUTTI_DATA_STRING_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/status.h"
+
+struct string_pool { /* zero-initialise; free with pool_free */
+    char *bytes;
+    size_t size, capacity;
+};
+
+/* Appends a copy of `line` with its zero byte; *offset says where. */
+enum status pool_append(struct string_pool *pool, const char *line, uint64_t *offset);
+void pool_free(struct string_pool *pool);
+
+/* A larger capacity for an array of items of `item` bytes that must hold `need`. NULL
+ * without memory (the message is set), with *array and *capacity as they were. */
+void *array_reserve(void **array, size_t *capacity, size_t need, size_t item);
+
+#endif

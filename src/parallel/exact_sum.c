@@ -1,0 +1,262 @@
+/* exact_sum: fixed-point sums.
+ *
+ * The integers of one vector lie in one block: values, extras, the number of bad addends;
+ * so one allreduce takes them all. The two loops over a whole gradient have no branch and
+ * no conversion instruction that only new processors have: they build integers from
+ * doubles and back by adding numbers whose last bit is worth 1, so compilers turn them
+ * into vector code for any processor. On x86-64 three versions are compiled and the
+ * loader picks one; their bits are equal, as every operation in them is exact or rounds
+ * once.
+ */
+#include "tutti/exact_sum.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
+    defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#define FOR_SEVERAL_PROCESSORS                                                           \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_SEVERAL_PROCESSORS
+#endif
+
+enum { ALIGNMENT = 64, BLOCK = 4096, LANES = 8 };
+
+struct exact_sum {
+    size_t count, extras;
+    double scale;
+    float bound;      /* largest addend that may be added */
+    size_t first_bad; /* this rank's */
+    int64_t *sums;    /* count values, extras, bad */
+};
+
+static int64_t *bad_of(const struct exact_sum *sum)
+{
+    return sum->sums + sum->count + sum->extras;
+}
+
+static size_t sum_length(const struct exact_sum *sum)
+{
+    return sum->count + sum->extras + 1;
+}
+
+/* The largest float whose product with scale is at most 2^63 / addends. */
+static float largest_addend(int64_t addends, double scale)
+{
+    double limit = (double)(INT64_MAX / addends) * (1 - 0x1p-50) / scale;
+    float bound = (float)limit;
+    return (double)bound > limit ? nextafterf(bound, 0) : bound;
+}
+
+enum status exact_sum_create(size_t count, size_t extras, int64_t addends, int scale_bits,
+                             struct exact_sum **out)
+{
+    *out = NULL;
+    if (addends < 1 || scale_bits < 0 || scale_bits > 60)
+        return status_fail(STATUS_MISUSE,
+                           "exact sum: %lld addends (at least 1), scale 2^%d (0 to 60)",
+                           (long long)addends, scale_bits);
+    struct exact_sum *sum = calloc(1, sizeof *sum);
+    if (!sum)
+        return status_fail(STATUS_FAILED, "out of memory");
+    sum->count = count;
+    sum->extras = extras;
+    sum->scale = ldexp(1, scale_bits);
+    sum->bound = largest_addend(addends, sum->scale);
+    size_t bytes = sum_length(sum) * sizeof *sum->sums;
+    sum->sums = aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    if (!sum->sums) {
+        free(sum);
+        return status_fail(STATUS_FAILED, "no memory for a sum of %zu values", count);
+    }
+    exact_sum_clear(sum);
+    *out = sum;
+    return STATUS_OK;
+}
+
+void exact_sum_free(struct exact_sum *sum)
+{
+    if (!sum)
+        return;
+    free(sum->sums);
+    free(sum);
+}
+
+void exact_sum_clear(struct exact_sum *sum)
+{
+    memset(sum->sums, 0, sum_length(sum) * sizeof *sum->sums);
+    sum->first_bad = SIZE_MAX;
+}
+
+/* ---- adding ---- */
+
+static inline int64_t bits_of(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline double double_of(int64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* A double in [2^52, 2^53) counts in ones: adding ONES to a number below 2^51 in
+ * magnitude rounds it to an integer (ties to even), which is then the difference of the
+ * bits. */
+#define ONES 0x1.8p52
+
+/* sums[i] += round(values[i] * scale); how many values were bad, and added nothing.
+ *
+ * The product is exact but may have 63 bits, so it is cut at bit 32: high * 2^32 + low
+ * with |low| <= 2^31. A float has 24 bits, so low is exact; and rounding it rounds the
+ * product. */
+FOR_SEVERAL_PROCESSORS
+static int add_block(int64_t *restrict sums, const float *restrict values, int n,
+                     double scale, float bound)
+{
+    int bad = 0;
+    for (int i = 0; i < n; i++) {
+        float x = values[i];
+        int good = fabsf(x) <= bound; /* not so for a NaN */
+        bad += !good;
+        double product = (double)(good ? x : 0.0f) * scale;
+        double high = product * 0x1p-32 + ONES;
+        double low = product - (high - ONES) * 0x1p32 + ONES;
+        sums[i] += (bits_of(high) - bits_of(ONES)) * (INT64_C(1) << 32) +
+                   (bits_of(low) - bits_of(ONES));
+    }
+    return bad;
+}
+
+static size_t find_bad(const struct exact_sum *sum, size_t first, const float *values,
+                       size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(values[i]) <= sum->bound))
+            return first + i;
+    return SIZE_MAX;
+}
+
+static void note_bad(struct exact_sum *sum, int64_t bad, size_t where)
+{
+    *bad_of(sum) += bad;
+    if (where < sum->first_bad)
+        sum->first_bad = where;
+}
+
+void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n)
+{
+    for (size_t at = 0; at < n; at += BLOCK) {
+        size_t size = n - at < BLOCK ? n - at : BLOCK;
+        int bad = add_block(sum->sums + first + at, values + at, (int)size, sum->scale,
+                            sum->bound);
+        if (bad)
+            note_bad(sum, bad, find_bad(sum, first + at, values + at, size));
+    }
+}
+
+void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)
+{
+    int64_t *to = sum->sums + sum->count + extra;
+    if (__builtin_add_overflow(*to, value, to)) {
+        *to = 0;
+        note_bad(sum, 1, SIZE_MAX);
+    }
+}
+
+void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value)
+{
+    if (fabs(value) <= 0x1p31)
+        exact_sum_add_count(sum, extra, llrint(ldexp(value, EXACT_EXTRA_BITS)));
+    else
+        note_bad(sum, 1, SIZE_MAX);
+}
+
+/* ---- over the ranks ---- */
+
+/* Values can't overflow, by the choice of the bound; extras could. */
+static void bound_extras(struct exact_sum *sum, int ranks)
+{
+    int64_t limit = INT64_MAX / ranks;
+    for (size_t i = 0; i < sum->extras; i++) {
+        int64_t *extra = sum->sums + sum->count + i;
+        if (*extra <= limit && *extra >= -limit)
+            continue;
+        *extra = 0;
+        note_bad(sum, 1, SIZE_MAX);
+    }
+}
+
+enum status exact_sum_reduce(struct exact_sum *sum, struct comm *comm, size_t bucket)
+{
+    bound_extras(sum, comm_size(comm));
+    return comm_sum_i64(comm, sum->sums, sum_length(sum), bucket);
+}
+
+int64_t exact_sum_bad(const struct exact_sum *sum)
+{
+    return *bad_of(sum);
+}
+
+size_t exact_sum_first_bad(const struct exact_sum *sum)
+{
+    return sum->first_bad;
+}
+
+double exact_sum_extra(const struct exact_sum *sum, size_t extra)
+{
+    return ldexp((double)sum->sums[sum->count + extra], -EXACT_EXTRA_BITS);
+}
+
+int64_t exact_sum_count(const struct exact_sum *sum, size_t extra)
+{
+    return sum->sums[sum->count + extra];
+}
+
+/* ---- reading ---- */
+
+/* (double)value, in instructions that every processor has for vectors: the upper half as
+ * a double that counts in 2^32, the lower as one that counts in ones; only the last
+ * addition rounds. */
+static inline double to_double(int64_t value)
+{
+    uint64_t high =
+        ((uint64_t)value >> 32) ^ 0x4530000080000000; /* 2^84 + 2^63 + upper */
+    uint64_t low = ((uint64_t)value & 0xffffffff) | 0x4330000000000000; /* 2^52 + lower */
+    return (double_of((int64_t)high) - (0x1p84 + 0x1p63 + 0x1p52)) +
+           double_of((int64_t)low);
+}
+
+/* Adds each lane's squares to squares[lane]. */
+FOR_SEVERAL_PROCESSORS
+static void read_rows(const int64_t *restrict sums, float *restrict values, size_t rows,
+                      double unit, double factor, double *restrict squares)
+{
+    for (size_t row = 0; row < rows; row++)
+        for (size_t lane = 0; lane < LANES; lane++) {
+            double value = to_double(sums[row * LANES + lane]) * unit * factor;
+            values[row * LANES + lane] = (float)value;
+            squares[lane] += value * value;
+        }
+}
+
+double exact_sum_read(const struct exact_sum *sum, double factor, float *values)
+{
+    double squares[LANES] = {0}, unit = 1 / sum->scale, total = 0;
+    size_t rows = sum->count / LANES, whole = rows * LANES;
+    read_rows(sum->sums, values, rows, unit, factor, squares);
+    for (size_t i = whole; i < sum->count; i++) {
+        double value = to_double(sum->sums[i]) * unit * factor;
+        values[i] = (float)value;
+        squares[i - whole] += value * value;
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        total += squares[lane];
+    return total;
+}

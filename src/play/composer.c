@@ -1,0 +1,328 @@
+/* composer: phrases, draws and notes. The automaton's one non-obvious choice is its
+ * order: a chord is decided (how long, which, how voiced) before the ornament of the
+ * chord before it, because a passing note leads somewhere. What the listener hears first
+ * is decided last; the probability of the whole is the same product.
+ */
+#include "tutti/composer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harmony.h"
+#include "tutti/rng.h"
+
+enum { GOAL_BEAT = COMPOSER_PHRASE_BEATS - 2, VELOCITY = 80, ORGAN = 19 };
+
+static const double long_chord = 0.25;  /* where a chord may take two beats */
+static const double last_answer = 0.22; /* that an answer is the last */
+
+/* Against 1 for each voice's passing or turning note. */
+static const double plain_weight = 1.2;
+static const double turn_weight = 0.35;
+
+struct composer {
+    struct harmony harmony;
+};
+
+enum status composer_create(struct composer **out)
+{
+    struct composer *composer = calloc(1, sizeof *composer);
+    if (!composer)
+        return status_fail(STATUS_FAILED, "composer: out of memory");
+    enum status status = harmony_create(&composer->harmony);
+    if (status) {
+        free(composer);
+        return status;
+    }
+    *out = composer;
+    return STATUS_OK;
+}
+
+void composer_free(struct composer *composer)
+{
+    if (composer)
+        harmony_free(&composer->harmony);
+    free(composer);
+}
+
+const uint8_t *composer_pitches(const struct composer *composer, int voicing)
+{
+    return composer->harmony.voicings[voicing].pitch;
+}
+
+int composer_voicing_count(const struct composer *composer)
+{
+    return composer->harmony.count;
+}
+
+uint8_t composer_ornament_pitch(const struct composer *composer, int voicing, int next,
+                                int ornament)
+{
+    const struct voicing *all = composer->harmony.voicings;
+    return (uint8_t)harmony_ornament(&all[voicing], &all[next], ornament - 1);
+}
+
+/* Choices are collected with weights, which normalise makes probabilities. */
+static void add(struct composer_choices *choices, int value, double weight)
+{
+    if (weight <= 0)
+        return;
+    choices->value[choices->count] = value;
+    choices->probability[choices->count++] = weight;
+}
+
+static void normalise(struct composer_choices *choices)
+{
+    double sum = 0;
+    for (int i = 0; i < choices->count; i++)
+        sum += choices->probability[i];
+    for (int i = 0; i < choices->count; i++)
+        choices->probability[i] /= sum;
+}
+
+static void duration_choices(const struct composer_state *state,
+                             struct composer_choices *out)
+{
+    if (state->beat == GOAL_BEAT) {
+        add(out, 2, state->answering ? 1 - last_answer : 1);
+        add(out, COMPOSER_FINAL_BEATS, state->answering ? last_answer : 0);
+        return;
+    }
+    bool may_be_long = state->beat % 2 == 0;
+    add(out, 1, may_be_long ? 1 - long_chord : 1);
+    add(out, 2, may_be_long ? long_chord : 0);
+}
+
+static enum role role_of(const struct composer_state *state)
+{
+    if (state->beat == GOAL_BEAT)
+        return state->answering ? ROLE_GOAL_CLOSED : ROLE_GOAL_OPEN;
+    if (!state->answering)
+        return ROLE_FREE;
+    int until_goal = GOAL_BEAT - state->beat - state->next_duration;
+    return until_goal == 0 ? ROLE_DOMINANT : until_goal == 1 ? ROLE_PREPARE : ROLE_FREE;
+}
+
+static double voicing_weight(const struct composer *composer, int from, int to)
+{
+    const struct harmony *harmony = &composer->harmony;
+    return (double)harmony->weight[(size_t)from * (size_t)harmony->count + (size_t)to];
+}
+
+static bool can_reach(const struct composer *composer, int from, int chord)
+{
+    const struct harmony *harmony = &composer->harmony;
+    for (int to = 0; to < harmony->count; to++)
+        if (harmony->voicings[to].chord == chord &&
+            voicing_weight(composer, from, to) > 0)
+            return true;
+    return false;
+}
+
+static void chord_choices(const struct composer *composer,
+                          const struct composer_state *state,
+                          struct composer_choices *out)
+{
+    if (!state->started) {
+        add(out, CHORD_I, 1);
+        return;
+    }
+    enum chord from = composer->harmony.voicings[state->voicing].chord;
+    for (enum chord to = 0; to < CHORDS; to++) {
+        double weight = harmony_progression(from, to, role_of(state));
+        if (weight > 0 && can_reach(composer, state->voicing, (int)to))
+            add(out, (int)to, weight);
+    }
+}
+
+static void voicing_choices(const struct composer *composer,
+                            const struct composer_state *state,
+                            struct composer_choices *out)
+{
+    const struct harmony *harmony = &composer->harmony;
+    for (int i = 0; i < harmony->count; i++) {
+        const struct voicing *voicing = &harmony->voicings[i];
+        if (voicing->key == state->key && voicing->chord == state->next_chord)
+            add(out, i,
+                state->started ? voicing_weight(composer, state->voicing, i)
+                               : harmony_opening_weight(voicing));
+    }
+}
+
+static void ornament_choices(const struct composer *composer,
+                             const struct composer_state *state,
+                             struct composer_choices *out)
+{
+    const struct voicing *from = &composer->harmony.voicings[state->voicing];
+    const struct voicing *to = &composer->harmony.voicings[state->next_voicing];
+    add(out, COMPOSER_ORNAMENT_NONE, plain_weight);
+    for (int voice = 0; voice < COMPOSER_VOICES; voice++) {
+        bool turns = from->pitch[voice] == to->pitch[voice];
+        if (harmony_ornament(from, to, voice))
+            add(out, 1 + voice, turns ? turn_weight : 1);
+    }
+}
+
+void composer_choices(const struct composer *composer, const struct composer_state *state,
+                      struct composer_choices *out)
+{
+    out->count = 0;
+    switch (state->stage) {
+    case COMPOSER_KEY:
+        for (int key = 0; key < KEYS; key++)
+            add(out, key, 1);
+        break;
+    case COMPOSER_DURATION:
+        duration_choices(state, out);
+        break;
+    case COMPOSER_CHORD:
+        chord_choices(composer, state, out);
+        break;
+    case COMPOSER_VOICING:
+        voicing_choices(composer, state, out);
+        break;
+    case COMPOSER_ORNAMENT:
+        ornament_choices(composer, state, out);
+        break;
+    case COMPOSER_END:
+        break;
+    }
+    normalise(out);
+}
+
+/* The next chord begins to sound. */
+static void advance(struct composer_state *state)
+{
+    state->voicing = state->next_voicing;
+    state->started = 1;
+    state->beat += state->next_duration;
+    state->stage = COMPOSER_DURATION;
+    if (state->beat < COMPOSER_PHRASE_BEATS)
+        return;
+    if (state->next_duration == COMPOSER_FINAL_BEATS)
+        state->stage = COMPOSER_END;
+    state->beat = 0;
+    state->answering = !state->answering;
+}
+
+void composer_choose(const struct composer *composer, struct composer_state *state,
+                     int value)
+{
+    (void)composer;
+    switch (state->stage) {
+    case COMPOSER_KEY:
+        state->key = value;
+        state->stage = COMPOSER_DURATION;
+        break;
+    case COMPOSER_DURATION:
+        state->next_duration = value;
+        state->stage = COMPOSER_CHORD;
+        break;
+    case COMPOSER_CHORD:
+        state->next_chord = value;
+        state->stage = COMPOSER_VOICING;
+        break;
+    case COMPOSER_VOICING:
+        state->next_voicing = value;
+        if (state->beat == 0) /* no ornament from phrase to phrase */
+            advance(state);
+        else
+            state->stage = COMPOSER_ORNAMENT;
+        break;
+    case COMPOSER_ORNAMENT:
+        advance(state);
+        break;
+    case COMPOSER_END:
+        break;
+    }
+}
+
+/* One voice of one chord; ticks are exact, seconds follow from them. */
+static enum status add_note(struct notes *notes, int voice, int pitch, uint32_t start,
+                            uint32_t duration)
+{
+    const double seconds_per_tick = COMPOSER_TEMPO * 1e-6 / COMPOSER_TICKS;
+    struct note note = {.start = start * seconds_per_tick,
+                        .duration = duration * seconds_per_tick,
+                        .start_tick = start,
+                        .duration_ticks = duration,
+                        .track = (uint16_t)(VOICE_SOPRANO - voice),
+                        .channel = (uint8_t)(VOICE_SOPRANO - voice),
+                        .pitch = (uint8_t)pitch,
+                        .velocity = VELOCITY,
+                        .program = ORGAN};
+    return notes_append(notes, &note);
+}
+
+/* The present chord, whose end and ornament are known now. */
+static enum status add_chord(const struct composer *composer, struct notes *notes,
+                             int voicing, int next, int ornament, uint32_t start,
+                             uint32_t ticks)
+{
+    const uint8_t *pitches = composer_pitches(composer, voicing);
+    const uint32_t half = COMPOSER_TICKS / 2;
+    enum status status = STATUS_OK;
+    for (int voice = 0; voice < COMPOSER_VOICES && !status; voice++) {
+        bool moves = ornament == 1 + voice;
+        status =
+            add_note(notes, voice, pitches[voice], start, moves ? ticks - half : ticks);
+        if (status || !moves)
+            continue;
+        int pitch = composer_ornament_pitch(composer, voicing, next, ornament);
+        status = add_note(notes, voice, pitch, start + ticks - half, half);
+    }
+    return status;
+}
+
+static int draw(const struct composer_choices *choices, double uniform)
+{
+    int i = 0;
+    while (i + 1 < choices->count && uniform >= choices->probability[i])
+        uniform -= choices->probability[i++];
+    return i;
+}
+
+static double entropy(const struct composer_choices *choices)
+{
+    double sum = 0;
+    for (int i = 0; i < choices->count; i++)
+        sum -= choices->probability[i] * log(choices->probability[i]);
+    return sum;
+}
+
+enum status composer_compose(const struct composer *composer, uint64_t seed,
+                             uint64_t piece, struct composition *out)
+{
+    struct composer_state state = {0};
+    struct composer_choices choices;
+    uint32_t start = 0, ticks = 0; /* of the present chord */
+    uint64_t draws = 0;
+    enum status status = STATUS_OK;
+    notes_clear(&out->notes);
+    out->notes.ticks_per_beat = COMPOSER_TICKS;
+    out->log_probability = out->expected = 0;
+    while (state.stage != COMPOSER_END && !status) {
+        composer_choices(composer, &state, &choices);
+        int i = draw(&choices, rng_uniform(seed, RNG_COMPOSE, piece, draws++, 0));
+        out->log_probability += log(choices.probability[i]);
+        out->expected += entropy(&choices);
+
+        struct composer_state before = state;
+        composer_choose(composer, &state, choices.value[i]);
+        bool begins = state.stage == COMPOSER_DURATION || state.stage == COMPOSER_END;
+        if (!begins || before.stage == COMPOSER_KEY)
+            continue;
+        int ornament = before.stage == COMPOSER_ORNAMENT ? choices.value[i] : 0;
+        if (before.started)
+            status = add_chord(composer, &out->notes, before.voicing, state.voicing,
+                               ornament, start, ticks);
+        start += ticks;
+        ticks = (uint32_t)before.next_duration * COMPOSER_TICKS;
+    }
+    if (!status)
+        status = add_chord(composer, &out->notes, state.voicing, state.voicing,
+                           COMPOSER_ORNAMENT_NONE, start, ticks);
+    notes_sort(&out->notes);
+    return status;
+}

@@ -1,0 +1,119 @@
+/* draw: temperature, top-k and top-p, in that order, in double. The distribution is
+ * walked by token number whether or not it was cut, so a limit that cuts nothing changes
+ * nothing. */
+#include "draw.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int compare_tokens(const void *left, const void *right)
+{
+    const struct candidate *a = left, *b = right;
+    return (a->value > b->value) - (a->value < b->value);
+}
+
+static int compare_logits(const void *left, const void *right)
+{
+    const struct candidate *a = left, *b = right;
+    if (a->logit != b->logit)
+        return a->logit > b->logit ? -1 : 1;
+    return compare_tokens(left, right);
+}
+
+static size_t collect(const real *logits, const bool *allowed, size_t vocabulary,
+                      struct candidate *candidates)
+{
+    size_t count = 0;
+    for (size_t value = 0; value < vocabulary; value++)
+        if (allowed[value])
+            candidates[count++] =
+                (struct candidate){.logit = (double)logits[value], .value = (token)value};
+    return count;
+}
+
+/* The candidate of the largest logit, the first of equals. */
+static const struct candidate *find_best(const struct candidate *candidates, size_t count)
+{
+    const struct candidate *best = candidates;
+    for (size_t i = 1; i < count; i++)
+        if (candidates[i].logit > best->logit)
+            best = &candidates[i];
+    return best;
+}
+
+static double weigh(struct candidate *candidates, size_t count, double best,
+                    double temperature)
+{
+    double total = 0;
+    for (size_t i = 0; i < count; i++) {
+        candidates[i].weight = exp((candidates[i].logit - best) / temperature);
+        total += candidates[i].weight;
+    }
+    return total;
+}
+
+/* How many of the sorted candidates together have the probability top_p. */
+static size_t count_nucleus(const struct candidate *candidates, size_t count,
+                            double total, double top_p)
+{
+    double covered = 0;
+    size_t kept = 0;
+    while (kept < count && covered < top_p * total) /* once at least */
+        covered += candidates[kept++].weight;
+    return kept;
+}
+
+static size_t cut(struct candidate *candidates, size_t count, double best,
+                  const struct sampler_settings *settings)
+{
+    qsort(candidates, count, sizeof *candidates, compare_logits);
+    if (settings->top_k > 0 && (uint64_t)settings->top_k < count)
+        count = (size_t)settings->top_k;
+    if (settings->top_p < 1) {
+        double total = weigh(candidates, count, best, settings->temperature);
+        count = count_nucleus(candidates, count, total, settings->top_p);
+    }
+    qsort(candidates, count, sizeof *candidates, compare_tokens);
+    return count;
+}
+
+static token walk(const struct candidate *candidates, size_t count, double target)
+{
+    token last = candidates[0].value;
+    for (size_t i = 0; i < count; i++) {
+        if (candidates[i].weight > 0)
+            last = candidates[i].value;
+        target -= candidates[i].weight;
+        if (target < 0)
+            break;
+    }
+    return last; /* rounding may leave a hair of the target: then it is the last possible
+                  */
+}
+
+enum status draw_token(const real *logits, const bool *allowed, size_t vocabulary,
+                       const struct sampler_settings *settings, double uniform,
+                       struct candidate *candidates, token *out)
+{
+    size_t count = collect(logits, allowed, vocabulary, candidates);
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(candidates[i].logit))
+            return status_fail(
+                STATUS_FAILED,
+                "the model's logit of token %d is %g: its weights are damaged, "
+                "or its training diverged",
+                candidates[i].value, candidates[i].logit);
+    if (count == 0)
+        return status_fail(STATUS_FAILED, "no token may follow: a fault of the grammar");
+    const struct candidate *best = find_best(candidates, count);
+    if (settings->temperature > 0) {
+        double largest = best->logit;
+        if (settings->top_k > 0 || settings->top_p < 1)
+            count = cut(candidates, count, largest, settings);
+        double total = weigh(candidates, count, largest, settings->temperature);
+        *out = walk(candidates, count, uniform * total);
+    } else {
+        *out = best->value;
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,50 @@
+/* guard: for each period a count of how long the tokens have been repeating with it, so
+ * that hearing a token costs one comparison a period and nothing is searched. */
+#include "guard.h"
+
+static const double slack = 1e-9; /* sums of steps are not exact in seconds */
+
+void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
+                  double seconds)
+{
+    for (uint64_t period = 1; period <= GUARD_PERIOD; period++) {
+        uint64_t before = (guard->count - period) % GUARD_PERIOD;
+        if (period <= guard->count && guard->recent[before] == value) {
+            guard->repeated[period]++;
+        } else {
+            guard->repeated[period] = 0;
+            guard->repeated_since[period] = seconds;
+        }
+    }
+    guard->recent[guard->count % GUARD_PERIOD] = value;
+    guard->count++;
+    if (encoding->token_sounds(encoding, value)) {
+        guard->sounding = guard->count;
+        guard->sounding_seconds = seconds;
+    }
+}
+
+static bool is_stuck(const struct guard *guard, uint64_t period, double seconds)
+{
+    bool often = guard->repeated[period] >= period * (GUARD_REPEATS - 1);
+    bool sounds = guard->sounding && guard->sounding + period > guard->count;
+    bool long_since = seconds - guard->repeated_since[period] >= GUARD_SECONDS - slack;
+    return often && sounds && long_since;
+}
+
+static void stop_time(const struct encoding *encoding, bool *allowed)
+{
+    for (size_t value = 0; value < encoding->vocabulary; value++)
+        if (encoding->token_seconds(encoding, (token)value) > 0)
+            allowed[value] = false;
+}
+
+void guard_restrict(const struct guard *guard, const struct encoding *encoding,
+                    double max_silence, double seconds, bool *allowed)
+{
+    for (uint64_t period = 1; period <= GUARD_PERIOD; period++)
+        if (is_stuck(guard, period, seconds))
+            allowed[guard->recent[(guard->count - period) % GUARD_PERIOD]] = false;
+    if (seconds - guard->sounding_seconds >= max_silence - slack)
+        stop_time(encoding, allowed);
+}

@@ -1,0 +1,378 @@
+/* harmony: what a student of part writing learns, as tables. Chords of one key in root
+ * position or inversion; every complete voicing of them within the voices' ranges; and
+ * for each pair of voicings a weight: none where a rule of part writing is broken
+ * (parallel fifths and octaves, overlapping voices, leaps, leading notes and sevenths
+ * that don't resolve), else the larger the smoother the voices move. Kostka and Payne,
+ * "Tonal Harmony", chapters 5 to 13, is where the rules can be read.
+ */
+#include "harmony.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEGREES = 7, OCTAVE = 12, UPPER = 3 };
+enum { DEGREE_FOURTH = 3, DEGREE_LEADING = 6 };
+enum mode { MAJOR, MINOR };
+
+static const struct {
+    int tonic; /* pitch class */
+    enum mode mode;
+} keys[KEYS] = {{0, MAJOR}, {9, MINOR}};
+
+/* Semitones above the tonic; minor is natural, chords of the dominant raise the seventh.
+ */
+static const int scales[2][DEGREES] = {{0, 2, 4, 5, 7, 9, 11}, {0, 2, 3, 5, 7, 8, 10}};
+
+/* The bass and, in one or two ways, the three upper voices, as degrees in rising order.
+ */
+static const struct {
+    int bass;
+    int ways;
+    int upper[2][UPPER];
+    bool raised; /* has the leading note */
+} chords[CHORDS] = {
+    [CHORD_I] = {0, 2, {{0, 2, 4}, {0, 0, 2}}, false},
+    [CHORD_I6] = {2, 2, {{0, 0, 4}, {0, 4, 4}}, false},
+    [CHORD_II6] = {3, 2, {{1, 3, 5}, {1, 1, 5}}, false},
+    [CHORD_IV] = {3, 1, {{0, 3, 5}}, false},
+    [CHORD_V] = {4, 1, {{1, 4, 6}}, true},
+    [CHORD_V6] = {6, 2, {{1, 1, 4}, {1, 4, 4}}, true},
+    [CHORD_V7] = {4, 2, {{1, 3, 6}, {3, 4, 6}}, true},
+    [CHORD_VI] = {5, 2, {{0, 2, 5}, {0, 0, 2}}, false},
+    [CHORD_VII6] = {1, 1, {{1, 3, 6}}, true},
+    [CHORD_SIX_FOUR] = {4, 1, {{0, 2, 4}}, false},
+};
+
+/* Row: from; column: to; in the order of enum chord. */
+static const float progression[CHORDS][CHORDS] = {
+    /*            I   I6   ii6  IV   V    V6   V7   vi  vii6  6-4 */
+    /* I     */ {0, 2, 2, 4, 3, 2, 1.5F, 3, 2, 2},
+    /* I6    */ {1.5F, 0, 3, 3, 2, 0, 1.5F, 1, 1.5F, 2},
+    /* ii6   */ {0, 0.8F, 0, 0, 4, 1.5F, 4, 0, 1.5F, 4},
+    /* IV    */ {2.5F, 1, 2, 0, 3, 1, 3, 0, 1, 4},
+    /* V     */ {5, 2, 0, 0.7F, 0, 1.5F, 3, 2.5F, 0, 0},
+    /* V6    */ {6, 0, 0, 0, 1.5F, 0, 1, 1.5F, 0, 0},
+    /* V7    */ {6, 0, 0, 0, 0, 0, 0, 1.5F, 0, 0},
+    /* vi    */ {0.5F, 2, 3.5F, 4, 2.5F, 1, 1.5F, 0, 0.5F, 2},
+    /* vii6  */ {5, 4, 0, 0, 1, 0, 1, 1, 0, 0},
+    /* 6-4   */ {0, 0, 0, 0, 5, 0, 5, 0, 0, 0},
+};
+
+static const float role_weight[ROLES][CHORDS] = {
+    /*                      I  I6 ii6 IV V V6 V7 vi vii6 6-4 */
+    [ROLE_FREE] = {1, 1, 1, 1, 1, 1, 0, 1, 1, 0},
+    [ROLE_PREPARE] = {0.4F, 0.5F, 1, 1, 0, 0, 0, 0.5F, 0, 1},
+    [ROLE_DOMINANT] = {0, 0, 0, 0, 1, 0, 1, 0, 0, 0},
+    [ROLE_GOAL_OPEN] = {0, 0, 0, 0, 1, 0, 0, 0.5F, 0, 0},
+    [ROLE_GOAL_CLOSED] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+};
+
+static const struct {
+    int low, high;
+} ranges[COMPOSER_VOICES] = {{40, 60}, {50, 65}, {57, 70}, {62, 77}};
+
+/* Widest distance to the next voice above. */
+static const int spacing[COMPOSER_VOICES - 1] = {19, 12, 12};
+
+static const double temperature = 1.0; /* of the costs below */
+static const double cost_tail = 3.0;   /* costlier than the best by more: not done */
+static const double forbidden = HUGE_VAL;
+
+double harmony_progression(enum chord from, enum chord to, enum role role)
+{
+    return (double)progression[from][to] * (double)role_weight[role][to];
+}
+
+static int degree_class(int key, int degree, bool raised)
+{
+    int lift = raised && keys[key].mode == MINOR && degree == DEGREE_LEADING;
+    return (keys[key].tonic + scales[keys[key].mode][degree] + lift) % OCTAVE;
+}
+
+/* The degree of that pitch among the chord's degrees, or -1. */
+static int chord_degree(int key, enum chord chord, int pitch)
+{
+    for (int i = 0; i < chords[chord].ways * UPPER; i++) {
+        int degree = chords[chord].upper[i / UPPER][i % UPPER];
+        if (degree_class(key, degree, chords[chord].raised) == pitch % OCTAVE)
+            return degree;
+    }
+    return -1;
+}
+
+static void sort_three(int *v)
+{
+    for (int i = 1; i < UPPER; i++)
+        for (int j = i; j > 0 && v[j - 1] > v[j]; j--) {
+            int swapped = v[j];
+            v[j] = v[j - 1];
+            v[j - 1] = swapped;
+        }
+}
+
+/* Do the upper voices hold what the chord wants, and nothing twice that it doesn't? */
+static bool complete(const struct voicing *v)
+{
+    int found[UPPER];
+    for (int i = 0; i < UPPER; i++)
+        found[i] = v->degree[VOICE_TENOR + i];
+    sort_three(found);
+    for (int way = 0; way < chords[v->chord].ways; way++)
+        if (memcmp(found, chords[v->chord].upper[way], sizeof found) == 0)
+            return true;
+    return false;
+}
+
+static void keep_voicing(struct harmony *harmony, const struct voicing *voicing)
+{
+    if (harmony->voicings)
+        harmony->voicings[harmony->count] = *voicing;
+    harmony->count++;
+}
+
+/* Fills in voice after voice from the bass up; counts only, while there is no memory. */
+static void extend_voicing(struct harmony *harmony, struct voicing *v, int voice)
+{
+    if (voice == COMPOSER_VOICES) {
+        if (complete(v))
+            keep_voicing(harmony, v);
+        return;
+    }
+    int low = ranges[voice].low, high = ranges[voice].high;
+    if (voice > VOICE_BASS && low <= v->pitch[voice - 1])
+        low = v->pitch[voice - 1] + 1;
+    if (voice > VOICE_BASS && high > v->pitch[voice - 1] + spacing[voice - 1])
+        high = v->pitch[voice - 1] + spacing[voice - 1];
+    for (int pitch = low; pitch <= high; pitch++) {
+        int degree = chord_degree(v->key, v->chord, pitch);
+        if (voice == VOICE_BASS) {
+            bool raised = chords[v->chord].raised;
+            int wanted = chords[v->chord].bass;
+            degree = degree_class(v->key, wanted, raised) == pitch % OCTAVE ? wanted : -1;
+        }
+        if (degree < 0)
+            continue;
+        v->pitch[voice] = (uint8_t)pitch;
+        v->degree[voice] = (uint8_t)degree;
+        extend_voicing(harmony, v, voice + 1);
+    }
+}
+
+static void list_voicings(struct harmony *harmony)
+{
+    harmony->count = 0;
+    for (int key = 0; key < KEYS; key++)
+        for (int chord = 0; chord < CHORDS; chord++) {
+            struct voicing v = {.key = (uint8_t)key, .chord = (uint8_t)chord};
+            extend_voicing(harmony, &v, VOICE_BASS);
+        }
+}
+
+/* Cost of a move by so many semitones. The soprano likes steps, inner voices stay, the
+ * bass leaps by fourths, fifths and octaves. */
+static double move_cost(int voice, int semitones)
+{
+    static const double soprano[] = {1.0, 0, 0, 0.7, 0.7, 1.4};
+    static const double inner[] = {0, 0.3, 0.3, 0.9, 0.9, 1.8};
+    static const double bass[] = {0.5,      0,        0,   0.3,      0.3,
+                                  0.3,      HUGE_VAL, 0.6, HUGE_VAL, HUGE_VAL,
+                                  HUGE_VAL, HUGE_VAL, 1.0};
+    size_t distance = (size_t)abs(semitones);
+    if (voice == VOICE_BASS)
+        return distance < sizeof bass / sizeof *bass ? bass[distance] : forbidden;
+    if (distance >= sizeof inner / sizeof *inner)
+        return forbidden;
+    return voice == VOICE_SOPRANO ? soprano[distance] : inner[distance];
+}
+
+static bool perfect(int interval)
+{
+    return interval % OCTAVE == 0 || interval % OCTAVE == 7;
+}
+
+/* Two voices that both move and keep a perfect fifth or octave. */
+static bool parallel(const struct voicing *a, const struct voicing *b, int low, int high)
+{
+    int before = a->pitch[high] - a->pitch[low], after = b->pitch[high] - b->pitch[low];
+    return a->pitch[low] != b->pitch[low] && perfect(after) &&
+           before % OCTAVE == after % OCTAVE;
+}
+
+static bool overlaps(const struct voicing *a, const struct voicing *b, int voice)
+{
+    return (voice > 0 && b->pitch[voice] < a->pitch[voice - 1]) ||
+           (voice + 1 < COMPOSER_VOICES && b->pitch[voice] > a->pitch[voice + 1]);
+}
+
+/* An augmented second, or a note of the dominant that doesn't resolve. */
+static bool unresolved(const struct voicing *a, const struct voicing *b, int voice)
+{
+    int move = b->pitch[voice] - a->pitch[voice];
+    int steps = abs(b->degree[voice] - a->degree[voice]);
+    if (abs(move) == 3 && (steps == 1 || steps == DEGREES - 1))
+        return true;
+    if (a->chord == CHORD_V7 && a->degree[voice] == DEGREE_FOURTH)
+        return move != -1 && move != -2;
+    bool outer = voice == VOICE_BASS || voice == VOICE_SOPRANO;
+    if (outer && chords[a->chord].raised && !chords[b->chord].raised &&
+        a->degree[voice] == DEGREE_LEADING)
+        return move != 1;
+    return false;
+}
+
+static double pair_cost(const struct voicing *a, const struct voicing *b)
+{
+    double cost = 0.07 * abs(b->pitch[VOICE_SOPRANO] - 70);
+    for (int voice = 0; voice < COMPOSER_VOICES; voice++) {
+        cost += move_cost(voice, b->pitch[voice] - a->pitch[voice]);
+        if (overlaps(a, b, voice) || unresolved(a, b, voice))
+            return forbidden;
+        for (int low = 0; low < voice; low++)
+            if (parallel(a, b, low, voice))
+                return forbidden;
+    }
+    return cost;
+}
+
+double harmony_opening_weight(const struct voicing *voicing)
+{
+    if (voicing->stranded)
+        return 0;
+    return exp(-abs(voicing->pitch[VOICE_SOPRANO] - 70) / 3.0);
+}
+
+/* Weights of the ways from voicing a to the voicings [first, end) of one chord: the
+ * costly ones are left out, so that what is rare is rare because it was never written. */
+static void weigh_chord(struct harmony *harmony, int a, int first, int end)
+{
+    float *weight = harmony->weight + (size_t)a * (size_t)harmony->count;
+    const struct voicing *from = &harmony->voicings[a];
+    double best = HUGE_VAL;
+    for (int b = first; b < end; b++)
+        best = fmin(best, pair_cost(from, &harmony->voicings[b]));
+    for (int b = first; b < end; b++) {
+        double cost = pair_cost(from, &harmony->voicings[b]);
+        bool done = cost < HUGE_VAL && cost <= best + cost_tail;
+        weight[b] = done ? (float)exp((best - cost) / temperature) : 0.0F;
+    }
+}
+
+static void weigh_from(struct harmony *harmony, int a)
+{
+    const struct voicing *all = harmony->voicings;
+    for (int first = 0, end; first < harmony->count; first = end) {
+        end = first;
+        while (end < harmony->count && all[end].key == all[first].key &&
+               all[end].chord == all[first].chord)
+            end++;
+        if (all[first].key == all[a].key && all[first].chord != all[a].chord)
+            weigh_chord(harmony, a, first, end);
+    }
+}
+
+/* The roles that a chord of a role may be followed by. */
+static const bool follows[ROLES][ROLES] = {
+    [ROLE_FREE] = {[ROLE_FREE] = true,
+                   [ROLE_PREPARE] = true,
+                   [ROLE_DOMINANT] = true,
+                   [ROLE_GOAL_OPEN] = true},
+    [ROLE_PREPARE] = {[ROLE_DOMINANT] = true},
+    [ROLE_DOMINANT] = {[ROLE_GOAL_CLOSED] = true},
+    [ROLE_GOAL_OPEN] = {[ROLE_FREE] = true},
+    [ROLE_GOAL_CLOSED] = {[ROLE_FREE] = true},
+};
+
+static bool leads_to(const struct harmony *harmony, int a, enum role role)
+{
+    const float *weight = harmony->weight + (size_t)a * (size_t)harmony->count;
+    enum chord from = harmony->voicings[a].chord;
+    for (int b = 0; b < harmony->count; b++)
+        if (weight[b] > 0 &&
+            harmony_progression(from, harmony->voicings[b].chord, role) > 0)
+            return true;
+    return false;
+}
+
+/* Can the piece go on from this voicing, wherever it may stand? */
+static bool goes_on(const struct harmony *harmony, int a)
+{
+    for (enum role role = 0; role < ROLES; role++)
+        for (enum role next = 0; next < ROLES; next++)
+            if (role_weight[role][harmony->voicings[a].chord] > 0 &&
+                follows[role][next] && !leads_to(harmony, a, next))
+                return false;
+    return true;
+}
+
+/* Takes out voicings that could strand a piece, until there are none. */
+static void prune(struct harmony *harmony)
+{
+    size_t count = (size_t)harmony->count;
+    for (size_t a = 0; a < count; a++) {
+        if (harmony->voicings[a].stranded || goes_on(harmony, (int)a))
+            continue;
+        harmony->voicings[a].stranded = true;
+        for (size_t from = 0; from < count; from++)
+            harmony->weight[from * count + a] = 0;
+        a = (size_t)-1; /* those that led here only are stranded now: begin again */
+    }
+}
+
+enum status harmony_create(struct harmony *out)
+{
+    *out = (struct harmony){0};
+    list_voicings(out);
+    size_t count = (size_t)out->count;
+    out->voicings = calloc(count, sizeof *out->voicings);
+    out->weight = calloc(count * count, sizeof *out->weight);
+    if (!out->voicings || !out->weight) {
+        harmony_free(out);
+        return status_fail(STATUS_FAILED, "composer: out of memory");
+    }
+    list_voicings(out);
+    for (int a = 0; a < out->count; a++)
+        weigh_from(out, a);
+    prune(out);
+    return STATUS_OK;
+}
+
+void harmony_free(struct harmony *harmony)
+{
+    free(harmony->voicings);
+    free(harmony->weight);
+    *harmony = (struct harmony){0};
+}
+
+/* The pitch of the scale next above (step 1) or below (-1), a second away; 0 if there is
+ * none. */
+static int neighbour(const struct voicing *from, int voice, int step)
+{
+    int degree = (from->degree[voice] + step + DEGREES) % DEGREES;
+    int class = degree_class(from->key, degree, false);
+    for (int semitones = 1; semitones <= 2; semitones++)
+        if ((from->pitch[voice] + step * semitones) % OCTAVE == class)
+            return from->pitch[voice] + step * semitones;
+    return 0;
+}
+
+static bool fits_between(const struct voicing *chord, int voice, int pitch)
+{
+    return (voice == VOICE_BASS || pitch > chord->pitch[voice - 1]) &&
+           (voice == VOICE_SOPRANO || pitch < chord->pitch[voice + 1]);
+}
+
+int harmony_ornament(const struct voicing *from, const struct voicing *to, int voice)
+{
+    int move = to->pitch[voice] - from->pitch[voice];
+    int pitch = 0;
+    if (abs(move) == 3 || abs(move) == 4) {
+        pitch = neighbour(from, voice, move > 0 ? 1 : -1);
+        int rest = abs(to->pitch[voice] - pitch);
+        if (rest != 1 && rest != 2)
+            pitch = 0;
+    } else if (move == 0 && voice == VOICE_SOPRANO) {
+        pitch = neighbour(from, voice, 1);
+    }
+    return pitch && fits_between(from, voice, pitch) ? pitch : 0;
+}

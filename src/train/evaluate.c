@@ -1,0 +1,236 @@
+/* evaluate: one pass of a split through the model.
+ *
+ * What is summed over windows, slices and ranks goes through the exact sum, so the
+ * figures don't depend on who computed what. How many pieces, notes and seconds there are
+ * the index knows; the tokens are counted and must agree with it.
+ */
+#include "tutti/evaluate.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "window.h"
+#include "tutti/exact_sum.h"
+#include "tutti/slices.h"
+#include "tutti/stream.h"
+
+enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUMS };
+
+/* One pass of this rank's slices. */
+struct pass {
+    const struct dataset *dataset;
+    struct model *model;
+    struct slices own;
+    int rows, steps;
+    bool frames; /* count them */
+    int *dealt;
+    struct stream **streams;
+    struct window window;
+    bool *in_frames; /* [own slices][rows]: the first frame of the row's piece is over */
+    real *states;
+    struct exact_sum *sum;
+};
+
+static uint64_t shard_tokens(const struct dataset *dataset, size_t shard,
+                             enum split split)
+{
+    const struct dataset_shard *facts = &dataset->shards[shard];
+    return facts->tokens[split] + facts->pieces[split];
+}
+
+/* Largest first, each to the slice with the fewest tokens so far. Training deals by the
+ * training tokens; a small split dealt like that would leave slices idle. */
+static void deal(const struct dataset *dataset, enum split split, int slices, int *dealt,
+                 uint64_t *load)
+{
+    memset(load, 0, (size_t)slices * sizeof *load);
+    for (size_t s = 0; s < dataset->shard_count; s++)
+        dealt[s] = -1;
+    for (size_t done = 0; done < dataset->shard_count; done++) {
+        size_t largest = SIZE_MAX;
+        for (size_t s = 0; s < dataset->shard_count; s++)
+            if (dealt[s] < 0 &&
+                (largest == SIZE_MAX ||
+                 shard_tokens(dataset, s, split) > shard_tokens(dataset, largest, split)))
+                largest = s;
+        int lightest = 0;
+        for (int slice = 1; slice < slices; slice++)
+            if (load[slice] < load[lightest])
+                lightest = slice;
+        dealt[largest] = lightest;
+        load[lightest] += shard_tokens(dataset, largest, split);
+    }
+}
+
+static enum status allocate(struct pass *pass)
+{
+    size_t own = (size_t)pass->own.count;
+    pass->dealt = calloc(pass->dataset->shard_count + 1, sizeof *pass->dealt);
+    pass->streams = calloc(own, sizeof *pass->streams);
+    pass->in_frames = calloc(own * (size_t)pass->rows, sizeof *pass->in_frames);
+    pass->states = calloc(own * model_state_size(pass->model), sizeof *pass->states);
+    if (!pass->dealt || !pass->streams || !pass->in_frames || !pass->states)
+        return status_fail(STATUS_FAILED, "out of memory for the evaluation");
+    return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
+}
+
+static enum status open_streams(struct pass *pass, enum split split)
+{
+    uint64_t *load = calloc((size_t)pass->own.total, sizeof *load);
+    if (!load)
+        return status_fail(STATUS_FAILED, "out of memory for the evaluation");
+    deal(pass->dataset, split, pass->own.total, pass->dealt, load);
+    free(load);
+    enum status status = STATUS_OK;
+    for (int s = 0; status == STATUS_OK && s < pass->own.count; s++)
+        status = stream_open(pass->dataset, pass->dealt, pass->own.first + s, split,
+                             pass->rows, 0, &pass->streams[s]);
+    return status;
+}
+
+static enum status pass_open(struct pass *pass, enum split split)
+{
+    enum status status = allocate(pass);
+    if (status == STATUS_OK)
+        status = exact_sum_create(0, SUMS, INT32_MAX, 0, &pass->sum);
+    if (status == STATUS_OK)
+        status = open_streams(pass, split);
+    return status;
+}
+
+static void pass_close(struct pass *pass)
+{
+    for (int s = 0; pass->streams && s < pass->own.count; s++)
+        stream_close(pass->streams[s]);
+    exact_sum_free(pass->sum);
+    window_free(&pass->window);
+    free(pass->dealt);
+    free(pass->streams);
+    free(pass->in_frames);
+    free(pass->states);
+}
+
+/* The next window of all own slices; false when all of them are through. */
+static bool next_window(struct pass *pass)
+{
+    int64_t counted = 0;
+    for (int s = 0; s < pass->own.count; s++)
+        counted += stream_next_once(pass->streams[s], pass->steps,
+                                    window_inputs(&pass->window, s),
+                                    window_targets(&pass->window, s));
+    return counted > 0;
+}
+
+/* Frames of one slice's window: what follows the first STEP of a piece, END left out. */
+static void add_frames(struct pass *pass, int slice)
+{
+    const double *log_probability = model_target_log_probability(pass->model, slice);
+    const struct encoding *encoding = pass->dataset->encoding;
+    bool *in_frames = pass->in_frames + (size_t)slice * (size_t)pass->rows;
+    double loss = 0;
+    int64_t frames = 0;
+    for (int i = 0; i < pass->steps * pass->rows; i++) {
+        int32_t target = pass->window.target_of[slice][i];
+        bool *in = &in_frames[i % pass->rows];
+        if (pass->window.input_of[slice][i] == encoding->end)
+            *in = false;
+        if (target < 0 || target == encoding->end)
+            continue;
+        if (*in)
+            loss -= log_probability[i];
+        if (encoding->token_seconds(encoding, (token)target) > 0) {
+            frames += *in;
+            *in = true;
+        }
+    }
+    exact_sum_add_extra(pass->sum, SUM_FRAME_LOSS, loss);
+    exact_sum_add_count(pass->sum, SUM_FRAMES, frames);
+}
+
+static void add_window(struct pass *pass)
+{
+    const struct window *window = &pass->window;
+    model_forward(pass->model, window->input_of, window->target_of, NULL, window->losses);
+    for (int s = 0; s < pass->own.count; s++) {
+        exact_sum_add_extra(pass->sum, SUM_LOSS, pass->window.losses[s].loss);
+        exact_sum_add_count(pass->sum, SUM_TARGETS, pass->window.losses[s].targets);
+        exact_sum_add_count(pass->sum, SUM_CORRECT, pass->window.losses[s].correct);
+        if (pass->frames)
+            add_frames(pass, s);
+    }
+}
+
+/* All windows, with the model's carried states as they were afterwards. */
+static void run(struct pass *pass)
+{
+    size_t size = model_state_size(pass->model);
+    for (int s = 0; s < pass->own.count; s++)
+        model_get_state(pass->model, s, pass->states + (size_t)s * size);
+    model_clear_states(pass->model);
+    while (next_window(pass))
+        add_window(pass);
+    for (int s = 0; s < pass->own.count; s++)
+        model_set_state(pass->model, s, pass->states + (size_t)s * size);
+}
+
+static double ratio(double value, double by)
+{
+    return by > 0 ? value / by : 0;
+}
+
+static enum status summarise(const struct pass *pass, enum split split,
+                             struct evaluation *out)
+{
+    const struct dataset_shard *facts = &pass->dataset->total;
+    double loss = exact_sum_extra(pass->sum, SUM_LOSS);
+    uint64_t tokens = (uint64_t)exact_sum_count(pass->sum, SUM_TARGETS);
+    if (exact_sum_bad(pass->sum))
+        return status_fail(STATUS_FAILED,
+                           "%s: the model's loss on the %s split is not finite",
+                           pass->dataset->path, split_name(split));
+    if (tokens != facts->tokens[split] + facts->pieces[split])
+        return status_fail(STATUS_FAILED,
+                           "%s: %" PRIu64
+                           " tokens of the %s split were read; its index says %" PRIu64,
+                           pass->dataset->path, tokens, split_name(split),
+                           facts->tokens[split] + facts->pieces[split]);
+    *out = (struct evaluation){.tokens = tokens,
+                               .pieces = facts->pieces[split],
+                               .notes = facts->notes[split],
+                               .seconds = facts->seconds[split]};
+    out->frames = (uint64_t)exact_sum_count(pass->sum, SUM_FRAMES);
+    out->loss = tokens ? loss / (double)tokens : (double)NAN;
+    out->accuracy = tokens
+                        ? (double)exact_sum_count(pass->sum, SUM_CORRECT) / (double)tokens
+                        : (double)NAN;
+    out->per_note = ratio(loss, (double)out->notes);
+    out->per_second = ratio(loss, out->seconds);
+    out->per_piece = ratio(loss, (double)out->pieces);
+    out->per_frame =
+        ratio(exact_sum_extra(pass->sum, SUM_FRAME_LOSS), (double)out->frames);
+    return STATUS_OK;
+}
+
+enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
+                           int rows, int steps, enum split split, struct model *model,
+                           struct evaluation *out)
+{
+    struct pass pass = {.dataset = dataset,
+                        .model = model,
+                        .own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)),
+                        .rows = rows,
+                        .steps = steps,
+                        .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
+    enum status status = comm_agree(comm, pass_open(&pass, split));
+    if (status == STATUS_OK) {
+        run(&pass);
+        status = exact_sum_reduce(pass.sum, comm, 0);
+    }
+    if (status == STATUS_OK)
+        status = summarise(&pass, split, out);
+    pass_close(&pass);
+    return status;
+}

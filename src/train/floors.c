@@ -1,0 +1,113 @@
+/* floors: what counting tokens and pairs of tokens achieves; a model that doesn't get
+ * below has learned nothing.
+ *
+ * Both figures follow from two tables of pair counts, of the training split and of the
+ * split that is predicted. Each rank counts some shards, one in memory at a time; the
+ * tables are summed as integers, and every rank computes the same doubles from them in
+ * one order.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "tutti/evaluate.h"
+
+/* Counts the pairs (a, b) of "END piece END" for the pieces of one split of one shard. */
+static enum status count_shard(const struct dataset *dataset, size_t index,
+                               enum split split, int64_t *pairs)
+{
+    struct shard shard = {0};
+    size_t v = dataset->encoding->vocabulary;
+    enum status status = dataset_read_shard(dataset, index, split, &shard);
+    for (size_t i = 0; status == STATUS_OK && i < shard.piece_count; i++) {
+        const token *at = shard.tokens + shard.pieces[i].token_first;
+        token before = dataset->encoding->end;
+        for (size_t k = 0; k < shard.pieces[i].token_count; before = at[k++])
+            pairs[before * v + at[k]]++;
+        pairs[before * v + dataset->encoding->end]++;
+    }
+    shard_free(&shard);
+    return status;
+}
+
+static enum status count_pairs(struct comm *comm, const struct dataset *dataset,
+                               enum split split, int64_t *pairs)
+{
+    size_t v = dataset->encoding->vocabulary;
+    enum status status = STATUS_OK;
+    for (size_t shard = (size_t)comm_rank(comm);
+         status == STATUS_OK && shard < dataset->shard_count;
+         shard += (size_t)comm_size(comm))
+        status = count_shard(dataset, shard, split, pairs);
+    status = comm_agree(comm, status);
+    return status == STATUS_OK ? comm_sum_i64(comm, pairs, v * v, 0) : status;
+}
+
+/* p(b) of the training split, into unigram[V]. */
+static void unigram_model(size_t v, const int64_t *train, double *unigram)
+{
+    int64_t all = 0;
+    for (size_t b = 0; b < v; b++)
+        unigram[b] = 1;
+    for (size_t a = 0; a < v; a++)
+        for (size_t b = 0; b < v; b++) {
+            unigram[b] += (double)train[a * v + b];
+            all += train[a * v + b];
+        }
+    for (size_t b = 0; b < v; b++)
+        unigram[b] /= (double)all + (double)v;
+}
+
+/* -log p(b|a) of the pairs that begin with one a, each as often as it occurs. */
+static double bigram_loss(size_t v, const int64_t *train, const double *unigram,
+                          const int64_t *pairs)
+{
+    double seen = 0, unlike = 1, loss = 0;
+    for (size_t b = 0; b < v; b++) {
+        seen += (double)train[b];
+        unlike += train[b] > 0;
+    }
+    for (size_t b = 0; b < v; b++)
+        if (pairs[b])
+            loss -= (double)pairs[b] *
+                    log(((double)train[b] + unlike * unigram[b]) / (seen + unlike));
+    return loss;
+}
+
+static void floors_of(size_t v, const int64_t *train, const int64_t *pairs,
+                      double *unigram, struct floors *out)
+{
+    int64_t all = 0;
+    *out = (struct floors){0, 0};
+    unigram_model(v, train, unigram);
+    for (size_t a = 0; a < v; a++) {
+        out->bigram += bigram_loss(v, train + a * v, unigram, pairs + a * v);
+        for (size_t b = 0; b < v; b++) {
+            all += pairs[a * v + b];
+            out->unigram -= (double)pairs[a * v + b] * log(unigram[b]);
+        }
+    }
+    out->unigram = all ? out->unigram / (double)all : (double)NAN;
+    out->bigram = all ? out->bigram / (double)all : (double)NAN;
+}
+
+enum status evaluate_floors(struct comm *comm, const struct dataset *dataset,
+                            enum split split, struct floors *out)
+{
+    size_t v = dataset->encoding->vocabulary;
+    int64_t *train = calloc(v * v, sizeof *train), *pairs = calloc(v * v, sizeof *pairs);
+    double *unigram = calloc(v, sizeof *unigram);
+    enum status status = STATUS_OK;
+    if (!train || !pairs || !unigram)
+        status = status_fail(STATUS_FAILED, "out of memory for the floors");
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = count_pairs(comm, dataset, SPLIT_TRAIN, train);
+    if (status == STATUS_OK)
+        status = count_pairs(comm, dataset, split, pairs);
+    if (status == STATUS_OK)
+        floors_of(v, train, pairs, unigram, out);
+    free(train);
+    free(pairs);
+    free(unigram);
+    return status;
+}

@@ -1,0 +1,138 @@
+/* metrics: lines for programs that watch a run. */
+#include "metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/file.h"
+#include "tutti/json.h"
+#include "tutti/log.h"
+
+/* The integer behind "KEY": in a line of ours; -1 if there is none. */
+static int64_t number_of(const char *line, const char *key)
+{
+    const char *at = strstr(line, key);
+    if (!at)
+        return -1;
+    at += strlen(key);
+    at += strspn(at, ": ");
+    return strtoll(at, NULL, 10);
+}
+
+static bool belongs(const char *line, int64_t step, int64_t epoch)
+{
+    int64_t of_step = number_of(line, "\"step\""),
+            of_epoch = number_of(line, "\"epoch\"");
+    bool ends_epoch = strstr(line, "\"train_loss\"") != NULL;
+    return of_step >= 0 && of_step <= step && (!ends_epoch || of_epoch <= epoch);
+}
+
+/* Moves the lines that belong to the front and returns their length. A last line without
+ * its newline was cut off and belongs to nothing. */
+static size_t keep_lines(char *text, size_t size, int64_t step, int64_t epoch)
+{
+    size_t kept = 0;
+    for (char *line = text, *end; line < text + size; line = end + 1) {
+        end = memchr(line, '\n', size - (size_t)(line - text));
+        if (!end)
+            break;
+        *end = '\0';
+        size_t length = (size_t)(end - line) + 1;
+        bool wanted = belongs(line, step, epoch);
+        *end = '\n';
+        if (wanted) {
+            memmove(text + kept, line, length);
+            kept += length;
+        }
+    }
+    return kept;
+}
+
+static enum status cut(const char *path, int64_t step, int64_t epoch)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (step > 0 && file_exists(path)) {
+        enum status status = file_read(path, 0, &bytes, &size);
+        if (status != STATUS_OK)
+            return status;
+        size = keep_lines((char *)bytes, size, step, epoch);
+    }
+    enum status status = file_write(path, bytes ? (char *)bytes : "", size);
+    free(bytes);
+    return status;
+}
+
+enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
+                         struct metrics *out)
+{
+    *out = (struct metrics){.path = path_join(directory, "metrics.jsonl")};
+    if (!out->path)
+        return status_fail(STATUS_FAILED, "%s: out of memory", directory);
+    enum status status = cut(out->path, step, epoch);
+    if (status == STATUS_OK && !(out->file = fopen(out->path, "a")))
+        status = status_fail_errno("%s: can't be opened for writing", out->path);
+    if (status != STATUS_OK)
+        metrics_close(out);
+    return status;
+}
+
+void metrics_close(struct metrics *metrics)
+{
+    if (metrics->file)
+        fclose(metrics->file);
+    free(metrics->path);
+    *metrics = (struct metrics){0};
+}
+
+static void end_line(struct metrics *metrics, struct json *json)
+{
+    json_close(json);
+    if (json_end(json) == STATUS_OK || metrics->failed)
+        return;
+    metrics->failed = true;
+    log_warn("%s: lines are missing: %s", metrics->path, status_message());
+}
+
+void metrics_step(struct metrics *metrics, const struct step_facts *facts)
+{
+    struct json json;
+    if (!metrics->file)
+        return;
+    json_begin(&json, metrics->file, false);
+    json_object(&json, NULL);
+    json_integer(&json, "step", facts->step);
+    json_integer(&json, "epoch", facts->epoch);
+    json_number(&json, "loss", facts->loss);
+    json_number(&json, "accuracy", facts->accuracy);
+    json_number(&json, "gradient_norm", facts->gradient_norm);
+    json_number(&json, "learning_rate", facts->learning_rate);
+    json_number(&json, "seconds", facts->seconds);
+    json_number(&json, "tokens_per_second", facts->tokens_per_second);
+    if (facts->hashed)
+        json_hash(&json, "weights_hash", facts->weights_hash);
+    end_line(metrics, &json);
+}
+
+void metrics_epoch(struct metrics *metrics, const struct history_row *row,
+                   const struct floors *floors)
+{
+    struct json json;
+    if (!metrics->file)
+        return;
+    json_begin(&json, metrics->file, false);
+    json_object(&json, NULL);
+    json_integer(&json, "epoch", row->epoch);
+    json_integer(&json, "step", row->step);
+    json_number(&json, "train_loss", row->train_loss);
+    json_number(&json, "train_accuracy", row->train_accuracy);
+    json_number(&json, "valid_loss", row->valid_loss);
+    json_number(&json, "valid_accuracy", row->valid_accuracy);
+    json_number(&json, "valid_unigram", floors->unigram);
+    json_number(&json, "valid_bigram", floors->bigram);
+    json_number(&json, "learning_rate", row->learning_rate);
+    json_number(&json, "seconds", row->seconds);
+    json_number(&json, "tokens_per_second", row->tokens_per_second);
+    json_hash(&json, "weights_hash", row->weights_hash);
+    end_line(metrics, &json);
+}

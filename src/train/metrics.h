@@ -1,0 +1,45 @@
+/* metrics: run.dir/metrics.jsonl, one JSON object a line, each line flushed.
+ *
+ * A line for each step: step, epoch, loss, accuracy, gradient_norm, learning_rate,
+ * seconds, tokens_per_second, and weights_hash on request. A line for each epoch: epoch,
+ * step, train_loss, train_accuracy, valid_loss, valid_accuracy, valid_unigram,
+ * valid_bigram, learning_rate, seconds, tokens_per_second, weights_hash. Losses are nats
+ * per token.
+ */
+#ifndef TUTTI_TRAIN_METRICS_H
+#define TUTTI_TRAIN_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tutti/checkpoint.h"
+#include "tutti/evaluate.h"
+#include "tutti/status.h"
+
+struct metrics { /* zero-initialise: then nothing is written */
+    FILE *file;
+    char *path;
+    bool failed; /* a warning has been given */
+};
+
+struct step_facts {
+    int64_t step, epoch; /* from 1 */
+    double loss, accuracy, gradient_norm, learning_rate, seconds, tokens_per_second;
+    bool hashed;
+    uint64_t weights_hash;
+};
+
+/* Opens the file for the steps after `step` and the epochs after `epoch`: older lines are
+ * kept, lines beyond are dropped, so that after a resume each step is there once. With
+ * step 0 the file is empty. */
+enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
+                         struct metrics *out);
+void metrics_close(struct metrics *metrics);
+
+/* A line that can't be written is a warning, given once. */
+void metrics_step(struct metrics *metrics, const struct step_facts *facts);
+void metrics_epoch(struct metrics *metrics, const struct history_row *row,
+                   const struct floors *floors);
+
+#endif

@@ -1,0 +1,46 @@
+/* run_directory: the checkpoints of a run as files. Rank 0 only.
+ *
+ *     run.dir/checkpoints/epoch-0001.h5      behind an epoch
+ *                         step-00000123.h5   within an epoch: on request, or by the clock
+ *                         latest, best       links
+ *     run.dir/samples/
+ */
+#ifndef TUTTI_TRAIN_RUN_DIRECTORY_H
+#define TUTTI_TRAIN_RUN_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tutti/checkpoint.h"
+#include "tutti/status.h"
+
+struct run_directory { /* zero-initialise; free with run_directory_free */
+    char *path, *checkpoints, *samples;
+};
+
+enum { CHECKPOINT_NAME = 40 };
+
+/* Makes the directories and removes what an interrupted write has left. */
+enum status run_directory_open(const char *path, struct run_directory *out);
+void run_directory_free(struct run_directory *run);
+
+/* How many checkpoints there are, readable or not. */
+enum status run_directory_count(const struct run_directory *run, size_t *count);
+
+/* Reads the newest checkpoint that is whole, for training. Others that are newer are
+ * named in a warning and passed over. STATUS_FAILED if there are some but none is whole;
+ * with none at all, name is "". */
+enum status run_directory_newest(const struct run_directory *run, char *name,
+                                 struct checkpoint *out);
+
+/* "epoch-0003.h5" when no epoch is under way, else "step-00000123.h5". Returns name. */
+const char *run_directory_name(const struct checkpoint *checkpoint,
+                               char name[CHECKPOINT_NAME]);
+
+/* Writes the checkpoint under its name, points `latest` (and `best`) at it, and removes
+ * all but the newest `keep`; never what a link points at. On failure all is as before. */
+enum status run_directory_write(const struct run_directory *run,
+                                struct checkpoint *checkpoint, bool best, int64_t keep);
+
+#endif

@@ -1,0 +1,17 @@
+/* stop: SIGINT, SIGTERM and SIGUSR1 as a wish that the step loop reads. */
+#ifndef TUTTI_TRAIN_STOP_H
+#define TUTTI_TRAIN_STOP_H
+
+#include <stdbool.h>
+
+/* From now on these signals only set a flag. A second SIGINT ends the process as usual.
+ */
+void stop_listen(void);
+
+/* Puts the handlers back that were there before. */
+void stop_ignore(void);
+
+/* Has one of them come since stop_listen? */
+bool stop_requested(void);
+
+#endif

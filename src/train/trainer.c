@@ -1,0 +1,239 @@
+/* trainer: the loop over steps and epochs, and what happens behind each.
+ *
+ * All decisions (stop, save, early end) are made from values that are the same on every
+ * rank: the exact sum's, the evaluation's, the settings'.
+ */
+#include "tutti/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "stop.h"
+#include "trainer_internal.h"
+#include "tutti/hash.h"
+#include "tutti/log.h"
+#include "tutti/progress.h"
+
+/* Wall time of an epoch, or of the part of it that this process has made. */
+struct timing {
+    double began, stepped; /* clock_seconds: the start; behind the last step */
+    int64_t steps;
+};
+
+static int64_t tokens_per_step(const struct trainer *trainer)
+{
+    return trainer->now.options.train.batch * trainer->now.options.train.time;
+}
+
+static bool out_of_steps(const struct trainer *trainer)
+{
+    int64_t most = trainer->now.options.train.max_steps;
+    return most > 0 && trainer->now.step >= most;
+}
+
+static bool finished(const struct trainer *trainer)
+{
+    const struct options *options = &trainer->now.options;
+    bool given_up = options->train.early_stop > 0 &&
+                    trainer->now.schedule.bad_epochs >= options->train.early_stop;
+    return trainer->now.epoch >= options->train.epochs || given_up ||
+           out_of_steps(trainer);
+}
+
+/* ---- a step ---- */
+
+static void report_step(struct trainer *trainer, struct step_facts *facts,
+                        struct timing *timing)
+{
+    double now = clock_seconds();
+    facts->seconds = now - timing->stepped;
+    facts->tokens_per_second = (double)tokens_per_step(trainer) / facts->seconds;
+    timing->stepped = now;
+    timing->steps++;
+    facts->hashed = trainer->now.options.run.hash_steps;
+    if (comm_rank(trainer->comm) != 0)
+        return;
+    if (facts->hashed)
+        facts->weights_hash = params_hash(&trainer->now.params, trainer->now.weights);
+    metrics_step(&trainer->metrics, facts);
+}
+
+/* Steps to the end of the epoch, of max_steps, or until a stop. */
+static enum status make_steps(struct trainer *trainer, struct timing *timing)
+{
+    struct checkpoint *now = &trainer->now;
+    char task[64], note[64];
+    struct progress progress;
+    enum status status = STATUS_OK;
+    int64_t first = now->epoch_step, left = trainer->steps_per_epoch - first;
+    snprintf(task, sizeof task, "epoch %" PRId64 "/%" PRId64, now->epoch + 1,
+             now->options.train.epochs);
+    progress_begin(&progress, task, "tokens",
+                   (uint64_t)(left * tokens_per_step(trainer)));
+    while (now->epoch_step < trainer->steps_per_epoch && !out_of_steps(trainer) &&
+           !trainer->stop) {
+        struct step_facts facts = {0};
+        status = trainer_step(trainer, &facts);
+        if (status != STATUS_OK)
+            break;
+        report_step(trainer, &facts, timing);
+        snprintf(note, sizeof note, "loss %.4f",
+                 now->epoch_loss / (double)now->epoch_targets);
+        progress_update(&progress,
+                        (uint64_t)((now->epoch_step - first) * tokens_per_step(trainer)),
+                        note);
+        if (trainer->save && !trainer->stop && now->epoch_step < trainer->steps_per_epoch)
+            trainer_save(trainer, false);
+    }
+    progress_end(&progress);
+    return status;
+}
+
+/* ---- behind an epoch ---- */
+
+static void log_epoch(const struct trainer *trainer, const struct history_row *row)
+{
+    log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64
+             " train_loss %.4f valid_loss %.4f valid_accuracy %.4f valid_unigram %.4f "
+             "valid_bigram %.4f tokens_per_second %.0f weights_hash %016" PRIx64,
+             row->epoch, trainer->now.options.train.epochs, row->step, row->train_loss,
+             row->valid_loss, row->valid_accuracy, trainer->floors.unigram,
+             trainer->floors.bigram, row->tokens_per_second, row->weights_hash);
+}
+
+/* Closes the epoch in the state: its row of the history, and the sums start again. */
+static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
+                        const struct timing *timing)
+{
+    struct checkpoint *now = &trainer->now;
+    double targets = (double)now->epoch_targets;
+    double trained = timing->stepped - timing->began;
+    int64_t tokens = timing->steps * tokens_per_step(trainer);
+    now->epoch++;
+    now->history[now->history_count++] = (struct history_row){
+        .epoch = now->epoch,
+        .step = now->step,
+        .train_loss = now->epoch_loss / targets,
+        .train_accuracy = (double)now->epoch_correct / targets,
+        .valid_loss = valid->loss,
+        .valid_accuracy = valid->accuracy,
+        .learning_rate = schedule_learning_rate(&now->schedule, &now->options, now->step,
+                                                trainer->total_steps),
+        .seconds = clock_seconds() - timing->began,
+        .tokens_per_second = trained > 0 ? (double)tokens / trained : 0,
+        .weights_hash = params_hash(&now->params, now->weights),
+    };
+    now->epoch_step = now->epoch_targets = now->epoch_correct = 0;
+    now->epoch_loss = 0;
+}
+
+static void make_samples(struct trainer *trainer)
+{
+    const struct trainer_request *request = trainer->request;
+    if (comm_rank(trainer->comm) != 0 || !request->samples ||
+        trainer->now.options.run.samples == 0)
+        return;
+    if (request->samples(&trainer->now, trainer->run.samples, request->context) !=
+        STATUS_OK)
+        log_warn("no samples of epoch %" PRId64 ": %s", trainer->now.epoch,
+                 status_message());
+}
+
+/* A checkpoint behind this epoch? The best so far, the last and the one before a stop are
+ * written whatever checkpoint_every says. */
+static bool keeps_epoch(const struct trainer *trainer, bool best)
+{
+    const struct checkpoint *now = &trainer->now;
+    return now->epoch % now->options.run.checkpoint_every == 0 || best || trainer->stop ||
+           finished(trainer);
+}
+
+static enum status end_epoch(struct trainer *trainer, const struct timing *timing)
+{
+    struct checkpoint *now = &trainer->now;
+    struct evaluation valid;
+    enum status status =
+        evaluate_split(trainer->comm, trainer->dataset, (int)now->slices, trainer->rows,
+                       trainer->steps, SPLIT_VALID, trainer->model, &valid);
+    if (status != STATUS_OK)
+        return status;
+    close_epoch(trainer, &valid, timing);
+    const struct history_row *row = &now->history[now->history_count - 1];
+    bool best = valid.tokens > 0 &&
+                schedule_epoch(&now->schedule, &now->options, now->epoch, valid.loss);
+    metrics_epoch(&trainer->metrics, row, &trainer->floors);
+    log_epoch(trainer, row);
+    trainer->stop |= comm_max_i64(trainer->comm, stop_requested()) > 0;
+    if (keeps_epoch(trainer, best))
+        trainer_save(trainer, best);
+    if (!trainer->stop) /* whoever asks for a stop may not wait long */
+        make_samples(trainer);
+    return STATUS_OK;
+}
+
+/* ---- the run ---- */
+
+static enum status run_epochs(struct trainer *trainer)
+{
+    struct checkpoint *now = &trainer->now;
+    while (!finished(trainer) && !trainer->stop) {
+        double began = clock_seconds();
+        struct timing timing = {.began = began, .stepped = began};
+        enum status status = make_steps(trainer, &timing);
+        if (status == STATUS_OK && now->epoch_step == trainer->steps_per_epoch)
+            status = end_epoch(trainer, &timing);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (now->epoch_step > 0)
+        trainer_save(trainer, false);
+    return STATUS_OK;
+}
+
+/* How it ended. The last state must be on the disk, or the run has failed. */
+static enum status conclude(struct trainer *trainer)
+{
+    const struct checkpoint *now = &trainer->now;
+    if (trainer->unsaved)
+        return status_fail(
+            STATUS_FAILED,
+            "%s: the last checkpoint could not be written; %s%s is the newest "
+            "one: make room, then go on with --resume",
+            now->options.run.dir, trainer->saved[0] ? "" : "none", trainer->saved);
+    if (!trainer->stop || finished(trainer))
+        return STATUS_OK;
+    return status_fail(STATUS_STOPPED,
+                       "stopped on request behind step %" PRId64
+                       " with checkpoint %s/checkpoints/%s; go on with --resume",
+                       now->step, now->options.run.dir, trainer->saved);
+}
+
+static enum status run(struct trainer *trainer)
+{
+    enum status status =
+        evaluate_floors(trainer->comm, trainer->dataset, SPLIT_VALID, &trainer->floors);
+    if (status != STATUS_OK)
+        return status;
+    trainer_print_facts(trainer);
+    if (finished(trainer)) {
+        log_info("%s is complete (epoch %" PRId64 ", step %" PRId64
+                 "): raise train.epochs or train.max_steps to go on",
+                 trainer->now.options.run.dir, trainer->now.epoch, trainer->now.step);
+        return STATUS_OK;
+    }
+    status = run_epochs(trainer);
+    return status == STATUS_OK ? conclude(trainer) : status;
+}
+
+enum status train(struct comm *comm, const struct trainer_request *request)
+{
+    struct trainer trainer = {.comm = comm, .request = request};
+    stop_listen();
+    enum status status = trainer_open(&trainer);
+    if (status == STATUS_OK)
+        status = run(&trainer);
+    trainer_close(&trainer);
+    stop_ignore();
+    return status;
+}

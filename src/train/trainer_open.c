@@ -1,0 +1,376 @@
+/* trainer_open: from settings to the moment before the first step.
+ *
+ * Every rank does its own part up to a point where all need the others; there they agree
+ * on the outcome, so that a fault of one is the one line of all and nobody waits in vain.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer_internal.h"
+#include "trainer_scale.h"
+#include "tutti/file.h"
+#include "tutti/gemm.h"
+#include "tutti/log.h"
+#include "tutti/progress.h"
+
+static enum status no_memory(const char *what)
+{
+    return status_fail(STATUS_FAILED, "out of memory for %s", what);
+}
+
+/* The dataset's own [data] section replaces the configuration's, so that what is recorded
+ * is what the tokens were made with. */
+static enum status adopt_data_settings(struct trainer *trainer)
+{
+    struct options *options = &trainer->now.options;
+    struct options given = *options;
+    enum status status =
+        options_read_text(options, trainer->dataset->settings, trainer->dataset->path);
+    memcpy(options->data.dataset, given.data.dataset, sizeof given.data.dataset);
+    if (status == STATUS_OK && (given.data.encoding != options->data.encoding ||
+                                strcmp(given.data.grid, options->data.grid) != 0))
+        log_info("data.encoding and data.grid are the dataset's: %s, %s",
+                 trainer->dataset->encoding->name, options->data.grid);
+    return status;
+}
+
+static enum status check_request(const struct trainer *trainer)
+{
+    const struct options *options = trainer->request->options;
+    enum status status = options_check(options);
+    if (status != STATUS_OK)
+        return status;
+    if (options->data.dataset[0] == '\0')
+        return status_fail(
+            STATUS_MISUSE,
+            "data.dataset is not set: the directory that `tutti preprocess` "
+            "has made");
+    if (options->train.slices < comm_size(trainer->comm))
+        return status_fail(STATUS_MISUSE,
+                           "train.slices = %" PRId64 ", but there are %d ranks and each "
+                           "needs a slice: set train.slices = %d or more, or use %" PRId64
+                           " ranks",
+                           options->train.slices, comm_size(trainer->comm),
+                           comm_size(trainer->comm), options->train.slices);
+    return STATUS_OK;
+}
+
+static enum status check_dataset(const struct trainer *trainer)
+{
+    const struct options *options = &trainer->now.options;
+    const struct dataset_shard *total = &trainer->dataset->total;
+    if (total->pieces[SPLIT_VALID] == 0 &&
+        (options->train.schedule == SCHEDULE_PLATEAU || options->train.early_stop > 0))
+        return status_fail(
+            STATUS_MISUSE,
+            "%s: there is no validation split, but train.%s needs one: make "
+            "the dataset with another data.split",
+            trainer->dataset->path,
+            options->train.early_stop > 0 ? "early_stop" : "schedule = plateau");
+    return STATUS_OK;
+}
+
+static enum status open_dataset(struct trainer *trainer)
+{
+    struct options *options = &trainer->now.options;
+    enum status status = dataset_open(options->data.dataset, &trainer->dataset);
+    if (status == STATUS_OK)
+        status = adopt_data_settings(trainer);
+    if (status == STATUS_OK)
+        status = check_dataset(trainer);
+    if (status != STATUS_OK)
+        return status;
+    trainer->dealt = calloc(trainer->dataset->shard_count + 1, sizeof *trainer->dealt);
+    if (!trainer->dealt)
+        return no_memory("the dealing of the shards");
+    return dataset_deal(trainer->dataset, (int)options->train.slices, trainer->dealt);
+}
+
+static enum status open_streams(struct trainer *trainer)
+{
+    trainer->streams = calloc((size_t)trainer->own.count, sizeof *trainer->streams);
+    if (!trainer->streams)
+        return no_memory("the streams");
+    enum status status = STATUS_OK;
+    for (int s = 0; status == STATUS_OK && s < trainer->own.count; s++)
+        status =
+            stream_open(trainer->dataset, trainer->dealt, trainer->own.first + s,
+                        SPLIT_TRAIN, trainer->rows,
+                        (uint64_t)trainer->now.options.train.seed, &trainer->streams[s]);
+    return status;
+}
+
+static void plan(struct trainer *trainer)
+{
+    const struct options *options = &trainer->now.options;
+    const struct dataset_shard *total = &trainer->dataset->total;
+    int64_t tokens = (int64_t)(total->tokens[SPLIT_TRAIN] + total->pieces[SPLIT_TRAIN]);
+    int64_t per_step = options->train.batch * options->train.time;
+    trainer->own = slices_of_rank((int)options->train.slices, comm_rank(trainer->comm),
+                                  comm_size(trainer->comm));
+    trainer->rows = (int)(options->train.batch / options->train.slices);
+    trainer->steps = (int)options->train.time;
+    trainer->steps_per_epoch = (tokens + per_step - 1) / per_step;
+    trainer->total_steps = trainer->steps_per_epoch * options->train.epochs;
+    if (options->train.max_steps > 0 && options->train.max_steps < trainer->total_steps)
+        trainer->total_steps = options->train.max_steps;
+}
+
+static enum status open_model(struct trainer *trainer)
+{
+    const struct options *options = &trainer->now.options;
+    struct checkpoint *now = &trainer->now;
+    size_t vocabulary = trainer->dataset->encoding->vocabulary;
+    gemm_set_threads((int)options->train.threads);
+    now->shape = model_shape_of(options, vocabulary);
+    enum status status =
+        model_create(&now->shape, trainer->dataset->encoding->end, trainer->own.count,
+                     trainer->rows, trainer->steps, 1, &trainer->model);
+    if (status != STATUS_OK)
+        return status;
+    now->params = *model_params(trainer->model);
+    size_t total = now->params.total;
+    trainer->slice_gradient = calloc(total, sizeof *trainer->slice_gradient);
+    trainer->gradient = calloc(total, sizeof *trainer->gradient);
+    if (!trainer->slice_gradient || !trainer->gradient)
+        return no_memory("the gradient");
+    size_t summed = options->train.reduce == REDUCE_EXACT ? total : 0;
+    status = exact_sum_create(
+        summed, SUMS, options->train.slices,
+        trainer_scale_bits(options->train.batch, options->train.time), &trainer->sum);
+    if (status == STATUS_OK)
+        status = window_create(trainer->own.count, trainer->rows, trainer->steps,
+                               &trainer->window);
+    return status;
+}
+
+/* The facts that a checkpoint takes from this run, whatever it resumes from. */
+static void describe(struct trainer *trainer)
+{
+    struct checkpoint *now = &trainer->now;
+    now->vocabulary_hash = trainer->dataset->vocabulary_hash;
+    now->dataset_hash = trainer->dataset->dataset_hash;
+    now->encoding = trainer->dataset->encoding;
+    now->rows = (size_t)now->options.train.batch;
+    now->slices = (size_t)now->options.train.slices;
+    now->state_size = model_state_size(trainer->model);
+    now->ranks = comm_size(trainer->comm);
+    snprintf(now->core, sizeof now->core, "%s", gemm_core());
+    snprintf(now->host, sizeof now->host, "%s", comm_host(trainer->comm));
+}
+
+/* First weights and an optimizer that has seen nothing, or the checkpoint's weights. */
+static enum status settle_weights(struct trainer *trainer, const float *resumed)
+{
+    struct checkpoint *now = &trainer->now;
+    enum status status = STATUS_OK;
+    now->weights = model_weights(trainer->model);
+    if (resumed) {
+        memcpy(now->weights, resumed, now->params.total * sizeof *resumed);
+    } else {
+        params_initialise(&now->shape, &now->params, (uint64_t)now->options.train.seed,
+                          now->weights);
+        schedule_start(&now->schedule);
+        status = optimizer_create(&now->options, now->params.total, &now->optimizer);
+    }
+    model_weights_changed(trainer->model);
+    return status;
+}
+
+/* Puts this rank's streams and hidden states where the checkpoint left them. */
+static enum status settle_streams(struct trainer *trainer)
+{
+    struct checkpoint *now = &trainer->now;
+    enum status status = STATUS_OK;
+    for (int s = 0; now->stream_rows && status == STATUS_OK && s < trainer->own.count;
+         s++) {
+        size_t slice = (size_t)(trainer->own.first + s);
+        status = stream_restore(trainer->streams[s],
+                                now->stream_rows + slice * (size_t)trainer->rows,
+                                &now->cursors[slice]);
+        if (status == STATUS_OK)
+            model_set_state(trainer->model, s, now->states + slice * now->state_size);
+    }
+    free(now->stream_rows);
+    free(now->cursors);
+    free(now->states);
+    now->stream_rows = NULL;
+    now->cursors = NULL;
+    now->states = NULL;
+    return status;
+}
+
+static enum status reserve_history(struct checkpoint *now)
+{
+    size_t room = now->history_count + (size_t)now->options.train.epochs + 1;
+    struct history_row *more = realloc(now->history, room * sizeof *more);
+    if (!more)
+        return no_memory("the history");
+    now->history = more;
+    return STATUS_OK;
+}
+
+/* Rank 0's files. */
+static enum status open_files(struct trainer *trainer)
+{
+    struct checkpoint *now = &trainer->now;
+    if (comm_rank(trainer->comm) != 0)
+        return STATUS_OK;
+    char *path = path_join(trainer->run.path, "settings.conf");
+    char *text = options_text(&now->options, SECTION_ALL);
+    enum status status =
+        path && text ? file_write(path, text, strlen(text)) : no_memory("the settings");
+    free(path);
+    free(text);
+    if (status == STATUS_OK)
+        status =
+            metrics_open(trainer->run.path, now->step, now->epoch, &trainer->metrics);
+    return status;
+}
+
+enum { PLACE_TEXT = 64 };
+
+struct place {
+    char core[PLACE_TEXT], host[PLACE_TEXT];
+};
+
+static enum status compare_places(const struct place *places, int ranks)
+{
+    for (int r = 1; r < ranks; r++)
+        if (strcmp(places[r].core, places[0].core) != 0)
+            return status_fail(
+                STATUS_FAILED,
+                "OpenBLAS uses different kernels on different ranks (%s on %s, rank 0; "
+                "%s on "
+                "%s, rank %d), so the result would depend on who computes what: set "
+                "OPENBLAS_CORETYPE=%s on all hosts, or train.allow_mixed_cores = yes",
+                places[0].core, places[0].host, places[r].core, places[r].host, r,
+                places[0].core);
+    return STATUS_OK;
+}
+
+/* All ranks must use the same kernels. Collective. */
+static enum status check_cores(struct trainer *trainer)
+{
+    struct place mine = {{0}, {0}};
+    uint8_t *places = NULL;
+    size_t *sizes = NULL;
+    snprintf(mine.core, sizeof mine.core, "%s", gemm_core());
+    snprintf(mine.host, sizeof mine.host, "%s", comm_host(trainer->comm));
+    enum status status = comm_gather(trainer->comm, &mine, sizeof mine, &places, &sizes);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = compare_places((const struct place *)places, comm_size(trainer->comm));
+    if (status != STATUS_OK && places && trainer->now.options.train.allow_mixed_cores) {
+        log_warn("%s", status_message());
+        status = STATUS_OK;
+    }
+    free(places);
+    free(sizes);
+    return comm_agree(trainer->comm, status);
+}
+
+static enum status open_local(struct trainer *trainer)
+{
+    enum status status = check_request(trainer);
+    if (status == STATUS_OK)
+        status = open_dataset(trainer);
+    if (status == STATUS_OK)
+        plan(trainer);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = run_directory_open(trainer->now.options.run.dir, &trainer->run);
+    return status;
+}
+
+static enum status open_rest(struct trainer *trainer)
+{
+    float *resumed = trainer->now.weights;
+    trainer->now.weights = NULL;
+    enum status status = open_model(trainer);
+    if (status == STATUS_OK) {
+        describe(trainer);
+        status = settle_weights(trainer, resumed);
+    }
+    free(resumed);
+    if (status == STATUS_OK)
+        status = open_streams(trainer);
+    if (status == STATUS_OK)
+        status = settle_streams(trainer);
+    if (status == STATUS_OK)
+        status = reserve_history(&trainer->now);
+    if (status == STATUS_OK)
+        status = open_files(trainer);
+    return status;
+}
+
+enum status trainer_open(struct trainer *trainer)
+{
+    trainer->now.options = *trainer->request->options;
+    enum status status = comm_agree(trainer->comm, open_local(trainer));
+    if (status == STATUS_OK)
+        status = check_cores(trainer);
+    if (status == STATUS_OK)
+        status = trainer_resume(trainer);
+    if (status == STATUS_OK)
+        status = comm_agree(trainer->comm, open_rest(trainer));
+    trainer->saved_at = clock_seconds();
+    return status;
+}
+
+void trainer_close(struct trainer *trainer)
+{
+    for (int s = 0; trainer->streams && s < trainer->own.count; s++)
+        stream_close(trainer->streams[s]);
+    free(trainer->streams);
+    free(trainer->dealt);
+    free(trainer->slice_gradient);
+    free(trainer->gradient);
+    exact_sum_free(trainer->sum);
+    window_free(&trainer->window);
+    metrics_close(&trainer->metrics);
+    run_directory_free(&trainer->run);
+    if (trainer->model && trainer->now.weights == model_weights(trainer->model))
+        trainer->now.weights = NULL;
+    if (trainer->dataset && trainer->now.encoding == trainer->dataset->encoding)
+        trainer->now.encoding = NULL;
+    checkpoint_free(&trainer->now);
+    model_free(trainer->model);
+    dataset_close(trainer->dataset);
+}
+
+static uint64_t stream_memory(const struct trainer *trainer)
+{
+    uint64_t bytes = 0;
+    for (int s = 0; s < trainer->own.count; s++)
+        bytes += stream_bytes(trainer->streams[s]);
+    return bytes;
+}
+
+void trainer_print_facts(struct trainer *trainer)
+{
+    const struct checkpoint *now = &trainer->now;
+    const struct dataset_shard *total = &trainer->dataset->total;
+    const double megabyte = 1e6;
+    int64_t data = comm_max_i64(trainer->comm, (int64_t)stream_memory(trainer));
+    int64_t model = comm_max_i64(trainer->comm, (int64_t)model_bytes(trainer->model));
+    if (log_is_muted())
+        return;
+    options_print(&now->options,
+                  SECTION_DATA | SECTION_MODEL | SECTION_TRAIN | SECTION_RUN, stderr);
+    log_info("dataset          %s: %" PRIu64 " training pieces, %" PRIu64
+             " for validation; hash %016" PRIx64,
+             trainer->dataset->path, total->pieces[SPLIT_TRAIN],
+             total->pieces[SPLIT_VALID], now->dataset_hash);
+    log_info("model            %zu parameters; vocabulary %zu (%s)", now->params.total,
+             trainer->dataset->encoding->vocabulary, trainer->dataset->encoding->name);
+    log_info("ranks            %d, with %zu slices of %d rows; OpenBLAS core %s",
+             comm_size(trainer->comm), now->slices, trainer->rows, now->core);
+    log_info("memory           model %.1f MB, data %.1f MB at most on a rank",
+             (double)model / megabyte, (double)data / megabyte);
+    log_info("epoch            %" PRIu64 " tokens, %" PRId64 " steps of %" PRId64,
+             total->tokens[SPLIT_TRAIN] + total->pieces[SPLIT_TRAIN],
+             trainer->steps_per_epoch,
+             now->options.train.batch * now->options.train.time);
+    log_info("validation floors: unigram %.4f, bigram %.4f nats per token",
+             trainer->floors.unigram, trainer->floors.bigram);
+}

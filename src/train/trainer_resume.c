@@ -1,0 +1,139 @@
+/* trainer_resume: what may be continued, and by what. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer_internal.h"
+#include "tutti/file.h"
+#include "tutti/gemm.h"
+#include "tutti/log.h"
+
+/* Starting anew must not mix with an older run. */
+static enum status refuse_old_run(const struct trainer *trainer)
+{
+    size_t count = 0;
+    enum status status = run_directory_count(&trainer->run, &count);
+    if (status == STATUS_OK && count > 0)
+        status =
+            status_fail(STATUS_MISUSE,
+                        "%s holds the checkpoints of an earlier run: add --resume to go "
+                        "on with it, or set another run.dir",
+                        trainer->run.checkpoints);
+    return status;
+}
+
+/* Rank 0 looks for the newest whole checkpoint and reads it; all learn its name.
+ * Collective. */
+static enum status find(struct trainer *trainer, struct checkpoint *read)
+{
+    enum status status = STATUS_OK;
+    if (comm_rank(trainer->comm) == 0)
+        status = trainer->request->resume
+                     ? run_directory_newest(&trainer->run, trainer->saved, read)
+                     : refuse_old_run(trainer);
+    status = comm_agree(trainer->comm, status);
+    if (status == STATUS_OK)
+        status = comm_broadcast(trainer->comm, trainer->saved, sizeof trainer->saved);
+    return status;
+}
+
+/* "a: 1 in the checkpoint, 2 asked for; b: ..." on one line. */
+static enum status check_options(const char *path, const struct options *before,
+                                 const struct options *now)
+{
+    char *report = NULL;
+    int count = 0;
+    options_difference(before, now, &report, &count);
+    if (count == 0 && !report)
+        return STATUS_OK;
+    char line[STATUS_MESSAGE_SIZE / 2] = "";
+    for (char *rest = report, *item; rest && (item = strsep(&rest, "\n"));)
+        if (item[0]) {
+            size_t used = strlen(line);
+            snprintf(line + used, sizeof line - used, "%s%s", used ? "; " : "", item);
+        }
+    free(report);
+    return status_fail(STATUS_MISUSE,
+                       "%s can't be continued with other settings: %s (set them back, or "
+                       "start another run.dir)",
+                       path, line);
+}
+
+static enum status check_core(const struct trainer *trainer, const char *path,
+                              const char *core)
+{
+    if (strcmp(core, gemm_core()) == 0)
+        return STATUS_OK;
+    enum status status = status_fail(
+        STATUS_FAILED,
+        "%s was trained with OpenBLAS core type %s, this is %s, so the weights may "
+        "differ "
+        "in their last bits from an unbroken run's: set OPENBLAS_CORETYPE=%s, or "
+        "train.allow_mixed_cores = yes",
+        path, core, gemm_core(), core);
+    if (!trainer->now.options.train.allow_mixed_cores)
+        return status;
+    log_warn("%s", status_message());
+    return STATUS_OK;
+}
+
+static enum status check(const struct trainer *trainer, const char *path,
+                         const struct checkpoint *read)
+{
+    const struct dataset *dataset = trainer->dataset;
+    enum status status = checkpoint_check_vocabulary(path, read, dataset);
+    if (status == STATUS_OK)
+        status = check_options(path, &read->options, &trainer->now.options);
+    if (status == STATUS_OK && read->dataset_hash != dataset->dataset_hash)
+        status = status_fail(
+            STATUS_MISUSE,
+            "%s was trained on another dataset (hash %016" PRIx64 "; %s has %016" PRIx64
+            "): give data.dataset the same one, or start another run.dir",
+            path, read->dataset_hash, dataset->path, dataset->dataset_hash);
+    if (status == STATUS_OK)
+        status = check_core(trainer, path, read->core);
+    return status;
+}
+
+/* What was read becomes the state, under the settings of now. */
+static void adopt(struct trainer *trainer, struct checkpoint *read)
+{
+    struct options options = trainer->now.options;
+    encoding_free(read->encoding);
+    read->encoding = NULL;
+    trainer->now = *read;
+    trainer->now.options = options;
+    *read = (struct checkpoint){0};
+}
+
+static enum status load(struct trainer *trainer, struct checkpoint *read)
+{
+    char *path =
+        path_format("%s/checkpoints/%s", trainer->now.options.run.dir, trainer->saved);
+    if (!path)
+        return status_fail(STATUS_FAILED, "%s: out of memory", trainer->saved);
+    enum status status = STATUS_OK;
+    if (comm_rank(trainer->comm) != 0)
+        status = checkpoint_read(path, 1, read);
+    if (status == STATUS_OK)
+        status = check(trainer, path, read);
+    if (status == STATUS_OK) {
+        adopt(trainer, read);
+        log_info("resuming from %s: epoch %" PRId64 ", step %" PRId64, path,
+                 trainer->now.epoch, trainer->now.step);
+    }
+    free(path);
+    return status;
+}
+
+enum status trainer_resume(struct trainer *trainer)
+{
+    struct checkpoint read = {0};
+    enum status status = find(trainer, &read);
+    if (status == STATUS_OK && trainer->saved[0])
+        status = comm_agree(trainer->comm, load(trainer, &read));
+    else if (status == STATUS_OK && trainer->request->resume)
+        log_info("%s: no checkpoint yet, starting anew", trainer->now.options.run.dir);
+    checkpoint_free(&read);
+    return status;
+}

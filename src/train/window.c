@@ -1,0 +1,51 @@
+/* window: one allocation for each kind, with pointers to the slices' parts. */
+#include "window.h"
+
+#include <stdlib.h>
+
+static size_t cells(const struct window *window)
+{
+    return (size_t)window->rows * (size_t)window->steps;
+}
+
+enum status window_create(int slices, int rows, int steps, struct window *out)
+{
+    *out = (struct window){.slices = slices, .rows = rows, .steps = steps};
+    size_t count = (size_t)slices, all = count * cells(out);
+    out->inputs = calloc(all, sizeof *out->inputs);
+    out->targets = calloc(all, sizeof *out->targets);
+    out->input_of = calloc(count, sizeof *out->input_of);
+    out->target_of = calloc(count, sizeof *out->target_of);
+    out->losses = calloc(count, sizeof *out->losses);
+    if (!out->inputs || !out->targets || !out->input_of || !out->target_of ||
+        !out->losses) {
+        window_free(out);
+        return status_fail(STATUS_FAILED, "out of memory for a window of %zu tokens",
+                           all);
+    }
+    for (int s = 0; s < slices; s++) {
+        out->input_of[s] = window_inputs(out, s);
+        out->target_of[s] = window_targets(out, s);
+    }
+    return STATUS_OK;
+}
+
+void window_free(struct window *window)
+{
+    free(window->inputs);
+    free(window->targets);
+    free(window->input_of);
+    free(window->target_of);
+    free(window->losses);
+    *window = (struct window){0};
+}
+
+token *window_inputs(struct window *window, int slice)
+{
+    return window->inputs + (size_t)slice * cells(window);
+}
+
+int32_t *window_targets(struct window *window, int slice)
+{
+    return window->targets + (size_t)slice * cells(window);
+}

@@ -1,0 +1,44 @@
+/* What the tests that run on several ranks share. An assertion that fails on one rank
+ * would leave the others in a collective, so expectations are counted and the ranks agree
+ * on the verdict at the end of each test. Every test gets the world as its *state. */
+#ifndef TESTS_RANKS_H
+#define TESTS_RANKS_H
+
+#include <inttypes.h>
+
+#include "tutti/comm.h"
+
+static int64_t expectations_failed;
+
+#define expect(condition) expect_at((condition) ? 1 : 0, #condition, __FILE__, __LINE__)
+
+static inline void expect_at(int right, const char *what, const char *file, int line)
+{
+    if (right)
+        return;
+    if (expectations_failed++ < 5) /* enough to see what is wrong */
+        print_error("%s:%d: %s\n", file, line, what);
+}
+
+#define expect_text(found, expected) expect_text_at(found, expected, __FILE__, __LINE__)
+
+static inline void expect_text_at(const char *found, const char *expected,
+                                  const char *file, int line)
+{
+    int right = strcmp(found, expected) == 0;
+    if (!right)
+        print_error("found \"%s\"\n", found);
+    expect_at(right, expected, file, line);
+}
+
+/* The last line of every test: fails on all ranks if anything failed on one. */
+static inline void agree_on_verdict(struct comm *comm)
+{
+    int64_t failed = expectations_failed;
+    expectations_failed = 0;
+    enum status status = comm_sum_i64(comm, &failed, 1, 0);
+    assert_int_equal(status, STATUS_OK);
+    assert_int_equal(failed, 0);
+}
+
+#endif

@@ -1,0 +1,15 @@
+# A checkpoint read with h5py and NumPy: see test_checkpoint_h5py.py.
+# bash test_checkpoint_h5py.sh TUTTI SOURCE_DIRECTORY
+set -eu
+tutti=$1
+source "$2/tests/tiny_run.sh"
+python=${TUTTI_PYTHON:-/usr/bin/python3}
+if ! "$python" -c "import h5py, numpy" 2>/dev/null; then
+    echo "skipped: no h5py or numpy for $python (Debian: python3-h5py, python3-numpy)"
+    exit 77
+fi
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+make_run lstm
+OPENBLAS_NUM_THREADS=1 "$python" "$2/tests/test_checkpoint_h5py.py" "$tutti" "$2"

@@ -1,0 +1,308 @@
+/* ranks: 1 2 3 4
+ * comm: agreeing, sums, bytes and the counter, against what every rank can work out
+ * alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ranks.h"
+#include "tutti/log.h"
+#include "tutti/rng.h"
+
+/* ---- agreeing ---- */
+
+static void good_outcomes_are_agreed_and_messages_stay(void **state)
+{
+    struct comm *comm = *state;
+    status_set_message("an older message");
+    expect(comm_agree(comm, STATUS_OK) == STATUS_OK);
+    expect_text(status_message(), "an older message");
+    agree_on_verdict(comm);
+}
+
+static void one_failure_is_everyones_with_rank_and_host(void **state)
+{
+    struct comm *comm = *state;
+    int size = comm_size(comm);
+    for (int failing = 0; failing < size; failing++) {
+        enum status mine = STATUS_OK;
+        status_set_message("stale words of a rank that is well");
+        if (comm_rank(comm) == failing)
+            mine = status_fail(STATUS_FAILED, "shard %d: damaged", failing);
+        char expected[400];
+        if (size == 1)
+            snprintf(expected, sizeof expected, "shard 0: damaged");
+        else
+            snprintf(expected, sizeof expected, "rank %d (%s): shard %d: damaged",
+                     failing, comm_host(comm), failing);
+        expect(comm_agree(comm, mine) == STATUS_FAILED);
+        expect_text(status_message(), expected);
+    }
+    agree_on_verdict(comm);
+}
+
+static void equal_failures_are_told_once_without_rank(void **state)
+{
+    struct comm *comm = *state;
+    expect(comm_agree(comm, status_fail(STATUS_MISUSE, "x.conf: no such file")) ==
+           STATUS_MISUSE);
+    expect_text(status_message(), "x.conf: no such file");
+    agree_on_verdict(comm);
+}
+
+/* Rank 0 stops, rank 1 has misused, rank 2 and above have failed, each in its own words.
+ */
+static void the_worst_outcome_counts(void **state)
+{
+    struct comm *comm = *state;
+    static const enum status given[] = {STATUS_STOPPED, STATUS_MISUSE, STATUS_FAILED};
+    int rank = comm_rank(comm), size = comm_size(comm), last = size < 3 ? size - 1 : 2;
+    enum status mine = status_fail(given[rank < 2 ? rank : 2], "words of %d", rank);
+    expect(comm_agree(comm, mine) == given[last]);
+    char expected[400];
+    snprintf(expected, sizeof expected, "rank %d (%s): words of %d", last,
+             comm_host(comm), last);
+    expect_text(status_message(), size == 1 ? "words of 0" : expected);
+    agree_on_verdict(comm);
+}
+
+static void one_status_in_several_words_names_the_lowest_rank(void **state)
+{
+    struct comm *comm = *state;
+    enum status mine = status_fail(STATUS_FAILED, "no memory for %d", comm_rank(comm));
+    expect(comm_agree(comm, mine) == STATUS_FAILED);
+    char expected[400];
+    snprintf(expected, sizeof expected, "rank 0 (%s): no memory for 0", comm_host(comm));
+    expect_text(status_message(), comm_size(comm) == 1 ? "no memory for 0" : expected);
+    agree_on_verdict(comm);
+}
+
+/* ---- sums ---- */
+
+enum { COUNT = 1000 };
+
+static int64_t integer(int rank, size_t i)
+{
+    return (int64_t)(rng_block(1, RNG_TEST, (uint64_t)rank, i, 0).word[0] >> 8) -
+           (INT64_C(1) << 54);
+}
+
+static void integers_add_up_in_any_bucket(void **state)
+{
+    struct comm *comm = *state;
+    static const size_t buckets[] = {0, 1, 7, 999, 1000, 1001, SIZE_MAX};
+    int64_t values[COUNT];
+    for (size_t b = 0; b < sizeof buckets / sizeof *buckets; b++) {
+        for (size_t i = 0; i < COUNT; i++)
+            values[i] = integer(comm_rank(comm), i);
+        expect(comm_sum_i64(comm, values, COUNT, buckets[b]) == STATUS_OK);
+        for (size_t i = 0; i < COUNT; i++) {
+            int64_t expected = 0;
+            for (int r = 0; r < comm_size(comm); r++)
+                expected += integer(r, i);
+            expect(values[i] == expected);
+        }
+    }
+    expect(comm_sum_i64(comm, NULL, 0, 0) == STATUS_OK);
+    agree_on_verdict(comm);
+}
+
+static void floats_add_up(void **state)
+{
+    struct comm *comm = *state;
+    int rank = comm_rank(comm), size = comm_size(comm);
+    float values[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        values[i] = (float)i * (float)(rank + 1);
+    expect(comm_sum_f32(comm, values, COUNT, 300) == STATUS_OK);
+    for (size_t i = 0; i < COUNT; i++)
+        expect(values[i] == (float)(i * (size_t)(size * (size + 1) / 2)));
+    expect(comm_max_i64(comm, 100 - rank) == 100);
+    expect(comm_max_i64(comm, (int64_t)rank << 40) == (int64_t)(size - 1) << 40);
+    expect(comm_max_i64(comm, -1 - rank) == -1);
+    agree_on_verdict(comm);
+}
+
+/* ---- bytes ---- */
+
+static uint8_t byte_of(int rank, size_t i)
+{
+    return (uint8_t)((i * 2654435761u + (size_t)rank * 97) >> 7);
+}
+
+static void bytes_of_rank_0_reach_all(void **state)
+{
+    struct comm *comm = *state;
+    static const size_t sizes[] = {0, 1, (1 << 24) - 1, 1 << 24, (5 << 23) + 3};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        uint8_t *bytes = malloc(sizes[s] + 1);
+        size_t wrong = 0;
+        for (size_t i = 0; i < sizes[s]; i++)
+            bytes[i] = byte_of(comm_rank(comm), i);
+        bytes[sizes[s]] = 0x5a;
+        expect(comm_broadcast(comm, bytes, sizes[s]) == STATUS_OK);
+        for (size_t i = 0; i < sizes[s]; i++)
+            wrong += bytes[i] != byte_of(0, i);
+        expect(wrong == 0);
+        expect(bytes[sizes[s]] == 0x5a);
+        free(bytes);
+    }
+    agree_on_verdict(comm);
+}
+
+/* Nothing from rank 1, more than one piece from rank 2. */
+static size_t gathered_size(int rank)
+{
+    static const size_t sizes[] = {10, 0, (1 << 25) + 5, 777};
+    return sizes[rank % 4];
+}
+
+static void bytes_are_gathered_in_rank_order(void **state)
+{
+    struct comm *comm = *state;
+    int rank = comm_rank(comm);
+    size_t size = gathered_size(rank), *sizes;
+    uint8_t *mine = malloc(size + 1), *all;
+    for (size_t i = 0; i < size; i++)
+        mine[i] = byte_of(rank, i);
+    expect(comm_gather(comm, mine, size, &all, &sizes) == STATUS_OK);
+    expect((all != NULL) == (rank == 0) && (sizes != NULL) == (rank == 0));
+    size_t wrong = 0;
+    const uint8_t *at = all;
+    for (int r = 0; rank == 0 && r < comm_size(comm); r++) {
+        expect(sizes[r] == gathered_size(r));
+        for (size_t i = 0; i < sizes[r]; i++)
+            wrong += *at++ != byte_of(r, i);
+    }
+    expect(wrong == 0);
+    free(all);
+    free(sizes);
+    free(mine);
+    agree_on_verdict(comm);
+}
+
+/* ---- the counter ---- */
+
+enum { ITEMS = 3000, STEP = 7 };
+
+static void every_number_is_handed_out_once(void **state)
+{
+    struct comm *comm = *state;
+    for (int round = 0; round < 3; round++) { /* a counter can be opened again */
+        int64_t taken[ITEMS] = {0}, last = -1;
+        struct comm_counter *counter;
+        expect(comm_counter_open(comm, &counter) == STATUS_OK);
+        for (int64_t next = comm_next(counter, STEP); next < ITEMS;
+             next = comm_next(counter, STEP)) {
+            expect(next > last && next % STEP == 0);
+            last = next;
+            for (int64_t i = next; i < next + STEP && i < ITEMS; i++) {
+                taken[i]++;
+                comm_counter_serve(counter);
+            }
+        }
+        comm_counter_close(counter);
+        expect(comm_sum_i64(comm, taken, ITEMS, 0) == STATUS_OK);
+        for (int64_t i = 0; i < ITEMS; i++)
+            expect(taken[i] == 1);
+    }
+    comm_counter_close(NULL);
+    agree_on_verdict(comm);
+}
+
+/* ---- how a run is started ---- */
+
+static void only_rank_0_speaks(void **state)
+{
+    struct comm *comm = *state;
+    expect(log_is_muted() == (comm_rank(comm) != 0));
+    expect(strncmp(comm_library(), "Open MPI v", 10) != 0 || strlen(comm_library()) < 40);
+    agree_on_verdict(comm);
+}
+
+/* Opens a world of its own in a fresh process with these variables; the first line of
+ * what it says and its exit code. */
+static int open_elsewhere(const char *variables, char *said, int size)
+{
+    char command[512], program[256];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[length > 0 ? length : 0] = '\0';
+    snprintf(command, sizeof command,
+             "env -i PATH=\"$PATH\" ASAN_OPTIONS=detect_leaks=0 %s %s --open", variables,
+             program);
+    FILE *pipe = popen(command, "r");
+    if (!pipe || !fgets(said, size, pipe))
+        said[0] = '\0';
+    int how = pipe ? pclose(pipe) : -1;
+    return WIFEXITED(how) ? WEXITSTATUS(how) : -1;
+}
+
+static void srun_without_pmi_is_refused(void **state)
+{
+    struct comm *comm = *state;
+    if (comm_size(comm) == 1) { /* alone: it starts processes of its own */
+        char said[600];
+        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", said,
+                              sizeof said) == STATUS_MISUSE);
+        expect(strstr(said, "speaks: srun started 4 processes") != NULL);
+        expect(strstr(said, "srun --mpi=pmix") != NULL);
+        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2", said,
+                              sizeof said) == STATUS_MISUSE);
+        expect(strstr(said, "mute: srun started") != NULL);
+        /* in a batch script, outside of any step; and a step of one task */
+        expect(open_elsewhere("SLURM_NTASKS=4 SLURM_PROCID=0", said, sizeof said) == 0);
+        expect(strncmp(said, "speaks: 0 of 1", 14) == 0);
+        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=1", said, sizeof said) == 0);
+        expect(open_elsewhere("A=b", said, sizeof said) == 0);
+    }
+    agree_on_verdict(comm);
+}
+
+static int open_and_say(int argc, char **argv)
+{
+    struct comm *comm;
+    enum status status = comm_open(&argc, &argv, &comm);
+    const char *how = log_is_muted() ? "mute" : "speaks";
+    if (status != STATUS_OK)
+        printf("%s: %s\n", how, status_message());
+    else
+        printf("%s: %d of %d\n", how, comm_rank(comm), comm_size(comm));
+    comm_close(comm);
+    return (int)status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--open") == 0)
+        return open_and_say(argc, argv);
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(good_outcomes_are_agreed_and_messages_stay, comm),
+        cmocka_unit_test_prestate(one_failure_is_everyones_with_rank_and_host, comm),
+        cmocka_unit_test_prestate(equal_failures_are_told_once_without_rank, comm),
+        cmocka_unit_test_prestate(the_worst_outcome_counts, comm),
+        cmocka_unit_test_prestate(one_status_in_several_words_names_the_lowest_rank,
+                                  comm),
+        cmocka_unit_test_prestate(integers_add_up_in_any_bucket, comm),
+        cmocka_unit_test_prestate(floats_add_up, comm),
+        cmocka_unit_test_prestate(bytes_of_rank_0_reach_all, comm),
+        cmocka_unit_test_prestate(bytes_are_gathered_in_rank_order, comm),
+        cmocka_unit_test_prestate(every_number_is_handed_out_once, comm),
+        cmocka_unit_test_prestate(only_rank_0_speaks, comm),
+        cmocka_unit_test_prestate(srun_without_pmi_is_refused, comm),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_close(comm);
+    return failed;
+}

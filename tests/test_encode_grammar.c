@@ -1,0 +1,212 @@
+/* grammar: encoded pieces are allowed token by token, random walks over what is allowed
+ * are well formed by a checker that keeps its own books, and each rule forbids what it
+ * should. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pieces.h"
+#include "tutti/encoding.h"
+#include "wellformed.h"
+
+enum { VOCABULARY_MAX = 400, OFF = 128, SHIFT = 255, VELOCITY = 356 };
+
+static const char *const names[] = {"performance", "pianoroll"};
+
+static struct encoding *make(const char *name)
+{
+    struct encoding *encoding = NULL;
+    assert_int_equal(encoding_create(name, "1/4", &encoding), STATUS_OK);
+    return encoding;
+}
+
+static void accept_all(const struct encoding *encoding, struct grammar *grammar,
+                       const token *tokens, size_t count)
+{
+    bool allowed[VOCABULARY_MAX];
+    for (size_t i = 0; i < count; i++) {
+        encoding->grammar_allowed(encoding, grammar, allowed);
+        assert_true(allowed[tokens[i]]);
+        encoding->grammar_accept(encoding, grammar, tokens[i]);
+    }
+}
+
+static void encoded_pieces_are_well_formed(void **state)
+{
+    (void)state;
+    struct dice dice = {.seed = test_seed()};
+    for (dice.piece = 0; dice.piece < 60; dice.piece++) {
+        struct encoding *encoding = make(names[dice.piece % 2]);
+        struct notes notes = {0};
+        struct tokens tokens = {0};
+        struct grammar grammar;
+        random_piece(&dice, 150, 10, 110, &notes);
+        notes.ticks_per_beat += 100; /* keeps the pianoroll's steps few */
+        assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+        assert_int_equal(tokens_append(&tokens, encoding->end), STATUS_OK);
+        encoding->grammar_start(encoding, &grammar);
+        accept_all(encoding, &grammar, tokens.items, tokens.count);
+        double seconds = 0;
+        for (size_t i = 0; i < tokens.count; i++)
+            seconds += encoding->token_seconds(encoding, tokens.items[i]);
+        assert_true(seconds > 0 && grammar.seconds > seconds - 1e-6 &&
+                    grammar.seconds < seconds + 1e-6);
+        assert_string_equal(well_formed(encoding, tokens.items, tokens.count, 1), "");
+        notes_free(&notes);
+        tokens_free(&tokens);
+        encoding_free(encoding);
+    }
+}
+
+/* One of the allowed tokens besides END, each as likely; NOTE_ONs are drawn more often
+ * than they would be, so that all pitches come to sound. */
+static token draw(struct dice *dice, const struct encoding *encoding, const bool *allowed)
+{
+    token candidates[VOCABULARY_MAX];
+    size_t count = 0;
+    for (size_t value = 0; value < encoding->vocabulary; value++)
+        if (allowed[value] && value != encoding->end)
+            candidates[count++] = (token)value;
+    assert_true(count > 0);
+    size_t likely = dice_below(dice, 3) ? count : (count + 3) / 4;
+    return candidates[dice_below(dice, likely)];
+}
+
+static void random_walks_are_well_formed(void **state)
+{
+    (void)state;
+    enum { LENGTH = 20000 };
+    struct dice dice = {.seed = test_seed()};
+    for (dice.piece = 0; dice.piece < 6; dice.piece++) {
+        struct encoding *encoding = make(names[dice.piece % 2]);
+        struct grammar grammar;
+        struct tokens tokens = {0};
+        struct notes notes = {0};
+        bool allowed[VOCABULARY_MAX];
+        encoding->grammar_start(encoding, &grammar);
+        for (int i = 0; i < LENGTH; i++) {
+            encoding->grammar_allowed(encoding, &grammar, allowed);
+            token value = draw(&dice, encoding, allowed);
+            encoding->grammar_accept(encoding, &grammar, value);
+            assert_int_equal(tokens_append(&tokens, value), STATUS_OK);
+        }
+        assert_string_equal(well_formed(encoding, tokens.items, tokens.count, 0), "");
+        assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &notes),
+                         STATUS_OK);
+        /* nothing was dropped, but for what begins at the very end */
+        assert_true(notes.count <= (size_t)grammar.onsets);
+        assert_true(notes.count + 128 >= (size_t)grammar.onsets);
+        assert_true(notes.count > LENGTH / 10);
+        notes_free(&notes);
+        tokens_free(&tokens);
+        encoding_free(encoding);
+    }
+}
+
+static void assert_allowed(const struct encoding *encoding, const struct grammar *grammar,
+                           token value, bool expected)
+{
+    bool allowed[VOCABULARY_MAX];
+    encoding->grammar_allowed(encoding, grammar, allowed);
+    assert_int_equal(allowed[value], expected);
+}
+
+static void performance_forbids(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("performance");
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
+    assert_allowed(encoding, &grammar, 60, false); /* no velocity yet */
+    assert_allowed(encoding, &grammar, OFF + 60, false);
+    assert_allowed(encoding, &grammar, encoding->end, true);
+    accept_all(encoding, &grammar, (const token[]){VELOCITY + 5}, 1);
+    assert_allowed(encoding, &grammar, VELOCITY + 6, false);
+    assert_allowed(encoding, &grammar, SHIFT + 1, false);
+    assert_allowed(encoding, &grammar, encoding->end, false);
+    accept_all(encoding, &grammar, (const token[]){60}, 1);
+    assert_allowed(encoding, &grammar, 60, false);       /* sounds already */
+    assert_allowed(encoding, &grammar, OFF + 60, false); /* would have no length */
+    assert_allowed(encoding, &grammar, VELOCITY + 5, false);
+    assert_allowed(encoding, &grammar, VELOCITY + 6, true);
+    assert_allowed(encoding, &grammar, encoding->end, false);
+    accept_all(encoding, &grammar, (const token[]){SHIFT + 1, OFF + 60, 60}, 3);
+    assert_allowed(encoding, &grammar, OFF + 60, false); /* begun again just now */
+    accept_all(encoding, &grammar, (const token[]){SHIFT + 100, OFF + 60}, 2);
+    assert_allowed(encoding, &grammar, encoding->end, true);
+    assert_int_equal(grammar.time, 101);
+    assert_true(grammar.seconds == 1.01);
+    encoding_free(encoding);
+}
+
+static void a_full_keyboard_leaves_a_way_out(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("performance");
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
+    accept_all(encoding, &grammar, (const token[]){VELOCITY}, 1);
+    for (token pitch = 0; pitch < 128; pitch++)
+        accept_all(encoding, &grammar, &pitch, 1);
+    assert_allowed(encoding, &grammar, VELOCITY + 1, false); /* no NOTE_ON could follow */
+    assert_allowed(encoding, &grammar, SHIFT + 1, true);
+    encoding_free(encoding);
+}
+
+static void pianoroll_forbids(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("pianoroll");
+    const token step = 88;
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
+    assert_allowed(encoding, &grammar, 0, true);
+    assert_allowed(encoding, &grammar, encoding->end, true);
+    accept_all(encoding, &grammar, (const token[]){40}, 1);
+    assert_allowed(encoding, &grammar, 39, false);
+    assert_allowed(encoding, &grammar, 40, false);
+    assert_allowed(encoding, &grammar, 41, true);
+    assert_allowed(encoding, &grammar, encoding->end, false);
+    accept_all(encoding, &grammar, (const token[]){87}, 1);
+    assert_allowed(encoding, &grammar, 87, false);
+    accept_all(encoding, &grammar, (const token[]){step}, 1);
+    assert_allowed(encoding, &grammar, 0, true);
+    assert_allowed(encoding, &grammar, encoding->end, true);
+    accept_all(encoding, &grammar, (const token[]){40, step, step, 40, step}, 5);
+    assert_int_equal(grammar.onsets, 3); /* 40 and 87, and 40 after its pause */
+    assert_true(grammar.seconds == 0.5);
+    encoding_free(encoding);
+}
+
+static void end_begins_anew(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("performance");
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
+    encoding->grammar_accept(encoding, &grammar, VELOCITY + 5);
+    encoding->grammar_accept(encoding, &grammar, 60);
+    encoding->grammar_accept(encoding, &grammar, encoding->end);
+    assert_allowed(encoding, &grammar, 60, false);
+    assert_allowed(encoding, &grammar, VELOCITY + 5, true);
+    assert_int_equal(grammar.onsets, 1);
+    assert_int_equal(grammar.sounding_count, 0);
+    encoding_free(encoding);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(encoded_pieces_are_well_formed),
+        cmocka_unit_test(random_walks_are_well_formed),
+        cmocka_unit_test(performance_forbids),
+        cmocka_unit_test(a_full_keyboard_leaves_a_way_out),
+        cmocka_unit_test(pianoroll_forbids),
+        cmocka_unit_test(end_begins_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

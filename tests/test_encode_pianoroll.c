@@ -1,0 +1,404 @@
+/* pianoroll encoding: against a roll of booleans filled note by note, whose steps are
+ * found by counting up, without a division. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pieces.h"
+#include "tutti/encoding.h"
+
+enum { KEYS = 88, STEP = 88, END = 89, LOWEST = 21 };
+
+static struct encoding *make(const char *grid)
+{
+    struct encoding *encoding = NULL;
+    assert_int_equal(encoding_create("pianoroll", grid, &encoding), STATUS_OK);
+    return encoding;
+}
+
+static void add(struct notes *notes, uint32_t tick, uint32_t length, int pitch,
+                int channel)
+{
+    struct note note = {.start = tick / 480.0,
+                        .duration = length / 480.0,
+                        .start_tick = tick,
+                        .duration_ticks = length,
+                        .pitch = (uint8_t)pitch,
+                        .velocity = 100,
+                        .channel = (uint8_t)channel};
+    assert_int_equal(notes_append(notes, &note), STATUS_OK);
+}
+
+static void assert_tokens(const struct encoding *encoding, const struct notes *notes,
+                          const token *expected, size_t count)
+{
+    struct tokens tokens = {0};
+    assert_int_equal(encoding->encode(encoding, notes, &tokens), STATUS_OK);
+    assert_int_equal(tokens.count, count);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(tokens.items[i], expected[i]);
+    tokens_free(&tokens);
+}
+#define ASSERT_TOKENS(encoding, notes, ...)                                              \
+    assert_tokens(encoding, notes, (const token[]){__VA_ARGS__},                         \
+                  sizeof((const token[]){__VA_ARGS__}) / sizeof(token))
+
+static void steps_hold_the_sounding_keys(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("1/4");
+    struct notes notes = {.ticks_per_beat = 240}; /* a step is 60 ticks */
+    add(&notes, 89, 61, 108, 0);                  /* 1.48 -> 1, 2.5 -> 3: two steps */
+    add(&notes, 120, 10, 21, 3);                  /* no length: one step */
+    add(&notes, 120, 600, 20, 0);                 /* below the piano */
+    add(&notes, 120, 600, 109, 0);                /* above */
+    add(&notes, 120, 600, 60, 9);                 /* percussion */
+    add(&notes, 300, 60, 60, 0);
+    add(&notes, 360, 30, 60, 0); /* struck again: 60 sounds on */
+    ASSERT_TOKENS(encoding, &notes, 87, STEP, 0, 87, STEP, STEP, STEP, 39, STEP, 39,
+                  STEP);
+    notes_free(&notes);
+    encoding_free(encoding);
+}
+
+static void a_piece_of_percussion_has_no_tokens(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("1/4");
+    struct notes notes = {0};
+    struct tokens tokens = {0};
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+    notes.ticks_per_beat = 96;
+    add(&notes, 0, 96, 36, 9);
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+    assert_int_equal(tokens.count, 0);
+    notes.ticks_per_beat = 0;
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), "division"));
+    notes_free(&notes);
+    encoding_free(encoding);
+}
+
+static void smpte_beats_are_half_a_second(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("1/1");
+    struct notes notes = {.ticks_per_second = 25 * 40};
+    add(&notes, 0, 1250, 60, 0); /* 1.25 s: 2.5 beats, rounded up */
+    ASSERT_TOKENS(encoding, &notes, 39, STEP, 39, STEP, 39, STEP);
+    notes.ticks_per_second = 30000.0 / 1001 * 4; /* a beat is 59.94 ticks */
+    notes.items[0].start_tick = 59910;           /* a hair before beat 999.5 */
+    notes.items[0].duration_ticks = 1;           /* and a hair behind */
+    add(&notes, 0, 1, 61, 0);
+    notes_sort(&notes);
+    struct tokens tokens = {0};
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+    assert_int_equal(tokens.count, 1000 + 2); /* steps 0 to 999 */
+    notes.items[1].start_tick++;
+    tokens.count = 0;
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+    assert_int_equal(tokens.count, 1001 + 2);
+    tokens.count = 0;
+    notes.ticks_per_beat = 480; /* and then it is the division that counts */
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+    assert_int_equal(tokens.count, 126 + 2); /* 59910 / 480 = 124.8 */
+    notes_free(&notes);
+    tokens_free(&tokens);
+    encoding_free(encoding);
+}
+
+/* ---- properties ---- */
+
+struct roll {
+    bool (*steps)[KEYS];
+    size_t count;
+};
+
+/* The step nearest to a tick: a step is top / bottom ticks. */
+static size_t nearest(uint64_t tick, uint64_t top, uint64_t bottom)
+{
+    size_t step = 0; /* up to the first step whose middle is behind the tick */
+    while ((2 * step + 1) * top <= 2 * tick * bottom)
+        step++;
+    return step;
+}
+
+static struct roll roll_of(const struct notes *notes, uint64_t top, uint64_t bottom)
+{
+    enum { ROOM = 200000 };
+    struct roll roll = {calloc(ROOM, sizeof *roll.steps), 0};
+    assert_non_null(roll.steps);
+    size_t first = ROOM;
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        if (note->channel == 9 || note->pitch < 21 || note->pitch > 108)
+            continue;
+        size_t start = nearest(note->start_tick, top, bottom);
+        size_t end =
+            nearest((uint64_t)note->start_tick + note->duration_ticks, top, bottom);
+        end = end == start ? start + 1 : end;
+        assert_true(end <= ROOM);
+        for (size_t step = start; step < end; step++)
+            roll.steps[step][note->pitch - 21] = true;
+        first = start < first ? start : first;
+        roll.count = end > roll.count ? end : roll.count;
+    }
+    roll.count -= roll.count ? first : 0;
+    memmove(roll.steps, roll.steps + first, roll.count * sizeof *roll.steps);
+    return roll;
+}
+
+static void assert_tokens_are_roll(const struct tokens *tokens, const struct roll *roll)
+{
+    size_t at = 0;
+    for (size_t step = 0; step < roll->count; step++) {
+        for (int key = 0; key < KEYS; key++)
+            if (roll->steps[step][key]) {
+                assert_true(at < tokens->count);
+                assert_int_equal(tokens->items[at++], key);
+            }
+        assert_true(at < tokens->count);
+        assert_int_equal(tokens->items[at++], STEP);
+    }
+    assert_int_equal(at, tokens->count);
+}
+
+/* Every run of a key in the roll must be one note, and there is no other. */
+static void assert_notes_are_roll(const struct notes *notes, const struct roll *roll,
+                                  double seconds_per_step)
+{
+    size_t runs = 0;
+    for (size_t step = 0; step < roll->count; step++)
+        for (int key = 0; key < KEYS; key++)
+            runs += roll->steps[step][key] && (step == 0 || !roll->steps[step - 1][key]);
+    assert_int_equal(notes->count, runs);
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        size_t start = (size_t)lround(note->start / seconds_per_step);
+        size_t end = (size_t)lround((note->start + note->duration) / seconds_per_step);
+        int key = note->pitch - LOWEST;
+        assert_true(fabs(note->start - (double)start * seconds_per_step) < 1e-9);
+        assert_int_equal(note->start_tick, floor(note->start * 960 + 0.5));
+        assert_true(end > start && end <= roll->count);
+        assert_true(start == 0 || !roll->steps[start - 1][key]);
+        assert_true(end == roll->count || !roll->steps[end][key]);
+        for (size_t step = start; step < end; step++)
+            assert_true(roll->steps[step][key]);
+        assert_int_equal(note->velocity, 64);
+    }
+}
+
+/* Divides all ticks until none is above `longest`. */
+static void shorten(struct notes *notes, uint64_t longest)
+{
+    uint64_t last = notes->items[notes->count - 1].start_tick, factor = 1;
+    while (last / factor > longest)
+        factor *= 3;
+    for (size_t i = 0; i < notes->count; i++) {
+        notes->items[i].start_tick /= (uint32_t)factor;
+        notes->items[i].duration_ticks /= (uint32_t)factor;
+    }
+    notes_sort(notes);
+}
+
+static void round_trip(struct dice *dice, const struct encoding *encoding,
+                       uint64_t numerator, uint64_t denominator)
+{
+    struct notes notes = {0}, back = {0};
+    struct tokens tokens = {0}, again = {0};
+    random_piece(dice, 1 + dice_below(dice, 200), 15, 115, &notes);
+    notes.ticks_per_beat =
+        1 + (double)dice_below(dice, 200); /* need not be a multiple of anything */
+    uint64_t top = numerator * (denominator ? (uint64_t)notes.ticks_per_beat : 1);
+    shorten(&notes, 50000 * top / (denominator ? denominator : 1));
+    struct roll roll = roll_of(&notes, top, denominator ? denominator : 1);
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+    assert_tokens_are_roll(&tokens, &roll);
+    assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &back),
+                     STATUS_OK);
+    assert_notes_are_roll(&back, &roll, encoding->seconds_per_step);
+    assert_int_equal(encoding_count_notes(encoding, tokens.items, tokens.count),
+                     back.count);
+    assert_int_equal(encoding->encode(encoding, &back, &again), STATUS_OK);
+    assert_int_equal(again.count, tokens.count);
+    if (tokens.count)
+        assert_memory_equal(again.items, tokens.items, tokens.count * sizeof(token));
+    free(roll.steps);
+    notes_free(&notes);
+    notes_free(&back);
+    tokens_free(&tokens);
+    tokens_free(&again);
+}
+
+static void decode_of_encode_is_the_quantisation(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *grid;
+        uint64_t numerator, denominator;
+    } grids[] = {{"1/4", 1, 4},  {"1/3", 1, 3},     {"2/1", 2, 1},        {"7/12", 7, 12},
+                 {"4/16", 1, 4}, {"5 ticks", 5, 0}, {"120 ticks", 120, 0}};
+    struct dice dice = {.seed = test_seed()};
+    for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
+        struct encoding *encoding = make(grids[g].grid);
+        for (int i = 0; i < 30; i++, dice.piece++) {
+            dice.drawn = 0;
+            round_trip(&dice, encoding, grids[g].numerator, grids[g].denominator);
+        }
+        encoding_free(encoding);
+    }
+}
+
+static void the_finest_grid_comes_back(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("1/480");
+    struct dice dice = {.seed = test_seed(), .piece = 1000};
+    struct tokens tokens = {0}, again = {0};
+    struct notes notes = {0};
+    for (int step = 0; step < 3000; step++) {
+        for (token key = 0; key < KEYS; key++)
+            if (step == 0 || step == 2999 || dice_below(&dice, 40) == 0)
+                assert_int_equal(tokens_append(&tokens, key), STATUS_OK);
+        assert_int_equal(tokens_append(&tokens, STEP), STATUS_OK);
+    }
+    assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &notes),
+                     STATUS_OK);
+    assert_int_equal(encoding->encode(encoding, &notes, &again), STATUS_OK);
+    assert_int_equal(again.count, tokens.count);
+    assert_memory_equal(again.items, tokens.items, tokens.count * sizeof(token));
+    notes_free(&notes);
+    tokens_free(&tokens);
+    tokens_free(&again);
+    encoding_free(encoding);
+}
+
+static void a_piece_beyond_the_limit_is_refused(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("1/480");
+    struct notes notes = {.ticks_per_beat = 1};
+    struct tokens tokens = {0};
+    add(&notes, 0, 1, 60, 0);
+    static const uint32_t too_long[] = {40000, 8947849 /* 2^32 / 480 */, 4000000000U};
+    for (int i = 0; i < 3; i++) {
+        notes.items[0].duration_ticks = too_long[i];
+        assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_FAILED);
+        assert_non_null(strstr(status_message(), "grid of 1/480 beat"));
+        assert_int_equal(tokens.count, 0);
+    }
+    notes.items[0].duration_ticks = 17000; /* 8.2 M steps of 2 tokens */
+    assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+    assert_int_equal(tokens.count, 17000 * 480 * 2);
+    notes_free(&notes);
+    tokens_free(&tokens);
+    encoding_free(encoding);
+}
+
+static void malformed_sequences_are_read_tolerantly(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("1/1");
+    const token tokens[] = {50, 40, 50, END, STEP, 60000, 40, STEP, STEP, 7};
+    struct notes notes = {0};
+    assert_int_equal(
+        encoding->decode(encoding, tokens, sizeof tokens / sizeof *tokens, &notes),
+        STATUS_OK);
+    assert_int_equal(notes.count, 3);
+    assert_int_equal(notes.items[0].pitch, 61);
+    assert_true(notes.items[0].start == 0 && notes.items[0].duration == 1);
+    assert_int_equal(notes.items[1].pitch, 71);
+    assert_true(notes.items[1].start == 0 && notes.items[1].duration == 0.5);
+    assert_int_equal(notes.items[2].pitch, 28); /* as if a STEP followed */
+    assert_true(notes.items[2].start == 1.5 && notes.items[2].duration == 0.5);
+    notes_free(&notes);
+    encoding_free(encoding);
+}
+
+static void a_bad_grid_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",         "0/4",
+                                      "1/0",      "-1/4",
+                                      "1/-4",     "1/",
+                                      "/4",       "1/4x",
+                                      "1.5/4",    "1",
+                                      "0 ticks",  "-5 ticks",
+                                      "ticks",    "10001 ticks",
+                                      "1/10001",  "1/481",
+                                      " 1/4",     "+1/4",
+                                      "1/ 4",     "12ticks",
+                                      "5 ticks ", "99999999999999999999 ticks"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct encoding *encoding = NULL;
+        assert_int_equal(encoding_create("pianoroll", bad[i], &encoding), STATUS_MISUSE);
+        assert_null(encoding);
+        assert_non_null(strstr(status_message(), bad[i]));
+    }
+    struct encoding *encoding = NULL;
+    assert_int_equal(encoding_create("pianoroll", NULL, &encoding), STATUS_MISUSE);
+    assert_int_equal(encoding_create("remi", "1/4", &encoding), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "'remi'"));
+}
+
+static void a_hash_stands_for_one_vocabulary(void **state)
+{
+    (void)state;
+    static const char *const grids[] = {"1/4", "1/2", "4/1", "1 ticks", "4 ticks"};
+    uint64_t hashes[6];
+    for (size_t i = 0; i < 5; i++) {
+        struct encoding *encoding = make(grids[i]);
+        hashes[i] = encoding_hash(encoding);
+        encoding_free(encoding);
+    }
+    struct encoding *encoding = NULL;
+    assert_int_equal(encoding_create("performance", "1/4", &encoding), STATUS_OK);
+    hashes[5] = encoding_hash(encoding);
+    encoding_free(encoding);
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < i; j++)
+            assert_true(hashes[i] != hashes[j]);
+    encoding = make("2/8"); /* the same grid */
+    assert_true(encoding_hash(encoding) == hashes[0]);
+    encoding_free(encoding);
+}
+
+static void tokens_have_their_names(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("48 ticks");
+    char text[32];
+    assert_string_equal(encoding->token_name(encoding, 0, text, sizeof text), "KEY 21");
+    assert_string_equal(encoding->token_name(encoding, 87, text, sizeof text), "KEY 108");
+    assert_string_equal(encoding->token_name(encoding, STEP, text, sizeof text), "STEP");
+    assert_string_equal(encoding->token_name(encoding, END, text, sizeof text), "END");
+    assert_int_equal(encoding->vocabulary, 90);
+    assert_int_equal(encoding->end, END);
+    assert_true(encoding->token_seconds(encoding, STEP) == 0.05);
+    assert_true(encoding->token_seconds(encoding, 87) == 0);
+    assert_true(encoding->token_sounds(encoding, 87));
+    assert_false(encoding->token_sounds(encoding, STEP));
+    encoding_free(encoding);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_hold_the_sounding_keys),
+        cmocka_unit_test(a_piece_of_percussion_has_no_tokens),
+        cmocka_unit_test(smpte_beats_are_half_a_second),
+        cmocka_unit_test(decode_of_encode_is_the_quantisation),
+        cmocka_unit_test(the_finest_grid_comes_back),
+        cmocka_unit_test(a_piece_beyond_the_limit_is_refused),
+        cmocka_unit_test(malformed_sequences_are_read_tolerantly),
+        cmocka_unit_test(a_bad_grid_is_refused),
+        cmocka_unit_test(a_hash_stands_for_one_vocabulary),
+        cmocka_unit_test(tokens_have_their_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,275 @@
+/* ranks: 1 2 3 4
+ * exact_sum: the same bits whatever the order, the split over ranks, the bucket and MPI's
+ * algorithm; the right bits, against a plain loop over 128-bit integers; nothing wrapped.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ranks.h"
+#include "tutti/exact_sum.h"
+#include "tutti/rng.h"
+
+__extension__ typedef __int128 wide;
+
+enum { COUNT = 10007, ADDENDS = 24, SCALE = 40 };
+
+/* Addend a of element i: signs, and magnitudes from far below the resolution to the
+ * bound. */
+static float addend(int a, size_t i)
+{
+    struct rng_block random = rng_block(3, RNG_TEST, (uint64_t)a, i, 0);
+    double magnitude = ldexp(1, (int)(random.word[0] % 70) - 52);
+    double mantissa = 0.5 + 0.5 * (double)(random.word[1] >> 11) * 0x1p-53;
+    return (float)((random.word[2] & 1 ? -1 : 1) * mantissa * magnitude);
+}
+
+/* round(x * 2^scale) by the definition: integer arithmetic on the float's bits, ties to
+ * even. */
+static wide fixed_point(float x, int scale)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int exponent = (int)(bits >> 23 & 255);
+    wide mantissa = bits & 0x7fffff;
+    if (exponent > 0)
+        mantissa |= 0x800000;
+    else
+        exponent = 1;
+    int shift = exponent - 150 + scale;
+    wide value = 0;
+    if (shift >= 0) {
+        value = mantissa << shift;
+    } else if (shift > -30) {
+        wide unit = (wide)1 << -shift, rest = mantissa % unit;
+        value = mantissa / unit;
+        if (2 * rest > unit || (2 * rest == unit && value % 2))
+            value++;
+    }
+    return bits >> 31 ? -value : value;
+}
+
+/* Rank `rank` adds the addends order[a] with a % size == rank, in pieces of `piece`. */
+static void add_share(struct exact_sum *sum, const uint32_t *order, int rank, int size,
+                      size_t piece)
+{
+    float *values = malloc(COUNT * sizeof *values);
+    for (int a = rank; a < ADDENDS; a += size) {
+        for (size_t i = 0; i < COUNT; i++)
+            values[i] = addend((int)order[a], i);
+        for (size_t at = 0; at < COUNT; at += piece)
+            exact_sum_add(sum, at, values + at, COUNT - at < piece ? COUNT - at : piece);
+        exact_sum_add_extra(sum, 0, 1.0 / (1 + order[a]));
+        exact_sum_add_count(sum, 1, order[a]);
+    }
+    free(values);
+}
+
+static void expect_right(const struct exact_sum *sum)
+{
+    float *found = malloc(COUNT * sizeof *found);
+    const double factor = 0.37;
+    double squares = exact_sum_read(sum, factor, found);
+    long double expected_squares = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        wide total = 0;
+        for (int a = 0; a < ADDENDS; a++)
+            total += fixed_point(addend(a, i), SCALE);
+        double product = (double)(int64_t)total / ldexp(1, SCALE) * factor;
+        expect(found[i] == (float)product);
+        expected_squares += (long double)product * (long double)product;
+    }
+    expect(fabsl((long double)squares / expected_squares - 1) < 1e-13L);
+    double extra = 0;
+    for (int a = 0; a < ADDENDS; a++)
+        extra += nearbyint(0x1p24 / (1 + a)) * 0x1p-24;
+    expect(exact_sum_extra(sum, 0) == extra);
+    expect(exact_sum_count(sum, 1) == ADDENDS * (ADDENDS - 1) / 2);
+    expect(exact_sum_bad(sum) == 0);
+    expect(exact_sum_first_bad(sum) == SIZE_MAX);
+    free(found);
+}
+
+static void any_order_split_and_bucket_give_the_right_bits(void **state)
+{
+    struct comm *comm = *state;
+    static const size_t buckets[] = {0, COUNT + 2, 4096, 1000, 61};
+    static const size_t pieces[] = {COUNT, 1, 5000, 64, 333};
+    struct exact_sum *sum;
+    expect(exact_sum_create(COUNT, 2, ADDENDS, SCALE, &sum) == STATUS_OK);
+    double squares[5];
+    for (int round = 0; round < 5; round++) {
+        uint32_t order[ADDENDS];
+        for (uint32_t a = 0; a < ADDENDS; a++)
+            order[a] = a;
+        rng_shuffle(order, ADDENDS, 4, RNG_TEST, (uint64_t)round, 0);
+        exact_sum_clear(sum);
+        add_share(sum, order, comm_rank(comm), comm_size(comm), pieces[round]);
+        expect(exact_sum_reduce(sum, comm, buckets[round]) == STATUS_OK);
+        expect_right(sum);
+        float *values = malloc(COUNT * sizeof *values);
+        squares[round] = exact_sum_read(sum, 1.5, values);
+        expect(memcmp(&squares[round], &squares[0], sizeof *squares) == 0);
+        free(values);
+    }
+    exact_sum_free(sum);
+    exact_sum_free(NULL);
+    agree_on_verdict(comm);
+}
+
+/* Every rounding case of every scale, alone: ties, the largest addend, denormals, -0. */
+static void single_values_round_as_defined(void **state)
+{
+    struct comm *comm = *state;
+    static const float special[] = {0.0f,           -0.0f,          0.5f,     1.5f,
+                                    2.5f,           -0.5f,          -1.5f,    -2.5f,
+                                    0x1p-149f,      0x1.8p-41f,     0x1p-41f, 0x1.4p-39f,
+                                    0x1.fffffep22f, -0x1.fffffep22f};
+    enum {
+        SPECIAL = sizeof special / sizeof *special,
+        RANDOM = 5000,
+        ALL = SPECIAL + RANDOM
+    };
+    for (int scale = 0; scale <= 60; scale += 4) {
+        float values[ALL], found[ALL];
+        for (size_t i = 0; i < ALL; i++)
+            values[i] = i < SPECIAL ? ldexpf(special[i], i < 8 ? -scale : 39 - scale)
+                                    : ldexpf(addend(1, i), 44 - scale);
+        struct exact_sum *sum;
+        expect(exact_sum_create(ALL, 0, 1, scale, &sum) == STATUS_OK);
+        exact_sum_add(sum, 0, values, ALL);
+        expect(exact_sum_bad(sum) == 0);
+        exact_sum_read(sum, 1, found);
+        for (size_t i = 0; i < ALL; i++)
+            expect(found[i] ==
+                   (float)ldexp((double)(int64_t)fixed_point(values[i], scale), -scale));
+        exact_sum_free(sum);
+    }
+    agree_on_verdict(comm);
+}
+
+/* With room for n addends, n times the largest one that is taken must not overflow, in
+ * either direction, and the next float is refused. */
+static void the_bound_is_sharp_and_safe(void **state)
+{
+    struct comm *comm = *state;
+    for (int n = 1; n < 300; n = n * 2 + 1) {
+        float low = 0, high = 0x1p30f;
+        struct exact_sum *sum;
+        expect(exact_sum_create(1, 0, n, SCALE, &sum) == STATUS_OK);
+        while (nextafterf(low, high) < high) { /* bisects for the largest taken */
+            float middle = low + (high - low) / 2;
+            exact_sum_clear(sum);
+            exact_sum_add(sum, 0, &middle, 1);
+            *(exact_sum_bad(sum) ? &high : &low) = middle;
+        }
+        expect(fixed_point(low, SCALE) * n <= INT64_MAX);
+        expect((double)fixed_point(high, SCALE) * n > (double)INT64_MAX * (1 - 1e-6));
+        for (int sign = -1; sign <= 1; sign += 2) {
+            float value = (float)sign * low, found;
+            exact_sum_clear(sum);
+            for (int i = 0; i < n; i++)
+                exact_sum_add(sum, 0, &value, 1);
+            exact_sum_read(sum, 1, &found);
+            wide total = fixed_point(value, SCALE) * n;
+            expect(found == (float)ldexp((double)(int64_t)total, -SCALE));
+            expect(exact_sum_bad(sum) == 0);
+        }
+        exact_sum_free(sum);
+    }
+    agree_on_verdict(comm);
+}
+
+/* Every rank has bad addends at its own places; they are counted, and add nothing. */
+static void bad_values_are_counted_not_added(void **state)
+{
+    struct comm *comm = *state;
+    const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 1e30f, -3e9f};
+    enum { KINDS = sizeof bad / sizeof *bad };
+    int rank = comm_rank(comm), size = comm_size(comm);
+    float *values = malloc(COUNT * sizeof *values);
+    for (size_t i = 0; i < COUNT; i++)
+        values[i] = 1;
+    for (size_t k = 0; k < KINDS; k++)
+        values[COUNT - 1 - (k * 1501 + (size_t)rank)] = bad[k];
+    struct exact_sum *sum;
+    expect(exact_sum_create(COUNT, 1, size, SCALE, &sum) == STATUS_OK);
+    exact_sum_add(sum, 0, values, COUNT);
+    size_t first = COUNT - 1 - ((KINDS - 1) * 1501 + (size_t)rank);
+    expect(exact_sum_first_bad(sum) == first);
+    expect(exact_sum_reduce(sum, comm, 100) == STATUS_OK);
+    expect(exact_sum_bad(sum) == KINDS * size);
+    exact_sum_read(sum, 1, values);
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t place = COUNT - 1 - i;
+        int missing = place / 1501 < KINDS && place % 1501 < (size_t)size;
+        expect(values[i] == (float)(size - missing));
+    }
+    exact_sum_clear(sum);
+    expect(exact_sum_bad(sum) == 0 && exact_sum_first_bad(sum) == SIZE_MAX);
+    exact_sum_add(sum, 70, bad, 1);
+    exact_sum_add(sum, 60, bad, 1); /* the first by place, not by time */
+    expect(exact_sum_first_bad(sum) == 60);
+    exact_sum_free(sum);
+    free(values);
+    agree_on_verdict(comm);
+}
+
+static void extras_never_wrap(void **state)
+{
+    struct comm *comm = *state;
+    int size = comm_size(comm);
+    struct exact_sum *sum;
+    expect(exact_sum_create(0, 5, 1, SCALE, &sum) == STATUS_OK);
+    exact_sum_add_extra(sum, 0, (double)NAN);
+    exact_sum_add_extra(sum, 0, 0x1.00001p31);
+    exact_sum_add_extra(sum, 0, (double)-INFINITY);
+    for (int i = 0; i < 300; i++) /* passes 2^63 after 256 */
+        exact_sum_add_extra(sum, 1, -0x1p31);
+    exact_sum_add_count(sum, 2, INT64_MAX); /* fits one rank, not two */
+    exact_sum_add_extra(sum, 3, -1.25);
+    exact_sum_add_count(sum, 4, INT64_MAX / size);
+    expect(exact_sum_reduce(sum, comm, 0) == STATUS_OK);
+    expect(exact_sum_bad(sum) == (3 + 1 + (size > 1)) * size);
+    expect(exact_sum_extra(sum, 0) == 0);
+    expect(exact_sum_extra(sum, 3) == -1.25 * size);
+    expect(exact_sum_count(sum, 4) == INT64_MAX / size * size);
+    exact_sum_free(sum);
+    agree_on_verdict(comm);
+}
+
+static void impossible_settings_are_refused(void **state)
+{
+    struct comm *comm = *state;
+    struct exact_sum *sum;
+    expect(exact_sum_create(1, 0, 0, 40, &sum) == STATUS_MISUSE);
+    expect(exact_sum_create(1, 0, 1, 61, &sum) == STATUS_MISUSE);
+    expect(exact_sum_create(1, 0, 1, -1, &sum) == STATUS_MISUSE);
+    agree_on_verdict(comm);
+}
+
+int main(int argc, char **argv)
+{
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(any_order_split_and_bucket_give_the_right_bits, comm),
+        cmocka_unit_test_prestate(single_values_round_as_defined, comm),
+        cmocka_unit_test_prestate(the_bound_is_sharp_and_safe, comm),
+        cmocka_unit_test_prestate(bad_values_are_counted_not_added, comm),
+        cmocka_unit_test_prestate(extras_never_wrap, comm),
+        cmocka_unit_test_prestate(impossible_settings_are_refused, comm),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_close(comm);
+    return failed;
+}

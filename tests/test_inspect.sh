@@ -1,0 +1,149 @@
+# inspect, from outside: what it recognises, says, verifies, compares and refuses.
+# bash test_inspect.sh TUTTI SOURCE_DIRECTORY
+set -eu
+tutti=$1
+source "$2/tests/tiny_run.sh"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+make_corpus corpus 60
+cp corpus/tune-000.mid corpus/copy.mid
+write_midi corpus/short.mid 60
+head -c 40 corpus/tune-001.mid >corpus/cut.mid
+echo "no music" >corpus/text.mid
+make_run lstm
+
+# has TEXT PATTERN: the JSON has it, line breaks and blanks aside
+has() { tr -d ' \n' <<<"$1" | grep -Eq -- "$2" || fail "no match for '$2' in: $1"; }
+says() { grep -Eq -- "$2" <<<"$1" || fail "no match for '$2' in: $1"; }
+
+# ---- a dataset: 64 files in; counts follow from the corpus ----
+json=$("$tutti" inspect corpus.tutti --json)
+has "$json" '"kind":"dataset"'
+has "$json" '"files":64,'
+has "$json" '"outcomes":\{"ok":61,"repaired":1,"skipped":1,"duplicate":1\}'
+has "$json" '"dataset_hash":"[0-9a-f]{16}"'
+has "$json" '"vocabulary_hash":"[0-9a-f]{16}"'
+has "$json" '"vocabulary":389'
+has "$json" '"shards":4'
+has "$json" '"settings":\{"data":\{.*"split":"0.80.10.1"'
+has "$json" '"reason":"[^"]*","files":1,"examples":\["corpus/text.mid"\]'
+number() { tr -d ' \n' <<<"$json" | grep -Eo "\"$1\":[0-9]+" | head -1 | cut -d: -f2; }
+# 60 tunes of 24 notes, and what could be read of the cut and the short one
+notes=$(number notes)
+[ "$notes" -ge 1440 ] && [ "$notes" -le 1450 ] || fail "notes: $notes"
+[ "$(number tokens)" -gt $((2 * notes)) ] || fail "tokens: $(number tokens)"
+text=$("$tutti" inspect corpus.tutti)
+says "$text" "input files +64: "
+says "$text" "skipped files, by reason"
+says "$text" "corpus/text.mid"
+says "$text" "data.shards +4 "
+[ "$("$tutti" inspect corpus.tutti/index.h5)" = "$text" ] || fail "the index is not the dataset"
+says "$("$tutti" inspect corpus.tutti/shard-0002.h5)" "shard 2 of 4"
+verified=$("$tutti" inspect corpus.tutti --verify)
+says "$verified" "^corpus.tutti: verified: 4 shards, "
+[ "$(wc -l <<<"$verified")" = 1 ] || fail "not one line: $verified"
+
+# ---- a checkpoint; a run's directory is its latest ----
+json=$("$tutti" inspect runs/first --json)
+has "$json" '"kind":"checkpoint"'
+has "$json" '"weights_hash":"[0-9a-f]{16}"'
+has "$json" '"epoch":2,'
+has "$json" '"config":\{"data":\{.*"hidden":16,.*"guard":true'
+has "$json" '"history":\[\{"epoch":1,.*\{"epoch":2,.*"weights_hash":"[0-9a-f]{16}"\}\]'
+# 389*8 + (64*8 + 64*16 + 64) + (64*16 + 64*16 + 64) + 389*16 + 389
+has "$json" '"parameters":13437'
+has "$json" '"name":"lstm0/weight_hh","shape":\[64,16\]'
+first=$("$tutti" inspect runs/first/checkpoints/epoch-0001.h5 --json)
+hash_of() { tr -d ' \n' <<<"$1" | grep -o '"weights_hash":"[0-9a-f]*"' | sed -n "$2p"; }
+[ "$(hash_of "$json" 1)" = "$(hash_of "$json" 3)" ] || fail "hash is not the last epoch's"
+[ "$(hash_of "$first" 1)" = "$(hash_of "$json" 2)" ] || fail "epoch 1's hash is not in the history"
+[ "$(hash_of "$first" 1)" != "$(hash_of "$json" 1)" ] || fail "two epochs, one hash"
+text=$("$tutti" inspect runs/first)
+says "$text" "lstm1/weight_ih +64 x 16 "
+says "$text" "train.batch +4 +\(default: 32\)"
+says "$("$tutti" inspect runs/first --verify)" "latest: verified: .* weights hash [0-9a-f]{16}$"
+
+# ---- a MIDI file ----
+json=$("$tutti" inspect corpus/tune-000.mid --json)
+has "$json" '"outcome":"ok"'
+has "$json" '"notes":24,"seconds":12,'
+has "$json" '"tracks":1'
+has "$json" '"division":96'
+has "$json" '"lowest_pitch":45,"highest_pitch":57'
+says "$("$tutti" inspect corpus/tune-000.mid)" "pitches +45 to 57 \(A2 to A3\)"
+has "$("$tutti" inspect corpus/text.mid --json)" '"outcome":"skipped","reason":"[^"]+"'
+has "$("$tutti" inspect corpus/cut.mid --json)" '"outcome":"repaired"'
+refuses 1 "corpus/text.mid: skipped: " "$tutti" inspect corpus/text.mid --verify
+
+# ---- differences ----
+same=$("$tutti" inspect runs/first --diff runs/first/checkpoints/epoch-0002.h5)
+says "$same" "^weights equal"
+says "$same" "settings that differ: 0"
+says "$same" "lstm0/bias +64 +0.000e\+00 +0.000e\+00 +0$"
+other=$("$tutti" inspect runs/first/checkpoints/epoch-0001.h5 --diff runs/first)
+says "$other" "^weights differ"
+says "$other" "lstm0/bias +64 +[0-9.]+e-[0-9]+ "
+json=$("$tutti" inspect runs/first --diff runs/first/checkpoints/epoch-0001.h5 --json)
+has "$json" '"weights_equal":false'
+has "$json" '"settings":\[\]'
+has "$json" '"name":"output/weight","max_abs_difference":0\.[0-9]+'
+"$tutti" preprocess corpus -o other.tutti --shards 2 --split "0.8 0.1 0.1" >/dev/null 2>&1
+difference=$("$tutti" inspect corpus.tutti --diff other.tutti)
+says "$difference" "data.shards +4 +2$"
+says "$difference" "settings that differ: 1"
+says "$difference" "^  files ok +6[01] +6[01]$"
+has "$("$tutti" inspect corpus.tutti --diff corpus.tutti --json)" '"equal":true'
+
+# ---- damage is found and named: each shard, the index, a checkpoint, at several places ----
+for file in index.h5 shard-0000.h5 shard-0003.h5; do
+    size=$(stat -c %s "corpus.tutti/$file")
+    for place in 100 $((size / 2)) $((size - 200)); do
+        rm -rf damaged.tutti
+        cp -r corpus.tutti damaged.tutti
+        flip "damaged.tutti/$file" "$place"
+        code=0
+        "$tutti" inspect damaged.tutti --verify >out.txt 2>&1 || code=$?
+        # a bit in space that HDF5 does not use changes nothing
+        if [ "$code" = 0 ]; then
+            says "$(cat out.txt)" "verified"
+        else
+            refuses 1 "damaged.tutti/$file" "$tutti" inspect damaged.tutti --verify
+        fi
+    done
+done
+# in the middle of the tokens there is no unused space
+rm -rf damaged.tutti
+cp -r corpus.tutti damaged.tutti
+place=$(grep -abo "$(printf 'FRHP\|BTHD\|OHDR')" damaged.tutti/shard-0001.h5 | tail -1 | cut -d: -f1)
+flip damaged.tutti/shard-0001.h5 $((place + 6))
+refuses 1 "damaged.tutti/shard-0001.h5" "$tutti" inspect damaged.tutti --verify
+rm damaged.tutti/shard-0001.h5
+refuses 1 "damaged.tutti/shard-0001.h5" "$tutti" inspect damaged.tutti --verify
+rm damaged.tutti/index.h5
+refuses 1 "without their index.h5" "$tutti" inspect damaged.tutti
+refuses 1 "without its index.h5" "$tutti" inspect damaged.tutti/shard-0002.h5
+cp runs/first/checkpoints/epoch-0002.h5 broken.h5
+flip broken.h5 $(($(stat -c %s broken.h5) / 2))
+refuses 1 "broken.h5" "$tutti" inspect broken.h5 --verify
+head -c 4000 runs/first/checkpoints/epoch-0002.h5 >short.h5
+refuses 1 "short.h5" "$tutti" inspect short.h5
+
+# ---- what it is not ----
+mkdir nothing
+: >zero
+refuses 1 "nowhere: " "$tutti" inspect nowhere
+refuses 1 "nothing: a directory, but neither" "$tutti" inspect nothing
+refuses 1 "zero: empty" "$tutti" inspect zero
+refuses 1 "first.conf: neither a dataset nor a checkpoint" "$tutti" inspect first.conf
+refuses 2 "can.t compare" "$tutti" inspect runs/first --diff corpus.tutti
+refuses 2 "MIDI" "$tutti" inspect corpus/tune-000.mid --diff corpus/tune-001.mid
+refuses 2 "verify" "$tutti" inspect runs/first --diff runs/first --verify
+refuses 2 "" "$tutti" inspect
+refuses 2 "json" "$tutti" inspect runs/first --jsno
+if [ -w /dev/full ]; then
+    code=0
+    "$tutti" inspect runs/first --json >/dev/full 2>/dev/null || code=$?
+    [ "$code" = 1 ] || fail "a full stdout: exit code $code"
+fi
+echo "inspect: all as expected"

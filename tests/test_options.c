@@ -1,0 +1,590 @@
+/* options: the table, configuration files, checks, texts and differences. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <libgen.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tutti/file.h"
+#include "tutti/options.h"
+#include "tutti/rng.h"
+
+/* Every member of struct options with its range, written down a second time: a row of the
+ * table that reads into another member, or has another range, doesn't survive. */
+#define WORDS(X)                                                                         \
+    X(data.encoding, 2)                                                                  \
+    X(data.pedal, 2)                                                                     \
+    X(model.cell, 2)                                                                     \
+    X(model.activation, 3)                                                               \
+    X(train.optimizer, 3)                                                                \
+    X(train.schedule, 3)                                                                 \
+    X(train.reduce, 2)                                                                   \
+    X(train.precision, 1)
+#define INTEGERS(X)                                                                      \
+    X(data.shards, 1, 9999)                                                              \
+    X(data.seed, 0, INT64_MAX)                                                           \
+    X(data.min_notes, 0, INT64_MAX)                                                      \
+    X(data.max_notes, 1, INT64_MAX)                                                      \
+    X(data.max_bytes, 1, INT64_MAX)                                                      \
+    X(model.layers, 1, 16)                                                               \
+    X(model.hidden, 1, 16384)                                                            \
+    X(model.embedding, 1, 16384)                                                         \
+    X(model.dense, 0, 16384)                                                             \
+    X(train.epochs, 1, 1000000)                                                          \
+    X(train.batch, 1, 1000000)                                                           \
+    X(train.slices, 1, 4096)                                                             \
+    X(train.time, 1, 65536)                                                              \
+    X(train.warmup_steps, 0, 1000000000)                                                 \
+    X(train.plateau_epochs, 1, 1000000)                                                  \
+    X(train.early_stop, 0, 1000000)                                                      \
+    X(train.seed, 0, INT64_MAX)                                                          \
+    X(train.bucket, 1, INT32_MAX)                                                        \
+    X(train.max_steps, 0, INT64_MAX)                                                     \
+    X(train.threads, 1, 1024)                                                            \
+    X(run.checkpoint_every, 1, 1000000)                                                  \
+    X(run.keep, 1, 1000000)                                                              \
+    X(run.samples, 0, 1000)                                                              \
+    X(sample.top_k, 0, 65536)                                                            \
+    X(sample.seed, 0, INT64_MAX)
+#define NUMBERS(X)                                                                       \
+    X(data.max_seconds, 1e9)                                                             \
+    X(data.split[0], 1)                                                                  \
+    X(data.split[1], 1)                                                                  \
+    X(data.split[2], 1)                                                                  \
+    X(model.dropout, 1)                                                                  \
+    X(train.learning_rate, 10)                                                           \
+    X(train.beta1, 1)                                                                    \
+    X(train.beta2, 1)                                                                    \
+    X(train.epsilon, 1)                                                                  \
+    X(train.momentum, 1)                                                                 \
+    X(train.weight_decay, 1)                                                             \
+    X(train.final_factor, 1)                                                             \
+    X(train.plateau_factor, 1)                                                           \
+    X(train.clip, 1e9)                                                                   \
+    X(run.checkpoint_minutes, 1e6)                                                       \
+    X(run.sample_seconds, 86400)                                                         \
+    X(sample.temperature, 100)                                                           \
+    X(sample.top_p, 1)                                                                   \
+    X(sample.max_silence, 3600)
+#define BOOLEANS(X)                                                                      \
+    X(train.allow_mixed_cores)                                                           \
+    X(run.hash_steps)                                                                    \
+    X(sample.guard)
+#define STRINGS(X)                                                                       \
+    X(data.dataset)                                                                      \
+    X(data.split_file)                                                                   \
+    X(run.dir)
+
+static uint64_t seed, drawn;
+
+static uint64_t draw(uint64_t below)
+{
+    return rng_below(below, seed, RNG_TEST, 0, 0, drawn++);
+}
+
+static double draw_unit(void)
+{
+    return rng_uniform(seed, RNG_TEST, 0, 1, drawn++);
+}
+
+/* From the ends of the range, or within it. */
+static int64_t draw_integer(int64_t low, int64_t high)
+{
+    switch (draw(4)) {
+    case 0:
+        return low;
+    case 1:
+        return high;
+    default:
+        return low + (int64_t)draw((uint64_t)(high - low) + 1);
+    }
+}
+
+/* In (0, high), of any magnitude. */
+static double draw_number(double high)
+{
+    double value = high * draw_unit();
+    if (draw(2))
+        value *= pow(10, -30 * draw_unit());
+    return value > 0 && value < high ? value : high / 2;
+}
+
+/* Any bytes that are not control characters, the ones with a meaning in INI more often.
+ */
+static void draw_string(char *text, size_t size)
+{
+    size_t length = draw(3) ? draw(20) : draw(size);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)draw(256);
+        if (draw(2))
+            c = (unsigned char)" #\";=[]\\'"[draw(9)];
+        text[i] = (char)(c < ' ' || c == 127 ? 'x' : c);
+    }
+    text[length] = '\0';
+}
+
+static void draw_options(struct options *options)
+{
+    static const char *const grids[] = {"1/4", "3/16", "120 ticks", "10000/1"};
+    options_defaults(options);
+#define X(member, count) options->member = (int)draw(count);
+    WORDS(X)
+#undef X
+#define X(member, low, high) options->member = draw_integer(low, high);
+    INTEGERS(X)
+#undef X
+#define X(member, high) options->member = draw_number(high);
+    NUMBERS(X)
+#undef X
+#define X(member) options->member = draw(2);
+    BOOLEANS(X)
+#undef X
+#define X(member) draw_string(options->member, sizeof options->member);
+    STRINGS(X)
+#undef X
+    strcpy(options->data.grid, grids[draw(4)]);
+}
+
+static void assert_same(const struct options *a, const struct options *b)
+{
+#define X(member, count) assert_int_equal(a->member, b->member);
+    WORDS(X)
+#undef X
+#define X(member, low, high) assert_true(a->member == b->member);
+    INTEGERS(X)
+#undef X
+#define X(member, high) assert_true(a->member == b->member);
+    NUMBERS(X)
+#undef X
+#define X(member) assert_int_equal(a->member, b->member);
+    BOOLEANS(X)
+#undef X
+#define X(member) assert_string_equal(a->member, b->member);
+    STRINGS(X)
+#undef X
+    assert_string_equal(a->data.grid, b->data.grid);
+}
+
+static void text_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    const char *given = getenv("TUTTI_TEST_SEED");
+    seed = given ? strtoull(given, NULL, 10) : 1;
+    print_message("TUTTI_TEST_SEED=%llu\n", (unsigned long long)seed);
+    for (int trial = 0; trial < 500; trial++) {
+        struct options before, after;
+        draw_options(&before);
+        draw_options(&after); /* every member has to be overwritten */
+        char *text = options_text(&before, SECTION_ALL);
+        if (options_read_text(&after, text, "text") != STATUS_OK)
+            fail_msg("%s in:\n%s", status_message(), text);
+        assert_same(&before, &after);
+        free(text);
+    }
+}
+
+static void each_section_has_its_text(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"[data]", "[model]", "[train]", "[run]",
+                                        "[sample]"};
+    struct options options;
+    options_defaults(&options);
+    for (unsigned shown = 0; shown < 5; shown++) {
+        char *text = options_text(&options, 1u << shown);
+        for (unsigned i = 0; i < 5; i++)
+            assert_int_equal(strstr(text, names[i]) != NULL, i == shown);
+        free(text);
+    }
+}
+
+static void defaults_are_complete_and_valid(void **state)
+{
+    (void)state;
+    struct options options;
+    memset(&options, 0xA5, sizeof options);
+    options_defaults(&options);
+    assert_int_equal(options_check(&options), STATUS_OK);
+#define X(member, low, high)                                                             \
+    assert_true(options.member >= (low) && options.member <= (high));
+    INTEGERS(X)
+#undef X
+#define X(member, high) assert_true(options.member >= 0 && options.member <= (high));
+    NUMBERS(X)
+#undef X
+#define X(member, count) assert_in_range(options.member, 0, count - 1);
+    WORDS(X)
+#undef X
+    assert_string_equal(options.data.dataset, "");
+    assert_string_equal(options.data.grid, "1/4");
+    assert_true(options.train.learning_rate == 0.002 && options.train.epsilon == 1e-8);
+    assert_true(options.data.split[0] == 0.9 && options.data.split[2] == 0.05);
+    assert_int_equal(options.data.max_bytes, 64 << 20);
+    assert_int_equal(options.train.optimizer, OPTIMIZER_ADAM);
+    assert_int_equal(options.train.schedule, SCHEDULE_COSINE);
+}
+
+static struct options read_text(const char *text)
+{
+    struct options options;
+    options_defaults(&options);
+    if (options_read_text(&options, text, "a.conf") != STATUS_OK)
+        fail_msg("%s in:\n%s", status_message(), text);
+    return options;
+}
+
+static void settings_are_read(void **state)
+{
+    (void)state;
+    struct options options = read_text("\xEF\xBB\xBF# byte order mark, CRLF, blanks\r\n"
+                                       "  ; also a comment = x\r\n"
+                                       "\r\n"
+                                       "[train] # behind a section\r\n"
+                                       "  batch=64\r\n"
+                                       "\tslices =\t16 # behind a value\r\n"
+                                       "learning_rate = 5e-3\r\n"
+                                       "[data]\r\n"
+                                       "split = 0.5\t.25  0.25\r\n"
+                                       "dataset = a b#c ; d\r\n"
+                                       "split_file = \" # \\\"\\\\ \" # comment\r\n"
+                                       "grid = 120 ticks\r\n"
+                                       "[train]\r\n"
+                                       "warmup-steps = +7\r\n"
+                                       "allow_mixed_cores = on");
+    assert_int_equal(options.train.batch, 64);
+    assert_int_equal(options.train.slices, 16);
+    assert_true(options.train.learning_rate == 0.005);
+    assert_true(options.data.split[0] == 0.5 && options.data.split[1] == 0.25);
+    assert_string_equal(options.data.dataset, "a b#c ; d");
+    assert_string_equal(options.data.split_file, " # \"\\ ");
+    assert_string_equal(options.data.grid, "120 ticks");
+    assert_int_equal(options.train.warmup_steps, 7);
+    assert_true(options.train.allow_mixed_cores);
+}
+
+static void yes_and_no_have_four_names_each(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"yes", "true",  "on",  "1",
+                                        "no",  "false", "off", "0"};
+    for (int i = 0; i < 8; i++) {
+        struct options options;
+        options_defaults(&options);
+        options.run.hash_steps = i >= 4;
+        char assignment[64];
+        snprintf(assignment, sizeof assignment, "run.hash_steps=%s", words[i]);
+        assert_int_equal(options_set(&options, assignment, "--set"), STATUS_OK);
+        assert_int_equal(options.run.hash_steps, i < 4);
+    }
+}
+
+static void long_lines_are_whole(void **state)
+{
+    (void)state;
+    char text[5000] = "#";
+    memset(text + 1, 'x', 3000); /* a long comment is no fault */
+    strcat(text, "\n[run]\ndir = ");
+    size_t start = strlen(text);
+    memset(text + start, 'd', 1023);
+    struct options options = read_text(text);
+    assert_int_equal(strlen(options.run.dir), 1023);
+    assert_string_equal(options.run.dir, text + start);
+}
+
+static void faults_name_line_and_cure(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"[train]\nbatch = 3x",
+         "a.conf:2: train.batch = 3x: expected a whole number from 1 to "
+         "1000000"},
+        {"\n\n[train]\n# x\nbatch = 1e4",
+         "a.conf:5: train.batch = 1e4: expected a whole number "
+         "from 1 to 1000000; in digits: 10000"},
+        {"[train]\nbatch = 10_000", "a.conf:2: train.batch = 10_000: expected"},
+        {"[train]\nbatch = 0x10", "a.conf:2: train.batch = 0x10: expected"},
+        {"[train]\nbatch = 0", "a.conf:2: train.batch = 0: expected"},
+        {"[train]\nbatch = 1000001", "a.conf:2: train.batch = 1000001: expected"},
+        {"[train]\nbatch =", "a.conf:2: train.batch = : expected"},
+        {"[train]\nbatch = # 32", "a.conf:2: train.batch = : expected"},
+        {"[train]\nseed = 9223372036854775808", "expected a whole number, at least 0"},
+        {"[train]\nseed = -1", "expected a whole number, at least 0"},
+        {"[train]\nlearning_rate = 0", "expected a number above 0, at most 10"},
+        {"[train]\nlearning_rate = 10.1", "expected a number above 0, at most 10"},
+        {"[train]\nlearning_rate = nan", "expected a number above 0, at most 10"},
+        {"[train]\nlearning_rate = 0x1p-3", "expected a number above 0, at most 10"},
+        {"[train]\nlearning_rate = 0,1", "expected a number above 0, at most 10"},
+        {"[train]\nclip = inf", "expected a number from 0 to 1000000000"},
+        {"[train]\nclip = 1e999", "expected a number from 0 to 1000000000"},
+        {"[train]\nclip = 1 2", "expected a number from 0 to 1000000000"},
+        {"[model]\ndropout = 1", "expected a number from 0 to below 1"},
+        {"[model]\ncell = ltsm",
+         "a.conf:2: model.cell = ltsm: expected lstm or gru; did you "
+         "mean lstm?"},
+        {"[train]\noptimizer = rmsprop", "expected adam, adamw or sgd"},
+        {"[sample]\nguard = maybe", "a.conf:2: sample.guard = maybe: expected yes or no"},
+        {"[data]\nsplit = .5 .5",
+         "a.conf:2: data.split = .5 .5: expected 3 numbers from 0 to 1"},
+        {"[data]\nsplit = .5 .5 0 0", "expected 3 numbers from 0 to 1"},
+        {"[data]\ngrid = 0/4", "a.conf:2: data.grid = 0/4: expected beats as \"1/4\""},
+        {"[data]\ngrid = 1/4 beats", "a.conf:2: data.grid = 1/4 beats: expected beats"},
+        {"[data]\ngrid = 1/-4", "a.conf:2: data.grid = 1/-4: expected beats"},
+        {"[data]\ngrid = 0 ticks", "a.conf:2: data.grid = 0 ticks: expected beats"},
+        {"[data]\ngrid = 10001 ticks",
+         "a.conf:2: data.grid = 10001 ticks: expected beats"},
+        {"[data]\ngrid = 120", "a.conf:2: data.grid = 120: expected beats"},
+        {"[data]\ndataset = \"x", "a.conf:2: expected a closing '\"'"},
+        {"[data]\ndataset = \"x\" y", "a.conf:2: expected nothing but a comment behind"},
+        {"[train]\nbtach = 3",
+         "a.conf:2: unknown key btach in [train]; did you mean batch?"},
+        {"[train]\ntop_k = 3",
+         "a.conf:2: unknown key top_k in [train]; top_k is a key of "
+         "[sample]"},
+        {"[train]\nzzzzzz = 3", "a.conf:2: unknown key zzzzzz in [train]"},
+        {"[trian]",
+         "a.conf:1: unknown section [trian], expected one of [data] [model] [train] "
+         "[run] [sample]; did you mean train?"},
+        {"[train", "a.conf:1: [train: the ']' is missing"},
+        {"[train] x", "a.conf:1: [train] x: expected nothing behind the ']'"},
+        {"batch = 3", "a.conf:1: batch stands before the first [section]"},
+        {"[train]\nbatch 3", "a.conf:2: batch 3: expected [section] or key = value"},
+        {"[train]\nbatch: 3", "a.conf:2: batch: 3: expected [section] or key = value"},
+        {"[train]\n= 3", "a.conf:2: "},
+        {"[train]\nbatch = 8\n  64", "a.conf:3: 64: expected [section] or key = value"},
+        {"[train]\nbatch = 8\n[run]\n[train]\nbatch = 8",
+         "a.conf:5: train.batch is already set "
+         "on line 2"},
+        {"[run]\ndir = a\tb", "a.conf:2: run.dir = a?b: expected one line"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct options options, untouched;
+        options_defaults(&options);
+        options_defaults(&untouched);
+        enum status status = options_read_text(&options, cases[i].text, "a.conf");
+        if (status != STATUS_MISUSE || !strstr(status_message(), cases[i].message))
+            fail_msg("%s\ngave %d: %s\nnot: %s", cases[i].text, status, status_message(),
+                     cases[i].message);
+        assert_null(strchr(status_message(), '\n'));
+        assert_memory_equal(&options, &untouched, sizeof options);
+    }
+}
+
+static void too_long_is_refused_not_cut(void **state)
+{
+    (void)state;
+    struct options options;
+    char text[8192] = "[run]\ndir = ";
+    size_t start = strlen(text);
+    memset(text + start, 'd', 1024);
+    options_defaults(&options);
+    assert_int_equal(options_read_text(&options, text, "a.conf"), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "at most 1023 bytes"));
+    memset(text + start, 'd', 8000);
+    assert_int_equal(options_read_text(&options, text, "a.conf"), STATUS_MISUSE);
+    assert_string_equal(status_message(), "a.conf:2: the line is longer than 4096 bytes");
+    memset(text + 6, 'k', 3000);
+    strcpy(text + 3006, " = 3");
+    assert_int_equal(options_read_text(&options, text, "a.conf"), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "a.conf:2: kkkk"));
+}
+
+static void files_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/tutti-test-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    char *path = path_join(directory, "a.conf");
+    struct options options;
+    options_defaults(&options);
+    assert_int_equal(options_read_file(&options, path), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "a.conf: can't open"));
+    assert_int_equal(options_read_file(&options, directory), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "Is a directory"));
+    file_write(path, "[run]\nkeep = 7\0\n", 16);
+    assert_int_equal(options_read_file(&options, path), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "a.conf:2: a zero byte"));
+    file_write(path, "[run]\nkeep = 7\n", 15);
+    assert_int_equal(options_read_file(&options, path), STATUS_OK);
+    assert_int_equal(options.run.keep, 7);
+    file_write(path, "", 0);
+    assert_int_equal(options_read_file(&options, path), STATUS_OK);
+    file_remove_tree(directory);
+    free(path);
+}
+
+static void the_command_line_sets_settings(void **state)
+{
+    (void)state;
+    struct options options;
+    options_defaults(&options);
+    assert_int_equal(options_set(&options, "data.dataset=a \"#=b", "--set"), STATUS_OK);
+    assert_string_equal(options.data.dataset, "a \"#=b");
+    assert_int_equal(options_set(&options, "train.batch", "--set"), STATUS_MISUSE);
+    assert_int_equal(options_set(&options, "batch=3", "--set"), STATUS_MISUSE);
+    assert_int_equal(options_set(&options, "train.btach=3", "--set"), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "did you mean batch?"));
+    assert_int_equal(options_set(&options, "tain.batch=3", "--set"), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "did you mean train?"));
+    assert_int_equal(options_set(&options, "train.batch=0", "--set"), STATUS_MISUSE);
+    assert_int_equal(options.train.batch, 32);
+    bool known = true;
+    assert_int_equal(options_set_key(&options, "sample", "batch", "3", &known),
+                     STATUS_OK);
+    assert_false(known);
+    assert_int_equal(options_set_key(&options, "sample", "top-k", "3", &known),
+                     STATUS_OK);
+    assert_true(known);
+    assert_int_equal(options.sample.top_k, 3);
+    assert_int_equal(options_set_key(&options, "sample", "top-k", "x", &known),
+                     STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "--top-k: sample.top_k = x: expected"));
+    assert_true(options_is_boolean("run", "hash-steps"));
+    assert_false(options_is_boolean("run", "keep"));
+    assert_false(options_is_boolean("run", "guard"));
+    assert_true(options_has("sample", "guard"));
+    assert_false(options_has("sample", "guards"));
+    assert_string_equal(options_meant("sample", "temprature"), "temperature");
+    assert_null(options_meant("sample", "dataset"));
+}
+
+static void refused(const char *text, const char *message)
+{
+    struct options options = read_text(text);
+    assert_int_equal(options_check(&options), STATUS_MISUSE);
+    if (!strstr(status_message(), message))
+        fail_msg("%s\nnot: %s", status_message(), message);
+}
+
+static void rules_between_settings_are_checked(void **state)
+{
+    (void)state;
+    refused("[train]\nbatch=32\nslices=5", "train.batch = 35 or train.slices = 4");
+    refused("[train]\nbatch=4\nslices=8", "train.batch = 8 or train.slices = 4");
+    refused("[train]\nbatch=7\nslices=2", "train.batch = 8 or train.slices = 1");
+    refused("[data]\nsplit=.5 .3 .1", "data.split = 0.5 0.3 0.1 has not the sum 1");
+    refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
+    refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
+    refused("[run]\ndir =", "run.dir is empty");
+    struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
+                                    "[train]\nbatch=6\nslices=6");
+    assert_int_equal(options_check(&fine), STATUS_OK);
+    fine = read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nslices=3");
+    assert_int_equal(options_check(&fine), STATUS_OK);
+}
+
+static void differences_are_told_key_by_key(void **state)
+{
+    (void)state;
+    struct options before = read_text(""), now = read_text("");
+    char *report;
+    int count;
+    options_difference(&before, &now, &report, &count);
+    assert_null(report);
+    assert_int_equal(count, 0);
+    now = read_text(
+        "[train]\nepochs=99\nmax_steps=3\nthreads=2\nbucket=7\n[run]\ndir=x\nkeep=9\n"
+        "[sample]\nseed=4\nguard=no\n[data]\ndataset=moved");
+    options_difference(&before, &now, &report, &count);
+    assert_null(report);
+    assert_int_equal(count, 0);
+    now = read_text(
+        "[train]\nbatch=64\nlearning_rate=0.5\n[run]\nkeep=9\n[model]\ncell=gru");
+    options_difference(&before, &now, &report, &count);
+    assert_int_equal(count, 3);
+    assert_string_equal(report,
+                        "model.cell: lstm in the checkpoint, gru asked for\n"
+                        "train.batch: 32 in the checkpoint, 64 asked for\n"
+                        "train.learning_rate: 0.002 in the checkpoint, 0.5 asked for");
+    free(report);
+}
+
+static void help_and_table_show_every_key(void **state)
+{
+    (void)state;
+    struct options options;
+    options_defaults(&options);
+    options.train.batch = 8640;
+    char *help, *table;
+    size_t size;
+    FILE *out = open_memstream(&help, &size);
+    options_help(SECTION_TRAIN | SECTION_RUN, out);
+    fclose(out);
+    out = open_memstream(&table, &size);
+    options_print(&options, SECTION_TRAIN | SECTION_RUN, out);
+    fclose(out);
+    assert_non_null(strstr(help, "batch = 32 "));
+    assert_non_null(strstr(help, "a whole number from 1 to 1000000; rows\n"));
+    assert_non_null(strstr(help, "dir = runs/run "));
+    assert_null(strstr(help, "[sample]"));
+    assert_non_null(
+        strstr(table, "train.batch                8640             rows      32 "));
+    assert_null(strstr(table, "model."));
+    free(help);
+    free(table);
+}
+
+/* The configurations that come with the program. CMake gives __FILE__ in full. */
+static void shipped(const char *name, struct options *options)
+{
+    char here[] = __FILE__;
+    char *path = path_format("%s/../configs/%s", dirname(here), name);
+    options_defaults(options);
+    if (options_read_file(options, path) != STATUS_OK ||
+        options_check(options) != STATUS_OK)
+        fail_msg("%s", status_message());
+    assert_true(options->data.dataset[0] != '\0');
+    free(path);
+}
+
+static void shipped_configurations_are_valid(void **state)
+{
+    (void)state;
+    struct options options;
+    shipped("small.conf", &options);
+    shipped("nottingham.conf", &options);
+    shipped("piano.conf", &options);
+    shipped("chorales.conf", &options);
+    assert_int_equal(options.data.encoding, ENCODING_PIANOROLL);
+    shipped("keras-tutorial.conf", &options);
+    assert_int_equal(options.model.cell, CELL_LSTM);
+    assert_int_equal(options.model.layers, 2);
+    assert_int_equal(options.model.hidden, 256);
+    assert_int_equal(options.model.dense, 128);
+    assert_int_equal(options.model.activation, ACTIVATION_LINEAR);
+    assert_true(options.model.dropout == 0.3);
+    assert_int_equal(options.train.optimizer, OPTIMIZER_ADAM);
+    assert_true(options.train.learning_rate == 0.001);
+    assert_int_equal(options.train.batch, 32);
+    assert_int_equal(options.train.epochs, 50);
+    assert_int_equal(options.train.schedule, SCHEDULE_CONSTANT);
+    assert_int_equal(options.train.warmup_steps, 0);
+    assert_true(options.train.clip == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_complete_and_valid),
+        cmocka_unit_test(text_comes_back_as_it_was),
+        cmocka_unit_test(each_section_has_its_text),
+        cmocka_unit_test(settings_are_read),
+        cmocka_unit_test(yes_and_no_have_four_names_each),
+        cmocka_unit_test(long_lines_are_whole),
+        cmocka_unit_test(faults_name_line_and_cure),
+        cmocka_unit_test(too_long_is_refused_not_cut),
+        cmocka_unit_test(files_that_are_none_are_refused),
+        cmocka_unit_test(the_command_line_sets_settings),
+        cmocka_unit_test(rules_between_settings_are_checked),
+        cmocka_unit_test(differences_are_told_key_by_key),
+        cmocka_unit_test(help_and_table_show_every_key),
+        cmocka_unit_test(shipped_configurations_are_valid),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,219 @@
+/* player, and tutti.h over it: which checkpoint a path means, where a primer is cut,
+ * notes that are handed out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tiny_checkpoint.h"
+#include "tutti/file.h"
+#include "tutti/midi.h"
+#include "tutti/player.h"
+#include "tutti/tutti.h"
+
+static char folder[] = "/tmp/tutti-test-player-XXXXXX";
+
+static char *in_folder(const char *name)
+{
+    char *path = path_join(folder, name);
+    assert_non_null(path);
+    return path;
+}
+
+static void touch(const char *name)
+{
+    char *path = in_folder(name), *directory = path_directory(path);
+    assert_int_equal(file_make_directories(directory), STATUS_OK);
+    assert_int_equal(file_write(path, "x", 1), STATUS_OK);
+    free(directory);
+    free(path);
+}
+
+static void expect_found(const char *path, const char *preferred, const char *expected)
+{
+    char *asked = in_folder(path), *want = in_folder(expected), *file = NULL;
+    assert_int_equal(player_find(asked, preferred, &file), STATUS_OK);
+    assert_string_equal(file, want);
+    free(asked);
+    free(want);
+    free(file);
+}
+
+static void a_path_means_a_checkpoint(void **state)
+{
+    (void)state;
+    touch("run/checkpoints/latest");
+    touch("run/checkpoints/best");
+    touch("young/checkpoints/latest");
+    touch("none/other");
+    expect_found("run", "best", "run/checkpoints/best");
+    expect_found("run", "latest", "run/checkpoints/latest");
+    expect_found("run/checkpoints", "best", "run/checkpoints/best");
+    expect_found("run/checkpoints/latest", "best", "run/checkpoints/latest");
+    expect_found("young", "best", "young/checkpoints/latest");
+    char *none = in_folder("none"), *file = NULL;
+    assert_int_equal(player_find(none, "best", &file), STATUS_FAILED);
+    assert_null(file);
+    assert_non_null(strstr(status_message(), none));
+    free(none);
+}
+
+/* Four notes of 0.4 s, one each half second; the third is held to 1.9 s. */
+static void write_tune(const char *path)
+{
+    struct notes notes = {.ticks_per_beat = 480};
+    for (int i = 0; i < 4; i++) {
+        const struct note note = {.start = 0.5 * i,
+                                  .duration = i == 2 ? 0.9 : 0.4,
+                                  .start_tick = (uint32_t)(480 * i),
+                                  .duration_ticks = i == 2 ? 864 : 384,
+                                  .pitch = (uint8_t)(60 + i),
+                                  .velocity = 80};
+        assert_int_equal(notes_append(&notes, &note), STATUS_OK);
+    }
+    assert_int_equal(player_write(path, &notes), STATUS_OK);
+    notes_free(&notes);
+}
+
+/* Reads the primer cut at `seconds` and compares with what the cut must leave: `onsets`
+ * notes, the time covered, and whether the third is left sounding. */
+static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
+                       double seconds, size_t onsets, double covered, bool third_sounds)
+{
+    struct player_primer primer = {0};
+    assert_int_equal(player_read_primer(checkpoint, tune, seconds, &primer), STATUS_OK);
+    const struct encoding *encoding = checkpoint->encoding;
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
+    for (size_t i = 0; i < primer.tokens.count; i++)
+        encoding->grammar_accept(encoding, &grammar, primer.tokens.items[i]);
+    assert_int_equal(
+        encoding_count_notes(encoding, primer.tokens.items, primer.tokens.count), onsets);
+    assert_true(fabs(primer.seconds - covered) < 1e-6);
+    assert_true(fabs(grammar.seconds - covered) < 1e-6);
+    assert_int_equal(grammar.sounding[62], third_sounds);
+    assert_string_equal(primer.repairs, "");
+    player_primer_free(&primer);
+}
+
+static void a_primer_is_cut_in_time(void **state)
+{
+    (void)state;
+    struct checkpoint checkpoint;
+    assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_PERFORMANCE, 1), STATUS_OK);
+    char *tune = in_folder("deep/tune.mid"), *gone = in_folder("gone.mid");
+    write_tune(tune);
+    expect_cut(&checkpoint, tune, 0, 4, 1.9, false);
+    expect_cut(&checkpoint, tune, 0.5, 1, 0.5,
+               false); /* what begins at the cut is behind it */
+    expect_cut(&checkpoint, tune, 1.01, 3, 1.0, true);
+    expect_cut(&checkpoint, tune, 1.4, 3, 1.0,
+               true); /* a shift across the cut is left out */
+    expect_cut(&checkpoint, tune, 1.6, 4, 1.5, true);
+    expect_cut(&checkpoint, tune, 100, 4, 1.9, false);
+    struct player_primer primer = {0};
+    assert_int_equal(player_read_primer(&checkpoint, gone, 0, &primer), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), gone));
+    player_primer_free(&primer);
+    free(tune);
+    free(gone);
+    checkpoint_free(&checkpoint);
+}
+
+static void notes_equal(const struct tutti_piece *ours, const struct notes *theirs)
+{
+    assert_int_equal(ours->count, theirs->count);
+    assert_true(fabs(ours->seconds - notes_seconds(theirs)) < 0.002);
+    for (size_t i = 0; i < theirs->count; i++) {
+        assert_int_equal(ours->notes[i].pitch, theirs->items[i].pitch);
+        assert_int_equal(ours->notes[i].velocity, theirs->items[i].velocity);
+        assert_true(fabs(ours->notes[i].start - theirs->items[i].start) < 0.002);
+        assert_true(fabs(ours->notes[i].duration - theirs->items[i].duration) < 0.002);
+    }
+}
+
+static void expect_file_holds(const char *path, const struct tutti_piece *piece)
+{
+    static const struct midi_limits no_limits = {0};
+    struct midi_file midi = {0};
+    uint8_t *bytes;
+    size_t size;
+    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+    assert_int_equal(midi_read(bytes, size, &no_limits, &midi), STATUS_OK);
+    assert_int_equal(midi.outcome, MIDI_OK);
+    notes_equal(piece, &midi.notes);
+    midi_free(&midi);
+    free(bytes);
+}
+
+/* What the public interface hands out is what it writes, and what the inside makes. */
+static void the_public_face_says_the_same(void **state)
+{
+    (void)state;
+    for (int encoding = ENCODING_PERFORMANCE; encoding <= ENCODING_PIANOROLL;
+         encoding++) {
+        struct checkpoint checkpoint;
+        assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 7), STATUS_OK);
+        char *file = in_folder("tiny.h5"), *midi = in_folder("out/piece.mid");
+        assert_int_equal(checkpoint_write(file, &checkpoint), STATUS_OK);
+        struct tutti *model = NULL;
+        assert_int_equal(tutti_open(file, &model), TUTTI_OK);
+        assert_int_equal(tutti_parameters(model), checkpoint.params.total);
+        assert_int_equal(tutti_vocabulary(model),
+                         encoding == ENCODING_PERFORMANCE ? 389 : 90);
+        assert_int_equal(tutti_epoch(model), TINY_EPOCHS);
+        assert_int_equal(tutti_weights_hash(model), checkpoint.weights_hash);
+        struct tutti_settings settings;
+        tutti_defaults(model, &settings);
+        assert_true(settings.seconds == 4);
+        settings.seed = 11;
+        struct tutti_piece pieces[3], again[1];
+        struct notes inside[3] = {0};
+        struct sampler_settings same = player_settings(&checkpoint.options);
+        same.seed = 11;
+        assert_int_equal(player_play(&checkpoint, &same, NULL, 0, 3, inside), STATUS_OK);
+        assert_int_equal(tutti_play(model, &settings, 3, pieces), TUTTI_OK);
+        assert_int_equal(tutti_play(model, &settings, 1, again), TUTTI_OK);
+        notes_equal(&again[0], &inside[0]);
+        for (int i = 0; i < 3; i++) {
+            assert_true(pieces[i].count > 0);
+            notes_equal(&pieces[i], &inside[i]);
+            assert_int_equal(tutti_write(midi, &pieces[i]), TUTTI_OK);
+            expect_file_holds(midi, &pieces[i]);
+            notes_free(&inside[i]);
+        }
+        tutti_free_pieces(pieces, 3);
+        tutti_free_pieces(again, 1);
+        tutti_close(model);
+        checkpoint_free(&checkpoint);
+        free(file);
+        free(midi);
+    }
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return file_remove_tree(folder) == STATUS_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_path_means_a_checkpoint),
+        cmocka_unit_test(a_primer_is_cut_in_time),
+        cmocka_unit_test(the_public_face_says_the_same),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,439 @@
+/* sampler: form, length, determinism, drawing, primer and faults. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sampler_fakes.h"
+
+static void fill_eager_to_end(const struct fake *fake, int row, real *logits)
+{
+    fill_random(fake, row, logits);
+    logits[fake->encoding->end] = 100;
+}
+
+/* pianoroll: KEY 10 .5, KEY 20 .3, STEP .15, KEY 30 .05. */
+static void fill_known(const struct fake *fake, int row, real *logits)
+{
+    (void)row;
+    for (size_t value = 0; value < fake->encoding->vocabulary; value++)
+        logits[value] = -60;
+    logits[10] = (real)log(0.5);
+    logits[20] = (real)log(0.3);
+    logits[STEP] = (real)log(0.15);
+    logits[30] = (real)log(0.05);
+}
+
+static void fill_nan(const struct fake *fake, int row, real *logits)
+{
+    fill_random(fake, row, logits);
+    logits[SHIFT + 3] = (real)NAN;
+}
+
+/* ---- well-formedness and length ---- */
+
+/* The notes of a row of the performance encoding, read off its tokens, one NOTE_ON at a
+ * time. */
+static void assert_notes_are_tokens(const struct notes *notes, const token *tokens,
+                                    size_t count, double length)
+{
+    size_t ons = 0;
+    double now = 0;
+    for (size_t i = 0; i < count; i++) {
+        now +=
+            tokens[i] > SHIFT && tokens[i] < VELOCITY ? (tokens[i] - SHIFT) / 100.0 : 0;
+        if (tokens[i] >= 128)
+            continue;
+        double end = now;
+        for (size_t j = i + 1; j < count && tokens[j] != OFF + tokens[i]; j++) {
+            end += tokens[j] > SHIFT && tokens[j] < VELOCITY ? (tokens[j] - SHIFT) / 100.0
+                                                             : 0;
+            end = j == count - 1 ? length : end; /* never released */
+        }
+        end = i == count - 1 ? length : end;
+        size_t matches = 0;
+        for (size_t k = 0; k < notes->count; k++)
+            matches +=
+                notes->items[k].pitch == tokens[i] &&
+                fabs(notes->items[k].start - now) < 1e-6 &&
+                fabs(notes->items[k].start + notes->items[k].duration - end) < 1e-6;
+        assert_int_equal(matches, 1);
+        ons++;
+    }
+    assert_int_equal(notes->count, ons);
+}
+
+static void any_logits_give_well_formed_pieces(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        struct sampler_settings settings = plain;
+        settings.guard = i & 1;
+        settings.seed = test_seed() + (uint64_t)i;
+        settings.temperature = i & 2 ? 50 : 1; /* nearly uniform */
+        bool performance = (i & 4) == 0;
+        settings.seconds = performance ? 300.123 : 100;
+        struct run run =
+            do_run(performance ? "performance" : "pianoroll", fill_random, &settings, 3);
+        for (int row = 0; row < 3; row++) {
+            size_t count = 0;
+            const token *tokens = drawn(&run, row, &count);
+            assert_true(count > 1500);
+            assert_string_equal(well_formed(run.encoding, tokens, count, 0), "");
+            assert_true(seconds_of(run.encoding, tokens, count) < settings.seconds);
+            assert_true(notes_seconds(&run.pieces[row]) <= settings.seconds + 1e-9);
+            if (performance)
+                assert_notes_are_tokens(&run.pieces[row], tokens, count,
+                                        settings.seconds);
+        }
+        end_run(&run);
+    }
+}
+
+static void what_sounds_at_the_end_ends_there(void **state)
+{
+    (void)state;
+    static const double lengths[] = {0.001, 0.5, 7.123, 20};
+    for (int i = 0; i < 4; i++) {
+        struct sampler_settings settings = plain;
+        settings.seconds = lengths[i];
+        settings.temperature = 50;
+        settings.seed = 1 + (uint64_t)i;
+        struct run run = do_run("performance", fill_random, &settings, 8);
+        int hanging = 0;
+        for (int row = 0; row < 8; row++) {
+            size_t count = 0;
+            const token *tokens = drawn(&run, row, &count);
+            const struct notes *notes = &run.pieces[row];
+            int open = performance_hanging(tokens, count), at_end = 0;
+            for (size_t k = 0; k < notes->count; k++) {
+                double end = notes->items[k].start + notes->items[k].duration;
+                uint32_t tick =
+                    notes->items[k].start_tick + notes->items[k].duration_ticks;
+                at_end += fabs(end - lengths[i]) < 1e-9;
+                assert_true(end <= lengths[i] + 1e-9 && notes->items[k].duration > 0);
+                assert_true(fabs(tick - end * 960) <= 0.5 + 1e-6);
+            }
+            assert_true(at_end >= open);
+            hanging += open;
+        }
+        assert_true(hanging > 0 || lengths[i] < 0.1);
+        end_run(&run);
+    }
+}
+
+static void a_piece_does_not_end_early(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct run run =
+            do_run(i ? "pianoroll" : "performance", fill_eager_to_end, &plain, 2);
+        size_t count = 0;
+        const token *tokens = drawn(&run, 0, &count);
+        assert_true(seconds_of(run.encoding, tokens, count) > plain.seconds - 1.5);
+        end_run(&run);
+    }
+}
+
+/* ---- determinism ---- */
+
+static void a_seed_gives_the_same_pieces_whatever_their_number(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "pianoroll" : "performance";
+        struct run eight = do_run(name, fill_random, &plain, 8);
+        static const int counts[] = {1, 3, 8};
+        for (int c = 0; c < 3; c++) {
+            struct run run = do_run(name, fill_random, &plain, counts[c]);
+            for (int row = 0; row < counts[c]; row++) {
+                assert_true(run.pieces[row].count > 10);
+                assert_true(same_notes(&run.pieces[row], &eight.pieces[row]));
+            }
+            end_run(&run);
+        }
+        assert_false(same_notes(&eight.pieces[0], &eight.pieces[1]));
+        struct sampler_settings other = plain;
+        other.seed++;
+        struct run run = do_run(name, fill_random, &other, 1);
+        assert_false(same_notes(&run.pieces[0], &eight.pieces[0]));
+        end_run(&run);
+        end_run(&eight);
+    }
+}
+
+static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
+{
+    (void)state;
+    const struct model_shape shape = {
+        .cell = CELL_LSTM, .layers = 2, .hidden = 24, .embedding = 12, .vocabulary = 389};
+    struct encoding *encoding = NULL;
+    struct notes pieces[2][8] = {0};
+    assert_int_equal(encoding_create("performance", NULL, &encoding), STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        int count = i ? 8 : 1;
+        struct model *model = NULL;
+        assert_int_equal(model_create(&shape, encoding->end, 1, count, 1, 0, &model),
+                         STATUS_OK);
+        params_initialise(&shape, model_params(model), 3, model_weights(model));
+        model_weights_changed(model);
+        for (int again = 0; again < 2;
+             again++) { /* states of a run before don't matter */
+            for (int row = 0; row < count; row++)
+                notes_clear(&pieces[i][row]);
+            assert_int_equal(
+                sampler_run(model, encoding, &plain, NULL, 0, 0, count, pieces[i]),
+                STATUS_OK);
+        }
+        model_free(model);
+    }
+    assert_true(pieces[0][0].count > 10);
+    assert_true(same_notes(&pieces[0][0], &pieces[1][0]));
+    assert_false(same_notes(&pieces[0][0], &pieces[1][1]));
+    for (int row = 0; row < 8; row++) {
+        notes_free(&pieces[0][row]);
+        notes_free(&pieces[1][row]);
+    }
+    encoding_free(encoding);
+}
+
+/* ---- drawing ---- */
+
+static void one_candidate_is_the_most_probable(void **state)
+{
+    (void)state;
+    struct sampler_settings greedy = plain;
+    greedy.seconds = 5;
+    struct sampler_settings one = greedy, narrow = greedy;
+    greedy.temperature = 0;
+    one.top_k = 1;
+    narrow.top_p = 1e-12;
+    for (int i = 0; i < 4; i++) {
+        const char *name = i & 1 ? "pianoroll" : "performance";
+        void (*fill)(const struct fake *, int, real *) = i & 2 ? fill_flat : fill_random;
+        struct run first = do_run(name, fill, &greedy, 1);
+        struct run second = do_run(name, fill, &one, 1);
+        struct run third = do_run(name, fill, &narrow, 1);
+        assert_true(same_notes(&first.pieces[0], &second.pieces[0]));
+        assert_true(same_notes(&first.pieces[0], &third.pieces[0]));
+        size_t count = 0;
+        const token *tokens = drawn(&first, 0, &count);
+        if (fill == fill_flat) { /* of equals, the lowest number */
+            assert_int_equal(tokens[0], i & 1 ? 0 : SHIFT + 1);
+            assert_int_equal(tokens[1], i & 1 ? 1 : SHIFT + 1);
+        }
+        end_run(&first);
+        end_run(&second);
+        end_run(&third);
+    }
+}
+
+/* Shares of the first tokens of many rows must be as given, within five deviations. */
+static void assert_shares(const struct sampler_settings *settings, double key10,
+                          double key20, double step, double key30)
+{
+    static const token values[] = {10, 20, STEP, 30};
+    double expected[] = {key10, key20, step, key30}, total = key10 + key20 + step + key30;
+    struct sampler_settings brief = *settings;
+    brief.seconds = 0.3;
+    struct run run = do_run("pianoroll", fill_known, &brief, ROWS_MAX);
+    for (int i = 0; i < 4; i++) {
+        int hits = 0;
+        for (int row = 0; row < ROWS_MAX; row++)
+            hits += run.fake->seen[row].items[1] == values[i];
+        double p = expected[i] / total, deviation = sqrt(ROWS_MAX * p * (1 - p));
+        assert_true(fabs(hits - ROWS_MAX * p) <= 5 * deviation);
+    }
+    end_run(&run);
+}
+
+static void temperature_top_k_and_top_p_shape_the_draw(void **state)
+{
+    (void)state;
+    struct sampler_settings settings = plain;
+    assert_shares(&settings, .5, .3, .15, .05);
+    settings.temperature = 2;
+    assert_shares(&settings, sqrt(.5), sqrt(.3), sqrt(.15), sqrt(.05));
+    settings.temperature = 0.25;
+    assert_shares(&settings, pow(.5, 4), pow(.3, 4), pow(.15, 4), pow(.05, 4));
+    settings = plain;
+    settings.top_k = 3;
+    assert_shares(&settings, .5, .3, .15, 0);
+    settings.top_k = 2;
+    assert_shares(&settings, .5, .3, 0, 0);
+    settings = plain;
+    settings.top_p = 0.9;
+    assert_shares(&settings, .5, .3, .15, 0);
+    settings.top_p = 0.75;
+    assert_shares(&settings, .5, .3, 0, 0);
+    settings.top_p = 0.4;
+    assert_shares(&settings, .5, 0, 0, 0);
+    settings.top_p = 0.6; /* of the two that top-k leaves, one has .625 */
+    settings.top_k = 2;
+    assert_shares(&settings, .5, 0, 0, 0);
+}
+
+static void limits_that_cut_nothing_change_nothing(void **state)
+{
+    (void)state;
+    struct sampler_settings wide = plain;
+    wide.top_k = 389;
+    struct run first = do_run("performance", fill_random, &plain, 2);
+    struct run second = do_run("performance", fill_random, &wide, 2);
+    assert_true(same_notes(&first.pieces[0], &second.pieces[0]));
+    assert_true(same_notes(&first.pieces[1], &second.pieces[1]));
+    end_run(&first);
+    end_run(&second);
+}
+
+/* ---- primer ---- */
+
+static const token primer[] = {VELOCITY + 20, 60, SHIFT + 50, OFF + 60, 64, SHIFT + 30};
+enum { PRIMER = sizeof primer / sizeof *primer };
+
+/* Strikes 72 without a VELOCITY of its own, then releases 64, then waits. */
+static void fill_after_primer(const struct fake *fake, int row, real *logits)
+{
+    static const token wanted[] = {72, SHIFT + 20, OFF + 64, SHIFT + 100};
+    size_t position = fake->seen[row].count - 1 - PRIMER;
+    fill_flat(fake, row, logits);
+    logits[wanted[position < 3 ? position : 3]] = 50;
+}
+
+static void assert_note(const struct note *note, int pitch, double start, double end)
+{
+    assert_int_equal(note->pitch, pitch);
+    assert_int_equal(note->velocity, 82);
+    assert_true(fabs(note->start - start) < 1e-9);
+    assert_true(fabs(note->start + note->duration - end) < 1e-9);
+}
+
+static void a_primer_goes_before(void **state)
+{
+    (void)state;
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    settings.guard = 0;
+    settings.seconds = 2;
+    struct run run;
+    assert_int_equal(
+        try_run(&run, "performance", fill_after_primer, &settings, 2, primer, PRIMER, 1),
+        STATUS_OK);
+    for (int row = 0; row < 2; row++) {
+        assert_memory_equal(run.fake->seen[row].items + 1, primer, sizeof primer);
+        assert_int_equal(run.pieces[row].count, 3);
+        assert_note(&run.pieces[row].items[0], 60, 0, 0.5);
+        assert_note(&run.pieces[row].items[1], 64, 0.5, 1.0); /* sounds on */
+        assert_note(&run.pieces[row].items[2], 72, 0.8, 2.8);
+    }
+    end_run(&run);
+    assert_int_equal(
+        try_run(&run, "performance", fill_after_primer, &settings, 1, primer, PRIMER, 0),
+        STATUS_OK);
+    assert_int_equal(run.pieces[0].count, 1); /* 64 began in the primer */
+    assert_note(&run.pieces[0].items[0], 72, 0, 2);
+    end_run(&run);
+}
+
+static void a_key_held_from_the_primer_begins_at_zero(void **state)
+{
+    (void)state;
+    static const token held[] = {40, 44, STEP, 40, 44, STEP};
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    settings.seconds = 1;
+    for (int keep = 0; keep < 2; keep++) {
+        struct run run;
+        assert_int_equal(
+            try_run(&run, "pianoroll", fill_one_chord, &settings, 1, held, 6, keep),
+            STATUS_OK);
+        assert_int_equal(run.pieces[0].count, 2);
+        for (int i = 0; i < 2; i++) {
+            assert_true(run.pieces[0].items[i].start == 0);
+            assert_true(run.pieces[0].items[i].duration == 1 + 0.25 * keep);
+        }
+        end_run(&run);
+    }
+}
+
+/* ---- faults ---- */
+
+static void assert_refused(const struct sampler_settings *settings, int count,
+                           const char *word)
+{
+    struct run run;
+    assert_int_equal(
+        try_run(&run, "performance", fill_random, settings, count, NULL, 0, 0),
+        STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), word));
+    end_run(&run);
+}
+
+static void settings_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    struct sampler_settings bad = plain;
+    assert_refused(&bad, 0, "0 pieces");
+    static const double lengths[] = {0, -1, (double)NAN, HUGE_VAL, 86401};
+    for (int i = 0; i < 5; i++) {
+        bad.seconds = lengths[i];
+        assert_refused(&bad, 1, "seconds");
+    }
+    bad = plain, bad.temperature = -0.1;
+    assert_refused(&bad, 1, "temperature");
+    bad.temperature = (double)NAN;
+    assert_refused(&bad, 1, "temperature");
+    bad = plain, bad.top_k = -1;
+    assert_refused(&bad, 1, "top_k");
+    bad = plain, bad.top_p = 0;
+    assert_refused(&bad, 1, "top_p");
+    bad.top_p = 1.01;
+    assert_refused(&bad, 1, "top_p");
+    bad = plain, bad.max_silence = 0;
+    assert_refused(&bad, 1, "max_silence");
+}
+
+static void a_foreign_primer_is_refused(void **state)
+{
+    (void)state;
+    static const token foreign[] = {60, 389};
+    struct run run;
+    assert_int_equal(try_run(&run, "performance", fill_random, &plain, 1, foreign, 2, 0),
+                     STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "token 1 is 389"));
+    end_run(&run);
+}
+
+static void logits_that_are_no_numbers_are_reported(void **state)
+{
+    (void)state;
+    struct run run;
+    assert_int_equal(try_run(&run, "performance", fill_nan, &plain, 1, NULL, 0, 0),
+                     STATUS_FAILED);
+    assert_non_null(strstr(status_message(), "token 258 is nan"));
+    end_run(&run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_logits_give_well_formed_pieces),
+        cmocka_unit_test(what_sounds_at_the_end_ends_there),
+        cmocka_unit_test(a_piece_does_not_end_early),
+        cmocka_unit_test(a_seed_gives_the_same_pieces_whatever_their_number),
+        cmocka_unit_test(a_model_gives_the_same_pieces_whatever_their_number),
+        cmocka_unit_test(one_candidate_is_the_most_probable),
+        cmocka_unit_test(temperature_top_k_and_top_p_shape_the_draw),
+        cmocka_unit_test(limits_that_cut_nothing_change_nothing),
+        cmocka_unit_test(a_primer_goes_before),
+        cmocka_unit_test(a_key_held_from_the_primer_begins_at_zero),
+        cmocka_unit_test(settings_out_of_range_are_refused),
+        cmocka_unit_test(a_foreign_primer_is_refused),
+        cmocka_unit_test(logits_that_are_no_numbers_are_reported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

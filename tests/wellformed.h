@@ -1,0 +1,96 @@
+/* wellformed: an independent check of token sequences, by their numbers in the formats of
+ * encoding.h, looking back over the sequence instead of keeping a state. */
+#ifndef TUTTI_TESTS_WELLFORMED_H
+#define TUTTI_TESTS_WELLFORMED_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tutti/encoding.h"
+
+static inline int is_between(token value, int low, int high)
+{
+    return value >= low && value < high;
+}
+
+/* What is wrong with performance token i, given those before it; NULL if nothing. */
+static inline const char *performance_fault(const token *tokens, size_t i)
+{
+    token value = tokens[i];
+    bool pending = i > 0 && is_between(tokens[i - 1], 356, 388);
+    bool shifted = false;
+    if (value > 388)
+        return "not in the vocabulary";
+    if (pending && value >= 128)
+        return "VELOCITY without its NOTE_ON";
+    for (size_t j = i; value < 256 && j-- > 0;) { /* the pitch's last event decides */
+        token pitch = value & 127;
+        shifted |= is_between(tokens[j], 256, 356);
+        if (tokens[j] == pitch) {
+            if (value < 128)
+                return "NOTE_ON of a sounding pitch";
+            return shifted ? NULL : "NOTE_OFF at once";
+        }
+        if (tokens[j] == 128 + pitch)
+            break;
+    }
+    if (is_between(value, 128, 256))
+        return "NOTE_OFF without NOTE_ON";
+    if (value >= 128 && value < 356)
+        return NULL;
+    for (size_t j = i; value != 388 && j-- > 0;)
+        if (is_between(tokens[j], 356, 388))
+            return tokens[j] == value ? "VELOCITY already in force" : NULL;
+    return value < 128 ? "NOTE_ON before any VELOCITY" : NULL;
+}
+
+static inline const char *pianoroll_fault(const token *tokens, size_t i)
+{
+    if (tokens[i] > 89)
+        return "not in the vocabulary";
+    bool first = i == 0 || tokens[i - 1] == 88;
+    if (tokens[i] == 89 && !first)
+        return "END within a step";
+    if (tokens[i] < 88 && !first && tokens[i - 1] >= tokens[i])
+        return "keys not ascending";
+    return NULL;
+}
+
+/* Pitches that sound behind tokens[0..count) of the performance encoding. */
+static inline int performance_hanging(const token *tokens, size_t count)
+{
+    int hanging = 0;
+    for (int pitch = 0; pitch < 128; pitch++)
+        for (size_t j = count; j-- > 0;)
+            if (tokens[j] == pitch || tokens[j] == 128 + pitch) {
+                hanging += tokens[j] == pitch;
+                break;
+            }
+    return hanging;
+}
+
+/* "" if the sequence is well formed (and, if whole, is one piece that END closes), else
+ * the first fault. */
+static inline const char *well_formed(const struct encoding *encoding,
+                                      const token *tokens, size_t count, int whole)
+{
+    static char text[128];
+    bool performance = strcmp(encoding->name, "performance") == 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *fault =
+            performance ? performance_fault(tokens, i) : pianoroll_fault(tokens, i);
+        if (!fault && tokens[i] == encoding->end && !(whole && i == count - 1))
+            fault = "END before the end";
+        if (fault) {
+            snprintf(text, sizeof text, "token %zu is %d: %s", i, tokens[i], fault);
+            return text;
+        }
+    }
+    if (whole && (count == 0 || tokens[count - 1] != encoding->end))
+        return "no END";
+    if (whole && performance && performance_hanging(tokens, count))
+        return "a note hangs";
+    return "";
+}
+
+#endif
