@@ -200,7 +200,7 @@ static void tile_of_part(int rows, int width, int k, const real *panel,
                          const real *const *x, real *const *y)
 {
     _Alignas(64) real buffer[TILE_ROWS][PANEL] = {{0}};
-    real *at[TILE_ROWS];
+    real *at[TILE_ROWS] = {0};
     for (int i = 0; i < rows; i++) {
         at[i] = buffer[i];
         memcpy(buffer[i], y[i], (size_t)width * sizeof(real));
@@ -218,7 +218,7 @@ static void multiply(const struct packed *w, int rows, const real *const *x,
         int width = w->n - first;
         for (int i = 0; i < rows; i += TILE_ROWS) {
             int count = rows - i < TILE_ROWS ? rows - i : TILE_ROWS;
-            real *at[TILE_ROWS];
+            real *at[TILE_ROWS] = {0};
             for (int r = 0; r < count; r++)
                 at[r] = y[i + r] + first;
             if (width >= PANEL)

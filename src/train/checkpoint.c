@@ -545,6 +545,8 @@ enum status checkpoint_read(const char *path, int for_training, struct checkpoin
     get_text(&from, "/provenance", "openblas_core", out->core, sizeof out->core);
     get_text(&from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(&from, "/provenance", "ranks", &out->ranks);
+    if (going(&from)) /* also what isn't read here: a damaged file is refused whole */
+        from.status = h5_verify(from.file);
     if (for_training) {
         read_optimizer(&from, out);
         read_streams(&from, out);

@@ -1,0 +1,253 @@
+#!/bin/bash
+# Promise 1 from outside: one configuration, dataset and seed give the same weights for any
+# number of ranks, any allreduce, and over kills and stops; and what `tutti train` and
+# `tutti evaluate` refuse, in one line. TUTTI_TEST_SEED repeats the choice of the moments.
+set -u
+tutti=$1
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+seed=${TUTTI_TEST_SEED:-$$}
+RANDOM=$seed
+echo "TUTTI_TEST_SEED=$seed"
+
+make_corpus corpus 60
+"$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+
+# config CELL: 16 rows in 8 slices, two layers with dropout, a validation after each epoch.
+config() {
+    cat >"$1.conf" <<END
+[data]
+dataset = data.tutti
+[model]
+cell = $1
+layers = 2
+hidden = 48
+embedding = 16
+dense = 24
+dropout = 0.25
+[train]
+epochs = 5
+batch = 16
+slices = 8
+time = 32
+warmup_steps = 10
+learning_rate = 0.01
+seed = 11
+[run]
+dir = runs/$1
+samples = 0
+keep = 2
+hash_steps = yes
+END
+}
+
+# on N ARGUMENT...: tutti on N ranks. N = 0: without mpirun.
+on() {
+    local ranks=$1
+    shift
+    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else mpirun -n "$ranks" "$tutti" "$@"; fi
+}
+
+# facts RUN: the metrics without what depends on the clock.
+facts() { sed -E 's/"(seconds|tokens_per_second)": ?[^,}]+,? ?//g' "runs/$1/metrics.jsonl"; }
+
+# same RUN REFERENCE WHAT: every step's loss, norm and weights hash, every epoch's validation.
+same() {
+    facts "$1" >this.txt
+    facts "$2" >that.txt
+    [ "$(wc -l <that.txt)" -ge 30 ] || fail "$3: the reference has too few lines"
+    grep -q '"weights_hash"' that.txt || fail "$3: no hash in the metrics"
+    diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "$3"; }
+    echo "ok: $3"
+}
+
+# ---- any number of ranks, any allreduce ----
+
+for cell in lstm gru; do
+    config $cell
+    on 0 train $cell.conf >$cell.txt 2>&1 || { cat $cell.txt >&2; fail "train $cell"; }
+    for ranks in 2 3 4; do
+        on $ranks train $cell.conf --set run.dir=runs/$cell-$ranks >log.txt 2>&1 ||
+            { cat log.txt >&2; fail "train $cell on $ranks ranks"; }
+        same $cell-$ranks $cell "$cell, $ranks ranks"
+    done
+done
+
+for algorithm in 1 2 3 4 5 6; do
+    OMPI_MCA_coll_tuned_use_dynamic_rules=1 \
+        OMPI_MCA_coll_tuned_allreduce_algorithm=$algorithm \
+        on 3 train lstm.conf --set run.dir=runs/a$algorithm \
+        --set train.bucket=$((algorithm * 1000 + 7)) >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "algorithm $algorithm"; }
+    same a$algorithm lstm "allreduce algorithm $algorithm, other bucket"
+done
+
+# the same test on sums that do depend on the order: it must be able to fail
+on 3 train gru.conf --set run.dir=runs/float --set train.reduce=float >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "reduce = float"; }
+facts float >this.txt
+facts gru >that.txt
+cmp -s this.txt that.txt && fail "float sums give the exact sum's bits: is it used?"
+
+# ---- kills and stops ----
+
+steps() { grep -c '"gradient_norm"' "runs/$1/metrics.jsonl" 2>/dev/null || true; }
+
+# wait_for RUN STEPS PID: until the run has made so many steps or has ended.
+wait_for() {
+    while kill -0 "$3" 2>/dev/null; do
+        local made
+        made=$(steps "$1")
+        [ "${made:-0}" -ge "$2" ] && return
+        sleep 0.01
+    done
+}
+
+start() { # start CELL RUN RANKS: in the background, $pid
+    local ranks=$3
+    if [ "$ranks" = 0 ]; then
+        "$tutti" train "$1.conf" --resume --set run.dir=runs/"$2" \
+            --set run.checkpoint_minutes=0.0005 >log.txt 2>&1 &
+    else
+        mpirun -n "$ranks" "$tutti" train "$1.conf" --resume --set run.dir=runs/"$2" \
+            --set run.checkpoint_minutes=0.0005 >log.txt 2>&1 &
+    fi
+    pid=$!
+}
+
+kills=0
+for cell in lstm gru; do
+    made=0
+    for ranks in 2 0 3 1 4; do
+        start $cell $cell-killed $ranks
+        wait_for $cell-killed $((made + 1 + RANDOM % 10)) $pid
+        if [ "$ranks" = 0 ]; then kill -9 $pid; else pkill -9 -P $pid; fi 2>/dev/null
+        wait $pid 2>/dev/null && code=0 || code=$?
+        made=$(steps $cell-killed)
+        [ $code -ne 0 ] && kills=$((kills + 1))
+        echo "killed on $ranks ranks behind step ${made:-0}, code $code"
+    done
+    on 2 train $cell.conf --resume --set run.dir=runs/$cell-killed >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "resume after kills"; }
+    same $cell-killed $cell "$cell, killed and resumed with other ranks"
+done
+[ $kills -ge 4 ] || fail "only $kills of 10 kills came before the end of the run"
+
+for signal in USR1 TERM INT; do
+    ranks=0
+    [ $signal = USR1 ] && ranks=2
+    rm -rf runs/stopped
+    start lstm stopped $ranks
+    wait_for stopped $((3 + RANDOM % 20)) $pid
+    kill -$signal $pid
+    wait $pid && code=0 || code=$?
+    [ $code = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }
+    grep -q "stopped on request behind step" log.txt || fail "$signal: not said"
+    on 3 train lstm.conf --resume --set run.dir=runs/stopped >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "resume after $signal"; }
+    same stopped lstm "stopped by $signal, resumed on 3 ranks"
+done
+
+# ---- checkpoints: how many, links, damage, no room ----
+
+shopt -s nullglob
+kept=(runs/lstm/checkpoints/*.h5)
+best=$(readlink runs/lstm/checkpoints/best)
+[ "$(readlink runs/lstm/checkpoints/latest)" = epoch-0005.h5 ] || fail "latest"
+[ -f "runs/lstm/checkpoints/$best" ] || fail "best points nowhere"
+[ ${#kept[@]} -le 3 ] && [ ${#kept[@]} -ge 2 ] || fail "kept ${#kept[@]} checkpoints"
+
+cp -r runs/lstm runs/damaged
+size=$(stat -c %s runs/damaged/checkpoints/epoch-0005.h5)
+printf '\xa5' | dd of=runs/damaged/checkpoints/epoch-0005.h5 bs=1 seek=$((size / 2)) \
+    conv=notrunc 2>/dev/null
+on 2 train lstm.conf --resume --set run.dir=runs/damaged >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "resume with a damaged checkpoint"; }
+[ "$(grep -c 'warning:.*epoch-0005.h5' log.txt)" = 1 ] || fail "damage is not named once"
+same damaged lstm "the damaged newest checkpoint is passed over"
+
+mkdir -p runs/blocked/checkpoints/.epoch-0002.h5.partial # no file can be made there
+on 2 train lstm.conf --set run.dir=runs/blocked >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "an unwritable checkpoint ends the run"; }
+grep -q 'warning: epoch-0002.h5 is not written.*epoch-0001.h5' log.txt ||
+    { cat log.txt >&2; fail "no warning of an unwritable checkpoint"; }
+same blocked lstm "a checkpoint that can't be written"
+
+if unshare -rm true 2>/dev/null; then
+    mkdir full
+    unshare -rm bash -c "mount -t tmpfs -o size=1400k none full &&
+        '$tutti' train lstm.conf --set run.dir=full/run --set run.hash_steps=no \
+            --set run.keep=9; echo \$? >code.txt; ls full/run/checkpoints >left.txt
+        '$tutti' inspect full/run/checkpoints/latest >inspected.txt" >log.txt 2>&1
+    [ "$(cat code.txt)" = 1 ] || { cat log.txt >&2; fail "a full disk: $(cat code.txt)"; }
+    grep -q 'warning: epoch-0.*No space left' log.txt || fail "the full disk is not named"
+    grep -q 'epoch 5/5' log.txt || fail "a full disk ended the run"
+    [ -s inspected.txt ] || fail "a full disk cost the last good checkpoint"
+    grep -q partial left.txt && fail "a partial checkpoint is left on the full disk"
+    echo "ok: full disk"
+fi
+
+# ---- evaluate ----
+
+"$tutti" evaluate runs/lstm data.tutti --json >one.json || fail "evaluate"
+on 3 evaluate runs/lstm data.tutti --json >three.json 2>/dev/null || fail "evaluate on 3"
+cmp one.json three.json || fail "evaluate depends on the ranks"
+loss=$(sed -n 's/.*"nats_per_token": *\([0-9.]*\).*/\1/p' one.json)
+logged=$(sed -n 's/.*"valid_loss": *\([0-9.]*\).*/\1/p' runs/lstm/metrics.jsonl | sort -g |
+    head -1)
+awk -v a="$loss" -v b="$logged" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }' ||
+    fail "evaluate says $loss, the best epoch of the log $logged"
+
+# ---- what is refused ----
+
+# refuse CODE PATTERN RANKS ARGUMENT...: one line that matches, once for all ranks.
+refuse() {
+    local code=$1 pattern=$2 ranks=$3 got
+    shift 3
+    timeout 20 bash -c 'ranks=$1; shift; if [ "$ranks" = 0 ]; then "$@"; else
+        mpirun -n "$ranks" "$@"; fi' - "$ranks" "$tutti" "$@" >log.txt 2>&1 && got=0 || got=$?
+    [ "$got" = "$code" ] || { cat log.txt >&2; fail "$*: exit code $got, not $code"; }
+    [ "$(grep -c '^tutti: ' log.txt)" = 1 ] || { cat log.txt >&2; fail "$*: not one line"; }
+    grep -Eq "^tutti: .*$pattern" log.txt || { cat log.txt >&2; fail "$*: not: $pattern"; }
+    echo "ok: refused: $pattern"
+}
+
+sed 's/hidden = 48/hiden = 48/' lstm.conf >unknown.conf
+refuse 2 'missing.conf' 2 train missing.conf
+refuse 2 'unknown.conf:[0-9]+: .*hiden' 3 train unknown.conf
+refuse 2 'no such dataset' 2 train lstm.conf --set data.dataset=nowhere --set run.dir=runs/x
+refuse 2 'runs/lstm/checkpoints holds .*--resume' 3 train lstm.conf
+refuse 2 'train.slices = 2, but there are 3 ranks' 3 train lstm.conf --set train.slices=2
+refuse 2 'train.batch: 16 in the checkpoint, 32 asked' 2 train lstm.conf --resume \
+    --set train.batch=32
+refuse 1 'diverged: .*(gradient|loss)' 2 train lstm.conf --set run.dir=runs/diverged \
+    --set train.optimizer=adamw --set train.learning_rate=10 --set train.weight_decay=1 \
+    --set train.warmup_steps=0 --set train.epochs=50 # every step: weights times -9
+refuse 2 'split nothing' 0 evaluate runs/lstm data.tutti --split nothing
+refuse 1 'missing.h5' 2 evaluate missing.h5 data.tutti
+refuse 1 'data.tutti/index.h5.*not a tutti checkpoint' 2 evaluate data.tutti/index.h5 \
+    data.tutti
+cp runs/lstm/checkpoints/epoch-0005.h5 flipped.h5
+printf '\x5a' | dd of=flipped.h5 bs=1 seek=$((size / 3)) conv=notrunc 2>/dev/null
+refuse 1 'flipped.h5' 2 evaluate flipped.h5 data.tutti
+"$tutti" preprocess corpus -o roll.tutti --shards 16 --split "0.8 0.1 0.1" \
+    --encoding pianoroll --grid 1/4 >preprocess.txt 2>&1 || fail "preprocess pianoroll"
+refuse 2 'encoding performance \(389 tokens\), .* pianoroll 1/4 \(90 tokens\)' 2 \
+    evaluate runs/lstm roll.tutti
+refuse 2 'encoding performance \(389 tokens\), .* pianoroll 1/4 \(90 tokens\)' 2 \
+    train lstm.conf --resume --set data.dataset=roll.tutti
+rm corpus/tune-000.mid
+"$tutti" preprocess corpus -o less.tutti --shards 16 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || fail "preprocess"
+refuse 2 'another dataset' 2 train lstm.conf --resume --set data.dataset=less.tutti
+cp -r runs/lstm runs/ruined
+for file in runs/ruined/checkpoints/*.h5; do head -c 5000 "$file" >torn && mv torn "$file"; done
+on 2 train lstm.conf --resume --set run.dir=runs/ruined >log.txt 2>&1 && code=0 || code=$?
+[ $code = 1 ] && grep -q 'none of the . checkpoints is whole' log.txt ||
+    { cat log.txt >&2; fail "a run without a whole checkpoint"; }
+
+echo "all ok"
