@@ -98,10 +98,10 @@ def main():
     for split in "valid", "train":
         ours = tutti_json("evaluate", CHECKPOINT, "corpus.tutti", "--split", split)
         loss, accuracy, count = likelihood(snippet["step"], end, split)
-        print(f"{split}: NumPy {loss:.6f}, tutti {ours['loss']:.6f} nats per token, "
+        print(f"{split}: NumPy {loss:.6f}, tutti {ours['nats_per_token']:.6f} nats per token, "
               f"accuracy {accuracy:.4f} and {ours['accuracy']:.4f}, {count} tokens")
         assert count == ours["tokens"] and count > 100
-        assert abs(loss - ours["loss"]) < 1e-5 * loss
+        assert abs(loss - ours["nats_per_token"]) < 1e-5 * loss
         assert abs(accuracy - ours["accuracy"]) < 2 / count
     return 0
 

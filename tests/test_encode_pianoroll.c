@@ -285,8 +285,8 @@ static void a_piece_beyond_the_limit_is_refused(void **state)
     struct notes notes = {.ticks_per_beat = 1};
     struct tokens tokens = {0};
     add(&notes, 0, 1, 60, 0);
-    static const uint32_t too_long[] = {40000, 4000000000U};
-    for (int i = 0; i < 2; i++) {
+    static const uint32_t too_long[] = {40000, 8947849 /* 2^32 / 480 */, 4000000000U};
+    for (int i = 0; i < 3; i++) {
         notes.items[0].duration_ticks = too_long[i];
         assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_FAILED);
         assert_non_null(strstr(status_message(), "grid of 1/480 beat"));

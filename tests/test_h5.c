@@ -91,6 +91,16 @@ static int64_t part(size_t i)
     return (int64_t)(i * i) - 7000;
 }
 
+/* Longer than the 4 kB up to which HDF5's "dense" attributes have checksums. */
+enum { LONG_TEXT = 6000 };
+
+static void long_text(char *text)
+{
+    for (size_t i = 0; i < LONG_TEXT; i++)
+        text[i] = (char)('a' + i * i % 23);
+    text[LONG_TEXT] = '\0';
+}
+
 static void write_some(struct h5_file *file, size_t rows)
 {
     float *weights = malloc(rows * COLUMNS * sizeof *weights);
@@ -121,6 +131,9 @@ static void write_some(struct h5_file *file, size_t rows)
         snprintf(attribute, sizeof attribute, "/many/%c", 'z' - i);
         ok(h5_write(file, attribute, H5_I32, 1, (size_t[]){1}, &i));
     }
+    char text[LONG_TEXT + 1];
+    long_text(text);
+    ok(h5_set_text(file, "/model", "long", text));
     free(weights);
     free(parts);
 }
@@ -215,7 +228,12 @@ static enum status check_attributes(struct h5_file *file)
             return status;
         expect(number == i, "number");
     }
-    return STATUS_OK;
+    char found[LONG_TEXT + 1], expected[LONG_TEXT + 1];
+    long_text(expected);
+    status = h5_get_text(file, "/model", "long", found, sizeof found);
+    if (status == STATUS_OK)
+        expect(strcmp(found, expected) == 0, "long text");
+    return status;
 }
 
 static enum status check_group(struct h5_file *file)

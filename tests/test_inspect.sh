@@ -123,6 +123,9 @@ refuses 1 "damaged.tutti/shard-0001.h5" "$tutti" inspect damaged.tutti --verify
 rm damaged.tutti/index.h5
 refuses 1 "without their index.h5" "$tutti" inspect damaged.tutti
 refuses 1 "without its index.h5" "$tutti" inspect damaged.tutti/shard-0002.h5
+mkdir half.partial
+: >half.partial/UNFINISHED
+refuses 2 "half.partial: .*preprocess" "$tutti" inspect half.partial
 cp runs/first/checkpoints/epoch-0002.h5 broken.h5
 flip broken.h5 $(($(stat -c %s broken.h5) / 2))
 refuses 1 "broken.h5" "$tutti" inspect broken.h5 --verify

@@ -100,6 +100,28 @@ static void a_pedal_that_stays_down_ends_with_the_last_key(void **state)
     expect_pedalled(&bytes, "0+20:60 10+10:61");
 }
 
+/* Notes that began together end together, and then their velocities order them. */
+static void the_order_is_kept(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 0, 127);
+    put_event(&bytes, 0, 0x90, 60, 90);
+    put_event(&bytes, 0, 0x90, 60, 50);
+    put_event(&bytes, 10, 0x80, 60, 0);
+    put_event(&bytes, 10, 0x80, 60, 0);
+    put_pedal(&bytes, 80, 0, 0);
+    end_track(&bytes, begin);
+    struct midi_file file = {0};
+    read_bytes(&bytes, NULL, &file);
+    assert_int_equal(file.notes.items[0].velocity, 90); /* the shorter one */
+    assert_int_equal(midi_apply_pedal(&file), STATUS_OK);
+    assert_string_equal(notes_text(&file), "0+100:60 0+100:60");
+    assert_int_equal(file.notes.items[0].velocity, 50);
+    midi_free(&file);
+}
+
 static void percussion_has_no_pedal(void **state)
 {
     (void)state;
@@ -242,6 +264,7 @@ int main(void)
         cmocka_unit_test(an_earlier_onset_does_not_end_a_note),
         cmocka_unit_test(pedal_and_key_at_one_tick),
         cmocka_unit_test(a_pedal_that_stays_down_ends_with_the_last_key),
+        cmocka_unit_test(the_order_is_kept),
         cmocka_unit_test(percussion_has_no_pedal),
         cmocka_unit_test(seconds_follow_the_tempo_map),
         cmocka_unit_test(nothing_to_do_is_fine),

@@ -185,6 +185,8 @@ static void broken_events_within_a_track(void **state)
     WITHIN(MIDI_REPAIR_STATUS, "0+10:60 10+0:61 20+10:62", 0, 0x90, 61, 80, 0, 0xF0, 1,
            0xF7, 0, 61, 0);
     WITHIN(MIDI_REPAIR_SYSTEM, both, 0, 0xF1, 1, 0, 0xF2, 1, 2, 0, 0xF3, 1, 0, 0xF4);
+    /* data bytes that are not there are not taken from what follows */
+    WITHIN(MIDI_REPAIR_SYSTEM, "0+10:60 148+10:62", 0, 0xF2, 0x81, 0, 0xFF, 1, 0);
     WITHIN(MIDI_REPAIR_SYSTEM, both, 0, 0xF6, 0, 0xF8, 0, 0xFA, 0, 0xFE);
     WITHIN(MIDI_REPAIR_SYSEX, both, 0, 0xF0, 2, 1, 2);
     WITHIN(MIDI_REPAIR_SYSEX, both, 0, 0xF0, 0);
@@ -193,6 +195,22 @@ static void broken_events_within_a_track(void **state)
     WITHIN(MIDI_REPAIR_TEMPO, both, 0, 0xFF, 0x51, 2, 1, 0);
     WITHIN(MIDI_REPAIR_META, both, 0, 0xFF, 0x80, 1, 1);
     WITHIN(0, both, 0, 0xFF, 0x51, 4, 7, 0xA1, 0x20, 99); /* longer is allowed */
+}
+
+static void second_data_bytes_are_taken_as_127(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_event(&bytes, 0, 0x90, 60, 200);
+    put_event(&bytes, 0, 0xB0, 64, 128);
+    end_track(&bytes, begin);
+    struct midi_file file = {0};
+    read_bytes(&bytes, NULL, &file);
+    assert_int_equal(file.repairs, MIDI_REPAIR_DATA);
+    assert_int_equal(file.notes.items[0].velocity, 127);
+    assert_int_equal(file.pedals[0].value, 127);
+    midi_free(&file);
 }
 
 static void a_track_without_a_first_status(void **state)
@@ -318,6 +336,7 @@ int main(void)
         cmocka_unit_test(events_behind_end_of_track),
         cmocka_unit_test(a_file_cut_anywhere),
         cmocka_unit_test(broken_events_within_a_track),
+        cmocka_unit_test(second_data_bytes_are_taken_as_127),
         cmocka_unit_test(a_track_without_a_first_status),
         cmocka_unit_test(all_repairs_fit_the_reason),
         cmocka_unit_test(files_that_are_no_midi),

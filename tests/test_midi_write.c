@@ -255,8 +255,8 @@ static void values_out_of_range_are_refused(void **state)
     bad[3].program = 128;
     bad[4].channel = 16;
     bad[5].start = -1;
-    bad[6].duration = NAN;
-    bad[7].start = INFINITY;
+    bad[6].duration = (double)NAN;
+    bad[7].start = (double)INFINITY;
     bad[8].start = 280e3; /* s: more than 2^28 ticks at 960 a second */
     for (int i = 0; i < 9; i++) {
         struct note both[] = {good, bad[i]};

@@ -505,6 +505,77 @@ static void differences_are_told_key_by_key(void **state)
     free(report);
 }
 
+/* With everything different, the keys told are exactly the ones a run depends on. */
+static void what_may_change_is_not_told(void **state)
+{
+    (void)state;
+    static const char *const fixed[] = {"data.encoding",
+                                        "data.grid",
+                                        "data.pedal",
+                                        "data.split",
+                                        "data.split_file",
+                                        "data.shards",
+                                        "data.seed",
+                                        "data.min_notes",
+                                        "data.max_notes",
+                                        "data.max_bytes",
+                                        "data.max_seconds",
+                                        "model.cell",
+                                        "model.layers",
+                                        "model.hidden",
+                                        "model.embedding",
+                                        "model.dropout",
+                                        "model.dense",
+                                        "model.activation",
+                                        "train.batch",
+                                        "train.slices",
+                                        "train.time",
+                                        "train.optimizer",
+                                        "train.learning_rate",
+                                        "train.beta1",
+                                        "train.beta2",
+                                        "train.epsilon",
+                                        "train.momentum",
+                                        "train.weight_decay",
+                                        "train.schedule",
+                                        "train.warmup_steps",
+                                        "train.final_factor",
+                                        "train.plateau_factor",
+                                        "train.plateau_epochs",
+                                        "train.clip",
+                                        "train.seed",
+                                        "train.reduce"};
+    struct options before = read_text(""), now = read_text("");
+    options_defaults(&now);
+#define X(member, count) now.member = (now.member + 1) % count;
+    WORDS(X)
+#undef X
+#define X(member, low, high) now.member++;
+    INTEGERS(X)
+#undef X
+#define X(member, high) now.member += 0.001;
+    NUMBERS(X)
+#undef X
+#define X(member) now.member = !now.member;
+    BOOLEANS(X)
+#undef X
+#define X(member) strcat(now.member, "x");
+    STRINGS(X)
+#undef X
+    strcpy(now.data.grid, "1/8");
+    char *report;
+    int count;
+    options_difference(&before, &now, &report, &count);
+    assert_int_equal(count, sizeof fixed / sizeof *fixed);
+    char *line = strtok(report, "\n");
+    for (int i = 0; i < count; i++, line = strtok(NULL, "\n")) {
+        assert_non_null(line);
+        assert_memory_equal(line, fixed[i], strlen(fixed[i]));
+        assert_int_equal(line[strlen(fixed[i])], ':');
+    }
+    free(report);
+}
+
 static void help_and_table_show_every_key(void **state)
 {
     (void)state;
@@ -583,6 +654,7 @@ int main(void)
         cmocka_unit_test(the_command_line_sets_settings),
         cmocka_unit_test(rules_between_settings_are_checked),
         cmocka_unit_test(differences_are_told_key_by_key),
+        cmocka_unit_test(what_may_change_is_not_told),
         cmocka_unit_test(help_and_table_show_every_key),
         cmocka_unit_test(shipped_configurations_are_valid),
     };

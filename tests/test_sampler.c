@@ -1,5 +1,4 @@
-/* sampler: with sources of logits that are random, stubborn, mute or known, instead of a
- * model. A source keeps what it was given, which is what was drawn. */
+/* sampler: form, length, determinism, drawing, primer and faults. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,91 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pieces.h"
-#include "tutti/sampler.h"
-#include "wellformed.h"
-
-enum { OFF = 128, SHIFT = 255, VELOCITY = 356, STEP = 88, ROWS_MAX = 4000 };
-
-/* ---- sources ---- */
-
-struct fake {
-    const struct encoding *encoding;
-    int count;
-    void (*fill)(const struct fake *fake, int row, real *logits);
-    struct tokens seen[ROWS_MAX]; /* inputs of each row, END first */
-    real *logits;
-};
-
-static token last_seen(const struct fake *fake, int row)
-{
-    return fake->seen[row].items[fake->seen[row].count - 1];
-}
-
-static const real *fake_next(void *context, const token *inputs)
-{
-    struct fake *fake = context;
-    for (int row = 0; row < fake->count; row++) {
-        real *logits = fake->logits + (size_t)row * fake->encoding->vocabulary;
-        if (tokens_append(&fake->seen[row], inputs[row]) != STATUS_OK)
-            abort();
-        fake->fill(fake, row, logits);
-    }
-    return fake->logits;
-}
-
-/* Depends on the last tokens only, as a model's would on the row's past. */
-static void fill_random(const struct fake *fake, int row, real *logits)
-{
-    const struct tokens *seen = &fake->seen[row];
-    uint64_t past = seen->count > 1 ? seen->items[seen->count - 2] : 0;
-    struct rng_block block = {{0}};
-    for (size_t value = 0; value < fake->encoding->vocabulary; value++) {
-        if (value % 4 == 0)
-            block = rng_block(1, RNG_TEST, last_seen(fake, row), past, value);
-        logits[value] = (real)((double)(block.word[value % 4] >> 11) * 0x1p-53 * 8);
-    }
-}
-
-static void fill_flat(const struct fake *fake, int row, real *logits)
-{
-    (void)row;
-    for (size_t value = 0; value < fake->encoding->vocabulary; value++)
-        logits[value] = 1;
-}
-
-/* Wants one note again and again: on, 250 ms, off, 250 ms. */
-static void fill_one_note(const struct fake *fake, int row, real *logits)
-{
-    token last = last_seen(fake, row);
-    fill_random(fake, row, logits);
-    bool sounding = false;
-    for (size_t i = 0; i < fake->seen[row].count; i++)
-        sounding = fake->seen[row].items[i] == 60 ||
-                   (sounding && fake->seen[row].items[i] != OFF + 60);
-    if (last == fake->encoding->end)
-        logits[VELOCITY + 20] = 100;
-    else if (last == 60 || last == OFF + 60)
-        logits[SHIFT + 25] = 100;
-    else
-        logits[sounding ? OFF + 60 : 60] = 100;
-}
-
-static void fill_one_chord(const struct fake *fake, int row, real *logits)
-{
-    fill_random(fake, row, logits);
-    logits[last_seen(fake, row) == 40   ? 44
-           : last_seen(fake, row) == 44 ? STEP
-                                        : 40] = 100;
-}
-
-static void fill_mute(const struct fake *fake, int row, real *logits)
-{
-    fill_random(fake, row, logits);
-    for (size_t value = 0; value < fake->encoding->vocabulary; value++)
-        if (fake->encoding->token_seconds(fake->encoding, (token)value) > 0)
-            logits[value] = 100;
-}
+#include "sampler_fakes.h"
 
 static void fill_eager_to_end(const struct fake *fake, int row, real *logits)
 {
@@ -117,98 +32,6 @@ static void fill_nan(const struct fake *fake, int row, real *logits)
 {
     fill_random(fake, row, logits);
     logits[SHIFT + 3] = (real)NAN;
-}
-
-/* ---- a run of the sampler and what came of it ---- */
-
-struct run {
-    struct encoding *encoding;
-    struct fake *fake;
-    struct notes *pieces;
-    int count;
-};
-
-static const struct sampler_settings plain = {
-    .temperature = 1, .top_p = 1, .seed = 7, .seconds = 20, .guard = 1, .max_silence = 3};
-
-static enum status try_run(struct run *run, const char *encoding,
-                           void (*fill)(const struct fake *, int, real *),
-                           const struct sampler_settings *settings, int count,
-                           const token *primer, size_t primer_count, int keep_primer)
-{
-    *run = (struct run){.count = count};
-    assert_int_equal(encoding_create(encoding, "1/4", &run->encoding), STATUS_OK);
-    run->fake = calloc(1, sizeof *run->fake);
-    run->pieces = calloc((size_t)count + 1, sizeof *run->pieces);
-    assert_non_null(run->fake);
-    assert_non_null(run->pieces);
-    run->fake->encoding = run->encoding;
-    run->fake->count = count;
-    run->fake->fill = fill;
-    run->fake->logits =
-        calloc((size_t)count + 1, run->encoding->vocabulary * sizeof(real));
-    assert_non_null(run->fake->logits);
-    struct sampler_source source = {fake_next, run->fake};
-    return sampler_run_source(&source, run->encoding, settings, primer, primer_count,
-                              keep_primer, count, run->pieces);
-}
-
-static struct run do_run(const char *encoding,
-                         void (*fill)(const struct fake *, int, real *),
-                         const struct sampler_settings *settings, int count)
-{
-    struct run run;
-    assert_int_equal(try_run(&run, encoding, fill, settings, count, NULL, 0, 0),
-                     STATUS_OK);
-    return run;
-}
-
-static void end_run(struct run *run)
-{
-    for (int i = 0; i < run->count; i++) {
-        tokens_free(&run->fake->seen[i]);
-        notes_free(&run->pieces[i]);
-    }
-    free(run->fake->logits);
-    free(run->fake);
-    free(run->pieces);
-    encoding_free(run->encoding);
-}
-
-/* What was drawn in a row, but for its last token, which no model sees. */
-static const token *drawn(const struct run *run, int row, size_t *count)
-{
-    const struct tokens *seen = &run->fake->seen[row];
-    assert_int_equal(seen->items[0], run->encoding->end);
-    size_t end = 1;
-    while (end < seen->count && seen->items[end] != run->encoding->end)
-        end++;
-    *count = end - 1;
-    return seen->items + 1;
-}
-
-static double seconds_of(const struct encoding *encoding, const token *tokens,
-                         size_t count)
-{
-    double seconds = 0;
-    for (size_t i = 0; i < count; i++)
-        seconds += encoding->token_seconds(encoding, tokens[i]);
-    return seconds;
-}
-
-static size_t count_sounds(const struct encoding *encoding, const token *tokens,
-                           size_t count)
-{
-    size_t sounds = 0;
-    for (size_t i = 0; i < count; i++)
-        sounds += encoding->token_sounds(encoding, tokens[i]);
-    return sounds;
-}
-
-static bool same_notes(const struct notes *a, const struct notes *b)
-{
-    struct hash128 first = notes_hash(a), second = notes_hash(b);
-    return a->count == b->count && hash128_compare(first, second) == 0;
 }
 
 /* ---- well-formedness and length ---- */
@@ -467,90 +290,6 @@ static void limits_that_cut_nothing_change_nothing(void **state)
     end_run(&second);
 }
 
-/* ---- guard ---- */
-
-/* Does tokens[n] continue a cycle that the guard calls stuck? Looks back from n. */
-static bool continues_a_stuck_cycle(const struct encoding *encoding, const token *tokens,
-                                    size_t n)
-{
-    for (size_t period = 1; period <= 64 && 4 * period <= n; period++) {
-        size_t from = n; /* tokens[from..n) repeat what was a period before */
-        while (from > period && tokens[from - 1] == tokens[from - 1 - period])
-            from--;
-        if (n - from + period < 4 * period || tokens[n] != tokens[n - period])
-            continue;
-        double lasted = seconds_of(encoding, tokens + from, n - from);
-        if (count_sounds(encoding, tokens + n - period, period) && lasted >= 4 - 1e-6)
-            return true;
-    }
-    return false;
-}
-
-static void the_guard_breaks_endless_repetition(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        const char *name = i ? "pianoroll" : "performance";
-        void (*fill)(const struct fake *, int, real *) =
-            i ? fill_one_chord : fill_one_note;
-        size_t period = i ? 3 : 4;
-        struct sampler_settings settings = plain;
-        settings.temperature = 0;
-        settings.guard = 0;
-        settings.seconds = 40;
-        struct run off = do_run(name, fill, &settings, 1);
-        settings.guard = 1;
-        struct run on = do_run(name, fill, &settings, 1);
-        size_t off_count = 0, on_count = 0, same = 0, stuck = 0;
-        const token *free_tokens = drawn(&off, 0, &off_count);
-        const token *guarded = drawn(&on, 0, &on_count);
-        for (size_t n = 1 + period; n < off_count; n++)
-            assert_int_equal(free_tokens[n], free_tokens[n - period]);
-        for (size_t n = 0; n < off_count; n++)
-            stuck += continues_a_stuck_cycle(off.encoding, free_tokens, n);
-        assert_true(stuck > off_count / 2);
-        for (size_t n = 0; n < on_count; n++)
-            assert_false(continues_a_stuck_cycle(on.encoding, guarded, n));
-        while (same < on_count && guarded[same] == free_tokens[same])
-            same++;
-        double until = seconds_of(on.encoding, guarded, same); /* not before its time */
-        assert_true(until >= 4 && until < 6);
-        assert_true(seconds_of(on.encoding, guarded, on_count) > 38);
-        assert_string_equal(well_formed(on.encoding, guarded, on_count, 0), "");
-        end_run(&off);
-        end_run(&on);
-    }
-}
-
-static void the_guard_breaks_silence(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct sampler_settings settings = plain;
-        settings.guard = 0;
-        struct run off = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 2);
-        assert_int_equal(off.pieces[0].count + off.pieces[1].count, 0);
-        settings.guard = 1;
-        settings.max_silence = 2.5;
-        struct run on = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 2);
-        size_t count = 0, sounds = 0;
-        const token *tokens = drawn(&on, 1, &count);
-        double since = 0;
-        for (size_t n = 0; n < count; n++) {
-            double moves = on.encoding->token_seconds(on.encoding, tokens[n]);
-            bool sound = on.encoding->token_sounds(on.encoding, tokens[n]);
-            if (moves > 0)
-                assert_true(since < 2.5 - 1e-6);
-            since = sound ? 0 : since + moves;
-            sounds += sound;
-        }
-        assert_true(sounds >= 5 && sounds <= 8); /* as few as the guard asks for */
-        assert_int_equal(on.pieces[1].count, sounds);
-        end_run(&off);
-        end_run(&on);
-    }
-}
-
 /* ---- primer ---- */
 
 static const token primer[] = {VELOCITY + 20, 60, SHIFT + 50, OFF + 60, 64, SHIFT + 30};
@@ -690,8 +429,6 @@ int main(void)
         cmocka_unit_test(one_candidate_is_the_most_probable),
         cmocka_unit_test(temperature_top_k_and_top_p_shape_the_draw),
         cmocka_unit_test(limits_that_cut_nothing_change_nothing),
-        cmocka_unit_test(the_guard_breaks_endless_repetition),
-        cmocka_unit_test(the_guard_breaks_silence),
         cmocka_unit_test(a_primer_goes_before),
         cmocka_unit_test(a_key_held_from_the_primer_begins_at_zero),
         cmocka_unit_test(settings_out_of_range_are_refused),

@@ -1,10 +1,10 @@
 /* comm: the ranks of one run. The only unit that knows MPI.
  *
- * "Collective": every rank calls it, in the same order. "Not collective": any rank, any time.
- * A process started without mpirun or srun is rank 0 of 1.
+ * "Collective": every rank calls it, in the same order. "Not collective": any rank, any
+ * time. A process started without mpirun or srun is rank 0 of 1.
  *
- * A failure of MPI itself is STATUS_FAILED with MPI's words where a function returns a status;
- * where it returns a value or nothing, it ends all ranks with a line on stderr.
+ * A failure of MPI itself is STATUS_FAILED with MPI's words where a function returns a
+ * status; where it returns a value or nothing, it ends all ranks with a line on stderr.
  */
 #ifndef TUTTI_COMM_H
 #define TUTTI_COMM_H
@@ -18,8 +18,8 @@
 struct comm; /* the world; one per process */
 
 /* Starts MPI. Collective. Mutes the log on all ranks but 0. An srun launch whose PMI is
- * missing (N processes that would each be rank 0 of 1) is refused with the cure, and the log
- * is muted on all of them but the first. Once in a process's life. */
+ * missing (N processes that would each be rank 0 of 1) is refused with the cure, and the
+ * log is muted on all of them but the first. Once in a process's life. */
 enum status comm_open(int *argc, char ***argv, struct comm **out);
 
 /* Ends MPI. Collective. NULL is fine. */
@@ -33,15 +33,15 @@ int comm_size(const struct comm *comm);
 const char *comm_host(const struct comm *comm);
 
 /* Agrees on an outcome: every rank returns the same status, the worst that any rank gave
- * (STATUS_FAILED before STATUS_MISUSE before STATUS_STOPPED). The lowest such rank's message
- * becomes status_message on every rank, with "rank N (HOST): " in front when there are several
- * ranks and not all of them gave this status and this message. With STATUS_OK the messages
- * stay as they are. Collective. */
+ * (STATUS_FAILED before STATUS_MISUSE before STATUS_STOPPED). The lowest such rank's
+ * message becomes status_message on every rank, with "rank N (HOST): " in front when
+ * there are several ranks and not all of them gave this status and this message. With
+ * STATUS_OK the messages stay as they are. Collective. */
 enum status comm_agree(struct comm *comm, enum status mine);
 
 /* Element-wise sum over ranks, in place, same result on every rank; in pieces of at most
- * `bucket` elements (0: a default). Integer sums don't depend on order; the caller sees to it
- * that they don't overflow. Collective. */
+ * `bucket` elements (0: a default). Integer sums don't depend on order; the caller sees
+ * to it that they don't overflow. Collective. */
 enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_t bucket);
 /* The float sum is MPI's own: its bits may depend on the number of ranks. Collective. */
 enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t bucket);
@@ -51,8 +51,8 @@ int64_t comm_max_i64(struct comm *comm, int64_t value); /* Collective. */
 /* Rank 0's bytes to all; same `size` on all ranks, may exceed 2^31. Collective. */
 enum status comm_broadcast(struct comm *comm, void *bytes, size_t size);
 
-/* Each rank's bytes, concatenated in rank order, on rank 0: *all (malloc, the caller frees;
- * NULL on other ranks) and *sizes (one per rank; likewise). Collective. */
+/* Each rank's bytes, concatenated in rank order, on rank 0: *all (malloc, the caller
+ * frees; NULL on other ranks) and *sizes (one per rank; likewise). Collective. */
 enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8_t **all,
                         size_t **sizes);
 
@@ -61,10 +61,11 @@ void comm_barrier(struct comm *comm); /* Collective. */
 /* A counter shared by all ranks, for handing out work: comm_next adds `step` and returns
  * the value before; the first is 0. Opening and closing are collective, the rest is not.
  *
- * On one node comm_next is an atomic addition in shared memory: 0.1 us, whatever rank 0 does.
- * Between nodes without network atomics (TCP) it is answered when rank 0 next calls into MPI,
- * about two calls of rank 0 for each. So take several items a step, and call
- * comm_counter_serve between the items: it is cheap, and does nothing but on rank 0. */
+ * On one node comm_next is an atomic addition in shared memory: below 1 us, whatever rank
+ * 0 does. Between nodes without network atomics (TCP) it is answered when rank 0 next
+ * calls into MPI, about two calls of rank 0 for each. So take several items a step, and
+ * call comm_counter_serve between the items: it is cheap, and does nothing but on rank 0.
+ */
 struct comm_counter;
 enum status comm_counter_open(struct comm *comm, struct comm_counter **out);
 int64_t comm_next(struct comm_counter *counter, int64_t step);

@@ -3,30 +3,32 @@
  * performance  388 events (Oore et al., "This time with feeling", 2018, as in Performance
  *              RNN): NOTE_ON 0-127, NOTE_OFF 128-255, TIME_SHIFT 256-355 (1-100 x 10 ms),
  *              VELOCITY 356-387 (bin (v-1)/4, only on change, before NOTE_ON).
- * pianoroll    88 keys (A0 = 21 to C8 = 108) on a grid: the sounding keys 0-87 of a step in
- *              ascending order, then STEP (88).
+ * pianoroll    88 keys (A0 = 21 to C8 = 108) on a grid: the sounding keys 0-87 of a step
+ *              in ascending order, then STEP (88).
  *
- * Each has one special token behind the rest, END: it ends a piece, and as the input before
- * the first token it begins one. A stream of pieces is END p1 END p2 END ..., and the model's
- * state is cleared wherever its input is END.
+ * Each has one special token behind the rest, END: it ends a piece, and as the input
+ * before the first token it begins one. A stream of pieces is END p1 END p2 END ..., and
+ * the model's state is cleared wherever its input is END.
  *
  * What encoding keeps of the notes (decode(encode(x)) is x after these rules):
  *
  * both         Percussion (channel 9) is left out; so are program, channel and track: the
- *              music is one instrument's. Start and end go to the nearest step of an absolute
- *              grid (halves up), so errors do not add up; a note that would have no length
- *              gets one step. Silence before the first note is dropped.
+ *              music is one instrument's. Start and end go to the nearest step of an
+ *              absolute grid (halves up), so errors do not add up; a note that would
+ *              have no length gets one step. Silence before the first note is dropped.
  *              Decoded notes have program, channel and track 0.
- * performance  Steps of 10 ms. Notes of one pitch, of any channel or track, that begin in the
- *              same step are one note, with the largest velocity and the latest end; one
- *              that still sounds when its pitch begins again ends there. Velocity v becomes
- *              4 * ((v - 1) / 4) + 2, the middle of its bin. In one step NOTE_OFFs come
- *              before NOTE_ONs, each by rising pitch; a long pause is TIME_SHIFT 100 as
- *              often as it fits, then the rest. The piece ends with its last NOTE_OFF.
- * pianoroll    Steps as the grid says. Pitches outside the 88 keys are left out, velocities
- *              too (decoded: 64). A key struck again while it sounds, or in the very step
- *              where it ended, merges into one note. In files with SMPTE division a beat is
- *              half a second. The piece ends with the STEP of its last sounding step.
+ * performance  Steps of 10 ms. Notes of one pitch, of any channel or track, that begin
+ *              in the same step are one note, with the largest velocity and the latest
+ *              end; one that still sounds when its pitch begins again ends there.
+ *              Velocity v becomes 4 * ((v - 1) / 4) + 2, the middle of its bin. In one
+ *              step NOTE_OFFs come before NOTE_ONs, each by rising pitch; a long pause
+ *              is TIME_SHIFT 100 as often as it fits, then the rest. The piece ends with
+ *              its last NOTE_OFF.
+ * pianoroll    Steps as the grid says. Pitches outside the 88 keys are left out,
+ *              velocities too (decoded: 64). A key struck again while it sounds, or in
+ *              the very step where it ended, merges into one note. In files with SMPTE
+ *              division a beat is half a second. The piece ends with the STEP of its
+ *              last sounding step.
  */
 #ifndef TUTTI_ENCODING_H
 #define TUTTI_ENCODING_H
@@ -83,8 +85,8 @@ struct encoding {
     size_t vocabulary;           /* tokens, END included */
     token end;                   /* == vocabulary - 1 */
     struct encoding_grid grid;   /* pianoroll */
-    double seconds_per_step;     /* performance: 0.01; pianoroll: of one STEP when decoded, at
-                                    120 beats a minute and 480 ticks a beat */
+    double seconds_per_step;     /* performance: 0.01; pianoroll: of one STEP when
+                                    decoded, at 120 beats a minute and 480 ticks a beat */
 
     /* Appends the tokens of a piece, without END; nothing if none of its notes can be
      * encoded (only percussion, say). The notes are in notes_sort's order.
@@ -113,10 +115,10 @@ struct encoding {
     bool (*token_sounds)(const struct encoding *self, token value);
 
     /* The grammar of well-formed sequences, token by token. It forbids
-     * performance  NOTE_ON of a pitch that sounds, or before the first VELOCITY; NOTE_OFF of
-     *              one that doesn't, or that began at the same instant; a VELOCITY that is
-     *              in force, or when every pitch sounds; all but NOTE_ON behind a VELOCITY;
-     *              END while a note sounds;
+     * performance  NOTE_ON of a pitch that sounds, or before the first VELOCITY;
+     *              NOTE_OFF of one that doesn't, or that began at the same instant; a
+     *              VELOCITY that is in force, or when every pitch sounds; all but
+     *              NOTE_ON behind a VELOCITY; END while a note sounds;
      * pianoroll    a key at or below the last of its step; END within a step. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 
@@ -131,9 +133,10 @@ struct encoding {
                            token value);
 };
 
-/* `name` is "performance" or "pianoroll"; `grid` is read only by the pianoroll: "1/4" (of a
- * beat) or "120 ticks", terms from 1 to 10000, a fraction not finer than 1/480 of a beat
- * (decoded notes could not tell such steps apart). STATUS_MISUSE for another name or grid. */
+/* `name` is "performance" or "pianoroll"; `grid` is read only by the pianoroll: "1/4"
+ * (of a beat) or "120 ticks", terms from 1 to 10000, a fraction not finer than 1/480 of
+ * a beat (decoded notes could not tell such steps apart). STATUS_MISUSE for another name
+ * or grid. */
 enum status encoding_create(const char *name, const char *grid, struct encoding **out);
 void encoding_free(struct encoding *encoding); /* NULL is fine */
 
@@ -141,7 +144,8 @@ void encoding_free(struct encoding *encoding); /* NULL is fine */
  * checkpoint and a dataset fit together only if theirs are equal. */
 uint64_t encoding_hash(const struct encoding *encoding);
 
-/* How many notes a well-formed token sequence holds (pianoroll: runs of a sounding key). */
+/* How many notes a well-formed token sequence holds (pianoroll: runs of a sounding
+ * key). */
 size_t encoding_count_notes(const struct encoding *encoding, const token *tokens,
                             size_t count);
 

@@ -6,13 +6,13 @@
  * published when closed (see file_publish). Serial HDF5: one process writes a file, any
  * number read it.
  *
- * Names are paths in the file ("/model/lstm0/weight_ih"); missing groups are made on writing.
- * Messages: "FILE: /name: what (found; expected)".
- * A file that is written is locked against other writers; published files don't change, so
- * reading takes no lock, unless the environment demands it: then a failure names the cure
- * (HDF5_USE_FILE_LOCKING=FALSE). A disk that is full while a file is written fails the call
- * that meets it and all after it; h5_abandon then leaves nothing behind, no open descriptor
- * either.
+ * Names are paths in the file ("/model/lstm0/weight_ih"); missing groups are made on
+ * writing. Messages: "FILE: /name: what (found; expected)". A file that is written is
+ * locked against other writers; published files don't change, so reading takes no lock,
+ * unless the environment demands it: then a failure names the cure
+ * (HDF5_USE_FILE_LOCKING=FALSE). A disk that is full while a file is written fails the
+ * call that meets it and all after it; h5_abandon then leaves nothing behind, no open
+ * descriptor either.
  */
 #ifndef TUTTI_H5_H
 #define TUTTI_H5_H
@@ -34,13 +34,14 @@ enum { H5_MAX_RANK = 3 };
 enum status h5_open(const char *path, struct h5_file **out);   /* read-only */
 enum status h5_create(const char *path, struct h5_file **out); /* to be published */
 
-/* A file that is read: frees it. A file that is written: flushes, publishes under its name.
- * On failure the partial file is gone. The file is freed in any case. */
+/* A file that is read: frees it. A file that is written: flushes, publishes under its
+ * name. On failure the partial file is gone. The file is freed in any case. */
 enum status h5_close(struct h5_file *file);
-/* As h5_close, but without the wait for the disk: for one of many files in a directory that
- * the caller syncs and gives its name when all are complete. */
+/* As h5_close, but without the wait for the disk: for one of many files in a directory
+ * that the caller syncs and gives its name when all are complete. */
 enum status h5_close_unsynced(struct h5_file *file);
-/* Drops a file that is being written: nothing appears. NULL is fine. Reads: as h5_close. */
+/* Drops a file that is being written: nothing appears. NULL is fine. Reads: as h5_close.
+ */
 void h5_abandon(struct h5_file *file);
 
 const char *h5_path(const struct h5_file *file);
@@ -62,8 +63,9 @@ enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
                      size_t dims[H5_MAX_RANK]);
 
 /* A one-dimensional dataset in parts: made with its final length, written and read as
- * [first, first + count). It stays open until the file is closed, and holds a chunk (65536
- * elements) in memory, so that small parts are cheap. Elements never written are 0. */
+ * [first, first + count). It stays open until the file is closed, and holds a chunk
+ * (65536 elements) in memory, so that small parts are cheap. Elements never written are
+ * 0. */
 enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
                     size_t length);
 enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
@@ -71,32 +73,33 @@ enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type t
 enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
                          size_t first, size_t count, void *values);
 
-/* One text (UTF-8, fixed length, so that fletcher32 covers it). The caller frees *text. */
+/* One text (UTF-8, fixed length, so that fletcher32 covers it). The caller frees *text.
+ */
 enum status h5_write_text(struct h5_file *file, const char *name, const char *text);
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text);
 
-/* A column of texts, padded with zeros to the longest. The caller frees *texts: one block,
- * pointers first. */
+/* A column of texts, padded with zeros to the longest. The caller frees *texts: one
+ * block, pointers first. */
 enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
                            const char *const *texts);
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
                           char ***texts);
 
-/* Attributes of a group or dataset ("/" is the root), which must be there; an attribute that
- * is there is replaced. At most 60000 bytes each: they live in the object header, whose
- * checksum covers them. */
+/* Attributes of a group or dataset ("/" is the root), which must be there; an attribute
+ * that is there is replaced. At most 60000 bytes each: they live in the object header,
+ * whose checksum covers them. */
 enum status h5_set_text(struct h5_file *file, const char *name, const char *attribute,
                         const char *text);
 enum status h5_set_i64(struct h5_file *file, const char *name, const char *attribute,
                        int64_t value);
 enum status h5_set_f64(struct h5_file *file, const char *name, const char *attribute,
                        double value);
-enum status h5_get_text(const struct h5_file *file, const char *name, const char *attribute,
-                        char *text, size_t size);
-enum status h5_get_i64(const struct h5_file *file, const char *name, const char *attribute,
-                       int64_t *value);
-enum status h5_get_f64(const struct h5_file *file, const char *name, const char *attribute,
-                       double *value);
+enum status h5_get_text(const struct h5_file *file, const char *name,
+                        const char *attribute, char *text, size_t size);
+enum status h5_get_i64(const struct h5_file *file, const char *name,
+                       const char *attribute, int64_t *value);
+enum status h5_get_f64(const struct h5_file *file, const char *name,
+                       const char *attribute, double *value);
 /* A list of texts as an attribute: gate order, dimension names. */
 enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
                          size_t count, const char *const *texts); /* count >= 1 */
@@ -104,8 +107,8 @@ enum status h5_set_texts(struct h5_file *file, const char *name, const char *att
 /* Makes a group (with its parents) if it isn't there. */
 enum status h5_group(struct h5_file *file, const char *name);
 
-/* Reads every dataset of the file, so that every checksum is tested. The message names the
- * first that fails. */
+/* Reads every dataset of the file, so that every checksum is tested. The message names
+ * the first that fails. */
 enum status h5_verify(const struct h5_file *file);
 
 /* "HDF5 1.10.8", for provenance. */

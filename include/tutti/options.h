@@ -2,9 +2,10 @@
  *
  * Every setting of tutti is a row of this table: section, key, type, range, unit, default
  * and help. From it come the parser of configuration files (INI, through libinih), --set,
- * the `--key value` arguments of the commands, `tutti train --help`, the printed settings,
- * settings.conf and the checkpoint's /config. A key that is not in the table, a value of
- * the wrong type or out of range is an error with file and line and a suggestion.
+ * the `--key value` arguments of the commands, `tutti train --help`, the printed
+ * settings, settings.conf and the checkpoint's /config. A key that is not in the table, a
+ * value of the wrong type or out of range is an error with file and line and a
+ * suggestion.
  *
  * Values live in `struct options`, whose members are named as the keys.
  */
@@ -39,10 +40,10 @@ struct options {
         char split_file[OPTIONS_TEXT];
         int64_t shards;
         int64_t seed;
-        int64_t min_notes;      /* files with fewer are skipped */
-        int64_t max_notes;      /* files with more are skipped */
-        int64_t max_bytes;      /* larger files are skipped, unread */
-        double max_seconds;     /* longer pieces are skipped */
+        int64_t min_notes;  /* files with fewer are skipped */
+        int64_t max_notes;  /* files with more are skipped */
+        int64_t max_bytes;  /* larger files are skipped, unread */
+        double max_seconds; /* longer pieces are skipped */
     } data;
     struct {
         int cell; /* enum option_cell */
@@ -65,32 +66,32 @@ struct options {
         double weight_decay;          /* AdamW: decoupled */
         int schedule;                 /* enum option_schedule */
         int64_t warmup_steps;
-        double final_factor;     /* cosine: end at learning_rate times this */
-        double plateau_factor;   /* plateau: times this ... */
-        int64_t plateau_epochs;  /* ... after so many epochs without a better valid loss */
-        int64_t early_stop;      /* stop after so many such epochs; 0: never */
-        double clip;             /* global gradient norm; 0: off */
+        double final_factor;    /* cosine: end at learning_rate times this */
+        double plateau_factor;  /* plateau: times this ... */
+        int64_t plateau_epochs; /* ... after so many epochs without a better valid loss */
+        int64_t early_stop;     /* stop after so many such epochs; 0: never */
+        double clip;            /* global gradient norm; 0: off */
         int64_t seed;
-        int reduce;              /* enum option_reduce */
-        int precision;           /* enum option_precision */
-        int64_t bucket;          /* elements of one allreduce; any value, same weights */
-        int64_t max_steps;       /* 0: no limit */
-        int64_t threads;         /* OpenBLAS threads of a rank */
-        bool allow_mixed_cores;  /* ranks with different OpenBLAS core types */
+        int reduce;             /* enum option_reduce */
+        int precision;          /* enum option_precision */
+        int64_t bucket;         /* elements of one allreduce; any value, same weights */
+        int64_t max_steps;      /* 0: no limit */
+        int64_t threads;        /* OpenBLAS threads of a rank */
+        bool allow_mixed_cores; /* ranks with different OpenBLAS core types */
     } train;
     struct {
         char dir[OPTIONS_TEXT];
-        int64_t checkpoint_every; /* epochs */
+        int64_t checkpoint_every;  /* epochs */
         double checkpoint_minutes; /* 0: off */
-        int64_t keep;             /* newest checkpoints kept (best is kept besides) */
+        int64_t keep;              /* newest checkpoints kept (best is kept besides) */
         double sample_seconds;
-        int64_t samples;          /* files after each epoch */
-        bool hash_steps;          /* weights hash with each step's metrics */
+        int64_t samples; /* files after each epoch */
+        bool hash_steps; /* weights hash with each step's metrics */
     } run;
     struct {
         double temperature;
-        int64_t top_k;      /* 0: off */
-        double top_p;       /* 1: off */
+        int64_t top_k; /* 0: off */
+        double top_p;  /* 1: off */
         int64_t seed;
         bool guard;         /* against silence and endless repetition */
         double max_silence; /* seconds without an onset that the guard allows */
@@ -100,20 +101,24 @@ struct options {
 /* Sets every member to its default. */
 void options_defaults(struct options *options);
 
-/* Reads an INI file over what is there. Errors: "FILE:LINE: ...". Relative paths in it are
- * relative to the working directory. STATUS_MISUSE on any fault, and nothing is changed.
+/* Reads an INI file over what is there. Errors: "FILE:LINE: ...". Relative paths in it
+ * are relative to the working directory. STATUS_MISUSE on any fault, and nothing is
+ * changed.
  *
- * Sections in brackets, "key = value", comments behind '#' (at the start of a line or behind
- * a blank). Text with '#' or blanks at its ends stands in double quotes, with " and \ for
- * these two. Each key once a file. Integers are decimal digits; yes/no is also true/false,
- * on/off, 1/0. Lines of at most 4096 bytes. */
+ * Sections in brackets, "key = value", comments behind '#' (at the start of a line or
+ * behind a blank) or ';' (at the start of a line). Text with '#' or blanks at its ends
+ * stands in double quotes, with \" for a quote and \\ for a backslash. Each key once a
+ * file. Integers are decimal digits; yes/no is also true/false, on/off, 1/0. Lines of at
+ * most 4096 bytes. */
 enum status options_read_file(struct options *options, const char *path);
 
 /* The same from text; `origin` stands for the path in messages. */
-enum status options_read_text(struct options *options, const char *text, const char *origin);
+enum status options_read_text(struct options *options, const char *text,
+                              const char *origin);
 
 /* Applies one "section.key=value". `origin` as in "--set". */
-enum status options_set(struct options *options, const char *assignment, const char *origin);
+enum status options_set(struct options *options, const char *assignment,
+                        const char *origin);
 
 /* Applies one `--KEY VALUE` of the command line as SECTION.KEY, '-' in KEY read as '_'
  * ("--top-k" is sample.top_k). *known says whether the section has the key; if not,
@@ -127,16 +132,24 @@ bool options_has(const char *section, const char *key);
 /* The key of SECTION that a mistyped one probably meant, or NULL. */
 const char *options_meant(const char *section, const char *typed);
 
-/* Is SECTION.KEY (with '-' read as '_') a yes/no setting? For `--no-guard` and the like. */
+/* Is SECTION.KEY (with '-' read as '_') a yes/no setting? For `--no-guard` and the like.
+ */
 bool options_is_boolean(const char *section, const char *key);
 
 /* Checks what no single row can say: slices divide batch, split sums to 1, ... */
 enum status options_check(const struct options *options);
 
 /* The settings of some sections (bit mask) as INI text that options_read_text takes back
- * to the same values; the caller frees it. Numbers in the shortest form that reads back. */
-enum { SECTION_DATA = 1, SECTION_MODEL = 2, SECTION_TRAIN = 4, SECTION_RUN = 8,
-       SECTION_SAMPLE = 16, SECTION_ALL = 31 };
+ * to the same values; the caller frees it. Numbers in the shortest form that reads back.
+ */
+enum {
+    SECTION_DATA = 1,
+    SECTION_MODEL = 2,
+    SECTION_TRAIN = 4,
+    SECTION_RUN = 8,
+    SECTION_SAMPLE = 16,
+    SECTION_ALL = 31
+};
 char *options_text(const struct options *options, unsigned sections);
 
 /* A table "key  value  unit  default  help" of some sections. */
@@ -145,11 +158,11 @@ void options_print(const struct options *options, unsigned sections, FILE *out);
 /* The help for every key of some sections: type, range, unit, default, meaning. */
 void options_help(unsigned sections, FILE *out);
 
-/* Compares two settings. Keys that may change between a run and its continuation (a column
- * of the table: run.*, train.epochs, train.max_steps, train.threads, sample.*, ...) are
- * left out. Each other difference is appended to *report as a line
- * "train.batch: 64 in the checkpoint, 32 asked for"; *count says how many.
- * *report is NULL when there is none; else the caller frees it. */
+/* Compares two settings. Keys that may change between a run and its continuation (a
+ * column of the table: run.*, train.epochs, train.max_steps, train.threads, sample.*,
+ * ...) are left out. Each other difference is appended to *report as a line "train.batch:
+ * 64 in the checkpoint, 32 asked for"; *count says how many. *report is NULL when there
+ * is none; else the caller frees it. */
 void options_difference(const struct options *before, const struct options *now,
                         char **report, int *count);
 

@@ -27,9 +27,9 @@ void progress_begin(struct progress *progress, const char *task, const char *uni
 /* `note` (may be NULL or "") is shown behind the numbers: "loss 2.31". */
 void progress_update(struct progress *progress, uint64_t done, const char *note);
 
-/* The line that progress_update shows after `elapsed` seconds: "TASK: 120 of 400 files, 30 %,
- * 24.0 files/s, 12 s left, NOTE"; without percentage and time left when the total is 0 (not
- * known). Returns text. */
+/* The line that progress_update shows after `elapsed` seconds: "TASK: 120 of 400 files,
+ * 30 %, 24.0 files/s, 12 s left, NOTE"; without percentage and time left when the total
+ * is 0 (not known). Returns text. */
 const char *progress_line(const struct progress *progress, uint64_t done, double elapsed,
                           const char *note, char *text, size_t size);
 

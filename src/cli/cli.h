@@ -1,9 +1,9 @@
 /* cli: what the commands share. One file per command; main.c holds the table of commands,
  * prints the one line of a failure and turns the status into the exit code.
  *
- * A command is a description (name, summary, usage, arguments, sections of settings it takes
- * as --key value) and a function. cli_parse does the rest: --help, "did you mean", missing
- * values, ranges. Commands print results to stdout, everything else through log.
+ * A command is a description (name, summary, usage, arguments, sections of settings it
+ * takes as --key value) and a function. cli_parse does the rest: --help, "did you mean",
+ * missing values, ranges. Commands print results to stdout, everything else through log.
  */
 #ifndef TUTTI_CLI_H
 #define TUTTI_CLI_H
@@ -16,8 +16,9 @@
 #include "tutti/options.h"
 #include "tutti/status.h"
 
-/* One named argument; exactly one of flag, text, integer, number is set and says the type.
- * With `flag` it takes no value; integer and number are checked against [low, high]. */
+/* One named argument; exactly one of flag, text, integer, number is set and says the
+ * type. With `flag` it takes no value; integer and number are checked against [low,
+ * high]. */
 struct cli_argument {
     const char *name;        /* "--seconds" */
     const char *placeholder; /* "N"; NULL for a flag */
@@ -31,9 +32,9 @@ struct cli_argument {
 
 struct cli_command {
     const char *name;
-    const char *summary;   /* one line for `tutti --help` */
-    const char *usage;     /* "preprocess DIR... -o DATASET [options]" */
-    const char *examples;  /* runnable lines, shown by --help */
+    const char *summary;  /* one line for `tutti --help` */
+    const char *usage;    /* "preprocess DIR... -o DATASET [options]" */
+    const char *examples; /* runnable lines, shown by --help */
     enum status (*run)(const struct cli_command *self, int argc, char **argv);
 };
 
@@ -48,30 +49,34 @@ struct cli_setting {
 /* What cli_parse fills in besides the arguments' own variables. */
 struct cli_request {
     const struct cli_argument *arguments; /* ends with name == NULL */
-    unsigned sections;   /* SECTION_... whose settings may be given as --key value (looked up
-                            in this order: data, model, train, run, sample) */
-    bool takes_set;      /* --set section.key=value */
-    struct options *options; /* NULL if sections == 0 and !takes_set */
-    const char *positionals[CLI_POSITIONALS]; /* "-" alone is a positional; "--" ends the options */
+    unsigned sections; /* SECTION_... whose settings may be given as --key value (looked
+                          up in this order: data, model, train, run, sample) */
+    bool takes_set;    /* --set section.key=value */
+    struct options *options;                  /* NULL if sections == 0 and !takes_set */
+    const char *positionals[CLI_POSITIONALS]; /* "-" alone is a positional; "--" ends the
+                                                 options */
     size_t positional_count, positional_min, positional_max;
-    bool help_shown;     /* --help was given and answered: return STATUS_OK at once */
+    bool help_shown; /* --help was given and answered: return STATUS_OK at once */
     struct cli_setting settings[CLI_SETTINGS]; /* cli_parse's, for cli_apply_settings */
     size_t setting_count;
 };
 
-/* Parses argv[0..argc), the words behind the command's name: "--name value", "--name=value",
- * "-o value", and for yes/no settings "--name" and "--no-name". A value that begins with '-'
- * and is no number has to be given as "--name=value". --help anywhere is answered at once.
- * Settings given on the command line are checked one by one and kept; cli_apply_settings
- * applies them, in their order, so that a command may read its configuration file first.
- * The texts stay in argv. STATUS_MISUSE with a message on a fault. */
+/* Parses argv[0..argc), the words behind the command's name: "--name value",
+ * "--name=value",
+ * "-o value", and for yes/no settings "--name" and "--no-name". A value that begins with
+ * '-' and is no number has to be given as "--name=value". --help anywhere is answered at
+ * once. Settings given on the command line are checked one by one and kept;
+ * cli_apply_settings applies them, in their order, so that a command may read its
+ * configuration file first. The texts stay in argv. STATUS_MISUSE with a message on a
+ * fault. */
 enum status cli_parse(const struct cli_command *command, struct cli_request *request,
                       int argc, char **argv);
 enum status cli_apply_settings(struct cli_request *request);
 
-/* Is this the process that speaks for all of one launch, before MPI has started and after it
- * has ended? By the launcher's variables (Open MPI, PMIx, PMI, Slurm): rank 0, or no launcher.
- * Commands that don't use ranks always speak, for their launches are independent. */
+/* Is this the process that speaks for all of one launch, before MPI has started and after
+ * it has ended? By the launcher's variables (Open MPI, PMIx, PMI, Slurm): rank 0, or no
+ * launcher. Commands that don't use ranks always speak, for their launches are
+ * independent. */
 bool cli_is_first_process(void);
 bool cli_speaks(void);
 /* main says whether the command it is about to run uses ranks. */

@@ -227,7 +227,9 @@ static int restore_row(struct stream *stream, int r, const struct stream_row *ro
     stream->row[r] = *row;
     if (row->piece < 0)
         return 1; /* none yet */
-    if (row->piece >= pieces || row->epoch < 0 || row->epoch > stream->cursor.epoch)
+    const struct stream_cursor *cursor = &stream->cursor;
+    if (row->piece >= pieces || row->epoch < 0 || row->epoch > cursor->epoch ||
+        (row->epoch == cursor->epoch && row->piece >= cursor->next))
         return 0;
     shuffle_queue(stream, row->epoch, queue);
     stream->at[r] = queue[row->piece];

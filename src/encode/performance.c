@@ -39,7 +39,6 @@ static int bin_velocity(int bin)
 
 struct performer {
     struct tokens *out;
-    size_t limit; /* out->count may not pass it */
     uint32_t now;
     int bin; /* in force */
     struct pitch_set sounding, striking;
@@ -146,25 +145,15 @@ static void begin_notes(struct performer *performer)
     performer->striking = (struct pitch_set){0};
 }
 
-/* Room for what one step can bring, the pause before it included. */
-static enum status make_room(const struct encoding *self, const struct notes *notes,
-                             struct performer *performer, uint32_t time)
-{
-    size_t pause = (time - performer->now) / SHIFT_MAX + 1;
-    if (performer->out->count + pause > performer->limit)
-        return encoding_too_long(self, notes);
-    return tokens_reserve(performer->out, pause + 3 * PITCHES);
-}
-
-static enum status perform(const struct encoding *self, const struct notes *notes,
-                           const struct onsets *onsets, struct performer *performer)
+static enum status perform(const struct onsets *onsets, struct performer *performer)
 {
     size_t next = 0;
     while (next < onsets->count || !pitch_set_empty(&performer->sounding)) {
         uint32_t onset = next < onsets->count ? onsets->items[next].start : NEVER;
         uint32_t end = next_end(performer);
         uint32_t time = onset < end ? onset : end;
-        enum status status = make_room(self, notes, performer, time);
+        size_t pause = (time - performer->now) / SHIFT_MAX + 1;
+        enum status status = tokens_reserve(performer->out, pause + 3 * PITCHES);
         if (status != STATUS_OK)
             return status;
         move_to(performer, time);
@@ -172,8 +161,6 @@ static enum status perform(const struct encoding *self, const struct notes *note
         end_notes(performer);
         begin_notes(performer);
     }
-    if (performer->out->count > performer->limit)
-        return encoding_too_long(self, notes);
     return STATUS_OK;
 }
 
@@ -184,9 +171,11 @@ static enum status performance_encode(const struct encoding *self,
     struct onsets onsets = {0};
     enum status status = make_onsets(self, notes, &onsets);
     if (status == STATUS_OK) {
-        struct performer performer = {
-            .out = out, .limit = count_before + ENCODING_TOKENS_MAX, .bin = NO_BIN};
-        status = perform(self, notes, &onsets, &performer);
+        struct performer performer = {.out = out, .bin = NO_BIN};
+        status = perform(&onsets, &performer);
+    }
+    if (status == STATUS_OK && out->count - count_before > ENCODING_TOKENS_MAX) {
+        status = encoding_too_long(self, notes);
     }
     if (status != STATUS_OK)
         out->count = count_before;

@@ -7,8 +7,12 @@
 #include "reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { PEDAL_DOWN = 64 };
+enum {
+    PEDAL_DOWN = 64,
+    NEAR = 8 /* intervals looked at one by one before bisection */
+};
 
 struct interval { /* the pedal is down from `down` up to, not including, `up` */
     uint32_t down, up;
@@ -17,8 +21,10 @@ struct interval { /* the pedal is down from `down` up to, not including, `up` */
 struct pedalling {
     struct interval *intervals; /* by channel, then time */
     size_t first_interval[CHANNELS + 1];
-    uint32_t *by_key; /* indices of notes, by key, then onset */
+    size_t begun[CHANNELS]; /* behind the interval that began last before the last tick */
+    uint32_t *by_key;       /* indices of notes, by key, then onset */
     size_t first_note[KEYS + 1];
+    size_t position[KEYS]; /* in by_key, of the next note of the key */
 };
 
 static uint32_t key_of(const struct note *note)
@@ -89,7 +95,7 @@ static void find_intervals(const struct midi_file *file, struct pedalling *pedal
         used[file->pedals[i].channel] = true;
     size_t count = 0;
     for (int channel = 0; channel < CHANNELS; channel++) {
-        pedalling->first_interval[channel] = count;
+        pedalling->first_interval[channel] = pedalling->begun[channel] = count;
         if (used[channel] && channel != PERCUSSION_CHANNEL)
             count = add_intervals(file, channel, end, pedalling->intervals, count);
     }
@@ -99,37 +105,56 @@ static void find_intervals(const struct midi_file *file, struct pedalling *pedal
 /* A counting sort; notes are in order of onset already. */
 static void group_by_key(const struct notes *notes, struct pedalling *pedalling)
 {
-    size_t *first = pedalling->first_note;
-    for (int key = 0; key <= KEYS; key++)
-        first[key] = 0;
+    size_t *first = pedalling->first_note, *place = pedalling->position;
+    memset(first, 0, sizeof pedalling->first_note);
     for (size_t i = 0; i < notes->count; i++)
         first[key_of(&notes->items[i]) + 1]++;
     for (int key = 0; key < KEYS; key++)
         first[key + 1] += first[key];
+    memcpy(place, first, sizeof pedalling->position);
     for (size_t i = 0; i < notes->count; i++)
-        pedalling->by_key[first[key_of(&notes->items[i])]++] = (uint32_t)i;
-    for (int key = KEYS; key > 0;
-         key--) /* each first is the next key's now: shift back */
-        first[key] = first[key - 1];
-    first[0] = 0;
+        pedalling->by_key[place[key_of(&notes->items[i])]++] = (uint32_t)i;
+    memcpy(place, first, sizeof pedalling->position);
 }
 
-/* When the pedal lets go of a key released at `tick`: `tick` itself if it is not down. */
-static uint32_t pedal_release(const struct pedalling *pedalling, uint8_t channel,
+/* How many of intervals[low..high) begin at or before `tick`, plus low. */
+static size_t intervals_begun(const struct interval *intervals, size_t low, size_t high,
                               uint32_t tick)
 {
-    size_t begin = pedalling->first_interval[channel], low = begin;
-    size_t high = pedalling->first_interval[channel + 1];
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (pedalling->intervals[middle].down <= tick)
+        if (intervals[middle].down <= tick)
             low = middle + 1;
         else
             high = middle;
     }
-    if (low == begin || pedalling->intervals[low - 1].up <= tick)
+    return low;
+}
+
+/* When the pedal lets go of a key released at `tick`: `tick` itself if it is not down.
+ * Notes come in order of onset, so the interval is mostly the one of the note before, or
+ * near. */
+static uint32_t pedal_release(struct pedalling *pedalling, uint8_t channel, uint32_t tick)
+{
+    const struct interval *intervals = pedalling->intervals;
+    size_t begin = pedalling->first_interval[channel];
+    size_t end = pedalling->first_interval[channel + 1];
+    if (begin == end)
         return tick;
-    return pedalling->intervals[low - 1].up;
+    size_t at = pedalling->begun[channel];
+    if (at > begin && intervals[at - 1].down > tick) {
+        at = intervals_begun(intervals, begin, at - 1, tick);
+    } else {
+        for (int steps = 0; steps < NEAR && at < end && intervals[at].down <= tick;
+             steps++)
+            at++;
+        if (at < end && intervals[at].down <= tick)
+            at = intervals_begun(intervals, at, end, tick);
+    }
+    pedalling->begun[channel] = at;
+    if (at == begin || intervals[at - 1].up <= tick)
+        return tick;
+    return intervals[at - 1].up;
 }
 
 /* The first onset at or behind `tick` among the notes of the same key that follow the one
@@ -137,39 +162,46 @@ static uint32_t pedal_release(const struct pedalling *pedalling, uint8_t channel
 static uint32_t next_onset(const struct notes *notes, const struct pedalling *pedalling,
                            size_t position, size_t end, uint32_t tick, uint32_t otherwise)
 {
+    const uint32_t *by_key = pedalling->by_key;
     size_t low = position + 1, high = end;
+    if (low < end && notes->items[by_key[low]].start_tick >= tick)
+        high = low; /* nearly always: notes of a key seldom overlap */
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (notes->items[pedalling->by_key[middle]].start_tick < tick)
+        if (notes->items[by_key[middle]].start_tick < tick)
             low = middle + 1;
         else
             high = middle;
     }
     if (low == end)
         return otherwise;
-    uint32_t onset = notes->items[pedalling->by_key[low]].start_tick;
+    uint32_t onset = notes->items[by_key[low]].start_tick;
     return onset < otherwise ? onset : otherwise;
 }
 
-/* Lengthening a note moves no onset, so notes can be changed as they come. */
-static void extend_notes(struct reader *reader, const struct pedalling *pedalling)
+/* Lengthening a note moves no onset, so notes can be changed as they come. Returns
+ * whether any was. */
+static bool extend_notes(const struct tempo_map *map, struct notes *notes,
+                         struct pedalling *pedalling)
 {
-    struct notes *notes = &reader->file->notes;
-    for (int key = 0; key < KEYS; key++) {
-        size_t end = pedalling->first_note[key + 1];
-        for (size_t position = pedalling->first_note[key]; position < end; position++) {
-            struct note *note = &notes->items[pedalling->by_key[position]];
-            uint32_t tick = end_of(note);
-            uint32_t release = pedal_release(pedalling, note->channel, tick);
-            if (release > tick)
-                release = next_onset(notes, pedalling, position, end, tick, release);
-            if (release == tick)
-                continue;
-            note->duration_ticks = release - note->start_tick;
-            note->duration =
-                timing_seconds_between(&reader->map, note->start_tick, release);
-        }
+    bool changed = false;
+    size_t point = 0;
+    for (size_t i = 0; i < notes->count; i++) {
+        struct note *note = &notes->items[i];
+        uint32_t key = key_of(note), tick = end_of(note);
+        size_t position = pedalling->position[key]++;
+        uint32_t release = pedal_release(pedalling, note->channel, tick);
+        if (release > tick)
+            release = next_onset(notes, pedalling, position,
+                                 pedalling->first_note[key + 1], tick, release);
+        if (release == tick)
+            continue;
+        point = timing_find_point(map, point, note->start_tick);
+        note->duration_ticks = release - note->start_tick;
+        note->duration = timing_seconds_between(map, point, note->start_tick, release);
+        changed = true;
     }
+    return changed;
 }
 
 enum status midi_apply_pedal(struct midi_file *file)
@@ -184,7 +216,7 @@ enum status midi_apply_pedal(struct midi_file *file)
                            file->notes.count);
     find_intervals(file, &pedalling);
     group_by_key(&file->notes, &pedalling);
-    extend_notes(reader, &pedalling);
-    notes_sort(&file->notes);
+    if (extend_notes(&reader->map, &file->notes, &pedalling))
+        notes_sort(&file->notes);
     return STATUS_OK;
 }

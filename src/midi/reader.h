@@ -97,6 +97,10 @@ bool timed_append(struct timed_list *list, struct timed event);
 bool timing_assign_programs(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_keep_pedals(struct reader *reader);
-double timing_seconds_between(const struct tempo_map *map, uint32_t from, uint32_t to);
+/* The point in force at a tick, which is at or behind point `from`. */
+size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick);
+/* The length of from..to, where `point` is in force at `from`. */
+double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
+                              uint32_t to);
 
 #endif

@@ -140,8 +140,7 @@ static bool build_map(struct reader *reader)
     return true;
 }
 
-/* The point in force at a tick, which is at or behind point `from`. */
-static size_t find_point(const struct tempo_map *map, size_t from, uint32_t tick)
+size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick)
 {
     size_t low = from, high = map->count;
     if (low + 1 == high || tick < map->points[low + 1].tick)
@@ -161,12 +160,13 @@ static uint64_t units_at(const struct tempo_point *point, uint32_t tick)
     return point->elapsed + (uint64_t)(tick - point->tick) * point->per_tick;
 }
 
-double timing_seconds_between(const struct tempo_map *map, uint32_t from, uint32_t to)
+double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
+                              uint32_t to)
 {
-    size_t first = find_point(map, 0, from), last = find_point(map, first, to);
-    uint64_t units =
-        units_at(&map->points[last], to) - units_at(&map->points[first], from);
-    return (double)units / map->units_per_second;
+    size_t last = timing_find_point(map, point, to);
+    uint64_t start = units_at(&map->points[point], from);
+    uint64_t end = units_at(&map->points[last], to);
+    return (double)(end - start) / map->units_per_second;
 }
 
 /* The notes are sorted, so the points are walked once. */
@@ -182,11 +182,9 @@ bool timing_assign_seconds(struct reader *reader)
         uint32_t end_tick = note->start_tick + note->duration_ticks;
         while (at + 1 < map->count && map->points[at + 1].tick <= note->start_tick)
             at++;
-        size_t last = find_point(map, at, end_tick);
         uint64_t start = units_at(&map->points[at], note->start_tick);
-        uint64_t end = units_at(&map->points[last], end_tick);
         note->start = (double)start / map->units_per_second;
-        note->duration = (double)(end - start) / map->units_per_second;
+        note->duration = timing_seconds_between(map, at, note->start_tick, end_tick);
     }
     return true;
 }

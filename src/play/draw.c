@@ -58,7 +58,7 @@ static size_t count_nucleus(const struct candidate *candidates, size_t count,
 {
     double covered = 0;
     size_t kept = 0;
-    while (kept < count && (kept == 0 || covered < top_p * total))
+    while (kept < count && covered < top_p * total) /* once at least */
         covered += candidates[kept++].weight;
     return kept;
 }
@@ -103,6 +103,8 @@ enum status draw_token(const real *logits, const bool *allowed, size_t vocabular
                 "the model's logit of token %d is %g: its weights are damaged, "
                 "or its training diverged",
                 candidates[i].value, candidates[i].logit);
+    if (count == 0)
+        return status_fail(STATUS_FAILED, "no token may follow: a fault of the grammar");
     const struct candidate *best = find_best(candidates, count);
     if (settings->temperature > 0) {
         double largest = best->logit;

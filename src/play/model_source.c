@@ -1,4 +1,5 @@
-/* model_source: the model as the sampler's source of logits. */
+/* model_source: the model as the sampler's source of logits. The END that comes first
+ * clears its states. */
 #include "tutti/sampler.h"
 
 static const real *next_of_model(void *context, const token *inputs)
@@ -15,7 +16,6 @@ enum status sampler_run(struct model *model, const struct encoding *encoding,
                         struct notes *pieces)
 {
     struct sampler_source source = {.next = next_of_model, .context = model};
-    model_clear_states(model);
     return sampler_run_source(&source, encoding, settings, primer, primer_count,
                               keep_primer, count, pieces);
 }

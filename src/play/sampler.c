@@ -209,22 +209,17 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
 
 /* ---- notes ---- */
 
+/* Ends at `end` what sounds longer. All of it begins before. */
 static void clip(struct notes *notes, double end)
 {
     uint32_t end_tick = (uint32_t)floor(end * 2 * ENCODING_TICKS_PER_BEAT + 0.5);
-    size_t kept = 0;
     for (size_t i = 0; i < notes->count; i++) {
-        struct note note = notes->items[i];
-        if (note.start >= end - slack)
+        struct note *note = &notes->items[i];
+        if (note->start + note->duration <= end)
             continue;
-        if (note.start + note.duration > end) {
-            note.duration = end - note.start;
-            note.duration_ticks =
-                end_tick > note.start_tick ? end_tick - note.start_tick : 0;
-        }
-        notes->items[kept++] = note;
+        note->duration = end - note->start;
+        note->duration_ticks = end_tick - note->start_tick;
     }
-    notes->count = kept;
     notes_sort(notes);
 }
 

@@ -1,0 +1,227 @@
+/* sampler, its guard: against a definition that looks back over the whole piece. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sampler_fakes.h"
+
+/* Wants one note again and again: on, `shift`, off, `shift`. */
+static void want_one_note(const struct fake *fake, int row, token shift, real *logits)
+{
+    token last = last_seen(fake, row);
+    fill_random(fake, row, logits);
+    bool sounding = false;
+    for (size_t i = 0; i < fake->seen[row].count; i++)
+        sounding = fake->seen[row].items[i] == 60 ||
+                   (sounding && fake->seen[row].items[i] != OFF + 60);
+    if (last == fake->encoding->end)
+        logits[VELOCITY + 20] = 100;
+    else if (last == 60 || last == OFF + 60)
+        logits[shift] = 100;
+    else
+        logits[sounding ? OFF + 60 : 60] = 100;
+}
+
+static void fill_one_note(const struct fake *fake, int row, real *logits)
+{
+    want_one_note(fake, row, SHIFT + 25, logits);
+}
+
+static void fill_one_slow_note(const struct fake *fake, int row, real *logits)
+{
+    want_one_note(fake, row, SHIFT + 100, logits);
+}
+
+static void fill_mute(const struct fake *fake, int row, real *logits)
+{
+    fill_random(fake, row, logits);
+    for (size_t value = 0; value < fake->encoding->vocabulary; value++)
+        if (fake->encoding->token_seconds(fake->encoding, (token)value) > 0)
+            logits[value] = 100;
+}
+
+/* Does tokens[n] continue a cycle that the guard calls stuck? Looks back from n. */
+static bool continues_a_stuck_cycle(const struct encoding *encoding, const token *tokens,
+                                    size_t n)
+{
+    for (size_t period = 1; period <= 64 && 4 * period <= n; period++) {
+        size_t from = n; /* tokens[from..n) repeat what was a period before */
+        while (from > period && tokens[from - 1] == tokens[from - 1 - period])
+            from--;
+        if (n - from + period < 4 * period || tokens[n] != tokens[n - period])
+            continue;
+        double lasted = seconds_of(encoding, tokens + from, n - from);
+        if (count_sounds(encoding, tokens + n - period, period) && lasted >= 4 - 1e-6)
+            return true;
+    }
+    return false;
+}
+
+/* Was each token the one the model wanted, but where grammar or guard forbid it? */
+static void assert_free_where_not_stuck(const struct run *run, const token *tokens,
+                                        size_t count)
+{
+    const struct encoding *encoding = run->encoding;
+    const token *wanted = run->fake->wanted.items;
+    bool allowed[400];
+    struct grammar grammar;
+    struct tokens imagined = {0};
+    encoding->grammar_start(encoding, &grammar);
+    for (size_t n = 0; n < count; n++) {
+        encoding->grammar_allowed(encoding, &grammar, allowed);
+        assert_int_equal(tokens_append(&imagined, wanted[n]), STATUS_OK);
+        bool stuck = continues_a_stuck_cycle(encoding, imagined.items, n);
+        assert_int_equal(tokens[n] == wanted[n], allowed[wanted[n]] && !stuck);
+        imagined.items[n] = tokens[n];
+        encoding->grammar_accept(encoding, &grammar, tokens[n]);
+    }
+    tokens_free(&imagined);
+}
+
+static void assert_guard_breaks(const char *name,
+                                void (*fill)(const struct fake *, int, real *),
+                                size_t period, double earliest, double latest)
+{
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    settings.guard = 0;
+    settings.seconds = 60;
+    settings.max_silence = 1000;
+    struct run off = do_run(name, fill, &settings, 1);
+    settings.guard = 1;
+    struct run on = do_run(name, fill, &settings, 1);
+    size_t off_count = 0, on_count = 0, same = 0;
+    const token *free_tokens = drawn(&off, 0, &off_count);
+    const token *guarded = drawn(&on, 0, &on_count);
+    for (size_t n = 1 + period; n < off_count; n++)
+        assert_int_equal(free_tokens[n], free_tokens[n - period]);
+    while (same < on_count && guarded[same] == free_tokens[same])
+        same++;
+    double until = seconds_of(on.encoding, guarded, same);
+    assert_true(until >= earliest && until <= latest);
+    assert_free_where_not_stuck(&on, guarded, on_count);
+    assert_true(seconds_of(on.encoding, guarded, on_count) > 58);
+    assert_string_equal(well_formed(on.encoding, guarded, on_count, 0), "");
+    end_run(&off);
+    end_run(&on);
+}
+
+static void the_guard_breaks_endless_repetition(void **state)
+{
+    (void)state;
+    assert_guard_breaks("performance", fill_one_note, 4, 4, 5);
+    assert_guard_breaks("performance", fill_one_slow_note, 4, 7, 8); /* four times */
+    assert_guard_breaks("pianoroll", fill_one_chord, 3, 4, 5);
+}
+
+/* Strikes 60, the one pitch that is free, at two velocities in turn. */
+static void fill_two_velocities(const struct fake *fake, int row, real *logits)
+{
+    static const token cycle[] = {60, SHIFT + 50, OFF + 60, SHIFT + 50, VELOCITY + 1,
+                                  60, SHIFT + 50, OFF + 60, SHIFT + 50, VELOCITY};
+    fill_random(fake, row, logits);
+    logits[cycle[(fake->seen[row].count - 130) % 10]] = 100;
+}
+
+static void the_guard_gives_way_to_the_grammar(void **state)
+{
+    (void)state;
+    token full[1 + 127 + 1]; /* all pitches but 60 sound, and a VELOCITY waits */
+    size_t count = 0;
+    full[count++] = VELOCITY + 3;
+    for (token pitch = 0; pitch < 128; pitch++)
+        if (pitch != 60)
+            full[count++] = pitch;
+    full[count++] = VELOCITY + 2;
+    assert_int_equal(count, 129);
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    struct run run;
+    assert_int_equal(
+        try_run(&run, "performance", fill_two_velocities, &settings, 1, full, count, 0),
+        STATUS_OK);
+    const token *tokens = drawn(&run, 0, &count);
+    assert_true(count > 129 + 42);
+    tokens += 129;
+    assert_int_equal(tokens[39], VELOCITY);
+    assert_int_equal(tokens[40], 60); /* for the fifth time: nothing else may follow */
+    assert_int_not_equal(tokens[41], SHIFT + 50);
+    end_run(&run);
+}
+
+static void the_guard_hears_the_primer(void **state)
+{
+    (void)state;
+    token song[1 + 10 * 4] = {VELOCITY + 20};
+    for (int i = 0; i < 10; i++)
+        memcpy(song + 1 + 4 * i, (const token[]){60, SHIFT + 25, OFF + 60, SHIFT + 25},
+               4 * sizeof(token));
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    struct run run;
+    assert_int_equal(
+        try_run(&run, "performance", fill_one_note, &settings, 2, song, 41, 0),
+        STATUS_OK);
+    for (int row = 0; row < 2; row++)
+        assert_int_not_equal(run.fake->seen[row].items[1 + 41], 60);
+    assert_true(same_notes(&run.pieces[0], &run.pieces[1]));
+    end_run(&run);
+}
+
+static void the_guard_breaks_silence(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct sampler_settings settings = plain;
+        settings.guard = 0;
+        struct run off = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 2);
+        assert_int_equal(off.pieces[0].count + off.pieces[1].count, 0);
+        settings.guard = 1;
+        settings.max_silence = 2.5;
+        struct run on = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 2);
+        size_t count = 0, sounds = 0;
+        const token *tokens = drawn(&on, 1, &count);
+        double since = 0;
+        for (size_t n = 0; n < count; n++) {
+            double moves = on.encoding->token_seconds(on.encoding, tokens[n]);
+            bool sound = on.encoding->token_sounds(on.encoding, tokens[n]);
+            if (moves > 0)
+                assert_true(since < 2.5 - 1e-6);
+            since = sound ? 0 : since + moves;
+            sounds += sound;
+        }
+        assert_true(sounds >= 5 && sounds <= 8); /* as few as the guard asks for */
+        assert_int_equal(on.pieces[1].count, sounds);
+        end_run(&on);
+        settings.max_silence = 9;
+        settings.temperature =
+            0; /* the same shift again and again: silence is no cycle */
+        on = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 1);
+        tokens = drawn(&on, 0, &count);
+        since = 0;
+        for (size_t n = 0; n < count; n++) {
+            double moves = on.encoding->token_seconds(on.encoding, tokens[n]);
+            assert_true(moves > 0 || since > 9 - 1e-6);
+            since = on.encoding->token_sounds(on.encoding, tokens[n]) ? 0 : since + moves;
+        }
+        assert_int_equal(count_sounds(on.encoding, tokens, count), 2);
+        end_run(&off);
+        end_run(&on);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_guard_breaks_endless_repetition),
+        cmocka_unit_test(the_guard_gives_way_to_the_grammar),
+        cmocka_unit_test(the_guard_hears_the_primer),
+        cmocka_unit_test(the_guard_breaks_silence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,387 @@
+/* stream: pieces whose tokens say where they are from show order, coverage and resumption
+ * exactly. The expected streams are worked out piece by piece (who is free first takes
+ * the next), not step by step as the stream does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/rng.h"
+#include "tutti/stream.h"
+
+enum { END = 65535, SEED = 11, SLICE = 3, STEPS = 2000, LONGEST = 64 };
+
+/* Token `place` of piece `piece`: no other has this value. */
+static token token_of(size_t piece, size_t place)
+{
+    return (token)(piece * LONGEST + place);
+}
+
+/* Lengths from 0 to LONGEST - 1. */
+static size_t length_of(size_t piece)
+{
+    return piece % 7 == 5 ? 0 : (size_t)rng_below(LONGEST, 1, RNG_TEST, piece, 0, 0);
+}
+
+static struct shard make_shard(size_t pieces)
+{
+    struct shard shard = {.piece_count = pieces};
+    shard.pieces = calloc(pieces + 1, sizeof *shard.pieces);
+    shard.tokens = calloc(pieces * LONGEST + 1, sizeof *shard.tokens);
+    for (size_t p = 0; p < pieces; p++) {
+        size_t length = length_of(p);
+        shard.pieces[p].token_first = shard.token_count;
+        shard.pieces[p].token_count = length;
+        for (size_t i = 0; i < length; i++)
+            shard.tokens[shard.token_count++] = token_of(p, i);
+    }
+    return shard;
+}
+
+static struct stream *make_stream(size_t pieces, int rows, int slice, uint64_t seed)
+{
+    struct shard shard = make_shard(pieces);
+    struct stream *stream = NULL;
+    assert_int_equal(stream_from_shard(&shard, END, slice, rows, seed, &stream),
+                     STATUS_OK);
+    assert_null(shard.pieces);
+    return stream;
+}
+
+/* ---- the expected stream ---- */
+
+struct columns {
+    int rows;
+    token *inputs;    /* [STEPS * rows] */
+    int32_t *targets; /* likewise */
+};
+
+static struct columns make_columns(int rows)
+{
+    size_t count = (size_t)STEPS * (size_t)rows;
+    return (struct columns){rows, calloc(count, sizeof(token)), calloc(count, 4)};
+}
+
+static void free_columns(struct columns *columns)
+{
+    free(columns->inputs);
+    free(columns->targets);
+}
+
+/* The row that is free first; the lower one of several. */
+static int first_free(const int *free_at, int rows)
+{
+    int first = 0;
+    for (int r = 1; r < rows; r++)
+        if (free_at[r] < free_at[first])
+            first = r;
+    return first;
+}
+
+static void put_piece(struct columns *columns, int row, int from, size_t piece)
+{
+    size_t length = length_of(piece);
+    for (size_t i = 0; i <= length && from + (int)i < STEPS; i++) {
+        int at = (from + (int)i) * columns->rows + row;
+        columns->inputs[at] = i == 0 ? END : token_of(piece, i - 1);
+        columns->targets[at] = i == length ? END : token_of(piece, i);
+    }
+}
+
+/* The pieces in their queues' order, or for one pass in the shard's order. */
+static struct columns expected_stream(size_t pieces, int rows, int slice, uint64_t seed,
+                                      bool once)
+{
+    struct columns columns = make_columns(rows);
+    int *free_at = calloc((size_t)rows, sizeof *free_at);
+    uint32_t *queue = calloc(pieces, sizeof *queue);
+    for (int i = 0; i < STEPS * rows; i++) {
+        columns.inputs[i] = END;
+        columns.targets[i] = -1;
+    }
+    for (uint64_t epoch = 0; epoch == 0 || !once; epoch++) {
+        for (size_t i = 0; i < pieces; i++)
+            queue[i] = (uint32_t)i;
+        if (!once)
+            rng_shuffle(queue, pieces, seed, RNG_SHUFFLE, epoch, (uint64_t)slice);
+        for (size_t i = 0; i < pieces; i++) {
+            int row = first_free(free_at, rows);
+            put_piece(&columns, row, free_at[row], queue[i]);
+            free_at[row] += (int)length_of(queue[i]) + 1;
+        }
+        if (free_at[first_free(free_at, rows)] >= STEPS)
+            break;
+    }
+    free(queue);
+    free(free_at);
+    return columns;
+}
+
+/* Reads the stream in windows of changing length. */
+static struct columns read_stream(struct stream *stream, int rows, uint64_t key,
+                                  bool once)
+{
+    struct columns columns = make_columns(rows);
+    for (int at = 0; at < STEPS;) {
+        int steps = 1 + (int)rng_below(150, 2, RNG_TEST, key, (uint64_t)at, 0);
+        steps = STEPS - at < steps ? STEPS - at : steps;
+        token *inputs = columns.inputs + at * rows;
+        int32_t *targets = columns.targets + at * rows;
+        if (once)
+            stream_next_once(stream, steps, inputs, targets);
+        else
+            stream_next(stream, steps, inputs, targets);
+        at += steps;
+    }
+    return columns;
+}
+
+static void assert_equal_columns(const struct columns *a, const struct columns *b)
+{
+    for (int i = 0; i < STEPS * a->rows; i++)
+        if (a->inputs[i] != b->inputs[i] || a->targets[i] != b->targets[i])
+            fail_msg("step %d row %d: %d -> %d, expected %d -> %d", i / a->rows,
+                     i % a->rows, a->inputs[i], a->targets[i], b->inputs[i],
+                     b->targets[i]);
+}
+
+/* Few pieces, more, fewer than rows, one alone; one row and several. */
+static const struct {
+    size_t pieces;
+    int rows;
+} shapes[] = {{40, 4}, {200, 7}, {3, 8}, {1, 1}, {1, 5}, {17, 1}, {900, 16}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* ---- tests ---- */
+
+static void rows_take_pieces_in_the_order_of_the_queues(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        size_t pieces = shapes[s].pieces;
+        int rows = shapes[s].rows;
+        struct stream *stream = make_stream(pieces, rows, SLICE, SEED);
+        struct columns found = read_stream(stream, rows, s, false);
+        struct columns expected = expected_stream(pieces, rows, SLICE, SEED, false);
+        assert_equal_columns(&found, &expected);
+        free_columns(&found);
+        free_columns(&expected);
+        stream_close(stream);
+    }
+}
+
+static void targets_are_the_next_inputs(void **state)
+{
+    (void)state;
+    struct stream *stream = make_stream(40, 6, SLICE, SEED);
+    struct columns found = read_stream(stream, 6, 1, false);
+    for (int i = 0; i < (STEPS - 1) * 6; i++)
+        assert_int_equal(found.targets[i], found.inputs[i + 6]);
+    free_columns(&found);
+    stream_close(stream);
+}
+
+/* Each piece begins once before any begins again, in every slice epoch, and every epoch
+ * has an order of its own. Read off the stream alone: a piece's first target names it. */
+static void each_epoch_has_each_piece_once(void **state)
+{
+    (void)state;
+    enum { PIECES = 30, ROWS = 5 };
+    struct stream *stream = make_stream(PIECES, ROWS, SLICE, SEED);
+    struct columns found = read_stream(stream, ROWS, 9, false);
+    size_t named = 0, orders = 0, at = 0;
+    for (size_t p = 0; p < PIECES; p++)
+        named += length_of(p) > 0;
+    int seen[PIECES] = {0}, before[PIECES], now[PIECES];
+    for (int i = 0; i < STEPS * ROWS; i++) {
+        if (found.inputs[i] != END || found.targets[i] == END)
+            continue; /* not a beginning, or of a piece without tokens */
+        int piece = found.targets[i] / LONGEST;
+        now[at++] = piece;
+        assert_int_equal(seen[piece]++, (int)orders);
+        if (at < named)
+            continue;
+        assert_true(orders == 0 || memcmp(before, now, named * sizeof *now) != 0);
+        memcpy(before, now, sizeof now);
+        orders++;
+        at = 0;
+    }
+    assert_true(orders >= 5);
+    free_columns(&found);
+    stream_close(stream);
+}
+
+static bool same_order(int slice_a, uint64_t seed_a, int slice_b, uint64_t seed_b)
+{
+    struct stream *a = make_stream(40, 2, slice_a, seed_a);
+    struct stream *b = make_stream(40, 2, slice_b, seed_b);
+    struct columns columns_a = read_stream(a, 2, 1, false);
+    struct columns columns_b = read_stream(b, 2, 2, false);
+    bool same =
+        memcmp(columns_a.inputs, columns_b.inputs, STEPS * 2 * sizeof(token)) == 0;
+    free_columns(&columns_a);
+    free_columns(&columns_b);
+    stream_close(a);
+    stream_close(b);
+    return same;
+}
+
+static void the_order_depends_on_seed_and_slice(void **state)
+{
+    (void)state;
+    assert_true(same_order(1, 5, 1, 5));
+    assert_false(same_order(1, 5, 2, 5));
+    assert_false(same_order(1, 5, 1, 6));
+}
+
+/* Saves after a random number of steps and goes on in a fresh stream, again and again. */
+static void a_restored_stream_goes_on_exactly(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        size_t pieces = shapes[s].pieces;
+        int rows = shapes[s].rows;
+        struct columns expected = expected_stream(pieces, rows, SLICE, SEED, false);
+        struct columns found = make_columns(rows);
+        struct stream *stream = make_stream(pieces, rows, SLICE, SEED);
+        struct stream_row *saved = calloc((size_t)rows, sizeof *saved);
+        struct stream_cursor cursor;
+        for (int at = 0; at < STEPS;) {
+            int steps = (int)rng_below(60, 3, RNG_TEST, s, (uint64_t)at, 0) + 1;
+            steps = STEPS - at < steps ? STEPS - at : steps;
+            stream_save(stream, saved, &cursor);
+            stream_close(stream);
+            stream = make_stream(pieces, rows, SLICE, SEED);
+            token other[16 * 16];
+            int32_t targets[16 * 16];
+            stream_next(stream, at % 16, other, targets); /* wherever it stood */
+            assert_int_equal(stream_restore(stream, saved, &cursor), STATUS_OK);
+            stream_next(stream, steps, found.inputs + at * rows,
+                        found.targets + at * rows);
+            at += steps;
+        }
+        assert_equal_columns(&found, &expected);
+        free_columns(&found);
+        free_columns(&expected);
+        free(saved);
+        stream_close(stream);
+    }
+}
+
+static void the_single_pass_covers_all_pieces_once(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        size_t pieces = shapes[s].pieces > 200 ? 200 : shapes[s].pieces;
+        int rows = shapes[s].rows;
+        struct stream *stream = make_stream(pieces, rows, SLICE, SEED);
+        struct columns expected = expected_stream(pieces, rows, SLICE, SEED, true);
+        for (int pass = 0; pass < 2; pass++) {
+            stream_next(stream, 3, (token[48]){0},
+                        (int32_t[48]){0}); /* has no influence */
+            struct columns found = read_stream(stream, rows, s, true);
+            assert_equal_columns(&found, &expected);
+            free_columns(&found);
+            stream_rewind(stream);
+        }
+        free_columns(&expected);
+        stream_close(stream);
+    }
+}
+
+static void the_single_pass_counts_its_targets(void **state)
+{
+    (void)state;
+    struct stream *stream = make_stream(40, 4, SLICE, SEED);
+    uint64_t counted = 0, total = 0;
+    token inputs[7 * 4];
+    int32_t targets[7 * 4];
+    for (size_t p = 0; p < 40; p++)
+        total += length_of(p) + 1;
+    for (int64_t more = 1; more > 0; counted += (uint64_t)more) {
+        more = stream_next_once(stream, 7, inputs, targets);
+        int64_t valid = 0;
+        for (int i = 0; i < 7 * 4; i++)
+            valid += targets[i] >= 0;
+        assert_int_equal(more, valid);
+    }
+    assert_int_equal(counted, total);
+    assert_int_equal(stream_tokens(stream), total);
+    assert_int_equal(stream_next_once(stream, 7, inputs, targets), 0);
+    assert_true(stream_bytes(stream) >= (total - 40) * sizeof(token));
+    assert_int_equal(stream_pieces(stream)->piece_count, 40);
+    stream_close(stream);
+    stream_close(NULL);
+}
+
+static void without_pieces_nothing_counts(void **state)
+{
+    (void)state;
+    struct stream *stream = make_stream(0, 3, SLICE, SEED);
+    token inputs[6];
+    int32_t targets[6];
+    stream_next(stream, 2, inputs, targets);
+    for (int i = 0; i < 6; i++)
+        assert_true(inputs[i] == END && targets[i] == -1);
+    assert_int_equal(stream_next_once(stream, 2, inputs, targets), 0);
+    struct stream_row rows[3];
+    struct stream_cursor cursor;
+    stream_save(stream, rows, &cursor);
+    assert_int_equal(stream_restore(stream, rows, &cursor), STATUS_OK);
+    assert_int_equal(stream_tokens(stream), 0);
+    stream_close(stream);
+}
+
+static void positions_of_other_data_are_refused(void **state)
+{
+    (void)state;
+    struct stream *stream = make_stream(40, 2, SLICE, SEED);
+    const struct stream_row fine = {.epoch = 1, .piece = 2, .offset = 0};
+    const struct stream_cursor at = {.epoch = 1, .next = 5};
+    const struct stream_row wrong[] = {
+        {.epoch = 1, .piece = 40}, /* no such piece */
+        {.epoch = 2, .piece = 3},  /* a queue not reached */
+        {.epoch = 1, .piece = 5},  /* a piece not taken */
+        {.epoch = -1, .piece = 5},
+        {.epoch = 1, .piece = 3, .offset = -1},
+        {.epoch = 1, .piece = 3, .offset = LONGEST + 1} /* beyond any piece */
+    };
+    assert_int_equal(
+        stream_restore(stream, (struct stream_row[]){fine, {.piece = -1}}, &at),
+        STATUS_OK);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct stream_row rows[] = {fine, wrong[i]};
+        assert_int_equal(stream_restore(stream, rows, &at), STATUS_FAILED);
+        assert_non_null(strstr(status_message(), "another dataset"));
+    }
+    struct stream_row rows[] = {fine, fine};
+    const struct stream_cursor cursors[] = {{1, 41}, {1, -1}, {-1, 0}};
+    for (size_t i = 0; i < sizeof cursors / sizeof *cursors; i++)
+        assert_int_equal(stream_restore(stream, rows, &cursors[i]), STATUS_FAILED);
+    /* afterwards it stands at the start */
+    struct columns found = read_stream(stream, 2, 1, false);
+    struct columns expected = expected_stream(40, 2, SLICE, SEED, false);
+    assert_equal_columns(&found, &expected);
+    free_columns(&found);
+    free_columns(&expected);
+    stream_close(stream);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_take_pieces_in_the_order_of_the_queues),
+        cmocka_unit_test(targets_are_the_next_inputs),
+        cmocka_unit_test(each_epoch_has_each_piece_once),
+        cmocka_unit_test(the_order_depends_on_seed_and_slice),
+        cmocka_unit_test(a_restored_stream_goes_on_exactly),
+        cmocka_unit_test(the_single_pass_covers_all_pieces_once),
+        cmocka_unit_test(the_single_pass_counts_its_targets),
+        cmocka_unit_test(without_pieces_nothing_counts),
+        cmocka_unit_test(positions_of_other_data_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
