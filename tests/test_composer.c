@@ -23,7 +23,7 @@ static struct composer *composer;
 static int set_up(void **state)
 {
     (void)state;
-    return composer_create(&composer);
+    return (int)composer_create(&composer);
 }
 
 static int tear_down(void **state)
