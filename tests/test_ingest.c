@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "corpus.h"
@@ -395,10 +397,77 @@ static void failures_are_everyones_and_leave_nothing(void **state)
     expect(strstr(status_message(), "/no/such/folder") != NULL);
     comm_barrier(comm);
     expect(!file_exists(output) && !file_exists(partial));
+    comm_barrier(comm);
     free(garbage);
     free(partial);
     free(output);
     free(empty);
+    remove_folder(comm, folder);
+    agree_on_verdict(comm);
+}
+
+static void limit_file_size(uint64_t bytes)
+{
+    struct rlimit limit;
+    expect(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = bytes ? (rlim_t)bytes : limit.rlim_max;
+    expect(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+static uint64_t file_size(const char *folder, const char *name)
+{
+    char *path = path_join(folder, name);
+    struct stat facts = {0};
+    expect(stat(path, &facts) == 0);
+    free(path);
+    return (uint64_t)facts.st_size;
+}
+
+/* The limit on the size of a file stands in for a full disk, on rank 0 alone. */
+static void expect_full(struct comm *comm, const char *corpus, const char *output,
+                        const struct options *options, uint64_t bytes)
+{
+    char *partial = path_format("%s.partial", output);
+    if (comm_rank(comm) == 0)
+        limit_file_size(bytes);
+    enum status status = make_dataset(comm, corpus, output, options, NULL);
+    if (comm_rank(comm) == 0)
+        limit_file_size(0);
+    expect(status == STATUS_FAILED);
+    if (status != STATUS_OK && !strstr(status_message(), "can't write"))
+        expect_text(status_message(), "can't write");
+    comm_barrier(comm);
+    expect(!file_exists(output) && !file_exists(partial));
+    comm_barrier(comm);
+    free(partial);
+}
+
+static void a_full_disk_fails_on_all_ranks_and_leaves_nothing(void **state)
+{
+    struct comm *comm = *state;
+    static struct options options;
+    small_options(&options);
+    options.data.shards = 1;
+    signal(SIGXFSZ, SIG_IGN);
+    char *folder = make_folder(comm);
+    char *corpus = path_join(folder, "corpus"), *whole = path_join(folder, "whole"),
+         *output = path_join(folder, "dataset");
+    if (comm_rank(comm) == 0)
+        expect(write_corpus(corpus, 0, 4 * PIECES));
+    expect(make_dataset(comm, corpus, whole, &options, NULL) == STATUS_OK);
+    uint64_t shard = file_size(whole, "shard-0000.h5"),
+             index = file_size(whole, "index.h5");
+    expect(shard > 100000 && index > 20000);
+    expect_full(comm, corpus, output, &options, index - 500);
+    if (comm_size(comm) ==
+        1) { /* else another rank may write it, and MPI needs some room */
+        expect_full(comm, corpus, output, &options, 1000);
+        expect_full(comm, corpus, output, &options, shard - 500);
+    }
+    expect(make_dataset(comm, corpus, output, &options, NULL) == STATUS_OK);
+    free(output);
+    free(whole);
+    free(corpus);
     remove_folder(comm, folder);
     agree_on_verdict(comm);
 }
@@ -415,6 +484,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(more_files_move_no_piece, comm),
         cmocka_unit_test_prestate(every_file_has_an_outcome_and_a_reason, comm),
         cmocka_unit_test_prestate(a_long_piece_is_written_in_parts, comm),
+        cmocka_unit_test_prestate(a_full_disk_fails_on_all_ranks_and_leaves_nothing,
+                                  comm),
         cmocka_unit_test_prestate(failures_are_everyones_and_leave_nothing, comm),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,24 @@
  * duplicates (equal notes_hash) resolved in favour of the first path, and the shards,
  * again handed out by a counter, are gathered from the spills in the order of the pieces'
  * hashes. All of it happens in "OUT.partial"; the directory gets its name last. Which
- * rank did what changes no byte. Memory: the list of files with one small record each, a
- * bounded batch of pieces, and the records of one shard.
+ * rank did what changes no byte.
+ *
+ * Paths      Folders are searched to any depth for names ending in .mid .midi .kar .rmi
+ * .smf (any case); symbolic links are followed, no folder is entered twice. A file named
+ *            itself is taken whatever its name. A path is recorded as the input's own
+ * name and what lies below it ("corpus/bach/a.mid"): it depends neither on the working
+ *            directory nor on where the corpus lies. Inputs of equal name are told apart
+ * by as many of their parent directories as that takes. Split      By hash and data.seed,
+ * in the shares of data.split; or by data.split_file, lines "path<TAB>train|valid|test",
+ * the path as recorded or as reached from an input as given. Files that it doesn't list
+ * are skipped; a path in it that is no input file is an error. Of duplicates the split of
+ * the file that is kept counts. Outcomes   What is wrong with a file (damaged,
+ * unreadable, a pipe, too large, nothing in it for the encoding) is its outcome and never
+ * a failure. Memory     On each rank: the list of files, about 32 bytes and the path
+ * each; the records, about 150 bytes each; one piece; a part of a shard. On disk: the
+ * spills, about as large as the dataset, until it is complete. Stopping   Whatever ends
+ * it leaves at most OUT.partial, which dataset_open refuses and the next run replaces. A
+ * failure removes it.
  */
 #ifndef TUTTI_INGEST_H
 #define TUTTI_INGEST_H
@@ -31,7 +47,9 @@ struct ingest_summary { /* same value on all ranks */
     double seconds; /* of work, without starting MPI */
 };
 
-/* Collective. Prints progress; the caller prints the summary. */
+/* Collective. Prints progress; the caller prints the summary. STATUS_MISUSE: an input
+ * that is not there, an output that may not be written, a fault in the split file.
+ * STATUS_FAILED: no file with a piece of music, the disk, memory. */
 enum status ingest(struct comm *comm, const struct ingest_request *request,
                    struct ingest_summary *summary);
 

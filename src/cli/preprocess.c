@@ -75,11 +75,14 @@ static enum status write_list(const struct dataset *dataset, const char *path)
 static void print_rates(const struct ingest_summary *summary, int ranks)
 {
     char bytes[INSPECT_COUNT], duration[64];
+    if (summary->seconds < 60)
+        snprintf(duration, sizeof duration, "%.2f s", summary->seconds);
+    else
+        duration_text(summary->seconds, duration, sizeof duration);
     double seconds = summary->seconds > 1e-9 ? summary->seconds : 1e-9;
     printf("\n%s bytes of MIDI in %s on %d rank%s: %.1f MB/s per rank, %.0f files/s\n",
-           inspect_count(summary->bytes, bytes),
-           duration_text(summary->seconds, duration, sizeof duration), ranks,
-           ranks == 1 ? "" : "s", (double)summary->bytes / 1e6 / seconds / ranks,
+           inspect_count(summary->bytes, bytes), duration, ranks, ranks == 1 ? "" : "s",
+           (double)summary->bytes / 1e6 / seconds / ranks,
            (double)summary->files / seconds);
 }
 

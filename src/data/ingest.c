@@ -2,6 +2,7 @@
  * whether all have succeeded, so that they leave together. */
 #include "tutti/ingest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,22 @@
 #include "spill.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
+
+enum status ingest_agree_with_first(struct comm *comm, enum status status)
+{
+    struct {
+        int status;
+        char message[STATUS_MESSAGE_SIZE];
+    } said = {.status = (int)status};
+    if (status != STATUS_OK)
+        snprintf(said.message, sizeof said.message, "%s", status_message());
+    enum status sent = comm_broadcast(comm, &said, sizeof said);
+    if (sent != STATUS_OK)
+        return comm_agree(comm, sent);
+    if (said.status != STATUS_OK)
+        status_set_message(said.message);
+    return comm_agree(comm, said.status != STATUS_OK ? (enum status)said.status : status);
+}
 
 static enum status list_files(struct ingest *ingest, const struct ingest_request *request)
 {
@@ -48,7 +65,7 @@ static enum status begin(struct ingest *ingest, const struct ingest_request *req
         if (status == STATUS_OK)
             status = output_begin(output);
     }
-    status = comm_agree(ingest->comm, status);
+    status = ingest_agree_with_first(ingest->comm, status);
     return status == STATUS_OK ? scan_broadcast(ingest->comm, &ingest->scan) : status;
 }
 
@@ -64,7 +81,7 @@ static enum status finish(struct ingest *ingest, struct output *output)
     status = comm_agree(ingest->comm, status);
     if (status == STATUS_OK && comm_rank(ingest->comm) == 0)
         status = output_publish(output);
-    return comm_agree(ingest->comm, status);
+    return ingest_agree_with_first(ingest->comm, status);
 }
 
 static void count_outcomes(const struct ingest *ingest, struct ingest_summary *summary)

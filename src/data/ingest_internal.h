@@ -70,6 +70,10 @@ enum status ingest_write_shards(struct ingest *ingest);
 /* Rank 0 only. */
 enum status ingest_write_index(const struct ingest *ingest);
 
+/* Behind a step that rank 0 takes alone: its outcome and message, on every rank, without the
+ * name of a rank in front. Collective. */
+enum status ingest_agree_with_first(struct comm *comm, enum status status);
+
 /* A rank that has failed hands out no more work to the others. */
 void ingest_stop_counter(struct comm_counter *counter);
 

@@ -141,6 +141,6 @@ enum status ingest_plan(struct ingest *ingest)
     enum status status = STATUS_OK;
     if (comm_rank(ingest->comm) == 0)
         status = make_plan(ingest);
-    status = comm_agree(ingest->comm, status);
+    status = ingest_agree_with_first(ingest->comm, status);
     return status == STATUS_OK ? share_plan(ingest) : status;
 }

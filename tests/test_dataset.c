@@ -1,0 +1,488 @@
+/* ranks: 1
+ * dataset: what is refused, what damage is found, and how shards are dealt. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "corpus.h"
+#include "tutti/h5.h"
+
+enum { PIECES = 30, SHARDS = 4 };
+
+static struct comm *world;
+
+struct fixture {
+    char *folder, *output;
+    struct dataset *dataset;
+};
+
+static void small_options(struct options *options)
+{
+    options_defaults(options);
+    options->data.shards = SHARDS;
+    options->data.split[0] = 0.6;
+    options->data.split[1] = 0.2;
+    options->data.split[2] = 0.2;
+}
+
+static int set_up(void **state)
+{
+    static struct options options;
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    small_options(&options);
+    fixture->folder = make_folder(world);
+    fixture->output = path_join(fixture->folder, "dataset");
+    char *corpus = path_join(fixture->folder, "corpus");
+    bool made =
+        write_corpus(corpus, 0, PIECES) &&
+        make_dataset(world, corpus, fixture->output, &options, NULL) == STATUS_OK &&
+        dataset_open(fixture->output, &fixture->dataset) == STATUS_OK;
+    free(corpus);
+    *state = fixture;
+    return made ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    dataset_close(fixture->dataset);
+    remove_folder(world, fixture->folder);
+    free(fixture->output);
+    free(fixture);
+    return 0;
+}
+
+static void assert_says(const char *what)
+{
+    if (!strstr(status_message(), what))
+        fail_msg("'%s' is not in: %s", what, status_message());
+    assert_null(strchr(status_message(), '\n'));
+}
+
+/* --- reading ---------------------------------------------------------------------------
+ */
+
+static void the_splits_of_all_shards_are_all_pieces_once(void **state)
+{
+    const struct dataset *dataset = ((struct fixture *)*state)->dataset;
+    struct hash128 seen[PIECES];
+    size_t count = 0;
+    for (int split = 0; split < SPLITS; split++) {
+        struct shard all = {0}; /* grows shard by shard */
+        for (size_t i = 0; i < dataset->shard_count; i++)
+            assert_int_equal(dataset_read_shard(dataset, i, (enum split)split, &all),
+                             STATUS_OK);
+        assert_int_equal(all.piece_count, dataset->total.pieces[split]);
+        assert_int_equal(all.token_count, dataset->total.tokens[split]);
+        assert_true(all.piece_count > 0);
+        size_t tokens = 0;
+        for (size_t i = 0; i < all.piece_count; i++) {
+            assert_int_equal(all.pieces[i].token_first, tokens);
+            tokens += all.pieces[i].token_count;
+            for (size_t k = 0; k < count; k++)
+                assert_int_not_equal(hash128_compare(seen[k], all.pieces[i].hash), 0);
+            seen[count++] = all.pieces[i].hash;
+            assert_int_equal(encoding_count_notes(dataset->encoding,
+                                                  all.tokens + all.pieces[i].token_first,
+                                                  all.pieces[i].token_count) > 0,
+                             1);
+        }
+        shard_free(&all);
+    }
+    assert_int_equal(count, PIECES);
+}
+
+static void an_untouched_dataset_is_verified(void **state)
+{
+    const struct fixture *fixture = *state;
+    assert_int_equal(dataset_verify(fixture->dataset), STATUS_OK);
+}
+
+static void the_settings_can_be_read_back(void **state)
+{
+    const struct fixture *fixture = *state;
+    static struct options options;
+    options_defaults(&options);
+    assert_int_equal(options_read_text(&options, fixture->dataset->settings, "settings"),
+                     STATUS_OK);
+    assert_int_equal(options.data.shards, SHARDS);
+    assert_true(options.data.split[1] == 0.2);
+}
+
+/* --- what is no dataset ----------------------------------------------------------------
+ */
+
+static void assert_refused(const char *path, enum status expected, const char *what)
+{
+    struct dataset *dataset = NULL;
+    assert_int_equal(dataset_open(path, &dataset), expected);
+    assert_null(dataset);
+    assert_says(what);
+    assert_says(path);
+}
+
+static void what_is_no_dataset_is_refused_with_the_cure(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *partial = path_format("%s.partial", fixture->output);
+    char *slashed = path_format("%s.partial/", fixture->output);
+    char *marker = path_format("%s/UNFINISHED", fixture->output);
+    char *index = path_format("%s/index.h5", fixture->output);
+    assert_refused("/no/such/dataset", STATUS_MISUSE, "tutti preprocess");
+    assert_refused(fixture->folder, STATUS_MISUSE, "no index.h5");
+    assert_refused(index, STATUS_MISUSE, "not a dataset");
+    assert_int_equal(file_write(marker, "", 0), STATUS_OK);
+    assert_refused(fixture->output, STATUS_MISUSE, "unfinished preprocess");
+    assert_int_equal(unlink(marker), 0);
+    assert_int_equal(rename(fixture->output, partial), 0);
+    assert_refused(partial, STATUS_MISUSE, "unfinished preprocess");
+    assert_refused(slashed, STATUS_MISUSE, "run it again");
+    assert_int_equal(rename(partial, fixture->output), 0);
+    free(index);
+    free(marker);
+    free(slashed);
+    free(partial);
+}
+
+static void a_newer_version_and_another_kind_of_file_are_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *index = path_format("%s/index.h5", fixture->output);
+    struct h5_file *file = NULL;
+    assert_int_equal(h5_create(index, &file), STATUS_OK);
+    assert_int_equal(h5_set_text(file, "/", "format", "tutti dataset"), STATUS_OK);
+    assert_int_equal(h5_set_i64(file, "/", "format_version", 99), STATUS_OK);
+    assert_int_equal(h5_close(file), STATUS_OK);
+    assert_refused(fixture->output, STATUS_FAILED, "version 99");
+    assert_int_equal(h5_create(index, &file), STATUS_OK);
+    assert_int_equal(h5_set_text(file, "/", "format", "a recipe"), STATUS_OK);
+    assert_int_equal(h5_close(file), STATUS_OK);
+    assert_refused(fixture->output, STATUS_FAILED, "a recipe");
+    free(index);
+}
+
+static void a_shard_of_another_dataset_is_refused(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *one = path_format("%s/shard-0001.h5", fixture->output);
+    char *two = path_format("%s/shard-0002.h5", fixture->output);
+    struct shard shard = {0};
+    assert_int_equal(rename(one, two), 0);
+    assert_int_equal(dataset_read_shard(fixture->dataset, 2, SPLIT_TRAIN, &shard),
+                     STATUS_FAILED);
+    assert_says(two);
+    assert_int_equal(dataset_read_shard(fixture->dataset, 1, SPLIT_TRAIN, &shard),
+                     STATUS_FAILED);
+    assert_says(one);
+    assert_int_equal(dataset_verify(fixture->dataset), STATUS_FAILED);
+    assert_int_equal(shard.piece_count, 0);
+    shard_free(&shard);
+    free(two);
+    free(one);
+}
+
+/* --- damage ----------------------------------------------------------------------------
+ */
+
+/* Opens, reads and verifies everything: the first failure. */
+static enum status read_all(const char *path)
+{
+    struct dataset *dataset = NULL;
+    enum status status = dataset_open(path, &dataset);
+    for (int split = 0; split < SPLITS; split++)
+        for (size_t i = 0; status == STATUS_OK && i < dataset->shard_count; i++) {
+            struct shard shard = {0};
+            status = dataset_read_shard(dataset, i, (enum split)split, &shard);
+            shard_free(&shard);
+        }
+    if (status == STATUS_OK)
+        status = dataset_verify(dataset);
+    dataset_close(dataset);
+    return status;
+}
+
+/* A fingerprint of all that a reader gets: harmless damage leaves it alone. */
+static uint64_t fingerprint(const char *path)
+{
+    struct dataset *dataset = NULL;
+    struct dataset_files files = {0};
+    assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
+    assert_int_equal(dataset_read_files(dataset, &files), STATUS_OK);
+    uint64_t sum = dataset->dataset_hash ^
+                   hash64(&dataset->total, sizeof dataset->total) ^
+                   hash64(dataset->settings, strlen(dataset->settings));
+    for (size_t i = 0; i < files.count; i++)
+        sum = sum * 31 + hash64(files.paths[i], strlen(files.paths[i])) +
+              files.outcomes[i] + hash64(files.reasons[i], strlen(files.reasons[i])) +
+              files.notes[i];
+    for (size_t i = 0; i < dataset->shard_count; i++) {
+        struct shard shard = {0};
+        for (int split = 0; split < SPLITS; split++)
+            assert_int_equal(dataset_read_shard(dataset, i, (enum split)split, &shard),
+                             STATUS_OK);
+        sum = sum * 31 + hash64(shard.tokens, shard.token_count * sizeof *shard.tokens);
+        shard_free(&shard);
+    }
+    dataset_files_free(&files);
+    dataset_close(dataset);
+    return sum;
+}
+
+static void write_over(const char *path, const uint8_t *bytes, size_t size)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Flips one bit of the file; found by name, or nothing that is read has changed. */
+static bool flip_is_found(const struct fixture *fixture, const char *path, size_t byte,
+                          int bit, uint64_t before)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+    bytes[byte % size] ^= (uint8_t)(1 << bit);
+    write_over(path, bytes, size);
+    enum status status = read_all(fixture->output);
+    if (status != STATUS_OK)
+        assert_says(path);
+    else
+        assert_true(fingerprint(fixture->output) == before);
+    bytes[byte % size] ^= (uint8_t)(1 << bit);
+    write_over(path, bytes, size);
+    free(bytes);
+    return status != STATUS_OK;
+}
+
+static void flipped_bits_are_found_or_harmless(void **state)
+{
+    enum { FLIPS = 60 };
+    const struct fixture *fixture = *state;
+    struct dice dice = {.seed = test_seed()};
+    uint64_t before = fingerprint(fixture->output);
+    int found = 0;
+    for (int i = 0; i < FLIPS; i++) {
+        int shard = i % (SHARDS + 1);
+        char *path = shard == SHARDS
+                         ? path_format("%s/index.h5", fixture->output)
+                         : path_format("%s/shard-%04d.h5", fixture->output, shard);
+        size_t byte = (size_t)dice_below(&dice, 1 << 20);
+        found += flip_is_found(fixture, path, byte, (int)dice_below(&dice, 8), before);
+        free(path);
+    }
+    print_message("%d of %d flips found, the others in unused bytes\n", found, FLIPS);
+    assert_true(found > FLIPS * 3 / 4);
+    assert_int_equal(read_all(fixture->output), STATUS_OK);
+}
+
+static void truncated_files_are_found(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const names[] = {"index.h5", "shard-0000.h5", "shard-0003.h5"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = path_join(fixture->output, names[i]);
+        uint8_t *bytes = NULL;
+        size_t size = 0;
+        assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+        static const double parts[] = {0, 0.001, 0.5, 0.99};
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+            assert_int_equal(truncate(path, (off_t)((double)size * parts[k])), 0);
+            assert_int_equal(read_all(fixture->output), STATUS_FAILED);
+            assert_says(names[i]);
+        }
+        assert_int_equal(file_write(path, bytes, size), STATUS_OK);
+        assert_int_equal(unlink(path), 0);
+        assert_int_not_equal(read_all(fixture->output), STATUS_OK);
+        assert_says(names[i]);
+        assert_int_equal(file_write(path, bytes, size), STATUS_OK);
+        free(bytes);
+        free(path);
+    }
+    assert_int_equal(read_all(fixture->output), STATUS_OK);
+}
+
+/* Copies a column of a shard; `change` alters its first value. */
+static void copy_column(const struct h5_file *from, struct h5_file *to, const char *name,
+                        enum h5_type type, bool change)
+{
+    size_t dims[H5_MAX_RANK] = {0};
+    int rank = 0;
+    assert_int_equal(h5_shape(from, name, &rank, dims), STATUS_OK);
+    uint8_t *values = calloc(dims[0] + 1, 8);
+    assert_int_equal(h5_read(from, name, type, rank, dims, values), STATUS_OK);
+    values[0] ^= change;
+    assert_int_equal(h5_write(to, name, type, rank, dims, values), STATUS_OK);
+    free(values);
+}
+
+/* Writes a shard again, as a well-formed file, with one value changed. */
+static void rewrite_shard(const char *path, const char *changed)
+{
+    static const struct {
+        const char *name;
+        enum h5_type type;
+    } columns[] = {
+        {"/pieces/hash_high", H5_U64},
+        {"/pieces/hash_low", H5_U64},
+        {"/pieces/token_hash", H5_U64},
+        {"/pieces/split", H5_U8},
+        {"/pieces/seconds", H5_F64},
+        {"/pieces/tempo", H5_F64},
+        {"/pieces/ticks_per_beat", H5_F64},
+        {"/pieces/ticks_per_second", H5_F64},
+        {"/pieces/note_first", H5_U64},
+        {"/pieces/note_count", H5_U64},
+        {"/pieces/token_first", H5_U64},
+        {"/pieces/token_count", H5_U64},
+        {"/notes/start", H5_F64},
+        {"/notes/duration", H5_F64},
+        {"/notes/start_tick", H5_U32},
+        {"/notes/duration_ticks", H5_U32},
+        {"/notes/pitch", H5_U8},
+        {"/notes/velocity", H5_U8},
+        {"/notes/program", H5_U8},
+        {"/notes/channel", H5_U8},
+        {"/notes/track", H5_U16},
+        {"/tokens", H5_U16},
+    };
+    struct h5_file *from = NULL, *to = NULL;
+    bool found = false;
+    assert_int_equal(h5_open(path, &from), STATUS_OK);
+    assert_int_equal(h5_create(path, &to), STATUS_OK);
+    assert_int_equal(h5_set_text(to, "/", "format", "tutti dataset shard"), STATUS_OK);
+    assert_int_equal(h5_set_i64(to, "/", "format_version", 1), STATUS_OK);
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        bool change = strcmp(columns[i].name, changed) == 0;
+        copy_column(from, to, columns[i].name, columns[i].type, change);
+        found |= change;
+    }
+    assert_true(found || !*changed);
+    h5_abandon(from);
+    assert_int_equal(h5_close(to), STATUS_OK);
+}
+
+/* What no checksum can see: a file that is whole, but not what it says. */
+static void a_changed_value_in_a_sound_file_is_found(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *path = path_format("%s/shard-0000.h5", fixture->output);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+    rewrite_shard(path, "");
+    assert_int_equal(read_all(fixture->output), STATUS_OK);
+    static const char *const changed[] = {
+        "/pieces/hash_high",     "/pieces/token_hash",    "/pieces/split",
+        "/pieces/seconds",       "/pieces/note_count",    "/pieces/note_first",
+        "/pieces/token_first",   "/pieces/token_count",   "/notes/start",
+        "/notes/duration",       "/notes/start_tick",     "/notes/pitch",
+        "/notes/velocity",       "/notes/program",        "/notes/channel",
+        "/notes/track",          "/notes/duration_ticks", "/tokens",
+        "/pieces/ticks_per_beat"};
+    for (size_t i = 0; i < sizeof changed / sizeof *changed; i++) {
+        assert_int_equal(file_write(path, bytes, size), STATUS_OK);
+        rewrite_shard(path, changed[i]);
+        if (read_all(fixture->output) != STATUS_FAILED)
+            fail_msg("%s: not found", changed[i]);
+        assert_says("damaged");
+    }
+    free(bytes);
+    free(path);
+}
+
+/* --- dealing ---------------------------------------------------------------------------
+ */
+
+/* The rule again, the slow way: take the largest that is left, give it to the poorest. */
+static void deal_slowly(const uint64_t *tokens, size_t shards, int slices, int *dealt)
+{
+    uint64_t held[64] = {0};
+    bool gone[64] = {false};
+    for (size_t turn = 0; turn < shards; turn++) {
+        size_t largest = SIZE_MAX;
+        for (size_t i = 0; i < shards; i++)
+            if (!gone[i] && (largest == SIZE_MAX || tokens[i] > tokens[largest]))
+                largest = i;
+        int poorest = 0;
+        for (int slice = 1; slice < slices; slice++)
+            if (held[slice] < held[poorest])
+                poorest = slice;
+        gone[largest] = true;
+        held[poorest] += tokens[largest];
+        dealt[largest] = poorest;
+    }
+}
+
+static void shards_are_dealt_largest_first(void **state)
+{
+    (void)state;
+    struct dice dice = {.seed = test_seed(), .piece = 1};
+    for (int round = 0; round < 200; round++) {
+        struct dataset_shard shards[64];
+        uint64_t tokens[64];
+        size_t count = 1 + (size_t)dice_below(&dice, 64);
+        int slices = 1 + (int)dice_below(&dice, count);
+        memset(shards, 0, sizeof shards);
+        for (size_t i = 0; i < count; i++) { /* many are equal */
+            tokens[i] = 1 + dice_below(&dice, 9);
+            shards[i].tokens[SPLIT_TRAIN] = tokens[i];
+            shards[i].tokens[SPLIT_VALID] = 100 - i;
+        }
+        char path[] = "made up";
+        struct dataset dataset = {.path = path, .shard_count = count, .shards = shards};
+        int dealt[64], expected[64];
+        assert_int_equal(dataset_deal(&dataset, slices, dealt), STATUS_OK);
+        deal_slowly(tokens, count, slices, expected);
+        assert_memory_equal(dealt, expected, count * sizeof *dealt);
+    }
+}
+
+static void a_slice_without_training_tokens_is_refused(void **state)
+{
+    (void)state;
+    struct dataset_shard shards[6] = {0};
+    char path[] = "made up";
+    struct dataset dataset = {.path = path, .shard_count = 6, .shards = shards};
+    int dealt[6];
+    shards[5].tokens[SPLIT_VALID] = 7;
+    assert_int_equal(dataset_deal(&dataset, 1, dealt), STATUS_MISUSE);
+    assert_says("no training tokens");
+    shards[1].tokens[SPLIT_TRAIN] = 5;
+    shards[2].tokens[SPLIT_TRAIN] = 6;
+    shards[4].tokens[SPLIT_TRAIN] = 1;
+    assert_int_equal(dataset_deal(&dataset, 4, dealt), STATUS_MISUSE);
+    assert_says("train.slices to 3");
+    assert_int_equal(dataset_deal(&dataset, 3, dealt), STATUS_OK);
+    assert_int_equal(dealt[2], 0);
+    assert_int_equal(dealt[1], 1);
+    assert_int_equal(dealt[4], 2);
+}
+
+int main(int argc, char **argv)
+{
+    if (comm_open(&argc, &argv, &world) != STATUS_OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 1;
+    }
+#define WITH_DATASET(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        WITH_DATASET(the_splits_of_all_shards_are_all_pieces_once),
+        WITH_DATASET(an_untouched_dataset_is_verified),
+        WITH_DATASET(the_settings_can_be_read_back),
+        WITH_DATASET(what_is_no_dataset_is_refused_with_the_cure),
+        WITH_DATASET(a_newer_version_and_another_kind_of_file_are_refused),
+        WITH_DATASET(a_shard_of_another_dataset_is_refused),
+        WITH_DATASET(flipped_bits_are_found_or_harmless),
+        WITH_DATASET(truncated_files_are_found),
+        WITH_DATASET(a_changed_value_in_a_sound_file_is_found),
+        cmocka_unit_test(shards_are_dealt_largest_first),
+        cmocka_unit_test(a_slice_without_training_tokens_is_refused),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_close(world);
+    return failed;
+}

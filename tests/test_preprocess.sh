@@ -1,0 +1,195 @@
+# preprocess, from outside: the same bytes for any number of ranks, outcomes, split files,
+# interruption, refusals.
+# bash test_preprocess.sh TUTTI SOURCE_DIRECTORY
+set -eu
+tutti=$1
+source "$2/tests/tiny_run.sh"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+# refused CODE TEXT COMMAND...: exit code, one line on stderr that has the text in it
+refused() {
+    local code=$1 text=$2 found=0
+    shift 2
+    "$@" >said.txt 2>error.txt || found=$?
+    [ "$found" = "$code" ] || fail "exit $found, expected $code: $*: $(cat error.txt)"
+    grep "^tutti: " error.txt >lines.txt || fail "no message: $*"
+    [ "$(wc -l <lines.txt)" = 1 ] || fail "more than one line: $(cat lines.txt)"
+    grep -qF -- "$text" lines.txt || fail "'$text' is not in: $(cat lines.txt)"
+}
+same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
+
+# a corpus with everything that can be met in one
+make_corpus corpus 40
+mkdir -p corpus/sub/deeper corpus/folder.mid
+cp corpus/tune-003.mid corpus/sub/copy.mid
+cp corpus/tune-004.mid "corpus/sub/with space & 'quote'.mid"
+write_midi corpus/sub/-dash.mid 60 62 64 65
+write_midi corpus/sub/deeper/UPPER.MID 61 62 64 65
+write_midi corpus/folder.mid/inside.kar 60 63 64 65
+write_midi no-extension 50 52 54
+write_midi ./-first 50 52 55
+head -c 60 corpus/tune-001.mid >corpus/cut.mid
+: >corpus/empty.mid
+echo "no music" >corpus/garbage.mid
+echo "no music" >corpus/readme.txt
+mkfifo corpus/pipe.mid
+ln -s nowhere.mid corpus/dangling.mid
+ln -s .. corpus/sub/loop
+ln -s ../no-extension corpus/linked.mid
+
+# --- the same bytes -------------------------------------------------------------------------
+for encoding in performance pianoroll; do
+    for ranks in 1 2 3 4; do
+        mpirun -n $ranks "$tutti" preprocess corpus -o "$encoding-$ranks" --shards 7 \
+            --encoding $encoding >out.txt 2>&1 || fail "$ranks ranks: $(cat out.txt)"
+        same $encoding-1 $encoding-$ranks
+    done
+done
+"$tutti" preprocess corpus -o alone --shards 7 >/dev/null
+same performance-1 alone
+cmp -s performance-1/shard-0001.h5 pianoroll-1/shard-0001.h5 && fail "encodings are alike"
+
+# nor does it matter from where, or by which name, the folder is reached
+(cd corpus/sub && "$tutti" preprocess ../ -o "$folder/above" --shards 7 >/dev/null)
+(cd corpus && "$tutti" preprocess . -o ../here --shards 7 >/dev/null)
+"$tutti" preprocess "$folder/corpus/" -o absolute/made/here --shards 7 >/dev/null
+same alone above
+same alone here
+same alone absolute/made/here
+"$tutti" preprocess corpus corpus/sub ./corpus corpus/tune-001.mid -o twice --shards 7 >/dev/null
+same alone twice
+
+# --- outcomes -------------------------------------------------------------------------------
+"$tutti" preprocess no-extension corpus -o listed --list list.tsv -- -first >said.txt 2>&1 ||
+    fail "$(cat said.txt)"
+outcome() { # PATH OUTCOME REASON
+    awk -F '\t' -v path="$1" -v outcome="$2" -v reason="$3" '
+        $1 == path { found = 1; ok = $2 == outcome && index($3, reason) }
+        END { exit !(found && ok) }' list.tsv || fail "$1: $(grep -F "$1" list.tsv || echo none)"
+}
+outcome no-extension duplicate "of corpus/linked.mid"
+outcome -first ok ""
+outcome corpus/linked.mid ok ""
+outcome corpus/tune-000.mid ok ""
+outcome corpus/sub/-dash.mid ok ""
+outcome corpus/sub/deeper/UPPER.MID ok ""
+outcome corpus/sub/copy.mid ok ""
+outcome corpus/tune-003.mid duplicate "of corpus/sub/copy.mid"
+outcome corpus/tune-004.mid duplicate "of corpus/sub/with space & 'quote'.mid"
+outcome corpus/cut.mid repaired "wrong track length"
+outcome corpus/empty.mid skipped "not MIDI"
+outcome corpus/garbage.mid skipped "not MIDI"
+outcome corpus/pipe.mid skipped "not a regular file"
+outcome corpus/dangling.mid skipped "No such file"
+outcome corpus/folder.mid skipped "a folder"
+outcome corpus/folder.mid/inside.kar ok ""
+grep -q readme list.tsv && fail "a text file was taken"
+[ "$(wc -l <list.tsv)" = 55 ] || fail "$(wc -l <list.tsv) lines"
+for line in "ok +45" "repaired +1" "skipped +5" "duplicate +3" "all +54"; do
+    grep -Eq "^ +$line$" said.txt || fail "'$line' is not in $(cat said.txt)"
+done
+"$tutti" inspect listed --verify >/dev/null || fail "verify"
+
+# inputs of one name are told apart by their parents
+mkdir -p one/midi two/midi
+cp corpus/tune-000.mid one/midi/a.mid
+cp corpus/tune-001.mid two/midi/a.mid
+"$tutti" preprocess two/midi one/midi -o parents --list list.tsv >/dev/null 2>&1
+outcome one/midi/a.mid ok ""
+outcome two/midi/a.mid ok ""
+
+# --- split files ----------------------------------------------------------------------------
+printf '%s\t%s\n' corpus/tune-000.mid test corpus/tune-001.mid valid \
+    "$folder/corpus/tune-002.mid" train corpus/sub/-dash.mid train >split.tsv
+"$tutti" preprocess corpus -o split --split-file split.tsv --list list.tsv >said.txt 2>&1
+outcome corpus/tune-005.mid skipped "not in the split file"
+outcome corpus/tune-001.mid ok ""
+grep -Eq "train +2 " said.txt || fail "$(cat said.txt)"
+grep -Eq "valid +1 " said.txt || fail "$(cat said.txt)"
+grep -Eq "test +1 " said.txt || fail "$(cat said.txt)"
+mpirun -n 3 "$tutti" preprocess corpus -o split-3 --split-file split.tsv >/dev/null 2>&1
+same split split-3
+(cd one && printf 'midi/a.mid\ttest\n' >split.tsv &&
+    "$tutti" preprocess ./midi -o ../relative --split-file split.tsv >/dev/null 2>&1) ||
+    fail "a path as recorded"
+(cd one && printf './midi/a.mid\ttest\n' >split.tsv &&
+    "$tutti" preprocess ./midi -o ../relative --split-file split.tsv --replace \
+        >/dev/null 2>&1) || fail "a path as given"
+printf 'corpus/tune-000.mid\ttrain\ncorpus/nothing.mid\ttrain\n' >bad.tsv
+refused 2 "bad.tsv:2: no input file is called 'corpus/nothing.mid'" \
+    "$tutti" preprocess corpus -o bad --split-file bad.tsv
+printf 'corpus/tune-000.mid\ttrain\n\ncorpus/tune-000.mid\ttest\n' >bad.tsv
+refused 2 "bad.tsv:3: 'corpus/tune-000.mid' is test here and train above" \
+    "$tutti" preprocess corpus -o bad --split-file bad.tsv
+printf 'corpus/tune-000.mid\ttraining\n' >bad.tsv
+refused 2 "bad.tsv:1: 'training' is no split" \
+    "$tutti" preprocess corpus -o bad --split-file bad.tsv
+echo corpus/tune-000.mid >bad.tsv
+refused 2 "bad.tsv:1: no tab" "$tutti" preprocess corpus -o bad --split-file bad.tsv
+refused 2 "missing.tsv: can't read" "$tutti" preprocess corpus -o bad --split-file missing.tsv
+
+# --- refusals: said once, whatever the number of ranks -----------------------------------------
+refused 2 "tutti: missing: can't read" mpirun -n 3 "$tutti" preprocess missing -o bad
+refused 2 "tutti: alone: exists" mpirun -n 3 "$tutti" preprocess corpus -o alone
+refused 2 "no dataset named" mpirun -n 3 "$tutti" preprocess corpus
+mkdir void
+refused 1 "no MIDI files in void" mpirun -n 3 "$tutti" preprocess void -o bad
+refused 1 "the first: garbage.mid: not MIDI" mpirun -n 3 "$tutti" preprocess corpus/garbage.mid -o bad
+refused 2 "performance" "$tutti" preprocess corpus -o bad --encoding performanse
+[ ! -e bad ] && [ ! -e bad.partial ] || fail "a refused run left something"
+
+# only a dataset is replaced
+mkdir precious
+echo data >precious/thesis.txt
+refused 2 "holds 'thesis.txt'" "$tutti" preprocess corpus -o precious --replace
+refused 2 "a file, not a dataset" "$tutti" preprocess corpus -o precious/thesis.txt --replace
+[ "$(cat precious/thesis.txt)" = data ] || fail "deleted what is no dataset"
+"$tutti" preprocess one/midi -o here --replace --shards 7 >/dev/null 2>&1
+cmp -s here/index.h5 alone/index.h5 && fail "not replaced"
+"$tutti" preprocess corpus -o here/ --replace --shards 7 >/dev/null
+same alone here
+[ -z "$(find . -maxdepth 1 -name 'here?*')" ] || fail "the replaced dataset is still there"
+
+# --- interrupted ----------------------------------------------------------------------------
+mkdir many
+for i in $(seq 1 40); do cp -r one "many/$i"; cp corpus/tune-*.mid "many/$i"; done
+unfinished=0
+for delay in 0 0 0 0.01 0.02 0.05; do
+    rm -rf killed killed.partial
+    "$tutti" preprocess many -o killed >/dev/null 2>&1 &
+    job=$!
+    for _ in $(seq 1 2000); do
+        [ -e killed.partial ] && break
+        kill -0 $job 2>/dev/null || break
+    done
+    sleep $delay
+    kill -KILL $job 2>/dev/null || true
+    wait $job 2>/dev/null || true
+    if [ -e killed ]; then
+        "$tutti" inspect killed --verify >/dev/null || fail "published, but not complete"
+    else
+        unfinished=$((unfinished + 1))
+        [ ! -e killed.partial ] ||
+            refused 2 "unfinished preprocess" "$tutti" inspect killed.partial
+    fi
+    "$tutti" preprocess many -o killed --replace >/dev/null 2>&1 || fail "not run again"
+    [ ! -e killed.partial ] || fail "the partial folder is still there"
+    "$tutti" inspect killed --verify >/dev/null || fail "after an interruption"
+done
+[ $unfinished -ge 1 ] || fail "no run was interrupted"
+
+# a preprocess at work is left alone
+mkdir busy.partial
+: >busy.partial/UNFINISHED
+(flock 9 && exec sleep 60) 9>busy.partial/UNFINISHED &
+holder=$!
+for _ in $(seq 1 100); do
+    flock -n busy.partial/UNFINISHED true || break
+    sleep 0.05
+done
+refused 2 "another preprocess is writing it" "$tutti" preprocess one/midi -o busy
+kill $holder
+wait $holder 2>/dev/null || true
+[ -e busy.partial/UNFINISHED ] || fail "removed the other's folder"
