@@ -79,7 +79,6 @@ bool composer_breathes(int place);
 
 /* Pitches of a voicing, bass first, strictly ascending. */
 const uint8_t *composer_pitches(const struct composer *composer, int voicing);
-int composer_voicing_count(const struct composer *composer);
 
 /* The pitch that voice `ornament - 1` has in the last half beat of a chord before `next`.
  */

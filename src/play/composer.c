@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "harmony.h"
 #include "tutti/rng.h"
@@ -56,11 +55,6 @@ int composer_beats(int place)
 bool composer_breathes(int place)
 {
     return harmony_breathes((enum place)place);
-}
-
-int composer_voicing_count(const struct composer *composer)
-{
-    return composer->harmony.count;
 }
 
 uint8_t composer_ornament_pitch(const struct composer *composer, int voicing, int next,
