@@ -8,7 +8,6 @@
 
 #include "ingest_internal.h"
 #include "output.h"
-#include "spill.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
 
@@ -117,6 +116,7 @@ static enum status summarise(struct ingest *ingest, double started,
 static void free_ingest(struct ingest *ingest)
 {
     scan_free(&ingest->scan);
+    spill_free(&ingest->spill);
     records_free(&ingest->records);
     encoding_free(ingest->encoding);
     free(ingest->kept);
@@ -130,6 +130,7 @@ enum status ingest(struct comm *comm, const struct ingest_request *request,
 {
     double started = clock_seconds();
     struct ingest state = {.comm = comm, .options = request->options};
+    state.spill.descriptor = -1;
     struct output output = {.lock = -1};
     enum status status = begin(&state, request, &output);
     if (status == STATUS_OK)
