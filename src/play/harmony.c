@@ -99,7 +99,7 @@ static const struct {
 #define AFTER_SUBDOMINANT                                                                \
     [PLACE_DRIVE_LONG] = 0.25F, [PLACE_DRIVE_FIRST] = 0.55F, [PLACE_HALF] = 0.20F
 #define AFTER_DOMINANT                                                                   \
-    [PLACE_CLOSE] = 0.59F, [PLACE_FINAL] = 0.06F, [PLACE_TURN_LONG] = 0.15F,             \
+    [PLACE_CLOSE] = 0.61F, [PLACE_FINAL] = 0.04F, [PLACE_TURN_LONG] = 0.15F,             \
     [PLACE_TURN_FIRST] = 0.2F
 
 static const float succession[PLACES][PLACES] = {
@@ -129,7 +129,7 @@ static const struct {
 static const int spacing[COMPOSER_VOICES - 1] = {19, 12, 12};
 
 static const double temperature = 2.0; /* of the costs below */
-static const double cost_tail = 3.0;   /* costlier than the best by more: not done */
+static const double cost_tail = 2.0;   /* costlier than the best by more: not done */
 static const double forbidden = HUGE_VAL;
 
 double harmony_succession(enum place from, enum place to)
