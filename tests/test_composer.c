@@ -23,7 +23,7 @@ static struct composer *composer;
 static int set_up(void **state)
 {
     (void)state;
-    return composer_create(&composer);
+    return (int)composer_create(&composer);
 }
 
 static int tear_down(void **state)
@@ -51,7 +51,7 @@ static void check_choices(const struct composer_choices *choices)
 /* What of a state matters for the future, as a number. */
 static uint64_t state_number(const struct composer_state *s)
 {
-    const int parts[] = {s->stage,      s->key,        s->place,       s->voicing,
+    const int parts[] = {(int)s->stage, s->key,        s->place,       s->voicing,
                          s->next_place, s->next_chord, s->next_voicing};
     uint64_t number = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
