@@ -1,13 +1,13 @@
 /* composer: four-voice pieces drawn from a probabilistic rule, with their exact
  * probability.
  *
- * The rule is that of a plain chorale. A piece has one key. It is a row of pairs of
- * phrases, a question and an answer, each of eight beats in common time; the question
- * closes on the dominant (or on the sixth degree), the answer on the tonic, and the last
- * answer's tonic is held. Harmony: a Markov chain over chords, bent towards a cadence at
- * a phrase's end. Voice leading: the next voicing is drawn among those that keep the
- * rules of part writing, the smoother the more probable. Rhythm: chords of one or two
- * beats; on the half beat before a chord one voice may pass or turn.
+ * The rule is that of a plain chorale. A piece has one key and is a row of phrases; a
+ * phrase goes in blocks of two beats from the tonic over the subdominant and the dominant
+ * to a cadence and a breath: a full cadence, or a half one on the dominant; the last
+ * tonic is held. Harmony: a Markov chain over chords, within what a block's function
+ * allows. Voice leading: the next voicing is drawn among those that keep the rules of
+ * part writing, the smoother the more probable. Rhythm: a block is one chord or two; in
+ * the half beat before a chord one voice may pass or turn.
  *
  * Every decision can be read off the notes, even off the set of keys that sound in each
  * half beat: so the probability of a piece is the product of its decisions'
@@ -19,6 +19,7 @@
 #ifndef TUTTI_COMPOSER_H
 #define TUTTI_COMPOSER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tutti/notes.h"
@@ -42,10 +43,10 @@ void composer_free(struct composer *composer); /* NULL is fine */
 
 /* What is decided next. */
 enum composer_stage {
-    COMPOSER_KEY,      /* value: index of a key */
-    COMPOSER_DURATION, /* value: beats of the next chord */
-    COMPOSER_CHORD,    /* value: kind of the next chord */
-    COMPOSER_VOICING,  /* value: index of its voicing */
+    COMPOSER_KEY,     /* value: index of a key */
+    COMPOSER_PLACE,   /* value: the next chord's place in the phrase, and so its length */
+    COMPOSER_CHORD,   /* value: kind of the next chord */
+    COMPOSER_VOICING, /* value: index of its voicing */
     COMPOSER_ORNAMENT, /* value: the voice that moves in the last half beat of the present
                           chord, plus 1; or COMPOSER_ORNAMENT_NONE */
     COMPOSER_END       /* nothing: the piece is complete */
@@ -54,11 +55,9 @@ enum composer_stage {
 struct composer_state { /* a plain value; {0} is the start of a piece */
     enum composer_stage stage;
     int key;
-    int beat;      /* of the phrase, where the next chord begins */
-    int answering; /* 1 in the second phrase of a pair */
-    int started;   /* 0 before the first chord */
-    int voicing;   /* the present chord's */
-    int next_duration, next_chord, next_voicing; /* as far as decided */
+    int place;   /* the present chord's; 0 before the first */
+    int voicing; /* the present chord's */
+    int next_place, next_chord, next_voicing; /* as far as decided */
 };
 
 /* The choices of a state: probabilities are positive and sum to 1. None at COMPOSER_END.
@@ -72,8 +71,11 @@ void composer_choices(const struct composer *composer, const struct composer_sta
                       struct composer_choices *out);
 
 /* Makes one of composer_choices' values true and goes to the next state. */
-void composer_choose(const struct composer *composer, struct composer_state *state,
-                     int value);
+void composer_choose(struct composer_state *state, int value);
+
+/* Of a place: beats, the breath (half a beat at the end of them) included. */
+int composer_beats(int place);
+bool composer_breathes(int place);
 
 /* Pitches of a voicing, bass first, strictly ascending. */
 const uint8_t *composer_pitches(const struct composer *composer, int voicing);

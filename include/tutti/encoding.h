@@ -39,8 +39,7 @@
 
 #include "tutti/notes.h"
 #include "tutti/status.h"
-
-typedef uint16_t token;
+#include "tutti/token.h"
 
 struct tokens { /* zero-initialise; free with tokens_free */
     token *items;

@@ -2,7 +2,11 @@
  *
  * Load a checkpoint, make pieces, take their notes or write them as MIDI files, free.
  * This header stands alone: a program needs no other of tutti, none of MPI or HDF5, and
- * links with -ltutti and the libraries it stands on. C and C++.
+ * links with -ltutti and the libraries it stands on:
+ *
+ *     cc program.c $(pkg-config --cflags --libs tutti)
+ *
+ * C and C++. In short:
  *
  *     struct tutti *model = NULL;
  *     struct tutti_settings settings;

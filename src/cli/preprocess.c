@@ -64,7 +64,8 @@ static enum status write_list(const struct dataset *dataset, const char *path)
         status = status_fail_errno("%s: can't write the list of files", path);
     } else {
         print_files(out, &files);
-        int failed = ferror(out) | (to_stdout ? fflush(out) : fclose(out));
+        bool failed = ferror(out) != 0;
+        failed |= (to_stdout ? fflush(out) : fclose(out)) != 0;
         if (failed)
             status = status_fail_errno("%s: can't write the list of files", path);
     }

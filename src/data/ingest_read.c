@@ -137,7 +137,8 @@ static enum status read_file(struct reader *reader, struct record *record)
     return status;
 }
 
-static enum status read_batch(struct reader *reader, size_t first, size_t end)
+static enum status read_batch(struct reader *reader, struct comm_counter *counter,
+                              size_t first, size_t end)
 {
     struct ingest *ingest = reader->ingest;
     struct records *records = &ingest->records;
@@ -152,6 +153,7 @@ static enum status read_batch(struct reader *reader, size_t first, size_t end)
         record->file = file;
         record->rank = (uint32_t)comm_rank(ingest->comm);
         record->split = ingest->scan.files[file].split;
+        comm_counter_serve(counter); /* the others don't wait for the whole batch */
         enum status status = read_file(reader, record);
         if (status != STATUS_OK)
             return status;
@@ -185,7 +187,7 @@ static enum status read_batches(struct reader *reader, struct comm_counter *coun
         size_t first = (size_t)taken;
         size_t end = first + batch < files ? first + batch : files;
         show_progress(reader, first);
-        enum status status = read_batch(reader, first, end);
+        enum status status = read_batch(reader, counter, first, end);
         if (status != STATUS_OK)
             return status;
     }
@@ -244,6 +246,7 @@ static uint64_t *running_sums(const size_t *sizes, int ranks)
     return base;
 }
 
+/* Takes over `reasons`. */
 static enum status take_gathered(struct ingest *ingest, const uint8_t *rows,
                                  const size_t *row_sizes, uint8_t *reasons,
                                  const size_t *reason_sizes)
@@ -254,6 +257,7 @@ static enum status take_gathered(struct ingest *ingest, const uint8_t *rows,
     enum status status = STATUS_FAILED;
     if (!row_base || !reason_base) {
         status_fail(STATUS_FAILED, "out of memory");
+        free(reasons);
     } else {
         status = place_records(ingest, (const struct record *)(const void *)rows,
                                row_base[ranks] / sizeof(struct record), reason_base);

@@ -134,10 +134,12 @@ static bool extend_label(struct input *input)
 
 /* Until no label is another's, or lies inside another. An input inside another one keeps
  * a colliding label only if nothing is left to add; its files were listed already. */
-static void separate_labels(struct input *inputs, size_t count)
+static enum status separate_labels(struct input *inputs, size_t count)
 {
     bool *collides = calloc(count, sizeof *collides);
-    for (bool changed = collides != NULL; changed;) {
+    if (!collides)
+        return out_of_memory();
+    for (bool changed = true; changed;) {
         changed = false;
         memset(collides, 0, count * sizeof *collides);
         for (size_t i = 0; i < count; i++)
@@ -149,6 +151,7 @@ static void separate_labels(struct input *inputs, size_t count)
                 changed |= extend_label(&inputs[i]);
     }
     free(collides);
+    return STATUS_OK;
 }
 
 /* --- the files -------------------------------------------------------------------------
@@ -358,9 +361,10 @@ enum status scan_inputs(const char *const *given, size_t count, struct scan *sca
         status = find_input(given[i], &inputs[i]);
     if (status == STATUS_OK) {
         count = sort_inputs(inputs, count);
-        separate_labels(inputs, count);
-        status = walk_inputs(scan, inputs, count);
+        status = separate_labels(inputs, count);
     }
+    if (status == STATUS_OK)
+        status = walk_inputs(scan, inputs, count);
     for (size_t i = 0; i < count && inputs; i++)
         free(inputs[i].absolute);
     free(inputs);

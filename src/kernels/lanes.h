@@ -59,10 +59,6 @@ static inline lanes lanes_max(lanes a, lanes b) /* b where a is NaN */
 {
     return _mm512_max_ps(a, b);
 }
-static inline lanes lanes_round(lanes a) /* to the nearest integer, ties to even */
-{
-    return _mm512_roundscale_ps(a, 0x08);
-}
 static inline lanes lanes_absolute(lanes a)
 {
     return _mm512_abs_ps(a);
@@ -124,13 +120,6 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes c)
         c.half[i] = _mm256_fmadd_ps(a.half[i], b.half[i], c.half[i]);
     return c;
 }
-static inline lanes lanes_round(lanes a)
-{
-    for (int i = 0; i < 2; i++)
-        a.half[i] =
-            _mm256_round_ps(a.half[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    return a;
-}
 static inline lanes lanes_absolute(lanes a)
 {
     for (int i = 0; i < 2; i++)
@@ -168,13 +157,11 @@ typedef struct {
 
 #ifdef TUTTI_DOUBLE
 #define LANES_FMA(a, b, c) ((a) * (b) + (c)) /* the reference need not be bit-exact */
-#define LANES_ROUND rint
 #define LANES_FABS fabs
 #define LANES_SIGN copysign
 #define LANES_SCALE ldexp
 #else
 #define LANES_FMA fmaf
-#define LANES_ROUND rintf
 #define LANES_FABS fabsf
 #define LANES_SIGN copysignf
 #define LANES_SCALE ldexpf
@@ -219,12 +206,6 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes c)
     for (int i = 0; i < LANES; i++)
         c.lane[i] = LANES_FMA(a.lane[i], b.lane[i], c.lane[i]);
     return c;
-}
-static inline lanes lanes_round(lanes a)
-{
-    for (int i = 0; i < LANES; i++)
-        a.lane[i] = LANES_ROUND(a.lane[i]);
-    return a;
 }
 static inline lanes lanes_absolute(lanes a)
 {

@@ -7,8 +7,6 @@
 #include <string.h>
 
 #include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/midi.h"
 #include "tutti/model.h"
 
 /* Of the files written: 960 ticks a second, which every fraction of a beat in use
@@ -62,29 +60,12 @@ enum status player_find(const char *path, const char *preferred, char **file)
         path);
 }
 
-/* checkpoint_read tests the checksums of what it reads, which is not all. */
-static enum status verify(const char *path)
-{
-    struct h5_file *file = NULL;
-    enum status status = h5_open(path, &file);
-    if (status != STATUS_OK)
-        return status;
-    status = h5_verify(file);
-    h5_abandon(file);
-    return status;
-}
-
 enum status player_load(const char *path, struct checkpoint *checkpoint)
 {
     char *file = NULL;
     enum status status = player_find(path, "best", &file);
     if (status == STATUS_OK)
         status = checkpoint_read(file, 0, checkpoint);
-    if (status == STATUS_OK) {
-        status = verify(file);
-        if (status != STATUS_OK)
-            checkpoint_free(checkpoint);
-    }
     free(file);
     return status;
 }

@@ -12,10 +12,7 @@
 #include "harmony.h"
 #include "tutti/rng.h"
 
-enum { GOAL_BEAT = COMPOSER_PHRASE_BEATS - 2, VELOCITY = 80, ORGAN = 19 };
-
-static const double long_chord = 0.25;  /* where a chord may take two beats */
-static const double last_answer = 0.22; /* that an answer is the last */
+enum { VELOCITY = 80, ORGAN = 19, HALF_BEAT = COMPOSER_TICKS / 2 };
 
 /* Against 1 for each voice's passing or turning note. */
 static const double plain_weight = 1.2;
@@ -51,6 +48,16 @@ const uint8_t *composer_pitches(const struct composer *composer, int voicing)
     return composer->harmony.voicings[voicing].pitch;
 }
 
+int composer_beats(int place)
+{
+    return harmony_beats((enum place)place);
+}
+
+bool composer_breathes(int place)
+{
+    return harmony_breathes((enum place)place);
+}
+
 int composer_voicing_count(const struct composer *composer)
 {
     return composer->harmony.count;
@@ -81,29 +88,6 @@ static void normalise(struct composer_choices *choices)
         choices->probability[i] /= sum;
 }
 
-static void duration_choices(const struct composer_state *state,
-                             struct composer_choices *out)
-{
-    if (state->beat == GOAL_BEAT) {
-        add(out, 2, state->answering ? 1 - last_answer : 1);
-        add(out, COMPOSER_FINAL_BEATS, state->answering ? last_answer : 0);
-        return;
-    }
-    bool may_be_long = state->beat % 2 == 0;
-    add(out, 1, may_be_long ? 1 - long_chord : 1);
-    add(out, 2, may_be_long ? long_chord : 0);
-}
-
-static enum role role_of(const struct composer_state *state)
-{
-    if (state->beat == GOAL_BEAT)
-        return state->answering ? ROLE_GOAL_CLOSED : ROLE_GOAL_OPEN;
-    if (!state->answering)
-        return ROLE_FREE;
-    int until_goal = GOAL_BEAT - state->beat - state->next_duration;
-    return until_goal == 0 ? ROLE_DOMINANT : until_goal == 1 ? ROLE_PREPARE : ROLE_FREE;
-}
-
 static double voicing_weight(const struct composer *composer, int from, int to)
 {
     const struct harmony *harmony = &composer->harmony;
@@ -124,13 +108,13 @@ static void chord_choices(const struct composer *composer,
                           const struct composer_state *state,
                           struct composer_choices *out)
 {
-    if (!state->started) {
+    if (state->place == PLACE_NONE) {
         add(out, CHORD_I, 1);
         return;
     }
     enum chord from = composer->harmony.voicings[state->voicing].chord;
     for (enum chord to = 0; to < CHORDS; to++) {
-        double weight = harmony_progression(from, to, role_of(state));
+        double weight = harmony_progression(from, to, (enum place)state->next_place);
         if (weight > 0 && can_reach(composer, state->voicing, (int)to))
             add(out, (int)to, weight);
     }
@@ -145,8 +129,8 @@ static void voicing_choices(const struct composer *composer,
         const struct voicing *voicing = &harmony->voicings[i];
         if (voicing->key == state->key && voicing->chord == state->next_chord)
             add(out, i,
-                state->started ? voicing_weight(composer, state->voicing, i)
-                               : harmony_opening_weight(voicing));
+                state->place == PLACE_NONE ? harmony_opening_weight(voicing)
+                                           : voicing_weight(composer, state->voicing, i));
     }
 }
 
@@ -173,8 +157,9 @@ void composer_choices(const struct composer *composer, const struct composer_sta
         for (int key = 0; key < KEYS; key++)
             add(out, key, 1);
         break;
-    case COMPOSER_DURATION:
-        duration_choices(state, out);
+    case COMPOSER_PLACE:
+        for (int to = 0; to < PLACES; to++)
+            add(out, to, harmony_succession((enum place)state->place, (enum place)to));
         break;
     case COMPOSER_CHORD:
         chord_choices(composer, state, out);
@@ -195,29 +180,20 @@ void composer_choices(const struct composer *composer, const struct composer_sta
 static void advance(struct composer_state *state)
 {
     state->voicing = state->next_voicing;
-    state->started = 1;
-    state->beat += state->next_duration;
-    state->stage = COMPOSER_DURATION;
-    if (state->beat < COMPOSER_PHRASE_BEATS)
-        return;
-    if (state->next_duration == COMPOSER_FINAL_BEATS)
-        state->stage = COMPOSER_END;
-    state->beat = 0;
-    state->answering = !state->answering;
+    state->place = state->next_place;
+    state->stage = COMPOSER_PLACE;
 }
 
-void composer_choose(const struct composer *composer, struct composer_state *state,
-                     int value)
+void composer_choose(struct composer_state *state, int value)
 {
-    (void)composer;
     switch (state->stage) {
     case COMPOSER_KEY:
         state->key = value;
-        state->stage = COMPOSER_DURATION;
+        state->stage = COMPOSER_PLACE;
         break;
-    case COMPOSER_DURATION:
-        state->next_duration = value;
-        state->stage = COMPOSER_CHORD;
+    case COMPOSER_PLACE:
+        state->next_place = value;
+        state->stage = value == PLACE_END ? COMPOSER_END : COMPOSER_CHORD;
         break;
     case COMPOSER_CHORD:
         state->next_chord = value;
@@ -225,10 +201,9 @@ void composer_choose(const struct composer *composer, struct composer_state *sta
         break;
     case COMPOSER_VOICING:
         state->next_voicing = value;
-        if (state->beat == 0) /* no ornament from phrase to phrase */
+        state->stage = COMPOSER_ORNAMENT;
+        if (state->place == PLACE_NONE || composer_breathes(state->place))
             advance(state);
-        else
-            state->stage = COMPOSER_ORNAMENT;
         break;
     case COMPOSER_ORNAMENT:
         advance(state);
@@ -255,23 +230,33 @@ static enum status add_note(struct notes *notes, int voice, int pitch, uint32_t 
     return notes_append(notes, &note);
 }
 
-/* The present chord, whose end and ornament are known now. */
-static enum status add_chord(const struct composer *composer, struct notes *notes,
-                             int voicing, int next, int ornament, uint32_t start,
-                             uint32_t ticks)
+struct piece_writer {
+    const struct composer *composer;
+    struct notes *notes;
+    uint32_t tick; /* where the present chord begins */
+};
+
+/* Writes the chord of `state`, whose ornament and successor are known now. */
+static enum status write_chord(struct piece_writer *writer,
+                               const struct composer_state *state, int ornament, int next)
 {
-    const uint8_t *pitches = composer_pitches(composer, voicing);
-    const uint32_t half = COMPOSER_TICKS / 2;
+    const uint8_t *pitches = composer_pitches(writer->composer, state->voicing);
+    uint32_t ticks = (uint32_t)composer_beats(state->place) * COMPOSER_TICKS;
+    uint32_t sounding = composer_breathes(state->place) ? ticks - HALF_BEAT : ticks;
+    uint32_t start = writer->tick;
     enum status status = STATUS_OK;
     for (int voice = 0; voice < COMPOSER_VOICES && !status; voice++) {
         bool moves = ornament == 1 + voice;
-        status =
-            add_note(notes, voice, pitches[voice], start, moves ? ticks - half : ticks);
+        status = add_note(writer->notes, voice, pitches[voice], start,
+                          moves ? sounding - HALF_BEAT : sounding);
         if (status || !moves)
             continue;
-        int pitch = composer_ornament_pitch(composer, voicing, next, ornament);
-        status = add_note(notes, voice, pitch, start + ticks - half, half);
+        int pitch =
+            composer_ornament_pitch(writer->composer, state->voicing, next, ornament);
+        status = add_note(writer->notes, voice, pitch, start + sounding - HALF_BEAT,
+                          HALF_BEAT);
     }
+    writer->tick += ticks;
     return status;
 }
 
@@ -291,38 +276,37 @@ static double entropy(const struct composer_choices *choices)
     return sum;
 }
 
+/* Makes the choice, and writes the chord that it completes. */
+static enum status take(struct piece_writer *writer, struct composer_state *state,
+                        int value)
+{
+    struct composer_state before = *state;
+    composer_choose(state, value);
+    bool next_begins = state->stage == COMPOSER_PLACE && before.place != PLACE_NONE;
+    if (!next_begins && state->stage != COMPOSER_END)
+        return STATUS_OK;
+    int ornament =
+        before.stage == COMPOSER_ORNAMENT ? value : (int)COMPOSER_ORNAMENT_NONE;
+    return write_chord(writer, &before, ornament, state->voicing);
+}
+
 enum status composer_compose(const struct composer *composer, uint64_t seed,
                              uint64_t piece, struct composition *out)
 {
     struct composer_state state = {0};
     struct composer_choices choices;
-    uint32_t start = 0, ticks = 0; /* of the present chord */
-    uint64_t draws = 0;
+    struct piece_writer writer = {composer, &out->notes, 0};
     enum status status = STATUS_OK;
     notes_clear(&out->notes);
     out->notes.ticks_per_beat = COMPOSER_TICKS;
     out->log_probability = out->expected = 0;
-    while (state.stage != COMPOSER_END && !status) {
+    for (uint64_t draws = 0; state.stage != COMPOSER_END && !status; draws++) {
         composer_choices(composer, &state, &choices);
-        int i = draw(&choices, rng_uniform(seed, RNG_COMPOSE, piece, draws++, 0));
+        int i = draw(&choices, rng_uniform(seed, RNG_COMPOSE, piece, draws, 0));
         out->log_probability += log(choices.probability[i]);
         out->expected += entropy(&choices);
-
-        struct composer_state before = state;
-        composer_choose(composer, &state, choices.value[i]);
-        bool begins = state.stage == COMPOSER_DURATION || state.stage == COMPOSER_END;
-        if (!begins || before.stage == COMPOSER_KEY)
-            continue;
-        int ornament = before.stage == COMPOSER_ORNAMENT ? choices.value[i] : 0;
-        if (before.started)
-            status = add_chord(composer, &out->notes, before.voicing, state.voicing,
-                               ornament, start, ticks);
-        start += ticks;
-        ticks = (uint32_t)before.next_duration * COMPOSER_TICKS;
+        status = take(&writer, &state, choices.value[i]);
     }
-    if (!status)
-        status = add_chord(composer, &out->notes, state.voicing, state.voicing,
-                           COMPOSER_ORNAMENT_NONE, start, ticks);
     notes_sort(&out->notes);
     return status;
 }

@@ -44,44 +44,116 @@ static const struct {
     [CHORD_SIX_FOUR] = {4, 1, {{0, 2, 4}}, false},
 };
 
-/* Row: from; column: to; in the order of enum chord. */
+/* How readily one chord follows another. Row: from; column: to; both as in enum chord. */
 static const float progression[CHORDS][CHORDS] = {
     /*            I   I6   ii6  IV   V    V6   V7   vi  vii6  6-4 */
-    /* I     */ {0, 2, 2, 4, 3, 2, 1.5F, 3, 2, 2},
-    /* I6    */ {1.5F, 0, 3, 3, 2, 0, 1.5F, 1, 1.5F, 2},
-    /* ii6   */ {0, 0.8F, 0, 0, 4, 1.5F, 4, 0, 1.5F, 4},
-    /* IV    */ {2.5F, 1, 2, 0, 3, 1, 3, 0, 1, 4},
-    /* V     */ {5, 2, 0, 0.7F, 0, 1.5F, 3, 2.5F, 0, 0},
-    /* V6    */ {6, 0, 0, 0, 1.5F, 0, 1, 1.5F, 0, 0},
-    /* V7    */ {6, 0, 0, 0, 0, 0, 0, 1.5F, 0, 0},
-    /* vi    */ {0.5F, 2, 3.5F, 4, 2.5F, 1, 1.5F, 0, 0.5F, 2},
-    /* vii6  */ {5, 4, 0, 0, 1, 0, 1, 1, 0, 0},
-    /* 6-4   */ {0, 0, 0, 0, 5, 0, 5, 0, 0, 0},
+    /* I     */ {2, 1, 2, 3, 3, 2, 1, 2, 2, 2},
+    /* I6    */ {1, 1, 2, 3, 2, 2, 1, 1, 2, 2},
+    /* ii6   */ {0, 0, 0, 1, 3, 1, 3, 0, 1, 3},
+    /* IV    */ {0, 0, 2, 0, 3, 1, 2, 0, 1, 3},
+    /* V     */ {3, 1, 0, 0, 0, 1, 2, 2, 1, 0},
+    /* V6    */ {3, 1, 0, 0, 1, 0, 2, 1, 1, 0},
+    /* V7    */ {3, 1, 0, 0, 0, 0, 0, 2, 0, 0},
+    /* vi    */ {1, 1, 3, 3, 2, 1, 1, 1, 1, 2},
+    /* vii6  */ {3, 2, 0, 0, 2, 1, 2, 1, 0, 0},
+    /* 6-4   */ {0, 0, 0, 0, 2, 0, 3, 0, 0, 0},
 };
 
-static const float role_weight[ROLES][CHORDS] = {
-    /*                      I  I6 ii6 IV V V6 V7 vi vii6 6-4 */
-    [ROLE_FREE] = {1, 1, 1, 1, 1, 1, 0, 1, 1, 0},
-    [ROLE_PREPARE] = {0.4F, 0.5F, 1, 1, 0, 0, 0, 0.5F, 0, 1},
-    [ROLE_DOMINANT] = {0, 0, 0, 0, 1, 0, 1, 0, 0, 0},
-    [ROLE_GOAL_OPEN] = {0, 0, 0, 0, 1, 0, 0, 0.5F, 0, 0},
-    [ROLE_GOAL_CLOSED] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+#define TONIC [CHORD_I] = true, [CHORD_I6] = true, [CHORD_VI] = true
+#define SUBDOMINANT [CHORD_II6] = true, [CHORD_IV] = true
+#define DOMINANT [CHORD_V] = true, [CHORD_V7] = true, [CHORD_VII6] = true
+#define NOT_HOME [CHORD_I6] = true, [CHORD_VI] = true
+
+/* What may stand in a place, how long, and whether a breath follows. */
+static const struct {
+    int beats;
+    bool breath;
+    bool chords[CHORDS];
+} places[PLACES] = {
+    [PLACE_OPEN_LONG] = {2, false, {TONIC}},
+    [PLACE_OPEN_FIRST] = {1, false, {TONIC}},
+    [PLACE_OPEN_SECOND] = {1, false, {TONIC}},
+    [PLACE_LEAD_LONG] = {2, false, {SUBDOMINANT}},
+    [PLACE_LEAD_FIRST] = {1, false, {SUBDOMINANT}},
+    [PLACE_LEAD_SECOND] = {1, false, {SUBDOMINANT}},
+    [PLACE_DRIVE_LONG] = {2, false, {DOMINANT}},
+    [PLACE_DRIVE_FIRST] = {1,
+                           false,
+                           {[CHORD_SIX_FOUR] = true,
+                            [CHORD_V] = true,
+                            [CHORD_V6] = true,
+                            [CHORD_VII6] = true}},
+    [PLACE_DRIVE_SECOND] = {1, false, {DOMINANT}},
+    [PLACE_TURN_LONG] = {2, false, {NOT_HOME}},
+    [PLACE_TURN_FIRST] = {1, false, {NOT_HOME}},
+    [PLACE_TURN_SECOND] = {1, false, {NOT_HOME}},
+    [PLACE_HALF] = {2, true, {[CHORD_V] = true}},
+    [PLACE_CLOSE] = {2, true, {[CHORD_I] = true}},
+    [PLACE_FINAL] = {COMPOSER_FINAL_BEATS, false, {[CHORD_I] = true}},
+};
+
+#define OPEN [PLACE_OPEN_LONG] = 0.35F, [PLACE_OPEN_FIRST] = 0.65F
+#define AFTER_TONIC                                                                      \
+    [PLACE_LEAD_LONG] = 0.25F, [PLACE_LEAD_FIRST] = 0.45F, [PLACE_DRIVE_LONG] = 0.05F,   \
+    [PLACE_DRIVE_FIRST] = 0.15F, [PLACE_HALF] = 0.10F
+#define AFTER_SUBDOMINANT                                                                \
+    [PLACE_DRIVE_LONG] = 0.25F, [PLACE_DRIVE_FIRST] = 0.55F, [PLACE_HALF] = 0.20F
+#define AFTER_DOMINANT                                                                   \
+    [PLACE_CLOSE] = 0.61F, [PLACE_FINAL] = 0.04F, [PLACE_TURN_LONG] = 0.15F,             \
+    [PLACE_TURN_FIRST] = 0.2F
+
+static const float succession[PLACES][PLACES] = {
+    [PLACE_NONE] = {OPEN},
+    [PLACE_OPEN_LONG] = {AFTER_TONIC},
+    [PLACE_OPEN_FIRST] = {[PLACE_OPEN_SECOND] = 1},
+    [PLACE_OPEN_SECOND] = {AFTER_TONIC},
+    [PLACE_LEAD_LONG] = {AFTER_SUBDOMINANT},
+    [PLACE_LEAD_FIRST] = {[PLACE_LEAD_SECOND] = 1},
+    [PLACE_LEAD_SECOND] = {AFTER_SUBDOMINANT},
+    [PLACE_DRIVE_LONG] = {AFTER_DOMINANT},
+    [PLACE_DRIVE_FIRST] = {[PLACE_DRIVE_SECOND] = 1},
+    [PLACE_DRIVE_SECOND] = {AFTER_DOMINANT},
+    [PLACE_TURN_LONG] = {AFTER_TONIC},
+    [PLACE_TURN_FIRST] = {[PLACE_TURN_SECOND] = 1},
+    [PLACE_TURN_SECOND] = {AFTER_TONIC},
+    [PLACE_HALF] = {OPEN},
+    [PLACE_CLOSE] = {OPEN},
+    [PLACE_FINAL] = {[PLACE_END] = 1},
 };
 
 static const struct {
     int low, high;
-} ranges[COMPOSER_VOICES] = {{40, 60}, {50, 65}, {57, 70}, {62, 77}};
+} ranges[COMPOSER_VOICES] = {{40, 57}, {52, 64}, {57, 69}, {64, 76}};
 
 /* Widest distance to the next voice above. */
 static const int spacing[COMPOSER_VOICES - 1] = {19, 12, 12};
 
-static const double temperature = 1.0; /* of the costs below */
-static const double cost_tail = 3.0;   /* costlier than the best by more: not done */
+static const double temperature = 2.0; /* of the costs below */
+static const double cost_tail = 2.0;   /* costlier than the best by more: not done */
 static const double forbidden = HUGE_VAL;
 
-double harmony_progression(enum chord from, enum chord to, enum role role)
+double harmony_succession(enum place from, enum place to)
 {
-    return (double)progression[from][to] * (double)role_weight[role][to];
+    return (double)succession[from][to];
+}
+
+int harmony_beats(enum place place)
+{
+    return places[place].beats;
+}
+
+bool harmony_breathes(enum place place)
+{
+    return places[place].breath;
+}
+
+/* The same chord again is heard as another one only after a breath. */
+double harmony_progression(enum chord from, enum chord to, enum place place)
+{
+    bool opens = place == PLACE_OPEN_LONG || place == PLACE_OPEN_FIRST;
+    if (!places[place].chords[to] || (from == to && !opens))
+        return 0;
+    return (double)progression[from][to];
 }
 
 static int degree_class(int key, int degree, bool raised)
@@ -266,30 +338,18 @@ static void weigh_from(struct harmony *harmony, int a)
         while (end < harmony->count && all[end].key == all[first].key &&
                all[end].chord == all[first].chord)
             end++;
-        if (all[first].key == all[a].key && all[first].chord != all[a].chord)
+        if (all[first].key == all[a].key)
             weigh_chord(harmony, a, first, end);
     }
 }
 
-/* The roles that a chord of a role may be followed by. */
-static const bool follows[ROLES][ROLES] = {
-    [ROLE_FREE] = {[ROLE_FREE] = true,
-                   [ROLE_PREPARE] = true,
-                   [ROLE_DOMINANT] = true,
-                   [ROLE_GOAL_OPEN] = true},
-    [ROLE_PREPARE] = {[ROLE_DOMINANT] = true},
-    [ROLE_DOMINANT] = {[ROLE_GOAL_CLOSED] = true},
-    [ROLE_GOAL_OPEN] = {[ROLE_FREE] = true},
-    [ROLE_GOAL_CLOSED] = {[ROLE_FREE] = true},
-};
-
-static bool leads_to(const struct harmony *harmony, int a, enum role role)
+static bool leads_to(const struct harmony *harmony, int a, enum place place)
 {
     const float *weight = harmony->weight + (size_t)a * (size_t)harmony->count;
     enum chord from = harmony->voicings[a].chord;
     for (int b = 0; b < harmony->count; b++)
         if (weight[b] > 0 &&
-            harmony_progression(from, harmony->voicings[b].chord, role) > 0)
+            harmony_progression(from, harmony->voicings[b].chord, place) > 0)
             return true;
     return false;
 }
@@ -297,10 +357,10 @@ static bool leads_to(const struct harmony *harmony, int a, enum role role)
 /* Can the piece go on from this voicing, wherever it may stand? */
 static bool goes_on(const struct harmony *harmony, int a)
 {
-    for (enum role role = 0; role < ROLES; role++)
-        for (enum role next = 0; next < ROLES; next++)
-            if (role_weight[role][harmony->voicings[a].chord] > 0 &&
-                follows[role][next] && !leads_to(harmony, a, next))
+    for (enum place place = 0; place < PLACES; place++)
+        for (enum place next = 0; next < PLACE_END; next++)
+            if (places[place].chords[harmony->voicings[a].chord] &&
+                succession[place][next] > 0 && !leads_to(harmony, a, next))
                 return false;
     return true;
 }

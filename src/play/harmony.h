@@ -25,14 +25,28 @@ enum chord {
 
 enum { KEYS = 2 };
 
-/* Where in the phrase a chord stands. */
-enum role {
-    ROLE_FREE,
-    ROLE_PREPARE,     /* before the dominant of a full cadence */
-    ROLE_DOMINANT,    /* of a full cadence */
-    ROLE_GOAL_OPEN,   /* last chord of a question */
-    ROLE_GOAL_CLOSED, /* last chord of an answer */
-    ROLES
+/* Where in a phrase a chord stands. A phrase goes in blocks of two beats, each of one
+ * function: tonic (OPEN, TURN), subdominant (LEAD), dominant (DRIVE), close. A block is
+ * one LONG chord, or a FIRST and a SECOND one. */
+enum place {
+    PLACE_NONE, /* before the piece */
+    PLACE_OPEN_LONG,
+    PLACE_OPEN_FIRST,
+    PLACE_OPEN_SECOND,
+    PLACE_LEAD_LONG,
+    PLACE_LEAD_FIRST,
+    PLACE_LEAD_SECOND,
+    PLACE_DRIVE_LONG,
+    PLACE_DRIVE_FIRST,
+    PLACE_DRIVE_SECOND,
+    PLACE_TURN_LONG, /* deceptive: the dominant goes elsewhere than home */
+    PLACE_TURN_FIRST,
+    PLACE_TURN_SECOND,
+    PLACE_HALF,  /* half cadence: the phrase stops on the dominant, and breathes */
+    PLACE_CLOSE, /* full cadence, and a breath */
+    PLACE_FINAL, /* full cadence, held to the end of the piece */
+    PLACE_END,   /* no chord */
+    PLACES
 };
 
 struct voicing {
@@ -51,8 +65,14 @@ struct harmony {
 enum status harmony_create(struct harmony *out);
 void harmony_free(struct harmony *harmony);
 
-/* How readily `to` follows `from` in that role, as far as harmony goes. */
-double harmony_progression(enum chord from, enum chord to, enum role role);
+/* The probability that the place after `from` is `to`. */
+double harmony_succession(enum place from, enum place to);
+
+int harmony_beats(enum place place);
+bool harmony_breathes(enum place place); /* the last half beat is a rest */
+
+/* How readily chord `to` follows `from` in that place, as far as harmony goes. */
+double harmony_progression(enum chord from, enum chord to, enum place place);
 
 /* How much an opening chord likes to be voiced so. */
 double harmony_opening_weight(const struct voicing *voicing);

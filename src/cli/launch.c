@@ -1,0 +1,186 @@
+/* launch: see the header. mpirun gets no more flags than it needs: root has to be
+ * allowed, ranks are not bound (a container's cores are often not where mpirun thinks),
+ * and ranks share memory without the kernel's help, which containers forbid. */
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+void launch_add(struct launch *launch, const char *word)
+{
+    if (launch->count < LAUNCH_WORDS)
+        launch->words[launch->count++] = word;
+    launch->words[launch->count] = NULL;
+}
+
+void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text)
+{
+    if (ranks == 1)
+        return;
+    launch_add(launch, "mpirun");
+    if (geteuid() == 0)
+        launch_add(launch, "--allow-run-as-root");
+    launch_add(launch, "--oversubscribe");
+    launch_add(launch, "--bind-to");
+    launch_add(launch, "none");
+    launch_add(launch, "-n");
+    launch_add(launch, ranks_text);
+}
+
+static bool is_plain(const char *word)
+{
+    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                        "-_./=,:+@%";
+    return *word && strspn(word, plain) == strlen(word);
+}
+
+/* Appends a word, between single quotes if the shell would read it otherwise. */
+static size_t append_word(char *text, size_t used, const char *word)
+{
+    bool quoted = !is_plain(word);
+    if (used + 4 * strlen(word) + 4 > LAUNCH_TEXT)
+        return used;
+    if (used > 0)
+        text[used++] = ' ';
+    if (quoted)
+        text[used++] = '\'';
+    for (const char *c = word; *c; c++) {
+        if (*c == '\'')
+            used += (size_t)sprintf(text + used, "'\\''");
+        else
+            text[used++] = *c;
+    }
+    if (quoted)
+        text[used++] = '\'';
+    return used;
+}
+
+const char *launch_text(const struct launch *launch, char *text)
+{
+    size_t used = 0;
+    for (int i = 0; i < launch->count; i++)
+        used = append_word(text, used, launch->words[i]);
+    text[used] = '\0';
+    return text;
+}
+
+/* Starts it with its standard output in the file `output`, and its errors too if `quiet`.
+ * Ctrl-C is the program's business, not ours: we wait for what it makes of it. */
+static int spawn(const struct launch *launch, const char *output, bool quiet, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t interrupts;
+    sigemptyset(&interrupts);
+    sigaddset(&interrupts, SIGINT);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigdefault(&attributes, &interrupts);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (output)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output,
+                                         O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (quiet)
+        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+
+    char *words[LAUNCH_WORDS + 1];
+    for (int i = 0; i <= launch->count; i++)
+        words[i] = (char *)(uintptr_t)launch->words[i]; /* posix_spawn writes nothing */
+    int failure = posix_spawnp(pid, words[0], &actions, &attributes, words, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return failure;
+}
+
+/* Waits with Ctrl-C ignored. *state is as of waitpid. */
+static int spawn_and_wait(const struct launch *launch, const char *output, bool quiet,
+                          int *state)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    pid_t pid;
+    fflush(NULL);
+    sigaction(SIGINT, &ignore, &before);
+    int failure = spawn(launch, output, quiet, &pid);
+    while (!failure && waitpid(pid, state, 0) < 0)
+        failure = errno == EINTR ? 0 : errno;
+    sigaction(SIGINT, &before, NULL);
+    return failure;
+}
+
+enum status launch_run(const struct launch *launch, const char *output, int *code)
+{
+    char text[LAUNCH_TEXT];
+    int state = 0;
+    int failure = spawn_and_wait(launch, output, false, &state);
+    if (failure)
+        return status_fail(STATUS_FAILED, "%s: can't be started: %s", launch->words[0],
+                           strerror(failure));
+    if (WIFSIGNALED(state))
+        return status_fail(STATUS_FAILED, "ended by signal %d (%s): %s", WTERMSIG(state),
+                           strsignal(WTERMSIG(state)), launch_text(launch, text));
+    *code = WEXITSTATUS(state);
+    return STATUS_OK;
+}
+
+const char *launch_self(void)
+{
+    static char path[PATH_MAX];
+    char here[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length <= 0)
+        return "tutti";
+    path[length] = '\0';
+    size_t prefix = getcwd(here, sizeof here) ? strlen(here) : 0;
+    if (prefix > 1 && strncmp(path, here, prefix) == 0 && path[prefix] == '/' &&
+        strchr(path + prefix + 1, '/'))
+        return path + prefix + 1;
+    return path;
+}
+
+/* The share of a cgroup (version 2), rounded up: "QUOTA PERIOD" or "max PERIOD". */
+static int cgroup_cores(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    double quota = 0, period = 0;
+    int found = file ? fscanf(file, "%lf %lf", &quota, &period) : 0;
+    if (file)
+        fclose(file);
+    if (found != 2 || !(period > 0) || !(quota > 0) || quota / period > 4096)
+        return INT_MAX;
+    return (int)ceil(quota / period);
+}
+
+int launch_cores(void)
+{
+    cpu_set_t set;
+    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int share = cgroup_cores();
+    return cores < share ? cores : share;
+}
+
+int launch_can_start(int ranks)
+{
+    char number[16];
+    struct launch launch = {0};
+    int state = 0;
+    snprintf(number, sizeof number, "%d", ranks);
+    launch_add_mpirun(&launch, ranks, number);
+    launch_add(&launch, "true");
+    return spawn_and_wait(&launch, "/dev/null", true, &state) == 0 && WIFEXITED(state) &&
+           WEXITSTATUS(state) == 0;
+}

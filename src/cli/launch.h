@@ -1,0 +1,39 @@
+/* launch: runs another program and waits for it; shows what it runs, so that it can be
+ * copied; and knows how to start ranks on this machine. */
+#ifndef TUTTI_CLI_LAUNCH_H
+#define TUTTI_CLI_LAUNCH_H
+
+#include "tutti/status.h"
+
+enum { LAUNCH_WORDS = 48, LAUNCH_TEXT = 4096 };
+
+struct launch { /* words are borrowed; words[count] is NULL */
+    const char *words[LAUNCH_WORDS + 1];
+    int count;
+};
+
+void launch_add(struct launch *launch, const char *word);
+
+/* Puts `mpirun -n RANKS ...` in front, with the flags that this machine needs. Nothing
+ * for one rank. */
+void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text);
+
+/* The command as one line of shell into text[LAUNCH_TEXT]. Returns text. */
+const char *launch_text(const struct launch *launch, char *text);
+
+/* Runs it to its end; its output goes to the file `output`, or to ours if that is NULL.
+ * *code is its exit code. STATUS_FAILED if it could not be started or died of a signal.
+ */
+enum status launch_run(const struct launch *launch, const char *output, int *code);
+
+/* Path of this very program, relative if it lies below the working directory; "tutti" if
+ * the system doesn't say. Valid until the next call. */
+const char *launch_self(void);
+
+/* Cores that this process may use: affinity and the container's share. At least 1. */
+int launch_cores(void);
+
+/* Can mpirun start so many processes here? */
+int launch_can_start(int ranks);
+
+#endif

@@ -1,0 +1,365 @@
+/* checkpoint: everything that is written comes back; what was damaged never does. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tiny_checkpoint.h"
+#include "tutti/file.h"
+#include "tutti/h5.h"
+#include "tutti/rng.h"
+
+static char directory[] = "/tmp/tutti-checkpoint-XXXXXX";
+static char path[256];
+
+static float number(size_t i)
+{
+    return (float)rng_normal(8, RNG_TEST, i, 0, 0);
+}
+
+/* A checkpoint of which no two members are alike. */
+static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
+{
+    assert_int_equal(tiny_checkpoint(made, ENCODING_PERFORMANCE, 3), STATUS_OK);
+    free(made->weights);
+    free(made->states);
+    optimizer_free(&made->optimizer);
+    made->options.model.cell = cell;
+    made->options.model.dense = dense;
+    made->options.train.optimizer = optimizer;
+    made->options.train.learning_rate = 0.1; /* not a binary fraction */
+    snprintf(made->options.run.dir, sizeof made->options.run.dir,
+             "a run # with \"odd\" name");
+    made->shape = model_shape_of(&made->options, made->encoding->vocabulary);
+    assert_int_equal(params_layout(&made->shape, &made->params), STATUS_OK);
+    assert_int_equal(
+        optimizer_create(&made->options, made->params.total, &made->optimizer),
+        STATUS_OK);
+    made->weights = malloc(made->params.total * sizeof *made->weights);
+    made->state_size = checkpoint_state_size(&made->shape, made->rows / made->slices);
+    made->states = malloc(made->slices * made->state_size * sizeof *made->states);
+    assert_true(made->weights && made->states);
+    for (size_t i = 0; i < made->params.total; i++) {
+        made->weights[i] = number(3 * i);
+        made->optimizer.first[i] = number(3 * i + 1);
+        if (made->optimizer.second)
+            made->optimizer.second[i] = number(3 * i + 2);
+    }
+    for (size_t i = 0; i < made->slices * made->state_size; i++)
+        made->states[i] = number(9000000 + i);
+    made->optimizer.updates = 77;
+    made->epoch = 4;
+    made->step = 123;
+    made->epoch_step = 5;
+    made->epoch_loss = 1.0 / 3;
+    made->epoch_targets = 600;
+    made->epoch_correct = 60;
+    made->schedule = (struct schedule_state){0.7, 3, 1, 2, 0.25};
+    made->dataset_hash = 0x0123456789abcdef;
+    made->ranks = 3;
+    for (size_t i = 0; i < made->rows; i++)
+        made->stream_rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, -1};
+    for (size_t i = 0; i < made->slices; i++)
+        made->cursors[i] = (struct stream_cursor){20 + (int64_t)i, 30 + (int64_t)i};
+    made->history[1].weights_hash = UINT64_MAX;
+    made->history[1].valid_accuracy = (double)NAN;
+}
+
+static bool equal_bytes(const void *a, const void *b, size_t size)
+{
+    return memcmp(a, b, size) == 0;
+}
+
+static bool equal_model(const struct checkpoint *a, const struct checkpoint *b)
+{
+    return a->params.total == b->params.total && a->weights_hash == b->weights_hash &&
+           a->vocabulary_hash == b->vocabulary_hash &&
+           a->dataset_hash == b->dataset_hash &&
+           equal_bytes(a->weights, b->weights, a->params.total * sizeof *a->weights) &&
+           a->epoch == b->epoch && a->step == b->step && a->epoch_step == b->epoch_step &&
+           equal_bytes(&a->epoch_loss, &b->epoch_loss, sizeof a->epoch_loss) &&
+           a->epoch_targets == b->epoch_targets && a->epoch_correct == b->epoch_correct &&
+           equal_bytes(&a->schedule, &b->schedule, sizeof a->schedule) &&
+           a->history_count == b->history_count &&
+           equal_bytes(a->history, b->history, a->history_count * sizeof *a->history) &&
+           strcmp(a->core, b->core) == 0 && strcmp(a->host, b->host) == 0 &&
+           a->ranks == b->ranks;
+}
+
+static bool equal_options(const struct checkpoint *a, const struct checkpoint *b)
+{
+    char *one = options_text(&a->options, SECTION_ALL);
+    char *other = options_text(&b->options, SECTION_ALL);
+    bool equal = one && other && strcmp(one, other) == 0;
+    free(one);
+    free(other);
+    return equal;
+}
+
+static bool equal_training(const struct checkpoint *a, const struct checkpoint *b)
+{
+    const struct optimizer *one = &a->optimizer, *other = &b->optimizer;
+    size_t moments = a->params.total * sizeof(float);
+    return one->kind == other->kind && one->updates == other->updates &&
+           equal_bytes(one->first, other->first, moments) &&
+           !one->second == !other->second &&
+           (!one->second || equal_bytes(one->second, other->second, moments)) &&
+           a->rows == b->rows && a->slices == b->slices &&
+           a->state_size == b->state_size &&
+           equal_bytes(a->stream_rows, b->stream_rows,
+                       a->rows * sizeof *a->stream_rows) &&
+           equal_bytes(a->cursors, b->cursors, a->slices * sizeof *a->cursors) &&
+           equal_bytes(a->states, b->states, a->slices * a->state_size * sizeof(float));
+}
+
+static bool equal(const struct checkpoint *a, const struct checkpoint *b)
+{
+    return equal_model(a, b) && equal_options(a, b) && equal_training(a, b);
+}
+
+static void comes_back(int cell, int optimizer, int dense)
+{
+    struct checkpoint made, read;
+    fill(&made, cell, optimizer, dense);
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_int_equal(made.weights_hash, params_hash(&made.params, made.weights));
+    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_OK);
+    assert_true(equal(&made, &read));
+    made.states[1] += 1; /* the comparison can fail */
+    assert_false(equal(&made, &read));
+    checkpoint_free(&read);
+    assert_int_equal(checkpoint_read(path, 0, &read), STATUS_OK);
+    assert_true(equal_model(&made, &read));
+    assert_null(read.optimizer.first);
+    assert_null(read.states);
+    checkpoint_free(&read);
+    checkpoint_free(&made);
+}
+
+static void every_kind_comes_back(void **state)
+{
+    (void)state;
+    comes_back(CELL_LSTM, OPTIMIZER_ADAM, 0);
+    comes_back(CELL_LSTM, OPTIMIZER_SGD, 5);
+    comes_back(CELL_GRU, OPTIMIZER_ADAMW, 0);
+    comes_back(CELL_GRU, OPTIMIZER_SGD, 3);
+}
+
+static void equal_content_is_equal_bytes(void **state)
+{
+    (void)state;
+    struct checkpoint made;
+    uint8_t *first = NULL, *second = NULL;
+    size_t first_size = 0, second_size = 0;
+    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_int_equal(file_read(path, 0, &first, &first_size), STATUS_OK);
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_int_equal(file_read(path, 0, &second, &second_size), STATUS_OK);
+    assert_int_equal(first_size, second_size);
+    assert_memory_equal(first, second, first_size);
+    free(first);
+    free(second);
+    checkpoint_free(&made);
+}
+
+/* ---- damage ---- */
+
+enum outcome { REFUSED, UNCHANGED, SILENT, DIED };
+
+/* Reads in a child: HDF5 may leak, or worse, where its own data is damaged. */
+static enum outcome read_in_child(const char *file, const struct checkpoint *expected)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct checkpoint read;
+        alarm(20);
+        if (checkpoint_read(file, 1, &read) != STATUS_OK)
+            _exit(strstr(status_message(), file) == status_message() ? REFUSED : DIED);
+        _exit(equal(expected, &read) ? UNCHANGED : SILENT);
+    }
+    int status = 0;
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? (enum outcome)WEXITSTATUS(status) : DIED;
+}
+
+static void write_bytes(const char *file, const uint8_t *bytes, size_t size)
+{
+    FILE *out = fopen(file, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes, 1, size, out), size);
+    assert_int_equal(fclose(out), 0);
+}
+
+static uint8_t *whole_file(struct checkpoint *made, size_t *size)
+{
+    uint8_t *bytes = NULL;
+    fill(made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    assert_int_equal(checkpoint_write(path, made), STATUS_OK);
+    assert_int_equal(file_read(path, 0, &bytes, size), STATUS_OK);
+    return bytes;
+}
+
+static void flipped_bits_are_found(void **state)
+{
+    (void)state;
+    enum { FLIPS = 200 };
+    struct checkpoint made;
+    size_t size = 0, count[4] = {0};
+    uint8_t *bytes = whole_file(&made, &size);
+    const char *text = getenv("TUTTI_TEST_SEED");
+    uint64_t seed = text ? (uint64_t)strtoull(text, NULL, 10) : (uint64_t)getpid();
+    print_message("TUTTI_TEST_SEED=%llu\n", (unsigned long long)seed);
+    for (uint64_t i = 0; i < FLIPS; i++) {
+        uint64_t bit = rng_below(8 * size, seed, RNG_TEST, i, 0, 0);
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        write_bytes(path, bytes, size);
+        enum outcome outcome = read_in_child(path, &made);
+        if (outcome == SILENT || outcome == DIED)
+            print_error("bit %llu: %s\n", (unsigned long long)bit,
+                        outcome == SILENT ? "not found" : "died");
+        count[outcome]++;
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    print_message("%zu refused, %zu in bytes without meaning\n", count[REFUSED],
+                  count[UNCHANGED]);
+    assert_int_equal(count[SILENT], 0);
+    assert_int_equal(count[DIED], 0);
+    assert_true(count[REFUSED] > FLIPS / 2);
+    write_bytes(path, bytes, size);
+    assert_int_equal(read_in_child(path, &made), UNCHANGED);
+    free(bytes);
+    checkpoint_free(&made);
+}
+
+static void torn_files_are_refused(void **state)
+{
+    (void)state;
+    struct checkpoint made;
+    size_t size = 0;
+    uint8_t *bytes = whole_file(&made, &size);
+    for (uint64_t i = 0; i < 24; i++) {
+        size_t length = i == 0   ? 0
+                        : i == 1 ? size - 1
+                                 : rng_below(size, 4, RNG_TEST, i, 0, 0);
+        write_bytes(path, bytes, length);
+        assert_int_equal(read_in_child(path, &made), REFUSED);
+    }
+    free(bytes);
+    checkpoint_free(&made);
+}
+
+/* ---- what is refused ---- */
+
+static void expect_refusal(const char *pattern)
+{
+    struct checkpoint read;
+    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_FAILED);
+    if (!strstr(status_message(), pattern))
+        print_error("found: %s\n", status_message());
+    assert_non_null(strstr(status_message(), pattern));
+    assert_ptr_equal(strstr(status_message(), path), status_message());
+    assert_null(strchr(status_message(), '\n'));
+}
+
+static void strangers_are_refused(void **state)
+{
+    (void)state;
+    struct h5_file *file = NULL;
+    unlink(path);
+    expect_refusal("");
+    write_bytes(path, (const uint8_t *)"no checkpoint", 13);
+    expect_refusal("");
+    assert_int_equal(h5_create(path, &file), STATUS_OK);
+    assert_int_equal(h5_set_text(file, "/", "format", "tutti dataset"), STATUS_OK);
+    assert_int_equal(h5_close(file), STATUS_OK);
+    expect_refusal("not a tutti checkpoint");
+    assert_int_equal(h5_create(path, &file), STATUS_OK);
+    assert_int_equal(h5_set_text(file, "/", "format", "tutti checkpoint"), STATUS_OK);
+    assert_int_equal(h5_set_i64(file, "/", "format_version", 2), STATUS_OK);
+    assert_int_equal(h5_close(file), STATUS_OK);
+    expect_refusal("newer tutti");
+}
+
+/* A file whose parts are whole but don't belong together. */
+static void misfits_are_refused(void **state)
+{
+    (void)state;
+    struct checkpoint made;
+    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    made.options.model.hidden++;
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    expect_refusal("/model/lstm0/weight_ih");
+    made.options.model.hidden--;
+    made.options.train.slices = 4;
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    expect_refusal("/state/cursors");
+    made.options.train.slices = 3; /* does not divide the batch */
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    expect_refusal("/config");
+    made.options.train.slices = 2;
+    made.options.data.encoding = ENCODING_PIANOROLL;
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    expect_refusal("vocabulary");
+    checkpoint_free(&made);
+}
+
+static void a_failed_write_keeps_the_old_file(void **state)
+{
+    (void)state;
+    struct checkpoint made, read;
+    char block[300];
+    fill(&made, CELL_GRU, OPTIMIZER_SGD, 0);
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    char *partial = file_partial_name(path);
+    assert_non_null(partial);
+    snprintf(block, sizeof block, "%s/in-the-way", partial);
+    assert_int_equal(file_make_directories(block),
+                     STATUS_OK); /* where it would be written */
+    made.step++;
+    assert_int_equal(checkpoint_write(path, &made), STATUS_FAILED);
+    assert_int_equal(file_remove_tree(partial), STATUS_OK);
+    free(partial);
+    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_OK);
+    assert_int_equal(read.step, made.step - 1);
+    checkpoint_free(&read);
+    checkpoint_free(&made);
+}
+
+static int make_directory(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(path, sizeof path, "%s/checkpoint.h5", directory);
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    return file_remove_tree(directory) == STATUS_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kind_comes_back),
+        cmocka_unit_test(equal_content_is_equal_bytes),
+        cmocka_unit_test(flipped_bits_are_found),
+        cmocka_unit_test(torn_files_are_refused),
+        cmocka_unit_test(strangers_are_refused),
+        cmocka_unit_test(misfits_are_refused),
+        cmocka_unit_test(a_failed_write_keeps_the_old_file),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}

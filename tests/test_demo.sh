@@ -1,0 +1,70 @@
+# demo, from outside: what it leaves, what it says, what it refuses.
+# bash test_demo.sh TUTTI SOURCE_DIRECTORY
+set -euo pipefail
+tutti=$1
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+# number FILE KEY: of a JSON file
+number() { grep -Eo "\"$2\": *[^,]*" "$1" | head -1 | sed 's/.*: *//; s/"//g'; }
+# holds EXPRESSION: arithmetic that must be true
+holds() { awk "BEGIN { exit !($1) }"; }
+
+"$tutti" demo -o "my demo" --pieces 80 --epochs 2 --ranks 2 >said.txt 2>log.txt ||
+    fail "exit code $?: $(tail -1 log.txt)"
+
+# files: the corpus, nine tenths of it for training, a run, music
+[ "$(find "my demo/corpus" -name '*.mid' | wc -l)" = 80 ] || fail "pieces"
+[ "$(grep -c 'train$' "my demo/split.tsv")" = 72 ] || fail "training pieces"
+[ "$(grep -c 'valid$' "my demo/split.tsv")" = 8 ] || fail "validation pieces"
+for file in dataset/index.h5 run/checkpoints/best run/metrics.jsonl music-1.mid music-3.mid; do
+    [ -s "my demo/$file" ] || fail "no $file"
+done
+"$tutti" inspect "my demo/corpus/piece-0001.mid" --json >piece.json
+[ "$(number piece.json outcome)" = ok ] || fail "a piece is not read as it is"
+
+# the report is kept, and its figures agree with each other
+tail -n "$(wc -l <"my demo/demo.txt")" said.txt | cmp -s - "my demo/demo.txt" || fail "demo.txt is not what was said"
+truth=$(sed -n 's/^ *\([0-9.]*\) nats per token *true entropy.*/\1/p' said.txt)
+model=$(sed -n 's/^ *\([0-9.]*\) nats per token *the model.*/\1/p' said.txt)
+ratio=$(sed -n 's/.* the model: \([0-9.]*\) times.*/\1/p' said.txt)
+floor=$(sed -n 's/^ *\([0-9.]*\) nats per token *counting.*/\1/p' said.txt)
+holds "$truth > 0.05 && $truth < $model && $truth < $floor" || fail "entropy: $truth"
+holds "($ratio - $model / $truth) ^ 2 < 1e-5" || fail "$ratio is not $model / $truth"
+evaluated=$(number "my demo/evaluation.json" nats_per_token)
+holds "($model - $evaluated) ^ 2 < 1e-8" || fail "$model is not what was evaluated"
+
+# the shown commands can be copied
+cp "my demo/music-2.mid" before.mid
+rm "my demo/music-2.mid"
+command=$(grep -E "^  .* generate " said.txt)
+bash -c "$command" >/dev/null || fail "can't be copied: $command"
+cmp -s "my demo/music-2.mid" before.mid || fail "the copied command makes other music"
+
+# again: an earlier demo is replaced; one rank learns the same as two; same seed, same pieces
+cp -r "my demo" first
+"$tutti" demo -o "my demo" --pieces 80 --epochs 2 --ranks 1 >/dev/null 2>log.txt ||
+    fail "the second time: $(tail -1 log.txt)"
+diff -r first/corpus "my demo/corpus" >/dev/null || fail "same seed, other pieces"
+[ "$(number first/evaluation.json weights_hash)" = \
+    "$(number "my demo/evaluation.json" weights_hash)" ] || fail "one rank learns otherwise"
+
+# another's directory is left alone
+mkdir mine && echo precious >mine/file
+code=0
+"$tutti" demo -o mine 2>log.txt || code=$?
+[ "$code" = 2 ] || fail "exit code $code for a directory that is not ours"
+grep -q "^tutti: mine: exists" log.txt || fail "said: $(cat log.txt)"
+[ "$(cat mine/file)" = precious ] || fail "the directory was touched"
+
+# a step that fails ends the demo: here no room under a file
+touch file
+code=0
+"$tutti" demo -o file/demo 2>log.txt || code=$?
+[ "$code" = 1 ] || fail "exit code $code for a directory below a file"
+[ "$(grep -c ^tutti: log.txt)" = 1 ] || fail "not one line: $(cat log.txt)"

@@ -1,0 +1,313 @@
+/* ranks: 1 2 3 4
+ *
+ * evaluate: against one piece at a time through a model of one row, and against floors
+ * that are counted by scanning the training split's text again for each token. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ranks.h"
+#include "tutti/evaluate.h"
+#include "tutti/file.h"
+#include "tutti/ingest.h"
+#include "tutti/midi.h"
+#include "tutti/rng.h"
+#include "tutti/slices.h"
+
+enum { TUNES = 24, SLICES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
+
+static char directory[64] = "/tmp/tutti-evaluate-XXXXXX";
+
+/* A tune of 5 to 24 notes, chords among them. */
+static enum status write_tune(int number)
+{
+    struct notes notes = {.ticks_per_beat = 96};
+    uint64_t n = (uint64_t)number, count = 5 + rng_below(20, 1, RNG_TEST, n, 0, 0);
+    enum status status = STATUS_OK;
+    for (uint64_t i = 0; status == STATUS_OK && i < count; i++) {
+        uint64_t beat = i - (i % 3 == 2); /* every third sounds with the one before */
+        struct note note = {
+            .start = 0.5 * (double)beat,
+            .duration = 0.5,
+            .start_tick = (uint32_t)(96 * beat),
+            .duration_ticks = 96,
+            .pitch = (uint8_t)(40 + 3 * (i % 3) + rng_below(24, 2, RNG_TEST, n, i, 0)),
+            .velocity = (uint8_t)(60 + i % 3)};
+        status = notes_append(&notes, &note);
+    }
+    char path[128];
+    snprintf(path, sizeof path, "%s/midi/tune-%02d.mid", directory, number);
+    if (status == STATUS_OK)
+        status = midi_write(path, &notes, 96, 500000);
+    notes_free(&notes);
+    return status;
+}
+
+static enum status write_tunes(void)
+{
+    char path[128];
+    if (!mkdtemp(directory))
+        return status_fail_errno("%s", directory);
+    snprintf(path, sizeof path, "%s/midi", directory);
+    enum status status = file_make_directories(path);
+    for (int i = 0; status == STATUS_OK && i < TUNES; i++)
+        status = write_tune(i);
+    return status;
+}
+
+/* The tunes as a dataset of an encoding, in the directory. */
+static struct dataset *make_dataset(struct comm *comm, int encoding)
+{
+    static struct options options;
+    char midi[128], path[128];
+    const char *inputs[] = {midi};
+    struct ingest_summary summary;
+    struct dataset *dataset = NULL;
+    snprintf(midi, sizeof midi, "%s/midi", directory);
+    snprintf(path, sizeof path, "%s/data-%d", directory, encoding);
+    options_defaults(&options);
+    options.data.encoding = encoding;
+    options.data.shards = 5;
+    options.data.split[0] = 0.5;
+    options.data.split[1] = 0.5;
+    options.data.split[2] = 0;
+    const struct ingest_request request = {
+        .inputs = inputs, .input_count = 1, .output = path, .options = &options};
+    assert_int_equal(ingest(comm, &request, &summary), STATUS_OK);
+    assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
+    return dataset;
+}
+
+static struct model *make_model(const struct dataset *dataset, int slices, int rows,
+                                int steps)
+{
+    const struct model_shape shape = {.cell = CELL_LSTM,
+                                      .layers = 2,
+                                      .hidden = 10,
+                                      .embedding = 6,
+                                      .vocabulary = (int)dataset->encoding->vocabulary};
+    struct model *model = NULL;
+    assert_int_equal(
+        model_create(&shape, dataset->encoding->end, slices, rows, steps, 0, &model),
+        STATUS_OK);
+    size_t total = model_params(model)->total;
+    for (size_t i = 0; i < total; i++) /* large enough for predictions that differ */
+        model_weights(model)[i] = (float)(0.4 * rng_normal(3, RNG_TEST, i, 0, 0));
+    model_weights_changed(model);
+    return model;
+}
+
+/* ---- the naive side ---- */
+
+struct naive {
+    double loss, frame_loss;
+    uint64_t tokens, correct, pieces, notes, frames;
+    double seconds;
+};
+
+/* One piece through one row in one window. */
+static void add_piece(const struct dataset *dataset, const struct shard *shard,
+                      const struct piece *piece, struct naive *sum)
+{
+    const struct encoding *encoding = dataset->encoding;
+    const token *tokens = shard->tokens + piece->token_first;
+    int n = (int)piece->token_count, frame = 0;
+    struct model *model = make_model(dataset, 1, 1, n + 1);
+    token inputs[MOST_TOKENS];
+    int32_t targets[MOST_TOKENS];
+    assert_true(n + 1 <= MOST_TOKENS);
+    for (int i = 0; i <= n; i++) {
+        inputs[i] = i ? tokens[i - 1] : encoding->end;
+        targets[i] = i < n ? tokens[i] : encoding->end;
+    }
+    struct slice_loss loss;
+    model_forward(model, (const token *const[]){inputs},
+                  (const int32_t *const[]){targets}, NULL, &loss);
+    const double *log_probability = model_target_log_probability(model, 0);
+    for (int i = 0; i <= n; i++) {
+        sum->loss -= log_probability[i];
+        if (frame > 0 && i < n)
+            sum->frame_loss -= log_probability[i];
+        frame += i < n && tokens[i] == encoding->end - 1; /* pianoroll: STEP */
+    }
+    sum->frames += frame > 0 ? (uint64_t)frame - 1 : 0;
+    sum->tokens += (uint64_t)n + 1;
+    sum->correct += (uint64_t)loss.correct;
+    sum->pieces++;
+    sum->notes += piece->notes;
+    sum->seconds += piece->seconds;
+    model_free(model);
+}
+
+static struct shard all_pieces(const struct dataset *dataset, enum split split)
+{
+    struct shard shard = {0};
+    for (size_t s = 0; s < dataset->shard_count; s++)
+        assert_int_equal(dataset_read_shard(dataset, s, split, &shard), STATUS_OK);
+    return shard;
+}
+
+static struct naive naive_evaluation(const struct dataset *dataset)
+{
+    struct naive sum = {0};
+    struct shard shard = all_pieces(dataset, SPLIT_VALID);
+    for (size_t i = 0; i < shard.piece_count; i++)
+        add_piece(dataset, &shard, &shard.pieces[i], &sum);
+    shard_free(&shard);
+    return sum;
+}
+
+/* ---- the tests ---- */
+
+static int near(double found, double expected)
+{
+    return fabs(found - expected) <= 2e-6 * fabs(expected);
+}
+
+static void check_evaluation(struct comm *comm, int encoding)
+{
+    struct dataset *dataset = make_dataset(comm, encoding);
+    struct slices own = slices_of_rank(SLICES, comm_rank(comm), comm_size(comm));
+    struct model *model = make_model(dataset, own.count, ROWS, STEPS);
+    size_t size = model_state_size(model);
+    float *before = malloc(size * sizeof *before), *after = malloc(size * sizeof *after);
+    for (size_t i = 0; i < size; i++)
+        before[i] = (float)(i % 17);
+    model_set_state(model, own.count - 1, before);
+    struct evaluation found;
+    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, model,
+                          &found) == STATUS_OK);
+    model_get_state(model, own.count - 1, after);
+    expect(memcmp(before, after, size * sizeof *before) == 0);
+    struct naive naive = naive_evaluation(dataset);
+    expect(naive.pieces > 5 && naive.pieces < TUNES - 5);
+    expect(found.tokens == naive.tokens && found.pieces == naive.pieces);
+    expect(found.notes == naive.notes);
+    expect(near(found.seconds, naive.seconds));
+    expect(near(found.loss, naive.loss / (double)naive.tokens));
+    expect(near(found.accuracy, (double)naive.correct / (double)naive.tokens));
+    expect(near(found.per_note, naive.loss / (double)naive.notes));
+    expect(near(found.per_second, naive.loss / naive.seconds));
+    expect(near(found.per_piece, naive.loss / (double)naive.pieces));
+    if (encoding == ENCODING_PIANOROLL) {
+        expect(found.frames == naive.frames && naive.frames > 20);
+        expect(near(found.per_frame, naive.frame_loss / (double)naive.frames));
+    } else {
+        expect(found.frames == 0);
+    }
+    free(before);
+    free(after);
+    model_free(model);
+    dataset_close(dataset);
+    agree_on_verdict(comm);
+}
+
+static void performance_is_evaluated(void **state)
+{
+    check_evaluation(*state, ENCODING_PERFORMANCE);
+}
+
+static void pianoroll_is_evaluated(void **state)
+{
+    check_evaluation(*state, ENCODING_PIANOROLL);
+}
+
+/* A split as one text: END p END p' END ... END. */
+static size_t text_of(const struct dataset *dataset, enum split split, token *text)
+{
+    struct shard shard = all_pieces(dataset, split);
+    size_t length = 0;
+    text[length++] = dataset->encoding->end;
+    for (size_t i = 0; i < shard.piece_count; i++) {
+        const struct piece *piece = &shard.pieces[i];
+        assert_true(length + piece->token_count + 1 <= MOST_TOKENS);
+        for (size_t k = 0; k < piece->token_count; k++)
+            text[length++] = shard.tokens[piece->token_first + k];
+        text[length++] = dataset->encoding->end;
+    }
+    shard_free(&shard);
+    return length;
+}
+
+/* p(b|a) by scanning; a < 0: p(b). */
+static double naive_unigram(const token *text, size_t length, size_t vocabulary, token b)
+{
+    size_t count = 1;
+    for (size_t i = 1; i < length; i++)
+        count += text[i] == b;
+    return (double)count / ((double)(length - 1) + (double)vocabulary);
+}
+
+static double naive_bigram(const token *text, size_t length, size_t vocabulary, token a,
+                           token b)
+{
+    double pairs = 0, context = 0, unlike = 1;
+    bool seen[1 << 16] = {false};
+    for (size_t i = 1; i < length; i++) {
+        if (text[i - 1] != a)
+            continue;
+        context++;
+        pairs += text[i] == b;
+        unlike += !seen[text[i]];
+        seen[text[i]] = true;
+    }
+    return (pairs + unlike * naive_unigram(text, length, vocabulary, b)) /
+           (context + unlike);
+}
+
+static void floors_are_counted(void **state)
+{
+    struct comm *comm = *state;
+    struct dataset *dataset = NULL;
+    char path[128];
+    snprintf(path, sizeof path, "%s/data-%d", directory, ENCODING_PERFORMANCE);
+    assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
+    static token train[MOST_TOKENS], valid[MOST_TOKENS];
+    size_t train_length = text_of(dataset, SPLIT_TRAIN, train);
+    size_t valid_length = text_of(dataset, SPLIT_VALID, valid);
+    size_t v = dataset->encoding->vocabulary;
+    double unigram = 0, bigram = 0;
+    for (size_t i = 1; i < valid_length; i++) {
+        unigram -= log(naive_unigram(train, train_length, v, valid[i]));
+        bigram -= log(naive_bigram(train, train_length, v, valid[i - 1], valid[i]));
+    }
+    struct floors floors;
+    expect(evaluate_floors(comm, dataset, SPLIT_VALID, &floors) == STATUS_OK);
+    expect(fabs(floors.unigram - unigram / (double)(valid_length - 1)) < 1e-10);
+    expect(fabs(floors.bigram - bigram / (double)(valid_length - 1)) < 1e-10);
+    expect(floors.bigram < floors.unigram);
+    struct floors empty;
+    expect(evaluate_floors(comm, dataset, SPLIT_TEST, &empty) == STATUS_OK);
+    expect(isnan(empty.unigram) && isnan(empty.bigram));
+    dataset_close(dataset);
+    agree_on_verdict(comm);
+}
+
+int main(int argc, char **argv)
+{
+    struct comm *comm = NULL;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK)
+        return 1;
+    enum status status = comm_rank(comm) == 0 ? write_tunes() : STATUS_OK;
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = comm_broadcast(comm, directory, sizeof directory);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(performance_is_evaluated, comm),
+        cmocka_unit_test_prestate(pianoroll_is_evaluated, comm),
+        cmocka_unit_test_prestate(floors_are_counted, comm),
+    };
+    int failed = status == STATUS_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
+    comm_barrier(comm);
+    if (comm_rank(comm) == 0)
+        file_remove_tree(directory);
+    comm_close(comm);
+    return failed;
+}

@@ -1,0 +1,215 @@
+/* optimizer, schedule: against the formulas of the papers, written out in double for one
+ * weight at a time. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tutti/optimizer.h"
+#include "tutti/rng.h"
+#include "tutti/schedule.h"
+
+/* Not in every cmocka. */
+static void assert_near(double found, double expected, double tolerance)
+{
+    if (!(fabs(found - expected) <= tolerance))
+        fail_msg("found %.17g, expected %.17g", found, expected);
+}
+
+enum { WEIGHTS = 37, UPDATES = 60 };
+
+static double random_normal(uint64_t a, uint64_t b)
+{
+    return rng_normal(5, RNG_TEST, a, b, 0);
+}
+
+/* Gradients of very different size, now and then none. */
+static float gradient_of(int update, int i)
+{
+    if ((update + i) % 11 == 0)
+        return 0;
+    return (float)(random_normal((uint64_t)update, (uint64_t)i) * pow(10, i % 7 - 4));
+}
+
+static double rate_of(int update)
+{
+    return 0.01 / update;
+}
+
+/* Kingma and Ba, Algorithm 1, and Loshchilov and Hutter, Algorithm 2 with alpha = rate:
+ * theta := theta - rate (m^ / (sqrt(v^) + eps) + lambda theta). */
+static double naive_adam(double weight, int i, const struct options *options)
+{
+    double m = 0, v = 0;
+    bool decays = options->train.optimizer == OPTIMIZER_ADAMW;
+    for (int t = 1; t <= UPDATES; t++) {
+        double g = (double)gradient_of(t, i);
+        m = options->train.beta1 * m + (1 - options->train.beta1) * g;
+        v = options->train.beta2 * v + (1 - options->train.beta2) * g * g;
+        double mean = m / (1 - pow(options->train.beta1, t));
+        double square = v / (1 - pow(options->train.beta2, t));
+        double decay = decays ? options->train.weight_decay * weight : 0;
+        weight -= rate_of(t) * (mean / (sqrt(square) + options->train.epsilon) + decay);
+    }
+    return weight;
+}
+
+static double naive_sgd(double weight, int i, const struct options *options)
+{
+    double velocity = 0;
+    for (int t = 1; t <= UPDATES; t++) {
+        velocity = options->train.momentum * velocity + (double)gradient_of(t, i);
+        weight -= rate_of(t) * velocity;
+    }
+    return weight;
+}
+
+static void check_optimizer(int kind)
+{
+    struct options options;
+    options_defaults(&options);
+    options.train.optimizer = kind;
+    options.train.weight_decay = 0.1;
+    struct optimizer optimizer;
+    assert_int_equal(optimizer_create(&options, WEIGHTS, &optimizer), STATUS_OK);
+    float weights[WEIGHTS], first[WEIGHTS], gradient[WEIGHTS];
+    for (int i = 0; i < WEIGHTS; i++)
+        first[i] = weights[i] = (float)random_normal(1000, (uint64_t)i);
+    for (int t = 1; t <= UPDATES; t++) {
+        for (int i = 0; i < WEIGHTS; i++)
+            gradient[i] = gradient_of(t, i);
+        optimizer_update(&optimizer, rate_of(t), gradient, weights);
+    }
+    assert_int_equal(optimizer.updates, UPDATES);
+    double most = 0;
+    for (int i = 0; i < WEIGHTS; i++) {
+        double start = (double)first[i];
+        double expected = kind == OPTIMIZER_SGD ? naive_sgd(start, i, &options)
+                                                : naive_adam(start, i, &options);
+        double error = fabs((double)weights[i] - expected);
+        double moved = fabs(expected - start);
+        most = fmax(most, moved);
+        assert_true(error <= 2e-5 * moved + 1e-6 * fabs(expected));
+    }
+    assert_true(most > 0.02); /* far above the tolerance */
+    optimizer_free(&optimizer);
+}
+
+static void adam_is_the_papers(void **state)
+{
+    (void)state;
+    check_optimizer(OPTIMIZER_ADAM);
+}
+
+static void adamw_is_the_papers(void **state)
+{
+    (void)state;
+    check_optimizer(OPTIMIZER_ADAMW);
+}
+
+static void sgd_has_momentum(void **state)
+{
+    (void)state;
+    check_optimizer(OPTIMIZER_SGD);
+}
+
+static struct options schedule_options(int kind)
+{
+    struct options options;
+    options_defaults(&options);
+    options.train.schedule = kind;
+    options.train.learning_rate = 0.5;
+    options.train.warmup_steps = 10;
+    options.train.final_factor = 0.1;
+    options.train.plateau_factor = 0.25;
+    options.train.plateau_epochs = 2;
+    return options;
+}
+
+static void warm_up_is_linear(void **unused)
+{
+    (void)unused;
+    struct schedule_state state;
+    schedule_start(&state);
+    for (int kind = SCHEDULE_CONSTANT; kind <= SCHEDULE_PLATEAU; kind++) {
+        struct options options = schedule_options(kind);
+        for (int64_t step = 1; step <= 10; step++)
+            assert_near(schedule_learning_rate(&state, &options, step, 100),
+                        0.05 * (double)step, 1e-15);
+    }
+    struct options options = schedule_options(SCHEDULE_CONSTANT);
+    assert_near(schedule_learning_rate(&state, &options, 99, 100), 0.5, 0);
+    options.train.warmup_steps = 0;
+    assert_near(schedule_learning_rate(&state, &options, 1, 100), 0.5, 0);
+}
+
+static void cosine_goes_half_a_turn(void **unused)
+{
+    (void)unused;
+    struct schedule_state state;
+    schedule_start(&state);
+    struct options options = schedule_options(SCHEDULE_COSINE);
+    /* behind the warm-up of 10 the turn takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at */
+    static const struct {
+        int64_t step;
+        double cosine;
+    } known[] = {{10, 1}, {40, 0.5}, {55, 0}, {70, -0.5}, {100, -1}, {120, -1}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        assert_near(schedule_learning_rate(&state, &options, known[i].step, 100),
+                    0.5 * (0.1 + 0.9 * (1 + known[i].cosine) / 2), 1e-12);
+    options.train.warmup_steps = 200; /* never reached: no division by what is left */
+    assert_near(schedule_learning_rate(&state, &options, 100, 100), 0.25, 1e-15);
+}
+
+static void plateau_waits(void **unused)
+{
+    (void)unused;
+    struct schedule_state state;
+    schedule_start(&state);
+    struct options options = schedule_options(SCHEDULE_PLATEAU);
+    static const struct {
+        double loss, rate; /* of an epoch; behind it */
+        int best, bad;
+    } epochs[] = {
+        {3.0, 0.5, 1, 0},     {2.0, 0.5, 1, 0},      {2.0, 0.5, 0, 1},
+        {2.5, 0.125, 0, 2},   {2.4, 0.125, 0, 3},    {2.3, 0.03125, 0, 4},
+        {1.9, 0.03125, 1, 0}, {1.95, 0.03125, 0, 1},
+    };
+    for (size_t i = 0; i < sizeof epochs / sizeof *epochs; i++) {
+        int best = schedule_epoch(&state, &options, (int64_t)i + 1, epochs[i].loss);
+        assert_int_equal(best, epochs[i].best);
+        assert_int_equal(state.bad_epochs, epochs[i].bad);
+        assert_near(schedule_learning_rate(&state, &options, 50, 100), epochs[i].rate,
+                    1e-15);
+    }
+    assert_int_equal(state.best_epoch, 7);
+    assert_near(state.best_valid, 1.9, 0);
+}
+
+static void only_plateau_reduces(void **unused)
+{
+    (void)unused;
+    struct schedule_state state;
+    schedule_start(&state);
+    struct options options = schedule_options(SCHEDULE_CONSTANT);
+    for (int epoch = 1; epoch < 9; epoch++)
+        schedule_epoch(&state, &options, epoch, 2);
+    assert_int_equal(state.bad_epochs, 7);
+    assert_near(schedule_learning_rate(&state, &options, 50, 100), 0.5, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adam_is_the_papers),      cmocka_unit_test(adamw_is_the_papers),
+        cmocka_unit_test(sgd_has_momentum),        cmocka_unit_test(warm_up_is_linear),
+        cmocka_unit_test(cosine_goes_half_a_turn), cmocka_unit_test(plateau_waits),
+        cmocka_unit_test(only_plateau_reduces),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
