@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "tutti/file.h"
 
 static const char *const repair_names[MIDI_REPAIR_KINDS] = {
     "bytes before the header",
@@ -27,6 +30,16 @@ static const char *const repair_names[MIDI_REPAIR_KINDS] = {
 };
 
 static const struct midi_limits no_limits;
+
+bool midi_is_named(const char *path)
+{
+    static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
+    const char *dot = strrchr(path_base(path), '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
 
 const char *midi_outcome_name(enum midi_outcome outcome)
 {
