@@ -132,6 +132,13 @@ enum status encoding_create(const char *name, const char *grid, struct encoding 
     return STATUS_OK;
 }
 
+enum status encoding_of_options(const struct options *options, struct encoding **out)
+{
+    static const char *const names[] = {
+        [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
+    return encoding_create(names[options->data.encoding], options->data.grid, out);
+}
+
 void encoding_free(struct encoding *encoding)
 {
     free(encoding);
