@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
 
@@ -161,9 +162,9 @@ static enum status add_file(struct walk *walk, const char *recorded, enum scan_k
                             int error)
 {
     struct scan *scan = walk->scan;
-    void *files = scan->files;
-    if (!array_reserve(&files, &scan->file_capacity, scan->file_count + 1,
-                       sizeof *scan->files))
+    struct scan_file *files = array_reserve(scan->files, &scan->file_capacity,
+                                            scan->file_count + 1, sizeof *files);
+    if (!files)
         return STATUS_FAILED;
     scan->files = files;
     struct scan_file *file = &scan->files[scan->file_count];
