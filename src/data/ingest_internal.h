@@ -47,7 +47,6 @@ struct ingest {
     char *partial; /* the directory everything is written to */
     struct scan scan;
     struct records records; /* while reading: this rank's; then on rank 0 all, by file */
-    size_t usable;          /* rank 0: files with a piece, duplicates included */
     struct record *kept;    /* every rank: the pieces, by shard and hash */
     size_t kept_count;
     size_t *shard_first; /* shards + 1: where in `kept` each shard begins */

@@ -62,7 +62,8 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
     return text;
 }
 
-struct reader *reader_of(struct midi_file *file)
+/* The reader of a file, made on first use; NULL without memory. */
+static struct reader *reader_of(struct midi_file *file)
 {
     if (!file->scratch)
         file->scratch = calloc(1, sizeof(struct reader));
