@@ -126,4 +126,8 @@ void dataset_files_free(struct dataset_files *files);
  * training tokens, with the largest number of slices that works. */
 enum status dataset_deal(const struct dataset *dataset, int slices, int *dealt);
 
+/* The same by the tokens of any split; slices may stay empty. */
+enum status dataset_deal_split(const struct dataset *dataset, enum split split,
+                               int slices, int *dealt);
+
 #endif

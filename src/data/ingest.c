@@ -48,14 +48,10 @@ static enum status list_files(struct ingest *ingest, const struct ingest_request
 static enum status begin(struct ingest *ingest, const struct ingest_request *request,
                          struct output *output)
 {
-    static const char *const encodings[] = {
-        [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
-    const struct options *options = request->options;
     enum status status = output_name(request->output, request->replace, output);
     ingest->partial = output->partial;
     if (status == STATUS_OK)
-        status = encoding_create(encodings[options->data.encoding], options->data.grid,
-                                 &ingest->encoding);
+        status = encoding_of_options(request->options, &ingest->encoding);
     if (comm_rank(ingest->comm) == 0) {
         if (status == STATUS_OK)
             status = output_check(output);

@@ -49,7 +49,6 @@ struct ingest {
     struct scan scan;
     struct spill_writer spill; /* this rank's */
     struct records records; /* while reading: this rank's; then on rank 0 all, by file */
-    size_t usable;          /* rank 0: files with a piece, duplicates included */
     struct record *kept;    /* every rank: the pieces, by shard and hash */
     size_t kept_count;
     size_t *shard_first; /* shards + 1: where in `kept` each shard begins */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spill.h"
+#include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
 #include "tutti/progress.h"
@@ -142,9 +144,9 @@ static enum status read_batch(struct reader *reader, struct comm_counter *counte
 {
     struct ingest *ingest = reader->ingest;
     struct records *records = &ingest->records;
-    void *items = records->items;
-    if (!array_reserve(&items, &records->capacity, records->count + (end - first),
-                       sizeof *records->items))
+    struct record *items = array_reserve(records->items, &records->capacity,
+                                         records->count + (end - first), sizeof *items);
+    if (!items)
         return STATUS_FAILED;
     records->items = items;
     for (size_t file = first; file < end; file++) {
@@ -221,8 +223,9 @@ static enum status place_records(struct ingest *ingest, const struct record *fro
                                  size_t count, const uint64_t *reason_base)
 {
     struct records *records = &ingest->records;
-    void *items = records->items;
-    if (!array_reserve(&items, &records->capacity, count + 1, sizeof *records->items))
+    struct record *items =
+        array_reserve(records->items, &records->capacity, count + 1, sizeof *items);
+    if (!items)
         return STATUS_FAILED;
     records->items = items;
     records->count = count;
