@@ -108,7 +108,8 @@ static enum status check(const struct evaluate_arguments *given,
                            ": must be a multiple of the checkpoint's %" PRId64 " slices",
                            given->batch, options->train.slices);
     if (results->dataset->total.pieces[given->split] == 0)
-        return status_fail(STATUS_MISUSE, "%s: the %s split has no pieces; see --split",
+        return status_fail(STATUS_MISUSE,
+                           "%s: the %s split has no pieces; choose another with --split",
                            results->dataset->path, split_name(given->split));
     return STATUS_OK;
 }
