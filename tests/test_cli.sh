@@ -56,6 +56,34 @@ one_line
 printf '[train]\nbatch = 32\nslices = 5\n' >rule.conf
 expect 2 stderr 'train.slices = 5 does not divide train.batch = 32' train rule.conf
 one_line
+expect 2 stderr 'unknown option --epochs; did you mean --set train.epochs=VALUE?' train rule.conf --epochs 3
+one_line
+expect 2 stderr 'expected section.key=value, for example train.epochs=3' train rule.conf --set epochs=3
+one_line
+expect 2 stderr 'none?.conf: can.t open the configuration' train "none
+.conf"
+one_line
+printf '\x89HDF\r\n' >data.h5
+expect 2 stderr 'data.h5: an HDF5 file, but settings are expected' train data.h5
+one_line
+
+# A file where a folder should be, and a folder that can't be made.
+mkdir folder
+expect 1 stderr 'rule.conf/x: can.t be written: Not a directory' preprocess folder -o rule.conf/x
+one_line
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$work"
+    cp "$tutti" program && chmod 755 program
+    mkdir closed
+    setpriv --reuid 65534 --regid 65534 --clear-groups ./program preprocess typo.conf \
+        -o closed/x/data >stdout 2>stderr
+    grep -q 'closed/x: can.t make the directory: Permission denied' stderr || {
+        echo "FAILED: a folder that can't be made"
+        cat stderr
+        failures=$((failures + 1))
+    }
+    one_line
+fi
 
 # A failed write to standard output is an error.
 for arguments in --help --version 'train --help'; do

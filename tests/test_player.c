@@ -101,6 +101,39 @@ static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
     player_primer_free(&primer);
 }
 
+/* A file with so much to repair that the list is long. */
+static void every_repair_of_a_primer_is_told(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {
+        'x',  'x',  'M',  'T',  'h',  'd',  0, 0,    0,    6,
+        0,    5,    0,    9,    1,    0xe0, /* format 5 */
+        1,    2,    3,    4,    5,    6,    7, 8,    'M',  'T',
+        'r',  'k',  0,    0xff, 0xff, 0xff, 0, 0x3c, 0x40, /* no status yet */
+        0,    0x90, 0x3c, 0xd0,                            /* data above 127 */
+        0,    0xf1, 0,                                     /* a system message */
+        0,    0xff, 0x51, 3,    0,    0,    0,             /* tempo 0 */
+        0,    0xff, 0x90, 0,                               /* a meta event of type 144 */
+        0,    0xf0, 2,    1,    2,                         /* not ended */
+        0x80, 0x80, 0x80, 0x80, 0x60,                      /* a number of 5 bytes */
+        0x80, 0x3c, 0x40, 0,    0x90, 0x3c,                /* cut */
+    };
+    struct checkpoint checkpoint;
+    assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_PERFORMANCE, 1), STATUS_OK);
+    struct midi_file midi = {0};
+    assert_int_equal(midi_read(bytes, sizeof bytes, NULL, &midi), STATUS_OK);
+    assert_true(strlen(midi.reason) > 255);
+    char *tune = in_folder("broken.mid");
+    assert_int_equal(file_write(tune, bytes, sizeof bytes), STATUS_OK);
+    struct player_primer primer = {0};
+    assert_int_equal(player_read_primer(&checkpoint, tune, 0, &primer), STATUS_OK);
+    assert_string_equal(primer.repairs, midi.reason);
+    player_primer_free(&primer);
+    midi_free(&midi);
+    free(tune);
+    checkpoint_free(&checkpoint);
+}
+
 static void a_primer_is_cut_in_time(void **state)
 {
     (void)state;
@@ -213,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_means_a_checkpoint),
         cmocka_unit_test(a_primer_is_cut_in_time),
+        cmocka_unit_test(every_repair_of_a_primer_is_told),
         cmocka_unit_test(the_public_face_says_the_same),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

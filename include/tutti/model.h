@@ -18,10 +18,10 @@
 
 #include <stdint.h>
 
-#include "tutti/encoding.h"
 #include "tutti/params.h"
 #include "tutti/real.h"
 #include "tutti/status.h"
+#include "tutti/token.h"
 
 struct model;
 

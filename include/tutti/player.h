@@ -11,6 +11,7 @@
 
 #include "tutti/checkpoint.h"
 #include "tutti/encoding.h"
+#include "tutti/midi.h"
 #include "tutti/notes.h"
 #include "tutti/sampler.h"
 #include "tutti/status.h"
@@ -33,7 +34,7 @@ enum status player_load(const char *path, struct checkpoint *checkpoint);
 struct player_primer {
     struct tokens tokens; /* without END */
     double seconds;       /* that the tokens cover */
-    char repairs[256];    /* what the reader had to repair in the file; "" if nothing */
+    char repairs[MIDI_REASON_SIZE]; /* what the reader had to repair; "" if nothing */
 };
 
 /* Reads a MIDI file as the checkpoint's dataset was read (encoding, pedal) and keeps what

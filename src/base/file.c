@@ -56,6 +56,19 @@ bool file_is_directory(const char *path)
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+/* mkdir has failed because of `reason`: is the directory there all the same? */
+static enum status accept_directory(const char *path, int reason)
+{
+    if (file_is_directory(path))
+        return STATUS_OK;
+    if (reason == EEXIST)
+        return status_fail(STATUS_FAILED,
+                           "%s: can't make the directory: there is a file of this name",
+                           path);
+    errno = reason;
+    return status_fail_errno("%s: can't make the directory", path);
+}
+
 enum status file_make_directories(const char *path)
 {
     char *partial = strdup(path);
@@ -67,8 +80,8 @@ enum status file_make_directories(const char *path)
             continue;
         char kept = *at;
         *at = '\0';
-        if (mkdir(partial, 0777) != 0 && !file_is_directory(partial))
-            status = status_fail_errno("%s: can't make the directory", partial);
+        if (mkdir(partial, 0777) != 0)
+            status = accept_directory(partial, errno);
         *at = kept;
         if (kept == '\0')
             break;

@@ -17,16 +17,29 @@ void options_defaults(struct options *options)
         option_parse(&option_rows[i], options, option_rows[i].initial, "default");
 }
 
+/* What "epochs=3" should have been: "train.epochs=3". */
+static const char *example(const char *assignment, size_t equals, char *text, size_t size)
+{
+    snprintf(text, size, "train.batch=64");
+    for (size_t i = 0; i < option_row_count; i++)
+        if (strlen(option_rows[i].key) == equals &&
+            strncmp(option_rows[i].key, assignment, equals) == 0) {
+            snprintf(text, size, "%s.%.60s", option_rows[i].section, assignment);
+            break;
+        }
+    return text;
+}
+
 enum status options_set(struct options *options, const char *assignment,
                         const char *origin)
 {
-    char section[32], shown[100];
+    char section[32], shown[100], hint[100];
     size_t dot = strcspn(assignment, ".="), equals = strcspn(assignment, "=");
     if (assignment[dot] != '.' || assignment[equals] != '=' || dot >= sizeof section)
-        return status_fail(
-            STATUS_MISUSE,
-            "%s %s: expected section.key=value, for example train.batch=64", origin,
-            text_shown(assignment, shown, sizeof shown));
+        return status_fail(STATUS_MISUSE,
+                           "%s %s: expected section.key=value, for example %s", origin,
+                           text_shown(assignment, shown, sizeof shown),
+                           example(assignment, equals, hint, sizeof hint));
     char key[64];
     snprintf(section, sizeof section, "%.*s", (int)dot, assignment);
     snprintf(key, sizeof key, "%.*s", (int)(equals - dot - 1), assignment + dot + 1);

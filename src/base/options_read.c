@@ -109,6 +109,11 @@ static bool take_line(struct source *source)
         source->text[length++] = (char)c;
     }
     source->text[length] = '\0';
+    if (source->line == 1 && strncmp(source->text, "\x89HDF", 4) == 0) {
+        source->status = status_fail(
+            STATUS_MISUSE, "%s: an HDF5 file, but settings are expected", source->name);
+        return false;
+    }
     return true;
 }
 

@@ -116,7 +116,7 @@ const struct option_row option_rows[] = {
      MAY_CHANGE, .help = "summed over the ranks in one call; changes no weight"},
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .initial = "0",
      MAY_CHANGE, .help = "end after so many; 0: no limit"},
-    {AT(train, threads), INTEGER(1, 1024), .initial = "1", MAY_CHANGE,
+    {AT(train, threads), INTEGER(1, 1024), .initial = "1",
      .help = "of a rank's matrix products"},
     {AT(train, allow_mixed_cores), BOOLEAN, .initial = "no", MAY_CHANGE,
      .help = "train on processors of different types, though weights may then differ"},

@@ -8,6 +8,16 @@
 
 static _Thread_local char message[STATUS_MESSAGE_SIZE];
 
+/* A path may hold a newline or an escape sequence; a message is one line of text. */
+static void keep(const char *text)
+{
+    size_t length = strlen(text);
+    memmove(message, text, length + 1);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)message[i] < ' ' || message[i] == 127)
+            message[i] = '?';
+}
+
 enum status status_fail(enum status code, const char *format, ...)
 {
     char text[STATUS_MESSAGE_SIZE]; /* the arguments may point into `message` */
@@ -15,7 +25,7 @@ enum status status_fail(enum status code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    memcpy(message, text, sizeof text);
+    keep(text);
     return code;
 }
 
@@ -29,7 +39,7 @@ enum status status_fail_errno(const char *format, ...)
     va_end(arguments);
     size_t used = strlen(text);
     snprintf(text + used, sizeof text - used, ": %s", reason);
-    memcpy(message, text, sizeof text);
+    keep(text);
     return STATUS_FAILED;
 }
 

@@ -133,6 +133,10 @@ static const char *suggest(const struct parser *parser, char *text, size_t size)
         snprintf(text, size, "; did you mean %s%s?", meant[0] == '-' ? "" : "--", meant);
     for (char *c = text; *c; c++)
         *c = *c == '_' ? '-' : *c;
+    for (size_t i = 0; i < SECTION_COUNT && !meant && parser->request->takes_set; i++)
+        if (options_has(sections[i].name, parser->name + 2))
+            snprintf(text, size, "; did you mean --set %s.%s=VALUE?", sections[i].name,
+                     parser->name + 2);
     return text;
 }
 

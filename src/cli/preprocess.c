@@ -61,10 +61,13 @@ static enum status write_list(const struct dataset *dataset, const char *path)
     bool to_stdout = strcmp(path, "-") == 0;
     FILE *out = to_stdout ? stdout : fopen(path, "w");
     if (!out) {
-        status = status_fail_errno("%s: can't write the list of files", path);
+        status = status_fail_errno("%s: can't write the list of files (the dataset %s is "
+                                   "complete)",
+                                   path, dataset->path);
     } else {
         print_files(out, &files);
-        int failed = ferror(out) | (to_stdout ? fflush(out) : fclose(out));
+        bool failed = ferror(out) != 0;
+        failed |= (to_stdout ? fflush(out) : fclose(out)) != 0;
         if (failed)
             status = status_fail_errno("%s: can't write the list of files", path);
     }
@@ -117,7 +120,8 @@ static void warn_of_empty_splits(const struct dataset *dataset)
 {
     for (int split = SPLIT_TRAIN; split <= SPLIT_VALID; split++)
         if (dataset->total.pieces[split] == 0)
-            log_warn("no piece fell into the %s split; see data.split and data.seed",
+            log_warn("no piece fell into the %s split: preprocess again with another "
+                     "data.split or data.seed",
                      split_name((enum split)split));
 }
 
@@ -138,6 +142,9 @@ static enum status report(const struct ingest_request *request,
         inspect_reasons_print(&reasons, FILE_SKIPPED);
         print_splits(dataset);
         print_rates(summary, ranks);
+        printf("more: tutti inspect %s\n"
+               "next: tutti train CONFIG --set data.dataset=%s\n",
+               dataset->path, dataset->path);
         warn_of_empty_splits(dataset);
         if (list)
             status = write_list(dataset, list);

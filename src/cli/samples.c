@@ -1,6 +1,7 @@
 /* samples: see the header. */
 #include "samples.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,6 +63,15 @@ enum status samples_make(const struct checkpoint *checkpoint,
     return status;
 }
 
+static void log_samples(const char *path, int count, const struct samples_made *made)
+{
+    char last[32] = "";
+    if (count > 1)
+        snprintf(last, sizeof last, " to -%d.mid", count);
+    log_info("%s %.*s-1.mid%s: %zu notes in %.0f s", count == 1 ? "sample" : "samples",
+             (int)stem_length(path), path, last, made->notes, made->seconds);
+}
+
 enum status samples_write(const struct checkpoint *now, const char *directory,
                           void *context)
 {
@@ -81,8 +91,7 @@ enum status samples_write(const struct checkpoint *now, const char *directory,
     struct samples_made made;
     enum status status = samples_make(now, &request, NULL, &made);
     if (status == STATUS_OK)
-        log_info("samples: %.*s-1.mid ... -%d.mid, %zu notes in %.0f s",
-                 (int)stem_length(path), path, request.count, made.notes, made.seconds);
+        log_samples(path, request.count, &made);
     free(path);
     return status;
 }

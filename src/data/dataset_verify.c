@@ -82,7 +82,7 @@ static enum status check_piece(struct checker *checker, size_t at)
     struct hash128 hash = notes_hash(&checker->notes);
     if (hash.high != row->hash_high || hash.low != row->hash_low)
         return wrong(checker, at, "its notes are not those that its hash is of");
-    if (hash.low % checker->dataset->shard_count != checker->shard.index)
+    if (row->hash_low % checker->dataset->shard_count != checker->shard.index)
         return wrong(checker, at, "its hash belongs to another shard");
     checker->encoded.count = 0;
     status = encoding->encode(encoding, &checker->notes, &checker->encoded);

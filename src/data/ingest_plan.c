@@ -98,7 +98,6 @@ static enum status make_plan(struct ingest *ingest)
             records->items[i].outcome == FILE_REPAIRED)
             sorted[count++] = &records->items[i];
     qsort(sorted, count, sizeof(struct record *), compare_by_hash);
-    ingest->usable = count;
     ingest->kept_count = mark_duplicates(sorted, count);
     ingest->kept = malloc((ingest->kept_count + 1) * sizeof *ingest->kept);
     ingest->shard_first = calloc(shards + 1, sizeof *ingest->shard_first);
@@ -107,11 +106,10 @@ static enum status make_plan(struct ingest *ingest)
                              : status_fail(STATUS_FAILED, "out of memory");
     free(sorted);
     if (status == STATUS_OK && ingest->kept_count == 0)
-        status =
-            status_fail(STATUS_FAILED,
-                        "none of the %zu files holds a piece of music; the first: %s: %s",
-                        records->count, scan_path(&ingest->scan, 0),
-                        records->reasons.bytes + records->items[0].reason);
+        status = status_fail(
+            STATUS_FAILED, "no piece of music in %zu file%s; the first: %s: %s",
+            records->count, records->count == 1 ? "" : "s", scan_path(&ingest->scan, 0),
+            records->reasons.bytes + records->items[0].reason);
     return status;
 }
 

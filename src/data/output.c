@@ -68,8 +68,11 @@ static enum status check_only_ours(const char *path)
 enum status output_check(const struct output *output)
 {
     struct stat facts;
-    if (lstat(output->path, &facts) != 0 && errno == ENOENT)
-        return STATUS_OK;
+    if (lstat(output->path, &facts) != 0) {
+        if (errno == ENOENT)
+            return STATUS_OK;
+        return status_fail_errno("%s: can't be written", output->path);
+    }
     if (!output->replace)
         return status_fail(STATUS_MISUSE,
                            "%s: exists; choose another name or add --replace",

@@ -140,7 +140,7 @@ static enum status open_failed(const char *path)
 {
     char cause[DESCRIPTION_SIZE];
     describe(cause);
-    if (strstr(cause, "lock"))
+    if (strstr(cause, "unable to lock") || strstr(cause, "file locking"))
         return status_fail(
             STATUS_FAILED,
             "%s: can't lock the file: %s; if no other program writes it, set "

@@ -7,8 +7,6 @@
 #include <string.h>
 
 #include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/midi.h"
 #include "tutti/model.h"
 
 /* Of the files written: 960 ticks a second, which every fraction of a beat in use
@@ -62,29 +60,12 @@ enum status player_find(const char *path, const char *preferred, char **file)
         path);
 }
 
-/* checkpoint_read tests the checksums of what it reads, which is not all. */
-static enum status verify(const char *path)
-{
-    struct h5_file *file = NULL;
-    enum status status = h5_open(path, &file);
-    if (status != STATUS_OK)
-        return status;
-    status = h5_verify(file);
-    h5_abandon(file);
-    return status;
-}
-
 enum status player_load(const char *path, struct checkpoint *checkpoint)
 {
     char *file = NULL;
     enum status status = player_find(path, "best", &file);
     if (status == STATUS_OK)
         status = checkpoint_read(file, 0, checkpoint);
-    if (status == STATUS_OK) {
-        status = verify(file);
-        if (status != STATUS_OK)
-            checkpoint_free(checkpoint);
-    }
     free(file);
     return status;
 }
@@ -185,19 +166,6 @@ struct sampler_settings player_settings(const struct options *options)
     };
 }
 
-static enum status model_of(const struct checkpoint *checkpoint, int rows,
-                            struct model **model)
-{
-    enum status status =
-        model_create(&checkpoint->shape, checkpoint->encoding->end, 1, rows, 1, 0, model);
-    if (status != STATUS_OK)
-        return status;
-    memcpy(model_weights(*model), checkpoint->weights,
-           checkpoint->params.total * sizeof *checkpoint->weights);
-    model_weights_changed(*model);
-    return STATUS_OK;
-}
-
 enum status player_play(const struct checkpoint *checkpoint,
                         const struct sampler_settings *settings,
                         const struct player_primer *primer, int keep_primer, int count,
@@ -207,7 +175,7 @@ enum status player_play(const struct checkpoint *checkpoint,
         return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 to %d)", count,
                            (int)PLAYER_PIECES_MAX);
     struct model *model = NULL;
-    enum status status = model_of(checkpoint, count, &model);
+    enum status status = checkpoint_model(checkpoint, 1, count, 1, &model);
     if (status != STATUS_OK)
         return status;
     status = sampler_run(model, checkpoint->encoding, settings,

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/encoding.h"
 #include "tutti/model.h"
 #include "tutti/real.h"
+#include "tutti/token.h"
 
 /* y[rows][E] := the rows of weight[V][E] that the tokens name. */
 void embedding_forward(const real *weight, int width, const token *inputs, int rows,

@@ -75,9 +75,12 @@ static enum status allocate(struct model *model)
                 room(&complete, rows * (size_t)dropout_width(model, place), 1);
     }
     if (!complete)
-        return status_fail(STATUS_FAILED,
-                           "no memory for a model of %zu weights with %zu rows and steps",
-                           model->params.total, rows);
+        return status_fail(
+            STATUS_FAILED,
+            "no memory for a model of %zu weights with %zu rows and steps: "
+            "make the model, train.batch or train.time smaller, or use "
+            "more ranks",
+            model->params.total, rows);
     return STATUS_OK;
 }
 

@@ -11,9 +11,9 @@
 
 #include <stddef.h>
 
-#include "tutti/encoding.h"
 #include "tutti/kernels.h"
 #include "tutti/params.h"
+#include "tutti/token.h"
 
 struct extent { /* of one model: the same for all its layers */
     int slices, rows, steps;

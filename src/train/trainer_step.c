@@ -10,6 +10,7 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "stop.h"
@@ -87,34 +88,43 @@ static void collect(struct trainer *trainer)
     exact_sum_add_count(sum, SUM_SAVE, save_is_due(trainer));
 }
 
+/* NULL: none holds this element. */
 static const char *tensor_at(const struct params *params, int64_t element)
 {
     for (size_t i = 0; i < params->count; i++)
         if (element >= 0 &&
             (size_t)element < params->list[i].offset + params->list[i].count)
             return params->list[i].name;
-    return "the loss";
+    return NULL;
 }
 
-/* Names the step and the first tensor, over all ranks, whose gradient could not be
- * summed. Collective. */
-static enum status report_bad(struct trainer *trainer)
+static enum status diverged(const struct trainer *trainer, const char *how)
 {
     const struct options *options = &trainer->now.options;
-    size_t mine = exact_sum_first_bad(trainer->sum);
-    int64_t first = mine == SIZE_MAX ? INT64_MAX : (int64_t)mine;
-    first = -comm_max_i64(trainer->comm, -first);
     return status_fail(
         STATUS_FAILED,
         "step %" PRId64 " of epoch %" PRId64
-        ": training has diverged: the gradient of %s is not finite or too large (%" PRId64
-        " values); lower train.learning_rate (now %g) or set train.clip (now %g); the "
-        "last "
-        "checkpoint is %s%s",
-        trainer->now.step + 1, trainer->now.epoch + 1,
-        tensor_at(&trainer->now.params, first), exact_sum_bad(trainer->sum),
-        options->train.learning_rate, options->train.clip,
-        trainer->saved[0] ? "" : "none", trainer->saved);
+        ": training has diverged: %s; lower train.learning_rate (now %g) or set "
+        "train.clip (now %g); the last checkpoint is %s%s",
+        trainer->now.step + 1, trainer->now.epoch + 1, how, options->train.learning_rate,
+        options->train.clip, trainer->saved[0] ? "" : "none", trainer->saved);
+}
+
+/* Names the first tensor, over all ranks, whose gradient could not be summed. Collective.
+ */
+static enum status report_bad(struct trainer *trainer)
+{
+    char how[PARAM_NAME + 96];
+    size_t mine = exact_sum_first_bad(trainer->sum);
+    int64_t first = mine == SIZE_MAX ? INT64_MAX : (int64_t)mine;
+    first = -comm_max_i64(trainer->comm, -first);
+    const char *tensor = tensor_at(&trainer->now.params, first);
+    if (!tensor)
+        return diverged(trainer, "the loss is not finite or too large");
+    snprintf(how, sizeof how,
+             "the gradient of %s is not finite or too large (%" PRId64 " values)", tensor,
+             exact_sum_bad(trainer->sum));
+    return diverged(trainer, how);
 }
 
 /* gradient := factor * gradient; returns the sum of squares of the products. */
@@ -183,7 +193,7 @@ enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
     double targets = (double)exact_sum_count(trainer->sum, SUM_TARGETS);
     double norm = mean_gradient(trainer, targets);
     if (!isfinite(norm))
-        return report_bad(trainer);
+        return diverged(trainer, "the gradient's norm is not finite");
     double rate = schedule_learning_rate(&now->schedule, &now->options, now->step + 1,
                                          trainer->total_steps);
     optimizer_update(&now->optimizer, rate, trainer->gradient, now->weights);
