@@ -5,19 +5,24 @@
  * shards only those it needs.
  *
  *   index.h5   attributes of "/": format, format_version, dataset_hash, files, pieces,
- * notes, tokens /settings          the [data] section, text /vocabulary        attributes
- * encoding, grid; {names, hash} /shards/{pieces, notes, tokens, seconds} [shards][train,
- * valid, test] /shards/hash       of each shard's pieces /files/{path, outcome, reason,
- * hash_high, hash_low, bytes, notes, seconds}: one row for every input file, sorted by
- * path; outcome is an index into the attribute names: ok, repaired, skipped, duplicate;
- * reason says how, why or "of PATH"; the hash is of the notes, 0 where there are none
+ *              notes, tokens
+ *              /settings          the [data] section, text
+ *              /vocabulary        attributes encoding, grid; {names, hash}
+ *              /shards/{pieces, notes, tokens, seconds} [shards][train, valid, test]
+ *              /shards/hash       of each shard's pieces
+ *              /files/{path, outcome, reason, hash_high, hash_low, bytes, notes,
+ *              seconds}: one row for every input file, sorted by path; outcome is an
+ *              index into the attribute names: ok, repaired, skipped, duplicate; reason
+ *              says how, why or "of PATH"; the hash is of the notes, 0 where there are
+ *              none
  *   shard      attributes of "/": format, format_version, shard, shard_hash
  *              /pieces/{path, hash_high, hash_low, token_hash, split, seconds, tempo,
  *              ticks_per_beat, ticks_per_second, note_first, note_count, token_first,
  *              token_count}, sorted by hash; tempo in microseconds per quarter note at
- * the start; split 0 train, 1 valid, 2 test /notes/{start, duration (seconds),
- * start_tick, duration_ticks, pitch, velocity, program, channel, track}, after the
- * sustain pedal was applied /tokens (u16)
+ *              the start; split 0 train, 1 valid, 2 test
+ *              /notes/{start, duration (seconds), start_tick, duration_ticks, pitch,
+ *              velocity, program, channel, track}, after the sustain pedal was applied
+ *              /tokens (u16)
  *
  * A piece's tokens in a shard are without END. Its hash is notes_hash; the token hash is
  * hash64 of its tokens.
@@ -93,9 +98,8 @@ enum status dataset_verify(const struct dataset *dataset);
 /* The outcome of every input file: the index's table. */
 struct dataset_files { /* free with dataset_files_free */
     size_t count;
-    char **paths; /* sorted */
-    char *
-        *reasons; /* repaired: how, comma-separated; skipped: why; duplicate: "of PATH" */
+    char **paths;      /* sorted */
+    char **reasons;    /* repaired: how; skipped: why; duplicate: "of PATH"; ok: "" */
     uint8_t *outcomes; /* enum file_outcome */
     uint64_t *bytes;   /* of the file; 0 if it was not read */
     uint64_t *notes;

@@ -62,12 +62,11 @@ struct cli_request {
 };
 
 /* Parses argv[0..argc), the words behind the command's name: "--name value",
- * "--name=value",
- * "-o value", and for yes/no settings "--name" and "--no-name". A value that begins with
- * '-' and is no number has to be given as "--name=value". --help anywhere is answered at
- * once. Settings given on the command line are checked one by one and kept;
- * cli_apply_settings applies them, in their order, so that a command may read its
- * configuration file first. The texts stay in argv. STATUS_MISUSE with a message on a
+ * "--name=value", "-o value", and for yes/no settings "--name" and "--no-name". A value
+ * that begins with '-' and is no number has to be given as "--name=value". --help
+ * anywhere is answered at once. Settings given on the command line are checked one by one
+ * and kept; cli_apply_settings applies them, in their order, so that a command may read
+ * its configuration file first. The texts stay in argv. STATUS_MISUSE with a message on a
  * fault. */
 enum status cli_parse(const struct cli_command *command, struct cli_request *request,
                       int argc, char **argv);
