@@ -72,6 +72,11 @@ enum status cli_parse(const struct cli_command *command, struct cli_request *req
                       int argc, char **argv);
 enum status cli_apply_settings(struct cli_request *request);
 
+/* Starts MPI and lets the ranks agree on what each has found `so_far`: a configuration may
+ * be missing on one host, and the others must not wait for its rank. On failure *out is
+ * NULL and MPI has ended. Collective. */
+enum status cli_open_ranks(enum status so_far, struct comm **out);
+
 /* Is this the process that speaks for all of one launch, before MPI has started and after
  * it has ended? By the launcher's variables (Open MPI, PMIx, PMI, Slurm): rank 0, or no
  * launcher. Commands that don't use ranks always speak, for their launches are
