@@ -110,6 +110,22 @@ if command -v mpirun >/dev/null; then
             failures=$((failures + 1))
         fi
     done
+    # A fault that only one rank meets is told as well, with its rank.
+    mkdir -p host0 host1
+    printf '[train]\nbatch = 32\n' >host0/run.conf
+    for arguments in 'train run.conf' 'preprocess . -o data --config run.conf'; do
+        # shellcheck disable=SC2016
+        timeout 60 mpirun -n 2 bash -c \
+            'cd host$OMPI_COMM_WORLD_RANK && exec "$0" "$@"' "$tutti" $arguments \
+            >stdout 2>stderr
+        code=$?
+        if [ $code != 2 ] || [ "$(grep -c '^tutti: ' stderr)" != 1 ] ||
+            ! grep -q "^tutti: rank 1 .*: run.conf: can't open" stderr; then
+            echo "FAILED: one rank without its configuration: $arguments: code $code"
+            cat stderr
+            failures=$((failures + 1))
+        fi
+    done
     timeout 60 mpirun -n 4 "$tutti" train --help >stdout 2>stderr
     code=$?
     if [ $code != 0 ] || [ "$(grep -c '^Usage' stdout)" != 1 ]; then

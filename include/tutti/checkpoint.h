@@ -2,22 +2,24 @@
  *
  *   /model/<layer>/<tensor>    weights, with attributes: dimensions, gate_order
  *   /optimizer/<moment>/<layer>/<tensor>   first, second (Adam) or velocity (SGD)
- *   /state/...                 epoch, step, stream rows and cursors, hidden states, schedule
+ *   /state/...                 epoch, step, stream rows and cursors, hidden states,
+ *                              schedule
  *   /config                    the resolved settings, INI text
  *   /vocabulary/{names, hash}  token names in order
  *   /history/...               one column per figure, one row per epoch
  *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core
- *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch, step,
- *                              parameters
+ *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch,
+ *                              step, parameters
  *
- *   /state    attributes: epoch, step, epoch_step, epoch_loss, epoch_targets, epoch_correct,
- *             best_valid, best_epoch, bad_epochs, plateau_wait, factor, seed
- *             rows/{epoch, piece, offset}   [batch]    see struct stream_row
- *             cursors/{epoch, next}         [slices]   see struct stream_cursor
- *             hidden                        [slices][state_size]: [layer][h, c][row][hidden]
+ *   /state    attributes: epoch, step, epoch_step, epoch_loss, epoch_targets,
+ *             epoch_correct, best_valid, best_epoch, bad_epochs, plateau_wait, factor,
+ *             seed
+ *             rows/{epoch, piece, offset}  [batch]   see struct stream_row
+ *             cursors/{epoch, next}        [slices]  see struct stream_cursor
+ *             hidden   [slices][state_size]: [layer][h, c][row][hidden]
  *
- * Written under a partial name and published: whatever happens, the file under its name is
- * complete. Hashes are 16 hexadecimal digits.
+ * Written under a partial name and published: whatever happens, the file under its name
+ * is complete. Hashes are 16 hexadecimal digits.
  */
 #ifndef TUTTI_CHECKPOINT_H
 #define TUTTI_CHECKPOINT_H
@@ -49,20 +51,20 @@ struct checkpoint {
     struct params params;
     struct encoding *encoding;
     uint64_t vocabulary_hash, dataset_hash, weights_hash;
-    int64_t epoch;          /* epochs completed */
-    int64_t step;           /* steps made */
-    int64_t epoch_step;     /* steps made in the epoch under way */
-    double epoch_loss;      /* sums of the epoch under way: loss, targets, correct */
+    int64_t epoch;      /* epochs completed */
+    int64_t step;       /* steps made */
+    int64_t epoch_step; /* steps made in the epoch under way */
+    double epoch_loss;  /* sums of the epoch under way: loss, targets, correct */
     int64_t epoch_targets, epoch_correct;
     struct schedule_state schedule;
-    float *weights;         /* params.total */
+    float *weights; /* params.total */
     struct optimizer optimizer;
-    size_t rows;            /* global rows, train.batch */
+    size_t rows;                    /* global rows, train.batch */
     struct stream_row *stream_rows; /* rows */
     size_t slices;
-    struct stream_cursor *cursors;  /* slices */
-    size_t state_size;      /* of one slice */
-    float *states;          /* slices x state_size: model_get_state of each slice */
+    struct stream_cursor *cursors; /* slices */
+    size_t state_size;             /* of one slice */
+    float *states; /* slices x state_size: model_get_state of each slice */
     struct history_row *history;
     size_t history_count;
     char core[CHECKPOINT_TEXT]; /* OpenBLAS core type it was trained with */
@@ -73,13 +75,14 @@ struct checkpoint {
 /* Elements of one slice's carried states, as model_state_size has them. */
 size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_slice);
 
-/* Sets weights_hash, writes and publishes. Not collective: one rank does it. Errors (a full
- * disk, a read-only directory) keep the old file. */
+/* Sets weights_hash, writes and publishes. Not collective: one rank does it. Errors (a
+ * full disk, a read-only directory) keep the old file. */
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
 
-/* Reads and checks: format and its version, checksums, /config, vocabulary and shapes against
- * it, weights hash. `for_training` = 0 leaves optimizer, streams and states out. Every failure
- * is one line that begins with the path. Free with checkpoint_free. Not collective. */
+/* Reads and checks: format and its version, every checksum of the file, /config,
+ * vocabulary and shapes against it, weights hash. `for_training` = 0 leaves optimizer,
+ * streams and states out. A failure is one line that names the path. Free with
+ * checkpoint_free, which isn't needed after a failure. Not collective. */
 enum status checkpoint_read(const char *path, int for_training, struct checkpoint *out);
 void checkpoint_free(struct checkpoint *checkpoint);
 

@@ -67,25 +67,25 @@ struct encoding_grid {
 /* What a piece sounds like so far, for the sampler: which tokens may come next. A plain
  * value that can be copied. */
 struct grammar {
-    double seconds;          /* time that the tokens so far have covered */
-    uint64_t time;           /* the same in steps: 10 ms, or the grid's; exact */
-    uint8_t velocity;        /* performance: in force, 0 before the first VELOCITY */
-    bool velocity_pending;   /* performance: a VELOCITY waits for its NOTE_ON */
-    int last_pitch;          /* pianoroll: highest key given in this step, -1 none */
-    int onsets;              /* NOTE_ON (or newly sounding keys) so far */
+    double seconds;        /* time that the tokens so far have covered */
+    uint64_t time;         /* the same in steps: 10 ms, or the grid's; exact */
+    uint8_t velocity;      /* performance: in force, 0 before the first VELOCITY */
+    bool velocity_pending; /* performance: a VELOCITY waits for its NOTE_ON */
+    int last_pitch;        /* pianoroll: highest key given in this step, -1 none */
+    int onsets;            /* NOTE_ON (or newly sounding keys) so far */
     int sounding_count;
-    bool sounding[128];      /* by pitch; pianoroll: in the step being written */
-    bool before[128];        /* by pitch; performance: sounding since before this instant;
+    bool sounding[128]; /* by pitch; pianoroll: in the step being written */
+    bool before[128];   /* by pitch; performance: sounding since before this instant;
                                 pianoroll: sounding in the step before */
 };
 
 /* Immutable; made once by encoding_create, freed with encoding_free. */
 struct encoding {
-    const char *name;            /* "performance" */
-    size_t vocabulary;           /* tokens, END included */
-    token end;                   /* == vocabulary - 1 */
-    struct encoding_grid grid;   /* pianoroll */
-    double seconds_per_step;     /* performance: 0.01; pianoroll: of one STEP when
+    const char *name;          /* "performance" */
+    size_t vocabulary;         /* tokens, END included */
+    token end;                 /* == vocabulary - 1 */
+    struct encoding_grid grid; /* pianoroll */
+    double seconds_per_step;   /* performance: 0.01; pianoroll: of one STEP when
                                     decoded, at 120 beats a minute and 480 ticks a beat */
 
     /* Appends the tokens of a piece, without END; nothing if none of its notes can be

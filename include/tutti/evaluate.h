@@ -1,4 +1,4 @@
-/* evaluate: how well a model predicts a split, and the floors that any model must beat. */
+/* evaluate: how well a model predicts a split, and the floors that a model must beat. */
 #ifndef TUTTI_EVALUATE_H
 #define TUTTI_EVALUATE_H
 
@@ -10,32 +10,34 @@
 #include "tutti/status.h"
 
 struct evaluation {
-    double loss;      /* nats per token (END counted as a token); NAN for an empty split */
-    double accuracy;  /* share of tokens whose most probable prediction was right; likewise */
-    uint64_t tokens;  /* END included */
+    double loss;     /* nats per token, END counted as one; NAN for an empty split */
+    double accuracy; /* share of tokens that were the most probable ones; likewise */
+    uint64_t tokens; /* END included */
     uint64_t pieces, notes;
-    uint64_t frames;  /* pianoroll only: the steps 2 .. T of each piece */
-    double seconds;   /* of music */
-    /* Nats; 0 where there is nothing to divide by. per_frame is the literature's figure for
-     * polyphonic music (Boulanger-Lewandowski, Bengio, Vincent, 2012): -log p of the frames
-     * 2 .. T of each piece, without END. */
+    uint64_t frames; /* pianoroll only: the steps 2 .. T of each piece */
+    double seconds;  /* of music */
+    /* Nats; 0 where there is nothing to divide by. per_frame is the literature's figure
+     * for polyphonic music (Boulanger-Lewandowski, Bengio, Vincent, 2012): -log p of the
+     * frames 2 .. T of each piece, without END. */
     double per_note, per_second, per_piece, per_frame;
 };
 
-/* Each slice's pieces go once, from cleared states, through the slice's rows. The model is
- * planned for this rank's slices (slices_of_rank) with `rows` rows and `steps` steps; its
- * carried states are saved and put back. Shards are dealt to slices by the tokens of the split;
- * a slice may stay empty. Same result on every rank and for any number of ranks. STATUS_FAILED
- * if a shard can't be read or the loss is not finite. Collective. */
+/* Each slice's pieces go once, from cleared states, through the slice's rows. The model
+ * is planned for this rank's slices (slices_of_rank) with `rows` rows and `steps` steps;
+ * its carried states are saved and put back. Shards are dealt to slices by the tokens of
+ * the split; a slice may stay empty. Same result on every rank and for any number of
+ * ranks. STATUS_FAILED if a shard can't be read or the loss is not finite. Collective. */
 enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
                            int rows, int steps, enum split split, struct model *model,
                            struct evaluation *out);
 
-/* Cross-entropy on `split`, nats per token, of the token frequencies of the training split:
- * unigram p(b) = (c(b) + 1) / (n + V), and bigram, interpolated with it,
- * p(b|a) = (c(a,b) + m p(b)) / (c(a) + m) with m = 1 + the number of different tokens seen
- * behind a (Witten and Bell, 1991). END is a token and what stands before the first. NAN for
- * an empty split. Same result on every rank and for any number of ranks. Collective. */
+/* Cross-entropy on `split`, nats per token, of the token frequencies of the training
+ * split:
+ *   unigram  p(b)   = (c(b) + 1) / (n + V)
+ *   bigram   p(b|a) = (c(a,b) + m p(b)) / (c(a) + m), m = 1 + the number of different
+ *            tokens seen behind a (Witten and Bell, 1991)
+ * END is a token and what stands before the first. NAN for an empty split. Same result on
+ * every rank and for any number of ranks. Collective. */
 struct floors {
     double unigram, bigram;
 };

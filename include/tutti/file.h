@@ -30,9 +30,11 @@ enum status file_make_directories(const char *path);
  * removed, never followed. */
 enum status file_remove_tree(const char *path);
 
-/* Reads a regular file whole into *bytes (malloc, the caller frees; never NULL on success).
- * A file larger than max_bytes (0: no limit) fails with a message that names the limit. */
-enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size);
+/* Reads a regular file whole into *bytes (malloc, the caller frees; never NULL on
+ * success). A file larger than max_bytes (0: no limit) fails with a message that names
+ * the limit. */
+enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes,
+                      size_t *size);
 
 /* Makes a file or directory durable: fsync. */
 enum status file_sync(const char *path);

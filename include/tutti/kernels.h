@@ -41,9 +41,10 @@ struct kernels {
 
     /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
      * Schmidhuber, Cummins, 2000):
-     *   i, f, o = sigmoid, g = tanh of (gates + bias);  c = f c_prev + i g;  h = o
-     * tanh(c). gates[4H] (i, f, g, o) is overwritten by the activated gates. h goes to h
-     * and h_next, c to c_next; tanh(c) to tanh_c. */
+     *   i, f, o = sigmoid, g = tanh of (gates + bias)
+     *   c = f c_prev + i g,  h = o tanh(c)
+     * gates[4H] (i, f, g, o) is overwritten by the activated gates. h goes to h and
+     * h_next, c to c_next, tanh(c) to tanh_c. */
     void (*lstm_forward)(int hidden, real *gates, const real *bias, const real *c_prev,
                          real *c_next, real *tanh_c, real *h, real *h_next);
 
@@ -55,8 +56,10 @@ struct kernels {
 
     /* One row of the GRU (Cho et al., 2014, with the reset behind the product as in
      * cuDNN, PyTorch and Keras): x[3H] = W_ih x, u[3H] = W_hh h_prev + bias_hh, order r,
-     * z, n: r = sigmoid(x_r + b_r + u_r), z likewise, n = tanh(x_n + b_n + r u_n), h = (1
-     * - z) n + z h_prev. x is overwritten by r, z, n. */
+     * z, n:
+     *   r = sigmoid(x_r + b_r + u_r), z likewise
+     *   n = tanh(x_n + b_n + r u_n),  h = (1 - z) n + z h_prev
+     * x is overwritten by r, z, n. */
     void (*gru_forward)(int hidden, real *x, const real *bias_ih, const real *u,
                         const real *h_prev, real *h, real *h_next);
 

@@ -1,17 +1,17 @@
-/* model: embedding -> LSTM or GRU layers with dropout between -> optional dense layer with
- * its activation -> dropout -> output -> softmax with cross-entropy.
+/* model: embedding -> LSTM or GRU layers with dropout between -> optional dense layer
+ * with its activation -> dropout -> output -> softmax with cross-entropy.
  *
- * A model is planned for `slices` slices of `rows` rows and `steps` time steps and allocates
- * everything then. Each slice is computed with the same shapes wherever and with however many
- * others it is computed; the bits of a slice's loss and gradient depend on that slice's tokens,
- * state and the weights only.
+ * A model is planned for `slices` slices of `rows` rows and `steps` time steps and
+ * allocates everything then. Each slice is computed with the same shapes wherever and
+ * with however many others it is computed; the bits of a slice's loss and gradient depend
+ * on that slice's tokens, state and the weights only.
  *
  * Letters: B rows of a slice, T steps, E embedding, H hidden, F dense, V vocabulary.
  * Buffers of a slice are [T][B][width], time outermost.
  *
- * Hidden states are carried from one call to the next (stateful truncated back-propagation
- * through time; Williams and Peng, 1990); a row's state is cleared where its input token is
- * `end`. Gradients do not flow across calls, nor across END.
+ * Hidden states are carried from one call to the next (stateful truncated
+ * back-propagation through time; Williams and Peng, 1990); a row's state is cleared where
+ * its input token is `end`. Gradients do not flow across calls, nor across END.
  */
 #ifndef TUTTI_MODEL_H
 #define TUTTI_MODEL_H
@@ -33,14 +33,15 @@ void model_free(struct model *model);
 
 const struct params *model_params(const struct model *model);
 
-/* The flat block of weights, to be written by initialisation, optimizer or checkpoint. After
- * writing, model_weights_changed must be called before the next forward. */
+/* The flat block of weights, to be written by initialisation, optimizer or checkpoint.
+ * After writing, model_weights_changed must be called before the next forward. */
 real *model_weights(struct model *model);
 void model_weights_changed(struct model *model);
 
-/* The key of dropout's randomness. rate 0: none (dropout is then the identity). The mask of a
- * unit depends on (seed, step, layer, first_row + slice * rows + row, t, unit): inverted
- * dropout (kept values are scaled by 1 / (1 - rate)), a new mask for each time step. */
+/* The key of dropout's randomness. rate 0: none (dropout is then the identity). The mask
+ * of a unit depends on (seed, step, layer, first_row + slice * rows + row, t, unit):
+ * inverted dropout (kept values are scaled by 1 / (1 - rate)), a new mask for each time
+ * step. */
 struct dropout {
     double rate;
     uint64_t seed;
@@ -54,8 +55,8 @@ struct slice_loss {
     int64_t correct; /* of which the most probable token was right */
 };
 
-/* Forward over the whole window. inputs[s], targets[s] are of slice s, [T][B]; a target of -1
- * is not counted. losses[s] (may be NULL when targets is NULL: only logits then).
+/* Forward over the whole window. inputs[s], targets[s] are of slice s, [T][B]; a target
+ * of -1 is not counted. losses[s] (may be NULL when targets is NULL: only logits then).
  * `dropout` may be NULL (evaluation). */
 void model_forward(struct model *model, const token *const *inputs,
                    const int32_t *const *targets, const struct dropout *dropout,
@@ -65,18 +66,19 @@ void model_forward(struct model *model, const token *const *inputs,
  * which had targets, down to all activations of all slices. */
 void model_backward(struct model *model);
 
-/* The weight gradient of one slice after model_backward: overwrites gradient[params->total]. */
+/* The weight gradient of one slice after model_backward: overwrites
+ * gradient[params->total]. */
 void model_gradient(struct model *model, int slice, real *gradient);
 
 /* Logits of slice s after model_forward without targets: [T][B][V]. */
 const real *model_logits(const struct model *model, int slice);
 
-/* Log-probabilities of the targets: after model_forward with targets, [T][B] of slice s; 0
- * where the target is -1. */
+/* Log-probabilities of the targets: after model_forward with targets, [T][B] of slice s;
+ * 0 where the target is -1. */
 const double *model_target_log_probability(const struct model *model, int slice);
 
-/* A slice's carried states: model_state_size elements, [layer][h then c][B][H] (GRU: h only).
- * model_clear_states sets all to zero. */
+/* A slice's carried states: model_state_size elements, [layer][h then c][B][H] (GRU: h
+ * only). model_clear_states sets all to zero. */
 size_t model_state_size(const struct model *model);
 void model_get_state(const struct model *model, int slice, real *state);
 void model_set_state(struct model *model, int slice, const real *state);

@@ -1,8 +1,8 @@
 /* optimizer: element-wise updates of the flat block of weights.
  *
- * Adam (Kingma and Ba, 2015), AdamW (Loshchilov and Hutter, 2019: decoupled weight decay) and
- * SGD with momentum (v := m v + g, w := w - lr v). Element-wise in a fixed order, so the bits
- * depend on neither ranks nor threads.
+ * Adam (Kingma and Ba, 2015), AdamW (Loshchilov and Hutter, 2019: decoupled weight decay)
+ * and SGD with momentum (v := m v + g, w := w - lr v). Element-wise in a fixed order, so
+ * the bits depend on neither ranks nor threads.
  */
 #ifndef TUTTI_OPTIMIZER_H
 #define TUTTI_OPTIMIZER_H
@@ -14,11 +14,11 @@
 #include "tutti/status.h"
 
 struct optimizer {
-    int kind;         /* enum option_optimizer */
-    size_t count;     /* elements */
-    int64_t updates;  /* made so far: Adam's t */
-    float *first;     /* Adam: mean of gradients; SGD: velocity */
-    float *second;    /* Adam: mean of squared gradients; else NULL */
+    int kind;        /* enum option_optimizer */
+    size_t count;    /* elements */
+    int64_t updates; /* made so far: Adam's t */
+    float *first;    /* Adam: mean of gradients; SGD: velocity */
+    float *second;   /* Adam: mean of squared gradients; else NULL */
     double beta1, beta2, epsilon, momentum, weight_decay;
 };
 

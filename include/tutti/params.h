@@ -30,7 +30,7 @@ struct param {
     char name[PARAM_NAME]; /* "lstm0/weight_ih" */
     size_t rows, columns;  /* row-major; a vector has columns = 1 and is_vector */
     int is_vector;
-    size_t offset, count;  /* in the flat block, in elements */
+    size_t offset, count; /* in the flat block, in elements */
 };
 
 struct params {

@@ -32,8 +32,8 @@ enum status player_load(const char *path, struct checkpoint *checkpoint);
 /* The beginning that a piece is to go on from. Zero-initialise; free with
  * player_primer_free. */
 struct player_primer {
-    struct tokens tokens; /* without END */
-    double seconds;       /* that the tokens cover */
+    struct tokens tokens;           /* without END */
+    double seconds;                 /* that the tokens cover */
     char repairs[MIDI_REASON_SIZE]; /* what the reader had to repair; "" if nothing */
 };
 

@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a number is for: half of the key. The values are part of promise 1: append only. */
+/* What a number is for: half of the key. The bits depend on the values: append only. */
 enum rng_purpose {
     RNG_INITIALISE = 1, /* a = tensor index, b = element */
-    RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = position, see dropout */
+    RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units */
     RNG_SHUFFLE = 3,    /* a = slice epoch, b = slice, c = draw */
     RNG_SAMPLE = 4,     /* a = piece, b = position */
     RNG_COMPOSE = 5,    /* a = piece, b = draw */
@@ -27,8 +27,8 @@ struct rng_block {
 };
 
 /* Four independent uniform 64-bit words. */
-struct rng_block rng_block(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b,
-                           uint64_t c);
+struct rng_block rng_block(uint64_t seed, enum rng_purpose purpose, uint64_t a,
+                           uint64_t b, uint64_t c);
 
 /* Uniform in [0, 1), 53 bits. */
 double rng_uniform(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b,

@@ -76,8 +76,7 @@ struct sampler_source {
 enum status sampler_run_source(const struct sampler_source *source,
                                const struct encoding *encoding,
                                const struct sampler_settings *settings,
-                               const token *primer, size_t primer_count,
-                               int keep_primer, int count,
-                               struct notes *pieces);
+                               const token *primer, size_t primer_count, int keep_primer,
+                               int count, struct notes *pieces);
 
 #endif

@@ -1,8 +1,9 @@
-/* slices: the fixed groups of rows that make the result independent of the number of ranks.
+/* slices: the fixed groups of rows that make the result independent of the number of
+ * ranks.
  *
- * The global batch of B rows is cut into S slices of B/S rows. Everything that depends on a
- * batch is computed per slice, always with the same shapes. A rank owns a contiguous run of
- * slices; ranks need not divide S.
+ * The global batch of B rows is cut into S slices of B/S rows. Everything that depends on
+ * a batch is computed per slice, always with the same shapes. A rank owns a contiguous
+ * run of slices; ranks need not divide S.
  */
 #ifndef TUTTI_SLICES_H
 #define TUTTI_SLICES_H

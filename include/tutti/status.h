@@ -2,8 +2,8 @@
  *
  * A function that can fail returns an `enum status`. The message is made where the facts
  * are, by status_fail, and kept for the calling thread until the next failure; only the
- * command line prints it, after the ranks have agreed on the outcome (comm_agree). Nothing
- * below the command line prints an error, calls exit() or aborts.
+ * command line prints it, after the ranks have agreed on the outcome (comm_agree).
+ * Nothing below the command line prints an error, calls exit() or aborts.
  *
  * The values are the exit codes of the program.
  */
@@ -13,8 +13,8 @@
 enum status {
     STATUS_OK = 0,
     STATUS_FAILED = 1,  /* the run failed: a file, the data, memory, the machine */
-    STATUS_MISUSE = 2,  /* the user asked for something that cannot be: argument, setting */
-    STATUS_STOPPED = 75 /* stopped on request with a checkpoint: run me again (EX_TEMPFAIL) */
+    STATUS_MISUSE = 2,  /* what can't be was asked for: an argument, a setting */
+    STATUS_STOPPED = 75 /* stopped on request with a checkpoint: run me again */
 };
 
 enum { STATUS_MESSAGE_SIZE = 2048 };
@@ -28,7 +28,8 @@ enum status status_fail(enum status code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* As status_fail, with ": " and the text of errno behind the message. */
-enum status status_fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
+enum status status_fail_errno(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
 
 /* The last message of this thread; "" if none. Valid until the next status_fail. */
 const char *status_message(void);

@@ -17,10 +17,9 @@
 #include "tutti/status.h"
 
 struct stream_row {
-    int64_t epoch; /* slice epoch whose queue the piece is from */
-    int64_t piece; /* place in that queue; -1: none yet */
-    int64_t
-        offset; /* inputs of the piece already given, its END included; 0: END is next */
+    int64_t epoch;  /* slice epoch whose queue the piece is from */
+    int64_t piece;  /* place in that queue; -1: none yet */
+    int64_t offset; /* inputs of the piece given so far, its END among them */
 };
 
 struct stream_cursor {

@@ -1,5 +1,6 @@
-/* trainer: the main job. Ranks train replicas on the shards of their slices, with the exact
- * sum of the gradients; rank 0 writes metrics, checkpoints and, through `samples`, MIDI files.
+/* trainer: the main job. Ranks train replicas on the shards of their slices, with the
+ * exact sum of the gradients; rank 0 writes metrics, checkpoints and, through `samples`,
+ * MIDI files.
  */
 #ifndef TUTTI_TRAINER_H
 #define TUTTI_TRAINER_H
@@ -12,9 +13,10 @@
 struct trainer_request {
     const struct options *options;
     int resume; /* go on from run.dir's newest checkpoint; start anew if there is none */
-    /* Called on rank 0 after each epoch with the weights as they are: writes the samples of
-     * that epoch into "run.dir/samples". A failure is reported and the run goes on. */
-    enum status (*samples)(const struct checkpoint *now, const char *directory, void *context);
+    /* Called on rank 0 after each epoch with the weights as they are: writes the samples
+     * of that epoch into "run.dir/samples". A failure is reported and the run goes on. */
+    enum status (*samples)(const struct checkpoint *now, const char *directory,
+                           void *context);
     void *context;
 };
 

@@ -46,6 +46,25 @@ bool cli_speaks(void)
     return !command_uses_ranks || cli_is_first_process();
 }
 
+enum status cli_open_ranks(enum status so_far, struct comm **out)
+{
+    char message[STATUS_MESSAGE_SIZE];
+    snprintf(message, sizeof message, "%s", status_message());
+    enum status status = comm_open(NULL, NULL, out);
+    if (status != STATUS_OK && so_far != STATUS_OK) { /* the first fault is told */
+        status_set_message(message);
+        return so_far;
+    }
+    if (status != STATUS_OK)
+        return status;
+    status = comm_agree(*out, so_far);
+    if (status != STATUS_OK) {
+        comm_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 enum status cli_flush_output(void)
 {
     if (fflush(stdout) != 0 || ferror(stdout))

@@ -62,16 +62,20 @@ struct cli_request {
 };
 
 /* Parses argv[0..argc), the words behind the command's name: "--name value",
- * "--name=value",
- * "-o value", and for yes/no settings "--name" and "--no-name". A value that begins with
- * '-' and is no number has to be given as "--name=value". --help anywhere is answered at
- * once. Settings given on the command line are checked one by one and kept;
- * cli_apply_settings applies them, in their order, so that a command may read its
- * configuration file first. The texts stay in argv. STATUS_MISUSE with a message on a
+ * "--name=value", "-o value", and for yes/no settings "--name" and "--no-name". A value
+ * that begins with '-' and is no number has to be given as "--name=value". --help
+ * anywhere is answered at once. Settings given on the command line are checked one by one
+ * and kept; cli_apply_settings applies them, in their order, so that a command may read
+ * its configuration file first. The texts stay in argv. STATUS_MISUSE with a message on a
  * fault. */
 enum status cli_parse(const struct cli_command *command, struct cli_request *request,
                       int argc, char **argv);
 enum status cli_apply_settings(struct cli_request *request);
+
+/* Starts MPI and lets the ranks agree on what each has found `so_far`: a configuration may
+ * be missing on one host, and the others must not wait for its rank. On failure *out is
+ * NULL and MPI has ended. Collective. */
+enum status cli_open_ranks(enum status so_far, struct comm **out);
 
 /* Is this the process that speaks for all of one launch, before MPI has started and after
  * it has ended? By the launcher's variables (Open MPI, PMIx, PMI, Slurm): rank 0, or no

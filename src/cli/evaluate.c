@@ -214,9 +214,10 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     given.checkpoint = request.positionals[0];
     given.dataset = request.positionals[1];
     status = parse_split(split, &given.split);
+    if (status != STATUS_OK)
+        return status;
     struct comm *comm = NULL;
-    if (status == STATUS_OK)
-        status = comm_open(NULL, NULL, &comm);
+    status = cli_open_ranks(status, &comm);
     if (status != STATUS_OK)
         return status;
     status = evaluate(comm, &given);

@@ -13,8 +13,7 @@
 
 /* How a thing is to be shown. */
 struct inspect_request {
-    const char
-        *path; /* as found: the checkpoint file, the dataset's directory, the MIDI file */
+    const char *path;  /* as found: a checkpoint, a dataset's directory, a MIDI file */
     const char *other; /* --diff: the same kind of thing; else NULL */
     const char *shard; /* dataset: the shard that was named, "shard-0007.h5"; else NULL */
     bool json;

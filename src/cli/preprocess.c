@@ -154,10 +154,11 @@ static enum status report(const struct ingest_request *request,
     return status;
 }
 
-static enum status preprocess(const struct ingest_request *request, const char *list)
+static enum status preprocess(enum status settings, const struct ingest_request *request,
+                              const char *list)
 {
     struct comm *comm = NULL;
-    enum status status = comm_open(NULL, NULL, &comm);
+    enum status status = cli_open_ranks(settings, &comm);
     if (status != STATUS_OK)
         return status;
     struct ingest_summary summary;
@@ -227,14 +228,12 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK || request.help_shown)
         return status;
     status = read_settings(&request, &given);
-    if (status != STATUS_OK)
-        return status;
     const struct ingest_request wanted = {.inputs = request.positionals,
                                           .input_count = request.positional_count,
                                           .output = given.output,
                                           .replace = given.replace,
                                           .options = &options};
-    return preprocess(&wanted, given.list);
+    return preprocess(status, &wanted, given.list);
 }
 
 const struct cli_command command_preprocess = {

@@ -5,10 +5,11 @@
 #include "samples.h"
 #include "tutti/trainer.h"
 
-static enum status train_on_ranks(const struct trainer_request *request)
+static enum status train_on_ranks(enum status settings,
+                                  const struct trainer_request *request)
 {
     struct comm *comm = NULL;
-    enum status status = comm_open(NULL, NULL, &comm);
+    enum status status = cli_open_ranks(settings, &comm);
     if (status != STATUS_OK)
         return status;
     status = comm_agree(comm, train(comm, request));
@@ -43,7 +44,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         status = options_check(&options);
     const struct trainer_request wanted = {
         .options = &options, .resume = resume, .samples = samples_write};
-    return status == STATUS_OK ? train_on_ranks(&wanted) : status;
+    return train_on_ranks(status, &wanted);
 }
 
 const struct cli_command command_train = {

@@ -51,7 +51,7 @@ static inline lanes lanes_exp(lanes x)
 {
     x = lanes_min(lanes_set(88.0f), x); /* the order keeps a NaN */
     x = lanes_max(lanes_set(-87.3f), x);
-    const lanes to_integer = lanes_set(0x1.8p23f); /* added, it rounds away the fraction */
+    const lanes to_integer = lanes_set(0x1.8p23f); /* added, it rounds to an integer */
     lanes n = lanes_fma(x, lanes_set(1.44269504f), to_integer);
     n = lanes_subtract(n, to_integer);
     lanes r = lanes_fma(n, lanes_set(-0.693359375f), x);

@@ -6,6 +6,7 @@
  */
 #include "recurrent.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,14 +49,9 @@ static enum status allocate(struct recurrent *layer)
 static size_t offset_of(const struct params *params, const char *cell, int layer,
                         const char *tensor)
 {
-    char *name = NULL;
-    size_t offset = 0;
-    if (asprintf(&name, "%s%d/%s", cell, layer, tensor) >= 0) {
-        const struct param *param = params_find(params, name);
-        offset = param ? param->offset : 0;
-        free(name);
-    }
-    return offset;
+    char name[PARAM_NAME];
+    snprintf(name, sizeof name, "%s%d/%s", cell, layer, tensor);
+    return params_find(params, name)->offset;
 }
 
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
@@ -203,7 +199,7 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
     }
 }
 
-/* The direct part of the GRU's gradient of h_prev, which needs no product. */
+/* to[width] += from[width] */
 static void add_row(real *to, const real *from, int width)
 {
     for (int j = 0; j < width; j++)
@@ -233,7 +229,7 @@ static void step_back(struct recurrent *layer, int t, real *dh,
                 continue;
             }
             real *before = dh + row_at(extent, s, t - 1, b) * h;
-            if (!lstm)
+            if (!lstm) /* the direct part of its gradient, which needs no product */
                 add_row(before, dh + at * h, layer->hidden);
             layer->from[count] = (lstm ? layer->gate : layer->product) + at * g;
             layer->to[count++] = before;

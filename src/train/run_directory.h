@@ -21,14 +21,15 @@ struct run_directory { /* zero-initialise; free with run_directory_free */
 
 enum { CHECKPOINT_NAME = 40 };
 
-/* Makes the directories and removes what an interrupted write has left. */
+/* Makes the directories. */
 enum status run_directory_open(const char *path, struct run_directory *out);
 void run_directory_free(struct run_directory *run);
 
 /* How many checkpoints there are, readable or not. */
 enum status run_directory_count(const struct run_directory *run, size_t *count);
 
-/* Reads the newest checkpoint that is whole, for training. Others that are newer are
+/* Reads the newest checkpoint that is whole, for training, and removes what interrupted
+ * writes have left. Others that are newer are
  * named in a warning and passed over. STATUS_FAILED if there are some but none is whole;
  * with none at all, name is "". */
 enum status run_directory_newest(const struct run_directory *run, char *name,
@@ -39,7 +40,8 @@ const char *run_directory_name(const struct checkpoint *checkpoint,
                                char name[CHECKPOINT_NAME]);
 
 /* Writes the checkpoint under its name, points `latest` (and `best`) at it, and removes
- * all but the newest `keep`; never what a link points at. On failure all is as before. */
+ * all but the newest `keep`; never what a link points at. On failure no checkpoint that
+ * was there is lost. */
 enum status run_directory_write(const struct run_directory *run,
                                 struct checkpoint *checkpoint, bool best, int64_t keep);
 

@@ -237,9 +237,8 @@ static enum status compare_places(const struct place *places, int ranks)
             return status_fail(
                 STATUS_FAILED,
                 "OpenBLAS uses different kernels on different ranks (%s on %s, rank 0; "
-                "%s on "
-                "%s, rank %d), so the result would depend on who computes what: set "
-                "OPENBLAS_CORETYPE=%s on all hosts, or train.allow_mixed_cores = yes",
+                "%s on %s, rank %d), so the result would depend on who computes what: "
+                "set OPENBLAS_CORETYPE=%s on all hosts, or train.allow_mixed_cores = yes",
                 places[0].core, places[0].host, places[r].core, places[r].host, r,
                 places[0].core);
     return STATUS_OK;

@@ -67,8 +67,7 @@ static enum status check_core(const struct trainer *trainer, const char *path,
     enum status status = status_fail(
         STATUS_FAILED,
         "%s was trained with OpenBLAS core type %s, this is %s, so the weights may "
-        "differ "
-        "in their last bits from an unbroken run's: set OPENBLAS_CORETYPE=%s, or "
+        "differ in their last bits from an unbroken run's: set OPENBLAS_CORETYPE=%s, or "
         "train.allow_mixed_cores = yes",
         path, core, gemm_core(), core);
     if (!trainer->now.options.train.allow_mixed_cores)
