@@ -71,10 +71,16 @@ void options_print(const struct options *options, unsigned sections, FILE *out)
             continue;
         snprintf(name, sizeof name, "%s.%s", row->section, row->key);
         option_format(row, options, value, sizeof value);
+        const char *unit = row->unit ? row->unit : "";
         const char *initial = row->initial[0] ? row->initial : "-";
-        fprintf(out, "%-*s %-*s %-*s %s\n", KEY_WIDTH, name, VALUE_WIDTH,
-                value[0] ? value : "-", UNIT_WIDTH, row->unit ? row->unit : "",
-                strcmp(value, row->initial) == 0 ? "" : initial);
+        fprintf(out, "%-*s ", KEY_WIDTH, name);
+        if (strcmp(value, row->initial) != 0)
+            fprintf(out, "%-*s %-*s %s\n", VALUE_WIDTH, value[0] ? value : "-",
+                    UNIT_WIDTH, unit, initial);
+        else if (unit[0])
+            fprintf(out, "%-*s %s\n", VALUE_WIDTH, initial, unit);
+        else
+            fprintf(out, "%s\n", initial);
     }
 }
 
