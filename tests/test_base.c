@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/hash.h"
 #include "tutti/rng.h"
@@ -103,9 +104,39 @@ static void a_published_file_is_whole(void **state)
     free(nested);
 }
 
+static void arrays_grow_and_keep_what_they_hold(void **state)
+{
+    (void)state;
+    uint32_t *items = NULL;
+    size_t capacity = 0;
+    int moves = 0;
+    for (uint32_t i = 0; i < 10000; i++) {
+        size_t before = capacity;
+        items = array_reserve(items, &capacity, i + 1, sizeof *items);
+        assert_non_null(items);
+        assert_true(capacity > i);
+        moves += capacity != before;
+        items[i] = i * i;
+    }
+    assert_in_range(moves, 1, 20);
+    for (uint32_t i = 0; i < 10000; i++)
+        assert_int_equal(items[i], i * i);
+    size_t held = capacity;
+    const size_t impossible[] = {SIZE_MAX / sizeof *items + 1, SIZE_MAX};
+    for (size_t i = 0; i < 2; i++) {
+        status_set_message("");
+        assert_null(array_reserve(items, &capacity, impossible[i], sizeof *items));
+        assert_non_null(strstr(status_message(), "no memory for "));
+        assert_int_equal(capacity, held);
+        assert_int_equal(items[9999], 9999u * 9999u);
+    }
+    free(items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arrays_grow_and_keep_what_they_hold),
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(rng_depends_on_every_part_of_its_key),
         cmocka_unit_test(rng_has_the_moments_it_should),

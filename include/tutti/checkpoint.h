@@ -83,6 +83,13 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
 enum status checkpoint_read(const char *path, int for_training, struct checkpoint *out);
 void checkpoint_free(struct checkpoint *checkpoint);
 
+/* Frees stream_rows, cursors and states alone. */
+void checkpoint_free_streams(struct checkpoint *checkpoint);
+
+/* A model that holds the checkpoint's weights, for predicting only; see model_create. */
+enum status checkpoint_model(const struct checkpoint *checkpoint, int slices, int rows,
+                             int steps, struct model **out);
+
 /* STATUS_MISUSE, in words, when the dataset's tokens are not those that the checkpoint at
  * `path` was trained on. */
 enum status checkpoint_check_vocabulary(const char *path,

@@ -30,7 +30,6 @@ enum { VOICE_BASS, VOICE_TENOR, VOICE_ALTO, VOICE_SOPRANO, COMPOSER_VOICES };
 enum {
     COMPOSER_TICKS = 480,      /* ticks per beat */
     COMPOSER_TEMPO = 600000,   /* microseconds per beat */
-    COMPOSER_PHRASE_BEATS = 8, /* of which the last two are the goal chord */
     COMPOSER_FINAL_BEATS = 6,  /* the last chord */
     COMPOSER_CHOICES = 128,    /* more than any state has */
     COMPOSER_ORNAMENT_NONE = 0 /* else 1 + voice */
@@ -79,7 +78,6 @@ bool composer_breathes(int place);
 
 /* Pitches of a voicing, bass first, strictly ascending. */
 const uint8_t *composer_pitches(const struct composer *composer, int voicing);
-int composer_voicing_count(const struct composer *composer);
 
 /* The pitch that voice `ornament - 1` has in the last half beat of a chord before `next`.
  */

@@ -1,26 +1,40 @@
-/* dataset: a directory of HDF5 files, index.h5 and shard-0000.h5 ..., opened for reading.
+/* dataset: a directory of HDF5 files, index.h5 and shard-0000.h5 ..., for reading.
  *
  * A piece's shard and split come from a hash of its notes; the number of shards is
  * configured and has nothing to do with ranks. Every rank opens the index, and of the
  * shards only those it needs.
  *
- *   index.h5   attributes of "/": format, format_version, dataset_hash, files, pieces,
- * notes, tokens /settings          the [data] section, text /vocabulary        attributes
- * encoding, grid; {names, hash} /shards/{pieces, notes, tokens, seconds} [shards][train,
- * valid, test] /shards/hash       of each shard's pieces /files/{path, outcome, reason,
- * hash_high, hash_low, bytes, notes, seconds}: one row for every input file, sorted by
- * path; outcome is an index into the attribute names: ok, repaired, skipped, duplicate;
- * reason says how, why or "of PATH"; the hash is of the notes, 0 where there are none
- *   shard      attributes of "/": format, format_version, shard, shard_hash
- *              /pieces/{path, hash_high, hash_low, token_hash, split, seconds, tempo,
- *              ticks_per_beat, ticks_per_second, note_first, note_count, token_first,
- *              token_count}, sorted by hash; tempo in microseconds per quarter note at
- * the start; split 0 train, 1 valid, 2 test /notes/{start, duration (seconds),
- * start_tick, duration_ticks, pitch, velocity, program, channel, track}, after the
- * sustain pedal was applied /tokens (u16)
+ * index.h5
  *
- * A piece's tokens in a shard are without END. Its hash is notes_hash; the token hash is
- * hash64 of its tokens.
+ *   /                  attributes format, format_version, dataset_hash, files, pieces,
+ *                      notes, tokens
+ *   /settings          the [data] section, text
+ *   /vocabulary        attributes encoding, grid
+ *   /vocabulary/names  of the tokens
+ *   /vocabulary/hash   text
+ *   /shards/pieces     [shards][train, valid, test]; likewise notes, tokens, seconds
+ *   /shards/hash       [shards] of each shard's pieces
+ *   /files/path        one row for every input file, sorted by path
+ *   /files/outcome     number into the attribute names: ok, repaired, skipped, duplicate
+ *   /files/reason      how it was repaired, why it was skipped, "of PATH" it duplicates
+ *   /files/hash_high   of the notes, with hash_low; 0 where there are none
+ *   /files/bytes       of the file if it was read; further columns notes, seconds
+ *
+ * shard-0000.h5
+ *
+ *   /                  attributes format, format_version, shard, shard_hash
+ *   /pieces/path       one row for every piece, sorted by hash
+ *   /pieces/hash_high  notes_hash, with hash_low
+ *   /pieces/token_hash hash64 of its tokens
+ *   /pieces/split      0 train, 1 valid, 2 test
+ *   /pieces/tempo      at the start, microseconds per quarter note; further columns
+ *                      seconds, ticks_per_beat, ticks_per_second
+ *   /pieces/note_first with note_count: its rows of /notes
+ *   /pieces/token_first  with token_count: its rows of /tokens
+ *   /notes/start       in seconds, with duration; in ticks start_tick, duration_ticks;
+ *                      further columns pitch, velocity, program, channel, track; after
+ *                      the sustain pedal was applied
+ *   /tokens            u16, without END
  */
 #ifndef TUTTI_DATASET_H
 #define TUTTI_DATASET_H
@@ -111,5 +125,9 @@ void dataset_files_free(struct dataset_files *files);
  * a function of the index and `slices` only. STATUS_MISUSE when a slice would get no
  * training tokens, with the largest number of slices that works. */
 enum status dataset_deal(const struct dataset *dataset, int slices, int *dealt);
+
+/* The same by the tokens of any split; slices may stay empty. */
+enum status dataset_deal_split(const struct dataset *dataset, enum split split,
+                               int slices, int *dealt);
 
 #endif

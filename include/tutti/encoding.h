@@ -38,6 +38,7 @@
 #include <stdint.h>
 
 #include "tutti/notes.h"
+#include "tutti/options.h"
 #include "tutti/status.h"
 #include "tutti/token.h"
 
@@ -137,6 +138,8 @@ struct encoding {
  * a beat (decoded notes could not tell such steps apart). STATUS_MISUSE for another name
  * or grid. */
 enum status encoding_create(const char *name, const char *grid, struct encoding **out);
+/* The one that data.encoding and data.grid ask for; likewise. */
+enum status encoding_of_options(const struct options *options, struct encoding **out);
 void encoding_free(struct encoding *encoding); /* NULL is fine */
 
 /* Fingerprint of every token's name and number, the encoding's name and its grid: a

@@ -15,9 +15,8 @@ struct hash128 hash128(const void *bytes, size_t size);
 /* <0, 0, >0 as a is below, equal to or above b: the order of pieces within a shard. */
 int hash128_compare(struct hash128 a, struct hash128 b);
 
-enum { HASH64_TEXT = 17, HASH128_TEXT = 33 };
-/* Lower-case hexadecimal with its zero byte into text[HASH64_TEXT] or text[HASH128_TEXT]. */
+/* Lower-case hexadecimal with its zero byte into text[HASH64_TEXT]. */
+enum { HASH64_TEXT = 17 };
 const char *hash64_text(uint64_t hash, char *text);
-const char *hash128_text(struct hash128 hash, char *text);
 
 #endif

@@ -7,22 +7,28 @@
  * hashes. All of it happens in "OUT.partial"; the directory gets its name last. Which
  * rank did what changes no byte.
  *
- * Paths      Folders are searched to any depth for names ending in .mid .midi .kar .rmi
- * .smf (any case); symbolic links are followed, no folder is entered twice. A file named
- *            itself is taken whatever its name. A path is recorded as the input's own
- * name and what lies below it ("corpus/bach/a.mid"): it depends neither on the working
- *            directory nor on where the corpus lies. Inputs of equal name are told apart
- * by as many of their parent directories as that takes. Split      By hash and data.seed,
- * in the shares of data.split; or by data.split_file, lines "path<TAB>train|valid|test",
- * the path as recorded or as reached from an input as given. Files that it doesn't list
- * are skipped; a path in it that is no input file is an error. Of duplicates the split of
- * the file that is kept counts. Outcomes   What is wrong with a file (damaged,
- * unreadable, a pipe, too large, nothing in it for the encoding) is its outcome and never
- * a failure. Memory     On each rank: the list of files, about 32 bytes and the path
- * each; the records, about 150 bytes each; one piece; a part of a shard. On disk: the
- * spills, about as large as the dataset, until it is complete. Stopping   Whatever ends
- * it leaves at most OUT.partial, which dataset_open refuses and the next run replaces. A
- * failure removes it.
+ * Paths. Folders are searched to any depth for names ending in .mid .midi .kar .rmi .smf
+ * (any case); symbolic links are followed, no folder is entered twice. A file named
+ * itself is taken whatever its name. A path is recorded as the input's own name and what
+ * lies below it ("corpus/bach/a.mid"): it depends neither on the working directory nor on
+ * where the corpus lies. Inputs of equal name are told apart by as many of their parent
+ * directories as that takes.
+ *
+ * Split. By hash and data.seed, in the shares of data.split; or by data.split_file, lines
+ * "path<TAB>train|valid|test", the path as recorded or as reached from an input as given.
+ * Files that it doesn't list are skipped; a path in it that is no input file is an error.
+ * Of duplicates the split of the file that is kept counts.
+ *
+ * Outcomes. What is wrong with a file (damaged, unreadable, a pipe, too large, nothing in
+ * it for the encoding) is its outcome and never a failure.
+ *
+ * Memory. On each rank: the list of files, about 32 bytes and the path each; the records,
+ * about 150 bytes each; one piece; a part of a shard. On disk: the spills, about as large
+ * as the dataset, until it is complete; a rank that is alone keeps the last 64 MiB of
+ * them in memory.
+ *
+ * Stopping. Whatever ends it leaves at most OUT.partial, which dataset_open refuses and
+ * the next run replaces. A failure removes it.
  */
 #ifndef TUTTI_INGEST_H
 #define TUTTI_INGEST_H

@@ -153,6 +153,9 @@ void midi_free(struct midi_file *file);
  * The percussion channel is left as it is. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
+/* Does the path end as those of MIDI files do: .mid .midi .kar .rmi .smf, in any case? */
+bool midi_is_named(const char *path);
+
 /* "ok", "repaired", "skipped" */
 const char *midi_outcome_name(enum midi_outcome outcome);
 

@@ -30,9 +30,3 @@ const char *hash64_text(uint64_t hash, char *text)
     snprintf(text, HASH64_TEXT, "%016" PRIx64, hash);
     return text;
 }
-
-const char *hash128_text(struct hash128 hash, char *text)
-{
-    snprintf(text, HASH128_TEXT, "%016" PRIx64 "%016" PRIx64, hash.high, hash.low);
-    return text;
-}

@@ -124,14 +124,7 @@ static enum status make_model(const struct evaluate_arguments *given,
     int own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)).count;
     *rows = (int)(batch / slices);
     gemm_set_threads((int)options->train.threads);
-    enum status status = model_create(&checkpoint->shape, checkpoint->encoding->end, own,
-                                      *rows, (int)options->train.time, 0, model);
-    if (status != STATUS_OK)
-        return status;
-    memcpy(model_weights(*model), checkpoint->weights,
-           checkpoint->params.total * sizeof *checkpoint->weights);
-    model_weights_changed(*model);
-    return STATUS_OK;
+    return checkpoint_model(checkpoint, own, *rows, (int)options->train.time, model);
 }
 
 /* Collective. */

@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
+#include "tutti/midi.h"
 #include "tutti/player.h"
 
 enum kind { KIND_MIDI, KIND_CHECKPOINT, KIND_DATASET };
@@ -129,16 +129,6 @@ static enum status recognise_h5(const char *path, struct thing *thing)
     return thing->path ? STATUS_OK : no_memory(path);
 }
 
-static bool named_as_midi(const char *path)
-{
-    static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
-    const char *dot = strrchr(path_base(path), '.');
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot, endings[i]) == 0)
-            return true;
-    return false;
-}
-
 /* Anything by a MIDI file's name is one, however broken: the reader says how. */
 static enum status recognise_file(const char *path, struct thing *thing)
 {
@@ -152,7 +142,7 @@ static enum status recognise_file(const char *path, struct thing *thing)
     if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
         return recognise_h5(path, thing);
     if (memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0 ||
-        named_as_midi(path)) {
+        midi_is_named(path)) {
         thing->kind = KIND_MIDI;
         thing->path = strdup(path);
         return thing->path ? STATUS_OK : no_memory(path);

@@ -8,8 +8,6 @@
 #include <string.h>
 
 #include "inspect.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
 
 /* The next character of a reason with every number read as one '#'; 0 at the end. */
 static char next_blurred(const char **at)
@@ -113,62 +111,26 @@ static int by_frequency(const void *a, const void *b)
     return strcmp(left->text, right->text);
 }
 
-struct file_table {
-    size_t count;
-    char **paths, **reasons;
-    uint8_t *outcomes;
-};
-
-static enum status read_columns(const struct h5_file *file, struct file_table *table)
+static bool is_told(uint8_t outcome)
 {
-    size_t reasons = 0;
-    enum status status = h5_read_texts(file, "/files/path", &table->count, &table->paths);
-    if (status == STATUS_OK)
-        status = h5_read_texts(file, "/files/reason", &reasons, &table->reasons);
-    if (status == STATUS_OK && reasons != table->count)
-        status = status_fail(STATUS_FAILED, "%s: /files: %zu paths and %zu reasons",
-                             h5_path(file), table->count, reasons);
-    if (status != STATUS_OK)
-        return status;
-    table->outcomes = malloc(table->count + 1); /* never malloc(0) */
-    if (!table->outcomes)
-        return no_memory();
-    return h5_read(file, "/files/outcome", H5_U8, 1, &table->count, table->outcomes);
-}
-
-static enum status read_table(const struct dataset *dataset, struct file_table *table)
-{
-    char *path = path_join(dataset->path, "index.h5");
-    if (!path)
-        return no_memory();
-    struct h5_file *file = NULL;
-    enum status status = h5_open(path, &file);
-    free(path);
-    if (status != STATUS_OK)
-        return status;
-    status = read_columns(file, table);
-    h5_abandon(file);
-    return status;
+    return outcome == FILE_SKIPPED || outcome == FILE_REPAIRED;
 }
 
 enum status inspect_reasons_read(const struct dataset *dataset,
                                  struct inspect_reasons *out)
 {
-    struct file_table table = {0};
+    struct dataset_files files;
     *out = (struct inspect_reasons){0};
-    enum status status = read_table(dataset, &table);
-    for (size_t i = 0; status == STATUS_OK && i < table.count; i++) {
-        bool told =
-            table.outcomes[i] == FILE_SKIPPED || table.outcomes[i] == FILE_REPAIRED;
-        if (told)
-            status = count_file(out, table.outcomes[i], table.reasons[i], table.paths[i]);
-    }
-    out->files = table.count;
-    if (out->count)
+    enum status status = dataset_read_files(dataset, &files);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; status == STATUS_OK && i < files.count; i++)
+        if (is_told(files.outcomes[i]))
+            status = count_file(out, files.outcomes[i], files.reasons[i], files.paths[i]);
+    out->files = files.count;
+    if (status == STATUS_OK && out->count)
         qsort(out->items, out->count, sizeof *out->items, by_frequency);
-    free(table.paths);
-    free(table.reasons);
-    free(table.outcomes);
+    dataset_files_free(&files);
     return status;
 }
 

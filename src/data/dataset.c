@@ -156,11 +156,8 @@ static enum status read_encoding(const struct h5_file *file, struct dataset *dat
         return status;
     if (encoding_create(name, grid, &dataset->encoding) == STATUS_OK)
         return STATUS_OK;
-    char *reason = strdup(status_message());
-    status = status_fail(STATUS_FAILED, "%s: /vocabulary: %s", h5_path(file),
-                         reason ? reason : "");
-    free(reason);
-    return status;
+    return status_fail(STATUS_FAILED, "%s: /vocabulary: %s", h5_path(file),
+                       status_message());
 }
 
 static enum status read_vocabulary(const struct h5_file *file, struct dataset *dataset)

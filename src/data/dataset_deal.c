@@ -31,7 +31,6 @@ static enum status too_few(const struct dataset *dataset, int slices, size_t fil
         dataset->path, slices, filled, dataset->shard_count, filled);
 }
 
-/* A slice gets nothing only if fewer shards than slices have tokens. */
 static void deal_sorted(const struct size *sizes, size_t count, int slices,
                         uint64_t *held, int *dealt)
 {
@@ -45,28 +44,34 @@ static void deal_sorted(const struct size *sizes, size_t count, int slices,
     }
 }
 
-enum status dataset_deal(const struct dataset *dataset, int slices, int *dealt)
+enum status dataset_deal_split(const struct dataset *dataset, enum split split,
+                               int slices, int *dealt)
 {
     if (slices < 1)
         return status_fail(STATUS_MISUSE, "%d slices (at least 1)", slices);
     struct size *sizes = malloc(dataset->shard_count * sizeof *sizes);
     uint64_t *held = calloc((size_t)slices, sizeof *held);
     enum status status = STATUS_OK;
-    size_t filled = 0;
-    if (!sizes || !held) {
-        status = status_fail(STATUS_FAILED, "out of memory");
-    } else {
-        for (size_t i = 0; i < dataset->shard_count; i++) {
-            sizes[i] = (struct size){dataset->shards[i].tokens[SPLIT_TRAIN], i};
-            filled += sizes[i].tokens > 0;
-        }
+    if (sizes && held) {
+        for (size_t i = 0; i < dataset->shard_count; i++)
+            sizes[i] = (struct size){dataset->shards[i].tokens[split], i};
         qsort(sizes, dataset->shard_count, sizeof *sizes, compare_sizes);
-        if (filled < (size_t)slices)
-            status = too_few(dataset, slices, filled);
-        else
-            deal_sorted(sizes, dataset->shard_count, slices, held, dealt);
+        deal_sorted(sizes, dataset->shard_count, slices, held, dealt);
+    } else {
+        status = status_fail(STATUS_FAILED, "out of memory");
     }
     free(held);
     free(sizes);
     return status;
+}
+
+/* A slice gets nothing only if fewer shards than slices have tokens. */
+enum status dataset_deal(const struct dataset *dataset, int slices, int *dealt)
+{
+    size_t filled = 0;
+    for (size_t i = 0; i < dataset->shard_count; i++)
+        filled += dataset->shards[i].tokens[SPLIT_TRAIN] > 0;
+    if (slices > 0 && filled < (size_t)slices)
+        return too_few(dataset, slices, filled);
+    return dataset_deal_split(dataset, SPLIT_TRAIN, slices, dealt);
 }

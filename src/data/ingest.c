@@ -8,7 +8,6 @@
 
 #include "ingest_internal.h"
 #include "output.h"
-#include "spill.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
 
@@ -49,14 +48,10 @@ static enum status list_files(struct ingest *ingest, const struct ingest_request
 static enum status begin(struct ingest *ingest, const struct ingest_request *request,
                          struct output *output)
 {
-    static const char *const encodings[] = {
-        [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
-    const struct options *options = request->options;
     enum status status = output_name(request->output, request->replace, output);
     ingest->partial = output->partial;
     if (status == STATUS_OK)
-        status = encoding_create(encodings[options->data.encoding], options->data.grid,
-                                 &ingest->encoding);
+        status = encoding_of_options(request->options, &ingest->encoding);
     if (comm_rank(ingest->comm) == 0) {
         if (status == STATUS_OK)
             status = output_check(output);
@@ -117,6 +112,7 @@ static enum status summarise(struct ingest *ingest, double started,
 static void free_ingest(struct ingest *ingest)
 {
     scan_free(&ingest->scan);
+    spill_free(&ingest->spill);
     records_free(&ingest->records);
     encoding_free(ingest->encoding);
     free(ingest->kept);
@@ -130,6 +126,7 @@ enum status ingest(struct comm *comm, const struct ingest_request *request,
 {
     double started = clock_seconds();
     struct ingest state = {.comm = comm, .options = request->options};
+    state.spill.descriptor = -1;
     struct output output = {.lock = -1};
     enum status status = begin(&state, request, &output);
     if (status == STATUS_OK)

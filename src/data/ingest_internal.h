@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "scan.h"
+#include "spill.h"
 #include "string_pool.h"
 #include "tutti/comm.h"
 #include "tutti/dataset.h"
@@ -46,8 +47,8 @@ struct ingest {
     struct encoding *encoding;
     char *partial; /* the directory everything is written to */
     struct scan scan;
+    struct spill_writer spill; /* this rank's */
     struct records records; /* while reading: this rank's; then on rank 0 all, by file */
-    size_t usable;          /* rank 0: files with a piece, duplicates included */
     struct record *kept;    /* every rank: the pieces, by shard and hash */
     size_t kept_count;
     size_t *shard_first; /* shards + 1: where in `kept` each shard begins */
@@ -70,8 +71,8 @@ enum status ingest_write_shards(struct ingest *ingest);
 /* Rank 0 only. */
 enum status ingest_write_index(const struct ingest *ingest);
 
-/* Behind a step that rank 0 takes alone: its outcome and message, on every rank, without the
- * name of a rank in front. Collective. */
+/* Behind a step that rank 0 takes alone: its outcome and message, on every rank, without
+ * the name of a rank in front. Collective. */
 enum status ingest_agree_with_first(struct comm *comm, enum status status);
 
 /* A rank that has failed hands out no more work to the others. */

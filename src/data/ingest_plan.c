@@ -98,7 +98,6 @@ static enum status make_plan(struct ingest *ingest)
             records->items[i].outcome == FILE_REPAIRED)
             sorted[count++] = &records->items[i];
     qsort(sorted, count, sizeof(struct record *), compare_by_hash);
-    ingest->usable = count;
     ingest->kept_count = mark_duplicates(sorted, count);
     ingest->kept = malloc((ingest->kept_count + 1) * sizeof *ingest->kept);
     ingest->shard_first = calloc(shards + 1, sizeof *ingest->shard_first);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "spill.h"
+#include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
 #include "tutti/progress.h"
@@ -22,7 +23,6 @@ struct reader {
     struct midi_limits limits;
     struct midi_file midi;
     struct tokens tokens;
-    struct spill_writer spill;
     struct progress progress;
     uint64_t bytes; /* read by this rank */
 };
@@ -82,7 +82,7 @@ static enum status keep_piece(struct reader *reader, struct record *record)
     record->ticks_per_beat = midi->notes.ticks_per_beat;
     record->ticks_per_second = midi->notes.ticks_per_second;
     enum status status =
-        spill_append(&reader->spill, &midi->notes, tokens, &record->spilled);
+        spill_append(&reader->ingest->spill, &midi->notes, tokens, &record->spilled);
     if (status != STATUS_OK)
         return status;
     return set_reason(reader, record,
@@ -144,9 +144,9 @@ static enum status read_batch(struct reader *reader, struct comm_counter *counte
 {
     struct ingest *ingest = reader->ingest;
     struct records *records = &ingest->records;
-    void *items = records->items;
-    if (!array_reserve(&items, &records->capacity, records->count + (end - first),
-                       sizeof *records->items))
+    struct record *items = array_reserve(records->items, &records->capacity,
+                                         records->count + (end - first), sizeof *items);
+    if (!items)
         return STATUS_FAILED;
     records->items = items;
     for (size_t file = first; file < end; file++) {
@@ -204,17 +204,18 @@ static enum status read_share(struct ingest *ingest, struct comm_counter *counte
                                          .min_notes = (uint64_t)options->data.min_notes,
                                          .max_seconds = options->data.max_seconds};
     progress_begin(&reader.progress, "reading", "files", ingest->scan.file_count);
-    enum status status =
-        spill_create(ingest->partial, comm_rank(ingest->comm), &reader.spill);
+    enum status status = spill_create(ingest->partial, comm_rank(ingest->comm),
+                                      comm_size(ingest->comm) == 1, &ingest->spill);
     if (status == STATUS_OK)
         status = read_batches(&reader, counter);
+    if (status == STATUS_OK)
+        status = spill_finish(&ingest->spill);
     if (status != STATUS_OK)
         ingest_stop_counter(counter);
-    enum status closed = spill_close(&reader.spill);
     progress_end(&reader.progress);
     midi_free(&reader.midi);
     tokens_free(&reader.tokens);
-    return status == STATUS_OK ? closed : status;
+    return status;
 }
 
 /* Puts rank 0's gathered records in the order of their files; every file has one. */
@@ -222,8 +223,9 @@ static enum status place_records(struct ingest *ingest, const struct record *fro
                                  size_t count, const uint64_t *reason_base)
 {
     struct records *records = &ingest->records;
-    void *items = records->items;
-    if (!array_reserve(&items, &records->capacity, count + 1, sizeof *records->items))
+    struct record *items =
+        array_reserve(records->items, &records->capacity, count + 1, sizeof *items);
+    if (!items)
         return STATUS_FAILED;
     records->items = items;
     records->count = count;

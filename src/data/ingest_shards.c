@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "layout.h"
-#include "spill.h"
 #include "tutti/h5.h"
 #include "tutti/progress.h"
 
@@ -261,7 +260,8 @@ static enum status write_share(struct writer *writer, struct comm_counter *count
     writer->tokens = malloc(PART_TOKENS * sizeof *writer->tokens);
     writer->packed = malloc(PART_NOTES * sizeof(uint64_t));
     writer->results = calloc(shards, sizeof *writer->results);
-    spill_reader_open(writer->ingest->partial, &writer->spills);
+    spill_reader_open(writer->ingest->partial, &writer->ingest->spill,
+                      comm_rank(writer->ingest->comm), &writer->spills);
     enum status status = STATUS_FAILED;
     if (writer->notes && writer->tokens && writer->packed && writer->results)
         status = write_taken(writer, counter);

@@ -14,10 +14,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
+#include "tutti/array.h"
 #include "tutti/file.h"
+#include "tutti/midi.h"
 
 struct input { /* while the labels are being made */
     const char *given;
@@ -157,23 +158,13 @@ static enum status separate_labels(struct input *inputs, size_t count)
 /* --- the files -------------------------------------------------------------------------
  */
 
-static bool has_midi_name(const char *name)
-{
-    static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot, endings[i]) == 0)
-            return true;
-    return false;
-}
-
 static enum status add_file(struct walk *walk, const char *recorded, enum scan_kind kind,
                             int error)
 {
     struct scan *scan = walk->scan;
-    void *files = scan->files;
-    if (!array_reserve(&files, &scan->file_capacity, scan->file_count + 1,
-                       sizeof *scan->files))
+    struct scan_file *files = array_reserve(scan->files, &scan->file_capacity,
+                                            scan->file_count + 1, sizeof *files);
+    if (!files)
         return STATUS_FAILED;
     scan->files = files;
     struct scan_file *file = &scan->files[scan->file_count];
@@ -249,7 +240,7 @@ static enum status walk_entry(struct walk *walk, const struct dirent *entry,
 {
     bool directory = is_directory(entry, absolute);
     enum status status = STATUS_OK;
-    if (has_midi_name(entry->d_name))
+    if (midi_is_named(entry->d_name))
         status = add_file(walk, recorded, directory ? SCAN_DIRECTORY : SCAN_FILE, 0);
     if (status == STATUS_OK && directory && !was_visited(walk, absolute))
         status = walk_directory(walk, absolute, recorded);
@@ -299,7 +290,7 @@ static bool was_listed(const struct walk *walk, const struct input *input)
 {
     char *directory = path_directory(input->absolute);
     bool listed =
-        directory && has_midi_name(input->absolute) && was_visited(walk, directory);
+        directory && midi_is_named(input->absolute) && was_visited(walk, directory);
     free(directory);
     return listed;
 }

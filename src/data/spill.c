@@ -1,26 +1,34 @@
-/* spill: see the header. */
+/* spill: see the header. What is appended at once is in the file as a whole or in memory
+ * as a whole, so a read of a piece's notes, or of its tokens, never has to be put
+ * together. */
 #include "spill.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tutti/file.h"
 
-enum { SPILL_BUFFER = 1 << 20 };
+enum { SHARED_BUFFER = 1 << 20, ALONE_BUFFER = 64 << 20, HUGE_PAGE = 2 << 20 };
 
 static char *spill_path(const char *directory, int rank)
 {
     return path_format("%s/spill-%d", directory, rank);
 }
 
-enum status spill_create(const char *directory, int rank, struct spill_writer *spill)
+enum status spill_create(const char *directory, int rank, bool alone,
+                         struct spill_writer *spill)
 {
     *spill = (struct spill_writer){.descriptor = -1};
+    spill->room = alone ? ALONE_BUFFER : SHARED_BUFFER;
     spill->path = spill_path(directory, rank);
-    spill->buffer = malloc(SPILL_BUFFER);
+    spill->buffer = aligned_alloc(HUGE_PAGE, alone ? ALONE_BUFFER : HUGE_PAGE);
+    if (spill->buffer && alone)
+        madvise(spill->buffer, ALONE_BUFFER,
+                MADV_HUGEPAGE); /* fewer faults; may be refused */
     if (!spill->path || !spill->buffer)
         return status_fail(STATUS_FAILED, "out of memory");
     spill->descriptor = open(spill->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -54,9 +62,9 @@ static enum status flush(struct spill_writer *spill)
 static enum status append(struct spill_writer *spill, const void *bytes, size_t size)
 {
     enum status status = STATUS_OK;
-    if (size > SPILL_BUFFER - spill->buffered)
+    if (size > spill->room - spill->buffered)
         status = flush(spill);
-    if (status == STATUS_OK && size > SPILL_BUFFER) {
+    if (status == STATUS_OK && size > spill->room) {
         status = write_fully(spill, bytes, size);
     } else if (status == STATUS_OK && size > 0) {
         memcpy(spill->buffer + spill->buffered, bytes, size);
@@ -76,23 +84,31 @@ enum status spill_append(struct spill_writer *spill, const struct notes *notes,
     return status;
 }
 
-enum status spill_close(struct spill_writer *spill)
+enum status spill_finish(struct spill_writer *spill)
 {
-    enum status status = STATUS_OK;
-    if (spill->path && spill->descriptor >= 0) {
-        status = flush(spill);
-        if (close(spill->descriptor) != 0 && status == STATUS_OK)
-            status = status_fail_errno("%s: can't write", spill->path);
-    }
-    free(spill->buffer);
-    free(spill->path);
-    *spill = (struct spill_writer){.descriptor = -1};
+    if (spill->room == ALONE_BUFFER)
+        return STATUS_OK;
+    enum status status = flush(spill);
+    int failed = close(spill->descriptor);
+    spill->descriptor = -1;
+    if (failed && status == STATUS_OK)
+        status = status_fail_errno("%s: can't write", spill->path);
     return status;
 }
 
-void spill_reader_open(const char *directory, struct spill_reader *reader)
+void spill_free(struct spill_writer *spill)
 {
-    reader->directory = directory;
+    if (spill->path && spill->descriptor >= 0)
+        close(spill->descriptor);
+    free(spill->buffer);
+    free(spill->path);
+    *spill = (struct spill_writer){.descriptor = -1};
+}
+
+void spill_reader_open(const char *directory, const struct spill_writer *own, int rank,
+                       struct spill_reader *reader)
+{
+    *reader = (struct spill_reader){.directory = directory, .memory = own, .rank = rank};
     for (int i = 0; i < SPILL_OPEN_FILES; i++) {
         reader->open[i].rank = -1;
         reader->open[i].descriptor = -1;
@@ -125,6 +141,11 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
                        size_t size, void *bytes)
 {
+    const struct spill_writer *own = reader->memory;
+    if (rank == reader->rank && offset >= own->size - own->buffered) {
+        memcpy(bytes, own->buffer + (offset - (own->size - own->buffered)), size);
+        return STATUS_OK;
+    }
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
         return STATUS_FAILED;
@@ -150,7 +171,6 @@ void spill_reader_close(struct spill_reader *reader)
     for (int i = 0; i < SPILL_OPEN_FILES; i++)
         if (reader->open[i].descriptor >= 0)
             close(reader->open[i].descriptor);
-    spill_reader_open(reader->directory, reader);
 }
 
 void spill_remove(const char *directory, int ranks)

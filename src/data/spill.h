@@ -5,6 +5,7 @@
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,34 +13,41 @@
 #include "tutti/notes.h"
 #include "tutti/status.h"
 
-struct spill_writer { /* zero-initialise */
+struct spill_writer { /* zero-initialise; free with spill_free */
     char *path;
     int descriptor;
     uint8_t *buffer;
-    size_t buffered;
-    uint64_t size; /* of the file, what is buffered included */
+    size_t buffered, room;
+    uint64_t size; /* of the whole, what is buffered included */
 };
 
-enum status spill_create(const char *directory, int rank, struct spill_writer *spill);
+/* A process that is alone keeps up to 64 MiB in memory, unwritten; with other ranks all
+ * of it goes to the file. */
+enum status spill_create(const char *directory, int rank, bool alone,
+                         struct spill_writer *spill);
 
 /* Appends the notes, then the tokens; *offset is where the notes begin. */
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset);
 
-/* Writes what is buffered and closes; also frees a writer that was never created. */
-enum status spill_close(struct spill_writer *spill);
+/* Nothing more will be appended: from here on all of it can be read. */
+enum status spill_finish(struct spill_writer *spill);
+void spill_free(struct spill_writer *spill);
 
 enum { SPILL_OPEN_FILES = 64 };
 
 /* Reads the spills of all ranks, a bounded number of them open at a time. */
 struct spill_reader {
-    const char *directory; /* borrowed */
+    const char *directory;             /* borrowed */
+    const struct spill_writer *memory; /* borrowed: this rank's own */
+    int rank;                          /* of this process */
     struct {
         int rank, descriptor;
     } open[SPILL_OPEN_FILES];
 };
 
-void spill_reader_open(const char *directory, struct spill_reader *reader);
+void spill_reader_open(const char *directory, const struct spill_writer *own, int rank,
+                       struct spill_reader *reader);
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
                        size_t size, void *bytes);
 void spill_reader_close(struct spill_reader *reader);

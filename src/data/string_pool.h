@@ -17,8 +17,4 @@ struct string_pool { /* zero-initialise; free with pool_free */
 enum status pool_append(struct string_pool *pool, const char *line, uint64_t *offset);
 void pool_free(struct string_pool *pool);
 
-/* A larger capacity for an array of items of `item` bytes that must hold `need`. NULL
- * without memory (the message is set), with *array and *capacity as they were. */
-void *array_reserve(void **array, size_t *capacity, size_t need, size_t item);
-
 #endif

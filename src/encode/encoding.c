@@ -10,25 +10,20 @@
 #include <string.h>
 
 #include "onsets.h"
+#include "tutti/array.h"
 #include "tutti/hash.h"
 
-enum { GRID_TERM_MAX = 10000, FIRST_CAPACITY = 1024 };
+enum { GRID_TERM_MAX = 10000 };
 
 enum status tokens_reserve(struct tokens *tokens, size_t extra)
 {
     if (extra <= tokens->capacity - tokens->count)
         return STATUS_OK;
-    size_t capacity = tokens->capacity ? tokens->capacity : FIRST_CAPACITY;
-    while (capacity - tokens->count < extra && capacity <= SIZE_MAX / 4)
-        capacity *= 2;
-    token *items = NULL;
-    if (capacity - tokens->count >= extra)
-        items = realloc(tokens->items, capacity * sizeof *items);
+    token *items = array_reserve(tokens->items, &tokens->capacity, tokens->count + extra,
+                                 sizeof *items);
     if (!items)
-        return status_fail(STATUS_FAILED, "no memory for %zu more tokens behind %zu",
-                           extra, tokens->count);
+        return STATUS_FAILED;
     tokens->items = items;
-    tokens->capacity = capacity;
     return STATUS_OK;
 }
 
@@ -130,6 +125,13 @@ enum status encoding_create(const char *name, const char *grid, struct encoding 
     *encoding = made;
     *out = encoding;
     return STATUS_OK;
+}
+
+enum status encoding_of_options(const struct options *options, struct encoding **out)
+{
+    static const char *const names[] = {
+        [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
+    return encoding_create(names[options->data.encoding], options->data.grid, out);
 }
 
 void encoding_free(struct encoding *encoding)

@@ -166,19 +166,6 @@ struct sampler_settings player_settings(const struct options *options)
     };
 }
 
-static enum status model_of(const struct checkpoint *checkpoint, int rows,
-                            struct model **model)
-{
-    enum status status =
-        model_create(&checkpoint->shape, checkpoint->encoding->end, 1, rows, 1, 0, model);
-    if (status != STATUS_OK)
-        return status;
-    memcpy(model_weights(*model), checkpoint->weights,
-           checkpoint->params.total * sizeof *checkpoint->weights);
-    model_weights_changed(*model);
-    return STATUS_OK;
-}
-
 enum status player_play(const struct checkpoint *checkpoint,
                         const struct sampler_settings *settings,
                         const struct player_primer *primer, int keep_primer, int count,
@@ -188,7 +175,7 @@ enum status player_play(const struct checkpoint *checkpoint,
         return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 to %d)", count,
                            (int)PLAYER_PIECES_MAX);
     struct model *model = NULL;
-    enum status status = model_of(checkpoint, count, &model);
+    enum status status = checkpoint_model(checkpoint, 1, count, 1, &model);
     if (status != STATUS_OK)
         return status;
     status = sampler_run(model, checkpoint->encoding, settings,

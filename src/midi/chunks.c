@@ -20,7 +20,7 @@ static uint32_t big_endian_16(const uint8_t *at)
     return (uint32_t)at[0] << 8 | at[1];
 }
 
-uint32_t big_endian_32(const uint8_t *at)
+static uint32_t big_endian_32(const uint8_t *at)
 {
     return big_endian_16(at) << 16 | big_endian_16(at + 2);
 }

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/array.h"
+
 enum {
-    FIRST_CAPACITY = 256,
     INSERTION_REACH = 32, /* a chord; further than this the merge is faster */
     HASH_BATCH = 128      /* notes hashed at once */
 };
@@ -20,12 +21,11 @@ enum {
 enum status notes_append(struct notes *notes, const struct note *note)
 {
     if (notes->count == notes->capacity) {
-        size_t capacity = notes->capacity ? 2 * notes->capacity : FIRST_CAPACITY;
-        struct note *items = realloc(notes->items, capacity * sizeof *items);
+        struct note *items = array_reserve(notes->items, &notes->capacity,
+                                           notes->count + 1, sizeof *items);
         if (!items)
-            return status_fail(STATUS_FAILED, "no memory for %zu notes", capacity);
+            return STATUS_FAILED;
         notes->items = items;
-        notes->capacity = capacity;
     }
     notes->items[notes->count++] = *note;
     return STATUS_OK;

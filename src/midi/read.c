@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "tutti/file.h"
 
 static const char *const repair_names[MIDI_REPAIR_KINDS] = {
     "bytes before the header",
@@ -28,6 +31,16 @@ static const char *const repair_names[MIDI_REPAIR_KINDS] = {
 
 static const struct midi_limits no_limits;
 
+bool midi_is_named(const char *path)
+{
+    static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
+    const char *dot = strrchr(path_base(path), '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
+
 const char *midi_outcome_name(enum midi_outcome outcome)
 {
     static const char *const names[] = {"ok", "repaired", "skipped"};
@@ -49,7 +62,8 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
     return text;
 }
 
-struct reader *reader_of(struct midi_file *file)
+/* The reader of a file, made on first use; NULL without memory. */
+static struct reader *reader_of(struct midi_file *file)
 {
     if (!file->scratch)
         file->scratch = calloc(1, sizeof(struct reader));

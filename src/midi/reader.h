@@ -71,9 +71,6 @@ struct reader {
     size_t pedal_scratch_size;
 };
 
-/* The reader of a file, made on first use; NULL without memory. */
-struct reader *reader_of(struct midi_file *file);
-
 /* Both return false. */
 bool reader_skip(struct reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -90,7 +87,6 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
 bool chunk_is_plausible(const uint8_t *at, const uint8_t *file_end);
 /* The next "MTrk" at or behind `at`, or file_end. */
 const uint8_t *chunk_find_track(const uint8_t *at, const uint8_t *file_end);
-uint32_t big_endian_32(const uint8_t *at);
 
 /* timing.c */
 bool timed_append(struct timed_list *list, struct timed event);

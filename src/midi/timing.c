@@ -10,15 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/array.h"
+
 bool timed_append(struct timed_list *list, struct timed event)
 {
     if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        struct timed *items = realloc(list->items, capacity * sizeof *items);
+        struct timed *items =
+            array_reserve(list->items, &list->capacity, list->count + 1, sizeof *items);
         if (!items)
             return false;
         list->items = items;
-        list->capacity = capacity;
     }
     event.order = (uint32_t)list->count;
     list->items[list->count++] = event;
@@ -92,18 +93,6 @@ bool timing_assign_programs(struct reader *reader, size_t first_note)
     return true;
 }
 
-static bool reserve_points(struct tempo_map *map, size_t capacity)
-{
-    if (capacity <= map->capacity)
-        return true;
-    struct tempo_point *points = realloc(map->points, capacity * sizeof *points);
-    if (!points)
-        return false;
-    map->points = points;
-    map->capacity = capacity;
-    return true;
-}
-
 static void add_point(struct tempo_map *map, uint32_t tick, uint32_t per_tick)
 {
     struct tempo_point *last = &map->points[map->count - 1];
@@ -120,8 +109,11 @@ static bool build_map(struct reader *reader)
     struct tempo_map *map = &reader->map;
     struct timed_list *tempos = &reader->tempos;
     int division = reader->file->division;
-    if (!reserve_points(map, tempos->count + 1))
+    struct tempo_point *points =
+        array_reserve(map->points, &map->capacity, tempos->count + 1, sizeof *points);
+    if (!points)
         return reader_no_memory(reader);
+    map->points = points;
     map->count = 1;
     if (division < 0) {
         /* the two's complement of the upper byte: frames a second; 29 is 30000/1001 */
@@ -193,14 +185,11 @@ bool timing_keep_pedals(struct reader *reader)
 {
     struct midi_file *file = reader->file;
     struct timed_list *events = &reader->pedals;
-    if (events->count > file->pedal_capacity) {
-        struct midi_control *pedals =
-            realloc(file->pedals, events->capacity * sizeof *pedals);
-        if (!pedals)
-            return reader_no_memory(reader);
-        file->pedals = pedals;
-        file->pedal_capacity = events->capacity;
-    }
+    struct midi_control *pedals =
+        array_reserve(file->pedals, &file->pedal_capacity, events->count, sizeof *pedals);
+    if (!pedals)
+        return reader_no_memory(reader);
+    file->pedals = pedals;
     sort_timed(events, compare_time);
     for (size_t i = 0; i < events->count; i++) {
         const struct timed *event = &events->items[i];

@@ -58,11 +58,6 @@ bool composer_breathes(int place)
     return harmony_breathes((enum place)place);
 }
 
-int composer_voicing_count(const struct composer *composer)
-{
-    return composer->harmony.count;
-}
-
 uint8_t composer_ornament_pitch(const struct composer *composer, int voicing, int next,
                                 int ornament)
 {

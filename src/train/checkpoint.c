@@ -441,11 +441,9 @@ static void read_config(struct carrier *from, struct options *options)
 
 static void read_vocabulary(struct carrier *from, struct checkpoint *out)
 {
-    static const char *const names[] = {"performance", "pianoroll"};
     char *text = NULL;
     if (going(from))
-        from->status = encoding_create(names[out->options.data.encoding],
-                                       out->options.data.grid, &out->encoding);
+        from->status = encoding_of_options(&out->options, &out->encoding);
     if (going(from))
         from->status = h5_read_text(from->file, "/vocabulary/hash", &text);
     parse_hash(from, "/vocabulary/hash", text ? text : "", &out->vocabulary_hash);
@@ -585,14 +583,35 @@ enum status checkpoint_check_vocabulary(const char *path,
         describe(dataset->encoding, now, sizeof now));
 }
 
+enum status checkpoint_model(const struct checkpoint *checkpoint, int slices, int rows,
+                             int steps, struct model **out)
+{
+    enum status status = model_create(&checkpoint->shape, checkpoint->encoding->end,
+                                      slices, rows, steps, 0, out);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(model_weights(*out), checkpoint->weights,
+           checkpoint->params.total * sizeof *checkpoint->weights);
+    model_weights_changed(*out);
+    return STATUS_OK;
+}
+
+void checkpoint_free_streams(struct checkpoint *checkpoint)
+{
+    free(checkpoint->stream_rows);
+    free(checkpoint->cursors);
+    free(checkpoint->states);
+    checkpoint->stream_rows = NULL;
+    checkpoint->cursors = NULL;
+    checkpoint->states = NULL;
+}
+
 void checkpoint_free(struct checkpoint *checkpoint)
 {
     encoding_free(checkpoint->encoding);
     optimizer_free(&checkpoint->optimizer);
+    checkpoint_free_streams(checkpoint);
     free(checkpoint->weights);
-    free(checkpoint->stream_rows);
-    free(checkpoint->cursors);
-    free(checkpoint->states);
     free(checkpoint->history);
     *checkpoint = (struct checkpoint){0};
 }

@@ -34,37 +34,6 @@ struct pass {
     struct exact_sum *sum;
 };
 
-static uint64_t shard_tokens(const struct dataset *dataset, size_t shard,
-                             enum split split)
-{
-    const struct dataset_shard *facts = &dataset->shards[shard];
-    return facts->tokens[split] + facts->pieces[split];
-}
-
-/* Largest first, each to the slice with the fewest tokens so far. Training deals by the
- * training tokens; a small split dealt like that would leave slices idle. */
-static void deal(const struct dataset *dataset, enum split split, int slices, int *dealt,
-                 uint64_t *load)
-{
-    memset(load, 0, (size_t)slices * sizeof *load);
-    for (size_t s = 0; s < dataset->shard_count; s++)
-        dealt[s] = -1;
-    for (size_t done = 0; done < dataset->shard_count; done++) {
-        size_t largest = SIZE_MAX;
-        for (size_t s = 0; s < dataset->shard_count; s++)
-            if (dealt[s] < 0 &&
-                (largest == SIZE_MAX ||
-                 shard_tokens(dataset, s, split) > shard_tokens(dataset, largest, split)))
-                largest = s;
-        int lightest = 0;
-        for (int slice = 1; slice < slices; slice++)
-            if (load[slice] < load[lightest])
-                lightest = slice;
-        dealt[largest] = lightest;
-        load[lightest] += shard_tokens(dataset, largest, split);
-    }
-}
-
 static enum status allocate(struct pass *pass)
 {
     size_t own = (size_t)pass->own.count;
@@ -77,14 +46,12 @@ static enum status allocate(struct pass *pass)
     return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
 }
 
+/* Training deals by the training tokens; a small split dealt like that would leave slices
+ * idle. */
 static enum status open_streams(struct pass *pass, enum split split)
 {
-    uint64_t *load = calloc((size_t)pass->own.total, sizeof *load);
-    if (!load)
-        return status_fail(STATUS_FAILED, "out of memory for the evaluation");
-    deal(pass->dataset, split, pass->own.total, pass->dealt, load);
-    free(load);
-    enum status status = STATUS_OK;
+    enum status status =
+        dataset_deal_split(pass->dataset, split, pass->own.total, pass->dealt);
     for (int s = 0; status == STATUS_OK && s < pass->own.count; s++)
         status = stream_open(pass->dataset, pass->dealt, pass->own.first + s, split,
                              pass->rows, 0, &pass->streams[s]);

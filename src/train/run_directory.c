@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/log.h"
@@ -83,14 +84,11 @@ static void ask(const struct run_directory *run, struct entry *entry)
 
 static enum status append(struct listing *listing, const char *name)
 {
-    if (listing->count == listing->capacity) {
-        size_t capacity = listing->capacity ? 2 * listing->capacity : 16;
-        struct entry *more = realloc(listing->entries, capacity * sizeof *more);
-        if (!more)
-            return status_fail(STATUS_FAILED, "out of memory for a list of checkpoints");
-        listing->entries = more;
-        listing->capacity = capacity;
-    }
+    struct entry *entries = array_reserve(listing->entries, &listing->capacity,
+                                          listing->count + 1, sizeof *entries);
+    if (!entries)
+        return STATUS_FAILED;
+    listing->entries = entries;
     struct entry *entry = &listing->entries[listing->count++];
     snprintf(entry->name, sizeof entry->name, "%.*s", CHECKPOINT_NAME - 1, name);
     return STATUS_OK;

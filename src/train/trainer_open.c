@@ -188,12 +188,7 @@ static enum status settle_streams(struct trainer *trainer)
         if (status == STATUS_OK)
             model_set_state(trainer->model, s, now->states + slice * now->state_size);
     }
-    free(now->stream_rows);
-    free(now->cursors);
-    free(now->states);
-    now->stream_rows = NULL;
-    now->cursors = NULL;
-    now->states = NULL;
+    checkpoint_free_streams(now);
     return status;
 }
 

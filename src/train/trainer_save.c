@@ -50,16 +50,6 @@ static enum status gather(struct trainer *trainer, const void *bytes, size_t siz
     return status;
 }
 
-static void drop_gathered(struct checkpoint *now)
-{
-    free(now->stream_rows);
-    free(now->cursors);
-    free(now->states);
-    now->stream_rows = NULL;
-    now->cursors = NULL;
-    now->states = NULL;
-}
-
 static enum status gather_state(struct trainer *trainer)
 {
     struct part part = {0};
@@ -85,7 +75,7 @@ void trainer_save(struct trainer *trainer, bool best)
     enum status status = gather_state(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
         status = run_directory_write(&trainer->run, now, best, now->options.run.keep);
-    drop_gathered(now);
+    checkpoint_free_streams(now);
     status = comm_agree(trainer->comm, status);
     trainer->saved_at = clock_seconds();
     trainer->unsaved = status != STATUS_OK;
