@@ -488,9 +488,8 @@ static void differences_are_told_key_by_key(void **state)
     options_difference(&before, &now, &report, &count);
     assert_null(report);
     assert_int_equal(count, 0);
-    now = read_text(
-        "[train]\nepochs=99\nmax_steps=3\nbucket=7\n[run]\ndir=x\nkeep=9\n"
-        "[sample]\nseed=4\nguard=no\n[data]\ndataset=moved");
+    now = read_text("[train]\nepochs=99\nmax_steps=3\nbucket=7\n[run]\ndir=x\nkeep=9\n"
+                    "[sample]\nseed=4\nguard=no\n[data]\ndataset=moved");
     options_difference(&before, &now, &report, &count);
     assert_null(report);
     assert_int_equal(count, 0);
@@ -596,7 +595,9 @@ static void help_and_table_show_every_key(void **state)
     assert_non_null(strstr(help, "dir = runs/run "));
     assert_null(strstr(help, "[sample]"));
     assert_non_null(
-        strstr(table, "train.batch                8640             rows      32 "));
+        strstr(table, "train.batch                8640             rows      32\n"));
+    assert_null(strstr(table, " \n"));
+    assert_non_null(strstr(table, "train.momentum             0.9\n"));
     assert_null(strstr(table, "model."));
     free(help);
     free(table);

@@ -182,14 +182,29 @@ if unshare -rm true 2>/dev/null; then
     unshare -rm bash -c "mount -t tmpfs -o size=1400k none full &&
         '$tutti' train lstm.conf --set run.dir=full/run --set run.hash_steps=no \
             --set run.keep=9; echo \$? >code.txt; ls full/run/checkpoints >left.txt
+        grep -v '^{.*}\$' full/run/metrics.jsonl >torn.txt
         '$tutti' inspect full/run/checkpoints/latest >inspected.txt" >log.txt 2>&1
     [ "$(cat code.txt)" = 1 ] || { cat log.txt >&2; fail "a full disk: $(cat code.txt)"; }
     grep -q 'warning: epoch-0.*No space left' log.txt || fail "the full disk is not named"
     grep -q 'epoch 5/5' log.txt || fail "a full disk ended the run"
     [ -s inspected.txt ] || fail "a full disk cost the last good checkpoint"
     grep -q partial left.txt && fail "a partial checkpoint is left on the full disk"
+    [ -s torn.txt ] && { cat torn.txt >&2; fail "a full disk: torn lines in the metrics"; }
     echo "ok: full disk"
 fi
+
+# ---- the end: within an epoch, and what is said ----
+
+on 2 train lstm.conf --set run.dir=runs/part --set train.max_steps=3 >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "max_steps"; }
+hash=$("$tutti" inspect runs/part --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -1)
+tail -1 runs/part/metrics.jsonl | grep -q "\"step\": 3,.*\"valid_loss\": [0-9].*\"$hash\"" ||
+    fail "no validation where max_steps has ended the run"
+grep -q "^train.max_steps within epoch 1: step 3 .*valid_loss [0-9].*$hash" log.txt &&
+    grep -q "^done: 3 steps, 0 of 5 epochs" log.txt &&
+    grep -q "^weights hash $hash, checkpoint runs/part/checkpoints/step-00000003.h5\$" log.txt ||
+    { tail -4 log.txt >&2; fail "the end of a run is not told"; }
+echo "ok: the end of a run"
 
 # ---- evaluate ----
 

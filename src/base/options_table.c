@@ -115,7 +115,7 @@ const struct option_row option_rows[] = {
     {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .initial = "4194304",
      MAY_CHANGE, .help = "summed over the ranks in one call; changes no weight"},
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .initial = "0",
-     MAY_CHANGE, .help = "end after so many; 0: no limit"},
+     MAY_CHANGE, .help = "end after so many, where cosine ends too; 0: no limit"},
     {AT(train, threads), INTEGER(1, 1024), .initial = "1",
      .help = "of a rank's matrix products"},
     {AT(train, allow_mixed_cores), BOOLEAN, .initial = "no", MAY_CHANGE,

@@ -62,8 +62,8 @@ char *options_text(const struct options *options, unsigned sections)
 
 void options_print(const struct options *options, unsigned sections, FILE *out)
 {
-    fprintf(out, "%-*s %-*s %-*s %-*s %s\n", KEY_WIDTH, "setting", VALUE_WIDTH, "value",
-            UNIT_WIDTH, "unit", VALUE_WIDTH, "default", "meaning");
+    fprintf(out, "%-*s %-*s %-*s %s\n", KEY_WIDTH, "setting", VALUE_WIDTH, "value",
+            UNIT_WIDTH, "unit", "default, where it is another");
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
         char value[OPTIONS_TEXT], name[64];
@@ -71,9 +71,16 @@ void options_print(const struct options *options, unsigned sections, FILE *out)
             continue;
         snprintf(name, sizeof name, "%s.%s", row->section, row->key);
         option_format(row, options, value, sizeof value);
-        fprintf(out, "%-*s %-*s %-*s %-*s %s\n", KEY_WIDTH, name, VALUE_WIDTH,
-                value[0] ? value : "-", UNIT_WIDTH, row->unit ? row->unit : "",
-                VALUE_WIDTH, row->initial[0] ? row->initial : "-", row->help);
+        const char *unit = row->unit ? row->unit : "";
+        const char *initial = row->initial[0] ? row->initial : "-";
+        fprintf(out, "%-*s ", KEY_WIDTH, name);
+        if (strcmp(value, row->initial) != 0)
+            fprintf(out, "%-*s %-*s %s\n", VALUE_WIDTH, value[0] ? value : "-",
+                    UNIT_WIDTH, unit, initial);
+        else if (unit[0])
+            fprintf(out, "%-*s %s\n", VALUE_WIDTH, initial, unit);
+        else
+            fprintf(out, "%s\n", initial);
     }
 }
 

@@ -11,7 +11,7 @@
 
 #include "tutti/log.h"
 
-static const double redraw_seconds = 0.1, line_seconds = 5;
+static const double redraw_seconds = 0.1, line_seconds = 5, line_part = 0.05;
 enum { LINE_SIZE = 512, USUAL_WIDTH = 80 };
 
 double clock_seconds(void)
@@ -127,7 +127,10 @@ void progress_begin(struct progress *progress, const char *task, const char *uni
 void progress_update(struct progress *progress, uint64_t done, const char *note)
 {
     double now = clock_seconds();
-    double pause = progress->terminal ? redraw_seconds : line_seconds;
+    double grown = line_part * (now - progress->started);
+    double pause = progress->terminal     ? redraw_seconds
+                   : grown > line_seconds ? grown
+                                          : line_seconds;
     if (log_is_muted() || now - progress->last_drawn < pause)
         return;
     char text[LINE_SIZE];

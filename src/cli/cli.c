@@ -127,7 +127,7 @@ static enum status print_help(const struct cli_command *command,
     print_arguments(request);
     print_settings(request);
     if (command->examples)
-        printf("\nExamples:\n%s\n", command->examples);
+        printf("\n%s\n", command->examples);
     return cli_flush_output();
 }
 

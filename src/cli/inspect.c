@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "tutti/file.h"
@@ -71,6 +72,8 @@ static enum status recognise_directory(const char *path, struct thing *thing)
         thing->path = strdup(path);
         return thing->path ? STATUS_OK : no_memory(path);
     }
+    if (access(path, R_OK | X_OK) != 0)
+        return status_fail_errno("%s: can't look into it", path);
     if (has_member(path, "shard-0000.h5"))
         return status_fail(STATUS_FAILED,
                            "%s: shards without their index.h5: not a complete "

@@ -4,6 +4,7 @@
 #include "dataset_internal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,11 +79,12 @@ static enum status check_directory(const char *path)
     else if (file_exists(marker))
         status = unfinished(path);
     else if (!file_exists(index))
-        status =
-            status_fail(STATUS_MISUSE,
-                        "%s: not a dataset, there is no index.h5 in it; make one with: "
-                        "tutti preprocess FOLDER -o DATASET",
-                        path);
+        status = errno == EACCES
+                     ? status_fail_errno("%s: can't look into it", path)
+                     : status_fail(STATUS_MISUSE,
+                                   "%s: not a dataset, there is no index.h5 in it; make "
+                                   "one with: tutti preprocess FOLDER -o DATASET",
+                                   path);
     free(index);
     free(marker);
     return status;

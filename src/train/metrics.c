@@ -1,8 +1,11 @@
 /* metrics: lines for programs that watch a run. */
 #include "metrics.h"
 
+#include <errno.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tutti/file.h"
 #include "tutti/json.h"
@@ -74,6 +77,8 @@ enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
         status = status_fail_errno("%s: can't be opened for writing", out->path);
     if (status != STATUS_OK)
         metrics_close(out);
+    else if (fseeko(out->file, 0, SEEK_END) == 0)
+        out->size = ftello(out->file);
     return status;
 }
 
@@ -85,13 +90,27 @@ void metrics_close(struct metrics *metrics)
     *metrics = (struct metrics){0};
 }
 
+/* Takes back what of a line has reached the file, so that the next one, once there is
+ * room again, begins at the beginning of a line. */
+static void drop_line(struct metrics *metrics)
+{
+    __fpurge(metrics->file);
+    clearerr(metrics->file);
+    if (ftruncate(fileno(metrics->file), (off_t)metrics->size) != 0)
+        log_warn("%s: a line is cut off: %s", metrics->path, strerror(errno));
+}
+
 static void end_line(struct metrics *metrics, struct json *json)
 {
     json_close(json);
-    if (json_end(json) == STATUS_OK || metrics->failed)
+    if (json_end(json) == STATUS_OK) {
+        metrics->size = ftello(metrics->file);
         return;
+    }
+    if (!metrics->failed)
+        log_warn("%s: lines are missing: %s", metrics->path, status_message());
     metrics->failed = true;
-    log_warn("%s: lines are missing: %s", metrics->path, status_message());
+    drop_line(metrics);
 }
 
 void metrics_step(struct metrics *metrics, const struct step_facts *facts)
@@ -134,5 +153,21 @@ void metrics_epoch(struct metrics *metrics, const struct history_row *row,
     json_number(&json, "seconds", row->seconds);
     json_number(&json, "tokens_per_second", row->tokens_per_second);
     json_hash(&json, "weights_hash", row->weights_hash);
+    end_line(metrics, &json);
+}
+
+void metrics_part(struct metrics *metrics, const struct step_facts *facts,
+                  const struct evaluation *valid)
+{
+    struct json json;
+    if (!metrics->file)
+        return;
+    json_begin(&json, metrics->file, false);
+    json_object(&json, NULL);
+    json_integer(&json, "step", facts->step);
+    json_integer(&json, "epoch", facts->epoch);
+    json_number(&json, "valid_loss", valid->loss);
+    json_number(&json, "valid_accuracy", valid->accuracy);
+    json_hash(&json, "weights_hash", facts->weights_hash);
     end_line(metrics, &json);
 }

@@ -20,7 +20,8 @@
 struct metrics { /* zero-initialise: then nothing is written */
     FILE *file;
     char *path;
-    bool failed; /* a warning has been given */
+    int64_t size; /* of the file, up to the end of the last whole line */
+    bool failed;  /* a warning has been given */
 };
 
 struct step_facts {
@@ -41,5 +42,9 @@ void metrics_close(struct metrics *metrics);
 void metrics_step(struct metrics *metrics, const struct step_facts *facts);
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
                    const struct floors *floors);
+/* A run that ends within an epoch: step, epoch, valid_loss, valid_accuracy, weights_hash.
+ */
+void metrics_part(struct metrics *metrics, const struct step_facts *facts,
+                  const struct evaluation *valid);
 
 #endif

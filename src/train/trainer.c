@@ -92,14 +92,24 @@ static enum status make_steps(struct trainer *trainer, struct timing *timing)
 
 /* ---- behind an epoch ---- */
 
+static bool has_validation(const struct trainer *trainer)
+{
+    return trainer->dataset->total.pieces[SPLIT_VALID] > 0;
+}
+
 static void log_epoch(const struct trainer *trainer, const struct history_row *row)
 {
+    char valid[160] = "";
+    if (has_validation(trainer))
+        snprintf(valid, sizeof valid,
+                 "valid_loss %.4f valid_accuracy %.4f valid_unigram %.4f valid_bigram "
+                 "%.4f ",
+                 row->valid_loss, row->valid_accuracy, trainer->floors.unigram,
+                 trainer->floors.bigram);
     log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64
-             " train_loss %.4f valid_loss %.4f valid_accuracy %.4f valid_unigram %.4f "
-             "valid_bigram %.4f tokens_per_second %.0f weights_hash %016" PRIx64,
+             " train_loss %.4f %stokens_per_second %.0f weights_hash %016" PRIx64,
              row->epoch, trainer->now.options.train.epochs, row->step, row->train_loss,
-             row->valid_loss, row->valid_accuracy, trainer->floors.unigram,
-             trainer->floors.bigram, row->tokens_per_second, row->weights_hash);
+             valid, row->tokens_per_second, row->weights_hash);
 }
 
 /* Closes the epoch in the state: its row of the history, and the sums start again. */
@@ -149,13 +159,18 @@ static bool keeps_epoch(const struct trainer *trainer, bool best)
            finished(trainer);
 }
 
+static enum status validate(struct trainer *trainer, struct evaluation *valid)
+{
+    return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.slices,
+                          trainer->rows, trainer->steps, SPLIT_VALID, trainer->model,
+                          valid);
+}
+
 static enum status end_epoch(struct trainer *trainer, const struct timing *timing)
 {
     struct checkpoint *now = &trainer->now;
     struct evaluation valid;
-    enum status status =
-        evaluate_split(trainer->comm, trainer->dataset, (int)now->slices, trainer->rows,
-                       trainer->steps, SPLIT_VALID, trainer->model, &valid);
+    enum status status = validate(trainer, &valid);
     if (status != STATUS_OK)
         return status;
     close_epoch(trainer, &valid, timing);
@@ -191,6 +206,55 @@ static enum status run_epochs(struct trainer *trainer)
     return STATUS_OK;
 }
 
+/* train.max_steps may end a run within an epoch: how good is it there? */
+static enum status judge_part(struct trainer *trainer)
+{
+    const struct checkpoint *now = &trainer->now;
+    struct evaluation valid;
+    if (now->epoch_step == 0 || !out_of_steps(trainer))
+        return STATUS_OK;
+    enum status status = validate(trainer, &valid);
+    if (status != STATUS_OK)
+        return status;
+    const struct step_facts facts = {
+        .step = now->step,
+        .epoch = now->epoch + 1,
+        .loss = now->epoch_loss / (double)now->epoch_targets,
+        .weights_hash = params_hash(&now->params, now->weights),
+    };
+    metrics_part(&trainer->metrics, &facts, &valid);
+    char text[96] = "";
+    if (has_validation(trainer))
+        snprintf(text, sizeof text, "valid_loss %.4f valid_accuracy %.4f ", valid.loss,
+                 valid.accuracy);
+    log_info("train.max_steps within epoch %" PRId64 ": step %" PRId64
+             " train_loss %.4f %sweights_hash %016" PRIx64,
+             facts.epoch, facts.step, facts.loss, text, facts.weights_hash);
+    return STATUS_OK;
+}
+
+/* What was made, where it is, and what may be done with it. */
+static void log_end(const struct trainer *trainer, double seconds)
+{
+    const struct checkpoint *now = &trainer->now;
+    const char *dir = now->options.run.dir;
+    char duration[64], best[96] = "";
+    if (now->schedule.best_epoch > 0)
+        snprintf(best, sizeof best, "; best validation loss %.4f (epoch %" PRId64 ")",
+                 now->schedule.best_valid, now->schedule.best_epoch);
+    log_info("done: %" PRId64 " steps, %" PRId64 " of %" PRId64 " epochs, in %s%s",
+             now->step, now->epoch, now->options.train.epochs,
+             duration_text(seconds, duration, sizeof duration), best);
+    log_info("weights hash %016" PRIx64 ", checkpoint %s/checkpoints/%s",
+             params_hash(&now->params, now->weights), dir, trainer->saved);
+    if (now->epoch > 0 && now->options.run.samples > 0)
+        log_info("samples in %s/samples", dir);
+    log_info("next: tutti inspect %s", dir);
+    log_info("      tutti generate %s -o music.mid", dir);
+    if (trainer->dataset->total.pieces[SPLIT_TEST] > 0)
+        log_info("      tutti evaluate %s %s --split test", dir, trainer->dataset->path);
+}
+
 /* How it ended. The last state must be on the disk, or the run has failed. */
 static enum status conclude(struct trainer *trainer)
 {
@@ -222,8 +286,15 @@ static enum status run(struct trainer *trainer)
                  trainer->now.options.run.dir, trainer->now.epoch, trainer->now.step);
         return STATUS_OK;
     }
+    double began = clock_seconds();
     status = run_epochs(trainer);
-    return status == STATUS_OK ? conclude(trainer) : status;
+    if (status == STATUS_OK)
+        status = judge_part(trainer);
+    if (status == STATUS_OK)
+        status = conclude(trainer);
+    if (status == STATUS_OK)
+        log_end(trainer, clock_seconds() - began);
+    return status;
 }
 
 enum status train(struct comm *comm, const struct trainer_request *request)

@@ -24,14 +24,10 @@ static enum status no_memory(const char *what)
 static enum status adopt_data_settings(struct trainer *trainer)
 {
     struct options *options = &trainer->now.options;
-    struct options given = *options;
+    const struct options given = *options;
     enum status status =
         options_read_text(options, trainer->dataset->settings, trainer->dataset->path);
     memcpy(options->data.dataset, given.data.dataset, sizeof given.data.dataset);
-    if (status == STATUS_OK && (given.data.encoding != options->data.encoding ||
-                                strcmp(given.data.grid, options->data.grid) != 0))
-        log_info("data.encoding and data.grid are the dataset's: %s, %s",
-                 trainer->dataset->encoding->name, options->data.grid);
     return status;
 }
 
@@ -344,6 +340,7 @@ void trainer_print_facts(struct trainer *trainer)
 {
     const struct checkpoint *now = &trainer->now;
     const struct dataset_shard *total = &trainer->dataset->total;
+    const struct options *given = trainer->request->options;
     const double megabyte = 1e6;
     int64_t data = comm_max_i64(trainer->comm, (int64_t)stream_memory(trainer));
     int64_t model = comm_max_i64(trainer->comm, (int64_t)model_bytes(trainer->model));
@@ -351,6 +348,11 @@ void trainer_print_facts(struct trainer *trainer)
         return;
     options_print(&now->options,
                   SECTION_DATA | SECTION_MODEL | SECTION_TRAIN | SECTION_RUN, stderr);
+    if (given->data.encoding != now->options.data.encoding ||
+        strcmp(given->data.grid, now->options.data.grid) != 0)
+        log_info("the settings of [data] are the dataset's, not the configuration's: %s, "
+                 "grid %s",
+                 trainer->dataset->encoding->name, now->options.data.grid);
     log_info("dataset          %s: %" PRIu64 " training pieces, %" PRIu64
              " for validation; hash %016" PRIx64,
              trainer->dataset->path, total->pieces[SPLIT_TRAIN],
@@ -365,6 +367,9 @@ void trainer_print_facts(struct trainer *trainer)
              total->tokens[SPLIT_TRAIN] + total->pieces[SPLIT_TRAIN],
              trainer->steps_per_epoch,
              now->options.train.batch * now->options.train.time);
-    log_info("validation floors: unigram %.4f, bigram %.4f nats per token",
-             trainer->floors.unigram, trainer->floors.bigram);
+    if (total->pieces[SPLIT_VALID] > 0)
+        log_info("validation floors: unigram %.4f, bigram %.4f nats per token",
+                 trainer->floors.unigram, trainer->floors.bigram);
+    else
+        log_info("validation       none: the dataset has no piece for it");
 }
