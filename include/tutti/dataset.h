@@ -100,6 +100,12 @@ enum status dataset_read_shard(const struct dataset *dataset, size_t index,
                                enum split split, struct shard *shard);
 void shard_free(struct shard *shard);
 
+/* Reads the files of shards part, part + parts, part + 2 parts ... whole, so that every
+ * checksum in them is tested, also of columns that the caller will not need; with part 0
+ * the index too. Ranks share the work (part = rank, parts = ranks) and agree on the outcome
+ * themselves. Not collective. */
+enum status dataset_check_part(const struct dataset *dataset, int part, int parts);
+
 /* Reads and checks everything: the checksums of every file, each piece's hash against its
  * notes, its tokens against its notes encoded again, and all counts against the index. */
 enum status dataset_verify(const struct dataset *dataset);

@@ -159,6 +159,8 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
         status = checkpoint_read(path, 0, &checkpoint);
     if (status == STATUS_OK)
         status = dataset_open(given->dataset, &dataset);
+    if (status == STATUS_OK)
+        status = dataset_check_part(dataset, comm_rank(comm), comm_size(comm));
     status = comm_agree(comm, status);
     if (status == STATUS_OK) {
         struct results results = {.path = path,

@@ -72,6 +72,9 @@ static enum status open_dataset(struct trainer *trainer)
     struct options *options = &trainer->now.options;
     enum status status = dataset_open(options->data.dataset, &trainer->dataset);
     if (status == STATUS_OK)
+        status = dataset_check_part(trainer->dataset, comm_rank(trainer->comm),
+                                    comm_size(trainer->comm));
+    if (status == STATUS_OK)
         status = adopt_data_settings(trainer);
     if (status == STATUS_OK)
         status = check_dataset(trainer);
