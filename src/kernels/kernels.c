@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/log.h"
 #include "variants.h"
 
 enum { ALIGNMENT = 64 };
@@ -59,7 +60,12 @@ const struct kernels *kernels_named(const char *name)
 
 static const struct kernels *choose(void)
 {
-    const char *const order[] = {getenv("TUTTI_KERNELS"), "avx512", "avx2", "portable"};
+    const char *forced = getenv("TUTTI_KERNELS");
+    const char *const order[] = {forced, "avx512", "avx2", "portable"};
+    if (forced && !kernels_named(forced))
+        log_warn("TUTTI_KERNELS = %s: this processor or build has no such kernels (of "
+                 "avx512, avx2, portable)",
+                 forced);
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         const struct kernels *found = order[i] ? kernels_named(order[i]) : NULL;
         if (found)
