@@ -46,6 +46,30 @@ enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_
 /* The float sum is MPI's own: its bits may depend on the number of ranks. Collective. */
 enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t bucket);
 
+/* A sum that goes on while the caller computes. Planned once for one block of memory, then
+ * started and finished any number of times, by all ranks in the same order; between start
+ * and finish the block must be left alone. It moves only inside comm_sum_move and
+ * comm_sum_finish, so call the former every millisecond or so.
+ *
+ * The ranks of a host first share out the block among themselves, each summing a part of
+ * it; ranks with the same part on different hosts then sum it up; and back. Both by
+ * halving over a circulant graph (Traeff, 2024): 2 ceil(log2 n) messages a level for any
+ * number n, each element sent 2 (n - 1) / n times; so a host's link carries a block twice
+ * however many ranks the host has. */
+struct comm_sum;
+enum comm_type { COMM_I64, COMM_F32 };
+
+/* Collective. The block is borrowed. */
+enum status comm_sum_plan(struct comm *comm, enum comm_type type, void *values,
+                          size_t count, struct comm_sum **out);
+void comm_sum_free(struct comm_sum *sum); /* NULL is fine; no sum may be under way */
+
+enum status comm_sum_start(struct comm_sum *sum);
+/* True when the sum is complete. Not collective. */
+bool comm_sum_move(struct comm_sum *sum);
+/* Waits. */
+enum status comm_sum_finish(struct comm_sum *sum);
+
 int64_t comm_max_i64(struct comm *comm, int64_t value); /* Collective. */
 
 /* Rank 0's bytes to all; same `size` on all ranks, may exceed 2^31. Collective. */

@@ -44,6 +44,7 @@ struct options {
         int64_t max_notes;  /* files with more are skipped */
         int64_t max_bytes;  /* larger files are skipped, unread */
         double max_seconds; /* longer pieces are skipped */
+        double memory;      /* megabytes of tokens a rank holds in training; 0: all */
     } data;
     struct {
         int cell; /* enum option_cell */
@@ -87,6 +88,7 @@ struct options {
         double sample_seconds;
         int64_t samples; /* files after each epoch */
         bool hash_steps; /* weights hash with each step's metrics */
+        double hang_seconds; /* a rank that does nothing for so long hangs; 0: never */
     } run;
     struct {
         double temperature;

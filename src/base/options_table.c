@@ -55,6 +55,8 @@ const struct option_row option_rows[] = {
      .help = "larger files are skipped unread"},
     {AT(data, max_seconds), NUMBER(0, 1e9), .low_open = true, .unit = "seconds",
      .initial = "345600", .help = "longer pieces are skipped"},
+    {AT(data, memory), NUMBER(0, 1e9), .unit = "megabytes", .initial = "0", MAY_CHANGE,
+     .help = "of tokens that a rank holds while it trains; 0: all its tokens"},
 
     {AT(model, cell), WORD(cell_words), .initial = "lstm", .help = "recurrent layers"},
     {AT(model, layers), INTEGER(1, 16), .initial = "2",
@@ -135,6 +137,8 @@ const struct option_row option_rows[] = {
      .help = "MIDI files after each epoch"},
     {AT(run, hash_steps), BOOLEAN, .initial = "no", MAY_CHANGE,
      .help = "log the hash of the weights after each step"},
+    {AT(run, hang_seconds), NUMBER(0, 1e6), .unit = "seconds", .initial = "60", MAY_CHANGE,
+     .help = "a rank that does nothing for so long hangs, and the run ends; 0: never"},
 
     {AT(sample, temperature), NUMBER(0, 100), .initial = "1", MAY_CHANGE,
      .help = "below 1 safer, above 1 wilder; 0: always the most probable token"},

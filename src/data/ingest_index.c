@@ -13,8 +13,8 @@ static enum status out_of_memory(void)
     return status_fail(STATUS_FAILED, "out of memory while writing the index");
 }
 
-/* The [data] section without what must not show in the bytes: where the dataset lies, and
- * where the split file was. */
+/* The [data] section without what must not show in the bytes: where the dataset lies,
+ * where the split file was, and how much memory training may take. */
 static enum status write_settings(const struct ingest *ingest, struct h5_file *file)
 {
     struct options *options = malloc(sizeof *options);
@@ -22,6 +22,7 @@ static enum status write_settings(const struct ingest *ingest, struct h5_file *f
     if (options) {
         *options = *ingest->options;
         options->data.dataset[0] = '\0';
+        options->data.memory = 0;
         const char *base = path_base(options->data.split_file);
         memmove(options->data.split_file, base, strlen(base) + 1);
         text = options_text(options, SECTION_DATA);

@@ -28,6 +28,7 @@ static enum status adopt_data_settings(struct trainer *trainer)
     enum status status =
         options_read_text(options, trainer->dataset->settings, trainer->dataset->path);
     memcpy(options->data.dataset, given.data.dataset, sizeof given.data.dataset);
+    options->data.memory = given.data.memory;
     return status;
 }
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* The extras that ride with the gradient. */
-enum { SUM_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_STOP, SUM_SAVE, SUMS };
+enum { SUM_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_STOP, SUM_SAVE, SUM_FAILED, SUMS };
 
 /* The scale of the gradient's sum; see trainer_step.c. */
 int trainer_scale_bits(int64_t batch, int64_t time);

@@ -1,0 +1,61 @@
+/* phase: atomics for the other threads, plain sums for the main thread. */
+#include "tutti/phase.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "tutti/progress.h"
+
+static const char *const names[PHASES] = {
+    "start",     "read",       "forward",  "backward", "sum", "wait",
+    "optimizer", "checkpoint", "validate", "sample",   "end",
+};
+
+static _Atomic int current = PHASE_START;
+static _Atomic int64_t current_step;
+static _Atomic uint64_t moved;
+
+static double spent[PHASES], entered; /* entered == 0: the clock is not yet read */
+
+const char *phase_name(enum phase phase)
+{
+    return names[phase];
+}
+
+enum phase phase_enter(enum phase phase)
+{
+    int before = atomic_load_explicit(&current, memory_order_relaxed);
+    double now = clock_seconds();
+    if (entered > 0)
+        spent[before] += now - entered;
+    entered = now;
+    atomic_store_explicit(&current, (int)phase, memory_order_relaxed);
+    phase_move();
+    return (enum phase)before;
+}
+
+void phase_set_step(int64_t step)
+{
+    atomic_store_explicit(&current_step, step, memory_order_relaxed);
+    phase_move();
+}
+
+void phase_move(void)
+{
+    atomic_fetch_add_explicit(&moved, 1, memory_order_relaxed);
+}
+
+struct phase_state phase_state(void)
+{
+    return (struct phase_state){
+        .phase = (enum phase)atomic_load_explicit(&current, memory_order_relaxed),
+        .step = atomic_load_explicit(&current_step, memory_order_relaxed),
+        .moves = atomic_load_explicit(&moved, memory_order_relaxed),
+    };
+}
+
+void phase_seconds(double seconds[PHASES])
+{
+    phase_enter((enum phase)atomic_load_explicit(&current, memory_order_relaxed));
+    memcpy(seconds, spent, sizeof spent);
+}
