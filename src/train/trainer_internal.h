@@ -65,6 +65,9 @@ enum status trainer_resume(struct trainer *trainer);
  * in unsaved, on every rank; training goes on. Collective. */
 void trainer_save(struct trainer *trainer, bool best);
 
+/* The watch learns which checkpoint is the newest. */
+void trainer_tell_saved(const struct trainer *trainer);
+
 /* One step on all ranks. Collective. */
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts);
 

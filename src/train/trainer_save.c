@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "trainer_internal.h"
+#include "tutti/file.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
 
@@ -67,6 +68,17 @@ static enum status gather_state(struct trainer *trainer)
     return status;
 }
 
+void trainer_tell_saved(const struct trainer *trainer)
+{
+    if (comm_rank(trainer->comm) != 0 || !trainer->saved[0])
+        return;
+    char *path =
+        path_format("%s/checkpoints/%s", trainer->now.options.run.dir, trainer->saved);
+    if (path)
+        watch_checkpoint(trainer->request->watch, path);
+    free(path);
+}
+
 void trainer_save(struct trainer *trainer, bool best)
 {
     struct checkpoint *now = &trainer->now;
@@ -84,4 +96,5 @@ void trainer_save(struct trainer *trainer, bool best)
                  name, trainer->saved[0] ? "" : "none", trainer->saved, status_message());
     else
         memcpy(trainer->saved, name, sizeof name);
+    trainer_tell_saved(trainer);
 }
