@@ -29,10 +29,10 @@ struct trainer {
     struct stream **streams; /* [own slices] */
     struct window window;
     struct model *model;
-    float *gradient; /* [parameters]: the sum, then the mean, over all slices */
-    struct exact_sum *sum;
-    struct buckets *float_sum; /* of gradient, for train.reduce = float; else NULL */
-    enum status sum_status;    /* of the sum under way */
+    struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
+    enum status sum_status; /* of the sum under way */
+    float *gradient;        /* train.reduce = float: [parameters], summed here; or NULL */
+    struct buckets *float_sum; /* and over the ranks by these */
 
     /* All that a checkpoint holds, kept up to date on every rank, except stream_rows,
      * cursors and states: those are gathered on rank 0 when it is written. The weights
