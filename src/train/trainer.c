@@ -13,6 +13,7 @@
 #include "trainer_internal.h"
 #include "tutti/hash.h"
 #include "tutti/log.h"
+#include "tutti/phase.h"
 #include "tutti/progress.h"
 
 /* Wall time of an epoch, or of the part of it that this process has made. */
@@ -74,6 +75,7 @@ static enum status make_steps(struct trainer *trainer, struct timing *timing)
     while (now->epoch_step < trainer->steps_per_epoch && !out_of_steps(trainer) &&
            !trainer->stop) {
         struct step_facts facts = {0};
+        phase_set_step(now->step + 1);
         status = trainer_step(trainer, &facts);
         if (status != STATUS_OK)
             break;
@@ -144,10 +146,12 @@ static void make_samples(struct trainer *trainer)
     if (comm_rank(trainer->comm) != 0 || !request->samples ||
         trainer->now.options.run.samples == 0)
         return;
+    enum phase before = phase_enter(PHASE_SAMPLE);
     if (request->samples(&trainer->now, trainer->run.samples, request->context) !=
         STATUS_OK)
         log_warn("no samples of epoch %" PRId64 ": %s", trainer->now.epoch,
                  status_message());
+    phase_enter(before);
 }
 
 /* A checkpoint behind this epoch? The best so far, the last and the one before a stop are
@@ -161,6 +165,7 @@ static bool keeps_epoch(const struct trainer *trainer, bool best)
 
 static enum status validate(struct trainer *trainer, struct evaluation *valid)
 {
+    phase_enter(PHASE_VALIDATE); /* until the next step, but for saving and sampling */
     return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.slices,
                           trainer->rows, trainer->steps, SPLIT_VALID, trainer->model,
                           valid);
@@ -290,6 +295,7 @@ static enum status run(struct trainer *trainer)
     status = run_epochs(trainer);
     if (status == STATUS_OK)
         status = judge_part(trainer);
+    phase_enter(PHASE_END);
     if (status == STATUS_OK)
         status = conclude(trainer);
     if (status == STATUS_OK)
