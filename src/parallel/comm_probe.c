@@ -1,21 +1,10 @@
 /* comm_probe: small messages to and fro between rank 0 and the others. */
 #include "tutti/comm_probe.h"
 
-#include <mpi.h>
-
+#include "comm_internal.h"
 #include "tutti/phase.h"
 
 enum { ROUNDS = 32, PROBE_TAG = 2 };
-
-static enum status check(int code)
-{
-    if (code == MPI_SUCCESS)
-        return STATUS_OK;
-    char reason[MPI_MAX_ERROR_STRING] = "unknown error";
-    int length;
-    MPI_Error_string(code, reason, &length);
-    return status_fail(STATUS_FAILED, "MPI can't compare the clocks: %s", reason);
-}
 
 static int send(double *values, int count, int to)
 {
@@ -75,5 +64,5 @@ enum status comm_clock_offset(struct comm *comm, double (*clock)(void), double *
     phase_enter(before);
     *offset = found[0];
     *error = found[1];
-    return check(code);
+    return comm_check(code, "compare the clocks");
 }

@@ -82,7 +82,6 @@ static enum status make_steps(struct trainer *trainer, struct timing *timing)
     while (now->epoch_step < trainer->steps_per_epoch && !out_of_steps(trainer) &&
            !trainer->stop) {
         struct step_facts facts = {0};
-        phase_set_step(now->step + 1);
         status = trainer_step(trainer, &facts);
         if (status != STATUS_OK)
             break;
