@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "metrics.h"
+#include "report.h"
 #include "run_directory.h"
 #include "tutti/buckets.h"
 #include "tutti/checkpoint.h"
@@ -43,6 +44,7 @@ struct trainer {
 
     struct run_directory run;    /* rank 0 */
     struct metrics metrics;      /* rank 0 */
+    struct report report;        /* where the time went */
     char saved[CHECKPOINT_NAME]; /* the last checkpoint written or resumed from; or "" */
     bool unsaved;                /* the last attempt to write one failed */
     double saved_at;             /* clock_seconds */
