@@ -40,6 +40,7 @@ static enum status train_on_ranks(enum status settings, struct trainer_request *
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     bool resume = false;
+    const char *trace = NULL;
     const struct cli_argument arguments[] = {
         {.name = "--resume",
          .flag = &resume,
@@ -48,6 +49,10 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .placeholder = "FAULT@RANK:STEP",
          .each = inject_add,
          .help = "a fault on purpose, see below; any number of times"},
+        {.name = "--trace",
+         .placeholder = "FILE",
+         .text = &trace,
+         .help = "what each rank did when, for chrome://tracing or ui.perfetto.dev"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */
@@ -69,14 +74,15 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status == STATUS_OK)
         status = options_check(&options);
     struct trainer_request wanted = {
-        .options = &options, .resume = resume, .samples = samples_write};
+        .options = &options, .resume = resume, .samples = samples_write, .trace = trace};
     return train_on_ranks(status, &wanted);
 }
 
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--set SECTION.KEY=VALUE]... [--inject FAULT]...",
+    .usage = "train CONFIG [--resume] [--trace FILE] [--inject FAULT]... [--set "
+             "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "
@@ -86,6 +92,7 @@ const struct cli_command command_train = {
                 "\n"
                 "  tutti train configs/keras-tutorial.conf\n"
                 "  mpirun -n 4 tutti train run.conf --resume\n"
+                "  mpirun -n 4 tutti train run.conf --trace trace.json\n"
                 "  tutti train run.conf --set train.learning_rate=0.001 --set "
                 "run.dir=runs/second",
     .run = run,

@@ -5,6 +5,7 @@
 #include "trainer_internal.h"
 #include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/phase.h"
 #include "tutti/progress.h"
 
 /* This rank's part of the state; its slices are consecutive, so the parts in rank order
@@ -83,6 +84,7 @@ void trainer_save(struct trainer *trainer, bool best)
 {
     struct checkpoint *now = &trainer->now;
     char name[CHECKPOINT_NAME];
+    enum phase before = phase_enter(PHASE_CHECKPOINT);
     run_directory_name(now, name);
     enum status status = gather_state(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
@@ -97,4 +99,5 @@ void trainer_save(struct trainer *trainer, bool best)
     else
         memcpy(trainer->saved, name, sizeof name);
     trainer_tell_saved(trainer);
+    phase_enter(before);
 }
