@@ -226,6 +226,13 @@ enum status watch_open(struct comm *comm, const struct watch_request *request,
     return STATUS_OK;
 }
 
+static void wake(struct watch *watch)
+{
+    const uint64_t one = 1;
+    ssize_t put = write(watch->wake, &one, sizeof one);
+    (void)put; /* it fails only where the thread is about to wake anyway */
+}
+
 void watch_checkpoint(struct watch *watch, const char *path)
 {
     if (!watch)
@@ -233,16 +240,19 @@ void watch_checkpoint(struct watch *watch, const char *path)
     pthread_mutex_lock(&watch->lock);
     watch_copy(watch->checkpoint, sizeof watch->checkpoint, path);
     pthread_mutex_unlock(&watch->lock);
+    atomic_store(&watch->news, true);
+    wake(watch);
 }
 
 void watch_close(struct watch *watch)
 {
-    const uint64_t one = 1;
     if (!watch)
         return;
     atomic_store(&watch->closing, true);
     watch_words_end();
-    if (watch->started && write(watch->wake, &one, sizeof one) > 0)
+    if (watch->started) {
+        wake(watch);
         pthread_join(watch->thread, NULL);
+    }
     free_watch(watch);
 }

@@ -58,7 +58,7 @@ enum watch_kind {
     WATCH_EXIT,      /* last words; number: the exit code */
     WATCH_FAILED,    /* last words; text: why */
     WATCH_BYE,       /* all ranks have agreed to leave */
-    WATCH_END,       /* leave at once; the process told of may have to be killed */
+    WATCH_END,       /* leave at once; number: kill the process told of */
     WATCH_KINDS
 };
 
@@ -178,6 +178,7 @@ struct watch {
     int wake;     /* eventfd */
     pthread_t thread;
     bool started;
+    atomic_bool news; /* to be said at once, not at the next tick */
     atomic_bool closing;
 
     /* The thread's. Hub: [ranks], the first is its own; alone: its own; else rank 0's. */

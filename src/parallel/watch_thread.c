@@ -114,8 +114,7 @@ static void let_die(struct watch *watch, const struct watch_member *member)
     struct pollfd polled = {.fd = link->socket, .events = POLLIN};
     while (link->socket >= 0 && clock_seconds() < until) {
         poll(&polled, 1, 100);
-        int got = watch_link_receive(link, watch->token);
-        if (got < 0)
+        if (watch_link_receive(link, watch->token) < 0)
             watch_link_close(link);
     }
 }
@@ -150,8 +149,9 @@ static void conclude(struct watch *watch, const struct watch_cause *cause)
     frame.pid = culprit->pid;
     frame.place = culprit->place;
     frame.born = culprit->born;
+    frame.number = !worded; /* those who can speak can leave */
     say_to_all(watch, &frame);
-    if (!own)
+    if (!worded)
         watch_process_kill(culprit);
     atomic_store(&watch->told, true); /* last words of its own may go on */
     if (worded && own)
@@ -179,7 +179,10 @@ static void leave(struct watch *watch, const struct watch_frame *frame)
 {
     struct watch_process culprit = {
         .pid = frame->pid, .place = frame->place, .born = frame->born};
-    watch_process_kill(&culprit);
+    if (frame->number)
+        watch_process_kill(&culprit);
+    if (frame->rank == 0) /* the launcher reports the first that leaves */
+        let_die(watch, &watch->members[0]);
     if (frame->rank == watch->rank && atomic_load(&watch->spoken))
         sleep_then_leave(own_core_seconds);
     _exit(STATUS_FAILED);
@@ -480,7 +483,7 @@ void *watch_run(void *argument)
     double next = clock_seconds();
     while (polled && !atomic_load(&watch->closing)) {
         double now = clock_seconds();
-        if (now >= next) {
+        if (now >= next || atomic_exchange(&watch->news, false)) {
             tick(watch, now);
             next = now + tick_seconds;
         }
