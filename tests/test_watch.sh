@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-step=15 hang=3           # faults strike in this step; run.hang_seconds
+step=10 hang=3           # faults strike in this step; run.hang_seconds
 death_limit=20           # seconds; measured 1 to 2
 hang_limit=$((hang + 15)) # seconds; measured hang + 1 to 3
 
@@ -116,7 +116,7 @@ told() {
 
 for rank in 1 0; do
     start 4 --inject kill@$rank:$step
-    told "kill of rank $rank" $rank "was killed .*SIGKILL" "1?[0-9]" $death_limit
+    told "kill of rank $rank" $rank "was killed .*SIGKILL" "10|[0-9]" $death_limit
     start 4 --inject segfault@$rank:$step
     told "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
     start 4 --inject exit@$rank:$step
@@ -136,7 +136,7 @@ for rank in 2 0; do
     told "hang of rank $rank" $rank "hangs: in phase [a-z]+ since" $step $hang_limit
 done
 start 3 --inject stop@0:$step
-told "stop of rank 0" 0 "has not been heard of for .*SIGSTOP" "1?[0-9]" $hang_limit
+told "stop of rank 0" 0 "has not been heard of for .*SIGSTOP" "10|[0-9]" $hang_limit
 start 3
 until_step 5
 kill -STOP "${pid[1]}"
