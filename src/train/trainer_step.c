@@ -21,6 +21,7 @@
 #include "stop.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
+#include "tutti/inject.h"
 #include "tutti/phase.h"
 #include "tutti/progress.h"
 #include "tutti/schedule.h"
@@ -59,17 +60,25 @@ static void forward(struct trainer *trainer)
 
 /* ---- what the backward pass gives ---- */
 
-static void add_gradient(void *context, int slice, size_t first, size_t count,
-                         const float *gradient)
+static void add(struct trainer *trainer, size_t first, size_t count,
+                const float *gradient)
 {
-    struct trainer *trainer = context;
-    (void)slice;
-    phase_enter(PHASE_SUM);
     if (is_exact(trainer))
         exact_sum_add(trainer->sum, first, gradient, count);
     else
         for (size_t i = 0; i < count; i++)
             trainer->gradient[first + i] += gradient[i];
+}
+
+static void add_gradient(void *context, int slice, size_t first, size_t count,
+                         const float *gradient)
+{
+    struct trainer *trainer = context;
+    const float nan = NAN;
+    phase_enter(PHASE_SUM);
+    add(trainer, first, count, gradient);
+    if (slice == 0 && inject_due(FAULT_NAN, trainer->now.step + 1))
+        add(trainer, first, 1, &nan);
     phase_enter(PHASE_BACKWARD);
 }
 
