@@ -129,6 +129,14 @@ told "kill -9 from outside" 2 "was killed .*SIGKILL" "[0-9]+" $death_limit
 start 0 --inject segfault@0:$step
 told "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
 
+start 3 # nobody is left to print what is said; the file tells
+until_step 5
+kill -9 $launcher
+finish
+grep -Eq "^tutti: root cause: rank [0-2] .* has lost its launcher: process $launcher is gone" \
+    runs/x/root-cause.txt || { cat log.txt runs/x/root-cause.txt >&2; fail "kill of mpirun"; }
+echo "ok: kill of mpirun: all gone $took s after the last step"
+
 # ---- hangs ----
 
 for rank in 2 0; do
@@ -151,6 +159,14 @@ mpirun -n 3 "$example" 1 >log.txt 2>&1 && fail "abort: exit code 0"
     grep -q "root cause: rank 1 (.*) ended the run: no way on$" log.txt ||
     { cat log.txt >&2; fail "no root cause of an abort"; }
 echo "ok: abort"
+
+# ---- ranks that can't be watched: rank 0 may hold no more than two connections ----
+
+mpirun -n 5 bash -c "[ \$OMPI_COMM_WORLD_RANK != 0 ] || ulimit -n 130; exec '$example' none" \
+    >log.txt 2>&1 || { cat log.txt >&2; fail "unwatched ranks end the run"; }
+[ "$(grep -c 'not watched: 2 of 5 ranks can.t reach rank 0 by TCP' log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "unwatched ranks are not told"; }
+echo "ok: unwatched ranks"
 
 # ---- what is none of it ----
 
