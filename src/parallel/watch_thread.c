@@ -335,13 +335,15 @@ static void accept_all(struct watch *watch)
 /* Who speaks when rank 0 can't: the lowest rank of another host, or else of this one. */
 static void choose_heir(struct watch *watch)
 {
-    watch->heir = watch->ranks > 1 ? 1 : 0;
-    for (int i = 1; i < watch->count; i++)
-        if (watch->members[i].known &&
-            strcmp(watch->members[i].process.host, watch->self.host) != 0) {
-            watch->heir = i;
-            return;
-        }
+    int any = 0, elsewhere = 0;
+    for (int i = watch->count - 1; i > 0; i--) {
+        if (!watch->members[i].known)
+            continue;
+        any = i;
+        if (strcmp(watch->members[i].process.host, watch->self.host) != 0)
+            elsewhere = i;
+    }
+    watch->heir = elsewhere ? elsewhere : any;
 }
 
 static int connections(const struct watch *watch)
