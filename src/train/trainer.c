@@ -77,6 +77,7 @@ static enum status make_steps(struct trainer *trainer, struct timing *timing)
         status = trainer_step(trainer, &facts);
         if (status != STATUS_OK)
             break;
+        trainer_hear(trainer);
         report_step(trainer, &facts, timing);
         snprintf(note, sizeof note, "loss %.4f",
                  now->epoch_loss / (double)now->epoch_targets);
@@ -175,9 +176,12 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
         return status;
     close_epoch(trainer, &valid, timing);
     const struct history_row *row = &now->history[now->history_count - 1];
+    const struct checkpoint_cost cost = {trainer->save_cost.epoch_pause,
+                                         trainer->save_cost.epoch_writing};
+    trainer->save_cost.epoch_pause = trainer->save_cost.epoch_writing = 0;
     bool best = valid.tokens > 0 &&
                 schedule_epoch(&now->schedule, &now->options, now->epoch, valid.loss);
-    metrics_epoch(&trainer->metrics, row, &trainer->floors);
+    metrics_epoch(&trainer->metrics, row, &trainer->floors, &cost);
     log_epoch(trainer, row);
     trainer->stop |= comm_max_i64(trainer->comm, stop_requested()) > 0;
     if (keeps_epoch(trainer, best))
@@ -247,6 +251,8 @@ static void log_end(const struct trainer *trainer, double seconds)
              duration_text(seconds, duration, sizeof duration), best);
     log_info("weights hash %016" PRIx64 ", checkpoint %s/checkpoints/%s",
              params_hash(&now->params, now->weights), dir, trainer->saved);
+    log_info("checkpoints paused training for %.3f s at most, and took %.3f s to write",
+             trainer->save_cost.pause, trainer->save_cost.writing);
     if (now->epoch > 0 && now->options.run.samples > 0)
         log_info("samples in %s/samples", dir);
     log_info("next: tutti inspect %s", dir);
@@ -255,10 +261,13 @@ static void log_end(const struct trainer *trainer, double seconds)
         log_info("      tutti evaluate %s %s --split test", dir, trainer->dataset->path);
 }
 
-/* How it ended. The last state must be on the disk, or the run has failed. */
+/* How it ended. The last state must be on the disk, or the run has failed. Collective. */
 static enum status conclude(struct trainer *trainer)
 {
     const struct checkpoint *now = &trainer->now;
+    enum status status = trainer_settle(trainer);
+    if (status != STATUS_OK)
+        return status;
     if (trainer->unsaved)
         return status_fail(
             STATUS_FAILED,

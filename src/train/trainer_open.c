@@ -196,10 +196,15 @@ static enum status settle_streams(struct trainer *trainer)
     return status;
 }
 
+/* Rows that the history may grow to. */
+static size_t history_room(const struct checkpoint *now)
+{
+    return now->history_count + (size_t)now->options.train.epochs + 1;
+}
+
 static enum status reserve_history(struct checkpoint *now)
 {
-    size_t room = now->history_count + (size_t)now->options.train.epochs + 1;
-    struct history_row *more = realloc(now->history, room * sizeof *more);
+    struct history_row *more = realloc(now->history, history_room(now) * sizeof *more);
     if (!more)
         return no_memory("the history");
     now->history = more;
@@ -294,6 +299,9 @@ static enum status open_rest(struct trainer *trainer)
         status = reserve_history(&trainer->now);
     if (status == STATUS_OK)
         status = open_files(trainer);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = writer_open(&trainer->run, &trainer->now, history_room(&trainer->now),
+                             &trainer->writer);
     return status;
 }
 
@@ -313,6 +321,7 @@ enum status trainer_open(struct trainer *trainer)
 
 void trainer_close(struct trainer *trainer)
 {
+    writer_close(trainer->writer);
     for (int s = 0; trainer->streams && s < trainer->own.count; s++)
         stream_close(trainer->streams[s]);
     free(trainer->streams);
