@@ -52,6 +52,7 @@ static void report_step(struct trainer *trainer, struct step_facts *facts,
     facts->seconds = now - timing->stepped;
     facts->tokens_per_second = (double)tokens_per_step(trainer) / facts->seconds;
     timing->stepped = now;
+    trainer->pace.step = fmax(trainer->pace.step, facts->seconds);
     timing->steps++;
     facts->hashed = trainer->now.options.run.hash_steps;
     if (comm_rank(trainer->comm) != 0)
@@ -149,10 +150,12 @@ static void make_samples(struct trainer *trainer)
     if (comm_rank(trainer->comm) != 0 || !request->samples ||
         trainer->now.options.run.samples == 0)
         return;
+    double began = clock_seconds();
     if (request->samples(&trainer->now, trainer->run.samples, request->context) !=
         STATUS_OK)
         log_warn("no samples of epoch %" PRId64 ": %s", trainer->now.epoch,
                  status_message());
+    trainer->pace.samples = fmax(trainer->pace.samples, clock_seconds() - began);
 }
 
 /* A checkpoint behind this epoch? The best so far, the last and the one before a stop are
@@ -175,6 +178,7 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
 {
     struct checkpoint *now = &trainer->now;
     struct evaluation valid;
+    double began = clock_seconds();
     enum status status = validate(trainer, &valid);
     if (status != STATUS_OK)
         return status;
@@ -187,15 +191,25 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
                 schedule_epoch(&now->schedule, &now->options, now->epoch, valid.loss);
     metrics_epoch(&trainer->metrics, row, &trainer->floors, &cost);
     log_epoch(trainer, row);
-    trainer->stop |= comm_max_i64(trainer->comm, stop_requested()) > 0;
+    bool stop = trainer_stop_is_due_before_samples(trainer);
+    trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
     if (keeps_epoch(trainer, best))
         trainer_save(trainer, best);
     if (!trainer->stop) /* whoever asks for a stop may not wait long */
         make_samples(trainer);
+    trainer->pace.epoch_end = fmax(trainer->pace.epoch_end, clock_seconds() - began);
     return STATUS_OK;
 }
 
 /* ---- the run ---- */
+
+/* Is the epoch to be closed? Whoever asks for a stop at its last step doesn't wait for the
+ * validation, if there is another run to make it: it begins with it. */
+static bool ends_epoch(const struct trainer *trainer)
+{
+    return trainer->now.epoch_step == trainer->steps_per_epoch &&
+           (!trainer->stop || out_of_steps(trainer));
+}
 
 static enum status run_epochs(struct trainer *trainer)
 {
@@ -204,7 +218,7 @@ static enum status run_epochs(struct trainer *trainer)
         double began = clock_seconds();
         struct timing timing = {.began = began, .stepped = began};
         enum status status = make_steps(trainer, &timing);
-        if (status == STATUS_OK && now->epoch_step == trainer->steps_per_epoch)
+        if (status == STATUS_OK && ends_epoch(trainer))
             status = end_epoch(trainer, &timing);
         if (status != STATUS_OK)
             return status;
@@ -281,8 +295,9 @@ static enum status conclude(struct trainer *trainer)
     if (!trainer->stop || finished(trainer))
         return STATUS_OK;
     return status_fail(STATUS_STOPPED,
-                       "stopped on request behind step %" PRId64
+                       "stopped %s behind step %" PRId64
                        " with checkpoint %s/checkpoints/%s; go on with --resume",
+                       trainer->out_of_time ? "before the time limit" : "on request",
                        now->step, now->options.run.dir, trainer->saved);
 }
 

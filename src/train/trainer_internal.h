@@ -27,6 +27,12 @@ struct save_cost {
     double epoch_pause, epoch_writing;
 };
 
+/* Seconds that this process has taken at most so far: for a step; for the end of an epoch,
+ * validation to samples; for the samples alone. */
+struct pace {
+    double step, epoch_end, samples;
+};
+
 struct trainer {
     struct comm *comm;
     const struct trainer_request *request;
@@ -49,13 +55,16 @@ struct trainer {
     int64_t steps_per_epoch, total_steps;
     struct floors floors;
 
-    struct run_directory run;   /* rank 0 */
-    struct metrics metrics;     /* rank 0 */
+    struct run_directory run; /* rank 0 */
+    struct metrics metrics;   /* rank 0 */
+    struct pace pace;
+    struct deadline *deadline;  /* rank 0 */
     struct writer *writer;      /* rank 0 */
     struct save_cost save_cost; /* rank 0 */
     /* Rank 0's, and the others' as of the last trainer_settle: */
     char saved[CHECKPOINT_NAME]; /* the last checkpoint on disk or resumed from; or "" */
     bool unsaved;                /* the last attempt to write one failed */
+    bool out_of_time;            /* the run stops because of its deadline */
     double saved_at;             /* clock_seconds of the last trainer_save */
     bool stop, save;             /* agreed on by all ranks in the last step */
 };
@@ -81,12 +90,19 @@ void trainer_save(struct trainer *trainer, bool best);
  * but on rank 0. Not collective. */
 void trainer_hear(struct trainer *trainer);
 
-/* Waits for the writer; then all ranks know `saved` and `unsaved`. Collective. */
+/* Waits for the writer; then all ranks know `saved`, `unsaved` and `out_of_time`.
+ * Collective. */
 enum status trainer_settle(struct trainer *trainer);
 
 /* Does this rank's clock ask for a checkpoint? Only rank 0's does, when the writer is
  * free. Not collective. */
 bool trainer_save_is_due(const struct trainer *trainer);
+
+/* Has this process been asked to stop, or (rank 0) is its time limit so near that it must
+ * stop behind this step? In a step, before its sum. Not collective. */
+bool trainer_stop_is_due(struct trainer *trainer);
+/* The same behind a validation: may there be samples and another step? */
+bool trainer_stop_is_due_before_samples(struct trainer *trainer);
 
 /* One step on all ranks. Collective. */
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deadline.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "tutti/file.h"
@@ -282,6 +283,8 @@ static enum status open_local(struct trainer *trainer)
         plan(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
         status = run_directory_open(trainer->now.options.run.dir, &trainer->run);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = deadline_open(trainer->now.options.run.minutes, &trainer->deadline);
     return status;
 }
 
@@ -326,6 +329,7 @@ enum status trainer_open(struct trainer *trainer)
 void trainer_close(struct trainer *trainer)
 {
     writer_close(trainer->writer);
+    deadline_close(trainer->deadline);
     for (int s = 0; trainer->streams && s < trainer->own.count; s++)
         stream_close(trainer->streams[s]);
     free(trainer->streams);

@@ -131,23 +131,17 @@ enum status trainer_settle(struct trainer *trainer)
 {
     struct {
         char saved[CHECKPOINT_NAME];
-        bool unsaved;
+        bool unsaved, out_of_time;
     } news = {.unsaved = false};
     enum phase before = phase_enter(PHASE_CHECKPOINT);
     hear(trainer, true);
     memcpy(news.saved, trainer->saved, sizeof news.saved);
     news.unsaved = trainer->unsaved;
+    news.out_of_time = trainer->out_of_time;
     enum status status = comm_broadcast(trainer->comm, &news, sizeof news);
     memcpy(trainer->saved, news.saved, sizeof news.saved);
     trainer->unsaved = news.unsaved;
+    trainer->out_of_time = news.out_of_time;
     phase_enter(before);
     return status;
-}
-
-bool trainer_save_is_due(const struct trainer *trainer)
-{
-    double minutes = trainer->now.options.run.checkpoint_minutes;
-    return trainer->writer && minutes > 0 &&
-           clock_seconds() - trainer->saved_at >= 60 * minutes &&
-           !writer_is_busy(trainer->writer);
 }

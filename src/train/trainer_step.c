@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "stop.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "tutti/phase.h"
@@ -118,7 +117,7 @@ static void add_extras(struct trainer *trainer)
         exact_sum_add_count(sum, SUM_TARGETS, loss->targets);
         exact_sum_add_count(sum, SUM_CORRECT, loss->correct);
     }
-    exact_sum_add_count(sum, SUM_STOP, stop_requested());
+    exact_sum_add_count(sum, SUM_STOP, trainer_stop_is_due(trainer));
     exact_sum_add_count(sum, SUM_SAVE, trainer_save_is_due(trainer));
 }
 
