@@ -22,7 +22,7 @@
 
 void h5_start(void)
 {
-    static bool started;
+    static _Thread_local bool started; /* a thread-safe HDF5 has errors of each thread */
     if (started)
         return;
     started = true;
@@ -36,7 +36,6 @@ const char *h5_library(void)
     static char text[32];
     unsigned major, minor, release;
     H5_HOLD_LOCK;
-    h5_start();
     if (text[0] == '\0' && H5get_libversion(&major, &minor, &release) >= 0)
         snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
     return text;
@@ -160,7 +159,6 @@ enum status h5_open(const char *path, struct h5_file **out)
     if (!file)
         return STATUS_FAILED;
     H5_HOLD_LOCK;
-    h5_start();
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)
@@ -222,7 +220,6 @@ herr_t h5_set_object(hid_t properties)
 static enum status create_in(struct h5_file *file)
 {
     H5_HOLD_LOCK;
-    h5_start();
     hid_t access = disk_access(&file->disk);
     hid_t creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);

@@ -30,7 +30,7 @@ struct h5_file {
     size_t open_count;
 };
 
-/* The unit's set-up of the library; cheap when done already. Holding the lock. */
+/* The unit's set-up of the library for this thread; cheap when done already. */
 void h5_start(void);
 
 /* The library's one lock; see lock.c. Every public function that calls HDF5 holds it, by
@@ -47,6 +47,7 @@ struct h5_hold {
 static inline struct h5_hold h5_hold(void)
 {
     h5_lock();
+    h5_start();
     return (struct h5_hold){true};
 }
 

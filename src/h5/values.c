@@ -44,7 +44,6 @@ static struct type_row type_row(enum h5_type type)
 size_t h5_type_size(enum h5_type type)
 {
     H5_HOLD_LOCK;
-    h5_start();
     return type_row(type).size;
 }
 
