@@ -67,7 +67,7 @@ confined() {
 confined '(cblas|openblas.*)\.h' src/kernels/gemm.c
 confined 'mpi\.h' src/parallel/comm.c
 confined '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
-confined 'h5_internal\.h' src/h5/attributes.c src/h5/disk.c src/h5/h5.c src/h5/values.c \
+confined 'h5_internal\.h' src/h5/attributes.c src/h5/chunks.c src/h5/disk.c src/h5/h5.c src/h5/values.c \
     src/h5/verify.c
 confined '(smf|glib)\.h' src/midi/writer.c
 confined 'ini\.h' src/base/options_read.c

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data_plan.h"
+#include "feed.h"
 #include "metrics.h"
 #include "run_directory.h"
 #include "tutti/checkpoint.h"
@@ -16,17 +18,18 @@
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 #include "tutti/trainer.h"
-#include "window.h"
 
 struct trainer {
     struct comm *comm;
     const struct trainer_request *request;
     struct dataset *dataset;
-    struct slices own;       /* slices of this rank */
-    int rows, steps;         /* of one slice; of one window */
-    int *dealt;              /* [shards]: the slice of each */
-    struct stream **streams; /* [own slices] */
-    struct window window;
+    struct slices own; /* slices of this rank */
+    int rows, steps;   /* of one slice; of one window */
+    int *dealt;        /* [shards]: the slice of each */
+    struct data_plan data_plan;
+    struct streams streams; /* of the own slices; the feed's */
+    struct feed *feed;
+    struct window window; /* of this step, borrowed from the feed */
     struct model *model;
     float *slice_gradient; /* [parameters] */
     float *gradient;       /* [parameters]: the sum, then the mean, over all slices */

@@ -38,9 +38,7 @@ static bool is_exact(const struct trainer *trainer)
 static void compute(struct trainer *trainer)
 {
     struct window *window = &trainer->window;
-    for (int s = 0; s < trainer->own.count; s++)
-        stream_next(trainer->streams[s], trainer->steps, window_inputs(window, s),
-                    window_targets(window, s));
+    feed_next(trainer->feed, window); /* how that went is asked behind the sum */
     struct dropout dropout = {.rate = trainer->now.options.model.dropout,
                               .seed = (uint64_t)trainer->now.options.train.seed,
                               .step = trainer->now.step,
@@ -86,6 +84,7 @@ static void collect(struct trainer *trainer)
     }
     exact_sum_add_count(sum, SUM_STOP, stop_requested());
     exact_sum_add_count(sum, SUM_SAVE, save_is_due(trainer));
+    exact_sum_add_count(sum, SUM_FAILED, feed_status(trainer->feed) != STATUS_OK);
 }
 
 /* NULL: none holds this element. */
@@ -177,6 +176,8 @@ static enum status reduce(struct trainer *trainer)
     if (status == STATUS_OK && !is_exact(trainer))
         status = comm_sum_f32(trainer->comm, trainer->gradient, trainer->now.params.total,
                               bucket);
+    if (status == STATUS_OK && exact_sum_count(trainer->sum, SUM_FAILED) > 0)
+        status = comm_agree(trainer->comm, feed_status(trainer->feed));
     if (status == STATUS_OK && exact_sum_bad(trainer->sum))
         status = report_bad(trainer);
     return status;
