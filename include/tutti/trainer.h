@@ -18,6 +18,7 @@ struct trainer_request {
     enum status (*samples)(const struct checkpoint *now, const char *directory,
                            void *context);
     void *context;
+    const char *trace; /* the file of the trace, written anew; NULL: none */
 };
 
 /* Collective. STATUS_OK at the end, STATUS_STOPPED after a signal and its checkpoint. */

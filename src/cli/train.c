@@ -3,6 +3,7 @@
 
 #include "cli.h"
 #include "samples.h"
+#include "tutti/inject.h"
 #include "tutti/trainer.h"
 
 static enum status train_on_ranks(enum status settings,
@@ -12,7 +13,10 @@ static enum status train_on_ranks(enum status settings,
     enum status status = cli_open_ranks(settings, &comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(comm, train(comm, request));
+    inject_set_rank(comm_rank(comm));
+    status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
+    if (status == STATUS_OK)
+        status = comm_agree(comm, train(comm, request));
     comm_close(comm);
     return status;
 }
@@ -20,10 +24,19 @@ static enum status train_on_ranks(enum status settings,
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     bool resume = false;
+    const char *trace = NULL;
     const struct cli_argument arguments[] = {
         {.name = "--resume",
          .flag = &resume,
          .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+        {.name = "--inject",
+         .placeholder = "FAULT@RANK:STEP",
+         .each = inject_add,
+         .help = "a fault on purpose, see below; any number of times"},
+        {.name = "--trace",
+         .placeholder = "FILE",
+         .text = &trace,
+         .help = "what each rank did when, for chrome://tracing or ui.perfetto.dev"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */
@@ -35,6 +48,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
                                    .positional_min = 1,
                                    .positional_max = 1};
     enum status status = cli_parse(self, &request, argc, argv);
+    if (request.help_shown && cli_speaks())
+        printf("\n%s\n", inject_help());
     if (status != STATUS_OK || request.help_shown)
         return status;
     status = options_read_file(&options, request.positionals[0]);
@@ -43,14 +58,15 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status == STATUS_OK)
         status = options_check(&options);
     const struct trainer_request wanted = {
-        .options = &options, .resume = resume, .samples = samples_write};
+        .options = &options, .resume = resume, .samples = samples_write, .trace = trace};
     return train_on_ranks(status, &wanted);
 }
 
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--set SECTION.KEY=VALUE]...",
+    .usage = "train CONFIG [--resume] [--trace FILE] [--inject FAULT]... [--set "
+             "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "
@@ -60,6 +76,7 @@ const struct cli_command command_train = {
                 "\n"
                 "  tutti train configs/keras-tutorial.conf\n"
                 "  mpirun -n 4 tutti train run.conf --resume\n"
+                "  mpirun -n 4 tutti train run.conf --trace trace.json\n"
                 "  tutti train run.conf --set train.learning_rate=0.001 --set "
                 "run.dir=runs/second",
     .run = run,

@@ -2,30 +2,29 @@
  *
  * Errors come back as codes and become a status with MPI's words. MPI counts are int, so
  * long vectors go in pieces. Nothing here depends on which algorithm MPI takes.
+ *
+ * What needs other ranks is PHASE_WAIT for as long as it takes: so the watch never takes
+ * for hung who only waits for another, and the time of waiting is known.
  */
 #include "tutti/comm.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "comm_internal.h"
 #include "tutti/hash.h"
 #include "tutti/log.h"
+#include "tutti/phase.h"
 
 enum {
     BUCKET_ELEMENTS = 1 << 20, /* 8 MB of integers at once */
     PIECE_BYTES = 1 << 24,
     GATHER_TAG = 1
-};
-
-struct comm {
-    int rank, size;
-    char host[MPI_MAX_PROCESSOR_NAME];
 };
 
 struct comm_counter {
@@ -35,7 +34,7 @@ struct comm_counter {
 
 /* ---- failures ---- */
 
-static enum status check(int code, const char *what)
+enum status comm_check(int code, const char *what)
 {
     if (code == MPI_SUCCESS)
         return STATUS_OK;
@@ -55,7 +54,7 @@ void comm_abort(struct comm *comm, int code)
 /* For the calls that have no status to return: without MPI there is no way on. */
 static void check_or_abort(int code, const char *what)
 {
-    if (check(code, what) == STATUS_OK)
+    if (comm_check(code, what) == STATUS_OK)
         return;
     log_error("%s", status_message());
     comm_abort(NULL, STATUS_FAILED);
@@ -99,6 +98,26 @@ static enum status check_launch(int size, bool alone)
         tasks);
 }
 
+/* Which ranks share a host: all learn the lowest rank on the host of each. */
+static int find_hosts(struct comm *comm)
+{
+    MPI_Comm host;
+    int lowest = comm->rank;
+    comm->host_of = calloc((size_t)comm->size, sizeof *comm->host_of);
+    if (!comm->host_of)
+        comm_abort(comm, STATUS_FAILED); /* the others are waiting */
+    int code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, comm->rank,
+                                   MPI_INFO_NULL, &host);
+    if (code != MPI_SUCCESS)
+        return code;
+    code = MPI_Bcast(&lowest, 1, MPI_INT, 0, host);
+    MPI_Comm_free(&host);
+    if (code == MPI_SUCCESS)
+        code =
+            MPI_Allgather(&lowest, 1, MPI_INT, comm->host_of, 1, MPI_INT, MPI_COMM_WORLD);
+    return code;
+}
+
 static enum status describe_self(struct comm *comm)
 {
     int length;
@@ -109,7 +128,11 @@ static enum status describe_self(struct comm *comm)
         code = MPI_Comm_size(MPI_COMM_WORLD, &comm->size);
     if (code == MPI_SUCCESS)
         code = MPI_Get_processor_name(comm->host, &length);
-    return check(code, "start");
+    if (code == MPI_SUCCESS)
+        code = MPI_Comm_dup(MPI_COMM_WORLD, &comm->sums);
+    if (code == MPI_SUCCESS)
+        code = find_hosts(comm);
+    return comm_check(code, "start");
 }
 
 enum status comm_open(int *argc, char ***argv, struct comm **out)
@@ -122,7 +145,7 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
     avoid_forbidden_copies();
     int provided;
     enum status status =
-        check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "start");
+        comm_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "start");
     if (status != STATUS_OK) {
         free(comm);
         return status;
@@ -143,6 +166,7 @@ void comm_close(struct comm *comm)
     if (!comm)
         return;
     MPI_Finalize();
+    free(comm->host_of);
     free(comm);
 }
 
@@ -218,19 +242,17 @@ static enum status spread_message(struct comm *comm, int from, bool alike)
     else
         snprintf(text, sizeof text, "rank %d (%.200s): %.1800s", comm->rank, comm->host,
                  status_message());
-    enum status status =
-        check(MPI_Bcast(text, sizeof text, MPI_CHAR, from, MPI_COMM_WORLD), "broadcast");
+    enum status status = comm_check(
+        MPI_Bcast(text, sizeof text, MPI_CHAR, from, MPI_COMM_WORLD), "broadcast");
     if (status == STATUS_OK)
         status_set_message(text);
     return status;
 }
 
-enum status comm_agree(struct comm *comm, enum status mine)
+static enum status agree(struct comm *comm, enum status mine)
 {
-    if (comm->size == 1)
-        return mine;
     struct verdict own = verdict_of(comm, mine), all;
-    enum status status = check(
+    enum status status = comm_check(
         MPI_Allreduce(&own, &all, 3, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD), "agree");
     if (status != STATUS_OK)
         return status;
@@ -240,6 +262,16 @@ enum status comm_agree(struct comm *comm, enum status mine)
     int from = INT_MAX - (int)(all.worst & INT_MAX);
     status = spread_message(comm, from, all.hash == ~all.complement);
     return status == STATUS_OK ? agreed : status;
+}
+
+enum status comm_agree(struct comm *comm, enum status mine)
+{
+    if (comm->size == 1)
+        return mine;
+    enum phase before = phase_enter(PHASE_WAIT);
+    enum status status = agree(comm, mine);
+    phase_enter(before);
+    return status;
 }
 
 /* ---- sums ---- */
@@ -253,14 +285,15 @@ static enum status sum(struct comm *comm, void *values, MPI_Datatype type, size_
         bucket = BUCKET_ELEMENTS;
     if (bucket > INT_MAX)
         bucket = INT_MAX; /* MPI's counts are int */
-    for (size_t at = 0; at < count; at += bucket) {
+    enum phase before = phase_enter(PHASE_WAIT);
+    int code = MPI_SUCCESS;
+    for (size_t at = 0; at < count && code == MPI_SUCCESS; at += bucket) {
         size_t n = count - at < bucket ? count - at : bucket;
-        int code = MPI_Allreduce(MPI_IN_PLACE, (char *)values + at * width, (int)n, type,
-                                 MPI_SUM, MPI_COMM_WORLD);
-        if (code != MPI_SUCCESS)
-            return check(code, "sum over the ranks");
+        code = MPI_Allreduce(MPI_IN_PLACE, (char *)values + at * width, (int)n, type,
+                             MPI_SUM, MPI_COMM_WORLD);
     }
-    return STATUS_OK;
+    phase_enter(before);
+    return comm_check(code, "sum over the ranks");
 }
 
 enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_t bucket)
@@ -276,17 +309,22 @@ enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t 
 int64_t comm_max_i64(struct comm *comm, int64_t value)
 {
     int64_t most = value;
-    if (comm->size > 1)
-        check_or_abort(
-            MPI_Allreduce(&value, &most, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
-            "compare the ranks");
+    if (comm->size == 1)
+        return value;
+    enum phase before = phase_enter(PHASE_WAIT);
+    check_or_abort(MPI_Allreduce(&value, &most, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
+                   "compare the ranks");
+    phase_enter(before);
     return most;
 }
 
 void comm_barrier(struct comm *comm)
 {
-    if (comm->size > 1)
-        check_or_abort(MPI_Barrier(MPI_COMM_WORLD), "meet");
+    if (comm->size == 1)
+        return;
+    enum phase before = phase_enter(PHASE_WAIT);
+    check_or_abort(MPI_Barrier(MPI_COMM_WORLD), "meet");
+    phase_enter(before);
 }
 
 /* ---- bytes ---- */
@@ -299,11 +337,13 @@ static size_t piece_at(size_t at, size_t size)
 enum status comm_broadcast(struct comm *comm, void *bytes, size_t size)
 {
     int code = MPI_SUCCESS;
+    enum phase before = phase_enter(PHASE_WAIT);
     for (size_t at = 0; comm->size > 1 && at < size && code == MPI_SUCCESS;
          at += PIECE_BYTES)
         code = MPI_Bcast((char *)bytes + at, (int)piece_at(at, size), MPI_BYTE, 0,
                          MPI_COMM_WORLD);
-    return check(code, "broadcast");
+    phase_enter(before);
+    return comm_check(code, "broadcast");
 }
 
 static enum status send_pieces(const uint8_t *bytes, size_t size)
@@ -312,7 +352,7 @@ static enum status send_pieces(const uint8_t *bytes, size_t size)
     for (size_t at = 0; at < size && code == MPI_SUCCESS; at += PIECE_BYTES)
         code = MPI_Send(bytes + at, (int)piece_at(at, size), MPI_BYTE, 0, GATHER_TAG,
                         MPI_COMM_WORLD);
-    return check(code, "gather");
+    return comm_check(code, "gather");
 }
 
 static enum status receive_pieces(int from, uint8_t *bytes, size_t size)
@@ -321,7 +361,7 @@ static enum status receive_pieces(int from, uint8_t *bytes, size_t size)
     for (size_t at = 0; at < size && code == MPI_SUCCESS; at += PIECE_BYTES)
         code = MPI_Recv(bytes + at, (int)piece_at(at, size), MPI_BYTE, from, GATHER_TAG,
                         MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-    return check(code, "gather");
+    return comm_check(code, "gather");
 }
 
 /* On rank 0: room for all, and every rank's size. */
@@ -334,9 +374,9 @@ static enum status gather_sizes(struct comm *comm, size_t size, uint8_t **all,
         status = status_fail(STATUS_FAILED, "no memory for %d sizes", comm->size);
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status = check(MPI_Gather(&mine, 1, MPI_UINT64_T, of_rank, 1, MPI_UINT64_T, 0,
-                                  MPI_COMM_WORLD),
-                       "gather");
+        status = comm_check(MPI_Gather(&mine, 1, MPI_UINT64_T, of_rank, 1, MPI_UINT64_T,
+                                       0, MPI_COMM_WORLD),
+                            "gather");
     if (status == STATUS_OK && comm->rank == 0) {
         size_t total = 0;
         for (int r = 0; r < comm->size; r++)
@@ -369,6 +409,7 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
 {
     *all = NULL;
     *sizes = NULL;
+    enum phase before = phase_enter(PHASE_WAIT);
     enum status status = gather_sizes(comm, size, all, sizes);
     if (status == STATUS_OK)
         status = comm->rank == 0 ? receive_all(comm, bytes, *all, *sizes)
@@ -379,6 +420,7 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
         *all = NULL;
         *sizes = NULL;
     }
+    phase_enter(before);
     return status;
 }
 
@@ -401,7 +443,7 @@ enum status comm_counter_open(struct comm *comm, struct comm_counter **out)
                                 &value, &counter->window);
     if (code != MPI_SUCCESS) {
         free(counter);
-        return check(code, "open a shared counter");
+        return comm_check(code, "open a shared counter");
     }
     MPI_Win_set_errhandler(counter->window, MPI_ERRORS_RETURN);
     check_or_abort(MPI_Win_lock_all(0, counter->window), "open a shared counter");

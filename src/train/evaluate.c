@@ -14,6 +14,7 @@
 
 #include "window.h"
 #include "tutti/exact_sum.h"
+#include "tutti/phase.h"
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 
@@ -61,11 +62,12 @@ static enum status open_streams(struct pass *pass, enum split split, uint64_t me
     return status == STATUS_OK ? streams_open(&request, &pass->streams) : status;
 }
 
-static enum status pass_open(struct pass *pass, enum split split, uint64_t memory)
+static enum status pass_open(struct pass *pass, struct comm *comm, enum split split,
+                             uint64_t memory)
 {
     enum status status = allocate(pass);
     if (status == STATUS_OK)
-        status = exact_sum_create(0, SUMS, INT32_MAX, 0, &pass->sum);
+        status = exact_sum_create(comm, 0, SUMS, INT32_MAX, 0, 0, &pass->sum);
     if (status == STATUS_OK)
         status = open_streams(pass, split, memory);
     return status;
@@ -144,8 +146,10 @@ static enum status run(struct pass *pass)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
     enum status status = next_window(pass, &counted);
-    for (; status == STATUS_OK && counted > 0; status = next_window(pass, &counted))
+    for (; status == STATUS_OK && counted > 0; status = next_window(pass, &counted)) {
         add_window(pass);
+        phase_move();
+    }
     for (int s = 0; s < pass->own.count; s++)
         model_set_state(pass->model, s, pass->states + (size_t)s * size);
     return status;
@@ -199,11 +203,11 @@ enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int
                         .rows = rows,
                         .steps = steps,
                         .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
-    enum status status = comm_agree(comm, pass_open(&pass, split, memory));
+    enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
     if (status == STATUS_OK)
         status = comm_agree(comm, run(&pass));
     if (status == STATUS_OK)
-        status = exact_sum_reduce(pass.sum, comm, 0);
+        status = exact_sum_reduce(pass.sum);
     if (status == STATUS_OK)
         status = summarise(&pass, split, out);
     pass_close(&pass);

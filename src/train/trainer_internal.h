@@ -8,7 +8,9 @@
 #include "data_plan.h"
 #include "feed.h"
 #include "metrics.h"
+#include "report.h"
 #include "run_directory.h"
+#include "tutti/buckets.h"
 #include "tutti/checkpoint.h"
 #include "tutti/comm.h"
 #include "tutti/dataset.h"
@@ -31,9 +33,10 @@ struct trainer {
     struct feed *feed;
     struct window window; /* of this step, borrowed from the feed */
     struct model *model;
-    float *slice_gradient; /* [parameters] */
-    float *gradient;       /* [parameters]: the sum, then the mean, over all slices */
-    struct exact_sum *sum;
+    struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
+    enum status sum_status; /* of the sum under way */
+    float *gradient;        /* train.reduce = float: [parameters], summed here; or NULL */
+    struct buckets *float_sum; /* and over the ranks by these */
 
     /* All that a checkpoint holds, kept up to date on every rank, except stream_rows,
      * cursors and states: those are gathered on rank 0 when it is written. The weights
@@ -44,6 +47,7 @@ struct trainer {
 
     struct run_directory run;    /* rank 0 */
     struct metrics metrics;      /* rank 0 */
+    struct report report;        /* where the time went */
     char saved[CHECKPOINT_NAME]; /* the last checkpoint written or resumed from; or "" */
     bool unsaved;                /* the last attempt to write one failed */
     double saved_at;             /* clock_seconds */

@@ -138,14 +138,17 @@ static enum status open_model(struct trainer *trainer)
         return status;
     now->params = *model_params(trainer->model);
     size_t total = now->params.total;
-    trainer->slice_gradient = calloc(total, sizeof *trainer->slice_gradient);
-    trainer->gradient = calloc(total, sizeof *trainer->gradient);
-    if (!trainer->slice_gradient || !trainer->gradient)
+    bool exact = options->train.reduce == REDUCE_EXACT;
+    if (!exact && !(trainer->gradient = calloc(total, sizeof *trainer->gradient)))
         return no_memory("the gradient");
-    size_t summed = options->train.reduce == REDUCE_EXACT ? total : 0;
-    status = exact_sum_create(
-        summed, SUMS, options->train.slices,
-        trainer_scale_bits(options->train.batch, options->train.time), &trainer->sum);
+    size_t bucket = (size_t)options->train.bucket;
+    status =
+        exact_sum_create(trainer->comm, exact ? total : 0, SUMS, options->train.slices,
+                         trainer_scale_bits(options->train.batch, options->train.time),
+                         bucket, &trainer->sum);
+    if (status == STATUS_OK && !exact)
+        status = buckets_create(trainer->comm, COMM_F32, trainer->gradient, total, bucket,
+                                &trainer->float_sum);
     return status;
 }
 
@@ -324,7 +327,7 @@ void trainer_close(struct trainer *trainer)
     feed_close(trainer->feed);
     streams_close(&trainer->streams);
     free(trainer->dealt);
-    free(trainer->slice_gradient);
+    buckets_free(trainer->float_sum);
     free(trainer->gradient);
     exact_sum_free(trainer->sum);
     metrics_close(&trainer->metrics);

@@ -4,6 +4,7 @@
 
 #include "trainer_internal.h"
 #include "tutti/log.h"
+#include "tutti/phase.h"
 #include "tutti/progress.h"
 
 /* This rank's part of the state; its slices are consecutive, so the parts in rank order
@@ -71,6 +72,7 @@ void trainer_save(struct trainer *trainer, bool best)
 {
     struct checkpoint *now = &trainer->now;
     char name[CHECKPOINT_NAME];
+    enum phase before = phase_enter(PHASE_CHECKPOINT);
     run_directory_name(now, name);
     enum status status = gather_state(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
@@ -84,4 +86,5 @@ void trainer_save(struct trainer *trainer, bool best)
                  name, trainer->saved[0] ? "" : "none", trainer->saved, status_message());
     else
         memcpy(trainer->saved, name, sizeof name);
+    phase_enter(before);
 }

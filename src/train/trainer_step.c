@@ -1,5 +1,10 @@
 /* trainer_step: tokens to gradients to one exact sum to the optimizer. Allocates nothing.
  *
+ * The sum over the ranks goes on beneath back-propagation: a layer's gradient leaves as
+ * soon as all slices have added to it, and messages are moved between the time steps of
+ * the layers below. What is known last (stop, save) leaves last, with the embedding; so
+ * there is one sum a step and nothing else that ranks wait in.
+ *
  * The scale of the exact sum. The model gives gradients of the summed loss; with B rows
  * and T steps there are B T targets, so a slice's gradient is B T / S times the slice's
  * mean per target. Addends of which that mean is up to 2^11 in magnitude are to fit: with
@@ -16,6 +21,8 @@
 #include "stop.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
+#include "tutti/inject.h"
+#include "tutti/phase.h"
 #include "tutti/progress.h"
 #include "tutti/schedule.h"
 
@@ -34,29 +41,79 @@ static bool is_exact(const struct trainer *trainer)
     return trainer->now.options.train.reduce == REDUCE_EXACT;
 }
 
-/* Forward and backward of this rank's slices. */
-static void compute(struct trainer *trainer)
+/* The next window of this rank's slices, forward. */
+static void forward(struct trainer *trainer)
 {
     struct window *window = &trainer->window;
+    phase_enter(PHASE_READ);
     feed_next(trainer->feed, window); /* how that went is asked behind the sum */
+    phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = trainer->now.options.model.dropout,
                               .seed = (uint64_t)trainer->now.options.train.seed,
                               .step = trainer->now.step,
                               .first_row = (int64_t)trainer->own.first * trainer->rows};
     model_forward(trainer->model, window->input_of, window->target_of, &dropout,
                   window->losses);
-    model_backward(trainer->model);
 }
 
-static void add_gradient(struct trainer *trainer, int slice)
+/* ---- what the backward pass gives ---- */
+
+static void add(struct trainer *trainer, size_t first, size_t count,
+                const float *gradient)
 {
-    size_t count = trainer->now.params.total;
-    model_gradient(trainer->model, slice, trainer->slice_gradient);
     if (is_exact(trainer))
-        exact_sum_add(trainer->sum, 0, trainer->slice_gradient, count);
+        exact_sum_add(trainer->sum, first, gradient, count);
     else
         for (size_t i = 0; i < count; i++)
-            trainer->gradient[i] += trainer->slice_gradient[i];
+            trainer->gradient[first + i] += gradient[i];
+}
+
+static void add_gradient(void *context, int slice, size_t first, size_t count,
+                         const float *gradient)
+{
+    struct trainer *trainer = context;
+    const float nan = NAN;
+    phase_enter(PHASE_SUM);
+    add(trainer, first, count, gradient);
+    if (slice == 0 && inject_due(FAULT_NAN, trainer->now.step + 1))
+        add(trainer, first, 1, &nan);
+    phase_enter(PHASE_BACKWARD);
+}
+
+static void start_sum(void *context, size_t first)
+{
+    struct trainer *trainer = context;
+    phase_enter(PHASE_SUM);
+    enum status status = is_exact(trainer) ? exact_sum_complete(trainer->sum, first)
+                                           : buckets_complete(trainer->float_sum, first);
+    if (trainer->sum_status == STATUS_OK)
+        trainer->sum_status = status;
+    phase_enter(PHASE_BACKWARD);
+}
+
+static void move_sum(void *context)
+{
+    struct trainer *trainer = context;
+    if (is_exact(trainer))
+        exact_sum_move(trainer->sum);
+    else
+        buckets_move(trainer->float_sum);
+}
+
+/* Backward, with this rank's part of the gradient's sum. */
+static void backward(struct trainer *trainer)
+{
+    const struct model_gradients to = {.slice = add_gradient,
+                                       .complete = start_sum,
+                                       .meanwhile = move_sum,
+                                       .context = trainer};
+    exact_sum_clear(trainer->sum);
+    trainer->sum_status = STATUS_OK;
+    if (!is_exact(trainer))
+        memset(trainer->gradient, 0,
+               trainer->now.params.total * sizeof *trainer->gradient);
+    phase_enter(PHASE_BACKWARD);
+    model_backward(trainer->model, &to);
 }
 
 /* Does rank 0's clock ask for a checkpoint? */
@@ -67,17 +124,12 @@ static bool save_is_due(const struct trainer *trainer)
            clock_seconds() - trainer->saved_at >= 60 * minutes;
 }
 
-/* This rank's part of the sum: gradients, losses, and what it wants. */
-static void collect(struct trainer *trainer)
+/* What else rides in the sum: losses, and what this rank wants. */
+static void add_extras(struct trainer *trainer)
 {
     struct exact_sum *sum = trainer->sum;
-    exact_sum_clear(sum);
-    if (!is_exact(trainer))
-        memset(trainer->gradient, 0,
-               trainer->now.params.total * sizeof *trainer->gradient);
     for (int s = 0; s < trainer->own.count; s++) {
         const struct slice_loss *loss = &trainer->window.losses[s];
-        add_gradient(trainer, s);
         exact_sum_add_extra(sum, SUM_LOSS, loss->loss);
         exact_sum_add_count(sum, SUM_TARGETS, loss->targets);
         exact_sum_add_count(sum, SUM_CORRECT, loss->correct);
@@ -126,34 +178,35 @@ static enum status report_bad(struct trainer *trainer)
     return diverged(trainer, how);
 }
 
-/* gradient := factor * gradient; returns the sum of squares of the products. */
-static double scale(float *gradient, size_t count, double factor)
+/* The norm of the mean gradient, which is `factor` times the sum. */
+static double gradient_norm(const struct trainer *trainer, double factor)
 {
+    if (is_exact(trainer))
+        return sqrt(exact_sum_squares(trainer->sum, factor));
     double squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        double value = (double)gradient[i] * factor;
+    for (size_t i = 0; i < trainer->now.params.total; i++) {
+        double value = (double)trainer->gradient[i] * factor;
         squares += value * value;
-        gradient[i] = (float)value;
     }
-    return squares;
+    return sqrt(squares);
 }
 
-/* The mean gradient, clipped by its global norm. Returns the norm before clipping. */
-static double mean_gradient(struct trainer *trainer, double targets)
+/* Updates the weights by `factor` times the sum, in parts that stay in the cache. */
+static void update(struct trainer *trainer, double factor, double rate)
 {
-    size_t count = trainer->now.params.total;
-    double clip = trainer->now.options.train.clip, factor = 1 / targets;
-    double squares = is_exact(trainer)
-                         ? exact_sum_read(trainer->sum, factor, trainer->gradient)
-                         : scale(trainer->gradient, count, factor);
-    double norm = sqrt(squares);
-    if (clip > 0 && norm > clip) {
+    enum { PART = 4096 };
+    struct checkpoint *now = &trainer->now;
+    float part[PART];
+    optimizer_begin(&now->optimizer, rate);
+    for (size_t first = 0; first < now->params.total; first += PART) {
+        size_t left = now->params.total - first, n = left < PART ? left : PART;
         if (is_exact(trainer))
-            exact_sum_read(trainer->sum, factor * clip / norm, trainer->gradient);
-        else
-            scale(trainer->gradient, count, clip / norm);
+            exact_sum_read(trainer->sum, first, n, factor, part);
+        for (size_t i = 0; !is_exact(trainer) && i < n; i++)
+            part[i] = (float)((double)trainer->gradient[first + i] * factor);
+        optimizer_update(&now->optimizer, first, n, part, now->weights + first);
     }
-    return norm;
+    model_weights_changed(trainer->model);
 }
 
 static void count_step(struct trainer *trainer)
@@ -168,14 +221,15 @@ static void count_step(struct trainer *trainer)
     trainer->save = exact_sum_count(trainer->sum, SUM_SAVE) > 0;
 }
 
+/* The rest of the sum, and its faults. */
 static enum status reduce(struct trainer *trainer)
 {
-    const struct options *options = &trainer->now.options;
-    size_t bucket = (size_t)options->train.bucket;
-    enum status status = exact_sum_reduce(trainer->sum, trainer->comm, bucket);
+    phase_enter(PHASE_WAIT);
+    enum status status = trainer->sum_status;
+    if (status == STATUS_OK)
+        status = exact_sum_reduce(trainer->sum);
     if (status == STATUS_OK && !is_exact(trainer))
-        status = comm_sum_f32(trainer->comm, trainer->gradient, trainer->now.params.total,
-                              bucket);
+        status = buckets_finish(trainer->float_sum);
     if (status == STATUS_OK && exact_sum_count(trainer->sum, SUM_FAILED) > 0)
         status = comm_agree(trainer->comm, feed_status(trainer->feed));
     if (status == STATUS_OK && exact_sum_bad(trainer->sum))
@@ -186,19 +240,22 @@ static enum status reduce(struct trainer *trainer)
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
 {
     struct checkpoint *now = &trainer->now;
-    compute(trainer);
-    collect(trainer);
+    phase_set_step(now->step + 1);
+    forward(trainer);
+    backward(trainer);
+    add_extras(trainer);
     enum status status = reduce(trainer);
     if (status != STATUS_OK)
         return status;
+    phase_enter(PHASE_OPTIMIZER);
     double targets = (double)exact_sum_count(trainer->sum, SUM_TARGETS);
-    double norm = mean_gradient(trainer, targets);
+    double clip = now->options.train.clip, factor = 1 / targets;
+    double norm = gradient_norm(trainer, factor);
     if (!isfinite(norm))
         return diverged(trainer, "the gradient's norm is not finite");
     double rate = schedule_learning_rate(&now->schedule, &now->options, now->step + 1,
                                          trainer->total_steps);
-    optimizer_update(&now->optimizer, rate, trainer->gradient, now->weights);
-    model_weights_changed(trainer->model);
+    update(trainer, clip > 0 && norm > clip ? factor * clip / norm : factor, rate);
     count_step(trainer);
     facts->step = now->step;
     facts->epoch = now->epoch + 1;
