@@ -57,9 +57,9 @@ static enum status too_little(const struct dataset *dataset,
     const double hundredth = 1e4; /* of a megabyte */
     return status_fail(
         STATUS_MISUSE,
-        "data.memory = %g is too little for %s on %d ranks: set it to %.2f "
+        "data.memory = %g is too little for %s on %d rank%s: set it to %.2f "
         "MB or more, or to 0 to hold all tokens in memory",
-        options->data.memory, dataset->path, ranks,
+        options->data.memory, dataset->path, ranks, ranks > 1 ? "s" : "",
         (double)(uint64_t)((double)most / hundredth + 1) / 100);
 }
 

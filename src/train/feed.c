@@ -6,11 +6,15 @@
  */
 #include "feed.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tutti/inject.h"
 
 /* A window and where the streams stand behind it. */
 struct slot {
@@ -85,17 +89,28 @@ static void save_position(const struct feed *feed, struct slot *slot)
                     &slot->cursors[s]);
 }
 
-static enum status fill(struct feed *feed, struct slot *slot)
+/* The next tokens of all streams. */
+static enum status read_window(const struct feed *feed, struct window *window)
 {
-    struct window *window = &slot->window;
     enum status status = STATUS_OK;
+    int64_t step = feed->step + feed->made;
+    if (inject_due(FAULT_READ, step)) {
+        errno = EIO;
+        status = status_fail_errno("reading for step %" PRId64 " (--inject)", step);
+    }
     for (int s = 0; status == STATUS_OK && s < window->slices; s++)
         status = stream_next(feed->streams->list[s], window->steps,
                              window_inputs(window, s), window_targets(window, s));
+    return status;
+}
+
+static enum status fill(struct feed *feed, struct slot *slot)
+{
+    enum status status = read_window(feed, &slot->window);
     if (status == STATUS_OK)
         save_position(feed, slot);
     else
-        blank(feed, window);
+        blank(feed, &slot->window);
     return status;
 }
 

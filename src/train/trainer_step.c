@@ -221,6 +221,14 @@ static void count_step(struct trainer *trainer)
     trainer->save = exact_sum_count(trainer->sum, SUM_SAVE) > 0;
 }
 
+/* Some rank could not read its window: all learn which, and why. Collective. */
+static enum status unread(struct trainer *trainer)
+{
+    enum status status = comm_agree(trainer->comm, feed_status(trainer->feed));
+    return status_fail(status, "%s; the last checkpoint is %s%s", status_message(),
+                       trainer->saved[0] ? "" : "none", trainer->saved);
+}
+
 /* The rest of the sum, and its faults. */
 static enum status reduce(struct trainer *trainer)
 {
@@ -231,7 +239,7 @@ static enum status reduce(struct trainer *trainer)
     if (status == STATUS_OK && !is_exact(trainer))
         status = buckets_finish(trainer->float_sum);
     if (status == STATUS_OK && exact_sum_count(trainer->sum, SUM_FAILED) > 0)
-        status = comm_agree(trainer->comm, feed_status(trainer->feed));
+        status = unread(trainer);
     if (status == STATUS_OK && exact_sum_bad(trainer->sum))
         status = report_bad(trainer);
     return status;
