@@ -71,11 +71,11 @@ static void the_slow_rank_is_named(void **state)
 static void little_is_not_said(void **state)
 {
     char text[REPORT_TEXT];
-    const struct report_rank ranks[] = {rank_with(99.5, 0.5, "n0"),
+    const struct report_rank ranks[] = {rank_with(99.4, 0.6, "n0"),
                                         rank_with(98, 2, "n1")};
     struct division division = division_of(ranks, 2);
     expect(division.slow_rank == 0);
-    expect_text(division_waited(&division, text), ""); /* 1.5 % */
+    expect_text(division_waited(&division, text), ""); /* 1.4 % */
     division = division_of(ranks, 1);
     expect(division.slow_rank == -1);
     expect_text(division_waited(&division, text), "");

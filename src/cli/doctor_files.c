@@ -265,35 +265,37 @@ static void judge_shared(struct doctor *doctor, bool *which)
                     doctor->ranks == 1 ? "this rank" : "all ranks", 1e3 * longest);
 }
 
+/* tutti takes no lock to read, and one to write that it can do without; but HDF5 does as
+ * HDF5_USE_FILE_LOCKING says, and other programs lock. */
 static void judge_locks(struct doctor *doctor, bool *which)
 {
     char who[DOCTOR_TEXT / 2];
     const char *setting = doctor->places[0].variables[VARIABLE_H5_LOCKING];
+    const char *said = setting[0] ? "; HDF5_USE_FILE_LOCKING=" : "";
     const char *cure = "export HDF5_USE_FILE_LOCKING=FALSE (mpirun -x "
-                       "HDF5_USE_FILE_LOCKING), or a mount with locks (NFS: "
-                       "local_lock or a lock service; Lustre: -o flock)";
+                       "HDF5_USE_FILE_LOCKING), or a mount that has locks (Lustre: -o "
+                       "flock; NFS: its lock service)";
     int first = mark_not(doctor, reads_h5, which);
     if (first >= 0) {
         doctor_find(doctor, DOCTOR_FAULT, "file locks", cure,
-                    "%s: an HDF5 file can't be read: %.200s",
+                    "%s: an HDF5 file can't be read: %.200s%s%s",
                     doctor_who(doctor, which, who, sizeof who),
-                    doctor->places[first].directory.h5);
+                    doctor->places[first].directory.h5, said, setting);
         return;
     }
     first = mark_not(doctor, locks, which);
     if (first < 0) {
         doctor_find(doctor, DOCTOR_OK, "file locks", NULL,
-                    "flock and fcntl work, HDF5 files too%s%s",
-                    setting[0] ? "; HDF5_USE_FILE_LOCKING=" : "", setting);
+                    "flock and fcntl work, HDF5 files too%s%s", said, setting);
         return;
     }
     const struct directory_facts *facts = &doctor->places[first].directory;
-    doctor_find(doctor, setting[0] ? DOCTOR_NOTE : DOCTOR_WARNING, "file locks",
-                setting[0] ? NULL : cure, "%s: %s fails: %s%s%s",
+    doctor_find(doctor, setting[0] ? DOCTOR_NOTE : DOCTOR_WARNING, "file locks", cure,
+                "%s: %s fails: %s: tutti does without, but h5py and h5dump may not, and "
+                "two runs in one directory would not be noticed%s%s",
                 doctor_who(doctor, which, who, sizeof who),
                 facts->flock ? "flock" : "fcntl",
-                strerror(facts->flock ? facts->flock : facts->fcntl),
-                setting[0] ? "; HDF5_USE_FILE_LOCKING=" : "", setting);
+                strerror(facts->flock ? facts->flock : facts->fcntl), said, setting);
 }
 
 /* Weights and the optimizer's two moments, for those that are kept and two more. */

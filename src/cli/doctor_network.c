@@ -29,58 +29,78 @@ static const char shared_memory[] = "/dev/shm";
 
 /* ---- shared memory ---- */
 
-/* Does any process that we may look at have it mapped? Those of other containers can't be
- * seen, so this is asked only where ours is the only one: see look_for_left. */
-static bool maps_hold(const char *pid, const char *path)
-{
-    char name[DOCTOR_WORD], line[1024];
-    snprintf(name, sizeof name, "/proc/%.32s/maps", pid);
-    FILE *file = fopen(name, "r");
-    bool found = false;
-    while (file && !found && fgets(line, sizeof line, file))
-        found = strstr(line, path) != NULL;
-    if (file)
-        fclose(file);
-    return found;
-}
+enum { LEFT_MOST = 512 };
 
-static bool is_mapped(const char *path)
-{
-    DIR *processes = opendir("/proc");
-    bool found = !processes; /* then nothing is known */
-    for (struct dirent *at; processes && !found && (at = readdir(processes));)
-        if (at->d_name[0] >= '0' && at->d_name[0] <= '9')
-            found = maps_hold(at->d_name, path);
-    if (processes)
-        closedir(processes);
-    return found;
-}
+/* Files of Open MPI in shared memory that may belong to runs that have ended. */
+struct left {
+    int count;
+    bool mapped[LEFT_MOST];
+    char names[LEFT_MOST][DOCTOR_WORD];
+    uint64_t bytes[LEFT_MOST];
+};
 
 static bool is_of_open_mpi(const char *name)
 {
-    return strncmp(name, "vader_segment.", 14) == 0 || strncmp(name, "osc_sm.", 7) == 0 ||
-           strncmp(name, "sm_segment.", 11) == 0;
+    static const char *const beginnings[] = {"vader_segment.", "osc_sm.", "sm_segment."};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+            return strlen(name) < DOCTOR_WORD;
+    return false;
 }
 
-/* Files of our own runs that were killed: nobody else removes them. A young one may belong
- * to a run that is just starting. */
-static void look_for_left(struct place *place)
+/* Our own ones, as nobody else removes them. A young one may belong to a run that is just
+ * starting. */
+static void list_left(struct left *left)
 {
     const time_t young = 60;
     DIR *directory = opendir(shared_memory);
     for (struct dirent *at; directory && (at = readdir(directory));) {
         struct stat facts;
-        char path[DOCTOR_PATH];
-        snprintf(path, sizeof path, "%s/%.255s", shared_memory, at->d_name);
-        if (!is_of_open_mpi(at->d_name) || stat(path, &facts) != 0 ||
-            facts.st_uid != geteuid() || time(NULL) - facts.st_mtime < young ||
-            is_mapped(path))
+        if (left->count == LEFT_MOST || !is_of_open_mpi(at->d_name) ||
+            fstatat(dirfd(directory), at->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
+            facts.st_uid != geteuid() || time(NULL) - facts.st_mtime < young)
             continue;
-        place->left_files++;
-        place->left_bytes += (uint64_t)facts.st_blocks * 512;
+        snprintf(left->names[left->count], DOCTOR_WORD, "%.*s", DOCTOR_WORD - 1,
+                 at->d_name);
+        left->bytes[left->count++] = (uint64_t)facts.st_blocks * 512;
     }
     if (directory)
         closedir(directory);
+}
+
+/* Marks those that this process has mapped. */
+static void mark_mapped(struct left *left, const char *pid)
+{
+    char name[DOCTOR_WORD], line[1024];
+    snprintf(name, sizeof name, "/proc/%.32s/maps", pid);
+    FILE *file = fopen(name, "r");
+    while (file && fgets(line, sizeof line, file)) {
+        if (!strstr(line, shared_memory))
+            continue;
+        for (int i = 0; i < left->count; i++)
+            left->mapped[i] |= strstr(line, left->names[i]) != NULL;
+    }
+    if (file)
+        fclose(file);
+}
+
+static void look_for_left(struct place *place)
+{
+    struct left *left = calloc(1, sizeof *left);
+    if (!left)
+        return;
+    list_left(left);
+    DIR *processes = left->count ? opendir("/proc") : NULL;
+    for (struct dirent *at; processes && (at = readdir(processes));)
+        if (at->d_name[0] >= '0' && at->d_name[0] <= '9')
+            mark_mapped(left, at->d_name);
+    for (int i = 0; processes && i < left->count; i++) {
+        place->left_files += !left->mapped[i];
+        place->left_bytes += left->mapped[i] ? 0 : left->bytes[i];
+    }
+    if (processes)
+        closedir(processes);
+    free(left);
 }
 
 static void look_at_shared_memory(struct place *place)
@@ -240,7 +260,7 @@ static enum status try_sum(struct doctor *doctor)
 /* ---- speed ---- */
 
 enum { ROWS = 8, OUTPUTS = 2048, INPUTS = 512, COPIED = 1 << 22 /* floats */ };
-static const double speed_seconds = 0.15;
+static const double speed_seconds = 0.1;
 
 static double time_products(const struct packed *packed, float *x, float *y)
 {

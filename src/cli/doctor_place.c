@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -397,6 +398,30 @@ static int first_marked(const bool *which)
     return r;
 }
 
+/* OpenBLAS's types of x86-64, older ones first; later ones may lack on older processors. */
+static const char *const types[] = {"Prescott",   "Nehalem",       "Sandybridge",
+                                    "Haswell",    "Zen",           "SkylakeX",
+                                    "Cooperlake", "SapphireRapids"};
+
+static size_t age(const char *core)
+{
+    const size_t count = sizeof types / sizeof *types;
+    size_t i = 0;
+    while (i < count && strcasecmp(types[i], core) != 0)
+        i++;
+    return i;
+}
+
+/* The oldest type that any rank has. */
+static const char *oldest_core(const struct doctor *doctor)
+{
+    const char *oldest = doctor->places[0].core;
+    for (int r = 1; r < doctor->ranks; r++)
+        if (age(doctor->places[r].core) < age(oldest))
+            oldest = doctor->places[r].core;
+    return oldest;
+}
+
 static bool judge_openblas(struct doctor *doctor, bool *which)
 {
     const struct place *first = &doctor->places[0];
@@ -404,10 +429,9 @@ static bool judge_openblas(struct doctor *doctor, bool *which)
     if (mark_unlike(doctor, offsetof(struct place, core), which) == 0)
         return false;
     snprintf(cure, sizeof cure,
-             "OPENBLAS_CORETYPE=%s on all hosts (the oldest type that all processors "
-             "know); or train.allow_mixed_cores = yes, without the promise of the same "
-             "bits",
-             first->core);
+             "OPENBLAS_CORETYPE=%s on all hosts; or train.allow_mixed_cores = yes, "
+             "without the promise of the same bits",
+             oldest_core(doctor));
     doctor_find(
         doctor, doctor->options.train.allow_mixed_cores ? DOCTOR_WARNING : DOCTOR_FAULT,
         "processors", cure,
@@ -422,16 +446,15 @@ static bool judge_openblas(struct doctor *doctor, bool *which)
 static void judge_weak_core(struct doctor *doctor)
 {
     const struct place *place = &doctor->places[0];
-    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
-    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
-        if (strcasecmp(place->core, wide[i]) == 0)
-            return;
-    if (strcmp(place->kernels, "avx512") == 0)
+    bool chosen = is_set(place, VARIABLE_OPENBLAS_CORE);
+    if (strcmp(place->kernels, "avx512") == 0 && age(place->core) < age("SkylakeX"))
         doctor_find(doctor, DOCTOR_NOTE, "processors",
-                    "OPENBLAS_CORETYPE=SkylakeX, the same on all hosts; a run goes on "
-                    "only with the type it began with",
-                    "the processor has AVX-512, but OpenBLAS takes its %s kernels",
-                    place->core);
+                    chosen ? "unset OPENBLAS_CORETYPE on all hosts; a run goes on only "
+                             "with the type it began with"
+                           : "OPENBLAS_CORETYPE=SkylakeX on all hosts; a run goes on "
+                             "only with the type it began with",
+                    "the processor has AVX-512, but OpenBLAS takes its %s kernels%s",
+                    place->core, chosen ? ", as OPENBLAS_CORETYPE says" : "");
 }
 
 void judge_processors(struct doctor *doctor)
