@@ -3,6 +3,7 @@
 #define TUTTI_MODEL_CASES_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tutti/model.h"
 #include "tutti/rng.h"
@@ -51,6 +52,52 @@ static inline void weights_fill(struct model *model, uint64_t seed)
     for (size_t i = 0; i < model_params(model)->total; i++)
         weights[i] = (real)(0.8 * rng_normal(seed, RNG_TEST, 99, i, 0));
     model_weights_changed(model);
+}
+
+/* Keeps what a backward pass gives: [slices][total]. Layers must come from the end of the
+ * block to its beginning, each for all slices, without gaps. */
+struct gradients {
+    real *values;
+    size_t total, complete;
+    int slices, given; /* slices that have given the part below `complete` */
+    int meanwhile;
+};
+
+static inline void gradients_take(void *context, int slice, size_t first, size_t count,
+                                  const real *gradient)
+{
+    struct gradients *to = context;
+    assert_int_equal(first + count, to->complete);
+    assert_int_equal(slice, to->given++);
+    memcpy(to->values + (size_t)slice * to->total + first, gradient,
+           count * sizeof *gradient);
+}
+
+static inline void gradients_complete(void *context, size_t first)
+{
+    struct gradients *to = context;
+    assert_int_equal(to->given, to->slices);
+    assert_true(first < to->complete);
+    to->complete = first;
+    to->given = 0;
+}
+
+static inline void gradients_meanwhile(void *context)
+{
+    ((struct gradients *)context)->meanwhile++;
+}
+
+/* Back-propagates; the gradient of each slice goes to values[slice * total]. */
+static inline void backward_into(struct model *model, int slices, real *values)
+{
+    struct gradients to = {.values = values,
+                           .total = model_params(model)->total,
+                           .complete = model_params(model)->total,
+                           .slices = slices};
+    model_backward(model, &(struct model_gradients){gradients_take, gradients_complete,
+                                                    gradients_meanwhile, &to});
+    assert_int_equal(to.complete, 0);
+    assert_true(to.meanwhile > STEPS);
 }
 
 #endif

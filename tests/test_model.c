@@ -113,14 +113,14 @@ static void gradients_agree_with_the_naive_model(void **state)
         struct model *model = make(&cases[c], SLICES);
         size_t total = model_params(model)->total;
         double *block = weights_in_double(model), error = 0, size = 0;
-        real *gradient = calloc(total, sizeof *gradient);
+        real *gradients = calloc(SLICES * total, sizeof *gradients);
         struct slice_loss losses[SLICES];
         struct window window;
         window_fill(&window, 0);
         model_forward(model, window.input_of, window.target_of, NULL, losses);
-        model_backward(model);
+        backward_into(model, SLICES, gradients);
         for (int s = 0; s < SLICES; s++) {
-            model_gradient(model, s, gradient);
+            const real *gradient = gradients + (size_t)s * total;
             for (size_t i = 0; i < total; i++) {
                 double kept = block[i];
                 block[i] = kept + step;
@@ -138,7 +138,7 @@ static void gradients_agree_with_the_naive_model(void **state)
         print_message("case %d: relative error of the gradient %.1e\n", c,
                       sqrt(error / size));
         assert_true(sqrt(error / size) < 4e-6);
-        free(gradient);
+        free(gradients);
         free(block);
         model_free(model);
     }
@@ -151,7 +151,7 @@ static void a_slice_does_not_see_the_others(void **state)
     for (int c = 0; c < CASES; c++) {
         struct model *both = make(&cases[c], SLICES), *one = make(&cases[c], 1);
         size_t total = model_params(both)->total;
-        real *first = calloc(total, sizeof *first),
+        real *first = calloc(SLICES * total, sizeof *first),
              *second = calloc(total, sizeof *second);
         struct slice_loss losses[SLICES], alone;
         struct dropout dropout = {0.4, 5, 17, 100}, shifted = {0.4, 5, 17, 100 + ROWS};
@@ -161,12 +161,10 @@ static void a_slice_does_not_see_the_others(void **state)
             model_forward(both, window.input_of, window.target_of, &dropout, losses);
             model_forward(one, &window.input_of[1], &window.target_of[1], &shifted,
                           &alone);
-            model_backward(both);
-            model_backward(one);
-            model_gradient(both, 1, first);
-            model_gradient(one, 0, second);
+            backward_into(both, SLICES, first);
+            backward_into(one, 1, second);
             assert_memory_equal(&losses[1], &alone, sizeof alone);
-            assert_memory_equal(first, second, total * sizeof *first);
+            assert_memory_equal(first + total, second, total * sizeof *first);
         }
         free(first);
         free(second);

@@ -2,14 +2,13 @@
  * additions, on the number of ranks, or on the allreduce algorithm.
  *
  * Each addend x becomes the 64-bit integer round(x * scale), scale a power of two fixed
- * by the configuration; integers are added, locally and by MPI_Allreduce(MPI_INT64_T,
- * MPI_SUM). Integer addition is associative and commutative, so any order gives the same
+ * by the configuration; integers are added, locally and over the ranks (comm_sum). Integer addition is associative and commutative, so any order gives the same
  * bits. The resolution is 1/scale. An addend that is not finite, or too large for
  * `addends` such addends to be summed without overflow, is counted instead of added:
  * never wrapped.
  *
  * One vector has two parts: `count` values for the gradient, and a few named integers
- * (`extras`: loss, counts, stop flag) that ride in the same allreduce.
+ * (`extras`: loss, counts, stop flag) that ride in the same sum.
  */
 #ifndef TUTTI_EXACT_SUM_H
 #define TUTTI_EXACT_SUM_H
@@ -23,10 +22,13 @@
 struct exact_sum;
 
 /* `count` values, `extras` integers, room for `addends` addends in all over all ranks, at
- * scale 2^scale_bits (0..60). */
-enum status exact_sum_create(size_t count, size_t extras, int64_t addends, int scale_bits,
+ * scale 2^scale_bits (0..60); summed over the ranks in buckets of `bucket` elements (0: a
+ * default), which changes no bit. The same on all ranks, and in the same order as other
+ * sums; itself not collective. */
+enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
+                             int64_t addends, int scale_bits, size_t bucket,
                              struct exact_sum **out);
-void exact_sum_free(struct exact_sum *sum);
+void exact_sum_free(struct exact_sum *sum); /* NULL is fine */
 
 /* All to zero. Not collective. */
 void exact_sum_clear(struct exact_sum *sum);
@@ -44,9 +46,17 @@ void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value);
  * the reduction, is set to 0 and counted as bad. */
 void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value);
 
-/* Adds over all ranks, in buckets of at most `bucket` elements (0: a default).
- * Collective. */
-enum status exact_sum_reduce(struct exact_sum *sum, struct comm *comm, size_t bucket);
+/* The values from `first` on have got all their addends of this rank: their sum over the
+ * ranks begins, and they may not be touched until exact_sum_reduce. Called with ever
+ * lower `first`, by all ranks with the same ones. Extras go last, with value 0. */
+enum status exact_sum_complete(struct exact_sum *sum, size_t first);
+
+/* Moves what is under way: to be called often in between, as messages move only here. Not
+ * collective. */
+void exact_sum_move(struct exact_sum *sum);
+
+/* Everything is complete: the rest begins, and all is waited for. Collective. */
+enum status exact_sum_reduce(struct exact_sum *sum);
 
 /* After the reduction, same value on all ranks: */
 int64_t exact_sum_bad(const struct exact_sum *sum); /* addends not finite or too large */

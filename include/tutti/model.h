@@ -62,13 +62,24 @@ void model_forward(struct model *model, const token *const *inputs,
                    const int32_t *const *targets, const struct dropout *dropout,
                    struct slice_loss *losses);
 
-/* Back-propagates the sum (not the mean) of the counted losses of the last model_forward,
- * which had targets, down to all activations of all slices. */
-void model_backward(struct model *model);
+/* What becomes of the weight gradients while they come about, from the output layer down
+ * to the embedding. Any member may be NULL. */
+struct model_gradients {
+    /* gradient[0 .. count) are the elements [first, first + count) of the flat block's
+     * gradient, of one slice; overwritten behind the call. */
+    void (*slice)(void *context, int slice, size_t first, size_t count,
+                  const real *gradient);
+    /* The elements from `first` on have been given for all slices; at last 0. */
+    void (*complete)(void *context, size_t first);
+    /* Called often in between, some hundred times: messages may be moved. */
+    void (*meanwhile)(void *context);
+    void *context;
+};
 
-/* The weight gradient of one slice after model_backward: overwrites
- * gradient[params->total]. */
-void model_gradient(struct model *model, int slice, real *gradient);
+/* Back-propagates the sum (not the mean) of the counted losses of the last model_forward,
+ * which had targets: every layer's activations, then its weights' gradient slice by
+ * slice. The bits of a slice's gradient don't depend on the other slices. */
+void model_backward(struct model *model, const struct model_gradients *to);
 
 /* Logits of slice s after model_forward without targets: [T][B][V]. */
 const real *model_logits(const struct model *model, int slice);

@@ -3,6 +3,7 @@
 
 #include "cli.h"
 #include "samples.h"
+#include "tutti/inject.h"
 #include "tutti/trainer.h"
 
 static enum status train_on_ranks(enum status settings,
@@ -12,7 +13,10 @@ static enum status train_on_ranks(enum status settings,
     enum status status = cli_open_ranks(settings, &comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(comm, train(comm, request));
+    inject_set_rank(comm_rank(comm));
+    status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
+    if (status == STATUS_OK)
+        status = comm_agree(comm, train(comm, request));
     comm_close(comm);
     return status;
 }
@@ -24,6 +28,10 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--resume",
          .flag = &resume,
          .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+        {.name = "--inject",
+         .placeholder = "FAULT@RANK:STEP",
+         .each = inject_add,
+         .help = "a fault on purpose, see below; any number of times"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */
@@ -35,6 +43,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
                                    .positional_min = 1,
                                    .positional_max = 1};
     enum status status = cli_parse(self, &request, argc, argv);
+    if (request.help_shown && cli_speaks())
+        printf("\n%s\n", inject_help());
     if (status != STATUS_OK || request.help_shown)
         return status;
     status = options_read_file(&options, request.positionals[0]);
@@ -50,7 +60,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--set SECTION.KEY=VALUE]...",
+    .usage = "train CONFIG [--resume] [--set SECTION.KEY=VALUE]... [--inject FAULT]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "

@@ -30,7 +30,8 @@ struct model {
     real *d_top;       /* [S][T][B][top]: gradient of the output layer's input */
     real *d_hidden[2]; /* [S][T][B][H]: of the layers' outputs, in turn */
     real *d_embedded;  /* [S][T][B][E] */
-    const token *const *inputs; /* of the last forward: borrowed until model_gradient */
+    real *gradient;    /* params.total: one slice's, layer by layer */
+    const token *const *inputs; /* of the last forward: borrowed until model_backward */
     struct dropout dropout;
 };
 
@@ -70,6 +71,7 @@ static enum status allocate(struct model *model)
         model->d_hidden[0] = room(&complete, rows * h, sizeof(real));
         model->d_hidden[1] = room(&complete, rows * h, sizeof(real));
         model->d_embedded = room(&complete, rows * e, sizeof(real));
+        model->gradient = room(&complete, model->params.total, sizeof(real));
         for (int place = 0; model->kept && place < model->shape.layers; place++)
             model->kept[place] =
                 room(&complete, rows * (size_t)dropout_width(model, place), 1);
@@ -123,7 +125,8 @@ void model_free(struct model *model)
     void *buffers[] = {model->weights,         model->embedded,    model->layers,
                        model->dense,           model->dropped,     model->logits,
                        model->log_probability, model->kept,        model->d_top,
-                       model->d_hidden[0],     model->d_hidden[1], model->d_embedded};
+                       model->d_hidden[0],     model->d_hidden[1], model->d_embedded,
+                       model->gradient};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         free(buffers[i]);
     free(model);
@@ -262,14 +265,92 @@ void model_forward(struct model *model, const token *const *inputs,
 /* ---- backward
  * ---------------------------------------------------------------------------- */
 
+static void meanwhile(const struct model_gradients *to)
+{
+    if (to->meanwhile)
+        to->meanwhile(to->context);
+}
+
+/* The elements [first, end) of the block hold slice's gradient. */
+static void give(const struct model *model, const struct model_gradients *to, int slice,
+                 size_t first, size_t end)
+{
+    if (to->slice)
+        to->slice(to->context, slice, first, end - first, model->gradient + first);
+    meanwhile(to);
+}
+
+static void complete(const struct model_gradients *to, size_t first)
+{
+    if (to->complete)
+        to->complete(to->context, first);
+}
+
+/* The input of the output layer. */
+static const real *top_of(const struct model *model)
+{
+    return model->shape.dense ? model->dropped : model->layers[model->shape.layers - 1].h;
+}
+
+static void give_output(struct model *model, const struct model_gradients *to)
+{
+    int v = model->shape.vocabulary, top = model->top;
+    size_t weight = offset_of(model, "output/weight");
+    for (int s = 0; s < model->extent.slices; s++) {
+        affine_gradient(top_of(model) + at(model, s, top),
+                        model->logits + at(model, s, v), over_time(model), top, v,
+                        model->gradient + weight,
+                        model->gradient + offset_of(model, "output/bias"));
+        give(model, to, s, weight, model->params.total);
+    }
+    complete(to, weight);
+}
+
+static void give_dense(struct model *model, const struct model_gradients *to)
+{
+    int h = model->shape.hidden, f = model->shape.dense;
+    const real *hidden = model->layers[model->shape.layers - 1].h;
+    size_t weight = offset_of(model, "dense/weight");
+    for (int s = 0; s < model->extent.slices; s++) {
+        affine_gradient(hidden + at(model, s, h), model->d_top + at(model, s, f),
+                        over_time(model), h, f, model->gradient + weight,
+                        model->gradient + offset_of(model, "dense/bias"));
+        give(model, to, s, weight, offset_of(model, "output/weight"));
+    }
+    complete(to, weight);
+}
+
+static void give_recurrent(struct model *model, int layer,
+                           const struct model_gradients *to)
+{
+    const struct recurrent *recurrent = &model->layers[layer];
+    for (int s = 0; s < model->extent.slices; s++) {
+        recurrent_gradient(recurrent, s, model->gradient);
+        give(model, to, s, recurrent->first, recurrent->end);
+    }
+    complete(to, recurrent->first);
+}
+
+static void give_embedding(struct model *model, const struct model_gradients *to)
+{
+    int e = model->shape.embedding, v = model->shape.vocabulary;
+    for (int s = 0; s < model->extent.slices; s++) {
+        embedding_gradient(model->d_embedded + at(model, s, e), v, e, model->inputs[s],
+                           over_time(model), model->gradient);
+        give(model, to, s, 0, model->layers[0].first);
+    }
+    complete(to, 0);
+}
+
 /* From the logits to the gradient of the last recurrent layer's output, in d_hidden[0].
  */
-static void backward_top(struct model *model)
+static void backward_top(struct model *model, const struct model_gradients *to)
 {
     int h = model->shape.hidden, f = model->shape.dense, v = model->shape.vocabulary;
     int last = model->shape.layers - 1;
     size_t tops = extent_rows(model->extent) * (size_t)model->top;
     real *d_top = f ? model->d_top : model->d_hidden[0];
+    give_output(model, to);
     for (int s = 0; s < model->extent.slices; s++)
         affine_backward(tensor(model, "output/weight"), model->logits + at(model, s, v),
                         over_time(model), model->top, v,
@@ -278,44 +359,29 @@ static void backward_top(struct model *model)
     if (!f)
         return;
     activation_backward(model->shape.activation, model->dense, d_top, tops);
+    give_dense(model, to);
     for (int s = 0; s < model->extent.slices; s++)
         affine_backward(tensor(model, "dense/weight"), d_top + at(model, s, f),
                         over_time(model), h, f, model->d_hidden[0] + at(model, s, h));
 }
 
-void model_backward(struct model *model)
+void model_backward(struct model *model, const struct model_gradients *to)
 {
     size_t hiddens = extent_rows(model->extent) * (size_t)model->shape.hidden;
-    backward_top(model);
+    backward_top(model, to);
     int in = 0;
     for (int layer = model->shape.layers - 1; layer >= 0; layer--, in = !in) {
+        struct recurrent *recurrent = &model->layers[layer];
         real *below = layer ? model->d_hidden[!in] : model->d_embedded;
-        recurrent_backward(&model->layers[layer], model->d_hidden[in], below,
-                           model->inputs, model->end);
+        recurrent_backward(recurrent, model->d_hidden[in], model->inputs, model->end,
+                           to->meanwhile, to->context);
+        give_recurrent(model, layer, to);
+        recurrent_backward_input(recurrent, below);
+        meanwhile(to);
         if (layer)
             dropout_backward(&model->dropout, model->kept[layer - 1], hiddens, below);
     }
-}
-
-void model_gradient(struct model *model, int slice, real *gradient)
-{
-    int h = model->shape.hidden, f = model->shape.dense, v = model->shape.vocabulary;
-    int e = model->shape.embedding, rows = over_time(model),
-        last = model->shape.layers - 1;
-    const real *hidden = model->layers[last].h + at(model, slice, h);
-    const real *top = f ? model->dropped + at(model, slice, f) : hidden;
-    embedding_gradient(model->d_embedded + at(model, slice, e), v, e,
-                       model->inputs[slice], rows,
-                       gradient + offset_of(model, "embedding/weight"));
-    for (int layer = 0; layer <= last; layer++)
-        recurrent_gradient(&model->layers[layer], slice, gradient);
-    if (f)
-        affine_gradient(hidden, model->d_top + at(model, slice, f), rows, h, f,
-                        gradient + offset_of(model, "dense/weight"),
-                        gradient + offset_of(model, "dense/bias"));
-    affine_gradient(top, model->logits + at(model, slice, v), rows, model->top, v,
-                    gradient + offset_of(model, "output/weight"),
-                    gradient + offset_of(model, "output/bias"));
+    give_embedding(model, to);
 }
 
 /* ---- results and states
@@ -395,7 +461,7 @@ size_t model_bytes(const struct model *model)
     size_t elements = model->params.total + rows * (e + v + 2 * f);
     size_t bytes = rows * sizeof(double);
     if (model->training) {
-        elements += rows * (top + 2 * h + e);
+        elements += model->params.total + rows * (top + 2 * h + e);
         for (int place = 0; place < model->shape.layers; place++)
             bytes += rows * (size_t)dropout_width(model, place);
     }

@@ -71,6 +71,9 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
         .at_bias_ih = offset_of(params, cell, layer, lstm ? "bias" : "bias_ih"),
         .at_bias_hh = lstm ? 0 : offset_of(params, cell, layer, "bias_hh"),
     };
+    out->first = out->at_weight_ih;
+    const char *last = lstm ? "bias" : "bias_hh";
+    out->end = offset_of(params, cell, layer, last) + (size_t)out->gates;
     out->weight_ih = block + out->at_weight_ih;
     out->weight_hh = block + out->at_weight_hh;
     out->bias_ih = block + out->at_bias_ih;
@@ -237,15 +240,22 @@ static void step_back(struct recurrent *layer, int t, real *dh,
     kernels()->multiply(&layer->backward_hh, count, layer->from, layer->to);
 }
 
-void recurrent_backward(struct recurrent *layer, real *dh, real *dx,
-                        const token *const *inputs, token end)
+void recurrent_backward(struct recurrent *layer, real *dh, const token *const *inputs,
+                        token end, void (*meanwhile)(void *context), void *context)
+{
+    if (layer->dc)
+        memset(layer->dc, 0, state_elements(layer) * sizeof(real));
+    for (int t = layer->extent.steps - 1; t >= 0; t--) {
+        step_back(layer, t, dh, inputs, end);
+        if (meanwhile)
+            meanwhile(context);
+    }
+}
+
+void recurrent_backward_input(struct recurrent *layer, real *dx)
 {
     struct extent extent = layer->extent;
     int over_time = extent.steps * extent.rows;
-    if (layer->dc)
-        memset(layer->dc, 0, state_elements(layer) * sizeof(real));
-    for (int t = extent.steps - 1; t >= 0; t--)
-        step_back(layer, t, dh, inputs, end);
     for (int s = 0; s < extent.slices; s++) {
         size_t first = row_at(extent, s, 0, 0);
         gemm(GEMM_PLAIN, GEMM_PLAIN, over_time, layer->input, layer->gates,

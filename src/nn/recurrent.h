@@ -25,6 +25,7 @@ struct recurrent {
     const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
         at_bias_hh;                        /* offsets of the gradients */
+    size_t first, end;                     /* the elements of all its tensors */
     struct packed forward_hh, backward_hh; /* weight_hh, and its transpose */
     const real *x; /* [S][T][B][D]: the input of the last forward, borrowed */
     real *gate;    /* [S][T][B][G]: before, after activation; then their gradient */
@@ -53,13 +54,16 @@ void recurrent_pack(struct recurrent *layer);
 void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
                        token end);
 
-/* dh [S][T][B][H]: the gradient of h, used up. The gradient of x goes to dx [S][T][B][D].
- */
-void recurrent_backward(struct recurrent *layer, real *dh, real *dx,
-                        const token *const *inputs, token end);
+/* dh [S][T][B][H]: the gradient of h, used up. Back through all time steps, down to the
+ * gates; `meanwhile` (may be NULL) is called after each. */
+void recurrent_backward(struct recurrent *layer, real *dh, const token *const *inputs,
+                        token end, void (*meanwhile)(void *context), void *context);
 
 /* After recurrent_backward: overwrites the layer's tensors in gradient (a flat block). */
 void recurrent_gradient(const struct recurrent *layer, int slice, real *gradient);
+
+/* After recurrent_backward: the gradient of x goes to dx [S][T][B][D]. */
+void recurrent_backward_input(struct recurrent *layer, real *dx);
 
 /* What differs between the cells: one time step of one row. */
 void lstm_step_forward(struct recurrent *layer, size_t at, real *c_next, real *h_next);

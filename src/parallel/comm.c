@@ -7,13 +7,13 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "comm_internal.h"
 #include "tutti/hash.h"
 #include "tutti/log.h"
 
@@ -23,11 +23,6 @@ enum {
     GATHER_TAG = 1
 };
 
-struct comm {
-    int rank, size;
-    char host[MPI_MAX_PROCESSOR_NAME];
-};
-
 struct comm_counter {
     MPI_Win window; /* one int64_t on rank 0 */
     int rank;
@@ -35,7 +30,7 @@ struct comm_counter {
 
 /* ---- failures ---- */
 
-static enum status check(int code, const char *what)
+enum status comm_check(int code, const char *what)
 {
     if (code == MPI_SUCCESS)
         return STATUS_OK;
@@ -55,7 +50,7 @@ void comm_abort(struct comm *comm, int code)
 /* For the calls that have no status to return: without MPI there is no way on. */
 static void check_or_abort(int code, const char *what)
 {
-    if (check(code, what) == STATUS_OK)
+    if (comm_check(code, what) == STATUS_OK)
         return;
     log_error("%s", status_message());
     comm_abort(NULL, STATUS_FAILED);
@@ -99,6 +94,26 @@ static enum status check_launch(int size, bool alone)
         tasks);
 }
 
+/* Which ranks share a host: all learn the lowest rank on the host of each. */
+static int find_hosts(struct comm *comm)
+{
+    MPI_Comm host;
+    int lowest = comm->rank;
+    comm->host_of = calloc((size_t)comm->size, sizeof *comm->host_of);
+    if (!comm->host_of)
+        comm_abort(comm, STATUS_FAILED); /* the others are waiting */
+    int code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, comm->rank,
+                                   MPI_INFO_NULL, &host);
+    if (code != MPI_SUCCESS)
+        return code;
+    code = MPI_Bcast(&lowest, 1, MPI_INT, 0, host);
+    MPI_Comm_free(&host);
+    if (code == MPI_SUCCESS)
+        code =
+            MPI_Allgather(&lowest, 1, MPI_INT, comm->host_of, 1, MPI_INT, MPI_COMM_WORLD);
+    return code;
+}
+
 static enum status describe_self(struct comm *comm)
 {
     int length;
@@ -109,7 +124,11 @@ static enum status describe_self(struct comm *comm)
         code = MPI_Comm_size(MPI_COMM_WORLD, &comm->size);
     if (code == MPI_SUCCESS)
         code = MPI_Get_processor_name(comm->host, &length);
-    return check(code, "start");
+    if (code == MPI_SUCCESS)
+        code = MPI_Comm_dup(MPI_COMM_WORLD, &comm->sums);
+    if (code == MPI_SUCCESS)
+        code = find_hosts(comm);
+    return comm_check(code, "start");
 }
 
 enum status comm_open(int *argc, char ***argv, struct comm **out)
@@ -122,7 +141,7 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
     avoid_forbidden_copies();
     int provided;
     enum status status =
-        check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "start");
+        comm_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "start");
     if (status != STATUS_OK) {
         free(comm);
         return status;
@@ -143,6 +162,7 @@ void comm_close(struct comm *comm)
     if (!comm)
         return;
     MPI_Finalize();
+    free(comm->host_of);
     free(comm);
 }
 
@@ -218,8 +238,8 @@ static enum status spread_message(struct comm *comm, int from, bool alike)
     else
         snprintf(text, sizeof text, "rank %d (%.200s): %.1800s", comm->rank, comm->host,
                  status_message());
-    enum status status =
-        check(MPI_Bcast(text, sizeof text, MPI_CHAR, from, MPI_COMM_WORLD), "broadcast");
+    enum status status = comm_check(
+        MPI_Bcast(text, sizeof text, MPI_CHAR, from, MPI_COMM_WORLD), "broadcast");
     if (status == STATUS_OK)
         status_set_message(text);
     return status;
@@ -230,7 +250,7 @@ enum status comm_agree(struct comm *comm, enum status mine)
     if (comm->size == 1)
         return mine;
     struct verdict own = verdict_of(comm, mine), all;
-    enum status status = check(
+    enum status status = comm_check(
         MPI_Allreduce(&own, &all, 3, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD), "agree");
     if (status != STATUS_OK)
         return status;
@@ -258,7 +278,7 @@ static enum status sum(struct comm *comm, void *values, MPI_Datatype type, size_
         int code = MPI_Allreduce(MPI_IN_PLACE, (char *)values + at * width, (int)n, type,
                                  MPI_SUM, MPI_COMM_WORLD);
         if (code != MPI_SUCCESS)
-            return check(code, "sum over the ranks");
+            return comm_check(code, "sum over the ranks");
     }
     return STATUS_OK;
 }
@@ -303,7 +323,7 @@ enum status comm_broadcast(struct comm *comm, void *bytes, size_t size)
          at += PIECE_BYTES)
         code = MPI_Bcast((char *)bytes + at, (int)piece_at(at, size), MPI_BYTE, 0,
                          MPI_COMM_WORLD);
-    return check(code, "broadcast");
+    return comm_check(code, "broadcast");
 }
 
 static enum status send_pieces(const uint8_t *bytes, size_t size)
@@ -312,7 +332,7 @@ static enum status send_pieces(const uint8_t *bytes, size_t size)
     for (size_t at = 0; at < size && code == MPI_SUCCESS; at += PIECE_BYTES)
         code = MPI_Send(bytes + at, (int)piece_at(at, size), MPI_BYTE, 0, GATHER_TAG,
                         MPI_COMM_WORLD);
-    return check(code, "gather");
+    return comm_check(code, "gather");
 }
 
 static enum status receive_pieces(int from, uint8_t *bytes, size_t size)
@@ -321,7 +341,7 @@ static enum status receive_pieces(int from, uint8_t *bytes, size_t size)
     for (size_t at = 0; at < size && code == MPI_SUCCESS; at += PIECE_BYTES)
         code = MPI_Recv(bytes + at, (int)piece_at(at, size), MPI_BYTE, from, GATHER_TAG,
                         MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-    return check(code, "gather");
+    return comm_check(code, "gather");
 }
 
 /* On rank 0: room for all, and every rank's size. */
@@ -334,9 +354,9 @@ static enum status gather_sizes(struct comm *comm, size_t size, uint8_t **all,
         status = status_fail(STATUS_FAILED, "no memory for %d sizes", comm->size);
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status = check(MPI_Gather(&mine, 1, MPI_UINT64_T, of_rank, 1, MPI_UINT64_T, 0,
-                                  MPI_COMM_WORLD),
-                       "gather");
+        status = comm_check(MPI_Gather(&mine, 1, MPI_UINT64_T, of_rank, 1, MPI_UINT64_T,
+                                       0, MPI_COMM_WORLD),
+                            "gather");
     if (status == STATUS_OK && comm->rank == 0) {
         size_t total = 0;
         for (int r = 0; r < comm->size; r++)
@@ -401,7 +421,7 @@ enum status comm_counter_open(struct comm *comm, struct comm_counter **out)
                                 &value, &counter->window);
     if (code != MPI_SUCCESS) {
         free(counter);
-        return check(code, "open a shared counter");
+        return comm_check(code, "open a shared counter");
     }
     MPI_Win_set_errhandler(counter->window, MPI_ERRORS_RETURN);
     check_or_abort(MPI_Win_lock_all(0, counter->window), "open a shared counter");

@@ -1,7 +1,7 @@
 /* exact_sum: fixed-point sums.
  *
- * The integers of one vector lie in one block: values, extras, the number of bad addends;
- * so one allreduce takes them all. The two loops over a whole gradient have no branch and
+ * The integers of one vector lie in one block: the number of bad addends, extras, values;
+ * so one sum over the ranks takes them all, and what is known last goes last. The two loops over a whole gradient have no branch and
  * no conversion instruction that only new processors have: they build integers from
  * doubles and back by adding numbers whose last bit is worth 1, so compilers turn them
  * into vector code for any processor. On x86-64 three versions are compiled and the
@@ -13,6 +13,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tutti/buckets.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
     defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
@@ -29,17 +31,26 @@ struct exact_sum {
     double scale;
     float bound;      /* largest addend that may be added */
     size_t first_bad; /* this rank's */
-    int64_t *sums;    /* count values, extras, bad */
+    int ranks;
+    int64_t *block;  /* bad, extras, then the values, aligned */
+    size_t header;   /* elements before the values */
+    int64_t *values; /* block + header */
+    struct buckets *buckets;
 };
 
 static int64_t *bad_of(const struct exact_sum *sum)
 {
-    return sum->sums + sum->count + sum->extras;
+    return sum->block;
+}
+
+static int64_t *extra_of(const struct exact_sum *sum, size_t extra)
+{
+    return sum->block + 1 + extra;
 }
 
 static size_t sum_length(const struct exact_sum *sum)
 {
-    return sum->count + sum->extras + 1;
+    return sum->header + sum->count;
 }
 
 /* The largest float whose product with scale is at most 2^63 / addends. */
@@ -50,7 +61,8 @@ static float largest_addend(int64_t addends, double scale)
     return (double)bound > limit ? nextafterf(bound, 0) : bound;
 }
 
-enum status exact_sum_create(size_t count, size_t extras, int64_t addends, int scale_bits,
+enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
+                             int64_t addends, int scale_bits, size_t bucket,
                              struct exact_sum **out)
 {
     *out = NULL;
@@ -65,28 +77,38 @@ enum status exact_sum_create(size_t count, size_t extras, int64_t addends, int s
     sum->extras = extras;
     sum->scale = ldexp(1, scale_bits);
     sum->bound = largest_addend(addends, sum->scale);
-    size_t bytes = sum_length(sum) * sizeof *sum->sums;
-    sum->sums = aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-    if (!sum->sums) {
+    sum->ranks = comm_size(comm);
+    sum->header = (1 + extras + LANES - 1) / LANES * LANES;
+    size_t bytes = sum_length(sum) * sizeof *sum->block;
+    sum->block =
+        aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    if (!sum->block) {
         free(sum);
         return status_fail(STATUS_FAILED, "no memory for a sum of %zu values", count);
     }
+    sum->values = sum->block + sum->header;
     exact_sum_clear(sum);
-    *out = sum;
-    return STATUS_OK;
+    enum status status = buckets_create(comm, COMM_I64, sum->block, sum_length(sum),
+                                        bucket, &sum->buckets);
+    if (status == STATUS_OK)
+        *out = sum;
+    else
+        exact_sum_free(sum);
+    return status;
 }
 
 void exact_sum_free(struct exact_sum *sum)
 {
     if (!sum)
         return;
-    free(sum->sums);
+    buckets_free(sum->buckets);
+    free(sum->block);
     free(sum);
 }
 
 void exact_sum_clear(struct exact_sum *sum)
 {
-    memset(sum->sums, 0, sum_length(sum) * sizeof *sum->sums);
+    memset(sum->block, 0, sum_length(sum) * sizeof *sum->block);
     sum->first_bad = SIZE_MAX;
 }
 
@@ -154,7 +176,7 @@ void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, siz
 {
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t size = n - at < BLOCK ? n - at : BLOCK;
-        int bad = add_block(sum->sums + first + at, values + at, (int)size, sum->scale,
+        int bad = add_block(sum->values + first + at, values + at, (int)size, sum->scale,
                             sum->bound);
         if (bad)
             note_bad(sum, bad, find_bad(sum, first + at, values + at, size));
@@ -163,7 +185,7 @@ void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, siz
 
 void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)
 {
-    int64_t *to = sum->sums + sum->count + extra;
+    int64_t *to = extra_of(sum, extra);
     if (__builtin_add_overflow(*to, value, to)) {
         *to = 0;
         note_bad(sum, 1, SIZE_MAX);
@@ -185,7 +207,7 @@ static void bound_extras(struct exact_sum *sum, int ranks)
 {
     int64_t limit = INT64_MAX / ranks;
     for (size_t i = 0; i < sum->extras; i++) {
-        int64_t *extra = sum->sums + sum->count + i;
+        int64_t *extra = extra_of(sum, i);
         if (*extra <= limit && *extra >= -limit)
             continue;
         *extra = 0;
@@ -193,10 +215,20 @@ static void bound_extras(struct exact_sum *sum, int ranks)
     }
 }
 
-enum status exact_sum_reduce(struct exact_sum *sum, struct comm *comm, size_t bucket)
+enum status exact_sum_complete(struct exact_sum *sum, size_t first)
 {
-    bound_extras(sum, comm_size(comm));
-    return comm_sum_i64(comm, sum->sums, sum_length(sum), bucket);
+    return buckets_complete(sum->buckets, sum->header + first);
+}
+
+void exact_sum_move(struct exact_sum *sum)
+{
+    buckets_move(sum->buckets);
+}
+
+enum status exact_sum_reduce(struct exact_sum *sum)
+{
+    bound_extras(sum, sum->ranks);
+    return buckets_finish(sum->buckets);
 }
 
 int64_t exact_sum_bad(const struct exact_sum *sum)
@@ -211,12 +243,12 @@ size_t exact_sum_first_bad(const struct exact_sum *sum)
 
 double exact_sum_extra(const struct exact_sum *sum, size_t extra)
 {
-    return ldexp((double)sum->sums[sum->count + extra], -EXACT_EXTRA_BITS);
+    return ldexp((double)*extra_of(sum, extra), -EXACT_EXTRA_BITS);
 }
 
 int64_t exact_sum_count(const struct exact_sum *sum, size_t extra)
 {
-    return sum->sums[sum->count + extra];
+    return *extra_of(sum, extra);
 }
 
 /* ---- reading ---- */
@@ -250,9 +282,9 @@ double exact_sum_read(const struct exact_sum *sum, double factor, float *values)
 {
     double squares[LANES] = {0}, unit = 1 / sum->scale, total = 0;
     size_t rows = sum->count / LANES, whole = rows * LANES;
-    read_rows(sum->sums, values, rows, unit, factor, squares);
+    read_rows(sum->values, values, rows, unit, factor, squares);
     for (size_t i = whole; i < sum->count; i++) {
-        double value = to_double(sum->sums[i]) * unit * factor;
+        double value = to_double(sum->values[i]) * unit * factor;
         values[i] = (float)value;
         squares[i - whole] += value * value;
     }

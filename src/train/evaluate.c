@@ -58,11 +58,11 @@ static enum status open_streams(struct pass *pass, enum split split)
     return status;
 }
 
-static enum status pass_open(struct pass *pass, enum split split)
+static enum status pass_open(struct pass *pass, struct comm *comm, enum split split)
 {
     enum status status = allocate(pass);
     if (status == STATUS_OK)
-        status = exact_sum_create(0, SUMS, INT32_MAX, 0, &pass->sum);
+        status = exact_sum_create(comm, 0, SUMS, INT32_MAX, 0, 0, &pass->sum);
     if (status == STATUS_OK)
         status = open_streams(pass, split);
     return status;
@@ -191,10 +191,10 @@ enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int
                         .rows = rows,
                         .steps = steps,
                         .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
-    enum status status = comm_agree(comm, pass_open(&pass, split));
+    enum status status = comm_agree(comm, pass_open(&pass, comm, split));
     if (status == STATUS_OK) {
         run(&pass);
-        status = exact_sum_reduce(pass.sum, comm, 0);
+        status = exact_sum_reduce(pass.sum);
     }
     if (status == STATUS_OK)
         status = summarise(&pass, split, out);

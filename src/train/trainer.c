@@ -12,7 +12,9 @@
 #include "stop.h"
 #include "trainer_internal.h"
 #include "tutti/hash.h"
+#include "tutti/inject.h"
 #include "tutti/log.h"
+#include "tutti/phase.h"
 #include "tutti/progress.h"
 
 /* Wall time of an epoch, or of the part of it that this process has made. */
@@ -74,6 +76,8 @@ static enum status make_steps(struct trainer *trainer, struct timing *timing)
     while (now->epoch_step < trainer->steps_per_epoch && !out_of_steps(trainer) &&
            !trainer->stop) {
         struct step_facts facts = {0};
+        phase_set_step(now->step + 1);
+        inject_strike(now->step + 1);
         status = trainer_step(trainer, &facts);
         if (status != STATUS_OK)
             break;

@@ -7,6 +7,7 @@
 
 #include "metrics.h"
 #include "run_directory.h"
+#include "tutti/buckets.h"
 #include "tutti/checkpoint.h"
 #include "tutti/comm.h"
 #include "tutti/dataset.h"
@@ -28,9 +29,10 @@ struct trainer {
     struct stream **streams; /* [own slices] */
     struct window window;
     struct model *model;
-    float *slice_gradient; /* [parameters] */
-    float *gradient;       /* [parameters]: the sum, then the mean, over all slices */
+    float *gradient; /* [parameters]: the sum, then the mean, over all slices */
     struct exact_sum *sum;
+    struct buckets *float_sum; /* of gradient, for train.reduce = float; else NULL */
+    enum status sum_status;    /* of the sum under way */
 
     /* All that a checkpoint holds, kept up to date on every rank, except stream_rows,
      * cursors and states: those are gathered on rank 0 when it is written. The weights

@@ -131,14 +131,18 @@ static enum status open_model(struct trainer *trainer)
         return status;
     now->params = *model_params(trainer->model);
     size_t total = now->params.total;
-    trainer->slice_gradient = calloc(total, sizeof *trainer->slice_gradient);
     trainer->gradient = calloc(total, sizeof *trainer->gradient);
-    if (!trainer->slice_gradient || !trainer->gradient)
+    if (!trainer->gradient)
         return no_memory("the gradient");
-    size_t summed = options->train.reduce == REDUCE_EXACT ? total : 0;
-    status = exact_sum_create(
-        summed, SUMS, options->train.slices,
-        trainer_scale_bits(options->train.batch, options->train.time), &trainer->sum);
+    bool exact = options->train.reduce == REDUCE_EXACT;
+    size_t bucket = (size_t)options->train.bucket;
+    status =
+        exact_sum_create(trainer->comm, exact ? total : 0, SUMS, options->train.slices,
+                         trainer_scale_bits(options->train.batch, options->train.time),
+                         bucket, &trainer->sum);
+    if (status == STATUS_OK && !exact)
+        status = buckets_create(trainer->comm, COMM_F32, trainer->gradient, total, bucket,
+                                &trainer->float_sum);
     if (status == STATUS_OK)
         status = window_create(trainer->own.count, trainer->rows, trainer->steps,
                                &trainer->window);
@@ -317,7 +321,7 @@ void trainer_close(struct trainer *trainer)
         stream_close(trainer->streams[s]);
     free(trainer->streams);
     free(trainer->dealt);
-    free(trainer->slice_gradient);
+    buckets_free(trainer->float_sum);
     free(trainer->gradient);
     exact_sum_free(trainer->sum);
     window_free(&trainer->window);

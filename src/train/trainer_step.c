@@ -1,5 +1,10 @@
 /* trainer_step: tokens to gradients to one exact sum to the optimizer. Allocates nothing.
  *
+ * The sum over the ranks goes on beneath back-propagation: a layer's gradient leaves as
+ * soon as all slices have added to it, and messages are moved between the time steps of
+ * the layers below. What is known last (stop, save) leaves last, with the embedding; so
+ * there is one sum a step and nothing else that ranks wait in.
+ *
  * The scale of the exact sum. The model gives gradients of the summed loss; with B rows
  * and T steps there are B T targets, so a slice's gradient is B T / S times the slice's
  * mean per target. Addends of which that mean is up to 2^11 in magnitude are to fit: with
@@ -16,6 +21,7 @@
 #include "stop.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
+#include "tutti/phase.h"
 #include "tutti/progress.h"
 #include "tutti/schedule.h"
 
@@ -34,31 +40,73 @@ static bool is_exact(const struct trainer *trainer)
     return trainer->now.options.train.reduce == REDUCE_EXACT;
 }
 
-/* Forward and backward of this rank's slices. */
-static void compute(struct trainer *trainer)
+/* The next window of this rank's slices, forward. */
+static void forward(struct trainer *trainer)
 {
     struct window *window = &trainer->window;
+    phase_enter(PHASE_READ);
     for (int s = 0; s < trainer->own.count; s++)
         stream_next(trainer->streams[s], trainer->steps, window_inputs(window, s),
                     window_targets(window, s));
+    phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = trainer->now.options.model.dropout,
                               .seed = (uint64_t)trainer->now.options.train.seed,
                               .step = trainer->now.step,
                               .first_row = (int64_t)trainer->own.first * trainer->rows};
     model_forward(trainer->model, window->input_of, window->target_of, &dropout,
                   window->losses);
-    model_backward(trainer->model);
 }
 
-static void add_gradient(struct trainer *trainer, int slice)
+/* ---- what the backward pass gives ---- */
+
+static void add_gradient(void *context, int slice, size_t first, size_t count,
+                         const float *gradient)
 {
-    size_t count = trainer->now.params.total;
-    model_gradient(trainer->model, slice, trainer->slice_gradient);
+    struct trainer *trainer = context;
+    (void)slice;
+    phase_enter(PHASE_SUM);
     if (is_exact(trainer))
-        exact_sum_add(trainer->sum, 0, trainer->slice_gradient, count);
+        exact_sum_add(trainer->sum, first, gradient, count);
     else
         for (size_t i = 0; i < count; i++)
-            trainer->gradient[i] += trainer->slice_gradient[i];
+            trainer->gradient[first + i] += gradient[i];
+    phase_enter(PHASE_BACKWARD);
+}
+
+static void start_sum(void *context, size_t first)
+{
+    struct trainer *trainer = context;
+    phase_enter(PHASE_SUM);
+    enum status status = is_exact(trainer) ? exact_sum_complete(trainer->sum, first)
+                                           : buckets_complete(trainer->float_sum, first);
+    if (trainer->sum_status == STATUS_OK)
+        trainer->sum_status = status;
+    phase_enter(PHASE_BACKWARD);
+}
+
+static void move_sum(void *context)
+{
+    struct trainer *trainer = context;
+    if (is_exact(trainer))
+        exact_sum_move(trainer->sum);
+    else
+        buckets_move(trainer->float_sum);
+}
+
+/* Backward, with this rank's part of the gradient's sum. */
+static void backward(struct trainer *trainer)
+{
+    const struct model_gradients to = {.slice = add_gradient,
+                                       .complete = start_sum,
+                                       .meanwhile = move_sum,
+                                       .context = trainer};
+    exact_sum_clear(trainer->sum);
+    trainer->sum_status = STATUS_OK;
+    if (!is_exact(trainer))
+        memset(trainer->gradient, 0,
+               trainer->now.params.total * sizeof *trainer->gradient);
+    phase_enter(PHASE_BACKWARD);
+    model_backward(trainer->model, &to);
 }
 
 /* Does rank 0's clock ask for a checkpoint? */
@@ -69,17 +117,12 @@ static bool save_is_due(const struct trainer *trainer)
            clock_seconds() - trainer->saved_at >= 60 * minutes;
 }
 
-/* This rank's part of the sum: gradients, losses, and what it wants. */
-static void collect(struct trainer *trainer)
+/* What else rides in the sum: losses, and what this rank wants. */
+static void add_extras(struct trainer *trainer)
 {
     struct exact_sum *sum = trainer->sum;
-    exact_sum_clear(sum);
-    if (!is_exact(trainer))
-        memset(trainer->gradient, 0,
-               trainer->now.params.total * sizeof *trainer->gradient);
     for (int s = 0; s < trainer->own.count; s++) {
         const struct slice_loss *loss = &trainer->window.losses[s];
-        add_gradient(trainer, s);
         exact_sum_add_extra(sum, SUM_LOSS, loss->loss);
         exact_sum_add_count(sum, SUM_TARGETS, loss->targets);
         exact_sum_add_count(sum, SUM_CORRECT, loss->correct);
@@ -169,14 +212,15 @@ static void count_step(struct trainer *trainer)
     trainer->save = exact_sum_count(trainer->sum, SUM_SAVE) > 0;
 }
 
+/* The rest of the sum, and its faults. */
 static enum status reduce(struct trainer *trainer)
 {
-    const struct options *options = &trainer->now.options;
-    size_t bucket = (size_t)options->train.bucket;
-    enum status status = exact_sum_reduce(trainer->sum, trainer->comm, bucket);
+    phase_enter(PHASE_WAIT);
+    enum status status = trainer->sum_status;
+    if (status == STATUS_OK)
+        status = exact_sum_reduce(trainer->sum);
     if (status == STATUS_OK && !is_exact(trainer))
-        status = comm_sum_f32(trainer->comm, trainer->gradient, trainer->now.params.total,
-                              bucket);
+        status = buckets_finish(trainer->float_sum);
     if (status == STATUS_OK && exact_sum_bad(trainer->sum))
         status = report_bad(trainer);
     return status;
@@ -185,11 +229,14 @@ static enum status reduce(struct trainer *trainer)
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
 {
     struct checkpoint *now = &trainer->now;
-    compute(trainer);
-    collect(trainer);
+    phase_set_step(now->step + 1);
+    forward(trainer);
+    backward(trainer);
+    add_extras(trainer);
     enum status status = reduce(trainer);
     if (status != STATUS_OK)
         return status;
+    phase_enter(PHASE_OPTIMIZER);
     double targets = (double)exact_sum_count(trainer->sum, SUM_TARGETS);
     double norm = mean_gradient(trainer, targets);
     if (!isfinite(norm))

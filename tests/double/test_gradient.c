@@ -56,7 +56,7 @@ static void every_tensor_agrees_with_differences(void **state)
             STATUS_OK);
         weights_fill(model, 1);
         const struct params *params = model_params(model);
-        real *gradient = calloc(params->total, sizeof *gradient);
+        real *gradients = calloc(SLICES * params->total, sizeof *gradients);
         real *states = calloc(SLICES * model_state_size(model), sizeof *states);
         struct dropout dropout = {0.3, 11, 4, 0};
         struct slice_loss losses[SLICES];
@@ -68,14 +68,14 @@ static void every_tensor_agrees_with_differences(void **state)
         window_fill(&window, 1);
         for (int s = 0; s < SLICES; s++) {
             loss_of(model, states, &window, &dropout, s);
-            model_backward(model);
-            model_gradient(model, s, gradient);
+            backward_into(model, SLICES, gradients);
+            const real *gradient = gradients + (size_t)s * params->total;
             for (size_t i = 0; i < params->count; i++)
                 check_tensor(model, &params->list[i], gradient, states, &window, &dropout,
                              s);
         }
         free(states);
-        free(gradient);
+        free(gradients);
         model_free(model);
     }
 }
