@@ -5,6 +5,7 @@
 #include "samples.h"
 #include "tutti/inject.h"
 #include "tutti/trainer.h"
+#include "where.h"
 
 static enum status train_on_ranks(enum status settings,
                                   const struct trainer_request *request)
@@ -23,11 +24,14 @@ static enum status train_on_ranks(enum status settings,
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
-    bool resume = false;
+    bool resume = false, where = false;
     const struct cli_argument arguments[] = {
         {.name = "--resume",
          .flag = &resume,
          .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+        {.name = "--where",
+         .flag = &where,
+         .help = "only say the step of the newest checkpoint, and run.dir"},
         {.name = "--inject",
          .placeholder = "FAULT@RANK:STEP",
          .each = inject_add,
@@ -52,6 +56,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         status = cli_apply_settings(&request);
     if (status == STATUS_OK)
         status = options_check(&options);
+    if (where)
+        return status == STATUS_OK ? where_print(options.run.dir) : status;
     const struct trainer_request wanted = {
         .options = &options, .resume = resume, .samples = samples_write};
     return train_on_ranks(status, &wanted);

@@ -309,6 +309,6 @@ enum status train(struct comm *comm, const struct trainer_request *request)
     if (status == STATUS_OK)
         status = run(&trainer);
     trainer_close(&trainer);
-    stop_ignore();
+    stop_ignore(trainer.stop);
     return status;
 }
