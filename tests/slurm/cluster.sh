@@ -42,8 +42,8 @@ choose_ports() {
 
 # What makes two slurmd on one host work with Open MPI and PMIx:
 #   TmpFS for each node   PMIx keeps a job's sockets there under the same name on every node
-#   btl = self,tcp        "nodes" that share /dev/shm would take each other's memory for
-#                         their own (see `environment`)
+#   btl = self,tcp and    "nodes" of one host name would take each other's memory for their
+#   osc = ^sm             own (see `environment`)
 # cred_expire is also how long a requeued job has to wait. Nothing here needs cgroups,
 # accounting, or more rights than a root in a container has.
 write_conf() {
@@ -92,7 +92,7 @@ CONF
 write_environment() {
     cat >"$dir/environment" <<END
 export SLURM_CONF=$dir/slurm.conf
-export OMPI_MCA_btl=self,tcp OMPI_MCA_pml=ob1 OMPI_MCA_btl_tcp_if_include=lo
+export OMPI_MCA_btl=self,tcp OMPI_MCA_pml=ob1 OMPI_MCA_osc=^sm OMPI_MCA_btl_tcp_if_include=lo
 END
 }
 
