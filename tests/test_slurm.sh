@@ -15,6 +15,7 @@ bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 4 || exit
 . cluster/environment
 export SLURM_OVERLAP=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_odls_base_sigkill_timeout=2 # seconds that mpirun waits at a stop
 export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_hwloc_base_binding_policy=none
 
 # ---- the run that nothing disturbs ----
@@ -62,7 +63,7 @@ facts() { sed -E 's/"(seconds|tokens_per_second)": ?[^,}]+,? ?//g' "$1/metrics.j
 
 fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
 
-steps() { grep -c '"gradient_norm"' "$1/metrics.jsonl" 2>/dev/null || true; }
+steps() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 
 # until SECONDS WHAT COMMAND...: waits for it to succeed.
 until_true() {
@@ -269,7 +270,7 @@ rough() {
 }
 
 if [ $# -gt 0 ]; then
-    for scenario in "$@"; do $scenario || exit 1; done
+    for scenario in "$@"; do eval "$scenario" || exit 1; done
     exit
 fi
 (time_limit) &
