@@ -362,6 +362,6 @@ enum status train(struct comm *comm, const struct trainer_request *request)
         status = run(&trainer);
     report_close(&trainer.report);
     trainer_close(&trainer);
-    stop_ignore();
+    stop_ignore(trainer.stop);
     return status;
 }
