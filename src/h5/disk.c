@@ -21,6 +21,8 @@
 #include <H5FDdevelop.h>
 #endif
 
+#include "tutti/phase.h"
+
 struct disk_file {
     H5FD_t common; /* HDF5's part comes first */
     struct disk *disk;

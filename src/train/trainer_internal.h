@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data_plan.h"
+#include "feed.h"
 #include "metrics.h"
+#include "report.h"
 #include "run_directory.h"
 #include "tutti/buckets.h"
 #include "tutti/checkpoint.h"
@@ -17,7 +20,6 @@
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 #include "tutti/trainer.h"
-#include "window.h"
 #include "writer.h"
 
 /* The longest so far, in this process and since the last epoch's line of metrics: what
@@ -37,16 +39,18 @@ struct trainer {
     struct comm *comm;
     const struct trainer_request *request;
     struct dataset *dataset;
-    struct slices own;       /* slices of this rank */
-    int rows, steps;         /* of one slice; of one window */
-    int *dealt;              /* [shards]: the slice of each */
-    struct stream **streams; /* [own slices] */
-    struct window window;
+    struct slices own; /* slices of this rank */
+    int rows, steps;   /* of one slice; of one window */
+    int *dealt;        /* [shards]: the slice of each */
+    struct data_plan data_plan;
+    struct streams streams; /* of the own slices; the feed's */
+    struct feed *feed;
+    struct window window; /* of this step, borrowed from the feed */
     struct model *model;
-    float *gradient; /* [parameters]: the sum, then the mean, over all slices */
-    struct exact_sum *sum;
-    struct buckets *float_sum; /* of gradient, for train.reduce = float; else NULL */
-    enum status sum_status;    /* of the sum under way */
+    struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
+    enum status sum_status; /* of the sum under way */
+    float *gradient;        /* train.reduce = float: [parameters], summed here; or NULL */
+    struct buckets *float_sum; /* and over the ranks by these */
 
     /* All that a checkpoint holds, kept up to date on every rank, except stream_rows,
      * cursors and states: those are gathered on rank 0 when it is written. The weights
@@ -57,6 +61,7 @@ struct trainer {
 
     struct run_directory run; /* rank 0 */
     struct metrics metrics;   /* rank 0 */
+    struct report report;     /* where the time went */
     struct pace pace;
     struct deadline *deadline;  /* rank 0 */
     struct writer *writer;      /* rank 0 */
@@ -86,6 +91,8 @@ enum status trainer_resume(struct trainer *trainer);
  * goes on. Collective. */
 void trainer_save(struct trainer *trainer, bool best);
 
+/* The watch learns which checkpoint is the newest. */
+void trainer_tell_saved(const struct trainer *trainer);
 /* Takes note of what the writer has finished; to be called behind every step. Does nothing
  * but on rank 0. Not collective. */
 void trainer_hear(struct trainer *trainer);

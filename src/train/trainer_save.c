@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "trainer_internal.h"
+#include "tutti/file.h"
 #include "tutti/log.h"
 #include "tutti/phase.h"
 #include "tutti/progress.h"
@@ -38,10 +39,10 @@ static enum status part_create(const struct trainer *trainer, struct part *part)
     part->states = calloc(own * size, sizeof *part->states);
     if (!part->rows || !part->cursors || !part->states)
         return status_fail(STATUS_FAILED, "out of memory for a checkpoint");
-    for (size_t s = 0; s < own; s++) {
-        stream_save(trainer->streams[s], part->rows + s * rows, &part->cursors[s]);
+    memcpy(part->rows, feed_rows(trainer->feed), own * rows * sizeof *part->rows);
+    memcpy(part->cursors, feed_cursors(trainer->feed), own * sizeof *part->cursors);
+    for (size_t s = 0; s < own; s++)
         model_get_state(trainer->model, (int)s, part->states + s * size);
-    }
     return STATUS_OK;
 }
 
@@ -75,6 +76,17 @@ static enum status gather_state(struct trainer *trainer)
     return status;
 }
 
+void trainer_tell_saved(const struct trainer *trainer)
+{
+    if (comm_rank(trainer->comm) != 0 || !trainer->saved[0])
+        return;
+    char *path =
+        path_format("%s/checkpoints/%s", trainer->now.options.run.dir, trainer->saved);
+    if (path)
+        watch_checkpoint(trainer->request->watch, path);
+    free(path);
+}
+
 static void warn_unsaved(struct trainer *trainer, const char *name, const char *why)
 {
     trainer->unsaved = true;
@@ -97,10 +109,12 @@ static void hear(struct trainer *trainer, bool wait)
     cost->writing = larger(cost->writing, outcome.seconds);
     cost->epoch_writing = larger(cost->epoch_writing, outcome.seconds);
     trainer->unsaved = outcome.status != STATUS_OK;
-    if (trainer->unsaved)
+    if (trainer->unsaved) {
         warn_unsaved(trainer, outcome.name, outcome.message);
-    else
-        memcpy(trainer->saved, outcome.name, sizeof trainer->saved);
+        return;
+    }
+    memcpy(trainer->saved, outcome.name, sizeof trainer->saved);
+    trainer_tell_saved(trainer);
 }
 
 void trainer_hear(struct trainer *trainer)
