@@ -109,6 +109,7 @@ static enum status find_in(const struct h5_file *file, const char *name, hid_t d
 enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type type,
                            struct h5_chunks *out)
 {
+    H5_HOLD_LOCK;
     *out = (struct h5_chunks){0};
     if (!h5_has(file, name))
         return status_fail(STATUS_FAILED, "%s: %s: not in the file", file->path, name);

@@ -18,12 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "stop.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "tutti/inject.h"
 #include "tutti/phase.h"
-#include "tutti/progress.h"
 #include "tutti/schedule.h"
 
 enum { HEADROOM_BITS = 11, SUM_BITS = 62, MOST_BITS = 60 };
@@ -116,14 +114,6 @@ static void backward(struct trainer *trainer)
     model_backward(trainer->model, &to);
 }
 
-/* Does rank 0's clock ask for a checkpoint? */
-static bool save_is_due(const struct trainer *trainer)
-{
-    double minutes = trainer->now.options.run.checkpoint_minutes;
-    return comm_rank(trainer->comm) == 0 && minutes > 0 &&
-           clock_seconds() - trainer->saved_at >= 60 * minutes;
-}
-
 /* What else rides in the sum: losses, and what this rank wants. */
 static void add_extras(struct trainer *trainer)
 {
@@ -134,8 +124,8 @@ static void add_extras(struct trainer *trainer)
         exact_sum_add_count(sum, SUM_TARGETS, loss->targets);
         exact_sum_add_count(sum, SUM_CORRECT, loss->correct);
     }
-    exact_sum_add_count(sum, SUM_STOP, stop_requested());
-    exact_sum_add_count(sum, SUM_SAVE, save_is_due(trainer));
+    exact_sum_add_count(sum, SUM_STOP, trainer_stop_is_due(trainer));
+    exact_sum_add_count(sum, SUM_SAVE, trainer_save_is_due(trainer));
     exact_sum_add_count(sum, SUM_FAILED, feed_status(trainer->feed) != STATUS_OK);
 }
 
@@ -149,9 +139,13 @@ static const char *tensor_at(const struct params *params, int64_t element)
     return NULL;
 }
 
-static enum status diverged(const struct trainer *trainer, const char *how)
+/* Collective. */
+static enum status diverged(struct trainer *trainer, const char *how)
 {
     const struct options *options = &trainer->now.options;
+    enum status status = trainer_settle(trainer);
+    if (status != STATUS_OK)
+        return status;
     return status_fail(
         STATUS_FAILED,
         "step %" PRId64 " of epoch %" PRId64
