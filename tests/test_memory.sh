@@ -113,6 +113,20 @@ facts stream >this.txt
 diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "resumed"; }
 echo "ok: resumed under other bounds"
 
+# The floors are counted once for a run that streams; a damaged note of them is not believed.
+floors() { sed -n 's/^validation floors: //p' "$1"; }
+[ -n "$(floors whole.txt)" ] || fail "no floors"
+[ "$(floors stream.txt)" = "$(floors whole.txt)" ] || fail "floors: other ones"
+[ -s runs/stream/floors.txt ] || fail "floors: not kept"
+cp runs/stream/floors.txt kept.txt
+for offset in 3 20 40 60; do
+    flip runs/stream/floors.txt $offset
+    train 2 stream --resume --set data.memory="$tenth" || fail "floors: resume"
+    [ "$(floors stream.txt)" = "$(floors whole.txt)" ] || fail "floors: damage believed"
+    cmp kept.txt runs/stream/floors.txt || fail "floors: not counted again"
+done
+echo "ok: floors kept"
+
 # ---- evaluation ----
 
 "$tutti" evaluate runs/whole data.tutti --json >all.json || fail "evaluate"
@@ -159,8 +173,8 @@ code=$?
 one_line bad.txt "rank [01] .*bad.tutti/shard-00[0-9][0-9].h5: .*(damaged|been changed)" "damage"
 echo "ok: damage in mid-run"
 
-# Damage that is there from the start, in a table of pieces, is found before the first step;
-# in tokens by the floors, which read all of them.
+# Damage that is there from the start is found before the first step: by the floors, which
+# read all tokens, or in a table of pieces.
 refuses 1 "bad.tutti/shard-00[0-9][0-9].h5: " "$tutti" train run.conf \
     --set data.dataset=bad.tutti --set data.memory="$tenth" --set run.dir=runs/bad2
 echo "all ok"
