@@ -11,11 +11,21 @@ static const char *text;
 static bool flag;
 static int64_t integer;
 static double number;
+static char gathered[40];
 static struct options options;
 static struct cli_request request;
 
+static enum status gather(const char *value)
+{
+    if (strcmp(value, "bad") == 0)
+        return status_fail(STATUS_MISUSE, "%s is bad", value);
+    strcat(strcat(gathered, value), ",");
+    return STATUS_OK;
+}
+
 static const struct cli_argument arguments[] = {
     {.name = "-o", .placeholder = "FILE", .text = &text, .help = "output"},
+    {.name = "--each", .placeholder = "TEXT", .each = gather, .help = "several"},
     {.name = "--flag", .flag = &flag, .help = "a flag"},
     {.name = "--count", .placeholder = "N", .integer = &integer, .low = 1, .high = 64},
     {.name = "--seconds", .placeholder = "X", .number = &number, .low = -1, .high = 10},
@@ -72,6 +82,11 @@ static void arguments_are_read(void **state)
     assert_string_equal(request.positionals[0], "-");
     assert_string_equal(request.positionals[1], "--count");
     assert_int_equal(integer, 0);
+    parsed("--each one --flag --each=two");
+    assert_string_equal(gathered, "one,two,");
+    refused("--each bad --each three", "bad is bad");
+    refused("--each", "play: --each needs a value: --each TEXT");
+    assert_string_equal(gathered, "one,two,");
     parsed("-o -");
     assert_string_equal(text, "-");
     parsed("--count 1 --count 2");

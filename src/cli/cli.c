@@ -243,11 +243,13 @@ static enum status take_argument(struct parser *parser,
     enum status status = take_value(parser, argument->placeholder, &value);
     if (status != STATUS_OK)
         return status;
-    if (!argument->text)
+    if (!argument->text && !argument->each)
         return take_number(parser, value, argument);
     if (value[0] == '\0')
         return status_fail(STATUS_MISUSE, "%s: %s: the %s is empty",
                            parser->command->name, parser->name, argument->placeholder);
+    if (argument->each)
+        return argument->each(value);
     *argument->text = value;
     return STATUS_OK;
 }

@@ -16,15 +16,16 @@
 #include "tutti/options.h"
 #include "tutti/status.h"
 
-/* One named argument; exactly one of flag, text, integer, number is set and says the
- * type. With `flag` it takes no value; integer and number are checked against [low,
- * high]. */
+/* One named argument; exactly one of flag, text, each, integer, number is set and says
+ * the type. With `flag` it takes no value; integer and number are checked against [low,
+ * high]; `each` is called with the value every time the argument is given. */
 struct cli_argument {
     const char *name;        /* "--seconds" */
     const char *placeholder; /* "N"; NULL for a flag */
     const char *help;
     bool *flag;
     const char **text;
+    enum status (*each)(const char *text);
     int64_t *integer;
     double *number;
     double low, high;

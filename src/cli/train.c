@@ -2,17 +2,37 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "go_on.h"
 #include "samples.h"
+#include "tutti/inject.h"
 #include "tutti/trainer.h"
+#include "tutti/watch.h"
 
-static enum status train_on_ranks(enum status settings,
-                                  const struct trainer_request *request)
+/* Trains under the eyes of the watch, which closes when all ranks know how it ended. */
+static enum status train_watched(struct comm *comm, struct trainer_request *request)
+{
+    char command[4096];
+    const struct watch_request wanted = {
+        .hang_seconds = request->options->run.hang_seconds,
+        .directory = request->options->run.dir,
+        .command = go_on_command(comm_size(comm), command, sizeof command)};
+    enum status status = watch_open(comm, &wanted, &request->watch);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, train(comm, request));
+    watch_close(request->watch);
+    return status;
+}
+
+static enum status train_on_ranks(enum status settings, struct trainer_request *request)
 {
     struct comm *comm = NULL;
     enum status status = cli_open_ranks(settings, &comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(comm, train(comm, request));
+    inject_set_rank(comm_rank(comm));
+    status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
+    if (status == STATUS_OK)
+        status = train_watched(comm, request);
     comm_close(comm);
     return status;
 }
@@ -25,6 +45,10 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--resume",
          .flag = &resume,
          .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+        {.name = "--inject",
+         .placeholder = "FAULT@RANK:STEP",
+         .each = inject_add,
+         .help = "a fault on purpose, see below; any number of times"},
         {.name = "--trace",
          .placeholder = "FILE",
          .text = &trace,
@@ -40,6 +64,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
                                    .positional_min = 1,
                                    .positional_max = 1};
     enum status status = cli_parse(self, &request, argc, argv);
+    if (request.help_shown && cli_speaks())
+        printf("\n%s\n", inject_help());
     if (status != STATUS_OK || request.help_shown)
         return status;
     status = options_read_file(&options, request.positionals[0]);
@@ -47,7 +73,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         status = cli_apply_settings(&request);
     if (status == STATUS_OK)
         status = options_check(&options);
-    const struct trainer_request wanted = {
+    struct trainer_request wanted = {
         .options = &options, .resume = resume, .samples = samples_write, .trace = trace};
     return train_on_ranks(status, &wanted);
 }
@@ -55,7 +81,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--trace FILE] [--set SECTION.KEY=VALUE]...",
+    .usage = "train CONFIG [--resume] [--trace FILE] [--inject FAULT]... [--set "
+             "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deadline.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "tutti/file.h"
@@ -131,10 +132,9 @@ static enum status open_model(struct trainer *trainer)
         return status;
     now->params = *model_params(trainer->model);
     size_t total = now->params.total;
-    trainer->gradient = calloc(total, sizeof *trainer->gradient);
-    if (!trainer->gradient)
-        return no_memory("the gradient");
     bool exact = options->train.reduce == REDUCE_EXACT;
+    if (!exact && !(trainer->gradient = calloc(total, sizeof *trainer->gradient)))
+        return no_memory("the gradient");
     size_t bucket = (size_t)options->train.bucket;
     status =
         exact_sum_create(trainer->comm, exact ? total : 0, SUMS, options->train.slices,
@@ -200,10 +200,15 @@ static enum status settle_streams(struct trainer *trainer)
     return status;
 }
 
+/* Rows that the history may grow to. */
+static size_t history_room(const struct checkpoint *now)
+{
+    return now->history_count + (size_t)now->options.train.epochs + 1;
+}
+
 static enum status reserve_history(struct checkpoint *now)
 {
-    size_t room = now->history_count + (size_t)now->options.train.epochs + 1;
-    struct history_row *more = realloc(now->history, room * sizeof *more);
+    struct history_row *more = realloc(now->history, history_room(now) * sizeof *more);
     if (!more)
         return no_memory("the history");
     now->history = more;
@@ -277,6 +282,8 @@ static enum status open_local(struct trainer *trainer)
         plan(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
         status = run_directory_open(trainer->now.options.run.dir, &trainer->run);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = deadline_open(trainer->now.options.run.minutes, &trainer->deadline);
     return status;
 }
 
@@ -298,6 +305,9 @@ static enum status open_rest(struct trainer *trainer)
         status = reserve_history(&trainer->now);
     if (status == STATUS_OK)
         status = open_files(trainer);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = writer_open(&trainer->run, &trainer->now, history_room(&trainer->now),
+                             &trainer->writer);
     return status;
 }
 
@@ -317,6 +327,8 @@ enum status trainer_open(struct trainer *trainer)
 
 void trainer_close(struct trainer *trainer)
 {
+    writer_close(trainer->writer);
+    deadline_close(trainer->deadline);
     for (int s = 0; trainer->streams && s < trainer->own.count; s++)
         stream_close(trainer->streams[s]);
     free(trainer->streams);
