@@ -7,6 +7,7 @@
 #include "tutti/inject.h"
 #include "tutti/trainer.h"
 #include "tutti/watch.h"
+#include "where.h"
 
 /* Trains under the eyes of the watch, which closes when all ranks know how it ended. */
 static enum status train_watched(struct comm *comm, struct trainer_request *request)
@@ -39,12 +40,15 @@ static enum status train_on_ranks(enum status settings, struct trainer_request *
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
-    bool resume = false;
+    bool resume = false, where = false;
     const char *trace = NULL;
     const struct cli_argument arguments[] = {
         {.name = "--resume",
          .flag = &resume,
          .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+        {.name = "--where",
+         .flag = &where,
+         .help = "only say the step of the newest checkpoint, and run.dir"},
         {.name = "--inject",
          .placeholder = "FAULT@RANK:STEP",
          .each = inject_add,
@@ -73,6 +77,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         status = cli_apply_settings(&request);
     if (status == STATUS_OK)
         status = options_check(&options);
+    if (where)
+        return status == STATUS_OK ? where_print(options.run.dir) : status;
     struct trainer_request wanted = {
         .options = &options, .resume = resume, .samples = samples_write, .trace = trace};
     return train_on_ranks(status, &wanted);
@@ -81,8 +87,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--trace FILE] [--inject FAULT]... [--set "
-             "SECTION.KEY=VALUE]...",
+    .usage =
+        "train CONFIG [--resume | --where] [--trace FILE] [--inject FAULT]... [--set "
+        "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "

@@ -71,6 +71,9 @@ enum status h5_fail(const struct h5_file *file, const char *name, const char *wh
 /* STATUS_OK, or the failure of the disk, which HDF5 itself never learns of. */
 enum status h5_disk_status(const struct h5_file *file);
 
+/* The type that values of `type` have in a file. */
+hid_t h5_stored_type(enum h5_type type);
+
 /* Makes the groups above `name`. */
 enum status h5_make_parents(struct h5_file *file, const char *name);
 

@@ -10,7 +10,7 @@
 
 #include "tutti/phase.h"
 
-enum { CHUNK_ELEMENTS = 65536, PART_BYTES = 4 << 20 };
+enum { PART_BYTES = 4 << 20 };
 
 /* ---- types ---- */
 
@@ -49,6 +49,11 @@ size_t h5_type_size(enum h5_type type)
     return type_row(type).size;
 }
 
+hid_t h5_stored_type(enum h5_type type)
+{
+    return type_row(type).stored;
+}
+
 /* HDF5 would store the nearest value that fits; a wrong number is worse than none. */
 static H5T_conv_ret_t refuse_overflow(H5T_conv_except_t what, hid_t from, hid_t to,
                                       void *value, void *result, void *context)
@@ -76,7 +81,7 @@ static const char *class_name(H5T_class_t class)
 /* Whole rows, as many as make a chunk; a chunk may not be larger than its dataset. */
 static void chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
 {
-    hsize_t room = CHUNK_ELEMENTS;
+    hsize_t room = H5_CHUNK;
     for (int d = rank - 1; d >= 0; d--) {
         chunk[d] = dims[d] < room ? dims[d] : room;
         if (chunk[d] == 0)

@@ -33,10 +33,14 @@ void stop_listen(void)
     }
 }
 
-void stop_ignore(void)
+void stop_ignore(bool stopped)
 {
     for (size_t i = 0; i < SIGNALS; i++)
         sigaction(signals[i], &before[i], NULL);
+    if (stopped) {
+        signal(SIGUSR1, SIG_IGN);
+        signal(SIGTERM, SIG_IGN);
+    }
 }
 
 bool stop_requested(void)

@@ -176,9 +176,10 @@ static bool keeps_epoch(const struct trainer *trainer, bool best)
 static enum status validate(struct trainer *trainer, struct evaluation *valid)
 {
     phase_enter(PHASE_VALIDATE); /* until the next step, but for saving and sampling */
+    feed_rest(trainer->feed);    /* its memory is the validation's meanwhile */
     return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.slices,
-                          trainer->rows, trainer->steps, SPLIT_VALID, trainer->model,
-                          valid);
+                          trainer->rows, trainer->steps, SPLIT_VALID,
+                          trainer->data_plan.validation, trainer->model, valid);
 }
 
 /* Where the time went since the last time. */
@@ -361,6 +362,6 @@ enum status train(struct comm *comm, const struct trainer_request *request)
         status = run(&trainer);
     report_close(&trainer.report);
     trainer_close(&trainer);
-    stop_ignore();
+    stop_ignore(trainer.stop);
     return status;
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data_plan.h"
+#include "feed.h"
 #include "metrics.h"
 #include "report.h"
 #include "run_directory.h"
@@ -18,7 +20,6 @@
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 #include "tutti/trainer.h"
-#include "window.h"
 #include "writer.h"
 
 /* The longest so far, in this process and since the last epoch's line of metrics: what
@@ -38,11 +39,13 @@ struct trainer {
     struct comm *comm;
     const struct trainer_request *request;
     struct dataset *dataset;
-    struct slices own;       /* slices of this rank */
-    int rows, steps;         /* of one slice; of one window */
-    int *dealt;              /* [shards]: the slice of each */
-    struct stream **streams; /* [own slices] */
-    struct window window;
+    struct slices own; /* slices of this rank */
+    int rows, steps;   /* of one slice; of one window */
+    int *dealt;        /* [shards]: the slice of each */
+    struct data_plan data_plan;
+    struct streams streams; /* of the own slices; the feed's */
+    struct feed *feed;
+    struct window window; /* of this step, borrowed from the feed */
     struct model *model;
     struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
     enum status sum_status; /* of the sum under way */

@@ -39,10 +39,10 @@ static enum status part_create(const struct trainer *trainer, struct part *part)
     part->states = calloc(own * size, sizeof *part->states);
     if (!part->rows || !part->cursors || !part->states)
         return status_fail(STATUS_FAILED, "out of memory for a checkpoint");
-    for (size_t s = 0; s < own; s++) {
-        stream_save(trainer->streams[s], part->rows + s * rows, &part->cursors[s]);
+    memcpy(part->rows, feed_rows(trainer->feed), own * rows * sizeof *part->rows);
+    memcpy(part->cursors, feed_cursors(trainer->feed), own * sizeof *part->cursors);
+    for (size_t s = 0; s < own; s++)
         model_get_state(trainer->model, (int)s, part->states + s * size);
-    }
     return STATUS_OK;
 }
 

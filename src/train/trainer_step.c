@@ -44,9 +44,7 @@ static void forward(struct trainer *trainer)
 {
     struct window *window = &trainer->window;
     phase_enter(PHASE_READ);
-    for (int s = 0; s < trainer->own.count; s++)
-        stream_next(trainer->streams[s], trainer->steps, window_inputs(window, s),
-                    window_targets(window, s));
+    feed_next(trainer->feed, window); /* how that went is asked behind the sum */
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = trainer->now.options.model.dropout,
                               .seed = (uint64_t)trainer->now.options.train.seed,
@@ -128,6 +126,7 @@ static void add_extras(struct trainer *trainer)
     }
     exact_sum_add_count(sum, SUM_STOP, trainer_stop_is_due(trainer));
     exact_sum_add_count(sum, SUM_SAVE, trainer_save_is_due(trainer));
+    exact_sum_add_count(sum, SUM_FAILED, feed_status(trainer->feed) != STATUS_OK);
 }
 
 /* NULL: none holds this element. */
@@ -216,6 +215,14 @@ static void count_step(struct trainer *trainer)
     trainer->save = exact_sum_count(trainer->sum, SUM_SAVE) > 0;
 }
 
+/* Some rank could not read its window: all learn which, and why. Collective. */
+static enum status unread(struct trainer *trainer)
+{
+    enum status status = comm_agree(trainer->comm, feed_status(trainer->feed));
+    return status_fail(status, "%s; the last checkpoint is %s%s", status_message(),
+                       trainer->saved[0] ? "" : "none", trainer->saved);
+}
+
 /* The rest of the sum, and its faults. */
 static enum status reduce(struct trainer *trainer)
 {
@@ -225,6 +232,8 @@ static enum status reduce(struct trainer *trainer)
         status = exact_sum_reduce(trainer->sum);
     if (status == STATUS_OK && !is_exact(trainer))
         status = buckets_finish(trainer->float_sum);
+    if (status == STATUS_OK && exact_sum_count(trainer->sum, SUM_FAILED) > 0)
+        status = unread(trainer);
     if (status == STATUS_OK && exact_sum_bad(trainer->sum))
         status = report_bad(trainer);
     return status;
