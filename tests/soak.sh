@@ -60,7 +60,7 @@ on() {
 }
 
 # facts RUN: the metrics of every step and epoch, without what depends on the clock.
-facts() { sed -E 's/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
+facts() { sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
     "runs/$1/metrics.jsonl"; }
 
 # same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
