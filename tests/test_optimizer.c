@@ -83,7 +83,11 @@ static void check_optimizer(int kind)
     for (int t = 1; t <= UPDATES; t++) {
         for (int i = 0; i < WEIGHTS; i++)
             gradient[i] = gradient_of(t, i);
-        optimizer_update(&optimizer, rate_of(t), gradient, weights);
+        optimizer_begin(&optimizer, rate_of(t));
+        size_t half = optimizer.count / 2; /* in two parts, the second first */
+        optimizer_update(&optimizer, half, optimizer.count - half, gradient + half,
+                         weights + half);
+        optimizer_update(&optimizer, 0, half, gradient, weights);
     }
     assert_int_equal(optimizer.updates, UPDATES);
     double most = 0;

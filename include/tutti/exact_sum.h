@@ -65,9 +65,13 @@ size_t exact_sum_first_bad(const struct exact_sum *sum);
 double exact_sum_extra(const struct exact_sum *sum, size_t extra);  /* of add_extra */
 int64_t exact_sum_count(const struct exact_sum *sum, size_t extra); /* of add_count */
 
-/* values[i] = (float)(sum[i] / scale * factor): one rounding from the double product.
- * Returns the sum of squares of the unrounded products, in double, taken in a fixed order
- * (independent of ranks), for the global norm. */
-double exact_sum_read(const struct exact_sum *sum, double factor, float *values);
+/* The sum of squares of sum[i] / scale * factor over all values, in double, taken in a
+ * fixed order (independent of ranks): the global norm. */
+double exact_sum_squares(const struct exact_sum *sum, double factor);
+
+/* values[i] = (float)(sum[first + i] / scale * factor) for i < n: one rounding from the
+ * double product. */
+void exact_sum_read(const struct exact_sum *sum, size_t first, size_t n, double factor,
+                    float *values);
 
 #endif

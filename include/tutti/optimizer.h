@@ -20,14 +20,18 @@ struct optimizer {
     float *first;    /* Adam: mean of gradients; SGD: velocity */
     float *second;   /* Adam: mean of squared gradients; else NULL */
     double beta1, beta2, epsilon, momentum, weight_decay;
+    float rate, unbias, keep; /* of the update under way */
 };
 
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out);
 void optimizer_free(struct optimizer *optimizer);
 
-/* One update of weights[count] by gradient[count] (the mean over tokens, clipped). */
-void optimizer_update(struct optimizer *optimizer, double learning_rate,
+/* One update: optimizer_begin, then optimizer_update for every element once, in any parts
+ * and order. `gradient` (the mean over tokens, clipped) and `weights` are those of the
+ * elements [first, first + count). */
+void optimizer_begin(struct optimizer *optimizer, double learning_rate);
+void optimizer_update(struct optimizer *optimizer, size_t first, size_t count,
                       const float *gradient, float *weights);
 
 #endif

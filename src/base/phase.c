@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tutti/progress.h"
+#include "tutti/trace.h"
 
 static const char *const names[PHASES] = {
     "start",     "read",       "forward",  "backward", "sum", "wait",
@@ -29,6 +30,7 @@ enum phase phase_enter(enum phase phase)
     if (entered > 0)
         spent[before] += now - entered;
     entered = now;
+    trace_phase((enum phase)before, now);
     atomic_store_explicit(&current, (int)phase, memory_order_relaxed);
     phase_move();
     return (enum phase)before;

@@ -2,13 +2,29 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "go_on.h"
 #include "samples.h"
 #include "tutti/inject.h"
 #include "tutti/trainer.h"
+#include "tutti/watch.h"
 #include "where.h"
 
-static enum status train_on_ranks(enum status settings,
-                                  const struct trainer_request *request)
+/* Trains under the eyes of the watch, which closes when all ranks know how it ended. */
+static enum status train_watched(struct comm *comm, struct trainer_request *request)
+{
+    char command[4096];
+    const struct watch_request wanted = {
+        .hang_seconds = request->options->run.hang_seconds,
+        .directory = request->options->run.dir,
+        .command = go_on_command(comm_size(comm), command, sizeof command)};
+    enum status status = watch_open(comm, &wanted, &request->watch);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, train(comm, request));
+    watch_close(request->watch);
+    return status;
+}
+
+static enum status train_on_ranks(enum status settings, struct trainer_request *request)
 {
     struct comm *comm = NULL;
     enum status status = cli_open_ranks(settings, &comm);
@@ -17,7 +33,7 @@ static enum status train_on_ranks(enum status settings,
     inject_set_rank(comm_rank(comm));
     status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
     if (status == STATUS_OK)
-        status = comm_agree(comm, train(comm, request));
+        status = train_watched(comm, request);
     comm_close(comm);
     return status;
 }
@@ -25,6 +41,7 @@ static enum status train_on_ranks(enum status settings,
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     bool resume = false, where = false;
+    const char *trace = NULL;
     const struct cli_argument arguments[] = {
         {.name = "--resume",
          .flag = &resume,
@@ -36,6 +53,10 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .placeholder = "FAULT@RANK:STEP",
          .each = inject_add,
          .help = "a fault on purpose, see below; any number of times"},
+        {.name = "--trace",
+         .placeholder = "FILE",
+         .text = &trace,
+         .help = "what each rank did when, for chrome://tracing or ui.perfetto.dev"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */
@@ -58,15 +79,16 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         status = options_check(&options);
     if (where)
         return status == STATUS_OK ? where_print(options.run.dir) : status;
-    const struct trainer_request wanted = {
-        .options = &options, .resume = resume, .samples = samples_write};
+    struct trainer_request wanted = {
+        .options = &options, .resume = resume, .samples = samples_write, .trace = trace};
     return train_on_ranks(status, &wanted);
 }
 
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--set SECTION.KEY=VALUE]... [--inject FAULT]...",
+    .usage = "train CONFIG [--resume] [--trace FILE] [--inject FAULT]... [--set "
+             "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "
@@ -76,6 +98,7 @@ const struct cli_command command_train = {
                 "\n"
                 "  tutti train configs/keras-tutorial.conf\n"
                 "  mpirun -n 4 tutti train run.conf --resume\n"
+                "  mpirun -n 4 tutti train run.conf --trace trace.json\n"
                 "  tutti train run.conf --set train.learning_rate=0.001 --set "
                 "run.dir=runs/second",
     .run = run,

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/phase.h"
+
 enum { CHUNK_ELEMENTS = 65536 };
 
 /* ---- types ---- */
@@ -243,6 +245,7 @@ static enum status read_selection(const struct h5_file *file, const char *name,
     bool overflow = false;
     hid_t transfer = H5Pcreate(H5P_DATASET_XFER);
     H5Pset_type_conv_cb(transfer, refuse_overflow, &overflow);
+    phase_move(); /* a slow disk is no hang */
     enum status status = STATUS_OK;
     if (H5Dread(dataset, type_row(type).native, memory, space, transfer, values) < 0) {
         status = h5_fail(file, name, "can't read");

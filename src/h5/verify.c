@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tutti/file.h"
+#include "tutti/phase.h"
 
 enum { BLOCK_BYTES = 4 << 20, DEPTH_MAX = 32 };
 
@@ -39,6 +40,7 @@ static enum status read_rows(const struct h5_file *file, const char *name, hid_t
     extent[0] = count;
     hid_t space = H5Dget_space(dataset);
     hid_t memory = H5Screate_simple(rank, extent, NULL);
+    phase_move(); /* a slow disk is no hang */
     enum status status = STATUS_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
         H5Dread(dataset, type, memory, space, H5P_DEFAULT, block) < 0)

@@ -2,6 +2,9 @@
  *
  * Errors come back as codes and become a status with MPI's words. MPI counts are int, so
  * long vectors go in pieces. Nothing here depends on which algorithm MPI takes.
+ *
+ * What needs other ranks is PHASE_WAIT for as long as it takes: so the watch never takes
+ * for hung who only waits for another, and the time of waiting is known.
  */
 #include "tutti/comm.h"
 
@@ -16,6 +19,8 @@
 #include "comm_internal.h"
 #include "tutti/hash.h"
 #include "tutti/log.h"
+#include "tutti/phase.h"
+#include "tutti/watch.h"
 
 enum {
     BUCKET_ELEMENTS = 1 << 20, /* 8 MB of integers at once */
@@ -43,6 +48,7 @@ enum status comm_check(int code, const char *what)
 void comm_abort(struct comm *comm, int code)
 {
     (void)comm;
+    watch_failed(status_message());
     MPI_Abort(MPI_COMM_WORLD, code);
     _exit(code); /* MPI_Abort does not come back */
 }
@@ -245,10 +251,8 @@ static enum status spread_message(struct comm *comm, int from, bool alike)
     return status;
 }
 
-enum status comm_agree(struct comm *comm, enum status mine)
+static enum status agree(struct comm *comm, enum status mine)
 {
-    if (comm->size == 1)
-        return mine;
     struct verdict own = verdict_of(comm, mine), all;
     enum status status = comm_check(
         MPI_Allreduce(&own, &all, 3, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD), "agree");
@@ -262,6 +266,16 @@ enum status comm_agree(struct comm *comm, enum status mine)
     return status == STATUS_OK ? agreed : status;
 }
 
+enum status comm_agree(struct comm *comm, enum status mine)
+{
+    if (comm->size == 1)
+        return mine;
+    enum phase before = phase_enter(PHASE_WAIT);
+    enum status status = agree(comm, mine);
+    phase_enter(before);
+    return status;
+}
+
 /* ---- sums ---- */
 
 static enum status sum(struct comm *comm, void *values, MPI_Datatype type, size_t width,
@@ -273,14 +287,15 @@ static enum status sum(struct comm *comm, void *values, MPI_Datatype type, size_
         bucket = BUCKET_ELEMENTS;
     if (bucket > INT_MAX)
         bucket = INT_MAX; /* MPI's counts are int */
-    for (size_t at = 0; at < count; at += bucket) {
+    enum phase before = phase_enter(PHASE_WAIT);
+    int code = MPI_SUCCESS;
+    for (size_t at = 0; at < count && code == MPI_SUCCESS; at += bucket) {
         size_t n = count - at < bucket ? count - at : bucket;
-        int code = MPI_Allreduce(MPI_IN_PLACE, (char *)values + at * width, (int)n, type,
-                                 MPI_SUM, MPI_COMM_WORLD);
-        if (code != MPI_SUCCESS)
-            return comm_check(code, "sum over the ranks");
+        code = MPI_Allreduce(MPI_IN_PLACE, (char *)values + at * width, (int)n, type,
+                             MPI_SUM, MPI_COMM_WORLD);
     }
-    return STATUS_OK;
+    phase_enter(before);
+    return comm_check(code, "sum over the ranks");
 }
 
 enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_t bucket)
@@ -296,17 +311,22 @@ enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t 
 int64_t comm_max_i64(struct comm *comm, int64_t value)
 {
     int64_t most = value;
-    if (comm->size > 1)
-        check_or_abort(
-            MPI_Allreduce(&value, &most, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
-            "compare the ranks");
+    if (comm->size == 1)
+        return value;
+    enum phase before = phase_enter(PHASE_WAIT);
+    check_or_abort(MPI_Allreduce(&value, &most, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
+                   "compare the ranks");
+    phase_enter(before);
     return most;
 }
 
 void comm_barrier(struct comm *comm)
 {
-    if (comm->size > 1)
-        check_or_abort(MPI_Barrier(MPI_COMM_WORLD), "meet");
+    if (comm->size == 1)
+        return;
+    enum phase before = phase_enter(PHASE_WAIT);
+    check_or_abort(MPI_Barrier(MPI_COMM_WORLD), "meet");
+    phase_enter(before);
 }
 
 /* ---- bytes ---- */
@@ -319,10 +339,12 @@ static size_t piece_at(size_t at, size_t size)
 enum status comm_broadcast(struct comm *comm, void *bytes, size_t size)
 {
     int code = MPI_SUCCESS;
+    enum phase before = phase_enter(PHASE_WAIT);
     for (size_t at = 0; comm->size > 1 && at < size && code == MPI_SUCCESS;
          at += PIECE_BYTES)
         code = MPI_Bcast((char *)bytes + at, (int)piece_at(at, size), MPI_BYTE, 0,
                          MPI_COMM_WORLD);
+    phase_enter(before);
     return comm_check(code, "broadcast");
 }
 
@@ -389,6 +411,7 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
 {
     *all = NULL;
     *sizes = NULL;
+    enum phase before = phase_enter(PHASE_WAIT);
     enum status status = gather_sizes(comm, size, all, sizes);
     if (status == STATUS_OK)
         status = comm->rank == 0 ? receive_all(comm, bytes, *all, *sizes)
@@ -399,6 +422,7 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
         *all = NULL;
         *sizes = NULL;
     }
+    phase_enter(before);
     return status;
 }
 

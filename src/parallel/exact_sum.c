@@ -267,28 +267,40 @@ static inline double to_double(int64_t value)
 
 /* Adds each lane's squares to squares[lane]. */
 FOR_SEVERAL_PROCESSORS
-static void read_rows(const int64_t *restrict sums, float *restrict values, size_t rows,
-                      double unit, double factor, double *restrict squares)
+static void add_squares(const int64_t *restrict sums, size_t rows, double unit,
+                        double factor, double *restrict squares)
 {
     for (size_t row = 0; row < rows; row++)
         for (size_t lane = 0; lane < LANES; lane++) {
             double value = to_double(sums[row * LANES + lane]) * unit * factor;
-            values[row * LANES + lane] = (float)value;
             squares[lane] += value * value;
         }
 }
 
-double exact_sum_read(const struct exact_sum *sum, double factor, float *values)
+double exact_sum_squares(const struct exact_sum *sum, double factor)
 {
     double squares[LANES] = {0}, unit = 1 / sum->scale, total = 0;
     size_t rows = sum->count / LANES, whole = rows * LANES;
-    read_rows(sum->values, values, rows, unit, factor, squares);
+    add_squares(sum->values, rows, unit, factor, squares);
     for (size_t i = whole; i < sum->count; i++) {
         double value = to_double(sum->values[i]) * unit * factor;
-        values[i] = (float)value;
         squares[i - whole] += value * value;
     }
     for (int lane = 0; lane < LANES; lane++)
         total += squares[lane];
     return total;
+}
+
+FOR_SEVERAL_PROCESSORS
+static void read_values(const int64_t *restrict sums, float *restrict values, size_t n,
+                        double unit, double factor)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)(to_double(sums[i]) * unit * factor);
+}
+
+void exact_sum_read(const struct exact_sum *sum, size_t first, size_t n, double factor,
+                    float *values)
+{
+    read_values(sum->values + first, values, n, 1 / sum->scale, factor);
 }

@@ -11,6 +11,7 @@
 
 #include "draw.h"
 #include "guard.h"
+#include "tutti/phase.h"
 #include "tutti/rng.h"
 
 static const double slack = 1e-9; /* sums of steps are not exact in seconds */
@@ -193,6 +194,7 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
 {
     size_t unfinished = sampler->count;
     for (uint64_t position = 0; unfinished > 0; position++) {
+        phase_move(); /* long pieces are no hang */
         if (position > 0)
             logits = sampler->source->next(sampler->source->context, sampler->inputs);
         for (size_t i = 0; i < sampler->count; i++) {

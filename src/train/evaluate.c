@@ -14,6 +14,7 @@
 
 #include "window.h"
 #include "tutti/exact_sum.h"
+#include "tutti/phase.h"
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 
@@ -137,8 +138,10 @@ static void run(struct pass *pass)
     for (int s = 0; s < pass->own.count; s++)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
-    while (next_window(pass))
+    while (next_window(pass)) {
         add_window(pass);
+        phase_move();
+    }
     for (int s = 0; s < pass->own.count; s++)
         model_set_state(pass->model, s, pass->states + (size_t)s * size);
 }

@@ -156,6 +156,30 @@ void metrics_epoch(struct metrics *metrics, const struct history_row *row,
     end_line(metrics, &json);
 }
 
+void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
+                  const struct division *division)
+{
+    struct json json;
+    if (!metrics->file)
+        return;
+    json_begin(&json, metrics->file, false);
+    json_object(&json, NULL);
+    json_integer(&json, "epoch", epoch);
+    json_integer(&json, "step", step);
+    json_number(&json, "seconds_all", division->all);
+    for (int p = PHASE_READ; p < PHASE_END; p++) {
+        char key[32];
+        snprintf(key, sizeof key, "seconds_%s", phase_name((enum phase)p));
+        json_number(&json, key, division->seconds[p]);
+    }
+    if (division->slow_rank >= 0) {
+        json_integer(&json, "slow_rank", division->slow_rank);
+        json_string(&json, "slow_host", division->slow_host);
+        json_number(&json, "seconds_waited", division->waited);
+    }
+    end_line(metrics, &json);
+}
+
 void metrics_part(struct metrics *metrics, const struct step_facts *facts,
                   const struct evaluation *valid)
 {

@@ -4,7 +4,12 @@
  * seconds, tokens_per_second, and weights_hash on request. A line for each epoch: epoch,
  * step, train_loss, train_accuracy, valid_loss, valid_accuracy, valid_unigram,
  * valid_bigram, learning_rate, seconds, tokens_per_second, weights_hash. Losses are nats
- * per token.
+ * per token. And a line for how the time of an epoch divides, its checkpoint and samples
+ * included, which is why it is one of its own and comes last: epoch, step, seconds_all,
+ * seconds_read, seconds_forward, seconds_backward, seconds_sum, seconds_wait,
+ * seconds_optimizer, seconds_checkpoint, seconds_validate, seconds_sample (means over the
+ * ranks, in sum seconds_all), and with several ranks slow_rank, slow_host and
+ * seconds_waited: how much longer the others waited than that rank did.
  */
 #ifndef TUTTI_TRAIN_METRICS_H
 #define TUTTI_TRAIN_METRICS_H
@@ -13,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "report.h"
 #include "tutti/checkpoint.h"
 #include "tutti/evaluate.h"
 #include "tutti/status.h"
@@ -42,6 +48,8 @@ void metrics_close(struct metrics *metrics);
 void metrics_step(struct metrics *metrics, const struct step_facts *facts);
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
                    const struct floors *floors);
+void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
+                  const struct division *division);
 /* A run that ends within an epoch: step, epoch, valid_loss, valid_accuracy, weights_hash.
  */
 void metrics_part(struct metrics *metrics, const struct step_facts *facts,

@@ -49,22 +49,31 @@ static double power(double base, int64_t n)
     return result;
 }
 
-/* Algorithm 1 of Kingma and Ba; `keep` = 1 - learning_rate * weight_decay is AdamW's
- * decoupled decay (Algorithm 2 of Loshchilov and Hutter), 1 for Adam. */
-static void adam(struct optimizer *optimizer, double learning_rate, const float *gradient,
-                 float *weights)
+void optimizer_begin(struct optimizer *optimizer, double learning_rate)
 {
+    optimizer->updates++;
+    optimizer->rate = (float)learning_rate;
+    if (optimizer->kind == OPTIMIZER_SGD)
+        return;
     double correction1 = 1 - power(optimizer->beta1, optimizer->updates);
     double correction2 = 1 - power(optimizer->beta2, optimizer->updates);
     double decay = optimizer->kind == OPTIMIZER_ADAMW ? optimizer->weight_decay : 0;
+    optimizer->rate = (float)(learning_rate / correction1);
+    optimizer->unbias = (float)(1 / sqrt(correction2));
+    optimizer->keep = (float)(1 - learning_rate * decay);
+}
+
+/* Algorithm 1 of Kingma and Ba; `keep` = 1 - learning_rate * weight_decay is AdamW's
+ * decoupled decay (Algorithm 2 of Loshchilov and Hutter), 1 for Adam. */
+static void adam(const struct optimizer *optimizer, float *restrict first,
+                 float *restrict second, size_t count, const float *restrict gradient,
+                 float *restrict weights)
+{
     const float beta1 = (float)optimizer->beta1, rest1 = (float)(1 - optimizer->beta1);
     const float beta2 = (float)optimizer->beta2, rest2 = (float)(1 - optimizer->beta2);
-    const float rate = (float)(learning_rate / correction1);
-    const float unbias = (float)(1 / sqrt(correction2));
-    const float epsilon = (float)optimizer->epsilon;
-    const float keep = (float)(1 - learning_rate * decay);
-    float *restrict first = optimizer->first, *restrict second = optimizer->second;
-    for (size_t i = 0; i < optimizer->count; i++) {
+    const float rate = optimizer->rate, unbias = optimizer->unbias;
+    const float epsilon = (float)optimizer->epsilon, keep = optimizer->keep;
+    for (size_t i = 0; i < count; i++) {
         float g = gradient[i];
         first[i] = beta1 * first[i] + rest1 * g;
         second[i] = beta2 * second[i] + rest2 * g * g;
@@ -73,23 +82,22 @@ static void adam(struct optimizer *optimizer, double learning_rate, const float 
     }
 }
 
-static void sgd(struct optimizer *optimizer, double learning_rate, const float *gradient,
-                float *weights)
+static void sgd(const struct optimizer *optimizer, float *restrict velocity, size_t count,
+                const float *restrict gradient, float *restrict weights)
 {
-    const float momentum = (float)optimizer->momentum, rate = (float)learning_rate;
-    float *restrict velocity = optimizer->first;
-    for (size_t i = 0; i < optimizer->count; i++) {
+    const float momentum = (float)optimizer->momentum, rate = optimizer->rate;
+    for (size_t i = 0; i < count; i++) {
         velocity[i] = momentum * velocity[i] + gradient[i];
         weights[i] -= rate * velocity[i];
     }
 }
 
-void optimizer_update(struct optimizer *optimizer, double learning_rate,
+void optimizer_update(struct optimizer *optimizer, size_t first, size_t count,
                       const float *gradient, float *weights)
 {
-    optimizer->updates++;
     if (optimizer->kind == OPTIMIZER_SGD)
-        sgd(optimizer, learning_rate, gradient, weights);
+        sgd(optimizer, optimizer->first + first, count, gradient, weights);
     else
-        adam(optimizer, learning_rate, gradient, weights);
+        adam(optimizer, optimizer->first + first, optimizer->second + first, count,
+             gradient, weights);
 }

@@ -61,6 +61,13 @@ static void report_step(struct trainer *trainer, struct step_facts *facts,
     metrics_step(&trainer->metrics, facts);
 }
 
+/* Within an epoch. */
+static void save(struct trainer *trainer)
+{
+    trainer_save(trainer, false);
+    report_trace(&trainer->report);
+}
+
 /* Steps to the end of the epoch, of max_steps, or until a stop. */
 static enum status make_steps(struct trainer *trainer, struct timing *timing)
 {
@@ -88,7 +95,7 @@ static enum status make_steps(struct trainer *trainer, struct timing *timing)
                         (uint64_t)((now->epoch_step - first) * tokens_per_step(trainer)),
                         note);
         if (trainer->save && !trainer->stop && now->epoch_step < trainer->steps_per_epoch)
-            trainer_save(trainer, false);
+            save(trainer);
     }
     progress_end(&progress);
     return status;
@@ -103,15 +110,12 @@ static bool has_validation(const struct trainer *trainer)
 
 static void log_epoch(const struct trainer *trainer, const struct history_row *row)
 {
-    char valid[160] = "";
+    char valid[96] = "";
     if (has_validation(trainer))
-        snprintf(valid, sizeof valid,
-                 "valid_loss %.4f valid_accuracy %.4f valid_unigram %.4f valid_bigram "
-                 "%.4f ",
-                 row->valid_loss, row->valid_accuracy, trainer->floors.unigram,
-                 trainer->floors.bigram);
+        snprintf(valid, sizeof valid, " valid_loss %.4f valid_accuracy %.4f",
+                 row->valid_loss, row->valid_accuracy);
     log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64
-             " train_loss %.4f %stokens_per_second %.0f weights_hash %016" PRIx64,
+             " train_loss %.4f%s\n  tokens_per_second %.0f weights_hash %016" PRIx64,
              row->epoch, trainer->now.options.train.epochs, row->step, row->train_loss,
              valid, row->tokens_per_second, row->weights_hash);
 }
@@ -148,10 +152,12 @@ static void make_samples(struct trainer *trainer)
     if (comm_rank(trainer->comm) != 0 || !request->samples ||
         trainer->now.options.run.samples == 0)
         return;
+    enum phase before = phase_enter(PHASE_SAMPLE);
     if (request->samples(&trainer->now, trainer->run.samples, request->context) !=
         STATUS_OK)
         log_warn("no samples of epoch %" PRId64 ": %s", trainer->now.epoch,
                  status_message());
+    phase_enter(before);
 }
 
 /* A checkpoint behind this epoch? The best so far, the last and the one before a stop are
@@ -165,9 +171,25 @@ static bool keeps_epoch(const struct trainer *trainer, bool best)
 
 static enum status validate(struct trainer *trainer, struct evaluation *valid)
 {
+    phase_enter(PHASE_VALIDATE); /* until the next step, but for saving and sampling */
     return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.slices,
                           trainer->rows, trainer->steps, SPLIT_VALID, trainer->model,
                           valid);
+}
+
+/* Where the time went since the last time. */
+static enum status report_time(struct trainer *trainer, int64_t epoch)
+{
+    struct division division;
+    char text[REPORT_TEXT];
+    enum status status = report_end(&trainer->report, &division);
+    if (status != STATUS_OK || comm_rank(trainer->comm) != 0)
+        return status;
+    metrics_time(&trainer->metrics, epoch, trainer->now.step, &division);
+    log_info("%s", division_text(&division, text));
+    if (*division_waited(&division, text))
+        log_info("%s", text);
+    return STATUS_OK;
 }
 
 static enum status end_epoch(struct trainer *trainer, const struct timing *timing)
@@ -188,7 +210,7 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
         trainer_save(trainer, best);
     if (!trainer->stop) /* whoever asks for a stop may not wait long */
         make_samples(trainer);
-    return STATUS_OK;
+    return report_time(trainer, now->epoch);
 }
 
 /* ---- the run ---- */
@@ -196,6 +218,7 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
 static enum status run_epochs(struct trainer *trainer)
 {
     struct checkpoint *now = &trainer->now;
+    report_begin(&trainer->report);
     while (!finished(trainer) && !trainer->stop) {
         double began = clock_seconds();
         struct timing timing = {.began = began, .stepped = began};
@@ -205,9 +228,10 @@ static enum status run_epochs(struct trainer *trainer)
         if (status != STATUS_OK)
             return status;
     }
-    if (now->epoch_step > 0)
-        trainer_save(trainer, false);
-    return STATUS_OK;
+    if (now->epoch_step == 0)
+        return STATUS_OK;
+    trainer_save(trainer, false);
+    return report_time(trainer, now->epoch + 1);
 }
 
 /* train.max_steps may end a run within an epoch: how good is it there? */
@@ -294,6 +318,7 @@ static enum status run(struct trainer *trainer)
     status = run_epochs(trainer);
     if (status == STATUS_OK)
         status = judge_part(trainer);
+    phase_enter(PHASE_END);
     if (status == STATUS_OK)
         status = conclude(trainer);
     if (status == STATUS_OK)
@@ -305,9 +330,12 @@ enum status train(struct comm *comm, const struct trainer_request *request)
 {
     struct trainer trainer = {.comm = comm, .request = request};
     stop_listen();
-    enum status status = trainer_open(&trainer);
+    enum status status = report_open(comm, request->trace, &trainer.report);
+    if (status == STATUS_OK)
+        status = trainer_open(&trainer);
     if (status == STATUS_OK)
         status = run(&trainer);
+    report_close(&trainer.report);
     trainer_close(&trainer);
     stop_ignore(trainer.stop);
     return status;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "metrics.h"
+#include "report.h"
 #include "run_directory.h"
 #include "tutti/buckets.h"
 #include "tutti/checkpoint.h"
@@ -29,10 +30,10 @@ struct trainer {
     struct stream **streams; /* [own slices] */
     struct window window;
     struct model *model;
-    float *gradient; /* [parameters]: the sum, then the mean, over all slices */
-    struct exact_sum *sum;
-    struct buckets *float_sum; /* of gradient, for train.reduce = float; else NULL */
-    enum status sum_status;    /* of the sum under way */
+    struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
+    enum status sum_status; /* of the sum under way */
+    float *gradient;        /* train.reduce = float: [parameters], summed here; or NULL */
+    struct buckets *float_sum; /* and over the ranks by these */
 
     /* All that a checkpoint holds, kept up to date on every rank, except stream_rows,
      * cursors and states: those are gathered on rank 0 when it is written. The weights
@@ -43,6 +44,7 @@ struct trainer {
 
     struct run_directory run;    /* rank 0 */
     struct metrics metrics;      /* rank 0 */
+    struct report report;        /* where the time went */
     char saved[CHECKPOINT_NAME]; /* the last checkpoint written or resumed from; or "" */
     bool unsaved;                /* the last attempt to write one failed */
     double saved_at;             /* clock_seconds */
@@ -64,6 +66,9 @@ enum status trainer_resume(struct trainer *trainer);
 /* Writes a checkpoint under the name of the moment. A failure is a warning and remembered
  * in unsaved, on every rank; training goes on. Collective. */
 void trainer_save(struct trainer *trainer, bool best);
+
+/* The watch learns which checkpoint is the newest. */
+void trainer_tell_saved(const struct trainer *trainer);
 
 /* One step on all ranks. Collective. */
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts);

@@ -131,10 +131,9 @@ static enum status open_model(struct trainer *trainer)
         return status;
     now->params = *model_params(trainer->model);
     size_t total = now->params.total;
-    trainer->gradient = calloc(total, sizeof *trainer->gradient);
-    if (!trainer->gradient)
-        return no_memory("the gradient");
     bool exact = options->train.reduce == REDUCE_EXACT;
+    if (!exact && !(trainer->gradient = calloc(total, sizeof *trainer->gradient)))
+        return no_memory("the gradient");
     size_t bucket = (size_t)options->train.bucket;
     status =
         exact_sum_create(trainer->comm, exact ? total : 0, SUMS, options->train.slices,

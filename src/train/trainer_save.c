@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "trainer_internal.h"
+#include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/phase.h"
 #include "tutti/progress.h"
 
 /* This rank's part of the state; its slices are consecutive, so the parts in rank order
@@ -67,10 +69,22 @@ static enum status gather_state(struct trainer *trainer)
     return status;
 }
 
+void trainer_tell_saved(const struct trainer *trainer)
+{
+    if (comm_rank(trainer->comm) != 0 || !trainer->saved[0])
+        return;
+    char *path =
+        path_format("%s/checkpoints/%s", trainer->now.options.run.dir, trainer->saved);
+    if (path)
+        watch_checkpoint(trainer->request->watch, path);
+    free(path);
+}
+
 void trainer_save(struct trainer *trainer, bool best)
 {
     struct checkpoint *now = &trainer->now;
     char name[CHECKPOINT_NAME];
+    enum phase before = phase_enter(PHASE_CHECKPOINT);
     run_directory_name(now, name);
     enum status status = gather_state(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
@@ -84,4 +98,6 @@ void trainer_save(struct trainer *trainer, bool best)
                  name, trainer->saved[0] ? "" : "none", trainer->saved, status_message());
     else
         memcpy(trainer->saved, name, sizeof name);
+    trainer_tell_saved(trainer);
+    phase_enter(before);
 }

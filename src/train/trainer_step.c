@@ -21,6 +21,7 @@
 #include "stop.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
+#include "tutti/inject.h"
 #include "tutti/phase.h"
 #include "tutti/progress.h"
 #include "tutti/schedule.h"
@@ -59,17 +60,25 @@ static void forward(struct trainer *trainer)
 
 /* ---- what the backward pass gives ---- */
 
-static void add_gradient(void *context, int slice, size_t first, size_t count,
-                         const float *gradient)
+static void add(struct trainer *trainer, size_t first, size_t count,
+                const float *gradient)
 {
-    struct trainer *trainer = context;
-    (void)slice;
-    phase_enter(PHASE_SUM);
     if (is_exact(trainer))
         exact_sum_add(trainer->sum, first, gradient, count);
     else
         for (size_t i = 0; i < count; i++)
             trainer->gradient[first + i] += gradient[i];
+}
+
+static void add_gradient(void *context, int slice, size_t first, size_t count,
+                         const float *gradient)
+{
+    struct trainer *trainer = context;
+    const float nan = NAN;
+    phase_enter(PHASE_SUM);
+    add(trainer, first, count, gradient);
+    if (slice == 0 && inject_due(FAULT_NAN, trainer->now.step + 1))
+        add(trainer, first, 1, &nan);
     phase_enter(PHASE_BACKWARD);
 }
 
@@ -170,34 +179,35 @@ static enum status report_bad(struct trainer *trainer)
     return diverged(trainer, how);
 }
 
-/* gradient := factor * gradient; returns the sum of squares of the products. */
-static double scale(float *gradient, size_t count, double factor)
+/* The norm of the mean gradient, which is `factor` times the sum. */
+static double gradient_norm(const struct trainer *trainer, double factor)
 {
+    if (is_exact(trainer))
+        return sqrt(exact_sum_squares(trainer->sum, factor));
     double squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        double value = (double)gradient[i] * factor;
+    for (size_t i = 0; i < trainer->now.params.total; i++) {
+        double value = (double)trainer->gradient[i] * factor;
         squares += value * value;
-        gradient[i] = (float)value;
     }
-    return squares;
+    return sqrt(squares);
 }
 
-/* The mean gradient, clipped by its global norm. Returns the norm before clipping. */
-static double mean_gradient(struct trainer *trainer, double targets)
+/* Updates the weights by `factor` times the sum, in parts that stay in the cache. */
+static void update(struct trainer *trainer, double factor, double rate)
 {
-    size_t count = trainer->now.params.total;
-    double clip = trainer->now.options.train.clip, factor = 1 / targets;
-    double squares = is_exact(trainer)
-                         ? exact_sum_read(trainer->sum, factor, trainer->gradient)
-                         : scale(trainer->gradient, count, factor);
-    double norm = sqrt(squares);
-    if (clip > 0 && norm > clip) {
+    enum { PART = 4096 };
+    struct checkpoint *now = &trainer->now;
+    float part[PART];
+    optimizer_begin(&now->optimizer, rate);
+    for (size_t first = 0; first < now->params.total; first += PART) {
+        size_t left = now->params.total - first, n = left < PART ? left : PART;
         if (is_exact(trainer))
-            exact_sum_read(trainer->sum, factor * clip / norm, trainer->gradient);
-        else
-            scale(trainer->gradient, count, clip / norm);
+            exact_sum_read(trainer->sum, first, n, factor, part);
+        for (size_t i = 0; !is_exact(trainer) && i < n; i++)
+            part[i] = (float)((double)trainer->gradient[first + i] * factor);
+        optimizer_update(&now->optimizer, first, n, part, now->weights + first);
     }
-    return norm;
+    model_weights_changed(trainer->model);
 }
 
 static void count_step(struct trainer *trainer)
@@ -238,13 +248,13 @@ enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
         return status;
     phase_enter(PHASE_OPTIMIZER);
     double targets = (double)exact_sum_count(trainer->sum, SUM_TARGETS);
-    double norm = mean_gradient(trainer, targets);
+    double clip = now->options.train.clip, factor = 1 / targets;
+    double norm = gradient_norm(trainer, factor);
     if (!isfinite(norm))
         return diverged(trainer, "the gradient's norm is not finite");
     double rate = schedule_learning_rate(&now->schedule, &now->options, now->step + 1,
                                          trainer->total_steps);
-    optimizer_update(&now->optimizer, rate, trainer->gradient, now->weights);
-    model_weights_changed(trainer->model);
+    update(trainer, clip > 0 && norm > clip ? factor * clip / norm : factor, rate);
     count_step(trainer);
     facts->step = now->step;
     facts->epoch = now->epoch + 1;

@@ -1,0 +1,261 @@
+/* trace: one store behind one lock.
+ *
+ * The step loop allocates nothing: the block of memory is planned for some thousands of
+ * steps, and when it is full it moves as a whole to the end of a temporary file, which is
+ * read back when the events are taken. The order in which events are taken means nothing.
+ */
+#include "tutti/trace.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tutti/array.h"
+#include "tutti/progress.h"
+
+enum { USUAL_CAPACITY = 1 << 16 };
+
+/* At `at` of our clock the common one was ahead by `offset`. */
+struct clock_point {
+    double at, offset;
+};
+
+static atomic_bool on;
+
+static struct {
+    pthread_mutex_t lock; /* of events, count, spool, lanes and lost */
+    struct trace_event *events;
+    size_t count, capacity;
+    FILE *spool;           /* NULL: not yet needed */
+    size_t spooled, taken; /* events in the file; of them, taken */
+    size_t lost;
+    bool busy[TRACE_LANES];
+
+    double since; /* the main thread's: when it entered its phase, in which step */
+    int32_t step;
+    struct clock_point *points;
+    size_t point_count, point_capacity;
+} store = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+const char *trace_lane_name(int lane, char *text, size_t size)
+{
+    int what = (lane - 1) / TRACE_SIDE_BY_SIDE, which = (lane - 1) % TRACE_SIDE_BY_SIDE;
+    if (lane == 0)
+        snprintf(text, size, "training");
+    else if (which == 0)
+        snprintf(text, size, "%s", phase_name((enum phase)what));
+    else
+        snprintf(text, size, "%s %d", phase_name((enum phase)what), which + 1);
+    return text;
+}
+
+/* ---- on and off ---- */
+
+bool trace_is_on(void)
+{
+    return atomic_load_explicit(&on, memory_order_acquire);
+}
+
+enum status trace_start(size_t capacity)
+{
+    store.capacity = capacity ? capacity : USUAL_CAPACITY;
+    store.events = calloc(store.capacity, sizeof *store.events);
+    if (!store.events)
+        return status_fail(STATUS_FAILED, "out of memory for a trace of %zu events",
+                           store.capacity);
+    store.since = clock_seconds();
+    store.step = (int32_t)phase_state().step;
+    atomic_store_explicit(&on, true, memory_order_release);
+    return STATUS_OK;
+}
+
+void trace_stop(void)
+{
+    atomic_store(&on, false);
+    pthread_mutex_lock(&store.lock);
+    free(store.events);
+    if (store.spool)
+        fclose(store.spool);
+    store.events = NULL;
+    store.spool = NULL;
+    store.count = store.capacity = store.spooled = store.taken = store.lost = 0;
+    memset(store.busy, 0, sizeof store.busy);
+    pthread_mutex_unlock(&store.lock);
+    free(store.points);
+    store.points = NULL;
+    store.point_count = store.point_capacity = 0;
+}
+
+/* ---- keeping ---- */
+
+/* Moves the whole block of memory to the end of the file. */
+static bool spool_out(void)
+{
+    size_t size = store.count * sizeof *store.events;
+    off_t end = (off_t)(store.spooled * sizeof *store.events);
+    if (!store.spool && !(store.spool = tmpfile()))
+        return false;
+    if (pwrite(fileno(store.spool), store.events, size, end) != (ssize_t)size)
+        return false;
+    store.spooled += store.count;
+    store.count = 0;
+    return true;
+}
+
+static void keep(const struct trace_event *event)
+{
+    pthread_mutex_lock(&store.lock);
+    if (!store.events || (store.count == store.capacity && !spool_out()))
+        store.lost++;
+    else
+        store.events[store.count++] = *event;
+    pthread_mutex_unlock(&store.lock);
+}
+
+void trace_phase(enum phase left, double now)
+{
+    if (!trace_is_on())
+        return;
+    const struct trace_event event = {
+        .start = store.since,
+        .duration = now - store.since,
+        .step = store.step,
+        .phase = (uint8_t)left,
+    };
+    store.since = now;
+    store.step = (int32_t)phase_state().step;
+    keep(&event);
+}
+
+struct trace_span trace_begin(enum phase what)
+{
+    struct trace_span span = {.phase = (uint8_t)what};
+    if (!trace_is_on())
+        return span;
+    pthread_mutex_lock(&store.lock);
+    for (int i = 0; i < TRACE_SIDE_BY_SIDE && !span.lane; i++) {
+        int lane = 1 + (int)what * TRACE_SIDE_BY_SIDE + i;
+        if (!store.busy[lane])
+            span.lane = (uint8_t)lane;
+    }
+    store.busy[span.lane] = true;
+    pthread_mutex_unlock(&store.lock);
+    span.step = (int32_t)phase_state().step;
+    span.start = clock_seconds();
+    return span;
+}
+
+void trace_end(struct trace_span span)
+{
+    if (span.lane == 0 || !trace_is_on())
+        return;
+    const struct trace_event event = {.start = span.start,
+                                      .duration = clock_seconds() - span.start,
+                                      .step = span.step,
+                                      .phase = span.phase,
+                                      .lane = span.lane};
+    keep(&event);
+    pthread_mutex_lock(&store.lock);
+    store.busy[span.lane] = false;
+    pthread_mutex_unlock(&store.lock);
+}
+
+/* ---- the common clock ---- */
+
+enum status trace_clock(double at, double offset)
+{
+    struct clock_point *points = array_reserve(store.points, &store.point_capacity,
+                                               store.point_count + 1, sizeof *points);
+    if (!points)
+        return STATUS_FAILED;
+    store.points = points;
+    store.points[store.point_count++] = (struct clock_point){at, offset};
+    return STATUS_OK;
+}
+
+/* Linear between two measurements; before the first and behind the last one as there. */
+static double offset_at(double at)
+{
+    const struct clock_point *points = store.points;
+    size_t count = store.point_count, i = count;
+    if (count == 0)
+        return 0;
+    while (i > 0 && points[i - 1].at > at) /* most are asked for near the end */
+        i--;
+    if (i == 0 || i == count)
+        return points[i == 0 ? 0 : count - 1].offset;
+    const struct clock_point *a = &points[i - 1], *b = &points[i];
+    return a->offset + (b->offset - a->offset) * (at - a->at) / (b->at - a->at);
+}
+
+static void correct(struct trace_event *event)
+{
+    double end = event->start + event->duration;
+    end += offset_at(end);
+    event->start += offset_at(event->start);
+    event->duration = end - event->start;
+}
+
+/* ---- taking ---- */
+
+size_t trace_count(void)
+{
+    pthread_mutex_lock(&store.lock);
+    size_t count = store.count + store.spooled - store.taken;
+    pthread_mutex_unlock(&store.lock);
+    return count;
+}
+
+size_t trace_lost(void)
+{
+    pthread_mutex_lock(&store.lock);
+    size_t lost = store.lost;
+    pthread_mutex_unlock(&store.lock);
+    return lost;
+}
+
+/* Whole events only; those that can't be read back are lost. */
+static size_t take_spooled(struct trace_event *events, size_t most)
+{
+    size_t left = store.spooled - store.taken, n = left < most ? left : most;
+    ssize_t got = pread(fileno(store.spool), events, n * sizeof *events,
+                        (off_t)(store.taken * sizeof *events));
+    if (got != (ssize_t)(n * sizeof *events)) {
+        store.lost += left;
+        store.taken = store.spooled;
+        n = 0;
+    }
+    store.taken += n;
+    if (store.taken == store.spooled) {
+        store.taken = store.spooled = 0;
+        if (ftruncate(fileno(store.spool), 0) != 0)
+            return n; /* it is overwritten next time */
+    }
+    return n;
+}
+
+static size_t take_kept(struct trace_event *events, size_t most)
+{
+    size_t n = store.count < most ? store.count : most;
+    if (n == 0)
+        return 0;
+    memcpy(events, store.events, n * sizeof *events);
+    store.count -= n;
+    memmove(store.events, store.events + n, store.count * sizeof *events);
+    return n;
+}
+
+size_t trace_take(struct trace_event *events, size_t most)
+{
+    pthread_mutex_lock(&store.lock);
+    size_t n = store.spooled > store.taken ? take_spooled(events, most) : 0;
+    n += take_kept(events + n, most - n);
+    pthread_mutex_unlock(&store.lock);
+    for (size_t i = 0; i < n; i++)
+        correct(&events[i]);
+    return n;
+}

@@ -1,0 +1,114 @@
+/* report: see the header. What the ranks spent is gathered once a stretch, behind a
+ * barrier, so that waiting for the last one belongs to the stretch in which it was slow. */
+#include "report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace_file.h"
+
+static const double worth_saying = 0.02; /* of the time */
+
+/* ---- how the time divides ---- */
+
+static void find_slow(const struct report_rank *ranks, int count, struct division *out)
+{
+    double others = 0;
+    int slow = 0;
+    for (int r = 1; r < count; r++)
+        if (ranks[r].seconds[PHASE_WAIT] < ranks[slow].seconds[PHASE_WAIT])
+            slow = r;
+    for (int r = 0; r < count; r++)
+        others += r == slow ? 0 : ranks[r].seconds[PHASE_WAIT];
+    out->slow_rank = slow;
+    out->waited = others / (count - 1) - ranks[slow].seconds[PHASE_WAIT];
+    memcpy(out->slow_host, ranks[slow].host, sizeof out->slow_host);
+}
+
+struct division division_of(const struct report_rank *ranks, int count)
+{
+    struct division out = {.slow_rank = -1};
+    for (int p = 0; p < PHASES; p++) {
+        for (int r = 0; r < count; r++)
+            out.seconds[p] += ranks[r].seconds[p] / count;
+        out.all += out.seconds[p];
+    }
+    if (count > 1)
+        find_slow(ranks, count, &out);
+    return out;
+}
+
+const char *division_text(const struct division *division, char text[REPORT_TEXT])
+{
+    size_t used = (size_t)snprintf(text, REPORT_TEXT, "time:");
+    const char *between = " ";
+    for (int p = 0; p < PHASES && division->all > 0; p++) {
+        double percent = 100 * division->seconds[p] / division->all;
+        if (percent < 0.5)
+            continue;
+        used += (size_t)snprintf(text + used, REPORT_TEXT - used, "%s%s %.0f %%", between,
+                                 phase_name((enum phase)p), percent);
+        between = ", ";
+    }
+    return text;
+}
+
+const char *division_waited(const struct division *division, char text[REPORT_TEXT])
+{
+    text[0] = '\0';
+    if (division->slow_rank >= 0 && division->waited > worth_saying * division->all)
+        snprintf(text, REPORT_TEXT,
+                 "others waited most for rank %d (%s): %.1f %% of the time",
+                 division->slow_rank, division->slow_host,
+                 100 * division->waited / division->all);
+    return text;
+}
+
+/* ---- the ranks' ---- */
+
+enum status report_open(struct comm *comm, const char *trace, struct report *out)
+{
+    *out = (struct report){.comm = comm};
+    return trace ? trace_file_open(comm, trace, &out->trace) : STATUS_OK;
+}
+
+void report_begin(struct report *report)
+{
+    phase_seconds(report->before);
+}
+
+enum status report_end(struct report *report, struct division *division)
+{
+    struct report_rank mine = {{0}, {0}};
+    uint8_t *all = NULL;
+    size_t *sizes = NULL;
+    comm_barrier(report->comm);
+    double before[PHASES];
+    memcpy(before, report->before, sizeof before);
+    report_begin(report);
+    for (int p = 0; p < PHASES; p++)
+        mine.seconds[p] = report->before[p] - before[p];
+    snprintf(mine.host, sizeof mine.host, "%s", comm_host(report->comm));
+    *division = (struct division){.slow_rank = -1};
+    enum status status = comm_agree(
+        report->comm, comm_gather(report->comm, &mine, sizeof mine, &all, &sizes));
+    if (status == STATUS_OK && comm_rank(report->comm) == 0)
+        *division = division_of((const struct report_rank *)all, comm_size(report->comm));
+    free(all);
+    free(sizes);
+    report_trace(report);
+    return status;
+}
+
+void report_trace(struct report *report)
+{
+    if (report->trace)
+        trace_file_flush(report->trace);
+}
+
+void report_close(struct report *report)
+{
+    trace_file_close(report->trace);
+    *report = (struct report){0};
+}

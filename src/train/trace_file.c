@@ -1,0 +1,283 @@
+/* trace_file: see the header.
+ *
+ * Each rank corrects its own clock; rank 0 measures how far it is off at the beginning and
+ * before each flush. Events come to rank 0 in rounds of bounded size, so that a thousand
+ * ranks don't take its memory. What is appended overwrites the closing brackets, and a
+ * write that fails is cut off again.
+ */
+#include "trace_file.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tutti/comm_probe.h"
+#include "tutti/log.h"
+#include "tutti/progress.h"
+#include "tutti/trace.h"
+
+enum { ROUND_EVENTS = 1 << 20, LEAST_EVENTS = 64, LANE_TEXT = 32, HOST_TEXT = 64 };
+static const char closing[] = "\n]}\n";
+
+struct trace_file {
+    struct comm *comm;
+    struct trace_event *events; /* [round]: what this rank hands over at once */
+    size_t round;
+    /* rank 0's */
+    FILE *file;
+    char *path;
+    long end;                  /* where the closing brackets begin */
+    double zero;               /* of the common clock: the first rank's beginning */
+    bool (*seen)[TRACE_LANES]; /* [ranks]: the lane has its name */
+    bool warned, warned_of_lost;
+};
+
+/* ---- rank 0's file ---- */
+
+/* Cuts the file back to what it was, so that it stays complete. */
+static void give_up(struct trace_file *file)
+{
+    int reason = errno;
+    if (!file->warned)
+        log_warn("%s: a part of the trace is missing: %s", file->path, strerror(reason));
+    file->warned = true;
+    __fpurge(file->file);
+    clearerr(file->file);
+    if (ftruncate(fileno(file->file), (off_t)file->end) == 0 &&
+        fseek(file->file, file->end, SEEK_SET) == 0) {
+        fputs(closing, file->file);
+        fflush(file->file);
+    }
+    clearerr(file->file);
+}
+
+static void begin_append(struct trace_file *file)
+{
+    fseek(file->file, file->end, SEEK_SET);
+}
+
+static void end_append(struct trace_file *file)
+{
+    long end = ftell(file->file);
+    fputs(closing, file->file);
+    if (end < 0 || fflush(file->file) != 0 || ferror(file->file))
+        give_up(file);
+    else
+        file->end = end;
+}
+
+static void write_name(struct trace_file *file, int rank, const char *kind, int lane,
+                       const char *name)
+{
+    fprintf(file->file,
+            ",\n{\"name\":\"%s\",\"ph\":\"M\",\"pid\":%d,\"tid\":%d,"
+            "\"args\":{\"name\":\"%s\"}}",
+            kind, rank, lane, name);
+}
+
+static void write_event(struct trace_file *file, int rank,
+                        const struct trace_event *event)
+{
+    const double microseconds = 1e6;
+    char lane[LANE_TEXT];
+    if (!file->seen[rank][event->lane])
+        write_name(file, rank, "thread_name", event->lane,
+                   trace_lane_name(event->lane, lane, sizeof lane));
+    file->seen[rank][event->lane] = true;
+    fprintf(file->file,
+            ",\n{\"name\":\"%s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,"
+            "\"pid\":%d,\"tid\":%d,\"args\":{\"step\":%d}}",
+            phase_name((enum phase)event->phase),
+            (event->start - file->zero) * microseconds, event->duration * microseconds,
+            rank, event->lane, (int)event->step);
+}
+
+/* A host's name between quotation marks. */
+static void make_plain(char *host)
+{
+    for (char *c = host; *c; c++)
+        if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ')
+            *c = '?';
+}
+
+/* The first of the list, behind which each later one brings its comma. */
+static void write_beginning(struct trace_file *file, const uint8_t *hosts)
+{
+    fprintf(file->file,
+            "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n"
+            "{\"name\":\"tutti %s\",\"ph\":\"M\",\"pid\":0,\"tid\":0,\"args\":{}}",
+            TUTTI_VERSION);
+    for (int rank = 0; rank < comm_size(file->comm); rank++) {
+        char host[HOST_TEXT], name[HOST_TEXT + 32];
+        memcpy(host, hosts + (size_t)rank * HOST_TEXT, HOST_TEXT);
+        make_plain(host);
+        snprintf(name, sizeof name, "rank %d (%s)", rank, host);
+        write_name(file, rank, "process_name", 0, name);
+        fprintf(file->file,
+                ",\n{\"name\":\"process_sort_index\",\"ph\":\"M\",\"pid\":%d,"
+                "\"args\":{\"sort_index\":%d}}",
+                rank, rank);
+    }
+    end_append(file);
+}
+
+/* ---- all ranks ---- */
+
+/* How far this rank's clock is off now. Collective. */
+static enum status set_clock(struct comm *comm, double *offset)
+{
+    double error;
+    enum status status = comm_clock_offset(comm, clock_seconds, offset, &error);
+    if (status == STATUS_OK)
+        status = trace_clock(clock_seconds(), *offset);
+    return comm_agree(comm, status);
+}
+
+static enum status gather_hosts(struct comm *comm, uint8_t **hosts)
+{
+    char host[HOST_TEXT] = "";
+    size_t *sizes = NULL;
+    snprintf(host, sizeof host, "%s", comm_host(comm));
+    enum status status = comm_gather(comm, host, sizeof host, hosts, &sizes);
+    free(sizes);
+    return comm_agree(comm, status);
+}
+
+static enum status create(struct trace_file *file, const char *path)
+{
+    size_t ranks = (size_t)comm_size(file->comm);
+    file->round =
+        ROUND_EVENTS / ranks > LEAST_EVENTS ? ROUND_EVENTS / ranks : LEAST_EVENTS;
+    if (file->round > ROUND_EVENTS / 16)
+        file->round = ROUND_EVENTS / 16;
+    file->events = malloc(file->round * sizeof *file->events);
+    if (!file->events)
+        return status_fail(STATUS_FAILED, "out of memory for the trace");
+    if (comm_rank(file->comm) != 0)
+        return STATUS_OK;
+    file->path = strdup(path);
+    file->seen = calloc(ranks, sizeof *file->seen);
+    if (!file->path || !file->seen)
+        return status_fail(STATUS_FAILED, "out of memory for the trace");
+    file->file = fopen(path, "w");
+    return file->file ? STATUS_OK
+                      : status_fail_errno("%s: the trace can't be written", path);
+}
+
+static void destroy(struct trace_file *file)
+{
+    trace_stop();
+    if (file->file && fclose(file->file) != 0 && !file->warned)
+        log_warn("%s: a part of the trace is missing: %s", file->path, strerror(errno));
+    free(file->path);
+    free(file->seen);
+    free(file->events);
+    free(file);
+}
+
+/* The common clock at the moment the first rank began. Collective. */
+static double first_beginning(struct comm *comm, double began, double offset)
+{
+    const double nanosecond = 1e-9;
+    int64_t mine = (int64_t)((began + offset) / nanosecond);
+    return nanosecond * (double)-comm_max_i64(comm, -mine);
+}
+
+enum status trace_file_open(struct comm *comm, const char *path, struct trace_file **out)
+{
+    *out = NULL;
+    struct trace_file *file = calloc(1, sizeof *file);
+    enum status status =
+        comm_agree(comm, file ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory"));
+    if (status != STATUS_OK) {
+        free(file);
+        return status;
+    }
+    file->comm = comm;
+    double began = clock_seconds(), offset = 0;
+    uint8_t *hosts = NULL;
+    status = create(file, path);
+    if (status == STATUS_OK)
+        status = trace_start(0);
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = set_clock(comm, &offset);
+    if (status == STATUS_OK)
+        status = gather_hosts(comm, &hosts);
+    if (status == STATUS_OK) {
+        file->zero = first_beginning(comm, began, offset);
+        if (hosts)
+            write_beginning(file, hosts);
+        *out = file;
+    } else {
+        destroy(file);
+    }
+    free(hosts);
+    return status;
+}
+
+/* Hands over `count` events of this rank, and writes those of all. Collective. */
+static enum status hand_over(struct trace_file *file, size_t count)
+{
+    uint8_t *all = NULL;
+    size_t *sizes = NULL;
+    count = trace_take(file->events, count < file->round ? count : file->round);
+    enum status status =
+        comm_agree(file->comm, comm_gather(file->comm, file->events,
+                                           count * sizeof *file->events, &all, &sizes));
+    const uint8_t *at = all;
+    for (int rank = 0; all && rank < comm_size(file->comm); rank++)
+        for (size_t i = 0; i < sizes[rank] / sizeof *file->events; i++) {
+            struct trace_event event;
+            memcpy(&event, at, sizeof event);
+            at += sizeof event;
+            write_event(file, rank, &event);
+        }
+    free(all);
+    free(sizes);
+    return status;
+}
+
+static void warn_of_lost(struct trace_file *file)
+{
+    int64_t lost = comm_max_i64(file->comm, (int64_t)trace_lost());
+    if (lost > 0 && !file->warned_of_lost)
+        log_warn("the trace has lost events, up to %lld on a rank: there is no room in "
+                 "the temporary directory",
+                 (long long)lost);
+    file->warned_of_lost |= lost > 0;
+}
+
+void trace_file_flush(struct trace_file *file)
+{
+    double offset;
+    phase_enter(phase_state().phase); /* what goes on is an event up to now */
+    size_t count = trace_count();     /* those that the flush itself makes come later */
+    enum status status = set_clock(file->comm, &offset);
+    int64_t rounds =
+        comm_max_i64(file->comm, (int64_t)((count + file->round - 1) / file->round));
+    if (file->file)
+        begin_append(file);
+    for (int64_t i = 0; i < rounds && status == STATUS_OK; i++) {
+        status = hand_over(file, count);
+        count -= count < file->round ? count : file->round;
+    }
+    if (file->file)
+        end_append(file);
+    if (status != STATUS_OK)
+        log_warn("a part of the trace is missing: %s", status_message());
+    warn_of_lost(file);
+}
+
+void trace_file_close(struct trace_file *file)
+{
+    if (!file)
+        return;
+    trace_file_flush(file);
+    destroy(file);
+}

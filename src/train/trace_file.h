@@ -1,0 +1,24 @@
+/* trace_file: the events of all ranks as one file for chrome://tracing and Perfetto.
+ *
+ * Trace Event Format (Google): "X" events with `ts` and `dur` in microseconds; a rank is a
+ * process, what its threads do is a thread. The file is complete JSON behind every flush.
+ */
+#ifndef TUTTI_TRAIN_TRACE_FILE_H
+#define TUTTI_TRAIN_TRACE_FILE_H
+
+#include "tutti/comm.h"
+#include "tutti/status.h"
+
+struct trace_file;
+
+/* Starts the trace on all ranks, and on rank 0 the file, anew. Collective. */
+enum status trace_file_open(struct comm *comm, const char *path, struct trace_file **out);
+
+/* Appends what has happened since the last time. A failure to write is a warning, once;
+ * the file is left as it was. Collective. */
+void trace_file_flush(struct trace_file *file);
+
+/* Flushes and ends the trace. NULL is fine. Collective. */
+void trace_file_close(struct trace_file *file);
+
+#endif

@@ -1,0 +1,169 @@
+/* ranks: 1 2 3 4
+ * comm_sum and buckets: sums that go on in the background, several at once, over and over.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ranks.h"
+#include "tutti/buckets.h"
+
+enum { SUMS = 6, ROUNDS = 5 };
+static const size_t counts[SUMS] = {0, 1, 3, 1000, 70001, 400000};
+
+/* Small enough that sums of floats are exact in any order. */
+static int64_t addend(int rank, int round, size_t i)
+{
+    return (int64_t)((i * 7 + (size_t)round * 13) % 1001) * (rank + 1) - 500;
+}
+
+static int64_t total(int ranks, int round, size_t i)
+{
+    int64_t sum = 0;
+    for (int r = 0; r < ranks; r++)
+        sum += addend(r, round, i);
+    return sum;
+}
+
+static void fill(struct comm *comm, enum comm_type type, void *values, size_t count,
+                 int round)
+{
+    for (size_t i = 0; i < count; i++) {
+        int64_t value = addend(comm_rank(comm), round, i);
+        if (type == COMM_I64)
+            ((int64_t *)values)[i] = value;
+        else
+            ((float *)values)[i] = (float)value;
+    }
+}
+
+static void expect_totals(struct comm *comm, enum comm_type type, const void *values,
+                          size_t count, int round)
+{
+    size_t wrong = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t right = total(comm_size(comm), round, i);
+        wrong += type == COMM_I64 ? ((const int64_t *)values)[i] != right
+                                  : ((const float *)values)[i] != (float)right;
+    }
+    expect(wrong == 0);
+}
+
+/* All under way at once, moved in one order, finished in another. */
+static void several_at_once(void **state)
+{
+    struct comm *comm = *state;
+    struct comm_sum *sums[SUMS];
+    void *values[SUMS];
+    for (int s = 0; s < SUMS; s++) {
+        enum comm_type type = s % 2 ? COMM_F32 : COMM_I64;
+        values[s] = calloc(counts[s] + 1, sizeof(int64_t));
+        expect(comm_sum_plan(comm, type, values[s], counts[s], &sums[s]) == STATUS_OK);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int s = 0; s < SUMS; s++) {
+            fill(comm, s % 2 ? COMM_F32 : COMM_I64, values[s], counts[s], round);
+            expect(comm_sum_start(sums[s]) == STATUS_OK);
+        }
+        for (int turn = 0; turn < 10 * comm_rank(comm); turn++)
+            comm_sum_move(sums[turn % SUMS]);
+        for (int s = 0; s < SUMS; s++) {
+            int at = (s * 5 + round) % SUMS;
+            expect(comm_sum_finish(sums[at]) == STATUS_OK);
+            expect(comm_sum_move(sums[at]));
+            expect_totals(comm, at % 2 ? COMM_F32 : COMM_I64, values[at], counts[at],
+                          round);
+        }
+    }
+    for (int s = 0; s < SUMS; s++) {
+        comm_sum_free(sums[s]);
+        free(values[s]);
+    }
+    comm_sum_free(NULL);
+    agree_on_verdict(comm);
+}
+
+/* Completed from the end in uneven parts, into buckets that don't fit them. */
+static void buckets_give_what_one_sum_gives(void **state)
+{
+    struct comm *comm = *state;
+    static const size_t sizes[] = {0, 1, 7, 999, 1 << 20};
+    enum { COUNT = 5003 };
+    int64_t *values = calloc(COUNT, sizeof *values);
+    for (size_t b = 0; b < sizeof sizes / sizeof *sizes; b++) {
+        struct buckets *buckets;
+        size_t count = sizes[b] == 1 ? 50 : COUNT;
+        expect(buckets_create(comm, COMM_I64, values, count, sizes[b], &buckets) ==
+               STATUS_OK);
+        for (int round = 0; round < ROUNDS; round++) {
+            fill(comm, COMM_I64, values, count, round);
+            for (size_t first = count; first > count / 3; first -= first / 4 + 1) {
+                expect(buckets_complete(buckets, first) == STATUS_OK);
+                buckets_move(buckets);
+            }
+            expect(buckets_finish(buckets) == STATUS_OK);
+            expect_totals(comm, COMM_I64, values, count, round);
+        }
+        buckets_free(buckets);
+    }
+    buckets_free(NULL);
+    free(values);
+    agree_on_verdict(comm);
+}
+
+/* A bucket must not leave before it is complete: what is added late is in the sum. */
+static void buckets_wait_for_completion(void **state)
+{
+    struct comm *comm = *state;
+    enum { COUNT = 1000, SIZE = 100 };
+    int64_t values[COUNT] = {0}, missing = 0;
+    struct buckets *buckets;
+    expect(buckets_create(comm, COMM_I64, values, COUNT, SIZE, &buckets) == STATUS_OK);
+    for (size_t first = COUNT; first > 0; first--) {
+        values[first - 1] += 1 + comm_rank(comm); /* just in time */
+        expect(buckets_complete(buckets, first - 1) == STATUS_OK);
+        buckets_move(buckets);
+    }
+    expect(buckets_finish(buckets) == STATUS_OK);
+    int ranks = comm_size(comm);
+    for (size_t i = 0; i < COUNT; i++)
+        missing += values[i] != ranks * (ranks + 1) / 2;
+    expect(missing == 0);
+    buckets_free(buckets);
+    agree_on_verdict(comm);
+}
+
+static void too_long_a_sum_is_refused(void **state)
+{
+    struct comm *comm = *state;
+    struct comm_sum *sum;
+    int64_t value = 0;
+    expect(comm_sum_plan(comm, COMM_I64, &value, (size_t)INT_MAX + 1, &sum) ==
+           STATUS_MISUSE);
+    expect(sum == NULL);
+    agree_on_verdict(comm);
+}
+
+int main(int argc, char **argv)
+{
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(several_at_once, comm),
+        cmocka_unit_test_prestate(buckets_give_what_one_sum_gives, comm),
+        cmocka_unit_test_prestate(buckets_wait_for_completion, comm),
+        cmocka_unit_test_prestate(too_long_a_sum_is_refused, comm),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_close(comm);
+    return failed;
+}
