@@ -87,8 +87,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--trace FILE] [--inject FAULT]... [--set "
-             "SECTION.KEY=VALUE]...",
+    .usage =
+        "train CONFIG [--resume | --where] [--trace FILE] [--inject FAULT]... [--set "
+        "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "
