@@ -60,7 +60,6 @@ export FIRST='' TUTTI=$work/first
 
 # ---- helpers ----
 
-facts() { sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second)": ?[^,}]+,? ?//g' "$1/metrics.jsonl"; }
 
 fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
 
