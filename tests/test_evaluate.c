@@ -182,7 +182,7 @@ static void check_evaluation(struct comm *comm, int encoding)
         before[i] = (float)(i % 17);
     model_set_state(model, own.count - 1, before);
     struct evaluation found;
-    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, model,
+    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model,
                           &found) == STATUS_OK);
     model_get_state(model, own.count - 1, after);
     expect(memcmp(before, after, size * sizeof *before) == 0);

@@ -67,6 +67,7 @@
     X(train.plateau_factor, 1)                                                           \
     X(train.clip, 1e9)                                                                   \
     X(run.checkpoint_minutes, 1e6)                                                       \
+    X(run.minutes, 1e9)                                                                  \
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
     X(sample.top_p, 1)                                                                   \

@@ -39,6 +39,7 @@
 #ifndef TUTTI_DATASET_H
 #define TUTTI_DATASET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -100,11 +101,24 @@ enum status dataset_read_shard(const struct dataset *dataset, size_t index,
                                enum split split, struct shard *shard);
 void shard_free(struct shard *shard);
 
-/* Reads the files of shards part, part + parts, part + 2 parts ... whole, so that every
- * checksum in them is tested, also of columns that the caller will not need; with part 0
- * the index too. Ranks share the work (part = rank, parts = ranks) and agree on the outcome
- * themselves. Not collective. */
-enum status dataset_check_part(const struct dataset *dataset, int part, int parts);
+/* Calls `take` for the pieces of one split of one shard, in the shard's order, part by
+ * part: `count` tokens (0 at least once for an empty piece), and whether the piece ends
+ * with them. A chunk of tokens is in memory at a time; its checksum is tested, and that
+ * every token is in the vocabulary. */
+typedef void dataset_taker(void *context, const token *tokens, size_t count, bool ends);
+enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
+                               enum split split, dataset_taker *take, void *context);
+
+/* Checks the shards part, part + parts, part + 2 parts ...; with part 0 the index too.
+ * CHECK_ALL reads the files whole, so that every checksum in them is tested, also of
+ * columns that the caller will not need. CHECK_PIECES reads of the shards only the tables
+ * of pieces, and tests them against the index: for data of which nobody wants to read all
+ * before the first step, and of which every token is tested when it is read. Ranks share
+ * the work (part = rank, parts = ranks) and agree on the outcome themselves. Not
+ * collective. */
+enum dataset_check { CHECK_ALL, CHECK_PIECES };
+enum status dataset_check_part(const struct dataset *dataset, enum dataset_check what,
+                               int part, int parts);
 
 /* Reads and checks everything: the checksums of every file, each piece's hash against its
  * notes, its tokens against its notes encoded again, and all counts against the index. */

@@ -26,18 +26,21 @@ struct evaluation {
  * is planned for this rank's slices (slices_of_rank) with `rows` rows and `steps` steps;
  * its carried states are saved and put back. Shards are dealt to slices by the tokens of
  * the split; a slice may stay empty. Same result on every rank and for any number of
- * ranks. STATUS_FAILED if a shard can't be read or the loss is not finite. Collective. */
+ * ranks. `memory`: bytes of this rank for the pieces and their tokens, which then come from
+ * the disk as they are needed; 0: all are held. STATUS_FAILED if a shard can't be read or
+ * the loss is not finite; STATUS_MISUSE if the memory is too little. Collective. */
 enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
-                           int rows, int steps, enum split split, struct model *model,
-                           struct evaluation *out);
+                           int rows, int steps, enum split split, uint64_t memory,
+                           struct model *model, struct evaluation *out);
 
 /* Cross-entropy on `split`, nats per token, of the token frequencies of the training
  * split:
  *   unigram  p(b)   = (c(b) + 1) / (n + V)
  *   bigram   p(b|a) = (c(a,b) + m p(b)) / (c(a) + m), m = 1 + the number of different
  *            tokens seen behind a (Witten and Bell, 1991)
- * END is a token and what stands before the first. NAN for an empty split. Same result on
- * every rank and for any number of ranks. Collective. */
+ * END is a token and what stands before the first. NAN for an empty split. Reads both
+ * splits, a chunk of a shard in memory at a time. Same result on every rank and for any
+ * number of ranks. Collective. */
 struct floors {
     double unigram, bigram;
 };

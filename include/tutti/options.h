@@ -84,6 +84,7 @@ struct options {
         char dir[OPTIONS_TEXT];
         int64_t checkpoint_every;  /* epochs */
         double checkpoint_minutes; /* 0: off */
+        double minutes;            /* that the run may take; 0: any */
         int64_t keep;              /* newest checkpoints kept (best is kept besides) */
         double sample_seconds;
         int64_t samples; /* files after each epoch */

@@ -9,9 +9,11 @@
 #include "tutti/comm.h"
 #include "tutti/options.h"
 #include "tutti/status.h"
+#include "tutti/watch.h"
 
 struct trainer_request {
     const struct options *options;
+    struct watch *watch; /* is told of checkpoints; NULL: none */
     int resume; /* go on from run.dir's newest checkpoint; start anew if there is none */
     /* Called on rank 0 after each epoch with the weights as they are: writes the samples
      * of that epoch into "run.dir/samples". A failure is reported and the run goes on. */

@@ -5,7 +5,7 @@
  * that holds a TCP connection to rank 0's: the kernel closes it when the process dies,
  * whatever kills it, and once a second a few bytes go both ways that tell phase, step and
  * whether anything moves. A fatal signal and an exit send their name first. Nothing here
- * needs MPI or takes the training's time.
+ * needs MPI once it stands, or takes the training's time.
  *
  * What is printed, by one process, on stderr, and written to run.dir/root-cause.txt:
  *
@@ -14,9 +14,19 @@
  *       checkpoint     runs/run/checkpoints/step-00000030.h5
  *       go on with     mpirun -n 4 tutti train my.conf --resume
  *
- * A rank that neither moves nor waits for others (PHASE_WAIT) for `hang_seconds` hangs;
- * so does a process that sends nothing for so long. A rank that does wait is never the
- * root cause while another does not.
+ * Then every rank leaves with exit code 1; one that is stopped gets SIGKILL from a rank of
+ * its host, or from the launcher (mpirun; srun -K1).
+ *
+ * A rank that neither moves nor waits for others (PHASE_WAIT) for `hang_seconds` hangs,
+ * except before its first step and in PHASE_END; so does a process that sends nothing for
+ * so long, in whatever phase. A rank that does wait is never the root cause while another
+ * does not; when all wait for each other for twice as long, that is said. A process that
+ * has not run itself (a suspended job) blames nobody for that time.
+ *
+ * When rank 0 is the one that has gone, the others notice each for itself, and the one
+ * that creates root-cause.txt first tells; without such a file, the lowest rank of another
+ * host. A process killed a second or more after it was asked to stop (watch_stopping) is
+ * the end of a job and no root cause: one line says where to go on.
  */
 #ifndef TUTTI_WATCH_H
 #define TUTTI_WATCH_H
@@ -27,19 +37,29 @@
 struct watch;
 
 struct watch_request {
-    double hang_seconds; /* 0: hangs are not looked for */
+    double hang_seconds;   /* 0: hangs are not looked for */
     const char *directory; /* run.dir: root-cause.txt goes there; copied */
-    const char *command;   /* that continues the run; copied */
+    const char *command;   /* that continues the run; rank 0's counts; copied. A second
+                              line is another way to do it */
 };
 
-/* Starts the thread and connects it. A rank that can't reach rank 0 is a warning: the run
- * goes on unwatched. With one rank there is no connection, but fatal signals are still
- * told. Collective. */
+/* Starts the thread and connects it; a root-cause.txt of an earlier run is removed. Some
+ * ranks that can't reach rank 0 are a warning: they go on watched by nobody but
+ * themselves. One watch at a time in a process. Collective. */
 enum status watch_open(struct comm *comm, const struct watch_request *request,
                        struct watch **out);
 
-/* The newest checkpoint, for the block. Rank 0. */
+/* The newest checkpoint, for the block; the others learn it from rank 0. NULL is fine.
+ * From any thread of rank 0. */
 void watch_checkpoint(struct watch *watch, const char *path);
+
+/* Last words of a process that is about to end all ranks by MPI_Abort: its message is the
+ * root cause. Nothing without an open watch. */
+void watch_failed(const char *message);
+
+/* This process has been asked to stop by a signal that launchers send before they kill
+ * (SIGTERM, SIGINT). For signal handlers. */
+void watch_stopping(void);
 
 /* Says goodbye, so that the end of this process is no death. Every rank that has agreed
  * on an outcome with the others calls it before it leaves. NULL is fine. */

@@ -129,6 +129,8 @@ const struct option_row option_rows[] = {
      MAY_CHANGE, .help = "between checkpoints"},
     {AT(run, checkpoint_minutes), NUMBER(0, 1e6), .unit = "minutes", .initial = "0",
      MAY_CHANGE, .help = "between checkpoints within an epoch; 0: none"},
+    {AT(run, minutes), NUMBER(0, 1e9), .unit = "minutes", .initial = "0", MAY_CHANGE,
+     .help = "stop with a checkpoint in time before so many have passed; 0: no limit"},
     {AT(run, keep), INTEGER(1, 1000000), .unit = "files", .initial = "3", MAY_CHANGE,
      .help = "newest checkpoints kept; the best is kept besides"},
     {AT(run, sample_seconds), NUMBER(0, 86400), .low_open = true, .unit = "seconds",

@@ -17,7 +17,8 @@
 struct evaluate_arguments {
     const char *checkpoint, *dataset;
     enum split split;
-    int64_t batch; /* 0: the checkpoint's */
+    int64_t batch;  /* 0: the checkpoint's */
+    int64_t memory; /* megabytes; 0: all */
     bool json;
 };
 
@@ -139,9 +140,10 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
         status = make_model(given, results->checkpoint, comm, &rows, &model);
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status = evaluate_split(comm, results->dataset, (int)options->train.slices, rows,
-                                (int)options->train.time, given->split, model,
-                                &results->model);
+        status =
+            evaluate_split(comm, results->dataset, (int)options->train.slices, rows,
+                           (int)options->train.time, given->split,
+                           (uint64_t)given->memory * 1000000, model, &results->model);
     if (status == STATUS_OK)
         status = evaluate_floors(comm, results->dataset, given->split, &results->floors);
     model_free(model);
@@ -160,7 +162,8 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
     if (status == STATUS_OK)
         status = dataset_open(given->dataset, &dataset);
     if (status == STATUS_OK)
-        status = dataset_check_part(dataset, comm_rank(comm), comm_size(comm));
+        status = dataset_check_part(dataset, given->memory > 0 ? CHECK_PIECES : CHECK_ALL,
+                                    comm_rank(comm), comm_size(comm));
     status = comm_agree(comm, status);
     if (status == STATUS_OK) {
         struct results results = {.path = path,
@@ -204,6 +207,12 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .low = 1,
          .high = 1000000,
          .help = "rows at once (default: the checkpoint's train.batch)"},
+        {.name = "--memory",
+         .placeholder = "MB",
+         .integer = &given.memory,
+         .low = 1,
+         .high = 1000000000,
+         .help = "of tokens that a rank holds, the others stay on disk (default: all)"},
         {.name = "--json", .flag = &given.json, .help = "JSON instead of a table"},
         {.name = NULL},
     };

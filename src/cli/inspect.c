@@ -242,7 +242,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     };
     static struct cli_request request; /* large, and one run of one command */
     request = (struct cli_request){
-        .arguments = arguments, .positional_min = 1, .positional_max = 1};
+        .arguments = arguments, .positional_min = 1, .positional_max = CLI_POSITIONALS};
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
@@ -250,20 +250,30 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         return status_fail(STATUS_MISUSE,
                            "inspect: --verify checks one thing, --diff compares "
                            "two; give one of them");
-    return inspect(request.positionals[0], other, &show_as);
+    if (request.positional_count == 1)
+        return inspect(request.positionals[0], other, &show_as);
+    if (other || show_as.verify)
+        return status_fail(STATUS_MISUSE,
+                           "inspect: %s takes one path; several make a table of runs",
+                           other ? "--diff" : "--verify");
+    status = inspect_runs(request.positionals, request.positional_count, show_as.json);
+    return status == STATUS_OK ? cli_flush_output() : status;
 }
 
 const struct cli_command command_inspect = {
     .name = "inspect",
-    .summary = "show what is in a dataset, a checkpoint or a MIDI file",
-    .usage = "inspect PATH [--json] [--verify] [--diff OTHER]",
+    .summary = "show what is in a dataset, a checkpoint or a MIDI file; compare runs",
+    .usage = "inspect PATH... [--json] [--verify] [--diff OTHER]",
     .examples = "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
                 "run's directory\n"
-                "(then checkpoints/latest) or a MIDI file.\n"
+                "(then checkpoints/latest) or a MIDI file. Several runs make one table, "
+                "the best first,\n"
+                "with the settings that differ.\n"
                 "\n"
                 "  tutti inspect runs/first\n"
                 "  tutti inspect corpus --verify\n"
                 "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
-                "  tutti inspect runs/first --diff runs/second",
+                "  tutti inspect runs/first --diff runs/second\n"
+                "  tutti inspect runs/sweep/*",
     .run = run,
 };

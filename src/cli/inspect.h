@@ -28,6 +28,10 @@ enum status inspect_midi(const struct inspect_request *request);
 enum status inspect_checkpoint_difference(const struct inspect_request *request);
 enum status inspect_dataset_difference(const struct inspect_request *request);
 
+/* A table of several runs or checkpoints, the best validation loss first. One that can't be
+ * read is told of below the others. STATUS_FAILED when none can. */
+enum status inspect_runs(const char *const *paths, size_t count, bool json);
+
 /* "  label            text\n": the line of a table of facts. */
 void inspect_fact(const char *label, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -52,6 +56,9 @@ enum status inspect_settings_compare(const struct options *before,
                                      const struct options *after, unsigned sections,
                                      bool only_different, struct inspect_settings *out);
 void inspect_settings_free(struct inspect_settings *settings);
+
+/* The value `before` as a member "section.key": text, a number or true/false. */
+void inspect_setting_json(struct json *json, const struct inspect_setting *setting);
 
 /* Prints those of the settings that are not the defaults. */
 enum status inspect_settings_print(const struct options *options, unsigned sections);

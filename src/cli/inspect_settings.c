@@ -176,21 +176,29 @@ static bool is_text(const struct inspect_setting *setting)
            STATUS_OK;
 }
 
-static void value_json(struct json *json, const struct inspect_setting *setting)
+static void value_json(struct json *json, const char *key,
+                       const struct inspect_setting *setting)
 {
     char *end;
-    const char *value = setting->after;
+    const char *value = setting->before;
     if (options_is_boolean(setting->section, setting->key)) {
-        json_boolean(json, setting->key, strcmp(value, "yes") == 0);
+        json_boolean(json, key, strcmp(value, "yes") == 0);
         return;
     }
     double number = strtod(value, &end);
     if (*value == '\0' || *end != '\0' || is_text(setting))
-        json_string(json, setting->key, value);
+        json_string(json, key, value);
     else if (strspn(value, "-0123456789") == strlen(value))
-        json_integer(json, setting->key, strtoll(value, NULL, 10));
+        json_integer(json, key, strtoll(value, NULL, 10));
     else
-        json_number(json, setting->key, number);
+        json_number(json, key, number);
+}
+
+void inspect_setting_json(struct json *json, const struct inspect_setting *setting)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
+    value_json(json, name, setting);
 }
 
 enum status inspect_settings_json(struct json *json, const char *key,
@@ -211,7 +219,7 @@ enum status inspect_settings_json(struct json *json, const char *key,
             section = setting->section;
             json_object(json, section);
         }
-        value_json(json, setting);
+        value_json(json, setting->key, setting);
     }
     if (*section)
         json_close(json);

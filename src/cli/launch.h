@@ -5,7 +5,7 @@
 
 #include "tutti/status.h"
 
-enum { LAUNCH_WORDS = 48, LAUNCH_TEXT = 4096 };
+enum { LAUNCH_WORDS = 256, LAUNCH_TEXT = 4096 };
 
 struct launch { /* words are borrowed; words[count] is NULL */
     const char *words[LAUNCH_WORDS + 1];

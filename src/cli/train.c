@@ -2,12 +2,29 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "go_on.h"
 #include "samples.h"
 #include "tutti/inject.h"
 #include "tutti/trainer.h"
+#include "tutti/watch.h"
+#include "where.h"
 
-static enum status train_on_ranks(enum status settings,
-                                  const struct trainer_request *request)
+/* Trains under the eyes of the watch, which closes when all ranks know how it ended. */
+static enum status train_watched(struct comm *comm, struct trainer_request *request)
+{
+    char command[4096];
+    const struct watch_request wanted = {
+        .hang_seconds = request->options->run.hang_seconds,
+        .directory = request->options->run.dir,
+        .command = go_on_command(comm_size(comm), command, sizeof command)};
+    enum status status = watch_open(comm, &wanted, &request->watch);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, train(comm, request));
+    watch_close(request->watch);
+    return status;
+}
+
+static enum status train_on_ranks(enum status settings, struct trainer_request *request)
 {
     struct comm *comm = NULL;
     enum status status = cli_open_ranks(settings, &comm);
@@ -16,19 +33,22 @@ static enum status train_on_ranks(enum status settings,
     inject_set_rank(comm_rank(comm));
     status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
     if (status == STATUS_OK)
-        status = comm_agree(comm, train(comm, request));
+        status = train_watched(comm, request);
     comm_close(comm);
     return status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
-    bool resume = false;
+    bool resume = false, where = false;
     const char *trace = NULL;
     const struct cli_argument arguments[] = {
         {.name = "--resume",
          .flag = &resume,
          .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+        {.name = "--where",
+         .flag = &where,
+         .help = "only say the step of the newest checkpoint, and run.dir"},
         {.name = "--inject",
          .placeholder = "FAULT@RANK:STEP",
          .each = inject_add,
@@ -57,7 +77,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         status = cli_apply_settings(&request);
     if (status == STATUS_OK)
         status = options_check(&options);
-    const struct trainer_request wanted = {
+    if (where)
+        return status == STATUS_OK ? where_print(options.run.dir) : status;
+    struct trainer_request wanted = {
         .options = &options, .resume = resume, .samples = samples_write, .trace = trace};
     return train_on_ranks(status, &wanted);
 }
@@ -65,8 +87,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command command_train = {
     .name = "train",
     .summary = "train a model on a dataset, alone or under mpirun or srun",
-    .usage = "train CONFIG [--resume] [--trace FILE] [--inject FAULT]... [--set "
-             "SECTION.KEY=VALUE]...",
+    .usage =
+        "train CONFIG [--resume | --where] [--trace FILE] [--inject FAULT]... [--set "
+        "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
                 "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "

@@ -143,32 +143,36 @@ static enum status grow(struct shard *out, size_t pieces, size_t tokens, const c
     return more_pieces && more_tokens ? STATUS_OK : dataset_no_memory(path);
 }
 
-static enum status check_tokens(const struct dataset *dataset,
-                                const struct shard_file *shard,
-                                const struct piece_row *row, const token *tokens)
+static enum status check_vocabulary(const struct dataset *dataset,
+                                    const struct shard_file *shard, uint64_t first,
+                                    const token *tokens, uint64_t count)
 {
-    for (size_t i = 0; i < row->token_count; i++)
+    for (uint64_t i = 0; i < count; i++)
         if (tokens[i] >= dataset->encoding->end)
             return status_fail(STATUS_FAILED,
-                               "%s: /tokens: %u at %zu, the vocabulary has %u: damaged, "
+                               "%s: /tokens: %u at %llu, the vocabulary has %u: damaged, "
                                "preprocess again",
                                h5_path(shard->file), tokens[i],
-                               (size_t)row->token_first + i, dataset->encoding->end);
-    if (hash64(tokens, row->token_count * sizeof *tokens) != row->token_hash)
-        return status_fail(
-            STATUS_FAILED,
-            "%s: /tokens: from %zu on not those that the piece's hash is of: "
-            "damaged, preprocess again",
-            h5_path(shard->file), (size_t)row->token_first);
+                               (unsigned long long)(first + i), dataset->encoding->end);
     return STATUS_OK;
 }
 
-static enum status append_piece(const struct dataset *dataset,
-                                const struct shard_file *shard,
+static enum status check_hash(const struct shard_file *shard, const struct piece_row *row,
+                              const token *tokens)
+{
+    if (hash64(tokens, row->token_count * sizeof *tokens) == row->token_hash)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: /tokens: from %zu on not those that the piece's hash is of: "
+                       "damaged, preprocess again",
+                       h5_path(shard->file), (size_t)row->token_first);
+}
+
+static enum status append_piece(const struct shard_file *shard,
                                 const struct piece_row *row, const token *tokens,
                                 struct shard *out)
 {
-    enum status status = check_tokens(dataset, shard, row, tokens);
+    enum status status = check_hash(shard, row, tokens);
     if (status != STATUS_OK)
         return status;
     out->pieces[out->piece_count++] = (struct piece){
@@ -182,36 +186,53 @@ static enum status append_piece(const struct dataset *dataset,
     return STATUS_OK;
 }
 
-/* Reads the tokens of `split` in parts of the file's chunks, each once, and copies those
- * that are wanted behind out's: the pieces of a split lie scattered in a shard. */
-static enum status read_tokens(const struct shard_file *shard, enum split split,
-                               token *wanted)
+/* Tells `take` about one piece, as far as it lies in the tokens first .. end - 1. Returns
+ * whether it ends there. */
+static bool take_part(const struct piece_row *piece, enum split split, uint64_t first,
+                      uint64_t end, const token *part, dataset_taker *take, void *context)
 {
-    token *part = malloc(PART_TOKENS * sizeof *part);
+    uint64_t piece_end = piece->token_first + piece->token_count;
+    uint64_t from = piece->token_first > first ? piece->token_first : first;
+    uint64_t to = piece_end < end ? piece_end : end;
+    bool ends = piece_end <= end;
+    if (piece->split == (uint8_t)split && (from < to || ends))
+        take(context, part + (from - first), from < to ? to - from : 0, ends);
+    return ends;
+}
+
+/* Reads the tokens of `split` in parts of the file's chunks, each once: the pieces of a
+ * split lie scattered in a shard. */
+static enum status scan_tokens(const struct dataset *dataset,
+                               const struct shard_file *shard, enum split split,
+                               dataset_taker *take, void *context)
+{
+    token *part = malloc(H5_CHUNK * sizeof *part);
     if (!part)
         return dataset_no_memory(h5_path(shard->file));
     enum status status = STATUS_OK;
     size_t row = 0;
-    for (uint64_t first = 0; first < shard->tokens && status == STATUS_OK;) {
-        uint64_t end =
-            first + PART_TOKENS < shard->tokens ? first + PART_TOKENS : shard->tokens;
-        status = h5_read_part(shard->file, "/tokens", H5_U16, first, end - first, part);
-        for (; status == STATUS_OK && row < shard->count; row++) {
-            const struct piece_row *piece = &shard->rows[row];
-            uint64_t piece_end = piece->token_first + piece->token_count;
-            uint64_t from = piece->token_first > first ? piece->token_first : first;
-            uint64_t to = piece_end < end ? piece_end : end;
-            if (piece->split == (uint8_t)split && from < to) {
-                memcpy(wanted, part + (from - first), (to - from) * sizeof *part);
-                wanted += to - from;
-            }
-            if (piece_end > end)
-                break; /* goes on in the next part */
-        }
-        first = end;
-    }
+    uint64_t first = 0;
+    do { /* once even without tokens: there may be empty pieces */
+        uint64_t left = shard->tokens - first, count = left < H5_CHUNK ? left : H5_CHUNK;
+        status = h5_read_part(shard->file, "/tokens", H5_U16, first, count, part);
+        if (status == STATUS_OK)
+            status = check_vocabulary(dataset, shard, first, part, count);
+        while (status == STATUS_OK && row < shard->count &&
+               take_part(&shard->rows[row], split, first, first + count, part, take,
+                         context))
+            row++;
+        first += count;
+    } while (status == STATUS_OK && first < shard->tokens);
     free(part);
     return status;
+}
+
+static void copy_part(void *wanted, const token *tokens, size_t count, bool ends)
+{
+    (void)ends;
+    token **to = wanted;
+    memcpy(*to, tokens, count * sizeof *tokens);
+    *to += count;
 }
 
 static enum status check_length(const struct shard_file *shard)
@@ -235,13 +256,14 @@ static enum status append_split(const struct dataset *dataset,
     if (status == STATUS_OK)
         status =
             grow(out, counts->pieces[split], counts->tokens[split], h5_path(shard->file));
+    token *wanted = out->tokens ? out->tokens + out->token_count : NULL;
     if (status == STATUS_OK)
-        status = read_tokens(shard, split, out->tokens + out->token_count);
+        status = scan_tokens(dataset, shard, split, copy_part, &wanted);
     size_t pieces = out->piece_count, tokens = out->token_count;
     for (size_t i = 0; i < shard->count && status == STATUS_OK; i++)
         if (shard->rows[i].split == (uint8_t)split)
-            status = append_piece(dataset, shard, &shard->rows[i],
-                                  out->tokens + out->token_count, out);
+            status =
+                append_piece(shard, &shard->rows[i], out->tokens + out->token_count, out);
     if (status != STATUS_OK) { /* what was there before stays as it was */
         out->piece_count = pieces;
         out->token_count = tokens;
@@ -258,6 +280,22 @@ enum status dataset_read_shard(const struct dataset *dataset, size_t index,
         return status;
     if (dataset->shards[index].pieces[split] > 0)
         status = append_split(dataset, &shard, &dataset->shards[index], split, out);
+    shard_file_close(&shard);
+    return status;
+}
+
+enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
+                               enum split split, dataset_taker *take, void *context)
+{
+    if (dataset->shards[index].pieces[split] == 0)
+        return STATUS_OK;
+    struct shard_file shard;
+    enum status status = shard_file_open(dataset, index, &shard);
+    if (status != STATUS_OK)
+        return status;
+    status = check_length(&shard);
+    if (status == STATUS_OK)
+        status = scan_tokens(dataset, &shard, split, take, context);
     shard_file_close(&shard);
     return status;
 }

@@ -4,36 +4,51 @@
  * input behind it, and END behind the last. What a row is at is kept twice: as the plain
  * position that a checkpoint stores (queue, place, offset), and as the piece that stands
  * there, so that no queue but the current one need be remembered.
+ *
+ * A row sees its piece through a view: the whole piece where all tokens are in memory,
+ * else a short part, fetched anew when the row's offset leaves it.
  */
-#include "tutti/stream.h"
+#include "stream_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "tutti/rng.h"
 
+/* The inputs from .. to - 1 of a piece can be given: tokens[0] is the piece's token number
+ * `first`. */
+struct view {
+    size_t piece;
+    uint64_t from, to, first;
+    const token *tokens;
+};
+
 struct stream {
-    struct shard shard;
+    struct stream_source source;
     token end;
     int slice, rows;
     uint64_t seed;
     struct stream_cursor cursor;
     uint32_t *queue;        /* the order of slice epoch cursor.epoch */
     struct stream_row *row; /* [rows] */
-    size_t *at;             /* [rows]: the piece in the shard that the row is in */
+    size_t *at;             /* [rows]: the piece that the row is in */
+    struct view *view;      /* [rows] */
+    token *buffer;          /* [rows][VIEW_TOKENS], if there is a cache */
     /* of the single pass: */
     size_t once_next; /* piece to be taken next */
     size_t *once_at;  /* [rows]; NO_PIECE: none */
-    size_t *once_offset;
+    uint64_t *once_offset;
 };
 
 static const size_t NO_PIECE = SIZE_MAX;
 
+/* ---- making one ---- */
+
 static void shuffle_queue(const struct stream *stream, int64_t epoch, uint32_t *queue)
 {
-    for (size_t i = 0; i < stream->shard.piece_count; i++)
+    for (size_t i = 0; i < stream->source.piece_count; i++)
         queue[i] = (uint32_t)i;
-    rng_shuffle(queue, stream->shard.piece_count, stream->seed, RNG_SHUFFLE,
+    rng_shuffle(queue, stream->source.piece_count, stream->seed, RNG_SHUFFLE,
                 (uint64_t)epoch, (uint64_t)stream->slice);
 }
 
@@ -48,31 +63,42 @@ static void start(struct stream *stream)
 
 static enum status allocate(struct stream *stream)
 {
-    size_t rows = (size_t)stream->rows, pieces = stream->shard.piece_count;
+    size_t rows = (size_t)stream->rows, pieces = stream->source.piece_count;
+    size_t views = stream->source.cache ? rows * VIEW_TOKENS : 1;
     stream->queue = calloc(pieces ? pieces : 1, sizeof *stream->queue);
     stream->row = calloc(rows, sizeof *stream->row);
     stream->at = calloc(rows, sizeof *stream->at);
+    stream->view = calloc(rows, sizeof *stream->view);
+    stream->buffer = calloc(views, sizeof *stream->buffer);
     stream->once_at = calloc(rows, sizeof *stream->once_at);
     stream->once_offset = calloc(rows, sizeof *stream->once_offset);
-    if (!stream->queue || !stream->row || !stream->at || !stream->once_at ||
-        !stream->once_offset)
+    if (!stream->queue || !stream->row || !stream->at || !stream->view ||
+        !stream->buffer || !stream->once_at || !stream->once_offset)
         return status_fail(STATUS_FAILED,
                            "no memory for the stream of slice %d (%zu pieces)",
                            stream->slice, pieces);
     return STATUS_OK;
 }
 
-enum status stream_from_shard(struct shard *pieces, token end, int slice, int rows,
-                              uint64_t seed, struct stream **out)
+static void source_free(struct stream_source *source)
+{
+    free(source->pieces);
+    free(source->tokens);
+    free(source->shards);
+    *source = (struct stream_source){0};
+}
+
+enum status stream_create(struct stream_source *source, token end, int slice, int rows,
+                          uint64_t seed, struct stream **out)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (!stream) {
-        shard_free(pieces);
+        source_free(source);
         return status_fail(STATUS_FAILED, "no memory for the stream of slice %d", slice);
     }
     *stream = (struct stream){
-        .shard = *pieces, .end = end, .slice = slice, .rows = rows, .seed = seed};
-    *pieces = (struct shard){0};
+        .source = *source, .end = end, .slice = slice, .rows = rows, .seed = seed};
+    *source = (struct stream_source){0};
     enum status status = allocate(stream);
     if (status != STATUS_OK) {
         stream_close(stream);
@@ -83,30 +109,35 @@ enum status stream_from_shard(struct shard *pieces, token end, int slice, int ro
     return STATUS_OK;
 }
 
-enum status stream_open(const struct dataset *dataset, const int *dealt, int slice,
-                        enum split split, int rows, uint64_t seed, struct stream **out)
+enum status stream_from_shard(struct shard *pieces, token end, int slice, int rows,
+                              uint64_t seed, struct stream **out)
 {
-    struct shard pieces = {0};
-    for (size_t i = 0; i < dataset->shard_count; i++) {
-        if (dealt[i] != slice || dataset->shards[i].pieces[split] == 0)
-            continue;
-        enum status status = dataset_read_shard(dataset, i, split, &pieces);
-        if (status != STATUS_OK) {
-            shard_free(&pieces);
-            return status;
-        }
+    struct stream_source source = {.piece_count = pieces->piece_count,
+                                   .token_count = pieces->token_count,
+                                   .tokens = pieces->tokens};
+    pieces->tokens = NULL;
+    source.pieces = calloc(source.piece_count + 1, sizeof *source.pieces);
+    for (size_t i = 0; source.pieces && i < source.piece_count; i++)
+        source.pieces[i] = (struct stream_piece){pieces->pieces[i].token_first,
+                                                 pieces->pieces[i].token_count};
+    shard_free(pieces);
+    if (!source.pieces) {
+        source_free(&source);
+        return status_fail(STATUS_FAILED, "no memory for the stream of slice %d", slice);
     }
-    return stream_from_shard(&pieces, dataset->encoding->end, slice, rows, seed, out);
+    return stream_create(&source, end, slice, rows, seed, out);
 }
 
 void stream_close(struct stream *stream)
 {
     if (!stream)
         return;
-    shard_free(&stream->shard);
+    source_free(&stream->source);
     free(stream->queue);
     free(stream->row);
     free(stream->at);
+    free(stream->view);
+    free(stream->buffer);
     free(stream->once_at);
     free(stream->once_offset);
     free(stream);
@@ -114,28 +145,110 @@ void stream_close(struct stream *stream)
 
 uint64_t stream_tokens(const struct stream *stream)
 {
-    return (uint64_t)stream->shard.token_count + (uint64_t)stream->shard.piece_count;
+    return stream->source.token_count + (uint64_t)stream->source.piece_count;
+}
+
+size_t stream_piece_count(const struct stream *stream)
+{
+    return stream->source.piece_count;
+}
+
+token stream_end(const struct stream *stream)
+{
+    return stream->end;
+}
+
+uint64_t stream_table_bytes(uint64_t pieces, int rows, bool cached)
+{
+    const struct stream *stream = NULL;
+    size_t each_piece = sizeof *stream->source.pieces + sizeof *stream->queue;
+    size_t each_row = sizeof *stream->row + sizeof *stream->at + sizeof *stream->view +
+                      sizeof *stream->once_at + sizeof *stream->once_offset +
+                      (cached ? VIEW_TOKENS * sizeof *stream->buffer : 0);
+    return sizeof *stream + pieces * each_piece + (uint64_t)rows * each_row;
 }
 
 uint64_t stream_bytes(const struct stream *stream)
 {
-    size_t each_piece = sizeof(struct piece) + sizeof *stream->queue;
-    size_t each_row = sizeof *stream->row + 3 * sizeof *stream->at;
-    return (uint64_t)(sizeof *stream + stream->shard.token_count * sizeof(token) +
-                      stream->shard.piece_count * each_piece +
-                      (size_t)stream->rows * each_row);
+    const struct stream_source *source = &stream->source;
+    uint64_t tokens = source->cache ? 0 : source->token_count * sizeof(token);
+    return stream_table_bytes(source->piece_count, stream->rows, source->cache) + tokens +
+           source->shard_count * sizeof *source->shards;
 }
 
-const struct shard *stream_pieces(const struct stream *stream)
+/* ---- tokens ---- */
+
+/* The shard of a piece, of those that the cache knows. */
+static size_t shard_of(const struct stream_source *source, size_t piece)
 {
-    return &stream->shard;
+    size_t low = 0, high = source->shard_count;
+    while (high - low > 1) { /* shards[low].piece <= piece < shards[high].piece */
+        size_t middle = low + (high - low) / 2;
+        if (source->shards[middle].piece <= piece)
+            low = middle;
+        else
+            high = middle;
+    }
+    return source->shards[low].number;
 }
+
+static enum status fetch(struct stream *stream, int r, size_t piece, uint64_t first,
+                         uint64_t count)
+{
+    const struct stream_source *source = &stream->source;
+    struct view *view = &stream->view[r];
+    if (!source->cache) {
+        view->tokens = source->tokens + source->pieces[piece].first;
+        return STATUS_OK;
+    }
+    token *buffer = stream->buffer + (size_t)r * VIEW_TOKENS;
+    view->tokens = buffer;
+    return token_cache_read(source->cache, shard_of(source, piece),
+                            source->pieces[piece].first + first, (size_t)count, buffer);
+}
+
+/* Makes the row's view hold the input number `offset` of the piece and its target: the
+ * tokens offset - 1 and offset. */
+static enum status look_at(struct stream *stream, int r, size_t piece, uint64_t offset)
+{
+    struct view *view = &stream->view[r];
+    if (view->piece == piece && offset >= view->from && offset < view->to)
+        return STATUS_OK;
+    uint64_t all = stream->source.pieces[piece].count, first = 0, count = all;
+    if (stream->source.cache) {
+        first = offset ? offset - 1 : 0;
+        count = all - first < VIEW_TOKENS ? all - first : VIEW_TOKENS;
+    }
+    *view = (struct view){.piece = piece, .first = first};
+    enum status status = fetch(stream, r, piece, first, count);
+    if (status == STATUS_OK) {
+        view->from = first ? first + 1 : 0;
+        view->to = first + count == all ? all + 1 : first + count;
+    }
+    return status;
+}
+
+/* Input and target number `offset` of a piece. */
+static enum status give(struct stream *stream, int r, size_t piece, uint64_t offset,
+                        token *input, int32_t *target)
+{
+    enum status status = look_at(stream, r, piece, offset);
+    if (status != STATUS_OK)
+        return status;
+    const struct view *view = &stream->view[r];
+    const token *next = view->tokens + (offset - view->first);
+    *input = offset == 0 ? stream->end : next[-1];
+    *target = offset == stream->source.pieces[piece].count ? stream->end : *next;
+    return STATUS_OK;
+}
+
+/* ---- the endless rows ---- */
 
 /* The row takes the next piece of the queue; behind the last one a new queue begins. */
 static void take_piece(struct stream *stream, int r)
 {
     struct stream_cursor *cursor = &stream->cursor;
-    if ((size_t)cursor->next == stream->shard.piece_count) {
+    if ((size_t)cursor->next == stream->source.piece_count) {
         *cursor = (struct stream_cursor){.epoch = cursor->epoch + 1};
         shuffle_queue(stream, cursor->epoch, stream->queue);
     }
@@ -143,33 +256,30 @@ static void take_piece(struct stream *stream, int r)
     stream->at[r] = stream->queue[cursor->next++];
 }
 
-/* Input and target number `offset` of a piece. */
-static void give(const struct stream *stream, size_t piece, size_t offset, token *input,
-                 int32_t *target)
+static enum status next_of_row(struct stream *stream, int r, token *input,
+                               int32_t *target)
 {
-    const struct piece *facts = &stream->shard.pieces[piece];
-    const token *tokens = stream->shard.tokens + facts->token_first;
-    *input = offset == 0 ? stream->end : tokens[offset - 1];
-    *target = offset == facts->token_count ? stream->end : tokens[offset];
+    struct stream_row *row = &stream->row[r];
+    if (row->piece < 0 ||
+        (uint64_t)row->offset > stream->source.pieces[stream->at[r]].count)
+        take_piece(stream, r);
+    return give(stream, r, stream->at[r], (uint64_t)row->offset++, input, target);
 }
 
-void stream_next(struct stream *stream, int steps, token *inputs, int32_t *targets)
+enum status stream_next(struct stream *stream, int steps, token *inputs, int32_t *targets)
 {
     int rows = stream->rows;
-    for (int i = 0; i < steps * rows; i++) {
-        int r = i % rows;
-        if (stream->shard.piece_count == 0) {
-            inputs[i] = stream->end;
-            targets[i] = -1;
-            continue;
-        }
-        struct stream_row *row = &stream->row[r];
-        if (row->piece < 0 ||
-            (size_t)row->offset > stream->shard.pieces[stream->at[r]].token_count)
-            take_piece(stream, r);
-        give(stream, stream->at[r], (size_t)row->offset++, &inputs[i], &targets[i]);
+    enum status status = STATUS_OK;
+    for (int i = 0; status == STATUS_OK && i < steps * rows; i++) {
+        inputs[i] = stream->end;
+        targets[i] = -1;
+        if (stream->source.piece_count > 0)
+            status = next_of_row(stream, i % rows, &inputs[i], &targets[i]);
     }
+    return status;
 }
+
+/* ---- the single pass ---- */
 
 void stream_rewind(struct stream *stream)
 {
@@ -183,34 +293,36 @@ void stream_rewind(struct stream *stream)
 static int once_has_input(struct stream *stream, int r)
 {
     size_t piece = stream->once_at[r];
-    if (piece != NO_PIECE &&
-        stream->once_offset[r] <= stream->shard.pieces[piece].token_count)
+    if (piece != NO_PIECE && stream->once_offset[r] <= stream->source.pieces[piece].count)
         return 1;
     stream->once_at[r] = NO_PIECE;
-    if (stream->once_next == stream->shard.piece_count)
+    if (stream->once_next == stream->source.piece_count)
         return 0;
     stream->once_at[r] = stream->once_next++;
     stream->once_offset[r] = 0;
     return 1;
 }
 
-int64_t stream_next_once(struct stream *stream, int steps, token *inputs,
-                         int32_t *targets)
+enum status stream_next_once(struct stream *stream, int steps, token *inputs,
+                             int32_t *targets, int64_t *counted)
 {
     int rows = stream->rows;
-    int64_t counted = 0;
-    for (int i = 0; i < steps * rows; i++) {
+    enum status status = STATUS_OK;
+    *counted = 0;
+    for (int i = 0; status == STATUS_OK && i < steps * rows; i++) {
         int r = i % rows;
         inputs[i] = stream->end;
         targets[i] = -1;
         if (!once_has_input(stream, r))
             continue;
-        give(stream, stream->once_at[r], stream->once_offset[r]++, &inputs[i],
-             &targets[i]);
-        counted++;
+        status = give(stream, r, stream->once_at[r], stream->once_offset[r]++, &inputs[i],
+                      &targets[i]);
+        *counted += 1;
     }
-    return counted;
+    return status;
 }
+
+/* ---- positions ---- */
 
 void stream_save(const struct stream *stream, struct stream_row *rows,
                  struct stream_cursor *cursor)
@@ -223,7 +335,7 @@ void stream_save(const struct stream *stream, struct stream_row *rows,
 static int restore_row(struct stream *stream, int r, const struct stream_row *row,
                        uint32_t *queue)
 {
-    int64_t pieces = (int64_t)stream->shard.piece_count;
+    int64_t pieces = (int64_t)stream->source.piece_count;
     stream->row[r] = *row;
     if (row->piece < 0)
         return 1; /* none yet */
@@ -233,7 +345,7 @@ static int restore_row(struct stream *stream, int r, const struct stream_row *ro
         return 0;
     shuffle_queue(stream, row->epoch, queue);
     stream->at[r] = queue[row->piece];
-    int64_t tokens = (int64_t)stream->shard.pieces[stream->at[r]].token_count;
+    int64_t tokens = (int64_t)stream->source.pieces[stream->at[r]].count;
     return row->offset >= 0 && row->offset <= tokens + 1;
 }
 
@@ -241,7 +353,7 @@ enum status stream_restore(struct stream *stream, const struct stream_row *rows,
                            const struct stream_cursor *cursor)
 {
     int fits = cursor->epoch >= 0 && cursor->next >= 0 &&
-               (uint64_t)cursor->next <= stream->shard.piece_count;
+               (uint64_t)cursor->next <= stream->source.piece_count;
     stream->cursor = *cursor;
     for (int r = 0; fits && r < stream->rows; r++)
         fits = restore_row(stream, r, &rows[r], stream->queue);
@@ -250,7 +362,7 @@ enum status stream_restore(struct stream *stream, const struct stream_row *rows,
         return status_fail(STATUS_FAILED,
                            "the saved position in slice %d doesn't fit its %zu pieces: "
                            "another dataset than the one trained on",
-                           stream->slice, stream->shard.piece_count);
+                           stream->slice, stream->source.piece_count);
     }
     shuffle_queue(stream, cursor->epoch, stream->queue);
     return STATUS_OK;

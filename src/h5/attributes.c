@@ -63,12 +63,14 @@ static enum status write_scalar(struct h5_file *file, const char *name,
 enum status h5_set_i64(struct h5_file *file, const char *name, const char *attribute,
                        int64_t value)
 {
+    H5_HOLD_LOCK;
     return write_scalar(file, name, attribute, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
 enum status h5_set_f64(struct h5_file *file, const char *name, const char *attribute,
                        double value)
 {
+    H5_HOLD_LOCK;
     return write_scalar(file, name, attribute, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
 }
 
@@ -93,6 +95,7 @@ static enum status write_texts(struct h5_file *file, const char *name,
 enum status h5_set_text(struct h5_file *file, const char *name, const char *attribute,
                         const char *text)
 {
+    H5_HOLD_LOCK;
     hid_t space = H5Screate(H5S_SCALAR);
     enum status status = write_texts(file, name, attribute, space, 1, &text);
     H5Sclose(space);
@@ -102,6 +105,7 @@ enum status h5_set_text(struct h5_file *file, const char *name, const char *attr
 enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
                          size_t count, const char *const *texts)
 {
+    H5_HOLD_LOCK;
     hsize_t extent = count;
     hid_t space = H5Screate_simple(1, &extent, NULL);
     enum status status = write_texts(file, name, attribute, space, count, texts);
@@ -159,12 +163,14 @@ static enum status read_number(const struct h5_file *file, const char *name,
 enum status h5_get_i64(const struct h5_file *file, const char *name,
                        const char *attribute, int64_t *value)
 {
+    H5_HOLD_LOCK;
     return read_number(file, name, attribute, H5T_NATIVE_INT64, value);
 }
 
 enum status h5_get_f64(const struct h5_file *file, const char *name,
                        const char *attribute, double *value)
 {
+    H5_HOLD_LOCK;
     return read_number(file, name, attribute, H5T_NATIVE_DOUBLE, value);
 }
 
@@ -192,6 +198,7 @@ static enum status read_fixed(const struct h5_file *file, const char *name,
 enum status h5_get_text(const struct h5_file *file, const char *name,
                         const char *attribute, char *text, size_t size)
 {
+    H5_HOLD_LOCK;
     hid_t id;
     enum status status = open_attribute(file, name, attribute, H5T_STRING, &id);
     if (status != STATUS_OK)

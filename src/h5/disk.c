@@ -10,9 +10,12 @@
 #include "h5_internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tutti/phase.h"
 
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>
@@ -113,6 +116,17 @@ static int write_fully(int descriptor, const uint8_t *bytes, size_t size, off_t 
     return 0;
 }
 
+/* The fault of h5_break comes in the middle of a write, as it does in life. */
+static int write_or_break(struct disk *disk, const uint8_t *bytes, size_t size, off_t at)
+{
+    if (disk->break_after == 0 || disk->written + size <= disk->break_after)
+        return write_fully(disk->descriptor, bytes, size, at);
+    int reason = write_fully(disk->descriptor, bytes, size / 2, at);
+    if (disk->break_reason == 0)
+        kill(getpid(), SIGKILL);
+    return reason ? reason : disk->break_reason;
+}
+
 static herr_t disk_write(H5FD_t *common, H5FD_mem_t kind, hid_t transfer, haddr_t at,
                          size_t size, const void *bytes)
 {
@@ -120,8 +134,9 @@ static herr_t disk_write(H5FD_t *common, H5FD_mem_t kind, hid_t transfer, haddr_
     (void)transfer;
     struct disk *disk = ((struct disk_file *)common)->disk;
     if (!disk->reason)
-        disk->reason = write_fully(disk->descriptor, bytes, size, (off_t)at);
-    phase_move(); /* a slow disk is no hang */
+        disk->reason = write_or_break(disk, bytes, size, (off_t)at);
+    disk->written += size;
+    phase_move(); /* a long wait for a large file is no hang */
     if (at + size > disk->end)
         disk->end = at + size;
     return 0;

@@ -17,12 +17,13 @@
 #include <unistd.h>
 
 #include "tutti/file.h"
+#include "tutti/phase.h"
 
 /* ---- library and messages ---- */
 
 void h5_start(void)
 {
-    static bool started;
+    static _Thread_local bool started; /* a thread-safe HDF5 has errors of each thread */
     if (started)
         return;
     started = true;
@@ -35,13 +36,13 @@ const char *h5_library(void)
 {
     static char text[32];
     unsigned major, minor, release;
-    h5_start();
-    H5get_libversion(&major, &minor, &release);
-    snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
+    H5_HOLD_LOCK;
+    if (text[0] == '\0' && H5get_libversion(&major, &minor, &release) >= 0)
+        snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
     return text;
 }
 
-enum { DESCRIPTION_SIZE = 256 };
+enum { DESCRIPTION_SIZE = 256, SYNC_BYTES = 64 << 20 };
 
 static herr_t take_innermost(unsigned depth, const H5E_error2_t *error, void *text)
 {
@@ -64,6 +65,24 @@ enum status h5_disk_status(const struct h5_file *file)
         return STATUS_OK;
     errno = file->disk.reason;
     return status_fail_errno("%s: can't write", file->path);
+}
+
+void h5_breathe(struct h5_file *file)
+{
+    struct disk *disk = &file->disk;
+    if (disk->written - disk->synced < SYNC_BYTES) {
+        h5_yield();
+        return;
+    }
+    h5_unlock(); /* this thread's file: no other touches it meanwhile */
+    int result = fdatasync(disk->descriptor);
+    int reason = errno;
+    h5_lock();
+    phase_move();
+    disk->synced = disk->written;
+    /* some file systems can't, and say so */
+    if (result != 0 && reason != EINVAL && reason != ENOSYS && !disk->reason)
+        disk->reason = reason;
 }
 
 enum status h5_fail(const struct h5_file *file, const char *name, const char *what)
@@ -96,7 +115,6 @@ static void free_file(struct h5_file *file)
 
 static struct h5_file *new_file(const char *path)
 {
-    h5_start();
     struct h5_file *file = calloc(1, sizeof *file);
     if (file)
         file->path = strdup(path);
@@ -159,6 +177,7 @@ enum status h5_open(const char *path, struct h5_file **out)
     struct h5_file *file = new_file(path);
     if (!file)
         return STATUS_FAILED;
+    H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)
@@ -219,6 +238,7 @@ herr_t h5_set_object(hid_t properties)
 
 static enum status create_in(struct h5_file *file)
 {
+    H5_HOLD_LOCK;
     hid_t access = disk_access(&file->disk);
     hid_t creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
@@ -251,15 +271,25 @@ enum status h5_create(const char *path, struct h5_file **out)
     return STATUS_OK;
 }
 
+void h5_break(struct h5_file *file, uint64_t bytes, int reason)
+{
+    file->disk.break_after = bytes ? bytes : 1;
+    file->disk.break_reason = reason;
+}
+
 /* ---- closing ---- */
 
-static herr_t close_library(struct h5_file *file)
+/* All that HDF5 still has goes to the file, which is then none of its business. */
+static enum status close_library(struct h5_file *file)
 {
+    H5_HOLD_LOCK;
     for (size_t i = 0; i < file->open_count; i++)
         H5Dclose(file->open[i].id);
     herr_t closed = file->id < 0 ? 0 : H5Fclose(file->id);
+    enum status status = closed < 0 ? h5_fail(file, NULL, "can't close") : STATUS_OK;
     file->id = -1;
-    return closed;
+    H5Eclear2(H5E_DEFAULT);
+    return status;
 }
 
 void h5_abandon(struct h5_file *file)
@@ -269,7 +299,6 @@ void h5_abandon(struct h5_file *file)
     if (file->disk.descriptor >= 0 && !file->disk.reason)
         file->disk.reason = ECANCELED; /* what is left to flush need not be written */
     close_library(file);
-    H5Eclear2(H5E_DEFAULT);
     if (file->disk.descriptor >= 0) {
         unlink(file->partial);
         close(file->disk.descriptor);
@@ -291,8 +320,7 @@ static enum status rename_only(const char *partial, const char *path)
 static enum status close_by(struct h5_file *file,
                             enum status (*publish)(const char *partial, const char *path))
 {
-    herr_t closed = close_library(file);
-    enum status status = closed < 0 ? h5_fail(file, NULL, "can't close") : STATUS_OK;
+    enum status status = close_library(file);
     if (file->partial) {
         if (status == STATUS_OK)
             status = h5_disk_status(file);
@@ -343,6 +371,7 @@ static const char *component_end(const char *at)
 
 bool h5_has(const struct h5_file *file, const char *name)
 {
+    H5_HOLD_LOCK;
     htri_t exists = 1;
     for (const char *end = component_end(name); end && exists > 0;
          end = component_end(end))
@@ -389,6 +418,7 @@ enum status h5_make_parents(struct h5_file *file, const char *name)
 
 enum status h5_group(struct h5_file *file, const char *name)
 {
+    H5_HOLD_LOCK;
     return make_groups(file, name, true);
 }
 
@@ -408,6 +438,7 @@ static char *member_name(hid_t group, hsize_t at)
 enum status h5_list(const struct h5_file *file, const char *group, char ***names,
                     size_t *count)
 {
+    H5_HOLD_LOCK;
     *names = NULL;
     *count = 0;
     H5G_info_t info = {.nlinks = 0};

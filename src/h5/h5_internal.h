@@ -9,8 +9,12 @@
 /* A file that is being written, as the driver in disk.c sees it. */
 struct disk {
     int descriptor;
-    int reason;   /* errno of the first write that failed; 0 while all is well */
-    uint64_t end; /* bytes in the file */
+    int reason;           /* errno of the first write that failed; 0 while all is well */
+    uint64_t end;         /* bytes in the file */
+    uint64_t written;     /* bytes handed to the disk so far */
+    uint64_t synced;      /* of these, known to be on the disk */
+    uint64_t break_after; /* h5_break: so many, then the fault; 0: never */
+    int break_reason;
 };
 
 struct open_dataset {
@@ -27,8 +31,35 @@ struct h5_file {
     size_t open_count;
 };
 
-/* The unit's set-up of the library; cheap when done already. */
+/* The unit's set-up of the library for this thread; cheap when done already. */
 void h5_start(void);
+
+/* The library's one lock; see lock.c. Every public function that calls HDF5 holds it, by
+ * H5_HOLD_LOCK at its beginning: to the end of the block. */
+void h5_lock(void);
+void h5_unlock(void);
+/* Lets the threads that wait have their turn. */
+void h5_yield(void);
+
+struct h5_hold {
+    bool held;
+};
+
+static inline struct h5_hold h5_hold(void)
+{
+    h5_lock();
+    h5_start();
+    return (struct h5_hold){true};
+}
+
+static inline void h5_release(const struct h5_hold *hold)
+{
+    if (hold->held)
+        h5_unlock();
+}
+
+#define H5_HOLD_LOCK                                                                     \
+    const struct h5_hold hold_ __attribute__((cleanup(h5_release), unused)) = h5_hold()
 
 /* A file access list whose file is `disk`; below 0 on failure. */
 hid_t disk_access(struct disk *disk);
@@ -38,8 +69,15 @@ hid_t disk_access(struct disk *disk);
  * device". */
 enum status h5_fail(const struct h5_file *file, const char *name, const char *what);
 
+/* Lets other threads have their turn; with much on its way to the disk, waits for that
+ * meanwhile, so that closing a large file doesn't wait long for all at once. */
+void h5_breathe(struct h5_file *file);
+
 /* STATUS_OK, or the failure of the disk, which HDF5 itself never learns of. */
 enum status h5_disk_status(const struct h5_file *file);
+
+/* The type that values of `type` have in a file. */
+hid_t h5_stored_type(enum h5_type type);
 
 /* Makes the groups above `name`. */
 enum status h5_make_parents(struct h5_file *file, const char *name);

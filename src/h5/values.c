@@ -10,7 +10,7 @@
 
 #include "tutti/phase.h"
 
-enum { CHUNK_ELEMENTS = 65536 };
+enum { PART_BYTES = 4 << 20 };
 
 /* ---- types ---- */
 
@@ -45,8 +45,13 @@ static struct type_row type_row(enum h5_type type)
 
 size_t h5_type_size(enum h5_type type)
 {
-    h5_start();
+    H5_HOLD_LOCK;
     return type_row(type).size;
+}
+
+hid_t h5_stored_type(enum h5_type type)
+{
+    return type_row(type).stored;
 }
 
 /* HDF5 would store the nearest value that fits; a wrong number is worse than none. */
@@ -76,7 +81,7 @@ static const char *class_name(H5T_class_t class)
 /* Whole rows, as many as make a chunk; a chunk may not be larger than its dataset. */
 static void chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
 {
-    hsize_t room = CHUNK_ELEMENTS;
+    hsize_t room = H5_CHUNK;
     for (int d = rank - 1; d >= 0; d--) {
         chunk[d] = dims[d] < room ? dims[d] : room;
         if (chunk[d] == 0)
@@ -131,6 +136,52 @@ static size_t element_count(int rank, const size_t *dims)
     return count;
 }
 
+/* Rows of the first dimension that are written at once: whole chunks. */
+static hsize_t rows_at_once(int rank, const hsize_t *dims, size_t row_bytes)
+{
+    hsize_t chunk[H5_MAX_RANK];
+    chunk_shape(rank, dims, chunk);
+    hsize_t rows = PART_BYTES / row_bytes;
+    rows -= rows % chunk[0];
+    return rows < chunk[0] ? chunk[0] : rows;
+}
+
+static enum status write_rows(const struct h5_file *file, const char *name, hid_t dataset,
+                              hid_t native, int rank, const hsize_t *dims, hsize_t at,
+                              const void *values)
+{
+    hsize_t start[H5_MAX_RANK] = {at};
+    hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(rank, dims, NULL);
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, dims, NULL);
+    enum status status = STATUS_OK;
+    if (H5Dwrite(dataset, native, memory, space, H5P_DEFAULT, values) < 0)
+        status = h5_fail(file, name, "can't write");
+    H5Sclose(memory);
+    H5Sclose(space);
+    return status == STATUS_OK ? h5_disk_status(file) : status;
+}
+
+static enum status write_all_rows(struct h5_file *file, const char *name, hid_t dataset,
+                                  hid_t native, int rank, const size_t *dims,
+                                  const void *values)
+{
+    if (element_count(rank, dims) == 0)
+        return STATUS_OK;
+    hsize_t extent[H5_MAX_RANK];
+    for (int d = 0; d < rank; d++)
+        extent[d] = dims[d];
+    size_t row_bytes = element_count(rank, dims) / dims[0] * H5Tget_size(native);
+    hsize_t most = rows_at_once(rank, extent, row_bytes);
+    enum status status = STATUS_OK;
+    for (hsize_t at = 0; at < dims[0] && status == STATUS_OK; at += most) {
+        extent[0] = dims[0] - at < most ? dims[0] - at : most;
+        status = write_rows(file, name, dataset, native, rank, extent, at,
+                            (const char *)values + at * row_bytes);
+        h5_breathe(file);
+    }
+    return status;
+}
+
 static enum status write_dataset(struct h5_file *file, const char *name, hid_t stored,
                                  hid_t native, int rank, const size_t *dims,
                                  const void *values)
@@ -138,10 +189,7 @@ static enum status write_dataset(struct h5_file *file, const char *name, hid_t s
     hid_t dataset = make_dataset(file, name, stored, rank, dims);
     if (dataset < 0)
         return STATUS_FAILED;
-    enum status status = STATUS_OK;
-    if (element_count(rank, dims) > 0 &&
-        H5Dwrite(dataset, native, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
-        status = h5_fail(file, name, "can't write");
+    enum status status = write_all_rows(file, name, dataset, native, rank, dims, values);
     if (H5Dclose(dataset) < 0 && status == STATUS_OK)
         status = h5_fail(file, name, "can't write");
     return status == STATUS_OK ? h5_disk_status(file) : status;
@@ -150,6 +198,7 @@ static enum status write_dataset(struct h5_file *file, const char *name, hid_t s
 enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, int rank,
                      const size_t *dims, const void *values)
 {
+    H5_HOLD_LOCK;
     struct type_row row = type_row(type);
     return write_dataset(file, name, row.stored, row.native, rank, dims, values);
 }
@@ -186,6 +235,7 @@ static enum status dataset_shape(const struct h5_file *file, const char *name,
 enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
                      size_t dims[H5_MAX_RANK])
 {
+    H5_HOLD_LOCK;
     hid_t dataset = open_dataset(file, name);
     if (dataset < 0)
         return STATUS_FAILED;
@@ -260,6 +310,7 @@ static enum status read_selection(const struct h5_file *file, const char *name,
 enum status h5_read(const struct h5_file *file, const char *name, enum h5_type type,
                     int rank, const size_t *dims, void *values)
 {
+    H5_HOLD_LOCK;
     hid_t dataset = open_dataset(file, name);
     if (dataset < 0)
         return STATUS_FAILED;
@@ -307,6 +358,7 @@ static hid_t kept_dataset(struct h5_file *file, const char *name)
 enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
                     size_t length)
 {
+    H5_HOLD_LOCK;
     hid_t dataset = make_dataset(file, name, type_row(type).stored, 1, &length);
     if (dataset < 0)
         return STATUS_FAILED;
@@ -348,6 +400,7 @@ static hid_t part_space(hid_t dataset, size_t first, size_t count)
 enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
                           size_t first, size_t count, const void *values)
 {
+    H5_HOLD_LOCK;
     hid_t dataset;
     enum status status = find_part(file, name, type, first, count, &dataset);
     if (status != STATUS_OK || count == 0)
@@ -365,6 +418,7 @@ enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type t
 enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
                          size_t first, size_t count, void *values)
 {
+    H5_HOLD_LOCK;
     hid_t dataset;
     enum status status = find_part(file, name, type, first, count, &dataset);
     if (status != STATUS_OK || count == 0)
@@ -410,6 +464,7 @@ char *h5_pad_texts(size_t count, const char *const *texts, size_t width)
 enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
                            const char *const *texts)
 {
+    H5_HOLD_LOCK;
     size_t width = h5_text_width(count, texts);
     char *block = h5_pad_texts(count, texts, width);
     if (!block)
@@ -462,6 +517,7 @@ static enum status read_padded(const struct h5_file *file, const char *name,
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
                           char ***texts)
 {
+    H5_HOLD_LOCK;
     *texts = NULL;
     *count = 0;
     hid_t dataset = open_dataset(file, name);

@@ -64,6 +64,7 @@ static enum status read_all_rows(const struct h5_file *file, const char *name,
     enum status status = STATUS_OK;
     for (hsize_t at = 0; at < rows.count && status == STATUS_OK; at += most) {
         hsize_t left = rows.count - at;
+        h5_yield();
         status = read_rows(file, name, dataset, type, rank, dims, at,
                            left < most ? left : most, block);
     }
@@ -146,5 +147,6 @@ static enum status check_group(const struct h5_file *file, const char *name, int
 
 enum status h5_verify(const struct h5_file *file)
 {
+    H5_HOLD_LOCK;
     return check_group(file, "/", 0);
 }

@@ -20,6 +20,7 @@
 #include "tutti/hash.h"
 #include "tutti/log.h"
 #include "tutti/phase.h"
+#include "tutti/watch.h"
 
 enum {
     BUCKET_ELEMENTS = 1 << 20, /* 8 MB of integers at once */
@@ -47,6 +48,7 @@ enum status comm_check(int code, const char *what)
 void comm_abort(struct comm *comm, int code)
 {
     (void)comm;
+    watch_failed(status_message());
     MPI_Abort(MPI_COMM_WORLD, code);
     _exit(code); /* MPI_Abort does not come back */
 }

@@ -7,6 +7,7 @@
  */
 #include "tutti/checkpoint.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "tutti/comm.h"
 #include "tutti/h5.h"
 #include "tutti/hash.h"
+#include "tutti/inject.h"
 
 static const char FORMAT[] = "tutti checkpoint";
 
@@ -296,6 +298,19 @@ static void write_root(struct carrier *to, const struct checkpoint *checkpoint)
     set_i64(to, "/", "parameters", (int64_t)checkpoint->params.total);
 }
 
+/* Faults on purpose strike when half of the numbers are on their way. */
+static void inject(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    size_t blocks = checkpoint->optimizer.second ? 3 : 2;
+    uint64_t half = blocks * checkpoint->params.total * sizeof(float) / 2;
+    if (inject_due(FAULT_FULL_DISK, checkpoint->step))
+        h5_break(to->file, half, ENOSPC);
+    else if (inject_due(FAULT_IO_ERROR, checkpoint->step))
+        h5_break(to->file, half, EIO);
+    else if (inject_due(FAULT_KILL_SAVE, checkpoint->step))
+        h5_break(to->file, half, 0);
+}
+
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
 {
     struct carrier to = {0};
@@ -303,6 +318,7 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
     to.status = h5_create(path, &to.file);
     if (!going(&to))
         return to.status;
+    inject(&to, checkpoint);
     write_root(&to, checkpoint);
     write_tensors(&to, checkpoint, "/model", checkpoint->weights);
     write_optimizer(&to, checkpoint);

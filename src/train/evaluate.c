@@ -28,7 +28,7 @@ struct pass {
     int rows, steps;
     bool frames; /* count them */
     int *dealt;
-    struct stream **streams;
+    struct streams streams;
     struct window window;
     bool *in_frames; /* [own slices][rows]: the first frame of the row's piece is over */
     real *states;
@@ -39,57 +39,63 @@ static enum status allocate(struct pass *pass)
 {
     size_t own = (size_t)pass->own.count;
     pass->dealt = calloc(pass->dataset->shard_count + 1, sizeof *pass->dealt);
-    pass->streams = calloc(own, sizeof *pass->streams);
     pass->in_frames = calloc(own * (size_t)pass->rows, sizeof *pass->in_frames);
     pass->states = calloc(own * model_state_size(pass->model), sizeof *pass->states);
-    if (!pass->dealt || !pass->streams || !pass->in_frames || !pass->states)
+    if (!pass->dealt || !pass->in_frames || !pass->states)
         return status_fail(STATUS_FAILED, "out of memory for the evaluation");
     return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
 }
 
 /* Training deals by the training tokens; a small split dealt like that would leave slices
  * idle. */
-static enum status open_streams(struct pass *pass, enum split split)
+static enum status open_streams(struct pass *pass, enum split split, uint64_t memory)
 {
+    const struct streams_request request = {.dataset = pass->dataset,
+                                            .dealt = pass->dealt,
+                                            .split = split,
+                                            .first = pass->own.first,
+                                            .count = pass->own.count,
+                                            .rows = pass->rows,
+                                            .memory = memory};
     enum status status =
         dataset_deal_split(pass->dataset, split, pass->own.total, pass->dealt);
-    for (int s = 0; status == STATUS_OK && s < pass->own.count; s++)
-        status = stream_open(pass->dataset, pass->dealt, pass->own.first + s, split,
-                             pass->rows, 0, &pass->streams[s]);
-    return status;
+    return status == STATUS_OK ? streams_open(&request, &pass->streams) : status;
 }
 
-static enum status pass_open(struct pass *pass, struct comm *comm, enum split split)
+static enum status pass_open(struct pass *pass, struct comm *comm, enum split split,
+                             uint64_t memory)
 {
     enum status status = allocate(pass);
     if (status == STATUS_OK)
         status = exact_sum_create(comm, 0, SUMS, INT32_MAX, 0, 0, &pass->sum);
     if (status == STATUS_OK)
-        status = open_streams(pass, split);
+        status = open_streams(pass, split, memory);
     return status;
 }
 
 static void pass_close(struct pass *pass)
 {
-    for (int s = 0; pass->streams && s < pass->own.count; s++)
-        stream_close(pass->streams[s]);
+    streams_close(&pass->streams);
     exact_sum_free(pass->sum);
     window_free(&pass->window);
     free(pass->dealt);
-    free(pass->streams);
     free(pass->in_frames);
     free(pass->states);
 }
 
-/* The next window of all own slices; false when all of them are through. */
-static bool next_window(struct pass *pass)
+/* The next window of all own slices; *counted 0 when all of them are through. */
+static enum status next_window(struct pass *pass, int64_t *counted)
 {
-    int64_t counted = 0;
-    for (int s = 0; s < pass->own.count; s++)
-        counted += stream_next_once(pass->streams[s], pass->steps,
-                                    window_inputs(&pass->window, s),
-                                    window_targets(&pass->window, s));
-    return counted > 0;
+    enum status status = STATUS_OK;
+    *counted = 0;
+    for (int s = 0; status == STATUS_OK && s < pass->own.count; s++) {
+        int64_t here = 0;
+        status = stream_next_once(pass->streams.list[s], pass->steps,
+                                  window_inputs(&pass->window, s),
+                                  window_targets(&pass->window, s), &here);
+        *counted += here;
+    }
+    return status;
 }
 
 /* Frames of one slice's window: what follows the first STEP of a piece, END left out. */
@@ -132,18 +138,21 @@ static void add_window(struct pass *pass)
 }
 
 /* All windows, with the model's carried states as they were afterwards. */
-static void run(struct pass *pass)
+static enum status run(struct pass *pass)
 {
+    int64_t counted = 0;
     size_t size = model_state_size(pass->model);
     for (int s = 0; s < pass->own.count; s++)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
-    while (next_window(pass)) {
+    enum status status = next_window(pass, &counted);
+    for (; status == STATUS_OK && counted > 0; status = next_window(pass, &counted)) {
         add_window(pass);
         phase_move();
     }
     for (int s = 0; s < pass->own.count; s++)
         model_set_state(pass->model, s, pass->states + (size_t)s * size);
+    return status;
 }
 
 static double ratio(double value, double by)
@@ -185,8 +194,8 @@ static enum status summarise(const struct pass *pass, enum split split,
 }
 
 enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
-                           int rows, int steps, enum split split, struct model *model,
-                           struct evaluation *out)
+                           int rows, int steps, enum split split, uint64_t memory,
+                           struct model *model, struct evaluation *out)
 {
     struct pass pass = {.dataset = dataset,
                         .model = model,
@@ -194,11 +203,11 @@ enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int
                         .rows = rows,
                         .steps = steps,
                         .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
-    enum status status = comm_agree(comm, pass_open(&pass, comm, split));
-    if (status == STATUS_OK) {
-        run(&pass);
+    enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
+    if (status == STATUS_OK)
+        status = comm_agree(comm, run(&pass));
+    if (status == STATUS_OK)
         status = exact_sum_reduce(pass.sum);
-    }
     if (status == STATUS_OK)
         status = summarise(&pass, split, out);
     pass_close(&pass);

@@ -2,31 +2,44 @@
  * below has learned nothing.
  *
  * Both figures follow from two tables of pair counts, of the training split and of the
- * split that is predicted. Each rank counts some shards, one in memory at a time; the
+ * split that is predicted. Each rank counts some shards, a chunk in memory at a time; the
  * tables are summed as integers, and every rank computes the same doubles from them in
  * one order.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "tutti/evaluate.h"
 
-/* Counts the pairs (a, b) of "END piece END" for the pieces of one split of one shard. */
+/* Counting the pairs (a, b) of "END piece END". */
+struct counter {
+    size_t vocabulary;
+    token end, before; /* before: what stands in front of the next token */
+    int64_t *pairs;
+};
+
+static void count_part(void *context, const token *tokens, size_t count, bool ends)
+{
+    struct counter *counter = context;
+    size_t v = counter->vocabulary;
+    token before = counter->before;
+    for (size_t i = 0; i < count; before = tokens[i++])
+        counter->pairs[before * v + tokens[i]]++;
+    if (ends)
+        counter->pairs[before * v + counter->end]++;
+    counter->before = ends ? counter->end : before;
+}
+
 static enum status count_shard(const struct dataset *dataset, size_t index,
                                enum split split, int64_t *pairs)
 {
-    struct shard shard = {0};
-    size_t v = dataset->encoding->vocabulary;
-    enum status status = dataset_read_shard(dataset, index, split, &shard);
-    for (size_t i = 0; status == STATUS_OK && i < shard.piece_count; i++) {
-        const token *at = shard.tokens + shard.pieces[i].token_first;
-        token before = dataset->encoding->end;
-        for (size_t k = 0; k < shard.pieces[i].token_count; before = at[k++])
-            pairs[before * v + at[k]]++;
-        pairs[before * v + dataset->encoding->end]++;
-    }
-    shard_free(&shard);
-    return status;
+    const struct encoding *encoding = dataset->encoding;
+    struct counter counter = {.vocabulary = encoding->vocabulary,
+                              .end = encoding->end,
+                              .before = encoding->end,
+                              .pairs = pairs};
+    return dataset_scan_shard(dataset, index, split, count_part, &counter);
 }
 
 static enum status count_pairs(struct comm *comm, const struct dataset *dataset,
@@ -97,12 +110,13 @@ enum status evaluate_floors(struct comm *comm, const struct dataset *dataset,
     int64_t *train = calloc(v * v, sizeof *train), *pairs = calloc(v * v, sizeof *pairs);
     double *unigram = calloc(v, sizeof *unigram);
     enum status status = STATUS_OK;
+    bool empty = dataset->total.pieces[split] == 0; /* then nothing need be read */
     if (!train || !pairs || !unigram)
         status = status_fail(STATUS_FAILED, "out of memory for the floors");
     status = comm_agree(comm, status);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && !empty)
         status = count_pairs(comm, dataset, SPLIT_TRAIN, train);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && !empty)
         status = count_pairs(comm, dataset, split, pairs);
     if (status == STATUS_OK)
         floors_of(v, train, pairs, unigram, out);

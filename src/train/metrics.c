@@ -134,7 +134,7 @@ void metrics_step(struct metrics *metrics, const struct step_facts *facts)
 }
 
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
-                   const struct floors *floors)
+                   const struct floors *floors, const struct checkpoint_cost *cost)
 {
     struct json json;
     if (!metrics->file)
@@ -152,6 +152,8 @@ void metrics_epoch(struct metrics *metrics, const struct history_row *row,
     json_number(&json, "learning_rate", row->learning_rate);
     json_number(&json, "seconds", row->seconds);
     json_number(&json, "tokens_per_second", row->tokens_per_second);
+    json_number(&json, "checkpoint_pause_seconds", cost->pause);
+    json_number(&json, "checkpoint_seconds", cost->writing);
     json_hash(&json, "weights_hash", row->weights_hash);
     end_line(metrics, &json);
 }

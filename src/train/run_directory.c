@@ -6,14 +6,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
+#include "tutti/inject.h"
 #include "tutti/log.h"
 
 struct entry {
@@ -87,7 +90,7 @@ static enum status append(struct listing *listing, const char *name)
     struct entry *entries = array_reserve(listing->entries, &listing->capacity,
                                           listing->count + 1, sizeof *entries);
     if (!entries)
-        return STATUS_FAILED;
+        return status_fail(STATUS_FAILED, "out of memory for a list of checkpoints");
     listing->entries = entries;
     struct entry *entry = &listing->entries[listing->count++];
     snprintf(entry->name, sizeof entry->name, "%.*s", CHECKPOINT_NAME - 1, name);
@@ -114,9 +117,12 @@ static enum status list(const struct run_directory *run, struct listing *out)
     if (!directory)
         return status_fail_errno("%s: can't be listed", run->checkpoints);
     enum status status = STATUS_OK;
-    for (struct dirent *at; status == STATUS_OK && (at = readdir(directory));)
+    errno = 0; /* readdir's end and its failure are both NULL */
+    for (struct dirent *at; status == STATUS_OK && (at = readdir(directory)); errno = 0)
         if (is_checkpoint_name(at->d_name))
             status = append(out, at->d_name);
+    if (status == STATUS_OK && errno)
+        status = status_fail_errno("%s: can't be listed", run->checkpoints);
     closedir(directory);
     for (size_t i = 0; i < out->count; i++)
         ask(run, &out->entries[i]);
@@ -212,8 +218,10 @@ static bool is_linked(const struct run_directory *run, const char *link, const c
 static void retire(const struct run_directory *run, int64_t keep)
 {
     struct listing listing;
-    if (list(run, &listing) != STATUS_OK)
+    if (list(run, &listing) != STATUS_OK) {
         log_warn("old checkpoints are not removed: %s", status_message());
+        listing.count = 0; /* of a part it can't be said which are the newest */
+    }
     for (size_t i = 0; i < listing.count; i++) {
         const struct entry *entry = &listing.entries[i];
         if (entry->step < 0 || keep-- > 0 || is_linked(run, "latest", entry->name) ||
@@ -227,6 +235,15 @@ static void retire(const struct run_directory *run, int64_t keep)
     free(listing.entries);
 }
 
+/* Cuts a checkpoint to half and dies: as a disk that lost what it had promised to keep. */
+static void tear(const char *path)
+{
+    struct stat facts;
+    if (stat(path, &facts) == 0 && truncate(path, facts.st_size / 2) == 0)
+        file_sync(path);
+    kill(getpid(), SIGKILL);
+}
+
 enum status run_directory_write(const struct run_directory *run,
                                 struct checkpoint *checkpoint, bool best, int64_t keep)
 {
@@ -235,11 +252,13 @@ enum status run_directory_write(const struct run_directory *run,
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", run->checkpoints);
     enum status status = checkpoint_write(path, checkpoint);
-    free(path);
     if (status == STATUS_OK)
         status = point(run, "latest", name);
     if (status == STATUS_OK && best)
         status = point(run, "best", name);
+    if (status == STATUS_OK && inject_due(FAULT_TORN, checkpoint->step))
+        tear(path);
+    free(path);
     if (status == STATUS_OK)
         retire(run, keep);
     return status;

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stddef.h>
 
+#include "tutti/watch.h"
+
 static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
@@ -14,8 +16,9 @@ static struct sigaction before[SIGNALS];
 
 static void request(int number)
 {
-    (void)number;
     requested = 1;
+    if (number != SIGUSR1) /* those that launchers send before they kill */
+        watch_stopping();
 }
 
 void stop_listen(void)
@@ -30,10 +33,14 @@ void stop_listen(void)
     }
 }
 
-void stop_ignore(void)
+void stop_ignore(bool stopped)
 {
     for (size_t i = 0; i < SIGNALS; i++)
         sigaction(signals[i], &before[i], NULL);
+    if (stopped) {
+        signal(SIGUSR1, SIG_IGN);
+        signal(SIGTERM, SIG_IGN);
+    }
 }
 
 bool stop_requested(void)

@@ -8,8 +8,10 @@
  */
 void stop_listen(void);
 
-/* Puts the handlers back that were there before. */
-void stop_ignore(void);
+/* Puts the handlers back that were there before. After a stop SIGUSR1 and SIGTERM are
+ * ignored instead: they reach the hosts one after the other, and a rank that has stopped
+ * because another was told must not be killed by what it was about to be told itself. */
+void stop_ignore(bool stopped);
 
 /* Has one of them come since stop_listen? */
 bool stop_requested(void);

@@ -52,6 +52,7 @@ static void report_step(struct trainer *trainer, struct step_facts *facts,
     facts->seconds = now - timing->stepped;
     facts->tokens_per_second = (double)tokens_per_step(trainer) / facts->seconds;
     timing->stepped = now;
+    trainer->pace.step = fmax(trainer->pace.step, facts->seconds);
     timing->steps++;
     facts->hashed = trainer->now.options.run.hash_steps;
     if (comm_rank(trainer->comm) != 0)
@@ -88,6 +89,7 @@ static enum status make_steps(struct trainer *trainer, struct timing *timing)
         status = trainer_step(trainer, &facts);
         if (status != STATUS_OK)
             break;
+        trainer_hear(trainer);
         report_step(trainer, &facts, timing);
         snprintf(note, sizeof note, "loss %.4f",
                  now->epoch_loss / (double)now->epoch_targets);
@@ -153,10 +155,12 @@ static void make_samples(struct trainer *trainer)
         trainer->now.options.run.samples == 0)
         return;
     enum phase before = phase_enter(PHASE_SAMPLE);
+    double began = clock_seconds();
     if (request->samples(&trainer->now, trainer->run.samples, request->context) !=
         STATUS_OK)
         log_warn("no samples of epoch %" PRId64 ": %s", trainer->now.epoch,
                  status_message());
+    trainer->pace.samples = fmax(trainer->pace.samples, clock_seconds() - began);
     phase_enter(before);
 }
 
@@ -172,9 +176,10 @@ static bool keeps_epoch(const struct trainer *trainer, bool best)
 static enum status validate(struct trainer *trainer, struct evaluation *valid)
 {
     phase_enter(PHASE_VALIDATE); /* until the next step, but for saving and sampling */
+    feed_rest(trainer->feed);    /* its memory is the validation's meanwhile */
     return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.slices,
-                          trainer->rows, trainer->steps, SPLIT_VALID, trainer->model,
-                          valid);
+                          trainer->rows, trainer->steps, SPLIT_VALID,
+                          trainer->data_plan.validation, trainer->model, valid);
 }
 
 /* Where the time went since the last time. */
@@ -196,24 +201,38 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
 {
     struct checkpoint *now = &trainer->now;
     struct evaluation valid;
+    double began = clock_seconds();
     enum status status = validate(trainer, &valid);
     if (status != STATUS_OK)
         return status;
     close_epoch(trainer, &valid, timing);
     const struct history_row *row = &now->history[now->history_count - 1];
+    const struct checkpoint_cost cost = {trainer->save_cost.epoch_pause,
+                                         trainer->save_cost.epoch_writing};
+    trainer->save_cost.epoch_pause = trainer->save_cost.epoch_writing = 0;
     bool best = valid.tokens > 0 &&
                 schedule_epoch(&now->schedule, &now->options, now->epoch, valid.loss);
-    metrics_epoch(&trainer->metrics, row, &trainer->floors);
+    metrics_epoch(&trainer->metrics, row, &trainer->floors, &cost);
     log_epoch(trainer, row);
-    trainer->stop |= comm_max_i64(trainer->comm, stop_requested()) > 0;
+    bool stop = trainer_stop_is_due_before_samples(trainer);
+    trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
     if (keeps_epoch(trainer, best))
         trainer_save(trainer, best);
     if (!trainer->stop) /* whoever asks for a stop may not wait long */
         make_samples(trainer);
+    trainer->pace.epoch_end = fmax(trainer->pace.epoch_end, clock_seconds() - began);
     return report_time(trainer, now->epoch);
 }
 
 /* ---- the run ---- */
+
+/* Is the epoch to be closed? Whoever asks for a stop at its last step doesn't wait for the
+ * validation, if there is another run to make it: it begins with it. */
+static bool ends_epoch(const struct trainer *trainer)
+{
+    return trainer->now.epoch_step == trainer->steps_per_epoch &&
+           (!trainer->stop || out_of_steps(trainer));
+}
 
 static enum status run_epochs(struct trainer *trainer)
 {
@@ -223,7 +242,7 @@ static enum status run_epochs(struct trainer *trainer)
         double began = clock_seconds();
         struct timing timing = {.began = began, .stepped = began};
         enum status status = make_steps(trainer, &timing);
-        if (status == STATUS_OK && now->epoch_step == trainer->steps_per_epoch)
+        if (status == STATUS_OK && ends_epoch(trainer))
             status = end_epoch(trainer, &timing);
         if (status != STATUS_OK)
             return status;
@@ -275,6 +294,8 @@ static void log_end(const struct trainer *trainer, double seconds)
              duration_text(seconds, duration, sizeof duration), best);
     log_info("weights hash %016" PRIx64 ", checkpoint %s/checkpoints/%s",
              params_hash(&now->params, now->weights), dir, trainer->saved);
+    log_info("checkpoints paused training for %.3f s at most, and took %.3f s to write",
+             trainer->save_cost.pause, trainer->save_cost.writing);
     if (now->epoch > 0 && now->options.run.samples > 0)
         log_info("samples in %s/samples", dir);
     log_info("next: tutti inspect %s", dir);
@@ -283,10 +304,13 @@ static void log_end(const struct trainer *trainer, double seconds)
         log_info("      tutti evaluate %s %s --split test", dir, trainer->dataset->path);
 }
 
-/* How it ended. The last state must be on the disk, or the run has failed. */
+/* How it ended. The last state must be on the disk, or the run has failed. Collective. */
 static enum status conclude(struct trainer *trainer)
 {
     const struct checkpoint *now = &trainer->now;
+    enum status status = trainer_settle(trainer);
+    if (status != STATUS_OK)
+        return status;
     if (trainer->unsaved)
         return status_fail(
             STATUS_FAILED,
@@ -296,15 +320,15 @@ static enum status conclude(struct trainer *trainer)
     if (!trainer->stop || finished(trainer))
         return STATUS_OK;
     return status_fail(STATUS_STOPPED,
-                       "stopped on request behind step %" PRId64
+                       "stopped %s behind step %" PRId64
                        " with checkpoint %s/checkpoints/%s; go on with --resume",
+                       trainer->out_of_time ? "before the time limit" : "on request",
                        now->step, now->options.run.dir, trainer->saved);
 }
 
 static enum status run(struct trainer *trainer)
 {
-    enum status status =
-        evaluate_floors(trainer->comm, trainer->dataset, SPLIT_VALID, &trainer->floors);
+    enum status status = trainer_floors(trainer);
     if (status != STATUS_OK)
         return status;
     trainer_print_facts(trainer);
@@ -337,6 +361,6 @@ enum status train(struct comm *comm, const struct trainer_request *request)
         status = run(&trainer);
     report_close(&trainer.report);
     trainer_close(&trainer);
-    stop_ignore();
+    stop_ignore(trainer.stop);
     return status;
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data_plan.h"
+#include "feed.h"
 #include "metrics.h"
 #include "report.h"
 #include "run_directory.h"
@@ -18,17 +20,32 @@
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 #include "tutti/trainer.h"
-#include "window.h"
+#include "writer.h"
+
+/* The longest so far, in this process and since the last epoch's line of metrics: what
+ * training waits for a checkpoint, and how long the writer is at it. Rank 0. */
+struct save_cost {
+    double pause, writing;
+    double epoch_pause, epoch_writing;
+};
+
+/* Seconds that this process has taken at most so far: for a step; for the end of an epoch,
+ * validation to samples; for the samples alone. */
+struct pace {
+    double step, epoch_end, samples;
+};
 
 struct trainer {
     struct comm *comm;
     const struct trainer_request *request;
     struct dataset *dataset;
-    struct slices own;       /* slices of this rank */
-    int rows, steps;         /* of one slice; of one window */
-    int *dealt;              /* [shards]: the slice of each */
-    struct stream **streams; /* [own slices] */
-    struct window window;
+    struct slices own; /* slices of this rank */
+    int rows, steps;   /* of one slice; of one window */
+    int *dealt;        /* [shards]: the slice of each */
+    struct data_plan data_plan;
+    struct streams streams; /* of the own slices; the feed's */
+    struct feed *feed;
+    struct window window; /* of this step, borrowed from the feed */
     struct model *model;
     struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
     enum status sum_status; /* of the sum under way */
@@ -42,12 +59,18 @@ struct trainer {
     int64_t steps_per_epoch, total_steps;
     struct floors floors;
 
-    struct run_directory run;    /* rank 0 */
-    struct metrics metrics;      /* rank 0 */
-    struct report report;        /* where the time went */
-    char saved[CHECKPOINT_NAME]; /* the last checkpoint written or resumed from; or "" */
+    struct run_directory run; /* rank 0 */
+    struct metrics metrics;   /* rank 0 */
+    struct report report;     /* where the time went */
+    struct pace pace;
+    struct deadline *deadline;  /* rank 0 */
+    struct writer *writer;      /* rank 0 */
+    struct save_cost save_cost; /* rank 0 */
+    /* Rank 0's, and the others' as of the last trainer_settle: */
+    char saved[CHECKPOINT_NAME]; /* the last checkpoint on disk or resumed from; or "" */
     bool unsaved;                /* the last attempt to write one failed */
-    double saved_at;             /* clock_seconds */
+    bool out_of_time;            /* the run stops because of its deadline */
+    double saved_at;             /* clock_seconds of the last trainer_save */
     bool stop, save;             /* agreed on by all ranks in the last step */
 };
 
@@ -56,6 +79,9 @@ struct trainer {
 enum status trainer_open(struct trainer *trainer);
 void trainer_close(struct trainer *trainer);
 
+/* Counts the floors, or finds them counted. Collective. */
+enum status trainer_floors(struct trainer *trainer);
+
 /* The table of settings and the facts, before the first step. Collective. */
 void trainer_print_facts(struct trainer *trainer);
 
@@ -63,9 +89,30 @@ void trainer_print_facts(struct trainer *trainer);
  * Leaves now as it was read and now.weights NULL when there was none. Collective. */
 enum status trainer_resume(struct trainer *trainer);
 
-/* Writes a checkpoint under the name of the moment. A failure is a warning and remembered
- * in unsaved, on every rank; training goes on. Collective. */
+/* Gives the state to the writer, which writes a checkpoint under the name of the moment;
+ * waits for the one before. A failure is a warning and remembered in `unsaved`; training
+ * goes on. Collective. */
 void trainer_save(struct trainer *trainer, bool best);
+
+/* The watch learns which checkpoint is the newest. */
+void trainer_tell_saved(const struct trainer *trainer);
+/* Takes note of what the writer has finished; to be called behind every step. Does nothing
+ * but on rank 0. Not collective. */
+void trainer_hear(struct trainer *trainer);
+
+/* Waits for the writer; then all ranks know `saved`, `unsaved` and `out_of_time`.
+ * Collective. */
+enum status trainer_settle(struct trainer *trainer);
+
+/* Does this rank's clock ask for a checkpoint? Only rank 0's does, when the writer is
+ * free. Not collective. */
+bool trainer_save_is_due(const struct trainer *trainer);
+
+/* Has this process been asked to stop, or (rank 0) is its time limit so near that it must
+ * stop behind this step? In a step, before its sum. Not collective. */
+bool trainer_stop_is_due(struct trainer *trainer);
+/* The same behind a validation: may there be samples and another step? */
+bool trainer_stop_is_due_before_samples(struct trainer *trainer);
 
 /* One step on all ranks. Collective. */
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts);

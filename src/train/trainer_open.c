@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deadline.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "tutti/file.h"
@@ -73,8 +74,9 @@ static enum status open_dataset(struct trainer *trainer)
     struct options *options = &trainer->now.options;
     enum status status = dataset_open(options->data.dataset, &trainer->dataset);
     if (status == STATUS_OK)
-        status = dataset_check_part(trainer->dataset, comm_rank(trainer->comm),
-                                    comm_size(trainer->comm));
+        status = dataset_check_part(trainer->dataset,
+                                    options->data.memory > 0 ? CHECK_PIECES : CHECK_ALL,
+                                    comm_rank(trainer->comm), comm_size(trainer->comm));
     if (status == STATUS_OK)
         status = adopt_data_settings(trainer);
     if (status == STATUS_OK)
@@ -84,21 +86,27 @@ static enum status open_dataset(struct trainer *trainer)
     trainer->dealt = calloc(trainer->dataset->shard_count + 1, sizeof *trainer->dealt);
     if (!trainer->dealt)
         return no_memory("the dealing of the shards");
-    return dataset_deal(trainer->dataset, (int)options->train.slices, trainer->dealt);
+    status = dataset_deal(trainer->dataset, (int)options->train.slices, trainer->dealt);
+    if (status == STATUS_OK)
+        status = data_plan_make(trainer->dataset, options, trainer->dealt,
+                                comm_rank(trainer->comm), comm_size(trainer->comm),
+                                &trainer->data_plan);
+    return status;
 }
 
 static enum status open_streams(struct trainer *trainer)
 {
-    trainer->streams = calloc((size_t)trainer->own.count, sizeof *trainer->streams);
-    if (!trainer->streams)
-        return no_memory("the streams");
-    enum status status = STATUS_OK;
-    for (int s = 0; status == STATUS_OK && s < trainer->own.count; s++)
-        status =
-            stream_open(trainer->dataset, trainer->dealt, trainer->own.first + s,
-                        SPLIT_TRAIN, trainer->rows,
-                        (uint64_t)trainer->now.options.train.seed, &trainer->streams[s]);
-    return status;
+    const struct streams_request request = {
+        .dataset = trainer->dataset,
+        .dealt = trainer->dealt,
+        .split = SPLIT_TRAIN,
+        .first = trainer->own.first,
+        .count = trainer->own.count,
+        .rows = trainer->rows,
+        .seed = (uint64_t)trainer->now.options.train.seed,
+        .memory = trainer->data_plan.training,
+    };
+    return streams_open(&request, &trainer->streams);
 }
 
 static void plan(struct trainer *trainer)
@@ -142,9 +150,6 @@ static enum status open_model(struct trainer *trainer)
     if (status == STATUS_OK && !exact)
         status = buckets_create(trainer->comm, COMM_F32, trainer->gradient, total, bucket,
                                 &trainer->float_sum);
-    if (status == STATUS_OK)
-        status = window_create(trainer->own.count, trainer->rows, trainer->steps,
-                               &trainer->window);
     return status;
 }
 
@@ -181,7 +186,8 @@ static enum status settle_weights(struct trainer *trainer, const float *resumed)
     return status;
 }
 
-/* Puts this rank's streams and hidden states where the checkpoint left them. */
+/* Puts this rank's streams and hidden states where the checkpoint left them, and the feed
+ * behind the streams. */
 static enum status settle_streams(struct trainer *trainer)
 {
     struct checkpoint *now = &trainer->now;
@@ -189,20 +195,28 @@ static enum status settle_streams(struct trainer *trainer)
     for (int s = 0; now->stream_rows && status == STATUS_OK && s < trainer->own.count;
          s++) {
         size_t slice = (size_t)(trainer->own.first + s);
-        status = stream_restore(trainer->streams[s],
+        status = stream_restore(trainer->streams.list[s],
                                 now->stream_rows + slice * (size_t)trainer->rows,
                                 &now->cursors[slice]);
         if (status == STATUS_OK)
             model_set_state(trainer->model, s, now->states + slice * now->state_size);
     }
     checkpoint_free_streams(now);
+    if (status == STATUS_OK)
+        status = feed_open(&trainer->streams, trainer->rows, trainer->steps,
+                           trainer->data_plan.windows, now->step + 1, &trainer->feed);
     return status;
+}
+
+/* Rows that the history may grow to. */
+static size_t history_room(const struct checkpoint *now)
+{
+    return now->history_count + (size_t)now->options.train.epochs + 1;
 }
 
 static enum status reserve_history(struct checkpoint *now)
 {
-    size_t room = now->history_count + (size_t)now->options.train.epochs + 1;
-    struct history_row *more = realloc(now->history, room * sizeof *more);
+    struct history_row *more = realloc(now->history, history_room(now) * sizeof *more);
     if (!more)
         return no_memory("the history");
     now->history = more;
@@ -276,6 +290,8 @@ static enum status open_local(struct trainer *trainer)
         plan(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
         status = run_directory_open(trainer->now.options.run.dir, &trainer->run);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = deadline_open(trainer->now.options.run.minutes, &trainer->deadline);
     return status;
 }
 
@@ -297,6 +313,9 @@ static enum status open_rest(struct trainer *trainer)
         status = reserve_history(&trainer->now);
     if (status == STATUS_OK)
         status = open_files(trainer);
+    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
+        status = writer_open(&trainer->run, &trainer->now, history_room(&trainer->now),
+                             &trainer->writer);
     return status;
 }
 
@@ -316,14 +335,14 @@ enum status trainer_open(struct trainer *trainer)
 
 void trainer_close(struct trainer *trainer)
 {
-    for (int s = 0; trainer->streams && s < trainer->own.count; s++)
-        stream_close(trainer->streams[s]);
-    free(trainer->streams);
+    writer_close(trainer->writer);
+    deadline_close(trainer->deadline);
+    feed_close(trainer->feed);
+    streams_close(&trainer->streams);
     free(trainer->dealt);
     buckets_free(trainer->float_sum);
     free(trainer->gradient);
     exact_sum_free(trainer->sum);
-    window_free(&trainer->window);
     metrics_close(&trainer->metrics);
     run_directory_free(&trainer->run);
     if (trainer->model && trainer->now.weights == model_weights(trainer->model))
@@ -335,12 +354,12 @@ void trainer_close(struct trainer *trainer)
     dataset_close(trainer->dataset);
 }
 
-static uint64_t stream_memory(const struct trainer *trainer)
+/* Of this rank, tokens and all that leads to them. */
+static uint64_t data_memory(const struct trainer *trainer)
 {
-    uint64_t bytes = 0;
-    for (int s = 0; s < trainer->own.count; s++)
-        bytes += stream_bytes(trainer->streams[s]);
-    return bytes;
+    return streams_bytes(&trainer->streams) +
+           (uint64_t)trainer->data_plan.windows *
+               feed_window_bytes(trainer->own.count, trainer->rows, trainer->steps);
 }
 
 void trainer_print_facts(struct trainer *trainer)
@@ -349,7 +368,7 @@ void trainer_print_facts(struct trainer *trainer)
     const struct dataset_shard *total = &trainer->dataset->total;
     const struct options *given = trainer->request->options;
     const double megabyte = 1e6;
-    int64_t data = comm_max_i64(trainer->comm, (int64_t)stream_memory(trainer));
+    int64_t data = comm_max_i64(trainer->comm, (int64_t)data_memory(trainer));
     int64_t model = comm_max_i64(trainer->comm, (int64_t)model_bytes(trainer->model));
     if (log_is_muted())
         return;
@@ -368,8 +387,9 @@ void trainer_print_facts(struct trainer *trainer)
              trainer->dataset->encoding->vocabulary, trainer->dataset->encoding->name);
     log_info("ranks            %d, with %zu slices of %d rows; OpenBLAS core %s",
              comm_size(trainer->comm), now->slices, trainer->rows, now->core);
-    log_info("memory           model %.1f MB, data %.1f MB at most on a rank",
-             (double)model / megabyte, (double)data / megabyte);
+    log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
+             (double)model / megabyte, (double)data / megabyte,
+             trainer->data_plan.training ? ", streamed from disk" : "");
     log_info("epoch            %" PRIu64 " tokens, %" PRId64 " steps of %" PRId64,
              total->tokens[SPLIT_TRAIN] + total->pieces[SPLIT_TRAIN],
              trainer->steps_per_epoch,

@@ -134,5 +134,6 @@ enum status trainer_resume(struct trainer *trainer)
     else if (status == STATUS_OK && trainer->request->resume)
         log_info("%s: no checkpoint yet, starting anew", trainer->now.options.run.dir);
     checkpoint_free(&read);
+    trainer_tell_saved(trainer);
     return status;
 }

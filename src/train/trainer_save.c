@@ -1,8 +1,16 @@
-/* trainer_save: the state that is spread over the ranks, brought together and written. */
+/* trainer_save: the state that is spread over the ranks, brought together on rank 0, and
+ * left to the writer there.
+ *
+ * Training waits for the messages and for the copy (see writer.h), not for the disk. If a
+ * checkpoint is due while the one before is still being written, the clock's
+ * (run.checkpoint_minutes) comes when the writer is free, and an epoch's waits for it: of
+ * every epoch that is to have one there is one.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "trainer_internal.h"
+#include "tutti/file.h"
 #include "tutti/log.h"
 #include "tutti/phase.h"
 #include "tutti/progress.h"
@@ -31,10 +39,10 @@ static enum status part_create(const struct trainer *trainer, struct part *part)
     part->states = calloc(own * size, sizeof *part->states);
     if (!part->rows || !part->cursors || !part->states)
         return status_fail(STATUS_FAILED, "out of memory for a checkpoint");
-    for (size_t s = 0; s < own; s++) {
-        stream_save(trainer->streams[s], part->rows + s * rows, &part->cursors[s]);
+    memcpy(part->rows, feed_rows(trainer->feed), own * rows * sizeof *part->rows);
+    memcpy(part->cursors, feed_cursors(trainer->feed), own * sizeof *part->cursors);
+    for (size_t s = 0; s < own; s++)
         model_get_state(trainer->model, (int)s, part->states + s * size);
-    }
     return STATUS_OK;
 }
 
@@ -68,23 +76,86 @@ static enum status gather_state(struct trainer *trainer)
     return status;
 }
 
+void trainer_tell_saved(const struct trainer *trainer)
+{
+    if (comm_rank(trainer->comm) != 0 || !trainer->saved[0])
+        return;
+    char *path =
+        path_format("%s/checkpoints/%s", trainer->now.options.run.dir, trainer->saved);
+    if (path)
+        watch_checkpoint(trainer->request->watch, path);
+    free(path);
+}
+
+static void warn_unsaved(struct trainer *trainer, const char *name, const char *why)
+{
+    trainer->unsaved = true;
+    log_warn("%s is not written, training goes on; the last checkpoint is %s%s: %s", name,
+             trainer->saved[0] ? "" : "none", trainer->saved, why);
+}
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* Rank 0 hears from its writer. */
+static void hear(struct trainer *trainer, bool wait)
+{
+    struct writer_outcome outcome;
+    struct save_cost *cost = &trainer->save_cost;
+    if (!trainer->writer || !writer_take_outcome(trainer->writer, wait, &outcome))
+        return;
+    cost->writing = larger(cost->writing, outcome.seconds);
+    cost->epoch_writing = larger(cost->epoch_writing, outcome.seconds);
+    trainer->unsaved = outcome.status != STATUS_OK;
+    if (trainer->unsaved) {
+        warn_unsaved(trainer, outcome.name, outcome.message);
+        return;
+    }
+    memcpy(trainer->saved, outcome.name, sizeof trainer->saved);
+    trainer_tell_saved(trainer);
+}
+
+void trainer_hear(struct trainer *trainer)
+{
+    hear(trainer, false);
+}
+
 void trainer_save(struct trainer *trainer, bool best)
 {
-    struct checkpoint *now = &trainer->now;
-    char name[CHECKPOINT_NAME];
     enum phase before = phase_enter(PHASE_CHECKPOINT);
-    run_directory_name(now, name);
+    double began = clock_seconds();
+    struct save_cost *cost = &trainer->save_cost;
+    char name[CHECKPOINT_NAME];
+    hear(trainer, true);
     enum status status = gather_state(trainer);
-    if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
-        status = run_directory_write(&trainer->run, now, best, now->options.run.keep);
-    checkpoint_free_streams(now);
-    status = comm_agree(trainer->comm, status);
+    if (status != STATUS_OK)
+        warn_unsaved(trainer, run_directory_name(&trainer->now, name), status_message());
+    else if (trainer->writer)
+        writer_start(trainer->writer, &trainer->now, best);
+    checkpoint_free_streams(&trainer->now);
     trainer->saved_at = clock_seconds();
-    trainer->unsaved = status != STATUS_OK;
-    if (trainer->unsaved)
-        log_warn("%s is not written, training goes on; the last checkpoint is %s%s: %s",
-                 name, trainer->saved[0] ? "" : "none", trainer->saved, status_message());
-    else
-        memcpy(trainer->saved, name, sizeof name);
+    cost->pause = larger(cost->pause, trainer->saved_at - began);
+    cost->epoch_pause = larger(cost->epoch_pause, trainer->saved_at - began);
     phase_enter(before);
+}
+
+enum status trainer_settle(struct trainer *trainer)
+{
+    struct {
+        char saved[CHECKPOINT_NAME];
+        bool unsaved, out_of_time;
+    } news = {.unsaved = false};
+    enum phase before = phase_enter(PHASE_CHECKPOINT);
+    hear(trainer, true);
+    memcpy(news.saved, trainer->saved, sizeof news.saved);
+    news.unsaved = trainer->unsaved;
+    news.out_of_time = trainer->out_of_time;
+    enum status status = comm_broadcast(trainer->comm, &news, sizeof news);
+    memcpy(trainer->saved, news.saved, sizeof news.saved);
+    trainer->unsaved = news.unsaved;
+    trainer->out_of_time = news.out_of_time;
+    phase_enter(before);
+    return status;
 }

@@ -18,12 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "stop.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "tutti/inject.h"
 #include "tutti/phase.h"
-#include "tutti/progress.h"
 #include "tutti/schedule.h"
 
 enum { HEADROOM_BITS = 11, SUM_BITS = 62, MOST_BITS = 60 };
@@ -46,9 +44,7 @@ static void forward(struct trainer *trainer)
 {
     struct window *window = &trainer->window;
     phase_enter(PHASE_READ);
-    for (int s = 0; s < trainer->own.count; s++)
-        stream_next(trainer->streams[s], trainer->steps, window_inputs(window, s),
-                    window_targets(window, s));
+    feed_next(trainer->feed, window); /* how that went is asked behind the sum */
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = trainer->now.options.model.dropout,
                               .seed = (uint64_t)trainer->now.options.train.seed,
@@ -118,14 +114,6 @@ static void backward(struct trainer *trainer)
     model_backward(trainer->model, &to);
 }
 
-/* Does rank 0's clock ask for a checkpoint? */
-static bool save_is_due(const struct trainer *trainer)
-{
-    double minutes = trainer->now.options.run.checkpoint_minutes;
-    return comm_rank(trainer->comm) == 0 && minutes > 0 &&
-           clock_seconds() - trainer->saved_at >= 60 * minutes;
-}
-
 /* What else rides in the sum: losses, and what this rank wants. */
 static void add_extras(struct trainer *trainer)
 {
@@ -136,8 +124,9 @@ static void add_extras(struct trainer *trainer)
         exact_sum_add_count(sum, SUM_TARGETS, loss->targets);
         exact_sum_add_count(sum, SUM_CORRECT, loss->correct);
     }
-    exact_sum_add_count(sum, SUM_STOP, stop_requested());
-    exact_sum_add_count(sum, SUM_SAVE, save_is_due(trainer));
+    exact_sum_add_count(sum, SUM_STOP, trainer_stop_is_due(trainer));
+    exact_sum_add_count(sum, SUM_SAVE, trainer_save_is_due(trainer));
+    exact_sum_add_count(sum, SUM_FAILED, feed_status(trainer->feed) != STATUS_OK);
 }
 
 /* NULL: none holds this element. */
@@ -150,9 +139,13 @@ static const char *tensor_at(const struct params *params, int64_t element)
     return NULL;
 }
 
-static enum status diverged(const struct trainer *trainer, const char *how)
+/* Collective. */
+static enum status diverged(struct trainer *trainer, const char *how)
 {
     const struct options *options = &trainer->now.options;
+    enum status status = trainer_settle(trainer);
+    if (status != STATUS_OK)
+        return status;
     return status_fail(
         STATUS_FAILED,
         "step %" PRId64 " of epoch %" PRId64
@@ -222,6 +215,14 @@ static void count_step(struct trainer *trainer)
     trainer->save = exact_sum_count(trainer->sum, SUM_SAVE) > 0;
 }
 
+/* Some rank could not read its window: all learn which, and why. Collective. */
+static enum status unread(struct trainer *trainer)
+{
+    enum status status = comm_agree(trainer->comm, feed_status(trainer->feed));
+    return status_fail(status, "%s; the last checkpoint is %s%s", status_message(),
+                       trainer->saved[0] ? "" : "none", trainer->saved);
+}
+
 /* The rest of the sum, and its faults. */
 static enum status reduce(struct trainer *trainer)
 {
@@ -231,6 +232,8 @@ static enum status reduce(struct trainer *trainer)
         status = exact_sum_reduce(trainer->sum);
     if (status == STATUS_OK && !is_exact(trainer))
         status = buckets_finish(trainer->float_sum);
+    if (status == STATUS_OK && exact_sum_count(trainer->sum, SUM_FAILED) > 0)
+        status = unread(trainer);
     if (status == STATUS_OK && exact_sum_bad(trainer->sum))
         status = report_bad(trainer);
     return status;

@@ -49,3 +49,13 @@ int32_t *window_targets(struct window *window, int slice)
 {
     return window->targets + (size_t)slice * cells(window);
 }
+
+void window_blank(struct window *window, int slice, token end)
+{
+    token *inputs = window_inputs(window, slice);
+    int32_t *targets = window_targets(window, slice);
+    for (size_t i = 0; i < cells(window); i++) {
+        inputs[i] = end;
+        targets[i] = -1;
+    }
+}

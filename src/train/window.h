@@ -23,4 +23,7 @@ void window_free(struct window *window);
 token *window_inputs(struct window *window, int slice);
 int32_t *window_targets(struct window *window, int slice);
 
+/* Nothing in the slice's part counts: every input `end`, every target -1. */
+void window_blank(struct window *window, int slice, token end);
+
 #endif

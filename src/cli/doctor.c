@@ -1,0 +1,347 @@
+/* doctor: looks at everything that goes wrong on a cluster, before it does.
+ *
+ * Runs as `train` would be run, on the same ranks: most faults are in how a job is
+ * launched. Nothing but rank 0 speaks; a fault is exit code 1.
+ */
+#include "doctor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "tutti/encoding.h"
+#include "tutti/file.h"
+#include "tutti/json.h"
+#include "tutti/log.h"
+#include "tutti/params.h"
+
+static const char *const level_names[DOCTOR_LEVELS] = {"ok", "note", "warning", "fault"};
+
+/* ---- findings ---- */
+
+void doctor_find(struct doctor *doctor, enum doctor_level level, const char *check,
+                 const char *cure, const char *format, ...)
+{
+    if (doctor->count == DOCTOR_FINDINGS)
+        return;
+    struct finding *finding = &doctor->findings[doctor->count++];
+    *finding = (struct finding){.level = level};
+    snprintf(finding->check, sizeof finding->check, "%s", check);
+    snprintf(finding->cure, sizeof finding->cure, "%s", cure ? cure : "");
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(finding->text, sizeof finding->text, format, arguments);
+    va_end(arguments);
+}
+
+static bool same_host(const struct doctor *doctor, int a, int b)
+{
+    return strcmp(doctor->places[a].host, doctor->places[b].host) == 0;
+}
+
+bool doctor_first_of_host(const struct doctor *doctor, int r)
+{
+    for (int before = 0; before < r; before++)
+        if (same_host(doctor, before, r))
+            return false;
+    return true;
+}
+
+/* The last rank of the run of such ranks, on one host, that begins with `first`. */
+static int end_of_run(const struct doctor *doctor, const bool *which, int first)
+{
+    int last = first;
+    while (last + 1 < doctor->ranks && which[last + 1] &&
+           same_host(doctor, first, last + 1))
+        last++;
+    return last;
+}
+
+const char *doctor_who(const struct doctor *doctor, const bool *which, char *text,
+                       size_t size)
+{
+    int chosen = 0, groups = 0;
+    size_t used = 0;
+    for (int r = 0; r < doctor->ranks; r++)
+        chosen += which[r];
+    if (chosen == doctor->ranks && chosen > 1) {
+        snprintf(text, size, "all ranks");
+        return text;
+    }
+    text[0] = '\0';
+    for (int r = 0; r < doctor->ranks; r++) {
+        if (!which[r])
+            continue;
+        int last = end_of_run(doctor, which, r);
+        const char *intro = groups++ ? ", " : chosen > 1 ? "ranks " : "rank ";
+        if (used + DOCTOR_WORD + 32 > size) {
+            snprintf(text + used, size - used, ", ...");
+            return text;
+        }
+        used += (size_t)snprintf(text + used, size - used, "%s%d", intro, r);
+        if (last > r)
+            used += (size_t)snprintf(text + used, size - used, "-%d", last);
+        used +=
+            (size_t)snprintf(text + used, size - used, " (%s)", doctor->places[r].host);
+        r = last;
+    }
+    return text;
+}
+
+/* ---- what is said ---- */
+
+static void print_findings(const struct doctor *doctor, const int counts[DOCTOR_LEVELS])
+{
+    for (size_t i = 0; i < doctor->count; i++) {
+        const struct finding *finding = &doctor->findings[i];
+        printf("%-8s %-14s %s\n", level_names[finding->level], finding->check,
+               finding->text);
+        if (finding->cure[0])
+            printf("%-8s %-14s -> %s\n", "", "", finding->cure);
+    }
+    printf("\n%d ok, %d notes, %d warnings, %d faults\n", counts[DOCTOR_OK],
+           counts[DOCTOR_NOTE], counts[DOCTOR_WARNING], counts[DOCTOR_FAULT]);
+}
+
+static enum status write_json(const struct doctor *doctor,
+                              const int counts[DOCTOR_LEVELS])
+{
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    json_integer(&json, "ranks", doctor->ranks);
+    json_array(&json, "hosts"); /* of each rank */
+    for (int r = 0; r < doctor->ranks; r++)
+        json_string(&json, NULL, doctor->places[r].host);
+    json_close(&json);
+    json_string(&json, "directory", doctor->directory);
+    json_array(&json, "checks");
+    for (size_t i = 0; i < doctor->count; i++) {
+        const struct finding *finding = &doctor->findings[i];
+        json_object(&json, NULL);
+        json_string(&json, "check", finding->check);
+        json_string(&json, "level", level_names[finding->level]);
+        json_string(&json, "found", finding->text);
+        json_string(&json, "cure", finding->cure[0] ? finding->cure : NULL);
+        json_close(&json);
+    }
+    json_close(&json);
+    json_integer(&json, "notes", counts[DOCTOR_NOTE]);
+    json_integer(&json, "warnings", counts[DOCTOR_WARNING]);
+    json_integer(&json, "faults", counts[DOCTOR_FAULT]);
+    json_close(&json);
+    return json_end(&json);
+}
+
+static enum status speak(const struct doctor *doctor, bool as_json)
+{
+    int counts[DOCTOR_LEVELS] = {0};
+    for (size_t i = 0; i < doctor->count; i++)
+        counts[doctor->findings[i].level]++;
+    if (!cli_speaks())
+        return STATUS_OK;
+    if (as_json)
+        return write_json(doctor, counts);
+    print_findings(doctor, counts);
+    return STATUS_OK;
+}
+
+/* The same on all ranks. Collective. */
+static enum status conclude(const struct doctor *doctor, enum status status)
+{
+    int64_t faults = 0;
+    for (size_t i = 0; i < doctor->count; i++)
+        faults += doctor->findings[i].level == DOCTOR_FAULT;
+    if (doctor->comm) {
+        status = comm_agree(doctor->comm, status);
+        faults = comm_max_i64(doctor->comm, faults);
+    }
+    if (status == STATUS_OK && faults > 0)
+        status = status_fail(STATUS_FAILED, "doctor: %lld %s", (long long)faults,
+                             faults == 1 ? "fault" : "faults");
+    return status;
+}
+
+/* ---- what is looked at ---- */
+
+/* The size of the model, for what depends on the gradient's. */
+static enum status measure_model(struct doctor *doctor)
+{
+    struct encoding *encoding = NULL;
+    struct params *params = malloc(sizeof *params); /* large */
+    if (!params)
+        return status_fail(STATUS_FAILED, "out of memory");
+    enum status status = encoding_of_options(&doctor->options, &encoding);
+    if (status == STATUS_OK) {
+        struct model_shape shape = model_shape_of(&doctor->options, encoding->vocabulary);
+        status = params_layout(&shape, params);
+    }
+    for (size_t i = 0; status == STATUS_OK && i < params->count; i++) {
+        const struct param *param = &params->list[i];
+        bool looked_up = strncmp(param->name, "embedding", strlen("embedding")) == 0;
+        doctor->parameters += param->count;
+        doctor->products += param->is_vector || looked_up ? 0 : param->count;
+    }
+    encoding_free(encoding);
+    free(params);
+    return status;
+}
+
+/* Gathers all places on rank 0. Collective. */
+static enum status gather(struct doctor *doctor)
+{
+    uint8_t *all = NULL;
+    size_t *sizes = NULL;
+    if (!doctor->comm) {
+        doctor->places = malloc(sizeof *doctor->places);
+        if (!doctor->places)
+            return status_fail(STATUS_FAILED, "out of memory");
+        doctor->places[0] = doctor->here;
+        return STATUS_OK;
+    }
+    enum status status =
+        comm_gather(doctor->comm, &doctor->here, sizeof doctor->here, &all, &sizes);
+    free(sizes);
+    doctor->places = (struct place *)(void *)all;
+    return comm_agree(doctor->comm, status);
+}
+
+static void judge(struct doctor *doctor)
+{
+    judge_launch(doctor);
+    judge_cores(doctor);
+    judge_processors(doctor);
+    judge_limits(doctor);
+    judge_directory(doctor);
+    judge_network(doctor);
+}
+
+/* Collective. */
+static enum status examine(struct doctor *doctor)
+{
+    place_collect(doctor);
+    enum status status = doctor_try_directory(doctor);
+    if (status == STATUS_OK)
+        status = doctor_try_network(doctor);
+    if (status == STATUS_OK)
+        status = gather(doctor);
+    return status;
+}
+
+/* ---- the command ---- */
+
+/* Starts MPI. A launch that it refuses is a finding, and goes on as one process. */
+static enum status open_ranks(struct doctor *doctor, enum status settings)
+{
+    doctor->ranks = 1;
+    enum status status = cli_open_ranks(settings, &doctor->comm);
+    if (status != STATUS_OK && settings == STATUS_OK && !doctor->comm) {
+        snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "%s",
+                 status_message());
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK) {
+        doctor->rank = comm_rank(doctor->comm);
+        doctor->ranks = comm_size(doctor->comm);
+    }
+    return status;
+}
+
+static enum status diagnose(struct doctor *doctor, enum status settings, bool as_json)
+{
+    place_collect_early(&doctor->here);
+    enum status status = open_ranks(doctor, settings);
+    if (status != STATUS_OK)
+        return status;
+    status = examine(doctor);
+    if (status == STATUS_OK && doctor->rank == 0) {
+        judge(doctor);
+        status = speak(doctor, as_json);
+    }
+    status = conclude(doctor, status);
+    free(doctor->places);
+    comm_close(doctor->comm);
+    return status;
+}
+
+/* Where the runs are to be: run.dir, or what of its path there is. */
+static enum status choose_directory(struct doctor *doctor, const char *given,
+                                    bool configured)
+{
+    snprintf(doctor->directory, sizeof doctor->directory, "%s",
+             given        ? given
+             : configured ? doctor->options.run.dir
+                          : ".");
+    while (!given && !file_exists(doctor->directory)) {
+        char *parent = path_directory(doctor->directory);
+        if (!parent)
+            return status_fail(STATUS_FAILED, "out of memory");
+        snprintf(doctor->directory, sizeof doctor->directory, "%s", parent);
+        free(parent);
+    }
+    return STATUS_OK;
+}
+
+static enum status settle(struct doctor *doctor, struct cli_request *request,
+                          const char *directory)
+{
+    bool configured = request->positional_count > 0;
+    enum status status = STATUS_OK;
+    if (configured)
+        status = options_read_file(&doctor->options, request->positionals[0]);
+    if (status == STATUS_OK)
+        status = cli_apply_settings(request);
+    if (status == STATUS_OK)
+        status = options_check(&doctor->options);
+    if (status == STATUS_OK)
+        status = measure_model(doctor);
+    if (status == STATUS_OK)
+        status = choose_directory(doctor, directory, configured);
+    return status;
+}
+
+static enum status run(const struct cli_command *self, int argc, char **argv)
+{
+    bool as_json = false;
+    const char *directory = NULL;
+    const struct cli_argument arguments[] = {
+        {.name = "--run-dir",
+         .placeholder = "DIR",
+         .text = &directory,
+         .help = "the directory to try out (run.dir of CONFIG; else the working one)"},
+        {.name = "--json", .flag = &as_json, .help = "the findings as JSON"},
+        {.name = NULL},
+    };
+    static struct doctor doctor; /* large, and one run of one command */
+    options_defaults(&doctor.options);
+    static struct cli_request request;
+    request = (struct cli_request){.arguments = arguments,
+                                   .takes_set = true,
+                                   .options = &doctor.options,
+                                   .positional_max = 1};
+    enum status status = cli_parse(self, &request, argc, argv);
+    if (status != STATUS_OK || request.help_shown)
+        return status;
+    return diagnose(&doctor, settle(&doctor, &request, directory), as_json);
+}
+
+const struct cli_command command_doctor = {
+    .name = "doctor",
+    .summary =
+        "look for what slows a run down or breaks it, alone or under mpirun or srun",
+    .usage = "doctor [CONFIG] [--run-dir DIR] [--json] [--set SECTION.KEY=VALUE]...",
+    .examples =
+        "Start it as the training is to be started: launch, cores, processors, limits, "
+        "shared\n"
+        "memory, the run's directory, clocks, network. Each finding is ok, a note, a "
+        "warning\n"
+        "or a fault, with its cure. Exit code 1 when there is a fault.\n"
+        "\n"
+        "  tutti doctor\n"
+        "  mpirun -n 4 tutti doctor run.conf\n"
+        "  srun --mpi=pmix -N 2 -n 8 tutti doctor run.conf --run-dir /scratch/runs",
+    .run = run,
+};

@@ -1,0 +1,176 @@
+/* go_on: see the header. What launched us is told by the parent's command line, where
+ * that is mpirun's, and by the environment. */
+#include "go_on.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launch.h"
+#include "tutti/file.h"
+
+enum { CMDLINE = 1 << 15, NUMBER = 16 };
+
+/* Words ended by nulls become a list; false if there are too many. */
+static bool split(const char *text, size_t size, struct launch *out)
+{
+    out->count = 0;
+    for (const char *at = text; at < text + size; at += strlen(at) + 1) {
+        if (out->count == LAUNCH_WORDS)
+            return false;
+        launch_add(out, at);
+    }
+    return true;
+}
+
+static bool is_mpirun(const char *word)
+{
+    static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(path_base(word), names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Does the parent's line end in ours? Then it has nothing in it but the launcher. */
+static bool ends_in(const struct launch *parent, const struct launch *own)
+{
+    int before = parent->count - own->count;
+    for (int i = 0; i < own->count; i++)
+        if (before < 1 || strcmp(parent->words[before + i], own->words[i]) != 0)
+            return false;
+    return own->count > 0 && is_mpirun(parent->words[0]);
+}
+
+static void add_srun(struct launch *launch, const char *tasks)
+{
+    const char *nodes = getenv("SLURM_STEP_NUM_NODES");
+    const char *cores = getenv("SLURM_CPUS_PER_TASK");
+    launch_add(launch, "srun");
+    if (getenv("PMIX_RANK"))
+        launch_add(launch, "--mpi=pmix");
+    launch_add(launch, "-K1");
+    if (nodes) {
+        launch_add(launch, "-N");
+        launch_add(launch, nodes);
+    }
+    if (cores) {
+        launch_add(launch, "-c");
+        launch_add(launch, cores);
+    }
+    launch_add(launch, "-n");
+    launch_add(launch, tasks);
+}
+
+static void add_launcher(struct launch *launch, const struct launch *parent,
+                         const struct launch *own, int ranks, const char *ranks_text)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    if (ends_in(parent, own)) {
+        for (int i = 0; i < parent->count - own->count; i++)
+            launch_add(launch, parent->words[i]);
+    } else if (ranks > 1 && tasks && strcmp(tasks, ranks_text) == 0) {
+        add_srun(launch, tasks);
+    } else if (ranks > 1) {
+        launch_add(launch, "mpirun");
+        launch_add(launch, "-n");
+        launch_add(launch, ranks_text);
+    }
+}
+
+/* Our own words, with --resume and without the faults that were asked for. */
+static void add_own(struct launch *launch, const struct launch *own)
+{
+    static const char *const resume = "--resume", *const inject = "--inject";
+    bool resumes = false;
+    for (int i = 0; i < own->count; i++) {
+        const char *word = own->words[i];
+        if (strcmp(word, inject) == 0) {
+            i++;
+            continue;
+        }
+        if (strncmp(word, inject, strlen(inject)) == 0)
+            continue;
+        if (strcmp(word, "--") == 0 && !resumes) {
+            launch_add(launch, resume);
+            resumes = true;
+        }
+        resumes = resumes || strcmp(word, resume) == 0;
+        launch_add(launch, word);
+    }
+    if (!resumes)
+        launch_add(launch, resume);
+}
+
+static bool was_resuming(const struct launch *own)
+{
+    for (int i = 0; i < own->count; i++)
+        if (strcmp(own->words[i], "--resume") == 0)
+            return true;
+    return false;
+}
+
+/* A batch script runs as it is; it must have said --resume to begin with. */
+static void add_requeue(const struct launch *own, char *text, size_t size)
+{
+    const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
+    const char *task = getenv("SLURM_ARRAY_TASK_ID"), *kind = getenv("ENVIRONMENT");
+    size_t used = strlen(text);
+    if (!job || !kind || strcmp(kind, "BATCH") != 0 || !was_resuming(own))
+        return;
+    snprintf(text + used, size - used, "\nscontrol requeue %s%s%s", array ? array : job,
+             array && task ? "_" : "", array && task ? task : "");
+}
+
+const char *go_on_text(const struct go_on_words *words, int ranks, char *text,
+                       size_t size)
+{
+    struct launch own, parent, launch = {.count = 0};
+    char ranks_text[NUMBER], line[LAUNCH_TEXT];
+    snprintf(ranks_text, sizeof ranks_text, "%d", ranks);
+    bool whole = split(words->own, words->own_size, &own) && own.count > 0;
+    if (!split(words->parent, words->parent_size, &parent))
+        parent.count = 0;
+    add_launcher(&launch, &parent, &own, ranks, ranks_text);
+    add_own(&launch, &own);
+    size_t length = 0;
+    for (int i = 0; i < launch.count; i++)
+        length += strlen(launch.words[i]) + 3;
+    if (!whole || launch.count == LAUNCH_WORDS || length > sizeof line / 2)
+        snprintf(text, size, "the same command with --resume");
+    else
+        snprintf(text, size, "%s", launch_text(&launch, line));
+    add_requeue(&own, text, size);
+    return text;
+}
+
+static size_t read_command_line(const char *path, char *text)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    ssize_t got = 1;
+    while (file >= 0 && got > 0 && used < CMDLINE - 1) {
+        got = read(file, text + used, CMDLINE - 1 - used);
+        used += got > 0 ? (size_t)got : 0;
+    }
+    if (file >= 0)
+        close(file);
+    text[used] = '\0';
+    return used < CMDLINE - 1 ? used : 0; /* a part of it would mislead */
+}
+
+const char *go_on_command(int ranks, char *text, size_t size)
+{
+    static char own[CMDLINE], parent[CMDLINE];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)getppid());
+    const struct go_on_words words = {.own = own,
+                                      .parent = parent,
+                                      .own_size =
+                                          read_command_line("/proc/self/cmdline", own),
+                                      .parent_size = read_command_line(path, parent)};
+    return go_on_text(&words, ranks, text, size);
+}

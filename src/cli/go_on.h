@@ -1,0 +1,24 @@
+/* go_on: the command that continues this run, for the moment when it can't say so itself
+ * any more. */
+#ifndef TUTTI_CLI_GO_ON_H
+#define TUTTI_CLI_GO_ON_H
+
+#include <stddef.h>
+
+/* The command line of this process, as it can be given to a shell: with --resume, without
+ * --inject, and with the launcher in front: mpirun's own command line if that is the
+ * parent, else srun or mpirun with the number of ranks. In a batch job of Slurm that was
+ * told --resume a second line has the command that puts the job back into the queue.
+ * Returns text. */
+const char *go_on_command(int ranks, char *text, size_t size);
+
+/* The same from given command lines, words ended by nulls as in /proc/PID/cmdline; the
+ * parent's may be empty. */
+struct go_on_words {
+    const char *own, *parent;
+    size_t own_size, parent_size;
+};
+const char *go_on_text(const struct go_on_words *words, int ranks, char *text,
+                       size_t size);
+
+#endif

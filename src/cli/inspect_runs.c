@@ -1,0 +1,272 @@
+/* inspect, several runs: one table, a line for each run, the best first. Of the settings
+ * those are columns that are not the same in all: what a sweep has varied. */
+#include "inspect.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/checkpoint.h"
+#include "tutti/hash.h"
+#include "tutti/player.h"
+#include "tutti/text.h"
+
+enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns behind the settings */
+static const char *const figure_names[FIGURES] = {"epoch",    "step",     "valid loss",
+                                                  "of epoch", "tokens/s", "weights hash"};
+
+struct run {
+    const char *path;
+    char *reason; /* why it can't be read, to be freed; else NULL */
+    int64_t epoch, epochs, step, best_epoch; /* best_epoch 0: none yet */
+    double best_valid, tokens_per_second;    /* tokens_per_second 0: no epoch yet */
+    uint64_t weights_hash;
+    struct inspect_settings settings; /* all of them, as `before` */
+    size_t order;                     /* as given */
+};
+
+/* The table's runs, and which of their settings are shown: indices into settings. */
+struct runs {
+    struct run *items;
+    size_t count, readable;
+    size_t *columns, column_count;
+};
+
+/* ---- reading ---- */
+
+static enum status take(const struct checkpoint *checkpoint, struct run *run)
+{
+    run->epoch = checkpoint->epoch;
+    run->epochs = checkpoint->options.train.epochs;
+    run->step = checkpoint->step;
+    run->weights_hash = checkpoint->weights_hash;
+    if (isfinite(checkpoint->schedule.best_valid)) {
+        run->best_epoch = checkpoint->schedule.best_epoch;
+        run->best_valid = checkpoint->schedule.best_valid;
+    }
+    if (checkpoint->history_count)
+        run->tokens_per_second =
+            checkpoint->history[checkpoint->history_count - 1].tokens_per_second;
+    return inspect_settings_compare(&checkpoint->options, &checkpoint->options,
+                                    SECTION_ALL, false, &run->settings);
+}
+
+static enum status read_run(struct run *run)
+{
+    char *file = NULL;
+    struct checkpoint checkpoint = {0};
+    enum status status = player_find(run->path, "latest", &file);
+    if (status == STATUS_OK)
+        status = checkpoint_read(file, 0, &checkpoint);
+    free(file);
+    if (status != STATUS_OK)
+        return status;
+    status = take(&checkpoint, run);
+    checkpoint_free(&checkpoint);
+    return status;
+}
+
+static enum status read_all(const char *const *paths, size_t count, struct runs *runs)
+{
+    runs->items = calloc(count, sizeof *runs->items);
+    if (!runs->items)
+        return status_fail(STATUS_FAILED, "no memory for %zu runs", count);
+    runs->count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = &runs->items[i];
+        *run = (struct run){.path = paths[i], .order = i};
+        if (read_run(run) == STATUS_OK)
+            runs->readable++;
+        else if (!(run->reason = strdup(status_message())))
+            return status_fail(STATUS_FAILED, "no memory for %zu runs", count);
+    }
+    if (runs->readable == 0)
+        return status_fail(STATUS_FAILED, "inspect: none of %zu runs can be read; %s",
+                           count, runs->items[0].reason);
+    return STATUS_OK;
+}
+
+static void free_runs(struct runs *runs)
+{
+    for (size_t i = 0; i < runs->count; i++) {
+        free(runs->items[i].reason);
+        inspect_settings_free(&runs->items[i].settings);
+    }
+    free(runs->items);
+    free(runs->columns);
+}
+
+/* ---- order and columns ---- */
+
+/* Readable ones first, by validation loss; without one, as given. */
+static int best_first(const void *left, const void *right)
+{
+    const struct run *a = left, *b = right;
+    if (!a->reason != !b->reason)
+        return a->reason ? 1 : -1;
+    if ((a->best_epoch > 0) != (b->best_epoch > 0))
+        return a->best_epoch > 0 ? -1 : 1;
+    if (a->best_epoch > 0 && a->best_valid != b->best_valid)
+        return a->best_valid < b->best_valid ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
+}
+
+/* The readable ones stand at the front. */
+static bool varies(const struct runs *runs, size_t setting)
+{
+    const struct inspect_setting *first = &runs->items[0].settings.items[setting];
+    if (strcmp(first->section, "run") == 0 && strcmp(first->key, "dir") == 0)
+        return false; /* each has its own, and its line begins with it */
+    for (size_t i = 1; i < runs->readable; i++)
+        if (strcmp(first->before, runs->items[i].settings.items[setting].before) != 0)
+            return true;
+    return false;
+}
+
+static enum status choose_columns(struct runs *runs)
+{
+    size_t settings = runs->items[0].settings.count;
+    runs->columns = calloc(settings + 1, sizeof *runs->columns);
+    if (!runs->columns)
+        return status_fail(STATUS_FAILED, "no memory for the settings");
+    for (size_t i = 0; i < settings; i++)
+        if (varies(runs, i))
+            runs->columns[runs->column_count++] = i;
+    return STATUS_OK;
+}
+
+static const struct inspect_setting *setting_of(const struct runs *runs, size_t run,
+                                                size_t column)
+{
+    return &runs->items[run].settings.items[runs->columns[column]];
+}
+
+/* ---- for people ---- */
+
+static const char *figure(const struct run *run, size_t which, char *text)
+{
+    strcpy(text, "-");
+    if (which == 0)
+        snprintf(text, CELL, "%" PRId64 "/%" PRId64, run->epoch, run->epochs);
+    else if (which == 1)
+        snprintf(text, CELL, "%" PRId64, run->step);
+    else if (which == 2 && run->best_epoch > 0)
+        snprintf(text, CELL, "%.4f", run->best_valid);
+    else if (which == 3 && run->best_epoch > 0)
+        snprintf(text, CELL, "%" PRId64, run->best_epoch);
+    else if (which == 4 && run->tokens_per_second > 0)
+        snprintf(text, CELL, "%.0f", run->tokens_per_second);
+    else if (which == 5)
+        snprintf(text, CELL, "%016" PRIx64, run->weights_hash);
+    return text;
+}
+
+/* The text of a cell; row 0 is the header, column 0 the path. */
+static const char *cell(const struct runs *runs, size_t row, size_t column, char *text)
+{
+    size_t settings = runs->column_count;
+    if (column == 0) {
+        text_shown(row ? runs->items[row - 1].path : "run", text, CELL);
+    } else if (column <= settings) {
+        const struct inspect_setting *setting =
+            setting_of(runs, row ? row - 1 : 0, column - 1);
+        if (row)
+            text_shown(setting->before, text, CELL);
+        else
+            snprintf(text, CELL, "%s.%s", setting->section, setting->key);
+    } else if (row) {
+        figure(&runs->items[row - 1], column - 1 - settings, text);
+    } else {
+        snprintf(text, CELL, "%s", figure_names[column - 1 - settings]);
+    }
+    return text;
+}
+
+static int width_of(const struct runs *runs, size_t column)
+{
+    char text[CELL];
+    size_t width = 0;
+    for (size_t row = 0; row <= runs->readable; row++) {
+        size_t length = strlen(cell(runs, row, column, text));
+        width = length > width ? length : width;
+    }
+    return (int)width;
+}
+
+static enum status print_table(const struct runs *runs)
+{
+    char text[CELL];
+    size_t columns = 1 + runs->column_count + FIGURES;
+    int *widths = calloc(columns, sizeof *widths);
+    if (!widths)
+        return status_fail(STATUS_FAILED, "no memory for a table");
+    for (size_t column = 0; column < columns; column++)
+        widths[column] = width_of(runs, column);
+    for (size_t row = 0; row <= runs->readable; row++)
+        for (size_t column = 0; column < columns; column++)
+            printf("%*s%s", column ? widths[column] : -widths[column],
+                   cell(runs, row, column, text), column + 1 < columns ? "  " : "\n");
+    free(widths);
+    for (size_t i = runs->readable; i < runs->count; i++)
+        printf("%s%s\n", i == runs->readable ? "\n" : "", runs->items[i].reason);
+    return STATUS_OK;
+}
+
+/* ---- for programs ---- */
+
+static void run_json(struct json *json, const struct runs *runs, size_t index)
+{
+    const struct run *run = &runs->items[index];
+    json_object(json, NULL);
+    json_string(json, "path", run->path);
+    if (run->reason) {
+        json_string(json, "error", run->reason);
+        json_close(json);
+        return;
+    }
+    json_object(json, "settings");
+    for (size_t column = 0; column < runs->column_count; column++)
+        inspect_setting_json(json, setting_of(runs, index, column));
+    json_close(json);
+    json_integer(json, "epoch", run->epoch);
+    json_integer(json, "epochs", run->epochs);
+    json_integer(json, "step", run->step);
+    json_number(json, "best_valid_loss",
+                run->best_epoch > 0 ? run->best_valid : (double)NAN);
+    json_integer(json, "best_epoch", run->best_epoch);
+    json_number(json, "tokens_per_second",
+                run->tokens_per_second > 0 ? run->tokens_per_second : (double)NAN);
+    json_hash(json, "weights_hash", run->weights_hash);
+    json_close(json);
+}
+
+static enum status table_json(const struct runs *runs)
+{
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    json_string(&json, "kind", "runs");
+    json_array(&json, "runs");
+    for (size_t i = 0; i < runs->count; i++)
+        run_json(&json, runs, i);
+    json_close(&json);
+    json_close(&json);
+    return json_end(&json);
+}
+
+enum status inspect_runs(const char *const *paths, size_t count, bool json)
+{
+    struct runs runs = {0};
+    enum status status = read_all(paths, count, &runs);
+    if (status == STATUS_OK) {
+        qsort(runs.items, runs.count, sizeof *runs.items, best_first);
+        status = choose_columns(&runs);
+    }
+    if (status == STATUS_OK)
+        status = json ? table_json(&runs) : print_table(&runs);
+    free_runs(&runs);
+    return status;
+}

@@ -1,0 +1,217 @@
+/* streams: the streams of a rank's slices, opened together, as they share a memory.
+ *
+ * Of that memory the tables of pieces and what the rows look at take what they need; the
+ * rest holds chunks of tokens. How much is needed follows from the index alone, so it is
+ * known, and refused if it is too little, before any shard is opened.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "stream_internal.h"
+#include "tutti/array.h"
+
+/* ---- memory ---- */
+
+static uint64_t all_tokens(const struct dataset_shard *shard)
+{
+    uint64_t tokens = 0;
+    for (int split = 0; split < SPLITS; split++)
+        tokens += shard->tokens[split];
+    return tokens;
+}
+
+static bool is_wanted(const struct streams_request *request, size_t shard)
+{
+    int slice = request->dealt[shard] - request->first;
+    return slice >= 0 && slice < request->count &&
+           request->dataset->shards[shard].pieces[request->split] > 0;
+}
+
+/* A shard's table of pieces, of all splits, is in memory while it is tested. */
+static uint64_t opening_bytes(const struct dataset *dataset)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < dataset->shard_count; i++) {
+        uint64_t pieces = 0;
+        for (int split = 0; split < SPLITS; split++)
+            pieces += dataset->shards[i].pieces[split];
+        most = pieces > most ? pieces : most;
+    }
+    return most * (sizeof(struct piece_row) + sizeof(uint64_t));
+}
+
+uint64_t streams_least_resting(const struct streams_request *request)
+{
+    const struct dataset *dataset = request->dataset;
+    uint64_t pieces = 0, bytes = 0;
+    for (size_t i = 0; i < dataset->shard_count; i++)
+        if (is_wanted(request, i)) {
+            pieces += dataset->shards[i].pieces[request->split];
+            bytes += token_cache_table_bytes(all_tokens(&dataset->shards[i])) +
+                     sizeof(struct stream_shard);
+        }
+    bytes += stream_table_bytes(pieces, request->rows * request->count, true);
+    return bytes + (uint64_t)(request->count - 1) * stream_table_bytes(0, 0, true);
+}
+
+static uint64_t least_chunk(const struct streams_request *request)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < request->dataset->shard_count; i++)
+        if (is_wanted(request, i)) {
+            uint64_t bytes =
+                token_cache_chunk_bytes(all_tokens(&request->dataset->shards[i]));
+            most = bytes > most ? bytes : most;
+        }
+    return most;
+}
+
+uint64_t streams_least(const struct streams_request *request)
+{
+    uint64_t working = least_chunk(request), opening = opening_bytes(request->dataset);
+    return streams_least_resting(request) + (working > opening ? working : opening);
+}
+
+uint64_t streams_bytes(const struct streams *streams)
+{
+    uint64_t bytes = streams->cache ? token_cache_bytes(streams->cache) : 0;
+    for (int s = 0; s < streams->count; s++)
+        bytes += stream_bytes(streams->list[s]);
+    return bytes;
+}
+
+/* ---- opening ---- */
+
+static enum status add_pieces(const struct shard_file *file, enum split split,
+                              struct stream_source *source)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < file->count; i++)
+        count += file->rows[i].split == (uint8_t)split;
+    struct stream_piece *pieces =
+        realloc(source->pieces, (source->piece_count + count) * sizeof *pieces);
+    if (!pieces)
+        return dataset_no_memory(h5_path(file->file));
+    source->pieces = pieces;
+    for (size_t i = 0; i < file->count; i++) {
+        const struct piece_row *row = &file->rows[i];
+        if (row->split != (uint8_t)split)
+            continue;
+        pieces[source->piece_count++] =
+            (struct stream_piece){row->token_first, row->token_count};
+        source->token_count += row->token_count;
+    }
+    return STATUS_OK;
+}
+
+static enum status add_shard(const struct streams_request *request, size_t index,
+                             struct stream_source *source)
+{
+    struct shard_file file;
+    struct stream_shard shard = {.piece = source->piece_count};
+    enum status status = shard_file_open(request->dataset, index, &file);
+    if (status != STATUS_OK)
+        return status;
+    struct stream_shard *shards =
+        realloc(source->shards, (source->shard_count + 1) * sizeof *shards);
+    if (shards)
+        source->shards = shards;
+    else
+        status = dataset_no_memory(h5_path(file.file));
+    if (status == STATUS_OK)
+        status = token_cache_add(source->cache, &file, &shard.number);
+    if (status == STATUS_OK)
+        status = add_pieces(&file, request->split, source);
+    if (status == STATUS_OK)
+        source->shards[source->shard_count++] = shard;
+    shard_file_close(&file);
+    return status;
+}
+
+/* Pieces only; their tokens stay in the files. */
+static enum status open_cached(const struct streams_request *request, int slice,
+                               struct token_cache *cache, struct stream **out)
+{
+    struct stream_source source = {.cache = cache};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < request->dataset->shard_count; i++)
+        if (request->dealt[i] == slice && is_wanted(request, i))
+            status = add_shard(request, i, &source);
+    if (status != STATUS_OK) {
+        free(source.pieces);
+        free(source.shards);
+        return status;
+    }
+    return stream_create(&source, request->dataset->encoding->end, slice, request->rows,
+                         request->seed, out);
+}
+
+static enum status open_whole(const struct streams_request *request, int slice,
+                              struct stream **out)
+{
+    struct shard pieces = {0};
+    for (size_t i = 0; i < request->dataset->shard_count; i++) {
+        if (request->dealt[i] != slice || !is_wanted(request, i))
+            continue;
+        enum status status =
+            dataset_read_shard(request->dataset, i, request->split, &pieces);
+        if (status != STATUS_OK) {
+            shard_free(&pieces);
+            return status;
+        }
+    }
+    return stream_from_shard(&pieces, request->dataset->encoding->end, slice,
+                             request->rows, request->seed, out);
+}
+
+static enum status check_memory(const struct streams_request *request)
+{
+    uint64_t least = streams_least(request);
+    if (request->memory >= least)
+        return STATUS_OK;
+    const double megabyte = 1e6;
+    return status_fail(STATUS_MISUSE,
+                       "%s: %.2f MB of memory are too little for its %s split: at least "
+                       "%.2f are needed",
+                       request->dataset->path, (double)request->memory / megabyte,
+                       split_name(request->split), (double)least / megabyte + 0.005);
+}
+
+enum status streams_open(const struct streams_request *request, struct streams *out)
+{
+    *out = (struct streams){0};
+    enum status status = STATUS_OK;
+    if (request->memory > 0)
+        status = check_memory(request);
+    if (status == STATUS_OK && request->memory > 0)
+        status = token_cache_create(request->dataset, &out->cache);
+    out->list = calloc((size_t)request->count, sizeof(struct stream *));
+    if (!out->list)
+        status = dataset_no_memory(request->dataset->path);
+    for (; status == STATUS_OK && out->count < request->count; out->count++) {
+        struct stream **stream = &out->list[out->count];
+        int slice = request->first + out->count;
+        status = out->cache ? open_cached(request, slice, out->cache, stream)
+                            : open_whole(request, slice, stream);
+    }
+    if (status == STATUS_OK && out->cache)
+        token_cache_plan(out->cache, request->memory - streams_least_resting(request));
+    if (status != STATUS_OK)
+        streams_close(out);
+    return status;
+}
+
+void streams_close(struct streams *streams)
+{
+    for (int s = 0; s < streams->count; s++)
+        stream_close(streams->list[s]);
+    free(streams->list);
+    token_cache_free(streams->cache);
+    *streams = (struct streams){0};
+}
+
+void streams_rest(struct streams *streams)
+{
+    if (streams->cache)
+        token_cache_rest(streams->cache);
+}

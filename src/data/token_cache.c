@@ -1,0 +1,371 @@
+/* token_cache: chunks in slots, the slots in a ring.
+ *
+ * Which slot is given up is found by the clock algorithm (Corbato, "A Paging Experiment
+ * with the Multics System", 1968): a hand goes round and takes the first slot that was not
+ * used since it came by last. A piece's first tokens come from a place that nobody can
+ * foresee, so nothing cleverer would do better; what the cache is for is the rest of the
+ * piece.
+ *
+ * Open files are few, as a process may not have many (ulimit -n); they are opened again
+ * when needed, and must then be the files that they were.
+ */
+#include "token_cache.h"
+
+#include <endian.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tutti/array.h"
+#include "tutti/phase.h"
+
+enum { MOST_OPEN = 256, OTHER_DESCRIPTORS = 64 };
+
+static const uint32_t NO_SLOT = UINT32_MAX;
+
+struct cached_shard {
+    char *path;
+    struct h5_chunks chunks;
+    uint32_t *slot_of; /* [chunks.count]; NO_SLOT: not here */
+    int64_t size; /* of the file, with the time of its last change: still the same? */
+    struct timespec changed;
+    int descriptor;   /* -1: closed */
+    uint64_t used_at; /* the cache's clock when it was last read */
+};
+
+struct slot {
+    size_t shard, chunk;
+    bool holds, used;
+};
+
+struct token_cache {
+    const struct dataset *dataset;
+    struct cached_shard *shards;
+    size_t shard_count, shard_room;
+    size_t room;    /* bytes of a slot's part of `bytes` */
+    uint8_t *bytes; /* [slot_count][room]; NULL at rest */
+    struct slot *slots;
+    size_t slot_count, hand;
+    int open, most_open;
+    uint64_t clock;
+};
+
+/* ---- set-up ---- */
+
+static int descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur > 2 * MOST_OPEN + OTHER_DESCRIPTORS)
+        return MOST_OPEN;
+    int left = (int)limit.rlim_cur - OTHER_DESCRIPTORS;
+    return left > 2 ? left / 2 : 1;
+}
+
+enum status token_cache_create(const struct dataset *dataset, struct token_cache **out)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return dataset_no_memory(dataset->path);
+    (*out)->dataset = dataset;
+    (*out)->most_open = descriptors();
+    return STATUS_OK;
+}
+
+static void forget(struct cached_shard *shard)
+{
+    h5_chunks_free(&shard->chunks);
+    free(shard->slot_of);
+    free(shard->path);
+}
+
+void token_cache_free(struct token_cache *cache)
+{
+    if (!cache)
+        return;
+    token_cache_rest(cache);
+    for (size_t i = 0; i < cache->shard_count; i++)
+        forget(&cache->shards[i]);
+    free(cache->shards);
+    free(cache);
+}
+
+static enum status check_shape(const struct shard_file *file,
+                               const struct h5_chunks *chunks)
+{
+    if (chunks->length != file->tokens)
+        return status_fail(STATUS_FAILED, "%s: /tokens: %zu (expected %llu)",
+                           h5_path(file->file), chunks->length,
+                           (unsigned long long)file->tokens);
+    if (chunks->chunk > H5_CHUNK)
+        return status_fail(STATUS_FAILED,
+                           "%s: /tokens: in chunks of %zu (at most %d expected): "
+                           "preprocess again",
+                           h5_path(file->file), chunks->chunk, H5_CHUNK);
+    return STATUS_OK;
+}
+
+static enum status remember_file(const struct shard_file *file,
+                                 struct cached_shard *shard)
+{
+    struct stat facts;
+    if (stat(h5_path(file->file), &facts) != 0)
+        return status_fail_errno("%s: can't read", h5_path(file->file));
+    shard->size = facts.st_size;
+    shard->changed = facts.st_mtim;
+    shard->path = strdup(h5_path(file->file));
+    shard->slot_of = malloc((shard->chunks.count + 1) * sizeof *shard->slot_of);
+    if (!shard->path || !shard->slot_of)
+        return dataset_no_memory(h5_path(file->file));
+    for (size_t i = 0; i < shard->chunks.count; i++)
+        shard->slot_of[i] = NO_SLOT;
+    return STATUS_OK;
+}
+
+enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
+                            size_t *number)
+{
+    struct cached_shard shard = {.descriptor = -1};
+    struct cached_shard *shards = array_reserve(cache->shards, &cache->shard_room,
+                                                cache->shard_count + 1, sizeof *shards);
+    if (!shards)
+        return STATUS_FAILED;
+    cache->shards = shards;
+    enum status status = h5_chunks_find(file->file, "/tokens", H5_U16, &shard.chunks);
+    if (status == STATUS_OK)
+        status = check_shape(file, &shard.chunks);
+    if (status == STATUS_OK)
+        status = remember_file(file, &shard);
+    if (status != STATUS_OK) {
+        forget(&shard);
+        return status;
+    }
+    *number = cache->shard_count;
+    cache->shards[cache->shard_count++] = shard;
+    return STATUS_OK;
+}
+
+static size_t slot_bytes(const struct token_cache *cache)
+{
+    return cache->room + sizeof *cache->slots;
+}
+
+void token_cache_plan(struct token_cache *cache, uint64_t bytes)
+{
+    size_t chunks = 0;
+    for (size_t i = 0; i < cache->shard_count; i++) {
+        size_t room = h5_chunk_room(&cache->shards[i].chunks);
+        cache->room = room > cache->room ? room : cache->room;
+        chunks += cache->shards[i].chunks.count;
+    }
+    uint64_t slots = bytes / slot_bytes(cache);
+    slots = slots < chunks ? slots : chunks;
+    slots = slots < NO_SLOT ? slots : NO_SLOT - 1;
+    cache->slot_count = slots > 0 ? (size_t)slots : 1;
+}
+
+uint64_t token_cache_table_bytes(uint64_t tokens)
+{
+    enum { PATH_BYTES = 128 }; /* about */
+    uint64_t chunks = tokens / H5_CHUNK + 2;
+    return sizeof(struct cached_shard) + PATH_BYTES +
+           chunks * (sizeof(uint64_t) + sizeof(uint32_t));
+}
+
+uint64_t token_cache_chunk_bytes(uint64_t tokens)
+{
+    struct h5_chunks chunks = {.chunk = tokens < H5_CHUNK ? (size_t)tokens : H5_CHUNK,
+                               .element = sizeof(token)};
+    return h5_chunk_room(&chunks) + sizeof(token) + sizeof(struct slot);
+}
+
+uint64_t token_cache_bytes(const struct token_cache *cache)
+{
+    uint64_t bytes = (uint64_t)cache->slot_count * slot_bytes(cache);
+    for (size_t i = 0; i < cache->shard_count; i++)
+        bytes += token_cache_table_bytes(cache->shards[i].chunks.length);
+    return bytes;
+}
+
+/* ---- files ---- */
+
+static void close_shard(struct token_cache *cache, struct cached_shard *shard)
+{
+    if (shard->descriptor < 0)
+        return;
+    close(shard->descriptor);
+    shard->descriptor = -1;
+    cache->open--;
+}
+
+static void close_oldest(struct token_cache *cache)
+{
+    struct cached_shard *oldest = NULL;
+    for (size_t i = 0; i < cache->shard_count; i++) {
+        struct cached_shard *shard = &cache->shards[i];
+        if (shard->descriptor >= 0 && (!oldest || shard->used_at < oldest->used_at))
+            oldest = shard;
+    }
+    close_shard(cache, oldest);
+}
+
+static bool is_unchanged(const struct cached_shard *shard)
+{
+    struct stat facts;
+    return fstat(shard->descriptor, &facts) == 0 && facts.st_size == shard->size &&
+           facts.st_mtim.tv_sec == shard->changed.tv_sec &&
+           facts.st_mtim.tv_nsec == shard->changed.tv_nsec;
+}
+
+static enum status open_shard(struct token_cache *cache, struct cached_shard *shard)
+{
+    shard->used_at = ++cache->clock;
+    if (shard->descriptor >= 0)
+        return STATUS_OK;
+    if (cache->open >= cache->most_open)
+        close_oldest(cache);
+    shard->descriptor = open(shard->path, O_RDONLY | O_CLOEXEC);
+    if (shard->descriptor < 0)
+        return status_fail_errno("%s: can't open", shard->path);
+    cache->open++;
+    if (!is_unchanged(shard)) {
+        close_shard(cache, shard);
+        return status_fail(STATUS_FAILED,
+                           "%s: has been changed since this run began to read it: put "
+                           "back the dataset of the beginning",
+                           shard->path);
+    }
+    posix_fadvise(shard->descriptor, 0, 0, POSIX_FADV_RANDOM);
+    return STATUS_OK;
+}
+
+/* ---- chunks ---- */
+
+static enum status wake(struct token_cache *cache)
+{
+    if (cache->bytes)
+        return STATUS_OK;
+    cache->bytes = malloc(cache->slot_count * cache->room);
+    cache->slots = calloc(cache->slot_count, sizeof *cache->slots);
+    if (cache->bytes && cache->slots)
+        return STATUS_OK;
+    token_cache_rest(cache);
+    return dataset_no_memory(cache->dataset->path);
+}
+
+void token_cache_rest(struct token_cache *cache)
+{
+    for (size_t i = 0; i < cache->shard_count; i++)
+        close_shard(cache, &cache->shards[i]);
+    for (size_t i = 0; cache->slots && i < cache->slot_count; i++)
+        if (cache->slots[i].holds)
+            cache->shards[cache->slots[i].shard].slot_of[cache->slots[i].chunk] = NO_SLOT;
+    free(cache->bytes);
+    free(cache->slots);
+    cache->bytes = NULL;
+    cache->slots = NULL;
+    cache->hand = 0;
+}
+
+/* A slot that holds nothing any more. */
+static size_t empty_slot(struct token_cache *cache)
+{
+    struct slot *slot;
+    for (;;) {
+        slot = &cache->slots[cache->hand];
+        if (!slot->used)
+            break;
+        slot->used = false;
+        cache->hand = (cache->hand + 1) % cache->slot_count;
+    }
+    size_t number = cache->hand;
+    cache->hand = (cache->hand + 1) % cache->slot_count;
+    if (slot->holds)
+        cache->shards[slot->shard].slot_of[slot->chunk] = NO_SLOT;
+    *slot = (struct slot){0};
+    return number;
+}
+
+static token *slot_tokens(const struct token_cache *cache, size_t slot)
+{
+    return (token *)(void *)(cache->bytes + slot * cache->room);
+}
+
+/* From the file's order of bytes to ours; each must be in the vocabulary. */
+static enum status check_tokens(const struct token_cache *cache, const char *path,
+                                uint64_t first, size_t count, token *tokens)
+{
+    token end = cache->dataset->encoding->end;
+    bool fine = true;
+    for (size_t i = 0; i < count; i++) {
+        tokens[i] = le16toh(tokens[i]);
+        fine &= tokens[i] < end;
+    }
+    if (fine)
+        return STATUS_OK;
+    size_t at = 0;
+    while (tokens[at] < end)
+        at++;
+    return status_fail(STATUS_FAILED,
+                       "%s: /tokens: %u at %llu, the vocabulary has %u: damaged, "
+                       "preprocess again",
+                       path, tokens[at], (unsigned long long)(first + at), end);
+}
+
+static enum status load(struct token_cache *cache, size_t number, size_t chunk)
+{
+    struct cached_shard *shard = &cache->shards[number];
+    size_t slot = empty_slot(cache);
+    token *tokens = slot_tokens(cache, slot);
+    uint64_t first = (uint64_t)chunk * shard->chunks.chunk;
+    uint64_t left = shard->chunks.length - first;
+    size_t count = left < shard->chunks.chunk ? (size_t)left : shard->chunks.chunk;
+    phase_move(); /* a slow disk is no hang */
+    enum status status = open_shard(cache, shard);
+    if (status == STATUS_OK)
+        status = h5_chunk_read(&shard->chunks, chunk, shard->descriptor, shard->path,
+                               "/tokens", tokens);
+    if (status == STATUS_OK)
+        status = check_tokens(cache, shard->path, first, count, tokens);
+    if (status != STATUS_OK)
+        return status;
+    cache->slots[slot] = (struct slot){.shard = number, .chunk = chunk, .holds = true};
+    shard->slot_of[chunk] = (uint32_t)slot;
+    return STATUS_OK;
+}
+
+static enum status find_chunk(struct token_cache *cache, size_t number, size_t chunk,
+                              const token **tokens)
+{
+    struct cached_shard *shard = &cache->shards[number];
+    enum status status = wake(cache);
+    if (status == STATUS_OK && shard->slot_of[chunk] == NO_SLOT)
+        status = load(cache, number, chunk);
+    if (status != STATUS_OK)
+        return status;
+    cache->slots[shard->slot_of[chunk]].used = true;
+    *tokens = slot_tokens(cache, shard->slot_of[chunk]);
+    return STATUS_OK;
+}
+
+enum status token_cache_read(struct token_cache *cache, size_t number, uint64_t first,
+                             size_t count, token *out)
+{
+    size_t size = cache->shards[number].chunks.chunk;
+    while (count > 0) {
+        const token *tokens = NULL;
+        size_t chunk = (size_t)(first / size), offset = (size_t)(first % size);
+        size_t part = size - offset < count ? size - offset : count;
+        enum status status = find_chunk(cache, number, chunk, &tokens);
+        if (status != STATUS_OK)
+            return status;
+        memcpy(out, tokens + offset, part * sizeof *out);
+        out += part;
+        first += part;
+        count -= part;
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,205 @@
+/* chunks: reading a dataset's chunks past the library.
+ *
+ * A stream of tokens reads from any place of many files, in a thread of its own, as long as
+ * a run lasts. HDF5 would take turns with a checkpoint that is being written, and half a
+ * megabyte for each open file (the table of its metadata cache). So the library is asked
+ * once where the chunks lie; from then on a chunk is one read from the file, tested against
+ * the checksum behind it: HDF5's fletcher32 filter (file format specification, "Data
+ * Storage - Filter Pipeline").
+ */
+#include "h5_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHECKSUM_BYTES = 4 };
+
+/* ---- finding them ---- */
+
+static enum status other_storage(const struct h5_file *file, const char *name)
+{
+    H5Eclear2(H5E_DEFAULT);
+    return status_fail(STATUS_FAILED,
+                       "%s: %s: stored in another way than by this program: it can be "
+                       "read whole, but not chunk by chunk",
+                       file->path, name);
+}
+
+/* The shape, if it is stored as expected. */
+static bool take_shape(hid_t dataset, enum h5_type type, struct h5_chunks *out)
+{
+    hsize_t length = 0, chunk = 0;
+    unsigned flags;
+    size_t values = 0;
+    hid_t creation = H5Dget_create_plist(dataset), space = H5Dget_space(dataset);
+    hid_t stored = H5Dget_type(dataset);
+    bool fits = H5Sget_simple_extent_ndims(space) == 1 &&
+                H5Sget_simple_extent_dims(space, &length, NULL) == 1 &&
+                H5Pget_chunk(creation, 1, &chunk) == 1 &&
+                H5Pget_nfilters(creation) == 1 &&
+                H5Pget_filter2(creation, 0, &flags, &values, NULL, 0, NULL, NULL) ==
+                    H5Z_FILTER_FLETCHER32 &&
+                H5Tequal(stored, h5_stored_type(type)) > 0;
+    H5Tclose(stored);
+    H5Sclose(space);
+    H5Pclose(creation);
+    *out = (struct h5_chunks){
+        .length = length, .chunk = chunk, .element = h5_type_size(type)};
+    if (fits)
+        out->count = (size_t)((length + chunk - 1) / chunk);
+    return fits;
+}
+
+/* One chunk of those that are there; an address twice or left out shows in the count. */
+static bool take_chunk(struct h5_chunks *out, hsize_t offset, unsigned mask,
+                       haddr_t place, hsize_t size)
+{
+    size_t at = (size_t)(offset / out->chunk);
+    if (at >= out->count || out->places[at] || mask != 0 || place == 0 ||
+        size != out->chunk * out->element + CHECKSUM_BYTES)
+        return false;
+    out->places[at] = place;
+    return true;
+}
+
+#if H5_VERSION_GE(1, 10, 10)
+static int take_next(const hsize_t *offset, unsigned mask, haddr_t place, hsize_t size,
+                     void *out)
+{
+    return take_chunk(out, *offset, mask, place, size) ? H5_ITER_CONT : H5_ITER_ERROR;
+}
+
+static bool take_chunks(hid_t dataset, struct h5_chunks *out)
+{
+    return H5Dchunk_iter(dataset, H5P_DEFAULT, take_next, out) >= 0;
+}
+#else
+static bool take_chunks(hid_t dataset, struct h5_chunks *out)
+{
+    hid_t space = H5Dget_space(dataset);
+    bool fine = true;
+    for (size_t i = 0; fine && i < out->count; i++) {
+        hsize_t offset = 0, size = 0;
+        haddr_t place = 0;
+        unsigned mask = 0;
+        fine = H5Dget_chunk_info(dataset, space, i, &offset, &mask, &place, &size) >= 0 &&
+               take_chunk(out, offset, mask, place, size);
+    }
+    H5Sclose(space);
+    return fine;
+}
+#endif
+
+static enum status find_in(const struct h5_file *file, const char *name, hid_t dataset,
+                           enum h5_type type, struct h5_chunks *out)
+{
+    if (!take_shape(dataset, type, out))
+        return other_storage(file, name);
+    out->places = calloc(out->count + 1, sizeof *out->places);
+    if (!out->places)
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+    bool found = take_chunks(dataset, out);
+    for (size_t i = 0; found && i < out->count; i++)
+        found = out->places[i] != 0;
+    return found ? STATUS_OK : other_storage(file, name);
+}
+
+enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type type,
+                           struct h5_chunks *out)
+{
+    H5_HOLD_LOCK;
+    *out = (struct h5_chunks){0};
+    if (!h5_has(file, name))
+        return status_fail(STATUS_FAILED, "%s: %s: not in the file", file->path, name);
+    hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
+    if (dataset < 0)
+        return h5_fail(file, name, "can't open the dataset");
+    enum status status = find_in(file, name, dataset, type, out);
+    H5Dclose(dataset);
+    if (status != STATUS_OK)
+        h5_chunks_free(out);
+    return status;
+}
+
+void h5_chunks_free(struct h5_chunks *chunks)
+{
+    free(chunks->places);
+    *chunks = (struct h5_chunks){0};
+}
+
+/* ---- reading one ---- */
+
+static uint32_t fold(uint32_t sum)
+{
+    return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Fletcher's checksum over big-endian words of 16 bits, as HDF5 computes it: so many words
+ * at a time that the sums don't overflow. */
+static uint32_t fletcher32(const uint8_t *bytes, size_t size)
+{
+    enum { MOST_WORDS = 360 };
+    uint32_t sum = 0, sums = 0;
+    for (size_t words = size / 2; words > 0;) {
+        size_t part = words > MOST_WORDS ? MOST_WORDS : words;
+        words -= part;
+        for (; part > 0; part--, bytes += 2) {
+            sum += (uint32_t)bytes[0] << 8 | bytes[1];
+            sums += sum;
+        }
+        sum = fold(sum);
+        sums = fold(sums);
+    }
+    if (size % 2) {
+        sum += (uint32_t)bytes[0] << 8;
+        sums = fold(sums + sum);
+        sum = fold(sum);
+    }
+    return fold(sums) << 16 | fold(sum);
+}
+
+/* False with errno; 0 at the end of the file. */
+static bool read_all(int descriptor, uint64_t place, uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t got = pread(descriptor, bytes, size, (off_t)place);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            errno = got < 0 ? errno : 0;
+            return false;
+        }
+        bytes += got;
+        place += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return true;
+}
+
+size_t h5_chunk_room(const struct h5_chunks *chunks)
+{
+    return chunks->chunk * chunks->element + CHECKSUM_BYTES;
+}
+
+enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int descriptor,
+                          const char *path, const char *name, void *bytes)
+{
+    size_t size = chunks->chunk * chunks->element;
+    const uint8_t *stored = (const uint8_t *)bytes + size;
+    if (!read_all(descriptor, chunks->places[index], bytes, size + CHECKSUM_BYTES)) {
+        if (errno)
+            return status_fail_errno("%s: %s: can't read", path, name);
+        return status_fail(STATUS_FAILED, "%s: %s: can't read: the file ends too early",
+                           path, name);
+    }
+    uint32_t expected = (uint32_t)stored[0] | (uint32_t)stored[1] << 8 |
+                        (uint32_t)stored[2] << 16 | (uint32_t)stored[3] << 24;
+    if (fletcher32(bytes, size) != expected)
+        return status_fail(STATUS_FAILED,
+                           "%s: %s: can't read: the checksum of chunk %zu is wrong (the "
+                           "file is damaged)",
+                           path, name, index);
+    return STATUS_OK;
+}

@@ -1,0 +1,496 @@
+/* watch, the thread: listens, says once a second that this process is there, and ends it
+ * when one of the run has died or hangs.
+ *
+ * The hub hears all and judges; what it finds it tells people, then the other ranks. They
+ * judge for themselves only whether the hub is there. A connection that ends without a
+ * goodbye is a death: the kernel ends it, whatever has ended the process. Several deaths
+ * found at one look are told apart by how they came (enum watch_reason): a rank that
+ * calls MPI after another has died may fail of that.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tutti/progress.h"
+#include "watch_internal.h"
+
+static const double tick_seconds = 1;
+static const double gap_seconds = 3;      /* a tick so late: this process has not run */
+static const double core_seconds = 2;     /* to a dying process, for its core or trace */
+static const double own_core_seconds = 5; /* after which it is ended */
+static const double goodbye_seconds = 1;
+/* Launchers that end a job send SIGTERM and, a second later, SIGKILL. So a process that
+ * is killed so long after being asked to stop is no cause of anything. */
+static const double stopping_seconds = 0.9;
+
+/* ---- what this process says ---- */
+
+/* Its own row, as others have theirs from its frames. */
+static void look_at_self(struct watch *watch, double now)
+{
+    struct phase_state state = phase_state();
+    struct watch_member *mine = &watch->mine;
+    if (state.moves != watch->moves || watch->moved == 0) {
+        watch->moves = state.moves;
+        watch->moved = now;
+    }
+    mine->phase = state.phase;
+    mine->step = state.step;
+    mine->still = now - watch->moved;
+    mine->heard = now;
+    if (watch->hub) {
+        watch->members[0].phase = mine->phase;
+        watch->members[0].step = mine->step;
+        watch->members[0].still = mine->still;
+        watch->members[0].heard = now;
+    }
+}
+
+static void fill(struct watch *watch, enum watch_kind kind, struct watch_frame *frame)
+{
+    memset(frame, 0, sizeof *frame);
+    watch_frame_fill(frame, kind, watch->token, &watch->self);
+    frame->still = watch->mine.still;
+    frame->heir = watch->heir;
+    pthread_mutex_lock(&watch->lock);
+    watch_copy(frame->text, sizeof frame->text,
+               kind == WATCH_WELCOME || !watch->hub ? watch->self.host
+                                                    : watch->checkpoint);
+    pthread_mutex_unlock(&watch->lock);
+}
+
+static void say_to_all(struct watch *watch, const struct watch_frame *frame)
+{
+    for (int i = 0; i < watch->count; i++)
+        watch_link_send(&watch->members[i].link, frame);
+}
+
+/* ---- the end ---- */
+
+static void checkpoint_of(struct watch *watch, char *text, size_t size)
+{
+    pthread_mutex_lock(&watch->lock);
+    watch_copy(text, size, watch->checkpoint);
+    pthread_mutex_unlock(&watch->lock);
+}
+
+static size_t block(struct watch *watch, const struct watch_cause *cause, char *text,
+                    size_t size)
+{
+    char checkpoint[WATCH_TEXT];
+    checkpoint_of(watch, checkpoint, sizeof checkpoint);
+    return watch_block(cause, clock_seconds(), checkpoint, watch->command, text, size);
+}
+
+/* The job is being ended, and not every rank could stop in time. */
+static void tell_too_late(struct watch *watch, const struct watch_cause *cause)
+{
+    char checkpoint[WATCH_TEXT], text[2 * WATCH_COMMAND];
+    checkpoint_of(watch, checkpoint, sizeof checkpoint);
+    snprintf(text, sizeof text,
+             "tutti: killed %.0f s after the request to stop, in step %lld; the last "
+             "checkpoint is %s; go on with: %.*s\n",
+             watch_stopping_seconds(), (long long)cause->member->step,
+             *checkpoint ? checkpoint : "none", (int)strcspn(watch->command, "\n"),
+             watch->command);
+    watch_print(text);
+}
+
+static bool is_too_late(const struct watch_cause *cause)
+{
+    return cause->reason == CAUSE_LOST && watch_stopping_seconds() > stopping_seconds;
+}
+
+/* Its last words are out; what comes behind them (a trace, a core) may take a while. */
+static void let_die(struct watch *watch, const struct watch_member *member)
+{
+    struct watch_link *link = (struct watch_link *)&member->link;
+    double until = clock_seconds() + core_seconds;
+    struct pollfd polled = {.fd = link->socket, .events = POLLIN};
+    while (link->socket >= 0 && clock_seconds() < until) {
+        poll(&polled, 1, 100);
+        if (watch_link_receive(link, watch->token) < 0)
+            watch_link_close(link);
+    }
+}
+
+static void sleep_then_leave(double seconds)
+{
+    double until = clock_seconds() + seconds;
+    while (clock_seconds() < until)
+        poll(NULL, 0, 100);
+    _exit(STATUS_FAILED);
+}
+
+/* The hub's: tells people, then all ranks, and leaves. */
+static void conclude(struct watch *watch, const struct watch_cause *cause)
+{
+    const struct watch_process *culprit = &cause->member->process;
+    bool own = cause->member == &watch->members[0];
+    bool worded = cause->reason == CAUSE_SIGNAL || cause->reason == CAUSE_EXIT ||
+                  cause->reason == CAUSE_FAILED;
+    char text[2 * WATCH_COMMAND];
+    if (is_too_late(cause)) {
+        tell_too_late(watch, cause);
+    } else {
+        block(watch, cause, text, sizeof text);
+        watch_tell(watch, text);
+    }
+    if (worded && !own)
+        let_die(watch, cause->member);
+    struct watch_frame frame;
+    fill(watch, WATCH_END, &frame);
+    frame.rank = culprit->rank;
+    frame.pid = culprit->pid;
+    frame.place = culprit->place;
+    frame.born = culprit->born;
+    frame.number = !worded; /* those who can speak can leave */
+    say_to_all(watch, &frame);
+    if (!worded)
+        watch_process_kill(culprit);
+    atomic_store(&watch->told, true); /* last words of its own may go on */
+    if (worded && own)
+        sleep_then_leave(own_core_seconds);
+    _exit(STATUS_FAILED);
+}
+
+/* The others': the hub is gone or silent. Each has found it out; one of them tells. */
+static void conclude_without_hub(struct watch *watch, const struct watch_cause *cause)
+{
+    char text[2 * WATCH_COMMAND];
+    bool heir = watch->rank == watch->heir;
+    if (!is_too_late(cause)) {
+        block(watch, cause, text, sizeof text);
+        watch_tell_once(watch, text, heir);
+    } else if (heir) {
+        tell_too_late(watch, cause);
+    }
+    watch_process_kill(&cause->member->process);
+    _exit(STATUS_FAILED);
+}
+
+/* The hub has said so. */
+static void leave(struct watch *watch, const struct watch_frame *frame)
+{
+    struct watch_process culprit = {
+        .pid = frame->pid, .place = frame->place, .born = frame->born};
+    if (frame->number)
+        watch_process_kill(&culprit);
+    if (frame->rank == 0) /* the launcher reports the first that leaves */
+        let_die(watch, &watch->members[0]);
+    if (frame->rank == watch->rank && atomic_load(&watch->spoken))
+        sleep_then_leave(own_core_seconds);
+    _exit(STATUS_FAILED);
+}
+
+static void worse(struct watch_cause *worst, const struct watch_cause *other)
+{
+    if (other->reason > worst->reason)
+        *worst = *other;
+}
+
+/* ---- hearing ---- */
+
+static struct watch_cause words_of(const struct watch_member *member,
+                                   const struct watch_frame *frame)
+{
+    struct watch_cause cause = {.member = member, .number = frame->number};
+    cause.reason = frame->kind == WATCH_SIGNAL ? CAUSE_SIGNAL
+                   : frame->kind == WATCH_EXIT ? CAUSE_EXIT
+                                               : CAUSE_FAILED;
+    watch_copy(cause.text, sizeof cause.text, frame->text);
+    return cause;
+}
+
+/* How a process on this host has ended is in /proc for the moment between its last breath
+ * and the launcher's look at it. */
+static struct watch_cause lost(const struct watch_member *member)
+{
+    struct watch_cause cause = {.reason = CAUSE_LOST, .member = member};
+    for (int i = 0; i < 20 && cause.number == 0; i++) {
+        struct watch_proc found = watch_process_look(&member->process);
+        cause.number = found.exit_code;
+        if (found.state == 0 || found.state == 'Z' || found.state == 'X')
+            break;
+        if (cause.number == 0)
+            poll(NULL, 0, 1);
+    }
+    return cause;
+}
+
+static void hear_alive(struct watch *watch, struct watch_member *member,
+                       const struct watch_frame *frame)
+{
+    member->known = true;
+    member->phase = (enum phase)frame->phase;
+    member->step = frame->step;
+    member->still = frame->still;
+    member->heard = clock_seconds();
+    if (watch->hub)
+        return;
+    watch->heir = frame->heir;
+    if (frame->kind != WATCH_ALIVE)
+        return;
+    pthread_mutex_lock(&watch->lock);
+    watch_copy(watch->checkpoint, sizeof watch->checkpoint, frame->text);
+    pthread_mutex_unlock(&watch->lock);
+}
+
+static void hear(struct watch *watch, struct watch_member *member,
+                 struct watch_cause *worst)
+{
+    const struct watch_frame *frame = &member->link.in;
+    struct watch_cause words;
+    switch ((enum watch_kind)frame->kind) {
+    case WATCH_ALIVE:
+        hear_alive(watch, member, frame);
+        break;
+    case WATCH_SIGNAL:
+    case WATCH_EXIT:
+    case WATCH_FAILED:
+        hear_alive(watch, member, frame);
+        words = words_of(member, frame);
+        worse(worst, &words);
+        break;
+    case WATCH_BYE:
+        member->left = true;
+        break;
+    case WATCH_END:
+        if (!watch->hub && !atomic_load(&watch->closing))
+            leave(watch, frame);
+        break;
+    default:
+        break;
+    }
+}
+
+static void read_member(struct watch *watch, struct watch_member *member,
+                        struct watch_cause *worst)
+{
+    int got;
+    while ((got = watch_link_receive(&member->link, watch->token)) > 0)
+        hear(watch, member, worst);
+    if (got == 0)
+        return;
+    watch_link_close(&member->link);
+    bool worded = worst->reason != CAUSE_NONE && worst->member == member;
+    if (member->left || worded || !member->known)
+        return; /* never known: it has found another way, or has warned */
+    struct watch_cause cause = lost(member);
+    worse(worst, &cause);
+}
+
+/* ---- those who connect ---- */
+
+static void accept_all(struct watch *watch)
+{
+    int made;
+    while (watch->listener >= 0 && (made = accept4(watch->listener, NULL, NULL,
+                                                   SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        struct watch_member *free_place = NULL, *oldest = &watch->strangers[0];
+        for (int i = 0; i < WATCH_STRANGERS; i++) {
+            struct watch_member *at = &watch->strangers[i];
+            if (at->link.socket < 0 && !free_place)
+                free_place = at;
+            if (at->heard < oldest->heard)
+                oldest = at;
+        }
+        if (!free_place)
+            watch_link_close(&(free_place = oldest)->link);
+        free_place->link = (struct watch_link){.socket = made};
+        free_place->heard = clock_seconds();
+    }
+}
+
+/* Who speaks when rank 0 can't: the lowest rank of another host, or else of this one. */
+static void choose_heir(struct watch *watch)
+{
+    watch->heir = watch->ranks > 1 ? 1 : 0;
+    for (int i = 1; i < watch->count; i++)
+        if (watch->members[i].known &&
+            strcmp(watch->members[i].process.host, watch->self.host) != 0) {
+            watch->heir = i;
+            return;
+        }
+}
+
+static void admit(struct watch *watch, struct watch_member *stranger)
+{
+    const struct watch_frame *hello = &stranger->link.in;
+    struct watch_frame welcome;
+    if (hello->kind != WATCH_HELLO || hello->rank < 1 || hello->rank >= watch->count ||
+        watch->members[hello->rank].known) {
+        watch_link_close(&stranger->link);
+        return;
+    }
+    struct watch_member *member = &watch->members[hello->rank];
+    watch_link_close(&member->link);
+    member->link = (struct watch_link){.socket = stranger->link.socket};
+    member->process = (struct watch_process){.rank = hello->rank,
+                                             .pid = hello->pid,
+                                             .place = hello->place,
+                                             .born = hello->born};
+    watch_copy(member->process.host, sizeof member->process.host, hello->text);
+    member->heard = clock_seconds();
+    stranger->link.socket = -1;
+    fill(watch, WATCH_WELCOME, &welcome);
+    watch_link_send(&member->link, &welcome);
+}
+
+static void read_stranger(struct watch *watch, struct watch_member *stranger)
+{
+    int got = watch_link_receive(&stranger->link, watch->token);
+    if (got > 0)
+        admit(watch, stranger);
+    else if (got < 0)
+        watch_link_close(&stranger->link);
+}
+
+/* ---- once a second ---- */
+
+/* Nobody is to blame for the time in which this process itself has not run: a suspended
+ * job, a sleeping laptop. */
+static void forgive(struct watch *watch, double now)
+{
+    double gap = now - watch->ticked - tick_seconds;
+    if (watch->ticked == 0 || gap < gap_seconds)
+        return;
+    watch->moved += gap;
+    for (int i = 0; i < watch->count; i++)
+        watch->members[i].heard += gap;
+}
+
+static void tick(struct watch *watch, double now)
+{
+    struct watch_frame alive;
+    struct watch_cause cause = {.reason = CAUSE_NONE};
+    forgive(watch, now);
+    watch->ticked = now;
+    look_at_self(watch, now);
+    if (watch->hub && watch->count > 1)
+        choose_heir(watch);
+    fill(watch, WATCH_ALIVE, &alive);
+    say_to_all(watch, &alive);
+    if (watch->hub) {
+        cause = watch_judge(watch->members, watch->count, watch->ranks, now,
+                            watch->hang_seconds);
+        if (cause.reason != CAUSE_NONE)
+            conclude(watch, &cause);
+        return;
+    }
+    double silent = now - watch->members[0].heard;
+    if (!watch->members[0].left && watch->hang_seconds > 0 &&
+        silent > watch->hang_seconds + tick_seconds) {
+        cause = (struct watch_cause){
+            .reason = CAUSE_UNHEARD, .member = &watch->members[0], .seconds = silent};
+        conclude_without_hub(watch, &cause);
+    }
+}
+
+/* ---- the loop ---- */
+
+/* The table of what is polled: wake, listener, strangers, members. */
+static nfds_t list(struct watch *watch, struct pollfd *polled)
+{
+    nfds_t n = 0;
+    polled[n++] = (struct pollfd){.fd = watch->wake, .events = POLLIN};
+    polled[n++] = (struct pollfd){.fd = watch->listener, .events = POLLIN};
+    for (int i = 0; watch->strangers && i < WATCH_STRANGERS; i++)
+        polled[n++] =
+            (struct pollfd){.fd = watch->strangers[i].link.socket, .events = POLLIN};
+    for (int i = 0; i < watch->count; i++)
+        polled[n++] =
+            (struct pollfd){.fd = watch->members[i].link.socket, .events = POLLIN};
+    return n;
+}
+
+static void read_all(struct watch *watch, const struct pollfd *polled,
+                     struct watch_cause *worst)
+{
+    const struct pollfd *at = polled + 1;
+    if ((at++)->revents)
+        accept_all(watch);
+    for (int i = 0; watch->strangers && i < WATCH_STRANGERS; i++, at++)
+        if (at->fd >= 0 && at->revents)
+            read_stranger(watch, &watch->strangers[i]);
+    for (int i = 0; i < watch->count; i++, at++)
+        if (at->fd >= 0 && at->revents && watch->members[i].link.socket == at->fd)
+            read_member(watch, &watch->members[i], worst);
+}
+
+/* What has been read so far, of this process and of others, decides. */
+static void act(struct watch *watch, struct watch_cause *worst)
+{
+    if (watch->hub && atomic_load(&watch->spoken)) {
+        struct watch_cause words = words_of(&watch->members[0], &watch->words);
+        look_at_self(watch, clock_seconds());
+        worse(worst, &words);
+    }
+    if (worst->reason == CAUSE_NONE || atomic_load(&watch->closing))
+        return;
+    if (watch->hub)
+        conclude(watch, worst);
+    conclude_without_hub(watch, worst);
+}
+
+static void turn(struct watch *watch, struct pollfd *polled, double until)
+{
+    struct watch_cause worst = {.reason = CAUSE_NONE};
+    uint64_t woken;
+    nfds_t n = list(watch, polled);
+    double left = until - clock_seconds();
+    int ready = poll(polled, n, left > 0 ? (int)(1000 * left) + 1 : 0);
+    if (ready > 0 && polled[0].revents && read(watch->wake, &woken, sizeof woken) < 0)
+        return;
+    if (ready > 0)
+        read_all(watch, polled, &worst);
+    act(watch, &worst);
+}
+
+static bool any_link(const struct watch *watch)
+{
+    for (int i = 0; i < watch->count; i++)
+        if (watch->members[i].link.socket >= 0)
+            return true;
+    return false;
+}
+
+/* Each side says goodbye, says no more, and reads until the other has done so too: closed
+ * at once, a connection may lose what is still on its way. */
+static void say_goodbye(struct watch *watch, struct pollfd *polled)
+{
+    struct watch_frame bye;
+    double until = clock_seconds() + goodbye_seconds;
+    fill(watch, WATCH_BYE, &bye);
+    say_to_all(watch, &bye);
+    for (int i = 0; i < watch->count; i++)
+        if (watch->members[i].link.socket >= 0)
+            shutdown(watch->members[i].link.socket, SHUT_WR);
+    while (any_link(watch) && clock_seconds() < until)
+        turn(watch, polled, until);
+}
+
+void *watch_run(void *argument)
+{
+    struct watch *watch = argument;
+    size_t most = 2 + WATCH_STRANGERS + (size_t)watch->count;
+    struct pollfd *polled = calloc(most, sizeof *polled);
+    double next = clock_seconds();
+    while (polled && !atomic_load(&watch->closing)) {
+        double now = clock_seconds();
+        if (now >= next || atomic_exchange(&watch->news, false)) {
+            tick(watch, now);
+            next = now + tick_seconds;
+        }
+        turn(watch, polled, next);
+    }
+    if (polled)
+        say_goodbye(watch, polled);
+    free(polled);
+    return NULL;
+}

@@ -1,0 +1,110 @@
+/* data_plan: a rank's memory for data, divided.
+ *
+ * Held all the time are the tables of the training streams and the windows of the feed.
+ * Chunks of tokens take the rest: those of the training streams, or, while they rest, all
+ * that a validation needs.
+ */
+#include "data_plan.h"
+
+#include <stdlib.h>
+
+#include "feed.h"
+#include "tutti/slices.h"
+#include "tutti/stream.h"
+
+/* One in use and one to be read into; more when a small part of the memory holds them. */
+enum { LEAST_WINDOWS = 2, MOST_WINDOWS = 16, WINDOWS_SHARE = 16 };
+
+struct needs { /* bytes of one rank */
+    uint64_t window, resting, training, validation;
+};
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct needs needs_of(const struct streams_request *training,
+                             const struct streams_request *validation, int steps)
+{
+    return (struct needs){
+        .window = feed_window_bytes(training->count, training->rows, steps),
+        .resting = streams_least_resting(training),
+        .training = streams_least(training),
+        .validation = streams_least(validation),
+    };
+}
+
+static uint64_t least(const struct needs *needs)
+{
+    return LEAST_WINDOWS * needs->window +
+           larger(needs->training, needs->resting + needs->window + needs->validation);
+}
+
+static void divide(const struct needs *needs, uint64_t memory, struct data_plan *out)
+{
+    uint64_t more = (memory - least(needs)) / WINDOWS_SHARE / needs->window;
+    out->windows = LEAST_WINDOWS;
+    out->windows +=
+        more < MOST_WINDOWS - LEAST_WINDOWS ? (int)more : MOST_WINDOWS - LEAST_WINDOWS;
+    out->training = memory - (uint64_t)out->windows * needs->window;
+    out->validation = out->training - needs->resting - needs->window;
+}
+
+static enum status too_little(const struct dataset *dataset,
+                              const struct options *options, int ranks, uint64_t most)
+{
+    const double hundredth = 1e4; /* of a megabyte */
+    return status_fail(
+        STATUS_MISUSE,
+        "data.memory = %g is too little for %s on %d rank%s: set it to %.2f "
+        "MB or more, or to 0 to hold all tokens in memory",
+        options->data.memory, dataset->path, ranks, ranks > 1 ? "s" : "",
+        (double)(uint64_t)((double)most / hundredth + 1) / 100);
+}
+
+static enum status plan(const struct options *options, int rank, int ranks,
+                        struct streams_request *training,
+                        struct streams_request *validation, struct data_plan *out)
+{
+    uint64_t memory = (uint64_t)(options->data.memory * 1e6), most = 0;
+    struct needs own = {0};
+    for (int r = 0; r < ranks; r++) {
+        struct slices slices = slices_of_rank((int)options->train.slices, r, ranks);
+        training->first = validation->first = slices.first;
+        training->count = validation->count = slices.count;
+        struct needs needs = needs_of(training, validation, (int)options->train.time);
+        most = larger(most, least(&needs));
+        if (r == rank)
+            own = needs;
+    }
+    if (memory < most)
+        return too_little(training->dataset, options, ranks, most);
+    divide(&own, memory, out);
+    return STATUS_OK;
+}
+
+enum status data_plan_make(const struct dataset *dataset, const struct options *options,
+                           const int *dealt, int rank, int ranks, struct data_plan *out)
+{
+    *out = (struct data_plan){.windows = 1};
+    if (options->data.memory <= 0)
+        return STATUS_OK;
+    int *valid_dealt = calloc(dataset->shard_count + 1, sizeof *valid_dealt);
+    if (!valid_dealt)
+        return status_fail(STATUS_FAILED, "out of memory for the dealing of the shards");
+    struct streams_request training = {
+        .dataset = dataset,
+        .dealt = dealt,
+        .split = SPLIT_TRAIN,
+        .rows = (int)(options->train.batch / options->train.slices)};
+    struct streams_request validation = training;
+    validation.dealt = valid_dealt;
+    validation.split = SPLIT_VALID;
+    enum status status =
+        dataset_deal_split(dataset, SPLIT_VALID, (int)options->train.slices, valid_dealt);
+    if (status == STATUS_OK)
+        status = plan(options, rank, ranks, &training, &validation, out);
+    free(valid_dealt);
+    return status;
+}

@@ -1,0 +1,274 @@
+/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm; the
+ * nearer counts.
+ *
+ * squeue's %L, the time left, is free of differences between the clocks of hosts. The
+ * child that asks is waited for a few seconds and killed then; an event wakes the thread
+ * when the run ends, so neither holds up anybody.
+ */
+#include "deadline.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tutti/log.h"
+#include "tutti/progress.h"
+#include "tutti/text.h"
+
+enum {
+    ASK_EVERY_MS = 5 * 60 * 1000,
+    ANSWER_MS = 10 * 1000,
+    ANSWER_SIZE = 64,
+    JOB_SIZE = 64
+};
+static const double worth_telling = 60; /* seconds by which a limit was changed */
+
+extern char **environ;
+
+struct deadline {
+    double ends;          /* clock_seconds, by run.minutes */
+    _Atomic double slurm; /* the same by Slurm */
+    char job[JOB_SIZE];   /* as squeue's --jobs takes it */
+    bool told;
+    int leave; /* an event: the run is over; -1: there is no thread */
+    pthread_t thread;
+};
+
+/* ---- reading ---- */
+
+double deadline_parse(const char *text)
+{
+    int64_t parts[4] = {0}, days = 0; /* what stands between colons */
+    size_t count = 0;
+    if (strcmp(text, "UNLIMITED") == 0)
+        return HUGE_VAL;
+    const char *dash = strchr(text, '-');
+    if (dash) {
+        char number[24];
+        snprintf(number, sizeof number, "%.*s", (int)(dash - text), text);
+        if (!text_to_integer(number, &days) || days < 0)
+            return -1;
+        text = dash + 1;
+    }
+    while (count < 4) {
+        char number[24];
+        size_t length = strcspn(text, ":");
+        snprintf(number, sizeof number, "%.*s", (int)length, text);
+        if (!text_to_integer(number, &parts[count++]) || parts[count - 1] < 0)
+            return -1;
+        text += length;
+        if (*text++ == '\0')
+            break;
+    }
+    if (count == 3)
+        return (double)(((days * 24 + parts[0]) * 60 + parts[1]) * 60 + parts[2]);
+    return count == 2 && !dash ? (double)(parts[0] * 60 + parts[1]) : -1;
+}
+
+/* An element of an array is asked for by its place in it: the number of the first one
+ * means the whole array. */
+static bool find_job(char *job)
+{
+    const char *array = getenv("SLURM_ARRAY_JOB_ID"), *at = getenv("SLURM_ARRAY_TASK_ID");
+    const char *id = getenv("SLURM_JOB_ID");
+    if (array && at && array[0] && at[0])
+        snprintf(job, JOB_SIZE, "%.30s_%.30s", array, at);
+    else
+        snprintf(job, JOB_SIZE, "%.60s", id ? id : "");
+    return job[0] != '\0';
+}
+
+/* ---- telling ---- */
+
+static void set_left(struct deadline *deadline, double left, const char *by)
+{
+    char text[64];
+    double ends = clock_seconds() + left;
+    double before = atomic_exchange(&deadline->slurm, ends);
+    if (deadline->told && (ends == before || fabs(ends - before) < worth_telling))
+        return;
+    const char *now = deadline->told ? "now " : "";
+    deadline->told = true;
+    if (left < HUGE_VAL)
+        log_info(
+            "time limit       %s%s left, by %s; in time before it the run stops with "
+            "a checkpoint",
+            now, duration_text(left, text, sizeof text), by);
+    else
+        log_info("time limit       %snone, by %s", now, by);
+}
+
+static void tell_unknown(struct deadline *deadline, const char *why)
+{
+    if (!deadline->told)
+        log_info("time limit       not known: squeue --jobs %s %s; run.minutes sets one",
+                 deadline->job, why);
+    deadline->told = true;
+}
+
+static void read_environment(struct deadline *deadline)
+{
+    const char *text = getenv("SLURM_JOB_END_TIME");
+    int64_t ends;
+    if (text && text_to_integer(text, &ends) && ends > 0)
+        set_left(deadline, difftime((time_t)ends, time(NULL)), "SLURM_JOB_END_TIME");
+}
+
+/* ---- asking ---- */
+
+/* Starts squeue with its output in a pipe. Returns its id, or -1. */
+static pid_t spawn_squeue(const struct deadline *deadline, int output)
+{
+    char job[JOB_SIZE];
+    snprintf(job, sizeof job, "%s", deadline->job);
+    char *const arguments[] = {"squeue", "--noheader",  "--jobs",
+                               job,      "--format=%L", NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t how;
+    sigset_t none;
+    pid_t child = -1;
+    sigemptyset(&none);
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
+    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawnattr_init(&how);
+    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigmask(&how, &none);
+    if (posix_spawnp(&child, arguments[0], &files, &how, arguments, environ) != 0)
+        child = -1;
+    posix_spawnattr_destroy(&how);
+    posix_spawn_file_actions_destroy(&files);
+    return child;
+}
+
+/* Reads until the end, the run's end or the time's; false if it was not the first. */
+static bool read_answer(const struct deadline *deadline, int from, char *answer)
+{
+    size_t have = 0;
+    double until = clock_seconds() + ANSWER_MS / 1e3;
+    struct pollfd wait[] = {{.fd = from, .events = POLLIN},
+                            {.fd = deadline->leave, .events = POLLIN}};
+    for (;;) {
+        double left = until - clock_seconds();
+        int ready = left > 0 ? poll(wait, 2, (int)(left * 1e3) + 1) : 0;
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0 || wait[1].revents)
+            return false;
+        ssize_t got = read(from, answer + have, ANSWER_SIZE - 1 - have);
+        if (got <= 0)
+            break;
+        have += (size_t)got;
+    }
+    answer[have] = '\0';
+    answer[strcspn(answer, "\n")] = '\0';
+    return true;
+}
+
+static void ask(struct deadline *deadline)
+{
+    int ends[2], how = 0;
+    char answer[ANSWER_SIZE] = "";
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return;
+    pid_t child = spawn_squeue(deadline, ends[1]);
+    close(ends[1]);
+    bool answered = child > 0 && read_answer(deadline, ends[0], answer);
+    close(ends[0]);
+    if (child > 0) { /* it has nothing more to say, if it is still there */
+        kill(child, SIGKILL);
+        waitpid(child, &how, 0);
+    }
+    double left = deadline_parse(answer);
+    struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
+    if (answered && left >= 0)
+        set_left(deadline, left, "squeue");
+    else if (poll(&leave, 1, 0) == 0)
+        tell_unknown(deadline, child < 0   ? "can't be started"
+                               : !answered ? "gives no answer"
+                                           : "names none");
+}
+
+static void *keep_asking(void *argument)
+{
+    struct deadline *deadline = argument;
+    struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
+    do
+        ask(deadline);
+    while (poll(&leave, 1, ASK_EVERY_MS) == 0);
+    return NULL;
+}
+
+/* ---- the caller's side ---- */
+
+static enum status start_thread(struct deadline *deadline)
+{
+    sigset_t all, before;
+    deadline->leave = eventfd(0, EFD_CLOEXEC);
+    if (deadline->leave < 0)
+        return status_fail_errno("can't watch the time limit");
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int code = pthread_create(&deadline->thread, NULL, keep_asking, deadline);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code == 0)
+        return STATUS_OK;
+    close(deadline->leave);
+    deadline->leave = -1;
+    errno = code;
+    return status_fail_errno("can't watch the time limit");
+}
+
+enum status deadline_open(double minutes, struct deadline **out)
+{
+    *out = NULL;
+    struct deadline *deadline = calloc(1, sizeof *deadline);
+    if (!deadline)
+        return status_fail(STATUS_FAILED, "out of memory for the time limit");
+    deadline->ends = minutes > 0 ? clock_seconds() + 60 * minutes : HUGE_VAL;
+    atomic_init(&deadline->slurm, HUGE_VAL);
+    deadline->leave = -1;
+    enum status status = STATUS_OK;
+    if (find_job(deadline->job)) {
+        read_environment(deadline);
+        status = start_thread(deadline);
+    }
+    if (status == STATUS_OK)
+        *out = deadline;
+    else
+        free(deadline);
+    return status;
+}
+
+double deadline_left(const struct deadline *deadline)
+{
+    double slurm = atomic_load(&deadline->slurm);
+    return (slurm < deadline->ends ? slurm : deadline->ends) - clock_seconds();
+}
+
+void deadline_close(struct deadline *deadline)
+{
+    if (!deadline)
+        return;
+    if (deadline->leave >= 0) {
+        const uint64_t one = 1;
+        ssize_t told = write(deadline->leave, &one, sizeof one);
+        (void)told; /* an eventfd takes it */
+        pthread_join(deadline->thread, NULL);
+        close(deadline->leave);
+    }
+    free(deadline);
+}

@@ -1,0 +1,207 @@
+#!/bin/bash
+# A Slurm cluster of its own on this one host: one slurmctld and a slurmd for each of its
+# nodes n1, n2 ... It shares nothing with a Slurm or munge that the host may have, so several
+# can run at once: random ports, own key, own sockets, everything in one folder.
+#
+#     cluster.sh start DIR [NODES]   then: . DIR/environment
+#     cluster.sh stop DIR            also done by itself when the caller of start has died
+#
+# Needs (Debian): slurmctld slurmd slurm-client munge. Exit code 77 and a reason where Slurm
+# is not installed or can't run. Partitions: low (the default), and high, which preempts it.
+set -u
+
+cpus=8 # of each node, whatever the host has
+
+skip() {
+    echo "no Slurm here: $*"
+    exit 77
+}
+
+usage() {
+    sed -n '6,7s/^# *//p' "$0" >&2
+    exit 2
+}
+
+# ---- start ----
+
+free_port() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# So many free ports in a row, below those that the kernel hands out itself.
+choose_ports() {
+    local first port
+    for _ in {1..50}; do
+        first=$((10000 + (RANDOM * 32768 + RANDOM) % 22000))
+        for ((port = first; port < first + $1; port++)); do
+            free_port "$port" || continue 2
+        done
+        echo "$first"
+        return
+    done
+    return 1
+}
+
+# What makes two slurmd on one host work with Open MPI and PMIx:
+#   TmpFS for each node   PMIx keeps a job's sockets there under the same name on every node
+#   btl = self,tcp and    "nodes" of one host name would take each other's memory for their
+#   osc = ^sm             own (see `environment`)
+# cred_expire is also how long a requeued job has to wait. Nothing here needs cgroups,
+# accounting, or more rights than a root in a container has.
+write_conf() {
+    local nodes=$1 port=$2 host user
+    host=$(hostname -s) user=$(id -un)
+    cat >"$dir/slurm.conf" <<CONF
+ClusterName=tutti
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$port
+AuthType=auth/munge
+AuthInfo=socket=$dir/munge.socket,cred_expire=5
+CredType=cred/munge
+MpiDefault=none
+SlurmUser=$user
+SlurmdUser=$user
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool-%n
+TmpFS=$dir/tmp-%n
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmdPidFile=$dir/slurmd-%n.pid
+SlurmctldLogFile=$dir/slurmctld.log
+SlurmdLogFile=$dir/slurmd-%n.log
+MailProg=/bin/true
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+PropagateResourceLimits=NONE
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+CompleteWait=0
+KillWait=6
+EpilogMsgTime=0
+JobRequeue=1
+ReturnToService=0
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
+SlurmdParameters=config_overrides
+NodeName=n[1-$nodes] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=$cpus RealMemory=1000 State=UNKNOWN
+PartitionName=low Nodes=n[1-$nodes] Default=YES State=UP PriorityTier=1 GraceTime=30
+PartitionName=high Nodes=n[1-$nodes] State=UP PriorityTier=10 PreemptMode=OFF
+CONF
+}
+
+write_environment() {
+    cat >"$dir/environment" <<END
+export SLURM_CONF=$dir/slurm.conf
+export OMPI_MCA_btl=self,tcp OMPI_MCA_pml=ob1 OMPI_MCA_osc=^sm OMPI_MCA_btl_tcp_if_include=lo
+END
+}
+
+# What a daemon and its children carry in their environment, to be found again by stop.
+mark() { env TUTTI_CLUSTER="$dir" SLURM_CONF="$dir/slurm.conf" "$@"; }
+
+start_munge() {
+    head -c 1024 /dev/urandom >"$dir/munge.key"
+    chmod 400 "$dir/munge.key"
+    mark munged --force --num-threads=2 --key-file="$dir/munge.key" \
+        --socket="$dir/munge.socket" --pid-file="$dir/munge.pid" \
+        --log-file="$dir/munge.log" --seed-file="$dir/munge.seed" \
+        </dev/null >"$dir/munge.out" 2>&1
+    munge --socket="$dir/munge.socket" -n >/dev/null 2>>"$dir/munge.out"
+}
+
+nodes_ready() { SLURM_CONF=$dir/slurm.conf sinfo -h -N -p low -t idle -o %N 2>/dev/null | wc -l; }
+
+start_daemons() {
+    local nodes=$1 node
+    mark slurmctld -c </dev/null >"$dir/slurmctld.out" 2>&1 || return 1
+    for ((node = 1; node <= nodes; node++)); do
+        mark slurmd -N "n$node" </dev/null >"$dir/slurmd-n$node.out" 2>&1 || return 1
+    done
+    for _ in {1..150}; do
+        [ "$(nodes_ready)" = "$nodes" ] && return
+        sleep 0.2
+    done
+    return 1
+}
+
+why_not() {
+    grep -hE 'error|fatal' "$dir"/*.out "$dir"/*.log 2>/dev/null | tail -n 3 | tr '\n' ';'
+}
+
+# Outlives a caller that is killed, and then takes the cluster away.
+watch_owner() {
+    while kill -0 "$1" 2>/dev/null && [ -e "$dir/slurm.conf" ]; do sleep 1; done
+    [ -e "$dir/slurm.conf" ] && stop
+}
+
+start() {
+    local nodes=$1 program node port
+    for program in slurmctld slurmd sbatch srun scontrol sinfo munged munge; do
+        command -v $program >/dev/null || skip "$program is not installed"
+    done
+    for _ in 1 2 3; do # another may take the ports first
+        mkdir -p "$dir/state"
+        chmod 755 "$dir"
+        for ((node = 1; node <= nodes; node++)); do mkdir -p "$dir"/{spool,tmp}-n"$node"; done
+        port=$(choose_ports $((nodes + 1))) || skip "no free ports"
+        write_conf "$nodes" "$port"
+        write_environment
+        if start_munge && start_daemons "$nodes"; then
+            setsid bash "$0" watch "$dir" "${OWNER:-$PPID}" </dev/null >/dev/null 2>&1 &
+            return
+        fi
+        reason=$(why_not)
+        stop
+        rm -rf "$dir"/{state,spool-*,tmp-*} "$dir"/*.{log,out}
+    done
+    skip "the daemons don't start: ${reason:-no node came up}"
+}
+
+# ---- stop ----
+
+# Processes of this cluster: daemons and their helpers, and what jobs have started.
+members() {
+    local process
+    for process in $(grep -lzE "^(TUTTI_CLUSTER=$dir|SLURM_CONF=$dir/slurm.conf)\$" \
+        /proc/[0-9]*/environ 2>/dev/null); do
+        process=${process%/environ}
+        if grep -qzE '^(TUTTI_CLUSTER|SLURM_JOB_ID)=' "$process/environ" 2>/dev/null; then
+            echo "${process#/proc/}"
+        fi
+    done
+}
+
+stop() {
+    local jobs file pid
+    if [ -e "$dir/slurmctld.pid" ]; then
+        export SLURM_CONF=$dir/slurm.conf
+        jobs=$(timeout 5 squeue -h -o %A 2>/dev/null)
+        # shellcheck disable=SC2086
+        [ -n "$jobs" ] && timeout 10 scancel --quiet $jobs 2>/dev/null
+        for _ in {1..20}; do
+            [ -z "$(timeout 5 squeue -h 2>/dev/null)" ] && break
+            sleep 0.2
+        done
+    fi
+    for file in "$dir"/slurmd-*.pid "$dir"/slurmctld.pid "$dir"/munge.pid; do
+        [ -e "$file" ] && kill "$(cat "$file")" 2>/dev/null
+    done
+    rm -f "$dir/slurm.conf"
+    for _ in {1..15}; do
+        [ -z "$(members)" ] && return
+        sleep 0.2
+    done
+    for pid in $(members); do kill -9 "$pid" 2>/dev/null; done
+    return 0
+}
+
+[ $# -ge 2 ] || usage
+command=$1
+mkdir -p "$2" || exit 1
+dir=$(cd "$2" && pwd)
+case $command in
+start) start "${3:-2}" ;;
+stop) stop ;;
+watch) watch_owner "$3" ;;
+*) usage ;;
+esac

@@ -1,0 +1,222 @@
+#!/bin/bash
+# soak.sh TUTTI [KILLS [FLIPS]]: whatever happens to a run, its weights are those of the
+# undisturbed run, or it refuses and names the file. Three campaigns (200, 200 and 200 take
+# about a quarter of an hour):
+#
+#   kills             a run is killed again and again and resumed, each time on another
+#                     number of ranks, until it is through; then the next one. Killed are, at
+#                     a random moment, one rank or all of them; or, by --inject, the process
+#                     in a step, half-way through a checkpoint, or behind one whose file then
+#                     loses its second half.
+#   checkpoint flips  one bit of a checkpoint; the run is resumed, music is generated.
+#   dataset flips     one bit of a shard or of the index; a run is made with it.
+#
+# TUTTI_TEST_SEED repeats the choices (not the moments). Run by hand; tests/test_soak.sh is
+# a short one. Everything is made in a temporary directory.
+set -u
+tutti=$(realpath "$1")
+kills_wanted=${2:-200}
+flips_wanted=${3:-200}
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+seed=${TUTTI_TEST_SEED:-$$}
+RANDOM=$seed
+echo "TUTTI_TEST_SEED=$seed"
+shopt -s nullglob
+
+make_corpus corpus 40
+"$tutti" preprocess corpus -o data.tutti --shards 6 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 2
+hidden = 24
+embedding = 12
+dropout = 0.2
+[train]
+epochs = 4
+batch = 8
+slices = 4
+time = 32
+warmup_steps = 10
+learning_rate = 0.01
+[run]
+dir = runs/whole
+samples = 0
+keep = 3
+hash_steps = yes
+END
+
+# on N ARGUMENT...: tutti on N ranks. N = 0: without mpirun.
+on() {
+    local ranks=$1
+    shift
+    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
+}
+
+# facts RUN: the metrics of every step and epoch, without what depends on the clock.
+facts() { sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
+    "runs/$1/metrics.jsonl"; }
+
+# same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
+same() {
+    cmp -s <(facts "$1") whole.txt && return
+    diff <(facts "$1") whole.txt | head -4 >&2
+    cat log.txt >&2
+    fail "$2: not the undisturbed run's weights (TUTTI_TEST_SEED=$seed)"
+}
+
+(on 0 train run.conf) >log.txt 2>&1 || { cat log.txt >&2; fail "the undisturbed run"; }
+facts whole >whole.txt
+steps=$(grep -c '"gradient_norm"' whole.txt)
+hash=$(sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' whole.txt | tail -1)
+[ "$steps" -ge 40 ] && [ -n "$hash" ] || fail "the undisturbed run has $steps steps"
+echo "undisturbed: $steps steps, weights hash $hash"
+
+# ---- kills ----
+
+made() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true; }
+
+# strike KIND PID RANKS: at a random moment behind the next step.
+strike() {
+    local kind=$1 pid=$2 ranks=$3 before victims
+    before=$(made)
+    while kill -0 "$pid" 2>/dev/null && [ "$(made)" = "$before" ]; do sleep 0.02; done
+    sleep "$(printf '0.%03d' $((RANDOM % 500)))"
+    if [ "$ranks" = 0 ]; then
+        victims=$pid
+    else
+        victims=($(pgrep -P "$pid"))
+        [ "$kind" = rank ] && victims=${victims[RANDOM % (${#victims[@]} + (${#victims[@]} == 0))]:-}
+        [ "$kind" = all ] && victims="${victims[*]}"
+    fi
+    [ -n "$victims" ] && kill -9 $victims 2>/dev/null
+}
+
+declare -A count=([rank]=0 [all]=0 [kill]=0 [kill-save]=0 [torn]=0)
+kinds=(rank all kill kill-save torn)
+kills=0 runs=0 starts=0 passed_over=0
+while [ $kills -lt "$kills_wanted" ]; do
+    rm -rf runs/killed
+    while :; do
+        ranks=$((RANDOM % 5))
+        kind=${kinds[RANDOM % 5]}
+        whole=(runs/killed/checkpoints/*.h5)
+        [ ${#whole[@]} -lt 2 ] && [ $kind = torn ] && kind=kill-save # something must be left
+        at=$(($(made) + 1 + RANDOM % 15))
+        faults=(--inject slow@0:1:0.02)
+        case $kind in
+        kill) faults+=(--inject "kill@$((ranks > 1 ? RANDOM % ranks : 0)):$at") ;;
+        kill-save | torn) faults+=(--inject "$kind@0:$at") ;;
+        esac
+        (on $ranks train run.conf --resume --set run.dir=runs/killed "${faults[@]}" \
+            --set run.checkpoint_minutes=0.0005) >log.txt 2>&1 &
+        pid=$!
+        case $kind in rank | all) strike $kind $pid $ranks ;; esac
+        { wait $pid; } 2>/dev/null
+        code=$?
+        starts=$((starts + 1))
+        passed_over=$((passed_over + $(grep -c 'a checkpoint is passed over' log.txt)))
+        [ $code = 0 ] && break
+        [ $code != 2 ] &&
+            ! grep '^tutti: ' log.txt | grep -v ': warning: ' | grep -q checkpoints ||
+            { cat log.txt >&2; fail "resuming is refused (TUTTI_TEST_SEED=$seed)"; }
+        count[$kind]=$((count[$kind] + 1))
+        kills=$((kills + 1))
+    done
+    same killed "killed and resumed"
+    runs=$((runs + 1))
+done
+echo "kills: $kills of $kills_wanted (one rank ${count[rank]}, all ranks ${count[all]}," \
+    "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn behind it" \
+    "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
+    "over; $runs of $runs runs have the undisturbed run's weights"
+[ "$passed_over" -ge "${count[torn]}" ] || fail "torn checkpoints were not named"
+
+# ---- flipped bits ----
+
+# flip_bit FILE OFFSET BIT
+flip_bit() {
+    local byte
+    byte=$(od -An -tu1 -j"$2" -N1 "$1")
+    printf '%b' "\\x$(printf %02x $((byte ^ (1 << $3))))" |
+        dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+random_below() { echo $(((RANDOM << 30 | RANDOM << 15 | RANDOM) % $1)); }
+
+# a run that has stopped half-way, with three checkpoints
+(on 0 train run.conf --set run.dir=runs/half --set run.checkpoint_minutes=0.0001 \
+    --inject slow@0:1:0.02 --inject "kill@0:$((steps / 2))") >log.txt 2>&1 &
+{ wait $!; } 2>/dev/null
+newest=$(readlink runs/half/checkpoints/latest)
+[ -n "$newest" ] || { cat log.txt >&2; fail "no checkpoint to flip bits of"; }
+"$tutti" generate runs/half/checkpoints/"$newest" -o whole.mid --seconds 3 >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "generate"; }
+
+flips=0 older=0 refused=0 silent=0 unused=0
+while [ $flips -lt "$flips_wanted" ]; do
+    rm -rf runs/flipped
+    cp -r runs/half runs/flipped
+    files=(runs/flipped/checkpoints/*.h5)
+    file=runs/flipped/checkpoints/$newest
+    [ $((flips % 4)) = 3 ] && file=${files[RANDOM % ${#files[@]}]}
+    offset=$(random_below "$(stat -c %s "$file")")
+    flip_bit "$file" "$offset" $((RANDOM % 8))
+    rm -f flipped.mid
+    if "$tutti" generate "$file" -o flipped.mid --seconds 3 >log.txt 2>&1; then
+        [ "$file" = runs/flipped/checkpoints/"$newest" ] && ! cmp -s whole.mid flipped.mid &&
+            fail "$file: a bit of byte $offset changes the music silently"
+    else
+        grep -q "^tutti: .*$(basename "$file")" log.txt ||
+            { cat log.txt >&2; fail "$file: generate refuses and doesn't name it"; }
+    fi
+    "$tutti" inspect "$file" --verify >verify.txt 2>&1 && damaged=0 || damaged=1
+    (on 0 train run.conf --resume --set run.dir=runs/flipped) >log.txt 2>&1 && code=0 || code=$?
+    named=$(grep -c "a checkpoint is passed over: .*$(basename "$file")" log.txt)
+    if [ $code = 0 ]; then
+        same flipped "$file with a flipped bit in byte $offset"
+        if [ "$named" -gt 0 ]; then older=$((older + 1))
+        elif [ $damaged = 0 ]; then unused=$((unused + 1))
+        elif [ "$file" != runs/flipped/checkpoints/"$newest" ]; then unused=$((unused + 1))
+        else silent=$((silent + 1)); fi # verify found what resuming didn't say
+    elif grep -q "^tutti: .*$(basename "$file")" log.txt; then
+        refused=$((refused + 1))
+    else
+        cat log.txt >&2
+        fail "$file with a flipped bit in byte $offset: refused, but not by name"
+    fi
+    flips=$((flips + 1))
+done
+[ $silent = 0 ] || fail "$silent flips were used without a word"
+echo "checkpoint flips: $flips: $older times the older checkpoint is taken and the damaged" \
+    "one named, $refused refused by name, $unused without meaning or not read; 0 silently wrong"
+
+flips=0 refused=0 unused=0
+while [ $flips -lt "$flips_wanted" ]; do
+    rm -rf flipped.tutti runs/flipped
+    cp -r data.tutti flipped.tutti
+    files=(flipped.tutti/*.h5)
+    file=${files[RANDOM % ${#files[@]}]}
+    offset=$(random_below "$(stat -c %s "$file")")
+    flip_bit "$file" "$offset" $((RANDOM % 8))
+    (on $((flips % 8 == 0 ? 2 : 0)) train run.conf --set data.dataset=flipped.tutti \
+        --set run.dir=runs/flipped) >log.txt 2>&1 && code=0 || code=$?
+    if [ $code = 0 ]; then
+        same flipped "$file with a flipped bit in byte $offset"
+        unused=$((unused + 1))
+    elif grep -q "^tutti: .*$(basename "$file")" log.txt; then
+        refused=$((refused + 1))
+    else
+        cat log.txt >&2
+        fail "$file with a flipped bit in byte $offset: refused, but not by name"
+    fi
+    flips=$((flips + 1))
+done
+echo "dataset flips: $flips: $refused refused by name, $unused without meaning; 0 silently" \
+    "wrong"

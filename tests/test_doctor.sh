@@ -1,0 +1,272 @@
+#!/bin/bash
+# `tutti doctor`: a healthy machine has no fault, and each fault that can be provoked here
+# is found, on the right ranks, with a cure. Some are provoked by a small library that is
+# put in front of the C library, where there is a compiler.
+set -u
+tutti=$1
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
+unset "${!SLURM_@}"
+mkdir runs
+
+# doctor CODE COMMAND...: runs it; its findings are in out.txt.
+doctor() {
+    local want=$1 code=0
+    shift
+    timeout 60 "$@" >out.txt 2>err.txt || code=$?
+    [ "$code" = "$want" ] || { cat out.txt err.txt >&2; fail "$*: exit code $code, not $want"; }
+}
+
+# finds LEVEL CHECK PATTERN: exactly one line of that level and check that matches.
+finds() {
+    local lines
+    lines=$(grep -cE "^$1 +$2 .*$3" out.txt)
+    [ "$lines" = 1 ] || { cat out.txt >&2; fail "$lines lines '$1 $2 ... $3'"; }
+    echo "ok: $1 $2: $3"
+}
+
+# cures PATTERN: the line behind the finding that `finds` has found last.
+cures() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no cure '$1'"; }; }
+
+# no LEVEL: none of that level.
+no() { ! grep -E "^$1 " out.txt >&2 || fail "a $1 where there should be none"; }
+
+cores=$(nproc)
+
+# ---- nothing wrong ----
+
+doctor 0 "$tutti" doctor
+no fault
+finds ok launch "1 rank on 1 host .*nobody"
+finds ok directory "safe on the disk.*replaced at once.*this rank"
+finds ok "file locks" "flock and fcntl work"
+doctor 0 mpirun -n 3 "$tutti" doctor --run-dir runs
+no fault
+finds ok launch "3 ranks on 1 host .*mpirun"
+finds ok directory "runs .*seen by all ranks"
+finds ok clocks "apart"
+finds ok ports "all ranks reach"
+finds "(ok|note)" sum "gradient of 31\.8 MB in .* ms"
+[ -z "$(ls -A runs)" ] || fail "something is left in the directory"
+
+doctor 0 mpirun -n 2 "$tutti" doctor --json
+if command -v python3 >/dev/null; then
+    python3 - <<'END' || fail "--json"
+import json
+found = json.load(open("out.txt"))
+assert found["ranks"] == 2 and len(found["hosts"]) == 2 and found["faults"] == 0, found
+names = {c["check"] for c in found["checks"]}
+assert {"launch", "binding", "processors", "limits", "directory", "file locks", "disk space",
+        "shared memory", "clocks", "ports", "sum", "speed"} <= names, names
+assert all(c["level"] in ("ok", "note", "warning", "fault") and c["found"] for c in found["checks"])
+assert all(c["cure"] for c in found["checks"] if c["level"] in ("warning", "fault"))
+END
+    echo "ok: --json"
+fi
+
+# the model is the configuration's, and so is the directory
+cat >tiny.conf <<'END'
+[model]
+layers = 1
+hidden = 16
+embedding = 8
+[run]
+dir = runs/new/first
+keep = 1
+END
+doctor 0 "$tutti" doctor tiny.conf
+finds ok directory "runs \("
+finds ok "disk space" "3 checkpoints of this model take 0 MB"
+
+# ---- launch ----
+
+doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "$tutti" doctor
+finds fault launch "srun started 4 processes.*each would be rank 0 of 1"
+cures "srun --mpi=pmix"
+finds ok directory "safe on the disk" # the rest is looked at all the same
+[ "$(cat err.txt)" = "tutti: doctor: 1 fault" ] || fail "not one line: $(cat err.txt)"
+doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2 "$tutti" doctor
+[ -s out.txt ] || [ -s err.txt ] && fail "the third of four processes speaks"
+doctor 0 env SLURM_JOB_ID=1 SLURM_NTASKS=8 "$tutti" doctor
+finds note launch "job has 8 tasks, this is one process"
+doctor 1 mpirun -n 3 "$tutti" doctor --set train.slices=2
+finds fault slices "3 ranks, but train.slices = 2"
+refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3
+refuses 2 'missing.conf' "$tutti" doctor missing.conf
+
+# ---- cores ----
+
+one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core that we may use
+doctor 0 mpirun -n 2 --bind-to none taskset -c "$one" "$tutti" doctor
+finds warning binding "all ranks share 1 core: 2 threads"
+doctor 0 taskset -c "$one" "$tutti" doctor --set train.threads=3
+finds warning binding "rank 0 .*: 3 threads on 1 core"
+cures "train.threads=1"
+doctor 0 mpirun -n 2 --bind-to none "$tutti" doctor --set "train.threads=$cores"
+finds warning binding "all ranks share $cores cores?: $((2 * cores)) threads"
+doctor 0 taskset -c "$one" "$tutti" doctor
+finds ok binding "1 rank x 1 thread"
+if [ "$cores" -ge 2 ]; then
+    doctor 0 "$tutti" doctor
+    finds note binding "1 of the $cores cores"
+    other=$(taskset -pc $$ | sed 's/.*: *//; s/.*[-,]//')
+    doctor 0 mpirun --bind-to none -n 1 taskset -c "$one" "$tutti" doctor : \
+        -n 1 taskset -c "$other" "$tutti" doctor
+    finds ok binding "2 ranks x 1 thread, a core for each"
+    doctor 0 mpirun --bind-to none -n 1 taskset -c "$other" "$tutti" doctor : \
+        -n 2 taskset -c "$one" "$tutti" doctor
+    finds warning binding "ranks 1-2 \(.*\) share 1 core"
+fi
+doctor 0 env SLURM_CPUS_PER_TASK=4 SLURM_PROCID=0 taskset -c "$one" "$tutti" doctor
+finds warning cpus-per-task "cpus-per-task=4 did not reach rank 0"
+cures "SRUN_CPUS_PER_TASK"
+doctor 0 env SLURM_CPUS_PER_TASK=4 mpirun --bind-to none -n 2 taskset -c "$one" "$tutti" doctor
+finds warning cpus-per-task "did not reach all ranks"
+cures "mpirun --map-by slot:PE=4"
+doctor 0 env OMP_NUM_THREADS=8 "$tutti" doctor
+finds note threads "OMP_NUM_THREADS=8 is not what counts: train.threads = 1 is"
+
+# ---- processors ----
+
+if [ "$(uname -m)" = x86_64 ]; then
+    nehalem=(env OPENBLAS_CORETYPE=Nehalem "$tutti" doctor)
+    prescott=(env OPENBLAS_CORETYPE=Prescott "$tutti" doctor)
+    doctor 1 mpirun -n 2 "${nehalem[@]}" : -n 1 "${prescott[@]}"
+    finds fault processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
+    cures "OPENBLAS_CORETYPE=Prescott on all"
+    allowed="--set train.allow_mixed_cores=yes"
+    doctor 0 mpirun -n 2 "${nehalem[@]}" $allowed : -n 1 "${prescott[@]}" $allowed
+    finds warning processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
+    doctor 0 env OPENBLAS_CORETYPE=Nehalem "$tutti" doctor
+    if grep -q 'own kernels avx512' out.txt; then
+        finds note processors "takes its Nehalem kernels, as OPENBLAS_CORETYPE says"
+    fi
+    doctor 0 mpirun -n 1 "$tutti" doctor : -n 1 env TUTTI_KERNELS=portable "$tutti" doctor
+    if ! grep -q 'own kernels portable' out.txt; then # then the other rank is not slower
+        finds warning speed "rank 1 \(.*\) computes"
+    fi
+fi
+
+# ---- limits, shared memory, disks ----
+
+(ulimit -f 100000 && ulimit -n 200 && doctor 0 "$tutti" doctor &&
+    finds warning limits "too few open files" && finds warning limits "size of files") || exit 1
+
+if unshare -rm true 2>/dev/null; then
+    doctor 0 unshare -rm bash -c "mount -t tmpfs -o size=1m none /dev/shm && '$tutti' doctor"
+    finds note "shared memory" "/dev/shm on .* has 1 MB.*Open MPI wants"
+    cures "shm-size"
+    mkdir -p locked small
+    doctor 1 unshare -rm bash -c \
+        "mount -t tmpfs -o ro none locked && '$tutti' doctor --run-dir locked"
+    finds fault directory "locked: .*Read-only file system"
+    cures "another --run-dir"
+    doctor 1 unshare -rm bash -c \
+        "mount -t tmpfs -o size=4m none small && '$tutti' doctor --run-dir small"
+    finds fault "disk space" "4 MB free; 5 checkpoints of this model take 238 MB"
+    finds note "disk space" "in memory \(tmpfs\)"
+    doctor 0 unshare -rm bash -c \
+        "mount -t tmpfs -o size=100m none small && '$tutti' doctor --run-dir small"
+    finds warning "disk space" "105 MB free"
+fi
+doctor 1 "$tutti" doctor --run-dir runs/nowhere
+finds fault directory "runs/nowhere: .*No such file"
+cures "make the directory first"
+
+# a directory that one rank doesn't share
+if unshare -m true 2>/dev/null; then
+    mkdir -p own
+    doctor 1 mpirun -n 2 "$tutti" doctor --run-dir own : -n 1 unshare -m \
+        sh -c "mount -t tmpfs none own && exec '$tutti' doctor --run-dir own"
+    finds fault directory "own: a file that rank 0 .* writes is not seen by rank 2 "
+    cures "all hosts share"
+fi
+
+# ---- what a library in front of the C library provokes ----
+
+compiler=$(command -v cc || true)
+if [ -z "$compiler" ] || nm -D "$tutti" 2>/dev/null | grep -q __asan; then
+    echo "no compiler, or a sanitizer that wants to be first: the rest is left out"
+    echo "all ok"
+    exit 0
+fi
+cat >front.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+static int from_tutti(void *caller) /* and not from MPI */
+{
+    Dl_info info;
+    return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "tutti");
+}
+static int wanted(const char *what)
+{
+    const char *fault = getenv("FAULT");
+    return fault && strcmp(fault, what) == 0;
+}
+int flock(int file, int operation)
+{
+    int (*next)(int, int) = dlsym(RTLD_NEXT, "flock");
+    if (wanted("flock")) {
+        errno = ENOLCK;
+        return -1;
+    }
+    return next(file, operation);
+}
+int connect(int file, const struct sockaddr *address, socklen_t size)
+{
+    int (*next)(int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "connect");
+    if (wanted("connect") && from_tutti(__builtin_return_address(0))) {
+        errno = EHOSTUNREACH;
+        return -1;
+    }
+    return next(file, address, size);
+}
+ssize_t process_vm_readv(pid_t pid, const struct iovec *to, unsigned long to_count,
+                         const struct iovec *from, unsigned long count, unsigned long flags)
+{
+    ssize_t (*next)(pid_t, const struct iovec *, unsigned long, const struct iovec *,
+                    unsigned long, unsigned long) = dlsym(RTLD_NEXT, "process_vm_readv");
+    if (wanted("copy")) {
+        errno = EPERM;
+        return -1;
+    }
+    return next(pid, to, to_count, from, count, flags);
+}
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int (*next)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = next(clock, now);
+    if (clock == CLOCK_REALTIME && wanted("clock"))
+        now->tv_sec += 100;
+    return result;
+}
+END
+"$compiler" -shared -fPIC -o front.so front.c -ldl || fail "front.c"
+doctor 0 env FAULT=flock LD_PRELOAD="$work/front.so" "$tutti" doctor
+finds warning "file locks" "rank 0 .*flock fails: No locks available"
+cures "HDF5_USE_FILE_LOCKING=FALSE"
+doctor 1 env HDF5_USE_FILE_LOCKING=TRUE FAULT=flock LD_PRELOAD="$work/front.so" "$tutti" doctor
+finds fault "file locks" "rank 0 .*HDF5 file can't be read"
+cures "HDF5_USE_FILE_LOCKING=FALSE"
+doctor 0 env HDF5_USE_FILE_LOCKING=FALSE FAULT=flock LD_PRELOAD="$work/front.so" "$tutti" doctor
+finds note "file locks" "flock fails: No locks available.*; HDF5_USE_FILE_LOCKING=FALSE"
+doctor 0 mpirun -n 1 "$tutti" doctor : \
+    -n 1 env FAULT=clock LD_PRELOAD="$work/front.so" "$tutti" doctor
+finds warning clocks "rank 1 \(.*\) is 100\.0 s ahead of rank 0"
+doctor 0 mpirun -n 1 "$tutti" doctor : \
+    -n 2 env FAULT=connect LD_PRELOAD="$work/front.so" "$tutti" doctor
+finds warning ports "ranks 1-2 \(.*\) can't reach a port of rank 0 .*No route to host"
+cures "firewall"
+doctor 0 env FAULT=copy LD_PRELOAD="$work/front.so" "$tutti" doctor
+finds note "shared memory" "rank 0 .* may not read another process's memory"
+echo "all ok"

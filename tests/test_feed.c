@@ -1,0 +1,211 @@
+/* feed: read ahead or not, the same windows and the position behind each; and a fault of
+ * the reader's thread arrives where the window would have. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "../src/train/feed.h"
+#include "stream_files.h"
+
+enum { ROWS = 3, SLICES = 2, STEPS = 50, CHUNK_BYTES = 140000 };
+
+/* Two streams over the same pieces: one is a window ahead of the other. */
+struct fixture {
+    struct stream_files files;
+    struct stream *list[SLICES], *reference[SLICES];
+    struct streams streams;
+};
+
+static void open_fixture(struct fixture *fixture)
+{
+    stream_files_make(&fixture->files, CHUNK_BYTES);
+    for (int s = 0; s < SLICES; s++) {
+        fixture->list[s] = stream_files_stream(&fixture->files, ROWS);
+        fixture->reference[s] = stream_files_in_memory(&fixture->files, ROWS);
+    }
+    token inputs[ROWS];
+    int32_t targets[ROWS];
+    stream_files_check(stream_next(fixture->list[1], 1, inputs, targets));
+    stream_files_check(stream_next(fixture->reference[1], 1, inputs, targets));
+    fixture->streams = (struct streams){
+        .count = SLICES, .list = fixture->list, .cache = fixture->files.cache};
+}
+
+static void close_fixture(struct fixture *fixture)
+{
+    for (int s = 0; s < SLICES; s++) {
+        stream_close(fixture->list[s]);
+        stream_close(fixture->reference[s]);
+    }
+    stream_files_remove(&fixture->files);
+}
+
+static void compare_position(const struct fixture *fixture, const struct feed *feed)
+{
+    for (int s = 0; s < SLICES; s++) {
+        struct stream_row rows[ROWS];
+        struct stream_cursor cursor;
+        stream_save(fixture->reference[s], rows, &cursor);
+        assert_memory_equal(feed_rows(feed) + s * ROWS, rows, sizeof rows);
+        assert_memory_equal(feed_cursors(feed) + s, &cursor, sizeof cursor);
+    }
+}
+
+static void compare_window(const struct fixture *fixture, struct window *window)
+{
+    token inputs[STEPS * ROWS];
+    int32_t targets[STEPS * ROWS];
+    assert_int_equal(window->slices, SLICES);
+    for (int s = 0; s < SLICES; s++) {
+        stream_files_check(stream_next(fixture->reference[s], STEPS, inputs, targets));
+        assert_memory_equal(window->input_of[s], inputs, sizeof inputs);
+        assert_memory_equal(window->target_of[s], targets, sizeof targets);
+    }
+}
+
+static void check_windows(int windows)
+{
+    struct fixture fixture;
+    struct feed *feed = NULL;
+    struct window window;
+    open_fixture(&fixture);
+    stream_files_check(feed_open(&fixture.streams, ROWS, STEPS, windows, 1, &feed));
+    compare_position(&fixture, feed); /* of the beginning */
+    for (uint64_t i = 0; i < 600; i++) {
+        stream_files_check(feed_next(feed, &window));
+        stream_files_check(feed_status(feed));
+        compare_window(&fixture, &window);
+        compare_position(&fixture, feed);
+        if (stream_files_draw(20, (uint64_t)windows, i, 10) == 0)
+            feed_rest(feed);
+        if (stream_files_draw(20, (uint64_t)windows, i, 11) == 0)
+            usleep(2000); /* so that the reader is far ahead */
+        compare_position(&fixture, feed);
+    }
+    feed_close(feed);
+    close_fixture(&fixture);
+}
+
+static void windows_and_positions_are_those_of_the_streams(void **state)
+{
+    (void)state;
+    check_windows(1); /* no thread */
+    check_windows(2);
+    check_windows(7);
+}
+
+static void it_closes_at_any_moment(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture);
+    for (int i = 0; i < 40; i++) {
+        struct feed *feed = NULL;
+        struct window window;
+        stream_files_check(feed_open(&fixture.streams, ROWS, STEPS, 2 + i % 3, 1, &feed));
+        for (int k = 0; k < i % 4; k++)
+            stream_files_check(feed_next(feed, &window));
+        if (i % 5 == 0)
+            feed_rest(feed);
+        feed_close(feed);
+    }
+    feed_close(NULL);
+    close_fixture(&fixture);
+}
+
+/* Windows that were read before the damage come; then the fault, and it stays. */
+static void check_fault(int windows)
+{
+    struct fixture fixture;
+    struct feed *feed = NULL;
+    struct window window;
+    open_fixture(&fixture);
+    stream_files_check(feed_open(&fixture.streams, ROWS, STEPS, windows, 1, &feed));
+    stream_files_check(feed_next(feed, &window));
+    compare_window(&fixture, &window);
+    feed_rest(feed);
+    for (size_t i = 0; i < FILES; i++) {
+        char *path = shard_path(fixture.files.directory, i);
+        assert_int_equal(truncate(path, 4096), 0);
+        free(path);
+    }
+    int64_t came = 0;
+    while (feed_next(feed, &window) == STATUS_OK) {
+        compare_window(&fixture, &window);
+        compare_position(&fixture, feed);
+        came++;
+    }
+    assert_true(came < 600); /* what the rows still had in view */
+    for (int again = 0; again < 3; again++) {
+        assert_non_null(strstr(status_message(), ".h5: has been changed"));
+        compare_position(&fixture, feed); /* behind the last that came */
+        for (int i = 0; i < STEPS * ROWS * SLICES; i++)
+            assert_true(window.inputs[i] == END && window.targets[i] == -1);
+        status_set_message("");
+        assert_int_equal(feed_status(feed), STATUS_FAILED);
+        assert_non_null(strstr(status_message(), ".h5: has been changed"));
+        status_set_message("");
+        assert_int_equal(feed_next(feed, &window), STATUS_FAILED);
+    }
+    feed_close(feed);
+    close_fixture(&fixture);
+}
+
+static void a_fault_comes_in_its_windows_place(void **state)
+{
+    (void)state;
+    check_fault(1);
+    check_fault(2);
+    check_fault(6);
+}
+
+static volatile sig_atomic_t handled_by_main;
+static pthread_t main_thread;
+
+static void handler(int signal)
+{
+    (void)signal;
+    handled_by_main = pthread_equal(pthread_self(), main_thread) ? 1 : -1;
+}
+
+/* With the main thread's signals blocked, one sent to the process must wait. */
+static void the_thread_takes_no_signals(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct feed *feed = NULL;
+    struct window window;
+    sigset_t user, before;
+    main_thread = pthread_self();
+    signal(SIGUSR1, handler);
+    open_fixture(&fixture);
+    stream_files_check(feed_open(&fixture.streams, ROWS, STEPS, 4, 1, &feed));
+    stream_files_check(feed_next(feed, &window));
+    sigemptyset(&user);
+    sigaddset(&user, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &user, &before);
+    kill(getpid(), SIGUSR1);
+    for (int i = 0; i < 20; i++)
+        stream_files_check(feed_next(feed, &window));
+    assert_int_equal(handled_by_main, 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    assert_int_equal(handled_by_main, 1);
+    feed_close(feed);
+    close_fixture(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_and_positions_are_those_of_the_streams),
+        cmocka_unit_test(it_closes_at_any_moment),
+        cmocka_unit_test(a_fault_comes_in_its_windows_place),
+        cmocka_unit_test(the_thread_takes_no_signals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

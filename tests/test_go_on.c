@@ -1,0 +1,106 @@
+/* go_on: the command that continues a run, from command lines as /proc has them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../src/cli/go_on.c" /* of the program, not of the library */
+#include "../src/cli/launch.c"
+
+static const char *const variables[] = {
+    "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "SLURM_CPUS_PER_TASK", "PMIX_RANK",
+    "SLURM_JOB_ID",         "SLURM_ARRAY_JOB_ID",   "SLURM_ARRAY_TASK_ID", "ENVIRONMENT"};
+
+static int forget(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        unsetenv(variables[i]);
+    return 0;
+}
+
+/* Words with blanks between them; '~' is a blank within a word. */
+static size_t line_of(const char *words, char *line)
+{
+    size_t size = strlen(words) + (*words != '\0');
+    memcpy(line, words, strlen(words) + 1);
+    for (size_t i = 0; i < size; i++)
+        line[i] = (char)(line[i] == ' ' ? '\0' : line[i] == '~' ? ' ' : line[i]);
+    return size;
+}
+
+static void gives(const char *own, const char *parent, int ranks, const char *expected)
+{
+    char own_line[9000], parent_line[500], text[4096];
+    struct go_on_words words = {.own = own_line, .parent = parent_line};
+    words.own_size = line_of(own, own_line);
+    words.parent_size = line_of(parent, parent_line);
+    assert_string_equal(go_on_text(&words, ranks, text, sizeof text), expected);
+}
+
+static void our_own_words(void **state)
+{
+    (void)state;
+    gives("tutti train a.conf", "-bash", 1, "tutti train a.conf --resume");
+    gives("tutti train a.conf --resume", "", 1, "tutti train a.conf --resume");
+    gives("tutti train --resume a.conf --inject kill@1:3 --inject=slow@*:1", "", 1,
+          "tutti train --resume a.conf");
+    gives("tutti train -- -a.conf", "", 1, "tutti train --resume -- -a.conf");
+    gives("tutti train a~b.conf --set run.dir=it's", "", 1,
+          "tutti train 'a b.conf' --set 'run.dir=it'\\''s' --resume");
+    char many[9000] = "tutti";
+    for (int i = 0; i < 300; i++)
+        strcat(many, " --set train.keep=1");
+    gives(many, "", 1, "the same command with --resume");
+}
+
+static void the_launcher_in_front(void **state)
+{
+    (void)state;
+    gives("tutti train a.conf", "", 4, "mpirun -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf --inject kill@1:3",
+          "/usr/bin/mpirun --oversubscribe -n 4 tutti train a.conf --inject kill@1:3", 4,
+          "/usr/bin/mpirun --oversubscribe -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf", "mpirun -n 4 wrapper tutti train a.conf", 4,
+          "mpirun -n 4 wrapper tutti train a.conf --resume");
+    gives("tutti train a.conf", "mpirun -n 4 my-script", 4,
+          "mpirun -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf", "bash -c tutti train a.conf", 1,
+          "tutti train a.conf --resume");
+    setenv("SLURM_STEP_NUM_TASKS", "4", 1);
+    setenv("SLURM_STEP_NUM_NODES", "2", 1);
+    setenv("PMIX_RANK", "0", 1);
+    gives("tutti train a.conf", "slurmstepd: [3.0]", 4,
+          "srun --mpi=pmix -K1 -N 2 -n 4 tutti train a.conf --resume");
+    setenv("SLURM_STEP_NUM_TASKS", "2", 1); /* of mpirun's daemons */
+    gives("tutti train a.conf", "orted -mca", 4,
+          "mpirun -n 4 tutti train a.conf --resume");
+}
+
+static void a_batch_job_can_go_back(void **state)
+{
+    (void)state;
+    setenv("SLURM_JOB_ID", "17", 1);
+    gives("tutti train a.conf --resume", "", 1, "tutti train a.conf --resume");
+    setenv("ENVIRONMENT", "BATCH", 1);
+    gives("tutti train a.conf --resume", "", 1,
+          "tutti train a.conf --resume\nscontrol requeue 17");
+    gives("tutti train a.conf", "", 1, "tutti train a.conf --resume");
+    setenv("SLURM_ARRAY_JOB_ID", "15", 1);
+    setenv("SLURM_ARRAY_TASK_ID", "2", 1);
+    gives("tutti train a.conf --resume", "", 1,
+          "tutti train a.conf --resume\nscontrol requeue 15_2");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(our_own_words, forget),
+        cmocka_unit_test_setup(the_launcher_in_front, forget),
+        cmocka_unit_test_setup(a_batch_job_can_go_back, forget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

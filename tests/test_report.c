@@ -1,0 +1,132 @@
+/* ranks: 1 2 3 4
+ * report and comm_probe: clocks that are known to differ, and ranks that are known to be
+ * slow. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../src/train/report.h"
+#include "ranks.h"
+#include "tutti/comm_probe.h"
+#include "tutti/progress.h"
+
+/* ---- clocks ---- */
+
+static int my_rank;
+
+/* Rank r's clock is 1000 r + 7 seconds ahead of the one that all share. */
+static double odd_clock(void)
+{
+    return clock_seconds() + 1000.0 * my_rank + 7;
+}
+
+static void clocks_are_compared(void **state)
+{
+    struct comm *comm = *state;
+    double offset = -1, error = -1;
+    my_rank = comm_rank(comm);
+    expect(comm_clock_offset(comm, odd_clock, &offset, &error) == STATUS_OK);
+    expect(error >= 0 && error < 1);
+    /* the clocks of one host are one: the error bounds what is found */
+    expect(fabs(offset + 1000.0 * my_rank) <= error + 1e-6);
+    if (my_rank == 0)
+        expect(offset >= 0 && offset <= 0 && error >= 0 && error <= 0);
+    agree_on_verdict(comm);
+}
+
+/* ---- how the time divides ---- */
+
+static struct report_rank rank_with(double forward, double wait, const char *host)
+{
+    struct report_rank rank = {{0}, {0}};
+    rank.seconds[PHASE_FORWARD] = forward;
+    rank.seconds[PHASE_WAIT] = wait;
+    snprintf(rank.host, sizeof rank.host, "%s", host);
+    return rank;
+}
+
+static void the_slow_rank_is_named(void **state)
+{
+    char text[REPORT_TEXT];
+    const struct report_rank ranks[] = {rank_with(6, 4, "n0"), rank_with(9, 1, "n1"),
+                                        rank_with(5, 5, "n2")};
+    struct division division = division_of(ranks, 3);
+    expect(fabs(division.all - 10) < 1e-9);
+    expect(fabs(division.seconds[PHASE_FORWARD] - 20.0 / 3) < 1e-9);
+    expect(division.slow_rank == 1);
+    expect(fabs(division.waited - 3.5) < 1e-9); /* (4 + 5) / 2 - 1 */
+    expect_text(division_text(&division, text), "time: forward 67 %, wait 33 %");
+    expect_text(division_waited(&division, text),
+                "others waited most for rank 1 (n1): 35.0 % of the time");
+    agree_on_verdict(*state);
+}
+
+static void little_is_not_said(void **state)
+{
+    char text[REPORT_TEXT];
+    const struct report_rank ranks[] = {rank_with(99.4, 0.6, "n0"),
+                                        rank_with(98, 2, "n1")};
+    struct division division = division_of(ranks, 2);
+    expect(division.slow_rank == 0);
+    expect_text(division_waited(&division, text), ""); /* 1.4 % */
+    division = division_of(ranks, 1);
+    expect(division.slow_rank == -1);
+    expect_text(division_waited(&division, text), "");
+    expect_text(division_text(&division, text), "time: forward 99 %, wait 1 %");
+    struct division nothing = division_of(&(struct report_rank){{0}, {0}}, 1);
+    expect_text(division_text(&nothing, text), "time:");
+    agree_on_verdict(*state);
+}
+
+/* One rank works for 0.4 s while the others have nothing to do. */
+static void ranks_wait_for_the_slow_one(void **state)
+{
+    struct comm *comm = *state;
+    struct report report;
+    struct division division;
+    int slow = comm_size(comm) - 1;
+    expect(report_open(comm, NULL, &report) == STATUS_OK);
+    phase_enter(PHASE_OPTIMIZER);
+    comm_barrier(comm);
+    report_begin(&report);
+    phase_enter(PHASE_FORWARD);
+    if (comm_rank(comm) == slow)
+        usleep(400000);
+    expect(report_end(&report, &division) == STATUS_OK);
+    if (comm_rank(comm) == 0) {
+        double mean = 0.4 / comm_size(comm);
+        expect(division.all >= 0.39);
+        expect(division.seconds[PHASE_FORWARD] >= mean - 0.01);
+        expect(division.seconds[PHASE_FORWARD] <= division.all);
+        expect(division.slow_rank == (slow ? slow : -1));
+        expect(slow == 0 || division.waited > 0.2);
+        expect(slow == 0 || strcmp(division.slow_host, comm_host(comm)) == 0);
+    } else {
+        expect(division.slow_rank == -1 && division.all <= 0);
+    }
+    report_close(&report);
+    agree_on_verdict(comm);
+}
+
+int main(int argc, char **argv)
+{
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(clocks_are_compared, comm),
+        cmocka_unit_test_prestate(the_slow_rank_is_named, comm),
+        cmocka_unit_test_prestate(little_is_not_said, comm),
+        cmocka_unit_test_prestate(ranks_wait_for_the_slow_one, comm),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_close(comm);
+    return failed;
+}

@@ -1,0 +1,300 @@
+#!/bin/bash
+# The job scripts on a real Slurm of their own (slurm/cluster.sh): six nodes on this host, two for each
+# group of scenarios.
+# Whatever happens to a job, its run ends with every step once and with the weights of an
+# undisturbed run on one rank without Slurm. 77: no Slurm here.
+#   bash test_slurm.sh TUTTI SOURCE_DIRECTORY [SCENARIO...]
+set -u
+tutti=$(realpath "$1")
+source=$(cd "$2" && pwd)
+shift 2
+. "$source/tests/tiny_run.sh"
+work=$(mktemp -d)
+trap 'bash "$source/tests/slurm/cluster.sh" stop "$work/cluster"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
+. cluster/environment
+export SLURM_OVERLAP=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_odls_base_sigkill_timeout=2 # seconds that mpirun waits at a stop
+export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_hwloc_base_binding_policy=none
+
+# ---- the run that nothing disturbs ----
+
+make_corpus corpus 60
+"$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+cat >small.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 1
+hidden = 24
+embedding = 8
+dropout = 0.25
+[train]
+epochs = 10
+batch = 16
+slices = 8
+time = 32
+warmup_steps = 10
+learning_rate = 0.01
+[run]
+dir = runs/alone
+samples = 0
+keep = 2
+hash_steps = yes
+END
+"$tutti" train small.conf >alone.txt 2>&1 || { cat alone.txt >&2; fail "train"; }
+[ "$(wc -l <runs/alone/metrics.jsonl)" -ge 90 ] || fail "the reference has too few lines"
+
+# tutti, with more arguments ($FIRST) in the first attempt of a job.
+cat >first <<END
+#!/bin/bash
+if [[ \$* != *--where* && \${SLURM_RESTART_COUNT:-0} == 0 ]]; then set -- "\$@" \$FIRST; fi
+exec $(printf %q "$tutti") "\$@"
+END
+chmod +x first
+slow="--inject slow@*:1:0.5" # the reference's 100 steps would take a minute
+export FIRST='' TUTTI=$work/first
+
+# ---- helpers ----
+
+facts() { sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second)": ?[^,}]+,? ?//g' "$1/metrics.jsonl"; }
+
+fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
+
+steps() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
+
+# until SECONDS WHAT COMMAND...: waits for it to succeed.
+until_true() {
+    local end=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        ((SECONDS < end)) || { tell; fail "$what does not come"; }
+        sleep 0.2
+    done
+}
+
+# What there is to know, when something fails.
+tell() {
+    squeue >&2
+    tail -n 15 "$work"/*.log >&2
+    grep -hE 'error' "$work"/cluster/slurm*.log | tail -n 8 >&2
+}
+
+submit() { sbatch --parsable "$@" || { tell; fail "sbatch $*"; }; }
+
+ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
+
+is() { [ "$(fact "$1" JobState)" = "$2" ]; }
+
+running_behind() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
+
+# completes JOB RUN RESTARTS WHAT: and every step is the reference's.
+completes() {
+    local restarts
+    until_true 120 "the end of $4" ended "$1"
+    restarts=$(fact "$1" Restarts)
+    [ "$(fact "$1" JobState)" = COMPLETED ] ||
+        { tell; fail "$4: job $1 ended as $(fact "$1" JobState)"; }
+    [[ $restarts =~ ^($3)$ ]] || { tell; fail "$4: $restarts restarts, not $3"; }
+    facts "$2" >"$2.this"
+    facts runs/alone | diff - "$2.this" >"$2.diff" ||
+        { head -n 4 "$2.diff" >&2; tell; fail "$4: another run than without Slurm"; }
+    echo "ok: $4 ($restarts restarts, ${SECONDS} s)"
+}
+
+says() { grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "$1 does not say '$2'"; }; }
+
+# train ARGUMENT... -- SETTING...: a job on two nodes and four ranks; $job.
+train() {
+    local options=()
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    job=$(submit -w "$nodes" --nodes=2 --ntasks-per-node=2 --output=%x.log "${options[@]}" \
+        "$source/slurm/train.sbatch" small.conf "$@") || exit 1
+}
+
+# ---- scenarios, each on the two nodes $nodes ----
+
+# Both ways to launch, from the folder to the end.
+to_the_end() {
+    local one two
+    cp -r corpus midi
+    one=$(submit -w "$nodes" --nodes=2 --ntasks-per-node=2 --output=preprocess.log \
+        "$source/slurm/preprocess.sbatch" corpus -o again.tutti --shards 16 \
+        --split "0.8 0.1 0.1") || exit 1
+    until_true 90 "the end of preprocess" ended "$one"
+    diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: another dataset"; }
+    echo "ok: preprocess ($SECONDS s)"
+    train --job-name=end-srun -- --set run.dir=runs/end-srun
+    one=$job
+    LAUNCH=mpirun train --job-name=end-mpirun -- --set run.dir=runs/end-mpirun
+    two=$job
+    completes "$one" runs/end-srun 0 "train with srun"
+    completes "$two" runs/end-mpirun 0 "train with mpirun"
+}
+
+# A limit of one minute, and a signal well before it.
+time_limit() {
+    FIRST=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
+    completes "$job" runs/limit 1 "a time limit"
+    says limit.log "stopped on request behind step"
+    says limit.log "back into the queue"
+}
+
+preempted() {
+    local one two
+    FIRST=$slow train --job-name=preempt-srun -- --set run.dir=runs/preempt-srun
+    one=$job
+    LAUNCH=mpirun FIRST=$slow train --job-name=preempt-mpirun -- \
+        --set run.dir=runs/preempt-mpirun
+    two=$job
+    until_true 60 "step 12" running_behind "$one" runs/preempt-srun 12
+    until_true 60 "step 12" running_behind "$two" runs/preempt-mpirun 12
+    submit -p high -w "$nodes" --nodes=2 --exclusive --job-name=urgent --output=urgent.log \
+        --wrap "sleep 1" >/dev/null
+    completes "$one" runs/preempt-srun "1|2" "preempted, srun"
+    completes "$two" runs/preempt-mpirun "1|2" "preempted, mpirun"
+    says preempt-srun.log "stopped on request behind step"
+    says preempt-mpirun.log "stopped on request behind step"
+}
+
+signalled() {
+    local launch=$1 how=$2 name=signal-$1
+    LAUNCH=$launch FIRST=$slow train --job-name="$name" -- --set run.dir="runs/$name"
+    until_true 60 "step 7" running_behind "$job" "runs/$name" 7
+    scancel $how "$job"
+    completes "$job" "runs/$name" 1 "scancel $how, $launch"
+}
+
+# The node that rank 0 is not on, and the one that it is on. The job waits for the node.
+node_lost() {
+    local node
+    for node in "${nodes#*,}" "${nodes%,*}"; do
+        FIRST=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
+        until_true 60 "step 12" running_behind "$job" "runs/lost-$node" 12
+        scontrol update NodeName=$node State=DOWN Reason=test
+        until_true 60 "the requeue" is "$job" PENDING
+        scontrol update NodeName=$node State=RESUME
+        completes "$job" "runs/lost-$node" 1 "a lost node, $node"
+    done
+}
+
+# A rank dies or hangs in the first attempt; then one dies in every attempt.
+death() {
+    local launch
+    for launch in srun mpirun; do
+        LAUNCH=$launch FIRST="--inject kill@3:25" train --job-name=death-$launch -- \
+            --set run.dir=runs/death-$launch
+        completes "$job" runs/death-$launch 1 "death of a rank, $launch"
+    done
+    FIRST="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
+        --set run.hang_seconds=5
+    completes "$job" runs/hang 1 "a rank that hangs"
+    says hang.log "root cause: rank 2"
+}
+
+crash_loop() {
+    train --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
+    until_true 90 "the end of a crash loop" ended "$job"
+    [ "$(fact "$job" JobState)" = FAILED ] || { tell; fail "loop: $(fact "$job" JobState)"; }
+    [ "$(fact "$job" Restarts)" = 2 ] || { tell; fail "loop: $(fact "$job" Restarts) restarts"; }
+    says loop.log "not again: the last two restarts have made no checkpoint behind step 10"
+    echo "ok: a crash loop ends ($SECONDS s)"
+}
+
+# What is wrong stays wrong: not requeued.
+failure() {
+    train --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
+    until_true 60 "the end" ended "$job"
+    [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = FAILED/0 ] || { tell; fail "wrong"; }
+    FIRST=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
+    until_true 60 "step 3" running_behind "$job" runs/cancelled 3
+    scancel "$job"
+    until_true 60 "the end" ended "$job"
+    sleep 1
+    [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = CANCELLED/0 ] || { tell; fail "cancelled"; }
+    ls runs/cancelled/checkpoints/step-*.h5 >/dev/null || { tell; fail "cancelled: no checkpoint"; }
+    echo "ok: failed and cancelled jobs stay where they are ($SECONDS s)"
+}
+
+sweep() {
+    local grid=(train.learning_rate=0.01,0.02 model.hidden=16,24) index array
+    export RUNS=runs/sweep TRAIN=$source/slurm/train.sbatch
+    bash "$source/slurm/sweep.sbatch" small.conf "${grid[@]}" >sweep.txt || fail "sweep: the list"
+    says sweep.txt '^2: small.conf --set train.learning_rate=0.02 --set model.hidden=16 '
+    says sweep.txt '^submit: sbatch --array=0-3 '
+    array=$(FIRST=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
+        "$source/slurm/sweep.sbatch" small.conf "${grid[@]}") || exit 1
+    until_true 60 "step 12" running_behind "${array}_2" runs/sweep/002 12
+    for index in 0 1 2 3; do scancel --batch --signal=USR1 "${array}_$index"; done
+    for index in 0 1 2 3; do
+        until_true 60 "the end of the sweep" ended "${array}_$index"
+        [ "$(fact "${array}_$index" JobState)" = COMPLETED ] || { tell; fail "sweep $index"; }
+        [ "$(fact "${array}_$index" Restarts)" = 1 ] || { tell; fail "sweep $index: restarts"; }
+        # the same settings without Slurm
+        # shellcheck disable=SC2046
+        "$tutti" train $(sed -n "s/^$index: //p" sweep.txt) --set run.dir=runs/plain-$index \
+            >plain.txt 2>&1 || { cat plain.txt >&2; fail "plain $index"; }
+        facts runs/plain-$index >plain.txt
+        facts runs/sweep/00$index | cmp - plain.txt >&2 || { tell; fail "sweep $index"; }
+    done
+    "$tutti" inspect runs/sweep/* >table.txt || fail "the table of the sweep"
+    cat table.txt
+    [ "$(wc -l <table.txt)" = 5 ] || fail "sweep: the table has not 5 lines"
+    says table.txt '^run +model.hidden +train.learning_rate +epoch +step +valid loss '
+    says table.txt '^runs/sweep/002 +16 +0.02 +10/10 '
+    echo "ok: sweep ($SECONDS s)"
+}
+
+scaling() {
+    local one launch
+    for launch in srun mpirun; do
+        one=$(RUNS=runs/scaling LAUNCH=$launch STEPS=8 SKIP=2 ROWS=4 submit -w "$nodes" --nodes=2 \
+            --ntasks-per-node=2 --output=scaling-$launch.log "$source/slurm/scaling.sbatch" \
+            small.conf) || exit 1
+        until_true 90 "the end of scaling" ended "$one"
+        [ "$(fact "$one" JobState)" = COMPLETED ] || { tell; fail "scaling"; }
+        cat scaling-$launch.log
+        [ "$(grep -cE '^ +[12] +[24] +(8|16) +[0-9]+ +[0-9.]+ +[0-9.]+ %$' \
+            scaling-$launch.log)" = 4 ] || { tell; fail "scaling: the table"; }
+    done
+    echo "ok: scaling ($SECONDS s)"
+}
+
+generate() {
+    local array index
+    array=$(COUNT=2 LENGTH=4 SEED=7 OUT=music/piece.mid submit -w "${nodes%,*}" --array=0-1 \
+        --output=generate-%a.log "$source/slurm/generate.sbatch" runs/alone) || exit 1
+    for index in 0 1; do
+        until_true 60 "the end of generate" ended "${array}_$index"
+        "$tutti" generate runs/alone -o alone.mid --count 2 --seconds 4 \
+            --seed $((7 + index)) >/dev/null 2>&1 || fail "generate"
+        cmp alone-2.mid music/piece-$index-2.mid || { tell; fail "generate: other music"; }
+    done
+    echo "ok: generate ($SECONDS s)"
+}
+
+# ---- groups of them, at once ----
+
+calm() { to_the_end && generate && sweep && scaling; }
+taken() { preempted && node_lost; }
+stopped() { signalled srun "--signal=USR1" && signalled mpirun "--batch --signal=USR1" && failure; }
+dead() { death && crash_loop; }
+
+nodes=n1,n2
+if [ $# -gt 0 ]; then
+    for scenario in "$@"; do eval "$scenario" || exit 1; done
+    exit
+fi
+groups=()
+for group in "n1,n2 calm" "n1,n2 time_limit" "n3,n4 taken" "n5,n6 stopped" "n5,n6 dead"; do
+    nodes=${group% *}
+    (${group#* }) &
+    groups+=($!)
+done
+code=0
+for group in "${groups[@]}"; do wait "$group" || code=1; done
+exit $code

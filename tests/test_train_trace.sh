@@ -1,0 +1,172 @@
+#!/bin/bash
+# `tutti train --trace`: one file, valid JSON whatever happens to the run, with all ranks on
+# one clock; and the line on how the time of an epoch divides.
+set -u
+tutti=$1
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+command -v python3 >/dev/null || { echo "no python3"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+make_run lstm
+
+# check FILE RANKS LEAST: what has to hold of any trace; prints facts for the shell.
+check() {
+    python3 - "$@" <<'END' || fail "trace $1"
+import json, sys, collections
+path, ranks, least = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+events = json.load(open(path))["traceEvents"]
+spans = [e for e in events if e["ph"] == "X"]
+names = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
+assert sorted(names) == list(range(ranks)), names
+assert all(names[r].startswith(f"rank {r} (") for r in names), names
+lanes = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+by_lane = collections.defaultdict(list)
+for e in spans:
+    assert e["ts"] >= 0 and e["dur"] >= 0, e
+    by_lane[e["pid"], e["tid"]].append(e)
+assert set(lanes) == set(by_lane), (lanes, list(by_lane))
+assert all(lanes[r, 0] == "training" for r in range(ranks)), lanes
+slack = 0.01  # microseconds: both numbers are rounded to a nanosecond
+for lane, list_ in by_lane.items():
+    list_.sort(key=lambda e: (e["ts"], e["dur"]))
+    for a, b in zip(list_, list_[1:]):
+        assert a["ts"] + a["dur"] <= b["ts"] + slack, (lane, a, b)
+begin = min(e["ts"] for e in spans)
+end = max(e["ts"] + e["dur"] for e in spans)
+# the events of a training thread are seamless: their sum is the rank's wall time
+for r in range(ranks):
+    own = by_lane[r, 0]
+    total = sum(e["dur"] for e in own)
+    span = own[-1]["ts"] + own[-1]["dur"] - own[0]["ts"]
+    assert abs(total - span) <= 1e-3 * span + slack * len(own), (r, total, span)
+    # one launch, one clock: all begin and end at about the same time
+    assert span >= 0.5 * (end - begin), (r, span, end - begin)
+# each step: read, forward, backward, then the optimizer; on all ranks the same steps
+order = ["read", "forward", "backward", "optimizer"]
+made = []
+for r in range(ranks):
+    first = collections.defaultdict(dict)
+    for e in by_lane[r, 0]:
+        first[e["args"]["step"]].setdefault(e["name"], e["ts"])
+    steps = [s for s in sorted(first) if s > 0 and "forward" in first[s]]
+    if least == 0 and "optimizer" not in first[steps[-1]]:
+        steps.pop()  # the one that failed
+    for s in steps:
+        times = [first[s][name] for name in order]
+        assert times == sorted(times), (r, s, first[s])
+    made.append(steps)
+assert all(steps == made[0] for steps in made), [len(s) for s in made]
+assert len(made[0]) >= least, len(made[0])
+# rank 0 writes checkpoints beside the training, the others don't
+for lane in lanes:
+    assert lanes[lane] == "training" or lane[0] == 0 and lanes[lane] == "checkpoint", lanes
+assert "checkpoint" in lanes.values() or least == 0, lanes
+seen = {e["name"] for e in spans}
+assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or least == 0, seen
+# nobody leaves the step's sum before the last rank has handed over its gradient
+if ranks > 1:
+    for s in made[0]:
+        handed = [max(e["ts"] for e in by_lane[r, 0]
+                      if e["args"]["step"] == s and e["name"] == "backward") for r in range(ranks)]
+        updated = [min(e["ts"] for e in by_lane[r, 0]
+                       if e["args"]["step"] == s and e["name"] == "optimizer") for r in range(ranks)]
+        assert max(handed) <= min(updated) + 50000, (s, handed, updated)
+print(f"ok: {path}: {len(spans)} events, {len(made[0])} steps from {made[0][0]}, {end / 1e3:.0f} ms")
+END
+}
+
+# ---- all ranks, one file ----
+
+mpirun -n 3 "$tutti" train first.conf --set run.dir=runs/three --set train.slices=4 \
+    --trace three.json >log.txt 2>&1 || { cat log.txt >&2; fail "train --trace"; }
+"$tutti" train first.conf --set run.dir=runs/plain --set train.slices=4 >plain.txt 2>&1 ||
+    fail "train"
+steps=$(grep -c gradient_norm runs/three/metrics.jsonl)
+check three.json 3 "$steps"
+hash_of() { "$tutti" inspect "$1" --json | grep -m1 -o '"weights_hash": *"[0-9a-f]*"'; }
+[ -n "$(hash_of runs/plain)" ] && [ "$(hash_of runs/plain)" = "$(hash_of runs/three)" ] ||
+    fail "a trace changes the weights"
+
+# ---- how the time divides ----
+
+[ "$(grep -c '^time: .*forward [0-9]* %.*backward [0-9]* %' log.txt)" = 2 ] ||
+    { cat log.txt >&2; fail "no line on the time of each epoch"; }
+grep -A1 '^epoch 2/2 step .*valid_loss' log.txt | grep -q '^  tokens_per_second .*weights_hash' ||
+    fail "the epoch's lines"
+awk 'length > 120' log.txt | grep . && fail "too long a line"
+python3 - <<'END' || fail "the time in the metrics"
+import json
+lines = [json.loads(line) for line in open("runs/three/metrics.jsonl")]
+times = [line for line in lines if "seconds_all" in line]
+assert [line["epoch"] for line in times] == [1, 2], times
+for line in times:
+    parts = [v for k, v in line.items() if k.startswith("seconds_") and k not in ("seconds_all", "seconds_waited")]
+    assert len(parts) == 9 and all(v >= 0 for v in parts), line
+    assert abs(sum(parts) - line["seconds_all"]) < 0.05 * line["seconds_all"] + 0.01, line
+    assert 0 <= line["slow_rank"] < 3 and line["slow_host"] and line["seconds_waited"] >= 0, line
+    epoch = next(l for l in lines if l.get("epoch") == line["epoch"] and "train_loss" in l)
+    assert line["seconds_all"] >= 0.5 * epoch["seconds"], (line, epoch)
+END
+
+# ---- a killed run leaves what was flushed; a resumed one begins a new file ----
+
+"$tutti" train first.conf --set run.dir=runs/killed --set train.epochs=1000 \
+    --trace killed.json >log.txt 2>&1 &
+pid=$!
+until [ "$(grep -c seconds_all runs/killed/metrics.jsonl 2>/dev/null)" -ge 3 ] 2>/dev/null; do
+    kill -0 $pid || { cat log.txt >&2; fail "the run ended"; }
+    sleep 0.02
+done
+kill -9 $pid
+wait $pid 2>/dev/null
+check killed.json 1 $((2 * steps / 2))
+"$tutti" train first.conf --set run.dir=runs/killed --resume --set train.epochs=1000 \
+    --set train.max_steps=100000 --trace killed.json >log.txt 2>&1 &
+pid=$!
+until grep -q '^time:' log.txt; do
+    kill -0 $pid || { cat log.txt >&2; fail "the resumed run ended"; }
+    sleep 0.02
+done
+kill -TERM $pid
+wait $pid
+[ $? = 75 ] || { cat log.txt >&2; fail "stopped: not 75"; }
+check killed.json 1 1
+python3 -c 'import json
+steps = {e["args"]["step"] for e in json.load(open("killed.json"))["traceEvents"] if e["ph"] == "X"}
+assert 1 not in steps and max(steps) > 1, sorted(steps)[:3]' || fail "not a new file"
+
+# ---- within an epoch: a run that ends there, and one that fails ----
+
+mpirun -n 2 "$tutti" train first.conf --set run.dir=runs/part --set train.max_steps=5 \
+    --trace part.json >log.txt 2>&1 || { cat log.txt >&2; fail "max_steps"; }
+grep -q '^time: ' log.txt || fail "no line on the time of a part of an epoch"
+python3 -c 'import json
+steps = {e["args"]["step"] for e in json.load(open("part.json"))["traceEvents"] if e["ph"] == "X"}
+assert steps == set(range(6)), steps' || fail "the trace of a part"
+mpirun -n 2 "$tutti" train first.conf --set run.dir=runs/diverged --set train.optimizer=adamw \
+    --set train.learning_rate=10 --set train.weight_decay=1 --set train.warmup_steps=0 \
+    --set train.epochs=50 --trace diverged.json >log.txt 2>&1 && fail "it did not diverge"
+check diverged.json 2 0
+
+# ---- what can't be written ----
+
+refuses 1 'nowhere/trace.json: the trace can.t be written: No such file' \
+    "$tutti" train first.conf --set run.dir=runs/x --trace nowhere/trace.json
+[ -e runs/x/metrics.jsonl ] && fail "a run without its trace has begun"
+"$tutti" train first.conf --set run.dir=runs/full --trace /dev/full >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "a trace that can't be written ends the run"; }
+[ "$(grep -c 'warning: /dev/full: a part of the trace is missing: No space' log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "a full disk is not one warning"; }
+if unshare -rm true 2>/dev/null; then
+    mkdir small
+    unshare -rm bash -c "mount -t tmpfs -o size=40k none small &&
+        '$tutti' train first.conf --set run.dir=runs/small --trace small/trace.json &&
+        cp small/trace.json kept.json" >log.txt 2>&1 || { cat log.txt >&2; fail "small disk"; }
+    [ "$(grep -c 'warning: .*trace is missing' log.txt)" = 1 ] ||
+        { cat log.txt >&2; fail "the small disk is not one warning"; }
+    python3 -c 'import json; json.load(open("kept.json"))' || fail "a full disk tore the trace"
+    echo "ok: a full disk"
+fi
+echo "all ok"

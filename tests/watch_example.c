@@ -1,0 +1,27 @@
+/* watch_example RANK: a run without training, in which that rank ends all others by
+ * MPI_Abort; test_watch.sh looks at what is said about it. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tutti/comm.h"
+#include "tutti/phase.h"
+#include "tutti/watch.h"
+
+int main(int argc, char **argv)
+{
+    const struct watch_request request = {
+        .hang_seconds = 60, .directory = ".", .command = "the same again"};
+    struct comm *comm;
+    struct watch *watch;
+    if (argc != 2 || comm_open(&argc, &argv, &comm) != STATUS_OK ||
+        watch_open(comm, &request, &watch) != STATUS_OK)
+        return STATUS_FAILED;
+    if (comm_rank(comm) == atoi(argv[1])) {
+        status_fail(STATUS_FAILED, "no way on");
+        comm_abort(comm, STATUS_FAILED);
+    }
+    comm_barrier(comm);
+    watch_close(watch);
+    comm_close(comm);
+    return STATUS_OK;
+}
