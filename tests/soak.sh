@@ -59,9 +59,7 @@ on() {
     if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
-# facts RUN: the metrics of every step and epoch, without what depends on the clock.
-facts() { sed -E 's/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
-    "runs/$1/metrics.jsonl"; }
+facts() { facts_of "runs/$1/metrics.jsonl"; }
 
 # same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
 same() {
@@ -106,6 +104,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     while :; do
         ranks=$((RANDOM % 5))
         kind=${kinds[RANDOM % 5]}
+        [ $kills -lt "$kills_wanted" ] || kind=none # let it come to its end
         whole=(runs/killed/checkpoints/*.h5)
         [ ${#whole[@]} -lt 2 ] && [ $kind = torn ] && kind=kill-save # something must be left
         at=$(($(made) + 1 + RANDOM % 15))
@@ -132,7 +131,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     same killed "killed and resumed"
     runs=$((runs + 1))
 done
-echo "kills: $kills of $kills_wanted (one rank ${count[rank]}, all ranks ${count[all]}," \
+echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
     "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn behind it" \
     "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
     "over; $runs of $runs runs have the undisturbed run's weights"

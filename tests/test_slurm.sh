@@ -59,7 +59,7 @@ export FIRST='' TUTTI=$work/first
 
 # ---- helpers ----
 
-facts() { sed -E 's/"(seconds|tokens_per_second)": ?[^,}]+,? ?//g' "$1/metrics.jsonl"; }
+facts() { facts_of "$1/metrics.jsonl"; }
 
 fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
 

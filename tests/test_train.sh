@@ -53,10 +53,7 @@ on() {
 }
 
 # facts RUN: the metrics without what depends on the clock.
-facts() {
-    sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
-        "runs/$1/metrics.jsonl"
-}
+facts() { facts_of "runs/$1/metrics.jsonl"; }
 
 # same RUN REFERENCE WHAT: every step's loss, norm and weights hash, every epoch's validation.
 same() {

@@ -64,6 +64,13 @@ END
     "$tutti" train first.conf >train.txt 2>&1 || { cat train.txt >&2; fail "train"; }
 }
 
+# facts_of METRICS: every step's loss, norm and weights hash, every epoch's validation, without
+# what depends on the clock.
+facts_of() {
+    sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
+        "$1"
+}
+
 # flip FILE OFFSET: one bit of the file.
 flip() {
     local byte
