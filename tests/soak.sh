@@ -102,6 +102,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     while :; do
         ranks=$((RANDOM % 5))
         kind=${kinds[RANDOM % 5]}
+        [ $kills -lt "$kills_wanted" ] || kind=none # let it come to its end
         whole=(runs/killed/checkpoints/*.h5)
         [ ${#whole[@]} -lt 2 ] && [ $kind = torn ] && kind=kill-save # something must be left
         at=$(($(made) + 1 + RANDOM % 15))
@@ -128,7 +129,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     same killed "killed and resumed"
     runs=$((runs + 1))
 done
-echo "kills: $kills of $kills_wanted (one rank ${count[rank]}, all ranks ${count[all]}," \
+echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
     "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn behind it" \
     "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
     "over; $runs of $runs runs have the undisturbed run's weights"

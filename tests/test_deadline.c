@@ -1,5 +1,5 @@
-/* deadline: what Slurm's answer means, and that no answer, a late one and none at all hold
- * up nobody. A script stands in for squeue. */
+/* deadline: what Slurm's answer means, and that a late answer or none holds up
+ * nobody. A script stands in for squeue. */
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
-/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm; the
- * nearer counts.
+/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm;
+ * the nearer counts.
  *
  * squeue's %L, the time left, is free of differences between the clocks of hosts. The
  * child that asks is waited for a few seconds and killed then; an event wakes the thread
