@@ -59,18 +59,16 @@ on() {
     if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
-facts() { facts_of "runs/$1/metrics.jsonl"; }
-
 # same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
 same() {
-    cmp -s <(facts "$1") whole.txt && return
-    diff <(facts "$1") whole.txt | head -4 >&2
+    cmp -s <(facts "runs/$1") whole.txt && return
+    diff <(facts "runs/$1") whole.txt | head -4 >&2
     cat log.txt >&2
     fail "$2: not the undisturbed run's weights (TUTTI_TEST_SEED=$seed)"
 }
 
 (on 0 train run.conf) >log.txt 2>&1 || { cat log.txt >&2; fail "the undisturbed run"; }
-facts whole >whole.txt
+facts runs/whole >whole.txt
 steps=$(grep -c '"gradient_norm"' whole.txt)
 hash=$(sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' whole.txt | tail -1)
 [ "$steps" -ge 40 ] && [ -n "$hash" ] || fail "the undisturbed run has $steps steps"

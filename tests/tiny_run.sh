@@ -64,13 +64,6 @@ END
     "$tutti" train first.conf >train.txt 2>&1 || { cat train.txt >&2; fail "train"; }
 }
 
-# facts_of METRICS: every step's loss, norm and weights hash, every epoch's validation, without
-# what depends on the clock.
-facts_of() {
-    sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
-        "$1"
-}
-
 # flip FILE OFFSET: one bit of the file.
 flip() {
     local byte
@@ -89,4 +82,11 @@ refuses() {
     grep -q "^tutti: " refused.err || fail "$*: no 'tutti: ' in front: $(cat refused.err)"
     grep -Eq -- "$pattern" refused.err ||
         fail "$*: no match for '$pattern': $(cat refused.err)"
+}
+
+# facts RUN: the metrics of a run's folder without what depends on the clock: every step's
+# loss, norm and hash, every epoch's validation.
+facts() {
+    sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
+        "$1/metrics.jsonl"
 }

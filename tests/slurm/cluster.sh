@@ -10,7 +10,7 @@
 # is not installed or can't run. Partitions: low (the default), and high, which preempts it.
 set -u
 
-cpus=4 # of each node, whatever the host has
+cpus=8 # of each node, whatever the host has
 
 skip() {
     echo "no Slurm here: $*"
@@ -75,7 +75,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 CompleteWait=0
-KillWait=10
+KillWait=6
 EpilogMsgTime=0
 JobRequeue=1
 ReturnToService=0
