@@ -63,11 +63,6 @@ export FIRST='' TUTTI=$work/first
 
 # ---- helpers ----
 
-# The metrics without what depends on the clock.
-facts() {
-    sed -E '/"seconds_all"/d; s/"(tokens_per_second|[a-z_]*seconds)": ?[^,}]+,? ?//g' \
-        "$1/metrics.jsonl"
-}
 
 fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
 

@@ -59,6 +59,10 @@ for r in range(ranks):
     made.append(steps)
 assert all(steps == made[0] for steps in made), [len(s) for s in made]
 assert len(made[0]) >= least, len(made[0])
+# rank 0 writes checkpoints beside the training, the others don't
+for lane in lanes:
+    assert lanes[lane] == "training" or lane[0] == 0 and lanes[lane] == "checkpoint", lanes
+assert "checkpoint" in lanes.values() or least == 0, lanes
 seen = {e["name"] for e in spans}
 assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or least == 0, seen
 # nobody leaves the step's sum before the last rank has handed over its gradient

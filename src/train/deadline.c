@@ -1,5 +1,5 @@
-/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm; the
- * nearer counts.
+/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm;
+ * the nearer counts.
  *
  * squeue's %L, the time left, is free of differences between the clocks of hosts. The
  * child that asks is waited for a few seconds and killed then; an event wakes the thread
@@ -188,10 +188,10 @@ static void ask(struct deadline *deadline)
     close(ends[1]);
     bool answered = child > 0 && read_answer(deadline, ends[0], answer);
     close(ends[0]);
-    if (child > 0 && !answered)
+    if (child > 0) { /* it has nothing more to say, if it is still there */
         kill(child, SIGKILL);
-    if (child > 0)
         waitpid(child, &how, 0);
+    }
     double left = deadline_parse(answer);
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
     if (answered && left >= 0)

@@ -13,8 +13,8 @@
 
 struct deadline;
 
-/* The clock of `minutes` (0: no such limit) starts now. Outside of a Slurm job there is no
- * thread. */
+/* The clock of `minutes` (0: no such limit) starts now. Outside of a Slurm job there is
+ * no thread. */
 enum status deadline_open(double minutes, struct deadline **out);
 
 /* Seconds that are left; HUGE_VAL without a limit, or while none is known. From any

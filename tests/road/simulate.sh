@@ -1,0 +1,15 @@
+# Runs the simulated step; prints one line of the table.
+#   bash simulate.sh STEP MEASURED PLATFORM RANKS RANKS_PER_NODE [KEY=VALUE ...]
+# SIMULATE_OPTIONS: further options for smpirun.
+set -eu
+step=$1 measured=$2 platform=$3 ranks=$4 per_node=$5
+shift 5
+hosts=$(mktemp)
+trap 'rm -f "$hosts"' EXIT
+for ((rank = 0; rank < ranks; rank++)); do
+    echo "node$((rank / per_node))"
+done > "$hosts"
+# shellcheck disable=SC2086
+smpirun -np "$ranks" -platform "$platform" -hostfile "$hosts" \
+    --cfg=smpi/auto-shared-malloc-thresh:65536 --cfg=smpi/coll-selector:ompi \
+    --log=root.thresh:error ${SIMULATE_OPTIONS:-} "$step" "$measured" "$@"
