@@ -61,7 +61,8 @@ assert all(steps == made[0] for steps in made), [len(s) for s in made]
 assert len(made[0]) >= least, len(made[0])
 # rank 0 writes checkpoints beside the training, the others don't
 for lane in lanes:
-    assert lanes[lane] == "training" or lane[0] == 0 and lanes[lane] == "checkpoint", lanes
+    assert lanes[lane] in ("training", "read") or lane[0] == 0 and lanes[lane] == "checkpoint", lanes
+assert sum(name == "read" for name in lanes.values()) == (ranks if "stream" in path else 0), lanes
 assert "checkpoint" in lanes.values() or least == 0, lanes
 seen = {e["name"] for e in spans}
 assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or least == 0, seen
@@ -88,6 +89,11 @@ check three.json 3 "$steps"
 hash_of() { "$tutti" inspect "$1" --json | grep -m1 -o '"weights_hash": *"[0-9a-f]*"'; }
 [ -n "$(hash_of runs/plain)" ] && [ "$(hash_of runs/plain)" = "$(hash_of runs/three)" ] ||
     fail "a trace changes the weights"
+
+# more data than memory: each rank has a thread that reads
+mpirun -n 2 "$tutti" train first.conf --set run.dir=runs/stream --set data.memory=4 \
+    --trace stream.json >log2.txt 2>&1 || { cat log2.txt >&2; fail "data.memory"; }
+check stream.json 2 "$steps"
 
 # ---- how the time divides ----
 
@@ -121,17 +127,17 @@ until [ "$(grep -c seconds_all runs/killed/metrics.jsonl 2>/dev/null)" -ge 3 ] 2
 done
 kill -9 $pid
 wait $pid 2>/dev/null
-check killed.json 1 $((2 * steps / 2))
+check killed.json 1 "$steps"
 "$tutti" train first.conf --set run.dir=runs/killed --resume --set train.epochs=1000 \
-    --set train.max_steps=100000 --trace killed.json >log.txt 2>&1 &
+    --set train.max_steps=100000 --trace killed.json >resumed.txt 2>&1 &
 pid=$!
-until grep -q '^time:' log.txt; do
-    kill -0 $pid || { cat log.txt >&2; fail "the resumed run ended"; }
+until grep -q '^time:' resumed.txt; do
+    kill -0 $pid || { cat resumed.txt >&2; fail "the resumed run ended"; }
     sleep 0.02
 done
 kill -TERM $pid
-wait $pid
-[ $? = 75 ] || { cat log.txt >&2; fail "stopped: not 75"; }
+wait $pid && code=0 || code=$?
+[ $code = 75 ] || { cat resumed.txt >&2; fail "stopped: exit code $code, not 75"; }
 check killed.json 1 1
 python3 -c 'import json
 steps = {e["args"]["step"] for e in json.load(open("killed.json"))["traceEvents"] if e["ph"] == "X"}
