@@ -127,7 +127,7 @@ for rank in 1 0; do
     start 4 --inject segfault@$rank:$step
     told "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
     start 4 --inject exit@$rank:$step
-    told "exit of rank $rank" $rank "left with exit code 5" $step $death_limit
+    told "exit of rank $rank" $rank "left with exit code 5 in the middle" $step $death_limit
 done
 start 3
 until_step 5
@@ -186,6 +186,17 @@ finish
 [ $code = 75 ] || { cat log.txt >&2; fail "SIGTERM to all: exit code $code"; }
 none "SIGTERM to all"
 echo "ok: SIGTERM to all"
+
+start 3 --inject "slow@*:5:4" # the batch system loses patience
+until_step 4
+kill "${pid[@]}"
+sleep 1.5
+kill -9 "${pid[1]}"
+finish
+[ $code != 0 ] && [ "$(grep -c '^tutti: killed [12] s after the request to stop, in step 5; .*--resume$' log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "killed while stopping: exit code $code"; }
+none "killed while stopping"
+echo "ok: killed while stopping"
 
 start 3 --set train.learning_rate=10 --set train.optimizer=adamw \
     --set train.weight_decay=1 --set train.epochs=50

@@ -140,14 +140,14 @@ struct watch_member {
 
 enum watch_reason { /* of those found at one time, the later is rather the root */
                     CAUSE_NONE,
-                    CAUSE_FAILED, /* it said that it ends all ranks: perhaps for want of another */
+                    CAUSE_FAILED, /* it said that it ends all: perhaps for want of another */
                     CAUSE_EXIT,   /* it said that it leaves */
                     CAUSE_LOST,   /* its connection has ended without a word */
                     CAUSE_SIGNAL, /* it said that a signal has come */
                     CAUSE_ALL_WAIT,
                     CAUSE_HANGS,
                     CAUSE_UNHEARD,
-                    CAUSE_ORPHANED, /* the launcher is gone, so MPI ends the ranks one by one */
+                    CAUSE_ORPHANED, /* the launcher is gone, and takes its ranks along */
 };
 
 struct watch_cause {

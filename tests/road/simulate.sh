@@ -11,5 +11,6 @@ for ((rank = 0; rank < ranks; rank++)); do
 done > "$hosts"
 # shellcheck disable=SC2086
 smpirun -np "$ranks" -platform "$platform" -hostfile "$hosts" \
-    --cfg=smpi/auto-shared-malloc-thresh:65536 --cfg=smpi/coll-selector:ompi \
+    --cfg=smpi/auto-shared-malloc-thresh:65536 --cfg=smpi/shared-malloc-blocksize:4194304 \
+    --cfg=smpi/coll-selector:ompi \
     --log=root.thresh:error ${SIMULATE_OPTIONS:-} "$step" "$measured" "$@"
