@@ -81,15 +81,14 @@ one() {
     shift
     local costs=
     case "$*" in *sum=mpi*) costs="--cfg=smpi/ois:0:0:$copy --cfg=smpi/or:0:0:$take" ;; esac
-    SIMULATE_OPTIONS=$costs bash simulate.sh "$work/step" measured.txt "$@" > "$work/$$.$BASHPID" ||
+    SIMULATE_OPTIONS=$costs bash simulate.sh "$work/step" measured.txt "$@" ||
         echo "road.sh: failed: $*" >&2
-    cat "$work/$$.$BASHPID"
 }
 export -f one
 export work copy take
 
-# The longest first, on all cores.
-{ weak; variants; strong; } | sort -u | sort -rn > "$work/jobs"
+# On all cores, the longest last.
+{ weak; variants; strong; } | sort -u | sort -n > "$work/jobs"
 echo "$(wc -l < "$work/jobs") simulations" >&2
 header=label,ranks,rows,sum,type,network,bucket,overlap,every,cut,most,together,jitter
 header=$header,seconds,alone,efficiency,tokens_per_second,exposed
