@@ -147,6 +147,26 @@ static void squeue_is_asked(void **state)
     assert_asked("--noheader --jobs 4700_3 --format=%L\n");
 }
 
+/* The second question is asked five seconds after the first when so little is left. */
+static void an_extension_is_noticed(void **state)
+{
+    struct deadline *deadline;
+    char script[200];
+    (void)state;
+    snprintf(script, sizeof script,
+             "test -e %s/before && echo 2:00:00 || echo 0:08\ntouch %s/before", directory,
+             directory);
+    stand_in(script);
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    assert_true(wait_for_limit(deadline, 8));
+    for (double began = clock_seconds(); clock_seconds() - began < patience;
+         usleep(10000))
+        if (deadline_left(deadline) > 3600)
+            break;
+    assert_true(deadline_left(deadline) > 7200 - patience);
+    deadline_close(deadline);
+}
+
 static void the_environment_may_know(void **state)
 {
     struct deadline *deadline;
@@ -227,6 +247,7 @@ int main(void)
         cmocka_unit_test(texts_as_squeue_prints_them),
         cmocka_unit_test(without_slurm_there_is_the_setting),
         cmocka_unit_test(squeue_is_asked),
+        cmocka_unit_test(an_extension_is_noticed),
         cmocka_unit_test(the_environment_may_know),
         cmocka_unit_test(a_silent_squeue_is_left_behind),
         cmocka_unit_test(no_squeue_and_no_sense),

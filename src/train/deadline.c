@@ -29,6 +29,7 @@
 
 enum {
     ASK_EVERY_MS = 5 * 60 * 1000,
+    ASK_AGAIN_MS = 5000,
     ANSWER_MS = 10 * 1000,
     ANSWER_SIZE = 64,
     JOB_SIZE = 64
@@ -202,13 +203,22 @@ static void ask(struct deadline *deadline)
                                            : "names none");
 }
 
+/* Every few minutes, and more often towards the end: an extension comes late. */
+static int pause_ms(const struct deadline *deadline)
+{
+    double half = (atomic_load(&deadline->slurm) - clock_seconds()) * 1e3 / 2;
+    return half > ASK_EVERY_MS   ? ASK_EVERY_MS
+           : half < ASK_AGAIN_MS ? ASK_AGAIN_MS
+                                 : (int)half;
+}
+
 static void *keep_asking(void *argument)
 {
     struct deadline *deadline = argument;
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
     do
         ask(deadline);
-    while (poll(&leave, 1, ASK_EVERY_MS) == 0);
+    while (poll(&leave, 1, pause_ms(deadline)) == 0);
     return NULL;
 }
 

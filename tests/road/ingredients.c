@@ -95,11 +95,17 @@ void measured_read(const char *path, double rows, struct measured *measured)
 
 static void set(struct asked *asked, const char *name, const char *text)
 {
-    const struct key keys[] = {{"rows", &asked->rows},       {"bucket", &asked->bucket},
-                               {"overlap", &asked->overlap}, {"every", &asked->every},
-                               {"cut", &asked->cut},         {"most", &asked->most},
-                               {"steps", &asked->steps},     {"jitter", &asked->jitter},
-                               {"check", &asked->check},     {NULL, NULL}};
+    const struct key keys[] = {{"rows", &asked->rows},
+                               {"bucket", &asked->bucket},
+                               {"overlap", &asked->overlap},
+                               {"every", &asked->every},
+                               {"cut", &asked->cut},
+                               {"most", &asked->most},
+                               {"steps", &asked->steps},
+                               {"jitter", &asked->jitter},
+                               {"check", &asked->check},
+                               {"together", &asked->together},
+                               {NULL, NULL}};
     double *value = find(keys, name);
     char *end;
     if (strcmp(name, "sum") == 0)

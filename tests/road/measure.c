@@ -29,7 +29,8 @@ enum {
     MOST_EVENTS = 64,
     LATENCY_TRIES = 2000,
     EXCHANGE_BYTES = 1 << 22,
-    EXCHANGE_TRIES = 40,
+    EXCHANGE_TRIES = 400,
+    MOVED_TRIES = 41,
     POLLS = 10000,
     ADDED = 1 << 19
 };
@@ -317,18 +318,18 @@ static void compute_for(double seconds)
         ;
 }
 
-/* How many bytes go each way for one look at the requests, when there is computation
- * between the looks; the median. */
 static int compare(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
+/* How many bytes go each way for one look at the requests, when there is computation
+ * between the looks; the median. */
 static double moved(int rank, int bytes, char *out, char *in, double between)
 {
-    double tries[EXCHANGE_TRIES];
-    for (int i = 0; i < EXCHANGE_TRIES; i++) {
+    double tries[MOVED_TRIES];
+    for (int i = 0; i < MOVED_TRIES; i++) {
         MPI_Request requests[2];
         int looks = 0, through = 0;
         MPI_Barrier(MPI_COMM_WORLD);
@@ -340,8 +341,8 @@ static double moved(int rank, int bytes, char *out, char *in, double between)
         }
         tries[i] = (double)bytes / looks;
     }
-    qsort(tries, EXCHANGE_TRIES, sizeof *tries, compare);
-    return tries[EXCHANGE_TRIES / 2];
+    qsort(tries, MOVED_TRIES, sizeof *tries, compare);
+    return tries[MOVED_TRIES / 2];
 }
 
 static double poll(int rank)

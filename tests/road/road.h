@@ -44,6 +44,8 @@ struct asked {
                        each; 0: they are not */
     double most;    /* bytes within a host that a call moves; below 0: as measured */
     double jitter;  /* deviation of a rank's computation from step to step, a fraction */
+    double
+        together; /* 1: behind back-propagation all buckets are moved, not one by one */
     double steps;
     double check; /* 1: real numbers, and the sums are compared */
 };

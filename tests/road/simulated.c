@@ -60,6 +60,11 @@ void simulated_wait(bool waiting)
     world.waiting = waiting;
 }
 
+bool simulated_quiet(void)
+{
+    return world.count == 0;
+}
+
 void simulated_compute(double seconds)
 {
     seconds += world.owed;

@@ -39,6 +39,9 @@ void simulated_open(void);
  * as a rank that polls would notice it at once. */
 void simulated_wait(bool waiting);
 
+/* Are no messages under way? */
+bool simulated_quiet(void);
+
 /* Lets the rank compute for so long, and for what the calls since have cost. */
 void simulated_compute(double seconds);
 
