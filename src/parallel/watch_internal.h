@@ -140,7 +140,7 @@ struct watch_member {
 
 enum watch_reason { /* of those found at one time, the later is rather the root */
                     CAUSE_NONE,
-                    CAUSE_FAILED, /* it said that it ends all: perhaps for want of another */
+                    CAUSE_FAILED, /* it said that it ends all: perhaps for another's sake */
                     CAUSE_EXIT,   /* it said that it leaves */
                     CAUSE_LOST,   /* its connection has ended without a word */
                     CAUSE_SIGNAL, /* it said that a signal has come */
