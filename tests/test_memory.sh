@@ -47,15 +47,9 @@ train() {
         >"$run.txt" 2>&1
 }
 
-# facts RUN: the metrics of the steps without what depends on the clock.
-facts() {
-    grep '"gradient_norm"\|"valid_loss"' "runs/$1/metrics.jsonl" |
-        sed -E 's/"(seconds|tokens_per_second)": ?[^,}]+,? ?//g; s/"checkpoint[a-z_]*": ?[^,}]+,? ?//g'
-}
-
 same() { # same RUN WHAT
-    facts "$1" >this.txt
-    facts whole >that.txt
+    facts "runs/$1" >this.txt
+    facts runs/whole >that.txt
     [ "$(grep -c weights_hash that.txt)" -ge 91 ] || fail "$2: the reference has too few lines"
     diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "$2"; }
     echo "ok: $2"
@@ -107,8 +101,8 @@ rm -rf runs/parts
 for steps in 20 21 50 90; do
     train 1 parts --resume --set train.max_steps=$steps || fail "parts to step $steps"
 done
-facts parts >that.txt
-facts stream >this.txt
+facts runs/parts >that.txt
+facts runs/stream >this.txt
 [ "$(grep -c weights_hash that.txt)" -ge 91 ] || fail "parts: too few lines"
 diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "resumed"; }
 echo "ok: resumed under other bounds"
@@ -147,7 +141,7 @@ for memory in 0 "$tenth"; do
         rm -rf runs/fault
         train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory="$memory"
         one_line fault.txt ".*reading for step 7 .*: Input/output error" "a fault on purpose"
-        [ "$(facts fault | wc -l)" = 6 ] || fail "not six steps before the fault"
+        [ "$(facts runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
     done
 done
 echo "ok: a fault of reading"

@@ -99,6 +99,7 @@ static void ranks_wait_for_the_slow_one(void **state)
     phase_enter(PHASE_FORWARD);
     if (comm_rank(comm) == slow)
         usleep(400000);
+    phase_enter(PHASE_OPTIMIZER);
     expect(report_end(&report, &division) == STATUS_OK);
     if (comm_rank(comm) == 0) {
         double mean = 0.4 / comm_size(comm);
@@ -111,6 +112,10 @@ static void ranks_wait_for_the_slow_one(void **state)
     } else {
         expect(division.slow_rank == -1 && division.all <= 0);
     }
+    struct division rest; /* the next stretch begins where this one ended */
+    expect(report_end(&report, &rest) == STATUS_OK);
+    expect(rest.seconds[PHASE_FORWARD] <= 0);
+    expect(comm_rank(comm) != 0 || rest.seconds[PHASE_OPTIMIZER] > 0);
     report_close(&report);
     agree_on_verdict(comm);
 }

@@ -59,6 +59,11 @@ for r in range(ranks):
     made.append(steps)
 assert all(steps == made[0] for steps in made), [len(s) for s in made]
 assert len(made[0]) >= least, len(made[0])
+# rank 0 writes checkpoints beside the training, the others don't
+for lane in lanes:
+    assert lanes[lane] in ("training", "read") or lane[0] == 0 and lanes[lane] == "checkpoint", lanes
+assert sum(name == "read" for name in lanes.values()) == (ranks if "stream" in path else 0), lanes
+assert "checkpoint" in lanes.values() or least == 0, lanes
 seen = {e["name"] for e in spans}
 assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or least == 0, seen
 # nobody leaves the step's sum before the last rank has handed over its gradient
@@ -85,9 +90,14 @@ hash_of() { "$tutti" inspect "$1" --json | grep -m1 -o '"weights_hash": *"[0-9a-
 [ -n "$(hash_of runs/plain)" ] && [ "$(hash_of runs/plain)" = "$(hash_of runs/three)" ] ||
     fail "a trace changes the weights"
 
+# more data than memory: each rank has a thread that reads
+mpirun -n 2 "$tutti" train first.conf --set run.dir=runs/stream --set data.memory=4 \
+    --trace stream.json >log2.txt 2>&1 || { cat log2.txt >&2; fail "data.memory"; }
+check stream.json 2 "$steps"
+
 # ---- how the time divides ----
 
-[ "$(grep -c '^time: .*forward [0-9]* %.*backward [0-9]* %' log.txt)" = 2 ] ||
+[ "$(grep -cE '^time: [a-z]+ [0-9]+ %(, [a-z]+ [0-9]+ %)*$' log.txt)" = 2 ] ||
     { cat log.txt >&2; fail "no line on the time of each epoch"; }
 grep -A1 '^epoch 2/2 step .*valid_loss' log.txt | grep -q '^  tokens_per_second .*weights_hash' ||
     fail "the epoch's lines"
@@ -108,8 +118,9 @@ END
 
 # ---- a killed run leaves what was flushed; a resumed one begins a new file ----
 
+# three epochs, and then so slowly that the kill comes before the fourth is over
 "$tutti" train first.conf --set run.dir=runs/killed --set train.epochs=1000 \
-    --trace killed.json >log.txt 2>&1 &
+    --inject "slow@0:$((steps / 2 * 3 + 1)):0.2" --trace killed.json >log.txt 2>&1 &
 pid=$!
 until [ "$(grep -c seconds_all runs/killed/metrics.jsonl 2>/dev/null)" -ge 3 ] 2>/dev/null; do
     kill -0 $pid || { cat log.txt >&2; fail "the run ended"; }
@@ -117,17 +128,17 @@ until [ "$(grep -c seconds_all runs/killed/metrics.jsonl 2>/dev/null)" -ge 3 ] 2
 done
 kill -9 $pid
 wait $pid 2>/dev/null
-check killed.json 1 $((2 * steps / 2))
+check killed.json 1 $((steps / 2 * 3))
 "$tutti" train first.conf --set run.dir=runs/killed --resume --set train.epochs=1000 \
-    --set train.max_steps=100000 --trace killed.json >log.txt 2>&1 &
+    --set train.max_steps=100000 --trace killed.json >resumed.txt 2>&1 &
 pid=$!
-until grep -q '^time:' log.txt; do
-    kill -0 $pid || { cat log.txt >&2; fail "the resumed run ended"; }
+until grep -q '^time:' resumed.txt 2>/dev/null; do
+    kill -0 $pid || { cat resumed.txt >&2; fail "the resumed run ended"; }
     sleep 0.02
 done
 kill -TERM $pid
-wait $pid
-[ $? = 75 ] || { cat log.txt >&2; fail "stopped: not 75"; }
+wait $pid && code=0 || code=$?
+[ $code = 75 ] || { cat resumed.txt >&2; fail "stopped: exit code $code, not 75"; }
 check killed.json 1 1
 python3 -c 'import json
 steps = {e["args"]["step"] for e in json.load(open("killed.json"))["traceEvents"] if e["ph"] == "X"}

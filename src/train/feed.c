@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "tutti/inject.h"
+#include "tutti/trace.h"
 
 /* A window and where the streams stand behind it. */
 struct slot {
@@ -142,7 +143,9 @@ static void *read_ahead(void *context)
     while (feed->status == STATUS_OK && wait_for_work(feed)) {
         feed->busy = true;
         pthread_mutex_unlock(&feed->lock);
+        struct trace_span span = trace_begin(PHASE_READ);
         enum status status = fill(feed, &feed->slots[feed->made % feed->count]);
+        trace_end(span);
         pthread_mutex_lock(&feed->lock);
         feed->busy = false;
         feed->status = keep(feed, status);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "tutti/progress.h"
+#include "tutti/trace.h"
 
 enum writer_state { IDLE, WRITING, WRITTEN };
 
@@ -34,6 +35,7 @@ struct writer {
 static void write_copy(struct writer *writer)
 {
     struct writer_outcome *outcome = &writer->outcome;
+    struct trace_span span = trace_begin(PHASE_CHECKPOINT);
     double began = clock_seconds();
     run_directory_name(&writer->copy, outcome->name);
     outcome->status = run_directory_write(writer->run, &writer->copy, writer->best,
@@ -42,6 +44,7 @@ static void write_copy(struct writer *writer)
     snprintf(outcome->message, sizeof outcome->message, "%s",
              outcome->status == STATUS_OK ? "" : status_message());
     checkpoint_free_streams(&writer->copy);
+    trace_end(span);
 }
 
 static void *work(void *argument)
