@@ -41,13 +41,24 @@ END
 declare -A model=([small]="--set model.layers=1 --set model.hidden=64 --set model.embedding=32"
                   [large]="--set model.layers=2 --set model.hidden=512 --set model.embedding=256")
 
-# Largest and last resident kilobytes of the process, and samples while it runs.
+# While the process is there: its resident kilobytes, the processor time of its reading
+# thread and of all its threads, in ticks.
 watch_memory() { # watch_memory PID FILE
-    while [ -r "/proc/$1/status" ]; do
-        awk '/^VmRSS|^VmHWM/ {printf "%s ", $2} END {print ""}' "/proc/$1/status" \
-            2>/dev/null
-        sleep 0.25
-    done >"$2"
+    local pages stat task name reader=0
+    while read -r _ pages _ <"/proc/$1/statm" && read -r stat <"/proc/$1/stat"; do
+        [ "$pages" = 0 ] && break
+        for task in "/proc/$1/task/"*; do
+            read -r name <"$task/comm" && [ "$name" = tutti-reader ] &&
+                read -r reader <"$task/stat" && reader=$(ticks "$reader")
+        done
+        echo $((pages * 4)) "$reader" "$(ticks "$stat")"
+        sleep 0.2
+    done >"$2" 2>/dev/null
+}
+
+ticks() { # utime + stime of a line of /proc/PID/stat
+    set -- ${1##*) }
+    echo $((${12} + ${13}))
 }
 
 train() { # train MODEL MODE MEMORY
@@ -80,10 +91,12 @@ for which in small large; do
     [ "$(hash $which-whole)" = "$(hash $which-stream)" ] || { echo "hashes differ"; exit 1; }
     for mode in whole stream; do
         awk -v name="$which, $mode" '
-            NF == 2 {high = $1; rss[++n] = $2}
-            END {printf "%s: resident kB at 25, 50, 75, 100 %% of the run: %d %d %d %d; most %d\n",
+            NF == 3 {rss[++n] = $1; most = $1 > most ? $1 : most; reader = $2; all = $3}
+            END {printf "%s: resident kB at 25, 50, 75, 100 %% of the run: %d %d %d %d, most %d; ",
                  name, rss[int(n / 4) + 1], rss[int(n / 2) + 1], rss[int(3 * n / 4) + 1],
-                 rss[n - 1], high}' $which-$mode.rss
+                 rss[n], most
+                 printf "reading took %.2f of %.2f s of processor\n",
+                 reader / 100, all / 100}' $which-$mode.rss
     done
     echo "$which: streamed / in memory, median of $pairs: $(median <$which.ratios)"
 done
