@@ -15,7 +15,8 @@
  *       go on with     mpirun -n 4 tutti train my.conf --resume
  *
  * Then every rank leaves with exit code 1; one that is stopped gets SIGKILL from a rank
- * of its host, or from the launcher (mpirun; srun -K1).
+ * of its host, and when it is alone there, from mpirun, or from Slurm, which is asked to
+ * end the step (scancel).
  *
  * A rank that neither moves nor waits for others (PHASE_WAIT) for `hang_seconds` hangs,
  * except before its first step and in PHASE_END; so does a process that sends nothing for

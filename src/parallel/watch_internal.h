@@ -47,6 +47,9 @@ void watch_process_self(struct watch_process *out, int rank, const char *host);
 struct watch_proc watch_process_look(const struct watch_process *process);
 /* SIGKILL, if it is on this host and still the same process. */
 void watch_process_kill(const struct watch_process *process);
+/* The same for one on another host, where srun has started all `ranks`: Slurm is asked to
+ * end the step. Doesn't wait. mpirun does so by itself. */
+void watch_process_kill_far(const struct watch_process *process, int ranks);
 
 /* ---- frames ---- */
 
