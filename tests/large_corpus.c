@@ -61,5 +61,5 @@ int main(int argc, char **argv)
         status = write_one(argv[1], i, notes / 2 + draw(notes + 1, i, 0, 7));
     if (status != STATUS_OK)
         fprintf(stderr, "%s\n", status_message());
-    return status;
+    return (int)status;
 }

@@ -59,20 +59,16 @@ on() {
     if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
-# facts RUN: the metrics of every step and epoch, without what depends on the clock.
-facts() { sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
-    "runs/$1/metrics.jsonl"; }
-
 # same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
 same() {
-    cmp -s <(facts "$1") whole.txt && return
-    diff <(facts "$1") whole.txt | head -4 >&2
+    cmp -s <(facts "runs/$1") whole.txt && return
+    diff <(facts "runs/$1") whole.txt | head -4 >&2
     cat log.txt >&2
     fail "$2: not the undisturbed run's weights (TUTTI_TEST_SEED=$seed)"
 }
 
 (on 0 train run.conf) >log.txt 2>&1 || { cat log.txt >&2; fail "the undisturbed run"; }
-facts whole >whole.txt
+facts runs/whole >whole.txt
 steps=$(grep -c '"gradient_norm"' whole.txt)
 hash=$(sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' whole.txt | tail -1)
 [ "$steps" -ge 40 ] && [ -n "$hash" ] || fail "the undisturbed run has $steps steps"
@@ -106,6 +102,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     while :; do
         ranks=$((RANDOM % 5))
         kind=${kinds[RANDOM % 5]}
+        [ $kills -lt "$kills_wanted" ] || kind=none # let it come to its end
         whole=(runs/killed/checkpoints/*.h5)
         [ ${#whole[@]} -lt 2 ] && [ $kind = torn ] && kind=kill-save # something must be left
         at=$(($(made) + 1 + RANDOM % 15))
@@ -132,7 +129,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     same killed "killed and resumed"
     runs=$((runs + 1))
 done
-echo "kills: $kills of $kills_wanted (one rank ${count[rank]}, all ranks ${count[all]}," \
+echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
     "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn behind it" \
     "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
     "over; $runs of $runs runs have the undisturbed run's weights"

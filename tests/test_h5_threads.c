@@ -151,7 +151,7 @@ static void one_thread_at_a_time(void **state)
     assert_int_equal(atomic_load(&met), 0);
 }
 
-/* ---- HDF5 prints its errors unless told not to, and may want to be told by each thread */
+/* ---- HDF5 prints its errors unless told not to, perhaps by each thread ---- */
 
 static void *open_damaged(void *argument)
 {

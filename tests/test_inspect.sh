@@ -95,6 +95,50 @@ says "$difference" "settings that differ: 1"
 says "$difference" "^  files ok +6[01] +6[01]$"
 has "$("$tutti" inspect corpus.tutti --diff corpus.tutti --json)" '"equal":true'
 
+# ---- several runs: what differs between them, the best first ----
+sed 's/^batch = 4/batch = 8/' first.conf >second.conf
+"$tutti" train second.conf --set run.dir=runs/second --set train.learning_rate=0.02 \
+    >/dev/null 2>&1 || fail "train: a second run"
+"$tutti" train first.conf --set run.dir=runs/part --set train.max_steps=3 >/dev/null 2>&1 ||
+    fail "train: a run that ends within an epoch"
+mkdir runs/empty
+"$tutti" inspect runs/part runs/empty runs/first runs/second >table.txt || fail "a table"
+# history: the lowest validation loss and its epoch, found another way
+best_of() {
+    sed -n 's/.*"epoch": *\([0-9]*\).*"valid_loss": *\([0-9.]*\).*"tokens_per_second".*/\2 \1/p' \
+        "$1/metrics.jsonl" | sort -g | head -1
+}
+line=1
+for run in $(for run in first second; do echo "$(best_of runs/$run) $run"; done | sort -g | cut -d' ' -f3); do
+    line=$((line + 1))
+    read -r loss epoch < <(best_of runs/$run)
+    hash=$("$tutti" inspect runs/$run --json | tr -d ' \n' | grep -Eo '"weights_hash":"[0-9a-f]*"' |
+        head -1 | cut -d'"' -f4)
+    says "$(sed -n ${line}p table.txt)" \
+        "^runs/$run +.* 2/2 +[0-9]+ +$(printf %.4f "$loss") +$epoch +[0-9]+  $hash\$"
+done
+says "$(sed -n 1p table.txt)" '^run +train.batch +train.learning_rate +train.max_steps +epoch +step +valid loss'
+says "$(grep ^runs/second table.txt)" '^runs/second +8 +0.02 +0 +2/2'
+says "$(sed -n 4p table.txt)" '^runs/part +4 +0.01 +3 +0/2 +3 +- +- +-  [0-9a-f]{16}$'
+says "$(tail -n 1 table.txt)" '^runs/empty: a directory without a checkpoint'
+[ "$(wc -l <table.txt)" = 6 ] || fail "lines of the table: $(cat table.txt)"
+json=$("$tutti" inspect runs/empty runs/first runs/second --json)
+has "$json" '"kind":"runs","runs":\[\{"path":"runs/(first|second)","settings":\{"train.batch":[48],'
+has "$json" '"train.learning_rate":0.02\},"epoch":2,"epochs":2,'
+has "$json" '\{"path":"runs/empty","error":"runs/empty:adirectorywithout'
+refuses 1 "none of 2 runs can be read; runs/empty: " "$tutti" inspect runs/empty nowhere
+refuses 2 "--verify takes one path" "$tutti" inspect runs/first runs/second --verify
+refuses 2 "--diff takes one path" "$tutti" inspect runs/first runs/second --diff runs/first
+
+# ---- how far a run has come, for scripts ----
+[ "$("$tutti" train first.conf --where)" = "step $(grep -c gradient_norm runs/first/metrics.jsonl) of runs/first" ] ||
+    fail "where: $("$tutti" train first.conf --where)"
+[ "$("$tutti" train first.conf --resume --where --set run.dir=runs/none)" = "step 0 of runs/none" ] ||
+    fail "where: a run that has not begun"
+[ ! -e runs/none ] || fail "where: it has made the run's folder"
+refuses 2 "unknown key bach" "$tutti" train first.conf --where --set train.bach=3
+rm -r runs/empty
+
 # ---- damage is found and named: each shard, the index, a checkpoint, at several places ----
 for file in index.h5 shard-0000.h5 shard-0003.h5; do
     size=$(stat -c %s "corpus.tutti/$file")

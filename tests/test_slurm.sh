@@ -1,9 +1,13 @@
 #!/bin/bash
-# The job scripts on a real Slurm of their own (slurm/cluster.sh): four nodes on this host.
-# Whatever happens to a job, its run ends with every step once and with the weights of an
-# undisturbed run on one rank without Slurm. 77: no Slurm here.
+# The job scripts on a real Slurm of their own (slurm/cluster.sh): six nodes on this host, two
+# for each group of scenarios. Whatever happens to a job, its run ends with every step once
+# and with the weights of an undisturbed run on one rank without Slurm. 77: no Slurm here.
 #   bash test_slurm.sh TUTTI SOURCE_DIRECTORY [SCENARIO...]
 set -u
+if [ "${TUTTI_TEST_SLURM:-yes}" = no ]; then
+    echo "left out: TUTTI_TEST_SLURM=no"
+    exit 77
+fi
 tutti=$(realpath "$1")
 source=$(cd "$2" && pwd)
 shift 2
@@ -11,7 +15,7 @@ shift 2
 work=$(mktemp -d)
 trap 'bash "$source/tests/slurm/cluster.sh" stop "$work/cluster"; rm -rf "$work"' EXIT
 cd "$work" || exit 1
-bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 4 || exit
+bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
 . cluster/environment
 export SLURM_OVERLAP=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -59,7 +63,6 @@ export FIRST='' TUTTI=$work/first
 
 # ---- helpers ----
 
-facts() { sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second)": ?[^,}]+,? ?//g' "$1/metrics.jsonl"; }
 
 fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
 
@@ -86,6 +89,8 @@ submit() { sbatch --parsable "$@" || { tell; fail "sbatch $*"; }; }
 
 ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
 
+is() { [ "$(fact "$1" JobState)" = "$2" ]; }
+
 running_behind() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
 
 # completes JOB RUN RESTARTS WHAT: and every step is the reference's.
@@ -109,20 +114,20 @@ train() {
     local options=()
     while [ "$1" != -- ]; do options+=("$1"); shift; done
     shift
-    job=$(submit --nodes=2 --ntasks-per-node=2 --output=%x.log "${options[@]}" \
+    job=$(submit -w "$nodes" --nodes=2 --ntasks-per-node=2 --output=%x.log "${options[@]}" \
         "$source/slurm/train.sbatch" small.conf "$@") || exit 1
 }
 
-# ---- scenarios: calm ones on n1 and n2, rough ones on n3 and n4 ----
+# ---- scenarios, each on the two nodes $nodes ----
 
 # Both ways to launch, from the folder to the end.
 to_the_end() {
     local one two
     cp -r corpus midi
-    one=$(submit --nodes=2 --ntasks-per-node=2 --output=preprocess.log \
+    one=$(submit -w "$nodes" --nodes=2 --ntasks-per-node=2 --output=preprocess.log \
         "$source/slurm/preprocess.sbatch" corpus -o again.tutti --shards 16 \
         --split "0.8 0.1 0.1") || exit 1
-    until_true 60 "the end of preprocess" ended "$one"
+    until_true 90 "the end of preprocess" ended "$one"
     diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: another dataset"; }
     echo "ok: preprocess ($SECONDS s)"
     train --job-name=end-srun -- --set run.dir=runs/end-srun
@@ -143,14 +148,14 @@ time_limit() {
 
 preempted() {
     local one two
-    FIRST=$slow train -w n3,n4 --job-name=preempt-srun -- --set run.dir=runs/preempt-srun
+    FIRST=$slow train --job-name=preempt-srun -- --set run.dir=runs/preempt-srun
     one=$job
-    LAUNCH=mpirun FIRST=$slow train -w n3,n4 --job-name=preempt-mpirun -- \
+    LAUNCH=mpirun FIRST=$slow train --job-name=preempt-mpirun -- \
         --set run.dir=runs/preempt-mpirun
     two=$job
-    until_true 30 "step 12" running_behind "$one" runs/preempt-srun 12
-    until_true 30 "step 12" running_behind "$two" runs/preempt-mpirun 12
-    submit -p high -w n3,n4 --nodes=2 --exclusive --job-name=urgent --output=urgent.log \
+    until_true 60 "step 12" running_behind "$one" runs/preempt-srun 12
+    until_true 60 "step 12" running_behind "$two" runs/preempt-mpirun 12
+    submit -p high -w "$nodes" --nodes=2 --exclusive --job-name=urgent --output=urgent.log \
         --wrap "sleep 1" >/dev/null
     completes "$one" runs/preempt-srun "1|2" "preempted, srun"
     completes "$two" runs/preempt-mpirun "1|2" "preempted, mpirun"
@@ -160,30 +165,41 @@ preempted() {
 
 signalled() {
     local launch=$1 how=$2 name=signal-$1
-    LAUNCH=$launch FIRST=$slow train -w n3,n4 --job-name="$name" -- --set run.dir="runs/$name"
-    until_true 30 "step 7" running_behind "$job" "runs/$name" 7
+    LAUNCH=$launch FIRST=$slow train --job-name="$name" -- --set run.dir="runs/$name"
+    until_true 60 "step 7" running_behind "$job" "runs/$name" 7
     scancel $how "$job"
     completes "$job" "runs/$name" 1 "scancel $how, $launch"
 }
 
-# The node that rank 0 is not on, and the one that it is on.
+# The node that rank 0 is not on, and the one that it is on. The job waits for the node.
 node_lost() {
     local node
-    for node in n4 n3; do
-        FIRST=$slow train -w n3,n4 --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
-        until_true 30 "step 12" running_behind "$job" "runs/lost-$node" 12
+    for node in "${nodes#*,}" "${nodes%,*}"; do
+        FIRST=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
+        until_true 60 "step 12" running_behind "$job" "runs/lost-$node" 12
         scontrol update NodeName=$node State=DOWN Reason=test
-        sleep 1
+        until_true 60 "the requeue" is "$job" PENDING
         scontrol update NodeName=$node State=RESUME
         completes "$job" "runs/lost-$node" 1 "a lost node, $node"
     done
 }
 
-# A rank dies in the first attempt; then in every one.
+# A rank dies or hangs in the first attempt; then one dies in every attempt.
 death() {
-    FIRST="--inject kill@3:25" train -w n3,n4 --job-name=death -- --set run.dir=runs/death
-    completes "$job" runs/death 1 "death of a rank"
-    train -w n3,n4 --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
+    local launch
+    for launch in srun mpirun; do
+        LAUNCH=$launch FIRST="--inject kill@3:25" train --job-name=death-$launch -- \
+            --set run.dir=runs/death-$launch
+        completes "$job" runs/death-$launch 1 "death of a rank, $launch"
+    done
+    FIRST="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
+        --set run.hang_seconds=5
+    completes "$job" runs/hang 1 "a rank that hangs"
+    says hang.log "root cause: rank 2"
+}
+
+crash_loop() {
+    train --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
     until_true 90 "the end of a crash loop" ended "$job"
     [ "$(fact "$job" JobState)" = FAILED ] || { tell; fail "loop: $(fact "$job" JobState)"; }
     [ "$(fact "$job" Restarts)" = 2 ] || { tell; fail "loop: $(fact "$job" Restarts) restarts"; }
@@ -193,13 +209,13 @@ death() {
 
 # What is wrong stays wrong: not requeued.
 failure() {
-    train -w n3,n4 --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
-    until_true 30 "the end" ended "$job"
+    train --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
+    until_true 60 "the end" ended "$job"
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = FAILED/0 ] || { tell; fail "wrong"; }
-    FIRST=$slow train -w n3,n4 --job-name=cancelled -- --set run.dir=runs/cancelled
-    until_true 30 "step 3" running_behind "$job" runs/cancelled 3
+    FIRST=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
+    until_true 60 "step 3" running_behind "$job" runs/cancelled 3
     scancel "$job"
-    until_true 30 "the end" ended "$job"
+    until_true 60 "the end" ended "$job"
     sleep 1
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = CANCELLED/0 ] || { tell; fail "cancelled"; }
     ls runs/cancelled/checkpoints/step-*.h5 >/dev/null || { tell; fail "cancelled: no checkpoint"; }
@@ -212,9 +228,9 @@ sweep() {
     bash "$source/slurm/sweep.sbatch" small.conf "${grid[@]}" >sweep.txt || fail "sweep: the list"
     says sweep.txt '^2: small.conf --set train.learning_rate=0.02 --set model.hidden=16 '
     says sweep.txt '^submit: sbatch --array=0-3 '
-    array=$(FIRST=$slow submit --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
+    array=$(FIRST=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
         "$source/slurm/sweep.sbatch" small.conf "${grid[@]}") || exit 1
-    until_true 30 "step 12" running_behind "${array}_2" runs/sweep/002 12
+    until_true 60 "step 12" running_behind "${array}_2" runs/sweep/002 12
     for index in 0 1 2 3; do scancel --batch --signal=USR1 "${array}_$index"; done
     for index in 0 1 2 3; do
         until_true 60 "the end of the sweep" ended "${array}_$index"
@@ -238,7 +254,7 @@ sweep() {
 scaling() {
     local one launch
     for launch in srun mpirun; do
-        one=$(RUNS=runs/scaling LAUNCH=$launch STEPS=8 SKIP=2 ROWS=4 submit --nodes=2 \
+        one=$(RUNS=runs/scaling LAUNCH=$launch STEPS=8 SKIP=2 ROWS=4 submit -w "$nodes" --nodes=2 \
             --ntasks-per-node=2 --output=scaling-$launch.log "$source/slurm/scaling.sbatch" \
             small.conf) || exit 1
         until_true 90 "the end of scaling" ended "$one"
@@ -252,7 +268,7 @@ scaling() {
 
 generate() {
     local array index
-    array=$(COUNT=2 LENGTH=4 SEED=7 OUT=music/piece.mid submit --array=0-1 \
+    array=$(COUNT=2 LENGTH=4 SEED=7 OUT=music/piece.mid submit -w "${nodes%,*}" --array=0-1 \
         --output=generate-%a.log "$source/slurm/generate.sbatch" runs/alone) || exit 1
     for index in 0 1; do
         until_true 60 "the end of generate" ended "${array}_$index"
@@ -263,22 +279,24 @@ generate() {
     echo "ok: generate ($SECONDS s)"
 }
 
-calm() { to_the_end && generate && sweep && scaling; }
-rough() {
-    preempted && signalled srun "--signal=USR1" &&
-        signalled mpirun "--batch --signal=USR1" && node_lost && death && failure
-}
+# ---- groups of them, at once ----
 
+calm() { to_the_end && generate && sweep && scaling; }
+taken() { preempted && node_lost; }
+stopped() { signalled srun "--signal=USR1" && signalled mpirun "--batch --signal=USR1" && failure; }
+dead() { death && crash_loop; }
+
+nodes=n1,n2
 if [ $# -gt 0 ]; then
     for scenario in "$@"; do eval "$scenario" || exit 1; done
     exit
 fi
-(time_limit) &
-pids=($!)
-(calm) &
-pids+=($!)
-(rough) &
-pids+=($!)
+groups=()
+for group in "n1,n2 calm" "n1,n2 time_limit" "n3,n4 taken" "n5,n6 stopped" "n5,n6 dead"; do
+    nodes=${group% *}
+    (${group#* }) &
+    groups+=($!)
+done
 code=0
-for pid in "${pids[@]}"; do wait "$pid" || code=1; done
+for group in "${groups[@]}"; do wait "$group" || code=1; done
 exit $code

@@ -260,39 +260,47 @@ static struct h5_chunks find_chunks(const char *path)
     return chunks;
 }
 
-/* Against the library's own reading; lengths about a chunk's. */
-static void chunks_hold_what_the_library_reads(void **state)
+/* Against what the library has written, checksums included. */
+static void check_chunks(size_t length, const token *written)
+{
+    static token read[H5_CHUNK + 2];
+    struct h5_file *file;
+    char path[] = "/tmp/tutti-chunks-XXXXXX";
+    close(mkstemp(path));
+    stream_files_check(h5_create(path, &file));
+    stream_files_check(h5_make(file, "/tokens", H5_U16, length));
+    stream_files_check(h5_write_part(file, "/tokens", H5_U16, 0, length, written));
+    stream_files_check(h5_close(file));
+    struct h5_chunks chunks = find_chunks(path);
+    assert_int_equal(chunks.length, length);
+    assert_int_equal(chunks.count, (length + H5_CHUNK - 1) / H5_CHUNK);
+    assert_true(h5_chunk_room(&chunks) <= sizeof read);
+    int descriptor = open(path, O_RDONLY);
+    for (size_t c = 0; c < chunks.count; c++) {
+        size_t left = length - c * H5_CHUNK;
+        stream_files_check(h5_chunk_read(&chunks, c, descriptor, path, "/tokens", read));
+        assert_memory_equal(read, written + c * H5_CHUNK,
+                            (left < H5_CHUNK ? left : H5_CHUNK) * sizeof *read);
+    }
+    close(descriptor);
+    unlink(path);
+    h5_chunks_free(&chunks);
+}
+
+/* Lengths about a chunk's; random values, and those at which sums overflow or stay 0. */
+static void chunks_hold_what_the_library_wrote(void **state)
 {
     (void)state;
     static const size_t lengths[] = {
-        0, 1, 2, 1000, H5_CHUNK, H5_CHUNK + 1, 3 * H5_CHUNK - 7};
-    static token written[3 * H5_CHUNK], read[H5_CHUNK + 2];
-    for (size_t i = 0; i < 3 * H5_CHUNK; i++)
-        written[i] = (token)stream_files_draw(65536, 0, i, 7);
-    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
-        struct h5_file *file;
-        char path[] = "/tmp/tutti-chunks-XXXXXX";
-        close(mkstemp(path));
-        stream_files_check(h5_create(path, &file));
-        stream_files_check(h5_make(file, "/tokens", H5_U16, lengths[l]));
-        stream_files_check(
-            h5_write_part(file, "/tokens", H5_U16, 0, lengths[l], written));
-        stream_files_check(h5_close(file));
-        struct h5_chunks chunks = find_chunks(path);
-        assert_int_equal(chunks.length, lengths[l]);
-        assert_int_equal(chunks.count, (lengths[l] + H5_CHUNK - 1) / H5_CHUNK);
-        assert_true(h5_chunk_room(&chunks) <= sizeof read);
-        int descriptor = open(path, O_RDONLY);
-        for (size_t c = 0; c < chunks.count; c++) {
-            size_t left = lengths[l] - c * H5_CHUNK;
-            stream_files_check(
-                h5_chunk_read(&chunks, c, descriptor, path, "/tokens", read));
-            assert_memory_equal(read, written + c * H5_CHUNK,
-                                (left < H5_CHUNK ? left : H5_CHUNK) * sizeof *read);
-        }
-        close(descriptor);
-        unlink(path);
-        h5_chunks_free(&chunks);
+        0, 1, 2, 31, 32, 33, 1000, 11521, H5_CHUNK, H5_CHUNK + 1, 3 * H5_CHUNK - 7};
+    static token written[3 * H5_CHUNK];
+    for (int kind = 0; kind < 3; kind++) {
+        for (size_t i = 0; i < 3 * H5_CHUNK; i++)
+            written[i] = kind == 0   ? (token)stream_files_draw(65536, 0, i, 7)
+                         : kind == 1 ? 0xffff
+                                     : 0;
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+            check_chunks(lengths[l], written);
     }
 }
 
@@ -360,7 +368,7 @@ int main(void)
         cmocka_unit_test(damage_is_found_in_mid_run),
         cmocka_unit_test(another_file_is_not_taken_for_it),
         cmocka_unit_test(tokens_outside_the_vocabulary_are_found),
-        cmocka_unit_test(chunks_hold_what_the_library_reads),
+        cmocka_unit_test(chunks_hold_what_the_library_wrote),
         cmocka_unit_test(every_flipped_bit_of_a_chunk_is_found),
         cmocka_unit_test(other_storage_is_refused),
     };

@@ -86,9 +86,9 @@ none() {
     [ ! -e runs/x/root-cause.txt ] || fail "$1: there is a root-cause.txt"
 }
 
-# told WHAT RANK PATTERN STEP LIMIT: the block, once; its command leads to the same weights.
+# told WHAT RANK PATTERN STEP LIMIT: the block, once, and in time.
 told() {
-    local what=$1 rank=$2 pattern=$3 seen=$4 limit=$5 checkpoint command got
+    local what=$1 rank=$2 pattern=$3 seen=$4 limit=$5 checkpoint
     finish
     [ $code != 0 ] && [ $code != 75 ] || { cat log.txt >&2; fail "$what: exit code $code"; }
     [ "$(grep -c 'root cause' log.txt)" = 1 ] ||
@@ -103,13 +103,19 @@ told() {
         { cat log.txt runs/x/root-cause.txt >&2; fail "$what: root-cause.txt is another"; }
     awk -v took="$took" -v limit="$limit" 'BEGIN { exit !(took < limit) }' ||
         fail "$what: all gone after $took s"
-    command=$(sed -n 's/^  go on with     //p' log.txt)
-    bash -c "$command" >resumed.txt 2>&1 || { cat resumed.txt >&2; fail "$what: $command"; }
-    grep -q "^resuming from $(dirname "$checkpoint")" resumed.txt || fail "$what: did not resume"
-    got=$(hash_of runs/x)
-    [ "$got" = "$hash" ] || fail "$what: hash $got, undisturbed $hash"
-    [ ! -e runs/x/root-cause.txt ] || fail "$what: the old root cause is still there"
     echo "ok: $what: all gone $took s after the last step"
+}
+
+# goes_on: the block's command, taken literally, leads to the same weights.
+goes_on() {
+    local command got
+    command=$(sed -n 's/^  go on with     //p' log.txt)
+    bash -c "$command" >resumed.txt 2>&1 || { cat resumed.txt >&2; fail "$command"; }
+    grep -q "^resuming from runs/x/checkpoints/" resumed.txt || fail "$command: did not resume"
+    got=$(hash_of runs/x)
+    [ "$got" = "$hash" ] || fail "$command: hash $got, undisturbed $hash"
+    [ ! -e runs/x/root-cause.txt ] || fail "$command: the old root cause is still there"
+    echo "ok: it goes on"
 }
 
 # ---- death ----
@@ -117,10 +123,11 @@ told() {
 for rank in 1 0; do
     start 4 --inject kill@$rank:$step
     told "kill of rank $rank" $rank "was killed .*SIGKILL" "10|[0-9]" $death_limit
+    goes_on
     start 4 --inject segfault@$rank:$step
     told "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
     start 4 --inject exit@$rank:$step
-    told "exit of rank $rank" $rank "left with exit code 5" $step $death_limit
+    told "exit of rank $rank" $rank "left with exit code 5 in the middle" $step $death_limit
 done
 start 3
 until_step 5
@@ -128,6 +135,15 @@ kill -9 "${pid[2]}"
 told "kill -9 from outside" 2 "was killed .*SIGKILL" "[0-9]+" $death_limit
 start 0 --inject segfault@0:$step
 told "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
+goes_on
+
+start 3 # nobody is left to print what is said; the file tells
+until_step 5
+kill -9 $launcher
+finish
+grep -Eq "^tutti: root cause: rank [0-2] .* has lost its launcher: process $launcher is gone" \
+    runs/x/root-cause.txt || { cat log.txt runs/x/root-cause.txt >&2; fail "kill of mpirun"; }
+echo "ok: kill of mpirun: all gone $took s after the last step"
 
 # ---- hangs ----
 
@@ -141,6 +157,7 @@ start 3
 until_step 5
 kill -STOP "${pid[1]}"
 told "SIGSTOP from outside" 1 "has not been heard of for .*SIGSTOP" "[0-9]+" $hang_limit
+goes_on
 start 0 --inject hang@0:$step
 told "hang of the only rank" 0 "hangs: in phase [a-z]+ since" $step $hang_limit
 
@@ -152,6 +169,14 @@ mpirun -n 3 "$example" 1 >log.txt 2>&1 && fail "abort: exit code 0"
     { cat log.txt >&2; fail "no root cause of an abort"; }
 echo "ok: abort"
 
+# ---- ranks that can't be watched: rank 0 may hold no more than two connections ----
+
+mpirun -n 5 bash -c "[ \$OMPI_COMM_WORLD_RANK != 0 ] || ulimit -n 130; exec '$example' none" \
+    >log.txt 2>&1 || { cat log.txt >&2; fail "unwatched ranks end the run"; }
+[ "$(grep -c 'not watched: 2 of 5 ranks can.t reach rank 0 by TCP' log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "unwatched ranks are not told"; }
+echo "ok: unwatched ranks"
+
 # ---- what is none of it ----
 
 start 4
@@ -161,6 +186,17 @@ finish
 [ $code = 75 ] || { cat log.txt >&2; fail "SIGTERM to all: exit code $code"; }
 none "SIGTERM to all"
 echo "ok: SIGTERM to all"
+
+start 3 --inject "slow@*:5:4" # the batch system loses patience
+until_step 4
+kill "${pid[@]}"
+sleep 1.5
+kill -9 "${pid[1]}"
+finish
+[ $code != 0 ] && [ "$(grep -c '^tutti: killed [12] s after the request to stop, in step 5; .*--resume$' log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "killed while stopping: exit code $code"; }
+none "killed while stopping"
+echo "ok: killed while stopping"
 
 start 3 --set train.learning_rate=10 --set train.optimizer=adamw \
     --set train.weight_decay=1 --set train.epochs=50

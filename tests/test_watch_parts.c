@@ -136,36 +136,49 @@ static void what_is_said(void **state)
 
 /* ---- processes ---- */
 
+/* A child's own account of itself. */
+static pid_t fork_known(struct watch_process *child)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        watch_process_self(child, 3, "here");
+        if (write(ends[1], child, sizeof *child) < 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ends[0], child, sizeof *child), sizeof *child);
+    close(ends[0]);
+    close(ends[1]);
+    return pid;
+}
+
 static void a_process_is_known_and_no_other_killed(void **state)
 {
     (void)state;
-    struct watch_process self, child;
+    struct watch_process self, child, other;
     watch_process_self(&self, 3, "here");
     assert_true(self.place != 0 && self.born != 0);
     assert_int_equal(watch_process_look(&self).state, 'R');
-    pid_t pid = fork();
-    if (pid == 0)
-        for (;;)
-            pause();
-    child = self;
-    child.pid = pid; /* born at another time, as a pid that is used again */
-    child.born++;
-    watch_process_kill(&child);
-    assert_int_equal(watch_process_look(&child).state, 0);
-    child.place++;
-    watch_process_kill(&child);
+    pid_t pid = fork_known(&child);
+    assert_true(child.pid == pid && child.place == self.place);
+    other = child;
+    other.born++; /* a pid that is used again */
+    watch_process_kill(&other);
+    assert_int_equal(watch_process_look(&other).state, 0);
+    other = child;
+    other.place++; /* the same pid elsewhere */
+    watch_process_kill(&other);
+    assert_int_equal(watch_process_look(&other).state, 0);
+    poll(NULL, 0, 50);
     assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
-    kill(pid, SIGTERM);
-    poll(NULL, 0, 50); /* until it is a zombie; its parent has not looked yet */
-    child = self;
-    child.pid = pid;
-    for (uint64_t born = self.born; born < self.born + 1000; born++) {
-        child.born = born;
-        if (watch_process_look(&child).state)
-            break;
-    }
+    watch_process_kill(&child);
+    for (int i = 0; i < 1000 && watch_process_look(&child).state != 'Z'; i++)
+        poll(NULL, 0, 10); /* its parent has not looked yet */
     assert_int_equal(watch_process_look(&child).state, 'Z');
-    assert_int_equal(watch_process_look(&child).exit_code, SIGTERM);
+    assert_int_equal(watch_process_look(&child).exit_code, SIGKILL);
     waitpid(pid, NULL, 0);
 }
 

@@ -83,3 +83,10 @@ refuses() {
     grep -Eq -- "$pattern" refused.err ||
         fail "$*: no match for '$pattern': $(cat refused.err)"
 }
+
+# facts RUN: the metrics of a run's folder without what depends on the clock: every step's
+# loss, norm and hash, every epoch's validation.
+facts() {
+    sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
+        "$1/metrics.jsonl"
+}

@@ -14,8 +14,8 @@
  * call that meets it and all after it; h5_abandon then leaves nothing behind, no open
  * descriptor either.
  *
- * Any thread may call, each with files of its own: calls that come at once take turns, and
- * one that writes or tests much lets others in between its parts of a few megabytes.
+ * Any thread may call, each with files of its own: calls that come at once take turns,
+ * and one that writes or tests much lets others in between its parts of a few megabytes.
  */
 #ifndef TUTTI_H5_H
 #define TUTTI_H5_H
@@ -50,8 +50,8 @@ enum status h5_close_unsynced(struct h5_file *file);
 void h5_abandon(struct h5_file *file);
 
 /* For tests and `--inject`: once `bytes` of a file that is being written have gone to the
- * disk, the next write is cut to half and fails with the errno `reason`, and all after it;
- * with `reason` 0 it is cut to half and the process killed (SIGKILL). */
+ * disk, the next write is cut to half and fails with the errno `reason`, and all after
+ * it; with `reason` 0 it is cut to half and the process killed (SIGKILL). */
 void h5_break(struct h5_file *file, uint64_t bytes, int reason);
 
 const char *h5_path(const struct h5_file *file);

@@ -87,8 +87,8 @@ struct options {
         double minutes;            /* that the run may take; 0: any */
         int64_t keep;              /* newest checkpoints kept (best is kept besides) */
         double sample_seconds;
-        int64_t samples; /* files after each epoch */
-        bool hash_steps; /* weights hash with each step's metrics */
+        int64_t samples;     /* files after each epoch */
+        bool hash_steps;     /* weights hash with each step's metrics */
         double hang_seconds; /* a rank that does nothing for so long hangs; 0: never */
     } run;
     struct {

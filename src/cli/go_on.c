@@ -52,7 +52,7 @@ static void add_srun(struct launch *launch, const char *tasks)
     launch_add(launch, "srun");
     if (getenv("PMIX_RANK"))
         launch_add(launch, "--mpi=pmix");
-    launch_add(launch, "-K1");
+    launch_add(launch, "--kill-on-bad-exit=0"); /* 75 of one is no death of the others */
     if (nodes) {
         launch_add(launch, "-N");
         launch_add(launch, nodes);

@@ -298,13 +298,12 @@ static token *slot_tokens(const struct token_cache *cache, size_t slot)
 static enum status check_tokens(const struct token_cache *cache, const char *path,
                                 uint64_t first, size_t count, token *tokens)
 {
-    token end = cache->dataset->encoding->end;
-    bool fine = true;
+    token end = cache->dataset->encoding->end, largest = 0;
     for (size_t i = 0; i < count; i++) {
         tokens[i] = le16toh(tokens[i]);
-        fine &= tokens[i] < end;
+        largest = tokens[i] > largest ? tokens[i] : largest;
     }
-    if (fine)
+    if (largest < end)
         return STATUS_OK;
     size_t at = 0;
     while (tokens[at] < end)

@@ -9,6 +9,7 @@
  */
 #include "h5_internal.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,33 +132,53 @@ void h5_chunks_free(struct h5_chunks *chunks)
 
 /* ---- reading one ---- */
 
-static uint32_t fold(uint32_t sum)
+/* Modulo 65535, but only 0 gives 0, which is how HDF5's folding of sums ends as well. */
+static uint32_t remainder_of(uint64_t sum)
 {
-    return (sum & 0xffff) + (sum >> 16);
+    return sum ? (uint32_t)((sum - 1) % 65535) + 1 : 0;
 }
 
-/* Fletcher's checksum over big-endian words of 16 bits, as HDF5 computes it: so many words
- * at a time that the sums don't overflow. */
+static uint32_t word_at(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 8 | bytes[1];
+}
+
+/* Fletcher's checksum over big-endian words of 16 bits: the sum of the words, and the sum
+ * of all partial sums, in which a word counts as often as there are words from it on.
+ *
+ * The compiler makes vectors of the lanes: each sums every 32nd word. Of a run of n words
+ * a lane, the word number i of lane l counts LANES (n - i) - l times, of which the lane's
+ * own partial sums have n - i. The runs are so short that nothing overflows 32 bits. */
 static uint32_t fletcher32(const uint8_t *bytes, size_t size)
 {
-    enum { MOST_WORDS = 360 };
-    uint32_t sum = 0, sums = 0;
-    for (size_t words = size / 2; words > 0;) {
-        size_t part = words > MOST_WORDS ? MOST_WORDS : words;
-        words -= part;
-        for (; part > 0; part--, bytes += 2) {
-            sum += (uint32_t)bytes[0] << 8 | bytes[1];
-            sums += sum;
+    enum { LANES = 32, LONGEST_RUN = 360 };
+    uint64_t sum = 0, sums = 0;
+    size_t words = size / 2;
+    while (words >= LANES) {
+        size_t run = words / LANES < LONGEST_RUN ? words / LANES : LONGEST_RUN;
+        uint32_t lane[LANES] = {0}, partial[LANES] = {0};
+        for (size_t i = 0; i < run; i++, bytes += 2 * LANES) {
+            uint16_t word[LANES];
+            memcpy(word, bytes, sizeof word);
+            for (int l = 0; l < LANES; l++) {
+                lane[l] += be16toh(word[l]);
+                partial[l] += lane[l];
+            }
         }
-        sum = fold(sum);
-        sums = fold(sums);
+        words -= run * LANES;
+        sums += sum * run * LANES;
+        for (uint64_t l = 0; l < LANES; l++) {
+            sum += lane[l];
+            sums += (uint64_t)partial[l] * LANES - l * lane[l];
+        }
+        sum = remainder_of(sum);
+        sums = remainder_of(sums);
     }
-    if (size % 2) {
-        sum += (uint32_t)bytes[0] << 8;
-        sums = fold(sums + sum);
-        sum = fold(sum);
-    }
-    return fold(sums) << 16 | fold(sum);
+    for (; words > 0; words--, bytes += 2)
+        sums += sum += word_at(bytes);
+    if (size % 2)
+        sums += sum += (uint32_t)bytes[0] << 8;
+    return remainder_of(sums) << 16 | remainder_of(sum);
 }
 
 /* False with errno; 0 at the end of the file. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tutti/file.h"
+#include "tutti/phase.h"
 
 /* ---- library and messages ---- */
 
@@ -41,7 +42,7 @@ const char *h5_library(void)
     return text;
 }
 
-enum { DESCRIPTION_SIZE = 256 };
+enum { DESCRIPTION_SIZE = 256, SYNC_BYTES = 64 << 20 };
 
 static herr_t take_innermost(unsigned depth, const H5E_error2_t *error, void *text)
 {
@@ -64,6 +65,24 @@ enum status h5_disk_status(const struct h5_file *file)
         return STATUS_OK;
     errno = file->disk.reason;
     return status_fail_errno("%s: can't write", file->path);
+}
+
+void h5_breathe(struct h5_file *file)
+{
+    struct disk *disk = &file->disk;
+    if (disk->written - disk->synced < SYNC_BYTES) {
+        h5_yield();
+        return;
+    }
+    h5_unlock(); /* this thread's file: no other touches it meanwhile */
+    int result = fdatasync(disk->descriptor);
+    int reason = errno;
+    h5_lock();
+    phase_move();
+    disk->synced = disk->written;
+    /* some file systems can't, and say so */
+    if (result != 0 && reason != EINVAL && reason != ENOSYS && !disk->reason)
+        disk->reason = reason;
 }
 
 enum status h5_fail(const struct h5_file *file, const char *name, const char *what)

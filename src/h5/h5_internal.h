@@ -12,6 +12,7 @@ struct disk {
     int reason;           /* errno of the first write that failed; 0 while all is well */
     uint64_t end;         /* bytes in the file */
     uint64_t written;     /* bytes handed to the disk so far */
+    uint64_t synced;      /* of these, known to be on the disk */
     uint64_t break_after; /* h5_break: so many, then the fault; 0: never */
     int break_reason;
 };
@@ -67,6 +68,10 @@ hid_t disk_access(struct disk *disk);
  * error stack. A disk that failed takes the word: "FILE: can't write: No space left on
  * device". */
 enum status h5_fail(const struct h5_file *file, const char *name, const char *what);
+
+/* Lets other threads have their turn; with much on its way to the disk, waits for that
+ * meanwhile, so that closing a large file doesn't wait long for all at once. */
+void h5_breathe(struct h5_file *file);
 
 /* STATUS_OK, or the failure of the disk, which HDF5 itself never learns of. */
 enum status h5_disk_status(const struct h5_file *file);

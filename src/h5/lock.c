@@ -1,5 +1,5 @@
-/* lock: one thread at a time in HDF5, which is thread-safe only where it was built to be: a
- * checkpoint is written by a thread of its own while others read shards.
+/* lock: one thread at a time in HDF5, which is thread-safe only where it was built to be:
+ * a checkpoint is written by a thread of its own while others read shards.
  *
  * Threads are served in the order in which they came (a mutex alone would let one that
  * takes it again at once pass by those that wait), and a thread may take the lock again

@@ -161,9 +161,9 @@ static enum status write_rows(const struct h5_file *file, const char *name, hid_
     return status == STATUS_OK ? h5_disk_status(file) : status;
 }
 
-static enum status write_all_rows(const struct h5_file *file, const char *name,
-                                  hid_t dataset, hid_t native, int rank,
-                                  const size_t *dims, const void *values)
+static enum status write_all_rows(struct h5_file *file, const char *name, hid_t dataset,
+                                  hid_t native, int rank, const size_t *dims,
+                                  const void *values)
 {
     if (element_count(rank, dims) == 0)
         return STATUS_OK;
@@ -177,7 +177,7 @@ static enum status write_all_rows(const struct h5_file *file, const char *name,
         extent[0] = dims[0] - at < most ? dims[0] - at : most;
         status = write_rows(file, name, dataset, native, rank, extent, at,
                             (const char *)values + at * row_bytes);
-        h5_yield();
+        h5_breathe(file);
     }
     return status;
 }

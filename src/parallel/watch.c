@@ -19,21 +19,23 @@ static const double connect_seconds = 5;
 
 /* ---- set-up ---- */
 
-/* One descriptor a rank, and some for everything else. */
-static void raise_limit(int ranks)
+/* One descriptor a rank, and some for everything else. Returns for how many ranks there
+ * is room: the training must not lack them for the watch's sake. */
+static int make_room(int ranks)
 {
-    const rlim_t others = 512;
+    const rlim_t others = 128;
     struct rlimit limit;
     rlim_t wanted = (rlim_t)ranks + others;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    rlim_t most = limit.rlim_max;
-    limit.rlim_cur = wanted < most ? wanted : most;
+        return ranks;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (most < wanted)
-        log_warn("%d ranks need %llu file descriptors on rank 0, but only %llu are "
-                 "allowed, so some ranks may go unwatched (raise it: ulimit -n)",
-                 ranks, (unsigned long long)wanted, (unsigned long long)most);
+    if (limit.rlim_cur >= wanted)
+        return ranks;
+    log_warn("%d ranks need %llu file descriptors on rank 0, but only %llu are allowed "
+             "(raise it: ulimit -n)",
+             ranks, (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
+    return limit.rlim_cur > others ? (int)(limit.rlim_cur - others) : 0;
 }
 
 static struct watch_member *new_members(int count)
@@ -72,6 +74,7 @@ static enum status create(struct comm *comm, const struct watch_request *request
     watch->rank = comm_rank(comm);
     watch->ranks = comm_size(comm);
     watch->hub = watch->rank == 0;
+    watch->launcher = watch->ranks > 1 ? getppid() : 0;
     watch->hang_seconds = request->hang_seconds;
     watch->listener = watch->wake = -1;
     pthread_mutex_init(&watch->lock, NULL);
@@ -116,7 +119,7 @@ static void invite(struct watch *watch, const struct watch_request *request,
     remove_old_report(watch->directory);
     if (watch->ranks == 1)
         return;
-    raise_limit(watch->ranks);
+    watch->room = make_room(watch->ranks);
     watch->listener = watch_listen(watch->ranks, invitation);
 }
 

@@ -140,19 +140,20 @@ struct watch_member {
 
 enum watch_reason { /* of those found at one time, the later is rather the root */
                     CAUSE_NONE,
-                    CAUSE_FAILED, /* it said that it ends all ranks: perhaps for want of another */
+                    CAUSE_FAILED, /* it said that it ends all: perhaps for another's sake */
                     CAUSE_EXIT,   /* it said that it leaves */
                     CAUSE_LOST,   /* its connection has ended without a word */
                     CAUSE_SIGNAL, /* it said that a signal has come */
                     CAUSE_ALL_WAIT,
                     CAUSE_HANGS,
                     CAUSE_UNHEARD,
+                    CAUSE_ORPHANED, /* the launcher is gone, and takes its ranks along */
 };
 
 struct watch_cause {
     enum watch_reason reason;
     const struct watch_member *member; /* ALL_WAIT: the hub's own */
-    int number;                        /* signal or exit code; 0: not known */
+    int number;                        /* signal, exit code, pid; 0: not known */
     double seconds;                    /* HANGS, UNHEARD, ALL_WAIT */
     char text[WATCH_TEXT];
 };
@@ -165,6 +166,7 @@ struct watch_cause watch_judge(const struct watch_member *members, int count, in
 
 struct watch {
     int rank, ranks;
+    pid_t launcher; /* the parent; 0: nobody in particular */
     bool hub;
     struct watch_process self;
     uint64_t token;
@@ -174,6 +176,7 @@ struct watch {
     char checkpoint[WATCH_TEXT]; /* "": none; under `lock` */
     pthread_mutex_t lock;
 
+    int room;     /* how many ranks the hub may hold a connection to */
     int listener; /* -1: none */
     int wake;     /* eventfd */
     pthread_t thread;

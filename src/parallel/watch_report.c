@@ -95,6 +95,9 @@ static void what_happened(const struct watch_cause *cause, char *text, size_t si
         snprintf(text, size, "has not been heard of for %.0f s: %s", cause->seconds,
                  stopped_how(&cause->member->process));
         break;
+    case CAUSE_ORPHANED:
+        snprintf(text, size, "has lost its launcher: process %d is gone", cause->number);
+        break;
     default:
         lost_how(cause->number, text, size);
         break;

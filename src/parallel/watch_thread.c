@@ -188,6 +188,18 @@ static void leave(struct watch *watch, const struct watch_frame *frame)
     _exit(STATUS_FAILED);
 }
 
+/* A launcher that has died takes its ranks along, one after the other and in no order. */
+static bool find_orphaned(struct watch *watch, struct watch_cause *cause)
+{
+    if (watch->launcher == 0 || getppid() == watch->launcher)
+        return false;
+    *cause =
+        (struct watch_cause){.reason = CAUSE_ORPHANED,
+                             .member = watch->hub ? &watch->members[0] : &watch->mine,
+                             .number = (int)watch->launcher};
+    return true;
+}
+
 static void worse(struct watch_cause *worst, const struct watch_cause *other)
 {
     if (other->reason > worst->reason)
@@ -287,36 +299,59 @@ static void read_member(struct watch *watch, struct watch_member *member,
 
 /* ---- those who connect ---- */
 
+/* A free place; if there is none, that of the one who has kept silent longest. */
+static struct watch_member *place_for_stranger(struct watch *watch)
+{
+    struct watch_member *oldest = &watch->strangers[0];
+    for (int i = 0; i < WATCH_STRANGERS; i++) {
+        struct watch_member *at = &watch->strangers[i];
+        if (at->link.socket < 0)
+            return at;
+        if (at->heard < oldest->heard)
+            oldest = at;
+    }
+    watch_link_close(&oldest->link);
+    return oldest;
+}
+
 static void accept_all(struct watch *watch)
 {
-    int made;
-    while (watch->listener >= 0 && (made = accept4(watch->listener, NULL, NULL,
-                                                   SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        struct watch_member *free_place = NULL, *oldest = &watch->strangers[0];
-        for (int i = 0; i < WATCH_STRANGERS; i++) {
-            struct watch_member *at = &watch->strangers[i];
-            if (at->link.socket < 0 && !free_place)
-                free_place = at;
-            if (at->heard < oldest->heard)
-                oldest = at;
+    while (watch->listener >= 0) {
+        int made = accept4(watch->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (made < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (made < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+            close(watch->listener); /* no descriptors left; those who wait learn it now */
+            watch->listener = -1;
         }
-        if (!free_place)
-            watch_link_close(&(free_place = oldest)->link);
-        free_place->link = (struct watch_link){.socket = made};
-        free_place->heard = clock_seconds();
+        if (made < 0)
+            return;
+        struct watch_member *stranger = place_for_stranger(watch);
+        stranger->link = (struct watch_link){.socket = made};
+        stranger->heard = clock_seconds();
     }
 }
 
 /* Who speaks when rank 0 can't: the lowest rank of another host, or else of this one. */
 static void choose_heir(struct watch *watch)
 {
-    watch->heir = watch->ranks > 1 ? 1 : 0;
-    for (int i = 1; i < watch->count; i++)
-        if (watch->members[i].known &&
-            strcmp(watch->members[i].process.host, watch->self.host) != 0) {
-            watch->heir = i;
-            return;
-        }
+    int any = 0, elsewhere = 0;
+    for (int i = watch->count - 1; i > 0; i--) {
+        if (!watch->members[i].known)
+            continue;
+        any = i;
+        if (strcmp(watch->members[i].process.host, watch->self.host) != 0)
+            elsewhere = i;
+    }
+    watch->heir = elsewhere ? elsewhere : any;
+}
+
+static int connections(const struct watch *watch)
+{
+    int n = 0;
+    for (int i = 0; i < watch->count; i++)
+        n += watch->members[i].link.socket >= 0;
+    return n;
 }
 
 static void admit(struct watch *watch, struct watch_member *stranger)
@@ -324,7 +359,7 @@ static void admit(struct watch *watch, struct watch_member *stranger)
     const struct watch_frame *hello = &stranger->link.in;
     struct watch_frame welcome;
     if (hello->kind != WATCH_HELLO || hello->rank < 1 || hello->rank >= watch->count ||
-        watch->members[hello->rank].known) {
+        watch->members[hello->rank].known || connections(watch) >= watch->room) {
         watch_link_close(&stranger->link);
         return;
     }
@@ -377,8 +412,9 @@ static void tick(struct watch *watch, double now)
     fill(watch, WATCH_ALIVE, &alive);
     say_to_all(watch, &alive);
     if (watch->hub) {
-        cause = watch_judge(watch->members, watch->count, watch->ranks, now,
-                            watch->hang_seconds);
+        if (!find_orphaned(watch, &cause))
+            cause = watch_judge(watch->members, watch->count, watch->ranks, now,
+                                watch->hang_seconds);
         if (cause.reason != CAUSE_NONE)
             conclude(watch, &cause);
         return;
@@ -394,33 +430,53 @@ static void tick(struct watch *watch, double now)
 
 /* ---- the loop ---- */
 
-/* The table of what is polled: wake, listener, strangers, members. */
-static nfds_t list(struct watch *watch, struct pollfd *polled)
+/* What is polled: wake, listener, and whoever is connected. Only that, for poll refuses a
+ * list longer than the limit of descriptors. */
+struct table {
+    struct pollfd *polled;
+    struct watch_member **who; /* NULL: wake, listener */
+    nfds_t count;
+};
+
+static void list(struct table *table, int socket, struct watch_member *who)
 {
-    nfds_t n = 0;
-    polled[n++] = (struct pollfd){.fd = watch->wake, .events = POLLIN};
-    polled[n++] = (struct pollfd){.fd = watch->listener, .events = POLLIN};
-    for (int i = 0; watch->strangers && i < WATCH_STRANGERS; i++)
-        polled[n++] =
-            (struct pollfd){.fd = watch->strangers[i].link.socket, .events = POLLIN};
-    for (int i = 0; i < watch->count; i++)
-        polled[n++] =
-            (struct pollfd){.fd = watch->members[i].link.socket, .events = POLLIN};
-    return n;
+    if (socket < 0)
+        return;
+    table->polled[table->count] = (struct pollfd){.fd = socket, .events = POLLIN};
+    table->who[table->count++] = who;
 }
 
-static void read_all(struct watch *watch, const struct pollfd *polled,
+static void list_all(struct watch *watch, struct table *table)
+{
+    table->count = 0;
+    list(table, watch->wake, NULL);
+    list(table, watch->listener, NULL);
+    for (int i = 0; watch->strangers && i < WATCH_STRANGERS; i++)
+        list(table, watch->strangers[i].link.socket, &watch->strangers[i]);
+    for (int i = 0; i < watch->count; i++)
+        list(table, watch->members[i].link.socket, &watch->members[i]);
+}
+
+static bool is_stranger(const struct watch *watch, const struct watch_member *who)
+{
+    return watch->strangers && who >= watch->strangers &&
+           who < watch->strangers + WATCH_STRANGERS;
+}
+
+static void read_one(struct watch *watch, int socket, struct watch_member *who,
                      struct watch_cause *worst)
 {
-    const struct pollfd *at = polled + 1;
-    if ((at++)->revents)
+    uint64_t woken;
+    if (socket == watch->wake && read(watch->wake, &woken, sizeof woken) < 0)
+        return; /* somebody else's news have been read already */
+    if (socket == watch->listener)
         accept_all(watch);
-    for (int i = 0; watch->strangers && i < WATCH_STRANGERS; i++, at++)
-        if (at->fd >= 0 && at->revents)
-            read_stranger(watch, &watch->strangers[i]);
-    for (int i = 0; i < watch->count; i++, at++)
-        if (at->fd >= 0 && at->revents && watch->members[i].link.socket == at->fd)
-            read_member(watch, &watch->members[i], worst);
+    if (!who || who->link.socket != socket)
+        return; /* closed meanwhile, or moved to its member */
+    if (is_stranger(watch, who))
+        read_stranger(watch, who);
+    else
+        read_member(watch, who, worst);
 }
 
 /* What has been read so far, of this process and of others, decides. */
@@ -433,22 +489,23 @@ static void act(struct watch *watch, struct watch_cause *worst)
     }
     if (worst->reason == CAUSE_NONE || atomic_load(&watch->closing))
         return;
+    find_orphaned(watch, worst);
     if (watch->hub)
         conclude(watch, worst);
     conclude_without_hub(watch, worst);
 }
 
-static void turn(struct watch *watch, struct pollfd *polled, double until)
+static void turn(struct watch *watch, struct table *table, double until)
 {
     struct watch_cause worst = {.reason = CAUSE_NONE};
-    uint64_t woken;
-    nfds_t n = list(watch, polled);
+    list_all(watch, table);
     double left = until - clock_seconds();
-    int ready = poll(polled, n, left > 0 ? (int)(1000 * left) + 1 : 0);
-    if (ready > 0 && polled[0].revents && read(watch->wake, &woken, sizeof woken) < 0)
-        return;
-    if (ready > 0)
-        read_all(watch, polled, &worst);
+    int ready = poll(table->polled, table->count, left > 0 ? (int)(1000 * left) + 1 : 0);
+    if (ready < 0 && errno != EINTR)
+        poll(NULL, 0, 100); /* better late than in circles */
+    for (nfds_t i = 0; ready > 0 && i < table->count; i++)
+        if (table->polled[i].revents)
+            read_one(watch, table->polled[i].fd, table->who[i], &worst);
     act(watch, &worst);
 }
 
@@ -462,7 +519,7 @@ static bool any_link(const struct watch *watch)
 
 /* Each side says goodbye, says no more, and reads until the other has done so too: closed
  * at once, a connection may lose what is still on its way. */
-static void say_goodbye(struct watch *watch, struct pollfd *polled)
+static void say_goodbye(struct watch *watch, struct table *table)
 {
     struct watch_frame bye;
     double until = clock_seconds() + goodbye_seconds;
@@ -472,25 +529,32 @@ static void say_goodbye(struct watch *watch, struct pollfd *polled)
         if (watch->members[i].link.socket >= 0)
             shutdown(watch->members[i].link.socket, SHUT_WR);
     while (any_link(watch) && clock_seconds() < until)
-        turn(watch, polled, until);
+        turn(watch, table, until);
+}
+
+static void run(struct watch *watch, struct table *table)
+{
+    double next = clock_seconds();
+    while (!atomic_load(&watch->closing)) {
+        double now = clock_seconds();
+        if (now >= next || atomic_exchange(&watch->news, false)) {
+            tick(watch, now);
+            next = now + tick_seconds;
+        }
+        turn(watch, table, next);
+    }
+    say_goodbye(watch, table);
 }
 
 void *watch_run(void *argument)
 {
     struct watch *watch = argument;
     size_t most = 2 + WATCH_STRANGERS + (size_t)watch->count;
-    struct pollfd *polled = calloc(most, sizeof *polled);
-    double next = clock_seconds();
-    while (polled && !atomic_load(&watch->closing)) {
-        double now = clock_seconds();
-        if (now >= next || atomic_exchange(&watch->news, false)) {
-            tick(watch, now);
-            next = now + tick_seconds;
-        }
-        turn(watch, polled, next);
-    }
-    if (polled)
-        say_goodbye(watch, polled);
-    free(polled);
+    struct table table = {.polled = calloc(most, sizeof *table.polled),
+                          .who = calloc(most, sizeof *table.who)};
+    if (table.polled && table.who)
+        run(watch, &table);
+    free(table.polled);
+    free(table.who);
     return NULL;
 }

@@ -92,7 +92,9 @@ static void let_thread_tell(struct watch *watch)
 static void say(enum watch_kind kind, int number, const char *text)
 {
     struct watch *watch = atomic_load(&speaker);
-    if (!watch || atomic_load(&watch->closing) || atomic_flag_test_and_set(&said))
+    if (!watch || getpid() != watch->self.pid) /* a child that was forked */
+        return;
+    if (atomic_load(&watch->closing) || atomic_flag_test_and_set(&said))
         return;
     struct watch_frame *frame = &watch->words;
     watch_frame_fill(frame, kind, watch->token, &watch->self);

@@ -1,5 +1,5 @@
-/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm; the
- * nearer counts.
+/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm;
+ * the nearer counts.
  *
  * squeue's %L, the time left, is free of differences between the clocks of hosts. The
  * child that asks is waited for a few seconds and killed then; an event wakes the thread
@@ -29,6 +29,7 @@
 
 enum {
     ASK_EVERY_MS = 5 * 60 * 1000,
+    ASK_AGAIN_MS = 5000,
     ANSWER_MS = 10 * 1000,
     ANSWER_SIZE = 64,
     JOB_SIZE = 64
@@ -188,10 +189,10 @@ static void ask(struct deadline *deadline)
     close(ends[1]);
     bool answered = child > 0 && read_answer(deadline, ends[0], answer);
     close(ends[0]);
-    if (child > 0 && !answered)
+    if (child > 0) { /* it has nothing more to say, if it is still there */
         kill(child, SIGKILL);
-    if (child > 0)
         waitpid(child, &how, 0);
+    }
     double left = deadline_parse(answer);
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
     if (answered && left >= 0)
@@ -202,13 +203,22 @@ static void ask(struct deadline *deadline)
                                            : "names none");
 }
 
+/* Every few minutes, and more often towards the end: an extension comes late. */
+static int pause_ms(const struct deadline *deadline)
+{
+    double half = (atomic_load(&deadline->slurm) - clock_seconds()) * 1e3 / 2;
+    return half > ASK_EVERY_MS   ? ASK_EVERY_MS
+           : half < ASK_AGAIN_MS ? ASK_AGAIN_MS
+                                 : (int)half;
+}
+
 static void *keep_asking(void *argument)
 {
     struct deadline *deadline = argument;
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
     do
         ask(deadline);
-    while (poll(&leave, 1, ASK_EVERY_MS) == 0);
+    while (poll(&leave, 1, pause_ms(deadline)) == 0);
     return NULL;
 }
 

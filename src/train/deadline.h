@@ -1,10 +1,10 @@
 /* deadline: how long the run may go on: run.minutes, and the time limit of the Slurm job
  * that it is part of. Rank 0 only.
  *
- * Slurm is asked at the start and every few minutes, as a limit may be extended:
- * SLURM_JOB_END_TIME at first where it is set (not before Slurm 22.05), then `squeue`. A
- * thread does the asking, so training never waits for it, and no answer is no fault: what
- * was known stays. What was found is logged in one line.
+ * Slurm is asked at the start, every few minutes and more often towards the end, as a
+ * limit may be extended: SLURM_JOB_END_TIME at first where it is set (newer Slurms do),
+ * then `squeue`. A thread does the asking, so training never waits for it, and no answer
+ * is no fault: what was known stays. What was found is logged in one line.
  */
 #ifndef TUTTI_TRAIN_DEADLINE_H
 #define TUTTI_TRAIN_DEADLINE_H
@@ -13,8 +13,8 @@
 
 struct deadline;
 
-/* The clock of `minutes` (0: no such limit) starts now. Outside of a Slurm job there is no
- * thread. */
+/* The clock of `minutes` (0: no such limit) starts now. Outside of a Slurm job there is
+ * no thread. */
 enum status deadline_open(double minutes, struct deadline **out);
 
 /* Seconds that are left; HUGE_VAL without a limit, or while none is known. From any

@@ -168,6 +168,7 @@ static enum status start_thread(struct feed *feed)
         return keep(feed, status_fail(STATUS_FAILED,
                                       "can't start the thread that reads ahead: %s",
                                       strerror(reason)));
+    pthread_setname_np(feed->thread, "tutti-reader");
     feed->threaded = true;
     return STATUS_OK;
 }

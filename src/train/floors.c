@@ -110,12 +110,13 @@ enum status evaluate_floors(struct comm *comm, const struct dataset *dataset,
     int64_t *train = calloc(v * v, sizeof *train), *pairs = calloc(v * v, sizeof *pairs);
     double *unigram = calloc(v, sizeof *unigram);
     enum status status = STATUS_OK;
+    bool empty = dataset->total.pieces[split] == 0; /* then nothing need be read */
     if (!train || !pairs || !unigram)
         status = status_fail(STATUS_FAILED, "out of memory for the floors");
     status = comm_agree(comm, status);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && !empty)
         status = count_pairs(comm, dataset, SPLIT_TRAIN, train);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && !empty)
         status = count_pairs(comm, dataset, split, pairs);
     if (status == STATUS_OK)
         floors_of(v, train, pairs, unigram, out);

@@ -235,7 +235,7 @@ static void retire(const struct run_directory *run, int64_t keep)
     free(listing.entries);
 }
 
-/* Cuts a checkpoint to half and dies: as a disk that lost what it had promised to keep. */
+/* Cuts a checkpoint to half and dies: as a disk that lost what it had promised. */
 static void tear(const char *path)
 {
     struct stat facts;

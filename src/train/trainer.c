@@ -328,8 +328,7 @@ static enum status conclude(struct trainer *trainer)
 
 static enum status run(struct trainer *trainer)
 {
-    enum status status =
-        evaluate_floors(trainer->comm, trainer->dataset, SPLIT_VALID, &trainer->floors);
+    enum status status = trainer_floors(trainer);
     if (status != STATUS_OK)
         return status;
     trainer_print_facts(trainer);

@@ -79,6 +79,9 @@ struct trainer {
 enum status trainer_open(struct trainer *trainer);
 void trainer_close(struct trainer *trainer);
 
+/* Counts the floors, or finds them counted. Collective. */
+enum status trainer_floors(struct trainer *trainer);
+
 /* The table of settings and the facts, before the first step. Collective. */
 void trainer_print_facts(struct trainer *trainer);
 

@@ -1,8 +1,8 @@
 /* writer: writes checkpoints while training goes on. Rank 0 only, called by one thread.
  *
  * Training waits for a copy of the state in memory; a thread of its own writes and
- * publishes the copy, moves the links and removes what is too old. One at a time: there is
- * room for one copy, made when the run begins.
+ * publishes the copy, moves the links and removes what is too old. One at a time: there
+ * is room for one copy, made when the run begins.
  */
 #ifndef TUTTI_TRAIN_WRITER_H
 #define TUTTI_TRAIN_WRITER_H

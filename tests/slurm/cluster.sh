@@ -4,13 +4,14 @@
 # can run at once: random ports, own key, own sockets, everything in one folder.
 #
 #     cluster.sh start DIR [NODES]   then: . DIR/environment
-#     cluster.sh stop DIR            also done by itself when the caller of start has died
+#     cluster.sh stop DIR            also done by itself when the caller of start has died,
+#                                    or the process $OWNER: OWNER=1 keeps the cluster
 #
 # Needs (Debian): slurmctld slurmd slurm-client munge. Exit code 77 and a reason where Slurm
 # is not installed or can't run. Partitions: low (the default), and high, which preempts it.
 set -u
 
-cpus=4 # of each node, whatever the host has
+cpus=8 # of each node, whatever the host has
 
 skip() {
     echo "no Slurm here: $*"
@@ -18,7 +19,7 @@ skip() {
 }
 
 usage() {
-    sed -n '6,7s/^# *//p' "$0" >&2
+    sed -n '6,8s/^# *//p' "$0" >&2
     exit 2
 }
 
@@ -75,7 +76,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 CompleteWait=0
-KillWait=10
+KillWait=6
 EpilogMsgTime=0
 JobRequeue=1
 ReturnToService=0
@@ -100,6 +101,7 @@ END
 mark() { env TUTTI_CLUSTER="$dir" SLURM_CONF="$dir/slurm.conf" "$@"; }
 
 start_munge() {
+    rm -f "$dir/munge.key"
     head -c 1024 /dev/urandom >"$dir/munge.key"
     chmod 400 "$dir/munge.key"
     mark munged --force --num-threads=2 --key-file="$dir/munge.key" \
@@ -128,10 +130,15 @@ why_not() {
     grep -hE 'error|fatal' "$dir"/*.out "$dir"/*.log 2>/dev/null | tail -n 3 | tr '\n' ';'
 }
 
-# Outlives a caller that is killed, and then takes the cluster away.
+# Outlives a caller that is killed, and then takes the cluster away; but not the next one of
+# the same folder.
 watch_owner() {
-    while kill -0 "$1" 2>/dev/null && [ -e "$dir/slurm.conf" ]; do sleep 1; done
-    [ -e "$dir/slurm.conf" ] && stop
+    local owner=$1 name=$2
+    while kill -0 "$owner" 2>/dev/null; do
+        [ "$(cat "$dir/name" 2>/dev/null)" = "$name" ] || return
+        sleep 1
+    done
+    if [ "$(cat "$dir/name" 2>/dev/null)" = "$name" ]; then stop; fi
 }
 
 start() {
@@ -145,9 +152,11 @@ start() {
         for ((node = 1; node <= nodes; node++)); do mkdir -p "$dir"/{spool,tmp}-n"$node"; done
         port=$(choose_ports $((nodes + 1))) || skip "no free ports"
         write_conf "$nodes" "$port"
+        echo "$port-$$" >"$dir/name"
         write_environment
         if start_munge && start_daemons "$nodes"; then
-            setsid bash "$0" watch "$dir" "${OWNER:-$PPID}" </dev/null >/dev/null 2>&1 &
+            setsid bash "$0" watch "$dir" "${OWNER:-$PPID}" "$port-$$" \
+                </dev/null >/dev/null 2>&1 &
             return
         fi
         reason=$(why_not)
@@ -186,7 +195,7 @@ stop() {
     for file in "$dir"/slurmd-*.pid "$dir"/slurmctld.pid "$dir"/munge.pid; do
         [ -e "$file" ] && kill "$(cat "$file")" 2>/dev/null
     done
-    rm -f "$dir/slurm.conf"
+    rm -f "$dir/name" "$dir/slurm.conf"
     for _ in {1..15}; do
         [ -z "$(members)" ] && return
         sleep 0.2
@@ -202,6 +211,6 @@ dir=$(cd "$2" && pwd)
 case $command in
 start) start "${3:-2}" ;;
 stop) stop ;;
-watch) watch_owner "$3" ;;
+watch) watch_owner "$3" "$4" ;;
 *) usage ;;
 esac

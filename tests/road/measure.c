@@ -1,0 +1,415 @@
+/* measure: how long the pieces of a training step take on this machine, for the simulation
+ * (step.c) to be made of. Prints the lines that step.c reads.
+ *
+ *   mpirun -n 2 road_measure compute   the real model, optimizer and fixed point; all
+ *                                      ranks at once, as cores share caches and memory
+ *   mpirun -n 2 road_measure messages  what MPI's messages cost between two ranks
+ *
+ * Computation is processor time and the least of several repetitions, piece by piece, so
+ * other processes disturb it little; messages are the least of many on the clock.
+ */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tutti/comm.h"
+#include "tutti/exact_sum.h"
+#include "tutti/model.h"
+#include "tutti/optimizer.h"
+#include "tutti/rng.h"
+
+enum {
+    STEPS = 128,
+    VOCABULARY = 389,
+    HIDDEN = 512,
+    EMBEDDING = 256,
+    REPETITIONS = 7,
+    MOST_EVENTS = 64,
+    LATENCY_TRIES = 2000,
+    EXCHANGE_BYTES = 1 << 22,
+    EXCHANGE_TRIES = 400,
+    MOVED_TRIES = 41,
+    POLLS = 10000,
+    ADDED = 1 << 19
+};
+
+static const struct model_shape shape = {
+    CELL_LSTM, 2, HIDDEN, EMBEDDING, 0, ACTIVATION_LINEAR, VOCABULARY};
+
+static double clock_of(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static double processor(void)
+{
+    return clock_of(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void must(enum status status)
+{
+    if (status == STATUS_OK)
+        return;
+    fprintf(stderr, "road_measure: %s\n", status_message());
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+/* ---- a backward pass as a list of events ---- */
+
+enum kind { MOVE, GIVE, COMPLETE };
+
+struct event {
+    enum kind kind;
+    size_t first, count; /* elements given or complete; or how many moves */
+    double seconds;      /* of computation, in all */
+};
+
+struct record {
+    struct event events[MOST_EVENTS];
+    size_t count;
+    double mark; /* when the last event ended */
+    struct exact_sum *sum;
+};
+
+static void note(struct record *record, enum kind kind, size_t first, size_t count)
+{
+    double now = processor(), seconds = now - record->mark;
+    record->mark = now;
+    struct event *last = &record->events[record->count - 1];
+    if (kind == MOVE && record->count > 0 && last->kind == MOVE) {
+        last->count++;
+        last->seconds += seconds;
+    } else if (record->count < MOST_EVENTS) {
+        record->events[record->count++] = (struct event){kind, first, count, seconds};
+    } else {
+        must(status_fail(STATUS_FAILED, "more than %d events", MOST_EVENTS));
+    }
+}
+
+static void note_give(void *context, int slice, size_t first, size_t count,
+                      const float *gradient)
+{
+    struct record *record = context;
+    (void)slice;
+    exact_sum_add(record->sum, first, gradient, count);
+    note(record, GIVE, first, count);
+}
+
+static void note_complete(void *context, size_t first)
+{
+    note(context, COMPLETE, first, 0);
+}
+
+static void note_move(void *context)
+{
+    note(context, MOVE, 0, 1);
+}
+
+static void take_least(struct record *least, const struct record *next)
+{
+    if (least->count == 0)
+        *least = *next;
+    for (size_t i = 0; i < next->count; i++)
+        if (next->events[i].seconds < least->events[i].seconds)
+            least->events[i].seconds = next->events[i].seconds;
+}
+
+static void print_event(const struct event *event)
+{
+    switch (event->kind) {
+    case MOVE:
+        printf("move %zu %.6f\n", event->count, event->seconds);
+        break;
+    case GIVE:
+        printf("give %zu %zu %.6f\n", event->first, event->count, event->seconds);
+        break;
+    case COMPLETE:
+        printf("complete %zu\n", event->first);
+        break;
+    }
+}
+
+/* ---- computation ---- */
+
+struct bench {
+    struct comm *comm;
+    struct model *model;
+    struct exact_sum *sum;
+    struct optimizer optimizer;
+    token *inputs;
+    int32_t *targets;
+    size_t total;
+};
+
+static void lower(double *least, double seconds)
+{
+    if (*least == 0 || seconds < *least)
+        *least = seconds;
+}
+
+static void open_bench(struct bench *bench, int rows)
+{
+    size_t tokens = (size_t)rows * STEPS;
+    must(model_create(&shape, VOCABULARY - 1, 1, rows, STEPS, 1, &bench->model));
+    const struct params *params = model_params(bench->model);
+    bench->total = params->total;
+    params_initialise(&shape, params, 1, model_weights(bench->model));
+    model_weights_changed(bench->model);
+    must(exact_sum_create(bench->comm, bench->total, 8, 1 << 20, 30, 0, &bench->sum));
+    struct options options;
+    options_defaults(&options);
+    must(optimizer_create(&options, bench->total, &bench->optimizer));
+    bench->inputs = calloc(tokens, sizeof *bench->inputs);
+    bench->targets = calloc(tokens, sizeof *bench->targets);
+    if (!bench->inputs || !bench->targets)
+        must(status_fail(STATUS_FAILED, "out of memory"));
+    for (size_t i = 0; i < tokens; i++) {
+        bench->inputs[i] = (token)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 0);
+        bench->targets[i] = (int32_t)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 1);
+    }
+}
+
+static void close_bench(struct bench *bench)
+{
+    model_free(bench->model);
+    exact_sum_free(bench->sum);
+    optimizer_free(&bench->optimizer);
+    free(bench->inputs);
+    free(bench->targets);
+}
+
+static double forward(struct bench *bench, int64_t step)
+{
+    struct slice_loss loss;
+    const token *inputs = bench->inputs;
+    const int32_t *targets = bench->targets;
+    double begin = processor();
+    model_forward(bench->model, &inputs, &targets,
+                  &(struct dropout){.rate = 0.3, .seed = 1, .step = step}, &loss);
+    return processor() - begin;
+}
+
+static void backward(struct bench *bench, struct record *record)
+{
+    *record = (struct record){.sum = bench->sum, .mark = processor()};
+    model_backward(bench->model, &(struct model_gradients){note_give, note_complete,
+                                                           note_move, record});
+}
+
+struct after { /* the backward pass */
+    double clear, norm, update, pack;
+};
+
+/* As in trainer_step.c. */
+static void update(struct bench *bench)
+{
+    enum { PART = 4096 };
+    float part[PART], *weights = model_weights(bench->model);
+    optimizer_begin(&bench->optimizer, 1e-6);
+    for (size_t first = 0; first < bench->total; first += PART) {
+        size_t left = bench->total - first, n = left < PART ? left : PART;
+        exact_sum_read(bench->sum, first, n, 1e-6, part);
+        optimizer_update(&bench->optimizer, first, n, part, weights + first);
+    }
+}
+
+static void finish(struct bench *bench, struct after *least)
+{
+    double begin = processor();
+    volatile double squares = exact_sum_squares(bench->sum, 1e-6);
+    (void)squares;
+    double norm = processor();
+    update(bench);
+    double updated = processor();
+    model_weights_changed(bench->model);
+    double packed = processor();
+    exact_sum_clear(bench->sum);
+    lower(&least->clear, processor() - packed);
+    lower(&least->norm, norm - begin);
+    lower(&least->update, updated - norm);
+    lower(&least->pack, packed - updated);
+}
+
+/* One step with `rows` rows, piece by piece. Collective. */
+static void measure_rows(struct comm *comm, int rows, bool last)
+{
+    struct bench bench = {.comm = comm};
+    struct record least = {.count = 0}, next;
+    struct after after = {0};
+    double least_forward = 0;
+    open_bench(&bench, rows);
+    for (int i = 0; i <= REPETITIONS; i++) { /* the first is to warm up */
+        comm_barrier(comm);
+        double seconds = forward(&bench, i);
+        backward(&bench, &next);
+        finish(&bench, &after);
+        if (i == 0)
+            continue;
+        take_least(&least, &next);
+        lower(&least_forward, seconds);
+    }
+    if (comm_rank(comm) == 0) {
+        printf("rows %d\nforward %.6f\n", rows, least_forward);
+        for (size_t i = 0; i < least.count; i++)
+            print_event(&least.events[i]);
+        printf("end\n");
+        if (last)
+            printf("elements %zu\nclear %.6f\nnorm %.6f\nupdate %.6f\npack %.6f\n",
+                   bench.total, after.clear, after.norm, after.update, after.pack);
+    }
+    close_bench(&bench);
+}
+
+static void measure_compute(struct comm *comm)
+{
+    static const int rows[] = {1, 2, 4, 8, 16, 32, 64};
+    const size_t count = sizeof rows / sizeof *rows;
+    for (size_t i = 0; i < count; i++)
+        measure_rows(comm, rows[i], i + 1 == count);
+}
+
+/* ---- messages ---- */
+
+static double latency(int rank)
+{
+    double least = 0, word = 0;
+    for (int i = 0; i < LATENCY_TRIES; i++) {
+        double begin = MPI_Wtime();
+        if (rank == 0)
+            MPI_Send(&word, 1, MPI_DOUBLE, 1, 0, MPI_COMM_WORLD);
+        MPI_Recv(&word, 1, MPI_DOUBLE, 1 - rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        if (rank == 1)
+            MPI_Send(&word, 1, MPI_DOUBLE, 0, 0, MPI_COMM_WORLD);
+        lower(&least, MPI_Wtime() - begin);
+    }
+    return least / 2;
+}
+
+static void begin_exchange(int rank, int bytes, char *out, char *in,
+                           MPI_Request requests[2])
+{
+    MPI_Irecv(in, bytes, MPI_BYTE, 1 - rank, 1, MPI_COMM_WORLD, &requests[0]);
+    MPI_Isend(out, bytes, MPI_BYTE, 1 - rank, 1, MPI_COMM_WORLD, &requests[1]);
+}
+
+/* Seconds for each of the bytes that both send to each other at once. */
+static double exchange(int rank, int bytes, char *out, char *in)
+{
+    double least = 0;
+    for (int i = 0; i < EXCHANGE_TRIES; i++) {
+        MPI_Request requests[2];
+        MPI_Barrier(MPI_COMM_WORLD);
+        double begin = MPI_Wtime();
+        begin_exchange(rank, bytes, out, in, requests);
+        MPI_Waitall(2, requests, MPI_STATUSES_IGNORE);
+        lower(&least, MPI_Wtime() - begin);
+    }
+    return least / bytes;
+}
+
+static void compute_for(double seconds)
+{
+    double begin = processor();
+    while (processor() - begin < seconds)
+        ;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* How many bytes go each way for one look at the requests, when there is computation
+ * between the looks; the median. */
+static double moved(int rank, int bytes, char *out, char *in, double between)
+{
+    double tries[MOVED_TRIES];
+    for (int i = 0; i < MOVED_TRIES; i++) {
+        MPI_Request requests[2];
+        int looks = 0, through = 0;
+        MPI_Barrier(MPI_COMM_WORLD);
+        begin_exchange(rank, bytes, out, in, requests);
+        while (!through) {
+            compute_for(between);
+            MPI_Testall(2, requests, &through, MPI_STATUSES_IGNORE);
+            looks++;
+        }
+        tries[i] = (double)bytes / looks;
+    }
+    qsort(tries, MOVED_TRIES, sizeof *tries, compare);
+    return tries[MOVED_TRIES / 2];
+}
+
+static double poll(int rank)
+{
+    MPI_Request requests[4] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL, MPI_REQUEST_NULL,
+                               MPI_REQUEST_NULL};
+    double word, least = 0;
+    int through;
+    MPI_Irecv(&word, 1, MPI_DOUBLE, 1 - rank, 2, MPI_COMM_WORLD, &requests[0]);
+    for (int i = 0; i < POLLS; i++) {
+        double begin = MPI_Wtime();
+        for (int j = 0; j < 10; j++)
+            MPI_Testall(4, requests, &through, MPI_STATUSES_IGNORE);
+        lower(&least, (MPI_Wtime() - begin) / 10);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    double mine = 0;
+    MPI_Send(&mine, 1, MPI_DOUBLE, 1 - rank, 2, MPI_COMM_WORLD);
+    MPI_Waitall(4, requests, MPI_STATUSES_IGNORE);
+    return least;
+}
+
+static double add_i64(void)
+{
+    int64_t *to = calloc(ADDED, sizeof *to), *from = calloc(ADDED, sizeof *from);
+    double least = 0;
+    for (int i = 0; to && from && i < EXCHANGE_TRIES; i++) {
+        double begin = processor();
+        for (size_t j = 0; j < ADDED; j++)
+            to[j] += from[j] + i;
+        lower(&least, processor() - begin);
+    }
+    volatile int64_t kept = to ? to[ADDED - 1] : 0;
+    (void)kept;
+    free(to);
+    free(from);
+    return least / ADDED / (double)sizeof *to;
+}
+
+static void measure_messages(struct comm *comm)
+{
+    int rank = comm_rank(comm);
+    char *out = calloc(EXCHANGE_BYTES, 1), *in = calloc(EXCHANGE_BYTES, 1);
+    if (comm_size(comm) != 2 || !out || !in)
+        must(status_fail(STATUS_MISUSE, "messages are measured between two ranks"));
+    double seconds = latency(rank), byte = exchange(rank, EXCHANGE_BYTES, out, in);
+    double bytes = moved(rank, EXCHANGE_BYTES, out, in, 5e-4), look = poll(rank);
+    double add = add_i64();
+    if (rank == 0)
+        printf("latency %.3g\nexchange_byte %.4g\nmoved_bytes %.0f\nlook %.3g\n"
+               "add_byte %.4g\n",
+               seconds, byte, bytes, look, add);
+    free(out);
+    free(in);
+}
+
+int main(int argc, char **argv)
+{
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK)
+        return 1;
+    if (argc == 2 && strcmp(argv[1], "compute") == 0)
+        measure_compute(comm);
+    else if (argc == 2 && strcmp(argv[1], "messages") == 0)
+        measure_messages(comm);
+    else if (comm_rank(comm) == 0)
+        fprintf(stderr, "usage: road_measure compute | messages\n");
+    comm_close(comm);
+    return 0;
+}

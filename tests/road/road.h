@@ -1,0 +1,71 @@
+/* What the files of the simulated step share. */
+#ifndef ROAD_H
+#define ROAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tutti/comm.h"
+
+void road_fail(const char *what, const char *which) __attribute__((noreturn));
+void road_must(enum status status);
+
+/* ---- ingredients.c ---- */
+
+enum { MOST_EVENTS = 128 };
+
+struct event { /* of the backward pass, in its order */
+    char kind; /* 'm': the sums may be moved; 'g': a gradient is given; 'c': complete */
+    size_t first, count; /* elements; 'm': how often */
+    double seconds;      /* of computation before and in it, in all */
+};
+
+struct measured {
+    double shared_exchange_byte, shared_moved_bytes, shared_look, shared_add_byte;
+    double tcp_exchange_byte, tcp_moved_bytes, tcp_look;
+    double elements;                  /* of the gradient */
+    double clear, norm, update, pack; /* of the sum; of the gradient; weights; products */
+    double forward;                   /* of the rows asked for, as the events */
+    struct event events[MOST_EVENTS];
+    size_t count;
+};
+
+/* What road_measure printed. Times are those of the largest measured number of rows that
+ * is not above `rows`, in proportion. */
+void measured_read(const char *path, double rows, struct measured *measured);
+
+struct asked {
+    char sum[16], type[8], network[8], label[32];
+    double rows;    /* of a rank */
+    double bucket;  /* elements; 0: the program's default */
+    double overlap; /* 0: all sums start behind back-propagation */
+    double every;   /* sums are moved at each so many'th opportunity */
+    double cut;     /* products are cut into pieces of so many seconds, with a move behind
+                       each; 0: they are not */
+    double most;    /* bytes within a host that a call moves; below 0: as measured */
+    double jitter;  /* deviation of a rank's computation from step to step, a fraction */
+    double
+        together; /* 1: behind back-propagation all buckets are moved, not one by one */
+    double steps;
+    double check; /* 1: real numbers, and the sums are compared */
+};
+
+/* KEY=VALUE ... */
+void asked_read(char **arguments, struct asked *asked);
+
+/* ---- sharded.c ---- */
+
+struct sharded;
+
+/* values: int64 [count]; weights: float [count] */
+struct sharded *sharded_create(struct comm *comm, void *values, void *weights,
+                               size_t count, size_t bucket);
+void sharded_complete(struct sharded *sharded, size_t first);
+void sharded_move(struct sharded *sharded);
+void sharded_reduce(struct sharded *sharded);
+/* What this rank has to update, as a fraction of all; check: with the sums as weights. */
+double sharded_own(const struct sharded *sharded, bool check);
+void sharded_gather(struct sharded *sharded);
+void sharded_free(struct sharded *sharded);
+
+#endif

@@ -1,0 +1,336 @@
+/* step: training steps on a simulated cluster, compiled for SMPI by build.sh.
+ *
+ * Each simulated rank does what a rank of the program does, in the same order, by the
+ * program's own buckets, comm_sum and rounds. Computation stands there as the times that
+ * measure.c took of the real model, event by event, so that sums start and are moved
+ * where the program does it; what messages cost the processors is charged by simulated.c.
+ *
+ *   step MEASURED [KEY=VALUE ...]     prints one line of the table (see print below)
+ *
+ * sum=program   buckets under back-propagation, as the program does
+ *     flat      the same, as if every rank had a host of its own
+ *     mpi       MPI_Allreduce of the buckets behind back-propagation
+ *     sharded   each rank gets the sums of its part, updates its part of the weights, and
+ *               gathers the others'
+ *     none      no sum: what computation alone takes
+ * type=i64|f32  what is summed
+ * network=tcp|rdma   does a message between hosts cost processor time?
+ * For the other keys see struct asked in road.h.
+ */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "road.h"
+#include "simulated.h"
+#include "tutti/buckets.h"
+#include "tutti/rng.h"
+#include "tutti/watch.h"
+
+enum { TIME_STEPS = 128, CHECKED = 1000 };
+
+struct world {
+    struct measured measured;
+    struct asked asked;
+    struct comm *comm;
+    int64_t *values; /* [count], as int64 or as float */
+    float *weights;  /* [count], behind them */
+    size_t count;
+    struct buckets *buckets; /* of sum=program and flat */
+    struct sharded *sharded;
+    size_t opportunities; /* to move, so far */
+    double slowness;      /* of this rank in this step: 1 on the average */
+    double exposed;       /* seconds waited behind back-propagation, all steps */
+};
+
+/* comm_abort tells the watch, which simulated ranks don't have. */
+void watch_failed(const char *message)
+{
+    (void)message;
+}
+
+void road_fail(const char *what, const char *which)
+{
+    fprintf(stderr, "step: %s: %s\n", what, which);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+    abort();
+}
+
+void road_must(enum status status)
+{
+    if (status != STATUS_OK)
+        road_fail("failed", status_message());
+}
+
+static bool sums_by(const struct world *world, const char *sum)
+{
+    return strcmp(world->asked.sum, sum) == 0;
+}
+
+static bool in_floats(const struct world *world)
+{
+    return strcmp(world->asked.type, "f32") == 0;
+}
+
+/* ---- set-up ---- */
+
+static struct simulated_machine machine_of(const struct world *world)
+{
+    const struct measured *measured = &world->measured;
+    struct simulated_machine machine = {
+        .within = {measured->shared_exchange_byte / 2, measured->shared_moved_bytes},
+        .look = measured->shared_look,
+        .add = measured->shared_add_byte,
+        .flat = sums_by(world, "flat")};
+    if (world->asked.most >= 0)
+        machine.within.most = world->asked.most;
+    if (strcmp(world->asked.network, "tcp") == 0)
+        machine.between = (struct simulated_costs){measured->tcp_exchange_byte / 2,
+                                                   measured->tcp_moved_bytes};
+    return machine;
+}
+
+static void open_world(int argc, char **argv, struct world *world)
+{
+    asked_read(argv + 2, &world->asked);
+    measured_read(argv[1], world->asked.rows, &world->measured);
+    world->count = (size_t)world->measured.elements;
+    world->values = malloc(world->count * (sizeof(int64_t) + sizeof(float)));
+    if (!world->values)
+        road_fail("out of memory", argv[1]);
+    world->weights = (float *)(void *)(world->values + world->count);
+    struct simulated_machine machine = machine_of(world);
+    simulated_prepare(&machine, world->values,
+                      world->count * (sizeof(int64_t) + sizeof(float)));
+    road_must(comm_open(&argc, &argv, &world->comm));
+    simulated_open();
+    size_t bucket = (size_t)world->asked.bucket;
+    if (sums_by(world, "program") || sums_by(world, "flat"))
+        road_must(buckets_create(world->comm, in_floats(world) ? COMM_F32 : COMM_I64,
+                                 world->values, world->count, bucket, &world->buckets));
+    else if (sums_by(world, "sharded"))
+        world->sharded = sharded_create(world->comm, world->values, world->weights,
+                                        world->count, bucket);
+    else if (!sums_by(world, "mpi") && !sums_by(world, "none"))
+        road_fail("no such sum", world->asked.sum);
+}
+
+static void close_world(struct world *world)
+{
+    buckets_free(world->buckets);
+    sharded_free(world->sharded);
+    comm_close(world->comm);
+    free(world->values);
+}
+
+/* ---- real numbers, for check=1 ---- */
+
+static int64_t expected(const struct world *world, size_t i)
+{
+    int64_t ranks = comm_size(world->comm);
+    return ranks * (ranks + 1) / 2 * (int64_t)(i % CHECKED + 1);
+}
+
+static void fill(struct world *world)
+{
+    int64_t mine = comm_rank(world->comm) + 1;
+    float *floats = (float *)(void *)world->values;
+    for (size_t i = 0; i < world->count; i++)
+        if (in_floats(world))
+            floats[i] = (float)(mine * (int64_t)(i % CHECKED + 1));
+        else
+            world->values[i] = mine * (int64_t)(i % CHECKED + 1);
+}
+
+static void check(const struct world *world)
+{
+    const float *floats =
+        world->sharded ? world->weights : (const float *)(const void *)world->values;
+    bool in_float = world->sharded || in_floats(world);
+    for (size_t i = 0; i < world->count; i++) {
+        int64_t sum = in_float ? (int64_t)floats[i] : world->values[i];
+        if (sum != expected(world, i)) {
+            fprintf(stderr, "rank %d, element %zu: %lld instead of %lld\n",
+                    comm_rank(world->comm), i, (long long)sum,
+                    (long long)expected(world, i));
+            road_fail("wrong sum", world->asked.sum);
+        }
+    }
+}
+
+/* ---- a step ---- */
+
+static void compute(struct world *world, double seconds)
+{
+    simulated_compute(seconds * world->slowness);
+}
+
+static void complete(struct world *world, size_t first)
+{
+    if (world->asked.overlap == 0)
+        return;
+    if (world->buckets)
+        road_must(buckets_complete(world->buckets, first));
+    if (world->sharded)
+        sharded_complete(world->sharded, first);
+}
+
+static void move(struct world *world)
+{
+    if (world->opportunities++ % (size_t)world->asked.every != 0)
+        return;
+    if (world->buckets)
+        buckets_move(world->buckets);
+    if (world->sharded)
+        sharded_move(world->sharded);
+}
+
+/* A product, or several time steps: in `pieces` of equal length. */
+static void compute_pieces(struct world *world, double seconds, size_t pieces)
+{
+    for (size_t i = 0; i < pieces; i++) {
+        compute(world, seconds / (double)pieces);
+        if (i + 1 < pieces)
+            move(world);
+    }
+}
+
+static size_t pieces_of(const struct world *world, double seconds)
+{
+    double cut = world->asked.cut;
+    return cut > 0 && seconds > cut ? (size_t)(seconds / cut + 0.999) : 1;
+}
+
+static void replay(struct world *world, const struct event *event)
+{
+    double seconds = event->seconds;
+    switch (event->kind) {
+    case 'c':
+        complete(world, event->first);
+        return;
+    case 'g':
+        compute_pieces(world, seconds, pieces_of(world, seconds));
+        return;
+    default:
+        compute_pieces(world, seconds,
+                       event->count > 1 ? event->count : pieces_of(world, seconds));
+        move(world);
+    }
+}
+
+static void sum_by_mpi(struct world *world)
+{
+    size_t width = in_floats(world) ? sizeof(float) : sizeof(int64_t);
+    size_t bucket = (size_t)world->asked.bucket;
+    if (bucket == 0)
+        bucket = BUCKET_ELEMENTS;
+    for (size_t at = 0; at < world->count; at += bucket) {
+        size_t n = world->count - at < bucket ? world->count - at : bucket;
+        MPI_Allreduce(MPI_IN_PLACE, (char *)world->values + at * width, (int)n,
+                      in_floats(world) ? MPI_FLOAT : MPI_INT64_T, MPI_SUM,
+                      MPI_COMM_WORLD);
+    }
+}
+
+/* What is behind back-propagation, but for the optimizer. */
+static void wait_for_sum(struct world *world)
+{
+    double begin = MPI_Wtime();
+    simulated_wait(true);
+    if (world->buckets && world->asked.together > 0) {
+        road_must(buckets_complete(world->buckets, 0));
+        while (!simulated_quiet())
+            buckets_move(world->buckets);
+    }
+    if (world->buckets)
+        road_must(buckets_finish(world->buckets));
+    else if (world->sharded)
+        sharded_reduce(world->sharded);
+    else if (sums_by(world, "mpi"))
+        sum_by_mpi(world);
+    simulated_wait(false);
+    world->exposed += MPI_Wtime() - begin;
+}
+
+static void optimize(struct world *world)
+{
+    const struct measured *measured = &world->measured;
+    double own = 1;
+    if (world->sharded) { /* the norm of the parts is one more sum, of one number */
+        double squares = 1, all;
+        own = sharded_own(world->sharded, world->asked.check > 0);
+        compute(world, own * measured->norm);
+        MPI_Allreduce(&squares, &all, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+        compute(world, own * measured->update);
+        simulated_wait(true);
+        sharded_gather(world->sharded);
+        simulated_wait(false);
+        compute(world, measured->pack);
+    } else {
+        compute(world, measured->norm + measured->update + measured->pack);
+    }
+}
+
+static void step(struct world *world, int number)
+{
+    const struct measured *measured = &world->measured;
+    double draw =
+        rng_normal(1, RNG_TEST, (uint64_t)comm_rank(world->comm), (uint64_t)number, 0);
+    world->slowness = 1 + world->asked.jitter * draw;
+    if (world->asked.check > 0)
+        fill(world);
+    compute(world, measured->clear + measured->forward);
+    for (size_t i = 0; i < measured->count; i++)
+        replay(world, &measured->events[i]);
+    wait_for_sum(world);
+    optimize(world);
+    if (world->asked.check > 0)
+        check(world);
+}
+
+/* What a rank alone takes. */
+static double computation(const struct measured *measured)
+{
+    double seconds = measured->clear + measured->forward + measured->norm +
+                     measured->update + measured->pack;
+    for (size_t i = 0; i < measured->count; i++)
+        seconds += measured->events[i].seconds;
+    return seconds;
+}
+
+/* label,ranks,rows,sum,type,network,bucket,overlap,every,cut,most,together,jitter,
+ * seconds,alone,efficiency,tokens_per_second,exposed */
+static void print(const struct world *world, double seconds)
+{
+    const struct asked *asked = &world->asked;
+    double alone = computation(&world->measured), ranks = comm_size(world->comm);
+    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%g,%.0f,%.0f,%g,", asked->label, ranks,
+           asked->rows, asked->sum, asked->type, asked->network,
+           asked->bucket > 0 ? asked->bucket : BUCKET_ELEMENTS, asked->overlap,
+           asked->every, asked->cut, asked->most, asked->together, asked->jitter);
+    printf("%.6f,%.6f,%.4f,%.0f,%.6f\n", seconds, alone, alone / seconds,
+           ranks * asked->rows * TIME_STEPS / seconds, world->exposed / asked->steps);
+}
+
+int main(int argc, char **argv)
+{
+    static struct world world;
+    if (argc < 2) {
+        fprintf(stderr, "usage: step MEASURED [KEY=VALUE ...]\n");
+        return 2;
+    }
+    open_world(argc, argv, &world);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (world.asked.jitter > 0)
+        step(&world, 0); /* so that ranks begin as apart as they will be */
+    world.exposed = 0;
+    double begin = MPI_Wtime();
+    for (int number = 1; number <= (int)world.asked.steps; number++)
+        step(&world, number);
+    double seconds = (MPI_Wtime() - begin) / world.asked.steps;
+    if (comm_rank(world.comm) == 0)
+        print(&world, seconds);
+    close_world(&world);
+    return 0;
+}

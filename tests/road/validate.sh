@@ -1,0 +1,41 @@
+# Predicted against measured tokens per second on 1, 2, 3 and 4 ranks of this machine, which
+# is taken to have two cores (host2.xml) and nothing else to do. About 2 minutes.
+#   bash validate.sh BUILD_DIRECTORY DATASET [MEASURED]
+# DATASET is one that `tutti preprocess` made with the performance encoding (vocabulary 389).
+# Fails if any prediction is off by more than 15 % (ROAD_TOLERANCE).
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+build=$1 dataset=$2 measured=${3:-$here/measured.txt}
+. "$here/environment.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+steps=24 warm=4
+bash "$here/build.sh" "$here/../.." "$work/step"
+
+# The median of the steps' tokens per second, the first few left out.
+train() {
+    mpirun -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
+        --set data.dataset="$dataset" --set run.dir="$work/run$1" --set run.samples=0 \
+        --set model.hidden=512 --set model.embedding=256 --set train.slices="$1" \
+        --set train.batch=$((16 * $1)) --set train.max_steps=$steps \
+        > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+    sed -n 's/.*"tokens_per_second": \([0-9.]*\).*/\1/p' "$work/run$1/metrics.jsonl" |
+        tail -n +$((warm + 1)) | sort -n |
+        awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'
+}
+
+predict() {
+    bash "$here/simulate.sh" "$work/step" "$measured" "$here/host2.xml" "$1" "$1" |
+        cut -d, -f17
+}
+
+echo "ranks  predicted  measured  difference   (tokens/s)"
+for ranks in 1 2 3 4; do
+    predicted=$(predict $ranks)
+    awk -v ranks=$ranks -v predicted="$predicted" -v measured="$(train $ranks)" \
+        -v most="${ROAD_TOLERANCE:-15}" 'BEGIN {
+            off = 100 * (predicted / measured - 1)
+            printf "%5d  %9.0f  %8.0f  %+8.1f %%\n", ranks, predicted, measured, off
+            exit off > most || off < -most }' || failed=yes
+done
+[ -z "${failed:-}" ]

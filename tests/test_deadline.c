@@ -1,0 +1,256 @@
+/* deadline: what Slurm's answer means, and that a late answer or none holds up
+ * nobody. A script stands in for squeue. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../src/train/deadline.h"
+#include "tutti/file.h"
+#include "tutti/progress.h"
+
+static char directory[] = "/tmp/tutti-deadline-XXXXXX";
+static const double patience = 20; /* seconds: for a machine that is busy */
+
+static void texts_as_squeue_prints_them(void **state)
+{
+    static const struct {
+        const char *text;
+        double seconds;
+    } cases[] = {
+        {"0:00", 0},
+        {"5:07", 307},
+        {"59:59", 3599},
+        {"1:00:00", 3600},
+        {"23:59:59", 86399},
+        {"1-00:00:00", 86400},
+        {"12-03:04:05", 1047845},
+        {"UNLIMITED", HUGE_VAL},
+        {"NOT_SET", -1},
+        {"INVALID", -1},
+        {"", -1},
+        {"17", -1},
+        {"1-05:30", -1},
+        {"1:2:3:4", -1},
+        {"1:2:3:4:5", -1},
+        {"-5:00", -1},
+        {"5:-1", -1},
+        {"1:00:00 and more", -1},
+        {"slurm_load_jobs error: Invalid job id specified", -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double found = deadline_parse(cases[i].text);
+        if (!(found == cases[i].seconds))
+            fail_msg("\"%s\": %g (expected %g)", cases[i].text, found, cases[i].seconds);
+    }
+}
+
+static void without_slurm_there_is_the_setting(void **state)
+{
+    struct deadline *deadline;
+    (void)state;
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    assert_true(deadline_left(deadline) == HUGE_VAL);
+    deadline_close(deadline);
+    assert_int_equal(deadline_open(2, &deadline), STATUS_OK);
+    double left = deadline_left(deadline);
+    assert_true(left <= 120 && left > 120 - patience);
+    usleep(30000);
+    assert_true(deadline_left(deadline) <= left - 0.03);
+    deadline_close(deadline);
+    deadline_close(NULL);
+}
+
+/* Puts a script before the real squeue, and this process into a job. */
+static void stand_in(const char *script)
+{
+    char path[128], text[512], *search = NULL;
+    snprintf(path, sizeof path, "%s/squeue", directory);
+    snprintf(text, sizeof text, "#!/bin/sh\n%s\n", script);
+    assert_int_equal(file_write(path, text, strlen(text)), STATUS_OK);
+    assert_int_equal(chmod(path, 0755), 0);
+    assert_true(asprintf(&search, "%s:/usr/bin:/bin", directory) > 0);
+    setenv("PATH", search, 1);
+    free(search);
+    setenv("SLURM_JOB_ID", "4711", 1);
+    unsetenv("SLURM_ARRAY_JOB_ID");
+    unsetenv("SLURM_ARRAY_TASK_ID");
+    unsetenv("SLURM_JOB_END_TIME");
+}
+
+static bool wait_for_limit(const struct deadline *deadline, double below)
+{
+    for (double began = clock_seconds(); clock_seconds() - began < patience;
+         usleep(10000))
+        if (deadline_left(deadline) <= below)
+            return true;
+    return false;
+}
+
+static char *file_text(const char *name)
+{
+    char path[128];
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (file_read(path, 0, &bytes, &size) != STATUS_OK)
+        return NULL;
+    bytes[size] = '\0';
+    return (char *)bytes;
+}
+
+static void assert_asked(const char *words)
+{
+    char *asked = file_text("asked");
+    assert_non_null(asked);
+    assert_string_equal(asked, words);
+    free(asked);
+}
+
+static void squeue_is_asked(void **state)
+{
+    struct deadline *deadline;
+    char script[200];
+    (void)state;
+    snprintf(script, sizeof script, "echo \"$*\" >%s/asked\necho 1:01:40", directory);
+    stand_in(script);
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    assert_true(wait_for_limit(deadline, 3700));
+    assert_true(deadline_left(deadline) > 3700 - patience);
+    deadline_close(deadline);
+    assert_asked("--noheader --jobs 4711 --format=%L\n");
+    /* the setting may be nearer; an element of an array is asked for as such */
+    setenv("SLURM_ARRAY_JOB_ID", "4700", 1);
+    setenv("SLURM_ARRAY_TASK_ID", "3", 1);
+    assert_int_equal(deadline_open(10, &deadline), STATUS_OK);
+    assert_true(deadline_left(deadline) <= 600);
+    for (double began = clock_seconds(); clock_seconds() - began < patience;
+         usleep(10000)) {
+        char *asked = file_text("asked");
+        bool new = asked &&strstr(asked, "4700_3");
+        free(asked);
+        if (new)
+            break;
+    }
+    deadline_close(deadline);
+    assert_asked("--noheader --jobs 4700_3 --format=%L\n");
+}
+
+/* The second question is asked five seconds after the first when so little is left. */
+static void an_extension_is_noticed(void **state)
+{
+    struct deadline *deadline;
+    char script[200];
+    (void)state;
+    snprintf(script, sizeof script,
+             "test -e %s/before && echo 2:00:00 || echo 0:08\ntouch %s/before", directory,
+             directory);
+    stand_in(script);
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    assert_true(wait_for_limit(deadline, 8));
+    for (double began = clock_seconds(); clock_seconds() - began < patience;
+         usleep(10000))
+        if (deadline_left(deadline) > 3600)
+            break;
+    assert_true(deadline_left(deadline) > 7200 - patience);
+    deadline_close(deadline);
+}
+
+static void the_environment_may_know(void **state)
+{
+    struct deadline *deadline;
+    char ends[32];
+    (void)state;
+    stand_in("exit 1");
+    snprintf(ends, sizeof ends, "%lld", (long long)time(NULL) + 500);
+    setenv("SLURM_JOB_END_TIME", ends, 1);
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    double left = deadline_left(deadline);
+    assert_true(left <= 501 && left > 500 - patience);
+    deadline_close(deadline);
+    unsetenv("SLURM_JOB_END_TIME");
+}
+
+static void a_silent_squeue_is_left_behind(void **state)
+{
+    struct deadline *deadline;
+    char script[200], *pid = NULL;
+    (void)state;
+    snprintf(script, sizeof script,
+             "echo $$ >%s/pid.new; mv %s/pid.new %s/pid\n"
+             "exec sleep 1000",
+             directory, directory, directory);
+    stand_in(script);
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    for (double began = clock_seconds(); !pid && clock_seconds() - began < patience;
+         usleep(10000))
+        pid = file_text("pid");
+    assert_non_null(pid);
+    assert_true(deadline_left(deadline) == HUGE_VAL);
+    double began = clock_seconds();
+    deadline_close(deadline);
+    assert_true(clock_seconds() - began < patience / 2);
+    assert_int_equal(kill(atoi(pid), 0), -1); /* it is gone, and no zombie */
+    free(pid);
+}
+
+static void no_squeue_and_no_sense(void **state)
+{
+    static const char *const scripts[] = {
+        "echo NOT_SET", "echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1",
+        "yes 1:00 | head -c 100000"};
+    struct deadline *deadline;
+    (void)state;
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        stand_in(scripts[i]);
+        assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+        usleep(200000);
+        double left = deadline_left(deadline);
+        assert_true(left == HUGE_VAL || (i == 2 && left <= 60));
+        deadline_close(deadline);
+    }
+    setenv("PATH", "/nowhere", 1);
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    usleep(50000);
+    assert_true(deadline_left(deadline) == HUGE_VAL);
+    deadline_close(deadline);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_ARRAY_JOB_ID");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return file_remove_tree(directory) == STATUS_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_as_squeue_prints_them),
+        cmocka_unit_test(without_slurm_there_is_the_setting),
+        cmocka_unit_test(squeue_is_asked),
+        cmocka_unit_test(an_extension_is_noticed),
+        cmocka_unit_test(the_environment_may_know),
+        cmocka_unit_test(a_silent_squeue_is_left_behind),
+        cmocka_unit_test(no_squeue_and_no_sense),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,174 @@
+#!/bin/bash
+# More data than memory: with data.memory a run streams its tokens from disk, and is the run
+# that holds them all, to the last bit: for any number of ranks, any bound, and resumed
+# under another one. Damage met in mid-run, and a bound that is too small, in one line.
+set -u
+tutti=$(realpath "$1")
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+large_corpus=$(dirname "$tutti")/tests/large_corpus
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+"$large_corpus" corpus 200 2000 || fail "large_corpus"
+"$tutti" preprocess corpus -o data.tutti --shards 40 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+"$tutti" inspect data.tutti --json >data.json || fail "inspect"
+tokens=$(sed -n 's/^ *"tokens": *\([0-9]*\),*/\1/p' data.json | sort -n | tail -1)
+[ "$tokens" -gt 1200000 ] || fail "only $tokens tokens"
+
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 1
+hidden = 16
+embedding = 8
+dropout = 0.2
+[train]
+epochs = 3
+batch = 16
+slices = 8
+time = 64
+max_steps = 90
+seed = 3
+learning_rate = 0.01
+[run]
+samples = 0
+hash_steps = yes
+END
+
+# train RANKS RUN ARGUMENT...
+train() {
+    local ranks=$1 run=$2
+    shift 2
+    mpirun -n "$ranks" "$tutti" train run.conf --set run.dir="runs/$run" "$@" \
+        >"$run.txt" 2>&1
+}
+
+same() { # same RUN WHAT
+    facts "runs/$1" >this.txt
+    facts runs/whole >that.txt
+    [ "$(grep -c weights_hash that.txt)" -ge 91 ] || fail "$2: the reference has too few lines"
+    diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "$2"; }
+    echo "ok: $2"
+}
+
+# ---- any number of ranks, any bound ----
+
+train 1 whole || { cat whole.txt >&2; fail "in memory"; }
+grep -q "streamed" whole.txt && fail "in memory, but streamed"
+
+# A tenth of the tokens and less: 2 bytes each.
+tenth=$(awk "BEGIN {print $tokens * 2 / 1e6 / 10}")
+least() { # least RANKS: as the refusal names it
+    train "$1" refused --set data.memory=0.01 && fail "0.01 MB were accepted"
+    [ "$(grep -c '^tutti: ' refused.txt)" = 1 ] || { cat refused.txt >&2; fail "not one line"; }
+    sed -n 's/^tutti: data.memory = 0.01 is too little for data.tutti on [0-9]* ranks*: set it to \([0-9.]*\) MB or more.*/\1/p' refused.txt
+}
+for ranks in 1 2 3; do
+    smallest=$(least $ranks)
+    [ -n "$smallest" ] || { cat refused.txt >&2; fail "no bound named"; }
+    awk "BEGIN {exit !($smallest < $tenth)}" || fail "$smallest MB at least, over $tenth"
+    for memory in "$smallest" "$tenth"; do
+        rm -rf runs/stream
+        train $ranks stream --set data.memory="$memory" ||
+            { cat stream.txt >&2; fail "$memory MB, $ranks ranks"; }
+        grep -q "MB at most on a rank, streamed from disk" stream.txt || fail "not said"
+        same stream "$ranks ranks, data.memory = $memory"
+    done
+    if [ $ranks = 1 ]; then
+        under=$(awk "BEGIN {print $smallest - 0.02}")
+        refuses 2 "data.memory = $under is too little for data.tutti on 1 rank: .* or to 0" \
+            "$tutti" train run.conf --set data.memory="$under" --set run.dir=runs/none
+    fi
+done
+
+# ---- continued under other bounds, by other numbers of ranks ----
+
+rm -rf runs/stream
+memory=0
+for steps in 20 21 50 90; do
+    train $((1 + steps % 3)) stream --resume --set data.memory=$memory \
+        --set train.max_steps=$steps || { cat stream.txt >&2; fail "to step $steps"; }
+    memory=$(awk "BEGIN {print $tenth * (0.9 + $steps / 100)}")
+done
+# A part's end has a validation line of its own and cosine's end moves: weights differ, so
+# the reference is the same sequence in memory.
+cp runs/stream/metrics.jsonl stream.jsonl
+rm -rf runs/parts
+for steps in 20 21 50 90; do
+    train 1 parts --resume --set train.max_steps=$steps || fail "parts to step $steps"
+done
+facts runs/parts >that.txt
+facts runs/stream >this.txt
+[ "$(grep -c weights_hash that.txt)" -ge 91 ] || fail "parts: too few lines"
+diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "resumed"; }
+echo "ok: resumed under other bounds"
+
+# The floors are counted once for a run that streams; a damaged note of them is not believed.
+floors() { sed -n 's/^validation floors: //p' "$1"; }
+[ -n "$(floors whole.txt)" ] || fail "no floors"
+[ "$(floors stream.txt)" = "$(floors whole.txt)" ] || fail "floors: other ones"
+[ -s runs/stream/floors.txt ] || fail "floors: not kept"
+cp runs/stream/floors.txt kept.txt
+for offset in 3 20 40 60; do
+    flip runs/stream/floors.txt $offset
+    train 2 stream --resume --set data.memory="$tenth" || fail "floors: resume"
+    [ "$(floors stream.txt)" = "$(floors whole.txt)" ] || fail "floors: damage believed"
+    cmp kept.txt runs/stream/floors.txt || fail "floors: not counted again"
+done
+echo "ok: floors kept"
+
+# ---- evaluation ----
+
+"$tutti" evaluate runs/whole data.tutti --json >all.json || fail "evaluate"
+mpirun -n 2 "$tutti" evaluate runs/whole data.tutti --json --memory 1 >some.json ||
+    fail "evaluate --memory"
+cmp all.json some.json || fail "evaluate --memory gives other figures"
+echo "ok: evaluate --memory"
+
+# ---- what can't be read ----
+
+one_line() { # one_line FILE PATTERN WHAT
+    [ "$(grep -c '^tutti: ' "$1")" = 1 ] || { cat "$1" >&2; fail "$3: not one line"; }
+    grep -Eq "^tutti: $2" "$1" || { grep '^tutti' "$1" >&2; fail "$3: another message"; }
+}
+
+for memory in 0 "$tenth"; do
+    for ranks in 1 3; do
+        rm -rf runs/fault
+        train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory="$memory"
+        one_line fault.txt ".*reading for step 7 .*: Input/output error" "a fault on purpose"
+        [ "$(facts runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
+    done
+done
+echo "ok: a fault of reading"
+
+# Overwrites the second half of every shard, which is tokens among others, while a run that
+# validates seldom goes on; its files are open, so it is their content that is found wrong.
+cp -r data.tutti bad.tutti
+mpirun -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
+    --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
+pid=$!
+for ((i = 0; i < 600; i++)); do
+    [ -s runs/bad/metrics.jsonl ] && [ "$(wc -l <runs/bad/metrics.jsonl)" -ge 5 ] && break
+    sleep 0.1
+done
+for shard in bad.tutti/shard-*.h5; do
+    size=$(stat -c %s "$shard")
+    head -c $((size / 2)) /dev/urandom |
+        dd of="$shard" bs=65536 oflag=seek_bytes seek=$((size / 2)) conv=notrunc status=none
+done
+wait $pid
+code=$?
+[ $code = 1 ] || { cat bad.txt >&2; fail "damage: exit code $code, not 1"; }
+one_line bad.txt "rank [01] .*bad.tutti/shard-00[0-9][0-9].h5: .*(damaged|been changed)" "damage"
+echo "ok: damage in mid-run"
+
+# Damage that is there from the start is found before the first step: by the floors, which
+# read all tokens, or in a table of pieces.
+refuses 1 "bad.tutti/shard-00[0-9][0-9].h5: " "$tutti" train run.conf \
+    --set data.dataset=bad.tutti --set data.memory="$tenth" --set run.dir=runs/bad2
+echo "all ok"

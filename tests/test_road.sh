@@ -1,0 +1,86 @@
+# The simulation of many ranks (tests/road): the program's own sums under SimGrid's SMPI, on
+# 8 and 12 simulated ranks with real numbers, and what it says of a step. Skips without
+# SimGrid.
+#   bash test_road.sh TUTTI SOURCE_DIRECTORY
+set -u
+road=$2/tests/road
+for tool in smpicc smpirun; do
+    command -v $tool > /dev/null || { echo "there is no $tool (SimGrid)"; exit 77; }
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+faults=0
+fault() { echo "$*"; faults=$((faults + 1)); }
+
+bash "$road/build.sh" "$2" "$work/step" || { echo "the simulation can't be built"; exit 1; }
+
+# A small model's ingredients: a layer of two products and four time steps.
+cat > "$work/measured" << 'END'
+shared_exchange_byte 1e-10
+shared_moved_bytes 20000
+shared_look 1e-6
+shared_add_byte 5e-11
+tcp_exchange_byte 3e-10
+tcp_moved_bytes 10000
+tcp_look 1e-6
+rows 2
+forward 0.002
+give 30000 3000 0.001
+move 1 0.000001
+complete 30000
+move 4 0.002
+give 0 30000 0.001
+complete 0
+end
+elements 33000
+clear 0.0001
+norm 0.0001
+update 0.0002
+pack 0.0001
+END
+alone=0.006501
+
+# simulate RANKS RANKS_PER_NODE [KEY=VALUE ...]: a line of the table
+simulate() {
+    local ranks=$1 per_node=$2
+    shift 2
+    bash "$road/simulate.sh" "$work/step" "$work/measured" "$road/ethernet25.xml" $ranks \
+        $per_node rows=2 bucket=4000 "$@" 2> "$work/errors"
+}
+
+# field N LINE
+field() { echo "$2" | cut -d, -f"$1"; }
+
+# is CONDITION: a comparison of numbers, as awk has it
+is() { awk "BEGIN { exit !($1) }"; }
+
+# Unequal hosts too (12 ranks on nodes of 8), where there is one level.
+for ranks in 8:4 12:8 7:7; do
+    for sum in program flat sharded mpi; do
+        line=$(simulate ${ranks%:*} ${ranks#*:} sum=$sum check=1 network=tcp)
+        efficiency=$(field 16 "$line")
+        # Sharded, a rank has less to update than one that is alone.
+        most=1
+        [ $sum = sharded ] && most=1.1
+        is "\"$efficiency\" != \"\" && ${efficiency:-0} > 0 && ${efficiency:-0} <= $most" ||
+            fault "$ranks $sum: $line $(tail -1 "$work/errors")"
+    done
+done
+simulate 8 4 check=1 type=f32 > /dev/null || fault "floats: $(tail -1 "$work/errors")"
+
+# A wrong sum is noticed: check needs every rank's numbers.
+simulate 8 4 check=1 sum=none > /dev/null && fault "a sum that was never made is taken for right"
+
+# Alone a rank takes the sum of its ingredients; twice the rows, twice the time.
+line=$(simulate 1 1)
+is "$(field 14 "$line") == $alone" || fault "alone: $line"
+line=$(simulate 1 1 rows=4)
+is "$(field 14 "$line") > 1.8 * $alone" || fault "4 rows: $line"
+
+# Waiting costs: all sums behind back-propagation are no faster than under it.
+under=$(field 14 "$(simulate 8 4 network=tcp)")
+behind=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
+is "$behind > $under && $under > $alone" || fault "under $under, behind $behind, alone $alone"
+
+echo "$faults faults"
+[ "$faults" -eq 0 ]

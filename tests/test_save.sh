@@ -1,0 +1,162 @@
+#!/bin/bash
+# Checkpoints in the background, from outside: a disk that fails, a directory that goes away
+# or can't be written cost a warning and nothing else; a time limit stops the run at every
+# single step without changing it.
+set -u
+tutti=$1
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+make_corpus corpus 30
+"$tutti" preprocess corpus -o data.tutti --shards 6 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 2
+hidden = 24
+embedding = 12
+dropout = 0.2
+[train]
+epochs = 2
+batch = 8
+slices = 4
+time = 64
+learning_rate = 0.01
+[run]
+dir = runs/whole
+samples = 0
+hash_steps = yes
+END
+
+on() {
+    local ranks=$1
+    shift
+    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else mpirun -n "$ranks" "$tutti" "$@"; fi
+}
+
+same() { # RUN WHAT
+    facts "runs/$1" >this.txt
+    diff whole.txt this.txt >difference.txt ||
+        { head -4 difference.txt >&2; cat log.txt >&2; fail "$2: other weights"; }
+    echo "ok: $2"
+}
+
+on 0 train run.conf --inject slow@0:1:0.1 >log.txt 2>&1 || { cat log.txt >&2; fail "train"; }
+facts runs/whole >whole.txt
+steps=$(grep -c '"gradient_norm"' whole.txt)
+[ "$steps" -ge 8 ] && [ "$steps" -le 20 ] || fail "$steps steps"
+number='[0-9.]*[1-9][0-9.e-]*' # not 0
+grep '"train_loss"' runs/whole/metrics.jsonl | tail -1 |
+    grep -q "\"checkpoint_pause_seconds\": $number, \"checkpoint_seconds\": $number," ||
+    { tail -1 runs/whole/metrics.jsonl >&2; fail "no cost of checkpoints in the metrics"; }
+grep -q '^checkpoints paused training for 0\.[0-9]* s at most' log.txt || fail "cost not told"
+
+# ---- a time limit behind every step, on other ranks each time ----
+
+# Each start makes one step, or ends an epoch that the one before has left to it.
+starts=0 code=75
+while [ $code = 75 ]; do
+    on $((starts % 4)) train run.conf --resume --set run.dir=runs/timed \
+        --set run.minutes=0.0001 >log.txt 2>&1 && code=0 || code=$?
+    starts=$((starts + 1))
+    [ $code = 0 ] || [ $code = 75 ] || { cat log.txt >&2; fail "run.minutes: code $code"; }
+    [ $code = 0 ] || grep -q "^tutti: stopped before the time limit behind step " log.txt ||
+        { cat log.txt >&2; fail "run.minutes: not told"; }
+    [ $starts -lt $((steps + 5)) ] || break
+done
+[ $code = 0 ] && [ $starts = $((steps + 2)) ] || fail "run.minutes: $starts starts, $code"
+same timed "$starts starts for $steps steps"
+
+# far away it changes nothing
+on 2 train run.conf --set run.dir=runs/far --set run.minutes=600 >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "a far time limit"; }
+same far "a time limit that is far away"
+
+# ---- disks ----
+
+on 2 train run.conf --set run.dir=runs/faults --set run.checkpoint_minutes=0.00001 \
+    --inject full-disk@0:2 --inject io-error@0:$((steps / 2 + 2)) \
+    --inject slow@0:1:0.1 >log.txt 2>&1 || { cat log.txt >&2; fail "a disk's faults"; }
+grep -q 'warning: step-0.*is not written, training goes on.*No space left' log.txt &&
+    grep -q 'warning: step-0.*is not written, .*checkpoint is .*Input/output error' log.txt ||
+    { cat log.txt >&2; fail "a disk's faults are not told"; }
+[ "$(grep -c 'is not written' log.txt)" = 2 ] || fail "more was not written than was broken"
+[ -z "$(find runs/faults -name '*.partial')" ] || fail "partial files are left"
+same faults "full disk, input/output error"
+
+# the last one fails: exit code 1, the one before is there
+on 2 train run.conf --set run.dir=runs/last --inject full-disk@0:"$steps" >log.txt 2>&1 &&
+    fail "the last checkpoint is missing and nobody says so"
+grep -q '^tutti: runs/last: the last checkpoint could not be written; epoch-0001.h5 is' \
+    log.txt || { cat log.txt >&2; fail "the last checkpoint's failure"; }
+on 3 train run.conf --resume --set run.dir=runs/last >log.txt 2>&1 || fail "resume"
+same last "the last checkpoint meets a full disk, and again"
+
+# until FILE PATTERN: at most 20 s
+until_line() {
+    local tries=0
+    until grep -q "$2" "$1" 2>/dev/null; do
+        sleep 0.05
+        tries=$((tries + 1))
+        [ $tries -lt 400 ] || { cat log.txt >&2; fail "no \"$2\" in $1"; }
+    done
+}
+
+# The run stands still while its directory is changed, so a slow machine is in time.
+"$tutti" train run.conf --set run.dir=runs/gone --set run.checkpoint_minutes=0.00001 \
+    --inject slow@0:1:0.6 >log.txt 2>&1 &
+pid=$!
+until_line runs/gone/metrics.jsonl '"step": 2,'
+kill -STOP $pid
+mv runs/gone/checkpoints runs/gone/elsewhere
+kill -CONT $pid
+until_line log.txt 'warning: step-0.*No such file'
+kill -STOP $pid
+mv runs/gone/elsewhere runs/gone/checkpoints
+kill -CONT $pid
+wait $pid || { cat log.txt >&2; fail "a directory that was gone for a while"; }
+[ -e runs/gone/checkpoints/epoch-0002.h5 ] || fail "no checkpoint when it was back"
+same gone "a directory that was gone for a while"
+
+if unshare -rm true 2>/dev/null; then
+    cat >read_only.sh <<END
+set -ex
+"$tutti" train run.conf --set run.dir=runs/ro --set run.checkpoint_minutes=0.00001 \
+    --inject slow@0:1:0.6 >log.txt 2>&1 &
+until grep -q '"step": 2,' runs/ro/metrics.jsonl; do sleep 0.05; done
+kill -STOP \$!
+mount --bind runs/ro/checkpoints runs/ro/checkpoints
+mount -o remount,ro,bind runs/ro/checkpoints
+kill -CONT \$!
+until grep -q 'warning: step-0.*Read-only file system' log.txt; do sleep 0.05; done
+kill -STOP \$!
+umount -l runs/ro/checkpoints
+kill -CONT \$!
+wait \$!
+END
+    timeout 100 unshare -rm bash read_only.sh 2>error.txt ||
+        { tail -3 error.txt >&2; cat log.txt >&2; fail "a read-only directory"; }
+    same ro "a directory that was read-only for a while"
+fi
+
+# ---- what died in a checkpoint ----
+
+for fault in kill-save torn; do
+    on 2 train run.conf --set run.dir=runs/$fault --set run.checkpoint_minutes=0.00001 \
+        --inject slow@0:1:0.1 --inject $fault@0:$((steps / 2 + 1)) >log.txt 2>&1 &&
+        fail "$fault does nothing"
+    newest=$(readlink runs/$fault/checkpoints/latest)
+    on 3 train run.conf --resume --set run.dir=runs/$fault >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "resume after $fault"; }
+    passed=$(grep -c "checkpoint is passed over: .*$newest: .*truncated" log.txt)
+    [ "$passed" = $([ $fault = torn ] && echo 1 || echo 0) ] ||
+        { cat log.txt >&2; fail "$fault: $passed checkpoints named"; }
+    [ -z "$(find runs/$fault -name '*.partial')" ] || fail "$fault: partial files are left"
+    same $fault "$fault"
+done
+echo "all ok"
