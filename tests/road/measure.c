@@ -28,11 +28,12 @@ enum {
     REPETITIONS = 7,
     MOST_EVENTS = 64,
     LATENCY_TRIES = 2000,
-    EXCHANGE_BYTES = 1 << 22,
+    MESSAGE_BYTES = 1 << 21, /* half a bucket */
+    VECTOR_BYTES = 1 << 25,  /* a gradient: messages come from all over it */
     EXCHANGE_TRIES = 400,
     MOVED_TRIES = 41,
     POLLS = 10000,
-    ADDED = 1 << 19
+    MESSAGES = VECTOR_BYTES / MESSAGE_BYTES
 };
 
 static const struct model_shape shape = {
@@ -297,18 +298,19 @@ static void begin_exchange(int rank, int bytes, char *out, char *in,
 }
 
 /* Seconds for each of the bytes that both send to each other at once. */
-static double exchange(int rank, int bytes, char *out, char *in)
+static double exchange(int rank, char *out, char *in)
 {
     double least = 0;
     for (int i = 0; i < EXCHANGE_TRIES; i++) {
         MPI_Request requests[2];
         MPI_Barrier(MPI_COMM_WORLD);
         double begin = MPI_Wtime();
-        begin_exchange(rank, bytes, out, in, requests);
+        size_t at = (size_t)(i % MESSAGES) * MESSAGE_BYTES;
+        begin_exchange(rank, MESSAGE_BYTES, out + at, in + at, requests);
         MPI_Waitall(2, requests, MPI_STATUSES_IGNORE);
         lower(&least, MPI_Wtime() - begin);
     }
-    return least / bytes;
+    return least / MESSAGE_BYTES;
 }
 
 static void compute_for(double seconds)
@@ -365,32 +367,32 @@ static double poll(int rank)
     return least;
 }
 
-static double add_i64(void)
+static double add_i64(char *out, const char *in)
 {
-    int64_t *to = calloc(ADDED, sizeof *to), *from = calloc(ADDED, sizeof *from);
     double least = 0;
-    for (int i = 0; to && from && i < EXCHANGE_TRIES; i++) {
+    for (int i = 0; i < EXCHANGE_TRIES; i++) {
+        size_t at = (size_t)(i % MESSAGES) * MESSAGE_BYTES;
+        int64_t *restrict to = (int64_t *)(void *)(out + at);
+        const int64_t *restrict from = (const int64_t *)(const void *)(in + at);
         double begin = processor();
-        for (size_t j = 0; j < ADDED; j++)
-            to[j] += from[j] + i;
+        for (size_t j = 0; j < MESSAGE_BYTES / sizeof *to; j++)
+            to[j] += from[j];
         lower(&least, processor() - begin);
     }
-    volatile int64_t kept = to ? to[ADDED - 1] : 0;
-    (void)kept;
-    free(to);
-    free(from);
-    return least / ADDED / (double)sizeof *to;
+    return least / MESSAGE_BYTES;
 }
 
 static void measure_messages(struct comm *comm)
 {
     int rank = comm_rank(comm);
-    char *out = calloc(EXCHANGE_BYTES, 1), *in = calloc(EXCHANGE_BYTES, 1);
+    char *out = malloc(VECTOR_BYTES), *in = malloc(VECTOR_BYTES);
     if (comm_size(comm) != 2 || !out || !in)
         must(status_fail(STATUS_MISUSE, "messages are measured between two ranks"));
-    double seconds = latency(rank), byte = exchange(rank, EXCHANGE_BYTES, out, in);
-    double bytes = moved(rank, EXCHANGE_BYTES, out, in, 5e-4), look = poll(rank);
-    double add = add_i64();
+    memset(out, 1, VECTOR_BYTES);
+    memset(in, 1, VECTOR_BYTES);
+    double seconds = latency(rank), byte = exchange(rank, out, in);
+    double bytes = moved(rank, 2 * MESSAGE_BYTES, out, in, 5e-4), look = poll(rank);
+    double add = add_i64(out, in);
     if (rank == 0)
         printf("latency %.3g\nexchange_byte %.4g\nmoved_bytes %.0f\nlook %.3g\n"
                "add_byte %.4g\n",

@@ -28,7 +28,7 @@ run() {
     shift 2
     [ "$ranks" -le "$most" ] || return 0
     [ "${cluster%25:*}" = ethernet ] && network=tcp
-    echo "$ranks ${cluster%:*}.xml $ranks ${cluster#*:} network=$network label=$cluster $*"
+    echo "$ranks ${cluster%:*}.xml $ranks ${cluster#*:} network=$network label=$cluster" "$@"
 }
 
 weak() {
@@ -37,6 +37,7 @@ weak() {
             run $cluster $ranks
         done
     done
+    return 0
 }
 
 # What else it could be, or could be done.
@@ -66,12 +67,14 @@ variants() {
     done
 }
 
-# 1024 rows in all.
+# 1024 rows in all. (In weak there are 16 a rank.)
 strong() {
     for cluster in ethernet25:16 fabric100:16; do
         for ranks in 16 64 256 1024; do
-            run $cluster $ranks rows=$((1024 / ranks))
-            run $cluster $ranks rows=$((1024 / ranks)) sum=sharded
+            rows=rows=$((1024 / ranks))
+            [ $rows = rows=16 ] && rows= # is among the weak ones
+            run $cluster $ranks $rows
+            run $cluster $ranks $rows sum=sharded
         done
     done
 }
