@@ -56,15 +56,19 @@ static void expect_totals(struct comm *comm, enum comm_type type, const void *va
 }
 
 /* All under way at once, moved in one order, finished in another. */
-static void several_at_once(void **state)
+static void several_at_once(struct comm *comm, bool shared)
 {
-    struct comm *comm = *state;
     struct comm_sum *sums[SUMS];
+    struct comm_memory *memory[SUMS] = {NULL};
     void *values[SUMS];
     for (int s = 0; s < SUMS; s++) {
         enum comm_type type = s % 2 ? COMM_F32 : COMM_I64;
-        values[s] = calloc(counts[s] + 1, sizeof(int64_t));
-        expect(comm_sum_plan(comm, type, values[s], counts[s], &sums[s]) == STATUS_OK);
+        size_t bytes = (counts[s] + 1) * sizeof(int64_t);
+        if (shared)
+            expect(comm_memory_create(comm, bytes, 1, &memory[s]) == STATUS_OK);
+        values[s] = shared ? comm_memory_block(memory[s]) : calloc(1, bytes);
+        expect(comm_sum_plan(comm, memory[s], type, values[s], counts[s], &sums[s]) ==
+               STATUS_OK);
     }
     for (int round = 0; round < ROUNDS; round++) {
         for (int s = 0; s < SUMS; s++) {
@@ -83,10 +87,23 @@ static void several_at_once(void **state)
     }
     for (int s = 0; s < SUMS; s++) {
         comm_sum_free(sums[s]);
-        free(values[s]);
+        comm_memory_free(memory[s]);
+        if (!shared)
+            free(values[s]);
     }
     comm_sum_free(NULL);
+    comm_memory_free(NULL);
     agree_on_verdict(comm);
+}
+
+static void several_at_once_by_messages(void **state)
+{
+    several_at_once(*state, false);
+}
+
+static void several_at_once_in_shared_memory(void **state)
+{
+    several_at_once(*state, true);
 }
 
 /* Completed from the end in uneven parts, into buckets that don't fit them. */
@@ -95,12 +112,15 @@ static void buckets_give_what_one_sum_gives(void **state)
     struct comm *comm = *state;
     static const size_t sizes[] = {0, 1, 7, 999, 1 << 20};
     enum { COUNT = 5003 };
-    int64_t *values = calloc(COUNT, sizeof *values);
     for (size_t b = 0; b < sizeof sizes / sizeof *sizes; b++) {
         struct buckets *buckets;
         size_t count = sizes[b] == 1 ? 50 : COUNT;
-        expect(buckets_create(comm, COMM_I64, values, count, sizes[b], &buckets) ==
-               STATUS_OK);
+        struct comm_memory *memory;
+        expect(comm_memory_create(comm, count * sizeof(int64_t),
+                                  buckets_count(count, sizes[b]), &memory) == STATUS_OK);
+        int64_t *values = comm_memory_block(memory);
+        expect(buckets_create(comm, memory, COMM_I64, values, count, sizes[b],
+                              &buckets) == STATUS_OK);
         for (int round = 0; round < ROUNDS; round++) {
             fill(comm, COMM_I64, values, count, round);
             for (size_t first = count; first > count / 3; first -= first / 4 + 1) {
@@ -111,9 +131,9 @@ static void buckets_give_what_one_sum_gives(void **state)
             expect_totals(comm, COMM_I64, values, count, round);
         }
         buckets_free(buckets);
+        comm_memory_free(memory);
     }
     buckets_free(NULL);
-    free(values);
     agree_on_verdict(comm);
 }
 
@@ -124,7 +144,8 @@ static void buckets_wait_for_completion(void **state)
     enum { COUNT = 1000, SIZE = 100 };
     int64_t values[COUNT] = {0}, missing = 0;
     struct buckets *buckets;
-    expect(buckets_create(comm, COMM_I64, values, COUNT, SIZE, &buckets) == STATUS_OK);
+    expect(buckets_create(comm, NULL, COMM_I64, values, COUNT, SIZE, &buckets) ==
+           STATUS_OK);
     for (size_t first = COUNT; first > 0; first--) {
         values[first - 1] += 1 + comm_rank(comm); /* just in time */
         expect(buckets_complete(buckets, first - 1) == STATUS_OK);
@@ -144,7 +165,7 @@ static void too_long_a_sum_is_refused(void **state)
     struct comm *comm = *state;
     struct comm_sum *sum;
     int64_t value = 0;
-    expect(comm_sum_plan(comm, COMM_I64, &value, (size_t)INT_MAX + 1, &sum) ==
+    expect(comm_sum_plan(comm, NULL, COMM_I64, &value, (size_t)INT_MAX + 1, &sum) ==
            STATUS_MISUSE);
     expect(sum == NULL);
     agree_on_verdict(comm);
@@ -158,7 +179,8 @@ int main(int argc, char **argv)
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(several_at_once, comm),
+        cmocka_unit_test_prestate(several_at_once_by_messages, comm),
+        cmocka_unit_test_prestate(several_at_once_in_shared_memory, comm),
         cmocka_unit_test_prestate(buckets_give_what_one_sum_gives, comm),
         cmocka_unit_test_prestate(buckets_wait_for_completion, comm),
         cmocka_unit_test_prestate(too_long_a_sum_is_refused, comm),

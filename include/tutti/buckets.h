@@ -15,11 +15,15 @@ struct buckets;
 
 enum { BUCKET_ELEMENTS = 1 << 19 };
 
-/* In buckets of `bucket` elements (0: BUCKET_ELEMENTS). The vector is borrowed. With one
+/* In buckets of `bucket` elements (0: BUCKET_ELEMENTS). The vector is borrowed; it
+ * lies in `memory`, or anywhere if it is NULL. With one
  * rank there is nothing to do, and nothing is allocated. Not collective, but all ranks
  * must do it in the same order. */
-enum status buckets_create(struct comm *comm, enum comm_type type, void *values,
-                           size_t count, size_t bucket, struct buckets **out);
+enum status buckets_create(struct comm *comm, struct comm_memory *memory,
+                           enum comm_type type, void *values, size_t count, size_t bucket,
+                           struct buckets **out);
+/* How many they are: sums for comm_memory_create. */
+size_t buckets_count(size_t count, size_t bucket);
 void buckets_free(struct buckets *buckets); /* NULL is fine */
 
 /* Elements from `first` on are complete: the buckets of nothing but such elements start.

@@ -46,6 +46,15 @@ enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_
 /* The float sum is MPI's own: its bits may depend on the number of ranks. Collective. */
 enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t bucket);
 
+/* Memory for vectors that are summed over the ranks: where the host gives shared memory,
+ * its ranks see each other's, and a sum needs no messages among them; else it is private
+ * memory, which is only slower. Zeroed. For `sums` planned sums. Collective. */
+struct comm_memory;
+enum status comm_memory_create(struct comm *comm, size_t bytes, size_t sums,
+                               struct comm_memory **out);
+void comm_memory_free(struct comm_memory *memory); /* NULL is fine */
+void *comm_memory_block(const struct comm_memory *memory);
+
 /* A sum that goes on while the caller computes. Planned once for one block of memory, then
  * started and finished any number of times, by all ranks in the same order; between start
  * and finish the block must be left alone. It moves only inside comm_sum_move and
@@ -53,15 +62,17 @@ enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t 
  *
  * The ranks of a host first share out the block among themselves, each summing a part of
  * it; ranks with the same part on different hosts then sum it up; and back. Both by
- * halving over a circulant graph (Traeff, 2024): 2 ceil(log2 n) messages a level for any
+ * halving over a circulant graph (Traeff, 2024): 2 ceil(log2 n) rounds a level for any
  * number n, each element sent 2 (n - 1) / n times; so a host's link carries a block twice
  * however many ranks the host has. */
 struct comm_sum;
 enum comm_type { COMM_I64, COMM_F32 };
 
-/* Collective. The block is borrowed. */
-enum status comm_sum_plan(struct comm *comm, enum comm_type type, void *values,
-                          size_t count, struct comm_sum **out);
+/* The values are borrowed; they lie in `memory`, or anywhere if it is NULL. Not
+ * collective, but all ranks do it in the same order. */
+enum status comm_sum_plan(struct comm *comm, struct comm_memory *memory,
+                          enum comm_type type, void *values, size_t count,
+                          struct comm_sum **out);
 void comm_sum_free(struct comm_sum *sum); /* NULL is fine; no sum may be under way */
 
 enum status comm_sum_start(struct comm_sum *sum);

@@ -23,8 +23,7 @@ struct exact_sum;
 
 /* `count` values, `extras` integers, room for `addends` addends in all over all ranks, at
  * scale 2^scale_bits (0..60); summed over the ranks in buckets of `bucket` elements (0: a
- * default), which changes no bit. The same on all ranks, and in the same order as other
- * sums; itself not collective. */
+ * default), which changes no bit. Collective if there are values (count > 0). */
 enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
                              int64_t addends, int scale_bits, size_t bucket,
                              struct exact_sum **out);

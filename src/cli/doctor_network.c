@@ -241,19 +241,18 @@ static enum status time_sums(struct doctor *doctor, struct comm_sum *sum)
 static enum status try_sum(struct doctor *doctor)
 {
     struct comm_sum *sum = NULL;
-    int64_t *values = calloc(doctor->parameters, sizeof *values);
+    struct comm_memory *memory = NULL;
     enum status status =
-        comm_agree(doctor->comm, values ? STATUS_OK
-                                        : status_fail(STATUS_FAILED,
-                                                      "no memory for a gradient of "
-                                                      "%zu values",
-                                                      doctor->parameters));
+        comm_agree(doctor->comm,
+                   comm_memory_create(doctor->comm, doctor->parameters * sizeof(int64_t),
+                                      1, &memory));
     if (status == STATUS_OK)
-        status = comm_sum_plan(doctor->comm, COMM_I64, values, doctor->parameters, &sum);
+        status = comm_sum_plan(doctor->comm, memory, COMM_I64, comm_memory_block(memory),
+                               doctor->parameters, &sum);
     if (status == STATUS_OK)
         status = time_sums(doctor, sum);
     comm_sum_free(sum);
-    free(values);
+    comm_memory_free(memory);
     return status;
 }
 

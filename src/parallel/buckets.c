@@ -9,8 +9,15 @@ struct buckets {
     size_t started;         /* buckets [started, count) are under way */
 };
 
-enum status buckets_create(struct comm *comm, enum comm_type type, void *values,
-                           size_t count, size_t bucket, struct buckets **out)
+size_t buckets_count(size_t count, size_t bucket)
+{
+    size_t elements = bucket ? bucket : BUCKET_ELEMENTS;
+    return (count + elements - 1) / elements;
+}
+
+enum status buckets_create(struct comm *comm, struct comm_memory *memory,
+                           enum comm_type type, void *values, size_t count, size_t bucket,
+                           struct buckets **out)
 {
     const size_t width = type == COMM_I64 ? sizeof(int64_t) : sizeof(float);
     struct buckets *buckets = *out = calloc(1, sizeof *buckets);
@@ -19,14 +26,14 @@ enum status buckets_create(struct comm *comm, enum comm_type type, void *values,
     buckets->elements = bucket ? bucket : BUCKET_ELEMENTS;
     if (comm_size(comm) == 1)
         return STATUS_OK;
-    buckets->count = (count + buckets->elements - 1) / buckets->elements;
+    buckets->count = buckets_count(count, bucket);
     buckets->started = buckets->count;
     buckets->sums = calloc(buckets->count + 1, sizeof(struct comm_sum *));
     enum status status =
         buckets->sums ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory");
     for (size_t i = 0; status == STATUS_OK && i < buckets->count; i++) {
         size_t first = i * buckets->elements, left = count - first;
-        status = comm_sum_plan(comm, type, (char *)values + first * width,
+        status = comm_sum_plan(comm, memory, type, (char *)values + first * width,
                                left < buckets->elements ? left : buckets->elements,
                                &buckets->sums[i]);
     }

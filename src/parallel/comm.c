@@ -100,23 +100,29 @@ static enum status check_launch(int size, bool alone)
         tasks);
 }
 
-/* Which ranks share a host: all learn the lowest rank on the host of each. */
+/* Which ranks share a host: all learn the lowest rank on the host of each, and each
+ * rank's place among those of its host. */
 static int find_hosts(struct comm *comm)
 {
-    MPI_Comm host;
-    int lowest = comm->rank;
-    comm->host_of = calloc((size_t)comm->size, sizeof *comm->host_of);
+    size_t size = (size_t)comm->size;
+    comm->host_of = calloc(2 * size, sizeof *comm->host_of);
     if (!comm->host_of)
         comm_abort(comm, STATUS_FAILED); /* the others are waiting */
+    comm->place_of = comm->host_of + size;
+    int lowest = comm->rank;
     int code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, comm->rank,
-                                   MPI_INFO_NULL, &host);
+                                   MPI_INFO_NULL, &comm->neighbours);
     if (code != MPI_SUCCESS)
         return code;
-    code = MPI_Bcast(&lowest, 1, MPI_INT, 0, host);
-    MPI_Comm_free(&host);
+    MPI_Comm_rank(comm->neighbours, &comm->place);
+    MPI_Comm_size(comm->neighbours, &comm->places);
+    code = MPI_Bcast(&lowest, 1, MPI_INT, 0, comm->neighbours);
     if (code == MPI_SUCCESS)
         code =
             MPI_Allgather(&lowest, 1, MPI_INT, comm->host_of, 1, MPI_INT, MPI_COMM_WORLD);
+    if (code == MPI_SUCCESS)
+        code = MPI_Allgather(&comm->place, 1, MPI_INT, comm->place_of, 1, MPI_INT,
+                             MPI_COMM_WORLD);
     return code;
 }
 

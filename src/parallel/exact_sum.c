@@ -32,9 +32,10 @@ struct exact_sum {
     float bound;      /* largest addend that may be added */
     size_t first_bad; /* this rank's */
     int ranks;
-    int64_t *block;  /* bad, extras, then the values, aligned */
-    size_t header;   /* elements before the values */
-    int64_t *values; /* block + header */
+    struct comm_memory *memory; /* of a long sum */
+    int64_t *block;             /* bad, extras, then the values, aligned */
+    size_t header;              /* elements before the values */
+    int64_t *values;            /* block + header */
     struct buckets *buckets;
 };
 
@@ -61,6 +62,20 @@ static float largest_addend(int64_t addends, double scale)
     return (double)bound > limit ? nextafterf(bound, 0) : bound;
 }
 
+/* A few extras are not worth a collective. */
+static enum status make_block(struct comm *comm, struct exact_sum *sum, size_t sums)
+{
+    size_t bytes = sum_length(sum) * sizeof *sum->block;
+    if (sum->count > 0) {
+        enum status status = comm_memory_create(comm, bytes, sums, &sum->memory);
+        sum->block = status == STATUS_OK ? comm_memory_block(sum->memory) : NULL;
+        return status;
+    }
+    sum->block =
+        aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    return sum->block ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory");
+}
+
 enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
                              int64_t addends, int scale_bits, size_t bucket,
                              struct exact_sum **out)
@@ -79,17 +94,15 @@ enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
     sum->bound = largest_addend(addends, sum->scale);
     sum->ranks = comm_size(comm);
     sum->header = (1 + extras + LANES - 1) / LANES * LANES;
-    size_t bytes = sum_length(sum) * sizeof *sum->block;
-    sum->block =
-        aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
-    if (!sum->block) {
-        free(sum);
-        return status_fail(STATUS_FAILED, "no memory for a sum of %zu values", count);
+    enum status status = make_block(comm, sum, buckets_count(sum_length(sum), bucket));
+    if (status != STATUS_OK) {
+        exact_sum_free(sum);
+        return status;
     }
     sum->values = sum->block + sum->header;
     exact_sum_clear(sum);
-    enum status status = buckets_create(comm, COMM_I64, sum->block, sum_length(sum),
-                                        bucket, &sum->buckets);
+    status = buckets_create(comm, sum->memory, COMM_I64, sum->block, sum_length(sum),
+                            bucket, &sum->buckets);
     if (status == STATUS_OK)
         *out = sum;
     else
@@ -102,7 +115,10 @@ void exact_sum_free(struct exact_sum *sum)
     if (!sum)
         return;
     buckets_free(sum->buckets);
-    free(sum->block);
+    if (sum->memory)
+        comm_memory_free(sum->memory);
+    else
+        free(sum->block);
     free(sum);
 }
 

@@ -50,6 +50,7 @@ struct trainer {
     struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
     enum status sum_status; /* of the sum under way */
     float *gradient;        /* train.reduce = float: [parameters], summed here; or NULL */
+    struct comm_memory *float_memory;
     struct buckets *float_sum; /* and over the ranks by these */
 
     /* All that a checkpoint holds, kept up to date on every rank, except stream_rows,

@@ -138,18 +138,37 @@ static enum status open_model(struct trainer *trainer)
     if (status != STATUS_OK)
         return status;
     now->params = *model_params(trainer->model);
-    size_t total = now->params.total;
+    return STATUS_OK;
+}
+
+/* train.reduce = float. Collective. */
+static enum status open_float_sum(struct trainer *trainer, size_t bucket)
+{
+    size_t total = trainer->now.params.total;
+    enum status status =
+        comm_memory_create(trainer->comm, total * sizeof *trainer->gradient,
+                           buckets_count(total, bucket), &trainer->float_memory);
+    if (status != STATUS_OK)
+        return status;
+    trainer->gradient = comm_memory_block(trainer->float_memory);
+    return buckets_create(trainer->comm, trainer->float_memory, COMM_F32,
+                          trainer->gradient, total, bucket, &trainer->float_sum);
+}
+
+/* Collective. */
+static enum status open_sum(struct trainer *trainer)
+{
+    const struct options *options = &trainer->now.options;
     bool exact = options->train.reduce == REDUCE_EXACT;
-    if (!exact && !(trainer->gradient = calloc(total, sizeof *trainer->gradient)))
-        return no_memory("the gradient");
     size_t bucket = (size_t)options->train.bucket;
-    status =
-        exact_sum_create(trainer->comm, exact ? total : 0, SUMS, options->train.slices,
-                         trainer_scale_bits(options->train.batch, options->train.time),
-                         bucket, &trainer->sum);
-    if (status == STATUS_OK && !exact)
-        status = buckets_create(trainer->comm, COMM_F32, trainer->gradient, total, bucket,
-                                &trainer->float_sum);
+    enum status status = exact_sum_create(
+        trainer->comm, exact ? trainer->now.params.total : 0, SUMS, options->train.slices,
+        trainer_scale_bits(options->train.batch, options->train.time), bucket,
+        &trainer->sum);
+    if (!exact) {
+        enum status float_status = open_float_sum(trainer, bucket);
+        status = status == STATUS_OK ? float_status : status;
+    }
     return status;
 }
 
@@ -329,6 +348,8 @@ enum status trainer_open(struct trainer *trainer)
         status = trainer_resume(trainer);
     if (status == STATUS_OK)
         status = comm_agree(trainer->comm, open_rest(trainer));
+    if (status == STATUS_OK)
+        status = comm_agree(trainer->comm, open_sum(trainer));
     trainer->saved_at = clock_seconds();
     return status;
 }
@@ -341,7 +362,7 @@ void trainer_close(struct trainer *trainer)
     streams_close(&trainer->streams);
     free(trainer->dealt);
     buckets_free(trainer->float_sum);
-    free(trainer->gradient);
+    comm_memory_free(trainer->float_memory);
     exact_sum_free(trainer->sum);
     metrics_close(&trainer->metrics);
     run_directory_free(&trainer->run);
