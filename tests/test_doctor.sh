@@ -85,7 +85,7 @@ finds ok "disk space" "3 checkpoints of this model take 0 MB"
 # ---- launch ----
 
 doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "$tutti" doctor
-finds fault launch "srun started 4 processes.*each would be rank 0 of 1"
+finds fault launch "srun started 4 processes.*each is rank 0 of 1"
 cures "srun --mpi=pmix"
 finds ok directory "safe on the disk" # the rest is looked at all the same
 [ "$(cat err.txt)" = "tutti: doctor: 1 fault" ] || fail "not one line: $(cat err.txt)"

@@ -74,7 +74,7 @@ static void the_launcher_in_front(void **state)
     setenv("SLURM_STEP_NUM_NODES", "2", 1);
     setenv("PMIX_RANK", "0", 1);
     gives("tutti train a.conf", "slurmstepd: [3.0]", 4,
-          "srun --mpi=pmix -K1 -N 2 -n 4 tutti train a.conf --resume");
+          "srun --mpi=pmix --kill-on-bad-exit=0 -N 2 -n 4 tutti train a.conf --resume");
     setenv("SLURM_STEP_NUM_TASKS", "2", 1); /* of mpirun's daemons */
     gives("tutti train a.conf", "orted -mca", 4,
           "mpirun -n 4 tutti train a.conf --resume");

@@ -14,8 +14,9 @@
  *       checkpoint     runs/run/checkpoints/step-00000030.h5
  *       go on with     mpirun -n 4 tutti train my.conf --resume
  *
- * Then every rank leaves with exit code 1; one that is stopped gets SIGKILL from a rank of
- * its host, or from the launcher (mpirun; srun -K1).
+ * Then every rank leaves with exit code 1; one that is stopped gets SIGKILL from a rank
+ * of its host, and when it is alone there, from mpirun, or from Slurm, which is asked to
+ * end the step (scancel).
  *
  * A rank that neither moves nor waits for others (PHASE_WAIT) for `hang_seconds` hangs,
  * except before its first step and in PHASE_END; so does a process that sends nothing for
@@ -24,9 +25,11 @@
  * has not run itself (a suspended job) blames nobody for that time.
  *
  * When rank 0 is the one that has gone, the others notice each for itself, and the one
- * that creates root-cause.txt first tells; without such a file, the lowest rank of another
- * host. A process killed a second or more after it was asked to stop (watch_stopping) is
- * the end of a job and no root cause: one line says where to go on.
+ * that creates root-cause.txt first tells; without such a file, the lowest rank of
+ * another host. A process killed a second or more after it was asked to stop
+ * (watch_stopping) is the end of a job and no root cause: one line says where to go on.
+ * When the launcher itself is gone, that is said; perhaps in the file only, for the
+ * launcher would have printed it.
  */
 #ifndef TUTTI_WATCH_H
 #define TUTTI_WATCH_H

@@ -19,7 +19,7 @@
 enum { ENTRIES = 64, ANY_RANK = -1, EXIT_CODE = 5, NAME = 16 };
 static const double slow_seconds = 0.1;
 
-/* When an entry is due: in its step and no other; from it on, once; from it on, always. */
+/* When an entry is due: in its step; once from its step on; always from its step on. */
 enum when { EXACTLY, AT_OR_BEHIND, EVER_AFTER };
 
 static const struct {

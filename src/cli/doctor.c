@@ -237,6 +237,10 @@ static enum status examine(struct doctor *doctor)
 static enum status open_ranks(struct doctor *doctor, enum status settings)
 {
     doctor->ranks = 1;
+    if (settings == STATUS_OK && place_is_lost(&doctor->here)) {
+        snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "no PMI");
+        return STATUS_OK;
+    }
     enum status status = cli_open_ranks(settings, &doctor->comm);
     if (status != STATUS_OK && settings == STATUS_OK && !doctor->comm) {
         snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "%s",

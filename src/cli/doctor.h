@@ -117,6 +117,9 @@ bool doctor_first_of_host(const struct doctor *doctor, int r);
 
 /* The place: what needs no other rank. Before MPI starts. */
 void place_collect_early(struct place *place);
+/* Did srun start this process and give it no way to find the others? Then MPI would end it
+ * with words of its own. */
+bool place_is_lost(const struct place *place);
 void place_collect(struct doctor *doctor);
 /* Experiments. Collective. */
 enum status doctor_try_directory(struct doctor *doctor);

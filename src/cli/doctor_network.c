@@ -424,11 +424,14 @@ static void judge_clocks(struct doctor *doctor)
 {
     int worst = 0;
     const double bearable = 1;
-    for (int r = 1; r < doctor->ranks; r++)
-        if (fabs(doctor->places[r].clock) > fabs(doctor->places[worst].clock))
-            worst = r;
+    double apart = 0, at_most = 0;
+    for (int r = 1; r < doctor->ranks; r++) {
+        double offset = fabs(doctor->places[r].clock);
+        worst = offset > apart ? r : worst;
+        apart = fmax(apart, offset);
+        at_most = fmax(at_most, offset + doctor->places[r].clock_error);
+    }
     const struct place *place = &doctor->places[worst];
-    double apart = fabs(place->clock);
     if (apart - place->clock_error > bearable)
         doctor_find(doctor, DOCTOR_WARNING, "clocks",
                     "synchronise them (chrony, ntpd): times in logs and of files mislead",
@@ -436,7 +439,7 @@ static void judge_clocks(struct doctor *doctor)
                     place->clock < 0 ? "ahead of" : "behind", doctor->places[0].host);
     else
         doctor_find(doctor, DOCTOR_OK, "clocks", NULL, "no more than %.2g ms apart",
-                    1e3 * (apart + place->clock_error));
+                    1e3 * at_most);
 }
 
 static int by_value(const void *left, const void *right)

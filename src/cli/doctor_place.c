@@ -103,6 +103,13 @@ static bool is_set(const struct place *place, enum doctor_variable variable)
     return place->variables[variable][0] != '\0';
 }
 
+bool place_is_lost(const struct place *place)
+{
+    return is_set(place, VARIABLE_SLURM_STEP_TASKS) &&
+           !is_set(place, VARIABLE_OMPI_SIZE) && !is_set(place, VARIABLE_PMIX_RANK) &&
+           !is_set(place, VARIABLE_PMI_RANK);
+}
+
 /* ---- launch ---- */
 
 static const char *plural(int count)
@@ -154,23 +161,26 @@ static void judge_versions(struct doctor *doctor)
         }
 }
 
+static void judge_refused(struct doctor *doctor)
+{
+    int tasks = atoi(doctor->places[0].variables[VARIABLE_SLURM_STEP_TASKS]);
+    if (tasks == 0)
+        doctor_find(doctor, DOCTOR_FAULT, "launch", NULL, "%.400s", doctor->launch_fault);
+    else
+        doctor_find(doctor, DOCTOR_FAULT, "launch",
+                    "srun --mpi=pmix (srun --mpi=list shows what there is), or mpirun "
+                    "inside sbatch or salloc",
+                    "srun started %d process%s, but MPI was not told: it does not start, "
+                    "or each is rank 0 of 1",
+                    tasks, tasks == 1 ? "" : "es");
+}
+
 void judge_launch(struct doctor *doctor)
 {
     const struct place *first = &doctor->places[0];
     char hosts[DOCTOR_TEXT / 2];
     if (doctor->launch_fault[0]) {
-        int tasks = atoi(first->variables[VARIABLE_SLURM_STEP_TASKS]);
-        if (tasks > 1)
-            doctor_find(
-                doctor, DOCTOR_FAULT, "launch",
-                "srun --mpi=pmix (srun --mpi=list shows what there is), or mpirun "
-                "inside sbatch or salloc",
-                "srun started %d processes, but MPI was not told: each would be "
-                "rank 0 of 1",
-                tasks);
-        else
-            doctor_find(doctor, DOCTOR_FAULT, "launch", NULL, "%.400s",
-                        doctor->launch_fault);
+        judge_refused(doctor);
         return;
     }
     int count = list_hosts(doctor, hosts, sizeof hosts);

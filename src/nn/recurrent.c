@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "tutti/gemm.h"
+#include "tutti/phase.h"
 
 static size_t state_elements(const struct recurrent *layer)
 {
@@ -195,6 +196,7 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
     }
     begin_window(layer, inputs, end);
     for (int t = 0; t < extent.steps; t++) {
+        phase_move(); /* a window of a large model may take a minute */
         multiply_step(layer, t);
         for (int s = 0; s < extent.slices; s++)
             for (int b = 0; b < extent.rows; b++)

@@ -144,10 +144,15 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
     if (!comm)
         return status_fail(STATUS_FAILED, "out of memory");
     bool alone = launched_alone(); /* asked first, as MPI sets variables of its own */
+    enum status status = STATUS_OK;
+    if (!getenv("PMIX_RANK") && !getenv("PMI_RANK"))
+        status =
+            check_launch(1, alone); /* starting MPI may already end in its own words */
     avoid_forbidden_copies();
     int provided;
-    enum status status =
-        comm_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided), "start");
+    if (status == STATUS_OK)
+        status = comm_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided),
+                            "start");
     if (status != STATUS_OK) {
         free(comm);
         return status;

@@ -47,6 +47,9 @@ void watch_process_self(struct watch_process *out, int rank, const char *host);
 struct watch_proc watch_process_look(const struct watch_process *process);
 /* SIGKILL, if it is on this host and still the same process. */
 void watch_process_kill(const struct watch_process *process);
+/* The same for one on another host, where srun has started all `ranks`: Slurm is asked to
+ * end the step. Doesn't wait. mpirun does so by itself. */
+void watch_process_kill_far(const struct watch_process *process, int ranks);
 
 /* ---- frames ---- */
 
@@ -140,7 +143,7 @@ struct watch_member {
 
 enum watch_reason { /* of those found at one time, the later is rather the root */
                     CAUSE_NONE,
-                    CAUSE_FAILED, /* it said that it ends all: perhaps for want of another */
+                    CAUSE_FAILED, /* it said that it ends all ranks */
                     CAUSE_EXIT,   /* it said that it leaves */
                     CAUSE_LOST,   /* its connection has ended without a word */
                     CAUSE_SIGNAL, /* it said that a signal has come */

@@ -52,7 +52,8 @@ static int port_of(int listener)
                                            : ((struct sockaddr_in *)&own)->sin_port);
 }
 
-/* False for what others can't use: link-local addresses mean something on one link only. */
+/* False for what others can't use: a link-local address has a meaning on its link only.
+ */
 static bool read_address(const struct ifaddrs *from, struct watch_address *to)
 {
     if (!from->ifa_addr || !(from->ifa_flags & IFF_UP))

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,6 +99,29 @@ struct watch_proc watch_process_look(const struct watch_process *process)
     if (code)
         sscanf(code, "%d", &found.exit_code);
     return found;
+}
+
+extern char **environ;
+
+void watch_process_kill_far(const struct watch_process *process, int ranks)
+{
+    struct watch_process self;
+    const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    char name[64];
+    pid_t pid;
+    watch_process_self(&self, 0, "");
+    bool near = self.place != 0 && self.place == process->place;
+    if (near || !job || !step || !tasks || atoi(tasks) != ranks)
+        return;
+    snprintf(name, sizeof name, "%s.%s", job, step);
+    char *words[] = {(char[]){"scancel"}, (char[]){"--quiet"}, (char[]){"--signal=KILL"},
+                     name, NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files); /* its own complaints would be noise here */
+    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawnp(&pid, words[0], &files, NULL, words, environ);
+    posix_spawn_file_actions_destroy(&files);
 }
 
 void watch_process_kill(const struct watch_process *process)

@@ -151,8 +151,11 @@ static void conclude(struct watch *watch, const struct watch_cause *cause)
     frame.born = culprit->born;
     frame.number = !worded; /* those who can speak can leave */
     say_to_all(watch, &frame);
-    if (!worded)
+    if (!worded) {
         watch_process_kill(culprit);
+        if (cause->reason == CAUSE_UNHEARD)
+            watch_process_kill_far(culprit, watch->ranks);
+    }
     atomic_store(&watch->told, true); /* last words of its own may go on */
     if (worded && own)
         sleep_then_leave(own_core_seconds);
@@ -171,6 +174,8 @@ static void conclude_without_hub(struct watch *watch, const struct watch_cause *
         tell_too_late(watch, cause);
     }
     watch_process_kill(&cause->member->process);
+    if (cause->reason == CAUSE_UNHEARD)
+        watch_process_kill_far(&cause->member->process, watch->ranks);
     _exit(STATUS_FAILED);
 }
 

@@ -92,6 +92,7 @@ static void start_sum(void *context, size_t first)
 static void move_sum(void *context)
 {
     struct trainer *trainer = context;
+    phase_move();
     if (is_exact(trainer))
         exact_sum_move(trainer->sum);
     else
