@@ -1,7 +1,7 @@
 #!/bin/bash
 # What streaming costs and holds, measured: a dataset many times data.memory, trained on
 # with all tokens in memory and from disk in turn.
-#   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS]
+#   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS] [MODELS]
 # FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB is
 # data.memory (default: a tenth of the tokens). Prints for a small model and for 2 x 512 the
 # resident memory over time of both modes, and the median ratio of their tokens per second.
@@ -78,7 +78,7 @@ rate() {
 
 median() { sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 
-for which in small large; do
+for which in ${7:-small large}; do
     : >"$which.ratios"
     for ((i = 0; i < pairs; i++)); do
         train $which whole 0
