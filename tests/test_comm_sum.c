@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "ranks.h"
 #include "tutti/buckets.h"
@@ -137,6 +139,32 @@ static void buckets_give_what_one_sum_gives(void **state)
     agree_on_verdict(comm);
 }
 
+/* One rank's host has no room: then none shares, and the sums are as right. */
+static void without_room_for_shared_memory(void **state)
+{
+    struct comm *comm = *state;
+    struct rlimit before, none = {.rlim_cur = 1, .rlim_max = RLIM_INFINITY};
+    struct comm_memory *memory;
+    struct comm_sum *sum;
+    enum { COUNT = 100000 };
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    none.rlim_max = before.rlim_max;
+    if (comm_rank(comm) == comm_size(comm) - 1)
+        setrlimit(RLIMIT_FSIZE, &none);
+    expect(comm_memory_create(comm, COUNT * sizeof(int64_t), 1, &memory) == STATUS_OK);
+    setrlimit(RLIMIT_FSIZE, &before);
+    int64_t *values = comm_memory_block(memory);
+    fill(comm, COMM_I64, values, COUNT, 1);
+    expect(comm_sum_plan(comm, memory, COMM_I64, values, COUNT, &sum) == STATUS_OK);
+    expect(comm_sum_start(sum) == STATUS_OK);
+    expect(comm_sum_finish(sum) == STATUS_OK);
+    expect_totals(comm, COMM_I64, values, COUNT, 1);
+    comm_sum_free(sum);
+    comm_memory_free(memory);
+    agree_on_verdict(comm);
+}
+
 /* A bucket must not leave before it is complete: what is added late is in the sum. */
 static void buckets_wait_for_completion(void **state)
 {
@@ -181,6 +209,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(several_at_once_by_messages, comm),
         cmocka_unit_test_prestate(several_at_once_in_shared_memory, comm),
+        cmocka_unit_test_prestate(without_room_for_shared_memory, comm),
         cmocka_unit_test_prestate(buckets_give_what_one_sum_gives, comm),
         cmocka_unit_test_prestate(buckets_wait_for_completion, comm),
         cmocka_unit_test_prestate(too_long_a_sum_is_refused, comm),
