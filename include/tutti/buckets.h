@@ -13,7 +13,7 @@
 
 struct buckets;
 
-enum { BUCKET_ELEMENTS = 1 << 19 };
+enum { BUCKET_ELEMENTS = 1 << 18 };
 
 /* In buckets of `bucket` elements (0: BUCKET_ELEMENTS). The vector is borrowed; it
  * lies in `memory`, or anywhere if it is NULL. With one

@@ -114,7 +114,7 @@ const struct option_row option_rows[] = {
      .help = "sum of gradients: the same for any number of ranks, or MPI's own"},
     {AT(train, precision), WORD(precision_words), .initial = "float32",
      .help = "of weights and products"},
-    {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .initial = "524288",
+    {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .initial = "262144",
      MAY_CHANGE, .help = "of the gradient, summed over the ranks at a time; changes no weight"},
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .initial = "0",
      MAY_CHANGE, .help = "end after so many, where cosine ends too; 0: no limit"},
