@@ -63,6 +63,7 @@ void measured_read(const char *path, double rows, struct measured *measured)
                                {"shared_moved_bytes", &measured->shared_moved_bytes},
                                {"shared_look", &measured->shared_look},
                                {"shared_add_byte", &measured->shared_add_byte},
+                               {"shared_near_byte", &measured->shared_near_byte},
                                {"tcp_exchange_byte", &measured->tcp_exchange_byte},
                                {"tcp_moved_bytes", &measured->tcp_moved_bytes},
                                {"tcp_look", &measured->tcp_look},
@@ -95,17 +96,13 @@ void measured_read(const char *path, double rows, struct measured *measured)
 
 static void set(struct asked *asked, const char *name, const char *text)
 {
-    const struct key keys[] = {{"rows", &asked->rows},
-                               {"bucket", &asked->bucket},
-                               {"overlap", &asked->overlap},
-                               {"every", &asked->every},
-                               {"cut", &asked->cut},
-                               {"most", &asked->most},
-                               {"steps", &asked->steps},
-                               {"jitter", &asked->jitter},
-                               {"check", &asked->check},
-                               {"together", &asked->together},
-                               {NULL, NULL}};
+    const struct key keys[] = {
+        {"rows", &asked->rows},       {"bucket", &asked->bucket},
+        {"overlap", &asked->overlap}, {"every", &asked->every},
+        {"cut", &asked->cut},         {"most", &asked->most},
+        {"steps", &asked->steps},     {"jitter", &asked->jitter},
+        {"check", &asked->check},     {"together", &asked->together},
+        {"near", &asked->near},       {NULL, NULL}};
     double *value = find(keys, name);
     char *end;
     if (strcmp(name, "sum") == 0)
@@ -131,6 +128,7 @@ void asked_read(char **arguments, struct asked *asked)
                             .rows = 16,
                             .overlap = 1,
                             .every = 1,
+                            .near = 1,
                             .most = -1,
                             .steps = 1};
     for (; *arguments; arguments++) {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tutti/buckets.h"
 #include "tutti/comm.h"
 #include "tutti/exact_sum.h"
 #include "tutti/model.h"
@@ -33,6 +34,7 @@ enum {
     EXCHANGE_TRIES = 400,
     MOVED_TRIES = 41,
     POLLS = 10000,
+    SUMS = 40,
     MESSAGES = VECTOR_BYTES / MESSAGE_BYTES
 };
 
@@ -382,6 +384,29 @@ static double add_i64(char *out, const char *in)
     return least / MESSAGE_BYTES;
 }
 
+/* Seconds for each byte that a rank reads of the other's memory in a sum over the two, half
+ * of which it adds and half copies. */
+static double read_near(struct comm *comm)
+{
+    struct comm_memory *memory;
+    struct buckets *buckets;
+    size_t count = VECTOR_BYTES / sizeof(int64_t);
+    double least = 0;
+    must(comm_memory_create(comm, VECTOR_BYTES, buckets_count(count, 0), &memory));
+    void *values = comm_memory_block(memory);
+    must(buckets_create(comm, memory, COMM_I64, values, count, 0, &buckets));
+    for (int i = 0; i < SUMS; i++) {
+        memset(values, i % 2, VECTOR_BYTES);
+        comm_barrier(comm);
+        double begin = MPI_Wtime();
+        must(buckets_finish(buckets));
+        lower(&least, MPI_Wtime() - begin);
+    }
+    buckets_free(buckets);
+    comm_memory_free(memory);
+    return least / VECTOR_BYTES;
+}
+
 static void measure_messages(struct comm *comm)
 {
     int rank = comm_rank(comm);
@@ -392,11 +417,11 @@ static void measure_messages(struct comm *comm)
     memset(in, 1, VECTOR_BYTES);
     double seconds = latency(rank), byte = exchange(rank, out, in);
     double bytes = moved(rank, 2 * MESSAGE_BYTES, out, in, 5e-4), look = poll(rank);
-    double add = add_i64(out, in);
+    double add = add_i64(out, in), near = read_near(comm);
     if (rank == 0)
         printf("latency %.3g\nexchange_byte %.4g\nmoved_bytes %.0f\nlook %.3g\n"
-               "add_byte %.4g\n",
-               seconds, byte, bytes, look, add);
+               "add_byte %.4g\nnear_byte %.4g\n",
+               seconds, byte, bytes, look, add, near);
     free(out);
     free(in);
 }

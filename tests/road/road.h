@@ -22,6 +22,7 @@ struct event { /* of the backward pass, in its order */
 
 struct measured {
     double shared_exchange_byte, shared_moved_bytes, shared_look, shared_add_byte;
+    double shared_near_byte;
     double tcp_exchange_byte, tcp_moved_bytes, tcp_look;
     double elements;                  /* of the gradient */
     double clear, norm, update, pack; /* of the sum; of the gradient; weights; products */
@@ -42,8 +43,9 @@ struct asked {
     double every;   /* sums are moved at each so many'th opportunity */
     double cut;     /* products are cut into pieces of so many seconds, with a move behind
                        each; 0: they are not */
-    double most;    /* bytes within a host that a call moves; below 0: as measured */
-    double jitter;  /* deviation of a rank's computation from step to step, a fraction */
+    double near; /* 1: ranks of a host read each other's memory; 0: messages there too */
+    double most; /* near=0: bytes that a call moves; below 0: as measured */
+    double jitter; /* deviation of a rank's computation from step to step, a fraction */
     double
         together; /* 1: behind back-propagation all buckets are moved, not one by one */
     double steps;

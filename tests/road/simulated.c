@@ -88,7 +88,7 @@ static void post(struct message *message)
     message->size = most > 0 && message->left > most ? most : message->left;
     message->arrived = false;
     if (message->sends) {
-        simulated_compute((double)message->size * message->costs->byte);
+        simulated_compute((double)message->size * message->costs->send);
         MPI_Isend(message->at, (int)message->size, MPI_BYTE, message->peer, message->tag,
                   message->comm, &message->piece);
     } else {
@@ -100,9 +100,9 @@ static void post(struct message *message)
 /* The piece has arrived: the rank sees it now. */
 static void take(struct message *message)
 {
-    double byte = message->sends ? 0 : message->costs->byte;
+    double byte = message->sends ? 0 : message->costs->receive;
     if (message->adds)
-        byte += world.machine.add;
+        byte += message->costs->add;
     simulated_compute((double)message->size * byte);
     message->at += message->size;
     message->left -= message->size;

@@ -3,10 +3,12 @@
  * (step.sh); the sources stay as they are.
  *
  * SMPI knows how long a message is on its way. It does not know that
- * - a message within a host is copied by the two ranks themselves, in the time that they
- *   would otherwise compute in; TCP costs the processor as well;
+ * - within a host the ranks themselves copy, in the time that they would otherwise compute
+ *   in; TCP costs the processor as well;
  * - a message moves on only while its ranks call MPI, and only so far in one call;
  * - received numbers must be added.
+ * Within a host the program reads the other rank's memory and sends nothing. Here that is
+ * a message too, of which only the receiver's reading costs anything.
  * All of that is charged here, at measured rates (measure.c).
  */
 #ifndef ROAD_SIMULATED_H
@@ -16,15 +18,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct simulated_costs { /* of messages within a host, or between hosts */
-    double byte;         /* seconds of processor time a byte, on either side */
-    double most;         /* bytes that go in one call; 0: any number */
+struct simulated_costs {       /* of messages within a host, or between hosts */
+    double send, receive, add; /* seconds of processor time a byte */
+    double most;               /* bytes that go in one call; 0: any number */
 };
 
 struct simulated_machine {
     struct simulated_costs within, between;
     double look; /* seconds of a call that finds nothing done */
-    double add;  /* seconds to add a byte */
     bool flat;   /* pretend that every rank has a host of its own */
 };
 

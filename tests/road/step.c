@@ -78,16 +78,22 @@ static bool in_floats(const struct world *world)
 static struct simulated_machine machine_of(const struct world *world)
 {
     const struct measured *measured = &world->measured;
-    struct simulated_machine machine = {
-        .within = {measured->shared_exchange_byte / 2, measured->shared_moved_bytes},
-        .look = measured->shared_look,
-        .add = measured->shared_add_byte,
-        .flat = sums_by(world, "flat")};
-    if (world->asked.most >= 0)
-        machine.within.most = world->asked.most;
-    if (strcmp(world->asked.network, "tcp") == 0)
-        machine.between = (struct simulated_costs){measured->tcp_exchange_byte / 2,
-                                                   measured->tcp_moved_bytes};
+    const struct asked *asked = &world->asked;
+    double shared = measured->shared_exchange_byte / 2, tcp = 0;
+    struct simulated_machine machine = {.look = measured->shared_look,
+                                        .flat = sums_by(world, "flat")};
+    if (asked->near > 0)
+        machine.within.receive = measured->shared_near_byte;
+    else
+        machine.within = (struct simulated_costs){
+            shared, shared, measured->shared_add_byte,
+            asked->most < 0 ? measured->shared_moved_bytes : asked->most};
+    if (strcmp(asked->network, "tcp") == 0) {
+        tcp = measured->tcp_exchange_byte / 2;
+        machine.between.most = measured->tcp_moved_bytes;
+    }
+    machine.between.send = machine.between.receive = tcp;
+    machine.between.add = measured->shared_add_byte;
     return machine;
 }
 
@@ -107,8 +113,9 @@ static void open_world(int argc, char **argv, struct world *world)
     simulated_open();
     size_t bucket = (size_t)world->asked.bucket;
     if (sums_by(world, "program") || sums_by(world, "flat"))
-        road_must(buckets_create(world->comm, NULL, in_floats(world) ? COMM_F32 : COMM_I64,
-                                 world->values, world->count, bucket, &world->buckets));
+        road_must(buckets_create(world->comm, NULL,
+                                 in_floats(world) ? COMM_F32 : COMM_I64, world->values,
+                                 world->count, bucket, &world->buckets));
     else if (sums_by(world, "sharded"))
         world->sharded = sharded_create(world->comm, world->values, world->weights,
                                         world->count, bucket);
@@ -299,16 +306,16 @@ static double computation(const struct measured *measured)
     return seconds;
 }
 
-/* label,ranks,rows,sum,type,network,bucket,overlap,every,cut,most,together,jitter,
+/* label,ranks,rows,sum,type,network,bucket,overlap,every,cut,near,most,together,jitter,
  * seconds,alone,efficiency,tokens_per_second,exposed */
 static void print(const struct world *world, double seconds)
 {
     const struct asked *asked = &world->asked;
     double alone = computation(&world->measured), ranks = comm_size(world->comm);
-    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%g,%.0f,%.0f,%g,", asked->label, ranks,
-           asked->rows, asked->sum, asked->type, asked->network,
-           asked->bucket > 0 ? asked->bucket : BUCKET_ELEMENTS, asked->overlap,
-           asked->every, asked->cut, asked->most, asked->together, asked->jitter);
+    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%g,%.0f,%.0f,%.0f,%g,", asked->label,
+           ranks, asked->rows, asked->sum, asked->type, asked->network, asked->bucket,
+           asked->overlap, asked->every, asked->cut, asked->near, asked->most,
+           asked->together, asked->jitter);
     printf("%.6f,%.6f,%.4f,%.0f,%.6f\n", seconds, alone, alone / seconds,
            ranks * asked->rows * TIME_STEPS / seconds, world->exposed / asked->steps);
 }
