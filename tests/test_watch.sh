@@ -91,6 +91,8 @@ told() {
     local what=$1 rank=$2 pattern=$3 seen=$4 limit=$5 checkpoint
     finish
     [ $code != 0 ] && [ $code != 75 ] || { cat log.txt >&2; fail "$what: exit code $code"; }
+    # a dying rank's sanitizer or launcher may be in the middle of a line
+    sed -i 's/\(.\)tutti: root cause/\1\ntutti: root cause/' log.txt
     [ "$(grep -c 'root cause' log.txt)" = 1 ] ||
         { cat log.txt >&2; fail "$what: not one root cause"; }
     grep -Eq "^tutti: root cause: rank $rank \($(hostname), pid ${pid[$rank]}\) $pattern" log.txt ||
