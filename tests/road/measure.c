@@ -5,8 +5,8 @@
  *                                      ranks at once, as cores share caches and memory
  *   mpirun -n 2 road_measure messages  what MPI's messages cost between two ranks
  *
- * Computation is processor time and the least of several repetitions, piece by piece, so
- * other processes disturb it little; messages are the least of many on the clock.
+ * Computation is processor time and the median of several repetitions, piece by piece;
+ * messages are the least of many on the clock.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ enum {
     VOCABULARY = 389,
     HIDDEN = 512,
     EMBEDDING = 256,
-    REPETITIONS = 7,
+    REPETITIONS = 15,
+    MOST_ROWS = 64,
     MOST_EVENTS = 64,
     LATENCY_TRIES = 2000,
     MESSAGE_BYTES = 1 << 21, /* half a bucket */
@@ -112,13 +113,29 @@ static void note_move(void *context)
     note(context, MOVE, 0, 1);
 }
 
-static void take_least(struct record *least, const struct record *next)
+static int compare(const void *a, const void *b)
 {
-    if (least->count == 0)
-        *least = *next;
-    for (size_t i = 0; i < next->count; i++)
-        if (next->events[i].seconds < least->events[i].seconds)
-            least->events[i].seconds = next->events[i].seconds;
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
+}
+
+/* Every event's median. All records have the same events. */
+static struct record median_record(const struct record records[REPETITIONS])
+{
+    struct record result = records[0];
+    for (size_t i = 0; i < result.count; i++) {
+        double seconds[REPETITIONS];
+        for (int r = 0; r < REPETITIONS; r++)
+            seconds[r] = records[r].events[i].seconds;
+        result.events[i].seconds = median(seconds, REPETITIONS);
+    }
+    return result;
 }
 
 static void print_event(const struct event *event)
@@ -147,12 +164,6 @@ struct bench {
     int32_t *targets;
     size_t total;
 };
-
-static void lower(double *least, double seconds)
-{
-    if (*least == 0 || seconds < *least)
-        *least = seconds;
-}
 
 static void open_bench(struct bench *bench, int rows)
 {
@@ -203,9 +214,9 @@ static void backward(struct bench *bench, struct record *record)
                                                            note_move, record});
 }
 
-struct after { /* the backward pass */
-    double clear, norm, update, pack;
-};
+enum rest { CLEAR, FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step */
+static const char *const rest_names[RESTS] = {"clear", "forward", "norm", "update",
+                                              "pack"};
 
 /* As in trainer_step.c. */
 static void update(struct bench *bench)
@@ -220,7 +231,7 @@ static void update(struct bench *bench)
     }
 }
 
-static void finish(struct bench *bench, struct after *least)
+static void finish(struct bench *bench, double rest[RESTS])
 {
     double begin = processor();
     volatile double squares = exact_sum_squares(bench->sum, 1e-6);
@@ -231,51 +242,60 @@ static void finish(struct bench *bench, struct after *least)
     model_weights_changed(bench->model);
     double packed = processor();
     exact_sum_clear(bench->sum);
-    lower(&least->clear, processor() - packed);
-    lower(&least->norm, norm - begin);
-    lower(&least->update, updated - norm);
-    lower(&least->pack, packed - updated);
+    rest[CLEAR] = processor() - packed;
+    rest[NORM] = norm - begin;
+    rest[UPDATE] = updated - norm;
+    rest[PACK] = packed - updated;
 }
 
 /* One step with `rows` rows, piece by piece. Collective. */
-static void measure_rows(struct comm *comm, int rows, bool last)
+static void measure_rows(struct comm *comm, int rows, double rest[RESTS])
 {
+    static struct record records[REPETITIONS];
+    double rests[RESTS][REPETITIONS];
     struct bench bench = {.comm = comm};
-    struct record least = {.count = 0}, next;
-    struct after after = {0};
-    double least_forward = 0;
     open_bench(&bench, rows);
-    for (int i = 0; i <= REPETITIONS; i++) { /* the first is to warm up */
+    for (int i = -1; i < REPETITIONS; i++) { /* the first is to warm up */
+        int at = i < 0 ? 0 : i;
         comm_barrier(comm);
-        double seconds = forward(&bench, i);
-        backward(&bench, &next);
-        finish(&bench, &after);
-        if (i == 0)
-            continue;
-        take_least(&least, &next);
-        lower(&least_forward, seconds);
+        rest[FORWARD] = forward(&bench, i + 1);
+        backward(&bench, &records[at]);
+        finish(&bench, rest);
+        for (int k = 0; k < RESTS; k++)
+            rests[k][at] = rest[k];
     }
+    struct record typical = median_record(records);
+    for (int k = 0; k < RESTS; k++)
+        rest[k] = median(rests[k], REPETITIONS);
     if (comm_rank(comm) == 0) {
-        printf("rows %d\nforward %.6f\n", rows, least_forward);
-        for (size_t i = 0; i < least.count; i++)
-            print_event(&least.events[i]);
+        printf("rows %d\nforward %.6f\n", rows, rest[FORWARD]);
+        for (size_t i = 0; i < typical.count; i++)
+            print_event(&typical.events[i]);
         printf("end\n");
-        if (last)
-            printf("elements %zu\nclear %.6f\nnorm %.6f\nupdate %.6f\npack %.6f\n",
-                   bench.total, after.clear, after.norm, after.update, after.pack);
     }
+    if (comm_rank(comm) == 0 && rows == MOST_ROWS)
+        printf("elements %zu\n", bench.total);
     close_bench(&bench);
 }
 
+/* From one row to MOST_ROWS; what doesn't depend on them, from the last. */
 static void measure_compute(struct comm *comm)
 {
-    static const int rows[] = {1, 2, 4, 8, 16, 32, 64};
-    const size_t count = sizeof rows / sizeof *rows;
-    for (size_t i = 0; i < count; i++)
-        measure_rows(comm, rows[i], i + 1 == count);
+    double rest[RESTS];
+    for (int rows = 1; rows <= MOST_ROWS; rows *= 2)
+        measure_rows(comm, rows, rest);
+    for (int k = 0; k < RESTS && comm_rank(comm) == 0; k++)
+        if (k != FORWARD)
+            printf("%s %.6f\n", rest_names[k], rest[k]);
 }
 
 /* ---- messages ---- */
+
+static void lower(double *least, double seconds)
+{
+    if (*least == 0 || seconds < *least)
+        *least = seconds;
+}
 
 static double latency(int rank)
 {
@@ -322,12 +342,6 @@ static void compute_for(double seconds)
         ;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* How many bytes go each way for one look at the requests, when there is computation
  * between the looks; the median. */
 static double moved(int rank, int bytes, char *out, char *in, double between)
@@ -345,8 +359,7 @@ static double moved(int rank, int bytes, char *out, char *in, double between)
         }
         tries[i] = (double)bytes / looks;
     }
-    qsort(tries, MOVED_TRIES, sizeof *tries, compare);
-    return tries[MOVED_TRIES / 2];
+    return median(tries, MOVED_TRIES);
 }
 
 static double poll(int rank)
