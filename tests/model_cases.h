@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <math.h>
+
 #include "tutti/model.h"
 #include "tutti/rng.h"
 
@@ -55,29 +57,37 @@ static inline void weights_fill(struct model *model, uint64_t seed)
 }
 
 /* Keeps what a backward pass gives: [slices][total]. Layers must come from the end of the
- * block to its beginning, each for all slices, without gaps. */
+ * block to its beginning, each for all slices, every element once and slice 0's first. */
 struct gradients {
     real *values;
     size_t total, complete;
-    int slices, given; /* slices that have given the part below `complete` */
+    size_t given; /* elements, of all slices */
+    int slices;
     int meanwhile;
 };
 
-static inline void gradients_take(void *context, int slice, size_t first, size_t count,
-                                  const real *gradient)
+static inline void gradients_take(void *context, int slice,
+                                  const struct gradient_block *block)
 {
     struct gradients *to = context;
-    assert_int_equal(first + count, to->complete);
-    assert_int_equal(slice, to->given++);
-    memcpy(to->values + (size_t)slice * to->total + first, gradient,
-           count * sizeof *gradient);
+    for (size_t r = 0; r < (size_t)block->rows; r++) {
+        size_t first = block->first + r * block->pitch;
+        real *values = to->values + first;
+        assert_true(first + (size_t)block->width <= to->complete);
+        for (size_t j = 0; j < (size_t)block->width; j++) {
+            assert_true(isnan(values[(size_t)slice * to->total + j]));
+            assert_true(slice == 0 || !isnan(values[j]));
+            values[(size_t)slice * to->total + j] = block->values[r * block->stride + j];
+        }
+        to->given += (size_t)block->width;
+    }
 }
 
 static inline void gradients_complete(void *context, size_t first)
 {
     struct gradients *to = context;
-    assert_int_equal(to->given, to->slices);
     assert_true(first < to->complete);
+    assert_int_equal(to->given, (to->complete - first) * (size_t)to->slices);
     to->complete = first;
     to->given = 0;
 }
@@ -94,6 +104,8 @@ static inline void backward_into(struct model *model, int slices, real *values)
                            .total = model_params(model)->total,
                            .complete = model_params(model)->total,
                            .slices = slices};
+    for (size_t i = 0; i < (size_t)slices * to.total; i++)
+        values[i] = (real)NAN;
     model_backward(model, &(struct model_gradients){gradients_take, gradients_complete,
                                                     gradients_meanwhile, &to});
     assert_int_equal(to.complete, 0);

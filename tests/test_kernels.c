@@ -1,5 +1,5 @@
-/* kernels: every instruction set against the C library and a naive loop in double, and
- * against each other, bit for bit. */
+/* kernels: every instruction set against the C library, single chains of fmaf, and each
+ * other, bit for bit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,106 +89,52 @@ static void functions_pass_nan_on(void **state)
     }
 }
 
-/* Naive in double: y + W x, and how far a float chain may be from it. */
-static void products_agree_with_a_naive_loop(void **state)
+/* What a tile promises, one chain at a time. */
+static void chains(int rows, int width, int k, const float *panel, const float *x,
+                   size_t row, size_t step, int fresh, float *y)
 {
-    (void)state;
-    const int shapes[][3] = {
-        {1, 1, 1}, {64, 16, 6}, {100, 33, 7}, {256, 64, 13}, {389, 70, 5}};
-    for (size_t q = 0; q < sizeof shapes / sizeof *shapes; q++) {
-        int n = shapes[q][0], k = shapes[q][1], rows = shapes[q][2];
-        float *w = calloc((size_t)(n * k), sizeof *w);
-        float *x = calloc((size_t)(rows * k), sizeof *x);
-        float *y = calloc((size_t)(SETS * rows * n), sizeof *y);
-        float *before = calloc((size_t)(rows * n), sizeof *before);
-        fill(w, (size_t)(n * k), 1, 1);
-        fill(x, (size_t)(rows * k), 2, 1);
-        fill(before, (size_t)(rows * n), 3, 1);
-        struct packed packed;
-        assert_int_equal(packed_create(n, k, &packed), STATUS_OK);
-        packed_set(&packed, w, (size_t)k, 0);
-        for (int set = 0; set < SETS; set++) {
-            const struct kernels *kernel = kernels_named(names[set]);
-            float *mine = y + (size_t)(set * rows * n);
-            const float *from[16];
-            float *to[16];
-            memcpy(mine, before, (size_t)(rows * n) * sizeof *y);
-            for (int i = 0; i < rows; i++) {
-                from[i] = x + i * k;
-                to[i] = mine + i * n;
-            }
-            if (kernel)
-                kernel->multiply(&packed, rows, from, to);
-            for (int i = 0; kernel && i < rows; i++)
-                for (int j = 0; j < n; j++) {
-                    double sum = (double)before[i * n + j], size = fabs(sum);
-                    for (int l = 0; l < k; l++) {
-                        sum += (double)w[j * k + l] * (double)x[i * k + l];
-                        size += fabs((double)w[j * k + l] * (double)x[i * k + l]);
-                    }
-                    assert_true(fabs((double)mine[i * n + j] - sum) <=
-                                (k + 1) * 6e-8 * size);
-                }
-            if (kernel)
-                assert_memory_equal(mine, y, (size_t)(rows * n) * sizeof *y);
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < width; j++) {
+            float sum = fresh ? 0 : y[i * PANEL + j];
+            for (int l = 0; l < k; l++)
+                sum = fmaf(x[(size_t)i * row + (size_t)l * step], panel[l * PANEL + j],
+                           sum);
+            y[i * PANEL + j] = sum;
         }
-        packed_free(&packed);
-        free(w);
-        free(x);
-        free(y);
-        free(before);
-    }
 }
 
-static void packing_transposes(void **state)
+/* Every set, every shape, rows side by side (as forward) and interleaved (as gradients
+ * have them), to the bit; nothing is written beside the tile. */
+static void tiles_are_chains(void **state)
 {
     (void)state;
-    enum { N = 70, K = 40 };
-    float w[N * K], turned[K * N];
-    fill(w, N * K, 4, 1);
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j < K; j++)
-            turned[j * N + i] = w[i * K + j];
-    struct packed a, b;
-    assert_int_equal(packed_create(N, K, &a), STATUS_OK);
-    assert_int_equal(packed_create(N, K, &b), STATUS_OK);
-    packed_set(&a, w, K, 0);
-    packed_set(&b, turned, N, 1);
-    assert_memory_equal(a.panels, b.panels, 2 * PANEL * K * sizeof(float));
-    packed_free(&a);
-    packed_free(&b);
-}
-
-static void a_row_does_not_see_the_others(void **state)
-{
-    (void)state;
-    enum { N = 128, K = 50, ROWS = 17 };
-    static float w[N * K], x[ROWS * K], together[ROWS * N], alone[ROWS * N];
-    fill(w, N * K, 5, 1);
-    fill(x, ROWS * K, 6, 1);
-    struct packed packed;
-    assert_int_equal(packed_create(N, K, &packed), STATUS_OK);
-    packed_set(&packed, w, K, 0);
-    for (int set = 0; set < SETS; set++) {
+    enum { K = 37, ROOM = TILE_ROWS * PANEL };
+    static _Alignas(64) float panel[K * PANEL];
+    float x[TILE_ROWS * K], before[ROOM], expected[ROOM], got[ROOM];
+    fill(panel, K * PANEL, 1, 1);
+    fill(x, TILE_ROWS * K, 2, 1);
+    fill(before, ROOM, 3, 1);
+    for (int shape = 0; shape < SETS * TILE_ROWS * 3 * 4; shape++) {
+        int set = shape % SETS, rows = shape / SETS % TILE_ROWS + 1;
+        int vectors = shape / (SETS * TILE_ROWS) % 3 + 1;
+        int fresh = shape / (SETS * TILE_ROWS * 3) % 2;
+        int beside = shape / (SETS * TILE_ROWS * 3 * 2);
         const struct kernels *kernel = kernels_named(names[set]);
-        const float *from[ROWS];
-        float *to[ROWS];
-        memset(together, 0, sizeof together);
-        memset(alone, 0, sizeof alone);
-        for (int i = 0; i < ROWS; i++) {
-            from[i] = x + i * K;
-            to[i] = together + i * N;
+        const float *from[TILE_ROWS];
+        float *to[TILE_ROWS];
+        size_t row = beside ? 1 : K, step = beside ? TILE_ROWS : 1;
+        memcpy(expected, before, sizeof before);
+        memcpy(got, before, sizeof before);
+        for (int i = 0; i < rows; i++) {
+            from[i] = x + (size_t)i * row;
+            to[i] = got + i * PANEL;
         }
+        chains(rows, vectors * VECTOR, K, panel, x, row, step, fresh, expected);
         if (!kernel)
             continue;
-        kernel->multiply(&packed, ROWS, from, to);
-        for (int i = 0; i < ROWS; i++) {
-            float *mine = alone + i * N;
-            kernel->multiply(&packed, 1, &from[i], &mine);
-        }
-        assert_memory_equal(together, alone, sizeof alone);
+        kernel->tile(rows, vectors, K, panel, from, step, to, fresh);
+        assert_memory_equal(expected, got, sizeof got);
     }
-    packed_free(&packed);
 }
 
 enum { H = 37, V = 53 };
@@ -271,9 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_are_accurate),
         cmocka_unit_test(functions_pass_nan_on),
-        cmocka_unit_test(products_agree_with_a_naive_loop),
-        cmocka_unit_test(packing_transposes),
-        cmocka_unit_test(a_row_does_not_see_the_others),
+        cmocka_unit_test(tiles_are_chains),
         cmocka_unit_test(instruction_sets_give_the_same_bits),
         cmocka_unit_test(softmax_is_a_distribution),
     };

@@ -31,6 +31,17 @@ void exact_sum_free(struct exact_sum *sum); /* NULL is fine */
 
 /* All to zero. Not collective. */
 void exact_sum_clear(struct exact_sum *sum);
+/* The same for a caller that will put every value: they are left as they are. */
+void exact_sum_begin(struct exact_sum *sum);
+
+/* What add_block does with what is there. */
+enum exact_mode { EXACT_PUT, EXACT_ADD };
+
+/* sum[first + r * pitch + j] += values[r * stride + j], or := with EXACT_PUT, for r < rows
+ * and j < width. Not collective. */
+void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
+                     size_t pitch, int rows, int width, const float *values,
+                     size_t stride);
 
 /* sum[first + i] += values[i] for i < n. No element may get more than the `addends` of
  * exact_sum_create, over all ranks: that is what keeps the sums from overflowing. Not

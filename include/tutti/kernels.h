@@ -6,9 +6,8 @@
  * All sets give the same bits: they work in 16 virtual lanes whatever the machine's
  * width, and every multiply-add is a fused one.
  *
- * A weight matrix W (N x K, row-major) is packed once into panels of 64 outputs, so that
- * the time loop streams it: y += W x. Each output element is one chain of multiply-adds
- * over k = 0, 1, ...; its bits don't depend on how many rows share the call.
+ * Matrix products are made of tiles (product.h): a few rows of results, PANEL wide, whose
+ * sums stay in registers while the weights stream by.
  */
 #ifndef TUTTI_KERNELS_H
 #define TUTTI_KERNELS_H
@@ -16,28 +15,19 @@
 #include <stddef.h>
 
 #include "tutti/real.h"
-#include "tutti/status.h"
 
-enum { PANEL = 64 };
-
-struct packed {
-    int n, k;     /* outputs, inputs */
-    real *panels; /* ceil(n / PANEL) panels of [k][PANEL], zero-padded; 64-byte aligned */
-};
-
-enum status packed_create(int n, int k, struct packed *out);
-void packed_free(struct packed *packed);
-
-/* Packs W (n x k; row stride `stride`), or with `transposed` the transpose of W (k x n).
- */
-void packed_set(struct packed *packed, const real *w, size_t stride, int transposed);
+/* Of results: the width of a panel, in numbers; and the most rows of a tile. */
+enum { PANEL = 48, TILE_ROWS = 8, VECTOR = 16 };
 
 struct kernels {
     const char *name; /* "avx512", "avx2", "portable" */
 
-    /* y[i][0..n) += W x[i][0..k) for i < rows; the rows may lie anywhere. */
-    void (*multiply)(const struct packed *w, int rows, const real *const *x,
-                     real *const *y);
+    /* y[i][j] += the sum over l < k of x[i][l * step] panel[l * PANEL + j], for i < rows
+     * <= TILE_ROWS and j < vectors * VECTOR <= PANEL; with `fresh`, y[i][j] := that sum.
+     * One chain of fused multiply-adds in the order of l for each element. The panel is
+     * 64-byte aligned. */
+    void (*tile)(int rows, int vectors, int k, const real *panel, const real *const *x,
+                 size_t step, real *const *y, int fresh);
 
     /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
      * Schmidhuber, Cummins, 2000):

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "tutti/params.h"
+#include "tutti/product.h"
 #include "tutti/real.h"
 #include "tutti/status.h"
 #include "tutti/token.h"
@@ -65,10 +66,9 @@ void model_forward(struct model *model, const token *const *inputs,
 /* What becomes of the weight gradients while they come about, from the output layer down
  * to the embedding. Any member may be NULL. */
 struct model_gradients {
-    /* gradient[0 .. count) are the elements [first, first + count) of the flat block's
-     * gradient, of one slice; overwritten behind the call. */
-    void (*slice)(void *context, int slice, size_t first, size_t count,
-                  const real *gradient);
+    /* A block of one slice's gradient (product.h). Every element of the flat block comes
+     * once for each slice; of any one element slice 0's comes first. */
+    void (*slice)(void *context, int slice, const struct gradient_block *block);
     /* The elements from `first` on have been given for all slices; at last 0. */
     void (*complete)(void *context, size_t first);
     /* Called often in between, some hundred times: messages may be moved. */
@@ -77,8 +77,8 @@ struct model_gradients {
 };
 
 /* Back-propagates the sum (not the mean) of the counted losses of the last model_forward,
- * which had targets: every layer's activations, then its weights' gradient slice by
- * slice. The bits of a slice's gradient don't depend on the other slices. */
+ * which had targets: every layer's activations, then its weights' gradient block by
+ * block. The bits of a slice's gradient don't depend on the other slices. */
 void model_backward(struct model *model, const struct model_gradients *to);
 
 /* Logits of slice s after model_forward without targets: [T][B][V]. */

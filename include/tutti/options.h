@@ -28,6 +28,7 @@ enum option_activation { ACTIVATION_LINEAR, ACTIVATION_RELU, ACTIVATION_TANH };
 enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD };
 enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU };
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT };
+enum option_products { PRODUCTS_PACKED, PRODUCTS_OPENBLAS };
 enum option_precision { PRECISION_FLOAT32 };
 
 struct options {
@@ -74,6 +75,7 @@ struct options {
         double clip;            /* global gradient norm; 0: off */
         int64_t seed;
         int reduce;             /* enum option_reduce */
+        int products;           /* enum option_products */
         int precision;          /* enum option_precision */
         int64_t bucket;         /* elements of one allreduce; any value, same weights */
         int64_t max_steps;      /* 0: no limit */

@@ -24,6 +24,7 @@ static const char *const activation_words[] = {"linear", "relu", "tanh", NULL};
 static const char *const optimizer_words[] = {"adam", "adamw", "sgd", NULL};
 static const char *const schedule_words[] = {"constant", "cosine", "plateau", NULL};
 static const char *const reduce_words[] = {"exact", "float", NULL};
+static const char *const products_words[] = {"packed", "openblas", NULL};
 static const char *const precision_words[] = {"float32", NULL};
 
 const char *const option_sections[] = {"data", "model", "train", "run", "sample", NULL};
@@ -112,6 +113,8 @@ const struct option_row option_rows[] = {
      .help = "of first weights, order of pieces, dropout"},
     {AT(train, reduce), WORD(reduce_words), .initial = "exact",
      .help = "sum of gradients: the same for any number of ranks, or MPI's own"},
+    {AT(train, products), WORD(products_words), .initial = "packed",
+     .help = "over time, by our kernels, with the same bits on any processor, or OpenBLAS"},
     {AT(train, precision), WORD(precision_words), .initial = "float32",
      .help = "of weights and products"},
     {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .initial = "262144",
@@ -119,7 +122,7 @@ const struct option_row option_rows[] = {
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .initial = "0",
      MAY_CHANGE, .help = "end after so many, where cosine ends too; 0: no limit"},
     {AT(train, threads), INTEGER(1, 1024), .initial = "1",
-     .help = "of a rank's matrix products"},
+     .help = "of a rank's products; more than 1 for products = openblas only"},
     {AT(train, allow_mixed_cores), BOOLEAN, .initial = "no", MAY_CHANGE,
      .help = "train on processors of different types, though weights may then differ"},
 

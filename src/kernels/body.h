@@ -104,131 +104,151 @@ KERNEL_MAP(hyperbolic_tangent, lanes_tanh)
 KERNEL_MAP(sigmoid, lanes_sigmoid)
 #undef KERNEL_MAP
 
-/* ---- products with packed weights
- * -------------------------------------------------------- */
+/* ---- tiles of products
+ * -------------------------------------------------------------------- */
 
-/* Adds to `rows` rows of 64 outputs at y. `rows` is a constant where this is inlined, so
- * the sums stay in registers. */
+/* Written once for constant `rows` and `vectors`, so that where it is inlined the sums stay
+ * in registers. */
 #if defined(LANES_AVX512)
-enum { TILE_ROWS = 6 };
+enum { AHEAD = 32 * PANEL }; /* the panel is fetched so far before it is needed */
 static inline __attribute__((always_inline)) void
-tile(int rows, int k, const real *panel, const real *const *x, real *const *y)
+tile_of(int rows, int vectors, int k, const real *panel, const real *const *x,
+        size_t step, real *const *y, int fresh)
 {
-    __m512 sum[TILE_ROWS][4];
+    __m512 sum[TILE_ROWS][PANEL / VECTOR], w[PANEL / VECTOR];
+#pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < 4; j++)
-            sum[i][j] = _mm512_loadu_ps(y[i] + 16 * j);
-    for (int l = 0; l < k; l++) {
-        const float *w = panel + (size_t)l * PANEL;
-        __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16);
-        __m512 w2 = _mm512_load_ps(w + 32), w3 = _mm512_load_ps(w + 48);
-#pragma GCC unroll 6
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++)
+            sum[i][j] = fresh ? _mm512_setzero_ps() : _mm512_loadu_ps(y[i] + VECTOR * j);
+    size_t at = 0;
+    for (int l = 0; l < k; l++, panel += PANEL, at += step) {
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++) {
+            _mm_prefetch((const char *)(panel + AHEAD + VECTOR * j), _MM_HINT_T0);
+            w[j] = _mm512_load_ps(panel + VECTOR * j);
+        }
+#pragma GCC unroll 8
         for (int i = 0; i < rows; i++) {
-            __m512 a = _mm512_set1_ps(x[i][l]);
-            sum[i][0] = _mm512_fmadd_ps(a, w0, sum[i][0]);
-            sum[i][1] = _mm512_fmadd_ps(a, w1, sum[i][1]);
-            sum[i][2] = _mm512_fmadd_ps(a, w2, sum[i][2]);
-            sum[i][3] = _mm512_fmadd_ps(a, w3, sum[i][3]);
+            __m512 a = _mm512_set1_ps(x[i][at]);
+#pragma GCC unroll 3
+            for (int j = 0; j < vectors; j++)
+                sum[i][j] = _mm512_fmadd_ps(a, w[j], sum[i][j]);
         }
     }
+#pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < 4; j++)
-            _mm512_storeu_ps(y[i] + 16 * j, sum[i][j]);
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++)
+            _mm512_storeu_ps(y[i] + VECTOR * j, sum[i][j]);
 }
 #elif defined(LANES_AVX2)
-enum { TILE_ROWS = 6 };
+/* Up to four rows and three registers of eight at a time: there are sixteen. */
+enum { PART_ROWS = 4, PART = 3, REGISTER = 8 };
 static inline __attribute__((always_inline)) void
-tile(int rows, int k, const real *panel, const real *const *x, real *const *y)
+part_of(int rows, int registers, int k, const real *panel, const real *const *x,
+        size_t step, real *const *y, int offset, int fresh)
 {
-    for (int part = 0; part < PANEL; part += 16) {
-        __m256 sum[TILE_ROWS][2];
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < 2; j++)
-                sum[i][j] = _mm256_loadu_ps(y[i] + part + 8 * j);
-        for (int l = 0; l < k; l++) {
-            const float *w = panel + (size_t)l * PANEL + part;
-            __m256 w0 = _mm256_load_ps(w), w1 = _mm256_load_ps(w + 8);
-#pragma GCC unroll 6
-            for (int i = 0; i < rows; i++) {
-                __m256 a = _mm256_set1_ps(x[i][l]);
-                sum[i][0] = _mm256_fmadd_ps(a, w0, sum[i][0]);
-                sum[i][1] = _mm256_fmadd_ps(a, w1, sum[i][1]);
-            }
+    __m256 sum[PART_ROWS][PART], w[PART];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < registers; j++)
+            sum[i][j] = fresh ? _mm256_setzero_ps()
+                              : _mm256_loadu_ps(y[i] + offset + REGISTER * j);
+    size_t at = 0;
+    for (int l = 0; l < k; l++, panel += PANEL, at += step) {
+#pragma GCC unroll 3
+        for (int j = 0; j < registers; j++)
+            w[j] = _mm256_load_ps(panel + offset + REGISTER * j);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            __m256 a = _mm256_set1_ps(x[i][at]);
+#pragma GCC unroll 3
+            for (int j = 0; j < registers; j++)
+                sum[i][j] = _mm256_fmadd_ps(a, w[j], sum[i][j]);
         }
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < 2; j++)
-                _mm256_storeu_ps(y[i] + part + 8 * j, sum[i][j]);
     }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < registers; j++)
+            _mm256_storeu_ps(y[i] + offset + REGISTER * j, sum[i][j]);
+}
+
+static inline __attribute__((always_inline)) void
+tile_of(int rows, int vectors, int k, const real *panel, const real *const *x,
+        size_t step, real *const *y, int fresh)
+{
+    const int registers = 2 * vectors, part = registers % PART ? 2 : PART;
+#pragma GCC unroll 2
+    for (int first = 0; first < rows; first += PART_ROWS)
+#pragma GCC unroll 2
+        for (int j = 0; j < registers; j += part)
+            part_of(rows - first < PART_ROWS ? rows - first : PART_ROWS, part, k, panel,
+                    x + first, step, y + first, REGISTER * j, fresh);
 }
 #else
-enum { TILE_ROWS = 6 };
-static inline void tile(int rows, int k, const real *panel, const real *const *x,
-                        real *const *y)
+static inline void tile_of(int rows, int vectors, int k, const real *panel,
+                           const real *const *x, size_t step, real *const *y, int fresh)
 {
-    for (int i = 0; i < rows; i++)
+    for (int i = 0; i < rows; i++) {
+        real sum[PANEL];
+        for (int j = 0; j < vectors * VECTOR; j++)
+            sum[j] = fresh ? 0 : y[i][j];
         for (int l = 0; l < k; l++)
-            for (int j = 0; j < PANEL; j++)
-                y[i][j] =
-                    LANES_FMA(x[i][l], panel[(size_t)l * PANEL + (size_t)j], y[i][j]);
+            for (int j = 0; j < vectors * VECTOR; j++)
+                sum[j] = LANES_FMA(x[i][(size_t)l * step],
+                                   panel[(size_t)l * PANEL + (size_t)j], sum[j]);
+        memcpy(y[i], sum, (size_t)(vectors * VECTOR) * sizeof *sum);
+    }
 }
 #endif
 
-static void tile_of(int rows, int k, const real *panel, const real *const *x,
-                    real *const *y)
-{
-    switch (rows) {
-    case 6:
-        tile(6, k, panel, x, y);
-        break;
-    case 5:
-        tile(5, k, panel, x, y);
-        break;
-    case 4:
-        tile(4, k, panel, x, y);
-        break;
-    case 3:
-        tile(3, k, panel, x, y);
-        break;
-    case 2:
-        tile(2, k, panel, x, y);
-        break;
-    default:
-        tile(1, k, panel, x, y);
+#define TILES(V)                                                                         \
+    static void tile_##V(int rows, int k, const real *panel, const real *const *x,       \
+                         size_t step, real *const *y, int fresh)                         \
+    {                                                                                    \
+        switch (rows) {                                                                  \
+        case 8:                                                                          \
+            tile_of(8, V, k, panel, x, step, y, fresh);                                  \
+            break;                                                                       \
+        case 7:                                                                          \
+            tile_of(7, V, k, panel, x, step, y, fresh);                                  \
+            break;                                                                       \
+        case 6:                                                                          \
+            tile_of(6, V, k, panel, x, step, y, fresh);                                  \
+            break;                                                                       \
+        case 5:                                                                          \
+            tile_of(5, V, k, panel, x, step, y, fresh);                                  \
+            break;                                                                       \
+        case 4:                                                                          \
+            tile_of(4, V, k, panel, x, step, y, fresh);                                  \
+            break;                                                                       \
+        case 3:                                                                          \
+            tile_of(3, V, k, panel, x, step, y, fresh);                                  \
+            break;                                                                       \
+        case 2:                                                                          \
+            tile_of(2, V, k, panel, x, step, y, fresh);                                  \
+            break;                                                                       \
+        default:                                                                         \
+            tile_of(1, V, k, panel, x, step, y, fresh);                                  \
+        }                                                                                \
     }
-}
+TILES(1)
+TILES(2)
+TILES(3)
+#undef TILES
 
-/* The last panel may be wider than what is left of y: it goes through a buffer. */
-static void tile_of_part(int rows, int width, int k, const real *panel,
-                         const real *const *x, real *const *y)
+static void tile(int rows, int vectors, int k, const real *panel, const real *const *x,
+                 size_t step, real *const *y, int fresh)
 {
-    _Alignas(64) real buffer[TILE_ROWS][PANEL] = {{0}};
-    real *at[TILE_ROWS] = {0};
-    for (int i = 0; i < rows; i++) {
-        at[i] = buffer[i];
-        memcpy(buffer[i], y[i], (size_t)width * sizeof(real));
-    }
-    tile_of(rows, k, panel, x, at);
-    for (int i = 0; i < rows; i++)
-        memcpy(y[i], buffer[i], (size_t)width * sizeof(real));
-}
-
-static void multiply(const struct packed *w, int rows, const real *const *x,
-                     real *const *y)
-{
-    for (int first = 0; first < w->n; first += PANEL) {
-        const real *panel = w->panels + (size_t)first * (size_t)w->k;
-        int width = w->n - first;
-        for (int i = 0; i < rows; i += TILE_ROWS) {
-            int count = rows - i < TILE_ROWS ? rows - i : TILE_ROWS;
-            real *at[TILE_ROWS] = {0};
-            for (int r = 0; r < count; r++)
-                at[r] = y[i + r] + first;
-            if (width >= PANEL)
-                tile_of(count, w->k, panel, x + i, at);
-            else
-                tile_of_part(count, width, w->k, panel, x + i, at);
-        }
-    }
+    if (vectors == 3)
+        tile_3(rows, k, panel, x, step, y, fresh);
+    else if (vectors == 2)
+        tile_2(rows, k, panel, x, step, y, fresh);
+    else
+        tile_1(rows, k, panel, x, step, y, fresh);
 }
 
 /* ---- LSTM
@@ -386,7 +406,7 @@ static double softmax(int n, real *logits, int target, int gradient, int *best)
 
 const struct kernels KERNELS_NAME = {
     .name = KERNELS_LABEL,
-    .multiply = multiply,
+    .tile = tile,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,
     .gru_forward = gru_forward,

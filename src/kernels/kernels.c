@@ -1,4 +1,4 @@
-/* kernels: packing, and the choice of an instruction set at run time. */
+/* kernels: the choice of an instruction set at run time. */
 #include "tutti/kernels.h"
 
 #include <stdlib.h>
@@ -6,43 +6,6 @@
 
 #include "tutti/log.h"
 #include "variants.h"
-
-enum { ALIGNMENT = 64 };
-
-enum status packed_create(int n, int k, struct packed *out)
-{
-    size_t panels = ((size_t)n + PANEL - 1) / PANEL;
-    size_t bytes = panels * PANEL * (size_t)k * sizeof(real);
-    *out = (struct packed){.n = n, .k = k};
-    out->panels = aligned_alloc(ALIGNMENT, bytes);
-    if (!out->panels)
-        return status_fail(STATUS_FAILED, "no memory for %d x %d packed weights", n, k);
-    memset(out->panels, 0, bytes);
-    return STATUS_OK;
-}
-
-void packed_free(struct packed *packed)
-{
-    free(packed->panels);
-    packed->panels = NULL;
-}
-
-void packed_set(struct packed *packed, const real *w, size_t stride, int transposed)
-{
-    size_t n = (size_t)packed->n, k = (size_t)packed->k;
-    for (size_t first = 0; first < n; first += PANEL) {
-        real *panel = packed->panels + first * k;
-        size_t width = n - first < PANEL ? n - first : PANEL;
-        if (transposed) {
-            for (size_t l = 0; l < k; l++)
-                memcpy(panel + l * PANEL, w + l * stride + first, width * sizeof *w);
-            continue;
-        }
-        for (size_t l = 0; l < k; l++)
-            for (size_t j = 0; j < width; j++)
-                panel[l * PANEL + j] = w[(first + j) * stride + l];
-    }
-}
 
 const struct kernels *kernels_named(const char *name)
 {

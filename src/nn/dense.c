@@ -1,33 +1,65 @@
 /* dense: the affine layer (also the output's) and the activations. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "layers.h"
-#include "tutti/gemm.h"
 #include "tutti/options.h"
 
-void affine_forward(const real *weight, const real *bias, const real *x, int rows, int in,
-                    int out, real *y)
+enum status affine_create(const struct params *params, const real *block,
+                          const char *name, int in, int out, int training,
+                          struct product_room *room, struct affine *affine)
 {
-    for (int i = 0; i < rows; i++)
-        memcpy(y + (size_t)i * (size_t)out, bias, (size_t)out * sizeof *y);
-    gemm(GEMM_PLAIN, GEMM_TRANSPOSED, rows, out, in, x, in, weight, in, 1, y, out);
+    char weight[PARAM_NAME], bias[PARAM_NAME];
+    snprintf(weight, sizeof weight, "%s/weight", name);
+    snprintf(bias, sizeof bias, "%s/bias", name);
+    *affine = (struct affine){.in = in,
+                              .out = out,
+                              .at_weight = params_find(params, weight)->offset,
+                              .at_bias = params_find(params, bias)->offset,
+                              .room = room};
+    affine->weight = block + affine->at_weight;
+    affine->bias = block + affine->at_bias;
+    if (training || product_chosen() != PRODUCT_PACKED)
+        return STATUS_OK;
+    return packed_create(out, in, &affine->packed);
 }
 
-void affine_backward(const real *weight, const real *dy, int rows, int in, int out,
+void affine_free(struct affine *affine)
+{
+    packed_free(&affine->packed);
+}
+
+void affine_pack(struct affine *affine)
+{
+    if (affine->packed.panels)
+        packed_set(&affine->packed, affine->weight, 0);
+}
+
+void affine_forward(const struct affine *affine, struct product_rows m, const real *x,
+                    real *y)
+{
+    size_t rows = (size_t)m.slices * (size_t)m.rows, width = (size_t)affine->out;
+    for (size_t i = 0; i < rows; i++)
+        memcpy(y + i * width, affine->bias, width * sizeof *y);
+    if (affine->packed.panels)
+        packed_forward(&affine->packed, (int)rows, x, 1, y);
+    else
+        product_forward(affine->room, m, affine->out, affine->in, affine->weight, x, 1,
+                        y);
+}
+
+void affine_backward(const struct affine *affine, struct product_rows m, const real *dy,
                      real *dx)
 {
-    gemm(GEMM_PLAIN, GEMM_PLAIN, rows, in, out, dy, out, weight, in, 0, dx, in);
+    product_backward(affine->room, m, affine->out, affine->in, affine->weight, dy, dx);
 }
 
-void affine_gradient(const real *x, const real *dy, int rows, int in, int out,
-                     real *dweight, real *dbias)
+void affine_gradient(const struct affine *affine, struct product_rows m, const real *x,
+                     const real *dy, const struct gradient_sink *sink)
 {
-    gemm(GEMM_TRANSPOSED, GEMM_PLAIN, out, in, rows, dy, out, x, in, 0, dweight, in);
-    memset(dbias, 0, (size_t)out * sizeof *dbias);
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < out; j++)
-            dbias[j] += dy[(size_t)i * (size_t)out + (size_t)j];
+    product_gradient(affine->room, m, affine->out, affine->in, dy, x, affine->at_weight,
+                     affine->at_bias, sink);
 }
 
 void activation_forward(int kind, real *y, size_t count)

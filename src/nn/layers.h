@@ -1,4 +1,4 @@
-/* layers: embedding, affine, activation and dropout, over the rows of one slice.
+/* layers: embedding, affine, activation and dropout.
  *
  * Forward and backward stand side by side; `rows` is T * B of a slice. Gradients of
  * weights are overwritten, never added to.
@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "tutti/model.h"
+#include "tutti/product.h"
 #include "tutti/real.h"
 #include "tutti/token.h"
 
@@ -20,15 +21,31 @@ void embedding_forward(const real *weight, int width, const token *inputs, int r
 void embedding_gradient(const real *dy, int vocabulary, int width, const token *inputs,
                         int rows, real *dweight);
 
-/* y[rows][out] := x[rows][in] weight[out][in]^T + bias[out] */
-void affine_forward(const real *weight, const real *bias, const real *x, int rows, int in,
-                    int out, real *y);
-/* dx[rows][in] := dy[rows][out] weight[out][in] */
-void affine_backward(const real *weight, const real *dy, int rows, int in, int out,
+/* y = x W^T + bias: the dense layer and the output's. Rows are those of all slices. */
+struct affine {
+    int in, out;
+    const real *weight, *bias; /* [out][in], [out]: in the flat block */
+    size_t at_weight, at_bias; /* their first elements there */
+    struct packed packed;      /* weight, to stay; not in training */
+    struct product_room *room; /* the model's */
+};
+
+/* Finds the layer's tensors, `name`/weight and `name`/bias, of `params` in `block`. */
+enum status affine_create(const struct params *params, const real *block,
+                          const char *name, int in, int out, int training,
+                          struct product_room *room, struct affine *affine);
+void affine_free(struct affine *affine);
+void affine_pack(struct affine *affine); /* after every change of the weights */
+
+/* x[M][in] -> y[M][out] */
+void affine_forward(const struct affine *affine, struct product_rows m, const real *x,
+                    real *y);
+/* dx[M][in] := dy[M][out] weight */
+void affine_backward(const struct affine *affine, struct product_rows m, const real *dy,
                      real *dx);
-/* dweight[out][in] := dy^T x, dbias[out] := column sums of dy */
-void affine_gradient(const real *x, const real *dy, int rows, int in, int out,
-                     real *dweight, real *dbias);
+/* Gives the gradients of weight and bias. */
+void affine_gradient(const struct affine *affine, struct product_rows m, const real *x,
+                     const real *dy, const struct gradient_sink *sink);
 
 /* In place; kind is an enum option_activation. */
 void activation_forward(int kind, real *y, size_t count);

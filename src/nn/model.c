@@ -1,7 +1,5 @@
-/* model: the layers in a row, forward and backward, over all slices.
- *
- * Recurrent layers take all slices in one call (their time loop shares the packed
- * weights); everything else goes slice by slice, with one slice's shapes.
+/* model: the layers in a row, forward and backward. Products take the rows of all slices
+ * in one call, which changes no bit of them (product.h).
  */
 #include "tutti/model.h"
 
@@ -10,6 +8,7 @@
 
 #include "layers.h"
 #include "recurrent.h"
+#include "tutti/memory.h"
 
 struct model {
     struct model_shape shape;
@@ -21,6 +20,8 @@ struct model {
     real *weights;  /* params.total */
     real *embedded; /* [S][T][B][E] */
     struct recurrent *layers;
+    struct affine hidden_to_dense, to_output; /* the first if there is a dense layer */
+    struct product_room *room;
     real *dense;   /* [S][T][B][F]: activated; NULL without a dense layer */
     real *dropped; /* [S][T][B][F]: the same after dropout */
     real *logits;  /* [S][T][B][V]; after a forward with targets: their gradient */
@@ -30,7 +31,7 @@ struct model {
     real *d_top;       /* [S][T][B][top]: gradient of the output layer's input */
     real *d_hidden[2]; /* [S][T][B][H]: of the layers' outputs, in turn */
     real *d_embedded;  /* [S][T][B][E] */
-    real *gradient;    /* params.total: one slice's, layer by layer */
+    real *d_table;     /* [V][E]: gradient of the embedding, one slice's */
     const token *const *inputs; /* of the last forward: borrowed until model_backward */
     struct dropout dropout;
 };
@@ -45,7 +46,7 @@ static int dropout_width(const struct model *model, int place)
 
 static void *room(int *complete, size_t count, size_t size)
 {
-    void *memory = calloc(count ? count : 1, size);
+    void *memory = memory_zeroed(count * size);
     *complete &= memory != NULL;
     return memory;
 }
@@ -71,7 +72,7 @@ static enum status allocate(struct model *model)
         model->d_hidden[0] = room(&complete, rows * h, sizeof(real));
         model->d_hidden[1] = room(&complete, rows * h, sizeof(real));
         model->d_embedded = room(&complete, rows * e, sizeof(real));
-        model->gradient = room(&complete, model->params.total, sizeof(real));
+        model->d_table = room(&complete, v * e, sizeof(real));
         for (int place = 0; model->kept && place < model->shape.layers; place++)
             model->kept[place] =
                 room(&complete, rows * (size_t)dropout_width(model, place), 1);
@@ -84,6 +85,27 @@ static enum status allocate(struct model *model)
             "more ranks",
             model->params.total, rows);
     return STATUS_OK;
+}
+
+/* Elements of the largest tensor. */
+static size_t largest(const struct params *params)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < params->count; i++)
+        most = params->list[i].count > most ? params->list[i].count : most;
+    return most;
+}
+
+static enum status create_room(struct model *model)
+{
+    int widest = model->shape.hidden;
+    if (model->shape.embedding > widest)
+        widest = model->shape.embedding;
+    if (model->shape.dense > widest)
+        widest = model->shape.dense;
+    return product_room_create(extent_rows(model->extent), (size_t)widest,
+                               model->training ? largest(&model->params) : 0,
+                               &model->room);
 }
 
 enum status model_create(const struct model_shape *shape, token end, int slices, int rows,
@@ -100,9 +122,20 @@ enum status model_create(const struct model_shape *shape, token end, int slices,
     enum status status = params_layout(shape, &model->params);
     if (status == STATUS_OK)
         status = allocate(model);
+    if (status == STATUS_OK)
+        status = create_room(model);
     for (int layer = 0; status == STATUS_OK && layer < shape->layers; layer++)
-        status = recurrent_create(shape, &model->params, model->weights, layer,
-                                  model->extent, &model->layers[layer]);
+        status =
+            recurrent_create(shape, &model->params, model->weights, layer, model->extent,
+                             training, model->room, &model->layers[layer]);
+    if (status == STATUS_OK && shape->dense)
+        status =
+            affine_create(&model->params, model->weights, "dense", shape->hidden,
+                          shape->dense, training, model->room, &model->hidden_to_dense);
+    if (status == STATUS_OK)
+        status =
+            affine_create(&model->params, model->weights, "output", model->top,
+                          shape->vocabulary, training, model->room, &model->to_output);
     if (status != STATUS_OK) {
         model_free(model);
         return status;
@@ -120,15 +153,18 @@ void model_free(struct model *model)
         if (model->layers)
             recurrent_free(&model->layers[layer]);
         if (model->kept)
-            free(model->kept[layer]);
+            memory_free(model->kept[layer]);
     }
+    affine_free(&model->hidden_to_dense);
+    affine_free(&model->to_output);
+    product_room_free(model->room);
     void *buffers[] = {model->weights,         model->embedded,    model->layers,
                        model->dense,           model->dropped,     model->logits,
                        model->log_probability, model->kept,        model->d_top,
                        model->d_hidden[0],     model->d_hidden[1], model->d_embedded,
-                       model->gradient};
+                       model->d_table};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        free(buffers[i]);
+        memory_free(buffers[i]);
     free(model);
 }
 
@@ -146,6 +182,8 @@ void model_weights_changed(struct model *model)
 {
     for (int layer = 0; layer < model->shape.layers; layer++)
         recurrent_pack(&model->layers[layer]);
+    affine_pack(&model->hidden_to_dense);
+    affine_pack(&model->to_output);
 }
 
 static const real *tensor(const struct model *model, const char *name)
@@ -158,7 +196,8 @@ static size_t offset_of(const struct model *model, const char *name)
     return params_find(&model->params, name)->offset;
 }
 
-static int over_time(const struct model *model)
+/* Rows of a slice. */
+static int rows_of(const struct model *model)
 {
     return model->extent.steps * model->extent.rows;
 }
@@ -189,8 +228,8 @@ static void forward_recurrent(struct model *model, const token *const *inputs)
 {
     int e = model->shape.embedding, last = model->shape.layers - 1;
     for (int s = 0; s < model->extent.slices; s++)
-        embedding_forward(tensor(model, "embedding/weight"), e, inputs[s],
-                          over_time(model), model->embedded + at(model, s, e));
+        embedding_forward(tensor(model, "embedding/weight"), e, inputs[s], rows_of(model),
+                          model->embedded + at(model, s, e));
     const real *x = model->embedded;
     for (int layer = 0; layer <= last; layer++) {
         recurrent_forward(&model->layers[layer], x, inputs, model->end);
@@ -203,19 +242,16 @@ static void forward_recurrent(struct model *model, const token *const *inputs)
 /* The top of the network up to the input of the output layer, with dropout. */
 static const real *forward_top(struct model *model)
 {
-    int h = model->shape.hidden, f = model->shape.dense, last = model->shape.layers - 1;
+    int f = model->shape.dense, last = model->shape.layers - 1;
     real *hidden = model->layers[last].h;
     if (!f) {
         drop(model, last, hidden);
         return hidden;
     }
-    for (int s = 0; s < model->extent.slices; s++) {
-        real *y = model->dense + at(model, s, f);
-        affine_forward(tensor(model, "dense/weight"), tensor(model, "dense/bias"),
-                       hidden + at(model, s, h), over_time(model), h, f, y);
-        activation_forward(model->shape.activation, y,
-                           (size_t)over_time(model) * (size_t)f);
-    }
+    affine_forward(&model->hidden_to_dense, over_time(model->extent), hidden,
+                   model->dense);
+    activation_forward(model->shape.activation, model->dense,
+                       extent_rows(model->extent) * (size_t)f);
     memcpy(model->dropped, model->dense,
            extent_rows(model->extent) * (size_t)f * sizeof(real));
     drop(model, last, model->dropped);
@@ -228,7 +264,7 @@ static struct slice_loss loss_of_slice(struct model *model, int s, const int32_t
     real *logits = model->logits + at(model, s, v);
     double *log_probability = model->log_probability + at(model, s, 1);
     struct slice_loss sum = {0};
-    for (int i = 0; i < over_time(model); i++, logits += v) {
+    for (int i = 0; i < rows_of(model); i++, logits += v) {
         log_probability[i] = 0;
         if (targets[i] < 0) {
             memset(logits, 0, (size_t)v * sizeof *logits);
@@ -248,18 +284,13 @@ void model_forward(struct model *model, const token *const *inputs,
                    const int32_t *const *targets, const struct dropout *dropout,
                    struct slice_loss *losses)
 {
-    int v = model->shape.vocabulary;
     model->inputs = inputs;
     model->dropout = dropout ? *dropout : (struct dropout){0};
     forward_recurrent(model, inputs);
     const real *top = forward_top(model);
-    for (int s = 0; s < model->extent.slices; s++) {
-        affine_forward(tensor(model, "output/weight"), tensor(model, "output/bias"),
-                       top + at(model, s, model->top), over_time(model), model->top, v,
-                       model->logits + at(model, s, v));
-        if (targets)
-            losses[s] = loss_of_slice(model, s, targets[s]);
-    }
+    affine_forward(&model->to_output, over_time(model->extent), top, model->logits);
+    for (int s = 0; targets && s < model->extent.slices; s++)
+        losses[s] = loss_of_slice(model, s, targets[s]);
 }
 
 /* ---- backward
@@ -271,19 +302,20 @@ static void meanwhile(const struct model_gradients *to)
         to->meanwhile(to->context);
 }
 
-/* The elements [first, end) of the block hold slice's gradient. */
-static void give(const struct model *model, const struct model_gradients *to, int slice,
-                 size_t first, size_t end)
-{
-    if (to->slice)
-        to->slice(to->context, slice, first, end - first, model->gradient + first);
-    meanwhile(to);
-}
-
 static void complete(const struct model_gradients *to, size_t first)
 {
     if (to->complete)
         to->complete(to->context, first);
+}
+
+/* The sink of a layer's gradient. */
+static void take(void *context, int slice, const struct gradient_block *block)
+{
+    const struct model_gradients *to = context;
+    if (to->slice)
+        to->slice(to->context, slice, block);
+    if (slice == 0)
+        meanwhile(to);
 }
 
 /* The input of the output layer. */
@@ -292,96 +324,65 @@ static const real *top_of(const struct model *model)
     return model->shape.dense ? model->dropped : model->layers[model->shape.layers - 1].h;
 }
 
-static void give_output(struct model *model, const struct model_gradients *to)
-{
-    int v = model->shape.vocabulary, top = model->top;
-    size_t weight = offset_of(model, "output/weight");
-    for (int s = 0; s < model->extent.slices; s++) {
-        affine_gradient(top_of(model) + at(model, s, top),
-                        model->logits + at(model, s, v), over_time(model), top, v,
-                        model->gradient + weight,
-                        model->gradient + offset_of(model, "output/bias"));
-        give(model, to, s, weight, model->params.total);
-    }
-    complete(to, weight);
-}
-
-static void give_dense(struct model *model, const struct model_gradients *to)
-{
-    int h = model->shape.hidden, f = model->shape.dense;
-    const real *hidden = model->layers[model->shape.layers - 1].h;
-    size_t weight = offset_of(model, "dense/weight");
-    for (int s = 0; s < model->extent.slices; s++) {
-        affine_gradient(hidden + at(model, s, h), model->d_top + at(model, s, f),
-                        over_time(model), h, f, model->gradient + weight,
-                        model->gradient + offset_of(model, "dense/bias"));
-        give(model, to, s, weight, offset_of(model, "output/weight"));
-    }
-    complete(to, weight);
-}
-
-static void give_recurrent(struct model *model, int layer,
-                           const struct model_gradients *to)
-{
-    const struct recurrent *recurrent = &model->layers[layer];
-    for (int s = 0; s < model->extent.slices; s++) {
-        recurrent_gradient(recurrent, s, model->gradient);
-        give(model, to, s, recurrent->first, recurrent->end);
-    }
-    complete(to, recurrent->first);
-}
-
-static void give_embedding(struct model *model, const struct model_gradients *to)
+static void give_embedding(struct model *model, const struct gradient_sink *sink)
 {
     int e = model->shape.embedding, v = model->shape.vocabulary;
+    const struct gradient_block block = {.first = 0,
+                                         .pitch = (size_t)e,
+                                         .rows = v,
+                                         .width = e,
+                                         .values = model->d_table,
+                                         .stride = (size_t)e};
     for (int s = 0; s < model->extent.slices; s++) {
         embedding_gradient(model->d_embedded + at(model, s, e), v, e, model->inputs[s],
-                           over_time(model), model->gradient);
-        give(model, to, s, 0, model->layers[0].first);
+                           rows_of(model), model->d_table);
+        sink->take(sink->context, s, &block);
     }
-    complete(to, 0);
 }
 
 /* From the logits to the gradient of the last recurrent layer's output, in d_hidden[0].
  */
-static void backward_top(struct model *model, const struct model_gradients *to)
+static void backward_top(struct model *model, const struct model_gradients *to,
+                         const struct gradient_sink *sink)
 {
-    int h = model->shape.hidden, f = model->shape.dense, v = model->shape.vocabulary;
+    const struct affine *output = &model->to_output, *dense = &model->hidden_to_dense;
+    struct product_rows m = over_time(model->extent);
     int last = model->shape.layers - 1;
     size_t tops = extent_rows(model->extent) * (size_t)model->top;
-    real *d_top = f ? model->d_top : model->d_hidden[0];
-    give_output(model, to);
-    for (int s = 0; s < model->extent.slices; s++)
-        affine_backward(tensor(model, "output/weight"), model->logits + at(model, s, v),
-                        over_time(model), model->top, v,
-                        d_top + at(model, s, model->top));
+    real *d_top = model->shape.dense ? model->d_top : model->d_hidden[0];
+    affine_gradient(output, m, top_of(model), model->logits, sink);
+    complete(to, output->at_weight);
+    affine_backward(output, m, model->logits, d_top);
     dropout_backward(&model->dropout, model->kept[last], tops, d_top);
-    if (!f)
+    if (!model->shape.dense)
         return;
     activation_backward(model->shape.activation, model->dense, d_top, tops);
-    give_dense(model, to);
-    for (int s = 0; s < model->extent.slices; s++)
-        affine_backward(tensor(model, "dense/weight"), d_top + at(model, s, f),
-                        over_time(model), h, f, model->d_hidden[0] + at(model, s, h));
+    affine_gradient(dense, m, model->layers[last].h, d_top, sink);
+    complete(to, dense->at_weight);
+    affine_backward(dense, m, d_top, model->d_hidden[0]);
 }
 
 void model_backward(struct model *model, const struct model_gradients *to)
 {
+    struct model_gradients context = *to;
+    const struct gradient_sink sink = {.take = take, .context = &context};
     size_t hiddens = extent_rows(model->extent) * (size_t)model->shape.hidden;
-    backward_top(model, to);
+    backward_top(model, to, &sink);
     int in = 0;
     for (int layer = model->shape.layers - 1; layer >= 0; layer--, in = !in) {
         struct recurrent *recurrent = &model->layers[layer];
         real *below = layer ? model->d_hidden[!in] : model->d_embedded;
         recurrent_backward(recurrent, model->d_hidden[in], model->inputs, model->end,
                            to->meanwhile, to->context);
-        give_recurrent(model, layer, to);
+        recurrent_gradient(recurrent, &sink);
+        complete(to, recurrent->first);
         recurrent_backward_input(recurrent, below);
         meanwhile(to);
         if (layer)
             dropout_backward(&model->dropout, model->kept[layer - 1], hiddens, below);
     }
-    give_embedding(model, to);
+    give_embedding(model, &sink);
+    complete(to, 0);
 }
 
 /* ---- results and states
@@ -461,11 +462,11 @@ size_t model_bytes(const struct model *model)
     size_t elements = model->params.total + rows * (e + v + 2 * f);
     size_t bytes = rows * sizeof(double);
     if (model->training) {
-        elements += model->params.total + rows * (top + 2 * h + e);
+        elements += v * e + rows * (top + 2 * h + e);
         for (int place = 0; place < model->shape.layers; place++)
             bytes += rows * (size_t)dropout_width(model, place);
     }
     for (int layer = 0; layer < model->shape.layers; layer++)
         bytes += recurrent_bytes(&model->layers[layer]);
-    return bytes + elements * sizeof(real);
+    return bytes + elements * sizeof(real) + product_room_bytes(model->room);
 }

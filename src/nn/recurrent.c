@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/gemm.h"
+#include "tutti/memory.h"
 #include "tutti/phase.h"
 
 static size_t state_elements(const struct recurrent *layer)
@@ -19,32 +19,48 @@ static size_t state_elements(const struct recurrent *layer)
            (size_t)layer->hidden;
 }
 
+static real *room_for(int *complete, size_t elements)
+{
+    real *memory = memory_zeroed(elements * sizeof(real));
+    *complete &= memory != NULL;
+    return memory;
+}
+
 static enum status allocate(struct recurrent *layer)
 {
     size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
     size_t states = state_elements(layer), lists = states / h;
-    int lstm = layer->cell == CELL_LSTM;
-    layer->gate = calloc(rows * (size_t)layer->gates, sizeof(real));
-    layer->product = lstm ? NULL : calloc(rows * (size_t)layer->gates, sizeof(real));
-    layer->h_prev = calloc(rows * h, sizeof(real));
-    layer->h = calloc(rows * h, sizeof(real));
-    layer->h_state = calloc(states, sizeof(real));
+    int complete = 1;
+    layer->gate = room_for(&complete, rows * (size_t)layer->gates);
+    layer->h_prev = room_for(&complete, rows * h);
+    layer->h = room_for(&complete, rows * h);
+    layer->h_state = room_for(&complete, states);
     layer->from = calloc(lists, sizeof *layer->from);
     layer->to = calloc(lists, sizeof *layer->to);
-    if (lstm) {
-        layer->c_prev = calloc(rows * h, sizeof(real));
-        layer->tanh_c = calloc(rows * h, sizeof(real));
-        layer->c_state = calloc(states, sizeof(real));
-        layer->dc = calloc(states, sizeof(real));
+    if (layer->cell == CELL_LSTM) {
+        layer->c_prev = room_for(&complete, rows * h);
+        layer->tanh_c = room_for(&complete, rows * h);
+        layer->c_state = room_for(&complete, states);
+        layer->dc = room_for(&complete, states);
+    } else {
+        layer->product = room_for(&complete, rows * (size_t)layer->gates);
     }
-    int complete = layer->gate && layer->h_prev && layer->h && layer->h_state &&
-                   layer->from && layer->to;
-    complete &= lstm ? layer->c_prev && layer->tanh_c && layer->c_state && layer->dc
-                     : layer->product != NULL;
-    if (!complete)
-        return status_fail(STATUS_FAILED, "no memory for a layer of %d units, %zu rows",
-                           layer->hidden, rows);
-    return STATUS_OK;
+    if (complete && layer->from && layer->to)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "no memory for a layer of %d units, %zu rows",
+                       layer->hidden, rows);
+}
+
+/* What each use of the model reads again and again. */
+static enum status create_packed(struct recurrent *layer, int training)
+{
+    int g = layer->gates, h = layer->hidden;
+    enum status status = packed_create(g, h, &layer->forward_hh);
+    if (status == STATUS_OK && training)
+        return packed_create(h, g, &layer->backward_hh);
+    if (status == STATUS_OK && product_chosen() == PRODUCT_PACKED)
+        status = packed_create(g, layer->input, &layer->forward_ih);
+    return status;
 }
 
 static size_t offset_of(const struct params *params, const char *cell, int layer,
@@ -57,12 +73,14 @@ static size_t offset_of(const struct params *params, const char *cell, int layer
 
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
                              const real *block, int layer, struct extent extent,
+                             int training, struct product_room *room,
                              struct recurrent *out)
 {
     int lstm = shape->cell == CELL_LSTM;
     const char *cell = lstm ? "lstm" : "gru";
     *out = (struct recurrent){
         .extent = extent,
+        .room = room,
         .cell = shape->cell,
         .input = layer == 0 ? shape->embedding : shape->hidden,
         .hidden = shape->hidden,
@@ -79,9 +97,7 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
     out->weight_hh = block + out->at_weight_hh;
     out->bias_ih = block + out->at_bias_ih;
     out->bias_hh = block + out->at_bias_hh;
-    enum status status = packed_create(out->gates, out->hidden, &out->forward_hh);
-    if (status == STATUS_OK)
-        status = packed_create(out->hidden, out->gates, &out->backward_hh);
+    enum status status = create_packed(out, training);
     if (status == STATUS_OK)
         status = allocate(out);
     if (status != STATUS_OK)
@@ -93,11 +109,12 @@ void recurrent_free(struct recurrent *layer)
 {
     packed_free(&layer->forward_hh);
     packed_free(&layer->backward_hh);
+    packed_free(&layer->forward_ih);
     real *buffers[] = {layer->gate,    layer->product, layer->h_prev,
                        layer->c_prev,  layer->tanh_c,  layer->h,
                        layer->h_state, layer->c_state, layer->dc};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        free(buffers[i]);
+        memory_free(buffers[i]);
     free((void *)layer->from);
     free((void *)layer->to);
     *layer = (struct recurrent){0};
@@ -108,15 +125,21 @@ size_t recurrent_bytes(const struct recurrent *layer)
     size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
     size_t g = (size_t)layer->gates, states = state_elements(layer);
     int lstm = layer->cell == CELL_LSTM;
-    size_t elements =
-        2 * g * h + rows * (lstm ? g + 4 * h : 2 * g + 2 * h) + states * (lstm ? 3 : 1);
+    const struct packed *packed[] = {&layer->forward_hh, &layer->backward_hh,
+                                     &layer->forward_ih};
+    size_t elements = rows * (lstm ? g + 4 * h : 2 * g + 2 * h) + states * (lstm ? 3 : 1);
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
+        elements += (size_t)packed[i]->n * (size_t)packed[i]->k;
     return elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
 }
 
 void recurrent_pack(struct recurrent *layer)
 {
-    packed_set(&layer->forward_hh, layer->weight_hh, (size_t)layer->hidden, 0);
-    packed_set(&layer->backward_hh, layer->weight_hh, (size_t)layer->hidden, 1);
+    packed_set(&layer->forward_hh, layer->weight_hh, 0);
+    if (layer->backward_hh.panels)
+        packed_set(&layer->backward_hh, layer->weight_hh, 1);
+    if (layer->forward_ih.panels)
+        packed_set(&layer->forward_ih, layer->weight_ih, 0);
 }
 
 static void clear_or_copy(real *to, const real *from, int clear, int width)
@@ -156,7 +179,7 @@ static void multiply_step(struct recurrent *layer, int t)
             if (layer->cell == CELL_GRU)
                 memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
         }
-    kernels()->multiply(&layer->forward_hh, count, layer->from, layer->to);
+    packed_multiply(&layer->forward_hh, count, layer->from, layer->to, t % 2);
 }
 
 /* Row b of slice s at step t; leaves its state where the next step, or window, finds it.
@@ -186,14 +209,12 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
                        token end)
 {
     struct extent extent = layer->extent;
-    int over_time = extent.steps * extent.rows;
     layer->x = x;
-    for (int s = 0; s < extent.slices; s++) {
-        size_t first = row_at(extent, s, 0, 0);
-        gemm(GEMM_PLAIN, GEMM_TRANSPOSED, over_time, layer->gates, layer->input,
-             x + first * (size_t)layer->input, layer->input, layer->weight_ih,
-             layer->input, 0, layer->gate + first * (size_t)layer->gates, layer->gates);
-    }
+    if (layer->forward_ih.panels)
+        packed_forward(&layer->forward_ih, (int)extent_rows(extent), x, 0, layer->gate);
+    else
+        product_forward(layer->room, over_time(extent), layer->gates, layer->input,
+                        layer->weight_ih, x, 0, layer->gate);
     begin_window(layer, inputs, end);
     for (int t = 0; t < extent.steps; t++) {
         phase_move(); /* a window of a large model may take a minute */
@@ -239,7 +260,7 @@ static void step_back(struct recurrent *layer, int t, real *dh,
             layer->from[count] = (lstm ? layer->gate : layer->product) + at * g;
             layer->to[count++] = before;
         }
-    kernels()->multiply(&layer->backward_hh, count, layer->from, layer->to);
+    packed_multiply(&layer->backward_hh, count, layer->from, layer->to, t % 2);
 }
 
 void recurrent_backward(struct recurrent *layer, real *dh, const token *const *inputs,
@@ -256,37 +277,17 @@ void recurrent_backward(struct recurrent *layer, real *dh, const token *const *i
 
 void recurrent_backward_input(struct recurrent *layer, real *dx)
 {
-    struct extent extent = layer->extent;
-    int over_time = extent.steps * extent.rows;
-    for (int s = 0; s < extent.slices; s++) {
-        size_t first = row_at(extent, s, 0, 0);
-        gemm(GEMM_PLAIN, GEMM_PLAIN, over_time, layer->input, layer->gates,
-             layer->gate + first * (size_t)layer->gates, layer->gates, layer->weight_ih,
-             layer->input, 0, dx + first * (size_t)layer->input, layer->input);
-    }
+    product_backward(layer->room, over_time(layer->extent), layer->gates, layer->input,
+                     layer->weight_ih, layer->gate, dx);
 }
 
-static void sum_rows(const real *values, int rows, int width, real *sum)
+void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink)
 {
-    memset(sum, 0, (size_t)width * sizeof *sum);
-    for (int i = 0; i < rows; i++)
-        add_row(sum, values + (size_t)i * (size_t)width, width);
-}
-
-void recurrent_gradient(const struct recurrent *layer, int slice, real *gradient)
-{
-    struct extent extent = layer->extent;
-    int over_time = extent.steps * extent.rows, g = layer->gates, h = layer->hidden;
-    size_t first = row_at(extent, slice, 0, 0);
-    const real *gate = layer->gate + first * (size_t)g;
-    const real *product =
-        layer->cell == CELL_LSTM ? gate : layer->product + first * (size_t)g;
-    gemm(GEMM_TRANSPOSED, GEMM_PLAIN, g, layer->input, over_time, gate, g,
-         layer->x + first * (size_t)layer->input, layer->input, 0,
-         gradient + layer->at_weight_ih, layer->input);
-    gemm(GEMM_TRANSPOSED, GEMM_PLAIN, g, h, over_time, product, g,
-         layer->h_prev + first * (size_t)h, h, 0, gradient + layer->at_weight_hh, h);
-    sum_rows(gate, over_time, g, gradient + layer->at_bias_ih);
-    if (layer->cell == CELL_GRU)
-        sum_rows(product, over_time, g, gradient + layer->at_bias_hh);
+    struct product_rows m = over_time(layer->extent);
+    int g = layer->gates, lstm = layer->cell == CELL_LSTM;
+    product_gradient(layer->room, m, g, layer->input, layer->gate, layer->x,
+                     layer->at_weight_ih, layer->at_bias_ih, sink);
+    product_gradient(layer->room, m, g, layer->hidden,
+                     lstm ? layer->gate : layer->product, layer->h_prev,
+                     layer->at_weight_hh, lstm ? NO_BIAS : layer->at_bias_hh, sink);
 }

@@ -13,6 +13,7 @@
 
 #include "tutti/kernels.h"
 #include "tutti/params.h"
+#include "tutti/product.h"
 #include "tutti/token.h"
 
 struct extent { /* of one model: the same for all its layers */
@@ -26,7 +27,9 @@ struct recurrent {
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
         at_bias_hh;                        /* offsets of the gradients */
     size_t first, end;                     /* the elements of all its tensors */
-    struct packed forward_hh, backward_hh; /* weight_hh, and its transpose */
+    struct packed forward_hh, backward_hh; /* weight_hh, and its transpose (training) */
+    struct packed forward_ih;              /* weight_ih; not in training */
+    struct product_room *room;             /* the model's */
     const real *x; /* [S][T][B][D]: the input of the last forward, borrowed */
     real *gate;    /* [S][T][B][G]: before, after activation; then their gradient */
     real *product; /* [S][T][B][G], GRU only: W_hh h_prev + bias_hh; then its gradient */
@@ -40,14 +43,16 @@ struct recurrent {
     real **to;
 };
 
-/* Allocates the buffers of layer `layer` and finds its tensors. */
+/* Allocates the buffers of layer `layer` and finds its tensors. Without `training` there
+ * is no backward pass, and all weights are packed to stay. `room` is borrowed. */
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
                              const real *block, int layer, struct extent extent,
+                             int training, struct product_room *room,
                              struct recurrent *out);
 void recurrent_free(struct recurrent *layer);
 size_t recurrent_bytes(const struct recurrent *layer);
 
-/* Packs weight_hh both ways; after every change of the weights. */
+/* After every change of the weights. */
 void recurrent_pack(struct recurrent *layer);
 
 /* x [S][T][B][D] -> layer->h. inputs[s] [T][B] tells where rows start anew (`end`). */
@@ -59,8 +64,8 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
 void recurrent_backward(struct recurrent *layer, real *dh, const token *const *inputs,
                         token end, void (*meanwhile)(void *context), void *context);
 
-/* After recurrent_backward: overwrites the layer's tensors in gradient (a flat block). */
-void recurrent_gradient(const struct recurrent *layer, int slice, real *gradient);
+/* After recurrent_backward: gives the gradients of the layer's tensors. */
+void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink);
 
 /* After recurrent_backward: the gradient of x goes to dx [S][T][B][D]. */
 void recurrent_backward_input(struct recurrent *layer, real *dx);
@@ -76,6 +81,11 @@ static inline size_t row_at(struct extent extent, int s, int t, int b)
 {
     return ((size_t)s * (size_t)extent.steps + (size_t)t) * (size_t)extent.rows +
            (size_t)b;
+}
+
+static inline struct product_rows over_time(struct extent extent)
+{
+    return (struct product_rows){extent.slices, extent.steps * extent.rows};
 }
 
 static inline size_t extent_rows(struct extent extent)

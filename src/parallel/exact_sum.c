@@ -124,7 +124,13 @@ void exact_sum_free(struct exact_sum *sum)
 
 void exact_sum_clear(struct exact_sum *sum)
 {
-    memset(sum->block, 0, sum_length(sum) * sizeof *sum->block);
+    memset(sum->values, 0, sum->count * sizeof *sum->values);
+    exact_sum_begin(sum);
+}
+
+void exact_sum_begin(struct exact_sum *sum)
+{
+    memset(sum->block, 0, sum->header * sizeof *sum->block);
     sum->first_bad = SIZE_MAX;
 }
 
@@ -149,26 +155,30 @@ static inline double double_of(int64_t bits)
  * bits. */
 #define ONES 0x1.8p52
 
-/* sums[i] += round(values[i] * scale); how many values were bad, and added nothing.
+/* sums[i] := keep * sums[i] + round(values[i] * scale), keep = -1 (all bits) or 0; how
+ * many values were bad, and added nothing.
  *
  * The product is exact but may have 63 bits, so it is cut at bit 32: high * 2^32 + low
  * with |low| <= 2^31. A float has 24 bits, so low is exact; and rounding it rounds the
  * product. */
 FOR_SEVERAL_PROCESSORS
-static int add_block(int64_t *restrict sums, const float *restrict values, int n,
-                     double scale, float bound)
+static int add_block(int64_t *restrict sums, size_t pitch, const float *restrict values,
+                     size_t stride, int rows, int n, int64_t keep, double scale,
+                     float bound)
 {
     int bad = 0;
-    for (int i = 0; i < n; i++) {
-        float x = values[i];
-        int good = fabsf(x) <= bound; /* not so for a NaN */
-        bad += !good;
-        double product = (double)(good ? x : 0.0f) * scale;
-        double high = product * 0x1p-32 + ONES;
-        double low = product - (high - ONES) * 0x1p32 + ONES;
-        sums[i] += (bits_of(high) - bits_of(ONES)) * (INT64_C(1) << 32) +
-                   (bits_of(low) - bits_of(ONES));
-    }
+    for (int r = 0; r < rows; r++, sums += pitch, values += stride)
+        for (int i = 0; i < n; i++) {
+            float x = values[i];
+            int good = fabsf(x) <= bound; /* not so for a NaN */
+            bad += !good;
+            double product = (double)(good ? x : 0.0f) * scale;
+            double high = product * 0x1p-32 + ONES;
+            double low = product - (high - ONES) * 0x1p32 + ONES;
+            sums[i] = (sums[i] & keep) +
+                      (bits_of(high) - bits_of(ONES)) * (INT64_C(1) << 32) +
+                      (bits_of(low) - bits_of(ONES));
+        }
     return bad;
 }
 
@@ -192,11 +202,24 @@ void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, siz
 {
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t size = n - at < BLOCK ? n - at : BLOCK;
-        int bad = add_block(sum->values + first + at, values + at, (int)size, sum->scale,
-                            sum->bound);
+        int bad = add_block(sum->values + first + at, 0, values + at, 0, 1, (int)size, -1,
+                            sum->scale, sum->bound);
         if (bad)
             note_bad(sum, bad, find_bad(sum, first + at, values + at, size));
     }
+}
+
+void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
+                     size_t pitch, int rows, int width, const float *values,
+                     size_t stride)
+{
+    int64_t *to = sum->values + first, keep = mode == EXACT_ADD ? -1 : 0;
+    int bad =
+        add_block(to, pitch, values, stride, rows, width, keep, sum->scale, sum->bound);
+    for (size_t r = 0; bad && r < (size_t)rows; r++)
+        note_bad(sum, 0,
+                 find_bad(sum, first + r * pitch, values + r * stride, (size_t)width));
+    *bad_of(sum) += bad;
 }
 
 void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)

@@ -12,6 +12,8 @@
 #include "trainer_scale.h"
 #include "tutti/file.h"
 #include "tutti/gemm.h"
+#include "tutti/kernels.h"
+#include "tutti/product.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
 
@@ -130,7 +132,6 @@ static enum status open_model(struct trainer *trainer)
     const struct options *options = &trainer->now.options;
     struct checkpoint *now = &trainer->now;
     size_t vocabulary = trainer->dataset->encoding->vocabulary;
-    gemm_set_threads((int)options->train.threads);
     now->shape = model_shape_of(options, vocabulary);
     enum status status =
         model_create(&now->shape, trainer->dataset->encoding->end, trainer->own.count,
@@ -183,7 +184,7 @@ static void describe(struct trainer *trainer)
     now->slices = (size_t)now->options.train.slices;
     now->state_size = model_state_size(trainer->model);
     now->ranks = comm_size(trainer->comm);
-    snprintf(now->core, sizeof now->core, "%s", gemm_core());
+    snprintf(now->core, sizeof now->core, "%s", product_core());
     snprintf(now->host, sizeof now->host, "%s", comm_host(trainer->comm));
 }
 
@@ -286,7 +287,7 @@ static enum status check_cores(struct trainer *trainer)
     struct place mine = {{0}, {0}};
     uint8_t *places = NULL;
     size_t *sizes = NULL;
-    snprintf(mine.core, sizeof mine.core, "%s", gemm_core());
+    snprintf(mine.core, sizeof mine.core, "%s", product_core());
     snprintf(mine.host, sizeof mine.host, "%s", comm_host(trainer->comm));
     enum status status = comm_gather(trainer->comm, &mine, sizeof mine, &places, &sizes);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
@@ -340,7 +341,11 @@ static enum status open_rest(struct trainer *trainer)
 
 enum status trainer_open(struct trainer *trainer)
 {
-    trainer->now.options = *trainer->request->options;
+    const struct options *options = trainer->request->options;
+    trainer->now.options = *options;
+    product_choose(options->train.products == PRODUCTS_OPENBLAS ? PRODUCT_OPENBLAS
+                                                                : PRODUCT_PACKED);
+    gemm_set_threads((int)options->train.threads);
     enum status status = comm_agree(trainer->comm, open_local(trainer));
     if (status == STATUS_OK)
         status = check_cores(trainer);
@@ -406,8 +411,9 @@ void trainer_print_facts(struct trainer *trainer)
              total->pieces[SPLIT_VALID], now->dataset_hash);
     log_info("model            %zu parameters; vocabulary %zu (%s)", now->params.total,
              trainer->dataset->encoding->vocabulary, trainer->dataset->encoding->name);
-    log_info("ranks            %d, with %zu slices of %d rows; OpenBLAS core %s",
-             comm_size(trainer->comm), now->slices, trainer->rows, now->core);
+    log_info("ranks            %d, with %zu slices of %d rows; products by %s",
+             comm_size(trainer->comm), now->slices, trainer->rows,
+             product_chosen() == PRODUCT_PACKED ? kernels()->name : now->core);
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data / megabyte,
              trainer->data_plan.training ? ", streamed from disk" : "");

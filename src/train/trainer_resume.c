@@ -5,7 +5,7 @@
 
 #include "trainer_internal.h"
 #include "tutti/file.h"
-#include "tutti/gemm.h"
+#include "tutti/product.h"
 #include "tutti/log.h"
 
 /* Starting anew must not mix with an older run. */
@@ -62,14 +62,14 @@ static enum status check_options(const char *path, const struct options *before,
 static enum status check_core(const struct trainer *trainer, const char *path,
                               const char *core)
 {
-    if (strcmp(core, gemm_core()) == 0)
+    if (strcmp(core, product_core()) == 0)
         return STATUS_OK;
     enum status status = status_fail(
         STATUS_FAILED,
-        "%s was trained with OpenBLAS core type %s, this is %s, so the weights may "
-        "differ in their last bits from an unbroken run's: set OPENBLAS_CORETYPE=%s, or "
-        "train.allow_mixed_cores = yes",
-        path, core, gemm_core(), core);
+        "%s was trained with products by %s, these are by %s, so the weights may differ "
+        "in their last bits from an unbroken run's: set train.products and "
+        "OPENBLAS_CORETYPE as they were, or train.allow_mixed_cores = yes",
+        path, core, product_core());
     if (!trainer->now.options.train.allow_mixed_cores)
         return status;
     log_warn("%s", status_message());

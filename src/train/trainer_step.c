@@ -56,25 +56,37 @@ static void forward(struct trainer *trainer)
 
 /* ---- what the backward pass gives ---- */
 
-static void add(struct trainer *trainer, size_t first, size_t count,
-                const float *gradient)
+/* To the float sum. */
+static void add_floats(struct trainer *trainer, const struct gradient_block *block)
 {
-    if (is_exact(trainer))
-        exact_sum_add(trainer->sum, first, gradient, count);
-    else
-        for (size_t i = 0; i < count; i++)
-            trainer->gradient[first + i] += gradient[i];
+    for (size_t r = 0; r < (size_t)block->rows; r++) {
+        float *sum = trainer->gradient + block->first + r * block->pitch;
+        const float *values = block->values + r * block->stride;
+        for (int j = 0; j < block->width; j++)
+            sum[j] += values[j];
+    }
 }
 
-static void add_gradient(void *context, int slice, size_t first, size_t count,
-                         const float *gradient)
+static void add(struct trainer *trainer, enum exact_mode mode,
+                const struct gradient_block *block)
+{
+    if (is_exact(trainer))
+        exact_sum_block(trainer->sum, mode, block->first, block->pitch, block->rows,
+                        block->width, block->values, block->stride);
+    else
+        add_floats(trainer, block);
+}
+
+static void add_gradient(void *context, int slice, const struct gradient_block *block)
 {
     struct trainer *trainer = context;
     const float nan = NAN;
+    const struct gradient_block injected = {
+        .first = block->first, .rows = 1, .width = 1, .values = &nan};
     phase_enter(PHASE_SUM);
-    add(trainer, first, count, gradient);
+    add(trainer, slice == 0 ? EXACT_PUT : EXACT_ADD, block);
     if (slice == 0 && inject_due(FAULT_NAN, trainer->now.step + 1))
-        add(trainer, first, 1, &nan);
+        add(trainer, EXACT_ADD, &injected);
     phase_enter(PHASE_BACKWARD);
 }
 
@@ -106,7 +118,7 @@ static void backward(struct trainer *trainer)
                                        .complete = start_sum,
                                        .meanwhile = move_sum,
                                        .context = trainer};
-    exact_sum_clear(trainer->sum);
+    exact_sum_begin(trainer->sum);
     trainer->sum_status = STATUS_OK;
     if (!is_exact(trainer))
         memset(trainer->gradient, 0,

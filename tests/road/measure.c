@@ -94,13 +94,12 @@ static void note(struct record *record, enum kind kind, size_t first, size_t cou
     }
 }
 
-static void note_give(void *context, int slice, size_t first, size_t count,
-                      const float *gradient)
+static void note_give(void *context, int slice, const struct gradient_block *block)
 {
     struct record *record = context;
     (void)slice;
-    exact_sum_add(record->sum, first, gradient, count);
-    note(record, GIVE, first, count);
+    exact_sum_block(record->sum, EXACT_PUT, block->first, block->pitch, block->rows,
+                    block->width, block->values, block->stride);
 }
 
 static void note_complete(void *context, size_t first)

@@ -1,0 +1,262 @@
+/* product: every product against single chains of fmaf, bit for bit, and OpenBLAS's within
+ * rounding of them; shapes on both sides of every block's edge. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/product.h"
+#include "tutti/rng.h"
+
+struct shape {
+    int slices, rows, n, k;
+};
+
+static const struct shape shapes[] = {{1, 1, 1, 1},     {1, 8, 48, 16},  {2, 5, 50, 33},
+                                      {3, 7, 130, 49},  {2, 9, 389, 70}, {1, 530, 17, 20},
+                                      {2, 520, 40, 97}, {1, 3, 65, 600}, {2, 3, 1030, 5}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+struct matrices { /* of a shape, with random numbers */
+    struct shape shape;
+    size_t all; /* rows */
+    float *w, *x, *y, *expected, *got;
+    struct product_room *room;
+};
+
+static float *numbers(size_t count, uint64_t what)
+{
+    float *values = calloc(count, sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(2 * rng_uniform(11, RNG_TEST, what, i, 0) - 1);
+    return values;
+}
+
+static size_t largest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct matrices make(struct shape shape, enum product_engine engine)
+{
+    size_t n = (size_t)shape.n, k = (size_t)shape.k;
+    size_t all = (size_t)shape.slices * (size_t)shape.rows;
+    size_t most = largest(all * largest(n, k), (size_t)shape.slices * n * (k + 1));
+    struct matrices m = {shape,
+                         all,
+                         numbers(n * k, 1),
+                         numbers(all * k, 2),
+                         numbers(all * n, 3),
+                         numbers(most, 4),
+                         numbers(most, 4),
+                         NULL};
+    product_choose(engine);
+    assert_int_equal(product_room_create(all, k, n * k, &m.room), 0);
+    product_choose(PRODUCT_PACKED);
+    return m;
+}
+
+static void drop(struct matrices *m)
+{
+    float *values[] = {m->w, m->x, m->y, m->expected, m->got};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        free(values[i]);
+    product_room_free(m->room);
+}
+
+static struct product_rows rows_of(const struct matrices *m)
+{
+    return (struct product_rows){m->shape.slices, m->shape.rows};
+}
+
+/* Numbers of magnitude 1: an engine of its own order is off by rounding. */
+static void compare(const struct matrices *m, enum product_engine engine, size_t count,
+                    size_t terms)
+{
+    if (engine == PRODUCT_PACKED) {
+        assert_memory_equal(m->expected, m->got, count * sizeof *m->got);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        assert_true(fabs((double)m->expected[i] - (double)m->got[i]) <=
+                    2e-7 * (double)(terms + 1));
+}
+
+/* expected[i][j] := or += the sum over l of a(i, l) b(j, l), element by element. */
+static void chain(float *sum, const float *a, size_t a_step, const float *b,
+                  size_t b_step, int terms)
+{
+    for (int l = 0; l < terms; l++)
+        *sum = fmaf(a[(size_t)l * a_step], b[(size_t)l * b_step], *sum);
+}
+
+static void check_forward(struct matrices *m, enum product_engine engine, int add)
+{
+    size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
+    memcpy(m->got, m->y, m->all * n * sizeof *m->got);
+    for (size_t i = 0; i < m->all; i++)
+        for (size_t j = 0; j < n; j++) {
+            float *sum = &m->expected[i * n + j];
+            *sum = add ? m->y[i * n + j] : 0;
+            chain(sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
+        }
+    product_forward(m->room, rows_of(m), m->shape.n, m->shape.k, m->w, m->x, add, m->got);
+    compare(m, engine, m->all * n, k);
+}
+
+static void check_backward(struct matrices *m, enum product_engine engine)
+{
+    size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
+    for (size_t i = 0; i < m->all; i++)
+        for (size_t j = 0; j < k; j++) {
+            m->expected[i * k + j] = 0;
+            chain(&m->expected[i * k + j], m->y + i * n, 1, m->w + j, k, m->shape.n);
+        }
+    product_backward(m->room, rows_of(m), m->shape.n, m->shape.k, m->w, m->y, m->got);
+    compare(m, engine, m->all * k, n);
+}
+
+/* Keeps a gradient: [slices][n * k + n]; elements come once, and slice 0's first. */
+struct kept {
+    float *values;
+    size_t total, given;
+};
+
+static void keep(void *context, int slice, const struct gradient_block *block)
+{
+    struct kept *kept = context;
+    for (size_t r = 0; r < (size_t)block->rows; r++)
+        for (size_t j = 0; j < (size_t)block->width; j++) {
+            size_t at = block->first + r * block->pitch + j;
+            float *value = &kept->values[(size_t)slice * kept->total + at];
+            assert_true(at < kept->total && isnan(*value));
+            assert_true(slice == 0 || !isnan(kept->values[at]));
+            *value = block->values[r * block->stride + j];
+            kept->given++;
+        }
+}
+
+static void check_gradient(struct matrices *m, enum product_engine engine)
+{
+    size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * k + n;
+    size_t slices = (size_t)m->shape.slices, rows = (size_t)m->shape.rows;
+    struct kept kept = {m->got, total, 0};
+    for (size_t s = 0; s < slices; s++) {
+        float *sum = m->expected + s * total;
+        const float *y = m->y + s * rows * n, *x = m->x + s * rows * k, one = 1;
+        memset(sum, 0, total * sizeof *sum);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < k; j++)
+                chain(&sum[i * k + j], y + i, n, x + j, k, m->shape.rows);
+        for (size_t i = 0; i < n; i++)
+            chain(&sum[n * k + i], y + i, n, &one, 0, m->shape.rows);
+    }
+    for (size_t i = 0; i < slices * total; i++)
+        m->got[i] = NAN;
+    const struct gradient_sink sink = {keep, &kept};
+    product_gradient(m->room, rows_of(m), m->shape.n, m->shape.k, m->y, m->x, 0, n * k,
+                     &sink);
+    assert_int_equal(kept.given, slices * total);
+    compare(m, engine, slices * total, rows);
+    kept.given = 0;
+    for (size_t i = 0; i < slices * total; i++)
+        m->got[i] = NAN;
+    product_gradient(m->room, rows_of(m), m->shape.n, m->shape.k, m->y, m->x, 0, NO_BIAS,
+                     &sink);
+    assert_int_equal(kept.given, slices * n * k);
+}
+
+static void check(enum product_engine engine)
+{
+    for (int q = 0; q < SHAPES; q++) {
+        struct matrices m = make(shapes[q], engine);
+        assert_true(product_room_bytes(m.room) > 0);
+        check_forward(&m, engine, 0);
+        check_forward(&m, engine, 1);
+        check_backward(&m, engine);
+        check_gradient(&m, engine);
+        drop(&m);
+    }
+}
+
+static void products_are_chains(void **state)
+{
+    (void)state;
+    check(PRODUCT_PACKED);
+}
+
+static void openblas_agrees(void **state)
+{
+    (void)state;
+    check(PRODUCT_OPENBLAS);
+}
+
+/* One by one, together, backwards, and without row pointers: the same bits. */
+static void packed_weights_give_the_same(void **state)
+{
+    (void)state;
+    enum { ROWS = 19 };
+    for (int q = 0; q < SHAPES; q++) {
+        int n = shapes[q].n, k = shapes[q].k;
+        struct matrices m = make((struct shape){1, ROWS, n, k}, PRODUCT_PACKED);
+        struct packed packed;
+        const float *from[ROWS];
+        float *to[ROWS];
+        assert_int_equal(packed_create(n, k, &packed), 0);
+        packed_set(&packed, m.w, 0);
+        size_t bytes = m.all * (size_t)n * sizeof *m.got;
+        product_forward(m.room, rows_of(&m), n, k, m.w, m.x, 1,
+                        memcpy(m.expected, m.y, bytes));
+        for (int way = 0; way < 4; way++) {
+            memcpy(m.got, m.y, bytes);
+            for (int i = 0; i < ROWS; i++) {
+                from[i] = m.x + (size_t)i * (size_t)k;
+                to[i] = m.got + (size_t)i * (size_t)n;
+                if (way == 2)
+                    packed_multiply(&packed, 1, &from[i], &to[i], 0);
+            }
+            if (way < 2)
+                packed_multiply(&packed, ROWS, from, to, way);
+            else if (way == 3)
+                packed_forward(&packed, ROWS, m.x, 1, m.got);
+            assert_memory_equal(m.expected, m.got, bytes);
+        }
+        packed_free(&packed);
+        drop(&m);
+    }
+}
+
+static void packing_transposes(void **state)
+{
+    (void)state;
+    enum { N = 70, K = 40 };
+    float *w = numbers(N * K, 4), turned[K * N];
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < K; j++)
+            turned[j * N + i] = w[i * K + j];
+    struct packed a, b;
+    assert_int_equal(packed_create(N, K, &a), 0);
+    assert_int_equal(packed_create(N, K, &b), 0);
+    packed_set(&a, w, 0);
+    packed_set(&b, turned, 1);
+    assert_memory_equal(a.panels, b.panels, N * K * sizeof(float));
+    packed_free(&a);
+    packed_free(&b);
+    free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_chains),
+        cmocka_unit_test(openblas_agrees),
+        cmocka_unit_test(packed_weights_give_the_same),
+        cmocka_unit_test(packing_transposes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
