@@ -29,11 +29,6 @@ static void read_event(const char *line, double scale, struct measured *measured
         fields = sscanf(line, "move %zu %lf", &event.count, &event.seconds);
         expected = 2;
         break;
-    case 'g':
-        fields =
-            sscanf(line, "give %zu %zu %lf", &event.first, &event.count, &event.seconds);
-        expected = 3;
-        break;
     case 'c':
         fields = sscanf(line, "complete %zu", &event.first);
         break;
@@ -96,13 +91,17 @@ void measured_read(const char *path, double rows, struct measured *measured)
 
 static void set(struct asked *asked, const char *name, const char *text)
 {
-    const struct key keys[] = {
-        {"rows", &asked->rows},       {"bucket", &asked->bucket},
-        {"overlap", &asked->overlap}, {"every", &asked->every},
-        {"cut", &asked->cut},         {"most", &asked->most},
-        {"steps", &asked->steps},     {"jitter", &asked->jitter},
-        {"check", &asked->check},     {"together", &asked->together},
-        {"near", &asked->near},       {NULL, NULL}};
+    const struct key keys[] = {{"rows", &asked->rows},
+                               {"bucket", &asked->bucket},
+                               {"overlap", &asked->overlap},
+                               {"every", &asked->every},
+                               {"most", &asked->most},
+                               {"steps", &asked->steps},
+                               {"jitter", &asked->jitter},
+                               {"check", &asked->check},
+                               {"together", &asked->together},
+                               {"near", &asked->near},
+                               {NULL, NULL}};
     double *value = find(keys, name);
     char *end;
     if (strcmp(name, "sum") == 0)

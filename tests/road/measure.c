@@ -64,11 +64,11 @@ static void must(enum status status)
 
 /* ---- a backward pass as a list of events ---- */
 
-enum kind { MOVE, GIVE, COMPLETE };
+enum kind { MOVE, COMPLETE };
 
 struct event {
     enum kind kind;
-    size_t first, count; /* elements given or complete; or how many moves */
+    size_t first, count; /* the first element that is complete; or how many moves */
     double seconds;      /* of computation, in all */
 };
 
@@ -94,7 +94,7 @@ static void note(struct record *record, enum kind kind, size_t first, size_t cou
     }
 }
 
-static void note_give(void *context, int slice, const struct gradient_block *block)
+static void add_gradient(void *context, int slice, const struct gradient_block *block)
 {
     struct record *record = context;
     (void)slice;
@@ -142,9 +142,6 @@ static void print_event(const struct event *event)
     switch (event->kind) {
     case MOVE:
         printf("move %zu %.6f\n", event->count, event->seconds);
-        break;
-    case GIVE:
-        printf("give %zu %zu %.6f\n", event->first, event->count, event->seconds);
         break;
     case COMPLETE:
         printf("complete %zu\n", event->first);
@@ -209,7 +206,7 @@ static double forward(struct bench *bench, int64_t step)
 static void backward(struct bench *bench, struct record *record)
 {
     *record = (struct record){.sum = bench->sum, .mark = processor()};
-    model_backward(bench->model, &(struct model_gradients){note_give, note_complete,
+    model_backward(bench->model, &(struct model_gradients){add_gradient, note_complete,
                                                            note_move, record});
 }
 

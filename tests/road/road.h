@@ -14,10 +14,10 @@ void road_must(enum status status);
 
 enum { MOST_EVENTS = 128 };
 
-struct event { /* of the backward pass, in its order */
-    char kind; /* 'm': the sums may be moved; 'g': a gradient is given; 'c': complete */
-    size_t first, count; /* elements; 'm': how often */
-    double seconds;      /* of computation before and in it, in all */
+struct event {           /* of the backward pass, in its order */
+    char kind;           /* 'm': the sums may be moved; 'c': elements are complete */
+    size_t first, count; /* 'c': the first element; 'm': how often */
+    double seconds;      /* 'm': of computation before them, in all */
 };
 
 struct measured {
@@ -41,8 +41,6 @@ struct asked {
     double bucket;  /* elements; 0: the program's default */
     double overlap; /* 0: all sums start behind back-propagation */
     double every;   /* sums are moved at each so many'th opportunity */
-    double cut;     /* products are cut into pieces of so many seconds, with a move behind
-                       each; 0: they are not */
     double near; /* 1: ranks of a host read each other's memory; 0: messages there too */
     double most; /* near=0: bytes that a call moves; below 0: as measured */
     double jitter; /* deviation of a rank's computation from step to step, a fraction */

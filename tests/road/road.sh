@@ -56,11 +56,8 @@ variants() {
         run $cluster 256 near=0
         run $cluster 256 near=0 most=56000
         run $cluster 256 together=1
-        run $cluster 256 cut=0.002
         run $cluster 256 type=f32
         [ $cluster = fabric100:16 ] && run $cluster 256 sum=sharded
-        run $cluster 256 cut=0.002 together=1 sum=sharded
-        run $cluster 256 cut=0.002 together=1
     done
     for jitter in 0.01 0.03; do
         run ethernet25:16 16 jitter=$jitter steps=4
@@ -94,7 +91,7 @@ export work copy take
 # On all cores, the longest last.
 { weak; variants; strong; } | sort -u | sort -n > "$work/jobs"
 echo "$(wc -l < "$work/jobs") simulations" >&2
-header=label,ranks,rows,sum,type,network,bucket,overlap,every,cut,near,most,together,jitter
+header=label,ranks,rows,sum,type,network,bucket,overlap,every,near,most,together,jitter
 header=$header,seconds,alone,efficiency,tokens_per_second,exposed
 xargs -a "$work/jobs" -P "$(nproc)" -I{} bash -c 'one {}' > "$work/lines"
 { echo "$header"; sort -t, -k1,1 -k2,2n -k3,18 "$work/lines"; } > road.csv

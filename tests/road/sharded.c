@@ -6,8 +6,9 @@
 
 #include "../../src/parallel/rounds.h"
 #include "road.h"
+#include "tutti/buckets.h"
 
-enum { REQUESTS = 2 * ROUND_PARTS, DEFAULT_BUCKET = 1 << 19, GATHER_TAGS = 1 << 14 };
+enum { REQUESTS = 2 * ROUND_PARTS, GATHER_TAGS = 1 << 14 };
 
 struct half { /* reduce or gather, of one bucket */
     const struct round *rounds;
@@ -120,7 +121,7 @@ struct sharded *sharded_create(struct comm *comm, void *values, void *weights,
 {
     struct sharded *sharded = calloc(1, sizeof *sharded);
     int *host_of = find_hosts(comm);
-    sharded->elements = bucket ? bucket : DEFAULT_BUCKET;
+    sharded->elements = bucket ? bucket : BUCKET_ELEMENTS;
     sharded->count = (count + sharded->elements - 1) / sharded->elements;
     sharded->started = sharded->count;
     sharded->all = count;

@@ -193,35 +193,13 @@ static void move(struct world *world)
         sharded_move(world->sharded);
 }
 
-/* A product, or several time steps: in `pieces` of equal length. */
-static void compute_pieces(struct world *world, double seconds, size_t pieces)
-{
-    for (size_t i = 0; i < pieces; i++) {
-        compute(world, seconds / (double)pieces);
-        if (i + 1 < pieces)
-            move(world);
-    }
-}
-
-static size_t pieces_of(const struct world *world, double seconds)
-{
-    double cut = world->asked.cut;
-    return cut > 0 && seconds > cut ? (size_t)(seconds / cut + 0.999) : 1;
-}
-
+/* Computation with opportunities at equal distances. */
 static void replay(struct world *world, const struct event *event)
 {
-    double seconds = event->seconds;
-    switch (event->kind) {
-    case 'c':
+    if (event->kind == 'c')
         complete(world, event->first);
-        return;
-    case 'g':
-        compute_pieces(world, seconds, pieces_of(world, seconds));
-        return;
-    default:
-        compute_pieces(world, seconds,
-                       event->count > 1 ? event->count : pieces_of(world, seconds));
+    for (size_t i = 0; event->kind == 'm' && i < event->count; i++) {
+        compute(world, event->seconds / (double)event->count);
         move(world);
     }
 }
@@ -306,16 +284,16 @@ static double computation(const struct measured *measured)
     return seconds;
 }
 
-/* label,ranks,rows,sum,type,network,bucket,overlap,every,cut,near,most,together,jitter,
- * seconds,alone,efficiency,tokens_per_second,exposed */
+/* label,ranks,rows,sum,type,network,bucket,overlap,every,near,most,together,jitter,seconds,
+ * alone,efficiency,tokens_per_second,exposed */
 static void print(const struct world *world, double seconds)
 {
     const struct asked *asked = &world->asked;
     double alone = computation(&world->measured), ranks = comm_size(world->comm);
-    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%g,%.0f,%.0f,%.0f,%g,", asked->label,
-           ranks, asked->rows, asked->sum, asked->type, asked->network, asked->bucket,
-           asked->overlap, asked->every, asked->cut, asked->near, asked->most,
-           asked->together, asked->jitter);
+    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%.0f,%.0f,%.0f,%g,", asked->label, ranks,
+           asked->rows, asked->sum, asked->type, asked->network, asked->bucket,
+           asked->overlap, asked->every, asked->near, asked->most, asked->together,
+           asked->jitter);
     printf("%.6f,%.6f,%.4f,%.0f,%.6f\n", seconds, alone, alone / seconds,
            ranks * asked->rows * TIME_STEPS / seconds, world->exposed / asked->steps);
 }

@@ -9,7 +9,6 @@ function of(name) { return $column[name] }
     if (of("type") != "i64") what = what " " of("type")
     if (of("overlap") == 0) what = what " overlap=0"
     if (of("every") != 1) what = what " every=" of("every")
-    if (of("cut") != 0) what = what " cut=" of("cut")
     if (of("near") == 0) what = what " messages"
     if (of("most") != -1) what = what " most=" of("most")
     if (of("together") == 1) what = what " together"
@@ -25,7 +24,7 @@ NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
 function of(name) { return $column[name] }
 of("rows") == 64 && !base { base = 64 * 128 / of("alone") }
 of("ranks") * of("rows") == 1024 && of("bucket") == 0 && of("type") == "i64" \
-    && of("overlap") == 1 && of("every") == 1 && of("cut") == 0 && of("near") == 1 \
+    && of("overlap") == 1 && of("every") == 1 && of("near") == 1 \
     && of("together") == 0 && of("jitter") == 0 && of("sum") ~ /program|sharded/ {
     line[++n] = sprintf("%-14s %5d  %4d rows each  %-10s %8.1f ms ", of("label"),
                         of("ranks"), of("rows"), of("sum"), 1000 * of("seconds"))

@@ -26,7 +26,7 @@ train() {
 
 predict() {
     bash "$here/simulate.sh" "$work/step" "$measured" "$here/host2.xml" "$1" "$1" |
-        cut -d, -f18
+        cut -d, -f17
 }
 
 echo "ranks  predicted  measured  difference   (tokens/s)"
