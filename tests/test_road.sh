@@ -32,12 +32,11 @@ move 5 0.003
 complete 0
 end
 elements 33000
-clear 0.0001
 norm 0.0001
 update 0.0002
 pack 0.0001
 END
-alone=0.006501
+alone=0.006401
 
 # simulate RANKS RANKS_PER_NODE [KEY=VALUE ...]: a line of the table
 simulate() {

@@ -22,6 +22,11 @@ struct comm; /* the world; one per process */
  * log is muted on all of them but the first. Once in a process's life. */
 enum status comm_open(int *argc, char ***argv, struct comm **out);
 
+/* This rank as if it were the only one, for what is to be compared with all of them. Freed
+ * with comm_alone_free. Neither is collective. */
+enum status comm_alone(const struct comm *comm, struct comm **out);
+void comm_alone_free(struct comm *alone); /* NULL is fine */
+
 /* Ends MPI. Collective. NULL is fine. */
 void comm_close(struct comm *comm);
 

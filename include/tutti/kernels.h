@@ -62,6 +62,10 @@ struct kernels {
      * overwritten by p - onehot(target). */
     double (*softmax)(int n, real *logits, int target, int gradient, int *best);
 
+    /* `times` rounds of multiply-adds on registers alone, as many at once as keep the
+     * processor busy: its limit. Returns how many floating-point operations they were. */
+    double (*multiply_adds)(size_t times);
+
     /* y[i] = exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for the tests of their error.
      */
     void (*exponential)(size_t n, const real *x, real *y);

@@ -89,7 +89,7 @@ void cli_set_uses_ranks(bool uses_ranks);
 
 /* The commands. */
 extern const struct cli_command command_preprocess, command_train, command_generate,
-    command_evaluate, command_inspect, command_demo, command_doctor;
+    command_evaluate, command_inspect, command_demo, command_doctor, command_bench;
 
 /* Checks that stdout took everything that was printed: STATUS_FAILED on a full disk. */
 enum status cli_flush_output(void);

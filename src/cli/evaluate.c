@@ -12,6 +12,7 @@
 #include "tutti/gemm.h"
 #include "tutti/json.h"
 #include "tutti/player.h"
+#include "tutti/product.h"
 #include "tutti/slices.h"
 
 struct evaluate_arguments {
@@ -125,6 +126,8 @@ static enum status make_model(const struct evaluate_arguments *given,
     int own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)).count;
     *rows = (int)(batch / slices);
     gemm_set_threads((int)options->train.threads);
+    product_choose(options->train.products == PRODUCTS_OPENBLAS ? PRODUCT_OPENBLAS
+                                                                : PRODUCT_PACKED);
     return checkpoint_model(checkpoint, own, *rows, (int)options->train.time, model);
 }
 

@@ -14,7 +14,7 @@ static const struct {
 } commands[] = {
     {&command_demo, false},     {&command_preprocess, true}, {&command_train, true},
     {&command_generate, false}, {&command_evaluate, true},   {&command_inspect, false},
-    {&command_doctor, true},
+    {&command_doctor, true},    {&command_bench, true},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

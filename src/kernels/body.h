@@ -404,6 +404,34 @@ static double softmax(int n, real *logits, int target, int gradient, int *best)
     return (double)(wanted - largest) - log(total);
 }
 
+/* ---- the limit
+ * ------------------------------------------------------------------------------ */
+
+#if defined(LANES_AVX512)
+enum { AT_ONCE = 24 };
+#else
+enum { AT_ONCE = 6 }; /* two registers each, or more */
+#endif
+
+static double multiply_adds(size_t times)
+{
+    lanes sums[AT_ONCE], half = lanes_set((real)0.5), one = lanes_set(1);
+    real ends[LANES];
+    volatile real kept; /* so that they are computed */
+    for (int i = 0; i < AT_ONCE; i++)
+        sums[i] = lanes_set((real)i);
+    for (size_t n = 0; n < times; n++)
+#pragma GCC unroll 24
+        for (int i = 0; i < AT_ONCE; i++)
+            sums[i] = lanes_fma(sums[i], half, one);
+    for (int i = 1; i < AT_ONCE; i++)
+        sums[0] = lanes_add(sums[0], sums[i]);
+    lanes_store(ends, sums[0]);
+    kept = ends[0];
+    (void)kept;
+    return 2.0 * LANES * AT_ONCE * (double)times;
+}
+
 const struct kernels KERNELS_NAME = {
     .name = KERNELS_LABEL,
     .tile = tile,
@@ -412,6 +440,7 @@ const struct kernels KERNELS_NAME = {
     .gru_forward = gru_forward,
     .gru_backward = gru_backward,
     .softmax = softmax,
+    .multiply_adds = multiply_adds,
     .exponential = exponential,
     .hyperbolic_tangent = hyperbolic_tangent,
     .sigmoid = sigmoid,

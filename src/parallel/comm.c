@@ -183,6 +183,27 @@ void comm_close(struct comm *comm)
     free(comm);
 }
 
+enum status comm_alone(const struct comm *comm, struct comm **out)
+{
+    struct comm *alone = *out = calloc(1, sizeof *alone);
+    if (!alone || !(alone->host_of = calloc(2, sizeof *alone->host_of))) {
+        free(alone);
+        *out = NULL;
+        return status_fail(STATUS_FAILED, "out of memory");
+    }
+    alone->size = alone->places = 1;
+    alone->place_of = alone->host_of + 1;
+    memcpy(alone->host, comm->host, sizeof alone->host);
+    return STATUS_OK;
+}
+
+void comm_alone_free(struct comm *alone)
+{
+    if (alone)
+        free(alone->host_of);
+    free(alone);
+}
+
 int comm_rank(const struct comm *comm)
 {
     return comm->rank;

@@ -115,7 +115,17 @@ bool trainer_stop_is_due(struct trainer *trainer);
 /* The same behind a validation: may there be samples and another step? */
 bool trainer_stop_is_due_before_samples(struct trainer *trainer);
 
-/* One step on all ranks. Collective. */
+/* The model, its weights and the optimizer, for `vocabulary` tokens of which `end` ends a
+ * piece: parts of trainer_open, also for steps on other tokens than a dataset's. */
+enum status trainer_open_model(struct trainer *trainer, size_t vocabulary, token end);
+enum status trainer_settle_weights(struct trainer *trainer, const float *resumed);
+/* Collective. */
+enum status trainer_open_sum(struct trainer *trainer);
+
+/* A step on the tokens of trainer->window. Collective. */
+enum status trainer_learn(struct trainer *trainer, struct step_facts *facts);
+
+/* One step on all ranks: the feed's next window, and trainer_learn. Collective. */
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts);
 
 #endif

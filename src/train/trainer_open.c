@@ -127,15 +127,13 @@ static void plan(struct trainer *trainer)
         trainer->total_steps = options->train.max_steps;
 }
 
-static enum status open_model(struct trainer *trainer)
+enum status trainer_open_model(struct trainer *trainer, size_t vocabulary, token end)
 {
     const struct options *options = &trainer->now.options;
     struct checkpoint *now = &trainer->now;
-    size_t vocabulary = trainer->dataset->encoding->vocabulary;
     now->shape = model_shape_of(options, vocabulary);
-    enum status status =
-        model_create(&now->shape, trainer->dataset->encoding->end, trainer->own.count,
-                     trainer->rows, trainer->steps, 1, &trainer->model);
+    enum status status = model_create(&now->shape, end, trainer->own.count, trainer->rows,
+                                      trainer->steps, 1, &trainer->model);
     if (status != STATUS_OK)
         return status;
     now->params = *model_params(trainer->model);
@@ -156,8 +154,7 @@ static enum status open_float_sum(struct trainer *trainer, size_t bucket)
                           trainer->gradient, total, bucket, &trainer->float_sum);
 }
 
-/* Collective. */
-static enum status open_sum(struct trainer *trainer)
+enum status trainer_open_sum(struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
     bool exact = options->train.reduce == REDUCE_EXACT;
@@ -189,7 +186,7 @@ static void describe(struct trainer *trainer)
 }
 
 /* First weights and an optimizer that has seen nothing, or the checkpoint's weights. */
-static enum status settle_weights(struct trainer *trainer, const float *resumed)
+enum status trainer_settle_weights(struct trainer *trainer, const float *resumed)
 {
     struct checkpoint *now = &trainer->now;
     enum status status = STATUS_OK;
@@ -319,10 +316,11 @@ static enum status open_rest(struct trainer *trainer)
 {
     float *resumed = trainer->now.weights;
     trainer->now.weights = NULL;
-    enum status status = open_model(trainer);
+    const struct encoding *encoding = trainer->dataset->encoding;
+    enum status status = trainer_open_model(trainer, encoding->vocabulary, encoding->end);
     if (status == STATUS_OK) {
         describe(trainer);
-        status = settle_weights(trainer, resumed);
+        status = trainer_settle_weights(trainer, resumed);
     }
     free(resumed);
     if (status == STATUS_OK)
@@ -354,7 +352,7 @@ enum status trainer_open(struct trainer *trainer)
     if (status == STATUS_OK)
         status = comm_agree(trainer->comm, open_rest(trainer));
     if (status == STATUS_OK)
-        status = comm_agree(trainer->comm, open_sum(trainer));
+        status = comm_agree(trainer->comm, trainer_open_sum(trainer));
     trainer->saved_at = clock_seconds();
     return status;
 }

@@ -39,12 +39,10 @@ static bool is_exact(const struct trainer *trainer)
     return trainer->now.options.train.reduce == REDUCE_EXACT;
 }
 
-/* The next window of this rank's slices, forward. */
+/* The window of this rank's slices. */
 static void forward(struct trainer *trainer)
 {
     struct window *window = &trainer->window;
-    phase_enter(PHASE_READ);
-    feed_next(trainer->feed, window); /* how that went is asked behind the sum */
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = trainer->now.options.model.dropout,
                               .seed = (uint64_t)trainer->now.options.train.seed,
@@ -139,7 +137,8 @@ static void add_extras(struct trainer *trainer)
     }
     exact_sum_add_count(sum, SUM_STOP, trainer_stop_is_due(trainer));
     exact_sum_add_count(sum, SUM_SAVE, trainer_save_is_due(trainer));
-    exact_sum_add_count(sum, SUM_FAILED, feed_status(trainer->feed) != STATUS_OK);
+    exact_sum_add_count(sum, SUM_FAILED,
+                        trainer->feed && feed_status(trainer->feed) != STATUS_OK);
 }
 
 /* NULL: none holds this element. */
@@ -252,10 +251,9 @@ static enum status reduce(struct trainer *trainer)
     return status;
 }
 
-enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
+enum status trainer_learn(struct trainer *trainer, struct step_facts *facts)
 {
     struct checkpoint *now = &trainer->now;
-    phase_set_step(now->step + 1);
     forward(trainer);
     backward(trainer);
     add_extras(trainer);
@@ -279,4 +277,13 @@ enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
     facts->gradient_norm = norm;
     facts->learning_rate = rate;
     return STATUS_OK;
+}
+
+enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
+{
+    phase_set_step(trainer->now.step + 1);
+    phase_enter(PHASE_READ);
+    feed_next(trainer->feed,
+              &trainer->window); /* how that went is asked behind the sum */
+    return trainer_learn(trainer, facts);
 }

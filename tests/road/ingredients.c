@@ -63,7 +63,6 @@ void measured_read(const char *path, double rows, struct measured *measured)
                                {"tcp_moved_bytes", &measured->tcp_moved_bytes},
                                {"tcp_look", &measured->tcp_look},
                                {"elements", &measured->elements},
-                               {"clear", &measured->clear},
                                {"norm", &measured->norm},
                                {"update", &measured->update},
                                {"pack", &measured->pack},

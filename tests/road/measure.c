@@ -205,14 +205,14 @@ static double forward(struct bench *bench, int64_t step)
 
 static void backward(struct bench *bench, struct record *record)
 {
+    exact_sum_begin(bench->sum);
     *record = (struct record){.sum = bench->sum, .mark = processor()};
     model_backward(bench->model, &(struct model_gradients){add_gradient, note_complete,
                                                            note_move, record});
 }
 
-enum rest { CLEAR, FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step */
-static const char *const rest_names[RESTS] = {"clear", "forward", "norm", "update",
-                                              "pack"};
+enum rest { FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step */
+static const char *const rest_names[RESTS] = {"forward", "norm", "update", "pack"};
 
 /* As in trainer_step.c. */
 static void update(struct bench *bench)
@@ -237,8 +237,6 @@ static void finish(struct bench *bench, double rest[RESTS])
     double updated = processor();
     model_weights_changed(bench->model);
     double packed = processor();
-    exact_sum_clear(bench->sum);
-    rest[CLEAR] = processor() - packed;
     rest[NORM] = norm - begin;
     rest[UPDATE] = updated - norm;
     rest[PACK] = packed - updated;

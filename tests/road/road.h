@@ -24,9 +24,9 @@ struct measured {
     double shared_exchange_byte, shared_moved_bytes, shared_look, shared_add_byte;
     double shared_near_byte;
     double tcp_exchange_byte, tcp_moved_bytes, tcp_look;
-    double elements;                  /* of the gradient */
-    double clear, norm, update, pack; /* of the sum; of the gradient; weights; products */
-    double forward;                   /* of the rows asked for, as the events */
+    double elements;           /* of the gradient */
+    double norm, update, pack; /* of the gradient; of the weights; of products */
+    double forward;            /* of the rows asked for, as the events */
     struct event events[MOST_EVENTS];
     size_t count;
 };

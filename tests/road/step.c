@@ -265,7 +265,7 @@ static void step(struct world *world, int number)
     world->slowness = 1 + world->asked.jitter * draw;
     if (world->asked.check > 0)
         fill(world);
-    compute(world, measured->clear + measured->forward);
+    compute(world, measured->forward);
     for (size_t i = 0; i < measured->count; i++)
         replay(world, &measured->events[i]);
     wait_for_sum(world);
@@ -277,8 +277,8 @@ static void step(struct world *world, int number)
 /* What a rank alone takes. */
 static double computation(const struct measured *measured)
 {
-    double seconds = measured->clear + measured->forward + measured->norm +
-                     measured->update + measured->pack;
+    double seconds =
+        measured->forward + measured->norm + measured->update + measured->pack;
     for (size_t i = 0; i < measured->count; i++)
         seconds += measured->events[i].seconds;
     return seconds;

@@ -1,0 +1,106 @@
+/* bench_ingest: bytes of MIDI in memory to notes, and notes to tokens. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "tutti/composer.h"
+#include "tutti/file.h"
+#include "tutti/midi.h"
+
+enum { PIECES = 200 };
+
+struct corpus {
+    uint8_t *bytes[PIECES];
+    size_t sizes[PIECES], size;
+    struct midi_file files[PIECES];
+    struct tokens tokens;
+    const struct encoding *encoding;
+    enum status status;
+};
+
+/* A composed piece as the bytes of a file, by way of one. */
+static enum status make_piece(const struct composer *composer, const char *path,
+                              uint64_t number, struct corpus *corpus)
+{
+    struct composition piece = {0};
+    enum status status = composer_compose(composer, 1, number, &piece);
+    if (status == STATUS_OK)
+        status = midi_write(path, &piece.notes, COMPOSER_TICKS, COMPOSER_TEMPO);
+    if (status == STATUS_OK)
+        status = file_read(path, 0, &corpus->bytes[number], &corpus->sizes[number]);
+    corpus->size += corpus->sizes[number];
+    notes_free(&piece.notes);
+    return status;
+}
+
+static enum status make_corpus(struct corpus *corpus)
+{
+    char folder[] = "/tmp/tutti-bench-XXXXXX";
+    struct composer *composer = NULL;
+    if (!mkdtemp(folder))
+        return status_fail_errno("%s: can't be made", folder);
+    char *path = path_join(folder, "piece.mid");
+    enum status status =
+        path ? composer_create(&composer) : status_fail(STATUS_FAILED, "out of memory");
+    for (uint64_t i = 0; status == STATUS_OK && i < PIECES; i++)
+        status = make_piece(composer, path, i, corpus);
+    if (path)
+        unlink(path);
+    rmdir(folder);
+    free(path);
+    composer_free(composer);
+    return status;
+}
+
+static void note_status(struct corpus *corpus, enum status status)
+{
+    if (corpus->status == STATUS_OK)
+        corpus->status = status;
+}
+
+static void read_files(void *context)
+{
+    static const struct midi_limits no_limits = {0};
+    struct corpus *corpus = context;
+    for (size_t i = 0; i < PIECES; i++) {
+        midi_free(&corpus->files[i]);
+        note_status(corpus, midi_read(corpus->bytes[i], corpus->sizes[i], &no_limits,
+                                      &corpus->files[i]));
+    }
+}
+
+static void encode_files(void *context)
+{
+    struct corpus *corpus = context;
+    const struct encoding *encoding = corpus->encoding;
+    for (size_t i = 0; i < PIECES; i++) {
+        corpus->tokens.count = 0;
+        note_status(corpus,
+                    encoding->encode(encoding, &corpus->files[i].notes, &corpus->tokens));
+    }
+}
+
+enum status bench_ingest(struct bench *bench)
+{
+    static struct corpus corpus; /* large */
+    corpus.encoding = bench->encoding;
+    enum status status = comm_agree(bench->comm, make_corpus(&corpus));
+    if (status == STATUS_OK) {
+        double read = bench_time(bench, read_files, &corpus);
+        double encode = bench_time(bench, encode_files, &corpus);
+        double megabytes = (double)corpus.size / 1e6;
+        bench_add(bench, "ingest", "MB/s", megabytes / read, NULL, 0,
+                  "MIDI to notes, in memory");
+        bench_add(bench, "ingest", "MB/s", megabytes / encode, NULL, 0,
+                  "notes to tokens (%s)", bench->encoding->name);
+        bench_add(bench, "ingest", "MB/s", megabytes / (read + encode), NULL, 0, "both");
+        status = corpus.status;
+    }
+    for (size_t i = 0; i < PIECES; i++) {
+        free(corpus.bytes[i]);
+        midi_free(&corpus.files[i]);
+    }
+    tokens_free(&corpus.tokens);
+    return comm_agree(bench->comm, status);
+}

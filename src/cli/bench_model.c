@@ -1,0 +1,404 @@
+/* bench_model: the products, cells and sums that a training step is made of, with the
+ * shapes of the model that is asked for; whole steps; and generation. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "tutti/exact_sum.h"
+#include "tutti/kernels.h"
+#include "tutti/memory.h"
+#include "tutti/model.h"
+#include "tutti/product.h"
+#include "tutti/rehearsal.h"
+#include "tutti/rng.h"
+#include "tutti/slices.h"
+
+static const char *const fma_limit = "multiply-adds";
+
+/* ---- products ---- */
+
+struct matrices { /* w [n][k], x [rows][k], y [rows][n] */
+    struct product_rows m;
+    int n, k, rows; /* of one time step */
+    float *w, *x, *y;
+    const float **from; /* [rows] */
+    float **to;
+    struct packed packed, transposed;
+    struct product_room *room;
+    int turn;
+};
+
+static void matrices_free(struct matrices *a)
+{
+    memory_free(a->w);
+    memory_free(a->x);
+    memory_free(a->y);
+    free((void *)a->from);
+    free((void *)a->to);
+    packed_free(&a->packed);
+    packed_free(&a->transposed);
+    product_room_free(a->room);
+}
+
+static float *numbers(size_t count)
+{
+    float *values = memory_zeroed(count * sizeof *values);
+    for (size_t i = 0; values && i < count; i++)
+        values[i] = (float)(rng_uniform(1, RNG_TEST, 0, i % 65536, 0) - 0.5);
+    return values;
+}
+
+static enum status matrices_make(struct matrices *a)
+{
+    size_t n = (size_t)a->n, k = (size_t)a->k, all = (size_t)a->m.slices;
+    all *= (size_t)a->m.rows;
+    a->w = numbers(n * k);
+    a->x = numbers(all * k);
+    a->y = numbers(all * n);
+    a->from = calloc((size_t)a->rows, sizeof *a->from);
+    a->to = calloc((size_t)a->rows, sizeof *a->to);
+    if (!a->w || !a->x || !a->y || !a->from || !a->to)
+        return status_fail(STATUS_FAILED, "no memory for products of %zu rows", all);
+    enum status status = product_room_create(all, k, n * k, &a->room);
+    if (status == STATUS_OK)
+        status = packed_create(a->n, a->k, &a->packed);
+    if (status == STATUS_OK)
+        status = packed_create(a->k, a->n, &a->transposed);
+    if (status != STATUS_OK)
+        return status;
+    packed_set(&a->packed, a->w, 0);
+    packed_set(&a->transposed, a->w, 1);
+    return STATUS_OK;
+}
+
+static void forward(void *context)
+{
+    struct matrices *a = context;
+    product_forward(a->room, a->m, a->n, a->k, a->w, a->x, 0, a->y);
+}
+
+static void backward(void *context)
+{
+    struct matrices *a = context;
+    product_backward(a->room, a->m, a->n, a->k, a->w, a->y, a->x);
+}
+
+static void ignore(void *context, int slice, const struct gradient_block *block)
+{
+    (void)context;
+    (void)slice;
+    (void)block;
+}
+
+static void gradient(void *context)
+{
+    struct matrices *a = context;
+    const struct gradient_sink sink = {.take = ignore};
+    product_gradient(a->room, a->m, a->n, a->k, a->y, a->x, 0, NO_BIAS, &sink);
+}
+
+/* One time step, as in the loop over time. */
+static void recurrent_forward(void *context)
+{
+    struct matrices *a = context;
+    for (int i = 0; i < a->rows; i++) {
+        a->from[i] = a->x + (size_t)i * (size_t)a->k;
+        a->to[i] = a->y + (size_t)i * (size_t)a->n;
+    }
+    packed_multiply(&a->packed, a->rows, a->from, a->to, a->turn++ % 2);
+}
+
+static void recurrent_backward(void *context)
+{
+    struct matrices *a = context;
+    for (int i = 0; i < a->rows; i++) {
+        a->from[i] = a->y + (size_t)i * (size_t)a->n;
+        a->to[i] = a->x + (size_t)i * (size_t)a->k;
+    }
+    packed_multiply(&a->transposed, a->rows, a->from, a->to, a->turn++ % 2);
+}
+
+static void add_product(struct bench *bench, struct matrices *a, bench_work *work,
+                        double rows, const char *name)
+{
+    double flop = 2.0 * a->n * a->k * rows;
+    bench_add(bench, "product", "GFLOP/s", flop / bench_time(bench, work, a) / 1e9,
+              fma_limit, bench->flops / 1e9, "%s, %d rows", name, (int)rows);
+}
+
+enum status bench_products(struct bench *bench)
+{
+    const struct options *options = bench->options;
+    int gates = options->model.cell == CELL_LSTM ? 4 : 3;
+    struct slices own = slices_of_rank((int)options->train.slices, comm_rank(bench->comm),
+                                       comm_size(bench->comm));
+    int rows = (int)(options->train.batch / options->train.slices);
+    struct matrices a = {.m = {own.count, rows * (int)options->train.time},
+                         .n = gates * (int)options->model.hidden,
+                         .k = (int)options->model.hidden,
+                         .rows = own.count * rows};
+    double all = (double)a.m.slices * a.m.rows;
+    enum status status = comm_agree(bench->comm, matrices_make(&a));
+    if (status == STATUS_OK) {
+        add_product(bench, &a, forward, all, "over time, forward");
+        add_product(bench, &a, backward, all, "over time, backward");
+        add_product(bench, &a, gradient, all, "over time, gradient");
+        add_product(bench, &a, recurrent_forward, a.rows, "recurrent, forward");
+        add_product(bench, &a, recurrent_backward, a.rows, "recurrent, backward");
+    }
+    matrices_free(&a);
+    return status;
+}
+
+/* ---- cells ---- */
+
+struct cell { /* rows of a cell, in the cache */
+    int hidden, vocabulary;
+    float *memory, *logits;
+};
+
+static float *part(const struct cell *cell, int number)
+{
+    return cell->memory + (size_t)number * (size_t)cell->hidden;
+}
+
+static void lstm_forward(void *context)
+{
+    struct cell *c = context;
+    kernels()->lstm_forward(c->hidden, part(c, 0), part(c, 4), part(c, 8), part(c, 9),
+                            part(c, 10), part(c, 11), part(c, 12));
+}
+
+static void lstm_backward(void *context)
+{
+    struct cell *c = context;
+    kernels()->lstm_backward(c->hidden, part(c, 0), part(c, 8), part(c, 10), part(c, 11),
+                             part(c, 12));
+}
+
+static void gru_forward(void *context)
+{
+    struct cell *c = context;
+    kernels()->gru_forward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9),
+                           part(c, 10), part(c, 11));
+}
+
+static void gru_backward(void *context)
+{
+    struct cell *c = context;
+    kernels()->gru_backward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9));
+}
+
+static void softmax(void *context)
+{
+    struct cell *c = context;
+    int best;
+    kernels()->softmax(c->vocabulary, c->logits, 0, 1, &best);
+}
+
+static void add_cell(struct bench *bench, struct cell *cell, bench_work *work, int width,
+                     const char *name)
+{
+    double seconds = bench_time(bench, work, cell);
+    bench_add(bench, "cell", "ns a unit", 1e9 * seconds / width, NULL, 0, "%s", name);
+}
+
+enum status bench_cells(struct bench *bench)
+{
+    struct cell cell = {.hidden = (int)bench->options->model.hidden,
+                        .vocabulary = (int)bench->encoding->vocabulary};
+    cell.memory = numbers(13 * (size_t)cell.hidden);
+    cell.logits = numbers((size_t)cell.vocabulary);
+    enum status status =
+        comm_agree(bench->comm, cell.memory && cell.logits
+                                    ? STATUS_OK
+                                    : status_fail(STATUS_FAILED, "no memory for a cell"));
+    if (status == STATUS_OK && bench->options->model.cell == CELL_LSTM) {
+        add_cell(bench, &cell, lstm_forward, cell.hidden, "LSTM, forward");
+        add_cell(bench, &cell, lstm_backward, cell.hidden, "LSTM, backward");
+    } else if (status == STATUS_OK) {
+        add_cell(bench, &cell, gru_forward, cell.hidden, "GRU, forward");
+        add_cell(bench, &cell, gru_backward, cell.hidden, "GRU, backward");
+    }
+    if (status == STATUS_OK)
+        add_cell(bench, &cell, softmax, cell.vocabulary, "softmax with its gradient");
+    memory_free(cell.memory);
+    memory_free(cell.logits);
+    return status;
+}
+
+/* ---- the exact sum ---- */
+
+enum { SUM_VALUES = 1 << 22, ADD_BITS = 30 };
+
+struct sum {
+    struct exact_sum *sum;
+    float *values;
+};
+
+static void add_values(void *context)
+{
+    struct sum *sum = context;
+    exact_sum_add(sum->sum, 0, sum->values, SUM_VALUES);
+}
+
+static void norm_of(void *context)
+{
+    volatile double squares = exact_sum_squares(((struct sum *)context)->sum, 1e-6);
+    (void)squares;
+}
+
+/* Reads and writes of 8-byte sums and 4-byte values that no cache holds. */
+enum status bench_sums(struct bench *bench)
+{
+    struct sum sum = {.values = numbers(SUM_VALUES)};
+    enum status status = comm_agree(
+        bench->comm,
+        sum.values ? STATUS_OK : status_fail(STATUS_FAILED, "no memory for a sum"));
+    if (status == STATUS_OK)
+        status =
+            comm_agree(bench->comm, exact_sum_create(bench->comm, SUM_VALUES, 0, 1 << 20,
+                                                     ADD_BITS, 0, &sum.sum));
+    if (status == STATUS_OK) {
+        exact_sum_clear(sum.sum);
+        double seconds = bench_time(bench, add_values, &sum);
+        bench_add(bench, "sum", "GB/s", 20.0 * SUM_VALUES / seconds / 1e9, "memory",
+                  bench->memory / 1e9, "fixed point, added");
+        seconds = bench_time(bench, norm_of, &sum);
+        bench_add(bench, "sum", "GB/s", 8.0 * SUM_VALUES / seconds / 1e9, "memory",
+                  bench->memory / 1e9, "norm of the gradient");
+    }
+    exact_sum_free(sum.sum);
+    memory_free(sum.values);
+    return status;
+}
+
+/* ---- whole steps ---- */
+
+struct steps {
+    struct rehearsal *rehearsal;
+    enum status status;
+};
+
+static void make_step(void *context)
+{
+    struct steps *steps = context;
+    if (steps->status == STATUS_OK)
+        steps->status = rehearsal_step(steps->rehearsal);
+}
+
+/* Adds tokens a second of all ranks of `comm`; *rate gets it. */
+static enum status add_steps(struct bench *bench, struct comm *comm,
+                             const struct options *options, const char *name,
+                             double *rate)
+{
+    struct steps steps = {.status = STATUS_OK};
+    enum status status =
+        rehearsal_open(comm, options, bench->encoding->vocabulary, &steps.rehearsal);
+    if (status != STATUS_OK)
+        return status;
+    struct bench of_comm = *bench;
+    of_comm.comm = comm;
+    double seconds = bench_time(&of_comm, make_step, &steps);
+    *rate = comm_size(comm) * rehearsal_tokens(steps.rehearsal) / seconds;
+    bench_add(bench, "step", "tokens/s", *rate, NULL, 0, "%s", name);
+    bench_add(bench, "step", "GFLOP/s", rehearsal_flop(steps.rehearsal) / seconds / 1e9,
+              fma_limit, bench->flops / 1e9, "%s, a rank's products", name);
+    rehearsal_close(steps.rehearsal);
+    return steps.status;
+}
+
+/* This rank's part of the batch as the whole one. */
+static struct options alone(const struct bench *bench)
+{
+    struct options options = *bench->options;
+    struct slices own = slices_of_rank((int)options.train.slices, comm_rank(bench->comm),
+                                       comm_size(bench->comm));
+    options.train.batch = options.train.batch / options.train.slices * own.count;
+    options.train.slices = own.count;
+    return options;
+}
+
+static enum status add_alone(struct bench *bench, double all)
+{
+    struct options options = alone(bench);
+    struct comm *self = NULL;
+    double rate = 0;
+    enum status status = comm_agree(bench->comm, comm_alone(bench->comm, &self));
+    if (status == STATUS_OK && comm_rank(bench->comm) == 0)
+        status =
+            add_steps(bench, self, &options, "one rank while the others wait", &rate);
+    comm_alone_free(self);
+    status = comm_agree(bench->comm, status);
+    if (status == STATUS_OK && comm_rank(bench->comm) == 0)
+        bench_add(bench, "step", "times", all / rate, "ranks", comm_size(bench->comm),
+                  "%d ranks against one", comm_size(bench->comm));
+    return status;
+}
+
+enum status bench_steps(struct bench *bench)
+{
+    struct options options = *bench->options;
+    double exact = 0, other = 0;
+    enum status status = add_steps(bench, bench->comm, &options, "exact sum", &exact);
+    options.train.reduce = REDUCE_FLOAT;
+    if (status == STATUS_OK)
+        status = add_steps(bench, bench->comm, &options, "float sum", &other);
+    if (status == STATUS_OK && comm_size(bench->comm) > 1)
+        status = add_alone(bench, exact);
+    return status;
+}
+
+/* ---- generation ---- */
+
+struct generation {
+    struct model *model;
+    token *inputs;
+};
+
+static void make_token(void *context)
+{
+    struct generation *generation = context;
+    const token *inputs = generation->inputs;
+    model_forward(generation->model, &inputs, NULL, NULL, NULL);
+}
+
+/* Tokens of `pieces` pieces at once, one time step after the other. The weights of one
+ * step are read once for all pieces: that, or the multiply-adds, is the limit. */
+static enum status add_generation(struct bench *bench, int pieces)
+{
+    struct model_shape shape =
+        model_shape_of(bench->options, bench->encoding->vocabulary);
+    struct generation generation = {
+        .inputs = calloc((size_t)pieces, sizeof *generation.inputs)};
+    enum status status = generation.inputs ? model_create(&shape, bench->encoding->end, 1,
+                                                          pieces, 1, 0, &generation.model)
+                                           : status_fail(STATUS_FAILED, "out of memory");
+    status = comm_agree(bench->comm, status);
+    if (status == STATUS_OK) {
+        params_initialise(&shape, model_params(generation.model), 1,
+                          model_weights(generation.model));
+        model_weights_changed(generation.model);
+        double weights = (double)model_products_per_token(generation.model), rate = 0;
+        double seconds = bench_time(bench, make_token, &generation);
+        status = bench_read_rate(bench, (size_t)(4 * weights), &rate);
+        bench_add(bench, "generate", "tokens/s", pieces / seconds, NULL, 0,
+                  "%d at once, without the drawing", pieces);
+        if (pieces == 1)
+            bench_add(bench, "generate", "GB/s", 4 * weights / seconds / 1e9,
+                      "reading as much", rate / 1e9, "weights read");
+        else
+            bench_add(bench, "generate", "GFLOP/s", 2 * weights * pieces / seconds / 1e9,
+                      fma_limit, bench->flops / 1e9, "%d at once, products", pieces);
+    }
+    model_free(generation.model);
+    free(generation.inputs);
+    return status;
+}
+
+enum status bench_generation(struct bench *bench)
+{
+    enum status status = add_generation(bench, 1);
+    return status == STATUS_OK ? add_generation(bench, 64) : status;
+}
