@@ -133,15 +133,18 @@ finds note threads "OMP_NUM_THREADS=8 is not what counts: train.threads = 1 is"
 # ---- processors ----
 
 if [ "$(uname -m)" = x86_64 ]; then
-    nehalem=(env OPENBLAS_CORETYPE=Nehalem "$tutti" doctor)
-    prescott=(env OPENBLAS_CORETYPE=Prescott "$tutti" doctor)
+    openblas="--set train.products=openblas"
+    nehalem=(env OPENBLAS_CORETYPE=Nehalem "$tutti" doctor $openblas)
+    prescott=(env OPENBLAS_CORETYPE=Prescott "$tutti" doctor $openblas)
     doctor 1 mpirun -n 2 "${nehalem[@]}" : -n 1 "${prescott[@]}"
     finds fault processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
-    cures "OPENBLAS_CORETYPE=Prescott on all"
+    cures "train.products = packed; or OPENBLAS_CORETYPE=Prescott on all"
     allowed="--set train.allow_mixed_cores=yes"
     doctor 0 mpirun -n 2 "${nehalem[@]}" $allowed : -n 1 "${prescott[@]}" $allowed
     finds warning processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
-    doctor 0 env OPENBLAS_CORETYPE=Nehalem "$tutti" doctor
+    doctor 0 mpirun -n 1 env OPENBLAS_CORETYPE=Nehalem "$tutti" doctor : \
+        -n 1 env OPENBLAS_CORETYPE=Prescott "$tutti" doctor # by our own products: all one
+    doctor 0 "${nehalem[@]}"
     if grep -q 'own kernels avx512' out.txt; then
         finds note processors "takes its Nehalem kernels, as OPENBLAS_CORETYPE says"
     fi

@@ -80,6 +80,19 @@ for bucket in 61 4096 1000000000; do
     same b$bucket lstm "buckets of $bucket elements"
 done
 
+# ---- any processor ----
+
+for kernels in avx512 avx2 portable; do
+    TUTTI_KERNELS=$kernels on 0 train lstm.conf --set run.dir=runs/$kernels >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "kernels $kernels"; }
+    same $kernels lstm "kernels $(sed -n 's/.*products by //p' log.txt)"
+done
+for ranks in 0 3; do
+    on $ranks train lstm.conf --set train.products=openblas --set run.dir=runs/blas-$ranks \
+        >log.txt 2>&1 || { cat log.txt >&2; fail "OpenBLAS on $ranks ranks"; }
+done
+same blas-3 blas-0 "OpenBLAS, 3 ranks"
+
 # the same test on sums that do depend on the order: it must be able to fail
 on 3 train gru.conf --set run.dir=runs/float --set train.reduce=float >log.txt 2>&1 ||
     { cat log.txt >&2; fail "reduce = float"; }

@@ -432,15 +432,22 @@ static const char *oldest_core(const struct doctor *doctor)
     return oldest;
 }
 
+/* Products by OpenBLAS have the bits of its kernels; our own have the same everywhere. */
+static bool uses_openblas(const struct doctor *doctor)
+{
+    return doctor->options.train.products == PRODUCTS_OPENBLAS;
+}
+
 static bool judge_openblas(struct doctor *doctor, bool *which)
 {
     const struct place *first = &doctor->places[0];
     char who[DOCTOR_TEXT / 2], cure[DOCTOR_TEXT];
-    if (mark_unlike(doctor, offsetof(struct place, core), which) == 0)
+    if (!uses_openblas(doctor) ||
+        mark_unlike(doctor, offsetof(struct place, core), which) == 0)
         return false;
     snprintf(cure, sizeof cure,
-             "OPENBLAS_CORETYPE=%s on all hosts; or train.allow_mixed_cores = yes, "
-             "without the promise of the same bits",
+             "train.products = packed; or OPENBLAS_CORETYPE=%s on all hosts; or "
+             "train.allow_mixed_cores = yes, without the promise of the same bits",
              oldest_core(doctor));
     doctor_find(
         doctor, doctor->options.train.allow_mixed_cores ? DOCTOR_WARNING : DOCTOR_FAULT,
@@ -457,7 +464,8 @@ static void judge_weak_core(struct doctor *doctor)
 {
     const struct place *place = &doctor->places[0];
     bool chosen = is_set(place, VARIABLE_OPENBLAS_CORE);
-    if (strcmp(place->kernels, "avx512") == 0 && age(place->core) < age("SkylakeX"))
+    if (uses_openblas(doctor) && strcmp(place->kernels, "avx512") == 0 &&
+        age(place->core) < age("SkylakeX"))
         doctor_find(doctor, DOCTOR_NOTE, "processors",
                     chosen ? "unset OPENBLAS_CORETYPE on all hosts; a run goes on only "
                              "with the type it began with"
@@ -483,8 +491,9 @@ void judge_processors(struct doctor *doctor)
                     doctor_who(doctor, which, who, sizeof who));
     else if (!mixed)
         doctor_find(doctor, DOCTOR_OK, "processors", NULL,
-                    "%s; OpenBLAS core %s, own kernels %s", first->processor, first->core,
-                    first->kernels);
+                    "%s; own kernels %s, OpenBLAS core %s%s", first->processor,
+                    first->kernels, first->core,
+                    uses_openblas(doctor) ? "" : " (not used)");
     if (!mixed)
         judge_weak_core(doctor);
     free(which);

@@ -47,17 +47,16 @@ variants() {
         run ethernet25:16 $ranks sum=flat
         run ethernet25:16 $ranks sum=sharded
     done
+    for bucket in 131072 524288 1048576 4194304; do
+        run ethernet25:16 256 bucket=$bucket
+    done
+    run ethernet25:16 256 every=16
+    run ethernet25:16 256 together=1
+    run fabric100:16 256 sum=sharded
     for cluster in ethernet25:16 fabric100:16; do
-        for bucket in 131072 524288 1048576 4194304; do
-            run $cluster 256 bucket=$bucket
-        done
         run $cluster 256 overlap=0
-        run $cluster 256 every=16
         run $cluster 256 near=0
-        run $cluster 256 near=0 most=56000
-        run $cluster 256 together=1
         run $cluster 256 type=f32
-        [ $cluster = fabric100:16 ] && run $cluster 256 sum=sharded
     done
     for jitter in 0.01 0.03; do
         run ethernet25:16 16 jitter=$jitter steps=4

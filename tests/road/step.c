@@ -28,7 +28,7 @@
 #include "tutti/rng.h"
 #include "tutti/watch.h"
 
-enum { TIME_STEPS = 128, CHECKED = 1000 };
+enum { TIME_STEPS = 128, CHECKED = 1000, MOST_MOVES = 64 };
 
 struct world {
     struct measured measured;
@@ -193,13 +193,15 @@ static void move(struct world *world)
         sharded_move(world->sharded);
 }
 
-/* Computation with opportunities at equal distances. */
+/* Computation with opportunities at equal distances: those that there are, or fewer, as
+ * each costs the simulation time. */
 static void replay(struct world *world, const struct event *event)
 {
+    size_t moves = event->count < MOST_MOVES ? event->count : MOST_MOVES;
     if (event->kind == 'c')
         complete(world, event->first);
-    for (size_t i = 0; event->kind == 'm' && i < event->count; i++) {
-        compute(world, event->seconds / (double)event->count);
+    for (size_t i = 0; event->kind == 'm' && i < moves; i++) {
+        compute(world, event->seconds / (double)moves);
         move(world);
     }
 }

@@ -1,0 +1,38 @@
+# tutti bench, with a small model and next to no time: that it measures everything, alone and
+# on ranks, as a table and as JSON. How fast it is nobody asks here.
+#   bash test_bench.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$1
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+small="--seconds 0.001 --set model.hidden=48 --set model.embedding=16 --set train.time=8"
+# shellcheck disable=SC2086
+for cell in lstm gru; do
+    "$tutti" bench $small --set model.cell=$cell >table.txt || fail "bench $cell"
+    for group in limit product cell sum step generate ingest; do
+        grep -q "^$group " table.txt || fail "$cell: no row of $group: $(cat table.txt)"
+    done
+    grep -Eq '[0-9] % of multiply-adds$' table.txt || fail "$cell: no share of the limit"
+    grep -Eqi 'nan|inf' table.txt && fail "$cell: $(cat table.txt)"
+done
+# shellcheck disable=SC2086
+mpirun -n 3 "$tutti" bench $small --json >table.json || fail "bench on three ranks"
+python3 - <<'END' || fail "JSON: $(cat table.json)"
+import json
+table = json.load(open("table.json"))
+names = [row["name"] for row in table["rows"]]
+assert table["ranks"] == 3 and "3 ranks against one" in names, names
+assert all(row["value"] > 0 for row in table["rows"])
+assert all(row.get("share", 1) > 0 for row in table["rows"])
+assert len(names) == len(set(names))
+END
+mpirun -n 3 "$tutti" bench --set train.slices=2 2>slices.txt && fail "too few slices"
+[ "$(grep -c '^tutti: train.slices = 2, but there are 3 ranks' slices.txt)" = 1 ] ||
+    fail "too few slices: $(cat slices.txt)"
+refuses 2 "seconds" "$tutti" bench --seconds 0
+refuses 2 "nothere.conf" "$tutti" bench nothere.conf
+echo "ok"
