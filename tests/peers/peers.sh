@@ -40,6 +40,7 @@ if ((${#parts[@]} == 0)); then
     parts=(same {train:32,train:8}:{float32,bfloat16}:{1,2} play:{1,64})
 fi
 python=${PEERS_PYTHON:-python3}
+[[ $python != */* ]] || python=$(realpath -s "$python") # a venv's is a link
 turns=${PEERS_TURNS:-3}
 if ! "$python" -c 'import torch, numpy, h5py' 2>/dev/null; then
     echo "peers: skipped: $python has no PyTorch, NumPy or h5py (see PEERS_PYTHON)" >&2
