@@ -22,6 +22,7 @@
 # ~/torch/bin/pip install torch numpy h5py); without PyTorch it says so and ends with 77.
 #   PEERS_PYTHON    the Python to use (python3)
 #   PEERS_TURNS     how often both take turns, an odd number (3)
+#   PEERS_SLICES    tutti's slices for each rank (4): fewer are faster where rows are few
 #   PEERS_FOLDER    where data sets and chosen settings are, kept for the next time (else a
 #                   folder that is removed); "tune:" for "train:" or "play:" chooses only
 set -euo pipefail
@@ -42,6 +43,7 @@ fi
 python=${PEERS_PYTHON:-python3}
 [[ $python != */* ]] || python=$(realpath -s "$python") # a venv's is a link
 turns=${PEERS_TURNS:-3}
+slices=${PEERS_SLICES:-4}
 if ! "$python" -c 'import torch, numpy, h5py' 2>/dev/null; then
     echo "peers: skipped: $python has no PyTorch, NumPy or h5py (see PEERS_PYTHON)" >&2
     exit 77
@@ -83,7 +85,7 @@ make_player() {
 
 # ---- one measurement each: tokens per second ----
 
-# train RANKS ROWS PRECISION RUN [--set ...]: four slices for each rank.
+# train RANKS ROWS PRECISION RUN [--set ...]
 train() {
     local ranks=$1 rows=$2 precision=$3 run=$4 launch=() set=()
     shift 4
@@ -91,7 +93,7 @@ train() {
     [ "$precision" = float32 ] || set=(--set "train.precision=$precision")
     "${launch[@]}" "$tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset=data.tutti --set model.hidden=512 --set model.embedding=256 \
-        --set train.batch=$((ranks * rows)) --set train.slices=$((4 * ranks)) \
+        --set train.batch=$((ranks * rows)) --set train.slices=$((slices * ranks)) \
         --set train.max_steps=12 --set run.samples=0 --set "run.dir=$run" "${set[@]}" "$@"
 }
 
@@ -218,7 +220,7 @@ head_of_table() {
     local processor
     processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
     echo "machine   $processor, $(nproc) cores"
-    echo "tutti     $("$tutti" --version | sed -n '1s/^tutti //p')"
+    echo "tutti     $("$tutti" --version | sed -n '1s/^tutti //p'), $slices slices for each rank"
     "$python" - <<'PYTHON'
 import platform, torch
 has = lambda name: getattr(getattr(torch.backends, name, None), "is_available", bool)()
