@@ -2,6 +2,7 @@
  * comm: agreeing, sums, bytes and the counter, against what every rank can work out
  * alone. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,28 +194,54 @@ static void bytes_are_gathered_in_rank_order(void **state)
 
 enum { ITEMS = 3000, STEP = 7 };
 
+/* Between opening and closing there is nothing but the counter. */
+static void hand_out(struct comm *comm, struct comm_counter *counter)
+{
+    int64_t taken[ITEMS] = {0}, last = -1;
+    for (int64_t next = comm_next(counter, STEP); next < ITEMS;
+         next = comm_next(counter, STEP)) {
+        expect(next > last && next % STEP == 0);
+        last = next;
+        for (int64_t i = next; i < next + STEP && i < ITEMS; i++) {
+            taken[i]++;
+            comm_counter_serve(counter);
+        }
+    }
+    comm_counter_close(counter);
+    expect(comm_sum_i64(comm, taken, ITEMS, 0) == STATUS_OK);
+    for (int64_t i = 0; i < ITEMS; i++)
+        expect(taken[i] == 1);
+}
+
 static void every_number_is_handed_out_once(void **state)
 {
     struct comm *comm = *state;
     for (int round = 0; round < 3; round++) { /* a counter can be opened again */
-        int64_t taken[ITEMS] = {0}, last = -1;
         struct comm_counter *counter;
         expect(comm_counter_open(comm, &counter) == STATUS_OK);
-        for (int64_t next = comm_next(counter, STEP); next < ITEMS;
-             next = comm_next(counter, STEP)) {
-            expect(next > last && next % STEP == 0);
-            last = next;
-            for (int64_t i = next; i < next + STEP && i < ITEMS; i++) {
-                taken[i]++;
-                comm_counter_serve(counter);
-            }
-        }
-        comm_counter_close(counter);
-        expect(comm_sum_i64(comm, taken, ITEMS, 0) == STATUS_OK);
-        for (int64_t i = 0; i < ITEMS; i++)
-            expect(taken[i] == 1);
+        hand_out(comm, counter);
     }
     comm_counter_close(NULL);
+    agree_on_verdict(comm);
+}
+
+/* One rank, the last or the first, has no room for shared memory: nobody waits in vain. */
+static void counting_needs_no_shared_memory(void **state)
+{
+    struct comm *comm = *state;
+    const int poor[] = {comm_size(comm) - 1, 0};
+    struct rlimit before, none;
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    none = (struct rlimit){.rlim_cur = 1, .rlim_max = before.rlim_max};
+    for (int i = 0; i < 2; i++) {
+        struct comm_counter *counter;
+        if (comm_rank(comm) == poor[i])
+            setrlimit(RLIMIT_FSIZE, &none);
+        expect(comm_counter_open(comm, &counter) == STATUS_OK);
+        setrlimit(RLIMIT_FSIZE, &before);
+        hand_out(comm, counter);
+    }
     agree_on_verdict(comm);
 }
 
@@ -299,6 +327,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(bytes_of_rank_0_reach_all, comm),
         cmocka_unit_test_prestate(bytes_are_gathered_in_rank_order, comm),
         cmocka_unit_test_prestate(every_number_is_handed_out_once, comm),
+        cmocka_unit_test_prestate(counting_needs_no_shared_memory, comm),
         cmocka_unit_test_prestate(only_rank_0_speaks, comm),
         cmocka_unit_test_prestate(srun_without_pmi_is_refused, comm),
     };

@@ -182,7 +182,7 @@ static void check_evaluation(struct comm *comm, int encoding)
         before[i] = (float)(i % 17);
     model_set_state(model, own.count - 1, before);
     struct evaluation found;
-    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model,
+    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model, NULL,
                           &found) == STATUS_OK);
     model_get_state(model, own.count - 1, after);
     expect(memcmp(before, after, size * sizeof *before) == 0);
@@ -217,6 +217,57 @@ static void performance_is_evaluated(void **state)
 static void pianoroll_is_evaluated(void **state)
 {
     check_evaluation(*state, ENCODING_PIANOROLL);
+}
+
+/* ---- leaving ---- */
+
+struct patience {
+    int windows; /* until it is over; < 0: endless */
+};
+
+static bool is_over(void *context)
+{
+    struct patience *patience = context;
+    return patience->windows >= 0 && patience->windows-- == 0;
+}
+
+/* One rank leaves behind so many windows: all have the same outcome, the carried states
+ * are as before, and the next pass is none the worse for it. */
+static void a_pass_can_be_left(void **state)
+{
+    struct comm *comm = *state;
+    struct dataset *dataset = NULL;
+    char path[128];
+    snprintf(path, sizeof path, "%s/data-%d", directory, ENCODING_PERFORMANCE);
+    assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
+    struct slices own = slices_of_rank(SLICES, comm_rank(comm), comm_size(comm));
+    struct model *model = make_model(dataset, own.count, ROWS, STEPS);
+    size_t size = model_state_size(model);
+    float *before = malloc(size * sizeof *before), *after = malloc(size * sizeof *after);
+    for (size_t i = 0; i < size; i++)
+        before[i] = (float)(i % 13);
+    model_set_state(model, 0, before);
+    struct evaluation whole, found;
+    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model, NULL,
+                          &whole) == STATUS_OK);
+    for (int windows = 0; windows < 3; windows++) {
+        bool leaves = comm_rank(comm) == windows % comm_size(comm);
+        struct patience patience = {.windows = leaves ? windows : -1};
+        const struct evaluation_leave leave = {.wanted = is_over, .context = &patience};
+        expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model,
+                              &leave, &found) == STATUS_STOPPED);
+        model_get_state(model, 0, after);
+        expect(memcmp(before, after, size * sizeof *before) == 0);
+        patience.windows = -1;
+        expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model,
+                              &leave, &found) == STATUS_OK);
+        expect(memcmp(&whole, &found, sizeof whole) == 0);
+    }
+    free(before);
+    free(after);
+    model_free(model);
+    dataset_close(dataset);
+    agree_on_verdict(comm);
 }
 
 /* A split as one text: END p END p' END ... END. */
@@ -302,6 +353,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(performance_is_evaluated, comm),
         cmocka_unit_test_prestate(pianoroll_is_evaluated, comm),
+        cmocka_unit_test_prestate(a_pass_can_be_left, comm),
         cmocka_unit_test_prestate(floors_are_counted, comm),
     };
     int failed = status == STATUS_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

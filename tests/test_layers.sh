@@ -66,8 +66,8 @@ confined() {
 }
 confined '(cblas|openblas.*)\.h' src/kernels/gemm.c
 confined 'mpi\.h' src/parallel/comm_internal.h
-confined 'comm_internal\.h' src/parallel/comm.c src/parallel/comm_memory.c \
-    src/parallel/comm_probe.c src/parallel/comm_sum.c
+confined 'comm_internal\.h' src/parallel/comm.c src/parallel/comm_counter.c \
+    src/parallel/comm_memory.c src/parallel/comm_probe.c src/parallel/comm_sum.c
 confined '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
 confined 'h5_internal\.h' src/h5/attributes.c src/h5/chunks.c src/h5/disk.c src/h5/h5.c \
     src/h5/lock.c src/h5/values.c src/h5/verify.c

@@ -51,6 +51,16 @@ done
 same performance-1 alone
 cmp -s performance-1/shard-0001.h5 pianoroll-1/shard-0001.h5 && fail "encodings are alike"
 
+# on a host without room for shared memory (Open MPI says so, too)
+if unshare -rm true 2>/dev/null; then
+    timeout -k 5 60 unshare -rm bash -c 'mount -t tmpfs -o size=4k none /dev/shm &&
+        mpirun -n 3 "$0" preprocess corpus -o cramped --shards 7' "$tutti" >out.txt 2>&1 ||
+        fail "no room in /dev/shm: $? (124: it hangs): $(cat out.txt)"
+    same performance-1 cramped
+else
+    echo "not tested, as mounting is not allowed: no room in /dev/shm"
+fi
+
 # nor does it matter from where, or by which name, the folder is reached
 (cd corpus/sub && "$tutti" preprocess ../ -o "$folder/above" --shards 7 >/dev/null)
 (cd corpus && "$tutti" preprocess . -o ../here --shards 7 >/dev/null)

@@ -159,6 +159,36 @@ for signal in USR1 TERM INT; do
     same stopped lstm "stopped by $signal, resumed on 3 ranks"
 done
 
+# ---- two runs that want one directory ----
+
+until_said() { # FILE PATTERN: at most 20 s
+    local tries=0
+    until grep -q "$2" "$1" 2>/dev/null; do
+        sleep 0.05
+        tries=$((tries + 1))
+        [ $tries -lt 400 ] || { cat "$1" >&2; fail "no \"$2\" in $1"; }
+    done
+}
+
+"$tutti" train lstm.conf --set run.dir=runs/locked --set run.checkpoint_minutes=0.0005 \
+    --inject slow@0:4:60 >first.txt 2>&1 &
+first=$!
+wait_for locked 3 $first
+on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 && code=0 || code=$?
+[ $code = 1 ] || { cat log.txt >&2; fail "a second run: exit code $code"; }
+holder="$(hostname), pid $first"
+[ "$(grep -c "^tutti: .*runs/locked: another run is writing .*($holder)" log.txt)" = 1 ] &&
+    grep -q "^waiting for runs/locked/lock: held by another run ($holder)" log.txt ||
+    { cat log.txt >&2; fail "a second run: not told"; }
+[ "$(cat runs/locked/lock)" = "$holder" ] || fail "the lock says $(cat runs/locked/lock)"
+on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 &
+second=$!
+until_said log.txt "^waiting for runs/locked/lock"
+kill -9 $first
+wait $second || { cat log.txt >&2; fail "the lock of a killed run"; }
+same locked lstm "a second run waits for the first one's death"
+[ -f runs/locked/lock ] && [ ! -s runs/locked/lock ] || fail "a finished run is still named"
+
 # ---- checkpoints: how many, links, damage, no room ----
 
 shopt -s nullglob

@@ -98,13 +98,16 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
 
 void comm_barrier(struct comm *comm); /* Collective. */
 
-/* A counter shared by all ranks, for handing out work: comm_next adds `step` and returns
- * the value before; the first is 0. Opening and closing are collective, the rest is not.
+/* A counter shared by all ranks, for handing out work: comm_next adds `step` (> 0) and
+ * returns the value before; the first is 0. Opening and closing are collective, the rest
+ * is not; and there may be no other collective in between, in which rank 0 would not
+ * answer.
  *
- * On one node comm_next is an atomic addition in shared memory: below 1 us, whatever rank
- * 0 does. Between nodes without network atomics (TCP) it is answered when rank 0 next
- * calls into MPI, about two calls of rank 0 for each. So take several items a step, and
- * call comm_counter_serve between the items: it is cheap, and does nothing but on rank 0.
+ * On rank 0's host comm_next is an atomic addition in shared memory: below 1 us, whatever
+ * rank 0 does. On other hosts, or where a host has no shared memory to give, it is
+ * answered when rank 0 next calls into the counter. So take several items a step, and call
+ * comm_counter_serve between the items: it is cheap, and does nothing but on rank 0. When
+ * closing, rank 0 answers until all others are closing too.
  */
 struct comm_counter;
 enum status comm_counter_open(struct comm *comm, struct comm_counter **out);

@@ -2,6 +2,7 @@
 #ifndef TUTTI_EVALUATE_H
 #define TUTTI_EVALUATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tutti/comm.h"
@@ -22,16 +23,26 @@ struct evaluation {
     double per_note, per_second, per_piece, per_frame;
 };
 
+/* Asked on every rank between windows: is it to be left? Any rank that says so ends the
+ * pass for all. */
+struct evaluation_leave {
+    bool (*wanted)(void *context);
+    void *context;
+};
+
 /* Each slice's pieces go once, from cleared states, through the slice's rows. The model
  * is planned for this rank's slices (slices_of_rank) with `rows` rows and `steps` steps;
  * its carried states are saved and put back. Shards are dealt to slices by the tokens of
  * the split; a slice may stay empty. Same result on every rank and for any number of
- * ranks. `memory`: bytes of this rank for the pieces and their tokens, which then come from
- * the disk as they are needed; 0: all are held. STATUS_FAILED if a shard can't be read or
- * the loss is not finite; STATUS_MISUSE if the memory is too little. Collective. */
+ * ranks. `memory`: bytes of this rank for the pieces and their tokens, which then come
+ * from the disk as they are needed; 0: all are held. `leave`: NULL for never; a rank that
+ * wants to leaves its own part at once, the others learn of it behind theirs, and there is
+ * no result: STATUS_STOPPED. STATUS_FAILED if a shard can't be read or the loss is not
+ * finite; STATUS_MISUSE if the memory is too little. Collective. */
 enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
                            int rows, int steps, enum split split, uint64_t memory,
-                           struct model *model, struct evaluation *out);
+                           struct model *model, const struct evaluation_leave *leave,
+                           struct evaluation *out);
 
 /* Cross-entropy on `split`, nats per token, of the token frequencies of the training
  * split:

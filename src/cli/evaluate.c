@@ -143,10 +143,10 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
         status = make_model(given, results->checkpoint, comm, &rows, &model);
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status =
-            evaluate_split(comm, results->dataset, (int)options->train.slices, rows,
-                           (int)options->train.time, given->split,
-                           (uint64_t)given->memory * 1000000, model, &results->model);
+        status = evaluate_split(comm, results->dataset, (int)options->train.slices, rows,
+                                (int)options->train.time, given->split,
+                                (uint64_t)given->memory * 1000000, model, NULL,
+                                &results->model);
     if (status == STATUS_OK)
         status = evaluate_floors(comm, results->dataset, given->split, &results->floors);
     model_free(model);

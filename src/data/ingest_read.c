@@ -27,9 +27,12 @@ struct reader {
     uint64_t bytes; /* read by this rank */
 };
 
+/* More than there is to hand out, and however many ranks fail it stays below 2^63. */
+static const int64_t beyond_all = INT64_C(1) << 40;
+
 void ingest_stop_counter(struct comm_counter *counter)
 {
-    comm_next(counter, INT64_MAX / 4);
+    comm_next(counter, beyond_all);
 }
 
 void records_free(struct records *records)
@@ -301,7 +304,8 @@ enum status ingest_read(struct ingest *ingest)
     enum status status = comm_counter_open(ingest->comm, &counter);
     if (status != STATUS_OK)
         return comm_agree(ingest->comm, status);
-    status = comm_agree(ingest->comm, read_share(ingest, counter));
-    comm_counter_close(counter);
+    status = read_share(ingest, counter);
+    comm_counter_close(counter); /* rank 0 answers the others until they are through */
+    status = comm_agree(ingest->comm, status);
     return status == STATUS_OK ? gather_records(ingest) : status;
 }

@@ -319,8 +319,9 @@ enum status ingest_write_shards(struct ingest *ingest)
     if (status != STATUS_OK)
         return comm_agree(ingest->comm, status);
     struct writer writer = {.ingest = ingest};
-    status = comm_agree(ingest->comm, write_share(&writer, counter));
-    comm_counter_close(counter);
+    status = write_share(&writer, counter);
+    comm_counter_close(counter); /* rank 0 answers the others until they are through */
+    status = comm_agree(ingest->comm, status);
     if (status == STATUS_OK)
         status = gather_results(ingest, &writer);
     free(writer.results);

@@ -28,11 +28,6 @@ enum {
     GATHER_TAG = 1
 };
 
-struct comm_counter {
-    MPI_Win window; /* one int64_t on rank 0 */
-    int rank;
-};
-
 /* ---- failures ---- */
 
 enum status comm_check(int code, const char *what)
@@ -53,8 +48,7 @@ void comm_abort(struct comm *comm, int code)
     _exit(code); /* MPI_Abort does not come back */
 }
 
-/* For the calls that have no status to return: without MPI there is no way on. */
-static void check_or_abort(int code, const char *what)
+void comm_check_or_abort(int code, const char *what)
 {
     if (comm_check(code, what) == STATUS_OK)
         return;
@@ -346,8 +340,9 @@ int64_t comm_max_i64(struct comm *comm, int64_t value)
     if (comm->size == 1)
         return value;
     enum phase before = phase_enter(PHASE_WAIT);
-    check_or_abort(MPI_Allreduce(&value, &most, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
-                   "compare the ranks");
+    comm_check_or_abort(
+        MPI_Allreduce(&value, &most, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
+        "compare the ranks");
     phase_enter(before);
     return most;
 }
@@ -357,7 +352,7 @@ void comm_barrier(struct comm *comm)
     if (comm->size == 1)
         return;
     enum phase before = phase_enter(PHASE_WAIT);
-    check_or_abort(MPI_Barrier(MPI_COMM_WORLD), "meet");
+    comm_check_or_abort(MPI_Barrier(MPI_COMM_WORLD), "meet");
     phase_enter(before);
 }
 
@@ -456,65 +451,4 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
     }
     phase_enter(before);
     return status;
-}
-
-/* ---- the counter ---- */
-
-enum status comm_counter_open(struct comm *comm, struct comm_counter **out)
-{
-    *out = NULL;
-    struct comm_counter *counter = calloc(1, sizeof *counter);
-    enum status status = comm_agree(
-        comm, counter ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory"));
-    if (status != STATUS_OK) {
-        free(counter);
-        return status;
-    }
-    counter->rank = comm->rank;
-    int64_t *value;
-    MPI_Aint bytes = comm->rank == 0 ? (MPI_Aint)sizeof *value : 0;
-    int code = MPI_Win_allocate(bytes, sizeof *value, MPI_INFO_NULL, MPI_COMM_WORLD,
-                                &value, &counter->window);
-    if (code != MPI_SUCCESS) {
-        free(counter);
-        return comm_check(code, "open a shared counter");
-    }
-    MPI_Win_set_errhandler(counter->window, MPI_ERRORS_RETURN);
-    check_or_abort(MPI_Win_lock_all(0, counter->window), "open a shared counter");
-    if (comm->rank == 0)
-        *value = 0;
-    MPI_Win_sync(counter->window);
-    comm_barrier(comm);
-    *out = counter;
-    return STATUS_OK;
-}
-
-void comm_counter_serve(struct comm_counter *counter)
-{
-    int waiting;
-    if (counter->rank == 0)
-        check_or_abort(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &waiting,
-                                  MPI_STATUS_IGNORE),
-                       "look for messages");
-}
-
-int64_t comm_next(struct comm_counter *counter, int64_t step)
-{
-    int64_t before = 0;
-    comm_counter_serve(counter);
-    int code =
-        MPI_Fetch_and_op(&step, &before, MPI_INT64_T, 0, 0, MPI_SUM, counter->window);
-    if (code == MPI_SUCCESS)
-        code = MPI_Win_flush(0, counter->window);
-    check_or_abort(code, "count");
-    return before;
-}
-
-void comm_counter_close(struct comm_counter *counter)
-{
-    if (!counter)
-        return;
-    MPI_Win_unlock_all(counter->window);
-    MPI_Win_free(&counter->window);
-    free(counter);
 }

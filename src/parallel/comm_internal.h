@@ -35,5 +35,7 @@ char *comm_memory_peer(const struct comm_memory *memory, int place, const void *
 
 /* STATUS_FAILED with MPI's words: "MPI can't WHAT: ...". */
 enum status comm_check(int code, const char *what);
+/* For the calls that have no status to return: without MPI there is no way on. */
+void comm_check_or_abort(int code, const char *what);
 
 #endif

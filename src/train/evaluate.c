@@ -33,6 +33,7 @@ struct pass {
     bool *in_frames; /* [own slices][rows]: the first frame of the row's piece is over */
     real *states;
     struct exact_sum *sum;
+    const struct evaluation_leave *leave; /* or NULL */
 };
 
 static enum status allocate(struct pass *pass)
@@ -137,19 +138,33 @@ static void add_window(struct pass *pass)
     }
 }
 
-/* All windows, with the model's carried states as they were afterwards. */
+/* All windows, or those up to a wish to leave. The wish is this rank's own and costs no
+ * message: the others learn of it where all agree on how their parts went, and a rank that
+ * has none goes on to the end of its part. That is soon enough, as launchers and batch
+ * systems send their signals to all ranks. */
+static enum status add_windows(struct pass *pass)
+{
+    const struct evaluation_leave *leave = pass->leave;
+    int64_t counted = 0;
+    enum status status = next_window(pass, &counted);
+    while (status == STATUS_OK && counted > 0) {
+        if (leave && leave->wanted(leave->context))
+            return status_fail(STATUS_STOPPED, "left on request");
+        add_window(pass);
+        phase_move();
+        status = next_window(pass, &counted);
+    }
+    return status;
+}
+
+/* The pass, with the model's carried states as they were afterwards. */
 static enum status run(struct pass *pass)
 {
-    int64_t counted = 0;
     size_t size = model_state_size(pass->model);
     for (int s = 0; s < pass->own.count; s++)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
-    enum status status = next_window(pass, &counted);
-    for (; status == STATUS_OK && counted > 0; status = next_window(pass, &counted)) {
-        add_window(pass);
-        phase_move();
-    }
+    enum status status = add_windows(pass);
     for (int s = 0; s < pass->own.count; s++)
         model_set_state(pass->model, s, pass->states + (size_t)s * size);
     return status;
@@ -195,13 +210,15 @@ static enum status summarise(const struct pass *pass, enum split split,
 
 enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
                            int rows, int steps, enum split split, uint64_t memory,
-                           struct model *model, struct evaluation *out)
+                           struct model *model, const struct evaluation_leave *leave,
+                           struct evaluation *out)
 {
     struct pass pass = {.dataset = dataset,
                         .model = model,
                         .own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)),
                         .rows = rows,
                         .steps = steps,
+                        .leave = leave,
                         .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
     enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
     if (status == STATUS_OK)

@@ -13,11 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "run_lock.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/inject.h"
 #include "tutti/log.h"
+
+static const double lock_seconds = 10; /* that a process may take to die */
 
 struct entry {
     char name[CHECKPOINT_NAME];
@@ -41,6 +44,8 @@ enum status run_directory_open(const char *path, struct run_directory *out)
         status = file_make_directories(out->checkpoints);
     if (status == STATUS_OK)
         status = file_make_directories(out->samples);
+    if (status == STATUS_OK)
+        status = run_lock_take(path, lock_seconds, &out->lock);
     if (status != STATUS_OK)
         run_directory_free(out);
     return status;
@@ -48,6 +53,7 @@ enum status run_directory_open(const char *path, struct run_directory *out)
 
 void run_directory_free(struct run_directory *run)
 {
+    run_lock_release(run->lock);
     free(run->path);
     free(run->checkpoints);
     free(run->samples);

@@ -4,6 +4,7 @@
  *                         step-00000123.h5   within an epoch: on request, or by the clock
  *                         latest, best       links
  *     run.dir/samples/
+ *     run.dir/lock                           held while a run writes, see run_lock.h
  */
 #ifndef TUTTI_TRAIN_RUN_DIRECTORY_H
 #define TUTTI_TRAIN_RUN_DIRECTORY_H
@@ -17,11 +18,13 @@
 
 struct run_directory { /* zero-initialise; free with run_directory_free */
     char *path, *checkpoints, *samples;
+    struct run_lock *lock;
 };
 
 enum { CHECKPOINT_NAME = 40 };
 
-/* Makes the directories. */
+/* Makes the directories, and takes their lock until run_directory_free. STATUS_FAILED,
+ * after a wait of some seconds, if another process has it. */
 enum status run_directory_open(const char *path, struct run_directory *out);
 void run_directory_free(struct run_directory *run);
 

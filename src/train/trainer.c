@@ -34,13 +34,19 @@ static bool out_of_steps(const struct trainer *trainer)
     return most > 0 && trainer->now.step >= most;
 }
 
+/* All steps of the epoch are made, and it is still to be validated and closed. */
+static bool at_end_of_epoch(const struct trainer *trainer)
+{
+    return trainer->now.epoch_step == trainer->steps_per_epoch;
+}
+
 static bool finished(const struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
     bool given_up = options->train.early_stop > 0 &&
                     trainer->now.schedule.bad_epochs >= options->train.early_stop;
     return trainer->now.epoch >= options->train.epochs || given_up ||
-           out_of_steps(trainer);
+           (out_of_steps(trainer) && !at_end_of_epoch(trainer));
 }
 
 /* ---- a step ---- */
@@ -173,13 +179,20 @@ static bool keeps_epoch(const struct trainer *trainer, bool best)
            finished(trainer);
 }
 
+static bool wants_to_leave(void *context)
+{
+    return trainer_stop_is_due_in_validation(context);
+}
+
+/* STATUS_STOPPED on all ranks if one has left it for a stop. */
 static enum status validate(struct trainer *trainer, struct evaluation *valid)
 {
+    const struct evaluation_leave leave = {.wanted = wants_to_leave, .context = trainer};
     phase_enter(PHASE_VALIDATE); /* until the next step, but for saving and sampling */
     feed_rest(trainer->feed);    /* its memory is the validation's meanwhile */
     return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.slices,
                           trainer->rows, trainer->steps, SPLIT_VALID,
-                          trainer->data_plan.validation, trainer->model, valid);
+                          trainer->data_plan.validation, trainer->model, &leave, valid);
 }
 
 /* Where the time went since the last time. */
@@ -197,12 +210,24 @@ static enum status report_time(struct trainer *trainer, int64_t epoch)
     return STATUS_OK;
 }
 
+/* A validation was left for a stop: what it had counted is worth nothing, and the epoch
+ * stays open behind its last step, from where the next run makes it again. */
+static enum status leave_epoch_open(struct trainer *trainer)
+{
+    trainer->stop = true;
+    log_info("epoch %" PRId64 ": the validation is left; the next run begins with it",
+             trainer->now.epoch + 1);
+    return STATUS_OK;
+}
+
 static enum status end_epoch(struct trainer *trainer, const struct timing *timing)
 {
     struct checkpoint *now = &trainer->now;
     struct evaluation valid;
     double began = clock_seconds();
     enum status status = validate(trainer, &valid);
+    if (status == STATUS_STOPPED)
+        return leave_epoch_open(trainer);
     if (status != STATUS_OK)
         return status;
     close_epoch(trainer, &valid, timing);
@@ -226,14 +251,8 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
 
 /* ---- the run ---- */
 
-/* Is the epoch to be closed? Whoever asks for a stop at its last step doesn't wait for the
- * validation, if there is another run to make it: it begins with it. */
-static bool ends_epoch(const struct trainer *trainer)
-{
-    return trainer->now.epoch_step == trainer->steps_per_epoch &&
-           (!trainer->stop || out_of_steps(trainer));
-}
-
+/* Whoever asks for a stop at the last step of an epoch doesn't wait for the validation:
+ * the next run begins with it. */
 static enum status run_epochs(struct trainer *trainer)
 {
     struct checkpoint *now = &trainer->now;
@@ -242,7 +261,7 @@ static enum status run_epochs(struct trainer *trainer)
         double began = clock_seconds();
         struct timing timing = {.began = began, .stepped = began};
         enum status status = make_steps(trainer, &timing);
-        if (status == STATUS_OK && ends_epoch(trainer))
+        if (status == STATUS_OK && at_end_of_epoch(trainer) && !trainer->stop)
             status = end_epoch(trainer, &timing);
         if (status != STATUS_OK)
             return status;
@@ -253,14 +272,27 @@ static enum status run_epochs(struct trainer *trainer)
     return report_time(trainer, now->epoch + 1);
 }
 
+/* The run is complete and on its way to the disk but for that figure, which no other run
+ * would make. */
+static enum status leave_part_unjudged(const struct trainer *trainer)
+{
+    log_warn(
+        "not validated behind the last step, as a stop was asked for: tutti evaluate "
+        "%s/checkpoints/latest %s --split valid",
+        trainer->now.options.run.dir, trainer->dataset->path);
+    return STATUS_OK;
+}
+
 /* train.max_steps may end a run within an epoch: how good is it there? */
 static enum status judge_part(struct trainer *trainer)
 {
     const struct checkpoint *now = &trainer->now;
     struct evaluation valid;
-    if (now->epoch_step == 0 || !out_of_steps(trainer))
+    if (now->epoch_step == 0 || at_end_of_epoch(trainer) || !out_of_steps(trainer))
         return STATUS_OK;
     enum status status = validate(trainer, &valid);
+    if (status == STATUS_STOPPED)
+        return leave_part_unjudged(trainer);
     if (status != STATUS_OK)
         return status;
     const struct step_facts facts = {

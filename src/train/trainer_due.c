@@ -4,7 +4,9 @@
  * The end is due on a signal, and on rank 0 also when the time that is left could be too
  * short: until the next chance to stop there may pass the longest step so far, the end of
  * an epoch if one comes first, and then the checkpoint, with the one before it if that is
- * still being written. What hasn't been measured yet is estimated from what has.
+ * still being written. What hasn't been measured yet is estimated from what has. A
+ * validation can be left, but then it is made again from its beginning: so it isn't begun
+ * when it is likely to take too long, and left when it does nevertheless.
  */
 #include <math.h>
 
@@ -77,6 +79,17 @@ bool trainer_stop_is_due(struct trainer *trainer)
     double seconds = 2 * trainer->pace.step; /* the rest of this one, and the next */
     return time_is_short(trainer,
                          seconds + (ends_epoch ? epoch_end_seconds(trainer) : 0));
+}
+
+/* A run that begins with a validation leaves it for a signal, but not for its time limit:
+ * it has made nothing yet that could be lost, and under a limit that is too short for a
+ * validation no run would ever come to the end of one. */
+bool trainer_stop_is_due_in_validation(struct trainer *trainer)
+{
+    bool has_made_steps = trainer->pace.step > 0;
+    if (stop_requested() || !trainer->deadline || !has_made_steps)
+        return stop_requested();
+    return time_is_short(trainer, trainer->pace.step); /* a window takes less */
 }
 
 bool trainer_stop_is_due_before_samples(struct trainer *trainer)

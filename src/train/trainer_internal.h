@@ -112,6 +112,8 @@ bool trainer_save_is_due(const struct trainer *trainer);
 /* Has this process been asked to stop, or (rank 0) is its time limit so near that it must
  * stop behind this step? In a step, before its sum. Not collective. */
 bool trainer_stop_is_due(struct trainer *trainer);
+/* The same between the windows of a validation: is it to be left to the next run? */
+bool trainer_stop_is_due_in_validation(struct trainer *trainer);
 /* The same behind a validation: may there be samples and another step? */
 bool trainer_stop_is_due_before_samples(struct trainer *trainer);
 

@@ -1,0 +1,162 @@
+/* run_lock: see the header.
+ *
+ * A lock of fcntl's older kind belongs to the process, so it is lost when the process
+ * closes any descriptor of the file: whoever holds it must not open the file again.
+ */
+#include "run_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tutti/file.h"
+#include "tutti/log.h"
+#include "tutti/phase.h"
+#include "tutti/progress.h"
+
+enum { HOLDER_TEXT = 160 };
+
+struct run_lock {
+    int file;
+    bool held;
+};
+
+/* ---- who holds it ---- */
+
+static void describe_self(char text[HOLDER_TEXT])
+{
+    char host[65] = "an unknown host";
+    const char *job = getenv("SLURM_JOB_ID");
+    gethostname(host, sizeof host - 1);
+    snprintf(text, HOLDER_TEXT, "%s, pid %ld%s%.20s\n", host, (long)getpid(),
+             job ? ", job " : "", job ? job : "");
+}
+
+/* Opens the file anew, as a network file system shows what another host has written only
+ * behind an opening. */
+static void describe_holder(const char *path, char text[HOLDER_TEXT])
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = file < 0 ? 0 : read(file, text, HOLDER_TEXT - 1);
+    text[size > 0 ? size : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    if (!text[0])
+        snprintf(text, HOLDER_TEXT, "which one is not known");
+    if (file >= 0)
+        close(file);
+}
+
+/* A text that can't be written costs nothing but the name in another run's refusal. */
+static void sign(const struct run_lock *lock)
+{
+    char text[HOLDER_TEXT];
+    describe_self(text);
+    if (ftruncate(lock->file, 0) == 0 && pwrite(lock->file, text, strlen(text), 0) > 0)
+        return;
+    log_warn("who writes into this run's folder can't be noted: %s", strerror(errno));
+}
+
+/* ---- the lock ---- */
+
+/* 0, or why not. */
+static int try(const struct run_lock *lock)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(lock->file, F_SETLK, &whole) == 0 ? 0 : errno;
+}
+
+static bool is_anothers(int error)
+{
+    return error == EAGAIN || error == EACCES || error == EINTR;
+}
+
+/* Tries until `seconds` are over. The other ranks wait meanwhile, so it shows that it is
+ * not hung. */
+static int keep_trying(const struct run_lock *lock, const char *path, double seconds)
+{
+    const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
+    double began = clock_seconds();
+    int error = try(lock);
+    if (is_anothers(error)) {
+        char holder[HOLDER_TEXT];
+        describe_holder(path, holder);
+        log_info("waiting for %s: held by another run (%s); %.0f s at most", path, holder,
+                 seconds);
+    }
+    while (is_anothers(error) && clock_seconds() - began < seconds) {
+        nanosleep(&moment, NULL);
+        phase_move();
+        error = try(lock);
+    }
+    return error;
+}
+
+static enum status refuse(const char *directory, const char *path)
+{
+    char holder[HOLDER_TEXT];
+    describe_holder(path, holder);
+    return status_fail(
+        STATUS_FAILED,
+        "%s: another run is writing into it (%s): wait until it has ended, "
+        "or end that process, then go on with --resume; or set another "
+        "run.dir",
+        directory, holder);
+}
+
+static enum status take(struct run_lock *lock, const char *directory, const char *path,
+                        double seconds)
+{
+    lock->file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (lock->file < 0)
+        return status_fail_errno("%s: can't be opened", path);
+    int error = keep_trying(lock, path, seconds);
+    lock->held = error == 0;
+    if (lock->held) {
+        sign(lock);
+        return STATUS_OK;
+    }
+    if (is_anothers(error))
+        return refuse(directory, path);
+    errno = error;
+    if (error != ENOLCK && error != ENOSYS && error != EOPNOTSUPP)
+        return status_fail_errno("%s: can't be locked", path);
+    log_warn("%s: this file system has no locks (%s), so nothing keeps another run from "
+             "writing into it at the same time",
+             directory, strerror(error));
+    return STATUS_OK;
+}
+
+enum status run_lock_take(const char *directory, double seconds, struct run_lock **out)
+{
+    struct run_lock *lock = *out = calloc(1, sizeof *lock);
+    char *path = path_join(directory, "lock");
+    enum status status = STATUS_FAILED;
+    if (lock)
+        lock->file = -1;
+    if (lock && path)
+        status = take(lock, directory, path, seconds);
+    else
+        status_fail(STATUS_FAILED, "%s: out of memory", directory);
+    free(path);
+    if (status != STATUS_OK) {
+        run_lock_release(lock);
+        *out = NULL;
+    }
+    return status;
+}
+
+void run_lock_release(struct run_lock *lock)
+{
+    if (!lock)
+        return;
+    if (lock->held && ftruncate(lock->file, 0) != 0)
+        log_warn("the lock of the run's folder keeps its text: %s", strerror(errno));
+    if (lock->file >= 0)
+        close(lock->file);
+    free(lock);
+}

@@ -1,0 +1,154 @@
+#!/bin/bash
+# A stop in the middle of a validation: the run ends at once, with the epoch still open, and
+# the next one, on any number of ranks, goes on as if nothing had been.
+# bash test_stop.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$1
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+# A few steps, and then a validation of many more windows: most of the time.
+make_corpus corpus 120
+"$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.07 0.93 0" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 2
+hidden = 256
+embedding = 32
+dropout = 0.2
+[train]
+epochs = 2
+batch = 4
+slices = 4
+time = 32
+learning_rate = 0.01
+[run]
+dir = runs/whole
+samples = 0
+hash_steps = yes
+END
+
+on() {
+    local ranks=$1
+    shift
+    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
+}
+
+# ends_well WHAT RANKS ARGUMENT...
+ends_well() {
+    local what=$1
+    shift
+    (on "$@") >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
+}
+
+same() { # RUN REFERENCE WHAT
+    facts "runs/$1" >this.txt
+    facts "runs/$2" >that.txt
+    grep -q '"valid_loss".*"weights_hash"' that.txt || fail "$3: the reference has no epoch"
+    diff that.txt this.txt >difference.txt ||
+        { head -4 difference.txt >&2; cat log.txt >&2; fail "$3: another run"; }
+    echo "ok: $3"
+}
+
+ends_well "the whole run" 0 train run.conf
+steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
+[ $steps -ge 3 ] && [ $steps -le 12 ] || fail "$steps steps an epoch"
+
+# freeze RANKS STEP RUN ARGUMENT...: a run that stands still in the validation behind that
+# step; the launcher's pid in $launcher, the ranks' in pid[].
+freeze() {
+    local ranks=$1 step=$2 run=$3 child rank
+    shift 3
+    (on "$ranks" train run.conf --resume --set run.dir="runs/$run" "$@") >log.txt 2>&1 &
+    launcher=$!
+    until grep -q "\"step\": $step,.*gradient_norm" "runs/$run/metrics.jsonl" 2>/dev/null; do
+        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$run: step $step not made"; }
+        sleep 0.01
+    done
+    pid=()
+    for child in $([ "$ranks" = 0 ] && echo $launcher || pgrep -P $launcher); do
+        rank=$(tr '\0' '\n' <"/proc/$child/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
+        pid[${rank:-0}]=$child
+    done
+    kill -STOP "${pid[@]}"
+    [ ${#pid[@]} = $((ranks ? ranks : 1)) ] || fail "$run: found ${#pid[@]} ranks"
+}
+
+# thaw CODE WHAT
+thaw() {
+    kill -CONT "${pid[@]}"
+    wait $launcher && code=0 || code=$?
+    [ $code = "$1" ] || { cat log.txt >&2; fail "$2: exit code $code, not $1"; }
+}
+
+# is_open RUN STEP WHAT: the validation was left, and the checkpoint lies before it.
+is_open() {
+    local name
+    name=$(printf 'step-%08d.h5' "$2")
+    grep -q "the validation is left; the next run begins with it" log.txt &&
+        [ "$(readlink "runs/$1/checkpoints/latest")" = "$name" ] &&
+        grep -Eq "^tutti: stopped .* behind step $2 with checkpoint .*/$name; go on" log.txt ||
+        { cat log.txt >&2; fail "$3: not left"; }
+}
+
+# ---- a signal, to all ranks or to one of them ----
+
+i=0
+for who in all:0:USR1 all:2:TERM 0:3:USR1 1:2:USR1; do
+    IFS=: read -r whom ranks signal <<<"$who"
+    what="$signal to $whom of $ranks ranks"
+    i=$((i + 1))
+    freeze "$ranks" $steps left-$i
+    [ "$whom" = all ] && kill -$signal "${pid[@]}" || kill -$signal "${pid[$whom]}"
+    thaw 75 "$what"
+    is_open left-$i $steps "$what"
+    ends_well "$what: resume" $(((i + 1) % 4)) train run.conf --resume --set run.dir=runs/left-$i
+    same left-$i whole "$what"
+done
+
+# ---- where train.max_steps ends the run: with an epoch, or within one ----
+
+ends_well "max_steps" 0 train run.conf --set run.dir=runs/most --set train.max_steps=$steps
+freeze 2 $steps most-left --set train.max_steps=$steps
+kill -USR1 "${pid[@]}"
+thaw 75 "max_steps at an epoch's end"
+is_open most-left $steps "max_steps at an epoch's end"
+ends_well "max_steps: resume" 3 train run.conf --resume --set run.dir=runs/most-left \
+    --set train.max_steps=$steps
+[ "$(readlink runs/most-left/checkpoints/latest)" = epoch-0001.h5 ] || fail "epoch not closed"
+same most-left most "left where train.max_steps ends an epoch"
+
+hash_of_step() {
+    sed -n "s/.*\"step\": $2,.*gradient_norm.*\"weights_hash\": \"\(.*\)\".*/\1/p" \
+        "runs/$1/metrics.jsonl"
+}
+freeze 2 $((steps - 1)) part --set train.max_steps=$((steps - 1))
+kill -USR1 "${pid[@]}"
+thaw 0 "max_steps within an epoch"
+grep -q "warning: not validated .*: tutti evaluate runs/part/checkpoints/latest" log.txt &&
+    grep -q "^weights hash $(hash_of_step whole $((steps - 1)))," log.txt ||
+    { cat log.txt >&2; fail "max_steps within an epoch: not told"; }
+"$tutti" evaluate runs/part/checkpoints/latest data.tutti --split valid >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "the evaluation that the warning names"; }
+echo "ok: left where train.max_steps ends the run"
+
+# ---- a time limit, which a run that begins with the validation doesn't mind ----
+
+freeze 2 $steps timed
+kill -USR1 "${pid[@]}"
+thaw 75 "the run before"
+freeze 2 $((2 * steps)) timed --set run.minutes=0.3 # 18 s, of which 5 are kept back
+grep -q "^epoch 1/2 step $steps " log.txt || { cat log.txt >&2; fail "no validation first"; }
+sleep 14
+thaw 75 "a time limit"
+is_open timed $((2 * steps)) "a time limit"
+grep -q "^tutti: stopped before the time limit" log.txt || fail "a time limit: not told"
+ends_well "a time limit: resume" 0 train run.conf --resume --set run.dir=runs/timed
+same timed whole "each validation left once, by a signal and by a time limit"
+echo "all ok"
