@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
 "$large_corpus" corpus 200 2000 || fail "large_corpus"
-"$tutti" preprocess corpus -o data.tutti --shards 40 --split "0.8 0.1 0.1" \
+"$tutti" preprocess corpus -o data.tutti --shards 40 --split "0.9 0.05 0.05" \
     >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
 "$tutti" inspect data.tutti --json >data.json || fail "inspect"
 tokens=$(sed -n 's/^ *"tokens": *\([0-9]*\),*/\1/p' data.json | sort -n | tail -1)

@@ -208,7 +208,7 @@ finish
 none "an agreed error"
 echo "ok: an agreed error"
 
-start 3 --inject slow@1:$step:0.5 --set train.max_steps=25 # slower than its fellows, but no hang
+start 3 --inject slow@1:$step:0.5 --set train.max_steps=14 # slower than its fellows, but no hang
 finish
 [ $code = 0 ] || { cat log.txt >&2; fail "a slow rank: exit code $code"; }
 none "a slow rank"
