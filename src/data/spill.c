@@ -1,6 +1,5 @@
-/* spill: see the header. What is appended at once is in the file as a whole or in memory
- * as a whole, so a read of a piece's notes, or of its tokens, never has to be put
- * together. */
+/* spill: see the header. What is in the buffer is the end of the spill, the file has the
+ * rest; a read may begin in the one and end in the other. */
 #include "spill.h"
 
 #include <errno.h>
@@ -10,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "layout.h"
 #include "tutti/file.h"
 
 enum { SHARED_BUFFER = 1 << 20, ALONE_BUFFER = 64 << 20, HUGE_PAGE = 2 << 20 };
@@ -59,29 +59,37 @@ static enum status flush(struct spill_writer *spill)
     return status;
 }
 
-static enum status append(struct spill_writer *spill, const void *bytes, size_t size)
+/* Appends the column of `count` rows, as much at a time as the buffer has room for. */
+static enum status append(struct spill_writer *spill, const struct column *column,
+                          const void *rows, size_t row_size, size_t count)
 {
-    enum status status = STATUS_OK;
-    if (size > spill->room - spill->buffered)
-        status = flush(spill);
-    if (status == STATUS_OK && size > spill->room) {
-        status = write_fully(spill, bytes, size);
-    } else if (status == STATUS_OK && size > 0) {
-        memcpy(spill->buffer + spill->buffered, bytes, size);
-        spill->buffered += size;
+    size_t size = h5_type_size(column->type);
+    for (size_t done = 0; done < count;) {
+        size_t room = (spill->room - spill->buffered) / size;
+        if (room == 0) {
+            if (flush(spill) != STATUS_OK)
+                return STATUS_FAILED;
+            continue;
+        }
+        size_t take = count - done < room ? count - done : room;
+        column_pack(column, (const uint8_t *)rows + done * row_size, row_size, take,
+                    spill->buffer + spill->buffered);
+        spill->buffered += take * size;
+        spill->size += take * size;
+        done += take;
     }
-    spill->size += size;
-    return status;
+    return STATUS_OK;
 }
 
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset)
 {
     *offset = spill->size;
-    enum status status = append(spill, notes->items, notes->count * sizeof *notes->items);
-    if (status == STATUS_OK)
-        status = append(spill, tokens->items, tokens->count * sizeof *tokens->items);
-    return status;
+    for (const struct column *column = note_columns; column->name; column++)
+        if (append(spill, column, notes->items, sizeof *notes->items, notes->count) !=
+            STATUS_OK)
+            return STATUS_FAILED;
+    return append(spill, &token_column, tokens->items, sizeof(token), tokens->count);
 }
 
 enum status spill_finish(struct spill_writer *spill)
@@ -138,14 +146,9 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
     return STATUS_OK;
 }
 
-enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
-                       size_t size, void *bytes)
+static enum status read_file(struct spill_reader *reader, int rank, uint64_t offset,
+                             size_t size, void *bytes)
 {
-    const struct spill_writer *own = reader->memory;
-    if (rank == reader->rank && offset >= own->size - own->buffered) {
-        memcpy(bytes, own->buffer + (offset - (own->size - own->buffered)), size);
-        return STATUS_OK;
-    }
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
         return STATUS_FAILED;
@@ -164,6 +167,20 @@ enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
         size -= (size_t)got;
     }
     return STATUS_OK;
+}
+
+enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
+                       size_t size, void *bytes)
+{
+    const struct spill_writer *own = reader->memory;
+    uint64_t written = rank == reader->rank ? own->size - own->buffered : UINT64_MAX;
+    size_t from_file = offset >= written         ? 0
+                       : written - offset < size ? (size_t)(written - offset)
+                                                 : size;
+    if (from_file < size)
+        memcpy((uint8_t *)bytes + from_file, own->buffer + (offset + from_file - written),
+               size - from_file);
+    return from_file ? read_file(reader, rank, offset, from_file, bytes) : STATUS_OK;
 }
 
 void spill_reader_close(struct spill_reader *reader)

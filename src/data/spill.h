@@ -1,7 +1,7 @@
 /* spill: pieces on their way from the rank that read a file to the rank that writes its
- * shard. Each rank appends to one file, "spill-RANK"; the pieces are `struct note`s and
- * tokens as they lie in memory, so a spill is read by the program that wrote it and by no
- * other. */
+ * shard. Each rank appends to one file, "spill-RANK"; a piece is its note columns, one
+ * behind the other in the order of note_columns, then its tokens, as they lie in memory:
+ * a spill is read by the program that wrote it and by no other. */
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 
@@ -26,7 +26,7 @@ struct spill_writer { /* zero-initialise; free with spill_free */
 enum status spill_create(const char *directory, int rank, bool alone,
                          struct spill_writer *spill);
 
-/* Appends the notes, then the tokens; *offset is where the notes begin. */
+/* Appends a piece; *offset is where it begins. */
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset);
 
