@@ -335,8 +335,7 @@ static enum status write_share(struct writer *writer, struct comm_counter *count
     size_t shards = (size_t)writer->ingest->options->data.shards;
     writer->chunk = malloc(H5_CHUNK * sizeof(uint64_t));
     writer->results = calloc(shards, sizeof *writer->results);
-    spill_reader_open(writer->ingest->partial, &writer->ingest->spill,
-                      comm_rank(writer->ingest->comm), &writer->spills);
+    spill_reader_open(writer->ingest->partial, &writer->spills);
     enum status status = STATUS_FAILED;
     if (writer->chunk && writer->results)
         status = write_taken(writer, counter);

@@ -1,34 +1,29 @@
-/* spill: see the header. What is in the buffer is the end of the spill, the file has the
- * rest; a read may begin in the one and end in the other. */
+/* spill: see the header. The buffer is of a size that stays in a core's cache: a larger one,
+ * up to a spill that is held in memory whole, takes longer, for memory that is touched for
+ * the first time is dearer than a write to the file. */
 #include "spill.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "layout.h"
 #include "tutti/file.h"
 
-enum { SHARED_BUFFER = 1 << 20, ALONE_BUFFER = 64 << 20, HUGE_PAGE = 2 << 20 };
+enum { BUFFER_SIZE = 1 << 20 };
 
 static char *spill_path(const char *directory, int rank)
 {
     return path_format("%s/spill-%d", directory, rank);
 }
 
-enum status spill_create(const char *directory, int rank, bool alone,
-                         struct spill_writer *spill)
+enum status spill_create(const char *directory, int rank, struct spill_writer *spill)
 {
     *spill = (struct spill_writer){.descriptor = -1};
-    spill->room = alone ? ALONE_BUFFER : SHARED_BUFFER;
     spill->path = spill_path(directory, rank);
-    spill->buffer = aligned_alloc(HUGE_PAGE, alone ? ALONE_BUFFER : HUGE_PAGE);
-    if (spill->buffer && alone)
-        madvise(spill->buffer, ALONE_BUFFER,
-                MADV_HUGEPAGE); /* fewer faults; may be refused */
+    spill->buffer = malloc(BUFFER_SIZE);
     if (!spill->path || !spill->buffer)
         return status_fail(STATUS_FAILED, "out of memory");
     spill->descriptor = open(spill->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -65,12 +60,9 @@ static enum status append(struct spill_writer *spill, const struct column *colum
 {
     size_t size = h5_type_size(column->type);
     for (size_t done = 0; done < count;) {
-        size_t room = (spill->room - spill->buffered) / size;
-        if (room == 0) {
-            if (flush(spill) != STATUS_OK)
-                return STATUS_FAILED;
-            continue;
-        }
+        if (BUFFER_SIZE - spill->buffered < size && flush(spill) != STATUS_OK)
+            return STATUS_FAILED;
+        size_t room = (BUFFER_SIZE - spill->buffered) / size;
         size_t take = count - done < room ? count - done : room;
         column_pack(column, (const uint8_t *)rows + done * row_size, row_size, take,
                     spill->buffer + spill->buffered);
@@ -94,8 +86,6 @@ enum status spill_append(struct spill_writer *spill, const struct notes *notes,
 
 enum status spill_finish(struct spill_writer *spill)
 {
-    if (spill->room == ALONE_BUFFER)
-        return STATUS_OK;
     enum status status = flush(spill);
     int failed = close(spill->descriptor);
     spill->descriptor = -1;
@@ -113,10 +103,9 @@ void spill_free(struct spill_writer *spill)
     *spill = (struct spill_writer){.descriptor = -1};
 }
 
-void spill_reader_open(const char *directory, const struct spill_writer *own, int rank,
-                       struct spill_reader *reader)
+void spill_reader_open(const char *directory, struct spill_reader *reader)
 {
-    *reader = (struct spill_reader){.directory = directory, .memory = own, .rank = rank};
+    *reader = (struct spill_reader){.directory = directory};
     for (int i = 0; i < SPILL_OPEN_FILES; i++) {
         reader->open[i].rank = -1;
         reader->open[i].descriptor = -1;
@@ -146,8 +135,8 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
     return STATUS_OK;
 }
 
-static enum status read_file(struct spill_reader *reader, int rank, uint64_t offset,
-                             size_t size, void *bytes)
+enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
+                       size_t size, void *bytes)
 {
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
@@ -167,20 +156,6 @@ static enum status read_file(struct spill_reader *reader, int rank, uint64_t off
         size -= (size_t)got;
     }
     return STATUS_OK;
-}
-
-enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
-                       size_t size, void *bytes)
-{
-    const struct spill_writer *own = reader->memory;
-    uint64_t written = rank == reader->rank ? own->size - own->buffered : UINT64_MAX;
-    size_t from_file = offset >= written         ? 0
-                       : written - offset < size ? (size_t)(written - offset)
-                                                 : size;
-    if (from_file < size)
-        memcpy((uint8_t *)bytes + from_file, own->buffer + (offset + from_file - written),
-               size - from_file);
-    return from_file ? read_file(reader, rank, offset, from_file, bytes) : STATUS_OK;
 }
 
 void spill_reader_close(struct spill_reader *reader)

@@ -5,7 +5,6 @@
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,14 +16,11 @@ struct spill_writer { /* zero-initialise; free with spill_free */
     char *path;
     int descriptor;
     uint8_t *buffer;
-    size_t buffered, room;
+    size_t buffered;
     uint64_t size; /* of the whole, what is buffered included */
 };
 
-/* A process that is alone keeps up to 64 MiB in memory, unwritten; with other ranks all
- * of it goes to the file. */
-enum status spill_create(const char *directory, int rank, bool alone,
-                         struct spill_writer *spill);
+enum status spill_create(const char *directory, int rank, struct spill_writer *spill);
 
 /* Appends a piece; *offset is where it begins. */
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
@@ -38,16 +34,13 @@ enum { SPILL_OPEN_FILES = 64 };
 
 /* Reads the spills of all ranks, a bounded number of them open at a time. */
 struct spill_reader {
-    const char *directory;             /* borrowed */
-    const struct spill_writer *memory; /* borrowed: this rank's own */
-    int rank;                          /* of this process */
+    const char *directory; /* borrowed */
     struct {
         int rank, descriptor;
     } open[SPILL_OPEN_FILES];
 };
 
-void spill_reader_open(const char *directory, const struct spill_writer *own, int rank,
-                       struct spill_reader *reader);
+void spill_reader_open(const char *directory, struct spill_reader *reader);
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
                        size_t size, void *bytes);
 void spill_reader_close(struct spill_reader *reader);
