@@ -23,9 +23,8 @@
  * it for the encoding) is its outcome and never a failure.
  *
  * Memory. On each rank: the list of files, about 32 bytes and the path each; the records,
- * about 150 bytes each; one piece; a part of a shard. On disk: the spills, about as large
- * as the dataset, until it is complete; a rank that is alone keeps the last 64 MiB of
- * them in memory.
+ * about 150 bytes each; one piece; a chunk of a shard. On disk: the spills, about as large
+ * as the dataset, until it is complete.
  *
  * Stopping. Whatever ends it leaves at most OUT.partial, which dataset_open refuses and
  * the next run replaces. A failure removes it.

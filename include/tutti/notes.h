@@ -31,6 +31,16 @@ struct notes {
 };
 
 enum status notes_append(struct notes *notes, const struct note *note);
+enum status notes_grow(struct notes *notes); /* room for one more, at least */
+
+/* Appends a note for the caller to fill in; NULL without memory. */
+static inline struct note *notes_add(struct notes *notes)
+{
+    if (notes->count == notes->capacity && notes_grow(notes) != STATUS_OK)
+        return NULL;
+    return &notes->items[notes->count++];
+}
+
 void notes_clear(struct notes *notes); /* keeps the memory */
 void notes_free(struct notes *notes);
 

@@ -207,8 +207,8 @@ static enum status read_share(struct ingest *ingest, struct comm_counter *counte
                                          .min_notes = (uint64_t)options->data.min_notes,
                                          .max_seconds = options->data.max_seconds};
     progress_begin(&reader.progress, "reading", "files", ingest->scan.file_count);
-    enum status status = spill_create(ingest->partial, comm_rank(ingest->comm),
-                                      comm_size(ingest->comm) == 1, &ingest->spill);
+    enum status status =
+        spill_create(ingest->partial, comm_rank(ingest->comm), &ingest->spill);
     if (status == STATUS_OK)
         status = read_batches(&reader, counter);
     if (status == STATUS_OK)

@@ -1,7 +1,12 @@
 /* ingest_shards: the plan's pieces, from the spills into shards.
  *
- * A shard is written column by column in parts of a bounded number of notes; a part is
- * whole chunks of the file, so no chunk is touched twice.
+ * A shard is written chunk by chunk: what a chunk of a column holds is gathered from the
+ * spills, which have each piece's columns apart, and goes to the file as it is.
+ *
+ * The chunks' order in the file was made by HDF5's cache when notes were handed to it row
+ * by row, and is kept, so that a corpus gives the bytes that it always gave: as if each
+ * column had room for LATE_BYTES of chunks, of which the oldest goes to the file when
+ * there is none for the next, and the others at the end.
  */
 #include "ingest_internal.h"
 
@@ -20,93 +25,168 @@ struct result { /* of one shard, as sent to rank 0 */
 struct writer {
     struct ingest *ingest;
     struct spill_reader spills;
-    struct note *notes; /* PART_NOTES */
-    token *tokens;      /* PART_TOKENS */
-    void *packed;       /* a column of either */
+    uint8_t *chunk; /* of any column */
     struct result *results;
     size_t result_count;
 };
+
+struct draft { /* a shard in the making */
+    struct h5_file *file;
+    const struct record *pieces;
+    size_t count;
+    struct piece_row *rows; /* count, and one more where the next would begin */
+};
+
+enum { TOKENS = NOTE_COLUMNS, DATA_COLUMNS, LATE_BYTES = 1 << 20 };
 
 static enum status out_of_memory(void)
 {
     return status_fail(STATUS_FAILED, "out of memory while writing the shards");
 }
 
-static enum status write_notes_part(const struct writer *writer, struct h5_file *file,
-                                    size_t first, size_t count)
+/* The data columns of a shard: those of notes, then the tokens. */
+static const struct column *data_column(int c)
 {
+    return c < NOTE_COLUMNS ? &note_columns[c] : &token_column;
+}
+
+static uint64_t shard_length(const struct draft *shard, int c)
+{
+    const struct piece_row *last = &shard->rows[shard->count];
+    return c < NOTE_COLUMNS ? last->note_first : last->token_first;
+}
+
+static uint64_t first_element(const struct piece_row *row, int c)
+{
+    return c < NOTE_COLUMNS ? row->note_first : row->token_first;
+}
+
+/* Where column c of a piece begins in its spill. */
+static uint64_t spilled_column(const struct record *piece, int c)
+{
+    uint64_t at = piece->spilled;
+    for (int before = 0; before < c; before++)
+        at += piece->notes * h5_type_size(note_columns[before].type);
+    return at;
+}
+
+/* The piece that holds an element of column c. */
+static size_t find_piece(const struct draft *shard, int c, uint64_t element)
+{
+    size_t low = 0, high = shard->count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (first_element(&shard->rows[middle], c) <= element)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Elements [first, first + count) of column c, from the spills into the chunk. */
+static enum status gather_chunk(struct writer *writer, const struct draft *shard, int c,
+                                uint64_t first, uint64_t count)
+{
+    size_t size = h5_type_size(data_column(c)->type);
     enum status status = STATUS_OK;
-    for (const struct column *column = note_columns; column->name; column++) {
-        column_pack(column, writer->notes, sizeof *writer->notes, count, writer->packed);
-        status =
-            h5_write_part(file, column->name, column->type, first, count, writer->packed);
-        if (status != STATUS_OK)
-            break;
+    size_t at = find_piece(shard, c, first);
+    for (uint64_t have = 0; have < count && status == STATUS_OK; at++) {
+        const struct record *piece = &shard->pieces[at];
+        uint64_t skip = first + have - first_element(&shard->rows[at], c);
+        uint64_t rest = first_element(&shard->rows[at + 1], c) - (first + have);
+        uint64_t take = rest < count - have ? rest : count - have;
+        status = spill_read(&writer->spills, (int)piece->rank,
+                            spilled_column(piece, c) + skip * size, take * size,
+                            writer->chunk + have * size);
+        have += take;
     }
     return status;
 }
 
-static enum status make_notes(struct h5_file *file, size_t count)
+static enum status write_chunk(struct writer *writer, const struct draft *shard, int c,
+                               uint64_t chunk)
 {
-    enum status status = STATUS_OK;
-    for (const struct column *column = note_columns; column->name; column++)
-        if (status == STATUS_OK)
-            status = h5_make(file, column->name, column->type, count);
-    return status;
-}
-
-static enum status write_notes(struct writer *writer, struct h5_file *file,
-                               const struct record *pieces, size_t count, size_t total)
-{
-    enum status status = make_notes(file, total);
-    size_t written = 0, have = 0;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        for (size_t done = 0; done < pieces[i].notes && status == STATUS_OK;) {
-            size_t rest = pieces[i].notes - done, room = PART_NOTES - have;
-            size_t take = rest < room ? rest : room;
-            status = spill_read(&writer->spills, (int)pieces[i].rank,
-                                pieces[i].spilled + done * sizeof(struct note),
-                                take * sizeof(struct note), writer->notes + have);
-            done += take;
-            have += take;
-            if (status == STATUS_OK && have == PART_NOTES) {
-                status = write_notes_part(writer, file, written, have);
-                written += have;
-                have = 0;
-            }
-        }
-    }
-    return status == STATUS_OK ? write_notes_part(writer, file, written, have) : status;
-}
-
-static enum status write_tokens(struct writer *writer, struct h5_file *file,
-                                const struct record *pieces, size_t count, size_t total)
-{
-    enum status status = h5_make(file, "/tokens", H5_U16, total);
-    size_t written = 0, have = 0;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        uint64_t offset = pieces[i].spilled + pieces[i].notes * sizeof(struct note);
-        for (size_t done = 0; done < pieces[i].tokens && status == STATUS_OK;) {
-            size_t rest = pieces[i].tokens - done, room = PART_TOKENS - have;
-            size_t take = rest < room ? rest : room;
-            status = spill_read(&writer->spills, (int)pieces[i].rank,
-                                offset + done * sizeof(token), take * sizeof(token),
-                                writer->tokens + have);
-            done += take;
-            have += take;
-            if (status == STATUS_OK && have == PART_TOKENS) {
-                status =
-                    h5_write_part(file, "/tokens", H5_U16, written, have, writer->tokens);
-                written += have;
-                have = 0;
-            }
-        }
-    }
+    const struct column *column = data_column(c);
+    uint64_t first = chunk * H5_CHUNK, rest = shard_length(shard, c) - first;
+    uint64_t count = rest < H5_CHUNK ? rest : H5_CHUNK;
+    enum status status = gather_chunk(writer, shard, c, first, count);
     if (status != STATUS_OK)
         return status;
-    return h5_write_part(file, "/tokens", H5_U16, written, have, writer->tokens);
+    return h5_write_part(shard->file, column->name, column->type, first, count,
+                         writer->chunk);
 }
 
+static uint64_t late_chunks(int c)
+{
+    return LATE_BYTES / (H5_CHUNK * h5_type_size(data_column(c)->type));
+}
+
+static uint64_t chunk_count(const struct draft *shard, int c)
+{
+    return (shard_length(shard, c) + H5_CHUNK - 1) / H5_CHUNK;
+}
+
+/* Chunks [from, to) of one column. */
+static enum status write_chunks(struct writer *writer, const struct draft *shard, int c,
+                                uint64_t from, uint64_t to)
+{
+    enum status status = STATUS_OK;
+    for (uint64_t chunk = from; chunk < to && status == STATUS_OK; chunk++)
+        status = write_chunk(writer, shard, c, chunk);
+    return status;
+}
+
+/* How many chunks of the column are not late. */
+static uint64_t early_chunks(const struct draft *shard, int c)
+{
+    uint64_t count = chunk_count(shard, c), late = late_chunks(c);
+    return count > late ? count - late : 0;
+}
+
+/* Makes columns [from, to). A first element of each, to be written again with its chunk,
+ * has HDF5 make the column's index where it always was: before the chunks of all. */
+static enum status make_columns(const struct draft *shard, int from, int to)
+{
+    static const uint64_t nothing;
+    enum status status = STATUS_OK;
+    for (int c = from; c < to && status == STATUS_OK; c++)
+        status = h5_make(shard->file, data_column(c)->name, data_column(c)->type,
+                         shard_length(shard, c));
+    for (int c = from; c < to && status == STATUS_OK; c++)
+        if (chunk_count(shard, c) > 1)
+            status = h5_write_part(shard->file, data_column(c)->name,
+                                   data_column(c)->type, 0, 1, &nothing);
+    return status;
+}
+
+static enum status write_early_notes(struct writer *writer, const struct draft *shard)
+{
+    uint64_t chunks = chunk_count(shard, 0); /* of every note column */
+    enum status status = STATUS_OK;
+    for (uint64_t next = 0; next < chunks; next++)
+        for (int c = 0; c < NOTE_COLUMNS && status == STATUS_OK; c++)
+            if (next >= late_chunks(c))
+                status = write_chunk(writer, shard, c, next - late_chunks(c));
+    return status;
+}
+
+static enum status write_data(struct writer *writer, const struct draft *shard)
+{
+    enum status status = make_columns(shard, 0, NOTE_COLUMNS);
+    if (status == STATUS_OK)
+        status = write_early_notes(writer, shard);
+    if (status == STATUS_OK)
+        status = make_columns(shard, TOKENS, DATA_COLUMNS);
+    if (status == STATUS_OK)
+        status = write_chunks(writer, shard, TOKENS, 0, early_chunks(shard, TOKENS));
+    for (int c = 0; c < DATA_COLUMNS && status == STATUS_OK; c++)
+        status =
+            write_chunks(writer, shard, c, early_chunks(shard, c), chunk_count(shard, c));
+    return status;
+}
+
+/* One more than there are pieces: where the next would begin. */
 static struct piece_row *piece_rows(const struct record *pieces, size_t count)
 {
     struct piece_row *rows = calloc(count + 1, sizeof *rows);
@@ -129,6 +209,10 @@ static struct piece_row *piece_rows(const struct record *pieces, size_t count)
         };
         notes += piece->notes;
         tokens += piece->tokens;
+    }
+    if (rows) {
+        rows[count].note_first = notes;
+        rows[count].token_first = tokens;
     }
     return rows;
 }
@@ -187,33 +271,26 @@ static enum status write_attributes(struct h5_file *file, size_t shard, uint64_t
     return status;
 }
 
-static uint64_t sum_of(const uint64_t counts[SPLITS])
-{
-    return counts[SPLIT_TRAIN] + counts[SPLIT_VALID] + counts[SPLIT_TEST];
-}
-
-static enum status fill_shard(struct writer *writer, struct h5_file *file, size_t shard,
+static enum status fill_shard(struct writer *writer, struct h5_file *file, size_t index,
                               struct result *result)
 {
     const struct ingest *ingest = writer->ingest;
-    const struct record *pieces = ingest->kept + ingest->shard_first[shard];
-    size_t count = ingest->shard_first[shard + 1] - ingest->shard_first[shard];
-    struct piece_row *rows = piece_rows(pieces, count);
-    if (!rows)
+    const struct record *pieces = ingest->kept + ingest->shard_first[index];
+    size_t count = ingest->shard_first[index + 1] - ingest->shard_first[index];
+    struct draft shard = {file, pieces, count, piece_rows(pieces, count)};
+    if (!shard.rows)
         return out_of_memory();
-    count_pieces(rows, count, &result->counts);
-    result->shard = shard;
-    result->hash = shard_hash(rows, count);
-    enum status status = write_attributes(file, shard, result->hash);
+    count_pieces(shard.rows, count, &result->counts);
+    result->shard = index;
+    result->hash = shard_hash(shard.rows, count);
+    enum status status = write_attributes(file, index, result->hash);
     if (status == STATUS_OK)
-        status = write_piece_columns(file, rows, count);
+        status = write_piece_columns(file, shard.rows, count);
     if (status == STATUS_OK)
         status = write_piece_paths(ingest, file, pieces, count);
     if (status == STATUS_OK)
-        status = write_notes(writer, file, pieces, count, sum_of(result->counts.notes));
-    if (status == STATUS_OK)
-        status = write_tokens(writer, file, pieces, count, sum_of(result->counts.tokens));
-    free(rows);
+        status = write_data(writer, &shard);
+    free(shard.rows);
     return status;
 }
 
@@ -256,23 +333,18 @@ static enum status write_taken(struct writer *writer, struct comm_counter *count
 static enum status write_share(struct writer *writer, struct comm_counter *counter)
 {
     size_t shards = (size_t)writer->ingest->options->data.shards;
-    writer->notes = malloc(PART_NOTES * sizeof *writer->notes);
-    writer->tokens = malloc(PART_TOKENS * sizeof *writer->tokens);
-    writer->packed = malloc(PART_NOTES * sizeof(uint64_t));
+    writer->chunk = malloc(H5_CHUNK * sizeof(uint64_t));
     writer->results = calloc(shards, sizeof *writer->results);
-    spill_reader_open(writer->ingest->partial, &writer->ingest->spill,
-                      comm_rank(writer->ingest->comm), &writer->spills);
+    spill_reader_open(writer->ingest->partial, &writer->spills);
     enum status status = STATUS_FAILED;
-    if (writer->notes && writer->tokens && writer->packed && writer->results)
+    if (writer->chunk && writer->results)
         status = write_taken(writer, counter);
     else
         out_of_memory();
     if (status != STATUS_OK)
         ingest_stop_counter(counter);
     spill_reader_close(&writer->spills);
-    free(writer->packed);
-    free(writer->tokens);
-    free(writer->notes);
+    free(writer->chunk);
     return status;
 }
 

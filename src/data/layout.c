@@ -19,6 +19,8 @@ const struct column note_columns[] = {
     {NULL, H5_U8, 0},
 };
 
+const struct column token_column = {"/tokens", H5_U16, 0};
+
 const struct column piece_columns[] = {
     {"/pieces/hash_high", H5_U64, offsetof(struct piece_row, hash_high)},
     {"/pieces/hash_low", H5_U64, offsetof(struct piece_row, hash_low)},

@@ -26,6 +26,10 @@ struct column {
 
 /* Ends with name == NULL; members of struct note. */
 extern const struct column note_columns[];
+enum { NOTE_COLUMNS = 9 };
+
+/* A token is a row of this one column. */
+extern const struct column token_column;
 
 /* One row of a shard's /pieces, but for its path; members of piece_columns. */
 struct piece_row {
@@ -53,7 +57,5 @@ uint64_t dataset_hash_of(uint64_t vocabulary_hash, const uint64_t *shard_hashes,
 
 /* "DATASET/shard-0003.h5"; the caller frees it. NULL without memory. */
 char *shard_path(const char *dataset, size_t index);
-
-enum { PART_NOTES = 65536, PART_TOKENS = 4 * 65536 }; /* written and read at a time */
 
 #endif

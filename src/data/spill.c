@@ -1,34 +1,29 @@
-/* spill: see the header. What is appended at once is in the file as a whole or in memory
- * as a whole, so a read of a piece's notes, or of its tokens, never has to be put
- * together. */
+/* spill: see the header. The buffer is of a size that stays in a core's cache: a larger one,
+ * up to a spill that is held in memory whole, takes longer, for memory that is touched for
+ * the first time is dearer than a write to the file. */
 #include "spill.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "layout.h"
 #include "tutti/file.h"
 
-enum { SHARED_BUFFER = 1 << 20, ALONE_BUFFER = 64 << 20, HUGE_PAGE = 2 << 20 };
+enum { BUFFER_SIZE = 1 << 20 };
 
 static char *spill_path(const char *directory, int rank)
 {
     return path_format("%s/spill-%d", directory, rank);
 }
 
-enum status spill_create(const char *directory, int rank, bool alone,
-                         struct spill_writer *spill)
+enum status spill_create(const char *directory, int rank, struct spill_writer *spill)
 {
     *spill = (struct spill_writer){.descriptor = -1};
-    spill->room = alone ? ALONE_BUFFER : SHARED_BUFFER;
     spill->path = spill_path(directory, rank);
-    spill->buffer = aligned_alloc(HUGE_PAGE, alone ? ALONE_BUFFER : HUGE_PAGE);
-    if (spill->buffer && alone)
-        madvise(spill->buffer, ALONE_BUFFER,
-                MADV_HUGEPAGE); /* fewer faults; may be refused */
+    spill->buffer = malloc(BUFFER_SIZE);
     if (!spill->path || !spill->buffer)
         return status_fail(STATUS_FAILED, "out of memory");
     spill->descriptor = open(spill->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -59,35 +54,38 @@ static enum status flush(struct spill_writer *spill)
     return status;
 }
 
-static enum status append(struct spill_writer *spill, const void *bytes, size_t size)
+/* Appends the column of `count` rows, as much at a time as the buffer has room for. */
+static enum status append(struct spill_writer *spill, const struct column *column,
+                          const void *rows, size_t row_size, size_t count)
 {
-    enum status status = STATUS_OK;
-    if (size > spill->room - spill->buffered)
-        status = flush(spill);
-    if (status == STATUS_OK && size > spill->room) {
-        status = write_fully(spill, bytes, size);
-    } else if (status == STATUS_OK && size > 0) {
-        memcpy(spill->buffer + spill->buffered, bytes, size);
-        spill->buffered += size;
+    size_t size = h5_type_size(column->type);
+    for (size_t done = 0; done < count;) {
+        if (BUFFER_SIZE - spill->buffered < size && flush(spill) != STATUS_OK)
+            return STATUS_FAILED;
+        size_t room = (BUFFER_SIZE - spill->buffered) / size;
+        size_t take = count - done < room ? count - done : room;
+        column_pack(column, (const uint8_t *)rows + done * row_size, row_size, take,
+                    spill->buffer + spill->buffered);
+        spill->buffered += take * size;
+        spill->size += take * size;
+        done += take;
     }
-    spill->size += size;
-    return status;
+    return STATUS_OK;
 }
 
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset)
 {
     *offset = spill->size;
-    enum status status = append(spill, notes->items, notes->count * sizeof *notes->items);
-    if (status == STATUS_OK)
-        status = append(spill, tokens->items, tokens->count * sizeof *tokens->items);
-    return status;
+    for (const struct column *column = note_columns; column->name; column++)
+        if (append(spill, column, notes->items, sizeof *notes->items, notes->count) !=
+            STATUS_OK)
+            return STATUS_FAILED;
+    return append(spill, &token_column, tokens->items, sizeof(token), tokens->count);
 }
 
 enum status spill_finish(struct spill_writer *spill)
 {
-    if (spill->room == ALONE_BUFFER)
-        return STATUS_OK;
     enum status status = flush(spill);
     int failed = close(spill->descriptor);
     spill->descriptor = -1;
@@ -105,10 +103,9 @@ void spill_free(struct spill_writer *spill)
     *spill = (struct spill_writer){.descriptor = -1};
 }
 
-void spill_reader_open(const char *directory, const struct spill_writer *own, int rank,
-                       struct spill_reader *reader)
+void spill_reader_open(const char *directory, struct spill_reader *reader)
 {
-    *reader = (struct spill_reader){.directory = directory, .memory = own, .rank = rank};
+    *reader = (struct spill_reader){.directory = directory};
     for (int i = 0; i < SPILL_OPEN_FILES; i++) {
         reader->open[i].rank = -1;
         reader->open[i].descriptor = -1;
@@ -141,11 +138,6 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
                        size_t size, void *bytes)
 {
-    const struct spill_writer *own = reader->memory;
-    if (rank == reader->rank && offset >= own->size - own->buffered) {
-        memcpy(bytes, own->buffer + (offset - (own->size - own->buffered)), size);
-        return STATUS_OK;
-    }
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
         return STATUS_FAILED;

@@ -1,11 +1,10 @@
 /* spill: pieces on their way from the rank that read a file to the rank that writes its
- * shard. Each rank appends to one file, "spill-RANK"; the pieces are `struct note`s and
- * tokens as they lie in memory, so a spill is read by the program that wrote it and by no
- * other. */
+ * shard. Each rank appends to one file, "spill-RANK"; a piece is its note columns, one
+ * behind the other in the order of note_columns, then its tokens, as they lie in memory:
+ * a spill is read by the program that wrote it and by no other. */
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,16 +16,13 @@ struct spill_writer { /* zero-initialise; free with spill_free */
     char *path;
     int descriptor;
     uint8_t *buffer;
-    size_t buffered, room;
+    size_t buffered;
     uint64_t size; /* of the whole, what is buffered included */
 };
 
-/* A process that is alone keeps up to 64 MiB in memory, unwritten; with other ranks all
- * of it goes to the file. */
-enum status spill_create(const char *directory, int rank, bool alone,
-                         struct spill_writer *spill);
+enum status spill_create(const char *directory, int rank, struct spill_writer *spill);
 
-/* Appends the notes, then the tokens; *offset is where the notes begin. */
+/* Appends a piece; *offset is where it begins. */
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset);
 
@@ -38,16 +34,13 @@ enum { SPILL_OPEN_FILES = 64 };
 
 /* Reads the spills of all ranks, a bounded number of them open at a time. */
 struct spill_reader {
-    const char *directory;             /* borrowed */
-    const struct spill_writer *memory; /* borrowed: this rank's own */
-    int rank;                          /* of this process */
+    const char *directory; /* borrowed */
     struct {
         int rank, descriptor;
     } open[SPILL_OPEN_FILES];
 };
 
-void spill_reader_open(const char *directory, const struct spill_writer *own, int rank,
-                       struct spill_reader *reader);
+void spill_reader_open(const char *directory, struct spill_reader *reader);
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
                        size_t size, void *bytes);
 void spill_reader_close(struct spill_reader *reader);

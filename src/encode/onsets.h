@@ -61,15 +61,19 @@ static inline void pitch_set_remove(struct pitch_set *set, unsigned pitch)
     set->words[pitch >> 6] &= ~((uint64_t)1 << (pitch & 63));
 }
 
-/* The lowest pitch of the set that is >= from, or PITCHES. */
-static inline unsigned pitch_set_next(const struct pitch_set *set, unsigned from)
+/* Is there a pitch in both? */
+static inline bool pitch_sets_meet(const struct pitch_set *a, const struct pitch_set *b)
 {
-    for (; from < PITCHES; from = (from | 63) + 1) {
-        uint64_t rest = set->words[from >> 6] >> (from & 63);
-        if (rest)
-            return from + (unsigned)__builtin_ctzll(rest);
-    }
-    return PITCHES;
+    return ((a->words[0] & b->words[0]) | (a->words[1] & b->words[1])) != 0;
+}
+
+/* Takes the lowest pitch out of a set that is not empty. */
+static inline unsigned pitch_set_take(struct pitch_set *set)
+{
+    unsigned word = set->words[0] == 0;
+    unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(set->words[word]);
+    set->words[word] &= set->words[word] - 1;
+    return pitch;
 }
 
 #endif

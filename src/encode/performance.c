@@ -38,19 +38,20 @@ static int bin_velocity(int bin)
 /* ---- notes -> tokens ---- */
 
 struct performer {
-    struct tokens *out;
+    token *at; /* where the next token goes */
     uint32_t now;
-    int bin; /* in force */
+    uint32_t next_end; /* of the sounding; NEVER: none sounds */
+    int bin;           /* in force */
     struct pitch_set sounding, striking;
     uint32_t end[PITCHES];        /* of the sounding */
     uint32_t strike_end[PITCHES]; /* of those about to sound */
     uint8_t strike_velocity[PITCHES];
 };
 
-/* The nearest step, halves up; seconds are not negative. */
-static uint64_t nearest_step(double seconds)
+/* The nearest step, halves up; seconds are not negative, and far below 2^63 steps. */
+static uint32_t nearest_step(double seconds)
 {
-    return (uint64_t)(seconds * STEPS_PER_SECOND + 0.5);
+    return (uint32_t)(int64_t)(seconds * STEPS_PER_SECOND + 0.5);
 }
 
 static enum status make_onsets(const struct encoding *self, const struct notes *notes,
@@ -67,8 +68,7 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         double end = note->start + note->duration;
         if (!(end < longest))
             return encoding_too_long(self, notes);
-        uint32_t first = (uint32_t)nearest_step(note->start);
-        uint32_t last = (uint32_t)nearest_step(end);
+        uint32_t first = nearest_step(note->start), last = nearest_step(end);
         onsets->items[onsets->count++] = (struct onset){
             first, last > first ? last : first + 1, note->pitch & 127, note->velocity};
     }
@@ -93,18 +93,14 @@ static size_t gather(struct performer *performer, const struct onsets *onsets,
     return next;
 }
 
-static uint32_t next_end(const struct performer *performer)
-{
-    const struct pitch_set *set = &performer->sounding;
-    uint32_t first = NEVER;
-    for (unsigned p = pitch_set_next(set, 0); p < PITCHES; p = pitch_set_next(set, p + 1))
-        first = performer->end[p] < first ? performer->end[p] : first;
-    return first;
-}
-
 static void put(struct performer *performer, int value)
 {
-    performer->out->items[performer->out->count++] = (token)value;
+    *performer->at++ = (token)value;
+}
+
+static void expect_end(struct performer *performer, uint32_t end)
+{
+    performer->next_end = end < performer->next_end ? end : performer->next_end;
 }
 
 static void move_to(struct performer *performer, uint32_t time)
@@ -120,48 +116,60 @@ static void move_to(struct performer *performer, uint32_t time)
 static void end_notes(struct performer *performer)
 {
     struct pitch_set set = performer->sounding;
-    for (unsigned p = pitch_set_next(&set, 0); p < PITCHES;
-         p = pitch_set_next(&set, p + 1)) {
-        if (performer->end[p] > performer->now && !pitch_set_has(&performer->striking, p))
-            continue;
-        put(performer, NOTE_OFF + (int)p);
-        pitch_set_remove(&performer->sounding, p);
+    if (performer->next_end > performer->now &&
+        !pitch_sets_meet(&set, &performer->striking))
+        return;
+    performer->next_end = NEVER;
+    while (!pitch_set_empty(&set)) {
+        unsigned p = pitch_set_take(&set);
+        if (performer->end[p] <= performer->now ||
+            pitch_set_has(&performer->striking, p)) {
+            put(performer, NOTE_OFF + (int)p);
+            pitch_set_remove(&performer->sounding, p);
+        } else {
+            expect_end(performer, performer->end[p]);
+        }
     }
 }
 
 static void begin_notes(struct performer *performer)
 {
-    const struct pitch_set *set = &performer->striking;
-    for (unsigned p = pitch_set_next(set, 0); p < PITCHES;
-         p = pitch_set_next(set, p + 1)) {
+    while (!pitch_set_empty(&performer->striking)) {
+        unsigned p = pitch_set_take(&performer->striking);
         int bin = velocity_bin(performer->strike_velocity[p]);
         if (bin != performer->bin)
             put(performer, VELOCITY + bin);
         performer->bin = bin;
         put(performer, NOTE_ON + (int)p);
         performer->end[p] = performer->strike_end[p];
+        expect_end(performer, performer->end[p]);
         pitch_set_add(&performer->sounding, p);
     }
-    performer->striking = (struct pitch_set){0};
 }
 
-static enum status perform(const struct onsets *onsets, struct performer *performer)
+/* Room for the most that the onsets can take: each an on, an off and a velocity, and two
+ * steps with a shift below SHIFT_MAX in front; and the shifts by SHIFT_MAX. */
+static enum status reserve(const struct onsets *onsets, struct tokens *out)
 {
+    uint32_t last = 0;
+    for (size_t i = 0; i < onsets->count; i++)
+        last = onsets->items[i].end > last ? onsets->items[i].end : last;
+    return tokens_reserve(out, 5 * onsets->count + last / SHIFT_MAX);
+}
+
+static void perform(const struct onsets *onsets, struct tokens *out)
+{
+    struct performer performer = {
+        .at = out->items + out->count, .next_end = NEVER, .bin = NO_BIN};
     size_t next = 0;
-    while (next < onsets->count || !pitch_set_empty(&performer->sounding)) {
+    while (next < onsets->count || performer.next_end != NEVER) {
         uint32_t onset = next < onsets->count ? onsets->items[next].start : NEVER;
-        uint32_t end = next_end(performer);
-        uint32_t time = onset < end ? onset : end;
-        size_t pause = (time - performer->now) / SHIFT_MAX + 1;
-        enum status status = tokens_reserve(performer->out, pause + 3 * PITCHES);
-        if (status != STATUS_OK)
-            return status;
-        move_to(performer, time);
-        next = gather(performer, onsets, next, time);
-        end_notes(performer);
-        begin_notes(performer);
+        move_to(&performer, onset < performer.next_end ? onset : performer.next_end);
+        next = gather(&performer, onsets, next, performer.now);
+        end_notes(&performer);
+        begin_notes(&performer);
     }
-    return STATUS_OK;
+    out->count = (size_t)(performer.at - out->items);
 }
 
 static enum status performance_encode(const struct encoding *self,
@@ -170,10 +178,10 @@ static enum status performance_encode(const struct encoding *self,
     size_t count_before = out->count;
     struct onsets onsets = {0};
     enum status status = make_onsets(self, notes, &onsets);
-    if (status == STATUS_OK) {
-        struct performer performer = {.out = out, .bin = NO_BIN};
-        status = perform(&onsets, &performer);
-    }
+    if (status == STATUS_OK)
+        status = reserve(&onsets, out);
+    if (status == STATUS_OK)
+        perform(&onsets, out);
     if (status == STATUS_OK && out->count - count_before > ENCODING_TOKENS_MAX) {
         status = encoding_too_long(self, notes);
     }

@@ -79,8 +79,8 @@ static void write_step(struct pitch_set *sounding, const uint32_t *end, uint32_t
                        struct tokens *out)
 {
     struct pitch_set set = *sounding;
-    for (unsigned k = pitch_set_next(&set, 0); k < PITCHES;
-         k = pitch_set_next(&set, k + 1)) {
+    while (!pitch_set_empty(&set)) {
+        unsigned k = pitch_set_take(&set);
         if (end[k] > time)
             out->items[out->count++] = (token)k;
         else

@@ -1,11 +1,15 @@
-/* chunks: reading a dataset's chunks past the library.
+/* chunks: a dataset's chunks past most of the library.
  *
- * A stream of tokens reads from any place of many files, in a thread of its own, as long as
+ * Reading. A stream of tokens reads from any place of many files, in a thread of its own, as long as
  * a run lasts. HDF5 would take turns with a checkpoint that is being written, and half a
  * megabyte for each open file (the table of its metadata cache). So the library is asked
  * once where the chunks lie; from then on a chunk is one read from the file, tested against
  * the checksum behind it: HDF5's fletcher32 filter (file format specification, "Data
  * Storage - Filter Pipeline").
+ *
+ * Writing. Through H5Dwrite a chunk is allocated, cleared, copied into the library's cache,
+ * summed word by word, and copied again to be written. Whole chunks need none of that: a
+ * copy with its checksum behind it goes to the file as it is, in the order of the calls.
  */
 #include "h5_internal.h"
 
@@ -223,4 +227,58 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
                            "file is damaged)",
                            path, name, index);
     return STATUS_OK;
+}
+
+/* ---- writing ---- */
+
+static size_t chunk_length(size_t length)
+{
+    return length < H5_CHUNK ? length : H5_CHUNK;
+}
+
+bool h5_is_whole_chunks(size_t length, size_t first, size_t count)
+{
+    size_t chunk = chunk_length(length);
+    return count > 0 && first % chunk == 0 &&
+           (count % chunk == 0 || first + count == length);
+}
+
+static enum status make_scratch(struct h5_file *file, const char *name, size_t size)
+{
+    if (size <= file->scratch_size)
+        return STATUS_OK;
+    uint8_t *larger = realloc(file->scratch, size);
+    if (!larger)
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+    file->scratch = larger;
+    file->scratch_size = size;
+    return STATUS_OK;
+}
+
+/* The chunk as it lies in the file: `size` bytes of values, zeros, the checksum. */
+static void make_chunk(uint8_t *to, size_t room, const void *values, size_t size)
+{
+    memcpy(to, values, size);
+    memset(to + size, 0, room - size);
+    uint32_t sum = fletcher32(to, room);
+    for (int i = 0; i < CHECKSUM_BYTES; i++)
+        to[room + (size_t)i] = (uint8_t)(sum >> 8 * i);
+}
+
+enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
+                            size_t element, size_t length, size_t first, size_t count,
+                            const void *values)
+{
+    size_t chunk = chunk_length(length), room = chunk * element;
+    enum status status = make_scratch(file, name, room + CHECKSUM_BYTES);
+    for (size_t done = 0; done < count && status == STATUS_OK; done += chunk) {
+        size_t take = count - done < chunk ? count - done : chunk;
+        hsize_t offset = first + done;
+        make_chunk(file->scratch, room, (const uint8_t *)values + done * element,
+                   take * element);
+        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, room + CHECKSUM_BYTES,
+                           file->scratch) < 0)
+            status = h5_fail(file, name, "can't write");
+    }
+    return status == STATUS_OK ? h5_disk_status(file) : status;
 }

@@ -108,6 +108,7 @@ static void free_file(struct h5_file *file)
     for (size_t i = 0; i < file->open_count; i++)
         free(file->open[i].name);
     free(file->open);
+    free(file->scratch);
     free(file->path);
     free(file->partial);
     free(file);

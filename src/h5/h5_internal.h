@@ -29,6 +29,8 @@ struct h5_file {
     struct disk disk;
     struct open_dataset *open; /* datasets that are read or written in parts */
     size_t open_count;
+    uint8_t *scratch; /* a chunk on its way to the file */
+    size_t scratch_size;
 };
 
 /* The unit's set-up of the library for this thread; cheap when done already. */
@@ -78,6 +80,14 @@ enum status h5_disk_status(const struct h5_file *file);
 
 /* The type that values of `type` have in a file. */
 hid_t h5_stored_type(enum h5_type type);
+
+/* Writes elements [first, first + count) of a one-dimensional dataset of `length`, in
+ * which nothing else has been written to their chunks: whole ones, but for the last. */
+enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
+                            size_t element, size_t length, size_t first, size_t count,
+                            const void *values);
+/* Is [first, first + count) such a part? */
+bool h5_is_whole_chunks(size_t length, size_t first, size_t count);
 
 /* Makes the groups above `name`. */
 enum status h5_make_parents(struct h5_file *file, const char *name);

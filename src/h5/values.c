@@ -16,7 +16,6 @@ enum { PART_BYTES = 4 << 20 };
 
 struct type_row {
     hid_t stored, native;
-    size_t size;
 };
 
 /* HDF5's types are variables, so this cannot be a constant table. */
@@ -24,29 +23,31 @@ static struct type_row type_row(enum h5_type type)
 {
     switch (type) {
     case H5_U8:
-        return (struct type_row){H5T_STD_U8LE, H5T_NATIVE_UINT8, 1};
+        return (struct type_row){H5T_STD_U8LE, H5T_NATIVE_UINT8};
     case H5_U16:
-        return (struct type_row){H5T_STD_U16LE, H5T_NATIVE_UINT16, 2};
+        return (struct type_row){H5T_STD_U16LE, H5T_NATIVE_UINT16};
     case H5_U32:
-        return (struct type_row){H5T_STD_U32LE, H5T_NATIVE_UINT32, 4};
+        return (struct type_row){H5T_STD_U32LE, H5T_NATIVE_UINT32};
     case H5_U64:
-        return (struct type_row){H5T_STD_U64LE, H5T_NATIVE_UINT64, 8};
+        return (struct type_row){H5T_STD_U64LE, H5T_NATIVE_UINT64};
     case H5_I32:
-        return (struct type_row){H5T_STD_I32LE, H5T_NATIVE_INT32, 4};
+        return (struct type_row){H5T_STD_I32LE, H5T_NATIVE_INT32};
     case H5_I64:
-        return (struct type_row){H5T_STD_I64LE, H5T_NATIVE_INT64, 8};
+        return (struct type_row){H5T_STD_I64LE, H5T_NATIVE_INT64};
     case H5_F32:
-        return (struct type_row){H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, 4};
+        return (struct type_row){H5T_IEEE_F32LE, H5T_NATIVE_FLOAT};
     case H5_F64:
         break;
     }
-    return (struct type_row){H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 8};
+    return (struct type_row){H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE};
 }
 
 size_t h5_type_size(enum h5_type type)
 {
-    H5_HOLD_LOCK;
-    return type_row(type).size;
+    static const uint8_t sizes[] = {
+        [H5_U8] = 1,  [H5_U16] = 2, [H5_U32] = 4, [H5_U64] = 8,
+        [H5_I32] = 4, [H5_I64] = 8, [H5_F32] = 4, [H5_F64] = 8};
+    return sizes[type];
 }
 
 hid_t h5_stored_type(enum h5_type type)
@@ -162,11 +163,12 @@ static enum status write_rows(const struct h5_file *file, const char *name, hid_
 }
 
 static enum status write_all_rows(struct h5_file *file, const char *name, hid_t dataset,
-                                  hid_t native, int rank, const size_t *dims,
-                                  const void *values)
+                                  hid_t stored, hid_t native, int rank,
+                                  const size_t *dims, const void *values)
 {
     if (element_count(rank, dims) == 0)
         return STATUS_OK;
+    bool as_they_are = H5Tequal(stored, native) > 0;
     hsize_t extent[H5_MAX_RANK];
     for (int d = 0; d < rank; d++)
         extent[d] = dims[d];
@@ -175,8 +177,11 @@ static enum status write_all_rows(struct h5_file *file, const char *name, hid_t 
     enum status status = STATUS_OK;
     for (hsize_t at = 0; at < dims[0] && status == STATUS_OK; at += most) {
         extent[0] = dims[0] - at < most ? dims[0] - at : most;
-        status = write_rows(file, name, dataset, native, rank, extent, at,
-                            (const char *)values + at * row_bytes);
+        const char *rows = (const char *)values + at * row_bytes;
+        status = rank == 1 && as_they_are
+                     ? h5_write_chunks(file, name, dataset, row_bytes, dims[0], at,
+                                       extent[0], rows)
+                     : write_rows(file, name, dataset, native, rank, extent, at, rows);
         h5_breathe(file);
     }
     return status;
@@ -189,7 +194,8 @@ static enum status write_dataset(struct h5_file *file, const char *name, hid_t s
     hid_t dataset = make_dataset(file, name, stored, rank, dims);
     if (dataset < 0)
         return STATUS_FAILED;
-    enum status status = write_all_rows(file, name, dataset, native, rank, dims, values);
+    enum status status =
+        write_all_rows(file, name, dataset, stored, native, rank, dims, values);
     if (H5Dclose(dataset) < 0 && status == STATUS_OK)
         status = h5_fail(file, name, "can't write");
     return status == STATUS_OK ? h5_disk_status(file) : status;
@@ -366,9 +372,9 @@ enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
     return status == STATUS_OK ? h5_disk_status(file) : status;
 }
 
-/* Opens the dataset and checks that [first, first + count) lies in it. */
+/* Opens the dataset and checks that [first, first + count) lies in its *length. */
 static enum status find_part(struct h5_file *file, const char *name, enum h5_type type,
-                             size_t first, size_t count, hid_t *dataset)
+                             size_t first, size_t count, hid_t *dataset, size_t *length)
 {
     *dataset = kept_dataset(file, name);
     if (*dataset < 0)
@@ -386,6 +392,7 @@ static enum status find_part(struct h5_file *file, const char *name, enum h5_typ
                            "%s: %s: %zu elements from %zu on (the dataset has %zu, in %d "
                            "dimensions)",
                            file->path, name, count, first, dims[0], rank);
+    *length = dims[0];
     return STATUS_OK;
 }
 
@@ -402,13 +409,18 @@ enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type t
 {
     H5_HOLD_LOCK;
     hid_t dataset;
-    enum status status = find_part(file, name, type, first, count, &dataset);
+    size_t length = 0;
+    enum status status = find_part(file, name, type, first, count, &dataset, &length);
     if (status != STATUS_OK || count == 0)
         return status;
+    struct type_row row = type_row(type);
+    if (H5Tequal(row.stored, row.native) > 0 && h5_is_whole_chunks(length, first, count))
+        return h5_write_chunks(file, name, dataset, h5_type_size(type), length, first,
+                               count, values);
     hsize_t extent = count;
     hid_t memory = H5Screate_simple(1, &extent, NULL);
     hid_t space = part_space(dataset, first, count);
-    if (H5Dwrite(dataset, type_row(type).native, memory, space, H5P_DEFAULT, values) < 0)
+    if (H5Dwrite(dataset, row.native, memory, space, H5P_DEFAULT, values) < 0)
         status = h5_fail(file, name, "can't write");
     H5Sclose(space);
     H5Sclose(memory);
@@ -420,7 +432,8 @@ enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type ty
 {
     H5_HOLD_LOCK;
     hid_t dataset;
-    enum status status = find_part(file, name, type, first, count, &dataset);
+    size_t length = 0;
+    enum status status = find_part(file, name, type, first, count, &dataset, &length);
     if (status != STATUS_OK || count == 0)
         return status;
     hsize_t extent = count;

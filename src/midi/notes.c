@@ -18,16 +18,22 @@ enum {
     HASH_BATCH = 128      /* notes hashed at once */
 };
 
+enum status notes_grow(struct notes *notes)
+{
+    struct note *items =
+        array_reserve(notes->items, &notes->capacity, notes->count + 1, sizeof *items);
+    if (!items)
+        return STATUS_FAILED;
+    notes->items = items;
+    return STATUS_OK;
+}
+
 enum status notes_append(struct notes *notes, const struct note *note)
 {
-    if (notes->count == notes->capacity) {
-        struct note *items = array_reserve(notes->items, &notes->capacity,
-                                           notes->count + 1, sizeof *items);
-        if (!items)
-            return STATUS_FAILED;
-        notes->items = items;
-    }
-    notes->items[notes->count++] = *note;
+    struct note *added = notes_add(notes);
+    if (!added)
+        return STATUS_FAILED;
+    *added = *note;
     return STATUS_OK;
 }
 
@@ -44,21 +50,20 @@ void notes_free(struct notes *notes)
     memset(notes, 0, sizeof *notes);
 }
 
-/* The fields behind the start tick, most significant first. */
-static uint64_t rank_high(const struct note *a)
+/* The order's fields in two numbers, most significant first. */
+static inline uint64_t rank_high(const struct note *a)
 {
-    return (uint64_t)a->channel << 40 | (uint64_t)a->pitch << 32 | a->duration_ticks;
+    return (uint64_t)a->start_tick << 32 | (uint64_t)a->channel << 8 | a->pitch;
 }
 
-static uint64_t rank_low(const struct note *a)
+static inline uint64_t rank_low(const struct note *a)
 {
-    return (uint64_t)a->velocity << 24 | (uint64_t)a->program << 16 | a->track;
+    return (uint64_t)a->duration_ticks << 32 | (uint64_t)a->velocity << 24 |
+           (uint64_t)a->program << 16 | a->track;
 }
 
 static inline bool comes_before(const struct note *a, const struct note *b)
 {
-    if (a->start_tick != b->start_tick)
-        return a->start_tick < b->start_tick;
     uint64_t high_a = rank_high(a), high_b = rank_high(b);
     return high_a != high_b ? high_a < high_b : rank_low(a) < rank_low(b);
 }

@@ -89,7 +89,16 @@ bool chunk_is_plausible(const uint8_t *at, const uint8_t *file_end);
 const uint8_t *chunk_find_track(const uint8_t *at, const uint8_t *file_end);
 
 /* timing.c */
-bool timed_append(struct timed_list *list, struct timed event);
+bool timed_grow(struct timed_list *list); /* room for one more, at least */
+
+/* Appends an event for the caller to fill in; NULL without memory. */
+static inline struct timed *timed_add(struct timed_list *list)
+{
+    if (list->count == list->capacity && !timed_grow(list))
+        return NULL;
+    return &list->items[list->count++];
+}
+
 bool timing_assign_programs(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_keep_pedals(struct reader *reader);

@@ -12,18 +12,15 @@
 
 #include "tutti/array.h"
 
-bool timed_append(struct timed_list *list, struct timed event)
+enum { NEAR = 8 }; /* points looked at one by one before bisection */
+
+bool timed_grow(struct timed_list *list)
 {
-    if (list->count == list->capacity) {
-        struct timed *items =
-            array_reserve(list->items, &list->capacity, list->count + 1, sizeof *items);
-        if (!items)
-            return false;
+    struct timed *items =
+        array_reserve(list->items, &list->capacity, list->count + 1, sizeof *items);
+    if (items)
         list->items = items;
-    }
-    event.order = (uint32_t)list->count;
-    list->items[list->count++] = event;
-    return true;
+    return items;
 }
 
 static int compare_time(const void *left, const void *right)
@@ -135,8 +132,9 @@ static bool build_map(struct reader *reader)
 size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick)
 {
     size_t low = from, high = map->count;
-    if (low + 1 == high || tick < map->points[low + 1].tick)
-        return low; /* nearly always: the note ends under the tempo it began with */
+    for (int steps = 0; steps < NEAR; steps++, low++)
+        if (low + 1 == high || tick < map->points[low + 1].tick)
+            return low; /* nearly always: a note ends under the tempo it began with */
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
         if (map->points[middle].tick <= tick)
@@ -147,17 +145,19 @@ size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick
     return low;
 }
 
-static uint64_t units_at(const struct tempo_point *point, uint32_t tick)
+/* Signed, which the processor turns into a double at once: below 2^56 there is no
+ * difference. */
+static int64_t units_at(const struct tempo_point *point, uint32_t tick)
 {
-    return point->elapsed + (uint64_t)(tick - point->tick) * point->per_tick;
+    return (int64_t)(point->elapsed + (uint64_t)(tick - point->tick) * point->per_tick);
 }
 
 double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
                               uint32_t to)
 {
     size_t last = timing_find_point(map, point, to);
-    uint64_t start = units_at(&map->points[point], from);
-    uint64_t end = units_at(&map->points[last], to);
+    int64_t start = units_at(&map->points[point], from);
+    int64_t end = units_at(&map->points[last], to);
     return (double)(end - start) / map->units_per_second;
 }
 
@@ -174,9 +174,11 @@ bool timing_assign_seconds(struct reader *reader)
         uint32_t end_tick = note->start_tick + note->duration_ticks;
         while (at + 1 < map->count && map->points[at + 1].tick <= note->start_tick)
             at++;
-        uint64_t start = units_at(&map->points[at], note->start_tick);
+        int64_t start = units_at(&map->points[at], note->start_tick);
+        size_t last = timing_find_point(map, at, end_tick);
+        int64_t end = units_at(&map->points[last], end_tick);
         note->start = (double)start / map->units_per_second;
-        note->duration = timing_seconds_between(map, at, note->start_tick, end_tick);
+        note->duration = (double)(end - start) / map->units_per_second;
     }
     return true;
 }

@@ -94,18 +94,19 @@ static enum taken note_on(struct track *track, uint32_t key, uint8_t velocity)
         reader_skip(reader, "more than %llu notes", (unsigned long long)limit);
         return STOPPED;
     }
-    struct note note = {
+    uint32_t index = (uint32_t)notes->count;
+    struct note *note = notes_add(notes);
+    if (!note) {
+        reader_no_memory(reader);
+        return STOPPED;
+    }
+    *note = (struct note){
         .start_tick = (uint32_t)track->tick,
         .track = track->index,
         .pitch = (uint8_t)(key % PITCHES),
         .velocity = velocity,
         .channel = (uint8_t)(key / PITCHES),
     };
-    uint32_t index = (uint32_t)notes->count;
-    if (notes_append(notes, &note) != STATUS_OK) {
-        reader_no_memory(reader);
-        return STOPPED;
-    }
     uint64_t bit = (uint64_t)1 << (key % 64);
     if (reader->sounding[key / 64] & bit)
         notes->items[reader->newest[key]].duration_ticks = index;
@@ -142,17 +143,21 @@ static void all_notes_off(struct track *track, uint32_t first_word, uint32_t wor
 static enum taken keep(struct track *track, struct timed_list *list, uint32_t value,
                        uint32_t channel)
 {
-    struct timed event = {
+    uint32_t order = (uint32_t)list->count;
+    struct timed *event = timed_add(list);
+    if (!event) {
+        reader_no_memory(track->reader);
+        return STOPPED;
+    }
+    *event = (struct timed){
         .tick = (uint32_t)track->tick,
+        .order = order,
         .notes = (uint32_t)track->file->notes.count,
         .value = value,
         .track = track->index,
         .channel = (uint8_t)channel,
     };
-    if (timed_append(list, event))
-        return TAKEN;
-    reader_no_memory(track->reader);
-    return STOPPED;
+    return TAKEN;
 }
 
 static enum taken pedal(struct track *track, uint32_t channel, uint8_t value)
@@ -175,6 +180,14 @@ static enum taken control(struct track *track, uint32_t channel, uint8_t number,
     return TAKEN;
 }
 
+static enum taken take_note(struct track *track, uint32_t key, uint8_t velocity)
+{
+    if (velocity > 0)
+        return note_on(track, key, velocity);
+    note_off(track, key);
+    return TAKEN;
+}
+
 static enum taken take_channel_event(struct track *track, uint8_t status)
 {
     uint32_t kind = status >> 4, channel = status & 0xf;
@@ -189,15 +202,9 @@ static enum taken take_channel_event(struct track *track, uint8_t status)
         track->file->repairs |= MIDI_REPAIR_DATA;
     }
     track->at += length;
+    if (kind <= NOTE_ON) /* nearly all are */
+        return take_note(track, channel * PITCHES + first, kind == NOTE_ON ? second : 0);
     switch (kind) {
-    case NOTE_ON:
-        if (second > 0)
-            return note_on(track, channel * PITCHES + first, second);
-        note_off(track, channel * PITCHES + first);
-        return TAKEN;
-    case NOTE_OFF:
-        note_off(track, channel * PITCHES + first);
-        return TAKEN;
     case CONTROL:
         return control(track, channel, first, second);
     case PROGRAM:
