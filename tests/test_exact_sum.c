@@ -260,6 +260,46 @@ static void impossible_settings_are_refused(void **state)
     agree_on_verdict(comm);
 }
 
+/* Blocks of a matrix are put over what was there, or added, element by element as
+ * vectors are; the first bad value is named by its place in the flat block. */
+static void blocks_are_put_and_added(void **state)
+{
+    enum { PITCH = 50, ROWS = 7, WIDTH = 19, STRIDE = 23, FIRST = 31, ALL = 400 };
+    struct comm *comm = *state;
+    struct exact_sum *blocks, *plain;
+    float values[ROWS * STRIDE], sums[2][ALL];
+    expect(exact_sum_create(comm, ALL, 1, ADDENDS, SCALE, 0, &blocks) == STATUS_OK);
+    expect(exact_sum_create(comm, ALL, 1, ADDENDS, SCALE, 0, &plain) == STATUS_OK);
+    for (int i = 0; i < ROWS * STRIDE; i++)
+        values[i] = addend(0, (size_t)i);
+    for (size_t i = 0; i < ALL; i++)
+        exact_sum_add(blocks, i, &(float){3}, 1); /* old sums, which a put forgets */
+    exact_sum_begin(blocks);
+    for (int mode = EXACT_PUT; mode <= EXACT_ADD; mode++)
+        exact_sum_block(blocks, (enum exact_mode)mode, FIRST, PITCH, ROWS, WIDTH, values,
+                        STRIDE);
+    for (size_t i = 0; i < ALL; i++)
+        if (i < FIRST || (i - FIRST) % PITCH >= WIDTH || (i - FIRST) / PITCH >= ROWS)
+            exact_sum_add(plain, i, &(float){3}, 1);
+        else
+            for (int twice = 0; twice < 2; twice++)
+                exact_sum_add(plain, i,
+                              &values[(i - FIRST) / PITCH * STRIDE + (i - FIRST) % PITCH],
+                              1);
+    exact_sum_read(blocks, 0, ALL, 1, sums[0]);
+    exact_sum_read(plain, 0, ALL, 1, sums[1]);
+    expect(memcmp(sums[0], sums[1], sizeof sums[0]) == 0);
+    expect(exact_sum_bad(blocks) == 0 && exact_sum_first_bad(blocks) == SIZE_MAX);
+    values[2 * STRIDE + 5] = NAN;
+    values[4 * STRIDE + 1] = INFINITY;
+    exact_sum_block(blocks, EXACT_ADD, FIRST, PITCH, ROWS, WIDTH, values, STRIDE);
+    expect(exact_sum_bad(blocks) == 2);
+    expect(exact_sum_first_bad(blocks) == FIRST + 2 * PITCH + 5);
+    exact_sum_free(blocks);
+    exact_sum_free(plain);
+    agree_on_verdict(comm);
+}
+
 int main(int argc, char **argv)
 {
     struct comm *comm;
@@ -274,6 +314,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(bad_values_are_counted_not_added, comm),
         cmocka_unit_test_prestate(extras_never_wrap, comm),
         cmocka_unit_test_prestate(impossible_settings_are_refused, comm),
+        cmocka_unit_test_prestate(blocks_are_put_and_added, comm),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm_close(comm);

@@ -2,10 +2,10 @@
  * additions, on the number of ranks, or on the allreduce algorithm.
  *
  * Each addend x becomes the 64-bit integer round(x * scale), scale a power of two fixed
- * by the configuration; integers are added, locally and over the ranks (comm_sum). Integer addition is associative and commutative, so any order gives the same
- * bits. The resolution is 1/scale. An addend that is not finite, or too large for
- * `addends` such addends to be summed without overflow, is counted instead of added:
- * never wrapped.
+ * by the configuration; integers are added, locally and over the ranks (comm_sum).
+ * Integer addition is associative and commutative, so any order gives the same bits. The
+ * resolution is 1/scale. An addend that is not finite, or too large for `addends` such
+ * addends to be summed without overflow, is counted instead of added: never wrapped.
  *
  * One vector has two parts: `count` values for the gradient, and a few named integers
  * (`extras`: loss, counts, stop flag) that ride in the same sum.

@@ -1,10 +1,10 @@
 /* exact_sum: fixed-point sums.
  *
  * The integers of one vector lie in one block: the number of bad addends, extras, values;
- * so one sum over the ranks takes them all, and what is known last goes last. The two loops over a whole gradient have no branch and
- * no conversion instruction that only new processors have: they build integers from
- * doubles and back by adding numbers whose last bit is worth 1, so compilers turn them
- * into vector code for any processor. On x86-64 three versions are compiled and the
+ * so one sum over the ranks takes them all, and what is known last goes last. The loops
+ * over a whole gradient have no branch and no conversion instruction that only new
+ * processors have: they build integers from doubles and back by adding numbers whose last
+ * bit is worth 1, so compilers turn them into vector code for any processor. On x86-64 three versions are compiled and the
  * loader picks one; their bits are equal, as every operation in them is exact or rounds
  * once.
  */
@@ -198,17 +198,6 @@ static void note_bad(struct exact_sum *sum, int64_t bad, size_t where)
         sum->first_bad = where;
 }
 
-void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n)
-{
-    for (size_t at = 0; at < n; at += BLOCK) {
-        size_t size = n - at < BLOCK ? n - at : BLOCK;
-        int bad = add_block(sum->values + first + at, 0, values + at, 0, 1, (int)size, -1,
-                            sum->scale, sum->bound);
-        if (bad)
-            note_bad(sum, bad, find_bad(sum, first + at, values + at, size));
-    }
-}
-
 void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
                      size_t pitch, int rows, int width, const float *values,
                      size_t stride)
@@ -220,6 +209,14 @@ void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
         note_bad(sum, 0,
                  find_bad(sum, first + r * pitch, values + r * stride, (size_t)width));
     *bad_of(sum) += bad;
+}
+
+void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n)
+{
+    for (size_t at = 0; at < n; at += BLOCK) {
+        size_t size = n - at < BLOCK ? n - at : BLOCK;
+        exact_sum_block(sum, EXACT_ADD, first + at, 0, 1, (int)size, values + at, 0);
+    }
 }
 
 void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)
