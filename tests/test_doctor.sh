@@ -10,6 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
+openblas="--set train.products=openblas" # whose products may have threads
 unset "${!SLURM_@}"
 mkdir runs
 
@@ -103,10 +104,10 @@ refuses 2 'missing.conf' "$tutti" doctor missing.conf
 one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core that we may use
 doctor 0 mpirun -n 2 --bind-to none taskset -c "$one" "$tutti" doctor
 finds warning binding "all ranks share 1 core: 2 threads"
-doctor 0 taskset -c "$one" "$tutti" doctor --set train.threads=3
+doctor 0 taskset -c "$one" "$tutti" doctor $openblas --set train.threads=3
 finds warning binding "rank 0 .*: 3 threads on 1 core"
 cures "train.threads=1"
-doctor 0 mpirun -n 2 --bind-to none "$tutti" doctor --set "train.threads=$cores"
+doctor 0 mpirun -n 2 --bind-to none "$tutti" doctor $openblas --set "train.threads=$cores"
 finds warning binding "all ranks share $cores cores?: $((2 * cores)) threads"
 doctor 0 taskset -c "$one" "$tutti" doctor
 finds ok binding "1 rank x 1 thread"
@@ -133,7 +134,6 @@ finds note threads "OMP_NUM_THREADS=8 is not what counts: train.threads = 1 is"
 # ---- processors ----
 
 if [ "$(uname -m)" = x86_64 ]; then
-    openblas="--set train.products=openblas"
     nehalem=(env OPENBLAS_CORETYPE=Nehalem "$tutti" doctor $openblas)
     prescott=(env OPENBLAS_CORETYPE=Prescott "$tutti" doctor $openblas)
     doctor 1 mpirun -n 2 "${nehalem[@]}" : -n 1 "${prescott[@]}"

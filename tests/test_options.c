@@ -24,6 +24,7 @@
     X(train.optimizer, 3)                                                                \
     X(train.schedule, 3)                                                                 \
     X(train.reduce, 2)                                                                   \
+    X(train.products, 2)                                                                 \
     X(train.precision, 1)
 #define INTEGERS(X)                                                                      \
     X(data.shards, 1, 9999)                                                              \
@@ -473,10 +474,12 @@ static void rules_between_settings_are_checked(void **state)
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
+    refused("[train]\nthreads=2", "more ranks, or set train.products = openblas");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
                                     "[train]\nbatch=6\nslices=6");
     assert_int_equal(options_check(&fine), STATUS_OK);
-    fine = read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nslices=3");
+    fine = read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nslices=3\nthreads=2\n"
+                     "products=openblas");
     assert_int_equal(options_check(&fine), STATUS_OK);
 }
 
@@ -545,6 +548,7 @@ static void what_may_change_is_not_told(void **state)
                                         "train.clip",
                                         "train.seed",
                                         "train.reduce",
+                                        "train.products",
                                         "train.threads"};
     struct options before = read_text(""), now = read_text("");
     options_defaults(&now);

@@ -125,6 +125,13 @@ enum status options_check(const struct options *options)
                         "data.min_notes = %" PRId64 " is above data.max_notes = %" PRId64
                         ": every file would be skipped; set data.min_notes = 1",
                         options->data.min_notes, options->data.max_notes);
+    if (status == STATUS_OK && options->train.threads > 1 &&
+        options->train.products == PRODUCTS_PACKED)
+        status = status_fail(STATUS_MISUSE,
+                             "train.threads = %" PRId64
+                             ", but products = packed take one: start more ranks, or set "
+                             "train.products = openblas",
+                             options->train.threads);
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");
