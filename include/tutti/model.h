@@ -18,6 +18,7 @@
 
 #include <stdint.h>
 
+#include "tutti/options.h"
 #include "tutti/params.h"
 #include "tutti/product.h"
 #include "tutti/real.h"
@@ -25,6 +26,10 @@
 #include "tutti/token.h"
 
 struct model;
+
+/* Who makes the products of models that are created from now on, and with how many
+ * threads: train.products and train.threads. */
+void model_choose_products(const struct options *options);
 
 /* Weights are all zero at first. `end` is the token that clears a row's state.
  * A model that will never call model_backward (training = 0) needs much less memory. */

@@ -14,6 +14,7 @@
 #include "cli.h"
 #include "tutti/json.h"
 #include "tutti/kernels.h"
+#include "tutti/model.h"
 #include "tutti/product.h"
 #include "tutti/progress.h"
 
@@ -191,6 +192,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     status = cli_open_ranks(status, &bench.comm);
     if (status != STATUS_OK)
         return status;
+    model_choose_products(&options);
     status = check(&options, comm_size(bench.comm));
     if (status == STATUS_OK)
         status = measure(&bench, json);

@@ -9,10 +9,8 @@
 #include "cli.h"
 #include "tutti/checkpoint.h"
 #include "tutti/comm.h"
-#include "tutti/gemm.h"
 #include "tutti/json.h"
 #include "tutti/player.h"
-#include "tutti/product.h"
 #include "tutti/slices.h"
 
 struct evaluate_arguments {
@@ -125,9 +123,7 @@ static enum status make_model(const struct evaluate_arguments *given,
     int64_t batch = given->batch ? given->batch : options->train.batch;
     int own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)).count;
     *rows = (int)(batch / slices);
-    gemm_set_threads((int)options->train.threads);
-    product_choose(options->train.products == PRODUCTS_OPENBLAS ? PRODUCT_OPENBLAS
-                                                                : PRODUCT_PACKED);
+    model_choose_products(options);
     return checkpoint_model(checkpoint, own, *rows, (int)options->train.time, model);
 }
 

@@ -95,9 +95,8 @@ static void print_facts(const struct inspect_request *request,
                  checkpoint->encoding->vocabulary);
     inspect_fact("vocabulary hash", "%s", hash64_text(checkpoint->vocabulary_hash, text));
     inspect_fact("dataset hash", "%s", hash64_text(checkpoint->dataset_hash, text));
-    inspect_fact("written by", "%s, %" PRId64 " rank%s, products by %s",
-                 checkpoint->host, checkpoint->ranks, checkpoint->ranks == 1 ? "" : "s",
-                 checkpoint->core);
+    inspect_fact("written by", "%s, %" PRId64 " rank%s, products by %s", checkpoint->host,
+                 checkpoint->ranks, checkpoint->ranks == 1 ? "" : "s", checkpoint->core);
 }
 
 static void print_tensors(const struct checkpoint *checkpoint)

@@ -3,11 +3,13 @@
  */
 #include "tutti/model.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "layers.h"
 #include "recurrent.h"
+#include "tutti/gemm.h"
 #include "tutti/memory.h"
 
 struct model {
@@ -106,6 +108,13 @@ static enum status create_room(struct model *model)
     return product_room_create(extent_rows(model->extent), (size_t)widest,
                                model->training ? largest(&model->params) : 0,
                                &model->room);
+}
+
+void model_choose_products(const struct options *options)
+{
+    bool openblas = options->train.products == PRODUCTS_OPENBLAS;
+    product_choose(openblas ? PRODUCT_OPENBLAS : PRODUCT_PACKED);
+    gemm_set_threads((int)options->train.threads);
 }
 
 enum status model_create(const struct model_shape *shape, token end, int slices, int rows,

@@ -3,10 +3,10 @@
  * The integers of one vector lie in one block: the number of bad addends, extras, values;
  * so one sum over the ranks takes them all, and what is known last goes last. The loops
  * over a whole gradient have no branch and no conversion instruction that only new
- * processors have: they build integers from doubles and back by adding numbers whose last
- * bit is worth 1, so compilers turn them into vector code for any processor. On x86-64 three versions are compiled and the
- * loader picks one; their bits are equal, as every operation in them is exact or rounds
- * once.
+ * processors have: they build integers from doubles and back by adding numbers whose
+ * last bit is worth 1, so compilers turn them into vector code for any processor. On
+ * x86-64 three versions are compiled and the loader picks one; their bits are equal, as
+ * every operation in them is exact or rounds once.
  */
 #include "tutti/exact_sum.h"
 
@@ -155,7 +155,7 @@ static inline double double_of(int64_t bits)
  * bits. */
 #define ONES 0x1.8p52
 
-/* sums[i] := keep * sums[i] + round(values[i] * scale), keep = -1 (all bits) or 0; how
+/* sums[i] := (keep & sums[i]) + round(values[i] * scale), keep = -1 (all bits) or 0; how
  * many values were bad, and added nothing.
  *
  * The product is exact but may have 63 bits, so it is cut at bit 32: high * 2^32 + low

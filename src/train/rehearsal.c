@@ -4,9 +4,6 @@
 #include <stdlib.h>
 
 #include "trainer_internal.h"
-#include "tutti/gemm.h"
-#include "tutti/log.h"
-#include "tutti/product.h"
 #include "tutti/rng.h"
 
 struct rehearsal {
@@ -59,9 +56,7 @@ enum status rehearsal_open(struct comm *comm, const struct options *options,
     struct trainer *trainer = &rehearsal->trainer;
     trainer->comm = comm;
     trainer->now.options = *options;
-    product_choose(options->train.products == PRODUCTS_OPENBLAS ? PRODUCT_OPENBLAS
-                                                                : PRODUCT_PACKED);
-    gemm_set_threads((int)options->train.threads);
+    model_choose_products(options);
     plan(trainer);
     enum status status = comm_agree(comm, open_local(rehearsal, vocabulary));
     if (status == STATUS_OK)

@@ -11,7 +11,6 @@
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "tutti/file.h"
-#include "tutti/gemm.h"
 #include "tutti/kernels.h"
 #include "tutti/product.h"
 #include "tutti/log.h"
@@ -341,9 +340,7 @@ enum status trainer_open(struct trainer *trainer)
 {
     const struct options *options = trainer->request->options;
     trainer->now.options = *options;
-    product_choose(options->train.products == PRODUCTS_OPENBLAS ? PRODUCT_OPENBLAS
-                                                                : PRODUCT_PACKED);
-    gemm_set_threads((int)options->train.threads);
+    model_choose_products(options);
     enum status status = comm_agree(trainer->comm, open_local(trainer));
     if (status == STATUS_OK)
         status = check_cores(trainer);
