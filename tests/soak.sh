@@ -19,6 +19,7 @@ kills_wanted=${2:-200}
 flips_wanted=${3:-200}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tiny_run.sh"
+. "$here/road/environment.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -120,9 +121,11 @@ while [ $kills -lt "$kills_wanted" ]; do
         starts=$((starts + 1))
         passed_over=$((passed_over + $(grep -c 'a checkpoint is passed over' log.txt)))
         [ $code = 0 ] && break
-        [ $code != 2 ] &&
-            ! grep '^tutti: ' log.txt | grep -v ': warning: ' | grep -q checkpoints ||
-            { cat log.txt >&2; fail "resuming is refused (TUTTI_TEST_SEED=$seed)"; }
+        if [ $kind = none ] || { [ $code != 137 ] && ! grep -q 'root cause' log.txt; }; then
+            cat log.txt >&2
+            fail "a start on $ranks ranks, to be struck by $kind, ends with $code and nothing" \
+                "struck it (TUTTI_TEST_SEED=$seed)"
+        fi
         count[$kind]=$((count[$kind] + 1))
         kills=$((kills + 1))
     done

@@ -120,19 +120,25 @@ static void tiles_are_chains(void **state)
         int fresh = shape / (SETS * TILE_ROWS * 3) % 2;
         int beside = shape / (SETS * TILE_ROWS * 3 * 2);
         const struct kernels *kernel = kernels_named(names[set]);
-        const float *from[TILE_ROWS];
-        float *to[TILE_ROWS];
         size_t row = beside ? 1 : K, step = beside ? TILE_ROWS : 1;
+        struct tile tile = {.rows = rows,
+                            .vectors = vectors,
+                            .k = K,
+                            .fresh = fresh,
+                            .panel = panel,
+                            .step = step,
+                            .soon = panel,
+                            .pace = 64};
         memcpy(expected, before, sizeof before);
         memcpy(got, before, sizeof before);
         for (int i = 0; i < rows; i++) {
-            from[i] = x + (size_t)i * row;
-            to[i] = got + i * PANEL;
+            tile.x[i] = x + (size_t)i * row;
+            tile.y[i] = got + i * PANEL;
         }
         chains(rows, vectors * VECTOR, K, panel, x, row, step, fresh, expected);
         if (!kernel)
             continue;
-        kernel->tile(rows, vectors, K, panel, from, step, to, fresh);
+        kernel->tile(&tile);
         assert_memory_equal(expected, got, sizeof got);
     }
 }

@@ -25,6 +25,7 @@ struct matrices { /* of a shape, with random numbers */
     struct shape shape;
     size_t all; /* rows */
     float *w, *x, *y, *expected, *got;
+    struct packed forward, backward;
     struct product_room *room;
 };
 
@@ -42,22 +43,28 @@ static size_t largest(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static struct matrices make(struct shape shape, enum product_engine engine)
+static struct product_rows rows_of(const struct matrices *m)
+{
+    return (struct product_rows){m->shape.slices, m->shape.rows};
+}
+
+static struct matrices make(struct shape shape)
 {
     size_t n = (size_t)shape.n, k = (size_t)shape.k;
     size_t all = (size_t)shape.slices * (size_t)shape.rows;
     size_t most = largest(all * largest(n, k), (size_t)shape.slices * n * (k + 1));
-    struct matrices m = {shape,
-                         all,
-                         numbers(n * k, 1),
-                         numbers(all * k, 2),
-                         numbers(all * n, 3),
-                         numbers(most, 4),
-                         numbers(most, 4),
-                         NULL};
-    product_choose(engine);
-    assert_int_equal(product_room_create(all, k, n * k, &m.room), 0);
-    product_choose(PRODUCT_PACKED);
+    struct matrices m = {.shape = shape,
+                         .all = all,
+                         .w = numbers(n * k, 1),
+                         .x = numbers(all * k, 2),
+                         .y = numbers(all * n, 3),
+                         .expected = numbers(most, 4),
+                         .got = numbers(most, 4)};
+    assert_int_equal(packed_create(m.w, shape.n, shape.k, 0, &m.forward), 0);
+    assert_int_equal(packed_create(m.w, shape.k, shape.n, 1, &m.backward), 0);
+    packed_refresh(&m.forward);
+    packed_refresh(&m.backward);
+    assert_int_equal(product_room_create(rows_of(&m), k, n * k, &m.room), 0);
     return m;
 }
 
@@ -66,12 +73,9 @@ static void drop(struct matrices *m)
     float *values[] = {m->w, m->x, m->y, m->expected, m->got};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         free(values[i]);
+    packed_free(&m->forward);
+    packed_free(&m->backward);
     product_room_free(m->room);
-}
-
-static struct product_rows rows_of(const struct matrices *m)
-{
-    return (struct product_rows){m->shape.slices, m->shape.rows};
 }
 
 /* Numbers of magnitude 1: an engine of its own order is off by rounding. */
@@ -105,7 +109,7 @@ static void check_forward(struct matrices *m, enum product_engine engine, int ad
             *sum = add ? m->y[i * n + j] : 0;
             chain(sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
         }
-    product_forward(m->room, rows_of(m), m->shape.n, m->shape.k, m->w, m->x, add, m->got);
+    product_over_time(&m->forward, rows_of(m), m->x, add, m->got);
     compare(m, engine, m->all * n, k);
 }
 
@@ -117,7 +121,7 @@ static void check_backward(struct matrices *m, enum product_engine engine)
             m->expected[i * k + j] = 0;
             chain(&m->expected[i * k + j], m->y + i * n, 1, m->w + j, k, m->shape.n);
         }
-    product_backward(m->room, rows_of(m), m->shape.n, m->shape.k, m->w, m->y, m->got);
+    product_over_time(&m->backward, rows_of(m), m->y, 0, m->got);
     compare(m, engine, m->all * k, n);
 }
 
@@ -173,8 +177,9 @@ static void check_gradient(struct matrices *m, enum product_engine engine)
 
 static void check(enum product_engine engine)
 {
+    product_choose(engine);
     for (int q = 0; q < SHAPES; q++) {
-        struct matrices m = make(shapes[q], engine);
+        struct matrices m = make(shapes[q]);
         assert_true(product_room_bytes(m.room) > 0);
         check_forward(&m, engine, 0);
         check_forward(&m, engine, 1);
@@ -182,6 +187,7 @@ static void check(enum product_engine engine)
         check_gradient(&m, engine);
         drop(&m);
     }
+    product_choose(PRODUCT_PACKED);
 }
 
 static void products_are_chains(void **state)
@@ -196,37 +202,31 @@ static void openblas_agrees(void **state)
     check(PRODUCT_OPENBLAS);
 }
 
-/* One by one, together, backwards, and without row pointers: the same bits. */
+/* One by one, together, backwards, and over time: the same bits. */
 static void packed_weights_give_the_same(void **state)
 {
     (void)state;
     enum { ROWS = 19 };
     for (int q = 0; q < SHAPES; q++) {
         int n = shapes[q].n, k = shapes[q].k;
-        struct matrices m = make((struct shape){1, ROWS, n, k}, PRODUCT_PACKED);
-        struct packed packed;
+        struct matrices m = make((struct shape){1, ROWS, n, k});
         const float *from[ROWS];
         float *to[ROWS];
-        assert_int_equal(packed_create(n, k, &packed), 0);
-        packed_set(&packed, m.w, 0);
         size_t bytes = m.all * (size_t)n * sizeof *m.got;
-        product_forward(m.room, rows_of(&m), n, k, m.w, m.x, 1,
-                        memcpy(m.expected, m.y, bytes));
-        for (int way = 0; way < 4; way++) {
+        product_over_time(&m.forward, rows_of(&m), m.x, 1,
+                          memcpy(m.expected, m.y, bytes));
+        for (int way = 0; way < 3; way++) {
             memcpy(m.got, m.y, bytes);
             for (int i = 0; i < ROWS; i++) {
                 from[i] = m.x + (size_t)i * (size_t)k;
                 to[i] = m.got + (size_t)i * (size_t)n;
                 if (way == 2)
-                    packed_multiply(&packed, 1, &from[i], &to[i], 0);
+                    packed_multiply(&m.forward, 1, &from[i], &to[i], 1, 0);
             }
             if (way < 2)
-                packed_multiply(&packed, ROWS, from, to, way);
-            else if (way == 3)
-                packed_forward(&packed, ROWS, m.x, 1, m.got);
+                packed_multiply(&m.forward, ROWS, from, to, 1, way);
             assert_memory_equal(m.expected, m.got, bytes);
         }
-        packed_free(&packed);
         drop(&m);
     }
 }
@@ -240,11 +240,11 @@ static void packing_transposes(void **state)
         for (int j = 0; j < K; j++)
             turned[j * N + i] = w[i * K + j];
     struct packed a, b;
-    assert_int_equal(packed_create(N, K, &a), 0);
-    assert_int_equal(packed_create(N, K, &b), 0);
-    packed_set(&a, w, 0);
-    packed_set(&b, turned, 1);
-    assert_memory_equal(a.panels, b.panels, N * K * sizeof(float));
+    assert_int_equal(packed_create(w, N, K, 0, &a), 0);
+    assert_int_equal(packed_create(turned, N, K, 1, &b), 0);
+    packed_refresh(&a);
+    packed_refresh(&b);
+    assert_memory_equal(a.panels, b.panels, packed_bytes(&a));
     packed_free(&a);
     packed_free(&b);
     free(w);

@@ -19,15 +19,25 @@
 /* Of results: the width of a panel, in numbers; and the most rows of a tile. */
 enum { PANEL = 48, TILE_ROWS = 8, VECTOR = 16 };
 
+/* y[i][j] += the sum over l < k of x[i][l * step] panel[l * PANEL + j], for i < rows <=
+ * TILE_ROWS and j < vectors * VECTOR <= PANEL; with `fresh`, y[i][j] := that sum. One chain
+ * of fused multiply-adds in the order of l for each element. */
+struct tile {
+    int rows, vectors, k, fresh;
+    const real *panel; /* 64-byte aligned */
+    size_t step;
+    const real *x[TILE_ROWS];
+    real *y[TILE_ROWS];
+    /* What is read soon: for every l a cache line is fetched, each `pace` bytes behind the
+     * one before. It may be any address. */
+    const real *soon;
+    size_t pace;
+};
+
 struct kernels {
     const char *name; /* "avx512", "avx2", "portable" */
 
-    /* y[i][j] += the sum over l < k of x[i][l * step] panel[l * PANEL + j], for i < rows
-     * <= TILE_ROWS and j < vectors * VECTOR <= PANEL; with `fresh`, y[i][j] := that sum.
-     * One chain of fused multiply-adds in the order of l for each element. The panel is
-     * 64-byte aligned. */
-    void (*tile)(int rows, int vectors, int k, const real *panel, const real *const *x,
-                 size_t step, real *const *y, int fresh);
+    void (*tile)(const struct tile *tile);
 
     /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
      * Schmidhuber, Cummins, 2000):

@@ -3,10 +3,10 @@
  * Letters: N outputs, K inputs, M rows; W is [N][K], x [M][K], y [M][N], row-major and
  * without gaps. The M rows of a product over time are S slices of `rows` rows.
  *
- * A panel holds PANEL outputs side by side, [K][PANEL], so that a tile of rows streams
- * it; see kernels.h. Each element of a result is one chain of fused multiply-adds in the
- * order of the sum: its bits depend on its own row and the weights, not on how many rows
- * or slices share the call, nor on the processor.
+ * Weights are packed into panels once a step: a panel holds PANEL outputs side by side,
+ * [K][PANEL], so that a tile of rows streams it; see kernels.h. Each element of a result is
+ * one chain of fused multiply-adds in the order of the sum: its bits depend on its own row
+ * and the weights, not on how many rows or slices share the call, nor on the processor.
  *
  * PRODUCT_OPENBLAS gives the products over time to OpenBLAS instead, one slice a call, as
  * BLAS does not promise that a row's bits are independent of the shape. Then they are
@@ -20,58 +20,57 @@
 #include "tutti/real.h"
 #include "tutti/status.h"
 
-/* ---- weights packed to stay ---- */
+/* ---- weights ---- */
 
 struct packed {
     int n, k;
-    real *panels; /* ceil(n / PANEL) panels of [k][PANEL], zero-padded; 64-byte aligned */
+    const real *w;  /* borrowed */
+    int transposed; /* w is [k][n], and what is packed is its transpose */
+    real *panels;   /* ceil(n / PANEL) panels of [k][PANEL], zero-padded; 64-byte aligned */
 };
 
-enum status packed_create(int n, int k, struct packed *out);
+/* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W [k][n].
+ * W is borrowed; packed_refresh is due before the first product and whenever W changes. */
+enum status packed_create(const real *w, int n, int k, int transposed,
+                          struct packed *out);
 void packed_free(struct packed *packed);
+void packed_refresh(struct packed *packed);
+size_t packed_bytes(const struct packed *packed);
 
-/* Packs W [n][k], or with `transposed` the transpose of W [k][n]. */
-void packed_set(struct packed *packed, const real *w, int transposed);
-
-/* y[i][0..n) += W x[i][0..k) for i < rows; the rows may lie anywhere. With `back` from
- * the last panel to the first, which changes no bit: a caller that alternates finds the
- * panels it used last still in the cache. */
+/* y[i][0..n) += W x[i][0..k) for i < rows, or := without `add`; the rows may lie anywhere.
+ * With `back` from the last panel to the first, which changes no bit: a caller that
+ * alternates finds the panels it used last still in the cache. */
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
-                     real *const *y, int back);
-
-/* y[M][N] := x[M][K] W^T, or with `add` y += x W^T, in memory without gaps. */
-void packed_forward(const struct packed *w, int rows, const real *x, int add, real *y);
+                     real *const *y, int add, int back);
 
 /* ---- products over time ---- */
 
 enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS };
 
-/* Who makes the products over time, of all rooms that are created from now on. */
+/* Who makes the products over time from now on. */
 void product_choose(enum product_engine engine);
 enum product_engine product_chosen(void);
 
 /* What the bits of products depend on: "packed", or the name of OpenBLAS's kernels. */
 const char *product_core(void);
 
-/* Working memory for products of up to `rows` rows in all and, for gradients, of weights
- * with up to `inputs` inputs and `weights` elements (0: there will be none). */
-struct product_room;
-enum status product_room_create(size_t rows, size_t inputs, size_t weights,
-                                struct product_room **out);
-void product_room_free(struct product_room *room); /* NULL is fine */
-size_t product_room_bytes(const struct product_room *room);
-
 struct product_rows { /* M = slices * rows */
     int slices, rows;
 };
 
 /* y[M][N] := x[M][K] W^T, or with `add` y += x W^T. */
-void product_forward(struct product_room *room, struct product_rows m, int n, int k,
-                     const real *w, const real *x, int add, real *y);
+void product_over_time(const struct packed *w, struct product_rows m, const real *x,
+                       int add, real *y);
 
-/* dx[M][K] := dy[M][N] W */
-void product_backward(struct product_room *room, struct product_rows m, int n, int k,
-                      const real *w, const real *dy, real *dx);
+/* ---- gradients ---- */
+
+/* Working memory for gradients of slices of up to `rows` rows, up to `slices` of them, of
+ * weights with up to `inputs` inputs and `weights` elements. */
+struct product_room;
+enum status product_room_create(struct product_rows m, size_t inputs, size_t weights,
+                                struct product_room **out);
+void product_room_free(struct product_room *room); /* NULL is fine */
+size_t product_room_bytes(const struct product_room *room); /* NULL: 0 */
 
 /* A block of a gradient: element (r, j) is values[r * stride + j], r < rows, j < width,
  * and belongs to element first + r * pitch + j of the flat block of weights. */
@@ -83,13 +82,14 @@ struct gradient_block {
 };
 
 struct gradient_sink {
-    /* Called for every slice in turn with the same block, whose numbers are in the cache
-     * then; overwritten behind the call. */
+    /* Called with the blocks of some rows of dW for slice 0, then with the same blocks for
+     * the next slice, and so on; then with those of the next rows. A block's numbers are in
+     * the cache, and are overwritten behind the call. */
     void (*take)(void *context, int slice, const struct gradient_block *block);
     void *context;
 };
 
-/* For each slice dW := dy^T x and db := the sums of dy's columns, block by block, every
+/* For each slice dW := dy^T x [N][K] and db := the sums of dy's columns, block by block, every
  * element once. `weight` and `bias` are their first elements in the flat block; NO_BIAS:
  * there is none. */
 #define NO_BIAS ((size_t)-1)

@@ -60,28 +60,28 @@ static enum status matrices_make(struct matrices *a)
     a->to = calloc((size_t)a->rows, sizeof *a->to);
     if (!a->w || !a->x || !a->y || !a->from || !a->to)
         return status_fail(STATUS_FAILED, "no memory for products of %zu rows", all);
-    enum status status = product_room_create(all, k, n * k, &a->room);
+    enum status status = product_room_create(a->m, k, n * k, &a->room);
     if (status == STATUS_OK)
-        status = packed_create(a->n, a->k, &a->packed);
+        status = packed_create(a->w, a->n, a->k, 0, &a->packed);
     if (status == STATUS_OK)
-        status = packed_create(a->k, a->n, &a->transposed);
+        status = packed_create(a->w, a->k, a->n, 1, &a->transposed);
     if (status != STATUS_OK)
         return status;
-    packed_set(&a->packed, a->w, 0);
-    packed_set(&a->transposed, a->w, 1);
+    packed_refresh(&a->packed);
+    packed_refresh(&a->transposed);
     return STATUS_OK;
 }
 
 static void forward(void *context)
 {
     struct matrices *a = context;
-    product_forward(a->room, a->m, a->n, a->k, a->w, a->x, 0, a->y);
+    product_over_time(&a->packed, a->m, a->x, 0, a->y);
 }
 
 static void backward(void *context)
 {
     struct matrices *a = context;
-    product_backward(a->room, a->m, a->n, a->k, a->w, a->y, a->x);
+    product_over_time(&a->transposed, a->m, a->y, 0, a->x);
 }
 
 static void ignore(void *context, int slice, const struct gradient_block *block)
@@ -106,7 +106,7 @@ static void recurrent_forward(void *context)
         a->from[i] = a->x + (size_t)i * (size_t)a->k;
         a->to[i] = a->y + (size_t)i * (size_t)a->n;
     }
-    packed_multiply(&a->packed, a->rows, a->from, a->to, a->turn++ % 2);
+    packed_multiply(&a->packed, a->rows, a->from, a->to, 1, a->turn++ % 2);
 }
 
 static void recurrent_backward(void *context)
@@ -116,7 +116,7 @@ static void recurrent_backward(void *context)
         a->from[i] = a->y + (size_t)i * (size_t)a->n;
         a->to[i] = a->x + (size_t)i * (size_t)a->k;
     }
-    packed_multiply(&a->transposed, a->rows, a->from, a->to, a->turn++ % 2);
+    packed_multiply(&a->transposed, a->rows, a->from, a->to, 1, a->turn++ % 2);
 }
 
 static void add_product(struct bench *bench, struct matrices *a, bench_work *work,

@@ -271,7 +271,7 @@ static double time_products(const struct packed *packed, float *x, float *y)
     }
     double began = clock_seconds(), took = 0, flops = 0;
     for (; took < speed_seconds; took = clock_seconds() - began) {
-        packed_multiply(packed, ROWS, from, to, 0);
+        packed_multiply(packed, ROWS, from, to, 1, 0);
         flops += 2.0 * ROWS * OUTPUTS * INPUTS;
     }
     return flops / took;
@@ -294,13 +294,13 @@ static enum status try_speed(struct doctor *doctor)
     struct packed packed = {0};
     float *block = calloc(2 * (size_t)COPIED, sizeof *block);
     enum status status =
-        block ? packed_create(OUTPUTS, INPUTS, &packed)
+        block ? packed_create(block, OUTPUTS, INPUTS, 0, &packed)
               : status_fail(STATUS_FAILED, "no memory for a test of the speed");
     if (doctor->comm)
         status = comm_agree(doctor->comm, status);
     if (status == STATUS_OK) {
-        packed_set(&packed, block, 0);
         memset(block, 0, 2 * (size_t)COPIED * sizeof *block); /* touched before timing */
+        packed_refresh(&packed);
         if (doctor->comm)
             comm_barrier(doctor->comm);
         doctor->here.flops = time_products(&packed, block, block + (size_t)ROWS * INPUTS);

@@ -110,19 +110,22 @@ KERNEL_MAP(sigmoid, lanes_sigmoid)
 /* Written once for constant `rows` and `vectors`, so that where it is inlined the sums stay
  * in registers. */
 #if defined(LANES_AVX512)
-enum { AHEAD = 32 * PANEL }; /* the panel is fetched so far before it is needed */
-static inline __attribute__((always_inline)) void
-tile_of(int rows, int vectors, int k, const real *panel, const real *const *x,
-        size_t step, real *const *y, int fresh)
+enum { AHEAD = 16 * PANEL }; /* the panel is fetched so far before it is needed */
+static inline __attribute__((always_inline)) void tile_of(int rows, int vectors,
+                                                          const struct tile *t)
 {
     __m512 sum[TILE_ROWS][PANEL / VECTOR], w[PANEL / VECTOR];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < vectors; j++)
-            sum[i][j] = fresh ? _mm512_setzero_ps() : _mm512_loadu_ps(y[i] + VECTOR * j);
-    size_t at = 0;
-    for (int l = 0; l < k; l++, panel += PANEL, at += step) {
+            sum[i][j] =
+                t->fresh ? _mm512_setzero_ps() : _mm512_loadu_ps(t->y[i] + VECTOR * j);
+    const real *panel = t->panel, *const *x = t->x;
+    const char *soon = (const char *)t->soon;
+    size_t at = 0, step = t->step, pace = t->pace;
+    for (int l = t->k; l > 0; l--, panel += PANEL, at += step, soon += pace) {
+        _mm_prefetch(soon, _MM_HINT_T1);
 #pragma GCC unroll 3
         for (int j = 0; j < vectors; j++) {
             _mm_prefetch((const char *)(panel + AHEAD + VECTOR * j), _MM_HINT_T0);
@@ -140,27 +143,31 @@ tile_of(int rows, int vectors, int k, const real *panel, const real *const *x,
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < vectors; j++)
-            _mm512_storeu_ps(y[i] + VECTOR * j, sum[i][j]);
+            _mm512_storeu_ps(t->y[i] + VECTOR * j, sum[i][j]);
 }
 #elif defined(LANES_AVX2)
 /* Up to four rows and three registers of eight at a time: there are sixteen. */
 enum { PART_ROWS = 4, PART = 3, REGISTER = 8 };
 static inline __attribute__((always_inline)) void
-part_of(int rows, int registers, int k, const real *panel, const real *const *x,
-        size_t step, real *const *y, int offset, int fresh)
+part_of(int rows, int registers, const struct tile *t, int row, int offset)
 {
     __m256 sum[PART_ROWS][PART], w[PART];
+    const real *const *x = t->x + row;
+    real *const *y = t->y + row;
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < registers; j++)
-            sum[i][j] = fresh ? _mm256_setzero_ps()
-                              : _mm256_loadu_ps(y[i] + offset + REGISTER * j);
-    size_t at = 0;
-    for (int l = 0; l < k; l++, panel += PANEL, at += step) {
+            sum[i][j] = t->fresh ? _mm256_setzero_ps()
+                                 : _mm256_loadu_ps(y[i] + offset + REGISTER * j);
+    const real *panel = t->panel + offset;
+    const char *soon = (const char *)t->soon;
+    size_t at = 0, step = t->step, pace = row || offset ? 0 : t->pace;
+    for (int l = t->k; l > 0; l--, panel += PANEL, at += step, soon += pace) {
+        _mm_prefetch(soon, _MM_HINT_T1);
 #pragma GCC unroll 3
         for (int j = 0; j < registers; j++)
-            w[j] = _mm256_load_ps(panel + offset + REGISTER * j);
+            w[j] = _mm256_load_ps(panel + REGISTER * j);
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) {
             __m256 a = _mm256_set1_ps(x[i][at]);
@@ -176,63 +183,61 @@ part_of(int rows, int registers, int k, const real *panel, const real *const *x,
             _mm256_storeu_ps(y[i] + offset + REGISTER * j, sum[i][j]);
 }
 
-static inline __attribute__((always_inline)) void
-tile_of(int rows, int vectors, int k, const real *panel, const real *const *x,
-        size_t step, real *const *y, int fresh)
+static inline __attribute__((always_inline)) void tile_of(int rows, int vectors,
+                                                          const struct tile *t)
 {
     const int registers = 2 * vectors, part = registers % PART ? 2 : PART;
 #pragma GCC unroll 2
     for (int first = 0; first < rows; first += PART_ROWS)
 #pragma GCC unroll 2
         for (int j = 0; j < registers; j += part)
-            part_of(rows - first < PART_ROWS ? rows - first : PART_ROWS, part, k, panel,
-                    x + first, step, y + first, REGISTER * j, fresh);
+            part_of(rows - first < PART_ROWS ? rows - first : PART_ROWS, part, t, first,
+                    REGISTER * j);
 }
 #else
-static inline void tile_of(int rows, int vectors, int k, const real *panel,
-                           const real *const *x, size_t step, real *const *y, int fresh)
+static inline void tile_of(int rows, int vectors, const struct tile *t)
 {
+    int width = vectors * VECTOR;
     for (int i = 0; i < rows; i++) {
         real sum[PANEL];
-        for (int j = 0; j < vectors * VECTOR; j++)
-            sum[j] = fresh ? 0 : y[i][j];
-        for (int l = 0; l < k; l++)
-            for (int j = 0; j < vectors * VECTOR; j++)
-                sum[j] = LANES_FMA(x[i][(size_t)l * step],
-                                   panel[(size_t)l * PANEL + (size_t)j], sum[j]);
-        memcpy(y[i], sum, (size_t)(vectors * VECTOR) * sizeof *sum);
+        for (int j = 0; j < width; j++)
+            sum[j] = t->fresh ? 0 : t->y[i][j];
+        for (size_t l = 0; l < (size_t)t->k; l++)
+            for (int j = 0; j < width; j++)
+                sum[j] = LANES_FMA(t->x[i][l * t->step], t->panel[l * PANEL + (size_t)j],
+                                   sum[j]);
+        memcpy(t->y[i], sum, (size_t)width * sizeof *sum);
     }
 }
 #endif
 
 #define TILES(V)                                                                         \
-    static void tile_##V(int rows, int k, const real *panel, const real *const *x,       \
-                         size_t step, real *const *y, int fresh)                         \
+    static void tile_##V(const struct tile *t)                                           \
     {                                                                                    \
-        switch (rows) {                                                                  \
+        switch (t->rows) {                                                               \
         case 8:                                                                          \
-            tile_of(8, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(8, V, t);                                                            \
             break;                                                                       \
         case 7:                                                                          \
-            tile_of(7, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(7, V, t);                                                            \
             break;                                                                       \
         case 6:                                                                          \
-            tile_of(6, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(6, V, t);                                                            \
             break;                                                                       \
         case 5:                                                                          \
-            tile_of(5, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(5, V, t);                                                            \
             break;                                                                       \
         case 4:                                                                          \
-            tile_of(4, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(4, V, t);                                                            \
             break;                                                                       \
         case 3:                                                                          \
-            tile_of(3, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(3, V, t);                                                            \
             break;                                                                       \
         case 2:                                                                          \
-            tile_of(2, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(2, V, t);                                                            \
             break;                                                                       \
         default:                                                                         \
-            tile_of(1, V, k, panel, x, step, y, fresh);                                  \
+            tile_of(1, V, t);                                                            \
         }                                                                                \
     }
 TILES(1)
@@ -240,15 +245,14 @@ TILES(2)
 TILES(3)
 #undef TILES
 
-static void tile(int rows, int vectors, int k, const real *panel, const real *const *x,
-                 size_t step, real *const *y, int fresh)
+static void tile(const struct tile *t)
 {
-    if (vectors == 3)
-        tile_3(rows, k, panel, x, step, y, fresh);
-    else if (vectors == 2)
-        tile_2(rows, k, panel, x, step, y, fresh);
+    if (t->vectors == 3)
+        tile_3(t);
+    else if (t->vectors == 2)
+        tile_2(t);
     else
-        tile_1(rows, k, panel, x, step, y, fresh);
+        tile_1(t);
 }
 
 /* ---- LSTM

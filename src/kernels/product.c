@@ -1,10 +1,10 @@
 /* product: loops over tiles, and what they read brought into the order in which they read
  * it. The same source for every instruction set: only the tile differs (kernels.h).
  *
- * Over time, a panel is packed when it is needed and used for all rows, a chunk of inputs
- * at a time; so the weights are read once a product and nothing of it is written to
- * memory. A gradient's blocks of dy are copied side by side for the same reason: rows of
- * dy lie a power of two apart, where caches keep but few of them.
+ * The rows come in blocks that stay in the second-level cache, and with them the results,
+ * while the weights go by: part of a panel after part, each fetched while the one before it
+ * is used. A gradient's blocks of dy are copied side by side, as rows of dy lie a power of
+ * two apart, where caches keep but few of them.
  */
 #include "tutti/product.h"
 
@@ -16,18 +16,10 @@
 #include "tutti/memory.h"
 
 enum {
-    CHUNK = 512, /* inputs of a panel at a time: 96 kB, for the second-level cache */
-    GRADIENT_ROWS = 128 /* of dW at a time */
-};
-
-struct product_room {
-    enum product_engine engine;
-    size_t rows, inputs, weights;
-    real *panel;    /* [CHUNK][PANEL] */
-    real *x;        /* panels of [rows][PANEL] that hold [inputs] */
-    real *block;    /* [GRADIENT_ROWS / TILE_ROWS][rows][TILE_ROWS]: columns of dy */
-    real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
-    real *gradient; /* PRODUCT_OPENBLAS: [weights] */
+    CHUNK = 512, /* inputs at a time: of a panel 96 kB */
+    ROWS = 256,  /* of x and y at a time: of CHUNK inputs 512 kB */
+    GRADIENT_ROWS = 128, /* of dW at a time: its sums, for 512 inputs, are 512 kB */
+    LINE = 64 /* bytes that are fetched at once */
 };
 
 static int least(int a, int b)
@@ -35,9 +27,9 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
-static int vectors_for(int width)
+static int pieces(int whole, int piece)
 {
-    return (width + VECTOR - 1) / VECTOR;
+    return (whole + piece - 1) / piece;
 }
 
 /* ---- packing ---- */
@@ -78,11 +70,10 @@ static void pad(real *panel, int k, int width)
                (size_t)(PANEL - width) * sizeof *panel);
 }
 
-enum status packed_create(int n, int k, struct packed *out)
+enum status packed_create(const real *w, int n, int k, int transposed, struct packed *out)
 {
-    size_t panels = ((size_t)n + PANEL - 1) / PANEL;
-    *out = (struct packed){.n = n, .k = k};
-    out->panels = memory_zeroed(panels * PANEL * (size_t)k * sizeof(real));
+    *out = (struct packed){.n = n, .k = k, .w = w, .transposed = transposed};
+    out->panels = memory_zeroed(packed_bytes(out));
     if (!out->panels)
         return status_fail(STATUS_FAILED, "no memory for %d x %d packed weights", n, k);
     return STATUS_OK;
@@ -94,74 +85,115 @@ void packed_free(struct packed *packed)
     packed->panels = NULL;
 }
 
-void packed_set(struct packed *packed, const real *w, int transposed)
+size_t packed_bytes(const struct packed *packed)
+{
+    return (size_t)pieces(packed->n, PANEL) * PANEL * (size_t)packed->k * sizeof(real);
+}
+
+void packed_refresh(struct packed *packed)
 {
     size_t n = (size_t)packed->n, k = (size_t)packed->k;
     for (size_t first = 0; first < n; first += PANEL) {
         int width = least(PANEL, (int)(n - first));
-        if (transposed)
-            pack_columns(packed->panels + first * k, w + first, n, packed->k, width);
+        real *panel = packed->panels + first * k;
+        if (packed->transposed)
+            pack_columns(panel, packed->w + first, n, packed->k, width);
         else
-            pack_rows(packed->panels + first * k, w + first * k, k, packed->k, width);
+            pack_rows(panel, packed->w + first * k, k, packed->k, width);
     }
 }
 
 /* ---- tiles ---- */
 
-/* Rows of a tile and where they begin. */
-struct rows {
-    int count;
-    const real *x[TILE_ROWS];
-    real *y[TILE_ROWS];
-};
-
 /* One tile, `width` wide. What isn't a whole number of vectors goes through a buffer. */
-static void multiply_tile(const struct rows *rows, int width, int k, const real *panel,
-                          size_t step, int fresh)
+static void multiply_tile(const struct tile *tile, int width)
 {
     if (width % VECTOR == 0) {
-        kernels()->tile(rows->count, width / VECTOR, k, panel, rows->x, step, rows->y,
-                        fresh);
+        kernels()->tile(tile);
         return;
     }
-    _Alignas(64) real buffer[TILE_ROWS][PANEL] = {{0}};
-    real *at[TILE_ROWS] = {0};
+    _Alignas(LINE) real buffer[TILE_ROWS][PANEL] = {{0}};
+    struct tile buffered = *tile;
     size_t bytes = (size_t)width * sizeof(real);
-    for (int i = 0; i < rows->count && i < TILE_ROWS; i++) {
-        at[i] = buffer[i];
-        if (!fresh)
-            memcpy(buffer[i], rows->y[i], bytes);
+    for (int i = 0; i < tile->rows && i < TILE_ROWS; i++) {
+        buffered.y[i] = buffer[i];
+        if (!tile->fresh)
+            memcpy(buffer[i], tile->y[i], bytes);
     }
-    kernels()->tile(rows->count, vectors_for(width), k, panel, rows->x, step, at, fresh);
-    for (int i = 0; i < rows->count && i < TILE_ROWS; i++)
-        memcpy(rows->y[i], buffer[i], bytes);
+    kernels()->tile(&buffered);
+    for (int i = 0; i < tile->rows && i < TILE_ROWS; i++)
+        memcpy(tile->y[i], buffer[i], bytes);
 }
 
-/* What a tile reads first is on its way while the one before is computed. */
-static void fetch(const real *y)
+/* Part of the weights: outputs [first, first + width), inputs [from, from + k). */
+struct part {
+    int first, width, from, k;
+    const real *panel;
+};
+
+/* In the order of use: all panels with some inputs, then with the next ones. */
+static struct part part_of(const struct packed *w, int number, int back)
+{
+    int panels = pieces(w->n, PANEL), panel = number % panels;
+    int first = (back ? panels - 1 - panel : panel) * PANEL;
+    int from = number / panels * CHUNK;
+    return (struct part){.first = first,
+                         .width = least(PANEL, w->n - first),
+                         .from = from,
+                         .k = least(CHUNK, w->k - from),
+                         .panel = w->panels + (size_t)first * (size_t)w->k +
+                                  (size_t)from * PANEL};
+}
+
+/* Tile t of `tiles` fetches its share of the `k` lines of a panel that is used next. */
+static void fetch_panel(struct tile *tile, const real *panel, int k, int t, int tiles)
+{
+    size_t bytes = (size_t)k * PANEL * sizeof(real) / (size_t)tiles;
+    tile->soon = panel + bytes / sizeof(real) * (size_t)t;
+    tile->pace = bytes / (size_t)tile->k < LINE ? bytes / (size_t)tile->k : LINE;
+}
+
+/* The results of a row are fetched while the tile before is computed. */
+static void fetch_results(const real *y)
 {
     for (int j = 0; j < PANEL; j += VECTOR)
         __builtin_prefetch(y + j, 1);
 }
 
-void packed_multiply(const struct packed *w, int rows, const real *const *x,
-                     real *const *y, int back)
+/* All rows times a part, in tiles as equal as can be. */
+static void multiply_part(const struct part *part, const struct part *next, int rows,
+                          const real *const *x, real *const *y, int fresh)
 {
-    int panels = (w->n + PANEL - 1) / PANEL;
-    int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    for (int p = 0; p < panels; p++) {
-        int first = (back ? panels - 1 - p : p) * PANEL;
-        const real *panel = w->panels + (size_t)first * (size_t)w->k;
-        for (int t = 0, i = 0; t < tiles; t++) { /* of rows as equal as can be */
-            struct rows tile = {.count = (rows - i + tiles - t - 1) / (tiles - t)};
-            for (int r = 0; r < tile.count; r++, i++) {
-                tile.x[r] = x[i];
-                tile.y[r] = y[i] + first;
-                fetch(i + tile.count < rows ? y[i + tile.count] + first : tile.y[r]);
-            }
-            multiply_tile(&tile, least(PANEL, w->n - first), w->k, panel, 1, 0);
+    int tiles = pieces(rows, TILE_ROWS);
+    struct tile tile = {.vectors = pieces(part->width, VECTOR),
+                        .k = part->k,
+                        .fresh = fresh,
+                        .panel = part->panel,
+                        .step = 1};
+    for (int t = 0, i = 0; t < tiles; t++) {
+        tile.rows = (rows - i + tiles - t - 1) / (tiles - t);
+        for (int r = 0; r < tile.rows; r++, i++) {
+            tile.x[r] = x[i] + part->from;
+            tile.y[r] = y[i] + part->first;
+            if (i + tile.rows < rows)
+                fetch_results(y[i + tile.rows] + part->first);
         }
+        fetch_panel(&tile, next->panel, next->k, t, tiles);
+        multiply_tile(&tile, part->width);
     }
+}
+
+void packed_multiply(const struct packed *w, int rows, const real *const *x,
+                     real *const *y, int add, int back)
+{
+    int parts = pieces(w->n, PANEL) * pieces(w->k, CHUNK);
+    for (int first = 0; first < rows; first += ROWS)
+        for (int p = 0; p < parts; p++) {
+            struct part part = part_of(w, p, back);
+            struct part next = part_of(w, p + 1 < parts ? p + 1 : p, back);
+            multiply_part(&part, &next, least(ROWS, rows - first), x + first, y + first,
+                          part.from == 0 && !add);
+        }
 }
 
 /* ---- over time ---- */
@@ -183,10 +215,51 @@ const char *product_core(void)
     return chosen == PRODUCT_PACKED ? "packed" : gemm_core();
 }
 
+/* By OpenBLAS, for one slice. */
+static void multiply_slice(const struct packed *w, int rows, const real *x, int add,
+                           real *y)
+{
+    enum gemm_transpose order = w->transposed ? GEMM_PLAIN : GEMM_TRANSPOSED;
+    gemm(GEMM_PLAIN, order, rows, w->n, w->k, x, w->k, w->w,
+         w->transposed ? w->n : w->k, (real)add, y, w->n);
+}
+
+void product_over_time(const struct packed *w, struct product_rows m, const real *x,
+                       int add, real *y)
+{
+    size_t rows = (size_t)m.rows, all = (size_t)m.slices * rows;
+    size_t n = (size_t)w->n, k = (size_t)w->k;
+    const real *from[ROWS];
+    real *to[ROWS];
+    for (size_t s = 0; chosen == PRODUCT_OPENBLAS && s < (size_t)m.slices; s++)
+        multiply_slice(w, m.rows, x + s * rows * k, add, y + s * rows * n);
+    for (size_t first = 0; chosen == PRODUCT_PACKED && first < all; first += ROWS) {
+        int count = least(ROWS, (int)(all - first));
+        for (size_t i = 0; i < (size_t)count; i++) {
+            from[i] = x + (first + i) * k;
+            to[i] = y + (first + i) * n;
+        }
+        packed_multiply(w, count, from, to, add, 0);
+    }
+}
+
+/* ---- gradients ---- */
+
+struct product_room {
+    enum product_engine engine;
+    struct product_rows m;
+    size_t inputs, weights;
+    real *x;        /* panels of [all rows][PANEL] that hold [inputs] */
+    real *block;    /* [GRADIENT_ROWS / TILE_ROWS][rows][TILE_ROWS]: a slice's of dy */
+    real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
+    real *gradient; /* PRODUCT_OPENBLAS: [weights] */
+};
+
 /* Of room->x. */
 static size_t panels_elements(const struct product_room *room)
 {
-    return (room->inputs + PANEL - 1) / PANEL * PANEL * room->rows;
+    return (room->inputs + PANEL - 1) / PANEL * PANEL * (size_t)room->m.slices *
+           (size_t)room->m.rows;
 }
 
 static int allocate(struct product_room *room)
@@ -195,35 +268,32 @@ static int allocate(struct product_room *room)
         room->gradient = memory_zeroed(room->weights * sizeof(real));
         return room->gradient != NULL;
     }
-    room->panel = memory_zeroed(CHUNK * PANEL * sizeof(real));
-    if (room->weights) {
-        room->x = memory_zeroed(panels_elements(room) * sizeof(real));
-        room->block = memory_zeroed(room->rows * GRADIENT_ROWS * sizeof(real));
-        room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
-    }
-    return room->panel && (!room->weights || (room->x && room->block && room->tiles));
+    room->x = memory_zeroed(panels_elements(room) * sizeof(real));
+    room->block = memory_zeroed((size_t)room->m.rows * GRADIENT_ROWS * sizeof(real));
+    room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
+    return room->x && room->block && room->tiles;
 }
 
-enum status product_room_create(size_t rows, size_t inputs, size_t weights,
+enum status product_room_create(struct product_rows m, size_t inputs, size_t weights,
                                 struct product_room **out)
 {
     struct product_room *room = *out = calloc(1, sizeof *room);
     if (!room)
         return status_fail(STATUS_FAILED, "out of memory");
     *room = (struct product_room){
-        .engine = chosen, .rows = rows, .inputs = inputs, .weights = weights};
+        .engine = chosen, .m = m, .inputs = inputs, .weights = weights};
     if (allocate(room))
         return STATUS_OK;
     product_room_free(room);
     *out = NULL;
-    return status_fail(STATUS_FAILED, "no memory for products of %zu rows", rows);
+    return status_fail(STATUS_FAILED, "no memory for gradients of %d x %d rows", m.slices,
+                       m.rows);
 }
 
 void product_room_free(struct product_room *room)
 {
     if (!room)
         return;
-    memory_free(room->panel);
     memory_free(room->x);
     memory_free(room->block);
     memory_free(room->tiles);
@@ -233,83 +303,13 @@ void product_room_free(struct product_room *room)
 
 size_t product_room_bytes(const struct product_room *room)
 {
+    if (!room)
+        return 0;
     if (room->engine == PRODUCT_OPENBLAS)
         return room->weights * sizeof(real);
-    size_t elements = CHUNK * PANEL;
-    if (room->weights)
-        elements += GRADIENT_ROWS * (PANEL + room->rows) + panels_elements(room);
-    return elements * sizeof(real);
+    return (GRADIENT_ROWS * (PANEL + (size_t)room->m.rows) + panels_elements(room)) *
+           sizeof(real);
 }
-
-/* y[rows][n] +=, or := if fresh, x[rows][k'] times a panel of k' <= CHUNK inputs, of which
- * it makes the columns [first, first + width). Rows of x are `pitch` apart. */
-static void multiply_panel(const real *panel, int rows, int n, int first, int width,
-                           int k, const real *x, size_t pitch, real *y, int fresh)
-{
-    for (int i = 0; i < rows;) {
-        struct rows tile = {.count = least(TILE_ROWS, rows - i)};
-        for (int r = 0; r < tile.count; r++, i++) {
-            tile.x[r] = x + (size_t)i * pitch;
-            tile.y[r] = y + (size_t)i * (size_t)n + first;
-            if (!fresh && i + TILE_ROWS < rows)
-                fetch(tile.y[r] + TILE_ROWS * (size_t)n);
-        }
-        multiply_tile(&tile, width, k, panel, 1, fresh);
-    }
-}
-
-void packed_forward(const struct packed *w, int rows, const real *x, int add, real *y)
-{
-    for (int first = 0; first < w->n; first += PANEL)
-        multiply_panel(w->panels + (size_t)first * (size_t)w->k, rows, w->n, first,
-                       least(PANEL, w->n - first), w->k, x, (size_t)w->k, y, !add);
-}
-
-/* y[rows][n] := or += x[rows][k] W^T, W [n][k]; or with `transposed` W's transpose, [k][n].
- */
-static void multiply(struct product_room *room, int rows, int n, int k, const real *w,
-                     int transposed, const real *x, int add, real *y)
-{
-    for (int first = 0; first < n; first += PANEL)
-        for (int l = 0; l < k; l += CHUNK) {
-            int width = least(PANEL, n - first), inputs = least(CHUNK, k - l);
-            if (transposed)
-                pack_columns(room->panel, w + (size_t)l * (size_t)n + first, (size_t)n,
-                             inputs, width);
-            else
-                pack_rows(room->panel, w + (size_t)first * (size_t)k + l, (size_t)k,
-                          inputs, width);
-            pad(room->panel, inputs, width);
-            multiply_panel(room->panel, rows, n, first, width, inputs, x + l, (size_t)k,
-                           y, l == 0 && !add);
-        }
-}
-
-void product_forward(struct product_room *room, struct product_rows m, int n, int k,
-                     const real *w, const real *x, int add, real *y)
-{
-    size_t rows = (size_t)m.rows;
-    if (room->engine == PRODUCT_PACKED)
-        multiply(room, m.slices * m.rows, n, k, w, 0, x, add, y);
-    else
-        for (size_t s = 0; s < (size_t)m.slices; s++)
-            gemm(GEMM_PLAIN, GEMM_TRANSPOSED, m.rows, n, k, x + s * rows * (size_t)k, k,
-                 w, k, (real)add, y + s * rows * (size_t)n, n);
-}
-
-void product_backward(struct product_room *room, struct product_rows m, int n, int k,
-                      const real *w, const real *dy, real *dx)
-{
-    size_t rows = (size_t)m.rows;
-    if (room->engine == PRODUCT_PACKED)
-        multiply(room, m.slices * m.rows, k, n, w, 1, dy, 0, dx);
-    else
-        for (size_t s = 0; s < (size_t)m.slices; s++)
-            gemm(GEMM_PLAIN, GEMM_PLAIN, m.rows, k, n, dy + s * rows * (size_t)n, n, w, k,
-                 0, dx + s * rows * (size_t)k, k);
-}
-
-/* ---- gradients ---- */
 
 /* What product_gradient was asked for. */
 struct gradient {
@@ -321,13 +321,13 @@ struct gradient {
     const struct gradient_sink *sink;
 };
 
-/* Columns [first, first + width) of dy, in strips as wide as a tile has rows. */
-static void copy_block(const struct gradient *g, int first, int width)
+/* Columns [first, first + width) of a slice's dy, in strips as wide as a tile has rows. */
+static void copy_block(const struct gradient *g, int slice, int first, int width)
 {
-    size_t rows = (size_t)g->m.slices * (size_t)g->m.rows;
-    const real *from = g->dy + first;
+    size_t rows = (size_t)g->m.rows, n = (size_t)g->n;
+    const real *from = g->dy + (size_t)slice * rows * n + first;
     real *to = g->room->block;
-    for (size_t i = 0; i < rows; i++, from += g->n, to += TILE_ROWS) {
+    for (size_t i = 0; i < rows; i++, from += n, to += TILE_ROWS) {
         int j = 0;
         for (; j + TILE_ROWS <= width; j += TILE_ROWS)
             memcpy(to + (size_t)j * rows, from + j, TILE_ROWS * sizeof *to);
@@ -346,18 +346,16 @@ static void sum_columns(const real *values, size_t stride, size_t rows, int widt
             sums[j] += values[j];
 }
 
-static void give_bias(const struct gradient *g, int first, int width)
+static void give_bias(const struct gradient *g, int slice, int first, int width)
 {
     real sums[GRADIENT_ROWS];
     const struct gradient_block block = {
         .first = g->bias + (size_t)first, .rows = 1, .width = width, .values = sums};
-    size_t rows = (size_t)g->m.rows, all = (size_t)g->m.slices * rows;
-    for (size_t s = 0; s < (size_t)g->m.slices; s++) {
-        for (int j = 0; j < width; j += TILE_ROWS)
-            sum_columns(g->room->block + (size_t)j * all + s * rows * TILE_ROWS,
-                        TILE_ROWS, rows, least(TILE_ROWS, width - j), sums + j);
-        g->sink->take(g->sink->context, (int)s, &block);
-    }
+    size_t rows = (size_t)g->m.rows;
+    for (int j = 0; j < width; j += TILE_ROWS)
+        sum_columns(g->room->block + (size_t)j * rows, TILE_ROWS, rows,
+                    least(TILE_ROWS, width - j), sums + j);
+    g->sink->take(g->sink->context, slice, &block);
 }
 
 /* room->x := all columns of x, panel by panel. */
@@ -373,36 +371,42 @@ static void pack_x(const struct gradient *g)
     }
 }
 
-/* tiles[height][PANEL] := the block's transpose times a panel of x, of one slice. */
-static void multiply_block(const struct gradient *g, int slice, int height,
-                           const real *panel, int width)
+/* tiles[height][PANEL] := the block's transpose times a slice's panel of x; `next` is that
+ * of the next. */
+static void multiply_block(const struct gradient *g, int height, const real *panel,
+                           const real *next, int width)
 {
     struct product_room *room = g->room;
-    size_t rows = (size_t)g->m.slices * (size_t)g->m.rows;
-    for (int at = 0; at < g->m.rows; at += CHUNK) {
-        size_t row = (size_t)slice * (size_t)g->m.rows + (size_t)at;
-        int count = least(CHUNK, g->m.rows - at);
-        for (int first = 0; first < height; first += TILE_ROWS) {
-            struct rows tile = {.count = least(TILE_ROWS, height - first)};
-            for (int r = 0; r < tile.count; r++) {
-                tile.x[r] = room->block + (size_t)first * rows + row * TILE_ROWS + r;
+    int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
+    for (int at = 0; at < rows; at += CHUNK) {
+        struct tile tile = {.vectors = pieces(width, VECTOR),
+                            .k = least(CHUNK, rows - at),
+                            .fresh = at == 0,
+                            .panel = panel + (size_t)at * PANEL,
+                            .step = TILE_ROWS};
+        for (int t = 0; t < tiles; t++) {
+            int first = t * TILE_ROWS;
+            const real *strip = room->block + (size_t)first * (size_t)rows;
+            tile.rows = least(TILE_ROWS, height - first);
+            for (int r = 0; r < tile.rows; r++) {
+                tile.x[r] = strip + (size_t)at * TILE_ROWS + r;
                 tile.y[r] = room->tiles + (first + r) * PANEL;
             }
-            kernels()->tile(tile.count, vectors_for(width), count, panel + row * PANEL,
-                            tile.x, TILE_ROWS, tile.y, at == 0);
+            fetch_panel(&tile, next + (size_t)at * PANEL, tile.k, t, tiles);
+            kernels()->tile(&tile);
         }
     }
 }
 
-/* Rows [first, first + height) of dW. */
-static void give_rows(const struct gradient *g, int first, int height)
+/* Rows [first, first + height) of dW, of one slice. */
+static void give_rows(const struct gradient *g, int slice, int first, int height)
 {
-    size_t rows = (size_t)g->m.slices * (size_t)g->m.rows;
-    const real *panel = g->room->x;
-    copy_block(g, first, height);
+    size_t panel = (size_t)g->m.slices * (size_t)g->m.rows * PANEL;
+    const real *x = g->room->x + (size_t)slice * (size_t)g->m.rows * PANEL;
+    copy_block(g, slice, first, height);
     if (g->bias != NO_BIAS)
-        give_bias(g, first, height);
-    for (int column = 0; column < g->k; column += PANEL, panel += rows * PANEL) {
+        give_bias(g, slice, first, height);
+    for (int column = 0; column < g->k; column += PANEL, x += panel) {
         const struct gradient_block block = {
             .first = g->weight + (size_t)first * (size_t)g->k + (size_t)column,
             .pitch = (size_t)g->k,
@@ -410,10 +414,9 @@ static void give_rows(const struct gradient *g, int first, int height)
             .width = least(PANEL, g->k - column),
             .values = g->room->tiles,
             .stride = PANEL};
-        for (int s = 0; s < g->m.slices; s++) {
-            multiply_block(g, s, height, panel, block.width);
-            g->sink->take(g->sink->context, s, &block);
-        }
+        int last = column + PANEL >= g->k;
+        multiply_block(g, height, x, last ? x : x + panel, block.width);
+        g->sink->take(g->sink->context, slice, &block);
     }
 }
 
@@ -456,5 +459,6 @@ void product_gradient(struct product_room *room, struct product_rows m, int n, i
     }
     pack_x(&g);
     for (int first = 0; first < n; first += height)
-        give_rows(&g, first, least(height, n - first));
+        for (int s = 0; s < m.slices; s++)
+            give_rows(&g, s, first, least(height, n - first));
 }

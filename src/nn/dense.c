@@ -20,20 +20,27 @@ enum status affine_create(const struct params *params, const real *block,
                               .room = room};
     affine->weight = block + affine->at_weight;
     affine->bias = block + affine->at_bias;
-    if (training || product_chosen() != PRODUCT_PACKED)
-        return STATUS_OK;
-    return packed_create(out, in, &affine->packed);
+    enum status status = packed_create(affine->weight, out, in, 0, &affine->forward);
+    if (status == STATUS_OK && training)
+        status = packed_create(affine->weight, in, out, 1, &affine->backward);
+    return status;
 }
 
 void affine_free(struct affine *affine)
 {
-    packed_free(&affine->packed);
+    packed_free(&affine->forward);
+    packed_free(&affine->backward);
+}
+
+size_t affine_bytes(const struct affine *affine)
+{
+    return packed_bytes(&affine->forward) + packed_bytes(&affine->backward);
 }
 
 void affine_pack(struct affine *affine)
 {
-    if (affine->packed.panels)
-        packed_set(&affine->packed, affine->weight, 0);
+    packed_refresh(&affine->forward);
+    packed_refresh(&affine->backward);
 }
 
 void affine_forward(const struct affine *affine, struct product_rows m, const real *x,
@@ -42,17 +49,13 @@ void affine_forward(const struct affine *affine, struct product_rows m, const re
     size_t rows = (size_t)m.slices * (size_t)m.rows, width = (size_t)affine->out;
     for (size_t i = 0; i < rows; i++)
         memcpy(y + i * width, affine->bias, width * sizeof *y);
-    if (affine->packed.panels)
-        packed_forward(&affine->packed, (int)rows, x, 1, y);
-    else
-        product_forward(affine->room, m, affine->out, affine->in, affine->weight, x, 1,
-                        y);
+    product_over_time(&affine->forward, m, x, 1, y);
 }
 
 void affine_backward(const struct affine *affine, struct product_rows m, const real *dy,
                      real *dx)
 {
-    product_backward(affine->room, m, affine->out, affine->in, affine->weight, dy, dx);
+    product_over_time(&affine->backward, m, dy, 0, dx);
 }
 
 void affine_gradient(const struct affine *affine, struct product_rows m, const real *x,

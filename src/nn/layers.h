@@ -26,8 +26,9 @@ struct affine {
     int in, out;
     const real *weight, *bias; /* [out][in], [out]: in the flat block */
     size_t at_weight, at_bias; /* their first elements there */
-    struct packed packed;      /* weight, to stay; not in training */
-    struct product_room *room; /* the model's */
+    struct packed forward;     /* weight */
+    struct packed backward;    /* its transpose; in training */
+    struct product_room *room; /* the model's; in training */
 };
 
 /* Finds the layer's tensors, `name`/weight and `name`/bias, of `params` in `block`. */
@@ -35,6 +36,7 @@ enum status affine_create(const struct params *params, const real *block,
                           const char *name, int in, int out, int training,
                           struct product_room *room, struct affine *affine);
 void affine_free(struct affine *affine);
+size_t affine_bytes(const struct affine *affine);
 void affine_pack(struct affine *affine); /* after every change of the weights */
 
 /* x[M][in] -> y[M][out] */

@@ -105,9 +105,8 @@ static enum status create_room(struct model *model)
         widest = model->shape.embedding;
     if (model->shape.dense > widest)
         widest = model->shape.dense;
-    return product_room_create(extent_rows(model->extent), (size_t)widest,
-                               model->training ? largest(&model->params) : 0,
-                               &model->room);
+    return product_room_create(over_time(model->extent), (size_t)widest,
+                               largest(&model->params), &model->room);
 }
 
 void model_choose_products(const struct options *options)
@@ -131,7 +130,7 @@ enum status model_create(const struct model_shape *shape, token end, int slices,
     enum status status = params_layout(shape, &model->params);
     if (status == STATUS_OK)
         status = allocate(model);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && training)
         status = create_room(model);
     for (int layer = 0; status == STATUS_OK && layer < shape->layers; layer++)
         status =
@@ -477,5 +476,6 @@ size_t model_bytes(const struct model *model)
     }
     for (int layer = 0; layer < model->shape.layers; layer++)
         bytes += recurrent_bytes(&model->layers[layer]);
+    bytes += affine_bytes(&model->hidden_to_dense) + affine_bytes(&model->to_output);
     return bytes + elements * sizeof(real) + product_room_bytes(model->room);
 }

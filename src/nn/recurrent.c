@@ -51,15 +51,16 @@ static enum status allocate(struct recurrent *layer)
                        layer->hidden, rows);
 }
 
-/* What each use of the model reads again and again. */
 static enum status create_packed(struct recurrent *layer, int training)
 {
-    int g = layer->gates, h = layer->hidden;
-    enum status status = packed_create(g, h, &layer->forward_hh);
+    int g = layer->gates, h = layer->hidden, d = layer->input;
+    enum status status = packed_create(layer->weight_ih, g, d, 0, &layer->forward_ih);
+    if (status == STATUS_OK)
+        status = packed_create(layer->weight_hh, g, h, 0, &layer->forward_hh);
     if (status == STATUS_OK && training)
-        return packed_create(h, g, &layer->backward_hh);
-    if (status == STATUS_OK && product_chosen() == PRODUCT_PACKED)
-        status = packed_create(g, layer->input, &layer->forward_ih);
+        status = packed_create(layer->weight_ih, d, g, 1, &layer->backward_ih);
+    if (status == STATUS_OK && training)
+        status = packed_create(layer->weight_hh, h, g, 1, &layer->backward_hh);
     return status;
 }
 
@@ -107,9 +108,10 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
 
 void recurrent_free(struct recurrent *layer)
 {
-    packed_free(&layer->forward_hh);
-    packed_free(&layer->backward_hh);
     packed_free(&layer->forward_ih);
+    packed_free(&layer->forward_hh);
+    packed_free(&layer->backward_ih);
+    packed_free(&layer->backward_hh);
     real *buffers[] = {layer->gate,    layer->product, layer->h_prev,
                        layer->c_prev,  layer->tanh_c,  layer->h,
                        layer->h_state, layer->c_state, layer->dc};
@@ -125,21 +127,21 @@ size_t recurrent_bytes(const struct recurrent *layer)
     size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
     size_t g = (size_t)layer->gates, states = state_elements(layer);
     int lstm = layer->cell == CELL_LSTM;
-    const struct packed *packed[] = {&layer->forward_hh, &layer->backward_hh,
-                                     &layer->forward_ih};
+    const struct packed *packed[] = {&layer->forward_ih, &layer->forward_hh,
+                                     &layer->backward_ih, &layer->backward_hh};
     size_t elements = rows * (lstm ? g + 4 * h : 2 * g + 2 * h) + states * (lstm ? 3 : 1);
+    size_t bytes = elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
-        elements += (size_t)packed[i]->n * (size_t)packed[i]->k;
-    return elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
+        bytes += packed_bytes(packed[i]);
+    return bytes;
 }
 
 void recurrent_pack(struct recurrent *layer)
 {
-    packed_set(&layer->forward_hh, layer->weight_hh, 0);
-    if (layer->backward_hh.panels)
-        packed_set(&layer->backward_hh, layer->weight_hh, 1);
-    if (layer->forward_ih.panels)
-        packed_set(&layer->forward_ih, layer->weight_ih, 0);
+    packed_refresh(&layer->forward_ih);
+    packed_refresh(&layer->forward_hh);
+    packed_refresh(&layer->backward_ih);
+    packed_refresh(&layer->backward_hh);
 }
 
 static void clear_or_copy(real *to, const real *from, int clear, int width)
@@ -179,7 +181,7 @@ static void multiply_step(struct recurrent *layer, int t)
             if (layer->cell == CELL_GRU)
                 memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
         }
-    packed_multiply(&layer->forward_hh, count, layer->from, layer->to, t % 2);
+    packed_multiply(&layer->forward_hh, count, layer->from, layer->to, 1, t % 2);
 }
 
 /* Row b of slice s at step t; leaves its state where the next step, or window, finds it.
@@ -210,11 +212,7 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
 {
     struct extent extent = layer->extent;
     layer->x = x;
-    if (layer->forward_ih.panels)
-        packed_forward(&layer->forward_ih, (int)extent_rows(extent), x, 0, layer->gate);
-    else
-        product_forward(layer->room, over_time(extent), layer->gates, layer->input,
-                        layer->weight_ih, x, 0, layer->gate);
+    product_over_time(&layer->forward_ih, over_time(extent), x, 0, layer->gate);
     begin_window(layer, inputs, end);
     for (int t = 0; t < extent.steps; t++) {
         phase_move(); /* a window of a large model may take a minute */
@@ -260,7 +258,7 @@ static void step_back(struct recurrent *layer, int t, real *dh,
             layer->from[count] = (lstm ? layer->gate : layer->product) + at * g;
             layer->to[count++] = before;
         }
-    packed_multiply(&layer->backward_hh, count, layer->from, layer->to, t % 2);
+    packed_multiply(&layer->backward_hh, count, layer->from, layer->to, 1, t % 2);
 }
 
 void recurrent_backward(struct recurrent *layer, real *dh, const token *const *inputs,
@@ -277,8 +275,7 @@ void recurrent_backward(struct recurrent *layer, real *dh, const token *const *i
 
 void recurrent_backward_input(struct recurrent *layer, real *dx)
 {
-    product_backward(layer->room, over_time(layer->extent), layer->gates, layer->input,
-                     layer->weight_ih, layer->gate, dx);
+    product_over_time(&layer->backward_ih, over_time(layer->extent), layer->gate, 0, dx);
 }
 
 void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink)

@@ -27,9 +27,9 @@ struct recurrent {
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
         at_bias_hh;                        /* offsets of the gradients */
     size_t first, end;                     /* the elements of all its tensors */
-    struct packed forward_hh, backward_hh; /* weight_hh, and its transpose (training) */
-    struct packed forward_ih;              /* weight_ih; not in training */
-    struct product_room *room;             /* the model's */
+    struct packed forward_ih, forward_hh;   /* weight_ih, weight_hh */
+    struct packed backward_ih, backward_hh; /* their transposes; in training */
+    struct product_room *room;              /* the model's; in training */
     const real *x; /* [S][T][B][D]: the input of the last forward, borrowed */
     real *gate;    /* [S][T][B][G]: before, after activation; then their gradient */
     real *product; /* [S][T][B][G], GRU only: W_hh h_prev + bias_hh; then its gradient */
@@ -44,7 +44,7 @@ struct recurrent {
 };
 
 /* Allocates the buffers of layer `layer` and finds its tensors. Without `training` there
- * is no backward pass, and all weights are packed to stay. `room` is borrowed. */
+ * is no backward pass. `room` is borrowed. */
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
                              const real *block, int layer, struct extent extent,
                              int training, struct product_room *room,
