@@ -13,6 +13,7 @@
 #define TUTTI_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tutti/real.h"
 
@@ -32,6 +33,20 @@ struct tile {
      * one before. It may be any address. */
     const real *soon;
     size_t pace;
+};
+
+/* sums[r * pitch + j] += round(values[r * stride + j] * scale), to the nearest, ties to
+ * even, for r < rows and j < width; with `put`, := that. `scale` is a power of two from 1 to
+ * 2^60. A value that is not finite or exceeds `bound` in magnitude, which is such that bound
+ * * scale < 2^63, counts as 0. */
+struct fixed_point {
+    int64_t *sums;
+    size_t pitch;
+    const float *values;
+    size_t stride;
+    int rows, width, put;
+    double scale;
+    float bound;
 };
 
 struct kernels {
@@ -71,6 +86,9 @@ struct kernels {
      * index of the largest logit (the lowest of equals). With `gradient`, logits[n] is
      * overwritten by p - onehot(target). */
     double (*softmax)(int n, real *logits, int target, int gradient, int *best);
+
+    /* Returns how many values counted as 0. */
+    int (*add_fixed_point)(const struct fixed_point *block);
 
     /* `times` rounds of multiply-adds on registers alone, as many at once as keep the
      * processor busy: its limit. Returns how many floating-point operations they were. */

@@ -27,7 +27,7 @@ struct bench {
     double seconds; /* that each row may take */
     struct bench_row rows[BENCH_ROWS];
     size_t count;
-    double flops;  /* the multiply-add limit, FLOP/s */
+    double flops;  /* the multiply-add limit, FLOP/s, beside the last timing */
     double memory; /* bytes a second that can be read of what no cache holds */
 };
 
@@ -35,15 +35,16 @@ struct bench {
 typedef void bench_work(void *context);
 
 /* Seconds that one call takes: the median of several timings, of as many calls as take
- * long enough to be timed, after one to warm up. All ranks at once: collective. */
-double bench_time(const struct bench *bench, bench_work *work, void *context);
+ * long enough to be timed, after one to warm up. Sets bench->flops, likewise a median. All
+ * ranks at once: collective. */
+double bench_time(struct bench *bench, bench_work *work, void *context);
 
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,
                const char *limit_name, double limit, const char *name, ...)
     __attribute__((format(printf, 7, 8)));
 
 /* Bytes a second that can be read again and again of a block of `bytes`. Collective. */
-enum status bench_read_rate(const struct bench *bench, size_t bytes, double *rate);
+enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate);
 
 /* Each adds its rows. Collective. */
 enum status bench_limits(struct bench *bench);

@@ -122,9 +122,9 @@ static void recurrent_backward(void *context)
 static void add_product(struct bench *bench, struct matrices *a, bench_work *work,
                         double rows, const char *name)
 {
-    double flop = 2.0 * a->n * a->k * rows;
-    bench_add(bench, "product", "GFLOP/s", flop / bench_time(bench, work, a) / 1e9,
-              fma_limit, bench->flops / 1e9, "%s, %d rows", name, (int)rows);
+    double flop = 2.0 * a->n * a->k * rows, seconds = bench_time(bench, work, a);
+    bench_add(bench, "product", "GFLOP/s", flop / seconds / 1e9, fma_limit,
+              bench->flops / 1e9, "%s, %d rows", name, (int)rows);
 }
 
 enum status bench_products(struct bench *bench)
@@ -304,7 +304,7 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
     *rate = comm_size(comm) * rehearsal_tokens(steps.rehearsal) / seconds;
     bench_add(bench, "step", "tokens/s", *rate, NULL, 0, "%s", name);
     bench_add(bench, "step", "GFLOP/s", rehearsal_flop(steps.rehearsal) / seconds / 1e9,
-              fma_limit, bench->flops / 1e9, "%s, a rank's products", name);
+              fma_limit, of_comm.flops / 1e9, "%s, a rank's products", name);
     rehearsal_close(steps.rehearsal);
     return steps.status;
 }
@@ -382,6 +382,7 @@ static enum status add_generation(struct bench *bench, int pieces)
         model_weights_changed(generation.model);
         double weights = (double)model_products_per_token(generation.model), rate = 0;
         double seconds = bench_time(bench, make_token, &generation);
+        double flops = bench->flops;
         status = bench_read_rate(bench, (size_t)(4 * weights), &rate);
         bench_add(bench, "generate", "tokens/s", pieces / seconds, NULL, 0,
                   "%d at once, without the drawing", pieces);
@@ -390,7 +391,7 @@ static enum status add_generation(struct bench *bench, int pieces)
                       "reading as much", rate / 1e9, "weights read");
         else
             bench_add(bench, "generate", "GFLOP/s", 2 * weights * pieces / seconds / 1e9,
-                      fma_limit, bench->flops / 1e9, "%d at once, products", pieces);
+                      fma_limit, flops / 1e9, "%d at once, products", pieces);
     }
     model_free(generation.model);
     free(generation.inputs);

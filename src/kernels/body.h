@@ -408,6 +408,88 @@ static double softmax(int n, real *logits, int target, int gradient, int *best)
     return (double)(wanted - largest) - log(total);
 }
 
+/* ---- the exact sum
+ * --------------------------------------------------------------------------- */
+
+#if defined(LANES_AVX512)
+/* Eight values of which `mask` says which are there. The product with a power of two is
+ * exact, and the conversion rounds to the nearest. */
+static inline int add_eight(int64_t *sums, const float *values, __mmask8 mask, int put,
+                            __m512 scale, __m512 bound)
+{
+    __m512 x = _mm512_maskz_loadu_ps(mask, values);
+    __mmask16 good = _mm512_cmp_ps_mask(_mm512_abs_ps(x), bound, _CMP_LE_OQ);
+    __m256 product =
+        _mm512_castps512_ps256(_mm512_maskz_mul_ps(good & mask, x, scale));
+    __m512i sum = _mm512_cvtps_epi64(product);
+    if (!put)
+        sum = _mm512_add_epi64(sum, _mm512_maskz_loadu_epi64(mask, sums));
+    _mm512_mask_storeu_epi64(sums, mask, sum);
+    return __builtin_popcount(mask & ~good);
+}
+
+static inline int add_row(int64_t *sums, const float *values, int n, int put,
+                          __m512 scale, __m512 bound)
+{
+    int bad = 0, i = 0;
+    for (; i + 8 <= n; i += 8)
+        bad += add_eight(sums + i, values + i, 0xff, put, scale, bound);
+    if (i < n)
+        bad += add_eight(sums + i, values + i, (__mmask8)((1 << (n - i)) - 1), put, scale,
+                         bound);
+    return bad;
+}
+#else
+static inline int64_t bits_of(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* A double in [2^52, 2^53) counts in ones: adding ONES to a number below 2^51 in
+ * magnitude rounds it to an integer (ties to even), which is then the difference of the
+ * bits; so no conversion instruction is needed that only new processors have.
+ *
+ * The product is exact but may have 63 bits, so it is cut at bit 32: high * 2^32 + low
+ * with |low| <= 2^31. A float has 24 bits, so low is exact; and rounding it rounds the
+ * product. */
+static inline int add_row(int64_t *restrict sums, const float *restrict values, int n,
+                          int put, double scale, float bound)
+{
+    const double ones = 0x1.8p52;
+    int64_t keep = put ? 0 : -1; /* all bits */
+    int bad = 0;
+    for (int i = 0; i < n; i++) {
+        float x = values[i];
+        int good = fabsf(x) <= bound; /* not so for a NaN */
+        bad += !good;
+        double product = (double)(good ? x : 0.0f) * scale;
+        double high = product * 0x1p-32 + ones;
+        double low = product - (high - ones) * 0x1p32 + ones;
+        sums[i] = (sums[i] & keep) + (bits_of(high) - bits_of(ones)) * (INT64_C(1) << 32) +
+                  (bits_of(low) - bits_of(ones));
+    }
+    return bad;
+}
+#endif
+
+static int add_fixed_point(const struct fixed_point *block)
+{
+    int bad = 0;
+#if defined(LANES_AVX512)
+    const __m512 scale = _mm512_set1_ps((float)block->scale),
+                 bound = _mm512_set1_ps(block->bound);
+#else
+    const double scale = block->scale;
+    const float bound = block->bound;
+#endif
+    for (size_t r = 0; r < (size_t)block->rows; r++)
+        bad += add_row(block->sums + r * block->pitch, block->values + r * block->stride,
+                       block->width, block->put, scale, bound);
+    return bad;
+}
+
 /* ---- the limit
  * ------------------------------------------------------------------------------ */
 
@@ -444,6 +526,7 @@ const struct kernels KERNELS_NAME = {
     .gru_forward = gru_forward,
     .gru_backward = gru_backward,
     .softmax = softmax,
+    .add_fixed_point = add_fixed_point,
     .multiply_adds = multiply_adds,
     .exponential = exponential,
     .hyperbolic_tangent = hyperbolic_tangent,

@@ -4,7 +4,8 @@
  * The rows come in blocks that stay in the second-level cache, and with them the results,
  * while the weights go by: part of a panel after part, each fetched while the one before it
  * is used. A gradient's blocks of dy are copied side by side, as rows of dy lie a power of
- * two apart, where caches keep but few of them.
+ * two apart, where caches keep but few of them; for the same reason copies are a line more
+ * than that apart.
  */
 #include "tutti/product.h"
 
@@ -249,17 +250,32 @@ struct product_room {
     enum product_engine engine;
     struct product_rows m;
     size_t inputs, weights;
-    real *x;        /* panels of [all rows][PANEL] that hold [inputs] */
-    real *block;    /* [GRADIENT_ROWS / TILE_ROWS][rows][TILE_ROWS]: a slice's of dy */
+    real *x;        /* panels of [all rows + 1][PANEL] that hold [inputs] */
+    real *block;    /* strips of [rows + 1][TILE_ROWS]: GRADIENT_ROWS columns of a slice's dy */
     real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
     real *gradient; /* PRODUCT_OPENBLAS: [weights] */
 };
 
-/* Of room->x. */
-static size_t panels_elements(const struct product_room *room)
+/* Elements of a panel of room->x, a strip of room->block. */
+static size_t panel_of(struct product_rows m)
 {
-    return (room->inputs + PANEL - 1) / PANEL * PANEL * (size_t)room->m.slices *
-           (size_t)room->m.rows;
+    return ((size_t)m.slices * (size_t)m.rows + 1) * PANEL;
+}
+
+static size_t strip_of(struct product_rows m)
+{
+    return ((size_t)m.rows + 2) * TILE_ROWS;
+}
+
+/* Of room->x, room->block. */
+static size_t x_elements(const struct product_room *room)
+{
+    return (room->inputs + PANEL - 1) / PANEL * panel_of(room->m);
+}
+
+static size_t block_elements(const struct product_room *room)
+{
+    return GRADIENT_ROWS / TILE_ROWS * strip_of(room->m);
 }
 
 static int allocate(struct product_room *room)
@@ -268,8 +284,8 @@ static int allocate(struct product_room *room)
         room->gradient = memory_zeroed(room->weights * sizeof(real));
         return room->gradient != NULL;
     }
-    room->x = memory_zeroed(panels_elements(room) * sizeof(real));
-    room->block = memory_zeroed((size_t)room->m.rows * GRADIENT_ROWS * sizeof(real));
+    room->x = memory_zeroed(x_elements(room) * sizeof(real));
+    room->block = memory_zeroed(block_elements(room) * sizeof(real));
     room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
     return room->x && room->block && room->tiles;
 }
@@ -307,7 +323,7 @@ size_t product_room_bytes(const struct product_room *room)
         return 0;
     if (room->engine == PRODUCT_OPENBLAS)
         return room->weights * sizeof(real);
-    return (GRADIENT_ROWS * (PANEL + (size_t)room->m.rows) + panels_elements(room)) *
+    return (GRADIENT_ROWS * PANEL + block_elements(room) + x_elements(room)) *
            sizeof(real);
 }
 
@@ -324,15 +340,15 @@ struct gradient {
 /* Columns [first, first + width) of a slice's dy, in strips as wide as a tile has rows. */
 static void copy_block(const struct gradient *g, int slice, int first, int width)
 {
-    size_t rows = (size_t)g->m.rows, n = (size_t)g->n;
+    size_t rows = (size_t)g->m.rows, n = (size_t)g->n, strip = strip_of(g->m);
     const real *from = g->dy + (size_t)slice * rows * n + first;
-    real *to = g->room->block;
-    for (size_t i = 0; i < rows; i++, from += n, to += TILE_ROWS) {
+    for (size_t i = 0; i < rows; i++, from += n) {
+        real *to = g->room->block + i * TILE_ROWS;
         int j = 0;
-        for (; j + TILE_ROWS <= width; j += TILE_ROWS)
-            memcpy(to + (size_t)j * rows, from + j, TILE_ROWS * sizeof *to);
+        for (; j + TILE_ROWS <= width; j += TILE_ROWS, to += strip)
+            memcpy(to, from + j, TILE_ROWS * sizeof *to);
         if (j < width)
-            memcpy(to + (size_t)j * rows, from + j, (size_t)(width - j) * sizeof *to);
+            memcpy(to, from + j, (size_t)(width - j) * sizeof *to);
     }
 }
 
@@ -351,24 +367,29 @@ static void give_bias(const struct gradient *g, int slice, int first, int width)
     real sums[GRADIENT_ROWS];
     const struct gradient_block block = {
         .first = g->bias + (size_t)first, .rows = 1, .width = width, .values = sums};
-    size_t rows = (size_t)g->m.rows;
-    for (int j = 0; j < width; j += TILE_ROWS)
-        sum_columns(g->room->block + (size_t)j * rows, TILE_ROWS, rows,
-                    least(TILE_ROWS, width - j), sums + j);
+    const real *strip = g->room->block;
+    for (int j = 0; j < width; j += TILE_ROWS, strip += strip_of(g->m))
+        sum_columns(strip, TILE_ROWS, (size_t)g->m.rows, least(TILE_ROWS, width - j),
+                    sums + j);
     g->sink->take(g->sink->context, slice, &block);
 }
 
-/* room->x := all columns of x, panel by panel. */
+/* room->x := all columns of x, in panels: row after row, as memory is read best. */
 static void pack_x(const struct gradient *g)
 {
-    int rows = g->m.slices * g->m.rows;
-    real *panel = g->room->x;
-    for (int column = 0; column < g->k; column += PANEL) {
-        int width = least(PANEL, g->k - column);
-        pack_columns(panel, g->x + column, (size_t)g->k, rows, width);
-        pad(panel, rows, width);
-        panel += (size_t)rows * PANEL;
+    size_t rows = (size_t)g->m.slices * (size_t)g->m.rows, panel = panel_of(g->m);
+    int whole = g->k / PANEL, rest = g->k % PANEL;
+    const real *from = g->x;
+    for (size_t i = 0; i < rows; i++) {
+        real *to = g->room->x + i * PANEL;
+        for (int p = 0; p < whole; p++, from += PANEL, to += panel)
+            memcpy(to, from, PANEL * sizeof *to);
+        if (rest)
+            memcpy(to, from, (size_t)rest * sizeof *to);
+        from += rest;
     }
+    if (rest)
+        pad(g->room->x + (size_t)whole * panel, (int)rows, rest);
 }
 
 /* tiles[height][PANEL] := the block's transpose times a slice's panel of x; `next` is that
@@ -386,7 +407,7 @@ static void multiply_block(const struct gradient *g, int height, const real *pan
                             .step = TILE_ROWS};
         for (int t = 0; t < tiles; t++) {
             int first = t * TILE_ROWS;
-            const real *strip = room->block + (size_t)first * (size_t)rows;
+            const real *strip = room->block + (size_t)t * strip_of(g->m);
             tile.rows = least(TILE_ROWS, height - first);
             for (int r = 0; r < tile.rows; r++) {
                 tile.x[r] = strip + (size_t)at * TILE_ROWS + r;
@@ -401,7 +422,7 @@ static void multiply_block(const struct gradient *g, int height, const real *pan
 /* Rows [first, first + height) of dW, of one slice. */
 static void give_rows(const struct gradient *g, int slice, int first, int height)
 {
-    size_t panel = (size_t)g->m.slices * (size_t)g->m.rows * PANEL;
+    size_t panel = panel_of(g->m);
     const real *x = g->room->x + (size_t)slice * (size_t)g->m.rows * PANEL;
     copy_block(g, slice, first, height);
     if (g->bias != NO_BIAS)

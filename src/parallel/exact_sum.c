@@ -1,12 +1,11 @@
 /* exact_sum: fixed-point sums.
  *
  * The integers of one vector lie in one block: the number of bad addends, extras, values;
- * so one sum over the ranks takes them all, and what is known last goes last. The loops
- * over a whole gradient have no branch and no conversion instruction that only new
- * processors have: they build integers from doubles and back by adding numbers whose
- * last bit is worth 1, so compilers turn them into vector code for any processor. On
- * x86-64 three versions are compiled and the loader picks one; their bits are equal, as
- * every operation in them is exact or rounds once.
+ * so one sum over the ranks takes them all, and what is known last goes last. Adding is
+ * one of the kernels. The loops that read the sums have no branch and no conversion
+ * instruction that only new processors have, so compilers turn them into vector code for
+ * any processor. On x86-64 three versions are compiled and the loader picks one; their bits
+ * are equal, as every operation in them is exact or rounds once.
  */
 #include "tutti/exact_sum.h"
 
@@ -15,6 +14,7 @@
 #include <string.h>
 
 #include "tutti/buckets.h"
+#include "tutti/kernels.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
     defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
@@ -136,52 +136,6 @@ void exact_sum_begin(struct exact_sum *sum)
 
 /* ---- adding ---- */
 
-static inline int64_t bits_of(double x)
-{
-    int64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline double double_of(int64_t bits)
-{
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* A double in [2^52, 2^53) counts in ones: adding ONES to a number below 2^51 in
- * magnitude rounds it to an integer (ties to even), which is then the difference of the
- * bits. */
-#define ONES 0x1.8p52
-
-/* sums[i] := (keep & sums[i]) + round(values[i] * scale), keep = -1 (all bits) or 0; how
- * many values were bad, and added nothing.
- *
- * The product is exact but may have 63 bits, so it is cut at bit 32: high * 2^32 + low
- * with |low| <= 2^31. A float has 24 bits, so low is exact; and rounding it rounds the
- * product. */
-FOR_SEVERAL_PROCESSORS
-static int add_block(int64_t *restrict sums, size_t pitch, const float *restrict values,
-                     size_t stride, int rows, int n, int64_t keep, double scale,
-                     float bound)
-{
-    int bad = 0;
-    for (int r = 0; r < rows; r++, sums += pitch, values += stride)
-        for (int i = 0; i < n; i++) {
-            float x = values[i];
-            int good = fabsf(x) <= bound; /* not so for a NaN */
-            bad += !good;
-            double product = (double)(good ? x : 0.0f) * scale;
-            double high = product * 0x1p-32 + ONES;
-            double low = product - (high - ONES) * 0x1p32 + ONES;
-            sums[i] = (sums[i] & keep) +
-                      (bits_of(high) - bits_of(ONES)) * (INT64_C(1) << 32) +
-                      (bits_of(low) - bits_of(ONES));
-        }
-    return bad;
-}
-
 static size_t find_bad(const struct exact_sum *sum, size_t first, const float *values,
                        size_t n)
 {
@@ -202,9 +156,16 @@ void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
                      size_t pitch, int rows, int width, const float *values,
                      size_t stride)
 {
-    int64_t *to = sum->values + first, keep = mode == EXACT_ADD ? -1 : 0;
-    int bad =
-        add_block(to, pitch, values, stride, rows, width, keep, sum->scale, sum->bound);
+    const struct fixed_point block = {.sums = sum->values + first,
+                                      .pitch = pitch,
+                                      .values = values,
+                                      .stride = stride,
+                                      .rows = rows,
+                                      .width = width,
+                                      .put = mode == EXACT_PUT,
+                                      .scale = sum->scale,
+                                      .bound = sum->bound};
+    int bad = kernels()->add_fixed_point(&block);
     for (size_t r = 0; bad && r < (size_t)rows; r++)
         note_bad(sum, 0,
                  find_bad(sum, first + r * pitch, values + r * stride, (size_t)width));
@@ -288,6 +249,13 @@ int64_t exact_sum_count(const struct exact_sum *sum, size_t extra)
 }
 
 /* ---- reading ---- */
+
+static inline double double_of(int64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
 /* (double)value, in instructions that every processor has for vectors: the upper half as
  * a double that counts in 2^32, the lower as one that counts in ones; only the last
