@@ -145,32 +145,46 @@ static void tiles_are_chains(void **state)
 
 enum { H = 37, V = 53 };
 
+static void expect_dropped(const float *h, const float *h_next, const struct keep *keep)
+{
+    for (int j = 0; j < H; j++) {
+        float wanted = keep->kept ? keep->kept[j] ? h_next[j] * keep->factor : 0 : h_next[j];
+        assert_memory_equal(&h[j], &wanted, sizeof wanted);
+    }
+}
+
 /* Runs every element-wise kernel on the same numbers; all that they write, in `out`. */
 static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
 {
     float gates[4 * H], bias[4 * H], c_prev[H], c_next[H], tanh_c[H], h[H], h_next[H],
-        dh[H], dc[H], u[3 * H];
+        dh[H], dh_next[H], dc[H], u[3 * H];
+    uint8_t kept[H];
+    const struct keep keep = {kept, 1.5f}, none = {NULL, 1.5f};
     float *at = out;
+    for (int j = 0; j < H; j++)
+        kept[j] = j % 3 != 0;
     fill(gates, 4 * H, 10, 3);
     fill(bias, 4 * H, 11, 1);
     fill(c_prev, H, 12, 2);
     fill(dh, H, 13, 1);
     fill(dc, H, 14, 1);
-    k->lstm_forward(H, gates, bias, c_prev, c_next, tanh_c, h, h_next);
-    assert_memory_equal(h, h_next, sizeof h);
-    memcpy(at, h, sizeof h), at += H;
+    fill(dh_next, H, 19, 1);
+    k->lstm_forward(H, gates, bias, c_prev, c_next, tanh_c, h_next, h, keep);
+    expect_dropped(h, h_next, &keep);
+    memcpy(at, h_next, sizeof h), at += H;
     memcpy(at, c_next, sizeof h), at += H;
-    k->lstm_backward(H, gates, c_prev, tanh_c, dh, dc);
+    k->lstm_backward(H, gates, c_prev, tanh_c, dh, keep, dh_next, dc);
     memcpy(at, gates, sizeof gates), at += 4 * H;
     memcpy(at, dc, sizeof dc), at += H;
     fill(gates, 3 * H, 15, 3);
     fill(u, 3 * H, 16, 3);
-    k->gru_forward(H, gates, bias, u, c_prev, h, h_next);
+    k->gru_forward(H, gates, bias, u, c_prev, h_next, h, none);
+    expect_dropped(h, h_next, &none);
     memcpy(at, h, sizeof h), at += H;
-    k->gru_backward(H, gates, u, c_prev, dh);
+    k->gru_backward(H, gates, u, c_prev, dh, keep, dh_next);
     memcpy(at, gates, 3 * sizeof h), at += 3 * H;
     memcpy(at, u, 3 * sizeof h), at += 3 * H;
-    memcpy(at, dh, sizeof h), at += H;
+    memcpy(at, dh_next, sizeof h), at += H;
     float logits[V];
     int best;
     fill(logits, V, 17, 8);

@@ -1,5 +1,5 @@
 # Who may include whom, read off the folders' names. The layers, lowest first:
-#   base | midi, kernels, parallel, h5 | encode, nn | data | train, play | library | cli
+#   base | midi, kernels, h5 | parallel | encode, nn | data | train, play | library | cli
 # A file includes headers of its own folder and of lower layers; folders of one layer do
 # not include each other; and each foreign library is known to one unit.
 #   bash test_layers.sh TUTTI SOURCE_DIRECTORY
@@ -8,8 +8,8 @@ cd "$2" || exit 1
 faults=0
 fault() { echo "$*"; faults=$((faults + 1)); }
 
-declare -A layer=([base]=0 [midi]=1 [kernels]=1 [parallel]=1 [h5]=1 [encode]=2 [nn]=2
-                  [data]=3 [train]=4 [play]=4 [library]=5 [cli]=6)
+declare -A layer=([base]=0 [midi]=1 [kernels]=1 [h5]=1 [parallel]=2 [encode]=3 [nn]=3
+                  [data]=4 [train]=5 [play]=5 [library]=6 [cli]=7)
 
 # The folder that a public header describes: the one with the source file of its name.
 declare -A owner=([real]=base [token]=base [midi]=midi)

@@ -49,6 +49,13 @@ struct fixed_point {
     float bound;
 };
 
+/* Dropout of a row: unit j becomes `factor` times itself where kept[j] is 1, and 0 where it
+ * is 0. kept NULL: there is none. */
+struct keep {
+    const uint8_t *kept;
+    real factor;
+};
+
 struct kernels {
     const char *name; /* "avx512", "avx2", "portable" */
 
@@ -58,29 +65,33 @@ struct kernels {
      * Schmidhuber, Cummins, 2000):
      *   i, f, o = sigmoid, g = tanh of (gates + bias)
      *   c = f c_prev + i g,  h = o tanh(c)
-     * gates[4H] (i, f, g, o) is overwritten by the activated gates. h goes to h and
-     * h_next, c to c_next, tanh(c) to tanh_c. */
+     * gates[4H] (i, f, g, o) is overwritten by the activated gates. h goes to h_next, and
+     * behind dropout to h; c to c_next, tanh(c) to tanh_c. */
     void (*lstm_forward)(int hidden, real *gates, const real *bias, const real *c_prev,
-                         real *c_next, real *tanh_c, real *h, real *h_next);
+                         real *c_next, real *tanh_c, real *h_next, real *h,
+                         struct keep keep);
 
-    /* Its gradient: dh[H] is given, dc[H] holds the gradient of c from the step behind
-     * and is overwritten by that of c_prev; gates[4H] is overwritten by the gradient of
-     * the gates before activation. */
+    /* Its gradient: dh[H] is that of h behind dropout, dh_next[H] that of h from the step
+     * behind; dc[H] that of c from the step behind, and is overwritten by that of c_prev;
+     * gates[4H] is overwritten by the gradient of the gates before activation. */
     void (*lstm_backward)(int hidden, real *gates, const real *c_prev, const real *tanh_c,
-                          const real *dh, real *dc);
+                          const real *dh, struct keep keep, const real *dh_next,
+                          real *dc);
 
     /* One row of the GRU (Cho et al., 2014, with the reset behind the product as in
      * cuDNN, PyTorch and Keras): x[3H] = W_ih x, u[3H] = W_hh h_prev + bias_hh, order r,
      * z, n:
      *   r = sigmoid(x_r + b_r + u_r), z likewise
      *   n = tanh(x_n + b_n + r u_n),  h = (1 - z) n + z h_prev
-     * x is overwritten by r, z, n. */
+     * x is overwritten by r, z, n; h goes to h_next, and behind dropout to h. */
     void (*gru_forward)(int hidden, real *x, const real *bias_ih, const real *u,
-                        const real *h_prev, real *h, real *h_next);
+                        const real *h_prev, real *h_next, real *h, struct keep keep);
 
-    /* Its gradient: x (r, z, n) is overwritten by the gradient of x, u by that of u, and
-     * dh[H] by dh z, the direct part of the gradient of h_prev. */
-    void (*gru_backward)(int hidden, real *x, real *u, const real *h_prev, real *dh);
+    /* Its gradient: x (r, z, n) is overwritten by the gradient of x, u by that of u.
+     * dh[H] is that of h behind dropout; dh_next[H] that of h from the step behind, and is
+     * overwritten by its sum with dh times z, the direct part of the gradient of h_prev. */
+    void (*gru_backward)(int hidden, real *x, real *u, const real *h_prev, const real *dh,
+                         struct keep keep, real *dh_next);
 
     /* One row of softmax and cross-entropy: returns log p[target] and, in *best, the
      * index of the largest logit (the lowest of equals). With `gradient`, logits[n] is

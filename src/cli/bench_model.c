@@ -153,9 +153,12 @@ enum status bench_products(struct bench *bench)
 
 /* ---- cells ---- */
 
+enum { CELL_PARTS = 13 };
+
 struct cell { /* rows of a cell, in the cache */
     int hidden, vocabulary;
-    float *memory, *logits;
+    struct keep keep;
+    float *memory, *first, *logits; /* memory, first: [CELL_PARTS][hidden] */
 };
 
 static float *part(const struct cell *cell, int number)
@@ -167,27 +170,36 @@ static void lstm_forward(void *context)
 {
     struct cell *c = context;
     kernels()->lstm_forward(c->hidden, part(c, 0), part(c, 4), part(c, 8), part(c, 9),
-                            part(c, 10), part(c, 11), part(c, 12));
+                            part(c, 10), part(c, 11), part(c, 12), c->keep);
+}
+
+/* A pass backwards overwrites what it reads: each begins with what the first one found. */
+static void restore(struct cell *c)
+{
+    memcpy(c->memory, c->first, CELL_PARTS * (size_t)c->hidden * sizeof *c->memory);
 }
 
 static void lstm_backward(void *context)
 {
     struct cell *c = context;
+    restore(c);
     kernels()->lstm_backward(c->hidden, part(c, 0), part(c, 8), part(c, 10), part(c, 11),
-                             part(c, 12));
+                             c->keep, part(c, 9), part(c, 12));
 }
 
 static void gru_forward(void *context)
 {
     struct cell *c = context;
     kernels()->gru_forward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9),
-                           part(c, 10), part(c, 11));
+                           part(c, 10), part(c, 11), c->keep);
 }
 
 static void gru_backward(void *context)
 {
     struct cell *c = context;
-    kernels()->gru_backward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9));
+    restore(c);
+    kernels()->gru_backward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9),
+                            c->keep, part(c, 10));
 }
 
 static void softmax(void *context)
@@ -208,10 +220,11 @@ enum status bench_cells(struct bench *bench)
 {
     struct cell cell = {.hidden = (int)bench->options->model.hidden,
                         .vocabulary = (int)bench->encoding->vocabulary};
-    cell.memory = numbers(13 * (size_t)cell.hidden);
+    cell.memory = numbers(CELL_PARTS * (size_t)cell.hidden);
+    cell.first = numbers(CELL_PARTS * (size_t)cell.hidden);
     cell.logits = numbers((size_t)cell.vocabulary);
     enum status status =
-        comm_agree(bench->comm, cell.memory && cell.logits
+        comm_agree(bench->comm, cell.memory && cell.first && cell.logits
                                     ? STATUS_OK
                                     : status_fail(STATUS_FAILED, "no memory for a cell"));
     if (status == STATUS_OK && bench->options->model.cell == CELL_LSTM) {
@@ -224,6 +237,7 @@ enum status bench_cells(struct bench *bench)
     if (status == STATUS_OK)
         add_cell(bench, &cell, softmax, cell.vocabulary, "softmax with its gradient");
     memory_free(cell.memory);
+    memory_free(cell.first);
     memory_free(cell.logits);
     return status;
 }

@@ -25,6 +25,19 @@ static inline void store_part(real *p, lanes a, int n)
     memcpy(p, padded, (size_t)n * sizeof *p);
 }
 
+/* Behind dropout. */
+static inline lanes keep_part(lanes a, const struct keep *keep, int first, int n)
+{
+    uint8_t padded[LANES] = {0};
+    if (!keep->kept)
+        return a;
+    a = lanes_multiply(a, lanes_set(keep->factor));
+    if (n >= LANES)
+        return lanes_if_kept(keep->kept + first, a);
+    memcpy(padded, keep->kept + first, (size_t)n);
+    return lanes_if_kept(padded, a);
+}
+
 /* ---- exp, tanh, sigmoid
  * ------------------------------------------------------------------ */
 
@@ -259,7 +272,8 @@ static void tile(const struct tile *t)
  * -------------------------------------------------------------------------------- */
 
 static void lstm_forward(int hidden, real *gates, const real *bias, const real *c_prev,
-                         real *c_next, real *tanh_c, real *h, real *h_next)
+                         real *c_next, real *tanh_c, real *h_next, real *h,
+                         struct keep keep)
 {
     for (int j = 0; j < hidden; j += LANES) {
         int n = hidden - j;
@@ -276,8 +290,8 @@ static void lstm_forward(int hidden, real *gates, const real *bias, const real *
         lanes out = lanes_multiply(gate[3], t);
         store_part(c_next + j, c, n);
         store_part(tanh_c + j, t, n);
-        store_part(h + j, out, n);
         store_part(h_next + j, out, n);
+        store_part(h + j, keep_part(out, &keep, j, n), n);
     }
 }
 
@@ -293,7 +307,8 @@ static inline lanes through_tanh(lanes x, lanes y)
 }
 
 static void lstm_backward(int hidden, real *gates, const real *c_prev, const real *tanh_c,
-                          const real *dh, real *dc)
+                          const real *dh, struct keep keep, const real *dh_next,
+                          real *dc)
 {
     for (int j = 0; j < hidden; j += LANES) {
         int n = hidden - j;
@@ -301,7 +316,8 @@ static void lstm_backward(int hidden, real *gates, const real *c_prev, const rea
              *at_o = at_g + hidden;
         lanes i = load_part(at_i, n), f = load_part(at_f, n), g = load_part(at_g, n),
               o = load_part(at_o, n), t = load_part(tanh_c + j, n);
-        lanes dout = load_part(dh + j, n);
+        lanes dout = keep_part(load_part(dh + j, n), &keep, j, n);
+        dout = lanes_add(dout, load_part(dh_next + j, n));
         lanes dcell =
             lanes_add(load_part(dc + j, n), through_tanh(t, lanes_multiply(dout, o)));
         store_part(at_o, through_sigmoid(o, lanes_multiply(dout, t)), n);
@@ -317,7 +333,7 @@ static void lstm_backward(int hidden, real *gates, const real *c_prev, const rea
  * --------------------------------------------------------------------------------- */
 
 static void gru_forward(int hidden, real *x, const real *bias_ih, const real *u,
-                        const real *h_prev, real *h, real *h_next)
+                        const real *h_prev, real *h_next, real *h, struct keep keep)
 {
     for (int j = 0; j < hidden; j += LANES) {
         int n = hidden - j, at_z = hidden + j, at_n = 2 * hidden + j;
@@ -332,18 +348,21 @@ static void gru_forward(int hidden, real *x, const real *bias_ih, const real *u,
         store_part(x + j, r, n);
         store_part(x + at_z, z, n);
         store_part(x + at_n, c, n);
-        store_part(h + j, out, n);
         store_part(h_next + j, out, n);
+        store_part(h + j, keep_part(out, &keep, j, n), n);
     }
 }
 
-static void gru_backward(int hidden, real *x, real *u, const real *h_prev, real *dh)
+static void gru_backward(int hidden, real *x, real *u, const real *h_prev, const real *dh,
+                         struct keep keep, real *dh_next)
 {
     for (int j = 0; j < hidden; j += LANES) {
         int n = hidden - j, at_z = hidden + j, at_n = 2 * hidden + j;
         lanes r = load_part(x + j, n), z = load_part(x + at_z, n),
               c = load_part(x + at_n, n);
-        lanes dout = load_part(dh + j, n), before = load_part(h_prev + j, n);
+        lanes dout = keep_part(load_part(dh + j, n), &keep, j, n);
+        dout = lanes_add(dout, load_part(dh_next + j, n));
+        lanes before = load_part(h_prev + j, n);
         lanes dz = through_sigmoid(z, lanes_multiply(dout, lanes_subtract(before, c)));
         lanes dn = through_tanh(c, lanes_multiply(dout, lanes_subtract(lanes_set(1), z)));
         lanes dr = through_sigmoid(r, lanes_multiply(dn, load_part(u + at_n, n)));
@@ -353,7 +372,7 @@ static void gru_backward(int hidden, real *x, real *u, const real *h_prev, real 
         store_part(u + j, dr, n);
         store_part(u + at_z, dz, n);
         store_part(u + at_n, lanes_multiply(dn, r), n);
-        store_part(dh + j, lanes_multiply(dout, z), n);
+        store_part(dh_next + j, lanes_multiply(dout, z), n);
     }
 }
 

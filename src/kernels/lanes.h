@@ -79,6 +79,12 @@ static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }
+/* where kept[] is not 0: a, else 0 */
+static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
+{
+    __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)kept));
+    return _mm512_maskz_mov_ps(_mm512_test_epi32_mask(bytes, bytes), a);
+}
 
 #elif defined(LANES_AVX2)
 #include <immintrin.h>
@@ -148,6 +154,15 @@ static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
         y.half[i] = _mm256_blendv_ps(y.half[i], x.half[i],
                                      _mm256_cmp_ps(a.half[i], b.half[i], _CMP_LT_OQ));
     return y;
+}
+static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
+{
+    for (int i = 0; i < 2; i++) {
+        __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(kept + 8 * i)));
+        __m256i zero = _mm256_cmpeq_epi32(bytes, _mm256_setzero_si256());
+        a.half[i] = _mm256_andnot_ps(_mm256_castsi256_ps(zero), a.half[i]);
+    }
+    return a;
 }
 
 #else /* portable, and double */
@@ -224,6 +239,12 @@ static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
     for (int i = 0; i < LANES; i++)
         y.lane[i] = a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i];
     return y;
+}
+static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
+{
+    for (int i = 0; i < LANES; i++)
+        a.lane[i] = kept[i] ? a.lane[i] : 0;
+    return a;
 }
 #endif
 

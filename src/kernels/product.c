@@ -17,7 +17,7 @@
 #include "tutti/memory.h"
 
 enum {
-    CHUNK = 512, /* inputs at a time: of a panel 96 kB */
+    CHUNK = 512, /* inputs at a time, of a panel 96 kB; more where there are few rows */
     ROWS = 256,  /* of x and y at a time: of CHUNK inputs 512 kB */
     GRADIENT_ROWS = 128, /* of dW at a time: its sums, for 512 inputs, are 512 kB */
     LINE = 64 /* bytes that are fetched at once */
@@ -132,16 +132,16 @@ struct part {
     const real *panel;
 };
 
-/* In the order of use: all panels with some inputs, then with the next ones. */
-static struct part part_of(const struct packed *w, int number, int back)
+/* In the order of use: all panels with `chunk` inputs, then with the next ones. */
+static struct part part_of(const struct packed *w, int number, int chunk, int back)
 {
     int panels = pieces(w->n, PANEL), panel = number % panels;
     int first = (back ? panels - 1 - panel : panel) * PANEL;
-    int from = number / panels * CHUNK;
+    int from = number / panels * chunk;
     return (struct part){.first = first,
                          .width = least(PANEL, w->n - first),
                          .from = from,
-                         .k = least(CHUNK, w->k - from),
+                         .k = least(chunk, w->k - from),
                          .panel = w->panels + (size_t)first * (size_t)w->k +
                                   (size_t)from * PANEL};
 }
@@ -187,11 +187,12 @@ static void multiply_part(const struct part *part, const struct part *next, int 
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
                      real *const *y, int add, int back)
 {
-    int parts = pieces(w->n, PANEL) * pieces(w->k, CHUNK);
+    int chunk = ROWS * CHUNK / least(ROWS, rows > 0 ? rows : 1);
+    int parts = pieces(w->n, PANEL) * pieces(w->k, chunk);
     for (int first = 0; first < rows; first += ROWS)
         for (int p = 0; p < parts; p++) {
-            struct part part = part_of(w, p, back);
-            struct part next = part_of(w, p + 1 < parts ? p + 1 : p, back);
+            struct part part = part_of(w, p, chunk, back);
+            struct part next = part_of(w, p + 1 < parts ? p + 1 : p, chunk, back);
             multiply_part(&part, &next, least(ROWS, rows - first), x + first, y + first,
                           part.from == 0 && !add);
         }

@@ -219,15 +219,16 @@ static size_t at(const struct model *model, int s, int width)
 /* ---- forward
  * ----------------------------------------------------------------------------- */
 
-static void drop(struct model *model, int place, real *y)
+/* Dropout behind the dense layer. */
+static void drop_dense(struct model *model)
 {
-    if (!model->training)
-        return;
-    int width = dropout_width(model, place);
-    for (int s = 0; s < model->extent.slices; s++) {
+    int place = model->shape.layers - 1, width = model->shape.dense;
+    memcpy(model->dropped, model->dense,
+           extent_rows(model->extent) * (size_t)width * sizeof(real));
+    for (int s = 0; model->training && s < model->extent.slices; s++) {
         int64_t first_row = model->dropout.first_row + (int64_t)s * model->extent.rows;
         dropout_forward(&model->dropout, place, first_row, model->extent.steps,
-                        model->extent.rows, width, y + at(model, s, width),
+                        model->extent.rows, width, model->dropped + at(model, s, width),
                         model->kept[place] + at(model, s, width));
     }
 }
@@ -240,9 +241,9 @@ static void forward_recurrent(struct model *model, const token *const *inputs)
                           model->embedded + at(model, s, e));
     const real *x = model->embedded;
     for (int layer = 0; layer <= last; layer++) {
-        recurrent_forward(&model->layers[layer], x, inputs, model->end);
-        if (layer < last)
-            drop(model, layer, model->layers[layer].h);
+        bool drops = model->training && (layer < last || !model->shape.dense);
+        recurrent_forward(&model->layers[layer], x, inputs, model->end,
+                          drops ? &model->dropout : NULL, model->kept[layer]);
         x = model->layers[layer].h;
     }
 }
@@ -252,17 +253,13 @@ static const real *forward_top(struct model *model)
 {
     int f = model->shape.dense, last = model->shape.layers - 1;
     real *hidden = model->layers[last].h;
-    if (!f) {
-        drop(model, last, hidden);
+    if (!f)
         return hidden;
-    }
     affine_forward(&model->hidden_to_dense, over_time(model->extent), hidden,
                    model->dense);
     activation_forward(model->shape.activation, model->dense,
                        extent_rows(model->extent) * (size_t)f);
-    memcpy(model->dropped, model->dense,
-           extent_rows(model->extent) * (size_t)f * sizeof(real));
-    drop(model, last, model->dropped);
+    drop_dense(model);
     return model->dropped;
 }
 
@@ -361,9 +358,9 @@ static void backward_top(struct model *model, const struct model_gradients *to,
     affine_gradient(output, m, top_of(model), model->logits, sink);
     complete(to, output->at_weight);
     affine_backward(output, m, model->logits, d_top);
-    dropout_backward(&model->dropout, model->kept[last], tops, d_top);
     if (!model->shape.dense)
         return;
+    dropout_backward(&model->dropout, model->kept[last], tops, d_top);
     activation_backward(model->shape.activation, model->dense, d_top, tops);
     affine_gradient(dense, m, model->layers[last].h, d_top, sink);
     complete(to, dense->at_weight);
@@ -374,7 +371,6 @@ void model_backward(struct model *model, const struct model_gradients *to)
 {
     struct model_gradients context = *to;
     const struct gradient_sink sink = {.take = take, .context = &context};
-    size_t hiddens = extent_rows(model->extent) * (size_t)model->shape.hidden;
     backward_top(model, to, &sink);
     int in = 0;
     for (int layer = model->shape.layers - 1; layer >= 0; layer--, in = !in) {
@@ -386,8 +382,6 @@ void model_backward(struct model *model, const struct model_gradients *to)
         complete(to, recurrent->first);
         recurrent_backward_input(recurrent, below);
         meanwhile(to);
-        if (layer)
-            dropout_backward(&model->dropout, model->kept[layer - 1], hiddens, below);
     }
     give_embedding(model, &sink);
     complete(to, 0);

@@ -35,6 +35,7 @@ static enum status allocate(struct recurrent *layer)
     layer->h_prev = room_for(&complete, rows * h);
     layer->h = room_for(&complete, rows * h);
     layer->h_state = room_for(&complete, states);
+    layer->dh = room_for(&complete, states);
     layer->from = calloc(lists, sizeof *layer->from);
     layer->to = calloc(lists, sizeof *layer->to);
     if (layer->cell == CELL_LSTM) {
@@ -81,6 +82,7 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
     const char *cell = lstm ? "lstm" : "gru";
     *out = (struct recurrent){
         .extent = extent,
+        .number = layer,
         .room = room,
         .cell = shape->cell,
         .input = layer == 0 ? shape->embedding : shape->hidden,
@@ -114,7 +116,8 @@ void recurrent_free(struct recurrent *layer)
     packed_free(&layer->backward_hh);
     real *buffers[] = {layer->gate,    layer->product, layer->h_prev,
                        layer->c_prev,  layer->tanh_c,  layer->h,
-                       layer->h_state, layer->c_state, layer->dc};
+                       layer->h_state, layer->c_state, layer->dh,
+                       layer->dc};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         memory_free(buffers[i]);
     free((void *)layer->from);
@@ -129,7 +132,7 @@ size_t recurrent_bytes(const struct recurrent *layer)
     int lstm = layer->cell == CELL_LSTM;
     const struct packed *packed[] = {&layer->forward_ih, &layer->forward_hh,
                                      &layer->backward_ih, &layer->backward_hh};
-    size_t elements = rows * (lstm ? g + 4 * h : 2 * g + 2 * h) + states * (lstm ? 3 : 1);
+    size_t elements = rows * (lstm ? g + 4 * h : 2 * g + 2 * h) + states * (lstm ? 4 : 2);
     size_t bytes = elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
         bytes += packed_bytes(packed[i]);
@@ -184,6 +187,26 @@ static void multiply_step(struct recurrent *layer, int t)
     packed_multiply(&layer->forward_hh, count, layer->from, layer->to, 1, t % 2);
 }
 
+/* Dropout of row `at`. */
+static struct keep keep_of(const struct recurrent *layer, size_t at)
+{
+    if (!layer->dropout)
+        return (struct keep){NULL, 1};
+    return (struct keep){layer->kept + at * (size_t)layer->hidden,
+                         dropout_factor(layer->dropout)};
+}
+
+static void draw_dropout(struct recurrent *layer, int s, int t, int b)
+{
+    const struct dropout *dropout = layer->dropout;
+    int rows = layer->extent.rows;
+    if (dropout)
+        dropout_row(dropout, layer->number, dropout->first_row + s * rows + b, t,
+                    layer->hidden,
+                    layer->kept +
+                        row_at(layer->extent, s, t, b) * (size_t)layer->hidden);
+}
+
 /* Row b of slice s at step t; leaves its state where the next step, or window, finds it.
  */
 static void step_row(struct recurrent *layer, int s, int t, int b, const token *inputs,
@@ -195,23 +218,26 @@ static void step_row(struct recurrent *layer, int s, int t, int b, const token *
         last ? (size_t)(s * rows + b) * h : row_at(layer->extent, s, t + 1, b) * h;
     int clear = !last && inputs[(t + 1) * rows + b] == end;
     real *h_next = (last ? layer->h_state : layer->h_prev) + next;
+    draw_dropout(layer, s, t, b);
     if (layer->cell == CELL_LSTM) {
         real *c_next = (last ? layer->c_state : layer->c_prev) + next;
-        lstm_step_forward(layer, at, c_next, h_next);
+        lstm_step_forward(layer, at, c_next, h_next, keep_of(layer, at));
         if (clear)
             memset(c_next, 0, h * sizeof(real));
     } else {
-        gru_step_forward(layer, at, h_next);
+        gru_step_forward(layer, at, h_next, keep_of(layer, at));
     }
     if (clear)
         memset(h_next, 0, h * sizeof(real));
 }
 
 void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
-                       token end)
+                       token end, const struct dropout *dropout, uint8_t *kept)
 {
     struct extent extent = layer->extent;
     layer->x = x;
+    layer->dropout = dropout && dropout->rate > 0 ? dropout : NULL;
+    layer->kept = kept;
     product_over_time(&layer->forward_ih, over_time(extent), x, 0, layer->gate);
     begin_window(layer, inputs, end);
     for (int t = 0; t < extent.steps; t++) {
@@ -223,15 +249,8 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
     }
 }
 
-/* to[width] += from[width] */
-static void add_row(real *to, const real *from, int width)
-{
-    for (int j = 0; j < width; j++)
-        to[j] += from[j];
-}
-
 /* All rows of step t: through the cell, then through W_hh to step t - 1. */
-static void step_back(struct recurrent *layer, int t, real *dh,
+static void step_back(struct recurrent *layer, int t, const real *dh,
                       const token *const *inputs, token end)
 {
     struct extent extent = layer->extent;
@@ -240,30 +259,29 @@ static void step_back(struct recurrent *layer, int t, real *dh,
     for (int s = 0; s < extent.slices; s++)
         for (int b = 0; b < extent.rows; b++) {
             size_t at = row_at(extent, s, t, b);
-            real *dc = lstm ? layer->dc + (size_t)(s * extent.rows + b) * h : NULL;
+            size_t state = (size_t)(s * extent.rows + b) * h;
             if (lstm)
-                lstm_step_backward(layer, at, dh + at * h, dc);
+                lstm_step_backward(layer, at, dh, keep_of(layer, at), state);
             else
-                gru_step_backward(layer, at, dh + at * h);
-            if (t == 0)
-                continue; /* truncated: the gradient ends here */
+                gru_step_backward(layer, at, dh, keep_of(layer, at), state);
             if (inputs[s][t * extent.rows + b] == end) {
+                memset(layer->dh + state, 0, h * sizeof(real));
                 if (lstm)
-                    memset(dc, 0, h * sizeof(real));
+                    memset(layer->dc + state, 0, h * sizeof(real));
                 continue;
             }
-            real *before = dh + row_at(extent, s, t - 1, b) * h;
-            if (!lstm) /* the direct part of its gradient, which needs no product */
-                add_row(before, dh + at * h, layer->hidden);
             layer->from[count] = (lstm ? layer->gate : layer->product) + at * g;
-            layer->to[count++] = before;
+            layer->to[count++] = layer->dh + state;
         }
-    packed_multiply(&layer->backward_hh, count, layer->from, layer->to, 1, t % 2);
+    if (t > 0) /* truncated: the gradient ends at step 0 */
+        packed_multiply(&layer->backward_hh, count, layer->from, layer->to, !lstm, t % 2);
 }
 
-void recurrent_backward(struct recurrent *layer, real *dh, const token *const *inputs,
-                        token end, void (*meanwhile)(void *context), void *context)
+void recurrent_backward(struct recurrent *layer, const real *dh,
+                        const token *const *inputs, token end,
+                        void (*meanwhile)(void *context), void *context)
 {
+    memset(layer->dh, 0, state_elements(layer) * sizeof(real));
     if (layer->dc)
         memset(layer->dc, 0, state_elements(layer) * sizeof(real));
     for (int t = layer->extent.steps - 1; t >= 0; t--) {

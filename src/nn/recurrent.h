@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "layers.h"
 #include "tutti/kernels.h"
 #include "tutti/params.h"
 #include "tutti/product.h"
@@ -22,6 +23,7 @@ struct extent { /* of one model: the same for all its layers */
 
 struct recurrent {
     struct extent extent;
+    int number;                                            /* from below */
     int cell, input, hidden, gates;                        /* D, H, G */
     const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
@@ -36,9 +38,11 @@ struct recurrent {
     real *h_prev;  /* [S][T][B][H]: what step t consumed (zero behind END) */
     real *c_prev;  /* likewise, LSTM only */
     real *tanh_c;  /* [S][T][B][H], LSTM only */
-    real *h;       /* [S][T][B][H]: the output */
-    real *h_state, *c_state; /* [S][B][H]: carried to the next window */
-    real *dc;                /* [S][B][H], LSTM only */
+    real *h;       /* [S][T][B][H]: the output, behind dropout */
+    const struct dropout *dropout; /* of the last forward, NULL: none; borrowed, and */
+    uint8_t *kept;                 /* [S][T][B][H]: its mask, borrowed */
+    real *h_state, *c_state;       /* [S][B][H]: carried to the next window */
+    real *dh, *dc; /* [S][B][H]: of what step t gave to t + 1; dc: LSTM only */
     const real **from;       /* [S * B] row pointers of one recurrent product */
     real **to;
 };
@@ -55,14 +59,17 @@ size_t recurrent_bytes(const struct recurrent *layer);
 /* After every change of the weights. */
 void recurrent_pack(struct recurrent *layer);
 
-/* x [S][T][B][D] -> layer->h. inputs[s] [T][B] tells where rows start anew (`end`). */
+/* x [S][T][B][D] -> layer->h. inputs[s] [T][B] tells where rows start anew (`end`).
+ * dropout->rate 0, or dropout NULL: none; otherwise kept [S][T][B][H] gets its mask, which
+ * recurrent_backward reads. */
 void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
-                       token end);
+                       token end, const struct dropout *dropout, uint8_t *kept);
 
-/* dh [S][T][B][H]: the gradient of h, used up. Back through all time steps, down to the
- * gates; `meanwhile` (may be NULL) is called after each. */
-void recurrent_backward(struct recurrent *layer, real *dh, const token *const *inputs,
-                        token end, void (*meanwhile)(void *context), void *context);
+/* dh [S][T][B][H]: the gradient of h. Back through all time steps, down to the gates;
+ * `meanwhile` (may be NULL) is called after each. */
+void recurrent_backward(struct recurrent *layer, const real *dh,
+                        const token *const *inputs, token end,
+                        void (*meanwhile)(void *context), void *context);
 
 /* After recurrent_backward: gives the gradients of the layer's tensors. */
 void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink);
@@ -70,11 +77,15 @@ void recurrent_gradient(const struct recurrent *layer, const struct gradient_sin
 /* After recurrent_backward: the gradient of x goes to dx [S][T][B][D]. */
 void recurrent_backward_input(struct recurrent *layer, real *dx);
 
-/* What differs between the cells: one time step of one row. */
-void lstm_step_forward(struct recurrent *layer, size_t at, real *c_next, real *h_next);
-void lstm_step_backward(struct recurrent *layer, size_t at, real *dh, real *dc);
-void gru_step_forward(struct recurrent *layer, size_t at, real *h_next);
-void gru_step_backward(struct recurrent *layer, size_t at, real *dh);
+/* What differs between the cells: one time step of one row. `state` is where its part of
+ * layer->dh and dc begins. */
+void lstm_step_forward(struct recurrent *layer, size_t at, real *c_next, real *h_next,
+                       struct keep keep);
+void lstm_step_backward(struct recurrent *layer, size_t at, const real *dh,
+                        struct keep keep, size_t state);
+void gru_step_forward(struct recurrent *layer, size_t at, real *h_next, struct keep keep);
+void gru_step_backward(struct recurrent *layer, size_t at, const real *dh,
+                       struct keep keep, size_t state);
 
 /* Row `at` = (s T + t) B + b of a [S][T][B][width] buffer starts at at * width. */
 static inline size_t row_at(struct extent extent, int s, int t, int b)
