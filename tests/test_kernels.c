@@ -12,8 +12,8 @@
 #include "tutti/kernels.h"
 #include "tutti/rng.h"
 
-static const char *const names[] = {"portable", "avx2", "avx512"};
-enum { SETS = 3 };
+static const char *const names[] = {"portable", "avx2", "avx512", "amx"};
+enum { SETS = 4 };
 
 static void fill(float *values, size_t count, uint64_t what, double bound)
 {
@@ -143,6 +143,140 @@ static void tiles_are_chains(void **state)
     }
 }
 
+/* ---- bfloat16 ---- */
+
+static float widen(bfloat16 half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void rounding_is_to_the_nearest(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t from;
+        bfloat16 to;
+    } cases[] = {
+        {0x00000000, 0x0000}, {0x80000000, 0x8000}, {0x3f800000, 0x3f80},
+        {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81}, {0x3f818000, 0x3f82},
+        {0x3f817fff, 0x3f81}, {0xbf818000, 0xbf82}, {0x7f7fffff, 0x7f80},
+        {0x7f800000, 0x7f80}, {0xff800000, 0xff80}, {0x7fc00001, 0x7fc0},
+        {0x7f800001, 0x7fc0}, {0xffffffff, 0xffff}, {0x00800000, 0x0080},
+        {0x007fffff, 0x0000}, {0x80000001, 0x8000}, {0x00ffffff, 0x0100},
+    };
+    enum { CASES = sizeof cases / sizeof *cases };
+    for (int set = 0; set < SETS; set++) {
+        const struct kernels *kernel = kernels_named(names[set]);
+        float x[CASES];
+        bfloat16 y[CASES];
+        struct pair16 pairs[CASES];
+        if (!kernel)
+            continue;
+        for (int i = 0; i < CASES; i++)
+            memcpy(&x[i], &cases[i].from, sizeof x[i]);
+        kernel->round16(CASES, x, y);
+        kernel->pair16(CASES - 1, x, x + 1, pairs);
+        for (int i = 0; i < CASES; i++)
+            assert_int_equal(y[i], cases[i].to);
+        for (int i = 0; i + 1 < CASES; i++) {
+            assert_int_equal(pairs[i].even, cases[i].to);
+            assert_int_equal(pairs[i].odd, cases[i + 1].to);
+        }
+    }
+}
+
+/* 0 for what would be below 2^-126. */
+static float flushed(float x)
+{
+    return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
+}
+
+/* What tile16 promises. */
+static float two_chains(float sum, int inputs, const bfloat16 *x,
+                        const struct pair16 *panel)
+{
+    for (int block = 0; block < inputs; block += BLOCK16) {
+        float even = 0, odd = 0;
+        for (int l = block; l < block + BLOCK16; l += 2) {
+            const struct pair16 *w = panel + (size_t)l / 2 * PANEL;
+            even = flushed(fmaf(widen(x[l]), widen(w->even), even));
+            odd = flushed(fmaf(widen(x[l + 1]), widen(w->odd), odd));
+        }
+        sum = flushed(flushed(sum) + flushed(even + odd));
+    }
+    return sum;
+}
+
+/* Every set, rows and widths on both sides of every edge, ordinary numbers and some about
+ * the smallest there are; nothing is written beside the tile. */
+static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 3, K = BLOCKS * BLOCK16, ROOM = TILE16_ROWS * PANEL };
+    static _Alignas(64) struct pair16 panel[K / 2 * PANEL];
+    static _Alignas(64) bfloat16 x[TILE16_ROWS * K];
+    static float numbers[2][K * PANEL], before[ROOM], expected[ROOM], got[ROOM];
+    static const int rows_of[] = {1, 3, 8, 15, 16, 17, 31, 32}, widths[] = {1, 16, 33, 48};
+    for (int shape = 0; shape < SETS * 8 * 4 * 2 * 2; shape++) {
+        const struct kernels *kernel = kernels_named(names[shape % SETS]);
+        int rows = rows_of[shape / SETS % 8], width = widths[shape / SETS / 8 % 4];
+        int fresh = shape / SETS / 32 % 2, tiny = shape / SETS / 64;
+        float size = tiny ? 0x1p-62f : 1;
+        struct tile16 tile = {.rows = rows,
+                              .width = width,
+                              .blocks = BLOCKS,
+                              .fresh = fresh,
+                              .panel = panel,
+                              .x = x,
+                              .pitch = K,
+                              .soon = panel,
+                              .lines = 1};
+        fill(numbers[0], K * PANEL, 20, size);
+        fill(numbers[1], TILE16_ROWS * K, 21, size / 4);
+        fill(before, ROOM, 22, size * size);
+        kernels()->pair16(K / 2 * PANEL, numbers[0], numbers[0] + K / 2 * PANEL, panel);
+        kernels()->round16(TILE16_ROWS * K, numbers[1], x);
+        memcpy(expected, before, sizeof before);
+        memcpy(got, before, sizeof before);
+        for (int i = 0; i < rows; i++) {
+            tile.y[i] = got + i * PANEL;
+            for (int j = 0; j < width; j++)
+                expected[i * PANEL + j] =
+                    two_chains(fresh ? 0 : before[i * PANEL + j], K, x + i * K, panel + j);
+        }
+        if (!kernel)
+            continue;
+        kernel->tile16(&tile);
+        assert_memory_equal(expected, got, sizeof got);
+    }
+}
+
+static void squares_are_transposed(void **state)
+{
+    (void)state;
+    struct pair16 from[16 * 20], to[16 * 17];
+    for (int i = 0; i < 16 * 20; i++)
+        from[i] = (struct pair16){(bfloat16)i, (bfloat16)(1000 + i)};
+    for (int set = 0; set < SETS; set++) {
+        const struct kernels *kernel = kernels_named(names[set]);
+        if (!kernel)
+            continue;
+        memset(to, 0, sizeof to);
+        kernel->transpose16(from, 20, to, 17);
+        for (int i = 0; i < 16; i++)
+            for (int j = 0; j < 16; j++) {
+                assert_int_equal(to[j * 17 + i].even, i * 20 + j);
+                assert_int_equal(to[j * 17 + i].odd, 1000 + i * 20 + j);
+            }
+        assert_int_equal(to[16].even, 0);
+    }
+}
+
+/* ---- cells ---- */
+
 enum { H = 37, V = 53 };
 
 static void expect_dropped(const float *h, const float *h_next, const struct keep *keep)
@@ -238,6 +372,9 @@ int main(void)
         cmocka_unit_test(functions_are_accurate),
         cmocka_unit_test(functions_pass_nan_on),
         cmocka_unit_test(tiles_are_chains),
+        cmocka_unit_test(rounding_is_to_the_nearest),
+        cmocka_unit_test(tiles_of_bfloat16_are_pairs_of_chains),
+        cmocka_unit_test(squares_are_transposed),
         cmocka_unit_test(instruction_sets_give_the_same_bits),
         cmocka_unit_test(softmax_is_a_distribution),
     };

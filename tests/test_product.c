@@ -1,5 +1,6 @@
-/* product: every product against single chains of fmaf, bit for bit, and OpenBLAS's within
- * rounding of them; shapes on both sides of every block's edge. */
+/* product: every product against single chains of fmaf, or for bfloat16 pairs of chains, bit
+ * for bit, and OpenBLAS's within rounding of them; shapes on both sides of every block's
+ * edge. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,7 +49,7 @@ static struct product_rows rows_of(const struct matrices *m)
     return (struct product_rows){m->shape.slices, m->shape.rows};
 }
 
-static struct matrices make(struct shape shape)
+static struct matrices make(struct shape shape, enum product_engine engine)
 {
     size_t n = (size_t)shape.n, k = (size_t)shape.k;
     size_t all = (size_t)shape.slices * (size_t)shape.rows;
@@ -60,8 +61,8 @@ static struct matrices make(struct shape shape)
                          .y = numbers(all * n, 3),
                          .expected = numbers(most, 4),
                          .got = numbers(most, 4)};
-    assert_int_equal(packed_create(m.w, shape.n, shape.k, 0, &m.forward), 0);
-    assert_int_equal(packed_create(m.w, shape.k, shape.n, 1, &m.backward), 0);
+    assert_int_equal(packed_create(engine, m.w, shape.n, shape.k, 0, &m.forward), 0);
+    assert_int_equal(packed_create(engine, m.w, shape.k, shape.n, 1, &m.backward), 0);
     packed_refresh(&m.forward);
     packed_refresh(&m.backward);
     assert_int_equal(product_room_create(rows_of(&m), k, n * k, &m.room), 0);
@@ -82,7 +83,7 @@ static void drop(struct matrices *m)
 static void compare(const struct matrices *m, enum product_engine engine, size_t count,
                     size_t terms)
 {
-    if (engine == PRODUCT_PACKED) {
+    if (engine != PRODUCT_OPENBLAS) {
         assert_memory_equal(m->expected, m->got, count * sizeof *m->got);
         return;
     }
@@ -91,12 +92,46 @@ static void compare(const struct matrices *m, enum product_engine engine, size_t
                     2e-7 * (double)(terms + 1));
 }
 
-/* expected[i][j] := or += the sum over l of a(i, l) b(j, l), element by element. */
-static void chain(float *sum, const float *a, size_t a_step, const float *b,
-                  size_t b_step, int terms)
+/* The bfloat16 next to x, of equally near ones the even one; x is an ordinary number. */
+static float round_to_half(float x)
+{
+    uint32_t bits;
+    float below, above;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t low = bits & 0xffff0000, high = low + 0x10000;
+    memcpy(&below, &low, sizeof below);
+    memcpy(&above, &high, sizeof above);
+    double to_below = fabs((double)x - (double)below);
+    double to_above = fabs((double)above - (double)x);
+    if (to_below == to_above)
+        return low & 0x10000 ? above : below;
+    return to_below < to_above ? below : above;
+}
+
+/* sum += the sum over l of a(l) b(l), in the order of the engine. */
+static void chain(enum product_engine engine, float *sum, const float *a, size_t a_step,
+                  const float *b, size_t b_step, int terms)
+{
+    if (engine != PRODUCT_BFLOAT16) {
+        for (int l = 0; l < terms; l++)
+            *sum = fmaf(a[(size_t)l * a_step], b[(size_t)l * b_step], *sum);
+        return;
+    }
+    for (int block = 0; block < terms; block += 32) {
+        float chains[2] = {0, 0};
+        for (int l = block; l < terms && l < block + 32; l++)
+            chains[l % 2] =
+                fmaf(round_to_half(a[(size_t)l * a_step]),
+                     round_to_half(b[(size_t)l * b_step]), chains[l % 2]);
+        *sum += chains[0] + chains[1];
+    }
+}
+
+/* A bias is summed in float32 in any case. */
+static void column(float *sum, const float *a, size_t step, int terms)
 {
     for (int l = 0; l < terms; l++)
-        *sum = fmaf(a[(size_t)l * a_step], b[(size_t)l * b_step], *sum);
+        *sum += a[(size_t)l * step];
 }
 
 static void check_forward(struct matrices *m, enum product_engine engine, int add)
@@ -107,7 +142,7 @@ static void check_forward(struct matrices *m, enum product_engine engine, int ad
         for (size_t j = 0; j < n; j++) {
             float *sum = &m->expected[i * n + j];
             *sum = add ? m->y[i * n + j] : 0;
-            chain(sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
+            chain(engine, sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
         }
     product_over_time(&m->forward, rows_of(m), m->x, add, m->got);
     compare(m, engine, m->all * n, k);
@@ -119,7 +154,7 @@ static void check_backward(struct matrices *m, enum product_engine engine)
     for (size_t i = 0; i < m->all; i++)
         for (size_t j = 0; j < k; j++) {
             m->expected[i * k + j] = 0;
-            chain(&m->expected[i * k + j], m->y + i * n, 1, m->w + j, k, m->shape.n);
+            chain(engine, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k, m->shape.n);
         }
     product_over_time(&m->backward, rows_of(m), m->y, 0, m->got);
     compare(m, engine, m->all * k, n);
@@ -152,13 +187,13 @@ static void check_gradient(struct matrices *m, enum product_engine engine)
     struct kept kept = {m->got, total, 0};
     for (size_t s = 0; s < slices; s++) {
         float *sum = m->expected + s * total;
-        const float *y = m->y + s * rows * n, *x = m->x + s * rows * k, one = 1;
+        const float *y = m->y + s * rows * n, *x = m->x + s * rows * k;
         memset(sum, 0, total * sizeof *sum);
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < k; j++)
-                chain(&sum[i * k + j], y + i, n, x + j, k, m->shape.rows);
+                chain(engine, &sum[i * k + j], y + i, n, x + j, k, m->shape.rows);
         for (size_t i = 0; i < n; i++)
-            chain(&sum[n * k + i], y + i, n, &one, 0, m->shape.rows);
+            column(&sum[n * k + i], y + i, n, m->shape.rows);
     }
     for (size_t i = 0; i < slices * total; i++)
         m->got[i] = NAN;
@@ -179,7 +214,7 @@ static void check(enum product_engine engine)
 {
     product_choose(engine);
     for (int q = 0; q < SHAPES; q++) {
-        struct matrices m = make(shapes[q]);
+        struct matrices m = make(shapes[q], engine);
         assert_true(product_room_bytes(m.room) > 0);
         check_forward(&m, engine, 0);
         check_forward(&m, engine, 1);
@@ -196,6 +231,12 @@ static void products_are_chains(void **state)
     check(PRODUCT_PACKED);
 }
 
+static void bfloat16_has_its_order(void **state)
+{
+    (void)state;
+    check(PRODUCT_BFLOAT16);
+}
+
 static void openblas_agrees(void **state)
 {
     (void)state;
@@ -207,9 +248,10 @@ static void packed_weights_give_the_same(void **state)
 {
     (void)state;
     enum { ROWS = 19 };
-    for (int q = 0; q < SHAPES; q++) {
-        int n = shapes[q].n, k = shapes[q].k;
-        struct matrices m = make((struct shape){1, ROWS, n, k});
+    for (int q = 0; q < 2 * SHAPES; q++) {
+        int n = shapes[q / 2].n, k = shapes[q / 2].k;
+        struct matrices m = make((struct shape){1, ROWS, n, k},
+                                 q % 2 ? PRODUCT_BFLOAT16 : PRODUCT_PACKED);
         const float *from[ROWS];
         float *to[ROWS];
         size_t bytes = m.all * (size_t)n * sizeof *m.got;
@@ -240,8 +282,8 @@ static void packing_transposes(void **state)
         for (int j = 0; j < K; j++)
             turned[j * N + i] = w[i * K + j];
     struct packed a, b;
-    assert_int_equal(packed_create(w, N, K, 0, &a), 0);
-    assert_int_equal(packed_create(turned, N, K, 1, &b), 0);
+    assert_int_equal(packed_create(PRODUCT_PACKED, w, N, K, 0, &a), 0);
+    assert_int_equal(packed_create(PRODUCT_PACKED, turned, N, K, 1, &b), 0);
     packed_refresh(&a);
     packed_refresh(&b);
     assert_memory_equal(a.panels, b.panels, packed_bytes(&a));
@@ -254,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_chains),
+        cmocka_unit_test(bfloat16_has_its_order),
         cmocka_unit_test(openblas_agrees),
         cmocka_unit_test(packed_weights_give_the_same),
         cmocka_unit_test(packing_transposes),

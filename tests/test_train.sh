@@ -87,6 +87,23 @@ for kernels in avx512 avx2 portable; do
         { cat log.txt >&2; fail "kernels $kernels"; }
     same $kernels lstm "kernels $(sed -n 's/.*products by //p' log.txt)"
 done
+
+# ---- bfloat16: on 1 to 4 ranks, on any processor ----
+
+half=(train lstm.conf --set train.precision=bfloat16)
+on 0 "${half[@]}" --set run.dir=runs/half >log.txt 2>&1 || { cat log.txt >&2; fail "bfloat16"; }
+grep -q 'products by .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
+cmp -s <(facts runs/half) <(facts runs/lstm) && fail "bfloat16 trains what float32 does"
+for ranks in 2 3 4; do
+    on $ranks "${half[@]}" --set run.dir=runs/half-$ranks >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "bfloat16 on $ranks ranks"; }
+    same half-$ranks half "bfloat16, $ranks ranks"
+done
+for kernels in avx512 avx2 portable; do
+    TUTTI_KERNELS=$kernels on 0 "${half[@]}" --set run.dir=runs/half-$kernels >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "bfloat16, kernels $kernels"; }
+    same half-$kernels half "bfloat16, kernels $(sed -n 's/.*products by //p' log.txt)"
+done
 for ranks in 0 3; do
     on $ranks train lstm.conf --set train.products=openblas --set run.dir=runs/blas-$ranks \
         >log.txt 2>&1 || { cat log.txt >&2; fail "OpenBLAS on $ranks ranks"; }

@@ -1,8 +1,9 @@
 /* kernels: the arithmetic of the step loop, in one set of functions for each instruction
  * set.
  *
- * avx512, avx2 and portable are one source compiled three times; the fastest that the
- * processor has is taken at run time (TUTTI_KERNELS=avx2 in the environment forces one).
+ * avx512, avx2 and portable are one source compiled three times, and amx is avx512 with
+ * AMX for products of bfloat16; the fastest that the processor has is taken at run time
+ * (TUTTI_KERNELS=avx2 in the environment forces one).
  * All sets give the same bits: they work in 16 virtual lanes whatever the machine's
  * width, and every multiply-add is a fused one.
  *
@@ -49,6 +50,32 @@ struct fixed_point {
     float bound;
 };
 
+/* ---- products of bfloat16 ----
+ *
+ * A bfloat16 is the upper half of a float. Sums are float32, in the order of Intel's AMX
+ * (TDPBF16PS), which all sets keep to: of every BLOCK16 inputs the even ones and the odd ones
+ * are two chains of fused multiply-adds from zero; then sum += even + odd. Whatever is
+ * smaller than 2^-126 is zero. */
+typedef uint16_t bfloat16;
+struct pair16 {
+    bfloat16 even, odd;
+};
+
+enum { BLOCK16 = 32, TILE16_ROWS = 32 };
+
+/* y[i][j] += the sum over blocks * BLOCK16 inputs l of x[i * pitch + l] times
+ * panel[l / 2 * PANEL + j], its even or its odd half, for i < rows <= TILE16_ROWS and j < width <= PANEL; with
+ * `fresh`, y[i][j] := that. */
+struct tile16 {
+    int rows, width, blocks, fresh;
+    const struct pair16 *panel; /* [blocks * BLOCK16 / 2][PANEL], 64-byte aligned */
+    const bfloat16 *x; /* of TILE16_ROWS rows, also where `rows` is smaller; 64-byte aligned */
+    size_t pitch;      /* a multiple of BLOCK16 */
+    real *y[TILE16_ROWS];
+    const void *soon; /* for every block so many lines are fetched from here on */
+    int lines;
+};
+
 /* Dropout of a row: unit j becomes `factor` times itself where kept[j] is 1, and 0 where it
  * is 0. kept NULL: there is none. */
 struct keep {
@@ -57,9 +84,18 @@ struct keep {
 };
 
 struct kernels {
-    const char *name; /* "avx512", "avx2", "portable" */
+    const char *name; /* "amx" (and avx512), "avx512", "avx2", "portable" */
 
     void (*tile)(const struct tile *tile);
+    void (*tile16)(const struct tile16 *tile);
+
+    /* y[i] := x[i], rounded to the nearest, ties to even; what is smaller than 2^-126 to 0. */
+    void (*round16)(size_t n, const real *x, bfloat16 *y);
+    /* The same for two rows: y[i].even := even[i], y[i].odd := odd[i]. */
+    void (*pair16)(size_t n, const real *even, const real *odd, struct pair16 *y);
+    /* y[j * y_pitch + i] := x[i * x_pitch + j] for i, j < 16. */
+    void (*transpose16)(const struct pair16 *x, size_t x_pitch, struct pair16 *y,
+                        size_t y_pitch);
 
     /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
      * Schmidhuber, Cummins, 2000):

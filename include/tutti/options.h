@@ -29,7 +29,7 @@ enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD };
 enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU };
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT };
 enum option_products { PRODUCTS_PACKED, PRODUCTS_OPENBLAS };
-enum option_precision { PRECISION_FLOAT32 };
+enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16 };
 
 struct options {
     struct {

@@ -8,6 +8,9 @@
  * one chain of fused multiply-adds in the order of the sum: its bits depend on its own row
  * and the weights, not on how many rows or slices share the call, nor on the processor.
  *
+ * PRODUCT_BFLOAT16 rounds the operands of every product to bfloat16; sums are float32, in
+ * an order that is likewise the same on every processor (kernels.h). It is for training.
+ *
  * PRODUCT_OPENBLAS gives the products over time to OpenBLAS instead, one slice a call, as
  * BLAS does not promise that a row's bits are independent of the shape. Then they are
  * those of its kernels for this processor.
@@ -27,12 +30,15 @@ struct packed {
     const real *w;  /* borrowed */
     int transposed; /* w is [k][n], and what is packed is its transpose */
     real *panels;   /* ceil(n / PANEL) panels of [k][PANEL], zero-padded; 64-byte aligned */
+    struct packed16 *half; /* PRODUCT_BFLOAT16: instead of panels */
 };
+
+enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS, PRODUCT_BFLOAT16 };
 
 /* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W [k][n].
  * W is borrowed; packed_refresh is due before the first product and whenever W changes. */
-enum status packed_create(const real *w, int n, int k, int transposed,
-                          struct packed *out);
+enum status packed_create(enum product_engine engine, const real *w, int n, int k,
+                          int transposed, struct packed *out);
 void packed_free(struct packed *packed);
 void packed_refresh(struct packed *packed);
 size_t packed_bytes(const struct packed *packed);
@@ -45,14 +51,18 @@ void packed_multiply(const struct packed *w, int rows, const real *const *x,
 
 /* ---- products over time ---- */
 
-enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS };
-
-/* Who makes the products over time from now on. */
+/* Who makes the products of training from now on. */
 void product_choose(enum product_engine engine);
 enum product_engine product_chosen(void);
+/* The same; but PRODUCT_PACKED for PRODUCT_BFLOAT16 without `training`. */
+enum product_engine product_engine_for(int training);
 
-/* What the bits of products depend on: "packed", or the name of OpenBLAS's kernels. */
+/* What the bits of training's products depend on: "packed", "bfloat16", or the name of
+ * OpenBLAS's kernels. */
 const char *product_core(void);
+/* Who makes them, for people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Kept until
+ * the next call. */
+const char *product_makers(void);
 
 struct product_rows { /* M = slices * rows */
     int slices, rows;

@@ -132,6 +132,11 @@ enum status options_check(const struct options *options)
                              ", but products = packed take one: start more ranks, or set "
                              "train.products = openblas",
                              options->train.threads);
+    if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
+        options->train.products == PRODUCTS_OPENBLAS)
+        status = status_fail(STATUS_MISUSE,
+                             "train.precision = bfloat16 is for train.products = packed, "
+                             "not openblas");
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");

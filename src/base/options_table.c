@@ -25,7 +25,7 @@ static const char *const optimizer_words[] = {"adam", "adamw", "sgd", NULL};
 static const char *const schedule_words[] = {"constant", "cosine", "plateau", NULL};
 static const char *const reduce_words[] = {"exact", "float", NULL};
 static const char *const products_words[] = {"packed", "openblas", NULL};
-static const char *const precision_words[] = {"float32", NULL};
+static const char *const precision_words[] = {"float32", "bfloat16", NULL};
 
 const char *const option_sections[] = {"data", "model", "train", "run", "sample", NULL};
 
@@ -116,7 +116,7 @@ const struct option_row option_rows[] = {
     {AT(train, products), WORD(products_words), .initial = "packed",
      .help = "over time, by our kernels, with the same bits on any processor, or OpenBLAS"},
     {AT(train, precision), WORD(precision_words), .initial = "float32",
-     .help = "of weights and products"},
+     .help = "of the factors of products, in training; sums and weights are float32"},
     {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .initial = "262144",
      MAY_CHANGE, .help = "of the gradient, summed over the ranks at a time; changes no weight"},
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .initial = "0",

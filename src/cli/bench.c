@@ -97,7 +97,7 @@ static void print_model(const struct bench *bench)
            bench->encoding->name, (long long)options->train.batch,
            (long long)options->train.slices, (long long)options->train.time,
            comm_size(bench->comm), comm_size(bench->comm) == 1 ? "rank" : "ranks",
-           product_core());
+           product_makers());
 }
 
 static enum status print_json(const struct bench *bench)
@@ -107,7 +107,7 @@ static enum status print_json(const struct bench *bench)
     json_object(&json, NULL);
     json_integer(&json, "ranks", comm_size(bench->comm));
     json_string(&json, "kernels", kernels()->name);
-    json_string(&json, "products", product_core());
+    json_string(&json, "products", product_makers());
     json_array(&json, "rows");
     for (size_t i = 0; i < bench->count; i++) {
         const struct bench_row *row = &bench->rows[i];

@@ -62,9 +62,9 @@ static enum status matrices_make(struct matrices *a)
         return status_fail(STATUS_FAILED, "no memory for products of %zu rows", all);
     enum status status = product_room_create(a->m, k, n * k, &a->room);
     if (status == STATUS_OK)
-        status = packed_create(a->w, a->n, a->k, 0, &a->packed);
+        status = packed_create(product_chosen(), a->w, a->n, a->k, 0, &a->packed);
     if (status == STATUS_OK)
-        status = packed_create(a->w, a->k, a->n, 1, &a->transposed);
+        status = packed_create(product_chosen(), a->w, a->k, a->n, 1, &a->transposed);
     if (status != STATUS_OK)
         return status;
     packed_refresh(&a->packed);

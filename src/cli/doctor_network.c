@@ -294,7 +294,7 @@ static enum status try_speed(struct doctor *doctor)
     struct packed packed = {0};
     float *block = calloc(2 * (size_t)COPIED, sizeof *block);
     enum status status =
-        block ? packed_create(block, OUTPUTS, INPUTS, 0, &packed)
+        block ? packed_create(PRODUCT_PACKED, block, OUTPUTS, INPUTS, 0, &packed)
               : status_fail(STATUS_FAILED, "no memory for a test of the speed");
     if (doctor->comm)
         status = comm_agree(doctor->comm, status);

@@ -268,6 +268,140 @@ static void tile(const struct tile *t)
         tile_1(t);
 }
 
+/* ---- products of bfloat16
+ * --------------------------------------------------------------------------- */
+
+#if defined(LANES_AVX512)
+enum { ROWS16 = 4, VECTORS16 = 3 }; /* of two sums each, as many as there are registers */
+#elif defined(LANES_AVX2)
+enum { ROWS16 = 2, VECTORS16 = 1 };
+#else
+enum { ROWS16 = 1, VECTORS16 = 1 };
+#endif
+
+/* x[i][l] of a block's inputs, as floats: the even ones, then the odd ones. */
+static inline void widen(int rows, const bfloat16 *x, size_t pitch,
+                         real wide[ROWS16][BLOCK16])
+{
+    for (int i = 0; i < rows; i++, x += pitch) {
+        const struct pair16 *pairs = (const struct pair16 *)x;
+        lanes_store(wide[i], lanes_even(pairs));
+        lanes_store(wide[i] + LANES, lanes_odd(pairs));
+    }
+}
+
+/* Adds one block to `vectors` vectors of each row. */
+static inline __attribute__((always_inline)) void
+add_block(int rows, int vectors, const struct pair16 *panel,
+          real wide[ROWS16][BLOCK16], real *const *y)
+{
+    lanes sum[ROWS16][VECTORS16][2];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++)
+            sum[i][j][0] = sum[i][j][1] = lanes_set(0);
+    for (int p = 0; p < BLOCK16 / 2; p++, panel += PANEL) {
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++) {
+            lanes even = lanes_even(panel + VECTOR * j),
+                  odd = lanes_odd(panel + VECTOR * j);
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; i++) {
+                sum[i][j][0] =
+                    lanes_fma_flushed(lanes_set(wide[i][p]), even, sum[i][j][0]);
+                sum[i][j][1] =
+                    lanes_fma_flushed(lanes_set(wide[i][LANES + p]), odd, sum[i][j][1]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++) {
+            real *to = y[i] + VECTOR * j;
+            lanes both = lanes_add_flushed(sum[i][j][0], sum[i][j][1]);
+            lanes_store(to, lanes_add_flushed(lanes_load(to), both));
+        }
+}
+
+/* Rows of all blocks; `sums` are PANEL wide. */
+static void add_blocks(const struct tile16 *t, int first, int rows, real *const *sums)
+{
+    real wide[ROWS16][BLOCK16];
+    int vectors = (t->width + VECTOR - 1) / VECTOR;
+    const struct pair16 *panel = t->panel;
+    const bfloat16 *x = t->x + (size_t)first * t->pitch;
+    for (int b = 0; b < t->blocks; b++, x += BLOCK16, panel += BLOCK16 / 2 * PANEL) {
+        widen(rows, x, t->pitch, wide);
+        if (rows == ROWS16 && vectors == VECTORS16) {
+            add_block(ROWS16, VECTORS16, panel, wide, sums);
+            continue;
+        }
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < vectors; j++) {
+                real *to = sums[i] + VECTOR * j;
+                add_block(1, 1, panel + VECTOR * j, &wide[i], &to);
+            }
+    }
+}
+
+static void tile16(const struct tile16 *t)
+{
+    LANES_FLUSH_BEGIN;
+    for (int first = 0; first < t->rows; first += ROWS16) {
+        int rows = t->rows - first < ROWS16 ? t->rows - first : ROWS16;
+        _Alignas(64) real sums[ROWS16][PANEL] = {{0}};
+        real *at[ROWS16];
+        size_t bytes = (size_t)t->width * sizeof(real);
+        for (int i = 0; i < rows; i++) {
+            at[i] = sums[i];
+            if (!t->fresh)
+                memcpy(sums[i], t->y[first + i], bytes);
+        }
+        add_blocks(t, first, rows, at);
+        for (int i = 0; i < rows; i++)
+            memcpy(t->y[first + i], sums[i], bytes);
+    }
+    LANES_FLUSH_END;
+}
+
+static inline uint32_t bits_of_half(real x)
+{
+    float narrow = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    uint32_t size = bits & 0x7fffffff;
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    uint32_t quiet = bits >> 16 | 0x40; /* of a NaN */
+    uint32_t zero = bits >> 16 & 0x8000;
+    rounded = size > 0x7f800000 ? quiet : rounded;
+    return size < 0x00800000 ? zero : rounded;
+}
+
+static void round16(size_t n, const real *restrict x, bfloat16 *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (bfloat16)bits_of_half(x[i]);
+}
+
+static void pair16(size_t n, const real *restrict even, const real *restrict odd,
+                   struct pair16 *restrict y)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i].even = (bfloat16)bits_of_half(even[i]);
+        y[i].odd = (bfloat16)bits_of_half(odd[i]);
+    }
+}
+
+static void transpose16(const struct pair16 *restrict x, size_t x_pitch,
+                        struct pair16 *restrict y, size_t y_pitch)
+{
+    for (size_t i = 0; i < 16; i++)
+        for (size_t j = 0; j < 16; j++)
+            y[j * y_pitch + i] = x[i * x_pitch + j];
+}
+
 /* ---- LSTM
  * -------------------------------------------------------------------------------- */
 
@@ -540,6 +674,10 @@ static double multiply_adds(size_t times)
 const struct kernels KERNELS_NAME = {
     .name = KERNELS_LABEL,
     .tile = tile,
+    .tile16 = tile16,
+    .round16 = round16,
+    .pair16 = pair16,
+    .transpose16 = transpose16,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,
     .gru_forward = gru_forward,

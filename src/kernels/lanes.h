@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tutti/kernels.h"
 #include "tutti/real.h"
 
 enum { LANES = 16 };
@@ -85,6 +86,24 @@ static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
     __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)kept));
     return _mm512_maskz_mov_ps(_mm512_test_epi32_mask(bytes, bytes), a);
 }
+/* 16 pairs of bfloat16, of which the first or the second of each become floats. */
+static inline lanes lanes_even(const struct pair16 *pairs)
+{
+    __m512i both = _mm512_loadu_si512(pairs);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+}
+static inline lanes lanes_odd(const struct pair16 *pairs)
+{
+    __m512i both = _mm512_loadu_si512(pairs);
+    return _mm512_castsi512_ps(_mm512_and_epi32(both, _mm512_set1_epi32(-65536)));
+}
+/* Between these two, results and operands smaller than 2^-126 are zero. */
+#define LANES_FLUSH_BEGIN                                                                \
+    unsigned mode = _mm_getcsr();                                                        \
+    _mm_setcsr(mode | 0x8040)
+#define LANES_FLUSH_END _mm_setcsr(mode)
+#define lanes_add_flushed lanes_add
+#define lanes_fma_flushed lanes_fma
 
 #elif defined(LANES_AVX2)
 #include <immintrin.h>
@@ -164,6 +183,30 @@ static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
     }
     return a;
 }
+static inline lanes lanes_even(const struct pair16 *pairs)
+{
+    lanes a;
+    for (int i = 0; i < 2; i++) {
+        __m256i both = _mm256_loadu_si256((const __m256i *)(pairs + 8 * i));
+        a.half[i] = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
+    }
+    return a;
+}
+static inline lanes lanes_odd(const struct pair16 *pairs)
+{
+    lanes a;
+    for (int i = 0; i < 2; i++) {
+        __m256i both = _mm256_loadu_si256((const __m256i *)(pairs + 8 * i));
+        a.half[i] = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)));
+    }
+    return a;
+}
+#define LANES_FLUSH_BEGIN                                                                \
+    unsigned mode = _mm_getcsr();                                                        \
+    _mm_setcsr(mode | 0x8040)
+#define LANES_FLUSH_END _mm_setcsr(mode)
+#define lanes_add_flushed lanes_add
+#define lanes_fma_flushed lanes_fma
 
 #else /* portable, and double */
 typedef struct {
@@ -245,6 +288,53 @@ static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
     for (int i = 0; i < LANES; i++)
         a.lane[i] = kept[i] ? a.lane[i] : 0;
     return a;
+}
+static inline real lanes_of_half(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+static inline lanes lanes_even(const struct pair16 *pairs)
+{
+    lanes a;
+    for (int i = 0; i < LANES; i++)
+        a.lane[i] = lanes_of_half(pairs[i].even);
+    return a;
+}
+static inline lanes lanes_odd(const struct pair16 *pairs)
+{
+    lanes a;
+    for (int i = 0; i < LANES; i++)
+        a.lane[i] = lanes_of_half(pairs[i].odd);
+    return a;
+}
+#define LANES_FLUSH_BEGIN
+#define LANES_FLUSH_END
+/* x = a b + c, rounded; 0 where it would be less than 2^-126 if exponents had no end. */
+static inline real lanes_flush(real x, real a, real b, real c)
+{
+    if (LANES_FABS(x) > (real)0x1p-126)
+        return x;
+    double exact = (double)a * (double)b + (double)c;
+    return fabs(exact) < 0x1p-126 - 0x1p-151 ? LANES_SIGN(0, x) : x;
+}
+static inline lanes lanes_add_flushed(lanes a, lanes b)
+{
+    for (int i = 0; i < LANES; i++) {
+        real x = lanes_flush(a.lane[i], a.lane[i], 1, 0);
+        real y = lanes_flush(b.lane[i], b.lane[i], 1, 0);
+        b.lane[i] = lanes_flush(x + y, x, 1, y);
+    }
+    return b;
+}
+static inline lanes lanes_fma_flushed(lanes a, lanes b, lanes c)
+{
+    for (int i = 0; i < LANES; i++)
+        c.lane[i] = lanes_flush(LANES_FMA(a.lane[i], b.lane[i], c.lane[i]), a.lane[i],
+                                b.lane[i], c.lane[i]);
+    return c;
 }
 #endif
 

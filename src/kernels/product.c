@@ -9,9 +9,11 @@
  */
 #include "tutti/product.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bfloat16.h"
 #include "tutti/gemm.h"
 #include "tutti/kernels.h"
 #include "tutti/memory.h"
@@ -19,7 +21,7 @@
 enum {
     CHUNK = 512, /* inputs at a time, of a panel 96 kB; more where there are few rows */
     ROWS = 256,  /* of x and y at a time: of CHUNK inputs 512 kB */
-    GRADIENT_ROWS = 128, /* of dW at a time: its sums, for 512 inputs, are 512 kB */
+    GRADIENT_ROWS = GRADIENT16_ROWS, /* of dW at a time: its sums, for 512 inputs, are 512 kB */
     LINE = 64 /* bytes that are fetched at once */
 };
 
@@ -71,9 +73,12 @@ static void pad(real *panel, int k, int width)
                (size_t)(PANEL - width) * sizeof *panel);
 }
 
-enum status packed_create(const real *w, int n, int k, int transposed, struct packed *out)
+enum status packed_create(enum product_engine engine, const real *w, int n, int k,
+                          int transposed, struct packed *out)
 {
     *out = (struct packed){.n = n, .k = k, .w = w, .transposed = transposed};
+    if (engine == PRODUCT_BFLOAT16)
+        return packed16_create(out, &out->half);
     out->panels = memory_zeroed(packed_bytes(out));
     if (!out->panels)
         return status_fail(STATUS_FAILED, "no memory for %d x %d packed weights", n, k);
@@ -83,17 +88,25 @@ enum status packed_create(const real *w, int n, int k, int transposed, struct pa
 void packed_free(struct packed *packed)
 {
     memory_free(packed->panels);
+    packed16_free(packed->half);
     packed->panels = NULL;
+    packed->half = NULL;
 }
 
 size_t packed_bytes(const struct packed *packed)
 {
+    if (packed->half)
+        return packed16_bytes(packed->half);
     return (size_t)pieces(packed->n, PANEL) * PANEL * (size_t)packed->k * sizeof(real);
 }
 
 void packed_refresh(struct packed *packed)
 {
     size_t n = (size_t)packed->n, k = (size_t)packed->k;
+    if (packed->half) {
+        packed16_refresh(packed);
+        return;
+    }
     for (size_t first = 0; first < n; first += PANEL) {
         int width = least(PANEL, (int)(n - first));
         real *panel = packed->panels + first * k;
@@ -187,6 +200,10 @@ static void multiply_part(const struct part *part, const struct part *next, int 
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
                      real *const *y, int add, int back)
 {
+    if (w->half) {
+        packed16_multiply(w, rows, x, y, add, back);
+        return;
+    }
     int chunk = ROWS * CHUNK / least(ROWS, rows > 0 ? rows : 1);
     int parts = pieces(w->n, PANEL) * pieces(w->k, chunk);
     for (int first = 0; first < rows; first += ROWS)
@@ -212,9 +229,29 @@ enum product_engine product_chosen(void)
     return chosen;
 }
 
+enum product_engine product_engine_for(int training)
+{
+    return chosen == PRODUCT_BFLOAT16 && !training ? PRODUCT_PACKED : chosen;
+}
+
 const char *product_core(void)
 {
-    return chosen == PRODUCT_PACKED ? "packed" : gemm_core();
+    return chosen == PRODUCT_OPENBLAS   ? gemm_core()
+           : chosen == PRODUCT_BFLOAT16 ? "bfloat16"
+                                        : "packed";
+}
+
+const char *product_makers(void)
+{
+    static char text[64];
+    const char *name = kernels()->name;
+    if (chosen == PRODUCT_OPENBLAS)
+        snprintf(text, sizeof text, "OpenBLAS (%s)", gemm_core());
+    else if (chosen == PRODUCT_BFLOAT16)
+        snprintf(text, sizeof text, "%s, in bfloat16", name);
+    else /* amx has those of avx512 */
+        snprintf(text, sizeof text, "%s", strcmp(name, "amx") == 0 ? "avx512" : name);
+    return text;
 }
 
 /* By OpenBLAS, for one slice. */
@@ -235,7 +272,7 @@ void product_over_time(const struct packed *w, struct product_rows m, const real
     real *to[ROWS];
     for (size_t s = 0; chosen == PRODUCT_OPENBLAS && s < (size_t)m.slices; s++)
         multiply_slice(w, m.rows, x + s * rows * k, add, y + s * rows * n);
-    for (size_t first = 0; chosen == PRODUCT_PACKED && first < all; first += ROWS) {
+    for (size_t first = 0; chosen != PRODUCT_OPENBLAS && first < all; first += ROWS) {
         int count = least(ROWS, (int)(all - first));
         for (size_t i = 0; i < (size_t)count; i++) {
             from[i] = x + (first + i) * k;
@@ -255,6 +292,7 @@ struct product_room {
     real *block;    /* strips of [rows + 1][TILE_ROWS]: GRADIENT_ROWS columns of a slice's dy */
     real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
     real *gradient; /* PRODUCT_OPENBLAS: [weights] */
+    struct gradient16 *half; /* PRODUCT_BFLOAT16: instead of x and block */
 };
 
 /* Elements of a panel of room->x, a strip of room->block. */
@@ -285,9 +323,12 @@ static int allocate(struct product_room *room)
         room->gradient = memory_zeroed(room->weights * sizeof(real));
         return room->gradient != NULL;
     }
+    room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
+    if (room->engine == PRODUCT_BFLOAT16)
+        return room->tiles &&
+               gradient16_create(room->m, room->inputs, &room->half) == STATUS_OK;
     room->x = memory_zeroed(x_elements(room) * sizeof(real));
     room->block = memory_zeroed(block_elements(room) * sizeof(real));
-    room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
     return room->x && room->block && room->tiles;
 }
 
@@ -315,6 +356,7 @@ void product_room_free(struct product_room *room)
     memory_free(room->block);
     memory_free(room->tiles);
     memory_free(room->gradient);
+    gradient16_free(room->half);
     free(room);
 }
 
@@ -324,6 +366,8 @@ size_t product_room_bytes(const struct product_room *room)
         return 0;
     if (room->engine == PRODUCT_OPENBLAS)
         return room->weights * sizeof(real);
+    if (room->engine == PRODUCT_BFLOAT16)
+        return GRADIENT_ROWS * PANEL * sizeof(real) + gradient16_bytes(room->half);
     return (GRADIENT_ROWS * PANEL + block_elements(room) + x_elements(room)) *
            sizeof(real);
 }
@@ -368,10 +412,8 @@ static void give_bias(const struct gradient *g, int slice, int first, int width)
     real sums[GRADIENT_ROWS];
     const struct gradient_block block = {
         .first = g->bias + (size_t)first, .rows = 1, .width = width, .values = sums};
-    const real *strip = g->room->block;
-    for (int j = 0; j < width; j += TILE_ROWS, strip += strip_of(g->m))
-        sum_columns(strip, TILE_ROWS, (size_t)g->m.rows, least(TILE_ROWS, width - j),
-                    sums + j);
+    size_t rows = (size_t)g->m.rows, n = (size_t)g->n;
+    sum_columns(g->dy + (size_t)slice * rows * n + first, n, rows, width, sums);
     g->sink->take(g->sink->context, slice, &block);
 }
 
@@ -393,13 +435,15 @@ static void pack_x(const struct gradient *g)
         pad(g->room->x + (size_t)whole * panel, (int)rows, rest);
 }
 
-/* tiles[height][PANEL] := the block's transpose times a slice's panel of x; `next` is that
- * of the next. */
-static void multiply_block(const struct gradient *g, int height, const real *panel,
-                           const real *next, int width)
+/* tiles[height][PANEL] := the block's transpose times panel `number` of a slice's x. */
+static void multiply_block(const struct gradient *g, int slice, int height, int number,
+                           int width)
 {
     struct product_room *room = g->room;
     int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
+    const real *panel = room->x + (size_t)number * panel_of(g->m) +
+                        (size_t)slice * (size_t)rows * PANEL;
+    const real *next = (number + 1) * PANEL < g->k ? panel + panel_of(g->m) : panel;
     for (int at = 0; at < rows; at += CHUNK) {
         struct tile tile = {.vectors = pieces(width, VECTOR),
                             .k = least(CHUNK, rows - at),
@@ -423,12 +467,14 @@ static void multiply_block(const struct gradient *g, int height, const real *pan
 /* Rows [first, first + height) of dW, of one slice. */
 static void give_rows(const struct gradient *g, int slice, int first, int height)
 {
-    size_t panel = panel_of(g->m);
-    const real *x = g->room->x + (size_t)slice * (size_t)g->m.rows * PANEL;
-    copy_block(g, slice, first, height);
+    struct product_room *room = g->room;
+    if (room->half)
+        gradient16_block(room->half, slice, g->m.rows, g->n, first, height, g->dy);
+    else
+        copy_block(g, slice, first, height);
     if (g->bias != NO_BIAS)
         give_bias(g, slice, first, height);
-    for (int column = 0; column < g->k; column += PANEL, x += panel) {
+    for (int column = 0; column < g->k; column += PANEL) {
         const struct gradient_block block = {
             .first = g->weight + (size_t)first * (size_t)g->k + (size_t)column,
             .pitch = (size_t)g->k,
@@ -436,8 +482,11 @@ static void give_rows(const struct gradient *g, int slice, int first, int height
             .width = least(PANEL, g->k - column),
             .values = g->room->tiles,
             .stride = PANEL};
-        int last = column + PANEL >= g->k;
-        multiply_block(g, height, x, last ? x : x + panel, block.width);
+        if (room->half)
+            gradient16_multiply(room->half, slice, g->m.rows, height, column / PANEL,
+                                block.width, room->tiles);
+        else
+            multiply_block(g, slice, height, column / PANEL, block.width);
         g->sink->take(g->sink->context, slice, &block);
     }
 }
@@ -479,7 +528,10 @@ void product_gradient(struct product_room *room, struct product_rows m, int n, i
             give_slice(&g, s);
         return;
     }
-    pack_x(&g);
+    if (room->half)
+        gradient16_begin(room->half, m, k, x);
+    else
+        pack_x(&g);
     for (int first = 0; first < n; first += height)
         for (int s = 0; s < m.slices; s++)
             give_rows(&g, s, first, least(height, n - first));

@@ -112,7 +112,10 @@ static enum status create_room(struct model *model)
 void model_choose_products(const struct options *options)
 {
     bool openblas = options->train.products == PRODUCTS_OPENBLAS;
-    product_choose(openblas ? PRODUCT_OPENBLAS : PRODUCT_PACKED);
+    bool rounded = options->train.precision == PRECISION_BFLOAT16;
+    product_choose(openblas  ? PRODUCT_OPENBLAS
+                   : rounded ? PRODUCT_BFLOAT16
+                             : PRODUCT_PACKED);
     gemm_set_threads((int)options->train.threads);
 }
 

@@ -55,13 +55,14 @@ static enum status allocate(struct recurrent *layer)
 static enum status create_packed(struct recurrent *layer, int training)
 {
     int g = layer->gates, h = layer->hidden, d = layer->input;
-    enum status status = packed_create(layer->weight_ih, g, d, 0, &layer->forward_ih);
+    enum product_engine engine = product_engine_for(training);
+    enum status status = packed_create(engine, layer->weight_ih, g, d, 0, &layer->forward_ih);
     if (status == STATUS_OK)
-        status = packed_create(layer->weight_hh, g, h, 0, &layer->forward_hh);
+        status = packed_create(engine, layer->weight_hh, g, h, 0, &layer->forward_hh);
     if (status == STATUS_OK && training)
-        status = packed_create(layer->weight_ih, d, g, 1, &layer->backward_ih);
+        status = packed_create(engine, layer->weight_ih, d, g, 1, &layer->backward_ih);
     if (status == STATUS_OK && training)
-        status = packed_create(layer->weight_hh, h, g, 1, &layer->backward_hh);
+        status = packed_create(engine, layer->weight_hh, h, g, 1, &layer->backward_hh);
     return status;
 }
 

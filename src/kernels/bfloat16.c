@@ -1,0 +1,312 @@
+/* bfloat16: see the header. Sums are taken over blocks of BLOCK16; what is missing of the
+ * last one is zero. */
+#include "bfloat16.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/memory.h"
+
+enum {
+    PAIRS = BLOCK16 / 2,      /* of a block */
+    ROUNDED_BYTES = 512 << 10 /* of rows of x at a time, for the second-level cache */
+};
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int pieces(int whole, int piece)
+{
+    return (whole + piece - 1) / piece;
+}
+
+/* A number of inputs or rows, filled up to whole blocks. */
+static size_t filled(int count)
+{
+    return (size_t)pieces(count, BLOCK16) * BLOCK16;
+}
+
+/* ---- weights ---- */
+
+struct packed16 {
+    int n, k;
+    int rows;              /* that are rounded at a time */
+    struct pair16 *panels; /* ceil(n / PANEL) panels of [filled(k) / 2][PANEL] */
+    bfloat16 *x;           /* [rows][filled(k)] */
+    struct pair16 *row;    /* [PAIRS][filled(k) / 2]: rows of W, on their way to a panel */
+};
+
+static size_t panel_pairs(const struct packed16 *p)
+{
+    return filled(p->k) / 2 * PANEL;
+}
+
+static size_t panels_bytes(const struct packed16 *p)
+{
+    return (size_t)pieces(p->n, PANEL) * panel_pairs(p) * sizeof *p->panels;
+}
+
+static size_t x_bytes(const struct packed16 *p)
+{
+    return (size_t)p->rows * filled(p->k) * sizeof *p->x;
+}
+
+static size_t row_bytes(const struct packed16 *p)
+{
+    return PAIRS * filled(p->k) / 2 * sizeof *p->row;
+}
+
+size_t packed16_bytes(const struct packed16 *p)
+{
+    return panels_bytes(p) + x_bytes(p) + row_bytes(p);
+}
+
+enum status packed16_create(const struct packed *packed, struct packed16 **out)
+{
+    struct packed16 *p = *out = calloc(1, sizeof *p);
+    if (!p)
+        return status_fail(STATUS_FAILED, "out of memory");
+    size_t row = filled(packed->k) * sizeof *p->x;
+    int rows = (int)(ROUNDED_BYTES / row) / TILE16_ROWS * TILE16_ROWS;
+    *p = (struct packed16){
+        .n = packed->n, .k = packed->k, .rows = rows > TILE16_ROWS ? rows : TILE16_ROWS};
+    p->panels = memory_zeroed(panels_bytes(p));
+    p->x = memory_zeroed(x_bytes(p));
+    p->row = memory_zeroed(row_bytes(p));
+    if (p->panels && p->x && p->row)
+        return STATUS_OK;
+    packed16_free(p);
+    *out = NULL;
+    return status_fail(STATUS_FAILED, "no memory for %d x %d packed weights", packed->n,
+                       packed->k);
+}
+
+void packed16_free(struct packed16 *p)
+{
+    if (!p)
+        return;
+    memory_free(p->panels);
+    memory_free(p->x);
+    memory_free(p->row);
+    free(p);
+}
+
+/* A square of pairs, of which the last rows and columns may be missing, turned over. */
+static void transpose(const struct pair16 *from, size_t from_pitch, struct pair16 *to,
+                      size_t to_pitch, int rows, int columns)
+{
+    if (rows == PAIRS && columns == PAIRS) {
+        kernels()->transpose16(from, from_pitch, to, to_pitch);
+        return;
+    }
+    for (size_t i = 0; i < (size_t)rows; i++)
+        for (size_t j = 0; j < (size_t)columns; j++)
+            to[j * to_pitch + i] = from[i * from_pitch + j];
+}
+
+/* A panel of W [n][k]: pairs lie side by side in a row, and are to lie above each other. */
+static void pack_rows(struct packed16 *p, const real *w, int width, struct pair16 *panel)
+{
+    size_t pairs = filled(p->k) / 2, k = (size_t)p->k;
+    for (int first = 0; first < width; first += PAIRS) {
+        int rows = least(PAIRS, width - first);
+        for (size_t i = 0; i < (size_t)rows; i++)
+            kernels()->round16(k, w + ((size_t)first + i) * k,
+                               (bfloat16 *)(p->row + i * pairs));
+        for (size_t l = 0; l < pairs; l += PAIRS)
+            transpose(p->row + l, pairs, panel + l * PANEL + first, PANEL, rows, PAIRS);
+    }
+}
+
+/* A panel of the transpose of W [k][n]: pairs of two rows. */
+static void pack_columns(struct packed16 *p, const real *w, int width,
+                         struct pair16 *panel)
+{
+    static const real zeros[PANEL];
+    size_t n = (size_t)p->n;
+    for (int l = 0; l < p->k; l += 2, panel += PANEL) {
+        const real *even = w + (size_t)l * n;
+        kernels()->pair16((size_t)width, even, l + 1 < p->k ? even + n : zeros, panel);
+    }
+}
+
+void packed16_refresh(const struct packed *packed)
+{
+    struct packed16 *p = packed->half;
+    struct pair16 *panel = p->panels;
+    for (int first = 0; first < p->n; first += PANEL, panel += panel_pairs(p)) {
+        int width = least(PANEL, p->n - first);
+        if (packed->transposed)
+            pack_columns(p, packed->w + first, width, panel);
+        else
+            pack_rows(p, packed->w + (size_t)first * (size_t)p->k, width, panel);
+    }
+}
+
+/* What `tiles` tiles fetch together while they are computed: the panel that is next. */
+static void fetch_panel(struct tile16 *tile, const struct pair16 *next, int t, int tiles)
+{
+    enum { LINES = PAIRS * PANEL * sizeof(struct pair16) / 64 }; /* of a block */
+    tile->lines = LINES / tiles;
+    tile->soon = (const char *)next + (size_t)t * (size_t)tile->lines * 64 *
+                                          (size_t)tile->blocks;
+}
+
+void packed16_multiply(const struct packed *w, int rows, const real *const *x,
+                       real *const *y, int add, int back)
+{
+    struct packed16 *p = w->half;
+    size_t pitch = filled(p->k);
+    int panels = pieces(p->n, PANEL);
+    for (int begin = 0; begin < rows; begin += p->rows) {
+        int count = least(p->rows, rows - begin), tiles = pieces(count, TILE16_ROWS);
+        for (size_t i = 0; i < (size_t)count; i++)
+            kernels()->round16((size_t)p->k, x[(size_t)begin + i], p->x + i * pitch);
+        for (int q = 0; q < panels; q++) {
+            int panel = back ? panels - 1 - q : q, first = panel * PANEL;
+            int next = q + 1 == panels ? panel : back ? panel - 1 : panel + 1;
+            for (int t = 0; t < tiles; t++) {
+                int row = t * TILE16_ROWS;
+                struct tile16 tile = {.rows = least(TILE16_ROWS, count - row),
+                                      .width = least(PANEL, p->n - first),
+                                      .blocks = (int)(pitch / BLOCK16),
+                                      .fresh = !add,
+                                      .panel = p->panels + (size_t)panel * panel_pairs(p),
+                                      .x = p->x + (size_t)row * pitch,
+                                      .pitch = pitch};
+                for (int i = 0; i < tile.rows; i++)
+                    tile.y[i] = y[begin + row + i] + first;
+                fetch_panel(&tile, p->panels + (size_t)next * panel_pairs(p), t, tiles);
+                kernels()->tile16(&tile);
+            }
+        }
+    }
+}
+
+/* ---- gradients ---- */
+
+struct gradient16 {
+    struct product_rows m;
+    size_t inputs;
+    struct pair16 *x;     /* [slices] panels of [filled(rows) / 2][PANEL], for `inputs` */
+    struct pair16 *block; /* [GRADIENT16_ROWS][filled(rows) / 2]: columns of dy */
+    struct pair16 *rows;  /* [PAIRS][GRADIENT16_ROWS]: on their way there */
+};
+
+static size_t slice_panel(struct product_rows m)
+{
+    return filled(m.rows) / 2 * PANEL;
+}
+
+static size_t gradient_x_bytes(const struct gradient16 *room)
+{
+    return (room->inputs + PANEL - 1) / PANEL * (size_t)room->m.slices *
+           slice_panel(room->m) * sizeof *room->x;
+}
+
+static size_t gradient_block_bytes(const struct gradient16 *room)
+{
+    return GRADIENT16_ROWS * (filled(room->m.rows) / 2 + 16) * sizeof *room->block;
+}
+
+enum { ROWS_BYTES = PAIRS * GRADIENT16_ROWS * sizeof(struct pair16) };
+
+size_t gradient16_bytes(const struct gradient16 *room)
+{
+    return gradient_x_bytes(room) + gradient_block_bytes(room) + ROWS_BYTES;
+}
+
+enum status gradient16_create(struct product_rows m, size_t inputs,
+                              struct gradient16 **out)
+{
+    struct gradient16 *room = *out = calloc(1, sizeof *room);
+    if (!room)
+        return status_fail(STATUS_FAILED, "out of memory");
+    *room = (struct gradient16){.m = m, .inputs = inputs};
+    room->x = memory_zeroed(gradient_x_bytes(room));
+    room->block = memory_zeroed(gradient_block_bytes(room));
+    room->rows = memory_zeroed(ROWS_BYTES);
+    if (room->x && room->block && room->rows)
+        return STATUS_OK;
+    gradient16_free(room);
+    *out = NULL;
+    return status_fail(STATUS_FAILED, "no memory for gradients of %d x %d rows", m.slices,
+                       m.rows);
+}
+
+void gradient16_free(struct gradient16 *room)
+{
+    if (!room)
+        return;
+    memory_free(room->x);
+    memory_free(room->block);
+    memory_free(room->rows);
+    free(room);
+}
+
+void gradient16_begin(struct gradient16 *room, struct product_rows m, int k,
+                      const real *x)
+{
+    static const real zeros[PANEL];
+    size_t width = (size_t)k, panel = (size_t)m.slices * slice_panel(m);
+    for (size_t s = 0; s < (size_t)m.slices; s++)
+        for (int i = 0; i < m.rows; i += 2) {
+            const real *even = x + (s * (size_t)m.rows + (size_t)i) * width;
+            struct pair16 *to = room->x + s * slice_panel(m) + (size_t)i / 2 * PANEL;
+            for (int first = 0; first < k; first += PANEL, to += panel)
+                kernels()->pair16((size_t)least(PANEL, k - first), even + first,
+                                  i + 1 < m.rows ? even + width + first : zeros, to);
+        }
+}
+
+/* The rows of the block lie a little more than a power of two apart, as caches like it. */
+static size_t block_pitch(int rows)
+{
+    return filled(rows) / 2 + 16;
+}
+
+void gradient16_block(struct gradient16 *room, int slice, int rows, int n, int first,
+                      int height, const real *dy)
+{
+    static const real zeros[GRADIENT16_ROWS];
+    const real *from = dy + (size_t)slice * (size_t)rows * (size_t)n + first;
+    int pairs = (int)filled(rows) / 2;
+    for (int p = 0; p < pairs; p += PAIRS) {
+        for (int i = 0; i < PAIRS; i++) {
+            int row = 2 * (p + i);
+            const real *even = from + (size_t)row * (size_t)n;
+            kernels()->pair16((size_t)height, row < rows ? even : zeros,
+                              row + 1 < rows ? even + n : zeros,
+                              room->rows + i * GRADIENT16_ROWS);
+        }
+        for (int j = 0; j < height; j += PAIRS)
+            transpose(room->rows + j, GRADIENT16_ROWS,
+                      room->block + (size_t)j * block_pitch(rows) + p, block_pitch(rows),
+                      PAIRS, least(PAIRS, height - j));
+    }
+}
+
+void gradient16_multiply(struct gradient16 *room, int slice, int rows, int height,
+                         int panel, int width, real *tiles)
+{
+    size_t slices = (size_t)room->m.slices, size = slice_panel(room->m);
+    const struct pair16 *from = room->x + ((size_t)panel * slices + (size_t)slice) * size;
+    int count = pieces(height, TILE16_ROWS);
+    for (int t = 0; t < count; t++) {
+        int row = t * TILE16_ROWS;
+        struct tile16 tile = {
+            .rows = least(TILE16_ROWS, height - row),
+            .width = width,
+            .blocks = (int)filled(rows) / BLOCK16,
+            .fresh = 1,
+            .panel = from,
+            .x = (const bfloat16 *)(room->block + (size_t)row * block_pitch(rows)),
+            .pitch = 2 * block_pitch(rows)};
+        for (int i = 0; i < tile.rows; i++)
+            tile.y[i] = tiles + (size_t)(row + i) * PANEL;
+        fetch_panel(&tile, from + slices * size, t, count);
+        kernels()->tile16(&tile);
+    }
+}

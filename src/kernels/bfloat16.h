@@ -1,0 +1,44 @@
+/* bfloat16: products whose operands are rounded to bfloat16; sums stay float32. Weights are
+ * packed, and rows are rounded block by block, into the order that tiles read (kernels.h).
+ * What product.c does for PRODUCT_BFLOAT16.
+ */
+#ifndef TUTTI_KERNELS_BFLOAT16_H
+#define TUTTI_KERNELS_BFLOAT16_H
+
+#include "tutti/kernels.h"
+#include "tutti/product.h"
+
+/* ---- weights ---- */
+
+struct packed16;
+enum status packed16_create(const struct packed *packed, struct packed16 **out);
+void packed16_free(struct packed16 *packed); /* NULL is fine */
+size_t packed16_bytes(const struct packed16 *packed);
+
+/* From the float weights of `packed`. */
+void packed16_refresh(const struct packed *packed);
+
+/* As packed_multiply. */
+void packed16_multiply(const struct packed *w, int rows, const real *const *x,
+                       real *const *y, int add, int back);
+
+/* ---- gradients ---- */
+
+struct gradient16;
+enum status gradient16_create(struct product_rows m, size_t inputs,
+                              struct gradient16 **out);
+void gradient16_free(struct gradient16 *room); /* NULL is fine */
+size_t gradient16_bytes(const struct gradient16 *room);
+
+/* Rounds x[M][k]. */
+void gradient16_begin(struct gradient16 *room, struct product_rows m, int k,
+                      const real *x);
+/* Columns [first, first + height) of a slice's dy[rows][n]; height <= GRADIENT16_ROWS. */
+enum { GRADIENT16_ROWS = 128 };
+void gradient16_block(struct gradient16 *room, int slice, int rows, int n, int first,
+                      int height, const real *dy);
+/* tiles[height][PANEL] := the block's transpose times panel `panel` of that slice's x. */
+void gradient16_multiply(struct gradient16 *room, int slice, int rows, int height,
+                         int panel, int width, real *tiles);
+
+#endif
