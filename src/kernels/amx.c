@@ -8,7 +8,6 @@
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
 #include <cpuid.h>
 #include <immintrin.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -118,17 +117,25 @@ static void store_sums(float *to, int vectors)
     FOR_VECTORS(STORE, 3, 4, 5);
 }
 
+static inline void copy_row(float *to, const float *from, int width)
+{
+    for (; width >= VECTOR; width -= VECTOR, from += VECTOR, to += VECTOR)
+        _mm512_storeu_ps(to, _mm512_loadu_ps(from));
+    __mmask16 rest = (__mmask16)((1u << width) - 1);
+    if (rest)
+        _mm512_mask_storeu_ps(to, rest, _mm512_maskz_loadu_ps(rest, from));
+}
+
 static void tile16(const struct tile16 *t)
 {
     _Alignas(64) float sums[TILE16_ROWS * PANEL];
     int vectors = (t->width + VECTOR - 1) / VECTOR;
-    size_t bytes = (size_t)t->width * sizeof(float);
     set_registers();
     if (t->fresh) {
         clear_sums(vectors);
     } else {
         for (int i = 0; i < t->rows; i++)
-            memcpy(sums + i * PANEL, t->y[i], bytes);
+            copy_row(sums + i * PANEL, t->y[i], t->width);
         load_sums(sums, vectors);
     }
     if (t->rows > HALF)
@@ -137,7 +144,7 @@ static void tile16(const struct tile16 *t)
         multiply_upper(t, vectors);
     store_sums(sums, vectors);
     for (int i = 0; i < t->rows; i++)
-        memcpy(t->y[i], sums + i * PANEL, bytes);
+        copy_row(t->y[i], sums + i * PANEL, t->width);
 }
 
 /* The processor has the instructions, and the system grants the registers. */

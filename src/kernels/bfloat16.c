@@ -160,6 +160,8 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
     struct packed16 *p = w->half;
     size_t pitch = filled(p->k);
     int panels = pieces(p->n, PANEL);
+    struct tile16 tile = {
+        .blocks = (int)(pitch / BLOCK16), .fresh = !add, .pitch = pitch};
     for (int begin = 0; begin < rows; begin += p->rows) {
         int count = least(p->rows, rows - begin), tiles = pieces(count, TILE16_ROWS);
         for (size_t i = 0; i < (size_t)count; i++)
@@ -167,15 +169,12 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
         for (int q = 0; q < panels; q++) {
             int panel = back ? panels - 1 - q : q, first = panel * PANEL;
             int next = q + 1 == panels ? panel : back ? panel - 1 : panel + 1;
+            tile.width = least(PANEL, p->n - first);
+            tile.panel = p->panels + (size_t)panel * panel_pairs(p);
             for (int t = 0; t < tiles; t++) {
                 int row = t * TILE16_ROWS;
-                struct tile16 tile = {.rows = least(TILE16_ROWS, count - row),
-                                      .width = least(PANEL, p->n - first),
-                                      .blocks = (int)(pitch / BLOCK16),
-                                      .fresh = !add,
-                                      .panel = p->panels + (size_t)panel * panel_pairs(p),
-                                      .x = p->x + (size_t)row * pitch,
-                                      .pitch = pitch};
+                tile.rows = least(TILE16_ROWS, count - row);
+                tile.x = p->x + (size_t)row * pitch;
                 for (int i = 0; i < tile.rows; i++)
                     tile.y[i] = y[begin + row + i] + first;
                 fetch_panel(&tile, p->panels + (size_t)next * panel_pairs(p), t, tiles);
@@ -294,16 +293,15 @@ void gradient16_multiply(struct gradient16 *room, int slice, int rows, int heigh
     size_t slices = (size_t)room->m.slices, size = slice_panel(room->m);
     const struct pair16 *from = room->x + ((size_t)panel * slices + (size_t)slice) * size;
     int count = pieces(height, TILE16_ROWS);
+    struct tile16 tile = {.width = width,
+                          .blocks = (int)filled(rows) / BLOCK16,
+                          .fresh = 1,
+                          .panel = from,
+                          .pitch = 2 * block_pitch(rows)};
     for (int t = 0; t < count; t++) {
         int row = t * TILE16_ROWS;
-        struct tile16 tile = {
-            .rows = least(TILE16_ROWS, height - row),
-            .width = width,
-            .blocks = (int)filled(rows) / BLOCK16,
-            .fresh = 1,
-            .panel = from,
-            .x = (const bfloat16 *)(room->block + (size_t)row * block_pitch(rows)),
-            .pitch = 2 * block_pitch(rows)};
+        tile.rows = least(TILE16_ROWS, height - row);
+        tile.x = (const bfloat16 *)(room->block + (size_t)row * block_pitch(rows));
         for (int i = 0; i < tile.rows; i++)
             tile.y[i] = tiles + (size_t)(row + i) * PANEL;
         fetch_panel(&tile, from + slices * size, t, count);

@@ -366,6 +366,43 @@ static void tile16(const struct tile16 *t)
     LANES_FLUSH_END;
 }
 
+#if defined(LANES_AVX512)
+/* The bfloat16 next to each number, in the upper half of its bits. */
+static inline __m512i upper_halves(__m512 x)
+{
+    __m512i bits = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
+    __m512i last = _mm512_and_epi32(_mm512_srli_epi32(bits, 16), one);
+    __m512i rounded =
+        _mm512_add_epi32(bits, _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff)));
+    __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    __mmask16 is_tiny = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000));
+    rounded = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
+    return _mm512_mask_and_epi32(rounded, is_tiny, bits,
+                                 _mm512_set1_epi32((int)0x80000000u));
+}
+
+static void round16(size_t n, const real *x, bfloat16 *y)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        __m512i halves = upper_halves(_mm512_maskz_loadu_ps(mask, x + i));
+        _mm512_mask_cvtepi32_storeu_epi16(y + i, mask, _mm512_srli_epi32(halves, 16));
+    }
+}
+
+static void pair16(size_t n, const real *even, const real *odd, struct pair16 *y)
+{
+    const __m512i upper = _mm512_set1_epi32(-65536);
+    for (size_t i = 0; i < n; i += LANES) {
+        __mmask16 mask = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        __m512i first = upper_halves(_mm512_maskz_loadu_ps(mask, even + i));
+        __m512i second = upper_halves(_mm512_maskz_loadu_ps(mask, odd + i));
+        __m512i pairs = _mm512_or_epi32(_mm512_srli_epi32(first, 16),
+                                        _mm512_and_epi32(second, upper));
+        _mm512_mask_storeu_epi32(y + i, mask, pairs);
+    }
+}
+#else
 static inline uint32_t bits_of_half(real x)
 {
     float narrow = (float)x;
@@ -393,6 +430,7 @@ static void pair16(size_t n, const real *restrict even, const real *restrict odd
         y[i].odd = (bfloat16)bits_of_half(odd[i]);
     }
 }
+#endif
 
 static void transpose16(const struct pair16 *restrict x, size_t x_pitch,
                         struct pair16 *restrict y, size_t y_pitch)
