@@ -53,7 +53,7 @@ static struct matrices make(struct shape shape, enum product_engine engine)
 {
     size_t n = (size_t)shape.n, k = (size_t)shape.k;
     size_t all = (size_t)shape.slices * (size_t)shape.rows;
-    size_t most = largest(all * largest(n, k), (size_t)shape.slices * n * (k + 1));
+    size_t most = largest(all * largest(n, k), (size_t)shape.slices * n * (k + n + 1));
     struct matrices m = {.shape = shape,
                          .all = all,
                          .w = numbers(n * k, 1),
@@ -65,7 +65,8 @@ static struct matrices make(struct shape shape, enum product_engine engine)
     assert_int_equal(packed_create(engine, m.w, shape.k, shape.n, 1, &m.backward), 0);
     packed_refresh(&m.forward);
     packed_refresh(&m.backward);
-    assert_int_equal(product_room_create(rows_of(&m), k, n * k, &m.room), 0);
+    assert_int_equal(
+        product_room_create(rows_of(&m), k + n, n * largest(n, k), &m.room), 0);
     return m;
 }
 
@@ -198,16 +199,34 @@ static void check_gradient(struct matrices *m, enum product_engine engine)
     for (size_t i = 0; i < slices * total; i++)
         m->got[i] = NAN;
     const struct gradient_sink sink = {keep, &kept};
-    product_gradient(m->room, rows_of(m), m->shape.n, m->shape.k, m->y, m->x, 0, n * k,
-                     &sink);
+    const struct gradient_input input = {m->x, m->shape.k, 0};
+    product_gradient(m->room, rows_of(m), m->shape.n, m->y, &input, 1, n * k, &sink);
     assert_int_equal(kept.given, slices * total);
     compare(m, engine, slices * total, rows);
     kept.given = 0;
     for (size_t i = 0; i < slices * total; i++)
         m->got[i] = NAN;
-    product_gradient(m->room, rows_of(m), m->shape.n, m->shape.k, m->y, m->x, 0, NO_BIAS,
-                     &sink);
+    product_gradient(m->room, rows_of(m), m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
     assert_int_equal(kept.given, slices * n * k);
+}
+
+/* Of two matrices at once: what each gives alone. */
+static void check_two(struct matrices *m)
+{
+    size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * (k + n);
+    size_t slices = (size_t)m->shape.slices;
+    const struct gradient_input inputs[] = {{m->x, m->shape.k, 0},
+                                            {m->y, m->shape.n, n * k}};
+    struct kept alone = {m->expected, total, 0}, both = {m->got, total, 0};
+    for (size_t i = 0; i < slices * total; i++)
+        m->expected[i] = m->got[i] = NAN;
+    for (int i = 0; i < 2; i++)
+        product_gradient(m->room, rows_of(m), m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
+                         &(struct gradient_sink){keep, &alone});
+    product_gradient(m->room, rows_of(m), m->shape.n, m->y, inputs, 2, NO_BIAS,
+                     &(struct gradient_sink){keep, &both});
+    assert_int_equal(both.given, slices * total);
+    assert_memory_equal(m->expected, m->got, slices * total * sizeof *m->got);
 }
 
 static void check(enum product_engine engine)
@@ -220,6 +239,7 @@ static void check(enum product_engine engine)
         check_forward(&m, engine, 1);
         check_backward(&m, engine);
         check_gradient(&m, engine);
+        check_two(&m);
         drop(&m);
     }
     product_choose(PRODUCT_PACKED);

@@ -74,8 +74,8 @@ void product_over_time(const struct packed *w, struct product_rows m, const real
 
 /* ---- gradients ---- */
 
-/* Working memory for gradients of slices of up to `rows` rows, up to `slices` of them, of
- * weights with up to `inputs` inputs and `weights` elements. */
+/* Working memory for gradients of slices of up to `rows` rows, up to `slices` of them, of one
+ * or two matrices with up to `inputs` inputs together, of up to `weights` elements each. */
 struct product_room;
 enum status product_room_create(struct product_rows m, size_t inputs, size_t weights,
                                 struct product_room **out);
@@ -99,12 +99,20 @@ struct gradient_sink {
     void *context;
 };
 
-/* For each slice dW := dy^T x [N][K] and db := the sums of dy's columns, block by block, every
- * element once. `weight` and `bias` are their first elements in the flat block; NO_BIAS:
- * there is none. */
+/* One of the matrices whose products were added to make y: dW = dy^T x [N][K] goes to the
+ * elements of the flat block from `weight` on. */
+struct gradient_input {
+    const real *x; /* [M][K] */
+    int k;
+    size_t weight;
+};
+enum { GRADIENT_INPUTS = 2 };
+
+/* For each slice the dW of `count` inputs, and db := the sums of dy's columns, block by
+ * block, every element once. db goes to the elements from `bias` on; NO_BIAS: there is none. */
 #define NO_BIAS ((size_t)-1)
-void product_gradient(struct product_room *room, struct product_rows m, int n, int k,
-                      const real *dy, const real *x, size_t weight, size_t bias,
-                      const struct gradient_sink *sink);
+void product_gradient(struct product_room *room, struct product_rows m, int n,
+                      const real *dy, const struct gradient_input *inputs, int count,
+                      size_t bias, const struct gradient_sink *sink);
 
 #endif

@@ -1,4 +1,6 @@
 /* bench_limits: what the processor and its memory can do at most. */
+#include <string.h>
+
 #include "bench.h"
 #include "tutti/kernels.h"
 #include "tutti/memory.h"
@@ -8,6 +10,42 @@ static const size_t beyond_caches = (size_t)1 << 28;
 static void nothing(void *context)
 {
     (void)context;
+}
+
+/* A tile of bfloat16 whose factors stay in the first-level cache. */
+enum { BLOCKS16 = 8, INPUTS16 = BLOCKS16 * BLOCK16 };
+
+static void multiply_halves(void *context)
+{
+    kernels()->tile16(context);
+}
+
+static enum status add_halves(struct bench *bench)
+{
+    struct pair16 *panel = memory_zeroed(INPUTS16 / 2 * PANEL * sizeof *panel);
+    bfloat16 *x = memory_zeroed((size_t)TILE16_ROWS * INPUTS16 * sizeof *x);
+    float *y = memory_zeroed((size_t)TILE16_ROWS * PANEL * sizeof *y);
+    enum status status = comm_agree(
+        bench->comm, panel && x && y ? STATUS_OK
+                                     : status_fail(STATUS_FAILED, "no memory for a tile"));
+    struct tile16 tile = {.rows = TILE16_ROWS,
+                          .width = PANEL,
+                          .blocks = BLOCKS16,
+                          .fresh = 1,
+                          .panel = panel,
+                          .x = x,
+                          .pitch = INPUTS16};
+    for (size_t i = 0; status == STATUS_OK && i < TILE16_ROWS; i++)
+        tile.y[i] = y + i * PANEL;
+    if (status == STATUS_OK)
+        bench_add(bench, "limit", "GFLOP/s",
+                  2.0 * TILE16_ROWS * PANEL * INPUTS16 /
+                      bench_time(bench, multiply_halves, &tile) / 1e9,
+                  NULL, 0, "tiles of bfloat16 in cache (%s)", kernels()->name);
+    memory_free(panel);
+    memory_free(x);
+    memory_free(y);
+    return status;
 }
 
 struct block {
@@ -47,8 +85,11 @@ enum status bench_limits(struct bench *bench)
 {
     bench_time(bench, nothing, NULL);
     bench_add(bench, "limit", "GFLOP/s", bench->flops / 1e9, NULL, 0,
-              "multiply-adds, float32 (%s)", kernels()->name);
-    enum status status = bench_read_rate(bench, beyond_caches, &bench->memory);
+              "multiply-adds, float32 (%s)",
+              strcmp(kernels()->name, "amx") == 0 ? "avx512" : kernels()->name);
+    enum status status = add_halves(bench);
+    if (status == STATUS_OK)
+        status = bench_read_rate(bench, beyond_caches, &bench->memory);
     if (status == STATUS_OK)
         bench_add(bench, "limit", "GB/s", bench->memory / 1e9, NULL, 0,
                   "reading memory, 256 MiB");

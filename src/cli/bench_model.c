@@ -95,7 +95,8 @@ static void gradient(void *context)
 {
     struct matrices *a = context;
     const struct gradient_sink sink = {.take = ignore};
-    product_gradient(a->room, a->m, a->n, a->k, a->y, a->x, 0, NO_BIAS, &sink);
+    const struct gradient_input input = {a->x, a->k, 0};
+    product_gradient(a->room, a->m, a->n, a->y, &input, 1, NO_BIAS, &sink);
 }
 
 /* One time step, as in the loop over time. */
@@ -223,8 +224,13 @@ enum status bench_cells(struct bench *bench)
     cell.memory = numbers(CELL_PARTS * (size_t)cell.hidden);
     cell.first = numbers(CELL_PARTS * (size_t)cell.hidden);
     cell.logits = numbers((size_t)cell.vocabulary);
+    uint8_t *kept = calloc((size_t)cell.hidden, 1);
+    for (int j = 0; kept && j < cell.hidden; j++)
+        kept[j] = j % 4 != 0;
+    if (bench->options->model.dropout > 0)
+        cell.keep = (struct keep){kept, 1};
     enum status status =
-        comm_agree(bench->comm, cell.memory && cell.first && cell.logits
+        comm_agree(bench->comm, cell.memory && cell.first && cell.logits && kept
                                     ? STATUS_OK
                                     : status_fail(STATUS_FAILED, "no memory for a cell"));
     if (status == STATUS_OK && bench->options->model.cell == CELL_LSTM) {
@@ -239,6 +245,7 @@ enum status bench_cells(struct bench *bench)
     memory_free(cell.memory);
     memory_free(cell.first);
     memory_free(cell.logits);
+    free(kept);
     return status;
 }
 

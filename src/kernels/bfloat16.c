@@ -188,8 +188,8 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
 
 struct gradient16 {
     struct product_rows m;
-    size_t inputs;
-    struct pair16 *x;     /* [slices] panels of [filled(rows) / 2][PANEL], for `inputs` */
+    size_t panels;
+    struct pair16 *x;     /* [panels][slices] of [filled(rows) / 2][PANEL] */
     struct pair16 *block; /* [GRADIENT16_ROWS][filled(rows) / 2]: columns of dy */
     struct pair16 *rows;  /* [PAIRS][GRADIENT16_ROWS]: on their way there */
 };
@@ -201,8 +201,8 @@ static size_t slice_panel(struct product_rows m)
 
 static size_t gradient_x_bytes(const struct gradient16 *room)
 {
-    return (room->inputs + PANEL - 1) / PANEL * (size_t)room->m.slices *
-           slice_panel(room->m) * sizeof *room->x;
+    return room->panels * (size_t)room->m.slices * slice_panel(room->m) *
+           sizeof *room->x;
 }
 
 static size_t gradient_block_bytes(const struct gradient16 *room)
@@ -217,13 +217,13 @@ size_t gradient16_bytes(const struct gradient16 *room)
     return gradient_x_bytes(room) + gradient_block_bytes(room) + ROWS_BYTES;
 }
 
-enum status gradient16_create(struct product_rows m, size_t inputs,
+enum status gradient16_create(struct product_rows m, size_t panels,
                               struct gradient16 **out)
 {
     struct gradient16 *room = *out = calloc(1, sizeof *room);
     if (!room)
         return status_fail(STATUS_FAILED, "out of memory");
-    *room = (struct gradient16){.m = m, .inputs = inputs};
+    *room = (struct gradient16){.m = m, .panels = panels};
     room->x = memory_zeroed(gradient_x_bytes(room));
     room->block = memory_zeroed(gradient_block_bytes(room));
     room->rows = memory_zeroed(ROWS_BYTES);
@@ -245,16 +245,17 @@ void gradient16_free(struct gradient16 *room)
     free(room);
 }
 
-void gradient16_begin(struct gradient16 *room, struct product_rows m, int k,
+void gradient16_input(struct gradient16 *room, int panel, struct product_rows m, int k,
                       const real *x)
 {
     static const real zeros[PANEL];
-    size_t width = (size_t)k, panel = (size_t)m.slices * slice_panel(m);
+    size_t width = (size_t)k, size = (size_t)m.slices * slice_panel(m);
     for (size_t s = 0; s < (size_t)m.slices; s++)
         for (int i = 0; i < m.rows; i += 2) {
             const real *even = x + (s * (size_t)m.rows + (size_t)i) * width;
-            struct pair16 *to = room->x + s * slice_panel(m) + (size_t)i / 2 * PANEL;
-            for (int first = 0; first < k; first += PANEL, to += panel)
+            struct pair16 *to = room->x + (size_t)panel * size + s * slice_panel(m) +
+                                (size_t)i / 2 * PANEL;
+            for (int first = 0; first < k; first += PANEL, to += size)
                 kernels()->pair16((size_t)least(PANEL, k - first), even + first,
                                   i + 1 < m.rows ? even + width + first : zeros, to);
         }

@@ -25,13 +25,13 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
 /* ---- gradients ---- */
 
 struct gradient16;
-enum status gradient16_create(struct product_rows m, size_t inputs,
+enum status gradient16_create(struct product_rows m, size_t panels,
                               struct gradient16 **out);
 void gradient16_free(struct gradient16 *room); /* NULL is fine */
 size_t gradient16_bytes(const struct gradient16 *room);
 
-/* Rounds x[M][k]. */
-void gradient16_begin(struct gradient16 *room, struct product_rows m, int k,
+/* Rounds x[M][k] into panels, from `panel` on. */
+void gradient16_input(struct gradient16 *room, int panel, struct product_rows m, int k,
                       const real *x);
 /* Columns [first, first + height) of a slice's dy[rows][n]; height <= GRADIENT16_ROWS. */
 enum { GRADIENT16_ROWS = 128 };

@@ -288,12 +288,18 @@ struct product_room {
     enum product_engine engine;
     struct product_rows m;
     size_t inputs, weights;
-    real *x;        /* panels of [all rows + 1][PANEL] that hold [inputs] */
+    real *x;        /* panels of [all rows + 1][PANEL], each input's behind the other's */
     real *block;    /* strips of [rows + 1][TILE_ROWS]: GRADIENT_ROWS columns of a slice's dy */
     real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
     real *gradient; /* PRODUCT_OPENBLAS: [weights] */
     struct gradient16 *half; /* PRODUCT_BFLOAT16: instead of x and block */
 };
+
+/* So many at most for the inputs of a gradient: those of each begin a panel. */
+static size_t gradient_panels(size_t inputs)
+{
+    return inputs / PANEL + GRADIENT_INPUTS;
+}
 
 /* Elements of a panel of room->x, a strip of room->block. */
 static size_t panel_of(struct product_rows m)
@@ -309,7 +315,7 @@ static size_t strip_of(struct product_rows m)
 /* Of room->x, room->block. */
 static size_t x_elements(const struct product_room *room)
 {
-    return (room->inputs + PANEL - 1) / PANEL * panel_of(room->m);
+    return gradient_panels(room->inputs) * panel_of(room->m);
 }
 
 static size_t block_elements(const struct product_room *room)
@@ -326,7 +332,8 @@ static int allocate(struct product_room *room)
     room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
     if (room->engine == PRODUCT_BFLOAT16)
         return room->tiles &&
-               gradient16_create(room->m, room->inputs, &room->half) == STATUS_OK;
+               gradient16_create(room->m, gradient_panels(room->inputs),
+                                 &room->half) == STATUS_OK;
     room->x = memory_zeroed(x_elements(room) * sizeof(real));
     room->block = memory_zeroed(block_elements(room) * sizeof(real));
     return room->x && room->block && room->tiles;
@@ -376,9 +383,11 @@ size_t product_room_bytes(const struct product_room *room)
 struct gradient {
     struct product_room *room;
     struct product_rows m;
-    int n, k;
-    const real *dy, *x;
-    size_t weight, bias;
+    int n;
+    const real *dy;
+    const struct gradient_input *inputs;
+    int count;
+    size_t bias;
     const struct gradient_sink *sink;
 };
 
@@ -417,14 +426,15 @@ static void give_bias(const struct gradient *g, int slice, int first, int width)
     g->sink->take(g->sink->context, slice, &block);
 }
 
-/* room->x := all columns of x, in panels: row after row, as memory is read best. */
-static void pack_x(const struct gradient *g)
+/* All columns of x to panels: row after row, as memory is read best. */
+static void pack_x(const struct gradient *g, const struct gradient_input *input,
+                   real *panels)
 {
     size_t rows = (size_t)g->m.slices * (size_t)g->m.rows, panel = panel_of(g->m);
-    int whole = g->k / PANEL, rest = g->k % PANEL;
-    const real *from = g->x;
+    int whole = input->k / PANEL, rest = input->k % PANEL;
+    const real *from = input->x;
     for (size_t i = 0; i < rows; i++) {
-        real *to = g->room->x + i * PANEL;
+        real *to = panels + i * PANEL;
         for (int p = 0; p < whole; p++, from += PANEL, to += panel)
             memcpy(to, from, PANEL * sizeof *to);
         if (rest)
@@ -432,7 +442,7 @@ static void pack_x(const struct gradient *g)
         from += rest;
     }
     if (rest)
-        pad(g->room->x + (size_t)whole * panel, (int)rows, rest);
+        pad(panels + (size_t)whole * panel, (int)rows, rest);
 }
 
 /* tiles[height][PANEL] := the block's transpose times panel `number` of a slice's x. */
@@ -443,7 +453,6 @@ static void multiply_block(const struct gradient *g, int slice, int height, int 
     int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
     const real *panel = room->x + (size_t)number * panel_of(g->m) +
                         (size_t)slice * (size_t)rows * PANEL;
-    const real *next = (number + 1) * PANEL < g->k ? panel + panel_of(g->m) : panel;
     for (int at = 0; at < rows; at += CHUNK) {
         struct tile tile = {.vectors = pieces(width, VECTOR),
                             .k = least(CHUNK, rows - at),
@@ -458,13 +467,36 @@ static void multiply_block(const struct gradient *g, int slice, int height, int 
                 tile.x[r] = strip + (size_t)at * TILE_ROWS + r;
                 tile.y[r] = room->tiles + (first + r) * PANEL;
             }
-            fetch_panel(&tile, next + (size_t)at * PANEL, tile.k, t, tiles);
+            fetch_panel(&tile, tile.panel + panel_of(g->m), tile.k, t, tiles);
             kernels()->tile(&tile);
         }
     }
 }
 
-/* Rows [first, first + height) of dW, of one slice. */
+/* Rows [first, first + height) of an input's dW, of one slice; its panels begin with `panel`.
+ */
+static void give_weights(const struct gradient *g, const struct gradient_input *input,
+                         int panel, int slice, int first, int height)
+{
+    struct product_room *room = g->room;
+    for (int column = 0; column < input->k; column += PANEL, panel++) {
+        const struct gradient_block block = {
+            .first = input->weight + (size_t)first * (size_t)input->k + (size_t)column,
+            .pitch = (size_t)input->k,
+            .rows = height,
+            .width = least(PANEL, input->k - column),
+            .values = room->tiles,
+            .stride = PANEL};
+        if (room->half)
+            gradient16_multiply(room->half, slice, g->m.rows, height, panel, block.width,
+                                room->tiles);
+        else
+            multiply_block(g, slice, height, panel, block.width);
+        g->sink->take(g->sink->context, slice, &block);
+    }
+}
+
+/* Rows [first, first + height) of every dW, of one slice. */
 static void give_rows(const struct gradient *g, int slice, int first, int height)
 {
     struct product_room *room = g->room;
@@ -474,52 +506,57 @@ static void give_rows(const struct gradient *g, int slice, int first, int height
         copy_block(g, slice, first, height);
     if (g->bias != NO_BIAS)
         give_bias(g, slice, first, height);
-    for (int column = 0; column < g->k; column += PANEL) {
-        const struct gradient_block block = {
-            .first = g->weight + (size_t)first * (size_t)g->k + (size_t)column,
-            .pitch = (size_t)g->k,
-            .rows = height,
-            .width = least(PANEL, g->k - column),
-            .values = g->room->tiles,
-            .stride = PANEL};
-        if (room->half)
-            gradient16_multiply(room->half, slice, g->m.rows, height, column / PANEL,
-                                block.width, room->tiles);
-        else
-            multiply_block(g, slice, height, column / PANEL, block.width);
-        g->sink->take(g->sink->context, slice, &block);
+    for (int i = 0, panel = 0; i < g->count; i++) {
+        give_weights(g, &g->inputs[i], panel, slice, first, height);
+        panel += pieces(g->inputs[i].k, PANEL);
     }
 }
 
-/* By OpenBLAS: the whole matrix of a slice at once. */
+/* By OpenBLAS: the whole matrices of a slice at once. */
 static void give_slice(const struct gradient *g, int slice)
 {
     struct product_room *room = g->room;
     size_t row = (size_t)slice * (size_t)g->m.rows;
     const real *dy = g->dy + row * (size_t)g->n;
-    struct gradient_block block = {.first = g->weight,
-                                   .pitch = (size_t)g->k,
-                                   .rows = g->n,
-                                   .width = g->k,
-                                   .values = room->gradient,
-                                   .stride = (size_t)g->k};
-    gemm(GEMM_TRANSPOSED, GEMM_PLAIN, g->n, g->k, g->m.rows, dy, g->n,
-         g->x + row * (size_t)g->k, g->k, 0, room->gradient, g->k);
-    g->sink->take(g->sink->context, slice, &block);
+    for (int i = 0; i < g->count; i++) {
+        const struct gradient_input *input = &g->inputs[i];
+        size_t k = (size_t)input->k;
+        const struct gradient_block block = {.first = input->weight,
+                                             .pitch = k,
+                                             .rows = g->n,
+                                             .width = input->k,
+                                             .values = room->gradient,
+                                             .stride = k};
+        gemm(GEMM_TRANSPOSED, GEMM_PLAIN, g->n, input->k, g->m.rows, dy, g->n,
+             input->x + row * k, input->k, 0, room->gradient, input->k);
+        g->sink->take(g->sink->context, slice, &block);
+    }
+    const struct gradient_block block = {
+        .first = g->bias, .rows = 1, .width = g->n, .values = room->gradient};
     if (g->bias == NO_BIAS)
         return;
     sum_columns(dy, (size_t)g->n, (size_t)g->m.rows, g->n, room->gradient);
-    block.first = g->bias;
-    block.rows = 1;
-    block.width = g->n;
     g->sink->take(g->sink->context, slice, &block);
 }
 
-void product_gradient(struct product_room *room, struct product_rows m, int n, int k,
-                      const real *dy, const real *x, size_t weight, size_t bias,
-                      const struct gradient_sink *sink)
+static void pack_inputs(const struct gradient *g)
 {
-    const struct gradient g = {room, m, n, k, dy, x, weight, bias, sink};
+    struct product_room *room = g->room;
+    for (int i = 0, panel = 0; i < g->count; i++) {
+        const struct gradient_input *input = &g->inputs[i];
+        if (room->half)
+            gradient16_input(room->half, panel, g->m, input->k, input->x);
+        else
+            pack_x(g, input, room->x + (size_t)panel * panel_of(g->m));
+        panel += pieces(input->k, PANEL);
+    }
+}
+
+void product_gradient(struct product_room *room, struct product_rows m, int n,
+                      const real *dy, const struct gradient_input *inputs, int count,
+                      size_t bias, const struct gradient_sink *sink)
+{
+    const struct gradient g = {room, m, n, dy, inputs, count, bias, sink};
     int blocks = (n + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
     int height = (n + blocks - 1) / blocks; /* all as high, in whole tiles */
     height = (height + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
@@ -528,10 +565,7 @@ void product_gradient(struct product_room *room, struct product_rows m, int n, i
             give_slice(&g, s);
         return;
     }
-    if (room->half)
-        gradient16_begin(room->half, m, k, x);
-    else
-        pack_x(&g);
+    pack_inputs(&g);
     for (int first = 0; first < n; first += height)
         for (int s = 0; s < m.slices; s++)
             give_rows(&g, s, first, least(height, n - first));

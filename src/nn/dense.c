@@ -62,8 +62,8 @@ void affine_backward(const struct affine *affine, struct product_rows m, const r
 void affine_gradient(const struct affine *affine, struct product_rows m, const real *x,
                      const real *dy, const struct gradient_sink *sink)
 {
-    product_gradient(affine->room, m, affine->out, affine->in, dy, x, affine->at_weight,
-                     affine->at_bias, sink);
+    const struct gradient_input input = {x, affine->in, affine->at_weight};
+    product_gradient(affine->room, m, affine->out, dy, &input, 1, affine->at_bias, sink);
 }
 
 void activation_forward(int kind, real *y, size_t count)

@@ -100,9 +100,10 @@ static size_t largest(const struct params *params)
 
 static enum status create_room(struct model *model)
 {
-    int widest = model->shape.hidden;
-    if (model->shape.embedding > widest)
-        widest = model->shape.embedding;
+    int below = model->shape.hidden;
+    if (model->shape.embedding > below)
+        below = model->shape.embedding;
+    int widest = model->shape.hidden + below; /* a layer's two inputs */
     if (model->shape.dense > widest)
         widest = model->shape.dense;
     return product_room_create(over_time(model->extent), (size_t)widest,

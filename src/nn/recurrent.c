@@ -300,10 +300,16 @@ void recurrent_backward_input(struct recurrent *layer, real *dx)
 void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink)
 {
     struct product_rows m = over_time(layer->extent);
-    int g = layer->gates, lstm = layer->cell == CELL_LSTM;
-    product_gradient(layer->room, m, g, layer->input, layer->gate, layer->x,
-                     layer->at_weight_ih, layer->at_bias_ih, sink);
-    product_gradient(layer->room, m, g, layer->hidden,
-                     lstm ? layer->gate : layer->product, layer->h_prev,
-                     layer->at_weight_hh, lstm ? NO_BIAS : layer->at_bias_hh, sink);
+    const struct gradient_input inputs[] = {
+        {layer->x, layer->input, layer->at_weight_ih},
+        {layer->h_prev, layer->hidden, layer->at_weight_hh}};
+    if (layer->cell == CELL_LSTM) {
+        product_gradient(layer->room, m, layer->gates, layer->gate, inputs, 2,
+                         layer->at_bias_ih, sink);
+        return;
+    }
+    product_gradient(layer->room, m, layer->gates, layer->gate, inputs, 1,
+                     layer->at_bias_ih, sink);
+    product_gradient(layer->room, m, layer->gates, layer->product, inputs + 1, 1,
+                     layer->at_bias_hh, sink);
 }
