@@ -178,7 +178,7 @@ static void rounding_is_to_the_nearest(void **state)
         for (int i = 0; i < CASES; i++)
             memcpy(&x[i], &cases[i].from, sizeof x[i]);
         kernel->round16(CASES, x, y);
-        kernel->pair16(CASES - 1, x, x + 1, pairs);
+        kernel->round_pairs16(CASES - 1, x, x + 1, pairs);
         for (int i = 0; i < CASES; i++)
             assert_int_equal(y[i], cases[i].to);
         for (int i = 0; i + 1 < CASES; i++) {
@@ -237,7 +237,7 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
         fill(numbers[0], K * PANEL, 20, size);
         fill(numbers[1], TILE16_ROWS * K, 21, size / 4);
         fill(before, ROOM, 22, size * size);
-        kernels()->pair16(K / 2 * PANEL, numbers[0], numbers[0] + K / 2 * PANEL, panel);
+        kernels16()->round_pairs16(K / 2 * PANEL, numbers[0], numbers[0] + K / 2 * PANEL, panel);
         kernels()->round16(TILE16_ROWS * K, numbers[1], x);
         memcpy(expected, before, sizeof before);
         memcpy(got, before, sizeof before);
@@ -249,7 +249,9 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
         }
         if (!kernel)
             continue;
+        kernel->ready16(1);
         kernel->tile16(&tile);
+        kernel->ready16(0);
         assert_memory_equal(expected, got, sizeof got);
     }
 }
@@ -272,6 +274,96 @@ static void squares_are_transposed(void **state)
                 assert_int_equal(to[j * 17 + i].odd, 1000 + i * 20 + j);
             }
         assert_int_equal(to[16].even, 0);
+    }
+}
+
+/* Not numbers come out as such, in the rows that hold them alone. */
+static void tiles_of_bfloat16_pass_nan_on(void **state)
+{
+    (void)state;
+    static _Alignas(64) struct pair16 panel[BLOCK16 / 2 * PANEL];
+    static _Alignas(64) bfloat16 x[TILE16_ROWS * BLOCK16];
+    static float y[TILE16_ROWS * PANEL];
+    for (int set = 0; set < SETS; set++) {
+        const struct kernels *kernel = kernels_named(names[set]);
+        struct tile16 tile = {.rows = 20,
+                              .width = PANEL,
+                              .blocks = 1,
+                              .fresh = 1,
+                              .panel = panel,
+                              .x = x,
+                              .pitch = BLOCK16,
+                              .soon = panel};
+        if (!kernel)
+            continue;
+        for (int i = 0; i < BLOCK16 / 2 * PANEL; i++)
+            panel[i] = (struct pair16){0x3f80, 0x3f80};
+        for (int i = 0; i < TILE16_ROWS * BLOCK16; i++)
+            x[i] = 0x3f80;
+        x[3 * BLOCK16 + 5] = 0x7fc0;  /* NaN */
+        x[17 * BLOCK16 + 8] = 0xff80; /* - infinity */
+        for (int i = 0; i < 20; i++)
+            tile.y[i] = y + i * PANEL;
+        kernel->ready16(1);
+        kernel->tile16(&tile);
+        kernel->ready16(0);
+        for (int i = 0; i < 20; i++)
+            for (int j = 0; j < PANEL; j++) {
+                float got = y[i * PANEL + j];
+                assert_true(i == 3 ? isnan(got) : i == 17 ? got == -INFINITY : got == 32);
+            }
+    }
+}
+
+/* ---- the exact sum ---- */
+
+/* Integers by another way: the exact product in long double, rounded there. */
+static int64_t to_fixed(float x, double scale)
+{
+    return llrintl((long double)x * (long double)scale);
+}
+
+static void fixed_point_is_exact(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, STRIDE = 53, PITCH = 61 };
+    static const float special[] = {NAN,   INFINITY, -INFINITY, 0.5f,      1.5f,
+                                    -2.5f, 1e-42f,   -1e-45f,   0x1p-126f, 0x1.fffffep+1f};
+    static const int widths[] = {1, 7, 8, 9, 48}, scales[] = {0, 24, 51, 60};
+    float values[ROWS * STRIDE];
+    fill(values, ROWS * STRIDE, 30, 4);
+    memcpy(values, special, sizeof special);
+    memcpy(values + STRIDE + 1, special, sizeof special);
+    for (int shape = 0; shape < SETS * 5 * 4 * 2; shape++) {
+        const struct kernels *kernel = kernels_named(names[shape % SETS]);
+        int width = widths[shape / SETS % 5], put = shape / SETS / 20;
+        double scale = ldexp(1, scales[shape / SETS / 5 % 4]);
+        float bound = scale == 0x1p60 ? 3.9f : 4;
+        int64_t expected[ROWS * PITCH], got[ROWS * PITCH];
+        int bad = 0;
+        if (!kernel)
+            continue;
+        for (int i = 0; i < ROWS * PITCH; i++)
+            expected[i] = got[i] = 1000 * i - 7;
+        for (int r = 0; r < ROWS; r++)
+            for (int j = 0; j < width; j++) {
+                float x = values[r * STRIDE + j];
+                int good = fabsf(x) <= bound;
+                int64_t *sum = &expected[r * PITCH + j];
+                bad += !good;
+                *sum = (put ? 0 : *sum) + (good ? to_fixed(x, scale) : 0);
+            }
+        const struct fixed_point block = {.sums = got,
+                                          .pitch = PITCH,
+                                          .values = values,
+                                          .stride = STRIDE,
+                                          .rows = ROWS,
+                                          .width = width,
+                                          .put = put,
+                                          .scale = scale,
+                                          .bound = bound};
+        assert_int_equal(kernel->add_fixed_point(&block), bad);
+        assert_memory_equal(expected, got, sizeof got);
     }
 }
 
@@ -374,7 +466,9 @@ int main(void)
         cmocka_unit_test(tiles_are_chains),
         cmocka_unit_test(rounding_is_to_the_nearest),
         cmocka_unit_test(tiles_of_bfloat16_are_pairs_of_chains),
+        cmocka_unit_test(tiles_of_bfloat16_pass_nan_on),
         cmocka_unit_test(squares_are_transposed),
+        cmocka_unit_test(fixed_point_is_exact),
         cmocka_unit_test(instruction_sets_give_the_same_bits),
         cmocka_unit_test(softmax_is_a_distribution),
     };

@@ -25,7 +25,7 @@
     X(train.schedule, 3)                                                                 \
     X(train.reduce, 2)                                                                   \
     X(train.products, 2)                                                                 \
-    X(train.precision, 1)
+    X(train.precision, 2)
 #define INTEGERS(X)                                                                      \
     X(data.shards, 1, 9999)                                                              \
     X(data.seed, 0, INT64_MAX)                                                           \
@@ -474,6 +474,7 @@ static void rules_between_settings_are_checked(void **state)
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
+    refused("[train]\nprecision=bfloat16\nproducts=openblas", "train.products = packed");
     refused("[train]\nthreads=2", "more ranks, or set train.products = openblas");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
                                     "[train]\nbatch=6\nslices=6");
@@ -549,6 +550,7 @@ static void what_may_change_is_not_told(void **state)
                                         "train.seed",
                                         "train.reduce",
                                         "train.products",
+                                        "train.precision",
                                         "train.threads"};
     struct options before = read_text(""), now = read_text("");
     options_defaults(&now);

@@ -1,8 +1,8 @@
 /* kernels: the arithmetic of the step loop, in one set of functions for each instruction
  * set.
  *
- * avx512, avx2 and portable are one source compiled three times, and amx is avx512 with
- * AMX for products of bfloat16; the fastest that the processor has is taken at run time
+ * avx512, avx2 and portable are one source compiled three times; amx is avx512 with AMX for
+ * products of bfloat16. The fastest that the processor has is taken at run time
  * (TUTTI_KERNELS=avx2 in the environment forces one).
  * All sets give the same bits: they work in 16 virtual lanes whatever the machine's
  * width, and every multiply-add is a fused one.
@@ -72,7 +72,9 @@ struct tile16 {
     const bfloat16 *x; /* of TILE16_ROWS rows, also where `rows` is smaller; 64-byte aligned */
     size_t pitch;      /* a multiple of BLOCK16 */
     real *y[TILE16_ROWS];
-    const void *soon; /* for every block so many lines are fetched from here on */
+    /* What is read soon: for every block so many cache lines are fetched, from here on (by
+     * amx; the others are slower than memory). */
+    const void *soon;
     int lines;
 };
 
@@ -84,15 +86,17 @@ struct keep {
 };
 
 struct kernels {
-    const char *name; /* "amx" (and avx512), "avx512", "avx2", "portable" */
+    const char *name; /* "amx", "avx512", "avx2", "portable" */
 
     void (*tile)(const struct tile *tile);
+    /* ready16(1) is due before this thread's calls of tile16, ready16(0) behind them. */
+    void (*ready16)(int yes);
     void (*tile16)(const struct tile16 *tile);
 
     /* y[i] := x[i], rounded to the nearest, ties to even; what is smaller than 2^-126 to 0. */
     void (*round16)(size_t n, const real *x, bfloat16 *y);
     /* The same for two rows: y[i].even := even[i], y[i].odd := odd[i]. */
-    void (*pair16)(size_t n, const real *even, const real *odd, struct pair16 *y);
+    void (*round_pairs16)(size_t n, const real *even, const real *odd, struct pair16 *y);
     /* y[j * y_pitch + i] := x[i * x_pitch + j] for i, j < 16. */
     void (*transpose16)(const struct pair16 *x, size_t x_pitch, struct pair16 *y,
                         size_t y_pitch);
@@ -148,10 +152,12 @@ struct kernels {
     void (*sigmoid)(size_t n, const real *x, real *y);
 };
 
-/* The set in use; chosen at the first call. */
+/* The set in use, and that for products of bfloat16, which may be amx. The system is asked
+ * for the use of AMX at the first call that needs to know, as it is granted for good. */
 const struct kernels *kernels(void);
+const struct kernels *kernels16(void);
 
-/* A set by name, or NULL if this processor (or build) doesn't have it. */
+/* A set by name, or NULL if this processor (or build, or system) doesn't have it. */
 const struct kernels *kernels_named(const char *name);
 
 #endif

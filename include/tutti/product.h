@@ -25,18 +25,20 @@
 
 /* ---- weights ---- */
 
+enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS, PRODUCT_BFLOAT16 };
+
 struct packed {
+    enum product_engine engine;
     int n, k;
     const real *w;  /* borrowed */
     int transposed; /* w is [k][n], and what is packed is its transpose */
-    real *panels;   /* ceil(n / PANEL) panels of [k][PANEL], zero-padded; 64-byte aligned */
-    struct packed16 *half; /* PRODUCT_BFLOAT16: instead of panels */
+    real *panels;   /* PRODUCT_PACKED: ceil(n / PANEL) of [k][PANEL], 64-byte aligned */
+    struct packed16 *rounded; /* PRODUCT_BFLOAT16 */
 };
 
-enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS, PRODUCT_BFLOAT16 };
-
-/* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W [k][n].
- * W is borrowed; packed_refresh is due before the first product and whenever W changes. */
+/* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W
+ * [k][n]. W is borrowed; packed_refresh is due before the first product and whenever W
+ * changes. One thread at a time may multiply by it. */
 enum status packed_create(enum product_engine engine, const real *w, int n, int k,
                           int transposed, struct packed *out);
 void packed_free(struct packed *packed);
@@ -44,21 +46,22 @@ void packed_refresh(struct packed *packed);
 size_t packed_bytes(const struct packed *packed);
 
 /* y[i][0..n) += W x[i][0..k) for i < rows, or := without `add`; the rows may lie anywhere.
- * With `back` from the last panel to the first, which changes no bit: a caller that
+ * Not for PRODUCT_OPENBLAS. With `back` from the last panel to the first, which changes no bit: a caller that
  * alternates finds the panels it used last still in the cache. */
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
                      real *const *y, int add, int back);
 
 /* ---- products over time ---- */
 
-/* Who makes the products of training from now on. */
+/* Who makes the products over time of models that are created from now on. */
 void product_choose(enum product_engine engine);
 enum product_engine product_chosen(void);
-/* The same; but PRODUCT_PACKED for PRODUCT_BFLOAT16 without `training`. */
+/* The one for a model; PRODUCT_BFLOAT16 is for training, and gives way to PRODUCT_PACKED
+ * without. */
 enum product_engine product_engine_for(int training);
 
-/* What the bits of training's products depend on: "packed", "bfloat16", or the name of
- * OpenBLAS's kernels. */
+/* What the bits of training's products depend on: an order of sums of our own, or the name
+ * of OpenBLAS's kernels. */
 const char *product_core(void);
 /* Who makes them, for people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Kept until
  * the next call. */
@@ -74,10 +77,11 @@ void product_over_time(const struct packed *w, struct product_rows m, const real
 
 /* ---- gradients ---- */
 
-/* Working memory for gradients of slices of up to `rows` rows, up to `slices` of them, of one
- * or two matrices with up to `inputs` inputs together, of up to `weights` elements each. */
+/* Working memory for gradients of M rows, of one or two matrices with up to `inputs` inputs
+ * together, of up to `weights` elements each. */
 struct product_room;
-enum status product_room_create(struct product_rows m, size_t inputs, size_t weights,
+enum status product_room_create(enum product_engine engine, struct product_rows m,
+                                size_t inputs, size_t weights,
                                 struct product_room **out);
 void product_room_free(struct product_room *room); /* NULL is fine */
 size_t product_room_bytes(const struct product_room *room); /* NULL: 0 */
@@ -108,11 +112,12 @@ struct gradient_input {
 };
 enum { GRADIENT_INPUTS = 2 };
 
-/* For each slice the dW of `count` inputs, and db := the sums of dy's columns, block by
- * block, every element once. db goes to the elements from `bias` on; NO_BIAS: there is none. */
+/* For each slice the dW of `count` inputs, and db := the sums of the columns of dy [M][N],
+ * block by block, every element once. db goes to the elements from `bias` on; NO_BIAS: there
+ * is none. */
 #define NO_BIAS ((size_t)-1)
-void product_gradient(struct product_room *room, struct product_rows m, int n,
-                      const real *dy, const struct gradient_input *inputs, int count,
-                      size_t bias, const struct gradient_sink *sink);
+void product_gradient(struct product_room *room, int n, const real *dy,
+                      const struct gradient_input *inputs, int count, size_t bias,
+                      const struct gradient_sink *sink);
 
 #endif

@@ -24,7 +24,8 @@ struct matrices { /* w [n][k], x [rows][k], y [rows][n] */
     float *w, *x, *y;
     const float **from; /* [rows] */
     float **to;
-    struct packed packed, transposed;
+    struct packed packed, transposed;   /* for products over time */
+    struct packed forward_hh, backward_hh; /* for those of a step */
     struct product_room *room;
     int turn;
 };
@@ -38,6 +39,8 @@ static void matrices_free(struct matrices *a)
     free((void *)a->to);
     packed_free(&a->packed);
     packed_free(&a->transposed);
+    packed_free(&a->forward_hh);
+    packed_free(&a->backward_hh);
     product_room_free(a->room);
 }
 
@@ -60,15 +63,23 @@ static enum status matrices_make(struct matrices *a)
     a->to = calloc((size_t)a->rows, sizeof *a->to);
     if (!a->w || !a->x || !a->y || !a->from || !a->to)
         return status_fail(STATUS_FAILED, "no memory for products of %zu rows", all);
-    enum status status = product_room_create(a->m, k, n * k, &a->room);
+    enum product_engine engine = product_chosen();
+    enum status status = product_room_create(engine, a->m, k, n * k, &a->room);
     if (status == STATUS_OK)
-        status = packed_create(product_chosen(), a->w, a->n, a->k, 0, &a->packed);
+        status = packed_create(engine, a->w, a->n, a->k, 0, &a->packed);
     if (status == STATUS_OK)
-        status = packed_create(product_chosen(), a->w, a->k, a->n, 1, &a->transposed);
+        status = packed_create(engine, a->w, a->k, a->n, 1, &a->transposed);
+    enum product_engine each_step = engine == PRODUCT_OPENBLAS ? PRODUCT_PACKED : engine;
+    if (status == STATUS_OK)
+        status = packed_create(each_step, a->w, a->n, a->k, 0, &a->forward_hh);
+    if (status == STATUS_OK)
+        status = packed_create(each_step, a->w, a->k, a->n, 1, &a->backward_hh);
     if (status != STATUS_OK)
         return status;
     packed_refresh(&a->packed);
     packed_refresh(&a->transposed);
+    packed_refresh(&a->forward_hh);
+    packed_refresh(&a->backward_hh);
     return STATUS_OK;
 }
 
@@ -96,7 +107,7 @@ static void gradient(void *context)
     struct matrices *a = context;
     const struct gradient_sink sink = {.take = ignore};
     const struct gradient_input input = {a->x, a->k, 0};
-    product_gradient(a->room, a->m, a->n, a->y, &input, 1, NO_BIAS, &sink);
+    product_gradient(a->room, a->n, a->y, &input, 1, NO_BIAS, &sink);
 }
 
 /* One time step, as in the loop over time. */
@@ -107,7 +118,7 @@ static void recurrent_forward(void *context)
         a->from[i] = a->x + (size_t)i * (size_t)a->k;
         a->to[i] = a->y + (size_t)i * (size_t)a->n;
     }
-    packed_multiply(&a->packed, a->rows, a->from, a->to, 1, a->turn++ % 2);
+    packed_multiply(&a->forward_hh, a->rows, a->from, a->to, 1, a->turn++ % 2);
 }
 
 static void recurrent_backward(void *context)
@@ -117,7 +128,7 @@ static void recurrent_backward(void *context)
         a->from[i] = a->y + (size_t)i * (size_t)a->n;
         a->to[i] = a->x + (size_t)i * (size_t)a->k;
     }
-    packed_multiply(&a->transposed, a->rows, a->from, a->to, 1, a->turn++ % 2);
+    packed_multiply(&a->backward_hh, a->rows, a->from, a->to, 0, a->turn++ % 2);
 }
 
 static void add_product(struct bench *bench, struct matrices *a, bench_work *work,
@@ -174,16 +185,19 @@ static void lstm_forward(void *context)
                             part(c, 10), part(c, 11), part(c, 12), c->keep);
 }
 
-/* A pass backwards overwrites what it reads: each begins with what the first one found. */
-static void restore(struct cell *c)
+/* A pass backwards overwrites gates, and gradients that it reads: each begins with what the
+ * first one found. The copies are a small part of its time. */
+static void restore(struct cell *c, int gradient)
 {
-    memcpy(c->memory, c->first, CELL_PARTS * (size_t)c->hidden * sizeof *c->memory);
+    size_t part_size = (size_t)c->hidden * sizeof *c->memory;
+    memcpy(c->memory, c->first, 6 * part_size);
+    memcpy(part(c, gradient), c->first + (size_t)(gradient * c->hidden), part_size);
 }
 
 static void lstm_backward(void *context)
 {
     struct cell *c = context;
-    restore(c);
+    restore(c, 12);
     kernels()->lstm_backward(c->hidden, part(c, 0), part(c, 8), part(c, 10), part(c, 11),
                              c->keep, part(c, 9), part(c, 12));
 }
@@ -198,7 +212,7 @@ static void gru_forward(void *context)
 static void gru_backward(void *context)
 {
     struct cell *c = context;
-    restore(c);
+    restore(c, 10);
     kernels()->gru_backward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9),
                             c->keep, part(c, 10));
 }

@@ -459,17 +459,12 @@ static bool judge_openblas(struct doctor *doctor, bool *which)
     return true;
 }
 
-static bool has_avx512(const struct place *place)
-{
-    return strcmp(place->kernels, "avx512") == 0 || strcmp(place->kernels, "amx") == 0;
-}
-
 /* OpenBLAS takes an older processor's kernels where it doesn't know the one it runs on. */
 static void judge_weak_core(struct doctor *doctor)
 {
     const struct place *place = &doctor->places[0];
     bool chosen = is_set(place, VARIABLE_OPENBLAS_CORE);
-    if (uses_openblas(doctor) && has_avx512(place) &&
+    if (uses_openblas(doctor) && strcmp(place->kernels, "avx512") == 0 &&
         age(place->core) < age("SkylakeX"))
         doctor_find(doctor, DOCTOR_NOTE, "processors",
                     chosen ? "unset OPENBLAS_CORETYPE on all hosts; a run goes on only "

@@ -9,7 +9,8 @@
 
 enum {
     PAIRS = BLOCK16 / 2,      /* of a block */
-    ROUNDED_BYTES = 512 << 10 /* of rows of x at a time, for the second-level cache */
+    ROUNDED_ROWS = 256, /* of x at a time, or fewer, so that they stay in the */
+    ROUNDED_BYTES = 512 << 10 /* second-level cache */
 };
 
 static int least(int a, int b)
@@ -34,8 +35,8 @@ struct packed16 {
     int n, k;
     int rows;              /* that are rounded at a time */
     struct pair16 *panels; /* ceil(n / PANEL) panels of [filled(k) / 2][PANEL] */
-    bfloat16 *x;           /* [rows][filled(k)] */
-    struct pair16 *row;    /* [PAIRS][filled(k) / 2]: rows of W, on their way to a panel */
+    bfloat16 *x;           /* [rows][filled(k)]: of the product that is being made */
+    struct pair16 *w;      /* [PAIRS][filled(k) / 2]: rows of W, on their way to a panel */
 };
 
 static size_t panel_pairs(const struct packed16 *p)
@@ -53,14 +54,14 @@ static size_t x_bytes(const struct packed16 *p)
     return (size_t)p->rows * filled(p->k) * sizeof *p->x;
 }
 
-static size_t row_bytes(const struct packed16 *p)
+static size_t w_bytes(const struct packed16 *p)
 {
-    return PAIRS * filled(p->k) / 2 * sizeof *p->row;
+    return PAIRS * filled(p->k) / 2 * sizeof *p->w;
 }
 
 size_t packed16_bytes(const struct packed16 *p)
 {
-    return panels_bytes(p) + x_bytes(p) + row_bytes(p);
+    return panels_bytes(p) + x_bytes(p) + w_bytes(p);
 }
 
 enum status packed16_create(const struct packed *packed, struct packed16 **out)
@@ -69,13 +70,13 @@ enum status packed16_create(const struct packed *packed, struct packed16 **out)
     if (!p)
         return status_fail(STATUS_FAILED, "out of memory");
     size_t row = filled(packed->k) * sizeof *p->x;
-    int rows = (int)(ROUNDED_BYTES / row) / TILE16_ROWS * TILE16_ROWS;
+    int rows = least(ROUNDED_ROWS, (int)(ROUNDED_BYTES / row)) / TILE16_ROWS * TILE16_ROWS;
     *p = (struct packed16){
         .n = packed->n, .k = packed->k, .rows = rows > TILE16_ROWS ? rows : TILE16_ROWS};
     p->panels = memory_zeroed(panels_bytes(p));
     p->x = memory_zeroed(x_bytes(p));
-    p->row = memory_zeroed(row_bytes(p));
-    if (p->panels && p->x && p->row)
+    p->w = memory_zeroed(w_bytes(p));
+    if (p->panels && p->x && p->w)
         return STATUS_OK;
     packed16_free(p);
     *out = NULL;
@@ -89,7 +90,7 @@ void packed16_free(struct packed16 *p)
         return;
     memory_free(p->panels);
     memory_free(p->x);
-    memory_free(p->row);
+    memory_free(p->w);
     free(p);
 }
 
@@ -98,7 +99,7 @@ static void transpose(const struct pair16 *from, size_t from_pitch, struct pair1
                       size_t to_pitch, int rows, int columns)
 {
     if (rows == PAIRS && columns == PAIRS) {
-        kernels()->transpose16(from, from_pitch, to, to_pitch);
+        kernels16()->transpose16(from, from_pitch, to, to_pitch);
         return;
     }
     for (size_t i = 0; i < (size_t)rows; i++)
@@ -113,10 +114,10 @@ static void pack_rows(struct packed16 *p, const real *w, int width, struct pair1
     for (int first = 0; first < width; first += PAIRS) {
         int rows = least(PAIRS, width - first);
         for (size_t i = 0; i < (size_t)rows; i++)
-            kernels()->round16(k, w + ((size_t)first + i) * k,
-                               (bfloat16 *)(p->row + i * pairs));
+            kernels16()->round16(k, w + ((size_t)first + i) * k,
+                               (bfloat16 *)(p->w + i * pairs));
         for (size_t l = 0; l < pairs; l += PAIRS)
-            transpose(p->row + l, pairs, panel + l * PANEL + first, PANEL, rows, PAIRS);
+            transpose(p->w + l, pairs, panel + l * PANEL + first, PANEL, rows, PAIRS);
     }
 }
 
@@ -128,13 +129,13 @@ static void pack_columns(struct packed16 *p, const real *w, int width,
     size_t n = (size_t)p->n;
     for (int l = 0; l < p->k; l += 2, panel += PANEL) {
         const real *even = w + (size_t)l * n;
-        kernels()->pair16((size_t)width, even, l + 1 < p->k ? even + n : zeros, panel);
+        kernels16()->round_pairs16((size_t)width, even, l + 1 < p->k ? even + n : zeros, panel);
     }
 }
 
 void packed16_refresh(const struct packed *packed)
 {
-    struct packed16 *p = packed->half;
+    struct packed16 *p = packed->rounded;
     struct pair16 *panel = p->panels;
     for (int first = 0; first < p->n; first += PANEL, panel += panel_pairs(p)) {
         int width = least(PANEL, p->n - first);
@@ -157,15 +158,16 @@ static void fetch_panel(struct tile16 *tile, const struct pair16 *next, int t, i
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                        real *const *y, int add, int back)
 {
-    struct packed16 *p = w->half;
+    struct packed16 *p = w->rounded;
     size_t pitch = filled(p->k);
     int panels = pieces(p->n, PANEL);
     struct tile16 tile = {
         .blocks = (int)(pitch / BLOCK16), .fresh = !add, .pitch = pitch};
+    kernels16()->ready16(1);
     for (int begin = 0; begin < rows; begin += p->rows) {
         int count = least(p->rows, rows - begin), tiles = pieces(count, TILE16_ROWS);
         for (size_t i = 0; i < (size_t)count; i++)
-            kernels()->round16((size_t)p->k, x[(size_t)begin + i], p->x + i * pitch);
+            kernels16()->round16((size_t)p->k, x[(size_t)begin + i], p->x + i * pitch);
         for (int q = 0; q < panels; q++) {
             int panel = back ? panels - 1 - q : q, first = panel * PANEL;
             int next = q + 1 == panels ? panel : back ? panel - 1 : panel + 1;
@@ -178,10 +180,11 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                 for (int i = 0; i < tile.rows; i++)
                     tile.y[i] = y[begin + row + i] + first;
                 fetch_panel(&tile, p->panels + (size_t)next * panel_pairs(p), t, tiles);
-                kernels()->tile16(&tile);
+                kernels16()->tile16(&tile);
             }
         }
     }
+    kernels16()->ready16(0);
 }
 
 /* ---- gradients ---- */
@@ -190,13 +193,19 @@ struct gradient16 {
     struct product_rows m;
     size_t panels;
     struct pair16 *x;     /* [panels][slices] of [filled(rows) / 2][PANEL] */
-    struct pair16 *block; /* [GRADIENT16_ROWS][filled(rows) / 2]: columns of dy */
+    struct pair16 *block; /* [GRADIENT16_ROWS][block_pitch]: columns of dy */
     struct pair16 *rows;  /* [PAIRS][GRADIENT16_ROWS]: on their way there */
 };
 
 static size_t slice_panel(struct product_rows m)
 {
     return filled(m.rows) / 2 * PANEL;
+}
+
+/* The rows of the block lie a little more than a power of two apart, as caches like it. */
+static size_t block_pitch(struct product_rows m)
+{
+    return filled(m.rows) / 2 + PAIRS;
 }
 
 static size_t gradient_x_bytes(const struct gradient16 *room)
@@ -207,7 +216,7 @@ static size_t gradient_x_bytes(const struct gradient16 *room)
 
 static size_t gradient_block_bytes(const struct gradient16 *room)
 {
-    return GRADIENT16_ROWS * (filled(room->m.rows) / 2 + 16) * sizeof *room->block;
+    return GRADIENT16_ROWS * block_pitch(room->m) * sizeof *room->block;
 }
 
 enum { ROWS_BYTES = PAIRS * GRADIENT16_ROWS * sizeof(struct pair16) };
@@ -245,10 +254,10 @@ void gradient16_free(struct gradient16 *room)
     free(room);
 }
 
-void gradient16_input(struct gradient16 *room, int panel, struct product_rows m, int k,
-                      const real *x)
+void gradient16_input(struct gradient16 *room, int panel, int k, const real *x)
 {
     static const real zeros[PANEL];
+    struct product_rows m = room->m;
     size_t width = (size_t)k, size = (size_t)m.slices * slice_panel(m);
     for (size_t s = 0; s < (size_t)m.slices; s++)
         for (int i = 0; i < m.rows; i += 2) {
@@ -256,56 +265,55 @@ void gradient16_input(struct gradient16 *room, int panel, struct product_rows m,
             struct pair16 *to = room->x + (size_t)panel * size + s * slice_panel(m) +
                                 (size_t)i / 2 * PANEL;
             for (int first = 0; first < k; first += PANEL, to += size)
-                kernels()->pair16((size_t)least(PANEL, k - first), even + first,
+                kernels16()->round_pairs16((size_t)least(PANEL, k - first), even + first,
                                   i + 1 < m.rows ? even + width + first : zeros, to);
         }
 }
 
-/* The rows of the block lie a little more than a power of two apart, as caches like it. */
-static size_t block_pitch(int rows)
-{
-    return filled(rows) / 2 + 16;
-}
-
-void gradient16_block(struct gradient16 *room, int slice, int rows, int n, int first,
-                      int height, const real *dy)
+void gradient16_block(struct gradient16 *room, int slice, int n, int first, int height,
+                      const real *dy)
 {
     static const real zeros[GRADIENT16_ROWS];
+    int rows = room->m.rows;
+    size_t pitch = block_pitch(room->m);
     const real *from = dy + (size_t)slice * (size_t)rows * (size_t)n + first;
     int pairs = (int)filled(rows) / 2;
     for (int p = 0; p < pairs; p += PAIRS) {
         for (int i = 0; i < PAIRS; i++) {
             int row = 2 * (p + i);
             const real *even = from + (size_t)row * (size_t)n;
-            kernels()->pair16((size_t)height, row < rows ? even : zeros,
+            kernels16()->round_pairs16((size_t)height, row < rows ? even : zeros,
                               row + 1 < rows ? even + n : zeros,
                               room->rows + i * GRADIENT16_ROWS);
         }
         for (int j = 0; j < height; j += PAIRS)
             transpose(room->rows + j, GRADIENT16_ROWS,
-                      room->block + (size_t)j * block_pitch(rows) + p, block_pitch(rows),
-                      PAIRS, least(PAIRS, height - j));
+                      room->block + (size_t)j * pitch + p, pitch, PAIRS,
+                      least(PAIRS, height - j));
     }
 }
 
-void gradient16_multiply(struct gradient16 *room, int slice, int rows, int height,
-                         int panel, int width, real *tiles)
+void gradient16_multiply(struct gradient16 *room, int slice, int height, int panel,
+                         int width, real *tiles)
 {
     size_t slices = (size_t)room->m.slices, size = slice_panel(room->m);
+    size_t pitch = block_pitch(room->m);
     const struct pair16 *from = room->x + ((size_t)panel * slices + (size_t)slice) * size;
     int count = pieces(height, TILE16_ROWS);
     struct tile16 tile = {.width = width,
-                          .blocks = (int)filled(rows) / BLOCK16,
+                          .blocks = (int)filled(room->m.rows) / BLOCK16,
                           .fresh = 1,
                           .panel = from,
-                          .pitch = 2 * block_pitch(rows)};
+                          .pitch = 2 * pitch};
+    kernels16()->ready16(1);
     for (int t = 0; t < count; t++) {
         int row = t * TILE16_ROWS;
         tile.rows = least(TILE16_ROWS, height - row);
-        tile.x = (const bfloat16 *)(room->block + (size_t)row * block_pitch(rows));
+        tile.x = (const bfloat16 *)(room->block + (size_t)row * pitch);
         for (int i = 0; i < tile.rows; i++)
             tile.y[i] = tiles + (size_t)(row + i) * PANEL;
         fetch_panel(&tile, from + slices * size, t, count);
-        kernels()->tile16(&tile);
+        kernels16()->tile16(&tile);
     }
+    kernels16()->ready16(0);
 }

@@ -18,7 +18,7 @@ size_t packed16_bytes(const struct packed16 *packed);
 /* From the float weights of `packed`. */
 void packed16_refresh(const struct packed *packed);
 
-/* As packed_multiply. */
+/* As packed_multiply. One thread at a time: rows are rounded into memory of the weights. */
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                        real *const *y, int add, int back);
 
@@ -31,14 +31,13 @@ void gradient16_free(struct gradient16 *room); /* NULL is fine */
 size_t gradient16_bytes(const struct gradient16 *room);
 
 /* Rounds x[M][k] into panels, from `panel` on. */
-void gradient16_input(struct gradient16 *room, int panel, struct product_rows m, int k,
-                      const real *x);
+void gradient16_input(struct gradient16 *room, int panel, int k, const real *x);
 /* Columns [first, first + height) of a slice's dy[rows][n]; height <= GRADIENT16_ROWS. */
 enum { GRADIENT16_ROWS = 128 };
-void gradient16_block(struct gradient16 *room, int slice, int rows, int n, int first,
-                      int height, const real *dy);
+void gradient16_block(struct gradient16 *room, int slice, int n, int first, int height,
+                      const real *dy);
 /* tiles[height][PANEL] := the block's transpose times panel `panel` of that slice's x. */
-void gradient16_multiply(struct gradient16 *room, int slice, int rows, int height,
-                         int panel, int width, real *tiles);
+void gradient16_multiply(struct gradient16 *room, int slice, int height, int panel,
+                         int width, real *tiles);
 
 #endif

@@ -290,11 +290,12 @@ static inline void widen(int rows, const bfloat16 *x, size_t pitch,
     }
 }
 
-/* Adds one block to `vectors` vectors of each row. */
+/* Adds one block to `vectors` vectors of each row, from column `first` on. */
 static inline __attribute__((always_inline)) void
-add_block(int rows, int vectors, const struct pair16 *panel,
-          real wide[ROWS16][BLOCK16], real *const *y)
+add_block(int rows, int vectors, const struct pair16 *panel, real wide[ROWS16][BLOCK16],
+          real *const *y, int first)
 {
+    panel += first;
     lanes sum[ROWS16][VECTORS16][2];
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
@@ -319,7 +320,7 @@ add_block(int rows, int vectors, const struct pair16 *panel,
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < vectors; j++) {
-            real *to = y[i] + VECTOR * j;
+            real *to = y[i] + first + VECTOR * j;
             lanes both = lanes_add_flushed(sum[i][j][0], sum[i][j][1]);
             lanes_store(to, lanes_add_flushed(lanes_load(to), both));
         }
@@ -333,22 +334,19 @@ static void add_blocks(const struct tile16 *t, int first, int rows, real *const 
     const struct pair16 *panel = t->panel;
     const bfloat16 *x = t->x + (size_t)first * t->pitch;
     for (int b = 0; b < t->blocks; b++, x += BLOCK16, panel += BLOCK16 / 2 * PANEL) {
+        int j = 0;
         widen(rows, x, t->pitch, wide);
-        if (rows == ROWS16 && vectors == VECTORS16) {
-            add_block(ROWS16, VECTORS16, panel, wide, sums);
-            continue;
-        }
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < vectors; j++) {
-                real *to = sums[i] + VECTOR * j;
-                add_block(1, 1, panel + VECTOR * j, &wide[i], &to);
-            }
+        for (; rows == ROWS16 && j + VECTORS16 <= vectors; j += VECTORS16)
+            add_block(ROWS16, VECTORS16, panel, wide, sums, VECTOR * j);
+        for (; j < vectors; j++)
+            for (int i = 0; i < rows; i++)
+                add_block(1, 1, panel, &wide[i], &sums[i], VECTOR * j);
     }
 }
 
 static void tile16(const struct tile16 *t)
 {
-    LANES_FLUSH_BEGIN;
+    unsigned mode = lanes_flush_begin();
     for (int first = 0; first < t->rows; first += ROWS16) {
         int rows = t->rows - first < ROWS16 ? t->rows - first : ROWS16;
         _Alignas(64) real sums[ROWS16][PANEL] = {{0}};
@@ -363,7 +361,7 @@ static void tile16(const struct tile16 *t)
         for (int i = 0; i < rows; i++)
             memcpy(t->y[first + i], sums[i], bytes);
     }
-    LANES_FLUSH_END;
+    lanes_flush_end(mode);
 }
 
 #if defined(LANES_AVX512)
@@ -381,20 +379,25 @@ static inline __m512i upper_halves(__m512 x)
                                  _mm512_set1_epi32((int)0x80000000u));
 }
 
+static inline __mmask16 first_lanes(size_t n)
+{
+    return n < LANES ? (__mmask16)((1u << n) - 1) : 0xffff;
+}
+
 static void round16(size_t n, const real *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 mask = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        __mmask16 mask = first_lanes(n - i);
         __m512i halves = upper_halves(_mm512_maskz_loadu_ps(mask, x + i));
         _mm512_mask_cvtepi32_storeu_epi16(y + i, mask, _mm512_srli_epi32(halves, 16));
     }
 }
 
-static void pair16(size_t n, const real *even, const real *odd, struct pair16 *y)
+static void round_pairs16(size_t n, const real *even, const real *odd, struct pair16 *y)
 {
     const __m512i upper = _mm512_set1_epi32(-65536);
     for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 mask = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        __mmask16 mask = first_lanes(n - i);
         __m512i first = upper_halves(_mm512_maskz_loadu_ps(mask, even + i));
         __m512i second = upper_halves(_mm512_maskz_loadu_ps(mask, odd + i));
         __m512i pairs = _mm512_or_epi32(_mm512_srli_epi32(first, 16),
@@ -403,7 +406,7 @@ static void pair16(size_t n, const real *even, const real *odd, struct pair16 *y
     }
 }
 #else
-static inline uint32_t bits_of_half(real x)
+static inline uint32_t bits_of_bfloat16(real x)
 {
     float narrow = (float)x;
     uint32_t bits;
@@ -419,15 +422,15 @@ static inline uint32_t bits_of_half(real x)
 static void round16(size_t n, const real *restrict x, bfloat16 *restrict y)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = (bfloat16)bits_of_half(x[i]);
+        y[i] = (bfloat16)bits_of_bfloat16(x[i]);
 }
 
-static void pair16(size_t n, const real *restrict even, const real *restrict odd,
-                   struct pair16 *restrict y)
+static void round_pairs16(size_t n, const real *restrict even, const real *restrict odd,
+                          struct pair16 *restrict y)
 {
     for (size_t i = 0; i < n; i++) {
-        y[i].even = (bfloat16)bits_of_half(even[i]);
-        y[i].odd = (bfloat16)bits_of_half(odd[i]);
+        y[i].even = (bfloat16)bits_of_bfloat16(even[i]);
+        y[i].odd = (bfloat16)bits_of_bfloat16(odd[i]);
     }
 }
 #endif
@@ -438,6 +441,12 @@ static void transpose16(const struct pair16 *restrict x, size_t x_pitch,
     for (size_t i = 0; i < 16; i++)
         for (size_t j = 0; j < 16; j++)
             y[j * y_pitch + i] = x[i * x_pitch + j];
+}
+
+/* Only amx has something to get ready. */
+static void ready16(int yes)
+{
+    (void)yes;
 }
 
 /* ---- LSTM
@@ -712,9 +721,10 @@ static double multiply_adds(size_t times)
 const struct kernels KERNELS_NAME = {
     .name = KERNELS_LABEL,
     .tile = tile,
+    .ready16 = ready16,
     .tile16 = tile16,
     .round16 = round16,
-    .pair16 = pair16,
+    .round_pairs16 = round_pairs16,
     .transpose16 = transpose16,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,

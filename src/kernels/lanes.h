@@ -97,13 +97,6 @@ static inline lanes lanes_odd(const struct pair16 *pairs)
     __m512i both = _mm512_loadu_si512(pairs);
     return _mm512_castsi512_ps(_mm512_and_epi32(both, _mm512_set1_epi32(-65536)));
 }
-/* Between these two, results and operands smaller than 2^-126 are zero. */
-#define LANES_FLUSH_BEGIN                                                                \
-    unsigned mode = _mm_getcsr();                                                        \
-    _mm_setcsr(mode | 0x8040)
-#define LANES_FLUSH_END _mm_setcsr(mode)
-#define lanes_add_flushed lanes_add
-#define lanes_fma_flushed lanes_fma
 
 #elif defined(LANES_AVX2)
 #include <immintrin.h>
@@ -201,12 +194,6 @@ static inline lanes lanes_odd(const struct pair16 *pairs)
     }
     return a;
 }
-#define LANES_FLUSH_BEGIN                                                                \
-    unsigned mode = _mm_getcsr();                                                        \
-    _mm_setcsr(mode | 0x8040)
-#define LANES_FLUSH_END _mm_setcsr(mode)
-#define lanes_add_flushed lanes_add
-#define lanes_fma_flushed lanes_fma
 
 #else /* portable, and double */
 typedef struct {
@@ -289,29 +276,27 @@ static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
         a.lane[i] = kept[i] ? a.lane[i] : 0;
     return a;
 }
-static inline real lanes_of_half(uint16_t half)
+static inline real lanes_of_bfloat16(bfloat16 x)
 {
-    uint32_t bits = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    uint32_t bits = (uint32_t)x << 16;
+    float wide;
+    memcpy(&wide, &bits, sizeof wide);
+    return wide;
 }
 static inline lanes lanes_even(const struct pair16 *pairs)
 {
     lanes a;
     for (int i = 0; i < LANES; i++)
-        a.lane[i] = lanes_of_half(pairs[i].even);
+        a.lane[i] = lanes_of_bfloat16(pairs[i].even);
     return a;
 }
 static inline lanes lanes_odd(const struct pair16 *pairs)
 {
     lanes a;
     for (int i = 0; i < LANES; i++)
-        a.lane[i] = lanes_of_half(pairs[i].odd);
+        a.lane[i] = lanes_of_bfloat16(pairs[i].odd);
     return a;
 }
-#define LANES_FLUSH_BEGIN
-#define LANES_FLUSH_END
 /* x = a b + c, rounded; 0 where it would be less than 2^-126 if exponents had no end. */
 static inline real lanes_flush(real x, real a, real b, real c)
 {
@@ -335,6 +320,34 @@ static inline lanes lanes_fma_flushed(lanes a, lanes b, lanes c)
         c.lane[i] = lanes_flush(LANES_FMA(a.lane[i], b.lane[i], c.lane[i]), a.lane[i],
                                 b.lane[i], c.lane[i]);
     return c;
+}
+#endif
+
+/* Between lanes_flush_begin and lanes_flush_end, of these two operations results and
+ * operands smaller than 2^-126 are zero. Nothing may be moved across them. */
+#if defined(LANES_AVX512) || defined(LANES_AVX2)
+#define lanes_add_flushed lanes_add
+#define lanes_fma_flushed lanes_fma
+static inline unsigned lanes_flush_begin(void)
+{
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | 0x40 /* _MM_DENORMALS_ZERO_ON */);
+    __asm__ volatile("" ::: "memory");
+    return mode;
+}
+static inline void lanes_flush_end(unsigned mode)
+{
+    __asm__ volatile("" ::: "memory");
+    _mm_setcsr(mode);
+}
+#else
+static inline unsigned lanes_flush_begin(void)
+{
+    return 0;
+}
+static inline void lanes_flush_end(unsigned mode)
+{
+    (void)mode;
 }
 #endif
 

@@ -9,6 +9,7 @@
  */
 #include "tutti/product.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,8 @@
 enum {
     CHUNK = 512, /* inputs at a time, of a panel 96 kB; more where there are few rows */
     ROWS = 256,  /* of x and y at a time: of CHUNK inputs 512 kB */
-    GRADIENT_ROWS = GRADIENT16_ROWS, /* of dW at a time: its sums, for 512 inputs, are 512 kB */
-    LINE = 64 /* bytes that are fetched at once */
+    GRADIENT_ROWS = GRADIENT16_ROWS, /* of dW at a time */
+    LINE = 64                        /* bytes that are fetched at once */
 };
 
 static int least(int a, int b)
@@ -65,20 +66,15 @@ static void pack_columns(real *panel, const real *w, size_t stride, int k, int w
     }
 }
 
-/* Zeros behind the columns of a panel that isn't full: its tiles are whole vectors. */
-static void pad(real *panel, int k, int width)
-{
-    for (int l = 0; width % VECTOR && l < k; l++)
-        memset(panel + (size_t)l * PANEL + width, 0,
-               (size_t)(PANEL - width) * sizeof *panel);
-}
-
 enum status packed_create(enum product_engine engine, const real *w, int n, int k,
                           int transposed, struct packed *out)
 {
-    *out = (struct packed){.n = n, .k = k, .w = w, .transposed = transposed};
+    *out = (struct packed){
+        .engine = engine, .n = n, .k = k, .w = w, .transposed = transposed};
     if (engine == PRODUCT_BFLOAT16)
-        return packed16_create(out, &out->half);
+        return packed16_create(out, &out->rounded);
+    if (engine == PRODUCT_OPENBLAS)
+        return STATUS_OK;
     out->panels = memory_zeroed(packed_bytes(out));
     if (!out->panels)
         return status_fail(STATUS_FAILED, "no memory for %d x %d packed weights", n, k);
@@ -88,25 +84,27 @@ enum status packed_create(enum product_engine engine, const real *w, int n, int 
 void packed_free(struct packed *packed)
 {
     memory_free(packed->panels);
-    packed16_free(packed->half);
+    packed16_free(packed->rounded);
     packed->panels = NULL;
-    packed->half = NULL;
+    packed->rounded = NULL;
 }
 
 size_t packed_bytes(const struct packed *packed)
 {
-    if (packed->half)
-        return packed16_bytes(packed->half);
+    if (packed->rounded)
+        return packed16_bytes(packed->rounded);
+    if (packed->engine == PRODUCT_OPENBLAS)
+        return 0;
     return (size_t)pieces(packed->n, PANEL) * PANEL * (size_t)packed->k * sizeof(real);
 }
 
 void packed_refresh(struct packed *packed)
 {
     size_t n = (size_t)packed->n, k = (size_t)packed->k;
-    if (packed->half) {
+    if (packed->rounded)
         packed16_refresh(packed);
+    if (!packed->panels)
         return;
-    }
     for (size_t first = 0; first < n; first += PANEL) {
         int width = least(PANEL, (int)(n - first));
         real *panel = packed->panels + first * k;
@@ -200,7 +198,7 @@ static void multiply_part(const struct part *part, const struct part *next, int 
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
                      real *const *y, int add, int back)
 {
-    if (w->half) {
+    if (w->rounded) {
         packed16_multiply(w, rows, x, y, add, back);
         return;
     }
@@ -238,19 +236,18 @@ const char *product_core(void)
 {
     return chosen == PRODUCT_OPENBLAS   ? gemm_core()
            : chosen == PRODUCT_BFLOAT16 ? "bfloat16"
-                                        : "packed";
+                                        : "packed 2"; /* 1 began a chain with dh */
 }
 
 const char *product_makers(void)
 {
     static char text[64];
-    const char *name = kernels()->name;
     if (chosen == PRODUCT_OPENBLAS)
         snprintf(text, sizeof text, "OpenBLAS (%s)", gemm_core());
     else if (chosen == PRODUCT_BFLOAT16)
-        snprintf(text, sizeof text, "%s, in bfloat16", name);
-    else /* amx has those of avx512 */
-        snprintf(text, sizeof text, "%s", strcmp(name, "amx") == 0 ? "avx512" : name);
+        snprintf(text, sizeof text, "%s, in bfloat16", kernels16()->name);
+    else
+        snprintf(text, sizeof text, "%s", kernels()->name);
     return text;
 }
 
@@ -270,9 +267,10 @@ void product_over_time(const struct packed *w, struct product_rows m, const real
     size_t n = (size_t)w->n, k = (size_t)w->k;
     const real *from[ROWS];
     real *to[ROWS];
-    for (size_t s = 0; chosen == PRODUCT_OPENBLAS && s < (size_t)m.slices; s++)
+    bool blas = w->engine == PRODUCT_OPENBLAS;
+    for (size_t s = 0; blas && s < (size_t)m.slices; s++)
         multiply_slice(w, m.rows, x + s * rows * k, add, y + s * rows * n);
-    for (size_t first = 0; chosen != PRODUCT_OPENBLAS && first < all; first += ROWS) {
+    for (size_t first = 0; !blas && first < all; first += ROWS) {
         int count = least(ROWS, (int)(all - first));
         for (size_t i = 0; i < (size_t)count; i++) {
             from[i] = x + (first + i) * k;
@@ -289,10 +287,10 @@ struct product_room {
     struct product_rows m;
     size_t inputs, weights;
     real *x;        /* panels of [all rows + 1][PANEL], each input's behind the other's */
-    real *block;    /* strips of [rows + 1][TILE_ROWS]: GRADIENT_ROWS columns of a slice's dy */
+    real *block;    /* strips of [rows + 2][TILE_ROWS]: columns of a slice's dy */
     real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
     real *gradient; /* PRODUCT_OPENBLAS: [weights] */
-    struct gradient16 *half; /* PRODUCT_BFLOAT16: instead of x and block */
+    struct gradient16 *rounded; /* PRODUCT_BFLOAT16: instead of x and block */
 };
 
 /* So many at most for the inputs of a gradient: those of each begin a panel. */
@@ -333,20 +331,20 @@ static int allocate(struct product_room *room)
     if (room->engine == PRODUCT_BFLOAT16)
         return room->tiles &&
                gradient16_create(room->m, gradient_panels(room->inputs),
-                                 &room->half) == STATUS_OK;
+                                 &room->rounded) == STATUS_OK;
     room->x = memory_zeroed(x_elements(room) * sizeof(real));
     room->block = memory_zeroed(block_elements(room) * sizeof(real));
     return room->x && room->block && room->tiles;
 }
 
-enum status product_room_create(struct product_rows m, size_t inputs, size_t weights,
-                                struct product_room **out)
+enum status product_room_create(enum product_engine engine, struct product_rows m,
+                                size_t inputs, size_t weights, struct product_room **out)
 {
     struct product_room *room = *out = calloc(1, sizeof *room);
     if (!room)
         return status_fail(STATUS_FAILED, "out of memory");
     *room = (struct product_room){
-        .engine = chosen, .m = m, .inputs = inputs, .weights = weights};
+        .engine = engine, .m = m, .inputs = inputs, .weights = weights};
     if (allocate(room))
         return STATUS_OK;
     product_room_free(room);
@@ -363,7 +361,7 @@ void product_room_free(struct product_room *room)
     memory_free(room->block);
     memory_free(room->tiles);
     memory_free(room->gradient);
-    gradient16_free(room->half);
+    gradient16_free(room->rounded);
     free(room);
 }
 
@@ -374,7 +372,7 @@ size_t product_room_bytes(const struct product_room *room)
     if (room->engine == PRODUCT_OPENBLAS)
         return room->weights * sizeof(real);
     if (room->engine == PRODUCT_BFLOAT16)
-        return GRADIENT_ROWS * PANEL * sizeof(real) + gradient16_bytes(room->half);
+        return GRADIENT_ROWS * PANEL * sizeof(real) + gradient16_bytes(room->rounded);
     return (GRADIENT_ROWS * PANEL + block_elements(room) + x_elements(room)) *
            sizeof(real);
 }
@@ -441,8 +439,6 @@ static void pack_x(const struct gradient *g, const struct gradient_input *input,
             memcpy(to, from, (size_t)rest * sizeof *to);
         from += rest;
     }
-    if (rest)
-        pad(panels + (size_t)whole * panel, (int)rows, rest);
 }
 
 /* tiles[height][PANEL] := the block's transpose times panel `number` of a slice's x. */
@@ -487,8 +483,8 @@ static void give_weights(const struct gradient *g, const struct gradient_input *
             .width = least(PANEL, input->k - column),
             .values = room->tiles,
             .stride = PANEL};
-        if (room->half)
-            gradient16_multiply(room->half, slice, g->m.rows, height, panel, block.width,
+        if (room->rounded)
+            gradient16_multiply(room->rounded, slice, height, panel, block.width,
                                 room->tiles);
         else
             multiply_block(g, slice, height, panel, block.width);
@@ -500,8 +496,8 @@ static void give_weights(const struct gradient *g, const struct gradient_input *
 static void give_rows(const struct gradient *g, int slice, int first, int height)
 {
     struct product_room *room = g->room;
-    if (room->half)
-        gradient16_block(room->half, slice, g->m.rows, g->n, first, height, g->dy);
+    if (room->rounded)
+        gradient16_block(room->rounded, slice, g->n, first, height, g->dy);
     else
         copy_block(g, slice, first, height);
     if (g->bias != NO_BIAS)
@@ -544,22 +540,22 @@ static void pack_inputs(const struct gradient *g)
     struct product_room *room = g->room;
     for (int i = 0, panel = 0; i < g->count; i++) {
         const struct gradient_input *input = &g->inputs[i];
-        if (room->half)
-            gradient16_input(room->half, panel, g->m, input->k, input->x);
+        if (room->rounded)
+            gradient16_input(room->rounded, panel, input->k, input->x);
         else
             pack_x(g, input, room->x + (size_t)panel * panel_of(g->m));
         panel += pieces(input->k, PANEL);
     }
 }
 
-void product_gradient(struct product_room *room, struct product_rows m, int n,
-                      const real *dy, const struct gradient_input *inputs, int count,
-                      size_t bias, const struct gradient_sink *sink)
+void product_gradient(struct product_room *room, int n, const real *dy,
+                      const struct gradient_input *inputs, int count, size_t bias,
+                      const struct gradient_sink *sink)
 {
+    struct product_rows m = room->m;
     const struct gradient g = {room, m, n, dy, inputs, count, bias, sink};
-    int blocks = (n + GRADIENT_ROWS - 1) / GRADIENT_ROWS;
-    int height = (n + blocks - 1) / blocks; /* all as high, in whole tiles */
-    height = (height + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    int height = pieces(n, pieces(n, GRADIENT_ROWS)); /* all as high, in whole tiles */
+    height = pieces(height, 2 * TILE_ROWS) * 2 * TILE_ROWS;
     if (room->engine == PRODUCT_OPENBLAS) {
         for (int s = 0; s < m.slices; s++)
             give_slice(&g, s);

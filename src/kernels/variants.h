@@ -7,7 +7,8 @@
 extern const struct kernels kernels_portable;
 #if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
 extern const struct kernels kernels_avx2, kernels_avx512;
-const struct kernels *kernels_amx(void); /* NULL: not on this processor */
+void amx_ready16(int yes);
+void amx_tile16(const struct tile16 *tile);
 #endif
 
 #endif

@@ -59,11 +59,11 @@ void affine_backward(const struct affine *affine, struct product_rows m, const r
     product_over_time(&affine->backward, m, dy, 0, dx);
 }
 
-void affine_gradient(const struct affine *affine, struct product_rows m, const real *x,
-                     const real *dy, const struct gradient_sink *sink)
+void affine_gradient(const struct affine *affine, const real *x, const real *dy,
+                     const struct gradient_sink *sink)
 {
     const struct gradient_input input = {x, affine->in, affine->at_weight};
-    product_gradient(affine->room, m, affine->out, dy, &input, 1, affine->at_bias, sink);
+    product_gradient(affine->room, affine->out, dy, &input, 1, affine->at_bias, sink);
 }
 
 void activation_forward(int kind, real *y, size_t count)

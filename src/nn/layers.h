@@ -46,9 +46,9 @@ void affine_forward(const struct affine *affine, struct product_rows m, const re
 /* dx[M][in] := dy[M][out] weight */
 void affine_backward(const struct affine *affine, struct product_rows m, const real *dy,
                      real *dx);
-/* Gives the gradients of weight and bias. */
-void affine_gradient(const struct affine *affine, struct product_rows m, const real *x,
-                     const real *dy, const struct gradient_sink *sink);
+/* Gives the gradients of weight and bias; x and dy are those of all the room's rows. */
+void affine_gradient(const struct affine *affine, const real *x, const real *dy,
+                     const struct gradient_sink *sink);
 
 /* In place; kind is an enum option_activation. */
 void activation_forward(int kind, real *y, size_t count);

@@ -106,8 +106,8 @@ static enum status create_room(struct model *model)
     int widest = model->shape.hidden + below; /* a layer's two inputs */
     if (model->shape.dense > widest)
         widest = model->shape.dense;
-    return product_room_create(over_time(model->extent), (size_t)widest,
-                               largest(&model->params), &model->room);
+    return product_room_create(product_engine_for(1), over_time(model->extent),
+                               (size_t)widest, largest(&model->params), &model->room);
 }
 
 void model_choose_products(const struct options *options)
@@ -357,16 +357,16 @@ static void backward_top(struct model *model, const struct model_gradients *to,
     const struct affine *output = &model->to_output, *dense = &model->hidden_to_dense;
     struct product_rows m = over_time(model->extent);
     int last = model->shape.layers - 1;
-    size_t tops = extent_rows(model->extent) * (size_t)model->top;
     real *d_top = model->shape.dense ? model->d_top : model->d_hidden[0];
-    affine_gradient(output, m, top_of(model), model->logits, sink);
+    affine_gradient(output, top_of(model), model->logits, sink);
     complete(to, output->at_weight);
     affine_backward(output, m, model->logits, d_top);
     if (!model->shape.dense)
         return;
+    size_t tops = extent_rows(model->extent) * (size_t)model->top;
     dropout_backward(&model->dropout, model->kept[last], tops, d_top);
     activation_backward(model->shape.activation, model->dense, d_top, tops);
-    affine_gradient(dense, m, model->layers[last].h, d_top, sink);
+    affine_gradient(dense, model->layers[last].h, d_top, sink);
     complete(to, dense->at_weight);
     affine_backward(dense, m, d_top, model->d_hidden[0]);
 }

@@ -56,13 +56,15 @@ static enum status create_packed(struct recurrent *layer, int training)
 {
     int g = layer->gates, h = layer->hidden, d = layer->input;
     enum product_engine engine = product_engine_for(training);
-    enum status status = packed_create(engine, layer->weight_ih, g, d, 0, &layer->forward_ih);
+    enum product_engine each_step = engine == PRODUCT_OPENBLAS ? PRODUCT_PACKED : engine;
+    enum status status =
+        packed_create(engine, layer->weight_ih, g, d, 0, &layer->forward_ih);
     if (status == STATUS_OK)
-        status = packed_create(engine, layer->weight_hh, g, h, 0, &layer->forward_hh);
+        status = packed_create(each_step, layer->weight_hh, g, h, 0, &layer->forward_hh);
     if (status == STATUS_OK && training)
         status = packed_create(engine, layer->weight_ih, d, g, 1, &layer->backward_ih);
     if (status == STATUS_OK && training)
-        status = packed_create(engine, layer->weight_hh, h, g, 1, &layer->backward_hh);
+        status = packed_create(each_step, layer->weight_hh, h, g, 1, &layer->backward_hh);
     return status;
 }
 
@@ -95,8 +97,6 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
         .at_bias_hh = lstm ? 0 : offset_of(params, cell, layer, "bias_hh"),
     };
     out->first = out->at_weight_ih;
-    const char *last = lstm ? "bias" : "bias_hh";
-    out->end = offset_of(params, cell, layer, last) + (size_t)out->gates;
     out->weight_ih = block + out->at_weight_ih;
     out->weight_hh = block + out->at_weight_hh;
     out->bias_ih = block + out->at_bias_ih;
@@ -299,17 +299,16 @@ void recurrent_backward_input(struct recurrent *layer, real *dx)
 
 void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink)
 {
-    struct product_rows m = over_time(layer->extent);
     const struct gradient_input inputs[] = {
         {layer->x, layer->input, layer->at_weight_ih},
         {layer->h_prev, layer->hidden, layer->at_weight_hh}};
     if (layer->cell == CELL_LSTM) {
-        product_gradient(layer->room, m, layer->gates, layer->gate, inputs, 2,
+        product_gradient(layer->room, layer->gates, layer->gate, inputs, 2,
                          layer->at_bias_ih, sink);
         return;
     }
-    product_gradient(layer->room, m, layer->gates, layer->gate, inputs, 1,
-                     layer->at_bias_ih, sink);
-    product_gradient(layer->room, m, layer->gates, layer->product, inputs + 1, 1,
+    product_gradient(layer->room, layer->gates, layer->gate, inputs, 1, layer->at_bias_ih,
+                     sink);
+    product_gradient(layer->room, layer->gates, layer->product, inputs + 1, 1,
                      layer->at_bias_hh, sink);
 }

@@ -28,7 +28,7 @@ struct recurrent {
     const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
         at_bias_hh;                        /* offsets of the gradients */
-    size_t first, end;                     /* the elements of all its tensors */
+    size_t first; /* the first element of all its tensors */
     struct packed forward_ih, forward_hh;   /* weight_ih, weight_hh */
     struct packed backward_ih, backward_hh; /* their transposes; in training */
     struct product_room *room;              /* the model's; in training */
