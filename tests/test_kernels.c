@@ -219,7 +219,8 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
     static _Alignas(64) struct pair16 panel[K / 2 * PANEL];
     static _Alignas(64) bfloat16 x[TILE16_ROWS * K];
     static float numbers[2][K * PANEL], before[ROOM], expected[ROOM], got[ROOM];
-    static const int rows_of[] = {1, 3, 8, 15, 16, 17, 31, 32}, widths[] = {1, 16, 33, 48};
+    static const int rows_of[] = {1, 3, 8, 15, 16, 17, 31, 32},
+                     widths[] = {1, 16, 33, 48};
     for (int shape = 0; shape < SETS * 8 * 4 * 2 * 2; shape++) {
         const struct kernels *kernel = kernels_named(names[shape % SETS]);
         int rows = rows_of[shape / SETS % 8], width = widths[shape / SETS / 8 % 4];
@@ -237,15 +238,16 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
         fill(numbers[0], K * PANEL, 20, size);
         fill(numbers[1], TILE16_ROWS * K, 21, size / 4);
         fill(before, ROOM, 22, size * size);
-        kernels16()->round_pairs16(K / 2 * PANEL, numbers[0], numbers[0] + K / 2 * PANEL, panel);
+        kernels16()->round_pairs16(K / 2 * PANEL, numbers[0], numbers[0] + K / 2 * PANEL,
+                                   panel);
         kernels()->round16(TILE16_ROWS * K, numbers[1], x);
         memcpy(expected, before, sizeof before);
         memcpy(got, before, sizeof before);
         for (int i = 0; i < rows; i++) {
             tile.y[i] = got + i * PANEL;
             for (int j = 0; j < width; j++)
-                expected[i * PANEL + j] =
-                    two_chains(fresh ? 0 : before[i * PANEL + j], K, x + i * K, panel + j);
+                expected[i * PANEL + j] = two_chains(fresh ? 0 : before[i * PANEL + j], K,
+                                                     x + i * K, panel + j);
         }
         if (!kernel)
             continue;
@@ -327,8 +329,9 @@ static void fixed_point_is_exact(void **state)
 {
     (void)state;
     enum { ROWS = 3, STRIDE = 53, PITCH = 61 };
-    static const float special[] = {NAN,   INFINITY, -INFINITY, 0.5f,      1.5f,
-                                    -2.5f, 1e-42f,   -1e-45f,   0x1p-126f, 0x1.fffffep+1f};
+    static const float special[] = {NAN,       INFINITY,      -INFINITY, 0.5f,
+                                    1.5f,      -2.5f,         1e-42f,    -1e-45f,
+                                    0x1p-126f, 0x1.fffffep+1f};
     static const int widths[] = {1, 7, 8, 9, 48}, scales[] = {0, 24, 51, 60};
     float values[ROWS * STRIDE];
     fill(values, ROWS * STRIDE, 30, 4);
@@ -374,7 +377,8 @@ enum { H = 37, V = 53 };
 static void expect_dropped(const float *h, const float *h_next, const struct keep *keep)
 {
     for (int j = 0; j < H; j++) {
-        float wanted = keep->kept ? keep->kept[j] ? h_next[j] * keep->factor : 0 : h_next[j];
+        float wanted =
+            keep->kept ? keep->kept[j] ? h_next[j] * keep->factor : 0 : h_next[j];
         assert_memory_equal(&h[j], &wanted, sizeof wanted);
     }
 }

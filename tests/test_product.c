@@ -1,6 +1,6 @@
-/* product: every product against single chains of fmaf, or for bfloat16 pairs of chains, bit
- * for bit, and OpenBLAS's within rounding of them; shapes on both sides of every block's
- * edge. */
+/* product: every product against single chains of fmaf, or for bfloat16 pairs of chains,
+ * bit for bit, and OpenBLAS's within rounding of them; shapes on both sides of every
+ * block's edge. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,8 @@ struct shape {
 
 static const struct shape shapes[] = {{1, 1, 1, 1},     {1, 8, 48, 16},  {2, 5, 50, 33},
                                       {3, 7, 130, 49},  {2, 9, 389, 70}, {1, 530, 17, 20},
-                                      {2, 520, 40, 97}, {1, 3, 65, 600}, {2, 3, 1030, 5},  {1, 40, 17, 8200}};
+                                      {2, 520, 40, 97}, {1, 3, 65, 600}, {2, 3, 1030, 5},
+                                      {1, 40, 17, 8200}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 struct matrices { /* of a shape, with random numbers */
@@ -121,9 +122,8 @@ static void chain(enum product_engine engine, float *sum, const float *a, size_t
     for (int block = 0; block < terms; block += 32) {
         float chains[2] = {0, 0};
         for (int l = block; l < terms && l < block + 32; l++)
-            chains[l % 2] =
-                fmaf(round_to_half(a[(size_t)l * a_step]),
-                     round_to_half(b[(size_t)l * b_step]), chains[l % 2]);
+            chains[l % 2] = fmaf(round_to_half(a[(size_t)l * a_step]),
+                                 round_to_half(b[(size_t)l * b_step]), chains[l % 2]);
         *sum += chains[0] + chains[1];
     }
 }
@@ -155,7 +155,8 @@ static void check_backward(struct matrices *m, enum product_engine engine)
     for (size_t i = 0; i < m->all; i++)
         for (size_t j = 0; j < k; j++) {
             m->expected[i * k + j] = 0;
-            chain(engine, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k, m->shape.n);
+            chain(engine, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k,
+                  m->shape.n);
         }
     product_over_time(&m->backward, rows_of(m), m->y, 0, m->got);
     compare(m, engine, m->all * k, n);

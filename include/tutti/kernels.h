@@ -1,11 +1,11 @@
 /* kernels: the arithmetic of the step loop, in one set of functions for each instruction
  * set.
  *
- * avx512, avx2 and portable are one source compiled three times; amx is avx512 with AMX for
- * products of bfloat16. The fastest that the processor has is taken at run time
- * (TUTTI_KERNELS=avx2 in the environment forces one).
- * All sets give the same bits: they work in 16 virtual lanes whatever the machine's
- * width, and every multiply-add is a fused one.
+ * avx512, avx2 and portable are one source compiled three times; amx is avx512 with AMX
+ * for products of bfloat16. The fastest that the processor has is taken at run time
+ * (TUTTI_KERNELS=avx2 in the environment forces one). All sets give the same bits: they
+ * work in 16 virtual lanes whatever the machine's width, and every multiply-add is a
+ * fused one.
  *
  * Matrix products are made of tiles (product.h): a few rows of results, PANEL wide, whose
  * sums stay in registers while the weights stream by.
@@ -22,24 +22,24 @@
 enum { PANEL = 48, TILE_ROWS = 8, VECTOR = 16 };
 
 /* y[i][j] += the sum over l < k of x[i][l * step] panel[l * PANEL + j], for i < rows <=
- * TILE_ROWS and j < vectors * VECTOR <= PANEL; with `fresh`, y[i][j] := that sum. One chain
- * of fused multiply-adds in the order of l for each element. */
+ * TILE_ROWS and j < vectors * VECTOR <= PANEL; with `fresh`, y[i][j] := that sum. One
+ * chain of fused multiply-adds in the order of l for each element. */
 struct tile {
     int rows, vectors, k, fresh;
     const real *panel; /* 64-byte aligned */
     size_t step;
     const real *x[TILE_ROWS];
     real *y[TILE_ROWS];
-    /* What is read soon: for every l a cache line is fetched, each `pace` bytes behind the
-     * one before. It may be any address. */
+    /* What is read soon: for every l a cache line is fetched, each `pace` bytes behind
+     * the one before. It may be any address. */
     const real *soon;
     size_t pace;
 };
 
 /* sums[r * pitch + j] += round(values[r * stride + j] * scale), to the nearest, ties to
- * even, for r < rows and j < width; with `put`, := that. `scale` is a power of two from 1 to
- * 2^60. A value that is not finite or exceeds `bound` in magnitude, which is such that bound
- * * scale < 2^63, counts as 0. */
+ * even, for r < rows and j < width; with `put`, := that. `scale` is a power of two from 1
+ * to 2^60. A value that is not finite or exceeds `bound` in magnitude, which is such that
+ * bound * scale < 2^63, counts as 0. */
 struct fixed_point {
     int64_t *sums;
     size_t pitch;
@@ -53,9 +53,9 @@ struct fixed_point {
 /* ---- products of bfloat16 ----
  *
  * A bfloat16 is the upper half of a float. Sums are float32, in the order of Intel's AMX
- * (TDPBF16PS), which all sets keep to: of every BLOCK16 inputs the even ones and the odd ones
- * are two chains of fused multiply-adds from zero; then sum += even + odd. Whatever is
- * smaller than 2^-126 is zero. */
+ * (TDPBF16PS), which all sets keep to: of every BLOCK16 inputs the even ones and the odd
+ * ones are two chains of fused multiply-adds from zero; then sum += even + odd. Whatever
+ * is smaller than 2^-126 is zero. */
 typedef uint16_t bfloat16;
 struct pair16 {
     bfloat16 even, odd;
@@ -63,23 +63,23 @@ struct pair16 {
 
 enum { BLOCK16 = 32, TILE16_ROWS = 32 };
 
-/* y[i][j] += the sum over blocks * BLOCK16 inputs l of x[i * pitch + l] times
- * panel[l / 2 * PANEL + j], its even or its odd half, for i < rows <= TILE16_ROWS and j < width <= PANEL; with
- * `fresh`, y[i][j] := that. */
+/* y[i][j] += the sum over blocks * BLOCK16 inputs l of x[i * pitch + l] times the even or
+ * the odd half of panel[(l / 2) * PANEL + j], for i < rows <= TILE16_ROWS and j < width <=
+ * PANEL; with `fresh`, y[i][j] := that. */
 struct tile16 {
     int rows, width, blocks, fresh;
     const struct pair16 *panel; /* [blocks * BLOCK16 / 2][PANEL], 64-byte aligned */
-    const bfloat16 *x; /* of TILE16_ROWS rows, also where `rows` is smaller; 64-byte aligned */
+    const bfloat16 *x; /* [TILE16_ROWS][pitch] whatever `rows` is; 64-byte aligned */
     size_t pitch;      /* a multiple of BLOCK16 */
     real *y[TILE16_ROWS];
-    /* What is read soon: for every block so many cache lines are fetched, from here on (by
-     * amx; the others are slower than memory). */
+    /* What is read soon: for every block so many cache lines are fetched, from here on
+     * (by amx; the others are slower than memory). */
     const void *soon;
     int lines;
 };
 
-/* Dropout of a row: unit j becomes `factor` times itself where kept[j] is 1, and 0 where it
- * is 0. kept NULL: there is none. */
+/* Dropout of a row: unit j becomes `factor` times itself where kept[j] is 1, and 0 where
+ * it is 0. kept NULL: there is none. */
 struct keep {
     const uint8_t *kept;
     real factor;
@@ -93,7 +93,8 @@ struct kernels {
     void (*ready16)(int yes);
     void (*tile16)(const struct tile16 *tile);
 
-    /* y[i] := x[i], rounded to the nearest, ties to even; what is smaller than 2^-126 to 0. */
+    /* y[i] := x[i], rounded to the nearest, ties to even; what is smaller than 2^-126 to
+     * 0. */
     void (*round16)(size_t n, const real *x, bfloat16 *y);
     /* The same for two rows: y[i].even := even[i], y[i].odd := odd[i]. */
     void (*round_pairs16)(size_t n, const real *even, const real *odd, struct pair16 *y);
@@ -128,8 +129,9 @@ struct kernels {
                         const real *h_prev, real *h_next, real *h, struct keep keep);
 
     /* Its gradient: x (r, z, n) is overwritten by the gradient of x, u by that of u.
-     * dh[H] is that of h behind dropout; dh_next[H] that of h from the step behind, and is
-     * overwritten by its sum with dh times z, the direct part of the gradient of h_prev. */
+     * dh[H] is that of h behind dropout; dh_next[H] that of h from the step behind, and
+     * is overwritten by its sum with dh times z, the direct part of the gradient of
+     * h_prev. */
     void (*gru_backward)(int hidden, real *x, real *u, const real *h_prev, const real *dh,
                          struct keep keep, real *dh_next);
 
@@ -152,8 +154,9 @@ struct kernels {
     void (*sigmoid)(size_t n, const real *x, real *y);
 };
 
-/* The set in use, and that for products of bfloat16, which may be amx. The system is asked
- * for the use of AMX at the first call that needs to know, as it is granted for good. */
+/* The set in use, and that for products of bfloat16, which may be amx. The system is
+ * asked for the use of AMX at the first call that needs to know, as it is granted for
+ * good. */
 const struct kernels *kernels(void);
 const struct kernels *kernels16(void);
 

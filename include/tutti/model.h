@@ -27,8 +27,8 @@
 
 struct model;
 
-/* Who makes the products of models that are created from now on, of which factors, and with
- * how many threads: train.products, train.precision and train.threads. */
+/* Who makes the products of models that are created from now on, of which factors, and
+ * with how many threads: train.products, train.precision and train.threads. */
 void model_choose_products(const struct options *options);
 
 /* Weights are all zero at first. `end` is the token that clears a row's state.

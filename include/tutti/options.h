@@ -157,8 +157,8 @@ enum {
 };
 char *options_text(const struct options *options, unsigned sections);
 
-/* A table "key  value  unit  default" of some sections; the default only where the value is
- * another. */
+/* A table "key  value  unit  default" of some sections; the default only where the value
+ * is another. */
 void options_print(const struct options *options, unsigned sections, FILE *out);
 
 /* The help for every key of some sections: type, range, unit, default, meaning. */

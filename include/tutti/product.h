@@ -4,9 +4,10 @@
  * without gaps. The M rows of a product over time are S slices of `rows` rows.
  *
  * Weights are packed into panels once a step: a panel holds PANEL outputs side by side,
- * [K][PANEL], so that a tile of rows streams it; see kernels.h. Each element of a result is
- * one chain of fused multiply-adds in the order of the sum: its bits depend on its own row
- * and the weights, not on how many rows or slices share the call, nor on the processor.
+ * [K][PANEL], so that a tile of rows streams it; see kernels.h. Each element of a result
+ * is one chain of fused multiply-adds in the order of the sum: its bits depend on its own
+ * row and the weights, not on how many rows or slices share the call, nor on the
+ * processor.
  *
  * PRODUCT_BFLOAT16 rounds the operands of every product to bfloat16; sums are float32, in
  * an order that is likewise the same on every processor (kernels.h). It is for training.
@@ -45,9 +46,10 @@ void packed_free(struct packed *packed);
 void packed_refresh(struct packed *packed);
 size_t packed_bytes(const struct packed *packed);
 
-/* y[i][0..n) += W x[i][0..k) for i < rows, or := without `add`; the rows may lie anywhere.
- * Not for PRODUCT_OPENBLAS. With `back` from the last panel to the first, which changes no bit: a caller that
- * alternates finds the panels it used last still in the cache. */
+/* y[i][0..n) += W x[i][0..k) for i < rows, or := without `add`; the rows may lie
+ * anywhere. Not for PRODUCT_OPENBLAS. With `back` from the last panel to the first, which
+ * changes no bit: a caller that alternates finds the panels it used last still in the
+ * cache. */
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
                      real *const *y, int add, int back);
 
@@ -60,11 +62,11 @@ enum product_engine product_chosen(void);
  * without. */
 enum product_engine product_engine_for(int training);
 
-/* What the bits of training's products depend on: an order of sums of our own, or the name
- * of OpenBLAS's kernels. */
+/* What the bits of training's products depend on: an order of sums of our own, or the
+ * name of OpenBLAS's kernels. */
 const char *product_core(void);
-/* Who makes them, for people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Kept until
- * the next call. */
+/* Who makes them, for people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Kept
+ * until the next call. */
 const char *product_makers(void);
 
 struct product_rows { /* M = slices * rows */
@@ -77,13 +79,12 @@ void product_over_time(const struct packed *w, struct product_rows m, const real
 
 /* ---- gradients ---- */
 
-/* Working memory for gradients of M rows, of one or two matrices with up to `inputs` inputs
- * together, of up to `weights` elements each. */
+/* Working memory for gradients of M rows, of one or two matrices with up to `inputs`
+ * inputs together, of up to `weights` elements each. */
 struct product_room;
 enum status product_room_create(enum product_engine engine, struct product_rows m,
-                                size_t inputs, size_t weights,
-                                struct product_room **out);
-void product_room_free(struct product_room *room); /* NULL is fine */
+                                size_t inputs, size_t weights, struct product_room **out);
+void product_room_free(struct product_room *room);          /* NULL is fine */
 size_t product_room_bytes(const struct product_room *room); /* NULL: 0 */
 
 /* A block of a gradient: element (r, j) is values[r * stride + j], r < rows, j < width,
@@ -96,9 +97,9 @@ struct gradient_block {
 };
 
 struct gradient_sink {
-    /* Called with the blocks of some rows of dW for slice 0, then with the same blocks for
-     * the next slice, and so on; then with those of the next rows. A block's numbers are in
-     * the cache, and are overwritten behind the call. */
+    /* Called with the blocks of some rows of dW for slice 0, then with the same blocks
+     * for the next slice, and so on; then with those of the next rows. A block's numbers
+     * are in the cache, and are overwritten behind the call. */
     void (*take)(void *context, int slice, const struct gradient_block *block);
     void *context;
 };
@@ -112,9 +113,9 @@ struct gradient_input {
 };
 enum { GRADIENT_INPUTS = 2 };
 
-/* For each slice the dW of `count` inputs, and db := the sums of the columns of dy [M][N],
- * block by block, every element once. db goes to the elements from `bias` on; NO_BIAS: there
- * is none. */
+/* For each slice the dW of `count` inputs, and db := the sums of the columns of dy
+ * [M][N], block by block, every element once. db goes to the elements from `bias` on;
+ * NO_BIAS: there is none. */
 #define NO_BIAS ((size_t)-1)
 void product_gradient(struct product_room *room, int n, const real *dy,
                       const struct gradient_input *inputs, int count, size_t bias,

@@ -2,8 +2,8 @@
  *
  * Limits are measured first, then whatever they bound, each as a share of its limit. The
  * limit of arithmetic is measured again beside each row: a processor's clock changes with
- * its load and its neighbours'. On several ranks all measure at once, as they work at once,
- * and rank 0 prints its own.
+ * its load and its neighbours'. On several ranks all measure at once, as they work at
+ * once, and rank 0 prints its own.
  */
 #include "bench.h"
 

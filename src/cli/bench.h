@@ -35,8 +35,8 @@ struct bench {
 typedef void bench_work(void *context);
 
 /* Seconds that one call takes: the median of several timings, of as many calls as take
- * long enough to be timed, after one to warm up. Sets bench->flops, likewise a median. All
- * ranks at once: collective. */
+ * long enough to be timed, after one to warm up. Sets bench->flops, likewise a median.
+ * All ranks at once: collective. */
 double bench_time(struct bench *bench, bench_work *work, void *context);
 
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,

@@ -24,8 +24,8 @@ static enum status add_bfloat16(struct bench *bench)
     bfloat16 *x = memory_zeroed((size_t)TILE16_ROWS * INPUTS16 * sizeof *x);
     float *y = memory_zeroed((size_t)TILE16_ROWS * PANEL * sizeof *y);
     enum status status = comm_agree(
-        bench->comm, panel && x && y ? STATUS_OK
-                                     : status_fail(STATUS_FAILED, "no memory for a tile"));
+        bench->comm,
+        panel && x && y ? STATUS_OK : status_fail(STATUS_FAILED, "no memory for a tile"));
     struct tile16 tile = {.rows = TILE16_ROWS,
                           .width = PANEL,
                           .blocks = BLOCKS16,

@@ -24,7 +24,7 @@ struct matrices { /* w [n][k], x [rows][k], y [rows][n] */
     float *w, *x, *y;
     const float **from; /* [rows] */
     float **to;
-    struct packed packed, transposed;   /* for products over time */
+    struct packed packed, transposed;      /* for products over time */
     struct packed forward_hh, backward_hh; /* for those of a step */
     struct product_room *room;
     int turn;
@@ -185,8 +185,8 @@ static void lstm_forward(void *context)
                             part(c, 10), part(c, 11), part(c, 12), c->keep);
 }
 
-/* A pass backwards overwrites gates, and gradients that it reads: each begins with what the
- * first one found. The copies are a small part of its time. */
+/* A pass backwards overwrites gates, and gradients that it reads: each begins with what
+ * the first one found. The copies are a small part of its time. */
 static void restore(struct cell *c, int gradient)
 {
     size_t part_size = (size_t)c->hidden * sizeof *c->memory;

@@ -1,9 +1,9 @@
-/* amx: products of bfloat16 by the processor's matrix registers. Their order of sums is that
- * of the other sets (kernels.h).
+/* amx: products of bfloat16 by the processor's matrix registers. Their order of sums is
+ * that of the other sets (kernels.h).
  *
- * There are eight registers of 16 rows of 64 bytes: six hold sums, for 32 rows and a panel;
- * register 6 holds 16 rows of x, and 7 the 16 outputs, both of BLOCK16 inputs. Compilers
- * don't know what the instructions read and write of memory: hence the fences.
+ * There are eight registers of 16 rows of 64 bytes: six hold sums, for 32 rows and a
+ * panel; register 6 holds 16 rows of x, and 7 the 16 outputs, both of BLOCK16 inputs.
+ * Compilers don't know what the instructions read and write of memory: hence the fences.
  */
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
 #include <immintrin.h>
@@ -26,8 +26,8 @@ void amx_ready16(int yes)
     static const struct layout layout = {
         .palette = 1,
         .row_bytes = {LINE, LINE, LINE, LINE, LINE, LINE, LINE, LINE},
-        .rows = {REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS,
-                 REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS}};
+        .rows = {REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS,
+                 REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS}};
     FENCE();
     if (yes)
         _tile_loadconfig(&layout);

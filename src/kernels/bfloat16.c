@@ -9,7 +9,7 @@
 
 enum {
     PAIRS = BLOCK16 / 2,      /* of a block */
-    ROUNDED_ROWS = 256, /* of x at a time, or fewer, so that they stay in the */
+    ROUNDED_ROWS = 256,       /* of x at a time, or fewer, so that they stay in the */
     ROUNDED_BYTES = 512 << 10 /* second-level cache */
 };
 
@@ -36,7 +36,7 @@ struct packed16 {
     int rows;              /* that are rounded at a time */
     struct pair16 *panels; /* ceil(n / PANEL) panels of [filled(k) / 2][PANEL] */
     bfloat16 *x;           /* [rows][filled(k)]: of the product that is being made */
-    struct pair16 *w;      /* [PAIRS][filled(k) / 2]: rows of W, on their way to a panel */
+    struct pair16 *w; /* [PAIRS][filled(k) / 2]: rows of W, on their way to a panel */
 };
 
 static size_t panel_pairs(const struct packed16 *p)
@@ -70,7 +70,8 @@ enum status packed16_create(const struct packed *packed, struct packed16 **out)
     if (!p)
         return status_fail(STATUS_FAILED, "out of memory");
     size_t row = filled(packed->k) * sizeof *p->x;
-    int rows = least(ROUNDED_ROWS, (int)(ROUNDED_BYTES / row)) / TILE16_ROWS * TILE16_ROWS;
+    int rows =
+        least(ROUNDED_ROWS, (int)(ROUNDED_BYTES / row)) / TILE16_ROWS * TILE16_ROWS;
     *p = (struct packed16){
         .n = packed->n, .k = packed->k, .rows = rows > TILE16_ROWS ? rows : TILE16_ROWS};
     p->panels = memory_zeroed(panels_bytes(p));
@@ -107,7 +108,8 @@ static void transpose(const struct pair16 *from, size_t from_pitch, struct pair1
             to[j * to_pitch + i] = from[i * from_pitch + j];
 }
 
-/* A panel of W [n][k]: pairs lie side by side in a row, and are to lie above each other. */
+/* A panel of W [n][k]: pairs lie side by side in a row, and are to lie above each other.
+ * */
 static void pack_rows(struct packed16 *p, const real *w, int width, struct pair16 *panel)
 {
     size_t pairs = filled(p->k) / 2, k = (size_t)p->k;
@@ -115,7 +117,7 @@ static void pack_rows(struct packed16 *p, const real *w, int width, struct pair1
         int rows = least(PAIRS, width - first);
         for (size_t i = 0; i < (size_t)rows; i++)
             kernels16()->round16(k, w + ((size_t)first + i) * k,
-                               (bfloat16 *)(p->w + i * pairs));
+                                 (bfloat16 *)(p->w + i * pairs));
         for (size_t l = 0; l < pairs; l += PAIRS)
             transpose(p->w + l, pairs, panel + l * PANEL + first, PANEL, rows, PAIRS);
     }
@@ -129,7 +131,8 @@ static void pack_columns(struct packed16 *p, const real *w, int width,
     size_t n = (size_t)p->n;
     for (int l = 0; l < p->k; l += 2, panel += PANEL) {
         const real *even = w + (size_t)l * n;
-        kernels16()->round_pairs16((size_t)width, even, l + 1 < p->k ? even + n : zeros, panel);
+        kernels16()->round_pairs16((size_t)width, even, l + 1 < p->k ? even + n : zeros,
+                                   panel);
     }
 }
 
@@ -151,8 +154,8 @@ static void fetch_panel(struct tile16 *tile, const struct pair16 *next, int t, i
 {
     enum { LINES = PAIRS * PANEL * sizeof(struct pair16) / 64 }; /* of a block */
     tile->lines = LINES / tiles;
-    tile->soon = (const char *)next + (size_t)t * (size_t)tile->lines * 64 *
-                                          (size_t)tile->blocks;
+    tile->soon =
+        (const char *)next + (size_t)t * (size_t)tile->lines * 64 * (size_t)tile->blocks;
 }
 
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
@@ -202,7 +205,8 @@ static size_t slice_panel(struct product_rows m)
     return filled(m.rows) / 2 * PANEL;
 }
 
-/* The rows of the block lie a little more than a power of two apart, as caches like it. */
+/* The rows of the block lie a little more than a power of two apart, as caches like it.
+ * */
 static size_t block_pitch(struct product_rows m)
 {
     return filled(m.rows) / 2 + PAIRS;
@@ -210,8 +214,7 @@ static size_t block_pitch(struct product_rows m)
 
 static size_t gradient_x_bytes(const struct gradient16 *room)
 {
-    return room->panels * (size_t)room->m.slices * slice_panel(room->m) *
-           sizeof *room->x;
+    return room->panels * (size_t)room->m.slices * slice_panel(room->m) * sizeof *room->x;
 }
 
 static size_t gradient_block_bytes(const struct gradient16 *room)
@@ -266,7 +269,8 @@ void gradient16_input(struct gradient16 *room, int panel, int k, const real *x)
                                 (size_t)i / 2 * PANEL;
             for (int first = 0; first < k; first += PANEL, to += size)
                 kernels16()->round_pairs16((size_t)least(PANEL, k - first), even + first,
-                                  i + 1 < m.rows ? even + width + first : zeros, to);
+                                           i + 1 < m.rows ? even + width + first : zeros,
+                                           to);
         }
 }
 
@@ -283,8 +287,8 @@ void gradient16_block(struct gradient16 *room, int slice, int n, int first, int 
             int row = 2 * (p + i);
             const real *even = from + (size_t)row * (size_t)n;
             kernels16()->round_pairs16((size_t)height, row < rows ? even : zeros,
-                              row + 1 < rows ? even + n : zeros,
-                              room->rows + i * GRADIENT16_ROWS);
+                                       row + 1 < rows ? even + n : zeros,
+                                       room->rows + i * GRADIENT16_ROWS);
         }
         for (int j = 0; j < height; j += PAIRS)
             transpose(room->rows + j, GRADIENT16_ROWS,

@@ -1,6 +1,6 @@
-/* bfloat16: products whose operands are rounded to bfloat16; sums stay float32. Weights are
- * packed, and rows are rounded block by block, into the order that tiles read (kernels.h).
- * What product.c does for PRODUCT_BFLOAT16.
+/* bfloat16: products whose operands are rounded to bfloat16; sums stay float32. Weights
+ * are packed, and rows are rounded block by block, into the order that tiles read
+ * (kernels.h). What product.c does for PRODUCT_BFLOAT16.
  */
 #ifndef TUTTI_KERNELS_BFLOAT16_H
 #define TUTTI_KERNELS_BFLOAT16_H
@@ -18,7 +18,8 @@ size_t packed16_bytes(const struct packed16 *packed);
 /* From the float weights of `packed`. */
 void packed16_refresh(const struct packed *packed);
 
-/* As packed_multiply. One thread at a time: rows are rounded into memory of the weights. */
+/* As packed_multiply. One thread at a time: rows are rounded into memory of the weights.
+ * */
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                        real *const *y, int add, int back);
 

@@ -120,8 +120,8 @@ KERNEL_MAP(sigmoid, lanes_sigmoid)
 /* ---- tiles of products
  * -------------------------------------------------------------------- */
 
-/* Written once for constant `rows` and `vectors`, so that where it is inlined the sums stay
- * in registers. */
+/* Written once for constant `rows` and `vectors`, so that where it is inlined the sums
+ * stay in registers. */
 #if defined(LANES_AVX512)
 enum { AHEAD = 16 * PANEL }; /* the panel is fetched so far before it is needed */
 static inline __attribute__((always_inline)) void tile_of(int rows, int vectors,
@@ -291,9 +291,10 @@ static inline void widen(int rows, const bfloat16 *x, size_t pitch,
 }
 
 /* Adds one block to `vectors` vectors of each row, from column `first` on. */
-static inline __attribute__((always_inline)) void
-add_block(int rows, int vectors, const struct pair16 *panel, real wide[ROWS16][BLOCK16],
-          real *const *y, int first)
+static inline __attribute__((always_inline)) void add_block(int rows, int vectors,
+                                                            const struct pair16 *panel,
+                                                            real wide[ROWS16][BLOCK16],
+                                                            real *const *y, int first)
 {
     panel += first;
     lanes sum[ROWS16][VECTORS16][2];
@@ -488,8 +489,7 @@ static inline lanes through_tanh(lanes x, lanes y)
 }
 
 static void lstm_backward(int hidden, real *gates, const real *c_prev, const real *tanh_c,
-                          const real *dh, struct keep keep, const real *dh_next,
-                          real *dc)
+                          const real *dh, struct keep keep, const real *dh_next, real *dc)
 {
     for (int j = 0; j < hidden; j += LANES) {
         int n = hidden - j;
@@ -619,8 +619,7 @@ static inline int add_eight(int64_t *sums, const float *values, __mmask8 mask, i
 {
     __m512 x = _mm512_maskz_loadu_ps(mask, values);
     __mmask16 good = _mm512_cmp_ps_mask(_mm512_abs_ps(x), bound, _CMP_LE_OQ);
-    __m256 product =
-        _mm512_castps512_ps256(_mm512_maskz_mul_ps(good & mask, x, scale));
+    __m256 product = _mm512_castps512_ps256(_mm512_maskz_mul_ps(good & mask, x, scale));
     __m512i sum = _mm512_cvtps_epi64(product);
     if (!put)
         sum = _mm512_add_epi64(sum, _mm512_maskz_loadu_epi64(mask, sums));
@@ -667,7 +666,8 @@ static inline int add_row(int64_t *restrict sums, const float *restrict values, 
         double product = (double)(good ? x : 0.0f) * scale;
         double high = product * 0x1p-32 + ones;
         double low = product - (high - ones) * 0x1p32 + ones;
-        sums[i] = (sums[i] & keep) + (bits_of(high) - bits_of(ones)) * (INT64_C(1) << 32) +
+        sums[i] = (sums[i] & keep) +
+                  (bits_of(high) - bits_of(ones)) * (INT64_C(1) << 32) +
                   (bits_of(low) - bits_of(ones));
     }
     return bad;

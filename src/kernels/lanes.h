@@ -170,7 +170,8 @@ static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
 static inline lanes lanes_if_kept(const uint8_t *kept, lanes a)
 {
     for (int i = 0; i < 2; i++) {
-        __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(kept + 8 * i)));
+        __m256i bytes =
+            _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(kept + 8 * i)));
         __m256i zero = _mm256_cmpeq_epi32(bytes, _mm256_setzero_si256());
         a.half[i] = _mm256_andnot_ps(_mm256_castsi256_ps(zero), a.half[i]);
     }
@@ -190,7 +191,8 @@ static inline lanes lanes_odd(const struct pair16 *pairs)
     lanes a;
     for (int i = 0; i < 2; i++) {
         __m256i both = _mm256_loadu_si256((const __m256i *)(pairs + 8 * i));
-        a.half[i] = _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)));
+        a.half[i] =
+            _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)));
     }
     return a;
 }

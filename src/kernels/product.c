@@ -2,10 +2,10 @@
  * it. The same source for every instruction set: only the tile differs (kernels.h).
  *
  * The rows come in blocks that stay in the second-level cache, and with them the results,
- * while the weights go by: part of a panel after part, each fetched while the one before it
- * is used. A gradient's blocks of dy are copied side by side, as rows of dy lie a power of
- * two apart, where caches keep but few of them; for the same reason copies are a line more
- * than that apart.
+ * while the weights go by: part of a panel after part, each fetched while the one before
+ * it is used. A gradient's blocks of dy are copied side by side, as rows of dy lie a
+ * power of two apart, where caches keep but few of them; for the same reason copies are a
+ * line more than that apart.
  */
 #include "tutti/product.h"
 
@@ -38,8 +38,8 @@ static int pieces(int whole, int piece)
 
 /* ---- packing ---- */
 
-/* panel[l][j] := w[j][l] for l < k, j < width; w's rows are `stride` apart. A line of each
- * row at a time, so that few lines of the panel are being written. */
+/* panel[l][j] := w[j][l] for l < k, j < width; w's rows are `stride` apart. A line of
+ * each row at a time, so that few lines of the panel are being written. */
 static void pack_rows(real *panel, const real *w, size_t stride, int k, int width)
 {
     for (int first = 0; first < k; first += VECTOR) {
@@ -256,8 +256,8 @@ static void multiply_slice(const struct packed *w, int rows, const real *x, int 
                            real *y)
 {
     enum gemm_transpose order = w->transposed ? GEMM_PLAIN : GEMM_TRANSPOSED;
-    gemm(GEMM_PLAIN, order, rows, w->n, w->k, x, w->k, w->w,
-         w->transposed ? w->n : w->k, (real)add, y, w->n);
+    gemm(GEMM_PLAIN, order, rows, w->n, w->k, x, w->k, w->w, w->transposed ? w->n : w->k,
+         (real)add, y, w->n);
 }
 
 void product_over_time(const struct packed *w, struct product_rows m, const real *x,
@@ -329,9 +329,8 @@ static int allocate(struct product_room *room)
     }
     room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
     if (room->engine == PRODUCT_BFLOAT16)
-        return room->tiles &&
-               gradient16_create(room->m, gradient_panels(room->inputs),
-                                 &room->rounded) == STATUS_OK;
+        return room->tiles && gradient16_create(room->m, gradient_panels(room->inputs),
+                                                &room->rounded) == STATUS_OK;
     room->x = memory_zeroed(x_elements(room) * sizeof(real));
     room->block = memory_zeroed(block_elements(room) * sizeof(real));
     return room->x && room->block && room->tiles;
@@ -389,7 +388,7 @@ struct gradient {
     const struct gradient_sink *sink;
 };
 
-/* Columns [first, first + width) of a slice's dy, in strips as wide as a tile has rows. */
+/* Columns [first, first + width) of a slice's dy, in strips of a tile's rows. */
 static void copy_block(const struct gradient *g, int slice, int first, int width)
 {
     size_t rows = (size_t)g->m.rows, n = (size_t)g->n, strip = strip_of(g->m);
@@ -447,8 +446,8 @@ static void multiply_block(const struct gradient *g, int slice, int height, int 
 {
     struct product_room *room = g->room;
     int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
-    const real *panel = room->x + (size_t)number * panel_of(g->m) +
-                        (size_t)slice * (size_t)rows * PANEL;
+    const real *panel =
+        room->x + (size_t)number * panel_of(g->m) + (size_t)slice * (size_t)rows * PANEL;
     for (int at = 0; at < rows; at += CHUNK) {
         struct tile tile = {.vectors = pieces(width, VECTOR),
                             .k = least(CHUNK, rows - at),
@@ -469,8 +468,8 @@ static void multiply_block(const struct gradient *g, int slice, int height, int 
     }
 }
 
-/* Rows [first, first + height) of an input's dW, of one slice; its panels begin with `panel`.
- */
+/* Rows [first, first + height) of an input's dW, of one slice. `panel` is the first of its
+ * panels. */
 static void give_weights(const struct gradient *g, const struct gradient_input *input,
                          int panel, int slice, int first, int height)
 {

@@ -21,7 +21,8 @@ enum status affine_create(const struct params *params, const real *block,
     enum product_engine engine = product_engine_for(training);
     affine->weight = block + affine->at_weight;
     affine->bias = block + affine->at_bias;
-    enum status status = packed_create(engine, affine->weight, out, in, 0, &affine->forward);
+    enum status status =
+        packed_create(engine, affine->weight, out, in, 0, &affine->forward);
     if (status == STATUS_OK && training)
         status = packed_create(engine, affine->weight, in, out, 1, &affine->backward);
     return status;

@@ -1,8 +1,8 @@
 /* layers: embedding, affine, activation and dropout.
  *
  * Forward and backward stand side by side; `rows` is T * B of a slice. Gradients of
- * weights are overwritten, never added to. Behind a recurrent layer, dropout is part of the
- * cell (recurrent.h).
+ * weights are overwritten, never added to. Behind a recurrent layer, dropout is part of
+ * the cell (recurrent.h).
  */
 #ifndef TUTTI_LAYERS_H
 #define TUTTI_LAYERS_H
@@ -55,9 +55,9 @@ void activation_forward(int kind, real *y, size_t count);
 /* dy *= f', from the activated y (before dropout). */
 void activation_backward(int kind, const real *y, real *dy, size_t count);
 
-/* kept[width] := 1 for the units of a row at time step t that are kept, 0 for those that are
- * dropped. `place` counts the places of dropout from below; `row` is a row of the whole
- * batch. */
+/* kept[width] := 1 for the units of a row at time step t that are kept, 0 for those that
+ * are dropped. `place` counts the places of dropout from below; `row` is a row of the
+ * whole batch. */
 void dropout_row(const struct dropout *dropout, int place, int64_t row, int t, int width,
                  uint8_t *kept);
 
@@ -65,8 +65,8 @@ void dropout_row(const struct dropout *dropout, int place, int64_t row, int t, i
 real dropout_factor(const struct dropout *dropout);
 
 /* Drops units of y[T][B][width] of one slice in place: y := y / (1 - rate) or 0. kept[]
- * gets 1 or 0. first_row is the row of the whole batch that is the slice's row 0. Rate 0: y
- * is left alone, and kept too. */
+ * gets 1 or 0. first_row is the row of the whole batch that is the slice's row 0. Rate 0:
+ * y is left alone, and kept too. */
 void dropout_forward(const struct dropout *dropout, int place, int64_t first_row,
                      int steps, int rows, int width, real *y, uint8_t *kept);
 void dropout_backward(const struct dropout *dropout, const uint8_t *kept, size_t count,

@@ -115,10 +115,9 @@ void recurrent_free(struct recurrent *layer)
     packed_free(&layer->forward_hh);
     packed_free(&layer->backward_ih);
     packed_free(&layer->backward_hh);
-    real *buffers[] = {layer->gate,    layer->product, layer->h_prev,
-                       layer->c_prev,  layer->tanh_c,  layer->h,
-                       layer->h_state, layer->c_state, layer->dh,
-                       layer->dc};
+    real *buffers[] = {layer->gate,   layer->product, layer->h_prev,  layer->c_prev,
+                       layer->tanh_c, layer->h,       layer->h_state, layer->c_state,
+                       layer->dh,     layer->dc};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         memory_free(buffers[i]);
     free((void *)layer->from);
@@ -204,8 +203,7 @@ static void draw_dropout(struct recurrent *layer, int s, int t, int b)
     if (dropout)
         dropout_row(dropout, layer->number, dropout->first_row + s * rows + b, t,
                     layer->hidden,
-                    layer->kept +
-                        row_at(layer->extent, s, t, b) * (size_t)layer->hidden);
+                    layer->kept + row_at(layer->extent, s, t, b) * (size_t)layer->hidden);
 }
 
 /* Row b of slice s at step t; leaves its state where the next step, or window, finds it.

@@ -27,8 +27,8 @@ struct recurrent {
     int cell, input, hidden, gates;                        /* D, H, G */
     const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
-        at_bias_hh;                        /* offsets of the gradients */
-    size_t first; /* the first element of all its tensors */
+        at_bias_hh;                         /* offsets of the gradients */
+    size_t first;                           /* the first element of all its tensors */
     struct packed forward_ih, forward_hh;   /* weight_ih, weight_hh */
     struct packed backward_ih, backward_hh; /* their transposes; in training */
     struct product_room *room;              /* the model's; in training */
@@ -42,8 +42,8 @@ struct recurrent {
     const struct dropout *dropout; /* of the last forward, NULL: none; borrowed, and */
     uint8_t *kept;                 /* [S][T][B][H]: its mask, borrowed */
     real *h_state, *c_state;       /* [S][B][H]: carried to the next window */
-    real *dh, *dc; /* [S][B][H]: of what step t gave to t + 1; dc: LSTM only */
-    const real **from;       /* [S * B] row pointers of one recurrent product */
+    real *dh, *dc;     /* [S][B][H]: of what step t gave to t + 1; dc: LSTM only */
+    const real **from; /* [S * B] row pointers of one recurrent product */
     real **to;
 };
 
@@ -60,8 +60,8 @@ size_t recurrent_bytes(const struct recurrent *layer);
 void recurrent_pack(struct recurrent *layer);
 
 /* x [S][T][B][D] -> layer->h. inputs[s] [T][B] tells where rows start anew (`end`).
- * dropout->rate 0, or dropout NULL: none; otherwise kept [S][T][B][H] gets its mask, which
- * recurrent_backward reads. */
+ * dropout->rate 0, or dropout NULL: none; otherwise kept [S][T][B][H] gets its mask,
+ * which recurrent_backward reads. */
 void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
                        token end, const struct dropout *dropout, uint8_t *kept);
 

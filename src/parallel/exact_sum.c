@@ -4,8 +4,8 @@
  * so one sum over the ranks takes them all, and what is known last goes last. Adding is
  * one of the kernels. The loops that read the sums have no branch and no conversion
  * instruction that only new processors have, so compilers turn them into vector code for
- * any processor. On x86-64 three versions are compiled and the loader picks one; their bits
- * are equal, as every operation in them is exact or rounds once.
+ * any processor. On x86-64 three versions are compiled and the loader picks one; their
+ * bits are equal, as every operation in them is exact or rounds once.
  */
 #include "tutti/exact_sum.h"
 

@@ -407,8 +407,7 @@ void trainer_print_facts(struct trainer *trainer)
     log_info("model            %zu parameters; vocabulary %zu (%s)", now->params.total,
              trainer->dataset->encoding->vocabulary, trainer->dataset->encoding->name);
     log_info("ranks            %d, with %zu slices of %d rows; products by %s",
-             comm_size(trainer->comm), now->slices, trainer->rows,
-             product_makers());
+             comm_size(trainer->comm), now->slices, trainer->rows, product_makers());
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data / megabyte,
              trainer->data_plan.training ? ", streamed from disk" : "");
