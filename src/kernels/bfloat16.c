@@ -108,8 +108,7 @@ static void transpose(const struct pair16 *from, size_t from_pitch, struct pair1
             to[j * to_pitch + i] = from[i * from_pitch + j];
 }
 
-/* A panel of W [n][k]: pairs lie side by side in a row, and are to lie above each other.
- * */
+/* A panel of W [n][k]: pairs lie side by side in a row, and go above each other. */
 static void pack_rows(struct packed16 *p, const real *w, int width, struct pair16 *panel)
 {
     size_t pairs = filled(p->k) / 2, k = (size_t)p->k;
@@ -205,8 +204,7 @@ static size_t slice_panel(struct product_rows m)
     return filled(m.rows) / 2 * PANEL;
 }
 
-/* The rows of the block lie a little more than a power of two apart, as caches like it.
- * */
+/* A little more than a power of two, as caches like it. */
 static size_t block_pitch(struct product_rows m)
 {
     return filled(m.rows) / 2 + PAIRS;
@@ -309,7 +307,6 @@ void gradient16_multiply(struct gradient16 *room, int slice, int height, int pan
                           .fresh = 1,
                           .panel = from,
                           .pitch = 2 * pitch};
-    kernels16()->ready16(1);
     for (int t = 0; t < count; t++) {
         int row = t * TILE16_ROWS;
         tile.rows = least(TILE16_ROWS, height - row);
@@ -319,5 +316,4 @@ void gradient16_multiply(struct gradient16 *room, int slice, int height, int pan
         fetch_panel(&tile, from + slices * size, t, count);
         kernels16()->tile16(&tile);
     }
-    kernels16()->ready16(0);
 }

@@ -18,8 +18,7 @@ size_t packed16_bytes(const struct packed16 *packed);
 /* From the float weights of `packed`. */
 void packed16_refresh(const struct packed *packed);
 
-/* As packed_multiply. One thread at a time: rows are rounded into memory of the weights.
- * */
+/* As packed_multiply. Rows are rounded into memory that belongs to the weights. */
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                        real *const *y, int add, int back);
 
@@ -37,7 +36,8 @@ void gradient16_input(struct gradient16 *room, int panel, int k, const real *x);
 enum { GRADIENT16_ROWS = 128 };
 void gradient16_block(struct gradient16 *room, int slice, int n, int first, int height,
                       const real *dy);
-/* tiles[height][PANEL] := the block's transpose times panel `panel` of that slice's x. */
+/* tiles[height][PANEL] := the block's transpose times panel `panel` of that slice's x.
+ * Between kernels16()->ready16(1) and ready16(0). */
 void gradient16_multiply(struct gradient16 *room, int slice, int height, int panel,
                          int width, real *tiles);
 

@@ -561,7 +561,11 @@ void product_gradient(struct product_room *room, int n, const real *dy,
         return;
     }
     pack_inputs(&g);
+    if (room->rounded)
+        kernels16()->ready16(1);
     for (int first = 0; first < n; first += height)
         for (int s = 0; s < m.slices; s++)
             give_rows(&g, s, first, least(height, n - first));
+    if (room->rounded)
+        kernels16()->ready16(0);
 }
