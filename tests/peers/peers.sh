@@ -136,16 +136,17 @@ median() { sort -g | awk '{ at[NR] = $1 } END { print at[int((NR + 1) / 2)] }'; 
 
 # candidates PART: the arguments of theirs_KIND, one setting a line.
 candidates() {
-    local kind rows precision cores
+    local kind rows precision cores native=(" native")
     IFS=: read -r kind rows precision cores <<<"$1"
+    [ "$precision" = bfloat16 ] && native=() # a hundred times slower
     if [ "$kind" = play ]; then
         local steps=$((1 + 400 / (1 + rows / 16)))
         printf "$rows $steps%s\n" "" " native" " cells" " cells native" " cells compiled"
     elif ((cores == 1)); then
-        printf "1 1 $rows $precision%s\n" "" " native" " compiled"
+        printf "1 1 $rows $precision%s\n" "" "${native[@]}" " compiled"
     else
-        printf "$cores 1 $rows $precision%s\n" "" " native"
-        printf "1 $cores $((cores * rows)) $precision%s\n" "" " native"
+        printf "$cores 1 $rows $precision%s\n" "" "${native[@]}"
+        printf "1 $cores $((cores * rows)) $precision%s\n" "" "${native[@]}"
     fi
 }
 
