@@ -21,8 +21,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tiny_run.sh"
 . "$here/road/environment.sh"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+end_stuck_mpirun &
+watchdog=$!
+trap 'kill $watchdog; rm -rf "$work"' EXIT
 seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed
 echo "TUTTI_TEST_SEED=$seed"

@@ -330,7 +330,7 @@ static void fixed_point_is_exact(void **state)
     (void)state;
     enum { ROWS = 3, STRIDE = 53, PITCH = 61 };
     static const float special[] = {NAN,       INFINITY,      -INFINITY, 0.5f,
-                                    1.5f,      -2.5f,         1e-42f,    -1e-45f,
+                                    4.0f,      -2.5f,         1e-42f,    -1e-45f,
                                     0x1p-126f, 0x1.fffffep+1f};
     static const int widths[] = {1, 7, 8, 9, 48}, scales[] = {0, 24, 51, 60};
     float values[ROWS * STRIDE];

@@ -227,6 +227,31 @@ static void dropout_keeps_the_mean(void **state)
     model_free(model);
 }
 
+/* Loss of a model, by what is chosen when it is made. */
+static double loss_by(enum product_engine engine, int training)
+{
+    struct model *model = NULL;
+    struct slice_loss losses[SLICES];
+    product_choose(engine);
+    assert_int_equal(
+        model_create(&cases[2], END_TOKEN, SLICES, ROWS, STEPS, training, &model),
+        STATUS_OK);
+    product_choose(PRODUCT_PACKED);
+    weights_fill(model, 1);
+    forward_windows(model, 1, losses);
+    model_free(model);
+    return losses[0].loss;
+}
+
+static void bfloat16_is_for_training(void **state)
+{
+    (void)state;
+    double exact = loss_by(PRODUCT_PACKED, 0), rounded = loss_by(PRODUCT_BFLOAT16, 1);
+    assert_true(loss_by(PRODUCT_PACKED, 1) == exact);
+    assert_true(loss_by(PRODUCT_BFLOAT16, 0) == exact);
+    assert_true(rounded != exact && fabs(rounded - exact) < 0.01 * exact);
+}
+
 static void initialisation_depends_on_the_seed_only(void **state)
 {
     (void)state;
@@ -266,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_slice_does_not_see_the_others),
         cmocka_unit_test(states_can_be_saved_and_put_back),
         cmocka_unit_test(dropout_keeps_the_mean),
+        cmocka_unit_test(bfloat16_is_for_training),
         cmocka_unit_test(initialisation_depends_on_the_seed_only),
         cmocka_unit_test(impossible_shapes_are_refused),
     };

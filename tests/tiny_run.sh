@@ -3,6 +3,24 @@
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
+# For tests that kill ranks, in the background: Open MPI 4.1.4 on PMIx 4.2 sometimes never
+# ends then, as mpirun waits for a lock of its own in PMIx_server_finalize while its ranks
+# are dead. Ends such ones that were started in $work.
+end_stuck_mpirun() {
+    local pid states before="" now
+    while sleep 5 >/dev/null 2>&1; do
+        now=""
+        for pid in $(pgrep -x mpirun); do
+            states=$(ps -o stat= --ppid "$pid" | cut -c1 | sort -u)
+            [ "$(readlink "/proc/$pid/cwd")" = "$work" ] && [ "$states" = Z ] || continue
+            [[ " $before " == *" $pid "* ]] && kill -9 "$pid" &&
+                echo "mpirun (pid $pid) was stuck behind its ranks' end, and is killed" >&2
+            now+=" $pid"
+        done
+        before=$now
+    done
+}
+
 # write_midi FILE PITCH...: quarter notes one after the other, 96 ticks each, 120 a minute.
 write_midi() {
     local file=$1 body="" pitch velocity=60
