@@ -382,7 +382,7 @@ static inline __m512i upper_halves(__m512 x)
 
 static inline __mmask16 first_lanes(size_t n)
 {
-    return n < LANES ? (__mmask16)((1u << n) - 1) : 0xffff;
+    return (__mmask16)(n < LANES ? (1u << n) - 1 : 0xffff);
 }
 
 static void round16(size_t n, const real *x, bfloat16 *y)
