@@ -225,7 +225,7 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
         const struct kernels *kernel = kernels_named(names[shape % SETS]);
         int rows = rows_of[shape / SETS % 8], width = widths[shape / SETS / 8 % 4];
         int fresh = shape / SETS / 32 % 2, tiny = shape / SETS / 64;
-        float size = tiny ? 0x1p-62f : 1;
+        double size = tiny ? 0x1p-62 : 1;
         struct tile16 tile = {.rows = rows,
                               .width = width,
                               .blocks = BLOCKS,
