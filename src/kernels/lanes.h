@@ -283,7 +283,7 @@ static inline real lanes_of_bfloat16(bfloat16 x)
     uint32_t bits = (uint32_t)x << 16;
     float wide;
     memcpy(&wide, &bits, sizeof wide);
-    return wide;
+    return (real)wide;
 }
 static inline lanes lanes_even(const struct pair16 *pairs)
 {
