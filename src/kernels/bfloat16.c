@@ -193,9 +193,10 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
 
 struct gradient16 {
     struct product_rows m;
+    int group;
     size_t panels;
     struct pair16 *x;     /* [panels][slices] of [filled(rows) / 2][PANEL] */
-    struct pair16 *block; /* [GRADIENT16_ROWS][block_pitch]: columns of dy */
+    struct pair16 *block; /* [group][GRADIENT16_ROWS][block_pitch]: columns of dy */
     struct pair16 *rows;  /* [PAIRS][GRADIENT16_ROWS]: on their way there */
 };
 
@@ -215,9 +216,26 @@ static size_t gradient_x_bytes(const struct gradient16 *room)
     return room->panels * (size_t)room->m.slices * slice_panel(room->m) * sizeof *room->x;
 }
 
+/* Pairs of a slice's block. */
+static size_t block_size(struct product_rows m)
+{
+    return GRADIENT16_ROWS * block_pitch(m);
+}
+
+size_t gradient16_block_bytes(struct product_rows m)
+{
+    return block_size(m) * sizeof(struct pair16);
+}
+
 static size_t gradient_block_bytes(const struct gradient16 *room)
 {
-    return GRADIENT16_ROWS * block_pitch(room->m) * sizeof *room->block;
+    return (size_t)room->group * gradient16_block_bytes(room->m);
+}
+
+/* Where that of a slice is. */
+static struct pair16 *block_at(const struct gradient16 *room, int slice)
+{
+    return room->block + (size_t)(slice % room->group) * block_size(room->m);
 }
 
 enum { ROWS_BYTES = PAIRS * GRADIENT16_ROWS * sizeof(struct pair16) };
@@ -227,13 +245,13 @@ size_t gradient16_bytes(const struct gradient16 *room)
     return gradient_x_bytes(room) + gradient_block_bytes(room) + ROWS_BYTES;
 }
 
-enum status gradient16_create(struct product_rows m, size_t panels,
+enum status gradient16_create(struct product_rows m, int group, size_t panels,
                               struct gradient16 **out)
 {
     struct gradient16 *room = *out = calloc(1, sizeof *room);
     if (!room)
         return status_fail(STATUS_FAILED, "out of memory");
-    *room = (struct gradient16){.m = m, .panels = panels};
+    *room = (struct gradient16){.m = m, .group = group, .panels = panels};
     room->x = memory_zeroed(gradient_x_bytes(room));
     room->block = memory_zeroed(gradient_block_bytes(room));
     room->rows = memory_zeroed(ROWS_BYTES);
@@ -290,7 +308,7 @@ void gradient16_block(struct gradient16 *room, int slice, int n, int first, int 
         }
         for (int j = 0; j < height; j += PAIRS)
             transpose(room->rows + j, GRADIENT16_ROWS,
-                      room->block + (size_t)j * pitch + p, pitch, PAIRS,
+                      block_at(room, slice) + (size_t)j * pitch + p, pitch, PAIRS,
                       least(PAIRS, height - j));
     }
 }
@@ -310,10 +328,10 @@ void gradient16_multiply(struct gradient16 *room, int slice, int height, int pan
     for (int t = 0; t < count; t++) {
         int row = t * TILE16_ROWS;
         tile.rows = least(TILE16_ROWS, height - row);
-        tile.x = (const bfloat16 *)(room->block + (size_t)row * pitch);
+        tile.x = (const bfloat16 *)(block_at(room, slice) + (size_t)row * pitch);
         for (int i = 0; i < tile.rows; i++)
             tile.y[i] = tiles + (size_t)(row + i) * PANEL;
-        fetch_panel(&tile, from + slices * size, t, count);
+        fetch_panel(&tile, from + size, t, count);
         kernels16()->tile16(&tile);
     }
 }

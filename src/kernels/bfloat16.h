@@ -25,7 +25,8 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
 /* ---- gradients ---- */
 
 struct gradient16;
-enum status gradient16_create(struct product_rows m, size_t panels,
+/* With room for the blocks of `group` slices: slice s takes the place s % group. */
+enum status gradient16_create(struct product_rows m, int group, size_t panels,
                               struct gradient16 **out);
 void gradient16_free(struct gradient16 *room); /* NULL is fine */
 size_t gradient16_bytes(const struct gradient16 *room);
@@ -34,6 +35,7 @@ size_t gradient16_bytes(const struct gradient16 *room);
 void gradient16_input(struct gradient16 *room, int panel, int k, const real *x);
 /* Columns [first, first + height) of a slice's dy[rows][n]; height <= GRADIENT16_ROWS. */
 enum { GRADIENT16_ROWS = 128 };
+size_t gradient16_block_bytes(struct product_rows m); /* of one slice */
 void gradient16_block(struct gradient16 *room, int slice, int n, int first, int height,
                       const real *dy);
 /* tiles[height][PANEL] := the block's transpose times panel `panel` of that slice's x.

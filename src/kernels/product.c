@@ -23,6 +23,7 @@ enum {
     CHUNK = 512, /* inputs at a time, of a panel 96 kB; more where there are few rows */
     ROWS = 256,  /* of x and y at a time: of CHUNK inputs 512 kB */
     GRADIENT_ROWS = GRADIENT16_ROWS, /* of dW at a time */
+    BLOCK_BYTES = 5 << 18,           /* of the columns of dy that make them */
     LINE = 64                        /* bytes that are fetched at once */
 };
 
@@ -286,8 +287,9 @@ struct product_room {
     enum product_engine engine;
     struct product_rows m;
     size_t inputs, weights;
+    int group;      /* slices whose parts of a block of dW are made one behind another */
     real *x;        /* panels of [all rows + 1][PANEL], each input's behind the other's */
-    real *block;    /* strips of [rows + 2][TILE_ROWS]: columns of a slice's dy */
+    real *block;    /* [group] strips of [rows + 2][TILE_ROWS]: columns of dy */
     real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
     real *gradient; /* PRODUCT_OPENBLAS: [weights] */
     struct gradient16 *rounded; /* PRODUCT_BFLOAT16: instead of x and block */
@@ -310,6 +312,12 @@ static size_t strip_of(struct product_rows m)
     return ((size_t)m.rows + 2) * TILE_ROWS;
 }
 
+/* A slice's part of room->block. */
+static size_t block_of(struct product_rows m)
+{
+    return GRADIENT_ROWS / TILE_ROWS * strip_of(m);
+}
+
 /* Of room->x, room->block. */
 static size_t x_elements(const struct product_room *room)
 {
@@ -318,7 +326,16 @@ static size_t x_elements(const struct product_room *room)
 
 static size_t block_elements(const struct product_room *room)
 {
-    return GRADIENT_ROWS / TILE_ROWS * strip_of(room->m);
+    return (size_t)room->group * block_of(room->m);
+}
+
+/* So many slices that their blocks stay in the second-level cache together, and with them
+ * the sums that they are added to. */
+static int group_of(enum product_engine engine, struct product_rows m)
+{
+    size_t bytes = engine == PRODUCT_BFLOAT16 ? gradient16_block_bytes(m)
+                                              : block_of(m) * sizeof(real);
+    return least(m.slices, bytes < BLOCK_BYTES ? (int)(BLOCK_BYTES / bytes) : 1);
 }
 
 static int allocate(struct product_room *room)
@@ -329,8 +346,9 @@ static int allocate(struct product_room *room)
     }
     room->tiles = memory_zeroed(GRADIENT_ROWS * PANEL * sizeof(real));
     if (room->engine == PRODUCT_BFLOAT16)
-        return room->tiles && gradient16_create(room->m, gradient_panels(room->inputs),
-                                                &room->rounded) == STATUS_OK;
+        return room->tiles &&
+               gradient16_create(room->m, room->group, gradient_panels(room->inputs),
+                                 &room->rounded) == STATUS_OK;
     room->x = memory_zeroed(x_elements(room) * sizeof(real));
     room->block = memory_zeroed(block_elements(room) * sizeof(real));
     return room->x && room->block && room->tiles;
@@ -342,8 +360,11 @@ enum status product_room_create(enum product_engine engine, struct product_rows 
     struct product_room *room = *out = calloc(1, sizeof *room);
     if (!room)
         return status_fail(STATUS_FAILED, "out of memory");
-    *room = (struct product_room){
-        .engine = engine, .m = m, .inputs = inputs, .weights = weights};
+    *room = (struct product_room){.engine = engine,
+                                  .m = m,
+                                  .inputs = inputs,
+                                  .weights = weights,
+                                  .group = group_of(engine, m)};
     if (allocate(room))
         return STATUS_OK;
     product_room_free(room);
@@ -389,12 +410,13 @@ struct gradient {
 };
 
 /* Columns [first, first + width) of a slice's dy, in strips of a tile's rows. */
-static void copy_block(const struct gradient *g, int slice, int first, int width)
+static void copy_block(const struct gradient *g, int slice, int first, int width,
+                       real *block)
 {
     size_t rows = (size_t)g->m.rows, n = (size_t)g->n, strip = strip_of(g->m);
     const real *from = g->dy + (size_t)slice * rows * n + first;
     for (size_t i = 0; i < rows; i++, from += n) {
-        real *to = g->room->block + i * TILE_ROWS;
+        real *to = block + i * TILE_ROWS;
         int j = 0;
         for (; j + TILE_ROWS <= width; j += TILE_ROWS, to += strip)
             memcpy(to, from + j, TILE_ROWS * sizeof *to);
@@ -440,12 +462,14 @@ static void pack_x(const struct gradient *g, const struct gradient_input *input,
     }
 }
 
-/* tiles[height][PANEL] := the block's transpose times panel `number` of a slice's x. */
+/* tiles[height][PANEL] := the transpose of a slice's block times panel `number` of its x.
+ */
 static void multiply_block(const struct gradient *g, int slice, int height, int number,
                            int width)
 {
     struct product_room *room = g->room;
     int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
+    const real *block = room->block + (size_t)(slice % room->group) * block_of(g->m);
     const real *panel =
         room->x + (size_t)number * panel_of(g->m) + (size_t)slice * (size_t)rows * PANEL;
     for (int at = 0; at < rows; at += CHUNK) {
@@ -456,53 +480,64 @@ static void multiply_block(const struct gradient *g, int slice, int height, int 
                             .step = TILE_ROWS};
         for (int t = 0; t < tiles; t++) {
             int first = t * TILE_ROWS;
-            const real *strip = room->block + (size_t)t * strip_of(g->m);
+            const real *strip = block + (size_t)t * strip_of(g->m);
             tile.rows = least(TILE_ROWS, height - first);
             for (int r = 0; r < tile.rows; r++) {
                 tile.x[r] = strip + (size_t)at * TILE_ROWS + r;
                 tile.y[r] = room->tiles + (first + r) * PANEL;
             }
-            fetch_panel(&tile, tile.panel + panel_of(g->m), tile.k, t, tiles);
+            fetch_panel(&tile, tile.panel + (size_t)tile.k * PANEL, tile.k, t, tiles);
             kernels()->tile(&tile);
         }
     }
 }
 
-/* Rows [first, first + height) of an input's dW, of one slice. `panel` is the first of its
- * panels. */
+/* A part of dW: rows [first, first + height), of slices [from, to), of one group. */
+struct stretch {
+    int first, height, from, to;
+};
+
+/* That part of an input's dW, panel after panel, whose sums stay in the cache while the
+ * slices add to them. `panel` is the first of the input's panels. */
 static void give_weights(const struct gradient *g, const struct gradient_input *input,
-                         int panel, int slice, int first, int height)
+                         int panel, struct stretch at)
 {
     struct product_room *room = g->room;
+    size_t k = (size_t)input->k;
+    struct gradient_block block = {.first = input->weight + (size_t)at.first * k,
+                                   .pitch = k,
+                                   .rows = at.height,
+                                   .values = room->tiles,
+                                   .stride = PANEL};
     for (int column = 0; column < input->k; column += PANEL, panel++) {
-        const struct gradient_block block = {
-            .first = input->weight + (size_t)first * (size_t)input->k + (size_t)column,
-            .pitch = (size_t)input->k,
-            .rows = height,
-            .width = least(PANEL, input->k - column),
-            .values = room->tiles,
-            .stride = PANEL};
-        if (room->rounded)
-            gradient16_multiply(room->rounded, slice, height, panel, block.width,
-                                room->tiles);
-        else
-            multiply_block(g, slice, height, panel, block.width);
-        g->sink->take(g->sink->context, slice, &block);
+        block.width = least(PANEL, input->k - column);
+        for (int s = at.from; s < at.to; s++) {
+            if (room->rounded)
+                gradient16_multiply(room->rounded, s, at.height, panel, block.width,
+                                    room->tiles);
+            else
+                multiply_block(g, s, at.height, panel, block.width);
+            g->sink->take(g->sink->context, s, &block);
+        }
+        block.first += PANEL;
     }
 }
 
-/* Rows [first, first + height) of every dW, of one slice. */
-static void give_rows(const struct gradient *g, int slice, int first, int height)
+/* That part of every dW. */
+static void give_rows(const struct gradient *g, struct stretch at)
 {
     struct product_room *room = g->room;
-    if (room->rounded)
-        gradient16_block(room->rounded, slice, g->n, first, height, g->dy);
-    else
-        copy_block(g, slice, first, height);
-    if (g->bias != NO_BIAS)
-        give_bias(g, slice, first, height);
+    for (int s = at.from; s < at.to; s++) {
+        if (room->rounded)
+            gradient16_block(room->rounded, s, g->n, at.first, at.height, g->dy);
+        else
+            copy_block(g, s, at.first, at.height,
+                       room->block + (size_t)(s - at.from) * block_of(g->m));
+        if (g->bias != NO_BIAS)
+            give_bias(g, s, at.first, at.height);
+    }
     for (int i = 0, panel = 0; i < g->count; i++) {
-        give_weights(g, &g->inputs[i], panel, slice, first, height);
+        give_weights(g, &g->inputs[i], panel, at);
         panel += pieces(g->inputs[i].k, PANEL);
     }
 }
@@ -564,8 +599,9 @@ void product_gradient(struct product_room *room, int n, const real *dy,
     if (room->rounded)
         kernels16()->ready16(1);
     for (int first = 0; first < n; first += height)
-        for (int s = 0; s < m.slices; s++)
-            give_rows(&g, s, first, least(height, n - first));
+        for (int s = 0; s < m.slices; s += room->group)
+            give_rows(&g, (struct stretch){first, least(height, n - first), s,
+                                           least(s + room->group, m.slices)});
     if (room->rounded)
         kernels16()->ready16(0);
 }
