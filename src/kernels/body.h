@@ -612,30 +612,32 @@ static double softmax(int n, real *logits, int target, int gradient, int *best)
  * --------------------------------------------------------------------------- */
 
 #if defined(LANES_AVX512)
-/* Eight values of which `mask` says which are there. The product with a power of two is
- * exact, and the conversion rounds to the nearest. */
-static inline int add_eight(int64_t *sums, const float *values, __mmask8 mask, int put,
-                            __m512 scale, __m512 bound)
+/* Adds, or puts, eight integers of which `mask` says which are there. */
+static inline void add_eight(int64_t *sums, __m256 products, __mmask8 mask, int put)
 {
-    __m512 x = _mm512_maskz_loadu_ps(mask, values);
-    __mmask16 good = _mm512_cmp_ps_mask(_mm512_abs_ps(x), bound, _CMP_LE_OQ);
-    __m256 product = _mm512_castps512_ps256(_mm512_maskz_mul_ps(good & mask, x, scale));
-    __m512i sum = _mm512_cvtps_epi64(product);
+    __m512i sum = _mm512_cvtps_epi64(products); /* to the nearest */
     if (!put)
         sum = _mm512_add_epi64(sum, _mm512_maskz_loadu_epi64(mask, sums));
     _mm512_mask_storeu_epi64(sums, mask, sum);
-    return __builtin_popcount(mask & ~good);
 }
 
+/* The product with a power of two is exact. */
 static inline int add_row(int64_t *sums, const float *values, int n, int put,
                           __m512 scale, __m512 bound)
 {
-    int bad = 0, i = 0;
-    for (; i + 8 <= n; i += 8)
-        bad += add_eight(sums + i, values + i, 0xff, put, scale, bound);
-    if (i < n)
-        bad += add_eight(sums + i, values + i, (__mmask8)((1 << (n - i)) - 1), put, scale,
-                         bound);
+    int bad = 0;
+    for (int i = 0; i < n; i += LANES) {
+        __mmask16 mask = first_lanes((size_t)(n - i));
+        __m512 x = _mm512_maskz_loadu_ps(mask, values + i);
+        __mmask16 good = _mm512_cmp_ps_mask(_mm512_abs_ps(x), bound, _CMP_LE_OQ);
+        __m512 products = _mm512_maskz_mul_ps(good, x, scale);
+        add_eight(sums + i, _mm512_castps512_ps256(products), (__mmask8)mask, put);
+        if (n - i > LANES / 2)
+            add_eight(sums + i + LANES / 2, _mm512_extractf32x8_ps(products, 1),
+                      (__mmask8)(mask >> LANES / 2), put);
+        if (good != 0xffff)
+            bad += LANES - __builtin_popcount(good);
+    }
     return bad;
 }
 #else

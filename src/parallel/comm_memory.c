@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "comm_internal.h"
+#include "tutti/memory.h"
 
 enum { LINE = 64, PAGE = 4096, NAME_SIZE = 64 };
 
@@ -68,8 +69,11 @@ static bool map(struct comm_memory *memory, int file, int place)
     if (file < 0 || posix_fallocate(file, first, (off_t)memory->stride) != 0)
         return false;
     void *map = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    memory->map = map == MAP_FAILED ? NULL : map;
-    return memory->map != NULL;
+    if (map == MAP_FAILED)
+        return false;
+    (void)madvise(map, memory->size, MADV_HUGEPAGE); /* where they are granted */
+    memory->map = map;
+    return true;
 }
 
 /* True if all ranks of the host have it. */
@@ -107,9 +111,7 @@ enum status comm_memory_create(struct comm *comm, size_t bytes, size_t sums,
         memset(part_of(memory, comm->place), 0, memory->stride);
         MPI_Barrier(comm->neighbours); /* all marks are 0 */
     } else {
-        memory->block = aligned_alloc(LINE, round_up(bytes + 1, LINE));
-        if (memory->block)
-            memset(memory->block, 0, bytes);
+        memory->block = memory_zeroed(bytes);
     }
     if (memory->block)
         return STATUS_OK;
@@ -130,6 +132,6 @@ void comm_memory_free(struct comm_memory *memory)
     if (memory->map)
         munmap(memory->map, memory->size);
     else
-        free(memory->block);
+        memory_free(memory->block);
     free(memory);
 }

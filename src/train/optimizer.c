@@ -7,8 +7,9 @@
 #include "tutti/optimizer.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "tutti/memory.h"
 
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out)
@@ -21,9 +22,8 @@ enum status optimizer_create(const struct options *options, size_t count,
                               .epsilon = options->train.epsilon,
                               .momentum = options->train.momentum,
                               .weight_decay = options->train.weight_decay};
-    size_t room = count ? count : 1;
-    out->first = calloc(room, sizeof *out->first);
-    out->second = adaptive ? calloc(room, sizeof *out->second) : NULL;
+    out->first = memory_zeroed(count * sizeof *out->first);
+    out->second = adaptive ? memory_zeroed(count * sizeof *out->second) : NULL;
     if (out->first && (out->second || !adaptive))
         return STATUS_OK;
     optimizer_free(out);
@@ -33,8 +33,8 @@ enum status optimizer_create(const struct options *options, size_t count,
 
 void optimizer_free(struct optimizer *optimizer)
 {
-    free(optimizer->first);
-    free(optimizer->second);
+    memory_free(optimizer->first);
+    memory_free(optimizer->second);
     memset(optimizer, 0, sizeof *optimizer);
 }
 
