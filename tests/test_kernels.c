@@ -258,24 +258,67 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
     }
 }
 
+static void every_set_rounds_alike(void **state)
+{
+    (void)state;
+    enum { COUNT = 1 << 12, ODD = COUNT - 3 };
+    static float x[COUNT];
+    static bfloat16 y[COUNT], wanted[COUNT];
+    static struct pair16 pairs[ODD];
+    for (uint32_t turn = 0; turn < 256; turn++) {
+        for (uint32_t i = 0; i < COUNT; i++) {
+            uint32_t bits = (turn * COUNT + i) * 4093 + turn; /* over the whole range */
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        kernels_named("portable")->round16(COUNT, x, wanted);
+        for (int set = 0; set < SETS; set++) {
+            const struct kernels *kernel = kernels_named(names[set]);
+            if (!kernel)
+                continue;
+            kernel->round16(ODD, x, y);
+            kernel->round_pairs16(ODD, x, x + 3, pairs);
+            assert_memory_equal(y, wanted, ODD * sizeof *y);
+            for (int i = 0; i < ODD; i++)
+                assert_true(pairs[i].even == wanted[i] && pairs[i].odd == wanted[i + 3]);
+        }
+    }
+}
+
+/* `rows` x `columns`, out of and into wider ones, of which nothing else is touched. */
+static void transposed(const struct kernels *kernel, int rows, int columns)
+{
+    enum { FROM = 20, TO = 17 };
+    float x[16 * FROM], y[16 * TO];
+    struct pair16 pairs[16 * FROM], turned[16 * TO];
+    for (int i = 0; i < 16 * FROM; i++) {
+        x[i] = (float)i;
+        pairs[i] = (struct pair16){(bfloat16)i, (bfloat16)(1000 + i)};
+    }
+    for (int i = 0; i < 16 * TO; i++)
+        y[i] = -1;
+    memset(turned, 0xff, sizeof turned);
+    kernel->transpose(rows, columns, x, FROM, y, TO);
+    kernel->transpose16(rows, columns, pairs, FROM, turned, TO);
+    for (int j = 0; j < 16; j++)
+        for (int i = 0; i < TO; i++) {
+            int inside = i < rows && j < columns, from = i * FROM + j;
+            assert_true(y[j * TO + i] == (inside ? (float)from : -1));
+            assert_int_equal(turned[j * TO + i].even, inside ? from : 0xffff);
+            assert_int_equal(turned[j * TO + i].odd, inside ? 1000 + from : 0xffff);
+        }
+}
+
 static void squares_are_transposed(void **state)
 {
     (void)state;
-    struct pair16 from[16 * 20], to[16 * 17];
-    for (int i = 0; i < 16 * 20; i++)
-        from[i] = (struct pair16){(bfloat16)i, (bfloat16)(1000 + i)};
     for (int set = 0; set < SETS; set++) {
         const struct kernels *kernel = kernels_named(names[set]);
         if (!kernel)
             continue;
-        memset(to, 0, sizeof to);
-        kernel->transpose16(from, 20, to, 17);
-        for (int i = 0; i < 16; i++)
-            for (int j = 0; j < 16; j++) {
-                assert_int_equal(to[j * 17 + i].even, i * 20 + j);
-                assert_int_equal(to[j * 17 + i].odd, 1000 + i * 20 + j);
-            }
-        assert_int_equal(to[16].even, 0);
+        transposed(kernel, 16, 16);
+        transposed(kernel, 5, 16);
+        transposed(kernel, 16, 3);
+        transposed(kernel, 1, 1);
     }
 }
 
@@ -471,6 +514,7 @@ int main(void)
         cmocka_unit_test(rounding_is_to_the_nearest),
         cmocka_unit_test(tiles_of_bfloat16_are_pairs_of_chains),
         cmocka_unit_test(tiles_of_bfloat16_pass_nan_on),
+        cmocka_unit_test(every_set_rounds_alike),
         cmocka_unit_test(squares_are_transposed),
         cmocka_unit_test(fixed_point_is_exact),
         cmocka_unit_test(instruction_sets_give_the_same_bits),

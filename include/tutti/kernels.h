@@ -98,9 +98,12 @@ struct kernels {
     void (*round16)(size_t n, const real *x, bfloat16 *y);
     /* The same for two rows: y[i].even := even[i], y[i].odd := odd[i]. */
     void (*round_pairs16)(size_t n, const real *even, const real *odd, struct pair16 *y);
-    /* y[j * y_pitch + i] := x[i * x_pitch + j] for i, j < 16. */
-    void (*transpose16)(const struct pair16 *x, size_t x_pitch, struct pair16 *y,
-                        size_t y_pitch);
+    /* y[j * y_pitch + i] := x[i * x_pitch + j] for i < rows, j < columns; fastest for 16
+     * rows and 16 columns. */
+    void (*transpose)(int rows, int columns, const real *x, size_t x_pitch, real *y,
+                      size_t y_pitch);
+    void (*transpose16)(int rows, int columns, const struct pair16 *x, size_t x_pitch,
+                        struct pair16 *y, size_t y_pitch);
 
     /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
      * Schmidhuber, Cummins, 2000):

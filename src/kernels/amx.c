@@ -120,6 +120,33 @@ void amx_tile16(const struct tile16 *t)
     for (int i = 0; i < t->rows; i++)
         copy_row(t->y[i], sums + i * PANEL, t->width);
 }
+
+/* The processor rounds as round16 says, and makes two rows of one vector. */
+static inline __mmask16 first_of(size_t n)
+{
+    return (__mmask16)(n < VECTOR ? (1u << n) - 1 : 0xffff);
+}
+
+void amx_round16(size_t n, const float *x, bfloat16 *y)
+{
+    for (size_t i = 0; i < n; i += VECTOR) {
+        __mmask16 mask = first_of(n - i);
+        __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + i));
+        _mm256_mask_storeu_epi16(y + i, mask, (__m256i)rounded);
+    }
+}
+
+void amx_round_pairs16(size_t n, const float *even, const float *odd, struct pair16 *y)
+{
+    for (size_t i = 0; i < n; i += VECTOR) {
+        __mmask16 mask = first_of(n - i);
+        __m256bh first = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, even + i)),
+                 second = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, odd + i));
+        __m512i lower = _mm512_cvtepu16_epi32((__m256i)first),
+                upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)second), 16);
+        _mm512_mask_storeu_epi32(y + i, mask, _mm512_or_epi32(lower, upper));
+    }
+}
 #else
 typedef int amx_not_built; /* C wants a declaration */
 #endif

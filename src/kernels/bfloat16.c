@@ -95,19 +95,6 @@ void packed16_free(struct packed16 *p)
     free(p);
 }
 
-/* A square of pairs, of which the last rows and columns may be missing, turned over. */
-static void transpose(const struct pair16 *from, size_t from_pitch, struct pair16 *to,
-                      size_t to_pitch, int rows, int columns)
-{
-    if (rows == PAIRS && columns == PAIRS) {
-        kernels16()->transpose16(from, from_pitch, to, to_pitch);
-        return;
-    }
-    for (size_t i = 0; i < (size_t)rows; i++)
-        for (size_t j = 0; j < (size_t)columns; j++)
-            to[j * to_pitch + i] = from[i * from_pitch + j];
-}
-
 /* A panel of W [n][k]: pairs lie side by side in a row, and go above each other. */
 static void pack_rows(struct packed16 *p, const real *w, int width, struct pair16 *panel)
 {
@@ -118,7 +105,8 @@ static void pack_rows(struct packed16 *p, const real *w, int width, struct pair1
             kernels16()->round16(k, w + ((size_t)first + i) * k,
                                  (bfloat16 *)(p->w + i * pairs));
         for (size_t l = 0; l < pairs; l += PAIRS)
-            transpose(p->w + l, pairs, panel + l * PANEL + first, PANEL, rows, PAIRS);
+            kernels16()->transpose16(rows, PAIRS, p->w + l, pairs,
+                                     panel + l * PANEL + first, PANEL);
     }
 }
 
@@ -307,9 +295,9 @@ void gradient16_block(struct gradient16 *room, int slice, int n, int first, int 
                                        room->rows + i * GRADIENT16_ROWS);
         }
         for (int j = 0; j < height; j += PAIRS)
-            transpose(room->rows + j, GRADIENT16_ROWS,
-                      block_at(room, slice) + (size_t)j * pitch + p, pitch, PAIRS,
-                      least(PAIRS, height - j));
+            kernels16()->transpose16(
+                PAIRS, least(PAIRS, height - j), room->rows + j, GRADIENT16_ROWS,
+                block_at(room, slice) + (size_t)j * pitch + p, pitch);
     }
 }
 

@@ -436,12 +436,74 @@ static void round_pairs16(size_t n, const real *restrict even, const real *restr
 }
 #endif
 
-static void transpose16(const struct pair16 *restrict x, size_t x_pitch,
-                        struct pair16 *restrict y, size_t y_pitch)
+/* ---- transposing
+ * -------------------------------------------------------------------------- */
+
+#define TRANSPOSE_ELEMENTS(rows, columns, x, x_pitch, y, y_pitch)                        \
+    for (size_t i = 0; i < (size_t)(rows); i++)                                          \
+        for (size_t j = 0; j < (size_t)(columns); j++)                                   \
+    (y)[j * (y_pitch) + i] = (x)[i * (x_pitch) + j]
+
+#if defined(LANES_AVX512)
+/* Row i of the result, of 16 whole ones. In four rounds: pairs of rows exchange every
+ * other element, then pairs of elements, then quarters and halves of the register. */
+static inline void transpose_square(const float *x, size_t x_pitch, float *y,
+                                    size_t y_pitch)
 {
-    for (size_t i = 0; i < 16; i++)
-        for (size_t j = 0; j < 16; j++)
-            y[j * y_pitch + i] = x[i * x_pitch + j];
+    __m512 a[LANES], b[LANES];
+#pragma GCC unroll 16
+    for (size_t i = 0; i < LANES; i++)
+        a[i] = _mm512_loadu_ps(x + i * x_pitch);
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES; i += 2) {
+        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < LANES; i += 4)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            __m512d upper = _mm512_castps_pd(b[i + j]),
+                    lower = _mm512_castps_pd(b[i + j + 2]);
+            a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower));
+            a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower));
+        }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512 first = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x44),
+               second = _mm512_shuffle_f32x4(a[i], a[i + 4], 0xee),
+               third = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0x44),
+               fourth = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0xee);
+        b[i] = _mm512_shuffle_f32x4(first, third, 0x88);
+        b[i + 4] = _mm512_shuffle_f32x4(first, third, 0xdd);
+        b[i + 8] = _mm512_shuffle_f32x4(second, fourth, 0x88);
+        b[i + 12] = _mm512_shuffle_f32x4(second, fourth, 0xdd);
+    }
+#pragma GCC unroll 16
+    for (size_t i = 0; i < LANES; i++)
+        _mm512_storeu_ps(y + i * y_pitch, b[i]);
+}
+#define TRANSPOSE(rows, columns, x, x_pitch, y, y_pitch)                                 \
+    do {                                                                                 \
+        if ((rows) == LANES && (columns) == LANES)                                       \
+            transpose_square((const float *)(x), x_pitch, (float *)(y), y_pitch);        \
+        else                                                                             \
+            TRANSPOSE_ELEMENTS(rows, columns, x, x_pitch, y, y_pitch);                   \
+    } while (0)
+#else
+#define TRANSPOSE TRANSPOSE_ELEMENTS
+#endif
+
+static void transpose(int rows, int columns, const real *restrict x, size_t x_pitch,
+                      real *restrict y, size_t y_pitch)
+{
+    TRANSPOSE(rows, columns, x, x_pitch, y, y_pitch);
+}
+
+static void transpose16(int rows, int columns, const struct pair16 *restrict x,
+                        size_t x_pitch, struct pair16 *restrict y, size_t y_pitch)
+{
+    TRANSPOSE(rows, columns, x, x_pitch, y, y_pitch);
 }
 
 /* Only amx has something to get ready. */
@@ -727,6 +789,7 @@ const struct kernels KERNELS_NAME = {
     .tile16 = tile16,
     .round16 = round16,
     .round_pairs16 = round_pairs16,
+    .transpose = transpose,
     .transpose16 = transpose16,
     .lstm_forward = lstm_forward,
     .lstm_backward = lstm_backward,

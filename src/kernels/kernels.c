@@ -28,12 +28,17 @@ static struct kernels amx; /* no name: there is none */
 
 static void make_amx(void)
 {
-    if (!kernels_named("avx512") || !amx_is_there())
+    __builtin_cpu_init();
+    if (!kernels_named("avx512") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512bf16") ||
+        !amx_is_there())
         return;
     amx = kernels_avx512;
     amx.name = "amx";
     amx.ready16 = amx_ready16;
     amx.tile16 = amx_tile16;
+    amx.round16 = amx_round16;
+    amx.round_pairs16 = amx_round_pairs16;
 }
 
 static const struct kernels *kernels_amx(void)

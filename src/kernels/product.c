@@ -39,19 +39,14 @@ static int pieces(int whole, int piece)
 
 /* ---- packing ---- */
 
-/* panel[l][j] := w[j][l] for l < k, j < width; w's rows are `stride` apart. A line of
- * each row at a time, so that few lines of the panel are being written. */
+/* panel[l][j] := w[j][l] for l < k, j < width; w's rows are `stride` apart. */
 static void pack_rows(real *panel, const real *w, size_t stride, int k, int width)
 {
-    for (int first = 0; first < k; first += VECTOR) {
-        int n = least(VECTOR, k - first);
-        for (int j = 0; j < width; j++) {
-            const real *from = w + (size_t)j * stride + first;
-            real *to = panel + (size_t)first * PANEL + j;
-            for (int l = 0; l < n; l++)
-                to[(size_t)l * PANEL] = from[l];
-        }
-    }
+    for (int l = 0; l < k; l += VECTOR)
+        for (int j = 0; j < width; j += VECTOR)
+            kernels()->transpose(least(VECTOR, width - j), least(VECTOR, k - l),
+                                 w + (size_t)j * stride + l, stride,
+                                 panel + (size_t)l * PANEL + j, PANEL);
 }
 
 /* panel[l][j] := w[l][j] */

@@ -9,6 +9,8 @@ extern const struct kernels kernels_portable;
 extern const struct kernels kernels_avx2, kernels_avx512;
 void amx_ready16(int yes);
 void amx_tile16(const struct tile16 *tile);
+void amx_round16(size_t n, const float *x, bfloat16 *y);
+void amx_round_pairs16(size_t n, const float *even, const float *odd, struct pair16 *y);
 #endif
 
 #endif
