@@ -136,11 +136,12 @@ void packed16_refresh(const struct packed *packed)
     }
 }
 
-/* What `tiles` tiles fetch together while they are computed: the panel that is next. */
+/* What `tiles` tiles fetch together while they are computed: the panel that is next. One
+ * tile alone is no slower than the processor's own fetching. */
 static void fetch_panel(struct tile16 *tile, const struct pair16 *next, int t, int tiles)
 {
     enum { LINES = PAIRS * PANEL * sizeof(struct pair16) / 64 }; /* of a block */
-    tile->lines = LINES / tiles;
+    tile->lines = tiles > 1 ? LINES / tiles : 0;
     tile->soon =
         (const char *)next + (size_t)t * (size_t)tile->lines * 64 * (size_t)tile->blocks;
 }
