@@ -58,16 +58,10 @@ void amx_ready16(int yes)
 #define STORE(UPPER, LOWER, J)                                                           \
     _tile_stored(UPPER, sums + VECTOR * (J), SUMS_ROW);                                  \
     _tile_stored(LOWER, sums + REGISTER_ROWS * PANEL + VECTOR * (J), SUMS_ROW)
-#define MULTIPLY_UPPER(UPPER, LOWER, J)                                                  \
+/* Vector J of the panel times the rows in register 6; the vector stays in 7. */
+#define MULTIPLY(SUMS, J)                                                                \
     _tile_loadd(7, panel + VECTOR * (J), PANEL * sizeof *panel);                         \
-    _tile_dpbf16ps(UPPER, 6, 7)
-/* The panel's 16 outputs serve both halves of the rows while they are at hand. */
-#define MULTIPLY_BOTH(UPPER, LOWER, J)                                                   \
-    _tile_loadd(7, panel + VECTOR * (J), PANEL * sizeof *panel);                         \
-    _tile_loadd(6, x, row);                                                              \
-    _tile_dpbf16ps(UPPER, 6, 7);                                                         \
-    _tile_loadd(6, x + REGISTER_ROWS * t->pitch, row);                                   \
-    _tile_dpbf16ps(LOWER, 6, 7)
+    _tile_dpbf16ps(SUMS, 6, 7)
 
 static void fetch(const struct tile16 *t, int block)
 {
@@ -76,20 +70,54 @@ static void fetch(const struct tile16 *t, int block)
                      _MM_HINT_T1);
 }
 
-static void multiply(const struct tile16 *t, int vectors)
+/* The upper rows go over the panel, then the lower ones, which begin with the vector that
+ * is at hand. */
+static inline __attribute__((always_inline)) void multiply_blocks(const struct tile16 *t,
+                                                                  int vectors, int both)
 {
     const struct pair16 *panel = t->panel;
-    const bfloat16 *x = t->x;
+    const bfloat16 *x = t->x, *lower = x + REGISTER_ROWS * t->pitch;
     size_t row = t->pitch * sizeof *x;
-    for (int b = 0; b < t->blocks; b++, x += BLOCK16, panel += BLOCK16 / 2 * PANEL) {
+    for (int b = 0; b < t->blocks; b++) {
         fetch(t, b);
-        if (t->rows > REGISTER_ROWS) {
-            FOR_VECTORS(MULTIPLY_BOTH);
-        } else {
-            _tile_loadd(6, x, row);
-            FOR_VECTORS(MULTIPLY_UPPER);
+        _tile_loadd(6, x, row);
+        MULTIPLY(0, 0);
+        if (vectors > 1) {
+            MULTIPLY(1, 1);
         }
+        if (vectors > 2) {
+            MULTIPLY(2, 2);
+        }
+        if (both) {
+            _tile_loadd(6, lower, row);
+            if (vectors == 1)
+                _tile_dpbf16ps(3, 6, 7);
+            if (vectors == 2)
+                _tile_dpbf16ps(4, 6, 7);
+            if (vectors == 3)
+                _tile_dpbf16ps(5, 6, 7);
+            if (vectors > 1) {
+                MULTIPLY(3, 0);
+            }
+            if (vectors > 2) {
+                MULTIPLY(4, 1);
+            }
+        }
+        x += BLOCK16;
+        lower += BLOCK16;
+        panel += BLOCK16 / 2 * PANEL;
     }
+}
+
+static void multiply(const struct tile16 *t, int vectors)
+{
+    int both = t->rows > REGISTER_ROWS;
+    if (vectors == 3 && both) /* most of them: without questions in the loop */
+        multiply_blocks(t, 3, 1);
+    else if (vectors == 3)
+        multiply_blocks(t, 3, 0);
+    else
+        multiply_blocks(t, vectors, both);
 }
 
 static inline void copy_row(float *to, const float *from, int width)

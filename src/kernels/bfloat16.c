@@ -35,7 +35,7 @@ struct packed16 {
     int n, k;
     int rows;              /* that are rounded at a time */
     struct pair16 *panels; /* ceil(n / PANEL) panels of [filled(k) / 2][PANEL] */
-    bfloat16 *x;           /* [rows][filled(k)]: of the product that is being made */
+    bfloat16 *x;           /* [rows][x_pitch]: of the product that is being made */
     struct pair16 *w; /* [PAIRS][filled(k) / 2]: rows of W, on their way to a panel */
 };
 
@@ -49,9 +49,16 @@ static size_t panels_bytes(const struct packed16 *p)
     return (size_t)pieces(p->n, PANEL) * panel_pairs(p) * sizeof *p->panels;
 }
 
+/* A line more than is needed: rows that lie a power of two apart would take few places of
+ * the first-level cache. */
+static size_t x_pitch(const struct packed16 *p)
+{
+    return filled(p->k) + BLOCK16;
+}
+
 static size_t x_bytes(const struct packed16 *p)
 {
-    return (size_t)p->rows * filled(p->k) * sizeof *p->x;
+    return (size_t)p->rows * x_pitch(p) * sizeof *p->x;
 }
 
 static size_t w_bytes(const struct packed16 *p)
@@ -150,10 +157,9 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                        real *const *y, int add, int back)
 {
     struct packed16 *p = w->rounded;
-    size_t pitch = filled(p->k);
+    size_t pitch = x_pitch(p);
     int panels = pieces(p->n, PANEL);
-    struct tile16 tile = {
-        .blocks = (int)(pitch / BLOCK16), .fresh = !add, .pitch = pitch};
+    struct tile16 tile = {.blocks = pieces(p->k, BLOCK16), .fresh = !add, .pitch = pitch};
     kernels16()->ready16(1);
     for (int begin = 0; begin < rows; begin += p->rows) {
         int count = least(p->rows, rows - begin), tiles = pieces(count, TILE16_ROWS);
