@@ -29,6 +29,24 @@ assert table["ranks"] == 3 and "3 ranks against one" in names, names
 assert all(row["value"] > 0 for row in table["rows"])
 assert all(row.get("share", 1) > 0 for row in table["rows"])
 assert len(names) == len(set(names))
+# Every row there is to be, by how it begins.
+expected = {
+    "limit": ["multiply-adds, float32", "tiles of bfloat16", "reading memory"],
+    "product": ["over time, forward", "over time, backward", "over time, gradient",
+                "recurrent, forward", "recurrent, backward"],
+    "cell": ["LSTM, forward", "LSTM, backward", "softmax"],
+    "sum": ["fixed point", "norm"],
+    "step": ["exact sum", "exact sum, a rank's products", "float sum",
+             "float sum, a rank's products", "one rank, the others waiting",
+             "one rank, the others waiting, a rank's products", "3 ranks against one"],
+    "generate": ["1 at once", "weights read", "64 at once, without the drawing",
+                 "64 at once, products"],
+    "ingest": ["MIDI to notes", "notes to tokens", "both"],
+}
+for group, begins in expected.items():
+    found = [row["name"] for row in table["rows"] if row["group"] == group]
+    assert len(found) == len(begins), (group, found)
+    assert all(row.startswith(begin) for row, begin in zip(found, begins)), (group, found)
 END
 mpirun -n 3 "$tutti" bench --set train.slices=2 2>slices.txt && fail "too few slices"
 [ "$(grep -c '^tutti: train.slices = 2, but there are 3 ranks' slices.txt)" = 1 ] ||

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pieces.h"
 #include "tutti/memory.h"
 
 enum {
@@ -12,16 +13,6 @@ enum {
     ROUNDED_ROWS = 256,       /* of x at a time, or fewer, so that they stay in the */
     ROUNDED_BYTES = 512 << 10 /* second-level cache */
 };
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int pieces(int whole, int piece)
-{
-    return (whole + piece - 1) / piece;
-}
 
 /* A number of inputs or rows, filled up to whole blocks. */
 static size_t filled(int count)

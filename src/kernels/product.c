@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "bfloat16.h"
+#include "pieces.h"
 #include "tutti/gemm.h"
 #include "tutti/kernels.h"
 #include "tutti/memory.h"
@@ -26,16 +27,6 @@ enum {
     BLOCK_BYTES = 5 << 18,           /* of the columns of dy that make them */
     LINE = 64                        /* bytes that are fetched at once */
 };
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int pieces(int whole, int piece)
-{
-    return (whole + piece - 1) / piece;
-}
 
 /* ---- packing ---- */
 
