@@ -35,29 +35,30 @@ void amx_ready16(int yes)
         _tile_release();
 }
 
-/* DO(R, L, J) for each of `vectors` vectors of results: R holds the sums of the upper 16
- * rows, L of the lower ones. */
-#define FOR_VECTORS(DO)                                                                  \
+/* DO(R, J) for each of `vectors` vectors of results: R holds the sums of the upper 16 rows,
+ * or of the lower ones if there are `both`. */
+#define FOR_VECTORS(DO, UPPER, LOWER)                                                    \
     do {                                                                                 \
-        DO(0, 3, 0);                                                                     \
+        DO(0, UPPER, 0);                                                                 \
         if (vectors > 1) {                                                               \
-            DO(1, 4, 1);                                                                 \
+            DO(1, UPPER, 1);                                                             \
         }                                                                                \
         if (vectors > 2) {                                                               \
-            DO(2, 5, 2);                                                                 \
+            DO(2, UPPER, 2);                                                             \
+        }                                                                                \
+        if (both) {                                                                      \
+            DO(3, LOWER, 0);                                                             \
+        }                                                                                \
+        if (both && vectors > 1) {                                                       \
+            DO(4, LOWER, 1);                                                             \
+        }                                                                                \
+        if (both && vectors > 2) {                                                       \
+            DO(5, LOWER, 2);                                                             \
         }                                                                                \
     } while (0)
-
-#define SUMS_ROW (PANEL * sizeof(float))
-#define CLEAR(UPPER, LOWER, J)                                                           \
-    _tile_zero(UPPER);                                                                   \
-    _tile_zero(LOWER)
-#define LOAD(UPPER, LOWER, J)                                                            \
-    _tile_loadd(UPPER, sums + VECTOR * (J), SUMS_ROW);                                   \
-    _tile_loadd(LOWER, sums + REGISTER_ROWS * PANEL + VECTOR * (J), SUMS_ROW)
-#define STORE(UPPER, LOWER, J)                                                           \
-    _tile_stored(UPPER, sums + VECTOR * (J), SUMS_ROW);                                  \
-    _tile_stored(LOWER, sums + REGISTER_ROWS * PANEL + VECTOR * (J), SUMS_ROW)
+#define CLEAR(R, FROM, J) _tile_zero(R)
+#define LOAD(R, FROM, J) _tile_loadd(R, (FROM) + VECTOR * (J), PANEL * sizeof(float))
+#define STORE(R, TO, J) _tile_stored(R, (TO) + VECTOR * (J), PANEL * sizeof(float))
 /* Vector J of the panel times the rows in register 6; the vector stays in 7. */
 #define MULTIPLY(SUMS, J)                                                                \
     _tile_loadd(7, panel + VECTOR * (J), PANEL * sizeof *panel);                         \
@@ -109,9 +110,8 @@ static inline __attribute__((always_inline)) void multiply_blocks(const struct t
     }
 }
 
-static void multiply(const struct tile16 *t, int vectors)
+static void multiply(const struct tile16 *t, int vectors, int both)
 {
-    int both = t->rows > REGISTER_ROWS;
     if (vectors == 3 && both) /* most of them: without questions in the loop */
         multiply_blocks(t, 3, 1);
     else if (vectors == 3)
@@ -132,18 +132,19 @@ static inline void copy_row(float *to, const float *from, int width)
 void amx_tile16(const struct tile16 *t)
 {
     _Alignas(64) float sums[TILE16_ROWS * PANEL];
-    int vectors = (t->width + VECTOR - 1) / VECTOR;
+    float *lower = sums + REGISTER_ROWS * PANEL;
+    int vectors = (t->width + VECTOR - 1) / VECTOR, both = t->rows > REGISTER_ROWS;
     if (t->fresh) {
-        FOR_VECTORS(CLEAR);
+        FOR_VECTORS(CLEAR, sums, lower);
     } else {
         for (int i = 0; i < t->rows; i++)
             copy_row(sums + i * PANEL, t->y[i], t->width);
         FENCE();
-        FOR_VECTORS(LOAD);
+        FOR_VECTORS(LOAD, sums, lower);
     }
     FENCE();
-    multiply(t, vectors);
-    FOR_VECTORS(STORE);
+    multiply(t, vectors, both);
+    FOR_VECTORS(STORE, sums, lower);
     FENCE();
     for (int i = 0; i < t->rows; i++)
         copy_row(t->y[i], sums + i * PANEL, t->width);
