@@ -165,8 +165,13 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                 int row = t * TILE16_ROWS;
                 tile.rows = least(TILE16_ROWS, count - row);
                 tile.x = p->x + (size_t)row * pitch;
-                for (int i = 0; i < tile.rows; i++)
+                int after = t + 1 < tiles ? row + TILE16_ROWS : 0;
+                for (int i = 0; i < tile.rows; i++) {
                     tile.y[i] = y[begin + row + i] + first;
+                    if (after + i < count)
+                        fetch_results(y[begin + after + i] +
+                                      (after ? first : next * PANEL));
+                }
                 fetch_panel(&tile, p->panels + (size_t)next * panel_pairs(p), t, tiles);
                 kernels16()->tile16(&tile);
             }

@@ -1,6 +1,8 @@
-/* pieces: how a whole is cut. */
+/* pieces: how a whole is cut, and what is fetched of it ahead. */
 #ifndef TUTTI_PIECES_H
 #define TUTTI_PIECES_H
+
+#include "tutti/kernels.h"
 
 static inline int least(int a, int b)
 {
@@ -11,6 +13,13 @@ static inline int least(int a, int b)
 static inline int pieces(int whole, int piece)
 {
     return (whole + piece - 1) / piece;
+}
+
+/* A row's results in a panel, which are written soon. */
+static inline void fetch_results(const real *y)
+{
+    for (int j = 0; j < PANEL; j += VECTOR)
+        __builtin_prefetch(y + j, 1);
 }
 
 #endif

@@ -152,14 +152,8 @@ static void fetch_panel(struct tile *tile, const real *panel, int k, int t, int 
     tile->pace = bytes / (size_t)tile->k < LINE ? bytes / (size_t)tile->k : LINE;
 }
 
-/* The results of a row are fetched while the tile before is computed. */
-static void fetch_results(const real *y)
-{
-    for (int j = 0; j < PANEL; j += VECTOR)
-        __builtin_prefetch(y + j, 1);
-}
-
-/* All rows times a part, in tiles as equal as can be. */
+/* All rows times a part, in tiles as equal as can be. Results are fetched while the tile
+ * before is computed: the last one fetches those of the next part's first tile. */
 static void multiply_part(const struct part *part, const struct part *next, int rows,
                           const real *const *x, real *const *y, int fresh)
 {
@@ -169,13 +163,15 @@ static void multiply_part(const struct part *part, const struct part *next, int 
                         .fresh = fresh,
                         .panel = part->panel,
                         .step = 1};
-    for (int t = 0, i = 0; t < tiles; t++) {
+    for (int t = 0, i = 0; t < tiles; t++, i += tile.rows) {
         tile.rows = (rows - i + tiles - t - 1) / (tiles - t);
-        for (int r = 0; r < tile.rows; r++, i++) {
-            tile.x[r] = x[i] + part->from;
-            tile.y[r] = y[i] + part->first;
-            if (i + tile.rows < rows)
-                fetch_results(y[i + tile.rows] + part->first);
+        for (int r = 0; r < tile.rows; r++) {
+            tile.x[r] = x[i + r] + part->from;
+            tile.y[r] = y[i + r] + part->first;
+            if (i + tile.rows + r < rows)
+                fetch_results(y[i + tile.rows + r] + part->first);
+            else if (t + 1 == tiles)
+                fetch_results(y[r] + next->first);
         }
         fetch_panel(&tile, next->panel, next->k, t, tiles);
         multiply_tile(&tile, part->width);
