@@ -17,10 +17,10 @@ struct shape {
     int slices, rows, n, k;
 };
 
-static const struct shape shapes[] = {{1, 1, 1, 1},     {1, 8, 48, 16},  {2, 5, 50, 33},
-                                      {3, 7, 130, 49},  {2, 9, 389, 70}, {1, 530, 17, 20},
-                                      {2, 520, 40, 97}, {1, 3, 65, 600}, {2, 3, 1030, 5},
-                                      {1, 40, 17, 8200}};
+static const struct shape shapes[] = {
+    {1, 1, 1, 1},    {1, 8, 48, 16},    {2, 5, 50, 33},   {3, 7, 130, 49},
+    {2, 9, 389, 70}, {1, 530, 17, 20},  {2, 520, 40, 97}, {1, 3, 65, 600},
+    {2, 3, 1030, 5}, {1, 40, 17, 8200}, {5, 900, 17, 20}, {3, 1700, 17, 20}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 struct matrices { /* of a shape, with random numbers */

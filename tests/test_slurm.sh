@@ -100,7 +100,11 @@ completes() {
     restarts=$(fact "$1" Restarts)
     [ "$(fact "$1" JobState)" = COMPLETED ] ||
         { tell; fail "$4: job $1 ended as $(fact "$1" JobState)"; }
-    [[ $restarts =~ ^($3)$ ]] || { tell; fail "$4: $restarts restarts, not $3"; }
+    [[ $restarts =~ ^($3)$ ]] || {
+        tell
+        grep -h '' "$work/${2#runs/}.log" "$2/attempts.txt" >&2 # whole: why again?
+        fail "$4: $restarts restarts, not $3"
+    }
     facts "$2" >"$2.this"
     facts runs/alone | diff - "$2.this" >"$2.diff" ||
         { head -n 4 "$2.diff" >&2; tell; fail "$4: another run than without Slurm"; }

@@ -2,10 +2,10 @@
  * set.
  *
  * avx512, avx2 and portable are one source compiled three times; amx is avx512 with AMX
- * for products of bfloat16. The fastest that the processor has is taken at run time
- * (TUTTI_KERNELS=avx2 in the environment forces one). All sets give the same bits: they
- * work in 16 virtual lanes whatever the machine's width, and every multiply-add is a
- * fused one.
+ * for products of bfloat16 and with the processor's own rounding to it. The fastest that
+ * the processor has is taken at run time (TUTTI_KERNELS=avx2 in the environment forces
+ * one). All sets give the same bits: they work in 16 virtual lanes whatever the machine's
+ * width, and every multiply-add is a fused one.
  *
  * Matrix products are made of tiles (product.h): a few rows of results, PANEL wide, whose
  * sums stay in registers while the weights stream by.

@@ -97,9 +97,9 @@ struct gradient_block {
 };
 
 struct gradient_sink {
-    /* Called with the blocks of some rows of dW for slice 0, then with the same blocks
-     * for the next slice, and so on; then with those of the next rows. A block's numbers
-     * are in the cache, and are overwritten behind the call. */
+    /* Called with every block of every slice. Of each element the slices come in their
+     * order; nothing else is promised of the order. A block's numbers are in the cache,
+     * and are overwritten behind the call. */
     void (*take)(void *context, int slice, const struct gradient_block *block);
     void *context;
 };

@@ -1,5 +1,5 @@
-/* amx: products of bfloat16 by the processor's matrix registers. Their order of sums is
- * that of the other sets (kernels.h).
+/* amx: products of bfloat16 by the processor's matrix registers, and rounding by its
+ * instruction for it. Their order of sums is that of the other sets (kernels.h).
  *
  * There are eight registers of 16 rows of 64 bytes: six hold sums, for 32 rows and a
  * panel; register 6 holds 16 rows of x, and 7 the 16 outputs, both of BLOCK16 inputs.
@@ -35,8 +35,8 @@ void amx_ready16(int yes)
         _tile_release();
 }
 
-/* DO(R, J) for each of `vectors` vectors of results: R holds the sums of the upper 16 rows,
- * or of the lower ones if there are `both`. */
+/* DO(R, AT, J) for each register R of sums that is in use: vector J of the upper 16 rows,
+ * which lie at UPPER, and with `both` of the lower ones, at LOWER. */
 #define FOR_VECTORS(DO, UPPER, LOWER)                                                    \
     do {                                                                                 \
         DO(0, UPPER, 0);                                                                 \
@@ -150,12 +150,12 @@ void amx_tile16(const struct tile16 *t)
         copy_row(t->y[i], sums + i * PANEL, t->width);
 }
 
-/* The processor rounds as round16 says, and makes two rows of one vector. */
 static inline __mmask16 first_of(size_t n)
 {
     return (__mmask16)(n < VECTOR ? (1u << n) - 1 : 0xffff);
 }
 
+/* The processor's own instruction rounds as round16 says (kernels.h). */
 void amx_round16(size_t n, const float *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {

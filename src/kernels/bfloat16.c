@@ -67,7 +67,7 @@ enum status packed16_create(const struct packed *packed, struct packed16 **out)
     struct packed16 *p = *out = calloc(1, sizeof *p);
     if (!p)
         return status_fail(STATUS_FAILED, "out of memory");
-    size_t row = filled(packed->k) * sizeof *p->x;
+    size_t row = filled(packed->k) * sizeof *p->x; /* but for a line */
     int rows =
         least(ROUNDED_ROWS, (int)(ROUNDED_BYTES / row)) / TILE16_ROWS * TILE16_ROWS;
     *p = (struct packed16){
@@ -135,13 +135,21 @@ void packed16_refresh(const struct packed *packed)
 }
 
 /* What `tiles` tiles fetch together while they are computed: the panel that is next. One
- * tile alone is no slower than the processor's own fetching. */
+ * tile alone fetches nothing: the processor does it as fast by itself then. */
 static void fetch_panel(struct tile16 *tile, const struct pair16 *next, int t, int tiles)
 {
     enum { LINES = PAIRS * PANEL * sizeof(struct pair16) / 64 }; /* of a block */
     tile->lines = tiles > 1 ? LINES / tiles : 0;
     tile->soon =
         (const char *)next + (size_t)t * (size_t)tile->lines * 64 * (size_t)tile->blocks;
+}
+
+/* The results of the tile that begins at `row` of `count`, whose panel begins at
+ * `first`. */
+static void fetch_rows(real *const *y, int row, int count, int first)
+{
+    for (int i = row; i < least(row + TILE16_ROWS, count); i++)
+        fetch_results(y[i] + first);
 }
 
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
@@ -165,13 +173,12 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                 int row = t * TILE16_ROWS;
                 tile.rows = least(TILE16_ROWS, count - row);
                 tile.x = p->x + (size_t)row * pitch;
-                int after = t + 1 < tiles ? row + TILE16_ROWS : 0;
-                for (int i = 0; i < tile.rows; i++) {
+                for (int i = 0; i < tile.rows; i++)
                     tile.y[i] = y[begin + row + i] + first;
-                    if (after + i < count)
-                        fetch_results(y[begin + after + i] +
-                                      (after ? first : next * PANEL));
-                }
+                if (t + 1 < tiles)
+                    fetch_rows(y + begin, row + TILE16_ROWS, count, first);
+                else
+                    fetch_rows(y + begin, 0, count, next * PANEL);
                 fetch_panel(&tile, p->panels + (size_t)next * panel_pairs(p), t, tiles);
                 kernels16()->tile16(&tile);
             }
@@ -304,25 +311,32 @@ void gradient16_block(struct gradient16 *room, int slice, int n, int first, int 
     }
 }
 
-void gradient16_multiply(struct gradient16 *room, int slice, int height, int panel,
-                         int width, real *tiles)
+static const struct pair16 *x_at(const struct gradient16 *room,
+                                 struct gradient_place place)
 {
-    size_t slices = (size_t)room->m.slices, size = slice_panel(room->m);
+    size_t slices = (size_t)room->m.slices;
+    return room->x +
+           ((size_t)place.panel * slices + (size_t)place.slice) * slice_panel(room->m);
+}
+
+void gradient16_multiply(struct gradient16 *room, struct gradient_place place,
+                         struct gradient_place next, int height, int width, real *tiles)
+{
     size_t pitch = block_pitch(room->m);
-    const struct pair16 *from = room->x + ((size_t)panel * slices + (size_t)slice) * size;
+    const struct pair16 *block = block_at(room, place.slice);
     int count = pieces(height, TILE16_ROWS);
     struct tile16 tile = {.width = width,
                           .blocks = (int)filled(room->m.rows) / BLOCK16,
                           .fresh = 1,
-                          .panel = from,
+                          .panel = x_at(room, place),
                           .pitch = 2 * pitch};
     for (int t = 0; t < count; t++) {
         int row = t * TILE16_ROWS;
         tile.rows = least(TILE16_ROWS, height - row);
-        tile.x = (const bfloat16 *)(block_at(room, slice) + (size_t)row * pitch);
+        tile.x = (const bfloat16 *)(block + (size_t)row * pitch);
         for (int i = 0; i < tile.rows; i++)
             tile.y[i] = tiles + (size_t)(row + i) * PANEL;
-        fetch_panel(&tile, from + size, t, count);
+        fetch_panel(&tile, x_at(room, next), t, count);
         kernels16()->tile16(&tile);
     }
 }

@@ -24,6 +24,10 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
 
 /* ---- gradients ---- */
 
+struct gradient_place { /* part of x: a slice's rows in a panel */
+    int slice, panel;
+};
+
 struct gradient16;
 /* With room for the blocks of `group` slices: slice s takes the place s % group. */
 enum status gradient16_create(struct product_rows m, int group, size_t panels,
@@ -33,14 +37,15 @@ size_t gradient16_bytes(const struct gradient16 *room);
 
 /* Rounds x[M][k] into panels, from `panel` on. */
 void gradient16_input(struct gradient16 *room, int panel, int k, const real *x);
-/* Columns [first, first + height) of a slice's dy[rows][n]; height <= GRADIENT16_ROWS. */
 enum { GRADIENT16_ROWS = 128 };
 size_t gradient16_block_bytes(struct product_rows m); /* of one slice */
+/* Columns [first, first + height) of a slice's dy[rows][n]; height <= GRADIENT16_ROWS. */
 void gradient16_block(struct gradient16 *room, int slice, int n, int first, int height,
                       const real *dy);
-/* tiles[height][PANEL] := the block's transpose times panel `panel` of that slice's x.
- * Between kernels16()->ready16(1) and ready16(0). */
-void gradient16_multiply(struct gradient16 *room, int slice, int height, int panel,
-                         int width, real *tiles);
+/* tiles[height][PANEL] := the transpose of the slice's block, which must still be in its
+ * place, times a panel of its x; meanwhile `next` is fetched. Between
+ * kernels16()->ready16(1) and ready16(0). */
+void gradient16_multiply(struct gradient16 *room, struct gradient_place place,
+                         struct gradient_place next, int height, int width, real *tiles);
 
 #endif

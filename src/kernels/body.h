@@ -445,8 +445,9 @@ static void round_pairs16(size_t n, const real *restrict even, const real *restr
     (y)[j * (y_pitch) + i] = (x)[i * (x_pitch) + j]
 
 #if defined(LANES_AVX512)
-/* Row i of the result, of 16 whole ones. In four rounds: pairs of rows exchange every
- * other element, then pairs of elements, then quarters and halves of the register. */
+/* y := the transpose of 16 x 16 elements of 4 bytes. In four rounds: pairs of rows
+ * exchange every other element, then pairs of elements, then quarters of a register,
+ * twice. */
 static inline void transpose_square(const float *x, size_t x_pitch, float *y,
                                     size_t y_pitch)
 {
@@ -463,10 +464,10 @@ static inline void transpose_square(const float *x, size_t x_pitch, float *y,
     for (int i = 0; i < LANES; i += 4)
 #pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
-            __m512d upper = _mm512_castps_pd(b[i + j]),
-                    lower = _mm512_castps_pd(b[i + j + 2]);
-            a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower));
-            a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower));
+            __m512d first = _mm512_castps_pd(b[i + j]),
+                    second = _mm512_castps_pd(b[i + j + 2]);
+            a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(first, second));
+            a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(first, second));
         }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {

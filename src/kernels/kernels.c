@@ -28,7 +28,6 @@ static struct kernels amx; /* no name: there is none */
 
 static void make_amx(void)
 {
-    __builtin_cpu_init();
     if (!kernels_named("avx512") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512bf16") ||
         !amx_is_there())

@@ -24,8 +24,8 @@ enum {
     CHUNK = 512, /* inputs at a time, of a panel 96 kB; more where there are few rows */
     ROWS = 256,  /* of x and y at a time: of CHUNK inputs 512 kB */
     GRADIENT_ROWS = GRADIENT16_ROWS, /* of dW at a time */
-    BLOCK_BYTES = 5 << 18,           /* of the columns of dy that make them */
-    LINE = 64                        /* bytes that are fetched at once */
+    BLOCK_BYTES = 5 << 18, /* of dy's columns for them: much of a cache of 2 MB */
+    LINE = 64              /* bytes that are fetched at once */
 };
 
 /* ---- packing ---- */
@@ -391,14 +391,19 @@ struct gradient {
     const struct gradient_sink *sink;
 };
 
+/* Where a slice's block is. */
+static real *block_at(const struct product_room *room, int slice)
+{
+    return room->block + (size_t)(slice % room->group) * block_of(room->m);
+}
+
 /* Columns [first, first + width) of a slice's dy, in strips of a tile's rows. */
-static void copy_block(const struct gradient *g, int slice, int first, int width,
-                       real *block)
+static void copy_block(const struct gradient *g, int slice, int first, int width)
 {
     size_t rows = (size_t)g->m.rows, n = (size_t)g->n, strip = strip_of(g->m);
     const real *from = g->dy + (size_t)slice * rows * n + first;
     for (size_t i = 0; i < rows; i++, from += n) {
-        real *to = block + i * TILE_ROWS;
+        real *to = block_at(g->room, slice) + i * TILE_ROWS;
         int j = 0;
         for (; j + TILE_ROWS <= width; j += TILE_ROWS, to += strip)
             memcpy(to, from + j, TILE_ROWS * sizeof *to);
@@ -444,17 +449,22 @@ static void pack_x(const struct gradient *g, const struct gradient_input *input,
     }
 }
 
-/* tiles[height][PANEL] := the transpose of a slice's block times panel `number` of its x.
- */
-static void multiply_block(const struct gradient *g, int slice, int height, int number,
-                           int width)
+static const real *panel_at(const struct product_room *room, struct gradient_place place)
+{
+    return room->x + (size_t)place.panel * panel_of(room->m) +
+           (size_t)place.slice * (size_t)room->m.rows * PANEL;
+}
+
+/* tiles[height][PANEL] := the transpose of a slice's block times a panel of its x. */
+static void multiply_block(const struct gradient *g, struct gradient_place place,
+                           struct gradient_place next, int height, int width)
 {
     struct product_room *room = g->room;
     int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
-    const real *block = room->block + (size_t)(slice % room->group) * block_of(g->m);
-    const real *panel =
-        room->x + (size_t)number * panel_of(g->m) + (size_t)slice * (size_t)rows * PANEL;
+    const real *block = block_at(room, place.slice), *panel = panel_at(room, place);
     for (int at = 0; at < rows; at += CHUNK) {
+        const real *soon = at + CHUNK < rows ? panel + (size_t)(at + CHUNK) * PANEL
+                                             : panel_at(room, next);
         struct tile tile = {.vectors = pieces(width, VECTOR),
                             .k = least(CHUNK, rows - at),
                             .fresh = at == 0,
@@ -468,7 +478,7 @@ static void multiply_block(const struct gradient *g, int slice, int height, int 
                 tile.x[r] = strip + (size_t)at * TILE_ROWS + r;
                 tile.y[r] = room->tiles + (first + r) * PANEL;
             }
-            fetch_panel(&tile, tile.panel + (size_t)tile.k * PANEL, tile.k, t, tiles);
+            fetch_panel(&tile, soon, tile.k, t, tiles);
             kernels()->tile(&tile);
         }
     }
@@ -494,11 +504,14 @@ static void give_weights(const struct gradient *g, const struct gradient_input *
     for (int column = 0; column < input->k; column += PANEL, panel++) {
         block.width = least(PANEL, input->k - column);
         for (int s = at.from; s < at.to; s++) {
+            struct gradient_place place = {s, panel}, next = {s + 1, panel};
+            if (s + 1 == at.to)
+                next = (struct gradient_place){at.from, panel + 1};
             if (room->rounded)
-                gradient16_multiply(room->rounded, s, at.height, panel, block.width,
+                gradient16_multiply(room->rounded, place, next, at.height, block.width,
                                     room->tiles);
             else
-                multiply_block(g, s, at.height, panel, block.width);
+                multiply_block(g, place, next, at.height, block.width);
             g->sink->take(g->sink->context, s, &block);
         }
         block.first += PANEL;
@@ -513,8 +526,7 @@ static void give_rows(const struct gradient *g, struct stretch at)
         if (room->rounded)
             gradient16_block(room->rounded, s, g->n, at.first, at.height, g->dy);
         else
-            copy_block(g, s, at.first, at.height,
-                       room->block + (size_t)(s - at.from) * block_of(g->m));
+            copy_block(g, s, at.first, at.height);
         if (g->bias != NO_BIAS)
             give_bias(g, s, at.first, at.height);
     }

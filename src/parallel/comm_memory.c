@@ -69,11 +69,8 @@ static bool map(struct comm_memory *memory, int file, int place)
     if (file < 0 || posix_fallocate(file, first, (off_t)memory->stride) != 0)
         return false;
     void *map = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (map == MAP_FAILED)
-        return false;
-    (void)madvise(map, memory->size, MADV_HUGEPAGE); /* where they are granted */
-    memory->map = map;
-    return true;
+    memory->map = map == MAP_FAILED ? NULL : map;
+    return memory->map != NULL;
 }
 
 /* True if all ranks of the host have it. */
