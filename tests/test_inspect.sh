@@ -136,6 +136,14 @@ refuses 2 "--diff takes one path" "$tutti" inspect runs/first runs/second --diff
 [ "$("$tutti" train first.conf --resume --where --set run.dir=runs/none)" = "step 0 of runs/none" ] ||
     fail "where: a run that has not begun"
 [ ! -e runs/none ] || fail "where: it has made the run's folder"
+# A kill may come between a checkpoint and the link to it: the files count, and a resumed run
+# sets the link.
+newest=$(readlink runs/first/checkpoints/latest)
+ln -sf epoch-0001.h5 runs/first/checkpoints/latest
+[ "$("$tutti" train first.conf --where)" = "step $(grep -c gradient_norm runs/first/metrics.jsonl) of runs/first" ] ||
+    fail "where: it believes the link: $("$tutti" train first.conf --where)"
+"$tutti" train first.conf --resume >log.txt 2>&1 || fail "resume: $(cat log.txt)"
+[ "$(readlink runs/first/checkpoints/latest)" = "$newest" ] || fail "resume leaves latest behind"
 refuses 2 "unknown key bach" "$tutti" train first.conf --where --set train.bach=3
 rm -r runs/empty
 

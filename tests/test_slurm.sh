@@ -93,6 +93,13 @@ is() { [ "$(fact "$1" JobState)" = "$2" ]; }
 
 running_behind() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
 
+# restarted RUN MESSAGE: too often. Its log, whole, has the reason.
+restarted() {
+    tell
+    cat "$work/${1#runs/}.log" "$1/attempts.txt" >&2
+    fail "$2"
+}
+
 # completes JOB RUN RESTARTS WHAT: and every step is the reference's.
 completes() {
     local restarts
@@ -100,11 +107,7 @@ completes() {
     restarts=$(fact "$1" Restarts)
     [ "$(fact "$1" JobState)" = COMPLETED ] ||
         { tell; fail "$4: job $1 ended as $(fact "$1" JobState)"; }
-    [[ $restarts =~ ^($3)$ ]] || {
-        tell
-        grep -h '' "$work/${2#runs/}.log" "$2/attempts.txt" >&2 # whole: why again?
-        fail "$4: $restarts restarts, not $3"
-    }
+    [[ $restarts =~ ^($3)$ ]] || restarted "$2" "$4: $restarts restarts, not $3"
     facts "$2" >"$2.this"
     facts runs/alone | diff - "$2.this" >"$2.diff" ||
         { head -n 4 "$2.diff" >&2; tell; fail "$4: another run than without Slurm"; }
@@ -206,7 +209,9 @@ crash_loop() {
     train --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
     until_true 90 "the end of a crash loop" ended "$job"
     [ "$(fact "$job" JobState)" = FAILED ] || { tell; fail "loop: $(fact "$job" JobState)"; }
-    [ "$(fact "$job" Restarts)" = 2 ] || { tell; fail "loop: $(fact "$job" Restarts) restarts"; }
+    # more than 2 where the first deaths came before the checkpoint of step 10 was written
+    [[ $(fact "$job" Restarts) == [2-4] ]] ||
+        restarted runs/loop "loop: $(fact "$job" Restarts) restarts"
     says loop.log "not again: the last two restarts have made no checkpoint behind step 10"
     echo "ok: a crash loop ends ($SECONDS s)"
 }

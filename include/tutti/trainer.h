@@ -26,4 +26,8 @@ struct trainer_request {
 /* Collective. STATUS_OK at the end, STATUS_STOPPED after a signal and its checkpoint. */
 enum status train(struct comm *comm, const struct trainer_request *request);
 
+/* How far the run in a directory has come: the step of its newest checkpoint, of those that
+ * can say it; 0 with none. Reads only. Any process. */
+int64_t train_saved_step(const char *run_directory);
+
 #endif

@@ -19,6 +19,7 @@
 #include "tutti/h5.h"
 #include "tutti/inject.h"
 #include "tutti/log.h"
+#include "tutti/trainer.h"
 
 static const double lock_seconds = 10; /* that a process may take to die */
 
@@ -157,6 +158,25 @@ enum status run_directory_count(const struct run_directory *run, size_t *count)
     return status;
 }
 
+static enum status point(const struct run_directory *run, const char *link,
+                         const char *name)
+{
+    char *path = path_join(run->checkpoints, link);
+    if (!path)
+        return status_fail(STATUS_FAILED, "%s: out of memory", link);
+    enum status status = file_link(name, path);
+    free(path);
+    return status;
+}
+
+static bool is_linked(const struct run_directory *run, const char *link, const char *name)
+{
+    char target[CHECKPOINT_NAME + 1] = "", *path = path_join(run->checkpoints, link);
+    ssize_t length = path ? readlink(path, target, sizeof target - 1) : -1;
+    free(path);
+    return length > 0 && strcmp(target, name) == 0;
+}
+
 static enum status read_entry(const struct run_directory *run, const char *name,
                               struct checkpoint *out)
 {
@@ -188,8 +208,24 @@ enum status run_directory_newest(const struct run_directory *run, char *name,
                         "%s: none of the %zu checkpoints is whole (see the warnings); "
                         "start anew in another run.dir",
                         run->checkpoints, listing.count);
+    if (status == STATUS_OK && name[0] && !is_linked(run, "latest", name))
+        status = point(run, "latest", name); /* a kill came between the two */
     free(listing.entries);
     return status;
+}
+
+int64_t train_saved_step(const char *run_directory)
+{
+    struct run_directory run = {.checkpoints = path_join(run_directory, "checkpoints")};
+    struct listing listing = {0};
+    int64_t step = 0;
+    if (run.checkpoints && file_exists(run.checkpoints) &&
+        list(&run, &listing) == STATUS_OK)
+        for (size_t i = 0; i < listing.count; i++)
+            step = listing.entries[i].step > step ? listing.entries[i].step : step;
+    free(listing.entries);
+    free(run.checkpoints);
+    return step;
 }
 
 const char *run_directory_name(const struct checkpoint *checkpoint,
@@ -200,25 +236,6 @@ const char *run_directory_name(const struct checkpoint *checkpoint,
     else
         snprintf(name, CHECKPOINT_NAME, "epoch-%04" PRId64 ".h5", checkpoint->epoch);
     return name;
-}
-
-static enum status point(const struct run_directory *run, const char *link,
-                         const char *name)
-{
-    char *path = path_join(run->checkpoints, link);
-    if (!path)
-        return status_fail(STATUS_FAILED, "%s: out of memory", link);
-    enum status status = file_link(name, path);
-    free(path);
-    return status;
-}
-
-static bool is_linked(const struct run_directory *run, const char *link, const char *name)
-{
-    char target[CHECKPOINT_NAME + 1] = "", *path = path_join(run->checkpoints, link);
-    ssize_t length = path ? readlink(path, target, sizeof target - 1) : -1;
-    free(path);
-    return length > 0 && strcmp(target, name) == 0;
 }
 
 static void retire(const struct run_directory *run, int64_t keep)

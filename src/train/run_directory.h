@@ -31,10 +31,10 @@ void run_directory_free(struct run_directory *run);
 /* How many checkpoints there are, readable or not. */
 enum status run_directory_count(const struct run_directory *run, size_t *count);
 
-/* Reads the newest checkpoint that is whole, for training, and removes what interrupted
- * writes have left. Others that are newer are
- * named in a warning and passed over. STATUS_FAILED if there are some but none is whole;
- * with none at all, name is "". */
+/* Reads the newest checkpoint that is whole, for training, points `latest` at it, and
+ * removes what interrupted writes have left. Others that are newer are named in a warning
+ * and passed over. STATUS_FAILED if there are some but none is whole; with none at all,
+ * name is "". */
 enum status run_directory_newest(const struct run_directory *run, char *name,
                                  struct checkpoint *out);
 
