@@ -45,7 +45,7 @@ void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
 
 /* sum[first + i] += values[i] for i < n. No element may get more than the `addends` of
  * exact_sum_create, over all ranks: that is what keeps the sums from overflowing. Not
- * collective. About 0.35 ns an element, which is the speed of memory. */
+ * collective. */
 void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n);
 
 /* The same for one double as an extra: extra[i] += round(value * 2^EXACT_EXTRA_BITS). A
