@@ -362,8 +362,7 @@ static enum status add_alone(struct bench *bench, double all)
     double rate = 0;
     enum status status = comm_agree(bench->comm, comm_alone(bench->comm, &self));
     if (status == STATUS_OK && comm_rank(bench->comm) == 0)
-        status =
-            add_steps(bench, self, &options, "one rank, the others waiting", &rate);
+        status = add_steps(bench, self, &options, "one rank, the others waiting", &rate);
     comm_alone_free(self);
     status = comm_agree(bench->comm, status);
     if (status == STATUS_OK && comm_rank(bench->comm) == 0)

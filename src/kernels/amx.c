@@ -8,6 +8,7 @@
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
 #include <immintrin.h>
 
+#include "pieces.h"
 #include "variants.h"
 
 enum { REGISTERS = 8, REGISTER_ROWS = 16, LINE = 64 };
@@ -133,7 +134,7 @@ void amx_tile16(const struct tile16 *t)
 {
     _Alignas(64) float sums[TILE16_ROWS * PANEL];
     float *lower = sums + REGISTER_ROWS * PANEL;
-    int vectors = (t->width + VECTOR - 1) / VECTOR, both = t->rows > REGISTER_ROWS;
+    int vectors = pieces(t->width, VECTOR), both = t->rows > REGISTER_ROWS;
     if (t->fresh) {
         FOR_VECTORS(CLEAR, sums, lower);
     } else {
