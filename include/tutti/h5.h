@@ -84,6 +84,10 @@ enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type t
 enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
                          size_t first, size_t count, void *values);
 
+/* How many elements a chunk of a one-dimensional dataset has: as few chunks as can be,
+ * all of one length, so that nearly nothing of the last is filled up. */
+size_t h5_chunk_length(size_t length);
+
 /* Where the chunks of a one-dimensional dataset lie in its file, so that they can be read
  * without the library: from any thread, with no lock and no memory but the caller's. Only
  * for a dataset as h5_make and h5_write store it (fletcher32 and no other filter), of

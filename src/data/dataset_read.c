@@ -206,14 +206,15 @@ static enum status scan_tokens(const struct dataset *dataset,
                                const struct shard_file *shard, enum split split,
                                dataset_taker *take, void *context)
 {
-    token *part = malloc(H5_CHUNK * sizeof *part);
+    uint64_t chunk = h5_chunk_length(shard->tokens);
+    token *part = malloc(chunk * sizeof *part);
     if (!part)
         return dataset_no_memory(h5_path(shard->file));
     enum status status = STATUS_OK;
     size_t row = 0;
     uint64_t first = 0;
     do { /* once even without tokens: there may be empty pieces */
-        uint64_t left = shard->tokens - first, count = left < H5_CHUNK ? left : H5_CHUNK;
+        uint64_t left = shard->tokens - first, count = left < chunk ? left : chunk;
         status = h5_read_part(shard->file, "/tokens", H5_U16, first, count, part);
         if (status == STATUS_OK)
             status = check_vocabulary(dataset, shard, first, part, count);

@@ -1,17 +1,13 @@
 /* ingest_shards: the plan's pieces, from the spills into shards.
  *
- * A shard is written chunk by chunk: what a chunk of a column holds is gathered from the
- * spills, which have each piece's columns apart, and goes to the file as it is.
- *
- * The chunks' order in the file was made by HDF5's cache when notes were handed to it row
- * by row, and is kept, so that a corpus gives the bytes that it always gave: as if each
- * column had room for LATE_BYTES of chunks, of which the oldest goes to the file when
- * there is none for the next, and the others at the end.
+ * A spill has each piece's columns behind one another, a shard each column's pieces. So a
+ * piece is read once, its columns scattered to the chunks in which they belong, and a row
+ * of full chunks goes to the file as it is: all columns of the notes first, then the
+ * tokens, which a training reads without them.
  */
 #include "ingest_internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "layout.h"
 #include "tutti/h5.h"
@@ -22,10 +18,12 @@ struct result { /* of one shard, as sent to rank 0 */
     struct dataset_shard counts;
 };
 
+enum { TOKENS = NOTE_COLUMNS, DATA_COLUMNS };
+
 struct writer {
     struct ingest *ingest;
     struct spill_reader spills;
-    uint8_t *chunk; /* of any column */
+    uint8_t *chunks[DATA_COLUMNS]; /* the next of each column */
     struct result *results;
     size_t result_count;
 };
@@ -37,28 +35,39 @@ struct draft { /* a shard in the making */
     struct piece_row *rows; /* count, and one more where the next would begin */
 };
 
-enum { TOKENS = NOTE_COLUMNS, DATA_COLUMNS, LATE_BYTES = 1 << 20 };
+/* Data columns of one length: those of the notes, or the tokens. */
+struct table {
+    int first, end;
+};
+
+static const struct table note_table = {0, NOTE_COLUMNS};
+static const struct table token_table = {TOKENS, DATA_COLUMNS};
 
 static enum status out_of_memory(void)
 {
     return status_fail(STATUS_FAILED, "out of memory while writing the shards");
 }
 
-/* The data columns of a shard: those of notes, then the tokens. */
 static const struct column *data_column(int c)
 {
     return c < NOTE_COLUMNS ? &note_columns[c] : &token_column;
 }
 
-static uint64_t shard_length(const struct draft *shard, int c)
+static size_t element_size(int c)
 {
-    const struct piece_row *last = &shard->rows[shard->count];
-    return c < NOTE_COLUMNS ? last->note_first : last->token_first;
+    return h5_type_size(data_column(c)->type);
 }
 
-static uint64_t first_element(const struct piece_row *row, int c)
+static uint64_t table_length(const struct draft *shard, struct table table)
 {
-    return c < NOTE_COLUMNS ? row->note_first : row->token_first;
+    const struct piece_row *last = &shard->rows[shard->count];
+    return table.first == TOKENS ? last->token_first : last->note_first;
+}
+
+/* How many rows of the table are the piece's. */
+static uint64_t piece_length(const struct record *piece, struct table table)
+{
+    return table.first == TOKENS ? piece->tokens : piece->notes;
 }
 
 /* Where column c of a piece begins in its spill. */
@@ -66,123 +75,64 @@ static uint64_t spilled_column(const struct record *piece, int c)
 {
     uint64_t at = piece->spilled;
     for (int before = 0; before < c; before++)
-        at += piece->notes * h5_type_size(note_columns[before].type);
+        at += piece->notes * element_size(before);
     return at;
 }
 
-/* The piece that holds an element of column c. */
-static size_t find_piece(const struct draft *shard, int c, uint64_t element)
+/* Rows [skip, skip + count) of a piece, behind the first `have` of the chunks. */
+static enum status gather(struct writer *writer, const struct record *piece,
+                          struct table table, uint64_t skip, uint64_t count,
+                          uint64_t have)
 {
-    size_t low = 0, high = shard->count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (first_element(&shard->rows[middle], c) <= element)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* Elements [first, first + count) of column c, from the spills into the chunk. */
-static enum status gather_chunk(struct writer *writer, const struct draft *shard, int c,
-                                uint64_t first, uint64_t count)
-{
-    size_t size = h5_type_size(data_column(c)->type);
+    struct iovec parts[DATA_COLUMNS];
+    for (int c = table.first; c < table.end; c++)
+        parts[c] = (struct iovec){writer->chunks[c] + have * element_size(c),
+                                  count * element_size(c)};
+    int rank = (int)piece->rank;
+    if (count == piece_length(piece, table))
+        return spill_read(&writer->spills, rank, spilled_column(piece, table.first),
+                          &parts[table.first], table.end - table.first);
     enum status status = STATUS_OK;
-    size_t at = find_piece(shard, c, first);
-    for (uint64_t have = 0; have < count && status == STATUS_OK; at++) {
-        const struct record *piece = &shard->pieces[at];
-        uint64_t skip = first + have - first_element(&shard->rows[at], c);
-        uint64_t rest = first_element(&shard->rows[at + 1], c) - (first + have);
-        uint64_t take = rest < count - have ? rest : count - have;
-        status = spill_read(&writer->spills, (int)piece->rank,
-                            spilled_column(piece, c) + skip * size, take * size,
-                            writer->chunk + have * size);
-        have += take;
-    }
-    return status;
-}
-
-static enum status write_chunk(struct writer *writer, const struct draft *shard, int c,
-                               uint64_t chunk)
-{
-    const struct column *column = data_column(c);
-    uint64_t first = chunk * H5_CHUNK, rest = shard_length(shard, c) - first;
-    uint64_t count = rest < H5_CHUNK ? rest : H5_CHUNK;
-    enum status status = gather_chunk(writer, shard, c, first, count);
-    if (status != STATUS_OK)
-        return status;
-    return h5_write_part(shard->file, column->name, column->type, first, count,
-                         writer->chunk);
-}
-
-static uint64_t late_chunks(int c)
-{
-    return LATE_BYTES / (H5_CHUNK * h5_type_size(data_column(c)->type));
-}
-
-static uint64_t chunk_count(const struct draft *shard, int c)
-{
-    return (shard_length(shard, c) + H5_CHUNK - 1) / H5_CHUNK;
-}
-
-/* Chunks [from, to) of one column. */
-static enum status write_chunks(struct writer *writer, const struct draft *shard, int c,
-                                uint64_t from, uint64_t to)
-{
-    enum status status = STATUS_OK;
-    for (uint64_t chunk = from; chunk < to && status == STATUS_OK; chunk++)
-        status = write_chunk(writer, shard, c, chunk);
-    return status;
-}
-
-/* How many chunks of the column are not late. */
-static uint64_t early_chunks(const struct draft *shard, int c)
-{
-    uint64_t count = chunk_count(shard, c), late = late_chunks(c);
-    return count > late ? count - late : 0;
-}
-
-/* Makes columns [from, to). A first element of each, to be written again with its chunk,
- * has HDF5 make the column's index where it always was: before the chunks of all. */
-static enum status make_columns(const struct draft *shard, int from, int to)
-{
-    static const uint64_t nothing;
-    enum status status = STATUS_OK;
-    for (int c = from; c < to && status == STATUS_OK; c++)
-        status = h5_make(shard->file, data_column(c)->name, data_column(c)->type,
-                         shard_length(shard, c));
-    for (int c = from; c < to && status == STATUS_OK; c++)
-        if (chunk_count(shard, c) > 1)
-            status = h5_write_part(shard->file, data_column(c)->name,
-                                   data_column(c)->type, 0, 1, &nothing);
-    return status;
-}
-
-static enum status write_early_notes(struct writer *writer, const struct draft *shard)
-{
-    uint64_t chunks = chunk_count(shard, 0); /* of every note column */
-    enum status status = STATUS_OK;
-    for (uint64_t next = 0; next < chunks; next++)
-        for (int c = 0; c < NOTE_COLUMNS && status == STATUS_OK; c++)
-            if (next >= late_chunks(c))
-                status = write_chunk(writer, shard, c, next - late_chunks(c));
-    return status;
-}
-
-static enum status write_data(struct writer *writer, const struct draft *shard)
-{
-    enum status status = make_columns(shard, 0, NOTE_COLUMNS);
-    if (status == STATUS_OK)
-        status = write_early_notes(writer, shard);
-    if (status == STATUS_OK)
-        status = make_columns(shard, TOKENS, DATA_COLUMNS);
-    if (status == STATUS_OK)
-        status = write_chunks(writer, shard, TOKENS, 0, early_chunks(shard, TOKENS));
-    for (int c = 0; c < DATA_COLUMNS && status == STATUS_OK; c++)
+    for (int c = table.first; c < table.end && status == STATUS_OK; c++)
         status =
-            write_chunks(writer, shard, c, early_chunks(shard, c), chunk_count(shard, c));
+            spill_read(&writer->spills, rank,
+                       spilled_column(piece, c) + skip * element_size(c), &parts[c], 1);
+    return status;
+}
+
+/* The chunks' `count` rows become those from `first` on of the table. */
+static enum status write_chunks(struct writer *writer, const struct draft *shard,
+                                struct table table, uint64_t first, uint64_t count)
+{
+    enum status status = STATUS_OK;
+    for (int c = table.first; c < table.end && status == STATUS_OK; c++)
+        status = h5_write_part(shard->file, data_column(c)->name, data_column(c)->type,
+                               first, count, writer->chunks[c]);
+    return status;
+}
+
+static enum status write_table(struct writer *writer, const struct draft *shard,
+                               struct table table)
+{
+    uint64_t length = table_length(shard, table), chunk = h5_chunk_length(length);
+    enum status status = STATUS_OK;
+    for (int c = table.first; c < table.end && status == STATUS_OK; c++)
+        status = h5_make(shard->file, data_column(c)->name, data_column(c)->type, length);
+    uint64_t written = 0, have = 0;
+    for (size_t i = 0; i < shard->count; i++) {
+        const struct record *piece = &shard->pieces[i];
+        uint64_t rows = piece_length(piece, table), take;
+        for (uint64_t skip = 0; skip < rows && status == STATUS_OK; skip += take) {
+            take = rows - skip < chunk - have ? rows - skip : chunk - have;
+            status = gather(writer, piece, table, skip, take, have);
+            have += take;
+            if (status == STATUS_OK && (have == chunk || written + have == length)) {
+                status = write_chunks(writer, shard, table, written, have);
+                written += have;
+                have = 0;
+            }
+        }
+    }
     return status;
 }
 
@@ -289,7 +239,9 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
     if (status == STATUS_OK)
         status = write_piece_paths(ingest, file, pieces, count);
     if (status == STATUS_OK)
-        status = write_data(writer, &shard);
+        status = write_table(writer, &shard, note_table);
+    if (status == STATUS_OK)
+        status = write_table(writer, &shard, token_table);
     free(shard.rows);
     return status;
 }
@@ -330,21 +282,32 @@ static enum status write_taken(struct writer *writer, struct comm_counter *count
     return status;
 }
 
+static bool make_chunks(struct writer *writer)
+{
+    bool made = true;
+    for (int c = 0; c < DATA_COLUMNS; c++) {
+        writer->chunks[c] = malloc(H5_CHUNK * element_size(c));
+        made &= writer->chunks[c] != NULL;
+    }
+    return made;
+}
+
 static enum status write_share(struct writer *writer, struct comm_counter *counter)
 {
     size_t shards = (size_t)writer->ingest->options->data.shards;
-    writer->chunk = malloc(H5_CHUNK * sizeof(uint64_t));
+    bool room = make_chunks(writer);
     writer->results = calloc(shards, sizeof *writer->results);
     spill_reader_open(writer->ingest->partial, &writer->spills);
     enum status status = STATUS_FAILED;
-    if (writer->chunk && writer->results)
+    if (room && writer->results)
         status = write_taken(writer, counter);
     else
         out_of_memory();
     if (status != STATUS_OK)
         ingest_stop_counter(counter);
     spill_reader_close(&writer->spills);
-    free(writer->chunk);
+    for (int c = 0; c < DATA_COLUMNS; c++)
+        free(writer->chunks[c]);
     return status;
 }
 

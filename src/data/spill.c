@@ -136,24 +136,29 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
 }
 
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
-                       size_t size, void *bytes)
+                       struct iovec *parts, int count)
 {
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
         return STATUS_FAILED;
-    for (uint8_t *at = bytes; size > 0;) {
-        ssize_t got = pread(descriptor, at, size, (off_t)offset);
+    while (count > 0) {
+        ssize_t got = preadv(descriptor, parts, count, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return status_fail_errno("%s/spill-%d: can't read", reader->directory, rank);
         if (got == 0)
-            return status_fail(STATUS_FAILED,
-                               "%s/spill-%d: ends at %llu, %zu bytes too early",
-                               reader->directory, rank, (unsigned long long)offset, size);
-        at += got;
+            return status_fail(STATUS_FAILED, "%s/spill-%d: ends at %llu, too early",
+                               reader->directory, rank, (unsigned long long)offset);
         offset += (uint64_t)got;
-        size -= (size_t)got;
+        for (size_t left = (size_t)got; count > 0; parts++, count--) {
+            if (left < parts->iov_len) {
+                parts->iov_base = (uint8_t *)parts->iov_base + left;
+                parts->iov_len -= left;
+                break;
+            }
+            left -= parts->iov_len;
+        }
     }
     return STATUS_OK;
 }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "tutti/encoding.h"
 #include "tutti/notes.h"
@@ -41,8 +42,10 @@ struct spill_reader {
 };
 
 void spill_reader_open(const char *directory, struct spill_reader *reader);
+
+/* What lies behind one another from `offset` on, into `count` parts, which are used up. */
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
-                       size_t size, void *bytes);
+                       struct iovec *parts, int count);
 void spill_reader_close(struct spill_reader *reader);
 
 /* Deletes the spills of `ranks` ranks. */

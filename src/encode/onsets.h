@@ -37,8 +37,10 @@ enum status decoded_note(struct notes *out, double start, double end, int pitch,
 /* Sorts decoded notes and fills in their division. */
 void decoded_finish(struct notes *out);
 
+enum { PITCH_WORDS = PITCHES / 64 };
+
 struct pitch_set {
-    uint64_t words[2];
+    uint64_t words[PITCH_WORDS];
 };
 
 static inline bool pitch_set_empty(const struct pitch_set *set)

@@ -27,7 +27,7 @@ enum {
 
 static int velocity_bin(unsigned velocity)
 {
-    return velocity ? (int)(velocity - 1) / BIN_WIDTH : 0;
+    return (int)(velocity - (velocity > 0)) / BIN_WIDTH;
 }
 
 static int bin_velocity(int bin)
@@ -98,11 +98,6 @@ static void put(struct performer *performer, int value)
     *performer->at++ = (token)value;
 }
 
-static void expect_end(struct performer *performer, uint32_t end)
-{
-    performer->next_end = end < performer->next_end ? end : performer->next_end;
-}
-
 static void move_to(struct performer *performer, uint32_t time)
 {
     uint32_t gap = time - performer->now;
@@ -113,48 +108,68 @@ static void move_to(struct performer *performer, uint32_t time)
     performer->now = time;
 }
 
+/* Whether a note ends or goes on is nothing that a processor could foresee, so both are
+ * done alike: a token is put and counted only if it is one. */
 static void end_notes(struct performer *performer)
 {
-    struct pitch_set set = performer->sounding;
     if (performer->next_end > performer->now &&
-        !pitch_sets_meet(&set, &performer->striking))
+        !pitch_sets_meet(&performer->sounding, &performer->striking))
         return;
-    performer->next_end = NEVER;
-    while (!pitch_set_empty(&set)) {
-        unsigned p = pitch_set_take(&set);
-        if (performer->end[p] <= performer->now ||
-            pitch_set_has(&performer->striking, p)) {
-            put(performer, NOTE_OFF + (int)p);
-            pitch_set_remove(&performer->sounding, p);
-        } else {
-            expect_end(performer, performer->end[p]);
+    token *at = performer->at;
+    uint32_t next_end = NEVER;
+    for (unsigned word = 0; word < PITCH_WORDS; word++) {
+        uint64_t left = performer->sounding.words[word];
+        uint64_t struck = performer->striking.words[word], ended = 0;
+        for (uint64_t bit; left; left -= bit) {
+            bit = left & -left;
+            unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(left);
+            bool ends = performer->end[pitch] <= performer->now || struck & bit;
+            *at = (token)(NOTE_OFF + pitch);
+            at += ends;
+            ended |= ends ? bit : 0;
+            uint32_t end = ends ? NEVER : performer->end[pitch];
+            next_end = end < next_end ? end : next_end;
         }
+        performer->sounding.words[word] &= ~ended;
     }
+    performer->at = at;
+    performer->next_end = next_end;
 }
 
 static void begin_notes(struct performer *performer)
 {
-    while (!pitch_set_empty(&performer->striking)) {
-        unsigned p = pitch_set_take(&performer->striking);
-        int bin = velocity_bin(performer->strike_velocity[p]);
-        if (bin != performer->bin)
-            put(performer, VELOCITY + bin);
-        performer->bin = bin;
-        put(performer, NOTE_ON + (int)p);
-        performer->end[p] = performer->strike_end[p];
-        expect_end(performer, performer->end[p]);
-        pitch_set_add(&performer->sounding, p);
+    token *at = performer->at;
+    uint32_t next_end = performer->next_end;
+    int bin = performer->bin;
+    for (unsigned word = 0; word < PITCH_WORDS; word++) {
+        uint64_t left = performer->striking.words[word];
+        performer->sounding.words[word] |= left;
+        performer->striking.words[word] = 0;
+        for (; left; left &= left - 1) {
+            unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(left);
+            int before = bin;
+            bin = velocity_bin(performer->strike_velocity[pitch]);
+            *at = (token)(VELOCITY + bin);
+            at += bin != before;
+            *at++ = (token)(NOTE_ON + pitch);
+            uint32_t end = performer->end[pitch] = performer->strike_end[pitch];
+            next_end = end < next_end ? end : next_end;
+        }
     }
+    performer->at = at;
+    performer->next_end = next_end;
+    performer->bin = bin;
 }
 
 /* Room for the most that the onsets can take: each an on, an off and a velocity, and two
- * steps with a shift below SHIFT_MAX in front; and the shifts by SHIFT_MAX. */
+ * steps with a shift below SHIFT_MAX in front; the shifts by SHIFT_MAX; and one more, which
+ * is put before it is known not to be a token. */
 static enum status reserve(const struct onsets *onsets, struct tokens *out)
 {
     uint32_t last = 0;
     for (size_t i = 0; i < onsets->count; i++)
         last = onsets->items[i].end > last ? onsets->items[i].end : last;
-    return tokens_reserve(out, 5 * onsets->count + last / SHIFT_MAX);
+    return tokens_reserve(out, 5 * onsets->count + last / SHIFT_MAX + 1);
 }
 
 static void perform(const struct onsets *onsets, struct tokens *out)

@@ -231,14 +231,15 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
 
 /* ---- writing ---- */
 
-static size_t chunk_length(size_t length)
+size_t h5_chunk_length(size_t length)
 {
-    return length < H5_CHUNK ? length : H5_CHUNK;
+    size_t chunks = (length + H5_CHUNK - 1) / H5_CHUNK;
+    return chunks ? (length + chunks - 1) / chunks : 1;
 }
 
 bool h5_is_whole_chunks(size_t length, size_t first, size_t count)
 {
-    size_t chunk = chunk_length(length);
+    size_t chunk = h5_chunk_length(length);
     return count > 0 && first % chunk == 0 &&
            (count % chunk == 0 || first + count == length);
 }
@@ -269,7 +270,7 @@ enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t datase
                             size_t element, size_t length, size_t first, size_t count,
                             const void *values)
 {
-    size_t chunk = chunk_length(length), room = chunk * element;
+    size_t chunk = h5_chunk_length(length), room = chunk * element;
     enum status status = make_scratch(file, name, room + CHECKSUM_BYTES);
     for (size_t done = 0; done < count && status == STATUS_OK; done += chunk) {
         size_t take = count - done < chunk ? count - done : chunk;

@@ -82,6 +82,10 @@ static const char *class_name(H5T_class_t class)
 /* Whole rows, as many as make a chunk; a chunk may not be larger than its dataset. */
 static void chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
 {
+    if (rank == 1) {
+        chunk[0] = h5_chunk_length(dims[0]);
+        return;
+    }
     hsize_t room = H5_CHUNK;
     for (int d = rank - 1; d >= 0; d--) {
         chunk[d] = dims[d] < room ? dims[d] : room;

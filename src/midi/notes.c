@@ -200,13 +200,25 @@ struct hash128 notes_hash(const struct notes *notes)
     return hash;
 }
 
+static double later(double seconds, const struct note *note)
+{
+    double end = note->start + note->duration;
+    return end > seconds ? end : seconds;
+}
+
+/* Several at a time, as each comparison waits for the one before. */
 double notes_seconds(const struct notes *notes)
 {
+    enum { LANES = 4 };
+    double latest[LANES] = {0};
+    size_t i = 0;
+    for (; notes->count - i >= LANES; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            latest[lane] = later(latest[lane], &notes->items[i + lane]);
+    for (; i < notes->count; i++)
+        latest[0] = later(latest[0], &notes->items[i]);
     double seconds = 0;
-    for (size_t i = 0; i < notes->count; i++) {
-        double end = notes->items[i].start + notes->items[i].duration;
-        if (end > seconds)
-            seconds = end;
-    }
+    for (size_t lane = 0; lane < LANES; lane++)
+        seconds = latest[lane] > seconds ? latest[lane] : seconds;
     return seconds;
 }

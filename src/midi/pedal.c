@@ -23,8 +23,8 @@ struct pedalling {
     size_t first_interval[CHANNELS + 1];
     size_t begun[CHANNELS]; /* behind the interval that began last before the last tick */
     uint32_t *by_key;       /* indices of notes, by key, then onset */
-    size_t first_note[KEYS + 1];
-    size_t position[KEYS]; /* in by_key, of the next note of the key */
+    uint32_t first_note[KEYS + 1];
+    uint32_t position[KEYS]; /* in by_key, of the next note of the key */
 };
 
 static uint32_t key_of(const struct note *note)
@@ -105,7 +105,7 @@ static void find_intervals(const struct midi_file *file, struct pedalling *pedal
 /* A counting sort; notes are in order of onset already. */
 static void group_by_key(const struct notes *notes, struct pedalling *pedalling)
 {
-    size_t *first = pedalling->first_note, *place = pedalling->position;
+    uint32_t *first = pedalling->first_note, *place = pedalling->position;
     memset(first, 0, sizeof pedalling->first_note);
     for (size_t i = 0; i < notes->count; i++)
         first[key_of(&notes->items[i]) + 1]++;
