@@ -510,6 +510,32 @@ static void softmax_is_a_distribution(void **state)
     assert_true(fabs(sum) < 1e-5);
 }
 
+/* The first of equals, wherever it is; what is not a number counts for nothing. */
+static void the_largest_logit_is_found(void **state)
+{
+    (void)state;
+    enum { MOST = 70, ROUNDS = 8 };
+    for (int i = 0; i < SETS * MOST * ROUNDS; i++) {
+        const struct kernels *kernel = kernels_named(names[i % SETS]);
+        int n = 1 + i / SETS % MOST, best = -1, expected = 0;
+        float logits[MOST];
+        fill(logits, MOST, (uint64_t)i, 3);
+        for (int j = 0; j < n; j++) {
+            logits[j] =
+                i / SETS % 3 ? roundf(logits[j]) : logits[j]; /* many equal ones */
+            if (logits[j] > logits[expected])
+                expected = j;
+        }
+        if (!kernel)
+            continue;
+        kernel->softmax(n, logits, 0, 0, &best);
+        assert_int_equal(best, expected);
+        logits[expected ? 0 : n - 1] = NAN;
+        assert_true(isnan(kernel->softmax(n, logits, n / 2, 0, &best)));
+        assert_true(n == 1 || best == expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +550,7 @@ int main(void)
         cmocka_unit_test(fixed_point_is_exact),
         cmocka_unit_test(instruction_sets_give_the_same_bits),
         cmocka_unit_test(softmax_is_a_distribution),
+        cmocka_unit_test(the_largest_logit_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -282,12 +282,55 @@ static void packed_weights_give_the_same(void **state)
                 from[i] = m.x + (size_t)i * (size_t)k;
                 to[i] = m.got + (size_t)i * (size_t)n;
                 if (way == 2)
-                    packed_multiply(&m.forward, 1, &from[i], &to[i], 1, 0);
+                    packed_multiply(&m.forward, 1, &from[i], &to[i], PRODUCT_ADD, 0);
             }
             if (way < 2)
-                packed_multiply(&m.forward, ROWS, from, to, 1, way);
+                packed_multiply(&m.forward, ROWS, from, to, PRODUCT_ADD, way);
             assert_memory_equal(m.expected, m.got, bytes);
         }
+        drop(&m);
+    }
+}
+
+static void fill(float *values, size_t count, float with)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = with;
+}
+
+/* Put or past the caches, and over time where there is more than they hold: the same
+ * bits. */
+static void streamed_results_are_the_same(void **state)
+{
+    (void)state;
+    static const struct shape streamed[] = {
+        {1, 1, 16, 7}, {1, 200, 64, 40}, {1, 70, 112, 2100}, {1, 4200, 1024, 3}};
+    for (size_t q = 0; q < 2 * sizeof streamed / sizeof *streamed; q++) {
+        struct matrices m =
+            make(streamed[q / 2], q % 2 ? PRODUCT_BFLOAT16 : PRODUCT_PACKED);
+        size_t n = (size_t)m.shape.n, k = (size_t)m.shape.k, count = m.all * n;
+        float *put = aligned_alloc(64, count * sizeof *put);
+        float *streams = aligned_alloc(64, count * sizeof *streams);
+        const float **from = calloc(m.all, sizeof *from);
+        float **to[] = {calloc(m.all, sizeof *to), calloc(m.all, sizeof *to)};
+        for (size_t i = 0; i < m.all; i++) {
+            from[i] = m.x + i * k;
+            to[0][i] = put + i * n;
+            to[1][i] = streams + i * n;
+        }
+        fill(put, count, 1);
+        fill(streams, count, 2);
+        packed_multiply(&m.forward, m.shape.rows, from, to[0], PRODUCT_PUT, 0);
+        packed_multiply(&m.forward, m.shape.rows, from, to[1], PRODUCT_STREAM, 1);
+        assert_memory_equal(put, streams, count * sizeof *put);
+        fill(streams, count, 3);
+        product_over_time(&m.forward, rows_of(&m), m.x, 0, streams);
+        assert_memory_equal(put, streams, count * sizeof *put);
+        free(to[0]);
+        free(to[1]);
+        free((void *)from);
+        free(streams);
+        free(put);
         drop(&m);
     }
 }
@@ -318,6 +361,7 @@ int main(void)
         cmocka_unit_test(bfloat16_has_its_order),
         cmocka_unit_test(openblas_agrees),
         cmocka_unit_test(packed_weights_give_the_same),
+        cmocka_unit_test(streamed_results_are_the_same),
         cmocka_unit_test(packing_transposes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

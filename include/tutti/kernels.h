@@ -23,9 +23,10 @@ enum { PANEL = 48, TILE_ROWS = 8, VECTOR = 16 };
 
 /* y[i][j] += the sum over l < k of x[i][l * step] panel[l * PANEL + j], for i < rows <=
  * TILE_ROWS and j < vectors * VECTOR <= PANEL; with `fresh`, y[i][j] := that sum. One
- * chain of fused multiply-adds in the order of l for each element. */
+ * chain of fused multiply-adds in the order of l for each element. With `stream` the
+ * results may go past the caches; each y[i] is 64-byte aligned then. */
 struct tile {
-    int rows, vectors, k, fresh;
+    int rows, vectors, k, fresh, stream;
     const real *panel; /* 64-byte aligned */
     size_t step;
     const real *x[TILE_ROWS];
@@ -65,9 +66,10 @@ enum { BLOCK16 = 32, TILE16_ROWS = 32 };
 
 /* y[i][j] += the sum over blocks * BLOCK16 inputs l of x[i * pitch + l] times the even or
  * the odd half of panel[(l / 2) * PANEL + j], for i < rows <= TILE16_ROWS and j < width <=
- * PANEL; with `fresh`, y[i][j] := that. */
+ * PANEL; with `fresh`, y[i][j] := that. `stream` is as for a tile, and `width` whole
+ * vectors then. */
 struct tile16 {
-    int rows, width, blocks, fresh;
+    int rows, width, blocks, fresh, stream;
     const struct pair16 *panel; /* [blocks * BLOCK16 / 2][PANEL], 64-byte aligned */
     const bfloat16 *x; /* [TILE16_ROWS][pitch] whatever `rows` is; 64-byte aligned */
     size_t pitch;      /* a multiple of BLOCK16 */

@@ -46,12 +46,15 @@ void packed_free(struct packed *packed);
 void packed_refresh(struct packed *packed);
 size_t packed_bytes(const struct packed *packed);
 
-/* y[i][0..n) += W x[i][0..k) for i < rows, or := without `add`; the rows may lie
- * anywhere. Not for PRODUCT_OPENBLAS. With `back` from the last panel to the first, which
- * changes no bit: a caller that alternates finds the panels it used last still in the
- * cache. */
+/* What a product does with y. To stream is to put past the caches what they don't hold:
+ * then each y[i] is 64-byte aligned, and n a multiple of VECTOR. */
+enum product_results { PRODUCT_PUT, PRODUCT_ADD, PRODUCT_STREAM };
+
+/* y[i][0..n) := W x[i][0..k) for i < rows, or +=; the rows may lie anywhere. Not for
+ * PRODUCT_OPENBLAS. With `back` from the last panel to the first, which changes no bit: a
+ * caller that alternates finds the panels it used last still in the cache. */
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
-                     real *const *y, int add, int back);
+                     real *const *y, enum product_results how, int back);
 
 /* ---- products over time ---- */
 

@@ -118,7 +118,7 @@ static void recurrent_forward(void *context)
         a->from[i] = a->x + (size_t)i * (size_t)a->k;
         a->to[i] = a->y + (size_t)i * (size_t)a->n;
     }
-    packed_multiply(&a->forward_hh, a->rows, a->from, a->to, 1, a->turn++ % 2);
+    packed_multiply(&a->forward_hh, a->rows, a->from, a->to, PRODUCT_ADD, a->turn++ % 2);
 }
 
 static void recurrent_backward(void *context)
@@ -128,7 +128,7 @@ static void recurrent_backward(void *context)
         a->from[i] = a->y + (size_t)i * (size_t)a->n;
         a->to[i] = a->x + (size_t)i * (size_t)a->k;
     }
-    packed_multiply(&a->backward_hh, a->rows, a->from, a->to, 0, a->turn++ % 2);
+    packed_multiply(&a->backward_hh, a->rows, a->from, a->to, PRODUCT_PUT, a->turn++ % 2);
 }
 
 static void add_product(struct bench *bench, struct matrices *a, bench_work *work,

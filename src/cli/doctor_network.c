@@ -271,7 +271,7 @@ static double time_products(const struct packed *packed, float *x, float *y)
     }
     double began = clock_seconds(), took = 0, flops = 0;
     for (; took < speed_seconds; took = clock_seconds() - began) {
-        packed_multiply(packed, ROWS, from, to, 1, 0);
+        packed_multiply(packed, ROWS, from, to, PRODUCT_ADD, 0);
         flops += 2.0 * ROWS * OUTPUTS * INPUTS;
     }
     return flops / took;

@@ -130,6 +130,12 @@ static inline void copy_row(float *to, const float *from, int width)
         _mm512_mask_storeu_ps(to, rest, _mm512_maskz_loadu_ps(rest, from));
 }
 
+static inline void stream_row(float *to, const float *from, int vectors)
+{
+    for (int j = 0; j < vectors; j++, from += VECTOR, to += VECTOR)
+        _mm512_stream_ps(to, _mm512_load_ps(from));
+}
+
 void amx_tile16(const struct tile16 *t)
 {
     _Alignas(64) float sums[TILE16_ROWS * PANEL];
@@ -148,7 +154,10 @@ void amx_tile16(const struct tile16 *t)
     FOR_VECTORS(STORE, sums, lower);
     FENCE();
     for (int i = 0; i < t->rows; i++)
-        copy_row(t->y[i], sums + i * PANEL, t->width);
+        if (t->stream)
+            stream_row(t->y[i], sums + i * PANEL, vectors);
+        else
+            copy_row(t->y[i], sums + i * PANEL, t->width);
 }
 
 static inline __mmask16 first_of(size_t n)

@@ -153,12 +153,16 @@ static void fetch_rows(real *const *y, int row, int count, int first)
 }
 
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
-                       real *const *y, int add, int back)
+                       real *const *y, enum product_results how, int back)
 {
     struct packed16 *p = w->rounded;
     size_t pitch = x_pitch(p);
     int panels = pieces(p->n, PANEL);
-    struct tile16 tile = {.blocks = pieces(p->k, BLOCK16), .fresh = !add, .pitch = pitch};
+    int stream = how == PRODUCT_STREAM;
+    struct tile16 tile = {.blocks = pieces(p->k, BLOCK16),
+                          .fresh = how != PRODUCT_ADD,
+                          .stream = stream,
+                          .pitch = pitch};
     kernels16()->ready16(1);
     for (int begin = 0; begin < rows; begin += p->rows) {
         int count = least(p->rows, rows - begin), tiles = pieces(count, TILE16_ROWS);
@@ -175,9 +179,9 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
                 tile.x = p->x + (size_t)row * pitch;
                 for (int i = 0; i < tile.rows; i++)
                     tile.y[i] = y[begin + row + i] + first;
-                if (t + 1 < tiles)
+                if (!stream && t + 1 < tiles)
                     fetch_rows(y + begin, row + TILE16_ROWS, count, first);
-                else
+                else if (!stream)
                     fetch_rows(y + begin, 0, count, next * PANEL);
                 fetch_panel(&tile, p->panels + (size_t)next * panel_pairs(p), t, tiles);
                 kernels16()->tile16(&tile);

@@ -20,7 +20,7 @@ void packed16_refresh(const struct packed *packed);
 
 /* As packed_multiply. Rows are rounded into memory that belongs to the weights. */
 void packed16_multiply(const struct packed *w, int rows, const real *const *x,
-                       real *const *y, int add, int back);
+                       real *const *y, enum product_results how, int back);
 
 /* ---- gradients ---- */
 

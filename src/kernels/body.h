@@ -77,7 +77,7 @@ static inline lanes lanes_exp(lanes x)
     p = lanes_fma(p, r, lanes_set(5.0000001201e-1f));
     p = lanes_fma(p, lanes_multiply(r, r), r);
     p = lanes_add(p, lanes_set(1.0f));
-    return lanes_multiply(p, lanes_power_of_2(n));
+    return lanes_scale(p, n);
 }
 
 /* Below 0.625 the odd polynomial of Cephes' tanhf, above 1 - 2 / (exp(2|x|) + 1). */
@@ -156,7 +156,10 @@ static inline __attribute__((always_inline)) void tile_of(int rows, int vectors,
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < vectors; j++)
-            _mm512_storeu_ps(t->y[i] + VECTOR * j, sum[i][j]);
+            if (t->stream)
+                _mm512_stream_ps(t->y[i] + VECTOR * j, sum[i][j]);
+            else
+                _mm512_storeu_ps(t->y[i] + VECTOR * j, sum[i][j]);
 }
 #elif defined(LANES_AVX2)
 /* Up to four rows and three registers of eight at a time: there are sixteen. */
@@ -520,19 +523,21 @@ static void lstm_forward(int hidden, real *gates, const real *bias, const real *
                          real *c_next, real *tanh_c, real *h_next, real *h,
                          struct keep keep)
 {
+    enum { CELL = 2 };
+    for (int q = 0; q < 4; q++)
+        for (int j = 0; j < hidden; j += LANES) {
+            int at = q * hidden + j, n = hidden - j;
+            lanes a = lanes_add(load_part(gates + at, n), load_part(bias + at, n));
+            store_part(gates + at, q == CELL ? lanes_tanh(a) : lanes_sigmoid(a), n);
+        }
+    const real *at_i = gates, *at_f = at_i + hidden, *at_g = at_f + hidden,
+               *at_o = at_g + hidden;
     for (int j = 0; j < hidden; j += LANES) {
         int n = hidden - j;
-        lanes gate[4];
-        for (int q = 0; q < 4; q++) {
-            int at = q * hidden + j;
-            lanes a = lanes_add(load_part(gates + at, n), load_part(bias + at, n));
-            gate[q] = q == 2 ? lanes_tanh(a) : lanes_sigmoid(a);
-            store_part(gates + at, gate[q], n);
-        }
-        lanes c = lanes_fma(gate[1], load_part(c_prev + j, n),
-                            lanes_multiply(gate[0], gate[2]));
+        lanes new = lanes_multiply(load_part(at_i + j, n), load_part(at_g + j, n));
+        lanes c = lanes_fma(load_part(at_f + j, n), load_part(c_prev + j, n), new);
         lanes t = lanes_tanh(c);
-        lanes out = lanes_multiply(gate[3], t);
+        lanes out = lanes_multiply(load_part(at_o + j, n), t);
         store_part(c_next + j, c, n);
         store_part(tanh_c + j, t, n);
         store_part(h_next + j, out, n);
@@ -579,19 +584,22 @@ static void lstm_backward(int hidden, real *gates, const real *c_prev, const rea
 static void gru_forward(int hidden, real *x, const real *bias_ih, const real *u,
                         const real *h_prev, real *h_next, real *h, struct keep keep)
 {
+    for (int j = 0; j < 2 * hidden; j += LANES) {
+        int n = 2 * hidden - j;
+        lanes a = lanes_add(load_part(x + j, n), load_part(bias_ih + j, n));
+        store_part(x + j, lanes_sigmoid(lanes_add(a, load_part(u + j, n))), n);
+    }
+    const real *at_r = x, *at_z = at_r + hidden;
+    real *at_n = x + 2 * hidden;
+    bias_ih += 2 * hidden;
+    u += 2 * hidden;
     for (int j = 0; j < hidden; j += LANES) {
-        int n = hidden - j, at_z = hidden + j, at_n = 2 * hidden + j;
-        lanes r = lanes_add(load_part(x + j, n), load_part(bias_ih + j, n));
-        r = lanes_sigmoid(lanes_add(r, load_part(u + j, n)));
-        lanes z = lanes_add(load_part(x + at_z, n), load_part(bias_ih + at_z, n));
-        z = lanes_sigmoid(lanes_add(z, load_part(u + at_z, n)));
-        lanes c = lanes_add(load_part(x + at_n, n), load_part(bias_ih + at_n, n));
-        c = lanes_tanh(lanes_fma(r, load_part(u + at_n, n), c));
+        int n = hidden - j;
+        lanes c = lanes_add(load_part(at_n + j, n), load_part(bias_ih + j, n));
+        c = lanes_tanh(lanes_fma(load_part(at_r + j, n), load_part(u + j, n), c));
         lanes change = lanes_subtract(load_part(h_prev + j, n), c);
-        lanes out = lanes_fma(z, change, c);
-        store_part(x + j, r, n);
-        store_part(x + at_z, z, n);
-        store_part(x + at_n, c, n);
+        lanes out = lanes_fma(load_part(at_z + j, n), change, c);
+        store_part(at_n + j, c, n);
         store_part(h_next + j, out, n);
         store_part(h + j, keep_part(out, &keep, j, n), n);
     }
@@ -623,13 +631,35 @@ static void gru_backward(int hidden, real *x, real *u, const real *h_prev, const
 /* ---- softmax
  * ----------------------------------------------------------------------------- */
 
+/* The lowest index of equals; what is not a number is passed over. In each lane the
+ * largest so far and its index, which a real holds exactly. */
 static int index_of_largest(int n, const real *values)
 {
-    int best = 0;
-    for (int i = 1; i < n; i++)
-        if (values[i] > values[best])
-            best = i;
-    return best;
+    real counting[LANES], size[LANES], index[LANES];
+    for (int i = 0; i < LANES; i++)
+        counting[i] = (real)i;
+    lanes largest = lanes_set(-(real)INFINITY), best = lanes_set(0);
+    lanes at = lanes_load(counting);
+    int whole = n - n % LANES;
+    for (int i = 0; i < whole; i += LANES) {
+        lanes value = lanes_load(values + i);
+        best = lanes_if_less(largest, value, at, best);
+        largest = lanes_if_less(largest, value, value, largest);
+        at = lanes_add(at, lanes_set(LANES));
+    }
+    lanes_store(size, largest);
+    lanes_store(index, best);
+    int first = 0;
+    for (int i = 1; i < LANES; i++)
+        if (size[i] > size[first] || (size[i] == size[first] && index[i] < index[first]))
+            first = i;
+    int found = (int)index[first];
+    for (int i = whole; i < n; i++)
+        if (values[i] > size[first]) {
+            size[first] = values[i];
+            found = i;
+        }
+    return found;
 }
 
 /* exp(x - largest) over a row into `out`; returns the sum, taken in 16 partial sums. */

@@ -64,10 +64,10 @@ static inline lanes lanes_absolute(lanes a)
 {
     return _mm512_abs_ps(a);
 }
-static inline lanes lanes_power_of_2(lanes n) /* 2^n for integers -126 <= n <= 127 */
+/* a 2^n for integers -126 <= n <= 127, NaN where both are */
+static inline lanes lanes_scale(lanes a, lanes n)
 {
-    __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+    return _mm512_scalef_ps(a, n);
 }
 static inline lanes lanes_copy_sign(lanes size, lanes sign)
 {
@@ -144,14 +144,15 @@ static inline lanes lanes_absolute(lanes a)
         a.half[i] = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.half[i]);
     return a;
 }
-static inline lanes lanes_power_of_2(lanes n)
+static inline lanes lanes_scale(lanes a, lanes n)
 {
     for (int i = 0; i < 2; i++) {
         __m256i biased =
             _mm256_add_epi32(_mm256_cvtps_epi32(n.half[i]), _mm256_set1_epi32(127));
-        n.half[i] = _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+        __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+        a.half[i] = _mm256_mul_ps(a.half[i], power);
     }
-    return n;
+    return a;
 }
 static inline lanes lanes_copy_sign(lanes size, lanes sign)
 {
@@ -260,11 +261,11 @@ static inline lanes lanes_absolute(lanes a)
         a.lane[i] = LANES_FABS(a.lane[i]);
     return a;
 }
-static inline lanes lanes_power_of_2(lanes n)
+static inline lanes lanes_scale(lanes a, lanes n)
 {
     for (int i = 0; i < LANES; i++)
-        n.lane[i] = isnan(n.lane[i]) ? n.lane[i] : LANES_SCALE(1, (int)n.lane[i]);
-    return n;
+        a.lane[i] *= isnan(n.lane[i]) ? n.lane[i] : LANES_SCALE(1, (int)n.lane[i]);
+    return a;
 }
 static inline lanes lanes_if_less(lanes a, lanes b, lanes x, lanes y)
 {

@@ -10,6 +10,7 @@
 #include "tutti/product.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,12 @@
 #include "tutti/memory.h"
 
 enum {
-    CHUNK = 512, /* inputs at a time, of a panel 96 kB; more where there are few rows */
-    ROWS = 256,  /* of x and y at a time: of CHUNK inputs 512 kB */
+    X_BLOCK = 1 << 17, /* numbers of x at a time: 512 kB */
+    ROWS = 128, /* of x and y at most: more rows of y that lie a power of two apart would
+                   push each other, and x, out of the cache */
+    FEW_ROWS = 64,                   /* fewer take all the more inputs at a time */
+    STREAM_BYTES = 16 << 20,         /* of results: of more nothing would be left */
+    GRADIENT_CHUNK = 512,            /* rows of a panel of x at a time: 96 kB */
     GRADIENT_ROWS = GRADIENT16_ROWS, /* of dW at a time */
     BLOCK_BYTES = 5 << 18, /* of dy's columns for them: much of a cache of 2 MB */
     LINE = 64              /* bytes that are fetched at once */
@@ -155,12 +160,13 @@ static void fetch_panel(struct tile *tile, const real *panel, int k, int t, int 
 /* All rows times a part, in tiles as equal as can be. Results are fetched while the tile
  * before is computed: the last one fetches those of the next part's first tile. */
 static void multiply_part(const struct part *part, const struct part *next, int rows,
-                          const real *const *x, real *const *y, int fresh)
+                          const real *const *x, real *const *y, enum product_results how)
 {
-    int tiles = pieces(rows, TILE_ROWS);
+    int tiles = pieces(rows, TILE_ROWS), stream = how == PRODUCT_STREAM;
     struct tile tile = {.vectors = pieces(part->width, VECTOR),
                         .k = part->k,
-                        .fresh = fresh,
+                        .fresh = how != PRODUCT_ADD,
+                        .stream = stream,
                         .panel = part->panel,
                         .step = 1};
     for (int t = 0, i = 0; t < tiles; t++, i += tile.rows) {
@@ -168,9 +174,9 @@ static void multiply_part(const struct part *part, const struct part *next, int 
         for (int r = 0; r < tile.rows; r++) {
             tile.x[r] = x[i + r] + part->from;
             tile.y[r] = y[i + r] + part->first;
-            if (i + tile.rows + r < rows)
+            if (!stream && i + tile.rows + r < rows)
                 fetch_results(y[i + tile.rows + r] + part->first);
-            else if (t + 1 == tiles)
+            else if (!stream && t + 1 == tiles)
                 fetch_results(y[r] + next->first);
         }
         fetch_panel(&tile, next->panel, next->k, t, tiles);
@@ -178,21 +184,31 @@ static void multiply_part(const struct part *part, const struct part *next, int 
     }
 }
 
+/* The first inputs put what the next ones add to. */
+static enum product_results results_of(const struct part *part, int k,
+                                       enum product_results how)
+{
+    if (part->from > 0)
+        return PRODUCT_ADD;
+    return how == PRODUCT_STREAM && part->k < k ? PRODUCT_PUT : how;
+}
+
 void packed_multiply(const struct packed *w, int rows, const real *const *x,
-                     real *const *y, int add, int back)
+                     real *const *y, enum product_results how, int back)
 {
     if (w->rounded) {
-        packed16_multiply(w, rows, x, y, add, back);
+        packed16_multiply(w, rows, x, y, how, back);
         return;
     }
-    int chunk = ROWS * CHUNK / least(ROWS, rows > 0 ? rows : 1);
+    int chunk = least(w->k, X_BLOCK / least(FEW_ROWS, rows > 0 ? rows : 1));
+    int block = least(ROWS, X_BLOCK / chunk);
     int parts = pieces(w->n, PANEL) * pieces(w->k, chunk);
-    for (int first = 0; first < rows; first += ROWS)
+    for (int first = 0; first < rows; first += block)
         for (int p = 0; p < parts; p++) {
             struct part part = part_of(w, p, chunk, back);
             struct part next = part_of(w, p + 1 < parts ? p + 1 : p, chunk, back);
-            multiply_part(&part, &next, least(ROWS, rows - first), x + first, y + first,
-                          part.from == 0 && !add);
+            multiply_part(&part, &next, least(block, rows - first), x + first, y + first,
+                          results_of(&part, w->k, how));
         }
 }
 
@@ -243,23 +259,35 @@ static void multiply_slice(const struct packed *w, int rows, const real *x, int 
          (real)add, y, w->n);
 }
 
+static enum product_results results_over_time(const struct packed *w, size_t rows,
+                                              int add, const real *y)
+{
+    size_t row = (size_t)w->n * sizeof *y;
+    bool aligned = ((uintptr_t)y | row) % LINE == 0;
+    if (add)
+        return PRODUCT_ADD;
+    return aligned && rows * row > STREAM_BYTES ? PRODUCT_STREAM : PRODUCT_PUT;
+}
+
 void product_over_time(const struct packed *w, struct product_rows m, const real *x,
                        int add, real *y)
 {
     size_t rows = (size_t)m.rows, all = (size_t)m.slices * rows;
     size_t n = (size_t)w->n, k = (size_t)w->k;
-    const real *from[ROWS];
-    real *to[ROWS];
+    enum { AT_ONCE = 256 };
+    const real *from[AT_ONCE];
+    real *to[AT_ONCE];
+    enum product_results how = results_over_time(w, all, add, y);
     bool blas = w->engine == PRODUCT_OPENBLAS;
     for (size_t s = 0; blas && s < (size_t)m.slices; s++)
         multiply_slice(w, m.rows, x + s * rows * k, add, y + s * rows * n);
-    for (size_t first = 0; !blas && first < all; first += ROWS) {
-        int count = least(ROWS, (int)(all - first));
+    for (size_t first = 0; !blas && first < all; first += AT_ONCE) {
+        int count = least(AT_ONCE, (int)(all - first));
         for (size_t i = 0; i < (size_t)count; i++) {
             from[i] = x + (first + i) * k;
             to[i] = y + (first + i) * n;
         }
-        packed_multiply(w, count, from, to, add, 0);
+        packed_multiply(w, count, from, to, how, 0);
     }
 }
 
@@ -462,11 +490,12 @@ static void multiply_block(const struct gradient *g, struct gradient_place place
     struct product_room *room = g->room;
     int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
     const real *block = block_at(room, place.slice), *panel = panel_at(room, place);
-    for (int at = 0; at < rows; at += CHUNK) {
-        const real *soon = at + CHUNK < rows ? panel + (size_t)(at + CHUNK) * PANEL
-                                             : panel_at(room, next);
+    for (int at = 0; at < rows; at += GRADIENT_CHUNK) {
+        const real *soon = at + GRADIENT_CHUNK < rows
+                               ? panel + (size_t)(at + GRADIENT_CHUNK) * PANEL
+                               : panel_at(room, next);
         struct tile tile = {.vectors = pieces(width, VECTOR),
-                            .k = least(CHUNK, rows - at),
+                            .k = least(GRADIENT_CHUNK, rows - at),
                             .fresh = at == 0,
                             .panel = panel + (size_t)at * PANEL,
                             .step = TILE_ROWS};

@@ -184,7 +184,8 @@ static void multiply_step(struct recurrent *layer, int t)
             if (layer->cell == CELL_GRU)
                 memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
         }
-    packed_multiply(&layer->forward_hh, count, layer->from, layer->to, 1, t % 2);
+    packed_multiply(&layer->forward_hh, count, layer->from, layer->to, PRODUCT_ADD,
+                    t % 2);
 }
 
 /* Dropout of row `at`. */
@@ -273,7 +274,8 @@ static void step_back(struct recurrent *layer, int t, const real *dh,
             layer->to[count++] = layer->dh + state;
         }
     if (t > 0) /* truncated: the gradient ends at step 0 */
-        packed_multiply(&layer->backward_hh, count, layer->from, layer->to, !lstm, t % 2);
+        packed_multiply(&layer->backward_hh, count, layer->from, layer->to,
+                        lstm ? PRODUCT_PUT : PRODUCT_ADD, t % 2);
 }
 
 void recurrent_backward(struct recurrent *layer, const real *dh,
