@@ -151,6 +151,13 @@ void amx_tile16(const struct tile16 *t)
     }
     FENCE();
     multiply(t, vectors, both);
+    if (t->whole) {
+        float *upper = t->y[0];
+        lower = upper + REGISTER_ROWS * PANEL;
+        FOR_VECTORS(STORE, upper, lower);
+        FENCE();
+        return;
+    }
     FOR_VECTORS(STORE, sums, lower);
     FENCE();
     for (int i = 0; i < t->rows; i++)

@@ -332,6 +332,7 @@ void gradient16_multiply(struct gradient16 *room, struct gradient_place place,
     struct tile16 tile = {.width = width,
                           .blocks = (int)filled(room->m.rows) / BLOCK16,
                           .fresh = 1,
+                          .whole = 1,
                           .panel = x_at(room, place),
                           .pitch = 2 * pitch};
     for (int t = 0; t < count; t++) {
