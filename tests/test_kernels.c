@@ -211,7 +211,7 @@ static float two_chains(float sum, int inputs, const bfloat16 *x,
 }
 
 /* Every set, rows and widths on both sides of every edge, ordinary numbers and some about
- * the smallest there are; nothing is written beside the tile. */
+ * the smallest there are; nothing is written beside the tile, but for a whole one. */
 static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
 {
     (void)state;

@@ -73,8 +73,8 @@ enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
                      size_t dims[H5_MAX_RANK]);
 
 /* A one-dimensional dataset in parts: made with its final length, written and read as
- * [first, first + count). It stays open until the file is closed, and holds a chunk
- * (65536 elements) in memory, so that small parts are cheap. Parts of whole chunks go to
+ * [first, first + count). It stays open until the file is closed, and holds a chunk in
+ * memory, so that small parts are cheap. Parts of whole chunks (h5_chunk_length) go to
  * the file at once, and their chunks lie in it in the order of the calls. Elements never
  * written are 0. */
 enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,

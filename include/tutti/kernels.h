@@ -142,8 +142,8 @@ struct kernels {
                          struct keep keep, real *dh_next);
 
     /* One row of softmax and cross-entropy: returns log p[target] and, in *best, the
-     * index of the largest logit (the lowest of equals). With `gradient`, logits[n] is
-     * overwritten by p - onehot(target). */
+     * index of the largest logit (the lowest of equals; what is not a number counts for
+     * nothing). With `gradient`, logits[n] is overwritten by p - onehot(target). */
     double (*softmax)(int n, real *logits, int target, int gradient, int *best);
 
     /* Returns how many values counted as 0. */

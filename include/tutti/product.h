@@ -38,8 +38,8 @@ struct packed {
 };
 
 /* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W
- * [k][n]. W is borrowed; packed_refresh is due before the first product and whenever W
- * changes. One thread at a time may multiply by it. */
+ * [k][n]; n and k are at least 1. W is borrowed; packed_refresh is due before the first
+ * product and whenever W changes. One thread at a time may multiply by it. */
 enum status packed_create(enum product_engine engine, const real *w, int n, int k,
                           int transposed, struct packed *out);
 void packed_free(struct packed *packed);
@@ -47,7 +47,8 @@ void packed_refresh(struct packed *packed);
 size_t packed_bytes(const struct packed *packed);
 
 /* What a product does with y. To stream is to put past the caches what they don't hold:
- * then each y[i] is 64-byte aligned, and n a multiple of VECTOR. */
+ * then each y[i] is 64-byte aligned, and n a multiple of VECTOR; it is for the thread
+ * that calls, as nothing orders it for others. */
 enum product_results { PRODUCT_PUT, PRODUCT_ADD, PRODUCT_STREAM };
 
 /* y[i][0..n) := W x[i][0..k) for i < rows, or +=; the rows may lie anywhere. Not for

@@ -43,7 +43,7 @@ struct spill_reader {
 
 void spill_reader_open(const char *directory, struct spill_reader *reader);
 
-/* What lies behind one another from `offset` on, into `count` parts, which are used up. */
+/* What lies from `offset` on, into `count` parts one after another, which are used up. */
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
                        struct iovec *parts, int count);
 void spill_reader_close(struct spill_reader *reader);

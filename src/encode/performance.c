@@ -162,8 +162,8 @@ static void begin_notes(struct performer *performer)
 }
 
 /* Room for the most that the onsets can take: each an on, an off and a velocity, and two
- * steps with a shift below SHIFT_MAX in front; the shifts by SHIFT_MAX; and one more, which
- * is put before it is known not to be a token. */
+ * steps with a shift below SHIFT_MAX in front; the shifts by SHIFT_MAX; and one more,
+ * which is put before it is known not to be a token. */
 static enum status reserve(const struct onsets *onsets, struct tokens *out)
 {
     uint32_t last = 0;

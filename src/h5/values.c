@@ -79,7 +79,8 @@ static const char *class_name(H5T_class_t class)
 
 /* ---- making datasets ---- */
 
-/* Whole rows, as many as make a chunk; a chunk may not be larger than its dataset. */
+/* Of several dimensions whole rows, as many as make a chunk; a chunk may not be larger
+ * than its dataset. */
 static void chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
 {
     if (rank == 1) {

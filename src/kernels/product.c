@@ -1,11 +1,11 @@
 /* product: loops over tiles, and what they read brought into the order in which they read
  * it. The same source for every instruction set: only the tile differs (kernels.h).
  *
- * The rows come in blocks that stay in the second-level cache, and with them the results,
- * while the weights go by: part of a panel after part, each fetched while the one before
- * it is used. A gradient's blocks of dy are copied side by side, as rows of dy lie a
- * power of two apart, where caches keep but few of them; for the same reason copies are a
- * line more than that apart.
+ * The rows come in blocks that stay in the second-level cache while the weights go by:
+ * part of a panel after part, each fetched while the one before it is used. Results stay
+ * there too, or go past the caches if they are many. A gradient's blocks of dy are
+ * copied side by side, as rows of dy lie a power of two apart, where caches keep but few
+ * of them; for the same reason copies are a line more than that apart.
  */
 #include "tutti/product.h"
 
@@ -26,7 +26,7 @@ enum {
     ROWS = 128, /* of x and y at most: more rows of y that lie a power of two apart would
                    push each other, and x, out of the cache */
     FEW_ROWS = 64,                   /* fewer take all the more inputs at a time */
-    STREAM_BYTES = 16 << 20,         /* of results: of more nothing would be left */
+    STREAM_BYTES = 16 << 20,         /* of results: more would not stay in a cache */
     GRADIENT_CHUNK = 512,            /* rows of a panel of x at a time: 96 kB */
     GRADIENT_ROWS = GRADIENT16_ROWS, /* of dW at a time */
     BLOCK_BYTES = 5 << 18, /* of dy's columns for them: much of a cache of 2 MB */
