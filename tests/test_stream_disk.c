@@ -276,6 +276,7 @@ static void check_chunks(size_t length, const token *written)
     assert_int_equal(chunks.count, (length + H5_CHUNK - 1) / H5_CHUNK);
     assert_int_equal(chunks.chunk, h5_chunk_length(length));
     assert_true(chunks.chunk <= H5_CHUNK);
+    assert_true(length == 0 || chunks.count * chunks.chunk - length < chunks.count);
     assert_true(h5_chunk_room(&chunks) <= sizeof read);
     int descriptor = open(path, O_RDONLY);
     for (size_t c = 0; c < chunks.count; c++) {

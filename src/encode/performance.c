@@ -109,7 +109,8 @@ static void move_to(struct performer *performer, uint32_t time)
 }
 
 /* Whether a note ends or goes on is nothing that a processor could foresee, so both are
- * done alike: a token is put and counted only if it is one. */
+ * done alike: a token is put and counted only if it is one. There is room for it, as the
+ * note's own end is still to come. */
 static void end_notes(struct performer *performer)
 {
     if (performer->next_end > performer->now &&
@@ -162,14 +163,13 @@ static void begin_notes(struct performer *performer)
 }
 
 /* Room for the most that the onsets can take: each an on, an off and a velocity, and two
- * steps with a shift below SHIFT_MAX in front; the shifts by SHIFT_MAX; and one more,
- * which is put before it is known not to be a token. */
+ * steps with a shift below SHIFT_MAX in front; and the shifts by SHIFT_MAX. */
 static enum status reserve(const struct onsets *onsets, struct tokens *out)
 {
     uint32_t last = 0;
     for (size_t i = 0; i < onsets->count; i++)
         last = onsets->items[i].end > last ? onsets->items[i].end : last;
-    return tokens_reserve(out, 5 * onsets->count + last / SHIFT_MAX + 1);
+    return tokens_reserve(out, 5 * onsets->count + last / SHIFT_MAX);
 }
 
 static void perform(const struct onsets *onsets, struct tokens *out)

@@ -6,8 +6,8 @@
  * Compilers don't know what the instructions read and write of memory: hence the fences.
  */
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
-#include <immintrin.h>
-
+#define LANES_AVX512
+#include "lanes.h"
 #include "pieces.h"
 #include "variants.h"
 
@@ -125,7 +125,7 @@ static inline void copy_row(float *to, const float *from, int width)
 {
     for (; width >= VECTOR; width -= VECTOR, from += VECTOR, to += VECTOR)
         _mm512_storeu_ps(to, _mm512_loadu_ps(from));
-    __mmask16 rest = (__mmask16)((1u << width) - 1);
+    __mmask16 rest = first_lanes((size_t)width);
     if (rest)
         _mm512_mask_storeu_ps(to, rest, _mm512_maskz_loadu_ps(rest, from));
 }
@@ -167,16 +167,11 @@ void amx_tile16(const struct tile16 *t)
             copy_row(t->y[i], sums + i * PANEL, t->width);
 }
 
-static inline __mmask16 first_of(size_t n)
-{
-    return (__mmask16)(n < VECTOR ? (1u << n) - 1 : 0xffff);
-}
-
 /* The processor's own instruction rounds as round16 says (kernels.h). */
 void amx_round16(size_t n, const float *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
-        __mmask16 mask = first_of(n - i);
+        __mmask16 mask = first_lanes(n - i);
         __m256bh rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + i));
         _mm256_mask_storeu_epi16(y + i, mask, (__m256i)rounded);
     }
@@ -185,7 +180,7 @@ void amx_round16(size_t n, const float *x, bfloat16 *y)
 void amx_round_pairs16(size_t n, const float *even, const float *odd, struct pair16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
-        __mmask16 mask = first_of(n - i);
+        __mmask16 mask = first_lanes(n - i);
         __m256bh first = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, even + i)),
                  second = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, odd + i));
         __m512i lower = _mm512_cvtepu16_epi32((__m256i)first),

@@ -383,11 +383,6 @@ static inline __m512i upper_halves(__m512 x)
                                  _mm512_set1_epi32((int)0x80000000u));
 }
 
-static inline __mmask16 first_lanes(size_t n)
-{
-    return (__mmask16)(n < LANES ? (1u << n) - 1 : 0xffff);
-}
-
 static void round16(size_t n, const real *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += LANES) {

@@ -20,6 +20,11 @@ enum { LANES = 16 };
 #include <immintrin.h>
 typedef __m512 lanes;
 
+/* The mask of the first n lanes; n may exceed 16. */
+static inline __mmask16 first_lanes(size_t n)
+{
+    return (__mmask16)(n < LANES ? (1u << n) - 1 : 0xffff);
+}
 static inline lanes lanes_load(const float *p)
 {
     return _mm512_loadu_ps(p);
