@@ -1,0 +1,132 @@
+/* spill: what was appended comes back column by column, also from a file system that gives
+ * a few bytes at a time and is interrupted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../src/data/layout.h"
+#include "../src/data/spill.h"
+#include "tutti/rng.h"
+
+enum { PIECES = 3, NOTES = 40, TOKENS = 90, PARTS = NOTE_COLUMNS + 1 };
+
+static size_t most = 1 << 20; /* bytes that a read gives */
+static int calls;
+
+/* In place of the system's: short of what was asked for, every third time interrupted. */
+ssize_t preadv(int descriptor, const struct iovec *parts, int count, off_t offset)
+{
+    size_t left = most, got = 0;
+    if (++calls % 3 == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    for (int i = 0; i < count && left > 0; i++) {
+        size_t size = parts[i].iov_len < left ? parts[i].iov_len : left;
+        ssize_t here = pread(descriptor, parts[i].iov_base, size, offset + (off_t)got);
+        if (here < 0)
+            return -1;
+        got += (size_t)here;
+        left -= size;
+        if ((size_t)here < size)
+            break;
+    }
+    return (ssize_t)got;
+}
+
+struct piece {
+    struct note note[NOTES];
+    token token[TOKENS];
+    uint64_t offset;
+};
+
+static void make_piece(uint64_t number, struct piece *piece)
+{
+    memset(piece, 0, sizeof *piece);
+    for (uint64_t i = 0; i < NOTES; i++) {
+        uint64_t draw = rng_below(1 << 30, 1, RNG_TEST, number, i, 0);
+        piece->note[i] = (struct note){.start = (double)draw / 7,
+                                       .duration = (double)draw / 11,
+                                       .start_tick = (uint32_t)draw,
+                                       .duration_ticks = (uint32_t)draw / 3,
+                                       .track = (uint16_t)draw,
+                                       .pitch = (uint8_t)(draw >> 3),
+                                       .velocity = (uint8_t)(draw >> 5),
+                                       .program = (uint8_t)(draw >> 7),
+                                       .channel = (uint8_t)(draw >> 9)};
+    }
+    for (uint64_t i = 0; i < TOKENS; i++)
+        piece->token[i] = (token)rng_below(65536, 1, RNG_TEST, number, i, 1);
+}
+
+static enum status append(struct spill_writer *spill, struct piece *piece)
+{
+    const struct notes notes = {.items = piece->note, .count = NOTES};
+    const struct tokens tokens = {.items = piece->token, .count = TOKENS};
+    return spill_append(spill, &notes, &tokens, &piece->offset);
+}
+
+static size_t column_bytes(int c)
+{
+    return c < NOTE_COLUMNS ? NOTES * h5_type_size(note_columns[c].type)
+                            : TOKENS * sizeof(token);
+}
+
+static enum status read_piece(struct spill_reader *reader, uint64_t offset,
+                              uint8_t got[PARTS][NOTES * sizeof(double)])
+{
+    struct iovec parts[PARTS];
+    for (int c = 0; c < PARTS; c++)
+        parts[c] = (struct iovec){got[c], column_bytes(c)};
+    return spill_read(reader, 0, offset, parts, PARTS);
+}
+
+static void pieces_come_back(void **state)
+{
+    (void)state;
+    static struct piece pieces[PIECES];
+    static const size_t given[] = {1, 5, 8, 161, 1 << 20};
+    static uint8_t got[PARTS][NOTES * sizeof(double)], packed[NOTES * sizeof(double)];
+    char directory[] = "/tmp/tutti-spill-XXXXXX";
+    struct spill_writer spill;
+    struct spill_reader reader;
+    assert_non_null(mkdtemp(directory));
+    assert_int_equal(spill_create(directory, 0, &spill), STATUS_OK);
+    for (uint64_t p = 0; p < PIECES; p++) {
+        make_piece(p, &pieces[p]);
+        assert_int_equal(append(&spill, &pieces[p]), STATUS_OK);
+    }
+    assert_int_equal(spill_finish(&spill), STATUS_OK);
+    spill_free(&spill);
+    spill_reader_open(directory, &reader);
+    for (size_t i = 0; i < PIECES * sizeof given / sizeof *given; i++) {
+        const struct piece *piece = &pieces[i % PIECES];
+        most = given[i / PIECES];
+        memset(got, 0, sizeof got);
+        assert_int_equal(read_piece(&reader, piece->offset, got), STATUS_OK);
+        for (int c = 0; c < NOTE_COLUMNS; c++) {
+            column_pack(&note_columns[c], piece->note, sizeof *piece->note, NOTES,
+                        packed);
+            assert_memory_equal(got[c], packed, column_bytes(c));
+        }
+        assert_memory_equal(got[NOTE_COLUMNS], piece->token, sizeof piece->token);
+    }
+    assert_int_equal(read_piece(&reader, pieces[PIECES - 1].offset + 1, got),
+                     STATUS_FAILED);
+    assert_non_null(strstr(status_message(), "too early"));
+    spill_reader_close(&reader);
+    spill_remove(directory, 1);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(pieces_come_back)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
