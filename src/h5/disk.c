@@ -21,8 +21,6 @@
 #include <H5FDdevelop.h>
 #endif
 
-#include "tutti/phase.h"
-
 struct disk_file {
     H5FD_t common; /* HDF5's part comes first */
     struct disk *disk;
@@ -177,14 +175,22 @@ static const H5FD_class_t disk_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
+/* Registered once and kept: with the last reference to a driver HDF5 frees the table
+ * through which it is about to call `close`. The caller holds the library's lock. */
+static hid_t disk_driver(void)
+{
+    static hid_t driver = H5I_INVALID_HID;
+    if (driver < 0)
+        driver = H5FDregister(&disk_class);
+    return driver;
+}
+
 hid_t disk_access(struct disk *disk)
 {
-    hid_t driver = H5FDregister(&disk_class);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (H5Pset_driver(access, driver, &disk) < 0) {
+    if (H5Pset_driver(access, disk_driver(), &disk) < 0) {
         H5Pclose(access);
-        access = -1;
+        access = H5I_INVALID_HID;
     }
-    H5FDunregister(driver); /* the list and the file hold it from here on */
     return access;
 }
