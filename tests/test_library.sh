@@ -25,6 +25,20 @@ cmp -s primed.mid primed-there-2.mid || fail "with a primer: different files"
 cmp -s primed.mid here.mid && fail "the primer changes nothing"
 [ ! -e wrong.mid ] || fail "a note out of range was written"
 
+# The shared library shows the functions of tutti.h and nothing else, and serves Python.
+shared=$(dirname "$tutti")/libtutti.so
+nm -D --defined-only "$shared" | sed 's/.* //' | sort >visible.txt
+sed -n 's/^[a-z].*\b\(tutti_[a-z_]*\)(.*/\1/p' "$2/include/tutti/tutti.h" | sort >declared.txt
+[ "$(wc -l <declared.txt)" -ge 13 ] || fail "found only $(wc -l <declared.txt) functions in tutti.h"
+diff declared.txt visible.txt >&2 || fail "symbols of libtutti.so (>) and functions of tutti.h (<)"
+if nm -D "$shared" | grep -q __asan; then
+    echo "library: no Python client, as it has not the sanitizer's runtime"
+else
+    /usr/bin/env python3 "$2/tests/library_client.py" "$shared" runs/first python.mid >said.txt ||
+        fail "the Python client"
+    cmp -s python.mid there-2.mid || fail "Python and the command make different files"
+fi
+
 # the header stands alone, in C and in C++
 for compiler in "cc -std=c11 -xc" "c++ -std=c++11 -xc++"; do
     # shellcheck disable=SC2086

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/gemm.h"
 #include "tutti/product.h"
 #include "tutti/rng.h"
 
@@ -259,6 +260,7 @@ static void bfloat16_has_its_order(void **state)
 static void openblas_agrees(void **state)
 {
     (void)state;
+    assert_int_equal(gemm_load(1), STATUS_OK);
     check(PRODUCT_OPENBLAS);
 }
 

@@ -7,6 +7,12 @@
 #define TUTTI_GEMM_H
 
 #include "tutti/real.h"
+#include "tutti/status.h"
+
+/* Loads OpenBLAS, the first time, and sets the number of threads of one product; every
+ * rank must use the same number. Nothing below may be called before it has succeeded.
+ * Local. STATUS_FAILED with the loader's reason. */
+enum status gemm_load(int threads);
 
 enum gemm_transpose { GEMM_PLAIN, GEMM_TRANSPOSED };
 
@@ -19,8 +25,5 @@ void gemm(enum gemm_transpose ta, enum gemm_transpose tb, int m, int n, int k,
  * of different sets may differ in the last bits. OPENBLAS_CORETYPE in the environment
  * forces one. */
 const char *gemm_core(void);
-
-/* Threads of one product; every rank must use the same number. */
-void gemm_set_threads(int threads);
 
 #endif

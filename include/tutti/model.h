@@ -28,8 +28,9 @@
 struct model;
 
 /* Who makes the products of models that are created from now on, of which factors, and
- * with how many threads: train.products, train.precision and train.threads. */
-void model_choose_products(const struct options *options);
+ * with how many threads: train.products, train.precision and train.threads. Local.
+ * STATUS_FAILED if OpenBLAS is asked for and can't be loaded. */
+enum status model_choose_products(const struct options *options);
 
 /* Weights are all zero at first. `end` is the token that clears a row's state.
  * A model that will never call model_backward (training = 0) needs much less memory. */

@@ -1,8 +1,8 @@
 /* tutti: a trained model inside another program.
  *
  * Load a checkpoint, make pieces, take their notes or write them as MIDI files, free.
- * This header stands alone: a program needs no other of tutti, none of MPI or HDF5, and
- * links with -ltutti and the libraries it stands on:
+ * This header stands alone: a program needs no other of tutti, none of MPI or HDF5. It
+ * links with libtutti.a and the libraries that it stands on, or with libtutti.so:
  *
  *     cc program.c $(pkg-config --cflags --libs tutti)
  *
@@ -38,6 +38,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default) /* all else of the shared library is hidden */
 #endif
 
 /* Return values. A failure left a line that says what, where and what to do:
@@ -118,6 +121,9 @@ int tutti_write(const char *path, const struct tutti_piece *piece);
  * call of this thread. */
 const char *tutti_message(void);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

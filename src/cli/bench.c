@@ -207,8 +207,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     status = cli_open_ranks(status, &bench.comm);
     if (status != STATUS_OK)
         return status;
-    model_choose_products(&options);
-    status = check(&options, comm_size(bench.comm));
+    status = comm_agree(bench.comm, model_choose_products(&options));
+    if (status == STATUS_OK)
+        status = check(&options, comm_size(bench.comm));
     if (status == STATUS_OK)
         status = measure(&bench, json);
     comm_close(bench.comm);

@@ -65,6 +65,12 @@ static int try_copy(void)
     return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 ? 0 : errno;
 }
 
+/* Products by OpenBLAS have the bits of its kernels; our own have the same everywhere. */
+static bool uses_openblas(const struct doctor *doctor)
+{
+    return doctor->options.train.products == PRODUCTS_OPENBLAS;
+}
+
 void place_collect_early(struct place *place)
 {
     *place = (struct place){0};
@@ -86,7 +92,9 @@ void place_collect(struct doctor *doctor)
     place->host_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     int share = launch_cores();
     place->share = share < CPU_COUNT(&place->cores) ? share : 0;
-    snprintf(place->core, sizeof place->core, "%s", gemm_core());
+    if (uses_openblas(doctor) &&
+        gemm_load((int)doctor->options.train.threads) == STATUS_OK)
+        snprintf(place->core, sizeof place->core, "%s", gemm_core());
     snprintf(place->kernels, sizeof place->kernels, "%s", kernels()->name);
     snprintf(place->library, sizeof place->library, "%s", comm_library());
     find_processor(place->processor);
@@ -432,10 +440,20 @@ static const char *oldest_core(const struct doctor *doctor)
     return oldest;
 }
 
-/* Products by OpenBLAS have the bits of its kernels; our own have the same everywhere. */
-static bool uses_openblas(const struct doctor *doctor)
+static bool judge_openblas_missing(struct doctor *doctor, bool *which)
 {
-    return doctor->options.train.products == PRODUCTS_OPENBLAS;
+    char who[DOCTOR_TEXT / 2];
+    size_t missing = 0;
+    for (int r = 0; r < doctor->ranks; r++)
+        missing += which[r] = uses_openblas(doctor) && !doctor->places[r].core[0];
+    if (missing == 0)
+        return false;
+    doctor_find(doctor, DOCTOR_FAULT, "processors",
+                "install its shared library on every host (Debian: libopenblas0), or set "
+                "train.products = packed",
+                "OpenBLAS can't be loaded on %s",
+                doctor_who(doctor, which, who, sizeof who));
+    return true;
 }
 
 static bool judge_openblas(struct doctor *doctor, bool *which)
@@ -482,7 +500,7 @@ void judge_processors(struct doctor *doctor)
     bool *which = calloc((size_t)doctor->ranks + 1, sizeof *which);
     if (!which)
         return;
-    bool mixed = judge_openblas(doctor, which);
+    bool mixed = judge_openblas_missing(doctor, which) || judge_openblas(doctor, which);
     if (mark_unlike(doctor, offsetof(struct place, processor), which) > 0)
         doctor_find(doctor, DOCTOR_NOTE, "processors",
                     "the slowest sets the pace: sbatch --constraint asks for one kind",
@@ -491,9 +509,8 @@ void judge_processors(struct doctor *doctor)
                     doctor_who(doctor, which, who, sizeof who));
     else if (!mixed)
         doctor_find(doctor, DOCTOR_OK, "processors", NULL,
-                    "%s; own kernels %s, OpenBLAS core %s%s", first->processor,
-                    first->kernels, first->core,
-                    uses_openblas(doctor) ? "" : " (not used)");
+                    "%s; kernels %s%s%s", first->processor, first->kernels,
+                    uses_openblas(doctor) ? ", OpenBLAS core " : "", first->core);
     if (!mixed)
         judge_weak_core(doctor);
     free(which);

@@ -123,8 +123,11 @@ static enum status make_model(const struct evaluate_arguments *given,
     int64_t batch = given->batch ? given->batch : options->train.batch;
     int own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)).count;
     *rows = (int)(batch / slices);
-    model_choose_products(options);
-    return checkpoint_model(checkpoint, own, *rows, (int)options->train.time, model);
+    enum status status = model_choose_products(options);
+    if (status == STATUS_OK)
+        status =
+            checkpoint_model(checkpoint, own, *rows, (int)options->train.time, model);
+    return status;
 }
 
 /* Collective. */

@@ -110,14 +110,14 @@ static enum status create_room(struct model *model)
                                (size_t)widest, largest(&model->params), &model->room);
 }
 
-void model_choose_products(const struct options *options)
+enum status model_choose_products(const struct options *options)
 {
     bool openblas = options->train.products == PRODUCTS_OPENBLAS;
     bool rounded = options->train.precision == PRECISION_BFLOAT16;
     product_choose(openblas  ? PRODUCT_OPENBLAS
                    : rounded ? PRODUCT_BFLOAT16
                              : PRODUCT_PACKED);
-    gemm_set_threads((int)options->train.threads);
+    return openblas ? gemm_load((int)options->train.threads) : STATUS_OK;
 }
 
 enum status model_create(const struct model_shape *shape, token end, int slices, int rows,

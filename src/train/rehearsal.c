@@ -56,9 +56,11 @@ enum status rehearsal_open(struct comm *comm, const struct options *options,
     struct trainer *trainer = &rehearsal->trainer;
     trainer->comm = comm;
     trainer->now.options = *options;
-    model_choose_products(options);
+    enum status status = model_choose_products(options);
     plan(trainer);
-    enum status status = comm_agree(comm, open_local(rehearsal, vocabulary));
+    if (status == STATUS_OK)
+        status = open_local(rehearsal, vocabulary);
+    status = comm_agree(comm, status);
     if (status == STATUS_OK)
         status = comm_agree(comm, trainer_open_sum(trainer));
     if (status != STATUS_OK) {

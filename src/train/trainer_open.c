@@ -340,8 +340,10 @@ enum status trainer_open(struct trainer *trainer)
 {
     const struct options *options = trainer->request->options;
     trainer->now.options = *options;
-    model_choose_products(options);
-    enum status status = comm_agree(trainer->comm, open_local(trainer));
+    enum status status = model_choose_products(options);
+    if (status == STATUS_OK)
+        status = open_local(trainer);
+    status = comm_agree(trainer->comm, status);
     if (status == STATUS_OK)
         status = check_cores(trainer);
     if (status == STATUS_OK)
