@@ -1,0 +1,63 @@
+# The main job (preprocess, train, resume, generate, evaluate, inspect) with freed memory
+# overwritten, and under valgrind, which also watch the libraries that no sanitizer is
+# compiled into. bash test_memcheck.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$1
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+if nm "$tutti" 2>/dev/null | grep -q __asan_init; then
+    echo "skipped: neither valgrind nor MALLOC_PERTURB_ works beside AddressSanitizer"
+    exit 77
+fi
+
+make_corpus corpus 30
+cat >run.conf <<END
+[data]
+dataset = data
+[model]
+layers = 1
+hidden = 16
+embedding = 8
+[train]
+batch = 4
+slices = 2
+time = 32
+warmup_steps = 5
+[run]
+dir = run
+samples = 1
+sample_seconds = 5
+END
+
+# main_job NAME COMMAND...: every command through COMMAND..., which may be `env NAME=VALUE`.
+main_job() {
+    local name=$1 line
+    shift
+    rm -rf data run music.mid
+    while read -r line; do
+        # shellcheck disable=SC2086
+        "$@" "$tutti" $line >log.txt 2>&1 ||
+            { code=$?; tail -n 60 log.txt >&2; fail "$name: exit code $code: tutti $line"; }
+    done <<END
+preprocess corpus -o data --set data.shards=4
+train run.conf --set train.epochs=1
+train run.conf --resume --set train.epochs=2
+generate run -o music.mid --seconds 5 --prime corpus/tune-001.mid
+evaluate run data --split test
+inspect run --verify
+inspect data --verify
+inspect music.mid
+END
+}
+
+main_job "overwritten memory" env MALLOC_PERTURB_=165
+command -v valgrind >/dev/null || { echo "skipped: no valgrind"; exit 77; }
+memcheck=(valgrind -q --error-exitcode=99)
+known=/usr/share/openmpi/openmpi-valgrind.supp # of Open MPI's own start
+[ ! -e "$known" ] || memcheck+=(--suppressions="$known")
+main_job "valgrind" "${memcheck[@]}"
+echo "memcheck: all as expected"
