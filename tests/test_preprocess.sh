@@ -140,6 +140,20 @@ echo corpus/tune-000.mid >bad.tsv
 refused 2 "bad.tsv:1: no tab" "$tutti" preprocess corpus -o bad --split-file bad.tsv
 refused 2 "missing.tsv: can't read" "$tutti" preprocess corpus -o bad --split-file missing.tsv
 
+# duplicates that are listed in different splits: one of them is kept, and a line tells
+write_midi one/midi/wait.mid 60 62 64 65
+cp one/midi/wait.mid one/midi/same.mid
+printf 'midi/wait.mid\ttrain\nmidi/same.mid\ttest\nmidi/a.mid\ttrain\n' >torn.tsv
+for ranks in 1 3; do
+    mpirun -n $ranks "$tutti" preprocess one/midi -o torn-$ranks --split-file torn.tsv \
+        >said.txt 2>&1 || fail "$(cat said.txt)"
+    [ "$(grep -c "1 file has the same music as a file of another split" said.txt)" = 1 ] ||
+        fail "$(cat said.txt)"
+    grep -q "midi/wait.mid is train, midi/same.mid is test" said.txt || fail "$(cat said.txt)"
+done
+same torn-1 torn-3
+rm one/midi/wait.mid one/midi/same.mid
+
 # --- refusals: said once, whatever the number of ranks -----------------------------------------
 refused 2 "tutti: missing: can't read" mpirun -n 3 "$tutti" preprocess missing -o bad
 refused 2 "tutti: alone: exists" mpirun -n 3 "$tutti" preprocess corpus -o alone

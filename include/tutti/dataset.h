@@ -1,7 +1,7 @@
 /* dataset: a directory of HDF5 files, index.h5 and shard-0000.h5 ..., for reading.
  *
- * A piece's shard and split come from a hash of its notes; the number of shards is
- * configured and has nothing to do with ranks. Every rank opens the index, and of the
+ * A piece's shard and split come from a hash of its notes; no two pieces have equal tokens;
+ * the number of shards is configured and has nothing to do with ranks. Every rank opens the index, and of the
  * shards only those it needs.
  *
  * index.h5

@@ -2,9 +2,8 @@
  *
  * The list of files is sorted; ranks take batches of it from a shared counter, read,
  * encode and spill each piece to a file of their own; then outcomes are gathered,
- * duplicates (equal notes_hash) resolved in favour of the first path, and the shards,
- * again handed out by a counter, are gathered from the spills in the order of the pieces'
- * hashes. All of it happens in "OUT.partial"; the directory gets its name last. Which
+ * duplicates found, and the shards, again handed out by a counter, are gathered from the
+ * spills in the order of the pieces' hashes. All of it happens in "OUT.partial"; the directory gets its name last. Which
  * rank did what changes no byte.
  *
  * Paths. Folders are searched to any depth for names ending in .mid .midi .kar .rmi .smf
@@ -17,7 +16,15 @@
  * Split. By hash and data.seed, in the shares of data.split; or by data.split_file, lines
  * "path<TAB>train|valid|test", the path as recorded or as reached from an input as given.
  * Files that it doesn't list are skipped; a path in it that is no input file is an error.
- * Of duplicates the split of the file that is kept counts.
+ *
+ * Duplicates. Two files are duplicates when their notes_hash is equal, or when their tokens
+ * are (by a fingerprint of 128 bits): the same music with other ticks per beat, another
+ * format, other tracks. So no two pieces of a dataset have equal tokens, and none is in two
+ * splits. Of files of equal notes the first path is kept, of those of equal tokens the
+ * smallest notes_hash; the others' reason names it. Shard and split follow from the kept
+ * file's notes_hash (or its line in the split file; a warning counts duplicates that were
+ * listed in another split). Thus other music coming or going moves no piece; another copy
+ * of the same music may, but only that piece, and only if it is spelled otherwise.
  *
  * Outcomes. What is wrong with a file (damaged, unreadable, a pipe, too large, nothing in
  * it for the encoding) is its outcome and never a failure.

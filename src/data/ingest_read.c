@@ -77,7 +77,9 @@ static enum status keep_piece(struct reader *reader, struct record *record)
     const struct midi_file *midi = &reader->midi;
     const struct tokens *tokens = &reader->tokens;
     record->hash = notes_hash(&midi->notes);
-    record->token_hash = hash64(tokens->items, tokens->count * sizeof *tokens->items);
+    size_t size = tokens->count * sizeof *tokens->items;
+    record->tokens_hash = hash128(tokens->items, size);
+    record->token_hash = hash64(tokens->items, size);
     record->notes = midi->notes.count;
     record->tokens = tokens->count;
     record->seconds = notes_seconds(&midi->notes);
