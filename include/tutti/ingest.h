@@ -26,6 +26,12 @@
  * listed in another split). Thus other music coming or going moves no piece; another copy
  * of the same music may, but only that piece, and only if it is spelled otherwise.
  *
+ * Silences. Where no note sounds or begins for longer than data.max_silence_seconds, after
+ * the pedal, a piece is cut; the part with the most notes is kept, the first of equals. A
+ * part that is not the first starts at 0, with the tempo in force there. The file counts as
+ * repaired, its reason has the silence and how many notes were left out. min_notes and
+ * max_seconds are limits of what is kept, max_notes and max_bytes of the file.
+ *
  * Outcomes. What is wrong with a file (damaged, unreadable, a pipe, too large, nothing in
  * it for the encoding) is its outcome and never a failure.
  *

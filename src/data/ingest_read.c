@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "silence.h"
 #include "spill.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
@@ -95,6 +96,39 @@ static enum status keep_piece(struct reader *reader, struct record *record)
                       midi->reason);
 }
 
+/* What was repaired comes first, as it may be the cause. */
+static enum status skip_read(struct reader *reader, struct record *record,
+                             const char *why)
+{
+    char reason[2 * MIDI_REASON_SIZE];
+    const char *repairs = reader->midi.reason;
+    snprintf(reason, sizeof reason, "%s%s%s", repairs, *repairs ? "; " : "", why);
+    return set_reason(reader, record, FILE_SKIPPED, reason);
+}
+
+/* Applies the pedal and cuts long silences. Why the rest is beyond a limit goes into
+ * why[size], "" if it isn't; its seconds are those of the keys, without the pedal, unless
+ * something was cut. */
+static enum status shape_piece(struct reader *reader, char *why, size_t size)
+{
+    const struct options *options = reader->ingest->options;
+    struct midi_file *midi = &reader->midi;
+    double seconds = notes_seconds(&midi->notes);
+    *why = '\0';
+    if (options->data.pedal == PEDAL_EXTEND && midi_apply_pedal(midi) != STATUS_OK)
+        return STATUS_FAILED;
+    double silence = options->data.max_silence_seconds;
+    if (silence > 0 && silence_cut(midi, silence))
+        seconds = notes_seconds(&midi->notes);
+    if (midi->notes.count < (uint64_t)options->data.min_notes)
+        snprintf(why, size, "too few notes: %zu (at least %lld)", midi->notes.count,
+                 (long long)options->data.min_notes);
+    else if (seconds > options->data.max_seconds)
+        snprintf(why, size, "too long: %.1f seconds (at most %g)", seconds,
+                 options->data.max_seconds);
+    return STATUS_OK;
+}
+
 static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_t size,
                               struct record *record)
 {
@@ -105,10 +139,12 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
         return status;
     if (midi->outcome == MIDI_SKIPPED)
         return set_reason(reader, record, FILE_SKIPPED, midi->reason);
-    if (ingest->options->data.pedal == PEDAL_EXTEND)
-        status = midi_apply_pedal(midi);
+    char why[128];
+    status = shape_piece(reader, why, sizeof why);
     if (status != STATUS_OK)
         return status;
+    if (*why)
+        return skip_read(reader, record, why);
     reader->tokens.count = 0;
     if (ingest->encoding->encode(ingest->encoding, &midi->notes, &reader->tokens) !=
         STATUS_OK)
@@ -206,8 +242,7 @@ static enum status read_share(struct ingest *ingest, struct comm_counter *counte
     struct reader reader = {.ingest = ingest};
     reader.limits = (struct midi_limits){.max_bytes = (uint64_t)options->data.max_bytes,
                                          .max_notes = (uint64_t)options->data.max_notes,
-                                         .min_notes = (uint64_t)options->data.min_notes,
-                                         .max_seconds = options->data.max_seconds};
+                                         .min_notes = (uint64_t)options->data.min_notes};
     progress_begin(&reader.progress, "reading", "files", ingest->scan.file_count);
     enum status status =
         spill_create(ingest->partial, comm_rank(ingest->comm), &ingest->spill);
