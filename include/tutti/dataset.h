@@ -14,7 +14,8 @@
  *   /vocabulary/hash   text
  *   /shards/pieces     [shards][train, valid, test]; likewise notes, tokens, seconds
  *   /shards/hash       [shards] of each shard's pieces
- *   /files/path        one row for every input file, sorted by path
+ *   /files/path        one row for every input file, sorted by path; bytes of a name that
+ *                      are no text are escaped: see tutti/ingest.h
  *   /files/outcome     number into the attribute names: ok, repaired, skipped, duplicate
  *   /files/reason      how it was repaired, why it was skipped, "of PATH" it duplicates
  *   /files/hash_high   of the notes, with hash_low; 0 where there are none

@@ -11,11 +11,17 @@
  * itself is taken whatever its name. A path is recorded as the input's own name and what
  * lies below it ("corpus/bach/a.mid"): it depends neither on the working directory nor on
  * where the corpus lies. Inputs of equal name are told apart by as many of their parent
- * directories as that takes.
+ * directories as that takes. A recorded path is valid UTF-8 in one line, whatever the
+ * bytes of the name: those that are not UTF-8, or belong to a control character, are
+ * written \xHH (two upper-case hexadecimal digits), and so is a backslash, \x5C, in front of
+ * x and two hexadecimal digits. The name comes back when each \xHH becomes its byte.
  *
  * Split. By hash and data.seed, in the shares of data.split; or by data.split_file, lines
- * "path<TAB>train|valid|test", the path as recorded or as reached from an input as given.
- * Files that it doesn't list are skipped; a path in it that is no input file is an error.
+ * "path<TAB>train|valid|test". The path is as recorded, or as reached from an input as
+ * given, or the end of it: without the input's name, or the name of the file alone. If it
+ * fits several files, those that other lines name are not meant; if that leaves several,
+ * it is an error that names two. "./" in front, CRLF and a byte order mark mean nothing.
+ * Files that aren't listed are skipped; a path that is no input file is an error.
  *
  * Duplicates. Two files are duplicates when their notes_hash is equal, or when their tokens
  * are (by a fingerprint of 128 bits): the same music with other ticks per beat, another

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recorded_path.h"
 #include "silence.h"
 #include "spill.h"
 #include "tutti/array.h"
@@ -57,6 +58,17 @@ static const char *without_path(const char *message, const char *path)
     if (strncmp(message, path, length) == 0 && strncmp(message + length, ": ", 2) == 0)
         return message + length + 2;
     return message;
+}
+
+/* What went wrong on reading the file; of a very long path some may be in it. */
+static enum status skip_unreadable(struct reader *reader, struct record *record,
+                                   const char *path)
+{
+    char *reason = path_to_recorded(without_path(status_message(), path));
+    enum status status = reason ? set_reason(reader, record, FILE_SKIPPED, reason)
+                                : status_fail(STATUS_FAILED, "out of memory");
+    free(reason);
+    return status;
 }
 
 static enum status skip_unread(struct reader *reader, struct record *record)
@@ -168,8 +180,7 @@ static enum status read_file(struct reader *reader, struct record *record)
     size_t size = 0;
     enum status status;
     if (file_read(path, reader->limits.max_bytes, &bytes, &size) != STATUS_OK) {
-        status = set_reason(reader, record, FILE_SKIPPED,
-                            without_path(status_message(), path));
+        status = skip_unreadable(reader, record, path);
     } else {
         record->bytes = size;
         reader->bytes += size;
