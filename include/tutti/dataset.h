@@ -4,6 +4,8 @@
  * the number of shards is configured and has nothing to do with ranks. Every rank opens the index, and of the
  * shards only those it needs.
  *
+ * Every dataset has an attribute "description", and "unit" if it has one.
+ *
  * index.h5
  *
  *   /                  attributes format, format_version, dataset_hash, files, pieces,
@@ -27,7 +29,7 @@
  *   /pieces/path       one row for every piece, sorted by hash
  *   /pieces/hash_high  notes_hash, with hash_low
  *   /pieces/token_hash hash64 of its tokens
- *   /pieces/split      0 train, 1 valid, 2 test
+ *   /pieces/split      0 train, 1 valid, 2 test: number into the attribute names
  *   /pieces/tempo      at the start, microseconds per quarter note; further columns
  *                      seconds, ticks_per_beat, ticks_per_second
  *   /pieces/note_first with note_count: its rows of /notes

@@ -248,7 +248,7 @@ static enum status fill_index(const struct ingest *ingest, struct h5_file *file)
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
         status = parts[i](ingest, file);
-    return status;
+    return status == STATUS_OK ? describe_datasets(file) : status;
 }
 
 enum status ingest_write_index(const struct ingest *ingest)
