@@ -13,6 +13,14 @@ write_midi primer.mid 60 62 64 65 67 69 71 72
 "$example" runs/first here.mid >said.txt || fail "the example"
 "$tutti" generate runs/first -o there.mid --seconds 10 --seed 42 --count 2 >/dev/null
 cmp -s here.mid there-2.mid || fail "library and command make different files"
+# seeds have 64 bits in both
+for seed in 9223372036854775808 18446744073709551615; do
+    "$example" runs/first here-seed.mid - $seed >/dev/null || fail "the example, seed $seed"
+    "$tutti" generate runs/first -o seed.mid --seconds 10 --seed $seed --count 2 >/dev/null ||
+        fail "generate, seed $seed"
+    cmp -s here-seed.mid seed-2.mid || fail "seed $seed: library and command differ"
+    cmp -s here-seed.mid here.mid && fail "seed $seed is seed 42"
+done
 hash=$("$tutti" inspect runs/first/checkpoints/best --json | grep -o '"weights_hash": *"[0-9a-f]*"' | head -1)
 grep -q "weights $(sed 's/.*"\([0-9a-f]*\)"$/\1/' <<<"$hash")" said.txt ||
     fail "weights hash: $hash, said: $(cat said.txt)"

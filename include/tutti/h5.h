@@ -131,6 +131,8 @@ enum status h5_set_text(struct h5_file *file, const char *name, const char *attr
                         const char *text);
 enum status h5_set_i64(struct h5_file *file, const char *name, const char *attribute,
                        int64_t value);
+enum status h5_set_u64(struct h5_file *file, const char *name, const char *attribute,
+                       uint64_t value);
 enum status h5_set_f64(struct h5_file *file, const char *name, const char *attribute,
                        double value);
 enum status h5_get_text(const struct h5_file *file, const char *name,

@@ -67,6 +67,13 @@ enum status h5_set_i64(struct h5_file *file, const char *name, const char *attri
     return write_scalar(file, name, attribute, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
+enum status h5_set_u64(struct h5_file *file, const char *name, const char *attribute,
+                       uint64_t value)
+{
+    H5_HOLD_LOCK;
+    return write_scalar(file, name, attribute, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
+}
+
 enum status h5_set_f64(struct h5_file *file, const char *name, const char *attribute,
                        double value)
 {

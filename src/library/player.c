@@ -159,7 +159,7 @@ struct sampler_settings player_settings(const struct options *options)
         .temperature = options->sample.temperature,
         .top_k = options->sample.top_k,
         .top_p = options->sample.top_p,
-        .seed = (uint64_t)options->sample.seed,
+        .seed = options->sample.seed,
         .seconds = options->run.sample_seconds,
         .guard = options->sample.guard,
         .max_silence = options->sample.max_silence,

@@ -144,6 +144,13 @@ static void set_i64(struct carrier *to, const char *name, const char *attribute,
         to->status = h5_set_i64(to->file, name, attribute, n);
 }
 
+static void set_u64(struct carrier *to, const char *name, const char *attribute,
+                    uint64_t n)
+{
+    if (going(to))
+        to->status = h5_set_u64(to->file, name, attribute, n);
+}
+
 static void set_f64(struct carrier *to, const char *name, const char *attribute, double x)
 {
     if (going(to))
@@ -238,7 +245,7 @@ static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
 {
     make_group(to, "/state");
     set_fields(to, "/state", state_fields, checkpoint);
-    set_i64(to, "/state", "seed", checkpoint->options.train.seed);
+    set_u64(to, "/state", "seed", checkpoint->options.train.seed);
     write_table(to, "/state/rows", row_fields, checkpoint->rows, checkpoint->stream_rows,
                 sizeof *checkpoint->stream_rows);
     write_table(to, "/state/cursors", cursor_fields, checkpoint->slices,
