@@ -66,7 +66,8 @@ int main(int argc, char **argv)
            (unsigned long long)tutti_weights_hash(model));
     int code = 0;
     uint64_t seed = argc > 4 ? strtoumax(argv[4], NULL, 10) : 42;
-    if (argc > 3 && strcmp(argv[3], "-") != 0 && tutti_prime(model, argv[3], 2) != TUTTI_OK)
+    if (argc > 3 && strcmp(argv[3], "-") != 0 &&
+        tutti_prime(model, argv[3], 2) != TUTTI_OK)
         code = failed("prime");
     if (code == 0)
         code = refuses_what_is_wrong(model);

@@ -95,6 +95,19 @@ refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0
 refuses 2 "seeds" "$tutti" generate runs/first -o x.mid --seeds 3
 refuses 2 "" "$tutti" generate
 refuses 1 "primer.mid: can.t make the directory" "$tutti" generate runs/first -o primer.mid/x.mid
+# names that promise another format are refused, others are names like any other
+for name in music.wav out/music.MP3 a.b.ogg music.flac music.json music.h5 music.txt \
+    music.musicxml music.xml ./x.pdf .wav music.mid.gz; do
+    refuses 2 "$name: generate writes MIDI files, not \..*; name the output .*mid$" \
+        "$tutti" generate runs/first -o $name --seconds 1
+    [ ! -e $name ] || fail "$name was written"
+done
+for name in n.mid n.MIDI n.smf n.kar none take.2 v1.2026-11-28 odd.; do
+    "$tutti" generate runs/first -o $name --seconds 3 --seed 9 >/dev/null || fail "-o $name"
+    [ "$(head -c 4 $name)" = MThd ] || fail "$name is no MIDI file"
+done
+"$tutti" generate runs/first -o song.kar --seconds 3 --count 2 >/dev/null
+[ -e song-2.kar ] || fail "names of several .kar"
 [ ! -e x.mid ] || fail "a refused command wrote a file"
 
 # a flipped bit is refused by name

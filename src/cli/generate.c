@@ -1,6 +1,7 @@
 /* generate: pieces of music from a checkpoint, as MIDI files. One process, no MPI. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 #include "samples.h"
@@ -68,17 +69,53 @@ static enum status make(const struct checkpoint *checkpoint,
     return samples_make(checkpoint, &request, report_file, &made);
 }
 
-static enum status check_arguments(const struct generate_arguments *arguments)
+/* Does an extension (with its dot) promise a format other than MIDI? One that isn't known
+ * is a name like any other: "take.2". */
+static bool promises_another_format(const char *extension)
 {
-    if (!arguments->output)
+    static const char formats[] =
+        /* sound and film */
+        " .aac .ac3 .aif .aiff .amr .ape .au .caf .flac .m4a .m4b .mka .mp2 .mp3 .oga "
+        ".ogg "
+        ".opus .ra .snd .wav .wave .weba .wma .wv .avi .mkv .mov .mp4 .mpeg .mpg .ogv "
+        ".webm "
+        /* scores and pictures */
+        ".abc .capx .gp .gp3 .gp4 .gp5 .gpx .krn .ly .mei .mscx .mscz .mus .musicxml "
+        ".musx "
+        ".mxl .nwc .rmi .sib .syx .gif .jpeg .jpg .pdf .png .ps .svg .webp "
+        /* text, data and archives */
+        ".bin .conf .csv .doc .docx .h5 .hdf .hdf5 .html .ini .json .jsonl .log .md .npy "
+        ".npz .pickle .pkl .pt .pth .toml .tsv .txt .xml .yaml .yml "
+        ".7z .bz2 .gz .rar .tar .tgz .xz .zip .zst ";
+    char word[16];
+    int length = snprintf(word, sizeof word, " %s ", extension);
+    return length < (int)sizeof word && strcasestr(formats, word);
+}
+
+static enum status check_output(const char *path)
+{
+    if (!path)
         return status_fail(STATUS_MISUSE,
                            "generate: no output; give a file name, for example "
                            "-o music.mid");
-    if (file_is_directory(arguments->output))
+    if (file_is_directory(path))
         return status_fail(STATUS_MISUSE,
                            "%s: a directory; -o takes the name of a MIDI file, "
                            "for example -o %s/music.mid",
-                           arguments->output, arguments->output);
+                           path, path);
+    const char *dot = strrchr(path_base(path), '.');
+    if (!dot || !promises_another_format(dot))
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: generate writes MIDI files, not %s; name the output %.*s.mid",
+                       path, dot, (int)(dot - path), path);
+}
+
+static enum status check_arguments(const struct generate_arguments *arguments)
+{
+    enum status status = check_output(arguments->output);
+    if (status != STATUS_OK)
+        return status;
     if (!arguments->prime && (arguments->keep_primer || arguments->prime_seconds > 0))
         return status_fail(STATUS_MISUSE,
                            "generate: %s says how to use a primer, but none is "
@@ -112,7 +149,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "-o",
          .placeholder = "FILE.mid",
          .text = &given.output,
-         .help = "where to write; with --count N, FILE-1.mid to FILE-N.mid"},
+         .help = "the MIDI file to write; with --count N, FILE-1.mid to FILE-N.mid"},
         {.name = "--seconds",
          .placeholder = "N",
          .number = &given.seconds,
