@@ -78,6 +78,29 @@ kept=$(field kept.mid notes) after=$(field after.mid notes)
 # two seconds at 120 a minute are four quarter notes
 [ $((kept - after)) = 4 ] || fail "kept $kept notes, without the primer $after"
 
+# a pianoroll counts beats: the primer's seconds and the piece's tempo are those of its file
+"$tutti" preprocess corpus -o roll.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
+    >/dev/null 2>&1 || fail "preprocess: pianoroll"
+"$tutti" train first.conf --set data.dataset=roll.tutti --set data.encoding=pianoroll \
+    --set run.dir=runs/roll --set run.samples=1 >/dev/null 2>&1 || fail "train: pianoroll"
+tempo_of() { od -An -v -tx1 "$1" | tr -d ' \n' | grep -o 'ff5103......' | head -1 | cut -c 7-; }
+tempo=1000000 write_midi slow.mid 60 62 64 65 67 69 71 72
+"$tutti" generate runs/roll -o slow-kept.mid --prime slow.mid --keep-primer --seconds 2 >said.txt
+grep -q '^primer slow.mid: 64 tokens, 8.0 s, continued at 60 beats a minute$' said.txt ||
+    fail "a primer at 60 beats a minute: $(cat said.txt)"
+[ "$(tempo_of slow-kept.mid)" = 0f4240 ] || fail "tempo of the piece: $(tempo_of slow-kept.mid)"
+at_least "$(field slow-kept.mid seconds)" 8 || fail "the kept primer is faster than its file"
+at_least 10.05 "$(field slow-kept.mid seconds)" || fail "longer than primer and piece"
+"$tutti" generate runs/roll -o slow-part.mid --prime slow.mid --prime-seconds 4 --seconds 9 \
+    >said.txt
+grep -q '^primer slow.mid: 32 tokens, 4.0 s, ' said.txt || fail "4 s of 8: $(cat said.txt)"
+at_least "$(field slow-part.mid seconds)" 6 || fail "much shorter than asked at 60 a minute"
+at_least 9.05 "$(field slow-part.mid seconds)" || fail "longer than asked at 60 a minute"
+[ "$(tempo_of runs/roll/samples/epoch-0001-1.mid)" = 07a120 ] || fail "samples' tempo"
+tempo=1 write_midi absurd.mid 60 62 64
+refuses 2 "at the primer's tempo of 60000000 beats" \
+    "$tutti" generate runs/roll -o x.mid --prime absurd.mid --seconds 9
+
 # refusals
 refuses 1 "nowhere: no such file" "$tutti" generate nowhere -o x.mid
 refuses 1 "corpus: a directory without a checkpoint" "$tutti" generate corpus -o x.mid

@@ -33,6 +33,18 @@ cmp -s primed.mid primed-there-2.mid || fail "with a primer: different files"
 cmp -s primed.mid here.mid && fail "the primer changes nothing"
 [ ! -e wrong.mid ] || fail "a note out of range was written"
 
+# where tokens count beats, both keep the primer's tempo and write it
+"$tutti" preprocess corpus -o roll.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
+    >/dev/null 2>&1 || fail "preprocess: pianoroll"
+"$tutti" train first.conf --set data.dataset=roll.tutti --set data.encoding=pianoroll \
+    --set run.dir=runs/roll >/dev/null 2>&1 || fail "train: pianoroll"
+tempo=750000 write_midi slow.mid 60 62 64 65 67 69 71 72
+"$example" runs/roll slow-here.mid slow.mid >/dev/null || fail "the example at 80 a minute"
+"$tutti" generate runs/roll -o slow-there.mid --seconds 10 --seed 42 --count 2 \
+    --prime slow.mid --prime-seconds 2 >/dev/null
+cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats a minute: different files"
+"$tutti" inspect slow-here.mid | grep -q ' 80.00 beats a minute' || fail "not at 80 a minute"
+
 # the header stands alone, in C and in C++
 for compiler in "cc -std=c11 -xc" "c++ -std=c++11 -xc++"; do
     # shellcheck disable=SC2086

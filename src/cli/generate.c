@@ -27,6 +27,15 @@ static void report_file(const char *path, const struct notes *piece)
             path);
 }
 
+static void report_primer(const char *path, const struct checkpoint *checkpoint,
+                          const struct player_primer *primer)
+{
+    printf("primer %s: %zu tokens, %.1f s", path, primer->tokens.count, primer->seconds);
+    if (checkpoint->encoding->find_steps) /* others have no beats */
+        printf(", continued at %.6g beats a minute", 6e7 / player_tempo(primer));
+    putchar('\n');
+}
+
 /* Reads the primer, says what was read, and makes the pieces. */
 static enum status make_with_primer(const struct checkpoint *checkpoint,
                                     const struct generate_arguments *arguments,
@@ -38,8 +47,7 @@ static enum status make_with_primer(const struct checkpoint *checkpoint,
     if (status == STATUS_OK) {
         if (primer.repairs[0])
             log_warn("%s: repaired: %s", arguments->prime, primer.repairs);
-        printf("primer %s: %zu tokens, %.1f s\n", arguments->prime, primer.tokens.count,
-               primer.seconds);
+        report_primer(arguments->prime, checkpoint, &primer);
         request->primer = &primer;
         struct samples_made made;
         status = samples_make(checkpoint, request, report_file, &made);
@@ -159,13 +167,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &given.prime,
-         .help = "go on from this file"},
+         .help = "go on from this file, at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
          .number = &given.prime_seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "of which only the first N (default: all)"},
+         .help = "of which only the first N, by its tempo (default: all)"},
         {.name = "--keep-primer",
          .flag = &given.keep_primer,
          .help = "let the pieces begin with the primer"},

@@ -33,7 +33,7 @@ write_piece(const struct samples_request *request, int number, const struct note
     char *path = piece_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
-    enum status status = player_write(path, piece);
+    enum status status = player_write(path, piece, player_tempo(request->primer));
     if (status == STATUS_OK && report)
         report(path, piece);
     free(path);
