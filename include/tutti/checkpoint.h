@@ -7,6 +7,10 @@
  *   /config                    the resolved settings, INI text
  *   /vocabulary/{names, hash}  token names in order
  *   /history/...               one column per figure, one row per epoch
+ *   /pairs/{first, second, count}   how often token `second` comes after `first` in the
+ *                              training split, see floors.h; attributes valid_unigram,
+ *                              valid_bigram: the floors of the validation split, nats
+ *                              per token. Not in files of older programs
  *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core
  *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch,
  *                              step, parameters
@@ -29,6 +33,7 @@
 
 #include "tutti/dataset.h"
 #include "tutti/encoding.h"
+#include "tutti/floors.h"
 #include "tutti/model.h"
 #include "tutti/optimizer.h"
 #include "tutti/options.h"
@@ -67,6 +72,9 @@ struct checkpoint {
     float *states; /* slices x state_size: model_get_state of each slice */
     struct history_row *history;
     size_t history_count;
+    int64_t *pairs; /* [V][V] of the training split, see floors_count; NULL: not known, as
+                       in checkpoints of older programs */
+    struct floors floors;       /* of the validation split; meaningful with pairs */
     char core[CHECKPOINT_TEXT]; /* OpenBLAS core type it was trained with */
     char host[CHECKPOINT_TEXT]; /* of rank 0, and how many ranks there were: for people */
     int64_t ranks;

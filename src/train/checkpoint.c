@@ -282,6 +282,44 @@ static void write_vocabulary(struct carrier *to, const struct encoding *encoding
     free(names);
 }
 
+/* The pairs that occur, one row each, in order. */
+static void write_pairs(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    size_t v = checkpoint->encoding->vocabulary, count = 0;
+    for (size_t i = 0; i < v * v; i++)
+        count += checkpoint->pairs[i] != 0;
+    token *first = malloc((count + 1) * sizeof *first);
+    token *second = malloc((count + 1) * sizeof *second);
+    int64_t *counts = malloc((count + 1) * sizeof *counts);
+    if (!first || !second || !counts)
+        no_memory(to);
+    for (size_t i = 0, row = 0; going(to) && i < v * v; i++)
+        if (checkpoint->pairs[i]) {
+            first[row] = (token)(i / v);
+            second[row] = (token)(i % v);
+            counts[row++] = checkpoint->pairs[i];
+        }
+    write_values(to, "/pairs/first", H5_U16, 1, &count, first);
+    write_values(to, "/pairs/second", H5_U16, 1, &count, second);
+    write_values(to, "/pairs/count", H5_I64, 1, &count, counts);
+    free(first);
+    free(second);
+    free(counts);
+}
+
+static void write_floors(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    if (!checkpoint->pairs)
+        return;
+    make_group(to, "/pairs");
+    set_text(to, "/pairs", "meaning",
+             "count: how often token `second` comes after token `first` in the training "
+             "split, read as END piece END piece END");
+    set_f64(to, "/pairs", "valid_unigram", checkpoint->floors.unigram);
+    set_f64(to, "/pairs", "valid_bigram", checkpoint->floors.bigram);
+    write_pairs(to, checkpoint);
+}
+
 static void write_provenance(struct carrier *to, const struct checkpoint *checkpoint)
 {
     make_group(to, "/provenance");
@@ -334,6 +372,7 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
     write_vocabulary(&to, checkpoint->encoding);
     write_table(&to, "/history", history_fields, checkpoint->history_count,
                 checkpoint->history, sizeof *checkpoint->history);
+    write_floors(&to, checkpoint);
     write_provenance(&to, checkpoint);
     if (going(&to))
         return h5_close(to.file);
@@ -348,6 +387,13 @@ static void get_i64(struct carrier *from, const char *name, const char *attribut
 {
     if (going(from))
         from->status = h5_get_i64(from->file, name, attribute, value);
+}
+
+static void get_f64(struct carrier *from, const char *name, const char *attribute,
+                    double *value)
+{
+    if (going(from))
+        from->status = h5_get_f64(from->file, name, attribute, value);
 }
 
 static void get_text(struct carrier *from, const char *name, const char *attribute,
@@ -515,6 +561,55 @@ static void read_history(struct carrier *from, struct checkpoint *out)
                sizeof *out->history);
 }
 
+/* Rows of /pairs into the table; a row that can't be is damage. */
+static void scatter_pairs(struct carrier *from, size_t count, const token *first,
+                          const token *second, const int64_t *counts,
+                          struct checkpoint *out)
+{
+    size_t v = out->encoding->vocabulary;
+    for (size_t i = 0; going(from) && i < count; i++)
+        if (first[i] < v && second[i] < v && counts[i] > 0)
+            out->pairs[first[i] * v + second[i]] = counts[i];
+        else
+            from->status =
+                status_fail(STATUS_FAILED,
+                            "%s: /pairs: row %zu is token %d after %d, %" PRId64 " times",
+                            h5_path(from->file), i, second[i], first[i], counts[i]);
+}
+
+static void read_pairs(struct carrier *from, struct checkpoint *out)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0}, v = out->encoding->vocabulary;
+    from->status = h5_shape(from->file, "/pairs/count", &rank, dims);
+    size_t count = dims[0];
+    token *first = reserve(from, count, sizeof *first);
+    token *second = reserve(from, count, sizeof *second);
+    int64_t *counts = reserve(from, count, sizeof *counts);
+    out->pairs = reserve(from, v * v, sizeof *out->pairs);
+    if (going(from))
+        from->status = h5_read(from->file, "/pairs/first", H5_U16, 1, &count, first);
+    if (going(from))
+        from->status = h5_read(from->file, "/pairs/second", H5_U16, 1, &count, second);
+    if (going(from))
+        from->status = h5_read(from->file, "/pairs/count", H5_I64, 1, &count, counts);
+    scatter_pairs(from, count, first, second, counts, out);
+    free(first);
+    free(second);
+    free(counts);
+}
+
+/* Older checkpoints don't have them. */
+static void read_floors(struct carrier *from, struct checkpoint *out)
+{
+    if (!going(from) || !h5_has(from->file, "/pairs"))
+        return;
+    get_f64(from, "/pairs", "valid_unigram", &out->floors.unigram);
+    get_f64(from, "/pairs", "valid_bigram", &out->floors.bigram);
+    if (going(from))
+        read_pairs(from, out);
+}
+
 static void read_optimizer(struct carrier *from, struct checkpoint *out)
 {
     struct optimizer *optimizer = &out->optimizer;
@@ -563,6 +658,7 @@ enum status checkpoint_read(const char *path, int for_training, struct checkpoin
     get_hash(&from, "dataset_hash", &out->dataset_hash);
     get_fields(&from, "/state", state_fields, out);
     read_history(&from, out);
+    read_floors(&from, out);
     get_text(&from, "/provenance", "openblas_core", out->core, sizeof out->core);
     get_text(&from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(&from, "/provenance", "ranks", &out->ranks);
@@ -636,5 +732,6 @@ void checkpoint_free(struct checkpoint *checkpoint)
     checkpoint_free_streams(checkpoint);
     free(checkpoint->weights);
     free(checkpoint->history);
+    free(checkpoint->pairs);
     *checkpoint = (struct checkpoint){0};
 }
