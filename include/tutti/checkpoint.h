@@ -20,7 +20,21 @@
  *             seed
  *             rows/{epoch, piece, offset}  [batch]   see struct stream_row
  *             cursors/{epoch, next}        [slices]  see struct stream_cursor
- *             hidden   [slices][state_size]: [layer][h, c][row][hidden]
+ *             hidden   [slices][state_size]: [layer][h, c][row][hidden], GRU: [layer][h]...
+ *
+ * For readers who have the file alone, attributes say in words and formulas what the
+ * numbers mean (added to the format; files of older programs don't have them):
+ *
+ *   /model              cell; forward: the order of the layers; initial_state: zero, and
+ *                       where END clears it; dropout: rate, place, scaling; precision
+ *   /model/<layer>      equations; of recurrent layers biases: one or two, of a GRU reset:
+ *                       after the product; of the dense layer activation
+ *   /optimizer          update: with the places of epsilon, bias correction and decay;
+ *                       gradient: what it is the mean of, and how it is clipped; beta1,
+ *                       beta2, epsilon, weight_decay or momentum
+ *   /state/hidden       axes and shape, to which its elements are to be reshaped; meaning
+ *   /state              rows_of_batch
+ *   /history            units
  *
  * Written under a partial name and published: whatever happens, the file under its name
  * is complete. Hashes are 16 hexadecimal digits.

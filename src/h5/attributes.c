@@ -109,6 +109,18 @@ enum status h5_set_text(struct h5_file *file, const char *name, const char *attr
     return status;
 }
 
+enum status h5_set_i64s(struct h5_file *file, const char *name, const char *attribute,
+                        size_t count, const int64_t *values)
+{
+    H5_HOLD_LOCK;
+    hsize_t extent = count;
+    hid_t space = H5Screate_simple(1, &extent, NULL);
+    enum status status = write_attribute(file, name, attribute, H5T_STD_I64LE,
+                                         H5T_NATIVE_INT64, space, values);
+    H5Sclose(space);
+    return status;
+}
+
 enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
                          size_t count, const char *const *texts)
 {

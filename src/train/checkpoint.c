@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint_describe.h"
 #include "tutti/comm.h"
 #include "tutti/h5.h"
 #include "tutti/hash.h"
@@ -226,6 +227,19 @@ static void write_tensors(struct carrier *to, const struct checkpoint *checkpoin
     }
 }
 
+static void write_constants(struct carrier *to, const struct optimizer *optimizer)
+{
+    if (optimizer->kind == OPTIMIZER_SGD) {
+        set_f64(to, "/optimizer", "momentum", optimizer->momentum);
+        return;
+    }
+    set_f64(to, "/optimizer", "beta1", optimizer->beta1);
+    set_f64(to, "/optimizer", "beta2", optimizer->beta2);
+    set_f64(to, "/optimizer", "epsilon", optimizer->epsilon);
+    if (optimizer->kind == OPTIMIZER_ADAMW)
+        set_f64(to, "/optimizer", "weight_decay", optimizer->weight_decay);
+}
+
 static void write_optimizer(struct carrier *to, const struct checkpoint *checkpoint)
 {
     static const char *const kinds[] = {"adam", "adamw", "sgd"};
@@ -233,6 +247,7 @@ static void write_optimizer(struct carrier *to, const struct checkpoint *checkpo
     make_group(to, "/optimizer");
     set_text(to, "/optimizer", "kind", kinds[optimizer->kind]);
     set_i64(to, "/optimizer", "updates", optimizer->updates);
+    write_constants(to, optimizer);
     if (optimizer->second) {
         write_tensors(to, checkpoint, "/optimizer/first", optimizer->first);
         write_tensors(to, checkpoint, "/optimizer/second", optimizer->second);
@@ -252,6 +267,13 @@ static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
                 checkpoint->cursors, sizeof *checkpoint->cursors);
     const size_t dims[2] = {checkpoint->slices, checkpoint->state_size};
     write_values(to, "/state/hidden", H5_F32, 2, dims, checkpoint->states);
+    static const char *const axes_of_file[] = {"slice", "layer*kind*row*unit"};
+    int64_t shape[HIDDEN_AXES];
+    checkpoint_hidden_shape(checkpoint, shape);
+    set_texts(to, "/state/hidden", "dimensions", 2, axes_of_file);
+    set_texts(to, "/state/hidden", "axes", HIDDEN_AXES, hidden_axes);
+    if (going(to))
+        to->status = h5_set_i64s(to->file, "/state/hidden", "shape", HIDDEN_AXES, shape);
 }
 
 static void write_config(struct carrier *to, const struct options *options)
@@ -343,6 +365,12 @@ static void write_root(struct carrier *to, const struct checkpoint *checkpoint)
     set_i64(to, "/", "parameters", (int64_t)checkpoint->params.total);
 }
 
+static void set_description(void *context, const char *object, const char *attribute,
+                            const char *text)
+{
+    set_text(context, object, attribute, text);
+}
+
 /* Faults on purpose strike when half of the numbers are on their way. */
 static void inject(struct carrier *to, const struct checkpoint *checkpoint)
 {
@@ -374,6 +402,7 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
                 checkpoint->history, sizeof *checkpoint->history);
     write_floors(&to, checkpoint);
     write_provenance(&to, checkpoint);
+    checkpoint_describe(checkpoint, set_description, &to);
     if (going(&to))
         return h5_close(to.file);
     h5_abandon(to.file);
