@@ -9,9 +9,9 @@ cd "$folder"
 make_corpus corpus 60
 mkdir tests
 for ((i = 0; i < 60; i++)); do
-    file=tune-$(printf %03d $i).mid split=train
-    [ $((i % 6)) = 4 ] && split=valid
-    [ $((i % 6)) = 5 ] && split=test && cp corpus/$file tests && printf 'tests/%s\ttest\n' $file >&3
+    file=tune-$(printf %03d $i).mid split="train"
+    [ $((i % 6)) = 4 ] && split="valid"
+    [ $((i % 6)) = 5 ] && split="test" && cp corpus/$file tests && printf 'tests/%s\ttest\n' $file >&3
     printf 'corpus/%s\t%s\n' $file $split
 done >split.tsv 3>tests.tsv
 preprocess() { "$tutti" preprocess "$@" --shards 4 >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "$*"; }; }

@@ -242,7 +242,7 @@ static void a_primer_keeps_its_tempo(void **state)
                          STATUS_OK);
         expect_part(&checkpoint, tune, 0, 8, 6, 1000000);
         expect_part(&checkpoint, tune, 1.5, 3, 1.5, 500000);
-        expect_part(&checkpoint, tune, 2, 4, 2, 500000); /* what begins there is behind */
+        expect_part(&checkpoint, tune, 2, 4, 2, 500000); /* the fifth begins there */
         expect_part(&checkpoint, tune, 3.1, 6, 3, 1000000);
         expect_times(&checkpoint, tune, slowing);
     }

@@ -20,15 +20,15 @@
  *             seed
  *             rows/{epoch, piece, offset}  [batch]   see struct stream_row
  *             cursors/{epoch, next}        [slices]  see struct stream_cursor
- *             hidden   [slices][state_size]: [layer][h, c][row][hidden], GRU: [layer][h]...
+ *             hidden   [slices][state_size]: [layer][h, c][row][hidden]; a GRU has no c
  *
- * For readers who have the file alone, attributes say in words and formulas what the
- * numbers mean (added to the format; files of older programs don't have them):
+ * For readers who have only the file, attributes explain the numbers in words and
+ * formulas (added to the format; files of older programs don't have them):
  *
  *   /model              cell; forward: the order of the layers; initial_state: zero, and
  *                       where END clears it; dropout: rate, place, scaling; precision
- *   /model/<layer>      equations; of recurrent layers biases: one or two, of a GRU reset:
- *                       after the product; of the dense layer activation
+ *   /model/<layer>      equations; of recurrent layers biases (one or two), of a GRU reset
+ *                       (after the product), of the dense layer activation
  *   /optimizer          update: with the places of epsilon, bias correction and decay;
  *                       gradient: what it is the mean of, and how it is clipped; beta1,
  *                       beta2, epsilon, weight_decay or momentum

@@ -15,7 +15,7 @@ struct evaluation {
     double accuracy; /* share of tokens that were the most probable ones; likewise */
     uint64_t tokens; /* END included */
     uint64_t pieces;
-    uint64_t notes;  /* that the tokens hold (encoding_count_notes): percussion, say, and
+    uint64_t notes;  /* that the tokens hold (encoding_count_notes): percussion and
                         what an encoding merges is not among them */
     uint64_t frames; /* pianoroll only: the steps 2 .. T of each piece */
     double seconds;  /* of music */

@@ -10,9 +10,9 @@
 #include "tutti/status.h"
 
 /* Counts how often token b comes after token a in a split read as "END piece END piece
- * END", into *pairs, [V][V], at [a * V + b]; the caller frees it. Reads the split, a chunk
- * of a shard in memory at a time. Same result on every rank and for any number of ranks;
- * *pairs is NULL after a failure. Collective. */
+ * END", into *pairs, [V][V], at [a * V + b]; the caller frees it, and it is NULL after a
+ * failure. Reads the split with a chunk of a shard in memory at a time. Same result on
+ * every rank and for any number of ranks. Collective. */
 enum status floors_count(struct comm *comm, const struct dataset *dataset,
                          enum split split, int64_t **pairs);
 

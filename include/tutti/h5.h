@@ -145,7 +145,7 @@ enum status h5_get_f64(const struct h5_file *file, const char *name,
 enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
                          size_t count, const char *const *texts); /* count >= 1 */
 enum status h5_set_i64s(struct h5_file *file, const char *name, const char *attribute,
-                        size_t count, const int64_t *values); /* likewise */
+                        size_t count, const int64_t *values); /* count >= 1 */
 
 /* Makes a group (with its parents) if it isn't there. */
 enum status h5_group(struct h5_file *file, const char *name);

@@ -61,9 +61,10 @@ void player_primer_free(struct player_primer *primer);
 struct sampler_settings player_settings(const struct options *options);
 
 /* Makes `count` pieces (1..PLAYER_PIECES_MAX) with a model of its own that holds the
- * checkpoint's weights. primer may be NULL. Seconds of settings and notes are those at
- * the primer's tempo; the notes' ticks stay 480 a beat. pieces[0..count) are zero-initialised by the
- * caller, who frees them, also after a failure. */
+ * checkpoint's weights. primer may be NULL. Seconds, of settings and notes, are real ones
+ * at the primer's tempo; the notes' ticks stay 480 a beat. pieces[0..count) are
+ * zero-initialised by the caller, who frees them, also after a failure. STATUS_MISUSE for
+ * settings out of range, or a length that is too many beats at that tempo. */
 enum status player_play(const struct checkpoint *checkpoint,
                         const struct sampler_settings *settings,
                         const struct player_primer *primer, int keep_primer, int count,

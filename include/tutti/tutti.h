@@ -68,8 +68,8 @@ struct tutti_piece {
     size_t count;
     double seconds; /* when the last note ends; 0 without notes */
     int tempo;      /* microseconds per beat of the file that tutti_write makes, up to
-                       2^24-1: what a sheet shows; start and duration say when a note
-                       sounds. 0: 500000, 120 beats a minute */
+                       2^24-1: what a score shows; notes sound when start
+                       and duration place them. 0: 500000, 120 beats a minute */
 };
 
 struct tutti_settings {

@@ -295,9 +295,9 @@ const struct cli_command command_evaluate = {
         "CHECKPOINT is a file or a run's directory (then checkpoints/best, or latest).\n"
         "Every piece is predicted from its start, END included. Notes are those that "
         "the\n"
-        "tokens hold. The floors are what counting the tokens, and pairs of tokens, that "
-        "the\n"
-        "checkpoint was trained on achieves.\n"
+        "tokens hold. The floors are the losses of models that count the tokens, and "
+        "pairs of\n"
+        "tokens, of the checkpoint's training split.\n"
         "\n"
         "  tutti evaluate runs/first data/mine\n"
         "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json",

@@ -33,9 +33,10 @@ enum status inspect_dataset_difference(const struct inspect_request *request);
  * read is told of below the others. STATUS_FAILED when none can. */
 enum status inspect_runs(const char *const *paths, size_t count, bool json);
 
-/* The validation loss of a checkpoint within an epoch, where train.max_steps has ended its
- * run: it is made after the checkpoint, so the run's metrics.jsonl has it, beside the
- * folder of `file`, in a line with the same weights hash. NAN if there is none. */
+/* The validation loss of a checkpoint within an epoch, where train.max_steps has ended
+ * its run. It is made after the checkpoint is written, so it is read from the run's
+ * metrics.jsonl, beside the folder of `file`: from the line with the same weights hash.
+ * NAN if there is none. */
 double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint);
 
 /* "  label            text\n": the line of a table of facts. */

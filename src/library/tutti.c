@@ -19,7 +19,7 @@ _Static_assert((int)TUTTI_PIECES_MAX == (int)PLAYER_PIECES_MAX, "one limit");
 static const double LONGEST = 1e6; /* seconds */
 static const double TICKS_PER_SECOND = 960;
 
-enum { SLOWEST_TEMPO = 0xFFFFFF }; /* that a MIDI file can say */
+enum { SLOWEST_TEMPO = 0xFFFFFF }; /* of a MIDI file */
 
 struct tutti {
     struct checkpoint checkpoint;

@@ -1,5 +1,5 @@
 /* checkpoint_describe: see the header. The formulas are those of kernels.h, model.c,
- * optimizer.c and trainer_step.c; who changes one there changes it here. */
+ * optimizer.c and trainer_step.c: a change there needs one here. */
 #include "checkpoint_describe.h"
 
 #include <stdio.h>
@@ -9,73 +9,71 @@
 
 enum { SENTENCE = 512 };
 
-struct speaker {
+struct sink {
     void (*describe)(void *context, const char *object, const char *attribute,
                      const char *text);
     void *context;
 };
 
-static void say(const struct speaker *speaker, const char *object, const char *attribute,
+static void put(const struct sink *sink, const char *object, const char *attribute,
                 const char *text)
 {
-    speaker->describe(speaker->context, object, attribute, text);
+    sink->describe(sink->context, object, attribute, text);
 }
 
 /* ---- the model ---- */
 
-static void describe_lstm(const struct speaker *speaker, const char *layer)
+static void describe_lstm(const struct sink *sink, const char *layer)
 {
-    say(speaker, layer, "equations",
+    put(sink, layer, "equations",
         "i, f, g, o = split(weight_ih x + weight_hh h + bias); "
         "c = sigmoid(f) * c + sigmoid(i) * tanh(g); h = sigmoid(o) * tanh(c)");
-    say(speaker, layer, "biases", "one: the sum of PyTorch's bias_ih and bias_hh");
+    put(sink, layer, "biases", "one: the sum of PyTorch's bias_ih and bias_hh");
 }
 
-static void describe_gru(const struct speaker *speaker, const char *layer)
+static void describe_gru(const struct sink *sink, const char *layer)
 {
-    say(speaker, layer, "equations",
+    put(sink, layer, "equations",
         "xr, xz, xn = split(weight_ih x + bias_ih); "
         "hr, hz, hn = split(weight_hh h + bias_hh); "
         "r = sigmoid(xr + hr); z = sigmoid(xz + hz); n = tanh(xn + r * hn); "
         "h = (1 - z) * n + z * h");
-    say(speaker, layer, "biases", "two: bias_ih and bias_hh");
-    say(speaker, layer, "reset",
+    put(sink, layer, "biases", "two: bias_ih and bias_hh");
+    put(sink, layer, "reset",
         "after the product: r multiplies weight_hn h + bias_hn, as in PyTorch, cuDNN and "
         "Keras with reset_after=True");
 }
 
-static void describe_dense(const struct speaker *speaker, const struct model_shape *shape)
+static void describe_dense(const struct sink *sink, const struct model_shape *shape)
 {
     static const char *const names[] = {"linear", "relu", "tanh"};
     static const char *const equations[] = {"y = weight h + bias",
                                             "y = max(0, weight h + bias)",
                                             "y = tanh(weight h + bias)"};
-    say(speaker, "/model/dense", "activation", names[shape->activation]);
-    say(speaker, "/model/dense", "equations", equations[shape->activation]);
+    put(sink, "/model/dense", "activation", names[shape->activation]);
+    put(sink, "/model/dense", "equations", equations[shape->activation]);
 }
 
-static void describe_layers(const struct speaker *speaker,
-                            const struct model_shape *shape)
+static void describe_layers(const struct sink *sink, const struct model_shape *shape)
 {
     bool lstm = shape->cell == CELL_LSTM;
-    say(speaker, "/model/embedding", "equations", "x = weight[token]");
+    put(sink, "/model/embedding", "equations", "x = weight[token]");
     for (int i = 0; i < shape->layers; i++) {
         char layer[64];
         snprintf(layer, sizeof layer, "/model/%s%d", lstm ? "lstm" : "gru", i);
         if (lstm)
-            describe_lstm(speaker, layer);
+            describe_lstm(sink, layer);
         else
-            describe_gru(speaker, layer);
+            describe_gru(sink, layer);
     }
     if (shape->dense)
-        describe_dense(speaker, shape);
-    say(speaker, "/model/output", "equations",
+        describe_dense(sink, shape);
+    put(sink, "/model/output", "equations",
         shape->dense ? "logits = weight y + bias; p(next token) = softmax(logits)"
                      : "logits = weight h + bias; p(next token) = softmax(logits)");
 }
 
-static void describe_dropout(const struct speaker *speaker,
-                             const struct checkpoint *checkpoint)
+static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
     const char *cell = shape->cell == CELL_LSTM ? "lstm" : "gru";
@@ -93,15 +91,14 @@ static void describe_dropout(const struct speaker *speaker,
         "for each row and token; the h that is carried to the next token is not "
         "dropped",
         text_number(checkpoint->options.model.dropout, rate, sizeof rate), where);
-    say(speaker, "/model", "dropout", text);
+    put(sink, "/model", "dropout", text);
 }
 
-static void describe_model(const struct speaker *speaker,
-                           const struct checkpoint *checkpoint)
+static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
     bool lstm = shape->cell == CELL_LSTM;
-    say(speaker, "/model", "cell", lstm ? "lstm" : "gru");
+    put(sink, "/model", "cell", lstm ? "lstm" : "gru");
     char forward[SENTENCE];
     snprintf(
         forward, sizeof forward,
@@ -109,22 +106,22 @@ static void describe_model(const struct speaker *speaker,
         "* is elementwise",
         lstm ? "lstm" : "gru", lstm ? "lstm" : "gru", shape->layers - 1,
         shape->dense ? "dense, then " : "");
-    say(speaker, "/model", "forward", forward);
-    say(speaker, "/model", "initial_state",
+    put(sink, "/model", "forward", forward);
+    put(sink, "/model", "initial_state",
         lstm ? "zero: h and c are cleared before each token whose input is END"
              : "zero: h is cleared before each token whose input is END");
-    say(speaker, "/model", "precision",
+    put(sink, "/model", "precision",
         checkpoint->options.train.precision == PRECISION_BFLOAT16
             ? "float32; in training the factors of the matrix products are rounded to "
               "bfloat16"
             : "float32");
-    describe_layers(speaker, shape);
-    describe_dropout(speaker, checkpoint);
+    describe_layers(sink, shape);
+    describe_dropout(sink, checkpoint);
 }
 
 /* ---- the optimizer ---- */
 
-static void describe_optimizer(const struct speaker *speaker,
+static void describe_optimizer(const struct sink *sink,
                                const struct checkpoint *checkpoint)
 {
     static const char *const updates[] = {
@@ -153,8 +150,8 @@ static void describe_optimizer(const struct speaker *speaker,
                  "; where its norm over all weights is above %s, it is multiplied by "
                  "%s / norm",
                  clip, clip);
-    say(speaker, "/optimizer", "update", updates[checkpoint->optimizer.kind]);
-    say(speaker, "/optimizer", "gradient", gradient);
+    put(sink, "/optimizer", "update", updates[checkpoint->optimizer.kind]);
+    put(sink, "/optimizer", "gradient", gradient);
 }
 
 /* ---- the state ---- */
@@ -172,17 +169,17 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
     shape[4] = model->hidden;
 }
 
-static void describe_state(const struct speaker *speaker, const struct model_shape *shape)
+static void describe_state(const struct sink *sink, const struct model_shape *shape)
 {
-    say(speaker, "/state/hidden", "meaning",
+    put(sink, "/state/hidden", "meaning",
         shape->cell == CELL_LSTM
             ? "what each row of the batch carries to its next token: kind 0 is h, before "
               "dropout, kind 1 is c; cleared where the next input is END"
             : "what each row of the batch carries to its next token: kind 0 is h, before "
               "dropout; cleared where the next input is END");
-    say(speaker, "/state", "rows_of_batch",
+    put(sink, "/state", "rows_of_batch",
         "row r of slice s is row s * (rows of a slice) + r of the batch");
-    say(speaker, "/history", "units",
+    put(sink, "/history", "units",
         "losses in nats per token, END counted as a token; accuracies as parts of 1; "
         "valid_ columns are of the whole validation split");
 }
@@ -192,8 +189,8 @@ void checkpoint_describe(const struct checkpoint *checkpoint,
                                           const char *attribute, const char *text),
                          void *context)
 {
-    const struct speaker speaker = {describe, context};
-    describe_model(&speaker, checkpoint);
-    describe_optimizer(&speaker, checkpoint);
-    describe_state(&speaker, &checkpoint->shape);
+    const struct sink sink = {describe, context};
+    describe_model(&sink, checkpoint);
+    describe_optimizer(&sink, checkpoint);
+    describe_state(&sink, &checkpoint->shape);
 }

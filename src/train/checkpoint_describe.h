@@ -1,5 +1,5 @@
-/* checkpoint_describe: what a checkpoint says in words and formulas about the model and
- * the optimizer that its numbers belong to, for readers who have nothing but the file. */
+/* checkpoint_describe: the words and formulas that describe a checkpoint's model and
+ * optimizer, for readers who have nothing but the file. */
 #ifndef TUTTI_TRAIN_CHECKPOINT_DESCRIBE_H
 #define TUTTI_TRAIN_CHECKPOINT_DESCRIBE_H
 
