@@ -27,8 +27,8 @@
  *
  *   /model              cell; forward: the order of the layers; initial_state: zero, and
  *                       where END clears it; dropout: rate, place, scaling; precision
- *   /model/<layer>      equations; of recurrent layers biases (one or two), of a GRU reset
- *                       (after the product), of the dense layer activation
+ *   /model/<layer>      equations; recurrent layers: biases (one or two); GRU: reset
+ *                       (after the product); dense layer: activation
  *   /optimizer          update: with the places of epsilon, bias correction and decay;
  *                       gradient: what it is the mean of, and how it is clipped; beta1,
  *                       beta2, epsilon, weight_decay or momentum
