@@ -70,8 +70,8 @@ static inline bool expect_file(const char *path, const struct options *options,
     midi.notes = (struct notes){0};
     expected->hash = notes_hash(&expected->notes);
     expected->shard = (size_t)(expected->hash.low % (uint64_t)options->data.shards);
-    double draw = rng_uniform((uint64_t)options->data.seed, RNG_SPLIT,
-                              expected->hash.high, expected->hash.low, 0);
+    double draw = rng_uniform(options->data.seed, RNG_SPLIT, expected->hash.high,
+                              expected->hash.low, 0);
     const double *share = options->data.split;
     expected->split = draw < share[0]              ? SPLIT_TRAIN
                       : draw < share[0] + share[1] ? SPLIT_VALID

@@ -95,6 +95,12 @@ struct encoding {
     enum status (*encode)(const struct encoding *self, const struct notes *notes,
                           struct tokens *out);
 
+    /* Where the steps of encode's tokens lie in the file, in its ticks and fractions of
+     * them: step n begins at first + n * length. NULL where steps are no ticks
+     * (performance). STATUS_FAILED without memory. */
+    enum status (*find_steps)(const struct encoding *self, const struct notes *notes,
+                              double *first, double *length);
+
     /* Appends the notes of a token sequence, then sorts. Ticks are filled in for
      * ticks_per_beat 480 and 120 beats a minute. END is skipped. Malformed sequences are
      * read tolerantly: an off without on and a note without length are ignored, a second

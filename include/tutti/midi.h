@@ -158,6 +158,17 @@ enum status midi_apply_pedal(struct midi_file *file);
  * the tempo in force there. Pedal events are dropped. */
 void midi_start_at(struct midi_file *file, uint32_t tick);
 
+/* A point in the time of the file just read, valid for ticks of any fraction. */
+struct midi_moment {
+    double seconds;          /* from tick 0 */
+    double seconds_per_tick; /* in force there */
+    int tempo;               /* microseconds per quarter note; 0 with SMPTE division */
+};
+
+/* The moment at `tick` >= 0 of the file that midi_read has last read into `file`, which
+ * was not skipped. At a change of tempo: what is in force before it. */
+struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
+
 /* Does the path end as those of MIDI files do: .mid .midi .kar .rmi .smf, in any case? */
 bool midi_is_named(const char *path);
 

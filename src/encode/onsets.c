@@ -38,6 +38,7 @@ void onsets_settle(struct onsets *onsets)
     if (!sorted)
         qsort(onsets->items, onsets->count, sizeof *onsets->items, compare_starts);
     uint32_t first = onsets->count ? onsets->items[0].start : 0;
+    onsets->first = first;
     for (size_t i = 0; i < onsets->count; i++) {
         onsets->items[i].start -= first;
         onsets->items[i].end -= first;

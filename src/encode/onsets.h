@@ -18,12 +18,13 @@ struct onset { /* a note on the grid; start < end, in steps from the piece's fir
 struct onsets { /* by start; zero-initialise; free with onsets_free */
     struct onset *items;
     size_t count;
+    uint32_t first; /* the step that onsets_settle has made step 0 */
 };
 
 /* Room for `capacity` onsets. */
 enum status onsets_allocate(struct onsets *onsets, size_t capacity);
 
-/* Puts the onsets into order and moves the first to step 0. */
+/* Puts the onsets into order and moves the first to step 0; its step was `first`. */
 void onsets_settle(struct onsets *onsets);
 void onsets_free(struct onsets *onsets);
 

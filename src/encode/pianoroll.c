@@ -128,6 +128,19 @@ static enum status pianoroll_encode(const struct encoding *self,
     return status;
 }
 
+static enum status pianoroll_find_steps(const struct encoding *self,
+                                        const struct notes *notes, double *first,
+                                        double *length)
+{
+    struct ruler ruler = ruler_of(&self->grid, notes);
+    struct onsets onsets = {0};
+    enum status status = make_onsets(self, notes, &onsets);
+    *length = (double)ruler.divide / (double)ruler.multiply;
+    *first = onsets.first * *length;
+    onsets_free(&onsets);
+    return status;
+}
+
 /* ---- tokens -> notes ---- */
 
 struct listener {
@@ -279,6 +292,7 @@ const struct encoding encoding_pianoroll = {
     .vocabulary = VOCABULARY,
     .end = END,
     .encode = pianoroll_encode,
+    .find_steps = pianoroll_find_steps,
     .decode = pianoroll_decode,
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,

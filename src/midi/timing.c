@@ -183,6 +183,27 @@ bool timing_assign_seconds(struct reader *reader)
     return true;
 }
 
+struct midi_moment midi_moment_at(const struct midi_file *file, double tick)
+{
+    const struct reader *reader = file->scratch;
+    const struct tempo_map *map = &reader->map;
+    size_t low = 0, high = map->count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (map->points[middle].tick < tick)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct tempo_point *point = &map->points[low];
+    double units = (double)point->elapsed + (tick - point->tick) * point->per_tick;
+    return (struct midi_moment){
+        .seconds = units / map->units_per_second,
+        .seconds_per_tick = point->per_tick / map->units_per_second,
+        .tempo = file->division < 0 ? 0 : (int)point->per_tick,
+    };
+}
+
 bool timing_keep_pedals(struct reader *reader)
 {
     struct midi_file *file = reader->file;

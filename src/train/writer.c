@@ -20,7 +20,7 @@ enum writer_state { IDLE, WRITING, WRITTEN };
 
 struct writer {
     const struct run_directory *run;
-    struct checkpoint copy; /* its encoding is borrowed */
+    struct checkpoint copy; /* its encoding and pairs are borrowed */
     bool best;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -123,6 +123,7 @@ static enum status make_room(struct checkpoint *copy, const struct checkpoint *n
 static void free_writer(struct writer *writer)
 {
     writer->copy.encoding = NULL;
+    writer->copy.pairs = NULL;
     checkpoint_free(&writer->copy);
     pthread_cond_destroy(&writer->changed);
     pthread_mutex_destroy(&writer->mutex);
