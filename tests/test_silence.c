@@ -11,26 +11,38 @@
 #include "midi_make.h"
 #include "ranks.h"
 
-enum { TUNE = 64, FAR = 0x0FFFFFFF };
+enum { TUNE = 64, FAR = 0x0FFFFFFF, SMPTE = -25 * 256 + 40 };
 
 /* --- silence_find ----------------------------------------------------------------------
  */
 
-/* Notes from pairs of start and duration. */
-static struct silence find(const double (*notes)[2], size_t count, double most)
+/* Notes from pairs of start and duration, in ticks of a millisecond; a pedal then makes
+ * all that end before it end at `pedal`. */
+static struct silence find(const double (*notes)[2], size_t count, double most,
+                           double pedal)
 {
     struct note items[8] = {0};
     struct notes all = {.items = items, .count = count};
+    struct key_releases keys = {0};
     for (size_t i = 0; i < count; i++) {
         items[i].start = notes[i][0];
         items[i].duration = notes[i][1];
+        items[i].start_tick = (uint32_t)(1000 * notes[i][0]);
+        items[i].duration_ticks = (uint32_t)(1000 * notes[i][1]);
     }
-    return silence_find(&all, most);
+    expect(key_releases_take(&keys, &all) == STATUS_OK);
+    for (size_t i = 0; i < count; i++)
+        if (items[i].start + items[i].duration < pedal)
+            items[i].duration = pedal - items[i].start;
+    struct silence found = silence_find(&all, &keys, most);
+    key_releases_free(&keys);
+    return found;
 }
 
-#define FIND(most, ...)                                                                  \
+#define FIND_PEDAL(most, pedal, ...)                                                     \
     find((const double[][2]){__VA_ARGS__},                                               \
-         sizeof(const double[][2]){__VA_ARGS__} / sizeof(double[2]), most)
+         sizeof(const double[][2]){__VA_ARGS__} / sizeof(double[2]), most, pedal)
+#define FIND(most, ...) FIND_PEDAL(most, 0, __VA_ARGS__)
 
 static void expect_found(struct silence found, size_t cuts, size_t first, size_t count,
                          double longest)
@@ -50,8 +62,12 @@ static void a_silence_is_where_nothing_sounds_or_begins(void **state)
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}, {301, 1}, {302, 1}), 2, 3,
                  3, 198);
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}), 2, 1, 2, 198);
-    struct notes none = {0};
-    expect_found(silence_find(&none, 60), 0, 0, 0, 0);
+    /* a pedal holds the sound, but not for ever */
+    expect_found(FIND_PEDAL(60, 51, {0, 1}, {100, 1}), 0, 0, 2, 0);
+    expect_found(FIND_PEDAL(60, 61, {0, 1}, {121, 1}), 0, 0, 2, 0);
+    expect_found(FIND_PEDAL(60, 61, {0, 1}, {122, 1}), 1, 0, 1, 61);
+    expect_found(FIND_PEDAL(60, 999, {0, 1}, {900, 1}), 1, 0, 1, 899);
+    expect_found(FIND_PEDAL(60, 999, {0, 1}, {50, 1}, {100, 1}), 0, 0, 3, 0);
     agree_on_verdict(*state);
 }
 
@@ -73,6 +89,7 @@ static void put_tune(struct bytes *bytes, uint32_t wait, int seed)
 struct plan {
     const char *name;
     int division, seed, before, after;
+    int pedal;          /* 1: pressed and never released; 2: released far away */
     const char *reason; /* NULL: a clean file */
 };
 
@@ -84,7 +101,11 @@ static bool write_plan(const char *folder, const struct plan *plan)
     for (int i = 0; i < plan->before; i++)
         put_note(&bytes, i ? FAR : 33, 100, 60);
     put_tempo(&bytes, 0, 600000);
+    if (plan->pedal)
+        put_event(&bytes, 0, 0xB0, 64, 127);
     put_tune(&bytes, plan->before ? FAR : 0, plan->seed);
+    if (plan->pedal == 2)
+        put_event(&bytes, FAR, 0xB0, 64, 0);
     if (plan->after)
         put_tempo(&bytes, 0, 500000);
     for (int i = 0; i < plan->after; i++)
@@ -99,15 +120,18 @@ static bool write_plan(const char *folder, const struct plan *plan)
 
 /* SMPTE: 25 frames of 40 ticks, a millisecond each. */
 static const struct plan plans[] = {
-    {"a-clean.mid", 480, 1, 0, 0, NULL},
-    {"a-stray.mid", 480, 1, 0, 1, "silence of 279620 s: 1 of 65 notes left out"},
-    {"b-clean.mid", 480, 2, 0, 0, NULL},
-    {"b-stray.mid", 480, 2, 1, 0, "silence of 335544 s: 1 of 65 notes left out"},
-    {"c-clean.mid", 96, 3, 0, 0, NULL},
-    {"c-stray.mid", 96, 3, 2, 2, "4 silences of up to # s: 4 of 68 notes left out"},
-    {"d-clean.mid", -25 * 256 + 40, 4, 0, 0, NULL},
-    {"d-stray.mid", -25 * 256 + 40, 4, 1, 0,
-     "silence of 268435 s: 1 of 65 notes left out"},
+    {"a-clean.mid", 480, 1, 0, 0, 0, NULL},
+    {"a-stray.mid", 480, 1, 0, 1, 0, "silence of 279620 s: 1 of 65 notes left out"},
+    {"b-clean.mid", 480, 2, 0, 0, 0, NULL},
+    {"b-stray.mid", 480, 2, 1, 0, 0, "silence of 335544 s: 1 of 65 notes left out"},
+    {"c-clean.mid", 96, 3, 0, 0, 0, NULL},
+    {"c-stray.mid", 96, 3, 2, 2, 0, "4 silences of up to # s: 4 of 68 notes left out"},
+    {"d-clean.mid", SMPTE, 4, 0, 0, 0, NULL},
+    {"d-stray.mid", SMPTE, 4, 1, 0, 0, "silence of 268435 s: 1 of 65 notes left out"},
+    {"e-clean.mid", SMPTE, 5, 0, 0, 1, NULL},
+    {"e-stray.mid", SMPTE, 5, 0, 1, 1, "silence of 268435 s: 1 of 65 notes left out"},
+    {"f-clean.mid", SMPTE, 6, 0, 0, 1, NULL},
+    {"f-stray.mid", SMPTE, 6, 0, 0, 2, "pedal held for 268435 s after the last key"},
 };
 enum { PLANS = sizeof plans / sizeof *plans };
 
@@ -119,7 +143,7 @@ static bool write_plans(const char *folder)
     return written;
 }
 
-/* What is left of each is the clean file, note for note: of the pairs one is kept. */
+/* What is left of each has the clean file's tokens: one of each pair is kept. */
 static void check_plans(const char *output)
 {
     struct dataset *dataset = NULL;
@@ -130,10 +154,11 @@ static void check_plans(const char *output)
     for (size_t i = 0; i < files.count; i++) {
         expect(files.notes[i] == TUNE);
         expect(files.seconds[i] < 60);
-        if (plans[i].reason)
-            expect(files.outcomes[i] == FILE_DUPLICATE);
-        else
-            expect(files.outcomes[i] == FILE_OK);
+        bool duplicate = files.outcomes[i] == FILE_DUPLICATE;
+        if (plans[i].reason) /* behind its clean file */
+            expect(duplicate != (files.outcomes[i - 1] == FILE_DUPLICATE));
+        if (!duplicate)
+            expect(files.outcomes[i] == (plans[i].reason ? FILE_REPAIRED : FILE_OK));
     }
     expect(dataset_verify(dataset) == STATUS_OK);
     dataset_files_free(&files);

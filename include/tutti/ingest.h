@@ -34,7 +34,8 @@
  *
  * Silences. Where no note sounds or begins for longer than data.max_silence_seconds, after
  * the pedal, a piece is cut; the part with the most notes is kept, the first of equals. A
- * part that is not the first starts at 0, with the tempo in force there. The file counts as
+ * part that is not the first starts at 0, with the tempo in force there. A pedal that holds
+ * for longer than that after the last key counts as released with it. The file counts as
  * repaired, its reason has the silence and how many notes were left out. min_notes and
  * max_seconds are limits of what is kept, max_notes and max_bytes of the file.
  *

@@ -24,6 +24,7 @@ struct reader {
     struct ingest *ingest;
     struct midi_limits limits;
     struct midi_file midi;
+    struct key_releases keys;
     struct tokens tokens;
     struct progress progress;
     uint64_t bytes; /* read by this rank */
@@ -126,11 +127,13 @@ static enum status shape_piece(struct reader *reader, char *why, size_t size)
     const struct options *options = reader->ingest->options;
     struct midi_file *midi = &reader->midi;
     double seconds = notes_seconds(&midi->notes);
+    double silence = options->data.max_silence_seconds;
     *why = '\0';
+    if (silence > 0 && key_releases_take(&reader->keys, &midi->notes) != STATUS_OK)
+        return STATUS_FAILED;
     if (options->data.pedal == PEDAL_EXTEND && midi_apply_pedal(midi) != STATUS_OK)
         return STATUS_FAILED;
-    double silence = options->data.max_silence_seconds;
-    if (silence > 0 && silence_cut(midi, silence))
+    if (silence > 0 && silence_cut(midi, &reader->keys, silence))
         seconds = notes_seconds(&midi->notes);
     if (midi->notes.count < (uint64_t)options->data.min_notes)
         snprintf(why, size, "too few notes: %zu (at least %lld)", midi->notes.count,
@@ -265,6 +268,7 @@ static enum status read_share(struct ingest *ingest, struct comm_counter *counte
         ingest_stop_counter(counter);
     progress_end(&reader.progress);
     midi_free(&reader.midi);
+    key_releases_free(&reader.keys);
     tokens_free(&reader.tokens);
     return status;
 }
