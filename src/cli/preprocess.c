@@ -18,8 +18,8 @@ struct arguments {
 };
 
 /* A path or reason as a field of a TSV file: as it is recorded, so that a path can be
- * copied to a split file. Control characters, which older datasets have, are escaped as in
- * newer ones. */
+ * copied to a split file. Control characters, which older datasets have, are escaped as
+ * in newer ones. */
 static void print_field(FILE *out, const char *text)
 {
     for (const char *at = text; *at; at++) {

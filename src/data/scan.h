@@ -40,11 +40,11 @@ struct scan { /* zero-initialise; free with scan_free */
 
 /* Lists the files of folders and the files named themselves. Folders are searched to any
  * depth for names ending in .mid .midi .kar .rmi .smf (any case), symbolic links
- * followed, no directory entered twice; a file named itself is taken whatever its name. A
- * recorded path is the input's own name and the path below it, escaped where it is no text
- * (recorded_path.h), so it depends neither on the working directory nor on where the corpus
- * lies; inputs of equal name are told apart by as many of their parent directories as that
- * takes. STATUS_MISUSE for an input that isn't there. */
+ * followed, no directory entered twice; a file named itself is taken whatever its name.
+ * A recorded path is the input's own name and the path below it, escaped where it is no
+ * text (recorded_path.h), so it depends neither on the working directory nor on where
+ * the corpus lies; inputs of equal name are told apart by as many of their parent
+ * directories as that takes. STATUS_MISUSE for an input that isn't there. */
 enum status scan_inputs(const char *const *inputs, size_t count, struct scan *scan);
 
 /* Rank 0's list to all. Collective. */

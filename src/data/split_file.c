@@ -1,8 +1,8 @@
 /* split_file: a split decided by the user, as lines "path<TAB>train|valid|test".
  *
  * Lines that name a file by a part of its path may fit several files. They are settled
- * after all others, by what those have left: where the list has "sub/a.mid" too, "a.mid" is
- * the other one. */
+ * after all others, by what those have left: where the list has "sub/a.mid" too, "a.mid"
+ * is the other one. */
 #include "scan.h"
 
 #include <stdbool.h>
@@ -59,8 +59,8 @@ static char *clean_path(char *path)
     return path;
 }
 
-/* The file recorded as label, slash and rest, which may be as recorded or the bytes of the
- * name. */
+/* The file recorded as label, slash and rest, which may be as recorded or the bytes of
+ * the name. */
 static size_t find_joined(const struct scan *scan, const char *label, const char *slash,
                           const char *rest)
 {
