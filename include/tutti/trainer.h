@@ -23,6 +23,10 @@ struct trainer_request {
     const char *trace; /* the file of the trace, written anew; NULL: none */
 };
 
+/* From now on SIGHUP (unless it is ignored), SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU
+ * ask train for a stop, also if they come before it is called; train does it otherwise. */
+void train_listen(void);
+
 /* Collective. STATUS_OK at the end, STATUS_STOPPED after a signal and its checkpoint. */
 enum status train(struct comm *comm, const struct trainer_request *request);
 
