@@ -3,11 +3,13 @@
  * behind that could make a second call differ from the first. */
 #include "tutti/player.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tutti/file.h"
 #include "tutti/model.h"
+#include "tutti/trainer.h"
 
 /* Of the files written: 960 ticks a second, which every fraction of a beat in use
  * divides. */
@@ -27,37 +29,62 @@ static char *existing(const char *directory, const char *name)
     return path;
 }
 
-static char *find_link(const char *directory, const char *preferred)
+/* Of a folder of checkpoints, the preferred one, or else the other kind. The names `best`
+ * and `latest` themselves count where nothing else is there. */
+static char *find_in(const char *directory, bool best)
 {
-    const char *other = strcmp(preferred, "best") == 0 ? "latest" : "best";
-    char *file = existing(directory, preferred);
-    return file ? file : existing(directory, other);
+    char *file = NULL;
+    for (int i = 0; i < 2 && !file; i++, best = !best) {
+        file = train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST);
+        if (!file)
+            file = existing(directory, best ? "best" : "latest");
+    }
+    return file;
+}
+
+char *player_follow(const char *path)
+{
+    bool best = strcmp(path_base(path), "best") == 0;
+    if ((!best && strcmp(path_base(path), "latest") != 0) || file_is_directory(path))
+        return NULL;
+    char *directory = path_directory(path);
+    char *file = directory
+                     ? train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST)
+                     : NULL;
+    free(directory);
+    return file;
+}
+
+static enum status find_in_run(const char *path, bool best, char **file)
+{
+    char *inner = path_join(path, "checkpoints");
+    *file = inner ? find_in(inner, best) : NULL;
+    free(inner);
+    if (!*file)
+        *file = find_in(path, best);
+    if (*file)
+        return STATUS_OK;
+    return status_fail(
+        STATUS_FAILED,
+        "%s: a directory without a checkpoint (there is none in its folder checkpoints); "
+        "give a checkpoint file, or the directory of a run that has finished an epoch",
+        path);
 }
 
 enum status player_find(const char *path, const char *preferred, char **file)
 {
+    *file = player_follow(path);
+    if (*file)
+        return STATUS_OK;
     if (!file_exists(path))
         return status_fail(STATUS_FAILED,
                            "%s: no such file; a checkpoint or a run's directory "
                            "was expected",
                            path);
-    if (!file_is_directory(path)) {
-        *file = strdup(path);
-        return *file ? STATUS_OK : status_fail(STATUS_FAILED, "%s: out of memory", path);
-    }
-    char *inner = path_join(path, "checkpoints");
-    *file = inner ? find_link(inner, preferred) : NULL;
-    free(inner);
-    if (!*file)
-        *file = find_link(path, preferred);
-    if (*file)
-        return STATUS_OK;
-    return status_fail(
-        STATUS_FAILED,
-        "%s: a directory without a checkpoint (neither checkpoints/best nor "
-        "checkpoints/latest is there); give a checkpoint file, or the "
-        "directory of a run that has finished an epoch",
-        path);
+    if (file_is_directory(path))
+        return find_in_run(path, strcmp(preferred, "best") == 0, file);
+    *file = strdup(path);
+    return *file ? STATUS_OK : status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
 enum status player_load(const char *path, struct checkpoint *checkpoint)

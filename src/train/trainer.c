@@ -71,7 +71,7 @@ static void report_step(struct trainer *trainer, struct step_facts *facts,
 /* Within an epoch. */
 static void save(struct trainer *trainer)
 {
-    trainer_save(trainer, false);
+    trainer_save(trainer);
     report_trace(&trainer->report);
 }
 
@@ -242,7 +242,7 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
     bool stop = trainer_stop_is_due_before_samples(trainer);
     trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
     if (keeps_epoch(trainer, best))
-        trainer_save(trainer, best);
+        trainer_save(trainer);
     if (!trainer->stop) /* whoever asks for a stop may not wait long */
         make_samples(trainer);
     trainer->pace.epoch_end = fmax(trainer->pace.epoch_end, clock_seconds() - began);
@@ -268,7 +268,7 @@ static enum status run_epochs(struct trainer *trainer)
     }
     if (now->epoch_step == 0)
         return STATUS_OK;
-    trainer_save(trainer, false);
+    trainer_save(trainer);
     return report_time(trainer, now->epoch + 1);
 }
 
