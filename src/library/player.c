@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tutti/file.h"
 #include "tutti/model.h"
@@ -29,13 +30,33 @@ static char *existing(const char *directory, const char *name)
     return path;
 }
 
-/* Of a folder of checkpoints, the preferred one, or else the other kind. The names `best`
- * and `latest` themselves count where nothing else is there. */
+/* Does the link at `path` lead to the file of the folder that it is in? */
+static bool leads_to(const char *path, const char *file)
+{
+    char target[256];
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    target[length > 0 ? length : 0] = '\0';
+    return strcmp(target, path_base(file)) == 0;
+}
+
+/* The newest or the best of a folder of checkpoints, under the name of its link where that
+ * is right; NULL if there is none. */
+static char *find_kind(const char *directory, bool best)
+{
+    char *file = train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST);
+    char *link = file ? path_join(directory, best ? "best" : "latest") : NULL;
+    bool right = link && leads_to(link, file);
+    free(right ? file : link);
+    return right ? link : file;
+}
+
+/* The preferred kind, or else the other. The names `best` and `latest` themselves count
+ * where nothing else is there. */
 static char *find_in(const char *directory, bool best)
 {
     char *file = NULL;
     for (int i = 0; i < 2 && !file; i++, best = !best) {
-        file = train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST);
+        file = find_kind(directory, best);
         if (!file)
             file = existing(directory, best ? "best" : "latest");
     }
@@ -48,9 +69,7 @@ char *player_follow(const char *path)
     if ((!best && strcmp(path_base(path), "latest") != 0) || file_is_directory(path))
         return NULL;
     char *directory = path_directory(path);
-    char *file = directory
-                     ? train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST)
-                     : NULL;
+    char *file = directory ? find_kind(directory, best) : NULL;
     free(directory);
     return file;
 }
