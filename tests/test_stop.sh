@@ -138,6 +138,19 @@ grep -q "warning: not validated .*: tutti evaluate runs/part/checkpoints/latest"
     { cat log.txt >&2; fail "the evaluation that the warning names"; }
 echo "ok: left where train.max_steps ends the run"
 
+# A validation is not a long silence: on a terminal it redraws its progress, and the result
+# stays.
+TERM=xterm python3 -c 'import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' \
+    "$tutti" train run.conf --set run.dir=runs/shown --set train.max_steps=2 \
+    --set model.hidden=512 --set model.layers=3 </dev/null >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "max_steps on a terminal"; }
+grep -q "evaluating valid: [0-9]* of [0-9]* tokens, " log.txt &&
+    grep -q "train.max_steps within epoch 1: step 2 train_loss [0-9.]* valid_loss [0-9.]* " log.txt &&
+    grep -q '"step": 2, "epoch": 1, "valid_loss": [0-9.]*' runs/shown/metrics.jsonl ||
+    { cat log.txt >&2; fail "max_steps on a terminal: no progress, or no result"; }
+echo "ok: the progress of a validation, and its result"
+
 # ---- a time limit, which a run that begins with the validation doesn't mind ----
 
 freeze 2 $steps timed
