@@ -108,6 +108,21 @@ for how in new resumed; do
 done
 resumes early "HUP while setting up"
 
+# while samples are written: they are whole, and the run stops after the next step
+(fresh "$tutti" train run.conf --set run.dir=runs/samples --set run.samples=20 \
+    --set run.sample_seconds=200) >log.txt 2>&1 &
+pid=$!
+until compgen -G "runs/samples/metrics.jsonl" >/dev/null &&
+    grep -q '"train_loss"' runs/samples/metrics.jsonl; do sleep 0.005; done
+kill -HUP $pid
+wait $pid && code=0 || code=$?
+stopped samples $code "HUP at the end of an epoch"
+for sample in runs/samples/samples/*.mid; do
+    [ ! -e "$sample" ] || "$tutti" inspect "$sample" >log.txt 2>&1 || fail "$sample: $(cat log.txt)"
+done
+[ -z "$(find runs/samples -name '*.partial')" ] || fail "HUP: a part of a sample is left"
+resumes samples "HUP while samples are written"
+
 # nohup
 (IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup $slow) >log.txt 2>&1 &
 pid=$!
