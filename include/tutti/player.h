@@ -20,10 +20,10 @@
 enum { PLAYER_PIECES_MAX = 4096 };
 
 /* The checkpoint that `path` means, into *file (the caller frees it): a file stands for
- * itself; of a run's directory, or of its checkpoints directory, the `preferred` one ("best"
- * or "latest") or, if there is none, the other. Neither there nor in "checkpoints/latest"
- * does it matter whether the links are there or right. STATUS_FAILED when there is no such
- * file. */
+ * itself; of a run's directory, or of its checkpoints directory, the `preferred` one
+ * ("best" or "latest") or, if there is none, the other. Neither there nor in
+ * "checkpoints/latest" does it matter whether the links are there or right.
+ * STATUS_FAILED when there is no such file. */
 enum status player_find(const char *path, const char *preferred, char **file);
 
 /* The file that ".../latest" or ".../best" means in a folder with checkpoints; the caller

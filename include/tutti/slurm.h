@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* Does SLURM_JOB_END_TIME, which newer Slurms set, lie in the past? *ended (may be NULL) is
- * that time. A job that still runs after it (its limit was extended, or there is a grace
- * period) is known to `squeue` only. */
+/* Does SLURM_JOB_END_TIME, which newer Slurms set, lie in the past? *ended (may be NULL)
+ * is that time. A job that still runs after it (its limit was extended, or there is a
+ * grace period) is known to `squeue` only. */
 bool slurm_job_is_past(time_t *ended);
 
 #endif

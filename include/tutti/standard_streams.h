@@ -1,5 +1,5 @@
-/* standard_streams: the descriptors 0, 1 and 2, which the outside world closes, breaks and
- * fills up as it likes.
+/* standard_streams: the descriptors 0, 1 and 2, which the outside world closes, breaks
+ * and fills up as it likes.
  */
 #ifndef TUTTI_STANDARD_STREAMS_H
 #define TUTTI_STANDARD_STREAMS_H

@@ -39,8 +39,8 @@ static bool leads_to(const char *path, const char *file)
     return strcmp(target, path_base(file)) == 0;
 }
 
-/* The newest or the best of a folder of checkpoints, under the name of its link where that
- * is right; NULL if there is none. */
+/* The newest or the best of a folder of checkpoints, under the name of its link where
+ * that is right; NULL if there is none. */
 static char *find_kind(const char *directory, bool best)
 {
     char *file = train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST);

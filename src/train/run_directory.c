@@ -1,4 +1,5 @@
-/* run_directory: what a run writes and removes; what is there is run_listing's business. */
+/* run_directory: what a run writes and removes; what is there is run_listing's business.
+ */
 #include "run_directory.h"
 
 #include <dirent.h>
@@ -158,8 +159,8 @@ static bool is_readable(const struct run_listing *listing, const char *name)
     return false;
 }
 
-/* Gives a copy that stands in a link's place the name of the checkpoint that it is, unless
- * that one is there and not the worse of the two. */
+/* Gives a copy that stands in a link's place the name of the checkpoint that it is,
+ * unless that one is there and not the worse of the two. */
 static void adopt_copy(const struct run_directory *run, const struct run_listing *listing,
                        struct run_entry *entry, char *chosen)
 {

@@ -32,11 +32,11 @@ void run_directory_free(struct run_directory *run);
 /* How many checkpoints there are, readable or not. */
 enum status run_directory_count(const struct run_directory *run, size_t *count);
 
-/* Reads the newest checkpoint that is whole, for training, points `latest` and `best` where
- * they belong, and removes what interrupted writes have left. A whole file that is called
- * `latest` or `best` (a copy of the run with its links followed) gets its own name back.
- * Checkpoints that are newer are named in a warning and passed over. STATUS_FAILED if there
- * are some but none is whole; with none at all, name is "". */
+/* Reads the newest checkpoint that is whole, for training, points `latest` and `best`
+ * where they belong, and removes what interrupted writes have left. A whole file that is
+ * called `latest` or `best` (a copy of the run with its links followed) gets its own
+ * name back. Checkpoints that are newer are named in a warning and passed over.
+ * STATUS_FAILED if there are some but none is whole; with none at all, name is "". */
 enum status run_directory_newest(const struct run_directory *run, char *name,
                                  struct checkpoint *out);
 
@@ -44,10 +44,10 @@ enum status run_directory_newest(const struct run_directory *run, char *name,
 const char *run_directory_name(const struct checkpoint *checkpoint,
                                char name[CHECKPOINT_NAME]);
 
-/* Writes the checkpoint under its name and points `latest` at it, and `best` at the one of
- * the least validation loss in its history; then removes all but the newest `keep` and the
- * best. A link that can't be made is no failure. On failure no checkpoint that was there is
- * lost. */
+/* Writes the checkpoint under its name and points `latest` at it, and `best` at the one
+ * of the least validation loss in its history; then removes all but the newest `keep`
+ * and the best. A link that can't be made is no failure. On failure no checkpoint that
+ * was there is lost. */
 enum status run_directory_write(const struct run_directory *run,
                                 struct checkpoint *checkpoint, int64_t keep);
 

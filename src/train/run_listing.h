@@ -1,6 +1,7 @@
-/* run_listing: the checkpoints of a run as found in their folder. Which is newest and which
- * is best is asked of the files themselves (step, epoch, history), not of names, times or
- * links, which copying a run changes: the links `latest` and `best` are for people.
+/* run_listing: the checkpoints of a run as found in their folder. Which is newest and
+ * which is best is asked of the files themselves (step, epoch, history), not of names,
+ * times or links, which copying a run changes: the links `latest` and `best` are for
+ * people.
  */
 #ifndef TUTTI_TRAIN_RUN_LISTING_H
 #define TUTTI_TRAIN_RUN_LISTING_H
@@ -32,8 +33,9 @@ bool run_is_checkpoint_name(const char *name);
 enum status run_listing_read(const char *checkpoints, struct run_listing *out);
 void run_listing_free(struct run_listing *listing);
 
-/* The checkpoint behind the epoch of the least validation loss, the earliest of equal ones
- * (as schedule_epoch counts), of those that are there; NULL: none has such a loss. */
+/* The checkpoint behind the epoch of the least validation loss, the earliest of equal
+ * ones (as schedule_epoch counts), of those that are there; NULL: none has such a loss.
+ */
 const struct run_entry *run_listing_best(const struct run_listing *listing,
                                          const struct history_row *history, size_t rows);
 

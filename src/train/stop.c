@@ -1,9 +1,9 @@
-/* stop: the handler notes the signal and does nothing else; what is to be done about it the
- * ranks agree on in the reduction of the step, so that all stop after the same one.
+/* stop: the handler notes the signal and does nothing else; what is to be done about it
+ * the ranks agree on in the reduction of the step, so that all stop after the same one.
  *
  * The signals are those that people, terminals and batch systems send as a warning: HUP
- * when the terminal goes away, USR1 (Slurm), USR2 (LSF, Grid Engine, submitit), TERM, and
- * XCPU at the soft limit of processor time, then once a second.
+ * when the terminal goes away, USR1 (Slurm), USR2 (LSF, Grid Engine, submitit), TERM,
+ * and XCPU at the soft limit of processor time, then once a second.
  */
 #include "stop.h"
 

@@ -1,5 +1,5 @@
-/* stop: SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU as a wish that the step loop
- * reads. */
+/* stop: SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU as a wish that the step
+ * loop reads. */
 #ifndef TUTTI_TRAIN_STOP_H
 #define TUTTI_TRAIN_STOP_H
 

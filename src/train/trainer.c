@@ -338,7 +338,8 @@ static void log_end(const struct trainer *trainer, double seconds)
 
 enum { WHY_TEXT = 40 };
 
-/* A signal may have reached some ranks only, so they compare what has come. Collective. */
+/* A signal may have reached some ranks only, so they compare what has come. Collective.
+ */
 static void describe_stop(const struct trainer *trainer, char why[WHY_TEXT])
 {
     const char *name = stop_signal_name((int)comm_max_i64(trainer->comm, stop_signal()));
