@@ -66,7 +66,7 @@ wait_for() { # RUN STEP PID
     done
 }
 
-stopped() { # RUN CODE WHAT: 75, and a checkpoint behind the last step
+stopped() { # RUN CODE WHAT: 75, and a checkpoint after the last step
     [ "$2" = 75 ] || { cat log.txt >&2; fail "$3: exit code $2, not 75"; }
     ls "runs/$1"/checkpoints/step-*.h5 >/dev/null 2>&1 ||
         { cat log.txt >&2; fail "$3: no checkpoint"; }

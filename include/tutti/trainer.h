@@ -31,7 +31,7 @@ void train_listen(void);
 /* Collective. STATUS_OK at the end, STATUS_STOPPED after a signal and its checkpoint. */
 enum status train(struct comm *comm, const struct trainer_request *request);
 
-/* The newest checkpoint in the folder that holds a run's, or the one with the least
+/* The newest checkpoint in the folder that holds a run's, or the one with the lowest
  * validation loss that the run has seen; the caller frees the path, NULL: there is none.
  * The files are asked, so that neither a missing nor a wrong link misleads. A file that
  * can't be read but is the one by its name is answered all the same. Any process. */

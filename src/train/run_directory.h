@@ -45,7 +45,7 @@ const char *run_directory_name(const struct checkpoint *checkpoint,
                                char name[CHECKPOINT_NAME]);
 
 /* Writes the checkpoint under its name and points `latest` at it, and `best` at the one
- * of the least validation loss in its history; then removes all but the newest `keep`
+ * of the lowest validation loss in its history; then removes all but the newest `keep`
  * and the best. A link that can't be made is no failure. On failure no checkpoint that
  * was there is lost. */
 enum status run_directory_write(const struct run_directory *run,

@@ -124,7 +124,7 @@ static int64_t number_in(const char *name, const char *kind)
     return strncmp(name, kind, length) == 0 ? strtoll(name + length, NULL, 10) : -1;
 }
 
-/* The epoch that the checkpoint was written behind; -1: within one, or not known. */
+/* The epoch after which the checkpoint was written; -1: within one, or unknown. */
 static int64_t epoch_closed(const struct run_entry *entry)
 {
     if (entry->step >= 0)

@@ -33,9 +33,9 @@ bool run_is_checkpoint_name(const char *name);
 enum status run_listing_read(const char *checkpoints, struct run_listing *out);
 void run_listing_free(struct run_listing *listing);
 
-/* The checkpoint behind the epoch of the least validation loss, the earliest of equal
- * ones (as schedule_epoch counts), of those that are there; NULL: none has such a loss.
- */
+/* Of the checkpoints that are there, the one written after the epoch with the lowest
+ * validation loss in the history; on a tie the earlier epoch, as schedule_epoch counts.
+ * NULL: none of them has such a loss. */
 const struct run_entry *run_listing_best(const struct run_listing *listing,
                                          const struct history_row *history, size_t rows);
 
