@@ -101,7 +101,7 @@ enum {
     MIDI_REPAIR_NO_END = 1 << 6,
     MIDI_REPAIR_AFTER_END = 1 << 7,
     MIDI_REPAIR_CUT = 1 << 8,
-    MIDI_REPAIR_MALFORMED = 1 << 9,
+    MIDI_REPAIR_SHORT = 1 << 9,
     MIDI_REPAIR_DATA = 1 << 10,
     MIDI_REPAIR_NUMBER = 1 << 11,
     MIDI_REPAIR_STATUS = 1 << 12,
@@ -109,16 +109,20 @@ enum {
     MIDI_REPAIR_SYSEX = 1 << 14,
     MIDI_REPAIR_TEMPO = 1 << 15,
     MIDI_REPAIR_META = 1 << 16,
-    MIDI_REPAIR_KINDS = 17
+    MIDI_REPAIR_TOO_LATE = 1 << 17,
+    MIDI_REPAIR_DIVISION = 1 << 18,
+    MIDI_REPAIR_KINDS = 19
 };
 
-enum { MIDI_REASON_SIZE = 512 }; /* holds the text of all repairs at once */
+enum { MIDI_REASON_SIZE = 1024 }; /* holds the text of all repairs at once */
 
-struct midi_control { /* one sustain-pedal event */
+enum { MIDI_SUSTAIN = 64, MIDI_ALL_SOUND_OFF = 120 }; /* controllers */
+
+struct midi_control { /* what the sustain pedal's work depends on */
     uint32_t tick;
-    uint8_t channel;
+    uint8_t port, channel;
+    uint8_t controller; /* MIDI_SUSTAIN or MIDI_ALL_SOUND_OFF */
     uint8_t value;
-    uint16_t track;
 };
 
 /* What was read. Skipped: no notes, no pedals, no repairs; the other facts as far as they

@@ -14,7 +14,7 @@ enum { PROGRAMS = 128, CHANNELS = 16 };
 
 struct music { /* facts that the notes hold */
     size_t programs[PROGRAMS], channels[CHANNELS];
-    size_t percussion; /* notes of the percussion channel; they have no program */
+    size_t percussion; /* notes of percussion; their program is a drum kit */
     int lowest, highest, softest, loudest;
     double seconds;
 };
@@ -25,7 +25,7 @@ static struct music music_of(const struct notes *notes)
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         music.channels[note->channel % CHANNELS]++;
-        if (note->channel == PERCUSSION_CHANNEL)
+        if (note->percussion)
             music.percussion++;
         else
             music.programs[note->program % PROGRAMS]++;

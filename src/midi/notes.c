@@ -53,7 +53,8 @@ void notes_free(struct notes *notes)
 /* The order's fields in two numbers, most significant first. */
 static inline uint64_t rank_high(const struct note *a)
 {
-    return (uint64_t)a->start_tick << 32 | (uint64_t)a->channel << 8 | a->pitch;
+    return (uint64_t)a->start_tick << 32 | (uint64_t)a->port << 16 |
+           (uint64_t)a->channel << 8 | (uint64_t)a->pitch << 1 | a->percussion;
 }
 
 static inline uint64_t rank_low(const struct note *a)
@@ -194,6 +195,9 @@ struct hash128 notes_hash(const struct notes *notes)
             to->velocity = from->velocity;
             to->program = from->program;
             to->channel = from->channel;
+            to->port = from->port;
+            to->percussion =
+                from->percussion != (from->channel == PERCUSSION_CHANNEL);
         }
         hash = hash128(&batch, sizeof batch.before + count * sizeof *batch.notes);
     }
