@@ -47,8 +47,8 @@ static inline struct note *notes_add(struct notes *notes)
 void notes_clear(struct notes *notes); /* keeps the memory */
 void notes_free(struct notes *notes);
 
-/* By start tick, then port, channel, pitch, percussion, duration, velocity, program,
- * track: a total order up to equal notes, so the same music gives the same bytes. */
+/* By start tick, then channel, pitch, duration, velocity, program, track, port,
+ * percussion: a total order up to equal notes, so the same music gives the same bytes. */
 void notes_sort(struct notes *notes);
 
 /* Fingerprint of the music: every field of every note, in order, and the division. Files

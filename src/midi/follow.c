@@ -66,7 +66,7 @@ static bool pass_message(struct walker *walker)
 
 bool events_follow(const uint8_t *at, const uint8_t *end, uint8_t running, bool timed)
 {
-    enum { NO_ACCIDENT = 4 }; /* as many events in a row */
+    enum { NO_ACCIDENT = 16 }; /* as many events in a row */
     struct walker walker = {.at = at, .end = end, .running = running};
     for (int i = 0; i < NO_ACCIDENT && walker.at < end && !walker.ended; i++) {
         uint32_t delta;

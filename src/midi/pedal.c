@@ -24,6 +24,7 @@ struct line {            /* places in `intervals` */
     uint32_t first, end; /* of the line's own */
     uint32_t begun;      /* behind the one that began last before the last tick */
     uint32_t down;       /* the last one is still open */
+    uint32_t silent;     /* up to this tick, not including it, nothing is held */
 };
 
 struct pedalling { /* all in one block of memory */
@@ -63,7 +64,7 @@ static bool reserve(struct reader *reader, struct pedalling *pedalling)
 {
     const struct midi_file *file = reader->file;
     size_t lines = line_count(reader), keys = lines * PITCHES;
-    size_t words = 2 * file->pedal_count + 4 * lines + file->notes.count + 2 * keys + 1;
+    size_t words = 2 * file->pedal_count + 5 * lines + file->notes.count + 2 * keys + 1;
     size_t size = words * sizeof(uint32_t);
     if (size > reader->pedal_scratch_size) {
         void *larger = realloc(reader->pedal_scratch, size);
@@ -98,6 +99,8 @@ static void place_lines(const struct midi_file *file, struct pedalling *pedallin
 
 static void press(struct pedalling *pedalling, struct line *line, uint32_t tick)
 {
+    if (tick < line->silent)
+        tick = line->silent;
     pedalling->intervals[line->end++] = (struct interval){tick, tick};
     line->down = true;
 }
@@ -121,8 +124,10 @@ static void find_intervals(const struct reader *reader, struct pedalling *pedall
         bool down = silence ? line->down : event->value >= PEDAL_DOWN;
         if (line->down && (silence || !down))
             release(pedalling, line, event->tick);
-        if (down && !line->down && event->tick < UINT32_MAX)
-            press(pedalling, line, event->tick + silence);
+        if (silence && event->tick < UINT32_MAX)
+            line->silent = event->tick + 1;
+        if (down && !line->down)
+            press(pedalling, line, event->tick);
     }
     uint32_t end = last_release(&file->notes);
     for (size_t i = 0; i < lines; i++)
