@@ -1,6 +1,6 @@
 /* pieces: random notes for tests, full of the awkward: equal starts, overlaps, no length,
- * long pauses, percussion, all channels, several ports. The seed is printed and can be given back in
- * TUTTI_TEST_SEED. */
+ * long pauses, percussion, all channels, several ports. The seed is printed and can be
+ * given back in TUTTI_TEST_SEED. */
 #ifndef TUTTI_TESTS_PIECES_H
 #define TUTTI_TESTS_PIECES_H
 

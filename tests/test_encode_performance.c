@@ -229,9 +229,9 @@ static size_t quantise(const struct notes *notes, struct mark *marks)
             continue;
         long start = lround(note->start * 100);
         long end = lround((note->start + note->duration) * 100);
-        marks[count++] = (struct mark){start, end > start ? end : start + 1, note->pitch,
-                                       middle_of_bin(note->velocity),
-                                       16 * note->port + note->channel};
+        marks[count++] =
+            (struct mark){start, end > start ? end : start + 1, note->pitch,
+                          middle_of_bin(note->velocity), 16 * note->port + note->channel};
         first = first < 0 || start < first ? start : first;
     }
     cut_within_instruments(marks, count);

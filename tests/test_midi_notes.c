@@ -154,8 +154,8 @@ static void hash_sees_every_field(void **state)
     notes_free(&notes);
 }
 
-/* Files that name no port and no unusual percussion keep the fingerprint that they had when
- * notes had neither. */
+/* Files that name no port and no unusual percussion keep the fingerprint that they had
+ * when notes had neither. */
 static void usual_ports_and_percussion_leave_no_mark(void **state)
 {
     (void)state;

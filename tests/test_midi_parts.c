@@ -1,5 +1,5 @@
-/* midi_read: what is percussion, by bank select and system exclusive; ports, by number and
- * by name. */
+/* midi_read: what is percussion, by bank select and system exclusive; ports, by number
+ * and by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +8,9 @@
 
 #include "midi_expect.h"
 
-#define SYSEX(bytes, ...) put_sysex(bytes, (const uint8_t[]){__VA_ARGS__, 0xF7},         \
-                                    sizeof(const uint8_t[]){__VA_ARGS__, 0xF7})
+#define SYSEX(bytes, ...)                                                                \
+    put_sysex(bytes, (const uint8_t[]){__VA_ARGS__, 0xF7},                               \
+              sizeof(const uint8_t[]){__VA_ARGS__, 0xF7})
 
 static void put_sysex(struct bytes *bytes, const uint8_t *data, size_t count)
 {
@@ -85,8 +86,8 @@ static void banks_of_general_midi_2(void **state)
                  note(&bytes, 9); put_bank(&bytes, 9, 120, 0); note(&bytes, 9));
     /* no other system uses these banks, so the reset may be missing */
     EXPECT_PARTS("P0 M1 P2", put_bank(&bytes, 3, 120, 0); note(&bytes, 3);
-                 put_bank(&bytes, 9, 121, 1); note(&bytes, 9);
-                 put_bank(&bytes, 9, 0, 2); note(&bytes, 9));
+                 put_bank(&bytes, 9, 121, 1); note(&bytes, 9); put_bank(&bytes, 9, 0, 2);
+                 note(&bytes, 9));
 }
 
 static void a_bank_waits_for_its_program(void **state)
@@ -234,9 +235,9 @@ static void expect_ports(struct bytes *bytes, const char *ports)
     assert_int_equal(file.outcome, MIDI_OK);
     for (size_t i = 0; i < file.notes.count; i++) {
         const struct note *at = &file.notes.items[i];
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%d:%c%d",
-                                 i ? " " : "", at->port, at->percussion ? 'P' : 'M',
-                                 at->program);
+        used +=
+            (size_t)snprintf(text + used, sizeof text - used, "%s%d:%c%d", i ? " " : "",
+                             at->port, at->percussion ? 'P' : 'M', at->program);
     }
     assert_string_equal(text, ports);
     midi_free(&file);

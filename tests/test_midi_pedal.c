@@ -146,8 +146,8 @@ static void all_sound_off_ends_what_the_pedal_holds(void **state)
     put_event(&bytes, 0, 0x90, 61, 80);
     put_event(&bytes, 0, 0x90, 62, 80);
     put_event(&bytes, 30, 0x80, 62, 0);
-    put_event(&bytes, 0, 0xB0, 120, 0); /* tick 40 */
-    put_note(&bytes, 10, 10, 63);       /* the pedal is still down */
+    put_event(&bytes, 0, 0xB0, 120, 0);  /* tick 40 */
+    put_note(&bytes, 10, 10, 63);        /* the pedal is still down */
     put_event(&bytes, 20, 0xB1, 120, 0); /* another channel's */
     put_event(&bytes, 0, 0xB0, 123, 0);  /* keys off, but not the pedal */
     put_pedal(&bytes, 20, 0, 0);

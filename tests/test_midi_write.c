@@ -125,8 +125,8 @@ static void the_form_is_the_one_promised(void **state)
 static void unusual_percussion_comes_back(void **state)
 {
     (void)state;
-    struct note items[] = {make(0, 1, 60), make(1, 1, 61), make(2, 1, 62), make(2, 1, 63),
-                           make(3, 1, 64), make(4, 1, 65)};
+    struct note items[] = {make(0, 1, 60), make(1, 1, 61), make(2, 1, 62),
+                           make(2, 1, 63), make(3, 1, 64), make(4, 1, 65)};
     const uint8_t channels[] = {4, 4, 4, 9, 9, 0}, percussion[] = {0, 1, 0, 0, 1, 0};
     for (int i = 0; i < 6; i++) {
         items[i].channel = channels[i];

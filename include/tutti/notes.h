@@ -13,12 +13,12 @@ struct note {
     double duration; /* seconds, >= 0 */
     uint32_t start_tick;
     uint32_t duration_ticks;
-    uint16_t track;   /* index of the MTrk chunk */
-    uint8_t pitch;    /* 0-127 */
-    uint8_t velocity; /* 1-127 */
-    uint8_t program;  /* 0-127, in force on the channel when the note began */
-    uint8_t channel;  /* 0-15, of its port */
-    uint8_t port;     /* MIDI port: 0, others as the reader numbers them */
+    uint16_t track;     /* index of the MTrk chunk */
+    uint8_t pitch;      /* 0-127 */
+    uint8_t velocity;   /* 1-127 */
+    uint8_t program;    /* 0-127, in force on the channel when the note began */
+    uint8_t channel;    /* 0-15, of its port */
+    uint8_t port;       /* MIDI port: 0, others as the reader numbers them */
     uint8_t percussion; /* 1: pitches are drums; 0: a melody. Mostly, but not always,
                            channel == PERCUSSION_CHANNEL */
 };

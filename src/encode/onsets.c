@@ -53,7 +53,7 @@ bool onsets_layered(const struct onsets *onsets)
     return differ != 0;
 }
 
-struct struck { /* when an instrument's pitch is struck, from behind */
+struct struck {           /* when an instrument's pitch is struck, from behind */
     uint32_t next, after; /* the next time, and the one after that */
 };
 

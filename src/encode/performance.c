@@ -72,9 +72,9 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         if (!(end < longest))
             return encoding_too_long(self, notes);
         uint32_t first = nearest_step(note->start), last = nearest_step(end);
-        onsets->items[onsets->count++] = (struct onset){
-            first, last > first ? last : first + 1, note->pitch & 127, note->velocity,
-            onset_line(note)};
+        onsets->items[onsets->count++] =
+            (struct onset){first, last > first ? last : first + 1, note->pitch & 127,
+                           note->velocity, onset_line(note)};
     }
     onsets_settle(onsets);
     return STATUS_OK;

@@ -67,8 +67,8 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
             return encoding_too_long(self, notes);
         last = last > first ? last : first + 1;
         onsets->items[onsets->count++] =
-            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key,
-                           note->velocity, onset_line(note)};
+            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key, note->velocity,
+                           onset_line(note)};
     }
     onsets_settle(onsets);
     return STATUS_OK;

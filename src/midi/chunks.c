@@ -101,8 +101,8 @@ static bool read_division(struct reader *reader, uint32_t bits)
 {
     struct midi_file *file = reader->file;
     int frames = 256 - (int)(bits >> 8), per_frame = (int)(bits & 0xff);
-    bool smpte = (frames == 24 || frames == 25 || frames == 29 || frames == 30) &&
-                 per_frame > 0;
+    bool smpte =
+        (frames == 24 || frames == 25 || frames == 29 || frames == 30) && per_frame > 0;
     if (!smpte) {
         file->division = (int)bits;
         file->notes.ticks_per_beat = bits;

@@ -1,9 +1,15 @@
-/* follow: do bytes look like events? For the reader of damaged tracks, which asks it where
- * to go on. Every rule of SMF 1.0 counts here, as damage breaks one soon.
+/* follow: do bytes look like events? For the reader of damaged tracks, which asks it
+ * where to go on. Every rule of SMF 1.0 counts here, as damage breaks one soon.
  */
 #include "reader.h"
 
-enum { FIRST_SYSTEM = 0xF0, SYSEX = 0xF0, SYSEX_MORE = 0xF7, META = 0xFF, META_END = 0x2F };
+enum {
+    FIRST_SYSTEM = 0xF0,
+    SYSEX = 0xF0,
+    SYSEX_MORE = 0xF7,
+    META = 0xFF,
+    META_END = 0x2F
+};
 
 struct walker {
     const uint8_t *at, *end;

@@ -203,8 +203,7 @@ struct hash128 notes_hash(const struct notes *notes)
             to->program = from->program;
             to->channel = from->channel;
             to->port = from->port;
-            to->percussion =
-                from->percussion != (from->channel == PERCUSSION_CHANNEL);
+            to->percussion = from->percussion != (from->channel == PERCUSSION_CHANNEL);
         }
         hash = hash128(&batch, sizeof batch.before + count * sizeof *batch.notes);
     }

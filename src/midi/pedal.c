@@ -1,10 +1,10 @@
 /* pedal: the sustain pedal, applied to notes whose keys are known.
  *
  * For each line (a port's channel) the times when the pedal was down are intervals in
- * order, and for each key its notes lie in order of onset; both are searched by bisection,
- * so that neither many pedal events nor many overlapping notes make it slow. All sound off
- * ends an interval, and the next begins a tick behind it: a key released at that very tick
- * is silent too.
+ * order, and for each key its notes lie in order of onset; both are searched by
+ * bisection, so that neither many pedal events nor many overlapping notes make it slow.
+ * All sound off ends an interval, and the next begins a tick behind it: a key released at
+ * that very tick is silent too.
  */
 #include "reader.h"
 
@@ -27,7 +27,7 @@ struct line {            /* places in `intervals` */
     uint32_t silent;     /* up to this tick, not including it, nothing is held */
 };
 
-struct pedalling { /* all in one block of memory */
+struct pedalling {              /* all in one block of memory */
     struct interval *intervals; /* by line, then time */
     struct line *lines;
     uint32_t *by_key;     /* indices of notes, by key, then onset */
@@ -224,8 +224,8 @@ static bool extend_notes(const struct tempo_map *map, struct notes *notes,
         size_t position = pedalling->position[key]++;
         if (note->percussion)
             continue;
-        uint32_t release = pedal_release(pedalling->intervals,
-                                         &pedalling->lines[key / PITCHES], tick);
+        uint32_t release =
+            pedal_release(pedalling->intervals, &pedalling->lines[key / PITCHES], tick);
         if (release > tick)
             release = next_onset(notes, pedalling, position,
                                  pedalling->first_note[key + 1], tick, release);

@@ -1,9 +1,10 @@
 /* ports: which of several sets of 16 channels a track plays on.
  *
- * A track names its port by a number (meta event 21h) or by a device's name (09h, RP-019);
- * some by both. Ports are told apart by both together and numbered as they are met; number
- * 0 without a name is port 0, where tracks play that name none. The first device met is
- * as good as none, as most files name it in each of their tracks but the first.
+ * A track names its port by a number (meta event 21h) or by a device's name (09h,
+ * RP-019); some by both. Ports are told apart by both together and numbered as they are
+ * met; number 0 without a name is port 0, where tracks play that name none. The first
+ * device met is as good as none, as most files name it in each of their tracks but the
+ * first.
  */
 #include "reader.h"
 

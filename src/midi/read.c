@@ -64,7 +64,8 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
     return text;
 }
 
-/* What was repaired came before what the file is skipped for, and is most often its cause.
+/* What was repaired came before what the file is skipped for, and is most often its
+ * cause.
  */
 static void put_repairs_first(struct midi_file *file)
 {

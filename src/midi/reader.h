@@ -134,8 +134,8 @@ static inline size_t midi_data_length(uint8_t status)
     return status >> 4 == 0xC || status >> 4 == 0xD ? 1 : 2;
 }
 
-/* follow.c: whether the next few bytes are events that break no rule: up to the end, if it
- * is near. `running` is the status that data bytes belong to, 0 none; not `timed`: the
+/* follow.c: whether the next few bytes are events that break no rule: up to the end, if
+ * it is near. `running` is the status that data bytes belong to, 0 none; not `timed`: the
  * first has no delta time. */
 bool events_follow(const uint8_t *at, const uint8_t *end, uint8_t running, bool timed);
 

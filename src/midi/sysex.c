@@ -76,7 +76,8 @@ static bool read_yamaha(const uint8_t *data, size_t length, uint32_t *value,
     if (length <= DATA || data[1] >> 4 != 1 || data[2] != XG_MODEL)
         return false;
     const uint8_t *address = data + ADDRESS;
-    if (address[0] == 0 && address[1] == 0 && (address[2] == 0x7E || address[2] == 0x7F)) {
+    if (address[0] == 0 && address[1] == 0 &&
+        (address[2] == 0x7E || address[2] == 0x7F)) {
         *value = part_value(PART_RESET, SYSTEM_XG);
         return true;
     }

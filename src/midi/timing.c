@@ -52,7 +52,7 @@ void timed_sort(struct timed_list *list, int (*compare)(const void *, const void
  * none does. Tracks are read one after another, so the number of notes begun before an
  * event orders it against notes of its own and of other tracks. */
 static int change_before(const struct timed *changes, size_t count,
-                          const struct note *note, size_t index)
+                         const struct note *note, size_t index)
 {
     size_t low = 0, high = count;
     while (low < high) {
@@ -81,7 +81,8 @@ static void assign_parts(struct reader *reader, size_t first_note)
     for (size_t i = first_note; i < notes->count; i++) {
         struct note *note = &notes->items[i];
         uint32_t line = line_of(note->port, note->channel), from = begin[line];
-        int change = change_before(changes->items + from, begin[line + 1] - from, note, i);
+        int change =
+            change_before(changes->items + from, begin[line + 1] - from, note, i);
         if (change < 0)
             continue;
         note->program = change & (PART_PERCUSSION - 1);

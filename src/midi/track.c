@@ -14,10 +14,10 @@
 
 enum taken {
     TAKEN,
-    ENDED,     /* End of Track */
-    CUT,       /* the bytes end inside the event */
-    TOO_LATE,  /* the event's tick can't be counted */
-    STOPPED    /* reader->stop is set */
+    ENDED,    /* End of Track */
+    CUT,      /* the bytes end inside the event */
+    TOO_LATE, /* the event's tick can't be counted */
+    STOPPED   /* reader->stop is set */
 };
 
 enum { /* status bytes and their upper halves */
@@ -50,7 +50,7 @@ enum {
 };
 
 enum {
-    SHORT_NUMBER = 4,       /* bytes of 7 bits that SMF 1.0 allows */
+    SHORT_NUMBER = 4,        /* bytes of 7 bits that SMF 1.0 allows */
     NUMBER_MASK = 0xFFFFFFF, /* what they hold */
     SYSEX_KEPT = 64          /* bytes: none of those that matter is longer */
 };
