@@ -135,7 +135,8 @@ static void find_intervals(const struct reader *reader, struct pedalling *pedall
             release(pedalling, &pedalling->lines[i], end);
 }
 
-/* A counting sort; notes are in order of onset already. */
+/* A counting sort, from behind, so that places end where the keys begin. Notes are in
+ * order of onset already. */
 static void group_by_key(const struct notes *notes, struct pedalling *pedalling,
                          size_t keys)
 {
@@ -145,10 +146,9 @@ static void group_by_key(const struct notes *notes, struct pedalling *pedalling,
         first[key_of(&notes->items[i]) + 1]++;
     for (size_t key = 0; key < keys; key++)
         first[key + 1] += first[key];
-    memcpy(place, first, keys * sizeof *place);
-    for (size_t i = 0; i < notes->count; i++)
-        pedalling->by_key[place[key_of(&notes->items[i])]++] = (uint32_t)i;
-    memcpy(place, first, keys * sizeof *place);
+    memcpy(place, first + 1, keys * sizeof *place);
+    for (size_t i = notes->count; i-- > 0;)
+        pedalling->by_key[--place[key_of(&notes->items[i])]] = (uint32_t)i;
 }
 
 /* How many of intervals[low..high) begin at or before `tick`, plus low. */

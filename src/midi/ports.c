@@ -15,12 +15,12 @@
 
 void ports_reset(struct ports *ports)
 {
+    for (uint32_t port = 0; port < ports->count; port++)
+        if (ports->keys[port] && ports->keys[port]->touched)
+            memset(ports->keys[port], 0, sizeof *ports->keys[port]);
     ports->names[0] = (struct port_name){0, 0};
     ports->count = 1;
     ports->device_count = 0;
-    for (int port = 0; port < PORTS_MAX; port++)
-        if (ports->keys[port] && ports->keys[port]->touched)
-            memset(ports->keys[port], 0, sizeof *ports->keys[port]);
 }
 
 void ports_free(struct ports *ports)

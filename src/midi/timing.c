@@ -72,6 +72,8 @@ static void assign_parts(struct reader *reader, size_t first_note)
 {
     const struct timed_list *changes = &reader->parts;
     struct notes *notes = &reader->file->notes;
+    if (changes->count == 0)
+        return;
     uint32_t begin[LINES_MAX + 1], lines = reader->ports.count * CHANNELS;
     memset(begin, 0, (lines + 1) * sizeof *begin);
     for (size_t i = 0; i < changes->count; i++)

@@ -14,10 +14,12 @@
 
 enum taken {
     TAKEN,
-    ENDED,    /* End of Track */
-    CUT,      /* the bytes end inside the event */
-    TOO_LATE, /* the event's tick can't be counted */
-    STOPPED   /* reader->stop is set */
+    ENDED,     /* End of Track */
+    CUT,       /* the bytes end inside the event */
+    TOO_LATE,  /* the event's tick can't be counted */
+    CUT_SHORT, /* the next event begins within this one, without a delta time */
+    MENDED,    /* the event counts, its second data byte as 127 */
+    STOPPED    /* reader->stop is set */
 };
 
 enum { /* status bytes and their upper halves */
@@ -73,7 +75,8 @@ struct track {
 
 /* Whole numbers of 32 or 64 bits are written like this where a time ran backwards: a
  * negative one, whose low 28 bits would be years, is taken as 0. */
-static enum taken take_long_number(struct track *track, uint32_t *number)
+static __attribute__((noinline)) enum taken take_long_number(struct track *track,
+                                                             uint32_t *number)
 {
     const uint8_t *at = track->at;
     uint32_t value = 0;
@@ -84,19 +87,25 @@ static enum taken take_long_number(struct track *track, uint32_t *number)
         byte = *at++;
         value = value << 7 | (byte & 0x7f);
     } while (byte & 0x80);
-    bool negative = at - track->at > SHORT_NUMBER && value >> 24 == 0xFF;
-    if (at - track->at > SHORT_NUMBER)
-        track->file->repairs |= MIDI_REPAIR_NUMBER;
+    track->file->repairs |= MIDI_REPAIR_NUMBER;
     track->at = at;
-    *number = negative ? 0 : value & NUMBER_MASK;
+    *number = value >> 24 == 0xFF ? 0 : value & NUMBER_MASK;
     return TAKEN;
 }
 
 static inline enum taken take_number(struct track *track, uint32_t *number)
 {
-    if (track->at < track->end && track->at[0] < 0x80) { /* nearly always */
-        *number = *track->at++;
-        return TAKEN;
+    const uint8_t *at = track->at;
+    uint32_t value = 0;
+    for (int i = 0; i < SHORT_NUMBER; i++) {
+        if (at == track->end)
+            return CUT;
+        value = value << 7 | (*at & 0x7f);
+        if (*at++ < 0x80) {
+            track->at = at;
+            *number = value;
+            return TAKEN;
+        }
     }
     return take_long_number(track, number);
 }
@@ -238,9 +247,40 @@ static enum taken take_note(struct track *track, uint32_t key, uint8_t velocity)
     return TAKEN;
 }
 
-static enum taken play(struct track *track, uint8_t status, uint8_t first, uint8_t second)
+/* A channel event with a data byte above 127 is ignored, but for a velocity or the value of
+ * a controller. It stays out of the way of the others. */
+static __attribute__((noinline)) enum taken take_damaged(struct track *track,
+                                                         uint8_t status)
+{
+    size_t length = midi_data_length(status);
+    const uint8_t *data = track->at, *high = data + (data[0] <= 127);
+    if (!events_follow(data + length, track->end, status, true) &&
+        events_follow(high, track->end, 0, false)) {
+        track->file->repairs |= MIDI_REPAIR_SHORT;
+        track->at = high;
+        return CUT_SHORT;
+    }
+    track->file->repairs |= MIDI_REPAIR_DATA;
+    if (data[0] <= 127 && (status >> 4 != CONTROL || data[0] != CONTROL_BANK))
+        return MENDED;
+    track->at += length;
+    return TAKEN;
+}
+
+static enum taken take_channel_event(struct track *track, uint8_t status)
 {
     uint32_t kind = status >> 4, channel = status & 0xf;
+    size_t length = midi_data_length(status);
+    if ((size_t)(track->end - track->at) < length)
+        return CUT;
+    uint8_t first = track->at[0], second = length == 2 ? track->at[1] : 0;
+    if ((first | second) > 127) {
+        enum taken taken = take_damaged(track, status);
+        if (taken != MENDED)
+            return taken;
+        second = 127;
+    }
+    track->at += length;
     if (kind <= NOTE_ON) /* nearly all are */
         return take_note(track, channel * PITCHES + first, kind == NOTE_ON ? second : 0);
     switch (kind) {
@@ -251,38 +291,6 @@ static enum taken play(struct track *track, uint8_t status, uint8_t first, uint8
     default:
         return TAKEN;
     }
-}
-
-static enum taken take_message(struct track *track);
-
-/* A channel event with a data byte above 127. It has no effect, but for a velocity or the
- * value of a controller, which is taken as 127. */
-static enum taken take_damaged(struct track *track, uint8_t status)
-{
-    size_t length = midi_data_length(status);
-    const uint8_t *data = track->at, *high = data + (data[0] <= 127);
-    if (!events_follow(data + length, track->end, status, true) &&
-        events_follow(high, track->end, 0, false)) {
-        track->file->repairs |= MIDI_REPAIR_SHORT;
-        track->at = high;
-        return take_message(track);
-    }
-    track->file->repairs |= MIDI_REPAIR_DATA;
-    track->at += length;
-    bool is_bank = status >> 4 == CONTROL && data[0] == CONTROL_BANK;
-    return data[0] > 127 || is_bank ? TAKEN : play(track, status, data[0], 127);
-}
-
-static enum taken take_channel_event(struct track *track, uint8_t status)
-{
-    size_t length = midi_data_length(status);
-    if ((size_t)(track->end - track->at) < length)
-        return CUT;
-    uint8_t first = track->at[0], second = length == 2 ? track->at[1] : 0;
-    if ((first | second) > 127)
-        return take_damaged(track, status);
-    track->at += length;
-    return play(track, status, first, second);
 }
 
 /* Data bytes without a status in front of them. */
@@ -431,10 +439,11 @@ static enum taken take_message(struct track *track)
     return take_system(track, status);
 }
 
-static enum taken take_event(struct track *track)
+/* Without `timed` the event has no delta time. */
+static enum taken take_event(struct track *track, bool timed)
 {
-    uint32_t delta;
-    enum taken taken = take_number(track, &delta);
+    uint32_t delta = 0;
+    enum taken taken = timed ? take_number(track, &delta) : TAKEN;
     if (taken != TAKEN)
         return taken;
     track->tick += delta;
@@ -447,12 +456,14 @@ static enum taken take_event(struct track *track)
  * behind the last event that was whole. */
 static enum taken take_events(struct track *track)
 {
+    bool timed = true;
     while (track->at < track->end) {
         const uint8_t *at = track->at;
         uint64_t tick = track->tick;
         uint8_t running = track->running;
-        enum taken taken = take_event(track);
-        if (taken == TAKEN)
+        enum taken taken = take_event(track, timed);
+        timed = taken != CUT_SHORT;
+        if (taken == TAKEN || taken == CUT_SHORT)
             continue;
         if (taken == CUT || taken == TOO_LATE) {
             track->at = at;
