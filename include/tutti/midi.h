@@ -178,6 +178,11 @@ void midi_free(struct midi_file *file);
  * key is. Percussion is left as it is. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
+/* Makes `tick` the start of a piece just read, as if its file began there: ticks and
+ * seconds of the notes, none of which begins earlier, count from it, and first_tempo is
+ * the tempo in force there. Pedal events are dropped. */
+void midi_start_at(struct midi_file *file, uint32_t tick);
+
 /* A point in the time of the file just read, valid for ticks of any fraction. */
 struct midi_moment {
     double seconds;          /* from tick 0 */
