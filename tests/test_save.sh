@@ -65,7 +65,7 @@ while [ $code = 75 ]; do
         --set run.minutes=0.0001 >log.txt 2>&1 && code=0 || code=$?
     starts=$((starts + 1))
     [ $code = 0 ] || [ $code = 75 ] || { cat log.txt >&2; fail "run.minutes: code $code"; }
-    [ $code = 0 ] || grep -q "^tutti: stopped before the time limit behind step " log.txt ||
+    [ $code = 0 ] || grep -q "^tutti: stopped before the time limit after step " log.txt ||
         { cat log.txt >&2; fail "run.minutes: not told"; }
     [ $starts -lt $((steps + 5)) ] || break
 done

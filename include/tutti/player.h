@@ -23,10 +23,15 @@ enum {
 };
 
 /* The checkpoint that `path` means, into *file (the caller frees it): a file stands for
- * itself; of a run's directory, or of its checkpoints directory, the link `preferred`
- * ("best" or "latest") or, if there is none, the other. STATUS_FAILED when there is no
- * such file. */
+ * itself; of a run's directory, or of its checkpoints directory, the `preferred` one
+ * ("best" or "latest") or, if there is none, the other. Neither there nor in
+ * "checkpoints/latest" does it matter whether the links are there or right.
+ * STATUS_FAILED when there is no such file. */
 enum status player_find(const char *path, const char *preferred, char **file);
+
+/* The file that ".../latest" or ".../best" means in a folder with checkpoints; the caller
+ * frees it. NULL for any other path. */
+char *player_follow(const char *path);
 
 /* Finds the checkpoint that `path` means, reads all of the file, so that damage anywhere
  * in it is found, and loads what playing needs. Freed with checkpoint_free. */

@@ -7,6 +7,7 @@
 #include "samples.h"
 #include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/standard_streams.h"
 
 struct generate_arguments {
     const char *output;
@@ -137,6 +138,7 @@ static enum status generate_from(const char *path, struct cli_request *request,
                                  const struct generate_arguments *arguments)
 {
     struct checkpoint checkpoint;
+    standard_streams_survive();
     enum status status = player_load(path, &checkpoint);
     if (status != STATUS_OK)
         return status;

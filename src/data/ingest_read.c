@@ -119,6 +119,17 @@ static enum status skip_read(struct reader *reader, struct record *record,
     return set_reason(reader, record, FILE_SKIPPED, reason);
 }
 
+static const char *why_no_tokens(const struct notes *notes)
+{
+    size_t percussion = 0;
+    for (size_t i = 0; i < notes->count; i++)
+        percussion += notes->items[i].percussion;
+    if (notes->count == 0)
+        return "no notes";
+    return percussion == notes->count ? "percussion only, which the encoding leaves out"
+                                      : "no note that the encoding can hold";
+}
+
 /* Applies the pedal and cuts long silences. Why the rest is beyond a limit goes into
  * why[size], "" if it isn't; its seconds are those of the keys, without the pedal, unless
  * something was cut. */
@@ -163,11 +174,9 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
     reader->tokens.count = 0;
     if (ingest->encoding->encode(ingest->encoding, &midi->notes, &reader->tokens) !=
         STATUS_OK)
-        return set_reason(reader, record, FILE_SKIPPED, status_message());
-    if (reader->tokens.count == 0 || midi->notes.count == 0)
-        return set_reason(reader, record, FILE_SKIPPED,
-                          midi->notes.count ? "no note that the encoding can hold"
-                                            : "no notes");
+        return skip_read(reader, record, status_message());
+    if (reader->tokens.count == 0)
+        return skip_read(reader, record, why_no_tokens(&midi->notes));
     return keep_piece(reader, record);
 }
 

@@ -58,7 +58,7 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         int key = note->pitch - LOWEST_PITCH;
-        if (note->channel == PERCUSSION_CHANNEL || key < 0 || key >= KEYS)
+        if (note->percussion || key < 0 || key >= KEYS)
             continue;
         uint64_t first = nearest_step(&ruler, note->start_tick);
         uint64_t last =
@@ -67,7 +67,8 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
             return encoding_too_long(self, notes);
         last = last > first ? last : first + 1;
         onsets->items[onsets->count++] =
-            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key, note->velocity};
+            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key, note->velocity,
+                           onset_line(note)};
     }
     onsets_settle(onsets);
     return STATUS_OK;

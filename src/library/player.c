@@ -3,11 +3,14 @@
  * behind that could make a second call differ from the first. */
 #include "tutti/player.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tutti/file.h"
 #include "tutti/model.h"
+#include "tutti/trainer.h"
 
 enum { TICKS_PER_BEAT = 480 }; /* which every fraction of a beat in use divides */
 
@@ -25,37 +28,80 @@ static char *existing(const char *directory, const char *name)
     return path;
 }
 
-static char *find_link(const char *directory, const char *preferred)
+/* Does the link at `path` lead to the file of the folder that it is in? */
+static bool leads_to(const char *path, const char *file)
 {
-    const char *other = strcmp(preferred, "best") == 0 ? "latest" : "best";
-    char *file = existing(directory, preferred);
-    return file ? file : existing(directory, other);
+    char target[256];
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    target[length > 0 ? length : 0] = '\0';
+    return strcmp(target, path_base(file)) == 0;
+}
+
+/* The newest or the best of a folder of checkpoints, under the name of its link where
+ * that is right; NULL if there is none. */
+static char *find_kind(const char *directory, bool best)
+{
+    char *file = train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST);
+    char *link = file ? path_join(directory, best ? "best" : "latest") : NULL;
+    bool right = link && leads_to(link, file);
+    free(right ? file : link);
+    return right ? link : file;
+}
+
+/* The preferred kind, or else the other. The names `best` and `latest` themselves count
+ * where nothing else is there. */
+static char *find_in(const char *directory, bool best)
+{
+    char *file = NULL;
+    for (int i = 0; i < 2 && !file; i++, best = !best) {
+        file = find_kind(directory, best);
+        if (!file)
+            file = existing(directory, best ? "best" : "latest");
+    }
+    return file;
+}
+
+char *player_follow(const char *path)
+{
+    bool best = strcmp(path_base(path), "best") == 0;
+    if ((!best && strcmp(path_base(path), "latest") != 0) || file_is_directory(path))
+        return NULL;
+    char *directory = path_directory(path);
+    char *file = directory ? find_kind(directory, best) : NULL;
+    free(directory);
+    return file;
+}
+
+static enum status find_in_run(const char *path, bool best, char **file)
+{
+    char *inner = path_join(path, "checkpoints");
+    *file = inner ? find_in(inner, best) : NULL;
+    free(inner);
+    if (!*file)
+        *file = find_in(path, best);
+    if (*file)
+        return STATUS_OK;
+    return status_fail(
+        STATUS_FAILED,
+        "%s: a directory without a checkpoint (there is none in its folder checkpoints); "
+        "give a checkpoint file, or the directory of a run that has finished an epoch",
+        path);
 }
 
 enum status player_find(const char *path, const char *preferred, char **file)
 {
+    *file = player_follow(path);
+    if (*file)
+        return STATUS_OK;
     if (!file_exists(path))
         return status_fail(STATUS_FAILED,
                            "%s: no such file; a checkpoint or a run's directory "
                            "was expected",
                            path);
-    if (!file_is_directory(path)) {
-        *file = strdup(path);
-        return *file ? STATUS_OK : status_fail(STATUS_FAILED, "%s: out of memory", path);
-    }
-    char *inner = path_join(path, "checkpoints");
-    *file = inner ? find_link(inner, preferred) : NULL;
-    free(inner);
-    if (!*file)
-        *file = find_link(path, preferred);
-    if (*file)
-        return STATUS_OK;
-    return status_fail(
-        STATUS_FAILED,
-        "%s: a directory without a checkpoint (neither checkpoints/best nor "
-        "checkpoints/latest is there); give a checkpoint file, or the "
-        "directory of a run that has finished an epoch",
-        path);
+    if (file_is_directory(path))
+        return find_in_run(path, strcmp(preferred, "best") == 0, file);
+    *file = strdup(path);
+    return *file ? STATUS_OK : status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
 enum status player_load(const char *path, struct checkpoint *checkpoint)

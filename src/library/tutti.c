@@ -224,6 +224,7 @@ static enum status take_note(const struct tutti_note *note, struct notes *notes)
         .velocity = (uint8_t)note->velocity,
         .program = (uint8_t)note->program,
         .channel = (uint8_t)note->channel,
+        .percussion = note->channel == PERCUSSION_CHANNEL,
     };
     return notes_append(notes, &taken);
 }

@@ -10,12 +10,14 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "window.h"
 #include "tutti/exact_sum.h"
 #include "tutti/phase.h"
+#include "tutti/progress.h"
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 
@@ -36,6 +38,9 @@ struct pass {
     real *states;
     struct exact_sum *sum;
     const struct evaluation_leave *leave; /* or NULL */
+    enum split split;
+    struct progress progress;
+    uint64_t counted; /* tokens, for the progress */
 };
 
 static enum status allocate(struct pass *pass)
@@ -163,6 +168,25 @@ static void add_window(struct pass *pass)
     }
 }
 
+/* The tokens of the shards that this rank's slices were dealt. */
+static uint64_t own_tokens(const struct pass *pass)
+{
+    uint64_t tokens = 0;
+    for (size_t i = 0; i < pass->dataset->shard_count; i++) {
+        const struct dataset_shard *shard = &pass->dataset->shards[i];
+        int slice = pass->dealt[i] - pass->own.first;
+        if (slice >= 0 && slice < pass->own.count)
+            tokens += shard->tokens[pass->split] + shard->pieces[pass->split];
+    }
+    return tokens;
+}
+
+static void show_progress(struct pass *pass, int64_t counted)
+{
+    pass->counted += (uint64_t)counted;
+    progress_update(&pass->progress, pass->counted, NULL);
+}
+
 /* All windows, or those up to a wish to leave. The wish is this rank's own and costs no
  * message: the others learn of it where all agree on how their parts went, and a rank that
  * has none goes on to the end of its part. That is soon enough, as launchers and batch
@@ -177,6 +201,7 @@ static enum status add_windows(struct pass *pass)
             return status_fail(STATUS_STOPPED, "left on request");
         add_window(pass);
         phase_move();
+        show_progress(pass, counted);
         status = next_window(pass, &counted);
     }
     return status;
@@ -189,7 +214,11 @@ static enum status run(struct pass *pass)
     for (int s = 0; s < pass->own.count; s++)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
+    char task[32];
+    snprintf(task, sizeof task, "evaluating %s", split_name(pass->split));
+    progress_begin(&pass->progress, task, "tokens", own_tokens(pass));
     enum status status = add_windows(pass);
+    progress_end(&pass->progress);
     for (int s = 0; s < pass->own.count; s++)
         model_set_state(pass->model, s, pass->states + (size_t)s * size);
     return status;
@@ -244,6 +273,7 @@ enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int
                         .rows = rows,
                         .steps = steps,
                         .leave = leave,
+                        .split = split,
                         .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
     enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
     if (status == STATUS_OK)

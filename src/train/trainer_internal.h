@@ -95,7 +95,7 @@ enum status trainer_resume(struct trainer *trainer);
 /* Gives the state to the writer, which writes a checkpoint under the name of the moment;
  * waits for the one before. A failure is a warning and remembered in `unsaved`; training
  * goes on. Collective. */
-void trainer_save(struct trainer *trainer, bool best);
+void trainer_save(struct trainer *trainer);
 
 /* The watch learns which checkpoint is the newest. */
 void trainer_tell_saved(const struct trainer *trainer);
