@@ -10,9 +10,6 @@ trap 'bash "$source/tests/slurm/cluster.sh" stop "$work/cluster"; rm -rf "$work"
 cd "$work" || exit 1
 bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 2 || exit
 . cluster/environment
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export OMPI_MCA_btl_vader_single_copy_mechanism=none
 
 # finds LEVEL CHECK PATTERN: one line that matches in out.txt.
 finds() {

@@ -37,7 +37,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec $mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
 # ends_well WHAT RANKS ARGUMENT...
@@ -63,7 +63,7 @@ steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 # freeze RANKS STEP RUN ARGUMENT...: a run that stands still in the validation behind that
 # step; the launcher's pid in $launcher, the ranks' in pid[].
 freeze() {
-    local ranks=$1 step=$2 run=$3 child rank
+    local ranks=$1 step=$2 run=$3
     shift 3
     (on "$ranks" train run.conf --resume --set run.dir="runs/$run" "$@") >log.txt 2>&1 &
     launcher=$!
@@ -72,10 +72,7 @@ freeze() {
         sleep 0.01
     done
     pid=()
-    for child in $([ "$ranks" = 0 ] && echo $launcher || pgrep -P $launcher); do
-        rank=$(tr '\0' '\n' <"/proc/$child/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
-        pid[${rank:-0}]=$child
-    done
+    if [ "$ranks" = 0 ]; then pid[0]=$launcher; else find_ranks $launcher; fi
     kill -STOP "${pid[@]}"
     [ ${#pid[@]} = $((ranks ? ranks : 1)) ] || fail "$run: found ${#pid[@]} ranks"
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,13 @@ static void avoid_forbidden_copies(void)
         return;
     setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0); /* Open MPI 4 */
     setenv("OMPI_MCA_smsc", "^cma", 0);                            /* Open MPI 5 */
+}
+
+/* Open MPI 5 does not start without a home folder, which services and `env -i` don't set. */
+static void need_home(void)
+{
+    const struct passwd *user = getenv("HOME") ? NULL : getpwuid(geteuid());
+    setenv("HOME", user && user->pw_dir ? user->pw_dir : "/", 0);
 }
 
 /* Does the environment speak of one process only, started by an MPI's own launcher? */
@@ -149,6 +157,7 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
         status =
             check_launch(1, alone); /* starting MPI may already end in its own words */
     avoid_forbidden_copies();
+    need_home();
     int provided;
     if (status == STATUS_OK)
         status = comm_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided),
