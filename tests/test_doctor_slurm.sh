@@ -5,6 +5,7 @@ set -u
 tutti=$(realpath "$1")
 source=$(cd "$2" && pwd)
 . "$source/tests/tiny_run.sh"
+is_open_mpi || { echo "not Open MPI: srun --mpi=pmix does not start its ranks"; exit 77; }
 work=$(mktemp -d)
 trap 'bash "$source/tests/slurm/cluster.sh" stop "$work/cluster"; rm -rf "$work"' EXIT
 cd "$work" || exit 1

@@ -8,6 +8,7 @@
  */
 #include "tutti/comm.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
@@ -222,6 +223,18 @@ const char *comm_host(const struct comm *comm)
     return comm->host;
 }
 
+/* One blank for each run of blanks and tabs. */
+static void collapse_blanks(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; from++)
+        if (!isblank((unsigned char)*from))
+            *to++ = *from;
+        else if (to > text && to[-1] != ' ')
+            *to++ = ' ';
+    *to = '\0';
+}
+
 const char *comm_library(void)
 {
     static char text[MPI_MAX_LIBRARY_VERSION_STRING];
@@ -229,6 +242,7 @@ const char *comm_library(void)
     if (MPI_Get_library_version(text, &length) != MPI_SUCCESS)
         return "MPI";
     text[strcspn(text, ",\n")] = '\0';
+    collapse_blanks(text);
     return text;
 }
 
