@@ -16,7 +16,8 @@
 #include "tutti/ingest.h"
 #include "tutti/midi.h"
 
-/* FOLDER/piece-000.mid ...: `count` random pieces from number `first` on. */
+/* FOLDER/piece-000.mid ...: `count` random pieces from number `first` on. Piece 1 has
+ * percussion where it is unusual. */
 static inline bool write_corpus(const char *folder, int first, int count)
 {
     bool written = file_make_directories(folder) == STATUS_OK;
@@ -31,7 +32,8 @@ static inline bool write_corpus(const char *folder, int first, int count)
                                .duration = 0.1 + 0.01 * (double)dice_below(&dice, 50),
                                .pitch = (uint8_t)(40 + dice_below(&dice, 40)),
                                .velocity = (uint8_t)(1 + dice_below(&dice, 127)),
-                               .channel = (uint8_t)(n % 3)});
+                               .channel = (uint8_t)(n % 3),
+                               .percussion = i == 1 && n % 7 == 3});
         }
         char *path = path_format("%s/piece-%03d.mid", folder, i);
         written = midi_write(path, &notes, 480, 500000) == STATUS_OK;
@@ -70,8 +72,8 @@ static inline bool expect_file(const char *path, const struct options *options,
     midi.notes = (struct notes){0};
     expected->hash = notes_hash(&expected->notes);
     expected->shard = (size_t)(expected->hash.low % (uint64_t)options->data.shards);
-    double draw = rng_uniform((uint64_t)options->data.seed, RNG_SPLIT,
-                              expected->hash.high, expected->hash.low, 0);
+    double draw = rng_uniform(options->data.seed, RNG_SPLIT, expected->hash.high,
+                              expected->hash.low, 0);
     const double *share = options->data.split;
     expected->split = draw < share[0]              ? SPLIT_TRAIN
                       : draw < share[0] + share[1] ? SPLIT_VALID

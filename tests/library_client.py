@@ -13,7 +13,8 @@ class Note(c.Structure):
 
 
 class Piece(c.Structure):
-    _fields_ = [("notes", c.POINTER(Note)), ("count", c.c_size_t), ("seconds", c.c_double)]
+    _fields_ = [("notes", c.POINTER(Note)), ("count", c.c_size_t), ("seconds", c.c_double),
+                ("tempo", c.c_int)]
 
 
 class Settings(c.Structure):

@@ -1,9 +1,11 @@
 /* A program that embeds a trained model: makes two pieces and writes them, prints the
  * first notes. It uses nothing of tutti but its public header. test_library.sh runs it.
  *
- *     library_example CHECKPOINT OUTPUT.mid [PRIMER.mid]
+ *     library_example CHECKPOINT OUTPUT.mid [PRIMER.mid|- [SEED]]
  */
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tutti/tutti.h"
 
@@ -13,12 +15,12 @@ static int failed(const char *what)
     return 1;
 }
 
-static int play(struct tutti *model, const char *output)
+static int play(struct tutti *model, const char *output, uint64_t seed)
 {
     struct tutti_settings settings;
     tutti_defaults(model, &settings);
     settings.seconds = 10;
-    settings.seed = 42;
+    settings.seed = seed;
     struct tutti_piece pieces[2];
     if (tutti_play(model, &settings, 2, pieces) != TUTTI_OK)
         return failed("play");
@@ -63,12 +65,14 @@ int main(int argc, char **argv)
            (unsigned long long)tutti_parameters(model), (long long)tutti_epoch(model),
            (unsigned long long)tutti_weights_hash(model));
     int code = 0;
-    if (argc > 3 && tutti_prime(model, argv[3], 2) != TUTTI_OK)
+    uint64_t seed = argc > 4 ? strtoumax(argv[4], NULL, 10) : 42;
+    if (argc > 3 && strcmp(argv[3], "-") != 0 &&
+        tutti_prime(model, argv[3], 2) != TUTTI_OK)
         code = failed("prime");
     if (code == 0)
         code = refuses_what_is_wrong(model);
     if (code == 0)
-        code = play(model, argv[2]);
+        code = play(model, argv[2], seed);
     tutti_close(model);
     return code;
 }

@@ -23,6 +23,7 @@ static inline const char *note_fault(const struct midi_file *file, size_t index)
     INVARIANT((note->duration == 0) == (note->duration_ticks == 0));
     INVARIANT((note->start == 0) == (note->start_tick == 0));
     INVARIANT(note->pitch < 128 && note->program < 128 && note->channel < 16);
+    INVARIANT(note->percussion <= 1);
     INVARIANT(note->velocity >= 1 && note->velocity < 128);
     INVARIANT(note->track < file->tracks);
     if (index == 0)
@@ -79,7 +80,8 @@ static inline const char *midi_fault(const struct midi_file *file, size_t size,
         fault = note_fault(file, i);
     for (size_t i = 0; i < file->pedal_count; i++) {
         INVARIANT(file->pedals[i].channel < 16 && file->pedals[i].value < 128);
-        INVARIANT(file->pedals[i].track < file->tracks);
+        INVARIANT(file->pedals[i].controller == MIDI_SUSTAIN ||
+                  file->pedals[i].controller == MIDI_ALL_SOUND_OFF);
         INVARIANT(i == 0 || file->pedals[i - 1].tick <= file->pedals[i].tick);
     }
     return fault;

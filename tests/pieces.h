@@ -1,6 +1,6 @@
 /* pieces: random notes for tests, full of the awkward: equal starts, overlaps, no length,
- * long pauses, percussion, all channels. The seed is printed and can be given back in
- * TUTTI_TEST_SEED. */
+ * long pauses, percussion, all channels, several ports. The seed is printed and can be
+ * given back in TUTTI_TEST_SEED. */
 #ifndef TUTTI_TESTS_PIECES_H
 #define TUTTI_TESTS_PIECES_H
 
@@ -53,7 +53,9 @@ static inline void random_piece(struct dice *dice, size_t count, int low, int hi
             .pitch = (uint8_t)(low + (int)dice_below(dice, (uint64_t)(high - low + 1))),
             .velocity = (uint8_t)(1 + dice_below(dice, 127)),
             .program = (uint8_t)dice_below(dice, 128),
-            .channel = (uint8_t)dice_below(dice, 16)};
+            .channel = (uint8_t)dice_below(dice, 16),
+            .port = (uint8_t)(dice_below(dice, 4) ? 0 : dice_below(dice, 3)),
+            .percussion = dice_below(dice, 12) == 0};
         if (notes_append(out, &note) != STATUS_OK)
             abort();
     }

@@ -55,6 +55,13 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     }
     for (size_t i = 0; i < made->slices * made->state_size; i++)
         made->states[i] = number(9000000 + i);
+    size_t v = made->encoding->vocabulary;
+    made->pairs = calloc(v * v, sizeof *made->pairs);
+    assert_non_null(made->pairs);
+    for (size_t i = 0; i < v * v; i += 1 + i % 997)
+        made->pairs[i] = (int64_t)(i * i + 1);
+    made->pairs[v * v - 1] = INT64_MAX;
+    made->floors = (struct floors){1.25, 0.5};
     made->optimizer.updates = 77;
     made->epoch = 4;
     made->step = 123;
@@ -78,6 +85,15 @@ static bool equal_bytes(const void *a, const void *b, size_t size)
     return memcmp(a, b, size) == 0;
 }
 
+static bool equal_pairs(const struct checkpoint *a, const struct checkpoint *b)
+{
+    size_t v = a->encoding->vocabulary;
+    if (!a->pairs || !b->pairs)
+        return !a->pairs && !b->pairs;
+    return equal_bytes(a->pairs, b->pairs, v * v * sizeof *a->pairs) &&
+           equal_bytes(&a->floors, &b->floors, sizeof a->floors);
+}
+
 static bool equal_model(const struct checkpoint *a, const struct checkpoint *b)
 {
     return a->params.total == b->params.total && a->weights_hash == b->weights_hash &&
@@ -90,8 +106,8 @@ static bool equal_model(const struct checkpoint *a, const struct checkpoint *b)
            equal_bytes(&a->schedule, &b->schedule, sizeof a->schedule) &&
            a->history_count == b->history_count &&
            equal_bytes(a->history, b->history, a->history_count * sizeof *a->history) &&
-           strcmp(a->core, b->core) == 0 && strcmp(a->host, b->host) == 0 &&
-           a->ranks == b->ranks;
+           equal_pairs(a, b) && strcmp(a->core, b->core) == 0 &&
+           strcmp(a->host, b->host) == 0 && a->ranks == b->ranks;
 }
 
 static bool equal_options(const struct checkpoint *a, const struct checkpoint *b)
@@ -151,6 +167,22 @@ static void every_kind_comes_back(void **state)
     comes_back(CELL_LSTM, OPTIMIZER_SGD, 5);
     comes_back(CELL_GRU, OPTIMIZER_ADAMW, 0);
     comes_back(CELL_GRU, OPTIMIZER_SGD, 3);
+}
+
+/* As older programs wrote it. */
+static void comes_back_without_pairs(void **state)
+{
+    (void)state;
+    struct checkpoint made, read;
+    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    free(made.pairs);
+    made.pairs = NULL;
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_OK);
+    assert_null(read.pairs);
+    assert_true(equal(&made, &read));
+    checkpoint_free(&read);
+    checkpoint_free(&made);
 }
 
 static void equal_content_is_equal_bytes(void **state)
@@ -354,6 +386,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_comes_back),
+        cmocka_unit_test(comes_back_without_pairs),
         cmocka_unit_test(equal_content_is_equal_bytes),
         cmocka_unit_test(flipped_bits_are_found),
         cmocka_unit_test(torn_files_are_refused),

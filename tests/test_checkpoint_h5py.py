@@ -89,6 +89,148 @@ def check_names():
         assert shown["config"]["model"]["hidden"] == 16
 
 
+def text(object, name):
+    value = object.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def texts(object, name):
+    return [value.decode() for value in object.attrs[name]]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gru_step(w, layers):
+    """The GRU as its file describes it: reset after the product, two biases, dense of tanh."""
+    def step(token, state):
+        x = w["embedding/weight"][token]
+        for n in range(layers):
+            w_ih, w_hh, b_ih, b_hh = (w[f"gru{n}/{name}"] for name in
+                                      ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            h = state.get(n, np.zeros(w_hh.shape[1]))
+            xr, xz, xn = np.split(w_ih @ x + b_ih, 3)
+            hr, hz, hn = np.split(w_hh @ h + b_hh, 3)
+            r, z = sigmoid(xr + hr), sigmoid(xz + hz)
+            state[n] = x = (1 - z) * np.tanh(xn + r * hn) + z * h
+        y = np.tanh(w["dense/weight"] @ x + w["dense/bias"])
+        logits = w["output/weight"] @ y + w["output/bias"]
+        return logits - np.log(np.exp(logits).sum())
+    return step
+
+
+def check_gru():
+    """What the attributes of a GRU's checkpoint say, and that it is true."""
+    with h5py.File("runs/gru/checkpoints/best") as file:
+        model = file["model"]
+        assert text(model, "cell") == "gru" and "END" in text(model, "initial_state")
+        assert text(model["gru1"], "reset").startswith("after the product")
+        assert text(model["gru1"], "biases").startswith("two")
+        assert "n = tanh(xn + r * hn); h = (1 - z) * n + z * h" in text(model["gru0"], "equations")
+        assert texts(model["gru0/weight_ih"], "gate_order") == ["r", "z", "n"]
+        assert text(model["dense"], "activation") == "tanh"
+        assert text(model["dense"], "equations") == "y = tanh(weight h + bias)"
+        assert "gru0 and dense" in text(model, "dropout"), text(model, "dropout")
+        assert "rate 0.2, inverted" in text(model, "dropout")
+        assert text(model, "precision") == "float32"
+        w = {f"{layer}/{name}": tensor[()].astype(np.float64)
+             for layer, group in model.items() for name, tensor in group.items()}
+        end = len(file["vocabulary/names"]) - 1
+        optimizer = file["optimizer"]
+        assert "(1 - rate * weight_decay) * w" in text(optimizer, "update")
+        assert optimizer.attrs["weight_decay"] == 0.03 and optimizer.attrs["beta1"] == 0.9
+        hidden = file["state/hidden"]
+        assert list(hidden.attrs["shape"]) == [2, 2, 1, 2, 16]
+        hidden[()].reshape(hidden.attrs["shape"])
+    ours = tutti_json("evaluate", "runs/gru", "corpus.tutti")
+    loss, accuracy, _ = likelihood(gru_step(w, 2), end, "valid")
+    assert abs(loss - ours["nats_per_token"]) < 1e-5 * loss, (loss, ours)
+
+
+def check_descriptions():
+    """Of an LSTM's: names, the state's axes, Adam's form against a step of two files."""
+    with h5py.File(CHECKPOINT) as file:
+        model, hidden, optimizer = file["model"], file["state/hidden"], file["optimizer"]
+        assert text(model, "cell") == "lstm" and "reset" not in model["lstm0"].attrs
+        assert text(model["lstm0"], "biases").startswith("one")
+        assert "dense" not in text(model, "forward") and "dense" not in model
+        assert "on the output of lstm0 to lstm1," in text(model, "dropout")
+        assert texts(hidden, "axes") == ["slice", "layer", "kind", "row", "unit"]
+        assert list(hidden.attrs["shape"]) == [2, 2, 2, 2, 16]
+        assert len(hidden.shape) == len(hidden.attrs["dimensions"])
+        state = hidden[()].reshape(hidden.attrs["shape"])
+        assert np.abs(state[:, :, 0]).max() <= 1, "h is within -1 and 1"
+        assert optimizer.attrs["epsilon"] == 1e-8 and "momentum" not in optimizer.attrs
+        assert "norm" in text(optimizer, "gradient")
+        assert "nats per token" in text(file["history"], "units")
+
+
+def check_adam():
+    """One update by the formula of /optimizer: from step 1 to step 2, with g from `first`."""
+    for steps in "1", "2":
+        subprocess.run([tutti, "train", "first.conf", "--set", f"run.dir=runs/step{steps}",
+                        "--set", f"train.max_steps={steps}", "--set", "train.schedule=constant",
+                        "--set", "train.warmup_steps=0", "--set", "run.samples=0"],
+                       check=True, stderr=subprocess.PIPE)
+    rate, b1, b2, epsilon = 0.01, 0.9, 0.999, 1e-8
+    with h5py.File("runs/step1/checkpoints/latest") as a, h5py.File("runs/step2/checkpoints/latest") as b:
+        assert a["optimizer"].attrs["updates"] == 1 and b["optimizer"].attrs["updates"] == 2
+        assert "/ (1 - beta1^t) * first / (sqrt(second) / sqrt(1 - beta2^t) + epsilon)" in text(
+            b["optimizer"], "update")
+        for name in "lstm0/weight_hh", "output/weight", "output/bias":
+            m, v = (b[f"optimizer/{moment}/{name}"][()].astype(np.float64)
+                    for moment in ("first", "second"))
+            step = rate / (1 - b1 ** 2) * m / (np.sqrt(v) / np.sqrt(1 - b2 ** 2) + epsilon)
+            moved = a[f"model/{name}"][()].astype(np.float64) - b[f"model/{name}"][()]
+            assert np.abs(moved - step).max() < 1e-6, name
+            g = (m - b1 * a[f"optimizer/first/{name}"][()]) / (1 - b1)
+            assert np.allclose(v, b2 * a[f"optimizer/second/{name}"][()] + (1 - b2) * g * g,
+                               rtol=1e-3, atol=1e-12), name
+
+
+def pairs_of(split, end):
+    counts = {}
+    for piece in pieces_of(split):
+        sequence = [end, *map(int, piece), end]
+        for pair in zip(sequence, sequence[1:]):
+            counts[pair] = counts.get(pair, 0) + 1
+    return counts
+
+
+def check_pairs(end):
+    """The counts of the training split; a checkpoint without them, as older programs wrote it."""
+    with h5py.File(CHECKPOINT) as file:
+        group = file["pairs"]
+        rows = zip(group["first"][()].tolist(), group["second"][()].tolist(),
+                   group["count"][()].tolist())
+        assert {(a, b): n for a, b, n in rows} == pairs_of("train", end)
+        ours = tutti_json("evaluate", CHECKPOINT, "corpus.tutti")
+        assert group.attrs["valid_bigram"] == ours["bigram_floor"] > 0
+    with open(CHECKPOINT, "rb") as file, open("older.h5", "wb") as copy:
+        copy.write(file.read())
+    with h5py.File("older.h5", "r+") as file:
+        del file["pairs"]
+    older = tutti_json("evaluate", "older.h5", "corpus.tutti")
+    assert older["bigram_floor"] == ours["bigram_floor"]
+    older = tutti_json("evaluate", "older.h5", "other.tutti")
+    assert older["unigram_floor"] is None and "older tutti" in older["floors_unknown"]
+    shown = subprocess.run([tutti, "evaluate", "older.h5", "other.tutti"], check=True, text=True,
+                           stdout=subprocess.PIPE).stdout
+    assert "floors                  unknown" in shown and "unigram" not in shown, shown
+
+
+def check_seed():
+    """Seeds have 64 bits, in the file and in JSON."""
+    seed = 2 ** 64 - 2
+    subprocess.run([tutti, "train", "first.conf", "--set", "run.dir=runs/seed", "--set",
+                    f"train.seed={seed}", "--set", "train.max_steps=1"], check=True,
+                   stderr=subprocess.PIPE)
+    with h5py.File("runs/seed/checkpoints/latest") as file:
+        assert int(file["state"].attrs["seed"]) == seed
+    assert tutti_json("inspect", "runs/seed")["config"]["train"]["seed"] == seed
+
+
 def check_flipped_bit():
     """One bit in a column that neither training nor evaluation needs: refused by name."""
     name = sorted(glob.glob("corpus.tutti/shard-*.h5"))[-1]
@@ -121,6 +263,11 @@ def main():
         assert count == ours["tokens"] and count > 100
         assert abs(loss - ours["nats_per_token"]) < 1e-5 * loss
         assert abs(accuracy - ours["accuracy"]) < 2 / count
+    check_descriptions()
+    check_gru()
+    check_adam()
+    check_pairs(end)
+    check_seed()
     check_flipped_bit()
     return 0
 

@@ -288,6 +288,9 @@ static void srun_without_pmi_is_refused(void **state)
         expect(open_elsewhere("SLURM_NTASKS=4 SLURM_PROCID=0", said, sizeof said) == 0);
         expect(strncmp(said, "speaks: 0 of 1", 14) == 0);
         expect(open_elsewhere("SLURM_STEP_NUM_TASKS=1", said, sizeof said) == 0);
+        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "
+                              "SLURM_JOB_END_TIME=1700000000",
+                              said, sizeof said) == 0); /* left over */
         expect(open_elsewhere("A=b", said, sizeof said) == 0);
     }
     agree_on_verdict(comm);

@@ -182,6 +182,65 @@ static void the_environment_may_know(void **state)
     unsetenv("SLURM_JOB_END_TIME");
 }
 
+/* Waits until what is left lies in [low, high]; HUGE_VAL is a limit that is gone. */
+static void expect_left(const struct deadline *deadline, double low, double high,
+                        const char *what)
+{
+    double left = deadline_left(deadline);
+    for (double began = clock_seconds();
+         !(left >= low && left <= high) && clock_seconds() - began < patience;
+         usleep(10000))
+        left = deadline_left(deadline);
+    if (!(left >= low && left <= high))
+        fail_msg("%s: %g s left", what, left);
+}
+
+/* A shell that has outlived its job, and jobs that only look like that. */
+static void left_over_variables_set_no_limit(void **state)
+{
+    static const struct {
+        double ends; /* SLURM_JOB_END_TIME, from now */
+        const char *squeue;
+        double low, high;
+    } cases[] = {
+        {-1e8, "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
+         HUGE_VAL, HUGE_VAL},
+        {-1e8, "exit 0", HUGE_VAL, HUGE_VAL},
+        {-1e8, "echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1", HUGE_VAL,
+         HUGE_VAL},
+        {-60, "echo 20:00", 1100, 1200}, /* extended */
+        {-60, "echo 'a complaint' >&2; echo 20:00", 1100, 1200},
+        {-60, "echo INVALID", -100, 0}, /* in the grace period */
+        {500, "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
+         HUGE_VAL, HUGE_VAL}, /* cancelled before its end */
+        {500, "exit 0", HUGE_VAL, HUGE_VAL},
+        {500, "echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1", 400, 501},
+        {500, "exit 1", 400, 501},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct deadline *deadline;
+        char ends[32];
+        stand_in(cases[i].squeue);
+        snprintf(ends, sizeof ends, "%lld",
+                 (long long)time(NULL) + (long long)cases[i].ends);
+        setenv("SLURM_JOB_END_TIME", ends, 1);
+        assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+        expect_left(deadline, cases[i].low, cases[i].high, cases[i].squeue);
+        usleep(200000); /* and it stays so once squeue has answered */
+        expect_left(deadline, cases[i].low, cases[i].high, cases[i].squeue);
+        deadline_close(deadline);
+    }
+    setenv("PATH", "/nowhere", 1);
+    setenv("SLURM_JOB_END_TIME", "1700000000", 1);
+    struct deadline *deadline;
+    assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
+    usleep(50000);
+    assert_true(deadline_left(deadline) == HUGE_VAL);
+    deadline_close(deadline);
+    unsetenv("SLURM_JOB_END_TIME");
+}
+
 static void a_silent_squeue_is_left_behind(void **state)
 {
     struct deadline *deadline;
@@ -249,6 +308,7 @@ int main(void)
         cmocka_unit_test(squeue_is_asked),
         cmocka_unit_test(an_extension_is_noticed),
         cmocka_unit_test(the_environment_may_know),
+        cmocka_unit_test(left_over_variables_set_no_limit),
         cmocka_unit_test(a_silent_squeue_is_left_behind),
         cmocka_unit_test(no_squeue_and_no_sense),
     };

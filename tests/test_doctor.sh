@@ -102,6 +102,9 @@ doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2 "$tutti" doctor
 [ -s out.txt ] || [ -s err.txt ] && fail "the third of four processes speaks"
 doctor 0 env SLURM_JOB_ID=1 SLURM_NTASKS=8 "$tutti" doctor
 finds note launch "job has 8 tasks, this is one process"
+doctor 0 env SLURM_JOB_ID=1 SLURM_JOB_END_TIME=1700000000 SLURM_STEP_NUM_TASKS=4 \
+    SLURM_PROCID=0 "$tutti" doctor
+finds note launch "left over from job 1, whose end .* has passed"
 doctor 1 $mpirun -n 3 "$tutti" doctor --set train.slices=2
 finds fault slices "3 ranks, but train.slices = 2"
 refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3

@@ -38,7 +38,8 @@ static void add(struct notes *notes, double start, double duration, int pitch,
                         .duration_ticks = (uint32_t)lround(duration * 1000),
                         .pitch = (uint8_t)pitch,
                         .velocity = (uint8_t)velocity,
-                        .channel = (uint8_t)channel};
+                        .channel = (uint8_t)channel,
+                        .percussion = channel == PERCUSSION_CHANNEL};
     notes->ticks_per_beat = 500;
     assert_int_equal(notes_append(notes, &note), STATUS_OK);
 }
@@ -85,11 +86,59 @@ static void notes_of_one_pitch_never_overlap(void **state)
     (void)state;
     struct notes notes = {0};
     add(&notes, 0, 1, 60, 40, 0);
-    add(&notes, 0.2, 0.1, 60, 41, 3); /* ends the first, though shorter */
+    add(&notes, 0.2, 0.1, 60, 41, 0); /* ends the first, though shorter */
     add(&notes, 0.5, 0.2, 61, 41, 0); /* these two are one: louder and longer */
     add(&notes, 0.503, 0.4, 61, 8, 1);
     ASSERT_TOKENS(&notes, VELOCITY + 9, 60, SHIFT + 20, OFF + 60, VELOCITY + 10, 60,
                   SHIFT + 10, OFF + 60, SHIFT + 20, 61, SHIFT + 40, OFF + 61);
+    notes_free(&notes);
+}
+
+/* An organ's long note, and a bass that plays the same pitch: each onset is one, and the
+ * pitch sounds until the organ ends; a shorter note of the organ's ends only its own. */
+static void a_pitch_sounds_as_long_as_one_instrument_holds_it(void **state)
+{
+    (void)state;
+    struct notes notes = {0};
+    add(&notes, 0, 4, 48, 80, 0);
+    add(&notes, 1, 0.25, 48, 80, 1);
+    add(&notes, 2, 0.25, 48, 80, 1);
+    ASSERT_TOKENS(&notes, VELOCITY + 19, 48, SHIFT + 100, OFF + 48, 48, SHIFT + 100,
+                  OFF + 48, 48, SHIFT + 100, SHIFT + 100, OFF + 48);
+    add(&notes, 2.5, 0.5, 48, 80, 0); /* the organ's own key again */
+    ASSERT_TOKENS(&notes, VELOCITY + 19, 48, SHIFT + 100, OFF + 48, 48, SHIFT + 100,
+                  OFF + 48, 48, SHIFT + 50, OFF + 48, 48, SHIFT + 50, OFF + 48);
+    notes_free(&notes);
+}
+
+/* A channel is another instrument on another port, and the same one in another track. */
+static void instruments_are_told_apart_by_port_and_channel(void **state)
+{
+    (void)state;
+    struct notes notes = {0};
+    add(&notes, 0, 1, 48, 80, 0);
+    add(&notes, 0.5, 0.1, 48, 80, 0);
+    notes.items[1].track = 1;
+    ASSERT_TOKENS(&notes, VELOCITY + 19, 48, SHIFT + 50, OFF + 48, 48, SHIFT + 10,
+                  OFF + 48);
+    notes.items[1].port = 1;
+    ASSERT_TOKENS(&notes, VELOCITY + 19, 48, SHIFT + 50, OFF + 48, 48, SHIFT + 50,
+                  OFF + 48);
+    notes.items[1].percussion = 1;
+    ASSERT_TOKENS(&notes, VELOCITY + 19, 48, SHIFT + 100, OFF + 48);
+    notes_free(&notes);
+}
+
+/* It is the note that says what is percussion, not its channel. */
+static void melody_on_channel_10_is_kept(void **state)
+{
+    (void)state;
+    struct notes notes = {0};
+    add(&notes, 0, 1, 60, 80, PERCUSSION_CHANNEL);
+    notes.items[0].percussion = 0;
+    add(&notes, 0, 1, 36, 80, 5);
+    notes.items[1].percussion = 1;
+    ASSERT_TOKENS(&notes, VELOCITY + 19, 60, SHIFT + 100, OFF + 60);
     notes_free(&notes);
 }
 
@@ -126,7 +175,7 @@ static void order_in_seconds_counts(void **state)
 
 struct mark {
     long start, end;
-    int pitch, velocity;
+    int pitch, velocity, line;
 };
 
 static int compare_marks(const void *left, const void *right)
@@ -144,6 +193,31 @@ static int middle_of_bin(int velocity)
     return velocity;
 }
 
+/* A note ends where its instrument strikes the pitch again. */
+static void cut_within_instruments(struct mark *marks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++)
+            if (marks[i].pitch == marks[j].pitch && marks[i].line == marks[j].line &&
+                marks[j].start > marks[i].start && marks[j].start < marks[i].end)
+                marks[i].end = marks[j].start;
+}
+
+/* Each note lasts as long as the longest of its pitch that sounds when it begins. */
+static void hold(struct mark *marks, size_t count)
+{
+    long *end = calloc(count + 1, sizeof *end);
+    assert_non_null(end);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j++)
+            if (marks[i].pitch == marks[j].pitch && marks[j].start <= marks[i].start &&
+                marks[j].end > marks[i].start && marks[j].end > end[i])
+                end[i] = marks[j].end;
+    for (size_t i = 0; i < count; i++)
+        marks[i].end = end[i];
+    free(end);
+}
+
 /* The notes that decode(encode(notes)) must give; returns how many. */
 static size_t quantise(const struct notes *notes, struct mark *marks)
 {
@@ -151,14 +225,17 @@ static size_t quantise(const struct notes *notes, struct mark *marks)
     long first = -1;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        if (note->channel == 9)
+        if (note->percussion)
             continue;
         long start = lround(note->start * 100);
         long end = lround((note->start + note->duration) * 100);
-        marks[count++] = (struct mark){start, end > start ? end : start + 1, note->pitch,
-                                       middle_of_bin(note->velocity)};
+        marks[count++] =
+            (struct mark){start, end > start ? end : start + 1, note->pitch,
+                          middle_of_bin(note->velocity), 16 * note->port + note->channel};
         first = first < 0 || start < first ? start : first;
     }
+    cut_within_instruments(marks, count);
+    hold(marks, count);
     for (size_t i = 0; i < count; i++) /* twins become one */
         for (size_t j = i + 1; j < count; j++)
             if (marks[i].pitch == marks[j].pitch && marks[i].start == marks[j].start) {
@@ -291,8 +368,8 @@ static void malformed_sequences_are_read_tolerantly(void **state)
         performance->decode(performance, tokens, sizeof tokens / sizeof *tokens, &notes),
         STATUS_OK);
     assert_int_equal(notes.count, 2); /* 72 and 73 have no length */
-    assert_note_is(&notes.items[0], &(struct mark){0, 10, 70, 64});
-    assert_note_is(&notes.items[1], &(struct mark){10, 25, 70, 126});
+    assert_note_is(&notes.items[0], &(struct mark){0, 10, 70, 64, 0});
+    assert_note_is(&notes.items[1], &(struct mark){10, 25, 70, 126, 0});
     notes_free(&notes);
 }
 
@@ -325,6 +402,9 @@ int main(void)
         cmocka_unit_test(events_come_in_canonical_order),
         cmocka_unit_test(whole_seconds_have_no_rest),
         cmocka_unit_test(notes_of_one_pitch_never_overlap),
+        cmocka_unit_test(a_pitch_sounds_as_long_as_one_instrument_holds_it),
+        cmocka_unit_test(instruments_are_told_apart_by_port_and_channel),
+        cmocka_unit_test(melody_on_channel_10_is_kept),
         cmocka_unit_test(percussion_is_left_out),
         cmocka_unit_test(order_in_seconds_counts),
         cmocka_unit_test(decode_of_encode_is_the_quantisation),

@@ -30,7 +30,8 @@ static void add(struct notes *notes, uint32_t tick, uint32_t length, int pitch,
                         .duration_ticks = length,
                         .pitch = (uint8_t)pitch,
                         .velocity = 100,
-                        .channel = (uint8_t)channel};
+                        .channel = (uint8_t)channel,
+                        .percussion = channel == PERCUSSION_CHANNEL};
     assert_int_equal(notes_append(notes, &note), STATUS_OK);
 }
 
@@ -61,6 +62,23 @@ static void steps_hold_the_sounding_keys(void **state)
     add(&notes, 300, 60, 60, 0);
     add(&notes, 360, 30, 60, 0); /* struck again: 60 sounds on */
     ASSERT_TOKENS(encoding, &notes, 87, STEP, 0, 87, STEP, STEP, STEP, 39, STEP, 39,
+                  STEP);
+    notes_free(&notes);
+    encoding_free(encoding);
+}
+
+static void a_key_sounds_as_long_as_one_instrument_holds_it(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("1/1");
+    struct notes notes = {.ticks_per_beat = 480};
+    add(&notes, 0, 1920, 60, 0);
+    add(&notes, 480, 480, 60, 1);
+    add(&notes, 0, 1920, 62, 9); /* a melody there, says the note */
+    notes.items[2].percussion = 0;
+    add(&notes, 0, 2400, 64, 3);
+    notes.items[3].percussion = 1;
+    ASSERT_TOKENS(encoding, &notes, 39, 41, STEP, 39, 41, STEP, 39, 41, STEP, 39, 41,
                   STEP);
     notes_free(&notes);
     encoding_free(encoding);
@@ -136,7 +154,7 @@ static struct roll roll_of(const struct notes *notes, uint64_t top, uint64_t bot
     size_t first = ROOM;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        if (note->channel == 9 || note->pitch < 21 || note->pitch > 108)
+        if (note->percussion || note->pitch < 21 || note->pitch > 108)
             continue;
         size_t start = nearest(note->start_tick, top, bottom);
         size_t end =
@@ -390,6 +408,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_hold_the_sounding_keys),
+        cmocka_unit_test(a_key_sounds_as_long_as_one_instrument_holds_it),
         cmocka_unit_test(a_piece_of_percussion_has_no_tokens),
         cmocka_unit_test(smpte_beats_are_half_a_second),
         cmocka_unit_test(decode_of_encode_is_the_quantisation),

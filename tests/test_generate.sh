@@ -78,6 +78,29 @@ kept=$(field kept.mid notes) after=$(field after.mid notes)
 # two seconds at 120 a minute are four quarter notes
 [ $((kept - after)) = 4 ] || fail "kept $kept notes, without the primer $after"
 
+# a pianoroll counts beats: the primer's seconds and the piece's tempo are those of its file
+"$tutti" preprocess corpus -o roll.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
+    >/dev/null 2>&1 || fail "preprocess: pianoroll"
+"$tutti" train first.conf --set data.dataset=roll.tutti --set data.encoding=pianoroll \
+    --set run.dir=runs/roll --set run.samples=1 >/dev/null 2>&1 || fail "train: pianoroll"
+tempo_of() { od -An -v -tx1 "$1" | tr -d ' \n' | grep -o 'ff5103......' | head -1 | cut -c 7-; }
+tempo=1000000 write_midi slow.mid 60 62 64 65 67 69 71 72
+"$tutti" generate runs/roll -o slow-kept.mid --prime slow.mid --keep-primer --seconds 2 >said.txt
+grep -q '^primer slow.mid: 64 tokens, 8.0 s, continued at 60 beats a minute$' said.txt ||
+    fail "a primer at 60 beats a minute: $(cat said.txt)"
+[ "$(tempo_of slow-kept.mid)" = 0f4240 ] || fail "tempo of the piece: $(tempo_of slow-kept.mid)"
+at_least "$(field slow-kept.mid seconds)" 8 || fail "the kept primer is faster than its file"
+at_least 10.05 "$(field slow-kept.mid seconds)" || fail "longer than primer and piece"
+"$tutti" generate runs/roll -o slow-part.mid --prime slow.mid --prime-seconds 4 --seconds 9 \
+    >said.txt
+grep -q '^primer slow.mid: 32 tokens, 4.0 s, ' said.txt || fail "4 s of 8: $(cat said.txt)"
+at_least "$(field slow-part.mid seconds)" 6 || fail "much shorter than asked at 60 a minute"
+at_least 9.05 "$(field slow-part.mid seconds)" || fail "longer than asked at 60 a minute"
+[ "$(tempo_of runs/roll/samples/epoch-0001-1.mid)" = 07a120 ] || fail "samples' tempo"
+tempo=1 write_midi absurd.mid 60 62 64
+refuses 2 "at the primer's tempo of 60000000 beats" \
+    "$tutti" generate runs/roll -o x.mid --prime absurd.mid --seconds 9
+
 # refusals
 refuses 1 "nowhere: no such file" "$tutti" generate nowhere -o x.mid
 refuses 1 "corpus: a directory without a checkpoint" "$tutti" generate corpus -o x.mid
@@ -95,6 +118,19 @@ refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0
 refuses 2 "seeds" "$tutti" generate runs/first -o x.mid --seeds 3
 refuses 2 "" "$tutti" generate
 refuses 1 "primer.mid: can.t make the directory" "$tutti" generate runs/first -o primer.mid/x.mid
+# names that promise another format are refused, others are names like any other
+for name in music.wav out/music.MP3 a.b.ogg music.flac music.json music.h5 music.txt \
+    music.musicxml music.xml ./x.pdf .wav music.mid.gz; do
+    refuses 2 "$name: generate writes MIDI files, not \..*; name the output .*mid$" \
+        "$tutti" generate runs/first -o $name --seconds 1
+    [ ! -e $name ] || fail "$name was written"
+done
+for name in n.mid n.MIDI n.smf n.kar none take.2 v1.2026-11-28 odd.; do
+    "$tutti" generate runs/first -o $name --seconds 3 --seed 9 >/dev/null || fail "-o $name"
+    [ "$(head -c 4 $name)" = MThd ] || fail "$name is no MIDI file"
+done
+"$tutti" generate runs/first -o song.kar --seconds 3 --count 2 >/dev/null
+[ -e song-2.kar ] || fail "names of several .kar"
 [ ! -e x.mid ] || fail "a refused command wrote a file"
 
 # a flipped bit is refused by name

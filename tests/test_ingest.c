@@ -73,6 +73,7 @@ static void expect_notes(const char *dataset, const struct expected *expected)
             double start = -1, duration = -1;
             uint32_t tick = 0, ticks = 0;
             uint8_t pitch = 0, velocity = 0, channel = 99, program = 99;
+            uint8_t port = 99, percussion = 99;
             uint16_t track = 999;
             size_t at = first[i] + n;
             h5_read_part(file, "/notes/start", H5_F64, at, 1, &start);
@@ -84,11 +85,14 @@ static void expect_notes(const char *dataset, const struct expected *expected)
             h5_read_part(file, "/notes/channel", H5_U8, at, 1, &channel);
             h5_read_part(file, "/notes/program", H5_U8, at, 1, &program);
             h5_read_part(file, "/notes/track", H5_U16, at, 1, &track);
+            h5_read_part(file, "/notes/port", H5_U8, at, 1, &port);
+            h5_read_part(file, "/notes/percussion", H5_U8, at, 1, &percussion);
             expect(start == note->start && duration == note->duration);
             expect(tick == note->start_tick && ticks == note->duration_ticks);
             expect(pitch == note->pitch && velocity == note->velocity);
             expect(channel == note->channel && program == note->program);
             expect(track == note->track);
+            expect(port == note->port && percussion == note->percussion);
         }
     }
     h5_abandon(file);

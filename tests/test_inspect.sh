@@ -119,7 +119,13 @@ for run in $(for run in first second; do echo "$(best_of runs/$run) $run"; done 
 done
 says "$(sed -n 1p table.txt)" '^run +train.batch +train.learning_rate +train.max_steps +epoch +step +valid loss'
 says "$(grep ^runs/second table.txt)" '^runs/second +8 +0.02 +0 +2/2'
-says "$(sed -n 4p table.txt)" '^runs/part +4 +0.01 +3 +0/2 +3 +- +- +-  [0-9a-f]{16}$'
+# A run that train.max_steps has ended within an epoch was validated there.
+part=$(sed -n 's/^{"step": *3,.*"valid_loss": *\([0-9.]*\).*/\1/p' runs/part/metrics.jsonl)
+says "$(sed -n 4p table.txt)" "^runs/part +4 +0.01 +3 +0/2 +3 +$(printf %.4f "$part") +1 \(step 3\) +-  [0-9a-f]{16}\$"
+json=$("$tutti" inspect runs/part runs/first --json)
+has "$json" '"path":"runs/part",.*"epoch":0,"epochs":2,"step":3,"best_valid_loss":'"$part"'[0-9]*,"best_epoch":1,"best_step":3,'
+says "$("$tutti" inspect runs/part)" "at this step +validation loss $(printf %.4f "$part")$"
+has "$("$tutti" inspect runs/part --json)" '"valid_loss":'"$part"
 says "$(tail -n 1 table.txt)" '^runs/empty: a directory without a checkpoint'
 [ "$(wc -l <table.txt)" = 6 ] || fail "lines of the table: $(cat table.txt)"
 json=$("$tutti" inspect runs/empty runs/first runs/second --json)

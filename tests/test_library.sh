@@ -13,6 +13,14 @@ write_midi primer.mid 60 62 64 65 67 69 71 72
 "$example" runs/first here.mid >said.txt || fail "the example"
 "$tutti" generate runs/first -o there.mid --seconds 10 --seed 42 --count 2 >/dev/null
 cmp -s here.mid there-2.mid || fail "library and command make different files"
+# seeds have 64 bits in both
+for seed in 9223372036854775808 18446744073709551615; do
+    "$example" runs/first here-seed.mid - $seed >/dev/null || fail "the example, seed $seed"
+    "$tutti" generate runs/first -o seed.mid --seconds 10 --seed $seed --count 2 >/dev/null ||
+        fail "generate, seed $seed"
+    cmp -s here-seed.mid seed-2.mid || fail "seed $seed: library and command differ"
+    cmp -s here-seed.mid here.mid && fail "seed $seed is seed 42"
+done
 hash=$("$tutti" inspect runs/first/checkpoints/best --json | grep -o '"weights_hash": *"[0-9a-f]*"' | head -1)
 grep -q "weights $(sed 's/.*"\([0-9a-f]*\)"$/\1/' <<<"$hash")" said.txt ||
     fail "weights hash: $hash, said: $(cat said.txt)"
@@ -38,6 +46,18 @@ else
         fail "the Python client"
     cmp -s python.mid there-2.mid || fail "Python and the command make different files"
 fi
+
+# where tokens count beats, both keep the primer's tempo and write it
+"$tutti" preprocess corpus -o roll.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
+    >/dev/null 2>&1 || fail "preprocess: pianoroll"
+"$tutti" train first.conf --set data.dataset=roll.tutti --set data.encoding=pianoroll \
+    --set run.dir=runs/roll >/dev/null 2>&1 || fail "train: pianoroll"
+tempo=750000 write_midi slow.mid 60 62 64 65 67 69 71 72
+"$example" runs/roll slow-here.mid slow.mid >/dev/null || fail "the example at 80 a minute"
+"$tutti" generate runs/roll -o slow-there.mid --seconds 10 --seed 42 --count 2 \
+    --prime slow.mid --prime-seconds 2 >/dev/null
+cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats a minute: different files"
+"$tutti" inspect slow-here.mid | grep -q ' 80.00 beats a minute' || fail "not at 80 a minute"
 
 # the header stands alone, in C and in C++
 for compiler in "cc -std=c11 -xc" "c++ -std=c++11 -xc++"; do

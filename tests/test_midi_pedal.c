@@ -135,6 +135,62 @@ static void percussion_has_no_pedal(void **state)
     expect_pedalled(&bytes, "0+10:60");
 }
 
+/* Held by the pedal, by the key, released at that very tick: all silent. */
+static void all_sound_off_ends_what_the_pedal_holds(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 0, 127);
+    put_note(&bytes, 0, 10, 60);
+    put_event(&bytes, 0, 0x90, 61, 80);
+    put_event(&bytes, 0, 0x90, 62, 80);
+    put_event(&bytes, 30, 0x80, 62, 0);
+    put_event(&bytes, 0, 0xB0, 120, 0);  /* tick 40 */
+    put_note(&bytes, 10, 10, 63);        /* the pedal is still down */
+    put_event(&bytes, 20, 0xB1, 120, 0); /* another channel's */
+    put_event(&bytes, 0, 0xB0, 123, 0);  /* keys off, but not the pedal */
+    put_pedal(&bytes, 20, 0, 0);
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+40:60 10+30:61 10+30:62 50+50:63");
+}
+
+static void all_notes_off_leaves_them_to_the_pedal(void **state)
+{
+    (void)state;
+    size_t begin;
+    struct bytes bytes = one_track(&begin);
+    put_pedal(&bytes, 0, 0, 127);
+    put_event(&bytes, 0, 0x90, 61, 80);
+    put_event(&bytes, 10, 0xB0, 123, 0);
+    put_event(&bytes, 10, 0xB0, 121, 0); /* resets the pedal */
+    put_note(&bytes, 10, 10, 62);
+    put_event(&bytes, 10, 0xB0, 120, 0); /* without a pedal */
+    put_pedal(&bytes, 10, 0, 127);
+    end_track(&bytes, begin);
+    expect_pedalled(&bytes, "0+20:61 30+10:62");
+}
+
+/* The pedal of channel 1 of one port, and notes of channel 1 of another. */
+static void a_pedal_belongs_to_its_port(void **state)
+{
+    (void)state;
+    struct bytes bytes = {0};
+    put_header(&bytes, 1, 2, 480);
+    for (int port = 0; port < 2; port++) {
+        size_t begin = begin_track(&bytes);
+        PUT(&bytes, 0, 0xFF, 0x21, 1, (uint8_t)(17 * port));
+        if (port == 0)
+            put_pedal(&bytes, 0, 0, 127);
+        put_note(&bytes, 0, 10, 60 + port);
+        put_note(&bytes, 10, 10, 60 + port);
+        if (port == 0)
+            put_pedal(&bytes, 70, 0, 0);
+        end_track(&bytes, begin);
+    }
+    expect_pedalled(&bytes, "0+20:60 0+10:61 20+80:60 20+10:61");
+}
+
 static void seconds_follow_the_tempo_map(void **state)
 {
     (void)state;
@@ -167,7 +223,7 @@ static uint32_t slow_end(const struct midi_file *file, size_t index)
 {
     const struct note *note = &file->notes.items[index];
     uint32_t end = note->start_tick + note->duration_ticks, last = 0;
-    if (note->channel == PERCUSSION_CHANNEL)
+    if (note->percussion)
         return end;
     for (size_t i = 0; i < file->notes.count; i++) {
         const struct note *other = &file->notes.items[i];
@@ -182,6 +238,11 @@ static uint32_t slow_end(const struct midi_file *file, size_t index)
             const struct midi_control *pedal = &file->pedals[i];
             if (pedal->tick != tick || pedal->channel != note->channel)
                 continue;
+            if (pedal->controller == MIDI_ALL_SOUND_OFF) {
+                if (tick >= end)
+                    return tick;
+                continue;
+            }
             if (tick > end && down && pedal->value < 64)
                 return tick;
             down = pedal->value >= 64;
@@ -215,7 +276,9 @@ static struct bytes random_pedalling(uint64_t *seed)
         uint32_t delta = draw(seed, 5);
         int pitch = 60 + (int)draw(seed, 3);
         uint32_t kind = draw(seed, 5);
-        if (kind == 0)
+        if (draw(seed, 20) == 0)
+            put_event(&bytes, delta, 0xB0 | channel, 120, 0);
+        else if (kind == 0)
             put_pedal(&bytes, delta, channel, (int)draw(seed, 128));
         else
             put_event(&bytes, delta, (kind < 3 ? 0x90 : 0x80) | channel, pitch, 80);
@@ -266,6 +329,9 @@ int main(void)
         cmocka_unit_test(a_pedal_that_stays_down_ends_with_the_last_key),
         cmocka_unit_test(the_order_is_kept),
         cmocka_unit_test(percussion_has_no_pedal),
+        cmocka_unit_test(all_sound_off_ends_what_the_pedal_holds),
+        cmocka_unit_test(all_notes_off_leaves_them_to_the_pedal),
+        cmocka_unit_test(a_pedal_belongs_to_its_port),
         cmocka_unit_test(seconds_follow_the_tempo_map),
         cmocka_unit_test(nothing_to_do_is_fine),
         cmocka_unit_test(random_files_agree_with_a_slow_player),

@@ -121,6 +121,31 @@ static void the_form_is_the_one_promised(void **state)
     midi_free(&file);
 }
 
+/* As General MIDI 2 has it, and only where it is needed. */
+static void unusual_percussion_comes_back(void **state)
+{
+    (void)state;
+    struct note items[] = {make(0, 1, 60), make(1, 1, 61), make(2, 1, 62),
+                           make(2, 1, 63), make(3, 1, 64), make(4, 1, 65)};
+    const uint8_t channels[] = {4, 4, 4, 9, 9, 0}, percussion[] = {0, 1, 0, 0, 1, 0};
+    for (int i = 0; i < 6; i++) {
+        items[i].channel = channels[i];
+        items[i].percussion = percussion[i];
+        items[i].program = 7;
+    }
+    struct notes notes = {.items = items, .count = 6};
+    struct midi_file file = {0};
+    assert_int_equal(midi_write(path, &notes, 100, 1000000), STATUS_OK);
+    read_back(&file);
+    assert_int_equal(file.notes.count, 6);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(file.notes.items[i].channel, channels[i]);
+        assert_int_equal(file.notes.items[i].percussion, percussion[i]);
+        assert_int_equal(file.notes.items[i].program, 7);
+    }
+    midi_free(&file);
+}
+
 /* Random pieces without overlaps come back note for note: time to half a tick, everything
  * else exactly. */
 static struct notes random_piece(uint64_t *seed, double ticks_per_second)
@@ -322,6 +347,7 @@ int main(void)
         cmocka_unit_test(overlapping_notes_are_cut),
         cmocka_unit_test(an_empty_piece_is_a_file),
         cmocka_unit_test(the_form_is_the_one_promised),
+        cmocka_unit_test(unusual_percussion_comes_back),
         cmocka_unit_test(random_pieces_come_back),
         cmocka_unit_test(random_heaps_come_back_disjoint),
         cmocka_unit_test(the_same_notes_give_the_same_bytes),

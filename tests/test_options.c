@@ -28,7 +28,6 @@
     X(train.precision, 2)
 #define INTEGERS(X)                                                                      \
     X(data.shards, 1, 9999)                                                              \
-    X(data.seed, 0, INT64_MAX)                                                           \
     X(data.min_notes, 0, INT64_MAX)                                                      \
     X(data.max_notes, 1, INT64_MAX)                                                      \
     X(data.max_bytes, 1, INT64_MAX)                                                      \
@@ -43,15 +42,17 @@
     X(train.warmup_steps, 0, 1000000000)                                                 \
     X(train.plateau_epochs, 1, 1000000)                                                  \
     X(train.early_stop, 0, 1000000)                                                      \
-    X(train.seed, 0, INT64_MAX)                                                          \
     X(train.bucket, 1, INT32_MAX)                                                        \
     X(train.max_steps, 0, INT64_MAX)                                                     \
     X(train.threads, 1, 1024)                                                            \
     X(run.checkpoint_every, 1, 1000000)                                                  \
     X(run.keep, 1, 1000000)                                                              \
     X(run.samples, 0, 1000)                                                              \
-    X(sample.top_k, 0, 65536)                                                            \
-    X(sample.seed, 0, INT64_MAX)
+    X(sample.top_k, 0, 65536)
+#define SEEDS(X)                                                                         \
+    X(data.seed)                                                                         \
+    X(train.seed)                                                                        \
+    X(sample.seed)
 #define NUMBERS(X)                                                                       \
     X(data.max_seconds, 1e9)                                                             \
     X(data.split[0], 1)                                                                  \
@@ -140,6 +141,9 @@ static void draw_options(struct options *options)
 #define X(member, low, high) options->member = draw_integer(low, high);
     INTEGERS(X)
 #undef X
+#define X(member) options->member = UINT64_MAX - draw(draw(2) ? 3 : UINT64_MAX);
+    SEEDS(X)
+#undef X
 #define X(member, high) options->member = draw_number(high);
     NUMBERS(X)
 #undef X
@@ -159,6 +163,9 @@ static void assert_same(const struct options *a, const struct options *b)
 #undef X
 #define X(member, low, high) assert_true(a->member == b->member);
     INTEGERS(X)
+#undef X
+#define X(member) assert_true(a->member == b->member);
+    SEEDS(X)
 #undef X
 #define X(member, high) assert_true(a->member == b->member);
     NUMBERS(X)
@@ -316,8 +323,13 @@ static void faults_name_line_and_cure(void **state)
         {"[train]\nbatch = 1000001", "a.conf:2: train.batch = 1000001: expected"},
         {"[train]\nbatch =", "a.conf:2: train.batch = : expected"},
         {"[train]\nbatch = # 32", "a.conf:2: train.batch = : expected"},
-        {"[train]\nseed = 9223372036854775808", "expected a whole number, at least 0"},
-        {"[train]\nseed = -1", "expected a whole number, at least 0"},
+        {"[train]\nmax_steps = 9223372036854775808",
+         "expected a whole number, at least 0"},
+        {"[train]\nmax_steps = -1", "expected a whole number, at least 0"},
+        {"[train]\nseed = 18446744073709551616",
+         "expected a whole number from 0 to 18446744073709551615"},
+        {"[sample]\nseed = -1", "expected a whole number from 0 to 18446744073709551615"},
+        {"[data]\nseed = 1e4", "; in digits: 10000"},
         {"[train]\nlearning_rate = 0", "expected a number above 0, at most 10"},
         {"[train]\nlearning_rate = 10.1", "expected a number above 0, at most 10"},
         {"[train]\nlearning_rate = nan", "expected a number above 0, at most 10"},
@@ -559,6 +571,9 @@ static void what_may_change_is_not_told(void **state)
 #undef X
 #define X(member, low, high) now.member++;
     INTEGERS(X)
+#undef X
+#define X(member) now.member++;
+    SEEDS(X)
 #undef X
 #define X(member, high) now.member += 0.001;
     NUMBERS(X)

@@ -76,7 +76,7 @@ static void write_tune(const char *path)
                                   .velocity = 80};
         assert_int_equal(notes_append(&notes, &note), STATUS_OK);
     }
-    assert_int_equal(player_write(path, &notes), STATUS_OK);
+    assert_int_equal(player_write(path, &notes, PLAYER_TEMPO), STATUS_OK);
     notes_free(&notes);
 }
 
@@ -156,6 +156,102 @@ static void a_primer_is_cut_in_time(void **state)
     free(tune);
     free(gone);
     checkpoint_free(&checkpoint);
+}
+
+/* Eight quarter notes in a row, middle C upwards, with `division` in the header and a
+ * tempo of 120 beats a minute that becomes 60 in front of the fifth. */
+static void write_slowing_tune(const char *path, const uint8_t division[2])
+{
+    uint8_t bytes[300] = {'M', 'T',         'h',         'd', 0,   0,   0,   6, 0, 0, 0,
+                          1,   division[0], division[1], 'M', 'T', 'r', 'k', 0, 0, 0, 0};
+    static const uint8_t fast[] = {0, 0xff, 0x51, 3, 0x07, 0xa1, 0x20};
+    static const uint8_t slow[] = {0, 0xff, 0x51, 3, 0x0f, 0x42, 0x40};
+    static const uint8_t end[] = {0, 0xff, 0x2f, 0};
+    size_t size = 22;
+    for (uint8_t i = 0; i < 8; i++) {
+        const uint8_t note[] = {0,  0x90, (uint8_t)(60 + i), 80,
+                                96, 0x80, (uint8_t)(60 + i), 64};
+        if (i % 4 == 0) {
+            memcpy(bytes + size, i ? slow : fast, sizeof fast);
+            size += sizeof fast;
+        }
+        memcpy(bytes + size, note, sizeof note);
+        size += sizeof note;
+    }
+    memcpy(bytes + size, end, sizeof end);
+    size += sizeof end;
+    bytes[21] = (uint8_t)(size - 22);
+    assert_int_equal(file_write(path, bytes, size), STATUS_OK);
+}
+
+static void expect_part(const struct checkpoint *checkpoint, const char *tune,
+                        double seconds, size_t onsets, double covered, int tempo)
+{
+    struct player_primer primer = {0};
+    assert_int_equal(player_read_primer(checkpoint, tune, seconds, &primer), STATUS_OK);
+    assert_int_equal(encoding_count_notes(checkpoint->encoding, primer.tokens.items,
+                                          primer.tokens.count),
+                     onsets);
+    assert_true(fabs(primer.seconds - covered) < 1e-9);
+    assert_int_equal(player_tempo(&primer), tempo);
+    player_primer_free(&primer);
+}
+
+/* A piece of 3 s after the whole tune: when its notes sound. */
+static void expect_times(const struct checkpoint *checkpoint, const char *tune,
+                         const double starts[9])
+{
+    struct player_primer primer = {0};
+    struct sampler_settings settings = player_settings(&checkpoint->options);
+    settings.seconds = 3;
+    assert_int_equal(player_read_primer(checkpoint, tune, 0, &primer), STATUS_OK);
+    for (int keep = 0; keep < 2; keep++) {
+        struct notes piece = {0};
+        double end = keep ? starts[8] + 3 : 3;
+        assert_int_equal(player_play(checkpoint, &settings, &primer, keep, 1, &piece),
+                         STATUS_OK);
+        assert_true(piece.count > (keep ? 8 : 0));
+        for (size_t i = 0; keep && i < 8; i++) {
+            assert_int_equal(piece.items[i].pitch, 60 + i);
+            assert_true(fabs(piece.items[i].start - starts[i]) < 1e-9);
+        }
+        for (size_t i = 0; i < piece.count; i++)
+            assert_true(piece.items[i].duration > 0 &&
+                        piece.items[i].start + piece.items[i].duration < end + 1e-9);
+        assert_true(piece.items[piece.count - 1].start > end - 2);
+        notes_free(&piece);
+    }
+    player_primer_free(&primer);
+}
+
+/* The pianoroll counts beats: seconds are those of the primer's tempo, wherever its grid
+ * comes from, and the piece goes on at the tempo in force where the primer ends. */
+static void a_primer_keeps_its_tempo(void **state)
+{
+    (void)state;
+    static const char *const grids[] = {"1/4", "24 ticks"};
+    static const double slowing[9] = {0, 0.5, 1, 1.5, 2, 3, 4, 5, 6};
+    char *tune = in_folder("slowing.mid"), *frames = in_folder("frames.mid");
+    write_slowing_tune(tune, (const uint8_t[]){0, 96});
+    write_slowing_tune(frames, (const uint8_t[]){0xE7, 8}); /* 25 frames of 8 ticks */
+    struct checkpoint checkpoint;
+    assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_PIANOROLL, 1), STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        encoding_free(checkpoint.encoding);
+        assert_int_equal(encoding_create("pianoroll", grids[i], &checkpoint.encoding),
+                         STATUS_OK);
+        expect_part(&checkpoint, tune, 0, 8, 6, 1000000);
+        expect_part(&checkpoint, tune, 1.5, 3, 1.5, 500000);
+        expect_part(&checkpoint, tune, 2, 4, 2, 500000); /* the fifth begins there */
+        expect_part(&checkpoint, tune, 3.1, 6, 3, 1000000);
+        expect_times(&checkpoint, tune, slowing);
+    }
+    static const double even[9] = {0, 0.48, 0.96, 1.44, 1.92, 2.4, 2.88, 3.36, 3.84};
+    expect_part(&checkpoint, frames, 0, 8, 3.84, PLAYER_TEMPO); /* 24 ticks: 0.12 s */
+    expect_times(&checkpoint, frames, even);
+    checkpoint_free(&checkpoint);
+    free(tune);
+    free(frames);
 }
 
 static void notes_equal(const struct tutti_piece *ours, const struct notes *theirs)
@@ -246,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_means_a_checkpoint),
         cmocka_unit_test(a_primer_is_cut_in_time),
+        cmocka_unit_test(a_primer_keeps_its_tempo),
         cmocka_unit_test(every_repair_of_a_primer_is_told),
         cmocka_unit_test(the_public_face_says_the_same),
     };

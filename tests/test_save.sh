@@ -65,7 +65,7 @@ while [ $code = 75 ]; do
         --set run.minutes=0.0001 >log.txt 2>&1 && code=0 || code=$?
     starts=$((starts + 1))
     [ $code = 0 ] || [ $code = 75 ] || { cat log.txt >&2; fail "run.minutes: code $code"; }
-    [ $code = 0 ] || grep -q "^tutti: stopped before the time limit behind step " log.txt ||
+    [ $code = 0 ] || grep -q "^tutti: stopped before the time limit after step " log.txt ||
         { cat log.txt >&2; fail "run.minutes: not told"; }
     [ $starts -lt $((steps + 5)) ] || break
 done
@@ -82,8 +82,9 @@ same far "a time limit that is far away"
 on 2 train run.conf --set run.dir=runs/faults --set run.checkpoint_minutes=0.00001 \
     --inject full-disk@0:2 --inject io-error@0:$((steps / 2 + 2)) \
     --inject slow@0:1:0.1 >log.txt 2>&1 || { cat log.txt >&2; fail "a disk's faults"; }
-grep -q 'warning: step-0.*is not written, training goes on.*No space left' log.txt &&
-    grep -q 'warning: step-0.*is not written, .*checkpoint is .*Input/output error' log.txt ||
+# Under load a checkpoint may still be on its way, and the next one meets the fault.
+grep -q 'warning: [a-z]*-0.*is not written, training goes on.*No space left' log.txt &&
+    grep -q 'warning: [a-z]*-0.*is not written, .*checkpoint is .*Input/output error' log.txt ||
     { cat log.txt >&2; fail "a disk's faults are not told"; }
 [ "$(grep -c 'is not written' log.txt)" = 2 ] || fail "more was not written than was broken"
 [ -z "$(find runs/faults -name '*.partial')" ] || fail "partial files are left"

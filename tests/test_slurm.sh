@@ -148,7 +148,7 @@ to_the_end() {
 time_limit() {
     FIRST=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
     completes "$job" runs/limit 1 "a time limit"
-    says limit.log "stopped on request behind step"
+    says limit.log "stopped by SIG[A-Z0-9]* after step"
     says limit.log "back into the queue"
 }
 
@@ -165,8 +165,8 @@ preempted() {
         --wrap "sleep 1" >/dev/null
     completes "$one" runs/preempt-srun "1|2" "preempted, srun"
     completes "$two" runs/preempt-mpirun "1|2" "preempted, mpirun"
-    says preempt-srun.log "stopped on request behind step"
-    says preempt-mpirun.log "stopped on request behind step"
+    says preempt-srun.log "stopped by SIG[A-Z0-9]* after step"
+    says preempt-mpirun.log "stopped by SIG[A-Z0-9]* after step"
 }
 
 signalled() {

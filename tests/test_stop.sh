@@ -96,7 +96,7 @@ is_open() {
     name=$(printf 'step-%08d.h5' "$2")
     grep -q "the validation is left; the next run begins with it" log.txt &&
         [ "$(readlink "runs/$1/checkpoints/latest")" = "$name" ] &&
-        grep -Eq "^tutti: stopped .* behind step $2 with checkpoint .*/$name; go on" log.txt ||
+        grep -Eq "^tutti: stopped .* after step $2 with checkpoint .*/$name; go on" log.txt ||
         { cat log.txt >&2; fail "$3: not left"; }
 }
 
@@ -140,6 +140,19 @@ grep -q "warning: not validated .*: tutti evaluate runs/part/checkpoints/latest"
 "$tutti" evaluate runs/part/checkpoints/latest data.tutti --split valid >log.txt 2>&1 ||
     { cat log.txt >&2; fail "the evaluation that the warning names"; }
 echo "ok: left where train.max_steps ends the run"
+
+# A validation is not a long silence: on a terminal it redraws its progress, and the result
+# stays.
+TERM=xterm python3 -c 'import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' \
+    "$tutti" train run.conf --set run.dir=runs/shown --set train.max_steps=2 \
+    --set model.hidden=512 --set model.layers=3 </dev/null >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "max_steps on a terminal"; }
+grep -q "evaluating valid: [0-9]* of [0-9]* tokens, " log.txt &&
+    grep -q "train.max_steps within epoch 1: step 2 train_loss [0-9.]* valid_loss [0-9.]* " log.txt &&
+    grep -q '"step": 2, "epoch": 1, "valid_loss": [0-9.]*' runs/shown/metrics.jsonl ||
+    { cat log.txt >&2; fail "max_steps on a terminal: no progress, or no result"; }
+echo "ok: the progress of a validation, and its result"
 
 # ---- a time limit, which a run that begins with the validation doesn't mind ----
 

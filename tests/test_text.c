@@ -48,6 +48,14 @@ static void numbers_are_read_whole(void **state)
                                        "1.0", "0x1", "7 8"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         assert_false(text_to_integer(none[i], &integer));
+    uint64_t natural;
+    assert_true(text_to_unsigned("18446744073709551615", &natural));
+    assert_true(natural == UINT64_MAX);
+    assert_true(text_to_unsigned(" 7 ", &natural) && natural == 7);
+    static const char *const no_natural[] = {"",    " ",   "7x",  "18446744073709551616",
+                                             "1.0", "0x1", "7 8", "-1"};
+    for (size_t i = 0; i < sizeof no_natural / sizeof *no_natural; i++)
+        assert_false(text_to_unsigned(no_natural[i], &natural));
     const char *text = "1.5 -2e3";
     double number;
     assert_true(text_to_number(&text, &number) && number == 1.5);

@@ -191,7 +191,7 @@ for signal in USR1 TERM INT; do
     kill -$signal $launcher
     wait $launcher && code=0 || code=$?
     [ $code = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }
-    grep -q "stopped on request behind step" log.txt || fail "$signal: not said"
+    grep -q "stopped by SIG[A-Z0-9]* after step" log.txt || fail "$signal: not said"
     on 3 train lstm.conf --resume --set run.dir=runs/stopped >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after $signal"; }
     same stopped lstm "stopped by $signal, resumed on 3 ranks"

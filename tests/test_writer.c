@@ -2,6 +2,7 @@
  * becomes of it afterwards; what can't be written costs nothing that was there; what is
  * damaged is passed over. */
 #include <dirent.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,6 +24,8 @@
 
 static char directory[] = "/tmp/tutti-writer-XXXXXX";
 
+enum { EPOCHS = 8 };
+
 struct scene {
     struct run_directory run;
     struct checkpoint now;
@@ -37,7 +40,13 @@ static void begin(struct scene *scene, const char *name)
     assert_int_equal(run_directory_open(path, &scene->run), STATUS_OK);
     assert_int_equal(tiny_checkpoint(&scene->now, ENCODING_PERFORMANCE, 5), STATUS_OK);
     scene->now.options.run.keep = 2;
-    assert_int_equal(writer_open(&scene->run, &scene->now, 8, &scene->writer), STATUS_OK);
+    scene->now.history = realloc(scene->now.history, EPOCHS * sizeof *scene->now.history);
+    assert_non_null(scene->now.history);
+    scene->now.history_count = EPOCHS;
+    for (int i = 0; i < EPOCHS; i++)
+        scene->now.history[i] = (struct history_row){.epoch = i + 1, .valid_loss = NAN};
+    assert_int_equal(writer_open(&scene->run, &scene->now, EPOCHS, &scene->writer),
+                     STATUS_OK);
 }
 
 static void end(struct scene *scene)
@@ -83,7 +92,9 @@ static struct writer_outcome save(struct scene *scene, int64_t step, bool best)
 {
     struct writer_outcome outcome = {.status = STATUS_STOPPED};
     go_to(&scene->now, step);
-    writer_start(scene->writer, &scene->now, best);
+    if (best)
+        scene->now.history[scene->now.epoch - 1].valid_loss = 1 / (double)step;
+    writer_start(scene->writer, &scene->now);
     assert_true(writer_take_outcome(scene->writer, true, &outcome));
     return outcome;
 }
@@ -147,7 +158,7 @@ static void the_state_at_the_call_is_written(void **state)
     for (int64_t step = 11; step < 40; step += 7) {
         scene.now.options = options;
         go_to(&scene.now, step);
-        writer_start(scene.writer, &scene.now, false);
+        writer_start(scene.writer, &scene.now);
         spoil(&scene.now);
         assert_null(scene.now.states);
         assert_true(writer_take_outcome(scene.writer, true, &outcome));
@@ -167,7 +178,7 @@ static void closing_waits_for_the_last(void **state)
     (void)state;
     begin(&scene, "closing");
     go_to(&scene.now, 33);
-    writer_start(scene.writer, &scene.now, false);
+    writer_start(scene.writer, &scene.now);
     writer_close(scene.writer);
     scene.writer = NULL;
     assert_newest(&scene, 33);
@@ -284,10 +295,10 @@ static int kill_in_save(struct scene *scene, int64_t step, enum fault fault)
     if (child == 0) { /* the writer's thread is not in the child: a writer of its own */
         struct writer *writer;
         struct writer_outcome outcome;
-        if (writer_open(&scene->run, &scene->now, 8, &writer) != STATUS_OK)
+        if (writer_open(&scene->run, &scene->now, EPOCHS, &writer) != STATUS_OK)
             _exit(1);
         go_to(&scene->now, step);
-        writer_start(writer, &scene->now, false);
+        writer_start(writer, &scene->now);
         writer_take_outcome(writer, true, &outcome);
         _exit(0);
     }

@@ -22,7 +22,7 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
     options->model.dense = 0;
     options->train.batch = 4;
     options->train.slices = 2;
-    options->train.seed = (int64_t)seed;
+    options->train.seed = seed;
     options->run.sample_seconds = 4;
     options->run.samples = 2;
 }

@@ -22,10 +22,12 @@ end_stuck_mpirun() {
     done
 }
 
-# write_midi FILE PITCH...: quarter notes one after the other, 96 ticks each, 120 a minute.
+# write_midi FILE PITCH...: quarter notes one after the other, 96 ticks each, 120 a minute, or
+# $tempo microseconds each.
 write_midi() {
     local file=$1 body="" pitch velocity=60
     shift
+    [ -z "${tempo:-}" ] || body=$(printf '00ff5103%06x' "$tempo")
     for pitch in "$@"; do
         velocity=$(((velocity + 7) % 64 + 40))
         body+=$(printf '0090%02x%02x6080%02x40' "$pitch" "$velocity" "$pitch")

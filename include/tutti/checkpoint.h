@@ -7,6 +7,10 @@
  *   /config                    the resolved settings, INI text
  *   /vocabulary/{names, hash}  token names in order
  *   /history/...               one column per figure, one row per epoch
+ *   /pairs/{first, second, count}   how often token `second` comes after `first` in the
+ *                              training split, see floors.h; attributes valid_unigram,
+ *                              valid_bigram: the floors of the validation split, nats
+ *                              per token. Not in files of older programs
  *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core
  *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch,
  *                              step, parameters
@@ -16,7 +20,21 @@
  *             seed
  *             rows/{epoch, piece, offset}  [batch]   see struct stream_row
  *             cursors/{epoch, next}        [slices]  see struct stream_cursor
- *             hidden   [slices][state_size]: [layer][h, c][row][hidden]
+ *             hidden   [slices][state_size]: [layer][h, c][row][hidden]; a GRU has no c
+ *
+ * For readers who have only the file, attributes explain the numbers in words and
+ * formulas (added to the format; files of older programs don't have them):
+ *
+ *   /model              cell; forward: the order of the layers; initial_state: zero, and
+ *                       where END clears it; dropout: rate, place, scaling; precision
+ *   /model/<layer>      equations; recurrent layers: biases (one or two); GRU: reset
+ *                       (after the product); dense layer: activation
+ *   /optimizer          update: with the places of epsilon, bias correction and decay;
+ *                       gradient: what it is the mean of, and how it is clipped; beta1,
+ *                       beta2, epsilon, weight_decay or momentum
+ *   /state/hidden       axes and shape, to which its elements are to be reshaped; meaning
+ *   /state              rows_of_batch
+ *   /history            units
  *
  * Written under a partial name and published: whatever happens, the file under its name
  * is complete. Hashes are 16 hexadecimal digits.
@@ -29,6 +47,7 @@
 
 #include "tutti/dataset.h"
 #include "tutti/encoding.h"
+#include "tutti/floors.h"
 #include "tutti/model.h"
 #include "tutti/optimizer.h"
 #include "tutti/options.h"
@@ -67,6 +86,9 @@ struct checkpoint {
     float *states; /* slices x state_size: model_get_state of each slice */
     struct history_row *history;
     size_t history_count;
+    int64_t *pairs; /* [V][V] of the training split, see floors_count; NULL: not known, as
+                       in checkpoints of older programs */
+    struct floors floors;       /* of the validation split; meaningful with pairs */
     char core[CHECKPOINT_TEXT]; /* OpenBLAS core type it was trained with */
     char host[CHECKPOINT_TEXT]; /* of rank 0, and how many ranks there were: for people */
     int64_t ranks;

@@ -12,23 +12,28 @@
  *
  * What encoding keeps of the notes (decode(encode(x)) is x after these rules):
  *
- * both         Percussion (channel 9) is left out; so are program, channel and track: the
- *              music is one instrument's. Start and end go to the nearest step of an
- *              absolute grid (halves up), so errors do not add up; a note that would
- *              have no length gets one step. Silence before the first note is dropped.
- *              Decoded notes have program, channel and track 0.
- * performance  Steps of 10 ms. Notes of one pitch, of any channel or track, that begin
- *              in the same step are one note, with the largest velocity and the latest
- *              end; one that still sounds when its pitch begins again ends there.
+ * both         Percussion (as the notes say) is left out; so are program, channel, port
+ *              and track: the music becomes one instrument's. Start and end go to the
+ *              nearest step of an absolute grid (halves up), so errors do not add up; a
+ *              note that would have no length gets one step. Silence before the first
+ *              note is dropped. Decoded notes have program, channel and track 0.
+ * performance  Steps of 10 ms. An instrument is a channel of a port, in whatever track.
+ *              A note that still sounds when its instrument strikes the pitch again ends
+ *              there. Then notes of one pitch, of any instrument, that begin in the same
+ *              step are one note, with the largest velocity; it sounds until the latest
+ *              end of all notes of that pitch that sound in its first step, also of those
+ *              that began before, or until the pitch begins again, whoever strikes it: so
+ *              an instrument's long note goes on as the last of the shorter ones that
+ *              others play on its pitch.
  *              Velocity v becomes 4 * ((v - 1) / 4) + 2, the middle of its bin. In one
  *              step NOTE_OFFs come before NOTE_ONs, each by rising pitch; a long pause
  *              is TIME_SHIFT 100 as often as it fits, then the rest. The piece ends with
  *              its last NOTE_OFF.
  * pianoroll    Steps as the grid says. Pitches outside the 88 keys are left out,
- *              velocities too (decoded: 64). A key struck again while it sounds, or in
- *              the very step where it ended, merges into one note. In files with SMPTE
- *              division a beat is half a second. The piece ends with the STEP of its
- *              last sounding step.
+ *              velocities too (decoded: 64). A key struck again while it sounds, by any
+ *              instrument, or in the very step where it ended, merges into one note. In
+ *              files with SMPTE division a beat is half a second. The piece ends with the
+ *              STEP of its last sounding step.
  */
 #ifndef TUTTI_ENCODING_H
 #define TUTTI_ENCODING_H
@@ -94,6 +99,12 @@ struct encoding {
      * ENCODING_TOKENS_MAX tokens; *out then holds what it held before. */
     enum status (*encode)(const struct encoding *self, const struct notes *notes,
                           struct tokens *out);
+
+    /* Where the steps of encode's tokens lie in the file, in its ticks and fractions of
+     * them: step n begins at first + n * length. NULL where steps are no ticks
+     * (performance). STATUS_FAILED without memory. */
+    enum status (*find_steps)(const struct encoding *self, const struct notes *notes,
+                              double *first, double *length);
 
     /* Appends the notes of a token sequence, then sorts. Ticks are filled in for
      * ticks_per_beat 480 and 120 beats a minute. END is skipped. Malformed sequences are

@@ -1,4 +1,4 @@
-/* evaluate: how well a model predicts a split, and the floors that a model must beat. */
+/* evaluate: how well a model predicts a split. */
 #ifndef TUTTI_EVALUATE_H
 #define TUTTI_EVALUATE_H
 
@@ -14,7 +14,9 @@ struct evaluation {
     double loss;     /* nats per token, END counted as one; NAN for an empty split */
     double accuracy; /* share of tokens that were the most probable ones; likewise */
     uint64_t tokens; /* END included */
-    uint64_t pieces, notes;
+    uint64_t pieces;
+    uint64_t notes;  /* that the tokens hold (encoding_count_notes): percussion and
+                        what an encoding merges is not among them */
     uint64_t frames; /* pianoroll only: the steps 2 .. T of each piece */
     double seconds;  /* of music */
     /* Nats; 0 where there is nothing to divide by. per_frame is the literature's figure
@@ -35,27 +37,14 @@ struct evaluation_leave {
  * its carried states are saved and put back. Shards are dealt to slices by the tokens of
  * the split; a slice may stay empty. Same result on every rank and for any number of
  * ranks. `memory`: bytes of this rank for the pieces and their tokens, which then come
- * from the disk as they are needed; 0: all are held. `leave`: NULL for never; a rank that
- * wants to leaves its own part at once, the others learn of it behind theirs, and there is
- * no result: STATUS_STOPPED. STATUS_FAILED if a shard can't be read or the loss is not
- * finite; STATUS_MISUSE if the memory is too little. Collective. */
+ * from the disk as they are needed; 0: all are held. `leave`: NULL for never; a rank
+ * that wants to leaves its own part at once, the others learn of it behind theirs, and
+ * there is no result: STATUS_STOPPED. The progress of this rank's part is shown, where
+ * the log isn't muted. STATUS_FAILED if a shard can't be read or the loss is not finite;
+ * STATUS_MISUSE if the memory is too little. Collective. */
 enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
                            int rows, int steps, enum split split, uint64_t memory,
                            struct model *model, const struct evaluation_leave *leave,
                            struct evaluation *out);
-
-/* Cross-entropy on `split`, nats per token, of the token frequencies of the training
- * split:
- *   unigram  p(b)   = (c(b) + 1) / (n + V)
- *   bigram   p(b|a) = (c(a,b) + m p(b)) / (c(a) + m), m = 1 + the number of different
- *            tokens seen behind a (Witten and Bell, 1991)
- * END is a token and what stands before the first. NAN for an empty split. Reads both
- * splits, a chunk of a shard in memory at a time. Same result on every rank and for any
- * number of ranks. Collective. */
-struct floors {
-    double unigram, bigram;
-};
-enum status evaluate_floors(struct comm *comm, const struct dataset *dataset,
-                            enum split split, struct floors *out);
 
 #endif

@@ -131,6 +131,8 @@ enum status h5_set_text(struct h5_file *file, const char *name, const char *attr
                         const char *text);
 enum status h5_set_i64(struct h5_file *file, const char *name, const char *attribute,
                        int64_t value);
+enum status h5_set_u64(struct h5_file *file, const char *name, const char *attribute,
+                       uint64_t value);
 enum status h5_set_f64(struct h5_file *file, const char *name, const char *attribute,
                        double value);
 enum status h5_get_text(const struct h5_file *file, const char *name,
@@ -142,6 +144,8 @@ enum status h5_get_f64(const struct h5_file *file, const char *name,
 /* A list of texts as an attribute: gate order, dimension names. */
 enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
                          size_t count, const char *const *texts); /* count >= 1 */
+enum status h5_set_i64s(struct h5_file *file, const char *name, const char *attribute,
+                        size_t count, const int64_t *values); /* count >= 1 */
 
 /* Makes a group (with its parents) if it isn't there. */
 enum status h5_group(struct h5_file *file, const char *name);

@@ -13,14 +13,17 @@ struct note {
     double duration; /* seconds, >= 0 */
     uint32_t start_tick;
     uint32_t duration_ticks;
-    uint16_t track;   /* index of the MTrk chunk */
-    uint8_t pitch;    /* 0-127 */
-    uint8_t velocity; /* 1-127 */
-    uint8_t program;  /* 0-127, in force on the channel when the note began */
-    uint8_t channel;  /* 0-15; 9 is percussion */
+    uint16_t track;     /* index of the MTrk chunk */
+    uint8_t pitch;      /* 0-127 */
+    uint8_t velocity;   /* 1-127 */
+    uint8_t program;    /* 0-127, in force on the channel when the note began */
+    uint8_t channel;    /* 0-15, of its port */
+    uint8_t port;       /* MIDI port: 0, others as the reader numbers them */
+    uint8_t percussion; /* 1: pitches are drums; 0: a melody. Mostly, but not always,
+                           channel == PERCUSSION_CHANNEL */
 };
 
-enum { PERCUSSION_CHANNEL = 9 };
+enum { PERCUSSION_CHANNEL = 9 }; /* where percussion is unless a file says otherwise */
 
 /* Notes in the order of notes_sort. Zero-initialise; free with notes_free. */
 struct notes {
@@ -44,12 +47,14 @@ static inline struct note *notes_add(struct notes *notes)
 void notes_clear(struct notes *notes); /* keeps the memory */
 void notes_free(struct notes *notes);
 
-/* By start tick, then channel, pitch, duration, velocity, program, track: a total order
- * up to equal notes, so the same music gives the same bytes. */
+/* By start tick, then channel, pitch, duration, velocity, program, track, port,
+ * percussion: a total order up to equal notes, so the same music gives the same bytes. */
 void notes_sort(struct notes *notes);
 
 /* Fingerprint of the music: every field of every note, in order, and the division. Files
- * with the same fingerprint are duplicates. */
+ * with the same fingerprint are duplicates. Port 0 and percussion on its usual channel
+ * leave no mark: a file that names neither has the fingerprint it had before they were
+ * read. */
 struct hash128 notes_hash(const struct notes *notes);
 
 /* When the last note ends, in seconds. 0 without notes. */

@@ -40,7 +40,7 @@ struct options {
         double split[3];            /* train, valid, test; sum 1 */
         char split_file[OPTIONS_TEXT];
         int64_t shards;
-        int64_t seed;
+        uint64_t seed;
         int64_t min_notes;  /* files with fewer are skipped */
         int64_t max_notes;  /* files with more are skipped */
         int64_t max_bytes;  /* larger files are skipped, unread */
@@ -73,7 +73,7 @@ struct options {
         int64_t plateau_epochs; /* ... after so many epochs without a better valid loss */
         int64_t early_stop;     /* stop after so many such epochs; 0: never */
         double clip;            /* global gradient norm; 0: off */
-        int64_t seed;
+        uint64_t seed;
         int reduce;             /* enum option_reduce */
         int products;           /* enum option_products */
         int precision;          /* enum option_precision */
@@ -97,7 +97,7 @@ struct options {
         double temperature;
         int64_t top_k; /* 0: off */
         double top_p;  /* 1: off */
-        int64_t seed;
+        uint64_t seed;
         bool guard;         /* against silence and endless repetition */
         double max_silence; /* seconds without an onset that the guard allows */
     } sample;

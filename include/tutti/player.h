@@ -16,14 +16,22 @@
 #include "tutti/sampler.h"
 #include "tutti/status.h"
 
-/* Most pieces of one batch. */
-enum { PLAYER_PIECES_MAX = 4096 };
+enum {
+    PLAYER_PIECES_MAX = 4096, /* most pieces of one batch */
+    PLAYER_TEMPO = 500000     /* of files without another, microseconds per beat: 120 a
+                                 minute */
+};
 
 /* The checkpoint that `path` means, into *file (the caller frees it): a file stands for
- * itself; of a run's directory, or of its checkpoints directory, the link `preferred`
- * ("best" or "latest") or, if there is none, the other. STATUS_FAILED when there is no
- * such file. */
+ * itself; of a run's directory, or of its checkpoints directory, the `preferred` one
+ * ("best" or "latest") or, if there is none, the other. Neither there nor in
+ * "checkpoints/latest" does it matter whether the links are there or right.
+ * STATUS_FAILED when there is no such file. */
 enum status player_find(const char *path, const char *preferred, char **file);
+
+/* The file that ".../latest" or ".../best" means in a folder with checkpoints; the caller
+ * frees it. NULL for any other path. */
+char *player_follow(const char *path);
 
 /* Finds the checkpoint that `path` means, reads all of the file, so that damage anywhere
  * in it is found, and loads what playing needs. Freed with checkpoint_free. */
@@ -33,14 +41,23 @@ enum status player_load(const char *path, struct checkpoint *checkpoint);
  * player_primer_free. */
 struct player_primer {
     struct tokens tokens;           /* without END */
-    double seconds;                 /* that the tokens cover */
+    double seconds;                 /* that the tokens cover, by the file's tempo */
     char repairs[MIDI_REASON_SIZE]; /* what the reader had to repair; "" if nothing */
+    int tempo;    /* microseconds per beat of pieces that continue it; 0: none read */
+    size_t steps; /* pianoroll: steps that the tokens cover */
+    double *step_seconds; /* pianoroll: [steps + 1] when each begins, and when the last
+                             ends; NULL for tokens that count in seconds */
+    double stretch;       /* pianoroll: seconds that a decoded second takes after it */
 };
 
 /* Reads a MIDI file as the checkpoint's dataset was read (encoding, pedal) and keeps what
- * happens before `seconds` (0: all of it). A note that sounds at the cut is left
- * sounding, so that the model decides when it ends. STATUS_FAILED for a file that can't
- * be read as MIDI or has no note in that time. */
+ * happens before `seconds` (0: all of it), which count from the first note. A note that
+ * sounds at the cut is left sounding, so that the model decides when it ends.
+ * STATUS_FAILED for a file that can't be read as MIDI or has no note in that time.
+ *
+ * The pianoroll's steps are parts of a beat. Their seconds in the primer follow the
+ * file's tempo map; pieces that continue it keep the tempo of the primer's last step.
+ * Performance tokens are seconds themselves, and their files have PLAYER_TEMPO. */
 enum status player_read_primer(const struct checkpoint *checkpoint, const char *path,
                                double seconds, struct player_primer *primer);
 void player_primer_free(struct player_primer *primer);
@@ -49,14 +66,20 @@ void player_primer_free(struct player_primer *primer);
 struct sampler_settings player_settings(const struct options *options);
 
 /* Makes `count` pieces (1..PLAYER_PIECES_MAX) with a model of its own that holds the
- * checkpoint's weights. primer may be NULL. pieces[0..count) are zero-initialised by the
- * caller, who frees them, also after a failure. */
+ * checkpoint's weights. primer may be NULL. Seconds, of settings and notes, are real ones
+ * at the primer's tempo; the notes' ticks stay 480 a beat. pieces[0..count) are
+ * zero-initialised by the caller, who frees them, also after a failure. STATUS_MISUSE for
+ * settings out of range, or a length that is too many beats at that tempo. */
 enum status player_play(const struct checkpoint *checkpoint,
                         const struct sampler_settings *settings,
                         const struct player_primer *primer, int keep_primer, int count,
                         struct notes *pieces);
 
-/* Writes a piece as a MIDI file at 120 beats a minute; makes the folder if need be. */
-enum status player_write(const char *path, const struct notes *notes);
+/* The tempo at which pieces with this primer are written: PLAYER_TEMPO without one. */
+int player_tempo(const struct player_primer *primer);
+
+/* Writes a piece as a MIDI file, tempo in microseconds per beat; makes the folder if need
+ * be. */
+enum status player_write(const char *path, const struct notes *notes, int tempo);
 
 #endif

@@ -16,6 +16,9 @@ const char *text_meant(const char *typed, const char *const *names);
 /* Is the whole text a decimal integer of 64 bits (blanks around it allowed)? */
 bool text_to_integer(const char *text, int64_t *value);
 
+/* Is the whole text a decimal integer from 0 to 2^64-1 (blanks around it allowed)? */
+bool text_to_unsigned(const char *text, uint64_t *value);
+
 /* Reads a finite decimal number (not hexadecimal, not "inf") that ends at a blank or the
  * end of the text, and moves *text behind it. */
 bool text_to_number(const char **text, double *value);

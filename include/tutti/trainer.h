@@ -23,11 +23,23 @@ struct trainer_request {
     const char *trace; /* the file of the trace, written anew; NULL: none */
 };
 
+/* From now on SIGHUP (unless it is ignored), SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and
+ * SIGXCPU ask train for a stop, also if they come before it is called; train does it
+ * otherwise. */
+void train_listen(void);
+
 /* Collective. STATUS_OK at the end, STATUS_STOPPED after a signal and its checkpoint. */
 enum status train(struct comm *comm, const struct trainer_request *request);
 
-/* How far the run in a directory has come: the step of its newest checkpoint, of those that
- * can say it; 0 with none. Reads only. Any process. */
+/* The newest checkpoint in the folder that holds a run's, or the one with the lowest
+ * validation loss that the run has seen; the caller frees the path, NULL: there is none.
+ * The files are asked, so that neither a missing nor a wrong link misleads. A file that
+ * can't be read but is the one by its name is answered all the same. Any process. */
+enum train_wanted { TRAIN_NEWEST, TRAIN_BEST };
+char *train_find_checkpoint(const char *checkpoints, enum train_wanted wanted);
+
+/* How far the run in a directory has come: the step of its newest checkpoint, of those
+ * that can say it; 0 with none. Reads only. Any process. */
 int64_t train_saved_step(const char *run_directory);
 
 #endif

@@ -70,6 +70,9 @@ struct tutti_piece {
     struct tutti_note *notes;
     size_t count;
     double seconds; /* when the last note ends; 0 without notes */
+    int tempo;      /* microseconds per beat of the file that tutti_write makes, up to
+                       2^24-1: what a score shows; notes sound when start
+                       and duration place them. 0: 500000, 120 beats a minute */
 };
 
 struct tutti_settings {
@@ -103,7 +106,10 @@ uint64_t tutti_weights_hash(const struct tutti *model);
 void tutti_defaults(const struct tutti *model, struct tutti_settings *settings);
 
 /* The beginning that later pieces go on from: a MIDI file's first `seconds` (0: all of
- * it). A NULL path takes the primer away. After a failure the primer is as before. */
+ * it), counted from its first note by its own tempo. Where the encoding counts beats
+ * (pianoroll), the pieces keep the tempo in force at the end of that part, and all their
+ * seconds are real ones. A NULL path takes the primer away. After a failure the primer is
+ * as before. */
 int tutti_prime(struct tutti *model, const char *path, double seconds);
 
 /* Makes `count` (1..TUTTI_PIECES_MAX) pieces at once into pieces[0..count), whatever was
@@ -113,8 +119,8 @@ int tutti_play(struct tutti *model, const struct tutti_settings *settings, int c
                struct tutti_piece *pieces);
 void tutti_free_pieces(struct tutti_piece *pieces, int count);
 
-/* Writes a piece as a MIDI file (format 1, 120 beats a minute); the file appears when it
- * is complete; its folder is made. TUTTI_MISUSE for a note out of range. */
+/* Writes a piece as a MIDI file (format 1, the piece's tempo); the file appears when it
+ * is complete; its folder is made. TUTTI_MISUSE for a note or tempo out of range. */
 int tutti_write(const char *path, const struct tutti_piece *piece);
 
 /* What went wrong last in this thread, one line; "" if nothing did. Valid until the next

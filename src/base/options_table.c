@@ -11,6 +11,7 @@
     .section = #part, .key = #member, .offset = offsetof(struct options, part.member),   \
     .size = sizeof(((struct options *)NULL)->part.member)
 #define INTEGER(from, to) .type = OPTION_INTEGER, .least = (from), .most = (to)
+#define SEED .type = OPTION_SEED
 #define NUMBER(from, to) .type = OPTION_NUMBER, .low = (from), .high = (to)
 #define WORD(list) .type = OPTION_WORD, .words = (list)
 #define BOOLEAN .type = OPTION_BOOLEAN
@@ -46,7 +47,7 @@ const struct option_row option_rows[] = {
      .help = "lines \"path<TAB>train|valid|test\" that decide instead of split"},
     {AT(data, shards), INTEGER(1, 9999), .unit = "files", .initial = "64",
      .help = "files of the dataset; has nothing to do with ranks"},
-    {AT(data, seed), INTEGER(0, INT64_MAX), .initial = "1",
+    {AT(data, seed), SEED, .initial = "1",
      .help = "of the choice of split and shard"},
     {AT(data, min_notes), INTEGER(0, INT64_MAX), .unit = "notes", .initial = "1",
      .help = "files with fewer are skipped"},
@@ -109,7 +110,7 @@ const struct option_row option_rows[] = {
      MAY_CHANGE, .help = "stop after so many without a better validation loss; 0: never"},
     {AT(train, clip), NUMBER(0, 1e9), .initial = "1",
      .help = "largest norm of the gradient; 0: any"},
-    {AT(train, seed), INTEGER(0, INT64_MAX), .initial = "1",
+    {AT(train, seed), SEED, .initial = "1",
      .help = "of first weights, order of pieces, dropout"},
     {AT(train, reduce), WORD(reduce_words), .initial = "exact",
      .help = "sum of gradients: the same for any number of ranks, or MPI's own"},
@@ -151,7 +152,7 @@ const struct option_row option_rows[] = {
      .help = "draw from so many most probable ones; 0: from all"},
     {AT(sample, top_p), NUMBER(0, 1), .low_open = true, .initial = "1", MAY_CHANGE,
      .help = "draw from the likeliest that together have this probability; 1: all"},
-    {AT(sample, seed), INTEGER(0, INT64_MAX), .initial = "1", MAY_CHANGE,
+    {AT(sample, seed), SEED, .initial = "1", MAY_CHANGE,
      .help = "of the draws: same seed, same music"},
     {AT(sample, guard), BOOLEAN, .initial = "yes", MAY_CHANGE,
      .help = "against long silence and endless repetition"},

@@ -16,6 +16,7 @@ enum option_type {
     OPTION_WORD,    /* int: index into `words` */
     OPTION_BOOLEAN, /* bool */
     OPTION_INTEGER, /* int64_t in [least, most] */
+    OPTION_SEED,    /* uint64_t, all of its range */
     OPTION_NUMBER,  /* double in [low, high], or (low, high) where an end is open */
     OPTION_NUMBERS, /* so many doubles as `size` holds, each as OPTION_NUMBER */
     OPTION_STRING,  /* char[size], without control characters */

@@ -75,6 +75,15 @@ static bool read_ranged_integer(const struct option_row *row, const char *text,
     return true;
 }
 
+static bool read_seed(const char *text, void *member)
+{
+    uint64_t value;
+    if (!text_to_unsigned(text, &value))
+        return false;
+    *(uint64_t *)member = value;
+    return true;
+}
+
 static bool read_string(const struct option_row *row, const char *text, void *member)
 {
     size_t length = strlen(text);
@@ -113,6 +122,8 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
         return read_boolean(text, member);
     case OPTION_INTEGER:
         return read_ranged_integer(row, text, member);
+    case OPTION_SEED:
+        return read_seed(text, member);
     case OPTION_NUMBER:
     case OPTION_NUMBERS:
         return read_numbers(row, text, member);
@@ -134,12 +145,14 @@ static const char *cure(const struct option_row *row, const char *text, char *ou
         if (meant)
             snprintf(out, size, "; did you mean %s?", meant);
     }
-    if (row->type == OPTION_INTEGER) {
+    if (row->type == OPTION_INTEGER || row->type == OPTION_SEED) {
+        bool seed = row->type == OPTION_SEED;
+        int64_t least = seed ? 0 : row->least, most = seed ? INT64_MAX : row->most;
         double value;
         const char *end = text;
         bool number = text_to_number(&end, &value) && text_is_blank(end);
         if (number && value == trunc(value) && fabs(value) < 1e15 &&
-            (int64_t)value >= row->least && (int64_t)value <= row->most)
+            (int64_t)value >= least && (int64_t)value <= most)
             snprintf(out, size, "; in digits: %.0f", value);
     }
     return out;
@@ -180,6 +193,9 @@ const char *option_format(const struct option_row *row, const struct options *op
         break;
     case OPTION_INTEGER:
         snprintf(text, size, "%" PRId64, *(const int64_t *)member);
+        break;
+    case OPTION_SEED:
+        snprintf(text, size, "%" PRIu64, *(const uint64_t *)member);
         break;
     case OPTION_NUMBER:
     case OPTION_NUMBERS:
@@ -237,6 +253,9 @@ const char *option_expected(const struct option_row *row, char *text, size_t siz
         break;
     case OPTION_INTEGER:
         expect_integer(row, text, size);
+        break;
+    case OPTION_SEED:
+        snprintf(text, size, "a whole number from 0 to %" PRIu64, UINT64_MAX);
         break;
     case OPTION_NUMBER:
     case OPTION_NUMBERS:

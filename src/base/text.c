@@ -74,6 +74,16 @@ bool text_to_integer(const char *text, int64_t *value)
     return errno == 0 && end != text && text_is_blank(end);
 }
 
+/* strtoull takes "-1" for the largest number. */
+bool text_to_unsigned(const char *text, uint64_t *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long long read = strtoull(text, &end, 10);
+    *value = read;
+    return errno == 0 && end != text && text_is_blank(end) && !strchr(text, '-');
+}
+
 /* Hexadecimal, "inf" and "nan" are numbers to strtod but not to people. */
 bool text_to_number(const char **text, double *value)
 {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/standard_streams.h"
 #include "tutti/text.h"
 
 static const struct {
@@ -67,7 +68,8 @@ enum status cli_open_ranks(enum status so_far, struct comm **out)
 
 enum status cli_flush_output(void)
 {
-    if (fflush(stdout) != 0 || ferror(stdout))
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+    if (failed && !standard_output_unread())
         return status_fail_errno("standard output: can't write");
     return STATUS_OK;
 }

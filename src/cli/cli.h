@@ -91,7 +91,8 @@ void cli_set_uses_ranks(bool uses_ranks);
 extern const struct cli_command command_preprocess, command_train, command_generate,
     command_evaluate, command_inspect, command_demo, command_doctor, command_bench;
 
-/* Checks that stdout took everything that was printed: STATUS_FAILED on a full disk. */
+/* Checks that stdout took everything that was printed: STATUS_FAILED on a full disk,
+ * STATUS_OK where standard_output_unread. */
 enum status cli_flush_output(void);
 
 #endif

@@ -18,6 +18,7 @@
 #include "tutti/file.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
+#include "tutti/standard_streams.h"
 
 enum { SLICES = 8, DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20, COMMANDS = 8 };
 
@@ -376,6 +377,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status || request.help_shown)
         return status;
+    standard_streams_survive();
     return run_demo(&demo);
 }
 

@@ -40,6 +40,7 @@ struct directory_facts {
     int seen;             /* 0: the file that rank 0 wrote is here, with what it wrote */
     double seen_after;    /* seconds until it was */
     int flock, fcntl;     /* shared locks, as HDF5 takes them */
+    int symlink;          /* rank 0's: 0, or why there are no symbolic links */
     char h5[DOCTOR_TEXT]; /* "": rank 0's HDF5 file can be read */
     uint64_t free_bytes, free_files;
     uint64_t type; /* statfs */

@@ -89,6 +89,18 @@ static enum status try_h5(const struct trial *trial)
     return status;
 }
 
+/* 0, or why a link can't be made; ENOTSUP for something else in its place. */
+static int try_link(const struct trial *trial)
+{
+    static const char target[] = "file";
+    char path[sizeof trial->directory + 8], found[sizeof target + 1] = "";
+    snprintf(path, sizeof path, "%s/link", trial->directory);
+    if (symlink(target, path) != 0)
+        return errno;
+    ssize_t length = readlink(path, found, sizeof found - 1);
+    return length > 0 && strcmp(found, target) == 0 ? 0 : ENOTSUP;
+}
+
 /* Rank 0's part. A failure is a finding. */
 static void write_trial(struct doctor *doctor, const struct trial *trial)
 {
@@ -103,6 +115,8 @@ static void write_trial(struct doctor *doctor, const struct trial *trial)
     doctor->sync_seconds = clock_seconds() - began;
     if (status == STATUS_OK)
         status = try_rename(trial);
+    if (status == STATUS_OK)
+        doctor->here.directory.symlink = try_link(trial);
     if (status == STATUS_OK)
         status = try_h5(trial);
     if (status != STATUS_OK)
@@ -265,6 +279,16 @@ static void judge_shared(struct doctor *doctor, bool *which)
                     doctor->ranks == 1 ? "this rank" : "all ranks", 1e3 * longest);
 }
 
+static void judge_links(struct doctor *doctor)
+{
+    int reason = doctor->places[0].directory.symlink;
+    if (reason)
+        doctor_find(doctor, DOCTOR_NOTE, "directory", NULL,
+                    "no symbolic links (%s): checkpoints/latest and best are left out; "
+                    "tutti finds the newest and the best without them",
+                    strerror(reason));
+}
+
 /* tutti takes no lock to read, and one to write that it can do without; but HDF5 does as
  * HDF5_USE_FILE_LOCKING says, and other programs lock. */
 static void judge_locks(struct doctor *doctor, bool *which)
@@ -357,6 +381,7 @@ void judge_directory(struct doctor *doctor)
                     "%.400s", doctor->directory_fault);
     } else {
         judge_shared(doctor, which);
+        judge_links(doctor);
         if (mark_not(doctor, sees, which) < 0)
             judge_locks(doctor, which);
     }

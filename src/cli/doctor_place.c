@@ -15,6 +15,7 @@
 #include "tutti/file.h"
 #include "tutti/gemm.h"
 #include "tutti/kernels.h"
+#include "tutti/slurm.h"
 
 const char *const doctor_variables[VARIABLES] = {
     [VARIABLE_OMPI_SIZE] = "OMPI_COMM_WORLD_SIZE",
@@ -114,7 +115,7 @@ static bool is_set(const struct place *place, enum doctor_variable variable)
 
 bool place_is_lost(const struct place *place)
 {
-    return is_set(place, VARIABLE_SLURM_STEP_TASKS) &&
+    return is_set(place, VARIABLE_SLURM_STEP_TASKS) && !slurm_job_is_past(NULL) &&
            !is_set(place, VARIABLE_OMPI_SIZE) && !is_set(place, VARIABLE_PMIX_RANK) &&
            !is_set(place, VARIABLE_PMI_RANK);
 }
@@ -204,7 +205,12 @@ void judge_launch(struct doctor *doctor)
                 plural(doctor->ranks), count, plural(count), hosts, launcher(first),
                 first->library);
     judge_versions(doctor);
-    if (doctor->ranks == 1 && atoi(first->variables[VARIABLE_SLURM_TASKS]) > 1)
+    if (is_set(first, VARIABLE_SLURM_JOB) && slurm_job_is_past(NULL))
+        doctor_find(doctor, DOCTOR_NOTE, "launch", "unset \"${!SLURM_@}\"",
+                    "the Slurm variables are left over from job %s, whose end "
+                    "(SLURM_JOB_END_TIME) has passed: mpirun may go by them",
+                    first->variables[VARIABLE_SLURM_JOB]);
+    else if (doctor->ranks == 1 && atoi(first->variables[VARIABLE_SLURM_TASKS]) > 1)
         doctor_find(doctor, DOCTOR_NOTE, "launch",
                     "srun --mpi=pmix tutti ..., or mpirun tutti ...",
                     "the job has %s tasks, this is one process: only its host is looked "

@@ -1,7 +1,6 @@
 /* evaluate: how well a checkpoint predicts a split of a dataset. */
-#include "tutti/evaluate.h"
-
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,8 @@
 #include "cli.h"
 #include "tutti/checkpoint.h"
 #include "tutti/comm.h"
+#include "tutti/evaluate.h"
+#include "tutti/floors.h"
 #include "tutti/json.h"
 #include "tutti/player.h"
 #include "tutti/slices.h"
@@ -27,12 +28,32 @@ struct results {
     const struct dataset *dataset;
     enum split split;
     struct evaluation model;
-    struct floors floors;
+    struct floors floors;                /* NAN when they can't be known: */
+    char no_floors[STATUS_MESSAGE_SIZE]; /* why; "" when they are */
 };
 
 static void print_line(const char *name, double value, const char *unit)
 {
     printf("  %-18s %12.4f  %s\n", name, value, unit);
+}
+
+static void print_floors(const struct results *results)
+{
+    if (results->no_floors[0]) {
+        printf("  %-18s %12s  %s\n", "floors", "unknown", results->no_floors);
+        return;
+    }
+    print_line("unigram floor", results->floors.unigram, "nats per token");
+    print_line("bigram floor", results->floors.bigram, "nats per token");
+}
+
+/* What notes are, where the dataset has others than its tokens hold. */
+static void print_other_notes(const struct results *results)
+{
+    uint64_t others = results->dataset->total.notes[results->split];
+    if (results->model.notes != others)
+        printf("notes are those in the tokens; the notes columns have %" PRIu64 "\n",
+               others);
 }
 
 static void print_table(const struct results *results)
@@ -41,12 +62,13 @@ static void print_table(const struct results *results)
     printf("checkpoint %s: epoch %" PRId64 ", step %" PRId64 "\n", results->path,
            results->checkpoint->epoch, results->checkpoint->step);
     printf("dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
-           " tokens, %.1f s\n\n",
+           " tokens, %.1f s\n",
            results->dataset->path, split_name(results->split), model->pieces,
            model->notes, model->tokens, model->seconds);
+    print_other_notes(results);
+    putchar('\n');
     print_line("per token", model->loss, "nats");
-    print_line("unigram floor", results->floors.unigram, "nats per token");
-    print_line("bigram floor", results->floors.bigram, "nats per token");
+    print_floors(results);
     print_line("accuracy", model->accuracy, "of the tokens");
     print_line("per note", model->per_note, "nats");
     print_line("per second", model->per_second, "nats");
@@ -70,12 +92,16 @@ static enum status print_json(const struct results *results)
     json_string(&json, "split", split_name(results->split));
     json_unsigned(&json, "pieces", model->pieces);
     json_unsigned(&json, "notes", model->notes);
+    json_unsigned(&json, "notes_in_columns",
+                  results->dataset->total.notes[results->split]);
     json_unsigned(&json, "tokens", model->tokens);
     json_number(&json, "seconds", model->seconds);
     json_number(&json, "nats_per_token", model->loss);
     json_number(&json, "accuracy", model->accuracy);
     json_number(&json, "unigram_floor", results->floors.unigram);
     json_number(&json, "bigram_floor", results->floors.bigram);
+    if (results->no_floors[0])
+        json_string(&json, "floors_unknown", results->no_floors);
     json_number(&json, "nats_per_note", model->per_note);
     json_number(&json, "nats_per_second", model->per_second);
     json_number(&json, "nats_per_piece", model->per_piece);
@@ -130,6 +156,32 @@ static enum status make_model(const struct evaluate_arguments *given,
     return status;
 }
 
+/* Those of the checkpoint's training split, whatever dataset is evaluated. A checkpoint
+ * without its counts can be helped by the dataset that it was trained on. Collective. */
+static enum status find_floors(struct comm *comm, enum split split,
+                               struct results *results)
+{
+    const struct checkpoint *checkpoint = results->checkpoint;
+    const struct dataset *dataset = results->dataset;
+    int64_t *counted = NULL;
+    results->floors = (struct floors){(double)NAN, (double)NAN};
+    if (!checkpoint->pairs && checkpoint->dataset_hash != dataset->dataset_hash) {
+        snprintf(
+            results->no_floors, sizeof results->no_floors,
+            "an older tutti wrote the checkpoint, without the counts of its training "
+            "tokens, and this is not the dataset that it was trained on");
+        return STATUS_OK;
+    }
+    enum status status = STATUS_OK;
+    if (!checkpoint->pairs)
+        status = floors_count(comm, dataset, SPLIT_TRAIN, &counted);
+    if (status == STATUS_OK)
+        status = floors_evaluate(comm, dataset, split,
+                                 counted ? counted : checkpoint->pairs, &results->floors);
+    free(counted);
+    return status;
+}
+
 /* Collective. */
 static enum status compute(struct comm *comm, const struct evaluate_arguments *given,
                            struct results *results)
@@ -147,7 +199,7 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
                                 (uint64_t)given->memory * 1000000, model, NULL,
                                 &results->model);
     if (status == STATUS_OK)
-        status = evaluate_floors(comm, results->dataset, given->split, &results->floors);
+        status = find_floors(comm, given->split, results);
     model_free(model);
     return status;
 }
@@ -244,9 +296,11 @@ const struct cli_command command_evaluate = {
     .usage = "evaluate CHECKPOINT DATASET [options]",
     .examples =
         "CHECKPOINT is a file or a run's directory (then checkpoints/best, or latest).\n"
-        "Every piece is predicted from its start, END included; the floors are what "
-        "counting\n"
-        "the training split's tokens, and pairs of tokens, achieves.\n"
+        "Every piece is predicted from its start, END included. Notes are those that "
+        "the\n"
+        "tokens hold. The floors are the losses of models that count the tokens, and "
+        "pairs of\n"
+        "tokens, of the checkpoint's training split.\n"
         "\n"
         "  tutti evaluate runs/first data/mine\n"
         "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json",

@@ -1,11 +1,13 @@
 /* generate: pieces of music from a checkpoint, as MIDI files. One process, no MPI. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 #include "samples.h"
 #include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/standard_streams.h"
 
 struct generate_arguments {
     const char *output;
@@ -26,6 +28,15 @@ static void report_file(const char *path, const struct notes *piece)
             path);
 }
 
+static void report_primer(const char *path, const struct checkpoint *checkpoint,
+                          const struct player_primer *primer)
+{
+    printf("primer %s: %zu tokens, %.1f s", path, primer->tokens.count, primer->seconds);
+    if (checkpoint->encoding->find_steps) /* others have no beats */
+        printf(", continued at %.6g beats a minute", 6e7 / player_tempo(primer));
+    putchar('\n');
+}
+
 /* Reads the primer, says what was read, and makes the pieces. */
 static enum status make_with_primer(const struct checkpoint *checkpoint,
                                     const struct generate_arguments *arguments,
@@ -37,8 +48,7 @@ static enum status make_with_primer(const struct checkpoint *checkpoint,
     if (status == STATUS_OK) {
         if (primer.repairs[0])
             log_warn("%s: repaired: %s", arguments->prime, primer.repairs);
-        printf("primer %s: %zu tokens, %.1f s\n", arguments->prime, primer.tokens.count,
-               primer.seconds);
+        report_primer(arguments->prime, checkpoint, &primer);
         request->primer = &primer;
         struct samples_made made;
         status = samples_make(checkpoint, request, report_file, &made);
@@ -68,17 +78,53 @@ static enum status make(const struct checkpoint *checkpoint,
     return samples_make(checkpoint, &request, report_file, &made);
 }
 
-static enum status check_arguments(const struct generate_arguments *arguments)
+/* Does an extension (with its dot) promise a format other than MIDI? One that isn't known
+ * is a name like any other: "take.2". */
+static bool promises_another_format(const char *extension)
 {
-    if (!arguments->output)
+    static const char formats[] =
+        /* sound and film */
+        " .aac .ac3 .aif .aiff .amr .ape .au .caf .flac .m4a .m4b .mka .mp2 .mp3 .oga "
+        ".ogg "
+        ".opus .ra .snd .wav .wave .weba .wma .wv .avi .mkv .mov .mp4 .mpeg .mpg .ogv "
+        ".webm "
+        /* scores and pictures */
+        ".abc .capx .gp .gp3 .gp4 .gp5 .gpx .krn .ly .mei .mscx .mscz .mus .musicxml "
+        ".musx "
+        ".mxl .nwc .rmi .sib .syx .gif .jpeg .jpg .pdf .png .ps .svg .webp "
+        /* text, data and archives */
+        ".bin .conf .csv .doc .docx .h5 .hdf .hdf5 .html .ini .json .jsonl .log .md .npy "
+        ".npz .pickle .pkl .pt .pth .toml .tsv .txt .xml .yaml .yml "
+        ".7z .bz2 .gz .rar .tar .tgz .xz .zip .zst ";
+    char word[16];
+    int length = snprintf(word, sizeof word, " %s ", extension);
+    return length < (int)sizeof word && strcasestr(formats, word);
+}
+
+static enum status check_output(const char *path)
+{
+    if (!path)
         return status_fail(STATUS_MISUSE,
                            "generate: no output; give a file name, for example "
                            "-o music.mid");
-    if (file_is_directory(arguments->output))
+    if (file_is_directory(path))
         return status_fail(STATUS_MISUSE,
                            "%s: a directory; -o takes the name of a MIDI file, "
                            "for example -o %s/music.mid",
-                           arguments->output, arguments->output);
+                           path, path);
+    const char *dot = strrchr(path_base(path), '.');
+    if (!dot || !promises_another_format(dot))
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: generate writes MIDI files, not %s; name the output %.*s.mid",
+                       path, dot, (int)(dot - path), path);
+}
+
+static enum status check_arguments(const struct generate_arguments *arguments)
+{
+    enum status status = check_output(arguments->output);
+    if (status != STATUS_OK)
+        return status;
     if (!arguments->prime && (arguments->keep_primer || arguments->prime_seconds > 0))
         return status_fail(STATUS_MISUSE,
                            "generate: %s says how to use a primer, but none is "
@@ -92,6 +138,7 @@ static enum status generate_from(const char *path, struct cli_request *request,
                                  const struct generate_arguments *arguments)
 {
     struct checkpoint checkpoint;
+    standard_streams_survive();
     enum status status = player_load(path, &checkpoint);
     if (status != STATUS_OK)
         return status;
@@ -112,7 +159,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "-o",
          .placeholder = "FILE.mid",
          .text = &given.output,
-         .help = "where to write; with --count N, FILE-1.mid to FILE-N.mid"},
+         .help = "the MIDI file to write; with --count N, FILE-1.mid to FILE-N.mid"},
         {.name = "--seconds",
          .placeholder = "N",
          .number = &given.seconds,
@@ -122,13 +169,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &given.prime,
-         .help = "go on from this file"},
+         .help = "go on from this file, at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
          .number = &given.prime_seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "of which only the first N (default: all)"},
+         .help = "of which only the first N, by its tempo (default: all)"},
         {.name = "--keep-primer",
          .flag = &given.keep_primer,
          .help = "let the pieces begin with the primer"},

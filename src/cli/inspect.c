@@ -85,7 +85,7 @@ static enum status recognise_directory(const char *path, struct thing *thing)
         return STATUS_OK;
     return status_fail(status,
                        "%s: a directory, but neither a dataset (no index.h5) nor a run "
-                       "with a checkpoint (no checkpoints/latest)",
+                       "with a checkpoint (none in checkpoints/)",
                        path);
 }
 
@@ -162,6 +162,12 @@ static enum status recognise(const char *path, struct thing *thing)
 {
     struct stat facts;
     *thing = (struct thing){0};
+    char *followed = player_follow(path);
+    if (followed) {
+        enum status status = recognise_file(followed, thing);
+        free(followed);
+        return status;
+    }
     if (stat(path, &facts) != 0)
         return status_fail_errno("%s: can't inspect", path);
     if (S_ISDIR(facts.st_mode))

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tutti/checkpoint.h"
 #include "tutti/json.h"
 #include "tutti/options.h"
 #include "tutti/status.h"
@@ -31,6 +32,12 @@ enum status inspect_dataset_difference(const struct inspect_request *request);
 /* A table of several runs or checkpoints, the best validation loss first. One that can't be
  * read is told of below the others. STATUS_FAILED when none can. */
 enum status inspect_runs(const char *const *paths, size_t count, bool json);
+
+/* The validation loss of a checkpoint within an epoch, where train.max_steps has ended
+ * its run. It is made after the checkpoint is written, so it is read from the run's
+ * metrics.jsonl, beside the folder of `file`: from the line with the same weights hash.
+ * NAN if there is none. */
+double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint);
 
 /* "  label            text\n": the line of a table of facts. */
 void inspect_fact(const char *label, const char *format, ...)

@@ -90,6 +90,9 @@ static void print_facts(const struct inspect_request *request,
     inspect_fact("step", "%" PRId64 " (%" PRId64 " in the epoch under way)",
                  checkpoint->step, checkpoint->epoch_step);
     print_best(checkpoint);
+    double valid = inspect_valid_within_epoch(request->path, checkpoint);
+    if (isfinite(valid))
+        inspect_fact("at this step", "validation loss %.4f", valid);
     print_model(checkpoint);
     inspect_fact("encoding", "%s, %zu tokens", checkpoint->encoding->name,
                  checkpoint->encoding->vocabulary);
@@ -154,6 +157,9 @@ static void facts_json(struct json *json, const struct inspect_request *request,
     json_integer(json, "parameters", (int64_t)checkpoint->params.total);
     json_number(json, "best_valid_loss", checkpoint->schedule.best_valid);
     json_integer(json, "best_epoch", checkpoint->schedule.best_epoch);
+    double valid = inspect_valid_within_epoch(request->path, checkpoint);
+    if (isfinite(valid))
+        json_number(json, "valid_loss", valid);
     json_string(json, "encoding", checkpoint->encoding->name);
     json_integer(json, "vocabulary", (int64_t)checkpoint->encoding->vocabulary);
     json_hash(json, "vocabulary_hash", checkpoint->vocabulary_hash);

@@ -14,7 +14,7 @@ enum { PROGRAMS = 128, CHANNELS = 16 };
 
 struct music { /* facts that the notes hold */
     size_t programs[PROGRAMS], channels[CHANNELS];
-    size_t percussion; /* notes of the percussion channel; they have no program */
+    size_t percussion; /* notes of percussion; their program is a drum kit */
     int lowest, highest, softest, loudest;
     double seconds;
 };
@@ -25,7 +25,7 @@ static struct music music_of(const struct notes *notes)
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         music.channels[note->channel % CHANNELS]++;
-        if (note->channel == PERCUSSION_CHANNEL)
+        if (note->percussion)
             music.percussion++;
         else
             music.programs[note->program % PROGRAMS]++;
@@ -82,6 +82,14 @@ static void print_notes(const struct midi_file *midi, const struct music *music)
     inspect_fact("percussion", "%zu notes", music->percussion);
 }
 
+static size_t pedal_events(const struct midi_file *midi)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < midi->pedal_count; i++)
+        count += midi->pedals[i].controller == MIDI_SUSTAIN;
+    return count;
+}
+
 static void print_midi(const struct inspect_request *request,
                        const struct midi_file *midi)
 {
@@ -99,7 +107,7 @@ static void print_midi(const struct inspect_request *request,
                      60e6 / midi->first_tempo, midi->tempo_events,
                      midi->tempo_events == 1 ? "" : "s");
     print_notes(midi, &music);
-    inspect_fact("pedal", "%zu events", midi->pedal_count);
+    inspect_fact("pedal", "%zu events", pedal_events(midi));
 }
 
 static void counts_json(struct json *json, const char *key, const size_t *counts,
@@ -145,7 +153,7 @@ static enum status midi_json(const struct inspect_request *request,
     json_integer(&json, "division", midi->division);
     json_integer(&json, "tempo_events", midi->tempo_events);
     json_number(&json, "first_tempo", midi->first_tempo);
-    json_integer(&json, "pedal_events", (int64_t)midi->pedal_count);
+    json_integer(&json, "pedal_events", (int64_t)pedal_events(midi));
     json_integer(&json, "notes", (int64_t)midi->notes.count);
     music_json(&json, midi);
     json_close(&json);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tutti/checkpoint.h"
+#include "tutti/file.h"
 #include "tutti/hash.h"
 #include "tutti/player.h"
 #include "tutti/text.h"
@@ -21,8 +22,10 @@ static const char *const figure_names[FIGURES] = {"epoch",    "step",     "valid
 struct run {
     const char *path;
     char *reason; /* why it can't be read, to be freed; else NULL */
-    int64_t epoch, epochs, step, best_epoch; /* best_epoch 0: none yet */
-    double best_valid, tokens_per_second;    /* tokens_per_second 0: no epoch yet */
+    int64_t epoch, epochs, step;
+    int64_t best_epoch, best_step; /* best_epoch 0: none yet */
+    bool best_is_part;             /* made within best_epoch, where the run has ended */
+    double best_valid, tokens_per_second; /* tokens_per_second 0: no epoch yet */
     uint64_t weights_hash;
     struct inspect_settings settings; /* all of them, as `before` */
     size_t order;                     /* as given */
@@ -37,16 +40,76 @@ struct runs {
 
 /* ---- reading ---- */
 
-static enum status take(const struct checkpoint *checkpoint, struct run *run)
+/* The number after "KEY": in a line of metrics; NAN for none, or null. */
+static double number_in(const char *line, const char *key)
+{
+    char *end;
+    const char *at = strstr(line, key);
+    if (!at)
+        return (double)NAN;
+    at += strlen(key);
+    at += strspn(at, ": ");
+    double number = strtod(at, &end);
+    return end > at ? number : (double)NAN;
+}
+
+double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint)
+{
+    double found = (double)NAN;
+    char hash[HASH64_TEXT], *line = NULL;
+    size_t size = 0;
+    if (checkpoint->epoch_step == 0)
+        return found;
+    char *directory = path_directory(file);
+    char *path = directory ? path_join(directory, "../metrics.jsonl") : NULL;
+    FILE *metrics = path ? fopen(path, "r") : NULL;
+    hash64_text(checkpoint->weights_hash, hash);
+    while (metrics && getline(&line, &size, metrics) > 0)
+        if (strstr(line, hash) && strstr(line, "\"valid_loss\""))
+            found = number_in(line, "\"valid_loss\"");
+    if (metrics)
+        fclose(metrics);
+    free(line);
+    free(path);
+    free(directory);
+    return found;
+}
+
+static int64_t step_of_epoch(const struct checkpoint *checkpoint, int64_t epoch)
+{
+    for (size_t i = 0; i < checkpoint->history_count; i++)
+        if (checkpoint->history[i].epoch == epoch)
+            return checkpoint->history[i].step;
+    return 0;
+}
+
+/* The best validation loss of an epoch, or a better one of the part of an epoch that
+ * train.max_steps has left. */
+static void take_best(const char *file, const struct checkpoint *checkpoint,
+                      struct run *run)
+{
+    double part = inspect_valid_within_epoch(file, checkpoint);
+    if (isfinite(checkpoint->schedule.best_valid)) {
+        run->best_epoch = checkpoint->schedule.best_epoch;
+        run->best_step = step_of_epoch(checkpoint, run->best_epoch);
+        run->best_valid = checkpoint->schedule.best_valid;
+    }
+    if (isfinite(part) && (run->best_epoch == 0 || part < run->best_valid)) {
+        run->best_epoch = checkpoint->epoch + 1;
+        run->best_step = checkpoint->step;
+        run->best_valid = part;
+        run->best_is_part = true;
+    }
+}
+
+static enum status take(const char *file, const struct checkpoint *checkpoint,
+                        struct run *run)
 {
     run->epoch = checkpoint->epoch;
     run->epochs = checkpoint->options.train.epochs;
     run->step = checkpoint->step;
     run->weights_hash = checkpoint->weights_hash;
-    if (isfinite(checkpoint->schedule.best_valid)) {
-        run->best_epoch = checkpoint->schedule.best_epoch;
-        run->best_valid = checkpoint->schedule.best_valid;
-    }
+    take_best(file, checkpoint, run);
     if (checkpoint->history_count)
         run->tokens_per_second =
             checkpoint->history[checkpoint->history_count - 1].tokens_per_second;
@@ -61,11 +124,10 @@ static enum status read_run(struct run *run)
     enum status status = player_find(run->path, "latest", &file);
     if (status == STATUS_OK)
         status = checkpoint_read(file, 0, &checkpoint);
-    free(file);
-    if (status != STATUS_OK)
-        return status;
-    status = take(&checkpoint, run);
+    if (status == STATUS_OK)
+        status = take(file, &checkpoint, run);
     checkpoint_free(&checkpoint);
+    free(file);
     return status;
 }
 
@@ -155,6 +217,9 @@ static const char *figure(const struct run *run, size_t which, char *text)
         snprintf(text, CELL, "%" PRId64, run->step);
     else if (which == 2 && run->best_epoch > 0)
         snprintf(text, CELL, "%.4f", run->best_valid);
+    else if (which == 3 && run->best_is_part)
+        snprintf(text, CELL, "%" PRId64 " (step %" PRId64 ")", run->best_epoch,
+                 run->best_step);
     else if (which == 3 && run->best_epoch > 0)
         snprintf(text, CELL, "%" PRId64, run->best_epoch);
     else if (which == 4 && run->tokens_per_second > 0)
@@ -237,6 +302,7 @@ static void run_json(struct json *json, const struct runs *runs, size_t index)
     json_number(json, "best_valid_loss",
                 run->best_epoch > 0 ? run->best_valid : (double)NAN);
     json_integer(json, "best_epoch", run->best_epoch);
+    json_integer(json, "best_step", run->best_step);
     json_number(json, "tokens_per_second",
                 run->tokens_per_second > 0 ? run->tokens_per_second : (double)NAN);
     json_hash(json, "weights_hash", run->weights_hash);

@@ -188,8 +188,8 @@ static void value_json(struct json *json, const char *key,
     double number = strtod(value, &end);
     if (*value == '\0' || *end != '\0' || is_text(setting))
         json_string(json, key, value);
-    else if (strspn(value, "-0123456789") == strlen(value))
-        json_integer(json, key, strtoll(value, NULL, 10));
+    else if (strspn(value, "0123456789") == strlen(value)) /* seeds take all 64 bits */
+        json_unsigned(json, key, strtoull(value, NULL, 10));
     else
         json_number(json, key, number);
 }

@@ -6,6 +6,7 @@
 
 #include "cli.h"
 #include "tutti/log.h"
+#include "tutti/standard_streams.h"
 #include "tutti/text.h"
 
 static const struct {
@@ -90,6 +91,7 @@ static enum status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    standard_streams_open();
     enum status status = run(argc, argv);
     if (status == STATUS_OK)
         status = cli_flush_output();

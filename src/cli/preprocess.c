@@ -10,6 +10,7 @@
 #include "tutti/ingest.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
+#include "tutti/standard_streams.h"
 
 struct arguments {
     const char *output, *config, *list;
@@ -227,6 +228,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
+    standard_streams_survive();
     status = read_settings(&request, &given);
     const struct ingest_request wanted = {.inputs = request.positionals,
                                           .input_count = request.positional_count,

@@ -4,17 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/midi.h"
 
-/* Where the name's ".mid" or ".midi" begins, or its end. */
+/* Where the extension of a MIDI file's name begins, or the name's end. */
 static size_t stem_length(const char *path)
 {
-    const char *dot = strrchr(path_base(path), '.');
-    bool midi = dot && (strcasecmp(dot, ".mid") == 0 || strcasecmp(dot, ".midi") == 0);
-    return midi ? (size_t)(dot - path) : strlen(path);
+    const char *dot = midi_is_named(path) ? strrchr(path, '.') : NULL;
+    return dot ? (size_t)(dot - path) : strlen(path);
 }
 
 /* The path of piece `number` (from 1); the caller frees it. */
@@ -34,7 +33,7 @@ write_piece(const struct samples_request *request, int number, const struct note
     char *path = piece_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
-    enum status status = player_write(path, piece);
+    enum status status = player_write(path, piece, player_tempo(request->primer));
     if (status == STATUS_OK && report)
         report(path, piece);
     free(path);

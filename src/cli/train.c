@@ -5,6 +5,7 @@
 #include "go_on.h"
 #include "samples.h"
 #include "tutti/inject.h"
+#include "tutti/standard_streams.h"
 #include "tutti/trainer.h"
 #include "tutti/watch.h"
 #include "where.h"
@@ -27,6 +28,8 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
 static enum status train_on_ranks(enum status settings, struct trainer_request *request)
 {
     struct comm *comm = NULL;
+    standard_streams_survive();
+    train_listen();
     enum status status = cli_open_ranks(settings, &comm);
     if (status != STATUS_OK)
         return status;
@@ -92,10 +95,11 @@ const struct cli_command command_train = {
         "SECTION.KEY=VALUE]...",
     .examples = "The same configuration, dataset and seed give the same weights for any "
                 "number of\n"
-                "ranks. SIGINT, SIGTERM and SIGUSR1 finish the step, write a checkpoint "
-                "and end with\n"
-                "exit code 75; the same command with --resume goes on, with any number "
-                "of ranks.\n"
+                "ranks. SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU finish "
+                "the step, write a\n"
+                "checkpoint and end with exit code 75; the same command with --resume "
+                "goes on, with\n"
+                "any number of ranks. A broken pipe (| head) ends nothing.\n"
                 "\n"
                 "  tutti train configs/keras-tutorial.conf\n"
                 "  mpirun -n 4 tutti train run.conf --resume\n"

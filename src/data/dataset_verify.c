@@ -49,11 +49,28 @@ static enum status reserve_notes(struct checker *checker, size_t count)
     return STATUS_OK;
 }
 
+/* Older datasets lack the last two columns: all ports are 0, and the channel alone says
+ * what is percussion. */
+static bool is_left_out(const struct h5_file *file, const struct column *column)
+{
+    return (column->offset == offsetof(struct note, port) ||
+            column->offset == offsetof(struct note, percussion)) &&
+           !h5_has(file, column->name);
+}
+
+static void assume_percussion(struct notes *notes)
+{
+    for (size_t i = 0; i < notes->count; i++)
+        notes->items[i].percussion = notes->items[i].channel == PERCUSSION_CHANNEL;
+}
+
 static enum status read_notes(struct checker *checker, const struct piece_row *row)
 {
     struct notes *notes = &checker->notes;
     enum status status = reserve_notes(checker, row->note_count);
     for (const struct column *column = note_columns; column->name; column++) {
+        if (is_left_out(checker->shard.file, column))
+            continue;
         if (status == STATUS_OK)
             status = h5_read_part(checker->shard.file, column->name, column->type,
                                   row->note_first, row->note_count, checker->packed);
@@ -61,6 +78,8 @@ static enum status read_notes(struct checker *checker, const struct piece_row *r
             column_unpack(column, checker->packed, row->note_count, notes->items,
                           sizeof *notes->items);
     }
+    if (status == STATUS_OK && !h5_has(checker->shard.file, "/notes/percussion"))
+        assume_percussion(notes);
     notes->ticks_per_beat = row->ticks_per_beat;
     notes->ticks_per_second = row->ticks_per_second;
     return status;

@@ -26,8 +26,7 @@ static int compare_by_hash(const void *a, const void *b)
 static enum split split_by_hash(const struct options *options, struct hash128 hash)
 {
     const double *share = options->data.split;
-    double draw =
-        rng_uniform((uint64_t)options->data.seed, RNG_SPLIT, hash.high, hash.low, 0);
+    double draw = rng_uniform(options->data.seed, RNG_SPLIT, hash.high, hash.low, 0);
     double below = 0;
     enum split last = SPLIT_TRAIN;
     for (int split = 0; split < SPLITS; split++) {

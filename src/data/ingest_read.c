@@ -93,6 +93,27 @@ static enum status keep_piece(struct reader *reader, struct record *record)
                       midi->reason);
 }
 
+/* What was repaired comes first, as it may be the cause. */
+static enum status skip_read(struct reader *reader, struct record *record,
+                             const char *why)
+{
+    char reason[2 * MIDI_REASON_SIZE];
+    const char *repairs = reader->midi.reason;
+    snprintf(reason, sizeof reason, "%s%s%s", repairs, *repairs ? "; " : "", why);
+    return set_reason(reader, record, FILE_SKIPPED, reason);
+}
+
+static const char *why_no_tokens(const struct notes *notes)
+{
+    size_t percussion = 0;
+    for (size_t i = 0; i < notes->count; i++)
+        percussion += notes->items[i].percussion;
+    if (notes->count == 0)
+        return "no notes";
+    return percussion == notes->count ? "percussion only, which the encoding leaves out"
+                                      : "no note that the encoding can hold";
+}
+
 static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_t size,
                               struct record *record)
 {
@@ -110,11 +131,9 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
     reader->tokens.count = 0;
     if (ingest->encoding->encode(ingest->encoding, &midi->notes, &reader->tokens) !=
         STATUS_OK)
-        return set_reason(reader, record, FILE_SKIPPED, status_message());
-    if (reader->tokens.count == 0 || midi->notes.count == 0)
-        return set_reason(reader, record, FILE_SKIPPED,
-                          midi->notes.count ? "no note that the encoding can hold"
-                                            : "no notes");
+        return skip_read(reader, record, status_message());
+    if (reader->tokens.count == 0)
+        return skip_read(reader, record, why_no_tokens(&midi->notes));
     return keep_piece(reader, record);
 }
 

@@ -16,6 +16,8 @@ const struct column note_columns[] = {
     {"/notes/program", H5_U8, offsetof(struct note, program)},
     {"/notes/channel", H5_U8, offsetof(struct note, channel)},
     {"/notes/track", H5_U16, offsetof(struct note, track)},
+    {"/notes/port", H5_U8, offsetof(struct note, port)},
+    {"/notes/percussion", H5_U8, offsetof(struct note, percussion)},
     {NULL, H5_U8, 0},
 };
 

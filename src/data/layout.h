@@ -26,7 +26,7 @@ struct column {
 
 /* Ends with name == NULL; members of struct note. */
 extern const struct column note_columns[];
-enum { NOTE_COLUMNS = 9 };
+enum { NOTE_COLUMNS = 11 };
 
 /* A token is a row of this one column. */
 extern const struct column token_column;

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum status onsets_allocate(struct onsets *onsets, size_t capacity)
 {
@@ -38,10 +39,54 @@ void onsets_settle(struct onsets *onsets)
     if (!sorted)
         qsort(onsets->items, onsets->count, sizeof *onsets->items, compare_starts);
     uint32_t first = onsets->count ? onsets->items[0].start : 0;
+    onsets->first = first;
     for (size_t i = 0; i < onsets->count; i++) {
         onsets->items[i].start -= first;
         onsets->items[i].end -= first;
     }
+}
+
+bool onsets_layered(const struct onsets *onsets)
+{
+    uint16_t differ = 0;
+    for (size_t i = 1; i < onsets->count; i++)
+        differ |= onsets->items[i].line ^ onsets->items[0].line;
+    return differ != 0;
+}
+
+struct struck {           /* when an instrument's pitch is struck, from behind */
+    uint32_t next, after; /* the next time, and the one after that */
+};
+
+/* Room for the pitches of all lines, none of them struck. */
+static struct struck *make_table(const struct onsets *onsets)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < onsets->count; i++)
+        if (onsets->items[i].line >= lines)
+            lines = onsets->items[i].line + (size_t)1;
+    size_t size = (lines ? lines : 1) * PITCHES * sizeof(struct struck);
+    struct struck *table = malloc(size);
+    if (table)
+        memset(table, 0xFF, size); /* never */
+    return table;
+}
+
+enum status onsets_cut(struct onsets *onsets)
+{
+    struct struck *table = make_table(onsets);
+    if (!table)
+        return status_fail(STATUS_FAILED, "no memory to encode %zu notes", onsets->count);
+    for (size_t i = onsets->count; i-- > 0;) {
+        struct onset *onset = &onsets->items[i];
+        struct struck *struck = &table[onset->line * (size_t)PITCHES + onset->pitch];
+        if (struck->next != onset->start)
+            *struck = (struct struck){onset->start, struck->next};
+        if (onset->end > struck->after)
+            onset->end = struck->after;
+    }
+    free(table);
+    return STATUS_OK;
 }
 
 enum status encoding_too_long(const struct encoding *encoding, const struct notes *notes)

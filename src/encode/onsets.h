@@ -13,18 +13,33 @@ enum { PITCHES = 128 };
 struct onset { /* a note on the grid; start < end, in steps from the piece's first note */
     uint32_t start, end;
     uint8_t pitch, velocity;
+    uint16_t line; /* the instrument: port x 16 + channel */
 };
 
 struct onsets { /* by start; zero-initialise; free with onsets_free */
     struct onset *items;
     size_t count;
+    uint32_t first; /* the step that onsets_settle has made step 0 */
 };
+
+enum { CHANNELS = 16 };
+
+static inline uint16_t onset_line(const struct note *note)
+{
+    return (uint16_t)(note->port * CHANNELS + note->channel % CHANNELS);
+}
 
 /* Room for `capacity` onsets. */
 enum status onsets_allocate(struct onsets *onsets, size_t capacity);
 
-/* Puts the onsets into order and moves the first to step 0. */
+/* Puts the onsets into order and moves the first to step 0; its step was `first`. */
 void onsets_settle(struct onsets *onsets);
+
+/* Are there several instruments? */
+bool onsets_layered(const struct onsets *onsets);
+
+/* Ends each note where the same instrument strikes its pitch again. */
+enum status onsets_cut(struct onsets *onsets);
 void onsets_free(struct onsets *onsets);
 
 /* The failure of a piece that is too long to be encoded. */

@@ -2,7 +2,9 @@
  *
  * At most one note of a pitch sounds at a time, so the notes waiting for their end are a
  * set of pitches with one end each: there is no queue, and taking the set from the lowest
- * pitch up gives the canonical order within a step for nothing.
+ * pitch up gives the canonical order within a step for nothing. Where several instruments
+ * play, each note is first ended where its own instrument strikes the pitch again; the
+ * latest end of all is then the pitch's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +44,7 @@ struct performer {
     uint32_t now;
     uint32_t next_end; /* of the sounding; NEVER: none sounds */
     int bin;           /* in force */
+    bool layered;      /* there are several instruments */
     struct pitch_set sounding, striking;
     uint32_t end[PITCHES];        /* of the sounding */
     uint32_t strike_end[PITCHES]; /* of those about to sound */
@@ -63,17 +66,26 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         return status;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        if (note->channel == PERCUSSION_CHANNEL)
+        if (note->percussion)
             continue;
         double end = note->start + note->duration;
         if (!(end < longest))
             return encoding_too_long(self, notes);
         uint32_t first = nearest_step(note->start), last = nearest_step(end);
-        onsets->items[onsets->count++] = (struct onset){
-            first, last > first ? last : first + 1, note->pitch & 127, note->velocity};
+        onsets->items[onsets->count++] =
+            (struct onset){first, last > first ? last : first + 1, note->pitch & 127,
+                           note->velocity, onset_line(note)};
     }
     onsets_settle(onsets);
     return STATUS_OK;
+}
+
+/* Until when a pitch that is struck sounds at least: as long as another instrument holds
+ * it. (With one instrument it does not hold: the note before ends.) */
+static uint32_t held_until(const struct performer *performer, unsigned pitch)
+{
+    bool held = performer->layered && pitch_set_has(&performer->sounding, pitch);
+    return held ? performer->end[pitch] : 0;
 }
 
 /* Takes the onsets of step `time` from items[next] on; returns the first behind them. */
@@ -84,8 +96,9 @@ static size_t gather(struct performer *performer, const struct onsets *onsets,
         const struct onset *onset = &onsets->items[next];
         unsigned pitch = onset->pitch;
         bool merged = pitch_set_has(&performer->striking, pitch);
-        if (!merged || performer->strike_end[pitch] < onset->end)
-            performer->strike_end[pitch] = onset->end;
+        uint32_t end =
+            merged ? performer->strike_end[pitch] : held_until(performer, pitch);
+        performer->strike_end[pitch] = end > onset->end ? end : onset->end;
         if (!merged || performer->strike_velocity[pitch] < onset->velocity)
             performer->strike_velocity[pitch] = onset->velocity;
         pitch_set_add(&performer->striking, pitch);
@@ -172,10 +185,12 @@ static enum status reserve(const struct onsets *onsets, struct tokens *out)
     return tokens_reserve(out, 5 * onsets->count + last / SHIFT_MAX);
 }
 
-static void perform(const struct onsets *onsets, struct tokens *out)
+static void perform(const struct onsets *onsets, bool layered, struct tokens *out)
 {
-    struct performer performer = {
-        .at = out->items + out->count, .next_end = NEVER, .bin = NO_BIN};
+    struct performer performer = {.at = out->items + out->count,
+                                  .next_end = NEVER,
+                                  .bin = NO_BIN,
+                                  .layered = layered};
     size_t next = 0;
     while (next < onsets->count || performer.next_end != NEVER) {
         uint32_t onset = next < onsets->count ? onsets->items[next].start : NEVER;
@@ -193,13 +208,15 @@ static enum status performance_encode(const struct encoding *self,
     size_t count_before = out->count;
     struct onsets onsets = {0};
     enum status status = make_onsets(self, notes, &onsets);
+    bool layered = onsets_layered(&onsets);
+    if (status == STATUS_OK && layered)
+        status = onsets_cut(&onsets);
     if (status == STATUS_OK)
         status = reserve(&onsets, out);
     if (status == STATUS_OK)
-        perform(&onsets, out);
-    if (status == STATUS_OK && out->count - count_before > ENCODING_TOKENS_MAX) {
+        perform(&onsets, layered, out);
+    if (status == STATUS_OK && out->count - count_before > ENCODING_TOKENS_MAX)
         status = encoding_too_long(self, notes);
-    }
     if (status != STATUS_OK)
         out->count = count_before;
     onsets_free(&onsets);

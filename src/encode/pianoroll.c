@@ -58,7 +58,7 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         int key = note->pitch - LOWEST_PITCH;
-        if (note->channel == PERCUSSION_CHANNEL || key < 0 || key >= KEYS)
+        if (note->percussion || key < 0 || key >= KEYS)
             continue;
         uint64_t first = nearest_step(&ruler, note->start_tick);
         uint64_t last =
@@ -67,7 +67,8 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
             return encoding_too_long(self, notes);
         last = last > first ? last : first + 1;
         onsets->items[onsets->count++] =
-            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key, note->velocity};
+            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key, note->velocity,
+                           onset_line(note)};
     }
     onsets_settle(onsets);
     return STATUS_OK;
@@ -124,6 +125,19 @@ static enum status pianoroll_encode(const struct encoding *self,
         status = write_steps(self, notes, &onsets, out);
     if (status != STATUS_OK)
         out->count = count_before;
+    onsets_free(&onsets);
+    return status;
+}
+
+static enum status pianoroll_find_steps(const struct encoding *self,
+                                        const struct notes *notes, double *first,
+                                        double *length)
+{
+    struct ruler ruler = ruler_of(&self->grid, notes);
+    struct onsets onsets = {0};
+    enum status status = make_onsets(self, notes, &onsets);
+    *length = (double)ruler.divide / (double)ruler.multiply;
+    *first = onsets.first * *length;
     onsets_free(&onsets);
     return status;
 }
@@ -279,6 +293,7 @@ const struct encoding encoding_pianoroll = {
     .vocabulary = VOCABULARY,
     .end = END,
     .encode = pianoroll_encode,
+    .find_steps = pianoroll_find_steps,
     .decode = pianoroll_decode,
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,

@@ -67,6 +67,13 @@ enum status h5_set_i64(struct h5_file *file, const char *name, const char *attri
     return write_scalar(file, name, attribute, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
+enum status h5_set_u64(struct h5_file *file, const char *name, const char *attribute,
+                       uint64_t value)
+{
+    H5_HOLD_LOCK;
+    return write_scalar(file, name, attribute, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
+}
+
 enum status h5_set_f64(struct h5_file *file, const char *name, const char *attribute,
                        double value)
 {
@@ -98,6 +105,18 @@ enum status h5_set_text(struct h5_file *file, const char *name, const char *attr
     H5_HOLD_LOCK;
     hid_t space = H5Screate(H5S_SCALAR);
     enum status status = write_texts(file, name, attribute, space, 1, &text);
+    H5Sclose(space);
+    return status;
+}
+
+enum status h5_set_i64s(struct h5_file *file, const char *name, const char *attribute,
+                        size_t count, const int64_t *values)
+{
+    H5_HOLD_LOCK;
+    hsize_t extent = count;
+    hid_t space = H5Screate_simple(1, &extent, NULL);
+    enum status status = write_attribute(file, name, attribute, H5T_STD_I64LE,
+                                         H5T_NATIVE_INT64, space, values);
     H5Sclose(space);
     return status;
 }

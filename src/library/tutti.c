@@ -19,6 +19,8 @@ _Static_assert((int)TUTTI_PIECES_MAX == (int)PLAYER_PIECES_MAX, "one limit");
 static const double LONGEST = 1e6; /* seconds */
 static const double TICKS_PER_SECOND = 960;
 
+enum { SLOWEST_TEMPO = 0xFFFFFF }; /* of a MIDI file */
+
 struct tutti {
     struct checkpoint checkpoint;
     struct player_primer primer;
@@ -176,6 +178,7 @@ int tutti_play(struct tutti *model, const struct tutti_settings *settings, int c
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK)
             status = give_notes(&played[i], &pieces[i]);
+        pieces[i].tempo = player_tempo(&model->primer);
         notes_free(&played[i]);
     }
     free(played);
@@ -221,6 +224,7 @@ static enum status take_note(const struct tutti_note *note, struct notes *notes)
         .velocity = (uint8_t)note->velocity,
         .program = (uint8_t)note->program,
         .channel = (uint8_t)note->channel,
+        .percussion = note->channel == PERCUSSION_CHANNEL,
     };
     return notes_append(notes, &taken);
 }
@@ -229,11 +233,16 @@ int tutti_write(const char *path, const struct tutti_piece *piece)
 {
     struct notes notes = {.ticks_per_beat = TICKS_PER_SECOND / 2};
     enum status status = STATUS_OK;
+    if (piece->tempo < 0 || piece->tempo > SLOWEST_TEMPO)
+        status = status_fail(STATUS_MISUSE,
+                             "tempo %d microseconds per beat (expected 1 to %d, or 0 for "
+                             "%d)",
+                             piece->tempo, SLOWEST_TEMPO, PLAYER_TEMPO);
     for (size_t i = 0; i < piece->count && status == STATUS_OK; i++)
         status = take_note(&piece->notes[i], &notes);
     notes_sort(&notes);
     if (status == STATUS_OK)
-        status = player_write(path, &notes);
+        status = player_write(path, &notes, piece->tempo ? piece->tempo : PLAYER_TEMPO);
     notes_free(&notes);
     return (int)status;
 }

@@ -95,22 +95,23 @@ static bool find_header(struct reader *reader)
     return true;
 }
 
+/* Some programs take the division for an unsigned number, as 55440, which has so many
+ * divisors; where it makes no SMPTE division it can be nothing else. */
 static bool read_division(struct reader *reader, uint32_t bits)
 {
     struct midi_file *file = reader->file;
-    if (bits < 0x8000) {
+    int frames = 256 - (int)(bits >> 8), per_frame = (int)(bits & 0xff);
+    bool smpte =
+        (frames == 24 || frames == 25 || frames == 29 || frames == 30) && per_frame > 0;
+    if (!smpte) {
         file->division = (int)bits;
         file->notes.ticks_per_beat = bits;
+        if (bits >= 0x8000)
+            file->repairs |= MIDI_REPAIR_DIVISION;
         return bits != 0 || reader_skip(reader, "division is 0 ticks per quarter note");
     }
-    int frames = 256 - (int)(bits >> 8), per_frame = (int)(bits & 0xff);
-    file->division = (int)bits - 0x10000;
-    if (frames != 24 && frames != 25 && frames != 29 && frames != 30)
-        return reader_skip(
-            reader, "SMPTE division of %d frames a second (24, 25, 29 or 30)", frames);
-    if (per_frame == 0)
-        return reader_skip(reader, "SMPTE division of 0 ticks a frame");
     double rate = frames == 29 ? 30000.0 / 1001 : frames;
+    file->division = (int)bits - 0x10000;
     file->notes.ticks_per_second = rate * per_frame;
     return true;
 }

@@ -50,7 +50,7 @@ void notes_free(struct notes *notes)
     memset(notes, 0, sizeof *notes);
 }
 
-/* The order's fields in two numbers, most significant first. */
+/* The order's fields in three numbers, most significant first. */
 static inline uint64_t rank_high(const struct note *a)
 {
     return (uint64_t)a->start_tick << 32 | (uint64_t)a->channel << 8 | a->pitch;
@@ -62,10 +62,18 @@ static inline uint64_t rank_low(const struct note *a)
            (uint64_t)a->program << 16 | a->track;
 }
 
+static inline int rank_last(const struct note *a)
+{
+    return a->port << 1 | a->percussion;
+}
+
 static inline bool comes_before(const struct note *a, const struct note *b)
 {
     uint64_t high_a = rank_high(a), high_b = rank_high(b);
-    return high_a != high_b ? high_a < high_b : rank_low(a) < rank_low(b);
+    if (high_a != high_b)
+        return high_a < high_b;
+    uint64_t low_a = rank_low(a), low_b = rank_low(b);
+    return low_a != low_b ? low_a < low_b : rank_last(a) < rank_last(b);
 }
 
 static int compare_notes(const void *a, const void *b)
@@ -194,6 +202,8 @@ struct hash128 notes_hash(const struct notes *notes)
             to->velocity = from->velocity;
             to->program = from->program;
             to->channel = from->channel;
+            to->port = from->port;
+            to->percussion = from->percussion != (from->channel == PERCUSSION_CHANNEL);
         }
         hash = hash128(&batch, sizeof batch.before + count * sizeof *batch.notes);
     }

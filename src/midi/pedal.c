@@ -1,8 +1,10 @@
 /* pedal: the sustain pedal, applied to notes whose keys are known.
  *
- * For each channel the times when the pedal was down are intervals in order, and for each
- * key its notes lie in order of onset; both are searched by bisection, so that neither
- * many pedal events nor many overlapping notes make it slow.
+ * For each line (a port's channel) the times when the pedal was down are intervals in
+ * order, and for each key its notes lie in order of onset; both are searched by
+ * bisection, so that neither many pedal events nor many overlapping notes make it slow.
+ * All sound off ends an interval, and the next begins a tick behind it: a key released at
+ * that very tick is silent too.
  */
 #include "reader.h"
 
@@ -18,18 +20,24 @@ struct interval { /* the pedal is down from `down` up to, not including, `up` */
     uint32_t down, up;
 };
 
-struct pedalling {
-    struct interval *intervals; /* by channel, then time */
-    size_t first_interval[CHANNELS + 1];
-    size_t begun[CHANNELS]; /* behind the interval that began last before the last tick */
-    uint32_t *by_key;       /* indices of notes, by key, then onset */
-    uint32_t first_note[KEYS + 1];
-    uint32_t position[KEYS]; /* in by_key, of the next note of the key */
+struct line {            /* places in `intervals` */
+    uint32_t first, end; /* of the line's own */
+    uint32_t begun;      /* behind the one that began last before the last tick */
+    uint32_t down;       /* the last one is still open */
+    uint32_t silent;     /* up to this tick, not including it, nothing is held */
+};
+
+struct pedalling {              /* all in one block of memory */
+    struct interval *intervals; /* by line, then time */
+    struct line *lines;
+    uint32_t *by_key;     /* indices of notes, by key, then onset */
+    uint32_t *first_note; /* in by_key, of each key and behind the last */
+    uint32_t *position;   /* in by_key, of the next note of the key */
 };
 
 static uint32_t key_of(const struct note *note)
 {
-    return (uint32_t)note->channel * PITCHES + note->pitch;
+    return (uint32_t)line_of(note->port, note->channel) * PITCHES + note->pitch;
 }
 
 static uint32_t end_of(const struct note *note)
@@ -46,12 +54,18 @@ static uint32_t last_release(const struct notes *notes)
     return last;
 }
 
-/* Room for all intervals and indices in one block that is kept from file to file. */
+static size_t line_count(const struct reader *reader)
+{
+    return reader->ports.count * CHANNELS;
+}
+
+/* Room in one block that is kept from file to file. */
 static bool reserve(struct reader *reader, struct pedalling *pedalling)
 {
     const struct midi_file *file = reader->file;
-    size_t intervals = file->pedal_count * sizeof *pedalling->intervals;
-    size_t size = intervals + file->notes.count * sizeof *pedalling->by_key;
+    size_t lines = line_count(reader), keys = lines * PITCHES;
+    size_t words = 2 * file->pedal_count + 5 * lines + file->notes.count + 2 * keys + 1;
+    size_t size = words * sizeof(uint32_t);
     if (size > reader->pedal_scratch_size) {
         void *larger = realloc(reader->pedal_scratch, size);
         if (!larger)
@@ -60,61 +74,81 @@ static bool reserve(struct reader *reader, struct pedalling *pedalling)
         reader->pedal_scratch_size = size;
     }
     pedalling->intervals = reader->pedal_scratch;
-    pedalling->by_key = (uint32_t *)(void *)((char *)reader->pedal_scratch + intervals);
+    pedalling->lines = (struct line *)(pedalling->intervals + file->pedal_count);
+    pedalling->by_key = (uint32_t *)(pedalling->lines + lines);
+    pedalling->first_note = pedalling->by_key + file->notes.count;
+    pedalling->position = pedalling->first_note + keys + 1;
     return true;
 }
 
-/* The intervals of one channel behind those already there; returns the new count. */
-static size_t add_intervals(const struct midi_file *file, int channel, uint32_t end,
-                            struct interval *intervals, size_t count)
+/* Gives each line room for as many intervals as it has events. */
+static void place_lines(const struct midi_file *file, struct pedalling *pedalling,
+                        size_t lines)
 {
-    bool down = false;
+    uint32_t place = 0;
+    memset(pedalling->lines, 0, lines * sizeof *pedalling->lines);
+    for (size_t i = 0; i < file->pedal_count; i++)
+        pedalling->lines[line_of(file->pedals[i].port, file->pedals[i].channel)].end++;
+    for (size_t i = 0; i < lines; i++) {
+        struct line *line = &pedalling->lines[i];
+        uint32_t events = line->end;
+        line->first = line->begun = line->end = place;
+        place += events;
+    }
+}
+
+static void press(struct pedalling *pedalling, struct line *line, uint32_t tick)
+{
+    if (tick < line->silent)
+        tick = line->silent;
+    pedalling->intervals[line->end++] = (struct interval){tick, tick};
+    line->down = true;
+}
+
+static void release(struct pedalling *pedalling, struct line *line, uint32_t tick)
+{
+    struct interval *last = &pedalling->intervals[line->end - 1];
+    last->up = tick > last->down ? tick : last->down;
+    line->down = false;
+}
+
+static void find_intervals(const struct reader *reader, struct pedalling *pedalling)
+{
+    const struct midi_file *file = reader->file;
+    size_t lines = line_count(reader);
+    place_lines(file, pedalling, lines);
     for (size_t i = 0; i < file->pedal_count; i++) {
         const struct midi_control *event = &file->pedals[i];
-        if (event->channel != channel || (event->value >= PEDAL_DOWN) == down)
-            continue;
-        down = !down;
-        if (down)
-            intervals[count] = (struct interval){event->tick, event->tick};
-        else
-            intervals[count++].up = event->tick;
+        struct line *line = &pedalling->lines[line_of(event->port, event->channel)];
+        bool silence = event->controller == MIDI_ALL_SOUND_OFF;
+        bool down = silence ? line->down : event->value >= PEDAL_DOWN;
+        if (line->down && (silence || !down))
+            release(pedalling, line, event->tick);
+        if (silence && event->tick < UINT32_MAX)
+            line->silent = event->tick + 1;
+        if (down && !line->down)
+            press(pedalling, line, event->tick);
     }
-    if (down) {
-        if (end > intervals[count].down)
-            intervals[count].up = end;
-        count++;
-    }
-    return count;
-}
-
-static void find_intervals(const struct midi_file *file, struct pedalling *pedalling)
-{
     uint32_t end = last_release(&file->notes);
-    bool used[CHANNELS] = {false};
-    for (size_t i = 0; i < file->pedal_count; i++)
-        used[file->pedals[i].channel] = true;
-    size_t count = 0;
-    for (int channel = 0; channel < CHANNELS; channel++) {
-        pedalling->first_interval[channel] = pedalling->begun[channel] = count;
-        if (used[channel] && channel != PERCUSSION_CHANNEL)
-            count = add_intervals(file, channel, end, pedalling->intervals, count);
-    }
-    pedalling->first_interval[CHANNELS] = count;
+    for (size_t i = 0; i < lines; i++)
+        if (pedalling->lines[i].down)
+            release(pedalling, &pedalling->lines[i], end);
 }
 
-/* A counting sort; notes are in order of onset already. */
-static void group_by_key(const struct notes *notes, struct pedalling *pedalling)
+/* A counting sort, from behind, so that places end where the keys begin. Notes are in
+ * order of onset already. */
+static void group_by_key(const struct notes *notes, struct pedalling *pedalling,
+                         size_t keys)
 {
     uint32_t *first = pedalling->first_note, *place = pedalling->position;
-    memset(first, 0, sizeof pedalling->first_note);
+    memset(first, 0, (keys + 1) * sizeof *first);
     for (size_t i = 0; i < notes->count; i++)
         first[key_of(&notes->items[i]) + 1]++;
-    for (int key = 0; key < KEYS; key++)
+    for (size_t key = 0; key < keys; key++)
         first[key + 1] += first[key];
-    memcpy(place, first, sizeof pedalling->position);
-    for (size_t i = 0; i < notes->count; i++)
-        pedalling->by_key[place[key_of(&notes->items[i])]++] = (uint32_t)i;
-    memcpy(place, first, sizeof pedalling->position);
+    memcpy(place, first + 1, keys * sizeof *place);
+    for (size_t i = notes->count; i-- > 0;)
+        pedalling->by_key[--place[key_of(&notes->items[i])]] = (uint32_t)i;
 }
 
 /* How many of intervals[low..high) begin at or before `tick`, plus low. */
@@ -134,14 +168,12 @@ static size_t intervals_begun(const struct interval *intervals, size_t low, size
 /* When the pedal lets go of a key released at `tick`: `tick` itself if it is not down.
  * Notes come in order of onset, so the interval is mostly the one of the note before, or
  * near. */
-static uint32_t pedal_release(struct pedalling *pedalling, uint8_t channel, uint32_t tick)
+static uint32_t pedal_release(const struct interval *intervals, struct line *line,
+                              uint32_t tick)
 {
-    const struct interval *intervals = pedalling->intervals;
-    size_t begin = pedalling->first_interval[channel];
-    size_t end = pedalling->first_interval[channel + 1];
+    size_t begin = line->first, end = line->end, at = line->begun;
     if (begin == end)
         return tick;
-    size_t at = pedalling->begun[channel];
     if (at > begin && intervals[at - 1].down > tick) {
         at = intervals_begun(intervals, begin, at - 1, tick);
     } else {
@@ -151,7 +183,7 @@ static uint32_t pedal_release(struct pedalling *pedalling, uint8_t channel, uint
         if (at < end && intervals[at].down <= tick)
             at = intervals_begun(intervals, at, end, tick);
     }
-    pedalling->begun[channel] = at;
+    line->begun = (uint32_t)at;
     if (at == begin || intervals[at - 1].up <= tick)
         return tick;
     return intervals[at - 1].up;
@@ -190,7 +222,10 @@ static bool extend_notes(const struct tempo_map *map, struct notes *notes,
         struct note *note = &notes->items[i];
         uint32_t key = key_of(note), tick = end_of(note);
         size_t position = pedalling->position[key]++;
-        uint32_t release = pedal_release(pedalling, note->channel, tick);
+        if (note->percussion)
+            continue;
+        uint32_t release =
+            pedal_release(pedalling->intervals, &pedalling->lines[key / PITCHES], tick);
         if (release > tick)
             release = next_onset(notes, pedalling, position,
                                  pedalling->first_note[key + 1], tick, release);
@@ -214,8 +249,8 @@ enum status midi_apply_pedal(struct midi_file *file)
     if (!reserve(reader, &pedalling))
         return status_fail(STATUS_FAILED, "no memory to apply the pedal to %zu notes",
                            file->notes.count);
-    find_intervals(file, &pedalling);
-    group_by_key(&file->notes, &pedalling);
+    find_intervals(reader, &pedalling);
+    group_by_key(&file->notes, &pedalling, line_count(reader) * PITCHES);
     if (extend_notes(&reader->map, &file->notes, &pedalling))
         notes_sort(&file->notes);
     return STATUS_OK;

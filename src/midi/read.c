@@ -19,7 +19,7 @@ static const char *const repair_names[MIDI_REPAIR_KINDS] = {
     "no End of Track",
     "events after End of Track",
     "track cut",
-    "track out of step",
+    "event cut short",
     "data byte above 127",
     "number too long",
     "missing status byte",
@@ -27,6 +27,8 @@ static const char *const repair_names[MIDI_REPAIR_KINDS] = {
     "unended system exclusive",
     "bad tempo",
     "unknown meta event",
+    "events after the last tick that can be counted",
+    "division above 32767 read as ticks per quarter note",
 };
 
 static const struct midi_limits no_limits;
@@ -60,6 +62,20 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
         used += (size_t)wrote;
     }
     return text;
+}
+
+/* What was repaired came before what the file is skipped for, and is most often its
+ * cause.
+ */
+static void put_repairs_first(struct midi_file *file)
+{
+    char why[MIDI_REASON_SIZE], repairs[MIDI_REASON_SIZE];
+    if (!file->repairs)
+        return;
+    memcpy(why, file->reason, sizeof why);
+    midi_repair_text(file->repairs, repairs, sizeof repairs);
+    snprintf(file->reason, sizeof file->reason, "%.*s; %.*s", MIDI_REASON_SIZE / 4 * 3,
+             repairs, MIDI_REASON_SIZE / 4 - 4, why);
 }
 
 /* The reader of a file, made on first use; NULL without memory. */
@@ -101,9 +117,10 @@ static void reset(struct reader *reader, struct midi_file *file,
     reader->stop = STOP_NOT;
     reader->declared_tracks = 0;
     reader->origin = 0;
-    reader->tempos.count = reader->programs.count = reader->pedals.count = 0;
-    reader->pedals_down = 0;
-    memset(reader->sounding, 0, sizeof reader->sounding);
+    reader->tempos.count = reader->parts.count = reader->pedals.count = 0;
+    reader->parts_differ = false;
+    memset(reader->pedals_down, 0, sizeof reader->pedals_down);
+    ports_reset(&reader->ports);
 }
 
 static bool size_is_within_limits(struct reader *reader, size_t size)
@@ -135,7 +152,7 @@ static bool read_file(struct reader *reader, const uint8_t *bytes, size_t size)
 {
     if (!size_is_within_limits(reader, size) || !chunks_read(reader, bytes, size))
         return false;
-    if (reader->file->format != 2 && !timing_assign_programs(reader, 0))
+    if (reader->file->format != 2 && !timing_assign_parts(reader, 0))
         return false;
     notes_sort(&reader->file->notes);
     return timing_assign_seconds(reader) && timing_keep_pedals(reader) &&
@@ -150,6 +167,7 @@ enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limit
         return status_fail(STATUS_FAILED, "no memory to read MIDI");
     reset(reader, file, limits);
     if (!read_file(reader, bytes, size)) {
+        put_repairs_first(file);
         file->notes.count = 0;
         file->pedal_count = 0;
         file->repairs = 0;
@@ -169,10 +187,12 @@ void midi_free(struct midi_file *file)
     struct reader *reader = file->scratch;
     if (reader) {
         free(reader->tempos.items);
-        free(reader->programs.items);
+        free(reader->parts.items);
+        free(reader->resolved.items);
         free(reader->pedals.items);
         free(reader->map.points);
         free(reader->pedal_scratch);
+        ports_free(&reader->ports);
         free(reader);
     }
     free(file->pedals);

@@ -1,5 +1,5 @@
-/* timing: what a note gets from events elsewhere in the file: its program and its
- * seconds; and the pedal events in order of time.
+/* timing: what a note gets from events elsewhere in the file: its program, whether it is
+ * percussion, its seconds; and the pedal events in order of time.
  *
  * Seconds: between two tempo events ticks are equally long, so the time of a tick is an
  * integer sum of ticks x microseconds (below 2^32 x 2^24: it fits), divided once at the
@@ -23,7 +23,7 @@ bool timed_grow(struct timed_list *list)
     return items;
 }
 
-static int compare_time(const void *left, const void *right)
+int timed_by_time(const void *left, const void *right)
 {
     const struct timed *a = left, *b = right;
     if (a->tick != b->tick)
@@ -31,16 +31,15 @@ static int compare_time(const void *left, const void *right)
     return (a->order > b->order) - (a->order < b->order);
 }
 
-static int compare_channel_and_time(const void *left, const void *right)
+int timed_by_line(const void *left, const void *right)
 {
     const struct timed *a = left, *b = right;
-    if (a->channel != b->channel)
-        return a->channel < b->channel ? -1 : 1;
-    return compare_time(left, right);
+    if (a->line != b->line)
+        return a->line < b->line ? -1 : 1;
+    return timed_by_time(left, right);
 }
 
-static void sort_timed(struct timed_list *list,
-                       int (*compare)(const void *, const void *))
+void timed_sort(struct timed_list *list, int (*compare)(const void *, const void *))
 {
     for (size_t i = 1; i < list->count; i++)
         if (compare(&list->items[i - 1], &list->items[i]) > 0) {
@@ -52,8 +51,8 @@ static void sort_timed(struct timed_list *list,
 /* The last of `count` program changes that comes before the note with this index; -1 if
  * none does. Tracks are read one after another, so the number of notes begun before an
  * event orders it against notes of its own and of other tracks. */
-static int program_before(const struct timed *changes, size_t count,
-                          const struct note *note, size_t index)
+static int change_before(const struct timed *changes, size_t count,
+                         const struct note *note, size_t index)
 {
     size_t low = 0, high = count;
     while (low < high) {
@@ -69,24 +68,37 @@ static int program_before(const struct timed *changes, size_t count,
     return low > 0 ? (int)changes[low - 1].value : -1;
 }
 
-bool timing_assign_programs(struct reader *reader, size_t first_note)
+static void assign_parts(struct reader *reader, size_t first_note)
 {
-    struct timed_list *changes = &reader->programs;
+    const struct timed_list *changes = &reader->parts;
     struct notes *notes = &reader->file->notes;
     if (changes->count == 0)
-        return true;
-    sort_timed(changes, compare_channel_and_time);
-    size_t begin[CHANNELS + 1] = {0};
+        return;
+    uint32_t begin[LINES_MAX + 1], lines = reader->ports.count * CHANNELS;
+    memset(begin, 0, (lines + 1) * sizeof *begin);
     for (size_t i = 0; i < changes->count; i++)
-        begin[changes->items[i].channel + 1]++;
-    for (int channel = 0; channel < CHANNELS; channel++)
-        begin[channel + 1] += begin[channel];
+        begin[changes->items[i].line + 1]++;
+    for (uint32_t line = 0; line < lines; line++)
+        begin[line + 1] += begin[line];
     for (size_t i = first_note; i < notes->count; i++) {
         struct note *note = &notes->items[i];
-        size_t from = begin[note->channel], count = begin[note->channel + 1] - from;
-        int program = program_before(changes->items + from, count, note, i);
-        note->program = program < 0 ? 0 : (uint8_t)program;
+        uint32_t line = line_of(note->port, note->channel), from = begin[line];
+        int change =
+            change_before(changes->items + from, begin[line + 1] - from, note, i);
+        if (change < 0)
+            continue;
+        note->program = change & (PART_PERCUSSION - 1);
+        note->percussion = (change & PART_PERCUSSION) != 0;
     }
+}
+
+bool timing_assign_parts(struct reader *reader, size_t first_note)
+{
+    if (reader->parts.count == 0)
+        return true;
+    if (!parts_resolve(reader))
+        return false;
+    assign_parts(reader, first_note);
     return true;
 }
 
@@ -122,7 +134,7 @@ static bool build_map(struct reader *reader)
     }
     map->points[0] = (struct tempo_point){0, 0, DEFAULT_TEMPO};
     map->units_per_second = 1e6 * division;
-    sort_timed(tempos, compare_time);
+    timed_sort(tempos, timed_by_time);
     for (size_t i = 0; i < tempos->count; i++)
         add_point(map, tempos->items[i].tick, tempos->items[i].value);
     reader->file->first_tempo = map->points[0].per_tick;
@@ -183,6 +195,27 @@ bool timing_assign_seconds(struct reader *reader)
     return true;
 }
 
+struct midi_moment midi_moment_at(const struct midi_file *file, double tick)
+{
+    const struct reader *reader = file->scratch;
+    const struct tempo_map *map = &reader->map;
+    size_t low = 0, high = map->count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (map->points[middle].tick < tick)
+            low = middle;
+        else
+            high = middle;
+    }
+    const struct tempo_point *point = &map->points[low];
+    double units = (double)point->elapsed + (tick - point->tick) * point->per_tick;
+    return (struct midi_moment){
+        .seconds = units / map->units_per_second,
+        .seconds_per_tick = point->per_tick / map->units_per_second,
+        .tempo = file->division < 0 ? 0 : (int)point->per_tick,
+    };
+}
+
 bool timing_keep_pedals(struct reader *reader)
 {
     struct midi_file *file = reader->file;
@@ -192,11 +225,15 @@ bool timing_keep_pedals(struct reader *reader)
     if (!pedals)
         return reader_no_memory(reader);
     file->pedals = pedals;
-    sort_timed(events, compare_time);
+    timed_sort(events, timed_by_time);
     for (size_t i = 0; i < events->count; i++) {
         const struct timed *event = &events->items[i];
-        file->pedals[i] = (struct midi_control){event->tick, event->channel,
-                                                (uint8_t)event->value, event->track};
+        file->pedals[i] =
+            (struct midi_control){.tick = event->tick,
+                                  .port = (uint8_t)(event->line / CHANNELS),
+                                  .channel = event->line % CHANNELS,
+                                  .controller = (uint8_t)(event->value >> 8),
+                                  .value = event->value & 127};
     }
     file->pedal_count = events->count;
     return true;

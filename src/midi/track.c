@@ -1,8 +1,12 @@
-/* track: one MTrk chunk's events -> notes, tempos, program changes, pedal events.
+/* track: one MTrk chunk's events -> notes, tempos, part events, pedal events.
  *
  * An event is looked at completely before anything of it takes effect, so one that the
  * bytes cut short can be taken back; when the chunk's length turns out to have been too
  * small, reading goes on from there.
+ *
+ * A data byte above 127 is read in its place, as players do: whatever it meant, the event
+ * has its length, and reading stays in step. Only if no events follow then, and some do
+ * where that byte is the next event's status, data bytes were lost, and it is that.
  */
 #include "reader.h"
 
@@ -12,7 +16,9 @@ enum taken {
     TAKEN,
     ENDED,     /* End of Track */
     CUT,       /* the bytes end inside the event */
-    MALFORMED, /* no event can begin like this: out of step */
+    TOO_LATE,  /* the event's tick can't be counted */
+    CUT_SHORT, /* the next event begins within this one, without a delta time */
+    MENDED,    /* the event counts, its second data byte as 127 */
     STOPPED    /* reader->stop is set */
 };
 
@@ -21,7 +27,6 @@ enum { /* status bytes and their upper halves */
        NOTE_ON = 0x9,
        CONTROL = 0xB,
        PROGRAM = 0xC,
-       PRESSURE = 0xD,
        FIRST_SYSTEM = 0xF0,
        SYSEX = 0xF0,
        SONG_POSITION = 0xF2,
@@ -31,45 +36,78 @@ enum { /* status bytes and their upper halves */
        META = 0xFF
 };
 
-enum { META_END = 0x2F, META_TEMPO = 0x51, TEMPO_LENGTH = 3 };
+enum {
+    META_DEVICE = 0x09,
+    META_PORT = 0x21,
+    META_END = 0x2F,
+    META_TEMPO = 0x51,
+    TEMPO_LENGTH = 3
+};
 
 enum {
-    CONTROL_PEDAL = 64,
     PEDAL_DOWN = 64,
-    CONTROL_ALL_SOUND_OFF = 120,
+    CONTROL_BANK = 0,
     CONTROL_RESET = 121,
     CONTROL_ALL_NOTES_OFF = 123
+};
+
+enum {
+    SHORT_NUMBER = 4,        /* bytes of 7 bits that SMF 1.0 allows */
+    NUMBER_MASK = 0xFFFFFFF, /* what they hold */
+    SYSEX_KEPT = 64          /* bytes: none of those that matter is longer */
 };
 
 struct track {
     struct reader *reader;
     struct midi_file *file;
     const uint8_t *at, *end;
+    struct keys *keys; /* of the port */
     uint64_t tick;
+    struct port_name port_name;
     uint16_t index;
+    uint8_t port;
     uint8_t running; /* the status that data bytes belong to; 0 none */
     uint8_t last;    /* the last channel status, cancelled or not; 0 none */
     bool sysex_open; /* a system exclusive message waits for its F7 */
+    uint8_t sysex[SYSEX_KEPT];
+    size_t sysex_length; /* of the message so far; more than SYSEX_KEPT: not kept */
 };
 
-static enum taken take_number(struct track *track, uint32_t *number)
+/* Whole numbers of 32 or 64 bits are written like this where a time ran backwards: a
+ * negative one, whose low 28 bits would be years, is taken as 0. */
+static __attribute__((noinline)) enum taken take_long_number(struct track *track,
+                                                             uint32_t *number)
 {
     const uint8_t *at = track->at;
-    uint64_t value = 0;
+    uint32_t value = 0;
     uint8_t byte;
     do {
         if (at == track->end)
             return CUT;
         byte = *at++;
         value = value << 7 | (byte & 0x7f);
-        if (value > UINT32_MAX)
-            return MALFORMED;
     } while (byte & 0x80);
-    if (at - track->at > 4)
-        track->file->repairs |= MIDI_REPAIR_NUMBER;
+    track->file->repairs |= MIDI_REPAIR_NUMBER;
     track->at = at;
-    *number = (uint32_t)value;
+    *number = value >> 24 == 0xFF ? 0 : value & NUMBER_MASK;
     return TAKEN;
+}
+
+static inline enum taken take_number(struct track *track, uint32_t *number)
+{
+    const uint8_t *at = track->at;
+    uint32_t value = 0;
+    for (int i = 0; i < SHORT_NUMBER; i++) {
+        if (at == track->end)
+            return CUT;
+        value = value << 7 | (*at & 0x7f);
+        if (*at++ < 0x80) {
+            track->at = at;
+            *number = value;
+            return TAKEN;
+        }
+    }
+    return take_long_number(track, number);
 }
 
 /* A length and as many bytes. */
@@ -94,6 +132,7 @@ static enum taken note_on(struct track *track, uint32_t key, uint8_t velocity)
         reader_skip(reader, "more than %llu notes", (unsigned long long)limit);
         return STOPPED;
     }
+    struct keys *keys = track->keys;
     uint32_t index = (uint32_t)notes->count;
     struct note *note = notes_add(notes);
     if (!note) {
@@ -106,35 +145,37 @@ static enum taken note_on(struct track *track, uint32_t key, uint8_t velocity)
         .pitch = (uint8_t)(key % PITCHES),
         .velocity = velocity,
         .channel = (uint8_t)(key / PITCHES),
+        .port = track->port,
+        .percussion = key / PITCHES == PERCUSSION_CHANNEL,
     };
     uint64_t bit = (uint64_t)1 << (key % 64);
-    if (reader->sounding[key / 64] & bit)
-        notes->items[reader->newest[key]].duration_ticks = index;
+    if (keys->sounding[key / 64] & bit)
+        notes->items[keys->newest[key]].duration_ticks = index;
     else
-        reader->oldest[key] = index;
-    reader->newest[key] = index;
-    reader->sounding[key / 64] |= bit;
+        keys->oldest[key] = index;
+    keys->newest[key] = index;
+    keys->sounding[key / 64] |= bit;
     return TAKEN;
 }
 
 static void note_off(struct track *track, uint32_t key)
 {
-    struct reader *reader = track->reader;
+    struct keys *keys = track->keys;
     uint64_t bit = (uint64_t)1 << (key % 64);
-    if (!(reader->sounding[key / 64] & bit))
+    if (!(keys->sounding[key / 64] & bit))
         return;
-    uint32_t index = reader->oldest[key];
+    uint32_t index = keys->oldest[key];
     struct note *note = &track->file->notes.items[index];
-    if (index == reader->newest[key])
-        reader->sounding[key / 64] &= ~bit;
+    if (index == keys->newest[key])
+        keys->sounding[key / 64] &= ~bit;
     else
-        reader->oldest[key] = note->duration_ticks;
+        keys->oldest[key] = note->duration_ticks;
     note->duration_ticks = (uint32_t)track->tick - note->start_tick;
 }
 
 static void all_notes_off(struct track *track, uint32_t first_word, uint32_t words)
 {
-    uint64_t *sounding = track->reader->sounding;
+    uint64_t *sounding = track->keys->sounding;
     for (uint32_t word = first_word; word < first_word + words; word++)
         while (sounding[word])
             note_off(track, word * 64 + (uint32_t)__builtin_ctzll(sounding[word]));
@@ -154,8 +195,7 @@ static enum taken keep(struct track *track, struct timed_list *list, uint32_t va
         .order = order,
         .notes = (uint32_t)track->file->notes.count,
         .value = value,
-        .track = track->index,
-        .channel = (uint8_t)channel,
+        .line = line_of(track->port, channel),
     };
     return TAKEN;
 }
@@ -163,21 +203,40 @@ static enum taken keep(struct track *track, struct timed_list *list, uint32_t va
 static enum taken pedal(struct track *track, uint32_t channel, uint8_t value)
 {
     uint16_t bit = (uint16_t)(1u << channel);
-    uint16_t *down = &track->reader->pedals_down;
+    uint16_t *down = &track->reader->pedals_down[track->port];
     *down = (uint16_t)(value >= PEDAL_DOWN ? *down | bit : *down & ~bit);
-    return keep(track, &track->reader->pedals, value, channel);
+    return keep(track, &track->reader->pedals, MIDI_SUSTAIN << 8 | value, channel);
+}
+
+static enum taken bank(struct track *track, uint32_t channel, uint8_t value)
+{
+    enum { FIRST_SPECIAL = 120 }; /* below, only XG's are, and its reset comes first */
+    struct reader *reader = track->reader;
+    reader->parts_differ |= value >= FIRST_SPECIAL;
+    return keep(track, &reader->parts, PART_BANK << PART_DATA_BITS | value, channel);
 }
 
 static enum taken control(struct track *track, uint32_t channel, uint8_t number,
                           uint8_t value)
 {
-    if (number == CONTROL_PEDAL)
+    if (number == CONTROL_BANK)
+        return bank(track, channel, value);
+    if (number == MIDI_SUSTAIN)
         return pedal(track, channel, value);
     if (number == CONTROL_RESET)
         return pedal(track, channel, 0);
-    if (number == CONTROL_ALL_SOUND_OFF || number >= CONTROL_ALL_NOTES_OFF)
+    if (number == MIDI_ALL_SOUND_OFF || number >= CONTROL_ALL_NOTES_OFF)
         all_notes_off(track, channel * PITCHES / 64, PITCHES / 64);
+    if (number == MIDI_ALL_SOUND_OFF)
+        return keep(track, &track->reader->pedals, MIDI_ALL_SOUND_OFF << 8, channel);
     return TAKEN;
+}
+
+static enum taken program(struct track *track, uint32_t channel, uint32_t value)
+{
+    if (channel == PERCUSSION_CHANNEL)
+        value |= PART_PERCUSSION;
+    return keep(track, &track->reader->parts, value, channel);
 }
 
 static enum taken take_note(struct track *track, uint32_t key, uint8_t velocity)
@@ -188,18 +247,38 @@ static enum taken take_note(struct track *track, uint32_t key, uint8_t velocity)
     return TAKEN;
 }
 
+/* A channel event with a data byte above 127 is ignored, but for a velocity or the value of
+ * a controller. It stays out of the way of the others. */
+static __attribute__((noinline)) enum taken take_damaged(struct track *track,
+                                                         uint8_t status)
+{
+    size_t length = midi_data_length(status);
+    const uint8_t *data = track->at, *high = data + (data[0] <= 127);
+    if (!events_follow(data + length, track->end, status, true) &&
+        events_follow(high, track->end, 0, false)) {
+        track->file->repairs |= MIDI_REPAIR_SHORT;
+        track->at = high;
+        return CUT_SHORT;
+    }
+    track->file->repairs |= MIDI_REPAIR_DATA;
+    if (data[0] <= 127 && (status >> 4 != CONTROL || data[0] != CONTROL_BANK))
+        return MENDED;
+    track->at += length;
+    return TAKEN;
+}
+
 static enum taken take_channel_event(struct track *track, uint8_t status)
 {
     uint32_t kind = status >> 4, channel = status & 0xf;
-    size_t length = kind == PROGRAM || kind == PRESSURE ? 1 : 2;
+    size_t length = midi_data_length(status);
     if ((size_t)(track->end - track->at) < length)
         return CUT;
     uint8_t first = track->at[0], second = length == 2 ? track->at[1] : 0;
-    if (first > 127)
-        return MALFORMED;
-    if (second > 127) {
+    if ((first | second) > 127) {
+        enum taken taken = take_damaged(track, status);
+        if (taken != MENDED)
+            return taken;
         second = 127;
-        track->file->repairs |= MIDI_REPAIR_DATA;
     }
     track->at += length;
     if (kind <= NOTE_ON) /* nearly all are */
@@ -208,7 +287,7 @@ static enum taken take_channel_event(struct track *track, uint8_t status)
     case CONTROL:
         return control(track, channel, first, second);
     case PROGRAM:
-        return keep(track, &track->reader->programs, first, channel);
+        return program(track, channel, first);
     default:
         return TAKEN;
     }
@@ -226,9 +305,7 @@ static enum taken take_running_event(struct track *track)
     }
     if (track->end - track->at < 2)
         return CUT;
-    if (track->at[1] > 127)
-        return MALFORMED;
-    track->at += 2;
+    track->at += 1 + (track->at[1] <= 127);
     return TAKEN;
 }
 
@@ -245,6 +322,19 @@ static enum taken take_tempo(struct track *track, const uint8_t *data, uint32_t 
     return keep(track, &track->reader->tempos, tempo, 0);
 }
 
+static enum taken change_port(struct track *track)
+{
+    struct ports *ports = &track->reader->ports;
+    track->port = ports_find(ports, track->port_name);
+    track->keys = ports_keys(ports, track->port);
+    if (!track->keys) {
+        reader_no_memory(track->reader);
+        return STOPPED;
+    }
+    track->keys->touched = true;
+    return TAKEN;
+}
+
 static enum taken take_meta(struct track *track)
 {
     if (track->at == track->end)
@@ -259,9 +349,41 @@ static enum taken take_meta(struct track *track)
         return ENDED;
     if (type == META_TEMPO)
         return take_tempo(track, data, length);
+    if (type == META_PORT && length > 0) {
+        track->port_name.number = data[0];
+        return change_port(track);
+    }
+    if (type == META_DEVICE) {
+        track->port_name.device = ports_find_device(&track->reader->ports, data, length);
+        return change_port(track);
+    }
     if (type > 127)
         track->file->repairs |= MIDI_REPAIR_META;
     return TAKEN;
+}
+
+static void collect_sysex(struct track *track, const uint8_t *data, uint32_t length)
+{
+    if (length > SYSEX_KEPT || track->sysex_length > SYSEX_KEPT - length) {
+        track->sysex_length = SYSEX_KEPT + 1;
+        return;
+    }
+    memcpy(track->sysex + track->sysex_length, data, length);
+    track->sysex_length += length;
+}
+
+/* A message with its F7. */
+static enum taken obey_sysex(struct track *track)
+{
+    struct reader *reader = track->reader;
+    uint32_t value;
+    uint8_t channel;
+    if (track->sysex_length > SYSEX_KEPT ||
+        !sysex_read(track->sysex, track->sysex_length - 1, &value, &channel))
+        return TAKEN;
+    reader->parts_differ |= value >> PART_DATA_BITS == PART_MODE ||
+                            value == (PART_RESET << PART_DATA_BITS | SYSTEM_XG);
+    return keep(track, &reader->parts, value, channel);
 }
 
 static enum taken take_sysex(struct track *track, uint8_t status)
@@ -275,11 +397,13 @@ static enum taken take_sysex(struct track *track, uint8_t status)
     if (status == SYSEX) {
         if (track->sysex_open)
             track->file->repairs |= MIDI_REPAIR_SYSEX;
-        track->sysex_open = !terminated;
-    } else if (terminated) {
-        track->sysex_open = false;
+        track->sysex_length = 0;
+    } else if (!track->sysex_open) {
+        return TAKEN; /* an escape */
     }
-    return TAKEN;
+    track->sysex_open = !terminated;
+    collect_sysex(track, data, length);
+    return terminated ? obey_sysex(track) : TAKEN;
 }
 
 /* System common and real-time messages have no place in a file, but some are there. */
@@ -296,19 +420,9 @@ static enum taken take_system(struct track *track, uint8_t status)
     return TAKEN;
 }
 
-static enum taken take_event(struct track *track)
+/* An event without its delta time. */
+static enum taken take_message(struct track *track)
 {
-    uint32_t delta;
-    enum taken taken = take_number(track, &delta);
-    if (taken != TAKEN)
-        return taken;
-    track->tick += delta;
-    if (track->at == track->end)
-        return CUT;
-    if (track->tick > UINT32_MAX) {
-        reader_skip(track->reader, "too long: more than %u ticks", UINT32_MAX);
-        return STOPPED;
-    }
     uint8_t status = *track->at;
     if (status < 0x80)
         return take_running_event(track);
@@ -325,18 +439,33 @@ static enum taken take_event(struct track *track)
     return take_system(track, status);
 }
 
+/* Without `timed` the event has no delta time. */
+static enum taken take_event(struct track *track, bool timed)
+{
+    uint32_t delta = 0;
+    enum taken taken = timed ? take_number(track, &delta) : TAKEN;
+    if (taken != TAKEN)
+        return taken;
+    track->tick += delta;
+    if (track->at == track->end)
+        return CUT;
+    return track->tick > UINT32_MAX ? TOO_LATE : take_message(track);
+}
+
 /* Events up to the end of the bytes or whatever else ends a track. Afterwards `at` is
  * behind the last event that was whole. */
 static enum taken take_events(struct track *track)
 {
+    bool timed = true;
     while (track->at < track->end) {
         const uint8_t *at = track->at;
         uint64_t tick = track->tick;
         uint8_t running = track->running;
-        enum taken taken = take_event(track);
-        if (taken == TAKEN)
+        enum taken taken = take_event(track, timed);
+        timed = taken != CUT_SHORT;
+        if (taken == TAKEN || taken == CUT_SHORT)
             continue;
-        if (taken == CUT || taken == MALFORMED) {
+        if (taken == CUT || taken == TOO_LATE) {
             track->at = at;
             track->tick = tick;
             track->running = running;
@@ -349,28 +478,40 @@ static enum taken take_events(struct track *track)
 /* Notes that still sound end; repairs are noted. */
 static void finish(struct track *track, enum taken how)
 {
+    struct ports *ports = &track->reader->ports;
     midi_repairs *repairs = &track->file->repairs;
-    all_notes_off(track, 0, KEY_WORDS);
+    for (uint32_t port = 0; port < ports->count; port++) {
+        track->keys = ports->keys[port];
+        if (!track->keys || !track->keys->touched)
+            continue;
+        all_notes_off(track, 0, KEY_WORDS);
+        track->keys->touched = false;
+    }
     if (track->sysex_open)
         *repairs |= MIDI_REPAIR_SYSEX;
     if (how == TAKEN)
         *repairs |= MIDI_REPAIR_NO_END;
     else if (how == CUT)
         *repairs |= MIDI_REPAIR_CUT;
-    else if (how == MALFORMED)
-        *repairs |= MIDI_REPAIR_MALFORMED;
+    else if (how == TOO_LATE)
+        *repairs |= MIDI_REPAIR_TOO_LATE;
 }
 
 /* Format 2: this track was a pattern of its own; the next begins where it ended. */
 static bool finish_pattern(struct track *track, size_t first_note)
 {
     struct reader *reader = track->reader;
-    for (uint32_t channel = 0; channel < CHANNELS; channel++)
-        if (reader->pedals_down >> channel & 1 && pedal(track, channel, 0) != TAKEN)
-            return false;
+    for (uint32_t port = 0; port < reader->ports.count; port++) {
+        track->port = (uint8_t)port;
+        for (uint32_t channel = 0; channel < CHANNELS; channel++)
+            if (reader->pedals_down[port] >> channel & 1 &&
+                pedal(track, channel, 0) != TAKEN)
+                return false;
+    }
     reader->origin = track->tick;
-    bool assigned = timing_assign_programs(reader, first_note);
-    reader->programs.count = 0;
+    bool assigned = timing_assign_parts(reader, first_note);
+    reader->parts.count = 0;
+    reader->parts_differ = false;
     return assigned;
 }
 
@@ -407,6 +548,8 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
     };
     size_t first_note = file->notes.count;
     bool pattern = file->format == 2;
+    if (change_port(&track) != TAKEN)
+        return false;
     if (pattern && keep(&track, &reader->tempos, DEFAULT_TEMPO, 0) != TAKEN)
         return false;
     enum taken how = take_events(&track);

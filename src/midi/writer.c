@@ -4,7 +4,9 @@
  * it could refuse; then events are handed over track by track in order of time, which it
  * appends without sorting. Program changes: a channel's tracks share its program, so one
  * is written wherever the program in force, with tracks merged by tick and equal ticks in
- * the order of tracks, is not the note's.
+ * the order of tracks, is not the note's. Percussion on another channel than the usual
+ * one, and melody there, is written as General MIDI 2 has it: a bank in front of the
+ * program change.
  */
 #include "tutti/midi.h"
 
@@ -25,13 +27,15 @@ enum {
     LAST_TICK = 0x0FFFFFFF /* the longest delta time: four bytes of seven bits */
 };
 
+enum { BANK_SELECT = 0, GM2_PERCUSSION = 120, GM2_MELODY = 121 };
+
 struct planned { /* a note in ticks */
     int start, end, track;
-    uint8_t channel, pitch, velocity, program;
+    uint8_t channel, pitch, velocity, program, percussion;
 };
 
 /* Events of one tick and track go out in this order: a repeated note must end first. */
-enum kind { EVENT_OFF, EVENT_PROGRAM, EVENT_ON };
+enum kind { EVENT_OFF, EVENT_BANK, EVENT_PROGRAM, EVENT_ON };
 
 struct event {
     int tick, track;
@@ -44,8 +48,9 @@ struct plan {
     int ticks_per_beat, tempo, tracks;
     struct planned *notes;
     size_t note_count;
-    struct event *events; /* room for an on, an off and a program change of each note */
+    struct event *events; /* room for an on, an off, a bank and a program of each note */
     size_t event_count;
+    bool gm2; /* banks are needed */
 };
 
 static enum status check_note(const char *path, const struct note *note)
@@ -84,7 +89,9 @@ static enum status plan_note(struct plan *plan, const struct note *note)
                                 .channel = note->channel,
                                 .pitch = note->pitch,
                                 .velocity = note->velocity,
-                                .program = note->program};
+                                .program = note->program,
+                                .percussion = note->percussion};
+    plan->gm2 |= note->percussion != (note->channel == PERCUSSION_CHANNEL);
     return STATUS_OK;
 }
 
@@ -172,6 +179,10 @@ static void add_event(struct plan *plan, const struct planned *note, int tick,
     if (kind == EVENT_PROGRAM) {
         event.bytes[0] = (uint8_t)(0xC0 | channel);
         event.bytes[1] = note->program;
+    } else if (kind == EVENT_BANK) {
+        event.bytes[0] = (uint8_t)(0xB0 | channel);
+        event.bytes[1] = BANK_SELECT;
+        event.bytes[2] = note->percussion ? GM2_PERCUSSION : GM2_MELODY;
     } else {
         event.bytes[0] = (uint8_t)((kind == EVENT_ON ? 0x90 : 0x80) | channel);
         event.bytes[1] = note->pitch;
@@ -180,22 +191,53 @@ static void add_event(struct plan *plan, const struct planned *note, int tick,
     plan->events[plan->event_count++] = event;
 }
 
+/* What a note's part needs before it: a channel's first goes to the very start. */
+static void plan_part(struct plan *plan, const struct planned *note,
+                      const struct planned *before)
+{
+    int tick = before ? note->start : 0;
+    if (before && before->program == note->program &&
+        before->percussion == note->percussion)
+        return;
+    if (plan->gm2 && (!before || before->percussion != note->percussion))
+        add_event(plan, note, tick, EVENT_BANK);
+    add_event(plan, note, tick, EVENT_PROGRAM);
+}
+
 static void plan_events(struct plan *plan)
 {
-    int program[CHANNELS];
-    for (int channel = 0; channel < CHANNELS; channel++)
-        program[channel] = -1;
+    const struct planned *before[CHANNELS] = {NULL};
     qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_tracks);
     for (size_t i = 0; i < plan->note_count; i++) {
         const struct planned *note = &plan->notes[i];
-        int *in_force = &program[note->channel];
-        if (*in_force != note->program) /* a channel's first one goes to the very start */
-            add_event(plan, note, *in_force < 0 ? 0 : note->start, EVENT_PROGRAM);
-        *in_force = note->program;
+        plan_part(plan, note, before[note->channel]);
+        before[note->channel] = note;
         add_event(plan, note, note->start, EVENT_ON);
         add_event(plan, note, note->end, EVENT_OFF);
     }
     qsort(plan->events, plan->event_count, sizeof *plan->events, compare_events);
+}
+
+static bool add_bytes(smf_track_t *track, uint8_t *bytes, int length, int tick)
+{
+    smf_event_t *event = smf_event_new_from_pointer(bytes, length);
+    if (event)
+        smf_track_add_event_pulses(track, event, tick);
+    return event != NULL;
+}
+
+/* The first track: what holds for all. */
+static bool add_beginning(smf_track_t *track, const struct plan *plan)
+{
+    uint8_t gm2_on[] = {0xF0, 0x7E, 0x7F, 0x09, 0x03, 0xF7};
+    uint8_t tempo[] = {0xFF,
+                       0x51,
+                       3,
+                       (uint8_t)(plan->tempo >> 16),
+                       (uint8_t)(plan->tempo >> 8),
+                       (uint8_t)plan->tempo};
+    return add_bytes(track, tempo, sizeof tempo, 0) &&
+           (!plan->gm2 || add_bytes(track, gm2_on, sizeof gm2_on, 0));
 }
 
 /* Adds a track with events[*next...] of that number. */
@@ -206,26 +248,14 @@ static bool build_track(smf_t *smf, const struct plan *plan, int number, size_t 
         return false;
     smf_add_track(smf, track);
     int tick = 0;
-    if (number == 0) {
-        uint8_t tempo[] = {0xFF,
-                           0x51,
-                           3,
-                           (uint8_t)(plan->tempo >> 16),
-                           (uint8_t)(plan->tempo >> 8),
-                           (uint8_t)plan->tempo};
-        smf_event_t *event = smf_event_new_from_pointer(tempo, sizeof tempo);
-        if (!event)
-            return false;
-        smf_track_add_event_pulses(track, event, 0);
-    }
+    if (number == 0 && !add_beginning(track, plan))
+        return false;
     for (; *next < plan->event_count && plan->events[*next].track == number; ++*next) {
         struct event from = plan->events[*next];
         int length = from.kind == EVENT_PROGRAM ? 2 : 3;
-        smf_event_t *event = smf_event_new_from_pointer(from.bytes, length);
-        if (!event)
-            return false;
         tick = from.tick;
-        smf_track_add_event_pulses(track, event, tick);
+        if (!add_bytes(track, from.bytes, length, tick))
+            return false;
     }
     return smf_track_add_eot_pulses(track, tick) == 0;
 }
@@ -306,7 +336,7 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
             path, ticks_per_beat, MOST_TICKS_PER_BEAT, tempo, SLOWEST_TEMPO);
     struct plan plan = {.path = path, .ticks_per_beat = ticks_per_beat, .tempo = tempo};
     plan.notes = calloc(notes->count + 1, sizeof *plan.notes);
-    plan.events = calloc(3 * notes->count + 1, sizeof *plan.events);
+    plan.events = calloc(4 * notes->count + 1, sizeof *plan.events);
     enum status status = STATUS_OK;
     if (plan.notes && plan.events)
         status = write_planned(&plan, notes);

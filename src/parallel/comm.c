@@ -22,6 +22,7 @@
 #include "tutti/hash.h"
 #include "tutti/log.h"
 #include "tutti/phase.h"
+#include "tutti/slurm.h"
 #include "tutti/watch.h"
 
 enum {
@@ -87,11 +88,11 @@ static bool launched_alone(void)
 }
 
 /* srun sets the number of a step's tasks; a batch script outside of any step has none,
- * and there a single process is meant. */
+ * and there a single process is meant, as it is in a shell that has outlived its step. */
 static enum status check_launch(int size, bool alone)
 {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    if (size != 1 || alone || !tasks || atoi(tasks) <= 1)
+    if (size != 1 || alone || !tasks || atoi(tasks) <= 1 || slurm_job_is_past(NULL))
         return STATUS_OK;
     const char *task = getenv("SLURM_PROCID");
     log_mute(task && strcmp(task, "0") != 0);

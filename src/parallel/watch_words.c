@@ -19,8 +19,7 @@
 #include "tutti/progress.h"
 #include "watch_internal.h"
 
-static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,
-                            SIGABRT, SIGSYS, SIGXCPU, SIGXFSZ};
+static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
 enum { FATAL = sizeof fatal / sizeof *fatal, STACK_SIZE = 1 << 16 };
 
 static struct sigaction before[FATAL];

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint_describe.h"
 #include "tutti/comm.h"
 #include "tutti/h5.h"
 #include "tutti/hash.h"
@@ -144,6 +145,13 @@ static void set_i64(struct carrier *to, const char *name, const char *attribute,
         to->status = h5_set_i64(to->file, name, attribute, n);
 }
 
+static void set_u64(struct carrier *to, const char *name, const char *attribute,
+                    uint64_t n)
+{
+    if (going(to))
+        to->status = h5_set_u64(to->file, name, attribute, n);
+}
+
 static void set_f64(struct carrier *to, const char *name, const char *attribute, double x)
 {
     if (going(to))
@@ -219,6 +227,19 @@ static void write_tensors(struct carrier *to, const struct checkpoint *checkpoin
     }
 }
 
+static void write_constants(struct carrier *to, const struct optimizer *optimizer)
+{
+    if (optimizer->kind == OPTIMIZER_SGD) {
+        set_f64(to, "/optimizer", "momentum", optimizer->momentum);
+        return;
+    }
+    set_f64(to, "/optimizer", "beta1", optimizer->beta1);
+    set_f64(to, "/optimizer", "beta2", optimizer->beta2);
+    set_f64(to, "/optimizer", "epsilon", optimizer->epsilon);
+    if (optimizer->kind == OPTIMIZER_ADAMW)
+        set_f64(to, "/optimizer", "weight_decay", optimizer->weight_decay);
+}
+
 static void write_optimizer(struct carrier *to, const struct checkpoint *checkpoint)
 {
     static const char *const kinds[] = {"adam", "adamw", "sgd"};
@@ -226,6 +247,7 @@ static void write_optimizer(struct carrier *to, const struct checkpoint *checkpo
     make_group(to, "/optimizer");
     set_text(to, "/optimizer", "kind", kinds[optimizer->kind]);
     set_i64(to, "/optimizer", "updates", optimizer->updates);
+    write_constants(to, optimizer);
     if (optimizer->second) {
         write_tensors(to, checkpoint, "/optimizer/first", optimizer->first);
         write_tensors(to, checkpoint, "/optimizer/second", optimizer->second);
@@ -238,13 +260,20 @@ static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
 {
     make_group(to, "/state");
     set_fields(to, "/state", state_fields, checkpoint);
-    set_i64(to, "/state", "seed", checkpoint->options.train.seed);
+    set_u64(to, "/state", "seed", checkpoint->options.train.seed);
     write_table(to, "/state/rows", row_fields, checkpoint->rows, checkpoint->stream_rows,
                 sizeof *checkpoint->stream_rows);
     write_table(to, "/state/cursors", cursor_fields, checkpoint->slices,
                 checkpoint->cursors, sizeof *checkpoint->cursors);
     const size_t dims[2] = {checkpoint->slices, checkpoint->state_size};
     write_values(to, "/state/hidden", H5_F32, 2, dims, checkpoint->states);
+    static const char *const axes_of_file[] = {"slice", "layer*kind*row*unit"};
+    int64_t shape[HIDDEN_AXES];
+    checkpoint_hidden_shape(checkpoint, shape);
+    set_texts(to, "/state/hidden", "dimensions", 2, axes_of_file);
+    set_texts(to, "/state/hidden", "axes", HIDDEN_AXES, hidden_axes);
+    if (going(to))
+        to->status = h5_set_i64s(to->file, "/state/hidden", "shape", HIDDEN_AXES, shape);
 }
 
 static void write_config(struct carrier *to, const struct options *options)
@@ -275,6 +304,44 @@ static void write_vocabulary(struct carrier *to, const struct encoding *encoding
     free(names);
 }
 
+/* The pairs that occur, one row each, in order. */
+static void write_pairs(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    size_t v = checkpoint->encoding->vocabulary, count = 0;
+    for (size_t i = 0; i < v * v; i++)
+        count += checkpoint->pairs[i] != 0;
+    token *first = malloc((count + 1) * sizeof *first);
+    token *second = malloc((count + 1) * sizeof *second);
+    int64_t *counts = malloc((count + 1) * sizeof *counts);
+    if (!first || !second || !counts)
+        no_memory(to);
+    for (size_t i = 0, row = 0; going(to) && i < v * v; i++)
+        if (checkpoint->pairs[i]) {
+            first[row] = (token)(i / v);
+            second[row] = (token)(i % v);
+            counts[row++] = checkpoint->pairs[i];
+        }
+    write_values(to, "/pairs/first", H5_U16, 1, &count, first);
+    write_values(to, "/pairs/second", H5_U16, 1, &count, second);
+    write_values(to, "/pairs/count", H5_I64, 1, &count, counts);
+    free(first);
+    free(second);
+    free(counts);
+}
+
+static void write_floors(struct carrier *to, const struct checkpoint *checkpoint)
+{
+    if (!checkpoint->pairs)
+        return;
+    make_group(to, "/pairs");
+    set_text(to, "/pairs", "meaning",
+             "count: how often token `second` comes after token `first` in the training "
+             "split, read as END piece END piece END");
+    set_f64(to, "/pairs", "valid_unigram", checkpoint->floors.unigram);
+    set_f64(to, "/pairs", "valid_bigram", checkpoint->floors.bigram);
+    write_pairs(to, checkpoint);
+}
+
 static void write_provenance(struct carrier *to, const struct checkpoint *checkpoint)
 {
     make_group(to, "/provenance");
@@ -296,6 +363,12 @@ static void write_root(struct carrier *to, const struct checkpoint *checkpoint)
     set_i64(to, "/", "epoch", checkpoint->epoch);
     set_i64(to, "/", "step", checkpoint->step);
     set_i64(to, "/", "parameters", (int64_t)checkpoint->params.total);
+}
+
+static void set_description(void *context, const char *object, const char *attribute,
+                            const char *text)
+{
+    set_text(context, object, attribute, text);
 }
 
 /* Faults on purpose strike when half of the numbers are on their way. */
@@ -327,7 +400,9 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
     write_vocabulary(&to, checkpoint->encoding);
     write_table(&to, "/history", history_fields, checkpoint->history_count,
                 checkpoint->history, sizeof *checkpoint->history);
+    write_floors(&to, checkpoint);
     write_provenance(&to, checkpoint);
+    checkpoint_describe(checkpoint, set_description, &to);
     if (going(&to))
         return h5_close(to.file);
     h5_abandon(to.file);
@@ -341,6 +416,13 @@ static void get_i64(struct carrier *from, const char *name, const char *attribut
 {
     if (going(from))
         from->status = h5_get_i64(from->file, name, attribute, value);
+}
+
+static void get_f64(struct carrier *from, const char *name, const char *attribute,
+                    double *value)
+{
+    if (going(from))
+        from->status = h5_get_f64(from->file, name, attribute, value);
 }
 
 static void get_text(struct carrier *from, const char *name, const char *attribute,
@@ -508,6 +590,55 @@ static void read_history(struct carrier *from, struct checkpoint *out)
                sizeof *out->history);
 }
 
+/* Rows of /pairs into the table; a row that can't be is damage. */
+static void scatter_pairs(struct carrier *from, size_t count, const token *first,
+                          const token *second, const int64_t *counts,
+                          struct checkpoint *out)
+{
+    size_t v = out->encoding->vocabulary;
+    for (size_t i = 0; going(from) && i < count; i++)
+        if (first[i] < v && second[i] < v && counts[i] > 0)
+            out->pairs[first[i] * v + second[i]] = counts[i];
+        else
+            from->status =
+                status_fail(STATUS_FAILED,
+                            "%s: /pairs: row %zu is token %d after %d, %" PRId64 " times",
+                            h5_path(from->file), i, second[i], first[i], counts[i]);
+}
+
+static void read_pairs(struct carrier *from, struct checkpoint *out)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0}, v = out->encoding->vocabulary;
+    from->status = h5_shape(from->file, "/pairs/count", &rank, dims);
+    size_t count = dims[0];
+    token *first = reserve(from, count, sizeof *first);
+    token *second = reserve(from, count, sizeof *second);
+    int64_t *counts = reserve(from, count, sizeof *counts);
+    out->pairs = reserve(from, v * v, sizeof *out->pairs);
+    if (going(from))
+        from->status = h5_read(from->file, "/pairs/first", H5_U16, 1, &count, first);
+    if (going(from))
+        from->status = h5_read(from->file, "/pairs/second", H5_U16, 1, &count, second);
+    if (going(from))
+        from->status = h5_read(from->file, "/pairs/count", H5_I64, 1, &count, counts);
+    scatter_pairs(from, count, first, second, counts, out);
+    free(first);
+    free(second);
+    free(counts);
+}
+
+/* Older checkpoints don't have them. */
+static void read_floors(struct carrier *from, struct checkpoint *out)
+{
+    if (!going(from) || !h5_has(from->file, "/pairs"))
+        return;
+    get_f64(from, "/pairs", "valid_unigram", &out->floors.unigram);
+    get_f64(from, "/pairs", "valid_bigram", &out->floors.bigram);
+    if (going(from))
+        read_pairs(from, out);
+}
+
 static void read_optimizer(struct carrier *from, struct checkpoint *out)
 {
     struct optimizer *optimizer = &out->optimizer;
@@ -556,6 +687,7 @@ enum status checkpoint_read(const char *path, int for_training, struct checkpoin
     get_hash(&from, "dataset_hash", &out->dataset_hash);
     get_fields(&from, "/state", state_fields, out);
     read_history(&from, out);
+    read_floors(&from, out);
     get_text(&from, "/provenance", "openblas_core", out->core, sizeof out->core);
     get_text(&from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(&from, "/provenance", "ranks", &out->ranks);
@@ -629,5 +761,6 @@ void checkpoint_free(struct checkpoint *checkpoint)
     checkpoint_free_streams(checkpoint);
     free(checkpoint->weights);
     free(checkpoint->history);
+    free(checkpoint->pairs);
     *checkpoint = (struct checkpoint){0};
 }

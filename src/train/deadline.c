@@ -4,6 +4,10 @@
  * squeue's %L, the time left, is free of differences between the clocks of hosts. The
  * child that asks is waited for a few seconds and killed then; an event wakes the thread
  * when the run ends, so neither holds up anybody.
+ *
+ * A shell that has outlived its job still has the job's variables. So an end that has
+ * passed counts only when squeue says so, as it does in the grace period after the limit
+ * (OverTimeLimit), and a job that squeue does not know has no limit.
  */
 #include "deadline.h"
 
@@ -25,13 +29,15 @@
 
 #include "tutti/log.h"
 #include "tutti/progress.h"
+#include "tutti/slurm.h"
 #include "tutti/text.h"
 
 enum {
     ASK_EVERY_MS = 5 * 60 * 1000,
     ASK_AGAIN_MS = 5000,
     ANSWER_MS = 10 * 1000,
-    ANSWER_SIZE = 64,
+    LOOK_MS = 10,
+    ANSWER_SIZE = 512,
     JOB_SIZE = 64
 };
 static const double worth_telling = 60; /* seconds by which a limit was changed */
@@ -42,7 +48,7 @@ struct deadline {
     double ends;          /* clock_seconds, by run.minutes */
     _Atomic double slurm; /* the same by Slurm */
     char job[JOB_SIZE];   /* as squeue's --jobs takes it */
-    bool told;
+    bool told, over;
     int leave; /* an event: the run is over; -1: there is no thread */
     pthread_t thread;
 };
@@ -119,17 +125,37 @@ static void tell_unknown(struct deadline *deadline, const char *why)
     deadline->told = true;
 }
 
+/* Said once: the job of these variables is over, as far as can be seen. */
+static void tell_over(struct deadline *deadline, const char *how)
+{
+    atomic_store(&deadline->slurm, HUGE_VAL);
+    if (!deadline->over)
+        log_warn(
+            "the Slurm variables are left over from job %s, which %s: its time limit "
+            "is ignored (to be rid of them: unset \"${!SLURM_@}\")",
+            deadline->job, how);
+    deadline->over = deadline->told = true;
+}
+
 static void read_environment(struct deadline *deadline)
 {
     const char *text = getenv("SLURM_JOB_END_TIME");
+    char how[64] = "";
+    struct tm local;
     int64_t ends;
-    if (text && text_to_integer(text, &ends) && ends > 0)
+    time_t ended;
+    if (slurm_job_is_past(&ended)) {
+        if (localtime_r(&ended, &local))
+            strftime(how, sizeof how, "ended on %Y-%m-%d %H:%M", &local);
+        tell_over(deadline, how[0] ? how : "has ended");
+    } else if (text && text_to_integer(text, &ends) && ends > 0) {
         set_left(deadline, difftime((time_t)ends, time(NULL)), "SLURM_JOB_END_TIME");
+    }
 }
 
 /* ---- asking ---- */
 
-/* Starts squeue with its output in a pipe. Returns its id, or -1. */
+/* Starts squeue with its output and its complaints in a pipe. Returns its id, or -1. */
 static pid_t spawn_squeue(const struct deadline *deadline, int output)
 {
     char job[JOB_SIZE];
@@ -144,7 +170,7 @@ static pid_t spawn_squeue(const struct deadline *deadline, int output)
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, output, STDERR_FILENO);
     posix_spawnattr_init(&how);
     posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigmask(&how, &none);
@@ -175,32 +201,77 @@ static bool read_answer(const struct deadline *deadline, int from, char *answer)
         have += (size_t)got;
     }
     answer[have] = '\0';
-    answer[strcspn(answer, "\n")] = '\0';
     return true;
 }
 
-static void ask(struct deadline *deadline)
+/* Gives a child that has said all a moment to end, or ends it. Its exit code, or -1. */
+static int wait_for_end(const struct deadline *deadline, pid_t child)
 {
-    int ends[2], how = 0;
+    struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
+    double until = clock_seconds() + ANSWER_MS / 1e3;
+    int how = -1;
+    pid_t ended;
+    do
+        ended = waitpid(child, &how, WNOHANG);
+    while (ended == 0 && clock_seconds() < until && poll(&leave, 1, LOOK_MS) == 0);
+    if (ended == 0) {
+        kill(child, SIGKILL);
+        waitpid(child, &how, 0);
+    }
+    return ended > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : -1;
+}
+
+/* The seconds in squeue's answer, which may stand between complaints; -1: there are none.
+ * Of a job past its limit the difference is negative, which squeue calls INVALID. */
+static double find_seconds(const char *answer)
+{
+    char line[ANSWER_SIZE];
+    for (const char *at = answer; *at; at += at[0] == '\n') {
+        size_t length = strcspn(at, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)length, at);
+        double left = strcmp(line, "INVALID") == 0 ? 0 : deadline_parse(line);
+        if (left >= 0)
+            return left;
+        at += length;
+    }
+    return -1;
+}
+
+/* A job that has just ended is left out of the answer; later its number is unknown. */
+static bool is_no_job(const char *answer, int code)
+{
+    return strstr(answer, "Invalid job id") || (code == 0 && answer[0] == '\0');
+}
+
+/* Asks once; false when there is nothing more to ask, as there is no such job. */
+static bool ask(struct deadline *deadline)
+{
+    int ends[2], code = -1;
     char answer[ANSWER_SIZE] = "";
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return;
+        return true;
     pid_t child = spawn_squeue(deadline, ends[1]);
     close(ends[1]);
     bool answered = child > 0 && read_answer(deadline, ends[0], answer);
     close(ends[0]);
-    if (child > 0) { /* it has nothing more to say, if it is still there */
+    if (answered) {
+        code = wait_for_end(deadline, child);
+    } else if (child > 0) {
         kill(child, SIGKILL);
-        waitpid(child, &how, 0);
+        waitpid(child, NULL, 0);
     }
-    double left = deadline_parse(answer);
+    double left = answered ? find_seconds(answer) : -1;
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
-    if (answered && left >= 0)
+    bool no_job = answered && left < 0 && is_no_job(answer, code);
+    if (left >= 0)
         set_left(deadline, left, "squeue");
+    else if (no_job)
+        tell_over(deadline, "squeue does not know");
     else if (poll(&leave, 1, 0) == 0)
         tell_unknown(deadline, child < 0   ? "can't be started"
                                : !answered ? "gives no answer"
                                            : "names none");
+    return !no_job;
 }
 
 /* Every few minutes, and more often towards the end: an extension comes late. */
@@ -216,9 +287,8 @@ static void *keep_asking(void *argument)
 {
     struct deadline *deadline = argument;
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
-    do
-        ask(deadline);
-    while (poll(&leave, 1, pause_ms(deadline)) == 0);
+    while (ask(deadline) && poll(&leave, 1, pause_ms(deadline)) == 0)
+        ;
     return NULL;
 }
 

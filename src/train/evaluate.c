@@ -1,24 +1,27 @@
 /* evaluate: one pass of a split through the model.
  *
  * What is summed over windows, slices and ranks goes through the exact sum, so the
- * figures don't depend on who computed what. How many pieces, notes and seconds there are
- * the index knows; the tokens are counted and must agree with it.
+ * figures don't depend on who computed what. How many pieces and seconds there are the
+ * index knows; the tokens are counted and must agree with it. Notes are counted in the
+ * tokens, as the index counts what a file has, also what the encoding leaves out.
  */
 #include "tutti/evaluate.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "window.h"
 #include "tutti/exact_sum.h"
 #include "tutti/phase.h"
+#include "tutti/progress.h"
 #include "tutti/slices.h"
 #include "tutti/stream.h"
 
-enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUMS };
+enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUM_NOTES, SUMS };
 
 /* One pass of this rank's slices. */
 struct pass {
@@ -31,9 +34,13 @@ struct pass {
     struct streams streams;
     struct window window;
     bool *in_frames; /* [own slices][rows]: the first frame of the row's piece is over */
+    struct grammar *grammars; /* [own slices][rows]: of the row's piece so far */
     real *states;
     struct exact_sum *sum;
     const struct evaluation_leave *leave; /* or NULL */
+    enum split split;
+    struct progress progress;
+    uint64_t counted; /* tokens, for the progress */
 };
 
 static enum status allocate(struct pass *pass)
@@ -41,8 +48,9 @@ static enum status allocate(struct pass *pass)
     size_t own = (size_t)pass->own.count;
     pass->dealt = calloc(pass->dataset->shard_count + 1, sizeof *pass->dealt);
     pass->in_frames = calloc(own * (size_t)pass->rows, sizeof *pass->in_frames);
+    pass->grammars = calloc(own * (size_t)pass->rows, sizeof *pass->grammars);
     pass->states = calloc(own * model_state_size(pass->model), sizeof *pass->states);
-    if (!pass->dealt || !pass->in_frames || !pass->states)
+    if (!pass->dealt || !pass->in_frames || !pass->grammars || !pass->states)
         return status_fail(STATUS_FAILED, "out of memory for the evaluation");
     return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
 }
@@ -81,6 +89,7 @@ static void pass_close(struct pass *pass)
     window_free(&pass->window);
     free(pass->dealt);
     free(pass->in_frames);
+    free(pass->grammars);
     free(pass->states);
 }
 
@@ -125,6 +134,26 @@ static void add_frames(struct pass *pass, int slice)
     exact_sum_add_count(pass->sum, SUM_FRAMES, frames);
 }
 
+/* Notes that begin in one slice's window. */
+static void add_notes(struct pass *pass, int slice)
+{
+    const struct encoding *encoding = pass->dataset->encoding;
+    struct grammar *grammars = pass->grammars + (size_t)slice * (size_t)pass->rows;
+    int64_t notes = 0;
+    for (int i = 0; i < pass->steps * pass->rows; i++) {
+        struct grammar *grammar = &grammars[i % pass->rows];
+        int32_t target = pass->window.target_of[slice][i];
+        if (pass->window.input_of[slice][i] == encoding->end)
+            encoding->grammar_start(encoding, grammar);
+        if (target < 0)
+            continue;
+        int before = grammar->onsets;
+        encoding->grammar_accept(encoding, grammar, (token)target);
+        notes += grammar->onsets - before;
+    }
+    exact_sum_add_count(pass->sum, SUM_NOTES, notes);
+}
+
 static void add_window(struct pass *pass)
 {
     const struct window *window = &pass->window;
@@ -133,9 +162,29 @@ static void add_window(struct pass *pass)
         exact_sum_add_extra(pass->sum, SUM_LOSS, pass->window.losses[s].loss);
         exact_sum_add_count(pass->sum, SUM_TARGETS, pass->window.losses[s].targets);
         exact_sum_add_count(pass->sum, SUM_CORRECT, pass->window.losses[s].correct);
+        add_notes(pass, s);
         if (pass->frames)
             add_frames(pass, s);
     }
+}
+
+/* The tokens of the shards that this rank's slices were dealt. */
+static uint64_t own_tokens(const struct pass *pass)
+{
+    uint64_t tokens = 0;
+    for (size_t i = 0; i < pass->dataset->shard_count; i++) {
+        const struct dataset_shard *shard = &pass->dataset->shards[i];
+        int slice = pass->dealt[i] - pass->own.first;
+        if (slice >= 0 && slice < pass->own.count)
+            tokens += shard->tokens[pass->split] + shard->pieces[pass->split];
+    }
+    return tokens;
+}
+
+static void show_progress(struct pass *pass, int64_t counted)
+{
+    pass->counted += (uint64_t)counted;
+    progress_update(&pass->progress, pass->counted, NULL);
 }
 
 /* All windows, or those up to a wish to leave. The wish is this rank's own and costs no
@@ -152,6 +201,7 @@ static enum status add_windows(struct pass *pass)
             return status_fail(STATUS_STOPPED, "left on request");
         add_window(pass);
         phase_move();
+        show_progress(pass, counted);
         status = next_window(pass, &counted);
     }
     return status;
@@ -164,7 +214,11 @@ static enum status run(struct pass *pass)
     for (int s = 0; s < pass->own.count; s++)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
+    char task[32];
+    snprintf(task, sizeof task, "evaluating %s", split_name(pass->split));
+    progress_begin(&pass->progress, task, "tokens", own_tokens(pass));
     enum status status = add_windows(pass);
+    progress_end(&pass->progress);
     for (int s = 0; s < pass->own.count; s++)
         model_set_state(pass->model, s, pass->states + (size_t)s * size);
     return status;
@@ -193,7 +247,7 @@ static enum status summarise(const struct pass *pass, enum split split,
                            facts->tokens[split] + facts->pieces[split]);
     *out = (struct evaluation){.tokens = tokens,
                                .pieces = facts->pieces[split],
-                               .notes = facts->notes[split],
+                               .notes = (uint64_t)exact_sum_count(pass->sum, SUM_NOTES),
                                .seconds = facts->seconds[split]};
     out->frames = (uint64_t)exact_sum_count(pass->sum, SUM_FRAMES);
     out->loss = tokens ? loss / (double)tokens : (double)NAN;
@@ -219,6 +273,7 @@ enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int
                         .rows = rows,
                         .steps = steps,
                         .leave = leave,
+                        .split = split,
                         .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
     enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
     if (status == STATUS_OK)

@@ -1,16 +1,14 @@
-/* floors: what counting tokens and pairs of tokens achieves; a model that doesn't get
- * below has learned nothing.
+/* floors: see the header.
  *
  * Both figures follow from two tables of pair counts, of the training split and of the
- * split that is predicted. Each rank counts some shards, a chunk in memory at a time; the
- * tables are summed as integers, and every rank computes the same doubles from them in
- * one order.
+ * split that is predicted. Each rank counts some shards; the tables are summed as
+ * integers, and every rank computes the same doubles from them in one order.
  */
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "tutti/evaluate.h"
+#include "tutti/floors.h"
 
 /* Counting the pairs (a, b) of "END piece END". */
 struct counter {
@@ -42,8 +40,8 @@ static enum status count_shard(const struct dataset *dataset, size_t index,
     return dataset_scan_shard(dataset, index, split, count_part, &counter);
 }
 
-static enum status count_pairs(struct comm *comm, const struct dataset *dataset,
-                               enum split split, int64_t *pairs)
+static enum status count_shards(struct comm *comm, const struct dataset *dataset,
+                                enum split split, int64_t *pairs)
 {
     size_t v = dataset->encoding->vocabulary;
     enum status status = STATUS_OK;
@@ -53,6 +51,24 @@ static enum status count_pairs(struct comm *comm, const struct dataset *dataset,
         status = count_shard(dataset, shard, split, pairs);
     status = comm_agree(comm, status);
     return status == STATUS_OK ? comm_sum_i64(comm, pairs, v * v, 0) : status;
+}
+
+enum status floors_count(struct comm *comm, const struct dataset *dataset,
+                         enum split split, int64_t **pairs)
+{
+    size_t v = dataset->encoding->vocabulary;
+    *pairs = calloc(v * v, sizeof **pairs);
+    enum status status = STATUS_OK;
+    if (!*pairs)
+        status = status_fail(STATUS_FAILED, "out of memory for the floors");
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = count_shards(comm, dataset, split, *pairs);
+    if (status != STATUS_OK) {
+        free(*pairs);
+        *pairs = NULL;
+    }
+    return status;
 }
 
 /* p(b) of the training split, into unigram[V]. */
@@ -103,24 +119,23 @@ static void floors_of(size_t v, const int64_t *train, const int64_t *pairs,
     out->bigram = all ? out->bigram / (double)all : (double)NAN;
 }
 
-enum status evaluate_floors(struct comm *comm, const struct dataset *dataset,
-                            enum split split, struct floors *out)
+enum status floors_evaluate(struct comm *comm, const struct dataset *dataset,
+                            enum split split, const int64_t *train, struct floors *out)
 {
     size_t v = dataset->encoding->vocabulary;
-    int64_t *train = calloc(v * v, sizeof *train), *pairs = calloc(v * v, sizeof *pairs);
+    *out = (struct floors){(double)NAN, (double)NAN};
+    if (dataset->total.pieces[split] == 0) /* then nothing need be read */
+        return STATUS_OK;
+    int64_t *pairs = NULL;
     double *unigram = calloc(v, sizeof *unigram);
     enum status status = STATUS_OK;
-    bool empty = dataset->total.pieces[split] == 0; /* then nothing need be read */
-    if (!train || !pairs || !unigram)
+    if (!unigram)
         status = status_fail(STATUS_FAILED, "out of memory for the floors");
     status = comm_agree(comm, status);
-    if (status == STATUS_OK && !empty)
-        status = count_pairs(comm, dataset, SPLIT_TRAIN, train);
-    if (status == STATUS_OK && !empty)
-        status = count_pairs(comm, dataset, split, pairs);
+    if (status == STATUS_OK)
+        status = floors_count(comm, dataset, split, &pairs);
     if (status == STATUS_OK)
         floors_of(v, train, pairs, unigram, out);
-    free(train);
     free(pairs);
     free(unigram);
     return status;

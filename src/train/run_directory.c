@@ -1,5 +1,4 @@
-/* run_directory: which checkpoint is newest is asked of the files themselves (their step
- * and epoch), not of names or times, which copying a run changes.
+/* run_directory: what a run writes and removes; what is there is run_listing's business.
  */
 #include "run_directory.h"
 
@@ -23,15 +22,58 @@
 
 static const double lock_seconds = 10; /* that a process may take to die */
 
-struct entry {
-    char name[CHECKPOINT_NAME];
-    int64_t step, epoch; /* -1: the file can't say */
-};
+/* ---- links, for people ---- */
 
-struct listing {
-    struct entry *entries; /* newest first, unreadable ones before */
-    size_t count, capacity;
-};
+static bool is_linked(const struct run_directory *run, const char *link, const char *name)
+{
+    char target[CHECKPOINT_NAME + 1] = "", *path = path_join(run->checkpoints, link);
+    ssize_t length = path ? readlink(path, target, sizeof target - 1) : -1;
+    free(path);
+    return length > 0 && strcmp(target, name) == 0;
+}
+
+/* Does the file system have symbolic links? Some make a file of its own instead and say
+ * nothing. A disk that is only full has them. */
+static bool has_links(const struct run_directory *run)
+{
+    static const char probe[] = ".link.partial", target[] = "epoch-0000.h5";
+    char *path = path_join(run->checkpoints, probe);
+    if (!path)
+        return true;
+    unlink(path);
+    int reason = symlink(target, path) == 0 ? 0 : errno;
+    bool works = reason == 0 && is_linked(run, probe, target);
+    unlink(path);
+    free(path);
+    return works || reason == ENOSPC || reason == EDQUOT || reason == EIO;
+}
+
+static enum status make_link(const struct run_directory *run, const char *link,
+                             const char *path, const char *name)
+{
+    enum status status = file_link(name, path);
+    if (status == STATUS_OK && !is_linked(run, link, name))
+        status = status_fail(STATUS_FAILED, "%s: is not the link that was made", path);
+    return status;
+}
+
+/* Points a link at a checkpoint. Where that can't be done, an older link or a copy in its
+ * place would mislead and is removed. */
+static void point(const struct run_directory *run, const char *link, const char *name)
+{
+    if (!run_is_checkpoint_name(name) || is_linked(run, link, name))
+        return;
+    char *path = path_join(run->checkpoints, link);
+    bool made = path && !run->linkless && make_link(run, link, path, name) == STATUS_OK;
+    if (path && !made) {
+        if (!run->linkless)
+            log_warn("%s", status_message());
+        unlink(path);
+    }
+    free(path);
+}
+
+/* ---- opening ---- */
 
 enum status run_directory_open(const char *path, struct run_directory *out)
 {
@@ -47,9 +89,16 @@ enum status run_directory_open(const char *path, struct run_directory *out)
         status = file_make_directories(out->samples);
     if (status == STATUS_OK)
         status = run_lock_take(path, lock_seconds, &out->lock);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         run_directory_free(out);
-    return status;
+        return status;
+    }
+    out->linkless = !has_links(out);
+    if (out->linkless)
+        log_info("%s: this file system has no symbolic links, so there are no "
+                 "checkpoints/latest and best; tutti finds the checkpoints without them",
+                 path);
+    return STATUS_OK;
 }
 
 void run_directory_free(struct run_directory *run)
@@ -61,81 +110,12 @@ void run_directory_free(struct run_directory *run)
     *run = (struct run_directory){0};
 }
 
-static bool is_checkpoint_name(const char *name)
-{
-    int end = 0;
-    if (sscanf(name, "epoch-%*[0-9].h5%n", &end) != 0 || end == 0)
-        end = 0, (void)sscanf(name, "step-%*[0-9].h5%n", &end);
-    return end > 0 && name[end] == '\0' && strlen(name) < CHECKPOINT_NAME;
-}
-
 /* ".epoch-0001.h5.partial": a write that was killed. */
 static bool is_left_over(const char *name)
 {
     size_t length = strlen(name), tail = strlen(".h5.partial");
     return name[0] == '.' && length > tail &&
            strcmp(name + length - tail, ".h5.partial") == 0;
-}
-
-/* Asks a file for its step and epoch. */
-static void ask(const struct run_directory *run, struct entry *entry)
-{
-    struct h5_file *file = NULL;
-    char *path = path_join(run->checkpoints, entry->name);
-    entry->step = entry->epoch = -1;
-    if (path && h5_open(path, &file) == STATUS_OK) {
-        if (h5_get_i64(file, "/", "step", &entry->step) != STATUS_OK ||
-            h5_get_i64(file, "/", "epoch", &entry->epoch) != STATUS_OK)
-            entry->step = entry->epoch = -1;
-        h5_abandon(file);
-    }
-    free(path);
-}
-
-static enum status append(struct listing *listing, const char *name)
-{
-    struct entry *entries = array_reserve(listing->entries, &listing->capacity,
-                                          listing->count + 1, sizeof *entries);
-    if (!entries)
-        return status_fail(STATUS_FAILED, "out of memory for a list of checkpoints");
-    listing->entries = entries;
-    struct entry *entry = &listing->entries[listing->count++];
-    snprintf(entry->name, sizeof entry->name, "%.*s", CHECKPOINT_NAME - 1, name);
-    return STATUS_OK;
-}
-
-static int newest_first(const void *left, const void *right)
-{
-    const struct entry *a = left, *b = right;
-    bool a_unknown = a->step < 0, b_unknown = b->step < 0;
-    if (a_unknown != b_unknown)
-        return a_unknown ? -1 : 1;
-    if (a->step != b->step)
-        return a->step > b->step ? -1 : 1;
-    if (a->epoch != b->epoch)
-        return a->epoch > b->epoch ? -1 : 1;
-    return strcmp(a->name, b->name);
-}
-
-static enum status list(const struct run_directory *run, struct listing *out)
-{
-    *out = (struct listing){0};
-    DIR *directory = opendir(run->checkpoints);
-    if (!directory)
-        return status_fail_errno("%s: can't be listed", run->checkpoints);
-    enum status status = STATUS_OK;
-    errno = 0; /* readdir's end and its failure are both NULL */
-    for (struct dirent *at; status == STATUS_OK && (at = readdir(directory)); errno = 0)
-        if (is_checkpoint_name(at->d_name))
-            status = append(out, at->d_name);
-    if (status == STATUS_OK && errno)
-        status = status_fail_errno("%s: can't be listed", run->checkpoints);
-    closedir(directory);
-    for (size_t i = 0; i < out->count; i++)
-        ask(run, &out->entries[i]);
-    if (out->count)
-        qsort(out->entries, out->count, sizeof *out->entries, newest_first);
-    return status;
 }
 
 /* Removes what killed writes have left. */
@@ -151,31 +131,14 @@ static void tidy(const struct run_directory *run)
 
 enum status run_directory_count(const struct run_directory *run, size_t *count)
 {
-    struct listing listing;
-    enum status status = list(run, &listing);
+    struct run_listing listing;
+    enum status status = run_listing_read(run->checkpoints, &listing);
     *count = listing.count;
-    free(listing.entries);
+    run_listing_free(&listing);
     return status;
 }
 
-static enum status point(const struct run_directory *run, const char *link,
-                         const char *name)
-{
-    char *path = path_join(run->checkpoints, link);
-    if (!path)
-        return status_fail(STATUS_FAILED, "%s: out of memory", link);
-    enum status status = file_link(name, path);
-    free(path);
-    return status;
-}
-
-static bool is_linked(const struct run_directory *run, const char *link, const char *name)
-{
-    char target[CHECKPOINT_NAME + 1] = "", *path = path_join(run->checkpoints, link);
-    ssize_t length = path ? readlink(path, target, sizeof target - 1) : -1;
-    free(path);
-    return length > 0 && strcmp(target, name) == 0;
-}
+/* ---- resuming ---- */
 
 static enum status read_entry(const struct run_directory *run, const char *name,
                               struct checkpoint *out)
@@ -188,13 +151,58 @@ static enum status read_entry(const struct run_directory *run, const char *name,
     return status;
 }
 
+static bool is_readable(const struct run_listing *listing, const char *name)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        if (listing->entries[i].step >= 0 && strcmp(listing->entries[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Gives a copy that stands in a link's place the name of the checkpoint that it is,
+ * unless that one is there and not the worse of the two. */
+static void adopt_copy(const struct run_directory *run, const struct run_listing *listing,
+                       struct run_entry *entry, char *chosen)
+{
+    char name[CHECKPOINT_NAME];
+    const struct checkpoint facts = {
+        .step = entry->step, .epoch = entry->epoch, .epoch_step = entry->epoch_step};
+    bool is_chosen = strcmp(entry->name, chosen) == 0;
+    char *from = path_join(run->checkpoints, entry->name);
+    char *to = path_join(run->checkpoints, run_directory_name(&facts, name));
+    if (from && to && (is_chosen || !is_readable(listing, name)) &&
+        rename(from, to) == 0) {
+        memcpy(entry->name, name, sizeof name);
+        if (is_chosen)
+            memcpy(chosen, name, sizeof name);
+    }
+    free(from);
+    free(to);
+}
+
+/* After a kill between a checkpoint and its links, or a copy of the run's folder: both
+ * links as they must be. */
+static void settle_links(const struct run_directory *run, struct run_listing *listing,
+                         char *chosen, const struct checkpoint *read)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        if (listing->entries[i].step >= 0 &&
+            !run_is_checkpoint_name(listing->entries[i].name))
+            adopt_copy(run, listing, &listing->entries[i], chosen);
+    point(run, "latest", chosen);
+    const struct run_entry *best =
+        run_listing_best(listing, read->history, read->history_count);
+    if (best)
+        point(run, "best", best->name);
+}
+
 enum status run_directory_newest(const struct run_directory *run, char *name,
                                  struct checkpoint *out)
 {
-    struct listing listing;
+    struct run_listing listing;
     name[0] = '\0';
     tidy(run);
-    enum status status = list(run, &listing);
+    enum status status = run_listing_read(run->checkpoints, &listing);
     for (size_t i = 0; status == STATUS_OK && i < listing.count && !name[0]; i++) {
         const char *candidate = listing.entries[i].name;
         if (read_entry(run, candidate, out) == STATUS_OK)
@@ -208,25 +216,13 @@ enum status run_directory_newest(const struct run_directory *run, char *name,
                         "%s: none of the %zu checkpoints is whole (see the warnings); "
                         "start anew in another run.dir",
                         run->checkpoints, listing.count);
-    if (status == STATUS_OK && name[0] && !is_linked(run, "latest", name))
-        status = point(run, "latest", name); /* a kill came between the two */
-    free(listing.entries);
+    if (status == STATUS_OK && name[0])
+        settle_links(run, &listing, name, out);
+    run_listing_free(&listing);
     return status;
 }
 
-int64_t train_saved_step(const char *run_directory)
-{
-    struct run_directory run = {.checkpoints = path_join(run_directory, "checkpoints")};
-    struct listing listing = {0};
-    int64_t step = 0;
-    if (run.checkpoints && file_exists(run.checkpoints) &&
-        list(&run, &listing) == STATUS_OK)
-        for (size_t i = 0; i < listing.count; i++)
-            step = listing.entries[i].step > step ? listing.entries[i].step : step;
-    free(listing.entries);
-    free(run.checkpoints);
-    return step;
-}
+/* ---- writing ---- */
 
 const char *run_directory_name(const struct checkpoint *checkpoint,
                                char name[CHECKPOINT_NAME])
@@ -238,24 +234,20 @@ const char *run_directory_name(const struct checkpoint *checkpoint,
     return name;
 }
 
-static void retire(const struct run_directory *run, int64_t keep)
+/* Removes all but the newest `keep`, the best, and the one just written. */
+static void retire(const struct run_directory *run, const struct run_listing *listing,
+                   int64_t keep, const char *written, const struct run_entry *best)
 {
-    struct listing listing;
-    if (list(run, &listing) != STATUS_OK) {
-        log_warn("old checkpoints are not removed: %s", status_message());
-        listing.count = 0; /* of a part it can't be said which are the newest */
-    }
-    for (size_t i = 0; i < listing.count; i++) {
-        const struct entry *entry = &listing.entries[i];
-        if (entry->step < 0 || keep-- > 0 || is_linked(run, "latest", entry->name) ||
-            is_linked(run, "best", entry->name))
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct run_entry *entry = &listing->entries[i];
+        if (!run_is_checkpoint_name(entry->name) || entry->step < 0 || keep-- > 0 ||
+            strcmp(entry->name, written) == 0 || entry == best)
             continue;
         char *path = path_join(run->checkpoints, entry->name);
         if (path && unlink(path) != 0)
             log_warn("%s: can't be removed: %s", path, strerror(errno));
         free(path);
     }
-    free(listing.entries);
 }
 
 /* Cuts a checkpoint to half and dies: as a disk that lost what it had promised. */
@@ -268,21 +260,31 @@ static void tear(const char *path)
 }
 
 enum status run_directory_write(const struct run_directory *run,
-                                struct checkpoint *checkpoint, bool best, int64_t keep)
+                                struct checkpoint *checkpoint, int64_t keep)
 {
     char name[CHECKPOINT_NAME];
+    struct run_listing listing;
     char *path = path_join(run->checkpoints, run_directory_name(checkpoint, name));
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", run->checkpoints);
     enum status status = checkpoint_write(path, checkpoint);
-    if (status == STATUS_OK)
-        status = point(run, "latest", name);
-    if (status == STATUS_OK && best)
-        status = point(run, "best", name);
-    if (status == STATUS_OK && inject_due(FAULT_TORN, checkpoint->step))
-        tear(path);
+    if (status == STATUS_OK) {
+        point(run, "latest", name);
+        if (inject_due(FAULT_TORN, checkpoint->step))
+            tear(path);
+    }
     free(path);
-    if (status == STATUS_OK)
-        retire(run, keep);
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    if (run_listing_read(run->checkpoints, &listing) == STATUS_OK) {
+        const struct run_entry *best =
+            run_listing_best(&listing, checkpoint->history, checkpoint->history_count);
+        if (best)
+            point(run, "best", best->name);
+        retire(run, &listing, keep, name, best);
+    } else { /* of a part it can't be said which are the newest */
+        log_warn("old checkpoints are not removed: %s", status_message());
+    }
+    run_listing_free(&listing);
+    return STATUS_OK;
 }

@@ -2,7 +2,8 @@
  *
  *     run.dir/checkpoints/epoch-0001.h5      behind an epoch
  *                         step-00000123.h5   within an epoch: on request, or by the clock
- *                         latest, best       links
+ *                         latest, best       links for people, where the file system has
+ *                                            links; nothing here follows them
  *     run.dir/samples/
  *     run.dir/lock                           held while a run writes, see run_lock.h
  */
@@ -13,15 +14,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "run_listing.h"
 #include "tutti/checkpoint.h"
 #include "tutti/status.h"
 
 struct run_directory { /* zero-initialise; free with run_directory_free */
     char *path, *checkpoints, *samples;
     struct run_lock *lock;
+    bool linkless; /* the file system has no symbolic links */
 };
-
-enum { CHECKPOINT_NAME = 40 };
 
 /* Makes the directories, and takes their lock until run_directory_free. STATUS_FAILED,
  * after a wait of some seconds, if another process has it. */
@@ -31,10 +32,11 @@ void run_directory_free(struct run_directory *run);
 /* How many checkpoints there are, readable or not. */
 enum status run_directory_count(const struct run_directory *run, size_t *count);
 
-/* Reads the newest checkpoint that is whole, for training, points `latest` at it, and
- * removes what interrupted writes have left. Others that are newer are named in a warning
- * and passed over. STATUS_FAILED if there are some but none is whole; with none at all,
- * name is "". */
+/* Reads the newest checkpoint that is whole, for training, points `latest` and `best`
+ * where they belong, and removes what interrupted writes have left. A whole file that is
+ * called `latest` or `best` (a copy of the run with its links followed) gets its own
+ * name back. Checkpoints that are newer are named in a warning and passed over.
+ * STATUS_FAILED if there are some but none is whole; with none at all, name is "". */
 enum status run_directory_newest(const struct run_directory *run, char *name,
                                  struct checkpoint *out);
 
@@ -42,10 +44,11 @@ enum status run_directory_newest(const struct run_directory *run, char *name,
 const char *run_directory_name(const struct checkpoint *checkpoint,
                                char name[CHECKPOINT_NAME]);
 
-/* Writes the checkpoint under its name, points `latest` (and `best`) at it, and removes
- * all but the newest `keep`; never what a link points at. On failure no checkpoint that
+/* Writes the checkpoint under its name and points `latest` at it, and `best` at the one
+ * of the lowest validation loss in its history; then removes all but the newest `keep`
+ * and the best. A link that can't be made is no failure. On failure no checkpoint that
  * was there is lost. */
 enum status run_directory_write(const struct run_directory *run,
-                                struct checkpoint *checkpoint, bool best, int64_t keep);
+                                struct checkpoint *checkpoint, int64_t keep);
 
 #endif

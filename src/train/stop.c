@@ -1,5 +1,9 @@
-/* stop: the handler sets a flag and does nothing else; what is to be done about it the
- * ranks agree on in the reduction of the step, so that all stop behind the same one.
+/* stop: the handler notes the signal and does nothing else; what is to be done about it
+ * the ranks agree on in the reduction of the step, so that all stop after the same one.
+ *
+ * The signals are those that people, terminals and batch systems send as a warning: HUP
+ * when the terminal goes away, USR1 (Slurm), USR2 (LSF, Grid Engine, submitit), TERM,
+ * and XCPU at the soft limit of processor time, then once a second.
  */
 #include "stop.h"
 
@@ -8,42 +12,67 @@
 
 #include "tutti/watch.h"
 
-static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
+static const struct {
+    int number;
+    const char *name;
+    bool ends; /* sent by those who kill soon afterwards */
+} signals[] = {
+    {SIGHUP, "SIGHUP", true},   {SIGINT, "SIGINT", true},    {SIGTERM, "SIGTERM", true},
+    {SIGXCPU, "SIGXCPU", true}, {SIGUSR1, "SIGUSR1", false}, {SIGUSR2, "SIGUSR2", false},
+};
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
-static volatile sig_atomic_t requested;
+static volatile sig_atomic_t requested; /* the first signal that has come, or 0 */
 static struct sigaction before[SIGNALS];
+static bool listening;
 
 static void request(int number)
 {
-    requested = 1;
-    if (number != SIGUSR1) /* those that launchers send before they kill */
-        watch_stopping();
+    if (requested == 0)
+        requested = number;
+    for (size_t i = 0; i < SIGNALS; i++)
+        if (signals[i].number == number && signals[i].ends)
+            watch_stopping();
 }
 
 void stop_listen(void)
 {
+    if (listening)
+        return;
+    listening = true;
     requested = 0;
     for (size_t i = 0; i < SIGNALS; i++) {
         struct sigaction action = {.sa_handler = request, .sa_flags = SA_RESTART};
-        if (signals[i] == SIGINT)
+        if (signals[i].number == SIGINT)
             action.sa_flags |= (int)SA_RESETHAND;
         sigemptyset(&action.sa_mask);
-        sigaction(signals[i], &action, &before[i]);
+        sigaction(signals[i].number, NULL, &before[i]);
+        bool nohup = signals[i].number == SIGHUP && before[i].sa_handler == SIG_IGN;
+        if (!nohup)
+            sigaction(signals[i].number, &action, NULL);
     }
 }
 
 void stop_ignore(bool stopped)
 {
-    for (size_t i = 0; i < SIGNALS; i++)
-        sigaction(signals[i], &before[i], NULL);
-    if (stopped) {
-        signal(SIGUSR1, SIG_IGN);
-        signal(SIGTERM, SIG_IGN);
+    listening = false;
+    for (size_t i = 0; i < SIGNALS; i++) {
+        if (stopped && signals[i].number != SIGINT)
+            signal(signals[i].number, SIG_IGN);
+        else
+            sigaction(signals[i].number, &before[i], NULL);
     }
 }
 
-bool stop_requested(void)
+int stop_signal(void)
 {
-    return requested != 0;
+    return requested;
+}
+
+const char *stop_signal_name(int number)
+{
+    for (size_t i = 0; i < SIGNALS; i++)
+        if (signals[i].number == number)
+            return signals[i].name;
+    return NULL;
 }

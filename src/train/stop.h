@@ -1,19 +1,23 @@
-/* stop: SIGINT, SIGTERM and SIGUSR1 as a wish that the step loop reads. */
+/* stop: SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU as a wish that the step
+ * loop reads. */
 #ifndef TUTTI_TRAIN_STOP_H
 #define TUTTI_TRAIN_STOP_H
 
 #include <stdbool.h>
 
-/* From now on these signals only set a flag. A second SIGINT ends the process as usual.
- */
+/* From now on these signals only set a flag. A second SIGINT ends the process as usual; a
+ * SIGHUP that is ignored already (nohup) stays ignored. Does nothing the second time. */
 void stop_listen(void);
 
-/* Puts the handlers back that were there before. After a stop SIGUSR1 and SIGTERM are
- * ignored instead: they reach the hosts one after the other, and a rank that has stopped
- * because another was told must not be killed by what it was about to be told itself. */
+/* Puts the handlers back that were there before. After a stop all but SIGINT are ignored
+ * instead: they reach the hosts one after the other, and a rank that has stopped because
+ * another was told must not be killed by what it was about to be told itself. */
 void stop_ignore(bool stopped);
 
-/* Has one of them come since stop_listen? */
-bool stop_requested(void);
+/* The first of them that has come since stop_listen; 0: none. */
+int stop_signal(void);
+
+/* "SIGHUP"; NULL for a signal that is none of them. */
+const char *stop_signal_name(int number);
 
 #endif

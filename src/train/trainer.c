@@ -71,7 +71,7 @@ static void report_step(struct trainer *trainer, struct step_facts *facts,
 /* Within an epoch. */
 static void save(struct trainer *trainer)
 {
-    trainer_save(trainer, false);
+    trainer_save(trainer);
     report_trace(&trainer->report);
 }
 
@@ -242,7 +242,7 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
     bool stop = trainer_stop_is_due_before_samples(trainer);
     trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
     if (keeps_epoch(trainer, best))
-        trainer_save(trainer, best);
+        trainer_save(trainer);
     if (!trainer->stop) /* whoever asks for a stop may not wait long */
         make_samples(trainer);
     trainer->pace.epoch_end = fmax(trainer->pace.epoch_end, clock_seconds() - began);
@@ -268,7 +268,7 @@ static enum status run_epochs(struct trainer *trainer)
     }
     if (now->epoch_step == 0)
         return STATUS_OK;
-    trainer_save(trainer, false);
+    trainer_save(trainer);
     return report_time(trainer, now->epoch + 1);
 }
 
@@ -336,6 +336,20 @@ static void log_end(const struct trainer *trainer, double seconds)
         log_info("      tutti evaluate %s %s --split test", dir, trainer->dataset->path);
 }
 
+enum { WHY_TEXT = 40 };
+
+/* A signal may have reached some ranks only, so they compare what has come. Collective.
+ */
+static void describe_stop(const struct trainer *trainer, char why[WHY_TEXT])
+{
+    const char *name = stop_signal_name((int)comm_max_i64(trainer->comm, stop_signal()));
+    snprintf(why, WHY_TEXT, "%s%s",
+             trainer->out_of_time ? "before the time limit"
+             : name               ? "by "
+                                  : "on request",
+             name && !trainer->out_of_time ? name : "");
+}
+
 /* How it ended. The last state must be on the disk, or the run has failed. Collective. */
 static enum status conclude(struct trainer *trainer)
 {
@@ -349,13 +363,14 @@ static enum status conclude(struct trainer *trainer)
             "%s: the last checkpoint could not be written; %s%s is the newest "
             "one: make room, then go on with --resume",
             now->options.run.dir, trainer->saved[0] ? "" : "none", trainer->saved);
+    char why[WHY_TEXT];
+    describe_stop(trainer, why);
     if (!trainer->stop || finished(trainer))
         return STATUS_OK;
     return status_fail(STATUS_STOPPED,
-                       "stopped %s behind step %" PRId64
+                       "stopped %s after step %" PRId64
                        " with checkpoint %s/checkpoints/%s; go on with --resume",
-                       trainer->out_of_time ? "before the time limit" : "on request",
-                       now->step, now->options.run.dir, trainer->saved);
+                       why, now->step, now->options.run.dir, trainer->saved);
 }
 
 static enum status run(struct trainer *trainer)
@@ -380,6 +395,11 @@ static enum status run(struct trainer *trainer)
     if (status == STATUS_OK)
         log_end(trainer, clock_seconds() - began);
     return status;
+}
+
+void train_listen(void)
+{
+    stop_listen();
 }
 
 enum status train(struct comm *comm, const struct trainer_request *request)

@@ -73,8 +73,8 @@ static bool time_is_short(struct trainer *trainer, double seconds)
 
 bool trainer_stop_is_due(struct trainer *trainer)
 {
-    if (stop_requested() || !trainer->deadline)
-        return stop_requested();
+    if (stop_signal() || !trainer->deadline)
+        return stop_signal() != 0;
     bool ends_epoch = trainer->now.epoch_step + 1 >= trainer->steps_per_epoch;
     double seconds = 2 * trainer->pace.step; /* the rest of this one, and the next */
     return time_is_short(trainer,
@@ -87,14 +87,14 @@ bool trainer_stop_is_due(struct trainer *trainer)
 bool trainer_stop_is_due_in_validation(struct trainer *trainer)
 {
     bool has_made_steps = trainer->pace.step > 0;
-    if (stop_requested() || !trainer->deadline || !has_made_steps)
-        return stop_requested();
+    if (stop_signal() || !trainer->deadline || !has_made_steps)
+        return stop_signal() != 0;
     return time_is_short(trainer, trainer->pace.step); /* a window takes less */
 }
 
 bool trainer_stop_is_due_before_samples(struct trainer *trainer)
 {
-    if (stop_requested() || !trainer->deadline)
-        return stop_requested();
+    if (stop_signal() || !trainer->deadline)
+        return stop_signal() != 0;
     return time_is_short(trainer, trainer->pace.samples + trainer->pace.step);
 }

@@ -16,6 +16,7 @@
 #include "tutti/dataset.h"
 #include "tutti/evaluate.h"
 #include "tutti/exact_sum.h"
+#include "tutti/floors.h"
 #include "tutti/model.h"
 #include "tutti/slices.h"
 #include "tutti/stream.h"
@@ -80,7 +81,8 @@ struct trainer {
 enum status trainer_open(struct trainer *trainer);
 void trainer_close(struct trainer *trainer);
 
-/* Counts the floors, or finds them counted. Collective. */
+/* Counts the training tokens, or takes the counts from the checkpoint resumed; then
+ * `floors` are set, and rank 0's now.pairs. Collective. */
 enum status trainer_floors(struct trainer *trainer);
 
 /* The table of settings and the facts, before the first step. Collective. */
@@ -93,7 +95,7 @@ enum status trainer_resume(struct trainer *trainer);
 /* Gives the state to the writer, which writes a checkpoint under the name of the moment;
  * waits for the one before. A failure is a warning and remembered in `unsaved`; training
  * goes on. Collective. */
-void trainer_save(struct trainer *trainer, bool best);
+void trainer_save(struct trainer *trainer);
 
 /* The watch learns which checkpoint is the newest. */
 void trainer_tell_saved(const struct trainer *trainer);

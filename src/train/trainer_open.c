@@ -104,7 +104,7 @@ static enum status open_streams(struct trainer *trainer)
         .first = trainer->own.first,
         .count = trainer->own.count,
         .rows = trainer->rows,
-        .seed = (uint64_t)trainer->now.options.train.seed,
+        .seed = trainer->now.options.train.seed,
         .memory = trainer->data_plan.training,
     };
     return streams_open(&request, &trainer->streams);
@@ -193,7 +193,7 @@ enum status trainer_settle_weights(struct trainer *trainer, const float *resumed
     if (resumed) {
         memcpy(now->weights, resumed, now->params.total * sizeof *resumed);
     } else {
-        params_initialise(&now->shape, &now->params, (uint64_t)now->options.train.seed,
+        params_initialise(&now->shape, &now->params, now->options.train.seed,
                           now->weights);
         schedule_start(&now->schedule);
         status = optimizer_create(&now->options, now->params.total, &now->optimizer);

@@ -122,7 +122,7 @@ void trainer_hear(struct trainer *trainer)
     hear(trainer, false);
 }
 
-void trainer_save(struct trainer *trainer, bool best)
+void trainer_save(struct trainer *trainer)
 {
     enum phase before = phase_enter(PHASE_CHECKPOINT);
     double began = clock_seconds();
@@ -133,7 +133,7 @@ void trainer_save(struct trainer *trainer, bool best)
     if (status != STATUS_OK)
         warn_unsaved(trainer, run_directory_name(&trainer->now, name), status_message());
     else if (trainer->writer)
-        writer_start(trainer->writer, &trainer->now, best);
+        writer_start(trainer->writer, &trainer->now);
     checkpoint_free_streams(&trainer->now);
     trainer->saved_at = clock_seconds();
     cost->pause = larger(cost->pause, trainer->saved_at - began);

@@ -45,7 +45,7 @@ static void forward(struct trainer *trainer)
     struct window *window = &trainer->window;
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = trainer->now.options.model.dropout,
-                              .seed = (uint64_t)trainer->now.options.train.seed,
+                              .seed = trainer->now.options.train.seed,
                               .step = trainer->now.step,
                               .first_row = (int64_t)trainer->own.first * trainer->rows};
     model_forward(trainer->model, window->input_of, window->target_of, &dropout,

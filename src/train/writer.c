@@ -20,8 +20,7 @@ enum writer_state { IDLE, WRITING, WRITTEN };
 
 struct writer {
     const struct run_directory *run;
-    struct checkpoint copy; /* its encoding is borrowed */
-    bool best;
+    struct checkpoint copy; /* its encoding and pairs are borrowed */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -38,8 +37,8 @@ static void write_copy(struct writer *writer)
     struct trace_span span = trace_begin(PHASE_CHECKPOINT);
     double began = clock_seconds();
     run_directory_name(&writer->copy, outcome->name);
-    outcome->status = run_directory_write(writer->run, &writer->copy, writer->best,
-                                          writer->copy.options.run.keep);
+    outcome->status =
+        run_directory_write(writer->run, &writer->copy, writer->copy.options.run.keep);
     outcome->seconds = clock_seconds() - began;
     snprintf(outcome->message, sizeof outcome->message, "%s",
              outcome->status == STATUS_OK ? "" : status_message());
@@ -123,6 +122,7 @@ static enum status make_room(struct checkpoint *copy, const struct checkpoint *n
 static void free_writer(struct writer *writer)
 {
     writer->copy.encoding = NULL;
+    writer->copy.pairs = NULL;
     checkpoint_free(&writer->copy);
     pthread_cond_destroy(&writer->changed);
     pthread_mutex_destroy(&writer->mutex);
@@ -177,7 +177,7 @@ bool writer_take_outcome(struct writer *writer, bool wait, struct writer_outcome
     return there;
 }
 
-void writer_start(struct writer *writer, struct checkpoint *now, bool best)
+void writer_start(struct writer *writer, struct checkpoint *now)
 {
     struct checkpoint *copy = &writer->copy;
     copy_state(copy, now);
@@ -187,7 +187,6 @@ void writer_start(struct writer *writer, struct checkpoint *now, bool best)
     now->stream_rows = NULL;
     now->cursors = NULL;
     now->states = NULL;
-    writer->best = best;
     pthread_mutex_lock(&writer->mutex);
     writer->state = WRITING;
     pthread_cond_broadcast(&writer->changed);

@@ -36,7 +36,7 @@ bool writer_take_outcome(struct writer *writer, bool wait, struct writer_outcome
 
 /* Copies the state and leaves the writing to the thread. The one before must be through
  * and its outcome taken. Takes over stream_rows, cursors and states. */
-void writer_start(struct writer *writer, struct checkpoint *now, bool best);
+void writer_start(struct writer *writer, struct checkpoint *now);
 
 /* Waits for the one that is being written. NULL is fine. */
 void writer_close(struct writer *writer);

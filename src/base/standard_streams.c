@@ -1,0 +1,47 @@
+/* standard_streams: see the header. A handler that does little more than nothing has the
+ * effect of SIG_IGN on a write, and unlike it is not inherited by mpirun or squeue.
+ */
+#include "tutti/standard_streams.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static bool surviving;
+
+/* The lowest free number is the one that open() returns. Opened the wrong way round, so
+ * that use of the stream fails. */
+void standard_streams_open(void)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0)
+            (void)open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+static void do_nothing(int number)
+{
+    (void)number;
+}
+
+static void handle(int number)
+{
+    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART}, before;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+        sigaction(number, &action, NULL);
+}
+
+void standard_streams_survive(void)
+{
+    handle(SIGPIPE);
+    handle(SIGXFSZ);
+    surviving = true;
+}
+
+bool standard_output_unread(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return surviving && poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
+}

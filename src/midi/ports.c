@@ -1,0 +1,63 @@
+/* ports: which of several sets of 16 channels a track plays on.
+ *
+ * A track names its port by a number (meta event 21h) or by a device's name (09h,
+ * RP-019); some by both. Ports are told apart by both together and numbered as they are
+ * met; number 0 without a name is port 0, where tracks play that name none. The first
+ * device met is as good as none, as most files name it in each of their tracks but the
+ * first.
+ */
+#include "reader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tutti/hash.h"
+
+void ports_reset(struct ports *ports)
+{
+    for (uint32_t port = 0; port < ports->count; port++)
+        if (ports->keys[port] && ports->keys[port]->touched)
+            memset(ports->keys[port], 0, sizeof *ports->keys[port]);
+    ports->names[0] = (struct port_name){0, 0};
+    ports->count = 1;
+    ports->device_count = 0;
+}
+
+void ports_free(struct ports *ports)
+{
+    for (int port = 0; port < PORTS_MAX; port++)
+        free(ports->keys[port]);
+}
+
+uint8_t ports_find(struct ports *ports, struct port_name name)
+{
+    for (uint32_t port = 0; port < ports->count; port++)
+        if (ports->names[port].number == name.number &&
+            ports->names[port].device == name.device)
+            return (uint8_t)port;
+    if (ports->count == PORTS_MAX)
+        return PORTS_MAX - 1;
+    ports->names[ports->count] = name;
+    return (uint8_t)ports->count++;
+}
+
+uint32_t ports_find_device(struct ports *ports, const uint8_t *name, size_t length)
+{
+    if (length == 0)
+        return 0;
+    uint64_t hash = hash64(name, length);
+    for (uint32_t device = 0; device < ports->device_count; device++)
+        if (ports->devices[device] == hash)
+            return device;
+    if (ports->device_count == PORTS_MAX)
+        return PORTS_MAX - 1;
+    ports->devices[ports->device_count] = hash;
+    return ports->device_count++;
+}
+
+struct keys *ports_keys(struct ports *ports, uint8_t port)
+{
+    if (!ports->keys[port])
+        ports->keys[port] = calloc(1, sizeof *ports->keys[port]);
+    return ports->keys[port];
+}

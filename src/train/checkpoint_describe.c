@@ -1,0 +1,196 @@
+/* checkpoint_describe: see the header. The formulas are those of kernels.h, model.c,
+ * optimizer.c and trainer_step.c: a change there needs one here. */
+#include "checkpoint_describe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tutti/text.h"
+
+enum { SENTENCE = 512 };
+
+struct sink {
+    void (*describe)(void *context, const char *object, const char *attribute,
+                     const char *text);
+    void *context;
+};
+
+static void put(const struct sink *sink, const char *object, const char *attribute,
+                const char *text)
+{
+    sink->describe(sink->context, object, attribute, text);
+}
+
+/* ---- the model ---- */
+
+static void describe_lstm(const struct sink *sink, const char *layer)
+{
+    put(sink, layer, "equations",
+        "i, f, g, o = split(weight_ih x + weight_hh h + bias); "
+        "c = sigmoid(f) * c + sigmoid(i) * tanh(g); h = sigmoid(o) * tanh(c)");
+    put(sink, layer, "biases", "one: the sum of PyTorch's bias_ih and bias_hh");
+}
+
+static void describe_gru(const struct sink *sink, const char *layer)
+{
+    put(sink, layer, "equations",
+        "xr, xz, xn = split(weight_ih x + bias_ih); "
+        "hr, hz, hn = split(weight_hh h + bias_hh); "
+        "r = sigmoid(xr + hr); z = sigmoid(xz + hz); n = tanh(xn + r * hn); "
+        "h = (1 - z) * n + z * h");
+    put(sink, layer, "biases", "two: bias_ih and bias_hh");
+    put(sink, layer, "reset",
+        "after the product: r multiplies weight_hn h + bias_hn, as in PyTorch, cuDNN and "
+        "Keras with reset_after=True");
+}
+
+static void describe_dense(const struct sink *sink, const struct model_shape *shape)
+{
+    static const char *const names[] = {"linear", "relu", "tanh"};
+    static const char *const equations[] = {"y = weight h + bias",
+                                            "y = max(0, weight h + bias)",
+                                            "y = tanh(weight h + bias)"};
+    put(sink, "/model/dense", "activation", names[shape->activation]);
+    put(sink, "/model/dense", "equations", equations[shape->activation]);
+}
+
+static void describe_layers(const struct sink *sink, const struct model_shape *shape)
+{
+    bool lstm = shape->cell == CELL_LSTM;
+    put(sink, "/model/embedding", "equations", "x = weight[token]");
+    for (int i = 0; i < shape->layers; i++) {
+        char layer[64];
+        snprintf(layer, sizeof layer, "/model/%s%d", lstm ? "lstm" : "gru", i);
+        if (lstm)
+            describe_lstm(sink, layer);
+        else
+            describe_gru(sink, layer);
+    }
+    if (shape->dense)
+        describe_dense(sink, shape);
+    put(sink, "/model/output", "equations",
+        shape->dense ? "logits = weight y + bias; p(next token) = softmax(logits)"
+                     : "logits = weight h + bias; p(next token) = softmax(logits)");
+}
+
+static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
+{
+    const struct model_shape *shape = &checkpoint->shape;
+    const char *cell = shape->cell == CELL_LSTM ? "lstm" : "gru";
+    int last = shape->layers - (shape->dense ? 2 : 1); /* recurrent layer with dropout */
+    char text[SENTENCE], where[64] = "", rate[TEXT_NUMBER];
+    if (last >= 0)
+        snprintf(where, sizeof where, last ? "%s0 to %s%d" : "%s0", cell, cell, last);
+    if (shape->dense)
+        snprintf(where + strlen(where), sizeof where - strlen(where), "%sdense",
+                 last >= 0 ? " and " : "");
+    snprintf(
+        text, sizeof text,
+        "in training only, rate %s, inverted: units are kept with probability "
+        "1 - rate and multiplied by 1 / (1 - rate); on the output of %s, another mask "
+        "for each row and token; the h that is carried to the next token is not "
+        "dropped",
+        text_number(checkpoint->options.model.dropout, rate, sizeof rate), where);
+    put(sink, "/model", "dropout", text);
+}
+
+static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)
+{
+    const struct model_shape *shape = &checkpoint->shape;
+    bool lstm = shape->cell == CELL_LSTM;
+    put(sink, "/model", "cell", lstm ? "lstm" : "gru");
+    char forward[SENTENCE];
+    snprintf(
+        forward, sizeof forward,
+        "embedding, then %s0 to %s%d, each with the h below as its x, then %soutput; "
+        "* is elementwise",
+        lstm ? "lstm" : "gru", lstm ? "lstm" : "gru", shape->layers - 1,
+        shape->dense ? "dense, then " : "");
+    put(sink, "/model", "forward", forward);
+    put(sink, "/model", "initial_state",
+        lstm ? "zero: h and c are cleared before each token whose input is END"
+             : "zero: h is cleared before each token whose input is END");
+    put(sink, "/model", "precision",
+        checkpoint->options.train.precision == PRECISION_BFLOAT16
+            ? "float32; in training the factors of the matrix products are rounded to "
+              "bfloat16"
+            : "float32");
+    describe_layers(sink, shape);
+    describe_dropout(sink, checkpoint);
+}
+
+/* ---- the optimizer ---- */
+
+static void describe_optimizer(const struct sink *sink,
+                               const struct checkpoint *checkpoint)
+{
+    static const char *const updates[] = {
+        [OPTIMIZER_ADAM] =
+            "t = updates; first = beta1 * first + (1 - beta1) * g; "
+            "second = beta2 * second + (1 - beta2) * g^2; "
+            "w = w - rate / (1 - beta1^t) * first / (sqrt(second) / sqrt(1 - beta2^t) + "
+            "epsilon)",
+        [OPTIMIZER_ADAMW] =
+            "t = updates; first = beta1 * first + (1 - beta1) * g; "
+            "second = beta2 * second + (1 - beta2) * g^2; "
+            "w = (1 - rate * weight_decay) * w - rate / (1 - beta1^t) * first / "
+            "(sqrt(second) / sqrt(1 - beta2^t) + epsilon); every weight decays, biases "
+            "too",
+        [OPTIMIZER_SGD] = "velocity = momentum * velocity + g; w = w - rate * velocity",
+    };
+    char gradient[SENTENCE], clip[TEXT_NUMBER];
+    text_number(checkpoint->options.train.clip, clip, sizeof clip);
+    int used =
+        snprintf(gradient, sizeof gradient,
+                 "g = the gradient of -log p(token), the mean over the tokens of a "
+                 "batch, back through windows of %lld tokens",
+                 (long long)checkpoint->options.train.time);
+    if (checkpoint->options.train.clip > 0)
+        snprintf(gradient + used, sizeof gradient - (size_t)used,
+                 "; where its norm over all weights is above %s, it is multiplied by "
+                 "%s / norm",
+                 clip, clip);
+    put(sink, "/optimizer", "update", updates[checkpoint->optimizer.kind]);
+    put(sink, "/optimizer", "gradient", gradient);
+}
+
+/* ---- the state ---- */
+
+const char *const hidden_axes[HIDDEN_AXES] = {"slice", "layer", "kind", "row", "unit"};
+
+void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
+                             int64_t shape[HIDDEN_AXES])
+{
+    const struct model_shape *model = &checkpoint->shape;
+    shape[0] = (int64_t)checkpoint->slices;
+    shape[1] = model->layers;
+    shape[2] = model->cell == CELL_LSTM ? 2 : 1;
+    shape[3] = (int64_t)(checkpoint->rows / checkpoint->slices);
+    shape[4] = model->hidden;
+}
+
+static void describe_state(const struct sink *sink, const struct model_shape *shape)
+{
+    put(sink, "/state/hidden", "meaning",
+        shape->cell == CELL_LSTM
+            ? "what each row of the batch carries to its next token: kind 0 is h, before "
+              "dropout, kind 1 is c; cleared where the next input is END"
+            : "what each row of the batch carries to its next token: kind 0 is h, before "
+              "dropout; cleared where the next input is END");
+    put(sink, "/state", "rows_of_batch",
+        "row r of slice s is row s * (rows of a slice) + r of the batch");
+    put(sink, "/history", "units",
+        "losses in nats per token, END counted as a token; accuracies as parts of 1; "
+        "valid_ columns are of the whole validation split");
+}
+
+void checkpoint_describe(const struct checkpoint *checkpoint,
+                         void (*describe)(void *context, const char *object,
+                                          const char *attribute, const char *text),
+                         void *context)
+{
+    const struct sink sink = {describe, context};
+    describe_model(&sink, checkpoint);
+    describe_optimizer(&sink, checkpoint);
+    describe_state(&sink, &checkpoint->shape);
+}

@@ -1,0 +1,263 @@
+/* run_listing: see the header. */
+#include "run_listing.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tutti/array.h"
+#include "tutti/file.h"
+#include "tutti/h5.h"
+#include "tutti/trainer.h"
+
+/* ---- names ---- */
+
+static bool is_of_kind(const char *name, const char *kind)
+{
+    size_t length = strlen(kind);
+    if (strncmp(name, kind, length) != 0)
+        return false;
+    size_t digits = strspn(name + length, "0123456789");
+    return digits > 0 && strcmp(name + length + digits, ".h5") == 0;
+}
+
+bool run_is_checkpoint_name(const char *name)
+{
+    return strlen(name) < CHECKPOINT_NAME &&
+           (is_of_kind(name, "epoch-") || is_of_kind(name, "step-"));
+}
+
+/* A whole file where a link is expected. */
+static bool is_copy(int directory, const char *name)
+{
+    struct stat facts;
+    return (strcmp(name, "latest") == 0 || strcmp(name, "best") == 0) &&
+           fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(facts.st_mode);
+}
+
+/* ---- listing ---- */
+
+/* Asks a file for its step and epoch. */
+static void ask(const char *checkpoints, struct run_entry *entry)
+{
+    struct h5_file *file = NULL;
+    char *path = path_join(checkpoints, entry->name);
+    entry->step = entry->epoch = entry->epoch_step = -1;
+    if (path && h5_open(path, &file) == STATUS_OK) {
+        if (h5_get_i64(file, "/", "step", &entry->step) != STATUS_OK ||
+            h5_get_i64(file, "/", "epoch", &entry->epoch) != STATUS_OK ||
+            h5_get_i64(file, "/state", "epoch_step", &entry->epoch_step) != STATUS_OK)
+            entry->step = entry->epoch = entry->epoch_step = -1;
+        h5_abandon(file);
+    }
+    free(path);
+}
+
+static enum status append(struct run_listing *listing, const char *name)
+{
+    struct run_entry *entries = array_reserve(listing->entries, &listing->capacity,
+                                              listing->count + 1, sizeof *entries);
+    if (!entries)
+        return status_fail(STATUS_FAILED, "out of memory for a list of checkpoints");
+    listing->entries = entries;
+    struct run_entry *entry = &listing->entries[listing->count++];
+    snprintf(entry->name, sizeof entry->name, "%.*s", CHECKPOINT_NAME - 1, name);
+    return STATUS_OK;
+}
+
+static int newest_first(const void *left, const void *right)
+{
+    const struct run_entry *a = left, *b = right;
+    bool a_unknown = a->step < 0, b_unknown = b->step < 0;
+    if (a_unknown != b_unknown)
+        return a_unknown ? -1 : 1;
+    if (a->step != b->step)
+        return a->step > b->step ? -1 : 1;
+    if (a->epoch != b->epoch)
+        return a->epoch > b->epoch ? -1 : 1;
+    bool a_named = run_is_checkpoint_name(a->name),
+         b_named = run_is_checkpoint_name(b->name);
+    if (a_named != b_named) /* copies last */
+        return a_named ? -1 : 1;
+    return strcmp(a->name, b->name);
+}
+
+enum status run_listing_read(const char *checkpoints, struct run_listing *out)
+{
+    *out = (struct run_listing){0};
+    DIR *directory = opendir(checkpoints);
+    if (!directory)
+        return status_fail_errno("%s: can't be listed", checkpoints);
+    enum status status = STATUS_OK;
+    errno = 0; /* readdir's end and its failure are both NULL */
+    for (struct dirent *at; status == STATUS_OK && (at = readdir(directory)); errno = 0)
+        if (run_is_checkpoint_name(at->d_name) || is_copy(dirfd(directory), at->d_name))
+            status = append(out, at->d_name);
+    if (status == STATUS_OK && errno)
+        status = status_fail_errno("%s: can't be listed", checkpoints);
+    closedir(directory);
+    for (size_t i = 0; i < out->count; i++)
+        ask(checkpoints, &out->entries[i]);
+    if (out->count)
+        qsort(out->entries, out->count, sizeof *out->entries, newest_first);
+    return status;
+}
+
+void run_listing_free(struct run_listing *listing)
+{
+    free(listing->entries);
+    *listing = (struct run_listing){0};
+}
+
+/* ---- choosing ---- */
+
+/* The number in "epoch-0003.h5" or "step-00000123.h5"; -1: it isn't of that kind. */
+static int64_t number_in(const char *name, const char *kind)
+{
+    size_t length = strlen(kind);
+    return strncmp(name, kind, length) == 0 ? strtoll(name + length, NULL, 10) : -1;
+}
+
+/* The epoch after which the checkpoint was written; -1: within one, or unknown. */
+static int64_t epoch_closed(const struct run_entry *entry)
+{
+    if (entry->step >= 0)
+        return entry->epoch_step == 0 ? entry->epoch : -1;
+    return number_in(entry->name, "epoch-");
+}
+
+static double loss_of(int64_t epoch, const struct history_row *history, size_t rows)
+{
+    for (size_t i = 0; epoch > 0 && i < rows; i++)
+        if (history[i].epoch == epoch)
+            return history[i].valid_loss;
+    return (double)NAN;
+}
+
+const struct run_entry *run_listing_best(const struct run_listing *listing,
+                                         const struct history_row *history, size_t rows)
+{
+    const struct run_entry *best = NULL;
+    double least = HUGE_VAL;
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct run_entry *entry = &listing->entries[i];
+        int64_t epoch = epoch_closed(entry);
+        double loss = loss_of(epoch, history, rows);
+        bool tie = best && loss == least;
+        bool earlier = tie && epoch < epoch_closed(best);
+        bool readable =
+            tie && epoch == epoch_closed(best) && best->step < 0 && entry->step >= 0;
+        if (loss < least || earlier || readable) {
+            best = entry;
+            least = loss;
+        }
+    }
+    return best;
+}
+
+static const struct run_entry *newest_readable(const struct run_listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        if (listing->entries[i].step >= 0)
+            return &listing->entries[i];
+    return NULL;
+}
+
+/* A file that can't be read but is newer by its name is the answer, too: whoever reads it
+ * learns what is wrong. */
+static const struct run_entry *newest(const struct run_listing *listing)
+{
+    const struct run_entry *found = newest_readable(listing);
+    int64_t epoch = found ? found->epoch : -1, step = found ? found->step : -1;
+    for (size_t i = 0; i < listing->count && listing->entries[i].step < 0; i++) {
+        const char *name = listing->entries[i].name;
+        if (number_in(name, "epoch-") > epoch || number_in(name, "step-") > step)
+            return &listing->entries[i];
+    }
+    return found;
+}
+
+/* The epochs and validation losses of a checkpoint's history; the rest is 0. */
+static enum status read_losses(const struct h5_file *file, struct history_row **history,
+                               size_t *rows)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0};
+    enum status status = h5_shape(file, "/history/epoch", &rank, dims);
+    if (status != STATUS_OK || rank != 1)
+        return STATUS_FAILED;
+    *rows = dims[0];
+    *history = calloc(*rows + 1, sizeof **history);
+    int64_t *epochs = calloc(*rows + 1, sizeof *epochs);
+    double *losses = calloc(*rows + 1, sizeof *losses);
+    status = *history && epochs && losses ? STATUS_OK : STATUS_FAILED;
+    if (status == STATUS_OK)
+        status = h5_read(file, "/history/epoch", H5_I64, 1, dims, epochs);
+    if (status == STATUS_OK)
+        status = h5_read(file, "/history/valid_loss", H5_F64, 1, dims, losses);
+    for (size_t i = 0; status == STATUS_OK && i < *rows; i++) {
+        (*history)[i].epoch = epochs[i];
+        (*history)[i].valid_loss = losses[i];
+    }
+    free(epochs);
+    free(losses);
+    return status;
+}
+
+/* By the history of the newest checkpoint that has one to read. */
+static const struct run_entry *best(const char *checkpoints,
+                                    const struct run_listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        struct h5_file *file = NULL;
+        struct history_row *history = NULL;
+        size_t rows = 0;
+        char *path = path_join(checkpoints, listing->entries[i].name);
+        bool known = listing->entries[i].step >= 0 && path &&
+                     h5_open(path, &file) == STATUS_OK &&
+                     read_losses(file, &history, &rows) == STATUS_OK;
+        h5_abandon(file);
+        free(path);
+        const struct run_entry *found =
+            known ? run_listing_best(listing, history, rows) : NULL;
+        free(history);
+        if (known)
+            return found;
+    }
+    return NULL;
+}
+
+/* ---- for other folders ---- */
+
+char *train_find_checkpoint(const char *checkpoints, enum train_wanted wanted)
+{
+    struct run_listing listing;
+    const struct run_entry *found = NULL;
+    if (!file_is_directory(checkpoints))
+        return NULL;
+    if (run_listing_read(checkpoints, &listing) == STATUS_OK)
+        found = wanted == TRAIN_BEST ? best(checkpoints, &listing) : newest(&listing);
+    char *path = found ? path_join(checkpoints, found->name) : NULL;
+    run_listing_free(&listing);
+    return path;
+}
+
+int64_t train_saved_step(const char *run_directory)
+{
+    struct run_listing listing = {0};
+    char *checkpoints = path_join(run_directory, "checkpoints");
+    int64_t step = 0;
+    if (checkpoints && file_exists(checkpoints) &&
+        run_listing_read(checkpoints, &listing) == STATUS_OK)
+        for (size_t i = 0; i < listing.count; i++)
+            step = listing.entries[i].step > step ? listing.entries[i].step : step;
+    run_listing_free(&listing);
+    free(checkpoints);
+    return step;
+}

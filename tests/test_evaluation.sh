@@ -1,0 +1,71 @@
+# evaluate, from outside: notes are the tokens', floors the checkpoint's, whatever dataset it is
+# asked about. bash test_evaluation.sh TUTTI SOURCE_DIRECTORY
+set -eu
+tutti=$1
+source "$2/tests/tiny_run.sh"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+make_corpus corpus 60
+mkdir tests
+for ((i = 0; i < 60; i++)); do
+    file=tune-$(printf %03d $i).mid split="train"
+    [ $((i % 6)) = 4 ] && split="valid"
+    [ $((i % 6)) = 5 ] && split="test" && cp corpus/$file tests && printf 'tests/%s\ttest\n' $file >&3
+    printf 'corpus/%s\t%s\n' $file $split
+done >split.tsv 3>tests.tsv
+preprocess() { "$tutti" preprocess "$@" --shards 4 >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "$*"; }; }
+preprocess corpus -o own.tutti --split-file split.tsv
+preprocess tests -o foreign.tutti --split-file tests.tsv
+make_run lstm # for its configuration
+"$tutti" train first.conf --set data.dataset=own.tutti --set run.dir=runs/own >train.txt 2>&1 ||
+    fail "train: $(cat train.txt)"
+evaluate() { "$tutti" evaluate runs/own "$@" >said.txt || fail "evaluate $*"; }
+
+# the same pieces in a dataset that has nothing else: only the names differ
+evaluate own.tutti --split test
+sed 's/own.tutti/DATASET/' said.txt >own.txt
+evaluate foreign.tutti --split test
+sed 's/foreign.tutti/DATASET/' said.txt | diff own.txt - >&2 || fail "floors or notes of a foreign dataset"
+grep -q '^  bigram floor  *[0-4]\.[0-9]*  nats per token$' own.txt || fail "floors: $(cat own.txt)"
+
+# those of the validation split are what training says
+floor() { sed -n "s/^  $1 floor *\([0-9.]*\) .*/\1/p" said.txt; }
+evaluate own.tutti
+grep -q "^validation floors: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
+    fail "floors of training and evaluation: $(cat said.txt)"
+
+# a run that is continued still has them
+"$tutti" train first.conf --set data.dataset=own.tutti --set run.dir=runs/own --resume \
+    --set train.epochs=3 >train.txt 2>&1 || fail "resume: $(cat train.txt)"
+grep -q "^validation floors: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
+    fail "floors of a resumed run"
+evaluate foreign.tutti --split test
+[ "$(grep floor said.txt)" = "$(grep floor own.txt)" ] || fail "floors after resuming"
+
+# Two drums for each note: they are in the notes columns, not in the tokens.
+drums() { # drums FILE PITCH: 12 quarter notes, each with two drums
+    local body="" k
+    for ((k = 0; k < 12; k++)); do
+        body+=$(printf '0090%02x500099245000992650' $(($2 + k % 7)))
+        body+=$(printf '6080%02x400089244000892640' $(($2 + k % 7)))
+    done
+    body+=00ff2f00
+    printf '%b' "$(sed 's/../\\x&/g' <<<"4d546864000000060000000100604d54726b$(printf %08x $((${#body} / 2)))$body")" >"$1"
+}
+mkdir drummed
+for ((i = 0; i < 9; i++)); do
+    drums drummed/$i.mid $((40 + 2 * i))
+    printf 'drummed/%s.mid\t%s\n' $i valid
+done >drums.tsv
+preprocess drummed -o drummed.tutti --split-file drums.tsv
+evaluate drummed.tutti
+grep -q '^dataset drummed.tutti, split valid: 9 pieces, 108 notes, ' said.txt || fail "notes: $(cat said.txt)"
+grep -q '^notes are those in the tokens; the notes columns have 324$' said.txt || fail "not said: $(cat said.txt)"
+json=$("$tutti" evaluate runs/own drummed.tutti --json | tr -d ' \n')
+grep -q '"notes":108,"notes_in_columns":324,' <<<"$json" || fail "JSON: $json"
+field() { grep -Eo "\"$1\":[0-9.e+-]*" <<<"$json" | cut -d: -f2; }
+awk -v note="$(field nats_per_note)" -v token="$(field nats_per_token)" -v tokens="$(field tokens)" \
+    'BEGIN { d = note * 108 / (token * tokens) - 1; exit !(d < 1e-6 && d > -1e-6) }' ||
+    fail "nats per note: $json"
+echo "evaluation: all as expected"

@@ -1,0 +1,162 @@
+#!/bin/bash
+# A run on a file system without symbolic links; a run that was copied without its links, or
+# with the links followed; links that lead astray. None of it changes what is kept, what a
+# run resumes from, or what plays. bash test_no_symlinks.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$(realpath "$1")
+shim=$(realpath "$(dirname "$1")/tests/libno_symlinks.so")
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+[ -e "$shim" ] || fail "$shim is missing"
+
+make_corpus corpus 30
+"$tutti" preprocess corpus -o data.tutti --shards 6 --split "0.7 0.3 0" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 1
+hidden = 16
+embedding = 8
+dropout = 0.2
+[train]
+epochs = 6
+batch = 8
+slices = 4
+time = 32
+# so fast that the later epochs are worse
+learning_rate = 0.3
+[run]
+dir = runs/linked
+samples = 0
+keep = 2
+END
+
+linkless() {
+    env LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        NO_SYMLINKS="$how" "$tutti" "$@"
+}
+
+well() { # WHAT COMMAND...
+    local what=$1
+    shift
+    "$@" >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
+    ! grep -q "is not written" log.txt || { cat log.txt >&2; fail "$what: not written"; }
+}
+
+hash_in() { "$tutti" inspect "$1" --json | grep -o '"weights_hash": *"[0-9a-f]*"' | head -1; }
+
+names() { (cd "$1/checkpoints" && echo *); }
+
+# same_run RUN WHAT: it plays, is inspected and evaluated as the one with links.
+same_run() {
+    local path
+    for path in "" /checkpoints /checkpoints/best; do
+        well "$2: generate $path" "$tutti" generate "$1$path" -o this.mid --seconds 3 --seed 5
+        cmp this.mid best.mid >&2 || fail "$2: generate $path: not from the best"
+    done
+    for path in "" /checkpoints /checkpoints/latest; do
+        [ "$(hash_in "$1$path")" = "$newest" ] || fail "$2: inspect $path: not the newest"
+    done
+    [ "$(hash_in "$1/checkpoints/best")" = "$best" ] || fail "$2: inspect: not the best"
+    echo "ok: $2"
+}
+
+well "the run with links" "$tutti" train run.conf
+newest=$(hash_in runs/linked/checkpoints/epoch-0006.h5)
+best=$(hash_in "runs/linked/checkpoints/$(readlink runs/linked/checkpoints/best)")
+[ "$best" != "$newest" ] || fail "the last epoch is the best: this tests nothing"
+well "generate" "$tutti" generate \
+    "runs/linked/checkpoints/$(readlink runs/linked/checkpoints/best)" -o best.mid \
+    --seconds 3 --seed 5
+kept=$(names runs/linked)
+[ "$(wc -w <<<"$kept")" = 5 ] || fail "kept with links: $kept"
+same_run runs/linked "with links"
+
+# ---- a file system without links ----
+
+for how in refused copy; do
+    run=runs/$how
+    well "$how: train" linkless train run.conf --set run.dir=$run
+    [ "$(grep -c "no symbolic links" log.txt)" = 1 ] || { cat log.txt >&2; fail "$how: not told"; }
+    [ "best $(names $run) latest" = "$kept" ] || fail "$how: kept $(names $run), not $kept"
+    same_run $run "no links, $how"
+    cp -r $run runs/$how-more
+    cp -rL runs/linked runs/$how-followed
+    for more in more followed; do
+        well "$how: resume" linkless train run.conf --resume --set run.dir=runs/$how-$more \
+            --set train.epochs=7
+        [ "$(names runs/$how-more)" = "$(names runs/$how-$more)" ] ||
+            fail "$how: $more: $(names runs/$how-$more) are left"
+        ! ls runs/$how-$more/checkpoints | grep -qE 'best|latest' || fail "$how: a stale name"
+    done
+    [ -z "$(find $run -name '.*')" ] || fail "$how: something is left over"
+    linkless doctor --run-dir runs >doctor.txt 2>&1
+    grep -q "^note .*no symbolic links" doctor.txt || { cat doctor.txt >&2; fail "doctor"; }
+done
+
+# ---- a run whose links were lost, followed, or lead astray ----
+
+copies() { # NAME: a copy of the run that is to be spoilt
+    rm -rf "runs/$1"
+    cp -r runs/linked "runs/$1"
+    cd "runs/$1/checkpoints" || exit 1
+}
+
+goes_on() { # NAME WHAT: both links are right again, and another epoch gives what it should
+    well "$2: resume" "$tutti" train run.conf --resume --set run.dir="runs/$1" \
+        --set train.epochs=7
+    [ "$(readlink "runs/$1/checkpoints/latest")" = epoch-0007.h5 ] || fail "$2: latest"
+    [ "$(names "runs/$1")" = "$(names runs/reference)" ] ||
+        fail "$2: $(names "runs/$1"), not $(names runs/reference)"
+    [ "$(readlink "runs/$1/checkpoints/best")" = "$(readlink runs/reference/checkpoints/best)" ] ||
+        fail "$2: best"
+    [ "$(hash_in "runs/$1")" = "$(hash_in runs/reference)" ] || fail "$2: other weights"
+    echo "ok: resumed, $2"
+}
+
+copies reference
+cd "$work" || exit 1
+well "reference" "$tutti" train run.conf --resume --set run.dir=runs/reference \
+    --set train.epochs=7
+
+copies lost && rm latest best
+cd "$work" && same_run runs/lost "links lost" && goes_on lost "links lost"
+
+copies followed && cp --remove-destination "$(readlink latest)" latest &&
+    cp --remove-destination "$(readlink best)" best
+cd "$work" && same_run runs/followed "links followed" && goes_on followed "links followed"
+
+copies alone && cp --remove-destination "$(readlink latest)" latest &&
+    cp --remove-destination "$(readlink best)" best && rm epoch-*.h5
+cd "$work" && same_run runs/alone "nothing but followed links"
+well "alone" "$tutti" train run.conf --resume --set run.dir=runs/alone --set train.epochs=7
+[ "$(hash_in runs/alone)" = "$(hash_in runs/reference)" ] || fail "alone: other weights"
+[ "$(readlink runs/alone/checkpoints/best)" = "$(readlink runs/reference/checkpoints/best)" ] &&
+    [ -e runs/alone/checkpoints/best ] || fail "alone: the best is lost: $(names runs/alone)"
+echo "ok: resumed from followed links alone"
+
+copies retired && ln -sfn epoch-0001.h5 latest && ln -sfn epoch-0099.h5 best
+cd "$work" && same_run runs/retired "dangling links" && goes_on retired "dangling links"
+
+copies wrong && other=$(readlink latest) && ln -sfn "$(readlink best)" latest &&
+    ln -sfn "$other" best
+cd "$work" && same_run runs/wrong "wrong links" && goes_on wrong "wrong links"
+
+copies text && rm latest best && printf epoch-0001.h5 >latest && printf junk >best
+cd "$work" && same_run runs/text "links as text files" && goes_on text "links as text files"
+
+# the best's own file is damaged, its copy is whole: the copy takes its place
+copies torn && name=$(readlink best) && cp --remove-destination "$name" best &&
+    truncate -s 1000 "$name"
+cd "$work" && goes_on torn "a whole copy of a torn checkpoint"
+[ "$(hash_in runs/torn/checkpoints/best)" = "$best" ] || fail "torn: the copy was lost"
+
+# a newest file that is torn is named, not passed over in silence
+copies cut && truncate -s 1000 epoch-0006.h5
+cd "$work" && refuses 1 "epoch-0006.h5: .*truncated|latest: .*truncated" "$tutti" inspect runs/cut
+echo "all ok"

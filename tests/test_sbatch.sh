@@ -1,0 +1,98 @@
+#!/bin/bash
+# slurm/train.sbatch without Slurm: stand-ins for mpirun, scontrol and the program. A launcher
+# that hangs or crashes after its ranks have left is followed by a requeue, and one that has
+# only an older root cause beside it is left alone.
+#   bash test_sbatch.sh TUTTI SOURCE_DIRECTORY
+set -u
+script=$(realpath "$2")/slurm/train.sbatch
+. "$2/tests/tiny_run.sh"
+work=$(mktemp -d)
+trap 'kill -9 $(pgrep -f "$work/bin/mpirun") 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+mkdir bin
+export PATH=$work/bin:$PATH WORK=$work
+
+stand_in() { # NAME: its text on stdin
+    { echo '#!/bin/bash'; cat; } >"bin/$1"
+    chmod +x "bin/$1"
+}
+stand_in program <<'END'
+echo "step 5 of $WORK/run"
+END
+stand_in scontrol <<'END'
+echo "$*" >>"$WORK/scontrol.txt"
+END
+export TUTTI=program LAUNCH=mpirun LINGER=1
+export SLURM_JOB_ID=7 SLURM_NTASKS=2 SLURM_JOB_NODELIST=n1
+unset SLURM_ARRAY_JOB_ID SLURM_RESTART_COUNT
+
+# job WHAT CODE REQUEUES: runs the script with the launcher on stdin
+job() {
+    local code=0 requeues
+    rm -rf run/attempts.txt scontrol.txt
+    stand_in mpirun
+    timeout -k 5 120 bash "$script" my.conf >log.txt 2>&1 || code=$?
+    requeues=$(grep -c '^requeue 7$' scontrol.txt 2>/dev/null)
+    [ "$code/${requeues:-0}" = "$2/$3" ] ||
+        { cat log.txt >&2; fail "$1: exit code $code, ${requeues:-0} requeues, not $2 and $3"; }
+    ! pgrep -f "$work/bin/mpirun" >/dev/null || fail "$1: the launcher is still there"
+    echo "ok: $1"
+}
+
+says() { grep -q -- "$1" log.txt || { cat log.txt >&2; fail "no '$1'"; }; }
+
+job "hangs after a root cause, and minds no SIGTERM" 0 1 <<'END'
+trap '' TERM
+sleep 1
+echo "root cause" >"$WORK/run/root-cause.txt"
+while :; do sleep 0.2; done
+END
+says "mpirun is still there 1 s after its ranks have left"
+says "a rank died (code 137)"
+says "back into the queue"
+
+job "hangs, and calls the SIGTERM a success" 0 1 <<'END'
+trap 'exit 0' TERM
+sleep 1
+echo "root cause" >"$WORK/run/root-cause.txt"
+while :; do sleep 0.2; done
+END
+
+job "crashes in its clean-up" 0 1 <<'END'
+sleep 1
+echo "root cause" >"$WORK/run/root-cause.txt"
+kill -SEGV $$
+END
+says "a rank died (code 139)"
+
+job "ends after a root cause by itself" 0 1 <<'END'
+sleep 1
+echo "root cause" >"$WORK/run/root-cause.txt"
+exit 1
+END
+! grep -q "still there" log.txt || fail "ended though it ended by itself"
+
+touch -d "1 hour ago" run/root-cause.txt
+job "goes on beside the root cause of another launch" 0 0 <<'END'
+sleep 4
+END
+job "fails without a root cause" 1 0 <<'END'
+exit 1
+END
+
+# the signal still reaches the launcher
+stand_in mpirun <<'END'
+trap 'exit 75' USR1
+touch "$WORK/up"
+while :; do sleep 0.2; done
+END
+rm -f run/attempts.txt scontrol.txt
+bash "$script" my.conf >log.txt 2>&1 &
+pid=$!
+until [ -e up ]; do sleep 0.05; done
+kill -USR1 $pid
+wait $pid || { cat log.txt >&2; fail "USR1: exit code $?"; }
+says "job 7: stopped"
+[ "$(cat scontrol.txt)" = "requeue 7" ] || fail "USR1: not requeued"
+echo "ok: USR1 is handed on"
+echo "all ok"

@@ -1,0 +1,242 @@
+#!/bin/bash
+# What ends a shell's, a terminal's or a batch system's patience: each signal that warns, and
+# pipes and streams that go away. A run stops with a checkpoint and exit code 75, or isn't
+# stopped at all. bash test_signals.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$(realpath "$1")
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+make_corpus corpus 30
+"$tutti" preprocess corpus -o data.tutti --shards 6 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 1
+hidden = 24
+embedding = 12
+dropout = 0.2
+[train]
+epochs = 2
+batch = 8
+slices = 4
+time = 64
+learning_rate = 0.01
+[run]
+dir = runs/whole
+samples = 0
+hash_steps = yes
+END
+
+# As a program finds them that no shell has changed: signals at their default, or $IGNORED
+# (a name) ignored.
+cat >fresh.py <<'END'
+import os, signal, sys
+for name in "HUP INT TERM USR1 USR2 XCPU PIPE XFSZ".split():
+    how = signal.SIG_IGN if name == os.environ.get("IGNORED") else signal.SIG_DFL
+    signal.signal(getattr(signal, "SIG" + name), how)
+os.execvp(sys.argv[1], sys.argv[1:])
+END
+fresh() { exec python3 fresh.py "$@"; }
+
+well() { # WHAT COMMAND...
+    local what=$1
+    shift
+    ("$@") >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
+}
+
+same() { # RUN WHAT
+    facts "runs/$1" >this.txt
+    diff whole.txt this.txt >difference.txt ||
+        { head -4 difference.txt >&2; cat log.txt >&2; fail "$2: other weights"; }
+    echo "ok: $2"
+}
+
+made_step() { grep -q "\"step\": $2,.*gradient_norm" "runs/$1/metrics.jsonl" 2>/dev/null; }
+
+wait_for() { # RUN STEP PID
+    until made_step "$1" "$2"; do
+        kill -0 "$3" 2>/dev/null || { cat log.txt >&2; fail "$1: step $2 not made"; }
+        sleep 0.02
+    done
+}
+
+stopped() { # RUN CODE WHAT: 75, and a checkpoint after the last step
+    [ "$2" = 75 ] || { cat log.txt >&2; fail "$3: exit code $2, not 75"; }
+    ls "runs/$1"/checkpoints/step-*.h5 >/dev/null 2>&1 ||
+        { cat log.txt >&2; fail "$3: no checkpoint"; }
+}
+
+resumes() { # RUN WHAT
+    well "$2: resume" "$tutti" train run.conf --resume --set run.dir="runs/$1"
+    same "$1" "$2"
+}
+
+well "the whole run" "$tutti" train run.conf
+facts runs/whole >whole.txt
+slow="--inject slow@*:1:0.2"
+
+# ---- signals to a single process ----
+
+for signal in HUP USR2 XCPU TERM; do
+    run=$signal
+    (fresh "$tutti" train run.conf --set run.dir=runs/$run $slow) >log.txt 2>&1 &
+    pid=$!
+    wait_for $run 2 $pid
+    kill -$signal $pid
+    wait $pid && code=0 || code=$?
+    stopped $run $code "$signal"
+    grep -q "^tutti: stopped by SIG$signal after step [0-9]* with checkpoint " log.txt ||
+        { cat log.txt >&2; fail "$signal: not named"; }
+    resumes $run "$signal"
+done
+
+# before the first step is made, of a new run and of a resumed one
+for how in new resumed; do
+    (fresh "$tutti" train run.conf --resume --set run.dir=runs/early --inject slow@0:1:0.5) \
+        >log.txt 2>&1 &
+    pid=$!
+    until grep -q . runs/early/lock 2>/dev/null; do sleep 0.002; done # it is setting up
+    kill -HUP $pid
+    wait $pid && code=0 || code=$?
+    stopped early $code "HUP while setting up, $how"
+done
+resumes early "HUP while setting up"
+
+# while samples are written: they are whole, and the run stops after the next step
+(fresh "$tutti" train run.conf --set run.dir=runs/samples --set run.samples=20 \
+    --set run.sample_seconds=200) >log.txt 2>&1 &
+pid=$!
+until compgen -G "runs/samples/metrics.jsonl" >/dev/null &&
+    grep -q '"train_loss"' runs/samples/metrics.jsonl; do sleep 0.005; done
+kill -HUP $pid
+wait $pid && code=0 || code=$?
+stopped samples $code "HUP at the end of an epoch"
+for sample in runs/samples/samples/*.mid; do
+    [ ! -e "$sample" ] || "$tutti" inspect "$sample" >log.txt 2>&1 || fail "$sample: $(cat log.txt)"
+done
+[ -z "$(find runs/samples -name '*.partial')" ] || fail "HUP: a part of a sample is left"
+resumes samples "HUP while samples are written"
+
+# nohup
+(IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup $slow) >log.txt 2>&1 &
+pid=$!
+wait_for nohup 2 $pid
+kill -HUP $pid
+wait $pid || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
+same nohup "SIGHUP under nohup"
+
+# the limit of processor time, which comes again each second
+(ulimit -S -t 2 && fresh "$tutti" train run.conf --set run.dir=runs/cpu \
+    --set train.epochs=100000 --set run.checkpoint_every=100000) >log.txt 2>&1
+code=$?
+stopped cpu $code "a limit of processor time"
+grep -q "stopped by SIGXCPU" log.txt || fail "a limit of processor time: not named"
+echo "ok: a limit of processor time"
+
+# a second Ctrl-C ends it at once
+(fresh "$tutti" train run.conf --set run.dir=runs/twice --inject slow@0:2:30) >log.txt 2>&1 &
+pid=$!
+wait_for twice 1 $pid
+sleep 0.2
+kill -INT $pid
+sleep 0.3
+kill -INT $pid
+wait $pid && code=0 || code=$?
+[ $code = 130 ] || { cat log.txt >&2; fail "a second SIGINT: exit code $code"; }
+echo "ok: a second SIGINT"
+
+# ---- a signal to one rank of several: named once ----
+
+$mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/one $slow >log.txt 2>&1 &
+launcher=$!
+wait_for one 2 $launcher
+for pid in $(pgrep -P $launcher); do
+    tr '\0' '\n' <"/proc/$pid/environ" | grep -q '^OMPI_COMM_WORLD_RANK=1$' && kill -USR2 "$pid"
+done
+wait $launcher && code=0 || code=$?
+stopped one $code "USR2 to rank 1"
+[ "$(grep -c "stopped by SIGUSR2 after step" log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "USR2 to rank 1: not named once"; }
+resumes one "USR2 to rank 1"
+
+$mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/all $slow >log.txt 2>&1 &
+launcher=$!
+wait_for all 2 $launcher
+kill -USR2 $launcher # which hands it on
+wait $launcher && code=0 || code=$?
+stopped all $code "USR2 to mpirun"
+resumes all "USR2 to mpirun"
+
+# ---- pipes ----
+
+# Ctrl-C at `train 2>&1 | tee log`: the whole group is signalled, tee is gone first.
+mkfifo pipe
+(fresh "$tutti" train run.conf --set run.dir=runs/tee $slow) >pipe 2>&1 &
+pid=$!
+head -n 1 pipe >log.txt
+wait_for tee 2 $pid
+kill -INT $pid
+wait $pid && code=0 || code=$?
+stopped tee $code "Ctrl-C, with the pipe broken"
+resumes tee "Ctrl-C, with the pipe broken"
+
+{ (fresh "$tutti" train run.conf --set run.dir=runs/head) 2>&1; echo $? >code.txt; } | head -n 1 >log.txt
+[ "$(cat code.txt)" = 0 ] || fail "train | head: exit code $(cat code.txt)"
+same head "train | head"
+
+{
+    (fresh "$tutti" preprocess corpus -o piped.tutti --shards 6 --split "0.8 0.1 0.1") 2>&1
+    echo $? >code.txt
+} | true
+[ "$(cat code.txt)" = 0 ] || fail "preprocess | true: exit code $(cat code.txt)"
+diff -r data.tutti piped.tutti >&2 || fail "preprocess | true: another dataset"
+{
+    (fresh "$tutti" generate runs/whole -o piped.mid --count 3 --seconds 2) 2>&1
+    echo $? >code.txt
+} | true
+[ "$(cat code.txt)" = 0 ] && [ -e piped-3.mid ] || fail "generate | true: $(cat code.txt)"
+# a command that only prints dies of it, as filters do
+{ (fresh "$tutti" inspect runs/whole --json); echo $? >code.txt; } | true
+[[ $(cat code.txt) =~ ^(141|0)$ ]] || fail "inspect | true: exit code $(cat code.txt)"
+echo "ok: preprocess, generate and inspect into pipes that break"
+
+# ---- streams that are closed or full ----
+
+# no file, pipe or socket of the program may get the number that log lines go to
+(fresh "$tutti" train run.conf --set run.dir=runs/closed $slow 0<&- 1>&- 2>&-) &
+pid=$!
+wait_for closed 2 $pid
+for stream in 0 1 2; do
+    [ "$(readlink /proc/$pid/fd/$stream)" = /dev/null ] ||
+        fail "closed stream $stream is $(readlink /proc/$pid/fd/$stream)"
+done
+wait $pid || fail "all streams closed: exit code $?"
+same closed "all three streams closed"
+(fresh "$tutti" train run.conf --set run.dir=runs/full) >/dev/full 2>&1 || fail "a full log: $?"
+same full "a log on a full disk"
+if [ "$("$tutti" inspect runs/whole 2>/dev/full >/dev/full; echo $?)" != 1 ]; then
+    fail "a result that meets a full disk is no failure"
+fi
+echo "ok: streams that are closed or full"
+
+# A limit on the size of files costs the checkpoint, not the process. MPI wants large files
+# when it starts, and the log's own size must not count: it goes through a pipe.
+(fresh "$tutti" train run.conf --set run.dir=runs/limited $slow) >pipe 2>&1 &
+pid=$!
+cat pipe >log.txt &
+reader=$!
+wait_for limited 2 $pid
+prlimit --pid $pid --fsize=1000 || fail "prlimit"
+wait $pid && code=0 || code=$?
+wait $reader
+[ $code = 1 ] && grep -q "warning: epoch-0001.h5 is not written.*File too large" log.txt &&
+    grep -q "metrics.jsonl: lines are missing: .*File too large" log.txt ||
+    { cat log.txt >&2; fail "a limit on the size of files: exit code $code"; }
+echo "ok: a limit on the size of files"
+echo "all ok"
