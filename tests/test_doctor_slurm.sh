@@ -32,7 +32,7 @@ done
 
 cat >job.sh <<END
 #!/bin/bash
-mpirun -n 2 --bind-to core "$tutti" doctor
+$mpirun -n 2 --bind-to core "$tutti" doctor
 END
 sbatch -W -N1 -n2 --cpus-per-task=2 -o out.txt job.sh >/dev/null || { cat out.txt >&2; fail "sbatch"; }
 finds ok launch "2 ranks on .*, started by mpirun"
