@@ -7,6 +7,10 @@ tutti=$1
 example=$(dirname "$1")/tests/watch_example
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tiny_run.sh"
+is_open_mpi || {
+    echo "not Open MPI: Hydra kills all ranks with the first, often before the cause is written"
+    exit 77
+}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
