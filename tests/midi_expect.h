@@ -11,7 +11,7 @@
 static inline void read_bytes(struct bytes *bytes, const struct midi_limits *limits,
                               struct midi_file *file)
 {
-    uint8_t *exact = malloc(bytes->count ? bytes->count : 1);
+    uint8_t *exact = calloc(1, bytes->count ? bytes->count : 1);
     if (bytes->count)
         memcpy(exact, bytes->items, bytes->count);
     assert_int_equal(midi_read(exact, bytes->count, limits, file), STATUS_OK);

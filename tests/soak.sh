@@ -59,7 +59,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec $mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
 # same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
@@ -83,14 +83,15 @@ made() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true
 
 # strike KIND PID RANKS: at a random moment behind the next step.
 strike() {
-    local kind=$1 pid=$2 ranks=$3 before victims
+    local kind=$1 launcher=$2 ranks=$3 before victims pid=()
     before=$(made)
-    while kill -0 "$pid" 2>/dev/null && [ "$(made)" = "$before" ]; do sleep 0.02; done
+    while kill -0 "$launcher" 2>/dev/null && [ "$(made)" = "$before" ]; do sleep 0.02; done
     sleep "$(printf '0.%03d' $((RANDOM % 500)))"
     if [ "$ranks" = 0 ]; then
-        victims=$pid
+        victims=$launcher
     else
-        victims=($(pgrep -P "$pid"))
+        find_ranks "$launcher"
+        victims=("${pid[@]}")
         [ "$kind" = rank ] && victims=${victims[RANDOM % (${#victims[@]} + (${#victims[@]} == 0))]:-}
         [ "$kind" = all ] && victims="${victims[*]}"
     fi

@@ -20,7 +20,7 @@ for cell in lstm gru; do
     grep -Eqi 'nan|inf' table.txt && fail "$cell: $(cat table.txt)"
 done
 # shellcheck disable=SC2086
-mpirun -n 3 "$tutti" bench $small --json >table.json || fail "bench on three ranks"
+$mpirun -n 3 "$tutti" bench $small --json >table.json || fail "bench on three ranks"
 python3 - <<'END' || fail "JSON: $(cat table.json)"
 import json
 table = json.load(open("table.json"))
@@ -48,7 +48,7 @@ for group, begins in expected.items():
     assert len(found) == len(begins), (group, found)
     assert all(row.startswith(begin) for row, begin in zip(found, begins)), (group, found)
 END
-mpirun -n 3 "$tutti" bench --set train.slices=2 2>slices.txt && fail "too few slices"
+$mpirun -n 3 "$tutti" bench --set train.slices=2 2>slices.txt && fail "too few slices"
 [ "$(grep -c '^tutti: train.slices = 2, but there are 3 ranks' slices.txt)" = 1 ] ||
     fail "too few slices: $(cat slices.txt)"
 refuses 2 "seconds" "$tutti" bench --seconds 0

@@ -3,6 +3,7 @@
 tutti=$1
 [ -x "$tutti" ] || { echo "usage: test_cli.sh TUTTI SOURCE_DIRECTORY"; exit 1; }
 failures=0
+. "$2/tests/mpi.sh"
 work=$(mktemp -d /tmp/tutti-test-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -98,10 +99,10 @@ for arguments in --help --version 'train --help'; do
 done
 
 # On several ranks one of them speaks, and all leave.
-if command -v mpirun >/dev/null; then
+if command -v "$mpirun" >/dev/null; then
     for arguments in 'train typo.conf' 'trian' 'train --no-such-thing' 'train rule.conf'; do
         # shellcheck disable=SC2086
-        timeout 60 mpirun -n 4 "$tutti" $arguments >stdout 2>stderr
+        timeout 60 $mpirun -n 4 "$tutti" $arguments >stdout 2>stderr
         code=$?
         lines=$(grep -c '^tutti: ' stderr)
         if [ $code != 2 ] || [ "$lines" != 1 ]; then
@@ -115,8 +116,8 @@ if command -v mpirun >/dev/null; then
     printf '[train]\nbatch = 32\n' >host0/run.conf
     for arguments in 'train run.conf' 'preprocess . -o data --config run.conf'; do
         # shellcheck disable=SC2016
-        timeout 60 mpirun -n 2 bash -c \
-            'cd host$OMPI_COMM_WORLD_RANK && exec "$0" "$@"' "$tutti" $arguments \
+        timeout 60 $mpirun -n 2 bash -c \
+            "cd host$my_rank && "'exec "$0" "$@"' "$tutti" $arguments \
             >stdout 2>stderr
         code=$?
         if [ $code != 2 ] || [ "$(grep -c '^tutti: ' stderr)" != 1 ] ||
@@ -126,7 +127,7 @@ if command -v mpirun >/dev/null; then
             failures=$((failures + 1))
         fi
     done
-    timeout 60 mpirun -n 4 "$tutti" train --help >stdout 2>stderr
+    timeout 60 $mpirun -n 4 "$tutti" train --help >stdout 2>stderr
     code=$?
     if [ $code != 0 ] || [ "$(grep -c '^Usage' stdout)" != 1 ]; then
         echo "FAILED: mpirun -n 4 tutti train --help: code $code"

@@ -19,6 +19,7 @@ static int forget(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
+    setenv("PATH", "/nowhere", 1); /* where no other MPI has taken the name mpirun */
     return 0;
 }
 
@@ -64,6 +65,12 @@ static void the_launcher_in_front(void **state)
     gives("tutti train a.conf --inject kill@1:3",
           "/usr/bin/mpirun --oversubscribe -n 4 tutti train a.conf --inject kill@1:3", 4,
           "/usr/bin/mpirun --oversubscribe -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf", "prterun --oversubscribe -n 4 tutti train a.conf", 4,
+          "mpirun --oversubscribe -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf", "/nowhere/prterun -n 4 tutti train a.conf", 4,
+          "mpirun -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf", "mpiexec.hydra -n 4 tutti train a.conf", 4,
+          "mpiexec.hydra -n 4 tutti train a.conf --resume");
     gives("tutti train a.conf", "mpirun -n 4 wrapper tutti train a.conf", 4,
           "mpirun -n 4 wrapper tutti train a.conf --resume");
     gives("tutti train a.conf", "mpirun -n 4 my-script", 4,

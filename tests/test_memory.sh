@@ -43,7 +43,7 @@ END
 train() {
     local ranks=$1 run=$2
     shift 2
-    mpirun -n "$ranks" "$tutti" train run.conf --set run.dir="runs/$run" "$@" \
+    $mpirun -n "$ranks" "$tutti" train run.conf --set run.dir="runs/$run" "$@" \
         >"$run.txt" 2>&1
 }
 
@@ -116,7 +116,7 @@ echo "ok: floors kept"
 # ---- evaluation ----
 
 "$tutti" evaluate runs/whole data.tutti --json >all.json || fail "evaluate"
-mpirun -n 2 "$tutti" evaluate runs/whole data.tutti --json --memory 1 >some.json ||
+$mpirun -n 2 "$tutti" evaluate runs/whole data.tutti --json --memory 1 >some.json ||
     fail "evaluate --memory"
 cmp all.json some.json || fail "evaluate --memory gives other figures"
 echo "ok: evaluate --memory"
@@ -141,7 +141,7 @@ echo "ok: a fault of reading"
 # Overwrites the second half of every shard, which is tokens among others, while a run that
 # validates seldom goes on; its files are open, so it is their content that is found wrong.
 cp -r data.tutti bad.tutti
-mpirun -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
+$mpirun -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
     --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
 pid=$!
 for ((i = 0; i < 600; i++)); do

@@ -36,7 +36,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else $mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
 same() { # RUN WHAT

@@ -153,19 +153,19 @@ echo "ok: a second SIGINT"
 
 # ---- a signal to one rank of several: named once ----
 
-mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/one $slow >log.txt 2>&1 &
+$mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/one $slow >log.txt 2>&1 &
 launcher=$!
 wait_for one 2 $launcher
-for pid in $(pgrep -P $launcher); do
-    tr '\0' '\n' <"/proc/$pid/environ" | grep -q '^OMPI_COMM_WORLD_RANK=1$' && kill -USR2 "$pid"
-done
+pid=()
+find_ranks $launcher
+kill -USR2 "${pid[1]}"
 wait $launcher && code=0 || code=$?
 stopped one $code "USR2 to rank 1"
 [ "$(grep -c "stopped by SIGUSR2 after step" log.txt)" = 1 ] ||
     { cat log.txt >&2; fail "USR2 to rank 1: not named once"; }
 resumes one "USR2 to rank 1"
 
-mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/all $slow >log.txt 2>&1 &
+$mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/all $slow >log.txt 2>&1 &
 launcher=$!
 wait_for all 2 $launcher
 kill -USR2 $launcher # which hands it on

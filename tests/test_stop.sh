@@ -37,7 +37,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec $mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
 # ends_well WHAT RANKS ARGUMENT...
@@ -60,22 +60,25 @@ ends_well "the whole run" 0 train run.conf
 steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 [ $steps -ge 3 ] && [ $steps -le 12 ] || fail "$steps steps an epoch"
 
+# until_made STEP: waits until $launcher's run in runs/$run has made that step.
+until_made() {
+    until grep -q "\"step\": $1,.*gradient_norm" "runs/$run/metrics.jsonl" 2>/dev/null; do
+        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$run: step $1 not made"; }
+        sleep 0.01
+    done
+}
+
 # freeze RANKS STEP RUN ARGUMENT...: a run that stands still in the validation behind that
 # step; the launcher's pid in $launcher, the ranks' in pid[].
 freeze() {
-    local ranks=$1 step=$2 run=$3 child rank
+    local ranks=$1 step=$2 run=$3
     shift 3
     (on "$ranks" train run.conf --resume --set run.dir="runs/$run" "$@") >log.txt 2>&1 &
     launcher=$!
-    until grep -q "\"step\": $step,.*gradient_norm" "runs/$run/metrics.jsonl" 2>/dev/null; do
-        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$run: step $step not made"; }
-        sleep 0.01
-    done
+    until_made 1
     pid=()
-    for child in $([ "$ranks" = 0 ] && echo $launcher || pgrep -P $launcher); do
-        rank=$(tr '\0' '\n' <"/proc/$child/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
-        pid[${rank:-0}]=$child
-    done
+    if [ "$ranks" = 0 ]; then pid[0]=$launcher; else find_ranks $launcher; fi
+    until_made "$step"
     kill -STOP "${pid[@]}"
     [ ${#pid[@]} = $((ranks ? ranks : 1)) ] || fail "$run: found ${#pid[@]} ranks"
 }

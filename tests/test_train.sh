@@ -51,7 +51,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else $mpirun -n "$ranks" "$tutti" "$@"; fi
 }
 
 # same RUN REFERENCE WHAT: every step's loss, norm and weights hash, every epoch's validation.
@@ -152,16 +152,14 @@ wait_for() {
     done
 }
 
-start() { # start CELL RUN RANKS: in the background, $pid
-    local ranks=$3
-    if [ "$ranks" = 0 ]; then
-        "$tutti" train "$1.conf" --resume --set run.dir=runs/"$2" \
-            --set run.checkpoint_minutes=0.0005 >log.txt 2>&1 &
-    else
-        mpirun -n "$ranks" "$tutti" train "$1.conf" --resume --set run.dir=runs/"$2" \
-            --set run.checkpoint_minutes=0.0005 >log.txt 2>&1 &
-    fi
-    pid=$!
+# start CELL RUN RANKS: in the background, $launcher; so slowly that it can't come to its end
+# before it is killed, however late that is.
+start() {
+    local launch=()
+    [ "$3" = 0 ] || launch=($mpirun -n "$3")
+    "${launch[@]}" "$tutti" train "$1.conf" --resume --set run.dir=runs/"$2" \
+        --set run.checkpoint_minutes=0.0005 --inject "slow@*:1:0.1" >log.txt 2>&1 &
+    launcher=$!
 }
 
 kills=0
@@ -169,9 +167,11 @@ for cell in lstm gru; do
     made=0
     for ranks in 2 0 3 1 4; do
         start $cell $cell-killed $ranks
-        wait_for $cell-killed $((made + 1 + RANDOM % 10)) $pid
-        if [ "$ranks" = 0 ]; then kill -9 $pid; else pkill -9 -P $pid; fi 2>/dev/null
-        wait $pid 2>/dev/null && code=0 || code=$?
+        wait_for $cell-killed $((made + 1 + RANDOM % 10)) $launcher
+        pid=()
+        if [ "$ranks" = 0 ]; then pid[0]=$launcher; else find_ranks $launcher; fi
+        kill -9 "${pid[@]}" 2>/dev/null
+        wait $launcher 2>/dev/null && code=0 || code=$?
         made=$(steps $cell-killed)
         [ $code -ne 0 ] && kills=$((kills + 1))
         echo "killed on $ranks ranks behind step ${made:-0}, code $code"
@@ -187,9 +187,9 @@ for signal in USR1 TERM INT; do
     [ $signal = USR1 ] && ranks=2
     rm -rf runs/stopped
     start lstm stopped $ranks
-    wait_for stopped $((3 + RANDOM % 20)) $pid
-    kill -$signal $pid
-    wait $pid && code=0 || code=$?
+    wait_for stopped $((3 + RANDOM % 20)) $launcher
+    kill -$signal $launcher
+    wait $launcher && code=0 || code=$?
     [ $code = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }
     grep -q "stopped by SIG[A-Z0-9]* after step" log.txt || fail "$signal: not said"
     on 3 train lstm.conf --resume --set run.dir=runs/stopped >log.txt 2>&1 ||
@@ -298,8 +298,9 @@ awk -v a="$loss" -v b="$logged" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }'
 refuse() {
     local code=$1 pattern=$2 ranks=$3 got
     shift 3
-    timeout 20 bash -c 'ranks=$1; shift; if [ "$ranks" = 0 ]; then "$@"; else
-        mpirun -n "$ranks" "$@"; fi' - "$ranks" "$tutti" "$@" >log.txt 2>&1 && got=0 || got=$?
+    local launch=()
+    [ "$ranks" = 0 ] || launch=($mpirun -n "$ranks")
+    timeout 20 "${launch[@]}" "$tutti" "$@" >log.txt 2>&1 && got=0 || got=$?
     [ "$got" = "$code" ] || { cat log.txt >&2; fail "$*: exit code $got, not $code"; }
     [ "$(grep -c '^tutti: ' log.txt)" = 1 ] || { cat log.txt >&2; fail "$*: not one line"; }
     grep -Eq "^tutti: .*$pattern" log.txt || { cat log.txt >&2; fail "$*: not: $pattern"; }

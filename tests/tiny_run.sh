@@ -1,5 +1,6 @@
 # For the scripts beside it: a small corpus, its dataset, and a run of a small model on it.
 # Sourced with $tutti set; everything is made in the current directory.
+. "$(dirname "${BASH_SOURCE[0]}")/mpi.sh"
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
@@ -10,7 +11,7 @@ end_stuck_mpirun() {
     local pid states before="" now
     while sleep 5 >/dev/null 2>&1; do
         now=""
-        for pid in $(pgrep -x mpirun); do
+        for pid in $(pgrep -x "mpirun|mpiexec"); do
             states=$(ps -o stat= --ppid "$pid" | cut -c1 | sort -u)
             [ "$(readlink "/proc/$pid/cwd")" = "$work" ] && [ "$states" = Z ] || continue
             [[ " $before " == *" $pid "* ]] && kill -9 "$pid" &&

@@ -159,8 +159,8 @@ static void choose_ranks(struct demo *demo)
     if (!asked)
         demo->ranks = cores < SLICES ? cores : SLICES;
     if (demo->ranks > 1 && !launch_can_start((int)demo->ranks)) {
-        log_warn("mpirun can't start %lld ranks here; going on with one process",
-                 (long long)demo->ranks);
+        log_warn("%s can't start %lld ranks here; going on with one process",
+                 launch_mpirun(), (long long)demo->ranks);
         demo->ranks = 1;
     }
     snprintf(demo->ranks_text, sizeof demo->ranks_text, "%lld", (long long)demo->ranks);

@@ -21,6 +21,7 @@ const char *const doctor_variables[VARIABLES] = {
     [VARIABLE_OMPI_SIZE] = "OMPI_COMM_WORLD_SIZE",
     [VARIABLE_PMIX_RANK] = "PMIX_RANK",
     [VARIABLE_PMI_RANK] = "PMI_RANK",
+    [VARIABLE_HYDRA_RANKS] = "MPI_LOCALNRANKS",
     [VARIABLE_SLURM_JOB] = "SLURM_JOB_ID",
     [VARIABLE_SLURM_STEP_TASKS] = "SLURM_STEP_NUM_TASKS",
     [VARIABLE_SLURM_TASK] = "SLURM_PROCID",
@@ -146,9 +147,15 @@ static int list_hosts(const struct doctor *doctor, char *text, size_t size)
     return hosts;
 }
 
+/* Open MPI's launcher, or Hydra, which is MPICH's. */
+static bool is_by_mpirun(const struct place *place)
+{
+    return is_set(place, VARIABLE_OMPI_SIZE) || is_set(place, VARIABLE_HYDRA_RANKS);
+}
+
 static const char *launcher(const struct place *place)
 {
-    if (is_set(place, VARIABLE_OMPI_SIZE))
+    if (is_by_mpirun(place))
         return "mpirun";
     if (!is_set(place, VARIABLE_SLURM_TASK))
         return "nobody (one process)";
@@ -340,9 +347,11 @@ static void judge_cores_per_task(struct doctor *doctor, bool *which)
     }
     if (count == 0)
         return;
-    bool by_mpirun = is_set(&doctor->places[0], VARIABLE_OMPI_SIZE);
+    const struct place *first = &doctor->places[0];
     char cure[DOCTOR_TEXT];
-    if (by_mpirun)
+    if (is_set(first, VARIABLE_HYDRA_RANKS))
+        snprintf(cure, sizeof cure, "mpirun -bind-to core:%d", asked);
+    else if (is_by_mpirun(first))
         snprintf(cure, sizeof cure, "mpirun --map-by slot:PE=%d --bind-to core", asked);
     else
         snprintf(cure, sizeof cure,

@@ -1,8 +1,10 @@
 /* go_on: see the header. What launched us is told by the parent's command line, where
- * that is mpirun's, and by the environment. */
+ * that is mpirun's, and by the environment. The parent is the launcher itself in Open MPI 4;
+ * in Open MPI 5, whose mpirun becomes prterun; and MPICH has a proxy in between. */
 #include "go_on.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include "tutti/file.h"
 
 enum { CMDLINE = 1 << 15, NUMBER = 16 };
+static const char prterun[] = "prterun";
 
 /* Words ended by nulls become a list; false if there are too many. */
 static bool split(const char *text, size_t size, struct launch *out)
@@ -28,11 +31,26 @@ static bool split(const char *text, size_t size, struct launch *out)
 
 static bool is_mpirun(const char *word)
 {
-    static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun"};
+    static const char *const names[] = {"mpirun", "mpiexec", "orterun", prterun};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strncmp(path_base(word), names[i], strlen(names[i])) == 0)
             return true;
     return false;
+}
+
+/* mpirun is prterun that also knows Open MPI's settings, those that allow root among them:
+ * the same folder's, or the PATH's. */
+static void add_launcher_name(struct launch *launch, const char *word)
+{
+    static char path[PATH_MAX];
+    const char *base = path_base(word);
+    int folder = (int)(base - word);
+    if (strcmp(base, prterun) != 0) {
+        launch_add(launch, word);
+        return;
+    }
+    snprintf(path, sizeof path, "%.*smpirun", folder, word);
+    launch_add(launch, folder > 0 && access(path, X_OK) == 0 ? path : launch_mpirun());
 }
 
 /* Does the parent's line end in ours? Then it has nothing in it but the launcher. */
@@ -70,12 +88,13 @@ static void add_launcher(struct launch *launch, const struct launch *parent,
 {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
     if (ends_in(parent, own)) {
-        for (int i = 0; i < parent->count - own->count; i++)
+        add_launcher_name(launch, parent->words[0]);
+        for (int i = 1; i < parent->count - own->count; i++)
             launch_add(launch, parent->words[i]);
     } else if (ranks > 1 && tasks && strcmp(tasks, ranks_text) == 0) {
         add_srun(launch, tasks);
     } else if (ranks > 1) {
-        launch_add(launch, "mpirun");
+        launch_add(launch, launch_mpirun());
         launch_add(launch, "-n");
         launch_add(launch, ranks_text);
     }
@@ -162,15 +181,45 @@ static size_t read_command_line(const char *path, char *text)
     return used < CMDLINE - 1 ? used : 0; /* a part of it would mislead */
 }
 
+/* The parent of that process; 0 if it is gone. */
+static int parent_of(int pid)
+{
+    char path[64], stat[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    size_t got = file ? fread(stat, 1, sizeof stat - 1, file) : 0;
+    stat[got] = '\0';
+    if (file)
+        fclose(file);
+    const char *name_end = strrchr(stat, ')');
+    int parent = 0;
+    return name_end && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static size_t read_process(int pid, char *text)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
+    return read_command_line(path, text);
+}
+
+/* The command line of the launcher, where it is on this host. */
+static size_t read_launcher(char *text)
+{
+    static const char proxy[] = "hydra_pmi_proxy"; /* MPICH's, on each host */
+    int pid = (int)getppid();
+    size_t size = read_process(pid, text);
+    if (size > 0 && strcmp(path_base(text), proxy) == 0)
+        size = read_process(parent_of(pid), text);
+    return size;
+}
+
 const char *go_on_command(int ranks, char *text, size_t size)
 {
     static char own[CMDLINE], parent[CMDLINE];
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)getppid());
     const struct go_on_words words = {.own = own,
                                       .parent = parent,
-                                      .own_size =
-                                          read_command_line("/proc/self/cmdline", own),
-                                      .parent_size = read_command_line(path, parent)};
+                                      .own_size = read_process((int)getpid(), own),
+                                      .parent_size = read_launcher(parent)};
     return go_on_text(&words, ranks, text, size);
 }

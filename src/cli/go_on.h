@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /* The command line of this process, as it can be given to a shell: with --resume, without
- * --inject, and with the launcher in front: mpirun's own command line if that is the
- * parent, else srun or mpirun with the number of ranks. In a batch job of Slurm that was
+ * --inject, and with the launcher in front: mpirun's own command line where it can be
+ * found, else srun or mpirun with the number of ranks. In a batch job of Slurm that was
  * told --resume a second line has the command that puts the job back into the queue.
  * Returns text. */
 const char *go_on_command(int ranks, char *text, size_t size);

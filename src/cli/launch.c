@@ -1,6 +1,6 @@
-/* launch: see the header. mpirun gets no more flags than it needs: root has to be
- * allowed, ranks are not bound (a container's cores are often not where mpirun thinks),
- * and ranks share memory without the kernel's help, which containers forbid. */
+/* launch: see the header. mpirun gets no more flags than it needs. Open MPI's has to be told
+ * that root is allowed, that there may be more ranks than cores, and not to bind (a
+ * container's cores are often not where it thinks). MPICH's does all that by itself. */
 #include "launch.h"
 
 #include <errno.h>
@@ -18,6 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tutti/comm.h"
+#include "tutti/file.h"
+
 extern char **environ;
 
 void launch_add(struct launch *launch, const char *word)
@@ -27,16 +30,56 @@ void launch_add(struct launch *launch, const char *word)
     launch->words[launch->count] = NULL;
 }
 
+/* The program of that name in the PATH, with all links followed; false if there is none. */
+static bool find_program(const char *name, char path[PATH_MAX])
+{
+    const char *folders = getenv("PATH");
+    for (const char *at = folders; at && *at; at += strcspn(at, ":"), at += *at == ':') {
+        char candidate[PATH_MAX];
+        int length = (int)strcspn(at, ":");
+        snprintf(candidate, sizeof candidate, "%.*s/%s", length, at, name);
+        if (access(candidate, X_OK) == 0 && realpath(candidate, path))
+            return true;
+    }
+    return false;
+}
+
+static bool is_open_mpi(void)
+{
+    return strncmp(comm_library(), "Open MPI", strlen("Open MPI")) == 0;
+}
+
+/* Hydra is the launcher of MPICH and of what is made from it. */
+static bool is_of_our_mpi(const char *path)
+{
+    const char *base = path_base(path);
+    bool hydra = strstr(base, "hydra") || strstr(base, "mpich");
+    return hydra != is_open_mpi();
+}
+
+const char *launch_mpirun(void)
+{
+    static const char *const names[] = {"mpirun", "mpirun.openmpi", "mpirun.mpich",
+                                        "mpiexec.hydra"};
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (find_program(names[i], path) && is_of_our_mpi(path))
+            return names[i];
+    return names[0];
+}
+
 void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text)
 {
     if (ranks == 1)
         return;
-    launch_add(launch, "mpirun");
-    if (geteuid() == 0)
+    launch_add(launch, launch_mpirun());
+    if (is_open_mpi() && geteuid() == 0)
         launch_add(launch, "--allow-run-as-root");
-    launch_add(launch, "--oversubscribe");
-    launch_add(launch, "--bind-to");
-    launch_add(launch, "none");
+    if (is_open_mpi()) {
+        launch_add(launch, "--oversubscribe");
+        launch_add(launch, "--bind-to");
+        launch_add(launch, "none");
+    }
     launch_add(launch, "-n");
     launch_add(launch, ranks_text);
 }

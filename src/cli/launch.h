@@ -14,8 +14,12 @@ struct launch { /* words are borrowed; words[count] is NULL */
 
 void launch_add(struct launch *launch, const char *word);
 
-/* Puts `mpirun -n RANKS ...` in front, with the flags that this machine needs. Nothing
- * for one rank. */
+/* The launcher of the MPI that this program is linked with: mpirun, or another name in the
+ * PATH where mpirun belongs to another MPI. Starts nothing. */
+const char *launch_mpirun(void);
+
+/* Puts `mpirun -n RANKS ...` in front, with the flags that this machine and this MPI need.
+ * Nothing for one rank. */
 void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text);
 
 /* The command as one line of shell into text[LAUNCH_TEXT]. Returns text. */

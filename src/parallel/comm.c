@@ -8,8 +8,10 @@
  */
 #include "tutti/comm.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +71,13 @@ static void avoid_forbidden_copies(void)
         return;
     setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0); /* Open MPI 4 */
     setenv("OMPI_MCA_smsc", "^cma", 0);                            /* Open MPI 5 */
+}
+
+/* Open MPI 5 does not start without a home folder, which services and `env -i` don't set. */
+static void need_home(void)
+{
+    const struct passwd *user = getenv("HOME") ? NULL : getpwuid(geteuid());
+    setenv("HOME", user && user->pw_dir ? user->pw_dir : "/", 0);
 }
 
 /* Does the environment speak of one process only, started by an MPI's own launcher? */
@@ -150,6 +159,7 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
         status =
             check_launch(1, alone); /* starting MPI may already end in its own words */
     avoid_forbidden_copies();
+    need_home();
     int provided;
     if (status == STATUS_OK)
         status = comm_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided),
@@ -214,6 +224,18 @@ const char *comm_host(const struct comm *comm)
     return comm->host;
 }
 
+/* One blank for each run of blanks and tabs. */
+static void collapse_blanks(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; from++)
+        if (!isblank((unsigned char)*from))
+            *to++ = *from;
+        else if (to > text && to[-1] != ' ')
+            *to++ = ' ';
+    *to = '\0';
+}
+
 const char *comm_library(void)
 {
     static char text[MPI_MAX_LIBRARY_VERSION_STRING];
@@ -221,6 +243,7 @@ const char *comm_library(void)
     if (MPI_Get_library_version(text, &length) != MPI_SUCCESS)
         return "MPI";
     text[strcspn(text, ",\n")] = '\0';
+    collapse_blanks(text);
     return text;
 }
 

@@ -89,7 +89,7 @@ make_player() {
 train() {
     local ranks=$1 rows=$2 precision=$3 run=$4 launch=() set=()
     shift 4
-    ((ranks == 1)) || launch=(mpirun -n "$ranks")
+    ((ranks == 1)) || launch=($mpirun -n "$ranks")
     [ "$precision" = float32 ] || set=(--set "train.precision=$precision")
     "${launch[@]}" "$tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset=data.tutti --set model.hidden=512 --set model.embedding=256 \

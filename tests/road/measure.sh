@@ -6,6 +6,6 @@ measure=$1/tests/road_measure
 . "$(dirname "$0")/environment.sh"
 
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores"
-mpirun -n 2 "$measure" messages | sed 's/^/shared_/'
-OMPI_MCA_btl=self,tcp mpirun -n 2 "$measure" messages | sed 's/^/tcp_/'
-mpirun -n 2 "$measure" compute
+$mpirun -n 2 "$measure" messages | sed 's/^/shared_/'
+OMPI_MCA_btl=self,tcp $mpirun -n 2 "$measure" messages | sed 's/^/tcp_/'
+$mpirun -n 2 "$measure" compute

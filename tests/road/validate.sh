@@ -14,7 +14,7 @@ bash "$here/build.sh" "$here/../.." "$work/step"
 
 # The median of the steps' tokens per second, the first few left out.
 train() {
-    mpirun -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
+    $mpirun -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset="$dataset" --set run.dir="$work/run$1" --set run.samples=0 \
         --set model.hidden=512 --set model.embedding=256 --set train.slices="$1" \
         --set train.batch=$((16 * $1)) --set train.max_steps=$steps \

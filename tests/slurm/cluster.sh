@@ -90,6 +90,14 @@ PartitionName=high Nodes=n[1-$nodes] State=UP PriorityTier=10 PreemptMode=OFF
 CONF
 }
 
+# Newer Slurms want a control group even where no plugin uses one.
+write_cgroup_conf() {
+    local version
+    version=$(slurmd -V | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+    rm -f "$dir/cgroup.conf"
+    [ "$version" -lt 23 ] || echo "CgroupPlugin=disabled" >"$dir/cgroup.conf"
+}
+
 write_environment() {
     cat >"$dir/environment" <<END
 export SLURM_CONF=$dir/slurm.conf
@@ -121,6 +129,7 @@ start_daemons() {
     done
     for _ in {1..150}; do
         [ "$(nodes_ready)" = "$nodes" ] && return
+        grep -qs 'slurmd initialization failed' "$dir"/slurmd-*.log && return 1
         sleep 0.2
     done
     return 1
@@ -152,6 +161,7 @@ start() {
         for ((node = 1; node <= nodes; node++)); do mkdir -p "$dir"/{spool,tmp}-n"$node"; done
         port=$(choose_ports $((nodes + 1))) || skip "no free ports"
         write_conf "$nodes" "$port"
+        write_cgroup_conf
         echo "$port-$$" >"$dir/name"
         write_environment
         if start_munge && start_daemons "$nodes"; then

@@ -1,0 +1,45 @@
+# MPI, and the launcher that belongs to it: FindMPI takes the first mpiexec in the path, which
+# is another MPI's where several are installed.
+
+# The compiler's sibling: mpicc.mpich has mpiexec.mpich, /opt/mpi/bin/mpicc has a mpiexec there.
+if(MPI_C_COMPILER)
+  find_program(mpi_wrapper NAMES ${MPI_C_COMPILER} NO_CACHE)
+  get_filename_component(mpi_directory "${mpi_wrapper}" DIRECTORY)
+  get_filename_component(mpi_launcher "${MPI_C_COMPILER}" NAME)
+  string(REGEX REPLACE "^.*mpicc" mpiexec mpi_launcher "${mpi_launcher}")
+  find_program(MPIEXEC_EXECUTABLE NAMES ${mpi_launcher} HINTS ${mpi_directory})
+endif()
+find_package(MPI REQUIRED COMPONENTS C)
+
+include(CheckSymbolExists)
+set(CMAKE_REQUIRED_LIBRARIES MPI::MPI_C)
+check_symbol_exists(OPEN_MPI mpi.h TUTTI_MPI_IS_OPEN_MPI)
+unset(CMAKE_REQUIRED_LIBRARIES)
+
+# is_ours PROGRAM: does this launcher start ranks of the MPI that was found?
+function(is_ours program out)
+  execute_process(COMMAND ${program} --version OUTPUT_VARIABLE version ERROR_QUIET)
+  set(ours FALSE)
+  if((version MATCHES "Open MPI|OpenRTE" AND TUTTI_MPI_IS_OPEN_MPI) OR
+     (NOT version MATCHES "Open MPI|OpenRTE" AND NOT TUTTI_MPI_IS_OPEN_MPI))
+    set(ours TRUE)
+  endif()
+  set(${out} ${ours} PARENT_SCOPE)
+endfunction()
+
+set(names mpiexec.mpich mpiexec.hydra)
+if(TUTTI_MPI_IS_OPEN_MPI)
+  set(names mpiexec.openmpi orterun prterun)
+endif()
+if(MPIEXEC_EXECUTABLE)
+  is_ours(${MPIEXEC_EXECUTABLE} ours)
+  if(NOT ours)
+    find_program(mpi_other NAMES ${names} NO_CACHE)
+    if(mpi_other)
+      set(MPIEXEC_EXECUTABLE ${mpi_other} CACHE FILEPATH "Executable for running MPI programs." FORCE)
+    else()
+      message(WARNING "${MPIEXEC_EXECUTABLE} belongs to another MPI than ${MPI_C_LIBRARIES}: "
+                      "set MPIEXEC_EXECUTABLE")
+    endif()
+  endif()
+endif()
