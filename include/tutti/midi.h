@@ -69,8 +69,9 @@
  *     controller, above 127
  *   other data byte above 127, or     the event is ignored     DATA
  *     that of a bank select
- *   data byte above 127, events do    the event is ignored,    SHORT
- *     not follow it, but begin at it    the next begins there
+ *   data byte above 127 that is a     the event is ignored,    SHORT
+ *     channel event's status: events    that one begins there,
+ *     follow only if it is              without a delta time
  *   number of more than 4 bytes       its low 28 bits; 0 if it NUMBER
  *                                       is -1 to -2^24
  *   event later than tick 2^32-1      the track ends before it TOO_LATE
