@@ -210,7 +210,7 @@ grep -Eq "^ +ok +2$" said.txt || fail "$(cat said.txt)"
     --list list.tsv >/dev/null 2>&1
 grep -q '^f\\xFC/tab\\x09here.mid.ok' list.tsv || fail "$(cat list.tsv)"
 grep -q '^caf\\xE9.mid.ok' list.tsv || fail "$(cat list.tsv)"
-mpirun -n 3 "$tutti" preprocess odd -o odd.three >/dev/null 2>&1
+$mpirun -n 3 "$tutti" preprocess odd -o odd.three >/dev/null 2>&1
 same odd.out odd.three
 
 # duplicates that are listed in different splits: one of them is kept, and a line tells
@@ -218,7 +218,7 @@ write_midi one/midi/wait.mid 60 62 64 65
 cp one/midi/wait.mid one/midi/same.mid
 printf 'midi/wait.mid\ttrain\nmidi/same.mid\ttest\nmidi/a.mid\ttrain\n' >torn.tsv
 for ranks in 1 3; do
-    mpirun -n $ranks "$tutti" preprocess one/midi -o torn-$ranks --split-file torn.tsv \
+    $mpirun -n $ranks "$tutti" preprocess one/midi -o torn-$ranks --split-file torn.tsv \
         >said.txt 2>&1 || fail "$(cat said.txt)"
     [ "$(grep -c "1 file has the same music as a file of another split" said.txt)" = 1 ] ||
         fail "$(cat said.txt)"
