@@ -201,7 +201,8 @@ static void check_evaluation(struct comm *comm, int encoding)
     expect(naive.pieces > 5 && naive.pieces < TUNES - 5);
     expect(found.tokens == naive.tokens && found.pieces == naive.pieces);
     expect(found.notes == naive.notes && naive.notes > 50);
-    expect(naive.notes_in_columns > naive.notes + 30);
+    /* the pianoroll merges repeated notes */
+    expect(naive.notes_in_columns > naive.notes + 30 || encoding != ENCODING_PIANOROLL);
     expect(near(found.seconds, naive.seconds));
     expect(near(found.loss, naive.loss / (double)naive.tokens));
     expect(near(found.accuracy, (double)naive.correct / (double)naive.tokens));

@@ -213,7 +213,7 @@ static enum status performance_encode(const struct encoding *self,
         status = onsets_cut(&onsets);
     if (status == STATUS_OK)
         status = reserve(&onsets, out);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && onsets.count > 0)
         perform(&onsets, layered, out);
     if (status == STATUS_OK && out->count - count_before > ENCODING_TOKENS_MAX)
         status = encoding_too_long(self, notes);
