@@ -123,8 +123,9 @@ done
 [ -z "$(find runs/samples -name '*.partial')" ] || fail "HUP: a part of a sample is left"
 resumes samples "HUP while samples are written"
 
-# nohup
-(IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup $slow) >log.txt 2>&1 &
+# nohup, also where Open MPI has UCX below it, which takes SIGHUP for itself
+(export OMPI_MCA_pml=ucx,ob1 OMPI_MCA_pml_ucx_tls=any OMPI_MCA_pml_ucx_devices=any
+    IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup $slow) >log.txt 2>&1 &
 pid=$!
 wait_for nohup 2 $pid
 kill -HUP $pid
