@@ -455,6 +455,78 @@ static void other_files_are_refused_by_name(void **state)
     free(path);
 }
 
+static uint32_t rotated(uint32_t value, int bits)
+{
+    return value << bits | value >> (32 - bits);
+}
+
+enum { SUPERBLOCK_FLAGS = 11, SUPERBLOCK_CHECKSUM = 44 };
+
+static uint32_t little_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
+/* The superblock's checksum: lookup3 (Jenkins, 2006) of the bytes before it. */
+static uint32_t superblock_checksum(const uint8_t *bytes)
+{
+    static const int mix[] = {4, 6, 8, 16, 19, 4}, last[] = {14, 11, 25, 16, 4, 14, 24};
+    const uint32_t begin = 0xdeadbeef + SUPERBLOCK_CHECKSUM;
+    uint32_t v[3] = {begin, begin, begin};
+    for (int at = 0; at < SUPERBLOCK_CHECKSUM; at += 12) {
+        for (int i = 0; i < 3 && at + 4 * i < SUPERBLOCK_CHECKSUM; i++)
+            v[i] += little_endian(bytes + at + 4 * i);
+        for (int s = 0; s < 6 && at + 12 < SUPERBLOCK_CHECKSUM; s++) {
+            v[s % 3] -= v[(s + 2) % 3];
+            v[s % 3] ^= rotated(v[(s + 2) % 3], mix[s]);
+            v[(s + 2) % 3] += v[(s + 1) % 3];
+        }
+    }
+    for (int s = 0; s < 7; s++) {
+        v[(s + 2) % 3] ^= v[(s + 1) % 3];
+        v[(s + 2) % 3] -= rotated(v[(s + 1) % 3], last[s]);
+    }
+    return v[2];
+}
+
+/* As HDF5 marks a file that it opens for writing. */
+static void mark_open(uint8_t *bytes)
+{
+    bytes[SUPERBLOCK_FLAGS] |= 1;
+    uint32_t checksum = superblock_checksum(bytes);
+    for (int i = 0; i < 4; i++)
+        bytes[SUPERBLOCK_CHECKSUM + i] = (uint8_t)(checksum >> (8 * i));
+}
+
+/* The mark stays when the program dies, its lock doesn't. */
+static void files_open_for_writing_are_told_from_damaged_ones(void **state)
+{
+    (void)state;
+    char *path = in_directory("open.h5");
+    struct h5_file *file;
+    uint8_t *bytes;
+    size_t size;
+    write_file(path, ROWS);
+    ok(file_read(path, 0, &bytes, &size));
+    assert_int_equal(superblock_checksum(bytes),
+                     little_endian(bytes + SUPERBLOCK_CHECKSUM));
+    mark_open(bytes);
+    ok(file_write(path, bytes, size));
+    int writer = open(path, O_RDWR);
+    assert_int_equal(flock(writer, LOCK_EX), 0);
+    fails(h5_open(path, &file), "open.h5: another program has it open for writing");
+    close(writer);
+    fails(h5_open(path, &file), "open for writing elsewhere, or left so by a program");
+    assert_non_null(strstr(status_message(), "h5clear -s "));
+    bytes[SUPERBLOCK_FLAGS] ^= 4; /* the checksum finds it */
+    ok(file_write(path, bytes, size));
+    fails(h5_open(path, &file), "damaged");
+    assert_null(strstr(status_message(), "h5clear"));
+    free(bytes);
+    free(path);
+}
+
 static void abandoned_files_leave_nothing(void **state)
 {
     (void)state;
@@ -562,7 +634,7 @@ static int locking_demanded(void)
 {
     setenv("HDF5_USE_FILE_LOCKING", "TRUE", 1);
     return open_locked() != STATUS_FAILED ||
-           !strstr(status_message(), "set HDF5_USE_FILE_LOCKING=FALSE");
+           !strstr(status_message(), "another program has it open for writing");
 }
 
 static int locking_not_demanded(void)
@@ -590,6 +662,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_is_found),
         cmocka_unit_test(damage_is_reported_in_words),
         cmocka_unit_test(other_files_are_refused_by_name),
+        cmocka_unit_test(files_open_for_writing_are_told_from_damaged_ones),
         cmocka_unit_test(abandoned_files_leave_nothing),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

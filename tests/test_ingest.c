@@ -139,6 +139,63 @@ static void check_whole(const char *output, const char *corpus,
     dataset_close(dataset);
 }
 
+static void expect_attribute(const struct h5_file *file, const char *name,
+                             const char *attribute, const char *expected)
+{
+    char text[128] = "";
+    if (h5_get_text(file, name, attribute, text, sizeof text) != STATUS_OK)
+        expect_text(status_message(), name);
+    else if (!strstr(text, expected))
+        expect_text(text, expected);
+}
+
+/* Every dataset of a group says what it is. */
+static void expect_described(const struct h5_file *file, const char *group)
+{
+    char **names = NULL;
+    size_t count = 0;
+    expect(h5_list(file, group, &names, &count) == STATUS_OK && count > 0);
+    for (size_t i = 0; i < count; i++) {
+        char *name = path_format("%s/%s", group, names[i]);
+        expect_attribute(file, name, "description", "");
+        free(name);
+        free(names[i]);
+    }
+    free(names);
+}
+
+static void check_descriptions(const char *output)
+{
+    static const char *const groups[] = {"/vocabulary", "/shards", "/files",
+                                         "/pieces",     "/notes",  NULL};
+    static const char *const units[][2] = {
+        {"/shards/seconds", "seconds"},
+        {"/files/bytes", "bytes"},
+        {"/files/seconds", "seconds"},
+        {"/pieces/tempo", "microseconds per quarter"},
+        {"/pieces/ticks_per_beat", "ticks per quarter"},
+        {"/notes/start", "seconds"},
+        {"/notes/duration_ticks", "ticks"},
+        {NULL, NULL}};
+    static const char *const files[] = {"index.h5", "shard-0002.h5"};
+    for (int i = 0; i < 2; i++) {
+        char *path = path_join(output, files[i]);
+        struct h5_file *file = NULL;
+        expect(h5_open(path, &file) == STATUS_OK);
+        for (const char *const *group = groups; *group; group++)
+            if (h5_has(file, *group))
+                expect_described(file, *group);
+        for (int row = 0; units[row][0]; row++)
+            if (h5_has(file, units[row][0]))
+                expect_attribute(file, units[row][0], "unit", units[row][1]);
+        expect_attribute(file, i ? "/tokens" : "/settings", "description", "");
+        if (i)
+            expect_attribute(file, "/pieces/split", "description", "2 test");
+        h5_abandon(file);
+        free(path);
+    }
+}
+
 static void every_piece_is_where_its_hash_says(void **state)
 {
     struct comm *comm = *state;
@@ -153,6 +210,8 @@ static void every_piece_is_where_its_hash_says(void **state)
     expect(status == STATUS_OK);
     if (status == STATUS_OK && comm_rank(comm) == 0)
         check_whole(output, corpus, &options, &summary);
+    if (status == STATUS_OK && comm_rank(comm) == 0)
+        check_descriptions(output);
     free(output);
     free(corpus);
     remove_folder(comm, folder);

@@ -55,6 +55,7 @@
     X(sample.seed)
 #define NUMBERS(X)                                                                       \
     X(data.max_seconds, 1e9)                                                             \
+    X(data.max_silence_seconds, 1e9)                                                     \
     X(data.split[0], 1)                                                                  \
     X(data.split[1], 1)                                                                  \
     X(data.split[2], 1)                                                                  \
@@ -536,6 +537,7 @@ static void what_may_change_is_not_told(void **state)
                                         "data.max_notes",
                                         "data.max_bytes",
                                         "data.max_seconds",
+                                        "data.max_silence_seconds",
                                         "model.cell",
                                         "model.layers",
                                         "model.hidden",

@@ -142,6 +142,91 @@ echo corpus/tune-000.mid >bad.tsv
 refused 2 "bad.tsv:1: no tab" "$tutti" preprocess corpus -o bad --split-file bad.tsv
 refused 2 "missing.tsv: can't read" "$tutti" preprocess corpus -o bad --split-file missing.tsv
 
+# names in part: without the input, or the file's alone; the leading dot, the marks that
+# editors leave; names that fit several files
+mkdir -p part/sub part/other
+write_midi part/one.mid 60 62 64
+write_midi part/sub/two.mid 61 63 65
+write_midi part/sub/same.mid 62 64 66
+write_midi part/other/same.mid 63 65 67
+write_midi part/same.mid 64 66 68
+takes() { # TEXT-OF-SPLIT-FILE INPUT...: all of it is understood
+    printf "$1" >part.tsv
+    shift
+    "$tutti" preprocess "$@" -o part.out --split-file part.tsv --replace --list list.tsv \
+        >said.txt 2>&1 || fail "$(cat part.tsv said.txt)"
+    [ "$(grep -c -v "not in the split file" list.tsv)" = $(($(grep -c mid part.tsv) + 1)) ] ||
+        fail "$(cat part.tsv list.tsv)"
+}
+takes 'one.mid\ttrain\ntwo.mid\ttest\n' part
+takes './one.mid\ttrain\r\n./sub/two.mid\ttest\r\n\r\n' part
+takes '\xEF\xBB\xBFone.mid\ttrain\nsub//./two.mid\ttest' ./part/
+takes 'other/same.mid\ttrain\npart/one.mid\ttrain\n./part/sub/two.mid\ttest\n' part
+takes "$folder/part/one.mid\ttrain\n$folder/part/./sub/two.mid\ttest\n" "$folder/part"
+takes 'same.mid\ttrain\nsub/same.mid\tvalid\nother/same.mid\ttest\n' part
+grep -q "same.mid.ok" list.tsv || fail "$(cat list.tsv)"
+refused 2 "part.tsv:1: 'same.mid' may be part/same.mid or part/sub/same.mid (expected more" sh -c \
+    "printf 'same.mid\ttrain\nother/same.mid\ttest\n' >part.tsv &&
+     '$tutti' preprocess part -o bad --split-file part.tsv"
+refused 2 "may be part/other/same.mid or part/sub/same.mid" sh -c \
+    "printf 'same.mid\ttrain\n' >part.tsv &&
+     '$tutti' preprocess part -o bad --split-file part.tsv"
+refused 2 "no input file is called 'ame.mid'" sh -c \
+    "printf 'ame.mid\ttrain\n' >part.tsv && '$tutti' preprocess part -o bad --split-file part.tsv"
+(cd part && printf 'same.mid\ttrain\nsub/two.mid\ttest\n' >../part.tsv &&
+    "$tutti" preprocess . -o ../part.out --replace --split-file ../part.tsv >/dev/null 2>&1) ||
+    fail "a path as reached from the working directory"
+
+# names that are no text: recorded as valid UTF-8 that finds the file again
+mkdir -p odd/"$(printf 'f\xFC')"
+write_midi odd/"$(printf 'caf\xE9.mid')" 60 64 67
+write_midi odd/"$(printf 'f\xFC/tab\there.mid')" 61 64 67
+write_midi odd/"$(printf 'line\nend.mid')" 62 64 67
+write_midi odd/'back\slash.mid' 63 64 67
+write_midi odd/'caf\xE9.mid' 64 66 67
+write_midi odd/"$(printf 'caf\xC3\xA9.mid')" 65 68 67
+"$tutti" preprocess odd -o odd.out --list list.tsv >said.txt 2>&1 || fail "$(cat said.txt)"
+"$tutti" inspect odd.out --json >/dev/null || fail "inspect"
+iconv -f UTF-8 -t UTF-8 list.tsv said.txt >/dev/null || fail "not valid UTF-8"
+[ "$(wc -l <list.tsv)" = 7 ] || fail "$(cat list.tsv)"
+awk -F '\t' 'NF != 6 { exit 1 }' list.tsv || fail "$(cat list.tsv)"
+cut -f 1 list.tsv | sed 1d | LC_ALL=C sort >found.txt
+LC_ALL=C sort >expected.txt <<'END'
+odd/back\slash.mid
+odd/café.mid
+odd/caf\x5CxE9.mid
+odd/caf\xE9.mid
+odd/f\xFC/tab\x09here.mid
+odd/line\x0Aend.mid
+END
+cmp -s found.txt expected.txt || fail "$(cat found.txt)"
+sed 's/$/\ttrain/' found.txt >part.tsv
+"$tutti" preprocess odd -o odd.listed --split-file part.tsv >said.txt 2>&1 || fail "$(cat said.txt)"
+grep -Eq "^ +ok +6$" said.txt || fail "$(cat said.txt)"
+printf 'odd/caf\xE9.mid\ttrain\nf\xFC/tab\there.mid\ttest\n' >part.tsv
+"$tutti" preprocess odd -o odd.bytes --split-file part.tsv >said.txt 2>&1 || fail "$(cat said.txt)"
+grep -Eq "^ +ok +2$" said.txt || fail "$(cat said.txt)"
+"$tutti" preprocess odd/"$(printf 'caf\xE9.mid')" odd/"$(printf 'f\xFC')" -o odd.inputs \
+    --list list.tsv >/dev/null 2>&1
+grep -q '^f\\xFC/tab\\x09here.mid.ok' list.tsv || fail "$(cat list.tsv)"
+grep -q '^caf\\xE9.mid.ok' list.tsv || fail "$(cat list.tsv)"
+$mpirun -n 3 "$tutti" preprocess odd -o odd.three >/dev/null 2>&1
+same odd.out odd.three
+
+# duplicates that are listed in different splits: one of them is kept, and a line tells
+write_midi one/midi/wait.mid 60 62 64 65
+cp one/midi/wait.mid one/midi/same.mid
+printf 'midi/wait.mid\ttrain\nmidi/same.mid\ttest\nmidi/a.mid\ttrain\n' >torn.tsv
+for ranks in 1 3; do
+    $mpirun -n $ranks "$tutti" preprocess one/midi -o torn-$ranks --split-file torn.tsv \
+        >said.txt 2>&1 || fail "$(cat said.txt)"
+    [ "$(grep -c "1 file has the same music as a file of another split" said.txt)" = 1 ] ||
+        fail "$(cat said.txt)"
+    grep -q "midi/wait.mid is train, midi/same.mid is test" said.txt || fail "$(cat said.txt)"
+done
+same torn-1 torn-3
+rm one/midi/wait.mid one/midi/same.mid
+
 # --- refusals: said once, whatever the number of ranks -----------------------------------------
 refused 2 "tutti: missing: can't read" $mpirun -n 3 "$tutti" preprocess missing -o bad
 refused 2 "tutti: alone: exists" $mpirun -n 3 "$tutti" preprocess corpus -o alone
@@ -149,6 +234,13 @@ refused 2 "no dataset named" $mpirun -n 3 "$tutti" preprocess corpus
 mkdir void
 refused 1 "no MIDI files in void" $mpirun -n 3 "$tutti" preprocess void -o bad
 refused 1 "the first: garbage.mid: not MIDI" $mpirun -n 3 "$tutti" preprocess corpus/garbage.mid -o bad
+
+# percussion only; and again behind an event that the track's end cuts off: what came first first
+midi_of() { printf 'MThd\0\0\0\6\0\0\0\1\1\340MTrk\0\0\0%b%b' "$1" "$2"; }
+midi_of '\014' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057\0' >drums.mid
+midi_of '\013' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057' >drums-cut.mid
+refused 1 "the first: drums.mid: percussion only" "$tutti" preprocess drums.mid -o bad
+refused 1 "the first: drums-cut.mid: track cut; percussion only" "$tutti" preprocess drums-cut.mid -o bad
 refused 2 "performance" "$tutti" preprocess corpus -o bad --encoding performanse
 [ ! -e bad ] && [ ! -e bad.partial ] || fail "a refused run left something"
 

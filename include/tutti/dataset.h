@@ -1,8 +1,10 @@
 /* dataset: a directory of HDF5 files, index.h5 and shard-0000.h5 ..., for reading.
  *
- * A piece's shard and split come from a hash of its notes; the number of shards is
- * configured and has nothing to do with ranks. Every rank opens the index, and of the
+ * A piece's shard and split come from a hash of its notes; no two pieces have equal tokens;
+ * the number of shards is configured and has nothing to do with ranks. Every rank opens the index, and of the
  * shards only those it needs.
+ *
+ * Every dataset has an attribute "description", and "unit" if it has one.
  *
  * index.h5
  *
@@ -14,7 +16,8 @@
  *   /vocabulary/hash   text
  *   /shards/pieces     [shards][train, valid, test]; likewise notes, tokens, seconds
  *   /shards/hash       [shards] of each shard's pieces
- *   /files/path        one row for every input file, sorted by path
+ *   /files/path        one row for every input file, sorted by path; bytes of a name that
+ *                      are no text are escaped: see tutti/ingest.h
  *   /files/outcome     number into the attribute names: ok, repaired, skipped, duplicate
  *   /files/reason      how it was repaired, why it was skipped, "of PATH" it duplicates
  *   /files/hash_high   of the notes, with hash_low; 0 where there are none
@@ -26,7 +29,7 @@
  *   /pieces/path       one row for every piece, sorted by hash
  *   /pieces/hash_high  notes_hash, with hash_low
  *   /pieces/token_hash hash64 of its tokens
- *   /pieces/split      0 train, 1 valid, 2 test
+ *   /pieces/split      0 train, 1 valid, 2 test: number into the attribute names
  *   /pieces/tempo      at the start, microseconds per quarter note; further columns
  *                      seconds, ticks_per_beat, ticks_per_second
  *   /pieces/note_first with note_count: its rows of /notes

@@ -10,7 +10,8 @@
  * writing. Messages: "FILE: /name: what (found; expected)". A file that is written is
  * locked against other writers; published files don't change, so reading takes no lock,
  * unless the environment demands it: then a failure names the cure
- * (HDF5_USE_FILE_LOCKING=FALSE). A disk that is full while a file is written fails the
+ * (HDF5_USE_FILE_LOCKING=FALSE). A file that another program has open for writing can't be
+ * read, nor one that such a program has left without closing it; the message says so. A disk that is full while a file is written fails the
  * call that meets it and all after it; h5_abandon then leaves nothing behind, no open
  * descriptor either.
  *

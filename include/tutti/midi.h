@@ -69,8 +69,9 @@
  *     controller, above 127
  *   other data byte above 127, or     the event is ignored     DATA
  *     that of a bank select
- *   data byte above 127, events do    the event is ignored,    SHORT
- *     not follow it, but begin at it    the next begins there
+ *   data byte above 127 that is a     the event is ignored,    SHORT
+ *     channel event's status: events    that one begins there,
+ *     follow only if it is              without a delta time
  *   number of more than 4 bytes       its low 28 bits; 0 if it NUMBER
  *                                       is -1 to -2^24
  *   event later than tick 2^32-1      the track ends before it TOO_LATE
@@ -177,6 +178,11 @@ void midi_free(struct midi_file *file);
  * of all sound off is not held. A pedal that is never released is released when the last
  * key is. Percussion is left as it is. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
+
+/* Makes `tick` the start of a piece just read, as if its file began there: ticks and
+ * seconds of the notes, none of which begins earlier, count from it, and first_tempo is
+ * the tempo in force there. Pedal events are dropped. */
+void midi_start_at(struct midi_file *file, uint32_t tick);
 
 /* A point in the time of the file just read, valid for ticks of any fraction. */
 struct midi_moment {

@@ -18,9 +18,9 @@ struct note {
     uint8_t velocity;   /* 1-127 */
     uint8_t program;    /* 0-127, in force on the channel when the note began */
     uint8_t channel;    /* 0-15, of its port */
-    uint8_t port;       /* MIDI port: 0, others as the reader numbers them */
     uint8_t percussion; /* 1: pitches are drums; 0: a melody. Mostly, but not always,
                            channel == PERCUSSION_CHANNEL */
+    uint8_t port;       /* MIDI port: 0, others as the reader numbers them */
 };
 
 enum { PERCUSSION_CHANNEL = 9 }; /* where percussion is unless a file says otherwise */

@@ -41,11 +41,12 @@ struct options {
         char split_file[OPTIONS_TEXT];
         int64_t shards;
         uint64_t seed;
-        int64_t min_notes;  /* files with fewer are skipped */
-        int64_t max_notes;  /* files with more are skipped */
-        int64_t max_bytes;  /* larger files are skipped, unread */
-        double max_seconds; /* longer pieces are skipped */
-        double memory;      /* megabytes of tokens a rank holds in training; 0: all */
+        int64_t min_notes;          /* files with fewer are skipped */
+        int64_t max_notes;          /* files with more are skipped */
+        int64_t max_bytes;          /* larger files are skipped, unread */
+        double max_seconds;         /* longer pieces are skipped */
+        double max_silence_seconds; /* a longer silence cuts the piece; 0: none does */
+        double memory; /* megabytes of tokens a rank holds in training; 0: all */
     } data;
     struct {
         int cell; /* enum option_cell */

@@ -1,5 +1,6 @@
 /* preprocess: folders of MIDI files -> a dataset. What it prints at the end is read from
  * the dataset just written, not remembered. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,26 +18,16 @@ struct arguments {
     bool replace;
 };
 
-/* A path or reason as a field of a TSV file. */
+/* A path or reason as a field of a TSV file: as it is recorded, so that a path can be
+ * copied to a split file. Control characters, which older datasets have, are escaped as
+ * in newer ones. */
 static void print_field(FILE *out, const char *text)
 {
     for (const char *at = text; *at; at++) {
-        switch (*at) {
-        case '\t':
-            fputs("\\t", out);
-            break;
-        case '\n':
-            fputs("\\n", out);
-            break;
-        case '\r':
-            fputs("\\r", out);
-            break;
-        case '\\':
-            fputs("\\\\", out);
-            break;
-        default:
+        if (iscntrl((unsigned char)*at))
+            fprintf(out, "\\x%02X", (unsigned)(unsigned char)*at);
+        else
             fputc(*at, out);
-        }
     }
 }
 

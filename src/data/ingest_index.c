@@ -1,10 +1,12 @@
 /* ingest_index: index.h5, written last, by rank 0. */
 #include "ingest_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "layout.h"
+#include "recorded_path.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
 
@@ -23,9 +25,13 @@ static enum status write_settings(const struct ingest *ingest, struct h5_file *f
         *options = *ingest->options;
         options->data.dataset[0] = '\0';
         options->data.memory = 0;
-        const char *base = path_base(options->data.split_file);
-        memmove(options->data.split_file, base, strlen(base) + 1);
-        text = options_text(options, SECTION_DATA);
+        char *base = path_to_recorded(path_base(options->data.split_file));
+        if (base) {
+            snprintf(options->data.split_file, sizeof options->data.split_file, "%s",
+                     base);
+            text = options_text(options, SECTION_DATA);
+        }
+        free(base);
     }
     enum status status = text ? h5_write_text(file, "/settings", text) : out_of_memory();
     free(text);
@@ -242,7 +248,7 @@ static enum status fill_index(const struct ingest *ingest, struct h5_file *file)
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
         status = parts[i](ingest, file);
-    return status;
+    return status == STATUS_OK ? describe_datasets(file) : status;
 }
 
 enum status ingest_write_index(const struct ingest *ingest)

@@ -18,11 +18,12 @@
 
 /* One file's outcome, and where its piece is. Plain values: it travels between ranks. */
 struct record {
-    uint64_t file;       /* in the scan's list */
-    struct hash128 hash; /* of the notes */
-    uint64_t token_hash; /* hash64 of the tokens */
-    uint64_t bytes;      /* of the file, if it was read */
-    uint64_t spilled;    /* where in the spill of `rank` */
+    uint64_t file;              /* in the scan's list */
+    struct hash128 hash;        /* of the notes */
+    struct hash128 tokens_hash; /* of the tokens: equal for the same music */
+    uint64_t token_hash;        /* hash64 of the tokens, for the shard */
+    uint64_t bytes;             /* of the file, if it was read */
+    uint64_t spilled;           /* where in the spill of `rank` */
     uint64_t notes, tokens;
     uint64_t reason;   /* offset into the reasons */
     uint64_t original; /* duplicate: the file that is kept */

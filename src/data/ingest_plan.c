@@ -1,15 +1,22 @@
 /* ingest_plan: from outcomes to the pieces of each shard.
  *
- * All that is decided here follows from the hashes of the notes and from the order of the
- * recorded paths, so it is the same for any number of ranks; and a piece's shard and
- * split depend on nothing but its own hash (or its line in the split file), so other
- * files coming or going never move it.
+ * All that is decided here follows from fingerprints, and among files of equal notes from
+ * the order of the recorded paths, so it is the same for any number of ranks. A piece's
+ * shard and split depend on nothing but the hash of its notes (or its line in the split
+ * file), so other music coming or going never moves it.
+ *
+ * The same music has many spellings: other ticks per beat, one track or several. Their
+ * notes differ, their tokens don't, and the tokens are what a model would meet in
+ * training and again in validation. So pieces of equal tokens are duplicates too. Of
+ * these the one with the smallest notes_hash is kept: a choice that no name and no order
+ * of files enters.
  */
 #include "ingest_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/log.h"
 #include "tutti/rng.h"
 
 static int compare_by_hash(const void *a, const void *b)
@@ -40,21 +47,95 @@ static enum split split_by_hash(const struct options *options, struct hash128 ha
     return last;
 }
 
-/* `sorted` has the usable records by hash and file: the first of equal hashes is kept. */
-static size_t mark_duplicates(struct record **sorted, size_t count)
+static int compare_by_tokens(const void *a, const void *b)
 {
-    size_t kept = 0;
+    const struct record *left = *(const struct record *const *)a;
+    const struct record *right = *(const struct record *const *)b;
+    int order = hash128_compare(left->tokens_hash, right->tokens_hash);
+    return order != 0 ? order : compare_by_hash(a, b);
+}
+
+static bool same_notes(const struct record *a, const struct record *b)
+{
+    return hash128_compare(a->hash, b->hash) == 0;
+}
+
+static bool same_tokens(const struct record *a, const struct record *b)
+{
+    return hash128_compare(a->tokens_hash, b->tokens_hash) == 0;
+}
+
+/* Of each run of the `same` the first is kept, the others become its duplicates. */
+static void mark_duplicates(struct record *const *sorted, size_t count,
+                            bool (*same)(const struct record *, const struct record *))
+{
+    const struct record *first = NULL;
     for (size_t i = 0; i < count; i++) {
-        bool same =
-            kept > 0 && hash128_compare(sorted[kept - 1]->hash, sorted[i]->hash) == 0;
-        if (same) {
+        if (first && same(first, sorted[i])) {
             sorted[i]->outcome = FILE_DUPLICATE;
-            sorted[i]->original = sorted[kept - 1]->file;
+            sorted[i]->original = first->file;
         } else {
-            sorted[kept++] = sorted[i];
+            first = sorted[i];
         }
     }
+}
+
+static size_t drop_duplicates(struct record **records, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (records[i]->outcome != FILE_DUPLICATE)
+            records[kept++] = records[i];
     return kept;
+}
+
+/* `records` are by hash and file, and so are those that are left of them. */
+static enum status find_duplicates(struct record **records, size_t *count)
+{
+    mark_duplicates(records, *count, same_notes);
+    *count = drop_duplicates(records, *count);
+    struct record **by_tokens = malloc((*count + 1) * sizeof(struct record *));
+    if (!by_tokens)
+        return status_fail(STATUS_FAILED, "out of memory");
+    memcpy(by_tokens, records, *count * sizeof(struct record *));
+    qsort(by_tokens, *count, sizeof(struct record *), compare_by_tokens);
+    mark_duplicates(by_tokens, *count, same_tokens);
+    free(by_tokens);
+    *count = drop_duplicates(records, *count);
+    return STATUS_OK;
+}
+
+static void warn_of_torn(const struct ingest *ingest, const struct record *first,
+                         size_t count)
+{
+    const struct record *kept = &ingest->records.items[first->original];
+    log_warn("%zu file%s the same music as a file of another split (the first: %s is %s, "
+             "%s is %s); only the latter is kept, in its split",
+             count, count == 1 ? " has" : "s have", scan_path(&ingest->scan, first->file),
+             split_name((enum split)first->split), scan_path(&ingest->scan, kept->file),
+             split_name((enum split)kept->split));
+}
+
+/* A duplicate of a file that turned out to be a duplicate itself is one of the file that
+ * is kept. And a piece that the split file wants in two splits is only in one. */
+static void settle_duplicates(const struct ingest *ingest)
+{
+    const struct records *records = &ingest->records;
+    const struct record *torn = NULL;
+    size_t torn_count = 0;
+    for (size_t i = 0; i < records->count; i++) {
+        struct record *record = &records->items[i];
+        if (record->outcome != FILE_DUPLICATE)
+            continue;
+        if (records->items[record->original].outcome == FILE_DUPLICATE)
+            record->original = records->items[record->original].original;
+        if (record->split == records->items[record->original].split)
+            continue;
+        torn = torn ? torn : record;
+        torn_count++;
+    }
+    if (torn)
+        warn_of_torn(ingest, torn, torn_count);
 }
 
 static size_t shard_of(const struct ingest *ingest, struct hash128 hash)
@@ -84,32 +165,46 @@ static enum status place_in_shards(struct ingest *ingest, struct record *const *
     return STATUS_OK;
 }
 
-static enum status make_plan(struct ingest *ingest)
+/* The records of files with a piece, by hash and file. NULL without memory. */
+static struct record **sort_usable(const struct records *records, size_t *count)
 {
-    struct records *records = &ingest->records;
-    size_t shards = (size_t)ingest->options->data.shards;
     struct record **sorted = malloc((records->count + 1) * sizeof(struct record *));
-    if (!sorted)
-        return status_fail(STATUS_FAILED, "out of memory");
-    size_t count = 0;
-    for (size_t i = 0; i < records->count; i++)
+    *count = 0;
+    for (size_t i = 0; sorted && i < records->count; i++)
         if (records->items[i].outcome == FILE_OK ||
             records->items[i].outcome == FILE_REPAIRED)
-            sorted[count++] = &records->items[i];
-    qsort(sorted, count, sizeof(struct record *), compare_by_hash);
-    ingest->kept_count = mark_duplicates(sorted, count);
-    ingest->kept = malloc((ingest->kept_count + 1) * sizeof *ingest->kept);
-    ingest->shard_first = calloc(shards + 1, sizeof *ingest->shard_first);
-    enum status status = ingest->kept && ingest->shard_first
-                             ? place_in_shards(ingest, sorted)
-                             : status_fail(STATUS_FAILED, "out of memory");
+            sorted[(*count)++] = &records->items[i];
+    if (sorted)
+        qsort(sorted, *count, sizeof(struct record *), compare_by_hash);
+    return sorted;
+}
+
+static enum status no_piece(const struct ingest *ingest)
+{
+    const struct records *records = &ingest->records;
+    return status_fail(
+        STATUS_FAILED, "no piece of music in %zu file%s; the first: %s: %s",
+        records->count, records->count == 1 ? "" : "s", scan_path(&ingest->scan, 0),
+        records->reasons.bytes + records->items[0].reason);
+}
+
+static enum status make_plan(struct ingest *ingest)
+{
+    size_t shards = (size_t)ingest->options->data.shards, count;
+    struct record **sorted = sort_usable(&ingest->records, &count);
+    enum status status = sorted ? find_duplicates(sorted, &count)
+                                : status_fail(STATUS_FAILED, "out of memory");
+    if (status == STATUS_OK) {
+        settle_duplicates(ingest);
+        ingest->kept_count = count;
+        ingest->kept = malloc((count + 1) * sizeof *ingest->kept);
+        ingest->shard_first = calloc(shards + 1, sizeof *ingest->shard_first);
+        status = ingest->kept && ingest->shard_first
+                     ? place_in_shards(ingest, sorted)
+                     : status_fail(STATUS_FAILED, "out of memory");
+    }
     free(sorted);
-    if (status == STATUS_OK && ingest->kept_count == 0)
-        status = status_fail(
-            STATUS_FAILED, "no piece of music in %zu file%s; the first: %s: %s",
-            records->count, records->count == 1 ? "" : "s", scan_path(&ingest->scan, 0),
-            records->reasons.bytes + records->items[0].reason);
-    return status;
+    return status == STATUS_OK && count == 0 ? no_piece(ingest) : status;
 }
 
 static enum status share_plan(struct ingest *ingest)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recorded_path.h"
+#include "silence.h"
 #include "spill.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
@@ -22,6 +24,7 @@ struct reader {
     struct ingest *ingest;
     struct midi_limits limits;
     struct midi_file midi;
+    struct key_releases keys;
     struct tokens tokens;
     struct progress progress;
     uint64_t bytes; /* read by this rank */
@@ -58,6 +61,17 @@ static const char *without_path(const char *message, const char *path)
     return message;
 }
 
+/* What went wrong on reading the file; of a very long path some may be in it. */
+static enum status skip_unreadable(struct reader *reader, struct record *record,
+                                   const char *path)
+{
+    char *reason = path_to_recorded(without_path(status_message(), path));
+    enum status status = reason ? set_reason(reader, record, FILE_SKIPPED, reason)
+                                : status_fail(STATUS_FAILED, "out of memory");
+    free(reason);
+    return status;
+}
+
 static enum status skip_unread(struct reader *reader, struct record *record)
 {
     const struct scan_file *file = &reader->ingest->scan.files[record->file];
@@ -77,7 +91,9 @@ static enum status keep_piece(struct reader *reader, struct record *record)
     const struct midi_file *midi = &reader->midi;
     const struct tokens *tokens = &reader->tokens;
     record->hash = notes_hash(&midi->notes);
-    record->token_hash = hash64(tokens->items, tokens->count * sizeof *tokens->items);
+    size_t size = tokens->count * sizeof *tokens->items;
+    record->tokens_hash = hash128(tokens->items, size);
+    record->token_hash = hash64(tokens->items, size);
     record->notes = midi->notes.count;
     record->tokens = tokens->count;
     record->seconds = notes_seconds(&midi->notes);
@@ -114,6 +130,31 @@ static const char *why_no_tokens(const struct notes *notes)
                                       : "no note that the encoding can hold";
 }
 
+/* Applies the pedal and cuts long silences. Why the rest is beyond a limit goes into
+ * why[size], "" if it isn't; its seconds are those of the keys, without the pedal, unless
+ * something was cut. */
+static enum status shape_piece(struct reader *reader, char *why, size_t size)
+{
+    const struct options *options = reader->ingest->options;
+    struct midi_file *midi = &reader->midi;
+    double seconds = notes_seconds(&midi->notes);
+    double silence = options->data.max_silence_seconds;
+    *why = '\0';
+    if (silence > 0 && key_releases_take(&reader->keys, &midi->notes) != STATUS_OK)
+        return STATUS_FAILED;
+    if (options->data.pedal == PEDAL_EXTEND && midi_apply_pedal(midi) != STATUS_OK)
+        return STATUS_FAILED;
+    if (silence > 0 && silence_cut(midi, &reader->keys, silence))
+        seconds = notes_seconds(&midi->notes);
+    if (midi->notes.count < (uint64_t)options->data.min_notes)
+        snprintf(why, size, "too few notes: %zu (at least %lld)", midi->notes.count,
+                 (long long)options->data.min_notes);
+    else if (seconds > options->data.max_seconds)
+        snprintf(why, size, "too long: %.1f seconds (at most %g)", seconds,
+                 options->data.max_seconds);
+    return STATUS_OK;
+}
+
 static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_t size,
                               struct record *record)
 {
@@ -124,10 +165,12 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
         return status;
     if (midi->outcome == MIDI_SKIPPED)
         return set_reason(reader, record, FILE_SKIPPED, midi->reason);
-    if (ingest->options->data.pedal == PEDAL_EXTEND)
-        status = midi_apply_pedal(midi);
+    char why[128];
+    status = shape_piece(reader, why, sizeof why);
     if (status != STATUS_OK)
         return status;
+    if (*why)
+        return skip_read(reader, record, why);
     reader->tokens.count = 0;
     if (ingest->encoding->encode(ingest->encoding, &midi->notes, &reader->tokens) !=
         STATUS_OK)
@@ -149,8 +192,7 @@ static enum status read_file(struct reader *reader, struct record *record)
     size_t size = 0;
     enum status status;
     if (file_read(path, reader->limits.max_bytes, &bytes, &size) != STATUS_OK) {
-        status = set_reason(reader, record, FILE_SKIPPED,
-                            without_path(status_message(), path));
+        status = skip_unreadable(reader, record, path);
     } else {
         record->bytes = size;
         reader->bytes += size;
@@ -223,8 +265,7 @@ static enum status read_share(struct ingest *ingest, struct comm_counter *counte
     struct reader reader = {.ingest = ingest};
     reader.limits = (struct midi_limits){.max_bytes = (uint64_t)options->data.max_bytes,
                                          .max_notes = (uint64_t)options->data.max_notes,
-                                         .min_notes = (uint64_t)options->data.min_notes,
-                                         .max_seconds = options->data.max_seconds};
+                                         .min_notes = (uint64_t)options->data.min_notes};
     progress_begin(&reader.progress, "reading", "files", ingest->scan.file_count);
     enum status status =
         spill_create(ingest->partial, comm_rank(ingest->comm), &ingest->spill);
@@ -236,6 +277,7 @@ static enum status read_share(struct ingest *ingest, struct comm_counter *counte
         ingest_stop_counter(counter);
     progress_end(&reader.progress);
     midi_free(&reader.midi);
+    key_releases_free(&reader.keys);
     tokens_free(&reader.tokens);
     return status;
 }

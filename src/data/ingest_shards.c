@@ -242,6 +242,8 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
         status = write_table(writer, &shard, note_table);
     if (status == STATUS_OK)
         status = write_table(writer, &shard, token_table);
+    if (status == STATUS_OK)
+        status = describe_datasets(file);
     free(shard.rows);
     return status;
 }

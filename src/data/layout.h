@@ -9,6 +9,7 @@
 #include "tutti/h5.h"
 #include "tutti/hash.h"
 #include "tutti/notes.h"
+#include "tutti/status.h"
 
 enum { DATASET_FORMAT_VERSION = 1 };
 #define DATASET_FORMAT "tutti dataset"
@@ -40,6 +41,10 @@ struct piece_row {
 };
 
 extern const struct column piece_columns[];
+
+/* Gives every dataset of a shard or the index that is being written its attribute
+ * "description", its "unit" if it has one, and /pieces/split its "names". */
+enum status describe_datasets(struct h5_file *file);
 
 /* column[i] = the member of rows[i], and back. */
 void column_pack(const struct column *column, const void *rows, size_t row_size,

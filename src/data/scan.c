@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "recorded_path.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
@@ -273,10 +274,12 @@ static enum status walk_directory(struct walk *walk, const char *absolute,
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK) {
             char *path = path_join(absolute, entries[i]->d_name);
-            char *record = path_join(recorded, entries[i]->d_name);
+            char *name = path_to_recorded(entries[i]->d_name);
+            char *record = name ? path_join(recorded, name) : NULL;
             status = path && record ? walk_entry(walk, entries[i], path, record)
                                     : out_of_memory();
             free(record);
+            free(name);
             free(path);
         }
         free(entries[i]);
@@ -295,15 +298,16 @@ static bool was_listed(const struct walk *walk, const struct input *input)
     return listed;
 }
 
-static enum status walk_input(struct walk *walk, const struct input *input)
+/* `label` as it is recorded. */
+static enum status walk_input(struct walk *walk, const struct input *input,
+                              const char *label)
 {
-    walk->below = (uint32_t)strlen(input->label);
+    walk->below = (uint32_t)strlen(label);
     if (!input->directory)
-        return was_listed(walk, input) ? STATUS_OK
-                                       : add_file(walk, input->label, SCAN_FILE, 0);
+        return was_listed(walk, input) ? STATUS_OK : add_file(walk, label, SCAN_FILE, 0);
     if (was_visited(walk, input->absolute))
         return STATUS_OK;
-    return walk_directory(walk, input->absolute, input->label);
+    return walk_directory(walk, input->absolute, label);
 }
 
 static int compare_files(const void *a, const void *b, void *text)
@@ -313,12 +317,13 @@ static int compare_files(const void *a, const void *b, void *text)
     return strcmp(bytes + left->path, bytes + right->path);
 }
 
-static enum status record_input(struct scan *scan, const struct input *input)
+static enum status record_input(struct scan *scan, const struct input *input,
+                                const char *label)
 {
     struct scan_input *kept = &scan->inputs[scan->input_count++];
     enum status status = pool_append(&scan->text, input->given, &kept->given);
     if (status == STATUS_OK)
-        status = pool_append(&scan->text, input->label, &kept->label);
+        status = pool_append(&scan->text, label, &kept->label);
     if (status == STATUS_OK)
         status = pool_append(&scan->text, input->absolute, &kept->absolute);
     return status;
@@ -331,9 +336,11 @@ static enum status walk_inputs(struct scan *scan, const struct input *inputs,
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         walk.input = (uint32_t)i;
-        status = record_input(scan, &inputs[i]);
+        char *label = path_to_recorded(inputs[i].label);
+        status = label ? record_input(scan, &inputs[i], label) : out_of_memory();
         if (status == STATUS_OK)
-            status = walk_input(&walk, &inputs[i]);
+            status = walk_input(&walk, &inputs[i], label);
+        free(label);
     }
     tdestroy(walk.visited, free);
     if (status == STATUS_OK && scan->file_count > 0)
@@ -404,10 +411,11 @@ char *scan_absolute(const struct scan *scan, size_t file)
 {
     const struct scan_file *row = &scan->files[file];
     const char *root = scan->text.bytes + scan->inputs[row->input].absolute;
-    const char *below = scan_path(scan, file) + row->below;
-    while (*below == '/')
-        below++;
-    return *below ? path_join(root, below) : strdup(root);
+    char *below = path_from_recorded(scan_path(scan, file) + row->below);
+    const char *name = below ? below + strspn(below, "/") : "";
+    char *absolute = !below ? NULL : *name ? path_join(root, name) : strdup(root);
+    free(below);
+    return absolute;
 }
 
 size_t scan_find(const struct scan *scan, const char *path)

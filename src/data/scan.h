@@ -17,7 +17,7 @@ enum { SCAN_SPLIT_BY_HASH = 254, SCAN_SPLIT_UNLISTED = 255 };
 
 struct scan_input { /* offsets into text */
     uint64_t given; /* as on the command line */
-    uint64_t label; /* begins the recorded paths */
+    uint64_t label; /* begins the recorded paths; escaped as they are */
     uint64_t absolute;
 };
 
@@ -40,11 +40,11 @@ struct scan { /* zero-initialise; free with scan_free */
 
 /* Lists the files of folders and the files named themselves. Folders are searched to any
  * depth for names ending in .mid .midi .kar .rmi .smf (any case), symbolic links
- * followed, no directory entered twice; a file named itself is taken whatever its name. A
- * recorded path is the input's own name and the path below it, so it depends neither on
- * the working directory nor on where the corpus lies; inputs of equal name are told apart
- * by as many of their parent directories as that takes. STATUS_MISUSE for an input that
- * isn't there. */
+ * followed, no directory entered twice; a file named itself is taken whatever its name.
+ * A recorded path is the input's own name and the path below it, escaped where it is no
+ * text (recorded_path.h), so it depends neither on the working directory nor on where
+ * the corpus lies; inputs of equal name are told apart by as many of their parent
+ * directories as that takes. STATUS_MISUSE for an input that isn't there. */
 enum status scan_inputs(const char *const *inputs, size_t count, struct scan *scan);
 
 /* Rank 0's list to all. Collective. */
@@ -59,8 +59,8 @@ size_t scan_find(const struct scan *scan, const char *path);
 void scan_free(struct scan *scan);
 
 /* Gives every file the split that a file of lines "path<TAB>train|valid|test" says, and
- * SCAN_SPLIT_UNLISTED to those it doesn't list. Paths are as recorded or as reached from
- * the inputs as they were given. STATUS_MISUSE with file and line on a fault. */
+ * SCAN_SPLIT_UNLISTED to those it doesn't list; what a path may look like is in
+ * tutti/ingest.h. STATUS_MISUSE with file and line on a fault. */
 enum status split_file_read(const char *path, struct scan *scan);
 
 #endif

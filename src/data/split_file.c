@@ -1,4 +1,8 @@
-/* split_file: a split decided by the user, as lines "path<TAB>train|valid|test". */
+/* split_file: a split decided by the user, as lines "path<TAB>train|valid|test".
+ *
+ * Lines that name a file by a part of its path may fit several files. They are settled
+ * after all others, by what those have left: where the list has "sub/a.mid" too, "a.mid"
+ * is the other one. */
 #include "scan.h"
 
 #include <stdbool.h>
@@ -6,72 +10,299 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "recorded_path.h"
+#include "tutti/array.h"
 #include "tutti/dataset.h"
 #include "tutti/file.h"
 
-/* The file that `path` names when it begins with this input as it was given (or with its
- * absolute path); SIZE_MAX: none. */
-static size_t find_below(const struct scan *scan, size_t input, uint64_t root_offset,
+struct line {
+    char *path;
+    size_t number;
+    enum split split;
+};
+
+struct split_list {
+    const char *origin; /* the split file */
+    struct scan *scan;
+    const char **by_end; /* recorded paths of all files, sorted from their ends */
+    size_t by_end_count;
+    struct line *vague; /* lines that fit several files */
+    size_t vague_count, vague_capacity;
+};
+
+static enum status out_of_memory(void)
+{
+    return status_fail(STATUS_FAILED, "out of memory while reading the split file");
+}
+
+/* --- names in full ---------------------------------------------------------------------
+ */
+
+/* In place, without "." and empty parts: "./a//b.mid" is "a/b.mid". */
+static char *clean_path(char *path)
+{
+    char *to = path, *at = path;
+    while (*at) {
+        if (at == path || at[-1] == '/') {
+            if (*at == '/' && at != path) {
+                at++;
+                continue;
+            }
+            if (at[0] == '.' && at[1] == '/') {
+                at += 2;
+                continue;
+            }
+        }
+        *to++ = *at++;
+    }
+    *to = '\0';
+    return path;
+}
+
+/* The file recorded as label, slash and rest, which may be as recorded or the bytes of
+ * the name. */
+static size_t find_joined(const struct scan *scan, const char *label, const char *slash,
+                          const char *rest)
+{
+    char *escaped = path_to_recorded(rest);
+    char *as_text = path_format("%s%s%s", label, slash, rest);
+    char *as_bytes = escaped ? path_format("%s%s%s", label, slash, escaped) : NULL;
+    size_t file = as_text ? scan_find(scan, as_text) : SIZE_MAX;
+    if (file == SIZE_MAX && as_bytes)
+        file = scan_find(scan, as_bytes);
+    free(as_bytes);
+    free(as_text);
+    free(escaped);
+    return file;
+}
+
+/* The file that `path` names when it begins with this root of an input, or without one
+ * where that is the working directory; SIZE_MAX: none. */
+static size_t find_below(const struct scan *scan, const char *label, const char *root,
                          const char *path)
 {
-    const char *root = scan->text.bytes + root_offset;
-    const char *label = scan->text.bytes + scan->inputs[input].label;
     size_t length = strlen(root);
     while (length > 1 && root[length - 1] == '/')
         length--;
-    bool inside =
-        strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == '\0');
-    char *recorded = NULL;
-    if (inside)
-        recorded = path_format("%s%s", label, path + length);
-    else if (strcmp(root, ".") == 0)
-        recorded = path_format("%s/%s", label, path);
-    size_t file = recorded ? scan_find(scan, recorded) : SIZE_MAX;
-    free(recorded);
+    if (length == 0 || (length == 1 && root[0] == '.'))
+        return find_joined(scan, label, "/", path);
+    if (strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == '\0'))
+        return find_joined(scan, label, "", path + length);
+    return SIZE_MAX;
+}
+
+/* Below the input as it was given, or its absolute path. */
+static size_t find_in_input(const struct scan *scan, size_t input, const char *path)
+{
+    const char *label = scan->text.bytes + scan->inputs[input].label;
+    char *given = strdup(scan->text.bytes + scan->inputs[input].given);
+    size_t file = given ? find_below(scan, label, clean_path(given), path) : SIZE_MAX;
+    free(given);
+    if (file != SIZE_MAX)
+        return file;
+    return find_below(scan, label, scan->text.bytes + scan->inputs[input].absolute, path);
+}
+
+static size_t find_in_full(const struct scan *scan, const char *path)
+{
+    size_t file = find_joined(scan, "", "", path);
+    for (size_t i = 0; i < scan->input_count && file == SIZE_MAX; i++)
+        file = find_in_input(scan, i, path);
     return file;
 }
 
-static size_t find_listed(const struct scan *scan, const char *path)
+/* --- names in part ---------------------------------------------------------------------
+ */
+
+/* Compares from the last byte to the first; of two of which one is the other's end it
+ * comes first. */
+static int compare_ends(const char *a, const char *b)
 {
-    size_t file = scan_find(scan, path);
-    for (size_t i = 0; i < scan->input_count && file == SIZE_MAX; i++) {
-        file = find_below(scan, i, scan->inputs[i].given, path);
-        if (file == SIZE_MAX)
-            file = find_below(scan, i, scan->inputs[i].absolute, path);
+    size_t i = strlen(a), j = strlen(b);
+    while (i > 0 && j > 0) {
+        unsigned char left = (unsigned char)a[--i], right = (unsigned char)b[--j];
+        if (left != right)
+            return left < right ? -1 : 1;
     }
-    return file;
+    return (i > 0) - (j > 0);
 }
 
-static enum status take_line(const char *origin, size_t number, char *line,
-                             struct scan *scan)
+static int compare_by_end(const void *a, const void *b)
 {
-    line[strcspn(line, "\r\n")] = '\0';
-    if (*line == '\0')
+    return compare_ends(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum status sort_by_end(struct split_list *list)
+{
+    const struct scan *scan = list->scan;
+    if (list->by_end)
         return STATUS_OK;
-    char *tab = strrchr(line, '\t');
+    list->by_end = malloc((scan->file_count + 1) * sizeof *list->by_end);
+    if (!list->by_end)
+        return out_of_memory();
+    for (size_t i = 0; i < scan->file_count; i++)
+        if (scan->files[i].kind == SCAN_FILE)
+            list->by_end[list->by_end_count++] = scan_path(scan, i);
+    qsort(list->by_end, list->by_end_count, sizeof *list->by_end, compare_by_end);
+    return STATUS_OK;
+}
+
+static bool ends_with(const char *path, const char *end)
+{
+    size_t length = strlen(path), tail = strlen(end);
+    return length >= tail && strcmp(path + length - tail, end) == 0;
+}
+
+/* Files whose path ends with `end`, which begins with a '/': list->by_end[*first] and the
+ * returned number behind it. */
+static size_t find_ends(const struct split_list *list, const char *end, size_t *first)
+{
+    size_t low = 0, high = list->by_end_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_ends(list->by_end[middle], end) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *first = low;
+    while (high < list->by_end_count && ends_with(list->by_end[high], end))
+        high++;
+    return high - low;
+}
+
+/* The first two files that `path` may be a part of, without those that other lines have
+ * named already if `unlisted`. Returns how many (2: or more). */
+static enum status find_in_part(struct split_list *list, const char *path, bool unlisted,
+                                size_t files[2], int *count)
+{
+    *count = 0;
+    char *escaped = path_to_recorded(path);
+    char *ends[] = {path_format("/%s", path),
+                    escaped ? path_format("/%s", escaped) : NULL};
+    enum status status = ends[0] && ends[1] ? sort_by_end(list) : out_of_memory();
+    for (int form = 0; form < 2 && status == STATUS_OK && *count == 0; form++) {
+        size_t first, found = find_ends(list, ends[form], &first);
+        for (size_t i = first; i < first + found && *count < 2; i++) {
+            size_t file = scan_find(list->scan, list->by_end[i]);
+            if (!unlisted || list->scan->files[file].split == SCAN_SPLIT_UNLISTED)
+                files[(*count)++] = file;
+        }
+    }
+    free(ends[1]);
+    free(ends[0]);
+    free(escaped);
+    return status;
+}
+
+/* --- lines -----------------------------------------------------------------------------
+ */
+
+static enum status assign(struct split_list *list, const struct line *line, size_t file)
+{
+    uint8_t *known = &list->scan->files[file].split;
+    if (*known != SCAN_SPLIT_UNLISTED && *known != (uint8_t)line->split)
+        return status_fail(STATUS_MISUSE, "%s:%zu: '%s' is %s here and %s above",
+                           list->origin, line->number, line->path,
+                           split_name(line->split), split_name((enum split) * known));
+    *known = (uint8_t)line->split;
+    return STATUS_OK;
+}
+
+static enum status keep_vague(struct split_list *list, const struct line *line)
+{
+    struct line *vague = array_reserve(list->vague, &list->vague_capacity,
+                                       list->vague_count + 1, sizeof *vague);
+    if (!vague)
+        return STATUS_FAILED;
+    list->vague = vague;
+    vague[list->vague_count] = *line;
+    vague[list->vague_count].path = strdup(line->path);
+    return vague[list->vague_count++].path ? STATUS_OK : out_of_memory();
+}
+
+static enum status no_such_file(const struct split_list *list, const struct line *line)
+{
+    const struct scan *scan = list->scan;
+    return status_fail(STATUS_MISUSE, "%s:%zu: no input file is called '%s'%s%s",
+                       list->origin, line->number, line->path,
+                       scan->file_count ? "; the first is " : "",
+                       scan->file_count ? scan_path(scan, 0) : "");
+}
+
+static enum status take_path(struct split_list *list, const struct line *line)
+{
+    size_t files[2] = {find_in_full(list->scan, line->path), 0};
+    int count = files[0] != SIZE_MAX;
+    enum status status = STATUS_OK;
+    if (count == 0)
+        status = find_in_part(list, line->path, false, files, &count);
+    if (status != STATUS_OK)
+        return status;
+    if (count == 0)
+        return no_such_file(list, line);
+    return count == 1 ? assign(list, line, files[0]) : keep_vague(list, line);
+}
+
+static enum status settle(struct split_list *list, const struct line *line)
+{
+    size_t files[2];
+    int left;
+    enum status status = find_in_part(list, line->path, true, files, &left);
+    if (status == STATUS_OK && left == 1)
+        return assign(list, line, files[0]);
+    int all = 2;
+    if (status == STATUS_OK && left == 0)
+        status = find_in_part(list, line->path, false, files, &all);
+    if (status != STATUS_OK)
+        return status;
+    bool in_order = files[0] < files[1];
+    return status_fail(
+        STATUS_MISUSE,
+        "%s:%zu: '%s' may be %s or %s (expected more of the path, as it is here)",
+        list->origin, line->number, line->path, scan_path(list->scan, files[!in_order]),
+        scan_path(list->scan, files[in_order]));
+}
+
+static enum status take_line(struct split_list *list, size_t number, char *text)
+{
+    static const char byte_order_mark[] = "\xEF\xBB\xBF";
+    if (number == 1 && strncmp(text, byte_order_mark, 3) == 0)
+        text += 3;
+    size_t length = strlen(text);
+    while (length > 0 && strchr("\r\n", text[length - 1]))
+        text[--length] = '\0';
+    if (*text == '\0')
+        return STATUS_OK;
+    char *tab = strrchr(text, '\t');
     if (!tab)
         return status_fail(STATUS_MISUSE,
                            "%s:%zu: no tab (expected: path, tab, train, valid or test)",
-                           origin, number);
+                           list->origin, number);
     *tab = '\0';
     int split = split_from_name(tab + 1);
     if (split < 0)
         return status_fail(STATUS_MISUSE,
                            "%s:%zu: '%s' is no split (expected train, valid or test)",
-                           origin, number, tab + 1);
-    size_t file = find_listed(scan, line);
-    if (file == SIZE_MAX)
-        return status_fail(STATUS_MISUSE, "%s:%zu: no input file is called '%s'%s%s",
-                           origin, number, line,
-                           scan->file_count ? "; the first is " : "",
-                           scan->file_count ? scan_path(scan, 0) : "");
-    uint8_t *known = &scan->files[file].split;
-    if (*known != SCAN_SPLIT_UNLISTED && *known != split)
-        return status_fail(STATUS_MISUSE, "%s:%zu: '%s' is %s here and %s above", origin,
-                           number, line, split_name((enum split)split),
-                           split_name((enum split) * known));
-    *known = (uint8_t)split;
-    return STATUS_OK;
+                           list->origin, number, tab + 1);
+    struct line line = {clean_path(text), number, (enum split)split};
+    return take_path(list, &line);
+}
+
+static enum status read_lines(struct split_list *list, FILE *file)
+{
+    char *text = NULL;
+    size_t room = 0;
+    enum status status = STATUS_OK;
+    for (size_t number = 1; status == STATUS_OK && getline(&text, &room, file) >= 0;
+         number++)
+        status = take_line(list, number, text);
+    if (status == STATUS_OK && ferror(file))
+        status = status_fail_errno("%s: can't read the split file", list->origin);
+    free(text);
+    for (size_t i = 0; i < list->vague_count && status == STATUS_OK; i++)
+        status = settle(list, &list->vague[i]);
+    return status;
 }
 
 enum status split_file_read(const char *path, struct scan *scan)
@@ -81,17 +312,14 @@ enum status split_file_read(const char *path, struct scan *scan)
         status_fail_errno("%s: can't read the split file", path);
         return STATUS_MISUSE;
     }
+    struct split_list list = {.origin = path, .scan = scan};
     for (size_t i = 0; i < scan->file_count; i++)
         scan->files[i].split = SCAN_SPLIT_UNLISTED;
-    char *line = NULL;
-    size_t room = 0;
-    enum status status = STATUS_OK;
-    for (size_t number = 1; status == STATUS_OK && getline(&line, &room, file) >= 0;
-         number++)
-        status = take_line(path, number, line, scan);
-    if (status == STATUS_OK && ferror(file))
-        status = status_fail_errno("%s: can't read the split file", path);
-    free(line);
+    enum status status = read_lines(&list, file);
+    for (size_t i = 0; i < list.vague_count; i++)
+        free(list.vague[i].path);
+    free(list.vague);
+    free(list.by_end);
     fclose(file);
     return status;
 }

@@ -162,10 +162,36 @@ static enum status check_signature(const char *path)
     return STATUS_OK;
 }
 
+/* True while a program holds the lock that HDF5 takes on a file that it opens for writing.
+ * A lock taken on another host may not be visible. */
+static bool is_locked(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool locked = descriptor >= 0 && flock(descriptor, LOCK_SH | LOCK_NB) != 0 &&
+                  errno == EWOULDBLOCK;
+    if (descriptor >= 0)
+        close(descriptor);
+    return locked;
+}
+
+/* HDF5 marks the superblock of a file that it opens for writing until the file is closed,
+ * and refuses one that is marked: "file is already open for write". The mark outlives the
+ * program, its lock doesn't. */
 static enum status open_failed(const char *path)
 {
     char cause[DESCRIPTION_SIZE];
     describe(cause);
+    if (is_locked(path))
+        return status_fail(STATUS_FAILED,
+                           "%s: another program has it open for writing (it holds a lock "
+                           "on it); try again when it is closed there",
+                           path);
+    if (strstr(cause, "already open for"))
+        return status_fail(
+            STATUS_FAILED,
+            "%s: open for writing elsewhere, or left so by a program that ended without "
+            "closing it; if no program has it open any more: h5clear -s '%s'",
+            path, path);
     if (strstr(cause, "unable to lock") || strstr(cause, "file locking"))
         return status_fail(
             STATUS_FAILED,

@@ -119,7 +119,7 @@ static void reset(struct reader *reader, struct midi_file *file,
     reader->origin = 0;
     reader->tempos.count = reader->parts.count = reader->pedals.count = 0;
     reader->parts_differ = false;
-    memset(reader->pedals_down, 0, sizeof reader->pedals_down);
+    memset(reader->pedals_down, 0, reader->ports.count * sizeof *reader->pedals_down);
     ports_reset(&reader->ports);
 }
 

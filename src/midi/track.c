@@ -14,12 +14,11 @@
 
 enum taken {
     TAKEN,
-    ENDED,     /* End of Track */
-    CUT,       /* the bytes end inside the event */
-    TOO_LATE,  /* the event's tick can't be counted */
-    CUT_SHORT, /* the next event begins within this one, without a delta time */
-    MENDED,    /* the event counts, its second data byte as 127 */
-    STOPPED    /* reader->stop is set */
+    ENDED,    /* End of Track */
+    CUT,      /* the bytes end inside the event */
+    TOO_LATE, /* the event's tick can't be counted */
+    MENDED,   /* the event counts, its second data byte as 127 */
+    STOPPED   /* reader->stop is set */
 };
 
 enum { /* status bytes and their upper halves */
@@ -97,17 +96,18 @@ static inline enum taken take_number(struct track *track, uint32_t *number)
 {
     const uint8_t *at = track->at;
     uint32_t value = 0;
-    for (int i = 0; i < SHORT_NUMBER; i++) {
+    uint8_t byte;
+    do {
         if (at == track->end)
             return CUT;
-        value = value << 7 | (*at & 0x7f);
-        if (*at++ < 0x80) {
-            track->at = at;
-            *number = value;
-            return TAKEN;
-        }
-    }
-    return take_long_number(track, number);
+        byte = *at++;
+        value = value << 7 | (byte & 0x7f);
+    } while (byte & 0x80);
+    if (at - track->at > SHORT_NUMBER)
+        return take_long_number(track, number);
+    track->at = at;
+    *number = value;
+    return TAKEN;
 }
 
 /* A length and as many bytes. */
@@ -145,8 +145,8 @@ static enum taken note_on(struct track *track, uint32_t key, uint8_t velocity)
         .pitch = (uint8_t)(key % PITCHES),
         .velocity = velocity,
         .channel = (uint8_t)(key / PITCHES),
-        .port = track->port,
         .percussion = key / PITCHES == PERCUSSION_CHANNEL,
+        .port = track->port,
     };
     uint64_t bit = (uint64_t)1 << (key % 64);
     if (keys->sounding[key / 64] & bit)
@@ -247,6 +247,8 @@ static enum taken take_note(struct track *track, uint32_t key, uint8_t velocity)
     return TAKEN;
 }
 
+static enum taken take_channel_event(struct track *track, uint8_t status);
+
 /* A channel event with a data byte above 127 is ignored, but for a velocity or the value of
  * a controller. It stays out of the way of the others. */
 static __attribute__((noinline)) enum taken take_damaged(struct track *track,
@@ -254,11 +256,12 @@ static __attribute__((noinline)) enum taken take_damaged(struct track *track,
 {
     size_t length = midi_data_length(status);
     const uint8_t *data = track->at, *high = data + (data[0] <= 127);
-    if (!events_follow(data + length, track->end, status, true) &&
+    if (*high < FIRST_SYSTEM && !events_follow(data + length, track->end, status, true) &&
         events_follow(high, track->end, 0, false)) {
         track->file->repairs |= MIDI_REPAIR_SHORT;
-        track->at = high;
-        return CUT_SHORT;
+        track->running = track->last = *high;
+        track->at = high + 1;
+        return take_channel_event(track, *high); /* whole: that was looked at */
     }
     track->file->repairs |= MIDI_REPAIR_DATA;
     if (data[0] <= 127 && (status >> 4 != CONTROL || data[0] != CONTROL_BANK))
@@ -439,11 +442,10 @@ static enum taken take_message(struct track *track)
     return take_system(track, status);
 }
 
-/* Without `timed` the event has no delta time. */
-static enum taken take_event(struct track *track, bool timed)
+static enum taken take_event(struct track *track)
 {
-    uint32_t delta = 0;
-    enum taken taken = timed ? take_number(track, &delta) : TAKEN;
+    uint32_t delta;
+    enum taken taken = take_number(track, &delta);
     if (taken != TAKEN)
         return taken;
     track->tick += delta;
@@ -456,14 +458,12 @@ static enum taken take_event(struct track *track, bool timed)
  * behind the last event that was whole. */
 static enum taken take_events(struct track *track)
 {
-    bool timed = true;
     while (track->at < track->end) {
         const uint8_t *at = track->at;
         uint64_t tick = track->tick;
         uint8_t running = track->running;
-        enum taken taken = take_event(track, timed);
-        timed = taken != CUT_SHORT;
-        if (taken == TAKEN || taken == CUT_SHORT)
+        enum taken taken = take_event(track);
+        if (taken == TAKEN)
             continue;
         if (taken == CUT || taken == TOO_LATE) {
             track->at = at;

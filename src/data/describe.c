@@ -1,0 +1,78 @@
+/* describe: what the datasets of an index and a shard are, in the files themselves, for
+ * those who open them with other programs. */
+#include "layout.h"
+
+#include "tutti/dataset.h"
+
+struct description {
+    const char *name, *unit, *text; /* unit NULL: has none */
+};
+
+static const struct description descriptions[] = {
+    {"/settings", NULL, "the [data] section that the dataset was made with"},
+    {"/vocabulary/names", NULL, "name of each token, by its number"},
+    {"/vocabulary/hash", NULL, "fingerprint of the token names, encoding and grid"},
+    {"/shards/pieces", NULL, "number of pieces, by shard and split"},
+    {"/shards/notes", NULL, "number of notes, by shard and split"},
+    {"/shards/tokens", NULL, "number of tokens, by shard and split"},
+    {"/shards/seconds", "seconds", "length of all pieces, by shard and split"},
+    {"/shards/hash", NULL, "fingerprint of each shard's pieces"},
+    {"/files/path", NULL, "input file; a byte that is no text is written \\xHH"},
+    {"/files/outcome", NULL, "index into the attribute names"},
+    {"/files/reason", NULL,
+     "how it was repaired, why it was skipped, 'of PATH' that it duplicates"},
+    {"/files/hash_high", NULL, "fingerprint of the notes, upper 64 of 128 bits"},
+    {"/files/hash_low", NULL, "fingerprint of the notes, lower 64 of 128 bits"},
+    {"/files/bytes", "bytes", "size of the file; 0: not read"},
+    {"/files/notes", NULL, "number of notes kept"},
+    {"/files/seconds", "seconds", "when the last note kept ends"},
+    {"/pieces/path", NULL, "input file; a byte that is no text is written \\xHH"},
+    {"/pieces/hash_high", NULL, "fingerprint of the notes, upper 64 of 128 bits"},
+    {"/pieces/hash_low", NULL, "fingerprint of the notes, lower 64 of 128 bits"},
+    {"/pieces/token_hash", NULL, "fingerprint (XXH3, 64 bits) of the tokens"},
+    {"/pieces/split", NULL, "0 train, 1 valid, 2 test: index into the attribute names"},
+    {"/pieces/seconds", "seconds", "when the last note ends"},
+    {"/pieces/tempo", "microseconds per quarter note",
+     "tempo at the start; 0: ticks are of real time (SMPTE)"},
+    {"/pieces/ticks_per_beat", "ticks per quarter note",
+     "resolution of the ticks; 0: see ticks_per_second"},
+    {"/pieces/ticks_per_second", "ticks per second",
+     "resolution of the ticks of real time (SMPTE); 0: see ticks_per_beat"},
+    {"/pieces/note_first", NULL, "its first row in /notes"},
+    {"/pieces/note_count", NULL, "its number of rows in /notes"},
+    {"/pieces/token_first", NULL, "its first row in /tokens"},
+    {"/pieces/token_count", NULL, "its number of rows in /tokens"},
+    {"/notes/start", "seconds", "onset, from the start of the piece"},
+    {"/notes/duration", "seconds", "length, sustain pedal included"},
+    {"/notes/start_tick", "ticks", "onset, from the start of the piece"},
+    {"/notes/duration_ticks", "ticks", "length, sustain pedal included"},
+    {"/notes/pitch", NULL, "MIDI note number, 0 to 127; 60 is middle C"},
+    {"/notes/velocity", NULL, "MIDI velocity, 1 to 127"},
+    {"/notes/program", NULL, "MIDI program, 0 to 127, when the note began"},
+    {"/notes/channel", NULL, "MIDI channel, 0 to 15; 9 is usually percussion"},
+    {"/notes/port", NULL, "MIDI port; 0 where the file names none"},
+    {"/notes/percussion", NULL, "1: the pitch is a drum; 0: a melody"},
+    {"/notes/track", NULL, "track chunk of the input file, from 0"},
+    {"/tokens", NULL, "numbers of tokens, as in /vocabulary/names of index.h5"},
+};
+
+enum status describe_datasets(struct h5_file *file)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof descriptions / sizeof *descriptions; i++) {
+        const struct description *about = &descriptions[i];
+        if (!h5_has(file, about->name))
+            continue;
+        if (status == STATUS_OK)
+            status = h5_set_text(file, about->name, "description", about->text);
+        if (status == STATUS_OK && about->unit)
+            status = h5_set_text(file, about->name, "unit", about->unit);
+    }
+    if (status == STATUS_OK && h5_has(file, "/pieces/split")) {
+        const char *names[SPLITS];
+        for (int split = 0; split < SPLITS; split++)
+            names[split] = split_name((enum split)split);
+        status = h5_set_texts(file, "/pieces/split", "names", SPLITS, names);
+    }
+    return status;
+}

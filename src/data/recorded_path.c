@@ -1,0 +1,97 @@
+/* recorded_path: see the header. */
+#include "recorded_path.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The length of the character at `at` and its number; 0 if no valid UTF-8 begins there
+ * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). */
+static size_t read_utf8(const uint8_t *at, uint32_t *character)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t length = at[0] < 0x80             ? 1
+                    : (at[0] & 0xE0) == 0xC0 ? 2
+                    : (at[0] & 0xF0) == 0xE0 ? 3
+                    : (at[0] & 0xF8) == 0xF0 ? 4
+                                             : 0;
+    uint32_t value = length > 1 ? at[0] & (0x7Fu >> length) : at[0];
+    for (size_t i = 1; i < length; i++) { /* a zero byte at the end stops it, too */
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+        value = value << 6 | (at[i] & 0x3F);
+    }
+    bool surrogate = value >= 0xD800 && value <= 0xDFFF;
+    *character = value;
+    return length && value >= least[length] && value <= 0x10FFFF && !surrogate ? length
+                                                                               : 0;
+}
+
+static bool is_control(uint32_t character)
+{
+    return character < 0x20 || (character >= 0x7F && character <= 0x9F) ||
+           character == 0x2028 || character == 0x2029;
+}
+
+/* True where "\xHH" stands. */
+static bool is_escape(const char *at)
+{
+    return at[0] == '\\' && at[1] == 'x' && isxdigit((unsigned char)at[2]) &&
+           isxdigit((unsigned char)at[3]);
+}
+
+static char *put_escaped(char *to, const char *bytes, size_t count)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < count; i++) {
+        uint8_t byte = (uint8_t)bytes[i];
+        *to++ = '\\';
+        *to++ = 'x';
+        *to++ = digits[byte >> 4];
+        *to++ = digits[byte & 15];
+    }
+    return to;
+}
+
+char *path_to_recorded(const char *path)
+{
+    char *recorded = malloc(4 * strlen(path) + 1), *to = recorded;
+    while (recorded && *path) {
+        uint32_t character;
+        size_t length = read_utf8((const uint8_t *)path, &character);
+        if (length == 0 || is_control(character) || is_escape(path)) {
+            length = length ? length : 1;
+            to = put_escaped(to, path, length);
+        } else {
+            memcpy(to, path, length);
+            to += length;
+        }
+        path += length;
+    }
+    if (recorded)
+        *to = '\0';
+    return recorded;
+}
+
+static int digit_value(char digit)
+{
+    return isdigit((unsigned char)digit) ? digit - '0' : (digit & 0x5F) - 'A' + 10;
+}
+
+char *path_from_recorded(const char *recorded)
+{
+    char *path = malloc(strlen(recorded) + 1), *to = path;
+    while (path && *recorded) {
+        if (is_escape(recorded)) {
+            *to++ = (char)(digit_value(recorded[2]) << 4 | digit_value(recorded[3]));
+            recorded += 4;
+        } else {
+            *to++ = *recorded++;
+        }
+    }
+    if (path)
+        *to = '\0';
+    return path;
+}

@@ -1,0 +1,17 @@
+/* start: another start of the piece than the file's tick 0. */
+#include "reader.h"
+
+void midi_start_at(struct midi_file *file, uint32_t tick)
+{
+    const struct reader *reader = file->scratch;
+    const struct tempo_map *map = &reader->map;
+    size_t point = timing_find_point(map, 0, tick);
+    if (file->division > 0)
+        file->first_tempo = map->points[point].per_tick;
+    for (size_t i = 0; i < file->notes.count; i++) {
+        struct note *note = &file->notes.items[i];
+        note->start = timing_seconds_between(map, point, tick, note->start_tick);
+        note->start_tick -= tick;
+    }
+    file->pedal_count = 0;
+}

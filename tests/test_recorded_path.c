@@ -1,0 +1,87 @@
+/* recorded_path: any name comes back, and what is recorded is plain text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/data/recorded_path.h"
+#include "midi_make.h"
+
+static void expect_recorded(const char *path, const char *expected)
+{
+    char *recorded = path_to_recorded(path), *back = path_from_recorded(recorded);
+    assert_string_equal(recorded, expected);
+    assert_string_equal(back, path);
+    free(back);
+    free(recorded);
+}
+
+static void ordinary_names_stay_as_they_are(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "",
+        "corpus/bach/a.mid",
+        "with space & 'quote' \"two\" 100%.mid",
+        "back\\slash \\ \\\\ \\x \\xg1 \\x4.mid",
+        "caf\xC3\xA9 \xE6\x9B\xB2 \xF0\x9F\x8E\xB5.mid",
+        "\xC2\xA0 \xED\x9F\xBF \xEE\x80\x80 \xF4\x8F\xBF\xBF"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        expect_recorded(names[i], names[i]);
+}
+
+static void other_bytes_are_escaped(void **state)
+{
+    (void)state;
+    expect_recorded("caf\xE9/\xFCnd.mid", "caf\\xE9/\\xFCnd.mid");
+    expect_recorded("a\tb\nc\rd\x1B[0m\x7F", "a\\x09b\\x0Ac\\x0Dd\\x1B[0m\\x7F");
+    expect_recorded("\xC2\x85 \xE2\x80\xA8",
+                    "\\xC2\\x85 \\xE2\\x80\\xA8"); /* line ends */
+    expect_recorded("caf\\xE9.mid", "caf\\x5CxE9.mid");
+    expect_recorded("caf\\xe9.mid", "caf\\x5Cxe9.mid");
+    expect_recorded("\\\xE9 \\x\xE9 \\x5C", "\\\\xE9 \\x\\xE9 \\x5Cx5C");
+    expect_recorded("\xC0\xAF", "\\xC0\\xAF");       /* overlong */
+    expect_recorded("\xE0\x80\xAF \xF0\x80\x80\xAF", /* likewise */
+                    "\\xE0\\x80\\xAF \\xF0\\x80\\x80\\xAF");
+    expect_recorded("\xED\xA0\x80", "\\xED\\xA0\\x80");          /* a surrogate */
+    expect_recorded("\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"); /* above U+10FFFF */
+    expect_recorded("\xE6\x9B", "\\xE6\\x9B");                   /* cut */
+    expect_recorded("\xE6\x9B/", "\\xE6\\x9B/");
+}
+
+static void every_name_comes_back(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\\\\xx5CeE9/\t\xC3\xA9\xE2\x80\xA8\xF0\xFF";
+    uint64_t random = 5;
+    for (int round = 0; round < 20000; round++) {
+        char path[17] = "";
+        uint32_t length = draw(&random, 16);
+        for (uint32_t i = 0; i < length; i++)
+            path[i] = bytes[draw(&random, sizeof bytes - 1)];
+        char *recorded = path_to_recorded(path), *back = path_from_recorded(recorded);
+        assert_string_equal(back, path);
+        char *again = path_to_recorded(back);
+        assert_string_equal(again, recorded);
+        for (const char *at = recorded; *at; at++)
+            assert_true((unsigned char)*at >= 0x20 && *at != 0x7F);
+        free(again);
+        free(back);
+        free(recorded);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ordinary_names_stay_as_they_are),
+        cmocka_unit_test(other_bytes_are_escaped),
+        cmocka_unit_test(every_name_comes_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

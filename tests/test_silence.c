@@ -1,0 +1,277 @@
+/* ranks: 1 2 3
+ * Silences that are too long: where a piece is cut, what is kept, and how it is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "../src/data/silence.h"
+#include "corpus.h"
+#include "midi_make.h"
+#include "ranks.h"
+
+enum { TUNE = 64, FAR = 0x0FFFFFFF, SMPTE = -25 * 256 + 40 };
+
+/* --- silence_find ----------------------------------------------------------------------
+ */
+
+/* Notes from pairs of start and duration, in ticks of a millisecond; a pedal then makes
+ * all that end before it end at `pedal`. */
+static struct silence find(const double (*notes)[2], size_t count, double most,
+                           double pedal)
+{
+    struct note items[8] = {0};
+    struct notes all = {.items = items, .count = count};
+    struct key_releases keys = {0};
+    for (size_t i = 0; i < count; i++) {
+        items[i].start = notes[i][0];
+        items[i].duration = notes[i][1];
+        items[i].start_tick = (uint32_t)(1000 * notes[i][0]);
+        items[i].duration_ticks = (uint32_t)(1000 * notes[i][1]);
+    }
+    expect(key_releases_take(&keys, &all) == STATUS_OK);
+    for (size_t i = 0; i < count; i++)
+        if (items[i].start + items[i].duration < pedal)
+            items[i].duration = pedal - items[i].start;
+    struct silence found = silence_find(&all, &keys, most);
+    key_releases_free(&keys);
+    return found;
+}
+
+#define FIND_PEDAL(most, pedal, ...)                                                     \
+    find((const double[][2]){__VA_ARGS__},                                               \
+         sizeof(const double[][2]){__VA_ARGS__} / sizeof(double[2]), most, pedal)
+#define FIND(most, ...) FIND_PEDAL(most, 0, __VA_ARGS__)
+
+static void expect_found(struct silence found, size_t cuts, size_t first, size_t count,
+                         double longest)
+{
+    expect(found.cuts == cuts);
+    expect(found.first == first && found.count == count);
+    expect(found.longest == longest);
+}
+
+static void a_silence_is_where_nothing_sounds_or_begins(void **state)
+{
+    expect_found(FIND(60, {0, 1}, {61, 1}), 0, 0, 2, 0);      /* exactly 60 */
+    expect_found(FIND(60, {0, 1}, {61.5, 1}), 1, 0, 1, 60.5); /* the first of equals */
+    expect_found(FIND(60, {0, 200}, {1, 1}, {200, 1}), 0, 0, 3, 0); /* one sounds on */
+    expect_found(FIND(60, {500, 1}, {501, 1}), 0, 0, 2, 0);         /* not at the start */
+    expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}), 1, 1, 2, 99);
+    expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}, {301, 1}, {302, 1}), 2, 3,
+                 3, 198);
+    expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}), 2, 1, 2, 198);
+    /* a pedal holds the sound, but not for ever */
+    expect_found(FIND_PEDAL(60, 51, {0, 1}, {100, 1}), 0, 0, 2, 0);
+    expect_found(FIND_PEDAL(60, 61, {0, 1}, {121, 1}), 0, 0, 2, 0);
+    expect_found(FIND_PEDAL(60, 61, {0, 1}, {122, 1}), 1, 0, 1, 61);
+    expect_found(FIND_PEDAL(60, 999, {0, 1}, {900, 1}), 1, 0, 1, 899);
+    expect_found(FIND_PEDAL(60, 999, {0, 1}, {50, 1}, {100, 1}), 0, 0, 3, 0);
+    agree_on_verdict(*state);
+}
+
+/* --- files -----------------------------------------------------------------------------
+ */
+
+static void put_tune(struct bytes *bytes, uint32_t wait, int seed)
+{
+    uint64_t state = (uint64_t)seed;
+    for (int i = 0; i < TUNE; i++) {
+        put_note(bytes, i ? draw(&state, 50) : wait, 10 + draw(&state, 200),
+                 40 + (int)draw(&state, 40));
+        if (i % 20 == 10)
+            put_tempo(bytes, 7, 400000 + draw(&state, 200000));
+    }
+}
+
+/* Stray notes before and after a tune, far away. */
+struct plan {
+    const char *name;
+    int division, seed, before, after;
+    int pedal;          /* 1: pressed and never released; 2: released far away */
+    const char *reason; /* NULL: a clean file */
+};
+
+static bool write_plan(const char *folder, const struct plan *plan)
+{
+    struct bytes bytes = {0};
+    put_header(&bytes, 0, 1, plan->division);
+    size_t track = begin_track(&bytes);
+    for (int i = 0; i < plan->before; i++)
+        put_note(&bytes, i ? FAR : 33, 100, 60);
+    put_tempo(&bytes, 0, 600000);
+    if (plan->pedal)
+        put_event(&bytes, 0, 0xB0, 64, 127);
+    put_tune(&bytes, plan->before ? FAR : 0, plan->seed);
+    if (plan->pedal == 2)
+        put_event(&bytes, FAR, 0xB0, 64, 0);
+    if (plan->after)
+        put_tempo(&bytes, 0, 500000);
+    for (int i = 0; i < plan->after; i++)
+        put_note(&bytes, FAR, 100, 60);
+    end_track(&bytes, track);
+    char *path = path_join(folder, plan->name);
+    bool written = file_write(path, bytes.items, bytes.count) == STATUS_OK;
+    free(path);
+    free_bytes(&bytes);
+    return written;
+}
+
+/* SMPTE: 25 frames of 40 ticks, a millisecond each. */
+static const struct plan plans[] = {
+    {"a-clean.mid", 480, 1, 0, 0, 0, NULL},
+    {"a-stray.mid", 480, 1, 0, 1, 0, "silence of 279620 s: 1 of 65 notes left out"},
+    {"b-clean.mid", 480, 2, 0, 0, 0, NULL},
+    {"b-stray.mid", 480, 2, 1, 0, 0, "silence of 335544 s: 1 of 65 notes left out"},
+    {"c-clean.mid", 96, 3, 0, 0, 0, NULL},
+    {"c-stray.mid", 96, 3, 2, 2, 0, "4 silences of up to # s: 4 of 68 notes left out"},
+    {"d-clean.mid", SMPTE, 4, 0, 0, 0, NULL},
+    {"d-stray.mid", SMPTE, 4, 1, 0, 0, "silence of 268435 s: 1 of 65 notes left out"},
+    {"e-clean.mid", SMPTE, 5, 0, 0, 1, NULL},
+    {"e-stray.mid", SMPTE, 5, 0, 1, 1, "silence of 268435 s: 1 of 65 notes left out"},
+    {"f-clean.mid", SMPTE, 6, 0, 0, 1, NULL},
+    {"f-stray.mid", SMPTE, 6, 0, 0, 2, "pedal held for 268435 s after the last key"},
+};
+enum { PLANS = sizeof plans / sizeof *plans };
+
+static bool write_plans(const char *folder)
+{
+    bool written = file_make_directories(folder) == STATUS_OK;
+    for (int i = 0; i < PLANS; i++)
+        written = written && write_plan(folder, &plans[i]);
+    return written;
+}
+
+/* What is left of each has the clean file's tokens: one of each pair is kept. */
+static void check_plans(const char *output)
+{
+    struct dataset *dataset = NULL;
+    struct dataset_files files = {0};
+    expect(dataset_open(output, &dataset) == STATUS_OK);
+    expect(dataset_read_files(dataset, &files) == STATUS_OK);
+    expect(files.count == PLANS);
+    for (size_t i = 0; i < files.count; i++) {
+        expect(files.notes[i] == TUNE);
+        expect(files.seconds[i] < 60);
+        bool duplicate = files.outcomes[i] == FILE_DUPLICATE;
+        if (plans[i].reason) /* behind its clean file */
+            expect(duplicate != (files.outcomes[i - 1] == FILE_DUPLICATE));
+        if (!duplicate)
+            expect(files.outcomes[i] == (plans[i].reason ? FILE_REPAIRED : FILE_OK));
+    }
+    expect(dataset_verify(dataset) == STATUS_OK);
+    dataset_files_free(&files);
+    dataset_close(dataset);
+}
+
+static void what_is_kept_is_the_tune_alone(void **state)
+{
+    struct comm *comm = *state;
+    static struct options options;
+    char *folder = make_folder(comm);
+    char *corpus = path_join(folder, "corpus"), *output = path_join(folder, "dataset");
+    options_defaults(&options);
+    options.data.shards = 2;
+    if (comm_rank(comm) == 0)
+        expect(write_plans(corpus));
+    expect(make_dataset(comm, corpus, output, &options, NULL) == STATUS_OK);
+    if (comm_rank(comm) == 0)
+        check_plans(output);
+    free(output);
+    free(corpus);
+    remove_folder(comm, folder);
+    agree_on_verdict(comm);
+}
+
+/* The outcome of one file on its own. */
+static void expect_outcome(struct comm *comm, const struct plan *plan,
+                           const struct options *options, enum file_outcome outcome,
+                           const char *reason)
+{
+    char *folder = make_folder(comm);
+    char *path = path_join(folder, plan->name), *output = path_join(folder, "dataset");
+    struct ingest_summary summary = {0};
+    if (comm_rank(comm) == 0)
+        expect(write_plan(folder, plan));
+    comm_barrier(comm);
+    enum status status = make_dataset(comm, path, output, options, &summary);
+    expect(status == (outcome == FILE_SKIPPED ? STATUS_FAILED : STATUS_OK));
+    if (outcome == FILE_SKIPPED) {
+        if (!strstr(status_message(), reason))
+            expect_text(status_message(), reason);
+    } else {
+        expect(summary.ok == (outcome == FILE_OK));
+        expect(summary.repaired == (outcome == FILE_REPAIRED));
+    }
+    if (status == STATUS_OK && comm_rank(comm) == 0) {
+        struct dataset *dataset = NULL;
+        struct dataset_files files = {0};
+        expect(dataset_open(output, &dataset) == STATUS_OK);
+        expect(dataset_read_files(dataset, &files) == STATUS_OK);
+        expect_text(files.reasons[0], reason);
+        dataset_files_free(&files);
+        dataset_close(dataset);
+    }
+    free(output);
+    free(path);
+    remove_folder(comm, folder);
+}
+
+static void the_reason_names_the_silence(void **state)
+{
+    struct comm *comm = *state;
+    static struct options options;
+    options_defaults(&options);
+    options.data.shards = 1;
+    for (int i = 0; i < PLANS; i++)
+        if (plans[i].reason && !strchr(plans[i].reason, '#'))
+            expect_outcome(comm, &plans[i], &options, FILE_REPAIRED, plans[i].reason);
+    agree_on_verdict(comm);
+}
+
+/* The limits are those of the piece, not of the file around it. */
+static void limits_apply_to_what_is_kept(void **state)
+{
+    struct comm *comm = *state;
+    static struct options options;
+    const struct plan *stray = &plans[1];
+    options_defaults(&options);
+    options.data.shards = 1;
+    options.data.max_seconds = 100;
+    expect_outcome(comm, stray, &options, FILE_REPAIRED, stray->reason);
+    options.data.max_seconds = 2;
+    expect_outcome(comm, stray, &options, FILE_SKIPPED, "left out; too long: ");
+    options.data.max_seconds = 100;
+    options.data.max_silence_seconds = 0;
+    expect_outcome(comm, stray, &options, FILE_SKIPPED, "too long: 2796");
+    options.data.max_seconds = 1e9;
+    expect_outcome(comm, stray, &options, FILE_OK, "");
+    options.data.max_silence_seconds = 1e9;
+    expect_outcome(comm, stray, &options, FILE_OK, "");
+    options.data.max_silence_seconds = 60;
+    options.data.min_notes = 64;
+    expect_outcome(comm, stray, &options, FILE_REPAIRED, stray->reason);
+    options.data.min_notes = 65;
+    expect_outcome(comm, stray, &options, FILE_SKIPPED,
+                   "1 of 65 notes left out; too few notes: 64 (at least 65)");
+    agree_on_verdict(comm);
+}
+
+int main(int argc, char **argv)
+{
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
+        fprintf(stderr, "%s\n", status_message());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(a_silence_is_where_nothing_sounds_or_begins, comm),
+        cmocka_unit_test_prestate(what_is_kept_is_the_tune_alone, comm),
+        cmocka_unit_test_prestate(the_reason_names_the_silence, comm),
+        cmocka_unit_test_prestate(limits_apply_to_what_is_kept, comm),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    comm_close(comm);
+    return failed;
+}
