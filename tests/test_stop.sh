@@ -60,14 +60,6 @@ ends_well "the whole run" 0 train run.conf
 steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 [ $steps -ge 3 ] && [ $steps -le 12 ] || fail "$steps steps an epoch"
 
-# until_made STEP: waits until $launcher's run in runs/$run has made that step.
-until_made() {
-    until grep -q "\"step\": $1,.*gradient_norm" "runs/$run/metrics.jsonl" 2>/dev/null; do
-        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$run: step $1 not made"; }
-        sleep 0.01
-    done
-}
-
 # freeze RANKS STEP RUN ARGUMENT...: a run that stands still in the validation behind that
 # step; the launcher's pid in $launcher, the ranks' in pid[].
 freeze() {
@@ -75,12 +67,15 @@ freeze() {
     shift 3
     (on "$ranks" train run.conf --resume --set run.dir="runs/$run" "$@") >log.txt 2>&1 &
     launcher=$!
-    until_made 1
     pid=()
-    if [ "$ranks" = 0 ]; then pid[0]=$launcher; else find_ranks $launcher; fi
-    until_made "$step"
+    [ "$ranks" != 0 ] || pid[0]=$launcher
+    until [ ${#pid[@]} = $((ranks ? ranks : 1)) ] &&
+        grep -q "\"step\": $step,.*gradient_norm" "runs/$run/metrics.jsonl" 2>/dev/null; do
+        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$run: step $step not made"; }
+        [ ${#pid[@]} -ge "$ranks" ] || find_ranks $launcher
+        sleep 0.01
+    done
     kill -STOP "${pid[@]}"
-    [ ${#pid[@]} = $((ranks ? ranks : 1)) ] || fail "$run: found ${#pid[@]} ranks"
 }
 
 # thaw CODE WHAT

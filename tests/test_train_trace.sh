@@ -101,8 +101,8 @@ check stream.json 2 "$steps"
     { cat log.txt >&2; fail "no line on the time of each epoch"; }
 grep -A1 '^epoch 2/2 step .*valid_loss' log.txt | grep -q '^  tokens_per_second .*weights_hash' ||
     fail "the epoch's lines"
-# Open MPI's own lines begin with the host
-grep -v '^\[' log.txt | awk 'length > 120' | grep . && fail "too long a line"
+# Open MPI 5 complains of networks that it doesn't need
+grep -v btl_tcp log.txt | awk 'length > 120' | grep . && fail "too long a line"
 python3 - <<'END' || fail "the time in the metrics"
 import json
 lines = [json.loads(line) for line in open("runs/three/metrics.jsonl")]

@@ -1,5 +1,6 @@
 /* main: finds the command, runs it, prints the one line of a failure and returns the
  * status as the exit code. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,18 @@
 #include "tutti/log.h"
 #include "tutti/standard_streams.h"
 #include "tutti/text.h"
+
+/* UCX, which MPI brings, takes SIGHUP for a debugger of its own as soon as it is loaded,
+ * also from a program under nohup. How it was before any library was set up is put back. */
+static struct sigaction hangup;
+
+static void remember_hangup(void)
+{
+    sigaction(SIGHUP, NULL, &hangup);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_libraries)(void) = remember_hangup;
 
 static const struct {
     const struct cli_command *command;
@@ -91,6 +104,7 @@ static enum status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    sigaction(SIGHUP, &hangup, NULL);
     standard_streams_open();
     enum status status = run(argc, argv);
     if (status == STATUS_OK)

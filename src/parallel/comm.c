@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,18 @@ static void need_home(void)
 {
     const struct passwd *user = getenv("HOME") ? NULL : getpwuid(geteuid());
     setenv("HOME", user && user->pw_dir ? user->pw_dir : "/", 0);
+}
+
+/* The same where Open MPI loads UCX only now (see main.c): it takes SIGHUP, also from a run
+ * under nohup. */
+static int start_mpi(int *argc, char ***argv)
+{
+    struct sigaction before;
+    int provided;
+    sigaction(SIGHUP, NULL, &before);
+    int code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    sigaction(SIGHUP, &before, NULL);
+    return code;
 }
 
 /* Does the environment speak of one process only, started by an MPI's own launcher? */
@@ -160,10 +173,8 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
             check_launch(1, alone); /* starting MPI may already end in its own words */
     avoid_forbidden_copies();
     need_home();
-    int provided;
     if (status == STATUS_OK)
-        status = comm_check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided),
-                            "start");
+        status = comm_check(start_mpi(argc, argv), "start");
     if (status != STATUS_OK) {
         free(comm);
         return status;
