@@ -20,6 +20,11 @@ const char *path_base(const char *path);
 /* The directory part ("." if there is none); the caller frees it. */
 char *path_directory(const char *path);
 
+/* "~" and "~/x" with the home folder, $HOME, in the place of '~', and every other path as
+ * it is, into *out, which the caller frees. STATUS_MISUSE with what is wrong for
+ * "~user/x", and for "~" without an absolute path in HOME. */
+enum status path_expand_home(const char *path, char **out);
+
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 
@@ -39,15 +44,50 @@ enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes,
 /* Makes a file or directory durable: fsync. */
 enum status file_sync(const char *path);
 
-/* The name to write to before file_publish: "DIR/.NAME.partial"; the caller frees it. */
+/* The name that h5_create writes to before file_publish, "DIR/.NAME.partial", so that a
+ * second writer finds the first one's lock; the caller frees it. */
 char *file_partial_name(const char *path);
+
+/* Is `name` (without a folder) one of those under which file_write, file_link and
+ * h5_create keep what is not complete? A killed process may leave such a file behind. */
+bool file_is_left_over(const char *name);
 
 /* fsync(partial), rename(partial, path), fsync of the directory: afterwards `path` is
  * either the old file or the complete new one, whatever happens. Removes partial on
  * failure. */
 enum status file_publish(const char *partial, const char *path);
 
-/* Writes a whole file and publishes it. */
+/* An output is a path that the user names for a file to write.
+ *   path                          what is done
+ *   a file, or no file yet        replaced as a whole, by a file made in its folder
+ *   a link                        followed; a dangling one creates its target
+ *   a device, a FIFO              written to
+ *   "-"                           standard output
+ *   /dev/stdout, /dev/fd/N, ...   this process's descriptor, from where it stands
+ *   a directory, "name/", "name/.", a socket: refused
+ * A FIFO's reader is waited for. */
+struct file_output {
+    bool is_regular; /* a file, or none yet: to be replaced */
+    bool is_stdout;  /* "-", /dev/stdout, ... */
+};
+
+/* Looks at where an output leads, and changes nothing. STATUS_FAILED if it can't be
+ * written at all. */
+enum status file_check_output(const char *path, struct file_output *output);
+
+/* Keeps standard output for an output that is_stdout: what the process prints from now on
+ * goes to stderr. Call it before other threads print. A second call does nothing. */
+enum status file_reserve_stdout(void);
+
+/* Opens an output to be written bit by bit, so not as a whole: a regular file is emptied.
+ * Only a regular file (*is_regular) can be sought in. While a FIFO has no reader,
+ * `give_up` is asked every 50 ms whether to fail. The caller closes *descriptor. */
+enum status file_open_output(const char *path, bool (*give_up)(void), int *descriptor,
+                             bool *is_regular);
+
+/* Writes a whole output. A regular file is replaced atomically: several processes, also
+ * on several hosts, may write one path at once, and the last one wins. On failure the old
+ * file is as it was and nothing is left beside it. */
 enum status file_write(const char *path, const void *bytes, size_t size);
 
 /* Points the symbolic link `link` at `target` atomically (new link, then rename). */

@@ -1,4 +1,5 @@
-/* file: see the header. Everything here is POSIX; nothing is kept between calls. */
+/* file: see the header; file_write.c has what writes files. Everything here is POSIX;
+ * nothing is kept between calls. */
 #include "tutti/file.h"
 
 #include <errno.h>
@@ -42,6 +43,28 @@ char *path_directory(const char *path)
     if (!slash)
         return strdup(".");
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+enum status path_expand_home(const char *path, char **out)
+{
+    *out = NULL;
+    if (path[0] != '~') {
+        *out = strdup(path);
+    } else if (path[1] != '\0' && path[1] != '/') {
+        return status_fail(STATUS_MISUSE,
+                           "only ~/ is expanded: write the folder of %.*s "
+                           "out, or ./%.*s for a file of this name",
+                           (int)strcspn(path, "/"), path, (int)strcspn(path, "/"), path);
+    } else {
+        const char *home = getenv("HOME");
+        if (!home || home[0] != '/')
+            return status_fail(STATUS_MISUSE,
+                               "~ is not known, as HOME is %s: write the "
+                               "path out",
+                               home && home[0] ? "no absolute path" : "not set");
+        *out = path[1] && path[2] ? path_join(home, path + 2) : strdup(home);
+    }
+    return *out ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory");
 }
 
 bool file_exists(const char *path)
@@ -177,63 +200,4 @@ enum status file_sync(const char *path)
     if (result != 0 && reason != EINVAL)
         return status_fail_errno("%s: can't sync to disk", path);
     return STATUS_OK;
-}
-
-char *file_partial_name(const char *path)
-{
-    const char *base = path_base(path);
-    return path_format("%.*s.%s.partial", (int)(base - path), path, base);
-}
-
-enum status file_publish(const char *partial, const char *path)
-{
-    enum status status = file_sync(partial);
-    if (status == STATUS_OK && rename(partial, path) != 0)
-        status = status_fail_errno("%s: can't give the finished file its name", path);
-    if (status != STATUS_OK) {
-        unlink(partial);
-        return status;
-    }
-    char *directory = path_directory(path);
-    if (!directory)
-        return status_fail(STATUS_FAILED, "%s: out of memory", path);
-    status = file_sync(directory);
-    free(directory);
-    return status;
-}
-
-enum status file_write(const char *path, const void *bytes, size_t size)
-{
-    char *partial = file_partial_name(path);
-    if (!partial)
-        return status_fail(STATUS_FAILED, "%s: out of memory", path);
-    enum status status = STATUS_OK;
-    FILE *file = fopen(partial, "wb");
-    if (!file) {
-        status = status_fail_errno("%s: can't write", path);
-    } else {
-        int failed = fwrite(bytes, 1, size, file) != size;
-        failed |= fclose(file) != 0;
-        if (failed) {
-            status = status_fail_errno("%s: can't write", path);
-            unlink(partial);
-        } else {
-            status = file_publish(partial, path);
-        }
-    }
-    free(partial);
-    return status;
-}
-
-enum status file_link(const char *target, const char *link)
-{
-    char *partial = file_partial_name(link);
-    if (!partial)
-        return status_fail(STATUS_FAILED, "%s: out of memory", link);
-    unlink(partial);
-    enum status status = STATUS_OK;
-    if (symlink(target, partial) != 0 || rename(partial, link) != 0)
-        status = status_fail_errno("%s: can't link to %s", link, target);
-    free(partial);
-    return status;
 }

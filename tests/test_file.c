@@ -1,0 +1,506 @@
+/* file: outputs of every kind (files, links, devices, pipes, descriptors), and that
+ * nothing is left beside them; the home folder. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "tutti/file.h"
+
+static char folder[64];
+
+/* A folder of its own for each test, which is the working directory. */
+static int enter(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/tutti-file-XXXXXX");
+    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int leave(void **state)
+{
+    (void)state;
+    return chdir("/") == 0 && file_remove_tree(folder) == STATUS_OK ? 0 : -1;
+}
+
+/* Everything in the working directory, in order: "a b link@ ". */
+static const char *names(void)
+{
+    static char text[1024];
+    struct dirent **entries;
+    text[0] = '\0';
+    int count = scandir(".", &entries, NULL, alphasort);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(entries[i]->d_name, ".") != 0 && strcmp(entries[i]->d_name, "..") != 0)
+            strcat(strcat(text, entries[i]->d_name), " ");
+        free(entries[i]);
+    }
+    free(entries);
+    return text;
+}
+
+static void holds(const char *path, const char *expected)
+{
+    uint8_t *bytes;
+    size_t size;
+    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+    assert_int_equal(size, strlen(expected));
+    assert_memory_equal(bytes, expected, size);
+    free(bytes);
+}
+
+static void put(const char *path, const char *text)
+{
+    enum status status = file_write(path, text, strlen(text));
+    if (status != STATUS_OK)
+        print_message("%s\n", status_message());
+    assert_int_equal(status, STATUS_OK);
+}
+
+static void refuses(const char *path, const char *reason)
+{
+    struct file_output output;
+    assert_int_equal(file_check_output(path, &output), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), reason));
+    assert_int_equal(file_write(path, "x", 1), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), reason));
+}
+
+static mode_t kind(const char *path)
+{
+    struct stat facts;
+    return lstat(path, &facts) == 0 ? facts.st_mode & S_IFMT : 0;
+}
+
+/* ---- regular files ---- */
+
+static void a_file_is_replaced_as_a_whole(void **state)
+{
+    (void)state;
+    struct stat before, after;
+    mode_t mask = umask(027);
+    put("a", "first");
+    assert_int_equal(stat("a", &before), 0);
+    assert_int_equal(before.st_mode & 0777, 0640);
+    int old = open("a", O_RDONLY);
+    put("a", "second");
+    umask(mask);
+    assert_int_equal(stat("a", &after), 0);
+    assert_true(before.st_ino != after.st_ino);
+    char text[8] = "";
+    assert_int_equal(read(old, text, sizeof text), 5); /* who reads the old one has it */
+    close(old);
+    holds("a", "second");
+    put("empty", "");
+    holds("empty", "");
+    assert_string_equal(names(), "a empty ");
+}
+
+static void a_failure_leaves_the_old_file(void **state)
+{
+    (void)state;
+    static char large[100000];
+    put("a", "first");
+    struct rlimit before, tight;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    tight.rlim_cur = 1000;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    enum status status = file_write("a", large, sizeof large);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(status, STATUS_FAILED);
+    assert_non_null(strstr(status_message(), "a: can't write: File too large"));
+    holds("a", "first");
+    assert_string_equal(names(), "a ");
+}
+
+static void names_may_be_long(void **state)
+{
+    (void)state;
+    char name[256];
+    for (int i = 0; i < 255; i += 3)
+        memcpy(name + i, "\xE2\x99\xAA", 3); /* a note, in UTF-8 */
+    name[255] = '\0';
+    put(name, "long");
+    holds(name, "long");
+}
+
+static void what_names_no_file_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir("there", 0777), 0);
+    refuses("there", "there: a directory");
+    refuses("there/", "there/: a directory");
+    refuses("z/", "z/: a directory");
+    refuses("z/.", "z/.: a directory");
+    refuses("z/..", "z/..: a directory");
+    refuses(".", ".: a directory");
+    refuses("", ": a directory");
+    assert_int_equal(symlink("z/", "link"), 0);
+    refuses("link", "link (a link to z/): a directory");
+    assert_string_equal(names(), "link there ");
+}
+
+/* Many writers at once: each succeeds, the file is one of theirs, and nothing else is
+ * there. */
+static void writers_at_once_disturb_nobody(void **state)
+{
+    (void)state;
+    enum { WRITERS = 8, ROUNDS = 50, SIZE = 20000 };
+    static char bytes[SIZE];
+    for (int writer = 0; writer < WRITERS; writer++) {
+        if (fork() != 0)
+            continue;
+        int failures = 0;
+        memset(bytes, 'a' + writer, SIZE);
+        for (int i = 0; i < ROUNDS; i++)
+            failures += file_write("shared", bytes, SIZE) != STATUS_OK;
+        _exit(failures);
+    }
+    int how;
+    while (wait(&how) > 0)
+        assert_int_equal(how, 0);
+    uint8_t *read;
+    size_t size;
+    assert_int_equal(file_read("shared", 0, &read, &size), STATUS_OK);
+    assert_int_equal(size, SIZE);
+    for (size_t i = 1; i < size; i++)
+        assert_int_equal(read[i], read[0]);
+    free(read);
+    assert_string_equal(names(), "shared ");
+}
+
+/* Whatever the moment of a kill: the file is whole, and what is left has a name by which
+ * it is found. */
+static void a_kill_leaves_what_can_be_found(void **state)
+{
+    (void)state;
+    static char bytes[300000];
+    put("a", "first");
+    for (int i = 0; i < 40; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            for (;;)
+                file_write("a", bytes, sizeof bytes);
+        usleep((useconds_t)(i * 97 % 2000));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    struct dirent **entries;
+    int count = scandir(".", &entries, NULL, alphasort);
+    for (int i = 0; i < count; i++) {
+        const char *name = entries[i]->d_name;
+        bool own =
+            strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "a") == 0;
+        assert_true(own != file_is_left_over(name));
+        free(entries[i]);
+    }
+    free(entries);
+}
+
+static void left_overs_are_known_by_name(void **state)
+{
+    (void)state;
+    char *partial = file_partial_name("x/epoch-0001.h5");
+    assert_true(file_is_left_over(path_base(partial)));
+    free(partial);
+    assert_true(file_is_left_over(".a.0123456789ab.partial"));
+    assert_true(file_is_left_over(".latest.0123456789ab.partial"));
+    assert_false(file_is_left_over("a.partial"));
+    assert_false(file_is_left_over(".partial"));
+    assert_false(file_is_left_over("..partial"));
+    assert_false(file_is_left_over(".a.partial.h5"));
+    assert_false(file_is_left_over("epoch-0001.h5"));
+}
+
+/* ---- links ---- */
+
+static void links_are_followed(void **state)
+{
+    (void)state;
+    struct file_output output;
+    assert_int_equal(mkdir("there", 0777), 0);
+    put("there/a", "first");
+    assert_int_equal(symlink("there/a", "link"), 0);
+    assert_int_equal(symlink("link", "chain"), 0);
+    assert_int_equal(symlink("../new", "there/dangling"), 0);
+    put("chain", "second");
+    holds("there/a", "second");
+    assert_int_equal(kind("chain"), S_IFLNK);
+    assert_int_equal(kind("link"), S_IFLNK);
+    put("there/dangling", "third");
+    holds("new", "third");
+    assert_int_equal(kind("there/dangling"), S_IFLNK);
+    assert_int_equal(file_check_output("chain", &output), STATUS_OK);
+    assert_true(output.is_regular && !output.is_stdout);
+    assert_string_equal(names(), "chain link new there ");
+}
+
+static void links_that_lead_nowhere_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("gone/a", "nowhere"), 0);
+    assert_int_equal(symlink("b", "a"), 0);
+    assert_int_equal(symlink("a", "b"), 0);
+    assert_int_equal(file_write("nowhere", "x", 1), STATUS_FAILED);
+    assert_string_equal(
+        status_message(),
+        "nowhere (a link to gone/a): can't write: No such file or directory");
+    refuses("a", "a: can't write: Too many levels of symbolic links");
+    assert_string_equal(names(), "a b nowhere ");
+}
+
+static void a_link_is_replaced_at_once(void **state)
+{
+    (void)state;
+    char target[16] = "";
+    assert_int_equal(file_link("one", "latest"), STATUS_OK);
+    assert_int_equal(file_link("two", "latest"), STATUS_OK);
+    assert_int_equal(readlink("latest", target, sizeof target - 1), 3);
+    assert_string_equal(target, "two");
+    assert_int_equal(mkdir("best", 0777), 0);
+    assert_int_equal(file_link("two", "best"), STATUS_FAILED);
+    assert_string_equal(names(), "best latest ");
+}
+
+/* ---- devices, pipes, descriptors ---- */
+
+/* Reads what comes through the pipe into text, in a child that this waits for. */
+static pid_t read_pipe(const char *path, const char *copy)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        char text[64];
+        int from = open(path, O_RDONLY), to = open(copy, O_WRONLY | O_CREAT, 0666);
+        ssize_t got;
+        while ((got = read(from, text, sizeof text)) > 0)
+            if (write(to, text, (size_t)got) != got)
+                _exit(1);
+        _exit(0);
+    }
+    return child;
+}
+
+static void a_pipe_is_written_to(void **state)
+{
+    (void)state;
+    struct file_output output;
+    assert_int_equal(mkfifo("pipe", 0666), 0);
+    assert_int_equal(symlink("pipe", "link"), 0);
+    assert_int_equal(file_check_output("link", &output), STATUS_OK);
+    assert_false(output.is_regular || output.is_stdout);
+    pid_t reader = read_pipe("pipe", "copy");
+    put("link", "through the pipe");
+    int how;
+    assert_int_equal(waitpid(reader, &how, 0), reader);
+    assert_int_equal(how, 0);
+    holds("copy", "through the pipe");
+    assert_int_equal(kind("pipe"), S_IFIFO);
+    assert_string_equal(names(), "copy link pipe ");
+}
+
+static int asked;
+
+static bool give_up(void)
+{
+    return ++asked == 3;
+}
+
+static void a_pipe_without_reader_can_be_given_up(void **state)
+{
+    (void)state;
+    int descriptor = -1;
+    bool is_regular = true;
+    asked = 0;
+    assert_int_equal(mkfifo("pipe", 0666), 0);
+    assert_int_equal(file_open_output("pipe", give_up, &descriptor, &is_regular),
+                     STATUS_FAILED);
+    assert_int_equal(asked, 3);
+    assert_non_null(strstr(status_message(), "pipe: no reader came"));
+    pid_t reader = read_pipe("pipe", "copy");
+    asked = -1000000;
+    assert_int_equal(file_open_output("pipe", give_up, &descriptor, &is_regular),
+                     STATUS_OK);
+    assert_false(is_regular);
+    assert_int_equal(fcntl(descriptor, F_GETFL) & O_NONBLOCK, 0);
+    assert_int_equal(write(descriptor, "late", 4), 4);
+    close(descriptor);
+    waitpid(reader, NULL, 0);
+    holds("copy", "late");
+}
+
+static void a_device_stays_one(void **state)
+{
+    (void)state;
+    if (mknod("null", S_IFCHR | 0666, makedev(1, 3)) != 0 ||
+        mknod("full", S_IFCHR | 0666, makedev(1, 7)) != 0)
+        skip(); /* not root */
+    int opened = open("null", O_WRONLY);
+    if (opened < 0)
+        skip(); /* a file system without devices */
+    close(opened);
+    put("null", "nothing");
+    assert_int_equal(kind("null"), S_IFCHR);
+    assert_int_equal(file_write("full", "x", 1), STATUS_FAILED);
+    assert_string_equal(status_message(), "full: can't write: No space left on device");
+    assert_int_equal(kind("full"), S_IFCHR);
+    assert_string_equal(names(), "full null ");
+}
+
+static void a_socket_is_refused(void **state)
+{
+    (void)state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    refuses("socket", "socket: a socket (expected a file, a device or a pipe)");
+    assert_int_equal(kind("socket"), S_IFSOCK);
+    close(listener);
+}
+
+/* Not from its beginning, and the file behind it is not replaced. */
+static void an_own_descriptor_is_written_where_it_stands(void **state)
+{
+    (void)state;
+    char path[64];
+    int descriptor = open("a", O_RDWR | O_CREAT, 0666);
+    assert_int_equal(write(descriptor, "before ", 7), 7);
+    snprintf(path, sizeof path, "/dev/fd/%d", descriptor);
+    put(path, "now ");
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), descriptor);
+    assert_int_equal(symlink(path, "link"), 0);
+    put("link", "later ");
+    assert_int_equal(write(descriptor, "after", 5), 5);
+    close(descriptor);
+    holds("a", "before now later after");
+    assert_int_equal(file_write(path, "x", 1), STATUS_FAILED);
+}
+
+static void standard_output_is_kept_for_data(void **state)
+{
+    (void)state;
+    struct file_output output;
+    assert_int_equal(symlink("/proc/self/fd/1", "stdout"), 0);
+    assert_int_equal(file_check_output("stdout", &output), STATUS_OK);
+    assert_true(output.is_stdout && !output.is_regular);
+    assert_int_equal(file_check_output("-", &output), STATUS_OK);
+    assert_true(output.is_stdout && !output.is_regular);
+    assert_int_equal(file_check_output("a", &output), STATUS_OK);
+    assert_true(!output.is_stdout && output.is_regular);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(open("out", O_WRONLY | O_CREAT, 0666), STDOUT_FILENO);
+        dup2(open("err", O_WRONLY | O_CREAT, 0666), STDERR_FILENO);
+        int failed = file_reserve_stdout() != STATUS_OK;
+        printf("words");
+        failed |= file_write("-", "data ", 5) != STATUS_OK;
+        failed |= file_reserve_stdout() != STATUS_OK;
+        failed |= file_write("stdout", "more", 4) != STATUS_OK;
+        fflush(stdout);
+        _exit(failed);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_int_equal(how, 0);
+    holds("out", "data more");
+    holds("err", "words");
+}
+
+/* As under inetd, or a program that reads over a socket pair. */
+static void standard_output_may_be_a_socket(void **state)
+{
+    (void)state;
+    int ends[2], how;
+    char text[8] = "";
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        _exit(file_write("/dev/stdout", "data", 4) != STATUS_OK);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_int_equal(how, 0);
+    assert_int_equal(read(ends[0], text, sizeof text), 4);
+    assert_string_equal(text, "data");
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- the home folder ---- */
+
+static void expands(const char *path, const char *expected)
+{
+    char *expanded;
+    assert_int_equal(path_expand_home(path, &expanded), STATUS_OK);
+    assert_string_equal(expanded, expected);
+    free(expanded);
+}
+
+static void the_home_folder_has_a_short_name(void **state)
+{
+    (void)state;
+    char *expanded;
+    setenv("HOME", "/home/me", 1);
+    expands("~", "/home/me");
+    expands("~/", "/home/me");
+    expands("~/runs/first", "/home/me/runs/first");
+    expands("a~b/~", "a~b/~");
+    expands("./~", "./~");
+    expands("", "");
+    setenv("HOME", "/", 1);
+    expands("~/x", "/x");
+    assert_int_equal(path_expand_home("~you/x", &expanded), STATUS_MISUSE);
+    assert_string_equal(status_message(), "only ~/ is expanded: write the folder of ~you "
+                                          "out, or ./~you for a file of this name");
+    setenv("HOME", "me", 1);
+    assert_int_equal(path_expand_home("~/x", &expanded), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "no absolute path"));
+    unsetenv("HOME");
+    assert_int_equal(path_expand_home("~", &expanded), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "HOME is not set"));
+    expands("x", "x");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_file_is_replaced_as_a_whole),
+        TEST(a_failure_leaves_the_old_file),
+        TEST(names_may_be_long),
+        TEST(what_names_no_file_is_refused),
+        TEST(writers_at_once_disturb_nobody),
+        TEST(a_kill_leaves_what_can_be_found),
+        TEST(left_overs_are_known_by_name),
+        TEST(links_are_followed),
+        TEST(links_that_lead_nowhere_are_refused),
+        TEST(a_link_is_replaced_at_once),
+        TEST(a_pipe_is_written_to),
+        TEST(a_pipe_without_reader_can_be_given_up),
+        TEST(a_device_stays_one),
+        TEST(a_socket_is_refused),
+        TEST(an_own_descriptor_is_written_where_it_stands),
+        TEST(standard_output_is_kept_for_data),
+        TEST(standard_output_may_be_a_socket),
+        TEST(the_home_folder_has_a_short_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

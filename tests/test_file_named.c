@@ -1,0 +1,8 @@
+/* The tests of test_file.c where the file system has no files without a name, as NFS. */
+#include <fcntl.h>
+
+#undef O_TMPFILE
+#define O_TMPFILE O_DIRECTORY /* fails as it does there */
+
+#include "../src/base/file_write.c"
+#include "test_file.c"
