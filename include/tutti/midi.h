@@ -211,9 +211,9 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
  * in that order, all on one port. Percussion elsewhere than on channel 9, and melody
  * there, is written with GM2's reset and banks. A zero-length note gets one tick; notes
  * of equal pitch and channel that overlap are cut at the next onset, and of those that
- * start at one tick only the longest is written. Published atomically. Errors:
- * STATUS_FAILED with the path: a value out of its range, more than 2^28-1 ticks, the
- * disk. */
+ * start at one tick only the longest is written. The path is an output (see file.h).
+ * Errors: STATUS_FAILED with the path: a value out of its range, more than 2^28-1 ticks,
+ * the disk. */
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 

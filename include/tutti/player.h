@@ -79,7 +79,7 @@ enum status player_play(const struct checkpoint *checkpoint,
 int player_tempo(const struct player_primer *primer);
 
 /* Writes a piece as a MIDI file, tempo in microseconds per beat; makes the folder if need
- * be. */
+ * be. The path is an output (see file.h). */
 enum status player_write(const char *path, const struct notes *notes, int tempo);
 
 #endif

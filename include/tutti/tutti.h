@@ -120,7 +120,8 @@ int tutti_play(struct tutti *model, const struct tutti_settings *settings, int c
 void tutti_free_pieces(struct tutti_piece *pieces, int count);
 
 /* Writes a piece as a MIDI file (format 1, the piece's tempo); the file appears when it
- * is complete; its folder is made. TUTTI_MISUSE for a note or tempo out of range. */
+ * is complete; its folder is made. Links are followed, devices and pipes written to,
+ * and "-" is standard output. TUTTI_MISUSE for a note or tempo out of range. */
 int tutti_write(const char *path, const struct tutti_piece *piece);
 
 /* What went wrong last in this thread, one line; "" if nothing did. Valid until the next

@@ -334,15 +334,13 @@ enum status player_play(const struct checkpoint *checkpoint,
 
 enum status player_write(const char *path, const struct notes *notes, int tempo)
 {
-    if (file_is_directory(path))
-        return status_fail(STATUS_FAILED,
-                           "%s: a directory; the name of a MIDI file was "
-                           "expected",
-                           path);
-    char *directory = path_directory(path);
-    if (!directory)
-        return status_fail(STATUS_FAILED, "%s: out of memory", path);
-    enum status status = file_make_directories(directory);
+    struct file_output output;
+    enum status status = file_check_output(path, &output); /* before folders are made */
+    char *directory = status == STATUS_OK ? path_directory(path) : NULL;
+    if (status == STATUS_OK && !directory)
+        status = status_fail(STATUS_FAILED, "%s: out of memory", path);
+    if (status == STATUS_OK)
+        status = file_make_directories(directory);
     free(directory);
     return status == STATUS_OK ? midi_write(path, notes, TICKS_PER_BEAT, tempo) : status;
 }

@@ -13,12 +13,17 @@
 #include <glib.h>
 #include <math.h>
 #include <smf.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tutti/file.h"
 
 enum {
+    HEADER_BYTES = 14,
     CHANNELS = 16,
     PITCHES = 128,
     PROGRAMS = 128,
@@ -281,33 +286,57 @@ static void say_nothing(const gchar *domain, GLogLevelFlags level, const gchar *
     (void)data;
 }
 
-static enum status save(const struct plan *plan, const char *partial)
+/* Has libsmf write the file into memory that is nobody else's: having saved a file it
+ * reads it back by its name, and an assertion ends the process if that is not what it
+ * wrote. */
+static enum status save(const struct plan *plan, int memory)
 {
+    char name[64];
     smf_t *smf = smf_new();
     if (!smf)
         return status_fail(STATUS_FAILED, "%s: no memory to write MIDI", plan->path);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", memory);
     enum status status = STATUS_OK;
     if (!build(smf, plan))
         status = status_fail(STATUS_FAILED, "%s: libsmf refuses the notes", plan->path);
-    else if (smf_save(smf, partial) != 0)
-        status = status_fail_errno("%s: can't write", plan->path);
+    else if (smf_save(smf, name) != 0)
+        status = status_fail_errno("%s: can't write in memory (%s)", plan->path, name);
     smf_delete(smf);
     return status;
 }
 
-static enum status publish(const struct plan *plan)
+static enum status save_quietly(const struct plan *plan, int memory)
 {
-    char *partial = file_partial_name(plan->path);
-    if (!partial)
-        return status_fail(STATUS_FAILED, "%s: out of memory", plan->path);
     GLogFunc before = g_log_set_default_handler(say_nothing, NULL);
-    enum status status = save(plan, partial);
+    enum status status = save(plan, memory);
     g_log_set_default_handler(before, NULL);
+    return status;
+}
+
+/* From memory to the file's name. */
+static enum status publish(const struct plan *plan, int memory)
+{
+    struct stat facts;
+    if (fstat(memory, &facts) != 0 || facts.st_size < HEADER_BYTES)
+        return status_fail(STATUS_FAILED, "%s: can't write in memory", plan->path);
+    size_t size = (size_t)facts.st_size;
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, memory, 0);
+    if (bytes == MAP_FAILED)
+        return status_fail_errno("%s: can't write in memory", plan->path);
+    enum status status = file_write(plan->path, bytes, size);
+    munmap(bytes, size);
+    return status;
+}
+
+static enum status write_events(const struct plan *plan)
+{
+    int memory = memfd_create("midi", MFD_CLOEXEC);
+    if (memory < 0)
+        return status_fail_errno("%s: can't write in memory", plan->path);
+    enum status status = save_quietly(plan, memory);
     if (status == STATUS_OK)
-        status = file_publish(partial, plan->path);
-    else
-        remove(partial);
-    free(partial);
+        status = publish(plan, memory);
+    close(memory);
     return status;
 }
 
@@ -321,7 +350,7 @@ static enum status write_planned(struct plan *plan, const struct notes *notes)
     separate_notes(plan);
     number_tracks(plan);
     plan_events(plan);
-    return publish(plan);
+    return write_events(plan);
 }
 
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
