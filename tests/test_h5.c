@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tutti/file.h"
@@ -527,6 +528,38 @@ static void files_open_for_writing_are_told_from_damaged_ones(void **state)
     free(path);
 }
 
+/* Under the name of the partial file: a link, a hard link and a pipe of somebody else. */
+static void planted_files_are_not_written_to(void **state)
+{
+    (void)state;
+    char *path = in_directory("planted.h5"), *victim = in_directory("victim");
+    char *partial = file_partial_name(path);
+    uint8_t *bytes;
+    size_t size;
+    ok(file_write(victim, "precious", 8));
+    for (int kind = 0; kind < 3; kind++) {
+        struct h5_file *file;
+        int made = kind == 0   ? symlink(victim, partial)
+                   : kind == 1 ? link(victim, partial)
+                               : mkfifo(partial, 0666);
+        assert_int_equal(made, 0);
+        ok(h5_create(path, &file));
+        write_some(file, ROWS);
+        ok(h5_close(file));
+        ok(h5_open(path, &file));
+        h5_abandon(file);
+        ok(file_read(victim, 0, &bytes, &size));
+        assert_int_equal(size, 8);
+        assert_memory_equal(bytes, "precious", 8);
+        free(bytes);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(unlink(victim), 0);
+    free(partial);
+    free(victim);
+    free(path);
+}
+
 static void abandoned_files_leave_nothing(void **state)
 {
     (void)state;
@@ -663,6 +696,7 @@ int main(void)
         cmocka_unit_test(damage_is_reported_in_words),
         cmocka_unit_test(other_files_are_refused_by_name),
         cmocka_unit_test(files_open_for_writing_are_told_from_damaged_ones),
+        cmocka_unit_test(planted_files_are_not_written_to),
         cmocka_unit_test(abandoned_files_leave_nothing),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

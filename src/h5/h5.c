@@ -237,11 +237,29 @@ static bool still_named(int descriptor, const char *partial)
            held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
+/* A file of that name which leads elsewhere (a link, a hard link, a pipe) was not made by
+ * us, and is removed rather than written to. */
+static int open_own(const char *partial)
+{
+    const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+    struct stat facts;
+    int descriptor = open(partial, flags, 0666);
+    bool foreign = descriptor < 0 && errno == ELOOP;
+    if (descriptor >= 0 && fstat(descriptor, &facts) == 0)
+        foreign = !S_ISREG(facts.st_mode) || facts.st_nlink > 1;
+    if (!foreign)
+        return descriptor;
+    if (descriptor >= 0)
+        close(descriptor);
+    unlink(partial);
+    return open(partial, flags | O_EXCL, 0666);
+}
+
 /* Opens and locks the partial file, empty. File systems without locks do without. */
 static enum status open_partial(struct h5_file *file)
 {
     for (;;) {
-        int descriptor = open(file->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int descriptor = open_own(file->partial);
         if (descriptor < 0)
             return status_fail_errno("%s: can't write", file->path);
         int locked = flock(descriptor, LOCK_EX | LOCK_NB);

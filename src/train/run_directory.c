@@ -110,23 +110,22 @@ void run_directory_free(struct run_directory *run)
     *run = (struct run_directory){0};
 }
 
-/* ".epoch-0001.h5.partial": a write that was killed. */
-static bool is_left_over(const char *name)
+static void tidy_folder(const char *path)
 {
-    size_t length = strlen(name), tail = strlen(".h5.partial");
-    return name[0] == '.' && length > tail &&
-           strcmp(name + length - tail, ".h5.partial") == 0;
+    DIR *directory = opendir(path);
+    for (struct dirent *at; directory && (at = readdir(directory));)
+        if (file_is_left_over(at->d_name))
+            unlinkat(dirfd(directory), at->d_name, 0);
+    if (directory)
+        closedir(directory);
 }
 
 /* Removes what killed writes have left. */
 static void tidy(const struct run_directory *run)
 {
-    DIR *directory = opendir(run->checkpoints);
-    for (struct dirent *at; directory && (at = readdir(directory));)
-        if (is_left_over(at->d_name))
-            unlinkat(dirfd(directory), at->d_name, 0);
-    if (directory)
-        closedir(directory);
+    tidy_folder(run->path);
+    tidy_folder(run->checkpoints);
+    tidy_folder(run->samples);
 }
 
 enum status run_directory_count(const struct run_directory *run, size_t *count)

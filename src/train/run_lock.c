@@ -111,7 +111,7 @@ static enum status refuse(const char *directory, const char *path)
 static enum status take(struct run_lock *lock, const char *directory, const char *path,
                         double seconds)
 {
-    lock->file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    lock->file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (lock->file < 0)
         return status_fail_errno("%s: can't be opened", path);
     int error = keep_trying(lock, path, seconds);
