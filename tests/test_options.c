@@ -391,6 +391,46 @@ static void faults_name_line_and_cure(void **state)
     }
 }
 
+static void paths_may_begin_at_home(void **state)
+{
+    (void)state;
+    struct options options;
+    options_defaults(&options);
+    setenv("HOME", "/home/me", 1);
+    const char *text =
+        "[data]\ndataset = ~/data\nsplit_file = \"~/s.tsv\"\n[run]\ndir = ~\n";
+    assert_int_equal(options_read_text(&options, text, "kept"), STATUS_OK);
+    assert_string_equal(options.data.dataset, "~/data"); /* a folder of this name */
+    char path[] = "/tmp/tutti-options-XXXXXX";
+    int file = mkstemp(path);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+    assert_int_equal(options_read_file(&options, path), STATUS_OK);
+    unlink(path);
+    assert_string_equal(options.data.dataset, "/home/me/data");
+    assert_string_equal(options.data.split_file, "/home/me/s.tsv");
+    assert_string_equal(options.run.dir, "/home/me");
+    assert_int_equal(options_set(&options, "run.dir=~/runs", "--set"), STATUS_OK);
+    assert_string_equal(options.run.dir, "/home/me/runs");
+    assert_int_equal(options_set(&options, "run.dir=./~/x", "--set"), STATUS_OK);
+    assert_string_equal(options.run.dir, "./~/x");
+
+    assert_int_equal(options_set(&options, "run.dir=~you/x", "--set"), STATUS_MISUSE);
+    assert_string_equal(status_message(),
+                        "--set: run.dir = ~you/x: only ~/ is expanded: write the folder "
+                        "of ~you out, or ./~you for a file of this name");
+    unsetenv("HOME");
+    assert_int_equal(options_set(&options, "run.dir=~/x", "--set"), STATUS_MISUSE);
+    assert_string_equal(status_message(), "--set: run.dir = ~/x: ~ is not known, as HOME "
+                                          "is not set: write the path out");
+    char home[1100] = "/"; /* too long together, though not by itself */
+    memset(home + 1, 'h', 1020);
+    setenv("HOME", home, 1);
+    assert_int_equal(options_set(&options, "run.dir=~/xyz", "--set"), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "at most 1023 bytes"));
+    assert_string_equal(options.run.dir, "./~/x");
+}
+
 static void too_long_is_refused_not_cut(void **state)
 {
     (void)state;
@@ -675,6 +715,7 @@ int main(void)
         cmocka_unit_test(yes_and_no_have_four_names_each),
         cmocka_unit_test(long_lines_are_whole),
         cmocka_unit_test(faults_name_line_and_cure),
+        cmocka_unit_test(paths_may_begin_at_home),
         cmocka_unit_test(too_long_is_refused_not_cut),
         cmocka_unit_test(files_that_are_none_are_refused),
         cmocka_unit_test(the_command_line_sets_settings),

@@ -108,7 +108,7 @@ struct options {
 void options_defaults(struct options *options);
 
 /* Reads an INI file over what is there. Errors: "FILE:LINE: ...". Relative paths in it
- * are relative to the working directory. STATUS_MISUSE on any fault, and nothing is
+ * are relative to the working directory, and "~/" is the home folder. STATUS_MISUSE on any fault, and nothing is
  * changed.
  *
  * Sections in brackets, "key = value", comments behind '#' (at the start of a line or
@@ -118,7 +118,8 @@ void options_defaults(struct options *options);
  * most 4096 bytes. */
 enum status options_read_file(struct options *options, const char *path);
 
-/* The same from text; `origin` stands for the path in messages. */
+/* The same from text that options_text has made: "~/" is no home folder in it. `origin`
+ * stands for the path in messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);
 

@@ -46,7 +46,7 @@ enum status options_set(struct options *options, const char *assignment,
     const struct option_row *row = option_find(section, key);
     if (!row)
         return option_unknown(section, key, origin);
-    return option_parse(row, options, assignment + equals + 1, origin);
+    return option_parse_typed(row, options, assignment + equals + 1, origin);
 }
 
 enum status options_set_key(struct options *options, const char *section, const char *key,
@@ -58,7 +58,7 @@ enum status options_set_key(struct options *options, const char *section, const 
         return STATUS_OK;
     char origin[80];
     snprintf(origin, sizeof origin, "--%.70s", key);
-    return option_parse(row, options, value, origin);
+    return option_parse_typed(row, options, value, origin);
 }
 
 bool options_has(const char *section, const char *key)

@@ -18,8 +18,12 @@
 
 enum { LONGEST_LINE = 4096, SHOWN = 80 };
 
+typedef enum status (*parse_value)(const struct option_row *row, struct options *options,
+                                   const char *text, const char *origin);
+
 struct source {
     FILE *file;
+    parse_value parse;
     const char *name;
     struct options *options;
     enum status status;
@@ -224,9 +228,9 @@ static enum status take_setting(struct source *source, const char *section,
                            source->origin, section, row->key, *seen);
     *seen = source->line;
     enum status status = clean_value(source, source->value);
-    if (status == STATUS_OK)
-        status = option_parse(row, source->options, source->value, source->origin);
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    return source->parse(row, source->options, source->value, source->origin);
 }
 
 /* libinih's handler; what it thinks the value is, is not looked at. */
@@ -258,10 +262,11 @@ static enum status read_source(struct source *source)
 }
 
 /* Reads into a copy, so that a fault changes nothing. */
-static enum status read_stream(struct options *options, FILE *file, const char *name)
+static enum status read_stream(struct options *options, FILE *file, parse_value parse,
+                               const char *name)
 {
     struct options copy = *options;
-    struct source source = {.file = file, .name = name, .options = &copy};
+    struct source source = {.file = file, .parse = parse, .name = name, .options = &copy};
     enum status status = read_source(&source);
     if (status == STATUS_OK)
         *options = copy;
@@ -275,7 +280,7 @@ enum status options_read_file(struct options *options, const char *path)
         status_fail_errno("%s: can't open the configuration", path);
         return STATUS_MISUSE;
     }
-    enum status status = read_stream(options, file, path);
+    enum status status = read_stream(options, file, option_parse_typed, path);
     fclose(file);
     return status;
 }
@@ -288,7 +293,7 @@ enum status options_read_text(struct options *options, const char *text,
     FILE *file = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
     if (!file)
         return status_fail(STATUS_FAILED, "%s: out of memory", origin);
-    enum status status = read_stream(options, file, origin);
+    enum status status = read_stream(options, file, option_parse, origin);
     fclose(file);
     return status;
 }

@@ -15,7 +15,7 @@
 #define NUMBER(from, to) .type = OPTION_NUMBER, .low = (from), .high = (to)
 #define WORD(list) .type = OPTION_WORD, .words = (list)
 #define BOOLEAN .type = OPTION_BOOLEAN
-#define STRING .type = OPTION_STRING
+#define PATH .type = OPTION_PATH
 #define MAY_CHANGE .may_change = true
 
 static const char *const encoding_words[] = {"performance", "pianoroll", NULL};
@@ -32,7 +32,7 @@ const char *const option_sections[] = {"data", "model", "train", "run", "sample"
 
 /* clang-format off */
 const struct option_row option_rows[] = {
-    {AT(data, dataset), STRING, .unit = "directory", .initial = "", MAY_CHANGE,
+    {AT(data, dataset), PATH, .unit = "directory", .initial = "", MAY_CHANGE,
      .help = "the dataset to train on, made by `tutti preprocess`"},
     {AT(data, encoding), WORD(encoding_words), .initial = "performance",
      .help = "how notes become tokens"},
@@ -43,7 +43,7 @@ const struct option_row option_rows[] = {
     {AT(data, split), .type = OPTION_NUMBERS, .low = 0, .high = 1,
      .initial = "0.9 0.05 0.05",
      .help = "parts for training, validation and test; their sum is 1"},
-    {AT(data, split_file), STRING, .unit = "file", .initial = "",
+    {AT(data, split_file), PATH, .unit = "file", .initial = "",
      .help = "lines \"path<TAB>train|valid|test\" that decide instead of split"},
     {AT(data, shards), INTEGER(1, 9999), .unit = "files", .initial = "64",
      .help = "files of the dataset; has nothing to do with ranks"},
@@ -129,7 +129,7 @@ const struct option_row option_rows[] = {
     {AT(train, allow_mixed_cores), BOOLEAN, .initial = "no", MAY_CHANGE,
      .help = "train on processors of different types, though weights may then differ"},
 
-    {AT(run, dir), STRING, .unit = "directory", .initial = "runs/run", MAY_CHANGE,
+    {AT(run, dir), PATH, .unit = "directory", .initial = "runs/run", MAY_CHANGE,
      .help = "where settings, metrics, checkpoints and samples go"},
     {AT(run, checkpoint_every), INTEGER(1, 1000000), .unit = "epochs", .initial = "1",
      MAY_CHANGE, .help = "between checkpoints"},

@@ -19,7 +19,7 @@ enum option_type {
     OPTION_SEED,    /* uint64_t, all of its range */
     OPTION_NUMBER,  /* double in [low, high], or (low, high) where an end is open */
     OPTION_NUMBERS, /* so many doubles as `size` holds, each as OPTION_NUMBER */
-    OPTION_STRING,  /* char[size], without control characters */
+    OPTION_PATH,    /* char[size], a path without control characters */
     OPTION_GRID     /* char[size]: "1/4" or "120 ticks" */
 };
 
@@ -51,6 +51,11 @@ const struct option_row *option_find(const char *section, const char *key);
  * changed, and the message is "ORIGIN: section.key = TEXT: what was expected". */
 enum status option_parse(const struct option_row *row, struct options *options,
                          const char *text, const char *origin);
+
+/* The same for what a user has typed, where "~/" is the home folder. What tutti has kept,
+ * in checkpoints and datasets, is taken as it is. */
+enum status option_parse_typed(const struct option_row *row, struct options *options,
+                               const char *text, const char *origin);
 
 /* The row's value as option_parse takes it back. Returns text; OPTIONS_TEXT is room
  * enough. */

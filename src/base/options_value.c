@@ -8,8 +8,10 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "tutti/file.h"
 #include "tutti/text.h"
 
 static const char *const yes_words[] = {"yes", "true", "on", "1", NULL};
@@ -127,7 +129,7 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
     case OPTION_NUMBER:
     case OPTION_NUMBERS:
         return read_numbers(row, text, member);
-    case OPTION_STRING:
+    case OPTION_PATH:
         return read_string(row, text, member);
     case OPTION_GRID:
         return read_grid(row, text, member);
@@ -170,6 +172,21 @@ enum status option_parse(const struct option_row *row, struct options *options,
                        cure(row, text, hint, sizeof hint));
 }
 
+enum status option_parse_typed(const struct option_row *row, struct options *options,
+                               const char *text, const char *origin)
+{
+    char shown[100], *path;
+    if (row->type != OPTION_PATH)
+        return option_parse(row, options, text, origin);
+    if (path_expand_home(text, &path) != STATUS_OK)
+        return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: %s", origin, row->section,
+                           row->key, text_shown(text, shown, sizeof shown),
+                           status_message());
+    enum status status = option_parse(row, options, path, origin);
+    free(path);
+    return status;
+}
+
 static void format_numbers(const double *values, size_t count, char *text, size_t size)
 {
     size_t used = 0;
@@ -201,7 +218,7 @@ const char *option_format(const struct option_row *row, const struct options *op
     case OPTION_NUMBERS:
         format_numbers(member, number_count(row), text, size);
         break;
-    case OPTION_STRING:
+    case OPTION_PATH:
     case OPTION_GRID:
         snprintf(text, size, "%s", (const char *)member);
         break;
@@ -261,7 +278,7 @@ const char *option_expected(const struct option_row *row, char *text, size_t siz
     case OPTION_NUMBERS:
         expect_number(row, text, size);
         break;
-    case OPTION_STRING:
+    case OPTION_PATH:
         snprintf(text, size, "one line of at most %zu bytes", row->size - 1);
         break;
     case OPTION_GRID:
