@@ -5,7 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sys/socket.h>
+
 #include "../src/cli/cli.c" /* of the program, not of the library */
+#include "../src/cli/rank.c"
 
 static const char *text;
 static bool flag;
@@ -25,6 +28,7 @@ static enum status gather(const char *value)
 
 static const struct cli_argument arguments[] = {
     {.name = "-o", .placeholder = "FILE", .text = &text, .help = "output"},
+    {.name = "--output", .placeholder = "FILE", .text = &text, .help = "output"},
     {.name = "--each", .placeholder = "TEXT", .each = gather, .help = "several"},
     {.name = "--flag", .flag = &flag, .help = "a flag"},
     {.name = "--count", .placeholder = "N", .integer = &integer, .low = 1, .high = 64},
@@ -153,36 +157,96 @@ static void faults_are_told(void **state)
                         "play: an argument is missing (usage: tutti play FILE...)");
 }
 
-static void set_environment(const char *name, const char *rank)
+static void set_launch(const char *const *variables)
 {
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
-                                        "SLURM_PROCID"};
-    for (int i = 0; i < 4; i++)
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK",
+                                        "OMPI_COMM_WORLD_SIZE",
+                                        "PMIX_RANK",
+                                        "PMIX_SERVER_URI41",
+                                        "PMIX_SERVER_TMPDIR",
+                                        "PMI_RANK",
+                                        "PMI_SIZE",
+                                        "PMI_FD",
+                                        "PMI_PORT",
+                                        "SLURM_PROCID",
+                                        "SLURM_STEP_NUM_TASKS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
-    if (name)
-        setenv(name, rank, 1);
+    for (; variables[0]; variables += 2)
+        setenv(variables[0], variables[1], 1);
 }
 
-static void one_process_speaks_for_its_launch(void **state)
+/* Given NAME, VALUE, ...: is this the process that prints? */
+#define IS_FIRST(...)                                                                    \
+    (set_launch((const char *const[]){__VA_ARGS__, NULL}), cli_is_first_process())
+#define SERVER "PMIX_SERVER_URI41", "1.0;tcp4://127.0.0.1:1"
+
+static void a_rank_counts_with_its_server(void **state)
 {
     (void)state;
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
-                                        "SLURM_PROCID"};
-    set_environment(NULL, NULL);
-    assert_true(cli_is_first_process());
-    for (int i = 0; i < 4; i++) {
-        set_environment(names[i], "0");
-        assert_true(cli_is_first_process());
-        set_environment(names[i], "10");
-        assert_false(cli_is_first_process());
-        cli_set_uses_ranks(true);
-        assert_false(cli_speaks());
-        cli_set_uses_ranks(false);
-        assert_true(cli_speaks());
-    }
-    setenv("OMPI_COMM_WORLD_RANK", "0", 1); /* mpirun's own daemon was started by srun */
-    assert_true(cli_is_first_process());
-    set_environment(NULL, NULL);
+    assert_true(IS_FIRST("A", "b"));
+    assert_true(IS_FIRST("PMIX_RANK", "0", SERVER));
+    assert_false(IS_FIRST("PMIX_RANK", "3", SERVER));
+    assert_false(IS_FIRST("PMIX_RANK", "3", SERVER, "PMIX_SERVER_TMPDIR", "/"));
+    assert_false(IS_FIRST("OMPI_COMM_WORLD_RANK", "3", "PMIX_RANK", "3", SERVER));
+    assert_false(IS_FIRST("SLURM_PROCID", "0", "PMIX_RANK", "3", SERVER));
+    assert_true(IS_FIRST("SLURM_PROCID", "1", "PMIX_RANK", "0", SERVER));
+    assert_false(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_PORT", "here:1"));
+
+    int sockets[2];
+    char descriptor[16];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+    snprintf(descriptor, sizeof descriptor, "%d", sockets[0]);
+    assert_false(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", descriptor));
+    assert_true(IS_FIRST("PMI_RANK", "0", "PMI_SIZE", "4", "PMI_FD", descriptor));
+    close(sockets[0]);
+    close(sockets[1]);
+    assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", descriptor));
+}
+
+static void what_is_left_over_silences_nobody(void **state)
+{
+    (void)state;
+    assert_true(IS_FIRST("SLURM_PROCID", "3"));
+    assert_true(IS_FIRST("SLURM_PROCID", "3", "SLURM_STEP_NUM_TASKS", "4"));
+    assert_true(IS_FIRST("OMPI_COMM_WORLD_RANK", "3", "OMPI_COMM_WORLD_SIZE", "4"));
+    assert_true(IS_FIRST("PMIX_RANK", "3"));
+    assert_true(IS_FIRST("PMIX_RANK", "x", SERVER));
+    assert_true(IS_FIRST("PMIX_RANK", "3", SERVER, "PMIX_SERVER_TMPDIR", "/no/such"));
+    assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4"));
+    assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", "-1"));
+    assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", "99999999999"));
+}
+
+static void the_rank_that_mpi_gives_is_the_last_word(void **state)
+{
+    (void)state;
+    assert_true(IS_FIRST("A", "b"));
+    cli_set_uses_ranks(true);
+    cli_set_rank(2);
+    assert_false(cli_speaks());
+    cli_set_uses_ranks(false);
+    assert_true(cli_speaks());
+    cli_set_rank(0);
+    assert_true(IS_FIRST("PMIX_RANK", "3", SERVER));
+    cli_set_rank(-1);
+}
+
+static void the_home_folder_after_an_equals_sign(void **state)
+{
+    (void)state;
+    request = (struct cli_request){
+        .arguments = arguments, .positional_max = 2, .options = &options};
+    char *words[] = {(char[]){"--output=~/x"}};
+    setenv("HOME", "/home/me", 1);
+    assert_int_equal(cli_parse(&command, &request, 1, words), STATUS_OK);
+    assert_string_equal(text, "/home/me/x");
+    char *others[] = {(char[]){"--output=~you/x"}};
+    assert_int_equal(cli_parse(&command, &request, 1, others), STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "only ~/ is expanded"));
+    char *apart[] = {(char[]){"--output"}, (char[]){"~/x"}}; /* the shell left it alone */
+    assert_int_equal(cli_parse(&command, &request, 2, apart), STATUS_OK);
+    assert_string_equal(text, "~/x");
 }
 
 int main(void)
@@ -191,7 +255,10 @@ int main(void)
         cmocka_unit_test(arguments_are_read),
         cmocka_unit_test(settings_wait_for_their_file),
         cmocka_unit_test(faults_are_told),
-        cmocka_unit_test(one_process_speaks_for_its_launch),
+        cmocka_unit_test(a_rank_counts_with_its_server),
+        cmocka_unit_test(what_is_left_over_silences_nobody),
+        cmocka_unit_test(the_rank_that_mpi_gives_is_the_last_word),
+        cmocka_unit_test(the_home_folder_after_an_equals_sign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/file.h"
 #include "tutti/standard_streams.h"
 #include "tutti/text.h"
 
@@ -22,31 +23,6 @@ static const struct {
                 {"sample", SECTION_SAMPLE}};
 enum { SECTION_COUNT = sizeof sections / sizeof *sections };
 
-static bool command_uses_ranks;
-
-void cli_set_uses_ranks(bool uses_ranks)
-{
-    command_uses_ranks = uses_ranks;
-}
-
-bool cli_is_first_process(void)
-{
-    /* mpirun under Slurm: its ranks inherit the SLURM_PROCID of their node's daemon */
-    static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",
-                                            "PMI_RANK", "SLURM_PROCID"};
-    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-        const char *rank = getenv(variables[i]);
-        if (rank)
-            return strcmp(rank, "0") == 0;
-    }
-    return true;
-}
-
-bool cli_speaks(void)
-{
-    return !command_uses_ranks || cli_is_first_process();
-}
-
 enum status cli_open_ranks(enum status so_far, struct comm **out)
 {
     char message[STATUS_MESSAGE_SIZE];
@@ -58,6 +34,7 @@ enum status cli_open_ranks(enum status so_far, struct comm **out)
     }
     if (status != STATUS_OK)
         return status;
+    cli_set_rank(comm_rank(*out));
     status = comm_agree(*out, so_far);
     if (status != STATUS_OK) {
         comm_close(*out);
@@ -66,10 +43,23 @@ enum status cli_open_ranks(enum status so_far, struct comm **out)
     return status;
 }
 
+static bool stdout_is_reserved;
+
+enum status cli_check_output(const char *path)
+{
+    struct file_output output;
+    enum status status = path ? file_check_output(path, &output) : STATUS_OK;
+    if (path && status == STATUS_OK && output.is_stdout) {
+        stdout_is_reserved = true;
+        return file_reserve_stdout();
+    }
+    return status == STATUS_OK ? STATUS_OK : STATUS_MISUSE;
+}
+
 enum status cli_flush_output(void)
 {
     bool failed = fflush(stdout) != 0 || ferror(stdout);
-    if (failed && !standard_output_unread())
+    if (failed && !stdout_is_reserved && !standard_output_unread())
         return status_fail_errno("standard output: can't write");
     return STATUS_OK;
 }
@@ -234,6 +224,21 @@ static enum status refuse_inlined(const struct parser *parser)
                        parser->name);
 }
 
+/* "~/x" behind an '=', which the shell leaves to us. What it becomes lives as long as the
+ * process. */
+static enum status expand_inlined(const struct parser *parser, const char **value)
+{
+    static char *expanded[CLI_EXPANDED];
+    static size_t count;
+    if (!parser->inlined || (*value)[0] != '~' || count == CLI_EXPANDED)
+        return STATUS_OK;
+    if (path_expand_home(*value, &expanded[count]) != STATUS_OK)
+        return status_fail(STATUS_MISUSE, "%s: %s: %s", parser->command->name,
+                           parser->name, status_message());
+    *value = expanded[count++];
+    return STATUS_OK;
+}
+
 static enum status take_argument(struct parser *parser,
                                  const struct cli_argument *argument)
 {
@@ -252,8 +257,9 @@ static enum status take_argument(struct parser *parser,
                            parser->command->name, parser->name, argument->placeholder);
     if (argument->each)
         return argument->each(value);
+    status = expand_inlined(parser, &value);
     *argument->text = value;
-    return STATUS_OK;
+    return status;
 }
 
 /* ---- settings ---- */

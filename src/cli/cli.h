@@ -39,7 +39,7 @@ struct cli_command {
     enum status (*run)(const struct cli_command *self, int argc, char **argv);
 };
 
-enum { CLI_POSITIONALS = 4096, CLI_SETTINGS = 256 };
+enum { CLI_POSITIONALS = 4096, CLI_SETTINGS = 256, CLI_EXPANDED = 32 };
 
 /* One setting of the command line, not yet applied. */
 struct cli_setting {
@@ -78,18 +78,26 @@ enum status cli_apply_settings(struct cli_request *request);
  * NULL and MPI has ended. Collective. */
 enum status cli_open_ranks(enum status so_far, struct comm **out);
 
-/* Is this the process that speaks for all of one launch, before MPI has started and after
- * it has ended? By the launcher's variables (Open MPI, PMIx, PMI, Slurm): rank 0, or no
- * launcher. Commands that don't use ranks always speak, for their launches are
- * independent. */
+/* Does this process print what several would print alike? Rank 0 of a launch does, and
+ * every process that no launcher has joined with others (see rank.c). Known for certain
+ * once MPI has started. */
 bool cli_is_first_process(void);
+/* The same for the command at work: commands that don't use ranks always print, as their
+ * launches are independent. */
 bool cli_speaks(void);
-/* main says whether the command it is about to run uses ranks. */
+/* main sets whether the command it is about to run uses ranks. */
 void cli_set_uses_ranks(bool uses_ranks);
+/* The rank of this process, as found by other means than the environment. */
+void cli_set_rank(int rank);
 
 /* The commands. */
 extern const struct cli_command command_preprocess, command_train, command_generate,
     command_evaluate, command_inspect, command_demo, command_doctor, command_bench;
+
+/* Checks an output (see file.h) that the user has named, before there is work on it to
+ * lose; NULL: none. If it is standard output, what is printed goes to stderr from now on.
+ * STATUS_MISUSE if it can't be written. */
+enum status cli_check_output(const char *path);
 
 /* Checks that stdout took everything that was printed: STATUS_FAILED on a full disk,
  * STATUS_OK where standard_output_unread. */

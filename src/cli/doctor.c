@@ -239,6 +239,7 @@ static enum status open_ranks(struct doctor *doctor, enum status settings)
     doctor->ranks = 1;
     if (settings == STATUS_OK && place_is_lost(&doctor->here)) {
         snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "no PMI");
+        cli_set_rank(atoi(doctor->here.variables[VARIABLE_SLURM_TASK])); /* one report */
         return STATUS_OK;
     }
     enum status status = cli_open_ranks(settings, &doctor->comm);

@@ -1,0 +1,86 @@
+/* rank: which process of a launch prints, before MPI has started and after it has ended.
+ *
+ * A process is silent only if rank 0 of the same launch prints the same. MPI itself tells
+ * who belongs together; before it has started there is only the environment, which may be
+ * that of a job step whose processes don't know each other, or left over from a launch
+ * long past. So a rank counts only together with what MPI would use to reach the others:
+ *
+ *   launcher                              rank        counts if there is
+ *   Open MPI's mpirun, srun --mpi=pmix    PMIX_RANK   PMIX_SERVER_URI..., while the
+ *                                                     server's folder is there
+ *   MPICH's and Intel's mpirun,           PMI_RANK    PMI_FD, an open socket, or PMI_PORT
+ *   srun --mpi=pmi2
+ *   srun --mpi=none, sbatch               none: SLURM_PROCID numbers single processes
+ *   left-over OMPI_COMM_WORLD_RANK, ...   none
+ *
+ * In doubt it prints: a line too many is better than none.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "tutti/text.h"
+
+extern char **environ;
+
+static bool command_uses_ranks;
+static int known_rank = -1;
+
+void cli_set_uses_ranks(bool uses_ranks)
+{
+    command_uses_ranks = uses_ranks;
+}
+
+void cli_set_rank(int rank)
+{
+    known_rank = rank;
+}
+
+static bool is_above_zero(const char *variable)
+{
+    const char *text = getenv(variable);
+    int64_t number;
+    return text && text_to_integer(text, &number) && number > 0;
+}
+
+static bool has_pmix_server(void)
+{
+    static const char prefix[] = "PMIX_SERVER_URI";
+    const char *folder = getenv("PMIX_SERVER_TMPDIR");
+    struct stat facts;
+    if (folder && stat(folder, &facts) != 0 && errno == ENOENT)
+        return false;
+    for (char **variable = environ; *variable; variable++)
+        if (strncmp(*variable, prefix, strlen(prefix)) == 0)
+            return true;
+    return false;
+}
+
+static bool has_pmi_server(void)
+{
+    const char *text = getenv("PMI_FD");
+    int64_t descriptor;
+    struct stat facts;
+    if (getenv("PMI_PORT"))
+        return true;
+    return text && text_to_integer(text, &descriptor) && descriptor >= 0 &&
+           descriptor < sysconf(_SC_OPEN_MAX) && fstat((int)descriptor, &facts) == 0 &&
+           S_ISSOCK(facts.st_mode);
+}
+
+bool cli_is_first_process(void)
+{
+    if (known_rank >= 0)
+        return known_rank == 0;
+    if (is_above_zero("PMIX_RANK") && has_pmix_server())
+        return false;
+    return !(is_above_zero("PMI_RANK") && has_pmi_server());
+}
+
+bool cli_speaks(void)
+{
+    return !command_uses_ranks || cli_is_first_process();
+}
