@@ -39,17 +39,23 @@ holds "($ratio - $model / $truth) ^ 2 < 1e-5" || fail "$ratio is not $model / $t
 evaluated=$(number "my demo/evaluation.json" nats_per_token)
 holds "($model - $evaluated) ^ 2 < 1e-8" || fail "$model is not what was evaluated"
 
-# the shown commands can be copied
-cp "my demo/music-2.mid" before.mid
-rm "my demo/music-2.mid"
-command=$(grep -E "^  .* generate " said.txt)
-bash -c "$command" >/dev/null || fail "can't be copied: $command"
-cmp -s "my demo/music-2.mid" before.mid || fail "the copied command makes other music"
+# the shown commands can be copied, one and all, by root too
+cp -r "my demo" before
+rm -r "my demo/dataset" "my demo/run" "my demo"/music-*.mid "my demo/evaluation.json"
+sed -n '/^What was run/,/^$/s/^  //p' "my demo/demo.txt" >commands.sh
+[ "$(wc -l <commands.sh)" = 4 ] || fail "commands: $(cat commands.sh)"
+env -u OMPI_ALLOW_RUN_AS_ROOT -u OMPI_ALLOW_RUN_AS_ROOT_CONFIRM bash -e commands.sh \
+    >copied.txt 2>&1 || fail "can't be copied: $(tail -3 copied.txt)"
+for file in music-1.mid music-3.mid evaluation.json; do
+    cmp -s "my demo/$file" "before/$file" || fail "the copied commands make another $file"
+done
 
 # again: an earlier demo is replaced; one rank learns the same as two; same seed, same pieces
 cp -r "my demo" first
+echo thesis >"my demo/mine"
 "$tutti" demo -o "my demo" --pieces 80 --epochs 1 --ranks 1 >/dev/null 2>log.txt ||
     fail "the second time: $(tail -1 log.txt)"
+[ "$(cat "my demo/mine")" = thesis ] || fail "what was put into the demo is gone"
 diff -r first/corpus "my demo/corpus" >/dev/null || fail "same seed, other pieces"
 [ "$(number first/evaluation.json weights_hash)" = \
     "$(number "my demo/evaluation.json" weights_hash)" ] || fail "one rank learns otherwise"
@@ -60,6 +66,9 @@ code=0
 "$tutti" demo -o mine 2>log.txt || code=$?
 [ "$code" = 2 ] || fail "exit code $code for a directory that is not ours"
 grep -q "^tutti: mine: exists" log.txt || fail "said: $(cat log.txt)"
+[ "$(cat mine/file)" = precious ] || fail "the directory was touched"
+echo "notes for my demo" >mine/demo.txt
+"$tutti" demo -o mine 2>log.txt && fail "demo.txt of another is taken for a demo"
 [ "$(cat mine/file)" = precious ] || fail "the directory was touched"
 
 # a step that fails ends the demo: here no room under a file

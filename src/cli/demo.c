@@ -6,7 +6,7 @@
  * shown before it runs and can be copied.
  */
 #include <math.h>
-#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,19 +69,28 @@ static char *demo_path(const struct demo *demo, const char *name)
     return path_join(demo->directory, name);
 }
 
+/* The command with where its output goes, as a line of shell; the caller frees it. */
+static char *shown_command(const struct launch *launch, const char *output)
+{
+    char text[LAUNCH_TEXT], file[LAUNCH_TEXT];
+    struct launch target = {0};
+    launch_text(launch, text);
+    if (!output)
+        return strdup(text);
+    launch_add(&target, output);
+    return path_format("%s > %s", text, launch_text(&target, file));
+}
+
 /* Runs a command, shown; a failure of it is our failure. */
 static enum status run_shown(struct demo *demo, const struct launch *launch,
                              const char *output)
 {
-    char text[LAUNCH_TEXT];
     int code = 0;
-    launch_text(launch, text);
-    log_info("\n$ %s%s%s", text, output ? " > " : "", output ? output : "");
-    if (demo->command_count < COMMANDS) {
-        char *kept =
-            path_format("%s%s%s", text, output ? " > " : "", output ? output : "");
-        demo->commands[demo->command_count++] = kept;
-    }
+    char *text = shown_command(launch, output);
+    if (!text)
+        return status_fail(STATUS_FAILED, "demo: out of memory");
+    demo->commands[demo->command_count++] = text;
+    log_info("\n$ %s", text);
     enum status status = launch_run(launch, output, &code);
     if (status || code == 0)
         return status;
@@ -91,14 +100,36 @@ static enum status run_shown(struct demo *demo, const struct launch *launch,
                        "demo: exit code %d from: %s", code, text);
 }
 
-/* Adds words up to a NULL. */
-static void add_words(struct launch *launch, ...)
+static const char unfinished[] = "not finished\n";
+static const char report_title[] = "What was run, in this order:\n";
+
+/* Does the file begin as the report of a demo, or as what stands in its place until then? */
+static bool is_report(const char *path)
 {
-    va_list words;
-    va_start(words, launch);
-    for (const char *word; (word = va_arg(words, const char *));)
-        launch_add(launch, word);
-    va_end(words);
+    char text[64] = "";
+    FILE *file = fopen(path, "r");
+    bool is = file && fgets(text, sizeof text, file) &&
+              (strcmp(text, unfinished) == 0 || strcmp(text, report_title) == 0);
+    if (file)
+        fclose(file);
+    return is;
+}
+
+/* Removes what a demo makes, and nothing that was put beside it. */
+static enum status remove_earlier(const struct demo *demo)
+{
+    static const char *const names[] = {
+        "corpus",      "split.tsv",   "train.conf",  "dataset",         "run",
+        "music-1.mid", "music-2.mid", "music-3.mid", "dataset.partial", "evaluation.json",
+        "demo.txt"};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !status; i++) {
+        char *path = demo_path(demo, names[i]);
+        status = path ? file_remove_tree(path)
+                      : status_fail(STATUS_FAILED, "demo: out of memory");
+        free(path);
+    }
+    return status;
 }
 
 /* Replaces an earlier demo, and nothing else. */
@@ -108,17 +139,18 @@ static enum status prepare_directory(const struct demo *demo)
     enum status status = STATUS_OK;
     if (!mark)
         return status_fail(STATUS_FAILED, "demo: out of memory");
-    if (file_exists(demo->directory) && !file_exists(mark))
+    bool exists = file_exists(demo->directory);
+    if (exists && !is_report(mark))
         status = status_fail(STATUS_MISUSE,
                              "%s: exists and is no earlier demo (give another directory "
                              "with -o, or remove it)",
                              demo->directory);
-    if (!status)
-        status = file_remove_tree(demo->directory);
+    if (exists && !status)
+        status = remove_earlier(demo);
     if (!status)
         status = file_make_directories(demo->directory);
     if (!status)
-        status = file_write(mark, "not finished\n", strlen("not finished\n"));
+        status = file_write(mark, unfinished, strlen(unfinished));
     free(mark);
     return status;
 }
@@ -172,8 +204,9 @@ static enum status preprocess(struct demo *demo)
     char *folder = demo_path(demo, "corpus"), *split = demo_path(demo, "split.tsv");
     char *dataset = demo_path(demo, "dataset");
     launch_add_mpirun(&launch, (int)demo->ranks, demo->ranks_text);
-    add_words(&launch, launch_self(), "preprocess", folder, "-o", dataset, "--encoding",
-              DEMO_ENCODING, "--grid", DEMO_GRID, "--split-file", split, NULL);
+    launch_add_words(&launch, launch_self(), "preprocess", folder, "-o", dataset,
+                     "--encoding", DEMO_ENCODING, "--grid", DEMO_GRID, "--split-file",
+                     split, NULL);
     enum status status = folder && split && dataset
                              ? run_shown(demo, &launch, NULL)
                              : status_fail(STATUS_FAILED, "demo: out of memory");
@@ -188,7 +221,7 @@ static enum status train_model(struct demo *demo)
     struct launch launch = {0};
     char *settings = demo_path(demo, "train.conf");
     launch_add_mpirun(&launch, (int)demo->ranks, demo->ranks_text);
-    add_words(&launch, launch_self(), "train", settings, NULL);
+    launch_add_words(&launch, launch_self(), "train", settings, NULL);
     enum status status = settings ? run_shown(demo, &launch, NULL)
                                   : status_fail(STATUS_FAILED, "demo: out of memory");
     free(settings);
@@ -199,8 +232,8 @@ static enum status generate(struct demo *demo)
 {
     struct launch launch = {0};
     char *model = demo_path(demo, "run"), *music = demo_path(demo, "music.mid");
-    add_words(&launch, launch_self(), "generate", model, "-o", music, "--seconds", "60",
-              "--count", "3", NULL);
+    launch_add_words(&launch, launch_self(), "generate", model, "-o", music, "--seconds",
+                     "60", "--count", "3", NULL);
     enum status status = model && music
                              ? run_shown(demo, &launch, NULL)
                              : status_fail(STATUS_FAILED, "demo: out of memory");
@@ -251,8 +284,8 @@ static enum status evaluate(struct demo *demo)
     char *model = demo_path(demo, "run"), *dataset = demo_path(demo, "dataset");
     char *result = demo_path(demo, "evaluation.json");
     enum status status = STATUS_FAILED;
-    add_words(&launch, launch_self(), "evaluate", model, dataset, "--split", "valid",
-              "--json", NULL);
+    launch_add_words(&launch, launch_self(), "evaluate", model, dataset, "--split",
+                     "valid", "--json", NULL);
     if (model && dataset && result)
         status = run_shown(demo, &launch, result);
     else
@@ -270,7 +303,7 @@ static void print_report(const struct demo *demo, FILE *out)
     const char *directory = demo->directory;
     double truth = demo->corpus.valid_information / (double)demo->corpus.valid_tokens;
     char took[32];
-    fprintf(out, "What was run, in this order:\n");
+    fprintf(out, "%s", report_title);
     for (int i = 0; i < demo->command_count; i++)
         fprintf(out, "  %s\n", demo->commands[i]);
     fprintf(out, "\nWhere things are:\n");

@@ -10,8 +10,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdint.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,15 @@ void launch_add(struct launch *launch, const char *word)
     if (launch->count < LAUNCH_WORDS)
         launch->words[launch->count++] = word;
     launch->words[launch->count] = NULL;
+}
+
+void launch_add_words(struct launch *launch, ...)
+{
+    va_list words;
+    va_start(words, launch);
+    for (const char *word; (word = va_arg(words, const char *));)
+        launch_add(launch, word);
+    va_end(words);
 }
 
 /* The program of that name in the PATH, with all links followed; false if there is none. */

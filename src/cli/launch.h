@@ -14,6 +14,9 @@ struct launch { /* words are borrowed; words[count] is NULL */
 
 void launch_add(struct launch *launch, const char *word);
 
+/* Adds words up to a NULL. */
+void launch_add_words(struct launch *launch, ...) __attribute__((sentinel));
+
 /* The launcher of the MPI that this program is linked with: mpirun, or another name in the
  * PATH where mpirun belongs to another MPI. Starts nothing. */
 const char *launch_mpirun(void);
