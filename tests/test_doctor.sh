@@ -110,6 +110,18 @@ finds fault slices "3 ranks, but train.slices = 2"
 refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3
 refuses 2 'missing.conf' "$tutti" doctor missing.conf
 
+# ---- root ----
+
+if [ "$(id -u)" = 0 ] && grep -q "Open MPI" out.txt; then
+    doctor 0 env -u OMPI_ALLOW_RUN_AS_ROOT_CONFIRM "$tutti" doctor
+    finds note root "mpirun refuses to start anything for root"
+    cures "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or mpirun --allow-run"
+    doctor 0 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "$tutti" doctor
+    grep -q "^note  *root" out.txt && fail "root is allowed, and yet a note"
+    doctor 0 env -u OMPI_ALLOW_RUN_AS_ROOT mpirun --allow-run-as-root -n 2 "$tutti" doctor
+    grep -q "^note  *root" out.txt && fail "mpirun has started root's ranks, and yet a note"
+fi
+
 # ---- cores ----
 
 one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core that we may use

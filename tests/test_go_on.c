@@ -12,7 +12,8 @@
 
 static const char *const variables[] = {
     "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "SLURM_CPUS_PER_TASK", "PMIX_RANK",
-    "SLURM_JOB_ID",         "SLURM_ARRAY_JOB_ID",   "SLURM_ARRAY_TASK_ID", "ENVIRONMENT"};
+    "SLURM_JOB_ID",         "SLURM_ARRAY_JOB_ID",   "SLURM_ARRAY_TASK_ID", "ENVIRONMENT",
+    "OMPI_COMM_WORLD_SIZE"};
 
 static int forget(void **state)
 {
@@ -33,10 +34,13 @@ static size_t line_of(const char *words, char *line)
     return size;
 }
 
+static bool is_root;
+
 static void gives(const char *own, const char *parent, int ranks, const char *expected)
 {
     char own_line[9000], parent_line[500], text[4096];
-    struct go_on_words words = {.own = own_line, .parent = parent_line};
+    struct go_on_words words = {
+        .own = own_line, .parent = parent_line, .is_root = is_root};
     words.own_size = line_of(own, own_line);
     words.parent_size = line_of(parent, parent_line);
     assert_string_equal(go_on_text(&words, ranks, text, sizeof text), expected);
@@ -87,6 +91,23 @@ static void the_launcher_in_front(void **state)
           "mpirun -n 4 tutti train a.conf --resume");
 }
 
+static void root_can_paste_it(void **state)
+{
+    (void)state;
+    is_root = true;
+    gives("tutti train a.conf", "", 1, "tutti train a.conf --resume");
+    gives("tutti train a.conf", "", 4, "mpirun -n 4 tutti train a.conf --resume");
+    setenv("OMPI_COMM_WORLD_SIZE", "4", 1); /* Open MPI's, which refuses root */
+    gives("tutti train a.conf", "", 4,
+          "mpirun --allow-run-as-root -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf", "/usr/bin/mpirun -n 4 tutti train a.conf", 4,
+          "/usr/bin/mpirun --allow-run-as-root -n 4 tutti train a.conf --resume");
+    gives("tutti train a.conf", "mpirun -n 4 --allow-run-as-root tutti train a.conf", 4,
+          "mpirun -n 4 --allow-run-as-root tutti train a.conf --resume");
+    is_root = false;
+    gives("tutti train a.conf", "", 4, "mpirun -n 4 tutti train a.conf --resume");
+}
+
 static void a_batch_job_can_go_back(void **state)
 {
     (void)state;
@@ -107,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(our_own_words, forget),
         cmocka_unit_test_setup(the_launcher_in_front, forget),
+        cmocka_unit_test_setup(root_can_paste_it, forget),
         cmocka_unit_test_setup(a_batch_job_can_go_back, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

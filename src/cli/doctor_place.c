@@ -17,6 +17,8 @@
 #include "tutti/kernels.h"
 #include "tutti/slurm.h"
 
+#define ROOT_CONFIRM "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"
+
 const char *const doctor_variables[VARIABLES] = {
     [VARIABLE_OMPI_SIZE] = "OMPI_COMM_WORLD_SIZE",
     [VARIABLE_PMIX_RANK] = "PMIX_RANK",
@@ -191,6 +193,20 @@ static void judge_refused(struct doctor *doctor)
                     tasks, tasks == 1 ? "" : "es");
 }
 
+/* Open MPI's mpirun refuses root, in containers too, unless it is told twice. */
+static void judge_root(struct doctor *doctor)
+{
+    const struct place *first = &doctor->places[0];
+    bool allowed = getenv("OMPI_ALLOW_RUN_AS_ROOT") && getenv(ROOT_CONFIRM);
+    if (geteuid() != 0 || allowed || is_set(first, VARIABLE_OMPI_SIZE) ||
+        strncmp(first->library, "Open MPI", strlen("Open MPI")) != 0)
+        return;
+    doctor_find(doctor, DOCTOR_NOTE, "root",
+                "export OMPI_ALLOW_RUN_AS_ROOT=1 " ROOT_CONFIRM "=1, or mpirun "
+                "--allow-run-as-root",
+                "mpirun refuses to start anything for root, as which this runs");
+}
+
 void judge_launch(struct doctor *doctor)
 {
     const struct place *first = &doctor->places[0];
@@ -204,6 +220,7 @@ void judge_launch(struct doctor *doctor)
                 "%d rank%s on %d host%s (%s), started by %s; %s", doctor->ranks,
                 plural(doctor->ranks), count, plural(count), hosts, launcher(first),
                 first->library);
+    judge_root(doctor);
     judge_versions(doctor);
     if (is_set(first, VARIABLE_SLURM_JOB) && slurm_job_is_past(NULL))
         doctor_find(doctor, DOCTOR_NOTE, "launch", "unset \"${!SLURM_@}\"",

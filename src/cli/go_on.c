@@ -83,18 +83,35 @@ static void add_srun(struct launch *launch, const char *tasks)
     launch_add(launch, tasks);
 }
 
-static void add_launcher(struct launch *launch, const struct launch *parent,
-                         const struct launch *own, int ranks, const char *ranks_text)
+/* What Open MPI's mpirun asks of root, if its words don't have it: the variables that
+ * allow it may not be set where the command is pasted. MPICH takes root as it is. */
+static void add_root(struct launch *launch, const struct launch *words)
 {
+    static const char *const allow = "--allow-run-as-root";
+    for (int i = 0; i < words->count; i++)
+        if (strcmp(words->words[i], allow) == 0)
+            return;
+    if (getenv("OMPI_COMM_WORLD_SIZE"))
+        launch_add(launch, allow);
+}
+
+static void add_launcher(struct launch *launch, const struct launch *parent,
+                         const struct launch *own, const char *ranks_text, bool is_root)
+{
+    bool several = strcmp(ranks_text, "1") != 0;
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
     if (ends_in(parent, own)) {
         add_launcher_name(launch, parent->words[0]);
+        if (is_root)
+            add_root(launch, parent);
         for (int i = 1; i < parent->count - own->count; i++)
             launch_add(launch, parent->words[i]);
-    } else if (ranks > 1 && tasks && strcmp(tasks, ranks_text) == 0) {
+    } else if (several && tasks && strcmp(tasks, ranks_text) == 0) {
         add_srun(launch, tasks);
-    } else if (ranks > 1) {
+    } else if (several) {
         launch_add(launch, launch_mpirun());
+        if (is_root)
+            add_root(launch, launch);
         launch_add(launch, "-n");
         launch_add(launch, ranks_text);
     }
@@ -153,7 +170,7 @@ const char *go_on_text(const struct go_on_words *words, int ranks, char *text,
     bool whole = split(words->own, words->own_size, &own) && own.count > 0;
     if (!split(words->parent, words->parent_size, &parent))
         parent.count = 0;
-    add_launcher(&launch, &parent, &own, ranks, ranks_text);
+    add_launcher(&launch, &parent, &own, ranks_text, words->is_root);
     add_own(&launch, &own);
     size_t length = 0;
     for (int i = 0; i < launch.count; i++)
@@ -220,6 +237,7 @@ const char *go_on_command(int ranks, char *text, size_t size)
     const struct go_on_words words = {.own = own,
                                       .parent = parent,
                                       .own_size = read_process((int)getpid(), own),
-                                      .parent_size = read_launcher(parent)};
+                                      .parent_size = read_launcher(parent),
+                                      .is_root = geteuid() == 0};
     return go_on_text(&words, ranks, text, size);
 }

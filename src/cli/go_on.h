@@ -3,6 +3,7 @@
 #ifndef TUTTI_CLI_GO_ON_H
 #define TUTTI_CLI_GO_ON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The command line of this process, as it can be given to a shell: with --resume, without
@@ -13,10 +14,11 @@
 const char *go_on_command(int ranks, char *text, size_t size);
 
 /* The same from given command lines, words ended by nulls as in /proc/PID/cmdline; the
- * parent's may be empty. */
+ * parent's may be empty. Root's command has what Open MPI's mpirun asks of root. */
 struct go_on_words {
     const char *own, *parent;
     size_t own_size, parent_size;
+    bool is_root;
 };
 const char *go_on_text(const struct go_on_words *words, int ranks, char *text,
                        size_t size);
