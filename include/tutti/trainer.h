@@ -7,6 +7,7 @@
 
 #include "tutti/checkpoint.h"
 #include "tutti/comm.h"
+#include "tutti/dataset.h"
 #include "tutti/options.h"
 #include "tutti/status.h"
 #include "tutti/watch.h"
@@ -21,6 +22,8 @@ struct trainer_request {
                            void *context);
     void *context;
     const char *trace; /* the file of the trace, written anew; NULL: none */
+    /* Called on rank 0 at the end of a run, to show what can be done with it; or NULL. */
+    void (*suggest)(const char *directory, const struct dataset *dataset);
 };
 
 /* From now on SIGHUP (unless it is ignored), SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and

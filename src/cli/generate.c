@@ -101,7 +101,7 @@ static bool promises_another_format(const char *extension)
     return length < (int)sizeof word && strcasestr(formats, word);
 }
 
-static enum status check_output(const char *path)
+static enum status check_name(const char *path)
 {
     if (!path)
         return status_fail(STATUS_MISUSE,
@@ -120,9 +120,26 @@ static enum status check_output(const char *path)
                        path, dot, (int)(dot - path), path);
 }
 
+/* Several pieces get names with numbers, which a device or a pipe has not. */
+static enum status check_output(const struct generate_arguments *arguments)
+{
+    struct file_output output;
+    if (arguments->count == 1)
+        return cli_check_output(arguments->output);
+    if (file_check_output(arguments->output, &output) != STATUS_OK)
+        return STATUS_MISUSE;
+    if (output.is_regular)
+        return STATUS_OK;
+    return status_fail(
+        STATUS_MISUSE,
+        "%s: not a file, and --count %lld makes as many files with numbers in their "
+        "names; give a file name, or leave --count out",
+        arguments->output, (long long)arguments->count);
+}
+
 static enum status check_arguments(const struct generate_arguments *arguments)
 {
-    enum status status = check_output(arguments->output);
+    enum status status = check_name(arguments->output);
     if (status != STATUS_OK)
         return status;
     if (!arguments->prime && (arguments->keep_primer || arguments->prime_seconds > 0))
@@ -130,7 +147,7 @@ static enum status check_arguments(const struct generate_arguments *arguments)
                            "generate: %s says how to use a primer, but none is "
                            "given; add --prime FILE.mid",
                            arguments->keep_primer ? "--keep-primer" : "--prime-seconds");
-    return STATUS_OK;
+    return check_output(arguments);
 }
 
 /* The checkpoint first, for its settings are the defaults; then the command line's. */
@@ -159,7 +176,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "-o",
          .placeholder = "FILE.mid",
          .text = &given.output,
-         .help = "the MIDI file to write; with --count N, FILE-1.mid to FILE-N.mid"},
+         .help = "the MIDI file to write, - for stdout; with --count N, FILE-1.mid to "
+                 "FILE-N.mid"},
         {.name = "--seconds",
          .placeholder = "N",
          .number = &given.seconds,

@@ -2,12 +2,15 @@
  * the dataset just written, not remembered. */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "inspect.h"
 #include "inspect_reasons.h"
+#include "launch.h"
 #include "tutti/dataset.h"
+#include "tutti/file.h"
 #include "tutti/ingest.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
@@ -43,27 +46,35 @@ static void print_files(FILE *out, const struct dataset_files *files)
     }
 }
 
-/* The table of files as TSV; "-" is stdout. */
-static enum status write_list(const struct dataset *dataset, const char *path)
+/* The table of files as TSV text, which the caller frees. */
+static enum status list_text(const struct dataset *dataset, char **text, size_t *size)
 {
     struct dataset_files files;
     enum status status = dataset_read_files(dataset, &files);
     if (status != STATUS_OK)
         return status;
-    bool to_stdout = strcmp(path, "-") == 0;
-    FILE *out = to_stdout ? stdout : fopen(path, "w");
-    if (!out) {
-        status = status_fail_errno("%s: can't write the list of files (the dataset %s is "
-                                   "complete)",
-                                   path, dataset->path);
-    } else {
+    FILE *out = open_memstream(text, size);
+    if (out)
         print_files(out, &files);
-        bool failed = ferror(out) != 0;
-        failed |= (to_stdout ? fflush(out) : fclose(out)) != 0;
-        if (failed)
-            status = status_fail_errno("%s: can't write the list of files", path);
-    }
+    if (!out || fclose(out) != 0)
+        status = status_fail(STATUS_FAILED, "out of memory for the list of files");
     dataset_files_free(&files);
+    return status;
+}
+
+static enum status write_list(const struct dataset *dataset, const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    enum status status = list_text(dataset, &text, &size);
+    if (status == STATUS_OK)
+        status = file_write(path, text, size);
+    if (status != STATUS_OK)
+        status = status_fail(status,
+                             "%s; the list of files is missing (the dataset %s "
+                             "is complete)",
+                             status_message(), dataset->path);
+    free(text);
     return status;
 }
 
@@ -117,6 +128,19 @@ static void warn_of_empty_splits(const struct dataset *dataset)
                      split_name((enum split)split));
 }
 
+/* Commands that can be pasted as they stand, up to CONFIG. */
+static void print_what_next(const char *dataset)
+{
+    char text[LAUNCH_TEXT];
+    char *setting = path_format("data.dataset=%s", dataset);
+    struct launch inspect = {0}, train = {0};
+    launch_add_words(&inspect, launch_self(), "inspect", dataset, NULL);
+    printf("more: %s\n", launch_text(&inspect, text));
+    launch_add_words(&train, launch_self(), "train", "CONFIG", "--set", setting, NULL);
+    printf("next: %s\n", launch_text(&train, text));
+    free(setting);
+}
+
 static enum status report(const struct ingest_request *request,
                           const struct ingest_summary *summary, int ranks,
                           const char *list)
@@ -134,9 +158,7 @@ static enum status report(const struct ingest_request *request,
         inspect_reasons_print(&reasons, FILE_SKIPPED);
         print_splits(dataset);
         print_rates(summary, ranks);
-        printf("more: tutti inspect %s\n"
-               "next: tutti train CONFIG --set data.dataset=%s\n",
-               dataset->path, dataset->path);
+        print_what_next(dataset->path);
         warn_of_empty_splits(dataset);
         if (list)
             status = write_list(dataset, list);
@@ -178,7 +200,10 @@ static enum status read_settings(struct cli_request *request, struct arguments *
         given->output = options->data.dataset;
     if (!given->output[0])
         return status_fail(STATUS_MISUSE, "no dataset named: add -o DATASET");
-    return STATUS_OK;
+    if (strcmp(given->output, "-") == 0)
+        return status_fail(STATUS_MISUSE, "-o -: a dataset is a folder and can't go to "
+                                          "standard output; name it");
+    return cli_check_output(given->list);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

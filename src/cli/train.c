@@ -3,12 +3,32 @@
 
 #include "cli.h"
 #include "go_on.h"
+#include "launch.h"
 #include "samples.h"
 #include "tutti/inject.h"
+#include "tutti/log.h"
 #include "tutti/standard_streams.h"
 #include "tutti/trainer.h"
 #include "tutti/watch.h"
 #include "where.h"
+
+/* A command that can be pasted as it stands. */
+static void show(const char *label, const char *command, const char *first,
+                 const char *second, const char *third, const char *fourth)
+{
+    char text[LAUNCH_TEXT];
+    struct launch launch = {.count = 0};
+    launch_add_words(&launch, launch_self(), command, first, second, third, fourth, NULL);
+    log_info("%s %s", label, launch_text(&launch, text));
+}
+
+static void suggest(const char *directory, const struct dataset *dataset)
+{
+    show("next:", "inspect", directory, NULL, NULL, NULL);
+    show("     ", "generate", directory, "-o", "music.mid", NULL);
+    if (dataset->total.pieces[SPLIT_TEST] > 0)
+        show("     ", "evaluate", directory, dataset->path, "--split", "test");
+}
 
 /* Trains under the eyes of the watch, which closes when all ranks know how it ended. */
 static enum status train_watched(struct comm *comm, struct trainer_request *request)
@@ -59,7 +79,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--trace",
          .placeholder = "FILE",
          .text = &trace,
-         .help = "what each rank did when, for chrome://tracing or ui.perfetto.dev"},
+         .help = "what each rank did when, for chrome://tracing or ui.perfetto.dev (- : "
+                 "stdout)"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */
@@ -82,8 +103,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         status = options_check(&options);
     if (where)
         return status == STATUS_OK ? where_print(options.run.dir) : status;
-    struct trainer_request wanted = {
-        .options = &options, .resume = resume, .samples = samples_write, .trace = trace};
+    if (status == STATUS_OK)
+        status = cli_check_output(trace);
+    struct trainer_request wanted = {.options = &options,
+                                     .resume = resume,
+                                     .samples = samples_write,
+                                     .trace = trace,
+                                     .suggest = suggest};
     return train_on_ranks(status, &wanted);
 }
 

@@ -3,7 +3,7 @@
  * Each rank corrects its own clock; rank 0 measures how far it is off at the beginning and
  * before each flush. Events come to rank 0 in rounds of bounded size, so that a thousand
  * ranks don't take its memory. What is appended overwrites the closing brackets, and a
- * write that fails is cut off again.
+ * write that fails is cut off again. A pipe or a device gets the brackets at the end.
  */
 #include "trace_file.h"
 
@@ -16,7 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "stop.h"
 #include "tutti/comm_probe.h"
+#include "tutti/file.h"
 #include "tutti/log.h"
 #include "tutti/progress.h"
 #include "tutti/trace.h"
@@ -31,6 +33,7 @@ struct trace_file {
     /* rank 0's */
     FILE *file;
     char *path;
+    bool is_regular;           /* can be sought in */
     long end;                  /* where the closing brackets begin */
     double zero;               /* of the common clock: the first rank's beginning */
     bool (*seen)[TRACE_LANES]; /* [ranks]: the lane has its name */
@@ -48,6 +51,8 @@ static void give_up(struct trace_file *file)
     file->warned = true;
     __fpurge(file->file);
     clearerr(file->file);
+    if (!file->is_regular)
+        return;
     if (ftruncate(fileno(file->file), (off_t)file->end) == 0 &&
         fseek(file->file, file->end, SEEK_SET) == 0) {
         fputs(closing, file->file);
@@ -58,13 +63,15 @@ static void give_up(struct trace_file *file)
 
 static void begin_append(struct trace_file *file)
 {
-    fseek(file->file, file->end, SEEK_SET);
+    if (file->is_regular)
+        fseek(file->file, file->end, SEEK_SET);
 }
 
 static void end_append(struct trace_file *file)
 {
-    long end = ftell(file->file);
-    fputs(closing, file->file);
+    long end = file->is_regular ? ftell(file->file) : 0;
+    if (file->is_regular)
+        fputs(closing, file->file);
     if (end < 0 || fflush(file->file) != 0 || ferror(file->file))
         give_up(file);
     else
@@ -148,6 +155,25 @@ static enum status gather_hosts(struct comm *comm, uint8_t **hosts)
     return comm_agree(comm, status);
 }
 
+static bool is_stopped(void)
+{
+    return stop_signal() != 0;
+}
+
+static enum status open_output(struct trace_file *file, const char *path)
+{
+    int descriptor;
+    enum status status =
+        file_open_output(path, is_stopped, &descriptor, &file->is_regular);
+    if (status != STATUS_OK)
+        return status;
+    file->file = fdopen(descriptor, "w");
+    if (file->file)
+        return STATUS_OK;
+    close(descriptor);
+    return status_fail(STATUS_FAILED, "out of memory for the trace");
+}
+
 static enum status create(struct trace_file *file, const char *path)
 {
     size_t ranks = (size_t)comm_size(file->comm);
@@ -164,14 +190,14 @@ static enum status create(struct trace_file *file, const char *path)
     file->seen = calloc(ranks, sizeof *file->seen);
     if (!file->path || !file->seen)
         return status_fail(STATUS_FAILED, "out of memory for the trace");
-    file->file = fopen(path, "w");
-    return file->file ? STATUS_OK
-                      : status_fail_errno("%s: the trace can't be written", path);
+    return open_output(file, path);
 }
 
 static void destroy(struct trace_file *file)
 {
     trace_stop();
+    if (file->file && !file->is_regular)
+        fputs(closing, file->file);
     if (file->file && fclose(file->file) != 0 && !file->warned)
         log_warn("%s: a part of the trace is missing: %s", file->path, strerror(errno));
     free(file->path);

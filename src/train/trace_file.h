@@ -1,7 +1,8 @@
 /* trace_file: the events of all ranks as one file for chrome://tracing and Perfetto.
  *
  * Trace Event Format (Google): "X" events with `ts` and `dur` in microseconds; a rank is a
- * process, what its threads do is a thread. The file is complete JSON behind every flush.
+ * process, what its threads do is a thread. A regular file is complete JSON after every
+ * flush; a pipe or a device gets the closing brackets at the end.
  */
 #ifndef TUTTI_TRAIN_TRACE_FILE_H
 #define TUTTI_TRAIN_TRACE_FILE_H
@@ -11,7 +12,8 @@
 
 struct trace_file;
 
-/* Starts the trace on all ranks, and on rank 0 the file, anew. Collective. */
+/* Starts the trace on all ranks, and on rank 0 the output (see file.h), anew. A request
+ * to stop ends waiting for a FIFO's reader. Collective. */
 enum status trace_file_open(struct comm *comm, const char *path, struct trace_file **out);
 
 /* Appends what has happened since the last time. A failure to write is a warning, once;

@@ -330,10 +330,8 @@ static void log_end(const struct trainer *trainer, double seconds)
              trainer->save_cost.pause, trainer->save_cost.writing);
     if (now->epoch > 0 && now->options.run.samples > 0)
         log_info("samples in %s/samples", dir);
-    log_info("next: tutti inspect %s", dir);
-    log_info("      tutti generate %s -o music.mid", dir);
-    if (trainer->dataset->total.pieces[SPLIT_TEST] > 0)
-        log_info("      tutti evaluate %s %s --split test", dir, trainer->dataset->path);
+    if (trainer->request->suggest && comm_rank(trainer->comm) == 0)
+        trainer->request->suggest(dir, trainer->dataset);
 }
 
 enum { WHY_TEXT = 40 };

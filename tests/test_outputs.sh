@@ -1,0 +1,207 @@
+# Outputs of the commands, from outside: devices, pipes, links and standard output; several
+# writers of one name; home folders; processes that a launcher numbers without joining them.
+# bash test_outputs.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$(realpath "$1")
+source "$2/tests/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+make_run lstm
+generate() { "$tutti" generate runs/first --seconds 3 --seed 9 "$@"; }
+is_midi() { "$tutti" inspect "$1" --json | grep -q '"outcome": "ok"' || fail "$1 is no MIDI file"; }
+generate -o plain.mid >/dev/null || fail "a plain file"
+
+# ---- generate: links, pipes, standard output ----
+
+mkdir there
+ln -s there/target.mid link.mid
+ln -s there/new.mid dangling.mid
+echo old >there/target.mid
+generate -o link.mid >said.txt || fail "through a link"
+generate -o dangling.mid >/dev/null || fail "through a dangling link"
+[ -L link.mid ] && [ -L dangling.mid ] || fail "a link is replaced"
+cmp -s there/target.mid plain.mid && cmp -s there/new.mid plain.mid || fail "a link's target"
+[ "$(ls -A there | wc -l)" = 2 ] || fail "left beside the target: $(ls -A there)"
+echo "ok: links"
+
+mkfifo pipe
+cat pipe >piped.mid &
+generate -o pipe >/dev/null || fail "a pipe"
+wait $!
+[ -p pipe ] && cmp -s piped.mid plain.mid || fail "through a pipe"
+timeout -s INT 1 "$tutti" generate runs/first -o pipe --seconds 1 >/dev/null 2>&1
+[ $? = 124 ] || fail "a pipe without a reader: Ctrl-C doesn't end it"
+echo "ok: pipes"
+
+ln -s /proc/self/fd/1 stdout
+for name in - /dev/stdout /dev/fd/1 stdout; do
+    generate -o "$name" --prime corpus/tune-000.mid >out.mid 2>said.txt || fail "-o $name"
+    is_midi out.mid
+    grep -q 'primer .*tokens' said.txt && grep -q 'notes, ' said.txt ||
+        fail "-o $name: messages: $(cat said.txt)"
+    generate -o "$name" 2>/dev/null | cmp -s - plain.mid || fail "-o $name into a pipe"
+done
+[ -L stdout ] || fail "the link to standard output is replaced"
+{ printf head; generate -o /dev/stdout 2>/dev/null; printf tail; } >joined
+[ "$(head -c 4 joined)$(tail -c 4 joined)" = headtail ] &&
+    [ "$(stat -c %s joined)" = $(($(stat -c %s plain.mid) + 8)) ] || fail "within a file"
+[ ! -e - ] || fail "a file called -"
+generate -o - 2>/dev/full | cmp -s - plain.mid || fail "standard output without messages"
+if [ -w /dev/full ]; then
+    code=0
+    generate -o - >/dev/full 2>said.txt || code=$?
+    [ "$code" = 1 ] && grep -q '^tutti: standard output: can.t write: No space' said.txt ||
+        fail "a full standard output: $code: $(cat said.txt)"
+fi
+echo "ok: standard output"
+
+for name in z/ z/. z/..; do refuses 2 "^tutti: $name: a directory" generate -o "$name"; done
+refuses 2 "^tutti: there: a directory" generate -o there
+refuses 2 "^tutti: pipe: not a file, and --count 2" generate -o pipe --count 2
+refuses 2 "^tutti: -: not a file, and --count 2" generate -o - --count 2
+if command -v python3 >/dev/null; then
+    python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
+    refuses 2 "^tutti: socket: a socket" generate -o socket
+fi
+[ ! -e z ] || fail "a refused output left a folder"
+[ -p pipe ] || fail "the pipe is gone"
+echo "ok: refusals"
+
+if [ "$(id -u)" = 0 ] && mknod null c 1 3 2>/dev/null && echo x 2>/dev/null >null; then
+    generate -o null >/dev/null || fail "a device"
+    [ -c null ] || fail "the device is replaced"
+    refuses 2 "^tutti: null: not a file" generate -o null --count 2
+    [ ! -e null-1 ] || fail "numbers beside a device"
+    echo "ok: devices"
+else
+    echo "skipped: devices (not root, or no devices in this folder)"
+fi
+
+# ---- several writers of one name ----
+
+for i in 1 2 3 4 5 6; do
+    { generate -o shared.mid >"log$i" 2>&1; echo $? >"code$i"; } &
+    writers[i]=$!
+done
+wait "${writers[@]}"
+for i in 1 2 3 4 5 6; do [ "$(cat "code$i")" = 0 ] || fail "writer $i: $(cat "log$i")"; done
+cmp -s shared.mid plain.mid || fail "what six have written is not whole"
+if command -v mpirun >/dev/null; then
+    timeout 120 mpirun -n 4 "$tutti" generate runs/first --seconds 3 --seed 9 -o ranks.mid \
+        >said.txt 2>&1 || fail "mpirun -n 4 tutti generate: $(cat said.txt)"
+    cmp -s ranks.mid plain.mid || fail "what four ranks have written is not whole"
+fi
+left=$(find . -name '.*.partial')
+[ -z "$left" ] || fail "left over: $left"
+echo "ok: several writers"
+
+# ---- preprocess and train ----
+
+preprocess() { "$tutti" preprocess corpus --shards 4 --replace -o again "$@"; }
+preprocess --list plain.tsv >said.txt 2>/dev/null || fail "a list"
+for name in - /dev/stdout; do
+    preprocess --list "$name" >list.tsv 2>said.txt || fail "--list $name"
+    cmp -s list.tsv plain.tsv || fail "--list $name: messages among the data"
+    grep -q '^dataset again' said.txt || fail "--list $name: no messages"
+done
+ln -s there/list.tsv list-link.tsv
+preprocess --list list-link.tsv >/dev/null 2>&1 || fail "--list through a link"
+[ -L list-link.tsv ] && cmp -s there/list.tsv plain.tsv || fail "--list replaces a link"
+refuses 2 "^tutti: there: a directory" preprocess --list there
+refuses 2 "^tutti: -o -: a dataset is a folder" "$tutti" preprocess corpus -o -
+[ ! -e ./- ] && [ ! -e -.partial ] || fail "a folder called -"
+
+train() { "$tutti" train first.conf --set run.dir="runs/$1" --set train.epochs=1 "${@:2}"; }
+train traced --trace - >trace.json 2>said.txt || fail "--trace -: $(cat said.txt)"
+train appended --trace /dev/stdout >>trace.json 2>said.txt || fail "--trace /dev/stdout"
+cat pipe >trace-piped.json &
+reader=$!
+train piped --trace pipe >/dev/null 2>&1 || fail "--trace into a pipe"
+wait $reader
+if command -v python3 >/dev/null; then
+    python3 - <<'END' || fail "a trace that is no JSON"
+import json
+text = open("trace.json").read()
+first, end = json.JSONDecoder().raw_decode(text)
+second = json.loads(text[end:])
+for trace in first, second, json.load(open("trace-piped.json")):
+    assert len(trace["traceEvents"]) > 20, trace
+END
+fi
+"$tutti" train first.conf --set run.dir=runs/waiting --trace pipe >/dev/null 2>said.txt &
+waiting=$!
+# until it is tutti, and no longer the shell that becomes it, and catches SIGTERM
+until [ "$(readlink "/proc/$waiting/exe")" = "$tutti" ] &&
+    [ $((0x$(sed -n 's/^SigCgt:\s*//p' "/proc/$waiting/status") & 0x4000)) != 0 ]; do
+    kill -0 $waiting 2>/dev/null || fail "it doesn't wait: $(cat said.txt)"
+    sleep 0.05
+done
+kill -TERM $waiting
+wait $waiting && fail "a trace without reader, stopped: exit code 0"
+grep -q 'pipe: no reader came' said.txt || fail "said: $(cat said.txt)"
+refuses 2 "^tutti: z/: a directory" train refused --trace z/
+[ ! -e runs/refused ] || fail "a run was begun"
+echo "ok: lists and traces"
+
+# what is shown at the end can be typed from here, whatever the PATH
+cd there || exit 1
+mkdir "a b" && "$tutti" train ../first.conf --set data.dataset=../corpus.tutti \
+    --set "run.dir=a b/run" --set train.epochs=1 >/dev/null 2>said.txt || fail "train"
+sed -n 's/^\(next:\|     \) \(.*tutti .*\)/\2/p' said.txt >commands.sh
+[ "$(wc -l <commands.sh)" -ge 2 ] || fail "no commands: $(cat said.txt)"
+PATH=/usr/bin:/bin bash -e commands.sh >/dev/null || fail "can't be typed: $(cat commands.sh)"
+is_midi music.mid
+"$tutti" preprocess ../corpus -o "a b/data" --shards 4 >said.txt 2>/dev/null || fail "preprocess"
+sed -n 's/^more: //p' said.txt >commands.sh
+PATH=/usr/bin:/bin bash -e commands.sh | grep -q 'a b/data' || fail "more: $(cat commands.sh)"
+cd ..
+echo "ok: commands that can be typed"
+
+# ---- home folders ----
+
+mkdir home
+sed 's#^dir = .*#dir = ~/runs/first#; s#^dataset = .*#dataset = ~/data#' first.conf >home.conf
+HOME=$work/home "$tutti" preprocess corpus --config home.conf --shards 4 --split "0.8 0.1 0.1" \
+    >/dev/null 2>&1 || fail "preprocess into ~/data"
+HOME=$work/home "$tutti" train home.conf >/dev/null 2>said.txt || fail "run.dir = ~/x: $(cat said.txt)"
+[ -e home/data/index.h5 ] && [ -e home/runs/first/checkpoints/latest ] || fail "not in the home folder"
+HOME=$work/home "$tutti" train first.conf --set run.dir=~/runs/set --set train.epochs=1 \
+    --trace=\~/trace.json >/dev/null 2>said.txt || fail "--set run.dir=~/x: $(cat said.txt)"
+[ -e home/runs/set/settings.conf ] && [ -e home/trace.json ] || fail "--set, --trace=~/"
+grep -q "^dir = $work/home/runs/first$" home/runs/first/settings.conf || fail "settings.conf"
+HOME=$work/home "$tutti" preprocess corpus --output=\~/data2 --shards 4 >/dev/null 2>&1
+[ -e home/data2/index.h5 ] || fail "--output=~/x"
+refuses 2 "home.conf:2: data.dataset = ~/data: ~ is not known, as HOME is not set" \
+    env -u HOME "$tutti" train home.conf
+refuses 2 "run.dir = ~you/x: only ~/ is expanded" "$tutti" train first.conf --set run.dir=~you/x
+[ ! -e '~' ] && [ ! -e '~you' ] || fail "a folder named ~"
+echo "ok: home folders"
+
+# ---- processes that are not joined ----
+
+for variables in SLURM_PROCID=3 "OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4" \
+    "SLURM_PROCID=3 SLURM_STEP_NUM_TASKS=4" PMIX_RANK=3 "PMI_RANK=3 PMI_SIZE=4"; do
+    # shellcheck disable=SC2086
+    { alone() { env $variables "$tutti" "$@"; }; }
+    alone --version | grep -q '^tutti [0-9]' || fail "$variables: no version"
+    alone --help | grep -q '^Usage: tutti COMMAND' || fail "$variables: no help"
+    alone train --help | grep -q '^Usage: tutti train' || fail "$variables: no help of train"
+    refuses 2 "missing.conf: can't open" alone train missing.conf
+    refuses 2 "unknown option --no-such" alone train --no-such
+    refuses 2 "unknown command trian" alone trian
+done
+echo "ok: processes that are not joined"
+if command -v mpirun.mpich >/dev/null; then
+    timeout 60 mpirun.mpich -n 4 "$tutti" --version >said.txt 2>&1
+    [ "$(grep -c '^tutti [0-9]' said.txt)" = 1 ] || fail "MPICH's launch: $(cat said.txt)"
+    echo "ok: one line under MPICH's mpirun"
+fi
+if command -v mpirun >/dev/null; then
+    for word in --version --help "train --help"; do
+        # shellcheck disable=SC2086
+        timeout 60 mpirun -n 4 "$tutti" $word >said.txt 2>&1 || fail "mpirun tutti $word"
+        [ "$(grep -cE '^(tutti [0-9.]+$|Usage)' said.txt)" = 1 ] || fail "mpirun: $(cat said.txt)"
+    done
+    echo "ok: one line under mpirun"
+fi
