@@ -22,7 +22,7 @@ find_ranks() {
 }
 
 # What tests ask who rely on more than MPI's standard.
-is_open_mpi() { $mpirun --version 2>/dev/null | grep -q "Open MPI"; }
+is_open_mpi() { $mpirun --version 2>/dev/null | grep -qE "Open MPI|OpenRTE"; }
 
 # my_rank: to be expanded by a shell that is started as a rank.
 my_rank='${OMPI_COMM_WORLD_RANK:-$PMI_RANK}'

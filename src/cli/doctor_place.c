@@ -540,8 +540,8 @@ void judge_processors(struct doctor *doctor)
                     doctor->places[first_marked(which)].processor,
                     doctor_who(doctor, which, who, sizeof who));
     else if (!mixed)
-        doctor_find(doctor, DOCTOR_OK, "processors", NULL,
-                    "%s; kernels %s%s%s", first->processor, first->kernels,
+        doctor_find(doctor, DOCTOR_OK, "processors", NULL, "%s; kernels %s%s%s",
+                    first->processor, first->kernels,
                     uses_openblas(doctor) ? ", OpenBLAS core " : "", first->core);
     if (!mixed)
         judge_weak_core(doctor);

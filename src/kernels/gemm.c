@@ -62,7 +62,8 @@ enum status gemm_load(int threads)
             !find("openblas_get_corename", &blas.core_name) ||
             !find("openblas_set_num_threads", &blas.set_threads)) {
             blas.library = NULL;
-            return status_fail(STATUS_FAILED, "train.products = openblas: %s is no OpenBLAS",
+            return status_fail(STATUS_FAILED,
+                               "train.products = openblas: %s is no OpenBLAS",
                                TUTTI_OPENBLAS);
         }
     }
