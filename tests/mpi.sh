@@ -1,5 +1,5 @@
 # How a script starts ranks, to be sourced: `$mpirun -n 2 PROGRAM`. The launcher is that of
-# the MPI which the build is linked with, as CMake says it in TUTTI_MPIRUN; by hand, mpirun.
+# the MPI which the build is linked with, as CMake gives it in TUTTI_MPIRUN; without CMake, mpirun.
 mpirun=${TUTTI_MPIRUN:-mpirun}
 set -a
 . "$(dirname "${BASH_SOURCE[0]}")/mpi.env"

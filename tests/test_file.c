@@ -375,7 +375,7 @@ static void a_socket_is_refused(void **state)
     close(listener);
 }
 
-/* Not from its beginning, and the file behind it is not replaced. */
+/* Written from where the descriptor stands; the file it refers to is not replaced. */
 static void an_own_descriptor_is_written_where_it_stands(void **state)
 {
     (void)state;

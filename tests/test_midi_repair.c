@@ -210,7 +210,7 @@ static void first_data_bytes_above_127(void **state)
     WITHIN(MIDI_REPAIR_DATA, both, 0, 0xD0, 0xC0);
     WITHIN(MIDI_REPAIR_DATA, both, 0, 0xE0, 0x80, 0x40);
     WITHIN(MIDI_REPAIR_DATA, both, 0, 0xE0, 0x80, 0xFF, 0, 0xE0, 0x90, 0x90);
-    /* running status goes on behind it */
+    /* running status continues after it */
     WITHIN(MIDI_REPAIR_DATA, "0+10:60 10+5:61 25+10:62", 0, 0x90, 0x82, 80, 0, 61, 80, 5,
            61, 0);
 }

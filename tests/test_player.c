@@ -225,7 +225,7 @@ static void expect_times(const struct checkpoint *checkpoint, const char *tune,
 }
 
 /* The pianoroll counts beats: seconds are those of the primer's tempo, wherever its grid
- * comes from, and the piece goes on at the tempo in force where the primer ends. */
+ * comes from, and the piece continues at the tempo in force where the primer ends. */
 static void a_primer_keeps_its_tempo(void **state)
 {
     (void)state;

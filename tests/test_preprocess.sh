@@ -235,7 +235,7 @@ mkdir void
 refused 1 "no MIDI files in void" $mpirun -n 3 "$tutti" preprocess void -o bad
 refused 1 "the first: garbage.mid: not MIDI" $mpirun -n 3 "$tutti" preprocess corpus/garbage.mid -o bad
 
-# percussion only; and again behind an event that the track's end cuts off: what came first first
+# percussion only; and again after an event that the track's end cuts off: what came first first
 midi_of() { printf 'MThd\0\0\0\6\0\0\0\1\1\340MTrk\0\0\0%b%b' "$1" "$2"; }
 midi_of '\014' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057\0' >drums.mid
 midi_of '\013' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057' >drums-cut.mid

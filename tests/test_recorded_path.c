@@ -46,7 +46,7 @@ static void other_bytes_are_escaped(void **state)
     expect_recorded("caf\\xe9.mid", "caf\\x5Cxe9.mid");
     expect_recorded("\\\xE9 \\x\xE9 \\x5C", "\\\\xE9 \\x\\xE9 \\x5Cx5C");
     expect_recorded("\xC0\xAF", "\\xC0\\xAF");       /* overlong */
-    expect_recorded("\xE0\x80\xAF \xF0\x80\x80\xAF", /* likewise */
+    expect_recorded("\xE0\x80\xAF \xF0\x80\x80\xAF", /* the same */
                     "\\xE0\\x80\\xAF \\xF0\\x80\\x80\\xAF");
     expect_recorded("\xED\xA0\x80", "\\xED\\xA0\\x80");          /* a surrogate */
     expect_recorded("\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"); /* above U+10FFFF */

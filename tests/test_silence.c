@@ -1,5 +1,5 @@
 /* ranks: 1 2 3
- * Silences that are too long: where a piece is cut, what is kept, and how it is told. */
+ * Silences that are too long: where a piece is cut, what is kept, and how it is reported. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -155,7 +155,7 @@ static void check_plans(const char *output)
         expect(files.notes[i] == TUNE);
         expect(files.seconds[i] < 60);
         bool duplicate = files.outcomes[i] == FILE_DUPLICATE;
-        if (plans[i].reason) /* behind its clean file */
+        if (plans[i].reason) /* after its clean file */
             expect(duplicate != (files.outcomes[i - 1] == FILE_DUPLICATE));
         if (!duplicate)
             expect(files.outcomes[i] == (plans[i].reason ? FILE_REPAIRED : FILE_OK));

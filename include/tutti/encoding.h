@@ -23,7 +23,7 @@
  *              step are one note, with the largest velocity; it sounds until the latest
  *              end of all notes of that pitch that sound in its first step, also of those
  *              that began before, or until the pitch begins again, whoever strikes it: so
- *              an instrument's long note goes on as the last of the shorter ones that
+ *              an instrument's long note continues as the last of the shorter ones that
  *              others play on its pitch.
  *              Velocity v becomes 4 * ((v - 1) / 4) + 2, the middle of its bin. In one
  *              step NOTE_OFFs come before NOTE_ONs, each by rising pitch; a long pause

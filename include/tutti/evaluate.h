@@ -38,7 +38,7 @@ struct evaluation_leave {
  * the split; a slice may stay empty. Same result on every rank and for any number of
  * ranks. `memory`: bytes of this rank for the pieces and their tokens, which then come
  * from the disk as they are needed; 0: all are held. `leave`: NULL for never; a rank
- * that wants to leaves its own part at once, the others learn of it behind theirs, and
+ * that wants to leaves its own part at once, the others learn of it after theirs, and
  * there is no result: STATUS_STOPPED. The progress of this rank's part is shown, where
  * the log isn't muted. STATUS_FAILED if a shard can't be read or the loss is not finite;
  * STATUS_MISUSE if the memory is too little. Collective. */

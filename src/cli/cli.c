@@ -224,7 +224,7 @@ static enum status refuse_inlined(const struct parser *parser)
                        parser->name);
 }
 
-/* "~/x" behind an '=', which the shell leaves to us. What it becomes lives as long as the
+/* "~/x" after an '=', which the shell leaves to us. What it becomes lives as long as the
  * process. */
 static enum status expand_inlined(const struct parser *parser, const char **value)
 {

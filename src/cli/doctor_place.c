@@ -193,7 +193,7 @@ static void judge_refused(struct doctor *doctor)
                     tasks, tasks == 1 ? "" : "es");
 }
 
-/* Open MPI's mpirun refuses root, in containers too, unless it is told twice. */
+/* Open MPI's mpirun refuses root, in containers too, unless two variables allow it. */
 static void judge_root(struct doctor *doctor)
 {
     const struct place *first = &doctor->places[0];

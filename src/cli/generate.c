@@ -187,7 +187,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &given.prime,
-         .help = "go on from this file, at its tempo"},
+         .help = "continue from this file, at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
          .number = &given.prime_seconds,

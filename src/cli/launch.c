@@ -1,4 +1,4 @@
-/* launch: see the header. mpirun gets no more flags than it needs. Open MPI's has to be told
+/* launch: see the header. mpirun gets no more flags than it needs. Open MPI's needs to know
  * that root is allowed, that there may be more ranks than cores, and not to bind (a
  * container's cores are often not where it thinks). MPICH's does all that by itself. */
 #include "launch.h"

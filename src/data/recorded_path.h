@@ -3,7 +3,7 @@
  *
  * A byte that is not part of valid UTF-8, or is part of a control character (U+0000 to
  * U+001F, U+007F to U+009F, U+2028, U+2029: all that may break a line or a column), is
- * written \xHH, two upper-case hexadecimal digits. So that it can be told from such a
+ * written \xHH, two upper-case hexadecimal digits. So that it can be distinguished from such a
  * byte, a backslash in front of x and two hexadecimal digits of either case is written
  * \x5C. Everything else stands for itself: an ordinary name is recorded as it is. */
 #ifndef TUTTI_DATA_RECORDED_PATH_H

@@ -154,7 +154,7 @@ static bool ends_with(const char *path, const char *end)
 }
 
 /* Files whose path ends with `end`, which begins with a '/': list->by_end[*first] and the
- * returned number behind it. */
+ * returned number after it. */
 static size_t find_ends(const struct split_list *list, const char *end, size_t *first)
 {
     size_t low = 0, high = list->by_end_count;

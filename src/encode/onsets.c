@@ -54,7 +54,7 @@ bool onsets_layered(const struct onsets *onsets)
     return differ != 0;
 }
 
-struct struck {           /* when an instrument's pitch is struck, from behind */
+struct struck {           /* when an instrument's pitch is struck, last first */
     uint32_t next, after; /* the next time, and the one after that */
 };
 

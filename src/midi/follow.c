@@ -1,5 +1,5 @@
 /* follow: do bytes look like events? For the reader of damaged tracks, which asks it
- * where to go on. Every rule of SMF 1.0 counts here, as damage breaks one soon.
+ * where to continue. Every rule of SMF 1.0 counts here, as damage breaks one soon.
  */
 #include "reader.h"
 
@@ -54,7 +54,7 @@ static bool pass_meta(struct walker *walker)
     return pass_block(walker);
 }
 
-/* An event behind its delta time. */
+/* An event after its delta time. */
 static bool pass_message(struct walker *walker)
 {
     if (walker->at == walker->end)

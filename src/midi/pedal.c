@@ -3,7 +3,7 @@
  * For each line (a port's channel) the times when the pedal was down are intervals in
  * order, and for each key its notes lie in order of onset; both are searched by
  * bisection, so that neither many pedal events nor many overlapping notes make it slow.
- * All sound off ends an interval, and the next begins a tick behind it: a key released at
+ * All sound off ends an interval, and the next begins one tick later: a key released at
  * that very tick is silent too.
  */
 #include "reader.h"
@@ -22,7 +22,7 @@ struct interval { /* the pedal is down from `down` up to, not including, `up` */
 
 struct line {            /* places in `intervals` */
     uint32_t first, end; /* of the line's own */
-    uint32_t begun;      /* behind the one that began last before the last tick */
+    uint32_t begun;      /* after the one that began last before the last tick */
     uint32_t down;       /* the last one is still open */
     uint32_t silent;     /* up to this tick, not including it, nothing is held */
 };
@@ -31,7 +31,7 @@ struct pedalling {              /* all in one block of memory */
     struct interval *intervals; /* by line, then time */
     struct line *lines;
     uint32_t *by_key;     /* indices of notes, by key, then onset */
-    uint32_t *first_note; /* in by_key, of each key and behind the last */
+    uint32_t *first_note; /* in by_key, of each key and past the last */
     uint32_t *position;   /* in by_key, of the next note of the key */
 };
 
@@ -135,7 +135,7 @@ static void find_intervals(const struct reader *reader, struct pedalling *pedall
             release(pedalling, &pedalling->lines[i], end);
 }
 
-/* A counting sort, from behind, so that places end where the keys begin. Notes are in
+/* A counting sort, last first, so that places end where the keys begin. Notes are in
  * order of onset already. */
 static void group_by_key(const struct notes *notes, struct pedalling *pedalling,
                          size_t keys)

@@ -3,7 +3,7 @@
  * Resets: GM on and off, GM2 on (universal, 7E dd 09 xx); GS reset and the SC-88's mode
  * set (Roland); XG system on and all parameters reset (Yamaha). Parts: Roland's "use for
  * rhythm part" (40 1n 15) and Yamaha's part mode (08 nn 07), alone or within a block that
- * begins at a lower address. Checksums are not looked at: files made by hand have wrong
+ * begins at a lower address. Checksums are not looked at: hand-made files have wrong
  * ones, and players take them.
  */
 #include "reader.h"

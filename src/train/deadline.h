@@ -5,7 +5,7 @@
  * limit may be extended: SLURM_JOB_END_TIME at first where it is set (newer Slurms do),
  * then `squeue`. A thread does the asking, so training never waits for it, and no answer
  * is no fault: what was known stays. What was found is logged in one line. Variables
- * that a job has left behind (its end has passed, or squeue does not know it) set no
+ * left over from a job (its end has passed, or squeue does not know it) set no
  * limit; one warning names the job.
  */
 #ifndef TUTTI_TRAIN_DEADLINE_H

@@ -32,7 +32,7 @@ static bool is_linked(const struct run_directory *run, const char *link, const c
     return length > 0 && strcmp(target, name) == 0;
 }
 
-/* Does the file system have symbolic links? Some make a file of its own instead and say
+/* Does the file system have symbolic links? Some create a regular file instead and say
  * nothing. A disk that is only full has them. */
 static bool has_links(const struct run_directory *run)
 {

@@ -11,7 +11,7 @@ void stop_listen(void);
 
 /* Puts the handlers back that were there before. After a stop all but SIGINT are ignored
  * instead: they reach the hosts one after the other, and a rank that has stopped because
- * another was told must not be killed by what it was about to be told itself. */
+ * another was told must not be killed by the same request arriving late. */
 void stop_ignore(bool stopped);
 
 /* The first of them that has come since stop_listen; 0: none. */
