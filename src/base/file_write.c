@@ -5,9 +5,9 @@
  * that nobody else uses or can predict: not another thread, process or host that writes
  * the same file, and not somebody who plants a link there.
  *
- * Links are followed here, not by the kernel, because the new file has to be made in the folder of the
- * last target; stat comes before each readlink so that the kernel's own rules about links
- * in shared folders (fs.protected_symlinks) still hold.
+ * Links are followed here, not by the kernel, because the new file has to be made in the
+ * folder of the last target; stat comes before each readlink so that the kernel's own rules
+ * about links in shared folders (fs.protected_symlinks) still hold.
  */
 #include "tutti/file.h"
 
