@@ -44,7 +44,8 @@ static void begin(struct scene *scene, const char *name)
     assert_non_null(scene->now.history);
     scene->now.history_count = EPOCHS;
     for (int i = 0; i < EPOCHS; i++)
-        scene->now.history[i] = (struct history_row){.epoch = i + 1, .valid_loss = (double)NAN};
+        scene->now.history[i] =
+            (struct history_row){.epoch = i + 1, .valid_loss = (double)NAN};
     assert_int_equal(writer_open(&scene->run, &scene->now, EPOCHS, &scene->writer),
                      STATUS_OK);
 }
