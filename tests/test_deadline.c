@@ -212,8 +212,8 @@ static void left_over_variables_set_no_limit(void **state)
         {-60, "echo 'a complaint' >&2; echo 20:00", 1100, 1200},
         {-60, "echo INVALID", -100, 0}, /* in the grace period */
         {500, "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1",
-         HUGE_VAL, HUGE_VAL}, /* cancelled before its end */
-        {500, "exit 0", HUGE_VAL, HUGE_VAL},
+         HUGE_VAL, HUGE_VAL},      /* cancelled before its end */
+        {500, "exit 0", 400, 501}, /* a filter, a cache */
         {500, "echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1", 400, 501},
         {500, "exit 1", 400, 501},
     };

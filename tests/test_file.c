@@ -223,6 +223,7 @@ static void left_overs_are_known_by_name(void **state)
     free(partial);
     assert_true(file_is_left_over(".a.0123456789ab.partial"));
     assert_true(file_is_left_over(".latest.0123456789ab.partial"));
+    assert_false(file_is_left_over(".movie.partial"));
     assert_false(file_is_left_over("a.partial"));
     assert_false(file_is_left_over(".partial"));
     assert_false(file_is_left_over("..partial"));

@@ -52,9 +52,9 @@ void notes_free(struct notes *notes);
 void notes_sort(struct notes *notes);
 
 /* Fingerprint of the music: every field of every note, in order, and the division. Files
- * with the same fingerprint are duplicates. Port 0 and percussion on its usual channel
- * leave no mark: a file that names neither has the fingerprint it had before they were
- * read. */
+ * with the same fingerprint are duplicates. Ports of which no two use one channel, and
+ * percussion on its usual channel, leave no mark: such a file has the fingerprint that it
+ * had before they were read. */
 struct hash128 notes_hash(const struct notes *notes);
 
 /* When the last note ends, in seconds. 0 without notes. */

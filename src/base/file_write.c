@@ -43,12 +43,27 @@ char *file_partial_name(const char *path)
     return path_format("%.*s.%s.partial", (int)(base - path), path, base);
 }
 
+/* Does text[0, length) end in `tail`? */
+static bool ends_with(const char *text, size_t length, const char *tail)
+{
+    size_t size = strlen(tail);
+    return length > size && memcmp(text + length - size, tail, size) == 0;
+}
+
+/* Somebody else's ".movie.partial" is none. */
 bool file_is_left_over(const char *name)
 {
-    static const char tail[] = ".partial";
-    size_t length = strlen(name), suffix = strlen(tail);
-    return name[0] == '.' && length > suffix + 1 &&
-           strcmp(name + length - suffix, tail) == 0;
+    size_t length = strlen(name);
+    if (name[0] != '.' || !ends_with(name, length, ".partial"))
+        return false;
+    length -= strlen(".partial");
+    if (ends_with(name, length, ".h5"))
+        return true;
+    size_t random = 0;
+    while (random < length && strchr("0123456789abcdef", name[length - 1 - random]))
+        random++;
+    return random == RANDOM_BITS / 4 && length > random + 2 &&
+           name[length - random - 1] == '.';
 }
 
 static uint64_t random_number(void)

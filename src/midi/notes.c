@@ -176,6 +176,21 @@ void notes_sort(struct notes *notes)
     free(spare);
 }
 
+/* Does it matter which port a channel belongs to? */
+static bool ports_share_a_channel(const struct notes *notes)
+{
+    int port_of[16];
+    memset(port_of, -1, sizeof port_of);
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        int *port = &port_of[note->channel & 15];
+        if (*port >= 0 && *port != note->port)
+            return true;
+        *port = note->port;
+    }
+    return false;
+}
+
 struct hash128 notes_hash(const struct notes *notes)
 {
     /* chained over batches, each behind the hash so far; padding stays zero */
@@ -186,6 +201,7 @@ struct hash128 notes_hash(const struct notes *notes)
     memset(&batch, 0, sizeof batch);
     double division[2] = {notes->ticks_per_beat, notes->ticks_per_second};
     struct hash128 hash = hash128(division, sizeof division);
+    bool ports_matter = ports_share_a_channel(notes);
     for (size_t at = 0; at < notes->count; at += HASH_BATCH) {
         size_t left = notes->count - at;
         size_t count = left < HASH_BATCH ? left : HASH_BATCH;
@@ -202,7 +218,7 @@ struct hash128 notes_hash(const struct notes *notes)
             to->velocity = from->velocity;
             to->program = from->program;
             to->channel = from->channel;
-            to->port = from->port;
+            to->port = ports_matter ? from->port : 0;
             to->percussion = from->percussion != (from->channel == PERCUSSION_CHANNEL);
         }
         hash = hash128(&batch, sizeof batch.before + count * sizeof *batch.notes);

@@ -237,10 +237,14 @@ static double find_seconds(const char *answer)
     return -1;
 }
 
-/* A job that has just ended is left out of the answer; later its number is unknown. */
-static bool is_no_job(const char *answer, int code)
+/* A job that has just ended is left out of the answer; later its number is unknown. An end
+ * that is known to lie ahead outweighs an empty answer, which filters and caches give, too. */
+static bool is_no_job(const struct deadline *deadline, const char *answer, int code)
 {
-    return strstr(answer, "Invalid job id") || (code == 0 && answer[0] == '\0');
+    double ends = atomic_load(&deadline->slurm);
+    bool lies_ahead = ends < HUGE_VAL && ends > clock_seconds();
+    return strstr(answer, "Invalid job id") ||
+           (code == 0 && answer[0] == '\0' && !lies_ahead);
 }
 
 /* Asks once; false when there is nothing more to ask, as there is no such job. */
@@ -262,7 +266,7 @@ static bool ask(struct deadline *deadline)
     }
     double left = answered ? find_seconds(answer) : -1;
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
-    bool no_job = answered && left < 0 && is_no_job(answer, code);
+    bool no_job = answered && left < 0 && is_no_job(deadline, answer, code);
     if (left >= 0)
         set_left(deadline, left, "squeue");
     else if (no_job)

@@ -37,16 +37,19 @@ static void request(int number)
 
 void stop_listen(void)
 {
-    if (listening)
-        return;
+    bool again = listening;
     listening = true;
-    requested = 0;
+    if (!again)
+        requested = 0;
     for (size_t i = 0; i < SIGNALS; i++) {
         struct sigaction action = {.sa_handler = request, .sa_flags = SA_RESTART};
         if (signals[i].number == SIGINT)
             action.sa_flags |= (int)SA_RESETHAND;
+        if (again && signals[i].number == SIGINT && requested == SIGINT)
+            continue; /* the second one ends the process */
         sigemptyset(&action.sa_mask);
-        sigaction(signals[i].number, NULL, &before[i]);
+        if (!again)
+            sigaction(signals[i].number, NULL, &before[i]);
         bool nohup = signals[i].number == SIGHUP && before[i].sa_handler == SIG_IGN;
         if (!nohup)
             sigaction(signals[i].number, &action, NULL);

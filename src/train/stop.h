@@ -6,7 +6,8 @@
 #include <stdbool.h>
 
 /* From now on these signals only set a flag. A second SIGINT ends the process as usual; a
- * SIGHUP that is ignored already (nohup) stays ignored. Does nothing the second time. */
+ * SIGHUP that is ignored already (nohup) stays ignored. Called again, it
+ * installs the handlers again, as MPI's start may have replaced them. */
 void stop_listen(void);
 
 /* Puts the handlers back that were there before. After a stop all but SIGINT are ignored
