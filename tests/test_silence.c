@@ -1,5 +1,5 @@
 /* ranks: 1 2 3
- * Silences that are too long: where a piece is cut, what is kept, and how it is reported. */
+ * Silences that are too long: where a piece is cut, what is kept, how it is reported. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -10,8 +10,8 @@
 #include "tutti/standard_streams.h"
 #include "tutti/text.h"
 
-/* UCX, which MPI brings, takes SIGHUP for a debugger of its own as soon as it is loaded,
- * also from a program under nohup. How it was before any library was set up is put back. */
+/* UCX, loaded with MPI, installs its own SIGHUP handler, even under nohup. The disposition
+ * from before library constructors ran is restored. */
 static struct sigaction hangup;
 
 static void remember_hangup(void)
