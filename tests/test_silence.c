@@ -16,32 +16,36 @@ enum { TUNE = 64, FAR = 0x0FFFFFFF, SMPTE = -25 * 256 + 40 };
 /* --- silence_find ----------------------------------------------------------------------
  */
 
-/* Notes from pairs of start and duration, in ticks of a millisecond; a pedal then makes
- * all that end before it end at `pedal`. */
-static struct silence find(const double (*notes)[2], size_t count, double most,
+/* Notes from start, duration and whether it is percussion, in ticks of a millisecond; a
+ * pedal then makes all that end before it end at `pedal`. */
+static struct silence find(const double (*notes)[3], size_t count, double most,
                            double pedal)
 {
     struct note items[8] = {0};
     struct notes all = {.items = items, .count = count};
-    struct key_releases keys = {0};
+    struct encoding *encoding = NULL;
+    expect(encoding_create("performance", "", &encoding) == STATUS_OK);
     for (size_t i = 0; i < count; i++) {
         items[i].start = notes[i][0];
         items[i].duration = notes[i][1];
+        items[i].percussion = notes[i][2] > 0;
         items[i].start_tick = (uint32_t)(1000 * notes[i][0]);
         items[i].duration_ticks = (uint32_t)(1000 * notes[i][1]);
     }
-    expect(key_releases_take(&keys, &all) == STATUS_OK);
+    double *keys = silence_keys(&all, encoding, most);
+    expect(keys != NULL);
     for (size_t i = 0; i < count; i++)
         if (items[i].start + items[i].duration < pedal)
             items[i].duration = pedal - items[i].start;
-    struct silence found = silence_find(&all, &keys, most);
-    key_releases_free(&keys);
+    struct silence found = silence_find(&all, encoding, keys, most);
+    free(keys);
+    encoding_free(encoding);
     return found;
 }
 
 #define FIND_PEDAL(most, pedal, ...)                                                     \
-    find((const double[][2]){__VA_ARGS__},                                               \
-         sizeof(const double[][2]){__VA_ARGS__} / sizeof(double[2]), most, pedal)
+    find((const double[][3]){__VA_ARGS__},                                               \
+         sizeof(const double[][3]){__VA_ARGS__} / sizeof(double[3]), most, pedal)
 #define FIND(most, ...) FIND_PEDAL(most, 0, __VA_ARGS__)
 
 static void expect_found(struct silence found, size_t cuts, size_t first, size_t count,
@@ -56,8 +60,8 @@ static void a_silence_is_where_nothing_sounds_or_begins(void **state)
 {
     expect_found(FIND(60, {0, 1}, {61, 1}), 0, 0, 2, 0);      /* exactly 60 */
     expect_found(FIND(60, {0, 1}, {61.5, 1}), 1, 0, 1, 60.5); /* the first of equals */
-    expect_found(FIND(60, {0, 200}, {1, 1}, {200, 1}), 0, 0, 3, 0); /* one sounds on */
-    expect_found(FIND(60, {500, 1}, {501, 1}), 0, 0, 2, 0);         /* not at the start */
+    expect_found(FIND(60, {60, 1}, {61, 1}), 0, 0, 2, 0);
+    expect_found(FIND(60, {500, 1}, {501, 1}), 1, 0, 2, 500); /* at the start too */
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}), 1, 1, 2, 99);
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}, {301, 1}, {302, 1}), 2, 3,
                  3, 198);
@@ -68,6 +72,32 @@ static void a_silence_is_where_nothing_sounds_or_begins(void **state)
     expect_found(FIND_PEDAL(60, 61, {0, 1}, {122, 1}), 1, 0, 1, 61);
     expect_found(FIND_PEDAL(60, 999, {0, 1}, {900, 1}), 1, 0, 1, 899);
     expect_found(FIND_PEDAL(60, 999, {0, 1}, {50, 1}, {100, 1}), 0, 0, 3, 0);
+    agree_on_verdict(*state);
+}
+
+static void a_held_note_bridges_no_silence(void **state)
+{
+    expect_found(FIND(60, {0, 200}, {1, 1}, {200, 1}), 1, 0, 2, 140);
+    expect_found(FIND(60, {0, 1}, {2, 500}, {400, 1}, {401, 1}), 1, 0, 2, 338);
+    expect_found(FIND(60, {0, 1}, {2, 500}, {400, 1}, {401, 1}, {402, 1}), 1, 2, 3, 338);
+    expect_found(FIND(60, {0, 100}, {150, 1}), 0, 0, 2, 0);
+    /* but a pedal point is as long as others play */
+    expect_found(FIND(60, {0, 200}, {50, 1}, {110, 1}, {165, 1}, {220, 1}), 0, 0, 5, 0);
+    /* what a part holds does not count in the next */
+    expect_found(FIND(60, {0, 900}, {400, 1}, {401, 1}, {500, 1}), 2, 1, 2, 340);
+    agree_on_verdict(*state);
+}
+
+static void percussion_is_silence(void **state)
+{
+    expect_found(FIND(60, {0, 1, 1}, {50, 1, 1}, {70, 1}, {71, 1}), 1, 2, 2, 70);
+    expect_found(FIND(60, {0, 1, 1}, {50, 1}, {51, 1}), 0, 0, 3, 0);
+    expect_found(FIND(60, {0, 1}, {50, 1, 1}, {100, 1, 1}, {150, 1}), 1, 0, 2, 149);
+    expect_found(FIND(60, {0, 1}, {50, 1, 1}, {100, 1, 1}, {150, 1}, {151, 1}), 1, 3, 2,
+                 149);
+    expect_found(FIND(60, {0, 1}, {1, 1, 1}, {2, 1, 1}, {99, 1}, {100, 1}), 1, 3, 2, 98);
+    expect_found(FIND(60, {0, 1}, {1, 99, 1}, {2, 1}, {101, 1, 1}), 1, 0, 3, 98);
+    expect_found(FIND(60, {0, 1, 1}, {100, 1, 1}), 1, 0, 1, 100); /* nothing sounds */
     agree_on_verdict(*state);
 }
 
@@ -91,7 +121,19 @@ struct plan {
     int division, seed, before, after;
     int pedal;          /* 1: pressed and never released; 2: released far away */
     const char *reason; /* NULL: a clean file */
+    uint32_t wait;      /* before the tune's first note */
+    uint32_t held;      /* how long one more note is, after the tune */
+    uint32_t end;       /* ... or the track goes on if it is never released */
+    int drums_before, drums_after; /* a beat every 50 s */
 };
+
+static void put_drums(struct bytes *bytes, int beats)
+{
+    for (int i = 0; i < beats; i++) {
+        put_event(bytes, 49900, 0x99, 36, 80);
+        put_event(bytes, 100, 0x89, 36, 64);
+    }
+}
 
 static bool write_plan(const char *folder, const struct plan *plan)
 {
@@ -103,14 +145,21 @@ static bool write_plan(const char *folder, const struct plan *plan)
     put_tempo(&bytes, 0, 600000);
     if (plan->pedal)
         put_event(&bytes, 0, 0xB0, 64, 127);
-    put_tune(&bytes, plan->before ? FAR : 0, plan->seed);
+    put_drums(&bytes, plan->drums_before);
+    put_tune(&bytes, plan->before ? FAR : plan->wait, plan->seed);
+    put_drums(&bytes, plan->drums_after);
+    if (plan->held)
+        put_note(&bytes, 10, plan->held, 30);
+    if (plan->end)
+        put_event(&bytes, 10, 0x90, 30, 80);
     if (plan->pedal == 2)
         put_event(&bytes, FAR, 0xB0, 64, 0);
     if (plan->after)
         put_tempo(&bytes, 0, 500000);
     for (int i = 0; i < plan->after; i++)
         put_note(&bytes, FAR, 100, 60);
-    end_track(&bytes, track);
+    put_end_of_track(&bytes, plan->end);
+    end_chunk(&bytes, track);
     char *path = path_join(folder, plan->name);
     bool written = file_write(path, bytes.items, bytes.count) == STATUS_OK;
     free(path);
@@ -120,18 +169,39 @@ static bool write_plan(const char *folder, const struct plan *plan)
 
 /* SMPTE: 25 frames of 40 ticks, a millisecond each. */
 static const struct plan plans[] = {
-    {"a-clean.mid", 480, 1, 0, 0, 0, NULL},
-    {"a-stray.mid", 480, 1, 0, 1, 0, "silence of 279620 s: 1 of 65 notes left out"},
-    {"b-clean.mid", 480, 2, 0, 0, 0, NULL},
-    {"b-stray.mid", 480, 2, 1, 0, 0, "silence of 335544 s: 1 of 65 notes left out"},
-    {"c-clean.mid", 96, 3, 0, 0, 0, NULL},
-    {"c-stray.mid", 96, 3, 2, 2, 0, "4 silences of up to # s: 4 of 68 notes left out"},
-    {"d-clean.mid", SMPTE, 4, 0, 0, 0, NULL},
-    {"d-stray.mid", SMPTE, 4, 1, 0, 0, "silence of 268435 s: 1 of 65 notes left out"},
-    {"e-clean.mid", SMPTE, 5, 0, 0, 1, NULL},
-    {"e-stray.mid", SMPTE, 5, 0, 1, 1, "silence of 268435 s: 1 of 65 notes left out"},
-    {"f-clean.mid", SMPTE, 6, 0, 0, 1, NULL},
-    {"f-stray.mid", SMPTE, 6, 0, 0, 2, "pedal held for 268435 s after the last key"},
+    {"a-clean.mid", 480, .seed = 1},
+    {"a-stray.mid", 480, .seed = 1, .after = 1,
+     .reason = "silence of 279620 s: 1 of 65 notes left out"},
+    {"b-clean.mid", 480, .seed = 2},
+    {"b-stray.mid", 480, .seed = 2, .before = 1,
+     .reason = "silence of 335544 s: 1 of 65 notes left out"},
+    {"c-clean.mid", 96, .seed = 3},
+    {"c-stray.mid", 96, .seed = 3, .before = 2, .after = 2,
+     .reason = "4 silences of up to # s: 4 of 68 notes left out"},
+    {"d-clean.mid", SMPTE, .seed = 4},
+    {"d-stray.mid", SMPTE, .seed = 4, .before = 1,
+     .reason = "silence of 268435 s: 1 of 65 notes left out"},
+    {"e-clean.mid", SMPTE, .seed = 5, .pedal = 1},
+    {"e-stray.mid", SMPTE, .seed = 5, .after = 1, .pedal = 1,
+     .reason = "silence of 268435 s: 1 of 65 notes left out"},
+    {"f-clean.mid", SMPTE, .seed = 6, .pedal = 1},
+    {"f-stray.mid", SMPTE, .seed = 6, .pedal = 2,
+     .reason = "notes held for 268435 s after the last key"},
+    {"g-clean.mid", SMPTE, .seed = 7, .held = 60000},
+    {"g-stray.mid", SMPTE, .seed = 7, .held = FAR,
+     .reason = "notes held for 268375 s after the last key"},
+    {"h-clean.mid", SMPTE, .seed = 8, .end = 60000},
+    {"h-stray.mid", SMPTE, .seed = 8, .end = FAR,
+     .reason = "notes held for 268375 s after the last key"},
+    {"i-clean.mid", SMPTE, .seed = 9},
+    {"i-stray.mid", SMPTE, .seed = 9, .wait = FAR,
+     .reason = "silence of 268435 s before the first note"},
+    {"j-clean.mid", SMPTE, .seed = 10},
+    {"j-stray.mid", SMPTE, .seed = 10, .drums_before = 2,
+     .reason = "silence of 100 s: 2 of 66 notes left out"},
+    {"k-clean.mid", SMPTE, .seed = 11, .drums_after = 1},
+    {"k-stray.mid", SMPTE, .seed = 11, .after = 1, .drums_after = 3,
+     .reason = "silence of 268585 s: 3 of 68 notes left out"},
 };
 enum { PLANS = sizeof plans / sizeof *plans };
 
@@ -152,8 +222,10 @@ static void check_plans(const char *output)
     expect(dataset_read_files(dataset, &files) == STATUS_OK);
     expect(files.count == PLANS);
     for (size_t i = 0; i < files.count; i++) {
-        expect(files.notes[i] == TUNE);
-        expect(files.seconds[i] < 60);
+        const struct plan *clean = &plans[i / 2 * 2];
+        bool more = clean->held || clean->end || clean->drums_after;
+        expect(files.notes[i] == TUNE + (size_t)more);
+        expect(files.seconds[i] < 120);
         bool duplicate = files.outcomes[i] == FILE_DUPLICATE;
         if (plans[i].reason) /* after its clean file */
             expect(duplicate != (files.outcomes[i - 1] == FILE_DUPLICATE));
@@ -267,6 +339,8 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(a_silence_is_where_nothing_sounds_or_begins, comm),
+        cmocka_unit_test_prestate(a_held_note_bridges_no_silence, comm),
+        cmocka_unit_test_prestate(percussion_is_silence, comm),
         cmocka_unit_test_prestate(what_is_kept_is_the_tune_alone, comm),
         cmocka_unit_test_prestate(the_reason_names_the_silence, comm),
         cmocka_unit_test_prestate(limits_apply_to_what_is_kept, comm),

@@ -93,8 +93,11 @@ struct encoding {
     double seconds_per_step;   /* performance: 0.01; pianoroll: of one STEP when
                                     decoded, at 120 beats a minute and 480 ticks a beat */
 
-    /* Appends the tokens of a piece, without END; nothing if none of its notes can be
-     * encoded (only percussion, say). The notes are in notes_sort's order.
+    /* Does encode keep this note? It leaves out percussion and what is out of range. */
+    bool (*keeps)(const struct encoding *self, const struct note *note);
+
+    /* Appends the tokens of a piece, without END; nothing if it keeps none of the notes.
+     * The notes are in notes_sort's order.
      * STATUS_FAILED without memory, or if the piece would take more than
      * ENCODING_TOKENS_MAX tokens; *out then holds what it held before. */
     enum status (*encode)(const struct encoding *self, const struct notes *notes,

@@ -36,11 +36,13 @@
  *
  * Silences. Where no note sounds or begins for longer than data.max_silence_seconds,
  * after the pedal, a piece is cut; the part with the most notes is kept, the first of
- * equals. A part that is not the first starts at 0, with the tempo in force there. A
- * pedal that holds for longer than that after the last key counts as released with it.
- * The file counts as repaired, its reason has the silence and how many notes were left
- * out. min_notes and max_seconds are limits of what is kept, max_notes and max_bytes of
- * the file.
+ * equals. A part that does not begin with the file starts at 0 with its first note, and
+ * with the tempo in force there; so does a piece whose first note comes later than that.
+ * Only notes that the encoding keeps count; percussion stays where they are near. A key
+ * counts as released after that time; notes that key or pedal hold for longer than that
+ * after the last key end with it. The file counts as repaired, its reason has the silence
+ * and how many notes were left out, or how long notes were held. min_notes and
+ * max_seconds are limits of what is kept, max_notes and max_bytes of the file.
  *
  * Outcomes. What is wrong with a file (damaged, unreadable, a pipe, too large, nothing in
  * it for the encoding) is its outcome and never a failure.

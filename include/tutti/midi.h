@@ -156,8 +156,9 @@ struct midi_file {
     int tracks;                    /* MTrk chunks read */
     int division; /* as it was read: ticks per quarter, or negative SMPTE */
     int tempo_events;
-    double first_tempo; /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
-    struct notes notes; /* sorted; pedal not yet applied */
+    double first_tempo;  /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
+    uint32_t start_tick; /* of the file, where the piece begins: 0 until midi_start_at */
+    struct notes notes;  /* sorted; pedal not yet applied */
     struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
     size_t pedal_count, pedal_capacity;
     void *scratch; /* the reader's own memory, reused from file to file */
@@ -179,20 +180,28 @@ void midi_free(struct midi_file *file);
  * key is. Percussion is left as it is. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
+/* The tick nearest to `seconds` >= 0 of a file just read. Before midi_start_at. */
+uint32_t midi_tick_at(const struct midi_file *file, double seconds);
+
+/* Ends a note of a file just read at `tick`, or at its start if that is later. Before
+ * midi_start_at. */
+void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick);
+
 /* Makes `tick` the start of a piece just read, as if its file began there: ticks and
  * seconds of the notes, none of which begins earlier, count from it, and first_tempo is
- * the tempo in force there. Pedal events are dropped. */
+ * the tempo in force there. Pedal events are dropped. At most once a file. */
 void midi_start_at(struct midi_file *file, uint32_t tick);
 
-/* A point in the time of the file just read, valid for ticks of any fraction. */
+/* A point in the time of the piece, valid for ticks of any fraction. */
 struct midi_moment {
-    double seconds;          /* from tick 0 */
+    double seconds;          /* from the start of the file */
     double seconds_per_tick; /* in force there */
     int tempo;               /* microseconds per quarter note; 0 with SMPTE division */
 };
 
-/* The moment at `tick` >= 0 of the file that midi_read has last read into `file`, which
- * was not skipped. At a change of tempo: what is in force before it. */
+/* The moment at `tick` >= 0 of the piece, which begins where midi_start_at has put it, of
+ * the file that midi_read has last read into `file` and that was not skipped. At a change
+ * of tempo: what is in force before it. */
 struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
 
 /* Does the path end as those of MIDI files do: .mid .midi .kar .rmi .smf, in any case? */

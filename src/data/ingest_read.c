@@ -11,11 +11,11 @@
 #include <string.h>
 
 #include "recorded_path.h"
-#include "silence.h"
 #include "spill.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
+#include "tutti/piece.h"
 #include "tutti/progress.h"
 
 enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
@@ -24,7 +24,6 @@ struct reader {
     struct ingest *ingest;
     struct midi_limits limits;
     struct midi_file midi;
-    struct key_releases keys;
     struct tokens tokens;
     struct progress progress;
     uint64_t bytes; /* read by this rank */
@@ -119,17 +118,6 @@ static enum status skip_read(struct reader *reader, struct record *record,
     return set_reason(reader, record, FILE_SKIPPED, reason);
 }
 
-static const char *why_no_tokens(const struct notes *notes)
-{
-    size_t percussion = 0;
-    for (size_t i = 0; i < notes->count; i++)
-        percussion += notes->items[i].percussion;
-    if (notes->count == 0)
-        return "no notes";
-    return percussion == notes->count ? "percussion only, which the encoding leaves out"
-                                      : "no note that the encoding can hold";
-}
-
 /* Applies the pedal and cuts long silences. Why the rest is beyond a limit goes into
  * why[size], "" if it isn't; its seconds are those of the keys, without the pedal, unless
  * something was cut. */
@@ -138,13 +126,12 @@ static enum status shape_piece(struct reader *reader, char *why, size_t size)
     const struct options *options = reader->ingest->options;
     struct midi_file *midi = &reader->midi;
     double seconds = notes_seconds(&midi->notes);
-    double silence = options->data.max_silence_seconds;
+    bool cut;
     *why = '\0';
-    if (silence > 0 && key_releases_take(&reader->keys, &midi->notes) != STATUS_OK)
-        return STATUS_FAILED;
-    if (options->data.pedal == PEDAL_EXTEND && midi_apply_pedal(midi) != STATUS_OK)
-        return STATUS_FAILED;
-    if (silence > 0 && silence_cut(midi, &reader->keys, silence))
+    enum status status = piece_shape(midi, reader->ingest->encoding, options, &cut);
+    if (status != STATUS_OK)
+        return status;
+    if (cut)
         seconds = notes_seconds(&midi->notes);
     if (midi->notes.count < (uint64_t)options->data.min_notes)
         snprintf(why, size, "too few notes: %zu (at least %lld)", midi->notes.count,
@@ -176,7 +163,7 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
         STATUS_OK)
         return skip_read(reader, record, status_message());
     if (reader->tokens.count == 0)
-        return skip_read(reader, record, why_no_tokens(&midi->notes));
+        return skip_read(reader, record, piece_why_empty(&midi->notes));
     return keep_piece(reader, record);
 }
 
@@ -277,7 +264,6 @@ static enum status read_share(struct ingest *ingest, struct comm_counter *counte
         ingest_stop_counter(counter);
     progress_end(&reader.progress);
     midi_free(&reader.midi);
-    key_releases_free(&reader.keys);
     tokens_free(&reader.tokens);
     return status;
 }

@@ -6,60 +6,62 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/array.h"
-
-enum status key_releases_take(struct key_releases *keys, const struct notes *notes)
+double *silence_keys(const struct notes *notes, const struct encoding *encoding,
+                     double most)
 {
-    struct key_release *items =
-        array_reserve(keys->items, &keys->capacity, notes->count + 1, sizeof *items);
-    if (!items)
-        return STATUS_FAILED;
-    keys->items = items;
-    struct key_release last = {0};
+    double *keys = malloc((notes->count + 1) * sizeof *keys);
+    double last = 0;
+    for (size_t i = 0; keys && i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        double held = note->duration < most ? note->duration : most;
+        if (note->start + held > last && encoding->keeps(encoding, note))
+            last = note->start + held;
+        keys[i] = last;
+    }
+    return keys;
+}
+
+/* The end of all that sounds: `end`, or the last key's if that is too long before. */
+static double sound_end(double end, double key, double most)
+{
+    return end - key > most ? key : end;
+}
+
+static void choose(struct silence *best, const struct silence *part)
+{
+    best->first = part->first;
+    best->count = part->count;
+    best->sounding = part->sounding;
+}
+
+struct silence silence_find(const struct notes *notes, const struct encoding *encoding,
+                            const double *keys, double most)
+{
+    struct silence best = {0}, part = {0};
+    double end = 0, key = 0; /* of the notes before this one */
+    bool silence = false;    /* already counted */
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        uint32_t tick = note->start_tick + note->duration_ticks;
-        if (tick > last.tick)
-            last = (struct key_release){note->start + note->duration, tick};
-        items[i] = last;
-    }
-    return STATUS_OK;
-}
-
-void key_releases_free(struct key_releases *keys)
-{
-    free(keys->items);
-    *keys = (struct key_releases){0};
-}
-
-/* The end of all that sounds: `end`, or the last key's if the pedal holds too long. */
-static double sound_end(double end, const struct key_release *key, double most)
-{
-    return end - key->seconds > most ? key->seconds : end;
-}
-
-struct silence silence_find(const struct notes *notes, const struct key_releases *keys,
-                            double most)
-{
-    struct silence found = {0};
-    double end = 0; /* of the notes before the next */
-    for (size_t i = 0, part = 0; i < notes->count; i++) {
-        const struct note *note = &notes->items[i];
-        double silent = i ? note->start - sound_end(end, &keys->items[i - 1], most) : 0;
+        bool sounds = encoding->keeps(encoding, note);
+        double silent = note->start - sound_end(end, key, most);
         if (silent > most) {
-            found.cuts++;
-            found.longest = silent > found.longest ? silent : found.longest;
-            part = i;
+            best.cuts += !silence;
+            best.longest = silent > best.longest ? silent : best.longest;
+            silence = !sounds;
+            if (silence)
+                continue;
+            part = (struct silence){.first = i};
             end = 0;
         }
-        if (i - part + 1 > found.count) {
-            found.first = part;
-            found.count = i - part + 1;
-        }
-        if (note->start + note->duration > end)
+        part.count = i - part.first + 1;
+        part.sounding += sounds;
+        if (part.sounding > best.sounding || part.first == best.first)
+            choose(&best, &part);
+        if (sounds && note->start + note->duration > end)
             end = note->start + note->duration;
+        key = keys[i];
     }
-    return found;
+    return best;
 }
 
 static void add_reason(struct midi_file *midi, const char *format, ...)
@@ -83,20 +85,21 @@ static int decimals(double seconds)
     return seconds < 10 ? 1 : 0;
 }
 
-/* Ends the notes that the pedal holds for too long after `key`, the last of the piece.
- * Returns for how long, 0 if it doesn't. */
-static double release_pedal(struct notes *notes, const struct key_release *key,
-                            double most)
+/* Ends the notes that sound for too long after `key`, the last of the piece. Returns for
+ * how long, 0 if none does. */
+static double end_held(struct midi_file *midi, double key, double most)
 {
+    struct notes *notes = &midi->notes;
+    uint32_t tick = midi_tick_at(midi, key);
     double held = 0;
     for (size_t i = 0; i < notes->count; i++) {
         struct note *note = &notes->items[i];
-        double after = note->start + note->duration - key->seconds;
+        double from = note->start > key ? note->start : key; /* later: no sound itself */
+        double after = note->start + note->duration - from;
         if (after <= most)
             continue;
         held = after > held ? after : held;
-        note->duration = key->seconds - note->start;
-        note->duration_ticks = key->tick - note->start_tick;
+        midi_end_note(midi, note, tick);
     }
     if (held > 0)
         notes_sort(notes); /* notes of one start are sorted by length */
@@ -107,30 +110,34 @@ static void keep_part(struct midi_file *midi, const struct silence *part)
 {
     struct notes *notes = &midi->notes;
     size_t left_out = notes->count - part->count;
-    if (part->cuts == 1)
+    double longest = part->longest;
+    if (left_out == 0)
+        add_reason(midi, "silence of %.*f s before the first note", decimals(longest),
+                   longest);
+    else if (part->cuts == 1)
         add_reason(midi, "silence of %.*f s: %zu of %zu notes left out",
-                   decimals(part->longest), part->longest, left_out, notes->count);
+                   decimals(longest), longest, left_out, notes->count);
     else
         add_reason(midi, "%zu silences of up to %.*f s: %zu of %zu notes left out",
-                   part->cuts, decimals(part->longest), part->longest, left_out,
-                   notes->count);
+                   part->cuts, decimals(longest), longest, left_out, notes->count);
     memmove(notes->items, notes->items + part->first, part->count * sizeof *notes->items);
     notes->count = part->count;
 }
 
-bool silence_cut(struct midi_file *midi, const struct key_releases *keys, double most)
+bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
+                 const double *keys, double most)
 {
     struct notes *notes = &midi->notes;
-    if (notes->count == 0)
+    struct silence part = silence_find(notes, encoding, keys, most);
+    if (part.sounding == 0)
         return false;
-    struct silence part = silence_find(notes, keys, most);
     if (part.cuts > 0)
         keep_part(midi, &part);
-    double held = release_pedal(notes, &keys->items[part.first + part.count - 1], most);
+    double held = end_held(midi, keys[part.first + part.count - 1], most);
     if (held > 0 && part.cuts == 0)
-        add_reason(midi, "pedal held for %.*f s after the last key", decimals(held),
+        add_reason(midi, "notes held for %.*f s after the last key", decimals(held),
                    held);
-    if (part.first > 0)
+    if (notes->items[0].start > most)
         midi_start_at(midi, notes->items[0].start_tick);
     return part.cuts > 0 || held > 0;
 }

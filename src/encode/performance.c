@@ -57,6 +57,12 @@ static uint32_t nearest_step(double seconds)
     return (uint32_t)(int64_t)(seconds * STEPS_PER_SECOND + 0.5);
 }
 
+static bool performance_keeps(const struct encoding *self, const struct note *note)
+{
+    (void)self;
+    return !note->percussion;
+}
+
 static enum status make_onsets(const struct encoding *self, const struct notes *notes,
                                struct onsets *onsets)
 {
@@ -66,7 +72,7 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         return status;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        if (note->percussion)
+        if (!performance_keeps(self, note))
             continue;
         double end = note->start + note->duration;
         if (!(end < longest))
@@ -386,6 +392,7 @@ const struct encoding encoding_performance = {
     .vocabulary = VOCABULARY,
     .end = END,
     .seconds_per_step = 1.0 / STEPS_PER_SECOND,
+    .keeps = performance_keeps,
     .encode = performance_encode,
     .decode = performance_decode,
     .token_name = performance_token_name,

@@ -44,6 +44,13 @@ static uint64_t nearest_step(const struct ruler *ruler, uint64_t tick)
     return (2 * tick * ruler->multiply + ruler->divide) / (2 * ruler->divide);
 }
 
+static bool pianoroll_keeps(const struct encoding *self, const struct note *note)
+{
+    (void)self;
+    int key = note->pitch - LOWEST_PITCH;
+    return !note->percussion && key >= 0 && key < KEYS;
+}
+
 static enum status make_onsets(const struct encoding *self, const struct notes *notes,
                                struct onsets *onsets)
 {
@@ -57,8 +64,7 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
                            "ticks per second");
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        int key = note->pitch - LOWEST_PITCH;
-        if (note->percussion || key < 0 || key >= KEYS)
+        if (!pianoroll_keeps(self, note))
             continue;
         uint64_t first = nearest_step(&ruler, note->start_tick);
         uint64_t last =
@@ -66,9 +72,9 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         if (last >= UINT32_MAX)
             return encoding_too_long(self, notes);
         last = last > first ? last : first + 1;
-        onsets->items[onsets->count++] =
-            (struct onset){(uint32_t)first, (uint32_t)last, (uint8_t)key, note->velocity,
-                           onset_line(note)};
+        onsets->items[onsets->count++] = (struct onset){
+            (uint32_t)first, (uint32_t)last, (uint8_t)(note->pitch - LOWEST_PITCH),
+            note->velocity, onset_line(note)};
     }
     onsets_settle(onsets);
     return STATUS_OK;
@@ -292,6 +298,7 @@ const struct encoding encoding_pianoroll = {
     .name = "pianoroll",
     .vocabulary = VOCABULARY,
     .end = END,
+    .keeps = pianoroll_keeps,
     .encode = pianoroll_encode,
     .find_steps = pianoroll_find_steps,
     .decode = pianoroll_decode,

@@ -110,6 +110,7 @@ static void reset(struct reader *reader, struct midi_file *file,
     file->reason[0] = '\0';
     file->format = file->tracks = file->division = file->tempo_events = 0;
     file->first_tempo = 0;
+    file->start_tick = 0;
     file->pedal_count = 0;
     notes_clear(&file->notes);
     reader->file = file;

@@ -195,10 +195,24 @@ bool timing_assign_seconds(struct reader *reader)
     return true;
 }
 
+uint32_t midi_tick_at(const struct midi_file *file, double seconds)
+{
+    const struct reader *reader = file->scratch;
+    const struct tempo_map *map = &reader->map;
+    double units = seconds * map->units_per_second;
+    size_t at = 0;
+    while (at + 1 < map->count && (double)map->points[at + 1].elapsed <= units)
+        at++;
+    const struct tempo_point *point = &map->points[at];
+    double tick = point->tick + (units - (double)point->elapsed) / point->per_tick + 0.5;
+    return tick < (double)UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
+}
+
 struct midi_moment midi_moment_at(const struct midi_file *file, double tick)
 {
     const struct reader *reader = file->scratch;
     const struct tempo_map *map = &reader->map;
+    tick += file->start_tick;
     size_t low = 0, high = map->count;
     while (high - low > 1) {
         size_t middle = (low + high) / 2;

@@ -1,5 +1,15 @@
-/* start: another start of the piece than the file's tick 0. */
+/* trim: a piece that begins or ends elsewhere than its file. */
 #include "reader.h"
+
+void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick)
+{
+    const struct reader *reader = file->scratch;
+    const struct tempo_map *map = &reader->map;
+    uint32_t start = note->start_tick, end = tick > start ? tick : start;
+    size_t point = timing_find_point(map, 0, start);
+    note->duration_ticks = end - start;
+    note->duration = timing_seconds_between(map, point, start, end);
+}
 
 void midi_start_at(struct midi_file *file, uint32_t tick)
 {
@@ -13,5 +23,6 @@ void midi_start_at(struct midi_file *file, uint32_t tick)
         note->start = timing_seconds_between(map, point, tick, note->start_tick);
         note->start_tick -= tick;
     }
+    file->start_tick = tick;
     file->pedal_count = 0;
 }
