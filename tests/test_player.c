@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "midi_make.h"
 #include "tiny_checkpoint.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
@@ -159,15 +160,22 @@ static void a_primer_is_cut_in_time(void **state)
 }
 
 /* Eight quarter notes in a row, middle C upwards, with `division` in the header and a
- * tempo of 120 beats a minute that becomes 60 in front of the fifth. */
-static void write_slowing_tune(const char *path, const uint8_t division[2])
+ * tempo of 120 beats a minute that becomes 60 in front of the fifth. If `stray`, days
+ * after another note. */
+static void write_slowing_tune(const char *path, const uint8_t division[2], bool stray)
 {
     uint8_t bytes[300] = {'M', 'T',         'h',         'd', 0,   0,   0,   6, 0, 0, 0,
                           1,   division[0], division[1], 'M', 'T', 'r', 'k', 0, 0, 0, 0};
     static const uint8_t fast[] = {0, 0xff, 0x51, 3, 0x07, 0xa1, 0x20};
     static const uint8_t slow[] = {0, 0xff, 0x51, 3, 0x0f, 0x42, 0x40};
     static const uint8_t end[] = {0, 0xff, 0x2f, 0};
+    static const uint8_t before[] = {7,    0x90, 60,   80,   96,   0x80, 60, 64,
+                                     0xff, 0xff, 0xff, 0x7f, 0xff, 1,    0};
     size_t size = 22;
+    if (stray) {
+        memcpy(bytes + size, before, sizeof before);
+        size += sizeof before;
+    }
     for (uint8_t i = 0; i < 8; i++) {
         const uint8_t note[] = {0,  0x90, (uint8_t)(60 + i), 80,
                                 96, 0x80, (uint8_t)(60 + i), 64};
@@ -182,6 +190,82 @@ static void write_slowing_tune(const char *path, const uint8_t division[2])
     size += sizeof end;
     bytes[21] = (uint8_t)(size - 22);
     assert_int_equal(file_write(path, bytes, size), STATUS_OK);
+}
+
+/* The primer of a file with a stray note is that of the file without it. */
+static void a_primer_is_cut_as_a_dataset_is(void **state)
+{
+    (void)state;
+    static const uint8_t divisions[2][2] = {{0, 96},
+                                            {0xE7, 8}}; /* 25 frames of 8 ticks */
+    char *tune = in_folder("tune.mid"), *stray = in_folder("stray.mid");
+    for (int i = 0; i < 4; i++) {
+        struct checkpoint checkpoint;
+        struct player_primer expected = {0}, primer = {0};
+        int encoding = i < 2 ? ENCODING_PERFORMANCE : ENCODING_PIANOROLL;
+        assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 1), STATUS_OK);
+        write_slowing_tune(tune, divisions[i % 2], false);
+        write_slowing_tune(stray, divisions[i % 2], true);
+        assert_int_equal(player_read_primer(&checkpoint, tune, 0, &expected), STATUS_OK);
+        assert_int_equal(player_read_primer(&checkpoint, stray, 0, &primer), STATUS_OK);
+        assert_non_null(strstr(primer.repairs, "1 of 9 notes left out"));
+        assert_int_equal(primer.tokens.count, expected.tokens.count);
+        assert_memory_equal(primer.tokens.items, expected.tokens.items,
+                            primer.tokens.count * sizeof *primer.tokens.items);
+        assert_int_equal(primer.tempo, expected.tempo);
+        assert_true(fabs(primer.stretch - expected.stretch) < 1e-9);
+        for (size_t step = 0; expected.step_seconds && step <= expected.steps; step++)
+            assert_true(fabs(primer.step_seconds[step] - expected.step_seconds[step]) <
+                        1e-6);
+        player_primer_free(&primer);
+        checkpoint.options.data.max_silence_seconds = 0; /* as a dataset may be made */
+        assert_true(player_read_primer(&checkpoint, stray, 0, &primer) != STATUS_OK ||
+                    primer.tokens.count > 1000);
+        player_primer_free(&primer);
+        player_primer_free(&expected);
+        checkpoint_free(&checkpoint);
+    }
+    free(stray);
+    free(tune);
+}
+
+/* One quarter note of this channel and pitch, and one of percussion. */
+static void expect_no_primer(int encoding, int channel, int pitch, const char *reason)
+{
+    struct bytes bytes = {0};
+    put_header(&bytes, 0, 1, 96);
+    size_t track = begin_track(&bytes);
+    put_event(&bytes, 0, 0x90 | channel, pitch, 80);
+    put_event(&bytes, 96, 0x80 | channel, pitch, 80);
+    put_event(&bytes, 0, 0x99, 36, 80);
+    put_event(&bytes, 96, 0x89, 36, 80);
+    end_track(&bytes, track);
+    struct checkpoint checkpoint;
+    struct player_primer primer = {0};
+    char *path = in_folder("unfit.mid");
+    assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 1), STATUS_OK);
+    assert_int_equal(file_write(path, bytes.items, bytes.count), STATUS_OK);
+    free_bytes(&bytes);
+    for (int seconds = 0; seconds < 2; seconds++) {
+        assert_int_equal(player_read_primer(&checkpoint, path, seconds, &primer),
+                         STATUS_FAILED);
+        if (!strstr(status_message(), reason))
+            assert_string_equal(status_message(), reason);
+    }
+    player_primer_free(&primer);
+    free(path);
+    checkpoint_free(&checkpoint);
+}
+
+static void why_a_file_is_no_primer(void **state)
+{
+    (void)state;
+    expect_no_primer(ENCODING_PERFORMANCE, 9, 38,
+                     "unfit.mid: can't be the primer: percussion only, which");
+    expect_no_primer(ENCODING_PIANOROLL, 9, 38,
+                     "unfit.mid: can't be the primer: percussion only, which");
+    expect_no_primer(ENCODING_PIANOROLL, 0, 5,
+                     "only percussion and notes out of the encoding's range");
 }
 
 static void expect_part(const struct checkpoint *checkpoint, const char *tune,
@@ -232,8 +316,9 @@ static void a_primer_keeps_its_tempo(void **state)
     static const char *const grids[] = {"1/4", "24 ticks"};
     static const double slowing[9] = {0, 0.5, 1, 1.5, 2, 3, 4, 5, 6};
     char *tune = in_folder("slowing.mid"), *frames = in_folder("frames.mid");
-    write_slowing_tune(tune, (const uint8_t[]){0, 96});
-    write_slowing_tune(frames, (const uint8_t[]){0xE7, 8}); /* 25 frames of 8 ticks */
+    write_slowing_tune(tune, (const uint8_t[]){0, 96}, false);
+    write_slowing_tune(frames, (const uint8_t[]){0xE7, 8},
+                       false); /* 25 frames of 8 ticks */
     struct checkpoint checkpoint;
     assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_PIANOROLL, 1), STATUS_OK);
     for (int i = 0; i < 2; i++) {
@@ -342,6 +427,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_means_a_checkpoint),
         cmocka_unit_test(a_primer_is_cut_in_time),
+        cmocka_unit_test(a_primer_is_cut_as_a_dataset_is),
+        cmocka_unit_test(why_a_file_is_no_primer),
         cmocka_unit_test(a_primer_keeps_its_tempo),
         cmocka_unit_test(every_repair_of_a_primer_is_told),
         cmocka_unit_test(the_public_face_says_the_same),

@@ -50,7 +50,7 @@ struct player_primer {
     double stretch;       /* pianoroll: seconds that a decoded second takes after it */
 };
 
-/* Reads a MIDI file as the checkpoint's dataset was read (encoding, pedal) and keeps what
+/* Reads a MIDI file as the checkpoint's dataset was read (see piece.h) and keeps what
  * happens before `seconds` (0: all of it), which count from the first note. A note that
  * sounds at the cut is left sounding, so that the model decides when it ends.
  * STATUS_FAILED for a file that can't be read as MIDI or has no note in that time.

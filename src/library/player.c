@@ -10,6 +10,7 @@
 
 #include "tutti/file.h"
 #include "tutti/model.h"
+#include "tutti/piece.h"
 #include "tutti/trainer.h"
 
 enum { TICKS_PER_BEAT = 480 }; /* which every fraction of a beat in use divides */
@@ -141,13 +142,14 @@ static enum status encode_file(const struct checkpoint *checkpoint, const char *
     if (midi->outcome == MIDI_SKIPPED)
         return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
                            midi->reason);
-    if (checkpoint->options.data.pedal == PEDAL_EXTEND &&
-        midi_apply_pedal(midi) != STATUS_OK)
-        return status_fail(STATUS_FAILED, "%s: %s", path, status_message());
     const struct encoding *encoding = checkpoint->encoding;
-    enum status status = encoding->encode(encoding, &midi->notes, tokens);
-    if (status != STATUS_OK)
-        return status_fail(status, "%s: can't be the primer: %s", path, status_message());
+    enum status status = piece_shape(midi, encoding, &checkpoint->options, NULL);
+    if (status == STATUS_OK)
+        status = encoding->encode(encoding, &midi->notes, tokens);
+    if (status != STATUS_OK || tokens->count == 0)
+        return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
+                           status == STATUS_OK ? piece_why_empty(&midi->notes)
+                                               : status_message());
     return STATUS_OK;
 }
 
@@ -225,16 +227,9 @@ enum status player_read_primer(const struct checkpoint *checkpoint, const char *
     const struct encoding *encoding = checkpoint->encoding;
     if (encoding_count_notes(encoding, primer->tokens.items, primer->tokens.count) > 0)
         return STATUS_OK;
-    if (seconds > 0)
-        return status_fail(
-            STATUS_FAILED,
-            "%s: can't be the primer: no note begins in its first %g s that "
-            "the encoding %s can say",
-            path, seconds, encoding->name);
-    return status_fail(
-        STATUS_FAILED,
-        "%s: can't be the primer: it has no note that the encoding %s can say", path,
-        encoding->name);
+    return status_fail(STATUS_FAILED,
+                       "%s: can't be the primer: its first step takes more than %g s",
+                       path, seconds);
 }
 
 void player_primer_free(struct player_primer *primer)
