@@ -248,6 +248,27 @@ static struct options read_text(const char *text)
     return options;
 }
 
+/* What a dataset or a checkpoint doesn't have, it was made without. */
+static void kept_settings_may_be_older(void **state)
+{
+    (void)state;
+    struct options older = read_text("[data]\nshards = 3\n[train]\nbatch = 32\n");
+    assert_true(older.data.max_silence_seconds == 0);
+    assert_int_equal(older.train.products, PRODUCTS_OPENBLAS);
+    assert_true(older.data.max_seconds == 345600);
+    struct options newer = read_text("[data]\nmax_silence_seconds = 7\n");
+    assert_true(newer.data.max_silence_seconds == 7);
+    assert_int_equal(newer.train.products, PRODUCTS_PACKED); /* not in the text at all */
+    char path[] = "/tmp/tutti-options-XXXXXX";
+    int file = mkstemp(path);
+    assert_int_equal(write(file, "[data]\nshards = 3\n", 18), 18);
+    close(file);
+    options_defaults(&older);
+    assert_int_equal(options_read_file(&older, path), STATUS_OK); /* a user's */
+    unlink(path);
+    assert_true(older.data.max_silence_seconds == 60);
+}
+
 static void settings_are_read(void **state)
 {
     (void)state;
@@ -528,7 +549,8 @@ static void rules_between_settings_are_checked(void **state)
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
     refused("[train]\nprecision=bfloat16\nproducts=openblas", "train.products = packed");
-    refused("[train]\nthreads=2", "more ranks, or set train.products = openblas");
+    refused("[train]\nthreads=2\nproducts=packed",
+            "more ranks, or set train.products = openblas");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
                                     "[train]\nbatch=6\nslices=6");
     assert_int_equal(options_check(&fine), STATUS_OK);
@@ -546,13 +568,15 @@ static void differences_are_told_key_by_key(void **state)
     options_difference(&before, &now, &report, &count);
     assert_null(report);
     assert_int_equal(count, 0);
-    now = read_text("[train]\nepochs=99\nmax_steps=3\nbucket=7\n[run]\ndir=x\nkeep=9\n"
-                    "[sample]\nseed=4\nguard=no\n[data]\ndataset=moved");
+    now = read_text("[train]\nepochs=99\nmax_steps=3\nbucket=7\nproducts=packed\n[run]"
+                    "\ndir=x\nkeep=9\n"
+                    "[sample]\nseed=4\nguard=no\n[data]\ndataset=moved\n"
+                    "max_silence_seconds=60");
     options_difference(&before, &now, &report, &count);
     assert_null(report);
     assert_int_equal(count, 0);
-    now = read_text(
-        "[train]\nbatch=64\nlearning_rate=0.5\n[run]\nkeep=9\n[model]\ncell=gru");
+    now = read_text("[train]\nbatch=64\nlearning_rate=0.5\nproducts=packed\n[run]\nkeep="
+                    "9\n[model]\ncell=gru");
     options_difference(&before, &now, &report, &count);
     assert_int_equal(count, 3);
     assert_string_equal(report,
@@ -711,6 +735,7 @@ int main(void)
         cmocka_unit_test(defaults_are_complete_and_valid),
         cmocka_unit_test(text_comes_back_as_it_was),
         cmocka_unit_test(each_section_has_its_text),
+        cmocka_unit_test(kept_settings_may_be_older),
         cmocka_unit_test(settings_are_read),
         cmocka_unit_test(yes_and_no_have_four_names_each),
         cmocka_unit_test(long_lines_are_whole),

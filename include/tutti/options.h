@@ -118,8 +118,9 @@ void options_defaults(struct options *options);
  * most 4096 bytes. */
 enum status options_read_file(struct options *options, const char *path);
 
-/* The same from text that options_text has made: "~/" is no home folder in it. `origin`
- * stands for the path in messages. */
+/* The same from text that options_text has made and a dataset or checkpoint has kept: "~/"
+ * is no home folder in it, and what a section lacks is as it was before there was such a
+ * setting. `origin` stands for the path in messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);
 

@@ -18,12 +18,9 @@
 
 enum { LONGEST_LINE = 4096, SHOWN = 80 };
 
-typedef enum status (*parse_value)(const struct option_row *row, struct options *options,
-                                   const char *text, const char *origin);
-
 struct source {
     FILE *file;
-    parse_value parse;
+    bool kept; /* by tutti; else typed by a user */
     const char *name;
     struct options *options;
     enum status status;
@@ -230,7 +227,8 @@ static enum status take_setting(struct source *source, const char *section,
     enum status status = clean_value(source, source->value);
     if (status != STATUS_OK)
         return status;
-    return source->parse(row, source->options, source->value, source->origin);
+    return (source->kept ? option_parse : option_parse_typed)(
+        row, source->options, source->value, source->origin);
 }
 
 /* libinih's handler; what it thinks the value is, is not looked at. */
@@ -243,13 +241,32 @@ static int handle(void *context, const char *section, const char *key, const cha
     return source->status == STATUS_OK;
 }
 
+static bool section_seen(const int *seen, const char *section)
+{
+    for (size_t i = 0; i < option_row_count; i++)
+        if (seen[i] && strcmp(option_rows[i].section, section) == 0)
+            return true;
+    return false;
+}
+
+/* What is missing from a section was not yet a setting when it was written. */
+static enum status fill_in_older(struct source *source)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < option_row_count && status == STATUS_OK; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (row->before && !source->seen[i] && section_seen(source->seen, row->section))
+            status = option_parse(row, source->options, row->before, source->name);
+    }
+    return status;
+}
+
 static enum status read_source(struct source *source)
 {
     source->seen = calloc(option_row_count, sizeof *source->seen);
     if (!source->seen)
         return status_fail(STATUS_FAILED, "%s: out of memory", source->name);
     int bad_line = ini_parse_stream(next_line, source, handle, source);
-    free(source->seen);
     if (source->status == STATUS_OK && ferror(source->file)) {
         status_fail_errno("%s: can't read", source->name);
         source->status = STATUS_MISUSE;
@@ -258,15 +275,18 @@ static enum status read_source(struct source *source)
         source->status =
             status_fail(STATUS_MISUSE, "%s:%d: expected [section] or key = value",
                         source->name, bad_line);
+    if (source->status == STATUS_OK && source->kept)
+        source->status = fill_in_older(source);
+    free(source->seen);
     return source->status;
 }
 
 /* Reads into a copy, so that a fault changes nothing. */
-static enum status read_stream(struct options *options, FILE *file, parse_value parse,
+static enum status read_stream(struct options *options, FILE *file, bool kept,
                                const char *name)
 {
     struct options copy = *options;
-    struct source source = {.file = file, .parse = parse, .name = name, .options = &copy};
+    struct source source = {.file = file, .kept = kept, .name = name, .options = &copy};
     enum status status = read_source(&source);
     if (status == STATUS_OK)
         *options = copy;
@@ -280,7 +300,7 @@ enum status options_read_file(struct options *options, const char *path)
         status_fail_errno("%s: can't open the configuration", path);
         return STATUS_MISUSE;
     }
-    enum status status = read_stream(options, file, option_parse_typed, path);
+    enum status status = read_stream(options, file, false, path);
     fclose(file);
     return status;
 }
@@ -293,7 +313,7 @@ enum status options_read_text(struct options *options, const char *text,
     FILE *file = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
     if (!file)
         return status_fail(STATUS_FAILED, "%s: out of memory", origin);
-    enum status status = read_stream(options, file, option_parse, origin);
+    enum status status = read_stream(options, file, true, origin);
     fclose(file);
     return status;
 }

@@ -1,8 +1,10 @@
 /* options_table: every setting of tutti, one row each, in the order in which they are
  * shown.
  *
- * To add a setting: a member in struct options, a row here. Defaults are for a piano or
- * folk-tune corpus on a few processor cores. */
+ * To add a setting: a member in struct options, a row here; where its default changes what
+ * was done before there was such a setting, `before` is the value that does the same, for
+ * datasets and checkpoints that are older. Defaults are for a piano or folk-tune corpus on
+ * a few processor cores. */
 #include "options_table.h"
 
 #include <string.h>
@@ -58,6 +60,7 @@ const struct option_row option_rows[] = {
     {AT(data, max_seconds), NUMBER(0, 1e9), .low_open = true, .unit = "seconds",
      .initial = "345600", .help = "longer pieces are skipped"},
     {AT(data, max_silence_seconds), NUMBER(0, 1e9), .unit = "seconds", .initial = "60",
+     .before = "0",
      .help = "longer silences cut a piece; the part of most notes is kept; 0: any"},
     {AT(data, memory), NUMBER(0, 1e9), .unit = "megabytes", .initial = "0", MAY_CHANGE,
      .help = "of tokens that a rank holds while it trains; 0: all its tokens"},
@@ -116,7 +119,7 @@ const struct option_row option_rows[] = {
      .help = "of first weights, order of pieces, dropout"},
     {AT(train, reduce), WORD(reduce_words), .initial = "exact",
      .help = "sum of gradients: the same for any number of ranks, or MPI's own"},
-    {AT(train, products), WORD(products_words), .initial = "packed",
+    {AT(train, products), WORD(products_words), .initial = "packed", .before = "openblas",
      .help = "over time, by our kernels, with the same bits on any processor, or OpenBLAS"},
     {AT(train, precision), WORD(precision_words), .initial = "float32",
      .help = "of the factors of products, in training; sums and weights are float32"},

@@ -33,6 +33,7 @@ struct option_row {
     bool low_open, high_open;
     bool may_change; /* between a run and its continuation */
     const char *unit, *initial, *help;
+    const char *before; /* what held before there was this setting; NULL: initial */
 };
 
 extern const struct option_row option_rows[];

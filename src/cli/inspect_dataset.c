@@ -83,7 +83,6 @@ static void print_files(const struct dataset *dataset,
 static enum status read_settings(const struct dataset *dataset, struct options *options)
 {
     options_defaults(options);
-    options->data.max_silence_seconds = 0; /* as before there was such a setting */
     return options_read_text(options, dataset->settings, dataset->path);
 }
 
