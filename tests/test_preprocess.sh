@@ -165,6 +165,14 @@ takes 'other/same.mid\ttrain\npart/one.mid\ttrain\n./part/sub/two.mid\ttest\n' p
 takes "$folder/part/one.mid\ttrain\n$folder/part/./sub/two.mid\ttest\n" "$folder/part"
 takes 'same.mid\ttrain\nsub/same.mid\tvalid\nother/same.mid\ttest\n' part
 grep -q "same.mid.ok" list.tsv || fail "$(cat list.tsv)"
+mkdir -p chain/a/sub chain/b/sub
+write_midi chain/a/sub/x.mid 60 62 65
+write_midi chain/b/sub/x.mid 61 63 66
+write_midi chain/x.mid 62 64 67
+for lines in 'x.mid\ttrain\nsub/x.mid\tvalid\n' 'sub/x.mid\tvalid\nx.mid\ttrain\n'; do
+    takes "${lines}b/sub/x.mid\ttest\n" chain
+    takes "b/sub/x.mid\ttest\n$lines" chain # whatever the order
+done
 refused 2 "part.tsv:1: 'same.mid' may be part/same.mid or part/sub/same.mid (expected more" sh -c \
     "printf 'same.mid\ttrain\nother/same.mid\ttest\n' >part.tsv &&
      '$tutti' preprocess part -o bad --split-file part.tsv"

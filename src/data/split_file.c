@@ -2,7 +2,8 @@
  *
  * Lines that name a file by a part of its path may fit several files. They are settled
  * after all others, by what those have left: where the list has "sub/a.mid" too, "a.mid"
- * is the other one. */
+ * is the other one. One that is settled may leave but one file to another line, whichever
+ * comes first in the list: rounds go on until none settles a line. */
 #include "scan.h"
 
 #include <stdbool.h>
@@ -244,16 +245,47 @@ static enum status take_path(struct split_list *list, const struct line *line)
     return count == 1 ? assign(list, line, files[0]) : keep_vague(list, line);
 }
 
-static enum status settle(struct split_list *list, const struct line *line)
+/* One round over the vague lines: those that fit only one file of those left are settled
+ * and no longer vague. */
+static enum status settle(struct split_list *list)
+{
+    enum status status = STATUS_OK;
+    size_t vague = 0;
+    for (size_t i = 0; i < list->vague_count; i++) {
+        struct line line = list->vague[i];
+        size_t files[2];
+        int left = 0;
+        if (status == STATUS_OK)
+            status = find_in_part(list, line.path, true, files, &left);
+        if (status == STATUS_OK && left == 1) {
+            status = assign(list, &line, files[0]);
+            free(line.path);
+        } else {
+            list->vague[vague++] = line;
+        }
+    }
+    list->vague_count = vague;
+    return status;
+}
+
+static enum status settle_all(struct split_list *list)
+{
+    enum status status = STATUS_OK;
+    size_t before = 0;
+    while (status == STATUS_OK && list->vague_count != before) {
+        before = list->vague_count;
+        status = settle(list);
+    }
+    return status;
+}
+
+static enum status refuse_vague(struct split_list *list, const struct line *line)
 {
     size_t files[2];
-    int left;
-    enum status status = find_in_part(list, line->path, true, files, &left);
-    if (status == STATUS_OK && left == 1)
-        return assign(list, line, files[0]);
-    int all = 2;
-    if (status == STATUS_OK && left == 0)
-        status = find_in_part(list, line->path, false, files, &all);
+    int count;
+    enum status status = find_in_part(list, line->path, true, files, &count);
+    if (status == STATUS_OK && count == 0)
+        status = find_in_part(list, line->path, false, files, &count);
     if (status != STATUS_OK)
         return status;
     bool in_order = files[0] < files[1];
@@ -300,8 +332,10 @@ static enum status read_lines(struct split_list *list, FILE *file)
     if (status == STATUS_OK && ferror(file))
         status = status_fail_errno("%s: can't read the split file", list->origin);
     free(text);
-    for (size_t i = 0; i < list->vague_count && status == STATUS_OK; i++)
-        status = settle(list, &list->vague[i]);
+    if (status == STATUS_OK)
+        status = settle_all(list);
+    if (status == STATUS_OK && list->vague_count > 0)
+        status = refuse_vague(list, &list->vague[0]);
     return status;
 }
 
