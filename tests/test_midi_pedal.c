@@ -171,6 +171,27 @@ static void all_notes_off_leaves_them_to_the_pedal(void **state)
     expect_pedalled(&bytes, "0+20:61 30+10:62");
 }
 
+/* From another track: sound off ends keys and what the pedal holds, notes off the keys. */
+static void other_tracks_release_keys_and_pedal(void **state)
+{
+    (void)state;
+    for (int number = 120; number < 124; number += 3) {
+        struct bytes bytes = {0};
+        put_header(&bytes, 1, 2, 480);
+        size_t begin = begin_track(&bytes);
+        put_pedal(&bytes, 0, 0, 127);
+        put_note(&bytes, 0, 10, 60);
+        put_note(&bytes, 0, 100, 61);
+        put_pedal(&bytes, 90, 0, 0); /* tick 200 */
+        end_track(&bytes, begin);
+        begin = begin_track(&bytes);
+        put_event(&bytes, 50, 0xB0, number, 0);
+        end_track(&bytes, begin);
+        expect_pedalled(&bytes,
+                        number == 120 ? "0+50:60 10+40:61" : "0+200:60 10+190:61");
+    }
+}
+
 /* The pedal of channel 1 of one port, and notes of channel 1 of another. */
 static void a_pedal_belongs_to_its_port(void **state)
 {
@@ -331,6 +352,7 @@ int main(void)
         cmocka_unit_test(percussion_has_no_pedal),
         cmocka_unit_test(all_sound_off_ends_what_the_pedal_holds),
         cmocka_unit_test(all_notes_off_leaves_them_to_the_pedal),
+        cmocka_unit_test(other_tracks_release_keys_and_pedal),
         cmocka_unit_test(a_pedal_belongs_to_its_port),
         cmocka_unit_test(seconds_follow_the_tempo_map),
         cmocka_unit_test(nothing_to_do_is_fine),

@@ -417,6 +417,39 @@ static void controllers_release_their_channel(void **state)
     }
 }
 
+static void controllers_release_their_channel_in_every_track(void **state)
+{
+    (void)state;
+    for (int number = 119; number < 128; number++) {
+        struct bytes bytes = {0};
+        put_header(&bytes, 1, 4, 480);
+        size_t begin = begin_track(&bytes);
+        put_event(&bytes, 0, 0x92, 60, 80);
+        put_event(&bytes, 50, 0x92, 61, 80); /* at the controller's tick */
+        put_event(&bytes, 50, 0x82, 60, 80);
+        put_event(&bytes, 0, 0x82, 61, 80);
+        end_track(&bytes, begin);
+        begin = begin_track(&bytes);
+        put_event(&bytes, 50, 0xB2, number, 0);
+        put_event(&bytes, 20, 0xB2, number, 0);
+        end_track(&bytes, begin);
+        begin = begin_track(&bytes);
+        put_note(&bytes, 0, 100, 64); /* another channel */
+        end_track(&bytes, begin);
+        begin = begin_track(&bytes);
+        put_event(&bytes, 0, 0x92, 62, 80);
+        put_event(&bytes, 40, 0x92, 65, 80); /* never released */
+        PUT(&bytes, 0, 0xFF, 0x21, 1, 1);
+        put_event(&bytes, 0, 0x92, 63, 80); /* another port */
+        put_end_of_track(&bytes, 60);
+        end_chunk(&bytes, begin);
+        bool releases = number == 120 || number >= 123;
+        expect(&bytes, 0,
+               releases ? "0+100:64 0+50:60 0+50:62 40+60:63 40+10:65 50+20:61"
+                        : "0+100:64 0+100:60 0+100:62 40+60:63 40+60:65 50+50:61");
+    }
+}
+
 /* Programs: "pitch/program" of each note. */
 static void programs_belong_to_the_channel(void **state)
 {
@@ -544,6 +577,7 @@ int main(void)
         cmocka_unit_test(unreleased_notes_end_with_their_track),
         cmocka_unit_test(notes_may_last_no_time),
         cmocka_unit_test(controllers_release_their_channel),
+        cmocka_unit_test(controllers_release_their_channel_in_every_track),
         cmocka_unit_test(programs_belong_to_the_channel),
         cmocka_unit_test(pedals_are_kept_in_order_of_time),
         cmocka_unit_test(one_file_leaves_nothing_for_the_next),

@@ -21,7 +21,8 @@
  *   velocity 0, ends the oldest note that still sounds there; an off without a note means
  *   nothing. Notes that are never released end with their track. A note may last 0 ticks.
  *   Controllers 120 and 123-127 (all sound off, all notes off, and the mode messages that
- *   imply it) release every note of their channel in their track.
+ *   imply it) release every key of their channel: in their track what began before them,
+ *   in the others, once their notes are paired, what began before their tick.
  *
  *   Ports. A channel belongs to its port, with its programs and its pedal. Meta events
  *   21h (a number) and 09h (a device's name, RP-019) change a track's port from there on;

@@ -119,6 +119,7 @@ static void reset(struct reader *reader, struct midi_file *file,
     reader->declared_tracks = 0;
     reader->origin = 0;
     reader->tempos.count = reader->parts.count = reader->pedals.count = 0;
+    reader->offs.count = 0;
     reader->parts_differ = false;
     memset(reader->pedals_down, 0, reader->ports.count * sizeof *reader->pedals_down);
     ports_reset(&reader->ports);
@@ -155,6 +156,7 @@ static bool read_file(struct reader *reader, const uint8_t *bytes, size_t size)
         return false;
     if (reader->file->format != 2 && !timing_assign_parts(reader, 0))
         return false;
+    offs_apply(reader);
     notes_sort(&reader->file->notes);
     return timing_assign_seconds(reader) && timing_keep_pedals(reader) &&
            music_is_within_limits(reader);
@@ -191,6 +193,7 @@ void midi_free(struct midi_file *file)
         free(reader->parts.items);
         free(reader->resolved.items);
         free(reader->pedals.items);
+        free(reader->offs.items);
         free(reader->map.points);
         free(reader->pedal_scratch);
         ports_free(&reader->ports);

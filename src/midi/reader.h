@@ -1,8 +1,9 @@
 /* reader.h: what the files of the MIDI reader share. Bytes go through them in this order:
  * chunks.c finds the tracks, track.c turns a track's events into notes and lists of timed
  * events (ports.c numbers the ports that it meets, sysex.c reads the system exclusive
- * messages that matter), parts.c finds out which channel is when percussion, timing.c
- * gives the notes their programs and seconds, read.c drives and judges.
+ * messages that matter), offs.c ends the notes that another track silences, parts.c finds
+ * out which channel is when percussion, timing.c gives the notes their programs and
+ * seconds, read.c drives and judges.
  *
  * Functions that return bool return false when the file is not read on; reader->stop says
  * whether that is a verdict on the file or a lack of memory.
@@ -102,7 +103,8 @@ struct reader {
     int declared_tracks;
     uint64_t origin; /* tick at which the next track begins: 0 but in format 2 */
     struct timed_list tempos, parts, resolved, pedals;
-    bool parts_differ; /* from program changes alone, that is: see parts.c */
+    struct timed_list offs; /* of all keys of a line; their value means nothing */
+    bool parts_differ;      /* from program changes alone, that is: see parts.c */
     struct tempo_map map;
     struct ports ports;
     uint16_t pedals_down[PORTS_MAX]; /* by channel, bit set while the pedal is down */
@@ -156,6 +158,9 @@ bool sysex_read(const uint8_t *data, size_t length, uint32_t *value, uint8_t *ch
 /* parts.c: turns reader->parts into program changes that also say what is percussion, by
  * line, then time. */
 bool parts_resolve(struct reader *reader);
+
+/* offs.c: ends the notes that an event of reader->offs in another track ends. */
+void offs_apply(struct reader *reader);
 
 /* timing.c */
 bool timed_grow(struct timed_list *list); /* room for one more, at least */

@@ -225,11 +225,13 @@ static enum taken control(struct track *track, uint32_t channel, uint8_t number,
         return pedal(track, channel, value);
     if (number == CONTROL_RESET)
         return pedal(track, channel, 0);
-    if (number == MIDI_ALL_SOUND_OFF || number >= CONTROL_ALL_NOTES_OFF)
-        all_notes_off(track, channel * PITCHES / 64, PITCHES / 64);
-    if (number == MIDI_ALL_SOUND_OFF)
-        return keep(track, &track->reader->pedals, MIDI_ALL_SOUND_OFF << 8, channel);
-    return TAKEN;
+    if (number != MIDI_ALL_SOUND_OFF && number < CONTROL_ALL_NOTES_OFF)
+        return TAKEN;
+    all_notes_off(track, channel * PITCHES / 64, PITCHES / 64);
+    if (number == MIDI_ALL_SOUND_OFF &&
+        keep(track, &track->reader->pedals, MIDI_ALL_SOUND_OFF << 8, channel) != TAKEN)
+        return STOPPED;
+    return keep(track, &track->reader->offs, 0, channel);
 }
 
 static enum taken program(struct track *track, uint32_t channel, uint32_t value)

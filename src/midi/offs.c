@@ -1,0 +1,47 @@
+/* offs: all sound off and all notes off, from one track to the others.
+ *
+ * They speak to a channel, whatever track they are in. Their own track's notes have ended
+ * when they were read (track.c); those of other tracks end here, once all are read. Notes
+ * are paired with their offs within a track first, so nothing has to be read twice.
+ */
+#include "reader.h"
+
+#include <string.h>
+
+/* The first of `count` events later than `tick`; NULL if none is. */
+static const struct timed *first_after(const struct timed *events, size_t count,
+                                       uint32_t tick)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (events[middle].tick <= tick)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count ? &events[low] : NULL;
+}
+
+void offs_apply(struct reader *reader)
+{
+    struct timed_list *offs = &reader->offs;
+    struct notes *notes = &reader->file->notes;
+    if (offs->count == 0 || reader->file->tracks < 2)
+        return;
+    uint32_t begin[LINES_MAX + 1], lines = reader->ports.count * CHANNELS;
+    memset(begin, 0, (lines + 1) * sizeof *begin);
+    timed_sort(offs, timed_by_line);
+    for (size_t i = 0; i < offs->count; i++)
+        begin[offs->items[i].line + 1]++;
+    for (uint32_t line = 0; line < lines; line++)
+        begin[line + 1] += begin[line];
+    for (size_t i = 0; i < notes->count; i++) {
+        struct note *note = &notes->items[i];
+        uint32_t line = line_of(note->port, note->channel), from = begin[line];
+        const struct timed *off =
+            first_after(offs->items + from, begin[line + 1] - from, note->start_tick);
+        if (off && off->tick - note->start_tick < note->duration_ticks)
+            note->duration_ticks = off->tick - note->start_tick;
+    }
+}
