@@ -265,7 +265,7 @@ static void why_a_file_is_no_primer(void **state)
     expect_no_primer(ENCODING_PIANOROLL, 9, 38,
                      "unfit.mid: can't be the primer: percussion only, which");
     expect_no_primer(ENCODING_PIANOROLL, 0, 5,
-                     "only percussion and notes out of the encoding's range");
+                     "only percussion and notes outside the encoding's range");
 }
 
 static void expect_part(const struct checkpoint *checkpoint, const char *tune,

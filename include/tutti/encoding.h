@@ -93,7 +93,7 @@ struct encoding {
     double seconds_per_step;   /* performance: 0.01; pianoroll: of one STEP when
                                     decoded, at 120 beats a minute and 480 ticks a beat */
 
-    /* Does encode keep this note? It leaves out percussion and what is out of range. */
+    /* True for a note that encode keeps: not for percussion, nor a pitch out of range. */
     bool (*keeps)(const struct encoding *self, const struct note *note);
 
     /* Appends the tokens of a piece, without END; nothing if it keeps none of the notes.

@@ -11,8 +11,8 @@
 #include "tutti/status.h"
 
 /* Applies the pedal as data.pedal says, and leaves out silences longer than
- * data.max_silence_seconds (see ingest.h); *cut (may be NULL): did that change anything?
- * The outcome and the reason then say what. STATUS_FAILED only without memory. */
+ * data.max_silence_seconds (see ingest.h); *cut (may be NULL): whether that changed
+ * anything. The outcome and the reason then say what. STATUS_FAILED only without memory. */
 enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
                         const struct options *options, bool *cut);
 

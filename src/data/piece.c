@@ -33,6 +33,6 @@ const char *piece_why_empty(const struct notes *notes)
         return "no notes";
     if (percussion == notes->count)
         return "percussion only, which the encoding leaves out";
-    return percussion ? "only percussion and notes out of the encoding's range"
-                      : "only notes out of the encoding's range";
+    return percussion ? "only percussion and notes outside the encoding's range"
+                      : "only notes outside the encoding's range";
 }

@@ -1,8 +1,10 @@
 /* offs: all sound off and all notes off, from one track to the others.
  *
- * They speak to a channel, whatever track they are in. Their own track's notes have ended
- * when they were read (track.c); those of other tracks end here, once all are read. Notes
- * are paired with their offs within a track first, so nothing has to be read twice.
+ * They apply to a channel, whatever track they are in. Notes of their own track ended when
+ * they were read (track.c); those of other tracks end here, once all tracks are read and
+ * each note is paired with its off within its track. Only what began before the event's
+ * tick ends: a track that begins by resetting its channel doesn't silence notes that begin
+ * at that very tick in another.
  */
 #include "reader.h"
 
