@@ -114,7 +114,7 @@ refuses 2 'missing.conf' "$tutti" doctor missing.conf
 
 if [ "$(id -u)" = 0 ] && grep -q "Open MPI" out.txt; then
     doctor 0 env -u OMPI_ALLOW_RUN_AS_ROOT_CONFIRM "$tutti" doctor
-    finds note root "mpirun refuses to start anything for root"
+    finds note root "mpirun refuses to start programs for root"
     cures "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or mpirun --allow-run"
     doctor 0 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "$tutti" doctor
     grep -q "^note  *root" out.txt && fail "root is allowed, and yet a note"

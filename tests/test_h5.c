@@ -518,7 +518,7 @@ static void files_open_for_writing_are_told_from_damaged_ones(void **state)
     assert_int_equal(flock(writer, LOCK_EX), 0);
     fails(h5_open(path, &file), "open.h5: another program has it open for writing");
     close(writer);
-    fails(h5_open(path, &file), "open for writing elsewhere, or left so by a program");
+    fails(h5_open(path, &file), "marked as open for writing: a program has it open");
     assert_non_null(strstr(status_message(), "h5clear -s "));
     bytes[SUPERBLOCK_FLAGS] ^= 4; /* the checksum finds it */
     ok(file_write(path, bytes, size));

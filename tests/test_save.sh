@@ -51,10 +51,12 @@ facts runs/whole >whole.txt
 steps=$(grep -c '"gradient_norm"' whole.txt)
 [ "$steps" -ge 8 ] && [ "$steps" -le 20 ] || fail "$steps steps"
 number='[0-9.]*[1-9][0-9.e-]*' # not 0
+# On a slow disk no checkpoint of the epoch may be written by its end.
 grep '"train_loss"' runs/whole/metrics.jsonl | tail -1 |
-    grep -q "\"checkpoint_pause_seconds\": $number, \"checkpoint_seconds\": $number," ||
+    grep -q "\"checkpoint_pause_seconds\": $number, \"checkpoint_seconds\": [0-9]" ||
     { tail -1 runs/whole/metrics.jsonl >&2; fail "no cost of checkpoints in the metrics"; }
-grep -q '^checkpoints paused training for 0\.[0-9]* s at most' log.txt || fail "cost not told"
+grep -q "^checkpoints paused training for $number s at most, and took $number s" log.txt ||
+    fail "cost not told"
 
 # ---- a time limit behind every step, on other ranks each time ----
 
@@ -79,16 +81,18 @@ same far "a time limit that is far away"
 
 # ---- disks ----
 
-on 2 train run.conf --set run.dir=runs/faults --set run.checkpoint_minutes=0.00001 \
-    --inject full-disk@0:2 --inject io-error@0:$((steps / 2 + 2)) \
-    --inject slow@0:1:0.1 >log.txt 2>&1 || { cat log.txt >&2; fail "a disk's faults"; }
-# Under load a checkpoint may still be on its way, and the next one meets the fault.
-grep -q 'warning: [a-z]*-0.*is not written, training goes on.*No space left' log.txt &&
-    grep -q 'warning: [a-z]*-0.*is not written, .*checkpoint is .*Input/output error' log.txt ||
-    { cat log.txt >&2; fail "a disk's faults are not told"; }
-[ "$(grep -c 'is not written' log.txt)" = 2 ] || fail "more was not written than was broken"
-[ -z "$(find runs/faults -name '*.partial')" ] || fail "partial files are left"
-same faults "full disk, input/output error"
+# The first epoch's checkpoint is made at once after its last step, whatever the disk's speed.
+disk_fault() { # FAULT MESSAGE
+    on 2 train run.conf --set "run.dir=runs/$1" --inject "$1@0:$((steps / 2))" >log.txt 2>&1 ||
+        { cat log.txt >&2; fail "$1"; }
+    grep -q "warning: epoch-0001.h5 is not written, training goes on; .*$2" log.txt ||
+        { cat log.txt >&2; fail "$1 is not told"; }
+    [ "$(grep -c 'is not written' log.txt)" = 1 ] || fail "more was not written than was broken"
+    [ -z "$(find "runs/$1" -name '*.partial')" ] || fail "partial files are left"
+    same "$1" "$1"
+}
+disk_fault full-disk "No space left"
+disk_fault io-error "Input/output error"
 
 # the last one fails: exit code 1, the one before is there
 on 2 train run.conf --set run.dir=runs/last --inject full-disk@0:"$steps" >log.txt 2>&1 &&
@@ -116,7 +120,7 @@ until_line runs/gone/metrics.jsonl '"step": 2,'
 kill -STOP $pid
 mv runs/gone/checkpoints runs/gone/elsewhere
 kill -CONT $pid
-until_line log.txt 'warning: step-0.*No such file'
+until_line log.txt 'warning: [a-z]*-0.*No such file'
 kill -STOP $pid
 mv runs/gone/elsewhere runs/gone/checkpoints
 kill -CONT $pid
@@ -134,7 +138,7 @@ kill -STOP \$!
 mount --bind runs/ro/checkpoints runs/ro/checkpoints
 mount -o remount,ro,bind runs/ro/checkpoints
 kill -CONT \$!
-until grep -q 'warning: step-0.*Read-only file system' log.txt; do sleep 0.05; done
+until grep -q 'warning: [a-z]*-0.*Read-only file system' log.txt; do sleep 0.05; done
 kill -STOP \$!
 umount -l runs/ro/checkpoints
 kill -CONT \$!

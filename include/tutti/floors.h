@@ -1,5 +1,5 @@
-/* floors: what counting the tokens of the training split, and pairs of them, achieves on
- * another text; a model that doesn't get below has learned nothing. */
+/* floors: the loss of the unigram and bigram models of the training split on another
+ * text. A model whose loss is not below these has learned nothing. */
 #ifndef TUTTI_FLOORS_H
 #define TUTTI_FLOORS_H
 

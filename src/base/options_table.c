@@ -61,7 +61,7 @@ const struct option_row option_rows[] = {
      .initial = "345600", .help = "longer pieces are skipped"},
     {AT(data, max_silence_seconds), NUMBER(0, 1e9), .unit = "seconds", .initial = "60",
      .before = "0",
-     .help = "longer silences cut a piece; the part of most notes is kept; 0: any"},
+     .help = "a longer silence splits a file; its part with the most notes is kept; 0: no limit"},
     {AT(data, memory), NUMBER(0, 1e9), .unit = "megabytes", .initial = "0", MAY_CHANGE,
      .help = "of tokens that a rank holds while it trains; 0: all its tokens"},
 

@@ -339,7 +339,8 @@ enum status doctor_try_network(struct doctor *doctor)
 
 /* ---- judging ---- */
 
-/* Open MPI makes a segment of 4 MB for each process (btl_vader_segment_size). */
+/* Open MPI makes a segment of 4 MB for each process (btl_vader_segment_size; Open MPI 5:
+ * btl_sm_segment_size). */
 static const double segment_bytes = 4 << 20, megabyte = 1e6;
 
 static void judge_shared_memory(struct doctor *doctor)
@@ -359,7 +360,7 @@ static void judge_shared_memory(struct doctor *doctor)
             doctor_find(doctor, doctor->ranks == 1 ? DOCTOR_NOTE : DOCTOR_WARNING,
                         "shared memory",
                         "mount -o remount,size=1G /dev/shm; docker --shm-size=1g; or "
-                        "OMPI_MCA_btl_vader_backing_directory=/tmp",
+                        "OMPI_MCA_btl_vader_backing_directory=/tmp (Open MPI 5: btl_sm)",
                         "%s on %s has %.0f MB, %.0f MB free; Open MPI wants %.0f MB for "
                         "%.0f ranks",
                         shared_memory, place->host,
@@ -368,13 +369,13 @@ static void judge_shared_memory(struct doctor *doctor)
                         need / segment_bytes);
         }
         if (place->left_files > 0)
-            doctor_find(
-                doctor, DOCTOR_NOTE, "shared memory",
-                "rm /dev/shm/vader_segment.* /dev/shm/osc_sm.*, while none of "
-                "your runs is on that host",
-                "%d files (%.0f MB) in %s on %s are left of runs that were killed",
-                place->left_files, (double)place->left_bytes / megabyte, shared_memory,
-                place->host);
+            doctor_find(doctor, DOCTOR_NOTE, "shared memory",
+                        "rm /dev/shm/vader_segment.* /dev/shm/sm_segment.* "
+                        "/dev/shm/osc_sm.*, while none of "
+                        "your runs is on that host",
+                        "%d files (%.0f MB) in %s on %s are left over from killed runs",
+                        place->left_files, (double)place->left_bytes / megabyte,
+                        shared_memory, place->host);
     }
     if (fine)
         doctor_find(doctor, DOCTOR_OK, "shared memory", NULL, "%s: %.0f MB free of %.0f",

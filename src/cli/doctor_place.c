@@ -204,7 +204,7 @@ static void judge_root(struct doctor *doctor)
     doctor_find(doctor, DOCTOR_NOTE, "root",
                 "export OMPI_ALLOW_RUN_AS_ROOT=1 " ROOT_CONFIRM "=1, or mpirun "
                 "--allow-run-as-root",
-                "mpirun refuses to start anything for root, as which this runs");
+                "this runs as root, and mpirun refuses to start programs for root");
 }
 
 void judge_launch(struct doctor *doctor)

@@ -47,12 +47,13 @@ static void print_floors(const struct results *results)
     print_line("bigram floor", results->floors.bigram, "nats per token");
 }
 
-/* What notes are, where the dataset has others than its tokens hold. */
+/* Where the tokens hold fewer notes than the note table, as without percussion. */
 static void print_other_notes(const struct results *results)
 {
     uint64_t others = results->dataset->total.notes[results->split];
     if (results->model.notes != others)
-        printf("notes are those in the tokens; the notes columns have %" PRIu64 "\n",
+        printf("notes are counted in the tokens; the dataset's note table has %" PRIu64
+               "\n",
                others);
 }
 

@@ -193,7 +193,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .number = &given.prime_seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "of which only the first N, by its tempo (default: all)"},
+         .help = "use only its first N seconds, at its tempo (default: all of it)"},
         {.name = "--keep-primer",
          .flag = &given.keep_primer,
          .help = "let the pieces begin with the primer"},
@@ -202,7 +202,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .integer = &given.count,
          .low = 1,
          .high = PLAYER_PIECES_MAX,
-         .help = "so many pieces, as one batch (default: 1)"},
+         .help = "number of pieces, sampled as one batch (default: 1)"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */

@@ -59,7 +59,7 @@ static bool is_open_mpi(void)
     return strncmp(comm_library(), "Open MPI", strlen("Open MPI")) == 0;
 }
 
-/* Hydra is the launcher of MPICH and of what is made from it. */
+/* Hydra is the launcher of MPICH and its derivatives. */
 static bool is_of_our_mpi(const char *path)
 {
     const char *base = path_base(path);

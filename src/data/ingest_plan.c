@@ -8,8 +8,8 @@
  * The same music has many spellings: other ticks per beat, one track or several. Their
  * notes differ, their tokens don't, and the tokens are what a model would meet in
  * training and again in validation. So pieces of equal tokens are duplicates too. Of
- * these the one with the smallest notes_hash is kept: a choice that no name and no order
- * of files enters.
+ * these the one with the smallest notes_hash is kept, which depends neither on names nor
+ * on the order of files.
  */
 #include "ingest_internal.h"
 

@@ -189,8 +189,8 @@ static enum status open_failed(const char *path)
     if (strstr(cause, "already open for"))
         return status_fail(
             STATUS_FAILED,
-            "%s: open for writing elsewhere, or left so by a program that ended without "
-            "closing it; if no program has it open any more: h5clear -s '%s'",
+            "%s: marked as open for writing: a program has it open, or ended without "
+            "closing it; once none has it open: h5clear -s '%s'",
             path, path);
     if (strstr(cause, "unable to lock") || strstr(cause, "file locking"))
         return status_fail(

@@ -276,9 +276,9 @@ static bool build(smf_t *smf, const struct plan *plan)
     return smf_set_format(smf, 1) == 0;
 }
 
-/* libsmf tells the terminal what its return value tells us. */
-static void say_nothing(const gchar *domain, GLogLevelFlags level, const gchar *text,
-                        gpointer data)
+/* libsmf prints to the terminal what its return value says as well. */
+static void ignore_log(const gchar *domain, GLogLevelFlags level, const gchar *text,
+                       gpointer data)
 {
     (void)domain;
     (void)level;
@@ -307,7 +307,7 @@ static enum status save(const struct plan *plan, int memory)
 
 static enum status save_quietly(const struct plan *plan, int memory)
 {
-    GLogFunc before = g_log_set_default_handler(say_nothing, NULL);
+    GLogFunc before = g_log_set_default_handler(ignore_log, NULL);
     enum status status = save(plan, memory);
     g_log_set_default_handler(before, NULL);
     return status;

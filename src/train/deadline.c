@@ -84,8 +84,8 @@ double deadline_parse(const char *text)
     return count == 2 && !dash ? (double)(parts[0] * 60 + parts[1]) : -1;
 }
 
-/* An element of an array is asked for by its place in it: the number of the first one
- * means the whole array. */
+/* squeue takes an array element as ARRAY_INDEX; the id of the first element stands for the
+ * whole array. */
 static bool find_job(char *job)
 {
     const char *array = getenv("SLURM_ARRAY_JOB_ID"), *at = getenv("SLURM_ARRAY_TASK_ID");
@@ -125,7 +125,7 @@ static void tell_unknown(struct deadline *deadline, const char *why)
     deadline->told = true;
 }
 
-/* Said once: the job of these variables is over, as far as can be seen. */
+/* Warns, once, that the job of the Slurm variables has ended. */
 static void tell_over(struct deadline *deadline, const char *how)
 {
     atomic_store(&deadline->slurm, HUGE_VAL);
@@ -155,7 +155,7 @@ static void read_environment(struct deadline *deadline)
 
 /* ---- asking ---- */
 
-/* Starts squeue with its output and its complaints in a pipe. Returns its id, or -1. */
+/* Starts squeue with stdout and stderr in a pipe. Returns its process id, or -1. */
 static pid_t spawn_squeue(const struct deadline *deadline, int output)
 {
     char job[JOB_SIZE];
@@ -181,7 +181,7 @@ static pid_t spawn_squeue(const struct deadline *deadline, int output)
     return child;
 }
 
-/* Reads until the end, the run's end or the time's; false if it was not the first. */
+/* Reads until end of file. False if the run ended or the time was up before. */
 static bool read_answer(const struct deadline *deadline, int from, char *answer)
 {
     size_t have = 0;
@@ -204,7 +204,8 @@ static bool read_answer(const struct deadline *deadline, int from, char *answer)
     return true;
 }
 
-/* Gives a child that has said all a moment to end, or ends it. Its exit code, or -1. */
+/* Waits a moment for a child that has closed its output, then kills it. Returns its exit
+ * code, or -1. */
 static int wait_for_end(const struct deadline *deadline, pid_t child)
 {
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
@@ -221,7 +222,7 @@ static int wait_for_end(const struct deadline *deadline, pid_t child)
     return ended > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : -1;
 }
 
-/* The seconds in squeue's answer, which may stand between complaints; -1: there are none.
+/* The seconds in squeue's answer, which may have warnings around it; -1: none found.
  * Of a job past its limit the difference is negative, which squeue calls INVALID. */
 static double find_seconds(const char *answer)
 {
@@ -237,8 +238,8 @@ static double find_seconds(const char *answer)
     return -1;
 }
 
-/* A job that has just ended is left out of the answer; later its number is unknown. An end
- * that is known to lie ahead outweighs an empty answer, which filters and caches give, too. */
+/* squeue leaves out a job that has just ended, and later doesn't know its id. Filters and
+ * caches give empty answers too, so a known end in the future outweighs an empty answer. */
 static bool is_no_job(const struct deadline *deadline, const char *answer, int code)
 {
     double ends = atomic_load(&deadline->slurm);
@@ -278,7 +279,7 @@ static bool ask(struct deadline *deadline)
     return !no_job;
 }
 
-/* Every few minutes, and more often towards the end: an extension comes late. */
+/* Every few minutes, and more often near the end, when limits are extended. */
 static int pause_ms(const struct deadline *deadline)
 {
     double half = (atomic_load(&deadline->slurm) - clock_seconds()) * 1e3 / 2;

@@ -32,8 +32,8 @@ static bool is_linked(const struct run_directory *run, const char *link, const c
     return length > 0 && strcmp(target, name) == 0;
 }
 
-/* Does the file system have symbolic links? Some create a regular file instead and say
- * nothing. A disk that is only full has them. */
+/* True where the file system has symbolic links. Some file systems create a regular file
+ * instead and report success. A full disk is no reason to do without them. */
 static bool has_links(const struct run_directory *run)
 {
     static const char probe[] = ".link.partial", target[] = "epoch-0000.h5";
@@ -95,8 +95,8 @@ enum status run_directory_open(const char *path, struct run_directory *out)
     }
     out->linkless = !has_links(out);
     if (out->linkless)
-        log_info("%s: this file system has no symbolic links, so there are no "
-                 "checkpoints/latest and best; tutti finds the checkpoints without them",
+        log_info("%s: no symbolic links on this file system: checkpoints/latest and best "
+                 "are left out; every command works without them",
                  path);
     return STATUS_OK;
 }

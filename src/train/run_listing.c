@@ -32,7 +32,7 @@ bool run_is_checkpoint_name(const char *name)
            (is_of_kind(name, "epoch-") || is_of_kind(name, "step-"));
 }
 
-/* A whole file where a link is expected. */
+/* A regular file where a link is expected. */
 static bool is_copy(int directory, const char *name)
 {
     struct stat facts;
@@ -43,7 +43,7 @@ static bool is_copy(int directory, const char *name)
 
 /* ---- listing ---- */
 
-/* Asks a file for its step and epoch. */
+/* Reads step and epoch of a file. */
 static void ask(const char *checkpoints, struct run_entry *entry)
 {
     struct h5_file *file = NULL;

@@ -1,7 +1,7 @@
 /* run_listing: the checkpoints of a run as found in their folder. Which is newest and
- * which is best is asked of the files themselves (step, epoch, history), not of names,
- * times or links, which copying a run changes: the links `latest` and `best` are for
- * people.
+ * which is best follows from the contents of the files (step, epoch, history), not from
+ * names, times or links, which copying a run changes. The links `latest` and `best` are
+ * for people.
  */
 #ifndef TUTTI_TRAIN_RUN_LISTING_H
 #define TUTTI_TRAIN_RUN_LISTING_H
@@ -17,7 +17,7 @@ enum { CHECKPOINT_NAME = 40 };
 
 struct run_entry {
     char name[CHECKPOINT_NAME];
-    int64_t step, epoch, epoch_step; /* -1: the file can't say */
+    int64_t step, epoch, epoch_step; /* -1: not readable */
 };
 
 struct run_listing {           /* free with run_listing_free */
@@ -25,15 +25,15 @@ struct run_listing {           /* free with run_listing_free */
     size_t count, capacity;
 };
 
-/* "epoch-0003.h5", "step-00000123.h5"? */
+/* True for names such as "epoch-0003.h5" and "step-00000123.h5". */
 bool run_is_checkpoint_name(const char *name);
 
-/* Lists the files with a checkpoint's name, and whole files called `latest` or `best`,
- * which a copy with its links followed has. */
+/* Lists the files with a checkpoint's name, and regular files called `latest` or `best`,
+ * which a copy of a run has where links were followed. */
 enum status run_listing_read(const char *checkpoints, struct run_listing *out);
 void run_listing_free(struct run_listing *listing);
 
-/* Of the checkpoints that are there, the one written after the epoch with the lowest
+/* Of the listed checkpoints, the one written after the epoch with the lowest
  * validation loss in the history; on a tie the earlier epoch, as schedule_epoch counts.
  * NULL: none of them has such a loss. */
 const struct run_entry *run_listing_best(const struct run_listing *listing,
