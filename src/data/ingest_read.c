@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "recorded_path.h"
 #include "silence.h"
 #include "spill.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
 #include "tutti/progress.h"
+#include "tutti/recorded_path.h"
 
 enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
 
