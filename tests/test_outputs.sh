@@ -34,7 +34,7 @@ timeout -s INT 1 "$tutti" generate runs/first -o pipe --seconds 1 >/dev/null 2>&
 [ $? = 124 ] || fail "a pipe without a reader: Ctrl-C doesn't end it"
 generate -o pipe >/dev/null 2>said.txt &
 waiting=$!
-until grep -q . said.txt; do sleep 0.05; done
+for _ in {1..100}; do grep -q . said.txt || sleep 0.1; done
 sleep 0.2 # more than one look
 cat pipe >piped.mid
 wait $waiting || fail "a pipe whose reader comes late"

@@ -205,6 +205,34 @@ diff -r data.tutti piped.tutti >&2 || fail "preprocess | true: another dataset"
     echo $? >code.txt
 } | true
 [ "$(cat code.txt)" = 0 ] && [ -e piped-3.mid ] || fail "generate | true: $(cat code.txt)"
+# the same over a socket, of either kind, as under inetd or some ssh servers
+cat >unread.py <<'END'
+import os, socket, subprocess, sys
+if sys.argv[1] == "unix":
+    ours, theirs = socket.socketpair()
+else:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs = listener.accept()[0]
+ours.close()
+code = subprocess.run(["python3", "fresh.py", *sys.argv[2:]], stdout=theirs, stderr=theirs,
+                      close_fds=True).returncode
+sys.exit(code if code >= 0 else 128 - code)
+END
+for kind in unix tcp; do
+    python3 unread.py $kind "$tutti" preprocess corpus -o $kind.tutti --shards 6 \
+        --split "0.8 0.1 0.1" || fail "preprocess into a $kind socket: exit code $?"
+    diff -r data.tutti $kind.tutti >&2 || fail "preprocess into a $kind socket: another dataset"
+    python3 unread.py $kind "$tutti" generate runs/whole -o $kind.mid --count 3 --seconds 2 ||
+        fail "generate into a $kind socket: exit code $?"
+    [ -e $kind-3.mid ] || fail "generate into a $kind socket"
+    python3 unread.py $kind "$tutti" train run.conf --set run.dir=runs/$kind ||
+        fail "train into a $kind socket: exit code $?"
+    same $kind "train into a $kind socket"
+done
+python3 unread.py unix "$tutti" generate runs/whole -o - --seconds 2 2>said.txt &&
+    fail "generate -o - into a socket without a reader: exit code 0"
+echo "ok: sockets without a reader"
 # a command that only prints dies of it, as filters do
 { (fresh "$tutti" inspect runs/whole --json); echo $? >code.txt; } | true
 [[ $(cat code.txt) =~ ^(141|0)$ ]] || fail "inspect | true: exit code $(cat code.txt)"
