@@ -43,7 +43,7 @@ void standard_streams_survive(void)
 bool standard_output_unread(void)
 {
     struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    const int gone =
-        POLLERR | POLLHUP; /* a pipe has the first, a socket mostly the second */
+    /* of a pipe without a reader it is the first, of a socket mostly the second */
+    const int gone = POLLERR | POLLHUP;
     return surviving && poll(&output, 1, 0) == 1 && (output.revents & gone);
 }
