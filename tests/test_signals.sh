@@ -133,6 +133,28 @@ kill -HUP $pid
 wait $pid || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
 same nohup "SIGHUP under nohup"
 
+# an MPI that takes the signals for itself when it starts
+taken=$(dirname "$tutti")/tests/libsignals_taken.so
+[ -e "$taken" ] || fail "$taken is missing"
+for signal in TERM HUP USR2 nohup; do
+    ignored=""
+    [ $signal = nohup ] && ignored=HUP
+    (IGNORED=$ignored fresh env LD_PRELOAD="$taken" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        "$tutti" train run.conf --set run.dir=runs/taken-$signal $slow) >log.txt 2>&1 &
+    pid=$!
+    wait_for taken-$signal 2 $pid
+    kill -${ignored:-$signal} $pid
+    wait $pid && code=0 || code=$?
+    if [ $signal = nohup ]; then
+        [ $code = 0 ] || { cat log.txt >&2; fail "taken by MPI, nohup: exit code $code"; }
+        same taken-nohup "SIGHUP under nohup, taken by MPI"
+    else
+        stopped taken-$signal $code "$signal, taken by MPI"
+        resumes taken-$signal "$signal, taken by MPI"
+    fi
+done
+
 # the limit of processor time, which comes again each second
 (ulimit -S -t 2 && fresh "$tutti" train run.conf --set run.dir=runs/cpu \
     --set train.epochs=100000 --set run.checkpoint_every=100000) >log.txt 2>&1
