@@ -51,7 +51,8 @@ void stop_listen(void)
         if (!again)
             sigaction(signals[i].number, NULL, &before[i]);
         bool nohup = signals[i].number == SIGHUP && before[i].sa_handler == SIG_IGN;
-        sigaction(signals[i].number, nohup ? &before[i] : &action, NULL);
+        if (!nohup)
+            sigaction(signals[i].number, &action, NULL);
     }
 }
 
