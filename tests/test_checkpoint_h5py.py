@@ -231,6 +231,38 @@ def check_seed():
     assert tutti_json("inspect", "runs/seed")["config"]["train"]["seed"] == seed
 
 
+def check_paths():
+    """Paths in any bytes: text for h5py, the same bytes again for tutti."""
+    data, run, split = b"caf\xe9.tutti", b"runs/\xfcber \\x41", b"split-\xe9.txt"
+    with open(split, "wb") as file:
+        for i in range(60):
+            part = ["train", "valid"][i % 4 == 3]
+            file.write(f"tune-{i:03d}.mid\t{part}\n".encode())
+    subprocess.run([tutti, "preprocess", "corpus", "-o", data, "--shards", "4",
+                    "--split-file", split], check=True, capture_output=True)
+    with open("first.conf", "rb") as first, open("paths.conf", "wb") as config:
+        config.write(first.read().replace(b"corpus.tutti", data).replace(b"runs/first", run))
+    subprocess.run([tutti, "train", "paths.conf", "--set", "train.max_steps=1"], check=True,
+                   capture_output=True)
+    with h5py.File(run + b"/checkpoints/latest") as file:
+        config = bytes(file["config"][()]).decode()
+        provenance = {name: text(file["provenance"], name) for name in file["provenance"].attrs
+                      if name != "ranks"}
+    assert "dataset = caf\\xE9.tutti\n" in config, config
+    assert "dir = runs/\\xFCber \\x5Cx41\n" in config, config
+    assert "split_file = split-\\x5CxE9.txt\n" in config, config
+    assert provenance["host"], provenance
+    assert b"dir = " + run + b"\n" in open(run + b"/settings.conf", "rb").read()
+    shown = subprocess.run([tutti, "inspect", run], check=True, capture_output=True).stdout
+    assert run in shown, shown
+    subprocess.run([tutti, "train", run + b"/settings.conf", "--resume", "--set",
+                    "train.max_steps=2"], check=True, capture_output=True)
+    assert tutti_json("inspect", run)["step"] == 2
+    subprocess.run([tutti, "generate", run, "-o", "paths.mid", "--seconds", "2"], check=True,
+                   capture_output=True)
+    subprocess.run([tutti, "evaluate", run, data], check=True, capture_output=True)
+
+
 def check_flipped_bit():
     """One bit in a column that neither training nor evaluation needs: refused by name."""
     name = sorted(glob.glob("corpus.tutti/shard-*.h5"))[-1]
@@ -268,6 +300,7 @@ def main():
     check_adam()
     check_pairs(end)
     check_seed()
+    check_paths()
     check_flipped_bit()
     return 0
 

@@ -11,9 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -81,10 +84,42 @@ static void refuses(const char *path, const char *reason)
     assert_non_null(strstr(status_message(), reason));
 }
 
+static ino_t inode(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 ? facts.st_ino : 0;
+}
+
 static mode_t kind(const char *path)
 {
     struct stat facts;
     return lstat(path, &facts) == 0 ? facts.st_mode & S_IFMT : 0;
+}
+
+/* ---- stand-ins for two functions of the C library ---- */
+
+static bool no_random_numbers;
+static int refused_names; /* so many that linkat is still to refuse */
+static char last_name[300];
+
+ssize_t getrandom(void *bytes, size_t size, unsigned flags)
+{
+    if (no_random_numbers) {
+        errno = ENOSYS;
+        return -1;
+    }
+    return syscall(SYS_getrandom, bytes, size, flags);
+}
+
+int linkat(int from, const char *old, int to, const char *new, int flags)
+{
+    if (refused_names == 0)
+        return (int)syscall(SYS_linkat, from, old, to, new, flags);
+    refused_names--;
+    assert_string_not_equal(last_name, new);
+    snprintf(last_name, sizeof last_name, "%s", new);
+    errno = EEXIST;
+    return -1;
 }
 
 /* ---- regular files ---- */
@@ -128,6 +163,143 @@ static void a_failure_leaves_the_old_file(void **state)
     assert_int_equal(status, STATUS_FAILED);
     assert_non_null(strstr(status_message(), "a: can't write: File too large"));
     holds("a", "first");
+    assert_string_equal(names(), "a ");
+}
+
+static mode_t mode(const char *path)
+{
+    struct stat facts;
+    assert_int_equal(stat(path, &facts), 0);
+    return facts.st_mode & 07777;
+}
+
+static void a_replaced_file_keeps_its_mode(void **state)
+{
+    (void)state;
+    mode_t mask = umask(022);
+    put("a", "first");
+    assert_int_equal(mode("a"), 0644);
+    static const mode_t modes[] = {0600, 0664, 0440, 0755};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        assert_int_equal(chmod("a", modes[i]), 0);
+        put("a", "next");
+        assert_int_equal(mode("a"), modes[i]);
+    }
+    umask(mask);
+    holds("a", "next");
+    assert_string_equal(names(), "a ");
+}
+
+/* As root, who writes everywhere: what a child that is somebody else returns. */
+static int as_nobody(int (*act)(void))
+{
+    int how = 0;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(setgid(65534) == 0 && setuid(65534) == 0 ? act() : 100);
+    assert_int_equal(waitpid(child, &how, 0), child);
+    return WIFEXITED(how) ? WEXITSTATUS(how) : 101;
+}
+
+static int check(const char *path)
+{
+    struct file_output output;
+    return file_check_output(path, &output) != STATUS_OK;
+}
+
+static int write_a_closed_folder(void)
+{
+    int wrong = check("open") || file_write("open", "new", 3) != STATUS_OK;
+    wrong |= !check("shut") || file_write("shut", "new", 3) != STATUS_FAILED;
+    wrong |= !check("none") || file_write("none", "new", 3) != STATUS_FAILED;
+    wrong |= !strstr(status_message(), "none: can't write: Permission denied");
+    return wrong | !check("below/none");
+}
+
+static int write_a_shared_folder(void)
+{
+    int wrong = check("open") || file_write("open", "new", 3) != STATUS_OK;
+    wrong |= !check("shut") || file_write("shut", "new", 3) != STATUS_FAILED;
+    wrong |= check("none") || file_write("none", "new", 3) != STATUS_OK;
+    return wrong | check("below/none");
+}
+
+/* A file that may be written, in a folder in which it can't be replaced. */
+static void a_file_is_written_in_place_where_it_must_be(void **state)
+{
+    (void)state;
+    if (getuid() != 0)
+        skip();
+    static const struct {
+        mode_t folder;
+        int (*act)(void);
+    } cases[] = {{0755, write_a_closed_folder}, {01777, write_a_shared_folder}};
+    for (int i = 0; i < 2; i++) {
+        put("open", "the old one");
+        put("shut", "old");
+        assert_int_equal(chmod("open", 0666), 0);
+        assert_int_equal(chmod(".", cases[i].folder), 0);
+        ino_t before = inode("open");
+        assert_int_equal(as_nobody(cases[i].act), 0);
+        holds("open", "new");
+        holds("shut", "old");
+        assert_int_equal(inode("open"), before);
+        unlink("none");
+        assert_string_equal(names(), "open shut ");
+    }
+}
+
+static void a_mount_point_is_written_in_place(void **state)
+{
+    (void)state;
+    put("outside", "the old one");
+    put("inside", "");
+    if (mount("outside", "inside", NULL, MS_BIND, NULL) != 0)
+        skip(); /* not root, or not allowed to */
+    int wrong = check("inside") || file_write("inside", "new", 3) != STATUS_OK;
+    assert_int_equal(umount("inside"), 0);
+    assert_int_equal(wrong, 0);
+    holds("outside", "new");
+    assert_string_equal(names(), "inside outside ");
+}
+
+static void what_cannot_be_written_is_known_before(void **state)
+{
+    (void)state;
+    struct file_output output;
+    put("file", "");
+    assert_int_equal(mkdir("there", 0777), 0);
+    assert_int_equal(file_check_output("there/a", &output), STATUS_OK);
+    assert_false(output.lacks_folder);
+    assert_int_equal(file_check_output("a/b/c", &output), STATUS_OK);
+    assert_true(output.is_regular && output.lacks_folder);
+    refuses("file/a", "file/a: can't write: Not a directory");
+    assert_int_equal(symlink("gone/a", "link"), 0);
+    refuses("link", "link (a link to gone/a): can't write: No such file or directory");
+    fflush(stdout);
+    int saved = dup(STDOUT_FILENO), closed = open("/dev/null", O_RDONLY);
+    dup2(closed, STDOUT_FILENO);
+    int failed = check("-");
+    bool is_told = strstr(status_message(), "standard output: closed");
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    close(closed);
+    assert_true(failed && is_told);
+    assert_string_equal(names(), "file link there ");
+}
+
+static void names_differ_without_random_numbers(void **state)
+{
+    (void)state;
+    no_random_numbers = true;
+    refused_names = 20;
+    last_name[0] = '\0';
+    enum status status = file_write("a", "x", 1);
+    no_random_numbers = false;
+    assert_int_equal(status, STATUS_OK);
+    if (refused_names == 20)
+        skip(); /* a file system on which every file has a name */
+    assert_int_equal(refused_names, 0);
     assert_string_equal(names(), "a ");
 }
 
@@ -486,6 +658,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_file_is_replaced_as_a_whole),
         TEST(a_failure_leaves_the_old_file),
+        TEST(a_replaced_file_keeps_its_mode),
+        TEST(a_file_is_written_in_place_where_it_must_be),
+        TEST(a_mount_point_is_written_in_place),
+        TEST(what_cannot_be_written_is_known_before),
+        TEST(names_differ_without_random_numbers),
         TEST(names_may_be_long),
         TEST(what_names_no_file_is_refused),
         TEST(writers_at_once_disturb_nobody),

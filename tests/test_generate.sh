@@ -117,7 +117,7 @@ refuses 2 "seconds" "$tutti" generate runs/first -o x.mid --seconds 0
 refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0
 refuses 2 "seeds" "$tutti" generate runs/first -o x.mid --seeds 3
 refuses 2 "" "$tutti" generate
-refuses 1 "primer.mid: can.t make the directory" "$tutti" generate runs/first -o primer.mid/x.mid
+refuses 2 "primer.mid/x.mid: can.t write: Not a directory" "$tutti" generate runs/first -o primer.mid/x.mid
 # names that promise another format are refused, others are names like any other
 for name in music.wav out/music.MP3 a.b.ogg music.flac music.json music.h5 music.txt \
     music.musicxml music.xml ./x.pdf .wav music.mid.gz; do

@@ -123,11 +123,37 @@ static void a_batch_job_can_go_back(void **state)
           "tutti train a.conf --resume\nscontrol requeue 15_2");
 }
 
+/* A folder, which may be "executed", is no program. */
+static void a_program_is_a_file(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tutti-go-on-XXXXXX", path[PATH_MAX], in[64], other[64],
+         both[128];
+    assert_non_null(mkdtemp(folder));
+    snprintf(in, sizeof in, "%s/in", folder);
+    snprintf(other, sizeof other, "%s/other", folder);
+    snprintf(both, sizeof both, "%s:%s", in, other);
+    assert_int_equal(file_make_directories(in), STATUS_OK);
+    assert_int_equal(file_make_directories(other), STATUS_OK);
+    strcat(in, "/mpirun");
+    strcat(other, "/mpirun");
+    assert_int_equal(mkdir(in, 0777), 0);
+    setenv("PATH", both, 1);
+    assert_false(find_program("mpirun", path));
+    assert_int_equal(file_write(other, "", 0), STATUS_OK);
+    assert_false(find_program("mpirun", path));
+    assert_int_equal(chmod(other, 0755), 0);
+    assert_true(find_program("mpirun", path));
+    assert_string_equal(path, other);
+    file_remove_tree(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(our_own_words, forget),
         cmocka_unit_test_setup(the_launcher_in_front, forget),
+        cmocka_unit_test_setup(a_program_is_a_file, forget),
         cmocka_unit_test_setup(root_can_paste_it, forget),
         cmocka_unit_test_setup(a_batch_job_can_go_back, forget),
     };

@@ -59,6 +59,39 @@ tempo=750000 write_midi slow.mid 60 62 64 65 67 69 71 72
 cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats a minute: different files"
 "$tutti" inspect slow-here.mid | grep -q ' 80.00 beats a minute' || fail "not at 80 a minute"
 
+# Installed, a program is built with what tutti.pc says, against either kind of library.
+cc=${CC:-cc} source=$2
+client() { # KIND PREFIX
+    local kind=$1 prefix=$2 pc flags
+    pc=$(find "$prefix" -name tutti.pc)
+    [ "$(grep -c '^Libs:' "$pc")" = 1 ] || fail "$kind: not one line of Libs: $(cat "$pc")"
+    flags=$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags --libs tutti) ||
+        fail "$kind: pkg-config"
+    # shellcheck disable=SC2086
+    $cc "$source/tests/library_example.c" -o "client-$kind" $flags || fail "$kind: $cc, $flags"
+    LD_LIBRARY_PATH=$(dirname "$(dirname "$pc")") "./client-$kind" runs/first "$kind.mid" \
+        >/dev/null || fail "$kind: the program"
+    cmp -s "$kind.mid" here.mid || fail "$kind: another file"
+}
+build=$(dirname "$tutti")
+if nm "$build/libtutti.a" 2>/dev/null | grep -q __asan; then
+    echo "library: no program is built, as it has not the sanitizer's runtime"
+else
+    cmake --install "$build" --prefix "$PWD/installed" >install.txt || fail "$(cat install.txt)"
+    client static installed
+    # the other kind: configured as this build, whose shared library it takes
+    mkdir -p configured shared/lib/pkgconfig shared/include
+    grep -E '^[A-Za-z0-9_]+:(FILEPATH|PATH|STRING|BOOL|UNINITIALIZED)=' \
+        "$build/CMakeCache.txt" >configured/CMakeCache.txt
+    cmake -S "$2" -B configured -G "$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' \
+        "$build/CMakeCache.txt")" -DBUILD_SHARED_LIBS=ON -DBUILD_TESTING=OFF \
+        -DCMAKE_INSTALL_LIBDIR=lib >configure.txt 2>&1 || fail "$(cat configure.txt)"
+    cp configured/tutti.pc shared/lib/pkgconfig
+    cp "$build"/libtutti.so* shared/lib
+    cp -r "$2/include/tutti" shared/include
+    client shared shared
+fi
+
 # the header stands alone, in C and in C++
 for compiler in "cc -std=c11 -xc" "c++ -std=c++11 -xc++"; do
     # shellcheck disable=SC2086

@@ -52,17 +52,25 @@ hash_in() { "$tutti" inspect "$1" --json | grep -o '"weights_hash": *"[0-9a-f]*"
 
 names() { (cd "$1/checkpoints" && echo *); }
 
-# same_run RUN WHAT: it plays, is inspected and evaluated as the one with links.
+# same_folder RUN WHAT: its folder plays and is inspected as that of the run with links.
+same_folder() { same_paths "$1" "$2" "" /checkpoints; }
+
+# same_run RUN WHAT: its folder does, and so do checkpoints/best and checkpoints/latest.
 same_run() {
+    same_paths "$1" "$2" "" /checkpoints /checkpoints/best
+    [ "$(hash_in "$1/checkpoints/latest")" = "$newest" ] || fail "$2: latest: not the newest"
+    [ "$(hash_in "$1/checkpoints/best")" = "$best" ] || fail "$2: best: not the best"
+}
+
+same_paths() { # RUN WHAT PATH...
     local path
-    for path in "" /checkpoints /checkpoints/best; do
+    for path in "${@:3}"; do
         well "$2: generate $path" "$tutti" generate "$1$path" -o this.mid --seconds 3 --seed 5
         cmp this.mid best.mid >&2 || fail "$2: generate $path: not from the best"
     done
-    for path in "" /checkpoints /checkpoints/latest; do
+    for path in "" /checkpoints; do
         [ "$(hash_in "$1$path")" = "$newest" ] || fail "$2: inspect $path: not the newest"
     done
-    [ "$(hash_in "$1/checkpoints/best")" = "$best" ] || fail "$2: inspect: not the best"
     echo "ok: $2"
 }
 
@@ -145,10 +153,31 @@ cd "$work" && same_run runs/retired "dangling links" && goes_on retired "danglin
 
 copies wrong && other=$(readlink latest) && ln -sfn "$(readlink best)" latest &&
     ln -sfn "$other" best
-cd "$work" && same_run runs/wrong "wrong links" && goes_on wrong "wrong links"
+cd "$work" && same_folder runs/wrong "wrong links"
+# named, they mean where they lead
+[ "$(hash_in runs/wrong/checkpoints/latest)" = "$best" ] || fail "a named link: latest"
+[ "$(hash_in runs/wrong/checkpoints/best)" = "$newest" ] || fail "a named link: best"
+well "a named link: generate" "$tutti" generate runs/wrong/checkpoints/latest -o this.mid \
+    --seconds 3 --seed 5
+cmp this.mid best.mid >&2 || fail "a named link: generate latest: another checkpoint"
+well "a named link: evaluate" "$tutti" evaluate runs/wrong/checkpoints/latest data.tutti --json
+grep -q "\"checkpoint\": \"runs/wrong/checkpoints/latest\"" log.txt ||
+    { cat log.txt >&2; fail "a named link: evaluate"; }
+goes_on wrong "wrong links"
+
+# a link that somebody made, and a copy, beside other checkpoints
+mkdir bk && cp runs/linked/checkpoints/epoch-0006.h5 bk
+cp "runs/linked/checkpoints/$(readlink runs/linked/checkpoints/best)" bk/best
+ln -s "../runs/linked/checkpoints/best" bk/latest
+[ "$(hash_in bk/latest)" = "$best" ] && [ "$(hash_in bk/best)" = "$best" ] ||
+    fail "a link, or a copy, beside other checkpoints"
+echo "ok: links and copies that are named"
 
 copies text && rm latest best && printf epoch-0001.h5 >latest && printf junk >best
-cd "$work" && same_run runs/text "links as text files" && goes_on text "links as text files"
+cd "$work" && same_folder runs/text "links as text files"
+refuses 1 "runs/text/checkpoints/latest: neither a dataset nor a checkpoint" \
+    "$tutti" inspect runs/text/checkpoints/latest
+goes_on text "links as text files"
 
 # the best's own file is damaged, its copy is whole: the copy takes its place
 copies torn && name=$(readlink best) && cp --remove-destination "$name" best &&

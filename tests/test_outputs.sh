@@ -32,6 +32,14 @@ wait $!
 [ -p pipe ] && cmp -s piped.mid plain.mid || fail "through a pipe"
 timeout -s INT 1 "$tutti" generate runs/first -o pipe --seconds 1 >/dev/null 2>&1
 [ $? = 124 ] || fail "a pipe without a reader: Ctrl-C doesn't end it"
+generate -o pipe >/dev/null 2>said.txt &
+waiting=$!
+for _ in {1..100}; do grep -q . said.txt || sleep 0.1; done
+sleep 0.2 # more than one look
+cat pipe >piped.mid
+wait $waiting || fail "a pipe whose reader comes late"
+[ "$(cat said.txt)" = "waiting for a reader of pipe" ] && cmp -s piped.mid plain.mid ||
+    fail "a pipe whose reader comes late: $(cat said.txt)"
 echo "ok: pipes"
 
 ln -s /proc/self/fd/1 stdout
@@ -54,6 +62,23 @@ if [ -w /dev/full ]; then
     [ "$code" = 1 ] && grep -q '^tutti: standard output: can.t write: No space' said.txt ||
         fail "a full standard output: $code: $(cat said.txt)"
 fi
+# the checkpoint is damaged: that would be told if stdout were not looked at first
+cp runs/first/checkpoints/best damaged.h5 && flip damaged.h5 30000
+refuses 1 "damaged.h5" "$tutti" generate damaged.h5 -o x.mid --seconds 1
+closed='^tutti: standard output: closed, or not open for writing$'
+for name in - /dev/stdout; do
+    code=0
+    "$tutti" generate damaged.h5 --seconds 1 -o $name 2>said.txt >&- || code=$?
+    [ $code = 2 ] && grep -q 'closed, or not open for writing$' said.txt ||
+        fail "-o $name, stdout closed: $code: $(cat said.txt)"
+done
+for command in "evaluate missing missing" "bench --seconds 3600" "inspect missing" doctor; do
+    code=0
+    # shellcheck disable=SC2086
+    timeout 60 "$tutti" $command 2>said.txt >&- || code=$?
+    [ $code = 1 ] && [ "$(wc -l <said.txt)" = 1 ] && grep -q "$closed" said.txt ||
+        fail "$command, stdout closed: $code: $(cat said.txt)"
+done
 echo "ok: standard output"
 
 for name in z/ z/. z/..; do refuses 2 "^tutti: $name: a directory" generate -o "$name"; done
@@ -65,6 +90,28 @@ if command -v python3 >/dev/null; then
     refuses 2 "^tutti: socket: a socket" generate -o socket
 fi
 [ ! -e z ] || fail "a refused output left a folder"
+generate -o made/here/piece.mid >/dev/null || fail "folders are not made"
+cmp -s made/here/piece.mid plain.mid || fail "in a folder that is made"
+# before the checkpoint is read
+refuses 2 "^tutti: plain.mid/x.mid: can't write: Not a directory" \
+    "$tutti" generate damaged.h5 -o plain.mid/x.mid
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$work"
+    cp "$tutti" program && chmod 755 program
+    refuses 2 "^tutti: x.mid: can't write: Permission denied" \
+        as_nobody ./program generate damaged.h5 -o x.mid
+    refuses 2 "^tutti: new/x.mid: can't write: Permission denied" \
+        as_nobody ./program generate damaged.h5 -o new/x.mid
+    : >given.mid && chmod 666 given.mid
+    as_nobody ./program generate runs/first --seconds 3 --seed 9 -o given.mid >/dev/null ||
+        fail "a writable file in an unwritable folder"
+    cmp -s given.mid plain.mid || fail "a file written in place"
+fi
+umask 022
+: >private.mid && chmod 600 private.mid
+generate -o private.mid >/dev/null || fail "over a private file"
+[ "$(stat -c %a private.mid)" = 600 ] || fail "a private file becomes $(stat -c %a private.mid)"
 [ -p pipe ] || fail "the pipe is gone"
 echo "ok: refusals"
 
@@ -109,8 +156,17 @@ ln -s there/list.tsv list-link.tsv
 preprocess --list list-link.tsv >/dev/null 2>&1 || fail "--list through a link"
 [ -L list-link.tsv ] && cmp -s there/list.tsv plain.tsv || fail "--list replaces a link"
 refuses 2 "^tutti: there: a directory" preprocess --list there
-refuses 2 "^tutti: -o -: a dataset is a folder" "$tutti" preprocess corpus -o -
-[ ! -e ./- ] && [ ! -e -.partial ] || fail "a folder called -"
+refuses 2 "^tutti: gone/list.tsv: there is no folder gone" \
+    "$tutti" preprocess corpus -o never --list gone/list.tsv
+refuses 2 "^tutti: plain.tsv/x: can't write: Not a directory" \
+    "$tutti" preprocess corpus -o never --list plain.tsv/x
+if [ -e program ]; then
+    chmod 777 there
+    refuses 2 "^tutti: list.tsv: can't write: Permission denied" as_nobody ./program \
+        preprocess corpus -o there/data --list list.tsv
+    [ ! -e there/data ] || fail "a dataset whose list can't be written"
+fi
+[ ! -e gone ] && [ ! -e never ] || fail "a dataset without its list"
 
 train() { "$tutti" train first.conf --set run.dir="runs/$1" --set train.epochs=1 "${@:2}"; }
 train traced --trace - >trace.json 2>said.txt || fail "--trace -: $(cat said.txt)"
@@ -138,8 +194,14 @@ until [ "$(readlink "/proc/$waiting/exe")" = "$tutti" ] &&
     sleep 0.05
 done
 kill -TERM $waiting
-wait $waiting && fail "a trace without reader, stopped: exit code 0"
-grep -q 'pipe: no reader came' said.txt || fail "said: $(cat said.txt)"
+wait $waiting && code=0 || code=$?
+[ $code = 1 ] || fail "a trace without reader, stopped: exit code $code"
+cat >expected.txt <<END
+waiting for a reader of pipe
+tutti: stopped by SIGTERM before the first step: pipe: no reader came
+END
+diff expected.txt said.txt >&2 || fail "a trace without reader, stopped"
+refuses 2 "^tutti: gone/trace.json: there is no folder gone" train refused --trace gone/trace.json
 refuses 2 "^tutti: z/: a directory" train refused --trace z/
 [ ! -e runs/refused ] || fail "a run was begun"
 echo "ok: lists and traces"

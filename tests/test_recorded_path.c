@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/data/recorded_path.h"
 #include "midi_make.h"
+#include "tutti/recorded_path.h"
 
 static void expect_recorded(const char *path, const char *expected)
 {
@@ -76,12 +76,24 @@ static void every_name_comes_back(void **state)
     }
 }
 
+static void lines_stay_lines(void **state)
+{
+    (void)state;
+    const char *lines = "[data]\ndataset = caf\xE9\n\tgrid = \\x41\n\n";
+    char *recorded = lines_to_recorded(lines), *back = path_from_recorded(recorded);
+    assert_string_equal(recorded, "[data]\ndataset = caf\\xE9\n\\x09grid = \\x5Cx41\n\n");
+    assert_string_equal(back, lines);
+    free(back);
+    free(recorded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ordinary_names_stay_as_they_are),
         cmocka_unit_test(other_bytes_are_escaped),
         cmocka_unit_test(every_name_comes_back),
+        cmocka_unit_test(lines_stay_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

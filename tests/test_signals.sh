@@ -133,6 +133,28 @@ kill -HUP $pid
 wait $pid || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
 same nohup "SIGHUP under nohup"
 
+# an MPI that takes the signals for itself when it starts
+taken=$(dirname "$tutti")/tests/libsignals_taken.so
+[ -e "$taken" ] || fail "$taken is missing"
+for signal in TERM HUP USR2 nohup; do
+    ignored=""
+    [ $signal = nohup ] && ignored=HUP
+    (IGNORED=$ignored fresh env LD_PRELOAD="$taken" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        "$tutti" train run.conf --set run.dir=runs/taken-$signal $slow) >log.txt 2>&1 &
+    pid=$!
+    wait_for taken-$signal 2 $pid
+    kill -${ignored:-$signal} $pid
+    wait $pid && code=0 || code=$?
+    if [ $signal = nohup ]; then
+        [ $code = 0 ] || { cat log.txt >&2; fail "taken by MPI, nohup: exit code $code"; }
+        same taken-nohup "SIGHUP under nohup, taken by MPI"
+    else
+        stopped taken-$signal $code "$signal, taken by MPI"
+        resumes taken-$signal "$signal, taken by MPI"
+    fi
+done
+
 # the limit of processor time, which comes again each second
 (ulimit -S -t 2 && fresh "$tutti" train run.conf --set run.dir=runs/cpu \
     --set train.epochs=100000 --set run.checkpoint_every=100000) >log.txt 2>&1
@@ -205,6 +227,34 @@ diff -r data.tutti piped.tutti >&2 || fail "preprocess | true: another dataset"
     echo $? >code.txt
 } | true
 [ "$(cat code.txt)" = 0 ] && [ -e piped-3.mid ] || fail "generate | true: $(cat code.txt)"
+# the same over a socket, of either kind, as under inetd or some ssh servers
+cat >unread.py <<'END'
+import os, socket, subprocess, sys
+if sys.argv[1] == "unix":
+    ours, theirs = socket.socketpair()
+else:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs = listener.accept()[0]
+ours.close()
+code = subprocess.run(["python3", "fresh.py", *sys.argv[2:]], stdout=theirs, stderr=theirs,
+                      close_fds=True).returncode
+sys.exit(code if code >= 0 else 128 - code)
+END
+for kind in unix tcp; do
+    python3 unread.py $kind "$tutti" preprocess corpus -o $kind.tutti --shards 6 \
+        --split "0.8 0.1 0.1" || fail "preprocess into a $kind socket: exit code $?"
+    diff -r data.tutti $kind.tutti >&2 || fail "preprocess into a $kind socket: another dataset"
+    python3 unread.py $kind "$tutti" generate runs/whole -o $kind.mid --count 3 --seconds 2 ||
+        fail "generate into a $kind socket: exit code $?"
+    [ -e $kind-3.mid ] || fail "generate into a $kind socket"
+    python3 unread.py $kind "$tutti" train run.conf --set run.dir=runs/$kind ||
+        fail "train into a $kind socket: exit code $?"
+    same $kind "train into a $kind socket"
+done
+python3 unread.py unix "$tutti" generate runs/whole -o - --seconds 2 2>said.txt &&
+    fail "generate -o - into a socket without a reader: exit code 0"
+echo "ok: sockets without a reader"
 # a command that only prints dies of it, as filters do
 { (fresh "$tutti" inspect runs/whole --json); echo $? >code.txt; } | true
 [[ $(cat code.txt) =~ ^(141|0)$ ]] || fail "inspect | true: exit code $(cat code.txt)"

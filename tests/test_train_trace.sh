@@ -160,7 +160,7 @@ check diverged.json 2 0
 
 # ---- what can't be written ----
 
-refuses 1 'nowhere/trace.json: can.t write: No such file' \
+refuses 2 "nowhere/trace.json: there is no folder nowhere" \
     "$tutti" train first.conf --set run.dir=runs/x --trace nowhere/trace.json
 [ -e runs/x/metrics.jsonl ] && fail "a run without its trace has begun"
 "$tutti" train first.conf --set run.dir=runs/full --trace /dev/full >log.txt 2>&1 ||

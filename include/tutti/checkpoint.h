@@ -4,7 +4,8 @@
  *   /optimizer/<moment>/<layer>/<tensor>   first, second (Adam) or velocity (SGD)
  *   /state/...                 epoch, step, stream rows and cursors, hidden states,
  *                              schedule
- *   /config                    the resolved settings, INI text
+ *   /config                    the resolved settings, INI text; what isn't UTF-8, in
+ *                              paths, as recorded_path.h has it
  *   /vocabulary/{names, hash}  token names in order
  *   /history/...               one column per figure, one row per epoch
  *   /pairs/{first, second, count}   how often token `second` comes after `first` in the

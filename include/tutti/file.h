@@ -59,20 +59,23 @@ enum status file_publish(const char *partial, const char *path);
 
 /* An output is a path that the user names for a file to write.
  *   path                          what is done
- *   a file, or no file yet        replaced as a whole, by a file made in its folder
+ *   a file, or no file yet        replaced as a whole, by a file made in its folder; where
+ *                                 that is impossible (no right to the folder, a mount
+ *                                 point), an existing file is written in place
  *   a link                        followed; a dangling one creates its target
  *   a device, a FIFO              written to
  *   "-"                           standard output
  *   /dev/stdout, /dev/fd/N, ...   this process's descriptor, from where it stands
  *   a directory, "name/", "name/.", a socket: refused
- * A FIFO's reader is waited for. */
+ * A FIFO's reader is waited for, which a line of log says if there is none yet. */
 struct file_output {
-    bool is_regular; /* a file, or none yet: to be replaced */
-    bool is_stdout;  /* "-", /dev/stdout, ... */
+    bool is_regular;   /* a file, or none yet: to be replaced */
+    bool is_stdout;    /* "-", /dev/stdout, ... */
+    bool lacks_folder; /* folders have to be made first, which is allowed */
 };
 
-/* Looks at where an output leads, and changes nothing. STATUS_FAILED if it can't be
- * written at all. */
+/* Looks at where an output leads and whether this process may write there, and changes
+ * nothing. STATUS_FAILED if it can't be written at all; *output is set all the same. */
 enum status file_check_output(const char *path, struct file_output *output);
 
 /* Keeps standard output for an output that is_stdout: what the process prints from now on
@@ -81,13 +84,17 @@ enum status file_reserve_stdout(void);
 
 /* Opens an output to be written bit by bit, so not as a whole: a regular file is emptied.
  * Only a regular file (*is_regular) can be sought in. While a FIFO has no reader,
- * `give_up` is asked every 50 ms whether to fail. The caller closes *descriptor. */
+ * `give_up` is asked every 50 ms whether to fail with "PATH: no reader came". The caller
+ * closes *descriptor. */
 enum status file_open_output(const char *path, bool (*give_up)(void), int *descriptor,
                              bool *is_regular);
 
 /* Writes a whole output. A regular file is replaced atomically: several processes, also
  * on several hosts, may write one path at once, and the last one wins. On failure the old
- * file is as it was and nothing is left beside it. */
+ * file is as it was and nothing is left beside it. The new file has the mode bits of the
+ * old one, and its owner and group where that is allowed. None of this is promised for a
+ * file that has to be written in place: others may see a part of it, and a failure loses
+ * the old content. */
 enum status file_write(const char *path, const void *bytes, size_t size);
 
 /* Points the symbolic link `link` at `target` atomically (new link, then rename). */

@@ -24,13 +24,14 @@ enum {
 
 /* The checkpoint that `path` means, into *file (the caller frees it): a file stands for
  * itself; of a run's directory, or of its checkpoints directory, the `preferred` one
- * ("best" or "latest") or, if there is none, the other. Neither there nor in
- * "checkpoints/latest" does it matter whether the links are there or right.
- * STATUS_FAILED when there is no such file. */
+ * ("best" or "latest") or, if there is none, the other, whether or not the links are
+ * there and right. ".../latest" and ".../best" are taken as they stand; where they are
+ * missing or dangling, as player_follow. STATUS_FAILED when there is no such file. */
 enum status player_find(const char *path, const char *preferred, char **file);
 
-/* The file that ".../latest" or ".../best" means in a folder with checkpoints; the caller
- * frees it. NULL for any other path. */
+/* The checkpoint that ".../latest" or ".../best" means where no such file exists (no
+ * links on this file system, or a dangling one): the newest or the best of the folder.
+ * The caller frees it. NULL for any other path. */
 char *player_follow(const char *path);
 
 /* Finds the checkpoint that `path` means, reads all of the file, so that damage anywhere

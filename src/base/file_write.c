@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,9 @@
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tutti/hash.h"
+#include "tutti/log.h"
 
 enum {
     LINKS_MAX = 40, /* as the kernel */
@@ -68,9 +72,15 @@ bool file_is_left_over(const char *name)
 
 static uint64_t random_number(void)
 {
+    static atomic_uint_least64_t calls;
     uint64_t number;
-    if (getrandom(&number, sizeof number, 0) != sizeof number)
-        number = (uint64_t)getpid() << 32 ^ (uint64_t)(uintptr_t)&number;
+    if (getrandom(&number, sizeof number, 0) != sizeof number) { /* in some sandboxes */
+        struct timespec now = {0};
+        clock_gettime(CLOCK_REALTIME, &now);
+        const uint64_t facts[] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec,
+                                  (uint64_t)getpid(), calls++};
+        number = hash64(facts, sizeof facts);
+    }
     return number >> (64 - RANDOM_BITS);
 }
 
@@ -104,18 +114,32 @@ static char *make_partial(const char *path,
     return NULL;
 }
 
-static int make_file(const char *partial, void *descriptor)
+/* The file that is to take the place of `old`, which may be NULL. */
+struct draft {
+    const struct stat *old;
+    int descriptor;
+};
+
+/* Nobody may look into it before it has the rights of the old one. */
+static mode_t first_mode(const struct draft *draft)
 {
-    int made = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    *(int *)descriptor = made;
-    return made < 0 ? -1 : 0;
+    return draft->old ? 0600 : 0666;
+}
+
+static int make_file(const char *partial, void *context)
+{
+    struct draft *draft = context;
+    draft->descriptor = open(
+        partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, first_mode(draft));
+    return draft->descriptor < 0 ? -1 : 0;
 }
 
 /* Gives a file without a name its first one. */
-static int make_name(const char *partial, void *descriptor)
+static int make_name(const char *partial, void *context)
 {
+    const struct draft *draft = context;
     char unnamed[64];
-    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", *(int *)descriptor);
+    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", draft->descriptor);
     return linkat(AT_FDCWD, unnamed, AT_FDCWD, partial, AT_SYMLINK_FOLLOW);
 }
 
@@ -130,6 +154,7 @@ static int make_link(const char *partial, void *target)
 struct target {
     char *path;      /* links followed */
     char *shown;     /* for messages: the path as given, and where it leads */
+    int links;       /* that were followed */
     int descriptor;  /* this process's own that the path stands for; -1: none */
     bool is_regular; /* to be replaced as a whole; also one that does not exist yet */
 };
@@ -184,6 +209,12 @@ static bool names_directory(const char *path)
 {
     const char *base = path_base(path);
     return base[0] == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0;
+}
+
+/* access(), with the rights that open() would have. */
+static int access_as_writer(const char *path, int wanted)
+{
+    return faccessat(AT_FDCWD, path, wanted, AT_EACCESS);
 }
 
 /* May a file of this kind be written? */
@@ -246,13 +277,14 @@ static enum status find_target(const char *path, struct target *target)
     enum status status = STATUS_OK;
     if (!target->path || !target->shown)
         status = status_fail(STATUS_FAILED, "%s: out of memory", path);
-    for (int links = 0; status == STATUS_OK && link; links++) {
+    while (status == STATUS_OK && link) {
         status = examine(target, &link);
-        if (status == STATUS_OK && link && links == LINKS_MAX) {
+        if (status == STATUS_OK && link && target->links == LINKS_MAX) {
             errno = ELOOP;
             status = status_fail_errno("%s: can't write", path);
         } else if (status == STATUS_OK && link) {
             status = follow(path, target);
+            target->links++;
         }
     }
     if (status != STATUS_OK)
@@ -293,30 +325,47 @@ static int close_keeping_errno(int descriptor)
     return result;
 }
 
+/* Gives a new file the old one's owner, group and mode bits, as far as that is allowed. */
+static void inherit(const struct draft *draft)
+{
+    if (!draft->old)
+        return;
+    if (fchown(draft->descriptor, draft->old->st_uid, draft->old->st_gid) != 0)
+        (void)!fchown(draft->descriptor, (uid_t)-1, draft->old->st_gid);
+    (void)!fchmod(draft->descriptor, draft->old->st_mode & 0777);
+}
+
 /* A complete file under a temporary name, which it gets last; NULL if this file system
  * has no files without a name. */
-static char *write_unnamed(const char *path, const void *bytes, size_t size)
+static char *write_unnamed(const char *path, const struct stat *old, const void *bytes,
+                           size_t size)
 {
+    struct draft draft = {.old = old, .descriptor = -1};
     char *folder = path_directory(path), *partial = NULL;
-    int descriptor = folder ? open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666) : -1;
+    if (folder)
+        draft.descriptor =
+            open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, first_mode(&draft));
     free(folder);
-    if (descriptor < 0)
+    if (draft.descriptor < 0)
         return NULL;
-    if (fill(descriptor, bytes, size) == 0)
-        partial = make_partial(path, make_name, &descriptor);
-    close_keeping_errno(descriptor);
+    inherit(&draft);
+    if (fill(draft.descriptor, bytes, size) == 0)
+        partial = make_partial(path, make_name, &draft);
+    close_keeping_errno(draft.descriptor);
     return partial;
 }
 
 /* The same under a temporary name from the beginning; NULL with errno. */
-static char *write_named(const char *path, const void *bytes, size_t size)
+static char *write_named(const char *path, const struct stat *old, const void *bytes,
+                         size_t size)
 {
-    int descriptor;
-    char *partial = make_partial(path, make_file, &descriptor);
+    struct draft draft = {.old = old};
+    char *partial = make_partial(path, make_file, &draft);
     if (!partial)
         return NULL;
-    bool failed = fill(descriptor, bytes, size) != 0;
-    failed |= close_keeping_errno(descriptor) != 0;
+    inherit(&draft);
+    bool failed = fill(draft.descriptor, bytes, size) != 0;
+    failed |= close_keeping_errno(draft.descriptor) != 0;
     if (!failed)
         return partial;
     int reason = errno;
@@ -326,16 +375,8 @@ static char *write_named(const char *path, const void *bytes, size_t size)
     return NULL;
 }
 
-/* Gives a complete and durable file its name. */
-static enum status rename_partial(const char *partial, const char *path,
-                                  const char *shown)
+static enum status sync_folder(const char *path)
 {
-    if (rename(partial, path) != 0) {
-        enum status status =
-            status_fail_errno("%s: can't give the finished file its name", shown);
-        unlink(partial);
-        return status;
-    }
     char *directory = path_directory(path);
     if (!directory)
         return status_fail(STATUS_FAILED, "%s: out of memory", path);
@@ -344,36 +385,92 @@ static enum status rename_partial(const char *partial, const char *path,
     return status;
 }
 
-static enum status replace(const struct target *target, const void *bytes, size_t size)
+/* rename(partial, path), or no partial and errno. */
+static int rename_or_remove(const char *partial, const char *path)
 {
-    char *partial = write_unnamed(target->path, bytes, size);
-    if (!partial)
-        partial = write_named(target->path, bytes, size);
-    if (!partial)
-        return status_fail_errno("%s: can't write", target->shown);
-    enum status status = rename_partial(partial, target->path, target->shown);
-    free(partial);
-    return status;
+    if (rename(partial, path) == 0)
+        return 0;
+    int reason = errno;
+    unlink(partial);
+    errno = reason;
+    return -1;
 }
 
-static enum status open_target(const struct target *target, int *descriptor)
+/* Writes the file beside the old one and lets it take its place; -1 with errno. */
+static int write_and_rename(const char *path, const void *bytes, size_t size)
 {
-    int own = target->descriptor == STDOUT_FILENO ? data_descriptor : target->descriptor;
-    int flags = O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC;
-    if (target->is_regular)
-        flags |= O_CREAT;
-    *descriptor = own < 0 ? open(target->path, flags, 0666)
-                          : fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (*descriptor < 0)
-        return status_fail_errno("%s: can't write", target->shown);
-    return STATUS_OK;
+    struct stat facts;
+    const struct stat *old = stat(path, &facts) == 0 ? &facts : NULL;
+    char *partial = write_unnamed(path, old, bytes, size);
+    if (!partial)
+        partial = write_named(path, old, bytes, size);
+    if (!partial)
+        return -1;
+    int result = rename_or_remove(partial, path), reason = errno;
+    free(partial);
+    errno = reason;
+    return result;
+}
+
+static bool is_fifo(const struct target *target)
+{
+    struct stat facts;
+    return target->descriptor < 0 && stat(target->path, &facts) == 0 &&
+           S_ISFIFO(facts.st_mode);
+}
+
+/* Waits for a FIFO's reader. Returns its descriptor, or -1 with errno: EINTR, as give_up
+ * (NULL: never) says. A plain open would be taken up again after each signal whose handler
+ * only sets a flag. */
+static int open_fifo(const struct target *target, bool (*give_up)(void))
+{
+    const int flags = O_WRONLY | O_NONBLOCK | O_CLOEXEC;
+    const struct timespec pause = {.tv_nsec = 50000000};
+    for (bool told = false;; told = true) {
+        int descriptor = open(target->path, flags);
+        if (descriptor >= 0)
+            fcntl(descriptor, F_SETFL, O_WRONLY); /* writing waits for the reader again */
+        if (descriptor >= 0 || errno != ENXIO)
+            return descriptor;
+        if (!told)
+            log_info("waiting for a reader of %s", target->shown);
+        if (give_up && give_up()) {
+            errno = EINTR;
+            return -1;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int open_own(int descriptor)
+{
+    int own = descriptor == STDOUT_FILENO ? data_descriptor : descriptor;
+    return fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+static enum status open_target(const struct target *target, bool (*give_up)(void),
+                               int *descriptor)
+{
+    const int flags = O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC;
+    if (target->descriptor >= 0)
+        *descriptor = open_own(target->descriptor);
+    else if (is_fifo(target))
+        *descriptor = open_fifo(target, give_up);
+    else
+        *descriptor =
+            open(target->path, flags | (target->is_regular ? O_CREAT : 0), 0666);
+    if (*descriptor >= 0)
+        return STATUS_OK;
+    if (errno == EINTR && is_fifo(target))
+        return status_fail(STATUS_FAILED, "%s: no reader came", target->shown);
+    return status_fail_errno("%s: can't write", target->shown);
 }
 
 static enum status write_in_place(const struct target *target, const void *bytes,
                                   size_t size)
 {
     int descriptor;
-    enum status status = open_target(target, &descriptor);
+    enum status status = open_target(target, NULL, &descriptor);
     if (status != STATUS_OK)
         return status;
     bool failed = fill(descriptor, bytes, size) != 0;
@@ -381,6 +478,103 @@ static enum status write_in_place(const struct target *target, const void *bytes
     if (failed)
         status = status_fail_errno("%s: can't write", target->shown);
     return status;
+}
+
+/* The reasons for which a file can't be replaced, but perhaps written: no right to its
+ * folder, one that is read-only, a mount point (a file given to a container). */
+static bool forbids_replacing(int reason)
+{
+    return reason == EACCES || reason == EPERM || reason == EROFS || reason == EBUSY;
+}
+
+static enum status replace(const struct target *target, const void *bytes, size_t size)
+{
+    if (write_and_rename(target->path, bytes, size) == 0)
+        return sync_folder(target->path);
+    struct target existing = *target;
+    existing.is_regular = false;
+    int reason = errno;
+    if (forbids_replacing(reason) && access_as_writer(target->path, W_OK) == 0)
+        return write_in_place(&existing, bytes, size);
+    errno = reason;
+    return status_fail_errno("%s: can't write", target->shown);
+}
+
+/* ---- looking before writing ---- */
+
+/* May the file be replaced by one made beside it? In a folder like /tmp, only one's own. */
+static bool can_replace(const char *path, const struct stat *file)
+{
+    struct stat facts;
+    char *folder = path_directory(path);
+    bool can =
+        folder && stat(folder, &facts) == 0 && access_as_writer(folder, W_OK | X_OK) == 0;
+    free(folder);
+    uid_t user = geteuid();
+    return can && (!(facts.st_mode & S_ISVTX) || user == 0 || user == file->st_uid ||
+                   user == facts.st_uid);
+}
+
+/* The nearest folder above `path` that exists; NULL with errno. */
+static char *existing_folder(const char *path)
+{
+    struct stat facts;
+    char *folder = path_directory(path);
+    while (folder && stat(folder, &facts) != 0) {
+        int reason = errno;
+        char *parent = reason == ENOENT ? path_directory(folder) : NULL;
+        free(folder);
+        folder = parent;
+        errno = reason;
+    }
+    if (folder && !S_ISDIR(facts.st_mode)) {
+        free(folder);
+        folder = NULL;
+        errno = ENOTDIR;
+    }
+    return folder;
+}
+
+/* May a file be made there, its missing folders before it? */
+static enum status check_new(const struct target *target, bool *lacks_folder)
+{
+    char *folder = path_directory(target->path);
+    char *existing = folder ? existing_folder(target->path) : NULL;
+    bool may = existing && access_as_writer(existing, W_OK | X_OK) == 0;
+    *lacks_folder = may && strcmp(folder, existing) != 0;
+    if (*lacks_folder && target->links > 0) { /* which nobody makes */
+        may = false;
+        errno = ENOENT;
+    }
+    int reason = errno;
+    free(folder);
+    free(existing);
+    errno = reason;
+    return may ? STATUS_OK : status_fail_errno("%s: can't write", target->shown);
+}
+
+static enum status check_own(const struct target *target)
+{
+    bool is_stdout = target->descriptor == STDOUT_FILENO;
+    int flags = fcntl(is_stdout ? data_descriptor : target->descriptor, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: closed, or not open for writing",
+                       target->shown);
+}
+
+static enum status check_rights(const struct target *target, bool *lacks_folder)
+{
+    struct stat facts;
+    *lacks_folder = false;
+    if (target->descriptor >= 0)
+        return check_own(target);
+    if (stat(target->path, &facts) != 0)
+        return check_new(target, lacks_folder);
+    if ((target->is_regular && can_replace(target->path, &facts)) ||
+        access_as_writer(target->path, W_OK) == 0)
+        return STATUS_OK;
+    return status_fail_errno("%s: can't write", target->shown);
 }
 
 /* ---- the public face ---- */
@@ -394,8 +588,9 @@ enum status file_check_output(const char *path, struct file_output *output)
         return status;
     output->is_regular = target.is_regular;
     output->is_stdout = target.descriptor == STDOUT_FILENO;
+    status = check_rights(&target, &output->lacks_folder);
     target_free(&target);
-    return STATUS_OK;
+    return status;
 }
 
 enum status file_reserve_stdout(void)
@@ -414,29 +609,6 @@ enum status file_reserve_stdout(void)
     return STATUS_OK;
 }
 
-/* Waits for a FIFO's reader. Returns its descriptor, or -1 with errno. A plain open would
- * be taken up again after each signal whose handler only sets a flag. */
-static int open_fifo(const char *path, bool (*give_up)(void))
-{
-    const int flags = O_WRONLY | O_NONBLOCK | O_CLOEXEC;
-    const struct timespec pause = {.tv_nsec = 50000000};
-    int descriptor;
-    while ((descriptor = open(path, flags)) < 0 && errno == ENXIO && !give_up())
-        nanosleep(&pause, NULL);
-    if (descriptor >= 0)
-        fcntl(descriptor, F_SETFL, O_WRONLY); /* writing waits for the reader again */
-    else if (errno == ENXIO)
-        errno = EINTR;
-    return descriptor;
-}
-
-static bool is_fifo(const struct target *target)
-{
-    struct stat facts;
-    return target->descriptor < 0 && stat(target->path, &facts) == 0 &&
-           S_ISFIFO(facts.st_mode);
-}
-
 enum status file_open_output(const char *path, bool (*give_up)(void), int *descriptor,
                              bool *is_regular)
 {
@@ -445,10 +617,7 @@ enum status file_open_output(const char *path, bool (*give_up)(void), int *descr
     if (status != STATUS_OK)
         return status;
     *is_regular = target.is_regular;
-    if (!is_fifo(&target))
-        status = open_target(&target, descriptor);
-    else if ((*descriptor = open_fifo(target.path, give_up)) < 0)
-        status = status_fail_errno("%s: no reader came", target.shown);
+    status = open_target(&target, give_up, descriptor);
     target_free(&target);
     return status;
 }
@@ -468,10 +637,13 @@ enum status file_write(const char *path, const void *bytes, size_t size)
 enum status file_publish(const char *partial, const char *path)
 {
     enum status status = file_sync(partial);
-    if (status == STATUS_OK)
-        return rename_partial(partial, path, path);
-    unlink(partial);
-    return status;
+    if (status != STATUS_OK) {
+        unlink(partial);
+        return status;
+    }
+    if (rename_or_remove(partial, path) != 0)
+        return status_fail_errno("%s: can't give the finished file its name", path);
+    return sync_folder(path);
 }
 
 enum status file_link(const char *target, const char *link)

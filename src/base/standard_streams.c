@@ -43,5 +43,7 @@ void standard_streams_survive(void)
 bool standard_output_unread(void)
 {
     struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    return surviving && poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
+    /* of a pipe without a reader it is the first, of a socket mostly the second */
+    const int gone = POLLERR | POLLHUP;
+    return surviving && poll(&output, 1, 0) == 1 && (output.revents & gone);
 }

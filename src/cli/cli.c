@@ -45,15 +45,29 @@ enum status cli_open_ranks(enum status so_far, struct comm **out)
 
 static bool stdout_is_reserved;
 
-enum status cli_check_output(const char *path)
+enum status cli_check_output(const char *path, bool makes_folders)
 {
     struct file_output output;
-    enum status status = path ? file_check_output(path, &output) : STATUS_OK;
-    if (path && status == STATUS_OK && output.is_stdout) {
+    if (!path)
+        return STATUS_OK;
+    enum status status = file_check_output(path, &output);
+    if (status == STATUS_OK && output.is_stdout) {
         stdout_is_reserved = true;
-        return file_reserve_stdout();
+        status = file_reserve_stdout();
     }
-    return status == STATUS_OK ? STATUS_OK : STATUS_MISUSE;
+    if (status == STATUS_OK && output.lacks_folder && !makes_folders) {
+        int length = (int)(path_base(path) - path - 1);
+        status =
+            status_fail(STATUS_MISUSE, "%s: there is no folder %.*s", path, length, path);
+    }
+    /* rank 0 writes it, perhaps to a disk of its host */
+    return status == STATUS_OK || !cli_is_first_process() ? STATUS_OK : STATUS_MISUSE;
+}
+
+enum status cli_check_stdout(void)
+{
+    struct file_output output;
+    return cli_is_first_process() ? file_check_output("-", &output) : STATUS_OK;
 }
 
 enum status cli_flush_output(void)

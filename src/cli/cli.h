@@ -96,8 +96,12 @@ extern const struct cli_command command_preprocess, command_train, command_gener
 
 /* Checks an output (see file.h) that the user has named, before there is work on it to
  * lose; NULL: none. If it is standard output, what is printed goes to stderr from now on.
- * STATUS_MISUSE if it can't be written. */
-enum status cli_check_output(const char *path);
+ * STATUS_MISUSE if it can't be written, and if its folder is missing, unless the command
+ * makes folders. On ranks other than 0 never a failure. */
+enum status cli_check_output(const char *path, bool makes_folders);
+
+/* The same for a result that is printed: STATUS_FAILED if stdout is closed. */
+enum status cli_check_stdout(void);
 
 /* Checks that stdout took everything that was printed: STATUS_FAILED on a full disk,
  * STATUS_OK where standard_output_unread. */

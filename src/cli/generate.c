@@ -125,7 +125,7 @@ static enum status check_output(const struct generate_arguments *arguments)
 {
     struct file_output output;
     if (arguments->count == 1)
-        return cli_check_output(arguments->output);
+        return cli_check_output(arguments->output, true);
     if (file_check_output(arguments->output, &output) != STATUS_OK)
         return STATUS_MISUSE;
     if (output.is_regular)

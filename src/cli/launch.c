@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,9 +47,11 @@ static bool find_program(const char *name, char path[PATH_MAX])
     const char *folders = getenv("PATH");
     for (const char *at = folders; at && *at; at += strcspn(at, ":"), at += *at == ':') {
         char candidate[PATH_MAX];
+        struct stat facts;
         int length = (int)strcspn(at, ":");
         snprintf(candidate, sizeof candidate, "%.*s/%s", length, at, name);
-        if (access(candidate, X_OK) == 0 && realpath(candidate, path))
+        if (access(candidate, X_OK) == 0 && realpath(candidate, path) &&
+            stat(path, &facts) == 0 && S_ISREG(facts.st_mode))
             return true;
     }
     return false;

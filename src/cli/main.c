@@ -25,10 +25,16 @@ __attribute__((section(".preinit_array"),
 static const struct {
     const struct cli_command *command;
     bool uses_ranks;
+    bool prints_result; /* and makes nothing else */
 } commands[] = {
-    {&command_demo, false},     {&command_preprocess, true}, {&command_train, true},
-    {&command_generate, false}, {&command_evaluate, true},   {&command_inspect, false},
-    {&command_doctor, true},    {&command_bench, true},
+    {&command_demo, .uses_ranks = false},
+    {&command_preprocess, .uses_ranks = true},
+    {&command_train, .uses_ranks = true},
+    {&command_generate, .uses_ranks = false},
+    {&command_evaluate, .uses_ranks = true, .prints_result = true},
+    {&command_inspect, .uses_ranks = false, .prints_result = true},
+    {&command_doctor, .uses_ranks = true, .prints_result = true},
+    {&command_bench, .uses_ranks = true, .prints_result = true},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -66,6 +72,8 @@ static enum status run_command(const char *name, int argc, char **argv)
         if (strcmp(commands[i].command->name, name) != 0)
             continue;
         cli_set_uses_ranks(commands[i].uses_ranks);
+        if (commands[i].prints_result && cli_check_stdout() != STATUS_OK)
+            return STATUS_FAILED;
         return commands[i].command->run(commands[i].command, argc, argv);
     }
     cli_set_uses_ranks(true); /* under mpirun it was meant to: complain once */

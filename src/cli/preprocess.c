@@ -203,7 +203,7 @@ static enum status read_settings(struct cli_request *request, struct arguments *
     if (strcmp(given->output, "-") == 0)
         return status_fail(STATUS_MISUSE, "-o -: a dataset is a folder and can't go to "
                                           "standard output; name it");
-    return cli_check_output(given->list);
+    return cli_check_output(given->list, false);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

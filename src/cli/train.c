@@ -104,7 +104,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (where)
         return status == STATUS_OK ? where_print(options.run.dir) : status;
     if (status == STATUS_OK)
-        status = cli_check_output(trace);
+        status = cli_check_output(trace, false);
     struct trainer_request wanted = {.options = &options,
                                      .resume = resume,
                                      .samples = samples_write,

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "layout.h"
-#include "recorded_path.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
+#include "tutti/recorded_path.h"
 
 static enum status out_of_memory(void)
 {

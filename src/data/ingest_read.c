@@ -10,13 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+<<<<<<< HEAD
 #include "recorded_path.h"
+=======
+#include "silence.h"
+>>>>>>> files
 #include "spill.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/midi.h"
 #include "tutti/piece.h"
 #include "tutti/progress.h"
+#include "tutti/recorded_path.h"
 
 enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
 

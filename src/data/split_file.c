@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "recorded_path.h"
 #include "tutti/array.h"
 #include "tutti/dataset.h"
 #include "tutti/file.h"
+#include "tutti/recorded_path.h"
 
 struct line {
     char *path;

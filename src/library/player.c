@@ -65,7 +65,7 @@ static char *find_in(const char *directory, bool best)
 char *player_follow(const char *path)
 {
     bool best = strcmp(path_base(path), "best") == 0;
-    if ((!best && strcmp(path_base(path), "latest") != 0) || file_is_directory(path))
+    if ((!best && strcmp(path_base(path), "latest") != 0) || file_exists(path))
         return NULL;
     char *directory = path_directory(path);
     char *file = directory ? find_kind(directory, best) : NULL;

@@ -19,6 +19,7 @@
 #include "tutti/h5.h"
 #include "tutti/hash.h"
 #include "tutti/inject.h"
+#include "tutti/recorded_path.h"
 
 static const char FORMAT[] = "tutti checkpoint";
 
@@ -165,6 +166,17 @@ static void set_text(struct carrier *to, const char *name, const char *attribute
         to->status = h5_set_text(to->file, name, attribute, text);
 }
 
+/* Text that may hold any bytes: those of the user, or of the machine. */
+static void set_recorded(struct carrier *to, const char *name, const char *attribute,
+                         const char *text)
+{
+    char *recorded = path_to_recorded(text);
+    if (!recorded)
+        no_memory(to);
+    set_text(to, name, attribute, recorded);
+    free(recorded);
+}
+
 static void set_texts(struct carrier *to, const char *name, const char *attribute,
                       size_t count, const char *const *texts)
 {
@@ -279,10 +291,12 @@ static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
 static void write_config(struct carrier *to, const struct options *options)
 {
     char *text = options_text(options, SECTION_ALL);
-    if (!text)
+    char *recorded = text ? lines_to_recorded(text) : NULL;
+    if (!recorded)
         no_memory(to);
     if (going(to))
-        to->status = h5_write_text(to->file, "/config", text);
+        to->status = h5_write_text(to->file, "/config", recorded);
+    free(recorded);
     free(text);
 }
 
@@ -346,9 +360,9 @@ static void write_provenance(struct carrier *to, const struct checkpoint *checkp
 {
     make_group(to, "/provenance");
     set_text(to, "/provenance", "tutti", TUTTI_VERSION);
-    set_text(to, "/provenance", "host", checkpoint->host);
+    set_recorded(to, "/provenance", "host", checkpoint->host);
     set_i64(to, "/provenance", "ranks", checkpoint->ranks);
-    set_text(to, "/provenance", "mpi", comm_library());
+    set_recorded(to, "/provenance", "mpi", comm_library());
     set_text(to, "/provenance", "hdf5", h5_library());
     set_text(to, "/provenance", "openblas_core", checkpoint->core);
 }
@@ -519,12 +533,28 @@ static void check_format(struct carrier *from)
                                    CHECKPOINT_FORMAT_VERSION);
 }
 
+static void get_recorded(struct carrier *from, const char *name, const char *attribute,
+                         char *text, size_t size)
+{
+    char recorded[4 * CHECKPOINT_TEXT];
+    get_text(from, name, attribute, recorded, sizeof recorded);
+    char *original = going(from) ? path_from_recorded(recorded) : NULL;
+    if (going(from) && !original)
+        no_memory(from);
+    if (original)
+        snprintf(text, size, "%s", original);
+    free(original);
+}
+
 static void read_config(struct carrier *from, struct options *options)
 {
-    char *text = NULL, origin[STATUS_MESSAGE_SIZE / 2];
+    char *recorded = NULL, *text = NULL, origin[STATUS_MESSAGE_SIZE / 2];
     options_defaults(options);
     if (going(from))
-        from->status = h5_read_text(from->file, "/config", &text);
+        from->status = h5_read_text(from->file, "/config", &recorded);
+    if (going(from) && !(text = path_from_recorded(recorded)))
+        no_memory(from);
+    free(recorded);
     if (going(from)) {
         snprintf(origin, sizeof origin, "%s: /config", h5_path(from->file));
         from->status = options_read_text(options, text, origin);
@@ -689,7 +719,7 @@ enum status checkpoint_read(const char *path, int for_training, struct checkpoin
     read_history(&from, out);
     read_floors(&from, out);
     get_text(&from, "/provenance", "openblas_core", out->core, sizeof out->core);
-    get_text(&from, "/provenance", "host", out->host, sizeof out->host);
+    get_recorded(&from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(&from, "/provenance", "ranks", &out->ranks);
     if (going(&from)) /* also what isn't read here: a damaged file is refused whole */
         from.status = h5_verify(from.file);

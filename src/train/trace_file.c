@@ -165,6 +165,9 @@ static enum status open_output(struct trace_file *file, const char *path)
     int descriptor;
     enum status status =
         file_open_output(path, is_stopped, &descriptor, &file->is_regular);
+    if (status != STATUS_OK && is_stopped())
+        return status_fail(status, "stopped by %s before the first step: %s",
+                           stop_signal_name(stop_signal()), status_message());
     if (status != STATUS_OK)
         return status;
     file->file = fdopen(descriptor, "w");

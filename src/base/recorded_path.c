@@ -1,5 +1,5 @@
 /* recorded_path: see the header. */
-#include "recorded_path.h"
+#include "tutti/recorded_path.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -55,24 +55,36 @@ static char *put_escaped(char *to, const char *bytes, size_t count)
     return to;
 }
 
-char *path_to_recorded(const char *path)
+/* `kept`: a control character that stands for itself all the same. */
+static char *record(const char *text, uint32_t kept)
 {
-    char *recorded = malloc(4 * strlen(path) + 1), *to = recorded;
-    while (recorded && *path) {
+    char *recorded = malloc(4 * strlen(text) + 1), *to = recorded;
+    while (recorded && *text) {
         uint32_t character;
-        size_t length = read_utf8((const uint8_t *)path, &character);
-        if (length == 0 || is_control(character) || is_escape(path)) {
+        size_t length = read_utf8((const uint8_t *)text, &character);
+        bool breaks = length && is_control(character) && character != kept;
+        if (length == 0 || breaks || is_escape(text)) {
             length = length ? length : 1;
-            to = put_escaped(to, path, length);
+            to = put_escaped(to, text, length);
         } else {
-            memcpy(to, path, length);
+            memcpy(to, text, length);
             to += length;
         }
-        path += length;
+        text += length;
     }
     if (recorded)
         *to = '\0';
     return recorded;
+}
+
+char *path_to_recorded(const char *path)
+{
+    return record(path, 0);
+}
+
+char *lines_to_recorded(const char *lines)
+{
+    return record(lines, '\n');
 }
 
 static int digit_value(char digit)

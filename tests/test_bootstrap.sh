@@ -1,0 +1,98 @@
+#!/bin/bash
+# ./bootstrap build --prefix, without building: a compiler with arguments, relative folders,
+# what is refused; and that no script needs a newer bash than clusters have.
+# bash test_bootstrap.sh TUTTI SOURCE_DIRECTORY
+set -u
+source=$(cd "$2" && pwd)
+. "$source/tests/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+# Stands in front of CMake: unpacks, and notes what else it is asked for.
+mkdir tools
+cat >tools/cmake <<'END'
+#!/bin/bash
+if [ "$1" = -E ]; then exec "$CMAKE" "$@"; fi
+printf '%s\n' "$@" >>"$ASKED"
+END
+chmod +x tools/cmake
+CMAKE=$(command -v cmake) ASKED=$work/asked.txt
+export CMAKE ASKED
+bootstrap() { PATH=$work/tools:$PATH "$source/bootstrap" build --prefix "$@"; }
+
+says() { # CODE TEXT COMMAND...: the last line of what the command prints has this text
+    local want=$1 text=$2 code=0
+    shift 2
+    "$@" >log.txt 2>&1 || code=$?
+    [ "$code" = "$want" ] || { cat log.txt >&2; fail "$*: exit code $code, not $want"; }
+    tail -n 1 log.txt | grep -qF -- "$text" || { cat log.txt >&2; fail "$*: not '$text'"; }
+}
+
+# prefix NAME LIBRARY: a folder that has all four libraries but this one.
+prefix() {
+    mkdir -p "$1"/lib/pkgconfig "$1"/include/Random123
+    touch "$1"/lib/pkgconfig/{smf,inih,libxxhash}.pc "$1"/include/Random123/philox.h
+    rm -f "$1/lib/pkgconfig/$2.pc"
+}
+
+# ---- folders ----
+
+mkdir empty
+prefix here inih
+says 1 "bootstrap: $work/empty has no archive of inih that is known here" \
+    bootstrap here --sources empty
+says 1 "bootstrap: --sources $work/gone: no such folder" bootstrap here --sources gone
+says 1 "bootstrap: --prefix $work/a b: no blanks" bootstrap "a b" --sources empty
+says 1 "bootstrap: --prefix $work/a	b: no blanks" bootstrap "a	b" --sources empty
+says 1 "bootstrap: --prefix: the folder is missing" bootstrap ""
+[ ! -e "a b" ] || fail "a refused folder is made"
+mkdir "with blank" && cd "with blank" || exit 1
+says 1 "bootstrap: --prefix $work/with blank/x: no blanks" bootstrap x --sources "$work/empty"
+cd ..
+[ ! -e "$source/here" ] && [ ! -e asked.txt ] || fail "made in another folder"
+echo "ok: folders"
+
+# ---- a library from an archive, with a compiler that has arguments ----
+
+# An archive of that name and content has another hash than the release, but not here.
+hash=$(sed -n 's/^ *"inih r59 \([0-9a-f]*\)$/\1/p' "$source/bootstrap")
+[ ${#hash} = 64 ] || fail "no hash of inih in bootstrap"
+printf '#!/bin/sh\necho %s "$2"\n' "$hash" >tools/sha256sum
+chmod +x tools/sha256sum
+mkdir -p archives inih-r59
+echo 'int ini_parse(void);' >inih-r59/ini.h
+cat >inih-r59/ini.c <<'END'
+#include "ini.h"
+#ifndef FROM_CC
+#error the arguments of CC are lost
+#endif
+int ini_parse(void) { return FROM_CC; }
+END
+tar cf archives/inih.tar inih-r59
+compiler=${CC:-cc}
+says 0 "bootstrap: done: $work/here/bin/tutti" \
+    env CC="${compiler%% *} -DFROM_CC=7" PATH="$work/tools:$PATH" "$source/bootstrap" build \
+    --prefix here --sources archives
+ar t here/lib/libinih.a | grep -q '^ini.o$' || fail "no library"
+grep -q "^prefix=$work/here$" here/lib/pkgconfig/inih.pc || fail "$(cat here/lib/pkgconfig/inih.pc)"
+grep -qxF -- "-DCMAKE_INSTALL_PREFIX=$work/here" asked.txt || fail "CMake: $(cat asked.txt)"
+! grep -qxF -- '' asked.txt || fail "CMake gets an empty argument: $(cat asked.txt)"
+prefix other inih
+says 1 "bootstrap: no-such-compiler is missing" \
+    env CC="no-such-compiler -m64" PATH="$work/tools:$PATH" "$source/bootstrap" build \
+    --prefix other --sources archives
+echo "ok: a compiler with arguments"
+
+# ---- bash before 4.4 takes an empty array for one that is not set ----
+
+for script in "$source/bootstrap" "$source"/slurm/*.sbatch; do
+    grep -q '^set -[a-z]*u' "$script" || continue
+    for array in $(grep -oE '[a-z_]+=\(\)' "$script" | sed 's/=()//' | sort -u); do
+        # those that are filled, or counted, before they are used
+        [[ " all counts files missing objects configurations words " == *" $array "* ]] && continue
+        ! grep -nE "(^|[^+])\"\\$\{$array\[@\]\}\"" "$script" >&2 ||
+            fail "$script: $array may be empty"
+    done
+done
+echo "ok: empty arrays"
