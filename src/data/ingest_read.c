@@ -10,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-<<<<<<< HEAD
-#include "recorded_path.h"
-=======
-#include "silence.h"
->>>>>>> files
 #include "spill.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
