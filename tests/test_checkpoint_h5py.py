@@ -261,6 +261,19 @@ def check_paths():
     subprocess.run([tutti, "generate", run, "-o", "paths.mid", "--seconds", "2"], check=True,
                    capture_output=True)
     subprocess.run([tutti, "evaluate", run, data], check=True, capture_output=True)
+    # An older checkpoint: nothing in /config is escaped, and a setting of the data is another.
+    # What a dataset decides is compared by the dataset's hash alone.
+    with h5py.File(run + b"/checkpoints/latest", "r+") as file:
+        del file["config"].attrs["escapes"]
+        older = bytes(file["config"][()]).replace(b"max_silence_seconds = 60",
+                                                  b"max_silence_seconds = 59")
+        assert len(older) == len(config.encode()) and older != config.encode()
+        file["config"][0] = older
+    shown = subprocess.run([tutti, "inspect", run], check=True, capture_output=True).stdout
+    assert rb"caf\xE9.tutti" in shown, shown
+    subprocess.run([tutti, "train", run + b"/settings.conf", "--resume", "--set",
+                    "train.max_steps=3"], check=True, capture_output=True)
+    assert tutti_json("inspect", run)["step"] == 3
 
 
 def check_flipped_bit():

@@ -450,6 +450,37 @@ static void controllers_release_their_channel_in_every_track(void **state)
     }
 }
 
+/* Both hands on one channel: the left one, which ends first, ends with all notes off. */
+static void a_tracks_last_events_concern_it_alone(void **state)
+{
+    (void)state;
+    struct bytes bytes = {0};
+    put_header(&bytes, 1, 2, 480);
+    size_t begin = begin_track(&bytes);
+    put_note(&bytes, 0, 400, 72);
+    end_track(&bytes, begin);
+    begin = begin_track(&bytes);
+    put_note(&bytes, 0, 20, 48);
+    put_event(&bytes, 10, 0xB0, 123, 0); /* tick 30: a note of its own follows */
+    put_note(&bytes, 10, 20, 50);
+    put_event(&bytes, 0, 0x90, 52, 80); /* tick 60 */
+    put_event(&bytes, 40, 0xB0, 123, 0);
+    put_event(&bytes, 0, 0xB0, 120, 0);
+    put_end_of_track(&bytes, 100);
+    end_chunk(&bytes, begin);
+    expect(&bytes, 0, "0+20:48 0+30:72 40+20:50 60+40:52");
+    bytes.count = 0;
+    put_header(&bytes, 1, 2, 480);
+    begin = begin_track(&bytes);
+    put_note(&bytes, 0, 20, 48);
+    put_event(&bytes, 10, 0xB0, 123, 0);
+    end_track(&bytes, begin);
+    begin = begin_track(&bytes);
+    put_note(&bytes, 0, 400, 72);
+    end_track(&bytes, begin);
+    expect(&bytes, 0, "0+20:48 0+400:72");
+}
+
 /* Programs: "pitch/program" of each note. */
 static void programs_belong_to_the_channel(void **state)
 {
@@ -578,6 +609,7 @@ int main(void)
         cmocka_unit_test(notes_may_last_no_time),
         cmocka_unit_test(controllers_release_their_channel),
         cmocka_unit_test(controllers_release_their_channel_in_every_track),
+        cmocka_unit_test(a_tracks_last_events_concern_it_alone),
         cmocka_unit_test(programs_belong_to_the_channel),
         cmocka_unit_test(pedals_are_kept_in_order_of_time),
         cmocka_unit_test(one_file_leaves_nothing_for_the_next),

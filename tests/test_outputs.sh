@@ -72,6 +72,8 @@ for name in - /dev/stdout; do
     [ $code = 2 ] && grep -q 'closed, or not open for writing$' said.txt ||
         fail "-o $name, stdout closed: $code: $(cat said.txt)"
 done
+refuses 2 "^tutti: /dev/fd/9: closed, or not open for writing" \
+    "$tutti" generate damaged.h5 --seconds 1 -o /dev/fd/9
 for command in "evaluate missing missing" "bench --seconds 3600" "inspect missing" doctor; do
     code=0
     # shellcheck disable=SC2086
@@ -152,6 +154,9 @@ for name in - /dev/stdout; do
     cmp -s list.tsv plain.tsv || fail "--list $name: messages among the data"
     grep -q '^dataset again' said.txt || fail "--list $name: no messages"
 done
+"$tutti" preprocess corpus --shards 4 -o first --list first/list.tsv >/dev/null 2>&1 ||
+    fail "--list into a new dataset"
+[ -s first/list.tsv ] || fail "--list into a new dataset: no list"
 ln -s there/list.tsv list-link.tsv
 preprocess --list list-link.tsv >/dev/null 2>&1 || fail "--list through a link"
 [ -L list-link.tsv ] && cmp -s there/list.tsv plain.tsv || fail "--list replaces a link"

@@ -83,6 +83,10 @@ static void a_held_note_bridges_no_silence(void **state)
     expect_found(FIND(60, {0, 100}, {150, 1}), 0, 0, 2, 0);
     /* but a pedal point is as long as others play */
     expect_found(FIND(60, {0, 200}, {50, 1}, {110, 1}, {165, 1}, {220, 1}), 0, 0, 5, 0);
+    /* however short the silences are, a key may be held for a minute */
+    expect_found(FIND(2, {0, 50}, {50, 50}, {100, 5}), 0, 0, 3, 0);
+    expect_found(FIND(2, {0, 50}, {52.5, 50}), 1, 0, 1, 2.5);
+    expect_found(FIND(100, {0, 95}, {195, 1}), 0, 0, 2, 0);
     /* what a part holds does not count in the next */
     expect_found(FIND(60, {0, 900}, {400, 1}, {401, 1}, {500, 1}), 2, 1, 2, 340);
     agree_on_verdict(*state);

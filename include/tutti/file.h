@@ -92,9 +92,9 @@ enum status file_open_output(const char *path, bool (*give_up)(void), int *descr
 /* Writes a whole output. A regular file is replaced atomically: several processes, also
  * on several hosts, may write one path at once, and the last one wins. On failure the old
  * file is as it was and nothing is left beside it. The new file has the mode bits of the
- * old one, and its owner and group where that is allowed. None of this is promised for a
- * file that has to be written in place: others may see a part of it, and a failure loses
- * the old content. */
+ * old one, and its owner and group where that is allowed, unless the old one is another
+ * user's. None of this is promised for a file that has to be written in place: others may
+ * see a part of it, and a failure loses the old content. */
 enum status file_write(const char *path, const void *bytes, size_t size);
 
 /* Points the symbolic link `link` at `target` atomically (new link, then rename). */

@@ -39,8 +39,8 @@
  * equals. A part that does not begin with the file starts at 0 with its first note, and
  * with the tempo in force there; so does a piece whose first note comes later than that.
  * Only notes that the encoding keeps count; percussion stays where they are near. A key
- * counts as released after that time; notes that key or pedal hold for longer than that
- * after the last key end with it. The file counts as repaired, its reason has the silence
+ * counts as released after that time, or a minute if that is longer; notes that key or
+ * pedal hold for longer than that time after the last key end with it. The file counts as repaired, its reason has the silence
  * and how many notes were left out, or how long notes were held. min_notes and
  * max_seconds are limits of what is kept, max_notes and max_bytes of the file.
  *

@@ -22,7 +22,8 @@
  *   nothing. Notes that are never released end with their track. A note may last 0 ticks.
  *   Controllers 120 and 123-127 (all sound off, all notes off, and the mode messages that
  *   imply it) release every key of their channel: in their track what began before them,
- *   in the others, once their notes are paired, what began before their tick.
+ *   in the others, once their notes are paired, what began before their tick. Those after
+ *   the last note of a track concern that track alone.
  *
  *   Ports. A channel belongs to its port, with its programs and its pedal. Meta events
  *   21h (a number) and 09h (a device's name, RP-019) change a track's port from there on;

@@ -114,7 +114,8 @@ static char *make_partial(const char *path,
     return NULL;
 }
 
-/* The file that is to take the place of `old`, which may be NULL. */
+/* The file that is to take the place of `old`; NULL: there is none, or it is another
+ * user's, whose mode bits would lock that user out. */
 struct draft {
     const struct stat *old;
     int descriptor;
@@ -244,8 +245,10 @@ static enum status examine(struct target *target, bool *link)
         target->descriptor = own_descriptor(target->path);
         *link = target->descriptor < 0 && !is_kernel_link(target->path);
         target->is_regular = *link;
+    } else if (!exists && (target->descriptor = own_descriptor(target->path)) < 0) {
+        target->is_regular = true;
     } else {
-        target->is_regular = !exists || S_ISREG(facts.st_mode);
+        target->is_regular = exists && S_ISREG(facts.st_mode);
     }
     if (!exists || *link || target->descriptor >= 0)
         return STATUS_OK;
@@ -325,14 +328,14 @@ static int close_keeping_errno(int descriptor)
     return result;
 }
 
-/* Gives a new file the old one's owner, group and mode bits, as far as that is allowed. */
+/* Gives a new file the old one's owner, group and mode bits. The group's bits are for no
+ * other group. */
 static void inherit(const struct draft *draft)
 {
     if (!draft->old)
         return;
-    if (fchown(draft->descriptor, draft->old->st_uid, draft->old->st_gid) != 0)
-        (void)!fchown(draft->descriptor, (uid_t)-1, draft->old->st_gid);
-    (void)!fchmod(draft->descriptor, draft->old->st_mode & 0777);
+    bool kept = fchown(draft->descriptor, draft->old->st_uid, draft->old->st_gid) == 0;
+    (void)!fchmod(draft->descriptor, draft->old->st_mode & (kept ? 0777 : 0707));
 }
 
 /* A complete file under a temporary name, which it gets last; NULL if this file system
@@ -400,7 +403,9 @@ static int rename_or_remove(const char *partial, const char *path)
 static int write_and_rename(const char *path, const void *bytes, size_t size)
 {
     struct stat facts;
-    const struct stat *old = stat(path, &facts) == 0 ? &facts : NULL;
+    bool exists = stat(path, &facts) == 0;
+    bool same_owner = exists && (facts.st_uid == geteuid() || geteuid() == 0);
+    const struct stat *old = same_owner ? &facts : NULL;
     char *partial = write_unnamed(path, old, bytes, size);
     if (!partial)
         partial = write_named(path, old, bytes, size);
@@ -491,10 +496,11 @@ static enum status replace(const struct target *target, const void *bytes, size_
 {
     if (write_and_rename(target->path, bytes, size) == 0)
         return sync_folder(target->path);
+    struct stat facts;
     struct target existing = *target;
     existing.is_regular = false;
     int reason = errno;
-    if (forbids_replacing(reason) && access_as_writer(target->path, W_OK) == 0)
+    if (forbids_replacing(reason) && stat(target->path, &facts) == 0)
         return write_in_place(&existing, bytes, size);
     errno = reason;
     return status_fail_errno("%s: can't write", target->shown);

@@ -203,7 +203,10 @@ static enum status read_settings(struct cli_request *request, struct arguments *
     if (strcmp(given->output, "-") == 0)
         return status_fail(STATUS_MISUSE, "-o -: a dataset is a folder and can't go to "
                                           "standard output; name it");
-    return cli_check_output(given->list, false);
+    size_t length = strlen(given->output);
+    bool within = given->list && strncmp(given->list, given->output, length) == 0 &&
+                  (given->list[length] == '/' || given->output[length - 1] == '/');
+    return cli_check_output(given->list, within);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double longest_key = 60; /* seconds, unless silences may be longer */
+
 double *silence_keys(const struct notes *notes, const struct encoding *encoding,
                      double most)
 {
     double *keys = malloc((notes->count + 1) * sizeof *keys);
-    double last = 0;
+    double last = 0, longest = most > longest_key ? most : longest_key;
     for (size_t i = 0; keys && i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        double held = note->duration < most ? note->duration : most;
+        double held = note->duration < longest ? note->duration : longest;
         if (note->start + held > last && encoding->keeps(encoding, note))
             last = note->start + held;
         keys[i] = last;

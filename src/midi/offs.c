@@ -4,7 +4,9 @@
  * they were read (track.c); those of other tracks end here, once all tracks are read and
  * each note is paired with its off within its track. Only what began before the event's
  * tick ends: a track that begins by resetting its channel doesn't silence notes that begin
- * at that very tick in another.
+ * at that very tick in another. A track that ends by resetting its channel doesn't silence
+ * the others either: many programs end each track so, and put both hands of a piano on one
+ * channel.
  */
 #include "reader.h"
 
@@ -23,6 +25,16 @@ static const struct timed *first_after(const struct timed *events, size_t count,
             high = middle;
     }
     return low < count ? &events[low] : NULL;
+}
+
+void offs_end_track(struct reader *reader, size_t first_note, size_t first_off)
+{
+    const struct timed_list *offs = &reader->offs;
+    size_t notes = reader->file->notes.count, count = offs->count;
+    while (notes > first_note && count > first_off &&
+           offs->items[count - 1].notes == notes)
+        count--;
+    reader->offs.count = count;
 }
 
 void offs_apply(struct reader *reader)

@@ -159,7 +159,10 @@ bool sysex_read(const uint8_t *data, size_t length, uint32_t *value, uint8_t *ch
  * line, then time. */
 bool parts_resolve(struct reader *reader);
 
-/* offs.c: ends the notes that an event of reader->offs in another track ends. */
+/* offs.c */
+/* At the end of a track that began with these: drops its events after its last note. */
+void offs_end_track(struct reader *reader, size_t first_note, size_t first_off);
+/* Ends the notes that an event of reader->offs in another track ends. */
 void offs_apply(struct reader *reader);
 
 /* timing.c */

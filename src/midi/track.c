@@ -548,7 +548,7 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
         .tick = reader->origin,
         .index = (uint16_t)file->tracks,
     };
-    size_t first_note = file->notes.count;
+    size_t first_note = file->notes.count, first_off = reader->offs.count;
     bool pattern = file->format == 2;
     if (change_port(&track) != TAKEN)
         return false;
@@ -563,6 +563,7 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
     if (how == STOPPED)
         return false;
     finish(&track, how);
+    offs_end_track(reader, first_note, first_off);
     *next = find_next(&track, how, end, file_end);
     return !pattern || finish_pattern(&track, first_note);
 }

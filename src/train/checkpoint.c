@@ -288,6 +288,10 @@ static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
         to->status = h5_set_i64s(to->file, "/state/hidden", "shape", HIDDEN_AXES, shape);
 }
 
+/* The attribute of a /config that is written as recorded_path.h says; older ones have the
+ * bytes themselves. */
+static const char escapes[] = "escapes";
+
 static void write_config(struct carrier *to, const struct options *options)
 {
     char *text = options_text(options, SECTION_ALL);
@@ -296,6 +300,7 @@ static void write_config(struct carrier *to, const struct options *options)
         no_memory(to);
     if (going(to))
         to->status = h5_write_text(to->file, "/config", recorded);
+    set_text(to, "/config", escapes, "\\xHH: a byte that is not of UTF-8");
     free(recorded);
     free(text);
 }
@@ -552,7 +557,10 @@ static void read_config(struct carrier *from, struct options *options)
     options_defaults(options);
     if (going(from))
         from->status = h5_read_text(from->file, "/config", &recorded);
-    if (going(from) && !(text = path_from_recorded(recorded)))
+    bool escaped = going(from) && h5_get_text(from->file, "/config", escapes, origin,
+                                              sizeof origin) == STATUS_OK;
+    if (going(from) &&
+        !(text = escaped ? path_from_recorded(recorded) : strdup(recorded)))
         no_memory(from);
     free(recorded);
     if (going(from)) {

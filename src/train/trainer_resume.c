@@ -43,7 +43,10 @@ static enum status check_options(const char *path, const struct options *before,
 {
     char *report = NULL;
     int count = 0;
-    options_difference(before, now, &report, &count);
+    struct options settled =
+        *before; /* the data's are the dataset's, whose hash is checked */
+    settled.data = now->data;
+    options_difference(&settled, now, &report, &count);
     if (count == 0 && !report)
         return STATUS_OK;
     char line[STATUS_MESSAGE_SIZE / 2] = "";
