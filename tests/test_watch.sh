@@ -52,17 +52,22 @@ hash=$(hash_of runs/first)
     { cat log.txt >&2; fail "train two steps"; }
 
 # start RANKS ARGUMENT...: a run in the background, slow enough to be seen; the launcher's
-# pid in $launcher, the ranks' in pid[]. RANKS = 0: without mpirun.
+# pid in $launcher, the ranks' in pid[]. RANKS = 0: without mpirun. It resumes runs/base,
+# or begins anew with other settings if $anew is set.
 start() {
-    local ranks=$1 command=("$tutti")
+    local ranks=$1 command=("$tutti") resume=()
     shift
     rm -rf runs/x
-    cp -R runs/base runs/x
+    if [ -z "${anew:-}" ]; then
+        cp -R runs/base runs/x
+        resume=(--resume)
+    fi
     [ "$ranks" = 0 ] || command=($mpirun -n "$ranks" "$tutti")
-    "${command[@]}" train run.conf --resume --set run.dir=runs/x --set run.checkpoint_minutes=0.005 \
+    "${command[@]}" train run.conf "${resume[@]}" --set run.dir=runs/x \
+        --set run.checkpoint_minutes=0.005 \
         --inject "slow@*:1:0.1" "$@" >log.txt 2>&1 &
     launcher=$!
-    until grep -q '"step": 3,.*gradient_norm' runs/x/metrics.jsonl; do
+    until grep -q '"step": 3,.*gradient_norm' runs/x/metrics.jsonl 2>/dev/null; do
         kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$*: no step was made"; }
         sleep 0.05
     done
@@ -206,7 +211,7 @@ finish
 none "killed while stopping"
 echo "ok: killed while stopping"
 
-start 3 --set train.learning_rate=10 --set train.optimizer=adamw \
+anew=yes start 3 --set train.learning_rate=10 --set train.optimizer=adamw \
     --set train.weight_decay=1 --set train.epochs=50
 finish
 [ $code = 1 ] && grep -q "training has diverged" log.txt ||
