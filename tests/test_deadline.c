@@ -182,7 +182,7 @@ static void the_environment_may_know(void **state)
     unsetenv("SLURM_JOB_END_TIME");
 }
 
-/* Waits until what is left lies in [low, high]; HUGE_VAL: there is no limit. */
+/* Waits until the time left lies in [low, high]; HUGE_VAL: no limit. */
 static void expect_left(const struct deadline *deadline, double low, double high,
                         const char *what)
 {

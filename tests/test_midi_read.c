@@ -461,7 +461,7 @@ static void a_tracks_last_events_concern_it_alone(void **state)
     end_track(&bytes, begin);
     begin = begin_track(&bytes);
     put_note(&bytes, 0, 20, 48);
-    put_event(&bytes, 10, 0xB0, 123, 0); /* tick 30: a note of its own follows */
+    put_event(&bytes, 10, 0xB0, 123, 0); /* tick 30, before its last note */
     put_note(&bytes, 10, 20, 50);
     put_event(&bytes, 0, 0x90, 52, 80); /* tick 60 */
     put_event(&bytes, 40, 0xB0, 123, 0);

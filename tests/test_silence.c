@@ -1,5 +1,5 @@
 /* ranks: 1 2 3
- * Silences that are too long: where a piece is cut, what is kept, how it is reported. */
+ * Long silences: where a piece is cut, which part is kept, what is reported. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

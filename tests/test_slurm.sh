@@ -215,7 +215,7 @@ crash_loop() {
     # more than 2 where the first deaths came before the checkpoint of step 10 was written
     [[ $(fact "$job" Restarts) == [2-4] ]] ||
         restarted runs/loop "loop: $(fact "$job" Restarts) restarts"
-    # behind step 0 where the disk is too slow for any checkpoint before a death
+    # step 0 if the disk is too slow for a checkpoint before the rank dies
     says loop.log "not again: the last two restarts have made no checkpoint behind step (0|10)\."
     echo "ok: a crash loop ends ($SECONDS s)"
 }
