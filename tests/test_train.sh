@@ -190,6 +190,7 @@ for signal in USR1 TERM INT; do
     wait_for stopped $((3 + RANDOM % 20)) $launcher
     kill -$signal $launcher
     wait $launcher && code=0 || code=$?
+    [ $ranks = 0 ] || ! launcher_stopped $code || code=75
     [ $code = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }
     grep -q "stopped by SIG[A-Z0-9]* after step" log.txt || fail "$signal: not said"
     on 3 train lstm.conf --resume --set run.dir=runs/stopped >log.txt 2>&1 ||
