@@ -51,7 +51,7 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
         made->weights[i] = number(3 * i);
         made->optimizer.first[i] = number(3 * i + 1);
         if (made->optimizer.second)
-            made->optimizer.second[i] = number(3 * i + 2);
+            made->optimizer.second[i] = fabsf(number(3 * i + 2));
     }
     for (size_t i = 0; i < made->slices * made->state_size; i++)
         made->states[i] = number(9000000 + i);
@@ -60,20 +60,21 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     assert_non_null(made->pairs);
     for (size_t i = 0; i < v * v; i += 1 + i % 997)
         made->pairs[i] = (int64_t)(i * i + 1);
-    made->pairs[v * v - 1] = INT64_MAX;
+    made->pairs[v * v - 1] = INT64_C(1) << 52;
     made->floors = (struct floors){1.25, 0.5};
-    made->optimizer.updates = 77;
-    made->epoch = 4;
+    made->optimizer.updates = 123;
     made->step = 123;
     made->epoch_step = 5;
+    made->history[0].step = 59;
+    made->history[1].step = 118;
     made->epoch_loss = 1.0 / 3;
     made->epoch_targets = 600;
     made->epoch_correct = 60;
-    made->schedule = (struct schedule_state){0.7, 3, 1, 2, 0.25};
+    made->schedule = (struct schedule_state){0.7, 1, 1, 1, 0.25};
     made->dataset_hash = 0x0123456789abcdef;
     made->ranks = 3;
     for (size_t i = 0; i < made->rows; i++)
-        made->stream_rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, -1};
+        made->stream_rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
     for (size_t i = 0; i < made->slices; i++)
         made->cursors[i] = (struct stream_cursor){20 + (int64_t)i, 30 + (int64_t)i};
     made->history[1].weights_hash = UINT64_MAX;

@@ -213,7 +213,7 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
     char *path = NULL;
     enum status status = player_find(given->checkpoint, "best", &path);
     if (status == STATUS_OK)
-        status = checkpoint_read(path, 0, &checkpoint);
+        status = checkpoint_read(path, CHECKPOINT_TO_PREDICT, &checkpoint);
     if (status == STATUS_OK)
         status = dataset_open(given->dataset, &dataset);
     if (status == STATUS_OK)
