@@ -98,6 +98,11 @@ static enum status check_piece(struct checker *checker, size_t at)
                               row->token_count, checker->tokens);
     if (status != STATUS_OK)
         return status;
+    for (size_t i = 0; i < checker->notes.count; i++) {
+        const char *what = dataset_wrong_note(&checker->notes.items[i]);
+        if (what)
+            return wrong(checker, at, what);
+    }
     struct hash128 hash = notes_hash(&checker->notes);
     if (hash.high != row->hash_high || hash.low != row->hash_low)
         return wrong(checker, at, "its notes are not those that its hash is of");
@@ -114,11 +119,41 @@ static enum status check_piece(struct checker *checker, size_t at)
     return STATUS_OK;
 }
 
+/* No column of notes may be longer or shorter than the pieces say. */
+static enum status check_lengths(const struct shard_file *shard)
+{
+    enum status status = STATUS_OK;
+    for (const struct column *column = note_columns; column->name; column++) {
+        int rank = 0;
+        size_t dims[H5_MAX_RANK] = {0};
+        if (is_left_out(shard->file, column))
+            continue;
+        if (status == STATUS_OK)
+            status = h5_shape(shard->file, column->name, &rank, dims);
+        if (status == STATUS_OK && (rank != 1 || dims[0] != shard->notes))
+            status = status_fail(STATUS_FAILED, "%s: %s: %zu rows (expected %llu)",
+                                 h5_path(shard->file), column->name, dims[0],
+                                 (unsigned long long)shard->notes);
+    }
+    return status;
+}
+
+/* The file as a whole. */
+static enum status check_file(const struct dataset *dataset,
+                              const struct shard_file *shard)
+{
+    enum status status = h5_verify(shard->file);
+    if (status == STATUS_OK)
+        status = dataset_check_identity(shard->file, shard->index,
+                                        dataset->shard_hashes[shard->index]);
+    return status == STATUS_OK ? check_lengths(shard) : status;
+}
+
 static enum status check_shard(struct checker *checker, size_t index)
 {
     enum status status = shard_file_open(checker->dataset, index, &checker->shard);
     if (status == STATUS_OK)
-        status = h5_verify(checker->shard.file);
+        status = check_file(checker->dataset, &checker->shard);
     for (size_t at = 0; at < checker->shard.count && status == STATUS_OK; at++)
         status = check_piece(checker, at);
     shard_file_close(&checker->shard);
@@ -133,6 +168,8 @@ static enum status check_index(const struct dataset *dataset)
     if (status != STATUS_OK)
         return status;
     status = h5_verify(file);
+    if (status == STATUS_OK)
+        status = dataset_check_names(file, dataset->encoding);
     uint64_t used = dataset->outcomes[FILE_OK] + dataset->outcomes[FILE_REPAIRED];
     uint64_t pieces = 0;
     for (int split = 0; split < SPLITS; split++)
@@ -154,7 +191,7 @@ enum status dataset_check_part(const struct dataset *dataset, enum dataset_check
         struct shard_file shard;
         status = shard_file_open(dataset, i, &shard);
         if (status == STATUS_OK && what == CHECK_ALL)
-            status = h5_verify(shard.file);
+            status = check_file(dataset, &shard);
         shard_file_close(&shard);
     }
     return status;
