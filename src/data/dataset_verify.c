@@ -197,10 +197,21 @@ enum status dataset_check_part(const struct dataset *dataset, enum dataset_check
     return status;
 }
 
+static enum status check_files(const struct dataset *dataset)
+{
+    struct dataset_files files;
+    enum status status = dataset_read_files(dataset, &files);
+    if (status == STATUS_OK)
+        dataset_files_free(&files);
+    return status;
+}
+
 enum status dataset_verify(const struct dataset *dataset)
 {
     struct checker checker = {.dataset = dataset};
     enum status status = check_index(dataset);
+    if (status == STATUS_OK)
+        status = check_files(dataset);
     for (size_t i = 0; i < dataset->shard_count && status == STATUS_OK; i++)
         status = check_shard(&checker, i);
     notes_free(&checker.notes);

@@ -279,9 +279,9 @@ static enum status check_dataset(const struct h5_file *file, const char *name,
                                  hid_t dataset, hid_t creation, hid_t type,
                                  struct h5_storage *out)
 {
-    enum status status = check_layout(file, name, creation);
+    enum status status = h5_check_type(file, name, type);
     if (status == STATUS_OK)
-        status = h5_check_type(file, name, type);
+        status = check_layout(file, name, creation);
     if (status == STATUS_OK)
         status = take_shape(file, name, dataset, creation, out);
     out->element = H5Tget_size(type);
