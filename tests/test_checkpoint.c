@@ -488,7 +488,7 @@ static void sizes_beyond_the_file_are_refused(void **state)
     refuse(&made, "can hold");
     made.options.model.hidden = 8;
     made.options.train.batch = 1000000;
-    refuse(&made, "/config: 1000000 rows: more than the file");
+    refuse(&made, "/state/rows/epoch: 4 rows of 1 (expected 1000000");
     checkpoint_free(&made);
 }
 

@@ -507,17 +507,15 @@ static void expect_text(struct carrier *from, const char *name, const char *attr
                         h5_path(from->file), name, attribute, found, expected);
 }
 
-/* /config describes more than can be stored in so small a file? Asked before memory is
- * taken for it. */
-static void expect_room(struct carrier *from, const char *what, uint64_t count,
-                        size_t size)
+/* /config describes a model that can't be stored in so small a file? Asked before memory
+ * is taken for it. */
+static void expect_room(struct carrier *from, size_t weights)
 {
-    if (going(from) && count > h5_size(from->file) / size)
-        from->status =
-            status_fail(STATUS_FAILED,
-                        "%s: /config: %" PRIu64 " %s: more than the file, of %" PRIu64
-                        " bytes, can hold",
-                        h5_path(from->file), count, what, h5_size(from->file));
+    if (going(from) && weights > h5_size(from->file) / sizeof(float))
+        from->status = status_fail(STATUS_FAILED,
+                                   "%s: /config: a model of %zu weights: more than the "
+                                   "file, of %" PRIu64 " bytes, can hold",
+                                   h5_path(from->file), weights, h5_size(from->file));
 }
 
 static void *reserve(struct carrier *from, size_t count, size_t size)
@@ -657,7 +655,7 @@ static void read_weights(struct carrier *from, struct checkpoint *out)
         return;
     out->shape = model_shape_of(&out->options, out->encoding->vocabulary);
     from->status = params_layout(&out->shape, &out->params);
-    expect_room(from, "weights", out->params.total, sizeof *out->weights);
+    expect_room(from, out->params.total);
     if (!going(from))
         return;
     out->weights = reserve(from, out->params.total, sizeof *out->weights);
@@ -763,16 +761,36 @@ static void read_optimizer(struct carrier *from, struct checkpoint *out)
     }
 }
 
-static void read_streams(struct carrier *from, struct checkpoint *out)
+static void expect_shape(struct carrier *from, const char *name, size_t rows,
+                         size_t columns)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0};
+    if (going(from))
+        from->status = h5_shape(from->file, name, &rank, dims);
+    if (going(from) &&
+        (rank > 2 || dims[0] != rows || (rank == 2 ? dims[1] : 1) != columns))
+        from->status = status_fail(
+            STATUS_FAILED, "%s: %s: %zu rows of %zu (expected %zu of %zu)",
+            h5_path(from->file), name, dims[0], rank == 1 ? 1 : dims[1], rows, columns);
+}
+
+/* What /config says of a batch must be what the streams have: whoever predicts plans by
+ * it, too. */
+static void size_streams(struct carrier *from, struct checkpoint *out)
 {
     if (!going(from))
         return;
     out->rows = (size_t)out->options.train.batch;
     out->slices = (size_t)out->options.train.slices;
     out->state_size = checkpoint_state_size(&out->shape, out->rows / out->slices);
-    expect_room(from, "rows", out->rows, FIELD_SIZE);
-    expect_room(from, "values of carried states", (uint64_t)out->slices * out->state_size,
-                sizeof *out->states);
+    expect_shape(from, "/state/rows/epoch", out->rows, 1);
+    expect_shape(from, "/state/cursors/epoch", out->slices, 1);
+    expect_shape(from, "/state/hidden", out->slices, out->state_size);
+}
+
+static void read_streams(struct carrier *from, struct checkpoint *out)
+{
     if (!going(from))
         return;
     out->stream_rows = reserve(from, out->rows, sizeof *out->stream_rows);
@@ -819,6 +837,7 @@ static void read_all(struct carrier *from, enum checkpoint_use use,
     get_text(from, "/provenance", "openblas_core", out->core, sizeof out->core);
     get_recorded(from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(from, "/provenance", "ranks", &out->ranks);
+    size_streams(from, out);
     if (going(from)) /* also what isn't read here: a damaged file is refused whole */
         from->status = h5_verify(from->file);
     if (use == CHECKPOINT_TO_TRAIN) {
