@@ -27,6 +27,7 @@ struct h5_file {
     char *path;
     char *partial; /* NULL: the file is read */
     uint64_t size; /* bytes of a file that is read, when it was opened */
+    bool verified; /* by h5_verify: all links and datasets are as expected */
     struct disk disk;
     struct open_dataset *open; /* datasets that are read or written in parts */
     size_t open_count;

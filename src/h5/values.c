@@ -216,13 +216,13 @@ enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, 
 
 /* ---- reading ---- */
 
-/* A dataset of a file that is read must be stored as expected; of one that is written,
- * this unit has made it. */
+/* A dataset of a file that is read must be stored as expected, which h5_verify may have
+ * seen already; of one that is written, this unit has made it. */
 static hid_t open_dataset(const struct h5_file *file, const char *name)
 {
     hid_t dataset = H5I_INVALID_HID;
     struct h5_storage storage;
-    if (!file->partial) {
+    if (!file->partial && !file->verified) {
         if (h5_open_dataset(file, name, &dataset, &storage) == STATUS_OK)
             h5_storage_free(&storage);
         return dataset;

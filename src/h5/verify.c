@@ -191,11 +191,12 @@ static enum status check_group(struct walk *walk, const char *name, int depth)
     return status;
 }
 
-enum status h5_verify(const struct h5_file *file)
+enum status h5_verify(struct h5_file *file)
 {
     H5_HOLD_LOCK;
     struct walk walk = {.file = file};
     enum status status = check_group(&walk, "/", 0);
     free(walk.seen);
+    file->verified = status == STATUS_OK;
     return status;
 }

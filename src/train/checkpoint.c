@@ -826,6 +826,8 @@ static void read_all(struct carrier *from, enum checkpoint_use use,
                      struct checkpoint *out)
 {
     check_format(from);
+    if (going(from)) /* also what isn't read here: a damaged file is refused whole */
+        from->status = h5_verify(from->file);
     if (going(from))
         read_config(from, &out->options);
     read_vocabulary(from, out);
@@ -838,8 +840,6 @@ static void read_all(struct carrier *from, enum checkpoint_use use,
     get_recorded(from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(from, "/provenance", "ranks", &out->ranks);
     size_streams(from, out);
-    if (going(from)) /* also what isn't read here: a damaged file is refused whole */
-        from->status = h5_verify(from->file);
     if (use == CHECKPOINT_TO_TRAIN) {
         read_optimizer(from, out);
         read_streams(from, out);
