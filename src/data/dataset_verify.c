@@ -139,6 +139,8 @@ static enum status check_column(const struct h5_file *file, const char *name,
 static enum status check_lengths(const struct shard_file *shard)
 {
     enum status status = check_column(shard->file, "/pieces/path", shard->count);
+    if (status == STATUS_OK)
+        status = check_column(shard->file, token_column.name, shard->tokens);
     for (const struct column *column = note_columns; column->name; column++)
         if (status == STATUS_OK)
             status = check_column(shard->file, column->name, shard->notes);
