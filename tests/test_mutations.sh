@@ -12,5 +12,5 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 make_run lstm
-OPENBLAS_NUM_THREADS=1 "$python" "$2/tests/mutate_hdf5.py" "$tutti" --checkpoints 24 \
-    --datasets 16
+OPENBLAS_NUM_THREADS=1 "$python" "$2/tests/mutate_hdf5.py" "$tutti" --checkpoints 16 \
+    --datasets 12
