@@ -51,7 +51,7 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
         made->weights[i] = number(3 * i);
         made->optimizer.first[i] = number(3 * i + 1);
         if (made->optimizer.second)
-            made->optimizer.second[i] = number(3 * i + 2);
+            made->optimizer.second[i] = fabsf(number(3 * i + 2));
     }
     for (size_t i = 0; i < made->slices * made->state_size; i++)
         made->states[i] = number(9000000 + i);
@@ -60,20 +60,21 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     assert_non_null(made->pairs);
     for (size_t i = 0; i < v * v; i += 1 + i % 997)
         made->pairs[i] = (int64_t)(i * i + 1);
-    made->pairs[v * v - 1] = INT64_MAX;
+    made->pairs[v * v - 1] = INT64_C(1) << 52;
     made->floors = (struct floors){1.25, 0.5};
-    made->optimizer.updates = 77;
-    made->epoch = 4;
+    made->optimizer.updates = 123;
     made->step = 123;
     made->epoch_step = 5;
+    made->history[0].step = 59;
+    made->history[1].step = 118;
     made->epoch_loss = 1.0 / 3;
     made->epoch_targets = 600;
     made->epoch_correct = 60;
-    made->schedule = (struct schedule_state){0.7, 3, 1, 2, 0.25};
+    made->schedule = (struct schedule_state){0.7, 1, 1, 1, 0.25};
     made->dataset_hash = 0x0123456789abcdef;
     made->ranks = 3;
     for (size_t i = 0; i < made->rows; i++)
-        made->stream_rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, -1};
+        made->stream_rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
     for (size_t i = 0; i < made->slices; i++)
         made->cursors[i] = (struct stream_cursor){20 + (int64_t)i, 30 + (int64_t)i};
     made->history[1].weights_hash = UINT64_MAX;
@@ -345,6 +346,152 @@ static void misfits_are_refused(void **state)
     checkpoint_free(&made);
 }
 
+/* ---- numbers that no run comes to ---- */
+
+static void refuse(struct checkpoint *made, const char *pattern)
+{
+    assert_int_equal(checkpoint_write(path, made), STATUS_OK);
+    expect_refusal(pattern);
+}
+
+/* Each of some values in the place of one: refused, by a message with the pattern. */
+static void refuse_integers(struct checkpoint *made, int64_t *at, size_t count,
+                            const int64_t *values, const char *pattern)
+{
+    int64_t before = *at;
+    for (size_t i = 0; i < count; i++) {
+        *at = values[i];
+        refuse(made, pattern);
+    }
+    *at = before;
+}
+
+static void refuse_numbers(struct checkpoint *made, double *at, const char *pattern)
+{
+    static const double values[] = {NAN, -HUGE_VAL, 1e300, -5};
+    double before = *at;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        *at = values[i];
+        refuse(made, pattern);
+    }
+    *at = before;
+}
+
+static const int64_t extremes[] = {-1, INT64_MIN, INT64_MAX, (INT64_C(1) << 53) + 1,
+                                   INT64_C(1) << 40};
+enum { EXTREMES = sizeof extremes / sizeof *extremes };
+
+static void counters_beyond_their_ranges_are_refused(void **state)
+{
+    (void)state;
+    struct checkpoint made;
+    fill(&made, CELL_GRU, OPTIMIZER_ADAM, 0);
+    const struct {
+        int64_t *at;
+        const char *pattern;
+    } counters[] = {
+        {&made.step, "step"},
+        {&made.epoch, "epoch"},
+        {&made.epoch_step, "/state: attribute epoch_step: "},
+        {&made.epoch_targets, "/state: attribute epoch_targets: "},
+        {&made.epoch_correct, "/state: attribute epoch_correct: "},
+        {&made.schedule.best_epoch, "/state: attribute best_epoch: "},
+        {&made.schedule.bad_epochs, "/state: attribute bad_epochs: "},
+        {&made.schedule.plateau_wait, "/state: attribute plateau_wait: "},
+        {&made.optimizer.updates, "/optimizer: attribute updates: "},
+        {&made.ranks, "/provenance: attribute ranks: "},
+        {&made.history[1].epoch, "/history/epoch: "},
+        {&made.history[1].step, "/history/step: "},
+        {&made.cursors[1].epoch, "/state/cursors/epoch: "},
+        {&made.cursors[1].next, "/state/cursors/next: "},
+        {&made.stream_rows[1].epoch, "/state/rows/epoch: "},
+        {&made.stream_rows[1].offset, "/state/rows/offset: "},
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+        refuse_integers(&made, counters[i].at, EXTREMES, extremes, counters[i].pattern);
+    refuse_integers(&made, &made.stream_rows[1].piece, EXTREMES - 1, extremes + 1,
+                    "/state/rows/piece: "); /* -1 is none yet */
+    refuse_integers(&made, &made.pairs[0], 1, &extremes[2], "/pairs/count: ");
+    refuse_integers(&made, &made.epoch_step, 1, &(int64_t){4}, "epoch_step: 4 (expected");
+    refuse_integers(&made, &made.optimizer.updates, 1, &(int64_t){122}, "updates: 122");
+    checkpoint_free(&made);
+}
+
+static void figures_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    struct checkpoint made, read;
+    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    const struct {
+        double *at;
+        const char *pattern;
+    } figures[] = {
+        {&made.epoch_loss, "/state: attribute epoch_loss: "},
+        {&made.schedule.best_valid, "/state: attribute best_valid: "},
+        {&made.schedule.factor, "/state: attribute factor: "},
+        {&made.history[0].train_loss, "/history/train_loss: "},
+        {&made.history[0].train_accuracy, "/history/train_accuracy: "},
+        {&made.history[0].learning_rate, "/history/learning_rate: "},
+        {&made.history[0].seconds, "/history/seconds: "},
+        {&made.history[0].tokens_per_second, "/history/tokens_per_second: "},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+        refuse_numbers(&made, figures[i].at, figures[i].pattern);
+    made.history[0].valid_loss = -5;
+    refuse(&made, "/history/valid_loss: -5 in row 0");
+    made.history[0].valid_loss = (double)NAN; /* nothing to validate on */
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
+    checkpoint_free(&read);
+    made.schedule.best_epoch = 0;
+    refuse(&made, "best_valid: 0.7 (expected infinity");
+    checkpoint_free(&made);
+}
+
+static void values_that_are_no_numbers_are_refused(void **state)
+{
+    (void)state;
+    struct checkpoint made, read;
+    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    struct optimizer *optimizer = &made.optimizer;
+    const struct {
+        float *at, value;
+        const char *pattern;
+    } values[] = {
+        {&optimizer->first[3], NAN, "/optimizer/first/embedding/weight: value 3 is nan"},
+        {&optimizer->second[3], HUGE_VALF, "/optimizer/second/embedding/weight: value 3"},
+        {&optimizer->second[0], -1, "value 0 is -1 (expected finite numbers, none below"},
+        {&made.states[1], NAN, "/state/hidden: "},
+        {&made.weights[made.params.total - 1], -HUGE_VALF, "/model/output/bias: value "},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        float before = *values[i].at;
+        *values[i].at = values[i].value;
+        refuse(&made, values[i].pattern);
+        *values[i].at = before;
+    }
+    made.weights[7] = NAN;
+    refuse(&made, "/model/embedding/weight: value 7 is nan");
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &read), STATUS_FAILED);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_SHOW, &read), STATUS_OK);
+    checkpoint_free(&read);
+    checkpoint_free(&made);
+}
+
+/* A small file that says it holds a large model, or a table of a million rows. */
+static void sizes_beyond_the_file_are_refused(void **state)
+{
+    (void)state;
+    struct checkpoint made;
+    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    made.options.model.hidden = 16384;
+    refuse(&made, "can hold");
+    made.options.model.hidden = 8;
+    made.options.train.batch = 1000000;
+    refuse(&made, "/state/rows/epoch: 4 rows of 1 (expected 1000000");
+    checkpoint_free(&made);
+}
+
 static void a_failed_write_keeps_the_old_file(void **state)
 {
     (void)state;
@@ -392,6 +539,10 @@ int main(void)
         cmocka_unit_test(torn_files_are_refused),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(misfits_are_refused),
+        cmocka_unit_test(counters_beyond_their_ranges_are_refused),
+        cmocka_unit_test(figures_that_are_none_are_refused),
+        cmocka_unit_test(values_that_are_no_numbers_are_refused),
+        cmocka_unit_test(sizes_beyond_the_file_are_refused),
         cmocka_unit_test(a_failed_write_keeps_the_old_file),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

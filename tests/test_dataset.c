@@ -319,6 +319,18 @@ static void copy_column(const struct h5_file *from, struct h5_file *to, const ch
     free(values);
 }
 
+static void copy_attributes(const struct h5_file *from, struct h5_file *to)
+{
+    char hash[HASH64_TEXT];
+    int64_t shard = -1;
+    assert_int_equal(h5_get_i64(from, "/", "shard", &shard), STATUS_OK);
+    assert_int_equal(h5_get_text(from, "/", "shard_hash", hash, sizeof hash), STATUS_OK);
+    assert_int_equal(h5_set_text(to, "/", "format", "tutti dataset shard"), STATUS_OK);
+    assert_int_equal(h5_set_i64(to, "/", "format_version", 1), STATUS_OK);
+    assert_int_equal(h5_set_i64(to, "/", "shard", shard), STATUS_OK);
+    assert_int_equal(h5_set_text(to, "/", "shard_hash", hash), STATUS_OK);
+}
+
 /* Writes a shard again, as a well-formed file, with one value changed, or "older":
  * without the columns that were added later. */
 static void rewrite_shard(const char *path, const char *changed)
@@ -357,8 +369,7 @@ static void rewrite_shard(const char *path, const char *changed)
     bool found = false;
     assert_int_equal(h5_open(path, &from), STATUS_OK);
     assert_int_equal(h5_create(path, &to), STATUS_OK);
-    assert_int_equal(h5_set_text(to, "/", "format", "tutti dataset shard"), STATUS_OK);
-    assert_int_equal(h5_set_i64(to, "/", "format_version", 1), STATUS_OK);
+    copy_attributes(from, to);
     bool older = strcmp(changed, "older") == 0;
     size_t count = sizeof columns / sizeof *columns - (older ? YOUNGER : 0);
     for (size_t i = 0; i < count; i++) {

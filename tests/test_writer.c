@@ -42,10 +42,9 @@ static void begin(struct scene *scene, const char *name)
     scene->now.options.run.keep = 2;
     scene->now.history = realloc(scene->now.history, EPOCHS * sizeof *scene->now.history);
     assert_non_null(scene->now.history);
-    scene->now.history_count = EPOCHS;
     for (int i = 0; i < EPOCHS; i++)
-        scene->now.history[i] =
-            (struct history_row){.epoch = i + 1, .valid_loss = (double)NAN};
+        scene->now.history[i] = (struct history_row){
+            .epoch = i + 1, .step = 10 * (i + 1), .valid_loss = (double)NAN};
     assert_int_equal(writer_open(&scene->run, &scene->now, EPOCHS, &scene->writer),
                      STATUS_OK);
 }
@@ -63,6 +62,7 @@ static void go_to(struct checkpoint *now, int64_t step)
     now->step = step;
     now->epoch_step = step % 10;
     now->epoch = step / 10;
+    now->history_count = (size_t)now->epoch;
     checkpoint_free_streams(now);
     now->stream_rows = calloc(now->rows, sizeof *now->stream_rows);
     now->cursors = calloc(now->slices, sizeof *now->cursors);
@@ -77,7 +77,9 @@ static void go_to(struct checkpoint *now, int64_t step)
         now->states[i] = (float)(step + (int64_t)i);
     for (size_t i = 0; i < now->rows; i++)
         now->stream_rows[i].offset = step;
-    now->history[1].step = step;
+    for (size_t i = 0; i < now->slices; i++)
+        now->cursors[i].next = 1;
+    now->history[0].train_loss = (double)step;
     now->optimizer.updates = step;
 }
 
@@ -85,7 +87,8 @@ static void spoil(struct checkpoint *now)
 {
     for (size_t i = 0; i < now->params.total; i++)
         now->weights[i] = now->optimizer.first[i] = now->optimizer.second[i] = -1;
-    now->history[1].step = now->optimizer.updates = now->step = now->epoch = -1;
+    now->history[0].train_loss = -1;
+    now->optimizer.updates = now->step = now->epoch = -1;
     memset(&now->options, 0, sizeof now->options);
 }
 
@@ -105,7 +108,7 @@ static void assert_is_step(const struct checkpoint *read, int64_t step)
     assert_int_equal(read->step, step);
     assert_int_equal(read->epoch, step / 10);
     assert_int_equal(read->optimizer.updates, step);
-    assert_int_equal(read->history[1].step, step);
+    assert_true(read->history[0].train_loss == (double)step);
     for (size_t i = 0; i < read->params.total; i++) {
         float weight = (float)step + (float)(i % 1000) / 1024;
         assert_true(read->weights[i] == weight);

@@ -39,12 +39,17 @@ static inline enum status tiny_state(struct checkpoint *made)
     made->history = calloc(TINY_EPOCHS, sizeof *made->history);
     if (!made->stream_rows || !made->cursors || !made->states || !made->history)
         return status_fail(STATUS_FAILED, "no memory");
+    for (size_t i = 0; i < made->slices; i++)
+        made->cursors[i].next = 1;
     for (int i = 0; i < TINY_EPOCHS; i++)
         made->history[i] = (struct history_row){.epoch = i + 1,
                                                 .step = 10 * (i + 1),
                                                 .train_loss = 3.5 - i,
                                                 .valid_loss = 4.5 - i};
-    return optimizer_create(&made->options, made->params.total, &made->optimizer);
+    enum status status =
+        optimizer_create(&made->options, made->params.total, &made->optimizer);
+    made->optimizer.updates = made->step;
+    return status;
 }
 
 /* Fills *made, which checkpoint_free frees. */

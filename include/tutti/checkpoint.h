@@ -102,11 +102,17 @@ size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_sli
  * full disk, a read-only directory) keep the old file. */
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
 
+/* To predict or to show leaves optimizer, streams and states out; to show accepts weights
+ * that are no numbers, so that one can look at them. */
+enum checkpoint_use { CHECKPOINT_TO_PREDICT, CHECKPOINT_TO_TRAIN, CHECKPOINT_TO_SHOW };
+
 /* Reads and checks: format and its version, every checksum of the file, /config,
- * vocabulary and shapes against it, weights hash. `for_training` = 0 leaves optimizer,
- * streams and states out. A failure is one line that names the path. Free with
+ * vocabulary and shapes against it, weights hash; that all numbers are such as a run can
+ * come to, and fit each other. Memory and time are bounded by the size of the file,
+ * whatever it claims. A failure is one line that names the path. Free with
  * checkpoint_free, which isn't needed after a failure. Not collective. */
-enum status checkpoint_read(const char *path, int for_training, struct checkpoint *out);
+enum status checkpoint_read(const char *path, enum checkpoint_use use,
+                            struct checkpoint *out);
 void checkpoint_free(struct checkpoint *checkpoint);
 
 /* Frees stream_rows, cursors and states alone. */

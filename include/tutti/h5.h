@@ -15,6 +15,13 @@
  * call that meets it and all after it; h5_abandon then leaves nothing behind, no open
  * descriptor either.
  *
+ * A file that is read is a stranger's: nothing of it is believed that isn't stored in it.
+ * Names must be reached by hard links; a dataset must be numbers or texts of fixed length,
+ * in chunks with fletcher32 and no other filter, all of them in the file; filter plugins
+ * are never loaded, in this process, once a file has been opened here. Everything else is
+ * refused before it is read or allocated, in words: "FILE: /name: a soft link (expected a
+ * hard link)". So a whole dataset is never larger than its file (h5_size).
+ *
  * Any thread may call, each with files of its own: calls that come at once take turns,
  * and one that writes or tests much lets others in between its parts of a few megabytes.
  */
@@ -37,7 +44,8 @@ enum { H5_MAX_RANK = 3 };
 
 enum { H5_CHUNK = 65536 }; /* the most elements of a chunk that is written */
 
-enum status h5_open(const char *path, struct h5_file **out);   /* read-only */
+/* Read-only; a regular file, so that opening never waits. */
+enum status h5_open(const char *path, struct h5_file **out);
 enum status h5_create(const char *path, struct h5_file **out); /* to be published */
 
 /* A file that is read: frees it. A file that is written: flushes, publishes under its
@@ -56,10 +64,15 @@ void h5_abandon(struct h5_file *file);
 void h5_break(struct h5_file *file, uint64_t bytes, int reason);
 
 const char *h5_path(const struct h5_file *file);
+/* Bytes of a file that is read, as it was opened: no values in it can take more. */
+uint64_t h5_size(const struct h5_file *file);
 
-bool h5_has(const struct h5_file *file, const char *name); /* group, dataset or link */
+/* A group, a dataset, or a link that leads elsewhere, which isn't followed: whoever reads
+ * it then is told. */
+bool h5_has(const struct h5_file *file, const char *name);
 
-/* The names of a group's members, sorted; the caller frees each and the list. */
+/* The names of a group's members, sorted, at most 1024; the caller frees each and the
+ * list. */
 enum status h5_list(const struct h5_file *file, const char *group, char ***names,
                     size_t *count);
 
@@ -76,8 +89,8 @@ enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
 /* A one-dimensional dataset in parts: made with its final length, written and read as
  * [first, first + count). It stays open until the file is closed, and holds a chunk in
  * memory, so that small parts are cheap. Parts of whole chunks (h5_chunk_length) go to
- * the file at once, and their chunks lie in it in the order of the calls. Elements never
- * written are 0. */
+ * the file at once, and their chunks lie in it in the order of the calls. A dataset whose
+ * elements weren't all written can't be read. */
 enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
                     size_t length);
 enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
@@ -91,9 +104,8 @@ size_t h5_chunk_length(size_t length);
 
 /* Where the chunks of a one-dimensional dataset lie in its file, so that they can be read
  * without the library: from any thread, with no lock and no memory but the caller's. Only
- * for a dataset as h5_make and h5_write store it (fletcher32 and no other filter), of
- * `type`. Without H5Dchunk_iter (HDF5 before 1.10.10) the time is quadratic: 13 ms for
- * 1000 chunks, 9 s for 20000. */
+ * for a dataset of one dimension and of `type`. Without H5Dchunk_iter (HDF5 before
+ * 1.10.10) the time is quadratic: 13 ms for 1000 chunks, 9 s for 20000. */
 struct h5_chunks {    /* zero-initialise; free with h5_chunks_free */
     size_t length;    /* elements of the dataset */
     size_t chunk;     /* elements of a chunk; the last one may be filled up */
@@ -140,6 +152,8 @@ enum status h5_get_text(const struct h5_file *file, const char *name,
                         const char *attribute, char *text, size_t size);
 enum status h5_get_i64(const struct h5_file *file, const char *name,
                        const char *attribute, int64_t *value);
+enum status h5_get_u64(const struct h5_file *file, const char *name,
+                       const char *attribute, uint64_t *value);
 enum status h5_get_f64(const struct h5_file *file, const char *name,
                        const char *attribute, double *value);
 /* A list of texts as an attribute: gate order, dimension names. */
@@ -151,9 +165,12 @@ enum status h5_set_i64s(struct h5_file *file, const char *name, const char *attr
 /* Makes a group (with its parents) if it isn't there. */
 enum status h5_group(struct h5_file *file, const char *name);
 
-/* Reads every dataset of the file, so that every checksum is tested. The message names
- * the first that fails. */
-enum status h5_verify(const struct h5_file *file);
+/* Reads every dataset of the file, so that every checksum is tested, and refuses what has
+ * no place in a file of this program: links other than hard ones, two links to one
+ * object, named types, chunks that overlap, groups of more than 1024 members or nested
+ * deeper than 16. Visits each object once. The message names the first that fails.
+ * What is read after it has succeeded need not be checked again. */
+enum status h5_verify(struct h5_file *file);
 
 /* "HDF5 1.10.8", for provenance. */
 const char *h5_library(void);

@@ -141,10 +141,21 @@ static enum status check(const struct evaluate_arguments *given,
     return STATUS_OK;
 }
 
-static enum status make_model(const struct evaluate_arguments *given,
-                              const struct checkpoint *checkpoint, struct comm *comm,
-                              int *rows, struct model **model)
+/* Steps of a window: those of the training, unless a row has fewer tokens to go through.
+ * Longer windows would be filled up. */
+static int window_steps(const struct results *results)
 {
+    const struct dataset_shard *total = &results->dataset->total;
+    uint64_t tokens = total->tokens[results->split] + total->pieces[results->split];
+    int64_t steps = results->checkpoint->options.train.time;
+    return (int)(tokens < (uint64_t)steps ? (int64_t)tokens : steps);
+}
+
+static enum status make_model(const struct evaluate_arguments *given,
+                              const struct results *results, struct comm *comm, int *rows,
+                              struct model **model)
+{
+    const struct checkpoint *checkpoint = results->checkpoint;
     const struct options *options = &checkpoint->options;
     int slices = (int)options->train.slices;
     int64_t batch = given->batch ? given->batch : options->train.batch;
@@ -152,8 +163,7 @@ static enum status make_model(const struct evaluate_arguments *given,
     *rows = (int)(batch / slices);
     enum status status = model_choose_products(options);
     if (status == STATUS_OK)
-        status =
-            checkpoint_model(checkpoint, own, *rows, (int)options->train.time, model);
+        status = checkpoint_model(checkpoint, own, *rows, window_steps(results), model);
     return status;
 }
 
@@ -192,11 +202,11 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
     int rows = 0;
     enum status status = check(given, results, comm_size(comm));
     if (status == STATUS_OK)
-        status = make_model(given, results->checkpoint, comm, &rows, &model);
+        status = make_model(given, results, comm, &rows, &model);
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
         status = evaluate_split(comm, results->dataset, (int)options->train.slices, rows,
-                                (int)options->train.time, given->split,
+                                window_steps(results), given->split,
                                 (uint64_t)given->memory * 1000000, model, NULL,
                                 &results->model);
     if (status == STATUS_OK)
@@ -213,7 +223,7 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
     char *path = NULL;
     enum status status = player_find(given->checkpoint, "best", &path);
     if (status == STATUS_OK)
-        status = checkpoint_read(path, 0, &checkpoint);
+        status = checkpoint_read(path, CHECKPOINT_TO_PREDICT, &checkpoint);
     if (status == STATUS_OK)
         status = dataset_open(given->dataset, &dataset);
     if (status == STATUS_OK)

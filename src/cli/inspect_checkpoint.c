@@ -228,36 +228,17 @@ static enum status checkpoint_json(const struct inspect_request *request,
     return status == STATUS_OK ? json_end(&json) : status;
 }
 
-/* checkpoint_read has tested every checksum and compared shapes and hashes. What it can't
- * know: weights that are no numbers. */
-static enum status verify(const struct inspect_request *request,
-                          const struct checkpoint *checkpoint)
-{
-    for (size_t i = 0; i < checkpoint->params.total; i++)
-        if (!isfinite(checkpoint->weights[i]))
-            return status_fail(STATUS_FAILED,
-                               "%s: intact, but weight %zu of %zu is not a "
-                               "number; go on from an earlier checkpoint",
-                               request->path, i, checkpoint->params.total);
-    return STATUS_OK;
-}
-
+/* Everything has been checked by checkpoint_read. */
 static enum status show(const struct inspect_request *request,
                         const struct checkpoint *checkpoint)
 {
-    if (request->verify) {
-        enum status status = verify(request, checkpoint);
-        if (status != STATUS_OK)
-            return status;
-        char hash[HASH64_TEXT];
-        if (!request->json)
-            return printf(
-                       "%s: verified: checksums, shapes, %zu tensors, weights hash %s\n",
-                       request->path, checkpoint->params.count,
-                       hash64_text(checkpoint->weights_hash, hash)) < 0
-                       ? status_fail(STATUS_FAILED, "can't write to stdout")
-                       : STATUS_OK;
-    }
+    char hash[HASH64_TEXT];
+    if (request->verify && !request->json)
+        return printf("%s: verified: checksums, shapes, %zu tensors, weights hash %s\n",
+                      request->path, checkpoint->params.count,
+                      hash64_text(checkpoint->weights_hash, hash)) < 0
+                   ? status_fail(STATUS_FAILED, "can't write to stdout")
+                   : STATUS_OK;
     return request->json ? checkpoint_json(request, checkpoint)
                          : print_checkpoint(request, checkpoint);
 }
@@ -265,7 +246,9 @@ static enum status show(const struct inspect_request *request,
 enum status inspect_checkpoint(const struct inspect_request *request)
 {
     struct checkpoint checkpoint = {0};
-    enum status status = checkpoint_read(request->path, request->verify, &checkpoint);
+    enum status status = checkpoint_read(
+        request->path, request->verify ? CHECKPOINT_TO_TRAIN : CHECKPOINT_TO_SHOW,
+        &checkpoint);
     if (status != STATUS_OK)
         return status;
     status = show(request, &checkpoint);
@@ -428,10 +411,10 @@ static enum status compare(const struct inspect_request *request,
 enum status inspect_checkpoint_difference(const struct inspect_request *request)
 {
     struct checkpoint first = {0}, second = {0};
-    enum status status = checkpoint_read(request->path, 0, &first);
+    enum status status = checkpoint_read(request->path, CHECKPOINT_TO_SHOW, &first);
     if (status != STATUS_OK)
         return status;
-    status = checkpoint_read(request->other, 0, &second);
+    status = checkpoint_read(request->other, CHECKPOINT_TO_SHOW, &second);
     if (status == STATUS_OK) {
         status = compare(request, &first, &second);
         checkpoint_free(&second);

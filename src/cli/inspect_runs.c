@@ -123,7 +123,7 @@ static enum status read_run(struct run *run)
     struct checkpoint checkpoint = {0};
     enum status status = player_find(run->path, "latest", &file);
     if (status == STATUS_OK)
-        status = checkpoint_read(file, 0, &checkpoint);
+        status = checkpoint_read(file, CHECKPOINT_TO_SHOW, &checkpoint);
     if (status == STATUS_OK)
         status = take(file, &checkpoint, run);
     checkpoint_free(&checkpoint);

@@ -191,7 +191,7 @@ static enum status count_shards(const struct h5_file *file, size_t *shards)
             status_fail(STATUS_FAILED, "%s: /shards/pieces: not a table with %d columns",
                         h5_path(file), SPLITS);
     *shards = dims[0];
-    return status;
+    return status == STATUS_OK ? dataset_check_shard_count(file, dims[0]) : status;
 }
 
 static enum status read_counts(const struct h5_file *file, const char *name,
@@ -262,7 +262,10 @@ static enum status read_shards(const struct h5_file *file, struct dataset *datas
                              offsetof(struct dataset_shard, seconds), H5_F64, dataset);
     if (status == STATUS_OK)
         status = check_dataset_hash(file, dataset);
-    add_totals(dataset);
+    if (status == STATUS_OK)
+        status = dataset_check_counts(file, dataset);
+    if (status == STATUS_OK)
+        add_totals(dataset);
     return status;
 }
 
@@ -316,6 +319,8 @@ static enum status read_index(const struct h5_file *file, struct dataset *datase
         status = read_shards(file, dataset);
     if (status == STATUS_OK)
         status = count_outcomes(file, dataset);
+    if (status == STATUS_OK)
+        status = dataset_check_totals(file, dataset);
     return status;
 }
 
@@ -384,6 +389,8 @@ static enum status read_files(const struct h5_file *file, struct dataset_files *
         status = read_texts(file, "/files/path", count, &files->paths);
     if (status == STATUS_OK)
         status = read_texts(file, "/files/reason", count, &files->reasons);
+    if (status == STATUS_OK)
+        status = dataset_check_files(file, files);
     return status;
 }
 

@@ -54,14 +54,18 @@ static enum status disagrees(const struct shard_file *shard, const char *what, s
 /* Pieces lie behind each other, without gaps, in the order of their hashes. */
 static enum status check_rows(struct shard_file *shard)
 {
+    const uint64_t size = h5_size(shard->file); /* a note or token is a byte at least */
     for (size_t i = 0; i < shard->count; i++) {
         const struct piece_row *row = &shard->rows[i];
         if (row->split >= SPLITS)
             return disagrees(shard, "the split", i);
-        if (row->note_first != shard->notes || row->note_count > SIZE_MAX / 64)
+        if (row->note_first != shard->notes || row->note_count > size - shard->notes)
             return disagrees(shard, "the place of the notes", i);
-        if (row->token_first != shard->tokens || row->token_count > SIZE_MAX / 64)
+        if (row->token_first != shard->tokens || row->token_count > size - shard->tokens)
             return disagrees(shard, "the place of the tokens", i);
+        const char *wrong = dataset_wrong_piece(row);
+        if (wrong)
+            return disagrees(shard, wrong, i);
         if (i > 0 &&
             (row->hash_high < row[-1].hash_high ||
              (row->hash_high == row[-1].hash_high && row->hash_low <= row[-1].hash_low)))

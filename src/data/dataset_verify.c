@@ -98,6 +98,11 @@ static enum status check_piece(struct checker *checker, size_t at)
                               row->token_count, checker->tokens);
     if (status != STATUS_OK)
         return status;
+    for (size_t i = 0; i < checker->notes.count; i++) {
+        const char *what = dataset_wrong_note(&checker->notes.items[i]);
+        if (what)
+            return wrong(checker, at, what);
+    }
     struct hash128 hash = notes_hash(&checker->notes);
     if (hash.high != row->hash_high || hash.low != row->hash_low)
         return wrong(checker, at, "its notes are not those that its hash is of");
@@ -114,14 +119,67 @@ static enum status check_piece(struct checker *checker, size_t at)
     return STATUS_OK;
 }
 
+/* One row each. A column may be missing that nothing here reads, or that is younger. */
+static enum status check_column(const struct h5_file *file, const char *name,
+                                uint64_t rows)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0};
+    if (!h5_has(file, name))
+        return STATUS_OK;
+    enum status status = h5_shape(file, name, &rank, dims);
+    if (status == STATUS_OK && (rank != 1 || dims[0] != rows))
+        status = status_fail(
+            STATUS_FAILED, "%s: %s: %zu rows in %d dimensions (expected %llu in 1)",
+            h5_path(file), name, dims[0], rank, (unsigned long long)rows);
+    return status;
+}
+
+/* No column may be longer or shorter than the pieces say. */
+static enum status check_lengths(const struct shard_file *shard)
+{
+    enum status status = check_column(shard->file, "/pieces/path", shard->count);
+    if (status == STATUS_OK)
+        status = check_column(shard->file, token_column.name, shard->tokens);
+    for (const struct column *column = note_columns; column->name; column++)
+        if (status == STATUS_OK)
+            status = check_column(shard->file, column->name, shard->notes);
+    return status;
+}
+
+/* The file as a whole. */
+static enum status check_file(const struct dataset *dataset,
+                              const struct shard_file *shard)
+{
+    enum status status = h5_verify(shard->file);
+    if (status == STATUS_OK)
+        status = dataset_check_identity(shard->file, shard->index,
+                                        dataset->shard_hashes[shard->index]);
+    return status == STATUS_OK ? check_lengths(shard) : status;
+}
+
 static enum status check_shard(struct checker *checker, size_t index)
 {
     enum status status = shard_file_open(checker->dataset, index, &checker->shard);
     if (status == STATUS_OK)
-        status = h5_verify(checker->shard.file);
+        status = check_file(checker->dataset, &checker->shard);
     for (size_t at = 0; at < checker->shard.count && status == STATUS_OK; at++)
         status = check_piece(checker, at);
     shard_file_close(&checker->shard);
+    return status;
+}
+
+/* What no command needs, but others may read. */
+static enum status check_unread(const struct dataset *dataset, const struct h5_file *file)
+{
+    uint64_t files = 0;
+    for (int outcome = 0; outcome < FILE_OUTCOMES; outcome++)
+        files += dataset->outcomes[outcome];
+    enum status status = dataset_check_names(file, dataset->encoding);
+    if (status == STATUS_OK)
+        status = check_column(file, "/files/hash_high", files);
+    if (status == STATUS_OK)
+        status = check_column(file, "/files/hash_low", files);
     return status;
 }
 
@@ -133,6 +191,8 @@ static enum status check_index(const struct dataset *dataset)
     if (status != STATUS_OK)
         return status;
     status = h5_verify(file);
+    if (status == STATUS_OK)
+        status = check_unread(dataset, file);
     uint64_t used = dataset->outcomes[FILE_OK] + dataset->outcomes[FILE_REPAIRED];
     uint64_t pieces = 0;
     for (int split = 0; split < SPLITS; split++)
@@ -154,9 +214,18 @@ enum status dataset_check_part(const struct dataset *dataset, enum dataset_check
         struct shard_file shard;
         status = shard_file_open(dataset, i, &shard);
         if (status == STATUS_OK && what == CHECK_ALL)
-            status = h5_verify(shard.file);
+            status = check_file(dataset, &shard);
         shard_file_close(&shard);
     }
+    return status;
+}
+
+static enum status check_files(const struct dataset *dataset)
+{
+    struct dataset_files files;
+    enum status status = dataset_read_files(dataset, &files);
+    if (status == STATUS_OK)
+        dataset_files_free(&files);
     return status;
 }
 
@@ -164,6 +233,8 @@ enum status dataset_verify(const struct dataset *dataset)
 {
     struct checker checker = {.dataset = dataset};
     enum status status = check_index(dataset);
+    if (status == STATUS_OK)
+        status = check_files(dataset);
     for (size_t i = 0; i < dataset->shard_count && status == STATUS_OK; i++)
         status = check_shard(&checker, i);
     notes_free(&checker.notes);

@@ -17,10 +17,8 @@ static enum status attribute_fail(const struct h5_file *file, const char *name,
 
 static hid_t open_object(const struct h5_file *file, const char *name)
 {
-    if (!h5_has(file, name)) {
-        status_fail(STATUS_FAILED, "%s: %s: not in the file", file->path, name);
+    if (h5_check_links(file, name) != STATUS_OK)
         return -1;
-    }
     hid_t object = H5Oopen(file->id, name, H5P_DEFAULT);
     if (object < 0)
         h5_fail(file, name, "can't open");
@@ -134,6 +132,26 @@ enum status h5_set_texts(struct h5_file *file, const char *name, const char *att
 
 /* ---- reading ---- */
 
+static const char *one_of(H5T_class_t class)
+{
+    return class == H5T_STRING    ? "text of fixed length"
+           : class == H5T_INTEGER ? "integer"
+                                  : "floating-point number";
+}
+
+/* One value of the class, of no more bytes than attributes have that are written here. */
+static bool is_one(hid_t id, H5T_class_t class)
+{
+    hid_t type = H5Aget_type(id), space = H5Aget_space(id);
+    size_t most = class == H5T_STRING ? ATTRIBUTE_BYTES : sizeof(uint64_t);
+    bool fits = H5Tget_class(type) == class && H5Tget_size(type) <= most &&
+                (class != H5T_STRING || H5Tis_variable_str(type) == 0) &&
+                H5Sget_simple_extent_npoints(space) == 1;
+    H5Sclose(space);
+    H5Tclose(type);
+    return fits;
+}
+
 /* Opens an attribute that holds one value of the class. */
 static enum status open_attribute(const struct h5_file *file, const char *name,
                                   const char *attribute, H5T_class_t class, hid_t *out)
@@ -150,17 +168,10 @@ static enum status open_attribute(const struct h5_file *file, const char *name,
                            name, attribute);
     if (id < 0)
         return attribute_fail(file, name, attribute, "can't open");
-    hid_t type = H5Aget_type(id), space = H5Aget_space(id);
-    bool fits = H5Tget_class(type) == class && H5Sget_simple_extent_npoints(space) == 1;
-    H5Sclose(space);
-    H5Tclose(type);
-    if (!fits) {
+    if (!is_one(id, class)) {
         H5Aclose(id);
         return status_fail(STATUS_FAILED, "%s: %s: attribute %s: not one %s", file->path,
-                           name, attribute,
-                           class == H5T_STRING    ? "text"
-                           : class == H5T_INTEGER ? "integer"
-                                                  : "floating-point number");
+                           name, attribute, one_of(class));
     }
     *out = id;
     return STATUS_OK;
@@ -184,6 +195,13 @@ enum status h5_get_i64(const struct h5_file *file, const char *name,
 {
     H5_HOLD_LOCK;
     return read_number(file, name, attribute, H5T_NATIVE_INT64, value);
+}
+
+enum status h5_get_u64(const struct h5_file *file, const char *name,
+                       const char *attribute, uint64_t *value)
+{
+    H5_HOLD_LOCK;
+    return read_number(file, name, attribute, H5T_NATIVE_UINT64, value);
 }
 
 enum status h5_get_f64(const struct h5_file *file, const char *name,
@@ -223,12 +241,7 @@ enum status h5_get_text(const struct h5_file *file, const char *name,
     if (status != STATUS_OK)
         return status;
     hid_t type = H5Aget_type(id);
-    if (H5Tis_variable_str(type) != 0)
-        status =
-            status_fail(STATUS_FAILED, "%s: %s: attribute %s: not a fixed-length text",
-                        file->path, name, attribute);
-    else
-        status = read_fixed(file, name, attribute, id, type, text, size);
+    status = read_fixed(file, name, attribute, id, type, text, size);
     H5Tclose(type);
     H5Aclose(id);
     return status;

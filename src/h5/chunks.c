@@ -19,96 +19,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHECKSUM_BYTES = 4 };
-
 /* ---- finding them ---- */
 
-static enum status other_storage(const struct h5_file *file, const char *name)
+/* A column of that very type, so that its bytes are the values. */
+static bool is_column(hid_t dataset, enum h5_type type, const struct h5_storage *storage)
 {
-    H5Eclear2(H5E_DEFAULT);
-    return status_fail(STATUS_FAILED,
-                       "%s: %s: stored in another way than by this program: it can be "
-                       "read whole, but not chunk by chunk",
-                       file->path, name);
-}
-
-/* The shape, if it is stored as expected. */
-static bool take_shape(hid_t dataset, enum h5_type type, struct h5_chunks *out)
-{
-    hsize_t length = 0, chunk = 0;
-    unsigned flags;
-    size_t values = 0;
-    hid_t creation = H5Dget_create_plist(dataset), space = H5Dget_space(dataset);
     hid_t stored = H5Dget_type(dataset);
-    bool fits = H5Sget_simple_extent_ndims(space) == 1 &&
-                H5Sget_simple_extent_dims(space, &length, NULL) == 1 &&
-                H5Pget_chunk(creation, 1, &chunk) == 1 &&
-                H5Pget_nfilters(creation) == 1 &&
-                H5Pget_filter2(creation, 0, &flags, &values, NULL, 0, NULL, NULL) ==
-                    H5Z_FILTER_FLETCHER32 &&
-                H5Tequal(stored, h5_stored_type(type)) > 0;
+    bool fits = storage->rank == 1 && H5Tequal(stored, h5_stored_type(type)) > 0;
     H5Tclose(stored);
-    H5Sclose(space);
-    H5Pclose(creation);
-    *out = (struct h5_chunks){
-        .length = length, .chunk = chunk, .element = h5_type_size(type)};
-    if (fits)
-        out->count = (size_t)((length + chunk - 1) / chunk);
     return fits;
-}
-
-/* One chunk of those that are there; an address twice or left out shows in the count. */
-static bool take_chunk(struct h5_chunks *out, hsize_t offset, unsigned mask,
-                       haddr_t place, hsize_t size)
-{
-    size_t at = (size_t)(offset / out->chunk);
-    if (at >= out->count || out->places[at] || mask != 0 || place == 0 ||
-        size != out->chunk * out->element + CHECKSUM_BYTES)
-        return false;
-    out->places[at] = place;
-    return true;
-}
-
-#if H5_VERSION_GE(1, 10, 10)
-static int take_next(const hsize_t *offset, unsigned mask, haddr_t place, hsize_t size,
-                     void *out)
-{
-    return take_chunk(out, *offset, mask, place, size) ? H5_ITER_CONT : H5_ITER_ERROR;
-}
-
-static bool take_chunks(hid_t dataset, struct h5_chunks *out)
-{
-    return H5Dchunk_iter(dataset, H5P_DEFAULT, take_next, out) >= 0;
-}
-#else
-static bool take_chunks(hid_t dataset, struct h5_chunks *out)
-{
-    hid_t space = H5Dget_space(dataset);
-    bool fine = true;
-    for (size_t i = 0; fine && i < out->count; i++) {
-        hsize_t offset = 0, size = 0;
-        haddr_t place = 0;
-        unsigned mask = 0;
-        fine = H5Dget_chunk_info(dataset, space, i, &offset, &mask, &place, &size) >= 0 &&
-               take_chunk(out, offset, mask, place, size);
-    }
-    H5Sclose(space);
-    return fine;
-}
-#endif
-
-static enum status find_in(const struct h5_file *file, const char *name, hid_t dataset,
-                           enum h5_type type, struct h5_chunks *out)
-{
-    if (!take_shape(dataset, type, out))
-        return other_storage(file, name);
-    out->places = calloc(out->count + 1, sizeof *out->places);
-    if (!out->places)
-        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
-    bool found = take_chunks(dataset, out);
-    for (size_t i = 0; found && i < out->count; i++)
-        found = out->places[i] != 0;
-    return found ? STATUS_OK : other_storage(file, name);
 }
 
 enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type type,
@@ -116,15 +35,25 @@ enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type 
 {
     H5_HOLD_LOCK;
     *out = (struct h5_chunks){0};
-    if (!h5_has(file, name))
-        return status_fail(STATUS_FAILED, "%s: %s: not in the file", file->path, name);
-    hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
-    if (dataset < 0)
-        return h5_fail(file, name, "can't open the dataset");
-    enum status status = find_in(file, name, dataset, type, out);
-    H5Dclose(dataset);
+    hid_t dataset;
+    struct h5_storage storage;
+    enum status status = h5_open_dataset(file, name, &dataset, &storage);
     if (status != STATUS_OK)
-        h5_chunks_free(out);
+        return status;
+    if (is_column(dataset, type, &storage)) {
+        *out = (struct h5_chunks){.length = (size_t)storage.dims[0],
+                                  .chunk = (size_t)storage.chunk[0],
+                                  .element = storage.element,
+                                  .count = (size_t)storage.chunks,
+                                  .places = storage.places};
+    } else {
+        h5_storage_free(&storage);
+        status = status_fail(STATUS_FAILED,
+                             "%s: %s: stored in another way than by this program: it can "
+                             "be read whole, but not chunk by chunk",
+                             file->path, name);
+    }
+    H5Dclose(dataset);
     return status;
 }
 
@@ -205,7 +134,7 @@ static bool read_all(int descriptor, uint64_t place, uint8_t *bytes, size_t size
 
 size_t h5_chunk_room(const struct h5_chunks *chunks)
 {
-    return chunks->chunk * chunks->element + CHECKSUM_BYTES;
+    return chunks->chunk * chunks->element + H5_CHECKSUM;
 }
 
 enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int descriptor,
@@ -213,7 +142,7 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
 {
     size_t size = chunks->chunk * chunks->element;
     const uint8_t *stored = (const uint8_t *)bytes + size;
-    if (!read_all(descriptor, chunks->places[index], bytes, size + CHECKSUM_BYTES)) {
+    if (!read_all(descriptor, chunks->places[index], bytes, size + H5_CHECKSUM)) {
         if (errno)
             return status_fail_errno("%s: %s: can't read", path, name);
         return status_fail(STATUS_FAILED, "%s: %s: can't read: the file ends too early",
@@ -262,7 +191,7 @@ static void make_chunk(uint8_t *to, size_t room, const void *values, size_t size
     memcpy(to, values, size);
     memset(to + size, 0, room - size);
     uint32_t sum = fletcher32(to, room);
-    for (int i = 0; i < CHECKSUM_BYTES; i++)
+    for (int i = 0; i < H5_CHECKSUM; i++)
         to[room + (size_t)i] = (uint8_t)(sum >> 8 * i);
 }
 
@@ -271,13 +200,13 @@ enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t datase
                             const void *values)
 {
     size_t chunk = h5_chunk_length(length), room = chunk * element;
-    enum status status = make_scratch(file, name, room + CHECKSUM_BYTES);
+    enum status status = make_scratch(file, name, room + H5_CHECKSUM);
     for (size_t done = 0; done < count && status == STATUS_OK; done += chunk) {
         size_t take = count - done < chunk ? count - done : chunk;
         hsize_t offset = first + done;
         make_chunk(file->scratch, room, (const uint8_t *)values + done * element,
                    take * element);
-        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, room + CHECKSUM_BYTES,
+        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, room + H5_CHECKSUM,
                            file->scratch) < 0)
             status = h5_fail(file, name, "can't write");
     }

@@ -1,4 +1,5 @@
-/* h5: files, groups and messages; values are in values.c, attributes in attributes.c.
+/* h5: files, groups and messages; values are in values.c, attributes in attributes.c,
+ * what is refused of a file in links.c and storage.c.
  *
  * A file is written through the driver in disk.c, because HDF5 1.10 does not survive a
  * full disk. It is locked while it is written, so two processes can't write one file; a
@@ -30,6 +31,10 @@ void h5_start(void)
     H5dont_atexit(); /* all is closed by then, or has failed beyond closing */
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    /* a file may ask for any filter, and the library would load it as a plugin */
+    unsigned plugins = 0;
+    if (H5PLget_loading_state(&plugins) >= 0)
+        H5PLset_loading_state(plugins & ~(unsigned)H5PL_FILTER_PLUGIN);
 }
 
 const char *h5_library(void)
@@ -108,6 +113,11 @@ const char *h5_path(const struct h5_file *file)
     return file->path;
 }
 
+uint64_t h5_size(const struct h5_file *file)
+{
+    return file->size;
+}
+
 /* ---- opening ---- */
 
 static void free_file(struct h5_file *file)
@@ -136,22 +146,12 @@ static struct h5_file *new_file(const char *path)
     return file;
 }
 
-/* What HDF5 would say in a roundabout way: missing, a directory, empty, of another kind.
- */
-static enum status check_signature(const char *path)
+/* What HDF5 would say in a roundabout way: empty, of another kind. */
+static enum status check_signature(const char *path, int descriptor)
 {
     static const uint8_t signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     uint8_t found[sizeof signature];
-    if (file_is_directory(path))
-        return status_fail(STATUS_FAILED, "%s: a directory (expected an HDF5 file)",
-                           path);
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0)
-        return status_fail_errno("%s: can't open", path);
     ssize_t got = read(descriptor, found, sizeof found);
-    int reason = errno;
-    close(descriptor);
-    errno = reason;
     if (got < 0)
         return status_fail_errno("%s: can't read", path);
     if (got == 0)
@@ -160,6 +160,28 @@ static enum status check_signature(const char *path)
         return status_fail(STATUS_FAILED, "%s: not an HDF5 file, or its start is damaged",
                            path);
     return STATUS_OK;
+}
+
+/* Opened so that a pipe without a writer is no wait. */
+static enum status check_file(const char *path, uint64_t *size)
+{
+    struct stat facts;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (descriptor < 0)
+        return status_fail_errno("%s: can't open", path);
+    enum status status = STATUS_OK;
+    if (fstat(descriptor, &facts) != 0)
+        status = status_fail_errno("%s: can't read", path);
+    else if (!S_ISREG(facts.st_mode))
+        status = status_fail(STATUS_FAILED, "%s: %s (expected an HDF5 file)", path,
+                             S_ISDIR(facts.st_mode)    ? "a directory"
+                             : S_ISFIFO(facts.st_mode) ? "a pipe"
+                                                       : "not a regular file");
+    else
+        status = check_signature(path, descriptor);
+    *size = status == STATUS_OK ? (uint64_t)facts.st_size : 0;
+    close(descriptor);
+    return status;
 }
 
 /* True while a program holds the lock that HDF5 takes on a file that it opens for writing.
@@ -205,14 +227,17 @@ static enum status open_failed(const char *path)
 enum status h5_open(const char *path, struct h5_file **out)
 {
     *out = NULL;
-    enum status status = check_signature(path);
+    uint64_t size = 0;
+    enum status status = check_file(path, &size);
     if (status != STATUS_OK)
         return status;
     struct h5_file *file = new_file(path);
     if (!file)
         return STATUS_FAILED;
+    file->size = size;
     H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_sec2(access); /* one file, whatever the environment says */
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)
     H5Pset_file_locking(access, false, true); /* HDF5_USE_FILE_LOCKING overrides this */
@@ -407,40 +432,6 @@ enum status h5_close_unsynced(struct h5_file *file)
 
 /* ---- groups ---- */
 
-static bool is_root(const char *name)
-{
-    return name[strspn(name, "/")] == '\0';
-}
-
-/* Is the first `length` bytes of a path there? HDF5 wants every part above it to be. */
-static htri_t prefix_exists(const struct h5_file *file, const char *name, size_t length)
-{
-    char *prefix = strndup(name, length);
-    if (!prefix)
-        return -1;
-    htri_t exists = is_root(prefix) ? 1 : H5Lexists(file->id, prefix, H5P_DEFAULT);
-    free(prefix);
-    return exists;
-}
-
-/* The end of the path's next component, behind `at`; NULL when there is none. */
-static const char *component_end(const char *at)
-{
-    at += strspn(at, "/");
-    return *at ? at + strcspn(at, "/") : NULL;
-}
-
-bool h5_has(const struct h5_file *file, const char *name)
-{
-    H5_HOLD_LOCK;
-    htri_t exists = 1;
-    for (const char *end = component_end(name); end && exists > 0;
-         end = component_end(end))
-        exists = prefix_exists(file, name, (size_t)(end - name));
-    H5Eclear2(H5E_DEFAULT);
-    return exists > 0;
-}
-
 static enum status make_one_group(struct h5_file *file, const char *name, size_t length)
 {
     char *prefix = strndup(name, length);
@@ -461,11 +452,11 @@ static enum status make_one_group(struct h5_file *file, const char *name, size_t
 static enum status make_groups(struct h5_file *file, const char *name, bool last_too)
 {
     enum status status = STATUS_OK;
-    for (const char *end = component_end(name); end && status == STATUS_OK;) {
-        const char *next = component_end(end);
+    for (const char *end = h5_component_end(name); end && status == STATUS_OK;) {
+        const char *next = h5_component_end(end);
         if (!next && !last_too)
             break;
-        if (prefix_exists(file, name, (size_t)(end - name)) <= 0)
+        if (!h5_has_link(file, name, (size_t)(end - name)))
             status = make_one_group(file, name, (size_t)(end - name));
         end = next;
     }
@@ -481,47 +472,4 @@ enum status h5_group(struct h5_file *file, const char *name)
 {
     H5_HOLD_LOCK;
     return make_groups(file, name, true);
-}
-
-static char *member_name(hid_t group, hsize_t at)
-{
-    ssize_t length = H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, at, NULL,
-                                        0, H5P_DEFAULT);
-    char *name = length < 0 ? NULL : malloc((size_t)length + 1);
-    if (name && H5Lget_name_by_idx(group, ".", H5_INDEX_NAME, H5_ITER_INC, at, name,
-                                   (size_t)length + 1, H5P_DEFAULT) < 0) {
-        free(name);
-        name = NULL;
-    }
-    return name;
-}
-
-enum status h5_list(const struct h5_file *file, const char *group, char ***names,
-                    size_t *count)
-{
-    H5_HOLD_LOCK;
-    *names = NULL;
-    *count = 0;
-    H5G_info_t info = {.nlinks = 0};
-    hid_t id = H5Gopen2(file->id, group, H5P_DEFAULT);
-    char **list = NULL;
-    if (id >= 0 && H5Gget_info(id, &info) >= 0)
-        list = calloc(info.nlinks + 1, sizeof *list);
-    size_t have = 0;
-    while (list && have < info.nlinks && (list[have] = member_name(id, have)))
-        have++;
-    enum status status = list && have == info.nlinks
-                             ? STATUS_OK
-                             : h5_fail(file, group, "can't list the group");
-    if (id >= 0)
-        H5Gclose(id);
-    if (status != STATUS_OK) {
-        for (size_t i = 0; i < have; i++)
-            free(list[i]);
-        free(list);
-        return status;
-    }
-    *names = list;
-    *count = have;
-    return STATUS_OK;
 }

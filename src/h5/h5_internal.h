@@ -26,6 +26,8 @@ struct h5_file {
     hid_t id;
     char *path;
     char *partial; /* NULL: the file is read */
+    uint64_t size; /* bytes of a file that is read, when it was opened */
+    bool verified; /* by h5_verify: all links and datasets are as expected */
     struct disk disk;
     struct open_dataset *open; /* datasets that are read or written in parts */
     size_t open_count;
@@ -88,6 +90,68 @@ enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t datase
                             const void *values);
 /* Is [first, first + count) such a part? */
 bool h5_is_whole_chunks(size_t length, size_t first, size_t count);
+
+/* ---- links.c ---- */
+
+/* The end of the path's next component, after `at`; NULL when there is none. */
+const char *h5_component_end(const char *at);
+
+/* Is there a link of the first `length` bytes of a path in a file that is written? */
+bool h5_has_link(const struct h5_file *file, const char *name, size_t length);
+
+/* STATUS_OK when `name` is in the file and hard links alone lead there; what it leads to
+ * may then be opened by that name. */
+enum status h5_check_links(const struct h5_file *file, const char *name);
+
+enum { H5_MAX_MEMBERS = 1024, H5_ADDRESS = 16 };
+
+struct h5_member {
+    char *name;
+    bool is_hard;
+    uint8_t address[H5_ADDRESS]; /* of the object, if the link is hard; equal for one */
+};
+
+struct h5_members {
+    struct h5_member *list; /* [count], sorted by name */
+    size_t count;
+};
+
+/* The members of a group, of which there are at most H5_MAX_MEMBERS. Nothing is followed.
+ * h5_members_free frees them. */
+enum status h5_list_members(const struct h5_file *file, const char *group,
+                            struct h5_members *out);
+void h5_members_free(struct h5_members *members);
+
+/* ---- storage.c ---- */
+
+enum { H5_CHECKSUM = 4 }; /* bytes of fletcher32, after a chunk's values */
+
+/* How a dataset that may be read is stored. */
+struct h5_storage { /* h5_storage_free frees `places` */
+    int rank;
+    hsize_t dims[H5_MAX_RANK], chunk[H5_MAX_RANK];
+    size_t element;   /* bytes of one in the file */
+    uint64_t chunks;  /* of which each takes chunk * element + H5_CHECKSUM bytes */
+    uint64_t *places; /* [chunks]: offsets in the file, in the order of the values */
+};
+
+/* STATUS_OK when the open dataset is stored as this unit stores datasets: a type that
+ * h5_check_type accepts; chunks with fletcher32 and no other filter; every chunk in the
+ * file, whole, in place. Reads no values. On failure there is nothing to free. */
+enum status h5_check_storage(const struct h5_file *file, const char *name, hid_t dataset,
+                             struct h5_storage *out);
+void h5_storage_free(struct h5_storage *storage);
+
+/* STATUS_OK for numbers of up to 8 bytes and texts of fixed length. */
+enum status h5_check_type(const struct h5_file *file, const char *name, hid_t type);
+
+/* Opens a dataset of a file that is read, after h5_check_links, and checks its storage;
+ * the caller closes it and frees *storage. */
+enum status h5_open_dataset(const struct h5_file *file, const char *name, hid_t *out,
+                            struct h5_storage *storage);
+
+/* The chunks that this unit makes of a dataset of that shape. */
+void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk);
 
 /* Makes the groups above `name`. */
 enum status h5_make_parents(struct h5_file *file, const char *name);

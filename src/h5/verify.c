@@ -1,14 +1,33 @@
 /* verify: reads all of a file, in pieces of bounded size, so that every checksum is
- * tested. */
+ * tested.
+ *
+ * What has no place in this program's files ends it: other links than hard ones, and a
+ * second link to an object (of a few groups that link to each other there could be
+ * paths without number), named types, and datasets whose chunks overlap: all of them
+ * together have more bytes than the file. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/phase.h"
 
-enum { BLOCK_BYTES = 4 << 20, DEPTH_MAX = 32 };
+enum { BLOCK_BYTES = 4 << 20, DEPTH_MAX = 16, OBJECTS_MAX = 8192 };
+
+struct address {
+    uint8_t bytes[H5_ADDRESS];
+};
+
+struct walk {
+    const struct h5_file *file;
+    struct address *seen; /* objects */
+    size_t count, capacity;
+    uint64_t bytes; /* of the chunks so far */
+};
+
+/* ---- values ---- */
 
 struct rows {
     hsize_t count; /* of the first dimension */
@@ -18,28 +37,27 @@ struct rows {
 
 /* Rows of the first dimension; at least a chunk's worth at once, as a chunk is read
  * whole. */
-static struct rows count_rows(int rank, const hsize_t *dims, const hsize_t *chunk,
-                              size_t element)
+static struct rows count_rows(const struct h5_storage *storage)
 {
-    struct rows rows = {.count = dims[0], .bytes = element};
-    for (int d = 1; d < rank; d++)
-        rows.bytes *= dims[d];
+    struct rows rows = {.count = storage->dims[0], .bytes = storage->element};
+    for (int d = 1; d < storage->rank; d++)
+        rows.bytes *= storage->dims[d];
     rows.at_once = rows.bytes ? BLOCK_BYTES / rows.bytes : 1;
-    rows.at_once -= rows.at_once % chunk[0];
-    if (rows.at_once < chunk[0])
-        rows.at_once = chunk[0];
+    rows.at_once -= rows.at_once % storage->chunk[0];
+    if (rows.at_once < storage->chunk[0])
+        rows.at_once = storage->chunk[0];
     return rows;
 }
 
 static enum status read_rows(const struct h5_file *file, const char *name, hid_t dataset,
-                             hid_t type, int rank, const hsize_t *dims, hsize_t at,
+                             hid_t type, const struct h5_storage *storage, hsize_t at,
                              hsize_t count, void *block)
 {
-    hsize_t start[H5S_MAX_RANK] = {at}, extent[H5S_MAX_RANK];
-    memcpy(extent, dims, (size_t)rank * sizeof *extent);
+    hsize_t start[H5_MAX_RANK] = {at}, extent[H5_MAX_RANK];
+    memcpy(extent, storage->dims, sizeof extent);
     extent[0] = count;
     hid_t space = H5Dget_space(dataset);
-    hid_t memory = H5Screate_simple(rank, extent, NULL);
+    hid_t memory = H5Screate_simple(storage->rank, extent, NULL);
     phase_move(); /* a slow disk is no hang */
     enum status status = STATUS_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
@@ -51,10 +69,10 @@ static enum status read_rows(const struct h5_file *file, const char *name, hid_t
 }
 
 static enum status read_all_rows(const struct h5_file *file, const char *name,
-                                 hid_t dataset, hid_t type, int rank, const hsize_t *dims,
-                                 const hsize_t *chunk)
+                                 hid_t dataset, hid_t type,
+                                 const struct h5_storage *storage)
 {
-    struct rows rows = count_rows(rank, dims, chunk, H5Tget_size(type));
+    struct rows rows = count_rows(storage);
     if (rows.count == 0 || rows.bytes == 0)
         return STATUS_OK;
     hsize_t most = rows.count < rows.at_once ? rows.count : rows.at_once;
@@ -65,88 +83,120 @@ static enum status read_all_rows(const struct h5_file *file, const char *name,
     for (hsize_t at = 0; at < rows.count && status == STATUS_OK; at += most) {
         hsize_t left = rows.count - at;
         h5_yield();
-        status = read_rows(file, name, dataset, type, rank, dims, at,
+        status = read_rows(file, name, dataset, type, storage, at,
                            left < most ? left : most, block);
     }
     free(block);
     return status;
 }
 
-/* A dataset that is not of our kind (contiguous, or with its values in the global heap)
- * has no checksums that reading could test. */
-static enum status check_dataset(const struct h5_file *file, const char *name,
-                                 hid_t dataset)
+/* All of them lie in the file, so they can't have more bytes than it has. */
+static enum status count_bytes(struct walk *walk, const char *name,
+                               const struct h5_storage *storage)
 {
-    hsize_t dims[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
-    hid_t space = H5Dget_space(dataset), creation = H5Dget_create_plist(dataset);
+    uint64_t chunk = storage->element;
+    for (int d = 0; d < storage->rank; d++)
+        chunk *= storage->chunk[d];
+    walk->bytes += storage->chunks * (chunk + H5_CHECKSUM);
+    if (walk->bytes <= walk->file->size)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: %s: its chunks overlap those of others",
+                       walk->file->path, name);
+}
+
+static enum status check_dataset(struct walk *walk, const char *name, hid_t dataset)
+{
+    struct h5_storage storage;
+    enum status status = h5_check_storage(walk->file, name, dataset, &storage);
+    if (status != STATUS_OK)
+        return status;
     hid_t type = H5Dget_type(dataset);
-    int rank = H5Sget_simple_extent_dims(space, dims, NULL);
-    unsigned flags;
-    size_t values = 0;
-    bool checked = rank > 0 && H5Pget_chunk(creation, rank, chunk) == rank &&
-                   H5Pget_filter_by_id2(creation, H5Z_FILTER_FLETCHER32, &flags, &values,
-                                        NULL, 0, NULL, NULL) >= 0 &&
-                   H5Tdetect_class(type, H5T_VLEN) == 0 && H5Tis_variable_str(type) <= 0;
-    enum status status =
-        checked ? read_all_rows(file, name, dataset, type, rank, dims, chunk)
-                : status_fail(STATUS_FAILED,
-                              "%s: %s: a dataset without checksums (expected "
-                              "chunks with fletcher32)",
-                              file->path, name);
-    H5Eclear2(H5E_DEFAULT);
+    status = count_bytes(walk, name, &storage);
+    if (status == STATUS_OK)
+        status = read_all_rows(walk->file, name, dataset, type, &storage);
     H5Tclose(type);
-    H5Pclose(creation);
-    H5Sclose(space);
+    h5_storage_free(&storage);
     return status;
 }
 
-static enum status check_group(const struct h5_file *file, const char *name, int depth);
+/* ---- objects ---- */
 
-static enum status check_object(const struct h5_file *file, const char *name, int depth)
+static enum status check_group(struct walk *walk, const char *name, int depth);
+
+static enum status check_object(struct walk *walk, const char *name, int depth)
 {
-    hid_t object = H5Oopen(file->id, name, H5P_DEFAULT);
+    hid_t object = H5Oopen(walk->file->id, name, H5P_DEFAULT);
     if (object < 0)
-        return h5_fail(file, name, "can't open");
+        return h5_fail(walk->file, name, "can't open");
     H5I_type_t kind = H5Iget_type(object);
     enum status status = STATUS_OK;
     if (kind == H5I_DATASET)
-        status = check_dataset(file, name, object);
+        status = check_dataset(walk, name, object);
     else if (kind == H5I_GROUP)
-        status = check_group(file, name, depth + 1);
+        status = check_group(walk, name, depth + 1);
+    else
+        status = status_fail(STATUS_FAILED,
+                             "%s: %s: a named type (expected a group or a dataset)",
+                             walk->file->path, name);
     H5Oclose(object);
     return status;
 }
 
-static enum status check_member(const struct h5_file *file, const char *group,
-                                const char *member, int depth)
+static enum status remember(struct walk *walk, const char *name,
+                            const struct h5_member *member)
 {
-    char *name = path_format("%s%s%s", group, strcmp(group, "/") == 0 ? "" : "/", member);
+    for (size_t i = 0; i < walk->count; i++)
+        if (memcmp(walk->seen[i].bytes, member->address, H5_ADDRESS) == 0)
+            return status_fail(STATUS_FAILED,
+                               "%s: %s: a second link to an object (expected one each)",
+                               walk->file->path, name);
+    if (walk->count == OBJECTS_MAX)
+        return status_fail(STATUS_FAILED, "%s: %s: more than %d objects",
+                           walk->file->path, name, OBJECTS_MAX);
+    struct address *seen =
+        array_reserve(walk->seen, &walk->capacity, walk->count + 1, sizeof *seen);
+    if (!seen)
+        return STATUS_FAILED;
+    walk->seen = seen;
+    memcpy(seen[walk->count++].bytes, member->address, H5_ADDRESS);
+    return STATUS_OK;
+}
+
+static enum status check_member(struct walk *walk, const char *group,
+                                const struct h5_member *member, int depth)
+{
+    char *name =
+        path_format("%s%s%s", group, strcmp(group, "/") == 0 ? "" : "/", member->name);
     if (!name)
-        return status_fail(STATUS_FAILED, "%s: out of memory", file->path);
-    enum status status = check_object(file, name, depth);
+        return status_fail(STATUS_FAILED, "%s: out of memory", walk->file->path);
+    enum status status = h5_check_links(walk->file, name);
+    if (status == STATUS_OK)
+        status = remember(walk, name, member);
+    if (status == STATUS_OK)
+        status = check_object(walk, name, depth);
     free(name);
     return status;
 }
 
-static enum status check_group(const struct h5_file *file, const char *name, int depth)
+static enum status check_group(struct walk *walk, const char *name, int depth)
 {
     if (depth > DEPTH_MAX)
         return status_fail(STATUS_FAILED, "%s: %s: groups nested deeper than %d",
-                           file->path, name, DEPTH_MAX);
-    char **members;
-    size_t count;
-    enum status status = h5_list(file, name, &members, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (status == STATUS_OK)
-            status = check_member(file, name, members[i], depth);
-        free(members[i]);
-    }
-    free(members);
+                           walk->file->path, name, DEPTH_MAX);
+    struct h5_members members;
+    enum status status = h5_list_members(walk->file, name, &members);
+    for (size_t i = 0; i < members.count && status == STATUS_OK; i++)
+        status = check_member(walk, name, &members.list[i], depth);
+    h5_members_free(&members);
     return status;
 }
 
-enum status h5_verify(const struct h5_file *file)
+enum status h5_verify(struct h5_file *file)
 {
     H5_HOLD_LOCK;
-    return check_group(file, "/", 0);
+    struct walk walk = {.file = file};
+    enum status status = check_group(&walk, "/", 0);
+    free(walk.seen);
+    file->verified = status == STATUS_OK;
+    return status;
 }

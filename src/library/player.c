@@ -110,7 +110,7 @@ enum status player_load(const char *path, struct checkpoint *checkpoint)
     char *file = NULL;
     enum status status = player_find(path, "best", &file);
     if (status == STATUS_OK)
-        status = checkpoint_read(file, 0, checkpoint);
+        status = checkpoint_read(file, CHECKPOINT_TO_PREDICT, checkpoint);
     free(file);
     return status;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint_check.h"
 #include "checkpoint_describe.h"
 #include "tutti/comm.h"
 #include "tutti/h5.h"
@@ -252,9 +253,10 @@ static void write_constants(struct carrier *to, const struct optimizer *optimize
         set_f64(to, "/optimizer", "weight_decay", optimizer->weight_decay);
 }
 
+static const char *const kinds[] = {"adam", "adamw", "sgd"};
+
 static void write_optimizer(struct carrier *to, const struct checkpoint *checkpoint)
 {
-    static const char *const kinds[] = {"adam", "adamw", "sgd"};
     const struct optimizer *optimizer = &checkpoint->optimizer;
     make_group(to, "/optimizer");
     set_text(to, "/optimizer", "kind", kinds[optimizer->kind]);
@@ -482,6 +484,40 @@ static void get_fields(struct carrier *from, const char *group,
     }
 }
 
+/* What the file says again, in another place, must be what it said. */
+static void expect_i64(struct carrier *from, const char *name, const char *attribute,
+                       int64_t expected)
+{
+    int64_t found = 0;
+    get_i64(from, name, attribute, &found);
+    if (going(from) && found != expected)
+        from->status = status_fail(
+            STATUS_FAILED, "%s: %s: attribute %s: %" PRId64 " (expected %" PRId64 ")",
+            h5_path(from->file), name, attribute, found, expected);
+}
+
+static void expect_text(struct carrier *from, const char *name, const char *attribute,
+                        const char *expected)
+{
+    char found[CHECKPOINT_TEXT] = "";
+    get_text(from, name, attribute, found, sizeof found);
+    if (going(from) && strcmp(found, expected) != 0)
+        from->status =
+            status_fail(STATUS_FAILED, "%s: %s: attribute %s: \"%s\" (expected \"%s\")",
+                        h5_path(from->file), name, attribute, found, expected);
+}
+
+/* /config describes a model that can't be stored in so small a file? Asked before memory
+ * is taken for it. */
+static void expect_room(struct carrier *from, size_t weights)
+{
+    if (going(from) && weights > h5_size(from->file) / sizeof(float))
+        from->status = status_fail(STATUS_FAILED,
+                                   "%s: /config: a model of %zu weights: more than the "
+                                   "file, of %" PRIu64 " bytes, can hold",
+                                   h5_path(from->file), weights, h5_size(from->file));
+}
+
 static void *reserve(struct carrier *from, size_t count, size_t size)
 {
     void *memory = calloc(count ? count : 1, size);
@@ -593,12 +629,33 @@ static void read_vocabulary(struct carrier *from, struct checkpoint *out)
     free(text);
 }
 
+/* The names of the tokens, which nothing here needs, but others read. */
+static void check_names(struct carrier *from, const struct encoding *encoding)
+{
+    size_t count = 0;
+    char **names = NULL, name[TOKEN_NAME];
+    if (going(from))
+        from->status = h5_read_texts(from->file, "/vocabulary/names", &count, &names);
+    if (going(from) && count != encoding->vocabulary)
+        from->status =
+            status_fail(STATUS_FAILED, "%s: /vocabulary/names: %zu names (expected %zu)",
+                        h5_path(from->file), count, encoding->vocabulary);
+    for (size_t i = 0; going(from) && i < count; i++)
+        if (strcmp(names[i],
+                   encoding->token_name(encoding, (token)i, name, sizeof name)) != 0)
+            from->status =
+                status_fail(STATUS_FAILED, "%s: /vocabulary/names: row %zu is not \"%s\"",
+                            h5_path(from->file), i, name);
+    free(names);
+}
+
 static void read_weights(struct carrier *from, struct checkpoint *out)
 {
     if (!going(from))
         return;
     out->shape = model_shape_of(&out->options, out->encoding->vocabulary);
     from->status = params_layout(&out->shape, &out->params);
+    expect_room(from, out->params.total);
     if (!going(from))
         return;
     out->weights = reserve(from, out->params.total, sizeof *out->weights);
@@ -620,6 +677,11 @@ static void read_history(struct carrier *from, struct checkpoint *out)
     size_t dims[H5_MAX_RANK] = {0};
     if (going(from))
         from->status = h5_shape(from->file, "/history/epoch", &rank, dims);
+    if (going(from) && (rank != 1 || (int64_t)dims[0] != out->epoch))
+        from->status = status_fail(STATUS_FAILED,
+                                   "%s: /history/epoch: %zu rows (expected %" PRId64
+                                   ", one for each epoch of /state)",
+                                   h5_path(from->file), dims[0], out->epoch);
     if (!going(from))
         return;
     out->history_count = dims[0];
@@ -635,7 +697,8 @@ static void scatter_pairs(struct carrier *from, size_t count, const token *first
 {
     size_t v = out->encoding->vocabulary;
     for (size_t i = 0; going(from) && i < count; i++)
-        if (first[i] < v && second[i] < v && counts[i] > 0)
+        if (first[i] < v && second[i] < v && counts[i] > 0 &&
+            !out->pairs[first[i] * v + second[i]])
             out->pairs[first[i] * v + second[i]] = counts[i];
         else
             from->status =
@@ -649,6 +712,12 @@ static void read_pairs(struct carrier *from, struct checkpoint *out)
     int rank = 0;
     size_t dims[H5_MAX_RANK] = {0}, v = out->encoding->vocabulary;
     from->status = h5_shape(from->file, "/pairs/count", &rank, dims);
+    if (going(from) && (rank != 1 || dims[0] > v * v))
+        from->status =
+            status_fail(STATUS_FAILED, "%s: /pairs/count: %zu rows (at most %zu)",
+                        h5_path(from->file), dims[0], v * v);
+    if (!going(from))
+        return;
     size_t count = dims[0];
     token *first = reserve(from, count, sizeof *first);
     token *second = reserve(from, count, sizeof *second);
@@ -682,6 +751,7 @@ static void read_optimizer(struct carrier *from, struct checkpoint *out)
     struct optimizer *optimizer = &out->optimizer;
     if (going(from))
         from->status = optimizer_create(&out->options, out->params.total, optimizer);
+    expect_text(from, "/optimizer", "kind", kinds[out->options.train.optimizer]);
     get_i64(from, "/optimizer", "updates", &optimizer->updates);
     if (optimizer->second) {
         read_tensors(from, &out->params, "/optimizer/first", optimizer->first);
@@ -691,13 +761,38 @@ static void read_optimizer(struct carrier *from, struct checkpoint *out)
     }
 }
 
-static void read_streams(struct carrier *from, struct checkpoint *out)
+static void expect_shape(struct carrier *from, const char *name, size_t rows,
+                         size_t columns)
+{
+    int rank = 0;
+    size_t dims[H5_MAX_RANK] = {0};
+    if (going(from))
+        from->status = h5_shape(from->file, name, &rank, dims);
+    if (going(from) &&
+        (rank > 2 || dims[0] != rows || (rank == 2 ? dims[1] : 1) != columns))
+        from->status = status_fail(
+            STATUS_FAILED, "%s: %s: %zu rows of %zu (expected %zu of %zu)",
+            h5_path(from->file), name, dims[0], rank == 1 ? 1 : dims[1], rows, columns);
+}
+
+/* What /config says of a batch must be what the streams have: whoever predicts plans by
+ * it, too. */
+static void size_streams(struct carrier *from, struct checkpoint *out)
 {
     if (!going(from))
         return;
     out->rows = (size_t)out->options.train.batch;
     out->slices = (size_t)out->options.train.slices;
     out->state_size = checkpoint_state_size(&out->shape, out->rows / out->slices);
+    expect_shape(from, "/state/rows/epoch", out->rows, 1);
+    expect_shape(from, "/state/cursors/epoch", out->slices, 1);
+    expect_shape(from, "/state/hidden", out->slices, out->state_size);
+}
+
+static void read_streams(struct carrier *from, struct checkpoint *out)
+{
+    if (!going(from))
+        return;
     out->stream_rows = reserve(from, out->rows, sizeof *out->stream_rows);
     out->cursors = reserve(from, out->slices, sizeof *out->cursors);
     out->states = reserve(from, out->slices * out->state_size, sizeof *out->states);
@@ -710,31 +805,71 @@ static void read_streams(struct carrier *from, struct checkpoint *out)
         from->status = h5_read(from->file, "/state/hidden", H5_F32, 2, dims, out->states);
 }
 
-enum status checkpoint_read(const char *path, int for_training, struct checkpoint *out)
+/* The root's attributes, and others that repeat what is known by now. */
+static void check_repeated(struct carrier *from, const struct checkpoint *out)
+{
+    uint64_t seed = 0;
+    expect_i64(from, "/", "epoch", out->epoch);
+    expect_i64(from, "/", "step", out->step);
+    expect_i64(from, "/", "parameters", (int64_t)out->params.total);
+    if (going(from))
+        from->status = h5_get_u64(from->file, "/state", "seed", &seed);
+    if (going(from) && seed != out->options.train.seed)
+        from->status = status_fail(STATUS_FAILED,
+                                   "%s: /state: attribute seed: %" PRIu64
+                                   " (expected %" PRIu64 ", as in /config)",
+                                   h5_path(from->file), seed, out->options.train.seed);
+    check_names(from, out->encoding);
+}
+
+static void read_all(struct carrier *from, enum checkpoint_use use,
+                     struct checkpoint *out)
+{
+    check_format(from);
+    if (going(from)) /* also what isn't read here: a damaged file is refused whole */
+        from->status = h5_verify(from->file);
+    if (going(from))
+        read_config(from, &out->options);
+    read_vocabulary(from, out);
+    read_weights(from, out);
+    get_hash(from, "dataset_hash", &out->dataset_hash);
+    get_fields(from, "/state", state_fields, out);
+    read_history(from, out);
+    read_floors(from, out);
+    get_text(from, "/provenance", "openblas_core", out->core, sizeof out->core);
+    get_recorded(from, "/provenance", "host", out->host, sizeof out->host);
+    get_i64(from, "/provenance", "ranks", &out->ranks);
+    size_streams(from, out);
+    if (use == CHECKPOINT_TO_TRAIN) {
+        read_optimizer(from, out);
+        read_streams(from, out);
+    }
+}
+
+static void check_all(struct carrier *from, enum checkpoint_use use,
+                      const struct checkpoint *out)
+{
+    const char *path = h5_path(from->file);
+    if (going(from))
+        from->status = checkpoint_check(path, out);
+    if (going(from))
+        check_repeated(from, out);
+    if (going(from) && use == CHECKPOINT_TO_PREDICT)
+        from->status = checkpoint_check_weights(path, out);
+    if (going(from) && use == CHECKPOINT_TO_TRAIN)
+        from->status = checkpoint_check_training(path, out);
+}
+
+enum status checkpoint_read(const char *path, enum checkpoint_use use,
+                            struct checkpoint *out)
 {
     struct carrier from = {0};
     *out = (struct checkpoint){0};
     from.status = h5_open(path, &from.file);
     if (!going(&from))
         return from.status;
-    check_format(&from);
-    if (going(&from))
-        read_config(&from, &out->options);
-    read_vocabulary(&from, out);
-    read_weights(&from, out);
-    get_hash(&from, "dataset_hash", &out->dataset_hash);
-    get_fields(&from, "/state", state_fields, out);
-    read_history(&from, out);
-    read_floors(&from, out);
-    get_text(&from, "/provenance", "openblas_core", out->core, sizeof out->core);
-    get_recorded(&from, "/provenance", "host", out->host, sizeof out->host);
-    get_i64(&from, "/provenance", "ranks", &out->ranks);
-    if (going(&from)) /* also what isn't read here: a damaged file is refused whole */
-        from.status = h5_verify(from.file);
-    if (for_training) {
-        read_optimizer(&from, out);
-        read_streams(&from, out);
-    }
+    read_all(&from, use, out);
+    check_all(&from, use, out);
     h5_abandon(from.file);
     if (!going(&from))
         checkpoint_free(out);

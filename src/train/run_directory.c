@@ -145,7 +145,7 @@ static enum status read_entry(const struct run_directory *run, const char *name,
     char *path = path_join(run->checkpoints, name);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", name);
-    enum status status = checkpoint_read(path, 1, out);
+    enum status status = checkpoint_read(path, CHECKPOINT_TO_TRAIN, out);
     free(path);
     return status;
 }

@@ -79,6 +79,22 @@ static enum status check_core(const struct trainer *trainer, const char *path,
     return STATUS_OK;
 }
 
+/* An epoch has as many steps as the dataset's tokens make, so the step says how far the
+ * epoch under way is. */
+static enum status check_steps(const struct trainer *trainer, const char *path,
+                               const struct checkpoint *read)
+{
+    int64_t expected = read->step - read->epoch * trainer->steps_per_epoch;
+    if (read->epoch_step <= trainer->steps_per_epoch && read->epoch_step == expected)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: /state: step %" PRId64 " and step %" PRId64
+                       " of epoch %" PRId64 " don't fit %s, where an epoch has %" PRId64
+                       " steps",
+                       path, read->step, read->epoch_step, read->epoch + 1,
+                       trainer->dataset->path, trainer->steps_per_epoch);
+}
+
 static enum status check(const struct trainer *trainer, const char *path,
                          const struct checkpoint *read)
 {
@@ -92,6 +108,8 @@ static enum status check(const struct trainer *trainer, const char *path,
             "%s was trained on another dataset (hash %016" PRIx64 "; %s has %016" PRIx64
             "): give data.dataset the same one, or start another run.dir",
             path, read->dataset_hash, dataset->path, dataset->dataset_hash);
+    if (status == STATUS_OK)
+        status = check_steps(trainer, path, read);
     if (status == STATUS_OK)
         status = check_core(trainer, path, read->core);
     return status;
@@ -116,7 +134,7 @@ static enum status load(struct trainer *trainer, struct checkpoint *read)
         return status_fail(STATUS_FAILED, "%s: out of memory", trainer->saved);
     enum status status = STATUS_OK;
     if (comm_rank(trainer->comm) != 0)
-        status = checkpoint_read(path, 1, read);
+        status = checkpoint_read(path, CHECKPOINT_TO_TRAIN, read);
     if (status == STATUS_OK)
         status = check(trainer, path, read);
     if (status == STATUS_OK) {

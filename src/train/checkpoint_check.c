@@ -1,0 +1,357 @@
+/* checkpoint_check: see the header. */
+#include "checkpoint_check.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Sums of a few such numbers are far from the end of 64 bits, and doubles hold them. */
+static const int64_t MOST = INT64_C(1) << 53;
+enum { MOST_RANKS = 1 << 24 };
+
+static const double LONGEST = 1e12; /* seconds: 30 000 years */
+static const double FASTEST = 1e15; /* tokens a second */
+static const double LARGEST = 1e15; /* loss of an epoch, summed or the mean */
+static const double LEAST = -1e-3;  /* loss of a token: a rounding error below 0 */
+static const double STEEPEST = 1e3; /* learning rate */
+
+/* ---- /state ---- */
+
+static enum status check_count(const char *path, const char *name, int64_t found,
+                               int64_t least, int64_t most)
+{
+    if (found >= least && found <= most)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: %s: %" PRId64 " (expected %" PRId64 " to %" PRId64 ")", path,
+                       name, found, least, most);
+}
+
+static enum status check_number(const char *path, const char *name, double found,
+                                double least, double most)
+{
+    if (found >= least && found <= most)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: %s: %g (expected %g to %g)", path, name, found,
+                       least, most);
+}
+
+/* Tokens that a step counts at most. */
+static int64_t tokens_of_step(const struct checkpoint *checkpoint)
+{
+    return checkpoint->options.train.batch * checkpoint->options.train.time;
+}
+
+static enum status check_epoch_under_way(const char *path, const struct checkpoint *c)
+{
+    int64_t most = c->epoch_step < MOST / tokens_of_step(c)
+                       ? c->epoch_step * tokens_of_step(c)
+                       : MOST;
+    enum status status =
+        check_count(path, "/state: attribute epoch_step", c->epoch_step, 0, c->step);
+    if (status == STATUS_OK)
+        status = check_count(path, "/state: attribute epoch_targets", c->epoch_targets, 0,
+                             most);
+    if (status == STATUS_OK)
+        status = check_count(path, "/state: attribute epoch_correct", c->epoch_correct, 0,
+                             c->epoch_targets);
+    if (status == STATUS_OK)
+        status = check_number(path, "/state: attribute epoch_loss", c->epoch_loss,
+                              LEAST * (double)c->epoch_targets, LARGEST);
+    return status;
+}
+
+/* Without a best epoch, the best loss so far is infinite. */
+static enum status check_best(const char *path, const struct schedule_state *schedule,
+                              int64_t epoch)
+{
+    enum status status =
+        check_count(path, "/state: attribute best_epoch", schedule->best_epoch, 0, epoch);
+    if (status != STATUS_OK ||
+        (schedule->best_epoch == 0 && schedule->best_valid == (double)INFINITY))
+        return status;
+    if (schedule->best_epoch == 0)
+        return status_fail(STATUS_FAILED,
+                           "%s: /state: attribute best_valid: %g (expected infinity, as "
+                           "there is no best epoch)",
+                           path, schedule->best_valid);
+    return check_number(path, "/state: attribute best_valid", schedule->best_valid, LEAST,
+                        LARGEST);
+}
+
+static enum status check_schedule(const char *path, const struct checkpoint *c)
+{
+    const struct schedule_state *schedule = &c->schedule;
+    enum status status = check_best(path, schedule, c->epoch);
+    if (status == STATUS_OK)
+        status = check_count(path, "/state: attribute bad_epochs", schedule->bad_epochs,
+                             0, c->epoch - schedule->best_epoch);
+    if (status == STATUS_OK)
+        status = check_count(path, "/state: attribute plateau_wait",
+                             schedule->plateau_wait, 0, schedule->bad_epochs);
+    if (status == STATUS_OK)
+        status = check_number(path, "/state: attribute factor", schedule->factor, 0, 1);
+    return status;
+}
+
+/* ---- /history ---- */
+
+struct figure {
+    const char *column;
+    size_t offset;
+    double least, most;
+    bool may_be_missing; /* NaN: there was nothing to measure */
+};
+
+#define FIGURE(member) #member, offsetof(struct history_row, member)
+
+static enum status check_figure(const char *path, const struct figure *figure, size_t at,
+                                double found)
+{
+    if (found >= figure->least && found <= figure->most)
+        return STATUS_OK;
+    if (isnan(found) && figure->may_be_missing)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: /history/%s: %g in row %zu (expected %g to %g%s)", path,
+                       figure->column, found, at, figure->least, figure->most,
+                       figure->may_be_missing ? ", or nan" : "");
+}
+
+static enum status check_figures(const char *path, size_t at,
+                                 const struct history_row *row)
+{
+    const struct figure figures[] = {
+        {FIGURE(train_loss), LEAST, LARGEST, false},
+        {FIGURE(train_accuracy), 0, 1, false},
+        {FIGURE(valid_loss), LEAST, LARGEST, true},
+        {FIGURE(valid_accuracy), 0, 1, true},
+        {FIGURE(learning_rate), 0, STEEPEST, false},
+        {FIGURE(seconds), 0, LONGEST, false},
+        {FIGURE(tokens_per_second), 0, FASTEST, false},
+    };
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof figures / sizeof *figures && status == STATUS_OK; i++) {
+        double found;
+        memcpy(&found, (const char *)row + figures[i].offset, sizeof found);
+        status = check_figure(path, &figures[i], at, found);
+    }
+    return status;
+}
+
+/* One row an epoch, in order; steps only grow. */
+static enum status check_row(const char *path, const struct checkpoint *c, size_t at)
+{
+    const struct history_row *row = &c->history[at];
+    int64_t least = at ? row[-1].step + 1 : 1, epoch = (int64_t)at + 1;
+    if (row->epoch != epoch)
+        return status_fail(STATUS_FAILED,
+                           "%s: /history/epoch: %" PRId64 " in row %zu (expected %" PRId64
+                           ")",
+                           path, row->epoch, at, epoch);
+    if (row->step < least || row->step > c->step)
+        return status_fail(STATUS_FAILED,
+                           "%s: /history/step: %" PRId64 " in row %zu (expected %" PRId64
+                           " to %" PRId64 ")",
+                           path, row->step, at, least, c->step);
+    return check_figures(path, at, row);
+}
+
+/* The steps of the epochs that are over, and those of the one under way, are all. */
+static enum status check_history(const char *path, const struct checkpoint *c)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < c->history_count && status == STATUS_OK; i++)
+        status = check_row(path, c, i);
+    int64_t over = c->history_count ? c->history[c->history_count - 1].step : 0;
+    if (status == STATUS_OK && c->step - over != c->epoch_step)
+        status = status_fail(STATUS_FAILED,
+                             "%s: /state: attribute epoch_step: %" PRId64
+                             " (expected %" PRId64 ", the steps after the last epoch)",
+                             path, c->epoch_step, c->step - over);
+    return status;
+}
+
+/* ---- /pairs ---- */
+
+static enum status check_pairs(const char *path, const struct checkpoint *c)
+{
+    size_t v = c->pairs ? c->encoding->vocabulary : 0;
+    int64_t all = 0;
+    for (size_t i = 0; i < v * v; i++) {
+        if (c->pairs[i] > MOST - all)
+            return status_fail(STATUS_FAILED,
+                               "%s: /pairs/count: more than 2^53 pairs of tokens", path);
+        all += c->pairs[i];
+    }
+    const double floors[] = {c->floors.unigram, c->floors.bigram};
+    static const char *const names[] = {"valid_unigram", "valid_bigram"};
+    for (int i = 0; v && i < 2; i++)
+        if (!isnan(floors[i]) && !(floors[i] >= 0 && floors[i] <= LARGEST))
+            return status_fail(STATUS_FAILED,
+                               "%s: /pairs: attribute %s: %g (expected 0 to %g, or nan)",
+                               path, names[i], floors[i], LARGEST);
+    return STATUS_OK;
+}
+
+enum status checkpoint_check(const char *path, const struct checkpoint *c)
+{
+    enum status status = check_count(path, "/state: attribute step", c->step, 0, MOST);
+    if (status == STATUS_OK)
+        status = check_count(path, "/state: attribute epoch", c->epoch, 0, c->step);
+    if (status == STATUS_OK)
+        status = check_epoch_under_way(path, c);
+    if (status == STATUS_OK)
+        status = check_schedule(path, c);
+    if (status == STATUS_OK)
+        status = check_history(path, c);
+    if (status == STATUS_OK)
+        status = check_pairs(path, c);
+    if (status == STATUS_OK)
+        status =
+            check_count(path, "/provenance: attribute ranks", c->ranks, 1, MOST_RANKS);
+    return status;
+}
+
+/* ---- values ---- */
+
+/* Branches would cost more than the reading of the values. */
+static bool all_finite(const float *values, size_t count)
+{
+    bool wrong = false;
+    for (size_t i = 0; i < count; i++)
+        wrong |= !(fabsf(values[i]) <= FLT_MAX);
+    return !wrong;
+}
+
+static bool none_negative(const float *values, size_t count)
+{
+    bool wrong = false;
+    for (size_t i = 0; i < count; i++)
+        wrong |= !(values[i] >= 0);
+    return !wrong;
+}
+
+static enum status wrong_value(const char *path, const char *group,
+                               const struct param *param, const float *values,
+                               float least)
+{
+    size_t at = 0;
+    while (at + 1 < param->count && values[at] >= least && values[at] <= FLT_MAX)
+        at++;
+    return status_fail(STATUS_FAILED, "%s: %s/%s: value %zu is %g (expected %s)", path,
+                       group, param->name, at, (double)values[at],
+                       least < 0 ? "finite numbers" : "finite numbers, none below 0");
+}
+
+/* All tensors of a block; `least` is 0 or -FLT_MAX. */
+static enum status check_tensors(const char *path, const char *group,
+                                 const struct params *params, const float *block,
+                                 float least)
+{
+    for (size_t i = 0; i < params->count; i++) {
+        const struct param *param = &params->list[i];
+        const float *values = block + param->offset;
+        if (!all_finite(values, param->count) ||
+            (least >= 0 && !none_negative(values, param->count)))
+            return wrong_value(path, group, param, values, least);
+    }
+    return STATUS_OK;
+}
+
+enum status checkpoint_check_weights(const char *path, const struct checkpoint *c)
+{
+    return check_tensors(path, "/model", &c->params, c->weights, -FLT_MAX);
+}
+
+static enum status check_optimizer(const char *path, const struct checkpoint *c)
+{
+    const struct optimizer *optimizer = &c->optimizer;
+    if (optimizer->updates != c->step)
+        return status_fail(STATUS_FAILED,
+                           "%s: /optimizer: attribute updates: %" PRId64
+                           " (expected %" PRId64 ", one a step)",
+                           path, optimizer->updates, c->step);
+    if (!optimizer->second)
+        return check_tensors(path, "/optimizer/velocity", &c->params, optimizer->first,
+                             -FLT_MAX);
+    enum status status =
+        check_tensors(path, "/optimizer/first", &c->params, optimizer->first, -FLT_MAX);
+    if (status == STATUS_OK)
+        status =
+            check_tensors(path, "/optimizer/second", &c->params, optimizer->second, 0);
+    return status;
+}
+
+/* ---- streams ---- */
+
+/* A row gives a token each time step, and a piece has at least one: no stream can have
+ * begun more pieces, nor gone through its pieces more often. */
+static int64_t most_pieces(const struct checkpoint *c)
+{
+    int64_t of_step = tokens_of_step(c);
+    return c->step < MOST / of_step ? c->step * of_step + (int64_t)c->rows : MOST;
+}
+
+static enum status wrong_place(const char *path, const char *column, size_t row,
+                               int64_t found)
+{
+    return status_fail(STATUS_FAILED,
+                       "%s: %s: %" PRId64 " in row %zu: no run comes there in the steps "
+                       "that were made",
+                       path, column, found, row);
+}
+
+static enum status check_cursor(const char *path, const struct checkpoint *c, size_t at)
+{
+    const struct stream_cursor *cursor = &c->cursors[at];
+    int64_t most = most_pieces(c);
+    if (cursor->epoch < 0 || cursor->epoch > most)
+        return wrong_place(path, "/state/cursors/epoch", at, cursor->epoch);
+    if (cursor->next < 0 || cursor->next > most)
+        return wrong_place(path, "/state/cursors/next", at, cursor->next);
+    return STATUS_OK;
+}
+
+/* A row is in a piece that its slice's cursor has passed, or in none. */
+static enum status check_stream_row(const char *path, const struct checkpoint *c,
+                                    size_t at)
+{
+    const struct stream_row *row = &c->stream_rows[at];
+    const struct stream_cursor *cursor = &c->cursors[at / (c->rows / c->slices)];
+    int64_t pieces = row->epoch == cursor->epoch ? cursor->next : most_pieces(c);
+    if (row->epoch < 0 || row->epoch > cursor->epoch)
+        return wrong_place(path, "/state/rows/epoch", at, row->epoch);
+    if (row->piece < -1 || row->piece >= pieces)
+        return wrong_place(path, "/state/rows/piece", at, row->piece);
+    if (row->offset < 0 || row->offset > most_pieces(c))
+        return wrong_place(path, "/state/rows/offset", at, row->offset);
+    return STATUS_OK;
+}
+
+static enum status check_streams(const char *path, const struct checkpoint *c)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < c->slices && status == STATUS_OK; i++)
+        status = check_cursor(path, c, i);
+    for (size_t i = 0; i < c->rows && status == STATUS_OK; i++)
+        status = check_stream_row(path, c, i);
+    if (status == STATUS_OK && !all_finite(c->states, c->slices * c->state_size))
+        status = status_fail(
+            STATUS_FAILED, "%s: /state/hidden: not all values are finite numbers", path);
+    return status;
+}
+
+enum status checkpoint_check_training(const char *path, const struct checkpoint *c)
+{
+    enum status status = checkpoint_check_weights(path, c);
+    if (status == STATUS_OK)
+        status = check_optimizer(path, c);
+    if (status == STATUS_OK)
+        status = check_streams(path, c);
+    return status;
+}
