@@ -87,6 +87,12 @@ char *lines_to_recorded(const char *lines)
     return record(lines, '\n');
 }
 
+/* "\x00", which is never written, would end the text. */
+static bool is_zero(const char *escape)
+{
+    return escape[2] == '0' && escape[3] == '0';
+}
+
 static int digit_value(char digit)
 {
     return isdigit((unsigned char)digit) ? digit - '0' : (digit & 0x5F) - 'A' + 10;
@@ -96,7 +102,7 @@ char *path_from_recorded(const char *recorded)
 {
     char *path = malloc(strlen(recorded) + 1), *to = path;
     while (path && *recorded) {
-        if (is_escape(recorded)) {
+        if (is_escape(recorded) && !is_zero(recorded)) {
             *to++ = (char)(digit_value(recorded[2]) << 4 | digit_value(recorded[3]));
             recorded += 4;
         } else {

@@ -80,12 +80,6 @@ static void print_files(const struct dataset *dataset,
                  (unsigned long long)dataset->outcomes[FILE_DUPLICATE]);
 }
 
-static enum status read_settings(const struct dataset *dataset, struct options *options)
-{
-    options_defaults(options);
-    return options_read_text(options, dataset->settings, dataset->path);
-}
-
 static enum status print_dataset(const struct dataset *dataset,
                                  const struct inspect_reasons *reasons)
 {
@@ -101,7 +95,7 @@ static enum status print_dataset(const struct dataset *dataset,
     print_splits(&dataset->total);
     inspect_reasons_print(reasons, FILE_SKIPPED);
     inspect_reasons_print(reasons, FILE_REPAIRED);
-    enum status status = read_settings(dataset, &options);
+    enum status status = dataset_settings(dataset, &options);
     return status == STATUS_OK ? inspect_settings_print(&options, SECTION_DATA) : status;
 }
 
@@ -154,7 +148,7 @@ static enum status dataset_json(const struct inspect_request *request,
                                 const struct inspect_reasons *reasons)
 {
     static struct options options; /* large */
-    enum status status = read_settings(dataset, &options);
+    enum status status = dataset_settings(dataset, &options);
     if (status != STATUS_OK)
         return status;
     struct json json;
@@ -352,9 +346,9 @@ static enum status compare(const struct inspect_request *request,
 {
     static struct options options[2]; /* large */
     size_t differ;
-    enum status status = read_settings(first, &options[0]);
+    enum status status = dataset_settings(first, &options[0]);
     if (status == STATUS_OK)
-        status = read_settings(second, &options[1]);
+        status = dataset_settings(second, &options[1]);
     if (status != STATUS_OK)
         return status;
     if (!request->json) {
