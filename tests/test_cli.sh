@@ -111,9 +111,9 @@ if command -v "$mpirun" >/dev/null; then
             failures=$((failures + 1))
         fi
     done
-    # A fault that only one rank meets is told as well, with its rank.
+    # The configuration is rank 0's, which alone needs it; all leave if it has none.
     mkdir -p host0 host1
-    printf '[train]\nbatch = 32\n' >host0/run.conf
+    printf '[train]\nbatch = 32\n' >host1/run.conf
     for arguments in 'train run.conf' 'preprocess . -o data --config run.conf'; do
         # shellcheck disable=SC2016
         timeout 60 $mpirun -n 2 bash -c \
@@ -121,8 +121,8 @@ if command -v "$mpirun" >/dev/null; then
             >stdout 2>stderr
         code=$?
         if [ $code != 2 ] || [ "$(grep -c '^tutti: ' stderr)" != 1 ] ||
-            ! grep -q "^tutti: rank 1 .*: run.conf: can't open" stderr; then
-            echo "FAILED: one rank without its configuration: $arguments: code $code"
+            ! grep -q "^tutti: run.conf: can't open" stderr; then
+            echo "FAILED: rank 0 without its configuration: $arguments: code $code"
             cat stderr
             failures=$((failures + 1))
         fi

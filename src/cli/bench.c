@@ -198,16 +198,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    if (request.positional_count)
-        status = options_read_file(&options, request.positionals[0]);
-    if (status == STATUS_OK)
-        status = cli_apply_settings(&request);
-    if (status == STATUS_OK)
-        status = options_check(&options);
     status = cli_open_ranks(status, &bench.comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(bench.comm, model_choose_products(&options));
+    const char *config = request.positional_count ? request.positionals[0] : NULL;
+    status = comm_agree(bench.comm, cli_read_settings(bench.comm, config, &request));
+    if (status == STATUS_OK)
+        status = comm_agree(bench.comm, model_choose_products(&options));
     if (status == STATUS_OK)
         status = check(&options, comm_size(bench.comm));
     if (status == STATUS_OK)

@@ -43,6 +43,54 @@ enum status cli_open_ranks(enum status so_far, struct comm **out)
     return status;
 }
 
+/* What rank 0 has made of the file. */
+struct loaded {
+    int32_t status;
+    char message[STATUS_MESSAGE_SIZE];
+    uint64_t size;
+};
+
+/* Rank 0 reads, for the file may be on its host only, or a pipe. Collective. */
+static enum status load_on_first(struct comm *comm, const char *path, char **text,
+                                 size_t *size)
+{
+    struct loaded loaded = {.status = STATUS_OK};
+    if (comm_rank(comm) == 0) {
+        loaded.status = (int32_t)options_load_file(path, text, size);
+        snprintf(loaded.message, sizeof loaded.message, "%s", status_message());
+        loaded.size = *size;
+    }
+    enum status status = comm_broadcast(comm, &loaded, sizeof loaded);
+    if (status != STATUS_OK)
+        return status;
+    if (loaded.status != STATUS_OK) {
+        status_set_message(loaded.message);
+        return (enum status)loaded.status;
+    }
+    if (comm_rank(comm) != 0 && !(*text = malloc(loaded.size + 1)))
+        status = status_fail(STATUS_FAILED, "%s: out of memory", path);
+    *size = loaded.size;
+    status = comm_agree(comm, status);
+    return status == STATUS_OK ? comm_broadcast(comm, *text, *size) : status;
+}
+
+enum status cli_read_settings(struct comm *comm, const char *path,
+                              struct cli_request *request)
+{
+    char *text = NULL;
+    size_t size = 0;
+    enum status status = STATUS_OK;
+    if (path)
+        status = comm ? load_on_first(comm, path, &text, &size)
+                      : options_load_file(path, &text, &size);
+    if (status == STATUS_OK && path)
+        status = options_read_typed(request->options, text, size, path);
+    free(text);
+    if (status == STATUS_OK)
+        status = cli_apply_settings(request);
+    return status == STATUS_OK ? options_check(request->options) : status;
+}
+
 static bool stdout_is_reserved;
 
 enum status cli_check_output(const char *path, bool makes_folders)

@@ -168,36 +168,15 @@ static enum status report(const struct ingest_request *request,
     return status;
 }
 
-static enum status preprocess(enum status settings, const struct ingest_request *request,
-                              const char *list)
+/* Collective. */
+static enum status read_settings(struct comm *comm, struct cli_request *request,
+                                 struct arguments *given)
 {
-    struct comm *comm = NULL;
-    enum status status = cli_open_ranks(settings, &comm);
-    if (status != STATUS_OK)
-        return status;
-    struct ingest_summary summary;
-    status = ingest(comm, request, &summary);
-    if (status == STATUS_OK && comm_rank(comm) == 0)
-        status = report(request, &summary, comm_size(comm), list);
-    status = comm_agree(comm, status);
-    comm_close(comm);
-    return status;
-}
-
-static enum status read_settings(struct cli_request *request, struct arguments *given)
-{
-    struct options *options = request->options;
-    enum status status = STATUS_OK;
-    if (given->config)
-        status = options_read_file(options, given->config);
-    if (status == STATUS_OK)
-        status = cli_apply_settings(request);
-    if (status == STATUS_OK)
-        status = options_check(options);
+    enum status status = cli_read_settings(comm, given->config, request);
     if (status != STATUS_OK)
         return status;
     if (!given->output)
-        given->output = options->data.dataset;
+        given->output = request->options->data.dataset;
     if (!given->output[0])
         return status_fail(STATUS_MISUSE, "no dataset named: add -o DATASET");
     if (strcmp(given->output, "-") == 0)
@@ -207,6 +186,28 @@ static enum status read_settings(struct cli_request *request, struct arguments *
     bool within = given->list && strncmp(given->list, given->output, length) == 0 &&
                   (given->list[length] == '/' || given->output[length - 1] == '/');
     return cli_check_output(given->list, within);
+}
+
+static enum status preprocess(struct cli_request *request, struct arguments *given)
+{
+    struct comm *comm = NULL;
+    enum status status = cli_open_ranks(STATUS_OK, &comm);
+    if (status != STATUS_OK)
+        return status;
+    status = comm_agree(comm, read_settings(comm, request, given));
+    const struct ingest_request wanted = {.inputs = request->positionals,
+                                          .input_count = request->positional_count,
+                                          .output = given->output,
+                                          .replace = given->replace,
+                                          .options = request->options};
+    struct ingest_summary summary;
+    if (status == STATUS_OK)
+        status = ingest(comm, &wanted, &summary);
+    if (status == STATUS_OK && comm_rank(comm) == 0)
+        status = report(&wanted, &summary, comm_size(comm), given->list);
+    status = comm_agree(comm, status);
+    comm_close(comm);
+    return status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
@@ -248,13 +249,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK || request.help_shown)
         return status;
     standard_streams_survive();
-    status = read_settings(&request, &given);
-    const struct ingest_request wanted = {.inputs = request.positionals,
-                                          .input_count = request.positional_count,
-                                          .output = given.output,
-                                          .replace = given.replace,
-                                          .options = &options};
-    return preprocess(status, &wanted, given.list);
+    return preprocess(&request, &given);
 }
 
 const struct cli_command command_preprocess = {
