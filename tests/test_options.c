@@ -397,7 +397,7 @@ static void faults_name_line_and_cure(void **state)
         {"[train]\nbatch = 8\n[run]\n[train]\nbatch = 8",
          "a.conf:5: train.batch is already set "
          "on line 2"},
-        {"[run]\ndir = a\tb", "a.conf:2: run.dir = a?b: expected one line"},
+        {"[run]\ndir = a\tb", "a.conf:2: run.dir = a\\x09b: expected one line"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct options options, untouched;

@@ -84,7 +84,7 @@ enum status dataset_open(const char *path, struct dataset **out);
 void dataset_close(struct dataset *dataset); /* NULL is fine */
 
 /* What the dataset decides (options_read_dataset), the defaults elsewhere. dataset_open
- * has checked that it can be read, fits the vocabulary and the shards, and is unchanged. */
+ * has checked that it can be read, is unchanged, and fits vocabulary and shards. */
 enum status dataset_settings(const struct dataset *dataset, struct options *options);
 
 /* Pieces of one split of one shard, in the shard's order (by hash). */

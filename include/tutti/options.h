@@ -124,16 +124,16 @@ enum status options_load_file(const char *path, char **text, size_t *size);
 enum status options_read_typed(struct options *options, const char *text, size_t size,
                                const char *origin);
 
-/* The same from text that options_text has made and a checkpoint has kept: "~/" is no home
- * folder in it, and what a section lacks is as it was before there was such a setting.
+/* The same from text that options_text has made and a checkpoint has kept: "~/" is no
+ * home folder in it, and what a section lacks is as it was before there was such a setting.
  * `origin` stands for the path in messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);
 
 /* The same from what a dataset has kept, over the defaults. It may hold nothing but what
  * the dataset decides: the keys of [data] that `tutti preprocess` has used (a column of
- * the table), and data.dataset and data.memory empty. Anything else is refused by name, as
- * is what options_check refuses; STATUS_FAILED, for the file is at fault. */
+ * the table), and data.dataset and data.memory empty. Anything else is refused by name,
+ * as is what options_check refuses; STATUS_FAILED, for the file is at fault. */
 enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin);
 

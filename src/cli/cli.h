@@ -79,8 +79,8 @@ enum status cli_open_ranks(enum status so_far, struct comm **out);
 
 /* The settings of a command: those of the configuration `path` (NULL: none) over what
  * request->options holds, then the command line's, then options_check. Rank 0 reads the
- * file, once, so it may be a pipe; the same outcome and message on all ranks. `comm` NULL:
- * this process is alone. Collective. */
+ * file, once, so it may be a pipe; the same outcome and message on all ranks. `comm`
+ * NULL: this process is alone. Collective. */
 enum status cli_read_settings(struct comm *comm, const char *path,
                               struct cli_request *request);
 

@@ -17,6 +17,7 @@
 #include "tutti/json.h"
 #include "tutti/log.h"
 #include "tutti/params.h"
+#include "tutti/printable.h"
 
 static const char *const level_names[DOCTOR_LEVELS] = {"ok", "note", "warning", "fault"};
 
@@ -97,10 +98,10 @@ static void print_findings(const struct doctor *doctor, const int counts[DOCTOR_
 {
     for (size_t i = 0; i < doctor->count; i++) {
         const struct finding *finding = &doctor->findings[i];
-        printf("%-8s %-14s %s\n", level_names[finding->level], finding->check,
-               finding->text);
+        printable_line(stdout, "%-8s %-14s %s", level_names[finding->level],
+                       finding->check, finding->text);
         if (finding->cure[0])
-            printf("%-8s %-14s -> %s\n", "", "", finding->cure);
+            printable_line(stdout, "%-8s %-14s -> %s", "", "", finding->cure);
     }
     printf("\n%d ok, %d notes, %d warnings, %d faults\n", counts[DOCTOR_OK],
            counts[DOCTOR_NOTE], counts[DOCTOR_WARNING], counts[DOCTOR_FAULT]);

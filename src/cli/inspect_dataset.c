@@ -11,6 +11,7 @@
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/hash.h"
+#include "tutti/printable.h"
 #include "tutti/progress.h"
 
 /* The sums over all splits of one row of counts. */
@@ -85,7 +86,7 @@ static enum status print_dataset(const struct dataset *dataset,
 {
     static struct options options; /* large */
     char text[HASH64_TEXT];
-    printf("dataset %s\n", dataset->path);
+    printable_line(stdout, "dataset %s", dataset->path);
     inspect_fact("dataset hash", "%s", hash64_text(dataset->dataset_hash, text));
     inspect_fact("encoding", "%s, %zu tokens", dataset->encoding->name,
                  dataset->encoding->vocabulary);
@@ -233,12 +234,13 @@ static enum status show_shard(const struct inspect_request *request,
     if (request->json)
         return shard_json(request, dataset, index);
     if (request->verify) {
-        printf("%s/%s: verified: checksums, pieces and tokens as in the index\n",
-               dataset->path, request->shard);
+        printable_line(stdout,
+                       "%s/%s: verified: checksums, pieces and tokens as in the index",
+                       dataset->path, request->shard);
         return STATUS_OK;
     }
-    printf("shard %zu of %zu of dataset %s\n", index, dataset->shard_count,
-           dataset->path);
+    printable_line(stdout, "shard %zu of %zu of dataset %s", index, dataset->shard_count,
+                   dataset->path);
     print_splits(&dataset->shards[index]);
     return STATUS_OK;
 }
@@ -267,11 +269,13 @@ static enum status show(const struct inspect_request *request,
         return status == STATUS_OK ? show_whole(request, dataset) : status;
     struct sums sums = sums_of(&dataset->total);
     char hash[HASH64_TEXT];
-    printf("%s: verified: %zu shards, %llu pieces, %llu notes, %llu tokens, dataset hash "
-           "%s\n",
-           dataset->path, dataset->shard_count, (unsigned long long)sums.pieces,
-           (unsigned long long)sums.notes, (unsigned long long)sums.tokens,
-           hash64_text(dataset->dataset_hash, hash));
+    printable_line(
+        stdout,
+        "%s: verified: %zu shards, %llu pieces, %llu notes, %llu tokens, dataset hash "
+        "%s",
+        dataset->path, dataset->shard_count, (unsigned long long)sums.pieces,
+        (unsigned long long)sums.notes, (unsigned long long)sums.tokens,
+        hash64_text(dataset->dataset_hash, hash));
     return STATUS_OK;
 }
 

@@ -13,6 +13,7 @@
 #include "tutti/file.h"
 #include "tutti/ingest.h"
 #include "tutti/log.h"
+#include "tutti/printable.h"
 #include "tutti/progress.h"
 #include "tutti/standard_streams.h"
 
@@ -22,16 +23,15 @@ struct arguments {
 };
 
 /* A path or reason as a field of a TSV file: as it is recorded, so that a path can be
- * copied to a split file. Control characters, which older datasets have, are escaped as
- * in newer ones. */
+ * copied to a split file. What isn't printable is escaped in the same way. */
 static void print_field(FILE *out, const char *text)
 {
-    for (const char *at = text; *at; at++) {
-        if (iscntrl((unsigned char)*at))
-            fprintf(out, "\\x%02X", (unsigned)(unsigned char)*at);
-        else
-            fputc(*at, out);
-    }
+    size_t size = PRINTABLE_SIZE(strlen(text));
+    char *shown = malloc(size);
+    if (shown)
+        printable_copy(shown, size, text);
+    fputs(shown ? shown : "(out of memory)", out);
+    free(shown);
 }
 
 static void print_files(FILE *out, const struct dataset_files *files)
@@ -151,8 +151,8 @@ static enum status report(const struct ingest_request *request,
     if (status == STATUS_OK)
         status = inspect_reasons_read(dataset, &reasons);
     if (status == STATUS_OK) {
-        printf("dataset %s: %zu shards, encoding %s\n", dataset->path,
-               dataset->shard_count, dataset->encoding->name);
+        printable_line(stdout, "dataset %s: %zu shards, encoding %s", dataset->path,
+                       dataset->shard_count, dataset->encoding->name);
         print_outcomes(dataset);
         inspect_reasons_print(&reasons, FILE_REPAIRED);
         inspect_reasons_print(&reasons, FILE_SKIPPED);
