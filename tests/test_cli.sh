@@ -61,7 +61,7 @@ expect 2 stderr 'unknown option --epochs; did you mean --set train.epochs=VALUE?
 one_line
 expect 2 stderr 'expected section.key=value, for example train.epochs=3' train rule.conf --set epochs=3
 one_line
-expect 2 stderr 'none?.conf: can.t open the configuration' train "none
+expect 2 stderr 'none.x0A.conf: can.t open the configuration' train "none
 .conf"
 one_line
 printf '\x89HDF\r\n' >data.h5

@@ -198,13 +198,11 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    status = cli_open_ranks(status, &bench.comm);
+    const char *config = request.positional_count ? request.positionals[0] : NULL;
+    status = cli_open_with_settings(config, &request, &bench.comm);
     if (status != STATUS_OK)
         return status;
-    const char *config = request.positional_count ? request.positionals[0] : NULL;
-    status = comm_agree(bench.comm, cli_read_settings(bench.comm, config, &request));
-    if (status == STATUS_OK)
-        status = comm_agree(bench.comm, model_choose_products(&options));
+    status = comm_agree(bench.comm, model_choose_products(&options));
     if (status == STATUS_OK)
         status = check(&options, comm_size(bench.comm));
     if (status == STATUS_OK)

@@ -23,11 +23,21 @@ static const struct {
                 {"sample", SECTION_SAMPLE}};
 enum { SECTION_COUNT = sizeof sections / sizeof *sections };
 
+/* Open MPI sets HOME where it is not set, but "~" means what the user's environment says. */
+static enum status open_ranks_at_home(struct comm **out)
+{
+    bool had_home = getenv("HOME") != NULL;
+    enum status status = comm_open(NULL, NULL, out);
+    if (!had_home)
+        unsetenv("HOME");
+    return status;
+}
+
 enum status cli_open_ranks(enum status so_far, struct comm **out)
 {
     char message[STATUS_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", status_message());
-    enum status status = comm_open(NULL, NULL, out);
+    enum status status = open_ranks_at_home(out);
     if (status != STATUS_OK && so_far != STATUS_OK) { /* the first fault is told */
         status_set_message(message);
         return so_far;
@@ -89,6 +99,33 @@ enum status cli_read_settings(struct comm *comm, const char *path,
     if (status == STATUS_OK)
         status = cli_apply_settings(request);
     return status == STATUS_OK ? options_check(request->options) : status;
+}
+
+/* MPI has refused; a fault of the settings is told first. */
+static enum status explain_refusal(enum status refusal, const char *path,
+                                   struct cli_request *request)
+{
+    char message[STATUS_MESSAGE_SIZE];
+    snprintf(message, sizeof message, "%s", status_message());
+    enum status status = cli_read_settings(NULL, path, request);
+    if (status != STATUS_OK)
+        return status;
+    status_set_message(message);
+    return refusal;
+}
+
+enum status cli_open_with_settings(const char *path, struct cli_request *request,
+                                   struct comm **out)
+{
+    enum status status = cli_open_ranks(STATUS_OK, out);
+    if (status != STATUS_OK)
+        return explain_refusal(status, path, request);
+    status = comm_agree(*out, cli_read_settings(*out, path, request));
+    if (status != STATUS_OK) {
+        comm_close(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 static bool stdout_is_reserved;

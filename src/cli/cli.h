@@ -84,6 +84,11 @@ enum status cli_open_ranks(enum status so_far, struct comm **out);
 enum status cli_read_settings(struct comm *comm, const char *path,
                               struct cli_request *request);
 
+/* cli_open_ranks, then cli_read_settings. On failure *out is NULL and MPI has ended.
+ * Collective. */
+enum status cli_open_with_settings(const char *path, struct cli_request *request,
+                                   struct comm **out);
+
 /* Does this process print what several would print alike? Rank 0 of a launch does, and
  * every process that no launcher has joined with others (see rank.c). Known for certain
  * once MPI has started. */

@@ -168,13 +168,9 @@ static enum status report(const struct ingest_request *request,
     return status;
 }
 
-/* Collective. */
-static enum status read_settings(struct comm *comm, struct cli_request *request,
+static enum status check_outputs(const struct cli_request *request,
                                  struct arguments *given)
 {
-    enum status status = cli_read_settings(comm, given->config, request);
-    if (status != STATUS_OK)
-        return status;
     if (!given->output)
         given->output = request->options->data.dataset;
     if (!given->output[0])
@@ -191,10 +187,10 @@ static enum status read_settings(struct comm *comm, struct cli_request *request,
 static enum status preprocess(struct cli_request *request, struct arguments *given)
 {
     struct comm *comm = NULL;
-    enum status status = cli_open_ranks(STATUS_OK, &comm);
+    enum status status = cli_open_with_settings(given->config, request, &comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(comm, read_settings(comm, request, given));
+    status = comm_agree(comm, check_outputs(request, given));
     const struct ingest_request wanted = {.inputs = request->positionals,
                                           .input_count = request->positional_count,
                                           .output = given->output,

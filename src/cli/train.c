@@ -62,16 +62,13 @@ static enum status train_on_ranks(struct cli_request *settings,
     standard_streams_survive();
     if (at_once)
         train_listen();
-    enum status status = cli_open_ranks(STATUS_OK, &comm);
+    enum status status = cli_open_with_settings(config, settings, &comm);
     if (status != STATUS_OK)
         return status;
-    inject_set_rank(comm_rank(comm));
-    status = cli_read_settings(comm, config, settings);
     if (!at_once)
         train_listen();
-    if (status == STATUS_OK)
-        status = cli_check_output(request->trace, false);
-    status = comm_agree(comm, status);
+    inject_set_rank(comm_rank(comm));
+    status = comm_agree(comm, cli_check_output(request->trace, false));
     if (status == STATUS_OK)
         status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
     if (status == STATUS_OK)
