@@ -499,6 +499,127 @@ static void a_slice_without_training_tokens_is_refused(void **state)
     assert_int_equal(dealt[4], 2);
 }
 
+/* --- the settings of a dataset ---------------------------------------------------------
+ */
+
+static void copy_table(const struct h5_file *from, struct h5_file *to, const char *name,
+                       enum h5_type type)
+{
+    size_t dims[H5_MAX_RANK] = {0}, count = 1;
+    int rank = 0;
+    assert_int_equal(h5_shape(from, name, &rank, dims), STATUS_OK);
+    for (int i = 0; i < rank; i++)
+        count *= dims[i];
+    void *values = calloc(count + 1, sizeof(uint64_t));
+    assert_int_equal(h5_read(from, name, type, rank, dims, values), STATUS_OK);
+    assert_int_equal(h5_write(to, name, type, rank, dims, values), STATUS_OK);
+    free(values);
+}
+
+static void copy_attribute(const struct h5_file *from, struct h5_file *to,
+                           const char *name, const char *attribute)
+{
+    char text[64];
+    assert_int_equal(h5_get_text(from, name, attribute, text, sizeof text), STATUS_OK);
+    assert_int_equal(h5_set_text(to, name, attribute, text), STATUS_OK);
+}
+
+/* Writes the index again with other settings, and as older ones without settings_hash. */
+static void rewrite_index(const char *path, const char *settings, bool older)
+{
+    struct h5_file *from = NULL, *to = NULL;
+    char *hash = NULL;
+    assert_int_equal(h5_open(path, &from), STATUS_OK);
+    assert_int_equal(h5_create(path, &to), STATUS_OK);
+    copy_attribute(from, to, "/", "format");
+    copy_attribute(from, to, "/", "dataset_hash");
+    if (!older)
+        copy_attribute(from, to, "/", "settings_hash");
+    assert_int_equal(h5_set_i64(to, "/", "format_version", 1), STATUS_OK);
+    assert_int_equal(h5_write_text(to, "/settings", settings), STATUS_OK);
+    assert_int_equal(h5_read_text(from, "/vocabulary/hash", &hash), STATUS_OK);
+    assert_int_equal(h5_write_text(to, "/vocabulary/hash", hash), STATUS_OK);
+    copy_attribute(from, to, "/vocabulary", "encoding");
+    copy_attribute(from, to, "/vocabulary", "grid");
+    copy_table(from, to, "/shards/pieces", H5_U64);
+    copy_table(from, to, "/shards/notes", H5_U64);
+    copy_table(from, to, "/shards/tokens", H5_U64);
+    copy_table(from, to, "/shards/seconds", H5_F64);
+    copy_table(from, to, "/shards/hash", H5_U64);
+    copy_table(from, to, "/files/outcome", H5_U8);
+    free(hash);
+    h5_abandon(from);
+    assert_int_equal(h5_close(to), STATUS_OK);
+}
+
+/* `text` with `old` replaced. */
+static char *replaced(const char *text, const char *old, const char *by)
+{
+    const char *at = strstr(text, old);
+    assert_non_null(at);
+    return path_format("%.*s%s%s", (int)(at - text), text, by, at + strlen(old));
+}
+
+static void a_dataset_decides_nothing_but_its_data(void **state)
+{
+    static const struct {
+        const char *old, *by, *message;
+    } cases[] = {
+        {"[data]\n", "[run]\ndir = stolen\n[data]\n", "/settings:1: [run]: "},
+        {"[data]\n", "[train]\nbatch = 10\n[data]\n", "/settings:1: [train]: "},
+        {"[data]\n", "[model]\n[data]\n", "/settings:1: [model]: "},
+        {"[data]\n", "[sample]\nseed = 3\n[data]\n", "/settings:1: [sample]: "},
+        {"[data]\n", "[date]\n[data]\n", "unknown section [date]"},
+        {"dataset = \n", "dataset = /etc\n", "data.dataset = /etc: this is not for"},
+        {"memory = 0\n", "memory = 1\n", "data.memory = 1: this is not for"},
+        {"seed = 1\n", "seed = 1\nseed = 2\n", "data.seed is already set on line"},
+        {"seed = 1\n", "sead = 1\n", "unknown key sead in [data]"},
+        {"seed = 1\n", "seed = 1\ngroove = 1\n", "(written by another version of tutti"},
+        {"seed = 1\n", "seed = -1\n", "data.seed = -1: expected"},
+        {"min_notes = 1\n", "min_notes = 2000000\n", "is above data.max_notes"},
+        {"split = 0.6 0.2 0.2\n", "split = 0.6 0.2 0.3\n", "data.split = 0.6 0.2 0.3"},
+        {"shards = 4\n", "shards = 5\n", "data.shards = 5, but /shards has 4"},
+        {"encoding = performance\n", "encoding = pianoroll\n", "are not those of /voc"},
+    };
+    const struct fixture *fixture = *state;
+    char *path = path_format("%s/index.h5", fixture->output);
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = replaced(fixture->dataset->settings, cases[i].old, cases[i].by);
+        rewrite_index(path, text, true);
+        assert_refused(fixture->output, STATUS_FAILED, cases[i].message);
+        assert_int_equal(file_write(path, bytes, size), STATUS_OK);
+        free(text);
+    }
+    rewrite_index(path, "\n", true);
+    assert_refused(fixture->output, STATUS_FAILED, "/settings: no settings of [data]");
+    free(bytes);
+    free(path);
+}
+
+static void changed_settings_are_found(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct dataset *dataset = NULL;
+    struct options options;
+    char *path = path_format("%s/index.h5", fixture->output);
+    char *text = replaced(fixture->dataset->settings, "seed = 1\n", "seed = 7\n");
+    rewrite_index(path, fixture->dataset->settings, false);
+    assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
+    dataset_close(dataset);
+    rewrite_index(path, text, false);
+    assert_refused(fixture->output, STATUS_FAILED, "settings_hash: does not fit");
+    rewrite_index(path, text, true); /* from before there was one */
+    assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
+    assert_int_equal(dataset_settings(dataset, &options), STATUS_OK);
+    assert_int_equal(options.data.seed, 7);
+    dataset_close(dataset);
+    free(text);
+    free(path);
+}
+
 int main(int argc, char **argv)
 {
     if (comm_open(&argc, &argv, &world) != STATUS_OK) {
@@ -517,6 +638,8 @@ int main(int argc, char **argv)
         WITH_DATASET(truncated_files_are_found),
         WITH_DATASET(a_changed_value_in_a_sound_file_is_found),
         WITH_DATASET(older_shards_are_verified),
+        WITH_DATASET(a_dataset_decides_nothing_but_its_data),
+        WITH_DATASET(changed_settings_are_found),
         cmocka_unit_test(shards_are_dealt_largest_first),
         cmocka_unit_test(a_slice_without_training_tokens_is_refused),
     };

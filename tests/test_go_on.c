@@ -56,6 +56,11 @@ static void our_own_words(void **state)
     gives("tutti train -- -a.conf", "", 1, "tutti train --resume -- -a.conf");
     gives("tutti train a~b.conf --set run.dir=it's", "", 1,
           "tutti train 'a b.conf' --set 'run.dir=it'\\''s' --resume");
+    gives("tutti train a\033]0;b\007.conf --set run.dir='\\1\n2", "", 1,
+          "tutti train $'a\\033]0;b\\007.conf' --set $'run.dir=\\'\\\\1\\0122' --resume");
+    gives("tutti train \xE2\x80\xAE\xFF\xC3\xA9", "", 1,
+          "tutti train $'\\342\\200\\256\\377\\303\\251' --resume");
+    gives("tutti train \xC3\xA9", "", 1, "tutti train '\xC3\xA9' --resume");
     char many[9000] = "tutti";
     for (int i = 0; i < 300; i++)
         strcat(many, " --set train.keep=1");

@@ -86,7 +86,11 @@ static void strings_are_valid_utf8(void **state)
         {"a/b", "a/b"},
         {"\"\\", "\\\"\\\\"},
         {"\b\f\n\r\t", "\\b\\f\\n\\r\\t"},
-        {"\x01\x1f\x7f", "\\u0001\\u001f\x7f"},
+        {"\x01\x1f\x7f", "\\u0001\\u001f\\u007f"},
+        {"\xC2\x9B"
+         "31m",
+         "\\u009b31m"},                                 /* of C1: begins a sequence */
+        {"\xE2\x80\xA8\xE2\x80\xAE", "\\u2028\\u202e"}, /* breaks and turns lines */
         {"\xC3\xA9 \xE2\x82\xAC \xF0\x9D\x84\x9E",
          "\xC3\xA9 \xE2\x82\xAC \xF0\x9D\x84\x9E"},
         {"\xF4\x8F\xBF\xBF", "\xF4\x8F\xBF\xBF"},   /* U+10FFFF, the last */

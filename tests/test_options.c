@@ -397,7 +397,7 @@ static void faults_name_line_and_cure(void **state)
         {"[train]\nbatch = 8\n[run]\n[train]\nbatch = 8",
          "a.conf:5: train.batch is already set "
          "on line 2"},
-        {"[run]\ndir = a\tb", "a.conf:2: run.dir = a?b: expected one line"},
+        {"[run]\ndir = a\tb", "a.conf:2: run.dir = a\\x09b: expected one line"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct options options, untouched;
@@ -729,6 +729,73 @@ static void shipped_configurations_are_valid(void **state)
     assert_true(options.train.clip == 0);
 }
 
+/* The text that a dataset keeps, with a line changed. */
+static enum status read_of_dataset(struct options *options, const char *from,
+                                   const char *to)
+{
+    struct options made;
+    options_defaults(&made);
+    made.data.seed = 5;
+    made.data.pedal = PEDAL_IGNORE;
+    char *text = options_text(&made, SECTION_DATA), *at = strstr(text, from);
+    assert_non_null(at);
+    char *changed =
+        path_format("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    enum status status = options_read_dataset(options, changed, "kept");
+    free(changed);
+    free(text);
+    return status;
+}
+
+static void a_dataset_sets_what_it_decides(void **state)
+{
+    (void)state;
+    struct options kept, options, expected;
+    assert_int_equal(read_of_dataset(&kept, "", ""), STATUS_OK);
+    assert_int_equal(kept.data.seed, 5);
+    assert_int_equal(kept.data.pedal, PEDAL_IGNORE);
+    options_defaults(&options);
+    strcpy(options.data.dataset, "here");
+    options.data.memory = 7;
+    options.data.shards = 3;
+    options.train.seed = 8;
+    expected = options;
+    expected.data.seed = 5;
+    expected.data.pedal = PEDAL_IGNORE;
+    expected.data.shards = kept.data.shards;
+    options_take_dataset(&options, &kept);
+    assert_memory_equal(&options, &expected, sizeof options);
+}
+
+static void a_dataset_sets_nothing_else(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to, *message;
+    } cases[] = {
+        {"[data]", "[run]\n[data]",
+         "kept:1: [run]: a dataset has settings of [data] only"},
+        {"[data]", "[sample]\nseed = 1\n[data]", "kept:1: [sample]: "},
+        {"dataset = ", "dataset = x",
+         "kept:2: data.dataset = x: this is not for a dataset"},
+        {"memory = 0", "memory = 0.5", "data.memory = 0.5: this is not for a dataset"},
+        {"seed = 5", "seed = 5\nseed = 5", "data.seed is already set on line"},
+        {"seed = 5", "saed = 5", "(written by another version of tutti, or changed"},
+        {"min_notes = 1", "min_notes = 9999999",
+         "kept: data.min_notes = 9999999 is above"},
+        {"[data]", "seed = 4\n[data]", "kept:1: seed stands before the first [section]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct options options;
+        enum status status = read_of_dataset(&options, cases[i].from, cases[i].to);
+        if (status != STATUS_FAILED || !strstr(status_message(), cases[i].message))
+            fail_msg("%s\ngave %d: %s", cases[i].to, status, status_message());
+    }
+    struct options options;
+    assert_int_equal(options_read_dataset(&options, "", "kept"), STATUS_FAILED);
+    assert_string_equal(status_message(), "kept: no settings of [data]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -736,6 +803,8 @@ int main(void)
         cmocka_unit_test(text_comes_back_as_it_was),
         cmocka_unit_test(each_section_has_its_text),
         cmocka_unit_test(kept_settings_may_be_older),
+        cmocka_unit_test(a_dataset_sets_what_it_decides),
+        cmocka_unit_test(a_dataset_sets_nothing_else),
         cmocka_unit_test(settings_are_read),
         cmocka_unit_test(yes_and_no_have_four_names_each),
         cmocka_unit_test(long_lines_are_whole),

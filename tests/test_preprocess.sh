@@ -140,7 +140,7 @@ refused 2 "bad.tsv:1: 'training' is no split" \
     "$tutti" preprocess corpus -o bad --split-file bad.tsv
 echo corpus/tune-000.mid >bad.tsv
 refused 2 "bad.tsv:1: no tab" "$tutti" preprocess corpus -o bad --split-file bad.tsv
-refused 2 "missing.tsv: can't read" "$tutti" preprocess corpus -o bad --split-file missing.tsv
+refused 2 "missing.tsv: can't open" "$tutti" preprocess corpus -o bad --split-file missing.tsv
 
 # names in part: without the input, or the file's alone; the leading dot, the marks that
 # editors leave; names that fit several files

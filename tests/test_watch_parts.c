@@ -134,6 +134,19 @@ static void what_is_said(void **state)
     assert_non_null(strstr(block(&cause, ""), "was killed without a word: by SIGKILL"));
 }
 
+/* Hosts and messages come through the network. */
+static void what_others_send_is_escaped(void **state)
+{
+    (void)state;
+    struct watch_member who = member(PHASE_BACKWARD, 0, 99.8);
+    who.process = (struct watch_process){.rank = 2, .pid = 4711, .host = "n\n2\033["};
+    struct watch_cause cause = {
+        .reason = CAUSE_FAILED, .member = &who, .text = "x\ntutti: done\033[2K"};
+    assert_non_null(strstr(block(&cause, "this"),
+                           "rank 2 (n\\x0A2\\x1B[, pid 4711) ended the run: "
+                           "x\\x0Atutti: done\\x1B[2K\n  last seen"));
+}
+
 /* ---- processes ---- */
 
 /* A child's own account of itself. */
@@ -322,6 +335,7 @@ int main(void)
         cmocka_unit_test(what_may_take_long),
         cmocka_unit_test(all_wait),
         cmocka_unit_test(what_is_said),
+        cmocka_unit_test(what_others_send_is_escaped),
         cmocka_unit_test(a_process_is_known_and_no_other_killed),
         cmocka_unit_test(rank_0_is_found),
         cmocka_unit_test(a_stranger_is_passed_over),

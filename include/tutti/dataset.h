@@ -8,8 +8,9 @@
  *
  * index.h5
  *
- *   /                  attributes format, format_version, dataset_hash, files, pieces,
- *                      notes, tokens
+ *   /                  attributes format, format_version, dataset_hash, settings_hash
+ *                      (of /settings and the dataset_hash; older ones have none), files,
+ *                      pieces, notes, tokens
  *   /settings          the [data] section, text
  *   /vocabulary        attributes encoding, grid
  *   /vocabulary/names  of the tokens
@@ -81,6 +82,10 @@ struct dataset { /* the index; immutable after dataset_open */
  * `tutti preprocess`; an unfinished one; a newer version; damage). Not collective. */
 enum status dataset_open(const char *path, struct dataset **out);
 void dataset_close(struct dataset *dataset); /* NULL is fine */
+
+/* What the dataset decides (options_read_dataset), the defaults elsewhere. dataset_open
+ * has checked that it can be read, is unchanged, and fits vocabulary and shards. */
+enum status dataset_settings(const struct dataset *dataset, struct options *options);
 
 /* Pieces of one split of one shard, in the shard's order (by hash). */
 struct piece {

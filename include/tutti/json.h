@@ -43,7 +43,8 @@ void json_object(struct json *json, const char *key);
 void json_array(struct json *json, const char *key);
 void json_close(struct json *json);
 
-/* Bytes that are not UTF-8 become U+FFFD, one each. NULL is written as null. */
+/* Bytes that are not UTF-8 become U+FFFD, one each; what tutti/printable.h escapes
+ * becomes \uXXXX, so that JSON can be shown on a terminal. NULL is written as null. */
 void json_string(struct json *json, const char *key, const char *value);
 void json_integer(struct json *json, const char *key, int64_t value);
 void json_unsigned(struct json *json, const char *key, uint64_t value);

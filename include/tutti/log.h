@@ -1,6 +1,8 @@
 /* log: lines for people on stderr, printed by one rank only.
  *
- * Every line goes out in one write, so lines of several processes don't mix.
+ * Every line goes out in one write, so lines of several processes don't mix. Each call is
+ * one line: control characters and line breaks in its text are escaped, as
+ * tutti/printable.h says.
  */
 #ifndef TUTTI_LOG_H
 #define TUTTI_LOG_H

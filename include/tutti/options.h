@@ -107,22 +107,38 @@ struct options {
 /* Sets every member to its default. */
 void options_defaults(struct options *options);
 
-/* Reads an INI file over what is there. Errors: "FILE:LINE: ...". Relative paths in it
- * are relative to the working directory, and "~/" is the home folder. STATUS_MISUSE on any fault, and nothing is
- * changed.
+/* Reads an INI file over what is there; where it may come from is in tutti/text_file.h.
+ * Errors: "FILE:LINE: ...". Relative paths in it are relative to the working directory,
+ * and "~/" is the home folder. STATUS_MISUSE on any fault, and nothing is changed.
  *
  * Sections in brackets, "key = value", comments behind '#' (at the start of a line or
  * behind a blank) or ';' (at the start of a line). Text with '#' or blanks at its ends
  * stands in double quotes, with \" for a quote and \\ for a backslash. Each key once a
  * file. Integers are decimal digits; yes/no is also true/false, on/off, 1/0. Lines of at
- * most 4096 bytes. */
+ * most 4096 bytes, files of at most 2^20. */
 enum status options_read_file(struct options *options, const char *path);
 
-/* The same from text that options_text has made and a dataset or checkpoint has kept: "~/"
- * is no home folder in it, and what a section lacks is as it was before there was such a
- * setting. `origin` stands for the path in messages. */
+/* Its two halves, for ranks of which one reads the file and all take the text: the bytes
+ * of the file into *text, which the caller frees, and the settings from them. */
+enum status options_load_file(const char *path, char **text, size_t *size);
+enum status options_read_typed(struct options *options, const char *text, size_t size,
+                               const char *origin);
+
+/* The same from text that options_text has made and a checkpoint has kept: "~/" is no
+ * home folder in it, and what a section lacks is as it was before there was such a setting.
+ * `origin` stands for the path in messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);
+
+/* The same from what a dataset has kept, over the defaults. It may hold nothing but what
+ * the dataset decides: the keys of [data] that `tutti preprocess` has used (a column of
+ * the table), and data.dataset and data.memory empty. Anything else is refused by name,
+ * as is what options_check refuses; STATUS_FAILED, for the file is at fault. */
+enum status options_read_dataset(struct options *options, const char *text,
+                                 const char *origin);
+
+/* Copies what a dataset decides, and nothing else. */
+void options_take_dataset(struct options *options, const struct options *dataset);
 
 /* Applies one "section.key=value". `origin` as in "--set". */
 enum status options_set(struct options *options, const char *assignment,

@@ -22,8 +22,9 @@ enum { STATUS_MESSAGE_SIZE = 2048 };
 /* Keeps a message and returns `code`, so that a caller can write
  *     return status_fail(STATUS_FAILED, "%s: truncated (%zu bytes)", path, size);
  * One line, no newline, no "tutti:" in front; it says what, where, what was found, what
- * was expected, and the cure where it is known. Control characters in it become '?'. The
- * arguments may be status_message() itself, to put something in front of it. */
+ * was expected, and the cure where it is known. It is kept as tutti/printable.h
+ * shows it: control characters become \xHH. The arguments may be status_message() itself,
+ * to put something in front of it. */
 enum status status_fail(enum status code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

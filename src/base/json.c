@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "tutti/printable.h"
 #include "tutti/text.h"
 
 void json_begin(struct json *json, FILE *out, bool pretty)
@@ -13,57 +14,30 @@ void json_begin(struct json *json, FILE *out, bool pretty)
     *json = (struct json){.out = out, .pretty = pretty};
 }
 
-/* The length of the UTF-8 character at `text`, 0 if it is none (RFC 3629: no overlong
- * forms, no surrogates, nothing above U+10FFFF). */
-static int character_length(const unsigned char *text)
-{
-    unsigned char first = text[0], low = 0x80, high = 0xBF;
-    int length = first < 0x80    ? 1
-                 : first < 0xC2  ? 0
-                 : first < 0xE0  ? 2
-                 : first < 0xF0  ? 3
-                 : first <= 0xF4 ? 4
-                                 : 0;
-    if (first == 0xE0)
-        low = 0xA0;
-    else if (first == 0xED)
-        high = 0x9F;
-    else if (first == 0xF0)
-        low = 0x90;
-    else if (first == 0xF4)
-        high = 0x8F;
-    for (int i = 1; i < length; i++) {
-        if (text[i] < low || text[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xBF;
-    }
-    return length;
-}
-
-static void put_escaped(FILE *out, unsigned char c)
+/* None of these is above U+FFFF. */
+static void put_escaped(FILE *out, uint32_t character)
 {
     static const char named[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
-    const char *at = strchr(named, c);
+    const char *at = character < 0x80 ? strchr(named, (int)character) : NULL;
     if (at)
         fprintf(out, "\\%c", names[at - named]);
     else
-        fprintf(out, "\\u%04x", c);
+        fprintf(out, "\\u%04" PRIx32, character);
 }
 
 static void put_string(FILE *out, const char *value)
 {
-    const unsigned char *at = (const unsigned char *)value;
     putc('"', out);
-    while (*at) {
-        int length = character_length(at);
+    while (*value) {
+        uint32_t character;
+        size_t length = text_character(value, &character);
         if (length == 0)
             fputs("\xEF\xBF\xBD", out); /* U+FFFD */
-        else if (*at < ' ' || *at == '"' || *at == '\\')
-            put_escaped(out, *at);
+        else if (!printable_character(character) || *value == '"' || *value == '\\')
+            put_escaped(out, character);
         else
-            fwrite(at, 1, (size_t)length, out);
-        at += length ? length : 1;
+            fwrite(value, 1, length, out);
+        value += length ? length : 1;
     }
     putc('"', out);
 }

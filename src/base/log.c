@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tutti/printable.h"
 #include "tutti/status.h"
 
 enum { LINE_SIZE = STATUS_MESSAGE_SIZE + 64 };
@@ -22,12 +23,14 @@ bool log_is_muted(void)
     return muted_here;
 }
 
+/* One line: a line break within is from outside, and would forge another one. */
 __attribute__((format(printf, 2, 0))) static void
 put_line(const char *prefix, const char *format, va_list arguments)
 {
-    char line[LINE_SIZE];
-    size_t used = (size_t)snprintf(line, sizeof line, "%s", prefix);
-    vsnprintf(line + used, sizeof line - used - 1, format, arguments);
+    char text[LINE_SIZE], line[PRINTABLE_SIZE(LINE_SIZE)];
+    size_t used = (size_t)snprintf(text, sizeof text, "%s", prefix);
+    vsnprintf(text + used, sizeof text - used, format, arguments);
+    printable_copy(line, sizeof line - 1, text);
     used = strlen(line);
     line[used++] = '\n';
     fflush(stderr);

@@ -143,6 +143,16 @@ enum status options_check(const struct options *options)
     return status;
 }
 
+void options_take_dataset(struct options *options, const struct options *dataset)
+{
+    for (size_t i = 0; i < option_row_count; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (row->of_dataset)
+            memcpy((char *)options + row->offset, (const char *)dataset + row->offset,
+                   row->size);
+    }
+}
+
 void options_difference(const struct options *before, const struct options *now,
                         char **report, int *count)
 {

@@ -15,20 +15,23 @@
 #include <string.h>
 
 #include "tutti/text.h"
+#include "tutti/text_file.h"
 
-enum { LONGEST_LINE = 4096, SHOWN = 80 };
+enum { LONGEST_LINE = 4096, LONGEST_TEXT = 1 << 20, SHOWN = 80 };
+
+/* Who has written the text: a user, or tutti, into a checkpoint or a dataset. */
+enum writer { TYPED, KEPT_BY_CHECKPOINT, KEPT_BY_DATASET };
 
 struct source {
-    FILE *file;
-    bool kept; /* by tutti; else typed by a user */
+    enum writer writer;
     const char *name;
     struct options *options;
     enum status status;
-    int line;
-    char text[LONGEST_LINE + 2]; /* of the line, trimmed */
-    char *value;                 /* behind its '=' */
+    struct text_lines lines;
+    char *text;  /* of the line, trimmed */
+    char *value; /* behind its '=' */
     char origin[OPTIONS_TEXT + 32];
-    int *seen; /* for each row: the line that set it, or 0 */
+    size_t *seen; /* for each row: the line that set it, or 0 */
 };
 
 /* "; did you mean X?", or nothing. */
@@ -90,32 +93,30 @@ static void trim(char *text)
 /* One line of the file into source->text. False at the end and on a fault. */
 static bool take_line(struct source *source)
 {
-    size_t length = 0;
-    int c = getc(source->file);
-    if (c == EOF)
+    bool more = false;
+    if (source->status == STATUS_OK)
+        source->status = text_lines_next(&source->lines, &more);
+    if (!more)
         return false;
-    snprintf(source->origin, sizeof source->origin, "%s:%d", source->name,
-             ++source->line);
-    for (; c != EOF && c != '\n'; c = getc(source->file)) {
-        if (c == '\0')
-            status_fail(STATUS_MISUSE, "%s: a zero byte: not a text file",
-                        source->origin);
-        else if (length == LONGEST_LINE)
-            status_fail(STATUS_MISUSE, "%s: the line is longer than %d bytes",
-                        source->origin, LONGEST_LINE);
-        if (c == '\0' || length == LONGEST_LINE) {
-            source->status = STATUS_MISUSE;
-            return false;
-        }
-        source->text[length++] = (char)c;
-    }
-    source->text[length] = '\0';
-    if (source->line == 1 && strncmp(source->text, "\x89HDF", 4) == 0) {
+    source->text = source->lines.text;
+    snprintf(source->origin, sizeof source->origin, "%s:%zu", source->name,
+             source->lines.number);
+    if (source->lines.number == 1 && strncmp(source->text, "\x89HDF", 4) == 0) {
         source->status = status_fail(
             STATUS_MISUSE, "%s: an HDF5 file, but settings are expected", source->name);
         return false;
     }
     return true;
+}
+
+/* A section or key that isn't known, in what tutti itself has written. */
+static enum status explain(const struct source *source, enum status status)
+{
+    if (source->writer == TYPED)
+        return status;
+    return status_fail(status,
+                       "%s (written by another version of tutti, or changed since)",
+                       status_message());
 }
 
 static enum status check_section_line(const struct source *source)
@@ -128,7 +129,11 @@ static enum status check_section_line(const struct source *source)
                            shown);
     snprintf(name, sizeof name, "%.*s", (int)length - 1, source->text + 1);
     if (!option_section_bit(name))
-        return option_unknown(name, "", source->origin);
+        return explain(source, option_unknown(name, "", source->origin));
+    if (source->writer == KEPT_BY_DATASET && option_section_bit(name) != SECTION_DATA)
+        return status_fail(STATUS_MISUSE,
+                           "%s: [%s]: a dataset has settings of [data] only",
+                           source->origin, name);
     const char *rest = source->text + length + 1;
     rest += strspn(rest, " \t");
     if (*rest != '\0' && *rest != '#' && *rest != ';')
@@ -156,9 +161,6 @@ static char *next_line(char *line, int room, void *context)
     enum status status = STATUS_OK;
     if (!take_line(source))
         return NULL;
-    static const char byte_order_mark[] = "\xEF\xBB\xBF";
-    if (source->line == 1 && strncmp(source->text, byte_order_mark, 3) == 0)
-        memset(source->text, ' ', 3);
     trim(source->text);
     source->value = source->text;
     int length = (int)strlen(source->text);
@@ -210,6 +212,29 @@ static enum status clean_value(const struct source *source, char *value)
     return STATUS_OK;
 }
 
+/* What a dataset does not decide is in it, but with nothing said. */
+static enum status check_empty(const struct source *source, const struct option_row *row)
+{
+    char shown[SHOWN];
+    if (strcmp(source->value, row->initial) == 0)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: %s.%s = %s: this is not for a dataset to decide",
+                       source->origin, row->section, row->key,
+                       text_shown(source->value, shown, sizeof shown));
+}
+
+static enum status take_value(const struct source *source, const struct option_row *row)
+{
+    enum status status = clean_value(source, source->value);
+    if (status != STATUS_OK)
+        return status;
+    if (source->writer == KEPT_BY_DATASET && !row->of_dataset)
+        return check_empty(source, row);
+    return (source->writer == TYPED ? option_parse_typed : option_parse)(
+        row, source->options, source->value, source->origin);
+}
+
 static enum status take_setting(struct source *source, const char *section,
                                 const char *key)
 {
@@ -218,17 +243,13 @@ static enum status take_setting(struct source *source, const char *section,
         return status_fail(STATUS_MISUSE, "%s: %s stands before the first [section]",
                            source->origin, key);
     if (!row)
-        return option_unknown(section, key, source->origin);
-    int *seen = &source->seen[row - option_rows];
+        return explain(source, option_unknown(section, key, source->origin));
+    size_t *seen = &source->seen[row - option_rows];
     if (*seen)
-        return status_fail(STATUS_MISUSE, "%s: %s.%s is already set on line %d",
+        return status_fail(STATUS_MISUSE, "%s: %s.%s is already set on line %zu",
                            source->origin, section, row->key, *seen);
-    *seen = source->line;
-    enum status status = clean_value(source, source->value);
-    if (status != STATUS_OK)
-        return status;
-    return (source->kept ? option_parse : option_parse_typed)(
-        row, source->options, source->value, source->origin);
+    *seen = source->lines.number;
+    return take_value(source, row);
 }
 
 /* libinih's handler; what it thinks the value is, is not looked at. */
@@ -241,7 +262,7 @@ static int handle(void *context, const char *section, const char *key, const cha
     return source->status == STATUS_OK;
 }
 
-static bool section_seen(const int *seen, const char *section)
+static bool section_seen(const size_t *seen, const char *section)
 {
     for (size_t i = 0; i < option_row_count; i++)
         if (seen[i] && strcmp(option_rows[i].section, section) == 0)
@@ -267,53 +288,75 @@ static enum status read_source(struct source *source)
     if (!source->seen)
         return status_fail(STATUS_FAILED, "%s: out of memory", source->name);
     int bad_line = ini_parse_stream(next_line, source, handle, source);
-    if (source->status == STATUS_OK && ferror(source->file)) {
-        status_fail_errno("%s: can't read", source->name);
-        source->status = STATUS_MISUSE;
-    }
     if (source->status == STATUS_OK && bad_line != 0)
         source->status =
             status_fail(STATUS_MISUSE, "%s:%d: expected [section] or key = value",
                         source->name, bad_line);
-    if (source->status == STATUS_OK && source->kept)
+    if (source->status == STATUS_OK && source->writer != TYPED)
         source->status = fill_in_older(source);
+    if (source->status == STATUS_OK && source->writer == KEPT_BY_DATASET &&
+        !section_seen(source->seen, "data"))
+        source->status =
+            status_fail(STATUS_MISUSE, "%s: no settings of [data]", source->name);
     free(source->seen);
     return source->status;
 }
 
 /* Reads into a copy, so that a fault changes nothing. */
-static enum status read_stream(struct options *options, FILE *file, bool kept,
-                               const char *name)
+static enum status read_bytes(struct options *options, const char *text, size_t size,
+                              enum writer writer, const char *name)
 {
+    static const char blank[] = "\n"; /* fmemopen takes no empty text everywhere */
+    const char *bytes = size ? text : blank;
+    FILE *file = fmemopen((void *)(uintptr_t)bytes, size ? size : 1, "r");
+    if (!file)
+        return status_fail(STATUS_FAILED, "%s: out of memory", name);
     struct options copy = *options;
-    struct source source = {.file = file, .kept = kept, .name = name, .options = &copy};
+    struct source source = {.writer = writer, .name = name, .options = &copy};
+    source.lines =
+        (struct text_lines){.file = file, .name = name, .longest = LONGEST_LINE};
     enum status status = read_source(&source);
     if (status == STATUS_OK)
         *options = copy;
+    text_lines_free(&source.lines);
+    fclose(file);
     return status;
 }
 
 enum status options_read_file(struct options *options, const char *path)
 {
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        status_fail_errno("%s: can't open the configuration", path);
-        return STATUS_MISUSE;
-    }
-    enum status status = read_stream(options, file, false, path);
-    fclose(file);
+    char *text;
+    size_t size;
+    enum status status = options_load_file(path, &text, &size);
+    if (status == STATUS_OK)
+        status = options_read_typed(options, text, size, path);
+    free(text);
     return status;
+}
+
+enum status options_load_file(const char *path, char **text, size_t *size)
+{
+    return text_file_read(path, "the configuration", LONGEST_TEXT, text, size);
+}
+
+enum status options_read_typed(struct options *options, const char *text, size_t size,
+                               const char *origin)
+{
+    return read_bytes(options, text, size, TYPED, origin);
 }
 
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin)
 {
-    if (text[0] == '\0')
-        return STATUS_OK; /* fmemopen takes no empty text everywhere */
-    FILE *file = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
-    if (!file)
-        return status_fail(STATUS_FAILED, "%s: out of memory", origin);
-    enum status status = read_stream(options, file, true, origin);
-    fclose(file);
-    return status;
+    return read_bytes(options, text, strlen(text), KEPT_BY_CHECKPOINT, origin);
+}
+
+enum status options_read_dataset(struct options *options, const char *text,
+                                 const char *origin)
+{
+    options_defaults(options);
+    enum status status = read_bytes(options, text, strlen(text), KEPT_BY_DATASET, origin);
+    if (status == STATUS_OK && options_check(options) != STATUS_OK)
+        status = status_fail(STATUS_MISUSE, "%s: %s", origin, status_message());
+    return status == STATUS_MISUSE ? STATUS_FAILED : status;
 }

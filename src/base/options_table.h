@@ -32,6 +32,7 @@ struct option_row {
     double low, high;
     bool low_open, high_open;
     bool may_change; /* between a run and its continuation */
+    bool of_dataset; /* decided by `tutti preprocess`, and kept in the dataset */
     const char *unit, *initial, *help;
     const char *before; /* what held before there was this setting; NULL: initial */
 };

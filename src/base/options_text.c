@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/printable.h"
+
 enum { KEY_WIDTH = 26, VALUE_WIDTH = 16, UNIT_WIDTH = 9, HELP_COLUMN = 30 };
 
 static bool is_wanted(const struct option_row *row, unsigned sections)
@@ -66,16 +68,17 @@ void options_print(const struct options *options, unsigned sections, FILE *out)
             UNIT_WIDTH, "unit", "default, where it is another");
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
-        char value[OPTIONS_TEXT], name[64];
+        char value[OPTIONS_TEXT], shown[PRINTABLE_SIZE(OPTIONS_TEXT)], name[64];
         if (!is_wanted(row, sections))
             continue;
         snprintf(name, sizeof name, "%s.%s", row->section, row->key);
         option_format(row, options, value, sizeof value);
+        printable_copy(shown, sizeof shown, value);
         const char *unit = row->unit ? row->unit : "";
         const char *initial = row->initial[0] ? row->initial : "-";
         fprintf(out, "%-*s ", KEY_WIDTH, name);
         if (strcmp(value, row->initial) != 0)
-            fprintf(out, "%-*s %-*s %s\n", VALUE_WIDTH, value[0] ? value : "-",
+            fprintf(out, "%-*s %-*s %s\n", VALUE_WIDTH, value[0] ? shown : "-",
                     UNIT_WIDTH, unit, initial);
         else if (unit[0])
             fprintf(out, "%-*s %s\n", VALUE_WIDTH, initial, unit);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tutti/log.h"
+#include "tutti/printable.h"
 
 static const double redraw_seconds = 0.1, line_seconds = 5, line_part = 0.05;
 enum { LINE_SIZE = 512, USUAL_WIDTH = 80 };
@@ -133,8 +134,9 @@ void progress_update(struct progress *progress, uint64_t done, const char *note)
                                           : line_seconds;
     if (log_is_muted() || now - progress->last_drawn < pause)
         return;
-    char text[LINE_SIZE];
-    progress_line(progress, done, now - progress->started, note, text, sizeof text);
+    char line[LINE_SIZE], text[LINE_SIZE];
+    progress_line(progress, done, now - progress->started, note, line, sizeof line);
+    printable_copy(text, sizeof text, line);
     progress->last_drawn = now;
     if (progress->terminal)
         redraw(text);

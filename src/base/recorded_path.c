@@ -7,27 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The length of the character at `at` and its number; 0 if no valid UTF-8 begins there
- * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). */
-static size_t read_utf8(const uint8_t *at, uint32_t *character)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = at[0] < 0x80             ? 1
-                    : (at[0] & 0xE0) == 0xC0 ? 2
-                    : (at[0] & 0xF0) == 0xE0 ? 3
-                    : (at[0] & 0xF8) == 0xF0 ? 4
-                                             : 0;
-    uint32_t value = length > 1 ? at[0] & (0x7Fu >> length) : at[0];
-    for (size_t i = 1; i < length; i++) { /* a zero byte at the end stops it, too */
-        if ((at[i] & 0xC0) != 0x80)
-            return 0;
-        value = value << 6 | (at[i] & 0x3F);
-    }
-    bool surrogate = value >= 0xD800 && value <= 0xDFFF;
-    *character = value;
-    return length && value >= least[length] && value <= 0x10FFFF && !surrogate ? length
-                                                                               : 0;
-}
+#include "tutti/text.h"
 
 static bool is_control(uint32_t character)
 {
@@ -61,7 +41,7 @@ static char *record(const char *text, uint32_t kept)
     char *recorded = malloc(4 * strlen(text) + 1), *to = recorded;
     while (recorded && *text) {
         uint32_t character;
-        size_t length = read_utf8((const uint8_t *)text, &character);
+        size_t length = text_character(text, &character);
         bool breaks = length && is_control(character) && character != kept;
         if (length == 0 || breaks || is_escape(text)) {
             length = length ? length : 1;
@@ -87,6 +67,12 @@ char *lines_to_recorded(const char *lines)
     return record(lines, '\n');
 }
 
+/* "\x00", which is never written, would end the text. */
+static bool is_zero(const char *escape)
+{
+    return escape[2] == '0' && escape[3] == '0';
+}
+
 static int digit_value(char digit)
 {
     return isdigit((unsigned char)digit) ? digit - '0' : (digit & 0x5F) - 'A' + 10;
@@ -96,7 +82,7 @@ char *path_from_recorded(const char *recorded)
 {
     char *path = malloc(strlen(recorded) + 1), *to = path;
     while (path && *recorded) {
-        if (is_escape(recorded)) {
+        if (is_escape(recorded) && !is_zero(recorded)) {
             *to++ = (char)(digit_value(recorded[2]) << 4 | digit_value(recorded[3]));
             recorded += 4;
         } else {

@@ -6,17 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local char message[STATUS_MESSAGE_SIZE];
+#include "tutti/printable.h"
 
-/* A path may hold a newline or an escape sequence; a message is one line of text. */
-static void keep(const char *text)
-{
-    size_t length = strlen(text);
-    memmove(message, text, length + 1);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)message[i] < ' ' || message[i] == 127)
-            message[i] = '?';
-}
+static _Thread_local char message[STATUS_MESSAGE_SIZE];
 
 enum status status_fail(enum status code, const char *format, ...)
 {
@@ -25,7 +17,7 @@ enum status status_fail(enum status code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    keep(text);
+    printable_copy(message, sizeof message, text);
     return code;
 }
 
@@ -39,7 +31,7 @@ enum status status_fail_errno(const char *format, ...)
     va_end(arguments);
     size_t used = strlen(text);
     snprintf(text + used, sizeof text - used, ": %s", reason);
-    keep(text);
+    printable_copy(message, sizeof message, text);
     return STATUS_FAILED;
 }
 

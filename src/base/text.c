@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/printable.h"
+
 enum { LONGEST_WORD = 63 };
 
 static char letter(char c)
@@ -127,15 +129,33 @@ const char *text_number(double value, char *text, size_t size)
     return text;
 }
 
+size_t text_character(const char *text, uint32_t *character)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const uint8_t *at = (const uint8_t *)text;
+    size_t length = at[0] < 0x80             ? 1
+                    : (at[0] & 0xE0) == 0xC0 ? 2
+                    : (at[0] & 0xF0) == 0xE0 ? 3
+                    : (at[0] & 0xF8) == 0xF0 ? 4
+                                             : 0;
+    uint32_t value = length > 1 ? at[0] & (0x7Fu >> length) : at[0];
+    for (size_t i = 1; i < length; i++) { /* a zero byte at the end stops it, too */
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+        value = value << 6 | (at[i] & 0x3F);
+    }
+    bool surrogate = value >= 0xD800 && value <= 0xDFFF;
+    *character = value;
+    return length && value >= least[length] && value <= 0x10FFFF && !surrogate ? length
+                                                                               : 0;
+}
+
 const char *text_shown(const char *value, char *text, size_t size)
 {
-    size_t length = 0;
-    for (; value[length] && length < size - 1; length++) {
-        unsigned char c = (unsigned char)value[length];
-        text[length] = (char)(c < ' ' || c == 127 ? '?' : c);
+    static const char more[] = "...";
+    if (*printable_copy(text, size, value)) {
+        printable_copy(text, size - strlen(more), value);
+        strcat(text, more);
     }
-    text[length] = '\0';
-    if (value[length])
-        memcpy(text + length - 3, "...", 3);
     return text;
 }

@@ -198,13 +198,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    if (request.positional_count)
-        status = options_read_file(&options, request.positionals[0]);
-    if (status == STATUS_OK)
-        status = cli_apply_settings(&request);
-    if (status == STATUS_OK)
-        status = options_check(&options);
-    status = cli_open_ranks(status, &bench.comm);
+    const char *config = request.positional_count ? request.positionals[0] : NULL;
+    status = cli_open_with_settings(config, &request, &bench.comm);
     if (status != STATUS_OK)
         return status;
     status = comm_agree(bench.comm, model_choose_products(&options));

@@ -73,10 +73,21 @@ enum status cli_parse(const struct cli_command *command, struct cli_request *req
                       int argc, char **argv);
 enum status cli_apply_settings(struct cli_request *request);
 
-/* Starts MPI and lets the ranks agree on what each has found `so_far`: a configuration may
- * be missing on one host, and the others must not wait for its rank. On failure *out is
- * NULL and MPI has ended. Collective. */
+/* Starts MPI and lets the ranks agree on what each has found `so_far`, so that none waits
+ * for one that has failed. On failure *out is NULL and MPI has ended. Collective. */
 enum status cli_open_ranks(enum status so_far, struct comm **out);
+
+/* The settings of a command: those of the configuration `path` (NULL: none) over what
+ * request->options holds, then the command line's, then options_check. Rank 0 reads the
+ * file, once, so it may be a pipe; the same outcome and message on all ranks. `comm`
+ * NULL: this process is alone. Collective. */
+enum status cli_read_settings(struct comm *comm, const char *path,
+                              struct cli_request *request);
+
+/* cli_open_ranks, then cli_read_settings. On failure *out is NULL and MPI has ended.
+ * Collective. */
+enum status cli_open_with_settings(const char *path, struct cli_request *request,
+                                   struct comm **out);
 
 /* Does this process print what several would print alike? Rank 0 of a launch does, and
  * every process that no launcher has joined with others (see rank.c). Known for certain

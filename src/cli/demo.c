@@ -17,6 +17,7 @@
 #include "launch.h"
 #include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/printable.h"
 #include "tutti/progress.h"
 #include "tutti/standard_streams.h"
 
@@ -90,7 +91,8 @@ static enum status run_shown(struct demo *demo, const struct launch *launch,
     if (!text)
         return status_fail(STATUS_FAILED, "demo: out of memory");
     demo->commands[demo->command_count++] = text;
-    log_info("\n$ %s", text);
+    log_info("%s", "");
+    log_info("$ %s", text);
     enum status status = launch_run(launch, output, &code);
     if (status || code == 0)
         return status;
@@ -305,15 +307,15 @@ static void print_report(const struct demo *demo, FILE *out)
     char took[32];
     fprintf(out, "%s", report_title);
     for (int i = 0; i < demo->command_count; i++)
-        fprintf(out, "  %s\n", demo->commands[i]);
+        printable_line(out, "  %s", demo->commands[i]);
     fprintf(out, "\nWhere things are:\n");
-    fprintf(out, "  %s/corpus       %lld composed pieces\n", directory,
-            (long long)demo->pieces);
-    fprintf(out, "  %s/dataset      the same as tokens\n", directory);
-    fprintf(out, "  %s/run          settings, metrics, checkpoints, samples\n",
-            directory);
-    fprintf(out, "  %s/music-1.mid  and -2, -3: what the model plays\n", directory);
-    fprintf(out, "  %s/demo.txt     this report\n", directory);
+    printable_line(out, "  %s/corpus       %lld composed pieces", directory,
+                   (long long)demo->pieces);
+    printable_line(out, "  %s/dataset      the same as tokens", directory);
+    printable_line(out, "  %s/run          settings, metrics, checkpoints, samples",
+                   directory);
+    printable_line(out, "  %s/music-1.mid  and -2, -3: what the model plays", directory);
+    printable_line(out, "  %s/demo.txt     this report", directory);
     fprintf(out, "\nHow well it was learnt, on %lld pieces held back (%llu tokens):\n",
             (long long)demo->corpus.valid_pieces,
             (unsigned long long)demo->corpus.valid_tokens);

@@ -17,6 +17,7 @@
 #include "tutti/json.h"
 #include "tutti/log.h"
 #include "tutti/params.h"
+#include "tutti/printable.h"
 
 static const char *const level_names[DOCTOR_LEVELS] = {"ok", "note", "warning", "fault"};
 
@@ -97,10 +98,10 @@ static void print_findings(const struct doctor *doctor, const int counts[DOCTOR_
 {
     for (size_t i = 0; i < doctor->count; i++) {
         const struct finding *finding = &doctor->findings[i];
-        printf("%-8s %-14s %s\n", level_names[finding->level], finding->check,
-               finding->text);
+        printable_line(stdout, "%-8s %-14s %s", level_names[finding->level],
+                       finding->check, finding->text);
         if (finding->cure[0])
-            printf("%-8s %-14s -> %s\n", "", "", finding->cure);
+            printable_line(stdout, "%-8s %-14s -> %s", "", "", finding->cure);
     }
     printf("\n%d ok, %d notes, %d warnings, %d faults\n", counts[DOCTOR_OK],
            counts[DOCTOR_NOTE], counts[DOCTOR_WARNING], counts[DOCTOR_FAULT]);
@@ -234,16 +235,16 @@ static enum status examine(struct doctor *doctor)
 /* ---- the command ---- */
 
 /* Starts MPI. A launch that it refuses is a finding, and goes on as one process. */
-static enum status open_ranks(struct doctor *doctor, enum status settings)
+static enum status open_ranks(struct doctor *doctor)
 {
     doctor->ranks = 1;
-    if (settings == STATUS_OK && place_is_lost(&doctor->here)) {
+    if (place_is_lost(&doctor->here)) {
         snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "no PMI");
         cli_set_rank(atoi(doctor->here.variables[VARIABLE_SLURM_TASK])); /* one report */
         return STATUS_OK;
     }
-    enum status status = cli_open_ranks(settings, &doctor->comm);
-    if (status != STATUS_OK && settings == STATUS_OK && !doctor->comm) {
+    enum status status = cli_open_ranks(STATUS_OK, &doctor->comm);
+    if (status != STATUS_OK && !doctor->comm) {
         snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "%s",
                  status_message());
         return STATUS_OK;
@@ -252,23 +253,6 @@ static enum status open_ranks(struct doctor *doctor, enum status settings)
         doctor->rank = comm_rank(doctor->comm);
         doctor->ranks = comm_size(doctor->comm);
     }
-    return status;
-}
-
-static enum status diagnose(struct doctor *doctor, enum status settings, bool as_json)
-{
-    place_collect_early(&doctor->here);
-    enum status status = open_ranks(doctor, settings);
-    if (status != STATUS_OK)
-        return status;
-    status = examine(doctor);
-    if (status == STATUS_OK && doctor->rank == 0) {
-        judge(doctor);
-        status = speak(doctor, as_json);
-    }
-    status = conclude(doctor, status);
-    free(doctor->places);
-    comm_close(doctor->comm);
     return status;
 }
 
@@ -294,17 +278,32 @@ static enum status settle(struct doctor *doctor, struct cli_request *request,
                           const char *directory)
 {
     bool configured = request->positional_count > 0;
-    enum status status = STATUS_OK;
-    if (configured)
-        status = options_read_file(&doctor->options, request->positionals[0]);
-    if (status == STATUS_OK)
-        status = cli_apply_settings(request);
-    if (status == STATUS_OK)
-        status = options_check(&doctor->options);
+    const char *config = configured ? request->positionals[0] : NULL;
+    enum status status = cli_read_settings(doctor->comm, config, request);
     if (status == STATUS_OK)
         status = measure_model(doctor);
     if (status == STATUS_OK)
         status = choose_directory(doctor, directory, configured);
+    return doctor->comm ? comm_agree(doctor->comm, status) : status;
+}
+
+static enum status diagnose(struct doctor *doctor, struct cli_request *request,
+                            const char *directory, bool as_json)
+{
+    place_collect_early(&doctor->here);
+    enum status status = open_ranks(doctor);
+    if (status != STATUS_OK)
+        return status;
+    status = settle(doctor, request, directory);
+    if (status == STATUS_OK)
+        status = examine(doctor);
+    if (status == STATUS_OK && doctor->rank == 0) {
+        judge(doctor);
+        status = speak(doctor, as_json);
+    }
+    status = conclude(doctor, status);
+    free(doctor->places);
+    comm_close(doctor->comm);
     return status;
 }
 
@@ -330,7 +329,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    return diagnose(&doctor, settle(&doctor, &request, directory), as_json);
+    return diagnose(&doctor, &request, directory, as_json);
 }
 
 const struct cli_command command_doctor = {

@@ -12,6 +12,7 @@
 #include "tutti/floors.h"
 #include "tutti/json.h"
 #include "tutti/player.h"
+#include "tutti/printable.h"
 #include "tutti/slices.h"
 
 struct evaluate_arguments {
@@ -40,7 +41,8 @@ static void print_line(const char *name, double value, const char *unit)
 static void print_floors(const struct results *results)
 {
     if (results->no_floors[0]) {
-        printf("  %-18s %12s  %s\n", "floors", "unknown", results->no_floors);
+        printable_line(stdout, "  %-18s %12s  %s", "floors", "unknown",
+                       results->no_floors);
         return;
     }
     print_line("unigram floor", results->floors.unigram, "nats per token");
@@ -60,12 +62,13 @@ static void print_other_notes(const struct results *results)
 static void print_table(const struct results *results)
 {
     const struct evaluation *model = &results->model;
-    printf("checkpoint %s: epoch %" PRId64 ", step %" PRId64 "\n", results->path,
-           results->checkpoint->epoch, results->checkpoint->step);
-    printf("dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
-           " tokens, %.1f s\n",
-           results->dataset->path, split_name(results->split), model->pieces,
-           model->notes, model->tokens, model->seconds);
+    printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "",
+                   results->path, results->checkpoint->epoch, results->checkpoint->step);
+    printable_line(stdout,
+                   "dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
+                   " tokens, %.1f s",
+                   results->dataset->path, split_name(results->split), model->pieces,
+                   model->notes, model->tokens, model->seconds);
     print_other_notes(results);
     putchar('\n');
     print_line("per token", model->loss, "nats");

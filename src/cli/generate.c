@@ -7,6 +7,7 @@
 #include "samples.h"
 #include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/printable.h"
 #include "tutti/standard_streams.h"
 
 struct generate_arguments {
@@ -20,7 +21,8 @@ struct generate_arguments {
 
 static void report_file(const char *path, const struct notes *piece)
 {
-    printf("%s: %zu notes, %.1f s\n", path, piece->count, notes_seconds(piece));
+    printable_line(stdout, "%s: %zu notes, %.1f s", path, piece->count,
+                   notes_seconds(piece));
     if (piece->count == 0)
         log_warn(
             "%s: not one note; train longer, leave the guard on (no --no-guard) or raise "
@@ -31,10 +33,12 @@ static void report_file(const char *path, const struct notes *piece)
 static void report_primer(const char *path, const struct checkpoint *checkpoint,
                           const struct player_primer *primer)
 {
-    printf("primer %s: %zu tokens, %.1f s", path, primer->tokens.count, primer->seconds);
+    char tempo[64] = "";
     if (checkpoint->encoding->find_steps) /* others have no beats */
-        printf(", continued at %.6g beats a minute", 6e7 / player_tempo(primer));
-    putchar('\n');
+        snprintf(tempo, sizeof tempo, ", continued at %.6g beats a minute",
+                 6e7 / player_tempo(primer));
+    printable_line(stdout, "primer %s: %zu tokens, %.1f s%s", path, primer->tokens.count,
+                   primer->seconds, tempo);
 }
 
 /* Reads the primer, says what was read, and makes the pieces. */

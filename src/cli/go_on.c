@@ -155,10 +155,22 @@ static void add_requeue(const struct launch *own, char *text, size_t size)
     const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
     const char *task = getenv("SLURM_ARRAY_TASK_ID"), *kind = getenv("ENVIRONMENT");
     size_t used = strlen(text);
+    char id[3 * NUMBER], line[LAUNCH_TEXT];
+    struct launch requeue = {.count = 0};
     if (!job || !kind || strcmp(kind, "BATCH") != 0 || !was_resuming(own))
         return;
-    snprintf(text + used, size - used, "\nscontrol requeue %s%s%s", array ? array : job,
-             array && task ? "_" : "", array && task ? task : "");
+    snprintf(id, sizeof id, "%s%s%s", array ? array : job, array && task ? "_" : "",
+             array && task ? task : "");
+    launch_add_words(&requeue, "scontrol", "requeue", id, NULL);
+    snprintf(text + used, size - used, "\n%s", launch_text(&requeue, line));
+}
+
+/* As launch_text ends what is too long. */
+static bool is_cut(const char *line)
+{
+    static const char more[] = " ...";
+    size_t length = strlen(line), tail = strlen(more);
+    return length >= tail && strcmp(line + length - tail, more) == 0;
 }
 
 const char *go_on_text(const struct go_on_words *words, int ranks, char *text,
@@ -172,13 +184,11 @@ const char *go_on_text(const struct go_on_words *words, int ranks, char *text,
         parent.count = 0;
     add_launcher(&launch, &parent, &own, ranks_text, words->is_root);
     add_own(&launch, &own);
-    size_t length = 0;
-    for (int i = 0; i < launch.count; i++)
-        length += strlen(launch.words[i]) + 3;
-    if (!whole || launch.count == LAUNCH_WORDS || length > sizeof line / 2)
+    launch_text(&launch, line);
+    if (!whole || launch.count == LAUNCH_WORDS || is_cut(line))
         snprintf(text, size, "the same command with --resume");
     else
-        snprintf(text, size, "%s", launch_text(&launch, line));
+        snprintf(text, size, "%s", line);
     add_requeue(&own, text, size);
     return text;
 }

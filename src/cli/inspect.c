@@ -15,6 +15,7 @@
 #include "tutti/h5.h"
 #include "tutti/midi.h"
 #include "tutti/player.h"
+#include "tutti/printable.h"
 
 enum kind { KIND_MIDI, KIND_CHECKPOINT, KIND_DATASET };
 static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a dataset"};
@@ -28,12 +29,14 @@ struct thing {
 
 void inspect_fact(const char *label, const char *format, ...)
 {
-    printf("  %-16s ", label);
+    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    vprintf(format, arguments);
+    int length = vasprintf(&text, format, arguments);
     va_end(arguments);
-    putchar('\n');
+    printable_line(stdout, "  %-16s %s", label, length < 0 ? "(out of memory)" : text);
+    if (length >= 0)
+        free(text);
 }
 
 const char *inspect_count(uint64_t count, char *text)

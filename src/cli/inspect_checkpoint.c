@@ -10,6 +10,7 @@
 
 #include "tutti/checkpoint.h"
 #include "tutti/hash.h"
+#include "tutti/printable.h"
 
 /* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out.
  */
@@ -83,7 +84,7 @@ static void print_facts(const struct inspect_request *request,
                         const struct checkpoint *checkpoint)
 {
     char text[HASH64_TEXT];
-    printf("checkpoint %s\n", request->path);
+    printable_line(stdout, "checkpoint %s", request->path);
     inspect_fact("weights hash", "%s", hash64_text(checkpoint->weights_hash, text));
     inspect_fact("epoch", "%" PRId64 " of %" PRId64, checkpoint->epoch,
                  checkpoint->options.train.epochs);
@@ -233,12 +234,12 @@ static enum status show(const struct inspect_request *request,
                         const struct checkpoint *checkpoint)
 {
     char hash[HASH64_TEXT];
-    if (request->verify && !request->json)
-        return printf("%s: verified: checksums, shapes, %zu tensors, weights hash %s\n",
-                      request->path, checkpoint->params.count,
-                      hash64_text(checkpoint->weights_hash, hash)) < 0
-                   ? status_fail(STATUS_FAILED, "can't write to stdout")
-                   : STATUS_OK;
+    if (request->verify && !request->json) {
+        printable_line(stdout, "%s: verified: checksums, shapes, %zu tensors, weights hash %s",
+                       request->path, checkpoint->params.count,
+                       hash64_text(checkpoint->weights_hash, hash));
+        return STATUS_OK;
+    }
     return request->json ? checkpoint_json(request, checkpoint)
                          : print_checkpoint(request, checkpoint);
 }
@@ -309,7 +310,8 @@ static void mismatch(struct json *json, const struct param *first,
         shape_text(second, two, sizeof two);
     const char *name = first ? first->name : second->name;
     if (!json) {
-        printf("  %-22s %s in the first, %s in the second\n", name, one, two);
+        printable_line(stdout, "  %-22s %s in the first, %s in the second", name, one,
+                       two);
         return;
     }
     json_object(json, NULL);

@@ -11,6 +11,7 @@
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/hash.h"
+#include "tutti/printable.h"
 #include "tutti/progress.h"
 
 /* The sums over all splits of one row of counts. */
@@ -80,18 +81,12 @@ static void print_files(const struct dataset *dataset,
                  (unsigned long long)dataset->outcomes[FILE_DUPLICATE]);
 }
 
-static enum status read_settings(const struct dataset *dataset, struct options *options)
-{
-    options_defaults(options);
-    return options_read_text(options, dataset->settings, dataset->path);
-}
-
 static enum status print_dataset(const struct dataset *dataset,
                                  const struct inspect_reasons *reasons)
 {
     static struct options options; /* large */
     char text[HASH64_TEXT];
-    printf("dataset %s\n", dataset->path);
+    printable_line(stdout, "dataset %s", dataset->path);
     inspect_fact("dataset hash", "%s", hash64_text(dataset->dataset_hash, text));
     inspect_fact("encoding", "%s, %zu tokens", dataset->encoding->name,
                  dataset->encoding->vocabulary);
@@ -101,7 +96,7 @@ static enum status print_dataset(const struct dataset *dataset,
     print_splits(&dataset->total);
     inspect_reasons_print(reasons, FILE_SKIPPED);
     inspect_reasons_print(reasons, FILE_REPAIRED);
-    enum status status = read_settings(dataset, &options);
+    enum status status = dataset_settings(dataset, &options);
     return status == STATUS_OK ? inspect_settings_print(&options, SECTION_DATA) : status;
 }
 
@@ -154,7 +149,7 @@ static enum status dataset_json(const struct inspect_request *request,
                                 const struct inspect_reasons *reasons)
 {
     static struct options options; /* large */
-    enum status status = read_settings(dataset, &options);
+    enum status status = dataset_settings(dataset, &options);
     if (status != STATUS_OK)
         return status;
     struct json json;
@@ -239,12 +234,13 @@ static enum status show_shard(const struct inspect_request *request,
     if (request->json)
         return shard_json(request, dataset, index);
     if (request->verify) {
-        printf("%s/%s: verified: checksums, pieces and tokens as in the index\n",
-               dataset->path, request->shard);
+        printable_line(stdout,
+                       "%s/%s: verified: checksums, pieces and tokens as in the index",
+                       dataset->path, request->shard);
         return STATUS_OK;
     }
-    printf("shard %zu of %zu of dataset %s\n", index, dataset->shard_count,
-           dataset->path);
+    printable_line(stdout, "shard %zu of %zu of dataset %s", index, dataset->shard_count,
+                   dataset->path);
     print_splits(&dataset->shards[index]);
     return STATUS_OK;
 }
@@ -273,11 +269,13 @@ static enum status show(const struct inspect_request *request,
         return status == STATUS_OK ? show_whole(request, dataset) : status;
     struct sums sums = sums_of(&dataset->total);
     char hash[HASH64_TEXT];
-    printf("%s: verified: %zu shards, %llu pieces, %llu notes, %llu tokens, dataset hash "
-           "%s\n",
-           dataset->path, dataset->shard_count, (unsigned long long)sums.pieces,
-           (unsigned long long)sums.notes, (unsigned long long)sums.tokens,
-           hash64_text(dataset->dataset_hash, hash));
+    printable_line(
+        stdout,
+        "%s: verified: %zu shards, %llu pieces, %llu notes, %llu tokens, dataset hash "
+        "%s",
+        dataset->path, dataset->shard_count, (unsigned long long)sums.pieces,
+        (unsigned long long)sums.notes, (unsigned long long)sums.tokens,
+        hash64_text(dataset->dataset_hash, hash));
     return STATUS_OK;
 }
 
@@ -352,9 +350,9 @@ static enum status compare(const struct inspect_request *request,
 {
     static struct options options[2]; /* large */
     size_t differ;
-    enum status status = read_settings(first, &options[0]);
+    enum status status = dataset_settings(first, &options[0]);
     if (status == STATUS_OK)
-        status = read_settings(second, &options[1]);
+        status = dataset_settings(second, &options[1]);
     if (status != STATUS_OK)
         return status;
     if (!request->json) {

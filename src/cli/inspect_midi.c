@@ -9,6 +9,7 @@
 
 #include "tutti/file.h"
 #include "tutti/midi.h"
+#include "tutti/printable.h"
 
 enum { PROGRAMS = 128, CHANNELS = 16 };
 
@@ -93,7 +94,7 @@ static size_t pedal_events(const struct midi_file *midi)
 static void print_midi(const struct inspect_request *request,
                        const struct midi_file *midi)
 {
-    printf("MIDI file %s\n", request->path);
+    printable_line(stdout, "MIDI file %s", request->path);
     inspect_fact("outcome", "%s%s%s", midi_outcome_name(midi->outcome),
                  midi->reason[0] ? ": " : "", midi->reason);
     if (midi->outcome == MIDI_SKIPPED)
@@ -169,8 +170,8 @@ static enum status show(const struct inspect_request *request,
     if (request->json)
         return midi_json(request, midi);
     if (request->verify)
-        printf("%s: verified: nothing to repair, %zu notes\n", request->path,
-               midi->notes.count);
+        printable_line(stdout, "%s: verified: nothing to repair, %zu notes",
+                       request->path, midi->notes.count);
     else
         print_midi(request, midi);
     return STATUS_OK;

@@ -9,6 +9,8 @@
 
 #include "inspect.h"
 
+#include "tutti/printable.h"
+
 /* The next character of a reason with every number read as one '#'; 0 at the end. */
 static char next_blurred(const char **at)
 {
@@ -156,10 +158,11 @@ void inspect_reasons_print(const struct inspect_reasons *reasons,
         if (!headed)
             printf("\n%s files, by reason\n", file_outcome_name(outcome));
         headed = true;
-        printf("  %6llu  %s\n", (unsigned long long)reason->files, reason->text);
+        printable_line(stdout, "  %6llu  %s", (unsigned long long)reason->files,
+                       reason->text);
         for (int example = 0; example < REASON_EXAMPLES && reason->examples[example];
              example++)
-            printf("          %s\n", reason->examples[example]);
+            printable_line(stdout, "          %s", reason->examples[example]);
         if (reason->files > REASON_EXAMPLES)
             printf("          ...\n");
     }

@@ -13,6 +13,7 @@
 #include "tutti/file.h"
 #include "tutti/hash.h"
 #include "tutti/player.h"
+#include "tutti/printable.h"
 #include "tutti/text.h"
 
 enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns behind the settings */
@@ -275,8 +276,10 @@ static enum status print_table(const struct runs *runs)
             printf("%*s%s", column ? widths[column] : -widths[column],
                    cell(runs, row, column, text), column + 1 < columns ? "  " : "\n");
     free(widths);
+    if (runs->readable < runs->count)
+        putchar('\n');
     for (size_t i = runs->readable; i < runs->count; i++)
-        printf("%s%s\n", i == runs->readable ? "\n" : "", runs->items[i].reason);
+        printable_line(stdout, "%s", runs->items[i].reason);
     return STATUS_OK;
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/printable.h"
+
 static void trim(char **text)
 {
     char *first = *text + strspn(*text, " \t\r");
@@ -159,8 +161,8 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
         const struct inspect_setting *setting = &settings.items[i];
         char name[128];
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
-        printf("  %-24s %-24s (default: %s)\n", name, setting->after,
-               *setting->before ? setting->before : "none");
+        printable_line(stdout, "  %-24s %-24s (default: %s)", name, setting->after,
+                       *setting->before ? setting->before : "none");
     }
     inspect_settings_free(&settings);
     return STATUS_OK;
@@ -251,7 +253,7 @@ static void difference_print(const struct inspect_settings *settings)
         const struct inspect_setting *setting = &settings->items[i];
         char name[128];
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
-        printf("  %-24s %-24s %s\n", name, setting->before, setting->after);
+        printable_line(stdout, "  %-24s %-24s %s", name, setting->before, setting->after);
     }
 }
 

@@ -22,6 +22,7 @@
 
 #include "tutti/comm.h"
 #include "tutti/file.h"
+#include "tutti/printable.h"
 
 extern char **environ;
 
@@ -104,33 +105,50 @@ static bool is_plain(const char *word)
     return *word && strspn(word, plain) == strlen(word);
 }
 
-/* Appends a word, between single quotes if the shell would read it otherwise. */
-static size_t append_word(char *text, size_t used, const char *word)
+/* One character of $'...', which bash, ksh and zsh know: what can't be printed by its
+ * octal number, of three digits so that nothing that follows belongs to it. */
+static int put_escaped(char *to, char c)
 {
-    bool quoted = !is_plain(word);
-    if (used + 4 * strlen(word) + 4 > LAUNCH_TEXT)
-        return used;
-    if (used > 0)
-        text[used++] = ' ';
-    if (quoted)
-        text[used++] = '\'';
-    for (const char *c = word; *c; c++) {
-        if (*c == '\'')
-            used += (size_t)sprintf(text + used, "'\\''");
-        else
-            text[used++] = *c;
-    }
-    if (quoted)
-        text[used++] = '\'';
-    return used;
+    if (c == '\'' || c == '\\')
+        return sprintf(to, "\\%c", c);
+    if (c >= ' ' && c <= '~')
+        return sprintf(to, "%c", c);
+    return sprintf(to, "\\%03o", (unsigned)(unsigned char)c);
+}
+
+/* One character of '...'. */
+static int put_quoted(char *to, char c)
+{
+    return c == '\'' ? sprintf(to, "'\\''") : sprintf(to, "%c", c);
+}
+
+/* A word as the shell reads it back, into at least 4 * strlen + 4 bytes. */
+static size_t put_word(char *to, const char *word)
+{
+    if (is_plain(word))
+        return (size_t)sprintf(to, "%s", word);
+    bool printable = printable_text(word);
+    size_t used = (size_t)sprintf(to, "%s'", printable ? "" : "$");
+    for (const char *c = word; *c; c++)
+        used += (size_t)(printable ? put_quoted : put_escaped)(to + used, *c);
+    return used + (size_t)sprintf(to + used, "'");
 }
 
 const char *launch_text(const struct launch *launch, char *text)
 {
+    static const char more[] = " ...";
     size_t used = 0;
-    for (int i = 0; i < launch->count; i++)
-        used = append_word(text, used, launch->words[i]);
-    text[used] = '\0';
+    text[0] = '\0';
+    for (int i = 0; i < launch->count; i++) {
+        const char *word = launch->words[i];
+        if (used + 4 * strlen(word) + sizeof more + 4 > LAUNCH_TEXT) {
+            sprintf(text + used, "%s", more);
+            break;
+        }
+        if (i > 0)
+            text[used++] = ' ';
+        used += put_word(text + used, word);
+    }
     return text;
 }
 

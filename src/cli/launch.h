@@ -25,7 +25,8 @@ const char *launch_mpirun(void);
  * Nothing for one rank. */
 void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text);
 
-/* The command as one line of shell into text[LAUNCH_TEXT]. Returns text. */
+/* The command as one line of shell into text[LAUNCH_TEXT]: printable, and the words come
+ * back as they are. Ends in "..." where there is no room for all. Returns text. */
 const char *launch_text(const struct launch *launch, char *text);
 
 /* Runs it to its end; its output goes to the file `output`, or to ours if that is NULL.

@@ -13,6 +13,7 @@
 #include "tutti/file.h"
 #include "tutti/ingest.h"
 #include "tutti/log.h"
+#include "tutti/printable.h"
 #include "tutti/progress.h"
 #include "tutti/standard_streams.h"
 
@@ -22,16 +23,15 @@ struct arguments {
 };
 
 /* A path or reason as a field of a TSV file: as it is recorded, so that a path can be
- * copied to a split file. Control characters, which older datasets have, are escaped as
- * in newer ones. */
+ * copied to a split file. What isn't printable is escaped in the same way. */
 static void print_field(FILE *out, const char *text)
 {
-    for (const char *at = text; *at; at++) {
-        if (iscntrl((unsigned char)*at))
-            fprintf(out, "\\x%02X", (unsigned)(unsigned char)*at);
-        else
-            fputc(*at, out);
-    }
+    size_t size = PRINTABLE_SIZE(strlen(text));
+    char *shown = malloc(size);
+    if (shown)
+        printable_copy(shown, size, text);
+    fputs(shown ? shown : "(out of memory)", out);
+    free(shown);
 }
 
 static void print_files(FILE *out, const struct dataset_files *files)
@@ -151,8 +151,8 @@ static enum status report(const struct ingest_request *request,
     if (status == STATUS_OK)
         status = inspect_reasons_read(dataset, &reasons);
     if (status == STATUS_OK) {
-        printf("dataset %s: %zu shards, encoding %s\n", dataset->path,
-               dataset->shard_count, dataset->encoding->name);
+        printable_line(stdout, "dataset %s: %zu shards, encoding %s", dataset->path,
+                       dataset->shard_count, dataset->encoding->name);
         print_outcomes(dataset);
         inspect_reasons_print(&reasons, FILE_REPAIRED);
         inspect_reasons_print(&reasons, FILE_SKIPPED);
@@ -168,36 +168,11 @@ static enum status report(const struct ingest_request *request,
     return status;
 }
 
-static enum status preprocess(enum status settings, const struct ingest_request *request,
-                              const char *list)
+static enum status check_outputs(const struct cli_request *request,
+                                 struct arguments *given)
 {
-    struct comm *comm = NULL;
-    enum status status = cli_open_ranks(settings, &comm);
-    if (status != STATUS_OK)
-        return status;
-    struct ingest_summary summary;
-    status = ingest(comm, request, &summary);
-    if (status == STATUS_OK && comm_rank(comm) == 0)
-        status = report(request, &summary, comm_size(comm), list);
-    status = comm_agree(comm, status);
-    comm_close(comm);
-    return status;
-}
-
-static enum status read_settings(struct cli_request *request, struct arguments *given)
-{
-    struct options *options = request->options;
-    enum status status = STATUS_OK;
-    if (given->config)
-        status = options_read_file(options, given->config);
-    if (status == STATUS_OK)
-        status = cli_apply_settings(request);
-    if (status == STATUS_OK)
-        status = options_check(options);
-    if (status != STATUS_OK)
-        return status;
     if (!given->output)
-        given->output = options->data.dataset;
+        given->output = request->options->data.dataset;
     if (!given->output[0])
         return status_fail(STATUS_MISUSE, "no dataset named: add -o DATASET");
     if (strcmp(given->output, "-") == 0)
@@ -207,6 +182,28 @@ static enum status read_settings(struct cli_request *request, struct arguments *
     bool within = given->list && strncmp(given->list, given->output, length) == 0 &&
                   (given->list[length] == '/' || given->output[length - 1] == '/');
     return cli_check_output(given->list, within);
+}
+
+static enum status preprocess(struct cli_request *request, struct arguments *given)
+{
+    struct comm *comm = NULL;
+    enum status status = cli_open_with_settings(given->config, request, &comm);
+    if (status != STATUS_OK)
+        return status;
+    status = comm_agree(comm, check_outputs(request, given));
+    const struct ingest_request wanted = {.inputs = request->positionals,
+                                          .input_count = request->positional_count,
+                                          .output = given->output,
+                                          .replace = given->replace,
+                                          .options = request->options};
+    struct ingest_summary summary;
+    if (status == STATUS_OK)
+        status = ingest(comm, &wanted, &summary);
+    if (status == STATUS_OK && comm_rank(comm) == 0)
+        status = report(&wanted, &summary, comm_size(comm), given->list);
+    status = comm_agree(comm, status);
+    comm_close(comm);
+    return status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
@@ -248,13 +245,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK || request.help_shown)
         return status;
     standard_streams_survive();
-    status = read_settings(&request, &given);
-    const struct ingest_request wanted = {.inputs = request.positionals,
-                                          .input_count = request.positional_count,
-                                          .output = given.output,
-                                          .replace = given.replace,
-                                          .options = &options};
-    return preprocess(status, &wanted, given.list);
+    return preprocess(&request, &given);
 }
 
 const struct cli_command command_preprocess = {

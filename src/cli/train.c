@@ -1,5 +1,6 @@
 /* train: the configuration, the command line over it, and the trainer. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 #include "go_on.h"
@@ -45,20 +46,44 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
     return status;
 }
 
-static enum status train_on_ranks(enum status settings, struct trainer_request *request)
+/* A pipe may keep the reader waiting, and a signal then ends the process at once. */
+static bool is_regular(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
+static enum status train_on_ranks(struct cli_request *settings,
+                                  struct trainer_request *request)
 {
     struct comm *comm = NULL;
+    const char *config = settings->positionals[0];
+    bool at_once = is_regular(config);
     standard_streams_survive();
-    train_listen();
-    enum status status = cli_open_ranks(settings, &comm);
+    if (at_once)
+        train_listen();
+    enum status status = cli_open_with_settings(config, settings, &comm);
     if (status != STATUS_OK)
         return status;
+    if (!at_once)
+        train_listen();
     inject_set_rank(comm_rank(comm));
-    status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
+    status = comm_agree(comm, cli_check_output(request->trace, false));
+    if (status == STATUS_OK)
+        status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
     if (status == STATUS_OK)
         status = train_watched(comm, request);
     comm_close(comm);
     return status;
+}
+
+/* One process speaks, and it alone reads what may be a pipe. */
+static enum status print_where(struct cli_request *request)
+{
+    enum status status = STATUS_OK;
+    if (cli_speaks())
+        status = cli_read_settings(NULL, request->positionals[0], request);
+    return status == STATUS_OK ? where_print(request->options->run.dir) : status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
@@ -96,21 +121,14 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         printf("\n%s\n", inject_help());
     if (status != STATUS_OK || request.help_shown)
         return status;
-    status = options_read_file(&options, request.positionals[0]);
-    if (status == STATUS_OK)
-        status = cli_apply_settings(&request);
-    if (status == STATUS_OK)
-        status = options_check(&options);
     if (where)
-        return status == STATUS_OK ? where_print(options.run.dir) : status;
-    if (status == STATUS_OK)
-        status = cli_check_output(trace, false);
+        return print_where(&request);
     struct trainer_request wanted = {.options = &options,
                                      .resume = resume,
                                      .samples = samples_write,
                                      .trace = trace,
                                      .suggest = suggest};
-    return train_on_ranks(status, &wanted);
+    return train_on_ranks(&request, &wanted);
 }
 
 const struct cli_command command_train = {

@@ -5,12 +5,13 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "tutti/printable.h"
 #include "tutti/trainer.h"
 
 enum status where_print(const char *run_directory)
 {
     if (cli_speaks())
-        printf("step %" PRId64 " of %s\n", train_saved_step(run_directory),
-               run_directory);
+        printable_line(stdout, "step %" PRId64 " of %s", train_saved_step(run_directory),
+                       run_directory);
     return STATUS_OK;
 }

@@ -310,6 +310,57 @@ static enum status count_outcomes(const struct h5_file *file, struct dataset *da
     return status;
 }
 
+enum status dataset_settings(const struct dataset *dataset, struct options *options)
+{
+    char *origin = path_format("%s/index.h5: /settings", dataset->path);
+    if (!origin)
+        return dataset_no_memory(dataset->path);
+    enum status status = options_read_dataset(options, dataset->settings, origin);
+    free(origin);
+    return status;
+}
+
+/* Older datasets have no settings_hash. */
+static enum status check_settings_hash(const struct h5_file *file,
+                                       const struct dataset *dataset)
+{
+    char text[64];
+    uint64_t hash = 0;
+    if (h5_get_text(file, "/", "settings_hash", text, sizeof text) != STATUS_OK)
+        return STATUS_OK;
+    enum status status = read_hash_text(file, text, "settings_hash", &hash);
+    if (status == STATUS_OK &&
+        hash != settings_hash_of(dataset->dataset_hash, dataset->settings))
+        status = status_fail(STATUS_FAILED,
+                             "%s: settings_hash: does not fit /settings: changed since "
+                             "they were written, preprocess again",
+                             h5_path(file));
+    return status;
+}
+
+/* The settings say nothing that the rest of the index contradicts. */
+static enum status check_settings(const struct h5_file *file,
+                                  const struct dataset *dataset)
+{
+    struct options options;
+    struct encoding *encoding = NULL;
+    enum status status = dataset_settings(dataset, &options);
+    if (status == STATUS_OK)
+        status = encoding_of_options(&options, &encoding);
+    if (status == STATUS_OK && encoding_hash(encoding) != dataset->vocabulary_hash)
+        status = status_fail(STATUS_FAILED,
+                             "%s: /settings: data.encoding and data.grid are not those "
+                             "of /vocabulary",
+                             h5_path(file));
+    encoding_free(encoding);
+    if (status == STATUS_OK && (uint64_t)options.data.shards != dataset->shard_count)
+        status =
+            status_fail(STATUS_FAILED,
+                        "%s: /settings: data.shards = %" PRId64 ", but /shards has %zu",
+                        h5_path(file), options.data.shards, dataset->shard_count);
+    return status == STATUS_OK ? check_settings_hash(file, dataset) : status;
+}
+
 static enum status read_index(const struct h5_file *file, struct dataset *dataset)
 {
     enum status status = h5_read_text(file, "/settings", &dataset->settings);
@@ -321,7 +372,7 @@ static enum status read_index(const struct h5_file *file, struct dataset *datase
         status = count_outcomes(file, dataset);
     if (status == STATUS_OK)
         status = dataset_check_totals(file, dataset);
-    return status;
+    return status == STATUS_OK ? check_settings(file, dataset) : status;
 }
 
 enum status dataset_open(const char *path, struct dataset **out)

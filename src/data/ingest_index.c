@@ -15,6 +15,12 @@ static enum status out_of_memory(void)
     return status_fail(STATUS_FAILED, "out of memory while writing the index");
 }
 
+static uint64_t hash_of(const struct ingest *ingest)
+{
+    return dataset_hash_of(encoding_hash(ingest->encoding), ingest->shard_hashes,
+                           (size_t)ingest->options->data.shards);
+}
+
 /* The [data] section without what must not show in the bytes: where the dataset lies,
  * where the split file was, and how much memory training may take. */
 static enum status write_settings(const struct ingest *ingest, struct h5_file *file)
@@ -34,6 +40,10 @@ static enum status write_settings(const struct ingest *ingest, struct h5_file *f
         free(base);
     }
     enum status status = text ? h5_write_text(file, "/settings", text) : out_of_memory();
+    char hash[HASH64_TEXT];
+    if (status == STATUS_OK)
+        status = h5_set_text(file, "/", "settings_hash",
+                             hash64_text(settings_hash_of(hash_of(ingest), text), hash));
     free(text);
     free(options);
     return status;
@@ -230,13 +240,12 @@ static enum status write_totals(const struct ingest *ingest, struct h5_file *fil
 static enum status write_format(const struct ingest *ingest, struct h5_file *file)
 {
     char text[HASH64_TEXT];
-    uint64_t hash = dataset_hash_of(encoding_hash(ingest->encoding), ingest->shard_hashes,
-                                    (size_t)ingest->options->data.shards);
     enum status status = h5_set_text(file, "/", "format", DATASET_FORMAT);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "format_version", DATASET_FORMAT_VERSION);
     if (status == STATUS_OK)
-        status = h5_set_text(file, "/", "dataset_hash", hash64_text(hash, text));
+        status =
+            h5_set_text(file, "/", "dataset_hash", hash64_text(hash_of(ingest), text));
     return status;
 }
 

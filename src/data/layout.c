@@ -103,6 +103,12 @@ uint64_t dataset_hash_of(uint64_t vocabulary_hash, const uint64_t *shard_hashes,
     return hash64(link, sizeof link);
 }
 
+uint64_t settings_hash_of(uint64_t dataset_hash, const char *settings)
+{
+    uint64_t link[] = {dataset_hash, hash64(settings, strlen(settings))};
+    return hash64(link, sizeof link);
+}
+
 char *shard_path(const char *dataset, size_t index)
 {
     return path_format("%s/shard-%04zu.h5", dataset, index);

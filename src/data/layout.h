@@ -60,6 +60,9 @@ uint64_t shard_hash(const struct piece_row *rows, size_t count);
 uint64_t dataset_hash_of(uint64_t vocabulary_hash, const uint64_t *shard_hashes,
                          size_t shards);
 
+/* Fingerprint of what a dataset keeps of its settings, as part of this dataset. */
+uint64_t settings_hash_of(uint64_t dataset_hash, const char *settings);
+
 /* "DATASET/shard-0003.h5"; the caller frees it. NULL without memory. */
 char *shard_path(const char *dataset, size_t index);
 

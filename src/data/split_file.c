@@ -15,6 +15,10 @@
 #include "tutti/dataset.h"
 #include "tutti/file.h"
 #include "tutti/recorded_path.h"
+#include "tutti/text_file.h"
+
+/* Of a path that PATH_MAX allows, each byte of it escaped, and a word. */
+enum { LONGEST_LINE = 1 << 15 };
 
 struct line {
     char *path;
@@ -298,12 +302,6 @@ static enum status refuse_vague(struct split_list *list, const struct line *line
 
 static enum status take_line(struct split_list *list, size_t number, char *text)
 {
-    static const char byte_order_mark[] = "\xEF\xBB\xBF";
-    if (number == 1 && strncmp(text, byte_order_mark, 3) == 0)
-        text += 3;
-    size_t length = strlen(text);
-    while (length > 0 && strchr("\r\n", text[length - 1]))
-        text[--length] = '\0';
     if (*text == '\0')
         return STATUS_OK;
     char *tab = strrchr(text, '\t');
@@ -323,15 +321,16 @@ static enum status take_line(struct split_list *list, size_t number, char *text)
 
 static enum status read_lines(struct split_list *list, FILE *file)
 {
-    char *text = NULL;
-    size_t room = 0;
+    struct text_lines lines = {
+        .file = file, .name = list->origin, .longest = LONGEST_LINE};
+    bool more = true;
     enum status status = STATUS_OK;
-    for (size_t number = 1; status == STATUS_OK && getline(&text, &room, file) >= 0;
-         number++)
-        status = take_line(list, number, text);
-    if (status == STATUS_OK && ferror(file))
-        status = status_fail_errno("%s: can't read the split file", list->origin);
-    free(text);
+    while (status == STATUS_OK && more) {
+        status = text_lines_next(&lines, &more);
+        if (more)
+            status = take_line(list, lines.number, lines.text);
+    }
+    text_lines_free(&lines);
     if (status == STATUS_OK)
         status = settle_all(list);
     if (status == STATUS_OK && list->vague_count > 0)
@@ -341,15 +340,14 @@ static enum status read_lines(struct split_list *list, FILE *file)
 
 enum status split_file_read(const char *path, struct scan *scan)
 {
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        status_fail_errno("%s: can't read the split file", path);
-        return STATUS_MISUSE;
-    }
+    FILE *file;
+    enum status status = text_file_open(path, "the split file", &file);
+    if (status != STATUS_OK)
+        return status;
     struct split_list list = {.origin = path, .scan = scan};
     for (size_t i = 0; i < scan->file_count; i++)
         scan->files[i].split = SCAN_SPLIT_UNLISTED;
-    enum status status = read_lines(&list, file);
+    status = read_lines(&list, file);
     for (size_t i = 0; i < list.vague_count; i++)
         free(list.vague[i].path);
     free(list.vague);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "tutti/file.h"
+#include "tutti/printable.h"
 #include "tutti/progress.h"
 #include "watch_internal.h"
 
@@ -75,6 +76,7 @@ static int lost_how(int number, char *text, size_t size)
 /* "was killed by signal 9 (SIGKILL)", behind the name of the rank. */
 static void what_happened(const struct watch_cause *cause, char *text, size_t size)
 {
+    int used;
     switch (cause->reason) {
     case CAUSE_SIGNAL:
         snprintf(text, size, "was killed by signal %d (%s)", cause->number,
@@ -85,7 +87,8 @@ static void what_happened(const struct watch_cause *cause, char *text, size_t si
                  cause->number);
         break;
     case CAUSE_FAILED:
-        snprintf(text, size, "ended the run: %s", cause->text);
+        used = snprintf(text, size, "ended the run: ");
+        printable_copy(text + used, size - (size_t)used, cause->text);
         break;
     case CAUSE_HANGS:
         snprintf(text, size, "hangs: in phase %s since %.0f s",
@@ -108,9 +111,10 @@ size_t watch_block(const struct watch_cause *cause, double now, const char *chec
                    const char *command, char *text, size_t size)
 {
     const struct watch_member *member = cause->member;
-    char what[WATCH_TEXT + 64], who[WATCH_HOST + 64];
+    char what[WATCH_TEXT + 64], who[WATCH_HOST + 64], host[WATCH_HOST];
+    printable_copy(host, sizeof host, member->process.host);
     snprintf(who, sizeof who, "rank %" PRId32 " (%s, pid %" PRId32 ")",
-             member->process.rank, member->process.host, member->process.pid);
+             member->process.rank, host, member->process.pid);
     what_happened(cause, what, sizeof what);
     if (cause->reason == CAUSE_ALL_WAIT) {
         snprintf(who, sizeof who, "all ranks wait for each other");

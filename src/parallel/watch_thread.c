@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tutti/printable.h"
 #include "tutti/progress.h"
 #include "watch_internal.h"
 
@@ -75,7 +76,7 @@ static void say_to_all(struct watch *watch, const struct watch_frame *frame)
 static void checkpoint_of(struct watch *watch, char *text, size_t size)
 {
     pthread_mutex_lock(&watch->lock);
-    watch_copy(text, size, watch->checkpoint);
+    printable_copy(text, size, watch->checkpoint);
     pthread_mutex_unlock(&watch->lock);
 }
 

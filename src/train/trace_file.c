@@ -108,7 +108,7 @@ static void write_event(struct trace_file *file, int rank,
 static void make_plain(char *host)
 {
     for (char *c = host; *c; c++)
-        if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ')
+        if (*c == '"' || *c == '\\' || *c < ' ' || *c > '~')
             *c = '?';
 }
 

@@ -122,10 +122,11 @@ static void log_epoch(const struct trainer *trainer, const struct history_row *r
     if (has_validation(trainer))
         snprintf(valid, sizeof valid, " valid_loss %.4f valid_accuracy %.4f",
                  row->valid_loss, row->valid_accuracy);
-    log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64
-             " train_loss %.4f%s\n  tokens_per_second %.0f weights_hash %016" PRIx64,
+    log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64 " train_loss %.4f%s",
              row->epoch, trainer->now.options.train.epochs, row->step, row->train_loss,
-             valid, row->tokens_per_second, row->weights_hash);
+             valid);
+    log_info("  tokens_per_second %.0f weights_hash %016" PRIx64, row->tokens_per_second,
+             row->weights_hash);
 }
 
 /* Closes the epoch in the state: its row of the history, and the sums start again. */

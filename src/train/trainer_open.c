@@ -21,17 +21,16 @@ static enum status no_memory(const char *what)
     return status_fail(STATUS_FAILED, "out of memory for %s", what);
 }
 
-/* The dataset's own [data] section replaces the configuration's, so that what is recorded
- * is what the tokens were made with. */
+/* What the dataset decides replaces the configuration's, so that what is recorded is what
+ * the tokens were made with. */
 static enum status adopt_data_settings(struct trainer *trainer)
 {
-    struct options *options = &trainer->now.options;
-    const struct options given = *options;
-    enum status status =
-        options_read_text(options, trainer->dataset->settings, trainer->dataset->path);
-    memcpy(options->data.dataset, given.data.dataset, sizeof given.data.dataset);
-    options->data.memory = given.data.memory;
-    return status;
+    struct options *options = &trainer->now.options, kept;
+    enum status status = dataset_settings(trainer->dataset, &kept);
+    if (status != STATUS_OK)
+        return status;
+    options_take_dataset(options, &kept);
+    return options_check(options);
 }
 
 static enum status check_request(const struct trainer *trainer)
