@@ -524,6 +524,14 @@ static void copy_attribute(const struct h5_file *from, struct h5_file *to,
     assert_int_equal(h5_set_text(to, name, attribute, text), STATUS_OK);
 }
 
+static void copy_number(const struct h5_file *from, struct h5_file *to,
+                        const char *attribute)
+{
+    int64_t number = 0;
+    assert_int_equal(h5_get_i64(from, "/", attribute, &number), STATUS_OK);
+    assert_int_equal(h5_set_i64(to, "/", attribute, number), STATUS_OK);
+}
+
 /* Writes the index again with other settings, and as older ones without settings_hash. */
 static void rewrite_index(const char *path, const char *settings, bool older)
 {
@@ -547,6 +555,10 @@ static void rewrite_index(const char *path, const char *settings, bool older)
     copy_table(from, to, "/shards/seconds", H5_F64);
     copy_table(from, to, "/shards/hash", H5_U64);
     copy_table(from, to, "/files/outcome", H5_U8);
+    copy_number(from, to, "files");
+    copy_number(from, to, "pieces");
+    copy_number(from, to, "notes");
+    copy_number(from, to, "tokens");
     free(hash);
     h5_abandon(from);
     assert_int_equal(h5_close(to), STATUS_OK);

@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -691,11 +690,10 @@ static void help_and_table_show_every_key(void **state)
     free(table);
 }
 
-/* The configurations that come with the program. CMake gives __FILE__ in full. */
+/* The configurations that come with the program. */
 static void shipped(const char *name, struct options *options)
 {
-    char here[] = __FILE__;
-    char *path = path_format("%s/../configs/%s", dirname(here), name);
+    char *path = path_format("%s/%s", CONFIGS, name);
     options_defaults(options);
     if (options_read_file(options, path) != STATUS_OK ||
         options_check(options) != STATUS_OK)
