@@ -187,6 +187,9 @@ left runs/shared/samples/x samples/epoch-0003-1.mid
     fail "others' lines: the metrics have other steps"
 "$tutti" generate runs/shared -o x.mid --seconds 1 >log.txt 2>&1 &&
     "$tutti" inspect runs/shared >log.txt 2>&1 || { cat log.txt >&2; fail "generate, inspect"; }
+well "inspect beside a pipe" train runs/part --set train.max_steps=3
+rm runs/part/metrics.jsonl && mkfifo runs/part/metrics.jsonl
+timeout 20 "$tutti" inspect runs/part >log.txt 2>&1 || { cat log.txt >&2; fail "inspect waits for a pipe"; }
 echo mine >runs/shared/lock
 untouched "a foreign lock" runs/shared "runs/shared/lock: not the lock of a run" \
     train runs/shared --resume
