@@ -290,10 +290,16 @@ start stopped
 rm -r runs/stopped
 kill $first
 gone "removed and stopped" 1 '^tutti: runs/stopped: no checkpoint is left'
-start crashed
+start crashed --inject segfault@0:15
 rm -r runs/crashed
-kill -SEGV $first
 gone "removed and crashed" "[1-9]*" '^  checkpoint     runs/crashed/.* \(has been removed\)$'
+start linked --inject segfault@0:15
+ln -s "$work/victim" runs/linked/root-cause.txt
+kill -CONT $first
+wait $first
+grep -q '^tutti: root cause: ' first.txt || { cat first.txt >&2; fail "no root cause"; }
+[ "$(cat victim)" = precious ] || fail "the root cause is written through a link"
+echo "ok: a link in the place of the root cause"
 
 # another run begins where the first one's folder was
 start again --set train.max_steps=12

@@ -165,29 +165,41 @@ struct file_task {
     atomic_bool done;
 };
 
-/* Empties the report of another rank; what is no report is left alone (EEXIST). */
+/* Opens another rank's report, which may still be empty; -1 for anything else. */
 static int open_report(const char *path)
 {
     char words[sizeof report_words] = "";
     int file = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (file < 0)
-        return -1;
-    if (pread(file, words, sizeof words - 1, 0) > 0 && strcmp(words, report_words) == 0 &&
-        ftruncate(file, 0) == 0)
+    ssize_t got = file < 0 ? -1 : pread(file, words, sizeof words - 1, 0);
+    if (got == 0 || (got > 0 && strcmp(words, report_words) == 0))
         return file;
-    close(file);
-    errno = EEXIST;
+    if (file >= 0)
+        close(file);
     return -1;
+}
+
+/* Creates the file, or empties another rank's report. Neither a link nor a file of another
+ * kind is written to. Returns the descriptor or -1, and what became of it. */
+static int create_or_replace(const struct file_task *task, int *made)
+{
+    int file =
+        open(task->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    bool exists = file < 0 && errno == EEXIST;
+    if (exists)
+        file = open_report(task->path);
+    *made = file < 0 ? FAILED : exists && !task->replaces ? EXISTS : MADE;
+    if (*made == EXISTS || (exists && file >= 0 && ftruncate(file, 0) != 0)) {
+        close(file);
+        file = -1;
+    }
+    return file;
 }
 
 static void *make_file(void *argument)
 {
     struct file_task *task = argument;
-    int file =
-        open(task->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (file < 0 && errno == EEXIST && task->replaces)
-        file = open_report(task->path);
-    atomic_store(&task->made, file >= 0 ? MADE : errno == EEXIST ? EXISTS : FAILED);
+    int made, file = create_or_replace(task, &made);
+    atomic_store(&task->made, made);
     if (file >= 0 && write(file, task->text, strlen(task->text)) >= 0)
         close(file);
     atomic_store(&task->done, true);

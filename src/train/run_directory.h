@@ -1,7 +1,7 @@
 /* run_directory: a run's folder and the files in it. Rank 0 only. Whose it is and what is
  * kept of others' files is in run_claim.h.
  *
- *     run.dir/checkpoints/epoch-0001.h5      behind an epoch
+ *     run.dir/checkpoints/epoch-0001.h5      after an epoch
  *                         step-00000123.h5   within an epoch: on request, or by the clock
  *                         latest, best       links for people, where the file system has
  *                                            links; nothing here follows them

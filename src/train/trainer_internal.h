@@ -71,10 +71,10 @@ struct trainer {
     /* Rank 0's, and the others' as of the last trainer_settle: */
     char saved[CHECKPOINT_NAME]; /* the last checkpoint on disk or resumed from; or "" */
     bool unsaved;                /* the last attempt to write one failed */
-    bool vanished;               /* the last one was removed; `saved` is the newest left */
-    bool out_of_time;            /* the run stops because of its deadline */
-    double saved_at;             /* clock_seconds of the last trainer_save */
-    bool stop, save;             /* agreed on by all ranks in the last step */
+    bool vanished;    /* the last one was removed; `saved` is the newest left */
+    bool out_of_time; /* the run stops because of its deadline */
+    double saved_at;  /* clock_seconds of the last trainer_save */
+    bool stop, save;  /* agreed on by all ranks in the last step */
 };
 
 /* Opens everything and resumes; then now.step steps have been made. On failure
