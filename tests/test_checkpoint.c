@@ -1,12 +1,14 @@
 /* checkpoint: everything that is written comes back; what was damaged never does. */
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -496,21 +498,38 @@ static void a_failed_write_keeps_the_old_file(void **state)
 {
     (void)state;
     struct checkpoint made, read;
-    char block[300];
     fill(&made, CELL_GRU, OPTIMIZER_SGD, 0);
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    char *partial = file_partial_name(path);
-    assert_non_null(partial);
-    snprintf(block, sizeof block, "%s/in-the-way", partial);
-    assert_int_equal(file_make_directories(block),
-                     STATUS_OK); /* where it would be written */
     made.step++;
+    struct rlimit before, little;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    little = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
     assert_int_equal(checkpoint_write(path, &made), STATUS_FAILED);
-    assert_int_equal(file_remove_tree(partial), STATUS_OK);
-    free(partial);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(checkpoint_read(path, 1, &read), STATUS_OK);
     assert_int_equal(read.step, made.step - 1);
     checkpoint_free(&read);
+    checkpoint_free(&made);
+}
+
+/* The temporary name that was once used, and can be predicted, is not. */
+static void planted_files_are_left_alone(void **state)
+{
+    (void)state;
+    struct checkpoint made;
+    char *planted = file_partial_name(path), victim[256], target[256] = "";
+    assert_non_null(planted);
+    snprintf(victim, sizeof victim, "%s/victim", directory);
+    assert_int_equal(symlink(victim, planted), 0);
+    fill(&made, CELL_GRU, OPTIMIZER_SGD, 0);
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_true(readlink(planted, target, sizeof target - 1) > 0);
+    assert_string_equal(target, victim);
+    assert_int_not_equal(access(victim, F_OK), 0);
+    assert_int_equal(unlink(planted), 0);
+    free(planted);
     checkpoint_free(&made);
 }
 
@@ -544,6 +563,7 @@ int main(void)
         cmocka_unit_test(values_that_are_no_numbers_are_refused),
         cmocka_unit_test(sizes_beyond_the_file_are_refused),
         cmocka_unit_test(a_failed_write_keeps_the_old_file),
+        cmocka_unit_test(planted_files_are_left_alone),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

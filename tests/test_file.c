@@ -426,6 +426,32 @@ static void links_are_followed(void **state)
     assert_string_equal(names(), "chain link new there ");
 }
 
+/* Of names that the program has chosen. */
+static void own_names_are_not_followed(void **state)
+{
+    (void)state;
+    put("victim", "precious");
+    assert_int_equal(symlink("victim", "link"), 0);
+    assert_int_equal(symlink("gone", "nowhere"), 0);
+    assert_int_equal(mkfifo("pipe", 0666), 0);
+    assert_int_equal(mkdir("there", 0777), 0);
+    assert_int_equal(file_write_own("link", "x", 1), STATUS_FAILED);
+    assert_string_equal(status_message(), "link: a link (expected a file, or nothing)");
+    assert_int_equal(file_write_own("nowhere", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_own("pipe", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_own("there", "x", 1), STATUS_FAILED);
+    holds("victim", "precious");
+    assert_int_equal(chmod("victim", 0640), 0);
+    assert_int_equal(file_write_own("victim", "new", 3), STATUS_OK);
+    assert_int_equal(file_write_own("other", "new", 3), STATUS_OK);
+    holds("victim", "new");
+    holds("other", "new");
+    struct stat facts;
+    assert_int_equal(stat("victim", &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0640);
+    assert_string_equal(names(), "link nowhere other pipe there victim ");
+}
+
 static void links_that_lead_nowhere_are_refused(void **state)
 {
     (void)state;
@@ -669,6 +695,7 @@ int main(void)
         TEST(a_kill_leaves_what_can_be_found),
         TEST(left_overs_are_known_by_name),
         TEST(links_are_followed),
+        TEST(own_names_are_not_followed),
         TEST(links_that_lead_nowhere_are_refused),
         TEST(a_link_is_replaced_at_once),
         TEST(a_pipe_is_written_to),

@@ -50,7 +50,8 @@ well() { # WHAT COMMAND...
 
 hash_in() { "$tutti" inspect "$1" --json | grep -o '"weights_hash": *"[0-9a-f]*"' | head -1; }
 
-names() { (cd "$1/checkpoints" && echo *); }
+# without what was kept aside
+names() { (cd "$1/checkpoints" && ls | grep -v '\.kept-[0-9]*$' | xargs echo); }
 
 # same_folder RUN WHAT: its folder plays and is inspected as that of the run with links.
 same_folder() { same_paths "$1" "$2" "" /checkpoints; }
@@ -178,6 +179,8 @@ cd "$work" && same_folder runs/text "links as text files"
 refuses 1 "runs/text/checkpoints/latest: neither a dataset nor a checkpoint" \
     "$tutti" inspect runs/text/checkpoints/latest
 goes_on text "links as text files"
+[ "$(cat runs/text/checkpoints/best.kept-1)" = junk ] && [ ! -e runs/text/checkpoints/latest.kept-1 ] ||
+    fail "links as text files: what was no link is lost, or what was one is kept"
 
 # the best's own file is damaged, its copy is whole: the copy takes its place
 copies torn && name=$(readlink best) && cp --remove-destination "$name" best &&

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -164,6 +165,40 @@ static void a_file_system_may_have_no_locks(void **state)
     lock_error = 0;
 }
 
+/* What is no lock of a run is refused, without waiting, and stays as it is. */
+static void other_files_are_left_alone(void **state)
+{
+    static const char *const texts[] = {"mine",
+                                        "mine\n",
+                                        "mine, pid 1",
+                                        "a, pid x\n",
+                                        "mine, pid 1\nand more\n",
+                                        "mine\n, pid 1\n"};
+    struct run_lock *lock;
+    char path[64], other[64];
+    uint8_t *text;
+    size_t size;
+    (void)state;
+    snprintf(path, sizeof path, "%s/lock", directory);
+    snprintf(other, sizeof other, "%s/other", directory);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        assert_int_equal(file_write(path, texts[i], strlen(texts[i])), STATUS_OK);
+        assert_int_equal(run_lock_take(directory, 0, &lock), STATUS_MISUSE);
+        assert_int_equal(file_read(path, 0, &text, &size), STATUS_OK);
+        assert_int_equal(size, strlen(texts[i]));
+        free(text);
+    }
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(run_lock_take(directory, 0, &lock), STATUS_FAILED);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    assert_int_equal(run_lock_take(directory, 0, &lock), STATUS_MISUSE);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(file_write(path, "host, pid 12, job 3\n", 20), STATUS_OK);
+    expect_free();
+}
+
 static void no_directory_is_an_error(void **state)
 {
     (void)state;
@@ -183,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_death_is_waited_for),
         cmocka_unit_test(children_do_not_inherit_it),
         cmocka_unit_test(a_file_system_may_have_no_locks),
+        cmocka_unit_test(other_files_are_left_alone),
         cmocka_unit_test(no_directory_is_an_error),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,8 +246,8 @@ on 2 train lstm.conf --resume --set run.dir=runs/damaged >log.txt 2>&1 ||
 [ "$(grep -c 'warning:.*epoch-0005.h5' log.txt)" = 1 ] || fail "damage is not named once"
 same damaged lstm "the damaged newest checkpoint is passed over"
 
-mkdir -p runs/blocked/checkpoints/.epoch-0002.h5.partial # no file can be made there
-on 2 train lstm.conf --set run.dir=runs/blocked >log.txt 2>&1 ||
+second=$(($(grep -c '"gradient_norm"' runs/lstm/metrics.jsonl) * 2 / 5)) # the end of epoch 2
+on 2 train lstm.conf --set run.dir=runs/blocked --inject full-disk@0:$second >log.txt 2>&1 ||
     { cat log.txt >&2; fail "an unwritable checkpoint ends the run"; }
 grep -q 'warning: epoch-0002.h5 is not written.*epoch-0001.h5' log.txt ||
     { cat log.txt >&2; fail "no warning of an unwritable checkpoint"; }

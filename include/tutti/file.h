@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "tutti/status.h"
 
@@ -28,6 +29,14 @@ enum status path_expand_home(const char *path, char **out);
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 
+/* What a file of these mode bits is, for messages: "a link", "a pipe", "a directory". */
+const char *file_kind(mode_t mode);
+
+/* Renames what lies at `path`, whatever it is, to the first of "PATH.kept-1",
+ * "PATH.kept-2", ... that is free: *kept, which the caller frees. Nothing is followed or
+ * replaced. */
+enum status file_keep_aside(const char *path, char **kept);
+
 /* Makes the directory and its parents; an existing directory is fine. */
 enum status file_make_directories(const char *path);
 
@@ -47,6 +56,13 @@ enum status file_sync(const char *path);
 /* The name that h5_create writes to before file_publish, "DIR/.NAME.partial", so that a
  * second writer finds the first one's lock; the caller frees it. */
 char *file_partial_name(const char *path);
+
+/* "DIR/.NAME.3fa9c01b72de.partial": a name beside `path` that nobody else uses or can
+ * predict, for what is not complete. A long NAME is cut. The caller frees it. */
+char *file_temporary_name(const char *path);
+
+/* From the kernel's source of randomness. */
+uint64_t file_random_number(void);
 
 /* Is `name` (without a folder) one of those under which file_write, file_link and
  * h5_create keep what is not complete? A killed process may leave such a file behind. */
@@ -96,6 +112,10 @@ enum status file_open_output(const char *path, bool (*give_up)(void), int *descr
  * user's. None of this is promised for a file that has to be written in place: others may
  * see a part of it, and a failure loses the old content. */
 enum status file_write(const char *path, const void *bytes, size_t size);
+
+/* The same at a path that the program has chosen, not the user: what lies there is never
+ * followed or written into. Anything but a regular file is an error and left alone. */
+enum status file_write_own(const char *path, const void *bytes, size_t size);
 
 /* Points the symbolic link `link` at `target` atomically (new link, then rename). */
 enum status file_link(const char *target, const char *link);

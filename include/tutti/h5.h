@@ -47,6 +47,9 @@ enum { H5_CHUNK = 65536 }; /* the most elements of a chunk that is written */
 /* Read-only; a regular file, so that opening never waits. */
 enum status h5_open(const char *path, struct h5_file **out);
 enum status h5_create(const char *path, struct h5_file **out); /* to be published */
+/* The same under a name that nobody else uses or can predict (file_temporary_name), so
+ * nothing keeps a second process from writing the same file; the last one wins. */
+enum status h5_create_apart(const char *path, struct h5_file **out);
 
 /* A file that is read: frees it. A file that is written: flushes, publishes under its
  * name. On failure the partial file is gone. The file is freed in any case. */

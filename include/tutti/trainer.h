@@ -12,12 +12,16 @@
 #include "tutti/status.h"
 #include "tutti/watch.h"
 
+/* The file that marks a folder as a run's. */
+#define TRAIN_MARKER "tutti-run.txt"
+
 struct trainer_request {
     const struct options *options;
     struct watch *watch; /* is told of checkpoints; NULL: none */
     int resume; /* go on from run.dir's newest checkpoint; start anew if there is none */
     /* Called on rank 0 after each epoch with the weights as they are: writes the samples
-     * of that epoch into "run.dir/samples". A failure is reported and the run goes on. */
+     * of that epoch, "epoch-0001-1.mid" ..., into the directory, which is a temporary one;
+     * they are moved to "run.dir/samples". A failure is reported and the run goes on. */
     enum status (*samples)(const struct checkpoint *now, const char *directory,
                            void *context);
     void *context;
@@ -30,6 +34,11 @@ struct trainer_request {
  * SIGXCPU ask train for a stop, also if they come before it is called; train does it
  * otherwise. */
 void train_listen(void);
+
+/* Looks at run.dir before anything is done: STATUS_MISUSE if something lies there that a
+ * run would have to replace and has not made. To be called before the watchdog is opened,
+ * which writes its report there. Collective. */
+enum status train_check(struct comm *comm, const struct trainer_request *request);
 
 /* Collective. STATUS_OK at the end, STATUS_STOPPED after a signal and its checkpoint. */
 enum status train(struct comm *comm, const struct trainer_request *request);

@@ -14,6 +14,9 @@
  *       checkpoint     runs/run/checkpoints/step-00000030.h5
  *       go on with     mpirun -n 4 tutti train my.conf --resume
  *
+ * A checkpoint that was removed meanwhile is marked as such. A root-cause.txt that is no
+ * report of the watch, or no file, is left alone.
+ *
  * Then every rank leaves with exit code 1; one that is stopped gets SIGKILL from a rank
  * of its host, and when it is alone there, from mpirun, or from Slurm, which is asked to
  * end the step (scancel).

@@ -79,6 +79,56 @@ bool file_is_directory(const char *path)
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+const char *file_kind(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return "a file";
+    case S_IFDIR:
+        return "a directory";
+    case S_IFLNK:
+        return "a link";
+    case S_IFIFO:
+        return "a pipe";
+    case S_IFSOCK:
+        return "a socket";
+    default:
+        return "a device";
+    }
+}
+
+/* Gives `from` the name `to` unless that is taken; -1 with errno. */
+static int rename_to_free(const char *from, const char *to)
+{
+    struct stat facts;
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) /* NFS and others */
+        return -1;
+    if (lstat(to, &facts) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return rename(from, to);
+}
+
+enum status file_keep_aside(const char *path, char **kept)
+{
+    for (int number = 1;; number++) {
+        *kept = path_format("%s.kept-%d", path, number);
+        if (!*kept)
+            return status_fail(STATUS_FAILED, "%s: out of memory", path);
+        if (rename_to_free(path, *kept) == 0)
+            return STATUS_OK;
+        int reason = errno;
+        free(*kept);
+        *kept = NULL;
+        errno = reason;
+        if (reason != EEXIST)
+            return status_fail_errno("%s: can't be moved aside", path);
+    }
+}
+
 /* mkdir has failed because of `reason`: is the directory there all the same? */
 static enum status accept_directory(const char *path, int reason)
 {

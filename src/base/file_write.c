@@ -70,7 +70,7 @@ bool file_is_left_over(const char *name)
            name[length - random - 1] == '.';
 }
 
-static uint64_t random_number(void)
+uint64_t file_random_number(void)
 {
     static atomic_uint_least64_t calls;
     uint64_t number;
@@ -81,11 +81,10 @@ static uint64_t random_number(void)
                                   (uint64_t)getpid(), calls++};
         number = hash64(facts, sizeof facts);
     }
-    return number >> (64 - RANDOM_BITS);
+    return number;
 }
 
-/* "DIR/.NAME.3fa9c01b72de.partial"; a long NAME is cut between two characters. */
-static char *random_name(const char *path)
+char *file_temporary_name(const char *path)
 {
     const char *base = path_base(path);
     size_t length = strlen(base);
@@ -93,7 +92,8 @@ static char *random_name(const char *path)
         for (length = BASE_MAX; length > 0 && (base[length] & 0xC0) == 0x80;)
             length--;
     return path_format("%.*s.%.*s.%012llx.partial", (int)(base - path), path, (int)length,
-                       base, (unsigned long long)random_number());
+                       base,
+                       (unsigned long long)(file_random_number() >> (64 - RANDOM_BITS)));
 }
 
 /* Calls `make` with random names beside `path` until one is free. Returns the name (the
@@ -102,7 +102,7 @@ static char *make_partial(const char *path,
                           int (*make)(const char *partial, void *context), void *context)
 {
     for (int i = 0; i < NAMES_MAX; i++) {
-        char *partial = random_name(path);
+        char *partial = file_temporary_name(path);
         if (!partial || make(partial, context) == 0)
             return partial;
         int reason = errno;
@@ -399,13 +399,13 @@ static int rename_or_remove(const char *partial, const char *path)
     return -1;
 }
 
-/* Writes the file beside the old one and lets it take its place; -1 with errno. */
-static int write_and_rename(const char *path, const void *bytes, size_t size)
+/* Writes the file beside the one it replaces (`facts`; NULL: there is none) and lets it
+ * take its place; -1 with errno. */
+static int write_and_rename(const char *path, const struct stat *facts, const void *bytes,
+                            size_t size)
 {
-    struct stat facts;
-    bool exists = stat(path, &facts) == 0;
-    bool same_owner = exists && (facts.st_uid == geteuid() || geteuid() == 0);
-    const struct stat *old = same_owner ? &facts : NULL;
+    bool same_owner = facts && (facts->st_uid == geteuid() || geteuid() == 0);
+    const struct stat *old = same_owner ? facts : NULL;
     char *partial = write_unnamed(path, old, bytes, size);
     if (!partial)
         partial = write_named(path, old, bytes, size);
@@ -494,9 +494,10 @@ static bool forbids_replacing(int reason)
 
 static enum status replace(const struct target *target, const void *bytes, size_t size)
 {
-    if (write_and_rename(target->path, bytes, size) == 0)
-        return sync_folder(target->path);
     struct stat facts;
+    bool exists = stat(target->path, &facts) == 0;
+    if (write_and_rename(target->path, exists ? &facts : NULL, bytes, size) == 0)
+        return sync_folder(target->path);
     struct target existing = *target;
     existing.is_regular = false;
     int reason = errno;
@@ -638,6 +639,18 @@ enum status file_write(const char *path, const void *bytes, size_t size)
                                : write_in_place(&target, bytes, size);
     target_free(&target);
     return status;
+}
+
+enum status file_write_own(const char *path, const void *bytes, size_t size)
+{
+    struct stat facts;
+    bool exists = lstat(path, &facts) == 0;
+    if (exists && !S_ISREG(facts.st_mode))
+        return status_fail(STATUS_FAILED, "%s: %s (expected a file, or nothing)", path,
+                           file_kind(facts.st_mode));
+    if (write_and_rename(path, exists ? &facts : NULL, bytes, size) != 0)
+        return status_fail_errno("%s: can't write", path);
+    return sync_folder(path);
 }
 
 enum status file_publish(const char *partial, const char *path)

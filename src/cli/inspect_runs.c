@@ -2,12 +2,15 @@
  * those are columns that are not the same in all: what a sweep has varied. */
 #include "inspect.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tutti/checkpoint.h"
 #include "tutti/file.h"
@@ -54,6 +57,18 @@ static double number_in(const char *line, const char *key)
     return end > at ? number : (double)NAN;
 }
 
+/* NULL for anything but a file, so that nothing is waited for. */
+static FILE *open_metrics(const char *path)
+{
+    struct stat facts;
+    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool is_file = file >= 0 && fstat(file, &facts) == 0 && S_ISREG(facts.st_mode);
+    FILE *stream = is_file ? fdopen(file, "r") : NULL;
+    if (file >= 0 && !stream)
+        close(file);
+    return stream;
+}
+
 double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint)
 {
     double found = (double)NAN;
@@ -63,7 +78,7 @@ double inspect_valid_within_epoch(const char *file, const struct checkpoint *che
         return found;
     char *directory = path_directory(file);
     char *path = directory ? path_join(directory, "../metrics.jsonl") : NULL;
-    FILE *metrics = path ? fopen(path, "r") : NULL;
+    FILE *metrics = path ? open_metrics(path) : NULL;
     hash64_text(checkpoint->weights_hash, hash);
     while (metrics && getline(&line, &size, metrics) > 0)
         if (strstr(line, hash) && strstr(line, "\"valid_loss\""))

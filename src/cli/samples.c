@@ -79,8 +79,11 @@ enum status samples_write(const struct checkpoint *now, const char *directory,
     if (options->run.samples == 0 || options->run.sample_seconds <= 0)
         return STATUS_OK;
     char *path = path_format("%s/epoch-%04lld.mid", directory, (long long)now->epoch);
-    if (!path)
-        return status_fail(STATUS_FAILED, "%s: out of memory", directory);
+    char *shown = path_format("%s/samples/epoch-%04lld.mid", options->run.dir,
+                              (long long)now->epoch);
+    enum status status = path && shown
+                             ? STATUS_OK
+                             : status_fail(STATUS_FAILED, "%s: out of memory", directory);
     const struct samples_request request = {
         .settings = player_settings(options),
         .count = (int)options->run.samples,
@@ -88,9 +91,11 @@ enum status samples_write(const struct checkpoint *now, const char *directory,
         .number_one = true,
     };
     struct samples_made made;
-    enum status status = samples_make(now, &request, NULL, &made);
     if (status == STATUS_OK)
-        log_samples(path, request.count, &made);
+        status = samples_make(now, &request, NULL, &made);
+    if (status == STATUS_OK)
+        log_samples(shown, request.count, &made);
     free(path);
+    free(shown);
     return status;
 }

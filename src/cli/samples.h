@@ -32,7 +32,8 @@ enum status samples_make(const struct checkpoint *checkpoint,
                          struct samples_made *made);
 
 /* The trainer's callback: run.samples files of run.sample_seconds with the settings of
- * [sample], "DIRECTORY/epoch-0001-1.mid" ..., and a line to the log. The same seed in
+ * [sample], "DIRECTORY/epoch-0001-1.mid" ..., and a line to the log that names them as they
+ * are named in run.dir. The same seed in
  * each epoch, so that epochs can be compared. `context` is not used. */
 enum status samples_write(const struct checkpoint *now, const char *directory,
                           void *context);

@@ -39,7 +39,9 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
         .hang_seconds = request->options->run.hang_seconds,
         .directory = request->options->run.dir,
         .command = go_on_command(comm_size(comm), command, sizeof command)};
-    enum status status = watch_open(comm, &wanted, &request->watch);
+    enum status status = train_check(comm, request);
+    if (status == STATUS_OK)
+        status = watch_open(comm, &wanted, &request->watch);
     if (status == STATUS_OK)
         status = comm_agree(comm, train(comm, request));
     watch_close(request->watch);

@@ -337,16 +337,30 @@ static enum status create_in(struct h5_file *file)
     return status;
 }
 
-enum status h5_create(const char *path, struct h5_file **out)
+/* Nobody else knows this name, so it needs no lock. */
+static enum status open_new(struct h5_file *file)
+{
+    file->disk.descriptor =
+        open(file->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (file->disk.descriptor < 0)
+        return status_fail_errno("%s: can't write", file->path);
+    return STATUS_OK;
+}
+
+/* Takes over `partial`, the name until the file is complete. */
+static enum status create(const char *path, char *partial,
+                          enum status (*open_file)(struct h5_file *file),
+                          struct h5_file **out)
 {
     *out = NULL;
     struct h5_file *file = new_file(path);
-    if (!file)
+    if (!file) {
+        free(partial);
         return STATUS_FAILED;
-    file->partial = file_partial_name(path);
-    enum status status = file->partial
-                             ? open_partial(file)
-                             : status_fail(STATUS_FAILED, "%s: out of memory", path);
+    }
+    file->partial = partial;
+    enum status status =
+        partial ? open_file(file) : status_fail(STATUS_FAILED, "%s: out of memory", path);
     if (status == STATUS_OK)
         status = create_in(file);
     if (status != STATUS_OK) {
@@ -355,6 +369,16 @@ enum status h5_create(const char *path, struct h5_file **out)
     }
     *out = file;
     return STATUS_OK;
+}
+
+enum status h5_create(const char *path, struct h5_file **out)
+{
+    return create(path, file_partial_name(path), open_partial, out);
+}
+
+enum status h5_create_apart(const char *path, struct h5_file **out)
+{
+    return create(path, file_temporary_name(path), open_new, out);
 }
 
 void h5_break(struct h5_file *file, uint64_t bytes, int reason)

@@ -219,6 +219,10 @@ void watch_tell(struct watch *watch, const char *text);
  * create the file prints. When the file can't be made, `fallback` does. */
 void watch_tell_once(struct watch *watch, const char *text, bool fallback);
 
+/* True if the file is known to have been removed; false also when its file system doesn't
+ * answer within a moment. */
+bool watch_is_gone(const char *path);
+
 void watch_print(const char *text);
 const char *watch_signal_name(int number);
 

@@ -21,6 +21,8 @@
 #include "tutti/progress.h"
 #include "watch_internal.h"
 
+static const char report_words[] = "tutti: root cause: ";
+
 /* ---- words ---- */
 
 static const struct {
@@ -122,15 +124,15 @@ size_t watch_block(const struct watch_cause *cause, double now, const char *chec
     }
     int first = (int)strcspn(command, "\n"); /* of at most two ways */
     const char *other = command[first] ? command + first + 1 : NULL;
-    int length =
-        snprintf(text, size,
-                 "tutti: root cause: %s %s\n"
-                 "  last seen      step %" PRId64 ", %s, %.1f s ago\n"
-                 "  checkpoint     %s\n"
-                 "  go on with     %.*s\n%s%s%s",
-                 who, what, member->step, phase_name(member->phase), now - member->heard,
-                 *checkpoint ? checkpoint : "none yet", first, command,
-                 other ? "  or             " : "", other ? other : "", other ? "\n" : "");
+    int length = snprintf(
+        text, size,
+        "%s%s %s\n"
+        "  last seen      step %" PRId64 ", %s, %.1f s ago\n"
+        "  checkpoint     %s\n"
+        "  go on with     %.*s\n%s%s%s",
+        report_words, who, what, member->step, phase_name(member->phase),
+        now - member->heard, *checkpoint ? checkpoint : "none yet", first, command,
+        other ? "  or             " : "", other ? other : "", other ? "\n" : "");
     return (size_t)length < size ? (size_t)length : size - 1;
 }
 
@@ -162,16 +164,46 @@ enum { ASKED, MADE, EXISTS, FAILED };
 struct file_task {
     const char *path;
     char *text;
-    int flags;
+    bool replaces;   /* another rank's report */
     atomic_int made; /* ASKED, then what became of it */
     atomic_bool done;
 };
 
+/* Opens another rank's report, which may still be empty; -1 for anything else. */
+static int open_report(const char *path)
+{
+    char words[sizeof report_words] = "";
+    int file = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t got = file < 0 ? -1 : pread(file, words, sizeof words - 1, 0);
+    if (got == 0 || (got > 0 && strcmp(words, report_words) == 0))
+        return file;
+    if (file >= 0)
+        close(file);
+    return -1;
+}
+
+/* Creates the file, or empties another rank's report. Neither a link nor a file of another
+ * kind is written to. Returns the descriptor or -1, and what became of it. */
+static int create_or_replace(const struct file_task *task, int *made)
+{
+    int file =
+        open(task->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    bool exists = file < 0 && errno == EEXIST;
+    if (exists)
+        file = open_report(task->path);
+    *made = file < 0 ? FAILED : exists && !task->replaces ? EXISTS : MADE;
+    if (*made == EXISTS || (exists && file >= 0 && ftruncate(file, 0) != 0)) {
+        close(file);
+        file = -1;
+    }
+    return file;
+}
+
 static void *make_file(void *argument)
 {
     struct file_task *task = argument;
-    int file = open(task->path, O_WRONLY | O_CREAT | O_CLOEXEC | task->flags, 0666);
-    atomic_store(&task->made, file >= 0 ? MADE : errno == EEXIST ? EXISTS : FAILED);
+    int made, file = create_or_replace(task, &made);
+    atomic_store(&task->made, made);
     if (file >= 0 && write(file, task->text, strlen(task->text)) >= 0)
         close(file);
     atomic_store(&task->done, true);
@@ -183,7 +215,7 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static struct file_task *start_file(struct watch *watch, const char *text, int flags)
+static struct file_task *start_file(struct watch *watch, const char *text, bool replaces)
 {
     struct file_task *task = calloc(1, sizeof *task);
     char *path = path_join(watch->directory, "root-cause.txt");
@@ -191,7 +223,7 @@ static struct file_task *start_file(struct watch *watch, const char *text, int f
     if (!task || !path || !(task->text = strdup(text)))
         return NULL;
     task->path = path;
-    task->flags = flags;
+    task->replaces = replaces;
     if (pthread_create(&thread, NULL, make_file, task) != 0)
         return NULL;
     pthread_detach(thread);
@@ -208,18 +240,49 @@ static void wait_done(struct file_task *task, double seconds)
 void watch_tell(struct watch *watch, const char *text)
 {
     watch_print(text);
-    wait_done(start_file(watch, text, O_TRUNC), 1);
+    wait_done(start_file(watch, text, true), 1);
 }
 
 void watch_tell_once(struct watch *watch, const char *text, bool fallback)
 {
     const double patience = 0.5; /* the launcher leaves no more than a second */
     double until = clock_seconds() + patience;
-    struct file_task *task = start_file(watch, text, O_EXCL);
+    struct file_task *task = start_file(watch, text, false);
     while (task && atomic_load(&task->made) == ASKED && clock_seconds() < until)
         nap();
     int made = task ? atomic_load(&task->made) : FAILED;
     if (made == MADE || (made != EXISTS && fallback))
         watch_print(text);
     wait_done(task, patience);
+}
+
+/* ---- is the checkpoint still there? ---- */
+
+struct look { /* never freed, as struct file_task */
+    char *path;
+    atomic_bool gone, done;
+};
+
+static void *look(void *argument)
+{
+    struct look *task = argument;
+    bool gone = access(task->path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    atomic_store(&task->gone, gone);
+    atomic_store(&task->done, true);
+    return NULL;
+}
+
+bool watch_is_gone(const char *path)
+{
+    const double patience = 0.2;
+    double until = clock_seconds() + patience;
+    struct look *task = calloc(1, sizeof *task);
+    pthread_t thread;
+    if (!task || !(task->path = strdup(path)) ||
+        pthread_create(&thread, NULL, look, task) != 0)
+        return false;
+    pthread_detach(thread);
+    while (!atomic_load(&task->done) && clock_seconds() < until)
+        nap();
+    return atomic_load(&task->gone);
 }

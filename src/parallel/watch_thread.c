@@ -73,11 +73,19 @@ static void say_to_all(struct watch *watch, const struct watch_frame *frame)
 
 /* ---- the end ---- */
 
+/* The checkpoint to be named: not one that was removed together with the run's folder.
+ * Only rank 0, and ranks on its host, know that they see the same files. */
 static void checkpoint_of(struct watch *watch, char *text, size_t size)
 {
+    static const char gone[] = " (has been removed)";
     pthread_mutex_lock(&watch->lock);
     printable_copy(text, size, watch->checkpoint);
     pthread_mutex_unlock(&watch->lock);
+    bool same_host =
+        watch->hub || strcmp(watch->self.host, watch->members[0].process.host) == 0;
+    size_t length = strlen(text);
+    if (length > 0 && same_host && watch_is_gone(text))
+        watch_copy(text + length, size - length, gone);
 }
 
 static size_t block(struct watch *watch, const struct watch_cause *cause, char *text,

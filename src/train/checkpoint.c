@@ -409,7 +409,7 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
 {
     struct carrier to = {0};
     checkpoint->weights_hash = params_hash(&checkpoint->params, checkpoint->weights);
-    to.status = h5_create(path, &to.file);
+    to.status = h5_create_apart(path, &to.file);
     if (!going(&to))
         return to.status;
     inject(&to, checkpoint);

@@ -2,11 +2,13 @@
 #include "metrics.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "run_claim.h"
 #include "tutti/file.h"
 #include "tutti/json.h"
 #include "tutti/log.h"
@@ -51,19 +53,49 @@ static size_t keep_lines(char *text, size_t size, int64_t step, int64_t epoch)
     return kept;
 }
 
+/* Does every line, the last one perhaps cut off, begin as a line of ours? */
+static bool is_own(const char *text, size_t size)
+{
+    static const char by_step[] = "{\"step\":", by_epoch[] = "{\"epoch\":";
+    for (const char *line = text, *end = text + size; line < end;) {
+        size_t left = (size_t)(end - line);
+        size_t as_step = left < strlen(by_step) ? left : strlen(by_step);
+        size_t as_epoch = left < strlen(by_epoch) ? left : strlen(by_epoch);
+        if (memcmp(line, by_step, as_step) != 0 && memcmp(line, by_epoch, as_epoch) != 0)
+            return false;
+        const char *newline = memchr(line, '\n', left);
+        line = newline ? newline + 1 : end;
+    }
+    return true;
+}
+
+/* Replaces the file by those of its lines that belong. One with other lines is kept. */
 static enum status cut(const char *path, int64_t step, int64_t epoch)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    if (step > 0 && file_exists(path)) {
-        enum status status = file_read(path, 0, &bytes, &size);
-        if (status != STATUS_OK)
-            return status;
-        size = keep_lines((char *)bytes, size, step, epoch);
+    enum status status = STATUS_OK;
+    if (file_exists(path)) {
+        status = file_read(path, 0, &bytes, &size);
+        if (status == STATUS_OK && !is_own((char *)bytes, size))
+            status = run_keep_aside(path);
     }
-    enum status status = file_write(path, bytes ? (char *)bytes : "", size);
+    if (status == STATUS_OK) {
+        size = step > 0 && bytes ? keep_lines((char *)bytes, size, step, epoch) : 0;
+        status = file_write_own(path, bytes ? (char *)bytes : "", size);
+    }
     free(bytes);
     return status;
+}
+
+/* Nobody else's file can have come to its place without being noticed: O_NOFOLLOW. */
+static FILE *open_end(const char *path)
+{
+    int file = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    FILE *stream = file >= 0 ? fdopen(file, "a") : NULL;
+    if (file >= 0 && !stream)
+        close(file);
+    return stream;
 }
 
 enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
@@ -73,7 +105,7 @@ enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
     if (!out->path)
         return status_fail(STATUS_FAILED, "%s: out of memory", directory);
     enum status status = cut(out->path, step, epoch);
-    if (status == STATUS_OK && !(out->file = fopen(out->path, "a")))
+    if (status == STATUS_OK && !(out->file = open_end(out->path)))
         status = status_fail_errno("%s: can't be opened for writing", out->path);
     if (status != STATUS_OK)
         metrics_close(out);

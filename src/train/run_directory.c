@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "run_lock.h"
+#include "run_names.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
@@ -36,14 +38,16 @@ static bool is_linked(const struct run_directory *run, const char *link, const c
  * instead and report success. A full disk is no reason to do without them. */
 static bool has_links(const struct run_directory *run)
 {
-    static const char probe[] = ".link.partial", target[] = "epoch-0000.h5";
-    char *path = path_join(run->checkpoints, probe);
+    static const char target[] = "epoch-0000.h5";
+    char *link = path_join(run->checkpoints, "latest");
+    char *path = link ? file_temporary_name(link) : NULL;
+    free(link);
     if (!path)
         return true;
-    unlink(path);
     int reason = symlink(target, path) == 0 ? 0 : errno;
-    bool works = reason == 0 && is_linked(run, probe, target);
-    unlink(path);
+    bool works = reason == 0 && is_linked(run, path_base(path), target);
+    if (reason == 0)
+        unlink(path);
     free(path);
     return works || reason == ENOSPC || reason == EDQUOT || reason == EIO;
 }
@@ -57,6 +61,44 @@ static enum status make_link(const struct run_directory *run, const char *link,
     return status;
 }
 
+/* A checkpoint's name as the whole content: what a link becomes where there are none. */
+static bool is_link_text(const char *path)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    char name[CHECKPOINT_NAME] = "";
+    bool is = file_read(path, sizeof name - 1, &bytes, &size) == STATUS_OK;
+    if (is)
+        memcpy(name, bytes, size);
+    free(bytes);
+    return is && (size == 0 || run_is_checkpoint_name(name));
+}
+
+static bool is_file(const char *path)
+{
+    struct stat facts;
+    return lstat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+}
+
+/* Is that the run's to replace: a checkpoint, or (of `latest` and `best`) a link? */
+static bool is_own(const char *path)
+{
+    struct stat facts;
+    bool is_link_name = !run_is_checkpoint_name(path_base(path));
+    if (lstat(path, &facts) != 0)
+        return true;
+    if (S_ISLNK(facts.st_mode))
+        return is_link_name;
+    return S_ISREG(facts.st_mode) &&
+           (run_is_readable(path) || (is_link_name && is_link_text(path)));
+}
+
+/* Afterwards there is nothing at the path that the run must not replace. */
+static enum status make_way(const char *path)
+{
+    return is_own(path) ? STATUS_OK : run_keep_aside(path);
+}
+
 /* Points a link at a checkpoint. Where that can't be done, an older link or a copy in its
  * place would mislead and is removed. */
 static void point(const struct run_directory *run, const char *link, const char *name)
@@ -64,35 +106,111 @@ static void point(const struct run_directory *run, const char *link, const char 
     if (!run_is_checkpoint_name(name) || is_linked(run, link, name))
         return;
     char *path = path_join(run->checkpoints, link);
-    bool made = path && !run->linkless && make_link(run, link, path, name) == STATUS_OK;
-    if (path && !made) {
-        if (!run->linkless)
-            log_warn("%s", status_message());
+    bool free_to_use = path && make_way(path) == STATUS_OK;
+    bool made =
+        free_to_use && !run->linkless && make_link(run, link, path, name) == STATUS_OK;
+    if (path && !made && !run->linkless)
+        log_warn("%s", status_message());
+    if (free_to_use && !made)
         unlink(path);
-    }
     free(path);
 }
 
 /* ---- opening ---- */
 
-enum status run_directory_open(const char *path, struct run_directory *out)
+static enum status out_of_memory(const char *path)
+{
+    return status_fail(STATUS_FAILED, "%s: out of memory", path);
+}
+
+/* What is left over from samples that were being written: a folder of its own. */
+static void remove_apart(int folder, const char *name)
+{
+    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = inner >= 0 ? fdopendir(inner) : NULL;
+    for (struct dirent *at; directory && (at = readdir(directory));)
+        if (run_writes(RUN_SAMPLES, at->d_name) ||
+            run_is_left_over(RUN_SAMPLES, at->d_name))
+            unlinkat(inner, at->d_name, 0);
+    if (directory)
+        closedir(directory);
+    else if (inner >= 0)
+        close(inner);
+    unlinkat(folder, name, AT_REMOVEDIR);
+}
+
+static void tidy_folder(const char *path, enum run_folder folder)
+{
+    DIR *directory = opendir(path);
+    struct stat facts;
+    for (struct dirent *at; directory && (at = readdir(directory));) {
+        if (!run_is_left_over(folder, at->d_name) ||
+            fstatat(dirfd(directory), at->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        if (S_ISDIR(facts.st_mode) && folder == RUN_SAMPLES)
+            remove_apart(dirfd(directory), at->d_name);
+        else if (S_ISREG(facts.st_mode) || S_ISLNK(facts.st_mode))
+            unlinkat(dirfd(directory), at->d_name, 0);
+    }
+    if (directory)
+        closedir(directory);
+}
+
+/* Removes what killed writes have left. */
+static void tidy(const struct run_directory *run)
+{
+    tidy_folder(run->path, RUN_TOP);
+    tidy_folder(run->checkpoints, RUN_CHECKPOINTS);
+    tidy_folder(run->samples, RUN_SAMPLES);
+}
+
+enum status run_directory_check(const char *path, enum run_start start)
+{
+    struct stat facts;
+    enum status status = run_claim_check(path, start);
+    if (status != STATUS_OK)
+        return status;
+    char *cause = path_join(path, "root-cause.txt");
+    if (!cause)
+        return out_of_memory(path);
+    if (lstat(cause, &facts) == 0 && !run_is_root_cause(cause))
+        status = run_keep_aside(cause);
+    free(cause);
+    return status;
+}
+
+static enum status make_folders(const struct run_directory *run, enum run_start start)
+{
+    enum status status = run_directory_check(run->path, start);
+    if (status == STATUS_OK)
+        status = file_make_directories(run->path);
+    if (status == STATUS_OK)
+        status = run_claim_mark(run->path);
+    if (status == STATUS_OK)
+        status = file_make_directories(run->checkpoints);
+    if (status == STATUS_OK)
+        status = file_make_directories(run->samples);
+    return status;
+}
+
+enum status run_directory_open(const char *path, enum run_start start,
+                               struct run_directory *out)
 {
     *out = (struct run_directory){.path = strdup(path),
                                   .checkpoints = path_join(path, "checkpoints"),
                                   .samples = path_join(path, "samples")};
-    enum status status = STATUS_OK;
-    if (!out->path || !out->checkpoints || !out->samples)
-        status = status_fail(STATUS_FAILED, "%s: out of memory", path);
-    if (status == STATUS_OK)
-        status = file_make_directories(out->checkpoints);
-    if (status == STATUS_OK)
-        status = file_make_directories(out->samples);
+    enum status status = out->path && out->checkpoints && out->samples
+                             ? make_folders(out, start)
+                             : out_of_memory(path);
     if (status == STATUS_OK)
         status = run_lock_take(path, lock_seconds, &out->lock);
+    if (status == STATUS_OK)
+        status = run_claim_open(path, &out->claim);
     if (status != STATUS_OK) {
         run_directory_free(out);
         return status;
     }
+    tidy(out);
     out->linkless = !has_links(out);
     if (out->linkless)
         log_info("%s: no symbolic links on this file system: checkpoints/latest and best "
@@ -103,29 +221,12 @@ enum status run_directory_open(const char *path, struct run_directory *out)
 
 void run_directory_free(struct run_directory *run)
 {
+    run_claim_close(run->claim);
     run_lock_release(run->lock);
     free(run->path);
     free(run->checkpoints);
     free(run->samples);
     *run = (struct run_directory){0};
-}
-
-static void tidy_folder(const char *path)
-{
-    DIR *directory = opendir(path);
-    for (struct dirent *at; directory && (at = readdir(directory));)
-        if (file_is_left_over(at->d_name))
-            unlinkat(dirfd(directory), at->d_name, 0);
-    if (directory)
-        closedir(directory);
-}
-
-/* Removes what killed writes have left. */
-static void tidy(const struct run_directory *run)
-{
-    tidy_folder(run->path);
-    tidy_folder(run->checkpoints);
-    tidy_folder(run->samples);
 }
 
 enum status run_directory_count(const struct run_directory *run, size_t *count)
@@ -170,7 +271,7 @@ static void adopt_copy(const struct run_directory *run, const struct run_listing
     char *from = path_join(run->checkpoints, entry->name);
     char *to = path_join(run->checkpoints, run_directory_name(&facts, name));
     if (from && to && (is_chosen || !is_readable(listing, name)) &&
-        rename(from, to) == 0) {
+        make_way(to) == STATUS_OK && rename(from, to) == 0) {
         memcpy(entry->name, name, sizeof name);
         if (is_chosen)
             memcpy(chosen, name, sizeof name);
@@ -200,7 +301,6 @@ enum status run_directory_newest(const struct run_directory *run, char *name,
 {
     struct run_listing listing;
     name[0] = '\0';
-    tidy(run);
     enum status status = run_listing_read(run->checkpoints, &listing);
     for (size_t i = 0; status == STATUS_OK && i < listing.count && !name[0]; i++) {
         const char *candidate = listing.entries[i].name;
@@ -233,7 +333,8 @@ const char *run_directory_name(const struct checkpoint *checkpoint,
     return name;
 }
 
-/* Removes all but the newest `keep`, the best, and the one just written. */
+/* Removes all but the newest `keep`, the best, and the one just written. A link that
+ * somebody has put in the place of one is not the run's. */
 static void retire(const struct run_directory *run, const struct run_listing *listing,
                    int64_t keep, const char *written, const struct run_entry *best)
 {
@@ -243,7 +344,7 @@ static void retire(const struct run_directory *run, const struct run_listing *li
             strcmp(entry->name, written) == 0 || entry == best)
             continue;
         char *path = path_join(run->checkpoints, entry->name);
-        if (path && unlink(path) != 0)
+        if (path && is_file(path) && unlink(path) != 0)
             log_warn("%s: can't be removed: %s", path, strerror(errno));
         free(path);
     }
@@ -265,8 +366,12 @@ enum status run_directory_write(const struct run_directory *run,
     struct run_listing listing;
     char *path = path_join(run->checkpoints, run_directory_name(checkpoint, name));
     if (!path)
-        return status_fail(STATUS_FAILED, "%s: out of memory", run->checkpoints);
-    enum status status = checkpoint_write(path, checkpoint);
+        return out_of_memory(run->checkpoints);
+    enum status status = run_claim_still_holds(run->claim);
+    if (status == STATUS_OK)
+        status = make_way(path);
+    if (status == STATUS_OK)
+        status = checkpoint_write(path, checkpoint);
     if (status == STATUS_OK) {
         point(run, "latest", name);
         if (inject_due(FAULT_TORN, checkpoint->step))
@@ -286,4 +391,144 @@ enum status run_directory_write(const struct run_directory *run,
     }
     run_listing_free(&listing);
     return STATUS_OK;
+}
+
+/* ---- settings ---- */
+
+/* Has the run written the file as it is, or is it what will be written? */
+static bool has_written(const struct run_directory *run, const char *path,
+                        const char *name, const void *text, size_t size)
+{
+    enum { MOST = 16 << 20 };
+    uint8_t *bytes = NULL;
+    size_t found = 0;
+    if (file_read(path, MOST, &bytes, &found) != STATUS_OK)
+        return false;
+    bool has = (found == size && memcmp(bytes, text, size) == 0) ||
+               run_claim_wrote(run->claim, name, bytes, found);
+    free(bytes);
+    return has;
+}
+
+/* Before `name`, a path in the run's folder, is written: keeps aside what the run has not
+ * written, and notes what is to come. */
+static enum status prepare(const struct run_directory *run, const char *path,
+                           const char *name, const void *bytes, size_t size)
+{
+    struct stat facts;
+    enum status status = STATUS_OK;
+    bool is_own_file = is_file(path) && has_written(run, path, name, bytes, size);
+    if (!is_own_file && lstat(path, &facts) == 0)
+        status = run_keep_aside(path);
+    return status == STATUS_OK ? run_claim_note(run->claim, name, bytes, size) : status;
+}
+
+enum status run_directory_write_settings(const struct run_directory *run,
+                                         const char *text)
+{
+    static const char name[] = "settings.conf";
+    char *path = path_join(run->path, name);
+    enum status status =
+        path ? prepare(run, path, name, text, strlen(text)) : out_of_memory(run->path);
+    if (status == STATUS_OK)
+        status = run_claim_save(run->claim);
+    if (status == STATUS_OK)
+        status = file_write_own(path, text, strlen(text));
+    free(path);
+    return status;
+}
+
+/* ---- samples ---- */
+
+enum status run_directory_begin_samples(const struct run_directory *run, char **path)
+{
+    char *plain = path_join(run->samples, RUN_SAMPLES_APART);
+    *path = plain ? file_temporary_name(plain) : NULL;
+    free(plain);
+    if (!*path)
+        return out_of_memory(run->samples);
+    enum status status = run_claim_still_holds(run->claim);
+    if (status == STATUS_OK && mkdir(*path, 0700) == 0)
+        return STATUS_OK;
+    if (status == STATUS_OK)
+        status = status_fail_errno("%s: can't be made", *path);
+    free(*path);
+    *path = NULL;
+    return status;
+}
+
+/* The two names of a sample: in the folder where it was made, and in samples/. */
+static enum status expect_sample(const struct run_directory *run, const char *from,
+                                 const char *to)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    char *name = path_join("samples", path_base(to));
+    enum status status = name ? file_read(from, 0, &bytes, &size) : out_of_memory(to);
+    if (status == STATUS_OK)
+        status = prepare(run, to, name, bytes, size);
+    free(bytes);
+    free(name);
+    return status;
+}
+
+static enum status move_sample(const struct run_directory *run, const char *from,
+                               const char *to)
+{
+    (void)run;
+    if (rename(from, to) != 0)
+        return status_fail_errno("%s: can't give the finished file its name", to);
+    return STATUS_OK;
+}
+
+static enum status for_each_sample(const struct run_directory *run, const char *path,
+                                   enum status (*treat)(const struct run_directory *run,
+                                                        const char *from, const char *to))
+{
+    enum status status = STATUS_OK;
+    DIR *directory = opendir(path);
+    if (!directory)
+        return status_fail_errno("%s: can't be listed", path);
+    for (struct dirent *at; status == STATUS_OK && (at = readdir(directory));) {
+        if (!run_writes(RUN_SAMPLES, at->d_name))
+            continue;
+        char *from = path_join(path, at->d_name),
+             *to = path_join(run->samples, at->d_name);
+        status = from && to ? treat(run, from, to) : out_of_memory(path);
+        free(from);
+        free(to);
+    }
+    closedir(directory);
+    return status;
+}
+
+enum status run_directory_end_samples(const struct run_directory *run, char *path,
+                                      bool keep)
+{
+    enum status status = keep ? for_each_sample(run, path, expect_sample) : STATUS_OK;
+    if (keep && status == STATUS_OK)
+        status = run_claim_save(run->claim);
+    if (keep && status == STATUS_OK)
+        status = for_each_sample(run, path, move_sample);
+    remove_apart(AT_FDCWD, path);
+    free(path);
+    return status;
+}
+
+/* ---- what is left ---- */
+
+const char *run_directory_left(const struct run_directory *run, const char *saved,
+                               char name[CHECKPOINT_NAME])
+{
+    char *path = saved[0] ? path_join(run->checkpoints, saved) : NULL;
+    bool is_there = path && file_exists(path);
+    free(path);
+    snprintf(name, CHECKPOINT_NAME, "%s", is_there ? saved : "");
+    if (is_there || !saved[0])
+        return name;
+    path = train_find_checkpoint(run->checkpoints, TRAIN_NEWEST);
+    if (path)
+        snprintf(name, CHECKPOINT_NAME, "%s", path_base(path));
+    free(path);
+    return name;
 }

@@ -10,27 +10,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "run_names.h"
 #include "tutti/array.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/trainer.h"
 
-/* ---- names ---- */
-
-static bool is_of_kind(const char *name, const char *kind)
-{
-    size_t length = strlen(kind);
-    if (strncmp(name, kind, length) != 0)
-        return false;
-    size_t digits = strspn(name + length, "0123456789");
-    return digits > 0 && strcmp(name + length + digits, ".h5") == 0;
-}
-
-bool run_is_checkpoint_name(const char *name)
-{
-    return strlen(name) < CHECKPOINT_NAME &&
-           (is_of_kind(name, "epoch-") || is_of_kind(name, "step-"));
-}
+/* ---- listing ---- */
 
 /* A regular file where a link is expected. */
 static bool is_copy(int directory, const char *name)
@@ -41,22 +27,43 @@ static bool is_copy(int directory, const char *name)
            S_ISREG(facts.st_mode);
 }
 
-/* ---- listing ---- */
+/* A checkpoint, or a link to one that was moved; a pipe or a device is none. */
+static bool is_listed(int directory, const char *name)
+{
+    struct stat facts;
+    if (run_is_checkpoint_name(name))
+        return fstatat(directory, name, &facts, 0) == 0 && S_ISREG(facts.st_mode);
+    return is_copy(directory, name);
+}
 
 /* Reads step and epoch of a file. */
-static void ask(const char *checkpoints, struct run_entry *entry)
+static void ask(const char *path, struct run_entry *entry)
 {
     struct h5_file *file = NULL;
+    entry->step = entry->epoch = entry->epoch_step = -1;
+    if (h5_open(path, &file) != STATUS_OK)
+        return;
+    if (h5_get_i64(file, "/", "step", &entry->step) != STATUS_OK ||
+        h5_get_i64(file, "/", "epoch", &entry->epoch) != STATUS_OK ||
+        h5_get_i64(file, "/state", "epoch_step", &entry->epoch_step) != STATUS_OK)
+        entry->step = entry->epoch = entry->epoch_step = -1;
+    h5_abandon(file);
+}
+
+static void ask_in(const char *checkpoints, struct run_entry *entry)
+{
     char *path = path_join(checkpoints, entry->name);
     entry->step = entry->epoch = entry->epoch_step = -1;
-    if (path && h5_open(path, &file) == STATUS_OK) {
-        if (h5_get_i64(file, "/", "step", &entry->step) != STATUS_OK ||
-            h5_get_i64(file, "/", "epoch", &entry->epoch) != STATUS_OK ||
-            h5_get_i64(file, "/state", "epoch_step", &entry->epoch_step) != STATUS_OK)
-            entry->step = entry->epoch = entry->epoch_step = -1;
-        h5_abandon(file);
-    }
+    if (path)
+        ask(path, entry);
     free(path);
+}
+
+bool run_is_readable(const char *path)
+{
+    struct run_entry entry;
+    ask(path, &entry);
+    return entry.step >= 0;
 }
 
 static enum status append(struct run_listing *listing, const char *name)
@@ -97,13 +104,13 @@ enum status run_listing_read(const char *checkpoints, struct run_listing *out)
     enum status status = STATUS_OK;
     errno = 0; /* readdir's end and its failure are both NULL */
     for (struct dirent *at; status == STATUS_OK && (at = readdir(directory)); errno = 0)
-        if (run_is_checkpoint_name(at->d_name) || is_copy(dirfd(directory), at->d_name))
+        if (is_listed(dirfd(directory), at->d_name))
             status = append(out, at->d_name);
     if (status == STATUS_OK && errno)
         status = status_fail_errno("%s: can't be listed", checkpoints);
     closedir(directory);
     for (size_t i = 0; i < out->count; i++)
-        ask(checkpoints, &out->entries[i]);
+        ask_in(checkpoints, &out->entries[i]);
     if (out->count)
         qsort(out->entries, out->count, sizeof *out->entries, newest_first);
     return status;

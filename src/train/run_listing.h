@@ -25,10 +25,10 @@ struct run_listing {           /* free with run_listing_free */
     size_t count, capacity;
 };
 
-/* True for names such as "epoch-0003.h5" and "step-00000123.h5". */
-bool run_is_checkpoint_name(const char *name);
+/* True for a file that says which step of which epoch of a run it holds. */
+bool run_is_readable(const char *path);
 
-/* Lists the files with a checkpoint's name, and regular files called `latest` or `best`,
+/* Lists the files with a checkpoint's name (links to files among them), and regular files called `latest` or `best`,
  * which a copy of a run has where links were followed. */
 enum status run_listing_read(const char *checkpoints, struct run_listing *out);
 void run_listing_free(struct run_listing *listing);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "tutti/log.h"
 #include "tutti/phase.h"
 #include "tutti/progress.h"
+#include "tutti/text.h"
 
 enum { HOLDER_TEXT = 160 };
 
@@ -37,16 +39,34 @@ static void describe_self(char text[HOLDER_TEXT])
              job ? ", job " : "", job ? job : "");
 }
 
-/* Opens the file anew, as a network file system shows what another host has written only
- * behind an opening. */
-static void describe_holder(const char *path, char text[HOLDER_TEXT])
+/* The text in the file; "" if it can't be read. */
+static void read_text(int file, char text[HOLDER_TEXT])
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t size = file < 0 ? 0 : read(file, text, HOLDER_TEXT - 1);
+    ssize_t size = file < 0 ? 0 : pread(file, text, HOLDER_TEXT - 1, 0);
     text[size > 0 ? size : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
+}
+
+/* Nothing, or one line such as describe_self makes. */
+static bool is_lock_text(const char *text)
+{
+    static const char pid[] = ", pid ";
+    const char *at = strstr(text, pid);
+    size_t line = strcspn(text, "\n");
     if (!text[0])
-        snprintf(text, HOLDER_TEXT, "which one is not known");
+        return true;
+    return at && at < text + line && strspn(at + strlen(pid), "0123456789") > 0 &&
+           strcmp(text + line, "\n") == 0;
+}
+
+/* Opens the file anew, as a network file system shows what another host has written only
+ * after an opening. */
+static void describe_holder(const char *path, char shown[HOLDER_TEXT])
+{
+    char text[HOLDER_TEXT];
+    int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    read_text(file, text);
+    text[strcspn(text, "\n")] = '\0';
+    text_shown(text[0] ? text : "which one is not known", shown, HOLDER_TEXT);
     if (file >= 0)
         close(file);
 }
@@ -108,12 +128,34 @@ static enum status refuse(const char *directory, const char *path)
         directory, holder);
 }
 
+/* A file that holds anything else would lose it. */
+static enum status check_file(const struct run_lock *lock, const char *path)
+{
+    struct stat facts;
+    char text[HOLDER_TEXT];
+    if (fstat(lock->file, &facts) != 0)
+        return status_fail_errno("%s: can't be opened", path);
+    if (!S_ISREG(facts.st_mode))
+        return status_fail(STATUS_MISUSE, "%s: %s (expected the lock of a run)", path,
+                           file_kind(facts.st_mode));
+    read_text(lock->file, text);
+    if (facts.st_size < HOLDER_TEXT && is_lock_text(text))
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: not the lock of a run, as it holds something else: rename or "
+                       "move it, or set another run.dir",
+                       path);
+}
+
 static enum status take(struct run_lock *lock, const char *directory, const char *path,
                         double seconds)
 {
-    lock->file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    lock->file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
     if (lock->file < 0)
         return status_fail_errno("%s: can't be opened", path);
+    enum status status = check_file(lock, path);
+    if (status != STATUS_OK)
+        return status;
     int error = keep_trying(lock, path, seconds);
     lock->held = error == 0;
     if (lock->held) {

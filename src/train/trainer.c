@@ -11,6 +11,7 @@
 
 #include "stop.h"
 #include "trainer_internal.h"
+#include "tutti/file.h"
 #include "tutti/hash.h"
 #include "tutti/inject.h"
 #include "tutti/log.h"
@@ -155,6 +156,20 @@ static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
     now->epoch_loss = 0;
 }
 
+/* They are made in a folder apart, and moved when all are there. */
+static enum status write_samples(const struct trainer *trainer)
+{
+    const struct trainer_request *request = trainer->request;
+    char *path;
+    enum status status = run_directory_begin_samples(&trainer->run, &path);
+    if (status != STATUS_OK)
+        return status;
+    status = request->samples(&trainer->now, path, request->context);
+    enum status ended =
+        run_directory_end_samples(&trainer->run, path, status == STATUS_OK);
+    return status == STATUS_OK ? ended : status;
+}
+
 static void make_samples(struct trainer *trainer)
 {
     const struct trainer_request *request = trainer->request;
@@ -163,8 +178,7 @@ static void make_samples(struct trainer *trainer)
         return;
     enum phase before = phase_enter(PHASE_SAMPLE);
     double began = clock_seconds();
-    if (request->samples(&trainer->now, trainer->run.samples, request->context) !=
-        STATUS_OK)
+    if (write_samples(trainer) != STATUS_OK)
         log_warn("no samples of epoch %" PRId64 ": %s", trainer->now.epoch,
                  status_message());
     trainer->pace.samples = fmax(trainer->pace.samples, clock_seconds() - began);
@@ -273,14 +287,20 @@ static enum status run_epochs(struct trainer *trainer)
     return report_time(trainer, now->epoch + 1);
 }
 
+/* Rank 0: is that folder of the run still there? It may have been removed meanwhile. */
+static bool is_left(const char *folder)
+{
+    return folder && file_is_directory(folder);
+}
+
 /* The run is complete and on its way to the disk but for that figure, which no other run
  * would make. */
 static enum status leave_part_unjudged(const struct trainer *trainer)
 {
-    log_warn(
-        "not validated behind the last step, as a stop was asked for: tutti evaluate "
-        "%s/checkpoints/latest %s --split valid",
-        trainer->now.options.run.dir, trainer->dataset->path);
+    if (is_left(trainer->run.checkpoints))
+        log_warn("not validated after the last step, as a stop was asked for: tutti "
+                 "evaluate %s/checkpoints/latest %s --split valid",
+                 trainer->now.options.run.dir, trainer->dataset->path);
     return STATUS_OK;
 }
 
@@ -329,7 +349,7 @@ static void log_end(const struct trainer *trainer, double seconds)
              params_hash(&now->params, now->weights), dir, trainer->saved);
     log_info("checkpoints paused training for %.3f s at most, and took %.3f s to write",
              trainer->save_cost.pause, trainer->save_cost.writing);
-    if (now->epoch > 0 && now->options.run.samples > 0)
+    if (now->epoch > 0 && now->options.run.samples > 0 && is_left(trainer->run.samples))
         log_info("samples in %s/samples", dir);
     if (trainer->request->suggest && comm_rank(trainer->comm) == 0)
         trainer->request->suggest(dir, trainer->dataset);
@@ -349,6 +369,28 @@ static void describe_stop(const struct trainer *trainer, char why[WHY_TEXT])
              name && !trainer->out_of_time ? name : "");
 }
 
+/* The last state is not on the disk: what is? */
+static enum status fail_unsaved(const struct trainer *trainer)
+{
+    const char *dir = trainer->now.options.run.dir, *saved = trainer->saved;
+    if (trainer->vanished && !saved[0])
+        return status_fail(STATUS_FAILED,
+                           "%s: no checkpoint is left: the folder was removed or moved "
+                           "while the run went on",
+                           dir);
+    if (!saved[0])
+        return status_fail(STATUS_FAILED,
+                           "%s: the last checkpoint could not be written, and there is "
+                           "none before it: make room, then start anew",
+                           dir);
+    return status_fail(STATUS_FAILED,
+                       "%s: the last checkpoint %s; %s is the newest one: %sgo on with "
+                       "--resume",
+                       dir,
+                       trainer->unsaved ? "could not be written" : "has been removed",
+                       saved, trainer->unsaved ? "make room, then " : "");
+}
+
 /* How it ended. The last state must be on the disk, or the run has failed. Collective. */
 static enum status conclude(struct trainer *trainer)
 {
@@ -356,12 +398,8 @@ static enum status conclude(struct trainer *trainer)
     enum status status = trainer_settle(trainer);
     if (status != STATUS_OK)
         return status;
-    if (trainer->unsaved)
-        return status_fail(
-            STATUS_FAILED,
-            "%s: the last checkpoint could not be written; %s%s is the newest "
-            "one: make room, then go on with --resume",
-            now->options.run.dir, trainer->saved[0] ? "" : "none", trainer->saved);
+    if (trainer->unsaved || trainer->vanished)
+        return fail_unsaved(trainer);
     char why[WHY_TEXT];
     describe_stop(trainer, why);
     if (!trainer->stop || finished(trainer))
@@ -394,6 +432,15 @@ static enum status run(struct trainer *trainer)
     if (status == STATUS_OK)
         log_end(trainer, clock_seconds() - began);
     return status;
+}
+
+enum status train_check(struct comm *comm, const struct trainer_request *request)
+{
+    enum status status = STATUS_OK;
+    if (comm_rank(comm) == 0)
+        status = run_directory_check(request->options->run.dir,
+                                     request->resume ? RUN_RESUMED : RUN_NEW);
+    return comm_agree(comm, status);
 }
 
 void train_listen(void)

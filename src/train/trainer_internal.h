@@ -71,9 +71,10 @@ struct trainer {
     /* Rank 0's, and the others' as of the last trainer_settle: */
     char saved[CHECKPOINT_NAME]; /* the last checkpoint on disk or resumed from; or "" */
     bool unsaved;                /* the last attempt to write one failed */
-    bool out_of_time;            /* the run stops because of its deadline */
-    double saved_at;             /* clock_seconds of the last trainer_save */
-    bool stop, save;             /* agreed on by all ranks in the last step */
+    bool vanished;    /* the last one was removed; `saved` is the newest left */
+    bool out_of_time; /* the run stops because of its deadline */
+    double saved_at;  /* clock_seconds of the last trainer_save */
+    bool stop, save;  /* agreed on by all ranks in the last step */
 };
 
 /* Opens everything and resumes; then now.step steps have been made. On failure
@@ -103,8 +104,8 @@ void trainer_tell_saved(const struct trainer *trainer);
  * but on rank 0. Not collective. */
 void trainer_hear(struct trainer *trainer);
 
-/* Waits for the writer; then all ranks know `saved`, `unsaved` and `out_of_time`.
- * Collective. */
+/* Waits for the writer; then all ranks know `saved`, `unsaved`, `vanished` and
+ * `out_of_time`. Collective. */
 enum status trainer_settle(struct trainer *trainer);
 
 /* Does this rank's clock ask for a checkpoint? Only rank 0's does, when the writer is

@@ -244,11 +244,9 @@ static enum status open_files(struct trainer *trainer)
     struct checkpoint *now = &trainer->now;
     if (comm_rank(trainer->comm) != 0)
         return STATUS_OK;
-    char *path = path_join(trainer->run.path, "settings.conf");
     char *text = options_text(&now->options, SECTION_ALL);
-    enum status status =
-        path && text ? file_write(path, text, strlen(text)) : no_memory("the settings");
-    free(path);
+    enum status status = text ? run_directory_write_settings(&trainer->run, text)
+                              : no_memory("the settings");
     free(text);
     if (status == STATUS_OK)
         status =
@@ -304,7 +302,9 @@ static enum status open_local(struct trainer *trainer)
     if (status == STATUS_OK)
         plan(trainer);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
-        status = run_directory_open(trainer->now.options.run.dir, &trainer->run);
+        status = run_directory_open(trainer->now.options.run.dir,
+                                    trainer->request->resume ? RUN_RESUMED : RUN_NEW,
+                                    &trainer->run);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
         status = deadline_open(trainer->now.options.run.minutes, &trainer->deadline);
     return status;

@@ -14,11 +14,7 @@ static enum status refuse_old_run(const struct trainer *trainer)
     size_t count = 0;
     enum status status = run_directory_count(&trainer->run, &count);
     if (status == STATUS_OK && count > 0)
-        status =
-            status_fail(STATUS_MISUSE,
-                        "%s holds the checkpoints of an earlier run: add --resume to go "
-                        "on with it, or set another run.dir",
-                        trainer->run.checkpoints);
+        status = run_claim_refuse_old(trainer->run.path);
     return status;
 }
 

@@ -89,9 +89,15 @@ void trainer_tell_saved(const struct trainer *trainer)
 
 static void warn_unsaved(struct trainer *trainer, const char *name, const char *why)
 {
+    char left[CHECKPOINT_NAME] = "";
     trainer->unsaved = true;
-    log_warn("%s is not written, training goes on; the last checkpoint is %s%s: %s", name,
-             trainer->saved[0] ? "" : "none", trainer->saved, why);
+    if (comm_rank(trainer->comm) == 0) /* the others print nothing */
+        run_directory_left(&trainer->run, trainer->saved, left);
+    log_warn("%s is not written, training goes on; the last checkpoint is %s: %s", name,
+             left[0]             ? left
+             : trainer->saved[0] ? "gone"
+                                 : "none",
+             why);
 }
 
 static double larger(double a, double b)
@@ -145,16 +151,19 @@ enum status trainer_settle(struct trainer *trainer)
 {
     struct {
         char saved[CHECKPOINT_NAME];
-        bool unsaved, out_of_time;
+        bool unsaved, vanished, out_of_time;
     } news = {.unsaved = false};
     enum phase before = phase_enter(PHASE_CHECKPOINT);
     hear(trainer, true);
-    memcpy(news.saved, trainer->saved, sizeof news.saved);
+    if (comm_rank(trainer->comm) == 0)
+        run_directory_left(&trainer->run, trainer->saved, news.saved);
+    news.vanished = strcmp(news.saved, trainer->saved) != 0;
     news.unsaved = trainer->unsaved;
     news.out_of_time = trainer->out_of_time;
     enum status status = comm_broadcast(trainer->comm, &news, sizeof news);
     memcpy(trainer->saved, news.saved, sizeof news.saved);
     trainer->unsaved = news.unsaved;
+    trainer->vanished = news.vanished;
     trainer->out_of_time = news.out_of_time;
     phase_enter(before);
     return status;

@@ -1,0 +1,413 @@
+/* run_claim: see the header. */
+#include "run_claim.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "run_listing.h"
+#include "run_names.h"
+#include "tutti/file.h"
+#include "tutti/hash.h"
+#include "tutti/log.h"
+#include "tutti/trainer.h"
+
+enum { MARKER_MOST = 64 << 20, ID_LINE = 32 };
+static const char title[] = "tutti run 1\n";
+
+struct run_claim {
+    char *path, *text; /* of the marker */
+    char id[ID_LINE];  /* its line */
+    bool unsaved;      /* there is more in `text` than in the marker */
+};
+
+static enum status no_memory(const char *path)
+{
+    return status_fail(STATUS_FAILED, "%s: out of memory", path);
+}
+
+/* ---- what lies in the folder ---- */
+
+static bool is_there(const char *path, struct stat *facts)
+{
+    return path && lstat(path, facts) == 0;
+}
+
+/* Files that a run writes must be files. */
+static enum status check_top_name(const char *directory, const char *name)
+{
+    struct stat facts;
+    char *path = path_join(directory, name);
+    enum status status = path ? STATUS_OK : no_memory(directory);
+    if (is_there(path, &facts) && !S_ISREG(facts.st_mode))
+        status =
+            status_fail(STATUS_MISUSE,
+                        "%s: %s (a run writes a file of this name, and never through "
+                        "a link): remove or rename it, or set another run.dir",
+                        path, file_kind(facts.st_mode));
+    free(path);
+    return status;
+}
+
+static enum status check_top(const char *directory)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && run_top_names[i]; i++)
+        status = check_top_name(directory, run_top_names[i]);
+    return status;
+}
+
+/* The first name in the folder for which `matches` is true; the caller frees it. NULL:
+ * none, or no such folder. */
+static char *first_name(const char *path, enum run_folder folder,
+                        bool (*matches)(enum run_folder folder, const char *name))
+{
+    char *found = NULL;
+    DIR *directory = opendir(path);
+    for (struct dirent *at; directory && !found && (at = readdir(directory));)
+        if (matches(folder, at->d_name))
+            found = strdup(at->d_name);
+    if (directory)
+        closedir(directory);
+    return found;
+}
+
+static bool is_foreign(enum run_folder folder, const char *name)
+{
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
+           !run_writes(folder, name) && !run_is_left_over(folder, name) &&
+           !run_is_kept_aside(name);
+}
+
+/* May the run write into the folder that this link leads to? */
+static enum status check_link(const char *path, const struct stat *link,
+                              enum run_folder folder)
+{
+    static const char cure[] = "make it a folder, or set another run.dir";
+    if (!file_is_directory(path))
+        return status_fail(STATUS_MISUSE, "%s: a link that leads to no folder: %s", path,
+                           cure);
+    if (link->st_uid != geteuid() && link->st_uid != 0)
+        return status_fail(STATUS_MISUSE, "%s: a link that another user has made: %s",
+                           path, cure);
+    char *foreign = first_name(path, folder, is_foreign);
+    if (!foreign)
+        return STATUS_OK;
+    enum status status = status_fail(STATUS_MISUSE,
+                                     "%s: a link to a folder that is not only a run's, "
+                                     "as it holds %s: move that away, "
+                                     "or set another run.dir",
+                                     path, foreign);
+    free(foreign);
+    return status;
+}
+
+static enum status check_folder(const char *directory, const char *name,
+                                enum run_folder folder)
+{
+    struct stat facts;
+    char *path = path_join(directory, name);
+    enum status status = path ? STATUS_OK : no_memory(directory);
+    if (!is_there(path, &facts) || S_ISDIR(facts.st_mode))
+        status = path ? STATUS_OK : status;
+    else if (S_ISLNK(facts.st_mode))
+        status = check_link(path, &facts, folder);
+    else
+        status = status_fail(STATUS_MISUSE,
+                             "%s: %s (a run has a folder of this name): move it away, or "
+                             "set another run.dir",
+                             path, file_kind(facts.st_mode));
+    free(path);
+    return status;
+}
+
+bool run_is_root_cause(const char *path)
+{
+    static const char words[] = "tutti: root cause: ";
+    char text[sizeof words] = "";
+    int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool is =
+        file >= 0 && read(file, text, sizeof words - 1) > 0 && strcmp(text, words) == 0;
+    if (file >= 0)
+        close(file);
+    return is;
+}
+
+/* A launch that has died before its run could mark the folder leaves this. */
+static bool is_own_root_cause(const char *path)
+{
+    return strcmp(path_base(path), "root-cause.txt") == 0 && run_is_root_cause(path);
+}
+
+/* Of a folder without a marker: the path of something under a name that a run writes. The
+ * caller frees it. */
+static char *find_in_the_way(const char *directory)
+{
+    static const char *const folders[] = {
+        [RUN_CHECKPOINTS] = "checkpoints", [RUN_SAMPLES] = "samples"};
+    struct stat facts;
+    for (size_t i = 0; run_top_names[i]; i++) {
+        char *path = path_join(directory, run_top_names[i]);
+        if (is_there(path, &facts) && !is_own_root_cause(path))
+            return path;
+        free(path);
+    }
+    for (enum run_folder f = RUN_CHECKPOINTS; f <= RUN_SAMPLES; f++) {
+        char *path = path_join(directory, folders[f]);
+        char *name = path ? first_name(path, f, run_writes) : NULL;
+        char *found = name ? path_join(path, name) : NULL;
+        free(path);
+        free(name);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+/* ---- the marker ---- */
+
+/* STATUS_OK and *text, which the caller frees, NULL if there is no marker. */
+static enum status read_marker(const char *path, char **text)
+{
+    struct stat facts;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    *text = NULL;
+    if (!is_there(path, &facts))
+        return path ? STATUS_OK : no_memory(TRAIN_MARKER);
+    enum status status = file_read(path, MARKER_MOST, &bytes, &size);
+    if (status != STATUS_OK)
+        return status;
+    *text = strndup((char *)bytes, size);
+    free(bytes);
+    if (!*text)
+        return no_memory(path);
+    if (!**text || strncmp(*text, title, strlen(title)) == 0)
+        return STATUS_OK;
+    free(*text);
+    *text = NULL;
+    return status_fail(
+        STATUS_MISUSE,
+        "%s: does not mark a run of this version of tutti (expected \"%.*s\" "
+        "as its first line): set another run.dir",
+        path, (int)strlen(title) - 1, title);
+}
+
+static enum status is_marked(const char *directory, bool *marked)
+{
+    char *text, *path = path_join(directory, TRAIN_MARKER);
+    enum status status = read_marker(path, &text);
+    *marked = text != NULL;
+    free(text);
+    free(path);
+    return status;
+}
+
+/* ---- the verdict ---- */
+
+/* Checkpoints that can be read. */
+static enum status count_checkpoints(const char *directory, size_t *count)
+{
+    struct run_listing listing = {0};
+    char *path = path_join(directory, "checkpoints");
+    enum status status = path ? STATUS_OK : no_memory(directory);
+    *count = 0;
+    if (path && file_is_directory(path))
+        status = run_listing_read(path, &listing);
+    for (size_t i = 0; i < listing.count; i++)
+        *count += listing.entries[i].step >= 0;
+    run_listing_free(&listing);
+    free(path);
+    return status;
+}
+
+/* Looks for the marker again, as a run that starts at the same time may have made it
+ * between the first look and now. */
+static enum status refuse(const char *directory, const char *found)
+{
+    bool marked;
+    enum status status = is_marked(directory, &marked);
+    if (status != STATUS_OK || marked)
+        return status;
+    return status_fail(
+        STATUS_MISUSE,
+        "%s: in the way, as a run writes a file of this name, and %s is not "
+        "marked as a run's folder (%s): rename or move it, or set another "
+        "run.dir",
+        found, directory, TRAIN_MARKER);
+}
+
+static enum status check_unmarked(const char *directory, enum run_start start)
+{
+    size_t count;
+    enum status status = count_checkpoints(directory, &count);
+    if (status == STATUS_OK && count > 0 && start == RUN_NEW)
+        status = run_claim_refuse_old(directory);
+    if (status != STATUS_OK || count > 0)
+        return status;
+    char *found = find_in_the_way(directory);
+    if (found)
+        status = refuse(directory, found);
+    free(found);
+    return status;
+}
+
+enum status run_claim_refuse_old(const char *directory)
+{
+    return status_fail(STATUS_MISUSE,
+                       "%s/checkpoints holds the checkpoints of an earlier run: add "
+                       "--resume to go on with it, or set another run.dir",
+                       directory);
+}
+
+enum status run_claim_check(const char *directory, enum run_start start)
+{
+    bool marked = false;
+    enum status status = check_top(directory);
+    if (status == STATUS_OK)
+        status = check_folder(directory, "checkpoints", RUN_CHECKPOINTS);
+    if (status == STATUS_OK)
+        status = check_folder(directory, "samples", RUN_SAMPLES);
+    if (status == STATUS_OK)
+        status = is_marked(directory, &marked);
+    return status == STATUS_OK && !marked ? check_unmarked(directory, start) : status;
+}
+
+/* ---- claiming ---- */
+
+enum status run_claim_mark(const char *directory)
+{
+    char *path = path_join(directory, TRAIN_MARKER);
+    if (!path)
+        return no_memory(directory);
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    enum status status = STATUS_OK;
+    if (file >= 0)
+        close(file);
+    else if (errno != EEXIST)
+        status = status_fail_errno("%s: can't be made", path);
+    free(path);
+    return status;
+}
+
+/* The line of the marker's text that tells runs apart; "" if there is none. */
+static void take_id(const char *text, char id[ID_LINE])
+{
+    const char *line = strstr(text, "\nid ");
+    id[0] = '\0';
+    if (line)
+        snprintf(id, ID_LINE, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+}
+
+static enum status complete(struct run_claim *claim)
+{
+    char *text = path_format("%sid %016" PRIx64 "\n", title, file_random_number());
+    if (!text)
+        return no_memory(claim->path);
+    free(claim->text);
+    claim->text = text;
+    claim->unsaved = true;
+    return run_claim_save(claim);
+}
+
+enum status run_claim_open(const char *directory, struct run_claim **out)
+{
+    struct run_claim *claim = *out = calloc(1, sizeof *claim);
+    if (!claim)
+        return no_memory(directory);
+    claim->path = path_join(directory, TRAIN_MARKER);
+    enum status status = read_marker(claim->path, &claim->text);
+    if (status == STATUS_OK && (!claim->text || !*claim->text))
+        status = complete(claim);
+    if (status == STATUS_OK) {
+        take_id(claim->text, claim->id);
+        return STATUS_OK;
+    }
+    run_claim_close(claim);
+    *out = NULL;
+    return status;
+}
+
+void run_claim_close(struct run_claim *claim)
+{
+    if (!claim)
+        return;
+    free(claim->path);
+    free(claim->text);
+    free(claim);
+}
+
+/* What can't be read is no proof that the run's folder is another's. */
+enum status run_claim_still_holds(const struct run_claim *claim)
+{
+    char *text, id[ID_LINE] = "";
+    if (read_marker(claim->path, &text) == STATUS_OK && text)
+        take_id(text, id);
+    free(text);
+    if (!id[0] || strcmp(id, claim->id) == 0)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: marks another run: the folder of this one was removed, and a "
+                       "new run has begun under its name",
+                       claim->path);
+}
+
+/* ---- what the run has written ---- */
+
+/* "\nNAME HASH\n", as it stands in the marker; the caller frees it. */
+static char *line_of(const char *name, const void *bytes, size_t size)
+{
+    char hash[HASH64_TEXT];
+    return path_format("\n%s %s\n", name, hash64_text(hash64(bytes, size), hash));
+}
+
+bool run_claim_wrote(const struct run_claim *claim, const char *name, const void *bytes,
+                     size_t size)
+{
+    char *line = line_of(name, bytes, size);
+    bool wrote = line && strstr(claim->text, line);
+    free(line);
+    return wrote;
+}
+
+enum status run_claim_note(struct run_claim *claim, const char *name, const void *bytes,
+                           size_t size)
+{
+    if (run_claim_wrote(claim, name, bytes, size))
+        return STATUS_OK;
+    char *line = line_of(name, bytes, size);
+    char *text = line ? path_format("%s%s", claim->text, line + 1) : NULL;
+    free(line);
+    if (!text)
+        return no_memory(claim->path);
+    free(claim->text);
+    claim->text = text;
+    claim->unsaved = true;
+    return STATUS_OK;
+}
+
+enum status run_claim_save(struct run_claim *claim)
+{
+    if (!claim->unsaved)
+        return STATUS_OK;
+    enum status status = file_write_own(claim->path, claim->text, strlen(claim->text));
+    claim->unsaved = status != STATUS_OK;
+    return status;
+}
+
+enum status run_keep_aside(const char *path)
+{
+    char *kept;
+    enum status status = file_keep_aside(path, &kept);
+    if (status == STATUS_OK)
+        log_info("%s: not what this run has written there: kept as %s", path, kept);
+    free(kept);
+    return status;
+}

@@ -1,0 +1,77 @@
+/* run_names: see the header. */
+#include "run_names.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run_listing.h"
+#include "tutti/file.h"
+#include "tutti/trainer.h"
+
+const char *const run_top_names[] = {TRAIN_MARKER, "settings.conf",  "metrics.jsonl",
+                                     "lock",       "root-cause.txt", NULL};
+
+static const char digits[] = "0123456789";
+
+/* Moves *text behind `prefix` and at least one digit. */
+static bool skip_number(const char **text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    if (strncmp(*text, prefix, length) != 0)
+        return false;
+    size_t count = strspn(*text + length, digits);
+    *text += length + count;
+    return count > 0;
+}
+
+bool run_is_checkpoint_name(const char *name)
+{
+    const char *at = name;
+    return strlen(name) < CHECKPOINT_NAME &&
+           (skip_number(&at, "epoch-") || skip_number(&at, "step-")) &&
+           strcmp(at, ".h5") == 0;
+}
+
+static bool is_sample_name(const char *name)
+{
+    return skip_number(&name, "epoch-") && skip_number(&name, "-") &&
+           strcmp(name, ".mid") == 0;
+}
+
+static bool is_top_name(const char *name)
+{
+    for (size_t i = 0; run_top_names[i]; i++)
+        if (strcmp(run_top_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool run_writes(enum run_folder folder, const char *name)
+{
+    if (folder == RUN_TOP)
+        return is_top_name(name);
+    if (folder == RUN_SAMPLES)
+        return is_sample_name(name);
+    return run_is_checkpoint_name(name) || strcmp(name, "latest") == 0 ||
+           strcmp(name, "best") == 0;
+}
+
+bool run_is_left_over(enum run_folder folder, const char *name)
+{
+    static const char tail[] = ".0123456789ab.partial";
+    char inner[64];
+    size_t length = strlen(name);
+    if (!file_is_left_over(name) || length < sizeof tail || length > sizeof inner)
+        return false;
+    length -= sizeof tail; /* and the dot in front */
+    snprintf(inner, sizeof inner, "%.*s", (int)length, name + 1);
+    return run_writes(folder, inner) ||
+           (folder == RUN_SAMPLES && strcmp(inner, RUN_SAMPLES_APART) == 0);
+}
+
+bool run_is_kept_aside(const char *name)
+{
+    const char *at = strstr(name, ".kept-");
+    return at && skip_number(&at, ".kept-") && *at == '\0';
+}

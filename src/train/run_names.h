@@ -1,0 +1,35 @@
+/* run_names: the names that a run writes into its folder. Whatever has another name is
+ * never touched.
+ *
+ *     run.dir      settings.conf  metrics.jsonl  lock  root-cause.txt  tutti-run.txt
+ *     checkpoints  epoch-0001.h5 ...  step-00000123.h5 ...  latest  best
+ *     samples      epoch-0001-1.mid ...
+ */
+#ifndef TUTTI_TRAIN_RUN_NAMES_H
+#define TUTTI_TRAIN_RUN_NAMES_H
+
+#include <stdbool.h>
+
+enum run_folder { RUN_TOP, RUN_CHECKPOINTS, RUN_SAMPLES };
+
+/* The files of RUN_TOP; ends with NULL. */
+extern const char *const run_top_names[];
+
+/* True for names such as "epoch-0003.h5" and "step-00000123.h5". */
+bool run_is_checkpoint_name(const char *name);
+
+/* True for the name of a file, or link, that a run writes into that folder. */
+bool run_writes(enum run_folder folder, const char *name);
+
+/* True for the temporary name (file_temporary_name) of such a file, which a killed
+ * process may have left. */
+bool run_is_left_over(enum run_folder folder, const char *name);
+
+/* True for "NAME.kept-3", where file_keep_aside has put something. */
+bool run_is_kept_aside(const char *name);
+
+/* Samples are written into a folder of their own, "samples/.epoch.3fa9c01b72de.partial",
+ * and moved from there: its path without what makes it temporary. */
+#define RUN_SAMPLES_APART "epoch"
+
+#endif

@@ -1,0 +1,314 @@
+#!/bin/bash
+# Whose a run's folder is: what lies in it under other names is never touched, what is in the
+# way is refused, what the run has not written is kept aside, no link is followed, and no
+# message names a checkpoint that is gone.   bash test_run_folder.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$(realpath "$1")
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+make_corpus corpus 30
+"$tutti" preprocess corpus -o data.tutti --shards 4 --split "0.8 0.2 0" >preprocess.txt 2>&1 ||
+    { cat preprocess.txt >&2; fail "preprocess"; }
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 1
+hidden = 8
+embedding = 8
+[train]
+epochs = 2
+batch = 8
+slices = 4
+time = 32
+[run]
+dir = runs/plain
+samples = 1
+sample_seconds = 2
+END
+
+train() { timeout 100 "$tutti" train run.conf --set run.dir="$@" >log.txt 2>&1; }
+on_2() { timeout 100 $mpirun -n 2 "$tutti" train run.conf --set run.dir="$@" >log.txt 2>&1; }
+well() { # WHAT COMMAND...
+    "${@:2}" || { cat log.txt >&2; fail "$1: exit code $?"; }
+}
+
+# tree FOLDER: all that is in it, links and pipes not opened.
+tree() {
+    find "$1" -printf '%P %y %l\n' | sort
+    find "$1" -type f -exec cksum {} + | sort
+}
+
+# untouched WHAT FOLDER PATTERN COMMAND...: refused in one line with exit code 2, and the folder,
+# like the file `victim`, is as it was.
+untouched() {
+    local code=0
+    tree "$2" >before.txt
+    "${@:4}" || code=$?
+    [ $code = 2 ] && [ "$(grep -c '^tutti: ' log.txt)" = 1 ] ||
+        { cat log.txt >&2; fail "$1: exit code $code"; }
+    grep -Eq "^tutti: .*$3" log.txt || { cat log.txt >&2; fail "$1: not '$3'"; }
+    tree "$2" | diff before.txt - >&2 || fail "$1: the folder was changed"
+    [ "$(cat victim)" = precious ] || fail "$1: written through a link"
+}
+
+# left NAME TEXT: a file with this text is still there, perhaps under another name.
+left() {
+    grep -rqFx -- "$2" "$(dirname "$1")" || { cat log.txt >&2; fail "$1: '$2' is lost"; }
+}
+
+echo precious >victim
+well "a run" train runs/plain
+[ "$(ls runs/plain | sort | xargs)" = "checkpoints lock metrics.jsonl samples settings.conf tutti-run.txt" ] ||
+    fail "a run writes $(ls runs/plain)"
+grep -qx 'tutti run 1' runs/plain/tutti-run.txt || fail "the marker"
+[ "$(stat -c %a runs/plain/samples/epoch-0001-1.mid)" = "$(printf %o $((0666 & ~$(umask))))" ] ||
+    fail "a sample's rights: $(stat -c %a runs/plain/samples/epoch-0001-1.mid)"
+
+# ---- what is in the way of a new run ----
+
+# test_run_claim has all names and kinds
+for name in lock samples/epoch-0077-3.mid checkpoints/epoch-0001.h5; do
+    mkdir -p runs/foreign/samples runs/foreign/checkpoints
+    echo mine >runs/foreign/$name
+    untouched "a foreign $name" runs/foreign "runs/foreign/$name: in the way" train runs/foreign
+    rm -r runs/foreign
+done
+mkdir -p runs/foreign
+echo mine >runs/foreign/metrics.jsonl
+untouched "on two ranks" runs/foreign "runs/foreign/metrics.jsonl: in the way" on_2 runs/foreign
+mkdir own
+sed 's|^dir = .*|dir = own|; 1i # why: see the notebook' run.conf >own/settings.conf
+own() { timeout 100 "$tutti" train own/settings.conf "$@" >log.txt 2>&1; }
+untouched "the own configuration" own "own/settings.conf: in the way" own
+untouched "the own configuration, resumed" own "own/settings.conf: in the way" own --resume
+echo "ok: a new run"
+
+for name in settings.conf metrics.jsonl lock root-cause.txt; do
+    cp -r runs/plain runs/odd
+    rm -f runs/odd/$name
+    case $name in
+    lock) mkfifo runs/odd/$name ;;
+    metrics.jsonl) mkdir runs/odd/$name ;;
+    *) ln -s "$work/victim" runs/odd/$name ;;
+    esac
+    untouched "no file at $name" runs/odd "runs/odd/$name: a (link|pipe|directory)" \
+        train runs/odd --resume
+    rm -r runs/odd
+done
+echo "ok: links, pipes and folders under a run's names"
+
+# ---- what has nothing to do with a run ----
+
+mkdir -p runs/mixed/checkpoints runs/mixed/samples
+for name in notes.txt run.conf .settings.conf.partial .mine.h5.partial settings.conf.orig \
+    checkpoints/mine.h5 checkpoints/.epoch-0001.h5.partial checkpoints/epoch-0001.h5.orig \
+    samples/mine.mid samples/.mine.0123456789ab.partial; do
+    echo mine >"runs/mixed/$name"
+done
+ln -s "$work/victim" runs/mixed/checkpoints/.epoch-0002.h5.partial
+tree runs/mixed >before.txt
+well "beside other files" train runs/mixed
+well "beside other files, resumed" train runs/mixed --resume --set train.epochs=3
+tree runs/mixed >after.txt
+[ "$(grep -Fxc -f before.txt after.txt)" = "$(wc -l <before.txt)" ] ||
+    { diff before.txt after.txt >&2; fail "other files were changed"; }
+[ "$(cat victim)" = precious ] || fail "a planted partial file was followed"
+# what a killed run has left
+touch runs/mixed/.settings.conf.0123456789ab.partial \
+    runs/mixed/checkpoints/.epoch-0009.h5.0123456789ab.partial
+mkdir runs/mixed/samples/.epoch.0123456789ab.partial
+touch runs/mixed/samples/.epoch.0123456789ab.partial/epoch-0009-1.mid
+well "with what is left over" train runs/mixed --resume --set train.epochs=3
+[ "$(find runs/mixed -name '*.partial' | wc -l)" = 5 ] ||
+    fail "left over: $(find runs/mixed -name '*.partial')"
+echo "ok: files with other names"
+
+# ---- folders elsewhere ----
+
+mkdir scratch scratch/c scratch/s scratch/used runs/links
+echo thesis >scratch/used/thesis.txt
+ln -s "$work/scratch/c" runs/links/checkpoints
+ln -s "$work/scratch/s" runs/links/samples
+well "checkpoints on another disk" train runs/links
+[ -e scratch/c/epoch-0002.h5 ] && [ -e scratch/s/epoch-0002-1.mid ] || fail "nothing is there"
+well "checkpoints on another disk, resumed" train runs/links --resume --set train.epochs=3
+grep -q '^resuming from' log.txt && [ -e scratch/c/epoch-0003.h5 ] || fail "not resumed there"
+ln -sfn "$work/scratch/used" runs/links/checkpoints
+untouched "a link to a used folder" runs/links "only a run's, as it holds thesis.txt" \
+    train runs/links --resume
+ln -sfn "$work/scratch/c" runs/links/checkpoints
+ln -sfn "$work/scratch/used" runs/links/samples
+untouched "a link to a used folder" runs/links "only a run's, as it holds thesis.txt" \
+    train runs/links --resume
+mkdir runs/links-2
+ln -s "$work/scratch/c" runs/links-2/checkpoints
+untouched "a link to another run's checkpoints" runs/links-2 "add --resume" train runs/links-2
+if [ "$(id -u)" = 0 ]; then
+    mkdir runs/planted scratch/empty
+    ln -s "$work/scratch/empty" runs/planted/checkpoints
+    chown -h 65534 runs/planted/checkpoints
+    untouched "another user's link" runs/planted "a link that another user" train runs/planted
+fi
+ln -s "$work/scratch/run" runs/dangling # whose target is not made
+mkdir scratch/run
+well "a folder that is a link" train runs/dangling
+[ -L runs/dangling ] && [ -e scratch/run/settings.conf ] || fail "run.dir: not followed"
+echo "ok: folders elsewhere"
+
+# ---- what others have put into a run's folder ----
+
+cp -r runs/plain runs/shared
+echo "# mine" >>runs/shared/settings.conf
+echo "mine, too" >>runs/shared/metrics.jsonl
+echo "no cause" >runs/shared/root-cause.txt
+for name in checkpoints/epoch-0003.h5 samples/epoch-0003-1.mid; do echo "$name" >runs/shared/$name; done
+mkfifo runs/shared/checkpoints/epoch-0009.h5
+rm runs/shared/checkpoints/best && mkdir runs/shared/checkpoints/best
+ln -s "$work/victim" runs/shared/checkpoints/epoch-0004.h5
+ln -s "$work/victim" runs/shared/samples/epoch-0004-1.mid
+well "others' files" train runs/shared --resume --set train.epochs=4 --set run.keep=1
+left runs/shared/settings.conf "# mine"
+left runs/shared/metrics.jsonl "mine, too"
+left runs/shared/root-cause.txt "no cause"
+left runs/shared/checkpoints/x checkpoints/epoch-0003.h5
+left runs/shared/samples/x samples/epoch-0003-1.mid
+[ -d runs/shared/checkpoints/best.kept-1 ] || fail "a folder called best is lost"
+[ -p runs/shared/checkpoints/epoch-0009.h5 ] || fail "a pipe is lost"
+[ "$(find runs/shared -type l -lname '*/victim' | wc -l)" = 2 ] || fail "a link is lost"
+[ "$(grep -c '^runs/shared.*: kept as runs/shared' log.txt)" = 8 ] ||
+    { cat log.txt >&2; fail "what is kept is not told"; }
+[ "$(cat victim)" = precious ] || fail "others' links were followed"
+[ "$(grep -c gradient_norm runs/shared/metrics.jsonl)" = "$(("$(grep -c gradient_norm runs/plain/metrics.jsonl)" * 2))" ] ||
+    fail "others' lines: the metrics have other steps"
+"$tutti" generate runs/shared -o x.mid --seconds 1 >log.txt 2>&1 &&
+    "$tutti" inspect runs/shared >log.txt 2>&1 || { cat log.txt >&2; fail "generate, inspect"; }
+well "inspect beside a pipe" train runs/part --set train.max_steps=3
+rm runs/part/metrics.jsonl && mkfifo runs/part/metrics.jsonl
+timeout 20 "$tutti" inspect runs/part >log.txt 2>&1 || { cat log.txt >&2; fail "inspect waits for a pipe"; }
+echo mine >runs/shared/lock
+untouched "a foreign lock" runs/shared "runs/shared/lock: not the lock of a run" \
+    train runs/shared --resume
+# a run that starts anew in its own folder replaces what is its own, and nothing else
+cp -r runs/plain runs/anew
+rm -r runs/anew/checkpoints
+echo mine >runs/anew/samples/epoch-0002-1.mid
+well "anew" train runs/anew --set train.seed=9
+[ "$(ls runs/anew/samples | xargs)" = "epoch-0001-1.mid epoch-0002-1.mid epoch-0002-1.mid.kept-1" ] &&
+    [ "$(cat runs/anew/samples/*.kept-1)" = mine ] || fail "anew: $(ls runs/anew/samples)"
+[ -z "$(find runs/anew -maxdepth 1 -name '*.kept-*')" ] || fail "anew: own files are kept aside"
+echo "ok: others' files in a run's folder"
+
+# ---- the settings that a run has written ----
+
+settled() { # CONFIG...: goes on, with settings.conf as the configuration
+    timeout 100 "$tutti" train runs/plain/settings.conf --resume "$@" >log.txt 2>&1
+}
+well "its own settings" settled
+well "its own settings, changed on the way" settled --set train.epochs=3
+well "its own settings, once more" settled --set train.epochs=2
+! ls runs/plain | grep -q kept || fail "the run's own settings are kept aside"
+sed -i 's/^epochs = .*/epochs = 4/; 1i # why: see the notebook' runs/plain/settings.conf
+well "edited settings" settled
+[ "$(grep -c gradient_norm runs/plain/metrics.jsonl)" = "$(grep -c gradient_norm runs/shared/metrics.jsonl)" ] ||
+    fail "edited settings: not used"
+head -1 runs/plain/settings.conf.kept-1 | grep -q notebook || fail "edited settings: lost"
+grep -q '^epochs = 4' runs/plain/settings.conf || fail "edited settings: not written"
+echo "ok: settings"
+
+# ---- a folder without the marker ----
+
+mkdir runs/copied
+cp -r runs/plain/checkpoints runs/copied
+untouched "checkpoints alone" runs/copied "add --resume" train runs/copied
+well "checkpoints alone, resumed" train runs/copied --resume --set train.epochs=5
+grep -q '^resuming from .*epoch-0004' log.txt && [ -e runs/copied/tutti-run.txt ] ||
+    fail "checkpoints alone: not resumed, or not marked"
+cp -r runs/plain runs/older
+rm runs/older/tutti-run.txt
+untouched "an older run" runs/older "add --resume" train runs/older
+well "an older run, resumed" train runs/older --resume --set train.epochs=5
+[ -e runs/older/tutti-run.txt ] || fail "an older run: not marked"
+left runs/older/settings.conf "$(grep '^dir = ' runs/plain/settings.conf)"
+echo "tutti run 2" >runs/older/tutti-run.txt
+untouched "a marker of another version" runs/older 'expected "tutti run 1"' train runs/older --resume
+echo "ok: without the marker"
+
+# ---- the lock's text ----
+
+slow="--set run.checkpoint_minutes=0.00001 --set train.epochs=9 --inject slow@0:1:0.3"
+until_line() { # FILE PATTERN: at most a minute
+    local tries=0
+    until grep -q -- "$2" "$1" 2>/dev/null; do
+        sleep 0.05
+        tries=$((tries + 1))
+        [ $tries -lt 1200 ] || { cat log.txt >&2; fail "no '$2' in $1"; }
+    done
+}
+start() { # NAME ARGUMENT...: a run that has written a checkpoint, and is stopped
+    # shellcheck disable=SC2086
+    "$tutti" train run.conf --set run.dir="runs/$1" $slow "${@:2}" >first.txt 2>&1 &
+    first=$!
+    until_line "runs/$1/metrics.jsonl" '"step": 2,'
+    until [ -e "runs/$1/checkpoints/latest" ]; do sleep 0.05; done
+    kill -STOP $first
+}
+start held
+printf 'evil\033[31mhost, pid 1\n' >runs/held/lock
+timeout 100 "$tutti" train run.conf --set run.dir=runs/held --resume >log.txt 2>&1 && fail "no lock"
+kill -CONT $first
+kill $first
+wait $first
+grep -q 'another run is writing into it (evil' log.txt || { cat log.txt >&2; fail "no holder"; }
+! grep -q $'\033' log.txt || fail "the lock's text is printed as it stands"
+echo "ok: the lock's text"
+
+# ---- a folder that is removed while the run goes on ----
+
+# gone WHAT CODE PATTERN: goes on; the run ends with this code, says this, and names no
+# checkpoint as being there
+gone() {
+    kill -CONT $first
+    wait $first && code=0 || code=$?
+    [[ $code = $2 ]] || { cat first.txt >&2; fail "$1: exit code $code"; }
+    grep -Eq "$3" first.txt || { cat first.txt >&2; fail "$1: not '$3'"; }
+    ! grep -E '^(tutti|weights hash|next|samples in)' first.txt | grep -Ev 'is not written|can.t link' |
+        grep -E 'step-|epoch-|--resume|next:|samples in' || { cat first.txt >&2; fail "$1"; }
+    echo "ok: $1"
+}
+start removed --set train.max_steps=12
+rm -r runs/removed
+gone "removed" 1 '^tutti: runs/removed: no checkpoint is left'
+grep -q 'is not written, training goes on; the last checkpoint is gone' first.txt ||
+    { cat first.txt >&2; fail "removed: no warning"; }
+[ ! -e runs/removed ] || fail "removed: made again: $(find runs/removed)"
+start stopped
+rm -r runs/stopped
+kill $first
+gone "removed and stopped" 1 '^tutti: runs/stopped: no checkpoint is left'
+start crashed --inject segfault@0:15
+rm -r runs/crashed
+gone "removed and crashed" "[1-9]*" '^  checkpoint     runs/crashed/.* \(has been removed\)$'
+start linked --inject segfault@0:15
+ln -s "$work/victim" runs/linked/root-cause.txt
+kill -CONT $first
+wait $first
+grep -q '^tutti: root cause: ' first.txt || { cat first.txt >&2; fail "no root cause"; }
+[ "$(cat victim)" = precious ] || fail "the root cause is written through a link"
+echo "ok: a link in the place of the root cause"
+
+# another run begins where the first one's folder was
+start again --set train.max_steps=12
+rm -r runs/again
+well "a next run" train runs/again
+tree runs/again >before.txt
+kill -CONT $first
+wait $first && fail "a run whose folder is another's: no failure"
+tree runs/again | diff before.txt - >&2 || fail "it has written into another run's folder"
+grep -q 'tutti-run.txt: marks another run' first.txt || { cat first.txt >&2; fail "not told"; }
+echo "ok: another run's folder"
+echo "all ok"
