@@ -25,6 +25,13 @@ char *path_directory(const char *path);
  * "~user/x", and for "~" without an absolute path in HOME. */
 enum status path_expand_home(const char *path, char **out);
 
+/* Where a path leads: itself, or what the link of that name, and each link after it, points
+ * to, which need not exist. STATUS_MISUSE if the links lead nowhere. *out is to be freed. */
+enum status path_follow_links(const char *path, char **out);
+
+/* True if the path ends in "", "." or "..", so that it names no entry that can be made. */
+bool path_names_no_entry(const char *path);
+
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 
@@ -43,6 +50,10 @@ enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes,
 
 /* Makes a file or directory durable: fsync. */
 enum status file_sync(const char *path);
+
+/* A name beside `path` that nobody can predict, and that is free: "PATH.WORD-3fa9c01b72de";
+ * the caller frees it. NULL with errno. */
+char *file_fresh_name(const char *path, const char *word);
 
 /* The name that h5_create writes to before file_publish, "DIR/.NAME.partial", so that a
  * second writer finds the first one's lock; the caller frees it. */
@@ -67,6 +78,7 @@ enum status file_publish(const char *partial, const char *path);
  *   "-"                           standard output
  *   /dev/stdout, /dev/fd/N, ...   this process's descriptor, from where it stands
  *   a directory, "name/", "name/.", a socket: refused
+ *   an HDF5 file, such as a checkpoint: refused by file_check_output
  * A FIFO's reader is waited for, which a line of log says if there is none yet. */
 struct file_output {
     bool is_regular;   /* a file, or none yet: to be replaced */
@@ -77,6 +89,14 @@ struct file_output {
 /* Looks at where an output leads and whether this process may write there, and changes
  * nothing. STATUS_FAILED if it can't be written at all; *output is set all the same. */
 enum status file_check_output(const char *path, struct file_output *output);
+
+/* STATUS_MISUSE if the output leads to the file or pipe `input`, which is read: it would be
+ * lost. An input that is NULL or does not exist is none. */
+enum status file_check_not_input(const char *output, const char *input);
+
+/* STATUS_MISUSE if the output leads to a file that begins as a MIDI file. For outputs of
+ * another kind. */
+enum status file_check_not_midi(const char *output);
 
 /* Keeps standard output for an output that is_stdout: what the process prints from now on
  * goes to stderr. Call it before other threads print. A second call does nothing. */
