@@ -14,6 +14,9 @@ char *path_format(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* "dir/name" or "name" when dir is "" or "."; the caller frees it. */
 char *path_join(const char *dir, const char *name);
 
+/* The path without slashes at its end, but for "/"; the caller frees it. */
+char *path_trim(const char *path);
+
 /* The part behind the last '/'. */
 const char *path_base(const char *path);
 

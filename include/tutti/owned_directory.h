@@ -55,6 +55,9 @@ enum status owned_directory_open(const char *path, bool follow, const char *make
 enum status owned_directory_claim(struct owned_directory *directory, const char *names,
                                   double seconds, bool inherit);
 
+/* Gives the marker of a claimed directory another list. */
+enum status owned_directory_list(struct owned_directory *directory, const char *names);
+
 /* Takes the list from the marker, without a lock. *found is false if there is none.
  * STATUS_MISUSE for a file of that name that is no such marker. */
 enum status owned_directory_read(struct owned_directory *directory, bool *found);

@@ -31,6 +31,14 @@ char *path_join(const char *dir, const char *name)
     return path_format("%s%s%s", dir, separator, name);
 }
 
+char *path_trim(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    return strndup(path, length);
+}
+
 const char *path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -384,6 +384,12 @@ static enum status write_marker(const struct owned_directory *directory,
                                        directory->marker_name);
 }
 
+enum status owned_directory_list(struct owned_directory *directory, const char *names)
+{
+    enum status status = write_marker(directory, names);
+    return status == STATUS_OK ? owned_directory_set_names(directory, names) : status;
+}
+
 /* Tries until `seconds` are over; file systems without locks do without. */
 static enum status lock_marker(const struct owned_directory *directory, double seconds)
 {
@@ -477,9 +483,7 @@ enum status owned_directory_claim(struct owned_directory *directory, const char 
     if (status == STATUS_OK)
         status = take_over(directory);
     if (status == STATUS_OK)
-        status = write_marker(directory, names);
-    if (status == STATUS_OK)
-        status = owned_directory_set_names(directory, names);
+        status = owned_directory_list(directory, names);
     if (status == STATUS_OK && inherit)
         fcntl(directory->marker, F_SETFD, 0);
     if (status != STATUS_OK && directory->marker >= 0) {

@@ -39,10 +39,7 @@ enum status output_name(const char *path, bool replace, struct output *output)
 {
     *output = output_none();
     output->replace = replace;
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    char *named = strndup(path, length);
+    char *named = path_trim(path);
     if (!named)
         return out_of_memory();
     enum status status = path_names_no_entry(named)
