@@ -51,6 +51,15 @@ enum status file_remove_tree(const char *path);
 enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes,
                       size_t *size);
 
+/* True for an input that is read as it comes and once: "-", which is standard input, or a
+ * pipe. */
+bool file_is_stream(const char *path);
+
+/* Reads an input that the user names: a regular file as file_read does, a stream to its
+ * end. A named pipe without a writer is refused, for none may ever come. */
+enum status file_read_input(const char *path, uint64_t max_bytes, uint8_t **bytes,
+                            size_t *size);
+
 /* Makes a file or directory durable: fsync. */
 enum status file_sync(const char *path);
 

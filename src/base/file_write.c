@@ -672,10 +672,17 @@ enum status file_check_output(const char *path, struct file_output *output)
     return status;
 }
 
+/* stat, with "-" as the descriptor of a standard stream. */
+static bool look_at(const char *path, int standard, struct stat *facts)
+{
+    return (strcmp(path, "-") == 0 ? fstat(standard, facts) : stat(path, facts)) == 0;
+}
+
 enum status file_check_not_input(const char *output, const char *input)
 {
     struct stat written, read;
-    if (!input || stat(output, &written) != 0 || stat(input, &read) != 0 ||
+    if (!input || !look_at(output, data_descriptor, &written) ||
+        !look_at(input, STDIN_FILENO, &read) ||
         !(S_ISREG(written.st_mode) || S_ISFIFO(written.st_mode)) ||
         written.st_dev != read.st_dev || written.st_ino != read.st_ino)
         return STATUS_OK;
@@ -722,7 +729,9 @@ enum status file_open_output(const char *path, bool (*give_up)(void), int *descr
     if (status != STATUS_OK)
         return status;
     *is_regular = target.is_regular;
-    status = open_target(&target, give_up, descriptor);
+    status = check_not_h5(&target);
+    if (status == STATUS_OK)
+        status = open_target(&target, give_up, descriptor);
     target_free(&target);
     return status;
 }

@@ -19,6 +19,8 @@
 enum kind { KIND_MIDI, KIND_CHECKPOINT, KIND_DATASET };
 static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a dataset"};
 
+static const unsigned char h5_signature[8] = "\x89HDF\r\n\x1a\n";
+
 struct thing {
     enum kind kind;
     char *path;  /* to be freed: the file, or a dataset's directory */
@@ -132,7 +134,6 @@ static enum status recognise_h5(const char *path, struct thing *thing)
 /* Anything by a MIDI file's name is one, however broken: the reader says how. */
 static enum status recognise_file(const char *path, struct thing *thing)
 {
-    static const unsigned char h5_signature[8] = "\x89HDF\r\n\x1a\n";
     unsigned char first[8] = {0};
     FILE *file = fopen(path, "rb");
     if (!file)
@@ -212,9 +213,32 @@ static enum status show_difference(const struct thing *first, const struct thing
                        first->path);
 }
 
+/* What comes from a stream comes once and in order: a MIDI file. */
+static enum status inspect_stream(const char *path, struct inspect_request *request)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum status status = file_read_input(path, 0, &bytes, &size);
+    if (status != STATUS_OK)
+        return status;
+    request->path = strcmp(path, "-") == 0 ? "standard input" : path;
+    if (size >= sizeof h5_signature &&
+        memcmp(bytes, h5_signature, sizeof h5_signature) == 0)
+        status = status_fail(STATUS_MISUSE,
+                             "%s: an HDF5 file, which can't be read from a stream; give "
+                             "the name of the file",
+                             request->path);
+    else
+        status = inspect_midi_bytes(request, bytes, size);
+    free(bytes);
+    return status == STATUS_OK ? cli_flush_output() : status;
+}
+
 static enum status inspect(const char *path, const char *other,
                            struct inspect_request *request)
 {
+    if (file_is_stream(path) && !other)
+        return inspect_stream(path, request);
     struct thing first, second = {0};
     enum status status = recognise(path, &first);
     if (status == STATUS_OK && other)
@@ -270,16 +294,18 @@ const struct cli_command command_inspect = {
     .name = "inspect",
     .summary = "show what is in a dataset, a checkpoint or a MIDI file; compare runs",
     .usage = "inspect PATH... [--json] [--verify] [--diff OTHER]",
-    .examples = "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
-                "run's directory\n"
-                "(then checkpoints/latest) or a MIDI file. Several runs make one table, "
-                "the best first,\n"
-                "with the settings that differ.\n"
-                "\n"
-                "  tutti inspect runs/first\n"
-                "  tutti inspect corpus --verify\n"
-                "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
-                "  tutti inspect runs/first --diff runs/second\n"
-                "  tutti inspect runs/sweep/*",
+    .examples =
+        "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
+        "run's directory\n"
+        "(then checkpoints/latest) or a MIDI file (- : stdin). Several runs make one "
+        "table, "
+        "the best first,\n"
+        "with the settings that differ.\n"
+        "\n"
+        "  tutti inspect runs/first\n"
+        "  tutti inspect corpus --verify\n"
+        "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
+        "  tutti inspect runs/first --diff runs/second\n"
+        "  tutti inspect runs/sweep/*",
     .run = run,
 };

@@ -1,10 +1,12 @@
 /* train: the configuration, the command line over it, and the trainer. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli.h"
 #include "go_on.h"
 #include "launch.h"
 #include "samples.h"
+#include "tutti/file.h"
 #include "tutti/inject.h"
 #include "tutti/log.h"
 #include "tutti/standard_streams.h"
@@ -61,6 +63,21 @@ static enum status train_on_ranks(enum status settings, struct trainer_request *
     return status;
 }
 
+/* The trace must not take the place of the configuration or of a file of the run. */
+static enum status check_trace(const char *trace, const char *config,
+                               const char *directory)
+{
+    char *settings = path_join(directory, "settings.conf");
+    char *metrics = path_join(directory, "metrics.jsonl");
+    const char *const inputs[] = {config, settings, metrics};
+    enum status status = cli_check_output(trace, false);
+    if (status == STATUS_OK)
+        status = cli_check_inputs(trace, false, inputs, sizeof inputs / sizeof *inputs);
+    free(settings);
+    free(metrics);
+    return status;
+}
+
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     bool resume = false, where = false;
@@ -104,7 +121,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (where)
         return status == STATUS_OK ? where_print(options.run.dir) : status;
     if (status == STATUS_OK)
-        status = cli_check_output(trace, false);
+        status = check_trace(trace, request.positionals[0], options.run.dir);
     struct trainer_request wanted = {.options = &options,
                                      .resume = resume,
                                      .samples = samples_write,
