@@ -135,6 +135,9 @@ static enum status check_pieces(const struct generate_arguments *arguments,
             return status_fail(STATUS_FAILED, "%s: out of memory", request.path);
         if (file_check_output(path, &output) != STATUS_OK)
             status = STATUS_MISUSE;
+        else if (request.count > 1 && !output.is_regular)
+            status = status_fail(STATUS_MISUSE, "%s: not a file, where piece %d goes",
+                                 path, i);
         else
             status = cli_check_inputs(path, true, inputs, 2);
         free(path);

@@ -131,6 +131,26 @@ static enum status recognise_h5(const char *path, struct thing *thing)
     return thing->path ? STATUS_OK : no_memory(path);
 }
 
+static bool begins_as_midi(const unsigned char *first)
+{
+    return memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0;
+}
+
+/* The first four bytes are zero where there are fewer. */
+static enum status refuse_unknown(const char *path, const unsigned char *first,
+                                  size_t size)
+{
+    if (size == 0)
+        return status_fail(STATUS_FAILED,
+                           "%s: empty; a dataset, a checkpoint or a MIDI file "
+                           "was expected",
+                           path);
+    return status_fail(STATUS_FAILED,
+                       "%s: neither a dataset nor a checkpoint (HDF5) nor a MIDI "
+                       "file; it begins with %02x %02x %02x %02x",
+                       path, first[0], first[1], first[2], first[3]);
+}
+
 /* Anything by a MIDI file's name is one, however broken: the reader says how. */
 static enum status recognise_file(const char *path, struct thing *thing)
 {
@@ -142,21 +162,12 @@ static enum status recognise_file(const char *path, struct thing *thing)
     fclose(file);
     if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
         return recognise_h5(path, thing);
-    if (memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0 ||
-        midi_is_named(path)) {
+    if (begins_as_midi(first) || midi_is_named(path)) {
         thing->kind = KIND_MIDI;
         thing->path = strdup(path);
         return thing->path ? STATUS_OK : no_memory(path);
     }
-    if (got == 0)
-        return status_fail(STATUS_FAILED,
-                           "%s: empty; a dataset, a checkpoint or a MIDI file "
-                           "was expected",
-                           path);
-    return status_fail(STATUS_FAILED,
-                       "%s: neither a dataset nor a checkpoint (HDF5) nor a MIDI "
-                       "file; it begins with %02x %02x %02x %02x",
-                       path, first[0], first[1], first[2], first[3]);
+    return refuse_unknown(path, first, got);
 }
 
 static enum status recognise(const char *path, struct thing *thing)
@@ -221,15 +232,18 @@ static enum status inspect_stream(const char *path, struct inspect_request *requ
     enum status status = file_read_input(path, 0, &bytes, &size);
     if (status != STATUS_OK)
         return status;
+    unsigned char first[8] = {0};
+    memcpy(first, bytes, size < sizeof first ? size : sizeof first);
     request->path = strcmp(path, "-") == 0 ? "standard input" : path;
-    if (size >= sizeof h5_signature &&
-        memcmp(bytes, h5_signature, sizeof h5_signature) == 0)
+    if (memcmp(first, h5_signature, sizeof h5_signature) == 0)
         status = status_fail(STATUS_MISUSE,
                              "%s: an HDF5 file, which can't be read from a stream; give "
                              "the name of the file",
                              request->path);
-    else
+    else if (begins_as_midi(first))
         status = inspect_midi_bytes(request, bytes, size);
+    else
+        status = refuse_unknown(request->path, first, size);
     free(bytes);
     return status == STATUS_OK ? cli_flush_output() : status;
 }

@@ -193,7 +193,7 @@ static enum status check_list(const struct cli_request *request,
                               const struct arguments *given)
 {
     const char *const inputs[] = {given->config, request->options->data.split_file};
-    enum status status = cli_check_inputs(given->list, false, inputs, 2);
+    enum status status = cli_check_inputs(given->list, true, inputs, 2);
     return status == STATUS_OK
                ? cli_check_inputs(given->list, false, request->positionals,
                                   request->positional_count)
