@@ -41,10 +41,6 @@ bool file_is_directory(const char *path);
 /* Makes the directory and its parents; an existing directory is fine. */
 enum status file_make_directories(const char *path);
 
-/* Deletes a directory with all it holds, or a file; a missing one is fine. Links are
- * removed, never followed. */
-enum status file_remove_tree(const char *path);
-
 /* Reads a regular file whole into *bytes (malloc, the caller frees; never NULL on
  * success). A file larger than max_bytes (0: no limit) fails with a message that names
  * the limit. */

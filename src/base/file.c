@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -124,25 +123,6 @@ enum status file_make_directories(const char *path)
     }
     free(partial);
     return status;
-}
-
-static int remove_entry(const char *path, const struct stat *facts, int kind,
-                        struct FTW *at)
-{
-    (void)facts;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
-enum status file_remove_tree(const char *path)
-{
-    struct stat facts;
-    if (lstat(path, &facts) != 0 && errno == ENOENT)
-        return STATUS_OK;
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
-        return status_fail_errno("%s: can't remove", path);
-    return STATUS_OK;
 }
 
 /* Reads up to `room` bytes; short only at the end of the file. */
