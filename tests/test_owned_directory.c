@@ -7,11 +7,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tutti/file.h"
@@ -309,6 +312,28 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(claim(list), STATUS_OK);
 }
 
+/* Closing ends the lock, though a child process has it too. */
+static void test_inherited_lock(void **state)
+{
+    (void)state;
+    struct owned_directory directory;
+    assert_int_equal(owned_directory_open("own", false, "try", marker, &directory),
+                     STATUS_OK);
+    assert_int_equal(owned_directory_claim(&directory, list, 0, true), STATUS_OK);
+    assert_int_equal(fcntl(directory.marker, F_GETFD), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(claim(list), STATUS_MISUSE);
+    owned_directory_close(&directory);
+    assert_int_equal(claim(list), STATUS_OK);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* Emptying: what came since stays, and is named; all else goes. */
 static void test_empty_leaves_foreign(void **state)
 {
@@ -346,6 +371,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_list_ends, enter, leave),
         cmocka_unit_test_setup_teardown(test_links_to_it, enter, leave),
         cmocka_unit_test_setup_teardown(test_one_at_a_time, enter, leave),
+        cmocka_unit_test_setup_teardown(test_inherited_lock, enter, leave),
         cmocka_unit_test_setup_teardown(test_empty_leaves_foreign, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

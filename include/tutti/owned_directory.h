@@ -49,7 +49,7 @@ enum status owned_directory_open(const char *path, bool follow, const char *make
 /* Makes the open directory this process's own: puts the marker with the list `names` into
  * an empty one, or locks the marker that is there, deletes what it lists, and gives it the
  * new list. Waits up to `seconds` for the lock. The marker's descriptor is inherited by
- * child processes if `inherit`, so that the lock lasts as long as they do.
+ * child processes if `inherit`, so that the lock outlasts this process if it is killed.
  * STATUS_MISUSE, and nothing is changed, if something is in the way: no marker or another
  * kind of one, anything that its list doesn't have, another process at work in it. */
 enum status owned_directory_claim(struct owned_directory *directory, const char *names,
@@ -82,6 +82,7 @@ enum status owned_directory_unmark(const struct owned_directory *directory);
 /* True if it is this directory that lies at `path`, itself and not through a link. */
 bool owned_directory_is_at(const struct owned_directory *directory, const char *path);
 
+/* Ends the lock, also that of child processes. */
 void owned_directory_close(struct owned_directory *directory);
 
 #endif

@@ -28,8 +28,10 @@ struct owned_directory owned_directory_none(void)
 
 void owned_directory_close(struct owned_directory *directory)
 {
-    if (directory->marker >= 0)
+    if (directory->marker >= 0) {
+        flock(directory->marker, LOCK_UN); /* a daemon of MPI may have inherited it */
         close(directory->marker);
+    }
     if (directory->descriptor >= 0)
         close(directory->descriptor);
     free(directory->names);
