@@ -15,9 +15,12 @@ enum { DIGITS_MAX = 18 };
 static int read_digits(const char *text, long long *value)
 {
     int count = 0;
-    for (*value = 0; isdigit((unsigned char)text[count]) && count <= DIGITS_MAX; count++)
+    for (*value = 0; isdigit((unsigned char)text[count]); count++) {
+        if (count == DIGITS_MAX)
+            return 0;
         *value = *value * 10 + (text[count] - '0');
-    return count <= DIGITS_MAX ? count : 0;
+    }
+    return count;
 }
 
 /* What text begins with, if that is a number of the range "{0001..0200}" at `range`, as
