@@ -15,6 +15,7 @@
 #include "tutti/file.h"
 #include "tutti/ingest.h"
 #include "tutti/midi.h"
+#include "remove_tree.h"
 
 /* FOLDER/piece-000.mid ...: `count` random pieces from number `first` on. Piece 1 has
  * percussion where it is unusual. */

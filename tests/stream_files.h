@@ -13,6 +13,7 @@
 #include "../src/data/stream_internal.h"
 #include "tutti/file.h"
 #include "tutti/rng.h"
+#include "remove_tree.h"
 
 enum { END = 60000, FILES = 5, FILE_PIECES = 40, LONG_PIECE = 150000 };
 

@@ -13,6 +13,7 @@
 #include "tutti/hash.h"
 #include "tutti/rng.h"
 #include "tutti/status.h"
+#include "remove_tree.h"
 
 static void message_may_quote_itself(void **state)
 {

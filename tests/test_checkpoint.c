@@ -18,6 +18,7 @@
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/rng.h"
+#include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-checkpoint-XXXXXX";
 static char path[256];

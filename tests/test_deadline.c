@@ -18,6 +18,7 @@
 #include "../src/train/deadline.h"
 #include "tutti/file.h"
 #include "tutti/progress.h"
+#include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-deadline-XXXXXX";
 static const double patience = 20; /* seconds: for a machine that is busy */

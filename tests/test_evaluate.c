@@ -21,6 +21,7 @@
 #include "tutti/midi.h"
 #include "tutti/rng.h"
 #include "tutti/slices.h"
+#include "remove_tree.h"
 
 enum { TUNES = 24, SLICES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
 

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "tutti/file.h"
+#include "remove_tree.h"
 
 static char folder[64];
 

@@ -9,6 +9,7 @@
 
 #include "../src/cli/go_on.c" /* of the program, not of the library */
 #include "../src/cli/launch.c"
+#include "remove_tree.h"
 
 static const char *const variables[] = {
     "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES", "SLURM_CPUS_PER_TASK", "PMIX_RANK",

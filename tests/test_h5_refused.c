@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
 

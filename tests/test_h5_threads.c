@@ -16,6 +16,7 @@
 
 #include "tutti/file.h"
 #include "tutti/h5.h"
+#include "remove_tree.h"
 
 enum { THREADS = 4, ROUNDS = 12, VALUES = 100000, LARGE = 24 << 20 };
 

@@ -12,6 +12,7 @@
 
 #include "midi_expect.h"
 #include "tutti/file.h"
+#include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-midi-write-XXXXXX";
 static char *path;

@@ -12,6 +12,7 @@
 #include "tutti/file.h"
 #include "tutti/options.h"
 #include "tutti/rng.h"
+#include "remove_tree.h"
 
 /* Every member of struct options with its range, written down a second time: a row of the
  * table that reads into another member, or has another range, doesn't survive. */

@@ -16,6 +16,7 @@
 #include "tutti/midi.h"
 #include "tutti/player.h"
 #include "tutti/tutti.h"
+#include "remove_tree.h"
 
 static char folder[] = "/tmp/tutti-test-player-XXXXXX";
 

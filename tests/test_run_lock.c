@@ -20,6 +20,7 @@
 #include "../src/train/run_lock.h"
 #include "tutti/file.h"
 #include "tutti/progress.h"
+#include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-lock-XXXXXX";
 

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
 #include "tutti/file.h"
 #include "tutti/text_file.h"
 

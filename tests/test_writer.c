@@ -21,6 +21,7 @@
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/inject.h"
+#include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-writer-XXXXXX";
 

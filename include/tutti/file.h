@@ -15,6 +15,9 @@ char *path_format(const char *format, ...) __attribute__((format(printf, 1, 2)))
 /* "dir/name" or "name" when dir is "" or "."; the caller frees it. */
 char *path_join(const char *dir, const char *name);
 
+/* The path without slashes at its end, but for "/"; the caller frees it. */
+char *path_trim(const char *path);
+
 /* The part behind the last '/'. */
 const char *path_base(const char *path);
 
@@ -25,6 +28,13 @@ char *path_directory(const char *path);
  * it is, into *out, which the caller frees. STATUS_MISUSE with what is wrong for
  * "~user/x", and for "~" without an absolute path in HOME. */
 enum status path_expand_home(const char *path, char **out);
+
+/* Where a path leads: itself, or what the link of that name, and each link after it, points
+ * to, which need not exist. STATUS_MISUSE if the links lead nowhere. *out is to be freed. */
+enum status path_follow_links(const char *path, char **out);
+
+/* True if the path ends in "", "." or "..", so that it names no entry that can be made. */
+bool path_names_no_entry(const char *path);
 
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
@@ -40,18 +50,27 @@ enum status file_keep_aside(const char *path, char **kept);
 /* Makes the directory and its parents; an existing directory is fine. */
 enum status file_make_directories(const char *path);
 
-/* Deletes a directory with all it holds, or a file; a missing one is fine. Links are
- * removed, never followed. */
-enum status file_remove_tree(const char *path);
-
 /* Reads a regular file whole into *bytes (malloc, the caller frees; never NULL on
  * success). A file larger than max_bytes (0: no limit) fails with a message that names
  * the limit. */
 enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes,
                       size_t *size);
 
+/* True for an input that is read as it comes and once: "-", which is standard input, or a
+ * pipe. */
+bool file_is_stream(const char *path);
+
+/* Reads an input that the user names: a regular file as file_read does, a stream to its
+ * end. A named pipe without a writer is refused, for none may ever come. */
+enum status file_read_input(const char *path, uint64_t max_bytes, uint8_t **bytes,
+                            size_t *size);
+
 /* Makes a file or directory durable: fsync. */
 enum status file_sync(const char *path);
+
+/* A name beside `path` that nobody can predict, and that is free: "PATH.WORD-3fa9c01b72de";
+ * the caller frees it. NULL with errno. */
+char *file_fresh_name(const char *path, const char *word);
 
 /* The name that h5_create writes to before file_publish, "DIR/.NAME.partial", so that a
  * second writer finds the first one's lock; the caller frees it. */
@@ -83,6 +102,7 @@ enum status file_publish(const char *partial, const char *path);
  *   "-"                           standard output
  *   /dev/stdout, /dev/fd/N, ...   this process's descriptor, from where it stands
  *   a directory, "name/", "name/.", a socket: refused
+ *   an HDF5 file, such as a checkpoint: refused by file_check_output
  * A FIFO's reader is waited for, which a line of log says if there is none yet. */
 struct file_output {
     bool is_regular;   /* a file, or none yet: to be replaced */
@@ -93,6 +113,14 @@ struct file_output {
 /* Looks at where an output leads and whether this process may write there, and changes
  * nothing. STATUS_FAILED if it can't be written at all; *output is set all the same. */
 enum status file_check_output(const char *path, struct file_output *output);
+
+/* STATUS_MISUSE if the output leads to the file or pipe `input`, which is read: it would be
+ * lost. An input that is NULL or does not exist is none. */
+enum status file_check_not_input(const char *output, const char *input);
+
+/* STATUS_MISUSE if the output leads to a file that begins as a MIDI file. For outputs of
+ * another kind. */
+enum status file_check_not_midi(const char *output);
 
 /* Keeps standard output for an output that is_stdout: what the process prints from now on
  * goes to stderr. Call it before other threads print. A second call does nothing. */

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +11,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "tutti/array.h"
+
+/* Of what is read as it comes: a part at a time, and no more in all unless a limit says so. */
+enum { STREAM_PART = 1 << 16, STREAM_MAX = 1 << 30 };
 
 char *path_format(const char *format, ...)
 {
@@ -29,6 +33,14 @@ char *path_join(const char *dir, const char *name)
         return strdup(name);
     const char *separator = dir[strlen(dir) - 1] == '/' ? "" : "/";
     return path_format("%s%s%s", dir, separator, name);
+}
+
+char *path_trim(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    return strndup(path, length);
 }
 
 const char *path_base(const char *path)
@@ -163,25 +175,6 @@ enum status file_make_directories(const char *path)
     return status;
 }
 
-static int remove_entry(const char *path, const struct stat *facts, int kind,
-                        struct FTW *at)
-{
-    (void)facts;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
-enum status file_remove_tree(const char *path)
-{
-    struct stat facts;
-    if (lstat(path, &facts) != 0 && errno == ENOENT)
-        return STATUS_OK;
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
-        return status_fail_errno("%s: can't remove", path);
-    return STATUS_OK;
-}
-
 /* Reads up to `room` bytes; short only at the end of the file. */
 static ssize_t read_fully(int descriptor, uint8_t *bytes, size_t room)
 {
@@ -233,6 +226,77 @@ enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes, siz
     if (descriptor < 0)
         return status_fail_errno("%s: can't open", path);
     enum status status = read_open_file(descriptor, path, max_bytes, bytes, size);
+    close(descriptor);
+    return status;
+}
+
+bool file_is_stream(const char *path)
+{
+    struct stat facts;
+    return strcmp(path, "-") == 0 || (stat(path, &facts) == 0 && S_ISFIFO(facts.st_mode));
+}
+
+static enum status refuse_stream(const char *shown, ssize_t got, uint64_t most)
+{
+    if (got < 0)
+        return status_fail_errno("%s: can't read", shown);
+    return status_fail(STATUS_FAILED, "%s: more than the limit of %llu bytes", shown,
+                       (unsigned long long)most);
+}
+
+/* Reads to the end; `first`, of *size bytes, has been read already. */
+static enum status read_stream(int descriptor, const char *shown, uint64_t max_bytes,
+                               uint8_t first, uint8_t **bytes, size_t *size)
+{
+    uint64_t most = max_bytes ? max_bytes : STREAM_MAX;
+    uint8_t *buffer = NULL;
+    size_t have = *size, capacity = 0;
+    for (ssize_t got = STREAM_PART; got == STREAM_PART; have += (size_t)got) {
+        uint8_t *grown = array_reserve(buffer, &capacity, have + STREAM_PART, 1);
+        if (!grown) {
+            free(buffer);
+            return STATUS_FAILED;
+        }
+        buffer = grown;
+        buffer[0] = *size ? first : buffer[0];
+        got = read_fully(descriptor, buffer + have, STREAM_PART);
+        if (got < 0 || have + (size_t)got > most) {
+            enum status status = refuse_stream(shown, got, most);
+            free(buffer);
+            return status;
+        }
+    }
+    *bytes = buffer;
+    *size = have;
+    return STATUS_OK;
+}
+
+/* The pipe does not block yet: reading from it tells whether there is a writer. */
+static enum status read_pipe(int descriptor, const char *path, uint64_t max_bytes,
+                             uint8_t **bytes, size_t *size)
+{
+    uint8_t first = 0;
+    ssize_t got = read(descriptor, &first, 1);
+    if (got == 0)
+        return status_fail(STATUS_FAILED, "%s: a pipe that nobody writes to", path);
+    if ((got < 0 && errno != EAGAIN) || fcntl(descriptor, F_SETFL, O_RDONLY) != 0)
+        return status_fail_errno("%s: can't read", path);
+    *size = got == 1;
+    return read_stream(descriptor, path, max_bytes, first, bytes, size);
+}
+
+enum status file_read_input(const char *path, uint64_t max_bytes, uint8_t **bytes,
+                            size_t *size)
+{
+    *size = 0;
+    if (strcmp(path, "-") == 0)
+        return read_stream(STDIN_FILENO, "standard input", max_bytes, 0, bytes, size);
+    if (!file_is_stream(path))
+        return file_read(path, max_bytes, bytes, size);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
+        return status_fail_errno("%s: can't open", path);
+    enum status status = read_pipe(descriptor, path, max_bytes, bytes, size);
     close(descriptor);
     return status;
 }

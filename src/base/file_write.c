@@ -33,7 +33,8 @@ enum {
     LINKS_MAX = 40, /* as the kernel */
     NAMES_MAX = 100,
     BASE_MAX = 200, /* bytes of the name, so that the temporary one stays below 255 */
-    RANDOM_BITS = 48
+    RANDOM_BITS = 48,
+    BEGINNING = 12 /* bytes that tell what a file is */
 };
 
 /* Descriptor of the data that go to standard output. */
@@ -94,6 +95,21 @@ char *file_temporary_name(const char *path)
     return path_format("%.*s.%.*s.%012llx.partial", (int)(base - path), path, (int)length,
                        base,
                        (unsigned long long)(file_random_number() >> (64 - RANDOM_BITS)));
+}
+
+char *file_fresh_name(const char *path, const char *word)
+{
+    struct stat facts;
+    for (int i = 0; i < NAMES_MAX; i++) {
+        char *name =
+            path_format("%s.%s-%012llx", path, word,
+                        (unsigned long long)(file_random_number() >> (64 - RANDOM_BITS)));
+        if (!name || (lstat(name, &facts) != 0 && errno == ENOENT))
+            return name;
+        free(name);
+    }
+    errno = EEXIST;
+    return NULL;
 }
 
 /* Calls `make` with random names beside `path` until one is free. Returns the name (the
@@ -206,10 +222,37 @@ static char *read_link(const char *path)
     return path_format("%.*s%s", (int)(base - path), path, text);
 }
 
-static bool names_directory(const char *path)
+bool path_names_no_entry(const char *path)
 {
     const char *base = path_base(path);
     return base[0] == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0;
+}
+
+static bool is_link(const char *path)
+{
+    struct stat own;
+    return lstat(path, &own) == 0 && S_ISLNK(own.st_mode);
+}
+
+enum status path_follow_links(const char *path, char **out)
+{
+    struct stat facts;
+    char *at = strdup(path);
+    for (int i = 0; at && is_link(at); i++) {
+        bool blocked = stat(at, &facts) != 0 && errno != ENOENT;
+        if (i == LINKS_MAX)
+            errno = ELOOP;
+        char *next = blocked || i == LINKS_MAX ? NULL : read_link(at);
+        if (!next) {
+            status_fail_errno("%s: can't follow the link", path);
+            free(at);
+            return STATUS_MISUSE;
+        }
+        free(at);
+        at = next;
+    }
+    *out = at;
+    return at ? STATUS_OK : status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
 /* access(), with the rights that open() would have. */
@@ -235,7 +278,7 @@ static enum status examine(struct target *target, bool *link)
 {
     struct stat facts;
     *link = false;
-    if (names_directory(target->path))
+    if (path_names_no_entry(target->path))
         return check_kind(target->shown, S_IFDIR);
     bool exists = stat(target->path, &facts) == 0;
     if (!exists && errno != ENOENT && errno != ENOTDIR)
@@ -560,6 +603,35 @@ static enum status check_new(const struct target *target, bool *lacks_folder)
     return may ? STATUS_OK : status_fail_errno("%s: can't write", target->shown);
 }
 
+/* What the regular file at `path` begins with; "" if it can't be read. */
+static void read_beginning(const char *path, uint8_t first[BEGINNING])
+{
+    struct stat facts;
+    memset(first, 0, BEGINNING);
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool regular =
+        descriptor >= 0 && fstat(descriptor, &facts) == 0 && S_ISREG(facts.st_mode);
+    if (!regular || read(descriptor, first, BEGINNING) < 0)
+        memset(first, 0, BEGINNING);
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+/* What took hours to make is no place for anything else. */
+static enum status check_not_h5(const struct target *target)
+{
+    uint8_t first[BEGINNING];
+    if (target->descriptor >= 0 || !target->is_regular)
+        return STATUS_OK;
+    read_beginning(target->path, first);
+    if (memcmp(first, "\x89HDF\r\n\x1a\n", 8) != 0)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: an HDF5 file, as checkpoints and datasets are: not replaced; "
+                       "choose another name, or remove it first",
+                       target->shown);
+}
+
 static enum status check_own(const struct target *target)
 {
     bool is_stdout = target->descriptor == STDOUT_FILENO;
@@ -596,8 +668,43 @@ enum status file_check_output(const char *path, struct file_output *output)
     output->is_regular = target.is_regular;
     output->is_stdout = target.descriptor == STDOUT_FILENO;
     status = check_rights(&target, &output->lacks_folder);
+    if (status == STATUS_OK)
+        status = check_not_h5(&target);
     target_free(&target);
     return status;
+}
+
+/* stat, with "-" as the descriptor of a standard stream. */
+static bool look_at(const char *path, int standard, struct stat *facts)
+{
+    return (strcmp(path, "-") == 0 ? fstat(standard, facts) : stat(path, facts)) == 0;
+}
+
+enum status file_check_not_input(const char *output, const char *input)
+{
+    struct stat written, read;
+    if (!input || !look_at(output, data_descriptor, &written) ||
+        !look_at(input, STDIN_FILENO, &read) ||
+        !(S_ISREG(written.st_mode) || S_ISFIFO(written.st_mode)) ||
+        written.st_dev != read.st_dev || written.st_ino != read.st_ino)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: can't be the output, as it is the input %s; choose another "
+                       "name",
+                       output, input);
+}
+
+enum status file_check_not_midi(const char *output)
+{
+    uint8_t first[BEGINNING];
+    read_beginning(output, first);
+    if (memcmp(first, "MThd", 4) != 0 &&
+        !(memcmp(first, "RIFF", 4) == 0 && memcmp(first + 8, "RMID", 4) == 0))
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: a MIDI file, and not for this output: not replaced; choose "
+                       "another name, or remove it first",
+                       output);
 }
 
 enum status file_reserve_stdout(void)
@@ -624,7 +731,9 @@ enum status file_open_output(const char *path, bool (*give_up)(void), int *descr
     if (status != STATUS_OK)
         return status;
     *is_regular = target.is_regular;
-    status = open_target(&target, give_up, descriptor);
+    status = check_not_h5(&target);
+    if (status == STATUS_OK)
+        status = open_target(&target, give_up, descriptor);
     target_free(&target);
     return status;
 }

@@ -149,6 +149,19 @@ enum status cli_check_output(const char *path, bool makes_folders)
     return status == STATUS_OK || !cli_is_first_process() ? STATUS_OK : STATUS_MISUSE;
 }
 
+enum status cli_check_inputs(const char *path, bool is_midi, const char *const *inputs,
+                             size_t count)
+{
+    if (!path || !cli_is_first_process())
+        return STATUS_OK;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = file_check_not_input(path, inputs[i]);
+    if (status == STATUS_OK && !is_midi)
+        status = file_check_not_midi(path);
+    return status;
+}
+
 enum status cli_check_stdout(void)
 {
     struct file_output output;

@@ -111,6 +111,12 @@ extern const struct cli_command command_preprocess, command_train, command_gener
  * makes folders. On ranks other than 0 never a failure. */
 enum status cli_check_output(const char *path, bool makes_folders);
 
+/* Checks that the output `path` (NULL: none) is none of the `count` inputs, of which some
+ * may be NULL or not exist, nor, unless it is to be one, a MIDI file. STATUS_MISUSE if it
+ * is; on ranks other than 0 never a failure. */
+enum status cli_check_inputs(const char *path, bool is_midi, const char *const *inputs,
+                             size_t count);
+
 /* The same for a result that is printed: STATUS_FAILED if stdout is closed. */
 enum status cli_check_stdout(void);
 

@@ -17,9 +17,11 @@
 #include "launch.h"
 #include "tutti/file.h"
 #include "tutti/log.h"
+#include "tutti/owned_directory.h"
 #include "tutti/printable.h"
 #include "tutti/progress.h"
 #include "tutti/standard_streams.h"
+#include "tutti/trainer.h"
 
 enum { SLICES = 8, DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20, COMMANDS = 8 };
 
@@ -55,6 +57,7 @@ static const char settings_format[] =
 
 struct demo {
     const char *directory;
+    struct owned_directory owned; /* the same, locked by this process and its children */
     int64_t pieces, seed, epochs, ranks; /* ranks 0: all cores */
     char ranks_text[16];
     double started;
@@ -102,60 +105,88 @@ static enum status run_shown(struct demo *demo, const struct launch *launch,
                        "demo: exit code %d from: %s", code, text);
 }
 
-static const char unfinished[] = "not finished\n";
 static const char report_title[] = "What was run, in this order:\n";
 
-/* Does the file begin as the report of a demo, or as what stands in its place until then? */
-static bool is_report(const char *path)
+/* ---- the folder ---- */
+
+static const char maker[] = "demo", marker_name[] = ".tutti-demo";
+
+/* That an earlier demo, or what a killed one has started, may take to end. */
+static const double LOCK_SECONDS = 20;
+
+/* More than there can be: a piece has some 2000 tokens, and a step takes 64 of a row. */
+enum { STEPS_PER_PIECE = 64 };
+
+/* All that the demo's commands make: lists as in tutti/owned_directory.h. */
+static const char names_format[] =
+    "demo.txt\nsplit.tsv\ntrain.conf\nevaluation.json\nmusic-{1..3}.mid\n"
+    "corpus/\ncorpus/piece-{0001..%04lld}.mid\n"
+    "dataset/\ndataset/index.h5\ndataset/shard-{0000..0063}.h5\n"
+    "dataset.partial/\ndataset.partial/UNFINISHED\ndataset.partial/index.h5\n"
+    "dataset.partial/shard-{0000..0063}.h5\ndataset.partial/spill-{0..%d}\n"
+    "run/\nrun/" TRAIN_MARKER "\nrun/lock\nrun/settings.conf\nrun/metrics.jsonl\n"
+    "run/root-cause.txt\n"
+    "run/checkpoints/\nrun/checkpoints/latest@\nrun/checkpoints/best@\n"
+    "run/checkpoints/epoch-{0001..%04lld}.h5\n"
+    "run/samples/\nrun/samples/epoch-{0001..%04lld}-1.mid\n";
+
+/* Checkpoints within an epoch, which a training leaves that is stopped. */
+static const char stopped_format[] = "run/checkpoints/step-{00000001..%08lld}.h5\n";
+
+/* The list; the caller frees it. */
+static char *demo_names(const struct demo *demo, bool trained)
 {
-    char text[64] = "";
-    FILE *file = fopen(path, "r");
-    bool is = file && fgets(text, sizeof text, file) &&
-              (strcmp(text, unfinished) == 0 || strcmp(text, report_title) == 0);
-    if (file)
-        fclose(file);
-    return is;
+    long long steps = (long long)(demo->epochs * demo->pieces * STEPS_PER_PIECE);
+    char *stopped = trained ? strdup("") : path_format(stopped_format, steps);
+    char *names = path_format(names_format, (long long)demo->pieces, SLICES - 1,
+                              (long long)demo->epochs, (long long)demo->epochs);
+    char *all = names && stopped ? path_format("%s%s", names, stopped) : NULL;
+    free(names);
+    free(stopped);
+    return all;
 }
 
-/* Removes what a demo makes, and nothing that was put beside it. */
-static enum status remove_earlier(const struct demo *demo)
+/* A name such as "new/." would leave folders behind. */
+static enum status check_name(const struct demo *demo)
 {
-    static const char *const names[] = {
-        "corpus",      "split.tsv",   "train.conf",  "dataset",         "run",
-        "music-1.mid", "music-2.mid", "music-3.mid", "dataset.partial", "evaluation.json",
-        "demo.txt"};
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names && !status; i++) {
-        char *path = demo_path(demo, names[i]);
-        status = path ? file_remove_tree(path)
-                      : status_fail(STATUS_FAILED, "demo: out of memory");
-        free(path);
-    }
-    return status;
+    if (!path_names_no_entry(demo->directory) || file_exists(demo->directory))
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: names no folder that can be made (expected a name such as "
+                       "runs/demo)",
+                       demo->directory);
 }
 
 /* Replaces an earlier demo, and nothing else. */
-static enum status prepare_directory(const struct demo *demo)
+static enum status prepare_directory(struct demo *demo)
 {
-    char *mark = demo_path(demo, "demo.txt");
-    enum status status = STATUS_OK;
-    if (!mark)
+    char *names = demo_names(demo, false);
+    if (!names)
         return status_fail(STATUS_FAILED, "demo: out of memory");
-    bool exists = file_exists(demo->directory);
-    if (exists && !is_report(mark))
-        status = status_fail(STATUS_MISUSE,
-                             "%s: exists and is no earlier demo (give another directory "
-                             "with -o, or remove it)",
-                             demo->directory);
-    if (exists && !status)
-        status = remove_earlier(demo);
-    if (!status)
+    enum status status = check_name(demo);
+    if (!status && !file_exists(demo->directory))
         status = file_make_directories(demo->directory);
     if (!status)
-        status = file_write(mark, unfinished, strlen(unfinished));
-    free(mark);
+        status =
+            owned_directory_open(demo->directory, true, maker, marker_name, &demo->owned);
+    if (!status)
+        status = owned_directory_claim(&demo->owned, names, LOCK_SECONDS, true);
+    free(names);
     return status;
 }
+
+/* A training that was not stopped has left no checkpoints within an epoch: what has such a
+ * name from now on is somebody else's. */
+static enum status note_trained(struct demo *demo)
+{
+    char *names = demo_names(demo, true);
+    enum status status = names ? owned_directory_list(&demo->owned, names)
+                               : status_fail(STATUS_FAILED, "demo: out of memory");
+    free(names);
+    return status;
+}
+
+/* ---- the steps ---- */
 
 static enum status compose(struct demo *demo)
 {
@@ -227,7 +258,7 @@ static enum status train_model(struct demo *demo)
     enum status status = settings ? run_shown(demo, &launch, NULL)
                                   : status_fail(STATUS_FAILED, "demo: out of memory");
     free(settings);
-    return status;
+    return status ? status : note_trained(demo);
 }
 
 static enum status generate(struct demo *demo)
@@ -366,12 +397,14 @@ static enum status run_demo(struct demo *demo)
         status = report(demo);
     for (int i = 0; i < demo->command_count; i++)
         free(demo->commands[i]);
+    owned_directory_close(&demo->owned);
     return status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     struct demo demo = {.directory = "runs/demo",
+                        .owned = owned_directory_none(),
                         .pieces = DEFAULT_PIECES,
                         .seed = 1,
                         .epochs = DEFAULT_EPOCHS};
@@ -413,7 +446,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status || request.help_shown)
         return status;
     standard_streams_survive();
-    return run_demo(&demo);
+    char *directory = path_trim(demo.directory);
+    if (!directory)
+        return status_fail(STATUS_FAILED, "demo: out of memory");
+    demo.directory = directory;
+    status = run_demo(&demo);
+    free(directory);
+    return status;
 }
 
 const struct cli_command command_demo = {

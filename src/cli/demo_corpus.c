@@ -3,6 +3,7 @@
  */
 #include "demo_corpus.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,9 @@ static enum status write_corpus(struct corpus_writer *writer, const char *split_
         status = encoding_create(DEMO_ENCODING, DEMO_GRID, &writer->encoding);
     if (status)
         return status;
-    writer->split = fopen(split_path, "w");
+    int split =
+        open(split_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    writer->split = split < 0 ? NULL : fdopen(split, "w");
     if (!writer->split)
         return status_fail_errno("%s: can't be written", split_path);
     status = write_pieces(writer, corpus);

@@ -124,6 +124,19 @@ static void write_trial(struct doctor *doctor, const struct trial *trial)
                  DOCTOR_TEXT - 1, status_message());
 }
 
+/* What write_trial has made, and nothing that came to it. */
+static void remove_trial(const struct trial *trial)
+{
+    static const char *const names[] = {"file", "file.h5", "link"};
+    int directory =
+        open(trial->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    for (size_t i = 0; directory >= 0 && i < sizeof names / sizeof *names; i++)
+        unlinkat(directory, names[i], 0);
+    if (directory >= 0)
+        close(directory);
+    rmdir(trial->directory);
+}
+
 static void look_for_file(struct directory_facts *facts, const struct trial *trial)
 {
     double began = clock_seconds();
@@ -201,7 +214,7 @@ enum status doctor_try_directory(struct doctor *doctor)
     if (doctor->comm)
         comm_barrier(doctor->comm);
     if (doctor->rank == 0 && doctor->directory_errno == 0)
-        file_remove_tree(trial.directory);
+        remove_trial(&trial);
     return status;
 }
 

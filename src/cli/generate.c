@@ -124,16 +124,44 @@ static enum status check_name(const char *path)
                        path, dot, (int)(dot - path), path);
 }
 
+/* Each of several pieces takes a name of its own, where anything may be. */
+static enum status check_pieces(const struct generate_arguments *arguments,
+                                const char *checkpoint)
+{
+    const struct samples_request request = {.path = arguments->output,
+                                            .count = (int)arguments->count};
+    const char *const inputs[] = {checkpoint, arguments->prime};
+    enum status status = STATUS_OK;
+    for (int i = 1; i <= request.count && status == STATUS_OK; i++) {
+        struct file_output output;
+        char *path = samples_path(&request, i);
+        if (!path)
+            return status_fail(STATUS_FAILED, "%s: out of memory", request.path);
+        if (file_check_output(path, &output) != STATUS_OK)
+            status = STATUS_MISUSE;
+        else if (request.count > 1 && !output.is_regular)
+            status = status_fail(STATUS_MISUSE, "%s: not a file, where piece %d goes",
+                                 path, i);
+        else
+            status = cli_check_inputs(path, true, inputs, 2);
+        free(path);
+    }
+    return status;
+}
+
 /* Several pieces get names with numbers, which a device or a pipe has not. */
-static enum status check_output(const struct generate_arguments *arguments)
+static enum status check_output(const struct generate_arguments *arguments,
+                                const char *checkpoint)
 {
     struct file_output output;
-    if (arguments->count == 1)
-        return cli_check_output(arguments->output, true);
+    if (arguments->count == 1) {
+        enum status status = cli_check_output(arguments->output, true);
+        return status == STATUS_OK ? check_pieces(arguments, checkpoint) : status;
+    }
     if (file_check_output(arguments->output, &output) != STATUS_OK)
         return STATUS_MISUSE;
     if (output.is_regular)
-        return STATUS_OK;
+        return check_pieces(arguments, checkpoint);
     return status_fail(
         STATUS_MISUSE,
         "%s: not a file, and --count %lld makes as many files with numbers in their "
@@ -141,7 +169,8 @@ static enum status check_output(const struct generate_arguments *arguments)
         arguments->output, (long long)arguments->count);
 }
 
-static enum status check_arguments(const struct generate_arguments *arguments)
+static enum status check_arguments(const struct generate_arguments *arguments,
+                                   const char *checkpoint)
 {
     enum status status = check_name(arguments->output);
     if (status != STATUS_OK)
@@ -151,7 +180,7 @@ static enum status check_arguments(const struct generate_arguments *arguments)
                            "generate: %s says how to use a primer, but none is "
                            "given; add --prime FILE.mid",
                            arguments->keep_primer ? "--keep-primer" : "--prime-seconds");
-    return check_output(arguments);
+    return check_output(arguments, checkpoint);
 }
 
 /* The checkpoint first, for its settings are the defaults; then the command line's. */
@@ -191,7 +220,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &given.prime,
-         .help = "continue from this file, at its tempo"},
+         .help = "continue from this file (- : stdin), at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
          .number = &given.prime_seconds,
@@ -220,7 +249,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    status = check_arguments(&given);
+    status = check_arguments(&given, request.positionals[0]);
     return status == STATUS_OK ? generate_from(request.positionals[0], &request, &given)
                                : status;
 }

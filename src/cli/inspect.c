@@ -20,6 +20,8 @@
 enum kind { KIND_MIDI, KIND_CHECKPOINT, KIND_DATASET };
 static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a dataset"};
 
+static const unsigned char h5_signature[8] = "\x89HDF\r\n\x1a\n";
+
 struct thing {
     enum kind kind;
     char *path;  /* to be freed: the file, or a dataset's directory */
@@ -132,25 +134,16 @@ static enum status recognise_h5(const char *path, struct thing *thing)
     return thing->path ? STATUS_OK : no_memory(path);
 }
 
-/* Anything by a MIDI file's name is one, however broken: the reader says how. */
-static enum status recognise_file(const char *path, struct thing *thing)
+static bool begins_as_midi(const unsigned char *first)
 {
-    static const unsigned char h5_signature[8] = "\x89HDF\r\n\x1a\n";
-    unsigned char first[8] = {0};
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return status_fail_errno("%s: can't open", path);
-    size_t got = fread(first, 1, sizeof first, file);
-    fclose(file);
-    if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
-        return recognise_h5(path, thing);
-    if (memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0 ||
-        midi_is_named(path)) {
-        thing->kind = KIND_MIDI;
-        thing->path = strdup(path);
-        return thing->path ? STATUS_OK : no_memory(path);
-    }
-    if (got == 0)
+    return memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0;
+}
+
+/* The first four bytes are zero where there are fewer. */
+static enum status refuse_unknown(const char *path, const unsigned char *first,
+                                  size_t size)
+{
+    if (size == 0)
         return status_fail(STATUS_FAILED,
                            "%s: empty; a dataset, a checkpoint or a MIDI file "
                            "was expected",
@@ -159,6 +152,25 @@ static enum status recognise_file(const char *path, struct thing *thing)
                        "%s: neither a dataset nor a checkpoint (HDF5) nor a MIDI "
                        "file; it begins with %02x %02x %02x %02x",
                        path, first[0], first[1], first[2], first[3]);
+}
+
+/* Anything by a MIDI file's name is one, however broken: the reader says how. */
+static enum status recognise_file(const char *path, struct thing *thing)
+{
+    unsigned char first[8] = {0};
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return status_fail_errno("%s: can't open", path);
+    size_t got = fread(first, 1, sizeof first, file);
+    fclose(file);
+    if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
+        return recognise_h5(path, thing);
+    if (begins_as_midi(first) || midi_is_named(path)) {
+        thing->kind = KIND_MIDI;
+        thing->path = strdup(path);
+        return thing->path ? STATUS_OK : no_memory(path);
+    }
+    return refuse_unknown(path, first, got);
 }
 
 static enum status recognise(const char *path, struct thing *thing)
@@ -215,9 +227,35 @@ static enum status show_difference(const struct thing *first, const struct thing
                        first->path);
 }
 
+/* What comes from a stream comes once and in order: a MIDI file. */
+static enum status inspect_stream(const char *path, struct inspect_request *request)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum status status = file_read_input(path, 0, &bytes, &size);
+    if (status != STATUS_OK)
+        return status;
+    unsigned char first[8] = {0};
+    memcpy(first, bytes, size < sizeof first ? size : sizeof first);
+    request->path = strcmp(path, "-") == 0 ? "standard input" : path;
+    if (memcmp(first, h5_signature, sizeof h5_signature) == 0)
+        status = status_fail(STATUS_MISUSE,
+                             "%s: an HDF5 file, which can't be read from a stream; give "
+                             "the name of the file",
+                             request->path);
+    else if (begins_as_midi(first))
+        status = inspect_midi_bytes(request, bytes, size);
+    else
+        status = refuse_unknown(request->path, first, size);
+    free(bytes);
+    return status == STATUS_OK ? cli_flush_output() : status;
+}
+
 static enum status inspect(const char *path, const char *other,
                            struct inspect_request *request)
 {
+    if (file_is_stream(path) && !other)
+        return inspect_stream(path, request);
     struct thing first, second = {0};
     enum status status = recognise(path, &first);
     if (status == STATUS_OK && other)
@@ -273,16 +311,18 @@ const struct cli_command command_inspect = {
     .name = "inspect",
     .summary = "show what is in a dataset, a checkpoint or a MIDI file; compare runs",
     .usage = "inspect PATH... [--json] [--verify] [--diff OTHER]",
-    .examples = "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
-                "run's directory\n"
-                "(then checkpoints/latest) or a MIDI file. Several runs make one table, "
-                "the best first,\n"
-                "with the settings that differ.\n"
-                "\n"
-                "  tutti inspect runs/first\n"
-                "  tutti inspect corpus --verify\n"
-                "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
-                "  tutti inspect runs/first --diff runs/second\n"
-                "  tutti inspect runs/sweep/*",
+    .examples =
+        "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
+        "run's directory\n"
+        "(then checkpoints/latest) or a MIDI file (- : stdin). Several runs make one "
+        "table, "
+        "the best first,\n"
+        "with the settings that differ.\n"
+        "\n"
+        "  tutti inspect runs/first\n"
+        "  tutti inspect corpus --verify\n"
+        "  tutti inspect runs/first --json | jq .history[-1].valid_loss\n"
+        "  tutti inspect runs/first --diff runs/second\n"
+        "  tutti inspect runs/sweep/*",
     .run = run,
 };

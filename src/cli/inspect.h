@@ -26,6 +26,8 @@ struct inspect_request {
 enum status inspect_checkpoint(const struct inspect_request *request);
 enum status inspect_dataset(const struct inspect_request *request);
 enum status inspect_midi(const struct inspect_request *request);
+enum status inspect_midi_bytes(const struct inspect_request *request,
+                               const uint8_t *bytes, size_t size);
 enum status inspect_checkpoint_difference(const struct inspect_request *request);
 enum status inspect_dataset_difference(const struct inspect_request *request);
 

@@ -235,7 +235,8 @@ static enum status show(const struct inspect_request *request,
 {
     char hash[HASH64_TEXT];
     if (request->verify && !request->json) {
-        printable_line(stdout, "%s: verified: checksums, shapes, %zu tensors, weights hash %s",
+        printable_line(stdout,
+                       "%s: verified: checksums, shapes, %zu tensors, weights hash %s",
                        request->path, checkpoint->params.count,
                        hash64_text(checkpoint->weights_hash, hash));
         return STATUS_OK;

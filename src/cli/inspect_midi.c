@@ -177,19 +177,25 @@ static enum status show(const struct inspect_request *request,
     return STATUS_OK;
 }
 
-enum status inspect_midi(const struct inspect_request *request)
+enum status inspect_midi_bytes(const struct inspect_request *request,
+                               const uint8_t *bytes, size_t size)
 {
     static const struct midi_limits no_limits = {0};
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    enum status status = file_read(request->path, 0, &bytes, &size);
-    if (status != STATUS_OK)
-        return status;
     struct midi_file midi = {0};
-    status = midi_read(bytes, size, &no_limits, &midi);
-    free(bytes);
+    enum status status = midi_read(bytes, size, &no_limits, &midi);
     if (status == STATUS_OK)
         status = show(request, &midi);
     midi_free(&midi);
+    return status;
+}
+
+enum status inspect_midi(const struct inspect_request *request)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum status status = file_read(request->path, 0, &bytes, &size);
+    if (status == STATUS_OK)
+        status = inspect_midi_bytes(request, bytes, size);
+    free(bytes);
     return status;
 }

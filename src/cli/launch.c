@@ -9,13 +9,13 @@
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,8 +23,6 @@
 #include "tutti/comm.h"
 #include "tutti/file.h"
 #include "tutti/printable.h"
-
-extern char **environ;
 
 void launch_add(struct launch *launch, const char *word)
 {
@@ -152,32 +150,79 @@ const char *launch_text(const struct launch *launch, char *text)
     return text;
 }
 
+/* In the child, between fork and exec: only calls that are safe there. */
+static bool redirect(const char *output, bool quiet)
+{
+    int input = open("/dev/null", O_RDONLY);
+    bool ready = input >= 0 && dup2(input, STDIN_FILENO) >= 0;
+    if (input > STDERR_FILENO)
+        close(input);
+    if (ready && output) {
+        int file = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0666);
+        ready = file >= 0 && dup2(file, STDOUT_FILENO) >= 0;
+        if (file > STDERR_FILENO)
+            close(file);
+    }
+    return ready && (!quiet || dup2(STDOUT_FILENO, STDERR_FILENO) >= 0);
+}
+
+/* The child ends with this process, also where that is killed: a launcher takes its ranks
+ * along at SIGTERM. The signal comes when the *thread* that forked ends. */
+static bool end_with(pid_t parent)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent;
+}
+
+/* Becomes the program, or sends errno. Ctrl-C is the program's business, not ours: we wait
+ * for what it makes of it. */
+static void become(char *const *words, const char *output, bool quiet, pid_t parent,
+                   int report)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigaction(SIGINT, &usual, NULL);
+    if (!end_with(parent))
+        _exit(EXIT_FAILURE);
+    if (redirect(output, quiet))
+        execvp(words[0], words);
+    int reason = errno;
+    (void)!write(report, &reason, sizeof reason);
+    _exit(EXIT_FAILURE);
+}
+
+/* 0 if the child has become the program, else errno of the child, which is gone then. */
+static int await_exec(pid_t pid, int report)
+{
+    int reason = 0;
+    ssize_t got;
+    do
+        got = read(report, &reason, sizeof reason);
+    while (got < 0 && errno == EINTR);
+    if (got != (ssize_t)sizeof reason)
+        return 0;
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    return reason ? reason : EINVAL;
+}
+
 /* Starts it with its standard output in the file `output`, and its errors too if `quiet`.
- * Ctrl-C is the program's business, not ours: we wait for what it makes of it. */
+ */
 static int spawn(const struct launch *launch, const char *output, bool quiet, pid_t *pid)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t interrupts;
-    sigemptyset(&interrupts);
-    sigaddset(&interrupts, SIGINT);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigdefault(&attributes, &interrupts);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (output)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output,
-                                         O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (quiet)
-        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-
     char *words[LAUNCH_WORDS + 1];
     for (int i = 0; i <= launch->count; i++)
-        words[i] = (char *)(uintptr_t)launch->words[i]; /* posix_spawn writes nothing */
-    int failure = posix_spawnp(pid, words[0], &actions, &attributes, words, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
+        words[i] = (char *)(uintptr_t)launch->words[i]; /* exec writes nothing */
+    int report[2];
+    pid_t self = getpid();
+    if (pipe2(report, O_CLOEXEC) != 0)
+        return errno;
+    *pid = fork();
+    int failure = *pid < 0 ? errno : 0;
+    if (*pid == 0)
+        become(words, output, quiet, self, report[1]);
+    close(report[1]);
+    if (!failure)
+        failure = await_exec(*pid, report[0]);
+    close(report[0]);
     return failure;
 }
 
@@ -186,7 +231,7 @@ static int spawn_and_wait(const struct launch *launch, const char *output, bool 
                           int *state)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
-    pid_t pid;
+    pid_t pid = -1;
     fflush(NULL);
     sigaction(SIGINT, &ignore, &before);
     int failure = spawn(launch, output, quiet, &pid);

@@ -29,7 +29,9 @@ void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text)
  * back as they are. Ends in "..." where there is no room for all. Returns text. */
 const char *launch_text(const struct launch *launch, char *text);
 
-/* Runs it to its end; its output goes to the file `output`, or to ours if that is NULL.
+/* Runs it to its end, which comes at the latest with that of this process, even if that is
+ * killed; its output goes to the file `output`, or to ours if that is NULL. Call it from
+ * the main thread.
  * *code is its exit code. STATUS_FAILED if it could not be started or died of a signal.
  */
 enum status launch_run(const struct launch *launch, const char *output, int *code);

@@ -66,7 +66,10 @@ static enum status write_list(const struct dataset *dataset, const char *path)
 {
     char *text = NULL;
     size_t size = 0;
+    struct file_output output;
     enum status status = list_text(dataset, &text, &size);
+    if (status == STATUS_OK) /* once more: it may be a file of the new dataset */
+        status = file_check_output(path, &output);
     if (status == STATUS_OK)
         status = file_write(path, text, size);
     if (status != STATUS_OK)
@@ -168,6 +171,29 @@ static enum status report(const struct ingest_request *request,
     return status;
 }
 
+/* The list must not take the place of what is read: files named, and MIDI files in the
+ * folders. */
+static enum status check_list(const struct cli_request *request,
+                              const struct arguments *given)
+{
+    const char *const inputs[] = {given->config, request->options->data.split_file};
+    enum status status = cli_check_inputs(given->list, true, inputs, 2);
+    return status == STATUS_OK
+               ? cli_check_inputs(given->list, false, request->positionals,
+                                  request->positional_count)
+               : status;
+}
+
+static enum status check_inputs(const struct cli_request *request)
+{
+    for (size_t i = 0; i < request->positional_count; i++)
+        if (strcmp(request->positionals[i], "-") == 0)
+            return status_fail(STATUS_MISUSE,
+                               "-: a folder of MIDI files can't be read from standard "
+                               "input; name it");
+    return STATUS_OK;
+}
+
 static enum status check_outputs(const struct cli_request *request,
                                  struct arguments *given)
 {
@@ -178,10 +204,14 @@ static enum status check_outputs(const struct cli_request *request,
     if (strcmp(given->output, "-") == 0)
         return status_fail(STATUS_MISUSE, "-o -: a dataset is a folder and can't go to "
                                           "standard output; name it");
+    enum status status = check_inputs(request);
+    if (status != STATUS_OK)
+        return status;
     size_t length = strlen(given->output);
     bool within = given->list && strncmp(given->list, given->output, length) == 0 &&
                   (given->list[length] == '/' || given->output[length - 1] == '/');
-    return cli_check_output(given->list, within);
+    status = cli_check_output(given->list, within);
+    return status == STATUS_OK ? check_list(request, given) : status;
 }
 
 static enum status preprocess(struct cli_request *request, struct arguments *given)

@@ -16,8 +16,7 @@ static size_t stem_length(const char *path)
     return dot ? (size_t)(dot - path) : strlen(path);
 }
 
-/* The path of piece `number` (from 1); the caller frees it. */
-static char *piece_path(const struct samples_request *request, int number)
+char *samples_path(const struct samples_request *request, int number)
 {
     if (request->count == 1 && !request->number_one)
         return strdup(request->path);
@@ -30,7 +29,7 @@ static enum status
 write_piece(const struct samples_request *request, int number, const struct notes *piece,
             void (*report)(const char *path, const struct notes *piece))
 {
-    char *path = piece_path(request, number);
+    char *path = samples_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
     enum status status = player_write(path, piece, player_tempo(request->primer));

@@ -18,6 +18,9 @@ struct samples_request {
     bool number_one;  /* "-1" is put on a single piece too */
 };
 
+/* The path of piece `number` (from 1); the caller frees it. */
+char *samples_path(const struct samples_request *request, int number);
+
 /* What was made, over all files. */
 struct samples_made {
     size_t notes;

@@ -1,11 +1,13 @@
 /* train: the configuration, the command line over it, and the trainer. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "cli.h"
 #include "go_on.h"
 #include "launch.h"
 #include "samples.h"
+#include "tutti/file.h"
 #include "tutti/inject.h"
 #include "tutti/log.h"
 #include "tutti/standard_streams.h"
@@ -55,6 +57,21 @@ static bool is_regular(const char *path)
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
+/* The trace must not take the place of the configuration or of a file of the run. */
+static enum status check_trace(const char *trace, const char *config,
+                               const char *directory)
+{
+    char *settings = path_join(directory, "settings.conf");
+    char *metrics = path_join(directory, "metrics.jsonl");
+    const char *const inputs[] = {config, settings, metrics};
+    enum status status = cli_check_output(trace, false);
+    if (status == STATUS_OK)
+        status = cli_check_inputs(trace, false, inputs, sizeof inputs / sizeof *inputs);
+    free(settings);
+    free(metrics);
+    return status;
+}
+
 static enum status train_on_ranks(struct cli_request *settings,
                                   struct trainer_request *request)
 {
@@ -70,7 +87,8 @@ static enum status train_on_ranks(struct cli_request *settings,
     if (!at_once)
         train_listen();
     inject_set_rank(comm_rank(comm));
-    status = comm_agree(comm, cli_check_output(request->trace, false));
+    status =
+        comm_agree(comm, check_trace(request->trace, config, request->options->run.dir));
     if (status == STATUS_OK)
         status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
     if (status == STATUS_OK)

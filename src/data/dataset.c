@@ -61,6 +61,10 @@ static bool ends_with(const char *path, const char *ending)
 
 static enum status check_directory(const char *path)
 {
+    if (strcmp(path, "-") == 0)
+        return status_fail(STATUS_MISUSE,
+                           "-: a dataset is a folder and can't be read from standard "
+                           "input; name it");
     if (!file_exists(path))
         return status_fail(
             STATUS_MISUSE,

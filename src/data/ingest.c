@@ -2,6 +2,7 @@
  * whether all have succeeded, so that they leave together. */
 #include "tutti/ingest.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,23 +45,38 @@ static enum status list_files(struct ingest *ingest, const struct ingest_request
     return status;
 }
 
+/* All ranks work in the directory that rank 0 has made. */
+static enum status share_partial(struct ingest *ingest, const struct output *output)
+{
+    char path[PATH_MAX] = "";
+    if (output->partial)
+        snprintf(path, sizeof path, "%s", output->partial);
+    enum status status = comm_broadcast(ingest->comm, path, sizeof path);
+    ingest->partial = status == STATUS_OK ? strdup(path) : NULL;
+    if (status == STATUS_OK && !ingest->partial)
+        status = status_fail(STATUS_FAILED, "out of memory");
+    return comm_agree(ingest->comm, status);
+}
+
 /* Rank 0 alone touches the file system before all have agreed. */
 static enum status begin(struct ingest *ingest, const struct ingest_request *request,
                          struct output *output)
 {
-    enum status status = output_name(request->output, request->replace, output);
-    ingest->partial = output->partial;
-    if (status == STATUS_OK)
-        status = encoding_of_options(request->options, &ingest->encoding);
+    enum status status = encoding_of_options(request->options, &ingest->encoding);
     if (comm_rank(ingest->comm) == 0) {
+        if (status == STATUS_OK)
+            status = output_name(request->output, request->replace, output);
         if (status == STATUS_OK)
             status = output_check(output);
         if (status == STATUS_OK)
             status = list_files(ingest, request);
         if (status == STATUS_OK)
-            status = output_begin(output);
+            status = output_begin(output, (size_t)request->options->data.shards,
+                                  comm_size(ingest->comm));
     }
     status = ingest_agree_with_first(ingest->comm, status);
+    if (status == STATUS_OK)
+        status = share_partial(ingest, output);
     return status == STATUS_OK ? scan_broadcast(ingest->comm, &ingest->scan) : status;
 }
 
@@ -71,7 +87,7 @@ static enum status finish(struct ingest *ingest, struct output *output)
         spill_remove(ingest->partial, comm_size(ingest->comm));
         status = ingest_write_index(ingest);
     } else {
-        status = output_sync(output);
+        status = output_sync(ingest->partial);
     }
     status = comm_agree(ingest->comm, status);
     if (status == STATUS_OK && comm_rank(ingest->comm) == 0)
@@ -115,6 +131,7 @@ static void free_ingest(struct ingest *ingest)
     spill_free(&ingest->spill);
     records_free(&ingest->records);
     encoding_free(ingest->encoding);
+    free(ingest->partial);
     free(ingest->kept);
     free(ingest->shard_first);
     free(ingest->shards);
@@ -127,7 +144,7 @@ enum status ingest(struct comm *comm, const struct ingest_request *request,
     double started = clock_seconds();
     struct ingest state = {.comm = comm, .options = request->options};
     state.spill.descriptor = -1;
-    struct output output = {.lock = -1};
+    struct output output = output_none();
     enum status status = begin(&state, request, &output);
     if (status == STATUS_OK)
         status = ingest_read(&state);

@@ -113,3 +113,10 @@ char *shard_path(const char *dataset, size_t index)
 {
     return path_format("%s/shard-%04zu.h5", dataset, index);
 }
+
+char *dataset_names(size_t shards)
+{
+    if (shards == 0)
+        return path_format(INDEX_NAME "\n");
+    return path_format(INDEX_NAME "\nshard-{0000..%04zu}.h5\n", shards - 1);
+}

@@ -15,8 +15,10 @@ enum { DATASET_FORMAT_VERSION = 1 };
 #define DATASET_FORMAT "tutti dataset"
 #define SHARD_FORMAT "tutti dataset shard"
 
-/* In OUT.partial until it is complete; locked by the preprocess at work. */
+/* In OUT.partial until it is complete: the marker (tutti/owned_directory.h) that lists
+ * what is made there, locked by the preprocess at work. */
 #define UNFINISHED_NAME "UNFINISHED"
+#define INDEX_NAME "index.h5"
 
 /* A member of an array of structs that is a dataset of its own on disk. */
 struct column {
@@ -65,5 +67,8 @@ uint64_t settings_hash_of(uint64_t dataset_hash, const char *settings);
 
 /* "DATASET/shard-0003.h5"; the caller frees it. NULL without memory. */
 char *shard_path(const char *dataset, size_t index);
+
+/* The files of a complete dataset, as an owned_directory's list; the caller frees it. */
+char *dataset_names(size_t shards);
 
 #endif

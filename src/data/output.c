@@ -1,71 +1,98 @@
-/* output: see the header. Rank 0 alone works on the directory itself. */
+/* output: see the header. */
 #include "output.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "layout.h"
+#include "tutti/dataset.h"
 #include "tutti/file.h"
+#include "tutti/log.h"
+
+static const char maker[] = "preprocess";
 
 static enum status out_of_memory(void)
 {
     return status_fail(STATUS_FAILED, "out of memory");
 }
 
+struct output output_none(void)
+{
+    return (struct output){.making = owned_directory_none(),
+                           .old = owned_directory_none()};
+}
+
+static enum status refuse_name(const char *path)
+{
+    return status_fail(STATUS_MISUSE,
+                       "%s: names no folder that can be made (expected a name for the "
+                       "dataset, such as data/mine)",
+                       path);
+}
+
 enum status output_name(const char *path, bool replace, struct output *output)
 {
-    *output = (struct output){.lock = -1, .replace = replace};
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    if (length == 0)
-        return status_fail(STATUS_MISUSE, "the dataset needs a name: -o DATASET");
-    output->path = strndup(path, length);
-    output->partial = path_format("%.*s.partial", (int)length, path);
-    return output->path && output->partial ? STATUS_OK : out_of_memory();
+    *output = output_none();
+    output->replace = replace;
+    char *named = path_trim(path);
+    if (!named)
+        return out_of_memory();
+    enum status status = path_names_no_entry(named)
+                             ? refuse_name(path)
+                             : path_follow_links(named, &output->path);
+    free(named);
+    if (status == STATUS_OK && path_names_no_entry(output->path))
+        status = refuse_name(path);
+    if (status != STATUS_OK)
+        return status;
+    output->partial = path_format("%s.partial", output->path);
+    return output->partial ? STATUS_OK : out_of_memory();
 }
 
-static bool belongs_to_dataset(const char *name)
+/* ---- the dataset that is there ---- */
+
+static bool has_index(const struct owned_directory *old)
 {
-    static const char *const patterns[] = {"index.h5", "shard-[0-9]*.h5", UNFINISHED_NAME,
-                                           "spill-*",  ".*.h5.partial",   ".",
-                                           ".."};
-    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
-        if (fnmatch(patterns[i], name, 0) == 0)
-            return true;
-    return false;
+    struct stat facts;
+    return fstatat(old->descriptor, INDEX_NAME, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(facts.st_mode);
 }
 
-/* STATUS_MISUSE, with the name, if the directory holds what no preprocess has written: it
- * must not be deleted. */
-static enum status check_only_ours(const char *path)
+/* The names that the index of the dataset decides. */
+static enum status read_names(struct owned_directory *old)
 {
-    DIR *directory = opendir(path);
-    if (!directory) {
-        status_fail_errno("%s: can't look into it", path);
-        return STATUS_MISUSE;
-    }
-    enum status status = STATUS_OK;
-    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(directory));)
-        if (!belongs_to_dataset(entry->d_name))
-            status =
-                status_fail(STATUS_MISUSE,
-                            "%s: not a dataset, it holds '%s': not replaced; move it "
-                            "away or choose another name",
-                            path, entry->d_name);
-    closedir(directory);
+    struct dataset *dataset = NULL;
+    if (dataset_open(old->path, &dataset) != STATUS_OK)
+        return owned_directory_refuse(STATUS_MISUSE);
+    char *names = dataset_names(dataset->shard_count);
+    dataset_close(dataset);
+    enum status status = names ? owned_directory_set_names(old, names) : out_of_memory();
+    free(names);
     return status;
 }
 
-enum status output_check(const struct output *output)
+/* A marker is there if a preprocess was killed while it gave the directory its name. */
+static enum status look_at_old(struct output *output)
+{
+    struct owned_directory *old = &output->old;
+    bool marked = false;
+    enum status status =
+        owned_directory_open(output->path, false, maker, UNFINISHED_NAME, old);
+    if (status == STATUS_OK)
+        status = owned_directory_read(old, &marked);
+    if (status == STATUS_OK && !marked && has_index(old))
+        status = read_names(old);
+    if (status == STATUS_OK && owned_directory_check(old) != STATUS_OK)
+        return owned_directory_refuse(STATUS_MISUSE);
+    return status;
+}
+
+enum status output_check(struct output *output)
 {
     struct stat facts;
     if (lstat(output->path, &facts) != 0) {
@@ -77,135 +104,169 @@ enum status output_check(const struct output *output)
         return status_fail(STATUS_MISUSE,
                            "%s: exists; choose another name or add --replace",
                            output->path);
-    if (!file_is_directory(output->path))
+    if (!S_ISDIR(facts.st_mode))
         return status_fail(STATUS_MISUSE, "%s: a file, not a dataset: not replaced",
                            output->path);
-    return check_only_ours(output->path);
+    return look_at_old(output);
 }
 
-/* The marker, locked. An interrupted run's lock is gone with its process. */
-static enum status lock_partial(struct output *output)
+/* ---- the dataset in the making ---- */
+
+/* An existing one is for owned_directory_claim to judge, if nobody else can write it. */
+static enum status make_partial(const char *partial)
 {
-    char *marker = path_format("%s/" UNFINISHED_NAME, output->partial);
-    if (!marker)
-        return out_of_memory();
-    enum status status = STATUS_OK;
-    output->lock = open(marker, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (output->lock < 0) {
-        status = status_fail_errno("%s: can't write", marker);
-    } else if (flock(output->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        close(output->lock);
-        output->lock = -1;
-        status = status_fail(STATUS_MISUSE, "%s: another preprocess is writing it",
-                             output->partial);
-    }
-    free(marker);
+    struct stat facts;
+    if (mkdir(partial, 0777) == 0)
+        return STATUS_OK;
+    if (errno != EEXIST)
+        return status_fail_errno("%s: can't make the directory", partial);
+    if (lstat(partial, &facts) == 0 && facts.st_uid != geteuid() && geteuid() != 0)
+        return status_fail(STATUS_MISUSE,
+                           "%s: belongs to another user; move it away or choose another "
+                           "name",
+                           partial);
+    if (!S_ISDIR(facts.st_mode) && !S_ISLNK(facts.st_mode))
+        return status_fail(STATUS_MISUSE,
+                           "%s: a file, where a directory is made: not replaced; move it "
+                           "away or choose another name",
+                           partial);
+    return STATUS_OK;
+}
+
+static enum status claim_partial(struct output *output, size_t shards, int ranks)
+{
+    char *files = dataset_names(shards);
+    char *names = files ? path_format("%sspill-{0..%d}\n", files, ranks - 1) : NULL;
+    enum status status = names ? owned_directory_open(output->partial, false, maker,
+                                                      UNFINISHED_NAME, &output->making)
+                               : out_of_memory();
+    if (status == STATUS_OK)
+        status = owned_directory_claim(&output->making, names, 0, false);
+    free(names);
+    free(files);
     return status;
 }
 
-/* Deletes an interrupted run's files one by one, the marker stays. */
-static enum status empty_partial(const struct output *output)
-{
-    DIR *directory = opendir(output->partial);
-    if (!directory)
-        return status_fail_errno("%s: can't look into it", output->partial);
-    enum status status = STATUS_OK;
-    for (struct dirent *entry; status == STATUS_OK && (entry = readdir(directory));)
-        if (entry->d_name[strspn(entry->d_name, ".")] != '\0' &&
-            strcmp(entry->d_name, UNFINISHED_NAME) != 0 &&
-            unlinkat(dirfd(directory), entry->d_name, 0) != 0)
-            status =
-                status_fail_errno("%s/%s: can't remove", output->partial, entry->d_name);
-    closedir(directory);
-    return status;
-}
-
-enum status output_begin(struct output *output)
+enum status output_begin(struct output *output, size_t shards, int ranks)
 {
     char *parent = path_directory(output->path);
-    if (!parent)
-        return out_of_memory();
-    enum status status = file_make_directories(parent);
+    enum status status = parent ? file_make_directories(parent) : out_of_memory();
     free(parent);
-    if (status != STATUS_OK)
-        return status;
-    if (mkdir(output->partial, 0777) != 0) {
-        if (errno != EEXIST)
-            return status_fail_errno("%s: can't make the directory", output->partial);
-        status = check_only_ours(output->partial);
-    }
     if (status == STATUS_OK)
-        status = lock_partial(output);
-    return status == STATUS_OK ? empty_partial(output) : status;
+        status = make_partial(output->partial);
+    return status == STATUS_OK ? claim_partial(output, shards, ranks) : status;
 }
 
-enum status output_sync(const struct output *output)
+enum status output_sync(const char *partial)
 {
-    int descriptor = open(output->partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = open(partial, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (descriptor < 0)
-        return status_fail_errno("%s: can't open to sync", output->partial);
+        return status_fail_errno("%s: can't open to sync", partial);
     enum status status = STATUS_OK;
     if (syncfs(descriptor) != 0)
-        status = status_fail_errno("%s: can't sync to disk", output->partial);
+        status = status_fail_errno("%s: can't sync to disk", partial);
     close(descriptor);
     return status;
 }
 
-/* Exchanges the new and the old in one step, where the file system can; elsewhere there
- * is a moment without a dataset, and an interruption in it leaves both under other names.
- */
-static enum status replace_old(const struct output *output)
+/* ---- replacing ---- */
+
+/* Gives what lies at `where` a fresh name, and says so with the reason. */
+static void keep(const struct output *output, const char *where, const char *why)
 {
-    if (renameat2(AT_FDCWD, output->partial, AT_FDCWD, output->path, RENAME_EXCHANGE) ==
-        0)
-        return file_remove_tree(output->partial);
-    char *old = path_format("%s.replaced", output->path);
-    if (!old)
-        return out_of_memory();
-    enum status status = file_remove_tree(old);
-    if (status == STATUS_OK && rename(output->path, old) != 0)
-        status = status_fail_errno("%s: can't move the old dataset away", output->path);
-    if (status == STATUS_OK && rename(output->partial, output->path) != 0)
-        status = status_fail_errno("%s: can't give the dataset its name", output->path);
+    char *fresh = file_fresh_name(output->path, "replaced");
+    bool moved = fresh && rename(where, fresh) == 0;
+    log_warn("what was at %s is kept as %s: %s", output->path, moved ? fresh : where,
+             why);
+    free(fresh);
+}
+
+/* What was at OUT lies at `where` now: if it is the dataset that was checked, it goes. */
+static void remove_old(const struct output *output, const char *where)
+{
+    const struct owned_directory *old = &output->old;
+    if (!owned_directory_is_at(old, where)) {
+        keep(output, where, "it was put there while this preprocess was at work");
+        return;
+    }
+    enum status status = owned_directory_check(old);
     if (status == STATUS_OK)
-        status = file_remove_tree(old);
-    free(old);
+        status = owned_directory_empty(old);
+    if (status == STATUS_OK)
+        unlinkat(old->descriptor, UNFINISHED_NAME, 0);
+    if (status == STATUS_OK && rmdir(where) != 0)
+        status = status_fail_errno("%s: can't remove", where);
+    if (status != STATUS_OK)
+        keep(output, where, status_message());
+}
+
+/* Where two names can't be exchanged there is a moment without a dataset; an interruption
+ * in it leaves both under other names. */
+static enum status replace_in_two_steps(const struct output *output)
+{
+    char *aside = file_fresh_name(output->path, "replaced");
+    enum status status = STATUS_OK;
+    if (!aside || rename(output->path, aside) != 0)
+        status = status_fail_errno("%s: can't move the old dataset away", output->path);
+    if (status == STATUS_OK && rename(output->partial, output->path) != 0) {
+        status = status_fail_errno("%s: can't give the dataset its name", output->path);
+        rename(aside, output->path);
+    } else if (status == STATUS_OK) {
+        remove_old(output, aside);
+    }
+    free(aside);
     return status;
 }
 
-static enum status rename_partial(const struct output *output)
+static enum status replace_old(const struct output *output)
 {
-    if (file_exists(output->path))
+    if (renameat2(AT_FDCWD, output->partial, AT_FDCWD, output->path, RENAME_EXCHANGE) !=
+        0)
+        return replace_in_two_steps(output);
+    remove_old(output, output->partial);
+    return STATUS_OK;
+}
+
+static enum status rename_partial(struct output *output)
+{
+    struct stat facts;
+    if (lstat(output->path, &facts) == 0)
         return output->replace ? replace_old(output) : output_check(output);
     if (rename(output->partial, output->path) != 0)
         return status_fail_errno("%s: can't give the dataset its name", output->path);
     return STATUS_OK;
 }
 
+/* From the marker's end to the new name it is a complete dataset under another name, which
+ * no later preprocess takes for its own: so all that takes time comes before. */
 enum status output_publish(struct output *output)
 {
-    char *marker = path_format("%s/" UNFINISHED_NAME, output->partial);
     char *parent = path_directory(output->path);
-    enum status status = marker && parent ? STATUS_OK : out_of_memory();
-    if (status == STATUS_OK && unlink(marker) != 0)
-        status = status_fail_errno("%s: can't remove", marker);
+    enum status status = parent ? output_sync(output->partial) : out_of_memory();
     if (status == STATUS_OK)
-        status = output_sync(output);
+        status = owned_directory_unmark(&output->making);
     if (status == STATUS_OK)
         status = rename_partial(output);
+    if (status == STATUS_OK && fsync(output->making.descriptor) != 0 && errno != EINVAL)
+        status = status_fail_errno("%s: can't sync to disk", output->path);
     if (status == STATUS_OK)
         status = file_sync(parent);
     free(parent);
-    free(marker);
     return status;
 }
 
 void output_abandon(struct output *output)
 {
-    if (output->lock < 0)
+    if (output->making.marker < 0)
         return;
     char *message = strdup(status_message());
-    file_remove_tree(output->partial);
+    if (owned_directory_empty(&output->making) != STATUS_OK) {
+        log_warn("%s", status_message());
+    } else {
+        unlinkat(output->making.descriptor, UNFINISHED_NAME, 0);
+        if (owned_directory_is_at(&output->making, output->partial))
+            rmdir(output->partial);
+    }
     if (message)
         status_set_message(message);
     free(message);
@@ -213,9 +274,9 @@ void output_abandon(struct output *output)
 
 void output_free(struct output *output)
 {
-    if (output->lock >= 0)
-        close(output->lock);
+    owned_directory_close(&output->making);
+    owned_directory_close(&output->old);
     free(output->partial);
     free(output->path);
-    *output = (struct output){.lock = -1};
+    *output = output_none();
 }

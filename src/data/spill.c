@@ -26,7 +26,8 @@ enum status spill_create(const char *directory, int rank, struct spill_writer *s
     spill->buffer = malloc(BUFFER_SIZE);
     if (!spill->path || !spill->buffer)
         return status_fail(STATUS_FAILED, "out of memory");
-    spill->descriptor = open(spill->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    spill->descriptor =
+        open(spill->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (spill->descriptor < 0)
         return status_fail_errno("%s: can't make the file", spill->path);
     return STATUS_OK;
@@ -122,7 +123,7 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
         if (reader->open[slot].descriptor >= 0)
             close(reader->open[slot].descriptor);
         reader->open[slot].rank = -1;
-        reader->open[slot].descriptor = open(path, O_RDONLY | O_CLOEXEC);
+        reader->open[slot].descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (reader->open[slot].descriptor < 0)
             status_fail_errno(
                 "%s: can't open (the ranks must share the folder of the dataset)", path);

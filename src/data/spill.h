@@ -21,6 +21,7 @@ struct spill_writer { /* zero-initialise; free with spill_free */
     uint64_t size; /* of the whole, what is buffered included */
 };
 
+/* Makes the file, which must not exist. */
 enum status spill_create(const char *directory, int rank, struct spill_writer *spill);
 
 /* Appends a piece; *offset is where it begins. */

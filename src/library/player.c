@@ -91,6 +91,12 @@ static enum status find_in_run(const char *path, bool best, char **file)
 
 enum status player_find(const char *path, const char *preferred, char **file)
 {
+    *file = NULL;
+    if (file_is_stream(path))
+        return status_fail(STATUS_MISUSE,
+                           "%s: a checkpoint is an HDF5 file, which can't be read from "
+                           "%s; give the name of the file",
+                           path, path[0] == '-' ? "standard input" : "a pipe");
     *file = player_follow(path);
     if (*file)
         return STATUS_OK;
@@ -202,7 +208,7 @@ static enum status read_file(const struct checkpoint *checkpoint, const char *pa
     uint8_t *bytes = NULL;
     size_t size = 0;
     uint64_t most = (uint64_t)checkpoint->options.data.max_bytes;
-    enum status status = file_read(path, most, &bytes, &size);
+    enum status status = file_read_input(path, most, &bytes, &size);
     if (status != STATUS_OK)
         return status;
     struct midi_file midi = {0};

@@ -1,0 +1,504 @@
+/* owned_directory: see the header. The names in a directory are read before anything in it
+ * is deleted, as some file systems lose their place in a listing that changes. */
+#include "tutti/owned_directory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tutti/array.h"
+#include "tutti/file.h"
+#include "tutti/log.h"
+#include "tutti/progress.h"
+
+enum { MARKER_MAX = 1 << 16, VERSION = 1 };
+static const char end_line[] = "end\n";
+
+struct owned_directory owned_directory_none(void)
+{
+    return (struct owned_directory){.descriptor = -1, .marker = -1};
+}
+
+void owned_directory_close(struct owned_directory *directory)
+{
+    if (directory->marker >= 0) {
+        flock(directory->marker, LOCK_UN); /* a daemon of MPI may have inherited it */
+        close(directory->marker);
+    }
+    if (directory->descriptor >= 0)
+        close(directory->descriptor);
+    free(directory->names);
+    free(directory->path);
+    *directory = owned_directory_none();
+}
+
+static enum status no_memory(const char *path)
+{
+    return status_fail(STATUS_FAILED, "%s: out of memory", path);
+}
+
+static enum status misuse_errno(const char *path, const char *what)
+{
+    status_fail_errno("%s: %s", path, what);
+    return STATUS_MISUSE;
+}
+
+enum status owned_directory_open(const char *path, bool follow, const char *maker,
+                                 const char *marker_name, struct owned_directory *out)
+{
+    *out = owned_directory_none();
+    out->path = strdup(path);
+    out->names = strdup("");
+    out->maker = maker;
+    out->marker_name = marker_name;
+    if (!out->path || !out->names)
+        return no_memory(path);
+    struct stat facts;
+    if (!follow && lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode))
+        return status_fail(STATUS_MISUSE,
+                           "%s: a symbolic link, where tutti %s makes a directory of its "
+                           "own: not followed; move it away or choose another name",
+                           path, maker);
+    out->descriptor =
+        open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
+    return out->descriptor < 0 ? misuse_errno(path, "can't open the directory")
+                               : STATUS_OK;
+}
+
+bool owned_directory_is_at(const struct owned_directory *directory, const char *path)
+{
+    struct stat own, there;
+    return directory->descriptor >= 0 && fstat(directory->descriptor, &own) == 0 &&
+           lstat(path, &there) == 0 && own.st_dev == there.st_dev &&
+           own.st_ino == there.st_ino;
+}
+
+enum status owned_directory_set_names(struct owned_directory *directory,
+                                      const char *names)
+{
+    char *copy = strdup(names);
+    if (!copy)
+        return no_memory(directory->path);
+    free(directory->names);
+    directory->names = copy;
+    return STATUS_OK;
+}
+
+/* ---- listing ---- */
+
+struct listing { /* free with listing_free */
+    char **names;
+    size_t count, capacity;
+};
+
+static void listing_free(struct listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        free(listing->names[i]);
+    free(listing->names);
+}
+
+static enum status append_name(struct listing *listing, const char *name)
+{
+    char **grown = array_reserve(listing->names, &listing->capacity, listing->count + 1,
+                                 sizeof *listing->names);
+    if (!grown)
+        return STATUS_FAILED;
+    listing->names = grown;
+    listing->names[listing->count] = strdup(name);
+    return listing->names[listing->count++] ? STATUS_OK : no_memory(name);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All names in the directory of that descriptor, sorted. */
+static enum status listing_read(int descriptor, const char *shown,
+                                struct listing *listing)
+{
+    *listing = (struct listing){0};
+    int own = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = own < 0 ? NULL : fdopendir(own);
+    if (!stream) {
+        if (own >= 0)
+            close(own);
+        return misuse_errno(shown, "can't look into it");
+    }
+    enum status status = STATUS_OK;
+    errno = 0;
+    for (struct dirent *at; status == STATUS_OK && (at = readdir(stream)); errno = 0)
+        if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0)
+            status = append_name(listing, at->d_name);
+    if (status == STATUS_OK && errno != 0)
+        status = misuse_errno(shown, "can't look into it");
+    closedir(stream);
+    if (listing->count > 0)
+        qsort(listing->names, listing->count, sizeof *listing->names, compare_names);
+    return status;
+}
+
+/* ---- walking ---- */
+
+struct walk {
+    const struct owned_directory *directory;
+    dev_t device;
+    bool deletes;
+    enum status found; /* STATUS_MISUSE once something was met that is not listed */
+};
+
+static enum owned_kind kind_of(const struct stat *facts)
+{
+    return S_ISREG(facts->st_mode)   ? OWNED_FILE
+           : S_ISDIR(facts->st_mode) ? OWNED_FOLDER
+           : S_ISLNK(facts->st_mode) ? OWNED_LINK
+                                     : OWNED_OTHER;
+}
+
+static enum status refuse_foreign(const struct owned_directory *directory,
+                                  const char *path, enum owned_kind kind)
+{
+    static const char *const words[] = {
+        [OWNED_FILE] = "",
+        [OWNED_FOLDER] = " (a directory)",
+        [OWNED_LINK] = " (a symbolic link)",
+        [OWNED_OTHER] = " (no regular file)",
+    };
+    return status_fail(STATUS_MISUSE, "%s: holds '%s'%s, which tutti %s has not made",
+                       directory->path, path, words[kind], directory->maker);
+}
+
+static enum status walk_folder(struct walk *walk, int parent, const char *name,
+                               const char *path);
+
+static enum status delete_entry(const struct walk *walk, int parent, const char *name,
+                                const char *path, enum owned_kind kind)
+{
+    /* what a subdirectory still holds is foreign, and has been met */
+    if (unlinkat(parent, name, kind == OWNED_FOLDER ? AT_REMOVEDIR : 0) == 0 ||
+        errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST)
+        return STATUS_OK;
+    return status_fail_errno("%s/%s: can't remove", walk->directory->path, path);
+}
+
+static enum status visit(struct walk *walk, int parent, const char *name,
+                         const char *path)
+{
+    struct stat facts;
+    bool is_marker = path == name && strcmp(name, walk->directory->marker_name) == 0;
+    if (fstatat(parent, name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? STATUS_OK : misuse_errno(path, "can't look at it");
+    enum owned_kind kind = kind_of(&facts);
+    if (is_marker && kind == OWNED_FILE)
+        return STATUS_OK;
+    bool ours = owned_names_have(walk->directory->names, path, kind);
+    if (!ours || facts.st_dev != walk->device) {
+        enum status status = refuse_foreign(walk->directory, path, kind);
+        walk->found = walk->found == STATUS_OK ? status : walk->found;
+        return walk->deletes ? STATUS_OK : status;
+    }
+    enum status status =
+        kind == OWNED_FOLDER ? walk_folder(walk, parent, name, path) : STATUS_OK;
+    if (status == STATUS_OK && walk->deletes)
+        status = delete_entry(walk, parent, name, path, kind);
+    return status;
+}
+
+/* Visits all that is in the directory `path`, "" for the top. */
+static enum status walk_entries(struct walk *walk, int descriptor, const char *path)
+{
+    struct listing listing;
+    enum status status =
+        listing_read(descriptor, path[0] ? path : walk->directory->path, &listing);
+    for (size_t i = 0; i < listing.count && status == STATUS_OK; i++) {
+        const char *name = listing.names[i];
+        char *inner = path[0] ? path_format("%s/%s", path, name) : NULL;
+        if (path[0] && !inner)
+            status = no_memory(name);
+        else
+            status = visit(walk, descriptor, name, inner ? inner : name);
+        free(inner);
+    }
+    listing_free(&listing);
+    return status;
+}
+
+static enum status walk_folder(struct walk *walk, int parent, const char *name,
+                               const char *path)
+{
+    int own = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (own < 0)
+        return misuse_errno(path, "can't look into it");
+    enum status status = walk_entries(walk, own, path);
+    close(own);
+    return status;
+}
+
+static enum status walk_all(const struct owned_directory *directory, bool deletes)
+{
+    struct stat facts;
+    if (fstat(directory->descriptor, &facts) != 0)
+        return misuse_errno(directory->path, "can't look at it");
+    struct walk walk = {
+        .directory = directory, .device = facts.st_dev, .deletes = deletes};
+    enum status status = walk_entries(&walk, directory->descriptor, "");
+    return status == STATUS_OK ? walk.found : status;
+}
+
+enum status owned_directory_refuse(enum status status)
+{
+    return status_fail(status, "%s: not replaced; move it away or choose another name",
+                       status_message());
+}
+
+enum status owned_directory_check(const struct owned_directory *directory)
+{
+    return walk_all(directory, false);
+}
+
+enum status owned_directory_empty(const struct owned_directory *directory)
+{
+    return walk_all(directory, true);
+}
+
+/* ---- the marker ---- */
+
+static enum status refuse_marker(const struct owned_directory *directory, const char *why)
+{
+    return owned_directory_refuse(
+        status_fail(STATUS_MISUSE, "%s/%s: %s (expected the marker of a tutti %s)",
+                    directory->path, directory->marker_name, why, directory->maker));
+}
+
+/* *descriptor is -1 if there is no marker. */
+static enum status open_marker(const struct owned_directory *directory, int flags,
+                               int *descriptor)
+{
+    struct stat facts;
+    *descriptor = openat(directory->descriptor, directory->marker_name,
+                         flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (*descriptor < 0 && errno == ENOENT)
+        return STATUS_OK;
+    if (*descriptor < 0 && errno == ELOOP)
+        return refuse_marker(directory, "a symbolic link");
+    if (*descriptor < 0)
+        return misuse_errno(directory->path, "can't open its marker");
+    if (fstat(*descriptor, &facts) == 0 && S_ISREG(facts.st_mode))
+        return STATUS_OK;
+    close(*descriptor);
+    *descriptor = -1;
+    return refuse_marker(directory, "no regular file");
+}
+
+/* True if the line names something below the directory and cannot lead out of it. */
+static bool is_sound(const char *line, size_t length)
+{
+    if (length == 0 || line[0] == '/')
+        return false;
+    for (size_t at = 0; at < length;) {
+        size_t part = 0;
+        while (at + part < length && line[at + part] != '/')
+            part++;
+        bool dots = part <= 2 && strspn(line + at, ".") >= part;
+        if (dots) /* "", "." or ".." */
+            return false;
+        at += part + 1;
+    }
+    return true;
+}
+
+/* The list in the text of a marker, which is cut behind it; NULL if it is no marker. */
+static char *find_list(const struct owned_directory *directory, char *text)
+{
+    char first[64];
+    int length =
+        snprintf(first, sizeof first, "tutti %s %d\n", directory->maker, VERSION);
+    if (strncmp(text, first, (size_t)length) != 0)
+        return NULL;
+    char *list = text + length, *at = list;
+    while (strncmp(at, end_line, strlen(end_line)) != 0) {
+        size_t line = strcspn(at, "\n");
+        if (at[line] != '\n' || !is_sound(at, line))
+            return NULL;
+        at += line + 1;
+    }
+    *at = '\0';
+    return list;
+}
+
+/* *empty is true for a marker of a process that was killed before it wrote the list. */
+static enum status read_marker(struct owned_directory *directory, int descriptor,
+                               bool *empty)
+{
+    char *text = calloc(MARKER_MAX + 1, 1);
+    if (!text)
+        return no_memory(directory->path);
+    ssize_t got = pread(descriptor, text, MARKER_MAX, 0);
+    *empty = got == 0;
+    char *list = got > 0 ? find_list(directory, text) : NULL;
+    enum status status = STATUS_OK;
+    if (list)
+        status = owned_directory_set_names(directory, list);
+    else if (!*empty)
+        status = refuse_marker(directory, "a file of another kind");
+    free(text);
+    return status;
+}
+
+enum status owned_directory_read(struct owned_directory *directory, bool *found)
+{
+    int descriptor;
+    bool empty = false;
+    enum status status = open_marker(directory, O_RDONLY, &descriptor);
+    *found = descriptor >= 0;
+    if (descriptor >= 0) {
+        status = read_marker(directory, descriptor, &empty);
+        close(descriptor);
+    }
+    return status;
+}
+
+/* One write, and what is left of a longer list comes after its end. */
+static enum status write_marker(const struct owned_directory *directory,
+                                const char *names)
+{
+    char *text =
+        path_format("tutti %s %d\n%s%s", directory->maker, VERSION, names, end_line);
+    if (!text || strlen(text) > MARKER_MAX) {
+        free(text);
+        return no_memory(directory->path);
+    }
+    size_t size = strlen(text);
+    bool written = pwrite(directory->marker, text, size, 0) == (ssize_t)size &&
+                   ftruncate(directory->marker, (off_t)size) == 0 &&
+                   (fsync(directory->marker) == 0 || errno == EINVAL);
+    free(text);
+    return written ? STATUS_OK
+                   : status_fail_errno("%s/%s: can't write", directory->path,
+                                       directory->marker_name);
+}
+
+enum status owned_directory_list(struct owned_directory *directory, const char *names)
+{
+    enum status status = write_marker(directory, names);
+    return status == STATUS_OK ? owned_directory_set_names(directory, names) : status;
+}
+
+/* Tries until `seconds` are over; file systems without locks do without. */
+static enum status lock_marker(const struct owned_directory *directory, double seconds)
+{
+    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    double began = clock_seconds();
+    for (bool told = false; flock(directory->marker, LOCK_EX | LOCK_NB) != 0;) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK)
+            return STATUS_OK;
+        if (clock_seconds() - began >= seconds)
+            return status_fail(STATUS_MISUSE, "%s: another %s is writing it",
+                               directory->path, directory->maker);
+        if (!told)
+            log_info("waiting for %s: another %s is writing it; %.0f s at most",
+                     directory->path, directory->maker, seconds);
+        told = true;
+        nanosleep(&pause, NULL);
+    }
+    return STATUS_OK;
+}
+
+/* A process that has waited for a marker may hold one that is gone. */
+static enum status check_still_there(const struct owned_directory *directory)
+{
+    struct stat own, there;
+    if (fstat(directory->marker, &own) == 0 &&
+        fstatat(directory->descriptor, directory->marker_name, &there,
+                AT_SYMLINK_NOFOLLOW) == 0 &&
+        own.st_dev == there.st_dev && own.st_ino == there.st_ino)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE, "%s: another %s has just finished it",
+                       directory->path, directory->maker);
+}
+
+static enum status refuse_unmarked(const struct owned_directory *directory,
+                                   const char *holds)
+{
+    return owned_directory_refuse(status_fail(
+        STATUS_MISUSE, "%s: exists and was not made by tutti %s (found '%s'; no %s)",
+        directory->path, directory->maker, holds, directory->marker_name));
+}
+
+/* Nothing but, perhaps, the marker must be there. */
+static enum status check_vacant(const struct owned_directory *directory)
+{
+    struct listing listing;
+    enum status status = listing_read(directory->descriptor, directory->path, &listing);
+    for (size_t i = 0; i < listing.count && status == STATUS_OK; i++)
+        if (strcmp(listing.names[i], directory->marker_name) != 0)
+            status = refuse_unmarked(directory, listing.names[i]);
+    listing_free(&listing);
+    return status;
+}
+
+static enum status create_marker(struct owned_directory *directory)
+{
+    enum status status = check_vacant(directory);
+    if (status != STATUS_OK)
+        return status;
+    directory->marker = openat(directory->descriptor, directory->marker_name,
+                               O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (directory->marker >= 0)
+        return STATUS_OK;
+    return status_fail_errno("%s/%s: can't create", directory->path,
+                             directory->marker_name);
+}
+
+/* The marker is locked: deletes what an earlier process has left, if that is all. */
+static enum status take_over(struct owned_directory *directory)
+{
+    bool empty;
+    enum status status = read_marker(directory, directory->marker, &empty);
+    if (status == STATUS_OK && empty)
+        return check_vacant(directory);
+    if (status == STATUS_OK && owned_directory_check(directory) != STATUS_OK)
+        return owned_directory_refuse(STATUS_MISUSE);
+    return status == STATUS_OK ? owned_directory_empty(directory) : status;
+}
+
+enum status owned_directory_claim(struct owned_directory *directory, const char *names,
+                                  double seconds, bool inherit)
+{
+    enum status status = open_marker(directory, O_RDWR, &directory->marker);
+    if (status == STATUS_OK && directory->marker < 0)
+        status = create_marker(directory);
+    if (status == STATUS_OK)
+        status = lock_marker(directory, seconds);
+    if (status == STATUS_OK)
+        status = check_still_there(directory);
+    if (status == STATUS_OK)
+        status = take_over(directory);
+    if (status == STATUS_OK)
+        status = owned_directory_list(directory, names);
+    if (status == STATUS_OK && inherit)
+        fcntl(directory->marker, F_SETFD, 0);
+    if (status != STATUS_OK && directory->marker >= 0) {
+        close(directory->marker);
+        directory->marker = -1;
+    }
+    return status;
+}
+
+enum status owned_directory_unmark(const struct owned_directory *directory)
+{
+    if (unlinkat(directory->descriptor, directory->marker_name, 0) == 0)
+        return STATUS_OK;
+    return status_fail_errno("%s/%s: can't remove", directory->path,
+                             directory->marker_name);
+}

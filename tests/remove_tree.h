@@ -1,0 +1,33 @@
+/* Removes what a test has made. The program has no such function: it deletes by name. */
+#ifndef TUTTI_TESTS_REMOVE_TREE_H
+#define TUTTI_TESTS_REMOVE_TREE_H
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "tutti/status.h"
+
+static inline int remove_entry(const char *path, const struct stat *facts, int kind,
+                               struct FTW *at)
+{
+    (void)facts;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+/* Deletes a directory with all it holds, or a file; a missing one is fine. Links are
+ * removed, never followed. */
+static inline enum status file_remove_tree(const char *path)
+{
+    struct stat facts;
+    if (lstat(path, &facts) != 0 && errno == ENOENT)
+        return STATUS_OK;
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
+        return status_fail_errno("%s: can't remove", path);
+    return STATUS_OK;
+}
+
+#endif

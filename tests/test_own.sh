@@ -1,0 +1,242 @@
+# What preprocess and demo delete and replace, from outside: what they have made, and nothing
+# else, whatever lies in the way. bash test_own.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$(realpath "$1")
+shim=$(realpath "$(dirname "$1")/tests/libno_exchange.so")
+source "$2/tests/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+[ -e "$shim" ] || fail "$shim is missing"
+
+make_corpus corpus 8
+preprocess() { "$tutti" preprocess corpus --shards 3 "$@"; }
+well() { "$@" >said.txt 2>log.txt || fail "$*: exit code $?: $(cat log.txt)"; }
+well preprocess -o data
+
+# state PATH: everything below, with kinds, links' targets and contents; without this script's
+# own files
+state() {
+    local own=(-maxdepth 9 -not -path './*.txt' -not -path './refused.*')
+    find "$1" "${own[@]}" -printf '%p %y %l\n' | sort
+    find "$1" "${own[@]}" -type f -print0 | sort -z | xargs -0r cksum
+}
+# untouched PATH COMMAND...: refused with 2 and one line that matches $what
+untouched() {
+    local path=$1
+    shift
+    state "$path" >before.txt
+    refuses 2 "$what" "$@"
+    state "$path" | diff before.txt - >&2 || fail "$*: $path was touched"
+}
+
+# ---- preprocess: names that are no names ----
+
+mkdir names && cd names || exit 1
+ln -s ../corpus corpus
+for name in z/. z/.. z/./ z//.. . .. / ./ ../; do
+    refuses 2 "names no folder that can be made" preprocess -o "$name"
+done
+refuses 2 "the DATASET is empty" preprocess -o ''
+refuses 2 "^tutti: -: a folder of MIDI files" preprocess - -o x
+refuses 2 "names no folder that can be made" "$tutti" preprocess corpus --set data.dataset=z/.
+rm refused.out refused.err
+[ "$(ls -A)" = corpus ] || fail "stray: $(ls -A)"
+well preprocess -o made/here/
+[ -e made/here/index.h5 ] || fail "-o dir/"
+cd .. && rm -r names
+echo "ok: names"
+
+# ---- preprocess: OUT.partial ----
+
+cp -r data new.partial
+what="^tutti: new.partial: exists and was not made by tutti preprocess \(found 'index.h5'; no UNFINISHED\)"
+untouched new.partial preprocess -o new
+rm -r new.partial
+mkdir precious && echo mine >precious/shard-0000.h5
+ln -s precious new.partial
+what="^tutti: new.partial: a symbolic link"
+untouched . preprocess -o new
+rm new.partial && ln -s nowhere new.partial
+untouched . preprocess -o new
+rm new.partial && echo mine >new.partial
+what="^tutti: new.partial: a file"
+untouched . preprocess -o new
+rm new.partial && mkdir new.partial && echo "my notes" >new.partial/UNFINISHED
+what="^tutti: new.partial/UNFINISHED: a file of another kind"
+untouched new.partial preprocess -o new
+rm -r new.partial && mkdir new.partial && well preprocess -o new # an empty one: killed early
+cmp -s new/index.h5 data/index.h5 || fail "another dataset"
+# an interrupted run's, by its list
+leave_partial() {
+    local name
+    rm -rf new new.partial && mkdir new.partial
+    printf 'tutti preprocess 1\nindex.h5\nshard-{0000..0002}.h5\nspill-{0..1}\nend\n' \
+        >new.partial/UNFINISHED
+    for name in spill-0 spill-1 shard-0002.h5 .shard-0001.h5.partial; do
+        echo left >new.partial/$name
+    done
+}
+leave_partial
+well preprocess -o new
+[ "$(ls -A new | tr '\n' ' ')" = "index.h5 shard-0000.h5 shard-0001.h5 shard-0002.h5 " ] ||
+    fail "after an interruption: $(ls -A new)"
+for name in spill-2 spill-mine shard-0003.h5 .mine.partial notes.txt; do
+    leave_partial && echo mine >new.partial/$name
+    what="^tutti: new.partial: holds '$name', which tutti preprocess has not made"
+    untouched new.partial preprocess -o new
+    leave_partial && mkdir new.partial/$name && echo mine >new.partial/$name/thesis
+    what="^tutti: new.partial: holds '$name' \(a directory\), which"
+    untouched new.partial preprocess -o new
+done
+leave_partial && rm new.partial/spill-0 && ln -s ../precious/shard-0000.h5 new.partial/spill-0
+what="holds 'spill-0' \(a symbolic link\)"
+untouched . preprocess -o new
+[ "$(cat precious/shard-0000.h5)" = mine ] || fail "through a link"
+rm -rf new new.partial
+echo "ok: OUT.partial"
+
+# ---- preprocess --replace: before any work ----
+
+replace() { preprocess --replace -o "$@"; }
+spoilt() { # NAME COMMAND...: old/ is the dataset with something that is not its own
+    rm -rf old && cp -r data old
+    (cd old && "${@:2}") || exit 1
+    what="^tutti: old: holds '$1'( \(.*\))?, which tutti preprocess has not made: not replaced; move"
+    untouched old replace old
+    [ ! -e old.partial ] || fail "work was begun"
+}
+spoilt spill-mine mkdir spill-mine
+spoilt shard-1_my_notes.h5 touch shard-1_my_notes.h5
+spoilt shard-9999.h5 touch shard-9999.h5
+spoilt shard-0003.h5 touch shard-0003.h5
+spoilt .index.h5.123.partial touch .index.h5.123.partial
+spoilt thesis mkfifo thesis
+spoilt shard-0000.h5 bash -c 'rm shard-0000.h5; mkdir shard-0000.h5; echo x >shard-0000.h5/x'
+spoilt shard-0001.h5 bash -c 'mv shard-0001.h5 ..; ln -s ../shard-0001.h5 .'
+spoilt index.h5 bash -c 'mv index.h5 ..; ln -s ../index.h5 .'
+spoilt index.h5 bash -c 'rm index.h5; mkfifo index.h5'
+rm -f index.h5 shard-0001.h5
+rm -rf old && cp -r data old && flip old/index.h5 40
+what="^tutti: old/index.h5: .*not replaced; move it away"
+untouched old replace old
+echo mine >old/index.h5 && untouched old replace old
+rm old/index.h5
+what="^tutti: old: holds 'shard-0000.h5', which"
+untouched old replace old
+what="^tutti: old: a file, not a dataset"
+rm -r old && echo mine >old && untouched old replace old
+rm old && mkdir old && well replace old
+cmp -s old/index.h5 data/index.h5 || fail "in the place of an empty folder"
+$mpirun -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >said.txt 2>&1 ||
+    fail "3 ranks: $(cat said.txt)"
+[ "$(ls -A old | wc -l)" = 3 ] || fail "3 ranks: $(ls -A old)"
+echo "ok: --replace"
+
+# a link that the user names is followed, and stays
+mkdir disk && cp -r data disk/real && ln -s disk/real link && ln -s disk/later dangling
+what="exists; choose another name or add --replace"
+untouched . preprocess -o link
+well preprocess -o link --shards 2 --replace
+[ "$(readlink link)" = disk/real ] && [ "$(ls disk/real | wc -l)" = 3 ] || fail "a link to a dataset"
+well preprocess -o dangling
+[ "$(readlink dangling)" = disk/later ] && [ -e disk/later/index.h5 ] || fail "a dangling link"
+[ "$(ls disk | tr '\n' ' ')" = "later real " ] || fail "beside the target: $(ls disk)"
+ln -s loop loop
+refuses 2 "^tutti: loop: can't follow the link" preprocess -o loop
+rm -rf disk link dangling loop
+echo "ok: links"
+
+# ---- preprocess --replace: what happens meanwhile ----
+
+meanwhile() { # EXCHANGES COMMAND: old/ is replaced, and changed in between
+    rm -rf old old.* && cp -r data old
+    env LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        ${1:+NO_EXCHANGE=$1} AT_EXCHANGE="$2" "$tutti" preprocess corpus --shards 2 \
+        --replace -o old >said.txt 2>log.txt || fail "$2: exit code $?: $(cat log.txt)"
+    [ "$(ls -A old | tr '\n' ' ')" = "index.h5 shard-0000.h5 shard-0001.h5 " ] ||
+        fail "$2: old holds $(ls -A old)"
+    [ ! -e old.partial ] || fail "$2: old.partial is left"
+}
+kept() { # PATTERN: under the name that is said, for a reason that matches
+    local name
+    name=$(sed -n 's/.*what was at old is kept as \(old.replaced-[0-9a-f]*\): .*/\1/p' log.txt)
+    [ -n "$name" ] && grep -q "$1" log.txt || fail "not said: $(cat log.txt)"
+    [ "$(cat "$name/thesis")" = mine ] || fail "$name: $(ls -A "$name")"
+    rm -r "$name"
+}
+for no in "" 1; do
+    meanwhile "$no" true
+    [ -z "$(ls -d old.* 2>/dev/null)" ] || fail "left: $(ls -d old.*)"
+    [ ! -s log.txt ] || fail "said: $(cat log.txt)"
+    meanwhile "$no" 'echo mine >old/thesis'
+    kept "holds 'thesis'"
+    meanwhile "$no" 'mv old away; mkdir old; echo mine >old/thesis'
+    kept "was put there while"
+    cmp -s away/index.h5 data/index.h5 || fail "what was moved away was touched"
+    rm -r away
+    meanwhile "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
+    [ "$(cat old.replaced/thesis)" = mine ] || fail "old.replaced is gone"
+    meanwhile "$no" 'mkdir there; echo mine >there/thesis; mv old away; ln -s there old'
+    [ "$(cat there/thesis)" = mine ] || fail "through a link"
+    rm -rf away there old.replaced*
+done
+rm -rf old
+echo "ok: changes meanwhile"
+
+# ---- demo ----
+
+demo() { "$tutti" demo -o "$@" --pieces 80 --epochs 1 --ranks 1; }
+for name in z/. z/.. z/./; do refuses 2 "names no folder that can be made" demo "$name"; done
+[ ! -e z ] || fail "demo -o z/. leaves z"
+refuses 2 "the DIR is empty" demo ''
+mkdir home && echo "not finished" >home/demo.txt && mkdir home/corpus && echo mine >home/corpus/thesis
+what="^tutti: home: exists and was not made by tutti demo \(found 'corpus'; no .tutti-demo\)"
+untouched home demo home
+echo notes >home/.tutti-demo
+what="^tutti: home/.tutti-demo: a file of another kind"
+untouched home demo home
+mkdir shown && ln -s shown named
+well demo named/
+[ -L named ] && [ -s shown/demo.txt ] || fail "a link to an empty folder"
+for name in mine.txt run/mine.txt corpus/mine.mid corpus/piece-0081.mid dataset/mine \
+    dataset/shard-0064.h5 run/checkpoints/epoch-0002.h5 run/checkpoints/step-00000001.h5 \
+    run/checkpoints/mine.h5 run/samples/epoch-0001-2.mid run/samples/.mine.partial run/old/x; do
+    mkdir -p "$(dirname "shown/$name")" && echo mine >"shown/$name"
+    what="^tutti: shown: holds '${name%/x}'( \(a directory\))?, which tutti demo has not made"
+    untouched shown demo shown
+    rm "shown/$name"
+done
+rmdir shown/run/old
+mv shown/corpus elsewhere && ln -s ../elsewhere shown/corpus
+what="^tutti: shown: holds 'corpus' \(a symbolic link\)"
+untouched . demo shown
+rm shown/corpus && mv elsewhere shown/corpus
+well demo shown
+echo "ok: demo"
+
+# ---- a demo that is killed takes along what it has started ----
+
+of_demo() { pgrep -f "train $work/killed/train.conf" | while read -r pid; do
+    grep -qs "State:.[Z]" "/proc/$pid/status" || echo "$pid"; done; }
+for ranks in 1 2; do
+    rm -rf killed
+    "$tutti" demo -o "$work/killed" --pieces 80 --epochs 100000 --ranks $ranks >log.txt 2>&1 &
+    job=$!
+    until [ -s killed/run/metrics.jsonl ]; do
+        kill -0 $job 2>/dev/null || fail "no training: $(cat log.txt)"
+        sleep 0.1
+    done
+    [ -n "$(of_demo)" ] || fail "the training isn't found"
+    kill -KILL $job
+    wait $job 2>/dev/null
+    if [ $ranks = 1 ]; then # the next one waits for it by itself
+        for _ in {1..600}; do [ -n "$(of_demo)" ] || break; sleep 0.1; done
+        [ -z "$(of_demo)" ] || fail "$ranks ranks: still there: $(of_demo)"
+    fi
+    well demo killed
+    [ -z "$(of_demo)" ] || fail "$ranks ranks: still there after the next demo: $(of_demo)"
+    [ -s killed/demo.txt ] && [ ! -e killed/run/checkpoints/epoch-0002.h5 ] ||
+        fail "the next demo: $(cat log.txt)"
+done
+echo "ok: a killed demo"
