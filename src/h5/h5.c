@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tutti/confine.h"
 #include "tutti/file.h"
 #include "tutti/phase.h"
 
@@ -205,6 +206,7 @@ static enum status open_failed(const char *path)
 enum status h5_open(const char *path, struct h5_file **out)
 {
     *out = NULL;
+    confine_opening(path);
     enum status status = check_signature(path);
     if (status != STATUS_OK)
         return status;
