@@ -15,7 +15,7 @@
  * What the child is denied, each as far as the kernel supports it and silently left out
  * where it doesn't:
  *   - new privileges, core dumps, outliving its parent (prctl);
- *   - more memory and processor time than its inputs justify (rlimits): 1 GiB and 100 s,
+ *   - more memory and processor time than its inputs justify (rlimits): 1 GiB and 10 s,
  *     plus 8 bytes and 1 microsecond for each byte stored;
  *   - every system call but those for reading, computing with threads, and writing to
  *     descriptors that are open already (seccomp; x86-64 and aarch64): no file is opened
@@ -58,8 +58,9 @@ struct confine_reply {
 /* Runs `work` in a confined child and waits for it. A crash is STATUS_FAILED: "FILE:
  * damaged: reading it ended in signal 11 (SIGSEGV) ..."; so is a child that can't be
  * started. A signal that isn't a fault (SIGINT, SIGPIPE ...) and has ended the child ends
- * this process too. If this process ends, the child is killed. `reply` may be NULL; on
- * failure it is empty. Call it from a process without other threads. */
+ * this process too. If this process ends, the child is killed. On failure *reply is empty;
+ * `reply` may be NULL if the work writes nothing to it. Call it from a process without
+ * other threads. */
 enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
                         void *context, struct confine_reply *reply);
 

@@ -35,7 +35,7 @@
 #endif
 
 static const uint64_t least_memory = 1 << 30, memory_per_byte = 8;
-static const uint64_t least_seconds = 100, bytes_per_second = 1000000;
+static const uint64_t least_seconds = 10, bytes_per_second = 1000000;
 
 /* Shared by parent and child; written by the child. */
 struct report {

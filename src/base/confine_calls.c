@@ -27,9 +27,9 @@
 #include <unistd.h>
 
 #ifdef __x86_64__
-enum { ARCHITECTURE = AUDIT_ARCH_X86_64 };
+static const unsigned architecture = AUDIT_ARCH_X86_64;
 #else
-enum { ARCHITECTURE = AUDIT_ARCH_AARCH64 };
+static const unsigned architecture = AUDIT_ARCH_AARCH64;
 #endif
 
 enum {
@@ -202,7 +202,7 @@ void confine_calls(void)
     const struct entry own_threads = {SYS_tgkill, EQUAL, 0, (unsigned)getpid()};
     struct filter filter = {.length = 0};
     load(&filter, offsetof(struct seccomp_data, arch));
-    jump(&filter, BPF_JEQ, ARCHITECTURE, 1, 0);
+    jump(&filter, BPF_JEQ, architecture, 1, 0);
     leave(&filter, refuse);
     for (size_t i = 0; i < ENTRIES; i++)
         add_entry(&filter, &entries[i]);
