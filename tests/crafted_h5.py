@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""crafted_h5.py FILE COPY SEED: a copy of an HDF5 file with one to four bytes changed in one
-object header of version 2, and that header's checksum made right again: what checksums don't
-catch. The same seed makes the same copy."""
+"""crafted_h5.py FILE COPY SEED: a copy of an HDF5 file with one to four bytes changed in
+one object header of version 2, and that header's checksum made right again: what checksums
+don't catch. The same seed makes the same copy."""
 import random
 import struct
 import sys
@@ -50,7 +50,8 @@ def headers(data):
         messages = at + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
         width = 1 << (flags & 3)
         end = messages + width + int.from_bytes(data[messages : messages + width], "little")
-        if end + 4 <= len(data) and struct.unpack_from("<I", data, end)[0] == lookup3(data[at:end]):
+        checksum = int.from_bytes(data[end : end + 4], "little")
+        if end + 4 <= len(data) and checksum == lookup3(data[at:end]):
             found.append((at, messages + width, end))
         at = data.find(b"OHDR", at + 4)
     return found
@@ -67,7 +68,8 @@ def main():
     start, messages, end = chance.choice(known)
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(messages, end)
-        data[at] = chance.choice((0, 1, 127, 128, 255, data[at] ^ 1 << chance.randrange(8), chance.randrange(256)))
+        flipped = data[at] ^ 1 << chance.randrange(8)
+        data[at] = chance.choice((0, 1, 127, 128, 255, flipped, chance.randrange(256)))
     data[end : end + 4] = struct.pack("<I", lookup3(bytes(data[start:end])))
     with open(copy, "wb") as file:
         file.write(data)

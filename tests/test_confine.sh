@@ -1,7 +1,7 @@
 #!/bin/bash
-# Files that crash the HDF5 library or take it over, as confine_fault.c plays them: one line,
-# and nothing else can be reached from where they are read. Then: what must work in spite of
-# the walls. bash test_confine.sh TUTTI SOURCE_DIRECTORY
+# Files that crash the HDF5 library or take it over, as confine_fault.c plays them: one
+# line, and nothing else can be reached from where they are read. Then: what must work in
+# spite of the walls. bash test_confine.sh TUTTI SOURCE_DIRECTORY
 set -u
 tutti=$(realpath "$1")
 shim=$(realpath "$(dirname "$1")/tests/libconfine_fault.so")
@@ -133,11 +133,11 @@ same() { # WHAT EXPECTED COMMAND...
     grep -q "$2" same.txt || fail "$1: $(cat same.txt)"
 }
 hash=$("$tutti" inspect $newest --json | grep -o '"weights_hash": *"[0-9a-f]*"')
-mkdir -p store/shards spread away moved
+mkdir -p store/shards spread moved
 cp corpus.tutti/* store/shards/
 cp corpus.tutti/index.h5 spread/
-ln -s ../store/shards/shard-0000.h5 ../store/shards/shard-0001.h5 "$work"/store/shards/shard-0002.h5 \
-    ../store/shards/shard-0003.h5 spread/
+for i in 0 1 3; do ln -s ../store/shards/shard-000$i.h5 spread/; done
+ln -s "$work/store/shards/shard-0002.h5" spread/
 same "shards behind links" "verified: 4 shards" "$tutti" inspect spread --verify
 same "its index" "shards  *4," "$tutti" inspect spread/index.h5
 same "one of its shards" "shard 2 of 4" "$tutti" inspect spread/shard-0002.h5
