@@ -1,4 +1,5 @@
-/* evaluate: how well a checkpoint predicts a split of a dataset. */
+/* evaluate: how well a checkpoint predicts a split of a dataset. Before MPI starts, a
+ * confined child reads all that the ranks are going to read (see confine.h). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include "cli.h"
 #include "tutti/checkpoint.h"
 #include "tutti/comm.h"
+#include "tutti/confine.h"
 #include "tutti/evaluate.h"
 #include "tutti/floors.h"
 #include "tutti/json.h"
@@ -218,25 +220,85 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
     return status;
 }
 
+/* What the command reads. Zero-initialise. */
+struct inputs {
+    char *path; /* of the checkpoint's file */
+    struct checkpoint checkpoint;
+    struct dataset *dataset;
+};
+
+static void free_inputs(struct inputs *inputs)
+{
+    dataset_close(inputs->dataset);
+    checkpoint_free(&inputs->checkpoint);
+    free(inputs->path);
+}
+
+/* Reads and checks both, of the shards the part of this rank. */
+static enum status read_inputs(const struct evaluate_arguments *given, int rank,
+                               int ranks, struct inputs *inputs)
+{
+    enum status status = player_find(given->checkpoint, "best", &inputs->path);
+    if (status == STATUS_OK)
+        status =
+            checkpoint_read(inputs->path, CHECKPOINT_TO_PREDICT, &inputs->checkpoint);
+    if (status == STATUS_OK)
+        status = dataset_open(given->dataset, &inputs->dataset);
+    if (status == STATUS_OK)
+        status = dataset_check_part(
+            inputs->dataset, given->memory > 0 ? CHECK_PIECES : CHECK_ALL, rank, ranks);
+    return status;
+}
+
+/* In the confined child. */
+static enum status try_to_read(void *context, FILE *reply)
+{
+    struct inputs inputs = {0};
+    (void)reply;
+    enum status status = read_inputs(context, 0, 1, &inputs);
+    free_inputs(&inputs);
+    return status;
+}
+
+/* What reading the inputs comes to. For the first process; in doubt each takes itself for
+ * that. Not collective. */
+static enum status try_inputs(struct evaluate_arguments *given)
+{
+    const char *const paths[] = {given->checkpoint, given->dataset};
+    const struct confine_inputs inputs = {.paths = paths, .count = 2};
+    if (!cli_is_first_process())
+        return STATUS_OK;
+    return confine_run(&inputs, try_to_read, given, NULL);
+}
+
+/* The first rank's failure becomes that of all. Collective. */
+static enum status share_outcome(struct comm *comm, enum status mine)
+{
+    struct {
+        enum status status;
+        char message[STATUS_MESSAGE_SIZE];
+    } first = {.status = mine};
+    snprintf(first.message, sizeof first.message, "%s", status_message());
+    enum status status = comm_broadcast(comm, &first, sizeof first);
+    if (status == STATUS_OK && first.status != STATUS_OK) {
+        status = first.status;
+        status_set_message(first.message);
+    } else if (status == STATUS_OK) {
+        status = mine;
+    }
+    return comm_agree(comm, status);
+}
+
 /* Collective. */
 static enum status evaluate(struct comm *comm, const struct evaluate_arguments *given)
 {
-    struct checkpoint checkpoint = {0};
-    struct dataset *dataset = NULL;
-    char *path = NULL;
-    enum status status = player_find(given->checkpoint, "best", &path);
-    if (status == STATUS_OK)
-        status = checkpoint_read(path, CHECKPOINT_TO_PREDICT, &checkpoint);
-    if (status == STATUS_OK)
-        status = dataset_open(given->dataset, &dataset);
-    if (status == STATUS_OK)
-        status = dataset_check_part(dataset, given->memory > 0 ? CHECK_PIECES : CHECK_ALL,
-                                    comm_rank(comm), comm_size(comm));
+    struct inputs inputs = {0};
+    enum status status = read_inputs(given, comm_rank(comm), comm_size(comm), &inputs);
     status = comm_agree(comm, status);
     if (status == STATUS_OK) {
-        struct results results = {.path = path,
-                                  .checkpoint = &checkpoint,
-                                  .dataset = dataset,
+        struct results results = {.path = inputs.path,
+                                  .checkpoint = &inputs.checkpoint,
+                                  .dataset = inputs.dataset,
                                   .split = given->split};
         status = compute(comm, given, &results);
         if (status == STATUS_OK && comm_rank(comm) == 0 && given->json)
@@ -244,9 +306,7 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
         else if (status == STATUS_OK && comm_rank(comm) == 0)
             print_table(&results);
     }
-    dataset_close(dataset);
-    checkpoint_free(&checkpoint);
-    free(path);
+    free_inputs(&inputs);
     return comm_agree(comm, status);
 }
 
@@ -296,10 +356,16 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK)
         return status;
     struct comm *comm = NULL;
-    status = cli_open_ranks(status, &comm);
+    char message[STATUS_MESSAGE_SIZE];
+    enum status tried = try_inputs(&given);
+    snprintf(message, sizeof message, "%s", status_message());
+    status = cli_open_ranks(STATUS_OK, &comm);
     if (status != STATUS_OK)
         return status;
-    status = evaluate(comm, &given);
+    status_set_message(message);
+    status = share_outcome(comm, tried);
+    if (status == STATUS_OK)
+        status = evaluate(comm, &given);
     comm_close(comm);
     return status;
 }

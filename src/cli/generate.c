@@ -1,10 +1,12 @@
-/* generate: pieces of music from a checkpoint, as MIDI files. One process, no MPI. */
+/* generate: pieces of music from a checkpoint, as MIDI files. No MPI. A confined child reads
+ * the files and makes the pieces (see confine.h); the command's own process writes them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "samples.h"
+#include "tutti/confine.h"
 #include "tutti/file.h"
 #include "tutti/log.h"
 #include "tutti/printable.h"
@@ -41,10 +43,37 @@ static void report_primer(const char *path, const struct checkpoint *checkpoint,
                    primer->seconds, tempo);
 }
 
-/* Reads the primer, says what was read, and makes the pieces. */
-static enum status make_with_primer(const struct checkpoint *checkpoint,
-                                    const struct generate_arguments *arguments,
-                                    struct samples_request *request)
+/* The request of one run of the command, as its two processes need it. */
+struct generation {
+    const char *checkpoint;
+    struct cli_request *request;
+    const struct generate_arguments *arguments;
+};
+
+static struct samples_request files_wanted(const struct generate_arguments *arguments)
+{
+    return (struct samples_request){
+        .keep_primer = arguments->keep_primer,
+        .count = (int)arguments->count,
+        .path = arguments->output,
+    };
+}
+
+static enum status play_and_send(const struct checkpoint *checkpoint,
+                                 const struct samples_request *request, FILE *reply)
+{
+    struct samples_pieces pieces;
+    enum status status = samples_play(checkpoint, request, &pieces);
+    if (status == STATUS_OK)
+        status = samples_send(&pieces, reply);
+    samples_free(&pieces);
+    return status;
+}
+
+/* Reads the primer, prints what was read, and makes the pieces. */
+static enum status play_after_primer(const struct checkpoint *checkpoint,
+                                     const struct generate_arguments *arguments,
+                                     struct samples_request *request, FILE *reply)
 {
     struct player_primer primer = {0};
     enum status status = player_read_primer(checkpoint, arguments->prime,
@@ -54,22 +83,18 @@ static enum status make_with_primer(const struct checkpoint *checkpoint,
             log_warn("%s: repaired: %s", arguments->prime, primer.repairs);
         report_primer(arguments->prime, checkpoint, &primer);
         request->primer = &primer;
-        struct samples_made made;
-        status = samples_make(checkpoint, request, report_file, &made);
+        confine_computing();
+        status = play_and_send(checkpoint, request, reply);
     }
     player_primer_free(&primer);
     return status;
 }
 
 static enum status make(const struct checkpoint *checkpoint,
-                        const struct generate_arguments *arguments)
+                        const struct generate_arguments *arguments, FILE *reply)
 {
-    struct samples_request request = {
-        .settings = player_settings(&checkpoint->options),
-        .keep_primer = arguments->keep_primer,
-        .count = (int)arguments->count,
-        .path = arguments->output,
-    };
+    struct samples_request request = files_wanted(arguments);
+    request.settings = player_settings(&checkpoint->options);
     if (arguments->seconds >= 0)
         request.settings.seconds = arguments->seconds;
     if (!(request.settings.seconds > 0))
@@ -77,9 +102,9 @@ static enum status make(const struct checkpoint *checkpoint,
                            "generate: the checkpoint's run.sample_seconds is 0; "
                            "give the length, for example --seconds 30");
     if (arguments->prime)
-        return make_with_primer(checkpoint, arguments, &request);
-    struct samples_made made;
-    return samples_make(checkpoint, &request, report_file, &made);
+        return play_after_primer(checkpoint, arguments, &request, reply);
+    confine_computing();
+    return play_and_send(checkpoint, &request, reply);
 }
 
 /* Does an extension (with its dot) promise a format other than MIDI? One that isn't known
@@ -183,23 +208,54 @@ static enum status check_arguments(const struct generate_arguments *arguments,
     return check_output(arguments, checkpoint);
 }
 
-/* The checkpoint first, for its settings are the defaults; then the command line's. */
-static enum status generate_from(const char *path, struct cli_request *request,
-                                 const struct generate_arguments *arguments)
+/* In the confined child. The checkpoint first, for its settings are the defaults; then the
+ * command line's. */
+static enum status read_and_play(void *context, FILE *reply)
 {
+    const struct generation *generation = context;
+    struct cli_request *request = generation->request;
     struct checkpoint checkpoint;
-    standard_streams_survive();
-    enum status status = player_load(path, &checkpoint);
+    enum status status = player_load(generation->checkpoint, &checkpoint);
     if (status != STATUS_OK)
         return status;
     *request->options = checkpoint.options;
     status = cli_apply_settings(request);
     if (status == STATUS_OK) {
         checkpoint.options = *request->options;
-        status = make(&checkpoint, arguments);
+        status = make(&checkpoint, generation->arguments, reply);
     }
     checkpoint_free(&checkpoint);
     return status == STATUS_OK ? cli_flush_output() : status;
+}
+
+static enum status save(const struct generate_arguments *arguments,
+                        const struct confine_reply *reply)
+{
+    const struct samples_request request = files_wanted(arguments);
+    struct samples_pieces pieces;
+    struct samples_made made;
+    enum status status =
+        samples_receive(reply->bytes, reply->size, request.count, &pieces);
+    if (status == STATUS_OK)
+        status = samples_save(&request, &pieces, report_file, &made);
+    samples_free(&pieces);
+    return status == STATUS_OK ? cli_flush_output() : status;
+}
+
+static enum status generate_from(const char *path, struct cli_request *request,
+                                 const struct generate_arguments *arguments)
+{
+    struct generation generation = {path, request, arguments};
+    const char *const paths[] = {path, arguments->prime};
+    const struct confine_inputs inputs = {
+        .paths = paths, .count = arguments->prime ? 2 : 1, .others = true};
+    struct confine_reply reply;
+    standard_streams_survive();
+    enum status status = confine_run(&inputs, read_and_play, &generation, &reply);
+    if (status == STATUS_OK)
+        status = save(arguments, &reply);
+    free(reply.bytes);
+    return status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

@@ -1,6 +1,6 @@
 /* inspect: what is in a dataset, a checkpoint or a MIDI file; tables for people, --json
- * for programs. One process, no MPI. The path is recognised by what it holds, not by its
- * name. */
+ * for programs. No MPI. The path is recognised by what it holds, not by its name. All of it
+ * is done in a confined child (see confine.h). */
 #include "inspect.h"
 
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "tutti/confine.h"
 #include "tutti/file.h"
 #include "tutti/h5.h"
 #include "tutti/midi.h"
@@ -270,6 +271,35 @@ static enum status inspect(const char *path, const char *other,
     return status == STATUS_OK ? cli_flush_output() : status;
 }
 
+struct inspection {
+    const struct cli_request *request;
+    struct inspect_request *show_as;
+    const char *other;
+};
+
+/* In the confined child. */
+static enum status read_and_print(void *context, FILE *reply)
+{
+    struct inspection *inspection = context;
+    const struct cli_request *request = inspection->request;
+    (void)reply;
+    if (request->positional_count == 1)
+        return inspect(request->positionals[0], inspection->other, inspection->show_as);
+    enum status status = inspect_runs(request->positionals, request->positional_count,
+                                      inspection->show_as->json);
+    return status == STATUS_OK ? cli_flush_output() : status;
+}
+
+static enum status inspect_confined(struct cli_request *request, const char *other,
+                                    struct inspect_request *show_as)
+{
+    struct inspection inspection = {request, show_as, other};
+    const char *two[] = {request->positionals[0], other};
+    const struct confine_inputs inputs = {.paths = other ? two : request->positionals,
+                                          .count = other ? 2 : request->positional_count};
+    return confine_run(&inputs, read_and_print, &inspection, NULL);
+}
+
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     struct inspect_request show_as = {0};
@@ -297,14 +327,11 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         return status_fail(STATUS_MISUSE,
                            "inspect: --verify checks one thing, --diff compares "
                            "two; give one of them");
-    if (request.positional_count == 1)
-        return inspect(request.positionals[0], other, &show_as);
-    if (other || show_as.verify)
+    if (request.positional_count > 1 && (other || show_as.verify))
         return status_fail(STATUS_MISUSE,
                            "inspect: %s takes one path; several make a table of runs",
                            other ? "--diff" : "--verify");
-    status = inspect_runs(request.positionals, request.positional_count, show_as.json);
-    return status == STATUS_OK ? cli_flush_output() : status;
+    return inspect_confined(&request, other, &show_as);
 }
 
 const struct cli_command command_inspect = {

@@ -25,41 +25,115 @@ char *samples_path(const struct samples_request *request, int number)
                        request->path + stem);
 }
 
-static enum status
-write_piece(const struct samples_request *request, int number, const struct notes *piece,
-            void (*report)(const char *path, const struct notes *piece))
+static enum status write_piece(const struct samples_request *request, int number,
+                               const struct notes *piece, int tempo,
+                               samples_report *report)
 {
     char *path = samples_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
-    enum status status = player_write(path, piece, player_tempo(request->primer));
+    enum status status = player_write(path, piece, tempo);
     if (status == STATUS_OK && report)
         report(path, piece);
     free(path);
     return status;
 }
 
-enum status samples_make(const struct checkpoint *checkpoint,
+enum status samples_play(const struct checkpoint *checkpoint,
                          const struct samples_request *request,
-                         void (*report)(const char *path, const struct notes *piece),
+                         struct samples_pieces *pieces)
+{
+    *pieces = (struct samples_pieces){.tempo = player_tempo(request->primer),
+                                      .count = request->count};
+    pieces->list = calloc((size_t)request->count, sizeof *pieces->list);
+    if (!pieces->list)
+        return status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
+    return player_play(checkpoint, &request->settings, request->primer,
+                       request->keep_primer, request->count, pieces->list);
+}
+
+enum status samples_save(const struct samples_request *request,
+                         const struct samples_pieces *pieces, samples_report *report,
                          struct samples_made *made)
 {
+    enum status status = STATUS_OK;
     *made = (struct samples_made){0};
-    struct notes *pieces = calloc((size_t)request->count, sizeof *pieces);
-    if (!pieces)
-        return status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
-    enum status status = player_play(checkpoint, &request->settings, request->primer,
-                                     request->keep_primer, request->count, pieces);
-    for (int i = 0; i < request->count; i++) {
-        if (status == STATUS_OK)
-            status = write_piece(request, i + 1, &pieces[i], report);
-        made->notes += pieces[i].count;
-        made->seconds += notes_seconds(&pieces[i]);
-        notes_free(&pieces[i]);
+    for (int i = 0; i < pieces->count && status == STATUS_OK; i++) {
+        const struct notes *piece = &pieces->list[i];
+        status = write_piece(request, i + 1, piece, pieces->tempo, report);
+        made->notes += piece->count;
+        made->seconds += notes_seconds(piece);
     }
-    free(pieces);
     return status;
 }
+
+void samples_free(struct samples_pieces *pieces)
+{
+    for (int i = 0; i < pieces->count && pieces->list; i++)
+        notes_free(&pieces->list[i]);
+    free(pieces->list);
+    *pieces = (struct samples_pieces){0};
+}
+
+/* ---- from process to process: tempo, then of each piece the count and the notes ---- */
+
+enum status samples_send(const struct samples_pieces *pieces, FILE *to)
+{
+    bool sent = fwrite(&pieces->tempo, sizeof pieces->tempo, 1, to) == 1;
+    for (int i = 0; i < pieces->count && sent; i++) {
+        const struct notes *piece = &pieces->list[i];
+        const uint64_t count = piece->count;
+        sent =
+            fwrite(&count, sizeof count, 1, to) == 1 &&
+            fwrite(piece->items, sizeof *piece->items, piece->count, to) == piece->count;
+    }
+    return sent ? STATUS_OK : status_fail_errno("can't pass on the pieces");
+}
+
+/* Bytes not yet taken. */
+struct rest {
+    const uint8_t *bytes;
+    size_t size;
+};
+
+static bool take(struct rest *rest, void *into, size_t size)
+{
+    if (size > rest->size)
+        return false;
+    if (size > 0)
+        memcpy(into, rest->bytes, size);
+    rest->bytes += size;
+    rest->size -= size;
+    return true;
+}
+
+static bool take_piece(struct rest *rest, struct notes *piece)
+{
+    uint64_t count;
+    if (!take(rest, &count, sizeof count) || count > rest->size / sizeof *piece->items)
+        return false;
+    piece->items = malloc((size_t)count * sizeof *piece->items + 1);
+    if (!piece->items)
+        return false;
+    piece->count = piece->capacity = (size_t)count;
+    return take(rest, piece->items, piece->count * sizeof *piece->items);
+}
+
+enum status samples_receive(const uint8_t *bytes, size_t size, int count,
+                            struct samples_pieces *pieces)
+{
+    struct rest rest = {bytes, size};
+    *pieces = (struct samples_pieces){.count = count};
+    pieces->list = calloc((size_t)count, sizeof *pieces->list);
+    bool taken = pieces->list && take(&rest, &pieces->tempo, sizeof pieces->tempo);
+    for (int i = 0; i < count && taken; i++)
+        taken = take_piece(&rest, &pieces->list[i]);
+    if (taken && rest.size == 0)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "the pieces did not arrive as they were sent");
+}
+
+/* ---- after each epoch ---- */
 
 static void log_samples(const char *path, int count, const struct samples_made *made)
 {
@@ -89,9 +163,13 @@ enum status samples_write(const struct checkpoint *now, const char *directory,
         .path = path,
         .number_one = true,
     };
+    struct samples_pieces pieces = {0};
     struct samples_made made;
     if (status == STATUS_OK)
-        status = samples_make(now, &request, NULL, &made);
+        status = samples_play(now, &request, &pieces);
+    if (status == STATUS_OK)
+        status = samples_save(&request, &pieces, NULL, &made);
+    samples_free(&pieces);
     if (status == STATUS_OK)
         log_samples(shown, request.count, &made);
     free(path);

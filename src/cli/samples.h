@@ -3,6 +3,9 @@
 #define TUTTI_SAMPLES_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #include "tutti/checkpoint.h"
 #include "tutti/player.h"
@@ -27,12 +30,34 @@ struct samples_made {
     double seconds;
 };
 
-/* Makes the pieces as one batch and writes them. `report` (may be NULL) is called with
- * every file written and its piece. */
-enum status samples_make(const struct checkpoint *checkpoint,
+/* Pieces and the tempo of their files, microseconds per beat. */
+struct samples_pieces {
+    struct notes *list; /* [count] */
+    int count;
+    int tempo;
+};
+
+/* Makes the pieces as one batch. Freed with samples_free, also after a failure. */
+enum status samples_play(const struct checkpoint *checkpoint,
                          const struct samples_request *request,
-                         void (*report)(const char *path, const struct notes *piece),
+                         struct samples_pieces *pieces);
+void samples_free(struct samples_pieces *pieces);
+
+/* Called with every file written and its piece. */
+typedef void samples_report(const char *path, const struct notes *piece);
+
+/* Writes the files of the pieces, of which the request has only path and number_one to
+ * give. `report` may be NULL. */
+enum status samples_save(const struct samples_request *request,
+                         const struct samples_pieces *pieces, samples_report *report,
                          struct samples_made *made);
+
+/* Passes pieces from a process to another of the same program. What is received has the
+ * wanted number of pieces and exactly these bytes; its values are as they come. Freed with
+ * samples_free, also after a failure. */
+enum status samples_send(const struct samples_pieces *pieces, FILE *to);
+enum status samples_receive(const uint8_t *bytes, size_t size, int count,
+                            struct samples_pieces *pieces);
 
 /* The trainer's callback: run.samples files of run.sample_seconds with the settings of
  * [sample], "DIRECTORY/epoch-0001-1.mid" ..., and a line to the log that names them as they

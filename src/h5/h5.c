@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tutti/confine.h"
 #include "tutti/file.h"
 #include "tutti/phase.h"
 
@@ -227,6 +228,7 @@ static enum status open_failed(const char *path)
 enum status h5_open(const char *path, struct h5_file **out)
 {
     *out = NULL;
+    confine_opening(path);
     uint64_t size = 0;
     enum status status = check_file(path, &size);
     if (status != STATUS_OK)

@@ -1,0 +1,224 @@
+/* confine_calls: the list of system calls, as a seccomp filter.
+ *
+ * The list has what glibc, HDF5, OpenBLAS and our own code use to read, compute and print.
+ * Everything else fails: with ENOSYS if the call is younger than Linux 5.1, as on an older
+ * kernel, since libraries then fall back on an older call (glibc's clone3 on clone, whose
+ * flags a filter can see); with EPERM otherwise.
+ *
+ * The filter is a straight line of blocks, one for each entry: load the number of the call,
+ * compare it, test one argument if the entry asks for that, and return "allow" or go on
+ * with the next block. The kernel remembers which calls are always allowed, so its length
+ * costs nothing where it would matter.
+ */
+#include "confine_internal.h"
+
+#if defined(__x86_64__) || (defined(__aarch64__) && defined(__AARCH64EL__))
+
+#include <asm/ioctls.h>
+#include <asm/termbits.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifdef __x86_64__
+static const unsigned architecture = AUDIT_ARCH_X86_64;
+#else
+static const unsigned architecture = AUDIT_ARCH_AARCH64;
+#endif
+
+enum {
+    FIRST_OF_ALL_ARCHITECTURES = 424,  /* from here on, numbers are the same everywhere */
+    NAME_ANONYMOUS_MEMORY = 0x53564d41 /* PR_SET_VMA, which glibc's malloc uses */
+};
+
+/* Bits of open() that write or create. */
+static const unsigned writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+
+enum condition { ALWAYS, EQUAL, WITHOUT, WITH };
+
+struct entry {
+    int call;
+    enum condition condition; /* on an argument's lower 32 bits: == value, or none or any
+                                 of the value's bits set */
+    unsigned argument;
+    unsigned value;
+};
+
+static const struct entry entries[] = {
+    /* reading, and writing to what is open */
+    {.call = SYS_read},
+    {.call = SYS_readv},
+    {.call = SYS_pread64},
+    {.call = SYS_preadv},
+    {.call = SYS_lseek},
+    {.call = SYS_write},
+    {.call = SYS_writev},
+    {.call = SYS_openat, WITHOUT, 2, writes},
+    {.call = SYS_close},
+    {.call = SYS_fstat},
+    {.call = SYS_newfstatat},
+    {.call = SYS_statx},
+    {.call = SYS_statfs},
+    {.call = SYS_fstatfs},
+    {.call = SYS_faccessat},
+    {.call = 439}, /* faccessat2 */
+    {.call = SYS_readlinkat},
+    {.call = SYS_getdents64},
+    {.call = SYS_getcwd},
+    {.call = SYS_fadvise64},
+    {.call = SYS_flock},
+    {.call = SYS_dup},
+    {.call = SYS_dup3},
+    {.call = SYS_ppoll},
+    {.call = SYS_pselect6},
+    {.call = SYS_fcntl, EQUAL, 1, F_DUPFD},
+    {.call = SYS_fcntl, EQUAL, 1, F_DUPFD_CLOEXEC},
+    {.call = SYS_fcntl, EQUAL, 1, F_GETFD},
+    {.call = SYS_fcntl, EQUAL, 1, F_SETFD},
+    {.call = SYS_fcntl, EQUAL, 1, F_GETFL},
+    {.call = SYS_fcntl, EQUAL, 1, F_SETFL},
+    {.call = SYS_fcntl, EQUAL, 1, F_GETLK},
+    {.call = SYS_fcntl, EQUAL, 1, F_SETLK},
+    {.call = SYS_ioctl, EQUAL, 1, TCGETS}, /* isatty */
+    {.call = SYS_ioctl, EQUAL, 1, TCGETS2},
+    {.call = SYS_ioctl, EQUAL, 1, TIOCGWINSZ},
+    /* memory */
+    {.call = SYS_brk},
+    {.call = SYS_mmap},
+    {.call = SYS_munmap},
+    {.call = SYS_mremap},
+    {.call = SYS_mprotect},
+    {.call = SYS_madvise},
+    /* threads of this process */
+    {.call = SYS_futex},
+    {.call = SYS_clone, WITH, 0, CLONE_THREAD},
+    {.call = SYS_set_robust_list},
+    {.call = SYS_membarrier},
+    {.call = SYS_sched_yield},
+    {.call = SYS_sched_getaffinity},
+    {.call = SYS_sched_setaffinity, EQUAL, 0, 0},
+    {.call = SYS_getcpu},
+    {.call = SYS_prctl, EQUAL, 0, PR_SET_NAME},
+    {.call = SYS_prctl, EQUAL, 0, NAME_ANONYMOUS_MEMORY},
+    /* signals of this process: raise() and abort() */
+    {.call = SYS_rt_sigaction},
+    {.call = SYS_rt_sigprocmask},
+    {.call = SYS_rt_sigreturn},
+    {.call = SYS_sigaltstack},
+    {.call = SYS_restart_syscall},
+    /* facts, clocks, the end */
+    {.call = SYS_getpid},
+    {.call = SYS_gettid},
+    {.call = SYS_getppid},
+    {.call = SYS_getuid},
+    {.call = SYS_geteuid},
+    {.call = SYS_getgid},
+    {.call = SYS_getegid},
+    {.call = SYS_uname},
+    {.call = SYS_sysinfo},
+    {.call = SYS_getrusage},
+    {.call = SYS_prlimit64, EQUAL, 0, 0},
+    {.call = SYS_getrandom},
+    {.call = SYS_nanosleep},
+    {.call = SYS_clock_nanosleep},
+    {.call = SYS_clock_gettime},
+    {.call = SYS_clock_getres},
+    {.call = SYS_gettimeofday},
+    {.call = SYS_exit},
+    {.call = SYS_exit_group},
+#ifdef SYS_rseq
+    {.call = SYS_rseq},
+#endif
+#ifdef __x86_64__ /* the others never had these */
+    {.call = SYS_open, WITHOUT, 1, writes},
+    {.call = SYS_stat},
+    {.call = SYS_lstat},
+    {.call = SYS_access},
+    {.call = SYS_readlink},
+    {.call = SYS_dup2},
+    {.call = SYS_poll},
+    {.call = SYS_select},
+    {.call = SYS_time},
+    {.call = SYS_getrlimit},
+    {.call = SYS_arch_prctl}, /* thread-local storage, AMX */
+#endif
+};
+enum { ENTRIES = sizeof entries / sizeof *entries, BLOCK = 5, AROUND = 16 };
+
+struct filter {
+    struct sock_filter code[BLOCK * (ENTRIES + 1) + AROUND];
+    unsigned short length;
+};
+
+static void add(struct filter *filter, struct sock_filter instruction)
+{
+    filter->code[filter->length++] = instruction;
+}
+
+static void load(struct filter *filter, size_t offset)
+{
+    add(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offset));
+}
+
+/* If the loaded word passes `test` (a BPF jump) against value, skips `yes` instructions,
+ * else `no`. */
+static void jump(struct filter *filter, unsigned short test, unsigned value,
+                 unsigned char yes, unsigned char no)
+{
+    add(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | test | BPF_K, value, yes, no));
+}
+
+static void leave(struct filter *filter, unsigned action)
+{
+    add(filter, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
+}
+
+static void add_entry(struct filter *filter, const struct entry *entry)
+{
+    const size_t arguments = offsetof(struct seccomp_data, args);
+    load(filter, offsetof(struct seccomp_data, nr));
+    if (entry->condition == ALWAYS) {
+        jump(filter, BPF_JEQ, (unsigned)entry->call, 0, 1);
+    } else {
+        bool without = entry->condition == WITHOUT;
+        jump(filter, BPF_JEQ, (unsigned)entry->call, 0, 3);
+        load(filter, arguments + entry->argument * sizeof(uint64_t)); /* little-endian */
+        jump(filter, entry->condition == EQUAL ? BPF_JEQ : BPF_JSET, entry->value,
+             without ? 1 : 0, without ? 0 : 1);
+    }
+    leave(filter, SECCOMP_RET_ALLOW);
+}
+
+void confine_calls(void)
+{
+    const unsigned refuse = SECCOMP_RET_ERRNO | EPERM,
+                   unknown = SECCOMP_RET_ERRNO | ENOSYS;
+    const struct entry own_threads = {SYS_tgkill, EQUAL, 0, (unsigned)getpid()};
+    struct filter filter = {.length = 0};
+    load(&filter, offsetof(struct seccomp_data, arch));
+    jump(&filter, BPF_JEQ, architecture, 1, 0);
+    leave(&filter, refuse);
+    for (size_t i = 0; i < ENTRIES; i++)
+        add_entry(&filter, &entries[i]);
+    add_entry(&filter, &own_threads);
+    load(&filter, offsetof(struct seccomp_data, nr));
+    jump(&filter, BPF_JGE, FIRST_OF_ALL_ARCHITECTURES, 0, 1);
+    leave(&filter, unknown);
+    leave(&filter, refuse);
+    const struct sock_fprog program = {filter.length, filter.code};
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program); /* no seccomp: goes on */
+}
+
+#else
+
+void confine_calls(void)
+{
+}
+
+#endif

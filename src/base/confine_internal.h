@@ -1,0 +1,19 @@
+/* confine: shared by confine*.c. */
+#ifndef TUTTI_CONFINE_INTERNAL_H
+#define TUTTI_CONFINE_INTERNAL_H
+
+#include "tutti/confine.h"
+
+/* Bytes stored in the inputs and, for a file, beside it: an upper bound of what reading
+ * them can take. */
+uint64_t confine_stored_bytes(const struct confine_inputs *inputs);
+
+/* Denies this process all writing to the file system and, unless inputs->others, reading of
+ * anything but the inputs. Needs no_new_privs. Does nothing without Landlock. */
+void confine_files(const struct confine_inputs *inputs);
+
+/* Denies this process all system calls but those on a list. Needs no_new_privs. Does
+ * nothing without seccomp. */
+void confine_calls(void);
+
+#endif

@@ -1,0 +1,183 @@
+/* confine: what comes back from the child, and how its end is told. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tutti/confine.h"
+
+static const char *const paths[] = {"/nowhere/file.h5", "/nowhere"};
+static const struct confine_inputs inputs = {.paths = paths, .count = 2};
+
+enum { REPLY_BYTES = 3000000 }; /* more than a pipe holds */
+
+static enum status send_much(void *context, FILE *reply)
+{
+    const int *first = context;
+    for (int i = 0; i < REPLY_BYTES; i++)
+        fputc(*first + i, reply);
+    return STATUS_OK;
+}
+
+static void the_reply_is_whole(void **state)
+{
+    (void)state;
+    int first = 7;
+    struct confine_reply reply;
+    assert_int_equal(confine_run(&inputs, send_much, &first, &reply), STATUS_OK);
+    assert_int_equal(reply.size, REPLY_BYTES);
+    for (int i = 0; i < REPLY_BYTES; i++)
+        assert_int_equal(reply.bytes[i], (uint8_t)(first + i));
+    free(reply.bytes);
+}
+
+static enum status send_and_fail(void *context, FILE *reply)
+{
+    enum status *status = context;
+    fputs("part", reply);
+    return status_fail(*status, "line\nof %d", 12);
+}
+
+static void a_failure_keeps_code_and_message(void **state)
+{
+    (void)state;
+    enum status codes[] = {STATUS_FAILED, STATUS_MISUSE};
+    for (int i = 0; i < 2; i++) {
+        struct confine_reply reply;
+        assert_int_equal(confine_run(&inputs, send_and_fail, &codes[i], &reply),
+                         codes[i]);
+        assert_string_equal(status_message(), "line?of 12");
+        assert_null(reply.bytes);
+        assert_int_equal(reply.size, 0);
+    }
+}
+
+static enum status fail_with(void *context, FILE *reply)
+{
+    (void)reply;
+    return status_fail(STATUS_FAILED, "%s", (const char *)context);
+}
+
+static void without_a_reply(void **state)
+{
+    (void)state;
+    char text[] = "why";
+    assert_int_equal(confine_run(&inputs, fail_with, text, NULL), STATUS_FAILED);
+    assert_string_equal(status_message(), "why");
+}
+
+struct death {
+    int number; /* of the signal */
+    const char *opened;
+    bool computing;
+};
+
+static enum status die(void *context, FILE *reply)
+{
+    const struct death *death = context;
+    (void)reply;
+    if (death->opened)
+        confine_opening(death->opened);
+    if (death->computing)
+        confine_computing();
+    signal(death->number, SIG_DFL); /* a sanitizer's handler */
+    raise(death->number);
+    return STATUS_OK;
+}
+
+static void assert_told(struct death death, const char *expected)
+{
+    assert_int_equal(confine_run(&inputs, die, &death, NULL), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), expected));
+}
+
+static void a_crash_names_file_and_signal(void **state)
+{
+    (void)state;
+    assert_told((struct death){SIGSEGV, NULL, false},
+                "/nowhere/file.h5: damaged: reading it ended in signal 11 (SIGSEGV)");
+    assert_told((struct death){SIGBUS, "other.h5", false},
+                "other.h5: damaged: reading it ended in signal 7 (SIGBUS)");
+    assert_told((struct death){SIGFPE, "a\033[1mb", false}, "a?[1mb: damaged: ");
+    assert_told((struct death){SIGKILL, "other.h5", false},
+                "other.h5: reading it was ended by signal 9 (SIGKILL)");
+    assert_told((struct death){SIGABRT, "other.h5", true},
+                "other.h5: computing with it ended in signal 6 (SIGABRT)");
+}
+
+static enum status leave(void *context, FILE *reply)
+{
+    (void)reply;
+    _exit(*(int *)context);
+}
+
+static void leaving_early_is_a_failure(void **state)
+{
+    (void)state;
+    int codes[] = {0, 3};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(confine_run(&inputs, leave, &codes[i], NULL), STATUS_FAILED);
+        assert_non_null(strstr(status_message(), "reading it ended with exit code"));
+    }
+}
+
+/* In a process of its own, which is to end by the signal. */
+static int end_of_parent(int number)
+{
+    struct death death = {number, NULL, false};
+    int state = 0;
+    pid_t parent = fork();
+    if (parent == 0) {
+        confine_run(&inputs, die, &death, NULL);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(parent, &state, 0), parent);
+    return WIFSIGNALED(state) ? WTERMSIG(state) : 0;
+}
+
+static void signals_that_are_no_fault_end_the_parent(void **state)
+{
+    (void)state;
+    int numbers[] = {SIGINT, SIGTERM, SIGPIPE, SIGHUP};
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(end_of_parent(numbers[i]), numbers[i]);
+}
+
+static void the_child_is_known_with_sigchld_ignored(void **state)
+{
+    (void)state;
+    struct sigaction after;
+    signal(SIGCHLD, SIG_IGN);
+    assert_told((struct death){SIGSEGV, NULL, false}, "SIGSEGV");
+    sigaction(SIGCHLD, NULL, &after);
+    assert_ptr_equal(after.sa_handler, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+}
+
+static void nothing_happens_outside(void **state)
+{
+    (void)state;
+    confine_opening("file.h5");
+    confine_computing();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_reply_is_whole),
+        cmocka_unit_test(a_failure_keeps_code_and_message),
+        cmocka_unit_test(without_a_reply),
+        cmocka_unit_test(a_crash_names_file_and_signal),
+        cmocka_unit_test(leaving_early_is_a_failure),
+        cmocka_unit_test(signals_that_are_no_fault_end_the_parent),
+        cmocka_unit_test(the_child_is_known_with_sigchld_ignored),
+        cmocka_unit_test(nothing_happens_outside),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
