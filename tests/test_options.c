@@ -82,7 +82,8 @@
 #define STRINGS(X)                                                                       \
     X(data.dataset)                                                                      \
     X(data.split_file)                                                                   \
-    X(run.dir)
+    X(run.dir)                                                                           \
+    X(run.interface)
 
 static uint64_t seed, drawn;
 

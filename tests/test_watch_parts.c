@@ -1,5 +1,5 @@
-/* watch: who is to blame, what is said about it, and how a rank finds rank 0, without
- * processes that die; test_watch.sh has those. */
+/* watch: who is to blame, and what is reported about it, without processes that die;
+ * test_watch.sh has those, and test_watch_port how the ranks come together. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -7,15 +7,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <arpa/inet.h>
 #include <poll.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "../src/parallel/watch_internal.h"
-#include "tutti/progress.h"
 
 /* ---- judgement: at the time 100, with hang_seconds = 10 ---- */
 
@@ -195,139 +192,6 @@ static void a_process_is_known_and_no_other_killed(void **state)
     waitpid(pid, NULL, 0);
 }
 
-/* ---- the way to rank 0 ---- */
-
-static const struct watch_frame hello = {.token = 42, .kind = WATCH_HELLO, .rank = 1};
-
-/* Accepts one connection, in a child; answers with that token if the hello is right. */
-static pid_t serve(int listener, uint64_t token)
-{
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    struct pollfd polled = {.fd = listener, .events = POLLIN};
-    poll(&polled, 1, 10000);
-    struct watch_link link = {.socket = accept(listener, NULL, NULL)};
-    struct watch_frame answer = {.token = token, .kind = WATCH_WELCOME, .pid = 77};
-    polled.fd = link.socket;
-    int got = 0;
-    while (got == 0 && poll(&polled, 1, 10000) == 1)
-        got = watch_link_receive(&link, 42);
-    if (got == 1 && link.in.kind == WATCH_HELLO && link.in.rank == 1)
-        watch_link_send(&link, &answer);
-    poll(NULL, 0, 2000);
-    _exit(0);
-}
-
-static bool connects(const struct watch_invitation *invitation, char *reason)
-{
-    struct watch_link link;
-    struct watch_frame welcome = {0};
-    bool reached =
-        watch_connect(invitation, &hello, 5, &link, &welcome, reason, WATCH_TEXT);
-    assert_int_equal(reached, welcome.pid == 77);
-    assert_int_equal(reached, link.socket >= 0);
-    watch_link_close(&link);
-    return reached;
-}
-
-static void leave_loopback(struct watch_invitation *invitation)
-{
-    int kept = 0;
-    for (int i = 0; i < invitation->count; i++)
-        if (invitation->addresses[i].loopback)
-            invitation->addresses[kept++] = invitation->addresses[i];
-    invitation->count = kept;
-    assert_true(kept > 0);
-}
-
-static void rank_0_is_found(void **state)
-{
-    (void)state;
-    struct watch_invitation invitation = {.token = 42, .kernel = watch_kernel()};
-    char reason[WATCH_TEXT];
-    int listener = watch_listen(4, &invitation);
-    assert_true(listener >= 0 && invitation.port > 0 && invitation.count > 0);
-    pid_t server = serve(listener, 42);
-    assert_true(connects(&invitation, reason));
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-
-    server = serve(listener, 43); /* listens there, but belongs to another run */
-    double began = clock_seconds();
-    leave_loopback(&invitation);
-    invitation.count = 1;
-    assert_false(connects(&invitation, reason));
-    assert_true(clock_seconds() - began < 4);
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-
-    close(listener);
-    assert_false(connects(&invitation, reason));
-    assert_string_equal(reason, "Connection refused");
-    invitation.kernel++; /* another host: its loopback is not ours */
-    assert_false(connects(&invitation, reason));
-}
-
-/* Of two addresses the first leads to one who doesn't answer. */
-static void a_stranger_is_passed_over(void **state)
-{
-    (void)state;
-    struct watch_invitation invitation = {.token = 42, .kernel = watch_kernel()};
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    char reason[WATCH_TEXT];
-    int stranger = socket(AF_INET, SOCK_STREAM, 0);
-    int hub = socket(AF_INET, SOCK_STREAM, 0);
-    socklen_t size = sizeof at;
-    inet_pton(AF_INET, "127.0.0.2", &at.sin_addr);
-    assert_int_equal(bind(stranger, (struct sockaddr *)&at, size), 0);
-    assert_int_equal(getsockname(stranger, (struct sockaddr *)&at, &size), 0);
-    inet_pton(AF_INET, "127.0.0.3", &at.sin_addr);
-    assert_int_equal(bind(hub, (struct sockaddr *)&at, size), 0);
-    assert_int_equal(listen(stranger, 4) | listen(hub, 4), 0);
-    invitation.port = ntohs(at.sin_port);
-    invitation.count = 2;
-    for (int i = 0; i < 2; i++) {
-        const uint8_t address[4] = {127, 0, 0, (uint8_t)(2 + i)};
-        invitation.addresses[i] = (struct watch_address){.family = AF_INET};
-        memcpy(invitation.addresses[i].bytes, address, sizeof address);
-    }
-    pid_t server = serve(hub, 42);
-    assert_true(connects(&invitation, reason));
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    close(stranger);
-    close(hub);
-}
-
-/* A frame that comes in pieces is one frame; what is no frame ends the connection. */
-static void frames_are_whole(void **state)
-{
-    (void)state;
-    int ends[2];
-    struct watch_frame frame = hello;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    struct watch_link link = {.socket = ends[0]};
-    assert_int_equal(watch_link_receive(&link, 42), 0);
-    assert_int_equal(write(ends[1], &frame, 100), 100);
-    assert_int_equal(watch_link_receive(&link, 42), 0);
-    assert_true(write(ends[1], (char *)&frame + 100, sizeof frame - 100) > 0);
-    assert_true(write(ends[1], &frame, sizeof frame) > 0);
-    assert_int_equal(watch_link_receive(&link, 42), 1);
-    assert_int_equal(link.in.rank, 1);
-    assert_int_equal(watch_link_receive(&link, 41), -1); /* another run's token */
-    frame.phase = PHASES;
-    assert_true(write(ends[1], &frame, sizeof frame) > 0);
-    assert_int_equal(watch_link_receive(&link, 42), -1);
-    frame.phase = 0;
-    memset(frame.text, 'x', sizeof frame.text);
-    assert_true(write(ends[1], &frame, sizeof frame) > 0);
-    assert_int_equal(watch_link_receive(&link, 42), -1);
-    close(ends[1]);
-    assert_int_equal(watch_link_receive(&link, 42), -1);
-    watch_link_close(&link);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,9 +201,6 @@ int main(void)
         cmocka_unit_test(what_is_said),
         cmocka_unit_test(what_others_send_is_escaped),
         cmocka_unit_test(a_process_is_known_and_no_other_killed),
-        cmocka_unit_test(rank_0_is_found),
-        cmocka_unit_test(a_stranger_is_passed_over),
-        cmocka_unit_test(frames_are_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,7 @@ struct options {
         int64_t samples;     /* files after each epoch */
         bool hash_steps;     /* weights hash with each step's metrics */
         double hang_seconds; /* a rank that does nothing for so long hangs; 0: never */
+        char interface[256]; /* of the watchdog: name, address, subnet; "": automatic */
     } run;
     struct {
         double temperature;

@@ -18,6 +18,7 @@
 #define WORD(list) .type = OPTION_WORD, .words = (list)
 #define BOOLEAN .type = OPTION_BOOLEAN
 #define PATH .type = OPTION_PATH
+#define TEXT .type = OPTION_TEXT
 #define MAY_CHANGE .may_change = true
 #define OF_DATASET .of_dataset = true
 
@@ -156,6 +157,8 @@ const struct option_row option_rows[] = {
      .help = "log the hash of the weights after each step"},
     {AT(run, hang_seconds), NUMBER(0, 1e6), .unit = "seconds", .initial = "60", MAY_CHANGE,
      .help = "a rank that does nothing for so long hangs, and the run ends; 0: never"},
+    {AT(run, interface), TEXT, .unit = "network", .initial = "", MAY_CHANGE,
+     .help = "network that the watchdog listens on: ib0, 10.1.0.0/16; empty: automatic"},
 
     {AT(sample, temperature), NUMBER(0, 100), .initial = "1", MAY_CHANGE,
      .help = "below 1 safer, above 1 wilder; 0: always the most probable token"},

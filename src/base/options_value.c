@@ -130,6 +130,7 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
     case OPTION_NUMBERS:
         return read_numbers(row, text, member);
     case OPTION_PATH:
+    case OPTION_TEXT:
         return read_string(row, text, member);
     case OPTION_GRID:
         return read_grid(row, text, member);
@@ -219,6 +220,7 @@ const char *option_format(const struct option_row *row, const struct options *op
         format_numbers(member, number_count(row), text, size);
         break;
     case OPTION_PATH:
+    case OPTION_TEXT:
     case OPTION_GRID:
         snprintf(text, size, "%s", (const char *)member);
         break;
@@ -279,6 +281,7 @@ const char *option_expected(const struct option_row *row, char *text, size_t siz
         expect_number(row, text, size);
         break;
     case OPTION_PATH:
+    case OPTION_TEXT:
         snprintf(text, size, "one line of at most %zu bytes", row->size - 1);
         break;
     case OPTION_GRID:

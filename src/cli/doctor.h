@@ -98,6 +98,7 @@ struct doctor {
     char directory_fault[DOCTOR_TEXT]; /* rank 0: what could not be done */
     double sync_seconds;               /* rank 0: a small file, safe on the disk */
     double sum_seconds;                /* one sum of a gradient */
+    char addresses[DOCTOR_TEXT];       /* that rank 0's watchdog would listen on */
     struct place here;                 /* this rank's */
     struct place *places;              /* [ranks] on rank 0 */
     struct finding findings[DOCTOR_FINDINGS];

@@ -1,19 +1,13 @@
 /* doctor_network: what lies between the ranks: shared memory on a host, connections and
  * the sum across hosts, clocks; and how fast each rank computes while all of them do. */
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <inttypes.h>
 #include <math.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -24,6 +18,7 @@
 #include "tutti/file.h"
 #include "tutti/product.h"
 #include "tutti/progress.h"
+#include "tutti/watch.h"
 
 static const char shared_memory[] = "/dev/shm";
 
@@ -115,99 +110,11 @@ static void look_at_shared_memory(struct place *place)
 
 /* ---- the port ---- */
 
-enum { ADDRESSES = 8, PORT_PATIENCE = 3000 /* milliseconds, for each address */ };
-
-struct listener {
-    uint16_t port; /* network order; 0: none */
-    int count;
-    struct in_addr addresses[ADDRESSES];
-    char host[DOCTOR_WORD];
-};
-
-/* The addresses of this host that others may know. */
-static void find_addresses(struct listener *listener)
-{
-    struct ifaddrs *all = NULL;
-    if (getifaddrs(&all) != 0)
-        return;
-    for (struct ifaddrs *at = all; at && listener->count < ADDRESSES; at = at->ifa_next)
-        if (at->ifa_addr && at->ifa_addr->sa_family == AF_INET &&
-            (at->ifa_flags & IFF_UP) && !(at->ifa_flags & IFF_LOOPBACK)) {
-            struct sockaddr_in address;
-            memcpy(&address, at->ifa_addr, sizeof address);
-            listener->addresses[listener->count++] = address.sin_addr;
-        }
-    freeifaddrs(all);
-}
-
-/* Returns the socket, or -1. The kernel answers whoever connects. */
-static int start_listening(const struct doctor *doctor, struct listener *listener)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET};
-    socklen_t size = sizeof any;
-    snprintf(listener->host, sizeof listener->host, "%s", doctor->here.host);
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0)
-        return -1;
-    if (bind(descriptor, (struct sockaddr *)&any, sizeof any) != 0 ||
-        listen(descriptor, doctor->ranks + 16) != 0 ||
-        getsockname(descriptor, (struct sockaddr *)&any, &size) != 0) {
-        close(descriptor);
-        return -1;
-    }
-    listener->port = any.sin_port;
-    find_addresses(listener);
-    return descriptor;
-}
-
-/* 0, or why not. */
-static int try_address(struct in_addr address, uint16_t port)
-{
-    struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = port, .sin_addr = address};
-    int reason = 0;
-    socklen_t size = sizeof reason;
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor < 0)
-        return errno;
-    struct pollfd wait = {.fd = descriptor, .events = POLLOUT};
-    if (connect(descriptor, (struct sockaddr *)&to, sizeof to) != 0)
-        reason = errno;
-    if (reason == EINPROGRESS && poll(&wait, 1, PORT_PATIENCE) <= 0)
-        reason = ETIMEDOUT;
-    else if (reason == EINPROGRESS &&
-             getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &reason, &size) != 0)
-        reason = errno;
-    close(descriptor);
-    return reason;
-}
-
-static int reach(const struct doctor *doctor, const struct listener *listener)
-{
-    int reason = EADDRNOTAVAIL;
-    if (listener->port == 0)
-        return reason;
-    if (strcmp(listener->host, doctor->here.host) == 0) {
-        struct in_addr own = {.s_addr = htonl(INADDR_LOOPBACK)};
-        reason = try_address(own, listener->port);
-    }
-    for (int i = 0; i < listener->count && reason != 0; i++)
-        reason = try_address(listener->addresses[i], listener->port);
-    return reason;
-}
-
+/* As the watchdog of a run would. */
 static enum status try_port(struct doctor *doctor)
 {
-    struct listener listener = {0};
-    int descriptor = doctor->rank == 0 ? start_listening(doctor, &listener) : -1;
-    enum status status = comm_agree(
-        doctor->comm, comm_broadcast(doctor->comm, &listener, sizeof listener));
-    if (status == STATUS_OK && doctor->rank != 0)
-        doctor->here.port = reach(doctor, &listener);
-    comm_barrier(doctor->comm);
-    if (descriptor >= 0)
-        close(descriptor);
-    return status;
+    return watch_probe(doctor->comm, doctor->options.run.interface, &doctor->here.port,
+                       doctor->addresses, sizeof doctor->addresses);
 }
 
 /* ---- the sum ---- */
@@ -417,7 +324,7 @@ static void judge_port(struct doctor *doctor, bool *which)
                     strerror(reason));
     else
         doctor_find(doctor, DOCTOR_OK, "ports", NULL,
-                    "all ranks reach a TCP port of rank 0");
+                    "all ranks reach a TCP port of rank 0 (%s)", doctor->addresses);
 }
 
 static void judge_clocks(struct doctor *doctor)

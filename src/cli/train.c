@@ -40,6 +40,7 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
     const struct watch_request wanted = {
         .hang_seconds = request->options->run.hang_seconds,
         .directory = request->options->run.dir,
+        .interface = request->options->run.interface,
         .command = go_on_command(comm_size(comm), command, sizeof command)};
     enum status status = train_check(comm, request);
     if (status == STATUS_OK)

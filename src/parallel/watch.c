@@ -1,12 +1,12 @@
 /* watch: opening, closing, and what the training tells it. */
 #include "tutti/watch.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -16,6 +16,7 @@
 #include "watch_internal.h"
 
 static const double connect_seconds = 5;
+static const double pending_seconds = 5;
 
 /* ---- set-up ---- */
 
@@ -46,49 +47,73 @@ static struct watch_member *new_members(int count)
     return members;
 }
 
-static void free_watch(struct watch *watch)
+static struct watch_pending *new_pending(void)
+{
+    struct watch_pending *pending = calloc(WATCH_PENDING, sizeof *pending);
+    for (int i = 0; pending && i < WATCH_PENDING; i++)
+        pending[i].link.socket = -1;
+    return pending;
+}
+
+void watch_free(struct watch *watch)
 {
     if (!watch)
         return;
+    watch_stop_listening(watch);
     for (int i = 0; watch->members && i < watch->count; i++)
         watch_link_close(&watch->members[i].link);
-    for (int i = 0; watch->strangers && i < WATCH_STRANGERS; i++)
-        watch_link_close(&watch->strangers[i].link);
-    if (watch->listener >= 0)
-        close(watch->listener);
     if (watch->wake >= 0)
         close(watch->wake);
     pthread_mutex_destroy(&watch->lock);
     free(watch->members);
-    free(watch->strangers);
+    free(watch->pending);
     free(watch->directory);
     free(watch);
+}
+
+static bool allocate(struct watch *watch, const char *directory)
+{
+    bool listens = watch->hub && watch->ranks > 1;
+    watch->count = watch->hub ? watch->ranks : 1;
+    watch->members = new_members(watch->count);
+    watch->pending = listens ? new_pending() : NULL;
+    watch->directory = strdup(directory);
+    return watch->members && watch->directory && (watch->pending || !listens);
+}
+
+struct watch *watch_create(int rank, int ranks, const char *host, const char *directory)
+{
+    struct watch *watch = calloc(1, sizeof *watch);
+    if (!watch)
+        return NULL;
+    watch->rank = rank;
+    watch->ranks = watch->room = ranks;
+    watch->hub = rank == 0;
+    watch->launcher = ranks > 1 ? getppid() : 0;
+    watch->pending_seconds = pending_seconds;
+    watch->wake = -1;
+    for (int i = 0; i < WATCH_ADDRESSES; i++)
+        watch->listeners[i] = -1;
+    pthread_mutex_init(&watch->lock, NULL);
+    watch_process_self(&watch->self, rank, host);
+    watch->mine.process = watch->self;
+    if (allocate(watch, directory))
+        return watch;
+    watch_free(watch);
+    return NULL;
 }
 
 static enum status create(struct comm *comm, const struct watch_request *request,
                           struct watch **out)
 {
-    struct watch *watch = *out = calloc(1, sizeof *watch);
+    struct watch *watch = *out = watch_create(comm_rank(comm), comm_size(comm),
+                                              comm_host(comm), request->directory);
     if (!watch)
-        return status_fail(STATUS_FAILED, "out of memory for the watch");
-    watch->rank = comm_rank(comm);
-    watch->ranks = comm_size(comm);
-    watch->hub = watch->rank == 0;
-    watch->launcher = watch->ranks > 1 ? getppid() : 0;
+        return status_fail(STATUS_FAILED, "out of memory for the watchdog");
     watch->hang_seconds = request->hang_seconds;
-    watch->listener = watch->wake = -1;
-    pthread_mutex_init(&watch->lock, NULL);
-    watch_process_self(&watch->self, watch->rank, comm_host(comm));
-    watch->mine.process = watch->self;
-    watch->count = watch->hub ? watch->ranks : 1;
-    watch->members = new_members(watch->count);
-    watch->strangers = watch->hub ? new_members(WATCH_STRANGERS) : NULL;
-    watch->directory = strdup(request->directory);
-    if (!watch->members || !watch->directory || (watch->hub && !watch->strangers))
-        return status_fail(STATUS_FAILED, "out of memory for the watch");
     watch->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (watch->wake < 0)
-        return status_fail_errno("no event for the watch");
+        return status_fail_errno("no event for the watchdog");
     return STATUS_OK;
 }
 
@@ -108,19 +133,45 @@ static void be_known_to_self(struct watch *watch)
     watch->members[0].heard = clock_seconds();
 }
 
-static void invite(struct watch *watch, const struct watch_request *request,
-                   struct watch_invitation *invitation)
+/* Ranks on one host need no other network than its loopback. Collective. */
+static enum status find_spread(struct comm *comm, bool *spread)
 {
-    if (getrandom(&invitation->token, sizeof invitation->token, 0) < 0)
-        invitation->token = (uint64_t)getpid() * 0x9E3779B97F4A7C15u;
-    invitation->kernel = watch_kernel();
+    uint64_t own = watch_network(comm_host(comm)), first = own;
+    *spread = false;
+    if (comm_size(comm) == 1)
+        return STATUS_OK;
+    enum status status = comm_broadcast(comm, &first, sizeof first);
+    *spread = comm_max_i64(comm, own == 0 || own != first) > 0;
+    return status;
+}
+
+/* Without a secret nobody could be told from a stranger, so nobody is invited. */
+static void listen_with_secret(struct watch *watch, struct watch_invitation *invitation)
+{
+    watch->room = make_room(watch->ranks);
+    if (watch_random(invitation->secret, sizeof invitation->secret)) {
+        watch_listen(invitation, watch->listeners);
+        return;
+    }
+    invitation->count = 0;
+    snprintf(invitation->reason, sizeof invitation->reason,
+             "rank 0 gets no random numbers for a key: %s", strerror(errno));
+}
+
+static enum status invite(struct watch *watch, const struct watch_request *request,
+                          bool spread, struct watch_invitation *invitation)
+{
+    const char *interface = request->interface ? request->interface : "";
+    enum status status = watch_choose(interface, spread, invitation);
+    if (status != STATUS_OK)
+        return status;
+    invitation->network = watch_network(watch->self.host);
     watch_copy(invitation->command, sizeof invitation->command, request->command);
     be_known_to_self(watch);
     remove_old_report(watch->directory);
-    if (watch->ranks == 1)
-        return;
-    watch->room = make_room(watch->ranks);
-    watch->listener = watch_listen(watch->ranks, invitation);
+    if (watch->ranks > 1)
+        listen_with_secret(watch, invitation);
+    return STATUS_OK;
 }
 
 static enum status start_thread(struct watch *watch)
@@ -150,23 +201,23 @@ static enum status start_thread(struct watch *watch)
 static bool reach_hub(struct watch *watch, const struct watch_invitation *invitation,
                       char *reason, size_t size)
 {
-    struct watch_frame hello = {0}, welcome;
+    struct watch_frame join = {0};
     struct watch_member *hub = &watch->members[0];
-    watch_frame_fill(&hello, WATCH_HELLO, watch->token, &watch->self);
-    watch_copy(hello.text, sizeof hello.text, watch->self.host);
-    if (invitation->port == 0) {
+    const struct watch_frame *welcome = &hub->link.frame;
+    watch_frame_fill(&join, WATCH_JOIN, &watch->self);
+    watch_copy(join.text, sizeof join.text, watch->self.host);
+    if (invitation->count == 0) {
         snprintf(reason, size, "%s", invitation->reason);
         return false;
     }
-    if (!watch_connect(invitation, &hello, connect_seconds, &hub->link, &welcome, reason,
-                       size))
+    if (!watch_connect(invitation, &join, connect_seconds, &hub->link, reason, size))
         return false;
     hub->process = (struct watch_process){
-        .rank = 0, .pid = welcome.pid, .place = welcome.place, .born = welcome.born};
-    watch_copy(hub->process.host, sizeof hub->process.host, welcome.text);
+        .rank = 0, .pid = welcome->pid, .place = welcome->place, .born = welcome->born};
+    watch_copy(hub->process.host, sizeof hub->process.host, welcome->text);
     hub->known = true;
     hub->heard = clock_seconds();
-    hub->phase = (enum phase)welcome.phase;
+    hub->phase = (enum phase)welcome->phase;
     watch->heir = 1;
     return true;
 }
@@ -194,23 +245,34 @@ static void warn_unwatched(struct comm *comm, const struct watch *watch, bool re
 
 /* ---- what others call ---- */
 
+static void wake(struct watch *watch)
+{
+    const uint64_t one = 1;
+    ssize_t put = write(watch->wake, &one, sizeof one);
+    (void)put; /* it fails only where the thread is about to wake anyway */
+}
+
 enum status watch_open(struct comm *comm, const struct watch_request *request,
                        struct watch **out)
 {
     struct watch_invitation invitation = {0};
     char reason[WATCH_TEXT] = "";
+    bool spread = false;
     enum status status = comm_agree(comm, create(comm, request, out));
-    if (status == STATUS_OK && (*out)->hub)
-        invite(*out, request, &invitation);
+    if (status == STATUS_OK)
+        status = find_spread(comm, &spread);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, (*out)->hub ? invite(*out, request, spread, &invitation)
+                                              : STATUS_OK);
     if (status == STATUS_OK)
         status = comm_broadcast(comm, &invitation, sizeof invitation);
     if (status != STATUS_OK) {
-        free_watch(*out);
+        watch_free(*out);
         *out = NULL;
         return status;
     }
     struct watch *watch = *out;
-    watch->token = invitation.token;
+    memcpy(watch->secret, invitation.secret, sizeof watch->secret);
     watch_copy(watch->command, sizeof watch->command, invitation.command);
     bool reached = watch->hub || reach_hub(watch, &invitation, reason, sizeof reason);
     if (!reached) {
@@ -223,17 +285,12 @@ enum status watch_open(struct comm *comm, const struct watch_request *request,
         *out = NULL;
         return status;
     }
+    atomic_store(&watch->gathered, true);
+    wake(watch);
     watch_words_begin(watch);
     if (watch->ranks > 1)
         warn_unwatched(comm, watch, reached, reason);
     return STATUS_OK;
-}
-
-static void wake(struct watch *watch)
-{
-    const uint64_t one = 1;
-    ssize_t put = write(watch->wake, &one, sizeof one);
-    (void)put; /* it fails only where the thread is about to wake anyway */
 }
 
 void watch_checkpoint(struct watch *watch, const char *path)
@@ -247,6 +304,33 @@ void watch_checkpoint(struct watch *watch, const char *path)
     wake(watch);
 }
 
+/* ---- the same without a run, for tutti doctor ---- */
+
+enum status watch_probe(struct comm *comm, const char *interface, int *error,
+                        char *addresses, size_t size)
+{
+    struct watch_invitation invitation = {.network = watch_network(comm_host(comm))};
+    int listeners[WATCH_ADDRESSES];
+    bool spread, listens = comm_rank(comm) == 0;
+    *error = 0;
+    enum status status = find_spread(comm, &spread);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, listens ? watch_choose(interface, spread, &invitation)
+                                          : STATUS_OK);
+    if (status != STATUS_OK)
+        return status;
+    if (listens)
+        watch_listen(&invitation, listeners);
+    status = comm_broadcast(comm, &invitation, sizeof invitation);
+    if (status == STATUS_OK && !listens)
+        *error = watch_try(&invitation, comm_host(comm), connect_seconds);
+    watch_addresses_text(&invitation, addresses, size);
+    comm_barrier(comm);
+    for (int i = 0; listens && i < invitation.count; i++)
+        close(listeners[i]);
+    return status;
+}
+
 void watch_close(struct watch *watch)
 {
     if (!watch)
@@ -257,5 +341,5 @@ void watch_close(struct watch *watch)
         wake(watch);
         pthread_join(watch->thread, NULL);
     }
-    free_watch(watch);
+    watch_free(watch);
 }

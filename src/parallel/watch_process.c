@@ -56,26 +56,34 @@ static uint64_t started(const char *stat)
     return born;
 }
 
-uint64_t watch_kernel(void)
+/* A hash of the boot and of this process's namespace of one kind; 0: not known. */
+static uint64_t namespace_of(const char *path, const char *host)
 {
-    char boot[64];
-    if (!read_text("/proc/sys/kernel/random/boot_id", boot, sizeof boot))
+    char text[512];
+    int boot =
+        read_text("/proc/sys/kernel/random/boot_id", text, 64) ? (int)strlen(text) : 0;
+    ssize_t length = readlink(path, text + boot, 128);
+    if (boot == 0 || length <= 0)
         return 0;
-    return hash64(boot, strlen(boot));
+    size_t used = (size_t)boot + (size_t)length;
+    used += (size_t)snprintf(text + used, sizeof text - used, "%.*s", WATCH_HOST, host);
+    return hash64(text, used);
+}
+
+uint64_t watch_network(const char *host)
+{
+    return namespace_of("/proc/self/ns/net", host);
 }
 
 void watch_process_self(struct watch_process *out, int rank, const char *host)
 {
-    char text[128], stat[STAT_SIZE];
+    char stat[STAT_SIZE];
     *out = (struct watch_process){.rank = rank, .pid = (int32_t)getpid()};
     watch_copy(out->host, sizeof out->host, host);
-    uint64_t kernel = watch_kernel();
-    ssize_t length =
-        readlink("/proc/self/ns/pid", text + sizeof kernel, sizeof text - sizeof kernel);
-    if (kernel == 0 || length <= 0 || !read_stat(out->pid, stat, sizeof stat))
+    uint64_t place = namespace_of("/proc/self/ns/pid", "");
+    if (place == 0 || !read_stat(out->pid, stat, sizeof stat))
         return;
-    memcpy(text, &kernel, sizeof kernel);
-    out->place = hash64(text, sizeof kernel + (size_t)length);
+    out->place = place;
     out->born = started(stat);
 }
 

@@ -1,11 +1,11 @@
-/* watch, the thread: listens, says once a second that this process is there, and ends it
- * when one of the run has died or hangs.
+/* watch, the thread: sends a heartbeat once a second, and ends this process when one of
+ * the run has died or hangs.
  *
- * The hub hears all and judges; what it finds it tells people, then the other ranks. They
- * judge for themselves only whether the hub is there. A connection that ends without a
- * goodbye is a death: the kernel ends it, whatever has ended the process. Several deaths
- * found at one look are told apart by how they came (enum watch_reason): a rank that
- * calls MPI after another has died may fail of that.
+ * The hub receives all heartbeats and judges; what it finds it reports, then it ends the
+ * other ranks. They judge for themselves only whether the hub is there. A connection that
+ * ends without a goodbye is a death: the kernel ends it, whatever has ended the process.
+ * Several deaths found at one look are told apart by how they came (enum watch_reason): a
+ * rank that calls MPI after another has died may fail of that.
  */
 #include <errno.h>
 #include <poll.h>
@@ -52,10 +52,10 @@ static void look_at_self(struct watch *watch, double now)
     }
 }
 
-static void fill(struct watch *watch, enum watch_kind kind, struct watch_frame *frame)
+void watch_describe(struct watch *watch, enum watch_kind kind, struct watch_frame *frame)
 {
     memset(frame, 0, sizeof *frame);
-    watch_frame_fill(frame, kind, watch->token, &watch->self);
+    watch_frame_fill(frame, kind, &watch->self);
     frame->still = watch->mine.still;
     frame->heir = watch->heir;
     pthread_mutex_lock(&watch->lock);
@@ -116,14 +116,14 @@ static bool is_too_late(const struct watch_cause *cause)
 }
 
 /* Its last words are out; what comes behind them (a trace, a core) may take a while. */
-static void let_die(struct watch *watch, const struct watch_member *member)
+static void let_die(const struct watch_member *member)
 {
     struct watch_link *link = (struct watch_link *)&member->link;
     double until = clock_seconds() + core_seconds;
     struct pollfd polled = {.fd = link->socket, .events = POLLIN};
     while (link->socket >= 0 && clock_seconds() < until) {
         poll(&polled, 1, 100);
-        if (watch_link_receive(link, watch->token) < 0)
+        if (watch_link_receive(link) < 0)
             watch_link_close(link);
     }
 }
@@ -151,9 +151,9 @@ static void conclude(struct watch *watch, const struct watch_cause *cause)
         watch_tell(watch, text);
     }
     if (worded && !own)
-        let_die(watch, cause->member);
+        let_die(cause->member);
     struct watch_frame frame;
-    fill(watch, WATCH_END, &frame);
+    watch_describe(watch, WATCH_END, &frame);
     frame.rank = culprit->rank;
     frame.pid = culprit->pid;
     frame.place = culprit->place;
@@ -196,7 +196,7 @@ static void leave(struct watch *watch, const struct watch_frame *frame)
     if (frame->number)
         watch_process_kill(&culprit);
     if (frame->rank == 0) /* the launcher reports the first that leaves */
-        let_die(watch, &watch->members[0]);
+        let_die(&watch->members[0]);
     if (frame->rank == watch->rank && atomic_load(&watch->spoken))
         sleep_then_leave(own_core_seconds);
     _exit(STATUS_FAILED);
@@ -270,8 +270,11 @@ static void hear_alive(struct watch *watch, struct watch_member *member,
 static void hear(struct watch *watch, struct watch_member *member,
                  struct watch_cause *worst)
 {
-    const struct watch_frame *frame = &member->link.in;
+    const struct watch_frame *frame = &member->link.frame;
     struct watch_cause words;
+    if (frame->heir >= watch->ranks || frame->rank >= watch->ranks ||
+        (frame->kind != WATCH_END && frame->rank != member->process.rank))
+        return;
     switch ((enum watch_kind)frame->kind) {
     case WATCH_ALIVE:
         hear_alive(watch, member, frame);
@@ -299,7 +302,7 @@ static void read_member(struct watch *watch, struct watch_member *member,
                         struct watch_cause *worst)
 {
     int got;
-    while ((got = watch_link_receive(&member->link, watch->token)) > 0)
+    while ((got = watch_link_receive(&member->link)) > 0)
         hear(watch, member, worst);
     if (got == 0)
         return;
@@ -309,41 +312,6 @@ static void read_member(struct watch *watch, struct watch_member *member,
         return; /* never known: it has found another way, or has warned */
     struct watch_cause cause = lost(member);
     worse(worst, &cause);
-}
-
-/* ---- those who connect ---- */
-
-/* A free place; if there is none, that of the one who has kept silent longest. */
-static struct watch_member *place_for_stranger(struct watch *watch)
-{
-    struct watch_member *oldest = &watch->strangers[0];
-    for (int i = 0; i < WATCH_STRANGERS; i++) {
-        struct watch_member *at = &watch->strangers[i];
-        if (at->link.socket < 0)
-            return at;
-        if (at->heard < oldest->heard)
-            oldest = at;
-    }
-    watch_link_close(&oldest->link);
-    return oldest;
-}
-
-static void accept_all(struct watch *watch)
-{
-    while (watch->listener >= 0) {
-        int made = accept4(watch->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (made < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (made < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-            close(watch->listener); /* no descriptors left; those who wait learn it now */
-            watch->listener = -1;
-        }
-        if (made < 0)
-            return;
-        struct watch_member *stranger = place_for_stranger(watch);
-        stranger->link = (struct watch_link){.socket = made};
-        stranger->heard = clock_seconds();
-    }
 }
 
 /* Who speaks when rank 0 can't: the lowest rank of another host, or else of this one. */
@@ -358,46 +326,6 @@ static void choose_heir(struct watch *watch)
             elsewhere = i;
     }
     watch->heir = elsewhere ? elsewhere : any;
-}
-
-static int connections(const struct watch *watch)
-{
-    int n = 0;
-    for (int i = 0; i < watch->count; i++)
-        n += watch->members[i].link.socket >= 0;
-    return n;
-}
-
-static void admit(struct watch *watch, struct watch_member *stranger)
-{
-    const struct watch_frame *hello = &stranger->link.in;
-    struct watch_frame welcome;
-    if (hello->kind != WATCH_HELLO || hello->rank < 1 || hello->rank >= watch->count ||
-        watch->members[hello->rank].known || connections(watch) >= watch->room) {
-        watch_link_close(&stranger->link);
-        return;
-    }
-    struct watch_member *member = &watch->members[hello->rank];
-    watch_link_close(&member->link);
-    member->link = (struct watch_link){.socket = stranger->link.socket};
-    member->process = (struct watch_process){.rank = hello->rank,
-                                             .pid = hello->pid,
-                                             .place = hello->place,
-                                             .born = hello->born};
-    watch_copy(member->process.host, sizeof member->process.host, hello->text);
-    member->heard = clock_seconds();
-    stranger->link.socket = -1;
-    fill(watch, WATCH_WELCOME, &welcome);
-    watch_link_send(&member->link, &welcome);
-}
-
-static void read_stranger(struct watch *watch, struct watch_member *stranger)
-{
-    int got = watch_link_receive(&stranger->link, watch->token);
-    if (got > 0)
-        admit(watch, stranger);
-    else if (got < 0)
-        watch_link_close(&stranger->link);
 }
 
 /* ---- once a second ---- */
@@ -420,10 +348,11 @@ static void tick(struct watch *watch, double now)
     struct watch_cause cause = {.reason = CAUSE_NONE};
     forgive(watch, now);
     watch->ticked = now;
+    watch_pending_expire(watch, now);
     look_at_self(watch, now);
     if (watch->hub && watch->count > 1)
         choose_heir(watch);
-    fill(watch, WATCH_ALIVE, &alive);
+    watch_describe(watch, WATCH_ALIVE, &alive);
     say_to_all(watch, &alive);
     if (watch->hub) {
         if (!find_orphaned(watch, &cause))
@@ -444,15 +373,21 @@ static void tick(struct watch *watch, double now)
 
 /* ---- the loop ---- */
 
-/* What is polled: wake, listener, and whoever is connected. Only that, for poll refuses a
- * list longer than the limit of descriptors. */
+/* What is polled: whoever is connected, and last, as accepting may close the pending ones,
+ * the listeners. Only that, for poll refuses a list longer than the limit of descriptors. */
+struct entry {
+    struct watch_member *member; /* NULL: none of them */
+    struct watch_pending *pending;
+    int *listener;
+};
+
 struct table {
     struct pollfd *polled;
-    struct watch_member **who; /* NULL: wake, listener */
+    struct entry *who;
     nfds_t count;
 };
 
-static void list(struct table *table, int socket, struct watch_member *who)
+static void list(struct table *table, int socket, struct entry who)
 {
     if (socket < 0)
         return;
@@ -463,34 +398,31 @@ static void list(struct table *table, int socket, struct watch_member *who)
 static void list_all(struct watch *watch, struct table *table)
 {
     table->count = 0;
-    list(table, watch->wake, NULL);
-    list(table, watch->listener, NULL);
-    for (int i = 0; watch->strangers && i < WATCH_STRANGERS; i++)
-        list(table, watch->strangers[i].link.socket, &watch->strangers[i]);
+    list(table, watch->wake, (struct entry){0});
     for (int i = 0; i < watch->count; i++)
-        list(table, watch->members[i].link.socket, &watch->members[i]);
+        list(table, watch->members[i].link.socket,
+             (struct entry){.member = &watch->members[i]});
+    for (int i = 0; watch->pending && i < WATCH_PENDING; i++)
+        list(table, watch->pending[i].link.socket,
+             (struct entry){.pending = &watch->pending[i]});
+    for (int i = 0; i < WATCH_ADDRESSES && watch_can_accept(watch, clock_seconds()); i++)
+        list(table, watch->listeners[i],
+             (struct entry){.listener = &watch->listeners[i]});
 }
 
-static bool is_stranger(const struct watch *watch, const struct watch_member *who)
-{
-    return watch->strangers && who >= watch->strangers &&
-           who < watch->strangers + WATCH_STRANGERS;
-}
-
-static void read_one(struct watch *watch, int socket, struct watch_member *who,
+/* One that is ready; it may have been closed since, or joined. */
+static void read_one(struct watch *watch, int socket, const struct entry *who,
                      struct watch_cause *worst)
 {
     uint64_t woken;
     if (socket == watch->wake && read(watch->wake, &woken, sizeof woken) < 0)
         return; /* somebody else's news have been read already */
-    if (socket == watch->listener)
-        accept_all(watch);
-    if (!who || who->link.socket != socket)
-        return; /* closed meanwhile, or moved to its member */
-    if (is_stranger(watch, who))
-        read_stranger(watch, who);
-    else
-        read_member(watch, who, worst);
+    if (who->listener && *who->listener == socket)
+        watch_accept(watch, who->listener);
+    else if (who->pending && who->pending->link.socket == socket)
+        watch_pending_read(watch, who->pending);
+    else if (who->member && who->member->link.socket == socket)
+        read_member(watch, who->member, worst);
 }
 
 /* What has been read so far, of this process and of others, decides. */
@@ -512,6 +444,8 @@ static void act(struct watch *watch, struct watch_cause *worst)
 static void turn(struct watch *watch, struct table *table, double until)
 {
     struct watch_cause worst = {.reason = CAUSE_NONE};
+    if (atomic_load(&watch->gathered))
+        watch_stop_listening(watch);
     list_all(watch, table);
     double left = until - clock_seconds();
     int ready = poll(table->polled, table->count, left > 0 ? (int)(1000 * left) + 1 : 0);
@@ -519,7 +453,7 @@ static void turn(struct watch *watch, struct table *table, double until)
         poll(NULL, 0, 100); /* better late than in circles */
     for (nfds_t i = 0; ready > 0 && i < table->count; i++)
         if (table->polled[i].revents)
-            read_one(watch, table->polled[i].fd, table->who[i], &worst);
+            read_one(watch, table->polled[i].fd, &table->who[i], &worst);
     act(watch, &worst);
 }
 
@@ -537,7 +471,7 @@ static void say_goodbye(struct watch *watch, struct table *table)
 {
     struct watch_frame bye;
     double until = clock_seconds() + goodbye_seconds;
-    fill(watch, WATCH_BYE, &bye);
+    watch_describe(watch, WATCH_BYE, &bye);
     say_to_all(watch, &bye);
     for (int i = 0; i < watch->count; i++)
         if (watch->members[i].link.socket >= 0)
@@ -563,7 +497,7 @@ static void run(struct watch *watch, struct table *table)
 void *watch_run(void *argument)
 {
     struct watch *watch = argument;
-    size_t most = 2 + WATCH_STRANGERS + (size_t)watch->count;
+    size_t most = 1 + WATCH_ADDRESSES + WATCH_PENDING + (size_t)watch->count;
     struct table table = {.polled = calloc(most, sizeof *table.polled),
                           .who = calloc(most, sizeof *table.who)};
     if (table.polled && table.who)

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,11 +60,10 @@ void watch_copy(char *to, size_t size, const char *from)
     to[i] = '\0';
 }
 
-void watch_frame_fill(struct watch_frame *frame, enum watch_kind kind, uint64_t token,
+void watch_frame_fill(struct watch_frame *frame, enum watch_kind kind,
                       const struct watch_process *self)
 {
     struct phase_state state = phase_state();
-    frame->token = token;
     frame->kind = (int32_t)kind;
     frame->rank = self->rank;
     frame->pid = self->pid;
@@ -96,13 +94,12 @@ static void say(enum watch_kind kind, int number, const char *text)
     if (atomic_load(&watch->closing) || atomic_flag_test_and_set(&said))
         return;
     struct watch_frame *frame = &watch->words;
-    watch_frame_fill(frame, kind, watch->token, &watch->self);
+    watch_frame_fill(frame, kind, &watch->self);
     frame->number = number;
     watch_copy(frame->text, sizeof frame->text, text);
     if (watch->hub)
         let_thread_tell(watch);
-    else if (send(watch->members[0].link.socket, frame, sizeof *frame,
-                  MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+    else if (watch_link_send_now(&watch->members[0].link, frame))
         atomic_store(&watch->spoken, true);
 }
 

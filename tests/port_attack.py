@@ -1,0 +1,117 @@
+"""port_attack.py PID...: what strangers can do at the port of a run's watchdog while its
+ranks come together. PIDs are those of the ranks. Prints "listens ADDRESS" for each address
+on which one of them listens, attacks those of loopback in eight ways, and prints "closed"
+when they listen no more; then again what they still listen on, as "left ADDRESS"."""
+import os, socket, struct, sys, time
+
+
+def addresses(pid):
+    """(address, port) of each TCP socket of the process that listens."""
+    inodes = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    found = set()
+    for kind in ("tcp", "tcp6"):
+        try:
+            lines = open(f"/proc/{pid}/net/{kind}").read().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] != "0A" or fields[9] not in inodes:
+                continue
+            address, port = fields[1].split(":")
+            words = [int(address[i:i + 8], 16) for i in range(0, len(address), 8)]
+            family = socket.AF_INET if kind == "tcp" else socket.AF_INET6
+            packed = b"".join(struct.pack("=I", word) for word in words)
+            found.add((socket.inet_ntop(family, packed), int(port, 16)))
+    return found
+
+
+def all_addresses():
+    return set().union(*(addresses(pid) for pid in sys.argv[1:] if os.path.exists(f"/proc/{pid}")))
+
+
+def is_loopback(address):
+    return address.startswith("127.") or address == "::1"
+
+
+def connect(target):
+    family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.settimeout(1)
+    made.connect(target)
+    return made
+
+
+def attempt(target, action):
+    """Whatever becomes of it: the run's fate counts, not the attacker's."""
+    try:
+        made = connect(target)
+    except OSError:
+        return None
+    try:
+        action(made)
+    except OSError:
+        pass
+    return made
+
+
+def reset(made):
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    made.close()
+
+
+def attack(target):
+    hello = b"tutti-w2" + struct.pack("<ii", 1, 1) + os.urandom(32)
+    recorded = []
+    held = [attempt(target, lambda made: None) for _ in range(300)]              # silent
+    held.append(attempt(target, lambda made: made.sendall(os.urandom(4096))))    # garbage
+    held.append(attempt(target, lambda made: made.sendall(b"\xff" * (1 << 22)))) # huge
+    held.append(attempt(target, lambda made: made.sendall(hello[:20])))          # half a hello
+    for _ in range(3):                                                           # replay
+        held.append(attempt(target, lambda made: (made.sendall(hello), recorded.append(made.recv(99)))))
+    held.append(attempt(target, lambda made: made.sendall(b"".join(recorded) or hello)))
+    for _ in range(2000):                                                        # flood
+        attempt(target, lambda made: made.close())
+    for _ in range(300):                                                         # resets
+        attempt(target, reset)
+    drips = [attempt(target, lambda made: None) for _ in range(10)]              # slow drip
+    for byte in hello:
+        for made in drips:
+            try:
+                made and made.send(bytes([byte]))
+            except OSError:
+                pass
+        time.sleep(0.02)
+    return held + drips
+
+
+def main():
+    held = []
+    until = time.monotonic() + 120
+    found = all_addresses()
+    while not any(is_loopback(address) for address, _ in found):
+        if time.monotonic() > until:
+            sys.exit("nobody listens on loopback")
+        found = all_addresses()
+        time.sleep(0.01)
+    for address, _ in sorted(found):
+        print("listens", address)
+    targets = {target for target in found if is_loopback(target[0])}
+    for target in sorted(targets):
+        held.append(attack(target))
+    while targets & all_addresses():
+        if time.monotonic() > until:
+            sys.exit("it still listens")
+        time.sleep(0.05)
+    print("closed")
+    for address, _ in sorted(all_addresses()):
+        print("left", address)
+
+
+main()
