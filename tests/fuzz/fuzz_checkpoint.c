@@ -1,8 +1,8 @@
 /* fuzz_checkpoint: a checkpoint whose values and structure were changed, and all that reads
  * checkpoints. What is accepted has to make sense, and training has to be able to go on.
  *
- * The first byte says which hashes are repaired; then come records of EDIT_RECORD bytes,
- * one edit each: of /config, of the model's shape, or of the file (h5_edits.h). */
+ * The first byte says which hashes are repaired and who reads; then come records of
+ * EDIT_RECORD bytes, one edit each: of /config, of the model's shape, or of the file (h5_edits.h). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,13 @@
 #include "tutti/player.h"
 #include "tutti/trainer.h"
 
-enum { KEEP_VOCABULARY = 1, KEEP_WEIGHTS = 2 }; /* bits of the first byte: not repaired */
+enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
+       KEEP_VOCABULARY = 1,
+       KEEP_WEIGHTS = 2,
+       INSPECTS = 4,
+       PLAYS = 8,
+       TRAINS = 16
+};
 enum { EDIT_CONFIG = EDIT_KINDS, EDIT_LINE, EDIT_SHAPE, KINDS };
 enum { CONFIG_SIZE = 1 << 16, MOST_PARAMETERS = 1 << 20, VALUE_SIZE = 64 };
 
@@ -198,10 +204,9 @@ static void repair(hid_t file, const struct config *config, uint8_t kept)
     encoding_free(encoding);
 }
 
-static void edit(struct fuzz_input *input)
+static void edit(struct fuzz_input *input, uint8_t kept)
 {
     static struct config config;
-    uint8_t kept = fuzz_byte(input);
     hid_t file = h5_edit_open(run.checkpoint);
     start_config(&config);
     for (int i = 0; i < EDITS_MAX && input->size > 0; i++) {
@@ -260,25 +265,32 @@ static void check_training(const struct checkpoint *read)
         FUZZ_REQUIRE(read->stream_rows[i].epoch >= 0 && read->stream_rows[i].offset >= 0);
 }
 
-/* Reads the checkpoint for training and without; the outcomes fit together. */
-static bool read_both(bool *plain)
+/* Without what only training needs. */
+static bool read_plain(void)
 {
     struct checkpoint read;
     enum status status = checkpoint_read(run.checkpoint, 0, &read);
     fuzz_check_message(status, run.checkpoint);
-    *plain = status == STATUS_OK;
-    if (*plain) {
-        check_counters(&read);
-        checkpoint_free(&read);
-    }
-    enum status training = checkpoint_read(run.checkpoint, 1, &read);
-    fuzz_check_message(training, run.checkpoint);
-    FUZZ_REQUIRE(training != STATUS_OK || *plain);
-    if (training == STATUS_OK) {
-        check_training(&read);
-        checkpoint_free(&read);
-    }
-    return training == STATUS_OK;
+    if (status != STATUS_OK)
+        return false;
+    check_counters(&read);
+    checkpoint_free(&read);
+    return true;
+}
+
+/* Can it be read for training; and, as *readable, without? */
+static bool read_both(bool *readable)
+{
+    struct checkpoint read;
+    enum status status = checkpoint_read(run.checkpoint, 1, &read);
+    fuzz_check_message(status, run.checkpoint);
+    *readable = status == STATUS_OK || read_plain();
+    if (status != STATUS_OK)
+        return false;
+    check_counters(&read);
+    check_training(&read);
+    checkpoint_free(&read);
+    return true;
 }
 
 static void inspect(bool readable)
@@ -308,13 +320,15 @@ static void play(void)
 static void run_input(struct fuzz_input input)
 {
     bool readable;
+    uint8_t flags = fuzz_byte(&input);
     fuzz_file_restore(&original);
-    edit(&input);
+    edit(&input, flags);
     bool trainable = read_both(&readable);
-    inspect(readable);
-    if (readable)
+    if (flags & INSPECTS)
+        inspect(readable);
+    if (flags & PLAYS && readable)
         play();
-    if (trainable) {
+    if (flags & TRAINS && trainable) {
         fuzz_check_message(fuzz_run_train(&run, true, FUZZ_RUN_STEPS + 1), NULL);
         fuzz_run_clear(&run);
     }

@@ -1,8 +1,8 @@
 /* fuzz_dataset: a dataset whose files' values and structure were changed, and all that
  * reads datasets, up to a step of training.
  *
- * The first byte says which hashes are repaired; then come records of EDIT_RECORD bytes,
- * one edit each: a byte for the file, then the edit (h5_edits.h). */
+ * The first byte says which hashes are repaired and who reads; then come records of
+ * EDIT_RECORD bytes, one edit each: a byte for the file, then the edit (h5_edits.h). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,15 @@
 #include "tutti/file.h"
 #include "tutti/stream.h"
 
-enum { KEEP_NOTES = 1, KEEP_TOKENS = 2, KEEP_SHARDS = 4, KEEP_COUNTS = 8 };
+enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
+       KEEP_NOTES = 1,
+       KEEP_TOKENS = 2,
+       KEEP_SHARDS = 4,
+       KEEP_COUNTS = 8,
+       INSPECTS = 16,
+       READS = 32,
+       TRAINS = 64
+};
 enum { FILES = 1 + FUZZ_RUN_SHARDS, SLICES = 2, MOST = 4096 };
 
 static struct fuzz_run run;
@@ -204,9 +212,8 @@ static void edit_settings(hid_t file, struct fuzz_input *record)
     free(line);
 }
 
-static void edit(struct fuzz_input *input)
+static void edit(struct fuzz_input *input, uint8_t kept)
 {
-    uint8_t kept = fuzz_byte(input);
     for (int i = 0; i < EDITS_MAX && input->size > 0; i++) {
         struct fuzz_input record = h5_edit_record(input);
         size_t which = fuzz_below(&record, FILES);
@@ -324,31 +331,40 @@ static void train_a_step(void)
     file_remove_tree(run_directory);
 }
 
-static void run_input(struct fuzz_input input)
+static void read_all(const struct dataset *dataset, uint8_t flags)
 {
-    struct dataset *dataset = NULL;
-    for (size_t i = 0; i < FILES; i++)
-        fuzz_file_restore(&originals[i]);
-    edit(&input);
-    enum status status = dataset_open(run.dataset, &dataset);
-    check(status);
-    if (status != STATUS_OK)
-        return;
     check(dataset_check_part(dataset, CHECK_PIECES, 0, 1));
     enum status whole = dataset_check_part(dataset, CHECK_ALL, 0, 1);
     check(whole);
     enum status verified = dataset_verify(dataset);
     check(verified);
     FUZZ_REQUIRE(verified != STATUS_OK || whole == STATUS_OK);
-    read_files(dataset);
-    read_shards(dataset);
-    read_streams(dataset, 0);
-    read_streams(dataset, 1);
-    dataset_close(dataset);
-    inspect(false, false);
-    inspect(true, verified == STATUS_OK);
-    if (whole == STATUS_OK)
+    if (flags & READS) {
+        read_files(dataset);
+        read_shards(dataset);
+        read_streams(dataset, 0);
+        read_streams(dataset, 1);
+    }
+    if (flags & INSPECTS) {
+        inspect(false, false);
+        inspect(true, verified == STATUS_OK);
+    }
+    if (flags & TRAINS && whole == STATUS_OK)
         train_a_step();
+}
+
+static void run_input(struct fuzz_input input)
+{
+    struct dataset *dataset = NULL;
+    uint8_t flags = fuzz_byte(&input);
+    for (size_t i = 0; i < FILES; i++)
+        fuzz_file_restore(&originals[i]);
+    edit(&input, flags);
+    enum status status = dataset_open(run.dataset, &dataset);
+    check(status);
+    if (status == STATUS_OK)
+        read_all(dataset, flags);
+    dataset_close(dataset);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -194,7 +194,7 @@ enum { RECORD = 32, VARIANTS = 6 };
 static void put_edits(struct seeds *seeds, const uint8_t *prefix, size_t prefix_size,
                       const char *text)
 {
-    uint8_t bytes[1 + RECORD] = {0};
+    uint8_t bytes[1 + RECORD] = {(uint8_t)seeds->count << 2}; /* who reads: all in turn */
     memcpy(bytes + 1, prefix, prefix_size);
     for (size_t i = 1 + prefix_size; i < sizeof bytes; i++)
         bytes[i] =
@@ -207,7 +207,7 @@ static void put_edits(struct seeds *seeds, const uint8_t *prefix, size_t prefix_
 static void make_checkpoint(struct seeds *seeds)
 {
     enum { KINDS = 21, LINE = 19 };
-    put_seed(seeds, "", 1);
+    put_seed(seeds, "\x1c", 1);
     for (uint8_t kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < VARIANTS; i++)
             put_edits(seeds, (const uint8_t[]){kind, (uint8_t)(40 * i)}, 2, NULL);
@@ -219,7 +219,7 @@ static void make_dataset(struct seeds *seeds)
     enum { KINDS = 19, FILES = 3, SETTINGS = 18 };
     static const char *const lines[] = {"[run]|dir = elsewhere", "[train]|batch = 10",
                                         "[model]|hidden = 9"};
-    put_seed(seeds, "", 1);
+    put_seed(seeds, "\x70", 1);
     for (uint8_t kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < VARIANTS; i++)
             put_edits(seeds,

@@ -75,6 +75,7 @@ void fuzz_run_start(struct fuzz_run *run)
     FUZZ_REQUIRE(run->checkpoint);
     free(checkpoints);
     free(corpus);
+    FUZZ_REQUIRE(chdir(run->folder) == 0); /* where a file would lead astray */
 }
 
 enum status fuzz_run_train(struct fuzz_run *run, bool resume, int64_t max_steps)

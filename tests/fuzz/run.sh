@@ -27,7 +27,7 @@ printf '#include <stddef.h>\n#include <stdint.h>\n%s\n' \
 clang -fsanitize=fuzzer,address "$probe/probe.c" -o "$probe/probe" 2>"$probe/log" ||
     { echo "skipped: no clang with libFuzzer (Debian: clang, libclang-rt-dev)"; exit 77; }
 
-build=build/fuzz
+build=$PWD/build/fuzz
 read -ra arguments <<<"${FUZZ_CMAKE:-}"
 cmake --preset fuzz -DBUILD_TESTING=OFF ${arguments[@]+"${arguments[@]}"} >"$probe/log" 2>&1 &&
     cmake --build --preset fuzz --parallel "$(nproc)" >>"$probe/log" 2>&1 ||
@@ -50,7 +50,7 @@ run_target() {
         options=(-dict="$build/config.dict" -max_len=2048)
         ;;
     checkpoint | dataset)
-        options=(-max_len=257 -detect_leaks=0)
+        options=(-max_len=257 -len_control=0 -detect_leaks=0)
         local ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
         ;;
     midi) options=(-max_len=4096) ;;
