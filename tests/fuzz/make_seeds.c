@@ -194,7 +194,7 @@ enum { RECORD = 32, VARIANTS = 6 };
 static void put_edits(struct seeds *seeds, const uint8_t *prefix, size_t prefix_size,
                       const char *text)
 {
-    uint8_t bytes[1 + RECORD] = {(uint8_t)seeds->count << 2}; /* who reads: all in turn */
+    uint8_t bytes[1 + RECORD] = {(uint8_t)(seeds->count << 2)}; /* all readers in turn */
     memcpy(bytes + 1, prefix, prefix_size);
     for (size_t i = 1 + prefix_size; i < sizeof bytes; i++)
         bytes[i] =

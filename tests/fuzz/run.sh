@@ -2,8 +2,9 @@
 # The fuzz targets, built with clang, libFuzzer and sanitizers, each for some seconds from
 # the corpus that make_seeds writes and that grows in build/fuzz/corpus:
 #   tests/fuzz/run.sh SECONDS [TARGET...]
-# FUZZ_JOBS targets run at a time (default 1). CMake arguments come from FUZZ_CMAKE. Exit
-# code 1 on any finding, whose input is in build/fuzz/found; 77 where there is no libFuzzer.
+# FUZZ_JOBS targets run at a time (default 1). FUZZ_PRESET=fuzz-hdf5 has an HDF5 with
+# AddressSanitizer, which hdf5.sh makes. Exit code 1 on any finding, whose input is in
+# build/fuzz/found; 77 where there is no libFuzzer.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 all=(config split_file tokens midi checkpoint dataset)
@@ -27,10 +28,10 @@ printf '#include <stddef.h>\n#include <stdint.h>\n%s\n' \
 clang -fsanitize=fuzzer,address "$probe/probe.c" -o "$probe/probe" 2>"$probe/log" ||
     { echo "skipped: no clang with libFuzzer (Debian: clang, libclang-rt-dev)"; exit 77; }
 
-build=$PWD/build/fuzz
-read -ra arguments <<<"${FUZZ_CMAKE:-}"
-cmake --preset fuzz -DBUILD_TESTING=OFF ${arguments[@]+"${arguments[@]}"} >"$probe/log" 2>&1 &&
-    cmake --build --preset fuzz --parallel "$(nproc)" >>"$probe/log" 2>&1 ||
+preset=${FUZZ_PRESET:-fuzz}
+build=$PWD/build/$preset
+{ cmake --preset "$preset" -DBUILD_TESTING="$([[ $preset == fuzz ]] && echo OFF || echo ON)" &&
+    cmake --build --preset "$preset" --parallel "$(nproc)"; } >"$probe/log" 2>&1 ||
     { cat "$probe/log" >&2; exit 1; }
 
 set -a
