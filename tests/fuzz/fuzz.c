@@ -126,20 +126,20 @@ static size_t allocated_bytes(void)
                : 0;
 }
 
-void fuzz_check_leaks(void (*run)(struct fuzz_input input), struct fuzz_input input)
+void fuzz_check_leaks(void (*read)(uint8_t flags), uint8_t flags)
 {
     enum { TIMES = 5 };
     size_t before = allocated_bytes(), least = SIZE_MAX;
-    run(input);
+    read(flags);
     for (int i = 1; i < TIMES; i++) {
         size_t after = allocated_bytes();
         if (after <= before)
             return;
         least = after - before < least ? after - before : least;
         before = after;
-        run(input);
+        read(flags);
     }
-    fuzz_fail("every run keeps %zu bytes or more", least);
+    fuzz_fail("every reading keeps %zu bytes or more", least);
 }
 
 static char folder[64];

@@ -54,9 +54,9 @@ const char *fuzz_folder(void);
 /* Writes a file in place, without the care of file_write; requires success. */
 void fuzz_write(const char *path, const void *bytes, size_t size);
 
-/* Runs the input, again if that took memory that it did not give back, and fails if every
- * further time takes as much: for targets in which LeakSanitizer has to be off, as libraries
+/* Calls `read`, again if that took memory that it did not give back, and fails if every
+ * further call takes some: for targets in which LeakSanitizer has to be off, as libraries
  * keep what they have allocated. Needs a sanitizer to see anything. */
-void fuzz_check_leaks(void (*run)(struct fuzz_input input), struct fuzz_input input);
+void fuzz_check_leaks(void (*read)(uint8_t flags), uint8_t flags);
 
 #endif

@@ -317,12 +317,9 @@ static void play(void)
     checkpoint_free(&read);
 }
 
-static void run_input(struct fuzz_input input)
+static void read_all(uint8_t flags)
 {
     bool readable;
-    uint8_t flags = fuzz_byte(&input);
-    fuzz_file_restore(&original);
-    edit(&input, flags);
     bool trainable = read_both(&readable);
     if (flags & INSPECTS)
         inspect(readable);
@@ -336,6 +333,10 @@ static void run_input(struct fuzz_input input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    fuzz_check_leaks(run_input, (struct fuzz_input){bytes, size});
+    struct fuzz_input input = {bytes, size};
+    uint8_t flags = fuzz_byte(&input);
+    fuzz_file_restore(&original);
+    edit(&input, flags);
+    fuzz_check_leaks(read_all, flags);
     return 0;
 }

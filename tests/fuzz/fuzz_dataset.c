@@ -331,7 +331,7 @@ static void train_a_step(void)
     file_remove_tree(run_directory);
 }
 
-static void read_all(const struct dataset *dataset, uint8_t flags)
+static void read_opened(const struct dataset *dataset, uint8_t flags)
 {
     check(dataset_check_part(dataset, CHECK_PIECES, 0, 1));
     enum status whole = dataset_check_part(dataset, CHECK_ALL, 0, 1);
@@ -353,22 +353,23 @@ static void read_all(const struct dataset *dataset, uint8_t flags)
         train_a_step();
 }
 
-static void run_input(struct fuzz_input input)
+static void read_all(uint8_t flags)
 {
     struct dataset *dataset = NULL;
-    uint8_t flags = fuzz_byte(&input);
-    for (size_t i = 0; i < FILES; i++)
-        fuzz_file_restore(&originals[i]);
-    edit(&input, flags);
     enum status status = dataset_open(run.dataset, &dataset);
     check(status);
     if (status == STATUS_OK)
-        read_all(dataset, flags);
+        read_opened(dataset, flags);
     dataset_close(dataset);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    fuzz_check_leaks(run_input, (struct fuzz_input){bytes, size});
+    struct fuzz_input input = {bytes, size};
+    uint8_t flags = fuzz_byte(&input);
+    for (size_t i = 0; i < FILES; i++)
+        fuzz_file_restore(&originals[i]);
+    edit(&input, flags);
+    fuzz_check_leaks(read_all, flags);
     return 0;
 }
