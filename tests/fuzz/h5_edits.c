@@ -353,7 +353,7 @@ static bool transfer(hid_t file, const char *name, hid_t type, size_t count, voi
     if (!find_dataset(file, name, &found))
         return false;
     bool done =
-        found.memory >= 0 && found.count == count &&
+        found.memory >= 0 && found.count == count && is_sound(&found) &&
         (writes ? H5Dwrite(found.id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values)
                 : H5Dread(found.id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values)) >= 0;
     lose_dataset(&found);
