@@ -184,6 +184,7 @@ static void repair_index(hid_t file, const struct index *index, uint8_t kept)
     uint64_t hash =
         dataset_hash_of(encoding_hash(encoding), index->hashes, FUZZ_RUN_SHARDS);
     h5_edit_text_attribute(file, "/", "dataset_hash", hash64_text(hash, text));
+    H5Adelete(file, "settings_hash"); /* a dataset may lack it */
     encoding_free(encoding);
 }
 
