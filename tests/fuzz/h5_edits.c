@@ -10,6 +10,7 @@
 
 enum {
     MOST_ELEMENTS = 1 << 16, /* of what is read and written here */
+    MOST_BYTES = 1 << 22,    /* of an attribute */
     MOST_RANK = 4,
     CHUNK = 65536,
     NAME_SIZE = 300
@@ -452,6 +453,8 @@ static void retype_attribute(struct edit *edit)
     pick_attribute(edit, object, name);
     hid_t type = take_type(edit);
     hsize_t count = fuzz_number(edit->record) % 5000;
+    if (count > MOST_BYTES / H5Tget_size(type)) /* all of it is stored */
+        count = 0;
     hid_t space = count ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_NULL);
     hid_t id = H5Oopen(edit->file, object, H5P_DEFAULT);
     H5Adelete(id, name);
