@@ -299,7 +299,7 @@ static void inspect(bool readable)
         const struct inspect_request request = {.path = run.checkpoint, .json = json};
         enum status status = inspect_checkpoint(&request);
         fuzz_check_message(status, run.checkpoint);
-        FUZZ_REQUIRE((status == STATUS_OK) == readable);
+        FUZZ_REQUIRE(!readable || status == STATUS_OK); /* NaN is shown, not played */
     }
 }
 
