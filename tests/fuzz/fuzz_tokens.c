@@ -193,6 +193,8 @@ static void walk(const struct encoding *encoding, const struct tokens *tokens)
         token value = tokens->items[i];
         double seconds = grammar.seconds;
         check_allowed(encoding, &grammar, &guard, allowed);
+        if (fine && performance && i % 16 == 0 && allowed[encoding->end])
+            FUZZ_REQUIRE(performance_hanging(tokens->items, i) == 0);
         bool allows = value < encoding->vocabulary && allowed[value];
         const char *fault = performance ? performance_fault(tokens->items, i)
                                         : pianoroll_fault(tokens->items, i);

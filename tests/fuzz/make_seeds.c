@@ -136,6 +136,7 @@ static void make_split_file(struct seeds *seeds)
         "other/sub/a.mid\ttrain\ncorpus/sub/sub/a.mid\ttrain\nsub/a.mid\tvalid\n",
         "\xff.mid\ttrain\n\\xFF.mid\ttest\nt\tab.mid\ttrain\n\\x09ab.mid\ttrain\n",
         "corpus/a.mid\ttrain\na.mid\ttrain\n",
+        "corpus/a.mid\ttrain\ncorpus/b.mid\ttest\n./corpus/a.mid\tvalid\n",
         "c d.mid\ttest\n\xc3\xa9.mid\tvalid\n.a.mid\ttrain",
         "",
     };
