@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/play/guard.h"
 #include "sampler_fakes.h"
 
 /* Wants one note again and again: on, `shift`, off, `shift`. */
@@ -215,6 +216,27 @@ static void the_guard_breaks_silence(void **state)
     }
 }
 
+static void a_token_outside_the_vocabulary_is_harmless(void **state)
+{
+    (void)state;
+    enum { VOCABULARY = 389, UNKNOWN = VOCABULARY + 1 };
+    static const token cycle[] = {60, SHIFT + 100, UNKNOWN};
+    struct encoding *encoding = NULL;
+    struct guard guard = {0};
+    bool allowed[VOCABULARY + 2];
+    assert_int_equal(encoding_create("performance", "", &encoding), STATUS_OK);
+    assert_int_equal(encoding->vocabulary, VOCABULARY);
+    memset(allowed, true, sizeof allowed);
+    for (int i = 0; i < 29; i++) /* an UNKNOWN would be the next */
+        guard_accept(&guard, encoding, cycle[i % 3], i);
+    guard_restrict(&guard, encoding, 100, 29, allowed);
+    assert_true(allowed[UNKNOWN]);
+    guard_accept(&guard, encoding, UNKNOWN, 29);
+    guard_restrict(&guard, encoding, 100, 29, allowed);
+    assert_false(allowed[60]);
+    encoding_free(encoding);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +244,7 @@ int main(void)
         cmocka_unit_test(the_guard_gives_way_to_the_grammar),
         cmocka_unit_test(the_guard_hears_the_primer),
         cmocka_unit_test(the_guard_breaks_silence),
+        cmocka_unit_test(a_token_outside_the_vocabulary_is_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

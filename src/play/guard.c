@@ -42,9 +42,11 @@ static void stop_time(const struct encoding *encoding, bool *allowed)
 void guard_restrict(const struct guard *guard, const struct encoding *encoding,
                     double max_silence, double seconds, bool *allowed)
 {
-    for (uint64_t period = 1; period <= GUARD_PERIOD; period++)
-        if (is_stuck(guard, period, seconds))
-            allowed[guard->recent[(guard->count - period) % GUARD_PERIOD]] = false;
+    for (uint64_t period = 1; period <= GUARD_PERIOD; period++) {
+        token value = guard->recent[(guard->count - period) % GUARD_PERIOD];
+        if (value < encoding->vocabulary && is_stuck(guard, period, seconds))
+            allowed[value] = false;
+    }
     if (seconds - guard->sounding_seconds >= max_silence - slack)
         stop_time(encoding, allowed);
 }

@@ -15,7 +15,7 @@ struct guard {               /* a plain value; zero-initialised it has heard not
     double repeated_since[GUARD_PERIOD + 1]; /* when that row began */
 };
 
-/* Hears a token, after which the piece is at `seconds`. O(GUARD_PERIOD). */
+/* Hears any token, after which the piece is at `seconds`. O(GUARD_PERIOD). */
 void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
                   double seconds);
 

@@ -1,0 +1,342 @@
+/* fuzz_checkpoint: a checkpoint whose values and structure were changed, and all that reads
+ * checkpoints. What is accepted has to make sense, and training has to be able to go on.
+ *
+ * The first byte says which hashes are repaired and who reads; then come records of
+ * EDIT_RECORD bytes, one edit each: of /config, of the model's shape, or of the file (h5_edits.h). */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/base/options_table.h"
+#include "../../src/cli/inspect.h"
+#include "run.h"
+#include "h5_edits.h"
+#include "tutti/checkpoint.h"
+#include "tutti/hash.h"
+#include "tutti/player.h"
+#include "tutti/trainer.h"
+
+enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
+       KEEP_VOCABULARY = 1,
+       KEEP_WEIGHTS = 2,
+       INSPECTS = 4,
+       PLAYS = 8,
+       TRAINS = 16
+};
+enum { EDIT_CONFIG = EDIT_KINDS, EDIT_LINE, EDIT_SHAPE, KINDS };
+enum { CONFIG_SIZE = 1 << 16, MOST_PARAMETERS = 1 << 20, VALUE_SIZE = 64 };
+
+static struct fuzz_run run;
+static struct fuzz_file original;
+static struct h5_names names;
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    (void)count;
+    (void)arguments;
+    fuzz_run_start(&run);
+    fuzz_run_clear(&run);
+    original = fuzz_file_keep(run.checkpoint);
+    h5_names_read(run.checkpoint, &names);
+    return 0;
+}
+
+/* ---- the configuration ---- */
+
+struct config {
+    char text[CONFIG_SIZE];
+    bool changed;
+};
+
+static void start_config(struct config *config)
+{
+    char *text = options_text(&run.options, SECTION_ALL);
+    FUZZ_REQUIRE(text);
+    snprintf(config->text, sizeof config->text, "%s", text);
+    config->changed = false;
+    free(text);
+}
+
+/* A number, one of the words, an extreme, or any text. */
+static void take_setting(const struct option_row *row, struct fuzz_input *record,
+                         char value[VALUE_SIZE])
+{
+    size_t words = 0, which = fuzz_below(record, 4);
+    while (row->words && row->words[words])
+        words++;
+    if (which == 0) {
+        char *text = fuzz_text(record, '\0');
+        snprintf(value, VALUE_SIZE, "%s", text);
+        free(text);
+    } else if (which == 1) {
+        snprintf(value, VALUE_SIZE, "%g", fuzz_real(record));
+    } else if (words) {
+        snprintf(value, VALUE_SIZE, "%s", row->words[fuzz_below(record, words)]);
+    } else {
+        snprintf(value, VALUE_SIZE, "%lld", (long long)fuzz_number(record));
+    }
+}
+
+/* Puts `line` in the place of the line that begins at `at`, or before it. */
+static void put_line(struct config *config, char *at, const char *line, bool replaces)
+{
+    char *rest = strdup(replaces ? at + strcspn(at, "\n") : at);
+    FUZZ_REQUIRE(rest);
+    size_t room = sizeof config->text - (size_t)(at - config->text);
+    snprintf(at, room, "%s%s%s", line, replaces ? "" : "\n", rest);
+    config->changed = true;
+    free(rest);
+}
+
+static void edit_config(struct config *config, struct fuzz_input *record)
+{
+    const struct option_row *row = &option_rows[fuzz_below(record, option_row_count)];
+    char header[VALUE_SIZE], start[VALUE_SIZE], value[VALUE_SIZE], line[3 * VALUE_SIZE];
+    take_setting(row, record, value);
+    snprintf(header, sizeof header, "[%s]\n", row->section);
+    snprintf(start, sizeof start, "\n%s = ", row->key);
+    snprintf(line, sizeof line, "%s%s", start + 1, value);
+    char *section = strstr(config->text, header);
+    char *at = section ? strstr(section, start) : NULL;
+    if (at)
+        put_line(config, at + 1, line, true);
+}
+
+static void edit_line(struct config *config, struct fuzz_input *record)
+{
+    size_t first = fuzz_below(record, strlen(config->text) + 1);
+    char *line = fuzz_text(record, '\0');
+    char *at = config->text + first;
+    put_line(config, at, line, false);
+    free(line);
+}
+
+/* What the text says, by the program's own rules. */
+static bool read_config(const struct config *config, struct options *options,
+                        struct encoding **encoding)
+{
+    *encoding = NULL;
+    options_defaults(options);
+    return options_read_text(options, config->text, "config") == STATUS_OK &&
+           options_check(options) == STATUS_OK &&
+           encoding_of_options(options, encoding) == STATUS_OK;
+}
+
+/* ---- the model ---- */
+
+static void make_tensors(hid_t file, const struct params *params, const char *group)
+{
+    for (size_t i = 0; i < params->count; i++) {
+        const struct param *param = &params->list[i];
+        char name[PARAM_NAME + 32];
+        snprintf(name, sizeof name, "%s/%s", group, param->name);
+        const hsize_t dims[] = {param->rows, param->columns};
+        h5_edit_make(file, name, H5T_IEEE_F32LE, param->is_vector ? 1 : 2, dims);
+    }
+}
+
+/* Makes every tensor and table of the size that the configuration asks for, without
+ * values. */
+static void edit_shape(hid_t file, const struct config *config)
+{
+    static struct options options;
+    struct encoding *encoding;
+    struct params params;
+    if (read_config(config, &options, &encoding)) {
+        struct model_shape shape = model_shape_of(&options, encoding->vocabulary);
+        hsize_t rows = (hsize_t)options.train.batch,
+                slices = (hsize_t)options.train.slices;
+        hsize_t hidden[] = {slices,
+                            checkpoint_state_size(&shape, (size_t)(rows / slices))};
+        if (params_layout(&shape, &params) == STATUS_OK) {
+            make_tensors(file, &params, "/model");
+            make_tensors(file, &params, "/optimizer/first");
+            make_tensors(file, &params, "/optimizer/second");
+            h5_edit_make(file, "/state/hidden", H5T_IEEE_F32LE, 2, hidden);
+            h5_edit_make(file, "/state/rows/epoch", H5T_STD_I64LE, 1, &rows);
+            h5_edit_make(file, "/state/rows/piece", H5T_STD_I64LE, 1, &rows);
+            h5_edit_make(file, "/state/rows/offset", H5T_STD_I64LE, 1, &rows);
+            h5_edit_make(file, "/state/cursors/epoch", H5T_STD_I64LE, 1, &slices);
+            h5_edit_make(file, "/state/cursors/next", H5T_STD_I64LE, 1, &slices);
+        }
+    }
+    encoding_free(encoding);
+}
+
+/* ---- hashes ---- */
+
+static void repair_weights(hid_t file, const struct options *options, size_t vocabulary)
+{
+    struct params params;
+    struct model_shape shape = model_shape_of(options, vocabulary);
+    char text[HASH64_TEXT];
+    if (params_layout(&shape, &params) != STATUS_OK || params.total > MOST_PARAMETERS)
+        return;
+    float *weights = calloc(params.total, sizeof *weights);
+    FUZZ_REQUIRE(weights);
+    bool complete = true;
+    for (size_t i = 0; i < params.count; i++) {
+        const struct param *param = &params.list[i];
+        char name[PARAM_NAME + 32];
+        snprintf(name, sizeof name, "/model/%s", param->name);
+        complete &= h5_edit_read(file, name, H5T_NATIVE_FLOAT, param->count,
+                                 weights + param->offset);
+    }
+    if (complete)
+        h5_edit_text_attribute(file, "/", "weights_hash",
+                               hash64_text(params_hash(&params, weights), text));
+    free(weights);
+}
+
+static void repair(hid_t file, const struct config *config, uint8_t kept)
+{
+    static struct options options;
+    struct encoding *encoding;
+    char text[HASH64_TEXT];
+    if (read_config(config, &options, &encoding)) {
+        if (config->changed && !(kept & KEEP_VOCABULARY))
+            h5_edit_text(file, "/vocabulary/hash",
+                         hash64_text(encoding_hash(encoding), text));
+        if (!(kept & KEEP_WEIGHTS))
+            repair_weights(file, &options, encoding->vocabulary);
+    }
+    encoding_free(encoding);
+}
+
+static void edit(struct fuzz_input *input, uint8_t kept)
+{
+    static struct config config;
+    hid_t file = h5_edit_open(run.checkpoint);
+    start_config(&config);
+    for (int i = 0; i < EDITS_MAX && input->size > 0; i++) {
+        struct fuzz_input record = h5_edit_record(input);
+        uint8_t kind = fuzz_byte(&record) % KINDS;
+        if (kind == EDIT_CONFIG)
+            edit_config(&config, &record);
+        else if (kind == EDIT_LINE)
+            edit_line(&config, &record);
+        else if (kind == EDIT_SHAPE)
+            edit_shape(file, &config);
+        else
+            h5_edit(file, &names, kind, &record);
+    }
+    if (config.changed)
+        h5_edit_text(file, "/config", config.text);
+    repair(file, &config, kept);
+    h5_edit_close(file);
+}
+
+/* ---- the readers ---- */
+
+static void check_history(const struct checkpoint *read)
+{
+    for (size_t i = 0; i < read->history_count; i++) {
+        const struct history_row *row = &read->history[i];
+        FUZZ_REQUIRE(row->epoch >= 0 && row->step >= 0);
+        FUZZ_REQUIRE(isfinite(row->seconds) && row->seconds >= 0);
+    }
+}
+
+/* No counter is one that no run can have. */
+static void check_counters(const struct checkpoint *read)
+{
+    const struct schedule_state *schedule = &read->schedule;
+    FUZZ_REQUIRE(read->epoch >= 0 && read->step >= 0 && read->step <= INT64_MAX / 2);
+    FUZZ_REQUIRE(read->epoch_step >= 0 && read->epoch_step <= read->step);
+    FUZZ_REQUIRE(read->epoch_correct >= 0);
+    FUZZ_REQUIRE(read->epoch_correct <= read->epoch_targets);
+    FUZZ_REQUIRE(isfinite(read->epoch_loss));
+    FUZZ_REQUIRE(!isnan(schedule->best_valid));
+    FUZZ_REQUIRE(schedule->best_epoch >= 0 && schedule->best_epoch <= read->epoch);
+    FUZZ_REQUIRE(schedule->bad_epochs >= 0 && schedule->plateau_wait >= 0);
+    FUZZ_REQUIRE(isfinite(schedule->factor));
+    FUZZ_REQUIRE(read->ranks >= 1);
+    check_history(read);
+}
+
+static void check_training(const struct checkpoint *read)
+{
+    FUZZ_REQUIRE(read->optimizer.updates >= 0);
+    FUZZ_REQUIRE(read->optimizer.updates <= INT64_MAX / 2);
+    for (size_t i = 0; i < read->slices; i++)
+        FUZZ_REQUIRE(read->cursors[i].epoch >= 0 && read->cursors[i].next >= 0);
+    for (size_t i = 0; i < read->rows; i++)
+        FUZZ_REQUIRE(read->stream_rows[i].epoch >= 0 && read->stream_rows[i].offset >= 0);
+}
+
+/* Without what only training needs. */
+static bool read_plain(void)
+{
+    struct checkpoint read;
+    enum status status = checkpoint_read(run.checkpoint, 0, &read);
+    fuzz_check_message(status, run.checkpoint);
+    if (status != STATUS_OK)
+        return false;
+    check_counters(&read);
+    checkpoint_free(&read);
+    return true;
+}
+
+/* Can it be read for training; and, as *readable, without? */
+static bool read_both(bool *readable)
+{
+    struct checkpoint read;
+    enum status status = checkpoint_read(run.checkpoint, 1, &read);
+    fuzz_check_message(status, run.checkpoint);
+    *readable = status == STATUS_OK || read_plain();
+    if (status != STATUS_OK)
+        return false;
+    check_counters(&read);
+    check_training(&read);
+    checkpoint_free(&read);
+    return true;
+}
+
+static void inspect(bool readable)
+{
+    for (int json = 0; json < 2; json++) {
+        const struct inspect_request request = {.path = run.checkpoint, .json = json};
+        enum status status = inspect_checkpoint(&request);
+        fuzz_check_message(status, run.checkpoint);
+        FUZZ_REQUIRE(!readable || status == STATUS_OK); /* NaN is shown, not played */
+    }
+}
+
+static void play(void)
+{
+    struct checkpoint read;
+    struct notes piece = {0};
+    fuzz_must(player_load(run.checkpoint, &read));
+    struct sampler_settings settings = player_settings(&read.options);
+    if (settings.seconds > 1)
+        settings.seconds = 1;
+    enum status status = player_play(&read, &settings, NULL, 0, 1, &piece);
+    fuzz_check_message(status, NULL);
+    notes_free(&piece);
+    checkpoint_free(&read);
+}
+
+static void read_all(uint8_t flags)
+{
+    bool readable;
+    bool trainable = read_both(&readable);
+    if (flags & INSPECTS)
+        inspect(readable);
+    if (flags & PLAYS && readable)
+        play();
+    if (flags & TRAINS && trainable) {
+        fuzz_check_message(fuzz_run_train(&run, true, FUZZ_RUN_STEPS + 1), NULL);
+        fuzz_run_clear(&run);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct fuzz_input input = {bytes, size};
+    uint8_t flags = fuzz_byte(&input);
+    fuzz_file_restore(&original);
+    edit(&input, flags);
+    fuzz_check_leaks(read_all, flags);
+    return 0;
+}

@@ -1,0 +1,143 @@
+/* fuzz_config: configurations and --set. The input is a file's bytes, then settings, each
+ * after a byte 1. What is accepted has to come back from the text it is written as. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "tutti/encoding.h"
+#include "tutti/file.h"
+#include "tutti/options.h"
+#include "tutti/recorded_path.h"
+
+enum { SETTING = 1 };
+
+static char *path; /* of the configuration */
+static FILE *nowhere;
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    (void)count;
+    (void)arguments;
+    path = path_format("%s/run.conf", fuzz_folder());
+    nowhere = fopen("/dev/null", "w");
+    setenv("HOME", "/home/of user #1", 1);
+    FUZZ_REQUIRE(path && nowhere);
+    return 0;
+}
+
+static char *text_of(const struct options *options)
+{
+    char *text = options_text(options, SECTION_ALL);
+    FUZZ_REQUIRE(text);
+    return text;
+}
+
+/* Settings from the text that a dataset or a checkpoint keeps. */
+static void check_kept(const struct options *options, const char *text)
+{
+    struct options *back = calloc(1, sizeof *back);
+    FUZZ_REQUIRE(back);
+    options_defaults(back);
+    fuzz_must(options_read_text(back, text, "kept"));
+    char *again = text_of(back), *report = NULL;
+    if (strcmp(text, again) != 0)
+        fuzz_fail("read back as other settings:\n%s\n---\n%s", text, again);
+    int differences = 0;
+    options_difference(options, back, &report, &differences);
+    FUZZ_REQUIRE(differences == 0 && !report);
+    free(again);
+    free(back);
+}
+
+/* Settings from settings.conf, which a user may give back. A "~/" that was kept literally
+ * would be the home folder there. */
+static void check_written(const char *text)
+{
+    struct options *back = calloc(1, sizeof *back);
+    FUZZ_REQUIRE(back);
+    options_defaults(back);
+    fuzz_write(path, text, strlen(text));
+    fuzz_must(options_read_file(back, path));
+    char *again = text_of(back);
+    FUZZ_REQUIRE(strstr(text, "= ~") || strstr(text, "= \"~") ||
+                 strcmp(text, again) == 0);
+    free(again);
+    free(back);
+}
+
+static void check_recorded(const char *text)
+{
+    char *recorded = lines_to_recorded(text);
+    char *back = recorded ? path_from_recorded(recorded) : NULL;
+    FUZZ_REQUIRE(back && strcmp(back, text) == 0);
+    free(back);
+    free(recorded);
+}
+
+static void check_accepted(const struct options *options)
+{
+    struct encoding *encoding = NULL;
+    char *text = text_of(options), *report = NULL;
+    int differences = 0;
+    check_kept(options, text);
+    check_written(text);
+    check_recorded(text);
+    fuzz_check_message(options_check(options), NULL);
+    fuzz_check_message(encoding_of_options(options, &encoding), NULL);
+    options_print(options, SECTION_ALL, nowhere);
+    struct options defaults;
+    options_defaults(&defaults);
+    options_difference(&defaults, options, &report, &differences);
+    FUZZ_REQUIRE((report != NULL) == (differences > 0));
+    free(report);
+    encoding_free(encoding);
+    free(text);
+}
+
+/* Each way to take one setting: a failure changes nothing. */
+static void set(struct options *options, char *setting)
+{
+    struct options before = *options;
+    bool known = false;
+    enum status status = options_set(options, setting, "--set");
+    fuzz_check_message(status, "--set");
+    FUZZ_REQUIRE(status != STATUS_FAILED);
+    FUZZ_REQUIRE(status == STATUS_OK || memcmp(&before, options, sizeof before) == 0);
+    char *value = strchr(setting, '=');
+    if (!value)
+        return;
+    *value++ = '\0';
+    before = *options;
+    status = options_set_key(options, "sample", setting, value, &known);
+    fuzz_check_message(status, NULL);
+    FUZZ_REQUIRE(known == options_has("sample", setting));
+    FUZZ_REQUIRE(status == STATUS_OK || memcmp(&before, options, sizeof before) == 0);
+    options_meant("train", setting);
+    options_is_boolean("run", setting);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static struct options options, before; /* large */
+    const uint8_t *end = size ? memchr(bytes, SETTING, size) : NULL;
+    size_t length = end ? (size_t)(end - bytes) : size;
+    options_defaults(&options);
+    before = options;
+    fuzz_write(path, bytes, length);
+    enum status status = options_read_file(&options, path);
+    fuzz_check_message(status, path);
+    FUZZ_REQUIRE(status != STATUS_FAILED);
+    if (status != STATUS_OK)
+        FUZZ_REQUIRE(memcmp(&before, &options, sizeof before) == 0);
+    struct fuzz_input input = {bytes + length + (end != NULL),
+                               size - length - (end != NULL)};
+    while (input.size > 0) {
+        char *setting = fuzz_text(&input, SETTING);
+        set(&options, setting);
+        free(setting);
+    }
+    if (memcmp(&before, &options, sizeof before) != 0)
+        check_accepted(&options);
+    return 0;
+}

@@ -1,0 +1,303 @@
+/* fuzz_tokens: any token sequence through every decoder, back through its encoder, through
+ * the grammar and the guard, through a MIDI file, and as a primer of the sampler. The first
+ * byte selects encoding and grid, the second how tokens follow and what is done besides. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../src/play/guard.h"
+#include "../wellformed.h"
+#include "fuzz.h"
+#include "tutti/file.h"
+#include "tutti/midi.h"
+#include "tutti/sampler.h"
+
+enum { TWO_BYTES = 1, WRITES = 2, SAMPLES = 4 }; /* bits of the second byte */
+enum { TEMPO = 500000, VOCABULARY_MAX = 389, CHECKED = 500 };
+
+static const char *const grids[] = {"1/4",         "1/480",   "10000/1",
+                                    "10000/9999",  "1/7",     "1 tick",
+                                    "10000 ticks", "7 ticks", "3/440"};
+enum { GRIDS = sizeof grids / sizeof *grids };
+
+static struct encoding *encodings[1 + GRIDS];
+static char *path; /* of the MIDI file */
+
+int LLVMFuzzerInitialize(int *count, char ***arguments)
+{
+    (void)count;
+    (void)arguments;
+    fuzz_must(encoding_create("performance", "", &encodings[0]));
+    for (size_t i = 0; i < GRIDS; i++)
+        fuzz_must(encoding_create("pianoroll", grids[i], &encodings[i + 1]));
+    path = path_format("%s/out.mid", fuzz_folder());
+    FUZZ_REQUIRE(path);
+    return 0;
+}
+
+/* In one byte each token of the vocabulary can be reached from the one before it. */
+static struct tokens take_tokens(struct fuzz_input *input, bool two_bytes,
+                                 const struct encoding *encoding)
+{
+    struct tokens tokens = {0};
+    unsigned last = 0;
+    while (input->size > 0) {
+        if (two_bytes) {
+            last = fuzz_byte(input);
+            last = last << 8 | fuzz_byte(input);
+        } else {
+            last =
+                (last + 2u * fuzz_byte(input) + 1) % ((unsigned)encoding->vocabulary + 2);
+        }
+        fuzz_must(tokens_append(&tokens, (token)last));
+    }
+    return tokens;
+}
+
+static bool saturated(const struct notes *notes)
+{
+    for (size_t i = 0; i < notes->count; i++)
+        if (notes->items[i].start_tick + notes->items[i].duration_ticks == UINT32_MAX)
+            return true;
+    return false;
+}
+
+static void check_notes(const struct notes *notes, size_t tokens)
+{
+    FUZZ_REQUIRE(notes->count <= tokens);
+    FUZZ_REQUIRE(notes->ticks_per_beat == ENCODING_TICKS_PER_BEAT);
+    FUZZ_REQUIRE(notes->ticks_per_second == 0);
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        FUZZ_REQUIRE(isfinite(note->start) && note->start >= 0);
+        FUZZ_REQUIRE(isfinite(note->duration) && note->duration > 0);
+        FUZZ_REQUIRE(note->duration_ticks <= UINT32_MAX - note->start_tick);
+        FUZZ_REQUIRE(note->pitch < 128 && note->velocity >= 1 && note->velocity < 128);
+        FUZZ_REQUIRE(note->track == 0 && note->program == 0 && note->channel == 0);
+        FUZZ_REQUIRE(note->percussion == 0 && note->port == 0);
+        FUZZ_REQUIRE(
+            i == 0 || note[-1].start_tick < note->start_tick ||
+            (note[-1].start_tick == note->start_tick && note[-1].pitch <= note->pitch));
+    }
+}
+
+/* ---- encode and decode ---- */
+
+static long long step_of(const struct encoding *encoding, double seconds)
+{
+    return llround(seconds / encoding->seconds_per_step);
+}
+
+/* The middle of its bin; the pianoroll's is the one that all notes have. */
+static int kept_velocity(const struct encoding *encoding, int velocity)
+{
+    bool binned = encoding == encodings[0];
+    return binned ? 4 * ((velocity - 1) / 4) + 2 : velocity;
+}
+
+/* The same music, but for velocities and the silence before the first note. */
+static void check_equal(const struct encoding *encoding, const struct notes *notes,
+                        const struct notes *again)
+{
+    FUZZ_REQUIRE(notes->count == again->count);
+    long long first = notes->count ? step_of(encoding, notes->items[0].start) : 0;
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *a = &notes->items[i], *b = &again->items[i];
+        FUZZ_REQUIRE(a->pitch == b->pitch);
+        FUZZ_REQUIRE(kept_velocity(encoding, a->velocity) == b->velocity);
+        FUZZ_REQUIRE(step_of(encoding, a->start) - first == step_of(encoding, b->start));
+        FUZZ_REQUIRE(step_of(encoding, a->duration) == step_of(encoding, b->duration));
+    }
+}
+
+/* Encoded notes decode to themselves and encode to the same tokens. */
+static void check_encoded(const struct encoding *encoding, const struct notes *notes,
+                          struct tokens *encoded)
+{
+    struct tokens again = {0};
+    struct notes back = {0};
+    fuzz_must(encoding->decode(encoding, encoded->items, encoded->count, &back));
+    check_notes(&back, encoded->count);
+    check_equal(encoding, notes, &back);
+    FUZZ_REQUIRE(encoding_count_notes(encoding, encoded->items, encoded->count) ==
+                 back.count);
+    fuzz_must(encoding->encode(encoding, &back, &again));
+    FUZZ_REQUIRE(again.count == encoded->count);
+    FUZZ_REQUIRE(again.count == 0 || memcmp(again.items, encoded->items,
+                                            again.count * sizeof *again.items) == 0);
+    fuzz_must(tokens_append(encoded, encoding->end));
+    if (encoded->count < CHECKED) {
+        const char *fault = well_formed(encoding, encoded->items, encoded->count, 1);
+        if (fault[0])
+            fuzz_fail("encode: %s", fault);
+    }
+    notes_free(&back);
+    tokens_free(&again);
+}
+
+static void check_decoder(const struct encoding *encoding, const struct tokens *tokens,
+                          struct notes *notes)
+{
+    struct tokens encoded = {0};
+    fuzz_must(encoding->decode(encoding, tokens->items, tokens->count, notes));
+    check_notes(notes, tokens->count);
+    enum status status = encoding->encode(encoding, notes, &encoded);
+    fuzz_check_message(status, "too long");
+    FUZZ_REQUIRE(status == STATUS_OK || encoded.count == 0);
+    if (status == STATUS_OK && !saturated(notes))
+        check_encoded(encoding, notes, &encoded);
+    tokens_free(&encoded);
+}
+
+/* ---- grammar and guard ---- */
+
+static void check_grammar(const struct encoding *encoding, const struct grammar *grammar,
+                          double seconds)
+{
+    int sounding = 0;
+    for (int pitch = 0; pitch < 128; pitch++)
+        sounding += grammar->sounding[pitch];
+    FUZZ_REQUIRE(sounding == grammar->sounding_count);
+    FUZZ_REQUIRE(isfinite(grammar->seconds) && grammar->seconds >= seconds);
+    FUZZ_REQUIRE(
+        fabs(grammar->seconds - (double)grammar->time * encoding->seconds_per_step) <=
+        1e-9 * (1 + grammar->seconds));
+}
+
+/* One token besides END always remains; the guard only takes away. */
+static void check_allowed(const struct encoding *encoding, const struct grammar *grammar,
+                          const struct guard *guard, bool allowed[VOCABULARY_MAX])
+{
+    bool guarded[VOCABULARY_MAX], any = false;
+    encoding->grammar_allowed(encoding, grammar, allowed);
+    for (size_t value = 0; value < encoding->vocabulary; value++) {
+        guarded[value] = allowed[value];
+        any |= allowed[value] && value != encoding->end;
+    }
+    FUZZ_REQUIRE(any);
+    guard_restrict(guard, encoding, 2, grammar->seconds, guarded);
+    for (size_t value = 0; value < encoding->vocabulary; value++)
+        FUZZ_REQUIRE(allowed[value] || !guarded[value]);
+}
+
+/* The grammar allows exactly what an independent look back over the sequence allows. */
+static void walk(const struct encoding *encoding, const struct tokens *tokens)
+{
+    struct grammar grammar;
+    struct guard guard = {0};
+    bool allowed[VOCABULARY_MAX], fine = true;
+    bool performance = encoding == encodings[0];
+    encoding->grammar_start(encoding, &grammar);
+    for (size_t i = 0; i < tokens->count && i < CHECKED; i++) {
+        token value = tokens->items[i];
+        double seconds = grammar.seconds;
+        check_allowed(encoding, &grammar, &guard, allowed);
+        if (fine && performance && i % 16 == 0 && allowed[encoding->end])
+            FUZZ_REQUIRE(performance_hanging(tokens->items, i) == 0);
+        bool allows = value < encoding->vocabulary && allowed[value];
+        const char *fault = performance ? performance_fault(tokens->items, i)
+                                        : pianoroll_fault(tokens->items, i);
+        bool room = !performance || grammar.sounding_count < 128;
+        if (value == encoding->end) /* which begins another sequence */
+            fine = false;
+        if (fine && room && allows == (fault != NULL))
+            fuzz_fail("token %zu, %d: the grammar %s it, but: %s", i, value,
+                      allows ? "allows" : "forbids", fault ? fault : "no fault");
+        fine &= allows;
+        encoding->grammar_accept(encoding, &grammar, value);
+        guard_accept(&guard, encoding, value, grammar.seconds);
+        check_grammar(encoding, &grammar, seconds);
+    }
+}
+
+/* ---- a MIDI file ---- */
+
+static void check_file(const struct notes *notes, const struct midi_file *file)
+{
+    FUZZ_REQUIRE(file->outcome == MIDI_OK);
+    FUZZ_REQUIRE(file->notes.count == notes->count);
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *a = &notes->items[i], *b = &file->notes.items[i];
+        FUZZ_REQUIRE(a->pitch == b->pitch && a->velocity == b->velocity);
+        FUZZ_REQUIRE(a->start_tick == b->start_tick);
+        FUZZ_REQUIRE(a->duration_ticks == b->duration_ticks);
+    }
+}
+
+static void write_and_read(const struct notes *notes)
+{
+    struct midi_file file = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum status status = midi_write(path, notes, ENCODING_TICKS_PER_BEAT, TEMPO);
+    fuzz_check_message(status, path);
+    if (status != STATUS_OK)
+        return;
+    fuzz_must(file_read(path, 0, &bytes, &size));
+    fuzz_must(midi_read(bytes, size, NULL, &file));
+    check_file(notes, &file);
+    midi_free(&file);
+    free(bytes);
+}
+
+/* ---- the sampler ---- */
+
+struct source { /* logits from the input, again and again */
+    const struct encoding *encoding;
+    const uint8_t *bytes;
+    size_t size, at;
+    float logits[VOCABULARY_MAX];
+};
+
+static const real *next_logits(void *context, const token *inputs)
+{
+    struct source *source = context;
+    FUZZ_REQUIRE(inputs[0] < source->encoding->vocabulary);
+    for (size_t i = 0; i < source->encoding->vocabulary; i++)
+        source->logits[i] = (float)source->bytes[source->at++ % source->size];
+    return source->logits;
+}
+
+static void sample(const struct encoding *encoding, const struct tokens *primer,
+                   const uint8_t *bytes, size_t size)
+{
+    struct source source = {.encoding = encoding, .bytes = bytes, .size = size};
+    const struct sampler_source from = {next_logits, &source};
+    const struct sampler_settings settings = {.temperature = bytes[0] % 3,
+                                              .top_k = bytes[0] % 5,
+                                              .top_p = bytes[0] % 7 ? 1 : 0.5,
+                                              .seed = bytes[0],
+                                              .seconds = 0.05,
+                                              .guard = 1,
+                                              .max_silence = 0.02};
+    struct notes piece = {0};
+    bool known = true;
+    for (size_t i = 0; i < primer->count; i++)
+        known &= primer->items[i] < encoding->vocabulary;
+    enum status status = sampler_run_source(&from, encoding, &settings, primer->items,
+                                            primer->count, bytes[0] & 1, 1, &piece);
+    fuzz_check_message(status, known ? NULL : "primer");
+    FUZZ_REQUIRE(status == (known ? STATUS_OK : STATUS_MISUSE));
+    for (size_t i = 0; i < piece.count; i++)
+        FUZZ_REQUIRE(piece.items[i].start >= 0 && piece.items[i].duration >= 0);
+    notes_free(&piece);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct fuzz_input input = {bytes, size};
+    const struct encoding *encoding = encodings[fuzz_below(&input, 1 + GRIDS)];
+    uint8_t flags = fuzz_byte(&input);
+    struct tokens tokens = take_tokens(&input, flags & TWO_BYTES, encoding);
+    struct notes notes = {0};
+    check_decoder(encoding, &tokens, &notes);
+    walk(encoding, &tokens);
+    if (flags & WRITES && notes.count < CHECKED)
+        write_and_read(&notes);
+    if (flags & SAMPLES)
+        sample(encoding, &tokens, bytes, size);
+    notes_free(&notes);
+    tokens_free(&tokens);
+    return 0;
+}

@@ -1,0 +1,115 @@
+/* run: see the header. */
+#include "run.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../corpus.h"
+#include "tutti/log.h"
+#include "tutti/trainer.h"
+
+enum { PIECES = 6 };
+
+static void set_options(struct fuzz_run *run)
+{
+    struct options *options = &run->options;
+    options_defaults(options);
+    snprintf(options->data.dataset, sizeof options->data.dataset, "%s", run->dataset);
+    snprintf(options->run.dir, sizeof options->run.dir, "%s", run->directory);
+    options->data.shards = FUZZ_RUN_SHARDS;
+    options->data.split[0] = 0.7;
+    options->data.split[1] = options->data.split[2] = 0.15;
+    options->model.layers = 2;
+    options->model.hidden = 4;
+    options->model.embedding = 3;
+    options->train.batch = 4;
+    options->train.slices = 2;
+    options->train.time = 64;
+    options->train.epochs = 3;
+    options->run.samples = 0;
+    options->run.sample_seconds = 1;
+}
+
+/* MPI takes signals for itself that libFuzzer and the sanitizers wait for. */
+static void start_mpi(struct fuzz_run *run)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL};
+    enum { SIGNALS = sizeof signals / sizeof *signals };
+    struct sigaction before[SIGNALS];
+    for (int i = 0; i < SIGNALS; i++)
+        sigaction(signals[i], NULL, &before[i]);
+    fuzz_must(comm_open(NULL, NULL, &run->comm));
+    for (int i = 0; i < SIGNALS; i++)
+        sigaction(signals[i], &before[i], NULL);
+}
+
+static void make_fifo(const struct fuzz_run *run)
+{
+    char *pipe = path_join(run->folder, "pipe");
+    FUZZ_REQUIRE(pipe && mkfifo(pipe, 0600) == 0);
+    free(pipe);
+}
+
+void fuzz_run_start(struct fuzz_run *run)
+{
+    *run = (struct fuzz_run){.folder = strdup(fuzz_folder()),
+                             .dataset = path_join(fuzz_folder(), "dataset"),
+                             .directory = path_join(fuzz_folder(), "run")};
+    char *corpus = path_join(fuzz_folder(), "corpus");
+    FUZZ_REQUIRE(run->folder && run->dataset && run->directory && corpus);
+    FUZZ_REQUIRE(freopen("/dev/null", "w", stdout));
+    start_mpi(run);
+    log_mute(true);
+    set_options(run);
+    make_fifo(run);
+    FUZZ_REQUIRE(write_corpus(corpus, 0, PIECES));
+    fuzz_must(make_dataset(run->comm, corpus, run->dataset, &run->options, NULL));
+    fuzz_must(fuzz_run_train(run, false, FUZZ_RUN_STEPS));
+    char *checkpoints = path_join(run->directory, "checkpoints");
+    run->checkpoint = train_find_checkpoint(checkpoints, TRAIN_NEWEST);
+    FUZZ_REQUIRE(run->checkpoint);
+    free(checkpoints);
+    free(corpus);
+    FUZZ_REQUIRE(chdir(run->folder) == 0); /* where a file would lead astray */
+}
+
+enum status fuzz_run_train(struct fuzz_run *run, bool resume, int64_t max_steps)
+{
+    run->options.train.max_steps = max_steps;
+    const struct trainer_request request = {.options = &run->options, .resume = resume};
+    return train(run->comm, &request);
+}
+
+void fuzz_run_clear(const struct fuzz_run *run)
+{
+    char *folder = path_directory(run->checkpoint);
+    DIR *entries = folder ? opendir(folder) : NULL;
+    FUZZ_REQUIRE(entries);
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        char *path = path_join(folder, entry->d_name);
+        FUZZ_REQUIRE(path);
+        if (strcmp(path, run->checkpoint) != 0)
+            unlink(path); /* not "." and ".." */
+        free(path);
+    }
+    closedir(entries);
+    free(folder);
+}
+
+struct fuzz_file fuzz_file_keep(const char *path)
+{
+    struct fuzz_file file = {.path = strdup(path)};
+    FUZZ_REQUIRE(file.path);
+    fuzz_must(file_read(path, 0, &file.bytes, &file.size));
+    return file;
+}
+
+void fuzz_file_restore(const struct fuzz_file *file)
+{
+    fuzz_write(file->path, file->bytes, file->size);
+}

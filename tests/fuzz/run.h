@@ -1,0 +1,39 @@
+/* run: a tiny dataset and a run on it, made by the program itself once at the start,
+ * and the trainer on files that have been changed since. In one process: rank 0 of 1. */
+#ifndef TUTTI_TESTS_FUZZ_RUN_H
+#define TUTTI_TESTS_FUZZ_RUN_H
+
+#include "fuzz.h"
+#include "tutti/comm.h"
+#include "tutti/options.h"
+
+enum { FUZZ_RUN_STEPS = 5, FUZZ_RUN_SHARDS = 2 };
+
+struct fuzz_run {
+    struct comm *comm;
+    char *folder;     /* of all that follows; also has a FIFO called "pipe" */
+    char *dataset;    /* with FUZZ_RUN_SHARDS shards */
+    char *directory;  /* run.dir */
+    char *checkpoint; /* after FUZZ_RUN_STEPS steps, in the second epoch */
+    struct options options;
+};
+
+/* Starts MPI, mutes log and standard output, makes the dataset and the run. */
+void fuzz_run_start(struct fuzz_run *run);
+
+/* Trains until `max_steps` steps are made, from the newest checkpoint or anew. */
+enum status fuzz_run_train(struct fuzz_run *run, bool resume, int64_t max_steps);
+
+/* Removes all checkpoints but run->checkpoint. */
+void fuzz_run_clear(const struct fuzz_run *run);
+
+/* A whole file, to be put back. */
+struct fuzz_file {
+    char *path;
+    uint8_t *bytes;
+    size_t size;
+};
+struct fuzz_file fuzz_file_keep(const char *path);
+void fuzz_file_restore(const struct fuzz_file *file);
+
+#endif
