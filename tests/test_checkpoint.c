@@ -151,12 +151,12 @@ static void comes_back(int cell, int optimizer, int dense)
     fill(&made, cell, optimizer, dense);
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     assert_int_equal(made.weights_hash, params_hash(&made.params, made.weights));
-    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     assert_true(equal(&made, &read));
     made.states[1] += 1; /* the comparison can fail */
     assert_false(equal(&made, &read));
     checkpoint_free(&read);
-    assert_int_equal(checkpoint_read(path, 0, &read), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &read), STATUS_OK);
     assert_true(equal_model(&made, &read));
     assert_null(read.optimizer.first);
     assert_null(read.states);
@@ -182,7 +182,7 @@ static void comes_back_without_pairs(void **state)
     free(made.pairs);
     made.pairs = NULL;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     assert_null(read.pairs);
     assert_true(equal(&made, &read));
     checkpoint_free(&read);
@@ -219,7 +219,7 @@ static enum outcome read_in_child(const char *file, const struct checkpoint *exp
     if (child == 0) {
         struct checkpoint read;
         alarm(20);
-        if (checkpoint_read(file, 1, &read) != STATUS_OK)
+        if (checkpoint_read(file, CHECKPOINT_TO_TRAIN, &read) != STATUS_OK)
             _exit(strstr(status_message(), file) == status_message() ? REFUSED : DIED);
         _exit(equal(expected, &read) ? UNCHANGED : SILENT);
     }
@@ -299,7 +299,7 @@ static void torn_files_are_refused(void **state)
 static void expect_refusal(const char *pattern)
 {
     struct checkpoint read;
-    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_FAILED);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_FAILED);
     if (!strstr(status_message(), pattern))
         print_error("found: %s\n", status_message());
     assert_non_null(strstr(status_message(), pattern));
@@ -509,7 +509,7 @@ static void a_failed_write_keeps_the_old_file(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
     assert_int_equal(checkpoint_write(path, &made), STATUS_FAILED);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    assert_int_equal(checkpoint_read(path, 1, &read), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     assert_int_equal(read.step, made.step - 1);
     checkpoint_free(&read);
     checkpoint_free(&made);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../remove_tree.h"
 #include "tutti/file.h"
 
 void fuzz_fail(const char *format, ...)

@@ -269,7 +269,7 @@ static void check_training(const struct checkpoint *read)
 static bool read_plain(void)
 {
     struct checkpoint read;
-    enum status status = checkpoint_read(run.checkpoint, 0, &read);
+    enum status status = checkpoint_read(run.checkpoint, CHECKPOINT_TO_PREDICT, &read);
     fuzz_check_message(status, run.checkpoint);
     if (status != STATUS_OK)
         return false;
@@ -282,7 +282,7 @@ static bool read_plain(void)
 static bool read_both(bool *readable)
 {
     struct checkpoint read;
-    enum status status = checkpoint_read(run.checkpoint, 1, &read);
+    enum status status = checkpoint_read(run.checkpoint, CHECKPOINT_TO_TRAIN, &read);
     fuzz_check_message(status, run.checkpoint);
     *readable = status == STATUS_OK || read_plain();
     if (status != STATUS_OK)

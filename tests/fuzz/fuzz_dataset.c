@@ -10,6 +10,7 @@
 
 #include "../../src/cli/inspect.h"
 #include "../../src/data/layout.h"
+#include "../remove_tree.h"
 #include "h5_edits.h"
 #include "run.h"
 #include "tutti/dataset.h"
