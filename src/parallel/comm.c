@@ -74,6 +74,13 @@ static void avoid_forbidden_copies(void)
     setenv("OMPI_MCA_smsc", "^cma", 0);                            /* Open MPI 5 */
 }
 
+/* A process without a launcher would start a daemon of Open MPI 4's, for MPI_Comm_spawn: a
+ * third of a second, and a process that can be left over. */
+static void need_no_daemon(void)
+{
+    setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+}
+
 /* Open MPI 5 does not start without a home folder, which services and `env -i` don't set. */
 static void need_home(void)
 {
@@ -173,6 +180,7 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
             check_launch(1, alone); /* starting MPI may already end in its own words */
     avoid_forbidden_copies();
     need_home();
+    need_no_daemon();
     if (status == STATUS_OK)
         status = comm_check(start_mpi(argc, argv), "start");
     if (status != STATUS_OK) {
