@@ -213,6 +213,23 @@ what="^tutti: shown: holds 'corpus' \(a symbolic link\)"
 untouched . demo shown
 rm shown/corpus && mv elsewhere shown/corpus
 well demo shown
+refuses 2 "a demo is a folder" demo -
+for name in ' lead' '"q"' $'a\tb' '~x'; do refuses 2 "written in a configuration" demo "$name"; done
+[ ! -e ' lead' ] && [ ! -e '"q"' ] && [ ! -e $'a\tb' ] || fail "a folder that no demo can be in"
+mkdir shown/run/samples/.epoch.0123456789ab.partial
+touch shown/run/samples/.epoch.0123456789ab.partial/epoch-0001-1.mid
+well demo shown
+
+# links that come while it runs
+for name in a b c; do echo precious >victim-$name; done
+demo planted >log.txt 2>&1 &
+until [ -e planted/run/lock ]; do sleep 0.05; done
+ln -s ../victim-a planted/demo.txt
+ln -s ../victim-b planted/music-1.mid
+ln victim-c planted/evaluation.json
+wait $! && fail "planted links: no failure"
+[ "$(cat victim-a victim-b victim-c | sort -u)" = precious ] || fail "written through a link"
+grep -q "^tutti: .*music-1.mid: a link" log.txt || { cat log.txt >&2; fail "not named"; }
 echo "ok: demo"
 
 # ---- a demo that is killed takes along what it has started ----

@@ -238,6 +238,44 @@ echo "tutti run 2" >runs/older/tutti-run.txt
 untouched "a marker of another version" runs/older 'expected "tutti run 1"' train runs/older --resume
 echo "ok: without the marker"
 
+# ---- checkpoints of another run ----
+
+cp -r runs/plain runs/own
+well "another run" train runs/alien --set model.hidden=12
+cp runs/alien/checkpoints/epoch-0001.h5 runs/own/checkpoints
+cp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/epoch-0005.h5
+touch runs/own/checkpoints/.best-model-v12.h5.partial runs/own/.lockABCDEFGHIJ.h5.partial
+rm runs/own/checkpoints/latest
+cp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/latest
+well "others' checkpoints" train runs/own --resume --set train.epochs=5 --set run.keep=1
+cmp runs/alien/checkpoints/epoch-0001.h5 runs/own/checkpoints/epoch-0001.h5 ||
+    fail "another run's checkpoint is removed"
+cmp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/epoch-0005.h5.kept-1 ||
+    fail "another run's checkpoint is replaced"
+[ -e runs/own/checkpoints/.best-model-v12.h5.partial ] && [ -e runs/own/.lockABCDEFGHIJ.h5.partial ] ||
+    fail "a file of nobody's name is tidied away"
+[ ! -e runs/own/checkpoints/epoch-0002.h5 ] || fail "run.keep: its own are kept"
+
+# a resume that is refused changes nothing but the lock
+cp -r runs/plain runs/refused
+rm runs/refused/checkpoints/latest
+cp runs/alien/checkpoints/epoch-0002.h5 runs/refused/checkpoints/latest
+cp runs/alien/checkpoints/epoch-0002.h5 runs/refused/checkpoints/epoch-0009.h5
+rm runs/refused/checkpoints/epoch-000[1-4].h5
+untouched "another model" runs/refused "can't be continued with other settings" \
+    train runs/refused --resume
+echo "ok: checkpoints of another run"
+
+# ---- the trace ----
+
+for name in tutti-run.txt lock metrics.jsonl settings.conf checkpoints/epoch-0001.h5 samples/epoch-0007-1.mid; do
+    untouched "a trace called $name" runs/plain "tutti-run.txt|name of a file of the run|HDF5|MIDI" \
+        train runs/plain --resume --trace "runs/plain/$name"
+done
+well "a trace in the folder" train runs/plain --resume --set train.epochs=5 --trace runs/plain/trace.json
+[ -s runs/plain/trace.json ] || fail "no trace"
+echo "ok: the trace"
+
 # ---- the lock's text ----
 
 slow="--set run.checkpoint_minutes=0.00001 --set train.epochs=9 --inject slow@0:1:0.3"

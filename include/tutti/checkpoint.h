@@ -12,7 +12,8 @@
  *                              training split, see floors.h; attributes valid_unigram,
  *                              valid_bigram: the floors of the validation split, nats
  *                              per token. Not in files of older programs
- *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core
+ *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core,
+ *                              run: the id in tutti-run.txt of the run's folder
  *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch,
  *                              step, parameters
  *
@@ -93,6 +94,8 @@ struct checkpoint {
     char core[CHECKPOINT_TEXT]; /* OpenBLAS core type it was trained with */
     char host[CHECKPOINT_TEXT]; /* of rank 0, and how many ranks there were: for people */
     int64_t ranks;
+    char run[CHECKPOINT_TEXT]; /* id of the folder it is written for; "": none. Not read
+                                  back, see run_listing.h */
 };
 
 /* Elements of one slice's carried states, as model_state_size has them. */

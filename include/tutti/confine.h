@@ -20,7 +20,8 @@
  *   - every system call but those for reading, computing with threads, and writing to
  *     descriptors that are open already (seccomp; x86-64 and aarch64): no file is opened
  *     for writing, created, renamed or deleted; no sockets, signals to others, programs;
- *   - files other than its inputs (Landlock, Linux 5.13): see `others`.
+ *   - reading files other than its inputs and, for `generate`, the folders of shared
+ *     libraries (Landlock, Linux 5.13).
  * A denied call fails with an error code and doesn't end the child. Sanitizer builds only
  * have the child: their run-time needs what the walls forbid.
  *
@@ -38,11 +39,13 @@
 
 /* Files, and directories of runs or datasets, that the child reads. paths[0] stands in
  * messages until confine_opening has named a file. A file of a dataset, and `latest` and
- * `best`, stand for their whole folder; links within a named directory are followed. */
+ * `best`, stand for their whole folder; links in a folder are followed where they have the
+ * name of a file of a run or dataset and lead to a file, or are `checkpoints`. */
 struct confine_inputs {
     const char *const *paths;
-    size_t count; /* at least 1 */
-    bool others;  /* other files may be read too: the work may load libraries */
+    size_t count;  /* at least 1 */
+    bool computes; /* after reading comes computation: libraries may be loaded from where
+                      the loader looks for them, and confine_computing lifts limits */
 };
 
 /* In the child. What it writes to `reply` the parent gets as bytes. Its status and message
@@ -69,7 +72,7 @@ enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
 void confine_opening(const char *path);
 
 /* All inputs have been read; what follows is computation: lifts the limits on memory and
- * processor time. Nothing happens in a process that isn't confined. */
+ * processor time, if inputs->computes. Nothing happens in a process that isn't confined. */
 void confine_computing(void);
 
 #endif

@@ -83,8 +83,8 @@ char *file_temporary_name(const char *path);
 /* From the kernel's source of randomness. */
 uint64_t file_random_number(void);
 
-/* Is `name` (without a folder) one of those under which file_write, file_link and
- * h5_create keep what is not complete? A killed process may leave such a file behind. */
+/* Is `name` (without a folder) one of those, with a random number, under which file_write,
+ * file_link and h5_create_apart keep what is not complete? A killed process may leave such a file behind. */
 bool file_is_left_over(const char *name);
 
 /* fsync(partial), rename(partial, path), fsync of the directory: afterwards `path` is

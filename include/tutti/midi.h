@@ -228,4 +228,8 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 
+/* The same at a path that the program has chosen: see file_write_own. */
+enum status midi_write_own(const char *path, const struct notes *notes,
+                           int ticks_per_beat, int tempo);
+
 #endif

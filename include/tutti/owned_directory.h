@@ -10,9 +10,9 @@
  *     end
  *
  * The list names exactly what the program makes there. Only what is on it, and is of the
- * kind that it is there, is ever deleted; besides, under the name of a listed file or link,
- * what file_write, file_link and h5_create leave if they are killed (".NAME.partial",
- * ".NAME.<12 hex digits>.partial"). Everything else is somebody's: it stays, and is named
+ * kind that it is there, is ever deleted; besides, under the name of what is listed, what is
+ * left of making it by a kill: ".NAME.<12 hex digits>.partial", of a file or link also
+ * ".NAME.partial". Everything else is somebody's: it stays, and is named
  * in the message. Nothing is followed through a symbolic link, and nothing on another file
  * system, mounted there, is touched: all work is relative to the opened directory. */
 #ifndef TUTTI_OWNED_DIRECTORY_H

@@ -83,4 +83,7 @@ int player_tempo(const struct player_primer *primer);
  * be. The path is an output (see file.h). */
 enum status player_write(const char *path, const struct notes *notes, int tempo);
 
+/* The same at a path that the program has chosen, with a number: see file_write_own. */
+enum status player_write_own(const char *path, const struct notes *notes, int tempo);
+
 #endif

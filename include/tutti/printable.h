@@ -9,8 +9,8 @@
  *
  * A byte that is not part of valid UTF-8, or is part of one of these characters, becomes
  * \xHH, with upper-case digits: U+0000 to U+001F, U+007F to U+009F, the line separators
- * U+2028 and U+2029, and the bidirectional controls U+202A to U+202E and U+2066 to
- * U+2069. All else stays as it is, so what is printable already does not change. */
+ * U+2028 and U+2029, and the bidirectional controls U+061C, U+200E, U+200F, U+202A to
+ * U+202E and U+2066 to U+2069. All else stays as it is, so what is printable already does not change. */
 #ifndef TUTTI_PRINTABLE_H
 #define TUTTI_PRINTABLE_H
 

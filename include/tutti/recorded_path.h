@@ -1,9 +1,8 @@
 /* recorded_path: file names, which are any bytes, as text that every reader of a dataset
  * or a checkpoint can hold: valid UTF-8 without control characters.
  *
- * A byte that is not part of valid UTF-8, or is part of a control character (U+0000 to
- * U+001F, U+007F to U+009F, U+2028, U+2029: all that may break a line or a column), is
- * written \xHH, two upper-case hexadecimal digits. So that it can be distinguished from such a
+ * A byte that is not part of valid UTF-8, or is part of a character that is not printable
+ * (tutti/printable.h: all that may break a line or a column, or turn the writing), is written \xHH, two upper-case hexadecimal digits. So that it can be distinguished from such a
  * byte, a backslash in front of x and two hexadecimal digits of either case is written
  * \x5C. Everything else stands for itself: an ordinary name is recorded as it is. */
 #ifndef TUTTI_RECORDED_PATH_H

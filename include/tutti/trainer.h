@@ -15,6 +15,9 @@
 /* The file that marks a folder as a run's. */
 #define TRAIN_MARKER "tutti-run.txt"
 
+/* True for a name (without a folder) that a run gives to files or links of its own. */
+bool train_writes(const char *name);
+
 struct trainer_request {
     const struct options *options;
     struct watch *watch; /* is told of checkpoints; NULL: none */

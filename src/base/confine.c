@@ -57,13 +57,15 @@ void confine_opening(const char *path)
         snprintf(own_report->path, sizeof own_report->path, "%s", path);
 }
 
-/* Lowers the soft limit, which confine_computing raises again. */
-static void limit(int resource, uint64_t most)
+/* Lowers the limit: for good, unless confine_computing is to raise it again. */
+static void limit(int resource, uint64_t most, bool for_good)
 {
     struct rlimit limits;
     if (getrlimit((__rlimit_resource_t)resource, &limits) != 0 || limits.rlim_cur <= most)
         return;
     limits.rlim_cur = (rlim_t)most;
+    if (for_good)
+        limits.rlim_max = (rlim_t)(resource == RLIMIT_CPU ? most + 1 : most);
     setrlimit((__rlimit_resource_t)resource, &limits);
 }
 
@@ -96,8 +98,8 @@ static bool is_file(int descriptor)
 static void limit_resources(const struct confine_inputs *inputs)
 {
     uint64_t stored = confine_stored_bytes(inputs);
-    limit(RLIMIT_DATA, least_memory + memory_per_byte * stored);
-    limit(RLIMIT_CPU, least_seconds + stored / bytes_per_second);
+    limit(RLIMIT_DATA, least_memory + memory_per_byte * stored, !inputs->computes);
+    limit(RLIMIT_CPU, least_seconds + stored / bytes_per_second, !inputs->computes);
     if (!is_file(STDOUT_FILENO) && !is_file(STDERR_FILENO)) /* then it writes no file */
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
 }
@@ -111,7 +113,7 @@ static void enter(const struct confine_inputs *inputs)
     prctl(PR_SET_DUMPABLE, 0); /* no core dump through a pipe, either */
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     confine_files(inputs);
-    confine_calls();
+    confine_calls(inputs->computes);
 }
 
 /* Exit handlers are those of libraries that may be past working, but the leak check is one
@@ -143,10 +145,10 @@ static _Noreturn void be_child(const struct confine_inputs *inputs, confine_work
 
 /* ---- in the parent ---- */
 
-/* All bytes up to the end. */
+/* All bytes up to the end. No work sends nearly as much as REPLY_MOST. */
 static enum status receive(int pipe, struct confine_reply *reply)
 {
-    enum { PART = 1 << 16 };
+    enum { PART = 1 << 16, REPLY_MOST = 1 << 30 };
     size_t capacity = 0;
     for (;;) {
         uint8_t *bytes = array_reserve(reply->bytes, &capacity, reply->size + PART, 1);
@@ -159,6 +161,9 @@ static enum status receive(int pipe, struct confine_reply *reply)
         if (got == 0)
             return STATUS_OK;
         reply->size += got > 0 ? (size_t)got : 0;
+        if (reply->size > REPLY_MOST)
+            return status_fail(STATUS_FAILED, "what was read comes to more than %d MiB",
+                               REPLY_MOST >> 20);
     }
 }
 

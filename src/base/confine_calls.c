@@ -123,7 +123,6 @@ static const struct entry entries[] = {
     {.call = SYS_uname},
     {.call = SYS_sysinfo},
     {.call = SYS_getrusage},
-    {.call = SYS_prlimit64, EQUAL, 0, 0},
     {.call = SYS_getrandom},
     {.call = SYS_nanosleep},
     {.call = SYS_clock_nanosleep},
@@ -152,7 +151,7 @@ static const struct entry entries[] = {
 enum { ENTRIES = sizeof entries / sizeof *entries, BLOCK = 5, AROUND = 16 };
 
 struct filter {
-    struct sock_filter code[BLOCK * (ENTRIES + 1) + AROUND];
+    struct sock_filter code[BLOCK * (ENTRIES + 2) + AROUND];
     unsigned short length;
 };
 
@@ -195,11 +194,13 @@ static void add_entry(struct filter *filter, const struct entry *entry)
     leave(filter, SECCOMP_RET_ALLOW);
 }
 
-void confine_calls(void)
+void confine_calls(bool limits)
 {
     const unsigned refuse = SECCOMP_RET_ERRNO | EPERM,
                    unknown = SECCOMP_RET_ERRNO | ENOSYS;
     const struct entry own_threads = {SYS_tgkill, EQUAL, 0, (unsigned)getpid()};
+    const struct entry own_limits = {SYS_prlimit64, EQUAL, 0, 0};
+    const struct entry no_new_limits = {SYS_prlimit64, EQUAL, 2, 0};
     struct filter filter = {.length = 0};
     load(&filter, offsetof(struct seccomp_data, arch));
     jump(&filter, BPF_JEQ, architecture, 1, 0);
@@ -207,6 +208,7 @@ void confine_calls(void)
     for (size_t i = 0; i < ENTRIES; i++)
         add_entry(&filter, &entries[i]);
     add_entry(&filter, &own_threads);
+    add_entry(&filter, limits ? &own_limits : &no_new_limits);
     load(&filter, offsetof(struct seccomp_data, nr));
     jump(&filter, BPF_JGE, FIRST_OF_ALL_ARCHITECTURES, 0, 1);
     leave(&filter, unknown);
@@ -217,8 +219,9 @@ void confine_calls(void)
 
 #else
 
-void confine_calls(void)
+void confine_calls(bool limits)
 {
+    (void)limits;
 }
 
 #endif

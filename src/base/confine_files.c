@@ -14,22 +14,38 @@
 
 #include "tutti/file.h"
 
-enum { FOLDERS_DEEP = 2 }; /* a run's folder, and its checkpoints */
+/* Files of runs and datasets. Others are not read from a folder, so links of other names
+ * are not followed: an archive from elsewhere may hold one to anywhere. */
+static bool is_member(const char *name)
+{
+    static const char *const names[] = {"index.h5", "metrics.jsonl", "settings.conf",
+                                        "latest", "best"};
+    static const char *const beginnings[] = {"shard-", "epoch-", "step-"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return false;
+}
 
 /* ---- sizes ---- */
 
-static uint64_t stored_in(const char *folder, int deep)
+static uint64_t size_of(const char *path)
+{
+    struct stat facts;
+    bool is_file = path && stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+    return is_file ? (uint64_t)facts.st_size : 0;
+}
+
+static uint64_t stored_in(const char *folder)
 {
     uint64_t bytes = 0;
-    DIR *list = opendir(folder);
+    DIR *list = folder ? opendir(folder) : NULL;
     for (struct dirent *entry; list && (entry = readdir(list));) {
-        struct stat facts;
-        char *path = path_join(folder, entry->d_name);
-        bool known = path && entry->d_name[0] != '.' && stat(path, &facts) == 0;
-        if (known && S_ISREG(facts.st_mode))
-            bytes += (uint64_t)facts.st_size;
-        else if (known && S_ISDIR(facts.st_mode) && deep > 1)
-            bytes += stored_in(path, deep - 1);
+        char *path = is_member(entry->d_name) ? path_join(folder, entry->d_name) : NULL;
+        bytes += size_of(path);
         free(path);
     }
     if (list)
@@ -41,12 +57,13 @@ uint64_t confine_stored_bytes(const struct confine_inputs *inputs)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < inputs->count; i++) {
-        bool is_folder = file_is_directory(inputs->paths[i]);
-        char *folder =
-            is_folder ? strdup(inputs->paths[i]) : path_directory(inputs->paths[i]);
-        if (folder)
-            bytes += stored_in(folder, is_folder ? FOLDERS_DEEP : 1);
+        const char *path = inputs->paths[i];
+        bool is_folder = file_is_directory(path);
+        char *folder = is_folder ? strdup(path) : path_directory(path);
+        char *checkpoints = is_folder ? path_join(path, "checkpoints") : NULL;
+        bytes += size_of(path) + stored_in(folder) + stored_in(checkpoints);
         free(folder);
+        free(checkpoints);
     }
     return bytes;
 }
@@ -72,8 +89,8 @@ struct path_rule {
     int32_t descriptor;
 } __attribute__((packed));
 
-/* Allows reading the file, or everything below the folder. */
-static void allow(int rules, const char *path)
+/* Allows reading the file; of a folder all below it, or only its list of names. */
+static void allow(int rules, const char *path, bool below)
 {
     struct stat facts;
     int descriptor = path ? open(path, O_PATH | O_CLOEXEC) : -1;
@@ -81,28 +98,36 @@ static void allow(int rules, const char *path)
         return;
     struct path_rule rule = {.allowed = READ_FILE, .descriptor = descriptor};
     if (fstat(descriptor, &facts) == 0 && S_ISDIR(facts.st_mode))
-        rule.allowed |= READ_DIRECTORY;
+        rule.allowed = READ_DIRECTORY | (below ? READ_FILE : 0);
     syscall(ADD_RULE, rules, PATH_BENEATH, &rule, 0);
     close(descriptor);
 }
 
-static void allow_member(int rules, const char *folder, const char *name)
+static bool is_link(const char *path)
+{
+    struct stat facts;
+    return lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode);
+}
+
+/* What lies in the folder itself may be `known` to be allowed. */
+static void allow_member(int rules, const char *folder, const char *name, bool known)
 {
     char *path = path_join(folder, name);
-    allow(rules, path);
+    if (path && (!known || is_link(path)) && size_of(path) > 0)
+        allow(rules, path, false);
     free(path);
 }
 
-/* The folder, and where its links lead: files may be kept elsewhere. */
-static void allow_folder(int rules, const char *folder)
+/* The folder, and where links of its files lead, for these may be kept elsewhere. Of a
+ * folder behind a link that the user hasn't named, the files of a run only. */
+static void allow_folder(int rules, const char *folder, bool named)
 {
-    struct stat facts;
-    allow(rules, folder);
+    bool whole = named || !is_link(folder);
+    allow(rules, folder, whole);
     DIR *list = opendir(folder);
     for (struct dirent *entry; list && (entry = readdir(list));)
-        if (fstatat(dirfd(list), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISLNK(facts.st_mode))
-            allow_member(rules, folder, entry->d_name);
+        if (is_member(entry->d_name))
+            allow_member(rules, folder, entry->d_name, whole);
     if (list)
         closedir(list);
 }
@@ -110,7 +135,7 @@ static void allow_folder(int rules, const char *folder)
 /* A run's metrics are beside the folder of its checkpoints. */
 static void allow_metrics_beside(int rules, const char *folder)
 {
-    allow_member(rules, folder, "../metrics.jsonl");
+    allow_member(rules, folder, "../metrics.jsonl", false);
 }
 
 static bool stands_for_its_folder(const char *path)
@@ -129,26 +154,47 @@ static void allow_input(int rules, const char *path)
         free(folder);
         return;
     }
-    allow(rules, path);
+    allow(rules, path, is_folder);
     allow_metrics_beside(rules, folder);
     if (is_folder || stands_for_its_folder(path)) {
-        allow_folder(rules, folder);
-        allow_folder(rules, checkpoints);
+        allow_folder(rules, folder, true);
+        allow_folder(rules, checkpoints, false);
         allow_metrics_beside(rules, checkpoints);
     }
     free(checkpoints);
     free(folder);
 }
 
+/* Where the loader looks for a library and what that needs, and what OpenBLAS wants to
+ * know of the processor. */
+static void allow_libraries(int rules)
+{
+    static const char *const places[] = {
+        "/lib",          "/lib32",        "/lib64",         "/usr/lib",
+        "/usr/lib32",    "/usr/lib64",    "/usr/local/lib", "/etc/ld.so.cache",
+        "/proc/cpuinfo", "/proc/meminfo", "/proc/self",     "/sys/devices/system"};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        allow(rules, places[i], true);
+    char *library = path_directory(TUTTI_OPENBLAS);
+    allow(rules, library, true);
+    free(library);
+    const char *more = getenv("LD_LIBRARY_PATH");
+    char *list = more ? strdup(more) : NULL, *rest = NULL;
+    for (char *at = list ? strtok_r(list, ":;", &rest) : NULL; at;
+         at = strtok_r(NULL, ":;", &rest))
+        allow(rules, at, true);
+    free(list);
+}
+
 /* What this kernel can deny. Reading file attributes can't be, nor need it be. */
-static uint64_t deniable(long version, bool reading)
+static uint64_t deniable(long version)
 {
     uint64_t denied = ALL_OF_VERSION_1;
     if (version >= 2)
         denied |= REFER;
     if (version >= 3)
         denied |= TRUNCATE_FILE;
-    return reading ? denied : denied & ~(uint64_t)(READ_FILE | READ_DIRECTORY);
+    return denied;
 }
 
 void confine_files(const struct confine_inputs *inputs)
@@ -156,12 +202,14 @@ void confine_files(const struct confine_inputs *inputs)
     long version = syscall(CREATE_RULESET, NULL, 0, ASK_VERSION);
     if (version < 1)
         return;
-    uint64_t denied = deniable(version, !inputs->others);
+    uint64_t denied = deniable(version);
     int rules = (int)syscall(CREATE_RULESET, &denied, sizeof denied, 0);
     if (rules < 0)
         return;
-    for (size_t i = 0; i < inputs->count && !inputs->others; i++)
+    for (size_t i = 0; i < inputs->count; i++)
         allow_input(rules, inputs->paths[i]);
+    if (inputs->computes)
+        allow_libraries(rules);
     syscall(RESTRICT_SELF, rules, 0);
     close(rules);
 }

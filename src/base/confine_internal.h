@@ -8,12 +8,13 @@
  * them can take. */
 uint64_t confine_stored_bytes(const struct confine_inputs *inputs);
 
-/* Denies this process all writing to the file system and, unless inputs->others, reading of
- * anything but the inputs. Needs no_new_privs. Does nothing without Landlock. */
+/* Denies this process all writing to the file system, and reading of anything but the
+ * inputs and, if inputs->computes, shared libraries. Needs no_new_privs. Does nothing
+ * without Landlock. */
 void confine_files(const struct confine_inputs *inputs);
 
-/* Denies this process all system calls but those on a list. Needs no_new_privs. Does
- * nothing without seccomp. */
-void confine_calls(void);
+/* Denies this process all system calls but those on a list; resource limits can be changed
+ * only if `limits`. Needs no_new_privs. Does nothing without seccomp. */
+void confine_calls(bool limits);
 
 #endif

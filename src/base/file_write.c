@@ -62,8 +62,6 @@ bool file_is_left_over(const char *name)
     if (name[0] != '.' || !ends_with(name, length, ".partial"))
         return false;
     length -= strlen(".partial");
-    if (ends_with(name, length, ".h5"))
-        return true;
     size_t random = 0;
     while (random < length && strchr("0123456789abcdef", name[length - 1 - random]))
         random++;

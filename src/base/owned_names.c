@@ -84,30 +84,49 @@ static bool is_listed(const char *names, const char *path, enum owned_kind kind)
     return false;
 }
 
-/* For "x/.NAME.partial" and "x/.NAME.0123456789ab.partial" the path "x/NAME", which the
- * caller frees; else NULL. */
-static char *unfinished_path(const char *path)
+/* For ".NAME.partial" and ".NAME.0123456789ab.partial", `length` bytes of text: where NAME
+ * begins, and its length; NULL for another name. Folders have random names only. */
+static const char *unfinished_name(const char *text, size_t *length, bool is_folder)
 {
     enum { RANDOM = 12 };
-    const char *base = path_base(path), *end = base + strlen(base);
     static const char tail[] = ".partial";
-    if (base[0] != '.' || end - base <= (long)sizeof tail ||
-        strcmp(end - (sizeof tail - 1), tail) != 0)
+    const char *end = text + *length - (sizeof tail - 1);
+    if (text[0] != '.' || *length <= sizeof tail ||
+        strncmp(end, tail, sizeof tail - 1) != 0)
         return NULL;
-    end -= sizeof tail - 1;
-    if (end - base > RANDOM + 2 && end[-RANDOM - 1] == '.' &&
-        strspn(end - RANDOM, "0123456789abcdef") == RANDOM)
-        end -= RANDOM + 1;
-    return path_format("%.*s%.*s", (int)(base - path), path, (int)(end - base - 1),
-                       base + 1);
+    bool random = end - text > RANDOM + 2 && end[-RANDOM - 1] == '.' &&
+                  strspn(end - RANDOM, "0123456789abcdef") >= RANDOM;
+    if (is_folder && !random)
+        return NULL;
+    *length = (size_t)(end - text) - 1 - (random ? RANDOM + 1 : 0);
+    return text + 1;
+}
+
+/* The path with the final names of all that is unfinished in it; the caller frees it. */
+static char *finished_path(const char *path, enum owned_kind kind)
+{
+    char *finished = malloc(strlen(path) + 1), *to = finished;
+    while (finished && *path) {
+        size_t length = strcspn(path, "/"), kept = length;
+        bool is_last = path[length] == '\0';
+        const char *name = unfinished_name(path, &kept, !is_last || kind == OWNED_FOLDER);
+        memcpy(to, name ? name : path, name ? kept : length);
+        to += name ? kept : length;
+        path += length;
+        if (*path)
+            *to++ = *path++;
+    }
+    if (finished)
+        *to = '\0';
+    return finished;
 }
 
 bool owned_names_have(const char *names, const char *path, enum owned_kind kind)
 {
     if (is_listed(names, path, kind))
         return true;
-    char *final = kind == OWNED_FILE || kind == OWNED_LINK ? unfinished_path(path) : NULL;
-    bool has = final && is_listed(names, final, kind);
+    char *final = finished_path(path, kind);
+    bool has = final && strcmp(final, path) != 0 && is_listed(names, final, kind);
     free(final);
     return has;
 }

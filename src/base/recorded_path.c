@@ -7,13 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tutti/printable.h"
 #include "tutti/text.h"
-
-static bool is_control(uint32_t character)
-{
-    return character < 0x20 || (character >= 0x7F && character <= 0x9F) ||
-           character == 0x2028 || character == 0x2029;
-}
 
 /* True where "\xHH" stands. */
 static bool is_escape(const char *at)
@@ -42,7 +37,7 @@ static char *record(const char *text, uint32_t kept)
     while (recorded && *text) {
         uint32_t character;
         size_t length = text_character(text, &character);
-        bool breaks = length && is_control(character) && character != kept;
+        bool breaks = length && !printable_character(character) && character != kept;
         if (length == 0 || breaks || is_escape(text)) {
             length = length ? length : 1;
             to = put_escaped(to, text, length);

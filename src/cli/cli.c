@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tutti/file.h"
+#include "tutti/midi.h"
 #include "tutti/standard_streams.h"
 #include "tutti/text.h"
 
@@ -159,6 +160,9 @@ enum status cli_check_inputs(const char *path, bool is_midi, const char *const *
         status = file_check_not_input(path, inputs[i]);
     if (status == STATUS_OK && !is_midi)
         status = file_check_not_midi(path);
+    if (status == STATUS_OK && !is_midi && midi_is_named(path))
+        status = status_fail(
+            STATUS_MISUSE, "%s: the name of a MIDI file, and this output is none", path);
     return status;
 }
 

@@ -128,7 +128,8 @@ static const char names_format[] =
     "run/root-cause.txt\n"
     "run/checkpoints/\nrun/checkpoints/latest@\nrun/checkpoints/best@\n"
     "run/checkpoints/epoch-{0001..%04lld}.h5\n"
-    "run/samples/\nrun/samples/epoch-{0001..%04lld}-1.mid\n";
+    "run/samples/\nrun/samples/epoch-{0001..%04lld}-1.mid\n"
+    "run/samples/epoch/\nrun/samples/epoch/epoch-{0001..%04lld}-1.mid\n";
 
 /* Checkpoints within an epoch, which a training leaves that is stopped. */
 static const char stopped_format[] = "run/checkpoints/step-{00000001..%08lld}.h5\n";
@@ -139,22 +140,55 @@ static char *demo_names(const struct demo *demo, bool trained)
     long long steps = (long long)(demo->epochs * demo->pieces * STEPS_PER_PIECE);
     char *stopped = trained ? strdup("") : path_format(stopped_format, steps);
     char *names = path_format(names_format, (long long)demo->pieces, SLICES - 1,
-                              (long long)demo->epochs, (long long)demo->epochs);
+                              (long long)demo->epochs, (long long)demo->epochs,
+                              (long long)demo->epochs);
     char *all = names && stopped ? path_format("%s%s", names, stopped) : NULL;
     free(names);
     free(stopped);
     return all;
 }
 
+/* The text of train.conf; the caller frees it. */
+static char *settings_text(const struct demo *demo)
+{
+    return path_format(settings_format, demo->directory, (long long)demo->epochs, SLICES,
+                       demo->directory);
+}
+
+/* Does the name survive the way through train.conf and split.tsv? */
+static bool can_be_configured(const struct demo *demo)
+{
+    static struct options options;
+    char *text = settings_text(demo), *dataset = demo_path(demo, "dataset");
+    options_defaults(&options);
+    bool can = text && dataset && demo->directory[0] != '~' &&
+               !strpbrk(demo->directory, "\t\r\n") &&
+               options_read_text(&options, text, "train.conf") == STATUS_OK &&
+               strcmp(options.data.dataset, dataset) == 0;
+    free(text);
+    free(dataset);
+    return can;
+}
+
 /* A name such as "new/." would leave folders behind. */
 static enum status check_name(const struct demo *demo)
 {
-    if (!path_names_no_entry(demo->directory) || file_exists(demo->directory))
-        return STATUS_OK;
-    return status_fail(STATUS_MISUSE,
-                       "%s: names no folder that can be made (expected a name such as "
-                       "runs/demo)",
-                       demo->directory);
+    if (strcmp(demo->directory, "-") == 0)
+        return status_fail(STATUS_MISUSE, "-o -: a demo is a folder and can't go to "
+                                          "standard output; name it");
+    if (path_names_no_entry(demo->directory) && !file_exists(demo->directory))
+        return status_fail(
+            STATUS_MISUSE,
+            "%s: names no folder that can be made (expected a name such as "
+            "runs/demo)",
+            demo->directory);
+    if (!can_be_configured(demo))
+        return status_fail(STATUS_MISUSE,
+                           "%s: can't be the name of a demo's folder, as it can't be "
+                           "written in a configuration (expected a name such as "
+                           "runs/demo)",
+                           demo->directory);
+    return STATUS_OK;
 }
 
 /* Replaces an earlier demo, and nothing else. */
@@ -207,9 +241,8 @@ static enum status compose(struct demo *demo)
 static enum status write_settings(const struct demo *demo)
 {
     char *path = demo_path(demo, "train.conf");
-    char *text = path_format(settings_format, demo->directory, (long long)demo->epochs,
-                             SLICES, demo->directory);
-    enum status status = path && text ? file_write(path, text, strlen(text))
+    char *text = settings_text(demo);
+    enum status status = path && text ? file_write_own(path, text, strlen(text))
                                       : status_fail(STATUS_FAILED, "demo: out of memory");
     free(path);
     free(text);
@@ -373,7 +406,7 @@ static enum status report(const struct demo *demo)
     if (!path || !text)
         status = status_fail(STATUS_FAILED, "demo: out of memory");
     if (!status)
-        status = file_write(path, text, size);
+        status = file_write_own(path, text, size);
     if (!status)
         printf("\n%s", text);
     free(text);

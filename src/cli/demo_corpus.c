@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "tutti/composer.h"
 #include "tutti/encoding.h"
@@ -33,7 +34,7 @@ static enum status write_piece(struct corpus_writer *writer, int64_t number, boo
     char *path = path_format("%s/piece-%04lld.mid", writer->folder, (long long)number);
     if (!path)
         return status_fail(STATUS_FAILED, "demo: out of memory");
-    status = midi_write(path, &writer->piece.notes, COMPOSER_TICKS, COMPOSER_TEMPO);
+    status = midi_write_own(path, &writer->piece.notes, COMPOSER_TICKS, COMPOSER_TEMPO);
     fprintf(writer->split, "%s\t%s\n", path, valid ? "valid" : "train");
     free(path);
     return status;
@@ -89,7 +90,9 @@ enum status demo_corpus_write(const char *folder, const char *split_path, int64_
 {
     struct corpus_writer writer = {.folder = folder, .seed = seed};
     *out = (struct demo_corpus){.pieces = pieces};
-    enum status status = file_make_directories(folder);
+    enum status status = mkdir(folder, 0777) == 0
+                             ? STATUS_OK
+                             : status_fail_errno("%s: can't be made", folder);
     if (!status)
         status = write_corpus(&writer, split_path, out);
     notes_free(&writer.piece.notes);

@@ -235,8 +235,9 @@ static void free_inputs(struct inputs *inputs)
 }
 
 /* Reads and checks both, of the shards the part of this rank. */
-static enum status read_inputs(const struct evaluate_arguments *given, int rank,
-                               int ranks, struct inputs *inputs)
+static enum status read_inputs(const struct evaluate_arguments *given,
+                               enum dataset_check check, int rank, int ranks,
+                               struct inputs *inputs)
 {
     enum status status = player_find(given->checkpoint, "best", &inputs->path);
     if (status == STATUS_OK)
@@ -245,17 +246,16 @@ static enum status read_inputs(const struct evaluate_arguments *given, int rank,
     if (status == STATUS_OK)
         status = dataset_open(given->dataset, &inputs->dataset);
     if (status == STATUS_OK)
-        status = dataset_check_part(
-            inputs->dataset, given->memory > 0 ? CHECK_PIECES : CHECK_ALL, rank, ranks);
+        status = dataset_check_part(inputs->dataset, check, rank, ranks);
     return status;
 }
 
-/* In the confined child. */
+/* In the confined child: all, also what the ranks read later or piece by piece. */
 static enum status try_to_read(void *context, FILE *reply)
 {
     struct inputs inputs = {0};
     (void)reply;
-    enum status status = read_inputs(context, 0, 1, &inputs);
+    enum status status = read_inputs(context, CHECK_ALL, 0, 1, &inputs);
     free_inputs(&inputs);
     return status;
 }
@@ -293,7 +293,9 @@ static enum status share_outcome(struct comm *comm, enum status mine)
 static enum status evaluate(struct comm *comm, const struct evaluate_arguments *given)
 {
     struct inputs inputs = {0};
-    enum status status = read_inputs(given, comm_rank(comm), comm_size(comm), &inputs);
+    enum dataset_check check = given->memory > 0 ? CHECK_PIECES : CHECK_ALL;
+    enum status status =
+        read_inputs(given, check, comm_rank(comm), comm_size(comm), &inputs);
     status = comm_agree(comm, status);
     if (status == STATUS_OK) {
         struct results results = {.path = inputs.path,

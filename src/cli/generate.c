@@ -248,7 +248,7 @@ static enum status generate_from(const char *path, struct cli_request *request,
     struct generation generation = {path, request, arguments};
     const char *const paths[] = {path, arguments->prime};
     const struct confine_inputs inputs = {
-        .paths = paths, .count = arguments->prime ? 2 : 1, .others = true};
+        .paths = paths, .count = arguments->prime ? 2 : 1, .computes = true};
     struct confine_reply reply;
     standard_streams_survive();
     enum status status = confine_run(&inputs, read_and_play, &generation, &reply);

@@ -158,7 +158,9 @@ static bool redirect(const char *output, bool quiet)
     if (input > STDERR_FILENO)
         close(input);
     if (ready && output) {
-        int file = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0666);
+        bool is_device = strcmp(output, "/dev/null") == 0;
+        int made = is_device ? 0 : O_CREAT | O_EXCL | O_NOFOLLOW;
+        int file = open(output, O_WRONLY | made, 0666);
         ready = file >= 0 && dup2(file, STDOUT_FILENO) >= 0;
         if (file > STDERR_FILENO)
             close(file);

@@ -16,9 +16,14 @@ static size_t stem_length(const char *path)
     return dot ? (size_t)(dot - path) : strlen(path);
 }
 
+static bool is_numbered(const struct samples_request *request)
+{
+    return request->count > 1 || request->number_one;
+}
+
 char *samples_path(const struct samples_request *request, int number)
 {
-    if (request->count == 1 && !request->number_one)
+    if (!is_numbered(request))
         return strdup(request->path);
     size_t stem = stem_length(request->path);
     return path_format("%.*s-%d%s", (int)stem, request->path, number,
@@ -32,7 +37,8 @@ static enum status write_piece(const struct samples_request *request, int number
     char *path = samples_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
-    enum status status = player_write(path, piece, tempo);
+    enum status status = is_numbered(request) ? player_write_own(path, piece, tempo)
+                                              : player_write(path, piece, tempo);
     if (status == STATUS_OK && report)
         report(path, piece);
     free(path);

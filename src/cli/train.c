@@ -1,6 +1,7 @@
 /* train: the configuration, the command line over it, and the trainer. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "cli.h"
@@ -58,18 +59,39 @@ static bool is_regular(const char *path)
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
-/* The trace must not take the place of the configuration or of a file of the run. */
+/* Does the path lie in the folder or, so far as they exist, in one of its folders? */
+static bool lies_in(const char *path, const char *folder)
+{
+    char *parent = path_directory(path), *shown = parent ? realpath(parent, NULL) : NULL;
+    char *full = realpath(folder, NULL);
+    size_t length = full ? strlen(full) : 0;
+    bool lies = shown && full && strncmp(shown, full, length) == 0 &&
+                (shown[length] == '\0' || shown[length] == '/');
+    free(parent);
+    free(shown);
+    free(full);
+    return lies;
+}
+
+/* The trace must not take the place of the configuration or of a file of the run, also
+ * of one that is still to be made. */
 static enum status check_trace(const char *trace, const char *config,
                                const char *directory)
 {
-    char *settings = path_join(directory, "settings.conf");
-    char *metrics = path_join(directory, "metrics.jsonl");
-    const char *const inputs[] = {config, settings, metrics};
     enum status status = cli_check_output(trace, false);
     if (status == STATUS_OK)
-        status = cli_check_inputs(trace, false, inputs, sizeof inputs / sizeof *inputs);
-    free(settings);
-    free(metrics);
+        status = cli_check_inputs(trace, false, &config, 1);
+    if (status != STATUS_OK || !trace || strcmp(trace, "-") == 0)
+        return status;
+    char *target = NULL;
+    status = path_follow_links(trace, &target);
+    if (status == STATUS_OK && train_writes(path_base(target)) &&
+        lies_in(target, directory))
+        status = status_fail(STATUS_MISUSE,
+                             "--trace %s: the name of a file of the run in %s; choose "
+                             "another one",
+                             trace, directory);
+    free(target);
     return status;
 }
 

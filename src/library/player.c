@@ -333,15 +333,28 @@ enum status player_play(const struct checkpoint *checkpoint,
     return status;
 }
 
+static enum status make_folder(const char *path)
+{
+    char *directory = path_directory(path);
+    enum status status = directory
+                             ? file_make_directories(directory)
+                             : status_fail(STATUS_FAILED, "%s: out of memory", path);
+    free(directory);
+    return status;
+}
+
 enum status player_write(const char *path, const struct notes *notes, int tempo)
 {
     struct file_output output;
     enum status status = file_check_output(path, &output); /* before folders are made */
-    char *directory = status == STATUS_OK ? path_directory(path) : NULL;
-    if (status == STATUS_OK && !directory)
-        status = status_fail(STATUS_FAILED, "%s: out of memory", path);
     if (status == STATUS_OK)
-        status = file_make_directories(directory);
-    free(directory);
+        status = make_folder(path);
     return status == STATUS_OK ? midi_write(path, notes, TICKS_PER_BEAT, tempo) : status;
+}
+
+enum status player_write_own(const char *path, const struct notes *notes, int tempo)
+{
+    enum status status = make_folder(path);
+    return status == STATUS_OK ? midi_write_own(path, notes, TICKS_PER_BEAT, tempo)
+                               : status;
 }

@@ -56,6 +56,7 @@ struct plan {
     struct event *events; /* room for an on, an off, a bank and a program of each note */
     size_t event_count;
     bool gm2; /* banks are needed */
+    enum status (*write)(const char *path, const void *bytes, size_t size);
 };
 
 static enum status check_note(const char *path, const struct note *note)
@@ -323,7 +324,7 @@ static enum status publish(const struct plan *plan, int memory)
     void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, memory, 0);
     if (bytes == MAP_FAILED)
         return status_fail_errno("%s: can't write in memory", plan->path);
-    enum status status = file_write(plan->path, bytes, size);
+    enum status status = plan->write(plan->path, bytes, size);
     munmap(bytes, size);
     return status;
 }
@@ -353,8 +354,9 @@ static enum status write_planned(struct plan *plan, const struct notes *notes)
     return write_events(plan);
 }
 
-enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
-                       int tempo)
+static enum status
+write_notes(const char *path, const struct notes *notes, int ticks_per_beat, int tempo,
+            enum status (*write)(const char *path, const void *bytes, size_t size))
 {
     if (ticks_per_beat < 1 || ticks_per_beat > MOST_TICKS_PER_BEAT || tempo < 1 ||
         tempo > SLOWEST_TEMPO)
@@ -363,7 +365,8 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
             "%s: can't write %d ticks per beat (1 to %d) at %d microseconds "
             "per beat (1 to %d)",
             path, ticks_per_beat, MOST_TICKS_PER_BEAT, tempo, SLOWEST_TEMPO);
-    struct plan plan = {.path = path, .ticks_per_beat = ticks_per_beat, .tempo = tempo};
+    struct plan plan = {
+        .path = path, .ticks_per_beat = ticks_per_beat, .tempo = tempo, .write = write};
     plan.notes = calloc(notes->count + 1, sizeof *plan.notes);
     plan.events = calloc(4 * notes->count + 1, sizeof *plan.events);
     enum status status = STATUS_OK;
@@ -375,4 +378,16 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
     free(plan.notes);
     free(plan.events);
     return status;
+}
+
+enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
+                       int tempo)
+{
+    return write_notes(path, notes, ticks_per_beat, tempo, file_write);
+}
+
+enum status midi_write_own(const char *path, const struct notes *notes,
+                           int ticks_per_beat, int tempo)
+{
+    return write_notes(path, notes, ticks_per_beat, tempo, file_write_own);
 }

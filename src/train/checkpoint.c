@@ -372,6 +372,8 @@ static void write_provenance(struct carrier *to, const struct checkpoint *checkp
     set_recorded(to, "/provenance", "mpi", comm_library());
     set_text(to, "/provenance", "hdf5", h5_library());
     set_text(to, "/provenance", "openblas_core", checkpoint->core);
+    if (checkpoint->run[0])
+        set_text(to, "/provenance", "run", checkpoint->run);
 }
 
 static void write_root(struct carrier *to, const struct checkpoint *checkpoint)

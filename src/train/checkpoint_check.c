@@ -48,14 +48,15 @@ static int64_t tokens_of_step(const struct checkpoint *checkpoint)
 
 static enum status check_epoch_under_way(const char *path, const struct checkpoint *c)
 {
+    enum status status =
+        check_count(path, "/state: attribute epoch_step", c->epoch_step, 0, c->step);
+    if (status != STATUS_OK)
+        return status;
     int64_t most = c->epoch_step < MOST / tokens_of_step(c)
                        ? c->epoch_step * tokens_of_step(c)
                        : MOST;
-    enum status status =
-        check_count(path, "/state: attribute epoch_step", c->epoch_step, 0, c->step);
-    if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute epoch_targets", c->epoch_targets, 0,
-                             most);
+    status =
+        check_count(path, "/state: attribute epoch_targets", c->epoch_targets, 0, most);
     if (status == STATUS_OK)
         status = check_count(path, "/state: attribute epoch_correct", c->epoch_correct, 0,
                              c->epoch_targets);

@@ -344,6 +344,11 @@ void run_claim_close(struct run_claim *claim)
     free(claim);
 }
 
+const char *run_claim_id(const struct run_claim *claim)
+{
+    return claim->id[0] ? claim->id + strlen("id ") : "";
+}
+
 /* What can't be read is no proof that the run's folder is another's. */
 enum status run_claim_still_holds(const struct run_claim *claim)
 {

@@ -12,7 +12,8 @@
  * checkpoints is a run's, too (a copy, or older than the marker), if it is to be resumed.
  * Anything else is refused. So in a marked folder every such name is the run's, but for
  * what others have put there since: settings and samples are known by their hashes,
- * metrics, lock and root cause by their form, checkpoints by being readable. What is not
+ * metrics, lock and root cause by their form, checkpoints by the id of the run in
+ * them (those of older programs have none, and are taken for the run's). What is not
  * known is kept aside (file_keep_aside) before the run writes under its name; a lock that
  * is none is an error.
  *
@@ -48,6 +49,9 @@ struct run_claim;
 /* Reads the marker, or completes an empty one. The caller holds the lock of the run. */
 enum status run_claim_open(const char *directory, struct run_claim **out);
 void run_claim_close(struct run_claim *claim); /* NULL is fine */
+
+/* The id in the marker, without "id ". */
+const char *run_claim_id(const struct run_claim *claim);
 
 /* STATUS_FAILED if the directory now belongs to another run: this one's was removed, and
  * a new run has begun under the same name. */

@@ -81,7 +81,7 @@ static bool is_file(const char *path)
 }
 
 /* Is that the run's to replace: a checkpoint, or (of `latest` and `best`) a link? */
-static bool is_own(const char *path)
+static bool is_own(const struct run_directory *run, const char *path)
 {
     struct stat facts;
     bool is_link_name = !run_is_checkpoint_name(path_base(path));
@@ -89,14 +89,14 @@ static bool is_own(const char *path)
         return true;
     if (S_ISLNK(facts.st_mode))
         return is_link_name;
-    return S_ISREG(facts.st_mode) &&
-           (run_is_readable(path) || (is_link_name && is_link_text(path)));
+    return S_ISREG(facts.st_mode) && (run_file_is_of(path, run_claim_id(run->claim)) ||
+                                      (is_link_name && is_link_text(path)));
 }
 
 /* Afterwards there is nothing at the path that the run must not replace. */
-static enum status make_way(const char *path)
+static enum status make_way(const struct run_directory *run, const char *path)
 {
-    return is_own(path) ? STATUS_OK : run_keep_aside(path);
+    return is_own(run, path) ? STATUS_OK : run_keep_aside(path);
 }
 
 /* Points a link at a checkpoint. Where that can't be done, an older link or a copy in its
@@ -106,7 +106,7 @@ static void point(const struct run_directory *run, const char *link, const char 
     if (!run_is_checkpoint_name(name) || is_linked(run, link, name))
         return;
     char *path = path_join(run->checkpoints, link);
-    bool free_to_use = path && make_way(path) == STATUS_OK;
+    bool free_to_use = path && make_way(run, path) == STATUS_OK;
     bool made =
         free_to_use && !run->linkless && make_link(run, link, path, name) == STATUS_OK;
     if (path && !made && !run->linkless)
@@ -271,7 +271,7 @@ static void adopt_copy(const struct run_directory *run, const struct run_listing
     char *from = path_join(run->checkpoints, entry->name);
     char *to = path_join(run->checkpoints, run_directory_name(&facts, name));
     if (from && to && (is_chosen || !is_readable(listing, name)) &&
-        make_way(to) == STATUS_OK && rename(from, to) == 0) {
+        make_way(run, to) == STATUS_OK && rename(from, to) == 0) {
         memcpy(entry->name, name, sizeof name);
         if (is_chosen)
             memcpy(chosen, name, sizeof name);
@@ -280,20 +280,22 @@ static void adopt_copy(const struct run_directory *run, const struct run_listing
     free(to);
 }
 
-/* After a kill between a checkpoint and its links, or a copy of the run's folder: both
- * links as they must be. */
-static void settle_links(const struct run_directory *run, struct run_listing *listing,
-                         char *chosen, const struct checkpoint *read)
+void run_directory_settle_links(const struct run_directory *run, char *chosen,
+                                const struct checkpoint *read)
 {
-    for (size_t i = 0; i < listing->count; i++)
-        if (listing->entries[i].step >= 0 &&
-            !run_is_checkpoint_name(listing->entries[i].name))
-            adopt_copy(run, listing, &listing->entries[i], chosen);
+    struct run_listing listing;
+    if (run_listing_read(run->checkpoints, &listing) != STATUS_OK)
+        return;
+    for (size_t i = 0; i < listing.count; i++)
+        if (listing.entries[i].step >= 0 &&
+            !run_is_checkpoint_name(listing.entries[i].name))
+            adopt_copy(run, &listing, &listing.entries[i], chosen);
     point(run, "latest", chosen);
     const struct run_entry *best =
-        run_listing_best(listing, read->history, read->history_count);
+        run_listing_best(&listing, read->history, read->history_count);
     if (best)
         point(run, "best", best->name);
+    run_listing_free(&listing);
 }
 
 enum status run_directory_newest(const struct run_directory *run, char *name,
@@ -315,8 +317,6 @@ enum status run_directory_newest(const struct run_directory *run, char *name,
                         "%s: none of the %zu checkpoints is whole (see the warnings); "
                         "start anew in another run.dir",
                         run->checkpoints, listing.count);
-    if (status == STATUS_OK && name[0])
-        settle_links(run, &listing, name, out);
     run_listing_free(&listing);
     return status;
 }
@@ -340,7 +340,8 @@ static void retire(const struct run_directory *run, const struct run_listing *li
 {
     for (size_t i = 0; i < listing->count; i++) {
         const struct run_entry *entry = &listing->entries[i];
-        if (!run_is_checkpoint_name(entry->name) || entry->step < 0 || keep-- > 0 ||
+        if (!run_is_checkpoint_name(entry->name) ||
+            !run_is_of(entry, run_claim_id(run->claim)) || keep-- > 0 ||
             strcmp(entry->name, written) == 0 || entry == best)
             continue;
         char *path = path_join(run->checkpoints, entry->name);
@@ -359,6 +360,13 @@ static void tear(const char *path)
     kill(getpid(), SIGKILL);
 }
 
+static enum status make_checkpoint(const struct run_directory *run, const char *path,
+                                   struct checkpoint *checkpoint)
+{
+    snprintf(checkpoint->run, sizeof checkpoint->run, "%s", run_claim_id(run->claim));
+    return checkpoint_write(path, checkpoint);
+}
+
 enum status run_directory_write(const struct run_directory *run,
                                 struct checkpoint *checkpoint, int64_t keep)
 {
@@ -369,9 +377,11 @@ enum status run_directory_write(const struct run_directory *run,
         return out_of_memory(run->checkpoints);
     enum status status = run_claim_still_holds(run->claim);
     if (status == STATUS_OK)
-        status = make_way(path);
+        status = make_way(run, path);
     if (status == STATUS_OK)
-        status = checkpoint_write(path, checkpoint);
+        status = make_checkpoint(run, path, checkpoint);
+    if (status == STATUS_OK) /* that may have taken long */
+        status = run_claim_still_holds(run->claim);
     if (status == STATUS_OK) {
         point(run, "latest", name);
         if (inject_due(FAULT_TORN, checkpoint->step))

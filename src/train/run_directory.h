@@ -47,12 +47,18 @@ enum status run_directory_write_settings(const struct run_directory *run,
 /* How many checkpoints there are, readable or not. */
 enum status run_directory_count(const struct run_directory *run, size_t *count);
 
-/* Reads the newest checkpoint that is whole, for training, and points `latest` and `best`
- * where they belong. A whole file that is called `latest` or `best` (a copy of the run with its links followed) gets its own
- * name back. Checkpoints that are newer are named in a warning and passed over.
- * STATUS_FAILED if there are some but none is whole; with none at all, name is "". */
+/* Reads the newest checkpoint that is whole, for training. Checkpoints that are newer are
+ * named in a warning and passed over. Changes nothing. STATUS_FAILED if there are some but
+ * none is whole; with none at all, name is "". */
 enum status run_directory_newest(const struct run_directory *run, char *name,
                                  struct checkpoint *out);
+
+/* When a run goes on from the checkpoint `chosen`: points `latest` and `best` where they
+ * belong, after a kill between a checkpoint and its links. A whole file that is called
+ * `latest` or `best` (a copy of the run with its links followed) gets its own name, which
+ * `chosen` then has. */
+void run_directory_settle_links(const struct run_directory *run, char *chosen,
+                                const struct checkpoint *read);
 
 /* "epoch-0003.h5" when no epoch is under way, else "step-00000123.h5". Returns name. */
 const char *run_directory_name(const struct checkpoint *checkpoint,

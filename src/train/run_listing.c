@@ -41,12 +41,15 @@ static void ask(const char *path, struct run_entry *entry)
 {
     struct h5_file *file = NULL;
     entry->step = entry->epoch = entry->epoch_step = -1;
+    entry->run[0] = '\0';
     if (h5_open(path, &file) != STATUS_OK)
         return;
     if (h5_get_i64(file, "/", "step", &entry->step) != STATUS_OK ||
         h5_get_i64(file, "/", "epoch", &entry->epoch) != STATUS_OK ||
         h5_get_i64(file, "/state", "epoch_step", &entry->epoch_step) != STATUS_OK)
         entry->step = entry->epoch = entry->epoch_step = -1;
+    else if (h5_get_text(file, "/provenance", "run", entry->run, RUN_ID) != STATUS_OK)
+        entry->run[0] = '\0';
     h5_abandon(file);
 }
 
@@ -59,11 +62,16 @@ static void ask_in(const char *checkpoints, struct run_entry *entry)
     free(path);
 }
 
-bool run_is_readable(const char *path)
+bool run_is_of(const struct run_entry *entry, const char *id)
+{
+    return entry->step >= 0 && (!entry->run[0] || strcmp(entry->run, id) == 0);
+}
+
+bool run_file_is_of(const char *path, const char *id)
 {
     struct run_entry entry;
     ask(path, &entry);
-    return entry.step >= 0;
+    return run_is_of(&entry, id);
 }
 
 static enum status append(struct run_listing *listing, const char *name)

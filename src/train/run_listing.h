@@ -13,11 +13,12 @@
 #include "tutti/checkpoint.h"
 #include "tutti/status.h"
 
-enum { CHECKPOINT_NAME = 40 };
+enum { CHECKPOINT_NAME = 40, RUN_ID = 17 };
 
 struct run_entry {
     char name[CHECKPOINT_NAME];
     int64_t step, epoch, epoch_step; /* -1: not readable */
+    char run[RUN_ID];                /* id of the run that wrote it; "": not known */
 };
 
 struct run_listing {           /* free with run_listing_free */
@@ -25,8 +26,11 @@ struct run_listing {           /* free with run_listing_free */
     size_t count, capacity;
 };
 
-/* True for a file that says which step of which epoch of a run it holds. */
-bool run_is_readable(const char *path);
+/* True for an entry that is readable and was not written by another run than `id`. */
+bool run_is_of(const struct run_entry *entry, const char *id);
+
+/* The same for a file. */
+bool run_file_is_of(const char *path, const char *id);
 
 /* Lists the files with a checkpoint's name (links to files among them), and regular files called `latest` or `best`,
  * which a copy of a run has where links were followed. */

@@ -57,6 +57,12 @@ bool run_writes(enum run_folder folder, const char *name)
            strcmp(name, "best") == 0;
 }
 
+bool train_writes(const char *name)
+{
+    return run_writes(RUN_TOP, name) || run_writes(RUN_CHECKPOINTS, name) ||
+           run_writes(RUN_SAMPLES, name);
+}
+
 bool run_is_left_over(enum run_folder folder, const char *name)
 {
     static const char tail[] = ".0123456789ab.partial";

@@ -142,13 +142,23 @@ static enum status load(struct trainer *trainer, struct checkpoint *read)
     return status;
 }
 
+/* Only now, as a refused --resume changes nothing. Collective. */
+static enum status settle_links(struct trainer *trainer)
+{
+    if (comm_rank(trainer->comm) == 0)
+        run_directory_settle_links(&trainer->run, trainer->saved, &trainer->now);
+    return comm_broadcast(trainer->comm, trainer->saved, sizeof trainer->saved);
+}
+
 enum status trainer_resume(struct trainer *trainer)
 {
     struct checkpoint read = {0};
     enum status status = find(trainer, &read);
-    if (status == STATUS_OK && trainer->saved[0])
+    if (status == STATUS_OK && trainer->saved[0]) {
         status = comm_agree(trainer->comm, load(trainer, &read));
-    else if (status == STATUS_OK && trainer->request->resume)
+        if (status == STATUS_OK)
+            status = settle_links(trainer);
+    } else if (status == STATUS_OK && trainer->request->resume)
         log_info("%s: no checkpoint yet, starting anew", trainer->now.options.run.dir);
     checkpoint_free(&read);
     trainer_tell_saved(trainer);
