@@ -90,13 +90,23 @@ static enum status play_after_primer(const struct checkpoint *checkpoint,
     return status;
 }
 
+/* Seconds of music that a file may ask for: it decides nothing that takes hours. */
+enum { UNASKED_MOST = 600 };
+
 static enum status make(const struct checkpoint *checkpoint,
                         const struct generate_arguments *arguments, FILE *reply)
 {
     struct samples_request request = files_wanted(arguments);
     request.settings = player_settings(&checkpoint->options);
-    if (arguments->seconds >= 0)
+    if (arguments->seconds >= 0) {
         request.settings.seconds = arguments->seconds;
+    } else if (request.settings.seconds > UNASKED_MOST) {
+        log_info(
+            "the checkpoint's run.sample_seconds is %g: %d s are made; add --seconds "
+            "for more",
+            request.settings.seconds, UNASKED_MOST);
+        request.settings.seconds = UNASKED_MOST;
+    }
     if (!(request.settings.seconds > 0))
         return status_fail(STATUS_MISUSE,
                            "generate: the checkpoint's run.sample_seconds is 0; "
@@ -272,7 +282,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .number = &given.seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "length after the primer (default: run.sample_seconds)"},
+         .help = "length after the primer (default: run.sample_seconds, "
+                 "at most 600)"},
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &given.prime,
