@@ -89,9 +89,9 @@ enum status samples_send(const struct samples_pieces *pieces, FILE *to)
     for (int i = 0; i < pieces->count && sent; i++) {
         const struct notes *piece = &pieces->list[i];
         const uint64_t count = piece->count;
-        sent =
-            fwrite(&count, sizeof count, 1, to) == 1 &&
-            fwrite(piece->items, sizeof *piece->items, piece->count, to) == piece->count;
+        sent = fwrite(&count, sizeof count, 1, to) == 1;
+        if (sent && count > 0)
+            sent = fwrite(piece->items, sizeof *piece->items, count, to) == count;
     }
     return sent ? STATUS_OK : status_fail_errno("can't pass on the pieces");
 }
