@@ -371,7 +371,7 @@ static void refuse_integers(struct checkpoint *made, int64_t *at, size_t count,
 
 static void refuse_numbers(struct checkpoint *made, double *at, const char *pattern)
 {
-    static const double values[] = {NAN, -HUGE_VAL, 1e300, -5};
+    static const double values[] = {(double)NAN, -HUGE_VAL, 1e300, -5};
     double before = *at;
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         *at = values[i];

@@ -158,8 +158,8 @@ static void fields_are_within_their_ranges(void **state)
     assert_false(WITH(pid, 0));
     assert_false(WITH(pid, -1)); /* kill(-1) */
     assert_false(WITH(step, -1));
-    assert_false(WITH(still, NAN));
-    assert_false(WITH(still, INFINITY));
+    assert_false(WITH(still, (double)NAN));
+    assert_false(WITH(still, (double)INFINITY));
     assert_false(WITH(phase, PHASES));
     assert_false(WITH(phase, -1));
     assert_false(WITH(heir, -1));
