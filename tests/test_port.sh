@@ -48,7 +48,7 @@ with_fault() {
 # ---- attacks, while one rank is late ----
 
 # Ranks of one host need no TCP: then only the watchdog listens.
-is_open_mpi && export OMPI_MCA_btl=self,vader
+export OMPI_MCA_btl=self,vader UCX_TLS=self,sm
 (
     ulimit -n 160
     with_fault slow $mpirun -n 3 "$tutti" train run.conf --set run.dir=runs/attacked \

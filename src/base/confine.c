@@ -104,11 +104,20 @@ static void limit_resources(const struct confine_inputs *inputs)
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
 }
 
+/* A library that is loaded already (UCX, by some MPIs) may have its own report of a crash. */
+static void crash_silently(void)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        signal(numbers[i], SIG_DFL);
+}
+
 static void enter(const struct confine_inputs *inputs)
 {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (SANITIZED)
         return;
+    crash_silently();
     limit_resources(inputs);
     prctl(PR_SET_DUMPABLE, 0); /* no core dump through a pipe, either */
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
