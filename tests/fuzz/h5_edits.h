@@ -8,6 +8,7 @@
 #ifndef TUTTI_TESTS_H5_EDITS_H
 #define TUTTI_TESTS_H5_EDITS_H
 
+#define H5_USE_110_API /* newer ones have the older names for other functions */
 #include <hdf5.h>
 
 #include "fuzz.h"
