@@ -69,7 +69,7 @@ enum status owned_directory_set_names(struct owned_directory *directory,
 /* STATUS_MISUSE, naming it, if the directory holds something that is not on the list. */
 enum status owned_directory_check(const struct owned_directory *directory);
 
-/* Puts the cure behind the message, and returns `status`. */
+/* Appends the remedy to the message, and returns `status`. */
 enum status owned_directory_refuse(enum status status);
 
 /* Deletes all that is on the list, but not the marker. STATUS_MISUSE, naming it, if

@@ -15,7 +15,7 @@
 /* The file that marks a folder as a run's. */
 #define TRAIN_MARKER "tutti-run.txt"
 
-/* True for a name (without a folder) that a run gives to files or links of its own. */
+/* True if a run writes files or links of this name (without a folder). */
 bool train_writes(const char *name);
 
 struct trainer_request {

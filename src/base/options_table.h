@@ -20,7 +20,7 @@ enum option_type {
     OPTION_NUMBER,  /* double in [low, high], or (low, high) where an end is open */
     OPTION_NUMBERS, /* so many doubles as `size` holds, each as OPTION_NUMBER */
     OPTION_PATH,    /* char[size], a path without control characters */
-    OPTION_TEXT,    /* the same for what is no path: "~/" is no home folder in it */
+    OPTION_TEXT,    /* text that is not a path: "~/" is not expanded in it */
     OPTION_GRID     /* char[size]: "1/4" or "120 ticks" */
 };
 

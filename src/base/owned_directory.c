@@ -315,7 +315,7 @@ static bool is_sound(const char *line, size_t length)
     return true;
 }
 
-/* The list in the text of a marker, which is cut behind it; NULL if it is no marker. */
+/* The list within a marker's text, which is truncated after it; NULL if it is not a marker. */
 static char *find_list(const struct owned_directory *directory, char *text)
 {
     char first[64];
