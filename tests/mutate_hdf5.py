@@ -148,6 +148,8 @@ def tensors(f):
 def repair_weights(f):
     block = b"".join(f["model/" + n][...].astype("<f4").tobytes() for n in tensors(f))
     set_attribute(f, "/", "weights_hash", np.bytes_(f"{hash64(block):016x}"))
+    if f["state"].attrs["epoch_step"] == 0 and len(f["history/weights_hash"]):
+        f["history/weights_hash"][-1] = hash64(block)
 
 
 # ---- mutations of any file; each returns (description, must it be refused?) ----
@@ -236,7 +238,7 @@ def mutate_link(f, dice, here):
         del f[name]
         f[name] = {"dangling": h5py.SoftLink("/nowhere"),
                    "external": h5py.ExternalLink(here + "/pipe", "/x"),
-                   "file": h5py.ExternalLink(here + "/original.h5", "/" + name)}[how]
+                   "file": h5py.ExternalLink(here + "/half.h5", "/" + name)}[how]
     return f"{name}: {how} link", True
 
 
@@ -394,6 +396,27 @@ def change_history(f, dice, here):
     return f"history/{name}: {value}", not (name.startswith("valid") and value != value)
 
 
+def change_outcome(f, dice, here):
+    """Within all ranges, but not what the losses and the weights lead to."""
+    attributes, last = f["state"].attrs, len(f["history/epoch"]) - 1
+    names = ["best_epoch", "best_valid", "bad_epochs", "valid_loss"]
+    name = dice.choice(names if attributes["epoch_step"] else
+                       names + ["epoch_loss", "weights_hash"])
+    if name in ("best_epoch", "bad_epochs"):
+        value = np.int64((attributes[name] + 1) % (last + 2))
+    elif name in ("best_valid", "epoch_loss"):
+        value = np.float64(attributes[name] + 1e-3)
+    if name in ("valid_loss", "weights_hash"):
+        best = int(attributes["best_epoch"]) - 1
+        row = last if name == "weights_hash" else best
+        value = f["history/" + name][row]
+        value = value ^ np.uint64(1) if name == "weights_hash" else value + 1e-3
+        f["history/" + name][row] = value
+    else:
+        set_attribute(f, "/state", name, value)
+    return f"outcome: {name} = {value}", True
+
+
 def change_position(f, dice, here):
     name = dice.choice(["rows/epoch", "rows/piece", "rows/offset", "cursors/epoch",
                         "cursors/next", "hidden"])
@@ -444,8 +467,8 @@ def change_config_to_an_empty_model(f, dice, here):
 CHECKPOINT_MUTATIONS = [
     (mutate_storage, 4), (mutate_link, 2), (mutate_size, 4), (mutate_extra, 3),
     (lambda f, dice, here: mutate_deletion(f, dice, ("pairs",)), 1), (change_number, 4),
-    (change_attribute, 2), (change_weights, 1), (change_history, 2), (change_position, 2),
-    (change_pairs, 1), (change_config, 2), (change_config_to_an_empty_model, 1)]
+    (change_attribute, 2), (change_weights, 1), (change_history, 2), (change_outcome, 2),
+    (change_position, 2), (change_pairs, 1), (change_config, 2), (change_config_to_an_empty_model, 1)]
 
 # ---- datasets ----
 
@@ -720,8 +743,8 @@ class Campaign:
         folder = "mutations/run"
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder + "/checkpoints")
-        original = "mutations/original.h5"
-        path = f"{folder}/checkpoints/{self.name}"
+        original, name, step = self.originals[i % 2]
+        path = f"{folder}/checkpoints/{name}"
         shutil.copy(original, path)
         change = dice.choices(*zip(*CHECKPOINT_MUTATIONS))[0]
         with edit(path) as f:
@@ -733,7 +756,7 @@ class Campaign:
             "generate": self.run("generate", path, "-o", "mutations/x.mid", "--seconds", "1"),
             "evaluate": self.run("evaluate", path, "corpus.tutti"),
             "resume": self.run("train", "first.conf", "--resume", "--set", "run.dir=" + folder,
-                               "--set", f"train.max_steps={self.step + 2}",
+                               "--set", f"train.max_steps={step + 2}",
                                "--set", "run.samples=0"),
         }
         self.judge(f"checkpoint:{i}", what, refused, outcomes, ("verify", "resume"))
@@ -755,7 +778,7 @@ class Campaign:
             "inspect": self.run("inspect", folder),
             "verify": self.run("inspect", folder, "--verify"),
             "shard": self.run("inspect", f"{folder}/{SHARD}"),
-            "evaluate": self.run("evaluate", "mutations/original.h5", folder),
+            "evaluate": self.run("evaluate", "mutations/first.h5", folder),
             "train": self.run(*train, "--set", "run.dir=mutations/run1"),
             "stream": self.run(*train, "--set", "run.dir=mutations/run2", "--set",
                                "data.memory=4"),
@@ -768,17 +791,23 @@ class Campaign:
         os.mkfifo("mutations/pipe")
         with h5py.File("runs/first/checkpoints/latest") as f:
             steps = int(f["history/step"][0])
-        self.step = steps + steps // 2  # within the second epoch
+        half = steps + steps // 2  # within the second epoch
         made = self.run("train", "first.conf", "--set", "run.dir=mutations/half", "--set",
-                        f"train.max_steps={self.step}", "--set", "run.samples=0")
+                        f"train.max_steps={half}", "--set", "run.samples=0")
         assert made.code == 0, made.text
-        latest = os.path.realpath("mutations/half/checkpoints/latest")
-        self.name = os.path.basename(latest)
-        shutil.copy(latest, "mutations/original.h5")
+        self.originals = [self.keep("mutations/half"), self.keep("runs/first")]
         made = self.run("preprocess", "corpus", "-o", "mutations/one.tutti", "--shards", "1",
                         "--split", "0.8 0.1 0.1")
         assert made.code == 0, made.text
         self.check_hashes()
+
+    def keep(self, run_folder):
+        """A copy of a run's last checkpoint, and its name and step."""
+        latest = os.path.realpath(f"{run_folder}/checkpoints/latest")
+        copy = f"mutations/{os.path.basename(run_folder)}.h5"
+        shutil.copy(latest, copy)
+        with h5py.File(copy) as f:
+            return copy, os.path.basename(latest), int(f.attrs["step"])
 
     def check_hashes(self):
         """Computed anew, nothing may change: else no mutation gets past the hashes."""
@@ -788,11 +817,12 @@ class Campaign:
         repair_dataset("mutations/data")
         same = self.run("inspect", "mutations/data", "--verify").code == 0
         assert same, "the hashes of a dataset are computed in another way here"
-        shutil.copy("mutations/original.h5", "mutations/copy.h5")
-        with edit("mutations/copy.h5") as f:
-            repair_weights(f)
-        same = self.run("inspect", "mutations/copy.h5", "--verify").code == 0
-        assert same, "the hash of the weights is computed in another way here"
+        for original, _, _ in self.originals:
+            shutil.copy(original, "mutations/copy.h5")
+            with edit("mutations/copy.h5") as f:
+                repair_weights(f)
+            same = self.run("inspect", "mutations/copy.h5", "--verify").code == 0
+            assert same, "the hash of the weights is computed in another way here"
 
 
 def main():

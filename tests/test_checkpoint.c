@@ -73,6 +73,8 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     made->epoch_loss = 1.0 / 3;
     made->epoch_targets = 600;
     made->epoch_correct = 60;
+    made->history[0].valid_loss = 0.7;
+    made->history[1].valid_loss = 0.9;
     made->schedule = (struct schedule_state){0.7, 1, 1, 1, 0.25};
     made->dataset_hash = 0x0123456789abcdef;
     made->ranks = 3;
@@ -442,12 +444,43 @@ static void figures_that_are_none_are_refused(void **state)
         refuse_numbers(&made, figures[i].at, figures[i].pattern);
     made.history[0].valid_loss = -5;
     refuse(&made, "/history/valid_loss: -5 in row 0");
-    made.history[0].valid_loss = (double)NAN; /* nothing to validate on */
+    made.history[0].valid_loss = 0.7;
+    made.history[1].valid_loss = (double)NAN; /* nothing to validate on */
+    made.schedule.bad_epochs = made.schedule.plateau_wait = 0;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     checkpoint_free(&read);
-    made.schedule.best_epoch = 0;
-    refuse(&made, "best_valid: 0.7 (expected infinity");
+    checkpoint_free(&made);
+}
+
+/* Each within its own limits, but not what the losses and the weights lead to. */
+static void what_does_not_follow_from_the_history_is_refused(void **state)
+{
+    (void)state;
+    struct checkpoint made, read;
+    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    refuse_integers(&made, &made.schedule.best_epoch, 2, (int64_t[]){0, 2},
+                    "/state: attribute best_epoch: ");
+    refuse_integers(&made, &made.schedule.bad_epochs, 2, (int64_t[]){0, 2},
+                    "/state: attribute bad_epochs: ");
+    made.schedule.best_valid = nextafter(0.7, 1);
+    refuse(&made, "/state: attribute best_valid: 0.7 (expected 0.7, by /history)");
+    made.schedule.best_valid = 0.7;
+    made.history[0].valid_loss = made.history[1].valid_loss = (double)NAN;
+    refuse(&made, "/state: attribute best_epoch: 1 (expected 0, by /history)");
+    made.schedule = (struct schedule_state){0.7, 0, 0, 0, 1};
+    refuse(&made, "/state: attribute best_valid: 0.7 (expected inf, by /history)");
+    made.schedule.best_valid = (double)INFINITY;
+    made.epoch_targets = made.epoch_correct = 0;
+    refuse(&made, "/state: attribute epoch_loss: 0.333333 (expected 0 to 0)");
+    made.epoch_loss = 0;
+    made.epoch_step = 0;
+    made.history[1].step = made.step;
+    refuse(&made, "/history/weights_hash: ffffffffffffffff in row 1 (expected ");
+    made.history[1].weights_hash = params_hash(&made.params, made.weights);
+    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
+    checkpoint_free(&read);
     checkpoint_free(&made);
 }
 
@@ -561,6 +594,7 @@ int main(void)
         cmocka_unit_test(misfits_are_refused),
         cmocka_unit_test(counters_beyond_their_ranges_are_refused),
         cmocka_unit_test(figures_that_are_none_are_refused),
+        cmocka_unit_test(what_does_not_follow_from_the_history_is_refused),
         cmocka_unit_test(values_that_are_no_numbers_are_refused),
         cmocka_unit_test(sizes_beyond_the_file_are_refused),
         cmocka_unit_test(a_failed_write_keeps_the_old_file),

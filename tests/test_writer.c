@@ -82,6 +82,7 @@ static void go_to(struct checkpoint *now, int64_t step)
         now->cursors[i].next = 1;
     now->history[0].train_loss = (double)step;
     now->optimizer.updates = step;
+    tiny_outcome(now);
 }
 
 static void spoil(struct checkpoint *now)
@@ -99,6 +100,7 @@ static struct writer_outcome save(struct scene *scene, int64_t step, bool best)
     go_to(&scene->now, step);
     if (best)
         scene->now.history[scene->now.epoch - 1].valid_loss = 1 / (double)step;
+    tiny_outcome(&scene->now);
     writer_start(scene->writer, &scene->now);
     assert_true(writer_take_outcome(scene->writer, true, &outcome));
     return outcome;

@@ -3,6 +3,7 @@
 #ifndef TUTTI_TINY_CHECKPOINT_H
 #define TUTTI_TINY_CHECKPOINT_H
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,19 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
     options->run.samples = 2;
 }
 
+/* What follows from history and weights: the schedule's state, the last row's hash. */
+static inline void tiny_outcome(struct checkpoint *made)
+{
+    schedule_start(&made->schedule);
+    for (size_t i = 0; i < made->history_count; i++)
+        if (!isnan(made->history[i].valid_loss))
+            schedule_epoch(&made->schedule, &made->options, made->history[i].epoch,
+                           made->history[i].valid_loss);
+    if (made->history_count > 0)
+        made->history[made->history_count - 1].weights_hash =
+            params_hash(&made->params, made->weights);
+}
+
 static inline enum status tiny_state(struct checkpoint *made)
 {
     made->rows = (size_t)made->options.train.batch;
@@ -46,6 +60,7 @@ static inline enum status tiny_state(struct checkpoint *made)
                                                 .step = 10 * (i + 1),
                                                 .train_loss = 3.5 - i,
                                                 .valid_loss = 4.5 - i};
+    tiny_outcome(made);
     enum status status =
         optimizer_create(&made->options, made->params.total, &made->optimizer);
     made->optimizer.updates = made->step;
@@ -63,7 +78,6 @@ static inline enum status tiny_checkpoint(struct checkpoint *made, int encoding,
         return status;
     made->shape = model_shape_of(&made->options, made->encoding->vocabulary);
     made->vocabulary_hash = encoding_hash(made->encoding);
-    schedule_start(&made->schedule);
     status = params_layout(&made->shape, &made->params);
     if (status != STATUS_OK)
         return status;

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tutti/schedule.h"
+
 /* Sums of a few such numbers are far from the end of 64 bits, and doubles hold them. */
 static const int64_t MOST = INT64_C(1) << 53;
 enum { MOST_RANKS = 1 << 24 };
@@ -62,40 +64,8 @@ static enum status check_epoch_under_way(const char *path, const struct checkpoi
                              c->epoch_targets);
     if (status == STATUS_OK)
         status = check_number(path, "/state: attribute epoch_loss", c->epoch_loss,
-                              LEAST * (double)c->epoch_targets, LARGEST);
-    return status;
-}
-
-/* Without a best epoch, the best loss so far is infinite. */
-static enum status check_best(const char *path, const struct schedule_state *schedule,
-                              int64_t epoch)
-{
-    enum status status =
-        check_count(path, "/state: attribute best_epoch", schedule->best_epoch, 0, epoch);
-    if (status != STATUS_OK ||
-        (schedule->best_epoch == 0 && schedule->best_valid == (double)INFINITY))
-        return status;
-    if (schedule->best_epoch == 0)
-        return status_fail(STATUS_FAILED,
-                           "%s: /state: attribute best_valid: %g (expected infinity, as "
-                           "there is no best epoch)",
-                           path, schedule->best_valid);
-    return check_number(path, "/state: attribute best_valid", schedule->best_valid, LEAST,
-                        LARGEST);
-}
-
-static enum status check_schedule(const char *path, const struct checkpoint *c)
-{
-    const struct schedule_state *schedule = &c->schedule;
-    enum status status = check_best(path, schedule, c->epoch);
-    if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute bad_epochs", schedule->bad_epochs,
-                             0, c->epoch - schedule->best_epoch);
-    if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute plateau_wait",
-                             schedule->plateau_wait, 0, schedule->bad_epochs);
-    if (status == STATUS_OK)
-        status = check_number(path, "/state: attribute factor", schedule->factor, 0, 1);
+                              c->epoch_targets ? LEAST * (double)c->epoch_targets : 0,
+                              c->epoch_targets ? LARGEST : 0);
     return status;
 }
 
@@ -177,6 +147,62 @@ static enum status check_history(const char *path, const struct checkpoint *c)
     return status;
 }
 
+/* ---- what follows from /history ---- */
+
+static enum status check_follows(const char *path, const char *name, int64_t found,
+                                 int64_t expected)
+{
+    if (found == expected)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: /state: attribute %s: %" PRId64 " (expected %" PRId64
+                       ", by /history)",
+                       path, name, found, expected);
+}
+
+/* The best epoch and the epochs since then, by the losses in the history. The rest
+ * depends on settings as well, which a resumed run may have changed. */
+static enum status check_schedule(const char *path, const struct checkpoint *c)
+{
+    const struct schedule_state *schedule = &c->schedule;
+    struct schedule_state expected;
+    schedule_start(&expected);
+    for (size_t i = 0; i < c->history_count; i++)
+        if (!isnan(c->history[i].valid_loss))
+            schedule_epoch(&expected, &c->options, c->history[i].epoch,
+                           c->history[i].valid_loss);
+    enum status status =
+        check_follows(path, "best_epoch", schedule->best_epoch, expected.best_epoch);
+    if (status == STATUS_OK && schedule->best_valid != expected.best_valid)
+        status = status_fail(STATUS_FAILED,
+                             "%s: /state: attribute best_valid: %g (expected %g, by "
+                             "/history)",
+                             path, schedule->best_valid, expected.best_valid);
+    if (status == STATUS_OK)
+        status =
+            check_follows(path, "bad_epochs", schedule->bad_epochs, expected.bad_epochs);
+    if (status == STATUS_OK)
+        status = check_count(path, "/state: attribute plateau_wait",
+                             schedule->plateau_wait, 0, schedule->bad_epochs);
+    if (status == STATUS_OK)
+        status = check_number(path, "/state: attribute factor", schedule->factor, 0, 1);
+    return status;
+}
+
+/* Before the first step of an epoch the weights are those at the end of the last one. */
+static enum status check_last_weights(const char *path, const struct checkpoint *c)
+{
+    if (c->epoch_step != 0 || c->history_count == 0)
+        return STATUS_OK;
+    uint64_t last = c->history[c->history_count - 1].weights_hash;
+    if (last == c->weights_hash)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: /history/weights_hash: %016" PRIx64
+                       " in row %zu (expected %016" PRIx64 ", the weights' hash)",
+                       path, last, c->history_count - 1, c->weights_hash);
+}
+
 /* ---- /pairs ---- */
 
 static enum status check_pairs(const char *path, const struct checkpoint *c)
@@ -207,9 +233,11 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
     if (status == STATUS_OK)
         status = check_epoch_under_way(path, c);
     if (status == STATUS_OK)
+        status = check_history(path, c);
+    if (status == STATUS_OK)
         status = check_schedule(path, c);
     if (status == STATUS_OK)
-        status = check_history(path, c);
+        status = check_last_weights(path, c);
     if (status == STATUS_OK)
         status = check_pairs(path, c);
     if (status == STATUS_OK)

@@ -166,6 +166,19 @@ static void edit_shape(hid_t file, const struct config *config)
 
 /* ---- hashes ---- */
 
+/* At the end of an epoch the history's last row holds it as well. */
+static void repair_history(hid_t file, uint64_t hash)
+{
+    enum { MOST_ROWS = 64 };
+    uint64_t hashes[MOST_ROWS];
+    size_t rows = h5_edit_count(file, "/history/weights_hash");
+    if (rows == 0 || rows > MOST_ROWS ||
+        !h5_edit_read(file, "/history/weights_hash", H5T_NATIVE_UINT64, rows, hashes))
+        return;
+    hashes[rows - 1] = hash;
+    h5_edit_write(file, "/history/weights_hash", H5T_NATIVE_UINT64, rows, hashes);
+}
+
 static void repair_weights(hid_t file, const struct options *options, size_t vocabulary)
 {
     struct params params;
@@ -183,9 +196,11 @@ static void repair_weights(hid_t file, const struct options *options, size_t voc
         complete &= h5_edit_read(file, name, H5T_NATIVE_FLOAT, param->count,
                                  weights + param->offset);
     }
-    if (complete)
-        h5_edit_text_attribute(file, "/", "weights_hash",
-                               hash64_text(params_hash(&params, weights), text));
+    if (complete) {
+        uint64_t hash = params_hash(&params, weights);
+        h5_edit_text_attribute(file, "/", "weights_hash", hash64_text(hash, text));
+        repair_history(file, hash);
+    }
     free(weights);
 }
 
