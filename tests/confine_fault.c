@@ -1,11 +1,11 @@
 /* For LD_PRELOAD: the HDF5 library as a crafted file may have it. CONFINE_FAULT says what
  * happens when a file is opened:
  *   null, abort, kill, spin   it crashes, or computes without end
- *   memory                    reports whether 2 GiB can be had
+ *   memory                    reports whether 2 GiB can be had, the limit raised first
  *   walls                     tries what reading doesn't need, and reports each attempt as
  *                             "NAME: refused" or "NAME: allowed"; what is allowed takes
  *                             effect in the current folder
- *   secret                    reports whether the file "secret" can be read
+ *   secret                    reports whether the file "secret" can be read, and others
  * test_confine.sh uses it. The compiler doesn't see HDF5's header, but hid_t is an int64_t. */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -101,6 +102,8 @@ static void try_processes(void)
 static void try_memory(void)
 {
     const size_t size = (size_t)2 << 30;
+    const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY};
+    report("limits", setrlimit(RLIMIT_DATA, &endless) == 0);
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     report("memory", memory != MAP_FAILED);
@@ -128,6 +131,7 @@ static void strike(const char *how)
         fprintf(stderr, "landlock: %s\n", has_landlock ? "there" : "not there");
         report("secret", close_if_open(open("secret", O_RDONLY)));
         report("password", close_if_open(open("/etc/passwd", O_RDONLY)));
+        report("library", close_if_open(open("/etc/ld.so.cache", O_RDONLY)));
     } else if (strcmp(how, "memory") == 0) {
         try_memory();
     } else {

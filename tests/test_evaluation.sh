@@ -69,3 +69,22 @@ awk -v note="$(field nats_per_note)" -v token="$(field nats_per_token)" -v token
     'BEGIN { d = note * 108 / (token * tokens) - 1; exit !(d < 1e-6 && d > -1e-6) }' ||
     fail "nats per note: $json"
 echo "evaluation: all as expected"
+
+# what is read piece by piece is checked as a whole before: a fault in tokens that this
+# evaluation doesn't need is found as well
+shard=damaged.tutti/shard-0000.h5
+size=$(stat -c %s own.tutti/shard-0000.h5) found=0
+for ((i = 1; i < 16; i++)); do
+    rm -rf damaged.tutti
+    cp -r own.tutti damaged.tutti
+    at=$((size * i / 16))
+    byte=$(od -An -tu1 -j "$at" -N 1 "$shard")
+    printf '%b' "\\x$(printf %02x $((byte ^ 1)))" |
+        dd of="$shard" bs=1 seek="$at" conv=notrunc status=none
+    whole=0 pieces=0
+    "$tutti" evaluate runs/own damaged.tutti >whole.txt 2>&1 || whole=$?
+    "$tutti" evaluate runs/own damaged.tutti --memory 4 >pieces.txt 2>&1 || pieces=$?
+    [ $whole = $pieces ] || fail "a changed byte at $at: $(cat whole.txt pieces.txt)"
+    [ $pieces = 0 ] || found=$((found + 1))
+done
+[ $found -ge 5 ] || fail "only $found of 15 changed bytes were found"

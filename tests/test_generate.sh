@@ -43,6 +43,16 @@ cmp -s best.mid b.mid || fail "the run's directory is not its best checkpoint"
 cmp -s d.mid e.mid || fail "defaults are not those of the configuration"
 cmp -s d.mid e1.mid && fail "the command line doesn't overrule the configuration"
 
+# a file may not ask for hours; the user may ask for more than a file
+"$tutti" train first.conf --set run.dir=runs/long --set run.samples=0 --set train.max_steps=2 \
+    --set run.sample_seconds=3000 >train.txt 2>&1 || fail "train: $(cat train.txt)"
+"$tutti" generate runs/long -o long.mid >said.txt 2>&1
+grep -q "run.sample_seconds is 3000: 600 s are made" said.txt || fail "3000 s: $(cat said.txt)"
+at_least 600.05 "$(field long.mid seconds)" || fail "longer than 600 s"
+"$tutti" generate runs/long -o longer.mid --seconds 610 >said.txt 2>&1
+grep -q "are made" said.txt && fail "610 s: $(cat said.txt)"
+at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as the user asked for"
+
 # every setting of sampling matters
 for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0"; do
     # shellcheck disable=SC2086
