@@ -75,10 +75,13 @@ static void avoid_forbidden_copies(void)
 }
 
 /* A process without a launcher would start a daemon of Open MPI 4's, for MPI_Comm_spawn: a
- * third of a second, and a process that can be left over. */
+ * third of a second, and a process that can be left over. Without the daemon all such
+ * processes of a user have one folder for temporary files, and one that ends removes it
+ * while another starts, which then fails; a process alone needs none. */
 static void need_no_daemon(void)
 {
     setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+    setenv("OMPI_MCA_orte_create_session_dirs", "0", 0);
 }
 
 /* Open MPI 5 does not start without a home folder, which services and `env -i` don't set. */
@@ -175,12 +178,13 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
         return status_fail(STATUS_FAILED, "out of memory");
     bool alone = launched_alone(); /* asked first, as MPI sets variables of its own */
     enum status status = STATUS_OK;
-    if (!getenv("PMIX_RANK") && !getenv("PMI_RANK"))
-        status =
-            check_launch(1, alone); /* starting MPI may already end in its own words */
     avoid_forbidden_copies();
     need_home();
-    need_no_daemon();
+    if (!getenv("PMIX_RANK") && !getenv("PMI_RANK")) {
+        need_no_daemon();
+        status =
+            check_launch(1, alone); /* starting MPI may already end in its own words */
+    }
     if (status == STATUS_OK)
         status = comm_check(start_mpi(argc, argv), "start");
     if (status != STATUS_OK) {
