@@ -88,3 +88,10 @@ for ((i = 1; i < 16; i++)); do
     [ $pieces = 0 ] || found=$((found + 1))
 done
 [ $found -ge 5 ] || fail "only $found of 15 changed bytes were found"
+
+# Without a launcher Open MPI 4 gets no folder of its own, which all processes of a user
+# would share and remove from under each other.
+if $mpirun --version 2>/dev/null | grep -q "Open MPI) 4"; then
+    TMPDIR=/dev/null "$tutti" evaluate runs/own own.tutti >said.txt 2>&1 ||
+        fail "no folder for temporary files: $(head -8 said.txt)"
+fi
