@@ -1,0 +1,89 @@
+#!/bin/bash
+# The weights of ten small trainings, to the last bit as they were: a change of the bits has
+# to be meant, and gets a new numerics id in product.c and new hashes here.
+#   bash test_bits.sh TUTTI SOURCE_DIRECTORY
+# TUTTI_TEST_BITS=show prints the hashes and compares none: for two programs, or a new id.
+# OpenBLAS has other bits on other processors, so it is compared with itself alone.
+set -u
+tutti=$(realpath "$1")
+. "$2/tests/tiny_run.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+make_corpus corpus 60
+"$tutti" preprocess corpus -o corpus.tutti --shards 16 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+"$tutti" preprocess corpus -o roll.tutti --shards 16 --split "0.8 0.1 0.1" --encoding pianoroll \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess: pianoroll"; }
+cat >bits.conf <<END
+[data]
+dataset = corpus.tutti
+[model]
+layers = 2
+hidden = 24
+embedding = 12
+dropout = 0.2
+[train]
+epochs = 2
+batch = 8
+slices = 4
+time = 32
+max_steps = 30
+seed = 3
+learning_rate = 0.01
+[run]
+samples = 0
+END
+
+# train NAME RANKS SETTING...: into $hash
+train() {
+    local name=$1 ranks=$2 options=()
+    shift 2
+    for setting in "$@"; do
+        [[ $setting == --* ]] && options+=("$setting") || options+=(--set "$setting")
+    done
+    $mpirun -n "$ranks" "$tutti" train bits.conf --set run.dir="runs/$name" \
+        ${options[@]+"${options[@]}"} >log.txt 2>&1 || { cat log.txt >&2; fail "$name"; }
+    hash=$("$tutti" inspect "runs/$name" --json |
+        sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -n 1)
+}
+
+# is NAME EXPECTED
+is() {
+    if [ "${TUTTI_TEST_BITS:-}" = show ]; then
+        echo "$1 $hash"
+    else
+        [ "$hash" = "$2" ] || fail "$1: weights hash $hash, not $2"
+        echo "ok: $1 $hash"
+    fi
+}
+
+train lstm 1
+is lstm e63a57916d92ca65
+train ranks 3
+is "lstm on 3 ranks" e63a57916d92ca65
+train streamed 2 data.memory=0.2
+grep -q "streamed from disk" log.txt || fail "not streamed: $(cat log.txt)"
+is "lstm, streamed, on 2 ranks" e63a57916d92ca65
+train resumed 4 train.max_steps=11
+train resumed 2 --resume
+is "lstm, stopped on 4 ranks, resumed on 2" e63a57916d92ca65
+train gru 2 model.cell=gru
+is gru aa8c5746317bbe3e
+train dense 2 model.dense=20 model.activation=tanh model.dropout=0
+is "dense layer, no dropout" 78a6471ec980e99b
+train bfloat16 2 train.precision=bfloat16
+is bfloat16 cc4e1ddf8c05225c
+train sgd 2 train.optimizer=sgd train.schedule=plateau
+is "sgd, plateau" 0570c0c59b3765b1
+train adamw 3 train.optimizer=adamw train.batch=24 train.slices=8
+is "adamw, 8 slices on 3 ranks" 5010bfc78d7db3bd
+train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
+is pianoroll 6f32b140dbad95de
+openblas=""
+for ranks in 1 2; do
+    train openblas$ranks $ranks train.products=openblas
+    [ "${openblas:=$hash}" = "$hash" ] || fail "OpenBLAS on $ranks ranks: $hash, not $openblas"
+done
+[ "${TUTTI_TEST_BITS:-}" != show ] || echo "openblas (of this processor) $hash"
