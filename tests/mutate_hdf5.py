@@ -548,6 +548,8 @@ def repair_dataset(folder):
         chain = [vocabulary, 1, hash64(np.array([value], "<u8").tobytes())]
         dataset = hash64(np.array(chain, "<u8").tobytes())
         set_attribute(f, "/", "dataset_hash", np.bytes_(f"{dataset:016x}"))
+        if "settings_hash" in f.attrs:  # an older dataset has none
+            del f.attrs["settings_hash"]
 
 
 def change_note(folder, dice):

@@ -60,6 +60,24 @@ static void rng_has_the_moments_it_should(void **state)
     assert_true(normal_square > 1 - 0.023 && normal_square < 1 + 0.023);
 }
 
+static void a_hash_has_one_spelling(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"",
+                                         "0123456789abcde",
+                                         "0123456789abcdef0",
+                                         "-123456789abcdef",
+                                         "+123456789abcdef",
+                                         " 123456789abcdef",
+                                         "0x23456789abcdef",
+                                         "0123456789ABCDEF"};
+    uint64_t hash = 0;
+    assert_true(hash64_parse("fedcba9876543210", &hash));
+    assert_int_equal(hash, UINT64_C(0xfedcba9876543210));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(hash64_parse(others[i], &hash));
+}
+
 static void shuffle_is_a_permutation(void **state)
 {
     (void)state;
@@ -138,6 +156,7 @@ int main(void)
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(rng_depends_on_every_part_of_its_key),
         cmocka_unit_test(rng_has_the_moments_it_should),
+        cmocka_unit_test(a_hash_has_one_spelling),
         cmocka_unit_test(shuffle_is_a_permutation),
         cmocka_unit_test(a_published_file_is_whole),
     };

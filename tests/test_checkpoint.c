@@ -75,7 +75,10 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     made->epoch_correct = 60;
     made->history[0].valid_loss = 0.7;
     made->history[1].valid_loss = 0.9;
-    made->schedule = (struct schedule_state){0.7, 1, 1, 1, 0.25};
+    made->options.train.schedule = SCHEDULE_PLATEAU;
+    made->options.train.plateau_factor = 0.25;
+    made->options.train.plateau_epochs = 1;
+    made->schedule = (struct schedule_state){0.7, 1, 1, 0, 0.25};
     made->dataset_hash = 0x0123456789abcdef;
     made->ranks = 3;
     for (size_t i = 0; i < made->rows; i++)
@@ -418,6 +421,10 @@ static void counters_beyond_their_ranges_are_refused(void **state)
                     "/state/rows/piece: "); /* -1 is none yet */
     refuse_integers(&made, &made.pairs[0], 1, &extremes[2], "/pairs/count: ");
     refuse_integers(&made, &made.epoch_step, 1, &(int64_t){4}, "epoch_step: 4 (expected");
+    made.epoch_correct = 0;
+    refuse_integers(&made, &made.epoch_targets, 1, &(int64_t){4},
+                    "epoch_targets: 4 (expected 5 to "); /* a step has one or more */
+    made.epoch_correct = 60;
     refuse_integers(&made, &made.optimizer.updates, 1, &(int64_t){122}, "updates: 122");
     checkpoint_free(&made);
 }
@@ -446,7 +453,8 @@ static void figures_that_are_none_are_refused(void **state)
     refuse(&made, "/history/valid_loss: -5 in row 0");
     made.history[0].valid_loss = 0.7;
     made.history[1].valid_loss = (double)NAN; /* nothing to validate on */
-    made.schedule.bad_epochs = made.schedule.plateau_wait = 0;
+    made.schedule.bad_epochs = 0;
+    made.schedule.factor = 1;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     checkpoint_free(&read);
@@ -466,16 +474,20 @@ static void what_does_not_follow_from_the_history_is_refused(void **state)
     made.schedule.best_valid = nextafter(0.7, 1);
     refuse(&made, "/state: attribute best_valid: 0.7 (expected 0.7, by /history)");
     made.schedule.best_valid = 0.7;
+    made.schedule.plateau_wait = 1;
+    refuse(&made, "/state: attribute plateau_wait: 1 (expected 0, by /history)");
+    made.schedule.plateau_wait = 0;
+    made.schedule.factor = 1;
+    refuse(&made, "/state: attribute factor: 1 (expected 0.25, by /history)");
     made.history[0].valid_loss = made.history[1].valid_loss = (double)NAN;
     refuse(&made, "/state: attribute best_epoch: 1 (expected 0, by /history)");
     made.schedule = (struct schedule_state){0.7, 0, 0, 0, 1};
     refuse(&made, "/state: attribute best_valid: 0.7 (expected inf, by /history)");
     made.schedule.best_valid = (double)INFINITY;
-    made.epoch_targets = made.epoch_correct = 0;
+    made.epoch_step = made.epoch_targets = made.epoch_correct = 0;
+    made.history[1].step = made.step;
     refuse(&made, "/state: attribute epoch_loss: 0.333333 (expected 0 to 0)");
     made.epoch_loss = 0;
-    made.epoch_step = 0;
-    made.history[1].step = made.step;
     refuse(&made, "/history/weights_hash: ffffffffffffffff in row 1 (expected ");
     made.history[1].weights_hash = params_hash(&made.params, made.weights);
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);

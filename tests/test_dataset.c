@@ -532,8 +532,11 @@ static void copy_number(const struct h5_file *from, struct h5_file *to,
     assert_int_equal(h5_set_i64(to, "/", attribute, number), STATUS_OK);
 }
 
-/* Writes the index again with other settings, and as older ones without settings_hash. */
-static void rewrite_index(const char *path, const char *settings, bool older)
+enum settings_hash { KEPT, LEFT_OUT /* as by older versions */, A_NUMBER };
+
+/* Writes the index again with other settings. */
+static void rewrite_index(const char *path, const char *settings,
+                          enum settings_hash settings_hash)
 {
     struct h5_file *from = NULL, *to = NULL;
     char *hash = NULL;
@@ -541,8 +544,10 @@ static void rewrite_index(const char *path, const char *settings, bool older)
     assert_int_equal(h5_create(path, &to), STATUS_OK);
     copy_attribute(from, to, "/", "format");
     copy_attribute(from, to, "/", "dataset_hash");
-    if (!older)
+    if (settings_hash == KEPT)
         copy_attribute(from, to, "/", "settings_hash");
+    else if (settings_hash == A_NUMBER)
+        assert_int_equal(h5_set_i64(to, "/", "settings_hash", 1), STATUS_OK);
     assert_int_equal(h5_set_i64(to, "/", "format_version", 1), STATUS_OK);
     assert_int_equal(h5_write_text(to, "/settings", settings), STATUS_OK);
     assert_int_equal(h5_read_text(from, "/vocabulary/hash", &hash), STATUS_OK);
@@ -600,12 +605,12 @@ static void a_dataset_decides_nothing_but_its_data(void **state)
     assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *text = replaced(fixture->dataset->settings, cases[i].old, cases[i].by);
-        rewrite_index(path, text, true);
+        rewrite_index(path, text, LEFT_OUT);
         assert_refused(fixture->output, STATUS_FAILED, cases[i].message);
         assert_int_equal(file_write(path, bytes, size), STATUS_OK);
         free(text);
     }
-    rewrite_index(path, "\n", true);
+    rewrite_index(path, "\n", LEFT_OUT);
     assert_refused(fixture->output, STATUS_FAILED, "/settings: no settings of [data]");
     free(bytes);
     free(path);
@@ -618,12 +623,14 @@ static void changed_settings_are_found(void **state)
     struct options options;
     char *path = path_format("%s/index.h5", fixture->output);
     char *text = replaced(fixture->dataset->settings, "seed = 1\n", "seed = 7\n");
-    rewrite_index(path, fixture->dataset->settings, false);
+    rewrite_index(path, fixture->dataset->settings, KEPT);
     assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
     dataset_close(dataset);
-    rewrite_index(path, text, false);
+    rewrite_index(path, text, KEPT);
     assert_refused(fixture->output, STATUS_FAILED, "settings_hash: does not fit");
-    rewrite_index(path, text, true); /* from before there was one */
+    rewrite_index(path, text, A_NUMBER);
+    assert_refused(fixture->output, STATUS_FAILED, "settings_hash: not one text");
+    rewrite_index(path, text, LEFT_OUT);
     assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
     assert_int_equal(dataset_settings(dataset, &options), STATUS_OK);
     assert_int_equal(options.data.seed, 7);

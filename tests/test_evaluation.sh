@@ -89,6 +89,13 @@ for ((i = 1; i < 16; i++)); do
 done
 [ $found -ge 5 ] || fail "only $found of 15 changed bytes were found"
 
+# the batch decides no figure, nor does a very large one take memory for rows without pieces
+for batch in 2 8 1000000; do
+    "$tutti" evaluate runs/own own.tutti --batch $batch >batch-$batch.txt 2>&1 ||
+        fail "--batch $batch: $(cat batch-$batch.txt)"
+    cmp -s batch-2.txt batch-$batch.txt || fail "--batch $batch: $(cat batch-$batch.txt)"
+done
+
 # Without a launcher Open MPI 4 gets no folder of its own, which all processes of a user
 # would share and remove from under each other.
 if $mpirun --version 2>/dev/null | grep -q "Open MPI) 4"; then

@@ -411,6 +411,37 @@ static void texts_of_any_width(void **state)
     }
 }
 
+/* Others would read it to its end. */
+static void texts_with_a_zero_byte_inside(void **state)
+{
+    (void)state;
+    static const char inside[] = "ab\0c", padded[] = "ab\0";
+    struct h5_file *read;
+    char *text, few[8];
+    hid_t file = new_file(), type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, 4);
+    for (int i = 0; i < 2; i++) {
+        hid_t dataset = make(file, i ? "/padded" : "/inside", type, 1, chunked(1));
+        assert_true(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                             i ? padded : inside) >= 0);
+        H5Dclose(dataset);
+    }
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate2(file, "inside", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(attribute, type, inside) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Fclose(file);
+    assert_int_equal(h5_open(path, &read), STATUS_OK);
+    fails(h5_read_text(read, "/inside", &text), "/inside", "a zero byte within");
+    fails(h5_get_text(read, "/", "inside", few, sizeof few), "/", "a zero byte within");
+    assert_int_equal(h5_read_text(read, "/padded", &text), STATUS_OK);
+    assert_string_equal(text, "ab");
+    free(text);
+    h5_abandon(read);
+}
+
 static void datasets_of_other_ranks(void **state)
 {
     (void)state;
@@ -504,6 +535,7 @@ int main(void)
         cmocka_unit_test(chunks_that_are_missing),
         cmocka_unit_test(more_chunks_than_needed),
         cmocka_unit_test(texts_of_any_width),
+        cmocka_unit_test(texts_with_a_zero_byte_inside),
         cmocka_unit_test(datasets_of_other_ranks),
         cmocka_unit_test(attributes_of_other_types),
         cmocka_unit_test(what_is_no_regular_file),

@@ -148,6 +148,11 @@ untouched "a link to a used folder" runs/links "only a run's, as it holds thesis
 mkdir runs/links-2
 ln -s "$work/scratch/c" runs/links-2/checkpoints
 untouched "a link to another run's checkpoints" runs/links-2 "add --resume" train runs/links-2
+untouched "a link to another run's checkpoints, resumed" runs/links-2 \
+    "a link to the checkpoints of another run, as epoch-" train runs/links-2 --resume
+cp runs/plain/tutti-run.txt runs/links-2/
+untouched "a link to another run's checkpoints, of a marked run" runs/links-2 \
+    "a link to the checkpoints of another run, as epoch-" train runs/links-2 --resume
 if [ "$(id -u)" = 0 ]; then
     mkdir runs/planted scratch/empty
     ln -s "$work/scratch/empty" runs/planted/checkpoints

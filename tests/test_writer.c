@@ -61,7 +61,7 @@ static void end(struct scene *scene)
 static void go_to(struct checkpoint *now, int64_t step)
 {
     now->step = step;
-    now->epoch_step = step % 10;
+    now->epoch_step = now->epoch_targets = step % 10;
     now->epoch = step / 10;
     now->history_count = (size_t)now->epoch;
     checkpoint_free_streams(now);

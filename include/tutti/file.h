@@ -50,6 +50,11 @@ enum status file_keep_aside(const char *path, char **kept);
 /* Makes the directory and its parents; an existing directory is fine. */
 enum status file_make_directories(const char *path);
 
+/* The `size` of a regular file, or less if it is sparse: at most 8 bytes for each byte that
+ * is stored, and 16 MiB. What reading a file may cost is reckoned by it, as a hole of any
+ * size costs its maker nothing. Moves the descriptor's position. */
+uint64_t file_stored_size(int descriptor, uint64_t size);
+
 /* Reads a regular file whole into *bytes (malloc, the caller frees; never NULL on
  * success). A file larger than max_bytes (0: no limit) fails with a message that names
  * the limit. */

@@ -67,12 +67,17 @@ void h5_abandon(struct h5_file *file);
 void h5_break(struct h5_file *file, uint64_t bytes, int reason);
 
 const char *h5_path(const struct h5_file *file);
-/* Bytes of a file that is read, as it was opened: no values in it can take more. */
+/* Bytes of a file that is read, as it was opened, or of a sparse one those of
+ * file_stored_size: no values in it can take more. */
 uint64_t h5_size(const struct h5_file *file);
 
 /* A group, a dataset, or a link that leads elsewhere, which isn't followed: whoever reads
  * it then is told. */
 bool h5_has(const struct h5_file *file, const char *name);
+
+/* True if the object has an attribute of that name, of whatever type. */
+bool h5_has_attribute(const struct h5_file *file, const char *name,
+                      const char *attribute);
 
 /* The names of a group's members, sorted, at most 1024; the caller frees each and the
  * list. */

@@ -2,6 +2,7 @@
 #ifndef TUTTI_HASH_H
 #define TUTTI_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,5 +19,8 @@ int hash128_compare(struct hash128 a, struct hash128 b);
 /* Lower-case hexadecimal with its zero byte into text[HASH64_TEXT]. */
 enum { HASH64_TEXT = 17 };
 const char *hash64_text(uint64_t hash, char *text);
+
+/* Reads what hash64_text writes; false for any other text. */
+bool hash64_parse(const char *text, uint64_t *hash);
 
 #endif

@@ -32,11 +32,17 @@ static bool is_member(const char *name)
 
 /* ---- sizes ---- */
 
+/* 0 if the path is no file's. */
 static uint64_t size_of(const char *path)
 {
     struct stat facts;
-    bool is_file = path && stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
-    return is_file ? (uint64_t)facts.st_size : 0;
+    int descriptor = path ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    if (descriptor < 0)
+        return 0;
+    bool is_file = fstat(descriptor, &facts) == 0 && S_ISREG(facts.st_mode);
+    uint64_t size = is_file ? file_stored_size(descriptor, (uint64_t)facts.st_size) : 0;
+    close(descriptor);
+    return size;
 }
 
 static uint64_t stored_in(const char *folder)

@@ -91,6 +91,34 @@ bool file_is_directory(const char *path)
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+/* In all parts that are not holes; the first of very many stand for all. */
+static uint64_t stored_bytes(int descriptor, uint64_t size)
+{
+    enum { MOST_PARTS = 10000 };
+    uint64_t bytes = 0;
+    off_t at = 0;
+    for (int i = 0; i < MOST_PARTS && (uint64_t)at < size; i++) {
+        off_t first = lseek(descriptor, at, SEEK_DATA);
+        if (first < 0) /* only a hole is left, or the file system can't tell */
+            return errno == ENXIO ? bytes : size;
+        at = lseek(descriptor, first, SEEK_HOLE);
+        if (at < first)
+            return size;
+        bytes += (uint64_t)(at - first);
+    }
+    return bytes;
+}
+
+uint64_t file_stored_size(int descriptor, uint64_t size)
+{
+    const uint64_t least = 16 << 20, for_each = 8;
+    uint64_t bytes = stored_bytes(descriptor, size);
+    if (bytes > (UINT64_MAX - least) / for_each)
+        return size;
+    uint64_t most = least + for_each * bytes;
+    return size < most ? size : most;
+}
+
 const char *file_kind(mode_t mode)
 {
     switch (mode & S_IFMT) {

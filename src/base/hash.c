@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 uint64_t hash64(const void *bytes, size_t size)
@@ -29,4 +31,13 @@ const char *hash64_text(uint64_t hash, char *text)
 {
     snprintf(text, HASH64_TEXT, "%016" PRIx64, hash);
     return text;
+}
+
+bool hash64_parse(const char *text, uint64_t *hash)
+{
+    if (strlen(text) != HASH64_TEXT - 1 ||
+        strspn(text, "0123456789abcdef") != HASH64_TEXT - 1)
+        return false;
+    *hash = strtoull(text, NULL, 16);
+    return true;
 }

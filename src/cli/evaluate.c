@@ -146,29 +146,47 @@ static enum status check(const struct evaluate_arguments *given,
     return STATUS_OK;
 }
 
-/* Steps of a window: those of the training, unless a row has fewer tokens to go through.
- * Longer windows would be filled up. */
-static int window_steps(const struct results *results)
+static uint64_t smaller(uint64_t a, uint64_t b)
 {
-    const struct dataset_shard *total = &results->dataset->total;
-    uint64_t tokens = total->tokens[results->split] + total->pieces[results->split];
-    int64_t steps = results->checkpoint->options.train.time;
-    return (int)(tokens < (uint64_t)steps ? (int64_t)tokens : steps);
+    return a < b ? a : b;
 }
 
-static enum status make_model(const struct evaluate_arguments *given,
-                              const struct results *results, struct comm *comm, int *rows,
-                              struct model **model)
+/* How the split goes through the model: `rows` of a slice, `steps` at a time. */
+struct window {
+    int rows, steps;
+};
+
+/* That of the training, but no more rows than there are pieces and no more steps than
+ * tokens: they would only be filled up. A checkpoint may claim any batch, so memory for
+ * more than POSITIONS isn't taken by its word; more steps follow one another instead. No
+ * figure depends on the window. */
+static struct window choose_window(const struct evaluate_arguments *given,
+                                   const struct results *results)
+{
+    enum { POSITIONS = 1 << 16 };
+    const struct dataset_shard *total = &results->dataset->total;
+    const struct options *options = &results->checkpoint->options;
+    uint64_t pieces = total->pieces[results->split];
+    uint64_t tokens = total->tokens[results->split] + pieces;
+    uint64_t rows = (uint64_t)((given->batch ? given->batch : options->train.batch) /
+                               options->train.slices);
+    rows = smaller(rows, pieces);
+    uint64_t steps = smaller((uint64_t)options->train.time, tokens);
+    if (rows * steps > POSITIONS)
+        steps = POSITIONS / rows + 1;
+    return (struct window){(int)rows, (int)steps};
+}
+
+static enum status make_model(const struct results *results, struct comm *comm,
+                              struct window window, struct model **model)
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct options *options = &checkpoint->options;
     int slices = (int)options->train.slices;
-    int64_t batch = given->batch ? given->batch : options->train.batch;
     int own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)).count;
-    *rows = (int)(batch / slices);
     enum status status = model_choose_products(options);
     if (status == STATUS_OK)
-        status = checkpoint_model(checkpoint, own, *rows, window_steps(results), model);
+        status = checkpoint_model(checkpoint, own, window.rows, window.steps, model);
     return status;
 }
 
@@ -204,14 +222,16 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
 {
     const struct options *options = &results->checkpoint->options;
     struct model *model = NULL;
-    int rows = 0;
+    struct window window = {0};
     enum status status = check(given, results, comm_size(comm));
-    if (status == STATUS_OK)
-        status = make_model(given, results, comm, &rows, &model);
+    if (status == STATUS_OK) {
+        window = choose_window(given, results);
+        status = make_model(results, comm, window, &model);
+    }
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status = evaluate_split(comm, results->dataset, (int)options->train.slices, rows,
-                                window_steps(results), given->split,
+        status = evaluate_split(comm, results->dataset, (int)options->train.slices,
+                                window.rows, window.steps, given->split,
                                 (uint64_t)given->memory * 1000000, model, NULL,
                                 &results->model);
     if (status == STATUS_OK)

@@ -142,12 +142,10 @@ enum status open_index(const struct dataset *dataset, struct h5_file **out)
 static enum status read_hash_text(const struct h5_file *file, const char *text,
                                   const char *name, uint64_t *hash)
 {
-    char *end = NULL;
-    *hash = strtoull(text, &end, 16);
-    if (strlen(text) != HASH64_TEXT - 1 || *end != '\0')
-        return status_fail(STATUS_FAILED, "%s: %s: '%s' is no hash", h5_path(file), name,
-                           text);
-    return STATUS_OK;
+    if (hash64_parse(text, hash))
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: %s: '%s' is no hash", h5_path(file), name,
+                       text);
 }
 
 static enum status read_encoding(const struct h5_file *file, struct dataset *dataset)
@@ -330,9 +328,11 @@ static enum status check_settings_hash(const struct h5_file *file,
 {
     char text[64];
     uint64_t hash = 0;
-    if (h5_get_text(file, "/", "settings_hash", text, sizeof text) != STATUS_OK)
+    if (!h5_has_attribute(file, "/", "settings_hash"))
         return STATUS_OK;
-    enum status status = read_hash_text(file, text, "settings_hash", &hash);
+    enum status status = h5_get_text(file, "/", "settings_hash", text, sizeof text);
+    if (status == STATUS_OK)
+        status = read_hash_text(file, text, "settings_hash", &hash);
     if (status == STATUS_OK &&
         hash != settings_hash_of(dataset->dataset_hash, dataset->settings))
         status = status_fail(STATUS_FAILED,

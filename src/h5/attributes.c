@@ -222,6 +222,10 @@ static enum status read_fixed(const struct h5_file *file, const char *name,
     enum status status = STATUS_OK;
     if (H5Aread(id, type, padded) < 0)
         status = attribute_fail(file, name, attribute, "can't read");
+    else if (!h5_is_padded(padded, width))
+        status = status_fail(STATUS_FAILED,
+                             "%s: %s: attribute %s: a zero byte within the text",
+                             file->path, name, attribute);
     else if (strlen(padded) >= size)
         status =
             status_fail(STATUS_FAILED, "%s: %s: attribute %s: %zu bytes (at most %zu)",
@@ -230,6 +234,15 @@ static enum status read_fixed(const struct h5_file *file, const char *name,
         strcpy(text, padded);
     free(padded);
     return status;
+}
+
+bool h5_has_attribute(const struct h5_file *file, const char *name, const char *attribute)
+{
+    H5_HOLD_LOCK;
+    bool there =
+        H5Aexists_by_name(file->id, name, attribute, H5P_DEFAULT) != 0; /* or unclear */
+    H5Eclear2(H5E_DEFAULT);
+    return there;
 }
 
 enum status h5_get_text(const struct h5_file *file, const char *name,

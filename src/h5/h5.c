@@ -116,7 +116,7 @@ const char *h5_path(const struct h5_file *file)
 
 uint64_t h5_size(const struct h5_file *file)
 {
-    return file->size;
+    return file->stored;
 }
 
 /* ---- opening ---- */
@@ -164,7 +164,7 @@ static enum status check_signature(const char *path, int descriptor)
 }
 
 /* Opened so that a pipe without a writer is no wait. */
-static enum status check_file(const char *path, uint64_t *size)
+static enum status check_file(const char *path, uint64_t *size, uint64_t *stored)
 {
     struct stat facts;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -181,6 +181,7 @@ static enum status check_file(const char *path, uint64_t *size)
     else
         status = check_signature(path, descriptor);
     *size = status == STATUS_OK ? (uint64_t)facts.st_size : 0;
+    *stored = status == STATUS_OK ? file_stored_size(descriptor, *size) : 0;
     close(descriptor);
     return status;
 }
@@ -229,14 +230,15 @@ enum status h5_open(const char *path, struct h5_file **out)
 {
     *out = NULL;
     confine_opening(path);
-    uint64_t size = 0;
-    enum status status = check_file(path, &size);
+    uint64_t size = 0, stored = 0;
+    enum status status = check_file(path, &size, &stored);
     if (status != STATUS_OK)
         return status;
     struct h5_file *file = new_file(path);
     if (!file)
         return STATUS_FAILED;
     file->size = size;
+    file->stored = stored;
     H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_sec2(access); /* one file, whatever the environment says */

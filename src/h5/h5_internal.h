@@ -26,7 +26,8 @@ struct h5_file {
     hid_t id;
     char *path;
     char *partial; /* NULL: the file is read */
-    uint64_t size; /* bytes of a file that is read, when it was opened */
+    uint64_t size;   /* bytes of a file that is read, when it was opened */
+    uint64_t stored; /* that its values can take: file_stored_size */
     bool verified; /* by h5_verify: all links and datasets are as expected */
     struct disk disk;
     struct open_dataset *open; /* datasets that are read or written in parts */
@@ -64,6 +65,10 @@ static inline void h5_release(const struct h5_hold *hold)
 
 #define H5_HOLD_LOCK                                                                     \
     const struct h5_hold hold_ __attribute__((cleanup(h5_release), unused)) = h5_hold()
+
+/* True if only zeros follow the zero byte that ends the text: nothing that others would
+ * read and this program wouldn't. */
+bool h5_is_padded(const char *text, size_t width);
 
 /* A file access list whose file is `disk`; below 0 on failure. */
 hid_t disk_access(struct disk *disk);

@@ -147,14 +147,14 @@ static enum status check_sizes(const struct h5_file *file, const char *name,
     hsize_t usual[H5_MAX_RANK];
     uint64_t chunk = times(product(storage->rank, storage->chunk), storage->element);
     uint64_t bytes = times(storage->chunks, chunk);
-    if (storage->element > file->size || bytes > file->size || chunk > file->size)
+    if (storage->element > file->stored || bytes > file->stored || chunk > file->stored)
         return status_fail(STATUS_FAILED,
                            "%s: %s: %llu elements of %zu bytes in %llu chunks: more than "
                            "the file, of %llu bytes, can hold",
                            file->path, name,
                            (unsigned long long)product(storage->rank, storage->dims),
                            storage->element, (unsigned long long)storage->chunks,
-                           (unsigned long long)file->size);
+                           (unsigned long long)file->stored);
     h5_chunk_shape(storage->rank, storage->dims, usual);
     uint64_t most = chunks_of(storage->rank, storage->dims, usual) + SPARE_CHUNKS;
     if (storage->chunks <= most)
@@ -232,6 +232,31 @@ static bool take_chunks(hid_t dataset, struct roll *roll)
 }
 #endif
 
+static int compare_places(const void *a, const void *b)
+{
+    uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
+    return (first > second) - (first < second);
+}
+
+/* Chunks that share bytes would make a large dataset of a small file. */
+static enum status check_overlap(const struct roll *roll, const char *name)
+{
+    uint64_t count = roll->storage->chunks;
+    uint64_t *sorted = malloc((count + 1) * sizeof *sorted);
+    if (!sorted)
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", roll->file->path,
+                           name);
+    memcpy(sorted, roll->places, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_places);
+    uint64_t i = 1;
+    while (i < count && sorted[i] - sorted[i - 1] >= roll->size)
+        i++;
+    free(sorted);
+    return i >= count ? STATUS_OK
+                      : refuse(roll->file, name, "chunks that overlap",
+                               "each in a place of its own");
+}
+
 static enum status check_chunks(const struct h5_file *file, const char *name,
                                 hid_t dataset, const struct h5_storage *storage,
                                 uint64_t *places)
@@ -245,7 +270,7 @@ static enum status check_chunks(const struct h5_file *file, const char *name,
     bool listed = take_chunks(dataset, &roll);
     H5Eclear2(H5E_DEFAULT);
     if (listed && roll.seen == storage->chunks)
-        return STATUS_OK;
+        return check_overlap(&roll, name);
     if (!roll.fine)
         return refuse(file, name, "a chunk without its checksum, or out of place",
                       "chunks with fletcher32");

@@ -507,6 +507,25 @@ enum status h5_write_text(struct h5_file *file, const char *name, const char *te
 }
 
 /* The block that h5_read_texts hands out: pointers, then the texts with their zeros. */
+bool h5_is_padded(const char *text, size_t width)
+{
+    size_t length = strnlen(text, width);
+    while (length < width && !text[length])
+        length++;
+    return length == width;
+}
+
+static enum status check_padding(const struct h5_file *file, const char *name,
+                                 const char *padded, size_t count, size_t width)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!h5_is_padded(padded + i * width, width))
+            return status_fail(STATUS_FAILED,
+                               "%s: %s: row %zu: a zero byte within the text", file->path,
+                               name, i);
+    return STATUS_OK;
+}
+
 static char **spread_texts(const char *padded, size_t count, size_t width)
 {
     char **texts = malloc((count + 1) * sizeof *texts + count * (width + 1));
@@ -532,6 +551,8 @@ static enum status read_padded(const struct h5_file *file, const char *name,
     enum status status = STATUS_OK;
     if (count > 0 && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, padded) < 0)
         status = h5_fail(file, name, "can't read");
+    if (status == STATUS_OK)
+        status = check_padding(file, name, padded, count, width);
     *texts = status == STATUS_OK ? spread_texts(padded, count, width) : NULL;
     if (status == STATUS_OK && !*texts)
         status = status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);

@@ -458,11 +458,7 @@ static void get_text(struct carrier *from, const char *name, const char *attribu
 static void parse_hash(struct carrier *from, const char *name, const char *text,
                        uint64_t *hash)
 {
-    char *end = NULL;
-    if (!going(from))
-        return;
-    *hash = strtoull(text, &end, 16);
-    if (strlen(text) != HASH64_TEXT - 1 || *end != '\0')
+    if (going(from) && !hash64_parse(text, hash))
         from->status =
             status_fail(STATUS_FAILED, "%s: %s is \"%s\", not 16 hexadecimal digits",
                         h5_path(from->file), name, text);

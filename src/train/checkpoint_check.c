@@ -57,8 +57,8 @@ static enum status check_epoch_under_way(const char *path, const struct checkpoi
     int64_t most = c->epoch_step < MOST / tokens_of_step(c)
                        ? c->epoch_step * tokens_of_step(c)
                        : MOST;
-    status =
-        check_count(path, "/state: attribute epoch_targets", c->epoch_targets, 0, most);
+    status = check_count(path, "/state: attribute epoch_targets", c->epoch_targets,
+                         c->epoch_step, most);
     if (status == STATUS_OK)
         status = check_count(path, "/state: attribute epoch_correct", c->epoch_correct, 0,
                              c->epoch_targets);
@@ -160,8 +160,18 @@ static enum status check_follows(const char *path, const char *name, int64_t fou
                        path, name, found, expected);
 }
 
-/* The best epoch and the epochs since then, by the losses in the history. The rest
- * depends on settings as well, which a resumed run may have changed. */
+static enum status check_figure_follows(const char *path, const char *name, double found,
+                                        double expected)
+{
+    if (found == expected)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: /state: attribute %s: %g (expected %g, by /history)", path,
+                       name, found, expected);
+}
+
+/* All of the schedule's state follows from the losses in the history, as settings that it
+ * depends on can't change within a run. */
 static enum status check_schedule(const char *path, const struct checkpoint *c)
 {
     const struct schedule_state *schedule = &c->schedule;
@@ -173,19 +183,17 @@ static enum status check_schedule(const char *path, const struct checkpoint *c)
                            c->history[i].valid_loss);
     enum status status =
         check_follows(path, "best_epoch", schedule->best_epoch, expected.best_epoch);
-    if (status == STATUS_OK && schedule->best_valid != expected.best_valid)
-        status = status_fail(STATUS_FAILED,
-                             "%s: /state: attribute best_valid: %g (expected %g, by "
-                             "/history)",
-                             path, schedule->best_valid, expected.best_valid);
+    if (status == STATUS_OK)
+        status = check_figure_follows(path, "best_valid", schedule->best_valid,
+                                      expected.best_valid);
     if (status == STATUS_OK)
         status =
             check_follows(path, "bad_epochs", schedule->bad_epochs, expected.bad_epochs);
     if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute plateau_wait",
-                             schedule->plateau_wait, 0, schedule->bad_epochs);
+        status = check_follows(path, "plateau_wait", schedule->plateau_wait,
+                               expected.plateau_wait);
     if (status == STATUS_OK)
-        status = check_number(path, "/state: attribute factor", schedule->factor, 0, 1);
+        status = check_figure_follows(path, "factor", schedule->factor, expected.factor);
     return status;
 }
 

@@ -200,11 +200,28 @@ static enum status read_marker(const char *path, char **text)
         path, (int)strlen(title) - 1, title);
 }
 
-static enum status is_marked(const char *directory, bool *marked)
+/* The line of the marker's text that tells runs apart; "" if there is none. */
+static void take_id(const char *text, char id[ID_LINE])
+{
+    const char *line = strstr(text, "\nid ");
+    id[0] = '\0';
+    if (line)
+        snprintf(id, ID_LINE, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+}
+
+/* The id of such a line. */
+static const char *id_in(const char line[ID_LINE])
+{
+    return line[0] ? line + strlen("id ") : "";
+}
+
+/* With the id's line if there is one. */
+static enum status look_at_marker(const char *directory, bool *marked, char id[ID_LINE])
 {
     char *text, *path = path_join(directory, TRAIN_MARKER);
     enum status status = read_marker(path, &text);
     *marked = text != NULL;
+    take_id(text ? text : "", id);
     free(text);
     free(path);
     return status;
@@ -233,7 +250,8 @@ static enum status count_checkpoints(const char *directory, size_t *count)
 static enum status refuse(const char *directory, const char *found)
 {
     bool marked;
-    enum status status = is_marked(directory, &marked);
+    char id[ID_LINE];
+    enum status status = look_at_marker(directory, &marked, id);
     if (status != STATUS_OK || marked)
         return status;
     return status_fail(
@@ -259,6 +277,33 @@ static enum status check_unmarked(const char *directory, enum run_start start)
     return status;
 }
 
+static enum status check_linked_listing(const char *checkpoints, const char *id)
+{
+    struct run_listing listing;
+    enum status status = run_listing_read(checkpoints, &listing);
+    for (size_t i = 0; i < listing.count && status == STATUS_OK; i++)
+        if (listing.entries[i].step >= 0 && !run_is_of(&listing.entries[i], id))
+            status = status_fail(STATUS_MISUSE,
+                                 "%s: a link to the checkpoints of another run, as %s: "
+                                 "make it a folder, or set another run.dir",
+                                 checkpoints, listing.entries[i].name);
+    run_listing_free(&listing);
+    return status;
+}
+
+/* A link may have come with a run from elsewhere. The checkpoints in its folder are this
+ * run's, or of none that is known by name. */
+static enum status check_linked_run(const char *directory, const char *id)
+{
+    struct stat facts;
+    char *checkpoints = path_join(directory, "checkpoints");
+    enum status status = checkpoints ? STATUS_OK : no_memory(directory);
+    if (is_there(checkpoints, &facts) && S_ISLNK(facts.st_mode))
+        status = check_linked_listing(checkpoints, id);
+    free(checkpoints);
+    return status;
+}
+
 enum status run_claim_refuse_old(const char *directory)
 {
     return status_fail(STATUS_MISUSE,
@@ -270,14 +315,17 @@ enum status run_claim_refuse_old(const char *directory)
 enum status run_claim_check(const char *directory, enum run_start start)
 {
     bool marked = false;
+    char id[ID_LINE] = "";
     enum status status = check_top(directory);
     if (status == STATUS_OK)
         status = check_folder(directory, "checkpoints", RUN_CHECKPOINTS);
     if (status == STATUS_OK)
         status = check_folder(directory, "samples", RUN_SAMPLES);
     if (status == STATUS_OK)
-        status = is_marked(directory, &marked);
-    return status == STATUS_OK && !marked ? check_unmarked(directory, start) : status;
+        status = look_at_marker(directory, &marked, id);
+    if (status == STATUS_OK && !marked)
+        status = check_unmarked(directory, start);
+    return status == STATUS_OK ? check_linked_run(directory, id_in(id)) : status;
 }
 
 /* ---- claiming ---- */
@@ -295,15 +343,6 @@ enum status run_claim_mark(const char *directory)
         status = status_fail_errno("%s: can't be made", path);
     free(path);
     return status;
-}
-
-/* The line of the marker's text that tells runs apart; "" if there is none. */
-static void take_id(const char *text, char id[ID_LINE])
-{
-    const char *line = strstr(text, "\nid ");
-    id[0] = '\0';
-    if (line)
-        snprintf(id, ID_LINE, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
 }
 
 static enum status complete(struct run_claim *claim)
@@ -346,7 +385,7 @@ void run_claim_close(struct run_claim *claim)
 
 const char *run_claim_id(const struct run_claim *claim)
 {
-    return claim->id[0] ? claim->id + strlen("id ") : "";
+    return id_in(claim->id);
 }
 
 /* What can't be read is no proof that the run's folder is another's. */
