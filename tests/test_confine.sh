@@ -91,6 +91,11 @@ if [ "$sanitized" != no ]; then
     for what in limits memory; do
         grep -q "^$what: refused" memory.txt || fail "$what: $(cat memory.txt)"
     done
+    cp $newest sparse.h5
+    if truncate -s 5T sparse.h5 2>/dev/null; then # holes lift no limit
+        faulty memory "$tutti" inspect sparse.h5 2>&1 | grep -q "^memory: refused" ||
+            fail "memory without a limit for a sparse file"
+    fi
     (ulimit -S -t 1 && refuses 1 "^tutti: $newest: damaged: .* processor time" \
         faulty spin "$tutti" inspect $newest) || exit 1
     echo "ok: walls"

@@ -641,6 +641,39 @@ static void standard_output_may_be_a_socket(void **state)
     close(ends[1]);
 }
 
+/* ---- sizes ---- */
+
+/* A file of `stored` bytes and a hole up to `size`. */
+static uint64_t sized(size_t stored, off_t size)
+{
+    char *bytes = calloc(stored + 1, 1);
+    FILE *file = tmpfile();
+    assert_true(bytes && file);
+    memset(bytes, 'x', stored);
+    assert_int_equal(fwrite(bytes, 1, stored, file), stored);
+    assert_int_equal(fflush(file), 0);
+    assert_int_equal(ftruncate(fileno(file), size), 0);
+    uint64_t found = file_stored_size(fileno(file), (uint64_t)size);
+    bool holes = lseek(fileno(file), 0, SEEK_HOLE) < size;
+    fclose(file);
+    free(bytes);
+    return holes || (off_t)stored == size ? found : 0;
+}
+
+static void holes_count_for_little(void **state)
+{
+    (void)state;
+    const uint64_t mb = 1 << 20;
+    if (sized(0, 1 << 30) == 0) {
+        print_message("skipped: this file system has no holes\n");
+        skip();
+    }
+    assert_int_equal(sized(0, (off_t)1 << 42), 16 * mb);
+    assert_int_equal(sized(mb, (off_t)1 << 42), 24 * mb);
+    assert_int_equal(sized(mb, 20 * (off_t)mb), 20 * mb);
+    assert_int_equal(sized(3 * mb, 3 * (off_t)mb), 3 * mb);
+}
+
 /* ---- the home folder ---- */
 
 static void expands(const char *path, const char *expected)
@@ -704,6 +737,7 @@ int main(void)
         TEST(an_own_descriptor_is_written_where_it_stands),
         TEST(standard_output_is_kept_for_data),
         TEST(standard_output_may_be_a_socket),
+        TEST(holes_count_for_little),
         TEST(the_home_folder_has_a_short_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
