@@ -163,7 +163,7 @@ struct window {
 static struct window choose_window(const struct evaluate_arguments *given,
                                    const struct results *results)
 {
-    enum { POSITIONS = 1 << 16 };
+    enum { POSITIONS = 1 << 14 }; /* of all slices: 4 of the default batches */
     const struct dataset_shard *total = &results->dataset->total;
     const struct options *options = &results->checkpoint->options;
     uint64_t pieces = total->pieces[results->split];
@@ -172,8 +172,9 @@ static struct window choose_window(const struct evaluate_arguments *given,
                                options->train.slices);
     rows = smaller(rows, pieces);
     uint64_t steps = smaller((uint64_t)options->train.time, tokens);
-    if (rows * steps > POSITIONS)
-        steps = POSITIONS / rows + 1;
+    uint64_t all_rows = rows * (uint64_t)options->train.slices;
+    if (all_rows * steps > POSITIONS)
+        steps = POSITIONS / all_rows + 1;
     return (struct window){(int)rows, (int)steps};
 }
 
