@@ -1,10 +1,11 @@
-"""The README's NumPy snippet, run as it stands there, must give tutti's own likelihood.
+"""The NumPy snippet of docs/formats.md must give tutti's own likelihood.
 
     test_checkpoint_h5py.py TUTTI SOURCE_DIRECTORY
 
 runs in a directory that has corpus.tutti and runs/first (see tiny_run.sh). The snippet is taken
-from README.md and run; its step() then goes over every piece of a split, read from the shards
-with h5py alone, and the sum must equal what `tutti evaluate` says about that split.
+from the page and run on that checkpoint; its step() then goes over every piece of a split, read
+from the shards with h5py alone, and the sum must equal what `tutti evaluate` says about that
+split.
 """
 import glob
 import io
@@ -23,6 +24,7 @@ except ImportError as missing:
 
 tutti, source = sys.argv[1:]
 CHECKPOINT = "runs/first/checkpoints/best"
+SHOWN = "runs/small/checkpoints/best"  # what the snippet opens
 SPLITS = ["train", "valid", "test"]
 
 
@@ -32,14 +34,14 @@ def tutti_json(*arguments):
 
 
 def run_snippet():
-    """What the README's lines define, and what they print."""
-    readme = open(f"{source}/README.md", encoding="utf-8").read()
-    section = readme.split("## Reading a checkpoint", 1)[1]
+    """What the page's lines define, and what they print."""
+    page = open(f"{source}/docs/formats.md", encoding="utf-8").read()
+    section = page.split("## Reading a checkpoint from Python", 1)[1]
     code = re.search(r"```python\n(.*?)```", section, re.S).group(1)
-    assert CHECKPOINT in code, "the snippet opens another file than this test"
+    assert SHOWN in code, "the snippet opens another file than the README's run"
     defined, printed = {}, io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), defined)
+        exec(compile(code.replace(SHOWN, CHECKPOINT), "docs/formats.md", "exec"), defined)
     return defined, printed.getvalue()
 
 

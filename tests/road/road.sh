@@ -1,5 +1,6 @@
-# How training behaves on up to 1024 ranks: simulates all that README says about it. Takes
-# about 40 minutes on two cores; "road.sh quick" leaves out 1024 ranks and takes about 10.
+# How training behaves on up to 1024 ranks: simulates all that docs/scaling.md says about
+# it. Takes about 40 minutes on two cores; "road.sh quick" leaves out 1024 ranks and takes
+# about 10.
 #   bash road.sh [quick]           from anywhere; needs SimGrid (Debian: libsimgrid-dev)
 # Reads measured.txt (measure.sh writes it), writes road.csv, and road.svg with gnuplot.
 set -eu
