@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "pieces.h"
-#include "tutti/comm.h"
-#include "tutti/dataset.h"
-#include "tutti/file.h"
-#include "tutti/ingest.h"
-#include "tutti/midi.h"
+#include "comm/comm.h"
+#include "data/dataset.h"
+#include "base/file.h"
+#include "data/ingest.h"
+#include "midi/midi.h"
 #include "remove_tree.h"
 
 /* FOLDER/piece-000.mid ...: `count` random pieces from number `first` on. Piece 1 has

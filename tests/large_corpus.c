@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tutti/file.h"
-#include "tutti/midi.h"
-#include "tutti/rng.h"
+#include "base/file.h"
+#include "midi/midi.h"
+#include "base/rng.h"
 
 static uint64_t draw(uint64_t below, uint64_t file, uint64_t note, uint64_t what)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
+#include "base/file.h"
 
 /* The folder of example files: the environment's TUTTI_TEST_DATA, else the one beside the
  * source; skips the test if there is none. */

@@ -4,7 +4,7 @@
 #define TUTTI_TESTS_MIDI_EXPECT_H
 
 #include "midi_make.h"
-#include "tutti/midi.h"
+#include "midi/midi.h"
 
 /* Reads and forgets the bytes. They lie at the very end of a block of their own, so that
  * the address sanitizer sees the first byte read too far. */

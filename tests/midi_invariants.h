@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "tutti/midi.h"
+#include "midi/midi.h"
 
 #define INVARIANT(holds)                                                                 \
     do {                                                                                 \

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tutti/model.h"
+#include "nn/model.h"
 
 enum { NAIVE_WIDEST = 64, NAIVE_LAYERS = 4 };
 

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-#include "tutti/comm.h"
+#include "comm/comm.h"
 
 static int64_t expectations_failed;
 

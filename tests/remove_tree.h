@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 static inline int remove_entry(const char *path, const struct stat *facts, int kind,
                                struct FTW *at)

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "tutti/sampler.h"
+#include "generate/sampler.h"
 #include "wellformed.h"
 
 enum { OFF = 128, SHIFT = 255, VELOCITY = 356, STEP = 88, ROWS_MAX = 4000 };

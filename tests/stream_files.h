@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../src/data/stream_internal.h"
-#include "tutti/file.h"
-#include "tutti/rng.h"
+#include "data/stream_internal.h"
+#include "base/file.h"
+#include "base/rng.h"
 #include "remove_tree.h"
 
 enum { END = 60000, FILES = 5, FILE_PIECES = 40, LONG_PIECE = 150000 };

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tutti/array.h"
-#include "tutti/file.h"
-#include "tutti/hash.h"
-#include "tutti/rng.h"
-#include "tutti/status.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/rng.h"
+#include "base/status.h"
 #include "remove_tree.h"
 
 static void message_may_quote_itself(void **state)

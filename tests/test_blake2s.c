@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tutti/blake2s.h"
+#include "base/blake2s.h"
 
 /* Appendix B. */
 static void abc(void **state)

@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 #include "tiny_checkpoint.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/rng.h"
+#include "base/file.h"
+#include "h5/h5.h"
+#include "base/rng.h"
 #include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-checkpoint-XXXXXX";

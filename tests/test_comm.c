@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "ranks.h"
-#include "tutti/log.h"
-#include "tutti/rng.h"
+#include "base/log.h"
+#include "base/rng.h"
 
 /* ---- agreeing ---- */
 

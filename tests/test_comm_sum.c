@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 
 #include "ranks.h"
-#include "tutti/buckets.h"
+#include "comm/buckets.h"
 
 enum { SUMS = 6, ROUNDS = 5 };
 static const size_t counts[SUMS] = {0, 1, 3, 1000, 70001, 400000};

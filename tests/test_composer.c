@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "tutti/composer.h"
-#include "tutti/encoding.h"
+#include "demo/composer.h"
+#include "encode/encoding.h"
 
 enum { PIECES = 100, HALF_BEAT = COMPOSER_TICKS / 2, LOWEST_KEY = 21, SEED = 20240229 };
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "tutti/confine.h"
+#include "base/confine.h"
 
 static const char *const paths[] = {"/nowhere/file.h5", "/nowhere"};
 static const struct confine_inputs inputs = {.paths = paths, .count = 2};

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "corpus.h"
-#include "tutti/h5.h"
+#include "h5/h5.h"
 
 enum { PIECES = 30, SHARDS = 4 };
 

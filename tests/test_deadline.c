@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "../src/train/deadline.h"
-#include "tutti/file.h"
-#include "tutti/progress.h"
+#include "train/deadline.h"
+#include "base/file.h"
+#include "base/progress.h"
 #include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-deadline-XXXXXX";

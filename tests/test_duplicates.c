@@ -9,7 +9,7 @@
 #include "corpus.h"
 #include "midi_make.h"
 #include "ranks.h"
-#include "tutti/h5.h"
+#include "h5/h5.h"
 
 enum { TUNES = 24, NOTES = 30, SHARDS = 4, ROWS = 200 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "tutti/encoding.h"
+#include "encode/encoding.h"
 #include "wellformed.h"
 
 enum { VOCABULARY_MAX = 400, OFF = 128, SHIFT = 255, VELOCITY = 356 };

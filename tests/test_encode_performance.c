@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "tutti/encoding.h"
+#include "encode/encoding.h"
 
 enum { OFF = 128, SHIFT = 255 /* + steps */, VELOCITY = 356, END = 388 };
 

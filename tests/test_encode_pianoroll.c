@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "tutti/encoding.h"
+#include "encode/encoding.h"
 
 enum { KEYS = 88, STEP = 88, END = 89, LOWEST = 21 };
 

@@ -14,13 +14,13 @@
 #include <cmocka.h>
 
 #include "ranks.h"
-#include "tutti/evaluate.h"
-#include "tutti/file.h"
-#include "tutti/floors.h"
-#include "tutti/ingest.h"
-#include "tutti/midi.h"
-#include "tutti/rng.h"
-#include "tutti/slices.h"
+#include "train/evaluate.h"
+#include "base/file.h"
+#include "train/floors.h"
+#include "data/ingest.h"
+#include "midi/midi.h"
+#include "base/rng.h"
+#include "comm/slices.h"
 #include "remove_tree.h"
 
 enum { TUNES = 24, SLICES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "../src/train/feed.h"
+#include "train/feed.h"
 #include "stream_files.h"
 
 enum { ROWS = 3, SLICES = 2, STEPS = 50, CHUNK_BYTES = 140000 };

@@ -23,7 +23,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "tutti/file.h"
+#include "base/file.h"
 #include "remove_tree.h"
 
 static char folder[64];

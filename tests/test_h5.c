@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/rng.h"
+#include "base/file.h"
+#include "h5/h5.h"
+#include "base/rng.h"
 #include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-test-h5-XXXXXX";

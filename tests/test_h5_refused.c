@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "remove_tree.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
+#include "base/file.h"
+#include "h5/h5.h"
 
 enum { LENGTH = 1000, CHUNK = 300 };
 

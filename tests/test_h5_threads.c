@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "tutti/file.h"
-#include "tutti/h5.h"
+#include "base/file.h"
+#include "h5/h5.h"
 #include "remove_tree.h"
 
 enum { THREADS = 4, ROUNDS = 12, VALUES = 100000, LARGE = 24 << 20 };

@@ -13,7 +13,7 @@
 #include "corpus.h"
 #include "midi_make.h"
 #include "ranks.h"
-#include "tutti/h5.h"
+#include "h5/h5.h"
 
 enum { PIECES = 40, SHARDS = 5 };
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "tutti/inject.h"
-#include "tutti/progress.h"
+#include "base/inject.h"
+#include "base/progress.h"
 
 static void refused(const char *text, const char *message)
 {

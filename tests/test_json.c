@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/json.h"
-#include "tutti/rng.h"
+#include "base/json.h"
+#include "base/rng.h"
 
 static char *written;
 static size_t written_size;

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "midi_make.h"
-#include "tutti/notes.h"
+#include "midi/notes.h"
 
 static int by_the_words_of_the_header(const void *left, const void *right)
 {

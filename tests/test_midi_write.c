@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "midi_expect.h"
-#include "tutti/file.h"
+#include "base/file.h"
 #include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-midi-write-XXXXXX";

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "tutti/optimizer.h"
-#include "tutti/rng.h"
-#include "tutti/schedule.h"
+#include "train/optimizer.h"
+#include "base/rng.h"
+#include "train/schedule.h"
 
 /* Not in every cmocka. */
 static void assert_near(double found, double expected, double tolerance)

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tutti/file.h"
-#include "tutti/options.h"
-#include "tutti/rng.h"
+#include "base/file.h"
+#include "base/options.h"
+#include "base/rng.h"
 #include "remove_tree.h"
 
 /* Every member of struct options with its range, written down a second time: a row of the

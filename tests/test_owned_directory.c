@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tutti/file.h"
-#include "tutti/owned_directory.h"
+#include "base/file.h"
+#include "base/owned_directory.h"
 
 static const char marker[] = "MADE";
 static const char list[] = "a\nsub/\nsub/b-{0001..0012}.h5\nlatest@\nsub/deep/\n";

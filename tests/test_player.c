@@ -12,9 +12,9 @@
 
 #include "midi_make.h"
 #include "tiny_checkpoint.h"
-#include "tutti/file.h"
-#include "tutti/midi.h"
-#include "tutti/player.h"
+#include "base/file.h"
+#include "midi/midi.h"
+#include "api/player.h"
 #include "tutti/tutti.h"
 #include "remove_tree.h"
 

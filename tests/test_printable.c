@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tutti/log.h"
-#include "tutti/printable.h"
-#include "tutti/status.h"
+#include "base/log.h"
+#include "base/printable.h"
+#include "base/status.h"
 
 static const struct {
     const char *text, *shown;

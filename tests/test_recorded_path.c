@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "midi_make.h"
-#include "tutti/recorded_path.h"
+#include "base/recorded_path.h"
 
 static void expect_recorded(const char *path, const char *expected)
 {

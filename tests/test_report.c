@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../src/train/report.h"
+#include "train/report.h"
 #include "ranks.h"
-#include "tutti/comm_probe.h"
-#include "tutti/progress.h"
+#include "comm/comm_probe.h"
+#include "base/progress.h"
 
 /* ---- clocks ---- */
 

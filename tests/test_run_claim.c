@@ -12,12 +12,12 @@
 
 #include <cmocka.h>
 
-#include "../src/train/run_claim.h"
-#include "../src/train/run_directory.h"
-#include "../src/train/run_names.h"
+#include "train/run_claim.h"
+#include "train/run_directory.h"
+#include "train/run_names.h"
 #include "tiny_checkpoint.h"
-#include "tutti/file.h"
-#include "tutti/trainer.h"
+#include "base/file.h"
+#include "train/trainer.h"
 
 static char root[] = "/tmp/tutti-claim-XXXXXX";
 static char victim[64];

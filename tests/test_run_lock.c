@@ -17,9 +17,9 @@
 
 #include <cmocka.h>
 
-#include "../src/train/run_lock.h"
-#include "tutti/file.h"
-#include "tutti/progress.h"
+#include "train/run_lock.h"
+#include "base/file.h"
+#include "base/progress.h"
 #include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-lock-XXXXXX";

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/play/guard.h"
+#include "generate/guard.h"
 #include "sampler_fakes.h"
 
 /* Wants one note again and again: on, `shift`, off, `shift`. */

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "../src/data/silence.h"
+#include "data/silence.h"
 #include "corpus.h"
 #include "midi_make.h"
 #include "ranks.h"

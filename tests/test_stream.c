@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/rng.h"
-#include "tutti/stream.h"
+#include "base/rng.h"
+#include "data/stream.h"
 
 enum { END = 65535, SEED = 11, SLICE = 3, STEPS = 2000, LONGEST = 64 };
 

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tutti/log.h"
-#include "tutti/progress.h"
-#include "tutti/text.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/text.h"
 
 static void typos_are_understood(void **state)
 {

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "remove_tree.h"
-#include "tutti/file.h"
-#include "tutti/text_file.h"
+#include "base/file.h"
+#include "base/text_file.h"
 
 enum { LONGEST = 10 };
 

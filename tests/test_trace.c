@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "tutti/progress.h"
-#include "tutti/trace.h"
+#include "base/progress.h"
+#include "base/trace.h"
 
 static void assert_near(double value, double expected)
 {

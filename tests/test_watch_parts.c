@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../src/parallel/watch_internal.h"
+#include "watchdog/watch_internal.h"
 
 /* ---- judgement: at the time 100, with hang_seconds = 10 ---- */
 

@@ -22,8 +22,8 @@
 
 #include <cmocka.h>
 
-#include "../src/parallel/watch_internal.h"
-#include "tutti/options.h"
+#include "watchdog/watch_internal.h"
+#include "base/options.h"
 
 enum { RANKS = 4, PATIENCE = 60 /* seconds; only a failure takes so long */ };
 

@@ -16,11 +16,11 @@
 
 #include <cmocka.h>
 
-#include "../src/train/writer.h"
+#include "train/writer.h"
 #include "tiny_checkpoint.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/inject.h"
+#include "base/file.h"
+#include "h5/h5.h"
+#include "base/inject.h"
 #include "remove_tree.h"
 
 static char directory[] = "/tmp/tutti-writer-XXXXXX";

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/checkpoint.h"
-#include "tutti/params.h"
+#include "train/checkpoint.h"
+#include "nn/params.h"
 
 enum { TINY_EPOCHS = 2 };
 

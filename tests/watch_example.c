@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tutti/comm.h"
-#include "tutti/phase.h"
-#include "tutti/watch.h"
+#include "comm/comm.h"
+#include "base/phase.h"
+#include "watchdog/watch.h"
 
 int main(int argc, char **argv)
 {

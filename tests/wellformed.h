@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tutti/encoding.h"
+#include "encode/encoding.h"
 
 static inline int is_between(token value, int low, int high)
 {

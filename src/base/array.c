@@ -1,10 +1,10 @@
 /* array: see the header. */
-#include "tutti/array.h"
+#include "array.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "tutti/status.h"
+#include "status.h"
 
 enum { FIRST_CAPACITY = 64 };
 

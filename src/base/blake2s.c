@@ -1,5 +1,5 @@
 /* blake2s: see the header. Names and structure are those of RFC 7693. */
-#include "tutti/blake2s.h"
+#include "blake2s.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "tutti/file.h"
+#include "file.h"
 
 /* Files of runs and datasets. Others are not read from a folder, so links of other names
  * are not followed: an archive from elsewhere may hold one to anywhere. */

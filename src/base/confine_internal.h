@@ -1,8 +1,8 @@
 /* confine: shared by confine*.c. */
-#ifndef TUTTI_CONFINE_INTERNAL_H
-#define TUTTI_CONFINE_INTERNAL_H
+#ifndef TUTTI_BASE_CONFINE_INTERNAL_H
+#define TUTTI_BASE_CONFINE_INTERNAL_H
 
-#include "tutti/confine.h"
+#include "confine.h"
 
 /* Bytes stored in the inputs and, for a file, beside it: an upper bound of what reading
  * them can take. */

@@ -1,6 +1,6 @@
 /* file: see the header; file_write.c has what writes files. Everything here is POSIX;
  * nothing is kept between calls. */
-#include "tutti/file.h"
+#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tutti/array.h"
+#include "array.h"
 
 /* Of what is read as it comes: a part at a time, and no more in all unless a limit says so. */
 enum { STREAM_PART = 1 << 16, STREAM_MAX = 1 << 30 };

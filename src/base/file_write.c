@@ -9,7 +9,7 @@
  * folder of the last target; stat comes before each readlink so that the kernel's own rules
  * about links in shared folders (fs.protected_symlinks) still hold.
  */
-#include "tutti/file.h"
+#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tutti/hash.h"
-#include "tutti/log.h"
+#include "hash.h"
+#include "log.h"
 
 enum {
     LINKS_MAX = 40, /* as the kernel */

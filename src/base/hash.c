@@ -1,5 +1,5 @@
 /* hash: XXH3, from the xxhash library. */
-#include "tutti/hash.h"
+#include "hash.h"
 
 #include <inttypes.h>
 #include <stdio.h>

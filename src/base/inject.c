@@ -3,7 +3,7 @@
  * An entry strikes once; an atomic flag in it sees to that, so that any thread may ask.
  * The list itself only grows while the command line is read.
  */
-#include "tutti/inject.h"
+#include "inject.h"
 
 #include <limits.h>
 #include <signal.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tutti/text.h"
+#include "text.h"
 
 enum { ENTRIES = 64, ANY_RANK = -1, EXIT_CODE = 5, NAME = 16 };
 static const double slow_seconds = 0.1;

@@ -1,13 +1,13 @@
 /* json: see the header. State is one flag and one closing character for each open level.
  */
-#include "tutti/json.h"
+#include "json.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-#include "tutti/printable.h"
-#include "tutti/text.h"
+#include "printable.h"
+#include "text.h"
 
 void json_begin(struct json *json, FILE *out, bool pretty)
 {

@@ -1,13 +1,13 @@
 /* log: one write per line. */
-#include "tutti/log.h"
+#include "log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tutti/printable.h"
-#include "tutti/status.h"
+#include "printable.h"
+#include "status.h"
 
 enum { LINE_SIZE = STATUS_MESSAGE_SIZE + 64 };
 

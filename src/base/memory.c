@@ -1,5 +1,5 @@
 /* memory: huge pages are asked for, not demanded. */
-#include "tutti/memory.h"
+#include "memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/text.h"
+#include "text.h"
 
 void options_defaults(struct options *options)
 {

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/text.h"
-#include "tutti/text_file.h"
+#include "text.h"
+#include "text_file.h"
 
 enum { LONGEST_LINE = 4096, LONGEST_TEXT = 1 << 20, SHOWN = 80 };
 

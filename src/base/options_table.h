@@ -3,14 +3,14 @@
  * A row knows where its value lives in `struct options` and how it is read and written;
  * no other place knows a setting by name, except options_check for rules between
  * settings. */
-#ifndef TUTTI_OPTIONS_TABLE_H
-#define TUTTI_OPTIONS_TABLE_H
+#ifndef TUTTI_BASE_OPTIONS_TABLE_H
+#define TUTTI_BASE_OPTIONS_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/options.h"
+#include "options.h"
 
 enum option_type {
     OPTION_WORD,    /* int: index into `words` */

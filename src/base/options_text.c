@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/printable.h"
+#include "printable.h"
 
 enum { KEY_WIDTH = 26, VALUE_WIDTH = 16, UNIT_WIDTH = 9, HELP_COLUMN = 30 };
 

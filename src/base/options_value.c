@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
-#include "tutti/text.h"
+#include "file.h"
+#include "text.h"
 
 static const char *const yes_words[] = {"yes", "true", "on", "1", NULL};
 static const char *const no_words[] = {"no", "false", "off", "0", NULL};

@@ -1,6 +1,6 @@
 /* owned_directory: see the header. The names in a directory are read before anything in it
  * is deleted, as some file systems lose their place in a listing that changes. */
-#include "tutti/owned_directory.h"
+#include "owned_directory.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tutti/array.h"
-#include "tutti/file.h"
-#include "tutti/log.h"
-#include "tutti/progress.h"
+#include "array.h"
+#include "file.h"
+#include "log.h"
+#include "progress.h"
 
 enum { MARKER_MAX = 1 << 16, VERSION = 1 };
 static const char end_line[] = "end\n";

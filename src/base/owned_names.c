@@ -1,13 +1,13 @@
 /* owned_names: the list of a marker, see owned_directory.h. Numbers stand for themselves: a
  * pattern such as step-*.h5 would have matched files of the user. */
-#include "tutti/owned_directory.h"
+#include "owned_directory.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
+#include "file.h"
 
 enum { DIGITS_MAX = 18 };
 

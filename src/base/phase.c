@@ -1,11 +1,11 @@
 /* phase: atomics for the other threads, plain sums for the main thread. */
-#include "tutti/phase.h"
+#include "phase.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-#include "tutti/progress.h"
-#include "tutti/trace.h"
+#include "progress.h"
+#include "trace.h"
 
 static const char *const names[PHASES] = {
     "start",     "read",       "forward",  "backward", "sum", "wait",

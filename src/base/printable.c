@@ -1,11 +1,11 @@
 /* printable: see the header. */
-#include "tutti/printable.h"
+#include "printable.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/text.h"
+#include "text.h"
 
 bool printable_character(uint32_t character)
 {

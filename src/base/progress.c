@@ -1,6 +1,6 @@
 /* progress: see the header. Rate and time left are of the whole task so far, which is
  * steady and needs no history. */
-#include "tutti/progress.h"
+#include "progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tutti/log.h"
-#include "tutti/printable.h"
+#include "log.h"
+#include "printable.h"
 
 static const double redraw_seconds = 0.1, line_seconds = 5, line_part = 0.05;
 enum { LINE_SIZE = 512, USUAL_WIDTH = 80 };

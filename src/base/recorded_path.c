@@ -1,5 +1,5 @@
 /* recorded_path: see the header. */
-#include "tutti/recorded_path.h"
+#include "recorded_path.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/printable.h"
-#include "tutti/text.h"
+#include "printable.h"
+#include "text.h"
 
 /* True where "\xHH" stands. */
 static bool is_escape(const char *at)

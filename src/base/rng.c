@@ -1,5 +1,5 @@
 /* rng: Philox4x64-10 from random123; key (seed, purpose), counter (a, b, c, 0). */
-#include "tutti/rng.h"
+#include "rng.h"
 
 #include <math.h>
 

@@ -1,10 +1,10 @@
 /* slurm: see the header. */
-#include "tutti/slurm.h"
+#include "slurm.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "tutti/text.h"
+#include "text.h"
 
 bool slurm_job_is_past(time_t *ended)
 {

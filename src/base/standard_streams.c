@@ -1,7 +1,7 @@
 /* standard_streams: see the header. A handler that does little more than nothing has the
  * effect of SIG_IGN on a write, and unlike it is not inherited by mpirun or squeue.
  */
-#include "tutti/standard_streams.h"
+#include "standard_streams.h"
 
 #include <fcntl.h>
 #include <poll.h>

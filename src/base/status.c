@@ -1,12 +1,12 @@
 /* status: the last failure's message, one per thread. */
-#include "tutti/status.h"
+#include "status.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "tutti/printable.h"
+#include "printable.h"
 
 static _Thread_local char message[STATUS_MESSAGE_SIZE];
 

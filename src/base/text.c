@@ -1,5 +1,5 @@
 /* text: see the header. */
-#include "tutti/text.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/printable.h"
+#include "printable.h"
 
 enum { LONGEST_WORD = 63 };
 

@@ -1,5 +1,5 @@
 /* text_file: see the header. */
-#include "tutti/text_file.h"
+#include "text_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tutti/log.h"
+#include "log.h"
 
 /* ---- opening ---- */
 

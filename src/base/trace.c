@@ -4,7 +4,7 @@
  * steps, and when it is full it moves as a whole to the end of a temporary file, which is
  * read back when the events are taken. The order in which events are taken means nothing.
  */
-#include "tutti/trace.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tutti/array.h"
-#include "tutti/progress.h"
+#include "array.h"
+#include "progress.h"
 
 enum { USUAL_CAPACITY = 1 << 16 };
 

@@ -14,11 +14,11 @@
 #include <string.h>
 
 #include "cli.h"
-#include "tutti/json.h"
-#include "tutti/kernels.h"
-#include "tutti/model.h"
-#include "tutti/product.h"
-#include "tutti/progress.h"
+#include "base/json.h"
+#include "kernels/kernels.h"
+#include "nn/model.h"
+#include "kernels/product.h"
+#include "base/progress.h"
 
 /* ---- measuring ---- */
 

@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include "bench.h"
-#include "tutti/composer.h"
-#include "tutti/file.h"
-#include "tutti/midi.h"
+#include "demo/composer.h"
+#include "base/file.h"
+#include "midi/midi.h"
 
 enum { PIECES = 200 };
 

@@ -1,7 +1,7 @@
 /* bench_limits: what the processor and its memory can do at most. */
 #include "bench.h"
-#include "tutti/kernels.h"
-#include "tutti/memory.h"
+#include "kernels/kernels.h"
+#include "base/memory.h"
 
 static const size_t beyond_caches = (size_t)1 << 28;
 

@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "bench.h"
-#include "tutti/exact_sum.h"
-#include "tutti/kernels.h"
-#include "tutti/memory.h"
-#include "tutti/model.h"
-#include "tutti/product.h"
-#include "tutti/rehearsal.h"
-#include "tutti/rng.h"
-#include "tutti/slices.h"
+#include "comm/exact_sum.h"
+#include "kernels/kernels.h"
+#include "base/memory.h"
+#include "nn/model.h"
+#include "kernels/product.h"
+#include "train/rehearsal.h"
+#include "base/rng.h"
+#include "comm/slices.h"
 
 static const char *const fma_limit = "multiply-adds";
 

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
-#include "tutti/midi.h"
-#include "tutti/standard_streams.h"
-#include "tutti/text.h"
+#include "base/file.h"
+#include "midi/midi.h"
+#include "base/standard_streams.h"
+#include "base/text.h"
 
 static const struct {
     const char *name;

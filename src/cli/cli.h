@@ -5,16 +5,16 @@
  * takes as --key value) and a function. cli_parse does the rest: --help, "did you mean",
  * missing values, ranges. Commands print results to stdout, everything else through log.
  */
-#ifndef TUTTI_CLI_H
-#define TUTTI_CLI_H
+#ifndef TUTTI_CLI_CLI_H
+#define TUTTI_CLI_CLI_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/comm.h"
-#include "tutti/options.h"
-#include "tutti/status.h"
+#include "comm/comm.h"
+#include "base/options.h"
+#include "base/status.h"
 
 /* One named argument; exactly one of flag, text, each, integer, number is set and says
  * the type. With `flag` it takes no value; integer and number are checked against [low,

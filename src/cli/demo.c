@@ -15,13 +15,13 @@
 #include "cli.h"
 #include "demo_corpus.h"
 #include "launch.h"
-#include "tutti/file.h"
-#include "tutti/log.h"
-#include "tutti/owned_directory.h"
-#include "tutti/printable.h"
-#include "tutti/progress.h"
-#include "tutti/standard_streams.h"
-#include "tutti/trainer.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/owned_directory.h"
+#include "base/printable.h"
+#include "base/progress.h"
+#include "base/standard_streams.h"
+#include "train/trainer.h"
 
 enum { SLICES = 8, DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20, COMMANDS = 8 };
 
@@ -117,7 +117,7 @@ static const double LOCK_SECONDS = 20;
 /* More than there can be: a piece has some 2000 tokens, and a step takes 64 of a row. */
 enum { STEPS_PER_PIECE = 64 };
 
-/* All that the demo's commands make: lists as in tutti/owned_directory.h. */
+/* All that the demo's commands make: lists as in base/owned_directory.h. */
 static const char names_format[] =
     "demo.txt\nsplit.tsv\ntrain.conf\nevaluation.json\nmusic-{1..3}.mid\n"
     "corpus/\ncorpus/piece-{0001..%04lld}.mid\n"

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "tutti/composer.h"
-#include "tutti/encoding.h"
-#include "tutti/file.h"
-#include "tutti/midi.h"
+#include "demo/composer.h"
+#include "encode/encoding.h"
+#include "base/file.h"
+#include "midi/midi.h"
 
 struct corpus_writer {
     const char *folder;

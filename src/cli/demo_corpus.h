@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 #define DEMO_ENCODING "pianoroll"
 #define DEMO_GRID "1/2"

@@ -12,12 +12,12 @@
 #include <string.h>
 
 #include "cli.h"
-#include "tutti/encoding.h"
-#include "tutti/file.h"
-#include "tutti/json.h"
-#include "tutti/log.h"
-#include "tutti/params.h"
-#include "tutti/printable.h"
+#include "encode/encoding.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "nn/params.h"
+#include "base/printable.h"
 
 static const char *const level_names[DOCTOR_LEVELS] = {"ok", "note", "warning", "fault"};
 

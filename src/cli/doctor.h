@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/comm.h"
-#include "tutti/options.h"
-#include "tutti/status.h"
+#include "comm/comm.h"
+#include "base/options.h"
+#include "base/status.h"
 
 enum {
     DOCTOR_WORD = 64,

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "doctor.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/progress.h"
+#include "base/file.h"
+#include "h5/h5.h"
+#include "base/progress.h"
 
 static const double patience = 5; /* seconds: NFS keeps a directory's contents for 3 */
 

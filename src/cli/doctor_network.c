@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "doctor.h"
-#include "tutti/comm_probe.h"
-#include "tutti/file.h"
-#include "tutti/product.h"
-#include "tutti/progress.h"
-#include "tutti/watch.h"
+#include "comm/comm_probe.h"
+#include "base/file.h"
+#include "kernels/product.h"
+#include "base/progress.h"
+#include "watchdog/watch.h"
 
 static const char shared_memory[] = "/dev/shm";
 

@@ -12,10 +12,10 @@
 
 #include "doctor.h"
 #include "launch.h"
-#include "tutti/file.h"
-#include "tutti/gemm.h"
-#include "tutti/kernels.h"
-#include "tutti/slurm.h"
+#include "base/file.h"
+#include "kernels/gemm.h"
+#include "kernels/kernels.h"
+#include "base/slurm.h"
 
 #define ROOT_CONFIRM "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"
 

@@ -7,15 +7,15 @@
 #include <string.h>
 
 #include "cli.h"
-#include "tutti/checkpoint.h"
-#include "tutti/comm.h"
-#include "tutti/confine.h"
-#include "tutti/evaluate.h"
-#include "tutti/floors.h"
-#include "tutti/json.h"
-#include "tutti/player.h"
-#include "tutti/printable.h"
-#include "tutti/slices.h"
+#include "train/checkpoint.h"
+#include "comm/comm.h"
+#include "base/confine.h"
+#include "train/evaluate.h"
+#include "train/floors.h"
+#include "base/json.h"
+#include "api/player.h"
+#include "base/printable.h"
+#include "comm/slices.h"
 
 struct evaluate_arguments {
     const char *checkpoint, *dataset;

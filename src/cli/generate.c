@@ -6,11 +6,11 @@
 
 #include "cli.h"
 #include "samples.h"
-#include "tutti/confine.h"
-#include "tutti/file.h"
-#include "tutti/log.h"
-#include "tutti/printable.h"
-#include "tutti/standard_streams.h"
+#include "base/confine.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/printable.h"
+#include "base/standard_streams.h"
 
 struct generate_arguments {
     const char *output;

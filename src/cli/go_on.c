@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "launch.h"
-#include "tutti/file.h"
+#include "base/file.h"
 
 enum { CMDLINE = 1 << 15, NUMBER = 16 };
 static const char prterun[] = "prterun";

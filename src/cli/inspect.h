@@ -1,16 +1,16 @@
 /* inspect: what its files share. inspect.c has the command and finds out what a path is;
  * one file for each kind of thing; inspect_settings.c for configurations. */
-#ifndef TUTTI_INSPECT_H
-#define TUTTI_INSPECT_H
+#ifndef TUTTI_CLI_INSPECT_H
+#define TUTTI_CLI_INSPECT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/checkpoint.h"
-#include "tutti/json.h"
-#include "tutti/options.h"
-#include "tutti/status.h"
+#include "train/checkpoint.h"
+#include "base/json.h"
+#include "base/options.h"
+#include "base/status.h"
 
 /* How a thing is to be shown. */
 struct inspect_request {

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/checkpoint.h"
-#include "tutti/hash.h"
-#include "tutti/printable.h"
+#include "train/checkpoint.h"
+#include "base/hash.h"
+#include "base/printable.h"
 
 /* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out.
  */

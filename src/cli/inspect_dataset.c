@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "inspect_reasons.h"
-#include "tutti/dataset.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/hash.h"
-#include "tutti/printable.h"
-#include "tutti/progress.h"
+#include "data/dataset.h"
+#include "base/file.h"
+#include "h5/h5.h"
+#include "base/hash.h"
+#include "base/printable.h"
+#include "base/progress.h"
 
 /* The sums over all splits of one row of counts. */
 struct sums {

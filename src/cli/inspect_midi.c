@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
-#include "tutti/midi.h"
-#include "tutti/printable.h"
+#include "base/file.h"
+#include "midi/midi.h"
+#include "base/printable.h"
 
 enum { PROGRAMS = 128, CHANNELS = 16 };
 

@@ -9,7 +9,7 @@
 
 #include "inspect.h"
 
-#include "tutti/printable.h"
+#include "base/printable.h"
 
 /* The next character of a reason with every number read as one '#'; 0 at the end. */
 static char next_blurred(const char **at)

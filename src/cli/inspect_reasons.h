@@ -1,13 +1,13 @@
 /* inspect, datasets: what became of the input files, counted by reason. */
-#ifndef TUTTI_INSPECT_REASONS_H
-#define TUTTI_INSPECT_REASONS_H
+#ifndef TUTTI_CLI_INSPECT_REASONS_H
+#define TUTTI_CLI_INSPECT_REASONS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/dataset.h"
-#include "tutti/json.h"
-#include "tutti/status.h"
+#include "data/dataset.h"
+#include "base/json.h"
+#include "base/status.h"
 
 /* Files of one outcome and one reason. Reasons that differ in their figures only are one:
  * "3 notes (limit 10)" and "7 notes (limit 10)" are "# notes (limit #)". */

@@ -12,12 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tutti/checkpoint.h"
-#include "tutti/file.h"
-#include "tutti/hash.h"
-#include "tutti/player.h"
-#include "tutti/printable.h"
-#include "tutti/text.h"
+#include "train/checkpoint.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "api/player.h"
+#include "base/printable.h"
+#include "base/text.h"
 
 enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns behind the settings */
 static const char *const figure_names[FIGURES] = {"epoch",    "step",     "valid loss",

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/printable.h"
+#include "base/printable.h"
 
 static void trim(char **text)
 {

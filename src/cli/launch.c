@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tutti/comm.h"
-#include "tutti/file.h"
-#include "tutti/printable.h"
+#include "comm/comm.h"
+#include "base/file.h"
+#include "base/printable.h"
 
 void launch_add(struct launch *launch, const char *word)
 {

@@ -3,7 +3,7 @@
 #ifndef TUTTI_CLI_LAUNCH_H
 #define TUTTI_CLI_LAUNCH_H
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 enum { LAUNCH_WORDS = 256, LAUNCH_TEXT = 4096 };
 

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "tutti/log.h"
-#include "tutti/standard_streams.h"
-#include "tutti/text.h"
+#include "base/log.h"
+#include "base/standard_streams.h"
+#include "base/text.h"
 
 /* UCX, loaded with MPI, installs its own SIGHUP handler, even under nohup. The disposition
  * from before library constructors ran is restored. */

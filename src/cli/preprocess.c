@@ -9,13 +9,13 @@
 #include "inspect.h"
 #include "inspect_reasons.h"
 #include "launch.h"
-#include "tutti/dataset.h"
-#include "tutti/file.h"
-#include "tutti/ingest.h"
-#include "tutti/log.h"
-#include "tutti/printable.h"
-#include "tutti/progress.h"
-#include "tutti/standard_streams.h"
+#include "data/dataset.h"
+#include "base/file.h"
+#include "data/ingest.h"
+#include "base/log.h"
+#include "base/printable.h"
+#include "base/progress.h"
+#include "base/standard_streams.h"
 
 struct arguments {
     const char *output, *config, *list;

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "tutti/text.h"
+#include "base/text.h"
 
 extern char **environ;
 

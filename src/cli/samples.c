@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
-#include "tutti/log.h"
-#include "tutti/midi.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "midi/midi.h"
 
 /* Where the extension of a MIDI file's name begins, or the name's end. */
 static size_t stem_length(const char *path)

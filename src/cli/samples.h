@@ -1,15 +1,15 @@
 /* samples: the MIDI files of a checkpoint, for `tutti generate` and after each epoch. */
-#ifndef TUTTI_SAMPLES_H
-#define TUTTI_SAMPLES_H
+#ifndef TUTTI_CLI_SAMPLES_H
+#define TUTTI_CLI_SAMPLES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "tutti/checkpoint.h"
-#include "tutti/player.h"
-#include "tutti/status.h"
+#include "train/checkpoint.h"
+#include "api/player.h"
+#include "base/status.h"
 
 /* What is asked for beside the sampler's settings. */
 struct samples_request {

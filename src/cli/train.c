@@ -8,12 +8,12 @@
 #include "go_on.h"
 #include "launch.h"
 #include "samples.h"
-#include "tutti/file.h"
-#include "tutti/inject.h"
-#include "tutti/log.h"
-#include "tutti/standard_streams.h"
-#include "tutti/trainer.h"
-#include "tutti/watch.h"
+#include "base/file.h"
+#include "base/inject.h"
+#include "base/log.h"
+#include "base/standard_streams.h"
+#include "train/trainer.h"
+#include "watchdog/watch.h"
 #include "where.h"
 
 /* A command that can be pasted as it stands. */

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "cli.h"
-#include "tutti/printable.h"
-#include "tutti/trainer.h"
+#include "base/printable.h"
+#include "train/trainer.h"
 
 enum status where_print(const char *run_directory)
 {

@@ -1,8 +1,8 @@
 /* where: how far a run has come, for scripts that decide whether to go on with it. */
-#ifndef TUTTI_WHERE_H
-#define TUTTI_WHERE_H
+#ifndef TUTTI_CLI_WHERE_H
+#define TUTTI_CLI_WHERE_H
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 /* Prints "step N of DIRECTORY": the step of the newest checkpoint, 0 if there is none yet.
  * One process, no MPI. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
+#include "base/file.h"
 
 /* --- names -----------------------------------------------------------------------------
  */

@@ -3,7 +3,7 @@
  * most 4/3 of the best possible). */
 #include <stdlib.h>
 
-#include "tutti/dataset.h"
+#include "dataset.h"
 
 struct size {
     uint64_t tokens;

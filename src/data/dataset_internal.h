@@ -3,8 +3,8 @@
 #define TUTTI_DATA_DATASET_INTERNAL_H
 
 #include "layout.h"
-#include "tutti/dataset.h"
-#include "tutti/h5.h"
+#include "dataset.h"
+#include "h5/h5.h"
 
 /* A shard file, open, with its pieces; they were checked against each other, against the
  * shard's hash in the index and against the counts there. */

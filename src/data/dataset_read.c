@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "dataset_internal.h"
-#include "tutti/file.h"
+#include "base/file.h"
 
 /* --- a shard's file --------------------------------------------------------------------
  */

@@ -2,7 +2,7 @@
  * those who open them with other programs. */
 #include "layout.h"
 
-#include "tutti/dataset.h"
+#include "dataset.h"
 
 struct description {
     const char *name, *unit, *text; /* unit NULL: has none */

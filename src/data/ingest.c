@@ -1,6 +1,6 @@
 /* ingest: the steps of a preprocess, in order. Every step ends with all ranks knowing
  * whether all have succeeded, so that they leave together. */
-#include "tutti/ingest.h"
+#include "ingest.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 
 #include "ingest_internal.h"
 #include "output.h"
-#include "tutti/log.h"
-#include "tutti/progress.h"
+#include "base/log.h"
+#include "base/progress.h"
 
 enum status ingest_agree_with_first(struct comm *comm, enum status status)
 {

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "layout.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/recorded_path.h"
+#include "base/file.h"
+#include "h5/h5.h"
+#include "base/recorded_path.h"
 
 static enum status out_of_memory(void)
 {

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/log.h"
-#include "tutti/rng.h"
+#include "base/log.h"
+#include "base/rng.h"
 
 static int compare_by_hash(const void *a, const void *b)
 {

@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "spill.h"
-#include "tutti/array.h"
-#include "tutti/file.h"
-#include "tutti/midi.h"
-#include "tutti/piece.h"
-#include "tutti/progress.h"
-#include "tutti/recorded_path.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "midi/midi.h"
+#include "piece.h"
+#include "base/progress.h"
+#include "base/recorded_path.h"
 
 enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
 

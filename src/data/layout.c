@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/file.h"
+#include "base/file.h"
 
 const struct column note_columns[] = {
     {"/notes/start", H5_F64, offsetof(struct note, start)},

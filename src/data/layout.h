@@ -6,16 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/h5.h"
-#include "tutti/hash.h"
-#include "tutti/notes.h"
-#include "tutti/status.h"
+#include "h5/h5.h"
+#include "base/hash.h"
+#include "midi/notes.h"
+#include "base/status.h"
 
 enum { DATASET_FORMAT_VERSION = 1 };
 #define DATASET_FORMAT "tutti dataset"
 #define SHARD_FORMAT "tutti dataset shard"
 
-/* In OUT.partial until it is complete: the marker (tutti/owned_directory.h) that lists
+/* In OUT.partial until it is complete: the marker (base/owned_directory.h) that lists
  * what is made there, locked by the preprocess at work. */
 #define UNFINISHED_NAME "UNFINISHED"
 #define INDEX_NAME "index.h5"

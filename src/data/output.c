@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "layout.h"
-#include "tutti/dataset.h"
-#include "tutti/file.h"
-#include "tutti/log.h"
+#include "dataset.h"
+#include "base/file.h"
+#include "base/log.h"
 
 static const char maker[] = "preprocess";
 

@@ -1,14 +1,14 @@
 /* output: the directory of a dataset in the making, "OUT.partial", until it gets its
  * name; and the dataset whose place it takes. What is deleted, is deleted by name: see
- * tutti/owned_directory.h. Rank 0 works on the directories, for all ranks. */
+ * base/owned_directory.h. Rank 0 works on the directories, for all ranks. */
 #ifndef TUTTI_DATA_OUTPUT_H
 #define TUTTI_DATA_OUTPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tutti/owned_directory.h"
-#include "tutti/status.h"
+#include "base/owned_directory.h"
+#include "base/status.h"
 
 struct output {    /* output_none() at first; free with output_free */
     char *path;    /* OUT, links followed */

@@ -1,5 +1,5 @@
 /* piece: see the header. */
-#include "tutti/piece.h"
+#include "piece.h"
 
 #include <stdlib.h>
 

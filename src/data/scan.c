@@ -16,10 +16,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "tutti/array.h"
-#include "tutti/file.h"
-#include "tutti/midi.h"
-#include "tutti/recorded_path.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "midi/midi.h"
+#include "base/recorded_path.h"
 
 struct input { /* while the labels are being made */
     const char *given;

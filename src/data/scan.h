@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "string_pool.h"
-#include "tutti/comm.h"
-#include "tutti/status.h"
+#include "comm/comm.h"
+#include "base/status.h"
 
 /* What a row of the list is. Only the first is read; the others are outcomes already. */
 enum scan_kind { SCAN_FILE, SCAN_DIRECTORY, SCAN_CLOSED };
@@ -60,7 +60,7 @@ void scan_free(struct scan *scan);
 
 /* Gives every file the split that a file of lines "path<TAB>train|valid|test" says, and
  * SCAN_SPLIT_UNLISTED to those it doesn't list; what a path may look like is in
- * tutti/ingest.h. STATUS_MISUSE with file and line on a fault. */
+ * data/ingest.h. STATUS_MISUSE with file and line on a fault. */
 enum status split_file_read(const char *path, struct scan *scan);
 
 #endif

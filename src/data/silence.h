@@ -15,8 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tutti/encoding.h"
-#include "tutti/midi.h"
+#include "encode/encoding.h"
+#include "midi/midi.h"
 
 /* For each note of a file just read, before its pedal is applied: when the last key was
  * released of it and all before it, in seconds. The caller frees it; NULL without

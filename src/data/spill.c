@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "layout.h"
-#include "tutti/file.h"
+#include "base/file.h"
 
 enum { BUFFER_SIZE = 1 << 20 };
 

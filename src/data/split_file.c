@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/array.h"
-#include "tutti/dataset.h"
-#include "tutti/file.h"
-#include "tutti/recorded_path.h"
-#include "tutti/text_file.h"
+#include "base/array.h"
+#include "dataset.h"
+#include "base/file.h"
+#include "base/recorded_path.h"
+#include "base/text_file.h"
 
 /* Of a path that PATH_MAX allows, each byte of it escaped, and a word. */
 enum { LONGEST_LINE = 1 << 15 };

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/rng.h"
+#include "base/rng.h"
 
 /* The inputs from .. to - 1 of a piece can be given: tokens[0] is the piece's token number
  * `first`. */

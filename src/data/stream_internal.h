@@ -3,7 +3,7 @@
 #define TUTTI_DATA_STREAM_INTERNAL_H
 
 #include "token_cache.h"
-#include "tutti/stream.h"
+#include "stream.h"
 
 /* A piece: where its tokens begin, in `tokens` or in its shard, and how many there are. */
 struct stream_piece {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "stream_internal.h"
-#include "tutti/array.h"
+#include "base/array.h"
 
 /* ---- memory ---- */
 

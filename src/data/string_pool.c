@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/array.h"
+#include "base/array.h"
 
 enum status pool_append(struct string_pool *pool, const char *line, uint64_t *offset)
 {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 struct string_pool { /* zero-initialise; free with pool_free */
     char *bytes;

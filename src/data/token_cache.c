@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tutti/array.h"
-#include "tutti/phase.h"
+#include "base/array.h"
+#include "base/phase.h"
 
 enum { MOST_OPEN = 256, OTHER_DESCRIPTORS = 64 };
 

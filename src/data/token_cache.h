@@ -8,7 +8,7 @@
 #define TUTTI_DATA_TOKEN_CACHE_H
 
 #include "dataset_internal.h"
-#include "tutti/token.h"
+#include "base/token.h"
 
 struct token_cache;
 

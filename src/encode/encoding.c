@@ -1,6 +1,6 @@
 /* encoding: the list of encodings, token sequences, and what can be said of any encoding
  * through its table of functions alone. */
-#include "tutti/encoding.h"
+#include "encoding.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "onsets.h"
-#include "tutti/array.h"
-#include "tutti/hash.h"
+#include "base/array.h"
+#include "base/hash.h"
 
 enum { GRID_TERM_MAX = 10000 };
 

@@ -3,7 +3,7 @@
 #ifndef TUTTI_ENCODE_ONSETS_H
 #define TUTTI_ENCODE_ONSETS_H
 
-#include "tutti/encoding.h"
+#include "encoding.h"
 
 extern const struct encoding encoding_performance; /* complete */
 extern const struct encoding encoding_pianoroll;   /* but for its grid */

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tutti/phase.h"
+#include "base/phase.h"
 
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>

@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tutti/confine.h"
-#include "tutti/file.h"
-#include "tutti/phase.h"
+#include "base/confine.h"
+#include "base/file.h"
+#include "base/phase.h"
 
 /* ---- library and messages ---- */
 

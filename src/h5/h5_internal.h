@@ -4,7 +4,7 @@
 
 #include <hdf5.h>
 
-#include "tutti/h5.h"
+#include "h5.h"
 
 /* A file that is being written, as the driver in disk.c sees it. */
 struct disk {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/phase.h"
+#include "base/phase.h"
 
 enum { PART_BYTES = 4 << 20 };
 

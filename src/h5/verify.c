@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/array.h"
-#include "tutti/file.h"
-#include "tutti/phase.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "base/phase.h"
 
 enum { BLOCK_BYTES = 4 << 20, DEPTH_MAX = 16, OBJECTS_MAX = 8192 };
 

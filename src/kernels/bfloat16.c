@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "tutti/memory.h"
+#include "base/memory.h"
 
 enum {
     PAIRS = BLOCK16 / 2,      /* of a block */

@@ -5,8 +5,8 @@
 #ifndef TUTTI_KERNELS_BFLOAT16_H
 #define TUTTI_KERNELS_BFLOAT16_H
 
-#include "tutti/kernels.h"
-#include "tutti/product.h"
+#include "kernels.h"
+#include "product.h"
 
 /* ---- weights ---- */
 

@@ -2,7 +2,7 @@
  * set, which defines KERNELS_NAME (the name of the table) and KERNELS_LABEL.
  */
 #include "lanes.h"
-#include "tutti/kernels.h"
+#include "kernels.h"
 
 /* The first `n` of 16 lanes, zeros behind; n may exceed 16. */
 static inline lanes load_part(const real *p, int n)

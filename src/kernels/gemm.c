@@ -5,7 +5,7 @@
  * node with 128 cores would start 16 000 idle threads. So it is loaded at run time, by the
  * runs that compute with it.
  */
-#include "tutti/gemm.h"
+#include "gemm.h"
 
 #include <cblas.h>
 #include <dlfcn.h>

@@ -1,11 +1,11 @@
 /* kernels: the choice of an instruction set at run time. Compiled for any processor. */
-#include "tutti/kernels.h"
+#include "kernels.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/log.h"
+#include "base/log.h"
 #include "variants.h"
 
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)

@@ -4,15 +4,15 @@
  * portable form (which the double build also takes). Every operation is exactly rounded
  * (IEEE 754), so the three forms give the same bits.
  */
-#ifndef TUTTI_LANES_H
-#define TUTTI_LANES_H
+#ifndef TUTTI_KERNELS_LANES_H
+#define TUTTI_KERNELS_LANES_H
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "tutti/kernels.h"
-#include "tutti/real.h"
+#include "kernels.h"
+#include "base/real.h"
 
 enum { LANES = 16 };
 

@@ -1,8 +1,8 @@
 /* pieces: how a whole is cut, and what is fetched of it ahead. */
-#ifndef TUTTI_PIECES_H
-#define TUTTI_PIECES_H
+#ifndef TUTTI_KERNELS_PIECES_H
+#define TUTTI_KERNELS_PIECES_H
 
-#include "tutti/kernels.h"
+#include "kernels.h"
 
 static inline int least(int a, int b)
 {

@@ -7,7 +7,7 @@
  * copied side by side, as rows of dy lie a power of two apart, where caches keep but few
  * of them; for the same reason copies are a line more than that apart.
  */
-#include "tutti/product.h"
+#include "product.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,9 +17,9 @@
 
 #include "bfloat16.h"
 #include "pieces.h"
-#include "tutti/gemm.h"
-#include "tutti/kernels.h"
-#include "tutti/memory.h"
+#include "gemm.h"
+#include "kernels.h"
+#include "base/memory.h"
 
 enum {
     X_BLOCK = 1 << 17, /* numbers of x at a time: 512 kB */

@@ -1,8 +1,8 @@
 /* variants: the tables of kernels that the build holds. */
-#ifndef TUTTI_VARIANTS_H
-#define TUTTI_VARIANTS_H
+#ifndef TUTTI_KERNELS_VARIANTS_H
+#define TUTTI_KERNELS_VARIANTS_H
 
-#include "tutti/kernels.h"
+#include "kernels.h"
 
 extern const struct kernels kernels_portable;
 #if defined(__x86_64__) && !defined(TUTTI_DOUBLE)

@@ -5,13 +5,13 @@
  * insertion on the way, and what insertion would carry far becomes a run of its own, so
  * no input costs more than n log n.
  */
-#include "tutti/notes.h"
+#include "notes.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/array.h"
+#include "base/array.h"
 
 enum {
     INSERTION_REACH = 32, /* a chord; further than this the merge is faster */

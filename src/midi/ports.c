@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/hash.h"
+#include "base/hash.h"
 
 void ports_reset(struct ports *ports)
 {

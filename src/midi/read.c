@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "tutti/file.h"
+#include "base/file.h"
 
 static const char *const repair_names[MIDI_REPAIR_KINDS] = {
     "bytes before the header",

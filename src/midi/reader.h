@@ -11,7 +11,7 @@
 #ifndef TUTTI_MIDI_READER_H
 #define TUTTI_MIDI_READER_H
 
-#include "tutti/midi.h"
+#include "midi.h"
 
 enum {
     CHANNELS = 16,

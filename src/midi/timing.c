@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/array.h"
+#include "base/array.h"
 
 enum { NEAR = 8 }; /* points looked at one by one before bisection */
 

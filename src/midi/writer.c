@@ -8,7 +8,7 @@
  * one, and melody there, is written as General MIDI 2 has it: a bank in front of the
  * program change.
  */
-#include "tutti/midi.h"
+#include "midi.h"
 
 #include <glib.h>
 #include <math.h>
@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tutti/file.h"
+#include "base/file.h"
 
 enum {
     HEADER_BYTES = 14,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "layers.h"
-#include "tutti/options.h"
+#include "base/options.h"
 
 enum status affine_create(const struct params *params, const real *block,
                           const char *name, int in, int out, int training,

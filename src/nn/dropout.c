@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "layers.h"
-#include "tutti/rng.h"
+#include "base/rng.h"
 
 enum { UNITS_PER_BLOCK = 8 };
 

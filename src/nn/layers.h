@@ -4,16 +4,16 @@
  * weights are overwritten, never added to. Behind a recurrent layer, dropout is part of
  * the cell (recurrent.h).
  */
-#ifndef TUTTI_LAYERS_H
-#define TUTTI_LAYERS_H
+#ifndef TUTTI_NN_LAYERS_H
+#define TUTTI_NN_LAYERS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/model.h"
-#include "tutti/product.h"
-#include "tutti/real.h"
-#include "tutti/token.h"
+#include "model.h"
+#include "kernels/product.h"
+#include "base/real.h"
+#include "base/token.h"
 
 /* y[rows][E] := the rows of weight[V][E] that the tokens name. */
 void embedding_forward(const real *weight, int width, const token *inputs, int rows,

@@ -1,7 +1,7 @@
 /* model: the layers in a row, forward and backward. Products take the rows of all slices
  * in one call, which changes no bit of them (product.h).
  */
-#include "tutti/model.h"
+#include "model.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 
 #include "layers.h"
 #include "recurrent.h"
-#include "tutti/gemm.h"
-#include "tutti/memory.h"
+#include "kernels/gemm.h"
+#include "base/memory.h"
 
 struct model {
     struct model_shape shape;

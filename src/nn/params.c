@@ -1,12 +1,12 @@
 /* params: the layout of the flat block, its initialisation and its hash. */
-#include "tutti/params.h"
+#include "params.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "tutti/hash.h"
-#include "tutti/rng.h"
+#include "base/hash.h"
+#include "base/rng.h"
 
 struct model_shape model_shape_of(const struct options *options, size_t vocabulary)
 {

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/memory.h"
-#include "tutti/phase.h"
+#include "base/memory.h"
+#include "base/phase.h"
 
 static size_t state_elements(const struct recurrent *layer)
 {

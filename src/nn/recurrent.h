@@ -6,16 +6,16 @@
  * products over time have one slice's shape; the recurrent products take the rows of all
  * slices at a time step together, through lists of row pointers.
  */
-#ifndef TUTTI_RECURRENT_H
-#define TUTTI_RECURRENT_H
+#ifndef TUTTI_NN_RECURRENT_H
+#define TUTTI_NN_RECURRENT_H
 
 #include <stddef.h>
 
 #include "layers.h"
-#include "tutti/kernels.h"
-#include "tutti/params.h"
-#include "tutti/product.h"
-#include "tutti/token.h"
+#include "kernels/kernels.h"
+#include "params.h"
+#include "kernels/product.h"
+#include "base/token.h"
 
 struct extent { /* of one model: the same for all its layers */
     int slices, rows, steps;

@@ -5,7 +5,7 @@
  * numbers of /state and the columns of its tables are rows of tables here; both sides
  * walk these.
  */
-#include "tutti/checkpoint.h"
+#include "checkpoint.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,11 +16,11 @@
 
 #include "checkpoint_check.h"
 #include "checkpoint_describe.h"
-#include "tutti/comm.h"
-#include "tutti/h5.h"
-#include "tutti/hash.h"
-#include "tutti/inject.h"
-#include "tutti/recorded_path.h"
+#include "comm/comm.h"
+#include "h5/h5.h"
+#include "base/hash.h"
+#include "base/inject.h"
+#include "base/recorded_path.h"
 
 static const char FORMAT[] = "tutti checkpoint";
 

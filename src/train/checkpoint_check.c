@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tutti/schedule.h"
+#include "schedule.h"
 
 /* Sums of a few such numbers are far from the end of 64 bits, and doubles hold them. */
 static const int64_t MOST = INT64_C(1) << 53;

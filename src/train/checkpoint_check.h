@@ -8,8 +8,8 @@
 #ifndef TUTTI_TRAIN_CHECKPOINT_CHECK_H
 #define TUTTI_TRAIN_CHECKPOINT_CHECK_H
 
-#include "tutti/checkpoint.h"
-#include "tutti/status.h"
+#include "checkpoint.h"
+#include "base/status.h"
 
 /* /state and /history, which must fit each other and the weights' hash; the pairs if there
  * are any. Messages: "PATH: /state: attribute epoch_step: 7 (expected 0 to 5)". */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tutti/text.h"
+#include "base/text.h"
 
 enum { SENTENCE = 512 };
 

@@ -3,7 +3,7 @@
 #ifndef TUTTI_TRAIN_CHECKPOINT_DESCRIBE_H
 #define TUTTI_TRAIN_CHECKPOINT_DESCRIBE_H
 
-#include "tutti/checkpoint.h"
+#include "checkpoint.h"
 
 /* Calls `describe` for each attribute: of a group or dataset that is in the file when the
  * rest is written. The text is valid during the call. */

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "feed.h"
-#include "tutti/slices.h"
-#include "tutti/stream.h"
+#include "comm/slices.h"
+#include "data/stream.h"
 
 /* One in use and one to be read into; more when a small part of the memory holds them. */
 enum { LEAST_WINDOWS = 2, MOST_WINDOWS = 16, WINDOWS_SHARE = 16 };

@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-#include "tutti/dataset.h"
-#include "tutti/options.h"
-#include "tutti/status.h"
+#include "data/dataset.h"
+#include "base/options.h"
+#include "base/status.h"
 
 struct data_plan { /* bytes; 0: all tokens are in memory */
     uint64_t training;

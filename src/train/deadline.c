@@ -27,10 +27,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tutti/log.h"
-#include "tutti/progress.h"
-#include "tutti/slurm.h"
-#include "tutti/text.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/slurm.h"
+#include "base/text.h"
 
 enum {
     ASK_EVERY_MS = 5 * 60 * 1000,

@@ -11,7 +11,7 @@
 #ifndef TUTTI_TRAIN_DEADLINE_H
 #define TUTTI_TRAIN_DEADLINE_H
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 struct deadline;
 

@@ -5,7 +5,7 @@
  * index knows; the tokens are counted and must agree with it. Notes are counted in the
  * tokens, as the index counts what a file has, also what the encoding leaves out.
  */
-#include "tutti/evaluate.h"
+#include "evaluate.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -15,11 +15,11 @@
 #include <string.h>
 
 #include "window.h"
-#include "tutti/exact_sum.h"
-#include "tutti/phase.h"
-#include "tutti/progress.h"
-#include "tutti/slices.h"
-#include "tutti/stream.h"
+#include "comm/exact_sum.h"
+#include "base/phase.h"
+#include "base/progress.h"
+#include "comm/slices.h"
+#include "data/stream.h"
 
 enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUM_NOTES, SUMS };
 

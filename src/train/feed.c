@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/inject.h"
-#include "tutti/trace.h"
+#include "base/inject.h"
+#include "base/trace.h"
 
 /* A window and where the streams stand behind it. */
 struct slot {

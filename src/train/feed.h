@@ -10,7 +10,7 @@
 #ifndef TUTTI_TRAIN_FEED_H
 #define TUTTI_TRAIN_FEED_H
 
-#include "tutti/stream.h"
+#include "data/stream.h"
 #include "window.h"
 
 struct feed;

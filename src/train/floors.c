@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "tutti/floors.h"
+#include "floors.h"
 
 /* Counting the pairs (a, b) of "END piece END". */
 struct counter {

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "run_claim.h"
-#include "tutti/file.h"
-#include "tutti/json.h"
-#include "tutti/log.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
 
 /* The integer behind "KEY": in a line of ours; -1 if there is none. */
 static int64_t number_of(const char *line, const char *key)

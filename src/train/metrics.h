@@ -22,9 +22,9 @@
 #include <stdio.h>
 
 #include "report.h"
-#include "tutti/checkpoint.h"
-#include "tutti/evaluate.h"
-#include "tutti/status.h"
+#include "checkpoint.h"
+#include "evaluate.h"
+#include "base/status.h"
 
 struct metrics { /* zero-initialise: then nothing is written */
     FILE *file;

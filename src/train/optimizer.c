@@ -4,12 +4,12 @@
  * reciprocal estimates, no fused contraction): the compiler may vectorise it as it likes
  * and the bits stay the same. Weight decay touches every element, biases included.
  */
-#include "tutti/optimizer.h"
+#include "optimizer.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "tutti/memory.h"
+#include "base/memory.h"
 
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out)

@@ -1,10 +1,10 @@
 /* rehearsal: a trainer with neither dataset nor files. */
-#include "tutti/rehearsal.h"
+#include "rehearsal.h"
 
 #include <stdlib.h>
 
 #include "trainer_internal.h"
-#include "tutti/rng.h"
+#include "base/rng.h"
 
 struct rehearsal {
     struct trainer trainer;

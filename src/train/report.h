@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tutti/comm.h"
-#include "tutti/phase.h"
-#include "tutti/status.h"
+#include "comm/comm.h"
+#include "base/phase.h"
+#include "base/status.h"
 
 enum { REPORT_HOST = 64, REPORT_TEXT = 512 };
 

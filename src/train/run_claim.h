@@ -31,7 +31,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 /* May a run write into the directory, which need not exist? STATUS_MISUSE names what is
  * in the way, and the cure. Reads only. */

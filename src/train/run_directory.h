@@ -18,8 +18,8 @@
 
 #include "run_claim.h"
 #include "run_listing.h"
-#include "tutti/checkpoint.h"
-#include "tutti/status.h"
+#include "checkpoint.h"
+#include "base/status.h"
 
 struct run_directory { /* zero-initialise; free with run_directory_free */
     char *path, *checkpoints, *samples;

@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 
 #include "run_names.h"
-#include "tutti/array.h"
-#include "tutti/file.h"
-#include "tutti/h5.h"
-#include "tutti/trainer.h"
+#include "base/array.h"
+#include "base/file.h"
+#include "h5/h5.h"
+#include "trainer.h"
 
 /* ---- listing ---- */
 

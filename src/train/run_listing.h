@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tutti/checkpoint.h"
-#include "tutti/status.h"
+#include "checkpoint.h"
+#include "base/status.h"
 
 enum { CHECKPOINT_NAME = 40, RUN_ID = 17 };
 

@@ -15,11 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tutti/file.h"
-#include "tutti/log.h"
-#include "tutti/phase.h"
-#include "tutti/progress.h"
-#include "tutti/text.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/phase.h"
+#include "base/progress.h"
+#include "base/text.h"
 
 enum { HOLDER_TEXT = 160 };
 

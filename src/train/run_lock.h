@@ -10,7 +10,7 @@
 #ifndef TUTTI_TRAIN_RUN_LOCK_H
 #define TUTTI_TRAIN_RUN_LOCK_H
 
-#include "tutti/status.h"
+#include "base/status.h"
 
 struct run_lock;
 

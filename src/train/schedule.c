@@ -1,5 +1,5 @@
 /* schedule: the learning rate as a function of the step and of the validation losses. */
-#include "tutti/schedule.h"
+#include "schedule.h"
 
 #include <math.h>
 

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-#include "tutti/watch.h"
+#include "watchdog/watch.h"
 
 static const struct {
     int number;

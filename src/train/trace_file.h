@@ -7,8 +7,8 @@
 #ifndef TUTTI_TRAIN_TRACE_FILE_H
 #define TUTTI_TRAIN_TRACE_FILE_H
 
-#include "tutti/comm.h"
-#include "tutti/status.h"
+#include "comm/comm.h"
+#include "base/status.h"
 
 struct trace_file;
 

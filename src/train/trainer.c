@@ -3,7 +3,7 @@
  * All decisions (stop, save, early end) are made from values that are the same on every
  * rank: the exact sum's, the evaluation's, the settings'.
  */
-#include "tutti/trainer.h"
+#include "trainer.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,12 +11,12 @@
 
 #include "stop.h"
 #include "trainer_internal.h"
-#include "tutti/file.h"
-#include "tutti/hash.h"
-#include "tutti/inject.h"
-#include "tutti/log.h"
-#include "tutti/phase.h"
-#include "tutti/progress.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/inject.h"
+#include "base/log.h"
+#include "base/phase.h"
+#include "base/progress.h"
 
 /* Wall time of an epoch, or of the part of it that this process has made. */
 struct timing {

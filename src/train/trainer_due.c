@@ -13,8 +13,8 @@
 #include "deadline.h"
 #include "stop.h"
 #include "trainer_internal.h"
-#include "tutti/log.h"
-#include "tutti/progress.h"
+#include "base/log.h"
+#include "base/progress.h"
 
 static const double margin_factor = 1.5, margin_seconds = 5;
 static const double slow_disk = 50e6; /* bytes a second: for the first checkpoint */

@@ -10,11 +10,11 @@
 #include "deadline.h"
 #include "trainer_internal.h"
 #include "trainer_scale.h"
-#include "tutti/file.h"
-#include "tutti/kernels.h"
-#include "tutti/product.h"
-#include "tutti/log.h"
-#include "tutti/progress.h"
+#include "base/file.h"
+#include "kernels/kernels.h"
+#include "kernels/product.h"
+#include "base/log.h"
+#include "base/progress.h"
 
 static enum status no_memory(const char *what)
 {

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "trainer_internal.h"
-#include "tutti/file.h"
-#include "tutti/product.h"
-#include "tutti/log.h"
+#include "base/file.h"
+#include "kernels/product.h"
+#include "base/log.h"
 
 /* Starting anew must not mix with an older run. */
 static enum status refuse_old_run(const struct trainer *trainer)

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "trainer_internal.h"
-#include "tutti/file.h"
-#include "tutti/log.h"
-#include "tutti/phase.h"
-#include "tutti/progress.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/phase.h"
+#include "base/progress.h"
 
 /* This rank's part of the state; its slices are consecutive, so the parts in rank order
  * are the whole in slice order. */

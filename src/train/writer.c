@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tutti/progress.h"
-#include "tutti/trace.h"
+#include "base/progress.h"
+#include "base/trace.h"
 
 enum writer_state { IDLE, WRITING, WRITTEN };
 

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 
 #include "run_directory.h"
-#include "tutti/checkpoint.h"
-#include "tutti/status.h"
+#include "checkpoint.h"
+#include "base/status.h"
 
 struct writer;
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../remove_tree.h"
-#include "tutti/file.h"
+#include "base/file.h"
 
 void fuzz_fail(const char *format, ...)
 {

@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/base/options_table.h"
-#include "../../src/cli/inspect.h"
+#include "base/options_table.h"
+#include "cli/inspect.h"
 #include "run.h"
 #include "h5_edits.h"
-#include "tutti/checkpoint.h"
-#include "tutti/hash.h"
-#include "tutti/player.h"
-#include "tutti/trainer.h"
+#include "train/checkpoint.h"
+#include "base/hash.h"
+#include "api/player.h"
+#include "train/trainer.h"
 
 enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
        KEEP_VOCABULARY = 1,

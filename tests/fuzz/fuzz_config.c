@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "tutti/encoding.h"
-#include "tutti/file.h"
-#include "tutti/options.h"
-#include "tutti/recorded_path.h"
+#include "encode/encoding.h"
+#include "base/file.h"
+#include "base/options.h"
+#include "base/recorded_path.h"
 
 enum { SETTING = 1 };
 

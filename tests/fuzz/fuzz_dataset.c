@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/cli/inspect.h"
-#include "../../src/data/layout.h"
+#include "cli/inspect.h"
+#include "data/layout.h"
 #include "../remove_tree.h"
 #include "h5_edits.h"
 #include "run.h"
-#include "tutti/dataset.h"
-#include "tutti/file.h"
-#include "tutti/stream.h"
+#include "data/dataset.h"
+#include "base/file.h"
+#include "data/stream.h"
 
 enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
        KEEP_NOTES = 1,

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/play/guard.h"
+#include "generate/guard.h"
 #include "../wellformed.h"
 #include "fuzz.h"
-#include "tutti/file.h"
-#include "tutti/midi.h"
-#include "tutti/sampler.h"
+#include "base/file.h"
+#include "midi/midi.h"
+#include "generate/sampler.h"
 
 enum { TWO_BYTES = 1, WRITES = 2, SAMPLES = 4 }; /* bits of the second byte */
 enum { TEMPO = 500000, VOCABULARY_MAX = 389, CHECKED = 500 };

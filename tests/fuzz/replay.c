@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "tutti/file.h"
-#include "tutti/rng.h"
+#include "base/file.h"
+#include "base/rng.h"
 
 struct replay {
     uint64_t mutations, inputs;

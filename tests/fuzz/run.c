@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "../corpus.h"
-#include "tutti/log.h"
-#include "tutti/trainer.h"
+#include "base/log.h"
+#include "train/trainer.h"
 
 enum { PIECES = 6 };
 

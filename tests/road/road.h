@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tutti/comm.h"
+#include "comm/comm.h"
 
 void road_fail(const char *what, const char *which) __attribute__((noreturn));
 void road_must(enum status status);

@@ -4,9 +4,9 @@
 #include <mpi.h>
 #include <stdlib.h>
 
-#include "../../src/parallel/rounds.h"
+#include "comm/rounds.h"
 #include "road.h"
-#include "tutti/buckets.h"
+#include "comm/buckets.h"
 
 enum { REQUESTS = 2 * ROUND_PARTS, GATHER_TAGS = 1 << 14 };
 

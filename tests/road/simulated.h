@@ -1,5 +1,5 @@
 /* simulated: what messages cost the processors, put between the program's own comm_sum and
- * SMPI. Included before everything else when src/parallel is compiled for the simulation
+ * SMPI. Included before everything else when src/comm is compiled for the simulation
  * (step.sh); the sources stay as they are.
  *
  * SMPI knows how long a message is on its way. It does not know that

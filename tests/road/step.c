@@ -24,9 +24,8 @@
 
 #include "road.h"
 #include "simulated.h"
-#include "tutti/buckets.h"
-#include "tutti/rng.h"
-#include "tutti/watch.h"
+#include "comm/buckets.h"
+#include "base/rng.h"
 
 enum { TIME_STEPS = 128, CHECKED = 1000, MOST_MOVES = 64 };
 
@@ -43,12 +42,6 @@ struct world {
     double slowness;      /* of this rank in this step: 1 on the average */
     double exposed;       /* seconds waited behind back-propagation, all steps */
 };
-
-/* comm_abort tells the watch, which simulated ranks don't have. */
-void watch_failed(const char *message)
-{
-    (void)message;
-}
 
 void road_fail(const char *what, const char *which)
 {

@@ -1,0 +1,253 @@
+/* tutti: the library's public face, over checkpoint and player. It has types of its own
+ * so that a program that embeds a model doesn't depend on the inside; here they are
+ * translated. */
+#include "tutti/tutti.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "player.h"
+
+_Static_assert((int)TUTTI_OK == (int)STATUS_OK,
+               "the public values are the internal ones");
+_Static_assert((int)TUTTI_FAILED == (int)STATUS_FAILED, "likewise");
+_Static_assert((int)TUTTI_MISUSE == (int)STATUS_MISUSE, "likewise");
+_Static_assert((int)TUTTI_PIECES_MAX == (int)PLAYER_PIECES_MAX, "one limit");
+
+/* Of a note handed to tutti_write: its ticks must fit 32 bits. */
+static const double LONGEST = 1e6; /* seconds */
+static const double TICKS_PER_SECOND = 960;
+
+enum { SLOWEST_TEMPO = 0xFFFFFF }; /* of a MIDI file */
+
+struct tutti {
+    struct checkpoint checkpoint;
+    struct player_primer primer;
+};
+
+int tutti_open(const char *path, struct tutti **out)
+{
+    struct tutti *model = calloc(1, sizeof *model);
+    if (!model)
+        return (int)status_fail(STATUS_FAILED, "%s: out of memory", path);
+    enum status status = player_load(path, &model->checkpoint);
+    if (status == STATUS_OK)
+        *out = model;
+    else
+        free(model);
+    return (int)status;
+}
+
+void tutti_close(struct tutti *model)
+{
+    if (!model)
+        return;
+    player_primer_free(&model->primer);
+    checkpoint_free(&model->checkpoint);
+    free(model);
+}
+
+uint64_t tutti_parameters(const struct tutti *model)
+{
+    return model->checkpoint.params.total;
+}
+
+uint64_t tutti_vocabulary(const struct tutti *model)
+{
+    return model->checkpoint.encoding->vocabulary;
+}
+
+const char *tutti_encoding(const struct tutti *model)
+{
+    return model->checkpoint.encoding->name;
+}
+
+int64_t tutti_epoch(const struct tutti *model)
+{
+    return model->checkpoint.epoch;
+}
+
+uint64_t tutti_weights_hash(const struct tutti *model)
+{
+    return model->checkpoint.weights_hash;
+}
+
+void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
+{
+    struct sampler_settings configured = player_settings(&model->checkpoint.options);
+    *settings = (struct tutti_settings){
+        .seconds = configured.seconds,
+        .temperature = configured.temperature,
+        .top_k = configured.top_k,
+        .top_p = configured.top_p,
+        .seed = configured.seed,
+        .guard = configured.guard,
+        .max_silence = configured.max_silence,
+        .keep_primer = 0,
+    };
+}
+
+int tutti_prime(struct tutti *model, const char *path, double seconds)
+{
+    struct player_primer primer = {0};
+    if (path && !(seconds >= 0 && isfinite(seconds)))
+        return (int)status_fail(STATUS_MISUSE, "%s: %g s of primer (expected 0 or more)",
+                                path, seconds);
+    if (path &&
+        player_read_primer(&model->checkpoint, path, seconds, &primer) != STATUS_OK) {
+        player_primer_free(&primer);
+        return TUTTI_FAILED;
+    }
+    player_primer_free(&model->primer);
+    model->primer = primer;
+    return TUTTI_OK;
+}
+
+/* The command line's settings are checked by the table of options; a program's are here.
+ */
+static enum status check_settings(const struct tutti_settings *settings)
+{
+    const char *wrong = NULL;
+    if (!(settings->seconds > 0 && isfinite(settings->seconds)))
+        wrong = "seconds (expected more than 0)";
+    else if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
+        wrong = "temperature (expected 0 or more)";
+    else if (settings->top_k < 0)
+        wrong = "top_k (expected 0 or more)";
+    else if (!(settings->top_p > 0 && settings->top_p <= 1))
+        wrong = "top_p (expected more than 0, 1 at most)";
+    else if (settings->guard && !(settings->max_silence > 0))
+        wrong = "max_silence (expected more than 0)";
+    if (wrong)
+        return status_fail(STATUS_MISUSE, "settings out of range: %s", wrong);
+    return STATUS_OK;
+}
+
+static enum status give_notes(const struct notes *from, struct tutti_piece *to)
+{
+    to->notes = calloc(from->count + 1, sizeof *to->notes); /* never calloc(0) */
+    if (!to->notes)
+        return status_fail(STATUS_FAILED, "no memory for %zu notes", from->count);
+    to->count = from->count;
+    to->seconds = notes_seconds(from);
+    for (size_t i = 0; i < from->count; i++) {
+        const struct note *note = &from->items[i];
+        to->notes[i] = (struct tutti_note){
+            .start = note->start,
+            .duration = note->duration,
+            .pitch = note->pitch,
+            .velocity = note->velocity,
+            .program = note->program,
+            .channel = note->channel,
+        };
+    }
+    return STATUS_OK;
+}
+
+static enum status play(const struct tutti *model, const struct tutti_settings *settings,
+                        int count, struct notes *played)
+{
+    const struct sampler_settings asked = {
+        .temperature = settings->temperature,
+        .top_k = settings->top_k,
+        .top_p = settings->top_p,
+        .seed = settings->seed,
+        .seconds = settings->seconds,
+        .guard = settings->guard,
+        .max_silence = settings->max_silence,
+    };
+    return player_play(&model->checkpoint, &asked, &model->primer, settings->keep_primer,
+                       count, played);
+}
+
+int tutti_play(struct tutti *model, const struct tutti_settings *settings, int count,
+               struct tutti_piece *pieces)
+{
+    if (count < 1 || count > TUTTI_PIECES_MAX)
+        return (int)status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 to %d)",
+                                count, (int)TUTTI_PIECES_MAX);
+    memset(pieces, 0, (size_t)count * sizeof *pieces);
+    enum status status = check_settings(settings);
+    if (status != STATUS_OK)
+        return (int)status;
+    struct notes *played = calloc((size_t)count, sizeof *played);
+    if (!played)
+        return (int)status_fail(STATUS_FAILED, "no memory for %d pieces", count);
+    status = play(model, settings, count, played);
+    for (int i = 0; i < count; i++) {
+        if (status == STATUS_OK)
+            status = give_notes(&played[i], &pieces[i]);
+        pieces[i].tempo = player_tempo(&model->primer);
+        notes_free(&played[i]);
+    }
+    free(played);
+    if (status != STATUS_OK)
+        tutti_free_pieces(pieces, count);
+    return (int)status;
+}
+
+void tutti_free_pieces(struct tutti_piece *pieces, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(pieces[i].notes);
+        pieces[i] = (struct tutti_piece){0};
+    }
+}
+
+static int in_range(const struct tutti_note *note)
+{
+    int sound = note->pitch >= 0 && note->pitch <= 127 && note->velocity >= 1 &&
+                note->velocity <= 127;
+    int place = note->program >= 0 && note->program <= 127 && note->channel >= 0 &&
+                note->channel <= 15;
+    int time = note->start >= 0 && note->start <= LONGEST && note->duration >= 0 &&
+               note->duration <= LONGEST;
+    return sound && place && time;
+}
+
+static enum status take_note(const struct tutti_note *note, struct notes *notes)
+{
+    if (!in_range(note))
+        return status_fail(
+            STATUS_MISUSE,
+            "note %zu out of range: start %g, duration %g, pitch %d, velocity "
+            "%d, program %d, channel %d",
+            notes->count, note->start, note->duration, note->pitch, note->velocity,
+            note->program, note->channel);
+    const struct note taken = {
+        .start = note->start,
+        .duration = note->duration,
+        .start_tick = (uint32_t)lrint(note->start * TICKS_PER_SECOND),
+        .duration_ticks = (uint32_t)lrint(note->duration * TICKS_PER_SECOND),
+        .pitch = (uint8_t)note->pitch,
+        .velocity = (uint8_t)note->velocity,
+        .program = (uint8_t)note->program,
+        .channel = (uint8_t)note->channel,
+        .percussion = note->channel == PERCUSSION_CHANNEL,
+    };
+    return notes_append(notes, &taken);
+}
+
+int tutti_write(const char *path, const struct tutti_piece *piece)
+{
+    struct notes notes = {.ticks_per_beat = TICKS_PER_SECOND / 2};
+    enum status status = STATUS_OK;
+    if (piece->tempo < 0 || piece->tempo > SLOWEST_TEMPO)
+        status = status_fail(STATUS_MISUSE,
+                             "tempo %d microseconds per beat (expected 1 to %d, or 0 for "
+                             "%d)",
+                             piece->tempo, SLOWEST_TEMPO, PLAYER_TEMPO);
+    for (size_t i = 0; i < piece->count && status == STATUS_OK; i++)
+        status = take_note(&piece->notes[i], &notes);
+    notes_sort(&notes);
+    if (status == STATUS_OK)
+        status = player_write(path, &notes, piece->tempo ? piece->tempo : PLAYER_TEMPO);
+    notes_free(&notes);
+    return (int)status;
+}
+
+const char *tutti_message(void)
+{
+    return status_message();
+}

@@ -1,0 +1,26 @@
+/* hash: fingerprints of bytes (XXH3, from the xxhash library). Not for secrets. */
+#ifndef TUTTI_BASE_HASH_H
+#define TUTTI_BASE_HASH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hash128 {
+    uint64_t high, low;
+};
+
+uint64_t hash64(const void *bytes, size_t size);
+struct hash128 hash128(const void *bytes, size_t size);
+
+/* <0, 0, >0 as a is below, equal to or above b: the order of pieces within a shard. */
+int hash128_compare(struct hash128 a, struct hash128 b);
+
+/* Lower-case hexadecimal with its zero byte into text[HASH64_TEXT]. */
+enum { HASH64_TEXT = 17 };
+const char *hash64_text(uint64_t hash, char *text);
+
+/* Reads what hash64_text writes; false for any other text. */
+bool hash64_parse(const char *text, uint64_t *hash);
+
+#endif

@@ -1,0 +1,50 @@
+/* rng: counter-based random numbers (Philox4x64-10; Salmon, Moraes, Dror, Shaw: "Parallel
+ * random numbers: as easy as 1, 2, 3", SC 2011), from the random123 library.
+ *
+ * There is no generator state: a number is a function of (seed, purpose, a, b, c), where
+ * a, b, c say which number of that purpose is meant (for example step, row, position).
+ * So no result depends on which rank asks, in which order, or how many ranks there are.
+ */
+#ifndef TUTTI_BASE_RNG_H
+#define TUTTI_BASE_RNG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a number is for: half of the key. The bits depend on the values: append only. */
+enum rng_purpose {
+    RNG_INITIALISE = 1, /* a = tensor index, b = element */
+    RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units */
+    RNG_SHUFFLE = 3,    /* a = slice epoch, b = slice, c = draw */
+    RNG_SAMPLE = 4,     /* a = piece, b = position */
+    RNG_COMPOSE = 5,    /* a = piece, b = draw */
+    RNG_SPLIT = 6,      /* a, b = hash of the notes */
+    RNG_TEST = 7        /* tests and benches */
+};
+
+struct rng_block {
+    uint64_t word[4];
+};
+
+/* Four independent uniform 64-bit words. */
+struct rng_block rng_block(uint64_t seed, enum rng_purpose purpose, uint64_t a,
+                           uint64_t b, uint64_t c);
+
+/* Uniform in [0, 1), 53 bits. */
+double rng_uniform(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b,
+                   uint64_t c);
+
+/* Uniform integer in [0, n), n >= 1 (multiply-high; bias below n / 2^64). */
+uint64_t rng_below(uint64_t n, uint64_t seed, enum rng_purpose purpose, uint64_t a,
+                   uint64_t b, uint64_t c);
+
+/* Standard normal (Box and Muller 1958, on one block). */
+double rng_normal(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b,
+                  uint64_t c);
+
+/* Shuffles items[0..count) (Fisher and Yates): the permutation is a function of
+ * (seed, purpose, a, b) and of count alone. */
+void rng_shuffle(uint32_t *items, size_t count, uint64_t seed, enum rng_purpose purpose,
+                 uint64_t a, uint64_t b);
+
+#endif

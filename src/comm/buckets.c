@@ -1,0 +1,79 @@
+/* buckets: one planned sum for each part of the vector. */
+#include "buckets.h"
+
+#include <stdlib.h>
+
+struct buckets {
+    struct comm_sum **sums;
+    size_t count, elements; /* buckets; of one bucket */
+    size_t started;         /* buckets [started, count) are under way */
+};
+
+size_t buckets_count(size_t count, size_t bucket)
+{
+    size_t elements = bucket ? bucket : BUCKET_ELEMENTS;
+    return (count + elements - 1) / elements;
+}
+
+enum status buckets_create(struct comm *comm, struct comm_memory *memory,
+                           enum comm_type type, void *values, size_t count, size_t bucket,
+                           struct buckets **out)
+{
+    const size_t width = type == COMM_I64 ? sizeof(int64_t) : sizeof(float);
+    struct buckets *buckets = *out = calloc(1, sizeof *buckets);
+    if (!buckets)
+        return status_fail(STATUS_FAILED, "out of memory");
+    buckets->elements = bucket ? bucket : BUCKET_ELEMENTS;
+    if (comm_size(comm) == 1)
+        return STATUS_OK;
+    buckets->count = buckets_count(count, bucket);
+    buckets->started = buckets->count;
+    buckets->sums = calloc(buckets->count + 1, sizeof(struct comm_sum *));
+    enum status status =
+        buckets->sums ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory");
+    for (size_t i = 0; status == STATUS_OK && i < buckets->count; i++) {
+        size_t first = i * buckets->elements, left = count - first;
+        status = comm_sum_plan(comm, memory, type, (char *)values + first * width,
+                               left < buckets->elements ? left : buckets->elements,
+                               &buckets->sums[i]);
+    }
+    if (status != STATUS_OK) {
+        buckets_free(buckets);
+        *out = NULL;
+    }
+    return status;
+}
+
+void buckets_free(struct buckets *buckets)
+{
+    if (!buckets)
+        return;
+    for (size_t i = 0; buckets->sums && i < buckets->count; i++)
+        comm_sum_free(buckets->sums[i]);
+    free(buckets->sums);
+    free(buckets);
+}
+
+enum status buckets_complete(struct buckets *buckets, size_t first)
+{
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && buckets->started > 0 &&
+           (buckets->started - 1) * buckets->elements >= first)
+        status = comm_sum_start(buckets->sums[--buckets->started]);
+    return status;
+}
+
+void buckets_move(struct buckets *buckets)
+{
+    for (size_t i = buckets->count; i > buckets->started; i--)
+        comm_sum_move(buckets->sums[i - 1]);
+}
+
+enum status buckets_finish(struct buckets *buckets)
+{
+    enum status status = buckets_complete(buckets, 0);
+    for (size_t i = buckets->count; status == STATUS_OK && i > 0; i--)
+        status = comm_sum_finish(buckets->sums[i - 1]);
+    buckets->started = buckets->count;
+    return status;
+}

@@ -1,0 +1,310 @@
+/* exact_sum: fixed-point sums.
+ *
+ * The integers of one vector lie in one block: the number of bad addends, extras, values;
+ * so one sum over the ranks takes them all, and what is known last goes last. Adding is
+ * one of the kernels. The loops that read the sums have no branch and no conversion
+ * instruction that only new processors have, so compilers turn them into vector code for
+ * any processor. On x86-64 three versions are compiled and the loader picks one; their
+ * bits are equal, as every operation in them is exact or rounds once.
+ */
+#include "exact_sum.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buckets.h"
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
+    defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#define FOR_SEVERAL_PROCESSORS                                                           \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FOR_SEVERAL_PROCESSORS
+#endif
+
+enum { ALIGNMENT = 64, BLOCK = 4096, LANES = 8 };
+
+struct exact_sum {
+    size_t count, extras;
+    double scale;
+    float bound;      /* largest addend that may be added */
+    size_t first_bad; /* this rank's */
+    int ranks;
+    struct comm_memory *memory; /* of a long sum */
+    int64_t *block;             /* bad, extras, then the values, aligned */
+    size_t header;              /* elements before the values */
+    int64_t *values;            /* block + header */
+    struct buckets *buckets;
+};
+
+static int64_t *bad_of(const struct exact_sum *sum)
+{
+    return sum->block;
+}
+
+static int64_t *extra_of(const struct exact_sum *sum, size_t extra)
+{
+    return sum->block + 1 + extra;
+}
+
+static size_t sum_length(const struct exact_sum *sum)
+{
+    return sum->header + sum->count;
+}
+
+/* The largest float whose product with scale is at most 2^63 / addends. */
+static float largest_addend(int64_t addends, double scale)
+{
+    double limit = (double)(INT64_MAX / addends) * (1 - 0x1p-50) / scale;
+    float bound = (float)limit;
+    return (double)bound > limit ? nextafterf(bound, 0) : bound;
+}
+
+/* A few extras are not worth a collective. */
+static enum status make_block(struct comm *comm, struct exact_sum *sum, size_t sums)
+{
+    size_t bytes = sum_length(sum) * sizeof *sum->block;
+    if (sum->count > 0) {
+        enum status status = comm_memory_create(comm, bytes, sums, &sum->memory);
+        sum->block = status == STATUS_OK ? comm_memory_block(sum->memory) : NULL;
+        return status;
+    }
+    sum->block =
+        aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    return sum->block ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory");
+}
+
+enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
+                             int64_t addends, int scale_bits, size_t bucket,
+                             struct exact_sum **out)
+{
+    *out = NULL;
+    if (addends < 1 || scale_bits < 0 || scale_bits > 60)
+        return status_fail(STATUS_MISUSE,
+                           "exact sum: %lld addends (at least 1), scale 2^%d (0 to 60)",
+                           (long long)addends, scale_bits);
+    struct exact_sum *sum = calloc(1, sizeof *sum);
+    if (!sum)
+        return status_fail(STATUS_FAILED, "out of memory");
+    sum->count = count;
+    sum->extras = extras;
+    sum->scale = ldexp(1, scale_bits);
+    sum->bound = largest_addend(addends, sum->scale);
+    sum->ranks = comm_size(comm);
+    sum->header = (1 + extras + LANES - 1) / LANES * LANES;
+    enum status status = make_block(comm, sum, buckets_count(sum_length(sum), bucket));
+    if (status != STATUS_OK) {
+        exact_sum_free(sum);
+        return status;
+    }
+    sum->values = sum->block + sum->header;
+    exact_sum_clear(sum);
+    status = buckets_create(comm, sum->memory, COMM_I64, sum->block, sum_length(sum),
+                            bucket, &sum->buckets);
+    if (status == STATUS_OK)
+        *out = sum;
+    else
+        exact_sum_free(sum);
+    return status;
+}
+
+void exact_sum_free(struct exact_sum *sum)
+{
+    if (!sum)
+        return;
+    buckets_free(sum->buckets);
+    if (sum->memory)
+        comm_memory_free(sum->memory);
+    else
+        free(sum->block);
+    free(sum);
+}
+
+void exact_sum_clear(struct exact_sum *sum)
+{
+    memset(sum->values, 0, sum->count * sizeof *sum->values);
+    exact_sum_begin(sum);
+}
+
+void exact_sum_begin(struct exact_sum *sum)
+{
+    memset(sum->block, 0, sum->header * sizeof *sum->block);
+    sum->first_bad = SIZE_MAX;
+}
+
+/* ---- adding ---- */
+
+static size_t find_bad(const struct exact_sum *sum, size_t first, const float *values,
+                       size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(values[i]) <= sum->bound))
+            return first + i;
+    return SIZE_MAX;
+}
+
+static void note_bad(struct exact_sum *sum, int64_t bad, size_t where)
+{
+    *bad_of(sum) += bad;
+    if (where < sum->first_bad)
+        sum->first_bad = where;
+}
+
+void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
+                     size_t pitch, int rows, int width, const float *values,
+                     size_t stride)
+{
+    const struct fixed_point block = {.sums = sum->values + first,
+                                      .pitch = pitch,
+                                      .values = values,
+                                      .stride = stride,
+                                      .rows = rows,
+                                      .width = width,
+                                      .put = mode == EXACT_PUT,
+                                      .scale = sum->scale,
+                                      .bound = sum->bound};
+    int bad = kernels()->add_fixed_point(&block);
+    for (size_t r = 0; bad && r < (size_t)rows; r++)
+        note_bad(sum, 0,
+                 find_bad(sum, first + r * pitch, values + r * stride, (size_t)width));
+    *bad_of(sum) += bad;
+}
+
+void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n)
+{
+    for (size_t at = 0; at < n; at += BLOCK) {
+        size_t size = n - at < BLOCK ? n - at : BLOCK;
+        exact_sum_block(sum, EXACT_ADD, first + at, 0, 1, (int)size, values + at, 0);
+    }
+}
+
+void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)
+{
+    int64_t *to = extra_of(sum, extra);
+    if (__builtin_add_overflow(*to, value, to)) {
+        *to = 0;
+        note_bad(sum, 1, SIZE_MAX);
+    }
+}
+
+void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value)
+{
+    if (fabs(value) <= 0x1p31)
+        exact_sum_add_count(sum, extra, llrint(ldexp(value, EXACT_EXTRA_BITS)));
+    else
+        note_bad(sum, 1, SIZE_MAX);
+}
+
+/* ---- over the ranks ---- */
+
+/* Values can't overflow, by the choice of the bound; extras could. */
+static void bound_extras(struct exact_sum *sum, int ranks)
+{
+    int64_t limit = INT64_MAX / ranks;
+    for (size_t i = 0; i < sum->extras; i++) {
+        int64_t *extra = extra_of(sum, i);
+        if (*extra <= limit && *extra >= -limit)
+            continue;
+        *extra = 0;
+        note_bad(sum, 1, SIZE_MAX);
+    }
+}
+
+enum status exact_sum_complete(struct exact_sum *sum, size_t first)
+{
+    return buckets_complete(sum->buckets, sum->header + first);
+}
+
+void exact_sum_move(struct exact_sum *sum)
+{
+    buckets_move(sum->buckets);
+}
+
+enum status exact_sum_reduce(struct exact_sum *sum)
+{
+    bound_extras(sum, sum->ranks);
+    return buckets_finish(sum->buckets);
+}
+
+int64_t exact_sum_bad(const struct exact_sum *sum)
+{
+    return *bad_of(sum);
+}
+
+size_t exact_sum_first_bad(const struct exact_sum *sum)
+{
+    return sum->first_bad;
+}
+
+double exact_sum_extra(const struct exact_sum *sum, size_t extra)
+{
+    return ldexp((double)*extra_of(sum, extra), -EXACT_EXTRA_BITS);
+}
+
+int64_t exact_sum_count(const struct exact_sum *sum, size_t extra)
+{
+    return *extra_of(sum, extra);
+}
+
+/* ---- reading ---- */
+
+static inline double double_of(int64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* (double)value, in instructions that every processor has for vectors: the upper half as
+ * a double that counts in 2^32, the lower as one that counts in ones; only the last
+ * addition rounds. */
+static inline double to_double(int64_t value)
+{
+    uint64_t high =
+        ((uint64_t)value >> 32) ^ 0x4530000080000000; /* 2^84 + 2^63 + upper */
+    uint64_t low = ((uint64_t)value & 0xffffffff) | 0x4330000000000000; /* 2^52 + lower */
+    return (double_of((int64_t)high) - (0x1p84 + 0x1p63 + 0x1p52)) +
+           double_of((int64_t)low);
+}
+
+/* Adds each lane's squares to squares[lane]. */
+FOR_SEVERAL_PROCESSORS
+static void add_squares(const int64_t *restrict sums, size_t rows, double unit,
+                        double factor, double *restrict squares)
+{
+    for (size_t row = 0; row < rows; row++)
+        for (size_t lane = 0; lane < LANES; lane++) {
+            double value = to_double(sums[row * LANES + lane]) * unit * factor;
+            squares[lane] += value * value;
+        }
+}
+
+double exact_sum_squares(const struct exact_sum *sum, double factor)
+{
+    double squares[LANES] = {0}, unit = 1 / sum->scale, total = 0;
+    size_t rows = sum->count / LANES, whole = rows * LANES;
+    add_squares(sum->values, rows, unit, factor, squares);
+    for (size_t i = whole; i < sum->count; i++) {
+        double value = to_double(sum->values[i]) * unit * factor;
+        squares[i - whole] += value * value;
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        total += squares[lane];
+    return total;
+}
+
+FOR_SEVERAL_PROCESSORS
+static void read_values(const int64_t *restrict sums, float *restrict values, size_t n,
+                        double unit, double factor)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)(to_double(sums[i]) * unit * factor);
+}
+
+void exact_sum_read(const struct exact_sum *sum, size_t first, size_t n, double factor,
+                    float *values)
+{
+    read_values(sum->values + first, values, n, 1 / sum->scale, factor);
+}

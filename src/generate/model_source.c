@@ -1,0 +1,21 @@
+/* model_source: the model as the sampler's source of logits. The END that comes first
+ * clears its states. */
+#include "sampler.h"
+
+static const real *next_of_model(void *context, const token *inputs)
+{
+    struct model *model = context;
+    const token *const slices[] = {inputs};
+    model_forward(model, slices, NULL, NULL, NULL);
+    return model_logits(model, 0);
+}
+
+enum status sampler_run(struct model *model, const struct encoding *encoding,
+                        const struct sampler_settings *settings, const token *primer,
+                        size_t primer_count, int keep_primer, int count,
+                        struct notes *pieces)
+{
+    struct sampler_source source = {.next = next_of_model, .context = model};
+    return sampler_run_source(&source, encoding, settings, primer, primer_count,
+                              keep_primer, count, pieces);
+}

@@ -1,0 +1,267 @@
+/* sampler: the loop between model and grammar.
+ *
+ * All rows take the primer together, then each goes its own way. The tokens are decoded
+ * when all pieces are complete, so that what sounds is decided in one place, the
+ * encoding.
+ */
+#include "sampler.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "draw.h"
+#include "guard.h"
+#include "base/phase.h"
+#include "base/rng.h"
+
+static const double slack = 1e-9; /* sums of steps are not exact in seconds */
+
+struct row {
+    struct grammar grammar;
+    struct guard guard;
+    struct tokens tokens; /* to be decoded */
+    bool finished;
+};
+
+struct sampler {
+    const struct sampler_source *source;
+    const struct encoding *encoding;
+    const struct sampler_settings *settings;
+    size_t count;
+    double end; /* by the grammar's clock, which runs through the primer */
+    struct row *rows;
+    token *inputs;                /* [count] */
+    bool *allowed;                /* [vocabulary] */
+    bool *guarded;                /* [vocabulary] */
+    struct candidate *candidates; /* [vocabulary] */
+};
+
+static enum status check_settings(const struct sampler_settings *settings, int count)
+{
+    if (count < 1)
+        return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 or more)",
+                           count);
+    if (!(settings->seconds > 0 && settings->seconds <= SAMPLER_SECONDS_MAX))
+        return status_fail(STATUS_MISUSE,
+                           "%g seconds asked for (expected more than 0, at most %d)",
+                           settings->seconds, SAMPLER_SECONDS_MAX);
+    if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
+        return status_fail(STATUS_MISUSE, "temperature %g (expected 0 or more)",
+                           settings->temperature);
+    if (settings->top_k < 0)
+        return status_fail(STATUS_MISUSE, "top_k %lld (expected 0 or more)",
+                           (long long)settings->top_k);
+    if (!(settings->top_p > 0 && settings->top_p <= 1))
+        return status_fail(STATUS_MISUSE, "top_p %g (expected more than 0, at most 1)",
+                           settings->top_p);
+    if (settings->guard && !(settings->max_silence > 0))
+        return status_fail(STATUS_MISUSE, "max_silence %g (expected more than 0)",
+                           settings->max_silence);
+    return STATUS_OK;
+}
+
+static enum status check_primer(const struct encoding *encoding, const token *primer,
+                                size_t primer_count)
+{
+    for (size_t i = 0; i < primer_count; i++)
+        if (primer[i] >= encoding->vocabulary)
+            return status_fail(
+                STATUS_MISUSE,
+                "primer: token %zu is %d, which the %s encoding has not (%zu "
+                "tokens)",
+                i, primer[i], encoding->name, encoding->vocabulary);
+    return STATUS_OK;
+}
+
+static enum status allocate(struct sampler *sampler)
+{
+    size_t vocabulary = sampler->encoding->vocabulary;
+    sampler->rows = calloc(sampler->count, sizeof *sampler->rows);
+    sampler->inputs = calloc(sampler->count, sizeof *sampler->inputs);
+    sampler->allowed = calloc(vocabulary, sizeof *sampler->allowed);
+    sampler->guarded = calloc(vocabulary, sizeof *sampler->guarded);
+    sampler->candidates = calloc(vocabulary, sizeof *sampler->candidates);
+    if (!sampler->rows || !sampler->inputs || !sampler->allowed || !sampler->guarded ||
+        !sampler->candidates)
+        return status_fail(STATUS_FAILED, "no memory to make %zu pieces", sampler->count);
+    return STATUS_OK;
+}
+
+static void release(struct sampler *sampler)
+{
+    for (size_t i = 0; sampler->rows && i < sampler->count; i++)
+        tokens_free(&sampler->rows[i].tokens);
+    free(sampler->rows);
+    free(sampler->inputs);
+    free(sampler->allowed);
+    free(sampler->guarded);
+    free(sampler->candidates);
+}
+
+static void accept(const struct sampler *sampler, struct row *row, token value)
+{
+    sampler->encoding->grammar_accept(sampler->encoding, &row->grammar, value);
+    guard_accept(&row->guard, sampler->encoding, value, row->grammar.seconds);
+}
+
+/* ---- the primer ---- */
+
+static const real *feed_all(struct sampler *sampler, token value)
+{
+    for (size_t i = 0; i < sampler->count; i++)
+        sampler->inputs[i] = value;
+    return sampler->source->next(sampler->source->context, sampler->inputs);
+}
+
+/* END and the primer through model, grammar and guard; returns the logits behind them. */
+static const real *feed_primer(struct sampler *sampler, const token *primer,
+                               size_t primer_count)
+{
+    struct row *first = &sampler->rows[0];
+    sampler->encoding->grammar_start(sampler->encoding, &first->grammar);
+    const real *logits = feed_all(sampler, sampler->encoding->end);
+    for (size_t i = 0; i < primer_count; i++) {
+        logits = feed_all(sampler, primer[i]);
+        accept(sampler, first, primer[i]);
+    }
+    for (size_t i = 1; i < sampler->count; i++) {
+        sampler->rows[i].grammar = first->grammar;
+        sampler->rows[i].guard = first->guard;
+    }
+    sampler->end = first->grammar.seconds + sampler->settings->seconds;
+    return logits;
+}
+
+/* Begins each piece with the primer, or with what of it neither sounds nor takes time:
+ * the velocity in force. */
+static enum status begin_pieces(struct sampler *sampler, const token *primer,
+                                size_t primer_count, int keep_primer)
+{
+    const struct encoding *encoding = sampler->encoding;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sampler->count; i++)
+        for (size_t j = 0; j < primer_count && status == STATUS_OK; j++) {
+            bool silent = !encoding->token_sounds(encoding, primer[j]) &&
+                          encoding->token_seconds(encoding, primer[j]) <= 0;
+            if (keep_primer || silent)
+                status = tokens_append(&sampler->rows[i].tokens, primer[j]);
+        }
+    return status;
+}
+
+/* ---- the pieces ---- */
+
+/* What may follow in a row: what the grammar allows but END, and of that what the guard
+ * leaves, if it leaves anything. */
+static const bool *find_allowed(struct sampler *sampler, const struct row *row)
+{
+    const struct encoding *encoding = sampler->encoding;
+    bool *allowed = sampler->allowed, *guarded = sampler->guarded, any = false;
+    encoding->grammar_allowed(encoding, &row->grammar, allowed);
+    allowed[encoding->end] = false;
+    if (!sampler->settings->guard)
+        return allowed;
+    for (size_t value = 0; value < encoding->vocabulary; value++)
+        guarded[value] = allowed[value];
+    guard_restrict(&row->guard, encoding, sampler->settings->max_silence,
+                   row->grammar.seconds, guarded);
+    for (size_t value = 0; value < encoding->vocabulary; value++)
+        any |= guarded[value];
+    return any ? guarded : allowed;
+}
+
+static enum status extend(struct sampler *sampler, size_t index, uint64_t position,
+                          const real *logits)
+{
+    struct row *row = &sampler->rows[index];
+    size_t vocabulary = sampler->encoding->vocabulary;
+    double uniform = rng_uniform(sampler->settings->seed, RNG_SAMPLE, index, position, 0);
+    token value = 0;
+    enum status status =
+        draw_token(logits + index * vocabulary, find_allowed(sampler, row), vocabulary,
+                   sampler->settings, uniform, sampler->candidates, &value);
+    if (status == STATUS_OK)
+        status = tokens_append(&row->tokens, value);
+    if (status != STATUS_OK)
+        return status;
+    accept(sampler, row, value);
+    row->finished = row->grammar.seconds >= sampler->end - slack;
+    sampler->inputs[index] = row->finished ? sampler->encoding->end : value;
+    return STATUS_OK;
+}
+
+static enum status extend_all(struct sampler *sampler, const real *logits)
+{
+    size_t unfinished = sampler->count;
+    for (uint64_t position = 0; unfinished > 0; position++) {
+        phase_move(); /* long pieces are no hang */
+        if (position > 0)
+            logits = sampler->source->next(sampler->source->context, sampler->inputs);
+        for (size_t i = 0; i < sampler->count; i++) {
+            if (sampler->rows[i].finished)
+                continue;
+            enum status status = extend(sampler, i, position, logits);
+            if (status != STATUS_OK)
+                return status;
+            unfinished -= sampler->rows[i].finished;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* ---- notes ---- */
+
+/* Ends at `end` what sounds longer. All of it begins before. */
+static void clip(struct notes *notes, double end)
+{
+    uint32_t end_tick = (uint32_t)floor(end * 2 * ENCODING_TICKS_PER_BEAT + 0.5);
+    for (size_t i = 0; i < notes->count; i++) {
+        struct note *note = &notes->items[i];
+        if (note->start + note->duration <= end)
+            continue;
+        note->duration = end - note->start;
+        note->duration_ticks = end_tick - note->start_tick;
+    }
+    notes_sort(notes);
+}
+
+static enum status write_pieces(const struct sampler *sampler, int keep_primer,
+                                struct notes *pieces)
+{
+    double end = keep_primer ? sampler->end : sampler->settings->seconds;
+    for (size_t i = 0; i < sampler->count; i++) {
+        const struct tokens *tokens = &sampler->rows[i].tokens;
+        enum status status = sampler->encoding->decode(sampler->encoding, tokens->items,
+                                                       tokens->count, &pieces[i]);
+        if (status != STATUS_OK)
+            return status;
+        clip(&pieces[i], end);
+    }
+    return STATUS_OK;
+}
+
+enum status sampler_run_source(const struct sampler_source *source,
+                               const struct encoding *encoding,
+                               const struct sampler_settings *settings,
+                               const token *primer, size_t primer_count, int keep_primer,
+                               int count, struct notes *pieces)
+{
+    enum status status = check_settings(settings, count);
+    if (status == STATUS_OK)
+        status = check_primer(encoding, primer, primer_count);
+    if (status != STATUS_OK)
+        return status;
+    struct sampler sampler = {.source = source,
+                              .encoding = encoding,
+                              .settings = settings,
+                              .count = (size_t)count};
+    status = allocate(&sampler);
+    if (status == STATUS_OK)
+        status = begin_pieces(&sampler, primer, primer_count, keep_primer);
+    if (status == STATUS_OK)
+        status = extend_all(&sampler, feed_primer(&sampler, primer, primer_count));
+    if (status == STATUS_OK)
+        status = write_pieces(&sampler, keep_primer, pieces);
+    release(&sampler);
+    return status;
+}

@@ -1,0 +1,128 @@
+/* product: the matrix products of the model, on weights that are packed into panels.
+ *
+ * Letters: N outputs, K inputs, M rows; W is [N][K], x [M][K], y [M][N], row-major and
+ * without gaps. The M rows of a product over time are S slices of `rows` rows.
+ *
+ * Weights are packed into panels once a step: a panel holds PANEL outputs side by side,
+ * [K][PANEL], so that a tile of rows streams it; see kernels.h. Each element of a result
+ * is one chain of fused multiply-adds in the order of the sum: its bits depend on its own
+ * row and the weights, not on how many rows or slices share the call, nor on the
+ * processor.
+ *
+ * PRODUCT_BFLOAT16 rounds the operands of every product to bfloat16; sums are float32, in
+ * an order that is likewise the same on every processor (kernels.h). It is for training.
+ *
+ * PRODUCT_OPENBLAS gives the products over time to OpenBLAS instead, one slice a call, as
+ * BLAS does not promise that a row's bits are independent of the shape. Then they are
+ * those of its kernels for this processor.
+ */
+#ifndef TUTTI_KERNELS_PRODUCT_H
+#define TUTTI_KERNELS_PRODUCT_H
+
+#include <stddef.h>
+
+#include "base/real.h"
+#include "base/status.h"
+
+/* ---- weights ---- */
+
+enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS, PRODUCT_BFLOAT16 };
+
+struct packed {
+    enum product_engine engine;
+    int n, k;
+    const real *w;  /* borrowed */
+    int transposed; /* w is [k][n], and what is packed is its transpose */
+    real *panels;   /* PRODUCT_PACKED: ceil(n / PANEL) of [k][PANEL], 64-byte aligned */
+    struct packed16 *rounded; /* PRODUCT_BFLOAT16 */
+};
+
+/* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W
+ * [k][n]; n and k are at least 1. W is borrowed; packed_refresh is due before the first
+ * product and whenever W changes. One thread at a time may multiply by it. */
+enum status packed_create(enum product_engine engine, const real *w, int n, int k,
+                          int transposed, struct packed *out);
+void packed_free(struct packed *packed);
+void packed_refresh(struct packed *packed);
+size_t packed_bytes(const struct packed *packed);
+
+/* What a product does with y. To stream is to put past the caches what they don't hold:
+ * then each y[i] is 64-byte aligned, and n a multiple of VECTOR; it is for the thread
+ * that calls, as nothing orders it for others. */
+enum product_results { PRODUCT_PUT, PRODUCT_ADD, PRODUCT_STREAM };
+
+/* y[i][0..n) := W x[i][0..k) for i < rows, or +=; the rows may lie anywhere. Not for
+ * PRODUCT_OPENBLAS. With `back` from the last panel to the first, which changes no bit: a
+ * caller that alternates finds the panels it used last still in the cache. */
+void packed_multiply(const struct packed *w, int rows, const real *const *x,
+                     real *const *y, enum product_results how, int back);
+
+/* ---- products over time ---- */
+
+/* Who makes the products over time of models that are created from now on. */
+void product_choose(enum product_engine engine);
+enum product_engine product_chosen(void);
+/* The one for a model; PRODUCT_BFLOAT16 is for training, and gives way to PRODUCT_PACKED
+ * without. */
+enum product_engine product_engine_for(int training);
+
+/* What the bits of training's products depend on: an order of sums of our own, or the
+ * name of OpenBLAS's kernels. */
+const char *product_core(void);
+/* Who makes them, for people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Kept
+ * until the next call. */
+const char *product_makers(void);
+
+struct product_rows { /* M = slices * rows */
+    int slices, rows;
+};
+
+/* y[M][N] := x[M][K] W^T, or with `add` y += x W^T. */
+void product_over_time(const struct packed *w, struct product_rows m, const real *x,
+                       int add, real *y);
+
+/* ---- gradients ---- */
+
+/* Working memory for gradients of M rows, of one or two matrices with up to `inputs`
+ * inputs together, of up to `weights` elements each. */
+struct product_room;
+enum status product_room_create(enum product_engine engine, struct product_rows m,
+                                size_t inputs, size_t weights, struct product_room **out);
+void product_room_free(struct product_room *room);          /* NULL is fine */
+size_t product_room_bytes(const struct product_room *room); /* NULL: 0 */
+
+/* A block of a gradient: element (r, j) is values[r * stride + j], r < rows, j < width,
+ * and belongs to element first + r * pitch + j of the flat block of weights. */
+struct gradient_block {
+    size_t first, pitch;
+    int rows, width;
+    const real *values;
+    size_t stride;
+};
+
+struct gradient_sink {
+    /* Called with every block of every slice. Of each element the slices come in their
+     * order; nothing else is promised of the order. A block's numbers are in the cache,
+     * and are overwritten behind the call. */
+    void (*take)(void *context, int slice, const struct gradient_block *block);
+    void *context;
+};
+
+/* One of the matrices whose products were added to make y: dW = dy^T x [N][K] goes to the
+ * elements of the flat block from `weight` on. */
+struct gradient_input {
+    const real *x; /* [M][K] */
+    int k;
+    size_t weight;
+};
+enum { GRADIENT_INPUTS = 2 };
+
+/* For each slice the dW of `count` inputs, and db := the sums of the columns of dy
+ * [M][N], block by block, every element once. db goes to the elements from `bias` on;
+ * NO_BIAS: there is none. */
+#define NO_BIAS ((size_t)-1)
+void product_gradient(struct product_room *room, int n, const real *dy,
+                      const struct gradient_input *inputs, int count, size_t bias,
+                      const struct gradient_sink *sink);
+
+#endif

@@ -1,0 +1,32 @@
+/* schedule: the learning rate of a step.
+ *
+ * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_factor at the
+ * last step; Loshchilov and Hutter, 2017) or plateau (times plateau_factor after
+ * plateau_epochs epochs without a better validation loss). */
+#ifndef TUTTI_TRAIN_SCHEDULE_H
+#define TUTTI_TRAIN_SCHEDULE_H
+
+#include <stdint.h>
+
+#include "base/options.h"
+
+struct schedule_state { /* kept in the checkpoint */
+    double best_valid;  /* lowest validation loss so far; HUGE_VAL before the first */
+    int64_t best_epoch;
+    int64_t bad_epochs;   /* since the best, for early stopping */
+    int64_t plateau_wait; /* since the best or the last reduction */
+    double factor;        /* product of the reductions so far; 1 at first */
+};
+
+void schedule_start(struct schedule_state *state);
+
+/* Takes note of an epoch's validation loss. Returns 1 if it is the best so far. */
+int schedule_epoch(struct schedule_state *state, const struct options *options,
+                   int64_t epoch, double valid_loss);
+
+/* For step 1, 2, ... of total_steps. */
+double schedule_learning_rate(const struct schedule_state *state,
+                              const struct options *options, int64_t step,
+                              int64_t total_steps);
+
+#endif
