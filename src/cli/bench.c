@@ -16,6 +16,7 @@
 #include "cli.h"
 #include "base/json.h"
 #include "kernels/kernels.h"
+#include "nn/cell.h"
 #include "nn/model.h"
 #include "kernels/product.h"
 #include "base/progress.h"
@@ -100,7 +101,7 @@ static void print_model(const struct bench *bench)
     const struct options *options = bench->options;
     printf("%s %lld x %lld, embedding %lld, %zu tokens (%s); batch %lld in %lld slices, "
            "%lld steps; %d %s, products by %s\n\n",
-           options->model.cell == CELL_LSTM ? "LSTM" : "GRU",
+           cell_of(options->model.cell)->title,
            (long long)options->model.layers, (long long)options->model.hidden,
            (long long)options->model.embedding, bench->encoding->vocabulary,
            bench->encoding->name, (long long)options->train.batch,

@@ -8,6 +8,7 @@
 #include "comm/exact_sum.h"
 #include "kernels/kernels.h"
 #include "base/memory.h"
+#include "nn/cell.h"
 #include "nn/model.h"
 #include "kernels/product.h"
 #include "train/rehearsal.h"
@@ -142,7 +143,7 @@ static void add_product(struct bench *bench, struct matrices *a, bench_work *wor
 enum status bench_products(struct bench *bench)
 {
     const struct options *options = bench->options;
-    int gates = options->model.cell == CELL_LSTM ? 4 : 3;
+    int gates = cell_of(options->model.cell)->gates;
     struct slices own = slices_of_rank((int)options->train.slices, comm_rank(bench->comm),
                                        comm_size(bench->comm));
     int rows = (int)(options->train.batch / options->train.slices);
@@ -165,97 +166,92 @@ enum status bench_products(struct bench *bench)
 
 /* ---- cells ---- */
 
-enum { CELL_PARTS = 13 };
-
-struct cell { /* rows of a cell, in the cache */
-    int hidden, vocabulary;
-    struct keep keep;
-    float *memory, *first, *logits; /* memory, first: [CELL_PARTS][hidden] */
+/* One row of the model's cell, in the first-level cache. */
+struct cell_bench {
+    const struct cell *cell;
+    struct cell_step step;
+    float *memory,
+        *first;         /* all of the step's vectors; what a pass overwrites, before it */
+    size_t overwritten; /* floats, the first ones of `memory` */
+    float *logits;
+    int vocabulary;
 };
 
-static float *part(const struct cell *cell, int number)
+static void cell_forward(void *context)
 {
-    return cell->memory + (size_t)number * (size_t)cell->hidden;
-}
-
-static void lstm_forward(void *context)
-{
-    struct cell *c = context;
-    kernels()->lstm_forward(c->hidden, part(c, 0), part(c, 4), part(c, 8), part(c, 9),
-                            part(c, 10), part(c, 11), part(c, 12), c->keep);
+    struct cell_bench *bench = context;
+    bench->cell->forward(&bench->step);
 }
 
 /* A pass backwards overwrites gates, and gradients that it reads: each begins with what
  * the first one found. The copies are a small part of its time. */
-static void restore(struct cell *c, int gradient)
+static void cell_backward(void *context)
 {
-    size_t part_size = (size_t)c->hidden * sizeof *c->memory;
-    memcpy(c->memory, c->first, 6 * part_size);
-    memcpy(part(c, gradient), c->first + (size_t)(gradient * c->hidden), part_size);
-}
-
-static void lstm_backward(void *context)
-{
-    struct cell *c = context;
-    restore(c, 12);
-    kernels()->lstm_backward(c->hidden, part(c, 0), part(c, 8), part(c, 10), part(c, 11),
-                             c->keep, part(c, 9), part(c, 12));
-}
-
-static void gru_forward(void *context)
-{
-    struct cell *c = context;
-    kernels()->gru_forward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9),
-                           part(c, 10), part(c, 11), c->keep);
-}
-
-static void gru_backward(void *context)
-{
-    struct cell *c = context;
-    restore(c, 10);
-    kernels()->gru_backward(c->hidden, part(c, 0), part(c, 3), part(c, 6), part(c, 9),
-                            c->keep, part(c, 10));
+    struct cell_bench *bench = context;
+    memcpy(bench->memory, bench->first, bench->overwritten * sizeof *bench->memory);
+    bench->cell->backward(&bench->step);
 }
 
 static void softmax(void *context)
 {
-    struct cell *c = context;
+    struct cell_bench *bench = context;
     int best;
-    kernels()->softmax(c->vocabulary, c->logits, 0, 1, &best);
+    kernels()->softmax(bench->vocabulary, bench->logits, 0, 1, &best);
 }
 
-static void add_cell(struct bench *bench, struct cell *cell, bench_work *work, int width,
-                     const char *name)
+/* The vectors of a step, one after the other. */
+static void place_vectors(struct cell_bench *bench)
+{
+    struct cell_step *step = &bench->step;
+    size_t h = (size_t)step->hidden, g = h * (size_t)bench->cell->gates;
+    float *at = bench->memory;
+    step->gates = at;
+    step->product = step->gates + g;
+    step->dh_next = step->product + g;
+    step->dc = step->dh_next + h;
+    bench->overwritten = 2 * g + 2 * h;
+    at += bench->overwritten;
+    step->bias = at;
+    at += g;
+    const float **const read[] = {&step->h_prev, &step->c_prev, &step->dh};
+    float **const written[] = {&step->saved, &step->h, &step->h_next, &step->c_next};
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++, at += h)
+        *read[i] = at;
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++, at += h)
+        *written[i] = at;
+}
+
+static void add_cell(struct bench *bench, struct cell_bench *cell, bench_work *work,
+                     int width, const char *name, const char *direction)
 {
     double seconds = bench_time(bench, work, cell);
-    bench_add(bench, "cell", "ns a unit", 1e9 * seconds / width, NULL, 0, "%s", name);
+    bench_add(bench, "cell", "ns a unit", 1e9 * seconds / width, NULL, 0, "%s%s", name,
+              direction);
 }
 
 enum status bench_cells(struct bench *bench)
 {
-    struct cell cell = {.hidden = (int)bench->options->model.hidden,
-                        .vocabulary = (int)bench->encoding->vocabulary};
-    cell.memory = numbers(CELL_PARTS * (size_t)cell.hidden);
-    cell.first = numbers(CELL_PARTS * (size_t)cell.hidden);
+    struct cell_bench cell = {.cell = cell_of(bench->options->model.cell),
+                              .step.hidden = (int)bench->options->model.hidden,
+                              .vocabulary = (int)bench->encoding->vocabulary};
+    size_t h = (size_t)cell.step.hidden, size = (3 * (size_t)cell.cell->gates + 9) * h;
+    cell.memory = numbers(size);
+    cell.first = numbers(size);
     cell.logits = numbers((size_t)cell.vocabulary);
-    uint8_t *kept = calloc((size_t)cell.hidden, 1);
-    for (int j = 0; kept && j < cell.hidden; j++)
+    uint8_t *kept = calloc(h, 1);
+    for (size_t j = 0; kept && j < h; j++)
         kept[j] = j % 4 != 0;
-    if (bench->options->model.dropout > 0)
-        cell.keep = (struct keep){kept, 1};
+    cell.step.keep = (struct keep){bench->options->model.dropout > 0 ? kept : NULL, 1};
     enum status status =
         comm_agree(bench->comm, cell.memory && cell.first && cell.logits && kept
                                     ? STATUS_OK
                                     : status_fail(STATUS_FAILED, "no memory for a cell"));
-    if (status == STATUS_OK && bench->options->model.cell == CELL_LSTM) {
-        add_cell(bench, &cell, lstm_forward, cell.hidden, "LSTM, forward");
-        add_cell(bench, &cell, lstm_backward, cell.hidden, "LSTM, backward");
-    } else if (status == STATUS_OK) {
-        add_cell(bench, &cell, gru_forward, cell.hidden, "GRU, forward");
-        add_cell(bench, &cell, gru_backward, cell.hidden, "GRU, backward");
+    if (status == STATUS_OK) {
+        place_vectors(&cell);
+        add_cell(bench, &cell, cell_forward, (int)h, cell.cell->title, ", forward");
+        add_cell(bench, &cell, cell_backward, (int)h, cell.cell->title, ", backward");
+        add_cell(bench, &cell, softmax, cell.vocabulary, "softmax with its gradient", "");
     }
-    if (status == STATUS_OK)
-        add_cell(bench, &cell, softmax, cell.vocabulary, "softmax with its gradient");
     memory_free(cell.memory);
     memory_free(cell.first);
     memory_free(cell.logits);

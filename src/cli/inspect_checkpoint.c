@@ -11,6 +11,7 @@
 #include "train/checkpoint.h"
 #include "base/hash.h"
 #include "base/printable.h"
+#include "nn/cell.h"
 
 /* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out.
  */
@@ -66,7 +67,7 @@ static void print_model(const struct checkpoint *checkpoint)
     if (shape->dense)
         snprintf(dense, sizeof dense, "dense layer of %d", shape->dense);
     inspect_fact("model", "%s, %d layer%s of %d, embedding %d, %s",
-                 shape->cell == CELL_LSTM ? "LSTM" : "GRU", shape->layers,
+                 cell_of(shape->cell)->title, shape->layers,
                  shape->layers == 1 ? "" : "s", shape->hidden, shape->embedding, dense);
     inspect_fact("parameters", "%s in %zu tensors",
                  inspect_count(checkpoint->params.total, count),

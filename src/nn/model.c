@@ -411,8 +411,8 @@ static size_t layer_state(const struct model *model)
 
 size_t model_state_size(const struct model *model)
 {
-    size_t kinds = model->shape.cell == CELL_LSTM ? 2 : 1;
-    return (size_t)model->shape.layers * kinds * layer_state(model);
+    size_t states = (size_t)cell_of(model->shape.cell)->states;
+    return (size_t)model->shape.layers * states * layer_state(model);
 }
 
 /* Visits the carried states of a slice in their order: copies out of or into the model.

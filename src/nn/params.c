@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
+#include "cell.h"
 
 struct model_shape model_shape_of(const struct options *options, size_t vocabulary)
 {
@@ -40,16 +41,15 @@ static void add(struct params *params, const char *layer, int number, const char
 static void add_recurrent(struct params *params, const struct model_shape *shape,
                           int layer)
 {
+    const struct cell *cell = cell_of(shape->cell);
     int h = shape->hidden, below = layer == 0 ? shape->embedding : h;
-    if (shape->cell == CELL_LSTM) {
-        add(params, "lstm", layer, "weight_ih", 4 * h, below);
-        add(params, "lstm", layer, "weight_hh", 4 * h, h);
-        add(params, "lstm", layer, "bias", 4 * h, 0);
+    add(params, cell->name, layer, "weight_ih", cell->gates * h, below);
+    add(params, cell->name, layer, "weight_hh", cell->gates * h, h);
+    if (cell->split_product) {
+        add(params, cell->name, layer, "bias_ih", cell->gates * h, 0);
+        add(params, cell->name, layer, "bias_hh", cell->gates * h, 0);
     } else {
-        add(params, "gru", layer, "weight_ih", 3 * h, below);
-        add(params, "gru", layer, "weight_hh", 3 * h, h);
-        add(params, "gru", layer, "bias_ih", 3 * h, 0);
-        add(params, "gru", layer, "bias_hh", 3 * h, 0);
+        add(params, cell->name, layer, "bias", cell->gates * h, 0);
     }
 }
 
@@ -119,7 +119,7 @@ void params_initialise(const struct model_shape *shape, const struct params *par
                        uint64_t seed, real *block)
 {
     const double embedding_deviation = 0.1;
-    int gates = shape->cell == CELL_LSTM ? 4 : 3;
+    const struct cell *cell = cell_of(shape->cell);
     for (size_t i = 0; i < params->count; i++) {
         const struct param *param = &params->list[i];
         real *values = block + param->offset;
@@ -129,14 +129,15 @@ void params_initialise(const struct model_shape *shape, const struct params *par
         } else if (ends_with(param->name, "/weight_hh")) {
             fill_uniform(param, i, seed, 1 / sqrt((double)shape->hidden), values);
         } else if (ends_with(param->name, "/weight_ih")) {
-            double fans = (double)param->rows / gates + (double)param->columns;
+            double fans = (double)param->rows / cell->gates + (double)param->columns;
             fill_uniform(param, i, seed, sqrt(6 / fans), values);
         } else if (!param->is_vector) {
             double fans = (double)(param->rows + param->columns);
             fill_uniform(param, i, seed, sqrt(6 / fans), values);
-        } else if (strncmp(param->name, "lstm", 4) == 0) {
+        } else if (cell->open_gate >= 0 &&
+                   strncmp(param->name, cell->name, strlen(cell->name)) == 0) {
             for (int j = 0; j < shape->hidden; j++)
-                values[shape->hidden + j] = 1; /* the forget gate */
+                values[cell->open_gate * shape->hidden + j] = 1;
         }
     }
 }

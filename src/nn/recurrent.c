@@ -1,4 +1,4 @@
-/* recurrent: the time loop of both cells, forward and backward.
+/* recurrent: the time loop, forward and backward.
  *
  * The recurrent product is the only one inside the time loop; it reads the rows of all
  * slices at one time step. A row whose input is END starts anew: what it consumes is
@@ -38,14 +38,15 @@ static enum status allocate(struct recurrent *layer)
     layer->dh = room_for(&complete, states);
     layer->from = calloc(lists, sizeof *layer->from);
     layer->to = calloc(lists, sizeof *layer->to);
-    if (layer->cell == CELL_LSTM) {
+    if (layer->cell->states == 2) {
         layer->c_prev = room_for(&complete, rows * h);
-        layer->tanh_c = room_for(&complete, rows * h);
         layer->c_state = room_for(&complete, states);
         layer->dc = room_for(&complete, states);
-    } else {
-        layer->product = room_for(&complete, rows * (size_t)layer->gates);
     }
+    if (layer->cell->saves)
+        layer->saved = room_for(&complete, rows * h);
+    if (layer->cell->split_product)
+        layer->product = room_for(&complete, rows * (size_t)layer->gates);
     if (complete && layer->from && layer->to)
         return STATUS_OK;
     return status_fail(STATUS_FAILED, "no memory for a layer of %d units, %zu rows",
@@ -68,11 +69,11 @@ static enum status create_packed(struct recurrent *layer, int training)
     return status;
 }
 
-static size_t offset_of(const struct params *params, const char *cell, int layer,
+static size_t offset_of(const struct params *params, const struct cell *cell, int layer,
                         const char *tensor)
 {
     char name[PARAM_NAME];
-    snprintf(name, sizeof name, "%s%d/%s", cell, layer, tensor);
+    snprintf(name, sizeof name, "%s%d/%s", cell->name, layer, tensor);
     return params_find(params, name)->offset;
 }
 
@@ -81,26 +82,28 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
                              int training, struct product_room *room,
                              struct recurrent *out)
 {
-    int lstm = shape->cell == CELL_LSTM;
-    const char *cell = lstm ? "lstm" : "gru";
+    const struct cell *cell = cell_of(shape->cell);
     *out = (struct recurrent){
         .extent = extent,
         .number = layer,
         .room = room,
-        .cell = shape->cell,
+        .cell = cell,
         .input = layer == 0 ? shape->embedding : shape->hidden,
         .hidden = shape->hidden,
-        .gates = (lstm ? 4 : 3) * shape->hidden,
+        .gates = cell->gates * shape->hidden,
         .at_weight_ih = offset_of(params, cell, layer, "weight_ih"),
         .at_weight_hh = offset_of(params, cell, layer, "weight_hh"),
-        .at_bias_ih = offset_of(params, cell, layer, lstm ? "bias" : "bias_ih"),
-        .at_bias_hh = lstm ? 0 : offset_of(params, cell, layer, "bias_hh"),
+        .at_bias_ih =
+            offset_of(params, cell, layer, cell->split_product ? "bias_ih" : "bias"),
     };
+    if (cell->split_product) {
+        out->at_bias_hh = offset_of(params, cell, layer, "bias_hh");
+        out->bias_hh = block + out->at_bias_hh;
+    }
     out->first = out->at_weight_ih;
     out->weight_ih = block + out->at_weight_ih;
     out->weight_hh = block + out->at_weight_hh;
     out->bias_ih = block + out->at_bias_ih;
-    out->bias_hh = block + out->at_bias_hh;
     enum status status = create_packed(out, training);
     if (status == STATUS_OK)
         status = allocate(out);
@@ -115,9 +118,9 @@ void recurrent_free(struct recurrent *layer)
     packed_free(&layer->forward_hh);
     packed_free(&layer->backward_ih);
     packed_free(&layer->backward_hh);
-    real *buffers[] = {layer->gate,   layer->product, layer->h_prev,  layer->c_prev,
-                       layer->tanh_c, layer->h,       layer->h_state, layer->c_state,
-                       layer->dh,     layer->dc};
+    real *buffers[] = {layer->gate,  layer->product, layer->h_prev,  layer->c_prev,
+                       layer->saved, layer->h,       layer->h_state, layer->c_state,
+                       layer->dh,    layer->dc};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         memory_free(buffers[i]);
     free((void *)layer->from);
@@ -129,10 +132,12 @@ size_t recurrent_bytes(const struct recurrent *layer)
 {
     size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
     size_t g = (size_t)layer->gates, states = state_elements(layer);
-    int lstm = layer->cell == CELL_LSTM;
+    size_t pairs = layer->cell->states == 2, saved = layer->cell->saves;
+    size_t products = layer->cell->split_product;
     const struct packed *packed[] = {&layer->forward_ih, &layer->forward_hh,
                                      &layer->backward_ih, &layer->backward_hh};
-    size_t elements = rows * (lstm ? g + 4 * h : 2 * g + 2 * h) + states * (lstm ? 4 : 2);
+    size_t elements =
+        rows * ((1 + products) * g + (2 + pairs + saved) * h) + states * (2 + 2 * pairs);
     size_t bytes = elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
         bytes += packed_bytes(packed[i]);
@@ -165,7 +170,7 @@ static void begin_window(struct recurrent *layer, const token *const *inputs, to
             size_t from = (size_t)(s * rows + b) * (size_t)h;
             int clear = inputs[s][b] == end;
             clear_or_copy(layer->h_prev + to, layer->h_state + from, clear, h);
-            if (layer->cell == CELL_LSTM)
+            if (layer->cell->states == 2)
                 clear_or_copy(layer->c_prev + to, layer->c_state + from, clear, h);
         }
 }
@@ -174,14 +179,14 @@ static void begin_window(struct recurrent *layer, const token *const *inputs, to
 static void multiply_step(struct recurrent *layer, int t)
 {
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
-    real *target = layer->cell == CELL_LSTM ? layer->gate : layer->product;
+    real *target = layer->cell->split_product ? layer->product : layer->gate;
     int count = 0;
     for (int s = 0; s < layer->extent.slices; s++)
         for (int b = 0; b < layer->extent.rows; b++, count++) {
             size_t at = row_at(layer->extent, s, t, b);
             layer->from[count] = layer->h_prev + at * h;
             layer->to[count] = target + at * g;
-            if (layer->cell == CELL_GRU)
+            if (layer->cell->split_product)
                 memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
         }
     packed_multiply(&layer->forward_hh, count, layer->from, layer->to, PRODUCT_ADD,
@@ -207,6 +212,28 @@ static void draw_dropout(struct recurrent *layer, int s, int t, int b)
                     layer->kept + row_at(layer->extent, s, t, b) * (size_t)layer->hidden);
 }
 
+static real *row_of(real *buffer, size_t at, size_t width)
+{
+    return buffer ? buffer + at * width : NULL;
+}
+
+/* What both directions read and write of row `at`. */
+static struct cell_step step_at(const struct recurrent *layer, size_t at)
+{
+    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
+    return (struct cell_step){
+        .hidden = layer->hidden,
+        .gates = row_of(layer->gate, at, g),
+        .product = row_of(layer->product, at, g),
+        .bias = layer->bias_ih,
+        .h_prev = row_of(layer->h_prev, at, h),
+        .c_prev = row_of(layer->c_prev, at, h),
+        .saved = row_of(layer->saved, at, h),
+        .keep = keep_of(layer, at),
+        .h = row_of(layer->h, at, h),
+    };
+}
+
 /* Row b of slice s at step t; leaves its state where the next step, or window, finds it.
  */
 static void step_row(struct recurrent *layer, int s, int t, int b, const token *inputs,
@@ -217,18 +244,16 @@ static void step_row(struct recurrent *layer, int s, int t, int b, const token *
     size_t next =
         last ? (size_t)(s * rows + b) * h : row_at(layer->extent, s, t + 1, b) * h;
     int clear = !last && inputs[(t + 1) * rows + b] == end;
-    real *h_next = (last ? layer->h_state : layer->h_prev) + next;
     draw_dropout(layer, s, t, b);
-    if (layer->cell == CELL_LSTM) {
-        real *c_next = (last ? layer->c_state : layer->c_prev) + next;
-        lstm_step_forward(layer, at, c_next, h_next, keep_of(layer, at));
-        if (clear)
-            memset(c_next, 0, h * sizeof(real));
-    } else {
-        gru_step_forward(layer, at, h_next, keep_of(layer, at));
-    }
+    struct cell_step step = step_at(layer, at);
+    step.h_next = (last ? layer->h_state : layer->h_prev) + next;
+    if (layer->cell->states == 2)
+        step.c_next = (last ? layer->c_state : layer->c_prev) + next;
+    layer->cell->forward(&step);
     if (clear)
-        memset(h_next, 0, h * sizeof(real));
+        memset(step.h_next, 0, h * sizeof(real));
+    if (clear && step.c_next)
+        memset(step.c_next, 0, h * sizeof(real));
 }
 
 void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
@@ -254,28 +279,31 @@ static void step_back(struct recurrent *layer, int t, const real *dh,
                       const token *const *inputs, token end)
 {
     struct extent extent = layer->extent;
+    const struct cell *cell = layer->cell;
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
-    int lstm = layer->cell == CELL_LSTM, count = 0;
+    int count = 0;
     for (int s = 0; s < extent.slices; s++)
         for (int b = 0; b < extent.rows; b++) {
             size_t at = row_at(extent, s, t, b);
-            size_t state = (size_t)(s * extent.rows + b) * h;
-            if (lstm)
-                lstm_step_backward(layer, at, dh, keep_of(layer, at), state);
-            else
-                gru_step_backward(layer, at, dh, keep_of(layer, at), state);
+            size_t state = (size_t)(s * extent.rows + b);
+            struct cell_step step = step_at(layer, at);
+            step.dh = dh + at * h;
+            step.dh_next = row_of(layer->dh, state, h);
+            step.dc = row_of(layer->dc, state, h);
+            cell->backward(&step);
             if (inputs[s][t * extent.rows + b] == end) {
-                memset(layer->dh + state, 0, h * sizeof(real));
-                if (lstm)
-                    memset(layer->dc + state, 0, h * sizeof(real));
+                memset(step.dh_next, 0, h * sizeof(real));
+                if (step.dc)
+                    memset(step.dc, 0, h * sizeof(real));
                 continue;
             }
-            layer->from[count] = (lstm ? layer->gate : layer->product) + at * g;
-            layer->to[count++] = layer->dh + state;
+            layer->from[count] =
+                (cell->split_product ? layer->product : layer->gate) + at * g;
+            layer->to[count++] = step.dh_next;
         }
     if (t > 0) /* truncated: the gradient ends at step 0 */
         packed_multiply(&layer->backward_hh, count, layer->from, layer->to,
-                        lstm ? PRODUCT_PUT : PRODUCT_ADD, t % 2);
+                        cell->direct_path ? PRODUCT_ADD : PRODUCT_PUT, t % 2);
 }
 
 void recurrent_backward(struct recurrent *layer, const real *dh,
@@ -302,7 +330,7 @@ void recurrent_gradient(const struct recurrent *layer, const struct gradient_sin
     const struct gradient_input inputs[] = {
         {layer->x, layer->input, layer->at_weight_ih},
         {layer->h_prev, layer->hidden, layer->at_weight_hh}};
-    if (layer->cell == CELL_LSTM) {
+    if (!layer->cell->split_product) {
         product_gradient(layer->room, layer->gates, layer->gate, inputs, 2,
                          layer->at_bias_ih, sink);
         return;

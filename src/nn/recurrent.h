@@ -1,8 +1,7 @@
-/* recurrent: what the LSTM and the GRU layer share: buffers, the products over all time
+/* recurrent: a recurrent layer of any cell (cell.h): buffers, the products over all time
  * steps, and which row comes from where.
  *
- * Letters: S slices, T steps, B rows of a slice, D input width, H hidden, G = 4H (LSTM)
- * or 3H (GRU). Buffers are [S][T][B][width]: a slice's part is contiguous, so the
+ * Letters: S slices, T steps, B rows of a slice, D input width, H hidden, G = gates * H. Buffers are [S][T][B][width]: a slice's part is contiguous, so the
  * products over time have one slice's shape; the recurrent products take the rows of all
  * slices at a time step together, through lists of row pointers.
  */
@@ -11,6 +10,7 @@
 
 #include <stddef.h>
 
+#include "cell.h"
 #include "layers.h"
 #include "kernels/kernels.h"
 #include "params.h"
@@ -23,8 +23,9 @@ struct extent { /* of one model: the same for all its layers */
 
 struct recurrent {
     struct extent extent;
-    int number;                                            /* from below */
-    int cell, input, hidden, gates;                        /* D, H, G */
+    int number; /* from below */
+    const struct cell *cell;
+    int input, hidden, gates;                              /* D, H, G */
     const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
         at_bias_hh;                         /* offsets of the gradients */
@@ -34,15 +35,16 @@ struct recurrent {
     struct product_room *room;              /* the model's; in training */
     const real *x; /* [S][T][B][D]: the input of the last forward, borrowed */
     real *gate;    /* [S][T][B][G]: before, after activation; then their gradient */
-    real *product; /* [S][T][B][G], GRU only: W_hh h_prev + bias_hh; then its gradient */
+    real *product; /* [S][T][B][G], cell->split_product: W_hh h_prev + bias_hh; then its
+                      gradient */
     real *h_prev;  /* [S][T][B][H]: what step t consumed (zero behind END) */
-    real *c_prev;  /* likewise, LSTM only */
-    real *tanh_c;  /* [S][T][B][H], LSTM only */
+    real *c_prev;  /* the same of c, with two states */
+    real *saved;   /* [S][T][B][H], cell->saves */
     real *h;       /* [S][T][B][H]: the output, behind dropout */
     const struct dropout *dropout; /* of the last forward, NULL: none; borrowed, and */
     uint8_t *kept;                 /* [S][T][B][H]: its mask, borrowed */
     real *h_state, *c_state;       /* [S][B][H]: carried to the next window */
-    real *dh, *dc;     /* [S][B][H]: of what step t gave to t + 1; dc: LSTM only */
+    real *dh, *dc;     /* [S][B][H]: of what step t gave to t + 1; dc: two states */
     const real **from; /* [S * B] row pointers of one recurrent product */
     real **to;
 };
@@ -76,16 +78,6 @@ void recurrent_gradient(const struct recurrent *layer, const struct gradient_sin
 
 /* After recurrent_backward: the gradient of x goes to dx [S][T][B][D]. */
 void recurrent_backward_input(struct recurrent *layer, real *dx);
-
-/* What differs between the cells: one time step of one row. `state` is where its part of
- * layer->dh and dc begins. */
-void lstm_step_forward(struct recurrent *layer, size_t at, real *c_next, real *h_next,
-                       struct keep keep);
-void lstm_step_backward(struct recurrent *layer, size_t at, const real *dh,
-                        struct keep keep, size_t state);
-void gru_step_forward(struct recurrent *layer, size_t at, real *h_next, struct keep keep);
-void gru_step_backward(struct recurrent *layer, size_t at, const real *dh,
-                       struct keep keep, size_t state);
 
 /* Row `at` = (s T + t) B + b of a [S][T][B][width] buffer starts at at * width. */
 static inline size_t row_at(struct extent extent, int s, int t, int b)

@@ -18,6 +18,7 @@
 #include "checkpoint_describe.h"
 #include "comm/comm.h"
 #include "h5/h5.h"
+#include "nn/cell.h"
 #include "base/hash.h"
 #include "base/inject.h"
 #include "base/recorded_path.h"
@@ -94,8 +95,8 @@ enum { FIELD_SIZE = 8, NAME_SIZE = 128, TOKEN_NAME = 32 };
 
 size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_slice)
 {
-    size_t kinds = shape->cell == CELL_LSTM ? 2 : 1; /* h and c, or h */
-    return (size_t)shape->layers * kinds * rows_of_slice * (size_t)shape->hidden;
+    size_t states = (size_t)cell_of(shape->cell)->states;
+    return (size_t)shape->layers * states * rows_of_slice * (size_t)shape->hidden;
 }
 
 /* ---- what a tensor's axes are ---- */
@@ -105,20 +106,19 @@ static bool begins(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-static size_t gates(const char *name, const char *const **order)
+static bool is_recurrent(const struct model_shape *shape, const char *tensor)
 {
-    static const char *const lstm[] = {"i", "f", "g", "o"};
-    static const char *const gru[] = {"r", "z", "n"};
-    bool is_lstm = begins(name, "lstm");
-    *order = is_lstm ? lstm : gru;
-    return is_lstm ? 4 : begins(name, "gru") ? 3 : 0;
+    return begins(tensor, cell_of(shape->cell)->name);
 }
 
-static void axes(const struct model_shape *shape, const char *name, const char *axis[2])
+/* `gates` is memory for a name. */
+static void axes(const struct model_shape *shape, const char *name, char gates[NAME_SIZE],
+                 const char *axis[2])
 {
     bool from_hidden = strstr(name, "weight_hh") != NULL;
-    if (begins(name, "lstm") || begins(name, "gru")) {
-        axis[0] = begins(name, "lstm") ? "4*hidden" : "3*hidden";
+    if (is_recurrent(shape, name)) {
+        snprintf(gates, NAME_SIZE, "%d*hidden", cell_of(shape->cell)->gates);
+        axis[0] = gates;
         axis[1] = from_hidden ? "hidden" : "input";
     } else if (begins(name, "embedding")) {
         axis[0] = "vocabulary";
@@ -224,6 +224,7 @@ static void write_table(struct carrier *to, const char *group, const struct fiel
 static void write_tensors(struct carrier *to, const struct checkpoint *checkpoint,
                           const char *group, const float *block)
 {
+    const struct cell *cell = cell_of(checkpoint->shape.cell);
     for (size_t i = 0; going(to) && i < checkpoint->params.count; i++) {
         const struct param *param = &checkpoint->params.list[i];
         char name[NAME_SIZE];
@@ -231,12 +232,12 @@ static void write_tensors(struct carrier *to, const struct checkpoint *checkpoin
         int rank = param->is_vector ? 1 : 2;
         const size_t dims[2] = {param->rows, param->columns};
         write_values(to, name, H5_F32, rank, dims, block + param->offset);
-        const char *axis[2], *const *order;
-        axes(&checkpoint->shape, param->name, axis);
+        const char *axis[2];
+        char gates[NAME_SIZE];
+        axes(&checkpoint->shape, param->name, gates, axis);
         set_texts(to, name, "dimensions", (size_t)rank, axis);
-        size_t gate_count = gates(param->name, &order);
-        if (gate_count)
-            set_texts(to, name, "gate_order", gate_count, order);
+        if (is_recurrent(&checkpoint->shape, param->name))
+            set_texts(to, name, "gate_order", (size_t)cell->gates, cell->gate_names);
     }
 }
 

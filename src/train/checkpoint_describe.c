@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "nn/cell.h"
 
 enum { SENTENCE = 512 };
 
@@ -23,25 +24,15 @@ static void put(const struct sink *sink, const char *object, const char *attribu
 
 /* ---- the model ---- */
 
-static void describe_lstm(const struct sink *sink, const char *layer)
+static void describe_recurrent(const struct sink *sink, const struct cell *cell,
+                               int number)
 {
-    put(sink, layer, "equations",
-        "i, f, g, o = split(weight_ih x + weight_hh h + bias); "
-        "c = sigmoid(f) * c + sigmoid(i) * tanh(g); h = sigmoid(o) * tanh(c)");
-    put(sink, layer, "biases", "one: the sum of PyTorch's bias_ih and bias_hh");
-}
-
-static void describe_gru(const struct sink *sink, const char *layer)
-{
-    put(sink, layer, "equations",
-        "xr, xz, xn = split(weight_ih x + bias_ih); "
-        "hr, hz, hn = split(weight_hh h + bias_hh); "
-        "r = sigmoid(xr + hr); z = sigmoid(xz + hz); n = tanh(xn + r * hn); "
-        "h = (1 - z) * n + z * h");
-    put(sink, layer, "biases", "two: bias_ih and bias_hh");
-    put(sink, layer, "reset",
-        "after the product: r multiplies weight_hn h + bias_hn, as in PyTorch, cuDNN and "
-        "Keras with reset_after=True");
+    char layer[64];
+    snprintf(layer, sizeof layer, "/model/%s%d", cell->name, number);
+    put(sink, layer, "equations", cell->equations);
+    put(sink, layer, "biases", cell->biases);
+    if (cell->reset)
+        put(sink, layer, "reset", cell->reset);
 }
 
 static void describe_dense(const struct sink *sink, const struct model_shape *shape)
@@ -56,16 +47,9 @@ static void describe_dense(const struct sink *sink, const struct model_shape *sh
 
 static void describe_layers(const struct sink *sink, const struct model_shape *shape)
 {
-    bool lstm = shape->cell == CELL_LSTM;
     put(sink, "/model/embedding", "equations", "x = weight[token]");
-    for (int i = 0; i < shape->layers; i++) {
-        char layer[64];
-        snprintf(layer, sizeof layer, "/model/%s%d", lstm ? "lstm" : "gru", i);
-        if (lstm)
-            describe_lstm(sink, layer);
-        else
-            describe_gru(sink, layer);
-    }
+    for (int i = 0; i < shape->layers; i++)
+        describe_recurrent(sink, cell_of(shape->cell), i);
     if (shape->dense)
         describe_dense(sink, shape);
     put(sink, "/model/output", "equations",
@@ -76,7 +60,7 @@ static void describe_layers(const struct sink *sink, const struct model_shape *s
 static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
-    const char *cell = shape->cell == CELL_LSTM ? "lstm" : "gru";
+    const char *cell = cell_of(shape->cell)->name;
     int last = shape->layers - (shape->dense ? 2 : 1); /* recurrent layer with dropout */
     char text[SENTENCE], where[64] = "", rate[TEXT_NUMBER];
     if (last >= 0)
@@ -97,19 +81,19 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
 static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
-    bool lstm = shape->cell == CELL_LSTM;
-    put(sink, "/model", "cell", lstm ? "lstm" : "gru");
+    const struct cell *cell = cell_of(shape->cell);
+    put(sink, "/model", "cell", cell->name);
     char forward[SENTENCE];
     snprintf(
         forward, sizeof forward,
         "embedding, then %s0 to %s%d, each with the h below as its x, then %soutput; "
         "* is elementwise",
-        lstm ? "lstm" : "gru", lstm ? "lstm" : "gru", shape->layers - 1,
-        shape->dense ? "dense, then " : "");
+        cell->name, cell->name, shape->layers - 1, shape->dense ? "dense, then " : "");
     put(sink, "/model", "forward", forward);
     put(sink, "/model", "initial_state",
-        lstm ? "zero: h and c are cleared before each token whose input is END"
-             : "zero: h is cleared before each token whose input is END");
+        cell->states == 2
+            ? "zero: h and c are cleared before each token whose input is END"
+            : "zero: h is cleared before each token whose input is END");
     put(sink, "/model", "precision",
         checkpoint->options.train.precision == PRECISION_BFLOAT16
             ? "float32; in training the factors of the matrix products are rounded to "
@@ -164,7 +148,7 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
     const struct model_shape *model = &checkpoint->shape;
     shape[0] = (int64_t)checkpoint->slices;
     shape[1] = model->layers;
-    shape[2] = model->cell == CELL_LSTM ? 2 : 1;
+    shape[2] = cell_of(model->cell)->states;
     shape[3] = (int64_t)(checkpoint->rows / checkpoint->slices);
     shape[4] = model->hidden;
 }
@@ -172,7 +156,7 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
 static void describe_state(const struct sink *sink, const struct model_shape *shape)
 {
     put(sink, "/state/hidden", "meaning",
-        shape->cell == CELL_LSTM
+        cell_of(shape->cell)->states == 2
             ? "what each row of the batch carries to its next token: kind 0 is h, before "
               "dropout, kind 1 is c; cleared where the next input is END"
             : "what each row of the batch carries to its next token: kind 0 is h, before "

@@ -1,0 +1,76 @@
+/* cell: the table. */
+#include "cell.h"
+
+/* ---- LSTM ---- */
+
+static void lstm_forward(const struct cell_step *s)
+{
+    kernels()->lstm_forward(s->hidden, s->gates, s->bias, s->c_prev, s->c_next, s->saved,
+                            s->h_next, s->h, s->keep);
+}
+
+static void lstm_backward(const struct cell_step *s)
+{
+    kernels()->lstm_backward(s->hidden, s->gates, s->c_prev, s->saved, s->dh, s->keep,
+                             s->dh_next, s->dc);
+}
+
+static const char *const lstm_gates[] = {"i", "f", "g", "o"};
+
+/* ---- GRU ---- */
+
+static void gru_forward(const struct cell_step *s)
+{
+    kernels()->gru_forward(s->hidden, s->gates, s->bias, s->product, s->h_prev, s->h_next,
+                           s->h, s->keep);
+}
+
+static void gru_backward(const struct cell_step *s)
+{
+    kernels()->gru_backward(s->hidden, s->gates, s->product, s->h_prev, s->dh, s->keep,
+                            s->dh_next);
+}
+
+static const char *const gru_gates[] = {"r", "z", "n"};
+
+/* ---- the table ---- */
+
+static const struct cell cells[] = {
+    [CELL_LSTM] = {.name = "lstm",
+                   .title = "LSTM",
+                   .gates = 4,
+                   .gate_names = lstm_gates,
+                   .open_gate = 1,
+                   .states = 2,
+                   .saves = true, /* tanh(c) */
+                   .forward = lstm_forward,
+                   .backward = lstm_backward,
+                   .equations =
+                       "i, f, g, o = split(weight_ih x + weight_hh h + bias); "
+                       "c = sigmoid(f) * c + sigmoid(i) * tanh(g); h = sigmoid(o) * "
+                       "tanh(c)",
+                   .biases = "one: the sum of PyTorch's bias_ih and bias_hh"},
+    [CELL_GRU] = {.name = "gru",
+                  .title = "GRU",
+                  .gates = 3,
+                  .gate_names = gru_gates,
+                  .open_gate = -1,
+                  .states = 1,
+                  .split_product = true,
+                  .direct_path = true,
+                  .forward = gru_forward,
+                  .backward = gru_backward,
+                  .equations =
+                      "xr, xz, xn = split(weight_ih x + bias_ih); "
+                      "hr, hz, hn = split(weight_hh h + bias_hh); "
+                      "r = sigmoid(xr + hr); z = sigmoid(xz + hz); n = tanh(xn + r * "
+                      "hn); h = (1 - z) * n + z * h",
+                  .biases = "two: bias_ih and bias_hh",
+                  .reset = "after the product: r multiplies weight_hn h + bias_hn, as in "
+                           "PyTorch, cuDNN and Keras with reset_after=True"},
+};
+
+const struct cell *cell_of(int kind)
+{
+    return &cells[kind];
+}
