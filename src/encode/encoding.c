@@ -2,18 +2,13 @@
  * through its table of functions alone. */
 #include "encoding.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "onsets.h"
 #include "base/array.h"
 #include "base/hash.h"
-
-enum { GRID_TERM_MAX = 10000 };
 
 enum status tokens_reserve(struct tokens *tokens, size_t extra)
 {
@@ -41,97 +36,54 @@ void tokens_free(struct tokens *tokens)
     *tokens = (struct tokens){0};
 }
 
-/* Reads a term of the grid and moves *text behind it; 0 if there is none in range. */
-static int read_term(const char **text)
+/* In the order of enum option_encoding. */
+extern const struct encoding encoding_performance, encoding_pianoroll;
+static const struct encoding *const encodings[] = {
+    [ENCODING_PERFORMANCE] = &encoding_performance,
+    [ENCODING_PIANOROLL] = &encoding_pianoroll,
+};
+enum { ENCODINGS = sizeof encodings / sizeof *encodings };
+
+static enum status create(const struct encoding *kind, const char *grid,
+                          struct encoding **out)
 {
-    if (!isdigit((unsigned char)**text))
-        return 0;
-    char *behind = NULL;
-    errno = 0;
-    unsigned long value = strtoul(*text, &behind, 10);
-    *text = behind;
-    return errno == 0 && value <= GRID_TERM_MAX ? (int)value : 0;
+    *out = NULL;
+    struct encoding *encoding = malloc(sizeof *encoding);
+    if (!encoding)
+        return status_fail(STATUS_FAILED, "no memory for an encoding");
+    *encoding = *kind;
+    enum status status =
+        kind->configure ? kind->configure(encoding, grid ? grid : "") : STATUS_OK;
+    if (status == STATUS_OK)
+        *out = encoding;
+    else
+        free(encoding);
+    return status;
 }
 
-static int greatest_common_divisor(int a, int b)
+static enum status unknown(const char *name)
 {
-    while (b) {
-        int rest = a % b;
-        a = b;
-        b = rest;
+    char names[160] = "";
+    for (int i = 0; i < ENCODINGS; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? " or " : "",
+                 encodings[i]->name);
     }
-    return a;
-}
-
-static enum status read_grid(const char *text, struct encoding_grid *grid)
-{
-    const char *at = text ? text : "";
-    *grid = (struct encoding_grid){0};
-    int first = read_term(&at);
-    if (first && *at == '/') {
-        at++;
-        int second = read_term(&at);
-        if (second && *at == '\0') {
-            int divisor = greatest_common_divisor(first, second);
-            grid->numerator = first / divisor;
-            grid->denominator = second / divisor;
-        }
-    } else if (first && (strcmp(at, " ticks") == 0 || strcmp(at, " tick") == 0)) {
-        grid->ticks = first;
-    }
-    if (!grid->denominator && !grid->ticks)
-        return status_fail(
-            STATUS_MISUSE,
-            "grid '%s' is not a step of the pianoroll (expected a fraction of "
-            "a beat such as 1/4, or 120 ticks; terms from 1 to %d)",
-            text ? text : "", GRID_TERM_MAX);
-    if (grid->denominator > ENCODING_TICKS_PER_BEAT * grid->numerator)
-        return status_fail(STATUS_MISUSE, "grid '%s' is finer than 1/%d of a beat", text,
-                           ENCODING_TICKS_PER_BEAT);
-    return STATUS_OK;
-}
-
-static enum status make_pianoroll(const char *grid, struct encoding *encoding)
-{
-    *encoding = encoding_pianoroll;
-    enum status status = read_grid(grid, &encoding->grid);
-    if (status != STATUS_OK)
-        return status;
-    double beats = encoding->grid.ticks
-                       ? (double)encoding->grid.ticks / ENCODING_TICKS_PER_BEAT
-                       : (double)encoding->grid.numerator / encoding->grid.denominator;
-    encoding->seconds_per_step = beats / 2; /* 120 beats a minute */
-    return STATUS_OK;
+    return status_fail(STATUS_MISUSE, "unknown encoding '%s' (expected %s)", name, names);
 }
 
 enum status encoding_create(const char *name, const char *grid, struct encoding **out)
 {
-    struct encoding made;
     *out = NULL;
-    if (strcmp(name, encoding_performance.name) == 0) {
-        made = encoding_performance;
-    } else if (strcmp(name, encoding_pianoroll.name) == 0) {
-        enum status status = make_pianoroll(grid, &made);
-        if (status != STATUS_OK)
-            return status;
-    } else {
-        return status_fail(STATUS_MISUSE,
-                           "unknown encoding '%s' (expected performance or pianoroll)",
-                           name);
-    }
-    struct encoding *encoding = malloc(sizeof *encoding);
-    if (!encoding)
-        return status_fail(STATUS_FAILED, "no memory for an encoding");
-    *encoding = made;
-    *out = encoding;
-    return STATUS_OK;
+    for (int i = 0; i < ENCODINGS; i++)
+        if (strcmp(name, encodings[i]->name) == 0)
+            return create(encodings[i], grid, out);
+    return unknown(name);
 }
 
 enum status encoding_of_options(const struct options *options, struct encoding **out)
 {
-    static const char *const names[] = {
-        [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
-    return encoding_create(names[options->data.encoding], options->data.grid, out);
+    return create(encodings[options->data.encoding], options->data.grid, out);
 }
 
 void encoding_free(struct encoding *encoding)

@@ -90,8 +90,14 @@ struct encoding {
     size_t vocabulary;         /* tokens, END included */
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
+    bool has_frames;           /* every step of time is a frame of the literature's
+                                  benchmarks, whose figure is nats per frame */
     double seconds_per_step;   /* performance: 0.01; pianoroll: of one STEP when
                                     decoded, at 120 beats a minute and 480 ticks a beat */
+
+    /* Reads data.grid into a fresh copy of the table. NULL: it has no grid. STATUS_MISUSE
+     * as encoding_create. */
+    enum status (*configure)(struct encoding *self, const char *grid);
 
     /* True for a note that encode keeps: not for percussion, nor a pitch out of range. */
     bool (*keeps)(const struct encoding *self, const struct note *note);

@@ -5,9 +5,6 @@
 
 #include "encoding.h"
 
-extern const struct encoding encoding_performance; /* complete */
-extern const struct encoding encoding_pianoroll;   /* but for its grid */
-
 enum { PITCHES = 128 };
 
 struct onset { /* a note on the grid; start < end, in steps from the piece's first note */

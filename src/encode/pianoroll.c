@@ -5,8 +5,11 @@
  * the result. SMPTE time runs at 24, 25, 30000/1001 or 30 frames a second, so a tick's
  * rate times 1001 is whole, and half a second is that number of ticks over 2002.
  */
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "onsets.h"
@@ -17,8 +20,73 @@ enum {
     STEP = KEYS,
     END,
     VOCABULARY,
-    SMPTE_WHOLE = 1001
+    SMPTE_WHOLE = 1001,
+    GRID_TERM_MAX = 10000
 };
+
+/* ---- the grid ---- */
+
+/* Reads a term of the grid and moves *text behind it; 0 if there is none in range. */
+static int read_term(const char **text)
+{
+    if (!isdigit((unsigned char)**text))
+        return 0;
+    char *behind = NULL;
+    errno = 0;
+    unsigned long value = strtoul(*text, &behind, 10);
+    *text = behind;
+    return errno == 0 && value <= GRID_TERM_MAX ? (int)value : 0;
+}
+
+static int greatest_common_divisor(int a, int b)
+{
+    while (b) {
+        int rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static enum status read_grid(const char *text, struct encoding_grid *grid)
+{
+    const char *at = text;
+    *grid = (struct encoding_grid){0};
+    int first = read_term(&at);
+    if (first && *at == '/') {
+        at++;
+        int second = read_term(&at);
+        if (second && *at == '\0') {
+            int divisor = greatest_common_divisor(first, second);
+            grid->numerator = first / divisor;
+            grid->denominator = second / divisor;
+        }
+    } else if (first && (strcmp(at, " ticks") == 0 || strcmp(at, " tick") == 0)) {
+        grid->ticks = first;
+    }
+    if (!grid->denominator && !grid->ticks)
+        return status_fail(
+            STATUS_MISUSE,
+            "grid '%s' is not a step of the pianoroll (expected a fraction of "
+            "a beat such as 1/4, or 120 ticks; terms from 1 to %d)",
+            text, GRID_TERM_MAX);
+    if (grid->denominator > ENCODING_TICKS_PER_BEAT * grid->numerator)
+        return status_fail(STATUS_MISUSE, "grid '%s' is finer than 1/%d of a beat", text,
+                           ENCODING_TICKS_PER_BEAT);
+    return STATUS_OK;
+}
+
+static enum status pianoroll_configure(struct encoding *self, const char *grid)
+{
+    enum status status = read_grid(grid, &self->grid);
+    if (status != STATUS_OK)
+        return status;
+    double beats = self->grid.ticks
+                       ? (double)self->grid.ticks / ENCODING_TICKS_PER_BEAT
+                       : (double)self->grid.numerator / self->grid.denominator;
+    self->seconds_per_step = beats / 2; /* 120 beats a minute */
+    return STATUS_OK;
+}
 
 /* ---- notes -> tokens ---- */
 
@@ -298,6 +366,8 @@ const struct encoding encoding_pianoroll = {
     .name = "pianoroll",
     .vocabulary = VOCABULARY,
     .end = END,
+    .has_frames = true,
+    .configure = pianoroll_configure,
     .keeps = pianoroll_keeps,
     .encode = pianoroll_encode,
     .find_steps = pianoroll_find_steps,

@@ -274,7 +274,7 @@ enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int
                         .steps = steps,
                         .leave = leave,
                         .split = split,
-                        .frames = strcmp(dataset->encoding->name, "pianoroll") == 0};
+                        .frames = dataset->encoding->has_frames};
     enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
     if (status == STATUS_OK)
         status = comm_agree(comm, run(&pass));
