@@ -92,6 +92,9 @@ struct encoding {
     struct encoding_grid grid; /* pianoroll */
     double seconds_per_step;   /* performance: 0.01; pianoroll: of one STEP when
                                     decoded, at 120 beats a minute and 480 ticks a beat */
+    double tokens_per_step;    /* over a whole piece, music doesn't come near to so many.
+                                    performance: 10; the densest of 3600 files has 1.1.
+                                    pianoroll: 44, half of the keys; the densest has 13 */
 
     /* True for a note that encode keeps: not for percussion, nor a pitch out of range. */
     bool (*keeps)(const struct encoding *self, const struct note *note);

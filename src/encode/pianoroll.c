@@ -298,6 +298,7 @@ const struct encoding encoding_pianoroll = {
     .name = "pianoroll",
     .vocabulary = VOCABULARY,
     .end = END,
+    .tokens_per_step = KEYS / 2.0,
     .keeps = pianoroll_keeps,
     .encode = pianoroll_encode,
     .find_steps = pianoroll_find_steps,
