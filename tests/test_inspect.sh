@@ -126,6 +126,16 @@ json=$("$tutti" inspect runs/part runs/first --json)
 has "$json" '"path":"runs/part",.*"epoch":0,"epochs":2,"step":3,"best_valid_loss":'"$part"'[0-9]*,"best_epoch":1,"best_step":3,'
 says "$("$tutti" inspect runs/part)" "at this step +validation loss $(printf %.4f "$part")$"
 has "$("$tutti" inspect runs/part --json)" '"valid_loss":'"$part"
+# ... which is found in front of anything that is no line of text, and that is not read.
+cp -r runs/part runs/hole
+truncate -s 20G runs/hole/metrics.jsonl
+says "$("$tutti" inspect runs/hole 2>hole.txt)" "at this step +validation loss $(printf %.4f "$part")$"
+says "$(cat hole.txt)" '^tutti: warning: runs/hole/.*metrics.jsonl:[0-9]+: a zero byte'
+[ "$(wc -l <hole.txt)" = 1 ] || fail "a hole in the metrics: $(cat hole.txt)"
+{ printf 'x%.0s' $(seq 70000); cat runs/part/metrics.jsonl; } >runs/hole/metrics.jsonl
+says "$("$tutti" inspect runs/hole 2>hole.txt)" "epoch +0"
+says "$(cat hole.txt)" 'metrics.jsonl:1: the line is longer than 65536 bytes'
+rm -r runs/hole
 says "$(tail -n 1 table.txt)" '^runs/empty: a directory without a checkpoint'
 [ "$(wc -l <table.txt)" = 6 ] || fail "lines of the table: $(cat table.txt)"
 json=$("$tutti" inspect runs/empty runs/first runs/second --json)
