@@ -373,6 +373,7 @@ static void texts_have_a_longest(void **state)
     ok(h5_read_texts(file, "widest", &count, &column));
     assert_string_equal(column[1], name + 1);
     free(column);
+    fails(h5_verify(file), "/longer: a text of 1048577 bytes (at most 1048576)");
     h5_abandon(file);
     free(name);
     free(text);
