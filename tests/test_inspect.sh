@@ -44,6 +44,34 @@ verified=$("$tutti" inspect corpus.tutti --verify)
 says "$verified" "^corpus.tutti: verified: 4 shards, "
 [ "$(wc -l <<<"$verified")" = 1 ] || fail "not one line: $verified"
 
+# ---- as many reasons as files: no more time than for few ----
+python=${TUTTI_PYTHON:-/usr/bin/python3}
+if "$python" -c "import h5py, numpy" 2>/dev/null; then
+    cp -r corpus.tutti reasons.tutti
+    "$python" - <<'END'
+import h5py, numpy
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MORE = 100000
+added = {"path": [b"more/%d.mid" % i for i in range(MORE)],
+         "reason": ["".join(LETTERS[i // 52**k % 52] for k in range(4)).encode()
+                    for i in range(MORE)],
+         "outcome": [2] * MORE}
+with h5py.File("reasons.tutti/index.h5", "r+", libver=("earliest", "v110")) as f:
+    for name in list(f["files"]):
+        old = f["files"][name][:]
+        more = numpy.array(added.get(name, [0] * MORE))
+        more = more if more.dtype.kind == "S" else more.astype(old.dtype)
+        del f["files"][name]
+        f["files"].create_dataset(name, data=numpy.concatenate([old, more]), fletcher32=True,
+                                  chunks=(65536,))
+    f.attrs["files"] = numpy.int64(len(f["files/path"]))
+END
+    text=$(ulimit -S -t 8; "$tutti" inspect reasons.tutti) || fail "many reasons"
+    says "$text" "^ +1  aaaa$"
+    says "$text" "^          more/99999.mid$"
+    [ "$(grep -c '^ *1  ' <<<"$text")" = 100002 ] || fail "$(grep -c '^ *1  ' <<<"$text") reasons"
+fi
+
 # ---- a checkpoint; a run's directory is its latest ----
 json=$("$tutti" inspect runs/first --json)
 has "$json" '"kind":"checkpoint"'
