@@ -644,7 +644,7 @@ static void settings_have_a_longest(void **state)
     const struct fixture *fixture = *state;
     char *path = path_format("%s/index.h5", fixture->output);
     char *text = path_format("%s%*s", fixture->dataset->settings, 1 << 20, "\n");
-    rewrite_index(path, text, true);
+    rewrite_index(path, text, LEFT_OUT);
     assert_refused(fixture->output, STATUS_FAILED, "index.h5: /settings: a text of 104");
     assert_says("(at most 1048576)");
     free(text);
