@@ -852,4 +852,5 @@ def main():
     sys.exit(campaign.faults > 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

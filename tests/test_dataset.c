@@ -639,6 +639,18 @@ static void changed_settings_are_found(void **state)
     free(path);
 }
 
+static void settings_have_a_longest(void **state)
+{
+    const struct fixture *fixture = *state;
+    char *path = path_format("%s/index.h5", fixture->output);
+    char *text = path_format("%s%*s", fixture->dataset->settings, 1 << 20, "\n");
+    rewrite_index(path, text, LEFT_OUT);
+    assert_refused(fixture->output, STATUS_FAILED, "index.h5: /settings: a text of 104");
+    assert_says("(at most 1048576)");
+    free(text);
+    free(path);
+}
+
 int main(int argc, char **argv)
 {
     if (comm_open(&argc, &argv, &world) != STATUS_OK) {
@@ -659,6 +671,7 @@ int main(int argc, char **argv)
         WITH_DATASET(older_shards_are_verified),
         WITH_DATASET(a_dataset_decides_nothing_but_its_data),
         WITH_DATASET(changed_settings_are_found),
+        WITH_DATASET(settings_have_a_longest),
         cmocka_unit_test(shards_are_dealt_largest_first),
         cmocka_unit_test(a_slice_without_training_tokens_is_refused),
     };

@@ -451,6 +451,35 @@ static void own_names_are_not_followed(void **state)
     assert_string_equal(names(), "link nowhere other pipe there victim ");
 }
 
+/* Half of it reaches the file before it fails. */
+static int write_halves(int descriptor, void *context)
+{
+    const int *failure = context;
+    if (write(descriptor, "half", 4) != 4)
+        return -1;
+    errno = *failure;
+    return *failure || write(descriptor, " and half", 9) != 9 ? -1 : 0;
+}
+
+static void own_files_may_be_written_bit_by_bit(void **state)
+{
+    (void)state;
+    int failure = EIO;
+    put("bits", "old");
+    assert_int_equal(chmod("bits", 0640), 0);
+    assert_int_equal(file_write_own_by("bits", write_halves, &failure), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), strerror(EIO)));
+    holds("bits", "old");
+    failure = 0;
+    assert_int_equal(file_write_own_by("bits", write_halves, &failure), STATUS_OK);
+    holds("bits", "half and half");
+    struct stat facts;
+    assert_int_equal(stat("bits", &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0640);
+    assert_int_equal(symlink("bits", "to bits"), 0);
+    assert_int_equal(file_write_own_by("to bits", write_halves, &failure), STATUS_FAILED);
+}
+
 static void links_that_lead_nowhere_are_refused(void **state)
 {
     (void)state;
@@ -728,6 +757,7 @@ int main(void)
         TEST(left_overs_are_known_by_name),
         TEST(links_are_followed),
         TEST(own_names_are_not_followed),
+        TEST(own_files_may_be_written_bit_by_bit),
         TEST(links_that_lead_nowhere_are_refused),
         TEST(a_link_is_replaced_at_once),
         TEST(a_pipe_is_written_to),

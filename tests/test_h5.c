@@ -339,6 +339,47 @@ static void values_convert_or_are_refused(void **state)
     free(path);
 }
 
+static char *text_of(size_t length)
+{
+    char *text = malloc(length + 1);
+    assert_non_null(text);
+    memset(text, 'x', length);
+    text[length] = '\0';
+    return text;
+}
+
+static void texts_have_a_longest(void **state)
+{
+    (void)state;
+    char *path = in_directory("long.h5"), *read, **column;
+    char *text = text_of(H5_LONGEST_TEXT + 1), *name = text_of(H5_WIDEST_COLUMN + 1);
+    struct h5_file *file;
+    size_t count;
+    ok(h5_create(path, &file));
+    ok(h5_write_text(file, "longer", text));
+    ok(h5_write_text(file, "longest", text + 1));
+    ok(h5_write_texts(file, "wider", 2, (const char *[]){"narrow", name}));
+    ok(h5_write_texts(file, "widest", 2, (const char *[]){"narrow", name + 1}));
+    ok(h5_close(file));
+    ok(h5_open(path, &file));
+    fails(h5_read_text(file, "longer", &read),
+          "long.h5: longer: a text of 1048577 bytes (at most 1048576)");
+    fails(h5_read_texts(file, "wider", &count, &column),
+          "wider: a text of 32769 bytes (at most 32768)");
+    fails(h5_read_text(file, "widest", &read), "widest: 2 texts (expected 1)");
+    ok(h5_read_text(file, "longest", &read));
+    assert_string_equal(read, text + 1);
+    free(read);
+    ok(h5_read_texts(file, "widest", &count, &column));
+    assert_string_equal(column[1], name + 1);
+    free(column);
+    fails(h5_verify(file), "/longer: a text of 1048577 bytes (at most 1048576)");
+    h5_abandon(file);
+    free(name);
+    free(text);
+    free(path);
+}
+
 static void equal_content_gives_equal_bytes(void **state)
 {
     (void)state;
@@ -692,6 +733,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_leaves_nothing_and_the_process_goes_on),
         cmocka_unit_test(what_was_written_comes_back),
         cmocka_unit_test(values_convert_or_are_refused),
+        cmocka_unit_test(texts_have_a_longest),
         cmocka_unit_test(equal_content_gives_equal_bytes),
         cmocka_unit_test(a_flipped_bit_is_found),
         cmocka_unit_test(damage_is_reported_in_words),

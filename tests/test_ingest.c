@@ -378,7 +378,7 @@ static void every_file_has_an_outcome_and_a_reason(void **state)
     agree_on_verdict(comm);
 }
 
-/* Notes one after the other, 20 ms each; byte by byte, as libsmf takes minutes for it. */
+/* Notes one after the other, 20 ms each, byte by byte. */
 static bool write_long(const char *path, int count)
 {
     struct bytes track = {0}, file = {0};

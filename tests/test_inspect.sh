@@ -44,6 +44,49 @@ verified=$("$tutti" inspect corpus.tutti --verify)
 says "$verified" "^corpus.tutti: verified: 4 shards, "
 [ "$(wc -l <<<"$verified")" = 1 ] || fail "not one line: $verified"
 
+# ---- as many reasons as files: no more time than for few ----
+python=${TUTTI_PYTHON:-/usr/bin/python3}
+if "$python" -c "import h5py, numpy" 2>/dev/null; then
+    cp -r corpus.tutti reasons.tutti
+    "$python" - <<'END'
+import h5py, numpy
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MORE = 100000
+added = {"path": [b"more/%d.mid" % i for i in range(MORE)],
+         "reason": ["".join(LETTERS[i // 52**k % 52] for k in range(4)).encode()
+                    for i in range(MORE)],
+         "outcome": [2] * MORE}
+with h5py.File("reasons.tutti/index.h5", "r+", libver=("earliest", "v110")) as f:
+    for name in list(f["files"]):
+        old = f["files"][name][:]
+        more = numpy.array(added.get(name, [0] * MORE))
+        more = more if more.dtype.kind == "S" else more.astype(old.dtype)
+        del f["files"][name]
+        f["files"].create_dataset(name, data=numpy.concatenate([old, more]), fletcher32=True,
+                                  chunks=(65536,))
+    f.attrs["files"] = numpy.int64(len(f["files/path"]))
+END
+    text=$(ulimit -S -t 8; "$tutti" inspect reasons.tutti) || fail "many reasons"
+    says "$text" "^ +1  aaaa$"
+    says "$text" "^          more/99999.mid$"
+    [ "$(grep -c '^ *1  ' <<<"$text")" = 100002 ] || fail "$(grep -c '^ *1  ' <<<"$text") reasons"
+fi
+
+# ---- a piece that can't be encoded is named, as are its file and what is wrong ----
+if "$python" -c "import h5py, numpy, ctypes; ctypes.CDLL('libxxhash.so.0')" 2>/dev/null; then
+    "$tutti" preprocess corpus -o late.tutti --shards 1 >log.txt 2>&1 || fail "preprocess, one shard"
+    PYTHONPATH=$2/tests "$python" -B - <<'END'
+from mutate_hdf5 import Shard, edit, repair_dataset
+with edit("late.tutti/shard-0000.h5") as f:
+    shard = Shard(f)
+    shard.notes["start"][shard.part("note", 5).stop - 1] = 1e9
+    shard.write()
+repair_dataset("late.tutti")
+END
+    refuses 1 "^tutti: late.tutti/shard-0000.h5: piece [0-9]+: too long for the performance encoding" \
+        "$tutti" inspect late.tutti --verify
+fi
+
 # ---- a checkpoint; a run's directory is its latest ----
 json=$("$tutti" inspect runs/first --json)
 has "$json" '"kind":"checkpoint"'
@@ -126,6 +169,16 @@ json=$("$tutti" inspect runs/part runs/first --json)
 has "$json" '"path":"runs/part",.*"epoch":0,"epochs":2,"step":3,"best_valid_loss":'"$part"'[0-9]*,"best_epoch":1,"best_step":3,'
 says "$("$tutti" inspect runs/part)" "at this step +validation loss $(printf %.4f "$part")$"
 has "$("$tutti" inspect runs/part --json)" '"valid_loss":'"$part"
+# ... which is found in front of anything that is no line of text, and that is not read.
+cp -r runs/part runs/hole
+truncate -s 20G runs/hole/metrics.jsonl
+says "$("$tutti" inspect runs/hole 2>hole.txt)" "at this step +validation loss $(printf %.4f "$part")$"
+says "$(cat hole.txt)" '^tutti: warning: runs/hole/.*metrics.jsonl:[0-9]+: a zero byte'
+[ "$(wc -l <hole.txt)" = 1 ] || fail "a hole in the metrics: $(cat hole.txt)"
+{ printf 'x%.0s' $(seq 70000); cat runs/part/metrics.jsonl; } >runs/hole/metrics.jsonl
+says "$("$tutti" inspect runs/hole 2>hole.txt)" "epoch +0"
+says "$(cat hole.txt)" 'metrics.jsonl:1: the line is longer than 65536 bytes'
+rm -r runs/hole
 says "$(tail -n 1 table.txt)" '^runs/empty: a directory without a checkpoint'
 [ "$(wc -l <table.txt)" = 6 ] || fail "lines of the table: $(cat table.txt)"
 json=$("$tutti" inspect runs/empty runs/first runs/second --json)

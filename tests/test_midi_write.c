@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <glib.h>
 #include <math.h>
 #include <sys/resource.h>
 #include <signal.h>
@@ -279,6 +280,85 @@ static void the_same_notes_give_the_same_bytes(void **state)
     free_bytes(&bytes[1]);
 }
 
+/* Stands before GLib's function in libsmf's calls, which deletes its events with it. */
+static size_t searched;
+
+__attribute__((visibility("default"))) gboolean g_ptr_array_remove(GPtrArray *array,
+                                                                   gpointer item)
+{
+    guint index = 0;
+    while (index < array->len && g_ptr_array_index(array, index) != item)
+        index++;
+    searched += index;
+    return index < array->len && g_ptr_array_remove_index(array, index);
+}
+
+/* A melody on each of two tracks, as bytes: a program, then an on and an off a note. */
+static void put_melodies(struct bytes *file, const struct notes *notes, uint32_t gap)
+{
+    put_bytes(file, "MThd", 4);
+    PUT(file, 0, 0, 0, 6, 0, 1, 0, 3, 0, 100);
+    put_bytes(file, "MTrk", 4);
+    PUT(file, 0, 0, 0, 11, 0, 0xFF, 0x51, 3, 0x0F, 0x42, 0x40, 0, 0xFF, 0x2F, 0);
+    for (int channel = 0; channel < 2; channel++) {
+        struct bytes track = {0};
+        PUT(&track, 0, (uint8_t)(0xC0 | channel), 0);
+        for (size_t i = 0; i < notes->count; i++)
+            if (notes->items[i].channel == channel) {
+                put_event(&track, i < 2 ? 0 : gap, 0x90 | channel, notes->items[i].pitch,
+                          80);
+                put_event(&track, 20, 0x80 | channel, notes->items[i].pitch, 0);
+            }
+        PUT(&track, 0, 0xFF, 0x2F, 0);
+        put_bytes(file, "MTrk", 4);
+        put_32(file, (uint32_t)track.count);
+        put_bytes(file, track.items, track.count);
+        free_bytes(&track);
+    }
+}
+
+static void assert_melodies_written(size_t count, uint32_t gap)
+{
+    struct notes notes = {0};
+    struct bytes expected = {0}, written = {0};
+    for (size_t i = 0; i < 2 * count; i++) {
+        struct note note = make((double)(i / 2) * (gap + 20) / 100.0, 0.2, (int)(i % 88));
+        note.channel = i % 2;
+        assert_int_equal(notes_append(&notes, &note), STATUS_OK);
+    }
+    put_melodies(&expected, &notes, gap);
+    assert_int_equal(midi_write(path, &notes, 100, 1000000), STATUS_OK);
+    assert_int_equal(file_read(path, 0, &written.items, &written.count), STATUS_OK);
+    assert_int_equal(written.count, expected.count);
+    assert_memory_equal(written.items, expected.items, expected.count);
+    unlink(path);
+    notes_free(&notes);
+    free_bytes(&expected);
+    free_bytes(&written);
+}
+
+/* Also where the number of events is a whole number of parts, or almost. */
+static void long_tracks_are_joined_from_parts(void **state)
+{
+    (void)state;
+    for (size_t count = 509; count <= 514; count++)
+        assert_melodies_written(count, 10);
+    for (size_t count = 1021; count <= 1026; count++)
+        assert_melodies_written(count, 200);
+    assert_melodies_written(5000, 20000);
+}
+
+/* libsmf looks for each event that it deletes from the beginning of its track. */
+static void the_work_grows_with_the_notes_alone(void **state)
+{
+    (void)state;
+    enum { NOTES = 10000, EVENTS = 2 * 2 * NOTES };
+    searched = 0;
+    assert_melodies_written(NOTES, 10);
+    assert_true(searched > 0);
+    assert_true(searched / EVENTS < 2 * 1024);
+}
+
 static void values_out_of_range_are_refused(void **state)
 {
     (void)state;
@@ -363,6 +443,8 @@ int main(void)
         cmocka_unit_test(random_pieces_come_back),
         cmocka_unit_test(random_heaps_come_back_disjoint),
         cmocka_unit_test(the_same_notes_give_the_same_bytes),
+        cmocka_unit_test(long_tracks_are_joined_from_parts),
+        cmocka_unit_test(the_work_grows_with_the_notes_alone),
         cmocka_unit_test(values_out_of_range_are_refused),
         cmocka_unit_test(a_missing_folder_is_named),
         cmocka_unit_test(a_full_disk_keeps_the_old_file),

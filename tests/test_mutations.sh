@@ -1,4 +1,5 @@
-# Structured mutations of a checkpoint and a dataset: see mutate_hdf5.py.
+# Structured mutations of a checkpoint and a dataset: see mutate_hdf5.py. And a model that
+# plays on for ever.
 # bash test_mutations.sh TUTTI SOURCE_DIRECTORY
 set -eu
 tutti=$1
@@ -12,5 +13,23 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 make_run lstm
+
+# A model that hardly lets time pass: its piece is cut, which one line says.
+cp runs/first/checkpoints/epoch-0002.h5 endless.h5
+PYTHONPATH=$2/tests "$python" -B - endless.h5 <<'END'
+import sys
+import numpy as np
+from mutate_hdf5 import edit, put, repair_weights
+with edit(sys.argv[1]) as f:
+    bias = np.full(f["model/output/bias"].shape, -50, "f4")
+    bias[:257] = bias[356:388] = 50  # on, off, the shortest shift, velocities
+    put(f, "model/output/weight", np.zeros(f["model/output/weight"].shape, "f4"))
+    put(f, "model/output/bias", bias)
+    repair_weights(f)
+END
+"$tutti" generate endless.h5 -o endless.mid --seconds 10 --no-guard >said.out 2>said.txt
+[ "$(wc -l <said.txt)" = 1 ] && grep -q "^tutti: warning: 1 of 1 pieces end early" said.txt ||
+    fail "an endless piece: $(cat said.txt)"
+
 OPENBLAS_NUM_THREADS=1 "$python" "$2/tests/mutate_hdf5.py" "$tutti" --checkpoints 16 \
     --datasets 12

@@ -796,6 +796,39 @@ static void a_dataset_sets_nothing_else(void **state)
     assert_string_equal(status_message(), "kept: no settings of [data]");
 }
 
+/* `text` and so many comments that it has `size` bytes, an even number more. */
+static char *lengthened(const char *text, size_t size)
+{
+    size_t length = strlen(text);
+    char *whole = malloc(size + 1);
+    assert_non_null(whole);
+    memcpy(whole, text, length);
+    for (size_t i = length; i < size; i++)
+        whole[i] = (i - length) % 2 ? '\n' : '#';
+    whole[size] = '\0';
+    return whole;
+}
+
+static void kept_settings_are_no_longer_than_typed_ones(void **state)
+{
+    (void)state;
+    enum { MOST = 1 << 20 };
+    static const char text[] = "[data]\nseed = 5\n ";
+    static const char message[] = "kept: 1048578 bytes of settings (at most 1048576)";
+    struct options options;
+    char *longest = lengthened(text, MOST), *longer = lengthened(text, MOST + 2);
+    options_defaults(&options);
+    assert_int_equal(options_read_text(&options, longest, "kept"), STATUS_OK);
+    assert_int_equal(options_read_dataset(&options, longest, "kept"), STATUS_OK);
+    assert_int_equal(options.data.seed, 5);
+    assert_int_equal(options_read_text(&options, longer, "kept"), STATUS_MISUSE);
+    assert_string_equal(status_message(), message);
+    assert_int_equal(options_read_dataset(&options, longer, "kept"), STATUS_FAILED);
+    assert_string_equal(status_message(), message);
+    free(longest);
+    free(longer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -805,6 +838,7 @@ int main(void)
         cmocka_unit_test(kept_settings_may_be_older),
         cmocka_unit_test(a_dataset_sets_what_it_decides),
         cmocka_unit_test(a_dataset_sets_nothing_else),
+        cmocka_unit_test(kept_settings_are_no_longer_than_typed_ones),
         cmocka_unit_test(settings_are_read),
         cmocka_unit_test(yes_and_no_have_four_names_each),
         cmocka_unit_test(long_lines_are_whole),

@@ -195,6 +195,18 @@ left runs/shared/samples/x samples/epoch-0003-1.mid
 well "inspect beside a pipe" train runs/part --set train.max_steps=3
 rm runs/part/metrics.jsonl && mkfifo runs/part/metrics.jsonl
 timeout 20 "$tutti" inspect runs/part >log.txt 2>&1 || { cat log.txt >&2; fail "inspect waits for a pipe"; }
+# A hole of zeros, as a crash or somebody else leaves it: its size on paper costs nothing.
+cp -r runs/plain runs/hole
+steps=$(grep -c gradient_norm runs/hole/metrics.jsonl)
+truncate -s 30G runs/hole/metrics.jsonl
+well "a hole in the metrics" train runs/hole --resume --set train.epochs=3
+grep -q '^tutti: warning: runs/hole/metrics.jsonl:[0-9]*: a zero byte' log.txt ||
+    { cat log.txt >&2; fail "a hole in the metrics: no warning"; }
+[ "$(stat -c %s runs/hole/metrics.jsonl.kept-1)" = $((30 << 30)) ] ||
+    fail "a hole in the metrics: the file is lost"
+[ "$(grep -c gradient_norm runs/hole/metrics.jsonl)" = $((steps * 3 / 2)) ] ||
+    fail "a hole in the metrics: other steps"
+rm -r runs/hole
 echo mine >runs/shared/lock
 untouched "a foreign lock" runs/shared "runs/shared/lock: not the lock of a run" \
     train runs/shared --resume

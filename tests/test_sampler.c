@@ -139,6 +139,123 @@ static void a_piece_does_not_end_early(void **state)
     }
 }
 
+/* ---- time that hardly moves ---- */
+
+/* Releases and strikes every key it may, each at another velocity, before time moves on
+ * by the shortest step. */
+static void fill_busy(const struct fake *fake, int row, real *logits)
+{
+    (void)row;
+    for (token value = 0; value < fake->encoding->vocabulary; value++) {
+        bool moves = fake->encoding->token_seconds(fake->encoding, value) > 0;
+        bool performance = fake->encoding->vocabulary > STEP + 2;
+        logits[value] = moves                              ? 0
+                        : performance && value >= VELOCITY ? 2
+                        : performance && value >= OFF      ? 3
+                                                           : 1;
+    }
+}
+
+/* Most tokens between two that move time. */
+static size_t most_at_once(const struct run *run, const token *tokens, size_t count)
+{
+    size_t most = 0, now = 0;
+    for (size_t i = 0; i < count; i++) {
+        now = run->encoding->token_seconds(run->encoding, tokens[i]) > 0 ? 0 : now + 1;
+        most = now > most ? now : most;
+    }
+    return most;
+}
+
+static void the_grammar_lets_time_move_on(void **state)
+{
+    (void)state;
+    struct sampler_settings settings = plain;
+    settings.temperature = 0;
+    settings.guard = 0;
+    settings.seconds = 0.5;
+    for (int i = 0; i < 2; i++) {
+        struct run run = do_run(i ? "pianoroll" : "performance", fill_busy, &settings, 1);
+        size_t count = 0;
+        const token *tokens = drawn(&run, 0, &count);
+        assert_int_equal(most_at_once(&run, tokens, count), i ? 88 : 3 * 128);
+        end_run(&run);
+    }
+}
+
+/* Notes have a length and end when the piece does at the latest, and some just there. */
+static void assert_notes_end_by(const struct notes *notes, double end)
+{
+    double last = 0;
+    for (size_t i = 0; i < notes->count; i++) {
+        assert_true(notes->items[i].duration > 0 && notes->items[i].duration_ticks > 0);
+        last = fmax(last, notes->items[i].start + notes->items[i].duration);
+    }
+    assert_true(fabs(last - end) < 1e-6);
+}
+
+static void assert_cut(const char *encoding, double seconds, const token *begin,
+                       size_t begin_count, size_t most, double unfinished_step)
+{
+    struct sampler_settings settings = plain;
+    int cut = -1;
+    settings.temperature = 0;
+    settings.guard = 0;
+    settings.seconds = seconds;
+    settings.cut = &cut;
+    struct run run;
+    assert_int_equal(
+        try_run(&run, encoding, fill_busy, &settings, 2, begin, begin_count, 1),
+        STATUS_OK);
+    assert_int_equal(cut, 2);
+    for (int row = 0; row < 2; row++) {
+        size_t count = 0;
+        const token *tokens = drawn(&run, row, &count);
+        assert_int_equal(count + 1, begin_count + most);
+        double length = seconds_of(run.encoding, tokens, count);
+        assert_true(length < seconds);
+        assert_true(run.pieces[row].count > 80);
+        assert_notes_end_by(&run.pieces[row], length + unfinished_step);
+    }
+    end_run(&run);
+}
+
+static const token primer[] = {VELOCITY + 20, 60, SHIFT + 50, OFF + 60, 64, SHIFT + 30};
+enum { PRIMER = sizeof primer / sizeof *primer };
+
+static void a_piece_ends_at_the_limit_of_tokens(void **state)
+{
+    (void)state;
+    assert_cut("performance", 1, NULL, 0, 1000 + 10 * 1100, 0);
+    assert_cut("performance", 5, primer, PRIMER, 1000 + 10 * 1500, 0);
+    assert_cut("pianoroll", 60, NULL, 0, 1000 + 44 * 560, 0.125);
+}
+
+/* Seven keys struck or released every 10 ms: 800 tokens a second. */
+static void fill_dense(const struct fake *fake, int row, real *logits)
+{
+    size_t position = fake->seen[row].count - 1, at = (position + 15) % 16;
+    fill_flat(fake, row, logits);
+    token wanted = (token)(at % 8 == 7 ? SHIFT + 1 : (at < 8 ? 60 : OFF + 60) + at % 8);
+    logits[position == 0 ? VELOCITY : wanted] = 50;
+}
+
+static void dense_music_is_not_cut(void **state)
+{
+    (void)state;
+    struct sampler_settings settings = plain;
+    int cut = -1;
+    settings.temperature = 0;
+    settings.guard = 0;
+    settings.seconds = 60;
+    settings.cut = &cut;
+    struct run run = do_run("performance", fill_dense, &settings, 1);
+    assert_int_equal(cut, 0);
+    assert_int_equal(run.pieces[0].count, 60 * 50 * 7);
+    assert_notes_end_by(&run.pieces[0], 59.99); /* the last release */
+    end_run(&run);
+}
+
 /* ---- determinism ---- */
 
 static void a_seed_gives_the_same_pieces_whatever_their_number(void **state)
@@ -292,9 +409,6 @@ static void limits_that_cut_nothing_change_nothing(void **state)
 
 /* ---- primer ---- */
 
-static const token primer[] = {VELOCITY + 20, 60, SHIFT + 50, OFF + 60, 64, SHIFT + 30};
-enum { PRIMER = sizeof primer / sizeof *primer };
-
 /* Strikes 72 without a VELOCITY of its own, then releases 64, then waits. */
 static void fill_after_primer(const struct fake *fake, int row, real *logits)
 {
@@ -424,6 +538,9 @@ int main(void)
         cmocka_unit_test(any_logits_give_well_formed_pieces),
         cmocka_unit_test(what_sounds_at_the_end_ends_there),
         cmocka_unit_test(a_piece_does_not_end_early),
+        cmocka_unit_test(the_grammar_lets_time_move_on),
+        cmocka_unit_test(a_piece_ends_at_the_limit_of_tokens),
+        cmocka_unit_test(dense_music_is_not_cut),
         cmocka_unit_test(a_seed_gives_the_same_pieces_whatever_their_number),
         cmocka_unit_test(a_model_gives_the_same_pieces_whatever_their_number),
         cmocka_unit_test(one_candidate_is_the_most_probable),

@@ -76,7 +76,8 @@ struct tutti_piece {
 };
 
 struct tutti_settings {
-    double seconds;     /* length, after the primer; > 0, a day at most */
+    double seconds;     /* length, after the primer; > 0, a day at most. A piece with far
+                           more notes than music has may end earlier */
     double temperature; /* 1: as learned; below: safer, above: wilder; 0: the most
                            probable token, always; >= 0 */
     int64_t top_k;      /* only the k most probable tokens; 0: all */

@@ -72,7 +72,10 @@ enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
 void confine_opening(const char *path);
 
 /* All inputs have been read; what follows is computation: lifts the limits on memory and
- * processor time, if inputs->computes. Nothing happens in a process that isn't confined. */
+ * processor time, if inputs->computes. Nothing happens in a process that isn't confined.
+ * `generate` comes to an end all the same: it samples at most so many tokens for a second
+ * of music (see sampler.h), of at most 600 s if the user asks for no more, and a token
+ * costs no more than one pass over the weights that the file stores. */
 void confine_computing(void);
 
 #endif

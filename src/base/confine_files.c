@@ -45,12 +45,19 @@ static uint64_t size_of(const char *path)
     return size;
 }
 
+/* A run's metrics are read line by line and take no memory, whatever their size. */
+static bool takes_memory(const char *name)
+{
+    return is_member(name) && strcmp(name, "metrics.jsonl") != 0;
+}
+
 static uint64_t stored_in(const char *folder)
 {
     uint64_t bytes = 0;
     DIR *list = folder ? opendir(folder) : NULL;
     for (struct dirent *entry; list && (entry = readdir(list));) {
-        char *path = is_member(entry->d_name) ? path_join(folder, entry->d_name) : NULL;
+        char *path =
+            takes_memory(entry->d_name) ? path_join(folder, entry->d_name) : NULL;
         bytes += size_of(path);
         free(path);
     }

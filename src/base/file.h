@@ -150,6 +150,11 @@ enum status file_write(const char *path, const void *bytes, size_t size);
  * followed or written into. Anything but a regular file is an error and left alone. */
 enum status file_write_own(const char *path, const void *bytes, size_t size);
 
+/* The same with a content that `write` writes to the new file, bit by bit; 0, or -1 with
+ * errno. It may be asked again, for another new file. */
+typedef int file_writer(int descriptor, void *context);
+enum status file_write_own_by(const char *path, file_writer *write, void *context);
+
 /* Points the symbolic link `link` at `target` atomically (new link, then rename). */
 enum status file_link(const char *target, const char *link);
 

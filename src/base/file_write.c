@@ -360,6 +360,21 @@ static int fill(int descriptor, const void *bytes, size_t size)
     return fsync(descriptor) == 0 || errno == EINVAL ? 0 : -1;
 }
 
+/* What a new file is to hold: bytes, or what a function writes. */
+struct content {
+    const void *bytes;
+    size_t size;
+    file_writer *write; /* NULL: the bytes */
+    void *context;
+};
+
+static int fill_with(int descriptor, const struct content *content)
+{
+    if (content->write && content->write(descriptor, content->context) != 0)
+        return -1;
+    return fill(descriptor, content->bytes, content->size);
+}
+
 static int close_keeping_errno(int descriptor)
 {
     int reason = errno;
@@ -381,8 +396,8 @@ static void inherit(const struct draft *draft)
 
 /* A complete file under a temporary name, which it gets last; NULL if this file system
  * has no files without a name. */
-static char *write_unnamed(const char *path, const struct stat *old, const void *bytes,
-                           size_t size)
+static char *write_unnamed(const char *path, const struct stat *old,
+                           const struct content *content)
 {
     struct draft draft = {.old = old, .descriptor = -1};
     char *folder = path_directory(path), *partial = NULL;
@@ -393,22 +408,22 @@ static char *write_unnamed(const char *path, const struct stat *old, const void 
     if (draft.descriptor < 0)
         return NULL;
     inherit(&draft);
-    if (fill(draft.descriptor, bytes, size) == 0)
+    if (fill_with(draft.descriptor, content) == 0)
         partial = make_partial(path, make_name, &draft);
     close_keeping_errno(draft.descriptor);
     return partial;
 }
 
 /* The same under a temporary name from the beginning; NULL with errno. */
-static char *write_named(const char *path, const struct stat *old, const void *bytes,
-                         size_t size)
+static char *write_named(const char *path, const struct stat *old,
+                         const struct content *content)
 {
     struct draft draft = {.old = old};
     char *partial = make_partial(path, make_file, &draft);
     if (!partial)
         return NULL;
     inherit(&draft);
-    bool failed = fill(draft.descriptor, bytes, size) != 0;
+    bool failed = fill_with(draft.descriptor, content) != 0;
     failed |= close_keeping_errno(draft.descriptor) != 0;
     if (!failed)
         return partial;
@@ -442,14 +457,14 @@ static int rename_or_remove(const char *partial, const char *path)
 
 /* Writes the file beside the one it replaces (`facts`; NULL: there is none) and lets it
  * take its place; -1 with errno. */
-static int write_and_rename(const char *path, const struct stat *facts, const void *bytes,
-                            size_t size)
+static int write_and_rename(const char *path, const struct stat *facts,
+                            const struct content *content)
 {
     bool same_owner = facts && (facts->st_uid == geteuid() || geteuid() == 0);
     const struct stat *old = same_owner ? facts : NULL;
-    char *partial = write_unnamed(path, old, bytes, size);
+    char *partial = write_unnamed(path, old, content);
     if (!partial)
-        partial = write_named(path, old, bytes, size);
+        partial = write_named(path, old, content);
     if (!partial)
         return -1;
     int result = rename_or_remove(partial, path), reason = errno;
@@ -536,8 +551,9 @@ static bool forbids_replacing(int reason)
 static enum status replace(const struct target *target, const void *bytes, size_t size)
 {
     struct stat facts;
+    const struct content content = {.bytes = bytes, .size = size};
     bool exists = stat(target->path, &facts) == 0;
-    if (write_and_rename(target->path, exists ? &facts : NULL, bytes, size) == 0)
+    if (write_and_rename(target->path, exists ? &facts : NULL, &content) == 0)
         return sync_folder(target->path);
     struct target existing = *target;
     existing.is_regular = false;
@@ -748,16 +764,26 @@ enum status file_write(const char *path, const void *bytes, size_t size)
     return status;
 }
 
-enum status file_write_own(const char *path, const void *bytes, size_t size)
+static enum status replace_own(const char *path, const struct content *content)
 {
     struct stat facts;
     bool exists = lstat(path, &facts) == 0;
     if (exists && !S_ISREG(facts.st_mode))
         return status_fail(STATUS_FAILED, "%s: %s (expected a file, or nothing)", path,
                            file_kind(facts.st_mode));
-    if (write_and_rename(path, exists ? &facts : NULL, bytes, size) != 0)
+    if (write_and_rename(path, exists ? &facts : NULL, content) != 0)
         return status_fail_errno("%s: can't write", path);
     return sync_folder(path);
+}
+
+enum status file_write_own(const char *path, const void *bytes, size_t size)
+{
+    return replace_own(path, &(struct content){.bytes = bytes, .size = size});
+}
+
+enum status file_write_own_by(const char *path, file_writer *write, void *context)
+{
+    return replace_own(path, &(struct content){.write = write, .context = context});
 }
 
 enum status file_publish(const char *partial, const char *path)

@@ -127,6 +127,7 @@ enum status options_read_typed(struct options *options, const char *text, size_t
 
 /* The same from text that options_text has made and a checkpoint has kept: "~/" is no
  * home folder in it, and what a section lacks is as it was before there was such a setting.
+ * It has at most 2^20 bytes, like a file.
  * `origin` stands for the path in messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);

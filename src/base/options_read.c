@@ -345,17 +345,28 @@ enum status options_read_typed(struct options *options, const char *text, size_t
     return read_bytes(options, text, size, TYPED, origin);
 }
 
+/* A file from elsewhere gets no more room than a user. */
+static enum status read_kept(struct options *options, const char *text,
+                             enum writer writer, const char *origin)
+{
+    size_t size = strlen(text);
+    if (size > LONGEST_TEXT)
+        return status_fail(STATUS_MISUSE, "%s: %zu bytes of settings (at most %d)",
+                           origin, size, LONGEST_TEXT);
+    return read_bytes(options, text, size, writer, origin);
+}
+
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin)
 {
-    return read_bytes(options, text, strlen(text), KEPT_BY_CHECKPOINT, origin);
+    return read_kept(options, text, KEPT_BY_CHECKPOINT, origin);
 }
 
 enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin)
 {
     options_defaults(options);
-    enum status status = read_bytes(options, text, strlen(text), KEPT_BY_DATASET, origin);
+    enum status status = read_kept(options, text, KEPT_BY_DATASET, origin);
     if (status == STATUS_OK && options_check(options) != STATUS_OK)
         status = status_fail(STATUS_MISUSE, "%s: %s", origin, status_message());
     return status == STATUS_MISUSE ? STATUS_FAILED : status;

@@ -170,7 +170,7 @@ static enum status collect(struct text_lines *lines, int c, size_t *length)
 {
     enum status status = STATUS_OK;
     for (*length = 0; c != EOF && c != '\n' && status == STATUS_OK;
-         c = getc(lines->file)) {
+         c = getc_unlocked(lines->file)) {
         if (c == '\0')
             return refuse(lines, "a zero byte: not a text file");
         if (*length == lines->longest)
@@ -182,6 +182,7 @@ static enum status collect(struct text_lines *lines, int c, size_t *length)
         if (lines->number == 1 && *length == 2 && begins_utf16(lines->text))
             return refuse(lines, "text in UTF-16: save it as UTF-8");
     }
+    lines->ended = c == '\n';
     return status;
 }
 

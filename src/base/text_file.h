@@ -38,6 +38,7 @@ struct text_lines {
     size_t longest;   /* bytes that a line may have */
     size_t number;    /* of the last line, from 1 */
     char *text;       /* the last line, without its end; may be written to */
+    bool ended;       /* with \n: false for a last line that may have been cut off */
     size_t capacity;
 };
 

@@ -1,14 +1,16 @@
-/* inspect, reasons: see the header. Files come in any number and few reasons, so the list
- * of reasons is searched from its most recent hit, and only it is kept. */
+/* inspect, reasons: see the header. Files come in any number and mostly few reasons, but in a
+ * file from elsewhere each may have its own: they are found in a balanced tree. */
 #include "inspect_reasons.h"
 
 #include <ctype.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "inspect.h"
 
+#include "base/array.h"
 #include "base/printable.h"
 
 /* The next character of a reason with every number read as one '#'; 0 at the end. */
@@ -22,15 +24,16 @@ static char next_blurred(const char **at)
     return '#';
 }
 
-static bool same_but_for_figures(const char *a, const char *b)
+/* Equal are texts that are the same but for figures. */
+static int compare_blurred(const char *a, const char *b)
 {
     for (;;) {
-        char left = next_blurred(&a);
-        char right = next_blurred(&b);
+        unsigned char left = (unsigned char)next_blurred(&a);
+        unsigned char right = (unsigned char)next_blurred(&b);
         if (left != right)
-            return false;
+            return left < right ? -1 : 1;
         if (left == '\0')
-            return true;
+            return 0;
     }
 }
 
@@ -57,44 +60,78 @@ static void blur_where_different(char *text, const char *other)
     *to = '\0';
 }
 
-static struct inspect_reason *find(struct inspect_reasons *reasons, uint8_t outcome,
-                                   const char *text)
-{
-    for (size_t i = 0; i < reasons->count; i++) {
-        struct inspect_reason *reason = &reasons->items[i];
-        if (reason->outcome == outcome && same_but_for_figures(reason->text, text))
-            return reason;
-    }
-    return NULL;
-}
-
 static enum status no_memory(void)
 {
     return status_fail(STATUS_FAILED, "no memory for the table of files");
 }
 
-static enum status add_reason(struct inspect_reasons *reasons, uint8_t outcome,
-                              const char *text)
+/* A reason, by the text of the first file that had it. */
+struct known {
+    uint8_t outcome;
+    const char *text;
+    size_t index; /* into the list of reasons */
+};
+
+static int compare_known(const void *a, const void *b)
 {
-    struct inspect_reason *items =
-        realloc(reasons->items, (reasons->count + 1) * sizeof *items);
+    const struct known *left = a, *right = b;
+    if (left->outcome != right->outcome)
+        return left->outcome < right->outcome ? -1 : 1;
+    return compare_blurred(left->text, right->text);
+}
+
+struct tally {
+    struct inspect_reasons *reasons;
+    size_t capacity;
+    void *known; /* a tree of struct known */
+};
+
+static enum status append_reason(struct tally *tally, const struct known *key)
+{
+    struct inspect_reasons *reasons = tally->reasons;
+    struct inspect_reason *items = array_reserve(reasons->items, &tally->capacity,
+                                                 reasons->count + 1, sizeof *items);
     if (!items)
-        return no_memory();
+        return STATUS_FAILED;
     reasons->items = items;
     items[reasons->count] =
-        (struct inspect_reason){.outcome = outcome, .text = strdup(text)};
+        (struct inspect_reason){.outcome = key->outcome, .text = strdup(key->text)};
     return items[reasons->count++].text ? STATUS_OK : no_memory();
 }
 
-static enum status count_file(struct inspect_reasons *reasons, uint8_t outcome,
-                              const char *text, const char *path)
+static enum status add_reason(struct tally *tally, const struct known *key)
 {
-    struct inspect_reason *reason = find(reasons, outcome, text);
-    if (!reason) {
-        if (add_reason(reasons, outcome, text) != STATUS_OK)
-            return STATUS_FAILED;
-        reason = &reasons->items[reasons->count - 1];
+    struct known *known = malloc(sizeof *known);
+    if (!known)
+        return no_memory();
+    *known = *key;
+    known->index = tally->reasons->count;
+    if (!tsearch(known, &tally->known, compare_known)) {
+        free(known);
+        return no_memory();
     }
+    return append_reason(tally, key);
+}
+
+/* The reason of that outcome and text, which is added if it is new. */
+static struct inspect_reason *reason_of(struct tally *tally, uint8_t outcome,
+                                        const char *text)
+{
+    const struct known key = {.outcome = outcome, .text = text};
+    struct known *const *found = tfind(&key, &tally->known, compare_known);
+    if (found)
+        return &tally->reasons->items[(*found)->index];
+    if (add_reason(tally, &key) != STATUS_OK)
+        return NULL;
+    return &tally->reasons->items[tally->reasons->count - 1];
+}
+
+static enum status count_file(struct tally *tally, uint8_t outcome, const char *text,
+                              const char *path)
+{
+    struct inspect_reason *reason = reason_of(tally, outcome, text);
+    if (!reason)
+        return STATUS_FAILED;
     blur_where_different(reason->text, text);
     if (reason->files < REASON_EXAMPLES) {
         reason->examples[reason->files] = strdup(path);
@@ -118,6 +155,19 @@ static bool is_told(uint8_t outcome)
     return outcome == FILE_SKIPPED || outcome == FILE_REPAIRED;
 }
 
+static enum status count_files(const struct dataset_files *files,
+                               struct inspect_reasons *out)
+{
+    struct tally tally = {.reasons = out};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < files->count; i++)
+        if (is_told(files->outcomes[i]))
+            status = count_file(&tally, files->outcomes[i], files->reasons[i],
+                                files->paths[i]);
+    tdestroy(tally.known, free);
+    return status;
+}
+
 enum status inspect_reasons_read(const struct dataset *dataset,
                                  struct inspect_reasons *out)
 {
@@ -126,9 +176,7 @@ enum status inspect_reasons_read(const struct dataset *dataset,
     enum status status = dataset_read_files(dataset, &files);
     if (status != STATUS_OK)
         return status;
-    for (size_t i = 0; status == STATUS_OK && i < files.count; i++)
-        if (is_told(files.outcomes[i]))
-            status = count_file(out, files.outcomes[i], files.reasons[i], files.paths[i]);
+    status = count_files(&files, out);
     out->files = files.count;
     if (status == STATUS_OK && out->count)
         qsort(out->items, out->count, sizeof *out->items, by_frequency);

@@ -2,19 +2,18 @@
  * those are columns that are not the same in all: what a sweep has varied. */
 #include "inspect.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "train/checkpoint.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/log.h"
+#include "train/metrics_lines.h"
 #include "api/player.h"
 #include "base/printable.h"
 #include "base/text.h"
@@ -57,35 +56,32 @@ static double number_in(const char *line, const char *key)
     return end > at ? number : (double)NAN;
 }
 
-/* NULL for anything but a file, so that nothing is waited for. */
-static FILE *open_metrics(const char *path)
+/* The validation loss in the last line with this weights hash. */
+static double valid_loss_of(const char *path, const char *hash)
 {
-    struct stat facts;
-    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    bool is_file = file >= 0 && fstat(file, &facts) == 0 && S_ISREG(facts.st_mode);
-    FILE *stream = is_file ? fdopen(file, "r") : NULL;
-    if (file >= 0 && !stream)
-        close(file);
-    return stream;
+    double found = (double)NAN;
+    struct metrics_lines metrics;
+    if (metrics_lines_open(path, &metrics) != STATUS_OK)
+        return found;
+    while (metrics_lines_next(&metrics))
+        if (strstr(metrics.lines.text, hash) &&
+            strstr(metrics.lines.text, "\"valid_loss\""))
+            found = number_in(metrics.lines.text, "\"valid_loss\"");
+    if (metrics.status != STATUS_OK)
+        log_warn("%s: not read any further", status_message());
+    metrics_lines_close(&metrics);
+    return found;
 }
 
 double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint)
 {
-    double found = (double)NAN;
-    char hash[HASH64_TEXT], *line = NULL;
-    size_t size = 0;
+    char hash[HASH64_TEXT];
     if (checkpoint->epoch_step == 0)
-        return found;
+        return (double)NAN;
     char *directory = path_directory(file);
     char *path = directory ? path_join(directory, "../metrics.jsonl") : NULL;
-    FILE *metrics = path ? open_metrics(path) : NULL;
     hash64_text(checkpoint->weights_hash, hash);
-    while (metrics && getline(&line, &size, metrics) > 0)
-        if (strstr(line, hash) && strstr(line, "\"valid_loss\""))
-            found = number_in(line, "\"valid_loss\"");
-    if (metrics)
-        fclose(metrics);
-    free(line);
+    double found = path ? valid_loss_of(path, hash) : (double)NAN;
     free(path);
     free(directory);
     return found;

@@ -45,17 +45,29 @@ static enum status write_piece(const struct samples_request *request, int number
     return status;
 }
 
+static void report_cut(int cut, int count)
+{
+    if (cut > 0)
+        log_warn("%d of %d pieces end early, with far more notes than music has", cut,
+                 count);
+}
+
 enum status samples_play(const struct checkpoint *checkpoint,
                          const struct samples_request *request,
                          struct samples_pieces *pieces)
 {
+    struct sampler_settings settings = request->settings;
+    int cut = 0;
+    settings.cut = &cut;
     *pieces = (struct samples_pieces){.tempo = player_tempo(request->primer),
                                       .count = request->count};
     pieces->list = calloc((size_t)request->count, sizeof *pieces->list);
     if (!pieces->list)
         return status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
-    return player_play(checkpoint, &request->settings, request->primer,
-                       request->keep_primer, request->count, pieces->list);
+    enum status status = player_play(checkpoint, &settings, request->primer,
+                                     request->keep_primer, request->count, pieces->list);
+    report_cut(cut, request->count);
+    return status;
 }
 
 enum status samples_save(const struct samples_request *request,

@@ -37,7 +37,8 @@ struct samples_pieces {
     int tempo;
 };
 
-/* Makes the pieces as one batch. Freed with samples_free, also after a failure. */
+/* Makes the pieces as one batch, and warns if any ends early (see sampler.h). Freed with
+ * samples_free, also after a failure. */
 enum status samples_play(const struct checkpoint *checkpoint,
                          const struct samples_request *request,
                          struct samples_pieces *pieces);

@@ -111,7 +111,8 @@ static enum status check_piece(struct checker *checker, size_t at)
     checker->encoded.count = 0;
     status = encoding->encode(encoding, &checker->notes, &checker->encoded);
     if (status != STATUS_OK)
-        return status;
+        return status_fail(status, "%s: piece %zu: %s", h5_path(checker->shard.file), at,
+                           status_message());
     if (checker->encoded.count != row->token_count ||
         memcmp(checker->encoded.items, checker->tokens,
                row->token_count * sizeof *checker->tokens) != 0)

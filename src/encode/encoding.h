@@ -94,6 +94,9 @@ struct encoding {
                                   benchmarks, whose figure is nats per frame */
     double seconds_per_step;   /* performance: 0.01; pianoroll: of one STEP when
                                     decoded, at 120 beats a minute and 480 ticks a beat */
+    double tokens_per_step;    /* over a whole piece, music doesn't come near to so many.
+                                    performance: 10; the densest of 3600 files has 1.1.
+                                    pianoroll: 44, half of the keys; the densest has 13 */
 
     /* Reads data.grid into a fresh copy of the table. NULL: it has no grid. STATUS_MISUSE
      * as encoding_create. */

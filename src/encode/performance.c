@@ -392,6 +392,7 @@ const struct encoding encoding_performance = {
     .vocabulary = VOCABULARY,
     .end = END,
     .seconds_per_step = 1.0 / STEPS_PER_SECOND,
+    .tokens_per_step = 10,
     .keeps = performance_keeps,
     .encode = performance_encode,
     .decode = performance_decode,

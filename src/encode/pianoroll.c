@@ -366,6 +366,7 @@ const struct encoding encoding_pianoroll = {
     .name = "pianoroll",
     .vocabulary = VOCABULARY,
     .end = END,
+    .tokens_per_step = KEYS / 2.0,
     .has_frames = true,
     .configure = pianoroll_configure,
     .keeps = pianoroll_keeps,

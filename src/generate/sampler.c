@@ -28,7 +28,8 @@ struct sampler {
     const struct encoding *encoding;
     const struct sampler_settings *settings;
     size_t count;
-    double end; /* by the grammar's clock, which runs through the primer */
+    double end;    /* by the grammar's clock, which runs through the primer */
+    uint64_t most; /* tokens behind the primer */
     struct row *rows;
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
@@ -71,6 +72,12 @@ static enum status check_primer(const struct encoding *encoding, const token *pr
                 "tokens)",
                 i, primer[i], encoding->name, encoding->vocabulary);
     return STATUS_OK;
+}
+
+static uint64_t most_tokens(const struct encoding *encoding, double seconds)
+{
+    double steps = (seconds + SAMPLER_SECONDS_BASE) / encoding->seconds_per_step;
+    return SAMPLER_TOKENS_BASE + (uint64_t)(encoding->tokens_per_step * steps);
 }
 
 static enum status allocate(struct sampler *sampler)
@@ -190,10 +197,11 @@ static enum status extend(struct sampler *sampler, size_t index, uint64_t positi
     return STATUS_OK;
 }
 
+/* Until all are finished or, all at once, at the limit. */
 static enum status extend_all(struct sampler *sampler, const real *logits)
 {
     size_t unfinished = sampler->count;
-    for (uint64_t position = 0; unfinished > 0; position++) {
+    for (uint64_t position = 0; unfinished > 0 && position < sampler->most; position++) {
         phase_move(); /* long pieces are no hang */
         if (position > 0)
             logits = sampler->source->next(sampler->source->context, sampler->inputs);
@@ -206,6 +214,8 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
             unfinished -= sampler->rows[i].finished;
         }
     }
+    if (sampler->settings->cut)
+        *sampler->settings->cut = (int)unfinished;
     return STATUS_OK;
 }
 
@@ -254,7 +264,8 @@ enum status sampler_run_source(const struct sampler_source *source,
     struct sampler sampler = {.source = source,
                               .encoding = encoding,
                               .settings = settings,
-                              .count = (size_t)count};
+                              .count = (size_t)count,
+                              .most = most_tokens(encoding, settings->seconds)};
     status = allocate(&sampler);
     if (status == STATUS_OK)
         status = begin_pieces(&sampler, primer, primer_count, keep_primer);

@@ -6,8 +6,13 @@
  * drawn, the token that moves time to the end or past it is the last, and what still
  * sounds ends exactly there.
  *
- * The grammar lets only so many tokens pass at one instant (performance: 384, pianoroll:
- * 89), so a piece is finite whatever the model says.
+ * A piece is finite whatever the model says. The grammar lets only so many tokens pass at
+ * one instant (performance: 384, pianoroll: 89). And a piece that has come to
+ *   SAMPLER_TOKENS_BASE +
+ *     tokens_per_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_step
+ * tokens behind the primer, with the numbers of its encoding, ends there, and what sounds
+ * ends with it. In performance that is 1000 for each second; the densest music takes 112,
+ * and 228 in its densest second.
  */
 #ifndef TUTTI_GENERATE_SAMPLER_H
 #define TUTTI_GENERATE_SAMPLER_H
@@ -37,12 +42,16 @@ struct sampler_settings {
      * chords that the pianoroll holds, are shorter than that.
      * The guard looks at the primer too. Where it would leave no token it is not
      * heard. */
+    int *cut; /* if not NULL, receives the number of pieces that have come to the limit of
+                 tokens before their time was up */
 };
 enum {
     GUARD_PERIOD = 64,
     GUARD_REPEATS = 4,
     GUARD_SECONDS = 4,
-    SAMPLER_SECONDS_MAX = 86400
+    SAMPLER_SECONDS_MAX = 86400,
+    SAMPLER_SECONDS_BASE = 10, /* a short piece may be as dense as the densest moments */
+    SAMPLER_TOKENS_BASE = 1000 /* or be a single chord */
 };
 
 /* Makes `count` pieces at once with a model of one slice, `count` rows, one step (it is

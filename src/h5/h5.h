@@ -133,13 +133,15 @@ size_t h5_chunk_room(const struct h5_chunks *chunks);
 enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int descriptor,
                           const char *path, const char *name, void *bytes);
 
-/* One text (UTF-8, fixed length, so that fletcher32 covers it). The caller frees *text.
- */
+/* One text (UTF-8, fixed length, so that fletcher32 covers it). A longer one than
+ * H5_LONGEST_TEXT bytes is refused before it is read. The caller frees *text. */
+enum { H5_LONGEST_TEXT = 1 << 20, H5_WIDEST_COLUMN = 1 << 15 };
 enum status h5_write_text(struct h5_file *file, const char *name, const char *text);
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text);
 
-/* A column of texts, padded with zeros to the longest. The caller frees *texts: one
- * block, pointers first. */
+/* A column of texts, padded with zeros to the longest. One that is padded to more than
+ * H5_WIDEST_COLUMN bytes, which the longest path with each byte escaped doesn't need, is
+ * refused before it is read. The caller frees *texts: one block, pointers first. */
 enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
                            const char *const *texts);
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,

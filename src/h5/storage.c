@@ -164,6 +164,16 @@ static enum status check_sizes(const struct h5_file *file, const char *name,
                        (unsigned long long)most);
 }
 
+/* A chunk is read whole, so what is too long is refused by its width. */
+static enum status check_width(const struct h5_file *file, const char *name, hid_t type)
+{
+    size_t width = H5Tget_size(type);
+    if (H5Tget_class(type) != H5T_STRING || width <= H5_LONGEST_TEXT)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: %s: a text of %zu bytes (at most %d)",
+                       file->path, name, width, H5_LONGEST_TEXT);
+}
+
 /* ---- chunks ---- */
 
 struct roll { /* the chunks that were seen */
@@ -312,6 +322,8 @@ static enum status check_dataset(const struct h5_file *file, const char *name,
     out->element = H5Tget_size(type);
     if (status == STATUS_OK)
         status = check_sizes(file, name, out);
+    if (status == STATUS_OK)
+        status = check_width(file, name, type);
     if (status != STATUS_OK)
         return status;
     out->places = calloc(out->chunks + 1, sizeof *out->places);

@@ -560,8 +560,45 @@ static enum status read_padded(const struct h5_file *file, const char *name,
     return status;
 }
 
-enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
-                          char ***texts)
+/* What is refused before it is read. */
+struct text_limits {
+    size_t widest, rows;
+};
+
+static enum status check_limits(const struct h5_file *file, const char *name,
+                                const struct text_limits *most, size_t width, size_t rows)
+{
+    if (rows > most->rows)
+        return status_fail(STATUS_FAILED, "%s: %s: %zu texts (expected %zu)", file->path,
+                           name, rows, most->rows);
+    if (width > most->widest)
+        return status_fail(STATUS_FAILED, "%s: %s: a text of %zu bytes (at most %zu)",
+                           file->path, name, width, most->widest);
+    return STATUS_OK;
+}
+
+/* How many texts the column has. */
+static enum status count_texts(const struct h5_file *file, const char *name,
+                               hid_t dataset, size_t width,
+                               const struct text_limits *most, size_t *count)
+{
+    size_t dims[H5_MAX_RANK];
+    int rank = 0;
+    enum status status = check_class(file, name, dataset, H5T_STRING);
+    if (status == STATUS_OK)
+        status = dataset_shape(file, name, dataset, &rank, dims);
+    if (status != STATUS_OK)
+        return status;
+    if (rank != 1)
+        return status_fail(STATUS_FAILED, "%s: %s: not a column of texts", file->path,
+                           name);
+    *count = dims[0];
+    return check_limits(file, name, most, width, dims[0]);
+}
+
+static enum status read_column(const struct h5_file *file, const char *name,
+                               const struct text_limits *most, size_t *count,
+                               char ***texts)
 {
     H5_HOLD_LOCK;
     *texts = NULL;
@@ -569,30 +606,31 @@ enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *
     hid_t dataset = open_dataset(file, name);
     if (dataset < 0)
         return STATUS_FAILED;
-    size_t dims[H5_MAX_RANK];
-    int rank = 0;
     hid_t type = H5Dget_type(dataset);
-    enum status status = check_class(file, name, dataset, H5T_STRING);
+    enum status status = count_texts(file, name, dataset, H5Tget_size(type), most, count);
     if (status == STATUS_OK)
-        status = dataset_shape(file, name, dataset, &rank, dims);
-    if (status == STATUS_OK && rank != 1)
-        status =
-            status_fail(STATUS_FAILED, "%s: %s: not a column of texts", file->path, name);
-    if (status == STATUS_OK)
-        status = read_padded(file, name, dataset, type, dims[0], texts);
-    if (status == STATUS_OK)
-        *count = dims[0];
+        status = read_padded(file, name, dataset, type, *count, texts);
+    if (status != STATUS_OK)
+        *count = 0;
     H5Tclose(type);
     H5Dclose(dataset);
     return status;
 }
 
+enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
+                          char ***texts)
+{
+    static const struct text_limits most = {H5_WIDEST_COLUMN, SIZE_MAX};
+    return read_column(file, name, &most, count, texts);
+}
+
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text)
 {
+    static const struct text_limits most = {H5_LONGEST_TEXT, 1};
     *text = NULL;
     size_t count;
     char **texts;
-    enum status status = h5_read_texts(file, name, &count, &texts);
+    enum status status = read_column(file, name, &most, &count, &texts);
     if (status != STATUS_OK)
         return status;
     if (count != 1)

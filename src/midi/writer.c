@@ -2,11 +2,14 @@
  *
  * Everything is checked and planned in plain arrays first, because libsmf asserts where
  * it could refuse; then events are handed over track by track in order of time, which it
- * appends without sorting. Program changes: a channel's tracks share its program, so one
- * is written wherever the program in force, with tracks merged by tick and equal ticks in
- * the order of tracks, is not the note's. Percussion on another channel than the usual
- * one, and melody there, is written as General MIDI 2 has it: a bank in front of the
- * program change.
+ * appends without sorting. What it saves it reads back, and to delete a track takes it
+ * time that grows with the square of the events. So a track goes through it in parts,
+ * each a file of its own, and the bytes of the parts are joined here.
+ *
+ * Program changes: a channel's tracks share its program, so one is written wherever the
+ * program in force, with tracks merged by tick and equal ticks in the order of tracks, is
+ * not the note's. Percussion on another channel than the usual one, and melody there, is
+ * written as General MIDI 2 has it: a bank in front of the program change.
  */
 #include "midi.h"
 
@@ -20,10 +23,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/file.h"
 
 enum {
+    PART_EVENTS = 1024, /* of a track, that go through libsmf at once */
     HEADER_BYTES = 14,
+    TRACK_HEADER_BYTES = 8,
+    END_OF_TRACK_BYTES = 4,
     CHANNELS = 16,
     PITCHES = 128,
     PROGRAMS = 128,
@@ -246,35 +253,37 @@ static bool add_beginning(smf_track_t *track, const struct plan *plan)
            (!plan->gm2 || add_bytes(track, gm2_on, sizeof gm2_on, 0));
 }
 
-/* Adds a track with events[*next...] of that number. */
-static bool build_track(smf_t *smf, const struct plan *plan, int number, size_t *next)
+/* How far the events have been handed over: all before `next`, the last of them at `tick`
+ * of its track. */
+struct progress {
+    size_t next;
+    int tick;
+};
+
+static bool is_next(const struct plan *plan, const struct progress *done, int track)
+{
+    return done->next < plan->event_count && plan->events[done->next].track == track;
+}
+
+/* The next events of track `number`, in time from where the part before ended. */
+static bool build_part(smf_t *smf, const struct plan *plan, int number,
+                       struct progress *done)
 {
     smf_track_t *track = smf_track_new();
     if (!track)
         return false;
     smf_add_track(smf, track);
-    int tick = 0;
     if (number == 0 && !add_beginning(track, plan))
         return false;
-    for (; *next < plan->event_count && plan->events[*next].track == number; ++*next) {
-        struct event from = plan->events[*next];
-        int length = from.kind == EVENT_PROGRAM ? 2 : 3;
-        tick = from.tick;
-        if (!add_bytes(track, from.bytes, length, tick))
+    int begin = done->tick;
+    for (int i = 0; i < PART_EVENTS && is_next(plan, done, number); i++) {
+        struct event event = plan->events[done->next++];
+        int length = event.kind == EVENT_PROGRAM ? 2 : 3;
+        done->tick = event.tick;
+        if (!add_bytes(track, event.bytes, length, event.tick - begin))
             return false;
     }
-    return smf_track_add_eot_pulses(track, tick) == 0;
-}
-
-static bool build(smf_t *smf, const struct plan *plan)
-{
-    size_t next = 0;
-    if (smf_set_ppqn(smf, plan->ticks_per_beat) != 0)
-        return false;
-    for (int number = 0; number < plan->tracks; number++)
-        if (!build_track(smf, plan, number, &next))
-            return false;
-    return smf_set_format(smf, 1) == 0;
+    return smf_track_add_eot_pulses(track, done->tick - begin) == 0;
 }
 
 /* libsmf prints to the terminal what its return value says as well. */
@@ -287,57 +296,119 @@ static void ignore_log(const gchar *domain, GLogLevelFlags level, const gchar *t
     (void)data;
 }
 
-/* Has libsmf write the file into memory that is nobody else's: having saved a file it
- * reads it back by its name, and an assertion ends the process if that is not what it
- * wrote. */
-static enum status save(const struct plan *plan, int memory)
+/* The file as it grows, and what libsmf saves to. */
+struct output {
+    uint8_t *bytes;
+    size_t count, capacity;
+    int memory;
+};
+
+/* Room for `size` bytes more, which count as written; NULL without memory. */
+static uint8_t *extend(struct output *output, size_t size)
+{
+    uint8_t *bytes =
+        array_reserve(output->bytes, &output->capacity, output->count + size, 1);
+    if (!bytes)
+        return NULL;
+    output->bytes = bytes;
+    output->count += size;
+    return bytes + output->count - size;
+}
+
+static void put_number(uint8_t *to, int size, size_t number)
+{
+    for (int i = size - 1; i >= 0; i--, number >>= 8)
+        to[i] = (uint8_t)number;
+}
+
+/* The events of the track that has been saved, its end included. */
+static enum status take_part(const struct plan *plan, struct output *output)
+{
+    const off_t begin = HEADER_BYTES + TRACK_HEADER_BYTES;
+    struct stat facts;
+    if (fstat(output->memory, &facts) != 0 || facts.st_size < begin + END_OF_TRACK_BYTES)
+        return status_fail(STATUS_FAILED, "%s: can't write in memory", plan->path);
+    size_t size = (size_t)(facts.st_size - begin);
+    uint8_t *to = extend(output, size);
+    if (!to)
+        return STATUS_FAILED;
+    if (pread(output->memory, to, size, begin) != (ssize_t)size)
+        return status_fail_errno("%s: can't read in memory", plan->path);
+    return STATUS_OK;
+}
+
+/* Has libsmf write a part into memory that is nobody else's: having saved a file it reads
+ * it back by its name, and an assertion ends the process if that is not what it wrote. */
+static enum status save_part(const struct plan *plan, int number, struct progress *done,
+                             struct output *output)
 {
     char name[64];
     smf_t *smf = smf_new();
     if (!smf)
         return status_fail(STATUS_FAILED, "%s: no memory to write MIDI", plan->path);
-    snprintf(name, sizeof name, "/proc/self/fd/%d", memory);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", output->memory);
     enum status status = STATUS_OK;
-    if (!build(smf, plan))
+    if (smf_set_ppqn(smf, plan->ticks_per_beat) != 0 ||
+        !build_part(smf, plan, number, done))
         status = status_fail(STATUS_FAILED, "%s: libsmf refuses the notes", plan->path);
     else if (smf_save(smf, name) != 0)
         status = status_fail_errno("%s: can't write in memory (%s)", plan->path, name);
     smf_delete(smf);
+    return status == STATUS_OK ? take_part(plan, output) : status;
+}
+
+static enum status save_track(const struct plan *plan, int number, struct progress *done,
+                              struct output *output)
+{
+    if (!extend(output, TRACK_HEADER_BYTES))
+        return STATUS_FAILED;
+    size_t begin = output->count;
+    done->tick = 0;
+    enum status status = save_part(plan, number, done, output);
+    while (status == STATUS_OK && is_next(plan, done, number)) {
+        output->count -= END_OF_TRACK_BYTES; /* it was not the end */
+        status = save_part(plan, number, done, output);
+    }
+    uint8_t *header = output->bytes + begin - TRACK_HEADER_BYTES;
+    memcpy(header, "MTrk", 4);
+    put_number(header + 4, 4, output->count - begin);
     return status;
 }
 
-static enum status save_quietly(const struct plan *plan, int memory)
+static enum status save(const struct plan *plan, struct output *output)
+{
+    static const uint8_t start[] = {'M', 'T', 'h', 'd', 0, 0, 0, 6, 0, 1}; /* format 1 */
+    struct progress done = {0};
+    uint8_t *header = extend(output, HEADER_BYTES);
+    if (!header)
+        return STATUS_FAILED;
+    memcpy(header, start, sizeof start);
+    put_number(header + 10, 2, (size_t)plan->tracks);
+    put_number(header + 12, 2, (size_t)plan->ticks_per_beat);
+    enum status status = STATUS_OK;
+    for (int number = 0; number < plan->tracks && status == STATUS_OK; number++)
+        status = save_track(plan, number, &done, output);
+    return status;
+}
+
+static enum status save_quietly(const struct plan *plan, struct output *output)
 {
     GLogFunc before = g_log_set_default_handler(ignore_log, NULL);
-    enum status status = save(plan, memory);
+    enum status status = save(plan, output);
     g_log_set_default_handler(before, NULL);
-    return status;
-}
-
-/* From memory to the file's name. */
-static enum status publish(const struct plan *plan, int memory)
-{
-    struct stat facts;
-    if (fstat(memory, &facts) != 0 || facts.st_size < HEADER_BYTES)
-        return status_fail(STATUS_FAILED, "%s: can't write in memory", plan->path);
-    size_t size = (size_t)facts.st_size;
-    void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, memory, 0);
-    if (bytes == MAP_FAILED)
-        return status_fail_errno("%s: can't write in memory", plan->path);
-    enum status status = plan->write(plan->path, bytes, size);
-    munmap(bytes, size);
     return status;
 }
 
 static enum status write_events(const struct plan *plan)
 {
-    int memory = memfd_create("midi", MFD_CLOEXEC);
-    if (memory < 0)
+    struct output output = {.memory = memfd_create("midi", MFD_CLOEXEC)};
+    if (output.memory < 0)
         return status_fail_errno("%s: can't write in memory", plan->path);
-    enum status status = save_quietly(plan, memory);
+    enum status status = save_quietly(plan, &output);
     if (status == STATUS_OK)
-        status = publish(plan, memory);
-    close(memory);
+        status = plan->write(plan->path, output.bytes, output.count);
+    close(output.memory);
+    free(output.bytes);
     return status;
 }
 

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "metrics_lines.h"
 
 /* The integer behind "KEY": in a line of ours; -1 if there is none. */
 static int64_t number_of(const char *line, const char *key)
@@ -32,59 +33,79 @@ static bool belongs(const char *line, int64_t step, int64_t epoch)
     return of_step >= 0 && of_step <= step && (!ends_epoch || of_epoch <= epoch);
 }
 
-/* Moves the lines that belong to the front and returns their length. A last line without
- * its newline was cut off and belongs to nothing. */
-static size_t keep_lines(char *text, size_t size, int64_t step, int64_t epoch)
-{
-    size_t kept = 0;
-    for (char *line = text, *end; line < text + size; line = end + 1) {
-        end = memchr(line, '\n', size - (size_t)(line - text));
-        if (!end)
-            break;
-        *end = '\0';
-        size_t length = (size_t)(end - line) + 1;
-        bool wanted = belongs(line, step, epoch);
-        *end = '\n';
-        if (wanted) {
-            memmove(text + kept, line, length);
-            kept += length;
-        }
-    }
-    return kept;
-}
-
-/* Does every line, the last one perhaps cut off, begin as a line of ours? */
-static bool is_own(const char *text, size_t size)
+/* Does it begin as a line of ours, one that was cut off as far as it goes? */
+static bool is_own(const struct text_lines *lines)
 {
     static const char by_step[] = "{\"step\":", by_epoch[] = "{\"epoch\":";
-    for (const char *line = text, *end = text + size; line < end;) {
-        size_t left = (size_t)(end - line);
-        size_t as_step = left < strlen(by_step) ? left : strlen(by_step);
-        size_t as_epoch = left < strlen(by_epoch) ? left : strlen(by_epoch);
-        if (memcmp(line, by_step, as_step) != 0 && memcmp(line, by_epoch, as_epoch) != 0)
-            return false;
-        const char *newline = memchr(line, '\n', left);
-        line = newline ? newline + 1 : end;
-    }
-    return true;
+    size_t length = strlen(lines->text);
+    size_t as_step = strlen(by_step), as_epoch = strlen(by_epoch);
+    if (!lines->ended && length < as_step)
+        as_step = length;
+    if (!lines->ended && length < as_epoch)
+        as_epoch = length;
+    return strncmp(lines->text, by_step, as_step) == 0 ||
+           strncmp(lines->text, by_epoch, as_epoch) == 0;
+}
+
+/* Keeps a file aside that has other lines, or something else than lines. It stays open. */
+static enum status keep_foreign(const char *path, struct metrics_lines *old)
+{
+    bool own = true;
+    while (metrics_lines_next(old))
+        own = own && is_own(&old->lines);
+    if (metrics_lines_broken(old))
+        return STATUS_FAILED;
+    if (old->status != STATUS_OK)
+        log_warn("%s: not read any further", status_message());
+    return own && old->status == STATUS_OK ? STATUS_OK : run_keep_aside(path);
+}
+
+struct cut {
+    struct metrics_lines old;
+    int64_t step, epoch;
+};
+
+/* The lines that belong. A last line without its newline was cut off and belongs to
+ * nothing. */
+static bool write_lines(FILE *to, struct cut *cut)
+{
+    const struct text_lines *line = &cut->old.lines;
+    bool fine = true;
+    metrics_lines_rewind(&cut->old);
+    while (fine && metrics_lines_next(&cut->old))
+        if (line->ended && belongs(line->text, cut->step, cut->epoch))
+            fine = fprintf(to, "%s\n", line->text) > 0;
+    return fine && !metrics_lines_broken(&cut->old);
+}
+
+static int write_kept(int descriptor, void *context)
+{
+    int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    FILE *to = copy >= 0 ? fdopen(copy, "w") : NULL;
+    if (copy >= 0 && !to)
+        close(copy);
+    bool fine = to && write_lines(to, context);
+    int reason = errno;
+    if (to && fclose(to) != 0 && fine)
+        return -1;
+    errno = reason;
+    return fine ? 0 : -1;
 }
 
 /* Replaces the file by those of its lines that belong. One with other lines is kept. */
 static enum status cut(const char *path, int64_t step, int64_t epoch)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    enum status status = STATUS_OK;
-    if (file_exists(path)) {
-        status = file_read(path, 0, &bytes, &size);
-        if (status == STATUS_OK && !is_own((char *)bytes, size))
-            status = run_keep_aside(path);
-    }
-    if (status == STATUS_OK) {
-        size = step > 0 && bytes ? keep_lines((char *)bytes, size, step, epoch) : 0;
-        status = file_write_own(path, bytes ? (char *)bytes : "", size);
-    }
-    free(bytes);
+    struct cut cut = {.step = step, .epoch = epoch};
+    if (!file_exists(path))
+        return file_write_own(path, "", 0);
+    enum status status = metrics_lines_open(path, &cut.old);
+    if (status != STATUS_OK)
+        return status;
+    status = keep_foreign(path, &cut.old);
+    if (status == STATUS_OK)
+        status = step > 0 ? file_write_own_by(path, write_kept, &cut)
+                          : file_write_own(path, "", 0);
+    metrics_lines_close(&cut.old);
     return status;
 }
 

@@ -48,7 +48,8 @@ struct checkpoint_cost {
 
 /* Opens the file for the steps after `step` and the epochs after `epoch`: older lines are
  * kept, lines beyond are dropped, so that after a resume each step is there once. With
- * step 0 the file is empty. A file with lines of another kind is kept aside. */
+ * step 0 the file is empty. A file with lines of another kind, or with what ends the
+ * reading of metrics_lines, is kept aside. */
 enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
                          struct metrics *out);
 void metrics_close(struct metrics *metrics);

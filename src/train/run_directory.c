@@ -111,7 +111,7 @@ static void point(const struct run_directory *run, const char *link, const char 
         free_to_use && !run->linkless && make_link(run, link, path, name) == STATUS_OK;
     if (path && !made && !run->linkless)
         log_warn("%s", status_message());
-    if (free_to_use && !made)
+    if (free_to_use && !made && run_claim_still_holds(run->claim) == STATUS_OK)
         unlink(path);
     free(path);
 }
