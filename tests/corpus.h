@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "pieces.h"
+#include "remove_tree.h"
+#include "base/file.h"
 #include "comm/comm.h"
 #include "data/dataset.h"
-#include "base/file.h"
 #include "data/ingest.h"
 #include "midi/midi.h"
-#include "remove_tree.h"
 
 /* FOLDER/piece-000.mid ...: `count` random pieces from number `first` on. Piece 1 has
  * percussion where it is unusual. */

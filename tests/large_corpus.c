@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "base/file.h"
-#include "midi/midi.h"
 #include "base/rng.h"
+#include "midi/midi.h"
 
 static uint64_t draw(uint64_t below, uint64_t file, uint64_t note, uint64_t what)
 {

@@ -7,8 +7,8 @@
 
 #include <math.h>
 
-#include "nn/model.h"
 #include "base/rng.h"
+#include "nn/model.h"
 
 enum { SLICES = 2, ROWS = 3, STEPS = 5, VOCABULARY = 11, END_TOKEN = 10 };
 

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "midi/notes.h"
 #include "base/rng.h"
+#include "midi/notes.h"
 
 static inline uint64_t test_seed(void)
 {

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "generate/sampler.h"
 #include "wellformed.h"
+#include "generate/sampler.h"
 
 enum { OFF = 128, SHIFT = 255, VELOCITY = 356, STEP = 88, ROWS_MAX = 4000 };
 

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/stream_internal.h"
+#include "remove_tree.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "remove_tree.h"
+#include "data/stream_internal.h"
 
 enum { END = 60000, FILES = 5, FILE_PIECES = 40, LONG_PIECE = 150000 };
 

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "remove_tree.h"
 
 static void message_may_quote_itself(void **state)
 {

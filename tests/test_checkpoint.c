@@ -15,10 +15,10 @@
 #include <cmocka.h>
 
 #include "tiny_checkpoint.h"
-#include "base/file.h"
-#include "h5/h5.h"
-#include "base/rng.h"
 #include "remove_tree.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "h5/h5.h"
 
 static char directory[] = "/tmp/tutti-checkpoint-XXXXXX";
 static char path[256];

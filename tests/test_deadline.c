@@ -15,10 +15,10 @@
 
 #include <cmocka.h>
 
-#include "train/deadline.h"
+#include "remove_tree.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "remove_tree.h"
+#include "train/deadline.h"
 
 static char directory[] = "/tmp/tutti-deadline-XXXXXX";
 static const double patience = 20; /* seconds: for a machine that is busy */

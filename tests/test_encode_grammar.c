@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "pieces.h"
-#include "encode/encoding.h"
 #include "wellformed.h"
+#include "encode/encoding.h"
 
 enum { VOCABULARY_MAX = 400, OFF = 128, SHIFT = 255, VELOCITY = 356 };
 

@@ -14,14 +14,14 @@
 #include <cmocka.h>
 
 #include "ranks.h"
-#include "train/evaluate.h"
+#include "remove_tree.h"
 #include "base/file.h"
-#include "train/floors.h"
-#include "data/ingest.h"
-#include "midi/midi.h"
 #include "base/rng.h"
 #include "comm/slices.h"
-#include "remove_tree.h"
+#include "data/ingest.h"
+#include "midi/midi.h"
+#include "train/evaluate.h"
+#include "train/floors.h"
 
 enum { TUNES = 24, SLICES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
 

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "ranks.h"
-#include "comm/exact_sum.h"
 #include "base/rng.h"
+#include "comm/exact_sum.h"
 
 __extension__ typedef __int128 wide;
 

@@ -10,8 +10,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "train/feed.h"
 #include "stream_files.h"
+#include "train/feed.h"
 
 enum { ROWS = 3, SLICES = 2, STEPS = 50, CHUNK_BYTES = 140000 };
 

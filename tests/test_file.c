@@ -23,8 +23,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "remove_tree.h"
+#include "base/file.h"
 
 static char folder[64];
 

@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "h5/h5.h"
-#include "base/rng.h"
 #include "remove_tree.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "h5/h5.h"
 
 static char directory[] = "/tmp/tutti-test-h5-XXXXXX";
 

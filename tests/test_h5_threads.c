@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
+#include "remove_tree.h"
 #include "base/file.h"
 #include "h5/h5.h"
-#include "remove_tree.h"
 
 enum { THREADS = 4, ROUNDS = 12, VALUES = 100000, LARGE = 24 << 20 };
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/kernels.h"
 #include "base/rng.h"
+#include "kernels/kernels.h"
 
 static const char *const names[] = {"portable", "avx2", "avx512", "amx"};
 enum { SETS = 4 };

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "midi_expect.h"
-#include "base/file.h"
 #include "remove_tree.h"
+#include "base/file.h"
 
 static char directory[] = "/tmp/tutti-midi-write-XXXXXX";
 static char *path;

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "train/optimizer.h"
 #include "base/rng.h"
+#include "train/optimizer.h"
 #include "train/schedule.h"
 
 /* Not in every cmocka. */

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "remove_tree.h"
 #include "base/file.h"
 #include "base/options.h"
 #include "base/rng.h"
-#include "remove_tree.h"
 
 /* Every member of struct options with its range, written down a second time: a row of the
  * table that reads into another member, or has another range, doesn't survive. */

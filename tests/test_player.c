@@ -12,11 +12,11 @@
 
 #include "midi_make.h"
 #include "tiny_checkpoint.h"
+#include "remove_tree.h"
+#include "api/player.h"
 #include "base/file.h"
 #include "midi/midi.h"
-#include "api/player.h"
 #include "tutti/tutti.h"
-#include "remove_tree.h"
 
 static char folder[] = "/tmp/tutti-test-player-XXXXXX";
 

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "kernels/gemm.h"
 #include "kernels/product.h"
-#include "base/rng.h"
 
 struct shape {
     int slices, rows, n, k;

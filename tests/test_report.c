@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "train/report.h"
 #include "ranks.h"
-#include "comm/comm_probe.h"
 #include "base/progress.h"
+#include "comm/comm_probe.h"
+#include "train/report.h"
 
 /* ---- clocks ---- */
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "comm/rounds.h"
 #include "base/rng.h"
+#include "comm/rounds.h"
 
 enum { MOST_RANKS = 40, MOST_COUNT = 300 };
 

@@ -12,11 +12,11 @@
 
 #include <cmocka.h>
 
+#include "tiny_checkpoint.h"
+#include "base/file.h"
 #include "train/run_claim.h"
 #include "train/run_directory.h"
 #include "train/run_names.h"
-#include "tiny_checkpoint.h"
-#include "base/file.h"
 #include "train/trainer.h"
 
 static char root[] = "/tmp/tutti-claim-XXXXXX";

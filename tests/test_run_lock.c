@@ -17,10 +17,10 @@
 
 #include <cmocka.h>
 
-#include "train/run_lock.h"
+#include "remove_tree.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "remove_tree.h"
+#include "train/run_lock.h"
 
 static char directory[] = "/tmp/tutti-lock-XXXXXX";
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "generate/guard.h"
 #include "sampler_fakes.h"
+#include "generate/guard.h"
 
 /* Wants one note again and again: on, `shift`, off, `shift`. */
 static void want_one_note(const struct fake *fake, int row, token shift, real *logits)

@@ -6,10 +6,10 @@
 
 #include <cmocka.h>
 
-#include "data/silence.h"
 #include "corpus.h"
 #include "midi_make.h"
 #include "ranks.h"
+#include "data/silence.h"
 
 enum { TUNE = 64, FAR = 0x0FFFFFFF, SMPTE = -25 * 256 + 40 };
 

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/rng.h"
 #include "data/layout.h"
 #include "data/spill.h"
-#include "base/rng.h"
 
 enum { PIECES = 3, NOTES = 40, TOKENS = 90, PARTS = NOTE_COLUMNS + 1 };
 

@@ -22,8 +22,8 @@
 
 #include <cmocka.h>
 
-#include "watchdog/watch_internal.h"
 #include "base/options.h"
+#include "watchdog/watch_internal.h"
 
 enum { RANKS = 4, PATIENCE = 60 /* seconds; only a failure takes so long */ };
 

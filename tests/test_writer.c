@@ -16,12 +16,12 @@
 
 #include <cmocka.h>
 
-#include "train/writer.h"
 #include "tiny_checkpoint.h"
-#include "base/file.h"
-#include "h5/h5.h"
-#include "base/inject.h"
 #include "remove_tree.h"
+#include "base/file.h"
+#include "base/inject.h"
+#include "h5/h5.h"
+#include "train/writer.h"
 
 static char directory[] = "/tmp/tutti-writer-XXXXXX";
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/checkpoint.h"
 #include "nn/params.h"
+#include "train/checkpoint.h"
 
 enum { TINY_EPOCHS = 2 };
 

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "comm/comm.h"
 #include "base/phase.h"
+#include "comm/comm.h"
 #include "watchdog/watch.h"
 
 int main(int argc, char **argv)

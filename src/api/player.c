@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "nn/model.h"
 #include "data/piece.h"
+#include "nn/model.h"
 #include "train/trainer.h"
 
 enum { TICKS_PER_BEAT = 480 }; /* which every fraction of a beat in use divides */

@@ -9,12 +9,12 @@
 
 #include <stddef.h>
 
-#include "train/checkpoint.h"
+#include "base/status.h"
 #include "encode/encoding.h"
+#include "generate/sampler.h"
 #include "midi/midi.h"
 #include "midi/notes.h"
-#include "generate/sampler.h"
-#include "base/status.h"
+#include "train/checkpoint.h"
 
 enum {
     PLAYER_PIECES_MAX = 4096, /* most pieces of one batch */

@@ -15,11 +15,11 @@
 
 #include "cli.h"
 #include "base/json.h"
+#include "base/progress.h"
 #include "kernels/kernels.h"
+#include "kernels/product.h"
 #include "nn/cell.h"
 #include "nn/model.h"
-#include "kernels/product.h"
-#include "base/progress.h"
 
 /* ---- measuring ---- */
 

@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/options.h"
 #include "comm/comm.h"
 #include "encode/encoding.h"
-#include "base/options.h"
 
 enum { BENCH_ROWS = 64, BENCH_NAME = 48 };
 

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "bench.h"
-#include "demo/composer.h"
 #include "base/file.h"
+#include "demo/composer.h"
 #include "midi/midi.h"
 
 enum { PIECES = 200 };

@@ -1,7 +1,7 @@
 /* bench_limits: what the processor and its memory can do at most. */
 #include "bench.h"
-#include "kernels/kernels.h"
 #include "base/memory.h"
+#include "kernels/kernels.h"
 
 static const size_t beyond_caches = (size_t)1 << 28;
 

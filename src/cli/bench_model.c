@@ -5,15 +5,15 @@
 #include <string.h>
 
 #include "bench.h"
-#include "comm/exact_sum.h"
-#include "kernels/kernels.h"
 #include "base/memory.h"
+#include "base/rng.h"
+#include "comm/exact_sum.h"
+#include "comm/slices.h"
+#include "kernels/kernels.h"
+#include "kernels/product.h"
 #include "nn/cell.h"
 #include "nn/model.h"
-#include "kernels/product.h"
 #include "train/rehearsal.h"
-#include "base/rng.h"
-#include "comm/slices.h"
 
 static const char *const fma_limit = "multiply-adds";
 

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "midi/midi.h"
 #include "base/standard_streams.h"
 #include "base/text.h"
+#include "midi/midi.h"
 
 static const struct {
     const char *name;

@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "comm/comm.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 /* One named argument; exactly one of flag, text, each, integer, number is set and says
  * the type. With `flag` it takes no value; integer and number are checked against [low,

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "demo/composer.h"
 #include "encode/encoding.h"
-#include "base/file.h"
 #include "midi/midi.h"
 
 struct corpus_writer {

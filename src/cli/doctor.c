@@ -12,12 +12,12 @@
 #include <string.h>
 
 #include "cli.h"
-#include "encode/encoding.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "nn/params.h"
 #include "base/printable.h"
+#include "encode/encoding.h"
+#include "nn/params.h"
 
 static const char *const level_names[DOCTOR_LEVELS] = {"ok", "note", "warning", "fault"};
 

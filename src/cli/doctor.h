@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "comm/comm.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 enum {
     DOCTOR_WORD = 64,

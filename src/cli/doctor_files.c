@@ -20,8 +20,8 @@
 
 #include "doctor.h"
 #include "base/file.h"
-#include "h5/h5.h"
 #include "base/progress.h"
+#include "h5/h5.h"
 
 static const double patience = 5; /* seconds: NFS keeps a directory's contents for 3 */
 

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "doctor.h"
-#include "comm/comm_probe.h"
 #include "base/file.h"
-#include "kernels/product.h"
 #include "base/progress.h"
+#include "comm/comm_probe.h"
+#include "kernels/product.h"
 #include "watchdog/watch.h"
 
 static const char shared_memory[] = "/dev/shm";

@@ -13,9 +13,9 @@
 #include "doctor.h"
 #include "launch.h"
 #include "base/file.h"
+#include "base/slurm.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
-#include "base/slurm.h"
 
 #define ROOT_CONFIRM "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"
 

@@ -7,15 +7,15 @@
 #include <string.h>
 
 #include "cli.h"
-#include "train/checkpoint.h"
-#include "comm/comm.h"
+#include "api/player.h"
 #include "base/confine.h"
+#include "base/json.h"
+#include "base/printable.h"
+#include "comm/comm.h"
+#include "comm/slices.h"
+#include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/floors.h"
-#include "base/json.h"
-#include "api/player.h"
-#include "base/printable.h"
-#include "comm/slices.h"
 
 struct evaluate_arguments {
     const char *checkpoint, *dataset;

@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "api/player.h"
 #include "base/confine.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "h5/h5.h"
 #include "midi/midi.h"
-#include "api/player.h"
-#include "base/printable.h"
 
 enum kind { KIND_MIDI, KIND_CHECKPOINT, KIND_DATASET };
 static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a dataset"};

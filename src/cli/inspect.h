@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "train/checkpoint.h"
 #include "base/json.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "train/checkpoint.h"
 
 /* How a thing is to be shown. */
 struct inspect_request {

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/checkpoint.h"
 #include "base/hash.h"
 #include "base/printable.h"
 #include "nn/cell.h"
+#include "train/checkpoint.h"
 
 /* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out.
  */

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "inspect_reasons.h"
-#include "data/dataset.h"
 #include "base/file.h"
-#include "h5/h5.h"
 #include "base/hash.h"
 #include "base/printable.h"
 #include "base/progress.h"
+#include "data/dataset.h"
+#include "h5/h5.h"
 
 /* The sums over all splits of one row of counts. */
 struct sums {

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "midi/midi.h"
 #include "base/printable.h"
+#include "midi/midi.h"
 
 enum { PROGRAMS = 128, CHANNELS = 16 };
 

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "data/dataset.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "data/dataset.h"
 
 /* Files of one outcome and one reason. Reasons that differ in their figures only are one:
  * "3 notes (limit 10)" and "7 notes (limit 10)" are "# notes (limit #)". */

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/checkpoint.h"
+#include "api/player.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "train/metrics_lines.h"
-#include "api/player.h"
 #include "base/printable.h"
 #include "base/text.h"
+#include "train/checkpoint.h"
+#include "train/metrics_lines.h"
 
 enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns behind the settings */
 static const char *const figure_names[FIGURES] = {"epoch",    "step",     "valid loss",

@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "comm/comm.h"
 #include "base/file.h"
 #include "base/printable.h"
+#include "comm/comm.h"
 
 void launch_add(struct launch *launch, const char *word)
 {

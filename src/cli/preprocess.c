@@ -9,13 +9,13 @@
 #include "inspect.h"
 #include "inspect_reasons.h"
 #include "launch.h"
-#include "data/dataset.h"
 #include "base/file.h"
-#include "data/ingest.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/progress.h"
 #include "base/standard_streams.h"
+#include "data/dataset.h"
+#include "data/ingest.h"
 
 struct arguments {
     const char *output, *config, *list;

@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "train/checkpoint.h"
 #include "api/player.h"
 #include "base/status.h"
+#include "train/checkpoint.h"
 
 /* What is asked for beside the sampler's settings. */
 struct samples_request {

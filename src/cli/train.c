@@ -8,13 +8,13 @@
 #include "go_on.h"
 #include "launch.h"
 #include "samples.h"
+#include "where.h"
 #include "base/file.h"
 #include "base/inject.h"
 #include "base/log.h"
 #include "base/standard_streams.h"
 #include "train/trainer.h"
 #include "watchdog/watch.h"
-#include "where.h"
 
 /* A command that can be pasted as it stands. */
 static void show(const char *label, const char *command, const char *first,

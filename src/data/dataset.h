@@ -47,10 +47,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "encode/encoding.h"
 #include "base/hash.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "encode/encoding.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST, SPLITS };
 const char *split_name(enum split split); /* "train", "valid", "test" */

@@ -59,9 +59,9 @@
 
 #include <stddef.h>
 
-#include "comm/comm.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 struct ingest_request {
     const char *const *inputs; /* folders (searched recursively) and files */

@@ -7,8 +7,8 @@
 
 #include "layout.h"
 #include "base/file.h"
-#include "h5/h5.h"
 #include "base/recorded_path.h"
+#include "h5/h5.h"
 
 static enum status out_of_memory(void)
 {

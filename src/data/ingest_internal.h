@@ -9,12 +9,12 @@
 #include "scan.h"
 #include "spill.h"
 #include "string_pool.h"
-#include "comm/comm.h"
 #include "dataset.h"
-#include "encode/encoding.h"
-#include "base/hash.h"
 #include "ingest.h"
+#include "base/hash.h"
 #include "base/options.h"
+#include "comm/comm.h"
+#include "encode/encoding.h"
 
 /* One file's outcome, and where its piece is. Plain values: it travels between ranks. */
 struct record {

@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "spill.h"
+#include "piece.h"
 #include "base/array.h"
 #include "base/file.h"
-#include "midi/midi.h"
-#include "piece.h"
 #include "base/progress.h"
 #include "base/recorded_path.h"
+#include "midi/midi.h"
 
 enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
 

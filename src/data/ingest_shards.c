@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 #include "layout.h"
-#include "h5/h5.h"
 #include "base/progress.h"
+#include "h5/h5.h"
 
 struct result { /* of one shard, as sent to rank 0 */
     uint64_t shard, hash;

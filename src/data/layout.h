@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "h5/h5.h"
 #include "base/hash.h"
-#include "midi/notes.h"
 #include "base/status.h"
+#include "h5/h5.h"
+#include "midi/notes.h"
 
 enum { DATASET_FORMAT_VERSION = 1 };
 #define DATASET_FORMAT "tutti dataset"

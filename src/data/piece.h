@@ -5,10 +5,10 @@
 
 #include <stdbool.h>
 
-#include "encode/encoding.h"
-#include "midi/midi.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "encode/encoding.h"
+#include "midi/midi.h"
 
 /* Applies the pedal as data.pedal says, and leaves out silences longer than
  * data.max_silence_seconds (see ingest.h); *cut (may be NULL): whether that changed

@@ -18,8 +18,8 @@
 
 #include "base/array.h"
 #include "base/file.h"
-#include "midi/midi.h"
 #include "base/recorded_path.h"
+#include "midi/midi.h"
 
 struct input { /* while the labels are being made */
     const char *given;

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "string_pool.h"
-#include "comm/comm.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 /* What a row of the list is. Only the first is read; the others are outcomes already. */
 enum scan_kind { SCAN_FILE, SCAN_DIRECTORY, SCAN_CLOSED };

@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/status.h"
 #include "encode/encoding.h"
 #include "midi/notes.h"
-#include "base/status.h"
 
 struct spill_writer { /* zero-initialise; free with spill_free */
     char *path;

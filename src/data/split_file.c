@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "dataset.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "base/recorded_path.h"
 #include "base/text_file.h"

@@ -22,8 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "midi/notes.h"
 #include "base/status.h"
+#include "midi/notes.h"
 
 enum { VOICE_BASS, VOICE_TENOR, VOICE_ALTO, VOICE_SOPRANO, COMPOSER_VOICES };
 

@@ -42,10 +42,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "midi/notes.h"
 #include "base/options.h"
 #include "base/status.h"
 #include "base/token.h"
+#include "midi/notes.h"
 
 struct tokens { /* zero-initialise; free with tokens_free */
     token *items;

@@ -19,11 +19,11 @@
 
 #include <stdint.h>
 
-#include "encode/encoding.h"
-#include "nn/model.h"
-#include "midi/notes.h"
 #include "base/real.h"
 #include "base/status.h"
+#include "encode/encoding.h"
+#include "midi/notes.h"
+#include "nn/model.h"
 
 struct sampler_settings {
     double temperature; /* > 0; logits are divided by it. 0: the most probable token */

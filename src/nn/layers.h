@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 #include "model.h"
-#include "kernels/product.h"
 #include "base/real.h"
 #include "base/token.h"
+#include "kernels/product.h"
 
 /* y[rows][E] := the rows of weight[V][E] that the tokens name. */
 void embedding_forward(const real *weight, int width, const token *inputs, int rows,

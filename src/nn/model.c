@@ -9,8 +9,8 @@
 
 #include "layers.h"
 #include "recurrent.h"
-#include "kernels/gemm.h"
 #include "base/memory.h"
+#include "kernels/gemm.h"
 
 struct model {
     struct model_shape shape;

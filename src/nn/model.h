@@ -18,12 +18,12 @@
 
 #include <stdint.h>
 
-#include "base/options.h"
 #include "params.h"
-#include "kernels/product.h"
+#include "base/options.h"
 #include "base/real.h"
 #include "base/status.h"
 #include "base/token.h"
+#include "kernels/product.h"
 
 struct model;
 

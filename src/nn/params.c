@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cell.h"
 #include "base/hash.h"
 #include "base/rng.h"
-#include "cell.h"
 
 struct model_shape model_shape_of(const struct options *options, size_t vocabulary)
 {

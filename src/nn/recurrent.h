@@ -12,10 +12,10 @@
 
 #include "cell.h"
 #include "layers.h"
-#include "kernels/kernels.h"
 #include "params.h"
-#include "kernels/product.h"
 #include "base/token.h"
+#include "kernels/kernels.h"
+#include "kernels/product.h"
 
 struct extent { /* of one model: the same for all its layers */
     int slices, rows, steps;

@@ -16,12 +16,12 @@
 
 #include "checkpoint_check.h"
 #include "checkpoint_describe.h"
-#include "comm/comm.h"
-#include "h5/h5.h"
-#include "nn/cell.h"
 #include "base/hash.h"
 #include "base/inject.h"
 #include "base/recorded_path.h"
+#include "comm/comm.h"
+#include "h5/h5.h"
+#include "nn/cell.h"
 
 static const char FORMAT[] = "tutti checkpoint";
 

@@ -47,15 +47,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "data/dataset.h"
-#include "encode/encoding.h"
 #include "floors.h"
-#include "nn/model.h"
 #include "optimizer.h"
-#include "base/options.h"
 #include "schedule.h"
+#include "base/options.h"
 #include "base/status.h"
+#include "data/dataset.h"
 #include "data/stream.h"
+#include "encode/encoding.h"
+#include "nn/model.h"
 
 enum { CHECKPOINT_FORMAT_VERSION = 1, CHECKPOINT_TEXT = 64 };
 

@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-#include "data/dataset.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "data/dataset.h"
 
 struct data_plan { /* bytes; 0: all tokens are in memory */
     uint64_t training;

@@ -15,9 +15,9 @@
 #include <string.h>
 
 #include "window.h"
-#include "comm/exact_sum.h"
 #include "base/phase.h"
 #include "base/progress.h"
+#include "comm/exact_sum.h"
 #include "comm/slices.h"
 #include "data/stream.h"
 

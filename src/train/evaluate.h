@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "comm/comm.h"
 #include "data/dataset.h"
 #include "nn/model.h"
-#include "base/status.h"
 
 struct evaluation {
     double loss;     /* nats per token, END counted as one; NAN for an empty split */

@@ -10,8 +10,8 @@
 #ifndef TUTTI_TRAIN_FEED_H
 #define TUTTI_TRAIN_FEED_H
 
-#include "data/stream.h"
 #include "window.h"
+#include "data/stream.h"
 
 struct feed;
 

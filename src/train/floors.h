@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
+#include "base/status.h"
 #include "comm/comm.h"
 #include "data/dataset.h"
-#include "base/status.h"
 
 /* Counts how often token b comes after token a in a split read as "END piece END piece
  * END", into *pairs, [V][V], at [a * V + b]; the caller frees it, and it is NULL after a

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "run_claim.h"
+#include "metrics_lines.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "metrics_lines.h"
 
 /* The integer behind "KEY": in a line of ours; -1 if there is none. */
 static int64_t number_of(const char *line, const char *key)

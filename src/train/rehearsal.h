@@ -4,9 +4,9 @@
 #ifndef TUTTI_TRAIN_REHEARSAL_H
 #define TUTTI_TRAIN_REHEARSAL_H
 
-#include "comm/comm.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 struct rehearsal;
 

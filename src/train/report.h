@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "comm/comm.h"
 #include "base/phase.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 enum { REPORT_HOST = 64, REPORT_TEXT = 512 };
 

@@ -14,10 +14,10 @@
 
 #include "run_listing.h"
 #include "run_names.h"
+#include "trainer.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "trainer.h"
 
 enum { MARKER_MOST = 64 << 20, ID_LINE = 32 };
 static const char title[] = "tutti run 1\n";

@@ -15,12 +15,12 @@
 
 #include "run_lock.h"
 #include "run_names.h"
+#include "trainer.h"
 #include "base/array.h"
 #include "base/file.h"
-#include "h5/h5.h"
 #include "base/inject.h"
 #include "base/log.h"
-#include "trainer.h"
+#include "h5/h5.h"
 
 static const double lock_seconds = 10; /* that a process may take to die */
 

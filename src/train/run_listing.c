@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 
 #include "run_names.h"
+#include "trainer.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "h5/h5.h"
-#include "trainer.h"
 
 /* ---- listing ---- */
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "run_listing.h"
-#include "base/file.h"
 #include "trainer.h"
+#include "base/file.h"
 
 const char *const run_top_names[] = {TRAIN_MARKER, "settings.conf",  "metrics.jsonl",
                                      "lock",       "root-cause.txt", NULL};

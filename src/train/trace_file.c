@@ -17,11 +17,11 @@
 #include <unistd.h>
 
 #include "stop.h"
-#include "comm/comm_probe.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/trace.h"
+#include "comm/comm_probe.h"
 
 enum { ROUND_EVENTS = 1 << 20, LEAST_EVENTS = 64, LANE_TEXT = 32, HOST_TEXT = 64 };
 static const char closing[] = "\n]}\n";

@@ -7,8 +7,8 @@
 #ifndef TUTTI_TRAIN_TRACE_FILE_H
 #define TUTTI_TRAIN_TRACE_FILE_H
 
-#include "comm/comm.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 struct trace_file;
 

@@ -6,10 +6,10 @@
 #define TUTTI_TRAIN_TRAINER_H
 
 #include "checkpoint.h"
-#include "comm/comm.h"
-#include "data/dataset.h"
 #include "base/options.h"
 #include "base/status.h"
+#include "comm/comm.h"
+#include "data/dataset.h"
 #include "watchdog/watch.h"
 
 /* The file that marks a folder as a run's. */

@@ -11,10 +11,10 @@
 #include "trainer_internal.h"
 #include "trainer_scale.h"
 #include "base/file.h"
-#include "kernels/kernels.h"
-#include "kernels/product.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "kernels/kernels.h"
+#include "kernels/product.h"
 
 static enum status no_memory(const char *what)
 {

@@ -5,8 +5,8 @@
 
 #include "trainer_internal.h"
 #include "base/file.h"
-#include "kernels/product.h"
 #include "base/log.h"
+#include "kernels/product.h"
 
 /* Starting anew must not mix with an older run. */
 static enum status refuse_old_run(const struct trainer *trainer)

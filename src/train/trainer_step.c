@@ -20,9 +20,9 @@
 
 #include "trainer_internal.h"
 #include "trainer_scale.h"
+#include "schedule.h"
 #include "base/inject.h"
 #include "base/phase.h"
-#include "schedule.h"
 
 enum { HEADROOM_BITS = 11, SUM_BITS = 62, MOST_BITS = 60 };
 

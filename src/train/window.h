@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-#include "nn/model.h"
 #include "base/status.h"
+#include "nn/model.h"
 
 struct window { /* zero-initialise; free with window_free */
     int slices, rows, steps;

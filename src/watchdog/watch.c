@@ -10,10 +10,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "watch_internal.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "watch_internal.h"
 
 static const double connect_seconds = 5;
 static const double pending_seconds = 5;

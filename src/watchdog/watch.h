@@ -71,8 +71,8 @@
 
 #include <stddef.h>
 
-#include "comm/comm.h"
 #include "base/status.h"
+#include "comm/comm.h"
 
 struct watch;
 

@@ -16,8 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/progress.h"
 #include "watch_internal.h"
+#include "base/progress.h"
 
 static const double answer_seconds = 1; /* then the next address gets its turn */
 static const double again_seconds = 0.1;

@@ -25,8 +25,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/phase.h"
 #include "watch.h"
+#include "base/phase.h"
 
 enum { WATCH_HOST = 128, WATCH_TEXT = 384, WATCH_COMMAND = 4096 };
 

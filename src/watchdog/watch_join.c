@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/progress.h"
 #include "watch_internal.h"
+#include "base/progress.h"
 
 /* A rank that has sent its hello is safe for so long; it waits no longer itself. */
 static const double answer_seconds = 1;

@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "watch_internal.h"
+#include "base/text.h"
 
 enum { ADDRESS_TEXT = INET6_ADDRSTRLEN };
 

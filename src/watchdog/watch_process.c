@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
 #include "watch_internal.h"
+#include "base/hash.h"
 
 /* Fields of /proc/PID/stat, counted as in proc(5). */
 enum { FIELD_STATE = 3, FIELD_START = 22, FIELD_EXIT_CODE = 52, STAT_SIZE = 2048 };

@@ -16,10 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "watch_internal.h"
 #include "base/file.h"
 #include "base/printable.h"
 #include "base/progress.h"
-#include "watch_internal.h"
 
 static const char report_words[] = "tutti: root cause: ";
 

@@ -16,9 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "watch_internal.h"
 #include "base/printable.h"
 #include "base/progress.h"
-#include "watch_internal.h"
 
 static const double tick_seconds = 1;
 static const double gap_seconds = 3;      /* a tick so late: this process has not run */

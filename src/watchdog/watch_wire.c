@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/blake2s.h"
 #include "watch_internal.h"
+#include "base/blake2s.h"
 
 static const uint8_t greeting_mark[8] = "tutti-w2";
 

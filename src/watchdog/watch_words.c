@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/progress.h"
 #include "watch_internal.h"
+#include "base/progress.h"
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
 enum { FATAL = sizeof fatal / sizeof *fatal, STACK_SIZE = 1 << 16 };

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/options_table.h"
-#include "cli/inspect.h"
 #include "run.h"
 #include "h5_edits.h"
-#include "train/checkpoint.h"
-#include "base/hash.h"
 #include "api/player.h"
+#include "base/hash.h"
+#include "base/options_table.h"
+#include "cli/inspect.h"
+#include "train/checkpoint.h"
 #include "train/trainer.h"
 
 enum { /* bits of the first byte: what isn't repaired, and what is done with the result */

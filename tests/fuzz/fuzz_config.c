@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "encode/encoding.h"
 #include "base/file.h"
 #include "base/options.h"
 #include "base/recorded_path.h"
+#include "encode/encoding.h"
 
 enum { SETTING = 1 };
 

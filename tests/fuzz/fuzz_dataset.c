@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/inspect.h"
-#include "data/layout.h"
-#include "../remove_tree.h"
 #include "h5_edits.h"
 #include "run.h"
-#include "data/dataset.h"
+#include "../remove_tree.h"
 #include "base/file.h"
+#include "cli/inspect.h"
+#include "data/dataset.h"
+#include "data/layout.h"
 #include "data/stream.h"
 
 enum { /* bits of the first byte: what isn't repaired, and what is done with the result */

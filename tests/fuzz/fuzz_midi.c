@@ -1,7 +1,7 @@
 /* fuzz_midi: midi_read and midi_apply_pedal on any bytes. The limits come from the size, so
  * that all of them are met. */
-#include "../midi_invariants.h"
 #include "fuzz.h"
+#include "../midi_invariants.h"
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/scan.h"
 #include "fuzz.h"
-#include "data/dataset.h"
 #include "base/file.h"
+#include "data/dataset.h"
+#include "data/scan.h"
 
 static const char *const names[] = {
     "corpus/a.mid",     "corpus/b.mid",    "corpus/sub/a.mid", "corpus/sub/sub/a.mid",

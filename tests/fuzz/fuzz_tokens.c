@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "generate/guard.h"
-#include "../wellformed.h"
 #include "fuzz.h"
+#include "../wellformed.h"
 #include "base/file.h"
-#include "midi/midi.h"
+#include "generate/guard.h"
 #include "generate/sampler.h"
+#include "midi/midi.h"
 
 enum { TWO_BYTES = 1, WRITES = 2, SAMPLES = 4 }; /* bits of the second byte */
 enum { TEMPO = 500000, VOCABULARY_MAX = 389, CHECKED = 500 };

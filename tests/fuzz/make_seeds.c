@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/options_table.h"
 #include "../midi_make.h"
 #include "../pieces.h"
+#include "base/file.h"
+#include "base/options_table.h"
+#include "base/status.h"
 #include "demo/composer.h"
 #include "encode/encoding.h"
-#include "base/file.h"
-#include "base/status.h"
 
 struct seeds {
     const char *folder;

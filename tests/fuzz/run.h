@@ -4,8 +4,8 @@
 #define TUTTI_TESTS_FUZZ_RUN_H
 
 #include "fuzz.h"
-#include "comm/comm.h"
 #include "base/options.h"
+#include "comm/comm.h"
 
 enum { FUZZ_RUN_STEPS = 5, FUZZ_RUN_SHARDS = 2 };
 

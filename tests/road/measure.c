@@ -14,12 +14,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/rng.h"
 #include "comm/buckets.h"
 #include "comm/comm.h"
 #include "comm/exact_sum.h"
 #include "nn/model.h"
 #include "train/optimizer.h"
-#include "base/rng.h"
 
 enum {
     STEPS = 128,

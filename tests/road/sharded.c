@@ -4,9 +4,9 @@
 #include <mpi.h>
 #include <stdlib.h>
 
-#include "comm/rounds.h"
 #include "road.h"
 #include "comm/buckets.h"
+#include "comm/rounds.h"
 
 enum { REQUESTS = 2 * ROUND_PARTS, GATHER_TAGS = 1 << 14 };
 

@@ -24,8 +24,8 @@
 
 #include "road.h"
 #include "simulated.h"
-#include "comm/buckets.h"
 #include "base/rng.h"
+#include "comm/buckets.h"
 
 enum { TIME_STEPS = 128, CHECKED = 1000, MOST_MOVES = 64 };
 
