@@ -157,6 +157,22 @@ static void a_full_keyboard_leaves_a_way_out(void **state)
     encoding_free(encoding);
 }
 
+/* Also after a VELOCITY that isn't allowed there, as a note can't follow. */
+static void a_velocity_on_a_full_keyboard_leaves_a_way_out(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("performance");
+    struct grammar grammar;
+    bool allowed[VOCABULARY_MAX];
+    encoding->grammar_start(encoding, &grammar);
+    for (token pitch = 0; pitch < 128; pitch++)
+        encoding->grammar_accept(encoding, &grammar, pitch);
+    encoding->grammar_accept(encoding, &grammar, VELOCITY);
+    encoding->grammar_allowed(encoding, &grammar, allowed);
+    assert_true(allowed[SHIFT + 1]);
+    encoding_free(encoding);
+}
+
 static void pianoroll_forbids(void **state)
 {
     (void)state;
@@ -205,6 +221,7 @@ int main(void)
         cmocka_unit_test(random_walks_are_well_formed),
         cmocka_unit_test(performance_forbids),
         cmocka_unit_test(a_full_keyboard_leaves_a_way_out),
+        cmocka_unit_test(a_velocity_on_a_full_keyboard_leaves_a_way_out),
         cmocka_unit_test(pianoroll_forbids),
         cmocka_unit_test(end_begins_anew),
     };

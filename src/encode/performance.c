@@ -381,7 +381,7 @@ static void performance_grammar_accept(const struct encoding *self,
         memcpy(grammar->before, grammar->sounding, sizeof grammar->before);
     } else if (value < END) {
         grammar->velocity = (uint8_t)bin_velocity(value - VELOCITY);
-        grammar->velocity_pending = true;
+        grammar->velocity_pending = grammar->sounding_count < PITCHES;
     } else if (value == END) {
         accept_end(grammar);
     }
