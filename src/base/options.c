@@ -93,8 +93,8 @@ static enum status check_slices(int64_t batch, int64_t slices)
         divisor--;
     int64_t above = batch - batch % slices + slices;
     return status_fail(STATUS_MISUSE,
-                       "train.slices = %" PRId64 " does not divide train.batch = %" PRId64
-                       ": set train.batch = %" PRId64 " or train.slices = %" PRId64,
+                       "train.microbatches = %" PRId64 " does not divide train.batch = %" PRId64
+                       ": set train.batch = %" PRId64 " or train.microbatches = %" PRId64,
                        slices, batch, above, divisor);
 }
 
@@ -116,7 +116,7 @@ static enum status check_split(const double *split)
 
 enum status options_check(const struct options *options)
 {
-    enum status status = check_slices(options->train.batch, options->train.slices);
+    enum status status = check_slices(options->train.batch, options->train.microbatches);
     if (status == STATUS_OK)
         status = check_split(options->data.split);
     if (status == STATUS_OK && options->data.min_notes > options->data.max_notes)
@@ -126,16 +126,16 @@ enum status options_check(const struct options *options)
                         ": every file would be skipped; set data.min_notes = 1",
                         options->data.min_notes, options->data.max_notes);
     if (status == STATUS_OK && options->train.threads > 1 &&
-        options->train.products == PRODUCTS_PACKED)
+        options->train.matmul == MATMUL_PACKED)
         status = status_fail(STATUS_MISUSE,
                              "train.threads = %" PRId64
                              ", but products = packed take one: start more ranks, or set "
-                             "train.products = openblas",
+                             "train.matmul = openblas",
                              options->train.threads);
     if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
-        options->train.products == PRODUCTS_OPENBLAS)
+        options->train.matmul == MATMUL_OPENBLAS)
         status = status_fail(STATUS_MISUSE,
-                             "train.precision = bfloat16 is for train.products = packed, "
+                             "train.precision = bfloat16 is for train.matmul = packed, "
                              "not openblas");
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(

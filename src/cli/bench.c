@@ -105,7 +105,7 @@ static void print_model(const struct bench *bench)
            (long long)options->model.layers, (long long)options->model.hidden,
            (long long)options->model.embedding, bench->encoding->vocabulary,
            bench->encoding->name, (long long)options->train.batch,
-           (long long)options->train.slices, (long long)options->train.time,
+           (long long)options->train.microbatches, (long long)options->train.sequence_length,
            comm_size(bench->comm), comm_size(bench->comm) == 1 ? "rank" : "ranks",
            product_makers());
 }
@@ -165,12 +165,12 @@ static enum status measure(struct bench *bench, bool json)
 
 static enum status check(const struct options *options, int ranks)
 {
-    if (options->train.slices >= ranks)
+    if (options->train.microbatches >= ranks)
         return STATUS_OK;
     return status_fail(STATUS_MISUSE,
-                       "train.slices = %lld, but there are %d ranks and each needs a "
-                       "slice: --set train.slices=%d",
-                       (long long)options->train.slices, ranks, ranks);
+                       "train.microbatches = %lld, but there are %d ranks and each needs a "
+                       "slice: --set train.microbatches=%d",
+                       (long long)options->train.microbatches, ranks, ranks);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

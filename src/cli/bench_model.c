@@ -144,10 +144,10 @@ enum status bench_products(struct bench *bench)
 {
     const struct options *options = bench->options;
     int gates = cell_of(options->model.cell)->gates;
-    struct slices own = slices_of_rank((int)options->train.slices, comm_rank(bench->comm),
+    struct slices own = slices_of_rank((int)options->train.microbatches, comm_rank(bench->comm),
                                        comm_size(bench->comm));
-    int rows = (int)(options->train.batch / options->train.slices);
-    struct matrices a = {.m = {own.count, rows * (int)options->train.time},
+    int rows = (int)(options->train.batch / options->train.microbatches);
+    struct matrices a = {.m = {own.count, rows * (int)options->train.sequence_length},
                          .n = gates * (int)options->model.hidden,
                          .k = (int)options->model.hidden,
                          .rows = own.count * rows};
@@ -344,10 +344,10 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
 static struct options alone(const struct bench *bench)
 {
     struct options options = *bench->options;
-    struct slices own = slices_of_rank((int)options.train.slices, comm_rank(bench->comm),
+    struct slices own = slices_of_rank((int)options.train.microbatches, comm_rank(bench->comm),
                                        comm_size(bench->comm));
-    options.train.batch = options.train.batch / options.train.slices * own.count;
-    options.train.slices = own.count;
+    options.train.batch = options.train.batch / options.train.microbatches * own.count;
+    options.train.microbatches = own.count;
     return options;
 }
 

@@ -26,7 +26,7 @@ static enum status too_few(const struct dataset *dataset, int slices, size_t fil
     return status_fail(
         STATUS_MISUSE,
         "%s: %d slices, but only %zu of its %zu shards hold training tokens: "
-        "set train.slices to %zu or fewer, or preprocess with more shards or "
+        "set train.microbatches to %zu or fewer, or preprocess with more shards or "
         "more music",
         dataset->path, slices, filled, dataset->shard_count, filled);
 }

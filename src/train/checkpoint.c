@@ -781,7 +781,7 @@ static void size_streams(struct carrier *from, struct checkpoint *out)
     if (!going(from))
         return;
     out->rows = (size_t)out->options.train.batch;
-    out->slices = (size_t)out->options.train.slices;
+    out->slices = (size_t)out->options.train.microbatches;
     out->state_size = checkpoint_state_size(&out->shape, out->rows / out->slices);
     expect_shape(from, "/state/rows/epoch", out->rows, 1);
     expect_shape(from, "/state/cursors/epoch", out->slices, 1);

@@ -45,7 +45,7 @@ static const double worth_telling = 60; /* seconds by which a limit was changed 
 extern char **environ;
 
 struct deadline {
-    double ends;          /* clock_seconds, by run.minutes */
+    double ends;          /* clock_seconds, by run.time_limit_minutes */
     _Atomic double slurm; /* the same by Slurm */
     char job[JOB_SIZE];   /* as squeue's --jobs takes it */
     bool told, over;
@@ -120,7 +120,7 @@ static void set_left(struct deadline *deadline, double left, const char *by)
 static void tell_unknown(struct deadline *deadline, const char *why)
 {
     if (!deadline->told)
-        log_info("time limit       not known: squeue --jobs %s %s; run.minutes sets one",
+        log_info("time limit       not known: squeue --jobs %s %s; run.time_limit_minutes sets one",
                  deadline->job, why);
     deadline->told = true;
 }

@@ -15,10 +15,10 @@ struct rehearsal {
 static void plan(struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
-    trainer->own = slices_of_rank((int)options->train.slices, comm_rank(trainer->comm),
+    trainer->own = slices_of_rank((int)options->train.microbatches, comm_rank(trainer->comm),
                                   comm_size(trainer->comm));
-    trainer->rows = (int)(options->train.batch / options->train.slices);
-    trainer->steps = (int)options->train.time;
+    trainer->rows = (int)(options->train.batch / options->train.microbatches);
+    trainer->steps = (int)options->train.sequence_length;
     trainer->steps_per_epoch = trainer->total_steps = INT64_MAX;
 }
 

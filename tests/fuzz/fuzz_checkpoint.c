@@ -146,7 +146,7 @@ static void edit_shape(hid_t file, const struct config *config)
     if (read_config(config, &options, &encoding)) {
         struct model_shape shape = model_shape_of(&options, encoding->vocabulary);
         hsize_t rows = (hsize_t)options.train.batch,
-                slices = (hsize_t)options.train.slices;
+                slices = (hsize_t)options.train.microbatches;
         hsize_t hidden[] = {slices,
                             checkpoint_state_size(&shape, (size_t)(rows / slices))};
         if (params_layout(&shape, &params) == STATUS_OK) {
