@@ -439,7 +439,7 @@ def change_pairs(f, dice, here):
 
 def change_config(f, dice, here):
     key, value = dice.choice([("hidden", 16384), ("hidden", 17), ("layers", 16),
-                              ("embedding", 16384), ("batch", 1000000), ("slices", 4096),
+                              ("embedding", 16384), ("batch", 1000000), ("microbatches", 4096),
                               ("seed", 77), ("optimizer", "sgd"), ("cell", "gru"),
                               ("dense", 16384), ("encoding", "pianoroll")])
     config = f["config"][0].decode()
