@@ -6,7 +6,8 @@
  *                             "NAME: refused" or "NAME: allowed"; what is allowed takes
  *                             effect in the current folder
  *   secret                    reports whether the file "secret" can be read, and others
- * test_confine.sh uses it. The compiler doesn't see HDF5's header, but hid_t is an int64_t. */
+ * test_confine.sh uses it. The compiler doesn't see HDF5's header, but hid_t is an
+ * int64_t. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -43,7 +43,7 @@ declare -A model=([small]="--set model.layers=1 --set model.hidden=64 --set mode
 
 # While the process is there: its resident kilobytes, the processor time of its reading
 # thread and of all its threads, in ticks.
-watch_memory() { # watch_memory PID FILE
+watchdog_memory() { # watchdog_memory PID FILE
     local pages stat task name reader=0
     while read -r _ pages _ <"/proc/$1/statm" && read -r stat <"/proc/$1/stat"; do
         [ "$pages" = 0 ] && break
@@ -66,7 +66,7 @@ train() { # train MODEL MODE MEMORY
     # shellcheck disable=SC2086
     "$tutti" train run.conf ${model[$1]} --set run.dir="runs/$1-$2" --set data.memory_mb="$3" \
         >"$1-$2.txt" 2>&1 &
-    watch_memory $! "$1-$2.rss"
+    watchdog_memory $! "$1-$2.rss"
     wait $! || { cat "$1-$2.txt" >&2; exit 1; }
 }
 

@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "nn/model.h"
 
-enum { SLICES = 2, ROWS = 3, STEPS = 5, VOCABULARY = 11, END_TOKEN = 10 };
+enum { MICROBATCHES = 2, ROWS = 3, STEPS = 5, VOCABULARY = 11, END_TOKEN = 10 };
 
 static const struct model_shape cases[] = {
     {CELL_LSTM, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY},
@@ -26,15 +26,15 @@ enum { CASES = sizeof cases / sizeof *cases };
 
 /* Tokens with an END here and there, targets with some that are not counted. */
 struct window {
-    token inputs[SLICES][STEPS * ROWS];
-    int32_t targets[SLICES][STEPS * ROWS];
-    const token *input_of[SLICES];
-    const int32_t *target_of[SLICES];
+    token inputs[MICROBATCHES][STEPS * ROWS];
+    int32_t targets[MICROBATCHES][STEPS * ROWS];
+    const token *input_of[MICROBATCHES];
+    const int32_t *target_of[MICROBATCHES];
 };
 
 static inline void window_fill(struct window *window, uint64_t number)
 {
-    for (int s = 0; s < SLICES; s++) {
+    for (int s = 0; s < MICROBATCHES; s++) {
         for (int i = 0; i < STEPS * ROWS; i++) {
             uint64_t at = (uint64_t)(s * STEPS * ROWS + i);
             uint64_t draw = rng_below(VOCABULARY, 3, RNG_TEST, number, at, 0);
@@ -56,17 +56,18 @@ static inline void weights_fill(struct model *model, uint64_t seed)
     model_weights_changed(model);
 }
 
-/* Keeps what a backward pass gives: [slices][total]. Layers must come from the end of the
- * block to its beginning, each for all slices, every element once and slice 0's first. */
+/* Keeps what a backward pass gives: [microbatches][total]. Layers must come from the end
+ * of the block to its beginning, each for all microbatches, every element once and
+ * microbatch 0's first. */
 struct gradients {
     real *values;
     size_t total, complete;
-    size_t given; /* elements, of all slices */
-    int slices;
+    size_t given; /* elements, of all microbatches */
+    int microbatches;
     int meanwhile;
 };
 
-static inline void gradients_take(void *context, int slice,
+static inline void gradients_take(void *context, int microbatch,
                                   const struct gradient_block *block)
 {
     struct gradients *to = context;
@@ -75,9 +76,10 @@ static inline void gradients_take(void *context, int slice,
         real *values = to->values + first;
         assert_true(first + (size_t)block->width <= to->complete);
         for (size_t j = 0; j < (size_t)block->width; j++) {
-            assert_true(isnan(values[(size_t)slice * to->total + j]));
-            assert_true(slice == 0 || !isnan(values[j]));
-            values[(size_t)slice * to->total + j] = block->values[r * block->stride + j];
+            assert_true(isnan(values[(size_t)microbatch * to->total + j]));
+            assert_true(microbatch == 0 || !isnan(values[j]));
+            values[(size_t)microbatch * to->total + j] =
+                block->values[r * block->stride + j];
         }
         to->given += (size_t)block->width;
     }
@@ -87,7 +89,7 @@ static inline void gradients_complete(void *context, size_t first)
 {
     struct gradients *to = context;
     assert_true(first < to->complete);
-    assert_int_equal(to->given, (to->complete - first) * (size_t)to->slices);
+    assert_int_equal(to->given, (to->complete - first) * (size_t)to->microbatches);
     to->complete = first;
     to->given = 0;
 }
@@ -97,14 +99,14 @@ static inline void gradients_meanwhile(void *context)
     ((struct gradients *)context)->meanwhile++;
 }
 
-/* Back-propagates; the gradient of each slice goes to values[slice * total]. */
-static inline void backward_into(struct model *model, int slices, real *values)
+/* Back-propagates; the gradient of each microbatch goes to values[microbatch * total]. */
+static inline void backward_into(struct model *model, int microbatches, real *values)
 {
     struct gradients to = {.values = values,
                            .total = model_params(model)->total,
                            .complete = model_params(model)->total,
-                           .slices = slices};
-    for (size_t i = 0; i < (size_t)slices * to.total; i++)
+                           .microbatches = microbatches};
+    for (size_t i = 0; i < (size_t)microbatches * to.total; i++)
         values[i] = (real)NAN;
     model_backward(model, &(struct model_gradients){gradients_take, gradients_complete,
                                                     gradients_meanwhile, &to});

@@ -1,5 +1,5 @@
-/* For LD_PRELOAD: somebody changes things at the moment at which a dataset is replaced, on
- * a file system that can't exchange two names if NO_EXCHANGE is set. AT_EXCHANGE is a
+/* For LD_PRELOAD: somebody changes things at the moment at which a dataset is replaced,
+ * on a file system that can't exchange two names if NO_EXCHANGE is set. AT_EXCHANGE is a
  * command of the shell. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -19,7 +19,7 @@ kills_wanted=${2:-200}
 flips_wanted=${3:-200}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tiny_run.sh"
-. "$here/road/environment.sh"
+. "$here/scaling/environment.sh"
 work=$(mktemp -d)
 cd "$work" || exit 1
 end_stuck_mpirun &

@@ -1,6 +1,6 @@
-/* stream_files: shard files of random pieces for the tests of streams, and the same pieces
- * in memory. Most pieces are short; some are empty, of one token, or longer than two
- * chunks; every second or so is of another split, so the wanted ones lie scattered. */
+/* stream_files: shard files of random pieces for the tests of streams, and the same
+ * pieces in memory. Most pieces are short; some are empty, of one token, or longer than
+ * two chunks; every second or so is of another split, so the wanted ones lie scattered. */
 #ifndef TUTTI_TESTS_STREAM_FILES_H
 #define TUTTI_TESTS_STREAM_FILES_H
 

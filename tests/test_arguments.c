@@ -100,7 +100,8 @@ static void arguments_are_read(void **state)
 static void settings_wait_for_their_file(void **state)
 {
     (void)state;
-    parsed("--top-k 5 --no-guard --batch=64 --set run.keep_checkpoints=9 --temperature .5 --seed 7");
+    parsed("--top-k 5 --no-guard --batch=64 --set run.keep_checkpoints=9 --temperature "
+           ".5 --seed 7");
     assert_int_equal(options.sample.top_k, 0);
     assert_int_equal(options_read_text(&options, "[sample]\ntop_k = 3\ntop_p = .5", "a"),
                      STATUS_OK);

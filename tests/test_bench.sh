@@ -48,9 +48,9 @@ for group, begins in expected.items():
     assert len(found) == len(begins), (group, found)
     assert all(row.startswith(begin) for row, begin in zip(found, begins)), (group, found)
 END
-$mpirun -n 3 "$tutti" bench --set train.microbatches=2 2>slices.txt && fail "too few slices"
-[ "$(grep -c '^tutti: train.microbatches = 2, but there are 3 ranks' slices.txt)" = 1 ] ||
-    fail "too few slices: $(cat slices.txt)"
+$mpirun -n 3 "$tutti" bench --set train.microbatches=2 2>microbatches.txt && fail "too few microbatches"
+[ "$(grep -c '^tutti: train.microbatches = 2, but there are 3 ranks' microbatches.txt)" = 1 ] ||
+    fail "too few microbatches: $(cat microbatches.txt)"
 refuses 2 "seconds" "$tutti" bench --seconds 0
 refuses 2 "nothere.conf" "$tutti" bench nothere.conf
 echo "ok"

@@ -78,7 +78,7 @@ is bfloat16 cc4e1ddf8c05225c
 train sgd 2 train.optimizer=sgd train.schedule=plateau
 is "sgd, plateau" 0570c0c59b3765b1
 train adamw 3 train.optimizer=adamw train.batch=24 train.microbatches=8
-is "adamw, 8 slices on 3 ranks" 5010bfc78d7db3bd
+is "adamw, 8 microbatches on 3 ranks" 5010bfc78d7db3bd
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
 is pianoroll 6f32b140dbad95de
 openblas=""

@@ -47,8 +47,9 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
         optimizer_create(&made->options, made->params.total, &made->optimizer),
         STATUS_OK);
     made->weights = malloc(made->params.total * sizeof *made->weights);
-    made->state_size = checkpoint_state_size(&made->shape, made->rows / made->slices);
-    made->states = malloc(made->slices * made->state_size * sizeof *made->states);
+    made->state_size =
+        checkpoint_state_size(&made->shape, made->rows / made->microbatches);
+    made->states = malloc(made->microbatches * made->state_size * sizeof *made->states);
     assert_true(made->weights && made->states);
     for (size_t i = 0; i < made->params.total; i++) {
         made->weights[i] = number(3 * i);
@@ -56,7 +57,7 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
         if (made->optimizer.second)
             made->optimizer.second[i] = fabsf(number(3 * i + 2));
     }
-    for (size_t i = 0; i < made->slices * made->state_size; i++)
+    for (size_t i = 0; i < made->microbatches * made->state_size; i++)
         made->states[i] = number(9000000 + i);
     size_t v = made->encoding->vocabulary;
     made->pairs = calloc(v * v, sizeof *made->pairs);
@@ -64,7 +65,7 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     for (size_t i = 0; i < v * v; i += 1 + i % 997)
         made->pairs[i] = (int64_t)(i * i + 1);
     made->pairs[v * v - 1] = INT64_C(1) << 52;
-    made->floors = (struct floors){1.25, 0.5};
+    made->baselines = (struct baselines){1.25, 0.5};
     made->optimizer.updates = 123;
     made->step = 123;
     made->epoch_step = 5;
@@ -83,7 +84,7 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     made->ranks = 3;
     for (size_t i = 0; i < made->rows; i++)
         made->stream_rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
-    for (size_t i = 0; i < made->slices; i++)
+    for (size_t i = 0; i < made->microbatches; i++)
         made->cursors[i] = (struct stream_cursor){20 + (int64_t)i, 30 + (int64_t)i};
     made->history[1].weights_hash = UINT64_MAX;
     made->history[1].valid_accuracy = (double)NAN;
@@ -100,7 +101,7 @@ static bool equal_pairs(const struct checkpoint *a, const struct checkpoint *b)
     if (!a->pairs || !b->pairs)
         return !a->pairs && !b->pairs;
     return equal_bytes(a->pairs, b->pairs, v * v * sizeof *a->pairs) &&
-           equal_bytes(&a->floors, &b->floors, sizeof a->floors);
+           equal_bytes(&a->baselines, &b->baselines, sizeof a->baselines);
 }
 
 static bool equal_model(const struct checkpoint *a, const struct checkpoint *b)
@@ -137,12 +138,13 @@ static bool equal_training(const struct checkpoint *a, const struct checkpoint *
            equal_bytes(one->first, other->first, moments) &&
            !one->second == !other->second &&
            (!one->second || equal_bytes(one->second, other->second, moments)) &&
-           a->rows == b->rows && a->slices == b->slices &&
+           a->rows == b->rows && a->microbatches == b->microbatches &&
            a->state_size == b->state_size &&
            equal_bytes(a->stream_rows, b->stream_rows,
                        a->rows * sizeof *a->stream_rows) &&
-           equal_bytes(a->cursors, b->cursors, a->slices * sizeof *a->cursors) &&
-           equal_bytes(a->states, b->states, a->slices * a->state_size * sizeof(float));
+           equal_bytes(a->cursors, b->cursors, a->microbatches * sizeof *a->cursors) &&
+           equal_bytes(a->states, b->states,
+                       a->microbatches * a->state_size * sizeof(float));
 }
 
 static bool equal(const struct checkpoint *a, const struct checkpoint *b)

@@ -158,7 +158,7 @@ def check_descriptions():
         assert text(model["lstm0"], "biases").startswith("one")
         assert "dense" not in text(model, "forward") and "dense" not in model
         assert "on the output of lstm0 to lstm1," in text(model, "dropout")
-        assert texts(hidden, "axes") == ["slice", "layer", "kind", "row", "unit"]
+        assert texts(hidden, "axes") == ["microbatch", "layer", "kind", "row", "unit"]
         assert list(hidden.attrs["shape"]) == [2, 2, 2, 2, 16]
         assert len(hidden.shape) == len(hidden.attrs["dimensions"])
         state = hidden[()].reshape(hidden.attrs["shape"])
@@ -208,18 +208,18 @@ def check_pairs(end):
                    group["count"][()].tolist())
         assert {(a, b): n for a, b, n in rows} == pairs_of("train", end)
         ours = tutti_json("evaluate", CHECKPOINT, "corpus.tutti")
-        assert group.attrs["valid_bigram"] == ours["bigram_floor"] > 0
+        assert group.attrs["valid_bigram"] == ours["bigram_baseline"] > 0
     with open(CHECKPOINT, "rb") as file, open("older.h5", "wb") as copy:
         copy.write(file.read())
     with h5py.File("older.h5", "r+") as file:
         del file["pairs"]
     older = tutti_json("evaluate", "older.h5", "corpus.tutti")
-    assert older["bigram_floor"] == ours["bigram_floor"]
+    assert older["bigram_baseline"] == ours["bigram_baseline"]
     older = tutti_json("evaluate", "older.h5", "other.tutti")
-    assert older["unigram_floor"] is None and "older tutti" in older["floors_unknown"]
+    assert older["unigram_baseline"] is None and "older tutti" in older["baselines_unknown"]
     shown = subprocess.run([tutti, "evaluate", "older.h5", "other.tutti"], check=True, text=True,
                            stdout=subprocess.PIPE).stdout
-    assert "floors                  unknown" in shown and "unigram" not in shown, shown
+    assert "baselines                  unknown" in shown and "unigram" not in shown, shown
 
 
 def check_seed():

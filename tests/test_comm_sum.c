@@ -1,5 +1,5 @@
-/* ranks: 1 2 3 4
- * comm_sum and buckets: sums that go on in the background, several at once, over and over.
+/* ranks: 1 2 3 4 comm_sum and buckets: sums that go on in the background, several at
+ * once, over and over.
  */
 #include <setjmp.h>
 #include <stdarg.h>

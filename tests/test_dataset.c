@@ -435,7 +435,8 @@ static void older_shards_are_verified(void **state)
  */
 
 /* The rule again, the slow way: take the largest that is left, give it to the poorest. */
-static void deal_slowly(const uint64_t *tokens, size_t shards, int slices, int *dealt)
+static void deal_slowly(const uint64_t *tokens, size_t shards, int microbatches,
+                        int *dealt)
 {
     uint64_t held[64] = {0};
     bool gone[64] = {false};
@@ -445,9 +446,9 @@ static void deal_slowly(const uint64_t *tokens, size_t shards, int slices, int *
             if (!gone[i] && (largest == SIZE_MAX || tokens[i] > tokens[largest]))
                 largest = i;
         int poorest = 0;
-        for (int slice = 1; slice < slices; slice++)
-            if (held[slice] < held[poorest])
-                poorest = slice;
+        for (int microbatch = 1; microbatch < microbatches; microbatch++)
+            if (held[microbatch] < held[poorest])
+                poorest = microbatch;
         gone[largest] = true;
         held[poorest] += tokens[largest];
         dealt[largest] = poorest;
@@ -462,7 +463,7 @@ static void shards_are_dealt_largest_first(void **state)
         struct dataset_shard shards[64];
         uint64_t tokens[64];
         size_t count = 1 + (size_t)dice_below(&dice, 64);
-        int slices = 1 + (int)dice_below(&dice, count);
+        int microbatches = 1 + (int)dice_below(&dice, count);
         memset(shards, 0, sizeof shards);
         for (size_t i = 0; i < count; i++) { /* many are equal */
             tokens[i] = 1 + dice_below(&dice, 9);
@@ -472,13 +473,13 @@ static void shards_are_dealt_largest_first(void **state)
         char path[] = "made up";
         struct dataset dataset = {.path = path, .shard_count = count, .shards = shards};
         int dealt[64], expected[64];
-        assert_int_equal(dataset_deal(&dataset, slices, dealt), STATUS_OK);
-        deal_slowly(tokens, count, slices, expected);
+        assert_int_equal(dataset_assign(&dataset, microbatches, dealt), STATUS_OK);
+        deal_slowly(tokens, count, microbatches, expected);
         assert_memory_equal(dealt, expected, count * sizeof *dealt);
     }
 }
 
-static void a_slice_without_training_tokens_is_refused(void **state)
+static void a_microbatch_without_training_tokens_is_refused(void **state)
 {
     (void)state;
     struct dataset_shard shards[6] = {0};
@@ -486,14 +487,14 @@ static void a_slice_without_training_tokens_is_refused(void **state)
     struct dataset dataset = {.path = path, .shard_count = 6, .shards = shards};
     int dealt[6];
     shards[5].tokens[SPLIT_VALID] = 7;
-    assert_int_equal(dataset_deal(&dataset, 1, dealt), STATUS_MISUSE);
+    assert_int_equal(dataset_assign(&dataset, 1, dealt), STATUS_MISUSE);
     assert_says("no training tokens");
     shards[1].tokens[SPLIT_TRAIN] = 5;
     shards[2].tokens[SPLIT_TRAIN] = 6;
     shards[4].tokens[SPLIT_TRAIN] = 1;
-    assert_int_equal(dataset_deal(&dataset, 4, dealt), STATUS_MISUSE);
+    assert_int_equal(dataset_assign(&dataset, 4, dealt), STATUS_MISUSE);
     assert_says("train.microbatches to 3");
-    assert_int_equal(dataset_deal(&dataset, 3, dealt), STATUS_OK);
+    assert_int_equal(dataset_assign(&dataset, 3, dealt), STATUS_OK);
     assert_int_equal(dealt[2], 0);
     assert_int_equal(dealt[1], 1);
     assert_int_equal(dealt[4], 2);
@@ -673,7 +674,7 @@ int main(int argc, char **argv)
         WITH_DATASET(changed_settings_are_found),
         WITH_DATASET(settings_have_a_longest),
         cmocka_unit_test(shards_are_dealt_largest_first),
-        cmocka_unit_test(a_slice_without_training_tokens_is_refused),
+        cmocka_unit_test(a_microbatch_without_training_tokens_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm_close(world);

@@ -106,7 +106,7 @@ doctor 0 env SLURM_JOB_ID=1 SLURM_JOB_END_TIME=1700000000 SLURM_STEP_NUM_TASKS=4
     SLURM_PROCID=0 "$tutti" doctor
 finds note launch "left over from job 1, whose end .* has passed"
 doctor 1 $mpirun -n 3 "$tutti" doctor --set train.microbatches=2
-finds fault slices "3 ranks, but train.microbatches = 2"
+finds fault microbatches "3 ranks, but train.microbatches = 2"
 refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3
 refuses 2 'missing.conf' "$tutti" doctor missing.conf
 

@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4
  *
- * evaluate: against one piece at a time through a model of one row, and against floors
+ * evaluate: against one piece at a time through a model of one row, and against baselines
  * that are counted by scanning the training split's text again for each token. */
 #include <math.h>
 #include <setjmp.h>
@@ -17,13 +17,13 @@
 #include "remove_tree.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "comm/slices.h"
+#include "comm/microbatches.h"
 #include "data/ingest.h"
 #include "midi/midi.h"
 #include "train/evaluate.h"
-#include "train/floors.h"
+#include "train/baselines.h"
 
-enum { TUNES = 24, SLICES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
+enum { TUNES = 24, MICROBATCHES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
 
 static char directory[64] = "/tmp/tutti-evaluate-XXXXXX";
 
@@ -93,7 +93,7 @@ static struct dataset *make_dataset(struct comm *comm, int encoding)
     return dataset;
 }
 
-static struct model *make_model(const struct dataset *dataset, int slices, int rows,
+static struct model *make_model(const struct dataset *dataset, int microbatches, int rows,
                                 int steps)
 {
     const struct model_shape shape = {.cell = CELL_LSTM,
@@ -102,9 +102,9 @@ static struct model *make_model(const struct dataset *dataset, int slices, int r
                                       .embedding = 6,
                                       .vocabulary = (int)dataset->encoding->vocabulary};
     struct model *model = NULL;
-    assert_int_equal(
-        model_create(&shape, dataset->encoding->end, slices, rows, steps, 0, &model),
-        STATUS_OK);
+    assert_int_equal(model_create(&shape, dataset->encoding->end, microbatches, rows,
+                                  steps, 0, &model),
+                     STATUS_OK);
     size_t total = model_params(model)->total;
     for (size_t i = 0; i < total; i++) /* large enough for predictions that differ */
         model_weights(model)[i] = (float)(0.4 * rng_normal(3, RNG_TEST, i, 0, 0));
@@ -135,7 +135,7 @@ static void add_piece(const struct dataset *dataset, const struct shard *shard,
         inputs[i] = i ? tokens[i - 1] : encoding->end;
         targets[i] = i < n ? tokens[i] : encoding->end;
     }
-    struct slice_loss loss;
+    struct microbatch_loss loss;
     model_forward(model, (const token *const[]){inputs},
                   (const int32_t *const[]){targets}, NULL, &loss);
     const double *log_probability = model_target_log_probability(model, 0);
@@ -186,7 +186,8 @@ static int near(double found, double expected)
 static void check_evaluation(struct comm *comm, int encoding)
 {
     struct dataset *dataset = make_dataset(comm, encoding);
-    struct slices own = slices_of_rank(SLICES, comm_rank(comm), comm_size(comm));
+    struct microbatches own =
+        microbatches_of_rank(MICROBATCHES, comm_rank(comm), comm_size(comm));
     struct model *model = make_model(dataset, own.count, ROWS, STEPS);
     size_t size = model_state_size(model);
     float *before = malloc(size * sizeof *before), *after = malloc(size * sizeof *after);
@@ -194,8 +195,8 @@ static void check_evaluation(struct comm *comm, int encoding)
         before[i] = (float)(i % 17);
     model_set_state(model, own.count - 1, before);
     struct evaluation found;
-    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model, NULL,
-                          &found) == STATUS_OK);
+    expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0, model,
+                          NULL, &found) == STATUS_OK);
     model_get_state(model, own.count - 1, after);
     expect(memcmp(before, after, size * sizeof *before) == 0);
     struct naive naive = naive_evaluation(dataset);
@@ -254,7 +255,8 @@ static void a_pass_can_be_left(void **state)
     char path[128];
     snprintf(path, sizeof path, "%s/data-%d", directory, ENCODING_PERFORMANCE);
     assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
-    struct slices own = slices_of_rank(SLICES, comm_rank(comm), comm_size(comm));
+    struct microbatches own =
+        microbatches_of_rank(MICROBATCHES, comm_rank(comm), comm_size(comm));
     struct model *model = make_model(dataset, own.count, ROWS, STEPS);
     size_t size = model_state_size(model);
     float *before = malloc(size * sizeof *before), *after = malloc(size * sizeof *after);
@@ -262,19 +264,19 @@ static void a_pass_can_be_left(void **state)
         before[i] = (float)(i % 13);
     model_set_state(model, 0, before);
     struct evaluation whole, found;
-    expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model, NULL,
-                          &whole) == STATUS_OK);
+    expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0, model,
+                          NULL, &whole) == STATUS_OK);
     for (int windows = 0; windows < 3; windows++) {
         bool leaves = comm_rank(comm) == windows % comm_size(comm);
         struct patience patience = {.windows = leaves ? windows : -1};
         const struct evaluation_leave leave = {.wanted = is_over, .context = &patience};
-        expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model,
-                              &leave, &found) == STATUS_STOPPED);
+        expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0,
+                              model, &leave, &found) == STATUS_STOPPED);
         model_get_state(model, 0, after);
         expect(memcmp(before, after, size * sizeof *before) == 0);
         patience.windows = -1;
-        expect(evaluate_split(comm, dataset, SLICES, ROWS, STEPS, SPLIT_VALID, 0, model,
-                              &leave, &found) == STATUS_OK);
+        expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0,
+                              model, &leave, &found) == STATUS_OK);
         expect(memcmp(&whole, &found, sizeof whole) == 0);
     }
     free(before);
@@ -327,7 +329,7 @@ static double naive_bigram(const token *text, size_t length, size_t vocabulary, 
            (context + unlike);
 }
 
-static void floors_are_counted(void **state)
+static void baselines_are_counted(void **state)
 {
     struct comm *comm = *state;
     struct dataset *dataset = NULL;
@@ -343,15 +345,16 @@ static void floors_are_counted(void **state)
         unigram -= log(naive_unigram(train, train_length, v, valid[i]));
         bigram -= log(naive_bigram(train, train_length, v, valid[i - 1], valid[i]));
     }
-    struct floors floors;
+    struct baselines baselines;
     int64_t *pairs = NULL;
-    expect(floors_count(comm, dataset, SPLIT_TRAIN, &pairs) == STATUS_OK);
-    expect(floors_evaluate(comm, dataset, SPLIT_VALID, pairs, &floors) == STATUS_OK);
-    expect(fabs(floors.unigram - unigram / (double)(valid_length - 1)) < 1e-10);
-    expect(fabs(floors.bigram - bigram / (double)(valid_length - 1)) < 1e-10);
-    expect(floors.bigram < floors.unigram);
-    struct floors empty;
-    expect(floors_evaluate(comm, dataset, SPLIT_TEST, pairs, &empty) == STATUS_OK);
+    expect(baselines_count(comm, dataset, SPLIT_TRAIN, &pairs) == STATUS_OK);
+    expect(baselines_evaluate(comm, dataset, SPLIT_VALID, pairs, &baselines) ==
+           STATUS_OK);
+    expect(fabs(baselines.unigram - unigram / (double)(valid_length - 1)) < 1e-10);
+    expect(fabs(baselines.bigram - bigram / (double)(valid_length - 1)) < 1e-10);
+    expect(baselines.bigram < baselines.unigram);
+    struct baselines empty;
+    expect(baselines_evaluate(comm, dataset, SPLIT_TEST, pairs, &empty) == STATUS_OK);
     expect(isnan(empty.unigram) && isnan(empty.bigram));
     free(pairs);
     dataset_close(dataset);
@@ -371,7 +374,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(performance_is_evaluated, comm),
         cmocka_unit_test_prestate(pianoroll_is_evaluated, comm),
         cmocka_unit_test_prestate(a_pass_can_be_left, comm),
-        cmocka_unit_test_prestate(floors_are_counted, comm),
+        cmocka_unit_test_prestate(baselines_are_counted, comm),
     };
     int failed = status == STATUS_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
     comm_barrier(comm);

@@ -1,4 +1,4 @@
-# evaluate, from outside: notes are the tokens', floors the checkpoint's, whatever dataset it is
+# evaluate, from outside: notes are the tokens', baselines the checkpoint's, whatever dataset it is
 # asked about. bash test_evaluation.sh TUTTI SOURCE_DIRECTORY
 set -eu
 tutti=$1
@@ -26,22 +26,22 @@ evaluate() { "$tutti" evaluate runs/own "$@" >said.txt || fail "evaluate $*"; }
 evaluate own.tutti --split test
 sed 's/own.tutti/DATASET/' said.txt >own.txt
 evaluate foreign.tutti --split test
-sed 's/foreign.tutti/DATASET/' said.txt | diff own.txt - >&2 || fail "floors or notes of a foreign dataset"
-grep -q '^  bigram floor  *[0-4]\.[0-9]*  nats per token$' own.txt || fail "floors: $(cat own.txt)"
+sed 's/foreign.tutti/DATASET/' said.txt | diff own.txt - >&2 || fail "baselines or notes of a foreign dataset"
+grep -q '^  bigram baseline  *[0-4]\.[0-9]*  nats per token$' own.txt || fail "baselines: $(cat own.txt)"
 
 # those of the validation split are what training says
-floor() { sed -n "s/^  $1 floor *\([0-9.]*\) .*/\1/p" said.txt; }
+floor() { sed -n "s/^  $1 baseline *\([0-9.]*\) .*/\1/p" said.txt; }
 evaluate own.tutti
-grep -q "^validation floors: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
-    fail "floors of training and evaluation: $(cat said.txt)"
+grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
+    fail "baselines of training and evaluation: $(cat said.txt)"
 
 # a run that is continued still has them
 "$tutti" train first.conf --set data.dataset=own.tutti --set run.dir=runs/own --resume \
     --set train.epochs=3 >train.txt 2>&1 || fail "resume: $(cat train.txt)"
-grep -q "^validation floors: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
-    fail "floors of a resumed run"
+grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
+    fail "baselines of a resumed run"
 evaluate foreign.tutti --split test
-[ "$(grep floor said.txt)" = "$(grep floor own.txt)" ] || fail "floors after resuming"
+[ "$(grep baseline said.txt)" = "$(grep baseline own.txt)" ] || fail "baselines after resuming"
 
 # Two drums for each note: they are in the notes columns, not in the tokens.
 drums() { # drums FILE PITCH: 12 quarter notes, each with two drums

@@ -1,5 +1,5 @@
 # The main job (preprocess, train, resume, generate, evaluate, inspect) with freed memory
-# overwritten, and under valgrind, which also watch the libraries that no sanitizer is
+# overwritten, and under valgrind, which also watchdog the libraries that no sanitizer is
 # compiled into. bash test_memcheck.sh TUTTI SOURCE_DIRECTORY
 set -u
 tutti=$1

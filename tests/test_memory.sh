@@ -107,11 +107,11 @@ facts runs/stream >this.txt
 diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "resumed"; }
 echo "ok: resumed under other bounds"
 
-# The floors are counted once; a run that is continued has them from its checkpoint.
-floors() { sed -n 's/^validation floors: //p' "$1"; }
-[ -n "$(floors whole.txt)" ] || fail "no floors"
-[ "$(floors stream.txt)" = "$(floors whole.txt)" ] || fail "floors: other ones"
-echo "ok: floors kept"
+# The baselines are counted once; a run that is continued has them from its checkpoint.
+baselines() { sed -n 's/^validation baselines: //p' "$1"; }
+[ -n "$(baselines whole.txt)" ] || fail "no baselines"
+[ "$(baselines stream.txt)" = "$(baselines whole.txt)" ] || fail "baselines: other ones"
+echo "ok: baselines kept"
 
 # ---- evaluation ----
 
@@ -159,7 +159,7 @@ code=$?
 one_line bad.txt "rank [01] .*bad.tutti/shard-00[0-9][0-9].h5: .*(damaged|been changed)" "damage"
 echo "ok: damage in mid-run"
 
-# Damage that is there from the start is found before the first step: by the floors, which
+# Damage that is there from the start is found before the first step: by the baselines, which
 # read all tokens, or in a table of pieces.
 refuses 1 "bad.tutti/shard-00[0-9][0-9].h5: " "$tutti" train run.conf \
     --set data.dataset=bad.tutti --set data.memory_mb="$tenth" --set run.dir=runs/bad2

@@ -1,5 +1,5 @@
 /* model: logits, loss, gradients and carried states against the naive model; and that a
- * slice's bits depend on that slice alone. */
+ * microbatch's bits depend on that microbatch alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,10 +12,10 @@
 
 enum { WINDOWS = 3 };
 
-static struct model *make(const struct model_shape *shape, int slices)
+static struct model *make(const struct model_shape *shape, int microbatches)
 {
     struct model *model = NULL;
-    assert_int_equal(model_create(shape, END_TOKEN, slices, ROWS, STEPS, 1, &model),
+    assert_int_equal(model_create(shape, END_TOKEN, microbatches, ROWS, STEPS, 1, &model),
                      STATUS_OK);
     weights_fill(model, 1);
     return model;
@@ -30,7 +30,7 @@ static double *weights_in_double(struct model *model)
     return block;
 }
 
-/* Loss of slice s of the last of `windows` windows, by the naive model from cleared
+/* Loss of microbatch s of the last of `windows` windows, by the naive model from cleared
  * states; logits (may be NULL) get those of the last window, [T][B][V]. */
 static double naive_loss(const struct model_shape *shape, const struct params *params,
                          const double *block, int s, int windows, double *logits)
@@ -56,7 +56,8 @@ static double naive_loss(const struct model_shape *shape, const struct params *p
     return loss;
 }
 
-static void forward_windows(struct model *model, int windows, struct slice_loss *losses)
+static void forward_windows(struct model *model, int windows,
+                            struct microbatch_loss *losses)
 {
     for (int w = 0; w < windows; w++) {
         struct window window;
@@ -69,14 +70,14 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = make(&cases[c], SLICES);
+        struct model *model = make(&cases[c], MICROBATCHES);
         double *block = weights_in_double(model);
-        struct slice_loss losses[SLICES];
+        struct microbatch_loss losses[MICROBATCHES];
         struct window window;
         forward_windows(model, WINDOWS - 1, losses);
         window_fill(&window, WINDOWS - 1);
         model_forward(model, window.input_of, NULL, NULL, NULL);
-        for (int s = 0; s < SLICES; s++) {
+        for (int s = 0; s < MICROBATCHES; s++) {
             double logits[STEPS * ROWS * VOCABULARY];
             naive_loss(&cases[c], model_params(model), block, s, WINDOWS, logits);
             for (int i = 0; i < STEPS * ROWS * VOCABULARY; i++)
@@ -84,7 +85,7 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
         }
         model_clear_states(model);
         forward_windows(model, WINDOWS, losses);
-        for (int s = 0; s < SLICES; s++) {
+        for (int s = 0; s < MICROBATCHES; s++) {
             double expected =
                 naive_loss(&cases[c], model_params(model), block, s, WINDOWS, NULL);
             int64_t targets = 0;
@@ -110,16 +111,16 @@ static void gradients_agree_with_the_naive_model(void **state)
     (void)state;
     const double step = 1e-5;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = make(&cases[c], SLICES);
+        struct model *model = make(&cases[c], MICROBATCHES);
         size_t total = model_params(model)->total;
         double *block = weights_in_double(model), error = 0, size = 0;
-        real *gradients = calloc(SLICES * total, sizeof *gradients);
-        struct slice_loss losses[SLICES];
+        real *gradients = calloc(MICROBATCHES * total, sizeof *gradients);
+        struct microbatch_loss losses[MICROBATCHES];
         struct window window;
         window_fill(&window, 0);
         model_forward(model, window.input_of, window.target_of, NULL, losses);
-        backward_into(model, SLICES, gradients);
-        for (int s = 0; s < SLICES; s++) {
+        backward_into(model, MICROBATCHES, gradients);
+        for (int s = 0; s < MICROBATCHES; s++) {
             const real *gradient = gradients + (size_t)s * total;
             for (size_t i = 0; i < total; i++) {
                 double kept = block[i];
@@ -144,16 +145,17 @@ static void gradients_agree_with_the_naive_model(void **state)
     }
 }
 
-/* Slice 1 of a model of two slices, and as the only slice of another: equal bits. */
-static void a_slice_does_not_see_the_others(void **state)
+/* Microbatch 1 of a model of two microbatches, and as the only microbatch of another:
+ * equal bits. */
+static void a_microbatch_does_not_see_the_others(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
-        struct model *both = make(&cases[c], SLICES), *one = make(&cases[c], 1);
+        struct model *both = make(&cases[c], MICROBATCHES), *one = make(&cases[c], 1);
         size_t total = model_params(both)->total;
-        real *first = calloc(SLICES * total, sizeof *first),
+        real *first = calloc(MICROBATCHES * total, sizeof *first),
              *second = calloc(total, sizeof *second);
-        struct slice_loss losses[SLICES], alone;
+        struct microbatch_loss losses[MICROBATCHES], alone;
         struct dropout dropout = {0.4, 5, 17, 100}, shifted = {0.4, 5, 17, 100 + ROWS};
         for (int w = 0; w < WINDOWS; w++) {
             struct window window;
@@ -161,7 +163,7 @@ static void a_slice_does_not_see_the_others(void **state)
             model_forward(both, window.input_of, window.target_of, &dropout, losses);
             model_forward(one, &window.input_of[1], &window.target_of[1], &shifted,
                           &alone);
-            backward_into(both, SLICES, first);
+            backward_into(both, MICROBATCHES, first);
             backward_into(one, 1, second);
             assert_memory_equal(&losses[1], &alone, sizeof alone);
             assert_memory_equal(first + total, second, total * sizeof *first);
@@ -177,9 +179,10 @@ static void states_can_be_saved_and_put_back(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = make(&cases[c], SLICES);
+        struct model *model = make(&cases[c], MICROBATCHES);
         real *saved = calloc(model_state_size(model), sizeof *saved);
-        struct slice_loss before[SLICES], after[SLICES], other[SLICES];
+        struct microbatch_loss before[MICROBATCHES], after[MICROBATCHES],
+            other[MICROBATCHES];
         struct window window;
         forward_windows(model, 1, before);
         model_get_state(model, 1, saved);
@@ -201,7 +204,7 @@ static void dropout_keeps_the_mean(void **state)
 {
     (void)state;
     const struct model_shape shape = {CELL_LSTM, 1, 64, 4, 0, 0, VOCABULARY};
-    struct model *model = make(&shape, SLICES);
+    struct model *model = make(&shape, MICROBATCHES);
     real *weights = model_weights(model);
     const struct params *params = model_params(model);
     /* logits = the sum of h: compare its mean over many masks with the undropped one */
@@ -231,10 +234,10 @@ static void dropout_keeps_the_mean(void **state)
 static double loss_by(enum product_engine engine, int training)
 {
     struct model *model = NULL;
-    struct slice_loss losses[SLICES];
+    struct microbatch_loss losses[MICROBATCHES];
     product_choose(engine);
     assert_int_equal(
-        model_create(&cases[2], END_TOKEN, SLICES, ROWS, STEPS, training, &model),
+        model_create(&cases[2], END_TOKEN, MICROBATCHES, ROWS, STEPS, training, &model),
         STATUS_OK);
     product_choose(PRODUCT_PACKED);
     weights_fill(model, 1);
@@ -288,7 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
         cmocka_unit_test(gradients_agree_with_the_naive_model),
-        cmocka_unit_test(a_slice_does_not_see_the_others),
+        cmocka_unit_test(a_microbatch_does_not_see_the_others),
         cmocka_unit_test(states_can_be_saved_and_put_back),
         cmocka_unit_test(dropout_keeps_the_mean),
         cmocka_unit_test(bfloat16_is_for_training),

@@ -24,7 +24,7 @@
     X(train.optimizer, 3)                                                                \
     X(train.schedule, 3)                                                                 \
     X(train.reduce, 2)                                                                   \
-    X(train.matmul, 2)                                                                 \
+    X(train.matmul, 2)                                                                   \
     X(train.precision, 2)
 #define INTEGERS(X)                                                                      \
     X(data.shards, 1, 9999)                                                              \
@@ -37,16 +37,16 @@
     X(model.dense, 0, 16384)                                                             \
     X(train.epochs, 1, 1000000)                                                          \
     X(train.batch, 1, 1000000)                                                           \
-    X(train.microbatches, 1, 4096)                                                             \
-    X(train.sequence_length, 1, 65536)                                                              \
+    X(train.microbatches, 1, 4096)                                                       \
+    X(train.sequence_length, 1, 65536)                                                   \
     X(train.warmup_steps, 0, 1000000000)                                                 \
-    X(train.plateau_patience, 1, 1000000)                                                  \
-    X(train.early_stop_patience, 0, 1000000)                                                      \
+    X(train.plateau_patience, 1, 1000000)                                                \
+    X(train.early_stop_patience, 0, 1000000)                                             \
     X(train.bucket, 1, INT32_MAX)                                                        \
     X(train.max_steps, 0, INT64_MAX)                                                     \
     X(train.threads, 1, 1024)                                                            \
     X(run.checkpoint_every, 1, 1000000)                                                  \
-    X(run.keep_checkpoints, 1, 1000000)                                                              \
+    X(run.keep_checkpoints, 1, 1000000)                                                  \
     X(run.samples, 0, 1000)                                                              \
     X(sample.top_k, 0, 65536)
 #define SEEDS(X)                                                                         \
@@ -66,11 +66,11 @@
     X(train.epsilon, 1)                                                                  \
     X(train.momentum, 1)                                                                 \
     X(train.weight_decay, 1)                                                             \
-    X(train.final_lr_ratio, 1)                                                             \
+    X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
-    X(train.clip_norm, 1e9)                                                                   \
+    X(train.clip_norm, 1e9)                                                              \
     X(run.checkpoint_minutes, 1e6)                                                       \
-    X(run.time_limit_minutes, 1e9)                                                                  \
+    X(run.time_limit_minutes, 1e9)                                                       \
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
     X(sample.top_p, 1)                                                                   \
@@ -542,9 +542,12 @@ static void refused(const char *text, const char *message)
 static void rules_between_settings_are_checked(void **state)
 {
     (void)state;
-    refused("[train]\nbatch=32\nslices=5", "train.batch = 35 or train.microbatches = 4");
-    refused("[train]\nbatch=4\nslices=8", "train.batch = 8 or train.microbatches = 4");
-    refused("[train]\nbatch=7\nslices=2", "train.batch = 8 or train.microbatches = 1");
+    refused("[train]\nbatch=32\nmicrobatches=5",
+            "train.batch = 35 or train.microbatches = 4");
+    refused("[train]\nbatch=4\nmicrobatches=8",
+            "train.batch = 8 or train.microbatches = 4");
+    refused("[train]\nbatch=7\nmicrobatches=2",
+            "train.batch = 8 or train.microbatches = 1");
     refused("[data]\nsplit=.5 .3 .1", "data.split = 0.5 0.3 0.1 has not the sum 1");
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
@@ -553,10 +556,11 @@ static void rules_between_settings_are_checked(void **state)
     refused("[train]\nthreads=2\nproducts=packed",
             "more ranks, or set train.matmul = openblas");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
-                                    "[train]\nbatch=6\nslices=6");
+                                    "[train]\nbatch=6\nmicrobatches=6");
     assert_int_equal(options_check(&fine), STATUS_OK);
-    fine = read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nslices=3\nthreads=2\n"
-                     "products=openblas");
+    fine =
+        read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nmicrobatches=3\nthreads=2\n"
+                  "products=openblas");
     assert_int_equal(options_check(&fine), STATUS_OK);
 }
 

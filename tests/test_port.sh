@@ -4,7 +4,7 @@
 # bash test_port.sh TUTTI SOURCE_DIRECTORY
 set -u
 tutti=$(realpath "$1")
-example=$(dirname "$tutti")/tests/watch_example
+example=$(dirname "$tutti")/tests/watchdog_example
 faults=$(dirname "$tutti")/tests/librandom_faults.so
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/tiny_run.sh"

@@ -15,7 +15,7 @@
 #include "kernels/product.h"
 
 struct shape {
-    int slices, rows, n, k;
+    int microbatches, rows, n, k;
 };
 
 static const struct shape shapes[] = {
@@ -48,14 +48,15 @@ static size_t largest(size_t a, size_t b)
 
 static struct product_rows rows_of(const struct matrices *m)
 {
-    return (struct product_rows){m->shape.slices, m->shape.rows};
+    return (struct product_rows){m->shape.microbatches, m->shape.rows};
 }
 
 static struct matrices make(struct shape shape, enum product_engine engine)
 {
     size_t n = (size_t)shape.n, k = (size_t)shape.k;
-    size_t all = (size_t)shape.slices * (size_t)shape.rows;
-    size_t most = largest(all * largest(n, k), (size_t)shape.slices * n * (k + n + 1));
+    size_t all = (size_t)shape.microbatches * (size_t)shape.rows;
+    size_t most =
+        largest(all * largest(n, k), (size_t)shape.microbatches * n * (k + n + 1));
     struct matrices m = {.shape = shape,
                          .all = all,
                          .w = numbers(n * k, 1),
@@ -163,21 +164,22 @@ static void check_backward(struct matrices *m, enum product_engine engine)
     compare(m, engine, m->all * k, n);
 }
 
-/* Keeps a gradient: [slices][n * k + n]; elements come once, and slice 0's first. */
+/* Keeps a gradient: [microbatches][n * k + n]; elements come once, and microbatch 0's
+ * first. */
 struct kept {
     float *values;
     size_t total, given;
 };
 
-static void keep(void *context, int slice, const struct gradient_block *block)
+static void keep(void *context, int microbatch, const struct gradient_block *block)
 {
     struct kept *kept = context;
     for (size_t r = 0; r < (size_t)block->rows; r++)
         for (size_t j = 0; j < (size_t)block->width; j++) {
             size_t at = block->first + r * block->pitch + j;
-            float *value = &kept->values[(size_t)slice * kept->total + at];
+            float *value = &kept->values[(size_t)microbatch * kept->total + at];
             assert_true(at < kept->total && isnan(*value));
-            assert_true(slice == 0 || !isnan(kept->values[at]));
+            assert_true(microbatch == 0 || !isnan(kept->values[at]));
             *value = block->values[r * block->stride + j];
             kept->given++;
         }
@@ -186,9 +188,9 @@ static void keep(void *context, int slice, const struct gradient_block *block)
 static void check_gradient(struct matrices *m, enum product_engine engine)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * k + n;
-    size_t slices = (size_t)m->shape.slices, rows = (size_t)m->shape.rows;
+    size_t microbatches = (size_t)m->shape.microbatches, rows = (size_t)m->shape.rows;
     struct kept kept = {m->got, total, 0};
-    for (size_t s = 0; s < slices; s++) {
+    for (size_t s = 0; s < microbatches; s++) {
         float *sum = m->expected + s * total;
         const float *y = m->y + s * rows * n, *x = m->x + s * rows * k;
         memset(sum, 0, total * sizeof *sum);
@@ -198,37 +200,37 @@ static void check_gradient(struct matrices *m, enum product_engine engine)
         for (size_t i = 0; i < n; i++)
             column(&sum[n * k + i], y + i, n, m->shape.rows);
     }
-    for (size_t i = 0; i < slices * total; i++)
+    for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
     const struct gradient_sink sink = {keep, &kept};
     const struct gradient_input input = {m->x, m->shape.k, 0};
     product_gradient(m->room, m->shape.n, m->y, &input, 1, n * k, &sink);
-    assert_int_equal(kept.given, slices * total);
-    compare(m, engine, slices * total, rows);
+    assert_int_equal(kept.given, microbatches * total);
+    compare(m, engine, microbatches * total, rows);
     kept.given = 0;
-    for (size_t i = 0; i < slices * total; i++)
+    for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
     product_gradient(m->room, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
-    assert_int_equal(kept.given, slices * n * k);
+    assert_int_equal(kept.given, microbatches * n * k);
 }
 
 /* Of two matrices at once: what each gives alone. */
 static void check_two(struct matrices *m)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * (k + n);
-    size_t slices = (size_t)m->shape.slices;
+    size_t microbatches = (size_t)m->shape.microbatches;
     const struct gradient_input inputs[] = {{m->x, m->shape.k, 0},
                                             {m->y, m->shape.n, n * k}};
     struct kept alone = {m->expected, total, 0}, both = {m->got, total, 0};
-    for (size_t i = 0; i < slices * total; i++)
+    for (size_t i = 0; i < microbatches * total; i++)
         m->expected[i] = m->got[i] = NAN;
     for (int i = 0; i < 2; i++)
         product_gradient(m->room, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
                          &(struct gradient_sink){keep, &alone});
     product_gradient(m->room, m->shape.n, m->y, inputs, 2, NO_BIAS,
                      &(struct gradient_sink){keep, &both});
-    assert_int_equal(both.given, slices * total);
-    assert_memory_equal(m->expected, m->got, slices * total * sizeof *m->got);
+    assert_int_equal(both.given, microbatches * total);
+    assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
 }
 
 static void check(enum product_engine engine)

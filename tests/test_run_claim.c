@@ -1,5 +1,5 @@
-/* run_claim: which folders a run takes and which it refuses, whatever lies under a name of
- * its own; and what it knows to have written. Nothing here may block, as on a pipe. */
+/* run_claim: which folders a run takes and which it refuses, whatever lies under a name
+ * of its own; and what it knows to have written. Nothing here may block, as on a pipe. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* spill: what was appended comes back column by column, also from a file system that gives
- * a few bytes at a time and is interrupted. */
+/* spill: what was appended comes back column by column, also from a file system that
+ * gives a few bytes at a time and is interrupted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

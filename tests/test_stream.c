@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "data/stream.h"
 
-enum { END = 65535, SEED = 11, SLICE = 3, STEPS = 2000, LONGEST = 64 };
+enum { END = 65535, SEED = 11, MICROBATCH = 3, STEPS = 2000, LONGEST = 64 };
 
 /* Token `place` of piece `piece`: no other has this value. */
 static token token_of(size_t piece, size_t place)
@@ -41,11 +41,11 @@ static struct shard make_shard(size_t pieces)
     return shard;
 }
 
-static struct stream *make_stream(size_t pieces, int rows, int slice, uint64_t seed)
+static struct stream *make_stream(size_t pieces, int rows, int microbatch, uint64_t seed)
 {
     struct shard shard = make_shard(pieces);
     struct stream *stream = NULL;
-    assert_int_equal(stream_from_shard(&shard, END, slice, rows, seed, &stream),
+    assert_int_equal(stream_from_shard(&shard, END, microbatch, rows, seed, &stream),
                      STATUS_OK);
     assert_null(shard.pieces);
     return stream;
@@ -92,8 +92,8 @@ static void put_piece(struct columns *columns, int row, int from, size_t piece)
 }
 
 /* The pieces in their queues' order, or for one pass in the shard's order. */
-static struct columns expected_stream(size_t pieces, int rows, int slice, uint64_t seed,
-                                      bool once)
+static struct columns expected_stream(size_t pieces, int rows, int microbatch,
+                                      uint64_t seed, bool once)
 {
     struct columns columns = make_columns(rows);
     int *free_at = calloc((size_t)rows, sizeof *free_at);
@@ -106,7 +106,7 @@ static struct columns expected_stream(size_t pieces, int rows, int slice, uint64
         for (size_t i = 0; i < pieces; i++)
             queue[i] = (uint32_t)i;
         if (!once)
-            rng_shuffle(queue, pieces, seed, RNG_SHUFFLE, epoch, (uint64_t)slice);
+            rng_shuffle(queue, pieces, seed, RNG_SHUFFLE, epoch, (uint64_t)microbatch);
         for (size_t i = 0; i < pieces; i++) {
             int row = first_free(free_at, rows);
             put_piece(&columns, row, free_at[row], queue[i]);
@@ -163,9 +163,9 @@ static void rows_take_pieces_in_the_order_of_the_queues(void **state)
     for (size_t s = 0; s < SHAPES; s++) {
         size_t pieces = shapes[s].pieces;
         int rows = shapes[s].rows;
-        struct stream *stream = make_stream(pieces, rows, SLICE, SEED);
+        struct stream *stream = make_stream(pieces, rows, MICROBATCH, SEED);
         struct columns found = read_stream(stream, rows, s, false);
-        struct columns expected = expected_stream(pieces, rows, SLICE, SEED, false);
+        struct columns expected = expected_stream(pieces, rows, MICROBATCH, SEED, false);
         assert_equal_columns(&found, &expected);
         free_columns(&found);
         free_columns(&expected);
@@ -176,7 +176,7 @@ static void rows_take_pieces_in_the_order_of_the_queues(void **state)
 static void targets_are_the_next_inputs(void **state)
 {
     (void)state;
-    struct stream *stream = make_stream(40, 6, SLICE, SEED);
+    struct stream *stream = make_stream(40, 6, MICROBATCH, SEED);
     struct columns found = read_stream(stream, 6, 1, false);
     for (int i = 0; i < (STEPS - 1) * 6; i++)
         assert_int_equal(found.targets[i], found.inputs[i + 6]);
@@ -184,13 +184,14 @@ static void targets_are_the_next_inputs(void **state)
     stream_close(stream);
 }
 
-/* Each piece begins once before any begins again, in every slice epoch, and every epoch
- * has an order of its own. Read off the stream alone: a piece's first target names it. */
+/* Each piece begins once before any begins again, in every microbatch epoch, and every
+ * epoch has an order of its own. Read off the stream alone: a piece's first target names
+ * it. */
 static void each_epoch_has_each_piece_once(void **state)
 {
     (void)state;
     enum { PIECES = 30, ROWS = 5 };
-    struct stream *stream = make_stream(PIECES, ROWS, SLICE, SEED);
+    struct stream *stream = make_stream(PIECES, ROWS, MICROBATCH, SEED);
     struct columns found = read_stream(stream, ROWS, 9, false);
     size_t named = 0, orders = 0, at = 0;
     for (size_t p = 0; p < PIECES; p++)
@@ -214,10 +215,11 @@ static void each_epoch_has_each_piece_once(void **state)
     stream_close(stream);
 }
 
-static bool same_order(int slice_a, uint64_t seed_a, int slice_b, uint64_t seed_b)
+static bool same_order(int microbatch_a, uint64_t seed_a, int microbatch_b,
+                       uint64_t seed_b)
 {
-    struct stream *a = make_stream(40, 2, slice_a, seed_a);
-    struct stream *b = make_stream(40, 2, slice_b, seed_b);
+    struct stream *a = make_stream(40, 2, microbatch_a, seed_a);
+    struct stream *b = make_stream(40, 2, microbatch_b, seed_b);
     struct columns columns_a = read_stream(a, 2, 1, false);
     struct columns columns_b = read_stream(b, 2, 2, false);
     bool same =
@@ -229,7 +231,7 @@ static bool same_order(int slice_a, uint64_t seed_a, int slice_b, uint64_t seed_
     return same;
 }
 
-static void the_order_depends_on_seed_and_slice(void **state)
+static void the_order_depends_on_seed_and_microbatch(void **state)
 {
     (void)state;
     assert_true(same_order(1, 5, 1, 5));
@@ -244,9 +246,9 @@ static void a_restored_stream_goes_on_exactly(void **state)
     for (size_t s = 0; s < SHAPES; s++) {
         size_t pieces = shapes[s].pieces;
         int rows = shapes[s].rows;
-        struct columns expected = expected_stream(pieces, rows, SLICE, SEED, false);
+        struct columns expected = expected_stream(pieces, rows, MICROBATCH, SEED, false);
         struct columns found = make_columns(rows);
-        struct stream *stream = make_stream(pieces, rows, SLICE, SEED);
+        struct stream *stream = make_stream(pieces, rows, MICROBATCH, SEED);
         struct stream_row *saved = calloc((size_t)rows, sizeof *saved);
         struct stream_cursor cursor;
         for (int at = 0; at < STEPS;) {
@@ -254,7 +256,7 @@ static void a_restored_stream_goes_on_exactly(void **state)
             steps = STEPS - at < steps ? STEPS - at : steps;
             stream_save(stream, saved, &cursor);
             stream_close(stream);
-            stream = make_stream(pieces, rows, SLICE, SEED);
+            stream = make_stream(pieces, rows, MICROBATCH, SEED);
             token other[16 * 16];
             int32_t targets[16 * 16];
             stream_next(stream, at % 16, other, targets); /* wherever it stood */
@@ -277,8 +279,8 @@ static void the_single_pass_covers_all_pieces_once(void **state)
     for (size_t s = 0; s < SHAPES; s++) {
         size_t pieces = shapes[s].pieces > 200 ? 200 : shapes[s].pieces;
         int rows = shapes[s].rows;
-        struct stream *stream = make_stream(pieces, rows, SLICE, SEED);
-        struct columns expected = expected_stream(pieces, rows, SLICE, SEED, true);
+        struct stream *stream = make_stream(pieces, rows, MICROBATCH, SEED);
+        struct columns expected = expected_stream(pieces, rows, MICROBATCH, SEED, true);
         for (int pass = 0; pass < 2; pass++) {
             stream_next(stream, 3, (token[48]){0},
                         (int32_t[48]){0}); /* has no influence */
@@ -295,7 +297,7 @@ static void the_single_pass_covers_all_pieces_once(void **state)
 static void the_single_pass_counts_its_targets(void **state)
 {
     (void)state;
-    struct stream *stream = make_stream(40, 4, SLICE, SEED);
+    struct stream *stream = make_stream(40, 4, MICROBATCH, SEED);
     uint64_t counted = 0, total = 0;
     token inputs[7 * 4];
     int32_t targets[7 * 4];
@@ -321,7 +323,7 @@ static void the_single_pass_counts_its_targets(void **state)
 static void without_pieces_nothing_counts(void **state)
 {
     (void)state;
-    struct stream *stream = make_stream(0, 3, SLICE, SEED);
+    struct stream *stream = make_stream(0, 3, MICROBATCH, SEED);
     token inputs[6];
     int32_t targets[6];
     stream_next(stream, 2, inputs, targets);
@@ -341,7 +343,7 @@ static void without_pieces_nothing_counts(void **state)
 static void positions_of_other_data_are_refused(void **state)
 {
     (void)state;
-    struct stream *stream = make_stream(40, 2, SLICE, SEED);
+    struct stream *stream = make_stream(40, 2, MICROBATCH, SEED);
     const struct stream_row fine = {.epoch = 1, .piece = 2, .offset = 0};
     const struct stream_cursor at = {.epoch = 1, .next = 5};
     const struct stream_row wrong[] = {
@@ -366,7 +368,7 @@ static void positions_of_other_data_are_refused(void **state)
         assert_int_equal(stream_restore(stream, rows, &cursors[i]), STATUS_FAILED);
     /* afterwards it stands at the start */
     struct columns found = read_stream(stream, 2, 1, false);
-    struct columns expected = expected_stream(40, 2, SLICE, SEED, false);
+    struct columns expected = expected_stream(40, 2, MICROBATCH, SEED, false);
     assert_equal_columns(&found, &expected);
     free_columns(&found);
     free_columns(&expected);
@@ -379,7 +381,7 @@ int main(void)
         cmocka_unit_test(rows_take_pieces_in_the_order_of_the_queues),
         cmocka_unit_test(targets_are_the_next_inputs),
         cmocka_unit_test(each_epoch_has_each_piece_once),
-        cmocka_unit_test(the_order_depends_on_seed_and_slice),
+        cmocka_unit_test(the_order_depends_on_seed_and_microbatch),
         cmocka_unit_test(a_restored_stream_goes_on_exactly),
         cmocka_unit_test(the_single_pass_covers_all_pieces_once),
         cmocka_unit_test(the_single_pass_counts_its_targets),

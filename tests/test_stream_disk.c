@@ -1,5 +1,5 @@
-/* stream over files: the same windows as from memory, whatever the cache, the restarts and
- * the pauses; and what is said when a file is not what it was. */
+/* stream over files: the same windows as from memory, whatever the cache, the restarts
+ * and the pauses; and what is said when a file is not what it was. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -19,7 +19,7 @@ make_corpus corpus 60
 "$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.8 0.1 0.1" \
     >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
 
-# config CELL: 16 rows in 8 slices, two layers with dropout, a validation after each epoch.
+# config CELL: 16 rows in 8 microbatches, two layers with dropout, a validation after each epoch.
 config() {
     cat >"$1.conf" <<END
 [data]

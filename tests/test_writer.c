@@ -66,19 +66,19 @@ static void go_to(struct checkpoint *now, int64_t step)
     now->history_count = (size_t)now->epoch;
     checkpoint_free_streams(now);
     now->stream_rows = calloc(now->rows, sizeof *now->stream_rows);
-    now->cursors = calloc(now->slices, sizeof *now->cursors);
-    now->states = calloc(now->slices * now->state_size, sizeof *now->states);
+    now->cursors = calloc(now->microbatches, sizeof *now->cursors);
+    now->states = calloc(now->microbatches * now->state_size, sizeof *now->states);
     assert_true(now->stream_rows && now->cursors && now->states);
     for (size_t i = 0; i < now->params.total; i++) {
         now->weights[i] = (float)step + (float)(i % 1000) / 1024;
         now->optimizer.first[i] = now->weights[i] + 1;
         now->optimizer.second[i] = now->weights[i] + 2;
     }
-    for (size_t i = 0; i < now->slices * now->state_size; i++)
+    for (size_t i = 0; i < now->microbatches * now->state_size; i++)
         now->states[i] = (float)(step + (int64_t)i);
     for (size_t i = 0; i < now->rows; i++)
         now->stream_rows[i].offset = step;
-    for (size_t i = 0; i < now->slices; i++)
+    for (size_t i = 0; i < now->microbatches; i++)
         now->cursors[i].next = 1;
     now->history[0].train_loss = (double)step;
     now->optimizer.updates = step;
@@ -118,7 +118,7 @@ static void assert_is_step(const struct checkpoint *read, int64_t step)
         assert_true(read->optimizer.first[i] == weight + 1);
         assert_true(read->optimizer.second[i] == weight + 2);
     }
-    for (size_t i = 0; i < read->slices * read->state_size; i++)
+    for (size_t i = 0; i < read->microbatches * read->state_size; i++)
         assert_true(read->states[i] == (float)(step + (int64_t)i));
     for (size_t i = 0; i < read->rows; i++)
         assert_int_equal(read->stream_rows[i].offset, step);

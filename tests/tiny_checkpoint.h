@@ -44,16 +44,17 @@ static inline void tiny_outcome(struct checkpoint *made)
 static inline enum status tiny_state(struct checkpoint *made)
 {
     made->rows = (size_t)made->options.train.batch;
-    made->slices = (size_t)made->options.train.microbatches;
-    made->state_size = checkpoint_state_size(&made->shape, made->rows / made->slices);
+    made->microbatches = (size_t)made->options.train.microbatches;
+    made->state_size =
+        checkpoint_state_size(&made->shape, made->rows / made->microbatches);
     made->stream_rows = calloc(made->rows, sizeof *made->stream_rows);
-    made->cursors = calloc(made->slices, sizeof *made->cursors);
-    made->states = calloc(made->slices * made->state_size, sizeof *made->states);
+    made->cursors = calloc(made->microbatches, sizeof *made->cursors);
+    made->states = calloc(made->microbatches * made->state_size, sizeof *made->states);
     made->history_count = TINY_EPOCHS;
     made->history = calloc(TINY_EPOCHS, sizeof *made->history);
     if (!made->stream_rows || !made->cursors || !made->states || !made->history)
         return status_fail(STATUS_FAILED, "no memory");
-    for (size_t i = 0; i < made->slices; i++)
+    for (size_t i = 0; i < made->microbatches; i++)
         made->cursors[i].next = 1;
     for (int i = 0; i < TINY_EPOCHS; i++)
         made->history[i] = (struct history_row){.epoch = i + 1,

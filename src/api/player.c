@@ -1,6 +1,6 @@
-/* player: see the header. A piece costs a model of one slice, `count` rows and one step,
- * made and freed by each call: beside the sampling that is nothing, and no state is left
- * behind that could make a second call differ from the first. */
+/* player: see the header. A piece costs a model of one microbatch, `count` rows and one
+ * step, made and freed by each call: beside the sampling that is nothing, and no state is
+ * left behind that could make a second call differ from the first. */
 #include "player.h"
 
 #include <stdbool.h>

@@ -5,8 +5,8 @@
  * build wherever packages can't be installed, for one function of eighty lines that has
  * not changed since 2012 and whose specification brings a test of all its lengths.
  *
- * Allocates nothing and calls only memcpy and memset, so it may be used in signal handlers.
- * Bytes in, bytes out: the same on hosts of either byte order.
+ * Allocates nothing and calls only memcpy and memset, so it may be used in signal
+ * handlers. Bytes in, bytes out: the same on hosts of either byte order.
  */
 #ifndef TUTTI_BASE_BLAKE2S_H
 #define TUTTI_BASE_BLAKE2S_H

@@ -1,9 +1,9 @@
-/* confine: the child process and what its parent makes of its end. The walls around it are
- * in confine_calls.c and confine_files.c.
+/* confine: the child process and what its parent makes of its end. The walls around it
+ * are in confine_calls.c and confine_files.c.
  *
- * The outcome goes through a shared page, so that it is known what was being read even when
- * the child can't report it any more; the reply goes through a pipe. The parent takes both
- * for input from elsewhere.
+ * The outcome goes through a shared page, so that it is known what was being read even
+ * when the child can't report it any more; the reply goes through a pipe. The parent
+ * takes both for input from elsewhere.
  */
 #include "confine_internal.h"
 
@@ -104,7 +104,8 @@ static void limit_resources(const struct confine_inputs *inputs)
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
 }
 
-/* A library that is loaded already (UCX, by some MPIs) may have its own report of a crash. */
+/* A library that is loaded already (UCX, by some MPIs) may have its own report of a
+ * crash. */
 static void crash_silently(void)
 {
     static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP};
@@ -125,8 +126,8 @@ static void enter(const struct confine_inputs *inputs)
     confine_calls(inputs->computes);
 }
 
-/* Exit handlers are those of libraries that may be past working, but the leak check is one
- * of them. */
+/* Exit handlers are those of libraries that may be past working, but the leak check is
+ * one of them. */
 static _Noreturn void leave(void)
 {
     if (SANITIZED)

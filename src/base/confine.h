@@ -1,8 +1,9 @@
 /* confine: work on files from elsewhere in a child process that can do little else.
  *
- * The HDF5 library can be crashed by a crafted file, and a program that can be crashed can
- * sometimes be taken over. So `inspect`, `generate` and `evaluate` leave the reading of
- * checkpoints and datasets to a child process, forked before MPI and before any thread:
+ * The HDF5 library can be crashed by a crafted file, and a program that can be crashed
+ * can sometimes be taken over. So `inspect`, `generate` and `evaluate` leave the reading
+ * of checkpoints and datasets to a child process, forked before MPI and before any
+ * thread:
  *
  *   inspect    runs in the child as a whole and prints from there.
  *   generate   reads and samples in the child, which returns nothing but notes; the parent
@@ -39,8 +40,8 @@
 
 /* Files, and directories of runs or datasets, that the child reads. paths[0] stands in
  * messages until confine_opening has named a file. A file of a dataset, and `latest` and
- * `best`, stand for their whole folder; links in a folder are followed where they have the
- * name of a file of a run or dataset and lead to a file, or are `checkpoints`. */
+ * `best`, stand for their whole folder; links in a folder are followed where they have
+ * the name of a file of a run or dataset and lead to a file, or are `checkpoints`. */
 struct confine_inputs {
     const char *const *paths;
     size_t count;  /* at least 1 */
@@ -48,8 +49,8 @@ struct confine_inputs {
                       the loader looks for them, and confine_computing lifts limits */
 };
 
-/* In the child. What it writes to `reply` the parent gets as bytes. Its status and message
- * become those of confine_run. */
+/* In the child. What it writes to `reply` the parent gets as bytes. Its status and
+ * message become those of confine_run. */
 typedef enum status confine_work(void *context, FILE *reply);
 
 /* Bytes from the child: to be checked like any other input. Freed with free(). */
@@ -61,9 +62,9 @@ struct confine_reply {
 /* Runs `work` in a confined child and waits for it. A crash is STATUS_FAILED: "FILE:
  * damaged: reading it ended in signal 11 (SIGSEGV) ..."; so is a child that can't be
  * started. A signal that isn't a fault (SIGINT, SIGPIPE ...) and has ended the child ends
- * this process too. If this process ends, the child is killed. On failure *reply is empty;
- * `reply` may be NULL if the work writes nothing to it. Call it from a process without
- * other threads. */
+ * this process too. If this process ends, the child is killed. On failure *reply is
+ * empty; `reply` may be NULL if the work writes nothing to it. Call it from a process
+ * without other threads. */
 enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
                         void *context, struct confine_reply *reply);
 

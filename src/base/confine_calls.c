@@ -1,14 +1,14 @@
 /* confine_calls: the list of system calls, as a seccomp filter.
  *
- * The list has what glibc, HDF5, OpenBLAS and our own code use to read, compute and print.
- * Everything else fails: with ENOSYS if the call is younger than Linux 5.1, as on an older
- * kernel, since libraries then fall back on an older call (glibc's clone3 on clone, whose
- * flags a filter can see); with EPERM otherwise.
+ * The list has what glibc, HDF5, OpenBLAS and our own code use to read, compute and
+ * print. Everything else fails: with ENOSYS if the call is younger than Linux 5.1, as on
+ * an older kernel, since libraries then fall back on an older call (glibc's clone3 on
+ * clone, whose flags a filter can see); with EPERM otherwise.
  *
- * The filter is a straight line of blocks, one for each entry: load the number of the call,
- * compare it, test one argument if the entry asks for that, and return "allow" or go on
- * with the next block. The kernel remembers which calls are always allowed, so its length
- * costs nothing where it would matter.
+ * The filter is a straight line of blocks, one for each entry: load the number of the
+ * call, compare it, test one argument if the entry asks for that, and return "allow" or
+ * go on with the next block. The kernel remembers which calls are always allowed, so its
+ * length costs nothing where it would matter.
  */
 #include "confine_internal.h"
 

@@ -13,8 +13,8 @@ uint64_t confine_stored_bytes(const struct confine_inputs *inputs);
  * without Landlock. */
 void confine_files(const struct confine_inputs *inputs);
 
-/* Denies this process all system calls but those on a list; resource limits can be changed
- * only if `limits`. Needs no_new_privs. Does nothing without seccomp. */
+/* Denies this process all system calls but those on a list; resource limits can be
+ * changed only if `limits`. Needs no_new_privs. Does nothing without seccomp. */
 void confine_calls(bool limits);
 
 #endif

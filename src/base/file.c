@@ -14,7 +14,8 @@
 
 #include "array.h"
 
-/* Of what is read as it comes: a part at a time, and no more in all unless a limit says so. */
+/* Of what is read as it comes: a part at a time, and no more in all unless a limit says
+ * so. */
 enum { STREAM_PART = 1 << 16, STREAM_MAX = 1 << 30 };
 
 char *path_format(const char *format, ...)

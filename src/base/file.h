@@ -29,8 +29,9 @@ char *path_directory(const char *path);
  * "~user/x", and for "~" without an absolute path in HOME. */
 enum status path_expand_home(const char *path, char **out);
 
-/* Where a path leads: itself, or what the link of that name, and each link after it, points
- * to, which need not exist. STATUS_MISUSE if the links lead nowhere. *out is to be freed. */
+/* Where a path leads: itself, or what the link of that name, and each link after it,
+ * points to, which need not exist. STATUS_MISUSE if the links lead nowhere. *out is to be
+ * freed. */
 enum status path_follow_links(const char *path, char **out);
 
 /* True if the path ends in "", "." or "..", so that it names no entry that can be made. */
@@ -50,9 +51,9 @@ enum status file_keep_aside(const char *path, char **kept);
 /* Makes the directory and its parents; an existing directory is fine. */
 enum status file_make_directories(const char *path);
 
-/* The `size` of a regular file, or less if it is sparse: at most 8 bytes for each byte that
- * is stored, and 16 MiB. What reading a file may cost is reckoned by it, as a hole of any
- * size costs its maker nothing. Moves the descriptor's position. */
+/* The `size` of a regular file, or less if it is sparse: at most 8 bytes for each byte
+ * that is stored, and 16 MiB. What reading a file may cost is reckoned by it, as a hole
+ * of any size costs its maker nothing. Moves the descriptor's position. */
 uint64_t file_stored_size(int descriptor, uint64_t size);
 
 /* Reads a regular file whole into *bytes (malloc, the caller frees; never NULL on
@@ -73,8 +74,8 @@ enum status file_read_input(const char *path, uint64_t max_bytes, uint8_t **byte
 /* Makes a file or directory durable: fsync. */
 enum status file_sync(const char *path);
 
-/* A name beside `path` that nobody can predict, and that is free: "PATH.WORD-3fa9c01b72de";
- * the caller frees it. NULL with errno. */
+/* A name beside `path` that nobody can predict, and that is free:
+ * "PATH.WORD-3fa9c01b72de"; the caller frees it. NULL with errno. */
 char *file_fresh_name(const char *path, const char *word);
 
 /* The name that h5_create writes to before file_publish, "DIR/.NAME.partial", so that a
@@ -88,8 +89,9 @@ char *file_temporary_name(const char *path);
 /* From the kernel's source of randomness. */
 uint64_t file_random_number(void);
 
-/* Is `name` (without a folder) one of those, with a random number, under which file_write,
- * file_link and h5_create_apart keep what is not complete? A killed process may leave such a file behind. */
+/* Is `name` (without a folder) one of those, with a random number, under which
+ * file_write, file_link and h5_create_apart keep what is not complete? A killed process
+ * may leave such a file behind. */
 bool file_is_left_over(const char *name);
 
 /* fsync(partial), rename(partial, path), fsync of the directory: afterwards `path` is
@@ -119,8 +121,8 @@ struct file_output {
  * nothing. STATUS_FAILED if it can't be written at all; *output is set all the same. */
 enum status file_check_output(const char *path, struct file_output *output);
 
-/* STATUS_MISUSE if the output leads to the file or pipe `input`, which is read: it would be
- * lost. An input that is NULL or does not exist is none. */
+/* STATUS_MISUSE if the output leads to the file or pipe `input`, which is read: it would
+ * be lost. An input that is NULL or does not exist is none. */
 enum status file_check_not_input(const char *output, const char *input);
 
 /* STATUS_MISUSE if the output leads to a file that begins as a MIDI file. For outputs of

@@ -6,8 +6,8 @@
  * the same file, and not somebody who plants a link there.
  *
  * Links are followed here, not by the kernel, because the new file has to be made in the
- * folder of the last target; stat comes before each readlink so that the kernel's own rules
- * about links in shared folders (fs.protected_symlinks) still hold.
+ * folder of the last target; stat comes before each readlink so that the kernel's own
+ * rules about links in shared folders (fs.protected_symlinks) still hold.
  */
 #include "file.h"
 
@@ -481,8 +481,8 @@ static bool is_fifo(const struct target *target)
 }
 
 /* Waits for a FIFO's reader. Returns its descriptor, or -1 with errno: EINTR, as give_up
- * (NULL: never) says. A plain open would be taken up again after each signal whose handler
- * only sets a flag. */
+ * (NULL: never) says. A plain open would be taken up again after each signal whose
+ * handler only sets a flag. */
 static int open_fifo(const struct target *target, bool (*give_up)(void))
 {
     const int flags = O_WRONLY | O_NONBLOCK | O_CLOEXEC;

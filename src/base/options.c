@@ -83,19 +83,20 @@ bool options_is_boolean(const char *section, const char *key)
     return row && row->type == OPTION_BOOLEAN;
 }
 
-/* The slices must cut the batch into equal groups; names values that would. */
-static enum status check_slices(int64_t batch, int64_t slices)
+/* The microbatches must cut the batch into equal groups; names values that would. */
+static enum status check_microbatches(int64_t batch, int64_t microbatches)
 {
-    if (batch % slices == 0)
+    if (batch % microbatches == 0)
         return STATUS_OK;
-    int64_t divisor = slices < batch ? slices : batch;
+    int64_t divisor = microbatches < batch ? microbatches : batch;
     while (batch % divisor != 0)
         divisor--;
-    int64_t above = batch - batch % slices + slices;
+    int64_t above = batch - batch % microbatches + microbatches;
     return status_fail(STATUS_MISUSE,
-                       "train.microbatches = %" PRId64 " does not divide train.batch = %" PRId64
+                       "train.microbatches = %" PRId64
+                       " does not divide train.batch = %" PRId64
                        ": set train.batch = %" PRId64 " or train.microbatches = %" PRId64,
-                       slices, batch, above, divisor);
+                       microbatches, batch, above, divisor);
 }
 
 static enum status check_split(const double *split)
@@ -116,7 +117,8 @@ static enum status check_split(const double *split)
 
 enum status options_check(const struct options *options)
 {
-    enum status status = check_slices(options->train.batch, options->train.microbatches);
+    enum status status =
+        check_microbatches(options->train.batch, options->train.microbatches);
     if (status == STATUS_OK)
         status = check_split(options->data.split);
     if (status == STATUS_OK && options->data.min_notes > options->data.max_notes)

@@ -126,16 +126,16 @@ enum status options_read_typed(struct options *options, const char *text, size_t
                                const char *origin);
 
 /* The same from text that options_text has made and a checkpoint has kept: "~/" is no
- * home folder in it, and what a section lacks is as it was before there was such a setting.
- * It has at most 2^20 bytes, like a file.
- * `origin` stands for the path in messages. */
+ * home folder in it, and what a section lacks is as it was before there was such a
+ * setting. It has at most 2^20 bytes, like a file. `origin` stands for the path in
+ * messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);
 
 /* The same from what a dataset has kept, over the defaults. It may hold nothing but what
  * the dataset decides: the keys of [data] that `tutti preprocess` has used (a column of
- * the table), and data.dataset and data.memory_mb empty. Anything else is refused by name,
- * as is what options_check refuses; STATUS_FAILED, for the file is at fault. */
+ * the table), and data.dataset and data.memory_mb empty. Anything else is refused by
+ * name, as is what options_check refuses; STATUS_FAILED, for the file is at fault. */
 enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin);
 
@@ -162,7 +162,7 @@ const char *options_meant(const char *section, const char *typed);
  */
 bool options_is_boolean(const char *section, const char *key);
 
-/* Checks what no single row can say: slices divide batch, split sums to 1, ... */
+/* Checks what no single row can say: microbatches divide batch, split sums to 1, ... */
 enum status options_check(const struct options *options);
 
 /* The settings of some sections (bit mask) as INI text that options_read_text takes back

@@ -1,10 +1,10 @@
 /* options_table: every setting of tutti, one row each, in the order in which they are
  * shown.
  *
- * To add a setting: a member in struct options, a row here; where its default changes what
- * was done before there was such a setting, `before` is the value that does the same, for
- * datasets and checkpoints that are older. Defaults are for a piano or folk-tune corpus on
- * a few processor cores. */
+ * To add a setting: a member in struct options, a row here; where its default changes
+ * what was done before there was such a setting, `before` is the value that does the
+ * same, for datasets and checkpoints that are older. Defaults are for a piano or
+ * folk-tune corpus on a few processor cores. */
 #include "options_table.h"
 
 #include <string.h>

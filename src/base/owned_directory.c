@@ -1,5 +1,5 @@
-/* owned_directory: see the header. The names in a directory are read before anything in it
- * is deleted, as some file systems lose their place in a listing that changes. */
+/* owned_directory: see the header. The names in a directory are read before anything in
+ * it is deleted, as some file systems lose their place in a listing that changes. */
 #include "owned_directory.h"
 
 #include <dirent.h>
@@ -315,7 +315,8 @@ static bool is_sound(const char *line, size_t length)
     return true;
 }
 
-/* The list within a marker's text, which is truncated after it; NULL if it is not a marker. */
+/* The list within a marker's text, which is truncated after it; NULL if it is not a
+ * marker. */
 static char *find_list(const struct owned_directory *directory, char *text)
 {
     char first[64];

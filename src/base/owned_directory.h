@@ -10,11 +10,11 @@
  *     end
  *
  * The list names exactly what the program makes there. Only what is on it, and is of the
- * kind that it is there, is ever deleted; besides, under the name of what is listed, what is
- * left of making it by a kill: ".NAME.<12 hex digits>.partial", of a file or link also
- * ".NAME.partial". Everything else is somebody's: it stays, and is named
- * in the message. Nothing is followed through a symbolic link, and nothing on another file
- * system, mounted there, is touched: all work is relative to the opened directory. */
+ * kind that it is there, is ever deleted; besides, under the name of what is listed, what
+ * is left of making it by a kill: ".NAME.<12 hex digits>.partial", of a file or link also
+ * ".NAME.partial". Everything else is somebody's: it stays, and is named in the message.
+ * Nothing is followed through a symbolic link, and nothing on another file system,
+ * mounted there, is touched: all work is relative to the opened directory. */
 #ifndef TUTTI_BASE_OWNED_DIRECTORY_H
 #define TUTTI_BASE_OWNED_DIRECTORY_H
 
@@ -47,11 +47,12 @@ enum status owned_directory_open(const char *path, bool follow, const char *make
                                  const char *marker_name, struct owned_directory *out);
 
 /* Makes the open directory this process's own: puts the marker with the list `names` into
- * an empty one, or locks the marker that is there, deletes what it lists, and gives it the
- * new list. Waits up to `seconds` for the lock. The marker's descriptor is inherited by
- * child processes if `inherit`, so that the lock outlasts this process if it is killed.
- * STATUS_MISUSE, and nothing is changed, if something is in the way: no marker or another
- * kind of one, anything that its list doesn't have, another process at work in it. */
+ * an empty one, or locks the marker that is there, deletes what it lists, and gives it
+ * the new list. Waits up to `seconds` for the lock. The marker's descriptor is inherited
+ * by child processes if `inherit`, so that the lock outlasts this process if it is
+ * killed. STATUS_MISUSE, and nothing is changed, if something is in the way: no marker or
+ * another kind of one, anything that its list doesn't have, another process at work in
+ * it. */
 enum status owned_directory_claim(struct owned_directory *directory, const char *names,
                                   double seconds, bool inherit);
 

@@ -1,5 +1,5 @@
-/* owned_names: the list of a marker, see owned_directory.h. Numbers stand for themselves: a
- * pattern such as step-*.h5 would have matched files of the user. */
+/* owned_names: the list of a marker, see owned_directory.h. Numbers stand for themselves:
+ * a pattern such as step-*.h5 would have matched files of the user. */
 #include "owned_directory.h"
 
 #include <ctype.h>
@@ -84,8 +84,8 @@ static bool is_listed(const char *names, const char *path, enum owned_kind kind)
     return false;
 }
 
-/* For ".NAME.partial" and ".NAME.0123456789ab.partial", `length` bytes of text: where NAME
- * begins, and its length; NULL for another name. Folders have random names only. */
+/* For ".NAME.partial" and ".NAME.0123456789ab.partial", `length` bytes of text: where
+ * NAME begins, and its length; NULL for another name. Folders have random names only. */
 static const char *unfinished_name(const char *text, size_t *length, bool is_folder)
 {
     enum { RANDOM = 12 };

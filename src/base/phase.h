@@ -1,8 +1,8 @@
 /* phase: what this process is doing at the moment, and where its time went.
  *
- * The training loop says phase_enter at every turn; the watch (another thread) reads what
- * it said last, the trace keeps it, and the end of an epoch sums it up. One store and one
- * look at the clock each, so it may be called some ten times a step.
+ * The training loop says phase_enter at every turn; the watchdog (another thread) reads
+ * what it said last, the trace keeps it, and the end of an epoch sums it up. One store
+ * and one look at the clock each, so it may be called some ten times a step.
  */
 #ifndef TUTTI_BASE_PHASE_H
 #define TUTTI_BASE_PHASE_H
@@ -34,7 +34,8 @@ enum phase phase_enter(enum phase phase);
 void phase_set_step(int64_t step);
 
 /* Something has moved, though the phase has not changed: a batch validated, a message
- * come. The watch takes a process that does not move for run.hang_timeout_seconds for hung. */
+ * come. The watchdog takes a process that does not move for run.hang_timeout_seconds for
+ * hung. */
 void phase_move(void);
 
 /* As seen from any thread. `moves` grows with every phase_enter, phase_set_step and

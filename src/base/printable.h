@@ -10,7 +10,8 @@
  * A byte that is not part of valid UTF-8, or is part of one of these characters, becomes
  * \xHH, with upper-case digits: U+0000 to U+001F, U+007F to U+009F, the line separators
  * U+2028 and U+2029, and the bidirectional controls U+061C, U+200E, U+200F, U+202A to
- * U+202E and U+2066 to U+2069. All else stays as it is, so what is printable already does not change. */
+ * U+202E and U+2066 to U+2069. All else stays as it is, so what is printable already does
+ * not change. */
 #ifndef TUTTI_BASE_PRINTABLE_H
 #define TUTTI_BASE_PRINTABLE_H
 
@@ -32,8 +33,8 @@ const char *printable_copy(char *to, size_t size, const char *text);
 /* Four bytes for each of the text, and its end. */
 #define PRINTABLE_SIZE(size) (4 * (size) + 1)
 
-/* Prints one line, and a line break after it. A line break within is text from outside and
- * is escaped like everything else. */
+/* Prints one line, and a line break after it. A line break within is text from outside
+ * and is escaped like everything else. */
 void printable_line(FILE *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

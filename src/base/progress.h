@@ -1,8 +1,8 @@
 /* progress: how far a long task is, with rate and time left.
  *
  * On a terminal one line is redrawn at most ten times a second; elsewhere a plain line is
- * printed every few seconds at most, and ever more rarely, so that a day fits a log. Muted
- * with the log, so every rank may call it.
+ * printed every few seconds at most, and ever more rarely, so that a day fits a log.
+ * Muted with the log, so every rank may call it.
  */
 #ifndef TUTTI_BASE_PROGRESS_H
 #define TUTTI_BASE_PROGRESS_H

@@ -11,10 +11,10 @@
  * still fails with EBADF. To be called before any file is opened. */
 void standard_streams_open(void);
 
-/* From now on a write into a pipe or socket without a reader (SIGPIPE), or past the limit on file
- * sizes (SIGXFSZ), fails with an error code and doesn't end the process: for commands
- * that would lose work. Child processes get the default action back on exec. A signal
- * that is ignored already stays so. */
+/* From now on a write into a pipe or socket without a reader (SIGPIPE), or past the limit
+ * on file sizes (SIGXFSZ), fails with an error code and doesn't end the process: for
+ * commands that would lose work. Child processes get the default action back on exec. A
+ * signal that is ignored already stays so. */
 void standard_streams_survive(void);
 
 /* True for a command that survives broken pipes when nobody reads its standard output, a

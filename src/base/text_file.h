@@ -9,9 +9,9 @@
  *   a directory, a socket         refused
  *
  * Lines end with \n or \r\n, the last one also with the end of the file. A byte order
- * mark of UTF-8 at the beginning is skipped. Refused, with file and line: a byte order mark of
- * UTF-16, a zero byte, a line longer than is allowed. A fault of reading is never taken
- * for the end. */
+ * mark of UTF-8 at the beginning is skipped. Refused, with file and line: a byte order
+ * mark of UTF-16, a zero byte, a line longer than is allowed. A fault of reading is never
+ * taken for the end. */
 #ifndef TUTTI_BASE_TEXT_FILE_H
 #define TUTTI_BASE_TEXT_FILE_H
 

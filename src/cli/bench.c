@@ -99,15 +99,15 @@ static void print_row(const struct bench_row *row, const char *group_before)
 static void print_model(const struct bench *bench)
 {
     const struct options *options = bench->options;
-    printf("%s %lld x %lld, embedding %lld, %zu tokens (%s); batch %lld in %lld slices, "
+    printf("%s %lld x %lld, embedding %lld, %zu tokens (%s); batch %lld in %lld "
+           "microbatches, "
            "%lld steps; %d %s, products by %s\n\n",
-           cell_of(options->model.cell)->title,
-           (long long)options->model.layers, (long long)options->model.hidden,
-           (long long)options->model.embedding, bench->encoding->vocabulary,
-           bench->encoding->name, (long long)options->train.batch,
-           (long long)options->train.microbatches, (long long)options->train.sequence_length,
-           comm_size(bench->comm), comm_size(bench->comm) == 1 ? "rank" : "ranks",
-           product_makers());
+           cell_of(options->model.cell)->title, (long long)options->model.layers,
+           (long long)options->model.hidden, (long long)options->model.embedding,
+           bench->encoding->vocabulary, bench->encoding->name,
+           (long long)options->train.batch, (long long)options->train.microbatches,
+           (long long)options->train.sequence_length, comm_size(bench->comm),
+           comm_size(bench->comm) == 1 ? "rank" : "ranks", product_makers());
 }
 
 static enum status print_json(const struct bench *bench)
@@ -167,10 +167,11 @@ static enum status check(const struct options *options, int ranks)
 {
     if (options->train.microbatches >= ranks)
         return STATUS_OK;
-    return status_fail(STATUS_MISUSE,
-                       "train.microbatches = %lld, but there are %d ranks and each needs a "
-                       "slice: --set train.microbatches=%d",
-                       (long long)options->train.microbatches, ranks, ranks);
+    return status_fail(
+        STATUS_MISUSE,
+        "train.microbatches = %lld, but there are %d ranks and each needs a "
+        "microbatch: --set train.microbatches=%d",
+        (long long)options->train.microbatches, ranks, ranks);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

@@ -8,12 +8,12 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "comm/exact_sum.h"
-#include "comm/slices.h"
+#include "comm/microbatches.h"
 #include "kernels/kernels.h"
 #include "kernels/product.h"
 #include "nn/cell.h"
 #include "nn/model.h"
-#include "train/rehearsal.h"
+#include "train/synthetic_run.h"
 
 static const char *const fma_limit = "multiply-adds";
 
@@ -55,7 +55,7 @@ static float *numbers(size_t count)
 
 static enum status matrices_make(struct matrices *a)
 {
-    size_t n = (size_t)a->n, k = (size_t)a->k, all = (size_t)a->m.slices;
+    size_t n = (size_t)a->n, k = (size_t)a->k, all = (size_t)a->m.microbatches;
     all *= (size_t)a->m.rows;
     a->w = numbers(n * k);
     a->x = numbers(all * k);
@@ -96,10 +96,10 @@ static void backward(void *context)
     product_over_time(&a->transposed, a->m, a->y, 0, a->x);
 }
 
-static void ignore(void *context, int slice, const struct gradient_block *block)
+static void ignore(void *context, int microbatch, const struct gradient_block *block)
 {
     (void)context;
-    (void)slice;
+    (void)microbatch;
     (void)block;
 }
 
@@ -144,14 +144,14 @@ enum status bench_products(struct bench *bench)
 {
     const struct options *options = bench->options;
     int gates = cell_of(options->model.cell)->gates;
-    struct slices own = slices_of_rank((int)options->train.microbatches, comm_rank(bench->comm),
-                                       comm_size(bench->comm));
+    struct microbatches own = microbatches_of_rank(
+        (int)options->train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
     int rows = (int)(options->train.batch / options->train.microbatches);
     struct matrices a = {.m = {own.count, rows * (int)options->train.sequence_length},
                          .n = gates * (int)options->model.hidden,
                          .k = (int)options->model.hidden,
                          .rows = own.count * rows};
-    double all = (double)a.m.slices * a.m.rows;
+    double all = (double)a.m.microbatches * a.m.rows;
     enum status status = comm_agree(bench->comm, matrices_make(&a));
     if (status == STATUS_OK) {
         add_product(bench, &a, forward, all, "over time, forward");
@@ -308,7 +308,7 @@ enum status bench_sums(struct bench *bench)
 /* ---- whole steps ---- */
 
 struct steps {
-    struct rehearsal *rehearsal;
+    struct synthetic_run *synthetic_run;
     enum status status;
 };
 
@@ -316,7 +316,7 @@ static void make_step(void *context)
 {
     struct steps *steps = context;
     if (steps->status == STATUS_OK)
-        steps->status = rehearsal_step(steps->rehearsal);
+        steps->status = synthetic_run_step(steps->synthetic_run);
 }
 
 /* Adds tokens a second of all ranks of `comm`; *rate gets it. */
@@ -325,18 +325,19 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
                              double *rate)
 {
     struct steps steps = {.status = STATUS_OK};
-    enum status status =
-        rehearsal_open(comm, options, bench->encoding->vocabulary, &steps.rehearsal);
+    enum status status = synthetic_run_open(comm, options, bench->encoding->vocabulary,
+                                            &steps.synthetic_run);
     if (status != STATUS_OK)
         return status;
     struct bench of_comm = *bench;
     of_comm.comm = comm;
     double seconds = bench_time(&of_comm, make_step, &steps);
-    *rate = comm_size(comm) * rehearsal_tokens(steps.rehearsal) / seconds;
+    *rate = comm_size(comm) * synthetic_run_tokens(steps.synthetic_run) / seconds;
     bench_add(bench, "step", "tokens/s", *rate, NULL, 0, "%s", name);
-    bench_add(bench, "step", "GFLOP/s", rehearsal_flop(steps.rehearsal) / seconds / 1e9,
-              fma_limit, of_comm.flops / 1e9, "%s, a rank's products", name);
-    rehearsal_close(steps.rehearsal);
+    bench_add(bench, "step", "GFLOP/s",
+              synthetic_run_flop(steps.synthetic_run) / seconds / 1e9, fma_limit,
+              of_comm.flops / 1e9, "%s, a rank's products", name);
+    synthetic_run_close(steps.synthetic_run);
     return steps.status;
 }
 
@@ -344,8 +345,8 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
 static struct options alone(const struct bench *bench)
 {
     struct options options = *bench->options;
-    struct slices own = slices_of_rank((int)options.train.microbatches, comm_rank(bench->comm),
-                                       comm_size(bench->comm));
+    struct microbatches own = microbatches_of_rank(
+        (int)options.train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
     options.train.batch = options.train.batch / options.train.microbatches * own.count;
     options.train.microbatches = own.count;
     return options;
@@ -356,10 +357,10 @@ static enum status add_alone(struct bench *bench, double all)
     struct options options = alone(bench);
     struct comm *self = NULL;
     double rate = 0;
-    enum status status = comm_agree(bench->comm, comm_alone(bench->comm, &self));
+    enum status status = comm_agree(bench->comm, comm_self(bench->comm, &self));
     if (status == STATUS_OK && comm_rank(bench->comm) == 0)
         status = add_steps(bench, self, &options, "one rank, the others waiting", &rate);
-    comm_alone_free(self);
+    comm_self_free(self);
     status = comm_agree(bench->comm, status);
     if (status == STATUS_OK && comm_rank(bench->comm) == 0)
         bench_add(bench, "step", "times", all / rate, "ranks", comm_size(bench->comm),

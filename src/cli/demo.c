@@ -23,7 +23,7 @@
 #include "base/standard_streams.h"
 #include "train/trainer.h"
 
-enum { SLICES = 8, DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20, COMMANDS = 8 };
+enum { MICROBATCHES = 8, DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20, COMMANDS = 8 };
 
 /* Tuned on this corpus; a GRU learns it in a third of an LSTM's steps. */
 static const char settings_format[] =
@@ -139,7 +139,7 @@ static char *demo_names(const struct demo *demo, bool trained)
 {
     long long steps = (long long)(demo->epochs * demo->pieces * STEPS_PER_PIECE);
     char *stopped = trained ? strdup("") : path_format(stopped_format, steps);
-    char *names = path_format(names_format, (long long)demo->pieces, SLICES - 1,
+    char *names = path_format(names_format, (long long)demo->pieces, MICROBATCHES - 1,
                               (long long)demo->epochs, (long long)demo->epochs,
                               (long long)demo->epochs);
     char *all = names && stopped ? path_format("%s%s", names, stopped) : NULL;
@@ -151,8 +151,8 @@ static char *demo_names(const struct demo *demo, bool trained)
 /* The text of train.conf; the caller frees it. */
 static char *settings_text(const struct demo *demo)
 {
-    return path_format(settings_format, demo->directory, (long long)demo->epochs, SLICES,
-                       demo->directory);
+    return path_format(settings_format, demo->directory, (long long)demo->epochs,
+                       MICROBATCHES, demo->directory);
 }
 
 /* Does the name survive the way through train.conf and split.tsv? */
@@ -209,8 +209,8 @@ static enum status prepare_directory(struct demo *demo)
     return status;
 }
 
-/* A training that was not stopped has left no checkpoints within an epoch: what has such a
- * name from now on is somebody else's. */
+/* A training that was not stopped has left no checkpoints within an epoch: what has such
+ * a name from now on is somebody else's. */
 static enum status note_trained(struct demo *demo)
 {
     char *names = demo_names(demo, true);
@@ -255,7 +255,7 @@ static void choose_ranks(struct demo *demo)
     int cores = launch_cores();
     bool asked = demo->ranks > 0;
     if (!asked)
-        demo->ranks = cores < SLICES ? cores : SLICES;
+        demo->ranks = cores < MICROBATCHES ? cores : MICROBATCHES;
     if (demo->ranks > 1 && !launch_can_start((int)demo->ranks)) {
         log_warn("%s can't start %lld ranks here; going on with one process",
                  launch_mpirun(), (long long)demo->ranks);
@@ -328,7 +328,7 @@ static enum status read_evaluation(struct demo *demo, const char *path)
     if (text) {
         memcpy(text, bytes, size);
         demo->model = json_find(text, "nats_per_token");
-        demo->bigram = json_find(text, "bigram_floor");
+        demo->bigram = json_find(text, "bigram_baseline");
         demo->tokens = json_find(text, "tokens");
     } else if (!status) {
         status = status_fail(STATUS_FAILED, "demo: out of memory");
@@ -386,7 +386,7 @@ static void print_report(const struct demo *demo, FILE *out)
     fprintf(out, "  %.4f nats per token   true entropy of the composer's rule\n", truth);
     fprintf(out, "  %.4f nats per token   the model: %.3f times the true entropy\n",
             demo->model, demo->model / truth);
-    fprintf(out, "  %.4f nats per token   counting pairs of tokens (bigram floor)\n",
+    fprintf(out, "  %.4f nats per token   counting pairs of tokens (bigram baseline)\n",
             demo->bigram);
     fprintf(out, "\n%lld rank%s, %s in all.\n", (long long)demo->ranks,
             demo->ranks == 1 ? "" : "s",
@@ -451,7 +451,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .placeholder = "N",
          .integer = &demo.ranks,
          .low = 1,
-         .high = SLICES,
+         .high = MICROBATCHES,
          .help = "processes that train (default: one for each core, at most 8)"},
         {.name = "--pieces",
          .placeholder = "N",

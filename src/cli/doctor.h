@@ -24,8 +24,8 @@ enum {
     DOCTOR_VARIABLES = 16
 };
 
-/* A note asks for nothing; a warning costs time or will do harm some day; with a fault the
- * run fails, or is not what was meant. */
+/* A note asks for nothing; a warning costs time or will do harm some day; with a fault
+ * the run fails, or is not what was meant. */
 enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARNING, DOCTOR_FAULT, DOCTOR_LEVELS };
 
 struct finding {
@@ -120,8 +120,8 @@ bool doctor_first_of_host(const struct doctor *doctor, int r);
 
 /* The place: what needs no other rank. Before MPI starts. */
 void place_collect_early(struct place *place);
-/* Did srun start this process and give it no way to find the others? Then MPI would end it
- * with words of its own. */
+/* Did srun start this process and give it no way to find the others? Then MPI would end
+ * it with words of its own. */
 bool place_is_lost(const struct place *place);
 void place_collect(struct doctor *doctor);
 /* Experiments. Collective. */

@@ -349,15 +349,16 @@ static void judge_space(struct doctor *doctor)
     double need = bytes_of_checkpoints(doctor), have = (double)facts->free_bytes;
     const uint64_t few = 1000;
     bool scarce = have < need || facts->free_files < few;
-    doctor_find(doctor,
-                have < need / (double)(doctor->options.run.keep_checkpoints + 2) ? DOCTOR_FAULT
-                : scarce                                             ? DOCTOR_WARNING
-                                                                     : DOCTOR_OK,
-                "disk space",
-                scarce ? "make room, another run.dir, or a smaller run.keep_checkpoints" : NULL,
-                "%.0f MB free%s; %lld checkpoints of this model take %.0f MB",
-                have / megabyte, facts->free_files < few ? ", but hardly any inode" : "",
-                (long long)doctor->options.run.keep_checkpoints + 2, need / megabyte);
+    doctor_find(
+        doctor,
+        have < need / (double)(doctor->options.run.keep_checkpoints + 2) ? DOCTOR_FAULT
+        : scarce                                                         ? DOCTOR_WARNING
+                                                                         : DOCTOR_OK,
+        "disk space",
+        scarce ? "make room, another run.dir, or a smaller run.keep_checkpoints" : NULL,
+        "%.0f MB free%s; %lld checkpoints of this model take %.0f MB", have / megabyte,
+        facts->free_files < few ? ", but hardly any inode" : "",
+        (long long)doctor->options.run.keep_checkpoints + 2, need / megabyte);
     if (strcmp(system_name(facts->type), "tmpfs") == 0)
         doctor_find(doctor, DOCTOR_NOTE, "disk space", "--run-dir on a disk",
                     "%.200s is in memory (tmpfs): it is gone with the machine",

@@ -18,7 +18,7 @@
 #include "base/progress.h"
 #include "comm/comm_probe.h"
 #include "kernels/product.h"
-#include "watchdog/watch.h"
+#include "watchdog/watchdog.h"
 
 static const char shared_memory[] = "/dev/shm";
 
@@ -113,8 +113,8 @@ static void look_at_shared_memory(struct place *place)
 /* As the watchdog of a run would. */
 static enum status try_port(struct doctor *doctor)
 {
-    return watch_probe(doctor->comm, doctor->options.run.interface, &doctor->here.port,
-                       doctor->addresses, sizeof doctor->addresses);
+    return watchdog_probe(doctor->comm, doctor->options.run.interface, &doctor->here.port,
+                          doctor->addresses, sizeof doctor->addresses);
 }
 
 /* ---- the sum ---- */
@@ -397,7 +397,8 @@ static void judge_sum(struct doctor *doctor, double median)
     const struct options *options = &doctor->options;
     const double much = 0.5;
     double bytes = (double)doctor->parameters * sizeof(int64_t);
-    double tokens = (double)(options->train.batch * options->train.sequence_length) / doctor->ranks;
+    double tokens =
+        (double)(options->train.batch * options->train.sequence_length) / doctor->ranks;
     double compute = 6 * (double)doctor->products * tokens / median;
     double part = doctor->sum_seconds / compute;
     bool long_one = part > much && doctor->sum_seconds > 1e-3;

@@ -234,11 +234,12 @@ void judge_launch(struct doctor *doctor)
                     "at",
                     first->variables[VARIABLE_SLURM_TASKS]);
     if (doctor->ranks > doctor->options.train.microbatches)
-        doctor_find(doctor, DOCTOR_FAULT, "slices",
-                    "--set train.microbatches=N, N at least the number of ranks and a divisor "
-                    "of train.batch",
-                    "%d ranks, but train.microbatches = %lld, and each rank needs one",
-                    doctor->ranks, (long long)doctor->options.train.microbatches);
+        doctor_find(
+            doctor, DOCTOR_FAULT, "microbatches",
+            "--set train.microbatches=N, N at least the number of ranks and a divisor "
+            "of train.batch",
+            "%d ranks, but train.microbatches = %lld, and each rank needs one",
+            doctor->ranks, (long long)doctor->options.train.microbatches);
 }
 
 /* ---- cores ---- */
@@ -550,7 +551,7 @@ void judge_processors(struct doctor *doctor)
 
 /* ---- limits ---- */
 
-/* Connections of MPI and of the watch, files of the dataset. */
+/* Connections of MPI and of the watchdog, files of the dataset. */
 static uint64_t files_needed(const struct doctor *doctor)
 {
     const uint64_t own = 256;

@@ -12,10 +12,10 @@
 #include "base/json.h"
 #include "base/printable.h"
 #include "comm/comm.h"
-#include "comm/slices.h"
+#include "comm/microbatches.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
-#include "train/floors.h"
+#include "train/baselines.h"
 
 struct evaluate_arguments {
     const char *checkpoint, *dataset;
@@ -31,8 +31,8 @@ struct results {
     const struct dataset *dataset;
     enum split split;
     struct evaluation model;
-    struct floors floors;                /* NAN when they can't be known: */
-    char no_floors[STATUS_MESSAGE_SIZE]; /* why; "" when they are */
+    struct baselines baselines;             /* NAN when they can't be known: */
+    char no_baselines[STATUS_MESSAGE_SIZE]; /* why; "" when they are */
 };
 
 static void print_line(const char *name, double value, const char *unit)
@@ -40,15 +40,15 @@ static void print_line(const char *name, double value, const char *unit)
     printf("  %-18s %12.4f  %s\n", name, value, unit);
 }
 
-static void print_floors(const struct results *results)
+static void print_baselines(const struct results *results)
 {
-    if (results->no_floors[0]) {
-        printable_line(stdout, "  %-18s %12s  %s", "floors", "unknown",
-                       results->no_floors);
+    if (results->no_baselines[0]) {
+        printable_line(stdout, "  %-18s %12s  %s", "baselines", "unknown",
+                       results->no_baselines);
         return;
     }
-    print_line("unigram floor", results->floors.unigram, "nats per token");
-    print_line("bigram floor", results->floors.bigram, "nats per token");
+    print_line("unigram baseline", results->baselines.unigram, "nats per token");
+    print_line("bigram baseline", results->baselines.bigram, "nats per token");
 }
 
 /* Where the tokens hold fewer notes than the note table, as without percussion. */
@@ -74,7 +74,7 @@ static void print_table(const struct results *results)
     print_other_notes(results);
     putchar('\n');
     print_line("per token", model->loss, "nats");
-    print_floors(results);
+    print_baselines(results);
     print_line("accuracy", model->accuracy, "of the tokens");
     print_line("per note", model->per_note, "nats");
     print_line("per second", model->per_second, "nats");
@@ -104,10 +104,10 @@ static enum status print_json(const struct results *results)
     json_number(&json, "seconds", model->seconds);
     json_number(&json, "nats_per_token", model->loss);
     json_number(&json, "accuracy", model->accuracy);
-    json_number(&json, "unigram_floor", results->floors.unigram);
-    json_number(&json, "bigram_floor", results->floors.bigram);
-    if (results->no_floors[0])
-        json_string(&json, "floors_unknown", results->no_floors);
+    json_number(&json, "unigram_baseline", results->baselines.unigram);
+    json_number(&json, "bigram_baseline", results->baselines.bigram);
+    if (results->no_baselines[0])
+        json_string(&json, "baselines_unknown", results->no_baselines);
     json_number(&json, "nats_per_note", model->per_note);
     json_number(&json, "nats_per_second", model->per_second);
     json_number(&json, "nats_per_piece", model->per_piece);
@@ -130,14 +130,16 @@ static enum status check(const struct evaluate_arguments *given,
         return status;
     if (options->train.microbatches < ranks)
         return status_fail(STATUS_MISUSE,
-                           "%s was trained with %" PRId64 " slices, so at most %" PRId64
+                           "%s was trained with %" PRId64
+                           " microbatches, so at most %" PRId64
                            " ranks can evaluate it; there are %d",
-                           results->path, options->train.microbatches, options->train.microbatches,
-                           ranks);
+                           results->path, options->train.microbatches,
+                           options->train.microbatches, ranks);
     if (given->batch % options->train.microbatches != 0)
         return status_fail(STATUS_MISUSE,
                            "--batch %" PRId64
-                           ": must be a multiple of the checkpoint's %" PRId64 " slices",
+                           ": must be a multiple of the checkpoint's %" PRId64
+                           " microbatches",
                            given->batch, options->train.microbatches);
     if (results->dataset->total.pieces[given->split] == 0)
         return status_fail(STATUS_MISUSE,
@@ -151,7 +153,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* How the split goes through the model: `rows` of a slice, `steps` at a time. */
+/* How the split goes through the model: `rows` of a microbatch, `steps` at a time. */
 struct window {
     int rows, steps;
 };
@@ -163,7 +165,7 @@ struct window {
 static struct window choose_window(const struct evaluate_arguments *given,
                                    const struct results *results)
 {
-    enum { POSITIONS = 1 << 14 }; /* of all slices: 4 of the default batches */
+    enum { POSITIONS = 1 << 14 }; /* of all microbatches: 4 of the default batches */
     const struct dataset_shard *total = &results->dataset->total;
     const struct options *options = &results->checkpoint->options;
     uint64_t pieces = total->pieces[results->split];
@@ -183,8 +185,8 @@ static enum status make_model(const struct results *results, struct comm *comm,
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct options *options = &checkpoint->options;
-    int slices = (int)options->train.microbatches;
-    int own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)).count;
+    int microbatches = (int)options->train.microbatches;
+    int own = microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
     enum status status = model_choose_products(options);
     if (status == STATUS_OK)
         status = checkpoint_model(checkpoint, own, window.rows, window.steps, model);
@@ -193,26 +195,27 @@ static enum status make_model(const struct results *results, struct comm *comm,
 
 /* Those of the checkpoint's training split, whatever dataset is evaluated. A checkpoint
  * without its counts can be helped by the dataset that it was trained on. Collective. */
-static enum status find_floors(struct comm *comm, enum split split,
-                               struct results *results)
+static enum status find_baselines(struct comm *comm, enum split split,
+                                  struct results *results)
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct dataset *dataset = results->dataset;
     int64_t *counted = NULL;
-    results->floors = (struct floors){(double)NAN, (double)NAN};
+    results->baselines = (struct baselines){(double)NAN, (double)NAN};
     if (!checkpoint->pairs && checkpoint->dataset_hash != dataset->dataset_hash) {
         snprintf(
-            results->no_floors, sizeof results->no_floors,
+            results->no_baselines, sizeof results->no_baselines,
             "an older tutti wrote the checkpoint, without the counts of its training "
             "tokens, and this is not the dataset that it was trained on");
         return STATUS_OK;
     }
     enum status status = STATUS_OK;
     if (!checkpoint->pairs)
-        status = floors_count(comm, dataset, SPLIT_TRAIN, &counted);
+        status = baselines_count(comm, dataset, SPLIT_TRAIN, &counted);
     if (status == STATUS_OK)
-        status = floors_evaluate(comm, dataset, split,
-                                 counted ? counted : checkpoint->pairs, &results->floors);
+        status = baselines_evaluate(comm, dataset, split,
+                                    counted ? counted : checkpoint->pairs,
+                                    &results->baselines);
     free(counted);
     return status;
 }
@@ -236,7 +239,7 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
                                 (uint64_t)given->memory * 1000000, model, NULL,
                                 &results->model);
     if (status == STATUS_OK)
-        status = find_floors(comm, given->split, results);
+        status = find_baselines(comm, given->split, results);
     model_free(model);
     return status;
 }
@@ -401,7 +404,7 @@ const struct cli_command command_evaluate = {
         "CHECKPOINT is a file or a run's directory (then checkpoints/best, or latest).\n"
         "Every piece is predicted from its start, END included. Notes are those that "
         "the\n"
-        "tokens hold. The floors are the losses of models that count the tokens, and "
+        "tokens hold. The baselines are the losses of models that count the tokens, and "
         "pairs of\n"
         "tokens, of the checkpoint's training split.\n"
         "\n"

@@ -1,5 +1,6 @@
-/* generate: pieces of music from a checkpoint, as MIDI files. No MPI. A confined child reads
- * the files and makes the pieces (see confine.h); the command's own process writes them. */
+/* generate: pieces of music from a checkpoint, as MIDI files. No MPI. A confined child
+ * reads the files and makes the pieces (see confine.h); the command's own process writes
+ * them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,8 +219,8 @@ static enum status check_arguments(const struct generate_arguments *arguments,
     return check_output(arguments, checkpoint);
 }
 
-/* In the confined child. The checkpoint first, for its settings are the defaults; then the
- * command line's. */
+/* In the confined child. The checkpoint first, for its settings are the defaults; then
+ * the command line's. */
 static enum status read_and_play(void *context, FILE *reply)
 {
     const struct generation *generation = context;

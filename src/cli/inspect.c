@@ -1,6 +1,6 @@
 /* inspect: what is in a dataset, a checkpoint or a MIDI file; tables for people, --json
- * for programs. No MPI. The path is recognised by what it holds, not by its name. All of it
- * is done in a confined child (see confine.h). */
+ * for programs. No MPI. The path is recognised by what it holds, not by its name. All of
+ * it is done in a confined child (see confine.h). */
 #include "inspect.h"
 
 #include <stdarg.h>

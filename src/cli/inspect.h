@@ -31,8 +31,8 @@ enum status inspect_midi_bytes(const struct inspect_request *request,
 enum status inspect_checkpoint_difference(const struct inspect_request *request);
 enum status inspect_dataset_difference(const struct inspect_request *request);
 
-/* A table of several runs or checkpoints, the best validation loss first. One that can't be
- * read is told of below the others. STATUS_FAILED when none can. */
+/* A table of several runs or checkpoints, the best validation loss first. One that can't
+ * be read is told of below the others. STATUS_FAILED when none can. */
 enum status inspect_runs(const char *const *paths, size_t count, bool json);
 
 /* The validation loss of a checkpoint within an epoch, where train.max_steps has ended

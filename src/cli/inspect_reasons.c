@@ -1,5 +1,5 @@
-/* inspect, reasons: see the header. Files come in any number and mostly few reasons, but in a
- * file from elsewhere each may have its own: they are found in a balanced tree. */
+/* inspect, reasons: see the header. Files come in any number and mostly few reasons, but
+ * in a file from elsewhere each may have its own: they are found in a balanced tree. */
 #include "inspect_reasons.h"
 
 #include <ctype.h>

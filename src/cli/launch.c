@@ -1,5 +1,5 @@
-/* launch: see the header. mpirun gets no more flags than it needs. Open MPI's needs to know
- * that root is allowed, that there may be more ranks than cores, and not to bind (a
+/* launch: see the header. mpirun gets no more flags than it needs. Open MPI's needs to
+ * know that root is allowed, that there may be more ranks than cores, and not to bind (a
  * container's cores are often not where it thinks). MPICH's does all that by itself. */
 #include "launch.h"
 
@@ -175,8 +175,8 @@ static bool end_with(pid_t parent)
     return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent;
 }
 
-/* Becomes the program, or sends errno. Ctrl-C is the program's business, not ours: we wait
- * for what it makes of it. */
+/* Becomes the program, or sends errno. Ctrl-C is the program's business, not ours: we
+ * wait for what it makes of it. */
 static void become(char *const *words, const char *output, bool quiet, pid_t parent,
                    int report)
 {

@@ -10,8 +10,8 @@
 #include "base/standard_streams.h"
 #include "base/text.h"
 
-/* UCX, loaded with MPI, installs its own SIGHUP handler, even under nohup. The disposition
- * from before library constructors ran is restored. */
+/* UCX, loaded with MPI, installs its own SIGHUP handler, even under nohup. The
+ * disposition from before library constructors ran is restored. */
 static struct sigaction hangup;
 
 static void remember_hangup(void)

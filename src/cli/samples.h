@@ -54,16 +54,16 @@ enum status samples_save(const struct samples_request *request,
                          struct samples_made *made);
 
 /* Passes pieces from a process to another of the same program. What is received has the
- * wanted number of pieces and exactly these bytes; its values are as they come. Freed with
- * samples_free, also after a failure. */
+ * wanted number of pieces and exactly these bytes; its values are as they come. Freed
+ * with samples_free, also after a failure. */
 enum status samples_send(const struct samples_pieces *pieces, FILE *to);
 enum status samples_receive(const uint8_t *bytes, size_t size, int count,
                             struct samples_pieces *pieces);
 
 /* The trainer's callback: run.samples files of run.sample_seconds with the settings of
- * [sample], "DIRECTORY/epoch-0001-1.mid" ..., and a line to the log that names them as they
- * are named in run.dir. The same seed in
- * each epoch, so that epochs can be compared. `context` is not used. */
+ * [sample], "DIRECTORY/epoch-0001-1.mid" ..., and a line to the log that names them as
+ * they are named in run.dir. The same seed in each epoch, so that epochs can be compared.
+ * `context` is not used. */
 enum status samples_write(const struct checkpoint *now, const char *directory,
                           void *context);
 

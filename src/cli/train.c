@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "cli.h"
-#include "go_on.h"
+#include "resume_command.h"
 #include "launch.h"
 #include "samples.h"
 #include "where.h"
@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/standard_streams.h"
 #include "train/trainer.h"
-#include "watchdog/watch.h"
+#include "watchdog/watchdog.h"
 
 /* A command that can be pasted as it stands. */
 static void show(const char *label, const char *command, const char *first,
@@ -34,21 +34,21 @@ static void suggest(const char *directory, const struct dataset *dataset)
         show("     ", "evaluate", directory, dataset->path, "--split", "test");
 }
 
-/* Trains under the eyes of the watch, which closes when all ranks know how it ended. */
+/* Trains under the eyes of the watchdog, which closes when all ranks know how it ended. */
 static enum status train_watched(struct comm *comm, struct trainer_request *request)
 {
     char command[4096];
-    const struct watch_request wanted = {
+    const struct watchdog_request wanted = {
         .hang_seconds = request->options->run.hang_timeout_seconds,
         .directory = request->options->run.dir,
         .interface = request->options->run.interface,
-        .command = go_on_command(comm_size(comm), command, sizeof command)};
+        .command = resume_command_command(comm_size(comm), command, sizeof command)};
     enum status status = train_check(comm, request);
     if (status == STATUS_OK)
-        status = watch_open(comm, &wanted, &request->watch);
+        status = watchdog_open(comm, &wanted, &request->watchdog);
     if (status == STATUS_OK)
         status = comm_agree(comm, train(comm, request));
-    watch_close(request->watch);
+    watchdog_close(request->watchdog);
     return status;
 }
 

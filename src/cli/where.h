@@ -4,8 +4,8 @@
 
 #include "base/status.h"
 
-/* Prints "step N of DIRECTORY": the step of the newest checkpoint, 0 if there is none yet.
- * One process, no MPI. */
+/* Prints "step N of DIRECTORY": the step of the newest checkpoint, 0 if there is none
+ * yet. One process, no MPI. */
 enum status where_print(const char *run_directory);
 
 #endif

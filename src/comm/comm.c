@@ -3,8 +3,8 @@
  * Errors come back as codes and become a status with MPI's words. MPI counts are int, so
  * long vectors go in pieces. Nothing here depends on which algorithm MPI takes.
  *
- * What needs other ranks is PHASE_WAIT for as long as it takes: so the watch never takes
- * for hung who only waits for another, and the time of waiting is known.
+ * What needs other ranks is PHASE_WAIT for as long as it takes: so the watchdog never
+ * takes for hung who only waits for another, and the time of waiting is known.
  */
 #include "comm.h"
 
@@ -81,8 +81,8 @@ static void avoid_forbidden_copies(void)
     setenv("OMPI_MCA_smsc", "^cma", 0);                            /* Open MPI 5 */
 }
 
-/* A process without a launcher would start a daemon of Open MPI 4's, for MPI_Comm_spawn: a
- * third of a second, and a process that can be left over. Without the daemon all such
+/* A process without a launcher would start a daemon of Open MPI 4's, for MPI_Comm_spawn:
+ * a third of a second, and a process that can be left over. Without the daemon all such
  * processes of a user have one folder for temporary files, and one that ends removes it
  * while another starts, which then fails; a process alone needs none. */
 static void need_no_daemon(void)
@@ -98,8 +98,8 @@ static void need_home(void)
     setenv("HOME", user && user->pw_dir ? user->pw_dir : "/", 0);
 }
 
-/* The same where Open MPI loads UCX only now (see main.c): it takes SIGHUP, also from a run
- * under nohup. */
+/* The same where Open MPI loads UCX only now (see main.c): it takes SIGHUP, also from a
+ * run under nohup. */
 static int start_mpi(int *argc, char ***argv)
 {
     struct sigaction before;
@@ -218,7 +218,7 @@ void comm_close(struct comm *comm)
     free(comm);
 }
 
-enum status comm_alone(const struct comm *comm, struct comm **out)
+enum status comm_self(const struct comm *comm, struct comm **out)
 {
     struct comm *alone = *out = calloc(1, sizeof *alone);
     if (!alone || !(alone->host_of = calloc(2, sizeof *alone->host_of))) {
@@ -232,7 +232,7 @@ enum status comm_alone(const struct comm *comm, struct comm **out)
     return STATUS_OK;
 }
 
-void comm_alone_free(struct comm *alone)
+void comm_self_free(struct comm *alone)
 {
     if (alone)
         free(alone->host_of);

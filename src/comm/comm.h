@@ -22,10 +22,10 @@ struct comm; /* the world; one per process */
  * log is muted on all of them but the first. Once in a process's life. */
 enum status comm_open(int *argc, char ***argv, struct comm **out);
 
-/* This rank as if it were the only one, for what is to be compared with all of them. Freed
- * with comm_alone_free. Neither is collective. */
-enum status comm_alone(const struct comm *comm, struct comm **out);
-void comm_alone_free(struct comm *alone); /* NULL is fine */
+/* This rank as if it were the only one, for what is to be compared with all of them.
+ * Freed with comm_self_free. Neither is collective. */
+enum status comm_self(const struct comm *comm, struct comm **out);
+void comm_self_free(struct comm *alone); /* NULL is fine */
 
 /* Ends MPI. Collective. NULL is fine. */
 void comm_close(struct comm *comm);
@@ -64,9 +64,9 @@ enum status comm_memory_create(struct comm *comm, size_t bytes, size_t sums,
 void comm_memory_free(struct comm_memory *memory); /* NULL is fine */
 void *comm_memory_block(const struct comm_memory *memory);
 
-/* A sum that goes on while the caller computes. Planned once for one block of memory, then
- * started and finished any number of times, by all ranks in the same order; between start
- * and finish the block must be left alone. It moves only inside comm_sum_move and
+/* A sum that goes on while the caller computes. Planned once for one block of memory,
+ * then started and finished any number of times, by all ranks in the same order; between
+ * start and finish the block must be left alone. It moves only inside comm_sum_move and
  * comm_sum_finish, so call the former every millisecond or so.
  *
  * The ranks of a host first share out the block among themselves, each summing a part of
@@ -109,9 +109,9 @@ void comm_barrier(struct comm *comm); /* Collective. */
  *
  * On rank 0's host comm_next is an atomic addition in shared memory: below 1 us, whatever
  * rank 0 does. On other hosts, or where a host has no shared memory to give, it is
- * answered when rank 0 next calls into the counter. So take several items a step, and call
- * comm_counter_serve between the items: it is cheap, and does nothing but on rank 0. When
- * closing, rank 0 answers until all others are closing too.
+ * answered when rank 0 next calls into the counter. So take several items a step, and
+ * call comm_counter_serve between the items: it is cheap, and does nothing but on rank 0.
+ * When closing, rank 0 answers until all others are closing too.
  */
 struct comm_counter;
 enum status comm_counter_open(struct comm *comm, struct comm_counter **out);

@@ -6,9 +6,10 @@
 #include "comm.h"
 #include "base/status.h"
 
-/* *offset: what has to be added to this rank's `clock` (seconds) to get rank 0's; wrong by
- * *error at most. Rank 0 asks every rank in turn a few dozen times and keeps the quickest
- * answer, which took twice *error (Cristian, 1989). 0 and 0 on rank 0. Collective. */
+/* *offset: what has to be added to this rank's `clock` (seconds) to get rank 0's; wrong
+ * by *error at most. Rank 0 asks every rank in turn a few dozen times and keeps the
+ * quickest answer, which took twice *error (Cristian, 1989). 0 and 0 on rank 0.
+ * Collective. */
 enum status comm_clock_offset(struct comm *comm, double (*clock)(void), double *offset,
                               double *error);
 

@@ -1,15 +1,15 @@
 /* comm_sum: a sum over the ranks that goes on in the background of computation.
  *
- * A sum is a list of rounds (rounds.h); in each at most two messages leave and two
- * arrive. When all of a round's messages are through, what came is added, and the next
- * round begins. Nothing happens between the calls: MPI moves messages only while it is
- * called. Several sums may be under way at once, each with messages of its own tag.
+ * A sum is a list of rounds (allreduce_schedule.h); in each at most two messages leave
+ * and two arrive. When all of a round's messages are through, what came is added, and the
+ * next round begins. Nothing happens between the calls: MPI moves messages only while it
+ * is called. Several sums may be under way at once, each with messages of its own tag.
  *
  * A rank of the same host whose memory is seen sends no message: what it would send is
- * read where it lies, as soon as the rank's mark says that it has come to this round. That
- * it lies there untouched for long enough follows from the rounds: a block that was given
- * away in the first half comes back in the second only when it has been added, and a sum
- * is complete only when those who read the final blocks are through with them too.
+ * read where it lies, as soon as the rank's mark says that it has come to this round.
+ * That it lies there untouched for long enough follows from the rounds: a block that was
+ * given away in the first half comes back in the second only when it has been added, and
+ * a sum is complete only when those who read the final blocks are through with them too.
  */
 #include <limits.h>
 #include <sched.h>
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "comm_internal.h"
-#include "rounds.h"
+#include "allreduce_schedule.h"
 
 enum { REQUESTS = 2 * ROUND_PARTS, TAGS = 1 << 15 }; /* every MPI has so many tags */
 
@@ -84,8 +84,8 @@ enum status comm_sum_plan(struct comm *comm, struct comm_memory *memory,
         sum->memory = memory;
         sum->slot = memory->used++;
     }
-    enum status status = rounds_plan(comm->rank, comm->size, comm->host_of, count,
-                                     &sum->rounds, &sum->round_count);
+    enum status status = allreduce_schedule_plan(comm->rank, comm->size, comm->host_of,
+                                                 count, &sum->rounds, &sum->round_count);
     sum->at = sum->round_count;
     if (status == STATUS_OK) {
         sum->received = malloc(most_received(sum) * width(sum) + 1);

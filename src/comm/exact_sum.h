@@ -37,8 +37,8 @@ void exact_sum_begin(struct exact_sum *sum);
 /* What add_block does with what is there. */
 enum exact_mode { EXACT_PUT, EXACT_ADD };
 
-/* sum[first + r * pitch + j] += values[r * stride + j], or := with EXACT_PUT, for r < rows
- * and j < width. Not collective. */
+/* sum[first + r * pitch + j] += values[r * stride + j], or := with EXACT_PUT, for r <
+ * rows and j < width. Not collective. */
 void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
                      size_t pitch, int rows, int width, const float *values,
                      size_t stride);

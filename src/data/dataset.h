@@ -1,8 +1,8 @@
 /* dataset: a directory of HDF5 files, index.h5 and shard-0000.h5 ..., for reading.
  *
- * A piece's shard and split come from a hash of its notes; no two pieces have equal tokens;
- * the number of shards is configured and has nothing to do with ranks. Every rank opens the index, and of the
- * shards only those it needs.
+ * A piece's shard and split come from a hash of its notes; no two pieces have equal
+ * tokens; the number of shards is configured and has nothing to do with ranks. Every rank
+ * opens the index, and of the shards only those it needs.
  *
  * Every dataset has an attribute "description", and "unit" if it has one.
  *
@@ -148,14 +148,15 @@ enum status dataset_read_files(const struct dataset *dataset,
                                struct dataset_files *files);
 void dataset_files_free(struct dataset_files *files);
 
-/* Deals the shards to `slices` slices: dealt[s] = slice of shard s. Largest first
- * (training tokens), each to the slice with the fewest so far, ties to the lower number;
- * a function of the index and `slices` only. STATUS_MISUSE when a slice would get no
- * training tokens, with the largest number of slices that works. */
-enum status dataset_deal(const struct dataset *dataset, int slices, int *dealt);
+/* Deals the shards to `microbatches` microbatches: dealt[s] = microbatch of shard s.
+ * Largest first (training tokens), each to the microbatch with the fewest so far, ties to
+ * the lower number; a function of the index and `microbatches` only. STATUS_MISUSE when a
+ * microbatch would get no training tokens, with the largest number of microbatches that
+ * works. */
+enum status dataset_assign(const struct dataset *dataset, int microbatches, int *dealt);
 
-/* The same by the tokens of any split; slices may stay empty. */
+/* The same by the tokens of any split; microbatches may stay empty. */
 enum status dataset_deal_split(const struct dataset *dataset, enum split split,
-                               int slices, int *dealt);
+                               int microbatches, int *dealt);
 
 #endif

@@ -25,8 +25,8 @@ enum status open_format(const char *path, const char *format, struct h5_file **o
 /* "DATASET/index.h5", read again. */
 enum status open_index(const struct dataset *dataset, struct h5_file **out);
 
-/* Whether numbers are such as can be, see dataset_check.c; each message names the file and
- * the column. Of the index, before and after its sums are made: */
+/* Whether numbers are such as can be, see dataset_check.c; each message names the file
+ * and the column. Of the index, before and after its sums are made: */
 enum status dataset_check_shard_count(const struct h5_file *file, size_t count);
 enum status dataset_check_counts(const struct h5_file *file,
                                  const struct dataset *dataset);

@@ -40,9 +40,10 @@
  * with the tempo in force there; so does a piece whose first note comes later than that.
  * Only notes that the encoding keeps count; percussion stays where they are near. A key
  * counts as released after that time, or a minute if that is longer; notes that key or
- * pedal hold for longer than that time after the last key end with it. The file counts as repaired, its reason has the silence
- * and how many notes were left out, or how long notes were held. min_notes and
- * max_seconds are limits of what is kept, max_notes and max_bytes of the file.
+ * pedal hold for longer than that time after the last key end with it. The file counts as
+ * repaired, its reason has the silence and how many notes were left out, or how long
+ * notes were held. min_notes and max_seconds are limits of what is kept, max_notes and
+ * max_bytes of the file.
  *
  * Outcomes. What is wrong with a file (damaged, unreadable, a pipe, too large, nothing in
  * it for the encoding) is its outcome and never a failure.

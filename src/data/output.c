@@ -237,8 +237,8 @@ static enum status rename_partial(struct output *output)
     return STATUS_OK;
 }
 
-/* From the marker's end to the new name it is a complete dataset under another name, which
- * no later preprocess takes for its own: so all that takes time comes before. */
+/* From the marker's end to the new name it is a complete dataset under another name,
+ * which no later preprocess takes for its own: so all that takes time comes before. */
 enum status output_publish(struct output *output)
 {
     char *parent = path_directory(output->path);

@@ -1,5 +1,5 @@
-/* piece: from a MIDI file just read to the notes that are encoded. What a dataset holds and
- * what a model continues are made alike. */
+/* piece: from a MIDI file just read to the notes that are encoded. What a dataset holds
+ * and what a model continues are made alike. */
 #ifndef TUTTI_DATA_PIECE_H
 #define TUTTI_DATA_PIECE_H
 

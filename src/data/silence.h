@@ -6,9 +6,9 @@
  *
  * What counts as sound are the notes that the encoding keeps; the others are silence in
  * its tokens. A key counts as released after `most` seconds, or 60 if that is longer, and
- * whatever sounds for more than `most` seconds after the last key counts as ended with that
- * key. So no held note bridges a silence, while a pedal point lasts as long as other notes
- * begin above it. */
+ * whatever sounds for more than `most` seconds after the last key counts as ended with
+ * that key. So no held note bridges a silence, while a pedal point lasts as long as other
+ * notes begin above it. */
 #ifndef TUTTI_DATA_SILENCE_H
 #define TUTTI_DATA_SILENCE_H
 

@@ -1,6 +1,6 @@
-/* spill: see the header. The buffer is of a size that stays in a core's cache: a larger one,
- * up to a spill that is held in memory whole, takes longer, for memory that is touched for
- * the first time is dearer than a write to the file. */
+/* spill: see the header. The buffer is of a size that stays in a core's cache: a larger
+ * one, up to a spill that is held in memory whole, takes longer, for memory that is
+ * touched for the first time is dearer than a write to the file. */
 #include "spill.h"
 
 #include <errno.h>

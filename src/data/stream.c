@@ -1,4 +1,4 @@
-/* stream: rows that draw pieces from a queue, shuffled anew in each slice epoch.
+/* stream: rows that draw pieces from a queue, shuffled anew in each microbatch epoch.
  *
  * A piece of n tokens is n + 1 inputs: END, then its tokens; the target of each is the
  * input behind it, and END behind the last. What a row is at is kept twice: as the plain
@@ -15,8 +15,8 @@
 
 #include "base/rng.h"
 
-/* The inputs from .. to - 1 of a piece can be given: tokens[0] is the piece's token number
- * `first`. */
+/* The inputs from .. to - 1 of a piece can be given: tokens[0] is the piece's token
+ * number `first`. */
 struct view {
     size_t piece;
     uint64_t from, to, first;
@@ -26,10 +26,10 @@ struct view {
 struct stream {
     struct stream_source source;
     token end;
-    int slice, rows;
+    int microbatch, rows;
     uint64_t seed;
     struct stream_cursor cursor;
-    uint32_t *queue;        /* the order of slice epoch cursor.epoch */
+    uint32_t *queue;        /* the order of microbatch epoch cursor.epoch */
     struct stream_row *row; /* [rows] */
     size_t *at;             /* [rows]: the piece that the row is in */
     struct view *view;      /* [rows] */
@@ -49,7 +49,7 @@ static void shuffle_queue(const struct stream *stream, int64_t epoch, uint32_t *
     for (size_t i = 0; i < stream->source.piece_count; i++)
         queue[i] = (uint32_t)i;
     rng_shuffle(queue, stream->source.piece_count, stream->seed, RNG_SHUFFLE,
-                (uint64_t)epoch, (uint64_t)stream->slice);
+                (uint64_t)epoch, (uint64_t)stream->microbatch);
 }
 
 static void start(struct stream *stream)
@@ -75,8 +75,8 @@ static enum status allocate(struct stream *stream)
     if (!stream->queue || !stream->row || !stream->at || !stream->view ||
         !stream->buffer || !stream->once_at || !stream->once_offset)
         return status_fail(STATUS_FAILED,
-                           "no memory for the stream of slice %d (%zu pieces)",
-                           stream->slice, pieces);
+                           "no memory for the stream of microbatch %d (%zu pieces)",
+                           stream->microbatch, pieces);
     return STATUS_OK;
 }
 
@@ -88,16 +88,20 @@ static void source_free(struct stream_source *source)
     *source = (struct stream_source){0};
 }
 
-enum status stream_create(struct stream_source *source, token end, int slice, int rows,
-                          uint64_t seed, struct stream **out)
+enum status stream_create(struct stream_source *source, token end, int microbatch,
+                          int rows, uint64_t seed, struct stream **out)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (!stream) {
         source_free(source);
-        return status_fail(STATUS_FAILED, "no memory for the stream of slice %d", slice);
+        return status_fail(STATUS_FAILED, "no memory for the stream of microbatch %d",
+                           microbatch);
     }
-    *stream = (struct stream){
-        .source = *source, .end = end, .slice = slice, .rows = rows, .seed = seed};
+    *stream = (struct stream){.source = *source,
+                              .end = end,
+                              .microbatch = microbatch,
+                              .rows = rows,
+                              .seed = seed};
     *source = (struct stream_source){0};
     enum status status = allocate(stream);
     if (status != STATUS_OK) {
@@ -109,7 +113,7 @@ enum status stream_create(struct stream_source *source, token end, int slice, in
     return STATUS_OK;
 }
 
-enum status stream_from_shard(struct shard *pieces, token end, int slice, int rows,
+enum status stream_from_shard(struct shard *pieces, token end, int microbatch, int rows,
                               uint64_t seed, struct stream **out)
 {
     struct stream_source source = {.piece_count = pieces->piece_count,
@@ -123,9 +127,10 @@ enum status stream_from_shard(struct shard *pieces, token end, int slice, int ro
     shard_free(pieces);
     if (!source.pieces) {
         source_free(&source);
-        return status_fail(STATUS_FAILED, "no memory for the stream of slice %d", slice);
+        return status_fail(STATUS_FAILED, "no memory for the stream of microbatch %d",
+                           microbatch);
     }
-    return stream_create(&source, end, slice, rows, seed, out);
+    return stream_create(&source, end, microbatch, rows, seed, out);
 }
 
 void stream_close(struct stream *stream)
@@ -359,10 +364,11 @@ enum status stream_restore(struct stream *stream, const struct stream_row *rows,
         fits = restore_row(stream, r, &rows[r], stream->queue);
     if (!fits) {
         start(stream);
-        return status_fail(STATUS_FAILED,
-                           "the saved position in slice %d doesn't fit its %zu pieces: "
-                           "another dataset than the one trained on",
-                           stream->slice, stream->source.piece_count);
+        return status_fail(
+            STATUS_FAILED,
+            "the saved position in microbatch %d doesn't fit its %zu pieces: "
+            "another dataset than the one trained on",
+            stream->microbatch, stream->source.piece_count);
     }
     shuffle_queue(stream, cursor->epoch, stream->queue);
     return STATUS_OK;

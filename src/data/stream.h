@@ -1,16 +1,17 @@
-/* stream: a slice's endless rows of tokens, for stateful truncated back-propagation.
+/* stream: a microbatch's endless rows of tokens, for stateful truncated back-propagation.
  *
- * A slice holds the pieces of the shards dealt to it. In each slice epoch it goes once
- * through them in an order keyed by (seed, slice epoch, slice): a queue. Its rows start
- * with the first pieces of the queue, and a row that has come to the end of a piece takes
- * the next. A row's sequence is END p END p' END ...: inputs[t] and targets[t] = inputs[t
- * + 1]; inputs and targets never stop, whatever the lengths of the pieces. All of a
- * slice's position is in struct stream_row and struct stream_cursor, plain values that a
- * checkpoint keeps; so a run goes on exactly, with any number of ranks.
+ * A microbatch holds the pieces of the shards dealt to it. In each microbatch epoch it
+ * goes once through them in an order keyed by (seed, microbatch epoch, microbatch): a
+ * queue. Its rows start with the first pieces of the queue, and a row that has come to
+ * the end of a piece takes the next. A row's sequence is END p END p' END ...: inputs[t]
+ * and targets[t] = inputs[t + 1]; inputs and targets never stop, whatever the lengths of
+ * the pieces. All of a microbatch's position is in struct stream_row and struct
+ * stream_cursor, plain values that a checkpoint keeps; so a run goes on exactly, with any
+ * number of ranks.
  *
  * The order needs no tokens, only how long each piece is. So the tokens are either all in
- * memory, or read from the shards' files when a row comes to them, with no more of them in
- * memory than was asked for; what a stream gives is the same.
+ * memory, or read from the shards' files when a row comes to them, with no more of them
+ * in memory than was asked for; what a stream gives is the same.
  */
 #ifndef TUTTI_DATA_STREAM_H
 #define TUTTI_DATA_STREAM_H
@@ -21,26 +22,26 @@
 #include "base/status.h"
 
 struct stream_row {
-    int64_t epoch;  /* slice epoch whose queue the piece is from */
+    int64_t epoch;  /* microbatch epoch whose queue the piece is from */
     int64_t piece;  /* place in that queue; -1: none yet */
     int64_t offset; /* inputs of the piece given so far, its END among them */
 };
 
 struct stream_cursor {
-    int64_t epoch; /* slice epoch of the queue in use */
+    int64_t epoch; /* microbatch epoch of the queue in use */
     int64_t next;  /* place in the queue of the piece to be taken next */
 };
 
-struct stream; /* one slice: its pieces and its position */
+struct stream; /* one microbatch: its pieces and its position */
 
 /* ---- the streams of a rank ---- */
 
 struct streams_request {
     const struct dataset *dataset; /* must outlive the streams */
-    const int *dealt;              /* [shards] of dataset_deal */
+    const int *dealt;              /* [shards] of dataset_assign */
     enum split split;
-    int first, count; /* slices */
-    int rows;         /* of a slice */
+    int first, count; /* microbatches */
+    int rows;         /* of a microbatch */
     uint64_t seed;
     /* Bytes for all that the streams hold: tables of pieces and tokens; at least
      * streams_least. 0: all tokens are read at once and stay. Streaming, what was read
@@ -72,9 +73,9 @@ uint64_t streams_bytes(const struct streams *streams); /* memory held at most */
 
 /* ---- one stream ---- */
 
-/* From pieces in memory, which the stream takes over (*pieces is zeroed, also on failure).
- * `end` is the encoding's END. */
-enum status stream_from_shard(struct shard *pieces, token end, int slice, int rows,
+/* From pieces in memory, which the stream takes over (*pieces is zeroed, also on
+ * failure). `end` is the encoding's END. */
+enum status stream_from_shard(struct shard *pieces, token end, int microbatch, int rows,
                               uint64_t seed, struct stream **out);
 void stream_close(struct stream *stream); /* NULL is fine */
 
@@ -91,13 +92,13 @@ enum status stream_next(struct stream *stream, int steps, token *inputs,
 
 /* One pass without end-of-data wrap, for validation: like stream_next over the pieces in
  * shard order, but a row for which no piece is left gets input END and target -1 (not
- * counted). *counted: how many targets were not -1; 0 when the pass is over. stream_rewind
- * starts again. */
+ * counted). *counted: how many targets were not -1; 0 when the pass is over.
+ * stream_rewind starts again. */
 enum status stream_next_once(struct stream *stream, int steps, token *inputs,
                              int32_t *targets, int64_t *counted);
 void stream_rewind(struct stream *stream);
 
-/* The position, for a checkpoint: rows[rows of the slice] and one cursor. */
+/* The position, for a checkpoint: rows[rows of the microbatch] and one cursor. */
 void stream_save(const struct stream *stream, struct stream_row *rows,
                  struct stream_cursor *cursor);
 /* STATUS_FAILED if the position does not fit this data (another dataset). */

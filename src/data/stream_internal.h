@@ -28,8 +28,8 @@ struct stream_source { /* zero-initialise; freed with stream_close */
 enum { VIEW_TOKENS = 1024 }; /* that a row takes out of the cache at a time */
 
 /* Takes over the source, also on failure. */
-enum status stream_create(struct stream_source *source, token end, int slice, int rows,
-                          uint64_t seed, struct stream **out);
+enum status stream_create(struct stream_source *source, token end, int microbatch,
+                          int rows, uint64_t seed, struct stream **out);
 
 /* Memory that a stream of so many pieces and rows holds, apart from `tokens`, from the
  * cache, and from `shards`. */

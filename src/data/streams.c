@@ -1,4 +1,4 @@
-/* streams: the streams of a rank's slices, opened together, as they share a memory.
+/* streams: the streams of a rank's microbatches, opened together, as they share a memory.
  *
  * Of that memory the tables of pieces and what the rows look at take what they need; the
  * rest holds chunks of tokens. How much is needed follows from the index alone, so it is
@@ -22,8 +22,8 @@ static uint64_t all_tokens(const struct dataset_shard *shard)
 
 static bool is_wanted(const struct streams_request *request, size_t shard)
 {
-    int slice = request->dealt[shard] - request->first;
-    return slice >= 0 && slice < request->count &&
+    int microbatch = request->dealt[shard] - request->first;
+    return microbatch >= 0 && microbatch < request->count &&
            request->dataset->shards[shard].pieces[request->split] > 0;
 }
 
@@ -129,29 +129,29 @@ static enum status add_shard(const struct streams_request *request, size_t index
 }
 
 /* Pieces only; their tokens stay in the files. */
-static enum status open_cached(const struct streams_request *request, int slice,
+static enum status open_cached(const struct streams_request *request, int microbatch,
                                struct token_cache *cache, struct stream **out)
 {
     struct stream_source source = {.cache = cache};
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < request->dataset->shard_count; i++)
-        if (request->dealt[i] == slice && is_wanted(request, i))
+        if (request->dealt[i] == microbatch && is_wanted(request, i))
             status = add_shard(request, i, &source);
     if (status != STATUS_OK) {
         free(source.pieces);
         free(source.shards);
         return status;
     }
-    return stream_create(&source, request->dataset->encoding->end, slice, request->rows,
-                         request->seed, out);
+    return stream_create(&source, request->dataset->encoding->end, microbatch,
+                         request->rows, request->seed, out);
 }
 
-static enum status open_whole(const struct streams_request *request, int slice,
+static enum status open_whole(const struct streams_request *request, int microbatch,
                               struct stream **out)
 {
     struct shard pieces = {0};
     for (size_t i = 0; i < request->dataset->shard_count; i++) {
-        if (request->dealt[i] != slice || !is_wanted(request, i))
+        if (request->dealt[i] != microbatch || !is_wanted(request, i))
             continue;
         enum status status =
             dataset_read_shard(request->dataset, i, request->split, &pieces);
@@ -160,7 +160,7 @@ static enum status open_whole(const struct streams_request *request, int slice,
             return status;
         }
     }
-    return stream_from_shard(&pieces, request->dataset->encoding->end, slice,
+    return stream_from_shard(&pieces, request->dataset->encoding->end, microbatch,
                              request->rows, request->seed, out);
 }
 
@@ -190,9 +190,9 @@ enum status streams_open(const struct streams_request *request, struct streams *
         status = dataset_no_memory(request->dataset->path);
     for (; status == STATUS_OK && out->count < request->count; out->count++) {
         struct stream **stream = &out->list[out->count];
-        int slice = request->first + out->count;
-        status = out->cache ? open_cached(request, slice, out->cache, stream)
-                            : open_whole(request, slice, stream);
+        int microbatch = request->first + out->count;
+        status = out->cache ? open_cached(request, microbatch, out->cache, stream)
+                            : open_whole(request, microbatch, stream);
     }
     if (status == STATUS_OK && out->cache)
         token_cache_plan(out->cache, request->memory - streams_least_resting(request));

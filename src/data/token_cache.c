@@ -1,10 +1,10 @@
 /* token_cache: chunks in slots, the slots in a ring.
  *
  * Which slot is given up is found by the clock algorithm (Corbato, "A Paging Experiment
- * with the Multics System", 1968): a hand goes round and takes the first slot that was not
- * used since it came by last. A piece's first tokens come from a place that nobody can
- * foresee, so nothing cleverer would do better; what the cache is for is the rest of the
- * piece.
+ * with the Multics System", 1968): a hand goes round and takes the first slot that was
+ * not used since it came by last. A piece's first tokens come from a place that nobody
+ * can foresee, so nothing cleverer would do better; what the cache is for is the rest of
+ * the piece.
  *
  * Open files are few, as a process may not have many (ulimit -n); they are opened again
  * when needed, and must then be the files that they were.

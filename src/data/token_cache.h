@@ -1,8 +1,8 @@
 /* token_cache: the tokens of some shards, read chunk by chunk into a bounded memory.
  *
  * For streams, which read short parts of pieces that lie anywhere. A chunk is tested when
- * it comes from the disk: its checksum, and every token against the vocabulary. One thread
- * at a time.
+ * it comes from the disk: its checksum, and every token against the vocabulary. One
+ * thread at a time.
  */
 #ifndef TUTTI_DATA_TOKEN_CACHE_H
 #define TUTTI_DATA_TOKEN_CACHE_H
@@ -20,8 +20,8 @@ void token_cache_free(struct token_cache *cache); /* NULL is fine */
 enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
                             size_t *number);
 
-/* Behind the last token_cache_add: so many bytes of chunks, but at least one chunk and not
- * more than there are. */
+/* Behind the last token_cache_add: so many bytes of chunks, but at least one chunk and
+ * not more than there are. */
 void token_cache_plan(struct token_cache *cache, uint64_t bytes);
 
 /* out[i] = token first + i of the shard, for i < count. */

@@ -5,8 +5,8 @@
 static const real *next_of_model(void *context, const token *inputs)
 {
     struct model *model = context;
-    const token *const slices[] = {inputs};
-    model_forward(model, slices, NULL, NULL, NULL);
+    const token *const microbatches[] = {inputs};
+    model_forward(model, microbatches, NULL, NULL, NULL);
     return model_logits(model, 0);
 }
 

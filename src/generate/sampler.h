@@ -54,9 +54,9 @@ enum {
     SAMPLER_TOKENS_BASE = 1000 /* or be a single chord */
 };
 
-/* Makes `count` pieces at once with a model of one slice, `count` rows, one step (it is
- * made by the caller with model_create(shape, end, 1, count, 1, 0, ..)); its states are
- * cleared.
+/* Makes `count` pieces at once with a model of one microbatch, `count` rows, one step (it
+ * is made by the caller with model_create(shape, end, 1, count, 1, 0, ..)); its states
+ * are cleared.
  *
  * primer[0..primer_count) (may be empty) is fed first. With keep_primer the pieces begin
  * with it. Without, their time 0 is the end of the primer, and a note that began in the

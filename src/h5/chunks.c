@@ -1,15 +1,16 @@
 /* chunks: a dataset's chunks past most of the library.
  *
- * Reading. A stream of tokens reads from any place of many files, in a thread of its own, as long as
- * a run lasts. HDF5 would take turns with a checkpoint that is being written, and half a
- * megabyte for each open file (the table of its metadata cache). So the library is asked
- * once where the chunks lie; from then on a chunk is one read from the file, tested against
- * the checksum behind it: HDF5's fletcher32 filter (file format specification, "Data
- * Storage - Filter Pipeline").
+ * Reading. A stream of tokens reads from any place of many files, in a thread of its own,
+ * as long as a run lasts. HDF5 would take turns with a checkpoint that is being written,
+ * and half a megabyte for each open file (the table of its metadata cache). So the
+ * library is asked once where the chunks lie; from then on a chunk is one read from the
+ * file, tested against the checksum behind it: HDF5's fletcher32 filter (file format
+ * specification, "Data Storage - Filter Pipeline").
  *
- * Writing. Through H5Dwrite a chunk is allocated, cleared, copied into the library's cache,
- * summed word by word, and copied again to be written. Whole chunks need none of that: a
- * copy with its checksum behind it goes to the file as it is, in the order of the calls.
+ * Writing. Through H5Dwrite a chunk is allocated, cleared, copied into the library's
+ * cache, summed word by word, and copied again to be written. Whole chunks need none of
+ * that: a copy with its checksum behind it goes to the file as it is, in the order of the
+ * calls.
  */
 #include "h5_internal.h"
 

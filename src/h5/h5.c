@@ -186,8 +186,8 @@ static enum status check_file(const char *path, uint64_t *size, uint64_t *stored
     return status;
 }
 
-/* True while a program holds the lock that HDF5 takes on a file that it opens for writing.
- * A lock taken on another host may not be visible. */
+/* True while a program holds the lock that HDF5 takes on a file that it opens for
+ * writing. A lock taken on another host may not be visible. */
 static bool is_locked(const char *path)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -317,8 +317,8 @@ herr_t h5_set_object(hid_t properties)
     return H5Pset_attr_phase_change(properties, UINT16_MAX, 0);
 }
 
-/* The members' names too lie in the object header: HDF5 1.10 crashes when it lists "dense"
- * ones from a damaged file. */
+/* The members' names too lie in the object header: HDF5 1.10 crashes when it lists
+ * "dense" ones from a damaged file. */
 static herr_t set_group(hid_t properties)
 {
     if (h5_set_object(properties) < 0)

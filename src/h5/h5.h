@@ -10,17 +10,17 @@
  * writing. Messages: "FILE: /name: what (found; expected)". A file that is written is
  * locked against other writers; published files don't change, so reading takes no lock,
  * unless the environment demands it: then a failure names the cure
- * (HDF5_USE_FILE_LOCKING=FALSE). A file that another program has open for writing can't be
- * read, nor one that such a program has left without closing it; the message says so. A disk that is full while a file is written fails the
- * call that meets it and all after it; h5_abandon then leaves nothing behind, no open
- * descriptor either.
+ * (HDF5_USE_FILE_LOCKING=FALSE). A file that another program has open for writing can't
+ * be read, nor one that such a program has left without closing it; the message says so.
+ * A disk that is full while a file is written fails the call that meets it and all after
+ * it; h5_abandon then leaves nothing behind, no open descriptor either.
  *
  * A file that is read is a stranger's: nothing of it is believed that isn't stored in it.
- * Names must be reached by hard links; a dataset must be numbers or texts of fixed length,
- * in chunks with fletcher32 and no other filter, all of them in the file; filter plugins
- * are never loaded, in this process, once a file has been opened here. Everything else is
- * refused before it is read or allocated, in words: "FILE: /name: a soft link (expected a
- * hard link)". So a whole dataset is never larger than its file (h5_size).
+ * Names must be reached by hard links; a dataset must be numbers or texts of fixed
+ * length, in chunks with fletcher32 and no other filter, all of them in the file; filter
+ * plugins are never loaded, in this process, once a file has been opened here. Everything
+ * else is refused before it is read or allocated, in words: "FILE: /name: a soft link
+ * (expected a hard link)". So a whole dataset is never larger than its file (h5_size).
  *
  * Any thread may call, each with files of its own: calls that come at once take turns,
  * and one that writes or tests much lets others in between its parts of a few megabytes.

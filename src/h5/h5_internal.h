@@ -25,10 +25,10 @@ struct open_dataset {
 struct h5_file {
     hid_t id;
     char *path;
-    char *partial; /* NULL: the file is read */
+    char *partial;   /* NULL: the file is read */
     uint64_t size;   /* bytes of a file that is read, when it was opened */
     uint64_t stored; /* that its values can take: file_stored_size */
-    bool verified; /* by h5_verify: all links and datasets are as expected */
+    bool verified;   /* by h5_verify: all links and datasets are as expected */
     struct disk disk;
     struct open_dataset *open; /* datasets that are read or written in parts */
     size_t open_count;

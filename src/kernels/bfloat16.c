@@ -197,12 +197,12 @@ struct gradient16 {
     struct product_rows m;
     int group;
     size_t panels;
-    struct pair16 *x;     /* [panels][slices] of [filled(rows) / 2][PANEL] */
+    struct pair16 *x;     /* [panels][microbatches] of [filled(rows) / 2][PANEL] */
     struct pair16 *block; /* [group][GRADIENT16_ROWS][block_pitch]: columns of dy */
     struct pair16 *rows;  /* [PAIRS][GRADIENT16_ROWS]: on their way there */
 };
 
-static size_t slice_panel(struct product_rows m)
+static size_t microbatch_panel(struct product_rows m)
 {
     return filled(m.rows) / 2 * PANEL;
 }
@@ -215,10 +215,11 @@ static size_t block_pitch(struct product_rows m)
 
 static size_t gradient_x_bytes(const struct gradient16 *room)
 {
-    return room->panels * (size_t)room->m.slices * slice_panel(room->m) * sizeof *room->x;
+    return room->panels * (size_t)room->m.microbatches * microbatch_panel(room->m) *
+           sizeof *room->x;
 }
 
-/* Pairs of a slice's block. */
+/* Pairs of a microbatch's block. */
 static size_t block_size(struct product_rows m)
 {
     return GRADIENT16_ROWS * block_pitch(m);
@@ -234,10 +235,10 @@ static size_t gradient_block_bytes(const struct gradient16 *room)
     return (size_t)room->group * gradient16_block_bytes(room->m);
 }
 
-/* Where that of a slice is. */
-static struct pair16 *block_at(const struct gradient16 *room, int slice)
+/* Where that of a microbatch is. */
+static struct pair16 *block_at(const struct gradient16 *room, int microbatch)
 {
-    return room->block + (size_t)(slice % room->group) * block_size(room->m);
+    return room->block + (size_t)(microbatch % room->group) * block_size(room->m);
 }
 
 enum { ROWS_BYTES = PAIRS * GRADIENT16_ROWS * sizeof(struct pair16) };
@@ -261,8 +262,8 @@ enum status gradient16_create(struct product_rows m, int group, size_t panels,
         return STATUS_OK;
     gradient16_free(room);
     *out = NULL;
-    return status_fail(STATUS_FAILED, "no memory for gradients of %d x %d rows", m.slices,
-                       m.rows);
+    return status_fail(STATUS_FAILED, "no memory for gradients of %d x %d rows",
+                       m.microbatches, m.rows);
 }
 
 void gradient16_free(struct gradient16 *room)
@@ -279,11 +280,11 @@ void gradient16_input(struct gradient16 *room, int panel, int k, const real *x)
 {
     static const real zeros[PANEL];
     struct product_rows m = room->m;
-    size_t width = (size_t)k, size = (size_t)m.slices * slice_panel(m);
-    for (size_t s = 0; s < (size_t)m.slices; s++)
+    size_t width = (size_t)k, size = (size_t)m.microbatches * microbatch_panel(m);
+    for (size_t s = 0; s < (size_t)m.microbatches; s++)
         for (int i = 0; i < m.rows; i += 2) {
             const real *even = x + (s * (size_t)m.rows + (size_t)i) * width;
-            struct pair16 *to = room->x + (size_t)panel * size + s * slice_panel(m) +
+            struct pair16 *to = room->x + (size_t)panel * size + s * microbatch_panel(m) +
                                 (size_t)i / 2 * PANEL;
             for (int first = 0; first < k; first += PANEL, to += size)
                 kernels16()->round_pairs16((size_t)least(PANEL, k - first), even + first,
@@ -292,13 +293,13 @@ void gradient16_input(struct gradient16 *room, int panel, int k, const real *x)
         }
 }
 
-void gradient16_block(struct gradient16 *room, int slice, int n, int first, int height,
-                      const real *dy)
+void gradient16_block(struct gradient16 *room, int microbatch, int n, int first,
+                      int height, const real *dy)
 {
     static const real zeros[GRADIENT16_ROWS];
     int rows = room->m.rows;
     size_t pitch = block_pitch(room->m);
-    const real *from = dy + (size_t)slice * (size_t)rows * (size_t)n + first;
+    const real *from = dy + (size_t)microbatch * (size_t)rows * (size_t)n + first;
     int pairs = (int)filled(rows) / 2;
     for (int p = 0; p < pairs; p += PAIRS) {
         for (int i = 0; i < PAIRS; i++) {
@@ -311,23 +312,23 @@ void gradient16_block(struct gradient16 *room, int slice, int n, int first, int 
         for (int j = 0; j < height; j += PAIRS)
             kernels16()->transpose16(
                 PAIRS, least(PAIRS, height - j), room->rows + j, GRADIENT16_ROWS,
-                block_at(room, slice) + (size_t)j * pitch + p, pitch);
+                block_at(room, microbatch) + (size_t)j * pitch + p, pitch);
     }
 }
 
 static const struct pair16 *x_at(const struct gradient16 *room,
                                  struct gradient_place place)
 {
-    size_t slices = (size_t)room->m.slices;
-    return room->x +
-           ((size_t)place.panel * slices + (size_t)place.slice) * slice_panel(room->m);
+    size_t microbatches = (size_t)room->m.microbatches;
+    return room->x + ((size_t)place.panel * microbatches + (size_t)place.microbatch) *
+                         microbatch_panel(room->m);
 }
 
 void gradient16_multiply(struct gradient16 *room, struct gradient_place place,
                          struct gradient_place next, int height, int width, real *tiles)
 {
     size_t pitch = block_pitch(room->m);
-    const struct pair16 *block = block_at(room, place.slice);
+    const struct pair16 *block = block_at(room, place.microbatch);
     int count = pieces(height, TILE16_ROWS);
     struct tile16 tile = {.width = width,
                           .blocks = (int)filled(room->m.rows) / BLOCK16,

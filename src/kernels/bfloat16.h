@@ -24,12 +24,13 @@ void packed16_multiply(const struct packed *w, int rows, const real *const *x,
 
 /* ---- gradients ---- */
 
-struct gradient_place { /* part of x: a slice's rows in a panel */
-    int slice, panel;
+struct gradient_place { /* part of x: a microbatch's rows in a panel */
+    int microbatch, panel;
 };
 
 struct gradient16;
-/* With room for the blocks of `group` slices: slice s takes the place s % group. */
+/* With room for the blocks of `group` microbatches: microbatch s takes the place s %
+ * group. */
 enum status gradient16_create(struct product_rows m, int group, size_t panels,
                               struct gradient16 **out);
 void gradient16_free(struct gradient16 *room); /* NULL is fine */
@@ -38,12 +39,13 @@ size_t gradient16_bytes(const struct gradient16 *room);
 /* Rounds x[M][k] into panels, from `panel` on. */
 void gradient16_input(struct gradient16 *room, int panel, int k, const real *x);
 enum { GRADIENT16_ROWS = 128 };
-size_t gradient16_block_bytes(struct product_rows m); /* of one slice */
-/* Columns [first, first + height) of a slice's dy[rows][n]; height <= GRADIENT16_ROWS. */
-void gradient16_block(struct gradient16 *room, int slice, int n, int first, int height,
-                      const real *dy);
-/* tiles[height][PANEL] := the transpose of the slice's block, which must still be in its
- * place, times a panel of its x; meanwhile `next` is fetched. Between
+size_t gradient16_block_bytes(struct product_rows m); /* of one microbatch */
+/* Columns [first, first + height) of a microbatch's dy[rows][n]; height <=
+ * GRADIENT16_ROWS. */
+void gradient16_block(struct gradient16 *room, int microbatch, int n, int first,
+                      int height, const real *dy);
+/* tiles[height][PANEL] := the transpose of the microbatch's block, which must still be in
+ * its place, times a panel of its x; meanwhile `next` is fetched. Between
  * kernels16()->ready16(1) and ready16(0). */
 void gradient16_multiply(struct gradient16 *room, struct gradient_place place,
                          struct gradient_place next, int height, int width, real *tiles);

@@ -1,9 +1,9 @@
 /* gemm: row-major products through OpenBLAS.
  *
- * OpenBLAS starts a thread for each core as soon as it is loaded. A program linked with it
- * can't even print its version where no more processes may be started, and the ranks of a
- * node with 128 cores would start 16 000 idle threads. So it is loaded at run time, by the
- * runs that compute with it.
+ * OpenBLAS starts a thread for each core as soon as it is loaded. A program linked with
+ * it can't even print its version where no more processes may be started, and the ranks
+ * of a node with 128 cores would start 16 000 idle threads. So it is loaded at run time,
+ * by the runs that compute with it.
  */
 #include "gemm.h"
 

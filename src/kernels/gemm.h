@@ -1,7 +1,8 @@
 /* gemm: matrix products over all time steps at once. The only unit that knows cblas.h.
  *
- * Called with the shapes of one slice only: BLAS does not promise that a row's bits are
- * independent of how many rows share the call, so the shape must never depend on ranks.
+ * Called with the shapes of one microbatch only: BLAS does not promise that a row's bits
+ * are independent of how many rows share the call, so the shape must never depend on
+ * ranks.
  */
 #ifndef TUTTI_KERNELS_GEMM_H
 #define TUTTI_KERNELS_GEMM_H

@@ -65,8 +65,8 @@ struct pair16 {
 enum { BLOCK16 = 32, TILE16_ROWS = 32 };
 
 /* y[i][j] += the sum over blocks * BLOCK16 inputs l of x[i * pitch + l] times the even or
- * the odd half of panel[(l / 2) * PANEL + j], for i < rows <= TILE16_ROWS and j < width <=
- * PANEL; with `fresh`, y[i][j] := that. `stream` is as for a tile, and `width` whole
+ * the odd half of panel[(l / 2) * PANEL + j], for i < rows <= TILE16_ROWS and j < width
+ * <= PANEL; with `fresh`, y[i][j] := that. `stream` is as for a tile, and `width` whole
  * vectors then. With `whole` (and fresh) the rows of y are those of an array
  * [TILE16_ROWS][PANEL], all of which may be overwritten. */
 struct tile16 {

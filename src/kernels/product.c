@@ -250,9 +250,9 @@ const char *product_makers(void)
     return text;
 }
 
-/* By OpenBLAS, for one slice. */
-static void multiply_slice(const struct packed *w, int rows, const real *x, int add,
-                           real *y)
+/* By OpenBLAS, for one microbatch. */
+static void multiply_microbatch(const struct packed *w, int rows, const real *x, int add,
+                                real *y)
 {
     enum gemm_transpose order = w->transposed ? GEMM_PLAIN : GEMM_TRANSPOSED;
     gemm(GEMM_PLAIN, order, rows, w->n, w->k, x, w->k, w->w, w->transposed ? w->n : w->k,
@@ -272,15 +272,15 @@ static enum product_results results_over_time(const struct packed *w, size_t row
 void product_over_time(const struct packed *w, struct product_rows m, const real *x,
                        int add, real *y)
 {
-    size_t rows = (size_t)m.rows, all = (size_t)m.slices * rows;
+    size_t rows = (size_t)m.rows, all = (size_t)m.microbatches * rows;
     size_t n = (size_t)w->n, k = (size_t)w->k;
     enum { AT_ONCE = 256 };
     const real *from[AT_ONCE];
     real *to[AT_ONCE];
     enum product_results how = results_over_time(w, all, add, y);
     bool blas = w->engine == PRODUCT_OPENBLAS;
-    for (size_t s = 0; blas && s < (size_t)m.slices; s++)
-        multiply_slice(w, m.rows, x + s * rows * k, add, y + s * rows * n);
+    for (size_t s = 0; blas && s < (size_t)m.microbatches; s++)
+        multiply_microbatch(w, m.rows, x + s * rows * k, add, y + s * rows * n);
     for (size_t first = 0; !blas && first < all; first += AT_ONCE) {
         int count = least(AT_ONCE, (int)(all - first));
         for (size_t i = 0; i < (size_t)count; i++) {
@@ -297,10 +297,10 @@ struct product_room {
     enum product_engine engine;
     struct product_rows m;
     size_t inputs, weights;
-    int group;      /* slices whose parts of a block of dW are made one behind another */
-    real *x;        /* panels of [all rows + 1][PANEL], each input's behind the other's */
+    int group; /* microbatches whose parts of a block of dW are made one behind another */
+    real *x;   /* panels of [all rows + 1][PANEL], each input's behind the other's */
     real *block;    /* [group] strips of [rows + 2][TILE_ROWS]: columns of dy */
-    real *tiles;    /* [GRADIENT_ROWS][PANEL]: a slice's sums */
+    real *tiles;    /* [GRADIENT_ROWS][PANEL]: a microbatch's sums */
     real *gradient; /* PRODUCT_OPENBLAS: [weights] */
     struct gradient16 *rounded; /* PRODUCT_BFLOAT16: instead of x and block */
 };
@@ -314,7 +314,7 @@ static size_t gradient_panels(size_t inputs)
 /* Elements of a panel of room->x, a strip of room->block. */
 static size_t panel_of(struct product_rows m)
 {
-    return ((size_t)m.slices * (size_t)m.rows + 1) * PANEL;
+    return ((size_t)m.microbatches * (size_t)m.rows + 1) * PANEL;
 }
 
 static size_t strip_of(struct product_rows m)
@@ -322,7 +322,7 @@ static size_t strip_of(struct product_rows m)
     return ((size_t)m.rows + 2) * TILE_ROWS;
 }
 
-/* A slice's part of room->block. */
+/* A microbatch's part of room->block. */
 static size_t block_of(struct product_rows m)
 {
     return GRADIENT_ROWS / TILE_ROWS * strip_of(m);
@@ -339,13 +339,13 @@ static size_t block_elements(const struct product_room *room)
     return (size_t)room->group * block_of(room->m);
 }
 
-/* So many slices that their blocks stay in the second-level cache together, and with them
- * the sums that they are added to. */
+/* So many microbatches that their blocks stay in the second-level cache together, and
+ * with them the sums that they are added to. */
 static int group_of(enum product_engine engine, struct product_rows m)
 {
     size_t bytes = engine == PRODUCT_BFLOAT16 ? gradient16_block_bytes(m)
                                               : block_of(m) * sizeof(real);
-    return least(m.slices, bytes < BLOCK_BYTES ? (int)(BLOCK_BYTES / bytes) : 1);
+    return least(m.microbatches, bytes < BLOCK_BYTES ? (int)(BLOCK_BYTES / bytes) : 1);
 }
 
 static int allocate(struct product_room *room)
@@ -379,8 +379,8 @@ enum status product_room_create(enum product_engine engine, struct product_rows 
         return STATUS_OK;
     product_room_free(room);
     *out = NULL;
-    return status_fail(STATUS_FAILED, "no memory for gradients of %d x %d rows", m.slices,
-                       m.rows);
+    return status_fail(STATUS_FAILED, "no memory for gradients of %d x %d rows",
+                       m.microbatches, m.rows);
 }
 
 void product_room_free(struct product_room *room)
@@ -419,19 +419,19 @@ struct gradient {
     const struct gradient_sink *sink;
 };
 
-/* Where a slice's block is. */
-static real *block_at(const struct product_room *room, int slice)
+/* Where a microbatch's block is. */
+static real *block_at(const struct product_room *room, int microbatch)
 {
-    return room->block + (size_t)(slice % room->group) * block_of(room->m);
+    return room->block + (size_t)(microbatch % room->group) * block_of(room->m);
 }
 
-/* Columns [first, first + width) of a slice's dy, in strips of a tile's rows. */
-static void copy_block(const struct gradient *g, int slice, int first, int width)
+/* Columns [first, first + width) of a microbatch's dy, in strips of a tile's rows. */
+static void copy_block(const struct gradient *g, int microbatch, int first, int width)
 {
     size_t rows = (size_t)g->m.rows, n = (size_t)g->n, strip = strip_of(g->m);
-    const real *from = g->dy + (size_t)slice * rows * n + first;
+    const real *from = g->dy + (size_t)microbatch * rows * n + first;
     for (size_t i = 0; i < rows; i++, from += n) {
-        real *to = block_at(g->room, slice) + i * TILE_ROWS;
+        real *to = block_at(g->room, microbatch) + i * TILE_ROWS;
         int j = 0;
         for (; j + TILE_ROWS <= width; j += TILE_ROWS, to += strip)
             memcpy(to, from + j, TILE_ROWS * sizeof *to);
@@ -450,21 +450,21 @@ static void sum_columns(const real *values, size_t stride, size_t rows, int widt
             sums[j] += values[j];
 }
 
-static void give_bias(const struct gradient *g, int slice, int first, int width)
+static void give_bias(const struct gradient *g, int microbatch, int first, int width)
 {
     real sums[GRADIENT_ROWS];
     const struct gradient_block block = {
         .first = g->bias + (size_t)first, .rows = 1, .width = width, .values = sums};
     size_t rows = (size_t)g->m.rows, n = (size_t)g->n;
-    sum_columns(g->dy + (size_t)slice * rows * n + first, n, rows, width, sums);
-    g->sink->take(g->sink->context, slice, &block);
+    sum_columns(g->dy + (size_t)microbatch * rows * n + first, n, rows, width, sums);
+    g->sink->take(g->sink->context, microbatch, &block);
 }
 
 /* All columns of x to panels: row after row, as memory is read best. */
 static void pack_x(const struct gradient *g, const struct gradient_input *input,
                    real *panels)
 {
-    size_t rows = (size_t)g->m.slices * (size_t)g->m.rows, panel = panel_of(g->m);
+    size_t rows = (size_t)g->m.microbatches * (size_t)g->m.rows, panel = panel_of(g->m);
     int whole = input->k / PANEL, rest = input->k % PANEL;
     const real *from = input->x;
     for (size_t i = 0; i < rows; i++) {
@@ -480,16 +480,16 @@ static void pack_x(const struct gradient *g, const struct gradient_input *input,
 static const real *panel_at(const struct product_room *room, struct gradient_place place)
 {
     return room->x + (size_t)place.panel * panel_of(room->m) +
-           (size_t)place.slice * (size_t)room->m.rows * PANEL;
+           (size_t)place.microbatch * (size_t)room->m.rows * PANEL;
 }
 
-/* tiles[height][PANEL] := the transpose of a slice's block times a panel of its x. */
+/* tiles[height][PANEL] := the transpose of a microbatch's block times a panel of its x. */
 static void multiply_block(const struct gradient *g, struct gradient_place place,
                            struct gradient_place next, int height, int width)
 {
     struct product_room *room = g->room;
     int rows = g->m.rows, tiles = pieces(height, TILE_ROWS);
-    const real *block = block_at(room, place.slice), *panel = panel_at(room, place);
+    const real *block = block_at(room, place.microbatch), *panel = panel_at(room, place);
     for (int at = 0; at < rows; at += GRADIENT_CHUNK) {
         const real *soon = at + GRADIENT_CHUNK < rows
                                ? panel + (size_t)(at + GRADIENT_CHUNK) * PANEL
@@ -513,13 +513,13 @@ static void multiply_block(const struct gradient *g, struct gradient_place place
     }
 }
 
-/* A part of dW: rows [first, first + height), of slices [from, to), of one group. */
+/* A part of dW: rows [first, first + height), of microbatches [from, to), of one group. */
 struct stretch {
     int first, height, from, to;
 };
 
 /* That part of an input's dW, panel after panel, whose sums stay in the cache while the
- * slices add to them. `panel` is the first of the input's panels. */
+ * microbatches add to them. `panel` is the first of the input's panels. */
 static void give_weights(const struct gradient *g, const struct gradient_input *input,
                          int panel, struct stretch at)
 {
@@ -565,11 +565,11 @@ static void give_rows(const struct gradient *g, struct stretch at)
     }
 }
 
-/* By OpenBLAS: the whole matrices of a slice at once. */
-static void give_slice(const struct gradient *g, int slice)
+/* By OpenBLAS: the whole matrices of a microbatch at once. */
+static void give_microbatch(const struct gradient *g, int microbatch)
 {
     struct product_room *room = g->room;
-    size_t row = (size_t)slice * (size_t)g->m.rows;
+    size_t row = (size_t)microbatch * (size_t)g->m.rows;
     const real *dy = g->dy + row * (size_t)g->n;
     for (int i = 0; i < g->count; i++) {
         const struct gradient_input *input = &g->inputs[i];
@@ -582,14 +582,14 @@ static void give_slice(const struct gradient *g, int slice)
                                              .stride = k};
         gemm(GEMM_TRANSPOSED, GEMM_PLAIN, g->n, input->k, g->m.rows, dy, g->n,
              input->x + row * k, input->k, 0, room->gradient, input->k);
-        g->sink->take(g->sink->context, slice, &block);
+        g->sink->take(g->sink->context, microbatch, &block);
     }
     const struct gradient_block block = {
         .first = g->bias, .rows = 1, .width = g->n, .values = room->gradient};
     if (g->bias == NO_BIAS)
         return;
     sum_columns(dy, (size_t)g->n, (size_t)g->m.rows, g->n, room->gradient);
-    g->sink->take(g->sink->context, slice, &block);
+    g->sink->take(g->sink->context, microbatch, &block);
 }
 
 static void pack_inputs(const struct gradient *g)
@@ -614,17 +614,17 @@ void product_gradient(struct product_room *room, int n, const real *dy,
     int height = pieces(n, pieces(n, GRADIENT_ROWS)); /* all as high, in whole tiles */
     height = pieces(height, 2 * TILE_ROWS) * 2 * TILE_ROWS;
     if (room->engine == PRODUCT_OPENBLAS) {
-        for (int s = 0; s < m.slices; s++)
-            give_slice(&g, s);
+        for (int s = 0; s < m.microbatches; s++)
+            give_microbatch(&g, s);
         return;
     }
     pack_inputs(&g);
     if (room->rounded)
         kernels16()->ready16(1);
     for (int first = 0; first < n; first += height)
-        for (int s = 0; s < m.slices; s += room->group)
+        for (int s = 0; s < m.microbatches; s += room->group)
             give_rows(&g, (struct stretch){first, least(height, n - first), s,
-                                           least(s + room->group, m.slices)});
+                                           least(s + room->group, m.microbatches)});
     if (room->rounded)
         kernels16()->ready16(0);
 }

@@ -1,20 +1,20 @@
 /* product: the matrix products of the model, on weights that are packed into panels.
  *
  * Letters: N outputs, K inputs, M rows; W is [N][K], x [M][K], y [M][N], row-major and
- * without gaps. The M rows of a product over time are S slices of `rows` rows.
+ * without gaps. The M rows of a product over time are S microbatches of `rows` rows.
  *
  * Weights are packed into panels once a step: a panel holds PANEL outputs side by side,
  * [K][PANEL], so that a tile of rows streams it; see kernels.h. Each element of a result
  * is one chain of fused multiply-adds in the order of the sum: its bits depend on its own
- * row and the weights, not on how many rows or slices share the call, nor on the
+ * row and the weights, not on how many rows or microbatches share the call, nor on the
  * processor.
  *
  * PRODUCT_BFLOAT16 rounds the operands of every product to bfloat16; sums are float32, in
  * an order that is likewise the same on every processor (kernels.h). It is for training.
  *
- * PRODUCT_OPENBLAS gives the products over time to OpenBLAS instead, one slice a call, as
- * BLAS does not promise that a row's bits are independent of the shape. Then they are
- * those of its kernels for this processor.
+ * PRODUCT_OPENBLAS gives the products over time to OpenBLAS instead, one microbatch a
+ * call, as BLAS does not promise that a row's bits are independent of the shape. Then
+ * they are those of its kernels for this processor.
  */
 #ifndef TUTTI_KERNELS_PRODUCT_H
 #define TUTTI_KERNELS_PRODUCT_H
@@ -73,8 +73,8 @@ const char *product_core(void);
  * until the next call. */
 const char *product_makers(void);
 
-struct product_rows { /* M = slices * rows */
-    int slices, rows;
+struct product_rows { /* M = microbatches * rows */
+    int microbatches, rows;
 };
 
 /* y[M][N] := x[M][K] W^T, or with `add` y += x W^T. */
@@ -101,10 +101,10 @@ struct gradient_block {
 };
 
 struct gradient_sink {
-    /* Called with every block of every slice. Of each element the slices come in their
-     * order; nothing else is promised of the order. A block's numbers are in the cache,
-     * and are overwritten behind the call. */
-    void (*take)(void *context, int slice, const struct gradient_block *block);
+    /* Called with every block of every microbatch. Of each element the microbatches come
+     * in their order; nothing else is promised of the order. A block's numbers are in the
+     * cache, and are overwritten behind the call. */
+    void (*take)(void *context, int microbatch, const struct gradient_block *block);
     void *context;
 };
 
@@ -117,7 +117,7 @@ struct gradient_input {
 };
 enum { GRADIENT_INPUTS = 2 };
 
-/* For each slice the dW of `count` inputs, and db := the sums of the columns of dy
+/* For each microbatch the dW of `count` inputs, and db := the sums of the columns of dy
  * [M][N], block by block, every element once. db goes to the elements from `bias` on;
  * NO_BIAS: there is none. */
 #define NO_BIAS ((size_t)-1)

@@ -1,10 +1,10 @@
 /* ports: which of several sets of 16 channels a track plays on.
  *
  * A track names its port by a number (meta event 21h) or by a device's name (09h,
- * RP-019); some by both. A port is identified by both together. Ports are numbered in the order
- * of their first use; port 0 is number 0 without a name, and tracks that name no port play
- * there. The first device name of a file counts as no name, as most files that name a
- * device do so in every track but the first.
+ * RP-019); some by both. A port is identified by both together. Ports are numbered in the
+ * order of their first use; port 0 is number 0 without a name, and tracks that name no
+ * port play there. The first device name of a file counts as no name, as most files that
+ * name a device do so in every track but the first.
  */
 #include "reader.h"
 

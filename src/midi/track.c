@@ -251,8 +251,8 @@ static enum taken take_note(struct track *track, uint32_t key, uint8_t velocity)
 
 static enum taken take_channel_event(struct track *track, uint8_t status);
 
-/* A channel event with a data byte above 127 is ignored, but for a velocity or the value of
- * a controller. Not inlined: it would slow down the common path. */
+/* A channel event with a data byte above 127 is ignored, but for a velocity or the value
+ * of a controller. Not inlined: it would slow down the common path. */
 static __attribute__((noinline)) enum taken take_damaged(struct track *track,
                                                          uint8_t status)
 {

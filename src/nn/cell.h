@@ -1,7 +1,7 @@
-/* cell: the kinds of recurrent cell, as a table. Everything that is particular to one cell
- * is in its row: its names, the shape of its tensors, the buffers and products that the
- * recurrent layer provides, one step forward and backward, and what the checkpoint says of
- * it. The arithmetic is in kernels.h.
+/* cell: the kinds of recurrent cell, as a table. Everything that is particular to one
+ * cell is in its row: its names, the shape of its tensors, the buffers and products that
+ * the recurrent layer provides, one step forward and backward, and what the checkpoint
+ * says of it. The arithmetic is in kernels.h.
  *
  * Letters: H hidden, G = gates * H.
  */

@@ -48,7 +48,7 @@ void affine_pack(struct affine *affine)
 void affine_forward(const struct affine *affine, struct product_rows m, const real *x,
                     real *y)
 {
-    size_t rows = (size_t)m.slices * (size_t)m.rows, width = (size_t)affine->out;
+    size_t rows = (size_t)m.microbatches * (size_t)m.rows, width = (size_t)affine->out;
     for (size_t i = 0; i < rows; i++)
         memcpy(y + i * width, affine->bias, width * sizeof *y);
     product_over_time(&affine->forward, m, x, 1, y);

@@ -1,6 +1,6 @@
 /* layers: embedding, affine, activation and dropout.
  *
- * Forward and backward stand side by side; `rows` is T * B of a slice. Gradients of
+ * Forward and backward stand side by side; `rows` is T * B of a microbatch. Gradients of
  * weights are overwritten, never added to. Behind a recurrent layer, dropout is part of
  * the cell (recurrent.h).
  */
@@ -22,7 +22,7 @@ void embedding_forward(const real *weight, int width, const token *inputs, int r
 void embedding_gradient(const real *dy, int vocabulary, int width, const token *inputs,
                         int rows, real *dweight);
 
-/* y = x W^T + bias: the dense layer and the output's. Rows are those of all slices. */
+/* y = x W^T + bias: the dense layer and the output's. Rows are those of all microbatches. */
 struct affine {
     int in, out;
     const real *weight, *bias; /* [out][in], [out]: in the flat block */
@@ -64,9 +64,9 @@ void dropout_row(const struct dropout *dropout, int place, int64_t row, int t, i
 /* What kept units are multiplied by: 1 / (1 - rate). */
 real dropout_factor(const struct dropout *dropout);
 
-/* Drops units of y[T][B][width] of one slice in place: y := y / (1 - rate) or 0. kept[]
- * gets 1 or 0. first_row is the row of the whole batch that is the slice's row 0. Rate 0:
- * y is left alone, and kept too. */
+/* Drops units of y[T][B][width] of one microbatch in place: y := y / (1 - rate) or 0.
+ * kept[] gets 1 or 0. first_row is the row of the whole batch that is the microbatch's
+ * row 0. Rate 0: y is left alone, and kept too. */
 void dropout_forward(const struct dropout *dropout, int place, int64_t first_row,
                      int steps, int rows, int width, real *y, uint8_t *kept);
 void dropout_backward(const struct dropout *dropout, const uint8_t *kept, size_t count,

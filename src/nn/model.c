@@ -1,5 +1,5 @@
-/* model: the layers in a row, forward and backward. Products take the rows of all slices
- * in one call, which changes no bit of them (product.h).
+/* model: the layers in a row, forward and backward. Products take the rows of all
+ * microbatches in one call, which changes no bit of them (product.h).
  */
 #include "model.h"
 
@@ -33,7 +33,7 @@ struct model {
     real *d_top;       /* [S][T][B][top]: gradient of the output layer's input */
     real *d_hidden[2]; /* [S][T][B][H]: of the layers' outputs, in turn */
     real *d_embedded;  /* [S][T][B][E] */
-    real *d_table;     /* [V][E]: gradient of the embedding, one slice's */
+    real *d_table;     /* [V][E]: gradient of the embedding, one microbatch's */
     const token *const *inputs; /* of the last forward: borrowed until model_backward */
     struct dropout dropout;
 };
@@ -120,14 +120,14 @@ enum status model_choose_products(const struct options *options)
     return openblas ? gemm_load((int)options->train.threads) : STATUS_OK;
 }
 
-enum status model_create(const struct model_shape *shape, token end, int slices, int rows,
-                         int steps, int training, struct model **out)
+enum status model_create(const struct model_shape *shape, token end, int microbatches,
+                         int rows, int steps, int training, struct model **out)
 {
     struct model *model = calloc(1, sizeof *model);
     if (!model)
         return status_fail(STATUS_FAILED, "no memory for a model");
     *model = (struct model){.shape = *shape,
-                            .extent = {slices, rows, steps},
+                            .extent = {microbatches, rows, steps},
                             .end = end,
                             .training = training,
                             .top = shape->dense ? shape->dense : shape->hidden};
@@ -208,13 +208,13 @@ static size_t offset_of(const struct model *model, const char *name)
     return params_find(&model->params, name)->offset;
 }
 
-/* Rows of a slice. */
+/* Rows of a microbatch. */
 static int rows_of(const struct model *model)
 {
     return model->extent.steps * model->extent.rows;
 }
 
-/* Where slice s begins in a [S][T][B][width] buffer. */
+/* Where microbatch s begins in a [S][T][B][width] buffer. */
 static size_t at(const struct model *model, int s, int width)
 {
     return row_at(model->extent, s, 0, 0) * (size_t)width;
@@ -229,7 +229,7 @@ static void drop_dense(struct model *model)
     int place = model->shape.layers - 1, width = model->shape.dense;
     memcpy(model->dropped, model->dense,
            extent_rows(model->extent) * (size_t)width * sizeof(real));
-    for (int s = 0; model->training && s < model->extent.slices; s++) {
+    for (int s = 0; model->training && s < model->extent.microbatches; s++) {
         int64_t first_row = model->dropout.first_row + (int64_t)s * model->extent.rows;
         dropout_forward(&model->dropout, place, first_row, model->extent.steps,
                         model->extent.rows, width, model->dropped + at(model, s, width),
@@ -240,7 +240,7 @@ static void drop_dense(struct model *model)
 static void forward_recurrent(struct model *model, const token *const *inputs)
 {
     int e = model->shape.embedding, last = model->shape.layers - 1;
-    for (int s = 0; s < model->extent.slices; s++)
+    for (int s = 0; s < model->extent.microbatches; s++)
         embedding_forward(tensor(model, "embedding/weight"), e, inputs[s], rows_of(model),
                           model->embedded + at(model, s, e));
     const real *x = model->embedded;
@@ -267,12 +267,13 @@ static const real *forward_top(struct model *model)
     return model->dropped;
 }
 
-static struct slice_loss loss_of_slice(struct model *model, int s, const int32_t *targets)
+static struct microbatch_loss loss_of_microbatch(struct model *model, int s,
+                                                 const int32_t *targets)
 {
     int v = model->shape.vocabulary;
     real *logits = model->logits + at(model, s, v);
     double *log_probability = model->log_probability + at(model, s, 1);
-    struct slice_loss sum = {0};
+    struct microbatch_loss sum = {0};
     for (int i = 0; i < rows_of(model); i++, logits += v) {
         log_probability[i] = 0;
         if (targets[i] < 0) {
@@ -291,15 +292,15 @@ static struct slice_loss loss_of_slice(struct model *model, int s, const int32_t
 
 void model_forward(struct model *model, const token *const *inputs,
                    const int32_t *const *targets, const struct dropout *dropout,
-                   struct slice_loss *losses)
+                   struct microbatch_loss *losses)
 {
     model->inputs = inputs;
     model->dropout = dropout ? *dropout : (struct dropout){0};
     forward_recurrent(model, inputs);
     const real *top = forward_top(model);
     affine_forward(&model->to_output, over_time(model->extent), top, model->logits);
-    for (int s = 0; targets && s < model->extent.slices; s++)
-        losses[s] = loss_of_slice(model, s, targets[s]);
+    for (int s = 0; targets && s < model->extent.microbatches; s++)
+        losses[s] = loss_of_microbatch(model, s, targets[s]);
 }
 
 /* ---- backward
@@ -318,12 +319,12 @@ static void complete(const struct model_gradients *to, size_t first)
 }
 
 /* The sink of a layer's gradient. */
-static void take(void *context, int slice, const struct gradient_block *block)
+static void take(void *context, int microbatch, const struct gradient_block *block)
 {
     const struct model_gradients *to = context;
-    if (to->slice)
-        to->slice(to->context, slice, block);
-    if (slice == 0)
+    if (to->microbatch)
+        to->microbatch(to->context, microbatch, block);
+    if (microbatch == 0)
         meanwhile(to);
 }
 
@@ -342,7 +343,7 @@ static void give_embedding(struct model *model, const struct gradient_sink *sink
                                          .width = e,
                                          .values = model->d_table,
                                          .stride = (size_t)e};
-    for (int s = 0; s < model->extent.slices; s++) {
+    for (int s = 0; s < model->extent.microbatches; s++) {
         embedding_gradient(model->d_embedded + at(model, s, e), v, e, model->inputs[s],
                            rows_of(model), model->d_table);
         sink->take(sink->context, s, &block);
@@ -394,14 +395,14 @@ void model_backward(struct model *model, const struct model_gradients *to)
 /* ---- results and states
  * ------------------------------------------------------------------ */
 
-const real *model_logits(const struct model *model, int slice)
+const real *model_logits(const struct model *model, int microbatch)
 {
-    return model->logits + at(model, slice, model->shape.vocabulary);
+    return model->logits + at(model, microbatch, model->shape.vocabulary);
 }
 
-const double *model_target_log_probability(const struct model *model, int slice)
+const double *model_target_log_probability(const struct model *model, int microbatch)
 {
-    return model->log_probability + at(model, slice, 1);
+    return model->log_probability + at(model, microbatch, 1);
 }
 
 static size_t layer_state(const struct model *model)
@@ -415,11 +416,13 @@ size_t model_state_size(const struct model *model)
     return (size_t)model->shape.layers * states * layer_state(model);
 }
 
-/* Visits the carried states of a slice in their order: copies out of or into the model.
+/* Visits the carried states of a microbatch in their order: copies out of or into the
+ * model.
  */
-static void copy_state(const struct model *model, int slice, real *out, const real *in)
+static void copy_state(const struct model *model, int microbatch, real *out,
+                       const real *in)
 {
-    size_t count = layer_state(model), from = (size_t)slice * count, to = 0;
+    size_t count = layer_state(model), from = (size_t)microbatch * count, to = 0;
     for (int layer = 0; layer < model->shape.layers; layer++) {
         real *states[] = {model->layers[layer].h_state, model->layers[layer].c_state};
         for (int kind = 0; kind < 2 && states[kind]; kind++, to += count) {
@@ -433,19 +436,19 @@ static void copy_state(const struct model *model, int slice, real *out, const re
     }
 }
 
-void model_get_state(const struct model *model, int slice, real *state)
+void model_get_state(const struct model *model, int microbatch, real *state)
 {
-    copy_state(model, slice, state, NULL);
+    copy_state(model, microbatch, state, NULL);
 }
 
-void model_set_state(struct model *model, int slice, const real *state)
+void model_set_state(struct model *model, int microbatch, const real *state)
 {
-    copy_state(model, slice, NULL, state);
+    copy_state(model, microbatch, NULL, state);
 }
 
 void model_clear_states(struct model *model)
 {
-    for (int s = 0; s < model->extent.slices; s++)
+    for (int s = 0; s < model->extent.microbatches; s++)
         copy_state(model, s, NULL, NULL);
 }
 

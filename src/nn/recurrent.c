@@ -1,8 +1,8 @@
 /* recurrent: the time loop, forward and backward.
  *
  * The recurrent product is the only one inside the time loop; it reads the rows of all
- * slices at one time step. A row whose input is END starts anew: what it consumes is
- * zeroed, and no gradient leaves it backwards.
+ * microbatches at one time step. A row whose input is END starts anew: what it consumes
+ * is zeroed, and no gradient leaves it backwards.
  */
 #include "recurrent.h"
 
@@ -15,7 +15,7 @@
 
 static size_t state_elements(const struct recurrent *layer)
 {
-    return (size_t)layer->extent.slices * (size_t)layer->extent.rows *
+    return (size_t)layer->extent.microbatches * (size_t)layer->extent.rows *
            (size_t)layer->hidden;
 }
 
@@ -164,7 +164,7 @@ static void clear_or_copy(real *to, const real *from, int clear, int width)
 static void begin_window(struct recurrent *layer, const token *const *inputs, token end)
 {
     int h = layer->hidden, rows = layer->extent.rows;
-    for (int s = 0; s < layer->extent.slices; s++)
+    for (int s = 0; s < layer->extent.microbatches; s++)
         for (int b = 0; b < rows; b++) {
             size_t to = row_at(layer->extent, s, 0, b) * (size_t)h;
             size_t from = (size_t)(s * rows + b) * (size_t)h;
@@ -175,13 +175,13 @@ static void begin_window(struct recurrent *layer, const token *const *inputs, to
         }
 }
 
-/* The product of one time step, for all slices: W_hh h_prev is added to the gates. */
+/* The product of one time step, for all microbatches: W_hh h_prev is added to the gates. */
 static void multiply_step(struct recurrent *layer, int t)
 {
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
     real *target = layer->cell->split_product ? layer->product : layer->gate;
     int count = 0;
-    for (int s = 0; s < layer->extent.slices; s++)
+    for (int s = 0; s < layer->extent.microbatches; s++)
         for (int b = 0; b < layer->extent.rows; b++, count++) {
             size_t at = row_at(layer->extent, s, t, b);
             layer->from[count] = layer->h_prev + at * h;
@@ -234,7 +234,8 @@ static struct cell_step step_at(const struct recurrent *layer, size_t at)
     };
 }
 
-/* Row b of slice s at step t; leaves its state where the next step, or window, finds it.
+/* Row b of microbatch s at step t; leaves its state where the next step, or window, finds
+ * it.
  */
 static void step_row(struct recurrent *layer, int s, int t, int b, const token *inputs,
                      token end)
@@ -268,7 +269,7 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
     for (int t = 0; t < extent.steps; t++) {
         phase_move(); /* a window of a large model may take a minute */
         multiply_step(layer, t);
-        for (int s = 0; s < extent.slices; s++)
+        for (int s = 0; s < extent.microbatches; s++)
             for (int b = 0; b < extent.rows; b++)
                 step_row(layer, s, t, b, inputs[s], end);
     }
@@ -282,7 +283,7 @@ static void step_back(struct recurrent *layer, int t, const real *dh,
     const struct cell *cell = layer->cell;
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
     int count = 0;
-    for (int s = 0; s < extent.slices; s++)
+    for (int s = 0; s < extent.microbatches; s++)
         for (int b = 0; b < extent.rows; b++) {
             size_t at = row_at(extent, s, t, b);
             size_t state = (size_t)(s * extent.rows + b);

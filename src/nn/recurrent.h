@@ -1,9 +1,10 @@
 /* recurrent: a recurrent layer of any cell (cell.h): buffers, the products over all time
  * steps, and which row comes from where.
  *
- * Letters: S slices, T steps, B rows of a slice, D input width, H hidden, G = gates * H. Buffers are [S][T][B][width]: a slice's part is contiguous, so the
- * products over time have one slice's shape; the recurrent products take the rows of all
- * slices at a time step together, through lists of row pointers.
+ * Letters: S microbatches, T steps, B rows of a microbatch, D input width, H hidden, G =
+ * gates * H. Buffers are [S][T][B][width]: a microbatch's part is contiguous, so the
+ * products over time have one microbatch's shape; the recurrent products take the rows of
+ * all microbatches at a time step together, through lists of row pointers.
  */
 #ifndef TUTTI_NN_RECURRENT_H
 #define TUTTI_NN_RECURRENT_H
@@ -18,7 +19,7 @@
 #include "kernels/product.h"
 
 struct extent { /* of one model: the same for all its layers */
-    int slices, rows, steps;
+    int microbatches, rows, steps;
 };
 
 struct recurrent {
@@ -88,12 +89,12 @@ static inline size_t row_at(struct extent extent, int s, int t, int b)
 
 static inline struct product_rows over_time(struct extent extent)
 {
-    return (struct product_rows){extent.slices, extent.steps * extent.rows};
+    return (struct product_rows){extent.microbatches, extent.steps * extent.rows};
 }
 
 static inline size_t extent_rows(struct extent extent)
 {
-    return (size_t)extent.slices * (size_t)extent.steps * (size_t)extent.rows;
+    return (size_t)extent.microbatches * (size_t)extent.steps * (size_t)extent.rows;
 }
 
 #endif

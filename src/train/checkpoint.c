@@ -93,10 +93,10 @@ static const struct field history_fields[] = {
 
 enum { FIELD_SIZE = 8, NAME_SIZE = 128, TOKEN_NAME = 32 };
 
-size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_slice)
+size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_microbatch)
 {
     size_t states = (size_t)cell_of(shape->cell)->states;
-    return (size_t)shape->layers * states * rows_of_slice * (size_t)shape->hidden;
+    return (size_t)shape->layers * states * rows_of_microbatch * (size_t)shape->hidden;
 }
 
 /* ---- what a tensor's axes are ---- */
@@ -278,11 +278,11 @@ static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
     set_u64(to, "/state", "seed", checkpoint->options.train.seed);
     write_table(to, "/state/rows", row_fields, checkpoint->rows, checkpoint->stream_rows,
                 sizeof *checkpoint->stream_rows);
-    write_table(to, "/state/cursors", cursor_fields, checkpoint->slices,
+    write_table(to, "/state/cursors", cursor_fields, checkpoint->microbatches,
                 checkpoint->cursors, sizeof *checkpoint->cursors);
-    const size_t dims[2] = {checkpoint->slices, checkpoint->state_size};
+    const size_t dims[2] = {checkpoint->microbatches, checkpoint->state_size};
     write_values(to, "/state/hidden", H5_F32, 2, dims, checkpoint->states);
-    static const char *const axes_of_file[] = {"slice", "layer*kind*row*unit"};
+    static const char *const axes_of_file[] = {"microbatch", "layer*kind*row*unit"};
     int64_t shape[HIDDEN_AXES];
     checkpoint_hidden_shape(checkpoint, shape);
     set_texts(to, "/state/hidden", "dimensions", 2, axes_of_file);
@@ -351,7 +351,7 @@ static void write_pairs(struct carrier *to, const struct checkpoint *checkpoint)
     free(counts);
 }
 
-static void write_floors(struct carrier *to, const struct checkpoint *checkpoint)
+static void write_baselines(struct carrier *to, const struct checkpoint *checkpoint)
 {
     if (!checkpoint->pairs)
         return;
@@ -359,8 +359,8 @@ static void write_floors(struct carrier *to, const struct checkpoint *checkpoint
     set_text(to, "/pairs", "meaning",
              "count: how often token `second` comes after token `first` in the training "
              "split, read as END piece END piece END");
-    set_f64(to, "/pairs", "valid_unigram", checkpoint->floors.unigram);
-    set_f64(to, "/pairs", "valid_bigram", checkpoint->floors.bigram);
+    set_f64(to, "/pairs", "valid_unigram", checkpoint->baselines.unigram);
+    set_f64(to, "/pairs", "valid_bigram", checkpoint->baselines.bigram);
     write_pairs(to, checkpoint);
 }
 
@@ -424,7 +424,7 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
     write_vocabulary(&to, checkpoint->encoding);
     write_table(&to, "/history", history_fields, checkpoint->history_count,
                 checkpoint->history, sizeof *checkpoint->history);
-    write_floors(&to, checkpoint);
+    write_baselines(&to, checkpoint);
     write_provenance(&to, checkpoint);
     checkpoint_describe(checkpoint, set_description, &to);
     if (going(&to))
@@ -735,12 +735,12 @@ static void read_pairs(struct carrier *from, struct checkpoint *out)
 }
 
 /* Older checkpoints don't have them. */
-static void read_floors(struct carrier *from, struct checkpoint *out)
+static void read_baselines(struct carrier *from, struct checkpoint *out)
 {
     if (!going(from) || !h5_has(from->file, "/pairs"))
         return;
-    get_f64(from, "/pairs", "valid_unigram", &out->floors.unigram);
-    get_f64(from, "/pairs", "valid_bigram", &out->floors.bigram);
+    get_f64(from, "/pairs", "valid_unigram", &out->baselines.unigram);
+    get_f64(from, "/pairs", "valid_bigram", &out->baselines.bigram);
     if (going(from))
         read_pairs(from, out);
 }
@@ -781,11 +781,11 @@ static void size_streams(struct carrier *from, struct checkpoint *out)
     if (!going(from))
         return;
     out->rows = (size_t)out->options.train.batch;
-    out->slices = (size_t)out->options.train.microbatches;
-    out->state_size = checkpoint_state_size(&out->shape, out->rows / out->slices);
+    out->microbatches = (size_t)out->options.train.microbatches;
+    out->state_size = checkpoint_state_size(&out->shape, out->rows / out->microbatches);
     expect_shape(from, "/state/rows/epoch", out->rows, 1);
-    expect_shape(from, "/state/cursors/epoch", out->slices, 1);
-    expect_shape(from, "/state/hidden", out->slices, out->state_size);
+    expect_shape(from, "/state/cursors/epoch", out->microbatches, 1);
+    expect_shape(from, "/state/hidden", out->microbatches, out->state_size);
 }
 
 static void read_streams(struct carrier *from, struct checkpoint *out)
@@ -793,13 +793,13 @@ static void read_streams(struct carrier *from, struct checkpoint *out)
     if (!going(from))
         return;
     out->stream_rows = reserve(from, out->rows, sizeof *out->stream_rows);
-    out->cursors = reserve(from, out->slices, sizeof *out->cursors);
-    out->states = reserve(from, out->slices * out->state_size, sizeof *out->states);
+    out->cursors = reserve(from, out->microbatches, sizeof *out->cursors);
+    out->states = reserve(from, out->microbatches * out->state_size, sizeof *out->states);
     read_table(from, "/state/rows", row_fields, out->rows, out->stream_rows,
                sizeof *out->stream_rows);
-    read_table(from, "/state/cursors", cursor_fields, out->slices, out->cursors,
+    read_table(from, "/state/cursors", cursor_fields, out->microbatches, out->cursors,
                sizeof *out->cursors);
-    const size_t dims[2] = {out->slices, out->state_size};
+    const size_t dims[2] = {out->microbatches, out->state_size};
     if (going(from))
         from->status = h5_read(from->file, "/state/hidden", H5_F32, 2, dims, out->states);
 }
@@ -834,7 +834,7 @@ static void read_all(struct carrier *from, enum checkpoint_use use,
     get_hash(from, "dataset_hash", &out->dataset_hash);
     get_fields(from, "/state", state_fields, out);
     read_history(from, out);
-    read_floors(from, out);
+    read_baselines(from, out);
     get_text(from, "/provenance", "openblas_core", out->core, sizeof out->core);
     get_recorded(from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(from, "/provenance", "ranks", &out->ranks);
@@ -903,11 +903,11 @@ enum status checkpoint_check_vocabulary(const char *path,
         describe(dataset->encoding, now, sizeof now));
 }
 
-enum status checkpoint_model(const struct checkpoint *checkpoint, int slices, int rows,
-                             int steps, struct model **out)
+enum status checkpoint_model(const struct checkpoint *checkpoint, int microbatches,
+                             int rows, int steps, struct model **out)
 {
     enum status status = model_create(&checkpoint->shape, checkpoint->encoding->end,
-                                      slices, rows, steps, 0, out);
+                                      microbatches, rows, steps, 0, out);
     if (status != STATUS_OK)
         return status;
     memcpy(model_weights(*out), checkpoint->weights,

@@ -9,8 +9,8 @@
  *   /vocabulary/{names, hash}  token names in order
  *   /history/...               one column per figure, one row per epoch
  *   /pairs/{first, second, count}   how often token `second` comes after `first` in the
- *                              training split, see floors.h; attributes valid_unigram,
- *                              valid_bigram: the floors of the validation split, nats
+ *                              training split, see baselines.h; attributes valid_unigram,
+ *                              valid_bigram: the baselines of the validation split, nats
  *                              per token. Not in files of older programs
  *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core,
  *                              run: the id in tutti-run.txt of the run's folder
@@ -21,8 +21,8 @@
  *             epoch_correct, best_valid, best_epoch, bad_epochs, plateau_wait, factor,
  *             seed
  *             rows/{epoch, piece, offset}  [batch]   see struct stream_row
- *             cursors/{epoch, next}        [slices]  see struct stream_cursor
- *             hidden   [slices][state_size]: [layer][h, c][row][hidden]; a GRU has no c
+ *             cursors/{epoch, next}        [microbatches]  see struct stream_cursor
+ *             hidden   [microbatches][state_size]: [layer][h, c][row][hidden]; a GRU has no c
  *
  * For readers who have only the file, attributes explain the numbers in words and
  * formulas (added to the format; files of older programs don't have them):
@@ -47,7 +47,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "floors.h"
+#include "baselines.h"
 #include "optimizer.h"
 #include "schedule.h"
 #include "base/options.h"
@@ -82,15 +82,16 @@ struct checkpoint {
     struct optimizer optimizer;
     size_t rows;                    /* global rows, train.batch */
     struct stream_row *stream_rows; /* rows */
-    size_t slices;
-    struct stream_cursor *cursors; /* slices */
-    size_t state_size;             /* of one slice */
-    float *states; /* slices x state_size: model_get_state of each slice */
+    size_t microbatches;
+    struct stream_cursor *cursors; /* microbatches */
+    size_t state_size;             /* of one microbatch */
+    float *states; /* microbatches x state_size: model_get_state of each microbatch */
     struct history_row *history;
     size_t history_count;
-    int64_t *pairs; /* [V][V] of the training split, see floors_count; NULL: not known, as
+    int64_t
+        *pairs; /* [V][V] of the training split, see baselines_count; NULL: not known, as
                        in checkpoints of older programs */
-    struct floors floors;       /* of the validation split; meaningful with pairs */
+    struct baselines baselines; /* of the validation split; meaningful with pairs */
     char core[CHECKPOINT_TEXT]; /* OpenBLAS core type it was trained with */
     char host[CHECKPOINT_TEXT]; /* of rank 0, and how many ranks there were: for people */
     int64_t ranks;
@@ -98,8 +99,8 @@ struct checkpoint {
                                   back, see run_listing.h */
 };
 
-/* Elements of one slice's carried states, as model_state_size has them. */
-size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_slice);
+/* Elements of one microbatch's carried states, as model_state_size has them. */
+size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_microbatch);
 
 /* Sets weights_hash, writes and publishes. Not collective: one rank does it. Errors (a
  * full disk, a read-only directory) keep the old file. */
@@ -122,8 +123,8 @@ void checkpoint_free(struct checkpoint *checkpoint);
 void checkpoint_free_streams(struct checkpoint *checkpoint);
 
 /* A model that holds the checkpoint's weights, for predicting only; see model_create. */
-enum status checkpoint_model(const struct checkpoint *checkpoint, int slices, int rows,
-                             int steps, struct model **out);
+enum status checkpoint_model(const struct checkpoint *checkpoint, int microbatches,
+                             int rows, int steps, struct model **out);
 
 /* STATUS_MISUSE, in words, when the dataset's tokens are not those that the checkpoint at
  * `path` was trained on. */

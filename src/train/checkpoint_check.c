@@ -223,13 +223,13 @@ static enum status check_pairs(const char *path, const struct checkpoint *c)
                                "%s: /pairs/count: more than 2^53 pairs of tokens", path);
         all += c->pairs[i];
     }
-    const double floors[] = {c->floors.unigram, c->floors.bigram};
+    const double baselines[] = {c->baselines.unigram, c->baselines.bigram};
     static const char *const names[] = {"valid_unigram", "valid_bigram"};
     for (int i = 0; v && i < 2; i++)
-        if (!isnan(floors[i]) && !(floors[i] >= 0 && floors[i] <= LARGEST))
+        if (!isnan(baselines[i]) && !(baselines[i] >= 0 && baselines[i] <= LARGEST))
             return status_fail(STATUS_FAILED,
                                "%s: /pairs: attribute %s: %g (expected 0 to %g, or nan)",
-                               path, names[i], floors[i], LARGEST);
+                               path, names[i], baselines[i], LARGEST);
     return STATUS_OK;
 }
 
@@ -354,12 +354,12 @@ static enum status check_cursor(const char *path, const struct checkpoint *c, si
     return STATUS_OK;
 }
 
-/* A row is in a piece that its slice's cursor has passed, or in none. */
+/* A row is in a piece that its microbatch's cursor has passed, or in none. */
 static enum status check_stream_row(const char *path, const struct checkpoint *c,
                                     size_t at)
 {
     const struct stream_row *row = &c->stream_rows[at];
-    const struct stream_cursor *cursor = &c->cursors[at / (c->rows / c->slices)];
+    const struct stream_cursor *cursor = &c->cursors[at / (c->rows / c->microbatches)];
     int64_t pieces = row->epoch == cursor->epoch ? cursor->next : most_pieces(c);
     if (row->epoch < 0 || row->epoch > cursor->epoch)
         return wrong_place(path, "/state/rows/epoch", at, row->epoch);
@@ -373,11 +373,11 @@ static enum status check_stream_row(const char *path, const struct checkpoint *c
 static enum status check_streams(const char *path, const struct checkpoint *c)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < c->slices && status == STATUS_OK; i++)
+    for (size_t i = 0; i < c->microbatches && status == STATUS_OK; i++)
         status = check_cursor(path, c, i);
     for (size_t i = 0; i < c->rows && status == STATUS_OK; i++)
         status = check_stream_row(path, c, i);
-    if (status == STATUS_OK && !all_finite(c->states, c->slices * c->state_size))
+    if (status == STATUS_OK && !all_finite(c->states, c->microbatches * c->state_size))
         status = status_fail(
             STATUS_FAILED, "%s: /state/hidden: not all values are finite numbers", path);
     return status;

@@ -11,8 +11,8 @@
 #include "checkpoint.h"
 #include "base/status.h"
 
-/* /state and /history, which must fit each other and the weights' hash; the pairs if there
- * are any. Messages: "PATH: /state: attribute epoch_step: 7 (expected 0 to 5)". */
+/* /state and /history, which must fit each other and the weights' hash; the pairs if
+ * there are any. Messages: "PATH: /state: attribute epoch_step: 7 (expected 0 to 5)". */
 enum status checkpoint_check(const char *path, const struct checkpoint *checkpoint);
 
 /* What training goes on from: weights, moments and carried states are numbers, the

@@ -140,16 +140,17 @@ static void describe_optimizer(const struct sink *sink,
 
 /* ---- the state ---- */
 
-const char *const hidden_axes[HIDDEN_AXES] = {"slice", "layer", "kind", "row", "unit"};
+const char *const hidden_axes[HIDDEN_AXES] = {"microbatch", "layer", "kind", "row",
+                                              "unit"};
 
 void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
                              int64_t shape[HIDDEN_AXES])
 {
     const struct model_shape *model = &checkpoint->shape;
-    shape[0] = (int64_t)checkpoint->slices;
+    shape[0] = (int64_t)checkpoint->microbatches;
     shape[1] = model->layers;
     shape[2] = cell_of(model->cell)->states;
-    shape[3] = (int64_t)(checkpoint->rows / checkpoint->slices);
+    shape[3] = (int64_t)(checkpoint->rows / checkpoint->microbatches);
     shape[4] = model->hidden;
 }
 
@@ -162,7 +163,7 @@ static void describe_state(const struct sink *sink, const struct model_shape *sh
             : "what each row of the batch carries to its next token: kind 0 is h, before "
               "dropout; cleared where the next input is END");
     put(sink, "/state", "rows_of_batch",
-        "row r of slice s is row s * (rows of a slice) + r of the batch");
+        "row r of microbatch s is row s * (rows of a microbatch) + r of the batch");
     put(sink, "/history", "units",
         "losses in nats per token, END counted as a token; accuracies as parts of 1; "
         "valid_ columns are of the whole validation split");

@@ -1,15 +1,15 @@
 /* data_plan: a rank's memory for data, divided.
  *
- * Held all the time are the tables of the training streams and the windows of the feed.
- * Chunks of tokens take the rest: those of the training streams, or, while they rest, all
- * that a validation needs.
+ * Held all the time are the tables of the training streams and the windows of the
+ * prefetcher. Chunks of tokens take the rest: those of the training streams, or, while
+ * they rest, all that a validation needs.
  */
 #include "data_plan.h"
 
 #include <stdlib.h>
 
-#include "feed.h"
-#include "comm/slices.h"
+#include "prefetcher.h"
+#include "comm/microbatches.h"
 #include "data/stream.h"
 
 /* One in use and one to be read into; more when a small part of the memory holds them. */
@@ -28,7 +28,7 @@ static struct needs needs_of(const struct streams_request *training,
                              const struct streams_request *validation, int steps)
 {
     return (struct needs){
-        .window = feed_window_bytes(training->count, training->rows, steps),
+        .window = prefetcher_window_bytes(training->count, training->rows, steps),
         .resting = streams_least_resting(training),
         .training = streams_least(training),
         .validation = streams_least(validation),
@@ -70,10 +70,12 @@ static enum status plan(const struct options *options, int rank, int ranks,
     uint64_t memory = (uint64_t)(options->data.memory_mb * 1e6), most = 0;
     struct needs own = {0};
     for (int r = 0; r < ranks; r++) {
-        struct slices slices = slices_of_rank((int)options->train.microbatches, r, ranks);
-        training->first = validation->first = slices.first;
-        training->count = validation->count = slices.count;
-        struct needs needs = needs_of(training, validation, (int)options->train.sequence_length);
+        struct microbatches microbatches =
+            microbatches_of_rank((int)options->train.microbatches, r, ranks);
+        training->first = validation->first = microbatches.first;
+        training->count = validation->count = microbatches.count;
+        struct needs needs =
+            needs_of(training, validation, (int)options->train.sequence_length);
         most = larger(most, least(&needs));
         if (r == rank)
             own = needs;
@@ -101,8 +103,8 @@ enum status data_plan_make(const struct dataset *dataset, const struct options *
     struct streams_request validation = training;
     validation.dealt = valid_dealt;
     validation.split = SPLIT_VALID;
-    enum status status =
-        dataset_deal_split(dataset, SPLIT_VALID, (int)options->train.microbatches, valid_dealt);
+    enum status status = dataset_deal_split(
+        dataset, SPLIT_VALID, (int)options->train.microbatches, valid_dealt);
     if (status == STATUS_OK)
         status = plan(options, rank, ranks, &training, &validation, out);
     free(valid_dealt);

@@ -11,11 +11,11 @@
 struct data_plan { /* bytes; 0: all tokens are in memory */
     uint64_t training;
     uint64_t validation; /* while the training streams rest */
-    int windows;         /* of the feed */
+    int windows;         /* of the prefetcher */
 };
 
 /* From the index and the settings alone, so every rank can tell what all of them need.
- * `dealt`: the shards, to slices, for training. STATUS_MISUSE names the smallest
+ * `dealt`: the shards, to microbatches, for training. STATUS_MISUSE names the smallest
  * data.memory_mb with which all `ranks` ranks would work. Not collective. */
 enum status data_plan_make(const struct dataset *dataset, const struct options *options,
                            const int *dealt, int rank, int ranks, struct data_plan *out);

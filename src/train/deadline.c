@@ -84,8 +84,8 @@ double deadline_parse(const char *text)
     return count == 2 && !dash ? (double)(parts[0] * 60 + parts[1]) : -1;
 }
 
-/* squeue takes an array element as ARRAY_INDEX; the id of the first element stands for the
- * whole array. */
+/* squeue takes an array element as ARRAY_INDEX; the id of the first element stands for
+ * the whole array. */
 static bool find_job(char *job)
 {
     const char *array = getenv("SLURM_ARRAY_JOB_ID"), *at = getenv("SLURM_ARRAY_TASK_ID");
@@ -120,7 +120,8 @@ static void set_left(struct deadline *deadline, double left, const char *by)
 static void tell_unknown(struct deadline *deadline, const char *why)
 {
     if (!deadline->told)
-        log_info("time limit       not known: squeue --jobs %s %s; run.time_limit_minutes sets one",
+        log_info("time limit       not known: squeue --jobs %s %s; "
+                 "run.time_limit_minutes sets one",
                  deadline->job, why);
     deadline->told = true;
 }
@@ -304,7 +305,7 @@ static enum status start_thread(struct deadline *deadline)
     sigset_t all, before;
     deadline->leave = eventfd(0, EFD_CLOEXEC);
     if (deadline->leave < 0)
-        return status_fail_errno("can't watch the time limit");
+        return status_fail_errno("can't watchdog the time limit");
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int code = pthread_create(&deadline->thread, NULL, keep_asking, deadline);
@@ -314,7 +315,7 @@ static enum status start_thread(struct deadline *deadline)
     close(deadline->leave);
     deadline->leave = -1;
     errno = code;
-    return status_fail_errno("can't watch the time limit");
+    return status_fail_errno("can't watchdog the time limit");
 }
 
 enum status deadline_open(double minutes, struct deadline **out)

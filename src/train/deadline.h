@@ -1,5 +1,5 @@
-/* deadline: how long the run may go on: run.time_limit_minutes, and the time limit of the Slurm job
- * that it is part of. Rank 0 only.
+/* deadline: how long the run may go on: run.time_limit_minutes, and the time limit of the
+ * Slurm job that it is part of. Rank 0 only.
  *
  * Slurm is asked at the start, every few minutes and more often towards the end, as a
  * limit may be extended: SLURM_JOB_END_TIME at first where it is set (newer Slurms do),

@@ -1,6 +1,6 @@
 /* evaluate: one pass of a split through the model.
  *
- * What is summed over windows, slices and ranks goes through the exact sum, so the
+ * What is summed over windows, microbatches and ranks goes through the exact sum, so the
  * figures don't depend on who computed what. How many pieces and seconds there are the
  * index knows; the tokens are counted and must agree with it. Notes are counted in the
  * tokens, as the index counts what a file has, also what the encoding leaves out.
@@ -18,23 +18,24 @@
 #include "base/phase.h"
 #include "base/progress.h"
 #include "comm/exact_sum.h"
-#include "comm/slices.h"
+#include "comm/microbatches.h"
 #include "data/stream.h"
 
 enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUM_NOTES, SUMS };
 
-/* One pass of this rank's slices. */
+/* One pass of this rank's microbatches. */
 struct pass {
     const struct dataset *dataset;
     struct model *model;
-    struct slices own;
+    struct microbatches own;
     int rows, steps;
     bool frames; /* count them */
     int *dealt;
     struct streams streams;
     struct window window;
-    bool *in_frames; /* [own slices][rows]: the first frame of the row's piece is over */
-    struct grammar *grammars; /* [own slices][rows]: of the row's piece so far */
+    bool *
+        in_frames; /* [own microbatches][rows]: the first frame of the row's piece is over */
+    struct grammar *grammars; /* [own microbatches][rows]: of the row's piece so far */
     real *states;
     struct exact_sum *sum;
     const struct evaluation_leave *leave; /* or NULL */
@@ -55,8 +56,8 @@ static enum status allocate(struct pass *pass)
     return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
 }
 
-/* Training deals by the training tokens; a small split dealt like that would leave slices
- * idle. */
+/* Training deals by the training tokens; a small split dealt like that would leave
+ * microbatches idle. */
 static enum status open_streams(struct pass *pass, enum split split, uint64_t memory)
 {
     const struct streams_request request = {.dataset = pass->dataset,
@@ -93,7 +94,7 @@ static void pass_close(struct pass *pass)
     free(pass->states);
 }
 
-/* The next window of all own slices; *counted 0 when all of them are through. */
+/* The next window of all own microbatches; *counted 0 when all of them are through. */
 static enum status next_window(struct pass *pass, int64_t *counted)
 {
     enum status status = STATUS_OK;
@@ -108,18 +109,19 @@ static enum status next_window(struct pass *pass, int64_t *counted)
     return status;
 }
 
-/* Frames of one slice's window: what follows the first STEP of a piece, END left out. */
-static void add_frames(struct pass *pass, int slice)
+/* Frames of one microbatch's window: what follows the first STEP of a piece, END left
+ * out. */
+static void add_frames(struct pass *pass, int microbatch)
 {
-    const double *log_probability = model_target_log_probability(pass->model, slice);
+    const double *log_probability = model_target_log_probability(pass->model, microbatch);
     const struct encoding *encoding = pass->dataset->encoding;
-    bool *in_frames = pass->in_frames + (size_t)slice * (size_t)pass->rows;
+    bool *in_frames = pass->in_frames + (size_t)microbatch * (size_t)pass->rows;
     double loss = 0;
     int64_t frames = 0;
     for (int i = 0; i < pass->steps * pass->rows; i++) {
-        int32_t target = pass->window.target_of[slice][i];
+        int32_t target = pass->window.target_of[microbatch][i];
         bool *in = &in_frames[i % pass->rows];
-        if (pass->window.input_of[slice][i] == encoding->end)
+        if (pass->window.input_of[microbatch][i] == encoding->end)
             *in = false;
         if (target < 0 || target == encoding->end)
             continue;
@@ -134,16 +136,16 @@ static void add_frames(struct pass *pass, int slice)
     exact_sum_add_count(pass->sum, SUM_FRAMES, frames);
 }
 
-/* Notes that begin in one slice's window. */
-static void add_notes(struct pass *pass, int slice)
+/* Notes that begin in one microbatch's window. */
+static void add_notes(struct pass *pass, int microbatch)
 {
     const struct encoding *encoding = pass->dataset->encoding;
-    struct grammar *grammars = pass->grammars + (size_t)slice * (size_t)pass->rows;
+    struct grammar *grammars = pass->grammars + (size_t)microbatch * (size_t)pass->rows;
     int64_t notes = 0;
     for (int i = 0; i < pass->steps * pass->rows; i++) {
         struct grammar *grammar = &grammars[i % pass->rows];
-        int32_t target = pass->window.target_of[slice][i];
-        if (pass->window.input_of[slice][i] == encoding->end)
+        int32_t target = pass->window.target_of[microbatch][i];
+        if (pass->window.input_of[microbatch][i] == encoding->end)
             encoding->grammar_start(encoding, grammar);
         if (target < 0)
             continue;
@@ -168,14 +170,14 @@ static void add_window(struct pass *pass)
     }
 }
 
-/* The tokens of the shards that this rank's slices were dealt. */
+/* The tokens of the shards that this rank's microbatches were dealt. */
 static uint64_t own_tokens(const struct pass *pass)
 {
     uint64_t tokens = 0;
     for (size_t i = 0; i < pass->dataset->shard_count; i++) {
         const struct dataset_shard *shard = &pass->dataset->shards[i];
-        int slice = pass->dealt[i] - pass->own.first;
-        if (slice >= 0 && slice < pass->own.count)
+        int microbatch = pass->dealt[i] - pass->own.first;
+        if (microbatch >= 0 && microbatch < pass->own.count)
             tokens += shard->tokens[pass->split] + shard->pieces[pass->split];
     }
     return tokens;
@@ -188,9 +190,9 @@ static void show_progress(struct pass *pass, int64_t counted)
 }
 
 /* All windows, or those up to a wish to leave. The wish is this rank's own and costs no
- * message: the others learn of it where all agree on how their parts went, and a rank that
- * has none goes on to the end of its part. That is soon enough, as launchers and batch
- * systems send their signals to all ranks. */
+ * message: the others learn of it where all agree on how their parts went, and a rank
+ * that has none goes on to the end of its part. That is soon enough, as launchers and
+ * batch systems send their signals to all ranks. */
 static enum status add_windows(struct pass *pass)
 {
     const struct evaluation_leave *leave = pass->leave;
@@ -262,19 +264,20 @@ static enum status summarise(const struct pass *pass, enum split split,
     return STATUS_OK;
 }
 
-enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
-                           int rows, int steps, enum split split, uint64_t memory,
-                           struct model *model, const struct evaluation_leave *leave,
-                           struct evaluation *out)
+enum status evaluate_split(struct comm *comm, const struct dataset *dataset,
+                           int microbatches, int rows, int steps, enum split split,
+                           uint64_t memory, struct model *model,
+                           const struct evaluation_leave *leave, struct evaluation *out)
 {
-    struct pass pass = {.dataset = dataset,
-                        .model = model,
-                        .own = slices_of_rank(slices, comm_rank(comm), comm_size(comm)),
-                        .rows = rows,
-                        .steps = steps,
-                        .leave = leave,
-                        .split = split,
-                        .frames = dataset->encoding->has_frames};
+    struct pass pass = {
+        .dataset = dataset,
+        .model = model,
+        .own = microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)),
+        .rows = rows,
+        .steps = steps,
+        .leave = leave,
+        .split = split,
+        .frames = dataset->encoding->has_frames};
     enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
     if (status == STATUS_OK)
         status = comm_agree(comm, run(&pass));

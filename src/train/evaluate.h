@@ -32,19 +32,19 @@ struct evaluation_leave {
     void *context;
 };
 
-/* Each slice's pieces go once, from cleared states, through the slice's rows. The model
- * is planned for this rank's slices (slices_of_rank) with `rows` rows and `steps` steps;
- * its carried states are saved and put back. Shards are dealt to slices by the tokens of
- * the split; a slice may stay empty. Same result on every rank and for any number of
- * ranks. `memory`: bytes of this rank for the pieces and their tokens, which then come
- * from the disk as they are needed; 0: all are held. `leave`: NULL for never; a rank
- * that wants to leaves its own part at once, the others learn of it after theirs, and
- * there is no result: STATUS_STOPPED. The progress of this rank's part is shown, where
- * the log isn't muted. STATUS_FAILED if a shard can't be read or the loss is not finite;
- * STATUS_MISUSE if the memory is too little. Collective. */
-enum status evaluate_split(struct comm *comm, const struct dataset *dataset, int slices,
-                           int rows, int steps, enum split split, uint64_t memory,
-                           struct model *model, const struct evaluation_leave *leave,
-                           struct evaluation *out);
+/* Each microbatch's pieces go once, from cleared states, through the microbatch's rows.
+ * The model is planned for this rank's microbatches (microbatches_of_rank) with `rows`
+ * rows and `steps` steps; its carried states are saved and put back. Shards are dealt to
+ * microbatches by the tokens of the split; a microbatch may stay empty. Same result on
+ * every rank and for any number of ranks. `memory`: bytes of this rank for the pieces and
+ * their tokens, which then come from the disk as they are needed; 0: all are held.
+ * `leave`: NULL for never; a rank that wants to leaves its own part at once, the others
+ * learn of it after theirs, and there is no result: STATUS_STOPPED. The progress of this
+ * rank's part is shown, where the log isn't muted. STATUS_FAILED if a shard can't be read
+ * or the loss is not finite; STATUS_MISUSE if the memory is too little. Collective. */
+enum status evaluate_split(struct comm *comm, const struct dataset *dataset,
+                           int microbatches, int rows, int steps, enum split split,
+                           uint64_t memory, struct model *model,
+                           const struct evaluation_leave *leave, struct evaluation *out);
 
 #endif

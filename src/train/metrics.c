@@ -1,4 +1,4 @@
-/* metrics: lines for programs that watch a run. */
+/* metrics: lines for programs that watchdog a run. */
 #include "metrics.h"
 
 #include <errno.h>
@@ -187,7 +187,7 @@ void metrics_step(struct metrics *metrics, const struct step_facts *facts)
 }
 
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
-                   const struct floors *floors, const struct checkpoint_cost *cost)
+                   const struct baselines *baselines, const struct checkpoint_cost *cost)
 {
     struct json json;
     if (!metrics->file)
@@ -200,8 +200,8 @@ void metrics_epoch(struct metrics *metrics, const struct history_row *row,
     json_number(&json, "train_accuracy", row->train_accuracy);
     json_number(&json, "valid_loss", row->valid_loss);
     json_number(&json, "valid_accuracy", row->valid_accuracy);
-    json_number(&json, "valid_unigram", floors->unigram);
-    json_number(&json, "valid_bigram", floors->bigram);
+    json_number(&json, "valid_unigram", baselines->unigram);
+    json_number(&json, "valid_bigram", baselines->bigram);
     json_number(&json, "learning_rate", row->learning_rate);
     json_number(&json, "seconds", row->seconds);
     json_number(&json, "tokens_per_second", row->tokens_per_second);

@@ -4,15 +4,15 @@
  * seconds, tokens_per_second, and weights_hash on request. A line for each epoch: epoch,
  * step, train_loss, train_accuracy, valid_loss, valid_accuracy, valid_unigram,
  * valid_bigram, learning_rate, seconds, tokens_per_second, checkpoint_pause_seconds,
- * checkpoint_seconds, weights_hash. Losses are nats per token. The checkpoints' figures are
- * the largest since the line of the epoch before, so the epoch's own checkpoint, which is
- * written behind its line, counts in the next. And a line for how the time of an epoch
- * divides, its checkpoint and samples included, which is why it is one of its own and comes
- * last: epoch, step, seconds_all, seconds_read, seconds_forward, seconds_backward,
- * seconds_sum, seconds_wait, seconds_optimizer, seconds_checkpoint, seconds_validate,
- * seconds_sample (means over the ranks, in sum seconds_all), and with several ranks
- * slow_rank, slow_host and seconds_waited: how much longer the others waited than that rank
- * did.
+ * checkpoint_seconds, weights_hash. Losses are nats per token. The checkpoints' figures
+ * are the largest since the line of the epoch before, so the epoch's own checkpoint,
+ * which is written behind its line, counts in the next. And a line for how the time of an
+ * epoch divides, its checkpoint and samples included, which is why it is one of its own
+ * and comes last: epoch, step, seconds_all, seconds_read, seconds_forward,
+ * seconds_backward, seconds_sum, seconds_wait, seconds_optimizer, seconds_checkpoint,
+ * seconds_validate, seconds_sample (means over the ranks, in sum seconds_all), and with
+ * several ranks slow_rank, slow_host and seconds_waited: how much longer the others
+ * waited than that rank did.
  */
 #ifndef TUTTI_TRAIN_METRICS_H
 #define TUTTI_TRAIN_METRICS_H
@@ -57,7 +57,7 @@ void metrics_close(struct metrics *metrics);
 /* A line that can't be written is a warning, given once. */
 void metrics_step(struct metrics *metrics, const struct step_facts *facts);
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
-                   const struct floors *floors, const struct checkpoint_cost *cost);
+                   const struct baselines *baselines, const struct checkpoint_cost *cost);
 void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
                   const struct division *division);
 /* A run that ends within an epoch: step, epoch, valid_loss, valid_accuracy, weights_hash.

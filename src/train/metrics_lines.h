@@ -1,8 +1,8 @@
 /* metrics_lines: the lines of a run's metrics.jsonl, which may come from anybody.
  *
  * They are taken one by one, so the file's size costs no memory. What no run writes there
- * ends the reading: a zero byte, with which the holes of a file begin that is large on paper
- * only, and a line of more than METRICS_LONGEST_LINE bytes. */
+ * ends the reading: a zero byte, with which the holes of a file begin that is large on
+ * paper only, and a line of more than METRICS_LONGEST_LINE bytes. */
 #ifndef TUTTI_TRAIN_METRICS_LINES_H
 #define TUTTI_TRAIN_METRICS_LINES_H
 

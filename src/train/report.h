@@ -55,8 +55,8 @@ enum status report_open(struct comm *comm, const char *trace, struct report *out
 /* A stretch begins. Not collective. */
 void report_begin(struct report *report);
 
-/* All ranks meet; the stretch ends and another begins. The division is rank 0's, zeroed on
- * the others. The trace is brought up to date. Collective. */
+/* All ranks meet; the stretch ends and another begins. The division is rank 0's, zeroed
+ * on the others. The trace is brought up to date. Collective. */
 enum status report_end(struct report *report, struct division *division);
 
 /* Brings the trace up to date, if there is one. A failure is a warning. Collective. */

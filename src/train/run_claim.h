@@ -17,13 +17,13 @@
  * known is kept aside (file_keep_aside) before the run writes under its name; a lock that
  * is none is an error.
  *
- * Links. run.dir itself may be one: the user has named it. `checkpoints` and `samples` may
- * be links to a folder elsewhere, as on another disk, if they belong to this user or root
- * and nothing lies there that no run writes; so a link planted by another user, or one to
- * a folder that is used for something else, is refused. Anything else under a name of the
- * run that is no regular file (a link, a pipe, a device) is refused and never opened. All
- * of this holds for what was there before; later on, files are made under random names,
- * with O_EXCL and O_NOFOLLOW, and renamed, which follows no link either.
+ * Links. run.dir itself may be one: the user has named it. `checkpoints` and `samples`
+ * may be links to a folder elsewhere, as on another disk, if they belong to this user or
+ * root and nothing lies there that no run writes; so a link planted by another user, or
+ * one to a folder that is used for something else, is refused. Anything else under a name
+ * of the run that is no regular file (a link, a pipe, a device) is refused and never
+ * opened. All of this holds for what was there before; later on, files are made under
+ * random names, with O_EXCL and O_NOFOLLOW, and renamed, which follows no link either.
  */
 #ifndef TUTTI_TRAIN_RUN_CLAIM_H
 #define TUTTI_TRAIN_RUN_CLAIM_H

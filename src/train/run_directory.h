@@ -48,8 +48,8 @@ enum status run_directory_write_settings(const struct run_directory *run,
 enum status run_directory_count(const struct run_directory *run, size_t *count);
 
 /* Reads the newest checkpoint that is whole, for training. Checkpoints that are newer are
- * named in a warning and passed over. Changes nothing. STATUS_FAILED if there are some but
- * none is whole; with none at all, name is "". */
+ * named in a warning and passed over. Changes nothing. STATUS_FAILED if there are some
+ * but none is whole; with none at all, name is "". */
 enum status run_directory_newest(const struct run_directory *run, char *name,
                                  struct checkpoint *out);
 
@@ -67,8 +67,9 @@ const char *run_directory_name(const struct checkpoint *checkpoint,
 /* Writes the checkpoint under its name and points `latest` at it, and `best` at the one
  * of the lowest validation loss in its history; then removes all but the newest `keep`
  * and the best. What lies under a name to be written and is no checkpoint is kept aside,
- * and only checkpoints are removed. A link that can't be made is no failure. On failure no
- * checkpoint that was there is lost. STATUS_FAILED, too, once the folder is another run's. */
+ * and only checkpoints are removed. A link that can't be made is no failure. On failure
+ * no checkpoint that was there is lost. STATUS_FAILED, too, once the folder is another
+ * run's. */
 enum status run_directory_write(const struct run_directory *run,
                                 struct checkpoint *checkpoint, int64_t keep);
 

@@ -32,8 +32,8 @@ bool run_is_of(const struct run_entry *entry, const char *id);
 /* The same for a file. */
 bool run_file_is_of(const char *path, const char *id);
 
-/* Lists the files with a checkpoint's name (links to files among them), and regular files called `latest` or `best`,
- * which a copy of a run has where links were followed. */
+/* Lists the files with a checkpoint's name (links to files among them), and regular files
+ * called `latest` or `best`, which a copy of a run has where links were followed. */
 enum status run_listing_read(const char *checkpoints, struct run_listing *out);
 void run_listing_free(struct run_listing *listing);
 

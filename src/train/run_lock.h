@@ -17,7 +17,8 @@ struct run_lock;
 /* Takes the lock of the directory, which exists. If another process holds it, waits for
  * `seconds` at most and says so, as who was killed may take a while to die; then
  * STATUS_FAILED names the holder. Where the file system has no locks it is a warning, and
- * *out holds nothing. STATUS_MISUSE: the file is not the lock of a run. Taking it twice in one process is not noticed. */
+ * *out holds nothing. STATUS_MISUSE: the file is not the lock of a run. Taking it twice
+ * in one process is not noticed. */
 enum status run_lock_take(const char *directory, double seconds, struct run_lock **out);
 
 /* NULL is fine. */

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-#include "watchdog/watch.h"
+#include "watchdog/watchdog.h"
 
 static const struct {
     int number;
@@ -32,7 +32,7 @@ static void request(int number)
         requested = number;
     for (size_t i = 0; i < SIGNALS; i++)
         if (signals[i].number == number && signals[i].ends)
-            watch_stopping();
+            watchdog_stopping();
 }
 
 void stop_listen(void)

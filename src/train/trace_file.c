@@ -1,9 +1,10 @@
 /* trace_file: see the header.
  *
- * Each rank corrects its own clock; rank 0 measures how far it is off at the beginning and
- * before each flush. Events come to rank 0 in rounds of bounded size, so that a thousand
- * ranks don't take its memory. What is appended overwrites the closing brackets, and a
- * write that fails is cut off again. A pipe or a device gets the brackets at the end.
+ * Each rank corrects its own clock; rank 0 measures how far it is off at the beginning
+ * and before each flush. Events come to rank 0 in rounds of bounded size, so that a
+ * thousand ranks don't take its memory. What is appended overwrites the closing brackets,
+ * and a write that fails is cut off again. A pipe or a device gets the brackets at the
+ * end.
  */
 #include "trace_file.h"
 

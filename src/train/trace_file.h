@@ -1,7 +1,7 @@
 /* trace_file: the events of all ranks as one file for chrome://tracing and Perfetto.
  *
- * Trace Event Format (Google): "X" events with `ts` and `dur` in microseconds; a rank is a
- * process, what its threads do is a thread. A regular file is complete JSON after every
+ * Trace Event Format (Google): "X" events with `ts` and `dur` in microseconds; a rank is
+ * a process, what its threads do is a thread. A regular file is complete JSON after every
  * flush; a pipe or a device gets the closing brackets at the end.
  */
 #ifndef TUTTI_TRAIN_TRACE_FILE_H

@@ -44,8 +44,9 @@ static bool at_end_of_epoch(const struct trainer *trainer)
 static bool finished(const struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
-    bool given_up = options->train.early_stop_patience > 0 &&
-                    trainer->now.schedule.bad_epochs >= options->train.early_stop_patience;
+    bool given_up =
+        options->train.early_stop_patience > 0 &&
+        trainer->now.schedule.bad_epochs >= options->train.early_stop_patience;
     return trainer->now.epoch >= options->train.epochs || given_up ||
            (out_of_steps(trainer) && !at_end_of_epoch(trainer));
 }
@@ -204,8 +205,8 @@ static enum status validate(struct trainer *trainer, struct evaluation *valid)
 {
     const struct evaluation_leave leave = {.wanted = wants_to_leave, .context = trainer};
     phase_enter(PHASE_VALIDATE); /* until the next step, but for saving and sampling */
-    feed_rest(trainer->feed);    /* its memory is the validation's meanwhile */
-    return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.slices,
+    prefetcher_rest(trainer->prefetcher); /* its memory is the validation's meanwhile */
+    return evaluate_split(trainer->comm, trainer->dataset, (int)trainer->now.microbatches,
                           trainer->rows, trainer->steps, SPLIT_VALID,
                           trainer->data_plan.validation, trainer->model, &leave, valid);
 }
@@ -252,7 +253,7 @@ static enum status end_epoch(struct trainer *trainer, const struct timing *timin
     trainer->save_cost.epoch_pause = trainer->save_cost.epoch_writing = 0;
     bool best = valid.tokens > 0 &&
                 schedule_epoch(&now->schedule, &now->options, now->epoch, valid.loss);
-    metrics_epoch(&trainer->metrics, row, &trainer->floors, &cost);
+    metrics_epoch(&trainer->metrics, row, &trainer->baselines, &cost);
     log_epoch(trainer, row);
     bool stop = trainer_stop_is_due_before_samples(trainer);
     trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
@@ -412,7 +413,7 @@ static enum status conclude(struct trainer *trainer)
 
 static enum status run(struct trainer *trainer)
 {
-    enum status status = trainer_floors(trainer);
+    enum status status = trainer_baselines(trainer);
     if (status != STATUS_OK)
         return status;
     trainer_print_facts(trainer);

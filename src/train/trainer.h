@@ -1,6 +1,6 @@
-/* trainer: the main job. Ranks train replicas on the shards of their slices, with the
- * exact sum of the gradients; rank 0 writes metrics, checkpoints and, through `samples`,
- * MIDI files.
+/* trainer: the main job. Ranks train replicas on the shards of their microbatches, with
+ * the exact sum of the gradients; rank 0 writes metrics, checkpoints and, through
+ * `samples`, MIDI files.
  */
 #ifndef TUTTI_TRAIN_TRAINER_H
 #define TUTTI_TRAIN_TRAINER_H
@@ -10,7 +10,7 @@
 #include "base/status.h"
 #include "comm/comm.h"
 #include "data/dataset.h"
-#include "watchdog/watch.h"
+#include "watchdog/watchdog.h"
 
 /* The file that marks a folder as a run's. */
 #define TRAIN_MARKER "tutti-run.txt"
@@ -20,11 +20,12 @@ bool train_writes(const char *name);
 
 struct trainer_request {
     const struct options *options;
-    struct watch *watch; /* is told of checkpoints; NULL: none */
+    struct watchdog *watchdog; /* is told of checkpoints; NULL: none */
     int resume; /* go on from run.dir's newest checkpoint; start anew if there is none */
     /* Called on rank 0 after each epoch with the weights as they are: writes the samples
-     * of that epoch, "epoch-0001-1.mid" ..., into the directory, which is a temporary one;
-     * they are moved to "run.dir/samples". A failure is reported and the run goes on. */
+     * of that epoch, "epoch-0001-1.mid" ..., into the directory, which is a temporary
+     * one; they are moved to "run.dir/samples". A failure is reported and the run goes
+     * on. */
     enum status (*samples)(const struct checkpoint *now, const char *directory,
                            void *context);
     void *context;

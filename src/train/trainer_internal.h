@@ -6,19 +6,19 @@
 #include <stdint.h>
 
 #include "data_plan.h"
-#include "feed.h"
+#include "prefetcher.h"
 #include "metrics.h"
 #include "report.h"
 #include "run_directory.h"
 #include "checkpoint.h"
 #include "evaluate.h"
-#include "floors.h"
+#include "baselines.h"
 #include "trainer.h"
 #include "writer.h"
 #include "comm/buckets.h"
 #include "comm/comm.h"
 #include "comm/exact_sum.h"
-#include "comm/slices.h"
+#include "comm/microbatches.h"
 #include "data/dataset.h"
 #include "data/stream.h"
 #include "nn/model.h"
@@ -30,8 +30,8 @@ struct save_cost {
     double epoch_pause, epoch_writing;
 };
 
-/* Seconds that this process has taken at most so far: for a step; for the end of an epoch,
- * validation to samples; for the samples alone. */
+/* Seconds that this process has taken at most so far: for a step; for the end of an
+ * epoch, validation to samples; for the samples alone. */
 struct pace {
     double step, epoch_end, samples;
 };
@@ -40,15 +40,16 @@ struct trainer {
     struct comm *comm;
     const struct trainer_request *request;
     struct dataset *dataset;
-    struct slices own; /* slices of this rank */
-    int rows, steps;   /* of one slice; of one window */
-    int *dealt;        /* [shards]: the slice of each */
+    struct microbatches own; /* microbatches of this rank */
+    int rows, steps;         /* of one microbatch; of one window */
+    int *dealt;              /* [shards]: the microbatch of each */
     struct data_plan data_plan;
-    struct streams streams; /* of the own slices; the feed's */
-    struct feed *feed;
-    struct window window; /* of this step, borrowed from the feed */
+    struct streams streams; /* of the own microbatches; the prefetcher's */
+    struct prefetcher *prefetcher;
+    struct window window; /* of this step, borrowed from the prefetcher */
     struct model *model;
-    struct exact_sum *sum;  /* of the gradient over all slices, and of losses, wishes */
+    struct exact_sum
+        *sum; /* of the gradient over all microbatches, and of losses, wishes */
     enum status sum_status; /* of the sum under way */
     float *gradient;        /* train.reduce = float: [parameters], summed here; or NULL */
     struct comm_memory *float_memory;
@@ -59,7 +60,7 @@ struct trainer {
      * are the model's, the encoding is the dataset's. */
     struct checkpoint now;
     int64_t steps_per_epoch, total_steps;
-    struct floors floors;
+    struct baselines baselines;
 
     struct run_directory run; /* rank 0 */
     struct metrics metrics;   /* rank 0 */
@@ -83,8 +84,8 @@ enum status trainer_open(struct trainer *trainer);
 void trainer_close(struct trainer *trainer);
 
 /* Counts the training tokens, or takes the counts from the checkpoint resumed; then
- * `floors` are set, and rank 0's now.pairs. Collective. */
-enum status trainer_floors(struct trainer *trainer);
+ * `baselines` are set, and rank 0's now.pairs. Collective. */
+enum status trainer_baselines(struct trainer *trainer);
 
 /* The table of settings and the facts, before the first step. Collective. */
 void trainer_print_facts(struct trainer *trainer);
@@ -98,10 +99,10 @@ enum status trainer_resume(struct trainer *trainer);
  * goes on. Collective. */
 void trainer_save(struct trainer *trainer);
 
-/* The watch learns which checkpoint is the newest. */
+/* The watchdog learns which checkpoint is the newest. */
 void trainer_tell_saved(const struct trainer *trainer);
-/* Takes note of what the writer has finished; to be called behind every step. Does nothing
- * but on rank 0. Not collective. */
+/* Takes note of what the writer has finished; to be called behind every step. Does
+ * nothing but on rank 0. Not collective. */
 void trainer_hear(struct trainer *trainer);
 
 /* Waits for the writer; then all ranks know `saved`, `unsaved`, `vanished` and
@@ -130,7 +131,7 @@ enum status trainer_open_sum(struct trainer *trainer);
 /* A step on the tokens of trainer->window. Collective. */
 enum status trainer_learn(struct trainer *trainer, struct step_facts *facts);
 
-/* One step on all ranks: the feed's next window, and trainer_learn. Collective. */
+/* One step on all ranks: the prefetcher's next window, and trainer_learn. Collective. */
 enum status trainer_step(struct trainer *trainer, struct step_facts *facts);
 
 #endif

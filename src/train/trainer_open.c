@@ -45,12 +45,13 @@ static enum status check_request(const struct trainer *trainer)
             "data.dataset is not set: the directory that `tutti preprocess` "
             "has made");
     if (options->train.microbatches < comm_size(trainer->comm))
-        return status_fail(STATUS_MISUSE,
-                           "train.microbatches = %" PRId64 ", but there are %d ranks and each "
-                           "needs a slice: set train.microbatches = %d or more, or use %" PRId64
-                           " ranks",
-                           options->train.microbatches, comm_size(trainer->comm),
-                           comm_size(trainer->comm), options->train.microbatches);
+        return status_fail(
+            STATUS_MISUSE,
+            "train.microbatches = %" PRId64 ", but there are %d ranks and each "
+            "needs a microbatch: set train.microbatches = %d or more, or use %" PRId64
+            " ranks",
+            options->train.microbatches, comm_size(trainer->comm),
+            comm_size(trainer->comm), options->train.microbatches);
     return STATUS_OK;
 }
 
@@ -58,8 +59,8 @@ static enum status check_dataset(const struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
     const struct dataset_shard *total = &trainer->dataset->total;
-    if (total->pieces[SPLIT_VALID] == 0 &&
-        (options->train.schedule == SCHEDULE_PLATEAU || options->train.early_stop_patience > 0))
+    if (total->pieces[SPLIT_VALID] == 0 && (options->train.schedule == SCHEDULE_PLATEAU ||
+                                            options->train.early_stop_patience > 0))
         return status_fail(
             STATUS_MISUSE,
             "%s: there is no validation split, but train.%s needs one: make "
@@ -74,9 +75,9 @@ static enum status open_dataset(struct trainer *trainer)
     struct options *options = &trainer->now.options;
     enum status status = dataset_open(options->data.dataset, &trainer->dataset);
     if (status == STATUS_OK)
-        status = dataset_check_part(trainer->dataset,
-                                    options->data.memory_mb > 0 ? CHECK_PIECES : CHECK_ALL,
-                                    comm_rank(trainer->comm), comm_size(trainer->comm));
+        status = dataset_check_part(
+            trainer->dataset, options->data.memory_mb > 0 ? CHECK_PIECES : CHECK_ALL,
+            comm_rank(trainer->comm), comm_size(trainer->comm));
     if (status == STATUS_OK)
         status = adopt_data_settings(trainer);
     if (status == STATUS_OK)
@@ -86,7 +87,8 @@ static enum status open_dataset(struct trainer *trainer)
     trainer->dealt = calloc(trainer->dataset->shard_count + 1, sizeof *trainer->dealt);
     if (!trainer->dealt)
         return no_memory("the dealing of the shards");
-    status = dataset_deal(trainer->dataset, (int)options->train.microbatches, trainer->dealt);
+    status = dataset_assign(trainer->dataset, (int)options->train.microbatches,
+                            trainer->dealt);
     if (status == STATUS_OK)
         status = data_plan_make(trainer->dataset, options, trainer->dealt,
                                 comm_rank(trainer->comm), comm_size(trainer->comm),
@@ -115,8 +117,9 @@ static void plan(struct trainer *trainer)
     const struct dataset_shard *total = &trainer->dataset->total;
     int64_t tokens = (int64_t)(total->tokens[SPLIT_TRAIN] + total->pieces[SPLIT_TRAIN]);
     int64_t per_step = options->train.batch * options->train.sequence_length;
-    trainer->own = slices_of_rank((int)options->train.microbatches, comm_rank(trainer->comm),
-                                  comm_size(trainer->comm));
+    trainer->own =
+        microbatches_of_rank((int)options->train.microbatches, comm_rank(trainer->comm),
+                             comm_size(trainer->comm));
     trainer->rows = (int)(options->train.batch / options->train.microbatches);
     trainer->steps = (int)options->train.sequence_length;
     trainer->steps_per_epoch = (tokens + per_step - 1) / per_step;
@@ -158,7 +161,8 @@ enum status trainer_open_sum(struct trainer *trainer)
     bool exact = options->train.reduce == REDUCE_EXACT;
     size_t bucket = (size_t)options->train.bucket;
     enum status status = exact_sum_create(
-        trainer->comm, exact ? trainer->now.params.total : 0, SUMS, options->train.microbatches,
+        trainer->comm, exact ? trainer->now.params.total : 0, SUMS,
+        options->train.microbatches,
         trainer_scale_bits(options->train.batch, options->train.sequence_length), bucket,
         &trainer->sum);
     if (!exact) {
@@ -176,7 +180,7 @@ static void describe(struct trainer *trainer)
     now->dataset_hash = trainer->dataset->dataset_hash;
     now->encoding = trainer->dataset->encoding;
     now->rows = (size_t)now->options.train.batch;
-    now->slices = (size_t)now->options.train.microbatches;
+    now->microbatches = (size_t)now->options.train.microbatches;
     now->state_size = model_state_size(trainer->model);
     now->ranks = comm_size(trainer->comm);
     snprintf(now->core, sizeof now->core, "%s", product_core());
@@ -201,25 +205,27 @@ enum status trainer_settle_weights(struct trainer *trainer, const float *resumed
     return status;
 }
 
-/* Puts this rank's streams and hidden states where the checkpoint left them, and the feed
- * behind the streams. */
+/* Puts this rank's streams and hidden states where the checkpoint left them, and the
+ * prefetcher behind the streams. */
 static enum status settle_streams(struct trainer *trainer)
 {
     struct checkpoint *now = &trainer->now;
     enum status status = STATUS_OK;
     for (int s = 0; now->stream_rows && status == STATUS_OK && s < trainer->own.count;
          s++) {
-        size_t slice = (size_t)(trainer->own.first + s);
+        size_t microbatch = (size_t)(trainer->own.first + s);
         status = stream_restore(trainer->streams.list[s],
-                                now->stream_rows + slice * (size_t)trainer->rows,
-                                &now->cursors[slice]);
+                                now->stream_rows + microbatch * (size_t)trainer->rows,
+                                &now->cursors[microbatch]);
         if (status == STATUS_OK)
-            model_set_state(trainer->model, s, now->states + slice * now->state_size);
+            model_set_state(trainer->model, s,
+                            now->states + microbatch * now->state_size);
     }
     checkpoint_free_streams(now);
     if (status == STATUS_OK)
-        status = feed_open(&trainer->streams, trainer->rows, trainer->steps,
-                           trainer->data_plan.windows, now->step + 1, &trainer->feed);
+        status = prefetcher_open(&trainer->streams, trainer->rows, trainer->steps,
+                                 trainer->data_plan.windows, now->step + 1,
+                                 &trainer->prefetcher);
     return status;
 }
 
@@ -306,7 +312,8 @@ static enum status open_local(struct trainer *trainer)
                                     trainer->request->resume ? RUN_RESUMED : RUN_NEW,
                                     &trainer->run);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
-        status = deadline_open(trainer->now.options.run.time_limit_minutes, &trainer->deadline);
+        status = deadline_open(trainer->now.options.run.time_limit_minutes,
+                               &trainer->deadline);
     return status;
 }
 
@@ -359,7 +366,7 @@ void trainer_close(struct trainer *trainer)
 {
     writer_close(trainer->writer);
     deadline_close(trainer->deadline);
-    feed_close(trainer->feed);
+    prefetcher_close(trainer->prefetcher);
     streams_close(&trainer->streams);
     free(trainer->dealt);
     buckets_free(trainer->float_sum);
@@ -381,7 +388,7 @@ static uint64_t data_memory(const struct trainer *trainer)
 {
     return streams_bytes(&trainer->streams) +
            (uint64_t)trainer->data_plan.windows *
-               feed_window_bytes(trainer->own.count, trainer->rows, trainer->steps);
+               prefetcher_window_bytes(trainer->own.count, trainer->rows, trainer->steps);
 }
 
 void trainer_print_facts(struct trainer *trainer)
@@ -407,8 +414,9 @@ void trainer_print_facts(struct trainer *trainer)
              total->pieces[SPLIT_VALID], now->dataset_hash);
     log_info("model            %zu parameters; vocabulary %zu (%s)", now->params.total,
              trainer->dataset->encoding->vocabulary, trainer->dataset->encoding->name);
-    log_info("ranks            %d, with %zu slices of %d rows; products by %s",
-             comm_size(trainer->comm), now->slices, trainer->rows, product_makers());
+    log_info("ranks            %d, with %zu microbatches of %d rows; products by %s",
+             comm_size(trainer->comm), now->microbatches, trainer->rows,
+             product_makers());
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data / megabyte,
              trainer->data_plan.training ? ", streamed from disk" : "");
@@ -417,8 +425,8 @@ void trainer_print_facts(struct trainer *trainer)
              trainer->steps_per_epoch,
              now->options.train.batch * now->options.train.sequence_length);
     if (total->pieces[SPLIT_VALID] > 0)
-        log_info("validation floors: unigram %.4f, bigram %.4f nats per token",
-                 trainer->floors.unigram, trainer->floors.bigram);
+        log_info("validation baselines: unigram %.4f, bigram %.4f nats per token",
+                 trainer->baselines.unigram, trainer->baselines.bigram);
     else
         log_info("validation       none: the dataset has no piece for it");
 }

@@ -15,8 +15,8 @@
 #include "base/phase.h"
 #include "base/progress.h"
 
-/* This rank's part of the state; its slices are consecutive, so the parts in rank order
- * are the whole in slice order. */
+/* This rank's part of the state; its microbatches are consecutive, so the parts in rank
+ * order are the whole in microbatch order. */
 struct part {
     struct stream_row *rows;
     struct stream_cursor *cursors;
@@ -39,8 +39,10 @@ static enum status part_create(const struct trainer *trainer, struct part *part)
     part->states = calloc(own * size, sizeof *part->states);
     if (!part->rows || !part->cursors || !part->states)
         return status_fail(STATUS_FAILED, "out of memory for a checkpoint");
-    memcpy(part->rows, feed_rows(trainer->feed), own * rows * sizeof *part->rows);
-    memcpy(part->cursors, feed_cursors(trainer->feed), own * sizeof *part->cursors);
+    memcpy(part->rows, prefetcher_rows(trainer->prefetcher),
+           own * rows * sizeof *part->rows);
+    memcpy(part->cursors, prefetcher_cursors(trainer->prefetcher),
+           own * sizeof *part->cursors);
     for (size_t s = 0; s < own; s++)
         model_get_state(trainer->model, (int)s, part->states + s * size);
     return STATUS_OK;
@@ -83,7 +85,7 @@ void trainer_tell_saved(const struct trainer *trainer)
     char *path =
         path_format("%s/checkpoints/%s", trainer->now.options.run.dir, trainer->saved);
     if (path)
-        watch_checkpoint(trainer->request->watch, path);
+        watchdog_checkpoint(trainer->request->watchdog, path);
     free(path);
 }
 

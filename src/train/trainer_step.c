@@ -1,14 +1,15 @@
 /* trainer_step: tokens to gradients to one exact sum to the optimizer. Allocates nothing.
  *
  * The sum over the ranks goes on beneath back-propagation: a layer's gradient leaves as
- * soon as all slices have added to it, and messages are moved between the time steps of
- * the layers below. What is known last (stop, save) leaves last, with the embedding; so
- * there is one sum a step and nothing else that ranks wait in.
+ * soon as all microbatches have added to it, and messages are moved between the time
+ * steps of the layers below. What is known last (stop, save) leaves last, with the
+ * embedding; so there is one sum a step and nothing else that ranks wait in.
  *
  * The scale of the exact sum. The model gives gradients of the summed loss; with B rows
- * and T steps there are B T targets, so a slice's gradient is B T / S times the slice's
- * mean per target. Addends of which that mean is up to 2^11 in magnitude are to fit: with
- * S addends the integers reach 2^11 B T 2^bits, which must stay below 2^62. So bits = 62
+ * and T steps there are B T targets, so a microbatch's gradient is B T / S times the
+ * microbatch's mean per target. Addends of which that mean is up to 2^11 in magnitude are
+ * to fit: with S addends the integers reach 2^11 B T 2^bits, which must stay below 2^62.
+ * So bits = 62
  * - 11 - ceil(log2(B T)),  within 0 .. 60, a function of the configuration alone. The
  * resolution of the mean gradient is then about 2^-51, far below what Adam's epsilon lets
  * count.
@@ -39,7 +40,7 @@ static bool is_exact(const struct trainer *trainer)
     return trainer->now.options.train.reduce == REDUCE_EXACT;
 }
 
-/* The window of this rank's slices. */
+/* The window of this rank's microbatches. */
 static void forward(struct trainer *trainer)
 {
     struct window *window = &trainer->window;
@@ -75,15 +76,16 @@ static void add(struct trainer *trainer, enum exact_mode mode,
         add_floats(trainer, block);
 }
 
-static void add_gradient(void *context, int slice, const struct gradient_block *block)
+static void add_gradient(void *context, int microbatch,
+                         const struct gradient_block *block)
 {
     struct trainer *trainer = context;
     const float nan = NAN;
     const struct gradient_block injected = {
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
     phase_enter(PHASE_SUM);
-    add(trainer, slice == 0 ? EXACT_PUT : EXACT_ADD, block);
-    if (slice == 0 && inject_due(FAULT_NAN, trainer->now.step + 1))
+    add(trainer, microbatch == 0 ? EXACT_PUT : EXACT_ADD, block);
+    if (microbatch == 0 && inject_due(FAULT_NAN, trainer->now.step + 1))
         add(trainer, EXACT_ADD, &injected);
     phase_enter(PHASE_BACKWARD);
 }
@@ -112,7 +114,7 @@ static void move_sum(void *context)
 /* Backward, with this rank's part of the gradient's sum. */
 static void backward(struct trainer *trainer)
 {
-    const struct model_gradients to = {.slice = add_gradient,
+    const struct model_gradients to = {.microbatch = add_gradient,
                                        .complete = start_sum,
                                        .meanwhile = move_sum,
                                        .context = trainer};
@@ -130,7 +132,7 @@ static void add_extras(struct trainer *trainer)
 {
     struct exact_sum *sum = trainer->sum;
     for (int s = 0; s < trainer->own.count; s++) {
-        const struct slice_loss *loss = &trainer->window.losses[s];
+        const struct microbatch_loss *loss = &trainer->window.losses[s];
         exact_sum_add_extra(sum, SUM_LOSS, loss->loss);
         exact_sum_add_count(sum, SUM_TARGETS, loss->targets);
         exact_sum_add_count(sum, SUM_CORRECT, loss->correct);
@@ -138,7 +140,8 @@ static void add_extras(struct trainer *trainer)
     exact_sum_add_count(sum, SUM_STOP, trainer_stop_is_due(trainer));
     exact_sum_add_count(sum, SUM_SAVE, trainer_save_is_due(trainer));
     exact_sum_add_count(sum, SUM_FAILED,
-                        trainer->feed && feed_status(trainer->feed) != STATUS_OK);
+                        trainer->prefetcher &&
+                            prefetcher_status(trainer->prefetcher) != STATUS_OK);
 }
 
 /* NULL: none holds this element. */
@@ -230,7 +233,8 @@ static void count_step(struct trainer *trainer)
 /* Some rank could not read its window: all learn which, and why. Collective. */
 static enum status unread(struct trainer *trainer)
 {
-    enum status status = comm_agree(trainer->comm, feed_status(trainer->feed));
+    enum status status =
+        comm_agree(trainer->comm, prefetcher_status(trainer->prefetcher));
     return status_fail(status, "%s; the last checkpoint is %s%s", status_message(),
                        trainer->saved[0] ? "" : "none", trainer->saved);
 }
@@ -283,7 +287,7 @@ enum status trainer_step(struct trainer *trainer, struct step_facts *facts)
 {
     phase_set_step(trainer->now.step + 1);
     phase_enter(PHASE_READ);
-    feed_next(trainer->feed,
-              &trainer->window); /* how that went is asked behind the sum */
+    prefetcher_next(trainer->prefetcher,
+                    &trainer->window); /* how that went is asked behind the sum */
     return trainer_learn(trainer, facts);
 }

@@ -1,4 +1,4 @@
-/* window: one allocation for each kind, with pointers to the slices' parts. */
+/* window: one allocation for each kind, with pointers to the microbatches' parts. */
 #include "window.h"
 
 #include <stdlib.h>
@@ -8,10 +8,10 @@ static size_t cells(const struct window *window)
     return (size_t)window->rows * (size_t)window->steps;
 }
 
-enum status window_create(int slices, int rows, int steps, struct window *out)
+enum status window_create(int microbatches, int rows, int steps, struct window *out)
 {
-    *out = (struct window){.slices = slices, .rows = rows, .steps = steps};
-    size_t count = (size_t)slices, all = count * cells(out);
+    *out = (struct window){.microbatches = microbatches, .rows = rows, .steps = steps};
+    size_t count = (size_t)microbatches, all = count * cells(out);
     out->inputs = calloc(all, sizeof *out->inputs);
     out->targets = calloc(all, sizeof *out->targets);
     out->input_of = calloc(count, sizeof *out->input_of);
@@ -23,7 +23,7 @@ enum status window_create(int slices, int rows, int steps, struct window *out)
         return status_fail(STATUS_FAILED, "out of memory for a window of %zu tokens",
                            all);
     }
-    for (int s = 0; s < slices; s++) {
+    for (int s = 0; s < microbatches; s++) {
         out->input_of[s] = window_inputs(out, s);
         out->target_of[s] = window_targets(out, s);
     }
@@ -40,20 +40,20 @@ void window_free(struct window *window)
     *window = (struct window){0};
 }
 
-token *window_inputs(struct window *window, int slice)
+token *window_inputs(struct window *window, int microbatch)
 {
-    return window->inputs + (size_t)slice * cells(window);
+    return window->inputs + (size_t)microbatch * cells(window);
 }
 
-int32_t *window_targets(struct window *window, int slice)
+int32_t *window_targets(struct window *window, int microbatch)
 {
-    return window->targets + (size_t)slice * cells(window);
+    return window->targets + (size_t)microbatch * cells(window);
 }
 
-void window_blank(struct window *window, int slice, token end)
+void window_blank(struct window *window, int microbatch, token end)
 {
-    token *inputs = window_inputs(window, slice);
-    int32_t *targets = window_targets(window, slice);
+    token *inputs = window_inputs(window, microbatch);
+    int32_t *targets = window_targets(window, microbatch);
     for (size_t i = 0; i < cells(window); i++) {
         inputs[i] = end;
         targets[i] = -1;

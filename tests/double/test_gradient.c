@@ -11,12 +11,12 @@
 
 #include "../model_cases.h"
 
-/* Loss of slice s in the second of two windows; the first leaves states behind. */
+/* Loss of microbatch s in the second of two windows; the first leaves states behind. */
 static double loss_of(struct model *model, const real *states,
                       const struct window *window, const struct dropout *dropout, int s)
 {
-    struct slice_loss losses[SLICES];
-    for (int i = 0; i < SLICES; i++)
+    struct microbatch_loss losses[MICROBATCHES];
+    for (int i = 0; i < MICROBATCHES; i++)
         model_set_state(model, i, states + (size_t)i * model_state_size(model));
     model_weights_changed(model);
     model_forward(model, window->input_of, window->target_of, dropout, losses);
@@ -52,23 +52,23 @@ static void every_tensor_agrees_with_differences(void **state)
     for (int c = 0; c < CASES; c++) {
         struct model *model = NULL;
         assert_int_equal(
-            model_create(&cases[c], END_TOKEN, SLICES, ROWS, STEPS, 1, &model),
+            model_create(&cases[c], END_TOKEN, MICROBATCHES, ROWS, STEPS, 1, &model),
             STATUS_OK);
         weights_fill(model, 1);
         const struct params *params = model_params(model);
-        real *gradients = calloc(SLICES * params->total, sizeof *gradients);
-        real *states = calloc(SLICES * model_state_size(model), sizeof *states);
+        real *gradients = calloc(MICROBATCHES * params->total, sizeof *gradients);
+        real *states = calloc(MICROBATCHES * model_state_size(model), sizeof *states);
         struct dropout dropout = {0.3, 11, 4, 0};
-        struct slice_loss losses[SLICES];
+        struct microbatch_loss losses[MICROBATCHES];
         struct window window;
         window_fill(&window, 0);
         model_forward(model, window.input_of, window.target_of, &dropout, losses);
-        for (int s = 0; s < SLICES; s++)
+        for (int s = 0; s < MICROBATCHES; s++)
             model_get_state(model, s, states + (size_t)s * model_state_size(model));
         window_fill(&window, 1);
-        for (int s = 0; s < SLICES; s++) {
+        for (int s = 0; s < MICROBATCHES; s++) {
             loss_of(model, states, &window, &dropout, s);
-            backward_into(model, SLICES, gradients);
+            backward_into(model, MICROBATCHES, gradients);
             const real *gradient = gradients + (size_t)s * params->total;
             for (size_t i = 0; i < params->count; i++)
                 check_tensor(model, &params->list[i], gradient, states, &window, &dropout,

@@ -1,6 +1,6 @@
-/* fuzz: shared by the fuzz targets. A target defines libFuzzer's two functions and ends the
- * process with fuzz_fail when a promise is broken; what a header promises is checked, not
- * what the code happens to do. replay.c runs the same targets without libFuzzer. */
+/* fuzz: shared by the fuzz targets. A target defines libFuzzer's two functions and ends
+ * the process with fuzz_fail when a promise is broken; what a header promises is checked,
+ * not what the code happens to do. replay.c runs the same targets without libFuzzer. */
 #ifndef TUTTI_TESTS_FUZZ_H
 #define TUTTI_TESTS_FUZZ_H
 

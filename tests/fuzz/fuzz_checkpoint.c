@@ -1,8 +1,10 @@
-/* fuzz_checkpoint: a checkpoint whose values and structure were changed, and all that reads
- * checkpoints. What is accepted has to make sense, and training has to be able to go on.
+/* fuzz_checkpoint: a checkpoint whose values and structure were changed, and all that
+ * reads checkpoints. What is accepted has to make sense, and training has to be able to
+ * go on.
  *
  * The first byte says which hashes are repaired and who reads; then come records of
- * EDIT_RECORD bytes, one edit each: of /config, of the model's shape, or of the file (h5_edits.h). */
+ * EDIT_RECORD bytes, one edit each: of /config, of the model's shape, or of the file
+ * (h5_edits.h). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,9 +148,9 @@ static void edit_shape(hid_t file, const struct config *config)
     if (read_config(config, &options, &encoding)) {
         struct model_shape shape = model_shape_of(&options, encoding->vocabulary);
         hsize_t rows = (hsize_t)options.train.batch,
-                slices = (hsize_t)options.train.microbatches;
-        hsize_t hidden[] = {slices,
-                            checkpoint_state_size(&shape, (size_t)(rows / slices))};
+                microbatches = (hsize_t)options.train.microbatches;
+        hsize_t hidden[] = {microbatches,
+                            checkpoint_state_size(&shape, (size_t)(rows / microbatches))};
         if (params_layout(&shape, &params) == STATUS_OK) {
             make_tensors(file, &params, "/model");
             make_tensors(file, &params, "/optimizer/first");
@@ -157,8 +159,8 @@ static void edit_shape(hid_t file, const struct config *config)
             h5_edit_make(file, "/state/rows/epoch", H5T_STD_I64LE, 1, &rows);
             h5_edit_make(file, "/state/rows/piece", H5T_STD_I64LE, 1, &rows);
             h5_edit_make(file, "/state/rows/offset", H5T_STD_I64LE, 1, &rows);
-            h5_edit_make(file, "/state/cursors/epoch", H5T_STD_I64LE, 1, &slices);
-            h5_edit_make(file, "/state/cursors/next", H5T_STD_I64LE, 1, &slices);
+            h5_edit_make(file, "/state/cursors/epoch", H5T_STD_I64LE, 1, &microbatches);
+            h5_edit_make(file, "/state/cursors/next", H5T_STD_I64LE, 1, &microbatches);
         }
     }
     encoding_free(encoding);
@@ -274,7 +276,7 @@ static void check_training(const struct checkpoint *read)
 {
     FUZZ_REQUIRE(read->optimizer.updates >= 0);
     FUZZ_REQUIRE(read->optimizer.updates <= INT64_MAX / 2);
-    for (size_t i = 0; i < read->slices; i++)
+    for (size_t i = 0; i < read->microbatches; i++)
         FUZZ_REQUIRE(read->cursors[i].epoch >= 0 && read->cursors[i].next >= 0);
     for (size_t i = 0; i < read->rows; i++)
         FUZZ_REQUIRE(read->stream_rows[i].epoch >= 0 && read->stream_rows[i].offset >= 0);

@@ -26,7 +26,7 @@ enum { /* bits of the first byte: what isn't repaired, and what is done with the
        READS = 32,
        TRAINS = 64
 };
-enum { FILES = 1 + FUZZ_RUN_SHARDS, SLICES = 2, MOST = 4096 };
+enum { FILES = 1 + FUZZ_RUN_SHARDS, MICROBATCHES = 2, MOST = 4096 };
 
 static struct fuzz_run run;
 static struct fuzz_file originals[FILES]; /* the index, then the shards */
@@ -293,11 +293,11 @@ static void read_streams(const struct dataset *dataset, uint64_t memory)
     int *dealt = calloc(dataset->shard_count, sizeof *dealt);
     FUZZ_REQUIRE(dealt);
     struct streams streams = {0};
-    enum status status = dataset_deal(dataset, SLICES, dealt);
+    enum status status = dataset_assign(dataset, MICROBATCHES, dealt);
     fuzz_check_message(status, NULL);
     struct streams_request request = {.dataset = dataset,
                                       .dealt = dealt,
-                                      .count = SLICES,
+                                      .count = MICROBATCHES,
                                       .rows = 2,
                                       .seed = 1,
                                       .memory = memory};

@@ -1,5 +1,5 @@
-/* fuzz_midi: midi_read and midi_apply_pedal on any bytes. The limits come from the size, so
- * that all of them are met. */
+/* fuzz_midi: midi_read and midi_apply_pedal on any bytes. The limits come from the size,
+ * so that all of them are met. */
 #include "fuzz.h"
 #include "../midi_invariants.h"
 

@@ -1,6 +1,7 @@
-/* fuzz_tokens: any token sequence through every decoder, back through its encoder, through
- * the grammar and the guard, through a MIDI file, and as a primer of the sampler. The first
- * byte selects encoding and grid, the second how tokens follow and what is done besides. */
+/* fuzz_tokens: any token sequence through every decoder, back through its encoder,
+ * through the grammar and the guard, through a MIDI file, and as a primer of the sampler.
+ * The first byte selects encoding and grid, the second how tokens follow and what is done
+ * besides. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

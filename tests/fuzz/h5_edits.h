@@ -2,8 +2,8 @@
  * that every checksum of the result is right. Only the tests of hostile files use HDF5
  * directly.
  *
- * An input is a list of records of fixed size, one edit each: bytes that select the kind of
- * edit, an object of the original file and values. A record means the same wherever it
+ * An input is a list of records of fixed size, one edit each: bytes that select the kind
+ * of edit, an object of the original file and values. A record means the same wherever it
  * stands. */
 #ifndef TUTTI_TESTS_H5_EDITS_H
 #define TUTTI_TESTS_H5_EDITS_H

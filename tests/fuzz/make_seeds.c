@@ -1,5 +1,5 @@
-/* make_seeds TARGET DIR: the first corpus of a fuzz target, from the program's own writers.
- * make_seeds dictionary FILE: libFuzzer's dictionary of all settings. */
+/* make_seeds TARGET DIR: the first corpus of a fuzz target, from the program's own
+ * writers. make_seeds dictionary FILE: libFuzzer's dictionary of all settings. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -141,7 +141,7 @@ why_not() {
 
 # Outlives a caller that is killed, and then takes the cluster away; but not the next one of
 # the same folder.
-watch_owner() {
+watchdog_owner() {
     local owner=$1 name=$2
     while kill -0 "$owner" 2>/dev/null; do
         [ "$(cat "$dir/name" 2>/dev/null)" = "$name" ] || return
@@ -165,7 +165,7 @@ start() {
         echo "$port-$$" >"$dir/name"
         write_environment
         if start_munge && start_daemons "$nodes"; then
-            setsid bash "$0" watch "$dir" "${OWNER:-$PPID}" "$port-$$" \
+            setsid bash "$0" watchdog "$dir" "${OWNER:-$PPID}" "$port-$$" \
                 </dev/null >/dev/null 2>&1 &
             return
         fi
@@ -221,6 +221,6 @@ dir=$(cd "$2" && pwd)
 case $command in
 start) start "${3:-2}" ;;
 stop) stop ;;
-watch) watch_owner "$3" "$4" ;;
+watchdog) watchdog_owner "$3" "$4" ;;
 *) usage ;;
 esac

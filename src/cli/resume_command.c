@@ -1,0 +1,255 @@
+/* resume_command: see the header. What launched us is told by the parent's command line,
+ * where that is mpirun's, and by the environment. The parent is the launcher itself in
+ * Open MPI 4; in Open MPI 5, whose mpirun becomes prterun; and MPICH has a proxy in
+ * between. */
+#include "resume_command.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launch.h"
+#include "base/file.h"
+
+enum { CMDLINE = 1 << 15, NUMBER = 16 };
+static const char prterun[] = "prterun";
+
+/* Words ended by nulls become a list; false if there are too many. */
+static bool split(const char *text, size_t size, struct launch *out)
+{
+    out->count = 0;
+    for (const char *at = text; at < text + size; at += strlen(at) + 1) {
+        if (out->count == LAUNCH_WORDS)
+            return false;
+        launch_add(out, at);
+    }
+    return true;
+}
+
+static bool is_mpirun(const char *word)
+{
+    static const char *const names[] = {"mpirun", "mpiexec", "orterun", prterun};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strncmp(path_base(word), names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* mpirun is prterun that also knows Open MPI's settings, those that allow root among
+ * them: the same folder's, or the PATH's. */
+static void add_launcher_name(struct launch *launch, const char *word)
+{
+    static char path[PATH_MAX];
+    const char *base = path_base(word);
+    int folder = (int)(base - word);
+    if (strcmp(base, prterun) != 0) {
+        launch_add(launch, word);
+        return;
+    }
+    snprintf(path, sizeof path, "%.*smpirun", folder, word);
+    launch_add(launch, folder > 0 && access(path, X_OK) == 0 ? path : launch_mpirun());
+}
+
+/* Does the parent's line end in ours? Then it has nothing in it but the launcher. */
+static bool ends_in(const struct launch *parent, const struct launch *own)
+{
+    int before = parent->count - own->count;
+    for (int i = 0; i < own->count; i++)
+        if (before < 1 || strcmp(parent->words[before + i], own->words[i]) != 0)
+            return false;
+    return own->count > 0 && is_mpirun(parent->words[0]);
+}
+
+static void add_srun(struct launch *launch, const char *tasks)
+{
+    const char *nodes = getenv("SLURM_STEP_NUM_NODES");
+    const char *cores = getenv("SLURM_CPUS_PER_TASK");
+    launch_add(launch, "srun");
+    if (getenv("PMIX_RANK"))
+        launch_add(launch, "--mpi=pmix");
+    launch_add(launch, "--kill-on-bad-exit=0"); /* 75 of one is no death of the others */
+    if (nodes) {
+        launch_add(launch, "-N");
+        launch_add(launch, nodes);
+    }
+    if (cores) {
+        launch_add(launch, "-c");
+        launch_add(launch, cores);
+    }
+    launch_add(launch, "-n");
+    launch_add(launch, tasks);
+}
+
+/* What Open MPI's mpirun asks of root, if its words don't have it: the variables that
+ * allow it may not be set where the command is pasted. MPICH takes root as it is. */
+static void add_root(struct launch *launch, const struct launch *words)
+{
+    static const char *const allow = "--allow-run-as-root";
+    for (int i = 0; i < words->count; i++)
+        if (strcmp(words->words[i], allow) == 0)
+            return;
+    if (getenv("OMPI_COMM_WORLD_SIZE"))
+        launch_add(launch, allow);
+}
+
+static void add_launcher(struct launch *launch, const struct launch *parent,
+                         const struct launch *own, const char *ranks_text, bool is_root)
+{
+    bool several = strcmp(ranks_text, "1") != 0;
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    if (ends_in(parent, own)) {
+        add_launcher_name(launch, parent->words[0]);
+        if (is_root)
+            add_root(launch, parent);
+        for (int i = 1; i < parent->count - own->count; i++)
+            launch_add(launch, parent->words[i]);
+    } else if (several && tasks && strcmp(tasks, ranks_text) == 0) {
+        add_srun(launch, tasks);
+    } else if (several) {
+        launch_add(launch, launch_mpirun());
+        if (is_root)
+            add_root(launch, launch);
+        launch_add(launch, "-n");
+        launch_add(launch, ranks_text);
+    }
+}
+
+/* Our own words, with --resume and without the faults that were asked for. */
+static void add_own(struct launch *launch, const struct launch *own)
+{
+    static const char *const resume = "--resume", *const inject = "--inject";
+    bool resumes = false;
+    for (int i = 0; i < own->count; i++) {
+        const char *word = own->words[i];
+        if (strcmp(word, inject) == 0) {
+            i++;
+            continue;
+        }
+        if (strncmp(word, inject, strlen(inject)) == 0)
+            continue;
+        if (strcmp(word, "--") == 0 && !resumes) {
+            launch_add(launch, resume);
+            resumes = true;
+        }
+        resumes = resumes || strcmp(word, resume) == 0;
+        launch_add(launch, word);
+    }
+    if (!resumes)
+        launch_add(launch, resume);
+}
+
+static bool was_resuming(const struct launch *own)
+{
+    for (int i = 0; i < own->count; i++)
+        if (strcmp(own->words[i], "--resume") == 0)
+            return true;
+    return false;
+}
+
+/* A batch script runs as it is; it must have said --resume to begin with. */
+static void add_requeue(const struct launch *own, char *text, size_t size)
+{
+    const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
+    const char *task = getenv("SLURM_ARRAY_TASK_ID"), *kind = getenv("ENVIRONMENT");
+    size_t used = strlen(text);
+    char id[3 * NUMBER], line[LAUNCH_TEXT];
+    struct launch requeue = {.count = 0};
+    if (!job || !kind || strcmp(kind, "BATCH") != 0 || !was_resuming(own))
+        return;
+    snprintf(id, sizeof id, "%s%s%s", array ? array : job, array && task ? "_" : "",
+             array && task ? task : "");
+    launch_add_words(&requeue, "scontrol", "requeue", id, NULL);
+    snprintf(text + used, size - used, "\n%s", launch_text(&requeue, line));
+}
+
+/* As launch_text ends what is too long. */
+static bool is_cut(const char *line)
+{
+    static const char more[] = " ...";
+    size_t length = strlen(line), tail = strlen(more);
+    return length >= tail && strcmp(line + length - tail, more) == 0;
+}
+
+const char *resume_command_text(const struct resume_command_words *words, int ranks,
+                                char *text, size_t size)
+{
+    struct launch own, parent, launch = {.count = 0};
+    char ranks_text[NUMBER], line[LAUNCH_TEXT];
+    snprintf(ranks_text, sizeof ranks_text, "%d", ranks);
+    bool whole = split(words->own, words->own_size, &own) && own.count > 0;
+    if (!split(words->parent, words->parent_size, &parent))
+        parent.count = 0;
+    add_launcher(&launch, &parent, &own, ranks_text, words->is_root);
+    add_own(&launch, &own);
+    launch_text(&launch, line);
+    if (!whole || launch.count == LAUNCH_WORDS || is_cut(line))
+        snprintf(text, size, "the same command with --resume");
+    else
+        snprintf(text, size, "%s", line);
+    add_requeue(&own, text, size);
+    return text;
+}
+
+static size_t read_command_line(const char *path, char *text)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    ssize_t got = 1;
+    while (file >= 0 && got > 0 && used < CMDLINE - 1) {
+        got = read(file, text + used, CMDLINE - 1 - used);
+        used += got > 0 ? (size_t)got : 0;
+    }
+    if (file >= 0)
+        close(file);
+    text[used] = '\0';
+    return used < CMDLINE - 1 ? used : 0; /* a part of it would mislead */
+}
+
+/* The parent of that process; 0 if it is gone. */
+static int parent_of(int pid)
+{
+    char path[64], stat[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    size_t got = file ? fread(stat, 1, sizeof stat - 1, file) : 0;
+    stat[got] = '\0';
+    if (file)
+        fclose(file);
+    const char *name_end = strrchr(stat, ')');
+    int parent = 0;
+    return name_end && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static size_t read_process(int pid, char *text)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
+    return read_command_line(path, text);
+}
+
+/* The command line of the launcher, where it is on this host. */
+static size_t read_launcher(char *text)
+{
+    static const char proxy[] = "hydra_pmi_proxy"; /* MPICH's, on each host */
+    int pid = (int)getppid();
+    size_t size = read_process(pid, text);
+    if (size > 0 && strcmp(path_base(text), proxy) == 0)
+        size = read_process(parent_of(pid), text);
+    return size;
+}
+
+const char *resume_command_command(int ranks, char *text, size_t size)
+{
+    static char own[CMDLINE], parent[CMDLINE];
+    const struct resume_command_words words = {.own = own,
+                                               .parent = parent,
+                                               .own_size =
+                                                   read_process((int)getpid(), own),
+                                               .parent_size = read_launcher(parent),
+                                               .is_root = geteuid() == 0};
+    return resume_command_text(&words, ranks, text, size);
+}

@@ -1,0 +1,158 @@
+/* rounds: see the header. Blocks are counted from a rank's own, around the ring: offset j
+ * of rank i is block (i + j) mod p.
+ */
+#include "allreduce_schedule.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+enum { MOST_HALVINGS = 32 };
+
+/* The ranks that work on one vector, and this rank's place among them. */
+struct group {
+    int *members;
+    int size, self;
+    struct part whole; /* what they sum */
+};
+
+/* Block b of the group's vector. */
+static struct part block(const struct group *group, int b)
+{
+    size_t size = (size_t)group->size, count = group->whole.count;
+    size_t quotient = count / size, rest = count % size, at = (size_t)b;
+    return (struct part){
+        .first = group->whole.first + quotient * at + (at < rest ? at : rest),
+        .count = quotient + (at < rest),
+    };
+}
+
+/* The elements of the blocks at offsets [from, to) of member `self`. */
+static void blocks(const struct group *group, int from, int to, struct part out[])
+{
+    int first = (group->self + from) % group->size, count = to - from;
+    int tail = first + count <= group->size ? count : group->size - first;
+    int runs[ROUND_PARTS][2] = {{first, tail}, {0, count - tail}};
+    for (int i = 0; i < ROUND_PARTS; i++) {
+        out[i] = (struct part){0, 0};
+        if (runs[i][1] == 0)
+            continue;
+        struct part begin = block(group, runs[i][0]);
+        struct part end = block(group, runs[i][0] + runs[i][1] - 1);
+        out[i] = (struct part){begin.first, end.first + end.count - begin.first};
+    }
+}
+
+static int member(const struct group *group, int offset)
+{
+    return group->members[(group->self + offset + group->size) % group->size];
+}
+
+/* halvings[k]: how many blocks are open before round k; the last is 1. */
+static int halve(int size, int halvings[MOST_HALVINGS + 1])
+{
+    int count = 0;
+    halvings[0] = size;
+    while (halvings[count] > 1) {
+        halvings[count + 1] = (halvings[count] + 1) / 2;
+        count++;
+    }
+    return count;
+}
+
+/* Every member ends with the sum of its own block. */
+static struct round *reduce(const struct group *group, struct round *next)
+{
+    int open[MOST_HALVINGS + 1], count = halve(group->size, open);
+    for (int k = 0; k < count; k++, next++) {
+        int kept = open[k + 1];
+        *next = (struct round){
+            .to = member(group, kept), .from = member(group, -kept), .adds = true};
+        blocks(group, kept, open[k], next->send);
+        blocks(group, 0, open[k] - kept, next->receive);
+    }
+    return next;
+}
+
+/* Every member ends with all blocks: the rounds of reduce, backwards. */
+static struct round *gather(const struct group *group, struct round *next)
+{
+    int open[MOST_HALVINGS + 1], count = halve(group->size, open);
+    for (int k = count - 1; k >= 0; k--, next++) {
+        int kept = open[k + 1];
+        *next = (struct round){.to = member(group, -kept), .from = member(group, kept)};
+        blocks(group, 0, open[k] - kept, next->send);
+        blocks(group, kept, open[k], next->receive);
+    }
+    return next;
+}
+
+/* The ranks whose number among those of their host, if `same_place`, or whose host is
+ * that of `rank`. */
+static void fill_group(int rank, int ranks, const int *host_of, const int *place_of,
+                       bool same_place, struct group *group)
+{
+    const int *key = same_place ? place_of : host_of;
+    group->size = 0;
+    for (int r = 0; r < ranks; r++) {
+        if (key[r] != key[rank])
+            continue;
+        if (r == rank)
+            group->self = group->size;
+        group->members[group->size++] = r;
+    }
+}
+
+/* place_of[r]: how many ranks before r share its host. True when all hosts have equally
+ * many ranks. */
+static bool number_places(int ranks, const int *host_of, int *place_of)
+{
+    bool equal = true;
+    for (int r = 0; r < ranks; r++) {
+        place_of[r] = 0;
+        for (int before = 0; before < r; before++)
+            place_of[r] += host_of[before] == host_of[r];
+    }
+    for (int r = 0, first = -1; r < ranks && equal; r++) {
+        int on_host = 0;
+        for (int other = 0; other < ranks; other++)
+            on_host += host_of[other] == host_of[r];
+        first = first < 0 ? on_host : first;
+        equal = on_host == first;
+    }
+    return equal;
+}
+
+enum status allreduce_schedule_plan(int rank, int ranks, const int *host_of, size_t count,
+                                    struct round **rounds, size_t *round_count)
+{
+    size_t all = (size_t)ranks;
+    int *numbers = calloc(3 * all, sizeof *numbers), *place_of = numbers;
+    *rounds = calloc(4 * MOST_HALVINGS, sizeof **rounds);
+    if (!numbers || !*rounds) {
+        free(numbers);
+        free(*rounds);
+        *rounds = NULL;
+        return status_fail(STATUS_FAILED, "no memory to plan a sum of %d ranks", ranks);
+    }
+    struct group local = {.members = numbers + all, .whole = {0, count}};
+    struct group across = {.members = numbers + 2 * all};
+    struct round *next = *rounds;
+    if (number_places(ranks, host_of, place_of)) {
+        fill_group(rank, ranks, host_of, place_of, false, &local);
+        fill_group(rank, ranks, host_of, place_of, true, &across);
+        next = reduce(&local, next);
+        across.whole = block(&local, local.self);
+    } else { /* one level */
+        for (int r = 0; r < ranks; r++)
+            across.members[r] = r;
+        across.size = ranks;
+        across.self = rank;
+        across.whole = (struct part){0, count};
+    }
+    next = reduce(&across, next);
+    next = gather(&across, next);
+    next = gather(&local, next);
+    *round_count = (size_t)(next - *rounds);
+    free(numbers);
+    return STATUS_OK;
+}

@@ -1,0 +1,9 @@
+/* microbatches: the arithmetic of who owns what. */
+#include "microbatches.h"
+
+struct microbatches microbatches_of_rank(int total, int rank, int ranks)
+{
+    int first = (int)((long long)total * rank / ranks);
+    int end = (int)((long long)total * (rank + 1) / ranks);
+    return (struct microbatches){total, first, end - first};
+}

@@ -1,0 +1,77 @@
+/* dataset_assign: shards to microbatches, largest first (Graham's LPT rule: "Bounds on
+ * multiprocessing timing anomalies", SIAM J. Appl. Math. 1969; the fullest microbatch has
+ * at most 4/3 of the best possible). */
+#include <stdlib.h>
+
+#include "dataset.h"
+
+struct size {
+    uint64_t tokens;
+    size_t shard;
+};
+
+static int compare_sizes(const void *a, const void *b)
+{
+    const struct size *left = a, *right = b;
+    if (left->tokens != right->tokens)
+        return left->tokens > right->tokens ? -1 : 1;
+    return (left->shard > right->shard) - (left->shard < right->shard);
+}
+
+static enum status too_few(const struct dataset *dataset, int microbatches, size_t filled)
+{
+    if (filled == 0)
+        return status_fail(STATUS_MISUSE, "%s: no training tokens in it (data.split?)",
+                           dataset->path);
+    return status_fail(
+        STATUS_MISUSE,
+        "%s: %d microbatches, but only %zu of its %zu shards hold training tokens: "
+        "set train.microbatches to %zu or fewer, or preprocess with more shards or "
+        "more music",
+        dataset->path, microbatches, filled, dataset->shard_count, filled);
+}
+
+static void deal_sorted(const struct size *sizes, size_t count, int microbatches,
+                        uint64_t *held, int *dealt)
+{
+    for (size_t i = 0; i < count; i++) {
+        int least = 0;
+        for (int microbatch = 1; microbatch < microbatches; microbatch++)
+            if (held[microbatch] < held[least])
+                least = microbatch;
+        held[least] += sizes[i].tokens;
+        dealt[sizes[i].shard] = least;
+    }
+}
+
+enum status dataset_deal_split(const struct dataset *dataset, enum split split,
+                               int microbatches, int *dealt)
+{
+    if (microbatches < 1)
+        return status_fail(STATUS_MISUSE, "%d microbatches (at least 1)", microbatches);
+    struct size *sizes = malloc(dataset->shard_count * sizeof *sizes);
+    uint64_t *held = calloc((size_t)microbatches, sizeof *held);
+    enum status status = STATUS_OK;
+    if (sizes && held) {
+        for (size_t i = 0; i < dataset->shard_count; i++)
+            sizes[i] = (struct size){dataset->shards[i].tokens[split], i};
+        qsort(sizes, dataset->shard_count, sizeof *sizes, compare_sizes);
+        deal_sorted(sizes, dataset->shard_count, microbatches, held, dealt);
+    } else {
+        status = status_fail(STATUS_FAILED, "out of memory");
+    }
+    free(held);
+    free(sizes);
+    return status;
+}
+
+/* A microbatch gets nothing only if fewer shards than microbatches have tokens. */
+enum status dataset_assign(const struct dataset *dataset, int microbatches, int *dealt)
+{
+    size_t filled = 0;
+    for (size_t i = 0; i < dataset->shard_count; i++)
+        filled += dataset->shards[i].tokens[SPLIT_TRAIN] > 0;
+    if (microbatches > 0 && filled < (size_t)microbatches)
+        return too_few(dataset, microbatches, filled);
+    return dataset_deal_split(dataset, SPLIT_TRAIN, microbatches, dealt);
+}

@@ -1,0 +1,143 @@
+/* baselines: see the header.
+ *
+ * Both figures follow from two tables of pair counts, of the training split and of the
+ * split that is predicted. Each rank counts some shards; the tables are summed as
+ * integers, and every rank computes the same doubles from them in one order.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "baselines.h"
+
+/* Counting the pairs (a, b) of "END piece END". */
+struct counter {
+    size_t vocabulary;
+    token end, before; /* before: what stands in front of the next token */
+    int64_t *pairs;
+};
+
+static void count_part(void *context, const token *tokens, size_t count, bool ends)
+{
+    struct counter *counter = context;
+    size_t v = counter->vocabulary;
+    token before = counter->before;
+    for (size_t i = 0; i < count; before = tokens[i++])
+        counter->pairs[before * v + tokens[i]]++;
+    if (ends)
+        counter->pairs[before * v + counter->end]++;
+    counter->before = ends ? counter->end : before;
+}
+
+static enum status count_shard(const struct dataset *dataset, size_t index,
+                               enum split split, int64_t *pairs)
+{
+    const struct encoding *encoding = dataset->encoding;
+    struct counter counter = {.vocabulary = encoding->vocabulary,
+                              .end = encoding->end,
+                              .before = encoding->end,
+                              .pairs = pairs};
+    return dataset_scan_shard(dataset, index, split, count_part, &counter);
+}
+
+static enum status count_shards(struct comm *comm, const struct dataset *dataset,
+                                enum split split, int64_t *pairs)
+{
+    size_t v = dataset->encoding->vocabulary;
+    enum status status = STATUS_OK;
+    for (size_t shard = (size_t)comm_rank(comm);
+         status == STATUS_OK && shard < dataset->shard_count;
+         shard += (size_t)comm_size(comm))
+        status = count_shard(dataset, shard, split, pairs);
+    status = comm_agree(comm, status);
+    return status == STATUS_OK ? comm_sum_i64(comm, pairs, v * v, 0) : status;
+}
+
+enum status baselines_count(struct comm *comm, const struct dataset *dataset,
+                            enum split split, int64_t **pairs)
+{
+    size_t v = dataset->encoding->vocabulary;
+    *pairs = calloc(v * v, sizeof **pairs);
+    enum status status = STATUS_OK;
+    if (!*pairs)
+        status = status_fail(STATUS_FAILED, "out of memory for the baselines");
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = count_shards(comm, dataset, split, *pairs);
+    if (status != STATUS_OK) {
+        free(*pairs);
+        *pairs = NULL;
+    }
+    return status;
+}
+
+/* p(b) of the training split, into unigram[V]. */
+static void unigram_model(size_t v, const int64_t *train, double *unigram)
+{
+    int64_t all = 0;
+    for (size_t b = 0; b < v; b++)
+        unigram[b] = 1;
+    for (size_t a = 0; a < v; a++)
+        for (size_t b = 0; b < v; b++) {
+            unigram[b] += (double)train[a * v + b];
+            all += train[a * v + b];
+        }
+    for (size_t b = 0; b < v; b++)
+        unigram[b] /= (double)all + (double)v;
+}
+
+/* -log p(b|a) of the pairs that begin with one a, each as often as it occurs. */
+static double bigram_loss(size_t v, const int64_t *train, const double *unigram,
+                          const int64_t *pairs)
+{
+    double seen = 0, unlike = 1, loss = 0;
+    for (size_t b = 0; b < v; b++) {
+        seen += (double)train[b];
+        unlike += train[b] > 0;
+    }
+    for (size_t b = 0; b < v; b++)
+        if (pairs[b])
+            loss -= (double)pairs[b] *
+                    log(((double)train[b] + unlike * unigram[b]) / (seen + unlike));
+    return loss;
+}
+
+static void baselines_of(size_t v, const int64_t *train, const int64_t *pairs,
+                         double *unigram, struct baselines *out)
+{
+    int64_t all = 0;
+    *out = (struct baselines){0, 0};
+    unigram_model(v, train, unigram);
+    for (size_t a = 0; a < v; a++) {
+        out->bigram += bigram_loss(v, train + a * v, unigram, pairs + a * v);
+        for (size_t b = 0; b < v; b++) {
+            all += pairs[a * v + b];
+            out->unigram -= (double)pairs[a * v + b] * log(unigram[b]);
+        }
+    }
+    out->unigram = all ? out->unigram / (double)all : (double)NAN;
+    out->bigram = all ? out->bigram / (double)all : (double)NAN;
+}
+
+enum status baselines_evaluate(struct comm *comm, const struct dataset *dataset,
+                               enum split split, const int64_t *train,
+                               struct baselines *out)
+{
+    size_t v = dataset->encoding->vocabulary;
+    *out = (struct baselines){(double)NAN, (double)NAN};
+    if (dataset->total.pieces[split] == 0) /* then nothing need be read */
+        return STATUS_OK;
+    int64_t *pairs = NULL;
+    double *unigram = calloc(v, sizeof *unigram);
+    enum status status = STATUS_OK;
+    if (!unigram)
+        status = status_fail(STATUS_FAILED, "out of memory for the baselines");
+    status = comm_agree(comm, status);
+    if (status == STATUS_OK)
+        status = baselines_count(comm, dataset, split, &pairs);
+    if (status == STATUS_OK)
+        baselines_of(v, train, pairs, unigram, out);
+    free(pairs);
+    free(unigram);
+    return status;
+}

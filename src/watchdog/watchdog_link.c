@@ -1,0 +1,78 @@
+/* watchdog, links: sockets that never make anyone wait, and authenticated frames on them. */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "watchdog_internal.h"
+
+static size_t send_bytes(int socket, const void *bytes, size_t size)
+{
+    ssize_t sent = send(socket, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent > 0 ? (size_t)sent : 0; /* a broken connection shows when it is read */
+}
+
+static void write_next(struct watchdog_link *link, const struct watchdog_frame *frame,
+                       uint8_t *wire)
+{
+    uint64_t counter = atomic_fetch_add(&link->sent, 1) + 1;
+    watchdog_frame_write(frame, counter, link->send_key, wire);
+}
+
+bool watchdog_link_send_now(struct watchdog_link *link,
+                            const struct watchdog_frame *frame)
+{
+    uint8_t wire[WATCHDOG_FRAME_BYTES];
+    write_next(link, frame, wire);
+    return send_bytes(link->socket, wire, sizeof wire) > 0;
+}
+
+void watchdog_link_send(struct watchdog_link *link, const struct watchdog_frame *frame)
+{
+    if (link->socket < 0)
+        return;
+    if (link->unsent > 0)
+        link->unsent -= send_bytes(
+            link->socket, link->out + sizeof link->out - link->unsent, link->unsent);
+    if (link->unsent > 0)
+        return;
+    write_next(link, frame, link->out);
+    size_t sent = send_bytes(link->socket, link->out, sizeof link->out);
+    link->unsent = sent > 0 ? sizeof link->out - sent : 0;
+}
+
+int watchdog_link_fill(struct watchdog_link *link, size_t size)
+{
+    while (link->filled < size) {
+        ssize_t got = recv(link->socket, link->in + link->filled, size - link->filled,
+                           MSG_DONTWAIT);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return 0;
+        if (got == 0)
+            errno = 0;
+        if (got <= 0)
+            return -1;
+        link->filled += (size_t)got;
+    }
+    link->filled = 0;
+    return 1;
+}
+
+int watchdog_link_receive(struct watchdog_link *link)
+{
+    int got = watchdog_link_fill(link, sizeof link->in);
+    if (got <= 0)
+        return got;
+    errno = EPROTO;
+    return watchdog_frame_read(link->in, link->receive_key, &link->received, &link->frame)
+               ? 1
+               : -1;
+}
+
+void watchdog_link_close(struct watchdog_link *link)
+{
+    if (link->socket >= 0)
+        close(link->socket);
+    *link = (struct watchdog_link){.socket = -1};
+}

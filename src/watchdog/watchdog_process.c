@@ -1,0 +1,141 @@
+/* watchdog, processes: what Linux tells in /proc.
+ *
+ * A pid alone is no name: hosts have the same ones, containers of a host too, and they
+ * are used again. So a process is known by kernel, pid namespace, pid and start time, and
+ * nothing is killed unless all of them are right.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "watchdog_internal.h"
+#include "base/hash.h"
+
+/* Fields of /proc/PID/stat, counted as in proc(5). */
+enum { FIELD_STATE = 3, FIELD_START = 22, FIELD_EXIT_CODE = 52, STAT_SIZE = 2048 };
+
+static bool read_text(const char *path, char *text, size_t size)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    ssize_t got = read(file, text, size - 1);
+    close(file);
+    text[got > 0 ? got : 0] = '\0';
+    return got > 0;
+}
+
+/* The start of field `wanted`, or NULL. The second field is a name in parentheses and may
+ * hold anything. */
+static const char *stat_field(const char *stat, int wanted)
+{
+    const char *at = strrchr(stat, ')');
+    for (int field = 2; at && field < wanted; field++) {
+        at = strchr(at, ' ');
+        at += at != NULL;
+    }
+    return at;
+}
+
+static bool read_stat(int32_t pid, char *stat, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%" PRId32 "/stat", pid);
+    return read_text(path, stat, size) && stat_field(stat, FIELD_START) != NULL;
+}
+
+static uint64_t started(const char *stat)
+{
+    uint64_t born = 0;
+    sscanf(stat_field(stat, FIELD_START), "%" SCNu64, &born);
+    return born;
+}
+
+/* A hash of the boot and of this process's namespace of one kind; 0: not known. */
+static uint64_t namespace_of(const char *path, const char *host)
+{
+    char text[512];
+    int boot =
+        read_text("/proc/sys/kernel/random/boot_id", text, 64) ? (int)strlen(text) : 0;
+    ssize_t length = readlink(path, text + boot, 128);
+    if (boot == 0 || length <= 0)
+        return 0;
+    size_t used = (size_t)boot + (size_t)length;
+    used +=
+        (size_t)snprintf(text + used, sizeof text - used, "%.*s", WATCHDOG_HOST, host);
+    return hash64(text, used);
+}
+
+uint64_t watchdog_network(const char *host)
+{
+    return namespace_of("/proc/self/ns/net", host);
+}
+
+void watchdog_process_self(struct watchdog_process *out, int rank, const char *host)
+{
+    char stat[STAT_SIZE];
+    *out = (struct watchdog_process){.rank = rank, .pid = (int32_t)getpid()};
+    watchdog_copy(out->host, sizeof out->host, host);
+    uint64_t place = namespace_of("/proc/self/ns/pid", "");
+    if (place == 0 || !read_stat(out->pid, stat, sizeof stat))
+        return;
+    out->place = place;
+    out->born = started(stat);
+}
+
+/* Its /proc/PID/stat, if it is here and the same. */
+static bool find(const struct watchdog_process *process, char *stat, size_t size)
+{
+    struct watchdog_process self;
+    watchdog_process_self(&self, 0, "");
+    return self.place != 0 && self.place == process->place && process->pid > 0 &&
+           read_stat(process->pid, stat, size) && started(stat) == process->born;
+}
+
+struct watchdog_proc watchdog_process_look(const struct watchdog_process *process)
+{
+    char stat[STAT_SIZE];
+    struct watchdog_proc found = {0};
+    if (!find(process, stat, sizeof stat))
+        return found;
+    found.state = *stat_field(stat, FIELD_STATE);
+    const char *code = stat_field(stat, FIELD_EXIT_CODE);
+    if (code)
+        sscanf(code, "%d", &found.exit_code);
+    return found;
+}
+
+extern char **environ;
+
+void watchdog_process_kill_far(const struct watchdog_process *process, int ranks)
+{
+    struct watchdog_process self;
+    const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    char name[64];
+    pid_t pid;
+    watchdog_process_self(&self, 0, "");
+    bool near = self.place != 0 && self.place == process->place;
+    if (near || !job || !step || !tasks || atoi(tasks) != ranks)
+        return;
+    snprintf(name, sizeof name, "%s.%s", job, step);
+    char *words[] = {(char[]){"scancel"}, (char[]){"--quiet"}, (char[]){"--signal=KILL"},
+                     name, NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files); /* its own complaints would be noise here */
+    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawnp(&pid, words[0], &files, NULL, words, environ);
+    posix_spawn_file_actions_destroy(&files);
+}
+
+void watchdog_process_kill(const struct watchdog_process *process)
+{
+    char stat[STAT_SIZE];
+    if (process->pid != (int32_t)getpid() && find(process, stat, sizeof stat))
+        kill(process->pid, SIGKILL);
+}

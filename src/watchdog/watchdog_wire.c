@@ -1,0 +1,184 @@
+/* watchdog, the wire: greetings and frames as bytes (drawn in watchdog.h), and how those
+ * who share the run's secret authenticate them.
+ *
+ * All that arrives is taken for hostile until its tag is right, and checked field by
+ * field even then. Everything has a fixed size, so nothing that arrives says how long it
+ * is.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "watchdog_internal.h"
+#include "base/blake2s.h"
+
+static const uint8_t greeting_mark[8] = "tutti-w2";
+
+/* In greetings' place, where a key is derived: no greeting is ever of these kinds. */
+enum { KEY_TO_HUB = 101, KEY_FROM_HUB };
+
+bool watchdog_random(void *bytes, size_t size)
+{
+    ssize_t got;
+    do
+        got = getrandom(bytes, size, 0);
+    while (got < 0 && errno == EINTR);
+    if (got >= 0 && (size_t)got < size)
+        errno = EIO;
+    return got == (ssize_t)size;
+}
+
+/* ---- numbers: little-endian, whatever the host's order ---- */
+
+static uint8_t *put(uint8_t *at, uint64_t value, int size)
+{
+    for (int i = 0; i < size; i++)
+        *at++ = (uint8_t)(value >> 8 * i);
+    return at;
+}
+
+static uint64_t get(const uint8_t **at, int size)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < size; i++)
+        value |= (uint64_t) * (*at)++ << 8 * i;
+    return value;
+}
+
+static uint8_t *put32(uint8_t *at, int32_t value)
+{
+    return put(at, (uint32_t)value, 4);
+}
+
+static int32_t get32(const uint8_t **at)
+{
+    return (int32_t)get(at, 4);
+}
+
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static double from_bits(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* ---- greetings ---- */
+
+enum { GREETING_HEAD = WATCHDOG_GREETING_BYTES - WATCHDOG_TAG };
+
+/* What a greeting's tag is of: all of it, and the nonce that it answers. */
+static size_t write_head(const struct watchdog_greeting *greeting,
+                         const uint8_t *answered,
+                         uint8_t head[GREETING_HEAD + WATCHDOG_NONCE])
+{
+    uint8_t *at = head;
+    memcpy(at, greeting_mark, sizeof greeting_mark);
+    at = put32(at + sizeof greeting_mark, greeting->kind);
+    at = put32(at, greeting->rank);
+    memcpy(at, greeting->nonce, WATCHDOG_NONCE);
+    if (!answered)
+        return GREETING_HEAD;
+    memcpy(at + WATCHDOG_NONCE, answered, WATCHDOG_NONCE);
+    return GREETING_HEAD + WATCHDOG_NONCE;
+}
+
+void watchdog_greeting_write(const struct watchdog_greeting *greeting,
+                             const uint8_t *secret, const uint8_t *answered,
+                             uint8_t *wire)
+{
+    uint8_t head[GREETING_HEAD + WATCHDOG_NONCE];
+    size_t size = write_head(greeting, answered, head);
+    memcpy(wire, head, GREETING_HEAD);
+    blake2s_hash(wire + GREETING_HEAD, WATCHDOG_TAG, secret, WATCHDOG_SECRET, head, size);
+}
+
+bool watchdog_greeting_read(const uint8_t *wire, enum watchdog_greeting_kind kind,
+                            const uint8_t *secret, const uint8_t *answered,
+                            struct watchdog_greeting *greeting)
+{
+    uint8_t right[WATCHDOG_GREETING_BYTES];
+    const uint8_t *at = wire + sizeof greeting_mark;
+    greeting->kind = get32(&at);
+    greeting->rank = get32(&at);
+    memcpy(greeting->nonce, at, WATCHDOG_NONCE);
+    watchdog_greeting_write(greeting, secret, answered, right);
+    return blake2s_equal(right, wire, sizeof right) && greeting->kind == (int32_t)kind;
+}
+
+struct watchdog_keys watchdog_session_keys(const uint8_t *secret, int32_t rank,
+                                           const uint8_t *hello, const uint8_t *challenge)
+{
+    struct watchdog_keys keys;
+    struct watchdog_greeting block = {.kind = KEY_TO_HUB, .rank = rank};
+    uint8_t head[GREETING_HEAD + WATCHDOG_NONCE];
+    memcpy(block.nonce, hello, WATCHDOG_NONCE);
+    size_t size = write_head(&block, challenge, head);
+    blake2s_hash(keys.to_hub, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head, size);
+    block.kind = KEY_FROM_HUB;
+    size = write_head(&block, challenge, head);
+    blake2s_hash(keys.from_hub, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head, size);
+    return keys;
+}
+
+/* ---- frames ---- */
+
+enum { FRAME_SIGNED = WATCHDOG_FRAME_BYTES - WATCHDOG_TAG };
+
+void watchdog_frame_write(const struct watchdog_frame *frame, uint64_t counter,
+                          const uint8_t *key, uint8_t *wire)
+{
+    uint8_t *at = put(wire, counter, 8);
+    at = put32(at, frame->kind);
+    at = put32(at, frame->rank);
+    at = put32(at, frame->pid);
+    at = put32(at, frame->number);
+    at = put(at, frame->place, 8);
+    at = put(at, frame->born, 8);
+    at = put(at, (uint64_t)frame->step, 8);
+    at = put(at, bits_of(frame->still), 8);
+    at = put32(at, frame->phase);
+    at = put32(at, frame->heir);
+    memcpy(at, frame->text, WATCHDOG_TEXT);
+    blake2s_hash(wire + FRAME_SIGNED, WATCHDOG_TAG, key, WATCHDOG_SECRET, wire,
+                 FRAME_SIGNED);
+}
+
+static bool makes_sense(const struct watchdog_frame *frame)
+{
+    return frame->kind > 0 && frame->kind < WATCHDOG_KINDS && frame->rank >= 0 &&
+           frame->pid > 0 && frame->step >= 0 && isfinite(frame->still) &&
+           frame->phase >= 0 && frame->phase < PHASES && frame->heir >= 0 &&
+           memchr(frame->text, '\0', WATCHDOG_TEXT) != NULL;
+}
+
+bool watchdog_frame_read(const uint8_t *wire, const uint8_t *key, uint64_t *last,
+                         struct watchdog_frame *frame)
+{
+    uint8_t tag[WATCHDOG_TAG];
+    const uint8_t *at = wire;
+    blake2s_hash(tag, WATCHDOG_TAG, key, WATCHDOG_SECRET, wire, FRAME_SIGNED);
+    uint64_t counter = get(&at, 8);
+    if (!blake2s_equal(tag, wire + FRAME_SIGNED, WATCHDOG_TAG) || counter <= *last)
+        return false;
+    *last = counter;
+    frame->kind = get32(&at);
+    frame->rank = get32(&at);
+    frame->pid = get32(&at);
+    frame->number = get32(&at);
+    frame->place = get(&at, 8);
+    frame->born = get(&at, 8);
+    frame->step = (int64_t)get(&at, 8);
+    frame->still = from_bits(get(&at, 8));
+    frame->phase = get32(&at);
+    frame->heir = get32(&at);
+    memcpy(frame->text, at, WATCHDOG_TEXT);
+    return makes_sense(frame);
+}

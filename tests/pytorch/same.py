@@ -1,0 +1,227 @@
+"""Do PyTorch and tutti compute the same? From the same weights, on the same tokens.
+
+    same.py TUTTI FOLDER HIDDEN EMBEDDING MIDI_FILE...
+
+makes datasets and runs in FOLDER and compares, step by step, loss and norm of the gradient of a
+training run without dropout, in which clipping is at work and states are carried from window
+to window; then the weights that came of it; then what `tutti evaluate` says of another split.
+
+Two ways to know a batch from outside, though the order of pieces is drawn:
+  many  as many rows as there are training pieces, in one microbatch. Each row then begins with a
+        piece of its own, in whatever order: loss and gradient are sums over the rows. It goes
+        well for as many steps as the shortest piece lasts.
+  one   one training piece and one row: END piece END piece ..., with END within the windows.
+
+The weights at the beginning come from a run with a learning rate that changes none.
+"""
+import glob
+import json
+import shutil
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import torch
+from torch import nn
+
+from model import cross_entropy, load
+
+SPLITS = ["train", "valid", "test"]
+STEPS, LEARNING_RATE, CLIP = 4, 5e-3, 0.2
+
+# Largest relative differences. float32 rounds by 6e-8, and each sum has another order here and
+# there: of the loss, a mean of a thousand figures, less than that is seen; of the gradient's
+# norm 1e-6. Adam divides by the root of the mean square, which makes gradients that are all
+# rounding count like others, so behind the first update the two part, by some 1e-5. With
+# bfloat16 products, each rounded by up to 4e-3, only gross errors show.
+LOSS, NORM, LATER, WEIGHTS = 1e-6, 5e-6, 1e-4, 1e-3
+ROUGH_LOSS, ROUGH_NORM = 5e-3, 5e-2
+
+failures = 0
+
+
+def judge(what, figures, difference, tolerance):
+    global failures
+    good = difference <= tolerance  # a NaN is not
+    failures += not good
+    print(f"  {what:<25} {figures:<36} difference {difference:.1e}, up to {tolerance:.0e}"
+          + ("" if good else "  FAILED"))
+
+
+def compare(what, ours, theirs, tolerance):
+    judge(what, f"tutti {ours:.7f}  PyTorch {theirs:.7f}", abs(ours - theirs) / abs(theirs),
+          tolerance)
+
+
+def pieces_of(dataset, split):
+    """The tokens of each piece of a split."""
+    pieces = []
+    for path in sorted(glob.glob(f"{dataset}/shard-*.h5")):
+        with h5py.File(path) as shard:
+            tokens, table = shard["tokens"][()], shard["pieces"]
+            for kind, first, count in zip(table["split"], table["token_first"],
+                                          table["token_count"]):
+                if SPLITS[kind] == split:
+                    pieces.append(tokens[first:first + count].astype(np.int64))
+    return pieces
+
+
+def windows(pieces, end, time):
+    """For each step inputs and targets [time][rows]; each row is END piece END piece ..."""
+    length = STEPS * time + 1
+    rows = [np.resize(np.append(end, piece), length) for piece in pieces]
+    tokens = torch.from_numpy(np.stack(rows, axis=1))
+    for first in range(0, length - 1, time):
+        yield tokens[first:first + time], tokens[first + 1:first + time + 1]
+
+
+def forward(model, inputs, state, end):
+    """All logits; a row's state is cleared where its input is END, so the window is cut
+    there."""
+    anew = inputs == end
+    cuts = sorted({0, *anew.any(dim=1).nonzero().flatten().tolist(), len(inputs)})
+    logits = []
+    for first, behind in zip(cuts, cuts[1:]):
+        keep = (~anew[first]).float()[:, None]
+        part, state = model(inputs[first:behind], tuple(keep * part for part in state))
+        logits.append(part)
+    return torch.cat(logits), state
+
+
+def norm_of(model):
+    """In double: PyTorch's own adds a million squares in float32, and is off by 1e-5."""
+    gradients = (weights.grad for weights in model.parameters() if weights.grad is not None)
+    return sum(gradient.double().square().sum().item() for gradient in gradients) ** 0.5
+
+
+def train(model, batches, rows, end):
+    """Loss and norm of the gradient of each step."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    state, facts = model.zero_state(rows), []
+    for inputs, targets in batches:
+        optimizer.zero_grad()
+        logits, state = forward(model, inputs, state, end)
+        loss = cross_entropy(logits, targets)
+        loss.backward()
+        norm = norm_of(model)
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        state = tuple(part.detach() for part in state)
+        facts.append((loss.item(), norm))
+    return facts
+
+
+@torch.no_grad()
+def evaluate(model, pieces, end):
+    """Nats a token, each piece from a cleared state, END counted."""
+    loss = count = 0
+    for piece in pieces:
+        tokens = torch.from_numpy(np.concatenate(([end], piece, [end])))[:, None]
+        logits, _ = model(tokens[:-1], model.zero_state(1))
+        loss += cross_entropy(logits, tokens[1:], "sum").item()
+        count += len(piece) + 1
+    return loss / count
+
+
+def distance(model, other):
+    pairs = zip(model.parameters(), other.parameters())
+    return sum((a - b).double().square().sum().item() for a, b in pairs) ** 0.5
+
+
+class Tutti:
+    def __init__(self, program, folder, hidden, embedding):
+        self.program, self.folder = program, folder
+        self.model = {"model.hidden": hidden, "model.embedding": embedding,
+                      "model.layers": 2, "model.dropout": 0}
+
+    def run(self, *arguments):
+        done = subprocess.run([self.program, *map(str, arguments)], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode == 2 and "train.precision" in done.stderr:
+            return None  # refused
+        if done.returncode:
+            sys.exit(f"tutti {' '.join(map(str, arguments))}: {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def preprocess(self, name, split, files):
+        dataset = f"{self.folder}/{name}"
+        self.run("preprocess", *files, "-o", dataset, "--replace", "--split", split)
+        return dataset
+
+    def train(self, name, dataset, rows, time, steps=STEPS, rate=LEARNING_RATE,
+              precision="float32"):
+        """Loss and norm of each step, and the checkpoint; None if it was refused."""
+        path = f"{self.folder}/{name}"
+        settings = {**self.model, "data.dataset": dataset, "train.batch": rows,
+                    "train.microbatches": 1, "train.sequence_length": time, "train.max_steps": steps,
+                    "train.epochs": 1000, "train.schedule": "constant",
+                    "train.warmup_steps": 0, "train.learning_rate": rate,
+                    "train.clip_norm": CLIP, "run.dir": path, "run.samples": 0,
+                    "run.checkpoint_every": 1000}
+        if precision != "float32":
+            settings["train.precision"] = precision
+        config = f"{self.folder}/empty.conf"
+        open(config, "w").close()
+        shutil.rmtree(path, ignore_errors=True)
+        done = self.run("train", config, *(word for key, value in settings.items()
+                                           for word in ("--set", f"{key}={value}")))
+        if done is None:
+            return None
+        with open(f"{path}/metrics.jsonl") as file:
+            lines = [line for line in map(json.loads, file) if "gradient_norm" in line]
+        facts = [(line["loss"], line["gradient_norm"]) for line in lines]
+        assert len(facts) == steps, facts
+        return facts, f"{path}/checkpoints/latest"
+
+
+def compare_training(tutti, dataset, name, time):
+    pieces = pieces_of(dataset, "train")
+    rows, shortest = len(pieces), min(map(len, pieces))
+    assert rows == 1 or STEPS * time <= shortest + 1, (time, shortest)
+    _, first = tutti.train(f"{name}-first", dataset, rows, time, steps=1, rate=1e-30)
+    ours, last = tutti.train(name, dataset, rows, time)
+    end = load(first).embedding.num_embeddings - 1
+    batches = list(windows(pieces, end, time))
+    ends = sum((inputs[1:] == end).sum().item() for inputs, _ in batches)
+    print(f"{name}: {rows} rows, {time} tokens a step, {ends} times END within windows")
+    model = load(first)
+    theirs = train(model, batches, rows, end)
+    for step, (mine, other) in enumerate(zip(ours, theirs), 1):
+        compare(f"loss of step {step}", mine[0], other[0], LOSS if step == 1 else LATER)
+        compare(f"gradient norm of step {step}", mine[1], other[1],
+                NORM if step == 1 else LATER)
+    judge("weights afterwards", "in parts of the way they went",
+          distance(model, load(last)) / distance(load(first), load(last)), WEIGHTS)
+    rough = tutti.train(f"{name}-bfloat16", dataset, rows, time, precision="bfloat16")
+    if rough is None:
+        print("  train.precision=bfloat16  refused")
+    else:
+        compare("loss with bfloat16", rough[0][0][0], theirs[0][0], ROUGH_LOSS)
+        compare("norm with bfloat16", rough[0][0][1], theirs[0][1], ROUGH_NORM)
+    return last
+
+
+def compare_evaluation(tutti, dataset, checkpoint):
+    said = tutti.run("evaluate", checkpoint, dataset, "--split", "valid", "--json")
+    model, pieces = load(checkpoint), pieces_of(dataset, "valid")
+    print(f"evaluation: {len(pieces)} pieces")
+    compare("nats per token", json.loads(said)["nats_per_token"],
+            evaluate(model, pieces, model.embedding.num_embeddings - 1), LOSS)
+
+
+def main():
+    program, folder, hidden, embedding, *files = sys.argv[1:]
+    tutti = Tutti(program, folder, hidden, embedding)
+    many = tutti.preprocess("many.tutti", "0.7 0.3 0", files)
+    shortest = min(map(len, pieces_of(many, "train")))
+    last = compare_training(tutti, many, "many", min(128, (shortest + 1) // STEPS))
+    one = tutti.preprocess("one.tutti", "1 0 0", files[:1])
+    compare_training(tutti, one, "one", min(128, 2 * len(pieces_of(one, "train")[0]) // 3))
+    compare_evaluation(tutti, many, last)
+    print(f"same: {failures} differences are too large" if failures else "same: all agree")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

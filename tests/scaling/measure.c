@@ -1,0 +1,453 @@
+/* measure: how long the pieces of a training step take on this machine, for the
+ * simulation (step.c) to be made of. Prints the lines that step.c reads.
+ *
+ *   mpirun -n 2 road_measure compute   the real model, optimizer and fixed point; all
+ *                                      ranks at once, as cores share caches and memory
+ *   mpirun -n 2 road_measure messages  what MPI's messages cost between two ranks
+ *
+ * Computation is processor time and the median of several repetitions, piece by piece;
+ * messages are the least of many on the clock.
+ */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/rng.h"
+#include "comm/buckets.h"
+#include "comm/comm.h"
+#include "comm/exact_sum.h"
+#include "nn/model.h"
+#include "train/optimizer.h"
+
+enum {
+    STEPS = 128,
+    VOCABULARY = 389,
+    HIDDEN = 512,
+    EMBEDDING = 256,
+    REPETITIONS = 15,
+    MOST_ROWS = 64,
+    MOST_EVENTS = 64,
+    LATENCY_TRIES = 2000,
+    MESSAGE_BYTES = 1 << 21, /* half a bucket */
+    VECTOR_BYTES = 1 << 25,  /* a gradient: messages come from all over it */
+    EXCHANGE_TRIES = 400,
+    MOVED_TRIES = 41,
+    POLLS = 10000,
+    SUMS = 40,
+    MESSAGES = VECTOR_BYTES / MESSAGE_BYTES,
+    MOST_REQUESTS = 4
+};
+
+static MPI_Status ignored[MOST_REQUESTS]; /* gcc warns of MPICH's MPI_STATUSES_IGNORE */
+
+static const struct model_shape shape = {
+    CELL_LSTM, 2, HIDDEN, EMBEDDING, 0, ACTIVATION_LINEAR, VOCABULARY};
+
+static double clock_of(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static double processor(void)
+{
+    return clock_of(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static void must(enum status status)
+{
+    if (status == STATUS_OK)
+        return;
+    fprintf(stderr, "road_measure: %s\n", status_message());
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+/* ---- a backward pass as a list of events ---- */
+
+enum kind { MOVE, COMPLETE };
+
+struct event {
+    enum kind kind;
+    size_t first, count; /* the first element that is complete; or how many moves */
+    double seconds;      /* of computation, in all */
+};
+
+struct record {
+    struct event events[MOST_EVENTS];
+    size_t count;
+    double mark; /* when the last event ended */
+    struct exact_sum *sum;
+};
+
+static void note(struct record *record, enum kind kind, size_t first, size_t count)
+{
+    double now = processor(), seconds = now - record->mark;
+    record->mark = now;
+    struct event *last = &record->events[record->count - 1];
+    if (kind == MOVE && record->count > 0 && last->kind == MOVE) {
+        last->count++;
+        last->seconds += seconds;
+    } else if (record->count < MOST_EVENTS) {
+        record->events[record->count++] = (struct event){kind, first, count, seconds};
+    } else {
+        must(status_fail(STATUS_FAILED, "more than %d events", MOST_EVENTS));
+    }
+}
+
+static void add_gradient(void *context, int microbatch,
+                         const struct gradient_block *block)
+{
+    struct record *record = context;
+    (void)microbatch;
+    exact_sum_block(record->sum, EXACT_PUT, block->first, block->pitch, block->rows,
+                    block->width, block->values, block->stride);
+}
+
+static void note_complete(void *context, size_t first)
+{
+    note(context, COMPLETE, first, 0);
+}
+
+static void note_move(void *context)
+{
+    note(context, MOVE, 0, 1);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
+}
+
+/* Every event's median. All records have the same events. */
+static struct record median_record(const struct record records[REPETITIONS])
+{
+    struct record result = records[0];
+    for (size_t i = 0; i < result.count; i++) {
+        double seconds[REPETITIONS];
+        for (int r = 0; r < REPETITIONS; r++)
+            seconds[r] = records[r].events[i].seconds;
+        result.events[i].seconds = median(seconds, REPETITIONS);
+    }
+    return result;
+}
+
+static void print_event(const struct event *event)
+{
+    switch (event->kind) {
+    case MOVE:
+        printf("move %zu %.6f\n", event->count, event->seconds);
+        break;
+    case COMPLETE:
+        printf("complete %zu\n", event->first);
+        break;
+    }
+}
+
+/* ---- computation ---- */
+
+struct bench {
+    struct comm *comm;
+    struct model *model;
+    struct exact_sum *sum;
+    struct optimizer optimizer;
+    token *inputs;
+    int32_t *targets;
+    size_t total;
+};
+
+static void open_bench(struct bench *bench, int rows)
+{
+    size_t tokens = (size_t)rows * STEPS;
+    must(model_create(&shape, VOCABULARY - 1, 1, rows, STEPS, 1, &bench->model));
+    const struct params *params = model_params(bench->model);
+    bench->total = params->total;
+    params_initialise(&shape, params, 1, model_weights(bench->model));
+    model_weights_changed(bench->model);
+    must(exact_sum_create(bench->comm, bench->total, 8, 1 << 20, 30, 0, &bench->sum));
+    struct options options;
+    options_defaults(&options);
+    must(optimizer_create(&options, bench->total, &bench->optimizer));
+    bench->inputs = calloc(tokens, sizeof *bench->inputs);
+    bench->targets = calloc(tokens, sizeof *bench->targets);
+    if (!bench->inputs || !bench->targets)
+        must(status_fail(STATUS_FAILED, "out of memory"));
+    for (size_t i = 0; i < tokens; i++) {
+        bench->inputs[i] = (token)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 0);
+        bench->targets[i] = (int32_t)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 1);
+    }
+}
+
+static void close_bench(struct bench *bench)
+{
+    model_free(bench->model);
+    exact_sum_free(bench->sum);
+    optimizer_free(&bench->optimizer);
+    free(bench->inputs);
+    free(bench->targets);
+}
+
+static double forward(struct bench *bench, int64_t step)
+{
+    struct microbatch_loss loss;
+    const token *inputs = bench->inputs;
+    const int32_t *targets = bench->targets;
+    double begin = processor();
+    model_forward(bench->model, &inputs, &targets,
+                  &(struct dropout){.rate = 0.3, .seed = 1, .step = step}, &loss);
+    return processor() - begin;
+}
+
+static void backward(struct bench *bench, struct record *record)
+{
+    exact_sum_begin(bench->sum);
+    *record = (struct record){.sum = bench->sum, .mark = processor()};
+    model_backward(bench->model, &(struct model_gradients){add_gradient, note_complete,
+                                                           note_move, record});
+}
+
+enum rest { FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step */
+static const char *const rest_names[RESTS] = {"forward", "norm", "update", "pack"};
+
+/* As in trainer_step.c. */
+static void update(struct bench *bench)
+{
+    enum { PART = 4096 };
+    float part[PART], *weights = model_weights(bench->model);
+    optimizer_begin(&bench->optimizer, 1e-6);
+    for (size_t first = 0; first < bench->total; first += PART) {
+        size_t left = bench->total - first, n = left < PART ? left : PART;
+        exact_sum_read(bench->sum, first, n, 1e-6, part);
+        optimizer_update(&bench->optimizer, first, n, part, weights + first);
+    }
+}
+
+static void finish(struct bench *bench, double rest[RESTS])
+{
+    double begin = processor();
+    volatile double squares = exact_sum_squares(bench->sum, 1e-6);
+    (void)squares;
+    double norm = processor();
+    update(bench);
+    double updated = processor();
+    model_weights_changed(bench->model);
+    double packed = processor();
+    rest[NORM] = norm - begin;
+    rest[UPDATE] = updated - norm;
+    rest[PACK] = packed - updated;
+}
+
+/* One step with `rows` rows, piece by piece. Collective. */
+static void measure_rows(struct comm *comm, int rows, double rest[RESTS])
+{
+    static struct record records[REPETITIONS];
+    double rests[RESTS][REPETITIONS];
+    struct bench bench = {.comm = comm};
+    open_bench(&bench, rows);
+    for (int i = -1; i < REPETITIONS; i++) { /* the first is to warm up */
+        int at = i < 0 ? 0 : i;
+        comm_barrier(comm);
+        rest[FORWARD] = forward(&bench, i + 1);
+        backward(&bench, &records[at]);
+        finish(&bench, rest);
+        for (int k = 0; k < RESTS; k++)
+            rests[k][at] = rest[k];
+    }
+    struct record typical = median_record(records);
+    for (int k = 0; k < RESTS; k++)
+        rest[k] = median(rests[k], REPETITIONS);
+    if (comm_rank(comm) == 0) {
+        printf("rows %d\nforward %.6f\n", rows, rest[FORWARD]);
+        for (size_t i = 0; i < typical.count; i++)
+            print_event(&typical.events[i]);
+        printf("end\n");
+    }
+    if (comm_rank(comm) == 0 && rows == MOST_ROWS)
+        printf("elements %zu\n", bench.total);
+    close_bench(&bench);
+}
+
+/* From one row to MOST_ROWS; what doesn't depend on them, from the last. */
+static void measure_compute(struct comm *comm)
+{
+    double rest[RESTS];
+    for (int rows = 1; rows <= MOST_ROWS; rows *= 2)
+        measure_rows(comm, rows, rest);
+    for (int k = 0; k < RESTS && comm_rank(comm) == 0; k++)
+        if (k != FORWARD)
+            printf("%s %.6f\n", rest_names[k], rest[k]);
+}
+
+/* ---- messages ---- */
+
+static void lower(double *least, double seconds)
+{
+    if (*least == 0 || seconds < *least)
+        *least = seconds;
+}
+
+static double latency(int rank)
+{
+    double least = 0, word = 0;
+    for (int i = 0; i < LATENCY_TRIES; i++) {
+        double begin = MPI_Wtime();
+        if (rank == 0)
+            MPI_Send(&word, 1, MPI_DOUBLE, 1, 0, MPI_COMM_WORLD);
+        MPI_Recv(&word, 1, MPI_DOUBLE, 1 - rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        if (rank == 1)
+            MPI_Send(&word, 1, MPI_DOUBLE, 0, 0, MPI_COMM_WORLD);
+        lower(&least, MPI_Wtime() - begin);
+    }
+    return least / 2;
+}
+
+static void begin_exchange(int rank, int bytes, char *out, char *in,
+                           MPI_Request requests[2])
+{
+    MPI_Irecv(in, bytes, MPI_BYTE, 1 - rank, 1, MPI_COMM_WORLD, &requests[0]);
+    MPI_Isend(out, bytes, MPI_BYTE, 1 - rank, 1, MPI_COMM_WORLD, &requests[1]);
+}
+
+/* Seconds for each of the bytes that both send to each other at once. */
+static double exchange(int rank, char *out, char *in)
+{
+    double least = 0;
+    for (int i = 0; i < EXCHANGE_TRIES; i++) {
+        MPI_Request requests[2];
+        MPI_Barrier(MPI_COMM_WORLD);
+        double begin = MPI_Wtime();
+        size_t at = (size_t)(i % MESSAGES) * MESSAGE_BYTES;
+        begin_exchange(rank, MESSAGE_BYTES, out + at, in + at, requests);
+        MPI_Waitall(2, requests, ignored);
+        lower(&least, MPI_Wtime() - begin);
+    }
+    return least / MESSAGE_BYTES;
+}
+
+static void compute_for(double seconds)
+{
+    double begin = processor();
+    while (processor() - begin < seconds)
+        ;
+}
+
+/* How many bytes go each way for one look at the requests, when there is computation
+ * between the looks; the median. */
+static double moved(int rank, int bytes, char *out, char *in, double between)
+{
+    double tries[MOVED_TRIES];
+    for (int i = 0; i < MOVED_TRIES; i++) {
+        MPI_Request requests[2];
+        int looks = 0, through = 0;
+        MPI_Barrier(MPI_COMM_WORLD);
+        begin_exchange(rank, bytes, out, in, requests);
+        while (!through) {
+            compute_for(between);
+            MPI_Testall(2, requests, &through, ignored);
+            looks++;
+        }
+        tries[i] = (double)bytes / looks;
+    }
+    return median(tries, MOVED_TRIES);
+}
+
+static double poll(int rank)
+{
+    MPI_Request requests[MOST_REQUESTS] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL,
+                                           MPI_REQUEST_NULL, MPI_REQUEST_NULL};
+    double word, least = 0;
+    int through;
+    MPI_Irecv(&word, 1, MPI_DOUBLE, 1 - rank, 2, MPI_COMM_WORLD, &requests[0]);
+    for (int i = 0; i < POLLS; i++) {
+        double begin = MPI_Wtime();
+        for (int j = 0; j < 10; j++)
+            MPI_Testall(MOST_REQUESTS, requests, &through, ignored);
+        lower(&least, (MPI_Wtime() - begin) / 10);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    double mine = 0;
+    MPI_Send(&mine, 1, MPI_DOUBLE, 1 - rank, 2, MPI_COMM_WORLD);
+    MPI_Waitall(MOST_REQUESTS, requests, ignored);
+    return least;
+}
+
+static double add_i64(char *out, const char *in)
+{
+    double least = 0;
+    for (int i = 0; i < EXCHANGE_TRIES; i++) {
+        size_t at = (size_t)(i % MESSAGES) * MESSAGE_BYTES;
+        int64_t *restrict to = (int64_t *)(void *)(out + at);
+        const int64_t *restrict from = (const int64_t *)(const void *)(in + at);
+        double begin = processor();
+        for (size_t j = 0; j < MESSAGE_BYTES / sizeof *to; j++)
+            to[j] += from[j];
+        lower(&least, processor() - begin);
+    }
+    return least / MESSAGE_BYTES;
+}
+
+/* Seconds for each byte that a rank reads of the other's memory in a sum over the two,
+ * half of which it adds and half copies. */
+static double read_near(struct comm *comm)
+{
+    struct comm_memory *memory;
+    struct buckets *buckets;
+    size_t count = VECTOR_BYTES / sizeof(int64_t);
+    double least = 0;
+    must(comm_memory_create(comm, VECTOR_BYTES, buckets_count(count, 0), &memory));
+    void *values = comm_memory_block(memory);
+    must(buckets_create(comm, memory, COMM_I64, values, count, 0, &buckets));
+    for (int i = 0; i < SUMS; i++) {
+        memset(values, i % 2, VECTOR_BYTES);
+        comm_barrier(comm);
+        double begin = MPI_Wtime();
+        must(buckets_finish(buckets));
+        lower(&least, MPI_Wtime() - begin);
+    }
+    buckets_free(buckets);
+    comm_memory_free(memory);
+    return least / VECTOR_BYTES;
+}
+
+static void measure_messages(struct comm *comm)
+{
+    int rank = comm_rank(comm);
+    char *out = malloc(VECTOR_BYTES), *in = malloc(VECTOR_BYTES);
+    if (comm_size(comm) != 2 || !out || !in)
+        must(status_fail(STATUS_MISUSE, "messages are measured between two ranks"));
+    memset(out, 1, VECTOR_BYTES);
+    memset(in, 1, VECTOR_BYTES);
+    double seconds = latency(rank), byte = exchange(rank, out, in);
+    double bytes = moved(rank, 2 * MESSAGE_BYTES, out, in, 5e-4), look = poll(rank);
+    double add = add_i64(out, in), near = read_near(comm);
+    if (rank == 0)
+        printf("latency %.3g\nexchange_byte %.4g\nmoved_bytes %.0f\nlook %.3g\n"
+               "add_byte %.4g\nnear_byte %.4g\n",
+               seconds, byte, bytes, look, add, near);
+    free(out);
+    free(in);
+}
+
+int main(int argc, char **argv)
+{
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK)
+        return 1;
+    if (argc == 2 && strcmp(argv[1], "compute") == 0)
+        measure_compute(comm);
+    else if (argc == 2 && strcmp(argv[1], "messages") == 0)
+        measure_messages(comm);
+    else if (comm_rank(comm) == 0)
+        fprintf(stderr, "usage: road_measure compute | messages\n");
+    comm_close(comm);
+    return 0;
+}

@@ -1,0 +1,154 @@
+/* rounds: played through for all ranks in one process: every rank ends with the sum of
+ * every element, whatever the number of ranks, their hosts and the length; in as few
+ * rounds, and with as few elements over a host's link, as promised.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "comm/allreduce_schedule.h"
+
+enum { MOST_RANKS = 40, MOST_COUNT = 300 };
+
+struct world {
+    int ranks;
+    size_t count, round_count;
+    struct round *rounds[MOST_RANKS];
+    int64_t values[MOST_RANKS][MOST_COUNT];
+    size_t sent_off_host; /* elements, by all ranks */
+};
+
+static int64_t addend(int rank, size_t i)
+{
+    return (int64_t)rng_block(1, RNG_TEST, (uint64_t)rank, i, 0).word[0] >> 8;
+}
+
+static void plan(struct world *world, int ranks, const int *host_of, size_t count)
+{
+    *world = (struct world){.ranks = ranks, .count = count};
+    for (int r = 0; r < ranks; r++) {
+        size_t rounds;
+        assert_int_equal(
+            allreduce_schedule_plan(r, ranks, host_of, count, &world->rounds[r], &rounds),
+            0);
+        assert_true(r == 0 || rounds == world->round_count);
+        world->round_count = rounds;
+        for (size_t i = 0; i < count; i++)
+            world->values[r][i] = addend(r, i);
+    }
+}
+
+/* The messages of one round: what r sends is what its peer expects, of equal length. */
+static void play(struct world *world, size_t k, const int *host_of)
+{
+    static int64_t before[MOST_RANKS][MOST_COUNT];
+    memcpy(before, world->values, sizeof before);
+    for (int r = 0; r < world->ranks; r++) {
+        const struct round *to = &world->rounds[r][k];
+        const struct round *from = &world->rounds[to->from][k];
+        assert_int_equal(from->to, r);
+        for (int part = 0; part < ROUND_PARTS; part++) {
+            struct part out = from->send[part], in = to->receive[part];
+            assert_int_equal(out.count, in.count);
+            if (in.count == 0)
+                continue;
+            assert_int_equal(out.first, in.first);
+            assert_true(in.first + in.count <= world->count);
+            if (host_of[to->from] != host_of[r])
+                world->sent_off_host += in.count;
+            for (size_t i = in.first; i < in.first + in.count; i++)
+                world->values[r][i] =
+                    before[to->from][i] + (to->adds ? world->values[r][i] : 0);
+        }
+    }
+}
+
+static void check(int ranks, const int *host_of, size_t count, struct world *world)
+{
+    plan(world, ranks, host_of, count);
+    for (size_t k = 0; k < world->round_count; k++)
+        play(world, k, host_of);
+    for (size_t i = 0; i < count; i++) {
+        int64_t sum = 0;
+        for (int r = 0; r < ranks; r++)
+            sum += addend(r, i);
+        for (int r = 0; r < ranks; r++)
+            assert_true(world->values[r][i] == sum);
+    }
+    for (int r = 0; r < ranks; r++)
+        free(world->rounds[r]);
+}
+
+static size_t log2_up(int n)
+{
+    size_t bits = 0;
+    while (1 << bits < n)
+        bits++;
+    return bits;
+}
+
+static const size_t counts[] = {0, 1, 2, 7, 64, 299};
+enum { COUNTS = sizeof counts / sizeof *counts };
+
+static void every_number_of_ranks_on_one_host(void **state)
+{
+    static struct world world;
+    int host_of[MOST_RANKS] = {0};
+    (void)state;
+    for (int ranks = 1; ranks <= MOST_RANKS; ranks++)
+        for (int c = 0; c < COUNTS; c++) {
+            check(ranks, host_of, counts[c], &world);
+            assert_int_equal(world.round_count, 2 * log2_up(ranks));
+            assert_int_equal(world.sent_off_host, 0);
+        }
+}
+
+/* Hosts of equal size, ranks dealt to them in blocks or in turn. */
+static void hosts_of_equal_size(void **state)
+{
+    static struct world world;
+    (void)state;
+    for (int hosts = 1; hosts <= 8; hosts++)
+        for (int each = 1; hosts * each <= MOST_RANKS; each++)
+            for (int in_turn = 0; in_turn < 2; in_turn++) {
+                int host_of[MOST_RANKS], ranks = hosts * each;
+                for (int r = 0; r < ranks; r++)
+                    host_of[r] = 100 + (in_turn ? r % hosts : r / each);
+                for (int c = 0; c < COUNTS; c++)
+                    check(ranks, host_of, counts[c], &world);
+                assert_int_equal(world.round_count,
+                                 2 * log2_up(each) + 2 * log2_up(hosts));
+                /* each host sends what p - 1 of p blocks are, twice */
+                size_t least = (size_t)(2 * (hosts - 1)) * world.count;
+                assert_int_equal(world.sent_off_host, least);
+            }
+}
+
+static void hosts_of_any_size(void **state)
+{
+    static struct world world;
+    (void)state;
+    for (uint64_t round = 0; round < 200; round++) {
+        int host_of[MOST_RANKS];
+        int ranks = 1 + (int)rng_below(MOST_RANKS, 2, RNG_TEST, round, 0, 0);
+        for (int r = 0; r < ranks; r++)
+            host_of[r] = (int)rng_below(4, 2, RNG_TEST, round, 1, (uint64_t)r);
+        check(ranks, host_of, 1 + rng_below(MOST_COUNT - 1, 2, RNG_TEST, round, 2, 0),
+              &world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_number_of_ranks_on_one_host),
+        cmocka_unit_test(hosts_of_equal_size),
+        cmocka_unit_test(hosts_of_any_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

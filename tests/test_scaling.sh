@@ -1,0 +1,96 @@
+# The simulation of many ranks (tests/scaling): the program's own sums under SimGrid's SMPI, on
+# 8 and 12 simulated ranks with real numbers, and what it says of a step. Skips without
+# SimGrid.
+#   bash test_scaling.sh TUTTI SOURCE_DIRECTORY
+set -u
+road=$2/tests/scaling
+for tool in smpicc smpirun; do
+    command -v $tool > /dev/null || { echo "there is no $tool (SimGrid)"; exit 77; }
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+faults=0
+fault() { echo "$*"; faults=$((faults + 1)); }
+
+bash "$scaling/build.sh" "$2" "$work/step" || { echo "the simulation can't be built"; exit 1; }
+
+# A small model's ingredients: a layer of two products and four time steps.
+cat > "$work/measured" << 'END'
+shared_exchange_byte 1e-10
+shared_moved_bytes 20000
+shared_look 1e-6
+shared_add_byte 5e-11
+shared_near_byte 1e-10
+tcp_exchange_byte 3e-10
+tcp_moved_bytes 10000
+tcp_look 1e-6
+rows 2
+forward 0.002
+move 1 0.001001
+complete 30000
+move 5 0.003
+complete 0
+end
+elements 33000
+norm 0.0001
+update 0.0002
+pack 0.0001
+END
+alone=0.006401
+
+# simulate RANKS RANKS_PER_NODE [KEY=VALUE ...]: a line of the table
+simulate() {
+    local ranks=$1 per_node=$2
+    shift 2
+    bash "$scaling/simulate.sh" "$work/step" "$work/measured" "$scaling/ethernet25.xml" $ranks \
+        $per_node rows=2 bucket=4000 "$@" 2> "$work/errors"
+}
+
+# field N LINE
+field() { echo "$2" | cut -d, -f"$1"; }
+
+# is CONDITION: a comparison of numbers, as awk has it
+is() { awk "BEGIN { exit !($1) }"; }
+
+# Unequal hosts too (12 ranks on nodes of 8), where there is one level.
+for ranks in 8:4 12:8 7:7; do
+    for sum in program flat sharded mpi; do
+        line=$(simulate ${ranks%:*} ${ranks#*:} sum=$sum check=1 network=tcp)
+        efficiency=$(field 16 "$line")
+        # Sharded, a rank has less to update than one that is alone.
+        most=1
+        [ $sum = sharded ] && most=1.1
+        is "\"$efficiency\" != \"\" && ${efficiency:-0} > 0 && ${efficiency:-0} <= $most" ||
+            fault "$ranks $sum: $line $(tail -1 "$work/errors")"
+    done
+done
+simulate 8 4 check=1 type=f32 > /dev/null || fault "floats: $(tail -1 "$work/errors")"
+
+# A wrong sum is noticed: check needs every rank's numbers.
+simulate 8 4 check=1 sum=none > /dev/null && fault "a sum that was never made is taken for right"
+
+# Alone a rank takes the sum of its ingredients; twice the rows, twice the time.
+line=$(simulate 1 1)
+is "$(field 14 "$line") == $alone" || fault "alone: $line"
+line=$(simulate 1 1 rows=4)
+is "$(field 14 "$line") > 1.8 * $alone" || fault "4 rows: $line"
+
+# Waiting costs: all sums behind back-propagation are no faster than under it.
+under=$(field 14 "$(simulate 8 4 network=tcp)")
+behind=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
+is "$behind > $under && $under > $alone" || fault "under $under, behind $behind, alone $alone"
+
+# What a sum costs, by hand: two ranks of a host swap halves of 132 000 bytes twice, at 0.05
+# ns a byte for either copy and as much for the addition of the first: 33 us of processor
+# time; and two messages of 1.6 us + 1.3 us. Between hosts TCP's copies cost 79 us.
+exposed=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0 near=0 most=0)")
+is "$exposed >= 0.000038 && $exposed <= 0.000040" || fault "a sum within a host: $exposed s"
+# Where one's memory is read by the other, at 0.1 ns a byte, 26 us.
+near=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0)")
+is "$near >= 0.000031 && $near <= 0.000033" || fault "a sum in shared memory: $near s"
+free=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=rdma)")
+tcp=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=tcp)")
+is "$tcp > $free + 0.000079" || fault "a sum between hosts: $free s, with TCP $tcp s"
+
+echo "$faults faults"
+[ "$faults" -eq 0 ]

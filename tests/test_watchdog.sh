@@ -1,0 +1,231 @@
+#!/bin/bash
+# Deaths and hangs of a rank, made on purpose: one block says which and why, every process
+# is gone soon, and the command that the block gives ends with the weights of a run that
+# nothing has happened to. bash test_watchdog.sh TUTTI SOURCE_DIRECTORY
+set -u
+tutti=$1
+example=$(dirname "$1")/tests/watchdog_example
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/tiny_run.sh"
+is_open_mpi || {
+    echo "not Open MPI: Hydra kills all ranks with the first, often before the cause is written"
+    exit 77
+}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+step=10 hang=3           # faults strike in this step; run.hang_timeout_seconds
+death_limit=20           # seconds; measured 1 to 2
+hang_limit=$((hang + 15)) # seconds; measured hang + 1 to 3
+
+make_corpus corpus 60
+"$tutti" preprocess corpus -o data.tutti --shards 8 --split "0.8 0.1 0.1" \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = 1
+hidden = 16
+embedding = 8
+dropout = 0.2
+[train]
+epochs = 2
+batch = 4
+microbatches = 4
+sequence_length = 32
+learning_rate = 0.01
+[run]
+dir = runs/first
+samples = 0
+hang_timeout_seconds = $hang
+END
+"$tutti" train run.conf >log.txt 2>&1 || { cat log.txt >&2; fail "train"; }
+hash_of() { "$tutti" inspect "$1" --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -1; }
+hash=$(hash_of runs/first)
+[ -n "$hash" ] || fail "no hash"
+[ ! -e runs/first/root-cause.txt ] || fail "a run that ends well has a root cause"
+
+# Where every run below begins, so that on the slowest disk it has a checkpoint to name.
+"$tutti" train run.conf --set run.dir=runs/base --set train.max_steps=2 >log.txt 2>&1 ||
+    { cat log.txt >&2; fail "train two steps"; }
+
+# start RANKS ARGUMENT...: a run in the background, slow enough to be seen; the launcher's
+# pid in $launcher, the ranks' in pid[]. RANKS = 0: without mpirun. It resumes runs/base,
+# or begins anew with other settings if $anew is set.
+start() {
+    local ranks=$1 command=("$tutti") resume=()
+    shift
+    rm -rf runs/x
+    if [ -z "${anew:-}" ]; then
+        cp -R runs/base runs/x
+        resume=(--resume)
+    fi
+    [ "$ranks" = 0 ] || command=($mpirun -n "$ranks" "$tutti")
+    "${command[@]}" train run.conf "${resume[@]}" --set run.dir=runs/x \
+        --set run.checkpoint_minutes=0.005 \
+        --inject "slow@*:1:0.1" "$@" >log.txt 2>&1 &
+    launcher=$!
+    until grep -q '"step": 3,.*gradient_norm' runs/x/metrics.jsonl 2>/dev/null; do
+        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$*: no step was made"; }
+        sleep 0.05
+    done
+    pid=()
+    if [ "$ranks" = 0 ]; then pid[0]=$launcher; else find_ranks $launcher; fi
+    [ ${#pid[@]} = $((ranks ? ranks : 1)) ] || fail "$*: found ${#pid[@]} ranks"
+}
+
+until_step() { while [ "$(grep -c gradient_norm runs/x/metrics.jsonl)" -lt "$1" ]; do sleep 0.02; done; }
+
+# finish: waits for the launcher; $code, and $took seconds since the last step was logged.
+finish() {
+    local last child
+    wait $launcher 2>/dev/null && code=0 || code=$?
+    for child in "${pid[@]}"; do
+        while [ -e "/proc/$child" ] && ! grep -q '^State:.[ZX]' "/proc/$child/status" 2>/dev/null; do
+            sleep 0.05
+            last=$(stat -c %Y runs/x/metrics.jsonl)
+            [ $(($(date +%s) - last)) -lt 60 ] || fail "process $child is still there"
+        done
+    done
+    took=$(awk "BEGIN { printf \"%.1f\", $(date +%s.%N) - $(stat -c %.Y runs/x/metrics.jsonl) }")
+}
+
+none() {
+    grep -q "root cause" log.txt && { cat log.txt >&2; fail "$1: a root cause"; }
+    [ ! -e runs/x/root-cause.txt ] || fail "$1: there is a root-cause.txt"
+}
+
+# told WHAT RANK PATTERN STEP LIMIT: the block, once, and in time.
+told() {
+    local what=$1 rank=$2 pattern=$3 seen=$4 limit=$5 checkpoint
+    finish
+    [ $code != 0 ] && [ $code != 75 ] || { cat log.txt >&2; fail "$what: exit code $code"; }
+    # a dying rank's sanitizer or launcher may be in the middle of a line
+    sed -i 's/\(.\)tutti: root cause/\1\ntutti: root cause/' log.txt
+    [ "$(grep -c 'root cause' log.txt)" = 1 ] ||
+        { cat log.txt >&2; fail "$what: not one root cause"; }
+    grep -Eq "^tutti: root cause: rank $rank \($(hostname), pid ${pid[$rank]}\) $pattern" log.txt ||
+        { cat log.txt >&2; fail "$what: not: rank $rank, pid ${pid[$rank]}, $pattern"; }
+    grep -Eq "^  last seen      step ($seen), [a-z]+, [0-9]+\.[0-9] s ago$" log.txt ||
+        { cat log.txt >&2; fail "$what: not step $seen"; }
+    checkpoint=$(sed -n 's/^  checkpoint     //p' log.txt)
+    [ -f "$checkpoint" ] || { cat log.txt >&2; fail "$what: no checkpoint '$checkpoint'"; }
+    grep -A3 'root cause' log.txt | cmp -s - runs/x/root-cause.txt ||
+        { cat log.txt runs/x/root-cause.txt >&2; fail "$what: root-cause.txt is another"; }
+    awk -v took="$took" -v limit="$limit" 'BEGIN { exit !(took < limit) }' ||
+        fail "$what: all gone after $took s"
+    echo "ok: $what: all gone $took s after the last step"
+}
+
+# goes_on: the block's command, taken literally, leads to the same weights.
+goes_on() {
+    local command got
+    command=$(sed -n 's/^  go on with     //p' log.txt)
+    bash -c "$command" >resumed.txt 2>&1 || { cat resumed.txt >&2; fail "$command"; }
+    grep -q "^resuming from runs/x/checkpoints/" resumed.txt || fail "$command: did not resume"
+    got=$(hash_of runs/x)
+    [ "$got" = "$hash" ] || fail "$command: hash $got, undisturbed $hash"
+    [ ! -e runs/x/root-cause.txt ] || fail "$command: the old root cause is still there"
+    echo "ok: it goes on"
+}
+
+# ---- death ----
+
+for rank in 1 0; do
+    start 4 --inject kill@$rank:$step
+    told "kill of rank $rank" $rank "was killed .*SIGKILL" "10|[0-9]" $death_limit
+    goes_on
+    start 4 --inject segfault@$rank:$step
+    told "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
+    start 4 --inject exit@$rank:$step
+    told "exit of rank $rank" $rank "left with exit code 5 in the middle" $step $death_limit
+done
+start 3
+until_step 5
+kill -9 "${pid[2]}"
+told "kill -9 from outside" 2 "was killed .*SIGKILL" "[0-9]+" $death_limit
+start 0 --inject segfault@0:$step
+told "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
+goes_on
+
+start 3 # nobody is left to print what is said; the file tells
+until_step 5
+kill -9 $launcher
+finish
+grep -Eq "^tutti: root cause: rank [0-2] .* has lost its launcher: process $launcher is gone" \
+    runs/x/root-cause.txt || { cat log.txt runs/x/root-cause.txt >&2; fail "kill of mpirun"; }
+echo "ok: kill of mpirun: all gone $took s after the last step"
+
+# ---- hangs ----
+
+for rank in 2 0; do
+    start 3 --inject hang@$rank:$step
+    told "hang of rank $rank" $rank "hangs: in phase [a-z]+ since" $step $hang_limit
+done
+start 3 --inject stop@0:$step
+told "stop of rank 0" 0 "has not been heard of for .*SIGSTOP" "10|[0-9]" $hang_limit
+start 3
+until_step 5
+kill -STOP "${pid[1]}"
+told "SIGSTOP from outside" 1 "has not been heard of for .*SIGSTOP" "[0-9]+" $hang_limit
+goes_on
+start 0 --inject hang@0:$step
+told "hang of the only rank" 0 "hangs: in phase [a-z]+ since" $step $hang_limit
+
+# ---- MPI_Abort ----
+
+$mpirun -n 3 "$example" 1 >log.txt 2>&1 && fail "abort: exit code 0"
+[ "$(grep -c 'root cause' log.txt)" = 1 ] &&
+    grep -q "root cause: rank 1 (.*) ended the run: no way on$" log.txt ||
+    { cat log.txt >&2; fail "no root cause of an abort"; }
+echo "ok: abort"
+
+# ---- ranks that can't be watched: rank 0 may hold no more than two connections ----
+
+$mpirun -n 5 bash -c "[ $my_rank != 0 ] || ulimit -n 130; exec '$example' none" \
+    >log.txt 2>&1 || { cat log.txt >&2; fail "unwatched ranks end the run"; }
+[ "$(grep -c 'not watched: 2 of 5 ranks can.t reach rank 0 by TCP' log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "unwatched ranks are not told"; }
+echo "ok: unwatched ranks"
+
+# ---- what is none of it ----
+
+start 4
+until_step 5
+kill "${pid[@]}"
+finish
+[ $code = 75 ] || { cat log.txt >&2; fail "SIGTERM to all: exit code $code"; }
+none "SIGTERM to all"
+echo "ok: SIGTERM to all"
+
+start 3 --inject "slow@*:5:4" # the batch system loses patience
+until_step 4
+kill "${pid[@]}"
+sleep 1.5
+kill -9 "${pid[1]}"
+finish
+[ $code != 0 ] && [ "$(grep -c '^tutti: killed [12] s after the request to stop, in step 5; .* --resume ' log.txt)" = 1 ] ||
+    { cat log.txt >&2; fail "killed while stopping: exit code $code"; }
+none "killed while stopping"
+echo "ok: killed while stopping"
+
+anew=yes start 3 --set train.learning_rate=10 --set train.optimizer=adamw \
+    --set train.weight_decay=1 --set train.epochs=50
+finish
+[ $code = 1 ] && grep -q "training has diverged" log.txt ||
+    { cat log.txt >&2; fail "an agreed error: exit code $code"; }
+none "an agreed error"
+echo "ok: an agreed error"
+
+start 3 --inject slow@1:$step:0.5 --set train.max_steps=14 # slower than its fellows, but no hang
+finish
+[ $code = 0 ] || { cat log.txt >&2; fail "a slow rank: exit code $code"; }
+none "a slow rank"
+echo "ok: a slow rank"
+
+refuses 2 '--inject kil@1:3: no such fault .*did you mean kill' \
+    "$tutti" train run.conf --inject kil@1:3
+refuses 2 '--inject kill@1:3: there is 1 rank' "$tutti" train run.conf --inject kill@1:3
+echo "all ok"

@@ -1,0 +1,207 @@
+/* watchdog: who is to blame, and what is reported about it, without processes that die;
+ * test_watchdog.sh has those, and test_watchdog_port how the ranks come together. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <poll.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "watchdog/watchdog_internal.h"
+
+/* ---- judgement: at the time 100, with hang_timeout_seconds = 10 ---- */
+
+static struct watchdog_member member(enum phase phase, double still, double heard)
+{
+    return (struct watchdog_member){
+        .known = true, .phase = phase, .step = 7, .still = still, .heard = heard};
+}
+
+static void judged(struct watchdog_member *members, enum watchdog_reason reason, int who)
+{
+    struct watchdog_cause cause = watchdog_judge(members, 3, 3, 100, 10);
+    assert_int_equal(cause.reason, reason);
+    if (reason != CAUSE_NONE)
+        assert_ptr_equal(cause.member, &members[who]);
+}
+
+static void who_hangs(void **state)
+{
+    (void)state;
+    struct watchdog_member all[3] = {member(PHASE_WAIT, 9, 100),
+                                     member(PHASE_READ, 9, 100),
+                                     member(PHASE_WAIT, 9, 99.5)};
+    judged(all, CAUSE_NONE, 0);
+    all[1].still = 10.5;
+    judged(all, CAUSE_HANGS, 1);
+    all[1].still = 9; /* and two seconds since it has said so */
+    all[1].heard = 98;
+    judged(all, CAUSE_HANGS, 1);
+    all[1] = member(PHASE_WAIT, 15, 100); /* those who wait are not to blame */
+    judged(all, CAUSE_NONE, 0);
+    all[0] = member(PHASE_FORWARD, 11, 100); /* of two, the one that hangs longer */
+    all[2] = member(PHASE_CHECKPOINT, 12, 100);
+    judged(all, CAUSE_HANGS, 2);
+    all[1] = member(PHASE_WAIT, 0, 89); /* silence is worse than standing still */
+    judged(all, CAUSE_UNHEARD, 1);
+    all[1].left = true;
+    judged(all, CAUSE_HANGS, 2);
+    all[2].known = false;
+    judged(all, CAUSE_HANGS, 0);
+    struct watchdog_cause never = watchdog_judge(all, 3, 3, 1000, 0);
+    assert_int_equal(never.reason, CAUSE_NONE);
+}
+
+static void what_may_take_long(void **state)
+{
+    (void)state;
+    struct watchdog_member all[3] = {member(PHASE_START, 50, 100),
+                                     member(PHASE_END, 50, 100),
+                                     member(PHASE_WAIT, 50, 100)};
+    all[0].step = 0;
+    judged(all, CAUSE_NONE, 0);
+    all[0].step = 1; /* the first step has begun */
+    judged(all, CAUSE_HANGS, 0);
+    all[0].step = 0;
+    all[1].heard = 80;
+    judged(all, CAUSE_UNHEARD, 1);
+}
+
+static void all_wait(void **state)
+{
+    (void)state;
+    struct watchdog_member all[3] = {member(PHASE_WAIT, 25, 100),
+                                     member(PHASE_WAIT, 19, 100),
+                                     member(PHASE_WAIT, 30, 100)};
+    judged(all, CAUSE_NONE, 0);
+    all[1].still = 21;
+    struct watchdog_cause cause = watchdog_judge(all, 3, 3, 100, 10);
+    assert_int_equal(cause.reason, CAUSE_ALL_WAIT);
+    assert_true(cause.seconds == 21);
+    cause = watchdog_judge(all, 3, 4, 100, 10); /* there is one more, whom nobody sees */
+    assert_int_equal(cause.reason, CAUSE_NONE);
+    all[2].phase = PHASE_END;
+    judged(all, CAUSE_NONE, 0);
+}
+
+/* ---- the block ---- */
+
+static const char *block(const struct watchdog_cause *cause, const char *command)
+{
+    static char text[2000];
+    size_t length = watchdog_block(cause, 100, "", command, text, sizeof text);
+    assert_int_equal(length, strlen(text));
+    return text;
+}
+
+static void what_is_said(void **state)
+{
+    (void)state;
+    struct watchdog_member who = member(PHASE_BACKWARD, 0, 99.8);
+    who.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n2"};
+    struct watchdog_cause cause = {
+        .reason = CAUSE_SIGNAL, .member = &who, .number = SIGBUS, .seconds = 61};
+    assert_string_equal(
+        block(&cause, "mpirun -n 4 tutti train my.conf --resume"),
+        "tutti: root cause: rank 2 (n2, pid 4711) was killed by signal 7 (SIGBUS)\n"
+        "  last seen      step 7, backward, 0.2 s ago\n"
+        "  checkpoint     none yet\n"
+        "  go on with     mpirun -n 4 tutti train my.conf --resume\n");
+    assert_non_null(strstr(block(&cause, "this\nor that"),
+                           "\n  go on with     this\n  or             or that\n"));
+    cause.reason = CAUSE_EXIT;
+    assert_non_null(strstr(block(&cause, ""), "pid 4711) left with exit code 7 in the"));
+    cause.reason = CAUSE_HANGS;
+    assert_non_null(strstr(block(&cause, ""), "hangs: in phase backward since 61 s\n"));
+    cause.reason = CAUSE_UNHEARD;
+    assert_non_null(strstr(block(&cause, ""), "has not been heard of for 61 s: it is"));
+    cause.reason = CAUSE_ALL_WAIT;
+    assert_non_null(
+        strstr(block(&cause, ""), "cause: all ranks wait for each other since "));
+    cause.reason = CAUSE_LOST;
+    cause.number = SIGKILL; /* as waitpid has it */
+    assert_non_null(strstr(block(&cause, ""), "was killed by signal 9 (SIGKILL)\n"));
+    cause.number = 3 << 8;
+    assert_non_null(strstr(block(&cause, ""), "left with exit code 3, without a word\n"));
+    cause.number = 0;
+    assert_non_null(strstr(block(&cause, ""), "was killed without a word: by SIGKILL"));
+}
+
+/* Hosts and messages come through the network. */
+static void what_others_send_is_escaped(void **state)
+{
+    (void)state;
+    struct watchdog_member who = member(PHASE_BACKWARD, 0, 99.8);
+    who.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n\n2\033["};
+    struct watchdog_cause cause = {
+        .reason = CAUSE_FAILED, .member = &who, .text = "x\ntutti: done\033[2K"};
+    assert_non_null(strstr(block(&cause, "this"),
+                           "rank 2 (n\\x0A2\\x1B[, pid 4711) ended the run: "
+                           "x\\x0Atutti: done\\x1B[2K\n  last seen"));
+}
+
+/* ---- processes ---- */
+
+/* A child's own account of itself. */
+static pid_t fork_known(struct watchdog_process *child)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        watchdog_process_self(child, 3, "here");
+        if (write(ends[1], child, sizeof *child) < 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ends[0], child, sizeof *child), sizeof *child);
+    close(ends[0]);
+    close(ends[1]);
+    return pid;
+}
+
+static void a_process_is_known_and_no_other_killed(void **state)
+{
+    (void)state;
+    struct watchdog_process self, child, other;
+    watchdog_process_self(&self, 3, "here");
+    assert_true(self.place != 0 && self.born != 0);
+    assert_int_equal(watchdog_process_look(&self).state, 'R');
+    pid_t pid = fork_known(&child);
+    assert_true(child.pid == pid && child.place == self.place);
+    other = child;
+    other.born++; /* a pid that is used again */
+    watchdog_process_kill(&other);
+    assert_int_equal(watchdog_process_look(&other).state, 0);
+    other = child;
+    other.place++; /* the same pid elsewhere */
+    watchdog_process_kill(&other);
+    assert_int_equal(watchdog_process_look(&other).state, 0);
+    poll(NULL, 0, 50);
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+    watchdog_process_kill(&child);
+    for (int i = 0; i < 1000 && watchdog_process_look(&child).state != 'Z'; i++)
+        poll(NULL, 0, 10); /* its parent has not looked yet */
+    assert_int_equal(watchdog_process_look(&child).state, 'Z');
+    assert_int_equal(watchdog_process_look(&child).exit_code, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_hangs),
+        cmocka_unit_test(what_may_take_long),
+        cmocka_unit_test(all_wait),
+        cmocka_unit_test(what_is_said),
+        cmocka_unit_test(what_others_send_is_escaped),
+        cmocka_unit_test(a_process_is_known_and_no_other_killed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

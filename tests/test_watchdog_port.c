@@ -1,0 +1,796 @@
+/* watchdog: who may join, who may not, and what strangers at the port can do. The hub of
+ * a run of four ranks is a thread of this process; ranks and strangers are sockets of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/options.h"
+#include "watchdog/watchdog_internal.h"
+
+enum { RANKS = 4, PATIENCE = 60 /* seconds; only a failure takes so long */ };
+
+static const uint8_t secret[WATCHDOG_SECRET] = {1, 2, 3};
+static const uint8_t other_secret[WATCHDOG_SECRET] = {1, 2, 4};
+
+/* ---- greetings ---- */
+
+static void a_greeting_is_right_in_every_bit(void **state)
+{
+    (void)state;
+    struct watchdog_greeting hello = {.kind = WATCHDOG_HELLO, .rank = 2, .nonce = {9}},
+                             got;
+    uint8_t wire[WATCHDOG_GREETING_BYTES];
+    watchdog_greeting_write(&hello, secret, NULL, wire);
+    assert_true(watchdog_greeting_read(wire, WATCHDOG_HELLO, secret, NULL, &got));
+    assert_int_equal(got.rank, 2);
+    assert_memory_equal(got.nonce, hello.nonce, WATCHDOG_NONCE);
+    assert_false(watchdog_greeting_read(wire, WATCHDOG_HELLO, other_secret, NULL, &got));
+    for (size_t bit = 0; bit < 8 * sizeof wire; bit++) {
+        wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(watchdog_greeting_read(wire, WATCHDOG_HELLO, secret, NULL, &got));
+        wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+
+/* A hello sent back is no challenge, and a challenge answers one hello only. */
+static void a_challenge_answers_one_hello(void **state)
+{
+    (void)state;
+    struct watchdog_greeting hello = {.kind = WATCHDOG_HELLO, .rank = 2, .nonce = {9}},
+                             got;
+    struct watchdog_greeting challenge = {
+        .kind = WATCHDOG_CHALLENGE, .rank = 2, .nonce = {7}};
+    const uint8_t other_nonce[WATCHDOG_NONCE] = {8};
+    uint8_t wire[WATCHDOG_GREETING_BYTES];
+    watchdog_greeting_write(&hello, secret, NULL, wire);
+    assert_false(watchdog_greeting_read(wire, WATCHDOG_CHALLENGE, secret, NULL, &got));
+    assert_false(
+        watchdog_greeting_read(wire, WATCHDOG_CHALLENGE, secret, hello.nonce, &got));
+    watchdog_greeting_write(&challenge, secret, hello.nonce, wire);
+    assert_true(
+        watchdog_greeting_read(wire, WATCHDOG_CHALLENGE, secret, hello.nonce, &got));
+    assert_false(
+        watchdog_greeting_read(wire, WATCHDOG_CHALLENGE, secret, other_nonce, &got));
+    assert_false(watchdog_greeting_read(wire, WATCHDOG_CHALLENGE, secret, NULL, &got));
+    assert_false(watchdog_greeting_read(wire, WATCHDOG_HELLO, secret, hello.nonce, &got));
+}
+
+static void keys_are_of_one_connection_and_direction(void **state)
+{
+    (void)state;
+    const uint8_t a[WATCHDOG_NONCE] = {1}, b[WATCHDOG_NONCE] = {2};
+    const struct watchdog_keys all[] = {watchdog_session_keys(secret, 1, a, b),
+                                        watchdog_session_keys(secret, 2, a, b),
+                                        watchdog_session_keys(secret, 1, b, a),
+                                        watchdog_session_keys(secret, 1, a, a),
+                                        watchdog_session_keys(secret, 1, b, b),
+                                        watchdog_session_keys(other_secret, 1, a, b)};
+    uint8_t keys[sizeof all / WATCHDOG_SECRET][WATCHDOG_SECRET];
+    memcpy(keys, all, sizeof all);
+    for (size_t i = 0; i < sizeof all / WATCHDOG_SECRET; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_memory_not_equal(keys[i], keys[j], WATCHDOG_SECRET);
+}
+
+/* ---- frames ---- */
+
+static const struct watchdog_frame frame_sent = {.kind = WATCHDOG_SIGNAL,
+                                                 .rank = 3,
+                                                 .pid = 4711,
+                                                 .number = -11,
+                                                 .place = 0x0123456789abcdef,
+                                                 .born = UINT64_MAX,
+                                                 .step = INT64_MAX,
+                                                 .still = 0.1,
+                                                 .phase = PHASES - 1,
+                                                 .heir = 2,
+                                                 .text = "why"};
+
+static bool read_frame(const uint8_t *wire, const uint8_t *key, uint64_t last)
+{
+    struct watchdog_frame got;
+    uint64_t before = last;
+    bool right = watchdog_frame_read(wire, key, &last, &got);
+    assert_int_equal(right, last > before);
+    return right;
+}
+
+static void a_frame_is_right_in_every_bit(void **state)
+{
+    (void)state;
+    uint8_t wire[WATCHDOG_FRAME_BYTES];
+    uint64_t last = 4;
+    struct watchdog_frame got = {0};
+    watchdog_frame_write(&frame_sent, 5, secret, wire);
+    assert_true(watchdog_frame_read(wire, secret, &last, &got));
+    assert_true(last == 5);
+    assert_memory_equal(&got, &frame_sent, sizeof got);
+    assert_false(read_frame(wire, other_secret, 0));
+    for (size_t bit = 0; bit < 8 * sizeof wire; bit++) {
+        wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_false(read_frame(wire, secret, 0));
+        wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+
+static void a_frame_counts_once(void **state)
+{
+    (void)state;
+    uint8_t wire[WATCHDOG_FRAME_BYTES];
+    watchdog_frame_write(&frame_sent, 5, secret, wire);
+    assert_true(read_frame(wire, secret, 0)); /* some may be missing, none repeated */
+    assert_false(read_frame(wire, secret, 5));
+    assert_false(read_frame(wire, secret, UINT64_MAX));
+}
+
+static bool makes_sense(struct watchdog_frame frame)
+{
+    uint8_t wire[WATCHDOG_FRAME_BYTES];
+    struct watchdog_frame got;
+    uint64_t last = 0;
+    watchdog_frame_write(&frame, 1, secret, wire);
+    return watchdog_frame_read(wire, secret, &last, &got);
+}
+
+#define WITH(member, value)                                                              \
+    makes_sense((changed = frame_sent, changed.member = (value), changed))
+
+/* Not even who knows the secret can send just anything. */
+static void fields_are_within_their_ranges(void **state)
+{
+    (void)state;
+    struct watchdog_frame changed;
+    assert_true(makes_sense(frame_sent));
+    assert_false(WITH(kind, 0));
+    assert_false(WITH(kind, WATCHDOG_KINDS));
+    assert_false(WITH(kind, -1));
+    assert_false(WITH(rank, -1));
+    assert_false(WITH(pid, 0));
+    assert_false(WITH(pid, -1)); /* kill(-1) */
+    assert_false(WITH(step, -1));
+    assert_false(WITH(still, (double)NAN));
+    assert_false(WITH(still, (double)INFINITY));
+    assert_false(WITH(phase, PHASES));
+    assert_false(WITH(phase, -1));
+    assert_false(WITH(heir, -1));
+    changed = frame_sent;
+    memset(changed.text, 'x', sizeof changed.text);
+    assert_false(makes_sense(changed));
+}
+
+/* ---- a hub ---- */
+
+static struct watchdog *hub;
+static struct watchdog_invitation invitation;
+
+static void wake_hub(void)
+{
+    assert_int_equal(eventfd_write(hub->wake, 1), 0);
+}
+
+/* On the addresses that stand in the invitation. */
+static void start_hub_there(int room, double pending_seconds)
+{
+    hub = watchdog_create(0, RANKS, "here", ".");
+    assert_non_null(hub);
+    hub->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    hub->room = room;
+    hub->pending_seconds = pending_seconds;
+    hub->members[0].known = true;
+    memcpy(hub->secret, secret, sizeof secret);
+    memcpy(invitation.secret, secret, sizeof secret);
+    invitation.network = watchdog_network("here");
+    watchdog_listen(&invitation, hub->listeners);
+    assert_true(invitation.count > 0);
+    assert_int_equal(pthread_create(&hub->thread, NULL, watchdog_run, hub), 0);
+}
+
+static void start_hub(int room, double pending_seconds)
+{
+    memset(&invitation, 0, sizeof invitation);
+    assert_int_equal(watchdog_choose("", false, &invitation), STATUS_OK);
+    start_hub_there(room, pending_seconds);
+}
+
+static void stop_hub(void)
+{
+    atomic_store(&hub->closing, true);
+    wake_hub();
+    pthread_join(hub->thread, NULL);
+    watchdog_free(hub);
+}
+
+static struct watchdog_frame frame_of(enum watchdog_kind kind, int rank)
+{
+    return (struct watchdog_frame){
+        .kind = (int32_t)kind, .rank = rank, .pid = 100 + rank, .text = "here"};
+}
+
+static bool joins(int rank, struct watchdog_link *link, double seconds, char *reason)
+{
+    struct watchdog_frame join = frame_of(WATCHDOG_JOIN, rank);
+    bool joined =
+        watchdog_connect(&invitation, &join, seconds, link, reason, WATCHDOG_TEXT);
+    assert_int_equal(joined, link->socket >= 0);
+    if (joined)
+        assert_string_equal(link->frame.text, "here");
+    return joined;
+}
+
+/* Joins, and leaves again as it should. */
+static void joins_well(int rank)
+{
+    struct watchdog_link link;
+    char reason[WATCHDOG_TEXT] = "";
+    if (!joins(rank, &link, PATIENCE, reason))
+        fail_msg("rank %d: %s", rank, reason);
+    watchdog_link_close(&link);
+}
+
+/* A heartbeat of the hub's, which comes after what it has read before. */
+static void wait_for_heartbeat(struct watchdog_link *link)
+{
+    struct pollfd polled = {.fd = link->socket, .events = POLLIN};
+    int got;
+    while ((got = watchdog_link_receive(link)) == 0)
+        assert_int_equal(poll(&polled, 1, 1000 * PATIENCE), 1);
+    assert_int_equal(got, 1);
+    assert_int_equal(link->frame.kind, WATCHDOG_ALIVE);
+}
+
+/* ---- strangers ---- */
+
+static int stranger_connects(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    assert_int_equal(invitation.addresses[0].family, AF_INET);
+    to.sin_port = htons((uint16_t)invitation.addresses[0].port);
+    memcpy(&to.sin_addr, invitation.addresses[0].bytes, sizeof to.sin_addr);
+    int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(made, (struct sockaddr *)&to, sizeof to), 0);
+    return made;
+}
+
+static void put(int to, const void *bytes, size_t size)
+{
+    assert_int_equal(send(to, bytes, size, MSG_NOSIGNAL), size);
+}
+
+/* Reads up to `size` bytes; fewer if the hub has closed the connection. */
+static size_t take(int from, void *bytes, size_t size)
+{
+    size_t got = 0;
+    struct pollfd polled = {.fd = from, .events = POLLIN};
+    while (got < size) {
+        assert_int_equal(poll(&polled, 1, 1000 * PATIENCE), 1);
+        ssize_t more = recv(from, (char *)bytes + got, size - got, 0);
+        if (more <= 0)
+            break;
+        got += (size_t)more;
+    }
+    return got;
+}
+
+static bool is_refused(int stranger)
+{
+    char byte;
+    bool refused = take(stranger, &byte, 1) == 0;
+    close(stranger);
+    return refused;
+}
+
+static bool bytes_are_refused(const void *bytes, size_t size)
+{
+    int stranger = stranger_connects();
+    put(stranger, bytes, size);
+    return is_refused(stranger);
+}
+
+static void write_hello(int rank, const uint8_t *key, uint8_t *wire)
+{
+    const struct watchdog_greeting hello = {
+        .kind = WATCHDOG_HELLO, .rank = rank, .nonce = {42}};
+    watchdog_greeting_write(&hello, key, NULL, wire);
+}
+
+/* ---- who joins, and who does not ---- */
+
+static void ranks_join_once(void **state)
+{
+    (void)state;
+    struct watchdog_link link, second;
+    char reason[WATCHDOG_TEXT];
+    uint8_t hello[WATCHDOG_GREETING_BYTES];
+    start_hub(RANKS, PATIENCE);
+    joins_well(1);
+    joins_well(1); /* it was not known by more than its first frame */
+    joins_well(3);
+    assert_true(joins(2, &link, PATIENCE, reason));
+    struct watchdog_frame frame = frame_of(WATCHDOG_ALIVE, 2);
+    watchdog_link_send(&link, &frame);
+    wait_for_heartbeat(&link);
+    wait_for_heartbeat(&link);
+    write_hello(2, secret, hello);
+    assert_true(bytes_are_refused(hello, sizeof hello));
+    assert_false(joins(2, &second, 0.5, reason));
+    frame.kind = WATCHDOG_BYE;
+    watchdog_link_send(&link, &frame);
+    wait_for_heartbeat(&link);
+    watchdog_link_close(&link);
+    stop_hub();
+}
+
+static void a_wrong_secret_is_refused(void **state)
+{
+    (void)state;
+    struct watchdog_link link;
+    char reason[WATCHDOG_TEXT];
+    uint8_t hello[WATCHDOG_GREETING_BYTES];
+    start_hub(RANKS, PATIENCE);
+    write_hello(1, other_secret, hello);
+    assert_true(bytes_are_refused(hello, sizeof hello));
+    memcpy(invitation.secret, other_secret, sizeof other_secret);
+    assert_false(joins(1, &link, 0.5, reason));
+    memcpy(invitation.secret, secret, sizeof secret);
+    joins_well(1);
+    stop_hub();
+}
+
+static void other_ranks_are_refused(void **state)
+{
+    (void)state;
+    static const int ranks[] = {0, RANKS, -1, INT32_MAX, INT32_MIN};
+    uint8_t hello[WATCHDOG_GREETING_BYTES];
+    start_hub(RANKS, PATIENCE);
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        write_hello(ranks[i], secret, hello);
+        assert_true(bytes_are_refused(hello, sizeof hello));
+    }
+    stop_hub();
+}
+
+static void too_many_are_told(void **state)
+{
+    (void)state;
+    struct watchdog_link first, second;
+    char reason[WATCHDOG_TEXT];
+    start_hub(1, PATIENCE);
+    assert_true(joins(1, &first, PATIENCE, reason));
+    assert_false(joins(2, &second, PATIENCE, reason));
+    assert_non_null(strstr(reason, "ulimit -n"));
+    watchdog_link_close(&first);
+    stop_hub();
+}
+
+/* What a rank says when it joins, and what it is answered. */
+struct transcript {
+    uint8_t hello[WATCHDOG_GREETING_BYTES], challenge[WATCHDOG_GREETING_BYTES];
+    uint8_t join[WATCHDOG_FRAME_BYTES], welcome[WATCHDOG_FRAME_BYTES];
+};
+
+static void write_join(struct transcript *record, int rank,
+                       const struct watchdog_frame *join)
+{
+    struct watchdog_greeting hello, challenge;
+    assert_true(
+        watchdog_greeting_read(record->hello, WATCHDOG_HELLO, secret, NULL, &hello));
+    assert_true(watchdog_greeting_read(record->challenge, WATCHDOG_CHALLENGE, secret,
+                                       hello.nonce, &challenge));
+    struct watchdog_keys keys =
+        watchdog_session_keys(secret, rank, hello.nonce, challenge.nonce);
+    watchdog_frame_write(join, 1, keys.to_hub, record->join);
+}
+
+/* Returns the connection, of which the challenge has been read. */
+static int greet(struct transcript *record, int rank)
+{
+    int made = stranger_connects();
+    write_hello(rank, secret, record->hello);
+    put(made, record->hello, sizeof record->hello);
+    assert_int_equal(take(made, record->challenge, sizeof record->challenge),
+                     sizeof record->challenge);
+    return made;
+}
+
+static void record_join(struct transcript *record)
+{
+    struct watchdog_frame join = frame_of(WATCHDOG_JOIN, 1);
+    int made = greet(record, 1);
+    write_join(record, 1, &join);
+    put(made, record->join, sizeof record->join);
+    assert_int_equal(take(made, record->welcome, sizeof record->welcome),
+                     sizeof record->welcome);
+    close(made);
+}
+
+static void nothing_recorded_is_of_use(void **state)
+{
+    (void)state;
+    struct transcript record, again;
+    start_hub(RANKS, PATIENCE);
+    record_join(&record);
+    assert_null(memmem(&record, sizeof record, secret, sizeof secret));
+    int stranger = greet(&again, 1); /* the same hello, but another challenge */
+    assert_memory_equal(again.hello, record.hello, sizeof record.hello);
+    assert_memory_not_equal(again.challenge, record.challenge, sizeof record.challenge);
+    put(stranger, record.join, sizeof record.join);
+    assert_true(is_refused(stranger));
+    stranger = greet(&again, 1); /* what the hub has said, back to it */
+    put(stranger, record.welcome, sizeof record.welcome);
+    assert_true(is_refused(stranger));
+    assert_true(bytes_are_refused(record.challenge, sizeof record.challenge));
+    assert_true(bytes_are_refused(record.welcome, sizeof record.welcome));
+    stop_hub();
+}
+
+static bool join_is_refused(struct watchdog_frame join)
+{
+    struct transcript record;
+    int made = greet(&record, 1);
+    write_join(&record, 1, &join);
+    put(made, record.join, sizeof record.join);
+    return is_refused(made);
+}
+
+static void the_first_frame_is_a_join_of_that_rank(void **state)
+{
+    (void)state;
+    start_hub(RANKS, PATIENCE);
+    assert_true(join_is_refused(frame_of(WATCHDOG_JOIN, 2)));
+    assert_true(join_is_refused(frame_of(WATCHDOG_ALIVE, 1)));
+    assert_true(join_is_refused(frame_of(WATCHDOG_FAILED, 1)));
+    assert_true(join_is_refused(frame_of(WATCHDOG_END, 1)));
+    joins_well(1);
+    stop_hub();
+}
+
+/* ---- who is no hub ---- */
+
+/* Accepts connections in a child and answers each with what it has received, as often as
+ * it comes, or with nothing. */
+static pid_t serve_stranger(int listener, bool echoes)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    for (;;) {
+        char bytes[WATCHDOG_FRAME_BYTES];
+        int made = accept(listener, NULL, NULL);
+        ssize_t got;
+        while (made >= 0 && (got = recv(made, bytes, sizeof bytes, 0)) > 0)
+            if (echoes && send(made, bytes, (size_t)got, MSG_NOSIGNAL) < 0)
+                break;
+    }
+}
+
+static struct watchdog_address address_of(const char *text, int port)
+{
+    struct watchdog_address address = {.family = AF_INET, .port = port};
+    assert_int_equal(inet_pton(AF_INET, text, address.bytes), 1);
+    return address;
+}
+
+/* A stranger listens at the first address that is offered. */
+static int listen_as_stranger(void)
+{
+    memset(&invitation, 0, sizeof invitation);
+    invitation.addresses[0] = address_of("127.0.0.2", 0);
+    invitation.count = 1;
+    int listeners[WATCHDOG_ADDRESSES];
+    watchdog_listen(&invitation, listeners);
+    assert_int_equal(invitation.count, 1);
+    fcntl(listeners[0], F_SETFL, 0); /* it waits */
+    return listeners[0];
+}
+
+static void a_reflected_hello_convinces_nobody(void **state)
+{
+    (void)state;
+    struct watchdog_link link;
+    char reason[WATCHDOG_TEXT];
+    int listener = listen_as_stranger();
+    pid_t server = serve_stranger(listener, true);
+    assert_false(joins(1, &link, PATIENCE, reason));
+    assert_string_equal(reason, "another program answers at its address");
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    close(listener);
+    assert_false(joins(1, &link, PATIENCE, reason));
+    assert_string_equal(reason, "Connection refused");
+}
+
+/* Of two addresses the first leads to one who does not answer. */
+static void a_stranger_is_passed_over(void **state)
+{
+    (void)state;
+    int listener = listen_as_stranger();
+    pid_t server = serve_stranger(listener, false);
+    struct watchdog_address strangers = invitation.addresses[0];
+    invitation.addresses[0] = address_of("127.0.0.3", 0);
+    start_hub_there(RANKS, PATIENCE);
+    invitation.addresses[1] = invitation.addresses[0];
+    invitation.addresses[0] = strangers;
+    invitation.count = 2;
+    joins_well(1);
+    stop_hub();
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    close(listener);
+}
+
+/* ---- floods ---- */
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    assert_non_null(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static void silence_takes_no_descriptors(void **state)
+{
+    (void)state;
+    enum { SILENT = 300 };
+    int strangers[SILENT];
+    start_hub(RANKS, PATIENCE);
+    int before = open_descriptors();
+    for (int i = 0; i < SILENT; i++)
+        strangers[i] = stranger_connects();
+    for (int rank = 1; rank < RANKS; rank++)
+        joins_well(rank); /* so the hub has looked at all before */
+    assert_in_range(open_descriptors() - before - SILENT, 0, WATCHDOG_PENDING + RANKS);
+    assert_true(is_refused(strangers[0])); /* the oldest first */
+    for (int i = 1; i < SILENT; i++)
+        close(strangers[i]);
+    stop_hub();
+}
+
+/* Half of a hello, or a byte now and then, is as good as silence. */
+static void who_does_not_join_in_time_is_dropped(void **state)
+{
+    (void)state;
+    uint8_t hello[WATCHDOG_GREETING_BYTES];
+    char byte;
+    struct transcript record;
+    start_hub(RANKS, 0.2);
+    write_hello(1, secret, hello);
+    int silent = stranger_connects(), half = stranger_connects();
+    int slow = stranger_connects(), greeted = greet(&record, 2);
+    put(half, hello, sizeof hello / 2);
+    for (int i = 0; recv(slow, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN; i++) {
+        if (send(slow, hello + i % 4, 1, MSG_NOSIGNAL) < 0)
+            break;
+        assert_true(i < 10 * PATIENCE);
+        poll(NULL, 0, 100);
+    }
+    close(slow);
+    assert_true(is_refused(silent));
+    assert_true(is_refused(half));
+    assert_true(is_refused(greeted));
+    joins_well(1);
+    stop_hub();
+}
+
+static void garbage_is_dropped(void **state)
+{
+    (void)state;
+    static uint8_t garbage[1 << 16];
+    start_hub(RANKS, PATIENCE);
+    for (int value = 0; value < 256; value += 51) {
+        memset(garbage, value, sizeof garbage);
+        int stranger = stranger_connects();
+        for (int i = 0;
+             i < 20 && send(stranger, garbage, sizeof garbage, MSG_NOSIGNAL) > 0; i++)
+            ;
+        assert_true(is_refused(stranger));
+    }
+    joins_well(1);
+    stop_hub();
+}
+
+/* Connects, again and again, in a child: some connections are held, some reset, some
+ * begun with something like a hello. */
+static pid_t flood(void)
+{
+    enum { HELD = 100 };
+    int held[HELD];
+    const struct linger reset = {.l_onoff = 1};
+    uint8_t hello[WATCHDOG_GREETING_BYTES];
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    memset(held, -1, sizeof held);
+    write_hello(1, other_secret, hello);
+    for (unsigned i = 0;; i++) {
+        int *at = &held[i % HELD];
+        if (*at >= 0 && i % 3 == 0)
+            setsockopt(*at, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        close(*at);
+        *at = stranger_connects();
+        if (i % 5 == 0)
+            send(*at, hello, sizeof hello / (1 + i % 2), MSG_NOSIGNAL);
+    }
+}
+
+static void a_flood_keeps_no_rank_out(void **state)
+{
+    (void)state;
+    pid_t floods[3];
+    start_hub(RANKS, PATIENCE);
+    for (int i = 0; i < 3; i++)
+        floods[i] = flood();
+    poll(NULL, 0, 200);
+    for (int i = 0; i < 4; i++)
+        for (int rank = 1; rank < RANKS; rank++)
+            joins_well(rank);
+    for (int i = 0; i < 3; i++) {
+        kill(floods[i], SIGKILL);
+        waitpid(floods[i], NULL, 0);
+    }
+    stop_hub();
+}
+
+/* ---- the end of listening ---- */
+
+static void nobody_can_connect_when_all_have_come(void **state)
+{
+    (void)state;
+    struct watchdog_link link, late;
+    char reason[WATCHDOG_TEXT];
+    start_hub(RANKS, PATIENCE);
+    assert_true(joins(1, &link, PATIENCE, reason));
+    int silent = stranger_connects();
+    atomic_store(&hub->gathered, true);
+    wake_hub();
+    assert_true(is_refused(silent));
+    assert_false(joins(2, &late, PATIENCE, reason));
+    assert_string_equal(reason, "Connection refused");
+    wait_for_heartbeat(&link); /* who has joined stays */
+    wait_for_heartbeat(&link);
+    watchdog_link_close(&link);
+    stop_hub();
+}
+
+/* ---- addresses ---- */
+
+static bool all_loopback(void)
+{
+    static const uint8_t six[16] = {[15] = 1};
+    for (int i = 0; i < invitation.count; i++) {
+        const struct watchdog_address *at = &invitation.addresses[i];
+        if (at->family == AF_INET ? at->bytes[0] != 127
+                                  : memcmp(at->bytes, six, sizeof six) != 0)
+            return false;
+    }
+    return invitation.count > 0;
+}
+
+static enum status chosen(const char *interface, bool spread)
+{
+    memset(&invitation, 0, sizeof invitation);
+    return watchdog_choose(interface, spread, &invitation);
+}
+
+static void addresses_are_chosen(void **state)
+{
+    (void)state;
+    assert_true(chosen("", false) == STATUS_OK && all_loopback());
+    assert_true(chosen("lo", true) == STATUS_OK && all_loopback());
+    assert_true(chosen(" 127.0.0.0/8", true) == STATUS_OK && all_loopback());
+    assert_int_equal(invitation.count, 1);
+    assert_true(chosen("127.0.0.1", true) == STATUS_OK && all_loopback());
+    assert_true(chosen("lo, 127.1.2.3/8", true) == STATUS_OK && all_loopback());
+    assert_int_equal(chosen("0.0.0.0/0", true), STATUS_OK);
+    assert_int_equal(chosen("", true), STATUS_OK);
+    int all = invitation.count;
+    setenv("OMPI_MCA_btl_tcp_if_include", "nosuch,lo", 1);
+    assert_true(chosen("", true) == STATUS_OK && all_loopback());
+    setenv("OMPI_MCA_btl_tcp_if_include", "nosuch", 1);
+    assert_int_equal(chosen("", true), STATUS_OK);
+    assert_int_equal(invitation.count, all);
+    unsetenv("OMPI_MCA_btl_tcp_if_include");
+    setenv("HYDRA_IFACE", "lo", 1);
+    assert_true(chosen("", true) == STATUS_OK && all_loopback());
+    unsetenv("HYDRA_IFACE");
+}
+
+static void what_is_not_there_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"nosuch",       "l",
+                                        "lo0",          "lo,nosuch",
+                                        "127.0.0.9",    "1.2.3.4/32",
+                                        "127.0.0.1/33", "127.0.0.1/-1",
+                                        "127.0.0.1/x",  "127.0.0.1/",
+                                        "127.0.0/8",    "::2",
+                                        "/8",           "2001:db8::/32"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(chosen(wrong[i], true), STATUS_MISUSE);
+        assert_non_null(strstr(status_message(), "lo 127.0.0.1"));
+    }
+    assert_int_equal(chosen(",", true), STATUS_MISUSE);
+    char longest[OPTIONS_TEXT];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    assert_int_equal(chosen(longest, true), STATUS_MISUSE);
+}
+
+/* Each listener is bound to the address that it stands for. */
+static void no_other_address_listens(void **state)
+{
+    (void)state;
+    int listeners[WATCHDOG_ADDRESSES];
+    assert_int_equal(chosen("", false), STATUS_OK);
+    watchdog_listen(&invitation, listeners);
+    assert_true(all_loopback());
+    for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
+        struct sockaddr_in6 own;
+        struct sockaddr_in four;
+        socklen_t size = sizeof own;
+        if (i >= invitation.count) {
+            assert_int_equal(listeners[i], -1);
+            continue;
+        }
+        const struct watchdog_address *address = &invitation.addresses[i];
+        assert_int_equal(getsockname(listeners[i], (struct sockaddr *)&own, &size), 0);
+        memcpy(&four, &own, sizeof four);
+        assert_int_equal(own.sin6_family, address->family);
+        assert_int_equal(ntohs(own.sin6_port), address->port);
+        if (address->family == AF_INET6)
+            assert_memory_equal(&own.sin6_addr, address->bytes, 16);
+        else
+            assert_memory_equal(&four.sin_addr, address->bytes, 4);
+        close(listeners[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_greeting_is_right_in_every_bit),
+        cmocka_unit_test(a_challenge_answers_one_hello),
+        cmocka_unit_test(keys_are_of_one_connection_and_direction),
+        cmocka_unit_test(a_frame_is_right_in_every_bit),
+        cmocka_unit_test(a_frame_counts_once),
+        cmocka_unit_test(fields_are_within_their_ranges),
+        cmocka_unit_test(ranks_join_once),
+        cmocka_unit_test(a_wrong_secret_is_refused),
+        cmocka_unit_test(other_ranks_are_refused),
+        cmocka_unit_test(too_many_are_told),
+        cmocka_unit_test(nothing_recorded_is_of_use),
+        cmocka_unit_test(the_first_frame_is_a_join_of_that_rank),
+        cmocka_unit_test(a_reflected_hello_convinces_nobody),
+        cmocka_unit_test(a_stranger_is_passed_over),
+        cmocka_unit_test(silence_takes_no_descriptors),
+        cmocka_unit_test(who_does_not_join_in_time_is_dropped),
+        cmocka_unit_test(garbage_is_dropped),
+        cmocka_unit_test(a_flood_keeps_no_rank_out),
+        cmocka_unit_test(nobody_can_connect_when_all_have_come),
+        cmocka_unit_test(addresses_are_chosen),
+        cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(no_other_address_listens),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
