@@ -64,7 +64,7 @@ static void the_slow_rank_is_named(void **state)
     expect(fabs(division.waited - 3.5) < 1e-9); /* (4 + 5) / 2 - 1 */
     expect_text(division_text(&division, text), "time: forward 67 %, wait 33 %");
     expect_text(division_waited(&division, text),
-                "others waited most for rank 1 (n1): 35.0 % of the time");
+                "slowest rank: 1 (n1), for which others waited 35.0 % of the time");
     agree_on_verdict(*state);
 }
 

@@ -338,7 +338,7 @@ gone() {
 start removed --set train.max_steps=12
 rm -r runs/removed
 gone "removed" 1 '^tutti: runs/removed: no checkpoint is left'
-grep -q 'is not written, training goes on; the last checkpoint is gone' first.txt ||
+grep -q 'is not written, training continues; the last checkpoint is gone' first.txt ||
     { cat first.txt >&2; fail "removed: no warning"; }
 [ ! -e runs/removed ] || fail "removed: made again: $(find runs/removed)"
 start stopped

@@ -85,7 +85,7 @@ same far "a time limit that is far away"
 disk_fault() { # FAULT MESSAGE
     on 2 train run.conf --set "run.dir=runs/$1" --inject "$1@0:$((steps / 2))" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "$1"; }
-    grep -q "warning: epoch-0001.h5 is not written, training goes on; .*$2" log.txt ||
+    grep -q "warning: epoch-0001.h5 is not written, training continues; .*$2" log.txt ||
         { cat log.txt >&2; fail "$1 is not told"; }
     [ "$(grep -c 'is not written' log.txt)" = 1 ] || fail "more was not written than was broken"
     [ -z "$(find "runs/$1" -name '*.partial')" ] || fail "partial files are left"

@@ -216,7 +216,7 @@ crash_loop() {
     [[ $(fact "$job" Restarts) == [2-4] ]] ||
         restarted runs/loop "loop: $(fact "$job" Restarts) restarts"
     # step 0 if the disk is too slow for a checkpoint before the rank dies
-    says loop.log "not again: the last two restarts have made no checkpoint behind step (0|10)\."
+    says loop.log "not requeued: the last two restarts have made no checkpoint after step (0|10)\."
     echo "ok: a crash loop ends ($SECONDS s)"
 }
 

@@ -91,7 +91,7 @@ is_open() {
     name=$(printf 'step-%08d.h5' "$2")
     grep -q "the validation is left; the next run begins with it" log.txt &&
         [ "$(readlink "runs/$1/checkpoints/latest")" = "$name" ] &&
-        grep -Eq "^tutti: stopped .* after step $2 with checkpoint .*/$name; go on" log.txt ||
+        grep -Eq "^tutti: stopped .* after step $2 with checkpoint .*/$name; resume with --resume" log.txt ||
         { cat log.txt >&2; fail "$3: not left"; }
 }
 

@@ -122,7 +122,7 @@ told() {
 # goes_on: the block's command, taken literally, leads to the same weights.
 goes_on() {
     local command got
-    command=$(sed -n 's/^  go on with     //p' log.txt)
+    command=$(sed -n 's/^  resume with    //p' log.txt)
     bash -c "$command" >resumed.txt 2>&1 || { cat resumed.txt >&2; fail "$command"; }
     grep -q "^resuming from runs/x/checkpoints/" resumed.txt || fail "$command: did not resume"
     got=$(hash_of runs/x)

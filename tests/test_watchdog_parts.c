@@ -111,9 +111,9 @@ static void what_is_said(void **state)
         "tutti: root cause: rank 2 (n2, pid 4711) was killed by signal 7 (SIGBUS)\n"
         "  last seen      step 7, backward, 0.2 s ago\n"
         "  checkpoint     none yet\n"
-        "  go on with     mpirun -n 4 tutti train my.conf --resume\n");
+        "  resume with    mpirun -n 4 tutti train my.conf --resume\n");
     assert_non_null(strstr(block(&cause, "this\nor that"),
-                           "\n  go on with     this\n  or             or that\n"));
+                           "\n  resume with    this\n  or             or that\n"));
     cause.reason = CAUSE_EXIT;
     assert_non_null(strstr(block(&cause, ""), "pid 4711) left with exit code 7 in the"));
     cause.reason = CAUSE_HANGS;

@@ -265,7 +265,7 @@ const char *inject_help(void)
            "  slow               sleeps SECONDS (0.1) in this step and all after it\n"
            "  nan                one NaN in the rank's gradient of the step\n"
            "  read               the next window can't be read: input/output error\n"
-           "  full-disk io-error the first checkpoint at or behind the step meets "
+           "  full-disk io-error the first checkpoint at or after the step meets "
            "ENOSPC, "
            "EIO\n"
            "  kill-save          SIGKILL half-way through that checkpoint\n"

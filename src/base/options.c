@@ -131,7 +131,7 @@ enum status options_check(const struct options *options)
         options->train.matmul == MATMUL_PACKED)
         status = status_fail(STATUS_MISUSE,
                              "train.threads = %" PRId64
-                             ", but products = packed take one: start more ranks, or set "
+                             ", but matmul = packed uses one: start more ranks, or set "
                              "train.matmul = openblas",
                              options->train.threads);
     if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&

@@ -137,7 +137,7 @@ static enum status check_section_line(const struct source *source)
     const char *rest = source->text + length + 1;
     rest += strspn(rest, " \t");
     if (*rest != '\0' && *rest != '#' && *rest != ';')
-        return status_fail(STATUS_MISUSE, "%s: %s: expected nothing behind the ']'",
+        return status_fail(STATUS_MISUSE, "%s: %s: expected nothing after the ']'",
                            source->origin, shown);
     return STATUS_OK;
 }
@@ -194,7 +194,7 @@ static enum status take_quoted(const struct source *source, char *value)
     *to = '\0';
     if (!closed || !clean)
         return status_fail(STATUS_MISUSE, "%s: expected %s", source->origin,
-                           closed ? "nothing but a comment behind the closing '\"'"
+                           closed ? "nothing but a comment after the closing '\"'"
                                   : "a closing '\"'");
     return STATUS_OK;
 }

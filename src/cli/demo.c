@@ -100,7 +100,7 @@ static enum status run_shown(struct demo *demo, const struct launch *launch,
     if (status || code == 0)
         return status;
     if (code == STATUS_STOPPED)
-        return status_fail(STATUS_STOPPED, "demo: stopped; to go on: %s --resume", text);
+        return status_fail(STATUS_STOPPED, "demo: stopped; to resume: %s --resume", text);
     return status_fail(code == STATUS_MISUSE ? STATUS_MISUSE : STATUS_FAILED,
                        "demo: exit code %d from: %s", code, text);
 }
@@ -458,7 +458,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .integer = &demo.pieces,
          .low = 80,
          .high = 9999,
-         .help = "so many are composed (default: 200); a tenth is held back"},
+         .help = "number of pieces to compose (default: 200); a tenth is held out"},
         {.name = "--epochs",
          .placeholder = "N",
          .integer = &demo.epochs,

@@ -407,7 +407,7 @@ static void judge_sum(struct doctor *doctor, double median)
                            "be had faster"
                          : NULL,
                 "a gradient of %.1f MB in %.2f ms (%.0f MB/s): %.0f %% of a step's "
-                "computing, beneath which it goes on",
+                "computing, which it overlaps with",
                 bytes / megabyte, 1e3 * doctor->sum_seconds,
                 bytes / megabyte / doctor->sum_seconds, 100 * part);
 }

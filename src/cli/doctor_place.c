@@ -518,9 +518,9 @@ static void judge_weak_core(struct doctor *doctor)
     if (uses_openblas(doctor) && strcmp(place->kernels, "avx512") == 0 &&
         age(place->core) < age("SkylakeX"))
         doctor_find(doctor, DOCTOR_NOTE, "processors",
-                    chosen ? "unset OPENBLAS_CORETYPE on all hosts; a run goes on only "
+                    chosen ? "unset OPENBLAS_CORETYPE on all hosts; a run resumes only "
                              "with the type it began with"
-                           : "OPENBLAS_CORETYPE=SkylakeX on all hosts; a run goes on "
+                           : "OPENBLAS_CORETYPE=SkylakeX on all hosts; a run resumes "
                              "only with the type it began with",
                     "the processor has AVX-512, but OpenBLAS takes its %s kernels%s",
                     place->core, chosen ? ", as OPENBLAS_CORETYPE says" : "");

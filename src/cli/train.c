@@ -136,7 +136,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     const struct cli_argument arguments[] = {
         {.name = "--resume",
          .flag = &resume,
-         .help = "go on from the newest checkpoint in run.dir; if there is none, begin"},
+         .help = "resume from the newest checkpoint in run.dir; start if there is none"},
         {.name = "--where",
          .flag = &where,
          .help = "only say the step of the newest checkpoint, and run.dir"},
@@ -185,7 +185,7 @@ const struct cli_command command_train = {
                 "ranks. SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU finish "
                 "the step, write a\n"
                 "checkpoint and end with exit code 75; the same command with --resume "
-                "goes on, with\n"
+                "continues, with\n"
                 "any number of ranks. A broken pipe (| head) ends nothing.\n"
                 "\n"
                 "  tutti train configs/keras-tutorial.conf\n"

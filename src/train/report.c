@@ -59,7 +59,7 @@ const char *division_waited(const struct division *division, char text[REPORT_TE
     text[0] = '\0';
     if (division->slow_rank >= 0 && division->waited > worth_saying * division->all)
         snprintf(text, REPORT_TEXT,
-                 "others waited most for rank %d (%s): %.1f %% of the time",
+                 "slowest rank: %d (%s), for which others waited %.1f %% of the time",
                  division->slow_rank, division->slow_host,
                  100 * division->waited / division->all);
     return text;

@@ -37,8 +37,8 @@ struct division division_of(const struct report_rank *ranks, int count);
  * text. */
 const char *division_text(const struct division *division, char text[REPORT_TEXT]);
 
-/* "others waited most for rank 1 (n1): 3.9 % of the time", or "" when that is no more
- * than 2 %. Returns text. */
+/* "slowest rank: 1 (n1), for which others waited 3.9 % of the time", or "" when that is
+ * no more than 2 %. Returns text. */
 const char *division_waited(const struct division *division, char text[REPORT_TEXT]);
 
 struct trace_file;

@@ -308,7 +308,7 @@ enum status run_claim_refuse_old(const char *directory)
 {
     return status_fail(STATUS_MISUSE,
                        "%s/checkpoints holds the checkpoints of an earlier run: add "
-                       "--resume to go on with it, or set another run.dir",
+                       "--resume to continue it, or set another run.dir",
                        directory);
 }
 

@@ -123,7 +123,7 @@ static enum status refuse(const char *directory, const char *path)
     return status_fail(
         STATUS_FAILED,
         "%s: another run is writing into it (%s): wait until it has ended, "
-        "or end that process, then go on with --resume; or set another "
+        "or end that process, then resume with --resume; or set another "
         "run.dir",
         directory, holder);
 }

@@ -385,8 +385,8 @@ static enum status fail_unsaved(const struct trainer *trainer)
                            "none before it: make room, then start anew",
                            dir);
     return status_fail(STATUS_FAILED,
-                       "%s: the last checkpoint %s; %s is the newest one: %sgo on with "
-                       "--resume",
+                       "%s: the last checkpoint %s; %s is the newest one: %sresume "
+                       "with --resume",
                        dir,
                        trainer->unsaved ? "could not be written" : "has been removed",
                        saved, trainer->unsaved ? "make room, then " : "");
@@ -407,7 +407,7 @@ static enum status conclude(struct trainer *trainer)
         return STATUS_OK;
     return status_fail(STATUS_STOPPED,
                        "stopped %s after step %" PRId64
-                       " with checkpoint %s/checkpoints/%s; go on with --resume",
+                       " with checkpoint %s/checkpoints/%s; resume with --resume",
                        why, now->step, now->options.run.dir, trainer->saved);
 }
 
@@ -419,7 +419,7 @@ static enum status run(struct trainer *trainer)
     trainer_print_facts(trainer);
     if (finished(trainer)) {
         log_info("%s is complete (epoch %" PRId64 ", step %" PRId64
-                 "): raise train.epochs or train.max_steps to go on",
+                 "): raise train.epochs or train.max_steps to continue",
                  trainer->now.options.run.dir, trainer->now.epoch, trainer->now.step);
         return STATUS_OK;
     }

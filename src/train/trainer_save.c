@@ -95,7 +95,7 @@ static void warn_unsaved(struct trainer *trainer, const char *name, const char *
     trainer->unsaved = true;
     if (comm_rank(trainer->comm) == 0) /* the others print nothing */
         run_directory_left(&trainer->run, trainer->saved, left);
-    log_warn("%s is not written, training goes on; the last checkpoint is %s: %s", name,
+    log_warn("%s is not written, training continues; the last checkpoint is %s: %s", name,
              left[0]             ? left
              : trainer->saved[0] ? "gone"
                                  : "none",

@@ -239,7 +239,7 @@ static void warn_unwatched(struct comm *comm, const struct watchdog *watchdog,
     if (!reached && watchdog->rank == first)
         status_fail(STATUS_FAILED,
                     "not watched: %lld of %d ranks can't reach rank 0 by TCP, first this "
-                    "one: %s; the run goes on, but nobody will say why they have died "
+                    "one: %s; the run continues, but nobody will report why they died "
                     "or that they hang",
                     (long long)unwatched[0], watchdog->ranks, reason);
     status =

@@ -12,7 +12,7 @@
  *     tutti: root cause: rank 2 (n2, pid 4711) was killed by signal 9 (SIGKILL)
  *       last seen      step 31, forward, 0.2 s ago
  *       checkpoint     runs/run/checkpoints/step-00000030.h5
- *       go on with     mpirun -n 4 tutti train my.conf --resume
+ *       resume with    mpirun -n 4 tutti train my.conf --resume
  *
  * A checkpoint that was removed meanwhile is marked as such. A root-cause.txt that is no
  * report of the watchdog, or no file, is left alone.

@@ -130,7 +130,7 @@ size_t watchdog_block(const struct watchdog_cause *cause, double now,
         "%s%s %s\n"
         "  last seen      step %" PRId64 ", %s, %.1f s ago\n"
         "  checkpoint     %s\n"
-        "  go on with     %.*s\n%s%s%s",
+        "  resume with    %.*s\n%s%s%s",
         report_words, who, what, member->step, phase_name(member->phase),
         now - member->heard, *checkpoint ? checkpoint : "none yet", first, command,
         other ? "  or             " : "", other ? other : "", other ? "\n" : "");

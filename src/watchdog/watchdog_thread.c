@@ -105,7 +105,7 @@ static void tell_too_late(struct watchdog *watchdog, const struct watchdog_cause
     checkpoint_of(watchdog, checkpoint, sizeof checkpoint);
     snprintf(text, sizeof text,
              "tutti: killed %.0f s after the request to stop, in step %lld; the last "
-             "checkpoint is %s; go on with: %.*s\n",
+             "checkpoint is %s; resume with: %.*s\n",
              watchdog_stopping_seconds(), (long long)cause->member->step,
              *checkpoint ? checkpoint : "none", (int)strcspn(watchdog->command, "\n"),
              watchdog->command);
