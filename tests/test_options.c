@@ -389,7 +389,7 @@ static void faults_name_line_and_cure(void **state)
          "a.conf:1: unknown section [trian], expected one of [data] [model] [train] "
          "[run] [sample]; did you mean train?"},
         {"[train", "a.conf:1: [train: the ']' is missing"},
-        {"[train] x", "a.conf:1: [train] x: expected nothing behind the ']'"},
+        {"[train] x", "a.conf:1: [train] x: expected nothing after the ']'"},
         {"batch = 3", "a.conf:1: batch stands before the first [section]"},
         {"[train]\nbatch 3", "a.conf:2: batch 3: expected [section] or key = value"},
         {"[train]\nbatch: 3", "a.conf:2: batch: 3: expected [section] or key = value"},
