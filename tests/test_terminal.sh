@@ -184,7 +184,7 @@ with h5py.File("hostile/index.h5", "r+", libver=("earliest", "v110")) as f:
     put(f, "files/outcome", numpy.full(n, 2, "u1"))
 with h5py.File("host.h5", "r+", libver=("earliest", "v110")) as f:
     f["provenance"].attrs["host"] = numpy.bytes_(evil)
-    f["provenance"].attrs["openblas_core"] = numpy.bytes_(evil)
+    f["provenance"].attrs["numerics"] = numpy.bytes_(evil)
 with h5py.File("config.h5", "r+", libver=("earliest", "v110")) as f:
     put(f, "config", [f["config"][0] + b"\n[" + evil + b"]\n"])
 with h5py.File("object.h5", "r+", libver=("earliest", "v110")) as f:

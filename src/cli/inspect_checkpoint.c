@@ -168,7 +168,7 @@ static void facts_json(struct json *json, const struct inspect_request *request,
     json_hash(json, "dataset_hash", checkpoint->dataset_hash);
     json_string(json, "host", checkpoint->host);
     json_integer(json, "ranks", checkpoint->ranks);
-    json_string(json, "openblas_core", checkpoint->core);
+    json_string(json, "numerics", checkpoint->core);
 }
 
 static void tensor_json(struct json *json, const struct checkpoint *checkpoint,

@@ -372,7 +372,7 @@ static void write_provenance(struct carrier *to, const struct checkpoint *checkp
     set_i64(to, "/provenance", "ranks", checkpoint->ranks);
     set_recorded(to, "/provenance", "mpi", comm_library());
     set_text(to, "/provenance", "hdf5", h5_library());
-    set_text(to, "/provenance", "openblas_core", checkpoint->core);
+    set_text(to, "/provenance", "numerics", checkpoint->core);
     if (checkpoint->run[0])
         set_text(to, "/provenance", "run", checkpoint->run);
 }
@@ -835,7 +835,7 @@ static void read_all(struct carrier *from, enum checkpoint_use use,
     get_fields(from, "/state", state_fields, out);
     read_history(from, out);
     read_baselines(from, out);
-    get_text(from, "/provenance", "openblas_core", out->core, sizeof out->core);
+    get_text(from, "/provenance", "numerics", out->core, sizeof out->core);
     get_recorded(from, "/provenance", "host", out->host, sizeof out->host);
     get_i64(from, "/provenance", "ranks", &out->ranks);
     size_streams(from, out);

@@ -12,7 +12,7 @@
  *                              training split, see baselines.h; attributes valid_unigram,
  *                              valid_bigram: the baselines of the validation split, nats
  *                              per token. Not in files of older programs
- *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, openblas_core,
+ *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, numerics,
  *                              run: the id in tutti-run.txt of the run's folder
  *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch,
  *                              step, parameters
