@@ -219,7 +219,7 @@ def check_pairs(end):
     assert older["unigram_baseline"] is None and "older tutti" in older["baselines_unknown"]
     shown = subprocess.run([tutti, "evaluate", "older.h5", "other.tutti"], check=True, text=True,
                            stdout=subprocess.PIPE).stdout
-    assert "baselines                  unknown" in shown and "unigram" not in shown, shown
+    assert "baselines               unknown" in shown and "unigram" not in shown, shown
 
 
 def check_seed():

@@ -33,7 +33,7 @@ tail -n "$(wc -l <"my demo/demo.txt")" said.txt | cmp -s - "my demo/demo.txt" ||
 truth=$(sed -n 's/^ *\([0-9.]*\) nats per token *true entropy.*/\1/p' said.txt)
 model=$(sed -n 's/^ *\([0-9.]*\) nats per token *the model.*/\1/p' said.txt)
 ratio=$(sed -n 's/.* the model: \([0-9.]*\) times.*/\1/p' said.txt)
-floor=$(sed -n 's/^ *\([0-9.]*\) nats per token *counting.*/\1/p' said.txt)
+baseline=$(sed -n 's/^ *\([0-9.]*\) nats per token *counting.*/\1/p' said.txt)
 holds "$truth > 0.05 && $truth < $model && $truth < $baseline" || fail "entropy: $truth"
 holds "($ratio - $model / $truth) ^ 2 < 1e-5" || fail "$ratio is not $model / $truth"
 evaluated=$(number "my demo/evaluation.json" nats_per_token)
