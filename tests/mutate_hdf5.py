@@ -488,7 +488,7 @@ class Shard:
 
     def part(self, table, i):
         first = int(self.pieces[table + "_first"][i])
-        return microbatch(first, first + int(self.pieces[table + "_count"][i]))
+        return slice(first, first + int(self.pieces[table + "_count"][i]))
 
     def write(self):
         p = self.pieces
