@@ -278,7 +278,7 @@ static void settings_are_read(void **state)
                                        "\r\n"
                                        "[train] # behind a section\r\n"
                                        "  batch=64\r\n"
-                                       "\tslices =\t16 # behind a value\r\n"
+                                       "\tmicrobatches =\t16 # behind a value\r\n"
                                        "learning_rate = 5e-3\r\n"
                                        "[data]\r\n"
                                        "split = 0.5\t.25  0.25\r\n"
@@ -358,9 +358,9 @@ static void faults_name_line_and_cure(void **state)
         {"[train]\nlearning_rate = nan", "expected a number above 0, at most 10"},
         {"[train]\nlearning_rate = 0x1p-3", "expected a number above 0, at most 10"},
         {"[train]\nlearning_rate = 0,1", "expected a number above 0, at most 10"},
-        {"[train]\nclip = inf", "expected a number from 0 to 1000000000"},
-        {"[train]\nclip = 1e999", "expected a number from 0 to 1000000000"},
-        {"[train]\nclip = 1 2", "expected a number from 0 to 1000000000"},
+        {"[train]\nclip_norm = inf", "expected a number from 0 to 1000000000"},
+        {"[train]\nclip_norm = 1e999", "expected a number from 0 to 1000000000"},
+        {"[train]\nclip_norm = 1 2", "expected a number from 0 to 1000000000"},
         {"[model]\ndropout = 1", "expected a number from 0 to below 1"},
         {"[model]\ncell = ltsm",
          "a.conf:2: model.cell = ltsm: expected lstm or gru; did you "
@@ -378,7 +378,7 @@ static void faults_name_line_and_cure(void **state)
          "a.conf:2: data.grid = 10001 ticks: expected beats"},
         {"[data]\ngrid = 120", "a.conf:2: data.grid = 120: expected beats"},
         {"[data]\ndataset = \"x", "a.conf:2: expected a closing '\"'"},
-        {"[data]\ndataset = \"x\" y", "a.conf:2: expected nothing but a comment behind"},
+        {"[data]\ndataset = \"x\" y", "a.conf:2: expected nothing but a comment after"},
         {"[train]\nbtach = 3",
          "a.conf:2: unknown key btach in [train]; did you mean batch?"},
         {"[train]\ntop_k = 3",
@@ -484,10 +484,10 @@ static void files_that_are_none_are_refused(void **state)
     assert_non_null(strstr(status_message(), "a.conf: can't open"));
     assert_int_equal(options_read_file(&options, directory), STATUS_MISUSE);
     assert_non_null(strstr(status_message(), "Is a directory"));
-    file_write(path, "[run]\nkeep = 7\0\n", 16);
+    file_write(path, "[run]\nkeep_checkpoints = 7\0\n", 28);
     assert_int_equal(options_read_file(&options, path), STATUS_MISUSE);
     assert_non_null(strstr(status_message(), "a.conf:2: a zero byte"));
-    file_write(path, "[run]\nkeep = 7\n", 15);
+    file_write(path, "[run]\nkeep_checkpoints = 7\n", 27);
     assert_int_equal(options_read_file(&options, path), STATUS_OK);
     assert_int_equal(options.run.keep_checkpoints, 7);
     file_write(path, "", 0);
@@ -552,15 +552,15 @@ static void rules_between_settings_are_checked(void **state)
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
-    refused("[train]\nprecision=bfloat16\nproducts=openblas", "train.matmul = packed");
-    refused("[train]\nthreads=2\nproducts=packed",
+    refused("[train]\nprecision=bfloat16\nmatmul=openblas", "train.matmul = packed");
+    refused("[train]\nthreads=2\nmatmul=packed",
             "more ranks, or set train.matmul = openblas");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
                                     "[train]\nbatch=6\nmicrobatches=6");
     assert_int_equal(options_check(&fine), STATUS_OK);
     fine =
         read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nmicrobatches=3\nthreads=2\n"
-                  "products=openblas");
+                  "matmul=openblas");
     assert_int_equal(options_check(&fine), STATUS_OK);
 }
 
@@ -573,15 +573,16 @@ static void differences_are_told_key_by_key(void **state)
     options_difference(&before, &now, &report, &count);
     assert_null(report);
     assert_int_equal(count, 0);
-    now = read_text("[train]\nepochs=99\nmax_steps=3\nbucket=7\nproducts=packed\n[run]"
-                    "\ndir=x\nkeep=9\n"
+    now = read_text("[train]\nepochs=99\nmax_steps=3\nbucket=7\nmatmul=packed\n[run]"
+                    "\ndir=x\nkeep_checkpoints=9\n"
                     "[sample]\nseed=4\nguard=no\n[data]\ndataset=moved\n"
                     "max_silence_seconds=60");
     options_difference(&before, &now, &report, &count);
     assert_null(report);
     assert_int_equal(count, 0);
-    now = read_text("[train]\nbatch=64\nlearning_rate=0.5\nproducts=packed\n[run]\nkeep="
-                    "9\n[model]\ncell=gru");
+    now = read_text(
+        "[train]\nbatch=64\nlearning_rate=0.5\nmatmul=packed\n[run]\nkeep_checkpoints="
+        "9\n[model]\ncell=gru");
     options_difference(&before, &now, &report, &count);
     assert_int_equal(count, 3);
     assert_string_equal(report,
@@ -782,7 +783,8 @@ static void a_dataset_sets_nothing_else(void **state)
         {"[data]", "[sample]\nseed = 1\n[data]", "kept:1: [sample]: "},
         {"dataset = ", "dataset = x",
          "kept:2: data.dataset = x: this is not for a dataset"},
-        {"memory = 0", "memory = 0.5", "data.memory_mb = 0.5: this is not for a dataset"},
+        {"memory_mb = 0", "memory_mb = 0.5",
+         "data.memory_mb = 0.5: this is not for a dataset"},
         {"seed = 5", "seed = 5\nseed = 5", "data.seed is already set on line"},
         {"seed = 5", "saed = 5", "(written by another version of tutti, or changed"},
         {"min_notes = 1", "min_notes = 9999999",
