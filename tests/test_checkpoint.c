@@ -134,7 +134,7 @@ static bool equal_training(const struct checkpoint *a, const struct checkpoint *
 {
     const struct optimizer *one = &a->optimizer, *other = &b->optimizer;
     size_t moments = a->params.total * sizeof(float);
-    return one->kind == other->kind && one->updates == other->updates &&
+    return one->method == other->method && one->updates == other->updates &&
            equal_bytes(one->first, other->first, moments) &&
            !one->second == !other->second &&
            (!one->second || equal_bytes(one->second, other->second, moments)) &&

@@ -91,7 +91,7 @@ static const struct field history_fields[] = {
     {NULL, H5_I64, 0},
 };
 
-enum { FIELD_SIZE = 8, NAME_SIZE = 128, TOKEN_NAME = 32 };
+enum { FIELD_SIZE = 8, NAME_SIZE = 128, GROUP_SIZE = 64, TOKEN_NAME = 32 };
 
 size_t checkpoint_state_size(const struct model_shape *shape, size_t rows_of_microbatch)
 {
@@ -241,34 +241,30 @@ static void write_tensors(struct carrier *to, const struct checkpoint *checkpoin
     }
 }
 
-static void write_constants(struct carrier *to, const struct optimizer *optimizer)
+/* The state `which` of the optimizer, tensor by tensor: "/optimizer/first". */
+static const char *state_group(const char *which, char name[GROUP_SIZE])
 {
-    if (optimizer->kind == OPTIMIZER_SGD) {
-        set_f64(to, "/optimizer", "momentum", optimizer->momentum);
-        return;
-    }
-    set_f64(to, "/optimizer", "beta1", optimizer->beta1);
-    set_f64(to, "/optimizer", "beta2", optimizer->beta2);
-    set_f64(to, "/optimizer", "epsilon", optimizer->epsilon);
-    if (optimizer->kind == OPTIMIZER_ADAMW)
-        set_f64(to, "/optimizer", "weight_decay", optimizer->weight_decay);
+    snprintf(name, GROUP_SIZE, "/optimizer/%s", which);
+    return name;
 }
-
-static const char *const kinds[] = {"adam", "adamw", "sgd"};
 
 static void write_optimizer(struct carrier *to, const struct checkpoint *checkpoint)
 {
     const struct optimizer *optimizer = &checkpoint->optimizer;
+    const struct optimizer_method *method = optimizer->method;
+    char group[GROUP_SIZE];
     make_group(to, "/optimizer");
-    set_text(to, "/optimizer", "kind", kinds[optimizer->kind]);
+    set_text(to, "/optimizer", "kind", method->name);
     set_i64(to, "/optimizer", "updates", optimizer->updates);
-    write_constants(to, optimizer);
-    if (optimizer->second) {
-        write_tensors(to, checkpoint, "/optimizer/first", optimizer->first);
-        write_tensors(to, checkpoint, "/optimizer/second", optimizer->second);
-    } else {
-        write_tensors(to, checkpoint, "/optimizer/velocity", optimizer->first);
+    for (const struct optimizer_constant *c = method->constants; c->name; c++) {
+        double value;
+        memcpy(&value, (const char *)optimizer + c->offset, sizeof value);
+        set_f64(to, "/optimizer", c->name, value);
     }
+    write_tensors(to, checkpoint, state_group(method->first, group), optimizer->first);
+    if (method->second)
+        write_tensors(to, checkpoint, state_group(method->second, group),
+                      optimizer->second);
 }
 
 static void write_state(struct carrier *to, const struct checkpoint *checkpoint)
@@ -750,14 +746,16 @@ static void read_optimizer(struct carrier *from, struct checkpoint *out)
     struct optimizer *optimizer = &out->optimizer;
     if (going(from))
         from->status = optimizer_create(&out->options, out->params.total, optimizer);
-    expect_text(from, "/optimizer", "kind", kinds[out->options.train.optimizer]);
+    if (!going(from))
+        return;
+    const struct optimizer_method *method = optimizer->method;
+    char group[GROUP_SIZE];
+    expect_text(from, "/optimizer", "kind", method->name);
     get_i64(from, "/optimizer", "updates", &optimizer->updates);
-    if (optimizer->second) {
-        read_tensors(from, &out->params, "/optimizer/first", optimizer->first);
-        read_tensors(from, &out->params, "/optimizer/second", optimizer->second);
-    } else {
-        read_tensors(from, &out->params, "/optimizer/velocity", optimizer->first);
-    }
+    read_tensors(from, &out->params, state_group(method->first, group), optimizer->first);
+    if (method->second)
+        read_tensors(from, &out->params, state_group(method->second, group),
+                     optimizer->second);
 }
 
 static void expect_shape(struct carrier *from, const char *name, size_t rows,

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "schedule.h"
@@ -313,15 +314,15 @@ static enum status check_optimizer(const char *path, const struct checkpoint *c)
                            "%s: /optimizer: attribute updates: %" PRId64
                            " (expected %" PRId64 ", one a step)",
                            path, optimizer->updates, c->step);
-    if (!optimizer->second)
-        return check_tensors(path, "/optimizer/velocity", &c->params, optimizer->first,
-                             -FLT_MAX);
+    char group[64];
+    snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->first);
     enum status status =
-        check_tensors(path, "/optimizer/first", &c->params, optimizer->first, -FLT_MAX);
-    if (status == STATUS_OK)
-        status =
-            check_tensors(path, "/optimizer/second", &c->params, optimizer->second, 0);
-    return status;
+        check_tensors(path, group, &c->params, optimizer->first, -FLT_MAX);
+    if (status != STATUS_OK || !optimizer->second)
+        return status;
+    /* a mean of squares */
+    snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->second);
+    return check_tensors(path, group, &c->params, optimizer->second, 0);
 }
 
 /* ---- streams ---- */

@@ -108,20 +108,6 @@ static void describe_model(const struct sink *sink, const struct checkpoint *che
 static void describe_optimizer(const struct sink *sink,
                                const struct checkpoint *checkpoint)
 {
-    static const char *const updates[] = {
-        [OPTIMIZER_ADAM] =
-            "t = updates; first = beta1 * first + (1 - beta1) * g; "
-            "second = beta2 * second + (1 - beta2) * g^2; "
-            "w = w - rate / (1 - beta1^t) * first / (sqrt(second) / sqrt(1 - beta2^t) + "
-            "epsilon)",
-        [OPTIMIZER_ADAMW] =
-            "t = updates; first = beta1 * first + (1 - beta1) * g; "
-            "second = beta2 * second + (1 - beta2) * g^2; "
-            "w = (1 - rate * weight_decay) * w - rate / (1 - beta1^t) * first / "
-            "(sqrt(second) / sqrt(1 - beta2^t) + epsilon); every weight decays, biases "
-            "too",
-        [OPTIMIZER_SGD] = "velocity = momentum * velocity + g; w = w - rate * velocity",
-    };
     char gradient[SENTENCE], clip[TEXT_NUMBER];
     text_number(checkpoint->options.train.clip_norm, clip, sizeof clip);
     int used =
@@ -134,7 +120,7 @@ static void describe_optimizer(const struct sink *sink,
                  "; where its norm over all weights is above %s, it is multiplied by "
                  "%s / norm",
                  clip, clip);
-    put(sink, "/optimizer", "update", updates[checkpoint->optimizer.kind]);
+    put(sink, "/optimizer", "update", checkpoint->optimizer.method->formula);
     put(sink, "/optimizer", "gradient", gradient);
 }
 

@@ -11,32 +11,7 @@
 
 #include "base/memory.h"
 
-enum status optimizer_create(const struct options *options, size_t count,
-                             struct optimizer *out)
-{
-    bool adaptive = options->train.optimizer != OPTIMIZER_SGD;
-    *out = (struct optimizer){.kind = options->train.optimizer,
-                              .count = count,
-                              .beta1 = options->train.beta1,
-                              .beta2 = options->train.beta2,
-                              .epsilon = options->train.epsilon,
-                              .momentum = options->train.momentum,
-                              .weight_decay = options->train.weight_decay};
-    out->first = memory_zeroed(count * sizeof *out->first);
-    out->second = adaptive ? memory_zeroed(count * sizeof *out->second) : NULL;
-    if (out->first && (out->second || !adaptive))
-        return STATUS_OK;
-    optimizer_free(out);
-    return status_fail(STATUS_FAILED, "out of memory for the optimizer of %zu weights",
-                       count);
-}
-
-void optimizer_free(struct optimizer *optimizer)
-{
-    memory_free(optimizer->first);
-    memory_free(optimizer->second);
-    memset(optimizer, 0, sizeof *optimizer);
-}
+/* ---- Adam and AdamW ---- */
 
 /* base^n by squaring: multiplications only, so every processor gives the same bits, which
  * pow() does not promise. */
@@ -49,18 +24,25 @@ static double power(double base, int64_t n)
     return result;
 }
 
-void optimizer_begin(struct optimizer *optimizer, double learning_rate)
+/* `decay` is AdamW's decoupled weight decay. */
+static void begin_adam_with(struct optimizer *optimizer, double learning_rate,
+                            double decay)
 {
-    optimizer->updates++;
-    optimizer->rate = (float)learning_rate;
-    if (optimizer->kind == OPTIMIZER_SGD)
-        return;
     double correction1 = 1 - power(optimizer->beta1, optimizer->updates);
     double correction2 = 1 - power(optimizer->beta2, optimizer->updates);
-    double decay = optimizer->kind == OPTIMIZER_ADAMW ? optimizer->weight_decay : 0;
     optimizer->rate = (float)(learning_rate / correction1);
     optimizer->unbias = (float)(1 / sqrt(correction2));
     optimizer->keep = (float)(1 - learning_rate * decay);
+}
+
+static void begin_adam(struct optimizer *optimizer, double learning_rate)
+{
+    begin_adam_with(optimizer, learning_rate, 0);
+}
+
+static void begin_adamw(struct optimizer *optimizer, double learning_rate)
+{
+    begin_adam_with(optimizer, learning_rate, optimizer->weight_decay);
 }
 
 /* Algorithm 1 of Kingma and Ba; `keep` = 1 - learning_rate * weight_decay is AdamW's
@@ -82,6 +64,20 @@ static void adam(const struct optimizer *optimizer, float *restrict first,
     }
 }
 
+static void update_adam(const struct optimizer *optimizer, size_t first, size_t count,
+                        const float *gradient, float *weights)
+{
+    adam(optimizer, optimizer->first + first, optimizer->second + first, count, gradient,
+         weights);
+}
+
+/* ---- SGD with momentum ---- */
+
+static void begin_sgd(struct optimizer *optimizer, double learning_rate)
+{
+    optimizer->rate = (float)learning_rate;
+}
+
 static void sgd(const struct optimizer *optimizer, float *restrict velocity, size_t count,
                 const float *restrict gradient, float *restrict weights)
 {
@@ -92,12 +88,95 @@ static void sgd(const struct optimizer *optimizer, float *restrict velocity, siz
     }
 }
 
+static void update_sgd(const struct optimizer *optimizer, size_t first, size_t count,
+                       const float *gradient, float *weights)
+{
+    sgd(optimizer, optimizer->first + first, count, gradient, weights);
+}
+
+/* ---- the table ---- */
+
+#define CONSTANT(member)                                                                 \
+    {                                                                                    \
+#member, offsetof(struct optimizer, member)                                      \
+    }
+
+static const struct optimizer_method methods[] = {
+    [OPTIMIZER_ADAM] =
+        {.name = "adam",
+         .first = "first",
+         .second = "second",
+         .constants = {CONSTANT(beta1), CONSTANT(beta2), CONSTANT(epsilon)},
+         .formula = "t = updates; first = beta1 * first + (1 - beta1) * g; "
+                    "second = beta2 * second + (1 - beta2) * g^2; "
+                    "w = w - rate / (1 - beta1^t) * first / (sqrt(second) / sqrt(1 - "
+                    "beta2^t) + epsilon)",
+         .begin = begin_adam,
+         .update = update_adam},
+    [OPTIMIZER_ADAMW] =
+        {.name = "adamw",
+         .first = "first",
+         .second = "second",
+         .constants = {CONSTANT(beta1), CONSTANT(beta2), CONSTANT(epsilon),
+                       CONSTANT(weight_decay)},
+         .formula = "t = updates; first = beta1 * first + (1 - beta1) * g; "
+                    "second = beta2 * second + (1 - beta2) * g^2; "
+                    "w = (1 - rate * weight_decay) * w - rate / (1 - beta1^t) * first / "
+                    "(sqrt(second) / sqrt(1 - beta2^t) + epsilon); every weight decays, "
+                    "biases too",
+         .begin = begin_adamw,
+         .update = update_adam},
+    [OPTIMIZER_SGD] = {.name = "sgd",
+                       .first = "velocity",
+                       .constants = {CONSTANT(momentum)},
+                       .formula =
+                           "velocity = momentum * velocity + g; w = w - rate * velocity",
+                       .begin = begin_sgd,
+                       .update = update_sgd},
+};
+
+const struct optimizer_method *optimizer_method_of(int kind)
+{
+    return &methods[kind];
+}
+
+/* ---- any of them ---- */
+
+enum status optimizer_create(const struct options *options, size_t count,
+                             struct optimizer *out)
+{
+    const struct optimizer_method *method = optimizer_method_of(options->train.optimizer);
+    *out = (struct optimizer){.method = method,
+                              .count = count,
+                              .beta1 = options->train.beta1,
+                              .beta2 = options->train.beta2,
+                              .epsilon = options->train.epsilon,
+                              .momentum = options->train.momentum,
+                              .weight_decay = options->train.weight_decay};
+    out->first = memory_zeroed(count * sizeof *out->first);
+    out->second = method->second ? memory_zeroed(count * sizeof *out->second) : NULL;
+    if (out->first && (out->second || !method->second))
+        return STATUS_OK;
+    optimizer_free(out);
+    return status_fail(STATUS_FAILED, "out of memory for the optimizer of %zu weights",
+                       count);
+}
+
+void optimizer_free(struct optimizer *optimizer)
+{
+    memory_free(optimizer->first);
+    memory_free(optimizer->second);
+    memset(optimizer, 0, sizeof *optimizer);
+}
+
+void optimizer_begin(struct optimizer *optimizer, double learning_rate)
+{
+    optimizer->updates++;
+    optimizer->method->begin(optimizer, learning_rate);
+}
+
 void optimizer_update(struct optimizer *optimizer, size_t first, size_t count,
                       const float *gradient, float *weights)
 {
-    if (optimizer->kind == OPTIMIZER_SGD)
-        sgd(optimizer, optimizer->first + first, count, gradient, weights);
-    else
-        adam(optimizer, optimizer->first + first, optimizer->second + first, count,
-             gradient, weights);
+    optimizer->method->update(optimizer, first, count, gradient, weights);
 }

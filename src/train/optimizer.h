@@ -14,14 +14,36 @@
 #include "base/status.h"
 
 struct optimizer {
-    int kind;        /* enum option_optimizer */
+    const struct optimizer_method *method;
     size_t count;    /* elements */
     int64_t updates; /* made so far: Adam's t */
-    float *first;    /* Adam: mean of gradients; SGD: velocity */
-    float *second;   /* Adam: mean of squared gradients; else NULL */
+    float *first;    /* the state called method->first */
+    float *second;   /* that called method->second; NULL if there is none */
     double beta1, beta2, epsilon, momentum, weight_decay;
     float rate, unbias, keep; /* of the update under way */
 };
+
+enum { OPTIMIZER_CONSTANTS = 4 };
+
+/* What is particular to one optimizer. Everything else reads it from here. */
+struct optimizer_method {
+    const char *name; /* "adam": in settings */
+    const char *first,
+        *second; /* "velocity": states in a checkpoint; second may be NULL */
+    /* Attributes of /optimizer in a checkpoint, by their place in struct optimizer. */
+    struct optimizer_constant {
+        const char *name;
+        size_t offset;
+    } constants[OPTIMIZER_CONSTANTS + 1]; /* ends with a NULL name */
+    const char *formula;                  /* of the update, for a reader of checkpoints */
+    void (*begin)(struct optimizer *optimizer, double learning_rate);
+    /* Elements [first, first + count) of the states. */
+    void (*update)(const struct optimizer *optimizer, size_t first, size_t count,
+                   const float *gradient, float *weights);
+};
+
+/* The one of an enum option_optimizer. */
+const struct optimizer_method *optimizer_method_of(int kind);
 
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out);
