@@ -57,7 +57,7 @@ run_target() {
     midi) options=(-max_len=4096) ;;
     *) options=(-max_len=1024) ;;
     esac
-    "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=20 \
+    "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=60 \
         -rss_limit_mb=600 -malloc_limit_mb=300 -print_final_stats=1 -verbosity=1 \
         -artifact_prefix="$build/found/$target-" "${options[@]}" \
         "$build/corpus/$target" "$build/seeds/$target" >"$log" 2>&1 || code=$?
