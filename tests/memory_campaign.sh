@@ -1,9 +1,9 @@
 #!/bin/bash
-# What streaming costs and holds, measured: a dataset many times data.memory_mb, trained on
+# What streaming costs and holds, measured: a dataset many times data.memory, trained on
 # with all tokens in memory and from disk in turn.
 #   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS] [MODELS]
 # FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB is
-# data.memory_mb (default: a tenth of the tokens). Prints for a small model and for 2 x 512 the
+# data.memory (default: a tenth of the tokens). Prints for a small model and for 2 x 512 the
 # resident memory over time of both modes, and the median ratio of their tokens per second.
 # Wants a quiet machine for the second figure; the first needs none.
 set -u
@@ -22,7 +22,7 @@ fi
 tokens=$("$tutti" inspect data.tutti --json | sed -n 's/^ *"tokens": *\([0-9]*\),*/\1/p' |
     sort -n | tail -1)
 bound=${bound:-$(awk "BEGIN {print $tokens * 2 / 1e6 / 10}")}
-echo "tokens: $(awk "BEGIN {print $tokens * 2 / 1e6}") MB; data.memory_mb = $bound"
+echo "tokens: $(awk "BEGIN {print $tokens * 2 / 1e6}") MB; data.memory = $bound"
 
 cat >run.conf <<END
 [data]
@@ -32,8 +32,8 @@ cell = lstm
 [train]
 epochs = 1000
 batch = 16
-microbatches = 8
-sequence_length = 128
+slices = 8
+time = 128
 max_steps = $steps
 [run]
 samples = 0
@@ -64,7 +64,7 @@ ticks() { # utime + stime of a line of /proc/PID/stat
 train() { # train MODEL MODE MEMORY
     rm -rf "runs/$1-$2"
     # shellcheck disable=SC2086
-    "$tutti" train run.conf ${model[$1]} --set run.dir="runs/$1-$2" --set data.memory_mb="$3" \
+    "$tutti" train run.conf ${model[$1]} --set run.dir="runs/$1-$2" --set data.memory="$3" \
         >"$1-$2.txt" 2>&1 &
     watchdog_memory $! "$1-$2.rss"
     wait $! || { cat "$1-$2.txt" >&2; exit 1; }

@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
-openblas="--set train.matmul=openblas" # whose products may have threads
+openblas="--set train.products=openblas" # whose products may have threads
 unset "${!SLURM_@}"
 mkdir runs
 
@@ -85,7 +85,7 @@ hidden = 16
 embedding = 8
 [run]
 dir = runs/new/first
-keep_checkpoints = 1
+keep = 1
 END
 doctor 0 "$tutti" doctor tiny.conf
 finds ok directory "runs \("
@@ -105,8 +105,8 @@ finds note launch "job has 8 tasks, this is one process"
 doctor 0 env SLURM_JOB_ID=1 SLURM_JOB_END_TIME=1700000000 SLURM_STEP_NUM_TASKS=4 \
     SLURM_PROCID=0 "$tutti" doctor
 finds note launch "left over from job 1, whose end .* has passed"
-doctor 1 $mpirun -n 3 "$tutti" doctor --set train.microbatches=2
-finds fault microbatches "3 ranks, but train.microbatches = 2"
+doctor 1 $mpirun -n 3 "$tutti" doctor --set train.slices=2
+finds fault microbatches "3 ranks, but train.slices = 2"
 refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3
 refuses 2 'missing.conf' "$tutti" doctor missing.conf
 
@@ -159,7 +159,7 @@ if [ "$(uname -m)" = x86_64 ]; then
     prescott="env OPENBLAS_CORETYPE=Prescott $tutti doctor $openblas"
     differ 1 3 "$nehalem" "$prescott"
     finds fault processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
-    cures "train.matmul = packed; or OPENBLAS_CORETYPE=Prescott on all"
+    cures "train.products = packed; or OPENBLAS_CORETYPE=Prescott on all"
     allowed="--set train.allow_mixed_cores=yes"
     differ 0 3 "$nehalem $allowed" "$prescott $allowed"
     finds warning processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "

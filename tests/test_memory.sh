@@ -1,5 +1,5 @@
 #!/bin/bash
-# More data than memory: with data.memory_mb a run streams its tokens from disk, and is the run
+# More data than memory: with data.memory a run streams its tokens from disk, and is the run
 # that holds them all, to the last bit: for any number of ranks, any bound, and resumed
 # under another one. Damage met in mid-run, and a bound that is too small, in one line.
 set -u
@@ -29,8 +29,8 @@ dropout = 0.2
 [train]
 epochs = 3
 batch = 16
-microbatches = 8
-sequence_length = 64
+slices = 8
+time = 64
 max_steps = 90
 seed = 3
 learning_rate = 0.01
@@ -63,9 +63,9 @@ grep -q "streamed" whole.txt && fail "in memory, but streamed"
 # A tenth of the tokens and less: 2 bytes each.
 tenth=$(awk "BEGIN {print $tokens * 2 / 1e6 / 10}")
 least() { # least RANKS: as the refusal names it
-    train "$1" refused --set data.memory_mb=0.01 && fail "0.01 MB were accepted"
+    train "$1" refused --set data.memory=0.01 && fail "0.01 MB were accepted"
     [ "$(grep -c '^tutti: ' refused.txt)" = 1 ] || { cat refused.txt >&2; fail "not one line"; }
-    sed -n 's/^tutti: data.memory_mb = 0.01 is too little for data.tutti on [0-9]* ranks*: set it to \([0-9.]*\) MB or more.*/\1/p' refused.txt
+    sed -n 's/^tutti: data.memory = 0.01 is too little for data.tutti on [0-9]* ranks*: set it to \([0-9.]*\) MB or more.*/\1/p' refused.txt
 }
 for ranks in 1 2 3; do
     smallest=$(least $ranks)
@@ -73,15 +73,15 @@ for ranks in 1 2 3; do
     awk "BEGIN {exit !($smallest < $tenth)}" || fail "$smallest MB at least, over $tenth"
     for memory in "$smallest" "$tenth"; do
         rm -rf runs/stream
-        train $ranks stream --set data.memory_mb="$memory" ||
+        train $ranks stream --set data.memory="$memory" ||
             { cat stream.txt >&2; fail "$memory MB, $ranks ranks"; }
         grep -q "MB at most on a rank, streamed from disk" stream.txt || fail "not said"
-        same stream "$ranks ranks, data.memory_mb = $memory"
+        same stream "$ranks ranks, data.memory = $memory"
     done
     if [ $ranks = 1 ]; then
         under=$(awk "BEGIN {print $smallest - 0.02}")
-        refuses 2 "data.memory_mb = $under is too little for data.tutti on 1 rank: .* or to 0" \
-            "$tutti" train run.conf --set data.memory_mb="$under" --set run.dir=runs/none
+        refuses 2 "data.memory = $under is too little for data.tutti on 1 rank: .* or to 0" \
+            "$tutti" train run.conf --set data.memory="$under" --set run.dir=runs/none
     fi
 done
 
@@ -90,7 +90,7 @@ done
 rm -rf runs/stream
 memory=0
 for steps in 20 21 50 90; do
-    train $((1 + steps % 3)) stream --resume --set data.memory_mb=$memory \
+    train $((1 + steps % 3)) stream --resume --set data.memory=$memory \
         --set train.max_steps=$steps || { cat stream.txt >&2; fail "to step $steps"; }
     memory=$(awk "BEGIN {print $tenth * (0.9 + $steps / 100)}")
 done
@@ -131,7 +131,7 @@ one_line() { # one_line FILE PATTERN WHAT
 for memory in 0 "$tenth"; do
     for ranks in 1 3; do
         rm -rf runs/fault
-        train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory_mb="$memory"
+        train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory="$memory"
         one_line fault.txt ".*reading for step 7 .*: Input/output error" "a fault on purpose"
         [ "$(facts runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
     done
@@ -142,7 +142,7 @@ echo "ok: a fault of reading"
 # validates seldom goes on; its files are open, so it is their content that is found wrong.
 cp -r data.tutti bad.tutti
 $mpirun -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
-    --set data.memory_mb="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
+    --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
 pid=$!
 for ((i = 0; i < 600; i++)); do
     [ -s runs/bad/metrics.jsonl ] && [ "$(wc -l <runs/bad/metrics.jsonl)" -ge 5 ] && break
@@ -162,5 +162,5 @@ echo "ok: damage in mid-run"
 # Damage that is there from the start is found before the first step: by the baselines, which
 # read all tokens, or in a table of pieces.
 refuses 1 "bad.tutti/shard-00[0-9][0-9].h5: " "$tutti" train run.conf \
-    --set data.dataset=bad.tutti --set data.memory_mb="$tenth" --set run.dir=runs/bad2
+    --set data.dataset=bad.tutti --set data.memory="$tenth" --set run.dir=runs/bad2
 echo "all ok"

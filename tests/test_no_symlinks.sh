@@ -26,14 +26,14 @@ dropout = 0.2
 [train]
 epochs = 6
 batch = 8
-microbatches = 4
-sequence_length = 32
+slices = 4
+time = 32
 # so fast that the later epochs are worse
 learning_rate = 0.3
 [run]
 dir = runs/linked
 samples = 0
-keep_checkpoints = 2
+keep = 2
 END
 
 linkless() {

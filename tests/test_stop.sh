@@ -25,8 +25,8 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 4
-microbatches = 4
-sequence_length = 32
+slices = 4
+time = 32
 learning_rate = 0.01
 [run]
 dir = runs/whole
@@ -160,7 +160,7 @@ thaw 75 "the run before"
 # epoch's validation, however slow the machine; this one takes no more than ten times as
 # long as a start with as many steps.
 limit=$((12 + 12 * steps_seconds)) began=$SECONDS
-freeze 2 $((2 * steps)) timed --set run.time_limit_minutes="$(awk "BEGIN { print $limit / 60 }")"
+freeze 2 $((2 * steps)) timed --set run.minutes="$(awk "BEGIN { print $limit / 60 }")"
 grep -q "^epoch 1/2 step $steps " log.txt || { cat log.txt >&2; fail "no validation first"; }
 left=$((limit - 2 - (SECONDS - began)))
 [ $left -le 0 ] || sleep $left

@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-step=10 hang=3           # faults strike in this step; run.hang_timeout_seconds
+step=10 hang=3           # faults strike in this step; run.hang_seconds
 death_limit=20           # seconds; measured 1 to 2
 hang_limit=$((hang + 15)) # seconds; measured hang + 1 to 3
 
@@ -33,13 +33,13 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 4
-microbatches = 4
-sequence_length = 32
+slices = 4
+time = 32
 learning_rate = 0.01
 [run]
 dir = runs/first
 samples = 0
-hang_timeout_seconds = $hang
+hang_seconds = $hang
 END
 "$tutti" train run.conf >log.txt 2>&1 || { cat log.txt >&2; fail "train"; }
 hash_of() { "$tutti" inspect "$1" --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -1; }

@@ -14,7 +14,7 @@
 
 #include "watchdog/watchdog_internal.h"
 
-/* ---- judgement: at the time 100, with hang_timeout_seconds = 10 ---- */
+/* ---- judgement: at the time 100, with hang_seconds = 10 ---- */
 
 static struct watchdog_member member(enum phase phase, double still, double heard)
 {

@@ -40,7 +40,7 @@ static void begin(struct scene *scene, const char *name)
     snprintf(path, sizeof path, "%s/%s", directory, name);
     assert_int_equal(run_directory_open(path, RUN_RESUMED, &scene->run), STATUS_OK);
     assert_int_equal(tiny_checkpoint(&scene->now, ENCODING_PERFORMANCE, 5), STATUS_OK);
-    scene->now.options.run.keep_checkpoints = 2;
+    scene->now.options.run.keep = 2;
     scene->now.history = realloc(scene->now.history, EPOCHS * sizeof *scene->now.history);
     assert_non_null(scene->now.history);
     for (int i = 0; i < EPOCHS; i++)
@@ -381,7 +381,7 @@ static void damage_of_any_part_is_found(void **state)
     char path[192];
     (void)state;
     begin(&scene, "damaged");
-    scene.now.options.run.keep_checkpoints = 9;
+    scene.now.options.run.keep = 9;
     for (int64_t step = 51; step <= 54; step++)
         assert_int_equal(save(&scene, step, false).status, STATUS_OK);
     go_to(&scene.now, 54); /* the second moments alone */

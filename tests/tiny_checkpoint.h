@@ -22,7 +22,7 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
     options->model.embedding = 6;
     options->model.dense = 0;
     options->train.batch = 4;
-    options->train.microbatches = 2;
+    options->train.slices = 2;
     options->train.seed = seed;
     options->run.sample_seconds = 4;
     options->run.samples = 2;
@@ -44,7 +44,7 @@ static inline void tiny_outcome(struct checkpoint *made)
 static inline enum status tiny_state(struct checkpoint *made)
 {
     made->rows = (size_t)made->options.train.batch;
-    made->microbatches = (size_t)made->options.train.microbatches;
+    made->microbatches = (size_t)made->options.train.slices;
     made->state_size =
         checkpoint_state_size(&made->shape, made->rows / made->microbatches);
     made->stream_rows = calloc(made->rows, sizeof *made->stream_rows);

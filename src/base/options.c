@@ -93,9 +93,8 @@ static enum status check_microbatches(int64_t batch, int64_t microbatches)
         divisor--;
     int64_t above = batch - batch % microbatches + microbatches;
     return status_fail(STATUS_MISUSE,
-                       "train.microbatches = %" PRId64
-                       " does not divide train.batch = %" PRId64
-                       ": set train.batch = %" PRId64 " or train.microbatches = %" PRId64,
+                       "train.slices = %" PRId64 " does not divide train.batch = %" PRId64
+                       ": set train.batch = %" PRId64 " or train.slices = %" PRId64,
                        microbatches, batch, above, divisor);
 }
 
@@ -117,8 +116,7 @@ static enum status check_split(const double *split)
 
 enum status options_check(const struct options *options)
 {
-    enum status status =
-        check_microbatches(options->train.batch, options->train.microbatches);
+    enum status status = check_microbatches(options->train.batch, options->train.slices);
     if (status == STATUS_OK)
         status = check_split(options->data.split);
     if (status == STATUS_OK && options->data.min_notes > options->data.max_notes)
@@ -128,16 +126,16 @@ enum status options_check(const struct options *options)
                         ": every file would be skipped; set data.min_notes = 1",
                         options->data.min_notes, options->data.max_notes);
     if (status == STATUS_OK && options->train.threads > 1 &&
-        options->train.matmul == MATMUL_PACKED)
+        options->train.products == MATMUL_PACKED)
         status = status_fail(STATUS_MISUSE,
                              "train.threads = %" PRId64
-                             ", but matmul = packed uses one: start more ranks, or set "
-                             "train.matmul = openblas",
+                             ", but products = packed uses one: start more ranks, or set "
+                             "train.products = openblas",
                              options->train.threads);
     if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
-        options->train.matmul == MATMUL_OPENBLAS)
+        options->train.products == MATMUL_OPENBLAS)
         status = status_fail(STATUS_MISUSE,
-                             "train.precision = bfloat16 is for train.matmul = packed, "
+                             "train.precision = bfloat16 is for train.products = packed, "
                              "not openblas");
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(

@@ -46,7 +46,7 @@ struct options {
         int64_t max_bytes;          /* larger files are skipped, unread */
         double max_seconds;         /* longer pieces are skipped */
         double max_silence_seconds; /* a longer silence cuts the piece; 0: none does */
-        double memory_mb;           /* training tokens that a rank holds; 0: all */
+        double memory;              /* training tokens that a rank holds; 0: all */
     } data;
     struct {
         int cell; /* enum option_cell */
@@ -59,24 +59,24 @@ struct options {
     } model;
     struct {
         int64_t epochs;
-        int64_t batch;           /* global rows */
-        int64_t microbatches;    /* fixed groups of rows; divides batch */
-        int64_t sequence_length; /* time steps of truncated back-propagation */
-        int optimizer;           /* enum option_optimizer */
+        int64_t batch;  /* global rows */
+        int64_t slices; /* fixed groups of rows; divides batch */
+        int64_t time;   /* time steps of truncated back-propagation */
+        int optimizer;  /* enum option_optimizer */
         double learning_rate;
         double beta1, beta2, epsilon; /* Adam and AdamW */
         double momentum;              /* SGD */
         double weight_decay;          /* AdamW: decoupled */
         int schedule;                 /* enum option_schedule */
         int64_t warmup_steps;
-        double final_lr_ratio;       /* cosine: ends at learning_rate times this */
-        double plateau_factor;       /* plateau: the learning rate is multiplied by it */
-        int64_t plateau_patience;    /* plateau: epochs without improvement before that */
-        int64_t early_stop_patience; /* the same before training stops; 0: never */
-        double clip_norm;            /* global gradient norm; 0: off */
+        double final_factor;    /* cosine: ends at learning_rate times this */
+        double plateau_factor;  /* plateau: the learning rate is multiplied by it */
+        int64_t plateau_epochs; /* plateau: epochs without improvement before that */
+        int64_t early_stop;     /* the same before training stops; 0: never */
+        double clip;            /* global gradient norm; 0: off */
         uint64_t seed;
         int reduce;             /* enum option_reduce */
-        int matmul;             /* enum option_matmul */
+        int products;           /* enum option_matmul */
         int precision;          /* enum option_precision */
         int64_t bucket;         /* elements of one allreduce; any value, same weights */
         int64_t max_steps;      /* 0: no limit */
@@ -87,12 +87,12 @@ struct options {
         char dir[OPTIONS_TEXT];
         int64_t checkpoint_every;  /* epochs */
         double checkpoint_minutes; /* 0: off */
-        double time_limit_minutes; /* 0: none */
-        int64_t keep_checkpoints;  /* newest ones kept, in addition to the best */
+        double minutes;            /* 0: none */
+        int64_t keep;              /* newest ones kept, in addition to the best */
         double sample_seconds;
-        int64_t samples;             /* files after each epoch */
-        bool hash_steps;             /* weights hash with each step's metrics */
-        double hang_timeout_seconds; /* without progress of a rank; 0: never */
+        int64_t samples;     /* files after each epoch */
+        bool hash_steps;     /* weights hash with each step's metrics */
+        double hang_seconds; /* without progress of a rank; 0: never */
         char interface[256]; /* of the watchdog: name, address, subnet; "": automatic */
     } run;
     struct {
@@ -134,7 +134,7 @@ enum status options_read_text(struct options *options, const char *text,
 
 /* The same from what a dataset has kept, over the defaults. It may hold nothing but what
  * the dataset decides: the keys of [data] that `tutti preprocess` has used (a column of
- * the table), and data.dataset and data.memory_mb empty. Anything else is refused by
+ * the table), and data.dataset and data.memory empty. Anything else is refused by
  * name, as is what options_check refuses; STATUS_FAILED, for the file is at fault. */
 enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin);

@@ -34,7 +34,7 @@ enum phase phase_enter(enum phase phase);
 void phase_set_step(int64_t step);
 
 /* Something has moved, though the phase has not changed: a batch validated, a message
- * come. The watchdog takes a process that does not move for run.hang_timeout_seconds for
+ * come. The watchdog takes a process that does not move for run.hang_seconds for
  * hung. */
 void phase_move(void);
 

@@ -105,8 +105,8 @@ static void print_model(const struct bench *bench)
            cell_of(options->model.cell)->title, (long long)options->model.layers,
            (long long)options->model.hidden, (long long)options->model.embedding,
            bench->encoding->vocabulary, bench->encoding->name,
-           (long long)options->train.batch, (long long)options->train.microbatches,
-           (long long)options->train.sequence_length, comm_size(bench->comm),
+           (long long)options->train.batch, (long long)options->train.slices,
+           (long long)options->train.time, comm_size(bench->comm),
            comm_size(bench->comm) == 1 ? "rank" : "ranks", product_makers());
 }
 
@@ -165,13 +165,12 @@ static enum status measure(struct bench *bench, bool json)
 
 static enum status check(const struct options *options, int ranks)
 {
-    if (options->train.microbatches >= ranks)
+    if (options->train.slices >= ranks)
         return STATUS_OK;
-    return status_fail(
-        STATUS_MISUSE,
-        "train.microbatches = %lld, but there are %d ranks and each needs a "
-        "microbatch: --set train.microbatches=%d",
-        (long long)options->train.microbatches, ranks, ranks);
+    return status_fail(STATUS_MISUSE,
+                       "train.slices = %lld, but there are %d ranks and each needs a "
+                       "microbatch: --set train.slices=%d",
+                       (long long)options->train.slices, ranks, ranks);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

@@ -145,9 +145,9 @@ enum status bench_products(struct bench *bench)
     const struct options *options = bench->options;
     int gates = cell_of(options->model.cell)->gates;
     struct microbatches own = microbatches_of_rank(
-        (int)options->train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
-    int rows = (int)(options->train.batch / options->train.microbatches);
-    struct matrices a = {.m = {own.count, rows * (int)options->train.sequence_length},
+        (int)options->train.slices, comm_rank(bench->comm), comm_size(bench->comm));
+    int rows = (int)(options->train.batch / options->train.slices);
+    struct matrices a = {.m = {own.count, rows * (int)options->train.time},
                          .n = gates * (int)options->model.hidden,
                          .k = (int)options->model.hidden,
                          .rows = own.count * rows};
@@ -346,9 +346,9 @@ static struct options alone(const struct bench *bench)
 {
     struct options options = *bench->options;
     struct microbatches own = microbatches_of_rank(
-        (int)options.train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
-    options.train.batch = options.train.batch / options.train.microbatches * own.count;
-    options.train.microbatches = own.count;
+        (int)options.train.slices, comm_rank(bench->comm), comm_size(bench->comm));
+    options.train.batch = options.train.batch / options.train.slices * own.count;
+    options.train.slices = own.count;
     return options;
 }
 

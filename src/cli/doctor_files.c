@@ -339,7 +339,7 @@ static void judge_locks(struct doctor *doctor, bool *which)
 static double bytes_of_checkpoints(const struct doctor *doctor)
 {
     return (double)doctor->parameters * sizeof(float) * 3 *
-           (double)(doctor->options.run.keep_checkpoints + 2);
+           (double)(doctor->options.run.keep + 2);
 }
 
 static void judge_space(struct doctor *doctor)
@@ -349,16 +349,15 @@ static void judge_space(struct doctor *doctor)
     double need = bytes_of_checkpoints(doctor), have = (double)facts->free_bytes;
     const uint64_t few = 1000;
     bool scarce = have < need || facts->free_files < few;
-    doctor_find(
-        doctor,
-        have < need / (double)(doctor->options.run.keep_checkpoints + 2) ? DOCTOR_FAULT
-        : scarce                                                         ? DOCTOR_WARNING
-                                                                         : DOCTOR_OK,
-        "disk space",
-        scarce ? "make room, another run.dir, or a smaller run.keep_checkpoints" : NULL,
-        "%.0f MB free%s; %lld checkpoints of this model take %.0f MB", have / megabyte,
-        facts->free_files < few ? ", but hardly any inode" : "",
-        (long long)doctor->options.run.keep_checkpoints + 2, need / megabyte);
+    doctor_find(doctor,
+                have < need / (double)(doctor->options.run.keep + 2) ? DOCTOR_FAULT
+                : scarce                                             ? DOCTOR_WARNING
+                                                                     : DOCTOR_OK,
+                "disk space",
+                scarce ? "make room, another run.dir, or a smaller run.keep" : NULL,
+                "%.0f MB free%s; %lld checkpoints of this model take %.0f MB",
+                have / megabyte, facts->free_files < few ? ", but hardly any inode" : "",
+                (long long)doctor->options.run.keep + 2, need / megabyte);
     if (strcmp(system_name(facts->type), "tmpfs") == 0)
         doctor_find(doctor, DOCTOR_NOTE, "disk space", "--run-dir on a disk",
                     "%.200s is in memory (tmpfs): it is gone with the machine",

@@ -397,8 +397,7 @@ static void judge_sum(struct doctor *doctor, double median)
     const struct options *options = &doctor->options;
     const double much = 0.5;
     double bytes = (double)doctor->parameters * sizeof(int64_t);
-    double tokens =
-        (double)(options->train.batch * options->train.sequence_length) / doctor->ranks;
+    double tokens = (double)(options->train.batch * options->train.time) / doctor->ranks;
     double compute = 6 * (double)doctor->products * tokens / median;
     double part = doctor->sum_seconds / compute;
     bool long_one = part > much && doctor->sum_seconds > 1e-3;

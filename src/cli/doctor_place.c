@@ -72,7 +72,7 @@ static int try_copy(void)
 /* Products by OpenBLAS have the bits of its kernels; our own have the same everywhere. */
 static bool uses_openblas(const struct doctor *doctor)
 {
-    return doctor->options.train.matmul == MATMUL_OPENBLAS;
+    return doctor->options.train.products == MATMUL_OPENBLAS;
 }
 
 void place_collect_early(struct place *place)
@@ -233,13 +233,12 @@ void judge_launch(struct doctor *doctor)
                     "the job has %s tasks, this is one process: only its host is looked "
                     "at",
                     first->variables[VARIABLE_SLURM_TASKS]);
-    if (doctor->ranks > doctor->options.train.microbatches)
-        doctor_find(
-            doctor, DOCTOR_FAULT, "microbatches",
-            "--set train.microbatches=N, N at least the number of ranks and a divisor "
-            "of train.batch",
-            "%d ranks, but train.microbatches = %lld, and each rank needs one",
-            doctor->ranks, (long long)doctor->options.train.microbatches);
+    if (doctor->ranks > doctor->options.train.slices)
+        doctor_find(doctor, DOCTOR_FAULT, "microbatches",
+                    "--set train.slices=N, N at least the number of ranks and a divisor "
+                    "of train.batch",
+                    "%d ranks, but train.slices = %lld, and each rank needs one",
+                    doctor->ranks, (long long)doctor->options.train.slices);
 }
 
 /* ---- cores ---- */
@@ -483,7 +482,7 @@ static bool judge_openblas_missing(struct doctor *doctor, bool *which)
         return false;
     doctor_find(doctor, DOCTOR_FAULT, "processors",
                 "install its shared library on every host (Debian: libopenblas0), or set "
-                "train.matmul = packed",
+                "train.products = packed",
                 "OpenBLAS can't be loaded on %s",
                 doctor_who(doctor, which, who, sizeof who));
     return true;
@@ -497,7 +496,7 @@ static bool judge_openblas(struct doctor *doctor, bool *which)
         mark_unlike(doctor, offsetof(struct place, core), which) == 0)
         return false;
     snprintf(cure, sizeof cure,
-             "train.matmul = packed; or OPENBLAS_CORETYPE=%s on all hosts; or "
+             "train.products = packed; or OPENBLAS_CORETYPE=%s on all hosts; or "
              "train.allow_mixed_cores = yes, without the promise of the same bits",
              oldest_core(doctor));
     doctor_find(

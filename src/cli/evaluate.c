@@ -128,19 +128,18 @@ static enum status check(const struct evaluate_arguments *given,
         checkpoint_check_vocabulary(results->path, results->checkpoint, results->dataset);
     if (status != STATUS_OK)
         return status;
-    if (options->train.microbatches < ranks)
-        return status_fail(STATUS_MISUSE,
-                           "%s was trained with %" PRId64
-                           " microbatches, so at most %" PRId64
-                           " ranks can evaluate it; there are %d",
-                           results->path, options->train.microbatches,
-                           options->train.microbatches, ranks);
-    if (given->batch % options->train.microbatches != 0)
+    if (options->train.slices < ranks)
+        return status_fail(
+            STATUS_MISUSE,
+            "%s was trained with %" PRId64 " microbatches, so at most %" PRId64
+            " ranks can evaluate it; there are %d",
+            results->path, options->train.slices, options->train.slices, ranks);
+    if (given->batch % options->train.slices != 0)
         return status_fail(STATUS_MISUSE,
                            "--batch %" PRId64
                            ": must be a multiple of the checkpoint's %" PRId64
                            " microbatches",
-                           given->batch, options->train.microbatches);
+                           given->batch, options->train.slices);
     if (results->dataset->total.pieces[given->split] == 0)
         return status_fail(STATUS_MISUSE,
                            "%s: the %s split has no pieces; choose another with --split",
@@ -171,10 +170,10 @@ static struct window choose_window(const struct evaluate_arguments *given,
     uint64_t pieces = total->pieces[results->split];
     uint64_t tokens = total->tokens[results->split] + pieces;
     uint64_t rows = (uint64_t)((given->batch ? given->batch : options->train.batch) /
-                               options->train.microbatches);
+                               options->train.slices);
     rows = smaller(rows, pieces);
-    uint64_t steps = smaller((uint64_t)options->train.sequence_length, tokens);
-    uint64_t all_rows = rows * (uint64_t)options->train.microbatches;
+    uint64_t steps = smaller((uint64_t)options->train.time, tokens);
+    uint64_t all_rows = rows * (uint64_t)options->train.slices;
     if (all_rows * steps > POSITIONS)
         steps = POSITIONS / all_rows + 1;
     return (struct window){(int)rows, (int)steps};
@@ -185,7 +184,7 @@ static enum status make_model(const struct results *results, struct comm *comm,
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct options *options = &checkpoint->options;
-    int microbatches = (int)options->train.microbatches;
+    int microbatches = (int)options->train.slices;
     int own = microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
     enum status status = model_choose_products(options);
     if (status == STATUS_OK)
@@ -234,7 +233,7 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
     }
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status = evaluate_split(comm, results->dataset, (int)options->train.microbatches,
+        status = evaluate_split(comm, results->dataset, (int)options->train.slices,
                                 window.rows, window.steps, given->split,
                                 (uint64_t)given->memory * 1000000, model, NULL,
                                 &results->model);

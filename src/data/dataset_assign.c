@@ -26,7 +26,7 @@ static enum status too_few(const struct dataset *dataset, int microbatches, size
     return status_fail(
         STATUS_MISUSE,
         "%s: %d microbatches, but only %zu of its %zu shards hold training tokens: "
-        "set train.microbatches to %zu or fewer, or preprocess with more shards or "
+        "set train.slices to %zu or fewer, or preprocess with more shards or "
         "more music",
         dataset->path, microbatches, filled, dataset->shard_count, filled);
 }

@@ -30,7 +30,7 @@ static enum status write_settings(const struct ingest *ingest, struct h5_file *f
     if (options) {
         *options = *ingest->options;
         options->data.dataset[0] = '\0';
-        options->data.memory_mb = 0;
+        options->data.memory = 0;
         char *base = path_to_recorded(path_base(options->data.split_file));
         if (base) {
             snprintf(options->data.split_file, sizeof options->data.split_file, "%s",

@@ -56,14 +56,14 @@ enum status gemm_load(int threads)
         blas.library = open_library();
         if (!blas.library)
             return status_fail(STATUS_FAILED,
-                               "train.matmul = openblas: OpenBLAS can't be loaded: %s",
+                               "train.products = openblas: OpenBLAS can't be loaded: %s",
                                dlerror());
         if (!find(GEMM_NAME, &blas.multiply) ||
             !find("openblas_get_corename", &blas.core_name) ||
             !find("openblas_set_num_threads", &blas.set_threads)) {
             blas.library = NULL;
             return status_fail(STATUS_FAILED,
-                               "train.matmul = openblas: %s is no OpenBLAS",
+                               "train.products = openblas: %s is no OpenBLAS",
                                TUTTI_OPENBLAS);
         }
     }

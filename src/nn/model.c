@@ -83,7 +83,7 @@ static enum status allocate(struct model *model)
         return status_fail(
             STATUS_FAILED,
             "no memory for a model of %zu weights with %zu rows and steps: "
-            "make the model, train.batch or train.sequence_length smaller, or use "
+            "make the model, train.batch or train.time smaller, or use "
             "more ranks",
             model->params.total, rows);
     return STATUS_OK;
@@ -112,7 +112,7 @@ static enum status create_room(struct model *model)
 
 enum status model_choose_products(const struct options *options)
 {
-    bool openblas = options->train.matmul == MATMUL_OPENBLAS;
+    bool openblas = options->train.products == MATMUL_OPENBLAS;
     bool rounded = options->train.precision == PRECISION_BFLOAT16;
     product_choose(openblas  ? PRODUCT_OPENBLAS
                    : rounded ? PRODUCT_BFLOAT16

@@ -28,7 +28,7 @@
 struct model;
 
 /* Who makes the products of models that are created from now on, of which factors, and
- * with how many threads: train.matmul, train.precision and train.threads. Local.
+ * with how many threads: train.products, train.precision and train.threads. Local.
  * STATUS_FAILED if OpenBLAS is asked for and can't be loaded. */
 enum status model_choose_products(const struct options *options);
 

@@ -779,7 +779,7 @@ static void size_streams(struct carrier *from, struct checkpoint *out)
     if (!going(from))
         return;
     out->rows = (size_t)out->options.train.batch;
-    out->microbatches = (size_t)out->options.train.microbatches;
+    out->microbatches = (size_t)out->options.train.slices;
     out->state_size = checkpoint_state_size(&out->shape, out->rows / out->microbatches);
     expect_shape(from, "/state/rows/epoch", out->rows, 1);
     expect_shape(from, "/state/cursors/epoch", out->microbatches, 1);

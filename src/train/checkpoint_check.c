@@ -46,7 +46,7 @@ static enum status check_number(const char *path, const char *name, double found
 /* Tokens that a step counts at most. */
 static int64_t tokens_of_step(const struct checkpoint *checkpoint)
 {
-    return checkpoint->options.train.batch * checkpoint->options.train.sequence_length;
+    return checkpoint->options.train.batch * checkpoint->options.train.time;
 }
 
 static enum status check_epoch_under_way(const char *path, const struct checkpoint *c)

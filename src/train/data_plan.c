@@ -57,9 +57,9 @@ static enum status too_little(const struct dataset *dataset,
     const double hundredth = 1e4; /* of a megabyte */
     return status_fail(
         STATUS_MISUSE,
-        "data.memory_mb = %g is too little for %s on %d rank%s: set it to %.2f "
+        "data.memory = %g is too little for %s on %d rank%s: set it to %.2f "
         "MB or more, or to 0 to hold all tokens in memory",
-        options->data.memory_mb, dataset->path, ranks, ranks > 1 ? "s" : "",
+        options->data.memory, dataset->path, ranks, ranks > 1 ? "s" : "",
         (double)(uint64_t)((double)most / hundredth + 1) / 100);
 }
 
@@ -67,15 +67,14 @@ static enum status plan(const struct options *options, int rank, int ranks,
                         struct streams_request *training,
                         struct streams_request *validation, struct data_plan *out)
 {
-    uint64_t memory = (uint64_t)(options->data.memory_mb * 1e6), most = 0;
+    uint64_t memory = (uint64_t)(options->data.memory * 1e6), most = 0;
     struct needs own = {0};
     for (int r = 0; r < ranks; r++) {
         struct microbatches microbatches =
-            microbatches_of_rank((int)options->train.microbatches, r, ranks);
+            microbatches_of_rank((int)options->train.slices, r, ranks);
         training->first = validation->first = microbatches.first;
         training->count = validation->count = microbatches.count;
-        struct needs needs =
-            needs_of(training, validation, (int)options->train.sequence_length);
+        struct needs needs = needs_of(training, validation, (int)options->train.time);
         most = larger(most, least(&needs));
         if (r == rank)
             own = needs;
@@ -90,7 +89,7 @@ enum status data_plan_make(const struct dataset *dataset, const struct options *
                            const int *dealt, int rank, int ranks, struct data_plan *out)
 {
     *out = (struct data_plan){.windows = 1};
-    if (options->data.memory_mb <= 0)
+    if (options->data.memory <= 0)
         return STATUS_OK;
     int *valid_dealt = calloc(dataset->shard_count + 1, sizeof *valid_dealt);
     if (!valid_dealt)
@@ -99,12 +98,12 @@ enum status data_plan_make(const struct dataset *dataset, const struct options *
         .dataset = dataset,
         .dealt = dealt,
         .split = SPLIT_TRAIN,
-        .rows = (int)(options->train.batch / options->train.microbatches)};
+        .rows = (int)(options->train.batch / options->train.slices)};
     struct streams_request validation = training;
     validation.dealt = valid_dealt;
     validation.split = SPLIT_VALID;
-    enum status status = dataset_deal_split(
-        dataset, SPLIT_VALID, (int)options->train.microbatches, valid_dealt);
+    enum status status =
+        dataset_deal_split(dataset, SPLIT_VALID, (int)options->train.slices, valid_dealt);
     if (status == STATUS_OK)
         status = plan(options, rank, ranks, &training, &validation, out);
     free(valid_dealt);

@@ -1,4 +1,4 @@
-/* data_plan: what data.memory_mb is spent on, or why it is too little. */
+/* data_plan: what data.memory is spent on, or why it is too little. */
 #ifndef TUTTI_TRAIN_DATA_PLAN_H
 #define TUTTI_TRAIN_DATA_PLAN_H
 
@@ -16,7 +16,7 @@ struct data_plan { /* bytes; 0: all tokens are in memory */
 
 /* From the index and the settings alone, so every rank can tell what all of them need.
  * `dealt`: the shards, to microbatches, for training. STATUS_MISUSE names the smallest
- * data.memory_mb with which all `ranks` ranks would work. Not collective. */
+ * data.memory with which all `ranks` ranks would work. Not collective. */
 enum status data_plan_make(const struct dataset *dataset, const struct options *options,
                            const int *dealt, int rank, int ranks, struct data_plan *out);
 

@@ -45,7 +45,7 @@ static const double worth_telling = 60; /* seconds by which a limit was changed 
 extern char **environ;
 
 struct deadline {
-    double ends;          /* clock_seconds, by run.time_limit_minutes */
+    double ends;          /* clock_seconds, by run.minutes */
     _Atomic double slurm; /* the same by Slurm */
     char job[JOB_SIZE];   /* as squeue's --jobs takes it */
     bool told, over;
@@ -121,7 +121,7 @@ static void tell_unknown(struct deadline *deadline, const char *why)
 {
     if (!deadline->told)
         log_info("time limit       not known: squeue --jobs %s %s; "
-                 "run.time_limit_minutes sets one",
+                 "run.minutes sets one",
                  deadline->job, why);
     deadline->told = true;
 }

@@ -1,4 +1,4 @@
-/* deadline: how long the run may go on: run.time_limit_minutes, and the time limit of the
+/* deadline: how long the run may go on: run.minutes, and the time limit of the
  * Slurm job that it is part of. Rank 0 only.
  *
  * Slurm is asked at the start, every few minutes and more often towards the end, as a

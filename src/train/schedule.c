@@ -23,7 +23,7 @@ int schedule_epoch(struct schedule_state *state, const struct options *options,
     state->bad_epochs++;
     state->plateau_wait++;
     if (options->train.schedule == SCHEDULE_PLATEAU &&
-        state->plateau_wait >= options->train.plateau_patience) {
+        state->plateau_wait >= options->train.plateau_epochs) {
         state->factor *= options->train.plateau_factor;
         state->plateau_wait = 0;
     }
@@ -36,7 +36,7 @@ static double cosine(const struct options *options, int64_t step, int64_t total_
     int64_t length = total_steps - options->train.warmup_steps;
     int64_t made = step - options->train.warmup_steps;
     double done = length > 0 ? fmin((double)made / (double)length, 1) : 1;
-    double low = options->train.final_lr_ratio;
+    double low = options->train.final_factor;
     return low + (1 - low) * 0.5 * (1 + cos(PI * done));
 }
 

@@ -15,11 +15,10 @@ struct synthetic_run {
 static void plan(struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
-    trainer->own =
-        microbatches_of_rank((int)options->train.microbatches, comm_rank(trainer->comm),
-                             comm_size(trainer->comm));
-    trainer->rows = (int)(options->train.batch / options->train.microbatches);
-    trainer->steps = (int)options->train.sequence_length;
+    trainer->own = microbatches_of_rank(
+        (int)options->train.slices, comm_rank(trainer->comm), comm_size(trainer->comm));
+    trainer->rows = (int)(options->train.batch / options->train.slices);
+    trainer->steps = (int)options->train.time;
     trainer->steps_per_epoch = trainer->total_steps = INT64_MAX;
 }
 

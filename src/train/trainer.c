@@ -26,7 +26,7 @@ struct timing {
 
 static int64_t tokens_per_step(const struct trainer *trainer)
 {
-    return trainer->now.options.train.batch * trainer->now.options.train.sequence_length;
+    return trainer->now.options.train.batch * trainer->now.options.train.time;
 }
 
 static bool out_of_steps(const struct trainer *trainer)
@@ -44,9 +44,8 @@ static bool at_end_of_epoch(const struct trainer *trainer)
 static bool finished(const struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
-    bool given_up =
-        options->train.early_stop_patience > 0 &&
-        trainer->now.schedule.bad_epochs >= options->train.early_stop_patience;
+    bool given_up = options->train.early_stop > 0 &&
+                    trainer->now.schedule.bad_epochs >= options->train.early_stop;
     return trainer->now.epoch >= options->train.epochs || given_up ||
            (out_of_steps(trainer) && !at_end_of_epoch(trainer));
 }

@@ -48,7 +48,7 @@ static double epoch_end_seconds(const struct trainer *trainer)
         return trainer->pace.epoch_end;
     uint64_t tokens = total->tokens[SPLIT_VALID] + total->pieces[SPLIT_VALID];
     double windows =
-        (double)tokens / (double)(options->train.batch * options->train.sequence_length);
+        (double)tokens / (double)(options->train.batch * options->train.time);
     return (windows + 1) * trainer->pace.step;
 }
 

@@ -44,14 +44,13 @@ static enum status check_request(const struct trainer *trainer)
             STATUS_MISUSE,
             "data.dataset is not set: the directory that `tutti preprocess` "
             "has made");
-    if (options->train.microbatches < comm_size(trainer->comm))
+    if (options->train.slices < comm_size(trainer->comm))
         return status_fail(
             STATUS_MISUSE,
-            "train.microbatches = %" PRId64 ", but there are %d ranks and each "
-            "needs a microbatch: set train.microbatches = %d or more, or use %" PRId64
-            " ranks",
-            options->train.microbatches, comm_size(trainer->comm),
-            comm_size(trainer->comm), options->train.microbatches);
+            "train.slices = %" PRId64 ", but there are %d ranks and each "
+            "needs a microbatch: set train.slices = %d or more, or use %" PRId64 " ranks",
+            options->train.slices, comm_size(trainer->comm), comm_size(trainer->comm),
+            options->train.slices);
     return STATUS_OK;
 }
 
@@ -59,14 +58,14 @@ static enum status check_dataset(const struct trainer *trainer)
 {
     const struct options *options = &trainer->now.options;
     const struct dataset_shard *total = &trainer->dataset->total;
-    if (total->pieces[SPLIT_VALID] == 0 && (options->train.schedule == SCHEDULE_PLATEAU ||
-                                            options->train.early_stop_patience > 0))
+    if (total->pieces[SPLIT_VALID] == 0 &&
+        (options->train.schedule == SCHEDULE_PLATEAU || options->train.early_stop > 0))
         return status_fail(
             STATUS_MISUSE,
             "%s: there is no validation split, but train.%s needs one: make "
             "the dataset with another data.split",
             trainer->dataset->path,
-            options->train.early_stop_patience > 0 ? "early_stop" : "schedule = plateau");
+            options->train.early_stop > 0 ? "early_stop" : "schedule = plateau");
     return STATUS_OK;
 }
 
@@ -75,9 +74,9 @@ static enum status open_dataset(struct trainer *trainer)
     struct options *options = &trainer->now.options;
     enum status status = dataset_open(options->data.dataset, &trainer->dataset);
     if (status == STATUS_OK)
-        status = dataset_check_part(
-            trainer->dataset, options->data.memory_mb > 0 ? CHECK_PIECES : CHECK_ALL,
-            comm_rank(trainer->comm), comm_size(trainer->comm));
+        status = dataset_check_part(trainer->dataset,
+                                    options->data.memory > 0 ? CHECK_PIECES : CHECK_ALL,
+                                    comm_rank(trainer->comm), comm_size(trainer->comm));
     if (status == STATUS_OK)
         status = adopt_data_settings(trainer);
     if (status == STATUS_OK)
@@ -87,8 +86,7 @@ static enum status open_dataset(struct trainer *trainer)
     trainer->dealt = calloc(trainer->dataset->shard_count + 1, sizeof *trainer->dealt);
     if (!trainer->dealt)
         return no_memory("the dealing of the shards");
-    status = dataset_assign(trainer->dataset, (int)options->train.microbatches,
-                            trainer->dealt);
+    status = dataset_assign(trainer->dataset, (int)options->train.slices, trainer->dealt);
     if (status == STATUS_OK)
         status = data_plan_make(trainer->dataset, options, trainer->dealt,
                                 comm_rank(trainer->comm), comm_size(trainer->comm),
@@ -116,12 +114,11 @@ static void plan(struct trainer *trainer)
     const struct options *options = &trainer->now.options;
     const struct dataset_shard *total = &trainer->dataset->total;
     int64_t tokens = (int64_t)(total->tokens[SPLIT_TRAIN] + total->pieces[SPLIT_TRAIN]);
-    int64_t per_step = options->train.batch * options->train.sequence_length;
-    trainer->own =
-        microbatches_of_rank((int)options->train.microbatches, comm_rank(trainer->comm),
-                             comm_size(trainer->comm));
-    trainer->rows = (int)(options->train.batch / options->train.microbatches);
-    trainer->steps = (int)options->train.sequence_length;
+    int64_t per_step = options->train.batch * options->train.time;
+    trainer->own = microbatches_of_rank(
+        (int)options->train.slices, comm_rank(trainer->comm), comm_size(trainer->comm));
+    trainer->rows = (int)(options->train.batch / options->train.slices);
+    trainer->steps = (int)options->train.time;
     trainer->steps_per_epoch = (tokens + per_step - 1) / per_step;
     trainer->total_steps = trainer->steps_per_epoch * options->train.epochs;
     if (options->train.max_steps > 0 && options->train.max_steps < trainer->total_steps)
@@ -161,9 +158,8 @@ enum status trainer_open_sum(struct trainer *trainer)
     bool exact = options->train.reduce == REDUCE_EXACT;
     size_t bucket = (size_t)options->train.bucket;
     enum status status = exact_sum_create(
-        trainer->comm, exact ? trainer->now.params.total : 0, SUMS,
-        options->train.microbatches,
-        trainer_scale_bits(options->train.batch, options->train.sequence_length), bucket,
+        trainer->comm, exact ? trainer->now.params.total : 0, SUMS, options->train.slices,
+        trainer_scale_bits(options->train.batch, options->train.time), bucket,
         &trainer->sum);
     if (!exact) {
         enum status float_status = open_float_sum(trainer, bucket);
@@ -180,7 +176,7 @@ static void describe(struct trainer *trainer)
     now->dataset_hash = trainer->dataset->dataset_hash;
     now->encoding = trainer->dataset->encoding;
     now->rows = (size_t)now->options.train.batch;
-    now->microbatches = (size_t)now->options.train.microbatches;
+    now->microbatches = (size_t)now->options.train.slices;
     now->state_size = model_state_size(trainer->model);
     now->ranks = comm_size(trainer->comm);
     snprintf(now->core, sizeof now->core, "%s", product_core());
@@ -312,8 +308,7 @@ static enum status open_local(struct trainer *trainer)
                                     trainer->request->resume ? RUN_RESUMED : RUN_NEW,
                                     &trainer->run);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
-        status = deadline_open(trainer->now.options.run.time_limit_minutes,
-                               &trainer->deadline);
+        status = deadline_open(trainer->now.options.run.minutes, &trainer->deadline);
     return status;
 }
 
@@ -423,7 +418,7 @@ void trainer_print_facts(struct trainer *trainer)
     log_info("epoch            %" PRIu64 " tokens, %" PRId64 " steps of %" PRId64,
              total->tokens[SPLIT_TRAIN] + total->pieces[SPLIT_TRAIN],
              trainer->steps_per_epoch,
-             now->options.train.batch * now->options.train.sequence_length);
+             now->options.train.batch * now->options.train.time);
     if (total->pieces[SPLIT_VALID] > 0)
         log_info("validation baselines: unigram %.4f, bigram %.4f nats per token",
                  trainer->baselines.unigram, trainer->baselines.bigram);

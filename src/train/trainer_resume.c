@@ -66,7 +66,7 @@ static enum status check_core(const struct trainer *trainer, const char *path,
     enum status status = status_fail(
         STATUS_FAILED,
         "%s was trained with products by %s, these are by %s, so the weights may differ "
-        "in their last bits from an unbroken run's: set train.matmul and "
+        "in their last bits from an unbroken run's: set train.products and "
         "OPENBLAS_CORETYPE as they were, or train.allow_mixed_cores = yes",
         path, core, product_core());
     if (!trainer->now.options.train.allow_mixed_cores)

@@ -165,9 +165,9 @@ static enum status diverged(struct trainer *trainer, const char *how)
         STATUS_FAILED,
         "step %" PRId64 " of epoch %" PRId64
         ": training has diverged: %s; lower train.learning_rate (now %g) or set "
-        "train.clip_norm (now %g); the last checkpoint is %s%s",
+        "train.clip (now %g); the last checkpoint is %s%s",
         trainer->now.step + 1, trainer->now.epoch + 1, how, options->train.learning_rate,
-        options->train.clip_norm, trainer->saved[0] ? "" : "none", trainer->saved);
+        options->train.clip, trainer->saved[0] ? "" : "none", trainer->saved);
 }
 
 /* Names the first tensor, over all ranks, whose gradient could not be summed. Collective.
@@ -266,7 +266,7 @@ enum status trainer_learn(struct trainer *trainer, struct step_facts *facts)
         return status;
     phase_enter(PHASE_OPTIMIZER);
     double targets = (double)exact_sum_count(trainer->sum, SUM_TARGETS);
-    double clip = now->options.train.clip_norm, factor = 1 / targets;
+    double clip = now->options.train.clip, factor = 1 / targets;
     double norm = gradient_norm(trainer, factor);
     if (!isfinite(norm))
         return diverged(trainer, "the gradient's norm is not finite");
