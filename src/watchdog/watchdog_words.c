@@ -103,10 +103,13 @@ static void say(enum watchdog_kind kind, int number, const char *text)
         atomic_store(&watchdog->spoken, true);
 }
 
-/* comm_abort is about to end all ranks: its message is the root cause. */
+/* comm_abort is about to end all ranks: its message is the root cause. Rank 0 gets a moment
+ * to report it before MPI ends rank 0 as well. */
 static void on_abort(const char *message)
 {
+    enum { MILLISECONDS = 300 };
     say(WATCHDOG_FAILED, 0, message);
+    poll(NULL, 0, MILLISECONDS);
 }
 
 /* ---- signals and exit ---- */
