@@ -92,7 +92,8 @@ bool file_is_directory(const char *path)
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
-/* In all parts that are not holes; the first of very many stand for all. */
+/* Bytes outside of holes. Counts at most MOST_PARTS extents, so that a file of millions
+ * of holes takes no time. */
 static uint64_t stored_bytes(int descriptor, uint64_t size)
 {
     enum { MOST_PARTS = 10000 };

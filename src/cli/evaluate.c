@@ -152,15 +152,15 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* How the split goes through the model: `rows` of a microbatch, `steps` at a time. */
+/* The shape of one forward pass: rows of a microbatch, and time steps. */
 struct window {
     int rows, steps;
 };
 
-/* That of the training, but no more rows than there are pieces and no more steps than
- * tokens: they would only be filled up. A checkpoint may claim any batch, so memory for
- * more than POSITIONS isn't taken by its word; more steps follow one another instead. No
- * figure depends on the window. */
+/* The shape used in training, with no more rows than pieces and no more steps than tokens,
+ * which would only be padding. A checkpoint may claim any batch, so a pass is limited to
+ * POSITIONS; longer sequences take several passes. The figures do not depend on the shape,
+ * except for the last bits under OpenBLAS. */
 static struct window choose_window(const struct evaluate_arguments *given,
                                    const struct results *results)
 {

@@ -29,7 +29,7 @@ struct sampler {
     const struct sampler_settings *settings;
     size_t count;
     double end;    /* by the grammar's clock, which runs through the primer */
-    uint64_t most; /* tokens behind the primer */
+    uint64_t most; /* tokens after the primer */
     struct row *rows;
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */

@@ -10,7 +10,7 @@
  * one instant (performance: 384, pianoroll: 89). And a piece that has come to
  *   SAMPLER_TOKENS_BASE +
  *     tokens_per_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_step
- * tokens behind the primer, with the numbers of its encoding, ends there, and what sounds
+ * tokens after the primer, with the numbers of its encoding, ends there, and what sounds
  * ends with it. In performance that is 1000 for each second; the densest music takes 112,
  * and 228 in its densest second.
  */
