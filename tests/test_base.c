@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "remove_tree.h"
+#include "base/arena.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -22,6 +23,58 @@ static void message_may_quote_itself(void **state)
     assert_int_equal(status_fail(STATUS_MISUSE, "outer: %s", status_message()),
                      STATUS_MISUSE);
     assert_string_equal(status_message(), "outer: inner 7");
+}
+
+struct two_arrays {
+    char *bytes;
+    double *numbers;
+    void *empty;
+};
+
+static void plan_arrays(struct two_arrays *arrays, struct arena *arena, size_t count)
+{
+    arrays->bytes = arena_array(arena, 3, 1);
+    arrays->numbers = arena_array(arena, count, sizeof(double));
+    arrays->empty = arena_array(arena, 0, sizeof(double));
+}
+
+static void an_arena_places_what_it_measured(void **state)
+{
+    (void)state;
+    const size_t counts[] = {1, 100, (1 << 21) / sizeof(double), 1000000};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct arena arena = {0};
+        struct two_arrays arrays;
+        plan_arrays(&arrays, &arena, counts[i]);
+        assert_null(arrays.bytes);
+        assert_null(arrays.numbers);
+        size_t measured = arena.used;
+        assert_true(arena_allocate(&arena));
+        plan_arrays(&arrays, &arena, counts[i]);
+        assert_int_equal(arena.used, measured);
+        assert_null(arrays.empty);
+        assert_true((char *)arrays.numbers >= arrays.bytes + 3);
+        assert_true((char *)(arrays.numbers + counts[i]) <= arena.block + arena.size);
+        size_t alignment = counts[i] * sizeof(double) < 1 << 21 ? 64 : 1 << 21;
+        assert_int_equal((uintptr_t)arrays.numbers % alignment, 0);
+        for (size_t k = 0; k < counts[i]; k++)
+            assert_true(arrays.numbers[k] == 0);
+        memset(arrays.numbers, 1, counts[i] * sizeof(double));
+        assert_null(arena_array(&arena, 1 << 22, 1)); /* was not measured */
+        arena_free(&arena);
+        assert_int_equal(arena.used, 0);
+    }
+}
+
+static void an_arena_refuses_sizes_beyond_memory(void **state)
+{
+    (void)state;
+    struct arena product = {0}, sum = {0};
+    arena_array(&product, SIZE_MAX / 2, 4);
+    assert_false(arena_allocate(&product));
+    arena_array(&sum, SIZE_MAX / 2, 1);
+    arena_array(&sum, SIZE_MAX / 2, 1);
+    assert_false(arena_allocate(&sum));
 }
 
 static void rng_depends_on_every_part_of_its_key(void **state)
@@ -153,6 +206,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrays_grow_and_keep_what_they_hold),
+        cmocka_unit_test(an_arena_places_what_it_measured),
+        cmocka_unit_test(an_arena_refuses_sizes_beyond_memory),
         cmocka_unit_test(message_may_quote_itself),
         cmocka_unit_test(rng_depends_on_every_part_of_its_key),
         cmocka_unit_test(rng_has_the_moments_it_should),

@@ -1,0 +1,45 @@
+/* arena: memory that is planned once.
+ *
+ * A unit lists its arrays in one function, which runs twice on the same arena: first to
+ * measure, then to place them in the one block that was allocated in between. So there is
+ * no second list of sizes and none of frees:
+ *
+ *     static void plan(struct model *model, struct arena *arena)
+ *     {
+ *         model->weights = arena_array(arena, model->params.total, sizeof(real));
+ *         ...
+ *     }
+ *
+ *     plan(model, &model->arena);
+ *     status = arena_allocate(&model->arena) ? STATUS_OK : status_fail(...);
+ *     if (status == STATUS_OK)
+ *         plan(model, &model->arena);
+ *     ...
+ *     arena_free(&model->arena);
+ */
+#ifndef TUTTI_BASE_ARENA_H
+#define TUTTI_BASE_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Zero-initialise it: then it measures. */
+struct arena {
+    char *block;   /* NULL while it measures */
+    size_t size;   /* bytes of the block, once allocated */
+    size_t used;   /* bytes measured or placed so far */
+    bool overflow; /* the sizes exceed size_t: arena_allocate will fail */
+};
+
+/* An array of `count` elements of `size` bytes, all zero, 64-byte aligned (2 MiB for
+ * arrays of that size and more, so that huge pages hold them). NULL while the arena
+ * measures, for an empty array, and beyond what was measured. */
+void *arena_array(struct arena *arena, size_t count, size_t size);
+
+/* Ends measuring and allocates what was measured. False without memory; the arena then
+ * needs no arena_free. */
+bool arena_allocate(struct arena *arena);
+
+void arena_free(struct arena *arena); /* a zero arena is fine; leaves it zero */
+
+#endif
