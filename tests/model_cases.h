@@ -72,14 +72,14 @@ static inline void gradients_take(void *context, int microbatch,
 {
     struct gradients *to = context;
     for (size_t r = 0; r < (size_t)block->rows; r++) {
-        size_t first = block->first + r * block->pitch;
+        size_t first = block->first + r * block->ld;
         real *values = to->values + first;
         assert_true(first + (size_t)block->width <= to->complete);
         for (size_t j = 0; j < (size_t)block->width; j++) {
             assert_true(isnan(values[(size_t)microbatch * to->total + j]));
             assert_true(microbatch == 0 || !isnan(values[j]));
             values[(size_t)microbatch * to->total + j] =
-                block->values[r * block->stride + j];
+                block->values[r * block->ld_values + j];
         }
         to->given += (size_t)block->width;
     }

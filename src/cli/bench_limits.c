@@ -11,38 +11,37 @@ static void nothing(void *context)
 }
 
 /* A tile of bfloat16 whose factors stay in the first-level cache. */
-enum { BLOCKS16 = 8, INPUTS16 = BLOCKS16 * BLOCK16 };
+enum { BLOCKS16 = 8, INPUTS16 = BLOCKS16 * KB16 };
 
 static void multiply_bfloat16(void *context)
 {
-    kernels16()->tile16(context);
+    kernels_bf16()->microkernel_bf16(context);
 }
 
 static enum status add_bfloat16(struct bench *bench)
 {
-    struct pair16 *panel = memory_zeroed(INPUTS16 / 2 * PANEL * sizeof *panel);
-    bfloat16 *x = memory_zeroed((size_t)TILE16_ROWS * INPUTS16 * sizeof *x);
-    float *y = memory_zeroed((size_t)TILE16_ROWS * PANEL * sizeof *y);
+    struct bf16_pair *panel = memory_zeroed(INPUTS16 / 2 * NR * sizeof *panel);
+    bfloat16 *x = memory_zeroed((size_t)MR16 * INPUTS16 * sizeof *x);
+    float *y = memory_zeroed((size_t)MR16 * NR * sizeof *y);
     enum status status = comm_agree(
         bench->comm,
         panel && x && y ? STATUS_OK : status_fail(STATUS_FAILED, "no memory for a tile"));
-    struct tile16 tile = {.rows = TILE16_ROWS,
-                          .width = PANEL,
-                          .blocks = BLOCKS16,
-                          .fresh = 1,
-                          .panel = panel,
-                          .x = x,
-                          .pitch = INPUTS16,
-                          .soon = panel};
-    for (size_t i = 0; status == STATUS_OK && i < TILE16_ROWS; i++)
-        tile.y[i] = y + i * PANEL;
+    struct microtile_bf16 tile = {.rows = MR16,
+                                  .width = NR,
+                                  .blocks = BLOCKS16,
+                                  .overwrite = 1,
+                                  .panel = panel,
+                                  .x = x,
+                                  .ldx = INPUTS16,
+                                  .prefetch = panel};
+    for (size_t i = 0; status == STATUS_OK && i < MR16; i++)
+        tile.y[i] = y + i * NR;
     if (status == STATUS_OK) {
-        kernels16()->ready16(1);
+        kernels_bf16()->bf16_begin();
         double seconds = bench_time(bench, multiply_bfloat16, &tile);
-        kernels16()->ready16(0);
-        bench_add(bench, "limit", "GFLOP/s",
-                  2.0 * TILE16_ROWS * PANEL * INPUTS16 / seconds / 1e9, NULL, 0,
-                  "tiles of bfloat16 in cache (%s)", kernels16()->name);
+        kernels_bf16()->bf16_end();
+        bench_add(bench, "limit", "GFLOP/s", 2.0 * MR16 * NR * INPUTS16 / seconds / 1e9,
+                  NULL, 0, "tiles of bfloat16 in cache (%s)", kernels_bf16()->name);
     }
     memory_free(panel);
     memory_free(x);

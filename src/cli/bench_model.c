@@ -10,7 +10,7 @@
 #include "comm/exact_sum.h"
 #include "comm/microbatches.h"
 #include "kernels/kernels.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 #include "nn/cell.h"
 #include "nn/model.h"
 #include "train/synthetic_run.h"
@@ -20,14 +20,14 @@ static const char *const fma_limit = "multiply-adds";
 /* ---- products ---- */
 
 struct matrices { /* w [n][k], x [rows][k], y [rows][n] */
-    struct product_rows m;
+    struct matmul_batch m;
     int n, k, rows; /* of one time step */
     float *w, *x, *y;
     const float **from; /* [rows] */
     float **to;
-    struct packed packed, transposed;      /* for products over time */
-    struct packed forward_hh, backward_hh; /* for those of a step */
-    struct product_room *room;
+    struct matmul_weights packed, transposed;      /* for products over time */
+    struct matmul_weights forward_hh, backward_hh; /* for those of a step */
+    struct matmul_workspace *room;
     int turn;
 };
 
@@ -38,11 +38,11 @@ static void matrices_free(struct matrices *a)
     memory_free(a->y);
     free((void *)a->from);
     free((void *)a->to);
-    packed_free(&a->packed);
-    packed_free(&a->transposed);
-    packed_free(&a->forward_hh);
-    packed_free(&a->backward_hh);
-    product_room_free(a->room);
+    matmul_weights_free(&a->packed);
+    matmul_weights_free(&a->transposed);
+    matmul_weights_free(&a->forward_hh);
+    matmul_weights_free(&a->backward_hh);
+    matmul_workspace_free(a->room);
 }
 
 static float *numbers(size_t count)
@@ -65,35 +65,35 @@ static enum status matrices_make(struct matrices *a)
     if (!a->w || !a->x || !a->y || !a->from || !a->to)
         return status_fail(STATUS_FAILED, "no memory for products of %zu rows", all);
     enum product_engine engine = product_chosen();
-    enum status status = product_room_create(engine, a->m, k, n * k, &a->room);
+    enum status status = matmul_workspace_create(engine, a->m, k, n * k, &a->room);
     if (status == STATUS_OK)
-        status = packed_create(engine, a->w, a->n, a->k, 0, &a->packed);
+        status = matmul_weights_create(engine, a->w, a->n, a->k, 0, &a->packed);
     if (status == STATUS_OK)
-        status = packed_create(engine, a->w, a->k, a->n, 1, &a->transposed);
+        status = matmul_weights_create(engine, a->w, a->k, a->n, 1, &a->transposed);
     enum product_engine each_step = engine == PRODUCT_OPENBLAS ? PRODUCT_PACKED : engine;
     if (status == STATUS_OK)
-        status = packed_create(each_step, a->w, a->n, a->k, 0, &a->forward_hh);
+        status = matmul_weights_create(each_step, a->w, a->n, a->k, 0, &a->forward_hh);
     if (status == STATUS_OK)
-        status = packed_create(each_step, a->w, a->k, a->n, 1, &a->backward_hh);
+        status = matmul_weights_create(each_step, a->w, a->k, a->n, 1, &a->backward_hh);
     if (status != STATUS_OK)
         return status;
-    packed_refresh(&a->packed);
-    packed_refresh(&a->transposed);
-    packed_refresh(&a->forward_hh);
-    packed_refresh(&a->backward_hh);
+    matmul_weights_pack(&a->packed);
+    matmul_weights_pack(&a->transposed);
+    matmul_weights_pack(&a->forward_hh);
+    matmul_weights_pack(&a->backward_hh);
     return STATUS_OK;
 }
 
 static void forward(void *context)
 {
     struct matrices *a = context;
-    product_over_time(&a->packed, a->m, a->x, 0, a->y);
+    matmul_batched(&a->packed, a->m, a->x, 0, a->y);
 }
 
 static void backward(void *context)
 {
     struct matrices *a = context;
-    product_over_time(&a->transposed, a->m, a->y, 0, a->x);
+    matmul_batched(&a->transposed, a->m, a->y, 0, a->x);
 }
 
 static void ignore(void *context, int microbatch, const struct gradient_block *block)
@@ -106,9 +106,9 @@ static void ignore(void *context, int microbatch, const struct gradient_block *b
 static void gradient(void *context)
 {
     struct matrices *a = context;
-    const struct gradient_sink sink = {.take = ignore};
+    const struct gradient_sink sink = {.write = ignore};
     const struct gradient_input input = {a->x, a->k, 0};
-    product_gradient(a->room, a->n, a->y, &input, 1, NO_BIAS, &sink);
+    matmul_gradient(a->room, a->n, a->y, &input, 1, NO_BIAS, &sink);
 }
 
 /* One time step, as in the loop over time. */
@@ -119,7 +119,7 @@ static void recurrent_forward(void *context)
         a->from[i] = a->x + (size_t)i * (size_t)a->k;
         a->to[i] = a->y + (size_t)i * (size_t)a->n;
     }
-    packed_multiply(&a->forward_hh, a->rows, a->from, a->to, PRODUCT_ADD, a->turn++ % 2);
+    matmul(&a->forward_hh, a->rows, a->from, a->to, MATMUL_ACCUMULATE, a->turn++ % 2);
 }
 
 static void recurrent_backward(void *context)
@@ -129,7 +129,7 @@ static void recurrent_backward(void *context)
         a->from[i] = a->y + (size_t)i * (size_t)a->n;
         a->to[i] = a->x + (size_t)i * (size_t)a->k;
     }
-    packed_multiply(&a->backward_hh, a->rows, a->from, a->to, PRODUCT_PUT, a->turn++ % 2);
+    matmul(&a->backward_hh, a->rows, a->from, a->to, MATMUL_OVERWRITE, a->turn++ % 2);
 }
 
 static void add_product(struct bench *bench, struct matrices *a, bench_work *work,
@@ -196,7 +196,7 @@ static void softmax(void *context)
 {
     struct cell_bench *bench = context;
     int best;
-    kernels()->softmax(bench->vocabulary, bench->logits, 0, 1, &best);
+    kernels()->softmax_cross_entropy(bench->vocabulary, bench->logits, 0, true, &best);
 }
 
 /* The vectors of a step, one after the other. */
@@ -241,7 +241,8 @@ enum status bench_cells(struct bench *bench)
     uint8_t *kept = calloc(h, 1);
     for (size_t j = 0; kept && j < h; j++)
         kept[j] = j % 4 != 0;
-    cell.step.keep = (struct keep){bench->options->model.dropout > 0 ? kept : NULL, 1};
+    cell.step.keep =
+        (struct dropout_mask){bench->options->model.dropout > 0 ? kept : NULL, 1};
     enum status status =
         comm_agree(bench->comm, cell.memory && cell.first && cell.logits && kept
                                     ? STATUS_OK

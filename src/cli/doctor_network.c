@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "comm/comm_probe.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 #include "watchdog/watchdog.h"
 
 static const char shared_memory[] = "/dev/shm";
@@ -168,7 +168,7 @@ static enum status try_sum(struct doctor *doctor)
 enum { ROWS = 8, OUTPUTS = 2048, INPUTS = 512, COPIED = 1 << 22 /* floats */ };
 static const double speed_seconds = 0.1;
 
-static double time_products(const struct packed *packed, float *x, float *y)
+static double time_products(const struct matmul_weights *packed, float *x, float *y)
 {
     const float *from[ROWS];
     float *to[ROWS];
@@ -178,7 +178,7 @@ static double time_products(const struct packed *packed, float *x, float *y)
     }
     double began = clock_seconds(), took = 0, flops = 0;
     for (; took < speed_seconds; took = clock_seconds() - began) {
-        packed_multiply(packed, ROWS, from, to, PRODUCT_ADD, 0);
+        matmul(packed, ROWS, from, to, MATMUL_ACCUMULATE, 0);
         flops += 2.0 * ROWS * OUTPUTS * INPUTS;
     }
     return flops / took;
@@ -198,22 +198,22 @@ static double time_copies(float *from, float *to)
 
 static enum status try_speed(struct doctor *doctor)
 {
-    struct packed packed = {0};
+    struct matmul_weights packed = {0};
     float *block = calloc(2 * (size_t)COPIED, sizeof *block);
     enum status status =
-        block ? packed_create(PRODUCT_PACKED, block, OUTPUTS, INPUTS, 0, &packed)
+        block ? matmul_weights_create(PRODUCT_PACKED, block, OUTPUTS, INPUTS, 0, &packed)
               : status_fail(STATUS_FAILED, "no memory for a test of the speed");
     if (doctor->comm)
         status = comm_agree(doctor->comm, status);
     if (status == STATUS_OK) {
         memset(block, 0, 2 * (size_t)COPIED * sizeof *block); /* touched before timing */
-        packed_refresh(&packed);
+        matmul_weights_pack(&packed);
         if (doctor->comm)
             comm_barrier(doctor->comm);
         doctor->here.flops = time_products(&packed, block, block + (size_t)ROWS * INPUTS);
         doctor->here.copied = time_copies(block, block + COPIED);
     }
-    packed_free(&packed);
+    matmul_weights_free(&packed);
     free(block);
     return status;
 }

@@ -157,12 +157,12 @@ void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
                      size_t stride)
 {
     const struct fixed_point block = {.sums = sum->values + first,
-                                      .pitch = pitch,
+                                      .ld_sums = pitch,
                                       .values = values,
-                                      .stride = stride,
+                                      .ld_values = stride,
                                       .rows = rows,
                                       .width = width,
-                                      .put = mode == EXACT_PUT,
+                                      .overwrite = mode == EXACT_PUT,
                                       .scale = sum->scale,
                                       .bound = sum->bound};
     int bad = kernels()->add_fixed_point(&block);

@@ -2,13 +2,13 @@
  * instruction for it. Their order of sums is that of the other sets (kernels.h).
  *
  * There are eight registers of 16 rows of 64 bytes: six hold sums, for 32 rows and a
- * panel; register 6 holds 16 rows of x, and 7 the 16 outputs, both of BLOCK16 inputs.
+ * panel; register 6 holds 16 rows of x, and 7 the 16 outputs, both of KB16 inputs.
  * Compilers don't know what the instructions read and write of memory: hence the fences.
  */
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
-#define LANES_AVX512
-#include "lanes.h"
-#include "pieces.h"
+#define SIMD_AVX512
+#include "simd16.h"
+#include "tiling.h"
 #include "variants.h"
 
 enum { REGISTERS = 8, REGISTER_ROWS = 16, LINE = 64 };
@@ -22,7 +22,7 @@ struct layout {
     uint8_t rows[16];
 };
 
-void amx_ready16(int yes)
+void amx_begin(void)
 {
     static const struct layout layout = {
         .palette = 1,
@@ -30,10 +30,13 @@ void amx_ready16(int yes)
         .rows = {REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS,
                  REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS}};
     FENCE();
-    if (yes)
-        _tile_loadconfig(&layout);
-    else
-        _tile_release();
+    _tile_loadconfig(&layout);
+}
+
+void amx_end(void)
+{
+    FENCE();
+    _tile_release();
 }
 
 /* DO(R, AT, J) for each register R of sums that is in use: vector J of the upper 16 rows,
@@ -58,28 +61,29 @@ void amx_ready16(int yes)
         }                                                                                \
     } while (0)
 #define CLEAR(R, FROM, J) _tile_zero(R)
-#define LOAD(R, FROM, J) _tile_loadd(R, (FROM) + VECTOR * (J), PANEL * sizeof(float))
-#define STORE(R, TO, J) _tile_stored(R, (TO) + VECTOR * (J), PANEL * sizeof(float))
+#define LOAD(R, FROM, J) _tile_loadd(R, (FROM) + VECTOR * (J), NR * sizeof(float))
+#define STORE(R, TO, J) _tile_stored(R, (TO) + VECTOR * (J), NR * sizeof(float))
 /* Vector J of the panel times the rows in register 6; the vector stays in 7. */
 #define MULTIPLY(SUMS, J)                                                                \
-    _tile_loadd(7, panel + VECTOR * (J), PANEL * sizeof *panel);                         \
+    _tile_loadd(7, panel + VECTOR * (J), NR * sizeof *panel);                            \
     _tile_dpbf16ps(SUMS, 6, 7)
 
-static void fetch(const struct tile16 *t, int block)
+static void fetch(const struct microtile_bf16 *t, int block)
 {
-    for (int i = 0; i < t->lines; i++)
-        _mm_prefetch((const char *)t->soon + (size_t)(block * t->lines + i) * LINE,
+    for (int i = 0; i < t->prefetch_lines; i++)
+        _mm_prefetch((const char *)t->prefetch +
+                         (size_t)(block * t->prefetch_lines + i) * LINE,
                      _MM_HINT_T1);
 }
 
 /* The upper rows go over the panel, then the lower ones, which begin with the vector that
  * is at hand. */
-static inline __attribute__((always_inline)) void multiply_blocks(const struct tile16 *t,
-                                                                  int vectors, int both)
+static inline __attribute__((always_inline)) void
+multiply_blocks(const struct microtile_bf16 *t, int vectors, int both)
 {
-    const struct pair16 *panel = t->panel;
-    const bfloat16 *x = t->x, *lower = x + REGISTER_ROWS * t->pitch;
-    size_t row = t->pitch * sizeof *x;
+    const struct bf16_pair *panel = t->panel;
+    const bfloat16 *x = t->x, *lower = x + REGISTER_ROWS * t->ldx;
+    size_t row = t->ldx * sizeof *x;
     for (int b = 0; b < t->blocks; b++) {
         fetch(t, b);
         _tile_loadd(6, x, row);
@@ -105,13 +109,13 @@ static inline __attribute__((always_inline)) void multiply_blocks(const struct t
                 MULTIPLY(4, 1);
             }
         }
-        x += BLOCK16;
-        lower += BLOCK16;
-        panel += BLOCK16 / 2 * PANEL;
+        x += KB16;
+        lower += KB16;
+        panel += KB16 / 2 * NR;
     }
 }
 
-static void multiply(const struct tile16 *t, int vectors, int both)
+static void multiply(const struct microtile_bf16 *t, int vectors, int both)
 {
     if (vectors == 3 && both) /* most of them: without questions in the loop */
         multiply_blocks(t, 3, 1);
@@ -136,24 +140,24 @@ static inline void stream_row(float *to, const float *from, int vectors)
         _mm512_stream_ps(to, _mm512_load_ps(from));
 }
 
-void amx_tile16(const struct tile16 *t)
+void amx_microkernel_bf16(const struct microtile_bf16 *t)
 {
-    _Alignas(64) float sums[TILE16_ROWS * PANEL];
-    float *lower = sums + REGISTER_ROWS * PANEL;
-    int vectors = pieces(t->width, VECTOR), both = t->rows > REGISTER_ROWS;
-    if (t->fresh) {
+    _Alignas(64) float sums[MR16 * NR];
+    float *lower = sums + REGISTER_ROWS * NR;
+    int vectors = ceil_div(t->width, VECTOR), both = t->rows > REGISTER_ROWS;
+    if (t->overwrite) {
         FOR_VECTORS(CLEAR, sums, lower);
     } else {
         for (int i = 0; i < t->rows; i++)
-            copy_row(sums + i * PANEL, t->y[i], t->width);
+            copy_row(sums + i * NR, t->y[i], t->width);
         FENCE();
         FOR_VECTORS(LOAD, sums, lower);
     }
     FENCE();
     multiply(t, vectors, both);
-    if (t->whole) {
+    if (t->contiguous) {
         float *upper = t->y[0];
-        lower = upper + REGISTER_ROWS * PANEL;
+        lower = upper + REGISTER_ROWS * NR;
         FOR_VECTORS(STORE, upper, lower);
         FENCE();
         return;
@@ -161,14 +165,14 @@ void amx_tile16(const struct tile16 *t)
     FOR_VECTORS(STORE, sums, lower);
     FENCE();
     for (int i = 0; i < t->rows; i++)
-        if (t->stream)
-            stream_row(t->y[i], sums + i * PANEL, vectors);
+        if (t->nontemporal)
+            stream_row(t->y[i], sums + i * NR, vectors);
         else
-            copy_row(t->y[i], sums + i * PANEL, t->width);
+            copy_row(t->y[i], sums + i * NR, t->width);
 }
 
-/* The processor's own instruction rounds as round16 says (kernels.h). */
-void amx_round16(size_t n, const float *x, bfloat16 *y)
+/* The processor's own instruction rounds as round_bf16 says (kernels.h). */
+void amx_round_bf16(size_t n, const float *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
         __mmask16 mask = first_lanes(n - i);
@@ -177,7 +181,8 @@ void amx_round16(size_t n, const float *x, bfloat16 *y)
     }
 }
 
-void amx_round_pairs16(size_t n, const float *even, const float *odd, struct pair16 *y)
+void amx_round_bf16_pairs(size_t n, const float *even, const float *odd,
+                          struct bf16_pair *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
         __mmask16 mask = first_lanes(n - i);

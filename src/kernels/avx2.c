@@ -1,6 +1,6 @@
 /* avx2: the kernels compiled for this instruction set (see body.h, CMakeLists.txt). */
 #if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
-#define LANES_AVX2
+#define SIMD_AVX2
 #define KERNELS_NAME kernels_avx2
 #define KERNELS_LABEL "avx2"
 #include "variants.h"

@@ -34,10 +34,11 @@ static void make_amx(void)
         return;
     amx = kernels_avx512;
     amx.name = "amx";
-    amx.ready16 = amx_ready16;
-    amx.tile16 = amx_tile16;
-    amx.round16 = amx_round16;
-    amx.round_pairs16 = amx_round_pairs16;
+    amx.bf16_begin = amx_begin;
+    amx.bf16_end = amx_end;
+    amx.microkernel_bf16 = amx_microkernel_bf16;
+    amx.round_bf16 = amx_round_bf16;
+    amx.round_bf16_pairs = amx_round_bf16_pairs;
 }
 
 static const struct kernels *kernels_amx(void)
@@ -94,7 +95,7 @@ const struct kernels *kernels(void)
     return chosen;
 }
 
-const struct kernels *kernels16(void)
+const struct kernels *kernels_bf16(void)
 {
     static const struct kernels *chosen;
     if (!chosen)

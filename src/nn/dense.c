@@ -8,7 +8,7 @@
 
 enum status affine_create(const struct params *params, const real *block,
                           const char *name, int in, int out, int training,
-                          struct product_room *room, struct affine *affine)
+                          struct matmul_workspace *room, struct affine *affine)
 {
     char weight[PARAM_NAME], bias[PARAM_NAME];
     snprintf(weight, sizeof weight, "%s/weight", name);
@@ -22,49 +22,51 @@ enum status affine_create(const struct params *params, const real *block,
     affine->weight = block + affine->at_weight;
     affine->bias = block + affine->at_bias;
     enum status status =
-        packed_create(engine, affine->weight, out, in, 0, &affine->forward);
+        matmul_weights_create(engine, affine->weight, out, in, 0, &affine->forward);
     if (status == STATUS_OK && training)
-        status = packed_create(engine, affine->weight, in, out, 1, &affine->backward);
+        status =
+            matmul_weights_create(engine, affine->weight, in, out, 1, &affine->backward);
     return status;
 }
 
 void affine_free(struct affine *affine)
 {
-    packed_free(&affine->forward);
-    packed_free(&affine->backward);
+    matmul_weights_free(&affine->forward);
+    matmul_weights_free(&affine->backward);
 }
 
 size_t affine_bytes(const struct affine *affine)
 {
-    return packed_bytes(&affine->forward) + packed_bytes(&affine->backward);
+    return matmul_weights_bytes(&affine->forward) +
+           matmul_weights_bytes(&affine->backward);
 }
 
 void affine_pack(struct affine *affine)
 {
-    packed_refresh(&affine->forward);
-    packed_refresh(&affine->backward);
+    matmul_weights_pack(&affine->forward);
+    matmul_weights_pack(&affine->backward);
 }
 
-void affine_forward(const struct affine *affine, struct product_rows m, const real *x,
+void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
                     real *y)
 {
     size_t rows = (size_t)m.microbatches * (size_t)m.rows, width = (size_t)affine->out;
     for (size_t i = 0; i < rows; i++)
         memcpy(y + i * width, affine->bias, width * sizeof *y);
-    product_over_time(&affine->forward, m, x, 1, y);
+    matmul_batched(&affine->forward, m, x, 1, y);
 }
 
-void affine_backward(const struct affine *affine, struct product_rows m, const real *dy,
+void affine_backward(const struct affine *affine, struct matmul_batch m, const real *dy,
                      real *dx)
 {
-    product_over_time(&affine->backward, m, dy, 0, dx);
+    matmul_batched(&affine->backward, m, dy, 0, dx);
 }
 
 void affine_gradient(const struct affine *affine, const real *x, const real *dy,
                      const struct gradient_sink *sink)
 {
     const struct gradient_input input = {x, affine->in, affine->at_weight};
-    product_gradient(affine->room, affine->out, dy, &input, 1, affine->at_bias, sink);
+    matmul_gradient(affine->room, affine->out, dy, &input, 1, affine->at_bias, sink);
 }
 
 void activation_forward(int kind, real *y, size_t count)

@@ -13,7 +13,7 @@
 #include "model.h"
 #include "base/real.h"
 #include "base/token.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 
 /* y[rows][E] := the rows of weight[V][E] that the tokens name. */
 void embedding_forward(const real *weight, int width, const token *inputs, int rows,
@@ -25,26 +25,26 @@ void embedding_gradient(const real *dy, int vocabulary, int width, const token *
 /* y = x W^T + bias: the dense layer and the output's. Rows are those of all microbatches. */
 struct affine {
     int in, out;
-    const real *weight, *bias; /* [out][in], [out]: in the flat block */
-    size_t at_weight, at_bias; /* their first elements there */
-    struct packed forward;     /* weight */
-    struct packed backward;    /* its transpose; in training */
-    struct product_room *room; /* the model's; in training */
+    const real *weight, *bias;      /* [out][in], [out]: in the flat block */
+    size_t at_weight, at_bias;      /* their first elements there */
+    struct matmul_weights forward;  /* weight */
+    struct matmul_weights backward; /* its transpose; in training */
+    struct matmul_workspace *room;  /* the model's; in training */
 };
 
 /* Finds the layer's tensors, `name`/weight and `name`/bias, of `params` in `block`. */
 enum status affine_create(const struct params *params, const real *block,
                           const char *name, int in, int out, int training,
-                          struct product_room *room, struct affine *affine);
+                          struct matmul_workspace *room, struct affine *affine);
 void affine_free(struct affine *affine);
 size_t affine_bytes(const struct affine *affine);
 void affine_pack(struct affine *affine); /* after every change of the weights */
 
 /* x[M][in] -> y[M][out] */
-void affine_forward(const struct affine *affine, struct product_rows m, const real *x,
+void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
                     real *y);
 /* dx[M][in] := dy[M][out] weight */
-void affine_backward(const struct affine *affine, struct product_rows m, const real *dy,
+void affine_backward(const struct affine *affine, struct matmul_batch m, const real *dy,
                      real *dx);
 /* Gives the gradients of weight and bias; x and dy are those of all the room's rows. */
 void affine_gradient(const struct affine *affine, const real *x, const real *dy,

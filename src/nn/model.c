@@ -23,7 +23,7 @@ struct model {
     real *embedded; /* [S][T][B][E] */
     struct recurrent *layers;
     struct affine hidden_to_dense, to_output; /* the first if there is a dense layer */
-    struct product_room *room;
+    struct matmul_workspace *room;
     real *dense;   /* [S][T][B][F]: activated; NULL without a dense layer */
     real *dropped; /* [S][T][B][F]: the same after dropout */
     real *logits;  /* [S][T][B][V]; after a forward with targets: their gradient */
@@ -106,8 +106,8 @@ static enum status create_room(struct model *model)
     int widest = model->shape.hidden + below; /* a layer's two inputs */
     if (model->shape.dense > widest)
         widest = model->shape.dense;
-    return product_room_create(product_engine_for(1), over_time(model->extent),
-                               (size_t)widest, largest(&model->params), &model->room);
+    return matmul_workspace_create(product_engine_for(1), over_time(model->extent),
+                                   (size_t)widest, largest(&model->params), &model->room);
 }
 
 enum status model_choose_products(const struct options *options)
@@ -169,7 +169,7 @@ void model_free(struct model *model)
     }
     affine_free(&model->hidden_to_dense);
     affine_free(&model->to_output);
-    product_room_free(model->room);
+    matmul_workspace_free(model->room);
     void *buffers[] = {model->weights,         model->embedded,    model->layers,
                        model->dense,           model->dropped,     model->logits,
                        model->log_probability, model->kept,        model->d_top,
@@ -281,8 +281,8 @@ static struct microbatch_loss loss_of_microbatch(struct model *model, int s,
             continue;
         }
         int best;
-        log_probability[i] =
-            kernels()->softmax(v, logits, targets[i], model->training, &best);
+        log_probability[i] = kernels()->softmax_cross_entropy(v, logits, targets[i],
+                                                              model->training, &best);
         sum.loss -= log_probability[i];
         sum.targets++;
         sum.correct += best == targets[i];
@@ -338,15 +338,15 @@ static void give_embedding(struct model *model, const struct gradient_sink *sink
 {
     int e = model->shape.embedding, v = model->shape.vocabulary;
     const struct gradient_block block = {.first = 0,
-                                         .pitch = (size_t)e,
+                                         .ld = (size_t)e,
                                          .rows = v,
                                          .width = e,
                                          .values = model->d_table,
-                                         .stride = (size_t)e};
+                                         .ld_values = (size_t)e};
     for (int s = 0; s < model->extent.microbatches; s++) {
         embedding_gradient(model->d_embedded + at(model, s, e), v, e, model->inputs[s],
                            rows_of(model), model->d_table);
-        sink->take(sink->context, s, &block);
+        sink->write(sink->context, s, &block);
     }
 }
 
@@ -356,7 +356,7 @@ static void backward_top(struct model *model, const struct model_gradients *to,
                          const struct gradient_sink *sink)
 {
     const struct affine *output = &model->to_output, *dense = &model->hidden_to_dense;
-    struct product_rows m = over_time(model->extent);
+    struct matmul_batch m = over_time(model->extent);
     int last = model->shape.layers - 1;
     real *d_top = model->shape.dense ? model->d_top : model->d_hidden[0];
     affine_gradient(output, top_of(model), model->logits, sink);
@@ -375,7 +375,7 @@ static void backward_top(struct model *model, const struct model_gradients *to,
 void model_backward(struct model *model, const struct model_gradients *to)
 {
     struct model_gradients context = *to;
-    const struct gradient_sink sink = {.take = take, .context = &context};
+    const struct gradient_sink sink = {.write = take, .context = &context};
     backward_top(model, to, &sink);
     int in = 0;
     for (int layer = model->shape.layers - 1; layer >= 0; layer--, in = !in) {
@@ -478,5 +478,5 @@ size_t model_bytes(const struct model *model)
     for (int layer = 0; layer < model->shape.layers; layer++)
         bytes += recurrent_bytes(&model->layers[layer]);
     bytes += affine_bytes(&model->hidden_to_dense) + affine_bytes(&model->to_output);
-    return bytes + elements * sizeof(real) + product_room_bytes(model->room);
+    return bytes + elements * sizeof(real) + matmul_workspace_bytes(model->room);
 }

@@ -23,7 +23,7 @@
 #include "base/real.h"
 #include "base/status.h"
 #include "base/token.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 
 struct model;
 

@@ -59,13 +59,16 @@ static enum status create_packed(struct recurrent *layer, int training)
     enum product_engine engine = product_engine_for(training);
     enum product_engine each_step = engine == PRODUCT_OPENBLAS ? PRODUCT_PACKED : engine;
     enum status status =
-        packed_create(engine, layer->weight_ih, g, d, 0, &layer->forward_ih);
+        matmul_weights_create(engine, layer->weight_ih, g, d, 0, &layer->forward_ih);
     if (status == STATUS_OK)
-        status = packed_create(each_step, layer->weight_hh, g, h, 0, &layer->forward_hh);
+        status = matmul_weights_create(each_step, layer->weight_hh, g, h, 0,
+                                       &layer->forward_hh);
     if (status == STATUS_OK && training)
-        status = packed_create(engine, layer->weight_ih, d, g, 1, &layer->backward_ih);
+        status =
+            matmul_weights_create(engine, layer->weight_ih, d, g, 1, &layer->backward_ih);
     if (status == STATUS_OK && training)
-        status = packed_create(each_step, layer->weight_hh, h, g, 1, &layer->backward_hh);
+        status = matmul_weights_create(each_step, layer->weight_hh, h, g, 1,
+                                       &layer->backward_hh);
     return status;
 }
 
@@ -79,7 +82,7 @@ static size_t offset_of(const struct params *params, const struct cell *cell, in
 
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
                              const real *block, int layer, struct extent extent,
-                             int training, struct product_room *room,
+                             int training, struct matmul_workspace *room,
                              struct recurrent *out)
 {
     const struct cell *cell = cell_of(shape->cell);
@@ -114,10 +117,10 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
 
 void recurrent_free(struct recurrent *layer)
 {
-    packed_free(&layer->forward_ih);
-    packed_free(&layer->forward_hh);
-    packed_free(&layer->backward_ih);
-    packed_free(&layer->backward_hh);
+    matmul_weights_free(&layer->forward_ih);
+    matmul_weights_free(&layer->forward_hh);
+    matmul_weights_free(&layer->backward_ih);
+    matmul_weights_free(&layer->backward_hh);
     real *buffers[] = {layer->gate,  layer->product, layer->h_prev,  layer->c_prev,
                        layer->saved, layer->h,       layer->h_state, layer->c_state,
                        layer->dh,    layer->dc};
@@ -134,22 +137,22 @@ size_t recurrent_bytes(const struct recurrent *layer)
     size_t g = (size_t)layer->gates, states = state_elements(layer);
     size_t pairs = layer->cell->states == 2, saved = layer->cell->saves;
     size_t products = layer->cell->split_product;
-    const struct packed *packed[] = {&layer->forward_ih, &layer->forward_hh,
-                                     &layer->backward_ih, &layer->backward_hh};
+    const struct matmul_weights *packed[] = {&layer->forward_ih, &layer->forward_hh,
+                                             &layer->backward_ih, &layer->backward_hh};
     size_t elements =
         rows * ((1 + products) * g + (2 + pairs + saved) * h) + states * (2 + 2 * pairs);
     size_t bytes = elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
-        bytes += packed_bytes(packed[i]);
+        bytes += matmul_weights_bytes(packed[i]);
     return bytes;
 }
 
 void recurrent_pack(struct recurrent *layer)
 {
-    packed_refresh(&layer->forward_ih);
-    packed_refresh(&layer->forward_hh);
-    packed_refresh(&layer->backward_ih);
-    packed_refresh(&layer->backward_hh);
+    matmul_weights_pack(&layer->forward_ih);
+    matmul_weights_pack(&layer->forward_hh);
+    matmul_weights_pack(&layer->backward_ih);
+    matmul_weights_pack(&layer->backward_hh);
 }
 
 static void clear_or_copy(real *to, const real *from, int clear, int width)
@@ -189,17 +192,16 @@ static void multiply_step(struct recurrent *layer, int t)
             if (layer->cell->split_product)
                 memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
         }
-    packed_multiply(&layer->forward_hh, count, layer->from, layer->to, PRODUCT_ADD,
-                    t % 2);
+    matmul(&layer->forward_hh, count, layer->from, layer->to, MATMUL_ACCUMULATE, t % 2);
 }
 
 /* Dropout of row `at`. */
-static struct keep keep_of(const struct recurrent *layer, size_t at)
+static struct dropout_mask keep_of(const struct recurrent *layer, size_t at)
 {
     if (!layer->dropout)
-        return (struct keep){NULL, 1};
-    return (struct keep){layer->kept + at * (size_t)layer->hidden,
-                         dropout_factor(layer->dropout)};
+        return (struct dropout_mask){NULL, 1};
+    return (struct dropout_mask){layer->kept + at * (size_t)layer->hidden,
+                                 dropout_factor(layer->dropout)};
 }
 
 static void draw_dropout(struct recurrent *layer, int s, int t, int b)
@@ -264,7 +266,7 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
     layer->x = x;
     layer->dropout = dropout && dropout->rate > 0 ? dropout : NULL;
     layer->kept = kept;
-    product_over_time(&layer->forward_ih, over_time(extent), x, 0, layer->gate);
+    matmul_batched(&layer->forward_ih, over_time(extent), x, 0, layer->gate);
     begin_window(layer, inputs, end);
     for (int t = 0; t < extent.steps; t++) {
         phase_move(); /* a window of a large model may take a minute */
@@ -303,8 +305,8 @@ static void step_back(struct recurrent *layer, int t, const real *dh,
             layer->to[count++] = step.dh_next;
         }
     if (t > 0) /* truncated: the gradient ends at step 0 */
-        packed_multiply(&layer->backward_hh, count, layer->from, layer->to,
-                        cell->direct_path ? PRODUCT_ADD : PRODUCT_PUT, t % 2);
+        matmul(&layer->backward_hh, count, layer->from, layer->to,
+               cell->direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE, t % 2);
 }
 
 void recurrent_backward(struct recurrent *layer, const real *dh,
@@ -323,7 +325,7 @@ void recurrent_backward(struct recurrent *layer, const real *dh,
 
 void recurrent_backward_input(struct recurrent *layer, real *dx)
 {
-    product_over_time(&layer->backward_ih, over_time(layer->extent), layer->gate, 0, dx);
+    matmul_batched(&layer->backward_ih, over_time(layer->extent), layer->gate, 0, dx);
 }
 
 void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink)
@@ -332,12 +334,12 @@ void recurrent_gradient(const struct recurrent *layer, const struct gradient_sin
         {layer->x, layer->input, layer->at_weight_ih},
         {layer->h_prev, layer->hidden, layer->at_weight_hh}};
     if (!layer->cell->split_product) {
-        product_gradient(layer->room, layer->gates, layer->gate, inputs, 2,
-                         layer->at_bias_ih, sink);
+        matmul_gradient(layer->room, layer->gates, layer->gate, inputs, 2,
+                        layer->at_bias_ih, sink);
         return;
     }
-    product_gradient(layer->room, layer->gates, layer->gate, inputs, 1, layer->at_bias_ih,
-                     sink);
-    product_gradient(layer->room, layer->gates, layer->product, inputs + 1, 1,
-                     layer->at_bias_hh, sink);
+    matmul_gradient(layer->room, layer->gates, layer->gate, inputs, 1, layer->at_bias_ih,
+                    sink);
+    matmul_gradient(layer->room, layer->gates, layer->product, inputs + 1, 1,
+                    layer->at_bias_hh, sink);
 }

@@ -16,7 +16,7 @@
 #include "params.h"
 #include "base/token.h"
 #include "kernels/kernels.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 
 struct extent { /* of one model: the same for all its layers */
     int microbatches, rows, steps;
@@ -29,11 +29,11 @@ struct recurrent {
     int input, hidden, gates;                              /* D, H, G */
     const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
     size_t at_weight_ih, at_weight_hh, at_bias_ih,
-        at_bias_hh;                         /* offsets of the gradients */
-    size_t first;                           /* the first element of all its tensors */
-    struct packed forward_ih, forward_hh;   /* weight_ih, weight_hh */
-    struct packed backward_ih, backward_hh; /* their transposes; in training */
-    struct product_room *room;              /* the model's; in training */
+        at_bias_hh; /* offsets of the gradients */
+    size_t first;   /* the first element of all its tensors */
+    struct matmul_weights forward_ih, forward_hh;   /* weight_ih, weight_hh */
+    struct matmul_weights backward_ih, backward_hh; /* their transposes; in training */
+    struct matmul_workspace *room;                  /* the model's; in training */
     const real *x; /* [S][T][B][D]: the input of the last forward, borrowed */
     real *gate;    /* [S][T][B][G]: before, after activation; then their gradient */
     real *product; /* [S][T][B][G], cell->split_product: W_hh h_prev + bias_hh; then its
@@ -54,7 +54,7 @@ struct recurrent {
  * is no backward pass. `room` is borrowed. */
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
                              const real *block, int layer, struct extent extent,
-                             int training, struct product_room *room,
+                             int training, struct matmul_workspace *room,
                              struct recurrent *out);
 void recurrent_free(struct recurrent *layer);
 size_t recurrent_bytes(const struct recurrent *layer);
@@ -87,9 +87,9 @@ static inline size_t row_at(struct extent extent, int s, int t, int b)
            (size_t)b;
 }
 
-static inline struct product_rows over_time(struct extent extent)
+static inline struct matmul_batch over_time(struct extent extent)
 {
-    return (struct product_rows){extent.microbatches, extent.steps * extent.rows};
+    return (struct matmul_batch){extent.microbatches, extent.steps * extent.rows};
 }
 
 static inline size_t extent_rows(struct extent extent)

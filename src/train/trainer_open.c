@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "kernels/kernels.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 
 static enum status no_memory(const char *what)
 {

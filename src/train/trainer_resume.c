@@ -6,7 +6,7 @@
 #include "trainer_internal.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 
 /* Starting anew must not mix with an older run. */
 static enum status refuse_old_run(const struct trainer *trainer)

@@ -59,8 +59,8 @@ static void forward(struct trainer *trainer)
 static void add_floats(struct trainer *trainer, const struct gradient_block *block)
 {
     for (size_t r = 0; r < (size_t)block->rows; r++) {
-        float *sum = trainer->gradient + block->first + r * block->pitch;
-        const float *values = block->values + r * block->stride;
+        float *sum = trainer->gradient + block->first + r * block->ld;
+        const float *values = block->values + r * block->ld_values;
         for (int j = 0; j < block->width; j++)
             sum[j] += values[j];
     }
@@ -70,8 +70,8 @@ static void add(struct trainer *trainer, enum exact_mode mode,
                 const struct gradient_block *block)
 {
     if (is_exact(trainer))
-        exact_sum_block(trainer->sum, mode, block->first, block->pitch, block->rows,
-                        block->width, block->values, block->stride);
+        exact_sum_block(trainer->sum, mode, block->first, block->ld, block->rows,
+                        block->width, block->values, block->ld_values);
     else
         add_floats(trainer, block);
 }

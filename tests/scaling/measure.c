@@ -102,8 +102,8 @@ static void add_gradient(void *context, int microbatch,
 {
     struct record *record = context;
     (void)microbatch;
-    exact_sum_block(record->sum, EXACT_PUT, block->first, block->pitch, block->rows,
-                    block->width, block->values, block->stride);
+    exact_sum_block(record->sum, EXACT_PUT, block->first, block->ld, block->rows,
+                    block->width, block->values, block->ld_values);
 }
 
 static void note_complete(void *context, size_t first)

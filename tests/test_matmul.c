@@ -12,7 +12,7 @@
 
 #include "base/rng.h"
 #include "kernels/gemm.h"
-#include "kernels/product.h"
+#include "kernels/matmul.h"
 
 struct shape {
     int microbatches, rows, n, k;
@@ -28,8 +28,8 @@ struct matrices { /* of a shape, with random numbers */
     struct shape shape;
     size_t all; /* rows */
     float *w, *x, *y, *expected, *got;
-    struct packed forward, backward;
-    struct product_room *room;
+    struct matmul_weights forward, backward;
+    struct matmul_workspace *room;
 };
 
 static float *numbers(size_t count, uint64_t what)
@@ -46,9 +46,9 @@ static size_t largest(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static struct product_rows rows_of(const struct matrices *m)
+static struct matmul_batch rows_of(const struct matrices *m)
 {
-    return (struct product_rows){m->shape.microbatches, m->shape.rows};
+    return (struct matmul_batch){m->shape.microbatches, m->shape.rows};
 }
 
 static struct matrices make(struct shape shape, enum product_engine engine)
@@ -64,12 +64,15 @@ static struct matrices make(struct shape shape, enum product_engine engine)
                          .y = numbers(all * n, 3),
                          .expected = numbers(most, 4),
                          .got = numbers(most, 4)};
-    assert_int_equal(packed_create(engine, m.w, shape.n, shape.k, 0, &m.forward), 0);
-    assert_int_equal(packed_create(engine, m.w, shape.k, shape.n, 1, &m.backward), 0);
-    packed_refresh(&m.forward);
-    packed_refresh(&m.backward);
+    assert_int_equal(matmul_weights_create(engine, m.w, shape.n, shape.k, 0, &m.forward),
+                     0);
+    assert_int_equal(matmul_weights_create(engine, m.w, shape.k, shape.n, 1, &m.backward),
+                     0);
+    matmul_weights_pack(&m.forward);
+    matmul_weights_pack(&m.backward);
     assert_int_equal(
-        product_room_create(engine, rows_of(&m), k + n, n * largest(n, k), &m.room), 0);
+        matmul_workspace_create(engine, rows_of(&m), k + n, n * largest(n, k), &m.room),
+        0);
     return m;
 }
 
@@ -78,9 +81,9 @@ static void drop(struct matrices *m)
     float *values[] = {m->w, m->x, m->y, m->expected, m->got};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         free(values[i]);
-    packed_free(&m->forward);
-    packed_free(&m->backward);
-    product_room_free(m->room);
+    matmul_weights_free(&m->forward);
+    matmul_weights_free(&m->backward);
+    matmul_workspace_free(m->room);
 }
 
 /* Numbers of magnitude 1: an engine of its own order is off by rounding. */
@@ -147,7 +150,7 @@ static void check_forward(struct matrices *m, enum product_engine engine, int ad
             *sum = add ? m->y[i * n + j] : 0;
             chain(engine, sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
         }
-    product_over_time(&m->forward, rows_of(m), m->x, add, m->got);
+    matmul_batched(&m->forward, rows_of(m), m->x, add, m->got);
     compare(m, engine, m->all * n, k);
 }
 
@@ -160,7 +163,7 @@ static void check_backward(struct matrices *m, enum product_engine engine)
             chain(engine, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k,
                   m->shape.n);
         }
-    product_over_time(&m->backward, rows_of(m), m->y, 0, m->got);
+    matmul_batched(&m->backward, rows_of(m), m->y, 0, m->got);
     compare(m, engine, m->all * k, n);
 }
 
@@ -176,11 +179,11 @@ static void keep(void *context, int microbatch, const struct gradient_block *blo
     struct kept *kept = context;
     for (size_t r = 0; r < (size_t)block->rows; r++)
         for (size_t j = 0; j < (size_t)block->width; j++) {
-            size_t at = block->first + r * block->pitch + j;
+            size_t at = block->first + r * block->ld + j;
             float *value = &kept->values[(size_t)microbatch * kept->total + at];
             assert_true(at < kept->total && isnan(*value));
             assert_true(microbatch == 0 || !isnan(kept->values[at]));
-            *value = block->values[r * block->stride + j];
+            *value = block->values[r * block->ld_values + j];
             kept->given++;
         }
 }
@@ -204,13 +207,13 @@ static void check_gradient(struct matrices *m, enum product_engine engine)
         m->got[i] = NAN;
     const struct gradient_sink sink = {keep, &kept};
     const struct gradient_input input = {m->x, m->shape.k, 0};
-    product_gradient(m->room, m->shape.n, m->y, &input, 1, n * k, &sink);
+    matmul_gradient(m->room, m->shape.n, m->y, &input, 1, n * k, &sink);
     assert_int_equal(kept.given, microbatches * total);
     compare(m, engine, microbatches * total, rows);
     kept.given = 0;
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
-    product_gradient(m->room, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
+    matmul_gradient(m->room, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
     assert_int_equal(kept.given, microbatches * n * k);
 }
 
@@ -225,10 +228,10 @@ static void check_two(struct matrices *m)
     for (size_t i = 0; i < microbatches * total; i++)
         m->expected[i] = m->got[i] = NAN;
     for (int i = 0; i < 2; i++)
-        product_gradient(m->room, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
-                         &(struct gradient_sink){keep, &alone});
-    product_gradient(m->room, m->shape.n, m->y, inputs, 2, NO_BIAS,
-                     &(struct gradient_sink){keep, &both});
+        matmul_gradient(m->room, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
+                        &(struct gradient_sink){keep, &alone});
+    matmul_gradient(m->room, m->shape.n, m->y, inputs, 2, NO_BIAS,
+                    &(struct gradient_sink){keep, &both});
     assert_int_equal(both.given, microbatches * total);
     assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
 }
@@ -237,7 +240,7 @@ static void check(enum product_engine engine)
 {
     for (int q = 0; q < SHAPES; q++) {
         struct matrices m = make(shapes[q], engine);
-        assert_true(product_room_bytes(m.room) > 0);
+        assert_true(matmul_workspace_bytes(m.room) > 0);
         check_forward(&m, engine, 0);
         check_forward(&m, engine, 1);
         check_backward(&m, engine);
@@ -278,18 +281,17 @@ static void packed_weights_give_the_same(void **state)
         const float *from[ROWS];
         float *to[ROWS];
         size_t bytes = m.all * (size_t)n * sizeof *m.got;
-        product_over_time(&m.forward, rows_of(&m), m.x, 1,
-                          memcpy(m.expected, m.y, bytes));
+        matmul_batched(&m.forward, rows_of(&m), m.x, 1, memcpy(m.expected, m.y, bytes));
         for (int way = 0; way < 3; way++) {
             memcpy(m.got, m.y, bytes);
             for (int i = 0; i < ROWS; i++) {
                 from[i] = m.x + (size_t)i * (size_t)k;
                 to[i] = m.got + (size_t)i * (size_t)n;
                 if (way == 2)
-                    packed_multiply(&m.forward, 1, &from[i], &to[i], PRODUCT_ADD, 0);
+                    matmul(&m.forward, 1, &from[i], &to[i], MATMUL_ACCUMULATE, 0);
             }
             if (way < 2)
-                packed_multiply(&m.forward, ROWS, from, to, PRODUCT_ADD, way);
+                matmul(&m.forward, ROWS, from, to, MATMUL_ACCUMULATE, way);
             assert_memory_equal(m.expected, m.got, bytes);
         }
         drop(&m);
@@ -324,11 +326,11 @@ static void streamed_results_are_the_same(void **state)
         }
         fill(put, count, 1);
         fill(streams, count, 2);
-        packed_multiply(&m.forward, m.shape.rows, from, to[0], PRODUCT_PUT, 0);
-        packed_multiply(&m.forward, m.shape.rows, from, to[1], PRODUCT_STREAM, 1);
+        matmul(&m.forward, m.shape.rows, from, to[0], MATMUL_OVERWRITE, 0);
+        matmul(&m.forward, m.shape.rows, from, to[1], MATMUL_NONTEMPORAL, 1);
         assert_memory_equal(put, streams, count * sizeof *put);
         fill(streams, count, 3);
-        product_over_time(&m.forward, rows_of(&m), m.x, 0, streams);
+        matmul_batched(&m.forward, rows_of(&m), m.x, 0, streams);
         assert_memory_equal(put, streams, count * sizeof *put);
         free(to[0]);
         free(to[1]);
@@ -347,14 +349,14 @@ static void packing_transposes(void **state)
     for (int i = 0; i < N; i++)
         for (int j = 0; j < K; j++)
             turned[j * N + i] = w[i * K + j];
-    struct packed a, b;
-    assert_int_equal(packed_create(PRODUCT_PACKED, w, N, K, 0, &a), 0);
-    assert_int_equal(packed_create(PRODUCT_PACKED, turned, N, K, 1, &b), 0);
-    packed_refresh(&a);
-    packed_refresh(&b);
-    assert_memory_equal(a.panels, b.panels, packed_bytes(&a));
-    packed_free(&a);
-    packed_free(&b);
+    struct matmul_weights a, b;
+    assert_int_equal(matmul_weights_create(PRODUCT_PACKED, w, N, K, 0, &a), 0);
+    assert_int_equal(matmul_weights_create(PRODUCT_PACKED, turned, N, K, 1, &b), 0);
+    matmul_weights_pack(&a);
+    matmul_weights_pack(&b);
+    assert_memory_equal(a.panels, b.panels, matmul_weights_bytes(&a));
+    matmul_weights_free(&a);
+    matmul_weights_free(&b);
     free(w);
 }
 

@@ -3,8 +3,8 @@
  * Letters: N outputs, K inputs, M rows; W is [N][K], x [M][K], y [M][N], row-major and
  * without gaps. The M rows of a product over time are S microbatches of `rows` rows.
  *
- * Weights are packed into panels once a step: a panel holds PANEL outputs side by side,
- * [K][PANEL], so that a tile of rows streams it; see kernels.h. Each element of a result
+ * Weights are packed into panels once a step: a panel holds NR outputs side by side,
+ * [K][NR], so that a tile of rows streams it; see kernels.h. Each element of a result
  * is one chain of fused multiply-adds in the order of the sum: its bits depend on its own
  * row and the weights, not on how many rows or microbatches share the call, nor on the
  * processor.
@@ -16,8 +16,8 @@
  * call, as BLAS does not promise that a row's bits are independent of the shape. Then
  * they are those of its kernels for this processor.
  */
-#ifndef TUTTI_KERNELS_PRODUCT_H
-#define TUTTI_KERNELS_PRODUCT_H
+#ifndef TUTTI_KERNELS_MATMUL_H
+#define TUTTI_KERNELS_MATMUL_H
 
 #include <stddef.h>
 
@@ -28,34 +28,34 @@
 
 enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS, PRODUCT_BFLOAT16 };
 
-struct packed {
+struct matmul_weights {
     enum product_engine engine;
     int n, k;
     const real *w;  /* borrowed */
     int transposed; /* w is [k][n], and what is packed is its transpose */
-    real *panels;   /* PRODUCT_PACKED: ceil(n / PANEL) of [k][PANEL], 64-byte aligned */
+    real *panels;   /* PRODUCT_PACKED: ceil(n / NR) of [k][NR], 64-byte aligned */
     struct packed16 *rounded; /* PRODUCT_BFLOAT16 */
 };
 
 /* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W
- * [k][n]; n and k are at least 1. W is borrowed; packed_refresh is due before the first
+ * [k][n]; n and k are at least 1. W is borrowed; matmul_weights_pack is due before the first
  * product and whenever W changes. One thread at a time may multiply by it. */
-enum status packed_create(enum product_engine engine, const real *w, int n, int k,
-                          int transposed, struct packed *out);
-void packed_free(struct packed *packed);
-void packed_refresh(struct packed *packed);
-size_t packed_bytes(const struct packed *packed);
+enum status matmul_weights_create(enum product_engine engine, const real *w, int n, int k,
+                                  int transposed, struct matmul_weights *out);
+void matmul_weights_free(struct matmul_weights *packed);
+void matmul_weights_pack(struct matmul_weights *packed);
+size_t matmul_weights_bytes(const struct matmul_weights *packed);
 
 /* What a product does with y. To stream is to put past the caches what they don't hold:
  * then each y[i] is 64-byte aligned, and n a multiple of VECTOR; it is for the thread
  * that calls, as nothing orders it for others. */
-enum product_results { PRODUCT_PUT, PRODUCT_ADD, PRODUCT_STREAM };
+enum matmul_output { MATMUL_OVERWRITE, MATMUL_ACCUMULATE, MATMUL_NONTEMPORAL };
 
 /* y[i][0..n) := W x[i][0..k) for i < rows, or +=; the rows may lie anywhere. Not for
  * PRODUCT_OPENBLAS. With `back` from the last panel to the first, which changes no bit: a
  * caller that alternates finds the panels it used last still in the cache. */
-void packed_multiply(const struct packed *w, int rows, const real *const *x,
-                     real *const *y, enum product_results how, int back);
+void matmul(const struct matmul_weights *w, int rows, const real *const *x,
+            real *const *y, enum matmul_output how, int back);
 
 /* ---- products over time ---- */
 
@@ -73,38 +73,39 @@ const char *product_core(void);
  * until the next call. */
 const char *product_makers(void);
 
-struct product_rows { /* M = microbatches * rows */
+struct matmul_batch { /* M = microbatches * rows */
     int microbatches, rows;
 };
 
 /* y[M][N] := x[M][K] W^T, or with `add` y += x W^T. */
-void product_over_time(const struct packed *w, struct product_rows m, const real *x,
-                       int add, real *y);
+void matmul_batched(const struct matmul_weights *w, struct matmul_batch m, const real *x,
+                    int add, real *y);
 
 /* ---- gradients ---- */
 
 /* Working memory for gradients of M rows, of one or two matrices with up to `inputs`
  * inputs together, of up to `weights` elements each. */
-struct product_room;
-enum status product_room_create(enum product_engine engine, struct product_rows m,
-                                size_t inputs, size_t weights, struct product_room **out);
-void product_room_free(struct product_room *room);          /* NULL is fine */
-size_t product_room_bytes(const struct product_room *room); /* NULL: 0 */
+struct matmul_workspace;
+enum status matmul_workspace_create(enum product_engine engine, struct matmul_batch m,
+                                    size_t inputs, size_t weights,
+                                    struct matmul_workspace **out);
+void matmul_workspace_free(struct matmul_workspace *room);          /* NULL is fine */
+size_t matmul_workspace_bytes(const struct matmul_workspace *room); /* NULL: 0 */
 
-/* A block of a gradient: element (r, j) is values[r * stride + j], r < rows, j < width,
- * and belongs to element first + r * pitch + j of the flat block of weights. */
+/* A block of a gradient: element (r, j) is values[r * ld_values + j], r < rows, j < width,
+ * and belongs to element first + r * ld + j of the flat block of weights. */
 struct gradient_block {
-    size_t first, pitch;
+    size_t first, ld;
     int rows, width;
     const real *values;
-    size_t stride;
+    size_t ld_values;
 };
 
 struct gradient_sink {
     /* Called with every block of every microbatch. Of each element the microbatches come
      * in their order; nothing else is promised of the order. A block's numbers are in the
      * cache, and are overwritten behind the call. */
-    void (*take)(void *context, int microbatch, const struct gradient_block *block);
+    void (*write)(void *context, int microbatch, const struct gradient_block *block);
     void *context;
 };
 
@@ -121,8 +122,8 @@ enum { GRADIENT_INPUTS = 2 };
  * [M][N], block by block, every element once. db goes to the elements from `bias` on;
  * NO_BIAS: there is none. */
 #define NO_BIAS ((size_t)-1)
-void product_gradient(struct product_room *room, int n, const real *dy,
-                      const struct gradient_input *inputs, int count, size_t bias,
-                      const struct gradient_sink *sink);
+void matmul_gradient(struct matmul_workspace *room, int n, const real *dy,
+                     const struct gradient_input *inputs, int count, size_t bias,
+                     const struct gradient_sink *sink);
 
 #endif
