@@ -24,6 +24,18 @@ static const struct model_shape cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
+/* Of a model of one of the cases, in training. */
+static inline struct model_plan plan_of(const struct model_shape *shape, int microbatches)
+{
+    return (struct model_plan){.shape = shape,
+                               .end = END_TOKEN,
+                               .microbatches = microbatches,
+                               .rows = ROWS,
+                               .steps = STEPS,
+                               .training = true,
+                               .backend = &matmul_float32};
+}
+
 /* Tokens with an END here and there, targets with some that are not counted. */
 struct window {
     token inputs[MICROBATCHES][STEPS * ROWS];

@@ -102,9 +102,13 @@ static struct model *make_model(const struct dataset *dataset, int microbatches,
                                       .embedding = 6,
                                       .vocabulary = (int)dataset->encoding->vocabulary};
     struct model *model = NULL;
-    assert_int_equal(model_create(&shape, dataset->encoding->end, microbatches, rows,
-                                  steps, 0, &model),
-                     STATUS_OK);
+    const struct model_plan plan = {.shape = &shape,
+                                    .end = dataset->encoding->end,
+                                    .microbatches = microbatches,
+                                    .rows = rows,
+                                    .steps = steps,
+                                    .backend = &matmul_float32};
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
     size_t total = model_params(model)->total;
     for (size_t i = 0; i < total; i++) /* large enough for predictions that differ */
         model_weights(model)[i] = (float)(0.4 * rng_normal(3, RNG_TEST, i, 0, 0));

@@ -52,7 +52,7 @@ confined() {
         esac
     done
 }
-confined '(cblas|openblas.*)\.h' src/kernels/gemm.c
+confined '(cblas|openblas.*)\.h' src/kernels/matmul_openblas.c
 confined 'mpi\.h' src/comm/comm_internal.h
 confined 'comm_internal\.h' src/comm/comm.c src/comm/comm_counter.c \
     src/comm/comm_memory.c src/comm/comm_probe.c src/comm/comm_sum.c

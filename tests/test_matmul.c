@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "kernels/gemm.h"
 #include "kernels/matmul.h"
 
 struct shape {
@@ -51,7 +50,7 @@ static struct matmul_batch rows_of(const struct matrices *m)
     return (struct matmul_batch){m->shape.microbatches, m->shape.rows};
 }
 
-static struct matrices make(struct shape shape, enum product_engine engine)
+static struct matrices make(struct shape shape, const struct matmul_backend *backend)
 {
     size_t n = (size_t)shape.n, k = (size_t)shape.k;
     size_t all = (size_t)shape.microbatches * (size_t)shape.rows;
@@ -64,14 +63,14 @@ static struct matrices make(struct shape shape, enum product_engine engine)
                          .y = numbers(all * n, 3),
                          .expected = numbers(most, 4),
                          .got = numbers(most, 4)};
-    assert_int_equal(matmul_weights_create(engine, m.w, shape.n, shape.k, 0, &m.forward),
-                     0);
-    assert_int_equal(matmul_weights_create(engine, m.w, shape.k, shape.n, 1, &m.backward),
-                     0);
+    assert_int_equal(
+        matmul_weights_create(backend, m.w, shape.n, shape.k, false, &m.forward), 0);
+    assert_int_equal(
+        matmul_weights_create(backend, m.w, shape.k, shape.n, true, &m.backward), 0);
     matmul_weights_pack(&m.forward);
     matmul_weights_pack(&m.backward);
     assert_int_equal(
-        matmul_workspace_create(engine, rows_of(&m), k + n, n * largest(n, k), &m.room),
+        matmul_workspace_create(backend, rows_of(&m), k + n, n * largest(n, k), &m.room),
         0);
     return m;
 }
@@ -86,11 +85,11 @@ static void drop(struct matrices *m)
     matmul_workspace_free(m->room);
 }
 
-/* Numbers of magnitude 1: an engine of its own order is off by rounding. */
-static void compare(const struct matrices *m, enum product_engine engine, size_t count,
-                    size_t terms)
+/* Numbers of magnitude 1: an backend of its own order is off by rounding. */
+static void compare(const struct matrices *m, const struct matmul_backend *backend,
+                    size_t count, size_t terms)
 {
-    if (engine != PRODUCT_OPENBLAS) {
+    if (backend->format) {
         assert_memory_equal(m->expected, m->got, count * sizeof *m->got);
         return;
     }
@@ -115,11 +114,11 @@ static float round_to_half(float x)
     return to_below < to_above ? below : above;
 }
 
-/* sum += the sum over l of a(l) b(l), in the order of the engine. */
-static void chain(enum product_engine engine, float *sum, const float *a, size_t a_step,
-                  const float *b, size_t b_step, int terms)
+/* sum += the sum over l of a(l) b(l), in the order of the backend. */
+static void chain(const struct matmul_backend *backend, float *sum, const float *a,
+                  size_t a_step, const float *b, size_t b_step, int terms)
 {
-    if (engine != PRODUCT_BFLOAT16) {
+    if (backend != &matmul_bfloat16) {
         for (int l = 0; l < terms; l++)
             *sum = fmaf(a[(size_t)l * a_step], b[(size_t)l * b_step], *sum);
         return;
@@ -140,31 +139,32 @@ static void column(float *sum, const float *a, size_t step, int terms)
         *sum += a[(size_t)l * step];
 }
 
-static void check_forward(struct matrices *m, enum product_engine engine, int add)
+static void check_forward(struct matrices *m, const struct matmul_backend *backend,
+                          enum matmul_output output)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
     memcpy(m->got, m->y, m->all * n * sizeof *m->got);
     for (size_t i = 0; i < m->all; i++)
         for (size_t j = 0; j < n; j++) {
             float *sum = &m->expected[i * n + j];
-            *sum = add ? m->y[i * n + j] : 0;
-            chain(engine, sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
+            *sum = output == MATMUL_ACCUMULATE ? m->y[i * n + j] : 0;
+            chain(backend, sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
         }
-    matmul_batched(&m->forward, rows_of(m), m->x, add, m->got);
-    compare(m, engine, m->all * n, k);
+    matmul_batched(&m->forward, rows_of(m), m->x, m->got, output);
+    compare(m, backend, m->all * n, k);
 }
 
-static void check_backward(struct matrices *m, enum product_engine engine)
+static void check_backward(struct matrices *m, const struct matmul_backend *backend)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
     for (size_t i = 0; i < m->all; i++)
         for (size_t j = 0; j < k; j++) {
             m->expected[i * k + j] = 0;
-            chain(engine, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k,
+            chain(backend, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k,
                   m->shape.n);
         }
-    matmul_batched(&m->backward, rows_of(m), m->y, 0, m->got);
-    compare(m, engine, m->all * k, n);
+    matmul_batched(&m->backward, rows_of(m), m->y, m->got, MATMUL_OVERWRITE);
+    compare(m, backend, m->all * k, n);
 }
 
 /* Keeps a gradient: [microbatches][n * k + n]; elements come once, and microbatch 0's
@@ -188,7 +188,7 @@ static void keep(void *context, int microbatch, const struct gradient_block *blo
         }
 }
 
-static void check_gradient(struct matrices *m, enum product_engine engine)
+static void check_gradient(struct matrices *m, const struct matmul_backend *backend)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * k + n;
     size_t microbatches = (size_t)m->shape.microbatches, rows = (size_t)m->shape.rows;
@@ -199,7 +199,7 @@ static void check_gradient(struct matrices *m, enum product_engine engine)
         memset(sum, 0, total * sizeof *sum);
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < k; j++)
-                chain(engine, &sum[i * k + j], y + i, n, x + j, k, m->shape.rows);
+                chain(backend, &sum[i * k + j], y + i, n, x + j, k, m->shape.rows);
         for (size_t i = 0; i < n; i++)
             column(&sum[n * k + i], y + i, n, m->shape.rows);
     }
@@ -209,7 +209,7 @@ static void check_gradient(struct matrices *m, enum product_engine engine)
     const struct gradient_input input = {m->x, m->shape.k, 0};
     matmul_gradient(m->room, m->shape.n, m->y, &input, 1, n * k, &sink);
     assert_int_equal(kept.given, microbatches * total);
-    compare(m, engine, microbatches * total, rows);
+    compare(m, backend, microbatches * total, rows);
     kept.given = 0;
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
@@ -236,15 +236,15 @@ static void check_two(struct matrices *m)
     assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
 }
 
-static void check(enum product_engine engine)
+static void check(const struct matmul_backend *backend)
 {
     for (int q = 0; q < SHAPES; q++) {
-        struct matrices m = make(shapes[q], engine);
+        struct matrices m = make(shapes[q], backend);
         assert_true(matmul_workspace_bytes(m.room) > 0);
-        check_forward(&m, engine, 0);
-        check_forward(&m, engine, 1);
-        check_backward(&m, engine);
-        check_gradient(&m, engine);
+        check_forward(&m, backend, MATMUL_OVERWRITE);
+        check_forward(&m, backend, MATMUL_ACCUMULATE);
+        check_backward(&m, backend);
+        check_gradient(&m, backend);
         check_two(&m);
         drop(&m);
     }
@@ -253,20 +253,21 @@ static void check(enum product_engine engine)
 static void products_are_chains(void **state)
 {
     (void)state;
-    check(PRODUCT_PACKED);
+    check(&matmul_float32);
 }
 
 static void bfloat16_has_its_order(void **state)
 {
     (void)state;
-    check(PRODUCT_BFLOAT16);
+    check(&matmul_bfloat16);
 }
 
 static void openblas_agrees(void **state)
 {
     (void)state;
-    assert_int_equal(gemm_load(1), STATUS_OK);
-    check(PRODUCT_OPENBLAS);
+    const struct matmul_backend *openblas;
+    assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, 1, &openblas), STATUS_OK);
+    check(openblas);
 }
 
 /* One by one, together, backwards, and over time: the same bits. */
@@ -277,21 +278,22 @@ static void packed_weights_give_the_same(void **state)
     for (int q = 0; q < 2 * SHAPES; q++) {
         int n = shapes[q / 2].n, k = shapes[q / 2].k;
         struct matrices m = make((struct shape){1, ROWS, n, k},
-                                 q % 2 ? PRODUCT_BFLOAT16 : PRODUCT_PACKED);
+                                 q % 2 ? &matmul_bfloat16 : &matmul_float32);
         const float *from[ROWS];
         float *to[ROWS];
         size_t bytes = m.all * (size_t)n * sizeof *m.got;
-        matmul_batched(&m.forward, rows_of(&m), m.x, 1, memcpy(m.expected, m.y, bytes));
+        matmul_batched(&m.forward, rows_of(&m), m.x, memcpy(m.expected, m.y, bytes),
+                       MATMUL_ACCUMULATE);
         for (int way = 0; way < 3; way++) {
             memcpy(m.got, m.y, bytes);
             for (int i = 0; i < ROWS; i++) {
                 from[i] = m.x + (size_t)i * (size_t)k;
                 to[i] = m.got + (size_t)i * (size_t)n;
                 if (way == 2)
-                    matmul(&m.forward, 1, &from[i], &to[i], MATMUL_ACCUMULATE, 0);
+                    matmul(&m.forward, 1, &from[i], &to[i], MATMUL_ACCUMULATE, false);
             }
             if (way < 2)
-                matmul(&m.forward, ROWS, from, to, MATMUL_ACCUMULATE, way);
+                matmul(&m.forward, ROWS, from, to, MATMUL_ACCUMULATE, way == 1);
             assert_memory_equal(m.expected, m.got, bytes);
         }
         drop(&m);
@@ -313,7 +315,7 @@ static void streamed_results_are_the_same(void **state)
         {1, 1, 16, 7}, {1, 200, 64, 40}, {1, 70, 112, 2100}, {1, 4200, 1024, 3}};
     for (size_t q = 0; q < 2 * sizeof streamed / sizeof *streamed; q++) {
         struct matrices m =
-            make(streamed[q / 2], q % 2 ? PRODUCT_BFLOAT16 : PRODUCT_PACKED);
+            make(streamed[q / 2], q % 2 ? &matmul_bfloat16 : &matmul_float32);
         size_t n = (size_t)m.shape.n, k = (size_t)m.shape.k, count = m.all * n;
         float *put = aligned_alloc(64, count * sizeof *put);
         float *streams = aligned_alloc(64, count * sizeof *streams);
@@ -326,11 +328,11 @@ static void streamed_results_are_the_same(void **state)
         }
         fill(put, count, 1);
         fill(streams, count, 2);
-        matmul(&m.forward, m.shape.rows, from, to[0], MATMUL_OVERWRITE, 0);
-        matmul(&m.forward, m.shape.rows, from, to[1], MATMUL_NONTEMPORAL, 1);
+        matmul(&m.forward, m.shape.rows, from, to[0], MATMUL_OVERWRITE, false);
+        matmul(&m.forward, m.shape.rows, from, to[1], MATMUL_NONTEMPORAL, true);
         assert_memory_equal(put, streams, count * sizeof *put);
         fill(streams, count, 3);
-        matmul_batched(&m.forward, rows_of(&m), m.x, 0, streams);
+        matmul_batched(&m.forward, rows_of(&m), m.x, streams, MATMUL_OVERWRITE);
         assert_memory_equal(put, streams, count * sizeof *put);
         free(to[0]);
         free(to[1]);
@@ -350,8 +352,8 @@ static void packing_transposes(void **state)
         for (int j = 0; j < K; j++)
             turned[j * N + i] = w[i * K + j];
     struct matmul_weights a, b;
-    assert_int_equal(matmul_weights_create(PRODUCT_PACKED, w, N, K, 0, &a), 0);
-    assert_int_equal(matmul_weights_create(PRODUCT_PACKED, turned, N, K, 1, &b), 0);
+    assert_int_equal(matmul_weights_create(&matmul_float32, w, N, K, false, &a), 0);
+    assert_int_equal(matmul_weights_create(&matmul_float32, turned, N, K, true, &b), 0);
     matmul_weights_pack(&a);
     matmul_weights_pack(&b);
     assert_memory_equal(a.panels, b.panels, matmul_weights_bytes(&a));

@@ -15,8 +15,8 @@ enum { WINDOWS = 3 };
 static struct model *make(const struct model_shape *shape, int microbatches)
 {
     struct model *model = NULL;
-    assert_int_equal(model_create(shape, END_TOKEN, microbatches, ROWS, STEPS, 1, &model),
-                     STATUS_OK);
+    const struct model_plan plan = plan_of(shape, microbatches);
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
     weights_fill(model, 1);
     return model;
 }
@@ -230,16 +230,14 @@ static void dropout_keeps_the_mean(void **state)
     model_free(model);
 }
 
-/* Loss of a model, by what is chosen when it is made. */
-static double loss_by(enum product_engine engine, int training)
+static double loss_by(const struct matmul_backend *backend, bool training)
 {
+    struct model_plan plan = plan_of(&cases[2], MICROBATCHES);
     struct model *model = NULL;
     struct microbatch_loss losses[MICROBATCHES];
-    product_choose(engine);
-    assert_int_equal(
-        model_create(&cases[2], END_TOKEN, MICROBATCHES, ROWS, STEPS, training, &model),
-        STATUS_OK);
-    product_choose(PRODUCT_PACKED);
+    plan.backend = backend;
+    plan.training = training;
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
     weights_fill(model, 1);
     forward_windows(model, 1, losses);
     model_free(model);
@@ -249,9 +247,10 @@ static double loss_by(enum product_engine engine, int training)
 static void bfloat16_is_for_training(void **state)
 {
     (void)state;
-    double exact = loss_by(PRODUCT_PACKED, 0), rounded = loss_by(PRODUCT_BFLOAT16, 1);
-    assert_true(loss_by(PRODUCT_PACKED, 1) == exact);
-    assert_true(loss_by(PRODUCT_BFLOAT16, 0) == exact);
+    double exact = loss_by(&matmul_float32, false);
+    double rounded = loss_by(&matmul_bfloat16, true);
+    assert_true(loss_by(&matmul_float32, true) == exact);
+    assert_true(loss_by(&matmul_bfloat16, false) == exact);
     assert_true(rounded != exact && fabs(rounded - exact) < 0.01 * exact);
 }
 

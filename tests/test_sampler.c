@@ -294,8 +294,13 @@ static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
     for (int i = 0; i < 2; i++) {
         int count = i ? 8 : 1;
         struct model *model = NULL;
-        assert_int_equal(model_create(&shape, encoding->end, 1, count, 1, 0, &model),
-                         STATUS_OK);
+        const struct model_plan plan = {.shape = &shape,
+                                        .end = encoding->end,
+                                        .microbatches = 1,
+                                        .rows = count,
+                                        .steps = 1,
+                                        .backend = &matmul_float32};
+        assert_int_equal(model_create(&plan, &model), STATUS_OK);
         params_initialise(&shape, model_params(model), 3, model_weights(model));
         model_weights_changed(model);
         for (int again = 0; again < 2;

@@ -321,7 +321,7 @@ enum status player_play(const struct checkpoint *checkpoint,
     enum status status = has_tempo ? set_clock(primer, &asked) : STATUS_OK;
     struct model *model = NULL;
     if (status == STATUS_OK)
-        status = checkpoint_model(checkpoint, 1, count, 1, &model);
+        status = checkpoint_model(checkpoint, &matmul_float32, 1, count, 1, &model);
     if (status != STATUS_OK)
         return status;
     status = sampler_run(model, checkpoint->encoding, &asked,

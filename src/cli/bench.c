@@ -17,7 +17,6 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "kernels/kernels.h"
-#include "kernels/matmul.h"
 #include "nn/cell.h"
 #include "nn/model.h"
 
@@ -107,7 +106,7 @@ static void print_model(const struct bench *bench)
            bench->encoding->vocabulary, bench->encoding->name,
            (long long)options->train.batch, (long long)options->train.slices,
            (long long)options->train.time, comm_size(bench->comm),
-           comm_size(bench->comm) == 1 ? "rank" : "ranks", product_makers());
+           comm_size(bench->comm) == 1 ? "rank" : "ranks", bench->backend->description());
 }
 
 static enum status print_json(const struct bench *bench)
@@ -117,7 +116,7 @@ static enum status print_json(const struct bench *bench)
     json_object(&json, NULL);
     json_integer(&json, "ranks", comm_size(bench->comm));
     json_string(&json, "kernels", kernels()->name);
-    json_string(&json, "products", product_makers());
+    json_string(&json, "products", bench->backend->description());
     json_array(&json, "rows");
     for (size_t i = 0; i < bench->count; i++) {
         const struct bench_row *row = &bench->rows[i];
@@ -203,7 +202,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     status = cli_open_with_settings(config, &request, &bench.comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(bench.comm, model_choose_products(&options));
+    status = comm_agree(bench.comm, model_matmul_backend(&options, &bench.backend));
     if (status == STATUS_OK)
         status = check(&options, comm_size(bench.comm));
     if (status == STATUS_OK)

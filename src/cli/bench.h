@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "comm/comm.h"
 #include "encode/encoding.h"
+#include "kernels/matmul.h"
 
 enum { BENCH_ROWS = 64, BENCH_NAME = 48 };
 
@@ -23,6 +24,7 @@ struct bench_row {
 struct bench {
     struct comm *comm;
     const struct options *options;
+    const struct matmul_backend *backend; /* of the options */
     struct encoding *encoding;
     double seconds; /* that each row may take */
     struct bench_row rows[BENCH_ROWS];

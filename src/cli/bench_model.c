@@ -10,7 +10,6 @@
 #include "comm/exact_sum.h"
 #include "comm/microbatches.h"
 #include "kernels/kernels.h"
-#include "kernels/matmul.h"
 #include "nn/cell.h"
 #include "nn/model.h"
 #include "train/synthetic_run.h"
@@ -53,7 +52,7 @@ static float *numbers(size_t count)
     return values;
 }
 
-static enum status matrices_make(struct matrices *a)
+static enum status matrices_make(struct matrices *a, const struct matmul_backend *backend)
 {
     size_t n = (size_t)a->n, k = (size_t)a->k, all = (size_t)a->m.microbatches;
     all *= (size_t)a->m.rows;
@@ -64,17 +63,17 @@ static enum status matrices_make(struct matrices *a)
     a->to = calloc((size_t)a->rows, sizeof *a->to);
     if (!a->w || !a->x || !a->y || !a->from || !a->to)
         return status_fail(STATUS_FAILED, "no memory for products of %zu rows", all);
-    enum product_engine engine = product_chosen();
-    enum status status = matmul_workspace_create(engine, a->m, k, n * k, &a->room);
+    enum status status = matmul_workspace_create(backend, a->m, k, n * k, &a->room);
     if (status == STATUS_OK)
-        status = matmul_weights_create(engine, a->w, a->n, a->k, 0, &a->packed);
+        status = matmul_weights_create(backend, a->w, a->n, a->k, false, &a->packed);
     if (status == STATUS_OK)
-        status = matmul_weights_create(engine, a->w, a->k, a->n, 1, &a->transposed);
-    enum product_engine each_step = engine == PRODUCT_OPENBLAS ? PRODUCT_PACKED : engine;
+        status = matmul_weights_create(backend, a->w, a->k, a->n, true, &a->transposed);
     if (status == STATUS_OK)
-        status = matmul_weights_create(each_step, a->w, a->n, a->k, 0, &a->forward_hh);
+        status = matmul_weights_create(backend->recurrent, a->w, a->n, a->k, false,
+                                       &a->forward_hh);
     if (status == STATUS_OK)
-        status = matmul_weights_create(each_step, a->w, a->k, a->n, 1, &a->backward_hh);
+        status = matmul_weights_create(backend->recurrent, a->w, a->k, a->n, true,
+                                       &a->backward_hh);
     if (status != STATUS_OK)
         return status;
     matmul_weights_pack(&a->packed);
@@ -87,13 +86,13 @@ static enum status matrices_make(struct matrices *a)
 static void forward(void *context)
 {
     struct matrices *a = context;
-    matmul_batched(&a->packed, a->m, a->x, 0, a->y);
+    matmul_batched(&a->packed, a->m, a->x, a->y, MATMUL_OVERWRITE);
 }
 
 static void backward(void *context)
 {
     struct matrices *a = context;
-    matmul_batched(&a->transposed, a->m, a->y, 0, a->x);
+    matmul_batched(&a->transposed, a->m, a->y, a->x, MATMUL_OVERWRITE);
 }
 
 static void ignore(void *context, int microbatch, const struct gradient_block *block)
@@ -119,7 +118,8 @@ static void recurrent_forward(void *context)
         a->from[i] = a->x + (size_t)i * (size_t)a->k;
         a->to[i] = a->y + (size_t)i * (size_t)a->n;
     }
-    matmul(&a->forward_hh, a->rows, a->from, a->to, MATMUL_ACCUMULATE, a->turn++ % 2);
+    matmul(&a->forward_hh, a->rows, a->from, a->to, MATMUL_ACCUMULATE,
+           a->turn++ % 2 == 1);
 }
 
 static void recurrent_backward(void *context)
@@ -129,7 +129,8 @@ static void recurrent_backward(void *context)
         a->from[i] = a->y + (size_t)i * (size_t)a->n;
         a->to[i] = a->x + (size_t)i * (size_t)a->k;
     }
-    matmul(&a->backward_hh, a->rows, a->from, a->to, MATMUL_OVERWRITE, a->turn++ % 2);
+    matmul(&a->backward_hh, a->rows, a->from, a->to, MATMUL_OVERWRITE,
+           a->turn++ % 2 == 1);
 }
 
 static void add_product(struct bench *bench, struct matrices *a, bench_work *work,
@@ -152,7 +153,7 @@ enum status bench_products(struct bench *bench)
                          .k = (int)options->model.hidden,
                          .rows = own.count * rows};
     double all = (double)a.m.microbatches * a.m.rows;
-    enum status status = comm_agree(bench->comm, matrices_make(&a));
+    enum status status = comm_agree(bench->comm, matrices_make(&a, bench->backend));
     if (status == STATUS_OK) {
         add_product(bench, &a, forward, all, "over time, forward");
         add_product(bench, &a, backward, all, "over time, backward");
@@ -404,8 +405,13 @@ static enum status add_generation(struct bench *bench, int pieces)
         model_shape_of(bench->options, bench->encoding->vocabulary);
     struct generation generation = {
         .inputs = calloc((size_t)pieces, sizeof *generation.inputs)};
-    enum status status = generation.inputs ? model_create(&shape, bench->encoding->end, 1,
-                                                          pieces, 1, 0, &generation.model)
+    const struct model_plan plan = {.shape = &shape,
+                                    .end = bench->encoding->end,
+                                    .microbatches = 1,
+                                    .rows = pieces,
+                                    .steps = 1,
+                                    .backend = bench->backend};
+    enum status status = generation.inputs ? model_create(&plan, &generation.model)
                                            : status_fail(STATUS_FAILED, "out of memory");
     status = comm_agree(bench->comm, status);
     if (status == STATUS_OK) {

@@ -178,7 +178,7 @@ static double time_products(const struct matmul_weights *packed, float *x, float
     }
     double began = clock_seconds(), took = 0, flops = 0;
     for (; took < speed_seconds; took = clock_seconds() - began) {
-        matmul(packed, ROWS, from, to, MATMUL_ACCUMULATE, 0);
+        matmul(packed, ROWS, from, to, MATMUL_ACCUMULATE, false);
         flops += 2.0 * ROWS * OUTPUTS * INPUTS;
     }
     return flops / took;
@@ -201,7 +201,8 @@ static enum status try_speed(struct doctor *doctor)
     struct matmul_weights packed = {0};
     float *block = calloc(2 * (size_t)COPIED, sizeof *block);
     enum status status =
-        block ? matmul_weights_create(PRODUCT_PACKED, block, OUTPUTS, INPUTS, 0, &packed)
+        block ? matmul_weights_create(&matmul_float32, block, OUTPUTS, INPUTS, false,
+                                      &packed)
               : status_fail(STATUS_FAILED, "no memory for a test of the speed");
     if (doctor->comm)
         status = comm_agree(doctor->comm, status);

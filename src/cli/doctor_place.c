@@ -14,7 +14,7 @@
 #include "launch.h"
 #include "base/file.h"
 #include "base/slurm.h"
-#include "kernels/gemm.h"
+#include "kernels/matmul.h"
 #include "kernels/kernels.h"
 
 #define ROOT_CONFIRM "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"
@@ -96,9 +96,11 @@ void place_collect(struct doctor *doctor)
     place->host_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     int share = launch_cores();
     place->share = share < CPU_COUNT(&place->cores) ? share : 0;
+    const struct matmul_backend *openblas;
     if (uses_openblas(doctor) &&
-        gemm_load((int)doctor->options.train.threads) == STATUS_OK)
-        snprintf(place->core, sizeof place->core, "%s", gemm_core());
+        matmul_backend_select(BACKEND_OPENBLAS, (int)doctor->options.train.threads,
+                              &openblas) == STATUS_OK)
+        snprintf(place->core, sizeof place->core, "%s", openblas->numerics());
     snprintf(place->kernels, sizeof place->kernels, "%s", kernels()->name);
     snprintf(place->library, sizeof place->library, "%s", comm_library());
     find_processor(place->processor);

@@ -186,9 +186,11 @@ static enum status make_model(const struct results *results, struct comm *comm,
     const struct options *options = &checkpoint->options;
     int microbatches = (int)options->train.slices;
     int own = microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
-    enum status status = model_choose_products(options);
+    const struct matmul_backend *backend;
+    enum status status = model_matmul_backend(options, &backend);
     if (status == STATUS_OK)
-        status = checkpoint_model(checkpoint, own, window.rows, window.steps, model);
+        status =
+            checkpoint_model(checkpoint, backend, own, window.rows, window.steps, model);
     return status;
 }
 

@@ -55,7 +55,7 @@ enum {
 };
 
 /* Makes `count` pieces at once with a model of one microbatch, `count` rows, one step (it
- * is made by the caller with model_create(shape, end, 1, count, 1, 0, ..)); its states
+ * is made by the caller with model_create(1 microbatch, count rows, 1 step, no training)); its states
  * are cleared.
  *
  * primer[0..primer_count) (may be empty) is fed first. With keep_primer the pieces begin

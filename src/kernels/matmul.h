@@ -1,99 +1,150 @@
-/* product: the matrix products of the model, on weights that are packed into panels.
+/* matmul: the model's matrix products, by one of three backends.
  *
  * Letters: N outputs, K inputs, M rows; W is [N][K], x [M][K], y [M][N], row-major and
- * without gaps. The M rows of a product over time are S microbatches of `rows` rows.
+ * contiguous. The M rows of a batched matmul are `microbatches` times `rows` rows.
  *
- * Weights are packed into panels once a step: a panel holds NR outputs side by side,
- * [K][NR], so that a tile of rows streams it; see kernels.h. Each element of a result
- * is one chain of fused multiply-adds in the order of the sum: its bits depend on its own
- * row and the weights, not on how many rows or microbatches share the call, nor on the
- * processor.
+ *     y  := beta y + x W^T    matmul, matmul_batched; beta is 0 or 1
+ *     dW := dy^T x            matmul_gradient, of each microbatch on its own
+ *     db := dy^T 1
  *
- * PRODUCT_BFLOAT16 rounds the operands of every product to bfloat16; sums are float32, in
- * an order that is likewise the same on every processor (kernels.h). It is for training.
+ * float32 and bfloat16 read W from panels that are packed once per step. A panel holds NR
+ * outputs side by side, so a microkernel (kernels.h) reads it with stride one:
  *
- * PRODUCT_OPENBLAS gives the products over time to OpenBLAS instead, one microbatch a
- * call, as BLAS does not promise that a row's bits are independent of the shape. Then
- * they are those of its kernels for this processor.
+ *     W [N][K]                          panel p: outputs NR p ... NR p + NR-1
+ *
+ *                K inputs                       NR outputs
+ *              +----------------+             +----------------+
+ *       n = 0  | w00 w01 w02 .. |             | w00 w10 w20 .. |  input 0
+ *       n = 1  | w10 w11 w12 .. |  transpose  | w01 w11 w21 .. |  input 1
+ *              | ..             |  -------->  | w02 w12 w22 .. |  input 2
+ *       n=NR-1 |                |             | ..             |  ..
+ *              +----------------+             +----------------+  input K-1
+ *       n = NR |  next panel    |             next panel
+ *
+ * The last panel is padded with zeros. In bfloat16 a row of a panel holds pairs, of
+ * inputs 2l and 2l + 1, and K is padded to a multiple of KB16.
+ *
+ * Each element of a result is one chain of fused multiply-adds in the order of the inputs
+ * (bfloat16: the order of AMX, see kernels.h). Its bits depend on its own row and the
+ * weights. They do not depend on the number of rows or microbatches in the call, nor on
+ * the instruction set. OpenBLAS gives no such guarantee, so it is called with one
+ * microbatch's shape, and its bits are those of its kernels for the processor.
+ *
+ * Nothing here is collective. Only create functions allocate.
  */
 #ifndef TUTTI_KERNELS_MATMUL_H
 #define TUTTI_KERNELS_MATMUL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/real.h"
 #include "base/status.h"
 
-/* ---- weights ---- */
-
-enum product_engine { PRODUCT_PACKED, PRODUCT_OPENBLAS, PRODUCT_BFLOAT16 };
-
-struct matmul_weights {
-    enum product_engine engine;
-    int n, k;
-    const real *w;  /* borrowed */
-    int transposed; /* w is [k][n], and what is packed is its transpose */
-    real *panels;   /* PRODUCT_PACKED: ceil(n / NR) of [k][NR], 64-byte aligned */
-    struct packed16 *rounded; /* PRODUCT_BFLOAT16 */
-};
-
-/* A matrix [n][k] as its products read it: W, or with `transposed` the transpose of W
- * [k][n]; n and k are at least 1. W is borrowed; matmul_weights_pack is due before the first
- * product and whenever W changes. One thread at a time may multiply by it. */
-enum status matmul_weights_create(enum product_engine engine, const real *w, int n, int k,
-                                  int transposed, struct matmul_weights *out);
-void matmul_weights_free(struct matmul_weights *packed);
-void matmul_weights_pack(struct matmul_weights *packed);
-size_t matmul_weights_bytes(const struct matmul_weights *packed);
-
-/* What a product does with y. To stream is to put past the caches what they don't hold:
- * then each y[i] is 64-byte aligned, and n a multiple of VECTOR; it is for the thread
- * that calls, as nothing orders it for others. */
+/* What becomes of y. MATMUL_NONTEMPORAL overwrites it with nontemporal stores, for
+ * results that no cache holds: each row of y is then 64-byte aligned, and N a multiple of
+ * VECTOR. Such stores are ordered for the calling thread only. */
 enum matmul_output { MATMUL_OVERWRITE, MATMUL_ACCUMULATE, MATMUL_NONTEMPORAL };
-
-/* y[i][0..n) := W x[i][0..k) for i < rows, or +=; the rows may lie anywhere. Not for
- * PRODUCT_OPENBLAS. With `back` from the last panel to the first, which changes no bit: a
- * caller that alternates finds the panels it used last still in the cache. */
-void matmul(const struct matmul_weights *w, int rows, const real *const *x,
-            real *const *y, enum matmul_output how, int back);
-
-/* ---- products over time ---- */
-
-/* Who makes the products over time of models that are created from now on. */
-void product_choose(enum product_engine engine);
-enum product_engine product_chosen(void);
-/* The one for a model; PRODUCT_BFLOAT16 is for training, and gives way to PRODUCT_PACKED
- * without. */
-enum product_engine product_engine_for(int training);
-
-/* What the bits of training's products depend on: an order of sums of our own, or the
- * name of OpenBLAS's kernels. */
-const char *product_core(void);
-/* Who makes them, for people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Kept
- * until the next call. */
-const char *product_makers(void);
 
 struct matmul_batch { /* M = microbatches * rows */
     int microbatches, rows;
 };
 
-/* y[M][N] := x[M][K] W^T, or with `add` y += x W^T. */
-void matmul_batched(const struct matmul_weights *w, struct matmul_batch m, const real *x,
-                    int add, real *y);
+struct matmul_weights;
+struct matmul_workspace;
+struct matmul_gradient;
+
+/* ---- backends ---- */
+
+/* What float32 and bfloat16 do differently in the loops they share (matmul_packed.h). */
+struct packed_format;
+
+struct matmul_backend {
+    /* For people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Valid until the
+     * next call. */
+    const char *(*description)(void);
+    /* The numerics id, on which the bits of results depend: an order of sums, or the name
+     * of OpenBLAS's kernels. */
+    const char *(*numerics)(void);
+
+    const struct matmul_backend *recurrent; /* for the matmul of one time step */
+    const struct matmul_backend *inference; /* for a model that is not trained */
+
+    /* Place the arrays in the object's arena; called twice, see base/arena.h. */
+    void (*plan_weights)(struct matmul_weights *weights);
+    void (*plan_workspace)(struct matmul_workspace *workspace);
+    /* See the functions of the same names below. `matmul` is NULL for OpenBLAS. */
+    void (*pack)(struct matmul_weights *weights);
+    void (*matmul)(const struct matmul_weights *w, int rows, const real *const *x,
+                   real *const *y, enum matmul_output output, bool reversed);
+    void (*matmul_batched)(const struct matmul_weights *w, struct matmul_batch batch,
+                           const real *x, real *y, enum matmul_output output);
+    void (*gradient)(const struct matmul_gradient *gradient);
+
+    const struct packed_format *format; /* NULL for OpenBLAS */
+};
+
+/* bfloat16 rounds the operands of every matmul to bfloat16; sums are float32. It is for
+ * training: its inference backend is float32. */
+extern const struct matmul_backend matmul_float32, matmul_bfloat16;
+
+/* OpenBLAS makes the batched matmuls and the gradients; its recurrent backend is float32.
+ * The first call loads the library; `threads` is the number of threads of one matmul, the
+ * same on every rank. The other kinds use the calling thread. STATUS_FAILED if OpenBLAS
+ * can't be loaded. */
+enum matmul_backend_kind { BACKEND_FLOAT32, BACKEND_BFLOAT16, BACKEND_OPENBLAS };
+enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
+                                  const struct matmul_backend **out);
+
+/* ---- weights ---- */
+
+struct matmul_weights {
+    const struct matmul_backend *backend;
+    int n, k;
+    const real *w;   /* borrowed */
+    bool transposed; /* w is [k][n]: the operand is its transpose */
+    struct arena arena;
+    void *panels; /* float32, bfloat16: ceil(n / NR) panels, 64-byte aligned */
+    /* bfloat16: */
+    int x_rows;           /* rows that are rounded at a time */
+    void *x;              /* those of the matmul under way, rounded */
+    struct bf16_pair *wt; /* rows of W on their way to a panel */
+};
+
+/* A matrix [n][k] as an operand: W, or with `transposed` the transpose of W [k][n]. n and
+ * k are at least 1. W is borrowed. matmul_weights_pack must be called before the first
+ * matmul and after every change of W. One thread at a time may use the weights. */
+enum status matmul_weights_create(const struct matmul_backend *backend, const real *w,
+                                  int n, int k, bool transposed,
+                                  struct matmul_weights *out);
+void matmul_weights_free(struct matmul_weights *weights); /* zero-initialised is fine */
+void matmul_weights_pack(struct matmul_weights *weights);
+size_t matmul_weights_bytes(const struct matmul_weights *weights);
+
+/* y[i][0..n) := beta y[i] + W x[i][0..k) for i < rows; the rows may lie anywhere. Not for
+ * OpenBLAS. `reversed` goes from the last panel to the first, which changes no bit: a
+ * caller that alternates finds the panels it used last in the cache. */
+void matmul(const struct matmul_weights *w, int rows, const real *const *x,
+            real *const *y, enum matmul_output output, bool reversed);
+
+/* y[M][N] := beta y + x[M][K] W^T. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE;
+ * nontemporal stores are used where they help. */
+void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
+                    const real *x, real *y, enum matmul_output output);
 
 /* ---- gradients ---- */
 
-/* Working memory for gradients of M rows, of one or two matrices with up to `inputs`
- * inputs together, of up to `weights` elements each. */
-struct matmul_workspace;
-enum status matmul_workspace_create(enum product_engine engine, struct matmul_batch m,
-                                    size_t inputs, size_t weights,
-                                    struct matmul_workspace **out);
-void matmul_workspace_free(struct matmul_workspace *room);          /* NULL is fine */
-size_t matmul_workspace_bytes(const struct matmul_workspace *room); /* NULL: 0 */
+/* Working memory for gradients of M rows, with one or two matrices in a call: `inputs` is
+ * the most that these have together, `weights` the most elements that one has. */
+enum status matmul_workspace_create(const struct matmul_backend *backend,
+                                    struct matmul_batch batch, size_t inputs,
+                                    size_t weights, struct matmul_workspace **out);
+void matmul_workspace_free(struct matmul_workspace *workspace);          /* NULL: none */
+size_t matmul_workspace_bytes(const struct matmul_workspace *workspace); /* NULL: 0 */
 
-/* A block of a gradient: element (r, j) is values[r * ld_values + j], r < rows, j < width,
- * and belongs to element first + r * ld + j of the flat block of weights. */
+/* A block of a gradient: element (r, j) is values[r * ld_values + j], r < rows, j <
+ * width, and belongs to element first + r * ld + j of the flat block of weights. */
 struct gradient_block {
     size_t first, ld;
     int rows, width;
@@ -102,14 +153,14 @@ struct gradient_block {
 };
 
 struct gradient_sink {
-    /* Called with every block of every microbatch. Of each element the microbatches come
-     * in their order; nothing else is promised of the order. A block's numbers are in the
-     * cache, and are overwritten behind the call. */
+    /* Called with every block of every microbatch. For any one element the microbatches
+     * come in ascending order; no other order is guaranteed. The values of a block are in
+     * the cache and are overwritten after the call. */
     void (*write)(void *context, int microbatch, const struct gradient_block *block);
     void *context;
 };
 
-/* One of the matrices whose products were added to make y: dW = dy^T x [N][K] goes to the
+/* One of the matrices whose products were added to make y. Its dW [N][K] goes to the
  * elements of the flat block from `weight` on. */
 struct gradient_input {
     const real *x; /* [M][K] */
@@ -118,11 +169,11 @@ struct gradient_input {
 };
 enum { GRADIENT_INPUTS = 2 };
 
-/* For each microbatch the dW of `count` inputs, and db := the sums of the columns of dy
- * [M][N], block by block, every element once. db goes to the elements from `bias` on;
- * NO_BIAS: there is none. */
+/* For each microbatch dW := dy^T x of the `count` inputs, and db := the sums of the
+ * columns of dy [M][N], in blocks that hold every element once. db goes to the elements
+ * from `bias` on; NO_BIAS: there is none. */
 #define NO_BIAS ((size_t)-1)
-void matmul_gradient(struct matmul_workspace *room, int n, const real *dy,
+void matmul_gradient(struct matmul_workspace *workspace, int n, const real *dy,
                      const struct gradient_input *inputs, int count, size_t bias,
                      const struct gradient_sink *sink);
 

@@ -1,22 +1,25 @@
-/* pieces: how a whole is cut, and what is fetched of it ahead. */
+/* tiling: how matrices are cut into blocks. */
 #ifndef TUTTI_KERNELS_TILING_H
 #define TUTTI_KERNELS_TILING_H
 
 #include "kernels.h"
+
+enum { CACHE_LINE = 64 };
 
 static inline int min(int a, int b)
 {
     return a < b ? a : b;
 }
 
-/* So many pieces of `piece` elements hold `whole`, the last perhaps a smaller one. */
-static inline int ceil_div(int whole, int piece)
+/* The number of blocks of `block` elements that cover `whole`; the last one may be
+ * smaller. */
+static inline int ceil_div(int whole, int block)
 {
-    return (whole + piece - 1) / piece;
+    return (whole + block - 1) / block;
 }
 
-/* A row's results in a panel, which are written soon. */
-static inline void fetch_results(const real *y)
+/* Prefetches one row of a microtile of y for writing. */
+static inline void prefetch_row(const real *y)
 {
     for (int j = 0; j < NR; j += VECTOR)
         __builtin_prefetch(y + j, 1);

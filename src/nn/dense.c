@@ -8,6 +8,7 @@
 
 enum status affine_create(const struct params *params, const real *block,
                           const char *name, int in, int out, int training,
+                          const struct matmul_backend *backend,
                           struct matmul_workspace *room, struct affine *affine)
 {
     char weight[PARAM_NAME], bias[PARAM_NAME];
@@ -18,14 +19,13 @@ enum status affine_create(const struct params *params, const real *block,
                               .at_weight = params_find(params, weight)->offset,
                               .at_bias = params_find(params, bias)->offset,
                               .room = room};
-    enum product_engine engine = product_engine_for(training);
     affine->weight = block + affine->at_weight;
     affine->bias = block + affine->at_bias;
     enum status status =
-        matmul_weights_create(engine, affine->weight, out, in, 0, &affine->forward);
+        matmul_weights_create(backend, affine->weight, out, in, false, &affine->forward);
     if (status == STATUS_OK && training)
-        status =
-            matmul_weights_create(engine, affine->weight, in, out, 1, &affine->backward);
+        status = matmul_weights_create(backend, affine->weight, in, out, true,
+                                       &affine->backward);
     return status;
 }
 
@@ -53,13 +53,13 @@ void affine_forward(const struct affine *affine, struct matmul_batch m, const re
     size_t rows = (size_t)m.microbatches * (size_t)m.rows, width = (size_t)affine->out;
     for (size_t i = 0; i < rows; i++)
         memcpy(y + i * width, affine->bias, width * sizeof *y);
-    matmul_batched(&affine->forward, m, x, 1, y);
+    matmul_batched(&affine->forward, m, x, y, MATMUL_ACCUMULATE);
 }
 
 void affine_backward(const struct affine *affine, struct matmul_batch m, const real *dy,
                      real *dx)
 {
-    matmul_batched(&affine->backward, m, dy, 0, dx);
+    matmul_batched(&affine->backward, m, dy, dx, MATMUL_OVERWRITE);
 }
 
 void affine_gradient(const struct affine *affine, const real *x, const real *dy,

@@ -35,6 +35,7 @@ struct affine {
 /* Finds the layer's tensors, `name`/weight and `name`/bias, of `params` in `block`. */
 enum status affine_create(const struct params *params, const real *block,
                           const char *name, int in, int out, int training,
+                          const struct matmul_backend *backend,
                           struct matmul_workspace *room, struct affine *affine);
 void affine_free(struct affine *affine);
 size_t affine_bytes(const struct affine *affine);

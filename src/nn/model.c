@@ -10,7 +10,6 @@
 #include "layers.h"
 #include "recurrent.h"
 #include "base/memory.h"
-#include "kernels/gemm.h"
 
 struct model {
     struct model_shape shape;
@@ -98,7 +97,7 @@ static size_t largest(const struct params *params)
     return most;
 }
 
-static enum status create_room(struct model *model)
+static enum status create_room(struct model *model, const struct matmul_backend *backend)
 {
     int below = model->shape.hidden;
     if (model->shape.embedding > below)
@@ -106,48 +105,52 @@ static enum status create_room(struct model *model)
     int widest = model->shape.hidden + below; /* a layer's two inputs */
     if (model->shape.dense > widest)
         widest = model->shape.dense;
-    return matmul_workspace_create(product_engine_for(1), over_time(model->extent),
-                                   (size_t)widest, largest(&model->params), &model->room);
+    return matmul_workspace_create(backend, over_time(model->extent), (size_t)widest,
+                                   largest(&model->params), &model->room);
 }
 
-enum status model_choose_products(const struct options *options)
+enum status model_matmul_backend(const struct options *options,
+                                 const struct matmul_backend **out)
 {
     bool openblas = options->train.products == MATMUL_OPENBLAS;
     bool rounded = options->train.precision == PRECISION_BFLOAT16;
-    product_choose(openblas  ? PRODUCT_OPENBLAS
-                   : rounded ? PRODUCT_BFLOAT16
-                             : PRODUCT_PACKED);
-    return openblas ? gemm_load((int)options->train.threads) : STATUS_OK;
+    enum matmul_backend_kind kind = openblas  ? BACKEND_OPENBLAS
+                                    : rounded ? BACKEND_BFLOAT16
+                                              : BACKEND_FLOAT32;
+    return matmul_backend_select(kind, (int)options->train.threads, out);
 }
 
-enum status model_create(const struct model_shape *shape, token end, int microbatches,
-                         int rows, int steps, int training, struct model **out)
+enum status model_create(const struct model_plan *plan, struct model **out)
 {
+    const struct model_shape *shape = plan->shape;
+    bool training = plan->training;
+    const struct matmul_backend *backend =
+        training ? plan->backend : plan->backend->inference;
     struct model *model = calloc(1, sizeof *model);
     if (!model)
         return status_fail(STATUS_FAILED, "no memory for a model");
     *model = (struct model){.shape = *shape,
-                            .extent = {microbatches, rows, steps},
-                            .end = end,
+                            .extent = {plan->microbatches, plan->rows, plan->steps},
+                            .end = plan->end,
                             .training = training,
                             .top = shape->dense ? shape->dense : shape->hidden};
     enum status status = params_layout(shape, &model->params);
     if (status == STATUS_OK)
         status = allocate(model);
     if (status == STATUS_OK && training)
-        status = create_room(model);
+        status = create_room(model, backend);
     for (int layer = 0; status == STATUS_OK && layer < shape->layers; layer++)
         status =
             recurrent_create(shape, &model->params, model->weights, layer, model->extent,
-                             training, model->room, &model->layers[layer]);
+                             training, backend, model->room, &model->layers[layer]);
     if (status == STATUS_OK && shape->dense)
-        status =
-            affine_create(&model->params, model->weights, "dense", shape->hidden,
-                          shape->dense, training, model->room, &model->hidden_to_dense);
+        status = affine_create(&model->params, model->weights, "dense", shape->hidden,
+                               shape->dense, training, backend, model->room,
+                               &model->hidden_to_dense);
     if (status == STATUS_OK)
-        status =
-            affine_create(&model->params, model->weights, "output", model->top,
-                          shape->vocabulary, training, model->room, &model->to_output);
+        status = affine_create(&model->params, model->weights, "output", model->top,
+                               shape->vocabulary, training, backend, model->room,
+                               &model->to_output);
     if (status != STATUS_OK) {
         model_free(model);
         return status;

@@ -16,6 +16,7 @@
 #ifndef TUTTI_NN_MODEL_H
 #define TUTTI_NN_MODEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "params.h"
@@ -27,15 +28,23 @@
 
 struct model;
 
-/* Who makes the products of models that are created from now on, of which factors, and
- * with how many threads: train.products, train.precision and train.threads. Local.
- * STATUS_FAILED if OpenBLAS is asked for and can't be loaded. */
-enum status model_choose_products(const struct options *options);
+/* The matmul backend for training that train.products, train.precision and train.threads
+ * ask for. STATUS_FAILED if it is OpenBLAS, which can't be loaded. */
+enum status model_matmul_backend(const struct options *options,
+                                 const struct matmul_backend **out);
 
-/* Weights are all zero at first. `end` is the token that clears a row's state.
- * A model that will never call model_backward (training = 0) needs much less memory. */
-enum status model_create(const struct model_shape *shape, token end, int microbatches,
-                         int rows, int steps, int training, struct model **out);
+struct model_plan {
+    const struct model_shape *shape;
+    token end; /* clears a row's state */
+    int microbatches, rows, steps;
+    /* False: model_backward must not be called; needs much less memory, and uses the
+     * backend's inference backend. */
+    bool training;
+    const struct matmul_backend *backend;
+};
+
+/* Weights are all zero at first. */
+enum status model_create(const struct model_plan *plan, struct model **out);
 void model_free(struct model *model);
 
 const struct params *model_params(const struct model *model);

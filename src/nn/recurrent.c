@@ -53,21 +53,21 @@ static enum status allocate(struct recurrent *layer)
                        layer->hidden, rows);
 }
 
-static enum status create_packed(struct recurrent *layer, int training)
+static enum status create_packed(struct recurrent *layer, int training,
+                                 const struct matmul_backend *backend)
 {
     int g = layer->gates, h = layer->hidden, d = layer->input;
-    enum product_engine engine = product_engine_for(training);
-    enum product_engine each_step = engine == PRODUCT_OPENBLAS ? PRODUCT_PACKED : engine;
+    const struct matmul_backend *recurrent = backend->recurrent;
     enum status status =
-        matmul_weights_create(engine, layer->weight_ih, g, d, 0, &layer->forward_ih);
+        matmul_weights_create(backend, layer->weight_ih, g, d, false, &layer->forward_ih);
     if (status == STATUS_OK)
-        status = matmul_weights_create(each_step, layer->weight_hh, g, h, 0,
+        status = matmul_weights_create(recurrent, layer->weight_hh, g, h, false,
                                        &layer->forward_hh);
     if (status == STATUS_OK && training)
-        status =
-            matmul_weights_create(engine, layer->weight_ih, d, g, 1, &layer->backward_ih);
+        status = matmul_weights_create(backend, layer->weight_ih, d, g, true,
+                                       &layer->backward_ih);
     if (status == STATUS_OK && training)
-        status = matmul_weights_create(each_step, layer->weight_hh, h, g, 1,
+        status = matmul_weights_create(recurrent, layer->weight_hh, h, g, true,
                                        &layer->backward_hh);
     return status;
 }
@@ -82,8 +82,8 @@ static size_t offset_of(const struct params *params, const struct cell *cell, in
 
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
                              const real *block, int layer, struct extent extent,
-                             int training, struct matmul_workspace *room,
-                             struct recurrent *out)
+                             int training, const struct matmul_backend *backend,
+                             struct matmul_workspace *room, struct recurrent *out)
 {
     const struct cell *cell = cell_of(shape->cell);
     *out = (struct recurrent){
@@ -107,7 +107,7 @@ enum status recurrent_create(const struct model_shape *shape, const struct param
     out->weight_ih = block + out->at_weight_ih;
     out->weight_hh = block + out->at_weight_hh;
     out->bias_ih = block + out->at_bias_ih;
-    enum status status = create_packed(out, training);
+    enum status status = create_packed(out, training, backend);
     if (status == STATUS_OK)
         status = allocate(out);
     if (status != STATUS_OK)
@@ -192,7 +192,8 @@ static void multiply_step(struct recurrent *layer, int t)
             if (layer->cell->split_product)
                 memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
         }
-    matmul(&layer->forward_hh, count, layer->from, layer->to, MATMUL_ACCUMULATE, t % 2);
+    matmul(&layer->forward_hh, count, layer->from, layer->to, MATMUL_ACCUMULATE,
+           t % 2 == 1);
 }
 
 /* Dropout of row `at`. */
@@ -266,7 +267,8 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
     layer->x = x;
     layer->dropout = dropout && dropout->rate > 0 ? dropout : NULL;
     layer->kept = kept;
-    matmul_batched(&layer->forward_ih, over_time(extent), x, 0, layer->gate);
+    matmul_batched(&layer->forward_ih, over_time(extent), x, layer->gate,
+                   MATMUL_OVERWRITE);
     begin_window(layer, inputs, end);
     for (int t = 0; t < extent.steps; t++) {
         phase_move(); /* a window of a large model may take a minute */
@@ -306,7 +308,7 @@ static void step_back(struct recurrent *layer, int t, const real *dh,
         }
     if (t > 0) /* truncated: the gradient ends at step 0 */
         matmul(&layer->backward_hh, count, layer->from, layer->to,
-               cell->direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE, t % 2);
+               cell->direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE, t % 2 == 1);
 }
 
 void recurrent_backward(struct recurrent *layer, const real *dh,
@@ -325,7 +327,8 @@ void recurrent_backward(struct recurrent *layer, const real *dh,
 
 void recurrent_backward_input(struct recurrent *layer, real *dx)
 {
-    matmul_batched(&layer->backward_ih, over_time(layer->extent), layer->gate, 0, dx);
+    matmul_batched(&layer->backward_ih, over_time(layer->extent), layer->gate, dx,
+                   MATMUL_OVERWRITE);
 }
 
 void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink)

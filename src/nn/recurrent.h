@@ -54,8 +54,8 @@ struct recurrent {
  * is no backward pass. `room` is borrowed. */
 enum status recurrent_create(const struct model_shape *shape, const struct params *params,
                              const real *block, int layer, struct extent extent,
-                             int training, struct matmul_workspace *room,
-                             struct recurrent *out);
+                             int training, const struct matmul_backend *backend,
+                             struct matmul_workspace *room, struct recurrent *out);
 void recurrent_free(struct recurrent *layer);
 size_t recurrent_bytes(const struct recurrent *layer);
 

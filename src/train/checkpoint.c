@@ -901,11 +901,17 @@ enum status checkpoint_check_vocabulary(const char *path,
         describe(dataset->encoding, now, sizeof now));
 }
 
-enum status checkpoint_model(const struct checkpoint *checkpoint, int microbatches,
+enum status checkpoint_model(const struct checkpoint *checkpoint,
+                             const struct matmul_backend *backend, int microbatches,
                              int rows, int steps, struct model **out)
 {
-    enum status status = model_create(&checkpoint->shape, checkpoint->encoding->end,
-                                      microbatches, rows, steps, 0, out);
+    const struct model_plan plan = {.shape = &checkpoint->shape,
+                                    .end = checkpoint->encoding->end,
+                                    .microbatches = microbatches,
+                                    .rows = rows,
+                                    .steps = steps,
+                                    .backend = backend};
+    enum status status = model_create(&plan, out);
     if (status != STATUS_OK)
         return status;
     memcpy(model_weights(*out), checkpoint->weights,

@@ -123,7 +123,8 @@ void checkpoint_free(struct checkpoint *checkpoint);
 void checkpoint_free_streams(struct checkpoint *checkpoint);
 
 /* A model that holds the checkpoint's weights, for predicting only; see model_create. */
-enum status checkpoint_model(const struct checkpoint *checkpoint, int microbatches,
+enum status checkpoint_model(const struct checkpoint *checkpoint,
+                             const struct matmul_backend *backend, int microbatches,
                              int rows, int steps, struct model **out);
 
 /* STATUS_MISUSE, in words, when the dataset's tokens are not those that the checkpoint at

@@ -56,7 +56,7 @@ enum status synthetic_run_open(struct comm *comm, const struct options *options,
     struct trainer *trainer = &synthetic_run->trainer;
     trainer->comm = comm;
     trainer->now.options = *options;
-    enum status status = model_choose_products(options);
+    enum status status = model_matmul_backend(options, &trainer->backend);
     plan(trainer);
     if (status == STATUS_OK)
         status = open_local(synthetic_run, vocabulary);

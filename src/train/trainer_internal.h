@@ -47,6 +47,7 @@ struct trainer {
     struct streams streams; /* of the own microbatches; the prefetcher's */
     struct prefetcher *prefetcher;
     struct window window; /* of this step, borrowed from the prefetcher */
+    const struct matmul_backend *backend;
     struct model *model;
     struct exact_sum
         *sum; /* of the gradient over all microbatches, and of losses, wishes */

@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "kernels/kernels.h"
-#include "kernels/matmul.h"
 
 static enum status no_memory(const char *what)
 {
@@ -130,8 +129,15 @@ enum status trainer_open_model(struct trainer *trainer, size_t vocabulary, token
     const struct options *options = &trainer->now.options;
     struct checkpoint *now = &trainer->now;
     now->shape = model_shape_of(options, vocabulary);
-    enum status status = model_create(&now->shape, end, trainer->own.count, trainer->rows,
-                                      trainer->steps, 1, &trainer->model);
+    enum status status =
+        model_create(&(struct model_plan){.shape = &now->shape,
+                                          .end = end,
+                                          .microbatches = trainer->own.count,
+                                          .rows = trainer->rows,
+                                          .steps = trainer->steps,
+                                          .training = true,
+                                          .backend = trainer->backend},
+                     &trainer->model);
     if (status != STATUS_OK)
         return status;
     now->params = *model_params(trainer->model);
@@ -179,7 +185,7 @@ static void describe(struct trainer *trainer)
     now->microbatches = (size_t)now->options.train.slices;
     now->state_size = model_state_size(trainer->model);
     now->ranks = comm_size(trainer->comm);
-    snprintf(now->core, sizeof now->core, "%s", product_core());
+    snprintf(now->core, sizeof now->core, "%s", trainer->backend->numerics());
     snprintf(now->host, sizeof now->host, "%s", comm_host(trainer->comm));
 }
 
@@ -282,7 +288,7 @@ static enum status check_cores(struct trainer *trainer)
     struct place mine = {{0}, {0}};
     uint8_t *places = NULL;
     size_t *sizes = NULL;
-    snprintf(mine.core, sizeof mine.core, "%s", product_core());
+    snprintf(mine.core, sizeof mine.core, "%s", trainer->backend->numerics());
     snprintf(mine.host, sizeof mine.host, "%s", comm_host(trainer->comm));
     enum status status = comm_gather(trainer->comm, &mine, sizeof mine, &places, &sizes);
     if (status == STATUS_OK && comm_rank(trainer->comm) == 0)
@@ -341,7 +347,7 @@ enum status trainer_open(struct trainer *trainer)
 {
     const struct options *options = trainer->request->options;
     trainer->now.options = *options;
-    enum status status = model_choose_products(options);
+    enum status status = model_matmul_backend(options, &trainer->backend);
     if (status == STATUS_OK)
         status = open_local(trainer);
     status = comm_agree(trainer->comm, status);
@@ -411,7 +417,7 @@ void trainer_print_facts(struct trainer *trainer)
              trainer->dataset->encoding->vocabulary, trainer->dataset->encoding->name);
     log_info("ranks            %d, with %zu microbatches of %d rows; products by %s",
              comm_size(trainer->comm), now->microbatches, trainer->rows,
-             product_makers());
+             trainer->backend->description());
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data / megabyte,
              trainer->data_plan.training ? ", streamed from disk" : "");

@@ -6,7 +6,6 @@
 #include "trainer_internal.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "kernels/matmul.h"
 
 /* Starting anew must not mix with an older run. */
 static enum status refuse_old_run(const struct trainer *trainer)
@@ -61,14 +60,14 @@ static enum status check_options(const char *path, const struct options *before,
 static enum status check_core(const struct trainer *trainer, const char *path,
                               const char *core)
 {
-    if (strcmp(core, product_core()) == 0)
+    if (strcmp(core, trainer->backend->numerics()) == 0)
         return STATUS_OK;
     enum status status = status_fail(
         STATUS_FAILED,
         "%s was trained with products by %s, these are by %s, so the weights may differ "
         "in their last bits from an unbroken run's: set train.products and "
         "OPENBLAS_CORETYPE as they were, or train.allow_mixed_cores = yes",
-        path, core, product_core());
+        path, core, trainer->backend->numerics());
     if (!trainer->now.options.train.allow_mixed_cores)
         return status;
     log_warn("%s", status_message());

@@ -51,9 +51,8 @@ static void every_tensor_agrees_with_differences(void **state)
     (void)state;
     for (int c = 0; c < CASES; c++) {
         struct model *model = NULL;
-        assert_int_equal(
-            model_create(&cases[c], END_TOKEN, MICROBATCHES, ROWS, STEPS, 1, &model),
-            STATUS_OK);
+        const struct model_plan plan = plan_of(&cases[c], MICROBATCHES);
+        assert_int_equal(model_create(&plan, &model), STATUS_OK);
         weights_fill(model, 1);
         const struct params *params = model_params(model);
         real *gradients = calloc(MICROBATCHES * params->total, sizeof *gradients);

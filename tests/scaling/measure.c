@@ -168,7 +168,14 @@ struct bench {
 static void open_bench(struct bench *bench, int rows)
 {
     size_t tokens = (size_t)rows * STEPS;
-    must(model_create(&shape, VOCABULARY - 1, 1, rows, STEPS, 1, &bench->model));
+    const struct model_plan plan = {.shape = &shape,
+                                    .end = VOCABULARY - 1,
+                                    .microbatches = 1,
+                                    .rows = rows,
+                                    .steps = STEPS,
+                                    .training = true,
+                                    .backend = &matmul_float32};
+    must(model_create(&plan, &bench->model));
     const struct params *params = model_params(bench->model);
     bench->total = params->total;
     params_initialise(&shape, params, 1, model_weights(bench->model));

@@ -1,0 +1,310 @@
+/* matmul_bfloat16: operands rounded to bfloat16, float32 sums. Weights are packed, and
+ * rows of x are rounded block by block, into the order that the microkernel reads
+ * (kernels.h). The inputs of a sum come in blocks of KB16; the last one is padded with
+ * zeros.
+ */
+#include "matmul_packed.h"
+
+#include <stdio.h>
+
+#include "tiling.h"
+
+enum {
+    PAIRS = KB16 / 2,   /* of a block of inputs */
+    X_ROWS = 256,       /* rows of x at a time, or fewer, so that they stay in the */
+    X_BYTES = 512 << 10 /* second-level cache */
+};
+
+static const real zeros[GRADIENT_ROWS];
+
+static void begin(void)
+{
+    kernels_bf16()->bf16_begin();
+}
+
+static void end(void)
+{
+    kernels_bf16()->bf16_end();
+}
+
+/* A number of inputs or rows, padded to whole blocks. */
+static size_t padded(int count)
+{
+    return (size_t)ceil_div(count, KB16) * KB16;
+}
+
+/* ---- weights ---- */
+
+/* [padded(k) / 2][NR] pairs */
+static size_t panel_bytes(int k)
+{
+    return padded(k) / 2 * NR * sizeof(struct bf16_pair);
+}
+
+/* The leading dimension of the rounded rows of x: a line more than is needed, as rows
+ * that lie a power of two apart would share few sets of the first-level cache. */
+static size_t ldx_of(int k)
+{
+    return padded(k) + KB16;
+}
+
+static int x_rows(int k)
+{
+    int rows = min(X_ROWS, (int)(X_BYTES / (padded(k) * sizeof(bfloat16))));
+    return rows > MR16 ? rows / MR16 * MR16 : MR16;
+}
+
+static void plan_weights(struct matmul_weights *weights)
+{
+    int k = weights->k;
+    struct arena *arena = &weights->arena;
+    packed_plan_weights(weights);
+    weights->x_rows = x_rows(k);
+    weights->x =
+        arena_array(arena, (size_t)weights->x_rows * ldx_of(k), sizeof(bfloat16));
+    weights->wt = arena_array(arena, PAIRS * padded(k) / 2, sizeof *weights->wt);
+}
+
+/* panel[l][j] := the pair (w[j][2l], w[j][2l + 1]): PAIRS rows of W are rounded, then
+ * transposed as pairs. */
+static void pack_rows(const struct matmul_weights *weights, const real *w, int width,
+                      void *panel)
+{
+    size_t pairs = padded(weights->k) / 2, k = (size_t)weights->k;
+    for (int first = 0; first < width; first += PAIRS) {
+        int rows = min(PAIRS, width - first);
+        for (size_t i = 0; i < (size_t)rows; i++)
+            kernels_bf16()->round_bf16(k, w + ((size_t)first + i) * k,
+                                       (bfloat16 *)(weights->wt + i * pairs));
+        for (size_t l = 0; l < pairs; l += PAIRS)
+            kernels_bf16()->transpose_pairs(rows, PAIRS, weights->wt + l, pairs,
+                                            (struct bf16_pair *)panel + l * NR + first,
+                                            NR);
+    }
+}
+
+/* panel[l][j] := the pair (w[2l][j], w[2l + 1][j]) */
+static void pack_columns(const struct matmul_weights *weights, const real *w, int width,
+                         void *panel)
+{
+    size_t n = (size_t)weights->n;
+    struct bf16_pair *row = panel;
+    for (int l = 0; l < weights->k; l += 2, row += NR) {
+        const real *even = w + (size_t)l * n;
+        kernels_bf16()->round_bf16_pairs((size_t)width, even,
+                                         l + 1 < weights->k ? even + n : zeros, row);
+    }
+}
+
+/* ---- matmul ---- */
+
+static struct blocking blocking(const struct matmul_weights *w, int rows)
+{
+    (void)rows;
+    return (struct blocking){w->x_rows, w->k};
+}
+
+static void load_rows(const struct matmul_weights *w, int rows, const real *const *x)
+{
+    for (size_t i = 0; i < (size_t)rows; i++)
+        kernels_bf16()->round_bf16((size_t)w->k, x[i],
+                                   (bfloat16 *)w->x + i * ldx_of(w->k));
+}
+
+/* `tiles` microtiles together prefetch the panel that is used next. One alone prefetches
+ * nothing: the processor then does it as fast by itself. */
+static void prefetch_panel(struct microtile_bf16 *tile, const void *next, int t,
+                           int tiles)
+{
+    enum { LINES = PAIRS * NR * sizeof(struct bf16_pair) / CACHE_LINE }; /* of a block */
+    tile->prefetch_lines = tiles > 1 ? LINES / tiles : 0;
+    tile->prefetch = (const char *)next + (size_t)t * (size_t)tile->prefetch_lines *
+                                              CACHE_LINE * (size_t)tile->blocks;
+}
+
+/* The results of the microtile that begins at `row` of `count`. */
+static void prefetch_rows(real *const *y, int row, int count, int first)
+{
+    for (int i = row; i < min(row + MR16, count); i++)
+        prefetch_row(y[i] + first);
+}
+
+static void multiply(const struct matmul_weights *w, const struct part *part,
+                     const struct part *next, int rows, const real *const *x,
+                     real *const *y, enum matmul_output output)
+{
+    (void)x; /* rounded by load_rows */
+    int tiles = ceil_div(rows, MR16);
+    bool nontemporal = output == MATMUL_NONTEMPORAL;
+    struct microtile_bf16 tile = {.width = part->width,
+                                  .blocks = ceil_div(w->k, KB16),
+                                  .overwrite = output != MATMUL_ACCUMULATE,
+                                  .nontemporal = nontemporal,
+                                  .panel = part->panel,
+                                  .ldx = ldx_of(w->k)};
+    for (int t = 0; t < tiles; t++) {
+        int row = t * MR16;
+        tile.rows = min(MR16, rows - row);
+        tile.x = (const bfloat16 *)w->x + (size_t)row * tile.ldx;
+        for (int i = 0; i < tile.rows; i++)
+            tile.y[i] = y[row + i] + part->first;
+        if (!nontemporal && t + 1 < tiles)
+            prefetch_rows(y, row + MR16, rows, part->first);
+        else if (!nontemporal)
+            prefetch_rows(y, 0, rows, next->first);
+        prefetch_panel(&tile, next->panel, t, tiles);
+        kernels_bf16()->microkernel_bf16(&tile);
+    }
+}
+
+/* ---- gradients ---- */
+
+/* x: panels of [microbatches][padded(rows) / 2][NR] pairs. */
+static size_t microbatch_pairs(struct matmul_batch batch)
+{
+    return padded(batch.rows) / 2 * NR;
+}
+
+static size_t x_panel_pairs(struct matmul_batch batch)
+{
+    return (size_t)batch.microbatches * microbatch_pairs(batch);
+}
+
+static size_t x_panel_bytes(struct matmul_batch batch)
+{
+    return x_panel_pairs(batch) * sizeof(struct bf16_pair);
+}
+
+static void pack_x(struct matmul_workspace *workspace, int panel,
+                   const struct gradient_input *input)
+{
+    struct matmul_batch batch = workspace->batch;
+    size_t k = (size_t)input->k, stride = x_panel_pairs(batch);
+    struct bf16_pair *panels = (struct bf16_pair *)workspace->x + (size_t)panel * stride;
+    for (size_t s = 0; s < (size_t)batch.microbatches; s++)
+        for (int i = 0; i < batch.rows; i += 2) {
+            const real *even = input->x + (s * (size_t)batch.rows + (size_t)i) * k;
+            struct bf16_pair *row =
+                panels + s * microbatch_pairs(batch) + (size_t)i / 2 * NR;
+            for (int first = 0; first < input->k; first += NR, row += stride)
+                kernels_bf16()->round_bf16_pairs(
+                    (size_t)min(NR, input->k - first), even + first,
+                    i + 1 < batch.rows ? even + k + first : zeros, row);
+        }
+}
+
+static const struct bf16_pair *x_at(const struct matmul_workspace *workspace,
+                                    struct x_position at)
+{
+    return (const struct bf16_pair *)workspace->x +
+           (size_t)at.panel * x_panel_pairs(workspace->batch) +
+           (size_t)at.microbatch * microbatch_pairs(workspace->batch);
+}
+
+/* dy: [GRADIENT_ROWS][block_ld] pairs of rows, a block more than a power of two apart. */
+static size_t block_ld(struct matmul_batch batch)
+{
+    return padded(batch.rows) / 2 + PAIRS;
+}
+
+static size_t dy_block_bytes(struct matmul_batch batch)
+{
+    return GRADIENT_ROWS * block_ld(batch) * sizeof(struct bf16_pair);
+}
+
+static void plan_workspace(struct matmul_workspace *workspace)
+{
+    packed_plan_workspace(workspace);
+    workspace->pairs = arena_array(&workspace->arena, (size_t)PAIRS * GRADIENT_ROWS,
+                                   sizeof *workspace->pairs);
+}
+
+static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,
+                    int height)
+{
+    struct bf16_pair *pairs = g->workspace->pairs;
+    struct bf16_pair *block = packed_dy_block(g->workspace, microbatch);
+    int rows = g->batch.rows, all_pairs = (int)padded(rows) / 2;
+    size_t n = (size_t)g->n, ld = block_ld(g->batch);
+    const real *dy = g->dy + (size_t)microbatch * (size_t)rows * n + first;
+    for (int p = 0; p < all_pairs; p += PAIRS) {
+        for (int i = 0; i < PAIRS; i++) {
+            int row = 2 * (p + i);
+            const real *even = dy + (size_t)row * n;
+            kernels_bf16()->round_bf16_pairs((size_t)height, row < rows ? even : zeros,
+                                             row + 1 < rows ? even + n : zeros,
+                                             pairs + i * GRADIENT_ROWS);
+        }
+        for (int j = 0; j < height; j += PAIRS)
+            kernels_bf16()->transpose_pairs(PAIRS, min(PAIRS, height - j), pairs + j,
+                                            GRADIENT_ROWS, block + (size_t)j * ld + p,
+                                            ld);
+    }
+}
+
+static void multiply_dw(struct matmul_workspace *workspace, struct x_position at,
+                        struct x_position next, int height, int width)
+{
+    size_t ld = block_ld(workspace->batch);
+    const struct bf16_pair *block = packed_dy_block(workspace, at.microbatch);
+    int tiles = ceil_div(height, MR16);
+    struct microtile_bf16 tile = {.width = width,
+                                  .blocks = ceil_div(workspace->batch.rows, KB16),
+                                  .overwrite = true,
+                                  .contiguous = true,
+                                  .panel = x_at(workspace, at),
+                                  .ldx = 2 * ld};
+    for (int t = 0; t < tiles; t++) {
+        int row = t * MR16;
+        tile.rows = min(MR16, height - row);
+        tile.x = (const bfloat16 *)(block + (size_t)row * ld);
+        for (int i = 0; i < tile.rows; i++)
+            tile.y[i] = workspace->dw + (size_t)(row + i) * NR;
+        prefetch_panel(&tile, x_at(workspace, next), t, tiles);
+        kernels_bf16()->microkernel_bf16(&tile);
+    }
+}
+
+/* ---- the backend ---- */
+
+static const struct packed_format format = {
+    .begin = begin,
+    .end = end,
+    .panel_bytes = panel_bytes,
+    .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
+    .blocking = blocking,
+    .load_rows = load_rows,
+    .multiply = multiply,
+    .x_panel_bytes = x_panel_bytes,
+    .dy_block_bytes = dy_block_bytes,
+    .pack_x = pack_x,
+    .pack_dy = pack_dy,
+    .multiply_dw = multiply_dw,
+};
+
+static const char *description(void)
+{
+    static char text[64];
+    snprintf(text, sizeof text, "%s, in bfloat16", kernels_bf16()->name);
+    return text;
+}
+
+static const char *numerics(void)
+{
+    return "bfloat16";
+}
+
+const struct matmul_backend matmul_bfloat16 = {
+    .description = description,
+    .numerics = numerics,
+    .recurrent = &matmul_bfloat16,
+    .inference = &matmul_float32,
+    .plan_weights = plan_weights,
+    .plan_workspace = plan_workspace,
+    .pack = packed_pack,
+    .matmul = packed_matmul,
+    .matmul_batched = packed_matmul_batched,
+    .gradient = packed_gradient,
+    .format = &format,
+};

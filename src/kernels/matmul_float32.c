@@ -1,0 +1,262 @@
+/* matmul_float32: panels of floats; every element is one chain of multiply-adds. */
+#include "matmul_packed.h"
+
+#include <string.h>
+
+#include "tiling.h"
+
+enum {
+    X_BLOCK = 1 << 17, /* elements of x at a time: 512 kB */
+    ROWS = 128,        /* of x and y at a time: more rows of y that lie a power of two
+                          apart would evict each other, and x */
+    FEW_ROWS = 64,     /* fewer rows take as many inputs at a time as these */
+    DW_INPUTS = 512    /* rows of a panel of x at a time: 96 kB */
+};
+
+static void no_state(void)
+{
+}
+
+/* ---- weights ---- */
+
+static size_t panel_bytes(int k)
+{
+    return (size_t)k * NR * sizeof(real);
+}
+
+/* panel[l][j] := w[j][l] for l < k, j < width */
+static void pack_rows(const struct matmul_weights *weights, const real *w, int width,
+                      void *panel)
+{
+    int k = weights->k;
+    size_t ld = (size_t)k;
+    for (int l = 0; l < k; l += VECTOR)
+        for (int j = 0; j < width; j += VECTOR)
+            kernels()->transpose(min(VECTOR, width - j), min(VECTOR, k - l),
+                                 w + (size_t)j * ld + l, ld,
+                                 (real *)panel + (size_t)l * NR + j, NR);
+}
+
+/* panel[l][j] := w[l][j] */
+static void pack_columns(const struct matmul_weights *weights, const real *w, int width,
+                         void *panel)
+{
+    real *row = panel;
+    for (int l = 0; l < weights->k; l++, row += NR, w += weights->n) {
+        if (width == NR) /* a constant size is copied without a call */
+            memcpy(row, w, NR * sizeof *row);
+        else
+            memcpy(row, w, (size_t)width * sizeof *row);
+    }
+}
+
+/* ---- matmul ---- */
+
+/* One microtile, `width` wide. What isn't a whole number of vectors goes through a
+ * buffer. */
+static void multiply_tile(const struct microtile *tile, int width)
+{
+    if (width % VECTOR == 0) {
+        kernels()->microkernel(tile);
+        return;
+    }
+    _Alignas(CACHE_LINE) real buffer[MR][NR] = {{0}};
+    struct microtile buffered = *tile;
+    size_t bytes = (size_t)width * sizeof(real);
+    for (int i = 0; i < tile->rows && i < MR; i++) {
+        buffered.y[i] = buffer[i];
+        if (!tile->overwrite)
+            memcpy(buffer[i], tile->y[i], bytes);
+    }
+    kernels()->microkernel(&buffered);
+    for (int i = 0; i < tile->rows && i < MR; i++)
+        memcpy(tile->y[i], buffer[i], bytes);
+}
+
+static struct blocking blocking(const struct matmul_weights *w, int rows)
+{
+    int inputs = min(w->k, X_BLOCK / min(FEW_ROWS, rows > 0 ? rows : 1));
+    return (struct blocking){min(ROWS, X_BLOCK / inputs), inputs};
+}
+
+static void load_rows(const struct matmul_weights *w, int rows, const real *const *x)
+{
+    (void)w, (void)rows, (void)x; /* read where they lie */
+}
+
+/* Tile t of `tiles` prefetches its share of the `k` rows of a panel that is used next. */
+static void prefetch_panel(struct microtile *tile, const real *panel, int k, int t,
+                           int tiles)
+{
+    size_t bytes = panel_bytes(k) / (size_t)tiles, stride = bytes / (size_t)tile->k;
+    tile->prefetch = panel + bytes / sizeof(real) * (size_t)t;
+    tile->prefetch_stride = stride < CACHE_LINE ? stride : CACHE_LINE;
+}
+
+/* In microtiles as equal as can be. Each prefetches the results of the following one; the
+ * last one those of the next part's first. */
+static void multiply(const struct matmul_weights *w, const struct part *part,
+                     const struct part *next, int rows, const real *const *x,
+                     real *const *y, enum matmul_output output)
+{
+    (void)w;
+    int tiles = ceil_div(rows, MR);
+    bool nontemporal = output == MATMUL_NONTEMPORAL;
+    struct microtile tile = {.vectors = ceil_div(part->width, VECTOR),
+                             .k = part->k,
+                             .overwrite = output != MATMUL_ACCUMULATE,
+                             .nontemporal = nontemporal,
+                             .panel = part->panel,
+                             .ldx = 1};
+    for (int t = 0, i = 0; t < tiles; t++, i += tile.rows) {
+        tile.rows = (rows - i + tiles - t - 1) / (tiles - t);
+        for (int r = 0; r < tile.rows; r++) {
+            tile.x[r] = x[i + r] + part->from;
+            tile.y[r] = y[i + r] + part->first;
+            if (!nontemporal && i + tile.rows + r < rows)
+                prefetch_row(y[i + tile.rows + r] + part->first);
+            else if (!nontemporal && t + 1 == tiles)
+                prefetch_row(y[r] + next->first);
+        }
+        prefetch_panel(&tile, next->panel, next->k, t, tiles);
+        multiply_tile(&tile, part->width);
+    }
+}
+
+/* ---- gradients ---- */
+
+/* x: panels of [M][NR], a line more than that apart. */
+static size_t x_panel_elements(struct matmul_batch batch)
+{
+    return ((size_t)batch.microbatches * (size_t)batch.rows + 1) * NR;
+}
+
+static size_t x_panel_bytes(struct matmul_batch batch)
+{
+    return x_panel_elements(batch) * sizeof(real);
+}
+
+/* Row after row, as memory is read best. */
+static void pack_x(struct matmul_workspace *workspace, int panel,
+                   const struct gradient_input *input)
+{
+    struct matmul_batch batch = workspace->batch;
+    size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
+    size_t stride = x_panel_elements(batch);
+    int whole = input->k / NR, rest = input->k % NR;
+    real *panels = (real *)workspace->x + (size_t)panel * stride;
+    const real *x = input->x;
+    for (size_t i = 0; i < rows; i++) {
+        real *row = panels + i * NR;
+        for (int p = 0; p < whole; p++, x += NR, row += stride)
+            memcpy(row, x, NR * sizeof *row);
+        if (rest)
+            memcpy(row, x, (size_t)rest * sizeof *row);
+        x += rest;
+    }
+}
+
+static const real *x_at(const struct matmul_workspace *workspace, struct x_position at)
+{
+    return (const real *)workspace->x +
+           (size_t)at.panel * x_panel_elements(workspace->batch) +
+           (size_t)at.microbatch * (size_t)workspace->batch.rows * NR;
+}
+
+/* dy: strips of MR columns, [rows][MR], two rows more than that apart. */
+static size_t strip_elements(struct matmul_batch batch)
+{
+    return ((size_t)batch.rows + 2) * MR;
+}
+
+static size_t dy_block_bytes(struct matmul_batch batch)
+{
+    return GRADIENT_ROWS / MR * strip_elements(batch) * sizeof(real);
+}
+
+static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,
+                    int height)
+{
+    size_t rows = (size_t)g->batch.rows, n = (size_t)g->n;
+    size_t stride = strip_elements(g->batch);
+    const real *dy = g->dy + (size_t)microbatch * rows * n + first;
+    real *block = packed_dy_block(g->workspace, microbatch);
+    for (size_t i = 0; i < rows; i++, dy += n) {
+        real *strip = block + i * MR;
+        int j = 0;
+        for (; j + MR <= height; j += MR, strip += stride)
+            memcpy(strip, dy + j, MR * sizeof *strip);
+        if (j < height)
+            memcpy(strip, dy + j, (size_t)(height - j) * sizeof *strip);
+    }
+}
+
+static void multiply_dw(struct matmul_workspace *workspace, struct x_position at,
+                        struct x_position next, int height, int width)
+{
+    int rows = workspace->batch.rows, tiles = ceil_div(height, MR);
+    const real *block = packed_dy_block(workspace, at.microbatch);
+    const real *panel = x_at(workspace, at);
+    for (int i = 0; i < rows; i += DW_INPUTS) {
+        const real *after = i + DW_INPUTS < rows ? panel + (size_t)(i + DW_INPUTS) * NR
+                                                 : x_at(workspace, next);
+        struct microtile tile = {.vectors = ceil_div(width, VECTOR),
+                                 .k = min(DW_INPUTS, rows - i),
+                                 .overwrite = i == 0,
+                                 .panel = panel + (size_t)i * NR,
+                                 .ldx = MR};
+        for (int t = 0; t < tiles; t++) {
+            int first = t * MR;
+            const real *strip = block + (size_t)t * strip_elements(workspace->batch);
+            tile.rows = min(MR, height - first);
+            for (int r = 0; r < tile.rows; r++) {
+                tile.x[r] = strip + (size_t)i * MR + r;
+                tile.y[r] = workspace->dw + (first + r) * NR;
+            }
+            prefetch_panel(&tile, after, tile.k, t, tiles);
+            kernels()->microkernel(&tile);
+        }
+    }
+}
+
+/* ---- the backend ---- */
+
+static const struct packed_format format = {
+    .begin = no_state,
+    .end = no_state,
+    .panel_bytes = panel_bytes,
+    .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
+    .blocking = blocking,
+    .load_rows = load_rows,
+    .multiply = multiply,
+    .x_panel_bytes = x_panel_bytes,
+    .dy_block_bytes = dy_block_bytes,
+    .pack_x = pack_x,
+    .pack_dy = pack_dy,
+    .multiply_dw = multiply_dw,
+};
+
+static const char *description(void)
+{
+    return kernels()->name;
+}
+
+static const char *numerics(void)
+{
+    return "packed 2"; /* 1 began a chain with dh */
+}
+
+const struct matmul_backend matmul_float32 = {
+    .description = description,
+    .numerics = numerics,
+    .recurrent = &matmul_float32,
+    .inference = &matmul_float32,
+    .plan_weights = packed_plan_weights,
+    .plan_workspace = packed_plan_workspace,
+    .pack = packed_pack,
+    .matmul = packed_matmul,
+    .matmul_batched = packed_matmul_batched,
+    .gradient = packed_gradient,
+    .format = &format,
+};

@@ -1,0 +1,42 @@
+/* matmul_internal: shared by matmul*.c. */
+#ifndef TUTTI_KERNELS_MATMUL_INTERNAL_H
+#define TUTTI_KERNELS_MATMUL_INTERNAL_H
+
+#include "matmul.h"
+
+struct matmul_workspace {
+    const struct matmul_backend *backend;
+    struct matmul_batch batch;
+    size_t inputs, weights;
+    struct arena arena;
+    /* float32, bfloat16; see matmul_packed.h: */
+    int group;
+    void *x;
+    void *block;
+    real *dw;
+    struct bf16_pair *pairs;
+    /* OpenBLAS: */
+    real *gradient; /* [weights] */
+};
+
+struct matmul_gradient { /* the arguments of matmul_gradient */
+    struct matmul_workspace *workspace;
+    struct matmul_batch batch;
+    int n;
+    const real *dy;
+    const struct gradient_input *inputs;
+    int count;
+    size_t bias;
+    const struct gradient_sink *sink;
+};
+
+/* Writes the part [first, first + width) of a microbatch's db to the sink. `sums` has
+ * room for `width` elements. Does nothing without a bias. */
+void gradient_write_bias(const struct matmul_gradient *g, int microbatch, int first,
+                         int width, real *sums);
+
+/* The backend may be used after openblas_load has succeeded. */
+extern const struct matmul_backend matmul_openblas;
+enum status openblas_load(int threads);
+
+#endif

@@ -1,0 +1,224 @@
+/* matmul_packed: see the header.
+ *
+ * Rows of x come in blocks that stay in the second-level cache while the weights stream
+ * by, one part of a panel after the other; each part is prefetched while the one before
+ * it is used. Results stay in the cache, too, or bypass it if they are many.
+ *
+ * Rows of dy and x often lie a power of two apart, where a cache keeps few of them. So
+ * gradients read packed copies, whose rows are a line more than that apart.
+ */
+#include "matmul_packed.h"
+
+#include <stdint.h>
+
+#include "tiling.h"
+
+enum {
+    NONTEMPORAL_BYTES = 16 << 20, /* results that are larger do not stay in a cache */
+    DY_BLOCK_BYTES = 5 << 18      /* of packed dy: much of a second-level cache of 2 MB */
+};
+
+/* ---- weights ---- */
+
+void packed_plan_weights(struct matmul_weights *weights)
+{
+    const struct packed_format *format = weights->backend->format;
+    weights->panels = arena_array(&weights->arena, (size_t)ceil_div(weights->n, NR),
+                                  format->panel_bytes(weights->k));
+}
+
+void packed_pack(struct matmul_weights *weights)
+{
+    const struct packed_format *format = weights->backend->format;
+    size_t k = (size_t)weights->k, bytes = format->panel_bytes(weights->k);
+    char *panel = weights->panels;
+    for (int first = 0; first < weights->n; first += NR, panel += bytes) {
+        int width = min(NR, weights->n - first);
+        if (weights->transposed)
+            format->pack_columns(weights, weights->w + first, width, panel);
+        else
+            format->pack_rows(weights, weights->w + (size_t)first * k, width, panel);
+    }
+}
+
+/* ---- matmul ---- */
+
+/* Part `number` in the order of use: all panels with the first `inputs` inputs, then all
+ * with the next ones. (bfloat16 takes all inputs at once: from is 0.) */
+static struct part part_of(const struct matmul_weights *w, int number, int inputs,
+                           bool reversed)
+{
+    int panels = ceil_div(w->n, NR), panel = number % panels;
+    panel = reversed ? panels - 1 - panel : panel;
+    int from = number / panels * inputs;
+    return (struct part){.first = panel * NR,
+                         .width = min(NR, w->n - panel * NR),
+                         .from = from,
+                         .k = min(inputs, w->k - from),
+                         .panel = (const char *)w->panels +
+                                  (size_t)panel * w->backend->format->panel_bytes(w->k) +
+                                  (size_t)from * NR * sizeof(real)};
+}
+
+/* The first inputs overwrite y, the following ones accumulate. Only the last stores can
+ * be nontemporal. */
+static enum matmul_output output_of(const struct part *part, int k,
+                                    enum matmul_output output)
+{
+    if (part->from > 0)
+        return MATMUL_ACCUMULATE;
+    return output == MATMUL_NONTEMPORAL && part->k < k ? MATMUL_OVERWRITE : output;
+}
+
+void packed_matmul(const struct matmul_weights *w, int rows, const real *const *x,
+                   real *const *y, enum matmul_output output, bool reversed)
+{
+    const struct packed_format *format = w->backend->format;
+    struct blocking block = format->blocking(w, rows);
+    int parts = ceil_div(w->n, NR) * ceil_div(w->k, block.inputs);
+    format->begin();
+    for (int first = 0; first < rows; first += block.rows) {
+        int count = min(block.rows, rows - first);
+        format->load_rows(w, count, x + first);
+        for (int p = 0; p < parts; p++) {
+            struct part part = part_of(w, p, block.inputs, reversed);
+            struct part next = part_of(w, min(p + 1, parts - 1), block.inputs, reversed);
+            format->multiply(w, &part, &next, count, x + first, y + first,
+                             output_of(&part, w->k, output));
+        }
+    }
+    format->end();
+}
+
+/* MATMUL_OVERWRITE may become nontemporal. */
+static enum matmul_output batched_output(const struct matmul_weights *w, size_t rows,
+                                         const real *y, enum matmul_output output)
+{
+    size_t row = (size_t)w->n * sizeof *y;
+    bool aligned = ((uintptr_t)y | row) % CACHE_LINE == 0;
+    bool large = rows * row > NONTEMPORAL_BYTES;
+    return output == MATMUL_OVERWRITE && aligned && large ? MATMUL_NONTEMPORAL : output;
+}
+
+void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
+                           const real *x, real *y, enum matmul_output output)
+{
+    enum { ROWS = 256 };
+    const real *x_rows[ROWS];
+    real *y_rows[ROWS];
+    size_t all = (size_t)batch.microbatches * (size_t)batch.rows;
+    output = batched_output(w, all, y, output);
+    for (size_t first = 0; first < all; first += ROWS) {
+        int count = min(ROWS, (int)(all - first));
+        for (size_t i = 0; i < (size_t)count; i++) {
+            x_rows[i] = x + (first + i) * (size_t)w->k;
+            y_rows[i] = y + (first + i) * (size_t)w->n;
+        }
+        packed_matmul(w, count, x_rows, y_rows, output, false);
+    }
+}
+
+/* ---- gradients ---- */
+
+/* The number of microbatches whose blocks of dy stay in the second-level cache together,
+ * with the sums that they are added to. */
+static int group_of(size_t block_bytes, int microbatches)
+{
+    size_t blocks = DY_BLOCK_BYTES / block_bytes;
+    return min(microbatches, blocks > 1 ? (int)blocks : 1);
+}
+
+/* An upper bound for the panels of a gradient's inputs; each begins a panel. */
+static size_t x_panels(size_t inputs)
+{
+    return inputs / NR + GRADIENT_INPUTS;
+}
+
+void packed_plan_workspace(struct matmul_workspace *workspace)
+{
+    const struct packed_format *format = workspace->backend->format;
+    struct arena *arena = &workspace->arena;
+    struct matmul_batch batch = workspace->batch;
+    size_t block = format->dy_block_bytes(batch);
+    workspace->group = group_of(block, batch.microbatches);
+    workspace->x =
+        arena_array(arena, x_panels(workspace->inputs), format->x_panel_bytes(batch));
+    workspace->block = arena_array(arena, (size_t)workspace->group, block);
+    workspace->dw = arena_array(arena, GRADIENT_ROWS * NR, sizeof *workspace->dw);
+}
+
+void *packed_dy_block(const struct matmul_workspace *workspace, int microbatch)
+{
+    size_t bytes = workspace->backend->format->dy_block_bytes(workspace->batch);
+    return (char *)workspace->block + (size_t)(microbatch % workspace->group) * bytes;
+}
+
+/* A part of dW: rows [first, first + height), of microbatches [from, to), which are of one
+ * group. */
+struct dw_part {
+    int first, height, from, to;
+};
+
+/* That part of an input's dW, panel after panel; the sums that the sink adds to stay in
+ * the cache from microbatch to microbatch. `panel` is the first of the input's panels. */
+static void write_weights(const struct matmul_gradient *g,
+                          const struct gradient_input *input, int panel,
+                          struct dw_part part)
+{
+    struct matmul_workspace *workspace = g->workspace;
+    size_t k = (size_t)input->k;
+    struct gradient_block block = {.first = input->weight + (size_t)part.first * k,
+                                   .ld = k,
+                                   .rows = part.height,
+                                   .values = workspace->dw,
+                                   .ld_values = NR};
+    for (int column = 0; column < input->k; column += NR, panel++, block.first += NR) {
+        block.width = min(NR, input->k - column);
+        for (int s = part.from; s < part.to; s++) {
+            struct x_position at = {s, panel}, next = {s + 1, panel};
+            if (s + 1 == part.to)
+                next = (struct x_position){part.from, panel + 1};
+            workspace->backend->format->multiply_dw(workspace, at, next, part.height,
+                                                    block.width);
+            g->sink->write(g->sink->context, s, &block);
+        }
+    }
+}
+
+/* That part of the dW of all inputs, and of db. */
+static void write_part(const struct matmul_gradient *g, struct dw_part part)
+{
+    real sums[GRADIENT_ROWS];
+    for (int s = part.from; s < part.to; s++) {
+        g->workspace->backend->format->pack_dy(g, s, part.first, part.height);
+        gradient_write_bias(g, s, part.first, part.height, sums);
+    }
+    for (int i = 0, panel = 0; i < g->count; i++) {
+        write_weights(g, &g->inputs[i], panel, part);
+        panel += ceil_div(g->inputs[i].k, NR);
+    }
+}
+
+/* Parts of n rows of dW are of equal height, in pairs of microtiles. */
+static int part_height(int n)
+{
+    int height = ceil_div(n, ceil_div(n, GRADIENT_ROWS));
+    return ceil_div(height, 2 * MR) * 2 * MR;
+}
+
+void packed_gradient(const struct matmul_gradient *g)
+{
+    struct matmul_workspace *workspace = g->workspace;
+    const struct packed_format *format = workspace->backend->format;
+    int height = part_height(g->n), microbatches = g->batch.microbatches;
+    for (int i = 0, panel = 0; i < g->count; i++) {
+        format->pack_x(workspace, panel, &g->inputs[i]);
+        panel += ceil_div(g->inputs[i].k, NR);
+    }
+    format->begin();
+    for (int first = 0; first < g->n; first += height)
+        for (int s = 0; s < microbatches; s += workspace->group)
+            write_part(g, (struct dw_part){first, min(height, g->n - first), s,
+                                           min(s + workspace->group, microbatches)});
+    format->end();
+}

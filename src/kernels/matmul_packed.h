@@ -1,0 +1,82 @@
+/* matmul_packed: the loops over blocks, panels and microtiles that float32 and bfloat16
+ * share. What they do differently is in their struct packed_format.
+ */
+#ifndef TUTTI_KERNELS_MATMUL_PACKED_H
+#define TUTTI_KERNELS_MATMUL_PACKED_H
+
+#include "matmul_internal.h"
+
+/* Rows of dW that are computed at a time: whole microtiles of either format. */
+enum { GRADIENT_ROWS = 128 };
+
+/* Part of the weights: outputs [first, first + width), inputs [from, from + k). */
+struct part {
+    int first, width, from, k;
+    const void *panel; /* of these outputs, from input `from` on */
+};
+
+/* The sizes of the blocks that stay in the second-level cache: rows of x, and inputs. */
+struct blocking {
+    int rows, inputs;
+};
+
+/* A microbatch's rows in one panel of x. */
+struct x_position {
+    int microbatch, panel;
+};
+
+struct packed_format {
+    /* Called before and after the calls of multiply and multiply_dw. */
+    void (*begin)(void);
+    void (*end)(void);
+
+    /* ---- weights ---- */
+
+    size_t (*panel_bytes)(int k);
+    /* panel := `width` rows of W [n][k], or of its transpose [k][n], from `w` on. */
+    void (*pack_rows)(const struct matmul_weights *weights, const real *w, int width,
+                      void *panel);
+    void (*pack_columns)(const struct matmul_weights *weights, const real *w, int width,
+                         void *panel);
+
+    /* ---- matmul ---- */
+
+    struct blocking (*blocking)(const struct matmul_weights *w, int rows);
+    /* Prepares a block of rows of x for multiply. */
+    void (*load_rows)(const struct matmul_weights *w, int rows, const real *const *x);
+    /* y[i][part] := beta y[i][part] + x[i] times the part, for a block of rows. `next` is
+     * the part used next, to be prefetched. */
+    void (*multiply)(const struct matmul_weights *w, const struct part *part,
+                     const struct part *next, int rows, const real *const *x,
+                     real *const *y, enum matmul_output output);
+
+    /* ---- gradients ---- */
+
+    size_t (*x_panel_bytes)(struct matmul_batch batch);  /* of all microbatches */
+    size_t (*dy_block_bytes)(struct matmul_batch batch); /* of one microbatch */
+    /* Packs an input's x [M][k] into panels, from `panel` on. */
+    void (*pack_x)(struct matmul_workspace *workspace, int panel,
+                   const struct gradient_input *input);
+    /* Packs columns [first, first + height) of a microbatch's dy into its block. */
+    void (*pack_dy)(const struct matmul_gradient *g, int microbatch, int first,
+                    int height);
+    /* workspace->dw [height][NR] := the transpose of the microbatch's block times the
+     * first `width` columns of the panel at `at`; `next` is used next. */
+    void (*multiply_dw)(struct matmul_workspace *workspace, struct x_position at,
+                        struct x_position next, int height, int width);
+};
+
+/* Members of struct matmul_backend. */
+void packed_plan_weights(struct matmul_weights *weights);
+void packed_plan_workspace(struct matmul_workspace *workspace);
+void packed_pack(struct matmul_weights *weights);
+void packed_matmul(const struct matmul_weights *w, int rows, const real *const *x,
+                   real *const *y, enum matmul_output output, bool reversed);
+void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
+                           const real *x, real *y, enum matmul_output output);
+void packed_gradient(const struct matmul_gradient *g);
+
+/* A microbatch's packed block of dy. */
+void *packed_dy_block(const struct matmul_workspace *workspace, int microbatch);
+
+#endif
