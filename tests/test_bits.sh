@@ -1,6 +1,6 @@
 #!/bin/bash
 # The weights of ten small trainings, to the last bit as they were: a change of the bits has
-# to be meant, and gets a new numerics id in product.c and new hashes here.
+# to be meant, and gets a new numerics id in matmul_*.c and new hashes here.
 #   bash test_bits.sh TUTTI SOURCE_DIRECTORY
 # TUTTI_TEST_BITS=show prints the hashes and compares none: for two programs, or a new id.
 # OpenBLAS has other bits on other processors, so it is compared with itself alone.

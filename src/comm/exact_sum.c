@@ -1,11 +1,8 @@
 /* exact_sum: fixed-point sums.
  *
  * The integers of one vector lie in one block: the number of bad addends, extras, values;
- * so one sum over the ranks takes them all, and what is known last goes last. Adding is
- * one of the kernels. The loops that read the sums have no branch and no conversion
- * instruction that only new processors have, so compilers turn them into vector code for
- * any processor. On x86-64 three versions are compiled and the loader picks one; their
- * bits are equal, as every operation in them is exact or rounds once.
+ * so one sum over the ranks takes them all, and what is known last goes last. The loops
+ * over values are kernels (kernels/fixed_point.h).
  */
 #include "exact_sum.h"
 
@@ -16,15 +13,7 @@
 #include "buckets.h"
 #include "kernels/kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                   \
-    defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
-#define FOR_SEVERAL_PROCESSORS                                                           \
-    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_SEVERAL_PROCESSORS
-#endif
-
-enum { ALIGNMENT = 64, BLOCK = 4096, LANES = 8 };
+enum { ALIGNMENT = 64, BLOCK = 4096, HEADER = 8 /* multiple of these elements */ };
 
 struct exact_sum {
     size_t count, extras;
@@ -93,7 +82,7 @@ enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
     sum->scale = ldexp(1, scale_bits);
     sum->bound = largest_addend(addends, sum->scale);
     sum->ranks = comm_size(comm);
-    sum->header = (1 + extras + LANES - 1) / LANES * LANES;
+    sum->header = (1 + extras + HEADER - 1) / HEADER * HEADER;
     enum status status = make_block(comm, sum, buckets_count(sum_length(sum), bucket));
     if (status != STATUS_OK) {
         exact_sum_free(sum);
@@ -250,61 +239,18 @@ int64_t exact_sum_count(const struct exact_sum *sum, size_t extra)
 
 /* ---- reading ---- */
 
-static inline double double_of(int64_t bits)
-{
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* (double)value, in instructions that every processor has for vectors: the upper half as
- * a double that counts in 2^32, the lower as one that counts in ones; only the last
- * addition rounds. */
-static inline double to_double(int64_t value)
-{
-    uint64_t high =
-        ((uint64_t)value >> 32) ^ 0x4530000080000000; /* 2^84 + 2^63 + upper */
-    uint64_t low = ((uint64_t)value & 0xffffffff) | 0x4330000000000000; /* 2^52 + lower */
-    return (double_of((int64_t)high) - (0x1p84 + 0x1p63 + 0x1p52)) +
-           double_of((int64_t)low);
-}
-
-/* Adds each lane's squares to squares[lane]. */
-FOR_SEVERAL_PROCESSORS
-static void add_squares(const int64_t *restrict sums, size_t rows, double unit,
-                        double factor, double *restrict squares)
-{
-    for (size_t row = 0; row < rows; row++)
-        for (size_t lane = 0; lane < LANES; lane++) {
-            double value = to_double(sums[row * LANES + lane]) * unit * factor;
-            squares[lane] += value * value;
-        }
-}
-
 double exact_sum_squares(const struct exact_sum *sum, double factor)
 {
-    double squares[LANES] = {0}, unit = 1 / sum->scale, total = 0;
-    size_t rows = sum->count / LANES, whole = rows * LANES;
-    add_squares(sum->values, rows, unit, factor, squares);
-    for (size_t i = whole; i < sum->count; i++) {
-        double value = to_double(sum->values[i]) * unit * factor;
-        squares[i - whole] += value * value;
-    }
-    for (int lane = 0; lane < LANES; lane++)
+    double squares[FIXED_POINT_LANES] = {0}, total = 0;
+    kernels()->fixed_point_squares(sum->values, sum->count, 1 / sum->scale, factor,
+                                   squares);
+    for (int lane = 0; lane < FIXED_POINT_LANES; lane++)
         total += squares[lane];
     return total;
-}
-
-FOR_SEVERAL_PROCESSORS
-static void read_values(const int64_t *restrict sums, float *restrict values, size_t n,
-                        double unit, double factor)
-{
-    for (size_t i = 0; i < n; i++)
-        values[i] = (float)(to_double(sums[i]) * unit * factor);
 }
 
 void exact_sum_read(const struct exact_sum *sum, size_t first, size_t n, double factor,
                     float *values)
 {
-    read_values(sum->values + first, values, n, 1 / sum->scale, factor);
+    kernels()->fixed_point_read(sum->values + first, n, 1 / sum->scale, factor, values);
 }

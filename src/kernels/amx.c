@@ -6,10 +6,9 @@
  * Compilers don't know what the instructions read and write of memory: hence the fences.
  */
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
-#define SIMD_AVX512
-#include "simd16.h"
 #include "tiling.h"
 #include "variants.h"
+#include "x86.h"
 
 enum { REGISTERS = 8, REGISTER_ROWS = 16, LINE = 64 };
 
@@ -22,7 +21,7 @@ struct layout {
     uint8_t rows[16];
 };
 
-void amx_begin(void)
+static void begin(void)
 {
     static const struct layout layout = {
         .palette = 1,
@@ -33,7 +32,7 @@ void amx_begin(void)
     _tile_loadconfig(&layout);
 }
 
-void amx_end(void)
+static void end(void)
 {
     FENCE();
     _tile_release();
@@ -140,7 +139,7 @@ static inline void stream_row(float *to, const float *from, int vectors)
         _mm512_stream_ps(to, _mm512_load_ps(from));
 }
 
-void amx_microkernel_bf16(const struct microtile_bf16 *t)
+static void microkernel_bf16(const struct microtile_bf16 *t)
 {
     _Alignas(64) float sums[MR16 * NR];
     float *lower = sums + REGISTER_ROWS * NR;
@@ -172,7 +171,7 @@ void amx_microkernel_bf16(const struct microtile_bf16 *t)
 }
 
 /* The processor's own instruction rounds as round_bf16 says (kernels.h). */
-void amx_round_bf16(size_t n, const float *x, bfloat16 *y)
+static void round_bf16(size_t n, const float *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
         __mmask16 mask = first_lanes(n - i);
@@ -181,8 +180,8 @@ void amx_round_bf16(size_t n, const float *x, bfloat16 *y)
     }
 }
 
-void amx_round_bf16_pairs(size_t n, const float *even, const float *odd,
-                          struct bf16_pair *y)
+static void round_bf16_pairs(size_t n, const float *even, const float *odd,
+                             struct bf16_pair *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
         __mmask16 mask = first_lanes(n - i);
@@ -192,6 +191,16 @@ void amx_round_bf16_pairs(size_t n, const float *even, const float *odd,
                 upper = _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)second), 16);
         _mm512_mask_storeu_epi32(y + i, mask, _mm512_or_epi32(lower, upper));
     }
+}
+
+void kernels_add_amx(struct kernels *kernels)
+{
+    kernels->name = "amx";
+    kernels->bf16_begin = begin;
+    kernels->bf16_end = end;
+    kernels->microkernel_bf16 = microkernel_bf16;
+    kernels->round_bf16 = round_bf16;
+    kernels->round_bf16_pairs = round_bf16_pairs;
 }
 #else
 typedef int amx_not_built; /* C wants a declaration */

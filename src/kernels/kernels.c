@@ -1,4 +1,4 @@
-/* kernels: the choice of an instruction set at run time. Compiled for any processor. */
+/* kernels: selects the instruction set at run time. Compiled for any processor. */
 #include "kernels.h"
 
 #include <pthread.h>
@@ -8,90 +8,132 @@
 #include "base/log.h"
 #include "variants.h"
 
+/* ---- the sets: NULL where the processor, the build or the system lacks one ---- */
+
+static const struct kernels *find_portable(void)
+{
+    return &kernels_portable;
+}
+
+#if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
+static const struct kernels *find_avx2(void)
+{
+    __builtin_cpu_init();
+    bool supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return supported ? &kernels_avx2 : NULL;
+}
+
+static const struct kernels *find_avx512(void)
+{
+    __builtin_cpu_init();
+    bool supported =
+        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+    return supported ? &kernels_avx512 : NULL;
+}
+#else
+static const struct kernels *find_avx2(void)
+{
+    return NULL;
+}
+
+static const struct kernels *find_avx512(void)
+{
+    return NULL;
+}
+#endif
+
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The processor has the instructions, and the system grants the registers. */
-static int amx_is_there(void)
+/* The processor has the instructions, and the system grants the tile registers. */
+static bool has_amx(void)
 {
-    enum { REQUEST = 0x1023, MATRIX_REGISTERS = 18, BFLOAT16 = 1 << 22, TILES = 1 << 24 };
+    enum {
+        REQUEST = 0x1023,
+        TILE_REGISTERS = 18,
+        AMX_BF16 = 1 << 22,
+        AMX_TILE = 1 << 24
+    };
     unsigned a, b, c, d;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return 0;
-    return (d & BFLOAT16) && (d & TILES) &&
-           syscall(SYS_arch_prctl, REQUEST, MATRIX_REGISTERS) == 0;
+        return false;
+    return (d & AMX_BF16) && (d & AMX_TILE) &&
+           syscall(SYS_arch_prctl, REQUEST, TILE_REGISTERS) == 0;
 }
 
-static struct kernels amx; /* no name: there is none */
+static struct kernels amx; /* name NULL: not available */
 
 static void make_amx(void)
 {
-    if (!kernels_named("avx512") || !__builtin_cpu_supports("avx512bw") ||
+    if (!find_avx512() || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512bf16") ||
-        !amx_is_there())
+        !has_amx())
         return;
     amx = kernels_avx512;
-    amx.name = "amx";
-    amx.bf16_begin = amx_begin;
-    amx.bf16_end = amx_end;
-    amx.microkernel_bf16 = amx_microkernel_bf16;
-    amx.round_bf16 = amx_round_bf16;
-    amx.round_bf16_pairs = amx_round_bf16_pairs;
+    kernels_add_amx(&amx);
 }
 
-static const struct kernels *kernels_amx(void)
+static const struct kernels *find_amx(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_amx);
     return amx.name ? &amx : NULL;
 }
 #else
-static const struct kernels *kernels_amx(void)
+static const struct kernels *find_amx(void)
 {
     return NULL;
 }
 #endif
 
-const struct kernels *kernels_named(const char *name)
+/* ---- selection ---- */
+
+static const struct {
+    const char *name;
+    const struct kernels *(*find)(void);
+    bool bf16_only; /* faster than the following one for bfloat16 alone */
+} sets[KERNEL_SETS] = {
+    {"amx", find_amx, true},
+    {"avx512", find_avx512, false},
+    {"avx2", find_avx2, false},
+    {"portable", find_portable, false},
+};
+
+const char *kernels_name(int set)
 {
-    if (strcmp(name, "amx") == 0)
-        return kernels_amx();
-#if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
-    __builtin_cpu_init();
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") &&
-        __builtin_cpu_supports("avx512dq"))
-        return &kernels_avx512;
-    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2") &&
-        __builtin_cpu_supports("fma"))
-        return &kernels_avx2;
-#endif
-    return strcmp(name, "portable") == 0 ? &kernels_portable : NULL;
+    return sets[set].name;
 }
 
-/* The first there is of the forced one and those from `best` on. */
-static const struct kernels *choose(const char *best)
+const struct kernels *kernels_named(const char *name)
+{
+    for (int set = 0; set < KERNEL_SETS; set++)
+        if (strcmp(sets[set].name, name) == 0)
+            return sets[set].find();
+    return NULL;
+}
+
+/* The set that TUTTI_KERNELS names, else the fastest one. */
+static const struct kernels *choose(bool bf16)
 {
     const char *forced = getenv("TUTTI_KERNELS");
-    const char *const order[] = {forced, best, "avx512", "avx2", "portable"};
-    if (forced && !kernels_named(forced))
+    const struct kernels *found = forced ? kernels_named(forced) : NULL;
+    if (forced && !found)
         log_warn("TUTTI_KERNELS = %s: this processor or build has no such kernels (of "
                  "amx, avx512, avx2, portable)",
                  forced);
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        const struct kernels *found = order[i] ? kernels_named(order[i]) : NULL;
-        if (found)
-            return found;
-    }
-    return &kernels_portable;
+    for (int set = 0; !found && set < KERNEL_SETS; set++)
+        if (bf16 || !sets[set].bf16_only)
+            found = sets[set].find();
+    return found;
 }
 
 const struct kernels *kernels(void)
 {
     static const struct kernels *chosen;
     if (!chosen)
-        chosen = choose("avx512");
+        chosen = choose(false);
     return chosen;
 }
 
@@ -99,6 +141,6 @@ const struct kernels *kernels_bf16(void)
 {
     static const struct kernels *chosen;
     if (!chosen)
-        chosen = choose("amx");
+        chosen = choose(true);
     return chosen;
 }

@@ -1,14 +1,13 @@
-/* kernels: the arithmetic of the step loop, in one set of functions for each instruction
- * set.
+/* kernels: the arithmetic of the step loop, as one table of functions per instruction set.
  *
- * avx512, avx2 and portable are one source compiled three times; amx is avx512 with AMX
- * for products of bfloat16 and with the processor's own rounding to it. The fastest that
- * the processor has is taken at run time (TUTTI_KERNELS=avx2 in the environment forces
- * one). All sets give the same bits: they work in 16 virtual lanes whatever the machine's
- * width, and every multiply-add is a fused one.
+ * avx512, avx2 and portable are one source compiled three times (variant.h); amx is avx512
+ * with AMX for bfloat16 matmuls and the processor's own rounding to bfloat16. The fastest
+ * set of the processor is selected at run time; TUTTI_KERNELS=avx2 in the environment
+ * forces one. All sets give the same bits: they work in 16 virtual lanes whatever the
+ * width of the registers, and every multiply-add is a fused one.
  *
- * Matrix products are made of tiles (product.h): a few rows of results, NR wide, whose
- * sums stay in registers while the weights stream by.
+ * matmul.h cuts matrix products into microtiles, blocks of at most MR x NR results. A
+ * microkernel keeps their sums in registers while the packed weights stream by.
  */
 #ifndef TUTTI_KERNELS_KERNELS_H
 #define TUTTI_KERNELS_KERNELS_H
@@ -19,30 +18,70 @@
 
 #include "base/real.h"
 
-/* Of results: the width of a panel, in numbers; and the most rows of a tile. */
+/* As BLIS names them: a panel is NR wide, a microtile has up to MR rows. VECTOR is the
+ * number of elements that are computed as a unit: those of a simd16 (simd16.h). */
 enum { NR = 48, MR = 8, VECTOR = 16 };
 
-/* y[i][j] += the sum over l < k of x[i][l * ldx] panel[l * NR + j], for i < rows <=
- * MR and j < vectors * VECTOR <= NR; with `overwrite`, y[i][j] := that sum. One
- * chain of fused multiply-adds in the order of l for each element. With `nontemporal` the
- * results may go past the caches; each y[i] is 64-byte aligned then. */
+/* y[i][j] := beta y[i][j] + sum over l < k of x[i][l * ldx] panel[l * NR + j], for i <
+ * rows <= MR and j < vectors * VECTOR <= NR; beta is 0 with `overwrite`, else 1. Each
+ * element is one chain of fused multiply-adds in the order of l. `nontemporal` allows
+ * stores that bypass the caches; each y[i] is then 64-byte aligned. */
 struct microtile {
     int rows, vectors, k;
     bool overwrite, nontemporal;
-    const real *panel; /* 64-byte aligned */
+    const real *panel; /* [k][NR], 64-byte aligned */
     size_t ldx;
     const real *x[MR];
     real *y[MR];
-    /* What is read soon: for every l a cache line is fetched, each `prefetch_stride` bytes behind
-     * the one before. It may be any address. */
+    /* What is used next: for every l one cache line is prefetched, at prefetch + l *
+     * prefetch_stride bytes. Any address is allowed. */
     const real *prefetch;
     size_t prefetch_stride;
 };
 
-/* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to the nearest, ties to
- * even, for r < rows and j < width; with `overwrite`, := that. `scale` is a power of two from 1
- * to 2^60. A value that is not finite or exceeds `bound` in magnitude, which is such that
- * bound * scale < 2^63, counts as 0. */
+/* ---- bfloat16 ----
+ *
+ * A bfloat16 is the upper half of a float. Sums are float32, in the order of Intel's AMX
+ * (TDPBF16PS), which all sets follow: of every KB16 inputs, the even ones and the odd ones
+ * are two chains of fused multiply-adds from zero; then sum += even + odd. Subnormal
+ * operands and results (below 2^-126) count as zero. */
+typedef uint16_t bfloat16;
+struct bf16_pair {
+    bfloat16 even, odd;
+};
+
+enum { KB16 = 32, MR16 = 32 };
+
+/* y[i][j] := beta y[i][j] + sum over l < blocks * KB16 of x[i * ldx + l] times the even or
+ * odd half of panel[(l / 2) * NR + j], for i < rows <= MR16 and j < width <= NR; beta is 0
+ * with `overwrite`, else 1. `nontemporal` as in a microtile; `width` is then a multiple of
+ * VECTOR. `contiguous` (only with `overwrite`): the rows of y are those of an array
+ * [MR16][NR], all of which may be overwritten. */
+struct microtile_bf16 {
+    int rows, width, blocks;
+    bool overwrite, nontemporal, contiguous;
+    const struct bf16_pair *panel; /* [blocks * KB16 / 2][NR], 64-byte aligned */
+    const bfloat16 *x;             /* [MR16][ldx] whatever `rows` is; 64-byte aligned */
+    size_t ldx;                    /* a multiple of KB16 */
+    real *y[MR16];
+    /* What is used next: for every block `prefetch_lines` further cache lines are
+     * prefetched, from this address on. Only amx does; the others are slower than
+     * memory. */
+    const void *prefetch;
+    int prefetch_lines;
+};
+
+/* Dropout of a row: unit j is multiplied by `scale` where mask[j] is 1, and becomes 0
+ * where it is 0. mask NULL: no dropout. */
+struct dropout_mask {
+    const uint8_t *mask;
+    real scale;
+};
+
+/* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to the nearest, ties
+ * to even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two from
+ * 1 to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound` in
+ * magnitude counts as 0. */
 struct fixed_point {
     int64_t *sums;
     size_t ld_sums;
@@ -54,46 +93,12 @@ struct fixed_point {
     float bound;
 };
 
-/* ---- products of bfloat16 ----
- *
- * A bfloat16 is the upper half of a float. Sums are float32, in the order of Intel's AMX
- * (TDPBF16PS), which all sets keep to: of every KB16 inputs the even ones and the odd
- * ones are two chains of fused multiply-adds from zero; then sum += even + odd. Whatever
- * is smaller than 2^-126 is zero. */
-typedef uint16_t bfloat16;
-struct bf16_pair {
-    bfloat16 even, odd;
-};
-
-enum { KB16 = 32, MR16 = 32 };
-
-/* y[i][j] += the sum over blocks * KB16 inputs l of x[i * ldx + l] times the even or
- * the odd half of panel[(l / 2) * NR + j], for i < rows <= MR16 and j < width
- * <= NR; with `overwrite`, y[i][j] := that. `nontemporal` is as for a tile, and `width` whole
- * vectors then. With `contiguous` (and overwrite) the rows of y are those of an array
- * [MR16][NR], all of which may be overwritten. */
-struct microtile_bf16 {
-    int rows, width, blocks;
-    bool overwrite, nontemporal, contiguous;
-    const struct bf16_pair *panel; /* [blocks * KB16 / 2][NR], 64-byte aligned */
-    const bfloat16 *x;             /* [MR16][pitch] whatever `rows` is; 64-byte aligned */
-    size_t ldx;                    /* a multiple of KB16 */
-    real *y[MR16];
-    /* What is read soon: for every block so many cache lines are fetched, from here on
-     * (by amx; the others are slower than memory). */
-    const void *prefetch;
-    int prefetch_lines;
-};
-
-/* Dropout of a row: unit j becomes `scale` times itself where mask[j] is 1, and 0 where
- * it is 0. mask NULL: there is none. */
-struct dropout_mask {
-    const uint8_t *mask;
-    real scale;
-};
+enum { FIXED_POINT_LANES = 8 };
 
 struct kernels {
     const char *name; /* "amx", "avx512", "avx2", "portable" */
+
+    /* ---- matmul ---- */
 
     void (*microkernel)(const struct microtile *tile);
     /* A thread calls bf16_begin before its calls of microkernel_bf16, bf16_end after. */
@@ -101,80 +106,96 @@ struct kernels {
     void (*bf16_end)(void);
     void (*microkernel_bf16)(const struct microtile_bf16 *tile);
 
-    /* y[i] := x[i], rounded to the nearest, ties to even; what is smaller than 2^-126 to
-     * 0. */
+    /* y[i] := x[i], rounded to the nearest, ties to even; below 2^-126 to 0. */
     void (*round_bf16)(size_t n, const real *x, bfloat16 *y);
     /* The same for two rows: y[i].even := even[i], y[i].odd := odd[i]. */
     void (*round_bf16_pairs)(size_t n, const real *even, const real *odd,
                              struct bf16_pair *y);
-    /* y[j * ldy + i] := x[i * ldx + j] for i < rows, j < columns; fastest for 16
-     * rows and 16 columns. */
+    /* y[j * ldy + i] := x[i * ldx + j] for i < rows, j < columns; fastest for 16 rows and
+     * 16 columns. */
     void (*transpose)(int rows, int columns, const real *x, size_t ldx, real *y,
                       size_t ldy);
     void (*transpose_pairs)(int rows, int columns, const struct bf16_pair *x, size_t ldx,
                             struct bf16_pair *y, size_t ldy);
 
+    /* ---- cells ---- */
+
     /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
-     * Schmidhuber, Cummins, 2000):
+     * Schmidhuber, Cummins, 2000), H = hidden:
      *   i, f, o = sigmoid, g = tanh of (gates + bias)
      *   c = f c_prev + i g,  h = o tanh(c)
-     * gates[4H] (i, f, g, o) is overwritten by the activated gates. h goes to h_next, and
-     * behind dropout to h; c to c_next, tanh(c) to tanh_c. */
+     * gates[4H] (i, f, g, o) is overwritten with the activated gates. h goes to h_next,
+     * and after dropout to h; c to c_next, tanh(c) to tanh_c. */
     void (*lstm_forward)(int hidden, real *gates, const real *bias, const real *c_prev,
                          real *c_next, real *tanh_c, real *h_next, real *h,
                          struct dropout_mask dropout);
 
-    /* Its gradient: dh[H] is that of h behind dropout, dh_next[H] that of h from the step
-     * behind; dc[H] that of c from the step behind, and is overwritten by that of c_prev;
-     * gates[4H] is overwritten by the gradient of the gates before activation. */
+    /* Its gradient. dh[H] is the gradient of h after dropout, dh_next[H] that of h_next.
+     * dc[H] is that of c_next, and is overwritten with that of c_prev. gates[4H] is
+     * overwritten with the gradient of the gates before activation. */
     void (*lstm_backward)(int hidden, real *gates, const real *c_prev, const real *tanh_c,
                           const real *dh, struct dropout_mask dropout,
                           const real *dh_next, real *dc);
 
-    /* One row of the GRU (Cho et al., 2014, with the reset behind the product as in
-     * cuDNN, PyTorch and Keras): x[3H] = W_ih x, u[3H] = W_hh h_prev + bias_hh, order r,
-     * z, n:
-     *   r = sigmoid(x_r + b_r + u_r), z likewise
-     *   n = tanh(x_n + b_n + r u_n),  h = (1 - z) n + z h_prev
-     * x is overwritten by r, z, n; h goes to h_next, and behind dropout to h. */
+    /* One row of the GRU (Cho et al., 2014, with the reset gate applied after the matmul
+     * as in cuDNN, PyTorch and Keras): x[3H] = W_ih x, u[3H] = W_hh h_prev + bias_hh,
+     * order r, z, n:
+     *   r = sigmoid(x_r + b_r + u_r),  z = sigmoid(x_z + b_z + u_z)
+     *   n = tanh(x_n + b_n + r u_n),   h = (1 - z) n + z h_prev
+     * x is overwritten with r, z, n; h goes to h_next, and after dropout to h. */
     void (*gru_forward)(int hidden, real *x, const real *bias_ih, const real *u,
                         const real *h_prev, real *h_next, real *h,
                         struct dropout_mask dropout);
 
-    /* Its gradient: x (r, z, n) is overwritten by the gradient of x, u by that of u.
-     * dh[H] is that of h behind dropout; dh_next[H] that of h from the step behind, and
-     * is overwritten by its sum with dh times z, the direct part of the gradient of
+    /* Its gradient: x (r, z, n) is overwritten with the gradient of x, u with that of u.
+     * dh[H] is the gradient of h after dropout. dh_next[H] is that of h_next, and is
+     * overwritten with its sum with dh times z, the direct part of the gradient of
      * h_prev. */
     void (*gru_backward)(int hidden, real *x, real *u, const real *h_prev, const real *dh,
                          struct dropout_mask dropout, real *dh_next);
 
-    /* One row of softmax and cross-entropy: returns log p[target] and, in *best, the
-     * index of the largest logit (the lowest of equals; what is not a number counts for
-     * nothing). With `gradient`, logits[n] is overwritten by p - onehot(target). */
+    /* One row of softmax and cross-entropy. Returns log p[target], in nats; *best gets the
+     * index of the largest logit (the lowest of equals; NaN is ignored). With `gradient`,
+     * logits[n] is overwritten with p - onehot(target). */
     double (*softmax_cross_entropy)(int n, real *logits, int target, bool gradient,
                                     int *best);
 
+    /* ---- fixed point ---- */
+
     /* Returns how many values counted as 0. */
     int (*add_fixed_point)(const struct fixed_point *block);
+    /* squares[i % FIXED_POINT_LANES] += (sums[i] * unit * factor)^2 for i < n, in the
+     * order of i. */
+    void (*fixed_point_squares)(const int64_t *sums, size_t n, double unit, double factor,
+                                double *squares);
+    /* values[i] := (float)(sums[i] * unit * factor) for i < n. */
+    void (*fixed_point_read)(const int64_t *sums, size_t n, double unit, double factor,
+                             float *values);
 
-    /* `times` rounds of multiply-adds on registers alone, as many at once as keep the
-     * processor busy: its limit. Returns how many floating-point operations they were. */
+    /* ---- measurement ---- */
+
+    /* `times` rounds of independent multiply-adds on registers, enough to reach the
+     * processor's peak. Returns the number of floating-point operations. */
     double (*peak)(size_t times);
 
-    /* y[i] = exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for the tests of their error.
+    /* y[i] := exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for the tests of their error.
      */
     void (*exp)(size_t n, const real *x, real *y);
     void (*tanh)(size_t n, const real *x, real *y);
     void (*sigmoid)(size_t n, const real *x, real *y);
 };
 
-/* The set in use, and that for products of bfloat16, which may be amx. The system is
- * asked for the use of AMX at the first call that needs to know, as it is granted for
- * good. */
+/* The set in use, and that for bfloat16, which may be amx. AMX is requested from the
+ * system at the first call of kernels_bf16, as it is granted for the life of the process.
+ */
 const struct kernels *kernels(void);
 const struct kernels *kernels_bf16(void);
 
-/* A set by name, or NULL if this processor (or build, or system) doesn't have it. */
+/* A set by name; NULL if the processor, the build or the system lacks it. */
 const struct kernels *kernels_named(const char *name);
+
+/* The names of all sets, fastest first: set < KERNEL_SETS. */
+enum { KERNEL_SETS = 4 };
+const char *kernels_name(int set);
 
 #endif

@@ -1,0 +1,131 @@
+/* microkernel_bf16: the microkernel on operands of bfloat16, and rounding to it.
+ *
+ * A set defines how many rows and vectors of sums are computed at a time, BF16_ROWS and
+ * BF16_VECTORS, each with two sums. It may define HAS_ROUND_BF16 and the functions
+ * round_bf16 and round_bf16_pairs.
+ */
+#ifndef TUTTI_KERNELS_MICROKERNEL_BF16_H
+#define TUTTI_KERNELS_MICROKERNEL_BF16_H
+
+#include "simd16.h"
+
+/* x[i][l] of a block's inputs, as floats: the even ones, then the odd ones. */
+static inline void widen(int rows, const bfloat16 *x, size_t ldx,
+                         real wide[BF16_ROWS][KB16])
+{
+    for (int i = 0; i < rows; i++, x += ldx) {
+        const struct bf16_pair *pairs = (const struct bf16_pair *)x;
+        simd16_store(wide[i], simd16_even(pairs));
+        simd16_store(wide[i] + VECTOR, simd16_odd(pairs));
+    }
+}
+
+/* Adds one block to `vectors` vectors of each row, from column `first` on. */
+static inline __attribute__((always_inline)) void add_block(int rows, int vectors,
+                                                            const struct bf16_pair *panel,
+                                                            real wide[BF16_ROWS][KB16],
+                                                            real *const *y, int first)
+{
+    panel += first;
+    simd16 sum[BF16_ROWS][BF16_VECTORS][2];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++)
+            sum[i][j][0] = sum[i][j][1] = simd16_set(0);
+    for (int p = 0; p < KB16 / 2; p++, panel += NR) {
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++) {
+            simd16 even = simd16_even(panel + VECTOR * j),
+                   odd = simd16_odd(panel + VECTOR * j);
+#pragma GCC unroll 4
+            for (int i = 0; i < rows; i++) {
+                sum[i][j][0] =
+                    simd16_fma_flushed(simd16_set(wide[i][p]), even, sum[i][j][0]);
+                sum[i][j][1] = simd16_fma_flushed(simd16_set(wide[i][VECTOR + p]), odd,
+                                                  sum[i][j][1]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < vectors; j++) {
+            real *to = y[i] + first + VECTOR * j;
+            simd16 both = simd16_add_flushed(sum[i][j][0], sum[i][j][1]);
+            simd16_store(to, simd16_add_flushed(simd16_load(to), both));
+        }
+}
+
+/* Rows of all blocks; `sums` are NR wide. */
+static void add_blocks(const struct microtile_bf16 *t, int first, int rows,
+                       real *const *sums)
+{
+    real wide[BF16_ROWS][KB16];
+    int vectors = (t->width + VECTOR - 1) / VECTOR;
+    const struct bf16_pair *panel = t->panel;
+    const bfloat16 *x = t->x + (size_t)first * t->ldx;
+    for (int b = 0; b < t->blocks; b++, x += KB16, panel += KB16 / 2 * NR) {
+        int j = 0;
+        widen(rows, x, t->ldx, wide);
+        for (; rows == BF16_ROWS && j + BF16_VECTORS <= vectors; j += BF16_VECTORS)
+            add_block(BF16_ROWS, BF16_VECTORS, panel, wide, sums, VECTOR * j);
+        for (; j < vectors; j++)
+            for (int i = 0; i < rows; i++)
+                add_block(1, 1, panel, &wide[i], &sums[i], VECTOR * j);
+    }
+}
+
+static void microkernel_bf16(const struct microtile_bf16 *t)
+{
+    unsigned mode = simd16_flush_begin();
+    for (int first = 0; first < t->rows; first += BF16_ROWS) {
+        int rows = t->rows - first < BF16_ROWS ? t->rows - first : BF16_ROWS;
+        _Alignas(64) real sums[BF16_ROWS][NR] = {{0}};
+        real *at[BF16_ROWS];
+        size_t bytes = (size_t)t->width * sizeof(real);
+        for (int i = 0; i < rows; i++) {
+            at[i] = sums[i];
+            if (!t->overwrite)
+                memcpy(sums[i], t->y[first + i], bytes);
+        }
+        add_blocks(t, first, rows, at);
+        for (int i = 0; i < rows; i++)
+            memcpy(t->y[first + i], sums[i], bytes);
+    }
+    simd16_flush_end(mode);
+}
+
+/* ---- rounding ---- */
+
+#if !defined(HAS_ROUND_BF16)
+static inline uint32_t bits_of_bfloat16(real x)
+{
+    float narrow = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    uint32_t size = bits & 0x7fffffff;
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    uint32_t quiet = bits >> 16 | 0x40; /* of a NaN */
+    uint32_t zero = bits >> 16 & 0x8000;
+    rounded = size > 0x7f800000 ? quiet : rounded;
+    return size < 0x00800000 ? zero : rounded;
+}
+
+static void round_bf16(size_t n, const real *restrict x, bfloat16 *restrict y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (bfloat16)bits_of_bfloat16(x[i]);
+}
+
+static void round_bf16_pairs(size_t n, const real *restrict even,
+                             const real *restrict odd, struct bf16_pair *restrict y)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i].even = (bfloat16)bits_of_bfloat16(even[i]);
+        y[i].odd = (bfloat16)bits_of_bfloat16(odd[i]);
+    }
+}
+#endif
+
+#endif

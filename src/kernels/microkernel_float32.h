@@ -1,0 +1,80 @@
+/* microkernel_float32: up to MR x NR elements of y, whose sums stay in registers.
+ *
+ * A set may define HAS_MICROTILE and the function microtile, which is inlined here for
+ * constant `rows` and `vectors`.
+ */
+#ifndef TUTTI_KERNELS_MICROKERNEL_FLOAT32_H
+#define TUTTI_KERNELS_MICROKERNEL_FLOAT32_H
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+
+#if !defined(HAS_MICROTILE)
+#ifdef TUTTI_DOUBLE
+#define CHAIN_FMA(a, b, c) ((a) * (b) + (c)) /* the reference need not be bit-exact */
+#else
+#define CHAIN_FMA fmaf
+#endif
+static inline void microtile(int rows, int vectors, const struct microtile *t)
+{
+    int width = vectors * VECTOR;
+    for (int i = 0; i < rows; i++) {
+        real sum[NR];
+        for (int j = 0; j < width; j++)
+            sum[j] = t->overwrite ? 0 : t->y[i][j];
+        for (size_t l = 0; l < (size_t)t->k; l++)
+            for (int j = 0; j < width; j++)
+                sum[j] =
+                    CHAIN_FMA(t->x[i][l * t->ldx], t->panel[l * NR + (size_t)j], sum[j]);
+        memcpy(t->y[i], sum, (size_t)width * sizeof *sum);
+    }
+}
+#endif
+
+#define MICROKERNELS(V)                                                                  \
+    static void microkernel_##V(const struct microtile *t)                               \
+    {                                                                                    \
+        switch (t->rows) {                                                               \
+        case 8:                                                                          \
+            microtile(8, V, t);                                                          \
+            break;                                                                       \
+        case 7:                                                                          \
+            microtile(7, V, t);                                                          \
+            break;                                                                       \
+        case 6:                                                                          \
+            microtile(6, V, t);                                                          \
+            break;                                                                       \
+        case 5:                                                                          \
+            microtile(5, V, t);                                                          \
+            break;                                                                       \
+        case 4:                                                                          \
+            microtile(4, V, t);                                                          \
+            break;                                                                       \
+        case 3:                                                                          \
+            microtile(3, V, t);                                                          \
+            break;                                                                       \
+        case 2:                                                                          \
+            microtile(2, V, t);                                                          \
+            break;                                                                       \
+        default:                                                                         \
+            microtile(1, V, t);                                                          \
+        }                                                                                \
+    }
+MICROKERNELS(1)
+MICROKERNELS(2)
+MICROKERNELS(3)
+#undef MICROKERNELS
+
+static void microkernel(const struct microtile *t)
+{
+    if (t->vectors == 3)
+        microkernel_3(t);
+    else if (t->vectors == 2)
+        microkernel_2(t);
+    else
+        microkernel_1(t);
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* variant: the kernels of one instruction set. Included last by its file, which defines
+ * what simd16.h lists, BF16_ROWS, BF16_VECTORS, PEAK_CHAINS, what it does better than the
+ * generic code (HAS_...), KERNELS (the name of the table) and KERNELS_NAME.
+ */
+#include "simd16.h"
+
+#include "cells.h"
+#include "fixed_point.h"
+#include "microkernel_bf16.h"
+#include "microkernel_float32.h"
+#include "simd16_math.h"
+#include "softmax.h"
+#include "transpose.h"
+#include "variants.h"
+
+/* Only amx has state to set up. */
+static void no_state(void)
+{
+}
+
+static double peak(size_t times)
+{
+    simd16 sums[PEAK_CHAINS], half = simd16_set((real)0.5), one = simd16_set(1);
+    real ends[VECTOR];
+    volatile real used; /* keeps the compiler from dropping the loop */
+    for (int i = 0; i < PEAK_CHAINS; i++)
+        sums[i] = simd16_set((real)i);
+    for (size_t n = 0; n < times; n++)
+#pragma GCC unroll 24
+        for (int i = 0; i < PEAK_CHAINS; i++)
+            sums[i] = simd16_fma(sums[i], half, one);
+    for (int i = 1; i < PEAK_CHAINS; i++)
+        sums[0] = simd16_add(sums[0], sums[i]);
+    simd16_store(ends, sums[0]);
+    used = ends[0];
+    (void)used;
+    return 2.0 * VECTOR * PEAK_CHAINS * (double)times;
+}
+
+const struct kernels KERNELS = {
+    .name = KERNELS_NAME,
+    .microkernel = microkernel,
+    .bf16_begin = no_state,
+    .bf16_end = no_state,
+    .microkernel_bf16 = microkernel_bf16,
+    .round_bf16 = round_bf16,
+    .round_bf16_pairs = round_bf16_pairs,
+    .transpose = transpose,
+    .transpose_pairs = transpose_pairs,
+    .lstm_forward = lstm_forward,
+    .lstm_backward = lstm_backward,
+    .gru_forward = gru_forward,
+    .gru_backward = gru_backward,
+    .softmax_cross_entropy = softmax_cross_entropy,
+    .add_fixed_point = add_fixed_point,
+    .fixed_point_squares = fixed_point_squares,
+    .fixed_point_read = fixed_point_read,
+    .peak = peak,
+    .exp = map_exp,
+    .tanh = map_tanh,
+    .sigmoid = map_sigmoid,
+};

@@ -1,0 +1,36 @@
+/* x86: shared by the instruction sets of x86. */
+#ifndef TUTTI_KERNELS_X86_H
+#define TUTTI_KERNELS_X86_H
+
+#include <immintrin.h>
+
+#include "kernels.h"
+
+#if defined(__AVX512F__)
+/* The mask of the first n of 16 lanes; n may exceed 16. */
+static inline __mmask16 first_lanes(size_t n)
+{
+    return (__mmask16)(n < VECTOR ? (1u << n) - 1 : 0xffff);
+}
+#endif
+
+/* ---- subnormal numbers as zero (simd16.h), by the control register ---- */
+
+#define simd16_add_flushed simd16_add
+#define simd16_fma_flushed simd16_fma
+
+/* Returns the mode to restore. The fences keep the compiler from moving code across. */
+static inline unsigned simd16_flush_begin(void)
+{
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | _MM_FLUSH_ZERO_ON | 0x40 /* _MM_DENORMALS_ZERO_ON */);
+    __asm__ volatile("" ::: "memory");
+    return mode;
+}
+static inline void simd16_flush_end(unsigned mode)
+{
+    __asm__ volatile("" ::: "memory");
+    _mm_setcsr(mode);
+}
+
+#endif
