@@ -242,7 +242,7 @@ enum status bench_cells(struct bench *bench)
     uint8_t *kept = calloc(h, 1);
     for (size_t j = 0; kept && j < h; j++)
         kept[j] = j % 4 != 0;
-    cell.step.keep =
+    cell.step.dropout =
         (struct dropout_mask){bench->options->model.dropout > 0 ? kept : NULL, 1};
     enum status status =
         comm_agree(bench->comm, cell.memory && cell.first && cell.logits && kept

@@ -7,12 +7,12 @@
 static void lstm_forward(const struct cell_step *s)
 {
     kernels()->lstm_forward(s->hidden, s->gates, s->bias, s->c_prev, s->c_next, s->saved,
-                            s->h_next, s->h, s->keep);
+                            s->h_next, s->h, s->dropout);
 }
 
 static void lstm_backward(const struct cell_step *s)
 {
-    kernels()->lstm_backward(s->hidden, s->gates, s->c_prev, s->saved, s->dh, s->keep,
+    kernels()->lstm_backward(s->hidden, s->gates, s->c_prev, s->saved, s->dh, s->dropout,
                              s->dh_next, s->dc);
 }
 
@@ -23,13 +23,13 @@ static const char *const lstm_gates[] = {"i", "f", "g", "o"};
 static void gru_forward(const struct cell_step *s)
 {
     kernels()->gru_forward(s->hidden, s->gates, s->bias, s->gates_hh, s->h_prev,
-                           s->h_next, s->h, s->keep);
+                           s->h_next, s->h, s->dropout);
 }
 
 static void gru_backward(const struct cell_step *s)
 {
-    kernels()->gru_backward(s->hidden, s->gates, s->gates_hh, s->h_prev, s->dh, s->keep,
-                            s->dh_next);
+    kernels()->gru_backward(s->hidden, s->gates, s->gates_hh, s->h_prev, s->dh,
+                            s->dropout, s->dh_next);
 }
 
 static const char *const gru_gates[] = {"r", "z", "n"};

@@ -24,13 +24,13 @@ struct cell_step {
     const real *h_prev; /* [H] */
     const real *c_prev; /* [H], two states */
     real *saved;        /* [H], has_saved: written by forward, read by backward */
-    struct dropout_mask keep; /* dropout of h */
-    real *h;                  /* forward: [H], output, after dropout */
-    real *h_next, *c_next;    /* forward: [H], carried to the next step */
-    const real *dh;           /* backward: [H], gradient of h after dropout */
-    real *dh_next;            /* backward: [H], gradient of h_next; with direct_path it is
+    struct dropout_mask dropout; /* dropout of h */
+    real *h;                     /* forward: [H], output, after dropout */
+    real *h_next, *c_next;       /* forward: [H], carried to the next step */
+    const real *dh;              /* backward: [H], gradient of h after dropout */
+    real *dh_next; /* backward: [H], gradient of h_next; with direct_path it is
                              overwritten with the part of dh_prev that bypasses W_hh */
-    real *dc; /* backward: [H], gradient of c_next, overwritten with that of
+    real *dc;      /* backward: [H], gradient of c_next, overwritten with that of
                              c_prev */
 };
 

@@ -132,7 +132,7 @@ static real *row_of(real *buffer, size_t row, size_t width)
     return buffer ? buffer + row * width : NULL;
 }
 
-static struct dropout_mask keep_of(const struct recurrent *layer, size_t row)
+static struct dropout_mask dropout_of(const struct recurrent *layer, size_t row)
 {
     if (!layer->dropout)
         return (struct dropout_mask){NULL, 1};
@@ -152,7 +152,7 @@ static struct cell_step step_of(const struct recurrent *layer, size_t row)
         .h_prev = row_of(layer->h_prev, row, h),
         .c_prev = row_of(layer->c_prev, row, h),
         .saved = row_of(layer->saved, row, h),
-        .keep = keep_of(layer, row),
+        .dropout = dropout_of(layer, row),
         .h = row_of(layer->h, row, h),
     };
 }
