@@ -1,5 +1,5 @@
-/* naive_model: a reference implementation of the model in double: the formulas written out,
- * one row at a time, sharing no code with the program. */
+/* naive_model: a reference implementation of the model in double: the formulas written
+ * out, one row at a time, sharing no code with the program. */
 #ifndef TUTTI_NAIVE_MODEL_H
 #define TUTTI_NAIVE_MODEL_H
 

@@ -1,7 +1,8 @@
 /* batch_shape: the shape of one rank's part of a batch, and the layout of its buffers.
  *
- * Letters: S microbatches, T time steps, B rows of a microbatch. Every activation buffer is
- * [S][T][B][width], row-major: a microbatch is contiguous, time is outermost within it.
+ * Letters: S microbatches, T time steps, B rows of a microbatch. Every activation buffer
+ * is [S][T][B][width], row-major: a microbatch is contiguous, time is outermost within
+ * it.
  */
 #ifndef TUTTI_NN_BATCH_SHAPE_H
 #define TUTTI_NN_BATCH_SHAPE_H

@@ -1,8 +1,9 @@
 /* cell: the table. */
 #include "cell.h"
 
-/* ---- LSTM (Hochreiter and Schmidhuber, 1997; forget gate: Gers, Schmidhuber and Cummins,
- * 2000) ---- */
+/* ---- LSTM ----
+ *
+ * Hochreiter and Schmidhuber, 1997; forget gate: Gers, Schmidhuber and Cummins, 2000. */
 
 static void lstm_forward(const struct cell_step *s)
 {
@@ -18,7 +19,9 @@ static void lstm_backward(const struct cell_step *s)
 
 static const char *const lstm_gates[] = {"i", "f", "g", "o"};
 
-/* ---- GRU (Cho et al., 2014; reset gate applied after the matmul, as in cuDNN) ---- */
+/* ---- GRU ----
+ *
+ * Cho et al., 2014; the reset gate is applied after the matmul, as in cuDNN and PyTorch. */
 
 static void gru_forward(const struct cell_step *s)
 {

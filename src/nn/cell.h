@@ -1,7 +1,7 @@
-/* cell: the kinds of recurrent cell, as a table. Everything specific to one cell is in its
- * row: names, tensor shapes, the buffers and matmuls that the recurrent layer provides, one
- * time step forward and backward, and the checkpoint's description of it. The arithmetic
- * is in kernels.h.
+/* cell: the kinds of recurrent cell, as a table. Everything specific to one cell is in
+ * its row: names, tensor shapes, the buffers and matmuls that the recurrent layer
+ * provides, one time step forward and backward, and the checkpoint's description of it.
+ * The arithmetic is in kernels.h.
  *
  * Letters: H hidden, G = gates * H.
  */
@@ -17,21 +17,26 @@
 /* One row of the batch at one time step. Members that the cell does not use are NULL. */
 struct cell_step {
     int hidden;
-    real *gates;        /* [G]: W_ih x, plus W_hh h_prev unless split_gates; forward
-                             overwrites it with activations, backward with the gradient */
+    /* [G]: W_ih x, plus W_hh h_prev unless split_gates. Forward overwrites it with the
+     * activations, backward with the gradient. */
+    real *gates;
     real *gates_hh;     /* [G], split_gates: W_hh h_prev + bias_hh; then its gradient */
     const real *bias;   /* [G]: bias, or bias_ih */
     const real *h_prev; /* [H] */
     const real *c_prev; /* [H], two states */
     real *saved;        /* [H], has_saved: written by forward, read by backward */
-    struct dropout_mask dropout; /* dropout of h */
-    real *h;                     /* forward: [H], output, after dropout */
-    real *h_next, *c_next;       /* forward: [H], carried to the next step */
-    const real *dh;              /* backward: [H], gradient of h after dropout */
-    real *dh_next; /* backward: [H], gradient of h_next; with direct_path it is
-                             overwritten with the part of dh_prev that bypasses W_hh */
-    real *dc;      /* backward: [H], gradient of c_next, overwritten with that of
-                             c_prev */
+    struct dropout_mask dropout; /* of h */
+
+    /* Forward: */
+    real *h;               /* [H]: output, after dropout */
+    real *h_next, *c_next; /* [H]: carried to the next step */
+
+    /* Backward: */
+    const real *dh; /* [H]: gradient of h after dropout */
+    /* [H]: gradient of h_next; with direct_path it is overwritten with the part of the
+     * gradient of h_prev that bypasses W_hh. */
+    real *dh_next;
+    real *dc; /* [H]: gradient of c_next, overwritten with that of c_prev */
 };
 
 struct cell {
@@ -40,14 +45,13 @@ struct cell {
 
     int gates;                     /* blocks of H rows in weight_ih and weight_hh */
     const char *const *gate_names; /* [gates], in the order of the blocks */
-    int forget_gate;  /* index of the gate whose bias is initialised to 1, the
-                                      others' to 0; -1: none */
-    int states;       /* carried vectors of width H: 1 is h; 2 is h and c */
-    bool split_gates; /* W_hh h_prev has a buffer of its own, gates_hh, and two biases,
-                         bias_ih and bias_hh; otherwise it is added to gates, with one
-                         bias */
+    int forget_gate; /* whose bias is initialised to 1, the others' to 0; -1: none */
+    int states;      /* carried vectors of width H: 1 is h; 2 is h and c */
+    /* W_hh h_prev has a buffer of its own, gates_hh, and there are two biases, bias_ih and
+     * bias_hh. Otherwise it is added to gates, with one bias. */
+    bool split_gates;
     bool has_saved;   /* forward saves one more vector for backward */
-    bool direct_path; /* h depends on h_prev other than through W_hh, too */
+    bool direct_path; /* h also depends on h_prev other than through W_hh */
 
     void (*forward)(const struct cell_step *step);
     void (*backward)(const struct cell_step *step);

@@ -1,10 +1,10 @@
 /* layers: embedding, affine, activation and dropout.
  *
- * Forward and backward are adjacent. Gradients of weights are overwritten, not accumulated.
- * Dropout after a recurrent layer is part of its cell (recurrent.h).
+ * Forward and backward are adjacent. Gradients of weights are overwritten, not
+ * accumulated. Dropout after a recurrent layer is part of its cell (recurrent.h).
  *
- * Letters: S microbatches, T steps, B rows of a microbatch, M = S T B, E embedding,
- * V vocabulary.
+ * Letters: S microbatches, T steps, B rows of a microbatch, M = S T B, E embedding, V
+ * vocabulary.
  */
 #ifndef TUTTI_NN_LAYERS_H
 #define TUTTI_NN_LAYERS_H
@@ -37,8 +37,9 @@ struct affine {
     struct matmul_workspace *workspace; /* the model's, borrowed; training only */
 };
 
-/* Finds the tensors `name`/weight and `name`/bias of `params` in the flat block `weights`,
- * which is borrowed. STATUS_FAILED without memory; affine_free is safe after it. */
+/* Finds the tensors `name`/weight and `name`/bias of `params` in the flat block
+ * `weights`, which is borrowed. STATUS_FAILED without memory; affine_free is safe after
+ * it. */
 enum status affine_create(const struct params *params, const real *weights,
                           const char *name, bool training,
                           const struct matmul_backend *backend,
@@ -53,7 +54,8 @@ void affine_forward(const struct affine *affine, struct matmul_batch m, const re
 /* dx[M][in] := dy[M][out] W */
 void affine_backward_input(const struct affine *affine, struct matmul_batch m,
                            const real *dy, real *dx);
-/* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to `sink`. */
+/* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to
+ * `sink`. */
 void affine_backward_weights(const struct affine *affine, const real *x, const real *dy,
                              const struct gradient_sink *sink);
 

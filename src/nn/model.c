@@ -16,8 +16,8 @@ static int top_width(const struct model_shape *shape)
     return shape->dense ? shape->dense : shape->hidden;
 }
 
-/* Dropout site l follows recurrent layer l; the last one is before the output layer, after
- * the dense layer if there is one. */
+/* Dropout site l follows recurrent layer l; the last one is before the output layer,
+ * after the dense layer if there is one. */
 static int dropout_width(const struct model_shape *shape, int site)
 {
     return site + 1 < shape->layers ? shape->hidden : top_width(shape);
@@ -116,10 +116,10 @@ enum status model_matmul_backend(const struct options *options,
                                  const struct matmul_backend **out)
 {
     bool openblas = options->train.products == MATMUL_OPENBLAS;
-    bool bfloat16 = options->train.precision == PRECISION_BFLOAT16;
-    enum matmul_backend_kind kind = openblas   ? BACKEND_OPENBLAS
-                                    : bfloat16 ? BACKEND_BFLOAT16
-                                               : BACKEND_FLOAT32;
+    bool rounded = options->train.precision == PRECISION_BFLOAT16;
+    enum matmul_backend_kind kind = openblas  ? BACKEND_OPENBLAS
+                                    : rounded ? BACKEND_BFLOAT16
+                                              : BACKEND_FLOAT32;
     return matmul_backend_select(kind, (int)options->train.threads, out);
 }
 

@@ -1,5 +1,5 @@
-/* model: the forward and the backward pass, layer by layer. A matmul takes the rows of all
- * microbatches in one call, which changes no bit of its results (matmul.h).
+/* model: the forward and the backward pass, layer by layer. A matmul takes the rows of
+ * all microbatches in one call, which changes no bit of its results (matmul.h).
  */
 #include <string.h>
 
@@ -156,8 +156,8 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
 
 /* ---- loss ---- */
 
-/* Softmax and cross-entropy of microbatch s; in training its logits become the gradient of
- * the loss, 0 where a target is not counted. */
+/* Softmax and cross-entropy of microbatch s; in training its logits become the gradient
+ * of the loss, 0 where a target is not counted. */
 static struct microbatch_loss loss_of_microbatch(struct model *model, int s,
                                                  const int32_t *targets)
 {

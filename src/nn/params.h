@@ -52,18 +52,19 @@ struct model_shape {
 
 struct model_shape model_shape_of(const struct options *options, size_t vocabulary);
 
-/* Lays out the tensors. STATUS_MISUSE if the shape is out of range: 1 to LAYERS_MAX layers,
- * widths from 1 to 65536, a vocabulary from 2 to 65536. */
+/* Lays out the tensors. STATUS_MISUSE if the shape is out of range: 1 to LAYERS_MAX
+ * layers, widths from 1 to 65536, a vocabulary from 2 to 65536. */
 enum status params_layout(const struct model_shape *shape, struct params *params);
 
 /* The tensor called `name`, or NULL. */
 const struct param *params_find(const struct params *params, const char *name);
 
 /* Initialises the flat block; element j of tensor i depends on (seed, i, j) only.
- * Embedding: normal with standard deviation 0.1. Input-to-hidden, dense and output matrices:
- * uniform in +-sqrt(6 / (fan_in + fan_out)), separately for each gate (Glorot and Bengio,
- * 2010). Hidden-to-hidden matrices: uniform in +-1/sqrt(H), PyTorch's default. Biases: 0,
- * except 1 for the LSTM's forget gate (Jozefowicz, Zaremba and Sutskever, 2015). */
+ * Embedding: normal with standard deviation 0.1. Input-to-hidden, dense and output
+ * matrices: uniform in +-sqrt(6 / (fan_in + fan_out)), separately for each gate (Glorot
+ * and Bengio, 2010). Hidden-to-hidden matrices: uniform in +-1/sqrt(H), PyTorch's
+ * default. Biases: 0, except 1 for the LSTM's forget gate (Jozefowicz, Zaremba and
+ * Sutskever, 2015). */
 void params_initialise(const struct model_shape *shape, const struct params *params,
                        uint64_t seed, real *block);
 

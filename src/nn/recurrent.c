@@ -1,8 +1,8 @@
 /* recurrent: the time loop, forward and backward.
  *
- * The hidden-to-hidden matmul is the only one inside the time loop; it takes the rows of all
- * microbatches at one time step. A row whose token is END is reset: the state that it reads
- * is zeroed, and no gradient flows back across it.
+ * The hidden-to-hidden matmul is the only one inside the time loop; it takes the rows of
+ * all microbatches at one time step. A row whose token is END is reset: the state that it
+ * reads is zeroed, and no gradient flows back across it.
  *
  * Back-propagation is truncated at the window: states are carried forward into the next
  * window, gradients are not carried back (Williams and Peng, 1990).
@@ -187,8 +187,8 @@ static void row_forward(struct recurrent *layer, int s, int t, int b, const toke
         clear(step.c_next, h);
 }
 
-/* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh has to be
- * added, or NULL after END. */
+/* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh has to
+ * be added, or NULL after END. */
 static real *row_backward(struct recurrent *layer, int s, int t, int b,
                           const token *tokens, token end, const real *dh)
 {
@@ -216,7 +216,8 @@ static real *hidden_gates(const struct recurrent *layer)
     return layer->cell->split_gates ? layer->gates_hh : layer->gates_ih;
 }
 
-/* The gates of step t += W_hh h_prev, or := W_hh h_prev + bias_hh where they are split. */
+/* The gates of step t += W_hh h_prev, or := W_hh h_prev + bias_hh where they are
+ * split. */
 static void multiply_hidden(struct recurrent *layer, int t)
 {
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;

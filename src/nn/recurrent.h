@@ -1,10 +1,11 @@
-/* recurrent: a recurrent layer of any cell (cell.h): its buffers, the matmuls over all time
- * steps, and the time loop.
+/* recurrent: a recurrent layer of any cell (cell.h): its buffers, the matmuls over all
+ * time steps, and the time loop.
  *
  * Letters: S microbatches, T time steps, B rows of a microbatch, D input width, H hidden,
- * G = gates * H. Buffers are [S][T][B][width] (batch_shape.h): a microbatch is contiguous,
- * so the matmuls over time have one microbatch's shape. The hidden-to-hidden matmul of a
- * time step takes the rows of all microbatches together, through arrays of row pointers.
+ * G = gates * H. Buffers are [S][T][B][width] (batch_shape.h): a microbatch is
+ * contiguous, so the matmuls over time have one microbatch's shape. The hidden-to-hidden
+ * matmul of a time step takes the rows of all microbatches together, through arrays of
+ * row pointers.
  */
 #ifndef TUTTI_NN_RECURRENT_H
 #define TUTTI_NN_RECURRENT_H
@@ -32,16 +33,19 @@ struct recurrent {
     int index;                /* of the layer, from the bottom: 0, 1, .. */
     int input, hidden, gates; /* D, H, G */
     struct recurrent_offsets offset;
-    const real *weight_ih, *weight_hh; /* [G][D], [G][H]: views of the flat block */
-    const real *bias_ih, *bias_hh;     /* [G] the same; bias_hh: cell->split_gates */
+
+    /* Views of the flat block: */
+    const real *weight_ih, *weight_hh; /* [G][D], [G][H] */
+    const real *bias_ih, *bias_hh;     /* [G]; bias_hh: cell->split_gates */
+
     struct matmul_weights forward_ih, forward_hh;   /* weight_ih, weight_hh */
     struct matmul_weights backward_ih, backward_hh; /* their transposes; training only */
-    struct matmul_workspace *workspace; /* the model's, borrowed; training only */
+    struct matmul_workspace *workspace;             /* borrowed; training only */
 
     const real *x;  /* [S][T][B][D]: input of the last forward, borrowed */
     real *gates_ih; /* [S][T][B][G]: before, then after activation; then the gradient */
-    real *gates_hh; /* [S][T][B][G], cell->split_gates: W_hh h_prev + bias_hh; then the
-                       gradient */
+    real *gates_hh; /* [S][T][B][G], cell->split_gates: W_hh h_prev + bias_hh; then its
+                     * gradient */
     real *h_prev;   /* [S][T][B][H]: h as step t reads it; zero after END */
     real *c_prev;   /* [S][T][B][H]: the same for c; two states */
     real *saved;    /* [S][T][B][H], cell->has_saved */
@@ -81,8 +85,8 @@ void recurrent_pack(struct recurrent *layer);
 void recurrent_forward(struct recurrent *layer, const real *x, const token *const *tokens,
                        token end, const struct dropout *dropout, uint8_t *mask);
 
-/* dh [S][T][B][H], the gradient of layer->h -> the gradient of the gates, through all time
- * steps; `progress` (may be NULL) is called after each step. */
+/* dh [S][T][B][H], the gradient of layer->h -> the gradient of the gates, through all
+ * time steps; `progress` (may be NULL) is called after each step. */
 void recurrent_backward(struct recurrent *layer, const real *dh,
                         const token *const *tokens, token end,
                         void (*progress)(void *context), void *context);
