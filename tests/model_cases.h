@@ -1,4 +1,4 @@
-/* model_cases: small models and random windows that the tests of the model share. */
+/* model_cases: small models and random windows, shared by the tests of the model. */
 #ifndef TUTTI_MODEL_CASES_H
 #define TUTTI_MODEL_CASES_H
 
@@ -24,7 +24,7 @@ static const struct model_shape cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* Of a model of one of the cases, in training. */
+/* A training model of one of the cases. */
 static inline struct model_plan plan_of(const struct model_shape *shape, int microbatches)
 {
     return (struct model_plan){.shape = shape,
@@ -36,7 +36,7 @@ static inline struct model_plan plan_of(const struct model_shape *shape, int mic
                                .backend = &matmul_float32};
 }
 
-/* Tokens with an END here and there, targets with some that are not counted. */
+/* Random tokens, END among them, and random targets, some of which are not counted. */
 struct window {
     token inputs[MICROBATCHES][STEPS * ROWS];
     int32_t targets[MICROBATCHES][STEPS * ROWS];
@@ -44,14 +44,14 @@ struct window {
     const int32_t *target_of[MICROBATCHES];
 };
 
-static inline void window_fill(struct window *window, uint64_t number)
+static inline void window_fill(struct window *window, uint64_t index)
 {
     for (int s = 0; s < MICROBATCHES; s++) {
         for (int i = 0; i < STEPS * ROWS; i++) {
             uint64_t at = (uint64_t)(s * STEPS * ROWS + i);
-            uint64_t draw = rng_below(VOCABULARY, 3, RNG_TEST, number, at, 0);
+            uint64_t draw = rng_below(VOCABULARY, 3, RNG_TEST, index, at, 0);
             window->inputs[s][i] = (token)draw;
-            draw = rng_below(VOCABULARY + 1, 3, RNG_TEST, number, at, 1);
+            draw = rng_below(VOCABULARY + 1, 3, RNG_TEST, index, at, 1);
             window->targets[s][i] = (int32_t)draw - 1;
         }
         window->input_of[s] = window->inputs[s];
@@ -59,7 +59,7 @@ static inline void window_fill(struct window *window, uint64_t number)
     }
 }
 
-/* Weights of a size that makes every gate move; also biases. */
+/* Random weights and biases, large enough to leave the linear range of every gate. */
 static inline void weights_fill(struct model *model, uint64_t seed)
 {
     real *weights = model_weights(model);
@@ -68,62 +68,64 @@ static inline void weights_fill(struct model *model, uint64_t seed)
     model_weights_changed(model);
 }
 
-/* Keeps what a backward pass gives: [microbatches][total]. Layers must come from the end
- * of the block to its beginning, each for all microbatches, every element once and
- * microbatch 0's first. */
+/* The gradients of a backward pass, [microbatches][total], recorded with a check of the
+ * order of the callbacks: tensors come from the end of the block to its beginning, every
+ * element once for each microbatch, microbatch 0 first. */
 struct gradients {
     real *values;
-    size_t total, complete;
-    size_t given; /* elements, of all microbatches */
+    size_t total;
+    size_t ready;    /* elements from here on are ready */
+    size_t received; /* elements since the last `ready`, of all microbatches */
     int microbatches;
-    int meanwhile;
+    int progress; /* calls */
 };
 
-static inline void gradients_take(void *context, int microbatch,
-                                  const struct gradient_block *block)
+static inline void gradients_block(void *context, int microbatch,
+                                   const struct gradient_block *block)
 {
-    struct gradients *to = context;
+    struct gradients *gradients = context;
     for (size_t r = 0; r < (size_t)block->rows; r++) {
         size_t first = block->first + r * block->ld;
-        real *values = to->values + first;
-        assert_true(first + (size_t)block->width <= to->complete);
+        real *values = gradients->values + first;
+        assert_true(first + (size_t)block->width <= gradients->ready);
         for (size_t j = 0; j < (size_t)block->width; j++) {
-            assert_true(isnan(values[(size_t)microbatch * to->total + j]));
+            assert_true(isnan(values[(size_t)microbatch * gradients->total + j]));
             assert_true(microbatch == 0 || !isnan(values[j]));
-            values[(size_t)microbatch * to->total + j] =
+            values[(size_t)microbatch * gradients->total + j] =
                 block->values[r * block->ld_values + j];
         }
-        to->given += (size_t)block->width;
+        gradients->received += (size_t)block->width;
     }
 }
 
-static inline void gradients_complete(void *context, size_t first)
+static inline void gradients_ready(void *context, size_t first)
 {
-    struct gradients *to = context;
-    assert_true(first < to->complete);
-    assert_int_equal(to->given, (to->complete - first) * (size_t)to->microbatches);
-    to->complete = first;
-    to->given = 0;
+    struct gradients *gradients = context;
+    assert_true(first < gradients->ready);
+    assert_int_equal(gradients->received,
+                     (gradients->ready - first) * (size_t)gradients->microbatches);
+    gradients->ready = first;
+    gradients->received = 0;
 }
 
-static inline void gradients_meanwhile(void *context)
+static inline void gradients_progress(void *context)
 {
-    ((struct gradients *)context)->meanwhile++;
+    ((struct gradients *)context)->progress++;
 }
 
-/* Back-propagates; the gradient of each microbatch goes to values[microbatch * total]. */
+/* Back-propagates; the gradient of microbatch s goes to values[s * total]. */
 static inline void backward_into(struct model *model, int microbatches, real *values)
 {
-    struct gradients to = {.values = values,
-                           .total = model_params(model)->total,
-                           .complete = model_params(model)->total,
-                           .microbatches = microbatches};
-    for (size_t i = 0; i < (size_t)microbatches * to.total; i++)
+    size_t total = model_params(model)->total;
+    struct gradients gradients = {
+        .values = values, .total = total, .ready = total, .microbatches = microbatches};
+    const struct backward_callbacks callbacks = {gradients_block, gradients_ready,
+                                                 gradients_progress, &gradients};
+    for (size_t i = 0; i < (size_t)microbatches * total; i++)
         values[i] = (real)NAN;
-    model_backward(model, &(struct model_gradients){gradients_take, gradients_complete,
-                                                    gradients_meanwhile, &to});
-    assert_int_equal(to.complete, 0);
-    assert_true(to.meanwhile > STEPS);
+    model_backward(model, &callbacks);
+    assert_int_equal(gradients.ready, 0);
+    assert_true(gradients.progress > STEPS);
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* naive_model: the model once more, as plainly as the formulas are written, in double and
- * without any code of the program: the tests' second opinion. One row at a time. */
+/* naive_model: a reference implementation of the model in double: the formulas written
+ * out, one row at a time, sharing no code with the program. */
 #ifndef TUTTI_NAIVE_MODEL_H
 #define TUTTI_NAIVE_MODEL_H
 
@@ -16,17 +16,17 @@ struct naive_state {
 };
 
 static inline const double *naive_tensor(const struct params *params, const double *block,
-                                         const char *layer, int number, const char *name)
+                                         const char *layer, int index, const char *name)
 {
     char full[64];
-    if (number < 0)
+    if (index < 0)
         snprintf(full, sizeof full, "%s/%s", layer, name);
     else
-        snprintf(full, sizeof full, "%s%d/%s", layer, number, name);
+        snprintf(full, sizeof full, "%s%d/%s", layer, index, name);
     return block + params_find(params, full)->offset;
 }
 
-/* w[rows][columns] x, element r */
+/* Element r of w x, w [rows][columns]. */
 static inline double naive_dot(const double *w, int columns, int r, const double *x)
 {
     double sum = 0;
@@ -90,7 +90,7 @@ static inline void naive_affine(const struct params *params, const double *block
         y[j] = naive_dot(w, in, j, x) + b[j];
 }
 
-/* One token into one row; the logits of the next. */
+/* Feeds one token to one row; computes the logits of the next token. */
 static inline void naive_step(const struct model_shape *shape,
                               const struct params *params, const double *block,
                               token input, int clear, struct naive_state *state,

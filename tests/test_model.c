@@ -1,5 +1,5 @@
-/* model: logits, loss, gradients and carried states against the naive model; and that a
- * microbatch's bits depend on that microbatch alone. */
+/* model: logits, loss, gradients and carried states against the naive model; and a
+ * microbatch's bits are independent of the other microbatches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,8 +30,8 @@ static double *weights_in_double(struct model *model)
     return block;
 }
 
-/* Loss of microbatch s of the last of `windows` windows, by the naive model from cleared
- * states; logits (may be NULL) get those of the last window, [T][B][V]. */
+/* Loss of microbatch s in the last of `windows` windows, by the naive model from zero
+ * states; `logits` (may be NULL) receives those of the last window, [T][B][V]. */
 static double naive_loss(const struct model_shape *shape, const struct params *params,
                          const double *block, int s, int windows, double *logits)
 {
@@ -123,14 +123,14 @@ static void gradients_agree_with_the_naive_model(void **state)
         for (int s = 0; s < MICROBATCHES; s++) {
             const real *gradient = gradients + (size_t)s * total;
             for (size_t i = 0; i < total; i++) {
-                double kept = block[i];
-                block[i] = kept + step;
+                double weight = block[i];
+                block[i] = weight + step;
                 double above =
                     naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
-                block[i] = kept - step;
+                block[i] = weight - step;
                 double below =
                     naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
-                block[i] = kept;
+                block[i] = weight;
                 double expected = (above - below) / (2 * step);
                 error += pow((double)gradient[i] - expected, 2);
                 size += pow(expected, 2);
@@ -145,9 +145,8 @@ static void gradients_agree_with_the_naive_model(void **state)
     }
 }
 
-/* Microbatch 1 of a model of two microbatches, and as the only microbatch of another:
- * equal bits. */
-static void a_microbatch_does_not_see_the_others(void **state)
+/* Microbatch 1 in a model of two microbatches, and alone in another model: equal bits. */
+static void a_microbatch_is_independent_of_the_others(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
@@ -175,7 +174,7 @@ static void a_microbatch_does_not_see_the_others(void **state)
     }
 }
 
-static void states_can_be_saved_and_put_back(void **state)
+static void states_can_be_saved_and_restored(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
@@ -207,7 +206,7 @@ static void dropout_keeps_the_mean(void **state)
     struct model *model = make(&shape, MICROBATCHES);
     real *weights = model_weights(model);
     const struct params *params = model_params(model);
-    /* logits = the sum of h: compare its mean over many masks with the undropped one */
+    /* logits = the sum of h: its mean over many masks is the value without dropout */
     for (size_t i = params_find(params, "output/weight")->offset; i < params->total; i++)
         weights[i] = i < params_find(params, "output/bias")->offset ? 1 : 0;
     struct window window;
@@ -230,7 +229,7 @@ static void dropout_keeps_the_mean(void **state)
     model_free(model);
 }
 
-static double loss_by(const struct matmul_backend *backend, bool training)
+static double loss_with(const struct matmul_backend *backend, bool training)
 {
     struct model_plan plan = plan_of(&cases[2], MICROBATCHES);
     struct model *model = NULL;
@@ -247,14 +246,14 @@ static double loss_by(const struct matmul_backend *backend, bool training)
 static void bfloat16_is_for_training(void **state)
 {
     (void)state;
-    double exact = loss_by(&matmul_float32, false);
-    double rounded = loss_by(&matmul_bfloat16, true);
-    assert_true(loss_by(&matmul_float32, true) == exact);
-    assert_true(loss_by(&matmul_bfloat16, false) == exact);
+    double exact = loss_with(&matmul_float32, false);
+    double rounded = loss_with(&matmul_bfloat16, true);
+    assert_true(loss_with(&matmul_float32, true) == exact);
+    assert_true(loss_with(&matmul_bfloat16, false) == exact);
     assert_true(rounded != exact && fabs(rounded - exact) < 0.01 * exact);
 }
 
-static void initialisation_depends_on_the_seed_only(void **state)
+static void initialisation_is_a_function_of_the_seed(void **state)
 {
     (void)state;
     struct params params;
@@ -290,11 +289,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
         cmocka_unit_test(gradients_agree_with_the_naive_model),
-        cmocka_unit_test(a_microbatch_does_not_see_the_others),
-        cmocka_unit_test(states_can_be_saved_and_put_back),
+        cmocka_unit_test(a_microbatch_is_independent_of_the_others),
+        cmocka_unit_test(states_can_be_saved_and_restored),
         cmocka_unit_test(dropout_keeps_the_mean),
         cmocka_unit_test(bfloat16_is_for_training),
-        cmocka_unit_test(initialisation_depends_on_the_seed_only),
+        cmocka_unit_test(initialisation_is_a_function_of_the_seed),
         cmocka_unit_test(impossible_shapes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,8 +207,8 @@ static void place_vectors(struct cell_bench *bench)
     size_t h = (size_t)step->hidden, g = h * (size_t)bench->cell->gates;
     float *at = bench->memory;
     step->gates = at;
-    step->product = step->gates + g;
-    step->dh_next = step->product + g;
+    step->gates_hh = step->gates + g;
+    step->dh_next = step->gates_hh + g;
     step->dc = step->dh_next + h;
     bench->overwritten = 2 * g + 2 * h;
     at += bench->overwritten;
@@ -242,7 +242,7 @@ enum status bench_cells(struct bench *bench)
     uint8_t *kept = calloc(h, 1);
     for (size_t j = 0; kept && j < h; j++)
         kept[j] = j % 4 != 0;
-    cell.step.keep =
+    cell.step.dropout =
         (struct dropout_mask){bench->options->model.dropout > 0 ? kept : NULL, 1};
     enum status status =
         comm_agree(bench->comm, cell.memory && cell.first && cell.logits && kept
@@ -418,7 +418,7 @@ static enum status add_generation(struct bench *bench, int pieces)
         params_initialise(&shape, model_params(generation.model), 1,
                           model_weights(generation.model));
         model_weights_changed(generation.model);
-        double weights = (double)model_products_per_token(generation.model), rate = 0;
+        double weights = (double)model_macs_per_token(generation.model), rate = 0;
         double seconds = bench_time(bench, make_token, &generation);
         double flops = bench->flops;
         status = bench_read_rate(bench, (size_t)(4 * weights), &rate);

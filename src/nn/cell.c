@@ -1,34 +1,38 @@
 /* cell: the table. */
 #include "cell.h"
 
-/* ---- LSTM ---- */
+/* ---- LSTM ----
+ *
+ * Hochreiter and Schmidhuber, 1997; forget gate: Gers, Schmidhuber and Cummins, 2000. */
 
 static void lstm_forward(const struct cell_step *s)
 {
     kernels()->lstm_forward(s->hidden, s->gates, s->bias, s->c_prev, s->c_next, s->saved,
-                            s->h_next, s->h, s->keep);
+                            s->h_next, s->h, s->dropout);
 }
 
 static void lstm_backward(const struct cell_step *s)
 {
-    kernels()->lstm_backward(s->hidden, s->gates, s->c_prev, s->saved, s->dh, s->keep,
+    kernels()->lstm_backward(s->hidden, s->gates, s->c_prev, s->saved, s->dh, s->dropout,
                              s->dh_next, s->dc);
 }
 
 static const char *const lstm_gates[] = {"i", "f", "g", "o"};
 
-/* ---- GRU ---- */
+/* ---- GRU ----
+ *
+ * Cho et al., 2014; the reset gate is applied after the matmul, as in cuDNN and PyTorch. */
 
 static void gru_forward(const struct cell_step *s)
 {
-    kernels()->gru_forward(s->hidden, s->gates, s->bias, s->product, s->h_prev, s->h_next,
-                           s->h, s->keep);
+    kernels()->gru_forward(s->hidden, s->gates, s->bias, s->gates_hh, s->h_prev,
+                           s->h_next, s->h, s->dropout);
 }
 
 static void gru_backward(const struct cell_step *s)
 {
-    kernels()->gru_backward(s->hidden, s->gates, s->product, s->h_prev, s->dh, s->keep,
-                            s->dh_next);
+    kernels()->gru_backward(s->hidden, s->gates, s->gates_hh, s->h_prev, s->dh,
+                            s->dropout, s->dh_next);
 }
 
 static const char *const gru_gates[] = {"r", "z", "n"};
@@ -40,9 +44,9 @@ static const struct cell cells[] = {
                    .title = "LSTM",
                    .gates = 4,
                    .gate_names = lstm_gates,
-                   .open_gate = 1,
+                   .forget_gate = 1,
                    .states = 2,
-                   .saves = true, /* tanh(c) */
+                   .has_saved = true, /* tanh(c) */
                    .forward = lstm_forward,
                    .backward = lstm_backward,
                    .equations =
@@ -54,9 +58,9 @@ static const struct cell cells[] = {
                   .title = "GRU",
                   .gates = 3,
                   .gate_names = gru_gates,
-                  .open_gate = -1,
+                  .forget_gate = -1,
                   .states = 1,
-                  .split_product = true,
+                  .split_gates = true,
                   .direct_path = true,
                   .forward = gru_forward,
                   .backward = gru_backward,

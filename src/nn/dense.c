@@ -1,4 +1,4 @@
-/* dense: the affine layer (also the output's) and the activations. */
+/* dense: the affine layer, of the dense and the output layer, and the activations. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,21 +6,29 @@
 #include "layers.h"
 #include "base/options.h"
 
-enum status affine_create(const struct params *params, const real *block,
-                          const char *name, int in, int out, int training,
-                          const struct matmul_backend *backend,
-                          struct matmul_workspace *room, struct affine *affine)
+static const struct param *tensor_of(const struct params *params, const char *layer,
+                                     const char *tensor)
 {
-    char weight[PARAM_NAME], bias[PARAM_NAME];
-    snprintf(weight, sizeof weight, "%s/weight", name);
-    snprintf(bias, sizeof bias, "%s/bias", name);
+    char name[PARAM_NAME];
+    snprintf(name, sizeof name, "%s/%s", layer, tensor);
+    return params_find(params, name);
+}
+
+enum status affine_create(const struct params *params, const real *weights,
+                          const char *name, bool training,
+                          const struct matmul_backend *backend,
+                          struct matmul_workspace *workspace, struct affine *affine)
+{
+    const struct param *weight = tensor_of(params, name, "weight");
+    const struct param *bias = tensor_of(params, name, "bias");
+    int in = (int)weight->columns, out = (int)weight->rows;
     *affine = (struct affine){.in = in,
                               .out = out,
-                              .at_weight = params_find(params, weight)->offset,
-                              .at_bias = params_find(params, bias)->offset,
-                              .room = room};
-    affine->weight = block + affine->at_weight;
-    affine->bias = block + affine->at_bias;
+                              .weight = weights + weight->offset,
+                              .bias = weights + bias->offset,
+                              .weight_offset = weight->offset,
+                              .bias_offset = bias->offset,
+                              .workspace = workspace};
     enum status status =
         matmul_weights_create(backend, affine->weight, out, in, false, &affine->forward);
     if (status == STATUS_OK && training)
@@ -50,30 +58,31 @@ void affine_pack(struct affine *affine)
 void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
                     real *y)
 {
-    size_t rows = (size_t)m.microbatches * (size_t)m.rows, width = (size_t)affine->out;
+    size_t rows = (size_t)m.microbatches * (size_t)m.rows, out = (size_t)affine->out;
     for (size_t i = 0; i < rows; i++)
-        memcpy(y + i * width, affine->bias, width * sizeof *y);
+        memcpy(y + i * out, affine->bias, out * sizeof *y);
     matmul_batched(&affine->forward, m, x, y, MATMUL_ACCUMULATE);
 }
 
-void affine_backward(const struct affine *affine, struct matmul_batch m, const real *dy,
-                     real *dx)
+void affine_backward_input(const struct affine *affine, struct matmul_batch m,
+                           const real *dy, real *dx)
 {
     matmul_batched(&affine->backward, m, dy, dx, MATMUL_OVERWRITE);
 }
 
-void affine_gradient(const struct affine *affine, const real *x, const real *dy,
-                     const struct gradient_sink *sink)
+void affine_backward_weights(const struct affine *affine, const real *x, const real *dy,
+                             const struct gradient_sink *sink)
 {
-    const struct gradient_input input = {x, affine->in, affine->at_weight};
-    matmul_gradient(affine->room, affine->out, dy, &input, 1, affine->at_bias, sink);
+    const struct gradient_input input = {x, affine->in, affine->weight_offset};
+    matmul_gradient(affine->workspace, affine->out, dy, &input, 1, affine->bias_offset,
+                    sink);
 }
 
 void activation_forward(int kind, real *y, size_t count)
 {
     if (kind == ACTIVATION_RELU)
         for (size_t i = 0; i < count; i++)
-            y[i] = y[i] < 0 ? 0 : y[i]; /* NaN stays NaN */
+            y[i] = y[i] < 0 ? 0 : y[i]; /* not fmax: NaN stays NaN */
     else if (kind == ACTIVATION_TANH)
         for (size_t i = 0; i < count; i++)
             y[i] = (real)tanh((double)y[i]);

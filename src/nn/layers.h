@@ -1,76 +1,84 @@
 /* layers: embedding, affine, activation and dropout.
  *
- * Forward and backward stand side by side; `rows` is T * B of a microbatch. Gradients of
- * weights are overwritten, never added to. Behind a recurrent layer, dropout is part of
- * the cell (recurrent.h).
+ * Forward and backward are adjacent. Gradients of weights are overwritten, not
+ * accumulated. Dropout after a recurrent layer is part of its cell (recurrent.h).
+ *
+ * Letters: S microbatches, T steps, B rows of a microbatch, M = S T B, E embedding, V
+ * vocabulary.
  */
 #ifndef TUTTI_NN_LAYERS_H
 #define TUTTI_NN_LAYERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "batch_shape.h"
 #include "model.h"
 #include "base/real.h"
 #include "base/token.h"
 #include "kernels/matmul.h"
 
-/* y[rows][E] := the rows of weight[V][E] that the tokens name. */
-void embedding_forward(const real *weight, int width, const token *inputs, int rows,
+/* y[rows][E] := weight[tokens[i]], with weight[V][E] and E = width. */
+void embedding_forward(const real *weight, const token *tokens, int rows, int width,
                        real *y);
-/* dweight[V][E] := sums of dy over the rows with that token, in the order of the rows. */
-void embedding_gradient(const real *dy, int vocabulary, int width, const token *inputs,
-                        int rows, real *dweight);
+/* dweight[V][E] := for each token the sum of dy[i] over the rows i that have it, in the
+ * order of the rows. */
+void embedding_backward(const real *dy, const token *tokens, int rows, int width,
+                        int vocabulary, real *dweight);
 
-/* y = x W^T + bias: the dense layer and the output's. Rows are those of all microbatches. */
+/* y = x W^T + bias: the dense layer and the output layer. */
 struct affine {
     int in, out;
-    const real *weight, *bias;      /* [out][in], [out]: in the flat block */
-    size_t at_weight, at_bias;      /* their first elements there */
-    struct matmul_weights forward;  /* weight */
-    struct matmul_weights backward; /* its transpose; in training */
-    struct matmul_workspace *room;  /* the model's; in training */
+    const real *weight, *bias;          /* [out][in], [out]: views of the flat block */
+    size_t weight_offset, bias_offset;  /* in the flat block */
+    struct matmul_weights forward;      /* weight */
+    struct matmul_weights backward;     /* its transpose; training only */
+    struct matmul_workspace *workspace; /* the model's, borrowed; training only */
 };
 
-/* Finds the layer's tensors, `name`/weight and `name`/bias, of `params` in `block`. */
-enum status affine_create(const struct params *params, const real *block,
-                          const char *name, int in, int out, int training,
+/* Finds the tensors `name`/weight and `name`/bias of `params` in the flat block
+ * `weights`, which is borrowed. STATUS_FAILED without memory; affine_free is safe after
+ * it. */
+enum status affine_create(const struct params *params, const real *weights,
+                          const char *name, bool training,
                           const struct matmul_backend *backend,
-                          struct matmul_workspace *room, struct affine *affine);
+                          struct matmul_workspace *workspace, struct affine *affine);
 void affine_free(struct affine *affine);
 size_t affine_bytes(const struct affine *affine);
-void affine_pack(struct affine *affine); /* after every change of the weights */
+void affine_pack(struct affine *affine); /* call after every change of the weights */
 
-/* x[M][in] -> y[M][out] */
+/* y[M][out] := x[M][in] W^T + bias */
 void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
                     real *y);
-/* dx[M][in] := dy[M][out] weight */
-void affine_backward(const struct affine *affine, struct matmul_batch m, const real *dy,
-                     real *dx);
-/* Gives the gradients of weight and bias; x and dy are those of all the room's rows. */
-void affine_gradient(const struct affine *affine, const real *x, const real *dy,
-                     const struct gradient_sink *sink);
+/* dx[M][in] := dy[M][out] W */
+void affine_backward_input(const struct affine *affine, struct matmul_batch m,
+                           const real *dy, real *dx);
+/* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to
+ * `sink`. */
+void affine_backward_weights(const struct affine *affine, const real *x, const real *dy,
+                             const struct gradient_sink *sink);
 
-/* In place; kind is an enum option_activation. */
+/* y[count] := f(y), in place; kind is an enum option_activation. */
 void activation_forward(int kind, real *y, size_t count);
-/* dy *= f', from the activated y (before dropout). */
+/* dy[count] := dy * f', computed from the activated y (before dropout). */
 void activation_backward(int kind, const real *y, real *dy, size_t count);
 
-/* kept[width] := 1 for the units of a row at time step t that are kept, 0 for those that
- * are dropped. `place` counts the places of dropout from below; `row` is a row of the
- * whole batch. */
-void dropout_row(const struct dropout *dropout, int place, int64_t row, int t, int width,
-                 uint8_t *kept);
+/* mask[width] of one row at time step t: 1 for units that are kept, 0 for dropped ones.
+ * `site` counts the model's dropout layers from the bottom; `row` is a global row of the
+ * batch. */
+void dropout_row(const struct dropout *dropout, int site, int64_t row, int t, int width,
+                 uint8_t *mask);
 
-/* What kept units are multiplied by: 1 / (1 - rate). */
-real dropout_factor(const struct dropout *dropout);
+/* The factor of kept units: 1 / (1 - rate). */
+real dropout_scale(const struct dropout *dropout);
 
-/* Drops units of y[T][B][width] of one microbatch in place: y := y / (1 - rate) or 0.
- * kept[] gets 1 or 0. first_row is the row of the whole batch that is the microbatch's
- * row 0. Rate 0: y is left alone, and kept too. */
-void dropout_forward(const struct dropout *dropout, int place, int64_t first_row,
-                     int steps, int rows, int width, real *y, uint8_t *kept);
-void dropout_backward(const struct dropout *dropout, const uint8_t *kept, size_t count,
-                      real *dy);
+/* y[S][T][B][width] := mask * y / (1 - rate), in place, after drawing the mask
+ * [S][T][B][width]. With rate 0, y and mask are left untouched. */
+void dropout_forward(const struct dropout *dropout, int site, struct batch_shape batch,
+                     int width, uint8_t *mask, real *y);
+/* dy[S][T][B][width] := mask * dy / (1 - rate), in place. */
+void dropout_backward(const struct dropout *dropout, struct batch_shape batch, int width,
+                      const uint8_t *mask, real *dy);
 
 #endif

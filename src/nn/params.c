@@ -1,4 +1,4 @@
-/* params: the layout of the flat block, its initialisation and its hash. */
+/* params: layout, initialisation and hash of the flat block. */
 #include "params.h"
 
 #include <math.h>
@@ -22,13 +22,14 @@ struct model_shape model_shape_of(const struct options *options, size_t vocabula
     };
 }
 
-static void add(struct params *params, const char *layer, int number, const char *tensor,
+/* Appends a tensor; index -1: the layer's name has none. columns 0: a vector. */
+static void add(struct params *params, const char *layer, int index, const char *tensor,
                 int rows, int columns)
 {
     struct param *param = &params->list[params->count++];
     char digits[12] = "";
-    if (number >= 0)
-        snprintf(digits, sizeof digits, "%d", number);
+    if (index >= 0)
+        snprintf(digits, sizeof digits, "%d", index);
     snprintf(param->name, sizeof param->name, "%s%s/%s", layer, digits, tensor);
     param->is_vector = columns == 0;
     param->rows = (size_t)rows;
@@ -42,10 +43,10 @@ static void add_recurrent(struct params *params, const struct model_shape *shape
                           int layer)
 {
     const struct cell *cell = cell_of(shape->cell);
-    int h = shape->hidden, below = layer == 0 ? shape->embedding : h;
-    add(params, cell->name, layer, "weight_ih", cell->gates * h, below);
+    int h = shape->hidden, input = layer == 0 ? shape->embedding : h;
+    add(params, cell->name, layer, "weight_ih", cell->gates * h, input);
     add(params, cell->name, layer, "weight_hh", cell->gates * h, h);
-    if (cell->split_product) {
+    if (cell->split_gates) {
         add(params, cell->name, layer, "bias_ih", cell->gates * h, 0);
         add(params, cell->name, layer, "bias_hh", cell->gates * h, 0);
     } else {
@@ -53,25 +54,27 @@ static void add_recurrent(struct params *params, const struct model_shape *shape
     }
 }
 
-static int in_range(int value, int low, int high)
+static bool in_range(int value, int low, int high)
 {
     return value >= low && value <= high;
 }
 
 enum status params_layout(const struct model_shape *shape, struct params *params)
 {
-    enum { WIDEST = 1 << 16, MOST_LAYERS = 24 };
+    enum { WIDTH_MAX = 1 << 16 };
     *params = (struct params){0};
-    if (!in_range(shape->layers, 1, MOST_LAYERS) || !in_range(shape->hidden, 1, WIDEST) ||
-        !in_range(shape->embedding, 1, WIDEST) || !in_range(shape->dense, 0, WIDEST) ||
-        !in_range(shape->vocabulary, 2, WIDEST))
+    if (!in_range(shape->layers, 1, LAYERS_MAX) ||
+        !in_range(shape->hidden, 1, WIDTH_MAX) ||
+        !in_range(shape->embedding, 1, WIDTH_MAX) ||
+        !in_range(shape->dense, 0, WIDTH_MAX) ||
+        !in_range(shape->vocabulary, 2, WIDTH_MAX))
         return status_fail(
             STATUS_MISUSE,
             "the model's shape is out of range (layers %d, hidden %d, "
             "embedding %d, dense %d, vocabulary %d; at most %d layers, widths "
             "up to %d)",
             shape->layers, shape->hidden, shape->embedding, shape->dense,
-            shape->vocabulary, MOST_LAYERS, WIDEST);
+            shape->vocabulary, LAYERS_MAX, WIDTH_MAX);
     add(params, "embedding", -1, "weight", shape->vocabulary, shape->embedding);
     for (int layer = 0; layer < shape->layers; layer++)
         add_recurrent(params, shape, layer);
@@ -94,10 +97,10 @@ const struct param *params_find(const struct params *params, const char *name)
     return NULL;
 }
 
-static int ends_with(const char *text, const char *end)
+static bool ends_with(const char *text, const char *suffix)
 {
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
+    size_t length = strlen(text), tail = strlen(suffix);
+    return length >= tail && strcmp(text + length - tail, suffix) == 0;
 }
 
 static void fill_uniform(const struct param *param, size_t index, uint64_t seed,
@@ -115,31 +118,39 @@ static void fill_normal(const struct param *param, size_t index, uint64_t seed,
         values[j] = (real)(deviation * rng_normal(seed, RNG_INITIALISE, index, j, 0));
 }
 
-void params_initialise(const struct model_shape *shape, const struct params *params,
-                       uint64_t seed, real *block)
+/* The bound of Glorot and Bengio (2010) for a matrix of `blocks` gates. */
+static double glorot_bound(const struct param *param, int blocks)
+{
+    double fan_out = (double)param->rows / blocks, fan_in = (double)param->columns;
+    return sqrt(6 / (fan_out + fan_in));
+}
+
+static void initialise(const struct model_shape *shape, const struct param *param,
+                       size_t index, uint64_t seed, real *values)
 {
     const double embedding_deviation = 0.1;
     const struct cell *cell = cell_of(shape->cell);
-    for (size_t i = 0; i < params->count; i++) {
-        const struct param *param = &params->list[i];
-        real *values = block + param->offset;
+    if (strncmp(param->name, "embedding/", 10) == 0) {
+        fill_normal(param, index, seed, embedding_deviation, values);
+    } else if (ends_with(param->name, "/weight_hh")) {
+        fill_uniform(param, index, seed, 1 / sqrt((double)shape->hidden), values);
+    } else if (ends_with(param->name, "/weight_ih")) {
+        fill_uniform(param, index, seed, glorot_bound(param, cell->gates), values);
+    } else if (!param->is_vector) {
+        fill_uniform(param, index, seed, glorot_bound(param, 1), values);
+    } else {
         memset(values, 0, param->count * sizeof *values);
-        if (strncmp(param->name, "embedding/", 10) == 0) {
-            fill_normal(param, i, seed, embedding_deviation, values);
-        } else if (ends_with(param->name, "/weight_hh")) {
-            fill_uniform(param, i, seed, 1 / sqrt((double)shape->hidden), values);
-        } else if (ends_with(param->name, "/weight_ih")) {
-            double fans = (double)param->rows / cell->gates + (double)param->columns;
-            fill_uniform(param, i, seed, sqrt(6 / fans), values);
-        } else if (!param->is_vector) {
-            double fans = (double)(param->rows + param->columns);
-            fill_uniform(param, i, seed, sqrt(6 / fans), values);
-        } else if (cell->open_gate >= 0 &&
-                   strncmp(param->name, cell->name, strlen(cell->name)) == 0) {
-            for (int j = 0; j < shape->hidden; j++)
-                values[cell->open_gate * shape->hidden + j] = 1;
-        }
+        bool recurrent = strncmp(param->name, cell->name, strlen(cell->name)) == 0;
+        for (int j = 0; recurrent && cell->forget_gate >= 0 && j < shape->hidden; j++)
+            values[cell->forget_gate * shape->hidden + j] = 1;
     }
+}
+
+void params_initialise(const struct model_shape *shape, const struct params *params,
+                       uint64_t seed, real *block)
+{
+    for (size_t i = 0; i < params->count; i++)
+        initialise(shape, &params->list[i], i, seed, block + params->list[i].offset);
 }
 
 uint64_t params_hash(const struct params *params, const real *block)

@@ -1,59 +1,70 @@
 /* recurrent: the time loop, forward and backward.
  *
- * The recurrent product is the only one inside the time loop; it reads the rows of all
- * microbatches at one time step. A row whose input is END starts anew: what it consumes
- * is zeroed, and no gradient leaves it backwards.
+ * The hidden-to-hidden matmul is the only one inside the time loop; it takes the rows of
+ * all microbatches at one time step. A row whose token is END is reset: the state that it
+ * reads is zeroed, and no gradient flows back across it.
+ *
+ * Back-propagation is truncated at the window: states are carried forward into the next
+ * window, gradients are not carried back (Williams and Peng, 1990).
  */
 #include "recurrent.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/phase.h"
 
-static size_t state_elements(const struct recurrent *layer)
+/* ---- set-up ---- */
+
+static size_t offset_of(const struct params *params, const struct cell *cell, int layer,
+                        const char *tensor)
 {
-    return (size_t)layer->extent.microbatches * (size_t)layer->extent.rows *
-           (size_t)layer->hidden;
+    char name[PARAM_NAME];
+    snprintf(name, sizeof name, "%s%d/%s", cell->name, layer, tensor);
+    const struct param *param = params_find(params, name);
+    return param ? param->offset : 0; /* the cell has no such tensor */
 }
 
-static real *room_for(int *complete, size_t elements)
+void recurrent_init(const struct model_shape *shape, const struct params *params,
+                    int index, struct batch_shape batch, struct recurrent *layer)
 {
-    real *memory = memory_zeroed(elements * sizeof(real));
-    *complete &= memory != NULL;
-    return memory;
+    const struct cell *cell = cell_of(shape->cell);
+    const char *bias_ih = cell->split_gates ? "bias_ih" : "bias";
+    *layer = (struct recurrent){
+        .cell = cell,
+        .batch = batch,
+        .index = index,
+        .input = index == 0 ? shape->embedding : shape->hidden,
+        .hidden = shape->hidden,
+        .gates = cell->gates * shape->hidden,
+        .offset = {.weight_ih = offset_of(params, cell, index, "weight_ih"),
+                   .weight_hh = offset_of(params, cell, index, "weight_hh"),
+                   .bias_ih = offset_of(params, cell, index, bias_ih),
+                   .bias_hh = offset_of(params, cell, index, "bias_hh")},
+    };
 }
 
-static enum status allocate(struct recurrent *layer)
+void recurrent_plan(struct recurrent *layer, struct arena *arena)
 {
-    size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
-    size_t states = state_elements(layer), lists = states / h;
-    int complete = 1;
-    layer->gate = room_for(&complete, rows * (size_t)layer->gates);
-    layer->h_prev = room_for(&complete, rows * h);
-    layer->h = room_for(&complete, rows * h);
-    layer->h_state = room_for(&complete, states);
-    layer->dh = room_for(&complete, states);
-    layer->from = calloc(lists, sizeof *layer->from);
-    layer->to = calloc(lists, sizeof *layer->to);
-    if (layer->cell->states == 2) {
-        layer->c_prev = room_for(&complete, rows * h);
-        layer->c_state = room_for(&complete, states);
-        layer->dc = room_for(&complete, states);
-    }
-    if (layer->cell->saves)
-        layer->saved = room_for(&complete, rows * h);
-    if (layer->cell->split_product)
-        layer->product = room_for(&complete, rows * (size_t)layer->gates);
-    if (complete && layer->from && layer->to)
-        return STATUS_OK;
-    return status_fail(STATUS_FAILED, "no memory for a layer of %d units, %zu rows",
-                       layer->hidden, rows);
+    const struct cell *cell = layer->cell;
+    size_t rows = batch_rows(layer->batch), states = state_rows(layer->batch);
+    size_t g = (size_t)layer->gates, h = (size_t)layer->hidden;
+    size_t c = cell->states == 2 ? h : 0;
+    layer->gates_ih = arena_array(arena, rows * g, sizeof(real));
+    layer->gates_hh = arena_array(arena, cell->split_gates ? rows * g : 0, sizeof(real));
+    layer->h_prev = arena_array(arena, rows * h, sizeof(real));
+    layer->c_prev = arena_array(arena, rows * c, sizeof(real));
+    layer->saved = arena_array(arena, cell->has_saved ? rows * h : 0, sizeof(real));
+    layer->h = arena_array(arena, rows * h, sizeof(real));
+    layer->h_state = arena_array(arena, states * h, sizeof(real));
+    layer->c_state = arena_array(arena, states * c, sizeof(real));
+    layer->dh = arena_array(arena, states * h, sizeof(real));
+    layer->dc = arena_array(arena, states * c, sizeof(real));
+    layer->x_rows = arena_array(arena, states, sizeof *layer->x_rows);
+    layer->y_rows = arena_array(arena, states, sizeof *layer->y_rows);
 }
 
-static enum status create_packed(struct recurrent *layer, int training,
+static enum status create_packed(struct recurrent *layer, bool training,
                                  const struct matmul_backend *backend)
 {
     int g = layer->gates, h = layer->hidden, d = layer->input;
@@ -72,47 +83,17 @@ static enum status create_packed(struct recurrent *layer, int training,
     return status;
 }
 
-static size_t offset_of(const struct params *params, const struct cell *cell, int layer,
-                        const char *tensor)
+enum status recurrent_create(struct recurrent *layer, const real *weights, bool training,
+                             const struct matmul_backend *backend,
+                             struct matmul_workspace *workspace)
 {
-    char name[PARAM_NAME];
-    snprintf(name, sizeof name, "%s%d/%s", cell->name, layer, tensor);
-    return params_find(params, name)->offset;
-}
-
-enum status recurrent_create(const struct model_shape *shape, const struct params *params,
-                             const real *block, int layer, struct extent extent,
-                             int training, const struct matmul_backend *backend,
-                             struct matmul_workspace *room, struct recurrent *out)
-{
-    const struct cell *cell = cell_of(shape->cell);
-    *out = (struct recurrent){
-        .extent = extent,
-        .number = layer,
-        .room = room,
-        .cell = cell,
-        .input = layer == 0 ? shape->embedding : shape->hidden,
-        .hidden = shape->hidden,
-        .gates = cell->gates * shape->hidden,
-        .at_weight_ih = offset_of(params, cell, layer, "weight_ih"),
-        .at_weight_hh = offset_of(params, cell, layer, "weight_hh"),
-        .at_bias_ih =
-            offset_of(params, cell, layer, cell->split_product ? "bias_ih" : "bias"),
-    };
-    if (cell->split_product) {
-        out->at_bias_hh = offset_of(params, cell, layer, "bias_hh");
-        out->bias_hh = block + out->at_bias_hh;
-    }
-    out->first = out->at_weight_ih;
-    out->weight_ih = block + out->at_weight_ih;
-    out->weight_hh = block + out->at_weight_hh;
-    out->bias_ih = block + out->at_bias_ih;
-    enum status status = create_packed(out, training, backend);
-    if (status == STATUS_OK)
-        status = allocate(out);
-    if (status != STATUS_OK)
-        recurrent_free(out);
-    return status;
+    layer->workspace = workspace;
+    layer->weight_ih = weights + layer->offset.weight_ih;
+    layer->weight_hh = weights + layer->offset.weight_hh;
+    layer->bias_ih = weights + layer->offset.bias_ih;
+    if (layer->cell->split_gates)
+        layer->bias_hh = weights + layer->offset.bias_hh;
+    return create_packed(layer, training, backend);
 }
 
 void recurrent_free(struct recurrent *layer)
@@ -121,30 +102,14 @@ void recurrent_free(struct recurrent *layer)
     matmul_weights_free(&layer->forward_hh);
     matmul_weights_free(&layer->backward_ih);
     matmul_weights_free(&layer->backward_hh);
-    real *buffers[] = {layer->gate,  layer->product, layer->h_prev,  layer->c_prev,
-                       layer->saved, layer->h,       layer->h_state, layer->c_state,
-                       layer->dh,    layer->dc};
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-        memory_free(buffers[i]);
-    free((void *)layer->from);
-    free((void *)layer->to);
-    *layer = (struct recurrent){0};
 }
 
 size_t recurrent_bytes(const struct recurrent *layer)
 {
-    size_t rows = extent_rows(layer->extent), h = (size_t)layer->hidden;
-    size_t g = (size_t)layer->gates, states = state_elements(layer);
-    size_t pairs = layer->cell->states == 2, saved = layer->cell->saves;
-    size_t products = layer->cell->split_product;
-    const struct matmul_weights *packed[] = {&layer->forward_ih, &layer->forward_hh,
-                                             &layer->backward_ih, &layer->backward_hh};
-    size_t elements =
-        rows * ((1 + products) * g + (2 + pairs + saved) * h) + states * (2 + 2 * pairs);
-    size_t bytes = elements * sizeof(real) + 2 * (states / h) * sizeof(void *);
-    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
-        bytes += matmul_weights_bytes(packed[i]);
-    return bytes;
+    return matmul_weights_bytes(&layer->forward_ih) +
+           matmul_weights_bytes(&layer->forward_hh) +
+           matmul_weights_bytes(&layer->backward_ih) +
+           matmul_weights_bytes(&layer->backward_hh);
 }
 
 void recurrent_pack(struct recurrent *layer)
@@ -155,194 +120,225 @@ void recurrent_pack(struct recurrent *layer)
     matmul_weights_pack(&layer->backward_hh);
 }
 
-static void clear_or_copy(real *to, const real *from, int clear, int width)
+/* ---- one row of one time step ---- */
+
+static void clear(real *values, size_t count)
 {
-    if (clear)
-        memset(to, 0, (size_t)width * sizeof *to);
-    else
-        memcpy(to, from, (size_t)width * sizeof *to);
+    memset(values, 0, count * sizeof *values);
 }
 
-/* Sets what the first step consumes from the states that the last window left. */
-static void begin_window(struct recurrent *layer, const token *const *inputs, token end)
+static real *row_of(real *buffer, size_t row, size_t width)
 {
-    int h = layer->hidden, rows = layer->extent.rows;
-    for (int s = 0; s < layer->extent.microbatches; s++)
-        for (int b = 0; b < rows; b++) {
-            size_t to = row_at(layer->extent, s, 0, b) * (size_t)h;
-            size_t from = (size_t)(s * rows + b) * (size_t)h;
-            int clear = inputs[s][b] == end;
-            clear_or_copy(layer->h_prev + to, layer->h_state + from, clear, h);
-            if (layer->cell->states == 2)
-                clear_or_copy(layer->c_prev + to, layer->c_state + from, clear, h);
-        }
+    return buffer ? buffer + row * width : NULL;
 }
 
-/* The product of one time step, for all microbatches: W_hh h_prev is added to the gates. */
-static void multiply_step(struct recurrent *layer, int t)
-{
-    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
-    real *target = layer->cell->split_product ? layer->product : layer->gate;
-    int count = 0;
-    for (int s = 0; s < layer->extent.microbatches; s++)
-        for (int b = 0; b < layer->extent.rows; b++, count++) {
-            size_t at = row_at(layer->extent, s, t, b);
-            layer->from[count] = layer->h_prev + at * h;
-            layer->to[count] = target + at * g;
-            if (layer->cell->split_product)
-                memcpy(layer->to[count], layer->bias_hh, g * sizeof(real));
-        }
-    matmul(&layer->forward_hh, count, layer->from, layer->to, MATMUL_ACCUMULATE,
-           t % 2 == 1);
-}
-
-/* Dropout of row `at`. */
-static struct dropout_mask keep_of(const struct recurrent *layer, size_t at)
+static struct dropout_mask dropout_of(const struct recurrent *layer, size_t row)
 {
     if (!layer->dropout)
         return (struct dropout_mask){NULL, 1};
-    return (struct dropout_mask){layer->kept + at * (size_t)layer->hidden,
-                                 dropout_factor(layer->dropout)};
+    return (struct dropout_mask){layer->mask + row * (size_t)layer->hidden,
+                                 dropout_scale(layer->dropout)};
+}
+
+/* The members of a cell_step that both directions use. */
+static struct cell_step step_of(const struct recurrent *layer, size_t row)
+{
+    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
+    return (struct cell_step){
+        .hidden = layer->hidden,
+        .gates = row_of(layer->gates_ih, row, g),
+        .gates_hh = row_of(layer->gates_hh, row, g),
+        .bias = layer->bias_ih,
+        .h_prev = row_of(layer->h_prev, row, h),
+        .c_prev = row_of(layer->c_prev, row, h),
+        .saved = row_of(layer->saved, row, h),
+        .dropout = dropout_of(layer, row),
+        .h = row_of(layer->h, row, h),
+    };
 }
 
 static void draw_dropout(struct recurrent *layer, int s, int t, int b)
 {
     const struct dropout *dropout = layer->dropout;
-    int rows = layer->extent.rows;
+    size_t row = row_index(layer->batch, s, t, b);
     if (dropout)
-        dropout_row(dropout, layer->number, dropout->first_row + s * rows + b, t,
-                    layer->hidden,
-                    layer->kept + row_at(layer->extent, s, t, b) * (size_t)layer->hidden);
+        dropout_row(dropout, layer->index, dropout->first_row + s * layer->batch.rows + b,
+                    t, layer->hidden, layer->mask + row * (size_t)layer->hidden);
 }
 
-static real *row_of(real *buffer, size_t at, size_t width)
+/* Row (s, t, b). Its state goes to the h_prev and c_prev of step t + 1, or after the last
+ * step to the carried state; zeroed if the token of step t + 1 is `end`. */
+static void row_forward(struct recurrent *layer, int s, int t, int b, const token *tokens,
+                        token end)
 {
-    return buffer ? buffer + at * width : NULL;
+    struct batch_shape batch = layer->batch;
+    size_t h = (size_t)layer->hidden;
+    bool last = t + 1 == batch.steps;
+    size_t next = last ? (size_t)(s * batch.rows + b) : row_index(batch, s, t + 1, b);
+    draw_dropout(layer, s, t, b);
+    struct cell_step step = step_of(layer, row_index(batch, s, t, b));
+    step.h_next = row_of(last ? layer->h_state : layer->h_prev, next, h);
+    step.c_next = row_of(last ? layer->c_state : layer->c_prev, next, h);
+    layer->cell->forward(&step);
+    if (last || tokens[(t + 1) * batch.rows + b] != end)
+        return;
+    clear(step.h_next, h);
+    if (step.c_next)
+        clear(step.c_next, h);
 }
 
-/* What both directions read and write of row `at`. */
-static struct cell_step step_at(const struct recurrent *layer, size_t at)
+/* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh has to
+ * be added, or NULL after END. */
+static real *row_backward(struct recurrent *layer, int s, int t, int b,
+                          const token *tokens, token end, const real *dh)
+{
+    struct batch_shape batch = layer->batch;
+    size_t h = (size_t)layer->hidden, row = row_index(batch, s, t, b);
+    size_t state = (size_t)(s * batch.rows + b);
+    struct cell_step step = step_of(layer, row);
+    step.dh = dh + row * h;
+    step.dh_next = row_of(layer->dh, state, h);
+    step.dc = row_of(layer->dc, state, h);
+    layer->cell->backward(&step);
+    if (tokens[t * batch.rows + b] != end)
+        return step.dh_next;
+    clear(step.dh_next, h);
+    if (step.dc)
+        clear(step.dc, h);
+    return NULL;
+}
+
+/* ---- all rows of one time step ---- */
+
+/* The operand of W_hh's matmul: its result forward, its gradient backward. */
+static real *hidden_gates(const struct recurrent *layer)
+{
+    return layer->cell->split_gates ? layer->gates_hh : layer->gates_ih;
+}
+
+/* The gates of step t += W_hh h_prev, or := W_hh h_prev + bias_hh where they are
+ * split. */
+static void multiply_hidden(struct recurrent *layer, int t)
 {
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
-    return (struct cell_step){
-        .hidden = layer->hidden,
-        .gates = row_of(layer->gate, at, g),
-        .product = row_of(layer->product, at, g),
-        .bias = layer->bias_ih,
-        .h_prev = row_of(layer->h_prev, at, h),
-        .c_prev = row_of(layer->c_prev, at, h),
-        .saved = row_of(layer->saved, at, h),
-        .keep = keep_of(layer, at),
-        .h = row_of(layer->h, at, h),
-    };
+    int count = 0;
+    for (int s = 0; s < layer->batch.microbatches; s++)
+        for (int b = 0; b < layer->batch.rows; b++, count++) {
+            size_t row = row_index(layer->batch, s, t, b);
+            layer->x_rows[count] = layer->h_prev + row * h;
+            layer->y_rows[count] = hidden_gates(layer) + row * g;
+            if (layer->cell->split_gates)
+                memcpy(layer->y_rows[count], layer->bias_hh, g * sizeof(real));
+        }
+    matmul(&layer->forward_hh, count, layer->x_rows, layer->y_rows, MATMUL_ACCUMULATE,
+           t % 2 == 1);
 }
 
-/* Row b of microbatch s at step t; leaves its state where the next step, or window, finds
- * it.
- */
-static void step_row(struct recurrent *layer, int s, int t, int b, const token *inputs,
-                     token end)
+static void step_forward(struct recurrent *layer, int t, const token *const *tokens,
+                         token end)
 {
-    size_t h = (size_t)layer->hidden, at = row_at(layer->extent, s, t, b);
-    int rows = layer->extent.rows, last = t + 1 == layer->extent.steps;
-    size_t next =
-        last ? (size_t)(s * rows + b) * h : row_at(layer->extent, s, t + 1, b) * h;
-    int clear = !last && inputs[(t + 1) * rows + b] == end;
-    draw_dropout(layer, s, t, b);
-    struct cell_step step = step_at(layer, at);
-    step.h_next = (last ? layer->h_state : layer->h_prev) + next;
-    if (layer->cell->states == 2)
-        step.c_next = (last ? layer->c_state : layer->c_prev) + next;
-    layer->cell->forward(&step);
-    if (clear)
-        memset(step.h_next, 0, h * sizeof(real));
-    if (clear && step.c_next)
-        memset(step.c_next, 0, h * sizeof(real));
+    multiply_hidden(layer, t);
+    for (int s = 0; s < layer->batch.microbatches; s++)
+        for (int b = 0; b < layer->batch.rows; b++)
+            row_forward(layer, s, t, b, tokens[s], end);
 }
 
-void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
-                       token end, const struct dropout *dropout, uint8_t *kept)
+/* Through the cell, then through W_hh to step t - 1. */
+static void step_backward(struct recurrent *layer, int t, const token *const *tokens,
+                          token end, const real *dh)
 {
-    struct extent extent = layer->extent;
+    size_t g = (size_t)layer->gates;
+    int count = 0;
+    for (int s = 0; s < layer->batch.microbatches; s++)
+        for (int b = 0; b < layer->batch.rows; b++) {
+            real *dh_prev = row_backward(layer, s, t, b, tokens[s], end, dh);
+            if (!dh_prev)
+                continue;
+            size_t row = row_index(layer->batch, s, t, b);
+            layer->x_rows[count] = hidden_gates(layer) + row * g;
+            layer->y_rows[count++] = dh_prev;
+        }
+    if (t > 0) /* truncated: no gradient flows into the window before */
+        matmul(&layer->backward_hh, count, layer->x_rows, layer->y_rows,
+               layer->cell->direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE,
+               t % 2 == 1);
+}
+
+/* ---- the window ---- */
+
+static void copy_or_clear(real *y, const real *x, bool cleared, size_t count)
+{
+    if (cleared)
+        clear(y, count);
+    else
+        memcpy(y, x, count * sizeof *y);
+}
+
+/* Step 0 reads the states that the previous window carried over. */
+static void load_states(struct recurrent *layer, const token *const *tokens, token end)
+{
+    size_t h = (size_t)layer->hidden;
+    int rows = layer->batch.rows;
+    for (int s = 0; s < layer->batch.microbatches; s++)
+        for (int b = 0; b < rows; b++) {
+            size_t y = row_index(layer->batch, s, 0, b) * h;
+            size_t x = (size_t)(s * rows + b) * h;
+            bool cleared = tokens[s][b] == end;
+            copy_or_clear(layer->h_prev + y, layer->h_state + x, cleared, h);
+            if (layer->c_prev)
+                copy_or_clear(layer->c_prev + y, layer->c_state + x, cleared, h);
+        }
+}
+
+void recurrent_forward(struct recurrent *layer, const real *x, const token *const *tokens,
+                       token end, const struct dropout *dropout, uint8_t *mask)
+{
     layer->x = x;
     layer->dropout = dropout && dropout->rate > 0 ? dropout : NULL;
-    layer->kept = kept;
-    matmul_batched(&layer->forward_ih, over_time(extent), x, layer->gate,
+    layer->mask = mask;
+    matmul_batched(&layer->forward_ih, flatten_time(layer->batch), x, layer->gates_ih,
                    MATMUL_OVERWRITE);
-    begin_window(layer, inputs, end);
-    for (int t = 0; t < extent.steps; t++) {
-        phase_move(); /* a window of a large model may take a minute */
-        multiply_step(layer, t);
-        for (int s = 0; s < extent.microbatches; s++)
-            for (int b = 0; b < extent.rows; b++)
-                step_row(layer, s, t, b, inputs[s], end);
+    load_states(layer, tokens, end);
+    for (int t = 0; t < layer->batch.steps; t++) {
+        phase_move(); /* one window of a large model can take a minute */
+        step_forward(layer, t, tokens, end);
     }
 }
 
-/* All rows of step t: through the cell, then through W_hh to step t - 1. */
-static void step_back(struct recurrent *layer, int t, const real *dh,
-                      const token *const *inputs, token end)
-{
-    struct extent extent = layer->extent;
-    const struct cell *cell = layer->cell;
-    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
-    int count = 0;
-    for (int s = 0; s < extent.microbatches; s++)
-        for (int b = 0; b < extent.rows; b++) {
-            size_t at = row_at(extent, s, t, b);
-            size_t state = (size_t)(s * extent.rows + b);
-            struct cell_step step = step_at(layer, at);
-            step.dh = dh + at * h;
-            step.dh_next = row_of(layer->dh, state, h);
-            step.dc = row_of(layer->dc, state, h);
-            cell->backward(&step);
-            if (inputs[s][t * extent.rows + b] == end) {
-                memset(step.dh_next, 0, h * sizeof(real));
-                if (step.dc)
-                    memset(step.dc, 0, h * sizeof(real));
-                continue;
-            }
-            layer->from[count] =
-                (cell->split_product ? layer->product : layer->gate) + at * g;
-            layer->to[count++] = step.dh_next;
-        }
-    if (t > 0) /* truncated: the gradient ends at step 0 */
-        matmul(&layer->backward_hh, count, layer->from, layer->to,
-               cell->direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE, t % 2 == 1);
-}
-
 void recurrent_backward(struct recurrent *layer, const real *dh,
-                        const token *const *inputs, token end,
-                        void (*meanwhile)(void *context), void *context)
+                        const token *const *tokens, token end,
+                        void (*progress)(void *context), void *context)
 {
-    memset(layer->dh, 0, state_elements(layer) * sizeof(real));
+    size_t count = state_rows(layer->batch) * (size_t)layer->hidden;
+    clear(layer->dh, count);
     if (layer->dc)
-        memset(layer->dc, 0, state_elements(layer) * sizeof(real));
-    for (int t = layer->extent.steps - 1; t >= 0; t--) {
-        step_back(layer, t, dh, inputs, end);
-        if (meanwhile)
-            meanwhile(context);
+        clear(layer->dc, count);
+    for (int t = layer->batch.steps - 1; t >= 0; t--) {
+        step_backward(layer, t, tokens, end, dh);
+        if (progress)
+            progress(context);
     }
 }
 
 void recurrent_backward_input(struct recurrent *layer, real *dx)
 {
-    matmul_batched(&layer->backward_ih, over_time(layer->extent), layer->gate, dx,
+    matmul_batched(&layer->backward_ih, flatten_time(layer->batch), layer->gates_ih, dx,
                    MATMUL_OVERWRITE);
 }
 
-void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink)
+void recurrent_backward_weights(const struct recurrent *layer,
+                                const struct gradient_sink *sink)
 {
     const struct gradient_input inputs[] = {
-        {layer->x, layer->input, layer->at_weight_ih},
-        {layer->h_prev, layer->hidden, layer->at_weight_hh}};
-    if (!layer->cell->split_product) {
-        matmul_gradient(layer->room, layer->gates, layer->gate, inputs, 2,
-                        layer->at_bias_ih, sink);
+        {layer->x, layer->input, layer->offset.weight_ih},
+        {layer->h_prev, layer->hidden, layer->offset.weight_hh}};
+    if (!layer->cell->split_gates) {
+        matmul_gradient(layer->workspace, layer->gates, layer->gates_ih, inputs, 2,
+                        layer->offset.bias_ih, sink);
         return;
     }
-    matmul_gradient(layer->room, layer->gates, layer->gate, inputs, 1, layer->at_bias_ih,
-                    sink);
-    matmul_gradient(layer->room, layer->gates, layer->product, inputs + 1, 1,
-                    layer->at_bias_hh, sink);
+    matmul_gradient(layer->workspace, layer->gates, layer->gates_ih, inputs, 1,
+                    layer->offset.bias_ih, sink);
+    matmul_gradient(layer->workspace, layer->gates, layer->gates_hh, inputs + 1, 1,
+                    layer->offset.bias_hh, sink);
 }

@@ -1,100 +1,101 @@
-/* recurrent: a recurrent layer of any cell (cell.h): buffers, the products over all time
- * steps, and which row comes from where.
+/* recurrent: a recurrent layer of any cell (cell.h): its buffers, the matmuls over all
+ * time steps, and the time loop.
  *
- * Letters: S microbatches, T steps, B rows of a microbatch, D input width, H hidden, G =
- * gates * H. Buffers are [S][T][B][width]: a microbatch's part is contiguous, so the
- * products over time have one microbatch's shape; the recurrent products take the rows of
- * all microbatches at a time step together, through lists of row pointers.
+ * Letters: S microbatches, T time steps, B rows of a microbatch, D input width, H hidden,
+ * G = gates * H. Buffers are [S][T][B][width] (batch_shape.h): a microbatch is
+ * contiguous, so the matmuls over time have one microbatch's shape. The hidden-to-hidden
+ * matmul of a time step takes the rows of all microbatches together, through arrays of
+ * row pointers.
  */
 #ifndef TUTTI_NN_RECURRENT_H
 #define TUTTI_NN_RECURRENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "batch_shape.h"
 #include "cell.h"
 #include "layers.h"
 #include "params.h"
+#include "base/arena.h"
 #include "base/token.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 
-struct extent { /* of one model: the same for all its layers */
-    int microbatches, rows, steps;
+/* Offsets of the layer's tensors in the flat block; weight_ih is the first. */
+struct recurrent_offsets {
+    size_t weight_ih, weight_hh, bias_ih, bias_hh;
 };
 
 struct recurrent {
-    struct extent extent;
-    int number; /* from below */
     const struct cell *cell;
-    int input, hidden, gates;                              /* D, H, G */
-    const real *weight_ih, *weight_hh, *bias_ih, *bias_hh; /* in the flat block */
-    size_t at_weight_ih, at_weight_hh, at_bias_ih,
-        at_bias_hh; /* offsets of the gradients */
-    size_t first;   /* the first element of all its tensors */
+    struct batch_shape batch;
+    int index;                /* of the layer, from the bottom: 0, 1, .. */
+    int input, hidden, gates; /* D, H, G */
+    struct recurrent_offsets offset;
+
+    /* Views of the flat block: */
+    const real *weight_ih, *weight_hh; /* [G][D], [G][H] */
+    const real *bias_ih, *bias_hh;     /* [G]; bias_hh: cell->split_gates */
+
     struct matmul_weights forward_ih, forward_hh;   /* weight_ih, weight_hh */
-    struct matmul_weights backward_ih, backward_hh; /* their transposes; in training */
-    struct matmul_workspace *room;                  /* the model's; in training */
-    const real *x; /* [S][T][B][D]: the input of the last forward, borrowed */
-    real *gate;    /* [S][T][B][G]: before, after activation; then their gradient */
-    real *product; /* [S][T][B][G], cell->split_product: W_hh h_prev + bias_hh; then its
-                      gradient */
-    real *h_prev;  /* [S][T][B][H]: what step t consumed (zero behind END) */
-    real *c_prev;  /* the same of c, with two states */
-    real *saved;   /* [S][T][B][H], cell->saves */
-    real *h;       /* [S][T][B][H]: the output, behind dropout */
-    const struct dropout *dropout; /* of the last forward, NULL: none; borrowed, and */
-    uint8_t *kept;                 /* [S][T][B][H]: its mask, borrowed */
-    real *h_state, *c_state;       /* [S][B][H]: carried to the next window */
-    real *dh, *dc;     /* [S][B][H]: of what step t gave to t + 1; dc: two states */
-    const real **from; /* [S * B] row pointers of one recurrent product */
-    real **to;
+    struct matmul_weights backward_ih, backward_hh; /* their transposes; training only */
+    struct matmul_workspace *workspace;             /* borrowed; training only */
+
+    const real *x;  /* [S][T][B][D]: input of the last forward, borrowed */
+    real *gates_ih; /* [S][T][B][G]: before, then after activation; then the gradient */
+    real *gates_hh; /* [S][T][B][G], cell->split_gates: W_hh h_prev + bias_hh; then its
+                     * gradient */
+    real *h_prev;   /* [S][T][B][H]: h as step t reads it; zero after END */
+    real *c_prev;   /* [S][T][B][H]: the same for c; two states */
+    real *saved;    /* [S][T][B][H], cell->has_saved */
+    real *h;        /* [S][T][B][H]: the output, after dropout */
+
+    const struct dropout *dropout; /* of the last forward; NULL: none; borrowed */
+    uint8_t *mask;                 /* [S][T][B][H]: its mask, borrowed */
+
+    real *h_state, *c_state; /* [S][B][H]: carried to the next window; c: two states */
+    real *dh, *dc;           /* [S][B][H]: gradient of the state that step t reads */
+    const real **x_rows;     /* [S B]: row pointers of one hidden-to-hidden matmul, */
+    real **y_rows;           /* inputs and results */
 };
 
-/* Allocates the buffers of layer `layer` and finds its tensors. Without `training` there
- * is no backward pass. `room` is borrowed. */
-enum status recurrent_create(const struct model_shape *shape, const struct params *params,
-                             const real *block, int layer, struct extent extent,
-                             int training, const struct matmul_backend *backend,
-                             struct matmul_workspace *room, struct recurrent *out);
-void recurrent_free(struct recurrent *layer);
-size_t recurrent_bytes(const struct recurrent *layer);
+/* Layer `index` of a model: sizes and offsets, no memory yet. */
+void recurrent_init(const struct model_shape *shape, const struct params *params,
+                    int index, struct batch_shape batch, struct recurrent *layer);
 
-/* After every change of the weights. */
+/* Plans the buffers, all zero (arena.h). */
+void recurrent_plan(struct recurrent *layer, struct arena *arena);
+
+/* Takes its tensors from the flat block `weights`, and allocates their packed copies;
+ * `weights` and `workspace` are borrowed. Without `training` there is no backward pass.
+ * STATUS_FAILED without memory; recurrent_free is safe after it. */
+enum status recurrent_create(struct recurrent *layer, const real *weights, bool training,
+                             const struct matmul_backend *backend,
+                             struct matmul_workspace *workspace);
+void recurrent_free(struct recurrent *layer);
+size_t recurrent_bytes(const struct recurrent *layer); /* without planned buffers */
+
+/* Call after every change of the weights. */
 void recurrent_pack(struct recurrent *layer);
 
-/* x [S][T][B][D] -> layer->h. inputs[s] [T][B] tells where rows start anew (`end`).
- * dropout->rate 0, or dropout NULL: none; otherwise kept [S][T][B][H] gets its mask,
- * which recurrent_backward reads. */
-void recurrent_forward(struct recurrent *layer, const real *x, const token *const *inputs,
-                       token end, const struct dropout *dropout, uint8_t *kept);
+/* x [S][T][B][D] -> layer->h. A row is reset where its token is `end`: tokens[s] is
+ * [T][B]. With a dropout of rate > 0, mask [S][T][B][H] receives the drawn mask, which
+ * recurrent_backward reads; dropout NULL: none. */
+void recurrent_forward(struct recurrent *layer, const real *x, const token *const *tokens,
+                       token end, const struct dropout *dropout, uint8_t *mask);
 
-/* dh [S][T][B][H]: the gradient of h. Back through all time steps, down to the gates;
- * `meanwhile` (may be NULL) is called after each. */
+/* dh [S][T][B][H], the gradient of layer->h -> the gradient of the gates, through all
+ * time steps; `progress` (may be NULL) is called after each step. */
 void recurrent_backward(struct recurrent *layer, const real *dh,
-                        const token *const *inputs, token end,
-                        void (*meanwhile)(void *context), void *context);
+                        const token *const *tokens, token end,
+                        void (*progress)(void *context), void *context);
 
-/* After recurrent_backward: gives the gradients of the layer's tensors. */
-void recurrent_gradient(const struct recurrent *layer, const struct gradient_sink *sink);
-
-/* After recurrent_backward: the gradient of x goes to dx [S][T][B][D]. */
+/* After recurrent_backward: dx [S][T][B][D], the gradient of x. */
 void recurrent_backward_input(struct recurrent *layer, real *dx);
 
-/* Row `at` = (s T + t) B + b of a [S][T][B][width] buffer starts at at * width. */
-static inline size_t row_at(struct extent extent, int s, int t, int b)
-{
-    return ((size_t)s * (size_t)extent.steps + (size_t)t) * (size_t)extent.rows +
-           (size_t)b;
-}
-
-static inline struct matmul_batch over_time(struct extent extent)
-{
-    return (struct matmul_batch){extent.microbatches, extent.steps * extent.rows};
-}
-
-static inline size_t extent_rows(struct extent extent)
-{
-    return (size_t)extent.microbatches * (size_t)extent.steps * (size_t)extent.rows;
-}
+/* After recurrent_backward: sends the gradients of the layer's tensors to `sink`. */
+void recurrent_backward_weights(const struct recurrent *layer,
+                                const struct gradient_sink *sink);
 
 #endif

@@ -94,5 +94,5 @@ double synthetic_run_tokens(const struct synthetic_run *synthetic_run)
 double synthetic_run_flop(const struct synthetic_run *synthetic_run)
 {
     return 6 * synthetic_run_tokens(synthetic_run) *
-           (double)model_products_per_token(synthetic_run->trainer.model);
+           (double)model_macs_per_token(synthetic_run->trainer.model);
 }

@@ -114,10 +114,10 @@ static void move_sum(void *context)
 /* Backward, with this rank's part of the gradient's sum. */
 static void backward(struct trainer *trainer)
 {
-    const struct model_gradients to = {.microbatch = add_gradient,
-                                       .complete = start_sum,
-                                       .meanwhile = move_sum,
-                                       .context = trainer};
+    const struct backward_callbacks to = {.block = add_gradient,
+                                          .ready = start_sum,
+                                          .progress = move_sum,
+                                          .context = trainer};
     exact_sum_begin(trainer->sum);
     trainer->sum_status = STATUS_OK;
     if (!is_exact(trainer))

@@ -1,5 +1,5 @@
-/* gradient: the model built in double, against central differences of its own loss, with
- * dropout, END and carried states; one bound for every tensor of every case. */
+/* gradient: the model built in double against central differences of its own loss, with
+ * dropout, END and carried states; one tolerance for every tensor of every case. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include "../model_cases.h"
 
-/* Loss of microbatch s in the second of two windows; the first leaves states behind. */
+/* Loss of microbatch s in the second of two windows, from the states of the first. */
 static double loss_of(struct model *model, const real *states,
                       const struct window *window, const struct dropout *dropout, int s)
 {
@@ -32,12 +32,12 @@ static void check_tensor(struct model *model, const struct param *param,
     double error = 0, size = 0;
     real *weights = model_weights(model);
     for (size_t i = param->offset; i < param->offset + param->count; i++) {
-        real kept = weights[i];
-        weights[i] = kept + step;
+        real weight = weights[i];
+        weights[i] = weight + step;
         double above = loss_of(model, states, window, dropout, s);
-        weights[i] = kept - step;
+        weights[i] = weight - step;
         double below = loss_of(model, states, window, dropout, s);
-        weights[i] = kept;
+        weights[i] = weight;
         double expected = (above - below) / (2 * step);
         error += pow(gradient[i] - expected, 2);
         size += pow(expected, 2);
@@ -46,7 +46,7 @@ static void check_tensor(struct model *model, const struct param *param,
         fail_msg("%s: relative error %.2e", param->name, sqrt(error / size));
 }
 
-static void every_tensor_agrees_with_differences(void **state)
+static void every_tensor_agrees_with_finite_differences(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
@@ -82,7 +82,7 @@ static void every_tensor_agrees_with_differences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_tensor_agrees_with_differences),
+        cmocka_unit_test(every_tensor_agrees_with_finite_differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,8 +218,8 @@ static void backward(struct bench *bench, struct record *record)
 {
     exact_sum_begin(bench->sum);
     *record = (struct record){.sum = bench->sum, .mark = processor()};
-    model_backward(bench->model, &(struct model_gradients){add_gradient, note_complete,
-                                                           note_move, record});
+    model_backward(bench->model, &(struct backward_callbacks){add_gradient, note_complete,
+                                                              note_move, record});
 }
 
 enum rest { FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step */

@@ -1,0 +1,45 @@
+/* model_internal: shared by model.c and model_pass.c. Letters as in model.h. */
+#ifndef TUTTI_NN_MODEL_INTERNAL_H
+#define TUTTI_NN_MODEL_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "layers.h"
+#include "model.h"
+#include "recurrent.h"
+#include "base/arena.h"
+
+struct model {
+    struct model_shape shape;
+    struct params params;
+    struct batch_shape batch;
+    token end;
+    bool training;
+    const struct matmul_backend *backend;
+    struct arena arena; /* all buffers of the model and of its recurrent layers */
+    struct matmul_workspace *workspace; /* training only */
+
+    struct recurrent recurrent[LAYERS_MAX]; /* [shape.layers] */
+    struct affine dense;                    /* shape.dense > 0 */
+    struct affine output;
+    real *weights; /* [params.total]: the flat block */
+
+    real *embedded;  /* [S][T][B][E] */
+    real *activated; /* [S][T][B][F]: output of the dense layer */
+    real *dropped;   /* [S][T][B][F]: the same after dropout */
+    real *logits;    /* [S][T][B][V]; after a forward with targets their gradient */
+    double *log_probability; /* [S][T][B] */
+
+    /* Training only: */
+    uint8_t *mask[LAYERS_MAX]; /* of each dropout site: [S][T][B][dropout_width()] */
+    real *d_dense;             /* [S][T][B][F] */
+    real *d_hidden[2];         /* [S][T][B][H]: of the layers' outputs, alternating */
+    real *d_embedded;          /* [S][T][B][E] */
+    real *d_table;             /* [V][E]: gradient of the embedding, one microbatch's */
+
+    /* Of the last forward, for backward: */
+    const token *const *inputs; /* borrowed */
+    struct dropout dropout;
+};
+
+#endif
