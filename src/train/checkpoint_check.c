@@ -51,22 +51,23 @@ static int64_t tokens_of_step(const struct checkpoint *checkpoint)
 
 static enum status check_epoch_under_way(const char *path, const struct checkpoint *c)
 {
-    enum status status =
-        check_count(path, "/state: attribute epoch_step", c->epoch_step, 0, c->step);
+    enum status status = check_count(path, "/state: attribute epoch_step",
+                                     c->state.epoch_step, 0, c->state.step);
     if (status != STATUS_OK)
         return status;
-    int64_t most = c->epoch_step < MOST / tokens_of_step(c)
-                       ? c->epoch_step * tokens_of_step(c)
+    int64_t most = c->state.epoch_step < MOST / tokens_of_step(c)
+                       ? c->state.epoch_step * tokens_of_step(c)
                        : MOST;
-    status = check_count(path, "/state: attribute epoch_targets", c->epoch_targets,
-                         c->epoch_step, most);
+    status = check_count(path, "/state: attribute epoch_targets", c->state.epoch_targets,
+                         c->state.epoch_step, most);
     if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute epoch_correct", c->epoch_correct, 0,
-                             c->epoch_targets);
+        status = check_count(path, "/state: attribute epoch_correct",
+                             c->state.epoch_correct, 0, c->state.epoch_targets);
     if (status == STATUS_OK)
-        status = check_number(path, "/state: attribute epoch_loss", c->epoch_loss,
-                              c->epoch_targets ? LEAST * (double)c->epoch_targets : 0,
-                              c->epoch_targets ? LARGEST : 0);
+        status = check_number(
+            path, "/state: attribute epoch_loss", c->state.epoch_loss,
+            c->state.epoch_targets ? LEAST * (double)c->state.epoch_targets : 0,
+            c->state.epoch_targets ? LARGEST : 0);
     return status;
 }
 
@@ -118,18 +119,18 @@ static enum status check_figures(const char *path, size_t at,
 /* One row an epoch, in order; steps only grow. */
 static enum status check_row(const char *path, const struct checkpoint *c, size_t at)
 {
-    const struct history_row *row = &c->history[at];
+    const struct history_row *row = &c->state.history[at];
     int64_t least = at ? row[-1].step + 1 : 1, epoch = (int64_t)at + 1;
     if (row->epoch != epoch)
         return status_fail(STATUS_FAILED,
                            "%s: /history/epoch: %" PRId64 " in row %zu (expected %" PRId64
                            ")",
                            path, row->epoch, at, epoch);
-    if (row->step < least || row->step > c->step)
+    if (row->step < least || row->step > c->state.step)
         return status_fail(STATUS_FAILED,
                            "%s: /history/step: %" PRId64 " in row %zu (expected %" PRId64
                            " to %" PRId64 ")",
-                           path, row->step, at, least, c->step);
+                           path, row->step, at, least, c->state.step);
     return check_figures(path, at, row);
 }
 
@@ -137,14 +138,15 @@ static enum status check_row(const char *path, const struct checkpoint *c, size_
 static enum status check_history(const char *path, const struct checkpoint *c)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < c->history_count && status == STATUS_OK; i++)
+    for (size_t i = 0; i < c->state.history_count && status == STATUS_OK; i++)
         status = check_row(path, c, i);
-    int64_t over = c->history_count ? c->history[c->history_count - 1].step : 0;
-    if (status == STATUS_OK && c->step - over != c->epoch_step)
+    int64_t over =
+        c->state.history_count ? c->state.history[c->state.history_count - 1].step : 0;
+    if (status == STATUS_OK && c->state.step - over != c->state.epoch_step)
         status = status_fail(STATUS_FAILED,
                              "%s: /state: attribute epoch_step: %" PRId64
                              " (expected %" PRId64 ", the steps after the last epoch)",
-                             path, c->epoch_step, c->step - over);
+                             path, c->state.epoch_step, c->state.step - over);
     return status;
 }
 
@@ -175,13 +177,13 @@ static enum status check_figure_follows(const char *path, const char *name, doub
  * depends on can't change within a run. */
 static enum status check_schedule(const char *path, const struct checkpoint *c)
 {
-    const struct schedule_state *schedule = &c->schedule;
+    const struct schedule_state *schedule = &c->state.schedule;
     struct schedule_state expected;
     schedule_start(&expected);
-    for (size_t i = 0; i < c->history_count; i++)
-        if (!isnan(c->history[i].valid_loss))
-            schedule_epoch(&expected, &c->options, c->history[i].epoch,
-                           c->history[i].valid_loss);
+    for (size_t i = 0; i < c->state.history_count; i++)
+        if (!isnan(c->state.history[i].valid_loss))
+            schedule_epoch(&expected, &c->options, c->state.history[i].epoch,
+                           c->state.history[i].valid_loss);
     enum status status =
         check_follows(path, "best_epoch", schedule->best_epoch, expected.best_epoch);
     if (status == STATUS_OK)
@@ -201,15 +203,15 @@ static enum status check_schedule(const char *path, const struct checkpoint *c)
 /* Before the first step of an epoch the weights are those at the end of the last one. */
 static enum status check_last_weights(const char *path, const struct checkpoint *c)
 {
-    if (c->epoch_step != 0 || c->history_count == 0)
+    if (c->state.epoch_step != 0 || c->state.history_count == 0)
         return STATUS_OK;
-    uint64_t last = c->history[c->history_count - 1].weights_hash;
+    uint64_t last = c->state.history[c->state.history_count - 1].weights_hash;
     if (last == c->weights_hash)
         return STATUS_OK;
     return status_fail(STATUS_FAILED,
                        "%s: /history/weights_hash: %016" PRIx64
                        " in row %zu (expected %016" PRIx64 ", the weights' hash)",
-                       path, last, c->history_count - 1, c->weights_hash);
+                       path, last, c->state.history_count - 1, c->weights_hash);
 }
 
 /* ---- /pairs ---- */
@@ -236,9 +238,11 @@ static enum status check_pairs(const char *path, const struct checkpoint *c)
 
 enum status checkpoint_check(const char *path, const struct checkpoint *c)
 {
-    enum status status = check_count(path, "/state: attribute step", c->step, 0, MOST);
+    enum status status =
+        check_count(path, "/state: attribute step", c->state.step, 0, MOST);
     if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute epoch", c->epoch, 0, c->step);
+        status = check_count(path, "/state: attribute epoch", c->state.epoch, 0,
+                             c->state.step);
     if (status == STATUS_OK)
         status = check_epoch_under_way(path, c);
     if (status == STATUS_OK)
@@ -250,8 +254,8 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
     if (status == STATUS_OK)
         status = check_pairs(path, c);
     if (status == STATUS_OK)
-        status =
-            check_count(path, "/provenance: attribute ranks", c->ranks, 1, MOST_RANKS);
+        status = check_count(path, "/provenance: attribute ranks", c->provenance.ranks, 1,
+                             MOST_RANKS);
     return status;
 }
 
@@ -308,12 +312,12 @@ enum status checkpoint_check_weights(const char *path, const struct checkpoint *
 
 static enum status check_optimizer(const char *path, const struct checkpoint *c)
 {
-    const struct optimizer *optimizer = &c->optimizer;
-    if (optimizer->updates != c->step)
+    const struct optimizer *optimizer = &c->state.optimizer;
+    if (optimizer->updates != c->state.step)
         return status_fail(STATUS_FAILED,
                            "%s: /optimizer: attribute updates: %" PRId64
                            " (expected %" PRId64 ", one a step)",
-                           path, optimizer->updates, c->step);
+                           path, optimizer->updates, c->state.step);
     char group[64];
     snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->first);
     enum status status =
@@ -332,7 +336,9 @@ static enum status check_optimizer(const char *path, const struct checkpoint *c)
 static int64_t most_pieces(const struct checkpoint *c)
 {
     int64_t of_step = tokens_of_step(c);
-    return c->step < MOST / of_step ? c->step * of_step + (int64_t)c->rows : MOST;
+    return c->state.step < MOST / of_step
+               ? c->state.step * of_step + (int64_t)c->streams.row_count
+               : MOST;
 }
 
 static enum status wrong_place(const char *path, const char *column, size_t row,
@@ -346,7 +352,7 @@ static enum status wrong_place(const char *path, const char *column, size_t row,
 
 static enum status check_cursor(const char *path, const struct checkpoint *c, size_t at)
 {
-    const struct stream_cursor *cursor = &c->cursors[at];
+    const struct stream_cursor *cursor = &c->streams.cursors[at];
     int64_t most = most_pieces(c);
     if (cursor->epoch < 0 || cursor->epoch > most)
         return wrong_place(path, "/state/cursors/epoch", at, cursor->epoch);
@@ -359,8 +365,9 @@ static enum status check_cursor(const char *path, const struct checkpoint *c, si
 static enum status check_stream_row(const char *path, const struct checkpoint *c,
                                     size_t at)
 {
-    const struct stream_row *row = &c->stream_rows[at];
-    const struct stream_cursor *cursor = &c->cursors[at / (c->rows / c->microbatches)];
+    const struct stream_row *row = &c->streams.rows[at];
+    const struct stream_cursor *cursor =
+        &c->streams.cursors[at / (c->streams.row_count / c->streams.microbatches)];
     int64_t pieces = row->epoch == cursor->epoch ? cursor->next : most_pieces(c);
     if (row->epoch < 0 || row->epoch > cursor->epoch)
         return wrong_place(path, "/state/rows/epoch", at, row->epoch);
@@ -374,11 +381,12 @@ static enum status check_stream_row(const char *path, const struct checkpoint *c
 static enum status check_streams(const char *path, const struct checkpoint *c)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < c->microbatches && status == STATUS_OK; i++)
+    for (size_t i = 0; i < c->streams.microbatches && status == STATUS_OK; i++)
         status = check_cursor(path, c, i);
-    for (size_t i = 0; i < c->rows && status == STATUS_OK; i++)
+    for (size_t i = 0; i < c->streams.row_count && status == STATUS_OK; i++)
         status = check_stream_row(path, c, i);
-    if (status == STATUS_OK && !all_finite(c->states, c->microbatches * c->state_size))
+    if (status == STATUS_OK &&
+        !all_finite(c->streams.hidden, c->streams.microbatches * c->streams.hidden_size))
         status = status_fail(
             STATUS_FAILED, "%s: /state/hidden: not all values are finite numbers", path);
     return status;

@@ -212,7 +212,7 @@ void metrics_epoch(struct metrics *metrics, const struct history_row *row,
 }
 
 void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
-                  const struct division *division)
+                  const struct time_breakdown *breakdown)
 {
     struct json json;
     if (!metrics->file)
@@ -221,16 +221,16 @@ void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
     json_object(&json, NULL);
     json_integer(&json, "epoch", epoch);
     json_integer(&json, "step", step);
-    json_number(&json, "seconds_all", division->all);
+    json_number(&json, "seconds_all", breakdown->all);
     for (int p = PHASE_READ; p < PHASE_END; p++) {
         char key[32];
         snprintf(key, sizeof key, "seconds_%s", phase_name((enum phase)p));
-        json_number(&json, key, division->seconds[p]);
+        json_number(&json, key, breakdown->seconds[p]);
     }
-    if (division->slow_rank >= 0) {
-        json_integer(&json, "slow_rank", division->slow_rank);
-        json_string(&json, "slow_host", division->slow_host);
-        json_number(&json, "seconds_waited", division->waited);
+    if (breakdown->slow_rank >= 0) {
+        json_integer(&json, "slow_rank", breakdown->slow_rank);
+        json_string(&json, "slow_host", breakdown->slow_host);
+        json_number(&json, "seconds_waited", breakdown->waited);
     }
     end_line(metrics, &json);
 }

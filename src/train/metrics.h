@@ -59,7 +59,7 @@ void metrics_step(struct metrics *metrics, const struct step_facts *facts);
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
                    const struct baselines *baselines, const struct checkpoint_cost *cost);
 void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
-                  const struct division *division);
+                  const struct time_breakdown *breakdown);
 /* A run that ends within an epoch: step, epoch, valid_loss, valid_accuracy, weights_hash.
  */
 void metrics_part(struct metrics *metrics, const struct step_facts *facts,

@@ -20,7 +20,7 @@ struct report_rank {
 };
 
 /* The same for all ranks. */
-struct division {
+struct time_breakdown {
     double seconds[PHASES]; /* mean over the ranks */
     double all;             /* their sum */
     /* The rank that waited least; by how much longer each of the others did, in the mean,
@@ -31,15 +31,17 @@ struct division {
     double waited; /* seconds */
 };
 
-struct division division_of(const struct report_rank *ranks, int count);
+struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int count);
 
 /* "time: forward 31 %, backward 52 %, wait 4 %", what rounds to 0 % left out. Returns
  * text. */
-const char *division_text(const struct division *division, char text[REPORT_TEXT]);
+const char *time_breakdown_text(const struct time_breakdown *breakdown,
+                                char text[REPORT_TEXT]);
 
 /* "slowest rank: 1 (n1), for which others waited 3.9 % of the time", or "" when that is
  * no more than 2 %. Returns text. */
-const char *division_waited(const struct division *division, char text[REPORT_TEXT]);
+const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
+                                   char text[REPORT_TEXT]);
 
 struct trace_file;
 
@@ -55,9 +57,9 @@ enum status report_open(struct comm *comm, const char *trace, struct report *out
 /* A stretch begins. Not collective. */
 void report_begin(struct report *report);
 
-/* All ranks meet; the stretch ends and another begins. The division is rank 0's, zeroed
+/* All ranks meet; the stretch ends and another begins. The breakdown is rank 0's, zeroed
  * on the others. The trace is brought up to date. Collective. */
-enum status report_end(struct report *report, struct division *division);
+enum status report_end(struct report *report, struct time_breakdown *breakdown);
 
 /* Brings the trace up to date, if there is one. A failure is a warning. Collective. */
 void report_trace(struct report *report);

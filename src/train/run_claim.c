@@ -14,7 +14,6 @@
 
 #include "run_listing.h"
 #include "run_names.h"
-#include "trainer.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -181,7 +180,7 @@ static enum status read_marker(const char *path, char **text)
     size_t size = 0;
     *text = NULL;
     if (!is_there(path, &facts))
-        return path ? STATUS_OK : no_memory(TRAIN_MARKER);
+        return path ? STATUS_OK : no_memory(RUN_MARKER);
     enum status status = file_read(path, MARKER_MOST, &bytes, &size);
     if (status != STATUS_OK)
         return status;
@@ -218,7 +217,7 @@ static const char *id_in(const char line[ID_LINE])
 /* With the id's line if there is one. */
 static enum status look_at_marker(const char *directory, bool *marked, char id[ID_LINE])
 {
-    char *text, *path = path_join(directory, TRAIN_MARKER);
+    char *text, *path = path_join(directory, RUN_MARKER);
     enum status status = read_marker(path, &text);
     *marked = text != NULL;
     take_id(text ? text : "", id);
@@ -259,7 +258,7 @@ static enum status refuse(const char *directory, const char *found)
         "%s: in the way, as a run writes a file of this name, and %s is not "
         "marked as a run's folder (%s): rename or move it, or set another "
         "run.dir",
-        found, directory, TRAIN_MARKER);
+        found, directory, RUN_MARKER);
 }
 
 static enum status check_unmarked(const char *directory, enum run_start start)
@@ -332,7 +331,7 @@ enum status run_claim_check(const char *directory, enum run_start start)
 
 enum status run_claim_mark(const char *directory)
 {
-    char *path = path_join(directory, TRAIN_MARKER);
+    char *path = path_join(directory, RUN_MARKER);
     if (!path)
         return no_memory(directory);
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
@@ -361,7 +360,7 @@ enum status run_claim_open(const char *directory, struct run_claim **out)
     struct run_claim *claim = *out = calloc(1, sizeof *claim);
     if (!claim)
         return no_memory(directory);
-    claim->path = path_join(directory, TRAIN_MARKER);
+    claim->path = path_join(directory, RUN_MARKER);
     enum status status = read_marker(claim->path, &claim->text);
     if (status == STATUS_OK && (!claim->text || !*claim->text))
         status = complete(claim);

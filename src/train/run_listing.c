@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 
 #include "run_names.h"
-#include "trainer.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "h5/h5.h"
@@ -37,7 +36,7 @@ static bool is_listed(int directory, const char *name)
 }
 
 /* Reads step and epoch of a file. */
-static void ask(const char *path, struct run_entry *entry)
+static void read_position(const char *path, struct run_entry *entry)
 {
     struct h5_file *file = NULL;
     entry->step = entry->epoch = entry->epoch_step = -1;
@@ -53,12 +52,12 @@ static void ask(const char *path, struct run_entry *entry)
     h5_abandon(file);
 }
 
-static void ask_in(const char *checkpoints, struct run_entry *entry)
+static void read_position_in(const char *checkpoints, struct run_entry *entry)
 {
     char *path = path_join(checkpoints, entry->name);
     entry->step = entry->epoch = entry->epoch_step = -1;
     if (path)
-        ask(path, entry);
+        read_position(path, entry);
     free(path);
 }
 
@@ -70,7 +69,7 @@ bool run_is_of(const struct run_entry *entry, const char *id)
 bool run_file_is_of(const char *path, const char *id)
 {
     struct run_entry entry;
-    ask(path, &entry);
+    read_position(path, &entry);
     return run_is_of(&entry, id);
 }
 
@@ -118,7 +117,7 @@ enum status run_listing_read(const char *checkpoints, struct run_listing *out)
         status = status_fail_errno("%s: can't be listed", checkpoints);
     closedir(directory);
     for (size_t i = 0; i < out->count; i++)
-        ask_in(checkpoints, &out->entries[i]);
+        read_position_in(checkpoints, &out->entries[i]);
     if (out->count)
         qsort(out->entries, out->count, sizeof *out->entries, newest_first);
     return status;
@@ -250,20 +249,20 @@ static const struct run_entry *best(const char *checkpoints,
 
 /* ---- for other folders ---- */
 
-char *train_find_checkpoint(const char *checkpoints, enum train_wanted wanted)
+char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted)
 {
     struct run_listing listing;
     const struct run_entry *found = NULL;
     if (!file_is_directory(checkpoints))
         return NULL;
     if (run_listing_read(checkpoints, &listing) == STATUS_OK)
-        found = wanted == TRAIN_BEST ? best(checkpoints, &listing) : newest(&listing);
+        found = wanted == RUN_BEST ? best(checkpoints, &listing) : newest(&listing);
     char *path = found ? path_join(checkpoints, found->name) : NULL;
     run_listing_free(&listing);
     return path;
 }
 
-int64_t train_saved_step(const char *run_directory)
+int64_t run_saved_step(const char *run_directory)
 {
     struct run_listing listing = {0};
     char *checkpoints = path_join(run_directory, "checkpoints");

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "checkpoint.h"
+#include "state.h"
 #include "base/status.h"
 
 enum { CHECKPOINT_NAME = 40, RUN_ID = 17 };
@@ -42,5 +42,16 @@ void run_listing_free(struct run_listing *listing);
  * NULL: none of them has such a loss. */
 const struct run_entry *run_listing_best(const struct run_listing *listing,
                                          const struct history_row *history, size_t rows);
+
+/* For other folders, in any process, reading only: the path of the newest checkpoint in a
+ * run's folder `checkpoints`, or of the one with the lowest validation loss that the run
+ * has seen; the caller frees it. NULL: there is none. It follows from the files'
+ * contents, so neither a missing nor a wrong link misleads. A file that can't be read but
+ * is the one by its name is returned all the same. */
+enum run_wanted { RUN_NEWEST, RUN_BEST };
+char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted);
+
+/* The step of the newest readable checkpoint of the run in a directory; 0 with none. */
+int64_t run_saved_step(const char *run_directory);
 
 #endif

@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "run_listing.h"
-#include "trainer.h"
 #include "base/file.h"
 
-const char *const run_top_names[] = {TRAIN_MARKER, "settings.conf",  "metrics.jsonl",
-                                     "lock",       "root-cause.txt", NULL};
+const char *const run_top_names[] = {RUN_MARKER, "settings.conf",  "metrics.jsonl",
+                                     "lock",     "root-cause.txt", NULL};
 
 static const char digits[] = "0123456789";
 
@@ -57,7 +56,7 @@ bool run_writes(enum run_folder folder, const char *name)
            strcmp(name, "best") == 0;
 }
 
-bool train_writes(const char *name)
+bool run_writes_anywhere(const char *name)
 {
     return run_writes(RUN_TOP, name) || run_writes(RUN_CHECKPOINTS, name) ||
            run_writes(RUN_SAMPLES, name);

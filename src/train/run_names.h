@@ -10,6 +10,9 @@
 
 #include <stdbool.h>
 
+/* The file that marks a folder as a run's. */
+#define RUN_MARKER "tutti-run.txt"
+
 enum run_folder { RUN_TOP, RUN_CHECKPOINTS, RUN_SAMPLES };
 
 /* The files of RUN_TOP; ends with NULL. */
@@ -20,6 +23,9 @@ bool run_is_checkpoint_name(const char *name);
 
 /* True for the name of a file, or link, that a run writes into that folder. */
 bool run_writes(enum run_folder folder, const char *name);
+
+/* The same for any of its folders. */
+bool run_writes_anywhere(const char *name);
 
 /* True for the temporary name (file_temporary_name) of such a file, which a killed
  * process may have left. */
