@@ -61,7 +61,7 @@ enum { CHECKPOINT_FORMAT_VERSION = 1, CHECKPOINT_TEXT = 64 };
 struct provenance {
     char numerics[CHECKPOINT_TEXT]; /* id of the matmul kernels; equal ids, equal bits */
     char host[CHECKPOINT_TEXT];     /* of rank 0, for people */
-    int64_t ranks;                  /* likewise for people: no result depends on it */
+    int64_t ranks;                  /* for people as well: no result depends on it */
     char run[CHECKPOINT_TEXT];      /* id of the run's folder; "": none. Not read by
                                   checkpoint_read, see run_listing.h */
 };

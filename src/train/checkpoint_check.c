@@ -12,14 +12,14 @@
 
 #include "schedule.h"
 
-/* Sums of a few such numbers are far from the end of 64 bits, and doubles hold them. */
+/* Sums of a few such counts fit in 64 bits, and doubles hold them exactly. */
 static const int64_t MOST = INT64_C(1) << 53;
 enum { MOST_RANKS = 1 << 24 };
 
 static const double LONGEST = 1e12; /* seconds: 30 000 years */
 static const double FASTEST = 1e15; /* tokens a second */
 static const double LARGEST = 1e15; /* loss of an epoch, summed or the mean */
-static const double LEAST = -1e-3;  /* loss of a token: a rounding error below 0 */
+static const double LEAST = -1e-3;  /* loss of a token: 0 with a rounding error */
 static const double STEEPEST = 1e3; /* learning rate */
 
 /* ---- /state ---- */
@@ -43,20 +43,20 @@ static enum status check_number(const char *path, const char *name, double found
                        least, most);
 }
 
-/* Tokens that a step counts at most. */
-static int64_t tokens_of_step(const struct checkpoint *checkpoint)
+/* The most targets of one step. */
+static int64_t targets_of_step(const struct checkpoint *checkpoint)
 {
     return checkpoint->options.train.batch * checkpoint->options.train.time;
 }
 
-static enum status check_epoch_under_way(const char *path, const struct checkpoint *c)
+static enum status check_current_epoch(const char *path, const struct checkpoint *c)
 {
     enum status status = check_count(path, "/state: attribute epoch_step",
                                      c->state.epoch_step, 0, c->state.step);
     if (status != STATUS_OK)
         return status;
-    int64_t most = c->state.epoch_step < MOST / tokens_of_step(c)
-                       ? c->state.epoch_step * tokens_of_step(c)
+    int64_t most = c->state.epoch_step < MOST / targets_of_step(c)
+                       ? c->state.epoch_step * targets_of_step(c)
                        : MOST;
     status = check_count(path, "/state: attribute epoch_targets", c->state.epoch_targets,
                          c->state.epoch_step, most);
@@ -77,7 +77,7 @@ struct figure {
     const char *column;
     size_t offset;
     double least, most;
-    bool may_be_missing; /* NaN: there was nothing to measure */
+    bool may_be_missing; /* NaN: nothing was measured */
 };
 
 #define FIGURE(member) #member, offsetof(struct history_row, member)
@@ -116,7 +116,7 @@ static enum status check_figures(const char *path, size_t at,
     return status;
 }
 
-/* One row an epoch, in order; steps only grow. */
+/* One row per epoch, in order; steps increase. */
 static enum status check_row(const char *path, const struct checkpoint *c, size_t at)
 {
     const struct history_row *row = &c->state.history[at];
@@ -134,23 +134,23 @@ static enum status check_row(const char *path, const struct checkpoint *c, size_
     return check_figures(path, at, row);
 }
 
-/* The steps of the epochs that are over, and those of the one under way, are all. */
+/* The steps of the completed epochs and of the current one must add up. */
 static enum status check_history(const char *path, const struct checkpoint *c)
 {
     enum status status = STATUS_OK;
     for (size_t i = 0; i < c->state.history_count && status == STATUS_OK; i++)
         status = check_row(path, c, i);
-    int64_t over =
+    int64_t completed =
         c->state.history_count ? c->state.history[c->state.history_count - 1].step : 0;
-    if (status == STATUS_OK && c->state.step - over != c->state.epoch_step)
+    if (status == STATUS_OK && c->state.step - completed != c->state.epoch_step)
         status = status_fail(STATUS_FAILED,
                              "%s: /state: attribute epoch_step: %" PRId64
                              " (expected %" PRId64 ", the steps after the last epoch)",
-                             path, c->state.epoch_step, c->state.step - over);
+                             path, c->state.epoch_step, c->state.step - completed);
     return status;
 }
 
-/* ---- what follows from /history ---- */
+/* ---- derived from /history ---- */
 
 static enum status check_follows(const char *path, const char *name, int64_t found,
                                  int64_t expected)
@@ -173,8 +173,8 @@ static enum status check_figure_follows(const char *path, const char *name, doub
                        name, found, expected);
 }
 
-/* All of the schedule's state follows from the losses in the history, as settings that it
- * depends on can't change within a run. */
+/* The schedule's state is a function of the losses in the history, as its settings can't
+ * change within a run. */
 static enum status check_schedule(const char *path, const struct checkpoint *c)
 {
     const struct schedule_state *schedule = &c->state.schedule;
@@ -200,7 +200,8 @@ static enum status check_schedule(const char *path, const struct checkpoint *c)
     return status;
 }
 
-/* Before the first step of an epoch the weights are those at the end of the last one. */
+/* Before the first step of an epoch the weights are those at the end of the previous one.
+ */
 static enum status check_last_weights(const char *path, const struct checkpoint *c)
 {
     if (c->state.epoch_step != 0 || c->state.history_count == 0)
@@ -244,7 +245,7 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
         status = check_count(path, "/state: attribute epoch", c->state.epoch, 0,
                              c->state.step);
     if (status == STATUS_OK)
-        status = check_epoch_under_way(path, c);
+        status = check_current_epoch(path, c);
     if (status == STATUS_OK)
         status = check_history(path, c);
     if (status == STATUS_OK)
@@ -261,7 +262,7 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
 
 /* ---- values ---- */
 
-/* Branches would cost more than the reading of the values. */
+/* Without branches, so that it costs no more than reading the values. */
 static bool all_finite(const float *values, size_t count)
 {
     bool wrong = false;
@@ -324,29 +325,29 @@ static enum status check_optimizer(const char *path, const struct checkpoint *c)
         check_tensors(path, group, &c->params, optimizer->first, -FLT_MAX);
     if (status != STATUS_OK || !optimizer->second)
         return status;
-    /* a mean of squares */
+    /* the second moment is a mean of squares */
     snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->second);
     return check_tensors(path, group, &c->params, optimizer->second, 0);
 }
 
 /* ---- streams ---- */
 
-/* A row gives a token each time step, and a piece has at least one: no stream can have
- * begun more pieces, nor gone through its pieces more often. */
+/* A row yields one token per time step, and a piece has at least one: no stream can have
+ * started more pieces or passes over its pieces. */
 static int64_t most_pieces(const struct checkpoint *c)
 {
-    int64_t of_step = tokens_of_step(c);
+    int64_t of_step = targets_of_step(c);
     return c->state.step < MOST / of_step
                ? c->state.step * of_step + (int64_t)c->streams.row_count
                : MOST;
 }
 
-static enum status wrong_place(const char *path, const char *column, size_t row,
-                               int64_t found)
+static enum status wrong_position(const char *path, const char *column, size_t row,
+                                  int64_t found)
 {
     return status_fail(STATUS_FAILED,
-                       "%s: %s: %" PRId64 " in row %zu: no run comes there in the steps "
-                       "that were made",
+                       "%s: %s: %" PRId64 " in row %zu: not reachable in the steps that "
+                       "were made",
                        path, column, found, row);
 }
 
@@ -355,13 +356,13 @@ static enum status check_cursor(const char *path, const struct checkpoint *c, si
     const struct stream_cursor *cursor = &c->streams.cursors[at];
     int64_t most = most_pieces(c);
     if (cursor->epoch < 0 || cursor->epoch > most)
-        return wrong_place(path, "/state/cursors/epoch", at, cursor->epoch);
+        return wrong_position(path, "/state/cursors/epoch", at, cursor->epoch);
     if (cursor->next < 0 || cursor->next > most)
-        return wrong_place(path, "/state/cursors/next", at, cursor->next);
+        return wrong_position(path, "/state/cursors/next", at, cursor->next);
     return STATUS_OK;
 }
 
-/* A row is in a piece that its microbatch's cursor has passed, or in none. */
+/* A row is in a piece before its microbatch's cursor, or in none. */
 static enum status check_stream_row(const char *path, const struct checkpoint *c,
                                     size_t at)
 {
@@ -370,11 +371,11 @@ static enum status check_stream_row(const char *path, const struct checkpoint *c
         &c->streams.cursors[at / (c->streams.row_count / c->streams.microbatches)];
     int64_t pieces = row->epoch == cursor->epoch ? cursor->next : most_pieces(c);
     if (row->epoch < 0 || row->epoch > cursor->epoch)
-        return wrong_place(path, "/state/rows/epoch", at, row->epoch);
+        return wrong_position(path, "/state/rows/epoch", at, row->epoch);
     if (row->piece < -1 || row->piece >= pieces)
-        return wrong_place(path, "/state/rows/piece", at, row->piece);
+        return wrong_position(path, "/state/rows/piece", at, row->piece);
     if (row->offset < 0 || row->offset > most_pieces(c))
-        return wrong_place(path, "/state/rows/offset", at, row->offset);
+        return wrong_position(path, "/state/rows/offset", at, row->offset);
     return STATUS_OK;
 }
 

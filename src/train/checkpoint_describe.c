@@ -1,5 +1,5 @@
 /* checkpoint_describe: see the header. The formulas are those of kernels.h, model.c,
- * optimizer.c and trainer_step.c: a change there needs one here. */
+ * optimizer.c and trainer_step.c and must be changed with them. */
 #include "checkpoint_describe.h"
 
 #include <stdio.h>

@@ -59,7 +59,7 @@ static void get_fields(struct checkpoint_io *from, const char *group,
     }
 }
 
-/* What the file says again, in another place, must be what it said. */
+/* Values that the file repeats must be equal. */
 static void expect_i64(struct checkpoint_io *from, const char *name,
                        const char *attribute, int64_t expected)
 {
@@ -82,9 +82,8 @@ static void expect_text(struct checkpoint_io *from, const char *name,
                         h5_path(from->file), name, attribute, found, expected);
 }
 
-/* /config describes a model that can't be stored in so small a file? Asked before memory
- * is taken for it. */
-static void expect_room(struct checkpoint_io *from, size_t weights)
+/* Refuses a /config whose model is larger than the file, before memory is allocated. */
+static void expect_fits(struct checkpoint_io *from, size_t weights)
 {
     if (io_ok(from) && weights > h5_size(from->file) / sizeof(float))
         from->status = status_fail(STATUS_FAILED,
@@ -181,7 +180,7 @@ static void read_config(struct checkpoint_io *from, struct options *options)
     if (text && io_ok(from) && options_check(options) != STATUS_OK)
         from->status = status_fail(STATUS_FAILED, "%s: /config: %s", h5_path(from->file),
                                    status_message());
-    if (from->status == STATUS_MISUSE) /* the file is at fault, not the user */
+    if (from->status == STATUS_MISUSE) /* the file is wrong, not the user */
         from->status = STATUS_FAILED;
     free(text);
 }
@@ -204,7 +203,7 @@ static void read_vocabulary(struct checkpoint_io *from, struct checkpoint *out)
     free(text);
 }
 
-/* The names of the tokens, which nothing here needs, but others read. */
+/* The names of the tokens, which only other programs read. */
 static void check_names(struct checkpoint_io *from, const struct encoding *encoding)
 {
     size_t count = 0;
@@ -230,7 +229,7 @@ static void read_weights(struct checkpoint_io *from, struct checkpoint *out)
         return;
     out->shape = model_shape_of(&out->options, out->encoding->vocabulary);
     from->status = params_layout(&out->shape, &out->params);
-    expect_room(from, out->params.total);
+    expect_fits(from, out->params.total);
     if (!io_ok(from))
         return;
     out->weights = reserve(from, out->params.total, sizeof *out->weights);
@@ -266,7 +265,7 @@ static void read_history(struct checkpoint_io *from, struct checkpoint *out)
                out->state.history, sizeof *out->state.history);
 }
 
-/* Rows of /pairs into the table; a row that can't be is damage. */
+/* Rows of /pairs to the table; an impossible row is damage. */
 static void scatter_pairs(struct checkpoint_io *from, size_t count, const token *first,
                           const token *second, const int64_t *counts,
                           struct checkpoint *out)
@@ -311,7 +310,7 @@ static void read_pairs(struct checkpoint_io *from, struct checkpoint *out)
     free(counts);
 }
 
-/* Older checkpoints don't have them. */
+/* Missing in older checkpoints. */
 static void read_baselines(struct checkpoint_io *from, struct checkpoint *out)
 {
     if (!io_ok(from) || !h5_has(from->file, "/pairs"))
@@ -354,8 +353,7 @@ static void expect_shape(struct checkpoint_io *from, const char *name, size_t ro
             h5_path(from->file), name, dims[0], rank == 1 ? 1 : dims[1], rows, columns);
 }
 
-/* What /config says of a batch must be what the streams have: whoever predicts plans by
- * it, too. */
+/* The batch of /config must be the streams'; predictions are planned by it as well. */
 static void size_streams(struct checkpoint_io *from, struct checkpoint *out)
 {
     if (!io_ok(from))
@@ -390,7 +388,7 @@ static void read_streams(struct checkpoint_io *from, struct checkpoint *out)
             h5_read(from->file, "/state/hidden", H5_F32, 2, dims, out->streams.hidden);
 }
 
-/* The root's attributes, and others that repeat what is known by now. */
+/* The root's attributes, and others that repeat values read before. */
 static void check_repeated(struct checkpoint_io *from, const struct checkpoint *out)
 {
     uint64_t seed = 0;
@@ -411,7 +409,7 @@ static void read_all(struct checkpoint_io *from, enum checkpoint_use use,
                      struct checkpoint *out)
 {
     check_format(from);
-    if (io_ok(from)) /* also what isn't read here: a damaged file is refused whole */
+    if (io_ok(from)) /* includes what isn't read below: a damaged file is refused */
         from->status = h5_verify(from->file);
     if (io_ok(from))
         read_config(from, &out->options);

@@ -197,7 +197,7 @@ static void write_vocabulary(struct checkpoint_io *to, const struct encoding *en
     free(names);
 }
 
-/* The pairs that occur, one row each, in order. */
+/* One row for each pair that occurs, in order. */
 static void write_pairs(struct checkpoint_io *to, const struct checkpoint *checkpoint)
 {
     size_t v = checkpoint->encoding->vocabulary, count = 0;

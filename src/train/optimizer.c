@@ -10,8 +10,8 @@
 
 /* ---- Adam and AdamW ---- */
 
-/* base^n by squaring: multiplications only, so every processor gives the same bits, which
- * pow() does not promise. */
+/* base^n by squaring: multiplications only, so the bits are the same on every processor,
+ * which pow() does not guarantee. */
 static double power(double base, int64_t n)
 {
     double result = 1;

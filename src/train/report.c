@@ -1,5 +1,5 @@
-/* report: see the header. What the ranks spent is gathered once a stretch, behind a
- * barrier, so that waiting for the last one belongs to the stretch in which it was slow. */
+/* report: see the header. Times are gathered once per interval, after a barrier, so that
+ * waiting for the slowest rank belongs to the interval in which it was slow. */
 #include "report.h"
 
 #include <stdio.h>
@@ -8,9 +8,9 @@
 
 #include "trace_file.h"
 
-static const double worth_saying = 0.02; /* of the time */
+static const double least_reported = 0.02; /* of the time */
 
-/* ---- how the time divides ---- */
+/* ---- the breakdown ---- */
 
 static void find_slow(const struct report_rank *ranks, int count,
                       struct time_breakdown *out)
@@ -60,7 +60,7 @@ const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
                                    char text[REPORT_TEXT])
 {
     text[0] = '\0';
-    if (breakdown->slow_rank >= 0 && breakdown->waited > worth_saying * breakdown->all)
+    if (breakdown->slow_rank >= 0 && breakdown->waited > least_reported * breakdown->all)
         snprintf(text, REPORT_TEXT,
                  "slowest rank: %d (%s), for which others waited %.1f %% of the time",
                  breakdown->slow_rank, breakdown->slow_host,
@@ -68,7 +68,7 @@ const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
     return text;
 }
 
-/* ---- the ranks' ---- */
+/* ---- over the ranks ---- */
 
 enum status report_open(struct comm *comm, const char *trace, struct report *out)
 {

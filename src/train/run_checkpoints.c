@@ -74,8 +74,8 @@ static bool is_readable(const struct run_listing *listing, const char *name)
     return false;
 }
 
-/* Gives a copy that stands in a link's place the name of the checkpoint that it is,
- * unless that one is there and not the worse of the two. */
+/* Renames a copy in the place of a link to the checkpoint's own name, if it is the chosen
+ * one or no readable checkpoint has that name. */
 static void adopt_copy(const struct run_directory *run, const struct run_listing *listing,
                        struct run_entry *entry, char *chosen)
 {
@@ -138,10 +138,10 @@ enum status run_checkpoints_read_newest(const struct run_directory *run, char *n
 
 /* ---- writing ---- */
 
-/* Removes all but the newest `keep`, the best, and the one just written. A link that
- * somebody has put in the place of one is not the run's. */
-static void retire(const struct run_directory *run, const struct run_listing *listing,
-                   int64_t keep, const char *written, const struct run_entry *best)
+/* Removes all but the newest `keep`, the best, and the one just written. Links that somebody
+ * has put in the place of checkpoints are not the run's. */
+static void remove_old(const struct run_directory *run, const struct run_listing *listing,
+                       int64_t keep, const char *written, const struct run_entry *best)
 {
     for (size_t i = 0; i < listing->count; i++) {
         const struct run_entry *entry = &listing->entries[i];
@@ -156,7 +156,8 @@ static void retire(const struct run_directory *run, const struct run_listing *li
     }
 }
 
-/* Cuts a checkpoint to half and dies: as a disk that lost what it had promised. */
+/* Injected fault: truncates the checkpoint to half and dies, like a disk that lost
+ * acknowledged writes. */
 static void tear(const char *path)
 {
     struct stat facts;
@@ -187,7 +188,7 @@ enum status run_checkpoints_write(const struct run_directory *run,
         status = run_make_way(run, path);
     if (status == STATUS_OK)
         status = make_checkpoint(run, path, checkpoint);
-    if (status == STATUS_OK) /* that may have taken long */
+    if (status == STATUS_OK) /* writing may have taken long */
         status = run_claim_still_holds(run->claim);
     if (status == STATUS_OK) {
         run_link(run, "latest", name);
@@ -202,8 +203,8 @@ enum status run_checkpoints_write(const struct run_directory *run,
             &listing, checkpoint->state.history, checkpoint->state.history_count);
         if (best)
             run_link(run, "best", best->name);
-        retire(run, &listing, keep, name, best);
-    } else { /* of a part it can't be said which are the newest */
+        remove_old(run, &listing, keep, name, best);
+    } else { /* in a partial listing the newest ones are unknown */
         log_warn("old checkpoints are not removed: %s", status_message());
     }
     run_listing_free(&listing);

@@ -41,7 +41,7 @@ static void tidy_folder(const char *path, enum run_folder folder)
         closedir(directory);
 }
 
-/* Removes what killed writes have left. */
+/* Removes what interrupted writes have left. */
 static void tidy(const struct run_directory *run)
 {
     tidy_folder(run->path, RUN_TOP);
@@ -122,7 +122,7 @@ bool run_is_file(const char *path)
     return lstat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
-/* True if the run has written the file as it is, or if it equals what will be written. */
+/* True if the run has written the file as it is, or is about to write the same. */
 static bool has_written(const struct run_directory *run, const char *path,
                         const char *name, const void *text, size_t size)
 {

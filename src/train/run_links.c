@@ -61,8 +61,8 @@ static bool is_link_text(const char *path)
     return is && (size == 0 || run_is_checkpoint_name(name));
 }
 
-/* True for what the run may replace: a checkpoint of its own, or under the name of a link a
- * link. */
+/* True for what the run may replace: nothing, a checkpoint of its own, or a link under a
+ * link's name. */
 static bool is_own(const struct run_directory *run, const char *path)
 {
     struct stat facts;

@@ -17,7 +17,7 @@
 
 /* ---- listing ---- */
 
-/* A regular file where a link is expected. */
+/* A regular file in the place of a link. */
 static bool is_copy(int directory, const char *name)
 {
     struct stat facts;
@@ -26,7 +26,7 @@ static bool is_copy(int directory, const char *name)
            S_ISREG(facts.st_mode);
 }
 
-/* A checkpoint, or a link to one that was moved; a pipe or a device is none. */
+/* A checkpoint, or a link to one that was moved, but no pipe or device. */
 static bool is_listed(int directory, const char *name)
 {
     struct stat facts;
@@ -35,7 +35,7 @@ static bool is_listed(int directory, const char *name)
     return is_copy(directory, name);
 }
 
-/* Reads step and epoch of a file. */
+/* Reads step, epoch and run of a file. */
 static void read_position(const char *path, struct run_entry *entry)
 {
     struct h5_file *file = NULL;
@@ -131,15 +131,15 @@ void run_listing_free(struct run_listing *listing)
 
 /* ---- choosing ---- */
 
-/* The number in "epoch-0003.h5" or "step-00000123.h5"; -1: it isn't of that kind. */
+/* The number in "epoch-0003.h5" or "step-00000123.h5"; -1: another kind of name. */
 static int64_t number_in(const char *name, const char *kind)
 {
     size_t length = strlen(kind);
     return strncmp(name, kind, length) == 0 ? strtoll(name + length, NULL, 10) : -1;
 }
 
-/* The epoch after which the checkpoint was written; -1: within one, or unknown. */
-static int64_t epoch_closed(const struct run_entry *entry)
+/* The epoch at whose end the checkpoint was written; -1: within one, or unknown. */
+static int64_t completed_epoch(const struct run_entry *entry)
 {
     if (entry->step >= 0)
         return entry->epoch_step == 0 ? entry->epoch : -1;
@@ -161,12 +161,12 @@ const struct run_entry *run_listing_best(const struct run_listing *listing,
     double least = HUGE_VAL;
     for (size_t i = 0; i < listing->count; i++) {
         const struct run_entry *entry = &listing->entries[i];
-        int64_t epoch = epoch_closed(entry);
+        int64_t epoch = completed_epoch(entry);
         double loss = loss_of(epoch, history, rows);
         bool tie = best && loss == least;
-        bool earlier = tie && epoch < epoch_closed(best);
+        bool earlier = tie && epoch < completed_epoch(best);
         bool readable =
-            tie && epoch == epoch_closed(best) && best->step < 0 && entry->step >= 0;
+            tie && epoch == completed_epoch(best) && best->step < 0 && entry->step >= 0;
         if (loss < least || earlier || readable) {
             best = entry;
             least = loss;
@@ -183,8 +183,8 @@ static const struct run_entry *newest_readable(const struct run_listing *listing
     return NULL;
 }
 
-/* A file that can't be read but is newer by its name is the answer, too: whoever reads it
- * learns what is wrong. */
+/* A file that can't be read but is newer by its name is returned: reading it then explains
+ * what is wrong. */
 static const struct run_entry *newest(const struct run_listing *listing)
 {
     const struct run_entry *found = newest_readable(listing);

@@ -13,7 +13,7 @@ const char *const run_top_names[] = {RUN_MARKER, "settings.conf",  "metrics.json
 
 static const char digits[] = "0123456789";
 
-/* Moves *text behind `prefix` and at least one digit. */
+/* Advances *text past `prefix` and at least one digit. */
 static bool skip_number(const char **text, const char *prefix)
 {
     size_t length = strlen(prefix);
@@ -69,7 +69,7 @@ bool run_is_left_over(enum run_folder folder, const char *name)
     size_t length = strlen(name);
     if (!file_is_left_over(name) || length < sizeof tail || length > sizeof inner)
         return false;
-    length -= sizeof tail; /* and the dot in front */
+    length -= sizeof tail; /* its NUL stands for the leading dot */
     snprintf(inner, sizeof inner, "%.*s", (int)length, name + 1);
     return run_writes(folder, inner) ||
            (folder == RUN_SAMPLES && strcmp(inner, RUN_SAMPLES_APART) == 0);

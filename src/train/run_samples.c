@@ -48,9 +48,9 @@ enum status run_samples_begin(const struct run_directory *run, char **path)
     return status;
 }
 
-/* The two names of a sample: in the folder where it was made, and in samples/. */
-static enum status expect_sample(const struct run_directory *run, const char *from,
-                                 const char *to)
+/* `from` in the folder where the sample was written, `to` in samples/. */
+static enum status prepare_sample(const struct run_directory *run, const char *from,
+                                  const char *to)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
@@ -95,7 +95,7 @@ static enum status for_each_sample(const struct run_directory *run, const char *
 
 enum status run_samples_end(const struct run_directory *run, char *path, bool keep)
 {
-    enum status status = keep ? for_each_sample(run, path, expect_sample) : STATUS_OK;
+    enum status status = keep ? for_each_sample(run, path, prepare_sample) : STATUS_OK;
     if (keep && status == STATUS_OK)
         status = run_claim_save(run->claim);
     if (keep && status == STATUS_OK)
