@@ -33,8 +33,8 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
 {
     assert_int_equal(tiny_checkpoint(made, ENCODING_PERFORMANCE, 3), STATUS_OK);
     free(made->weights);
-    free(made->states);
-    optimizer_free(&made->optimizer);
+    free(made->streams.hidden);
+    optimizer_free(&made->state.optimizer);
     made->options.model.cell = cell;
     made->options.model.dense = dense;
     made->options.train.optimizer = optimizer;
@@ -44,21 +44,22 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     made->shape = model_shape_of(&made->options, made->encoding->vocabulary);
     assert_int_equal(params_layout(&made->shape, &made->params), STATUS_OK);
     assert_int_equal(
-        optimizer_create(&made->options, made->params.total, &made->optimizer),
+        optimizer_create(&made->options, made->params.total, &made->state.optimizer),
         STATUS_OK);
     made->weights = malloc(made->params.total * sizeof *made->weights);
-    made->state_size =
-        checkpoint_state_size(&made->shape, made->rows / made->microbatches);
-    made->states = malloc(made->microbatches * made->state_size * sizeof *made->states);
-    assert_true(made->weights && made->states);
+    made->streams.hidden_size = checkpoint_hidden_size(
+        &made->shape, made->streams.row_count / made->streams.microbatches);
+    made->streams.hidden = malloc(made->streams.microbatches * made->streams.hidden_size *
+                                  sizeof *made->streams.hidden);
+    assert_true(made->weights && made->streams.hidden);
     for (size_t i = 0; i < made->params.total; i++) {
         made->weights[i] = number(3 * i);
-        made->optimizer.first[i] = number(3 * i + 1);
-        if (made->optimizer.second)
-            made->optimizer.second[i] = fabsf(number(3 * i + 2));
+        made->state.optimizer.first[i] = number(3 * i + 1);
+        if (made->state.optimizer.second)
+            made->state.optimizer.second[i] = fabsf(number(3 * i + 2));
     }
-    for (size_t i = 0; i < made->microbatches * made->state_size; i++)
-        made->states[i] = number(9000000 + i);
+    for (size_t i = 0; i < made->streams.microbatches * made->streams.hidden_size; i++)
+        made->streams.hidden[i] = number(9000000 + i);
     size_t v = made->encoding->vocabulary;
     made->pairs = calloc(v * v, sizeof *made->pairs);
     assert_non_null(made->pairs);
@@ -66,28 +67,29 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
         made->pairs[i] = (int64_t)(i * i + 1);
     made->pairs[v * v - 1] = INT64_C(1) << 52;
     made->baselines = (struct baselines){1.25, 0.5};
-    made->optimizer.updates = 123;
-    made->step = 123;
-    made->epoch_step = 5;
-    made->history[0].step = 59;
-    made->history[1].step = 118;
-    made->epoch_loss = 1.0 / 3;
-    made->epoch_targets = 600;
-    made->epoch_correct = 60;
-    made->history[0].valid_loss = 0.7;
-    made->history[1].valid_loss = 0.9;
+    made->state.optimizer.updates = 123;
+    made->state.step = 123;
+    made->state.epoch_step = 5;
+    made->state.history[0].step = 59;
+    made->state.history[1].step = 118;
+    made->state.epoch_loss = 1.0 / 3;
+    made->state.epoch_targets = 600;
+    made->state.epoch_correct = 60;
+    made->state.history[0].valid_loss = 0.7;
+    made->state.history[1].valid_loss = 0.9;
     made->options.train.schedule = SCHEDULE_PLATEAU;
     made->options.train.plateau_factor = 0.25;
     made->options.train.plateau_epochs = 1;
-    made->schedule = (struct schedule_state){0.7, 1, 1, 0, 0.25};
+    made->state.schedule = (struct schedule_state){0.7, 1, 1, 0, 0.25};
     made->dataset_hash = 0x0123456789abcdef;
-    made->ranks = 3;
-    for (size_t i = 0; i < made->rows; i++)
-        made->stream_rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
-    for (size_t i = 0; i < made->microbatches; i++)
-        made->cursors[i] = (struct stream_cursor){20 + (int64_t)i, 30 + (int64_t)i};
-    made->history[1].weights_hash = UINT64_MAX;
-    made->history[1].valid_accuracy = (double)NAN;
+    made->provenance.ranks = 3;
+    for (size_t i = 0; i < made->streams.row_count; i++)
+        made->streams.rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
+    for (size_t i = 0; i < made->streams.microbatches; i++)
+        made->streams.cursors[i] =
+            (struct stream_cursor){20 + (int64_t)i, 30 + (int64_t)i};
+    made->state.history[1].weights_hash = UINT64_MAX;
+    made->state.history[1].valid_accuracy = (double)NAN;
 }
 
 static bool equal_bytes(const void *a, const void *b, size_t size)
@@ -110,14 +112,21 @@ static bool equal_model(const struct checkpoint *a, const struct checkpoint *b)
            a->vocabulary_hash == b->vocabulary_hash &&
            a->dataset_hash == b->dataset_hash &&
            equal_bytes(a->weights, b->weights, a->params.total * sizeof *a->weights) &&
-           a->epoch == b->epoch && a->step == b->step && a->epoch_step == b->epoch_step &&
-           equal_bytes(&a->epoch_loss, &b->epoch_loss, sizeof a->epoch_loss) &&
-           a->epoch_targets == b->epoch_targets && a->epoch_correct == b->epoch_correct &&
-           equal_bytes(&a->schedule, &b->schedule, sizeof a->schedule) &&
-           a->history_count == b->history_count &&
-           equal_bytes(a->history, b->history, a->history_count * sizeof *a->history) &&
-           equal_pairs(a, b) && strcmp(a->core, b->core) == 0 &&
-           strcmp(a->host, b->host) == 0 && a->ranks == b->ranks;
+           a->state.epoch == b->state.epoch && a->state.step == b->state.step &&
+           a->state.epoch_step == b->state.epoch_step &&
+           equal_bytes(&a->state.epoch_loss, &b->state.epoch_loss,
+                       sizeof a->state.epoch_loss) &&
+           a->state.epoch_targets == b->state.epoch_targets &&
+           a->state.epoch_correct == b->state.epoch_correct &&
+           equal_bytes(&a->state.schedule, &b->state.schedule,
+                       sizeof a->state.schedule) &&
+           a->state.history_count == b->state.history_count &&
+           equal_bytes(a->state.history, b->state.history,
+                       a->state.history_count * sizeof *a->state.history) &&
+           equal_pairs(a, b) &&
+           strcmp(a->provenance.numerics, b->provenance.numerics) == 0 &&
+           strcmp(a->provenance.host, b->provenance.host) == 0 &&
+           a->provenance.ranks == b->provenance.ranks;
 }
 
 static bool equal_options(const struct checkpoint *a, const struct checkpoint *b)
@@ -132,19 +141,21 @@ static bool equal_options(const struct checkpoint *a, const struct checkpoint *b
 
 static bool equal_training(const struct checkpoint *a, const struct checkpoint *b)
 {
-    const struct optimizer *one = &a->optimizer, *other = &b->optimizer;
+    const struct optimizer *one = &a->state.optimizer, *other = &b->state.optimizer;
     size_t moments = a->params.total * sizeof(float);
     return one->method == other->method && one->updates == other->updates &&
            equal_bytes(one->first, other->first, moments) &&
            !one->second == !other->second &&
            (!one->second || equal_bytes(one->second, other->second, moments)) &&
-           a->rows == b->rows && a->microbatches == b->microbatches &&
-           a->state_size == b->state_size &&
-           equal_bytes(a->stream_rows, b->stream_rows,
-                       a->rows * sizeof *a->stream_rows) &&
-           equal_bytes(a->cursors, b->cursors, a->microbatches * sizeof *a->cursors) &&
-           equal_bytes(a->states, b->states,
-                       a->microbatches * a->state_size * sizeof(float));
+           a->streams.row_count == b->streams.row_count &&
+           a->streams.microbatches == b->streams.microbatches &&
+           a->streams.hidden_size == b->streams.hidden_size &&
+           equal_bytes(a->streams.rows, b->streams.rows,
+                       a->streams.row_count * sizeof *a->streams.rows) &&
+           equal_bytes(a->streams.cursors, b->streams.cursors,
+                       a->streams.microbatches * sizeof *a->streams.cursors) &&
+           equal_bytes(a->streams.hidden, b->streams.hidden,
+                       a->streams.microbatches * a->streams.hidden_size * sizeof(float));
 }
 
 static bool equal(const struct checkpoint *a, const struct checkpoint *b)
@@ -160,13 +171,13 @@ static void comes_back(int cell, int optimizer, int dense)
     assert_int_equal(made.weights_hash, params_hash(&made.params, made.weights));
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     assert_true(equal(&made, &read));
-    made.states[1] += 1; /* the comparison can fail */
+    made.streams.hidden[1] += 1; /* the comparison can fail */
     assert_false(equal(&made, &read));
     checkpoint_free(&read);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &read), STATUS_OK);
     assert_true(equal_model(&made, &read));
-    assert_null(read.optimizer.first);
-    assert_null(read.states);
+    assert_null(read.state.optimizer.first);
+    assert_null(read.streams.hidden);
     checkpoint_free(&read);
     checkpoint_free(&made);
 }
@@ -400,34 +411,36 @@ static void counters_beyond_their_ranges_are_refused(void **state)
         int64_t *at;
         const char *pattern;
     } counters[] = {
-        {&made.step, "step"},
-        {&made.epoch, "epoch"},
-        {&made.epoch_step, "/state: attribute epoch_step: "},
-        {&made.epoch_targets, "/state: attribute epoch_targets: "},
-        {&made.epoch_correct, "/state: attribute epoch_correct: "},
-        {&made.schedule.best_epoch, "/state: attribute best_epoch: "},
-        {&made.schedule.bad_epochs, "/state: attribute bad_epochs: "},
-        {&made.schedule.plateau_wait, "/state: attribute plateau_wait: "},
-        {&made.optimizer.updates, "/optimizer: attribute updates: "},
-        {&made.ranks, "/provenance: attribute ranks: "},
-        {&made.history[1].epoch, "/history/epoch: "},
-        {&made.history[1].step, "/history/step: "},
-        {&made.cursors[1].epoch, "/state/cursors/epoch: "},
-        {&made.cursors[1].next, "/state/cursors/next: "},
-        {&made.stream_rows[1].epoch, "/state/rows/epoch: "},
-        {&made.stream_rows[1].offset, "/state/rows/offset: "},
+        {&made.state.step, "step"},
+        {&made.state.epoch, "epoch"},
+        {&made.state.epoch_step, "/state: attribute epoch_step: "},
+        {&made.state.epoch_targets, "/state: attribute epoch_targets: "},
+        {&made.state.epoch_correct, "/state: attribute epoch_correct: "},
+        {&made.state.schedule.best_epoch, "/state: attribute best_epoch: "},
+        {&made.state.schedule.bad_epochs, "/state: attribute bad_epochs: "},
+        {&made.state.schedule.plateau_wait, "/state: attribute plateau_wait: "},
+        {&made.state.optimizer.updates, "/optimizer: attribute updates: "},
+        {&made.provenance.ranks, "/provenance: attribute ranks: "},
+        {&made.state.history[1].epoch, "/history/epoch: "},
+        {&made.state.history[1].step, "/history/step: "},
+        {&made.streams.cursors[1].epoch, "/state/cursors/epoch: "},
+        {&made.streams.cursors[1].next, "/state/cursors/next: "},
+        {&made.streams.rows[1].epoch, "/state/rows/epoch: "},
+        {&made.streams.rows[1].offset, "/state/rows/offset: "},
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         refuse_integers(&made, counters[i].at, EXTREMES, extremes, counters[i].pattern);
-    refuse_integers(&made, &made.stream_rows[1].piece, EXTREMES - 1, extremes + 1,
+    refuse_integers(&made, &made.streams.rows[1].piece, EXTREMES - 1, extremes + 1,
                     "/state/rows/piece: "); /* -1 is none yet */
     refuse_integers(&made, &made.pairs[0], 1, &extremes[2], "/pairs/count: ");
-    refuse_integers(&made, &made.epoch_step, 1, &(int64_t){4}, "epoch_step: 4 (expected");
-    made.epoch_correct = 0;
-    refuse_integers(&made, &made.epoch_targets, 1, &(int64_t){4},
+    refuse_integers(&made, &made.state.epoch_step, 1, &(int64_t){4},
+                    "epoch_step: 4 (expected");
+    made.state.epoch_correct = 0;
+    refuse_integers(&made, &made.state.epoch_targets, 1, &(int64_t){4},
                     "epoch_targets: 4 (expected 5 to "); /* a step has one or more */
-    made.epoch_correct = 60;
-    refuse_integers(&made, &made.optimizer.updates, 1, &(int64_t){122}, "updates: 122");
+    made.state.epoch_correct = 60;
+    refuse_integers(&made, &made.state.optimizer.updates, 1, &(int64_t){122},
+                    "updates: 122");
     checkpoint_free(&made);
 }
 
@@ -440,23 +453,23 @@ static void figures_that_are_none_are_refused(void **state)
         double *at;
         const char *pattern;
     } figures[] = {
-        {&made.epoch_loss, "/state: attribute epoch_loss: "},
-        {&made.schedule.best_valid, "/state: attribute best_valid: "},
-        {&made.schedule.factor, "/state: attribute factor: "},
-        {&made.history[0].train_loss, "/history/train_loss: "},
-        {&made.history[0].train_accuracy, "/history/train_accuracy: "},
-        {&made.history[0].learning_rate, "/history/learning_rate: "},
-        {&made.history[0].seconds, "/history/seconds: "},
-        {&made.history[0].tokens_per_second, "/history/tokens_per_second: "},
+        {&made.state.epoch_loss, "/state: attribute epoch_loss: "},
+        {&made.state.schedule.best_valid, "/state: attribute best_valid: "},
+        {&made.state.schedule.factor, "/state: attribute factor: "},
+        {&made.state.history[0].train_loss, "/history/train_loss: "},
+        {&made.state.history[0].train_accuracy, "/history/train_accuracy: "},
+        {&made.state.history[0].learning_rate, "/history/learning_rate: "},
+        {&made.state.history[0].seconds, "/history/seconds: "},
+        {&made.state.history[0].tokens_per_second, "/history/tokens_per_second: "},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         refuse_numbers(&made, figures[i].at, figures[i].pattern);
-    made.history[0].valid_loss = -5;
+    made.state.history[0].valid_loss = -5;
     refuse(&made, "/history/valid_loss: -5 in row 0");
-    made.history[0].valid_loss = 0.7;
-    made.history[1].valid_loss = (double)NAN; /* nothing to validate on */
-    made.schedule.bad_epochs = 0;
-    made.schedule.factor = 1;
+    made.state.history[0].valid_loss = 0.7;
+    made.state.history[1].valid_loss = (double)NAN; /* nothing to validate on */
+    made.state.schedule.bad_epochs = 0;
+    made.state.schedule.factor = 1;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     checkpoint_free(&read);
@@ -469,29 +482,29 @@ static void what_does_not_follow_from_the_history_is_refused(void **state)
     (void)state;
     struct checkpoint made, read;
     fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    refuse_integers(&made, &made.schedule.best_epoch, 2, (int64_t[]){0, 2},
+    refuse_integers(&made, &made.state.schedule.best_epoch, 2, (int64_t[]){0, 2},
                     "/state: attribute best_epoch: ");
-    refuse_integers(&made, &made.schedule.bad_epochs, 2, (int64_t[]){0, 2},
+    refuse_integers(&made, &made.state.schedule.bad_epochs, 2, (int64_t[]){0, 2},
                     "/state: attribute bad_epochs: ");
-    made.schedule.best_valid = nextafter(0.7, 1);
+    made.state.schedule.best_valid = nextafter(0.7, 1);
     refuse(&made, "/state: attribute best_valid: 0.7 (expected 0.7, by /history)");
-    made.schedule.best_valid = 0.7;
-    made.schedule.plateau_wait = 1;
+    made.state.schedule.best_valid = 0.7;
+    made.state.schedule.plateau_wait = 1;
     refuse(&made, "/state: attribute plateau_wait: 1 (expected 0, by /history)");
-    made.schedule.plateau_wait = 0;
-    made.schedule.factor = 1;
+    made.state.schedule.plateau_wait = 0;
+    made.state.schedule.factor = 1;
     refuse(&made, "/state: attribute factor: 1 (expected 0.25, by /history)");
-    made.history[0].valid_loss = made.history[1].valid_loss = (double)NAN;
+    made.state.history[0].valid_loss = made.state.history[1].valid_loss = (double)NAN;
     refuse(&made, "/state: attribute best_epoch: 1 (expected 0, by /history)");
-    made.schedule = (struct schedule_state){0.7, 0, 0, 0, 1};
+    made.state.schedule = (struct schedule_state){0.7, 0, 0, 0, 1};
     refuse(&made, "/state: attribute best_valid: 0.7 (expected inf, by /history)");
-    made.schedule.best_valid = (double)INFINITY;
-    made.epoch_step = made.epoch_targets = made.epoch_correct = 0;
-    made.history[1].step = made.step;
+    made.state.schedule.best_valid = (double)INFINITY;
+    made.state.epoch_step = made.state.epoch_targets = made.state.epoch_correct = 0;
+    made.state.history[1].step = made.state.step;
     refuse(&made, "/state: attribute epoch_loss: 0.333333 (expected 0 to 0)");
-    made.epoch_loss = 0;
+    made.state.epoch_loss = 0;
     refuse(&made, "/history/weights_hash: ffffffffffffffff in row 1 (expected ");
-    made.history[1].weights_hash = params_hash(&made.params, made.weights);
+    made.state.history[1].weights_hash = params_hash(&made.params, made.weights);
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     checkpoint_free(&read);
@@ -503,7 +516,7 @@ static void values_that_are_no_numbers_are_refused(void **state)
     (void)state;
     struct checkpoint made, read;
     fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    struct optimizer *optimizer = &made.optimizer;
+    struct optimizer *optimizer = &made.state.optimizer;
     const struct {
         float *at, value;
         const char *pattern;
@@ -511,7 +524,7 @@ static void values_that_are_no_numbers_are_refused(void **state)
         {&optimizer->first[3], NAN, "/optimizer/first/embedding/weight: value 3 is nan"},
         {&optimizer->second[3], HUGE_VALF, "/optimizer/second/embedding/weight: value 3"},
         {&optimizer->second[0], -1, "value 0 is -1 (expected finite numbers, none below"},
-        {&made.states[1], NAN, "/state/hidden: "},
+        {&made.streams.hidden[1], NAN, "/state/hidden: "},
         {&made.weights[made.params.total - 1], -HUGE_VALF, "/model/output/bias: value "},
     };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
@@ -548,7 +561,7 @@ static void a_failed_write_keeps_the_old_file(void **state)
     struct checkpoint made, read;
     fill(&made, CELL_GRU, OPTIMIZER_SGD, 0);
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    made.step++;
+    made.state.step++;
     struct rlimit before, little;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -557,7 +570,7 @@ static void a_failed_write_keeps_the_old_file(void **state)
     assert_int_equal(checkpoint_write(path, &made), STATUS_FAILED);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
-    assert_int_equal(read.step, made.step - 1);
+    assert_int_equal(read.state.step, made.state.step - 1);
     checkpoint_free(&read);
     checkpoint_free(&made);
 }

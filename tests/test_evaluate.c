@@ -199,8 +199,12 @@ static void check_evaluation(struct comm *comm, int encoding)
         before[i] = (float)(i % 17);
     model_set_state(model, own.count - 1, before);
     struct evaluation found;
-    expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0, model,
-                          NULL, &found) == STATUS_OK);
+    const struct evaluation_request request = {.dataset = dataset,
+                                               .split = SPLIT_VALID,
+                                               .microbatches = MICROBATCHES,
+                                               .rows = ROWS,
+                                               .steps = STEPS};
+    expect(evaluate_split(comm, &request, model, &found) == STATUS_OK);
     model_get_state(model, own.count - 1, after);
     expect(memcmp(before, after, size * sizeof *before) == 0);
     struct naive naive = naive_evaluation(dataset);
@@ -238,7 +242,7 @@ static void pianoroll_is_evaluated(void **state)
     check_evaluation(*state, ENCODING_PIANOROLL);
 }
 
-/* ---- leaving ---- */
+/* ---- stopping ---- */
 
 struct patience {
     int windows; /* until it is over; < 0: endless */
@@ -250,9 +254,9 @@ static bool is_over(void *context)
     return patience->windows >= 0 && patience->windows-- == 0;
 }
 
-/* One rank leaves behind so many windows: all have the same outcome, the carried states
- * are as before, and the next pass is none the worse for it. */
-static void a_pass_can_be_left(void **state)
+/* One rank stops after some windows: all have the same outcome, the carried states are
+ * restored, and the next pass has the same result. */
+static void a_pass_can_be_stopped(void **state)
 {
     struct comm *comm = *state;
     struct dataset *dataset = NULL;
@@ -268,19 +272,22 @@ static void a_pass_can_be_left(void **state)
         before[i] = (float)(i % 13);
     model_set_state(model, 0, before);
     struct evaluation whole, found;
-    expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0, model,
-                          NULL, &whole) == STATUS_OK);
+    struct evaluation_request request = {.dataset = dataset,
+                                         .split = SPLIT_VALID,
+                                         .microbatches = MICROBATCHES,
+                                         .rows = ROWS,
+                                         .steps = STEPS};
+    expect(evaluate_split(comm, &request, model, &whole) == STATUS_OK);
     for (int windows = 0; windows < 3; windows++) {
-        bool leaves = comm_rank(comm) == windows % comm_size(comm);
-        struct patience patience = {.windows = leaves ? windows : -1};
-        const struct evaluation_leave leave = {.wanted = is_over, .context = &patience};
-        expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0,
-                              model, &leave, &found) == STATUS_STOPPED);
+        bool stops = comm_rank(comm) == windows % comm_size(comm);
+        struct patience patience = {.windows = stops ? windows : -1};
+        const struct evaluation_stop stop = {.wanted = is_over, .context = &patience};
+        request.stop = &stop;
+        expect(evaluate_split(comm, &request, model, &found) == STATUS_STOPPED);
         model_get_state(model, 0, after);
         expect(memcmp(before, after, size * sizeof *before) == 0);
         patience.windows = -1;
-        expect(evaluate_split(comm, dataset, MICROBATCHES, ROWS, STEPS, SPLIT_VALID, 0,
-                              model, &leave, &found) == STATUS_OK);
+        expect(evaluate_split(comm, &request, model, &found) == STATUS_OK);
         expect(memcmp(&whole, &found, sizeof whole) == 0);
     }
     free(before);
@@ -377,7 +384,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(performance_is_evaluated, comm),
         cmocka_unit_test_prestate(pianoroll_is_evaluated, comm),
-        cmocka_unit_test_prestate(a_pass_can_be_left, comm),
+        cmocka_unit_test_prestate(a_pass_can_be_stopped, comm),
         cmocka_unit_test_prestate(baselines_are_counted, comm),
     };
     int failed = status == STATUS_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

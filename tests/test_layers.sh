@@ -37,6 +37,20 @@ for file in src/*/*.[ch]; do
         esac
     done
 done
+# Within src/train the parts of the trainer call downward only; see trainer.c. Every other
+# unit there lies below all of them. trainer.h declares what they are asked to do.
+declare -A part=([synthetic_run]=2 [trainer_step]=1 [trainer_data]=1 [trainer_persist]=1
+                 [trainer_stop]=2 [trainer_resume]=2 [trainer_parts]=3 [trainer_epoch]=4
+                 [trainer_setup]=4 [trainer]=5)
+for file in src/train/*.[ch]; do
+    unit=$(basename "${file%.[ch]}")
+    level=${part[$unit]:-0}
+    for to in $(sed -n 's|^ *# *include *"\(trainer[a-z_]*\)\.h".*|\1|p' "$file"); do
+        [ "$to" != "$unit" ] || continue
+        [ "$to" != trainer ] || [ "$level" -lt 3 ] || continue
+        [ "${part[$to]:-9}" -lt "$level" ] || fault "$file calls upward: it includes $to.h"
+    done
+done
 [ "$checked" -gt 300 ] || fault "only $checked includes were found: is this the source?"
 [ "$(find include -type f)" = include/tutti/tutti.h ] ||
     fault "public headers: $(find include -type f)"

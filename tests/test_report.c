@@ -57,13 +57,13 @@ static void the_slow_rank_is_named(void **state)
     char text[REPORT_TEXT];
     const struct report_rank ranks[] = {rank_with(6, 4, "n0"), rank_with(9, 1, "n1"),
                                         rank_with(5, 5, "n2")};
-    struct division division = division_of(ranks, 3);
-    expect(fabs(division.all - 10) < 1e-9);
-    expect(fabs(division.seconds[PHASE_FORWARD] - 20.0 / 3) < 1e-9);
-    expect(division.slow_rank == 1);
-    expect(fabs(division.waited - 3.5) < 1e-9); /* (4 + 5) / 2 - 1 */
-    expect_text(division_text(&division, text), "time: forward 67 %, wait 33 %");
-    expect_text(division_waited(&division, text),
+    struct time_breakdown breakdown = time_breakdown_of(ranks, 3);
+    expect(fabs(breakdown.all - 10) < 1e-9);
+    expect(fabs(breakdown.seconds[PHASE_FORWARD] - 20.0 / 3) < 1e-9);
+    expect(breakdown.slow_rank == 1);
+    expect(fabs(breakdown.waited - 3.5) < 1e-9); /* (4 + 5) / 2 - 1 */
+    expect_text(time_breakdown_text(&breakdown, text), "time: forward 67 %, wait 33 %");
+    expect_text(time_breakdown_slowest(&breakdown, text),
                 "slowest rank: 1 (n1), for which others waited 35.0 % of the time");
     agree_on_verdict(*state);
 }
@@ -73,15 +73,15 @@ static void little_is_not_said(void **state)
     char text[REPORT_TEXT];
     const struct report_rank ranks[] = {rank_with(99.4, 0.6, "n0"),
                                         rank_with(98, 2, "n1")};
-    struct division division = division_of(ranks, 2);
-    expect(division.slow_rank == 0);
-    expect_text(division_waited(&division, text), ""); /* 1.4 % */
-    division = division_of(ranks, 1);
-    expect(division.slow_rank == -1);
-    expect_text(division_waited(&division, text), "");
-    expect_text(division_text(&division, text), "time: forward 99 %, wait 1 %");
-    struct division nothing = division_of(&(struct report_rank){{0}, {0}}, 1);
-    expect_text(division_text(&nothing, text), "time:");
+    struct time_breakdown breakdown = time_breakdown_of(ranks, 2);
+    expect(breakdown.slow_rank == 0);
+    expect_text(time_breakdown_slowest(&breakdown, text), ""); /* 1.4 % */
+    breakdown = time_breakdown_of(ranks, 1);
+    expect(breakdown.slow_rank == -1);
+    expect_text(time_breakdown_slowest(&breakdown, text), "");
+    expect_text(time_breakdown_text(&breakdown, text), "time: forward 99 %, wait 1 %");
+    struct time_breakdown nothing = time_breakdown_of(&(struct report_rank){{0}, {0}}, 1);
+    expect_text(time_breakdown_text(&nothing, text), "time:");
     agree_on_verdict(*state);
 }
 
@@ -90,7 +90,7 @@ static void ranks_wait_for_the_slow_one(void **state)
 {
     struct comm *comm = *state;
     struct report report;
-    struct division division;
+    struct time_breakdown breakdown;
     int slow = comm_size(comm) - 1;
     expect(report_open(comm, NULL, &report) == STATUS_OK);
     phase_enter(PHASE_OPTIMIZER);
@@ -100,19 +100,19 @@ static void ranks_wait_for_the_slow_one(void **state)
     if (comm_rank(comm) == slow)
         usleep(400000);
     phase_enter(PHASE_OPTIMIZER);
-    expect(report_end(&report, &division) == STATUS_OK);
+    expect(report_end(&report, &breakdown) == STATUS_OK);
     if (comm_rank(comm) == 0) {
         double mean = 0.4 / comm_size(comm);
-        expect(division.all >= 0.39);
-        expect(division.seconds[PHASE_FORWARD] >= mean - 0.01);
-        expect(division.seconds[PHASE_FORWARD] <= division.all);
-        expect(division.slow_rank == (slow ? slow : -1));
-        expect(slow == 0 || division.waited > 0.2);
-        expect(slow == 0 || strcmp(division.slow_host, comm_host(comm)) == 0);
+        expect(breakdown.all >= 0.39);
+        expect(breakdown.seconds[PHASE_FORWARD] >= mean - 0.01);
+        expect(breakdown.seconds[PHASE_FORWARD] <= breakdown.all);
+        expect(breakdown.slow_rank == (slow ? slow : -1));
+        expect(slow == 0 || breakdown.waited > 0.2);
+        expect(slow == 0 || strcmp(breakdown.slow_host, comm_host(comm)) == 0);
     } else {
-        expect(division.slow_rank == -1 && division.all <= 0);
+        expect(breakdown.slow_rank == -1 && breakdown.all <= 0);
     }
-    struct division rest; /* the next stretch begins where this one ended */
+    struct time_breakdown rest; /* the next stretch begins where this one ended */
     expect(report_end(&report, &rest) == STATUS_OK);
     expect(rest.seconds[PHASE_FORWARD] <= 0);
     expect(comm_rank(comm) != 0 || rest.seconds[PHASE_OPTIMIZER] > 0);

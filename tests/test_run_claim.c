@@ -15,16 +15,17 @@
 #include "tiny_checkpoint.h"
 #include "base/file.h"
 #include "train/run_claim.h"
+#include "train/run_checkpoints.h"
 #include "train/run_directory.h"
+#include "train/run_samples.h"
 #include "train/run_names.h"
-#include "train/trainer.h"
 
 static char root[] = "/tmp/tutti-claim-XXXXXX";
 static char victim[64];
 static int folders;
 
-static const char *const names[] = {TRAIN_MARKER, "settings.conf",  "metrics.jsonl",
-                                    "lock",       "root-cause.txt", "checkpoints",
+static const char *const names[] = {RUN_MARKER, "settings.conf",  "metrics.jsonl",
+                                    "lock",     "root-cause.txt", "checkpoints",
                                     "samples"};
 enum { NAMES = sizeof names / sizeof *names, TOP_NAMES = NAMES - 2 };
 
@@ -99,7 +100,7 @@ static bool may_be(int name, enum kind kind, bool marked)
 {
     if (name >= TOP_NAMES)
         return kind == FOLDER;
-    return kind == FILE_KIND && marked && strcmp(names[name], TRAIN_MARKER) != 0;
+    return kind == FILE_KIND && marked && strcmp(names[name], RUN_MARKER) != 0;
 }
 
 static void try_kind(int name, enum kind kind, bool marked)
@@ -233,12 +234,12 @@ static void the_marker_remembers(void **state)
     assert_false(run_claim_wrote(claim, "settings.conf", "b", 1));
     assert_false(run_claim_wrote(claim, "x", "b", 1));
     ok(run_claim_still_holds(claim));
-    assert_int_equal(unlink(in(path, TRAIN_MARKER)), 0);
+    assert_int_equal(unlink(in(path, RUN_MARKER)), 0);
     ok(run_claim_still_holds(claim));
     mark(path); /* another run's */
     assert_int_equal(run_claim_still_holds(claim), STATUS_FAILED);
     run_claim_close(claim);
-    put(path, TRAIN_MARKER, "tutti run 2\nid 0\n");
+    put(path, RUN_MARKER, "tutti run 2\nid 0\n");
     refused(path, RUN_RESUMED, "expected \"tutti run 1\"");
     free(path);
 }

@@ -157,7 +157,7 @@ if [ "$(id -u)" = 0 ]; then
     mkdir runs/planted scratch/empty
     ln -s "$work/scratch/empty" runs/planted/checkpoints
     chown -h 65534 runs/planted/checkpoints
-    untouched "another user's link" runs/planted "a link that another user" train runs/planted
+    untouched "another user's link" runs/planted "a link made by another user" train runs/planted
 fi
 ln -s "$work/scratch/run" runs/dangling # whose target is not made
 mkdir scratch/run

@@ -89,7 +89,7 @@ thaw() {
 is_open() {
     local name
     name=$(printf 'step-%08d.h5' "$2")
-    grep -q "the validation is left; the next run begins with it" log.txt &&
+    grep -q "validation stopped; the resumed run starts with validating again" log.txt &&
         [ "$(readlink "runs/$1/checkpoints/latest")" = "$name" ] &&
         grep -Eq "^tutti: stopped .* after step $2 with checkpoint .*/$name; resume with --resume" log.txt ||
         { cat log.txt >&2; fail "$3: not left"; }
@@ -166,7 +166,7 @@ left=$((limit - 2 - (SECONDS - began)))
 [ $left -le 0 ] || sleep $left
 thaw 75 "a time limit"
 # A machine so slow that not even the validation can be begun stops before it.
-! grep -q "the validation is left" log.txt || is_open timed $((2 * steps)) "a time limit"
+! grep -q "validation stopped" log.txt || is_open timed $((2 * steps)) "a time limit"
 grep -q "^tutti: stopped before the time limit after step $((2 * steps)) " log.txt ||
     fail "a time limit: not reported"
 ends_well "a time limit: resume" 0 train run.conf --resume --set run.dir=runs/timed

@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/inject.h"
 #include "h5/h5.h"
+#include "train/run_checkpoints.h"
 #include "train/writer.h"
 
 static char directory[] = "/tmp/tutti-writer-XXXXXX";
@@ -29,7 +30,7 @@ enum { EPOCHS = 8 };
 
 struct scene {
     struct run_directory run;
-    struct checkpoint now;
+    struct checkpoint checkpoint;
     struct writer *writer;
 };
 
@@ -39,14 +40,17 @@ static void begin(struct scene *scene, const char *name)
     char path[128];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     assert_int_equal(run_directory_open(path, RUN_RESUMED, &scene->run), STATUS_OK);
-    assert_int_equal(tiny_checkpoint(&scene->now, ENCODING_PERFORMANCE, 5), STATUS_OK);
-    scene->now.options.run.keep = 2;
-    scene->now.history = realloc(scene->now.history, EPOCHS * sizeof *scene->now.history);
-    assert_non_null(scene->now.history);
+    assert_int_equal(tiny_checkpoint(&scene->checkpoint, ENCODING_PERFORMANCE, 5),
+                     STATUS_OK);
+    scene->checkpoint.options.run.keep = 2;
+    scene->checkpoint.state.history =
+        realloc(scene->checkpoint.state.history,
+                EPOCHS * sizeof *scene->checkpoint.state.history);
+    assert_non_null(scene->checkpoint.state.history);
     for (int i = 0; i < EPOCHS; i++)
-        scene->now.history[i] = (struct history_row){
+        scene->checkpoint.state.history[i] = (struct history_row){
             .epoch = i + 1, .step = 10 * (i + 1), .valid_loss = (double)NAN};
-    assert_int_equal(writer_open(&scene->run, &scene->now, EPOCHS, &scene->writer),
+    assert_int_equal(writer_open(&scene->run, &scene->checkpoint, EPOCHS, &scene->writer),
                      STATUS_OK);
 }
 
@@ -54,74 +58,83 @@ static void end(struct scene *scene)
 {
     writer_close(scene->writer);
     run_directory_free(&scene->run);
-    checkpoint_free(&scene->now);
+    checkpoint_free(&scene->checkpoint);
 }
 
 /* Moves on to a step, with values that depend on it. */
-static void go_to(struct checkpoint *now, int64_t step)
+static void go_to(struct checkpoint *checkpoint, int64_t step)
 {
-    now->step = step;
-    now->epoch_step = now->epoch_targets = step % 10;
-    now->epoch = step / 10;
-    now->history_count = (size_t)now->epoch;
-    checkpoint_free_streams(now);
-    now->stream_rows = calloc(now->rows, sizeof *now->stream_rows);
-    now->cursors = calloc(now->microbatches, sizeof *now->cursors);
-    now->states = calloc(now->microbatches * now->state_size, sizeof *now->states);
-    assert_true(now->stream_rows && now->cursors && now->states);
-    for (size_t i = 0; i < now->params.total; i++) {
-        now->weights[i] = (float)step + (float)(i % 1000) / 1024;
-        now->optimizer.first[i] = now->weights[i] + 1;
-        now->optimizer.second[i] = now->weights[i] + 2;
+    checkpoint->state.step = step;
+    checkpoint->state.epoch_step = checkpoint->state.epoch_targets = step % 10;
+    checkpoint->state.epoch = step / 10;
+    checkpoint->state.history_count = (size_t)checkpoint->state.epoch;
+    stream_snapshot_free(&checkpoint->streams);
+    checkpoint->streams.rows =
+        calloc(checkpoint->streams.row_count, sizeof *checkpoint->streams.rows);
+    checkpoint->streams.cursors =
+        calloc(checkpoint->streams.microbatches, sizeof *checkpoint->streams.cursors);
+    checkpoint->streams.hidden =
+        calloc(checkpoint->streams.microbatches * checkpoint->streams.hidden_size,
+               sizeof *checkpoint->streams.hidden);
+    assert_true(checkpoint->streams.rows && checkpoint->streams.cursors &&
+                checkpoint->streams.hidden);
+    for (size_t i = 0; i < checkpoint->params.total; i++) {
+        checkpoint->weights[i] = (float)step + (float)(i % 1000) / 1024;
+        checkpoint->state.optimizer.first[i] = checkpoint->weights[i] + 1;
+        checkpoint->state.optimizer.second[i] = checkpoint->weights[i] + 2;
     }
-    for (size_t i = 0; i < now->microbatches * now->state_size; i++)
-        now->states[i] = (float)(step + (int64_t)i);
-    for (size_t i = 0; i < now->rows; i++)
-        now->stream_rows[i].offset = step;
-    for (size_t i = 0; i < now->microbatches; i++)
-        now->cursors[i].next = 1;
-    now->history[0].train_loss = (double)step;
-    now->optimizer.updates = step;
-    tiny_outcome(now);
+    for (size_t i = 0;
+         i < checkpoint->streams.microbatches * checkpoint->streams.hidden_size; i++)
+        checkpoint->streams.hidden[i] = (float)(step + (int64_t)i);
+    for (size_t i = 0; i < checkpoint->streams.row_count; i++)
+        checkpoint->streams.rows[i].offset = step;
+    for (size_t i = 0; i < checkpoint->streams.microbatches; i++)
+        checkpoint->streams.cursors[i].next = 1;
+    checkpoint->state.history[0].train_loss = (double)step;
+    checkpoint->state.optimizer.updates = step;
+    tiny_outcome(checkpoint);
 }
 
-static void spoil(struct checkpoint *now)
+static void spoil(struct checkpoint *checkpoint)
 {
-    for (size_t i = 0; i < now->params.total; i++)
-        now->weights[i] = now->optimizer.first[i] = now->optimizer.second[i] = -1;
-    now->history[0].train_loss = -1;
-    now->optimizer.updates = now->step = now->epoch = -1;
-    memset(&now->options, 0, sizeof now->options);
+    for (size_t i = 0; i < checkpoint->params.total; i++)
+        checkpoint->weights[i] = checkpoint->state.optimizer.first[i] =
+            checkpoint->state.optimizer.second[i] = -1;
+    checkpoint->state.history[0].train_loss = -1;
+    checkpoint->state.optimizer.updates = checkpoint->state.step =
+        checkpoint->state.epoch = -1;
+    memset(&checkpoint->options, 0, sizeof checkpoint->options);
 }
 
 static struct writer_outcome save(struct scene *scene, int64_t step, bool best)
 {
     struct writer_outcome outcome = {.status = STATUS_STOPPED};
-    go_to(&scene->now, step);
+    go_to(&scene->checkpoint, step);
     if (best)
-        scene->now.history[scene->now.epoch - 1].valid_loss = 1 / (double)step;
-    tiny_outcome(&scene->now);
-    writer_start(scene->writer, &scene->now);
+        scene->checkpoint.state.history[scene->checkpoint.state.epoch - 1].valid_loss =
+            1 / (double)step;
+    tiny_outcome(&scene->checkpoint);
+    writer_start(scene->writer, &scene->checkpoint);
     assert_true(writer_take_outcome(scene->writer, true, &outcome));
     return outcome;
 }
 
 static void assert_is_step(const struct checkpoint *read, int64_t step)
 {
-    assert_int_equal(read->step, step);
-    assert_int_equal(read->epoch, step / 10);
-    assert_int_equal(read->optimizer.updates, step);
-    assert_true(read->history[0].train_loss == (double)step);
+    assert_int_equal(read->state.step, step);
+    assert_int_equal(read->state.epoch, step / 10);
+    assert_int_equal(read->state.optimizer.updates, step);
+    assert_true(read->state.history[0].train_loss == (double)step);
     for (size_t i = 0; i < read->params.total; i++) {
         float weight = (float)step + (float)(i % 1000) / 1024;
         assert_true(read->weights[i] == weight);
-        assert_true(read->optimizer.first[i] == weight + 1);
-        assert_true(read->optimizer.second[i] == weight + 2);
+        assert_true(read->state.optimizer.first[i] == weight + 1);
+        assert_true(read->state.optimizer.second[i] == weight + 2);
     }
-    for (size_t i = 0; i < read->microbatches * read->state_size; i++)
-        assert_true(read->states[i] == (float)(step + (int64_t)i));
-    for (size_t i = 0; i < read->rows; i++)
-        assert_int_equal(read->stream_rows[i].offset, step);
+    for (size_t i = 0; i < read->streams.microbatches * read->streams.hidden_size; i++)
+        assert_true(read->streams.hidden[i] == (float)(step + (int64_t)i));
+    for (size_t i = 0; i < read->streams.row_count; i++)
+        assert_int_equal(read->streams.rows[i].offset, step);
 }
 
 /* The newest whole checkpoint must be that of the step; 0: none is whole. */
@@ -129,7 +142,7 @@ static void assert_newest(const struct scene *scene, int64_t step)
 {
     char name[CHECKPOINT_NAME];
     struct checkpoint read;
-    enum status status = run_directory_newest(&scene->run, name, &read);
+    enum status status = run_checkpoints_read_newest(&scene->run, name, &read);
     assert_int_equal(status, step ? STATUS_OK : STATUS_FAILED);
     if (!step)
         return;
@@ -171,15 +184,15 @@ static void the_state_at_the_call_is_written(void **state)
     struct scene scene;
     struct writer_outcome outcome;
     const struct options options =
-        ((void)state, begin(&scene, "copy"), scene.now.options);
+        ((void)state, begin(&scene, "copy"), scene.checkpoint.options);
     assert_false(writer_is_busy(scene.writer));
     assert_false(writer_take_outcome(scene.writer, true, &outcome));
     for (int64_t step = 11; step < 40; step += 7) {
-        scene.now.options = options;
-        go_to(&scene.now, step);
-        writer_start(scene.writer, &scene.now);
-        spoil(&scene.now);
-        assert_null(scene.now.states);
+        scene.checkpoint.options = options;
+        go_to(&scene.checkpoint, step);
+        writer_start(scene.writer, &scene.checkpoint);
+        spoil(&scene.checkpoint);
+        assert_null(scene.checkpoint.streams.hidden);
         assert_true(writer_take_outcome(scene.writer, true, &outcome));
         assert_int_equal(outcome.status, STATUS_OK);
         assert_true(outcome.seconds > 0);
@@ -196,8 +209,8 @@ static void closing_waits_for_the_last(void **state)
     struct scene scene;
     (void)state;
     begin(&scene, "closing");
-    go_to(&scene.now, 33);
-    writer_start(scene.writer, &scene.now);
+    go_to(&scene.checkpoint, 33);
+    writer_start(scene.writer, &scene.checkpoint);
     writer_close(scene.writer);
     scene.writer = NULL;
     assert_newest(&scene, 33);
@@ -313,10 +326,10 @@ static int kill_in_save(struct scene *scene, int64_t step, enum fault fault)
     if (child == 0) { /* the writer's thread is not in the child: a writer of its own */
         struct writer *writer;
         struct writer_outcome outcome;
-        if (writer_open(&scene->run, &scene->now, EPOCHS, &writer) != STATUS_OK)
+        if (writer_open(&scene->run, &scene->checkpoint, EPOCHS, &writer) != STATUS_OK)
             _exit(1);
-        go_to(&scene->now, step);
-        writer_start(writer, &scene->now);
+        go_to(&scene->checkpoint, step);
+        writer_start(writer, &scene->checkpoint);
         writer_take_outcome(writer, true, &outcome);
         _exit(0);
     }
@@ -381,16 +394,16 @@ static void damage_of_any_part_is_found(void **state)
     char path[192];
     (void)state;
     begin(&scene, "damaged");
-    scene.now.options.run.keep = 9;
+    scene.checkpoint.options.run.keep = 9;
     for (int64_t step = 51; step <= 54; step++)
         assert_int_equal(save(&scene, step, false).status, STATUS_OK);
-    go_to(&scene.now, 54); /* the second moments alone */
+    go_to(&scene.checkpoint, 54); /* the second moments alone */
     snprintf(path, sizeof path, "%s/step-00000054.h5", scene.run.checkpoints);
-    flip(path, scene.now.optimizer.second + 16, 16);
+    flip(path, scene.checkpoint.state.optimizer.second + 16, 16);
     assert_newest(&scene, 53);
-    go_to(&scene.now, 53); /* the hidden states alone */
+    go_to(&scene.checkpoint, 53); /* the hidden states alone */
     snprintf(path, sizeof path, "%s/step-00000053.h5", scene.run.checkpoints);
-    flip(path, scene.now.states, 16);
+    flip(path, scene.checkpoint.streams.hidden, 16);
     assert_newest(&scene, 52);
     snprintf(path, sizeof path, "%s/step-00000052.h5", scene.run.checkpoints);
     assert_int_equal(file_write(path, "", 0), STATUS_OK);

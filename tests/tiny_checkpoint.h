@@ -31,40 +31,44 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
 /* What follows from history and weights: the schedule's state, the last row's hash. */
 static inline void tiny_outcome(struct checkpoint *made)
 {
-    schedule_start(&made->schedule);
-    for (size_t i = 0; i < made->history_count; i++)
-        if (!isnan(made->history[i].valid_loss))
-            schedule_epoch(&made->schedule, &made->options, made->history[i].epoch,
-                           made->history[i].valid_loss);
-    if (made->history_count > 0)
-        made->history[made->history_count - 1].weights_hash =
+    schedule_start(&made->state.schedule);
+    for (size_t i = 0; i < made->state.history_count; i++)
+        if (!isnan(made->state.history[i].valid_loss))
+            schedule_epoch(&made->state.schedule, &made->options,
+                           made->state.history[i].epoch,
+                           made->state.history[i].valid_loss);
+    if (made->state.history_count > 0)
+        made->state.history[made->state.history_count - 1].weights_hash =
             params_hash(&made->params, made->weights);
 }
 
 static inline enum status tiny_state(struct checkpoint *made)
 {
-    made->rows = (size_t)made->options.train.batch;
-    made->microbatches = (size_t)made->options.train.slices;
-    made->state_size =
-        checkpoint_state_size(&made->shape, made->rows / made->microbatches);
-    made->stream_rows = calloc(made->rows, sizeof *made->stream_rows);
-    made->cursors = calloc(made->microbatches, sizeof *made->cursors);
-    made->states = calloc(made->microbatches * made->state_size, sizeof *made->states);
-    made->history_count = TINY_EPOCHS;
-    made->history = calloc(TINY_EPOCHS, sizeof *made->history);
-    if (!made->stream_rows || !made->cursors || !made->states || !made->history)
+    made->streams.row_count = (size_t)made->options.train.batch;
+    made->streams.microbatches = (size_t)made->options.train.slices;
+    made->streams.hidden_size = checkpoint_hidden_size(
+        &made->shape, made->streams.row_count / made->streams.microbatches);
+    made->streams.rows = calloc(made->streams.row_count, sizeof *made->streams.rows);
+    made->streams.cursors =
+        calloc(made->streams.microbatches, sizeof *made->streams.cursors);
+    made->streams.hidden = calloc(made->streams.microbatches * made->streams.hidden_size,
+                                  sizeof *made->streams.hidden);
+    made->state.history_count = TINY_EPOCHS;
+    made->state.history = calloc(TINY_EPOCHS, sizeof *made->state.history);
+    if (!made->streams.rows || !made->streams.cursors || !made->streams.hidden ||
+        !made->state.history)
         return status_fail(STATUS_FAILED, "no memory");
-    for (size_t i = 0; i < made->microbatches; i++)
-        made->cursors[i].next = 1;
+    for (size_t i = 0; i < made->streams.microbatches; i++)
+        made->streams.cursors[i].next = 1;
     for (int i = 0; i < TINY_EPOCHS; i++)
-        made->history[i] = (struct history_row){.epoch = i + 1,
-                                                .step = 10 * (i + 1),
-                                                .train_loss = 3.5 - i,
-                                                .valid_loss = 4.5 - i};
+        made->state.history[i] = (struct history_row){.epoch = i + 1,
+                                                      .step = 10 * (i + 1),
+                                                      .train_loss = 3.5 - i,
+                                                      .valid_loss = 4.5 - i};
     tiny_outcome(made);
     enum status status =
-        optimizer_create(&made->options, made->params.total, &made->optimizer);
-    made->optimizer.updates = made->step;
+        optimizer_create(&made->options, made->params.total, &made->state.optimizer);
+    made->state.optimizer.updates = made->state.step;
     return status;
 }
 
@@ -72,7 +76,8 @@ static inline enum status tiny_state(struct checkpoint *made)
 static inline enum status tiny_checkpoint(struct checkpoint *made, int encoding,
                                           uint64_t seed)
 {
-    *made = (struct checkpoint){.epoch = TINY_EPOCHS, .step = 20, .ranks = 1};
+    *made = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
+                                .provenance = {.ranks = 1}};
     tiny_options(&made->options, encoding, seed);
     enum status status = encoding_of_options(&made->options, &made->encoding);
     if (status != STATUS_OK)
@@ -86,8 +91,8 @@ static inline enum status tiny_checkpoint(struct checkpoint *made, int encoding,
     if (!made->weights)
         return status_fail(STATUS_FAILED, "no memory");
     params_initialise(&made->shape, &made->params, seed, made->weights);
-    snprintf(made->host, sizeof made->host, "here");
-    snprintf(made->core, sizeof made->core, "any");
+    snprintf(made->provenance.host, sizeof made->provenance.host, "here");
+    snprintf(made->provenance.numerics, sizeof made->provenance.numerics, "any");
     return tiny_state(made);
 }
 

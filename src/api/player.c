@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "data/piece.h"
 #include "nn/model.h"
-#include "train/trainer.h"
+#include "train/run_listing.h"
 
 enum { TICKS_PER_BEAT = 480 }; /* which every fraction of a beat in use divides */
 
@@ -42,7 +42,7 @@ static bool leads_to(const char *path, const char *file)
  * that is right; NULL if there is none. */
 static char *find_kind(const char *directory, bool best)
 {
-    char *file = train_find_checkpoint(directory, best ? TRAIN_BEST : TRAIN_NEWEST);
+    char *file = run_find_checkpoint(directory, best ? RUN_BEST : RUN_NEWEST);
     char *link = file ? path_join(directory, best ? "best" : "latest") : NULL;
     bool right = link && leads_to(link, file);
     free(right ? file : link);

@@ -65,7 +65,7 @@ const char *tutti_encoding(const struct tutti *model)
 
 int64_t tutti_epoch(const struct tutti *model)
 {
-    return model->checkpoint.epoch;
+    return model->checkpoint.state.epoch;
 }
 
 uint64_t tutti_weights_hash(const struct tutti *model)

@@ -21,7 +21,7 @@
 #include "base/printable.h"
 #include "base/progress.h"
 #include "base/standard_streams.h"
-#include "train/trainer.h"
+#include "train/run_names.h"
 
 enum { MICROBATCHES = 8, DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20, COMMANDS = 8 };
 
@@ -124,7 +124,7 @@ static const char names_format[] =
     "dataset/\ndataset/index.h5\ndataset/shard-{0000..0063}.h5\n"
     "dataset.partial/\ndataset.partial/UNFINISHED\ndataset.partial/index.h5\n"
     "dataset.partial/shard-{0000..0063}.h5\ndataset.partial/spill-{0..%d}\n"
-    "run/\nrun/" TRAIN_MARKER "\nrun/lock\nrun/settings.conf\nrun/metrics.jsonl\n"
+    "run/\nrun/" RUN_MARKER "\nrun/lock\nrun/settings.conf\nrun/metrics.jsonl\n"
     "run/root-cause.txt\n"
     "run/checkpoints/\nrun/checkpoints/latest@\nrun/checkpoints/best@\n"
     "run/checkpoints/epoch-{0001..%04lld}.h5\n"

@@ -65,7 +65,8 @@ static void print_table(const struct results *results)
 {
     const struct evaluation *model = &results->model;
     printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "",
-                   results->path, results->checkpoint->epoch, results->checkpoint->step);
+                   results->path, results->checkpoint->state.epoch,
+                   results->checkpoint->state.step);
     printable_line(stdout,
                    "dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
                    " tokens, %.1f s",
@@ -91,8 +92,8 @@ static enum status print_json(const struct results *results)
     json_object(&json, NULL);
     json_string(&json, "checkpoint", results->path);
     json_hash(&json, "weights_hash", results->checkpoint->weights_hash);
-    json_integer(&json, "epoch", results->checkpoint->epoch);
-    json_integer(&json, "step", results->checkpoint->step);
+    json_integer(&json, "epoch", results->checkpoint->state.epoch);
+    json_integer(&json, "step", results->checkpoint->state.step);
     json_string(&json, "dataset", results->dataset->path);
     json_hash(&json, "dataset_hash", results->dataset->dataset_hash);
     json_string(&json, "split", split_name(results->split));
@@ -234,11 +235,15 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
         status = make_model(results, comm, window, &model);
     }
     status = comm_agree(comm, status);
+    const struct evaluation_request request = {.dataset = results->dataset,
+                                               .split = given->split,
+                                               .microbatches = (int)options->train.slices,
+                                               .rows = window.rows,
+                                               .steps = window.steps,
+                                               .memory =
+                                                   (uint64_t)given->memory * 1000000};
     if (status == STATUS_OK)
-        status = evaluate_split(comm, results->dataset, (int)options->train.slices,
-                                window.rows, window.steps, given->split,
-                                (uint64_t)given->memory * 1000000, model, NULL,
-                                &results->model);
+        status = evaluate_split(comm, &request, model, &results->model);
     if (status == STATUS_OK)
         status = find_baselines(comm, given->split, results);
     model_free(model);

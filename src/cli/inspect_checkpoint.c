@@ -76,9 +76,10 @@ static void print_model(const struct checkpoint *checkpoint)
 
 static void print_best(const struct checkpoint *checkpoint)
 {
-    if (isfinite(checkpoint->schedule.best_valid))
+    if (isfinite(checkpoint->state.schedule.best_valid))
         inspect_fact("best so far", "validation loss %.4f in epoch %" PRId64,
-                     checkpoint->schedule.best_valid, checkpoint->schedule.best_epoch);
+                     checkpoint->state.schedule.best_valid,
+                     checkpoint->state.schedule.best_epoch);
 }
 
 static void print_facts(const struct inspect_request *request,
@@ -87,10 +88,10 @@ static void print_facts(const struct inspect_request *request,
     char text[HASH64_TEXT];
     printable_line(stdout, "checkpoint %s", request->path);
     inspect_fact("weights hash", "%s", hash64_text(checkpoint->weights_hash, text));
-    inspect_fact("epoch", "%" PRId64 " of %" PRId64, checkpoint->epoch,
+    inspect_fact("epoch", "%" PRId64 " of %" PRId64, checkpoint->state.epoch,
                  checkpoint->options.train.epochs);
     inspect_fact("step", "%" PRId64 " (%" PRId64 " in the epoch under way)",
-                 checkpoint->step, checkpoint->epoch_step);
+                 checkpoint->state.step, checkpoint->state.epoch_step);
     print_best(checkpoint);
     double valid = inspect_valid_within_epoch(request->path, checkpoint);
     if (isfinite(valid))
@@ -100,8 +101,10 @@ static void print_facts(const struct inspect_request *request,
                  checkpoint->encoding->vocabulary);
     inspect_fact("vocabulary hash", "%s", hash64_text(checkpoint->vocabulary_hash, text));
     inspect_fact("dataset hash", "%s", hash64_text(checkpoint->dataset_hash, text));
-    inspect_fact("written by", "%s, %" PRId64 " rank%s, products by %s", checkpoint->host,
-                 checkpoint->ranks, checkpoint->ranks == 1 ? "" : "s", checkpoint->core);
+    inspect_fact("written by", "%s, %" PRId64 " rank%s, products by %s",
+                 checkpoint->provenance.host, checkpoint->provenance.ranks,
+                 checkpoint->provenance.ranks == 1 ? "" : "s",
+                 checkpoint->provenance.numerics);
 }
 
 static void print_tensors(const struct checkpoint *checkpoint)
@@ -122,14 +125,14 @@ static void print_tensors(const struct checkpoint *checkpoint)
 static void print_history(const struct checkpoint *checkpoint)
 {
     printf("\nhistory (loss in nats per token)\n");
-    if (checkpoint->history_count == 0) {
+    if (checkpoint->state.history_count == 0) {
         printf("  no epoch finished yet\n");
         return;
     }
     printf("  %5s %9s %10s %9s %10s %9s %9s %9s  %s\n", "epoch", "step", "train loss",
            "accuracy", "valid loss", "accuracy", "rate", "tokens/s", "weights hash");
-    for (size_t i = 0; i < checkpoint->history_count; i++) {
-        const struct history_row *row = &checkpoint->history[i];
+    for (size_t i = 0; i < checkpoint->state.history_count; i++) {
+        const struct history_row *row = &checkpoint->state.history[i];
         char hash[HASH64_TEXT];
         printf("  %5" PRId64 " %9" PRId64 " %10.4f %9.4f %10.4f %9.4f %9.2e %9.0f  %s\n",
                row->epoch, row->step, row->train_loss, row->train_accuracy,
@@ -153,12 +156,12 @@ static void facts_json(struct json *json, const struct inspect_request *request,
     json_string(json, "kind", "checkpoint");
     json_string(json, "path", request->path);
     json_hash(json, "weights_hash", checkpoint->weights_hash);
-    json_integer(json, "epoch", checkpoint->epoch);
-    json_integer(json, "step", checkpoint->step);
-    json_integer(json, "epoch_step", checkpoint->epoch_step);
+    json_integer(json, "epoch", checkpoint->state.epoch);
+    json_integer(json, "step", checkpoint->state.step);
+    json_integer(json, "epoch_step", checkpoint->state.epoch_step);
     json_integer(json, "parameters", (int64_t)checkpoint->params.total);
-    json_number(json, "best_valid_loss", checkpoint->schedule.best_valid);
-    json_integer(json, "best_epoch", checkpoint->schedule.best_epoch);
+    json_number(json, "best_valid_loss", checkpoint->state.schedule.best_valid);
+    json_integer(json, "best_epoch", checkpoint->state.schedule.best_epoch);
     double valid = inspect_valid_within_epoch(request->path, checkpoint);
     if (isfinite(valid))
         json_number(json, "valid_loss", valid);
@@ -166,9 +169,9 @@ static void facts_json(struct json *json, const struct inspect_request *request,
     json_integer(json, "vocabulary", (int64_t)checkpoint->encoding->vocabulary);
     json_hash(json, "vocabulary_hash", checkpoint->vocabulary_hash);
     json_hash(json, "dataset_hash", checkpoint->dataset_hash);
-    json_string(json, "host", checkpoint->host);
-    json_integer(json, "ranks", checkpoint->ranks);
-    json_string(json, "numerics", checkpoint->core);
+    json_string(json, "host", checkpoint->provenance.host);
+    json_integer(json, "ranks", checkpoint->provenance.ranks);
+    json_string(json, "numerics", checkpoint->provenance.numerics);
 }
 
 static void tensor_json(struct json *json, const struct checkpoint *checkpoint,
@@ -221,8 +224,8 @@ static enum status checkpoint_json(const struct inspect_request *request,
         tensor_json(&json, checkpoint, &checkpoint->params.list[i]);
     json_close(&json);
     json_array(&json, "history");
-    for (size_t i = 0; i < checkpoint->history_count; i++)
-        epoch_json(&json, &checkpoint->history[i]);
+    for (size_t i = 0; i < checkpoint->state.history_count; i++)
+        epoch_json(&json, &checkpoint->state.history[i]);
     json_close(&json);
     enum status status =
         inspect_settings_json(&json, "config", &checkpoint->options, SECTION_ALL);
@@ -365,8 +368,10 @@ static void print_pair(const char *label, const struct checkpoint *first,
     printf("  %-16s %-18s %s\n", "", "first", "second");
     printf("  %-16s %-18s %s\n", "weights hash", hash64_text(first->weights_hash, one),
            hash64_text(second->weights_hash, two));
-    printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "epoch", first->epoch, second->epoch);
-    printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "step", first->step, second->step);
+    printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "epoch", first->state.epoch,
+           second->state.epoch);
+    printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "step", first->state.step,
+           second->state.step);
     printf("  %-16s %-18s %s\n", "vocabulary hash",
            hash64_text(first->vocabulary_hash, one),
            hash64_text(second->vocabulary_hash, two));

@@ -76,7 +76,7 @@ static double valid_loss_of(const char *path, const char *hash)
 double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint)
 {
     char hash[HASH64_TEXT];
-    if (checkpoint->epoch_step == 0)
+    if (checkpoint->state.epoch_step == 0)
         return (double)NAN;
     char *directory = path_directory(file);
     char *path = directory ? path_join(directory, "../metrics.jsonl") : NULL;
@@ -89,9 +89,9 @@ double inspect_valid_within_epoch(const char *file, const struct checkpoint *che
 
 static int64_t step_of_epoch(const struct checkpoint *checkpoint, int64_t epoch)
 {
-    for (size_t i = 0; i < checkpoint->history_count; i++)
-        if (checkpoint->history[i].epoch == epoch)
-            return checkpoint->history[i].step;
+    for (size_t i = 0; i < checkpoint->state.history_count; i++)
+        if (checkpoint->state.history[i].epoch == epoch)
+            return checkpoint->state.history[i].step;
     return 0;
 }
 
@@ -101,14 +101,14 @@ static void take_best(const char *file, const struct checkpoint *checkpoint,
                       struct run *run)
 {
     double part = inspect_valid_within_epoch(file, checkpoint);
-    if (isfinite(checkpoint->schedule.best_valid)) {
-        run->best_epoch = checkpoint->schedule.best_epoch;
+    if (isfinite(checkpoint->state.schedule.best_valid)) {
+        run->best_epoch = checkpoint->state.schedule.best_epoch;
         run->best_step = step_of_epoch(checkpoint, run->best_epoch);
-        run->best_valid = checkpoint->schedule.best_valid;
+        run->best_valid = checkpoint->state.schedule.best_valid;
     }
     if (isfinite(part) && (run->best_epoch == 0 || part < run->best_valid)) {
-        run->best_epoch = checkpoint->epoch + 1;
-        run->best_step = checkpoint->step;
+        run->best_epoch = checkpoint->state.epoch + 1;
+        run->best_step = checkpoint->state.step;
         run->best_valid = part;
         run->best_is_part = true;
     }
@@ -117,14 +117,15 @@ static void take_best(const char *file, const struct checkpoint *checkpoint,
 static enum status take(const char *file, const struct checkpoint *checkpoint,
                         struct run *run)
 {
-    run->epoch = checkpoint->epoch;
+    run->epoch = checkpoint->state.epoch;
     run->epochs = checkpoint->options.train.epochs;
-    run->step = checkpoint->step;
+    run->step = checkpoint->state.step;
     run->weights_hash = checkpoint->weights_hash;
     take_best(file, checkpoint, run);
-    if (checkpoint->history_count)
+    if (checkpoint->state.history_count)
         run->tokens_per_second =
-            checkpoint->history[checkpoint->history_count - 1].tokens_per_second;
+            checkpoint->state.history[checkpoint->state.history_count - 1]
+                .tokens_per_second;
     return inspect_settings_compare(&checkpoint->options, &checkpoint->options,
                                     SECTION_ALL, false, &run->settings);
 }

@@ -162,16 +162,17 @@ static void log_samples(const char *path, int count, const struct samples_made *
              (int)stem_length(path), path, last, made->notes, made->seconds);
 }
 
-enum status samples_write(const struct checkpoint *now, const char *directory,
+enum status samples_write(const struct checkpoint *checkpoint, const char *directory,
                           void *context)
 {
     (void)context;
-    const struct options *options = &now->options;
+    const struct options *options = &checkpoint->options;
     if (options->run.samples == 0 || options->run.sample_seconds <= 0)
         return STATUS_OK;
-    char *path = path_format("%s/epoch-%04lld.mid", directory, (long long)now->epoch);
+    char *path =
+        path_format("%s/epoch-%04lld.mid", directory, (long long)checkpoint->state.epoch);
     char *shown = path_format("%s/samples/epoch-%04lld.mid", options->run.dir,
-                              (long long)now->epoch);
+                              (long long)checkpoint->state.epoch);
     enum status status = path && shown
                              ? STATUS_OK
                              : status_fail(STATUS_FAILED, "%s: out of memory", directory);
@@ -184,7 +185,7 @@ enum status samples_write(const struct checkpoint *now, const char *directory,
     struct samples_pieces pieces = {0};
     struct samples_made made;
     if (status == STATUS_OK)
-        status = samples_play(now, &request, &pieces);
+        status = samples_play(checkpoint, &request, &pieces);
     if (status == STATUS_OK)
         status = samples_save(&request, &pieces, NULL, &made);
     samples_free(&pieces);

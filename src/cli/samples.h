@@ -64,7 +64,7 @@ enum status samples_receive(const uint8_t *bytes, size_t size, int count,
  * [sample], "DIRECTORY/epoch-0001-1.mid" ..., and a line to the log that names them as
  * they are named in run.dir. The same seed in each epoch, so that epochs can be compared.
  * `context` is not used. */
-enum status samples_write(const struct checkpoint *now, const char *directory,
+enum status samples_write(const struct checkpoint *checkpoint, const char *directory,
                           void *context);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/inject.h"
 #include "base/log.h"
 #include "base/standard_streams.h"
+#include "train/run_names.h"
 #include "train/trainer.h"
 #include "watchdog/watchdog.h"
 
@@ -85,7 +86,7 @@ static enum status check_trace(const char *trace, const char *config,
         return status;
     char *target = NULL;
     status = path_follow_links(trace, &target);
-    if (status == STATUS_OK && train_writes(path_base(target)) &&
+    if (status == STATUS_OK && run_writes_anywhere(path_base(target)) &&
         lies_in(target, directory))
         status = status_fail(STATUS_MISUSE,
                              "--trace %s: the name of a file of the run in %s; choose "

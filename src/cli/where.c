@@ -6,12 +6,12 @@
 
 #include "cli.h"
 #include "base/printable.h"
-#include "train/trainer.h"
+#include "train/run_listing.h"
 
 enum status where_print(const char *run_directory)
 {
     if (cli_speaks())
-        printable_line(stdout, "step %" PRId64 " of %s", train_saved_step(run_directory),
+        printable_line(stdout, "step %" PRId64 " of %s", run_saved_step(run_directory),
                        run_directory);
     return STATUS_OK;
 }

@@ -1,8 +1,8 @@
 /* baselines: see the header.
  *
- * Both figures follow from two tables of pair counts, of the training split and of the
- * split that is predicted. Each rank counts some shards; the tables are summed as
- * integers, and every rank computes the same doubles from them in one order.
+ * Both losses follow from two tables of pair counts, of the training split and of the
+ * predicted split. Each rank counts some shards; the tables are summed as integers, and
+ * every rank computes the same doubles from them in a fixed order.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -10,10 +10,10 @@
 
 #include "baselines.h"
 
-/* Counting the pairs (a, b) of "END piece END". */
+/* Counts the pairs (a, b) of "END piece END". */
 struct counter {
     size_t vocabulary;
-    token end, before; /* before: what stands in front of the next token */
+    token end, before; /* before: the token that precedes the next one */
     int64_t *pairs;
 };
 
@@ -71,7 +71,7 @@ enum status baselines_count(struct comm *comm, const struct dataset *dataset,
     return status;
 }
 
-/* p(b) of the training split, into unigram[V]. */
+/* p(b) of the training split, to unigram[V]. */
 static void unigram_model(size_t v, const int64_t *train, double *unigram)
 {
     int64_t all = 0;
@@ -86,19 +86,19 @@ static void unigram_model(size_t v, const int64_t *train, double *unigram)
         unigram[b] /= (double)all + (double)v;
 }
 
-/* -log p(b|a) of the pairs that begin with one a, each as often as it occurs. */
+/* -log p(b|a), summed over the occurrences of all pairs that begin with one a. */
 static double bigram_loss(size_t v, const int64_t *train, const double *unigram,
                           const int64_t *pairs)
 {
-    double seen = 0, unlike = 1, loss = 0;
+    double seen = 0, prior = 1, loss = 0; /* prior: m of baselines.h */
     for (size_t b = 0; b < v; b++) {
         seen += (double)train[b];
-        unlike += train[b] > 0;
+        prior += train[b] > 0;
     }
     for (size_t b = 0; b < v; b++)
         if (pairs[b])
             loss -= (double)pairs[b] *
-                    log(((double)train[b] + unlike * unigram[b]) / (seen + unlike));
+                    log(((double)train[b] + prior * unigram[b]) / (seen + prior));
     return loss;
 }
 
@@ -125,7 +125,7 @@ enum status baselines_evaluate(struct comm *comm, const struct dataset *dataset,
 {
     size_t v = dataset->encoding->vocabulary;
     *out = (struct baselines){(double)NAN, (double)NAN};
-    if (dataset->total.pieces[split] == 0) /* then nothing need be read */
+    if (dataset->total.pieces[split] == 0)
         return STATUS_OK;
     int64_t *pairs = NULL;
     double *unigram = calloc(v, sizeof *unigram);

@@ -12,14 +12,14 @@
 
 #include "schedule.h"
 
-/* Sums of a few such numbers are far from the end of 64 bits, and doubles hold them. */
+/* Sums of a few such counts fit in 64 bits, and doubles hold them exactly. */
 static const int64_t MOST = INT64_C(1) << 53;
 enum { MOST_RANKS = 1 << 24 };
 
 static const double LONGEST = 1e12; /* seconds: 30 000 years */
 static const double FASTEST = 1e15; /* tokens a second */
 static const double LARGEST = 1e15; /* loss of an epoch, summed or the mean */
-static const double LEAST = -1e-3;  /* loss of a token: a rounding error below 0 */
+static const double LEAST = -1e-3;  /* loss of a token: 0 with a rounding error */
 static const double STEEPEST = 1e3; /* learning rate */
 
 /* ---- /state ---- */
@@ -43,30 +43,31 @@ static enum status check_number(const char *path, const char *name, double found
                        least, most);
 }
 
-/* Tokens that a step counts at most. */
-static int64_t tokens_of_step(const struct checkpoint *checkpoint)
+/* The most targets of one step. */
+static int64_t targets_of_step(const struct checkpoint *checkpoint)
 {
     return checkpoint->options.train.batch * checkpoint->options.train.time;
 }
 
-static enum status check_epoch_under_way(const char *path, const struct checkpoint *c)
+static enum status check_current_epoch(const char *path, const struct checkpoint *c)
 {
-    enum status status =
-        check_count(path, "/state: attribute epoch_step", c->epoch_step, 0, c->step);
+    enum status status = check_count(path, "/state: attribute epoch_step",
+                                     c->state.epoch_step, 0, c->state.step);
     if (status != STATUS_OK)
         return status;
-    int64_t most = c->epoch_step < MOST / tokens_of_step(c)
-                       ? c->epoch_step * tokens_of_step(c)
+    int64_t most = c->state.epoch_step < MOST / targets_of_step(c)
+                       ? c->state.epoch_step * targets_of_step(c)
                        : MOST;
-    status = check_count(path, "/state: attribute epoch_targets", c->epoch_targets,
-                         c->epoch_step, most);
+    status = check_count(path, "/state: attribute epoch_targets", c->state.epoch_targets,
+                         c->state.epoch_step, most);
     if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute epoch_correct", c->epoch_correct, 0,
-                             c->epoch_targets);
+        status = check_count(path, "/state: attribute epoch_correct",
+                             c->state.epoch_correct, 0, c->state.epoch_targets);
     if (status == STATUS_OK)
-        status = check_number(path, "/state: attribute epoch_loss", c->epoch_loss,
-                              c->epoch_targets ? LEAST * (double)c->epoch_targets : 0,
-                              c->epoch_targets ? LARGEST : 0);
+        status = check_number(
+            path, "/state: attribute epoch_loss", c->state.epoch_loss,
+            c->state.epoch_targets ? LEAST * (double)c->state.epoch_targets : 0,
+            c->state.epoch_targets ? LARGEST : 0);
     return status;
 }
 
@@ -76,7 +77,7 @@ struct figure {
     const char *column;
     size_t offset;
     double least, most;
-    bool may_be_missing; /* NaN: there was nothing to measure */
+    bool may_be_missing; /* NaN: nothing was measured */
 };
 
 #define FIGURE(member) #member, offsetof(struct history_row, member)
@@ -115,40 +116,41 @@ static enum status check_figures(const char *path, size_t at,
     return status;
 }
 
-/* One row an epoch, in order; steps only grow. */
+/* One row per epoch, in order; steps increase. */
 static enum status check_row(const char *path, const struct checkpoint *c, size_t at)
 {
-    const struct history_row *row = &c->history[at];
+    const struct history_row *row = &c->state.history[at];
     int64_t least = at ? row[-1].step + 1 : 1, epoch = (int64_t)at + 1;
     if (row->epoch != epoch)
         return status_fail(STATUS_FAILED,
                            "%s: /history/epoch: %" PRId64 " in row %zu (expected %" PRId64
                            ")",
                            path, row->epoch, at, epoch);
-    if (row->step < least || row->step > c->step)
+    if (row->step < least || row->step > c->state.step)
         return status_fail(STATUS_FAILED,
                            "%s: /history/step: %" PRId64 " in row %zu (expected %" PRId64
                            " to %" PRId64 ")",
-                           path, row->step, at, least, c->step);
+                           path, row->step, at, least, c->state.step);
     return check_figures(path, at, row);
 }
 
-/* The steps of the epochs that are over, and those of the one under way, are all. */
+/* The steps of the completed epochs and of the current one must add up. */
 static enum status check_history(const char *path, const struct checkpoint *c)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < c->history_count && status == STATUS_OK; i++)
+    for (size_t i = 0; i < c->state.history_count && status == STATUS_OK; i++)
         status = check_row(path, c, i);
-    int64_t over = c->history_count ? c->history[c->history_count - 1].step : 0;
-    if (status == STATUS_OK && c->step - over != c->epoch_step)
+    int64_t completed =
+        c->state.history_count ? c->state.history[c->state.history_count - 1].step : 0;
+    if (status == STATUS_OK && c->state.step - completed != c->state.epoch_step)
         status = status_fail(STATUS_FAILED,
                              "%s: /state: attribute epoch_step: %" PRId64
                              " (expected %" PRId64 ", the steps after the last epoch)",
-                             path, c->epoch_step, c->step - over);
+                             path, c->state.epoch_step, c->state.step - completed);
     return status;
 }
 
-/* ---- what follows from /history ---- */
+/* ---- derived from /history ---- */
 
 static enum status check_follows(const char *path, const char *name, int64_t found,
                                  int64_t expected)
@@ -171,17 +173,17 @@ static enum status check_figure_follows(const char *path, const char *name, doub
                        name, found, expected);
 }
 
-/* All of the schedule's state follows from the losses in the history, as settings that it
- * depends on can't change within a run. */
+/* The schedule's state is a function of the losses in the history, as its settings can't
+ * change within a run. */
 static enum status check_schedule(const char *path, const struct checkpoint *c)
 {
-    const struct schedule_state *schedule = &c->schedule;
+    const struct schedule_state *schedule = &c->state.schedule;
     struct schedule_state expected;
     schedule_start(&expected);
-    for (size_t i = 0; i < c->history_count; i++)
-        if (!isnan(c->history[i].valid_loss))
-            schedule_epoch(&expected, &c->options, c->history[i].epoch,
-                           c->history[i].valid_loss);
+    for (size_t i = 0; i < c->state.history_count; i++)
+        if (!isnan(c->state.history[i].valid_loss))
+            schedule_epoch(&expected, &c->options, c->state.history[i].epoch,
+                           c->state.history[i].valid_loss);
     enum status status =
         check_follows(path, "best_epoch", schedule->best_epoch, expected.best_epoch);
     if (status == STATUS_OK)
@@ -198,18 +200,19 @@ static enum status check_schedule(const char *path, const struct checkpoint *c)
     return status;
 }
 
-/* Before the first step of an epoch the weights are those at the end of the last one. */
+/* Before the first step of an epoch the weights are those at the end of the previous one.
+ */
 static enum status check_last_weights(const char *path, const struct checkpoint *c)
 {
-    if (c->epoch_step != 0 || c->history_count == 0)
+    if (c->state.epoch_step != 0 || c->state.history_count == 0)
         return STATUS_OK;
-    uint64_t last = c->history[c->history_count - 1].weights_hash;
+    uint64_t last = c->state.history[c->state.history_count - 1].weights_hash;
     if (last == c->weights_hash)
         return STATUS_OK;
     return status_fail(STATUS_FAILED,
                        "%s: /history/weights_hash: %016" PRIx64
                        " in row %zu (expected %016" PRIx64 ", the weights' hash)",
-                       path, last, c->history_count - 1, c->weights_hash);
+                       path, last, c->state.history_count - 1, c->weights_hash);
 }
 
 /* ---- /pairs ---- */
@@ -236,11 +239,13 @@ static enum status check_pairs(const char *path, const struct checkpoint *c)
 
 enum status checkpoint_check(const char *path, const struct checkpoint *c)
 {
-    enum status status = check_count(path, "/state: attribute step", c->step, 0, MOST);
+    enum status status =
+        check_count(path, "/state: attribute step", c->state.step, 0, MOST);
     if (status == STATUS_OK)
-        status = check_count(path, "/state: attribute epoch", c->epoch, 0, c->step);
+        status = check_count(path, "/state: attribute epoch", c->state.epoch, 0,
+                             c->state.step);
     if (status == STATUS_OK)
-        status = check_epoch_under_way(path, c);
+        status = check_current_epoch(path, c);
     if (status == STATUS_OK)
         status = check_history(path, c);
     if (status == STATUS_OK)
@@ -250,14 +255,14 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
     if (status == STATUS_OK)
         status = check_pairs(path, c);
     if (status == STATUS_OK)
-        status =
-            check_count(path, "/provenance: attribute ranks", c->ranks, 1, MOST_RANKS);
+        status = check_count(path, "/provenance: attribute ranks", c->provenance.ranks, 1,
+                             MOST_RANKS);
     return status;
 }
 
 /* ---- values ---- */
 
-/* Branches would cost more than the reading of the values. */
+/* Without branches, so that it costs no more than reading the values. */
 static bool all_finite(const float *values, size_t count)
 {
     bool wrong = false;
@@ -308,77 +313,81 @@ enum status checkpoint_check_weights(const char *path, const struct checkpoint *
 
 static enum status check_optimizer(const char *path, const struct checkpoint *c)
 {
-    const struct optimizer *optimizer = &c->optimizer;
-    if (optimizer->updates != c->step)
+    const struct optimizer *optimizer = &c->state.optimizer;
+    if (optimizer->updates != c->state.step)
         return status_fail(STATUS_FAILED,
                            "%s: /optimizer: attribute updates: %" PRId64
                            " (expected %" PRId64 ", one a step)",
-                           path, optimizer->updates, c->step);
+                           path, optimizer->updates, c->state.step);
     char group[64];
     snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->first);
     enum status status =
         check_tensors(path, group, &c->params, optimizer->first, -FLT_MAX);
     if (status != STATUS_OK || !optimizer->second)
         return status;
-    /* a mean of squares */
+    /* the second moment is a mean of squares */
     snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->second);
     return check_tensors(path, group, &c->params, optimizer->second, 0);
 }
 
 /* ---- streams ---- */
 
-/* A row gives a token each time step, and a piece has at least one: no stream can have
- * begun more pieces, nor gone through its pieces more often. */
+/* A row yields one token per time step, and a piece has at least one: no stream can have
+ * started more pieces or passes over its pieces. */
 static int64_t most_pieces(const struct checkpoint *c)
 {
-    int64_t of_step = tokens_of_step(c);
-    return c->step < MOST / of_step ? c->step * of_step + (int64_t)c->rows : MOST;
+    int64_t of_step = targets_of_step(c);
+    return c->state.step < MOST / of_step
+               ? c->state.step * of_step + (int64_t)c->streams.row_count
+               : MOST;
 }
 
-static enum status wrong_place(const char *path, const char *column, size_t row,
-                               int64_t found)
+static enum status wrong_position(const char *path, const char *column, size_t row,
+                                  int64_t found)
 {
     return status_fail(STATUS_FAILED,
-                       "%s: %s: %" PRId64 " in row %zu: no run comes there in the steps "
-                       "that were made",
+                       "%s: %s: %" PRId64 " in row %zu: not reachable in the steps that "
+                       "were made",
                        path, column, found, row);
 }
 
 static enum status check_cursor(const char *path, const struct checkpoint *c, size_t at)
 {
-    const struct stream_cursor *cursor = &c->cursors[at];
+    const struct stream_cursor *cursor = &c->streams.cursors[at];
     int64_t most = most_pieces(c);
     if (cursor->epoch < 0 || cursor->epoch > most)
-        return wrong_place(path, "/state/cursors/epoch", at, cursor->epoch);
+        return wrong_position(path, "/state/cursors/epoch", at, cursor->epoch);
     if (cursor->next < 0 || cursor->next > most)
-        return wrong_place(path, "/state/cursors/next", at, cursor->next);
+        return wrong_position(path, "/state/cursors/next", at, cursor->next);
     return STATUS_OK;
 }
 
-/* A row is in a piece that its microbatch's cursor has passed, or in none. */
+/* A row is in a piece before its microbatch's cursor, or in none. */
 static enum status check_stream_row(const char *path, const struct checkpoint *c,
                                     size_t at)
 {
-    const struct stream_row *row = &c->stream_rows[at];
-    const struct stream_cursor *cursor = &c->cursors[at / (c->rows / c->microbatches)];
+    const struct stream_row *row = &c->streams.rows[at];
+    const struct stream_cursor *cursor =
+        &c->streams.cursors[at / (c->streams.row_count / c->streams.microbatches)];
     int64_t pieces = row->epoch == cursor->epoch ? cursor->next : most_pieces(c);
     if (row->epoch < 0 || row->epoch > cursor->epoch)
-        return wrong_place(path, "/state/rows/epoch", at, row->epoch);
+        return wrong_position(path, "/state/rows/epoch", at, row->epoch);
     if (row->piece < -1 || row->piece >= pieces)
-        return wrong_place(path, "/state/rows/piece", at, row->piece);
+        return wrong_position(path, "/state/rows/piece", at, row->piece);
     if (row->offset < 0 || row->offset > most_pieces(c))
-        return wrong_place(path, "/state/rows/offset", at, row->offset);
+        return wrong_position(path, "/state/rows/offset", at, row->offset);
     return STATUS_OK;
 }
 
 static enum status check_streams(const char *path, const struct checkpoint *c)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < c->microbatches && status == STATUS_OK; i++)
+    for (size_t i = 0; i < c->streams.microbatches && status == STATUS_OK; i++)
         status = check_cursor(path, c, i);
-    for (size_t i = 0; i < c->rows && status == STATUS_OK; i++)
+    for (size_t i = 0; i < c->streams.row_count && status == STATUS_OK; i++)
         status = check_stream_row(path, c, i);
-    if (status == STATUS_OK && !all_finite(c->states, c->microbatches * c->state_size))
+    if (status == STATUS_OK &&
+        !all_finite(c->streams.hidden, c->streams.microbatches * c->streams.hidden_size))
         status = status_fail(
             STATUS_FAILED, "%s: /state/hidden: not all values are finite numbers", path);
     return status;

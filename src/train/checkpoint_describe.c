@@ -1,5 +1,5 @@
 /* checkpoint_describe: see the header. The formulas are those of kernels.h, model.c,
- * optimizer.c and trainer_step.c: a change there needs one here. */
+ * optimizer.c and trainer_step.c and must be changed with them. */
 #include "checkpoint_describe.h"
 
 #include <stdio.h>
@@ -120,7 +120,7 @@ static void describe_optimizer(const struct sink *sink,
                  "; where its norm over all weights is above %s, it is multiplied by "
                  "%s / norm",
                  clip, clip);
-    put(sink, "/optimizer", "update", checkpoint->optimizer.method->formula);
+    put(sink, "/optimizer", "update", checkpoint->state.optimizer.method->formula);
     put(sink, "/optimizer", "gradient", gradient);
 }
 
@@ -133,10 +133,11 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
                              int64_t shape[HIDDEN_AXES])
 {
     const struct model_shape *model = &checkpoint->shape;
-    shape[0] = (int64_t)checkpoint->microbatches;
+    shape[0] = (int64_t)checkpoint->streams.microbatches;
     shape[1] = model->layers;
     shape[2] = cell_of(model->cell)->states;
-    shape[3] = (int64_t)(checkpoint->rows / checkpoint->microbatches);
+    shape[3] =
+        (int64_t)(checkpoint->streams.row_count / checkpoint->streams.microbatches);
     shape[4] = model->hidden;
 }
 

@@ -1,8 +1,8 @@
-/* data_plan: a rank's memory for data, divided.
+/* data_plan: see the header.
  *
- * Held all the time are the tables of the training streams and the windows of the
- * prefetcher. Chunks of tokens take the rest: those of the training streams, or, while
- * they rest, all that a validation needs.
+ * The tables of the training streams and the windows of the prefetcher are held all the
+ * time. Chunks of tokens get the rest: those of the training streams, or, while these
+ * rest, all that a validation needs.
  */
 #include "data_plan.h"
 
@@ -12,10 +12,10 @@
 #include "comm/microbatches.h"
 #include "data/stream.h"
 
-/* One in use and one to be read into; more when a small part of the memory holds them. */
+/* One window in use and one being read; more if a small share of the memory holds them. */
 enum { LEAST_WINDOWS = 2, MOST_WINDOWS = 16, WINDOWS_SHARE = 16 };
 
-struct needs { /* bytes of one rank */
+struct needs { /* bytes on one rank */
     uint64_t window, resting, training, validation;
 };
 
@@ -35,24 +35,24 @@ static struct needs needs_of(const struct streams_request *training,
     };
 }
 
-static uint64_t least(const struct needs *needs)
+static uint64_t minimum(const struct needs *needs)
 {
     return LEAST_WINDOWS * needs->window +
            larger(needs->training, needs->resting + needs->window + needs->validation);
 }
 
-static void divide(const struct needs *needs, uint64_t memory, struct data_plan *out)
+static void spend(const struct needs *needs, uint64_t memory, struct data_plan *out)
 {
-    uint64_t more = (memory - least(needs)) / WINDOWS_SHARE / needs->window;
-    out->windows = LEAST_WINDOWS;
-    out->windows +=
-        more < MOST_WINDOWS - LEAST_WINDOWS ? (int)more : MOST_WINDOWS - LEAST_WINDOWS;
+    const uint64_t most_more = MOST_WINDOWS - LEAST_WINDOWS;
+    uint64_t more = (memory - minimum(needs)) / WINDOWS_SHARE / needs->window;
+    out->windows = LEAST_WINDOWS + (int)(more < most_more ? more : most_more);
     out->training = memory - (uint64_t)out->windows * needs->window;
     out->validation = out->training - needs->resting - needs->window;
 }
 
-static enum status too_little(const struct dataset *dataset,
-                              const struct options *options, int ranks, uint64_t most)
+static enum status fail_too_little(const struct dataset *dataset,
+                                   const struct options *options, int ranks,
+                                   uint64_t most)
 {
     const double hundredth = 1e4; /* of a megabyte */
     return status_fail(
@@ -75,37 +75,39 @@ static enum status plan(const struct options *options, int rank, int ranks,
         training->first = validation->first = microbatches.first;
         training->count = validation->count = microbatches.count;
         struct needs needs = needs_of(training, validation, (int)options->train.time);
-        most = larger(most, least(&needs));
+        most = larger(most, minimum(&needs));
         if (r == rank)
             own = needs;
     }
     if (memory < most)
-        return too_little(training->dataset, options, ranks, most);
-    divide(&own, memory, out);
+        return fail_too_little(training->dataset, options, ranks, most);
+    spend(&own, memory, out);
     return STATUS_OK;
 }
 
 enum status data_plan_make(const struct dataset *dataset, const struct options *options,
-                           const int *dealt, int rank, int ranks, struct data_plan *out)
+                           const int *assignment, int rank, int ranks,
+                           struct data_plan *out)
 {
     *out = (struct data_plan){.windows = 1};
     if (options->data.memory <= 0)
         return STATUS_OK;
-    int *valid_dealt = calloc(dataset->shard_count + 1, sizeof *valid_dealt);
-    if (!valid_dealt)
-        return status_fail(STATUS_FAILED, "out of memory for the dealing of the shards");
+    int *validation_assignment =
+        calloc(dataset->shard_count + 1, sizeof *validation_assignment);
+    if (!validation_assignment)
+        return status_fail(STATUS_FAILED, "out of memory for the assignment of shards");
     struct streams_request training = {
         .dataset = dataset,
-        .dealt = dealt,
+        .dealt = assignment,
         .split = SPLIT_TRAIN,
         .rows = (int)(options->train.batch / options->train.slices)};
     struct streams_request validation = training;
-    validation.dealt = valid_dealt;
+    validation.dealt = validation_assignment;
     validation.split = SPLIT_VALID;
-    enum status status =
-        dataset_deal_split(dataset, SPLIT_VALID, (int)options->train.slices, valid_dealt);
+    enum status status = dataset_deal_split(
+        dataset, SPLIT_VALID, (int)options->train.slices, validation_assignment);
     if (status == STATUS_OK)
         status = plan(options, rank, ranks, &training, &validation, out);
-    free(valid_dealt);
+    free(validation_assignment);
     return status;
 }

@@ -1,12 +1,12 @@
-/* deadline: two moments on the monotonic clock, one from the settings, one from Slurm;
- * the nearer counts.
+/* deadline: two times on the monotonic clock, one from the settings, one from Slurm; the
+ * earlier counts.
  *
- * squeue's %L, the time left, is free of differences between the clocks of hosts. The
- * child that asks is waited for a few seconds and killed then; an event wakes the thread
- * when the run ends, so neither holds up anybody.
+ * squeue's %L, the time left, does not depend on the clocks of hosts. The child process
+ * gets a few seconds and is then killed; an event wakes the thread when the run ends, so
+ * neither delays the run.
  *
- * A shell that has outlived its job still has the job's variables. So an end that has
- * passed counts only when squeue says so, as it does in the grace period after the limit
+ * A shell that has outlived its job still has the job's variables. So an end in the past
+ * counts only if squeue confirms it, as in the grace period after the limit
  * (OverTimeLimit), and a job that squeue does not know has no limit.
  */
 #include "deadline.h"
@@ -33,14 +33,14 @@
 #include "base/text.h"
 
 enum {
-    ASK_EVERY_MS = 5 * 60 * 1000,
-    ASK_AGAIN_MS = 5000,
+    QUERY_MS = 5 * 60 * 1000,
+    QUERY_SOON_MS = 5000,
     ANSWER_MS = 10 * 1000,
     LOOK_MS = 10,
     ANSWER_SIZE = 512,
     JOB_SIZE = 64
 };
-static const double worth_telling = 60; /* seconds by which a limit was changed */
+static const double least_change = 60; /* seconds; smaller changes are not logged */
 
 extern char **environ;
 
@@ -48,16 +48,16 @@ struct deadline {
     double ends;          /* clock_seconds, by run.minutes */
     _Atomic double slurm; /* the same by Slurm */
     char job[JOB_SIZE];   /* as squeue's --jobs takes it */
-    bool told, over;
-    int leave; /* an event: the run is over; -1: there is no thread */
+    bool logged, expired; /* a line, the warning of an ended job was logged */
+    int leave;            /* event that ends the thread; -1: no thread */
     pthread_t thread;
 };
 
-/* ---- reading ---- */
+/* ---- parsing ---- */
 
 double deadline_parse(const char *text)
 {
-    int64_t parts[4] = {0}, days = 0; /* what stands between colons */
+    int64_t parts[4] = {0}, days = 0; /* parts: between the colons */
     size_t count = 0;
     if (strcmp(text, "UNLIMITED") == 0)
         return HUGE_VAL;
@@ -97,45 +97,45 @@ static bool find_job(char *job)
     return job[0] != '\0';
 }
 
-/* ---- telling ---- */
+/* ---- logging ---- */
 
 static void set_left(struct deadline *deadline, double left, const char *by)
 {
     char text[64];
     double ends = clock_seconds() + left;
     double before = atomic_exchange(&deadline->slurm, ends);
-    if (deadline->told && (ends == before || fabs(ends - before) < worth_telling))
+    if (deadline->logged && (ends == before || fabs(ends - before) < least_change))
         return;
-    const char *now = deadline->told ? "now " : "";
-    deadline->told = true;
+    const char *now = deadline->logged ? "now " : "";
+    deadline->logged = true;
     if (left < HUGE_VAL)
         log_info(
-            "time limit       %s%s left, by %s; in time before it the run stops with "
+            "time limit       %s%s left, by %s; shortly before it the run stops with "
             "a checkpoint",
             now, duration_text(left, text, sizeof text), by);
     else
         log_info("time limit       %snone, by %s", now, by);
 }
 
-static void tell_unknown(struct deadline *deadline, const char *why)
+static void log_unknown(struct deadline *deadline, const char *why)
 {
-    if (!deadline->told)
+    if (!deadline->logged)
         log_info("time limit       not known: squeue --jobs %s %s; "
                  "run.minutes sets one",
                  deadline->job, why);
-    deadline->told = true;
+    deadline->logged = true;
 }
 
 /* Warns, once, that the job of the Slurm variables has ended. */
-static void tell_over(struct deadline *deadline, const char *how)
+static void warn_expired(struct deadline *deadline, const char *how)
 {
     atomic_store(&deadline->slurm, HUGE_VAL);
-    if (!deadline->over)
+    if (!deadline->expired)
         log_warn(
             "the Slurm variables are left over from job %s, which %s: its time limit "
             "is ignored (to be rid of them: unset \"${!SLURM_@}\")",
             deadline->job, how);
-    deadline->over = deadline->told = true;
+    deadline->expired = deadline->logged = true;
 }
 
 static void read_environment(struct deadline *deadline)
@@ -148,13 +148,13 @@ static void read_environment(struct deadline *deadline)
     if (slurm_job_is_past(&ended)) {
         if (localtime_r(&ended, &local))
             strftime(how, sizeof how, "ended on %Y-%m-%d %H:%M", &local);
-        tell_over(deadline, how[0] ? how : "has ended");
+        warn_expired(deadline, how[0] ? how : "has ended");
     } else if (text && text_to_integer(text, &ends) && ends > 0) {
         set_left(deadline, difftime((time_t)ends, time(NULL)), "SLURM_JOB_END_TIME");
     }
 }
 
-/* ---- asking ---- */
+/* ---- squeue ---- */
 
 /* Starts squeue with stdout and stderr in a pipe. Returns its process id, or -1. */
 static pid_t spawn_squeue(const struct deadline *deadline, int output)
@@ -182,10 +182,10 @@ static pid_t spawn_squeue(const struct deadline *deadline, int output)
     return child;
 }
 
-/* Reads until end of file. False if the run ended or the time was up before. */
+/* Reads until end of file. False if the run ended or the time was up first. */
 static bool read_answer(const struct deadline *deadline, int from, char *answer)
 {
-    size_t have = 0;
+    size_t filled = 0;
     double until = clock_seconds() + ANSWER_MS / 1e3;
     struct pollfd wait[] = {{.fd = from, .events = POLLIN},
                             {.fd = deadline->leave, .events = POLLIN}};
@@ -196,17 +196,17 @@ static bool read_answer(const struct deadline *deadline, int from, char *answer)
             continue;
         if (ready <= 0 || wait[1].revents)
             return false;
-        ssize_t got = read(from, answer + have, ANSWER_SIZE - 1 - have);
+        ssize_t got = read(from, answer + filled, ANSWER_SIZE - 1 - filled);
         if (got <= 0)
             break;
-        have += (size_t)got;
+        filled += (size_t)got;
     }
-    answer[have] = '\0';
+    answer[filled] = '\0';
     return true;
 }
 
-/* Waits a moment for a child that has closed its output, then kills it. Returns its exit
- * code, or -1. */
+/* Waits for a child that has closed its output, or kills it after a while. Returns its
+ * exit code, or -1. */
 static int wait_for_end(const struct deadline *deadline, pid_t child)
 {
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
@@ -224,7 +224,7 @@ static int wait_for_end(const struct deadline *deadline, pid_t child)
 }
 
 /* The seconds in squeue's answer, which may have warnings around it; -1: none found.
- * Of a job past its limit the difference is negative, which squeue calls INVALID. */
+ * squeue prints INVALID for a job past its limit. */
 static double find_seconds(const char *answer)
 {
     char line[ANSWER_SIZE];
@@ -239,18 +239,18 @@ static double find_seconds(const char *answer)
     return -1;
 }
 
-/* squeue leaves out a job that has just ended, and later doesn't know its id. Filters and
- * caches give empty answers too, so a known end in the future outweighs an empty answer. */
+/* squeue omits a job that has just ended, and later doesn't know its id. Filters and caches
+ * give empty answers too, so a known end in the future outweighs an empty answer. */
 static bool is_no_job(const struct deadline *deadline, const char *answer, int code)
 {
     double ends = atomic_load(&deadline->slurm);
-    bool lies_ahead = ends < HUGE_VAL && ends > clock_seconds();
+    bool in_future = ends < HUGE_VAL && ends > clock_seconds();
     return strstr(answer, "Invalid job id") ||
-           (code == 0 && answer[0] == '\0' && !lies_ahead);
+           (code == 0 && answer[0] == '\0' && !in_future);
 }
 
-/* Asks once; false when there is nothing more to ask, as there is no such job. */
-static bool ask(struct deadline *deadline)
+/* Queries once. False: there is no such job, so no further query is needed. */
+static bool query(struct deadline *deadline)
 {
     int ends[2], code = -1;
     char answer[ANSWER_SIZE] = "";
@@ -272,28 +272,26 @@ static bool ask(struct deadline *deadline)
     if (left >= 0)
         set_left(deadline, left, "squeue");
     else if (no_job)
-        tell_over(deadline, "squeue does not know");
+        warn_expired(deadline, "squeue does not know");
     else if (poll(&leave, 1, 0) == 0)
-        tell_unknown(deadline, child < 0   ? "can't be started"
-                               : !answered ? "gives no answer"
-                                           : "names none");
+        log_unknown(deadline, child < 0   ? "can't be started"
+                              : !answered ? "gives no answer"
+                                          : "names none");
     return !no_job;
 }
 
-/* Every few minutes, and more often near the end, when limits are extended. */
+/* A few minutes, and less near the end, when limits are extended. */
 static int pause_ms(const struct deadline *deadline)
 {
     double half = (atomic_load(&deadline->slurm) - clock_seconds()) * 1e3 / 2;
-    return half > ASK_EVERY_MS   ? ASK_EVERY_MS
-           : half < ASK_AGAIN_MS ? ASK_AGAIN_MS
-                                 : (int)half;
+    return half > QUERY_MS ? QUERY_MS : half < QUERY_SOON_MS ? QUERY_SOON_MS : (int)half;
 }
 
-static void *keep_asking(void *argument)
+static void *keep_querying(void *argument)
 {
     struct deadline *deadline = argument;
     struct pollfd leave = {.fd = deadline->leave, .events = POLLIN};
-    while (ask(deadline) && poll(&leave, 1, pause_ms(deadline)) == 0)
+    while (query(deadline) && poll(&leave, 1, pause_ms(deadline)) == 0)
         ;
     return NULL;
 }
@@ -305,17 +303,17 @@ static enum status start_thread(struct deadline *deadline)
     sigset_t all, before;
     deadline->leave = eventfd(0, EFD_CLOEXEC);
     if (deadline->leave < 0)
-        return status_fail_errno("can't watchdog the time limit");
+        return status_fail_errno("can't watch the time limit");
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&deadline->thread, NULL, keep_asking, deadline);
+    int code = pthread_create(&deadline->thread, NULL, keep_querying, deadline);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code == 0)
         return STATUS_OK;
     close(deadline->leave);
     deadline->leave = -1;
     errno = code;
-    return status_fail_errno("can't watchdog the time limit");
+    return status_fail_errno("can't watch the time limit");
 }
 
 enum status deadline_open(double minutes, struct deadline **out)
@@ -351,8 +349,8 @@ void deadline_close(struct deadline *deadline)
         return;
     if (deadline->leave >= 0) {
         const uint64_t one = 1;
-        ssize_t told = write(deadline->leave, &one, sizeof one);
-        (void)told; /* an eventfd takes it */
+        ssize_t written = write(deadline->leave, &one, sizeof one);
+        (void)written; /* an eventfd accepts it */
         pthread_join(deadline->thread, NULL);
         close(deadline->leave);
     }

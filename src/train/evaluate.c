@@ -1,9 +1,9 @@
 /* evaluate: one pass of a split through the model.
  *
- * What is summed over windows, microbatches and ranks goes through the exact sum, so the
- * figures don't depend on who computed what. How many pieces and seconds there are the
- * index knows; the tokens are counted and must agree with it. Notes are counted in the
- * tokens, as the index counts what a file has, also what the encoding leaves out.
+ * All sums over windows, microbatches and ranks are exact sums, so the figures don't
+ * depend on which rank computed what. Pieces and seconds come from the index; the tokens
+ * are counted and must agree with it. Notes are counted in the tokens, since the index
+ * counts those of the file, including what the encoding leaves out.
  */
 #include "evaluate.h"
 
@@ -11,10 +11,9 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "window.h"
+#include "base/arena.h"
 #include "base/phase.h"
 #include "base/progress.h"
 #include "comm/exact_sum.h"
@@ -25,61 +24,71 @@ enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUM_NOTES
 
 /* One pass of this rank's microbatches. */
 struct pass {
-    const struct dataset *dataset;
+    const struct evaluation_request *request;
     struct model *model;
     struct microbatches own;
-    int rows, steps;
-    bool frames; /* count them */
-    int *dealt;
-    struct streams streams;
+    struct arena arena;       /* of the arrays and the window */
+    int *assignment;          /* [shards]: the microbatch of each */
+    bool *in_frames;          /* [own][rows]: past the first frame of the row's piece */
+    struct grammar *grammars; /* [own][rows]: of the row's piece so far */
+    real *states;             /* [own][model_state_size]: the model's, to be restored */
     struct window window;
-    bool *
-        in_frames; /* [own microbatches][rows]: the first frame of the row's piece is over */
-    struct grammar *grammars; /* [own microbatches][rows]: of the row's piece so far */
-    real *states;
+    struct streams streams;
     struct exact_sum *sum;
-    const struct evaluation_leave *leave; /* or NULL */
-    enum split split;
     struct progress progress;
     uint64_t counted; /* tokens, for the progress */
 };
 
+/* Called twice, see arena.h. */
+static void plan(struct pass *pass)
+{
+    const struct evaluation_request *request = pass->request;
+    struct arena *arena = &pass->arena;
+    size_t own = (size_t)pass->own.count, rows = own * (size_t)request->rows;
+    pass->assignment =
+        arena_array(arena, request->dataset->shard_count + 1, sizeof *pass->assignment);
+    pass->in_frames = arena_array(arena, rows, sizeof *pass->in_frames);
+    pass->grammars = arena_array(arena, rows, sizeof *pass->grammars);
+    pass->states =
+        arena_array(arena, own * model_state_size(pass->model), sizeof *pass->states);
+    pass->window = (struct window){
+        .microbatches = pass->own.count, .rows = request->rows, .steps = request->steps};
+    window_plan(&pass->window, arena);
+}
+
 static enum status allocate(struct pass *pass)
 {
-    size_t own = (size_t)pass->own.count;
-    pass->dealt = calloc(pass->dataset->shard_count + 1, sizeof *pass->dealt);
-    pass->in_frames = calloc(own * (size_t)pass->rows, sizeof *pass->in_frames);
-    pass->grammars = calloc(own * (size_t)pass->rows, sizeof *pass->grammars);
-    pass->states = calloc(own * model_state_size(pass->model), sizeof *pass->states);
-    if (!pass->dealt || !pass->in_frames || !pass->grammars || !pass->states)
+    plan(pass);
+    if (!arena_allocate(&pass->arena))
         return status_fail(STATUS_FAILED, "out of memory for the evaluation");
-    return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
+    plan(pass);
+    return STATUS_OK;
 }
 
-/* Training deals by the training tokens; a small split dealt like that would leave
+/* Training assigns shards by the training tokens; for a small split that would leave
  * microbatches idle. */
-static enum status open_streams(struct pass *pass, enum split split, uint64_t memory)
+static enum status open_streams(struct pass *pass)
 {
-    const struct streams_request request = {.dataset = pass->dataset,
-                                            .dealt = pass->dealt,
-                                            .split = split,
+    const struct evaluation_request *request = pass->request;
+    const struct streams_request streams = {.dataset = request->dataset,
+                                            .dealt = pass->assignment,
+                                            .split = request->split,
                                             .first = pass->own.first,
                                             .count = pass->own.count,
-                                            .rows = pass->rows,
-                                            .memory = memory};
-    enum status status =
-        dataset_deal_split(pass->dataset, split, pass->own.total, pass->dealt);
-    return status == STATUS_OK ? streams_open(&request, &pass->streams) : status;
+                                            .rows = request->rows,
+                                            .memory = request->memory};
+    enum status status = dataset_deal_split(request->dataset, request->split,
+                                            pass->own.total, pass->assignment);
+    return status == STATUS_OK ? streams_open(&streams, &pass->streams) : status;
 }
 
-static enum status pass_open(struct pass *pass, struct comm *comm, enum split split,
-                             uint64_t memory)
+static enum status pass_open(struct pass *pass, struct comm *comm)
 {
     enum status status = allocate(pass);
     if (status == STATUS_OK)
         status = exact_sum_create(comm, 0, SUMS, INT32_MAX, 0, 0, &pass->sum);
     if (status == STATUS_OK)
-        status = open_streams(pass, split, memory);
+        status = open_streams(pass);
     return status;
 }
 
@@ -87,21 +96,17 @@ static void pass_close(struct pass *pass)
 {
     streams_close(&pass->streams);
     exact_sum_free(pass->sum);
-    window_free(&pass->window);
-    free(pass->dealt);
-    free(pass->in_frames);
-    free(pass->grammars);
-    free(pass->states);
+    arena_free(&pass->arena);
 }
 
-/* The next window of all own microbatches; *counted 0 when all of them are through. */
+/* The next window of all own microbatches; *counted is 0 when all are complete. */
 static enum status next_window(struct pass *pass, int64_t *counted)
 {
     enum status status = STATUS_OK;
     *counted = 0;
     for (int s = 0; status == STATUS_OK && s < pass->own.count; s++) {
         int64_t here = 0;
-        status = stream_next_once(pass->streams.list[s], pass->steps,
+        status = stream_next_once(pass->streams.list[s], pass->request->steps,
                                   window_inputs(&pass->window, s),
                                   window_targets(&pass->window, s), &here);
         *counted += here;
@@ -109,18 +114,18 @@ static enum status next_window(struct pass *pass, int64_t *counted)
     return status;
 }
 
-/* Frames of one microbatch's window: what follows the first STEP of a piece, END left
- * out. */
+/* Counts the frames of one microbatch's window: all that follows the first STEP of a
+ * piece, except END. */
 static void add_frames(struct pass *pass, int microbatch)
 {
     const double *log_probability = model_target_log_probability(pass->model, microbatch);
-    const struct encoding *encoding = pass->dataset->encoding;
-    bool *in_frames = pass->in_frames + (size_t)microbatch * (size_t)pass->rows;
+    const struct encoding *encoding = pass->request->dataset->encoding;
+    bool *in_frames = pass->in_frames + (size_t)microbatch * (size_t)pass->request->rows;
     double loss = 0;
     int64_t frames = 0;
-    for (int i = 0; i < pass->steps * pass->rows; i++) {
+    for (int i = 0; i < pass->request->steps * pass->request->rows; i++) {
         int32_t target = pass->window.target_of[microbatch][i];
-        bool *in = &in_frames[i % pass->rows];
+        bool *in = &in_frames[i % pass->request->rows];
         if (pass->window.input_of[microbatch][i] == encoding->end)
             *in = false;
         if (target < 0 || target == encoding->end)
@@ -136,14 +141,15 @@ static void add_frames(struct pass *pass, int microbatch)
     exact_sum_add_count(pass->sum, SUM_FRAMES, frames);
 }
 
-/* Notes that begin in one microbatch's window. */
+/* Counts the notes that begin in one microbatch's window. */
 static void add_notes(struct pass *pass, int microbatch)
 {
-    const struct encoding *encoding = pass->dataset->encoding;
-    struct grammar *grammars = pass->grammars + (size_t)microbatch * (size_t)pass->rows;
+    const struct encoding *encoding = pass->request->dataset->encoding;
+    struct grammar *grammars =
+        pass->grammars + (size_t)microbatch * (size_t)pass->request->rows;
     int64_t notes = 0;
-    for (int i = 0; i < pass->steps * pass->rows; i++) {
-        struct grammar *grammar = &grammars[i % pass->rows];
+    for (int i = 0; i < pass->request->steps * pass->request->rows; i++) {
+        struct grammar *grammar = &grammars[i % pass->request->rows];
         int32_t target = pass->window.target_of[microbatch][i];
         if (pass->window.input_of[microbatch][i] == encoding->end)
             encoding->grammar_start(encoding, grammar);
@@ -165,20 +171,21 @@ static void add_window(struct pass *pass)
         exact_sum_add_count(pass->sum, SUM_TARGETS, pass->window.losses[s].targets);
         exact_sum_add_count(pass->sum, SUM_CORRECT, pass->window.losses[s].correct);
         add_notes(pass, s);
-        if (pass->frames)
+        if (pass->request->dataset->encoding->has_frames)
             add_frames(pass, s);
     }
 }
 
-/* The tokens of the shards that this rank's microbatches were dealt. */
+/* The tokens of the shards that are assigned to this rank's microbatches. */
 static uint64_t own_tokens(const struct pass *pass)
 {
     uint64_t tokens = 0;
-    for (size_t i = 0; i < pass->dataset->shard_count; i++) {
-        const struct dataset_shard *shard = &pass->dataset->shards[i];
-        int microbatch = pass->dealt[i] - pass->own.first;
+    for (size_t i = 0; i < pass->request->dataset->shard_count; i++) {
+        const struct dataset_shard *shard = &pass->request->dataset->shards[i];
+        int microbatch = pass->assignment[i] - pass->own.first;
         if (microbatch >= 0 && microbatch < pass->own.count)
-            tokens += shard->tokens[pass->split] + shard->pieces[pass->split];
+            tokens +=
+                shard->tokens[pass->request->split] + shard->pieces[pass->request->split];
     }
     return tokens;
 }
@@ -189,18 +196,18 @@ static void show_progress(struct pass *pass, int64_t counted)
     progress_update(&pass->progress, pass->counted, NULL);
 }
 
-/* All windows, or those up to a wish to leave. The wish is this rank's own and costs no
- * message: the others learn of it where all agree on how their parts went, and a rank
- * that has none goes on to the end of its part. That is soon enough, as launchers and
- * batch systems send their signals to all ranks. */
+/* All windows, or those before this rank wants to stop. Its wish costs no message: the
+ * others learn of it where all agree on the outcome of their parts, and a rank without
+ * one continues to the end of its part. That is soon enough, as launchers and batch
+ * systems send their signals to all ranks. */
 static enum status add_windows(struct pass *pass)
 {
-    const struct evaluation_leave *leave = pass->leave;
+    const struct evaluation_stop *stop = pass->request->stop;
     int64_t counted = 0;
     enum status status = next_window(pass, &counted);
     while (status == STATUS_OK && counted > 0) {
-        if (leave && leave->wanted(leave->context))
-            return status_fail(STATUS_STOPPED, "left on request");
+        if (stop && stop->wanted(stop->context))
+            return status_fail(STATUS_STOPPED, "stopped on request");
         add_window(pass);
         phase_move();
         show_progress(pass, counted);
@@ -209,7 +216,7 @@ static enum status add_windows(struct pass *pass)
     return status;
 }
 
-/* The pass, with the model's carried states as they were afterwards. */
+/* The pass; the model's carried states are restored afterwards. */
 static enum status run(struct pass *pass)
 {
     size_t size = model_state_size(pass->model);
@@ -217,7 +224,7 @@ static enum status run(struct pass *pass)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
     char task[32];
-    snprintf(task, sizeof task, "evaluating %s", split_name(pass->split));
+    snprintf(task, sizeof task, "evaluating %s", split_name(pass->request->split));
     progress_begin(&pass->progress, task, "tokens", own_tokens(pass));
     enum status status = add_windows(pass);
     progress_end(&pass->progress);
@@ -231,21 +238,22 @@ static double ratio(double value, double by)
     return by > 0 ? value / by : 0;
 }
 
-static enum status summarise(const struct pass *pass, enum split split,
-                             struct evaluation *out)
+static enum status summarise(const struct pass *pass, struct evaluation *out)
 {
-    const struct dataset_shard *facts = &pass->dataset->total;
+    const struct dataset *dataset = pass->request->dataset;
+    const struct dataset_shard *facts = &dataset->total;
+    enum split split = pass->request->split;
     double loss = exact_sum_extra(pass->sum, SUM_LOSS);
     uint64_t tokens = (uint64_t)exact_sum_count(pass->sum, SUM_TARGETS);
     if (exact_sum_bad(pass->sum))
         return status_fail(STATUS_FAILED,
                            "%s: the model's loss on the %s split is not finite",
-                           pass->dataset->path, split_name(split));
+                           dataset->path, split_name(split));
     if (tokens != facts->tokens[split] + facts->pieces[split])
         return status_fail(STATUS_FAILED,
                            "%s: %" PRIu64
                            " tokens of the %s split were read; its index says %" PRIu64,
-                           pass->dataset->path, tokens, split_name(split),
+                           dataset->path, tokens, split_name(split),
                            facts->tokens[split] + facts->pieces[split]);
     *out = (struct evaluation){.tokens = tokens,
                                .pieces = facts->pieces[split],
@@ -264,27 +272,20 @@ static enum status summarise(const struct pass *pass, enum split split,
     return STATUS_OK;
 }
 
-enum status evaluate_split(struct comm *comm, const struct dataset *dataset,
-                           int microbatches, int rows, int steps, enum split split,
-                           uint64_t memory, struct model *model,
-                           const struct evaluation_leave *leave, struct evaluation *out)
+enum status evaluate_split(struct comm *comm, const struct evaluation_request *request,
+                           struct model *model, struct evaluation *out)
 {
-    struct pass pass = {
-        .dataset = dataset,
-        .model = model,
-        .own = microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)),
-        .rows = rows,
-        .steps = steps,
-        .leave = leave,
-        .split = split,
-        .frames = dataset->encoding->has_frames};
-    enum status status = comm_agree(comm, pass_open(&pass, comm, split, memory));
+    struct pass pass = {.request = request,
+                        .model = model,
+                        .own = microbatches_of_rank(request->microbatches,
+                                                    comm_rank(comm), comm_size(comm))};
+    enum status status = comm_agree(comm, pass_open(&pass, comm));
     if (status == STATUS_OK)
         status = comm_agree(comm, run(&pass));
     if (status == STATUS_OK)
         status = exact_sum_reduce(pass.sum);
     if (status == STATUS_OK)
-        status = summarise(&pass, split, out);
+        status = summarise(&pass, out);
     pass_close(&pass);
     return status;
 }

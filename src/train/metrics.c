@@ -1,4 +1,4 @@
-/* metrics: lines for programs that watchdog a run. */
+/* metrics: see the header. */
 #include "metrics.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 
-/* The integer behind "KEY": in a line of ours; -1 if there is none. */
+/* The integer after "KEY": in a line of a run; -1 if there is none. */
 static int64_t number_of(const char *line, const char *key)
 {
     const char *at = strstr(line, key);
@@ -33,7 +33,7 @@ static bool belongs(const char *line, int64_t step, int64_t epoch)
     return of_step >= 0 && of_step <= step && (!ends_epoch || of_epoch <= epoch);
 }
 
-/* Does it begin as a line of ours, one that was cut off as far as it goes? */
+/* True if the line starts like a run's; a truncated one up to its end. */
 static bool is_own(const struct text_lines *lines)
 {
     static const char by_step[] = "{\"step\":", by_epoch[] = "{\"epoch\":";
@@ -47,7 +47,7 @@ static bool is_own(const struct text_lines *lines)
            strncmp(lines->text, by_epoch, as_epoch) == 0;
 }
 
-/* Keeps a file aside that has other lines, or something else than lines. It stays open. */
+/* Keeps a file aside that has other lines, or anything but lines. It stays open. */
 static enum status keep_foreign(const char *path, struct metrics_lines *old)
 {
     bool own = true;
@@ -65,8 +65,8 @@ struct cut {
     int64_t step, epoch;
 };
 
-/* The lines that belong. A last line without its newline was cut off and belongs to
- * nothing. */
+/* Copies the lines that stay. A last line without its newline was truncated and is
+ * dropped. */
 static bool write_lines(FILE *to, struct cut *cut)
 {
     const struct text_lines *line = &cut->old.lines;
@@ -92,7 +92,7 @@ static int write_kept(int descriptor, void *context)
     return fine ? 0 : -1;
 }
 
-/* Replaces the file by those of its lines that belong. One with other lines is kept. */
+/* Reduces the file to the lines that stay. One with other lines is kept aside. */
 static enum status cut(const char *path, int64_t step, int64_t epoch)
 {
     struct cut cut = {.step = step, .epoch = epoch};
@@ -109,7 +109,7 @@ static enum status cut(const char *path, int64_t step, int64_t epoch)
     return status;
 }
 
-/* Nobody else's file can have come to its place without being noticed: O_NOFOLLOW. */
+/* O_NOFOLLOW: the file must not have been replaced by a link. */
 static FILE *open_end(const char *path)
 {
     int file = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -143,14 +143,14 @@ void metrics_close(struct metrics *metrics)
     *metrics = (struct metrics){0};
 }
 
-/* Takes back what of a line has reached the file, so that the next one, once there is
- * room again, begins at the beginning of a line. */
+/* Truncates a partly written line, so that the next one, once there is space again, starts
+ * on a line of its own. */
 static void drop_line(struct metrics *metrics)
 {
     __fpurge(metrics->file);
     clearerr(metrics->file);
     if (ftruncate(fileno(metrics->file), (off_t)metrics->size) != 0)
-        log_warn("%s: a line is cut off: %s", metrics->path, strerror(errno));
+        log_warn("%s: a line is truncated: %s", metrics->path, strerror(errno));
 }
 
 static void end_line(struct metrics *metrics, struct json *json)
@@ -212,7 +212,7 @@ void metrics_epoch(struct metrics *metrics, const struct history_row *row,
 }
 
 void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
-                  const struct division *division)
+                  const struct time_breakdown *breakdown)
 {
     struct json json;
     if (!metrics->file)
@@ -221,16 +221,16 @@ void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
     json_object(&json, NULL);
     json_integer(&json, "epoch", epoch);
     json_integer(&json, "step", step);
-    json_number(&json, "seconds_all", division->all);
+    json_number(&json, "seconds_all", breakdown->all);
     for (int p = PHASE_READ; p < PHASE_END; p++) {
         char key[32];
         snprintf(key, sizeof key, "seconds_%s", phase_name((enum phase)p));
-        json_number(&json, key, division->seconds[p]);
+        json_number(&json, key, breakdown->seconds[p]);
     }
-    if (division->slow_rank >= 0) {
-        json_integer(&json, "slow_rank", division->slow_rank);
-        json_string(&json, "slow_host", division->slow_host);
-        json_number(&json, "seconds_waited", division->waited);
+    if (breakdown->slow_rank >= 0) {
+        json_integer(&json, "slow_rank", breakdown->slow_rank);
+        json_string(&json, "slow_host", breakdown->slow_host);
+        json_number(&json, "seconds_waited", breakdown->waited);
     }
     end_line(metrics, &json);
 }

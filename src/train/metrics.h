@@ -4,15 +4,14 @@
  * seconds, tokens_per_second, and weights_hash on request. A line for each epoch: epoch,
  * step, train_loss, train_accuracy, valid_loss, valid_accuracy, valid_unigram,
  * valid_bigram, learning_rate, seconds, tokens_per_second, checkpoint_pause_seconds,
- * checkpoint_seconds, weights_hash. Losses are nats per token. The checkpoints' figures
- * are the largest since the line of the epoch before, so the epoch's own checkpoint,
- * which is written behind its line, counts in the next. And a line for how the time of an
- * epoch divides, its checkpoint and samples included, which is why it is one of its own
- * and comes last: epoch, step, seconds_all, seconds_read, seconds_forward,
- * seconds_backward, seconds_sum, seconds_wait, seconds_optimizer, seconds_checkpoint,
- * seconds_validate, seconds_sample (means over the ranks, in sum seconds_all), and with
- * several ranks slow_rank, slow_host and seconds_waited: how much longer the others
- * waited than that rank did.
+ * checkpoint_seconds, weights_hash. Losses are nats per token. The checkpoint figures are
+ * the largest since the previous epoch's line, so the epoch's own checkpoint, written
+ * after its line, counts in the next. Last comes a line for where the time of the epoch
+ * went, checkpoint and samples included: epoch, step, seconds_all, seconds_read,
+ * seconds_forward, seconds_backward, seconds_sum, seconds_wait, seconds_optimizer,
+ * seconds_checkpoint, seconds_validate, seconds_sample (means over the ranks, which add up
+ * to seconds_all), and with several ranks slow_rank, slow_host and seconds_waited: how
+ * much longer the others waited than that rank did.
  */
 #ifndef TUTTI_TRAIN_METRICS_H
 #define TUTTI_TRAIN_METRICS_H
@@ -26,11 +25,11 @@
 #include "evaluate.h"
 #include "base/status.h"
 
-struct metrics { /* zero-initialise: then nothing is written */
+struct metrics { /* zero-initialise; nothing is written before metrics_open */
     FILE *file;
     char *path;
     int64_t size; /* of the file, up to the end of the last whole line */
-    bool failed;  /* a warning has been given */
+    bool failed;  /* the warning has been logged */
 };
 
 struct step_facts {
@@ -40,26 +39,26 @@ struct step_facts {
     uint64_t weights_hash;
 };
 
-/* Of the checkpoints since the last epoch; 0 if there was none. */
+/* The longest seconds of a checkpoint; 0: there was none. */
 struct checkpoint_cost {
     double pause;   /* seconds that training waited */
-    double writing; /* seconds until it was on disk */
+    double writing; /* seconds spent writing it to disk */
 };
 
 /* Opens the file for the steps after `step` and the epochs after `epoch`: older lines are
- * kept, lines beyond are dropped, so that after a resume each step is there once. With
- * step 0 the file is empty. A file with lines of another kind, or with what ends the
- * reading of metrics_lines, is kept aside. */
+ * kept, later ones dropped, so that a resumed run has each step once. With step 0 the
+ * file is emptied. A file with lines of another kind, or that metrics_lines can't read to
+ * its end, is kept aside. */
 enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
                          struct metrics *out);
 void metrics_close(struct metrics *metrics);
 
-/* A line that can't be written is a warning, given once. */
+/* A line that can't be written is a warning, logged once. */
 void metrics_step(struct metrics *metrics, const struct step_facts *facts);
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
                    const struct baselines *baselines, const struct checkpoint_cost *cost);
 void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
-                  const struct division *division);
+                  const struct time_breakdown *breakdown);
 /* A run that ends within an epoch: step, epoch, valid_loss, valid_accuracy, weights_hash.
  */
 void metrics_part(struct metrics *metrics, const struct step_facts *facts,

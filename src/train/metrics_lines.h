@@ -1,8 +1,8 @@
-/* metrics_lines: the lines of a run's metrics.jsonl, which may come from anybody.
+/* metrics_lines: the lines of an untrusted metrics.jsonl.
  *
- * They are taken one by one, so the file's size costs no memory. What no run writes there
- * ends the reading: a zero byte, with which the holes of a file begin that is large on
- * paper only, and a line of more than METRICS_LONGEST_LINE bytes. */
+ * They are read one by one, so memory does not depend on the file's size. Reading ends at
+ * what no run writes: a NUL byte, as in the holes of a sparse file, or a line of more than
+ * METRICS_LONGEST_LINE bytes. */
 #ifndef TUTTI_TRAIN_METRICS_LINES_H
 #define TUTTI_TRAIN_METRICS_LINES_H
 
@@ -14,22 +14,22 @@
 enum { METRICS_LONGEST_LINE = 1 << 16 };
 
 struct metrics_lines {
-    struct text_lines lines; /* .text is the last line, .ended whether it is whole */
-    enum status status;      /* STATUS_FAILED: not all of the file could be read */
+    struct text_lines lines; /* .text: the last line; .ended: it is whole */
+    enum status status;      /* STATUS_FAILED: the file could not be read to its end */
 };
 
-/* STATUS_FAILED for anything but a regular file; then there is nothing to close. `path`
- * has to last. Waits for nothing. */
+/* STATUS_FAILED for anything but a regular file; then there is nothing to close. `path` is
+ * borrowed until the close. Never blocks. */
 enum status metrics_lines_open(const char *path, struct metrics_lines *out);
 
-/* Takes the next line. False at the end, and where there is no line, which status_message
- * then explains. */
+/* Reads the next line. False at the end, and where reading ends early, which
+ * status_message then explains. */
 bool metrics_lines_next(struct metrics_lines *from);
 
 /* Back to the first line. */
 void metrics_lines_rewind(struct metrics_lines *from);
 
-/* Could the file itself not be read, whatever is in it? */
+/* True if the file itself could not be read, whatever is in it. */
 bool metrics_lines_broken(const struct metrics_lines *from);
 
 void metrics_lines_close(struct metrics_lines *from);

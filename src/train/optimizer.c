@@ -1,4 +1,4 @@
-/* optimizer: Adam, AdamW and SGD with momentum, one element after the other.
+/* optimizer: Adam, AdamW and SGD with momentum.
  *
  * Element-wise single-precision arithmetic with correctly rounded operations only (no
  * reciprocal estimates, no fused contraction): the compiler may vectorise it as it likes
@@ -7,14 +7,11 @@
 #include "optimizer.h"
 
 #include <math.h>
-#include <string.h>
-
-#include "base/memory.h"
 
 /* ---- Adam and AdamW ---- */
 
-/* base^n by squaring: multiplications only, so every processor gives the same bits, which
- * pow() does not promise. */
+/* base^n by squaring: multiplications only, so the bits are the same on every processor,
+ * which pow() does not guarantee. */
 static double power(double base, int64_t n)
 {
     double result = 1;
@@ -140,7 +137,15 @@ const struct optimizer_method *optimizer_method_of(int kind)
     return &methods[kind];
 }
 
-/* ---- any of them ---- */
+/* ---- all methods ---- */
+
+void optimizer_plan(struct optimizer *optimizer, struct arena *arena)
+{
+    size_t size = sizeof *optimizer->first;
+    optimizer->first = arena_array(arena, optimizer->count, size);
+    optimizer->second =
+        optimizer->method->second ? arena_array(arena, optimizer->count, size) : NULL;
+}
 
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out)
@@ -153,20 +158,18 @@ enum status optimizer_create(const struct options *options, size_t count,
                               .epsilon = options->train.epsilon,
                               .momentum = options->train.momentum,
                               .weight_decay = options->train.weight_decay};
-    out->first = memory_zeroed(count * sizeof *out->first);
-    out->second = method->second ? memory_zeroed(count * sizeof *out->second) : NULL;
-    if (out->first && (out->second || !method->second))
-        return STATUS_OK;
-    optimizer_free(out);
-    return status_fail(STATUS_FAILED, "out of memory for the optimizer of %zu weights",
-                       count);
+    optimizer_plan(out, &out->arena);
+    if (!arena_allocate(&out->arena))
+        return status_fail(STATUS_FAILED,
+                           "out of memory for the optimizer of %zu weights", count);
+    optimizer_plan(out, &out->arena);
+    return STATUS_OK;
 }
 
 void optimizer_free(struct optimizer *optimizer)
 {
-    memory_free(optimizer->first);
-    memory_free(optimizer->second);
-    memset(optimizer, 0, sizeof *optimizer);
+    arena_free(&optimizer->arena);
+    *optimizer = (struct optimizer){0};
 }
 
 void optimizer_begin(struct optimizer *optimizer, double learning_rate)

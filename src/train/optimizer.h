@@ -10,44 +10,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/options.h"
 #include "base/status.h"
 
-struct optimizer {
+struct optimizer { /* free with optimizer_free */
     const struct optimizer_method *method;
-    size_t count;    /* elements */
-    int64_t updates; /* made so far: Adam's t */
-    float *first;    /* the state called method->first */
-    float *second;   /* that called method->second; NULL if there is none */
+    size_t count;       /* elements */
+    int64_t updates;    /* completed: Adam's t */
+    float *first;       /* [count]: the moment called method->first */
+    float *second;      /* [count]: the one called method->second; NULL without one */
+    struct arena arena; /* of the moments */
     double beta1, beta2, epsilon, momentum, weight_decay;
-    float rate, unbias, keep; /* of the update under way */
+    float rate, unbias, keep; /* factors of the current update */
 };
 
 enum { OPTIMIZER_CONSTANTS = 4 };
 
-/* What is particular to one optimizer. Everything else reads it from here. */
+/* All that differs between optimizers. */
 struct optimizer_method {
     const char *name; /* "adam": in settings */
-    const char *first,
-        *second; /* "velocity": states in a checkpoint; second may be NULL */
-    /* Attributes of /optimizer in a checkpoint, by their place in struct optimizer. */
+    /* "velocity": the moments' names in a checkpoint; second may be NULL */
+    const char *first, *second;
+    /* Attributes of /optimizer in a checkpoint, by their offset in struct optimizer. */
     struct optimizer_constant {
         const char *name;
         size_t offset;
     } constants[OPTIMIZER_CONSTANTS + 1]; /* ends with a NULL name */
-    const char *formula;                  /* of the update, for a reader of checkpoints */
+    const char *formula;                  /* of the update, for readers of checkpoints */
     void (*begin)(struct optimizer *optimizer, double learning_rate);
-    /* Elements [first, first + count) of the states. */
+    /* Elements [first, first + count). */
     void (*update)(const struct optimizer *optimizer, size_t first, size_t count,
                    const float *gradient, float *weights);
 };
 
-/* The one of an enum option_optimizer. */
+/* The method of an enum option_optimizer. */
 const struct optimizer_method *optimizer_method_of(int kind);
 
+/* For `count` weights, with the constants of [train]; all moments are zero. */
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out);
 void optimizer_free(struct optimizer *optimizer);
+
+/* Places the moments in another arena, by method and count; see arena.h. Such an optimizer
+ * needs no optimizer_free. */
+void optimizer_plan(struct optimizer *optimizer, struct arena *arena);
 
 /* One update: optimizer_begin, then optimizer_update for every element once, in any parts
  * and order. `gradient` (the mean over tokens, clipped) and `weights` are those of the

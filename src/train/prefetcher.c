@@ -1,6 +1,6 @@
 /* prefetcher: a ring of windows between the reader's thread and the loop over steps.
  *
- * Windows are numbered from 0; number n lies in slot n % count. `made` of them are
+ * Windows are numbered from 0; number n is in slot n % count. `made` of them are
  * complete and `taken` were handed out, the last of which is in use. So the reader may
  * fill the next slot while made - (taken - 1) < count.
  */
@@ -14,10 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/inject.h"
 #include "base/trace.h"
 
-/* A window and where the streams stand behind it. */
+/* A window and the position of the streams after it. */
 struct slot {
     struct window window;
     struct stream_row *rows;
@@ -28,17 +29,18 @@ struct prefetcher {
     struct streams *streams;
     int rows;
     int count;          /* of slots */
-    struct slot *slots; /* [count + 1]: the last holds the position of the beginning */
+    struct slot *slots; /* [count + 1]: the last holds the position at the start */
+    struct arena arena; /* of slots and windows */
     int64_t step;       /* of window 0 */
-    enum status told;   /* what prefetcher_next returned last */
+    enum status last;   /* what prefetcher_next returned last */
 
     pthread_t thread;
     bool threaded;        /* the thread is there */
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t moved; /* any of it has changed */
     int64_t made, taken;
-    bool busy;    /* the thread is at work in the streams */
-    bool resting; /* it is asked not to be */
+    bool busy;    /* the thread is reading from the streams */
+    bool resting; /* it must not */
     bool closing;
     enum status status; /* of window number `made`, when it can't be made */
     char message[STATUS_MESSAGE_SIZE];
@@ -46,43 +48,33 @@ struct prefetcher {
 
 /* ---- windows ---- */
 
-uint64_t prefetcher_window_bytes(int microbatches, int rows, int steps)
+/* Places a slot's arrays; without steps those of its position alone. */
+static void slot_plan(struct slot *slot, const struct window *shape, struct arena *arena)
 {
-    uint64_t each_row =
-        sizeof(struct stream_row) + (uint64_t)steps * (sizeof(token) + sizeof(int32_t));
-    return sizeof(struct slot) + (uint64_t)microbatches * ((uint64_t)rows * each_row +
-                                                           sizeof(struct stream_cursor));
+    size_t microbatches = (size_t)shape->microbatches;
+    size_t rows = microbatches * (size_t)shape->rows;
+    slot->window = *shape;
+    slot->rows = arena_array(arena, rows, sizeof *slot->rows);
+    slot->cursors = arena_array(arena, microbatches, sizeof *slot->cursors);
+    if (shape->steps > 0)
+        window_plan(&slot->window, arena);
 }
 
-/* A window of which nothing counts. */
+uint64_t prefetcher_window_bytes(int microbatches, int rows, int steps)
+{
+    const struct window shape = {
+        .microbatches = microbatches, .rows = rows, .steps = steps};
+    struct arena arena = {0};
+    struct slot slot;
+    slot_plan(&slot, &shape, &arena);
+    return sizeof slot + arena.used;
+}
+
+/* Fills a window with tokens that don't count. */
 static void blank(const struct prefetcher *prefetcher, struct window *window)
 {
     for (int s = 0; s < window->microbatches; s++)
         window_blank(window, s, stream_end(prefetcher->streams->list[s]));
-}
-
-static enum status slot_create(const struct prefetcher *prefetcher, int steps,
-                               struct slot *slot)
-{
-    size_t microbatches = (size_t)prefetcher->streams->count;
-    slot->rows = calloc(microbatches * (size_t)prefetcher->rows, sizeof *slot->rows);
-    slot->cursors = calloc(microbatches, sizeof *slot->cursors);
-    if (!slot->rows || !slot->cursors)
-        return status_fail(STATUS_FAILED, "out of memory for the position in the data");
-    if (steps == 0)
-        return STATUS_OK;
-    enum status status =
-        window_create((int)microbatches, prefetcher->rows, steps, &slot->window);
-    if (status == STATUS_OK)
-        blank(prefetcher, &slot->window);
-    return status;
-}
-
-static void slot_free(struct slot *slot)
-{
-    window_free(&slot->window);
-    free(slot->rows);
-    free(slot->cursors);
 }
 
 static void save_position(const struct prefetcher *prefetcher, struct slot *slot)
@@ -92,7 +84,6 @@ static void save_position(const struct prefetcher *prefetcher, struct slot *slot
                     slot->rows + (size_t)s * (size_t)prefetcher->rows, &slot->cursors[s]);
 }
 
-/* The next tokens of all streams. */
 static enum status read_window(const struct prefetcher *prefetcher, struct window *window)
 {
     enum status status = STATUS_OK;
@@ -117,7 +108,7 @@ static enum status fill(struct prefetcher *prefetcher, struct slot *slot)
     return status;
 }
 
-/* For prefetcher_status, which is asked in another thread. */
+/* Keeps the message for prefetcher_status, which another thread calls. */
 static enum status keep(struct prefetcher *prefetcher, enum status status)
 {
     if (status != STATUS_OK)
@@ -127,7 +118,7 @@ static enum status keep(struct prefetcher *prefetcher, enum status status)
 
 /* ---- the thread ---- */
 
-/* Waits until there is something to do. False: nothing any more. */
+/* Waits for a free slot. False: the prefetcher closes. */
 static bool wait_for_work(struct prefetcher *prefetcher)
 {
     int64_t in_use = prefetcher->taken > 0 ? prefetcher->taken - 1 : 0;
@@ -160,7 +151,7 @@ static void *read_ahead(void *context)
     return NULL;
 }
 
-/* Signals are for the main thread, which knows what to do with them. */
+/* Signals are handled by the main thread. */
 static enum status start_thread(struct prefetcher *prefetcher)
 {
     sigset_t all, before;
@@ -179,6 +170,24 @@ static enum status start_thread(struct prefetcher *prefetcher)
 
 /* ---- opening ---- */
 
+/* Called twice, see arena.h: the slots, one per window and one for the position at the
+ * start. */
+static void plan(struct prefetcher *prefetcher, int steps)
+{
+    const int count = prefetcher->count;
+    struct window shape = {.microbatches = prefetcher->streams->count,
+                           .rows = prefetcher->rows,
+                           .steps = steps};
+    struct slot ignored;
+    prefetcher->slots =
+        arena_array(&prefetcher->arena, (size_t)count + 1, sizeof *prefetcher->slots);
+    for (int i = 0; i <= count; i++) {
+        shape.steps = i < count ? steps : 0;
+        slot_plan(prefetcher->slots ? &prefetcher->slots[i] : &ignored, &shape,
+                  &prefetcher->arena);
+    }
+}
+
 enum status prefetcher_open(struct streams *streams, int rows, int steps, int windows,
                             int64_t step, struct prefetcher **out)
 {
@@ -187,18 +196,16 @@ enum status prefetcher_open(struct streams *streams, int rows, int steps, int wi
         return status_fail(STATUS_FAILED, "out of memory for the windows");
     *prefetcher = (struct prefetcher){
         .streams = streams, .rows = rows, .count = windows, .step = step};
+    plan(prefetcher, steps);
+    if (!arena_allocate(&prefetcher->arena)) {
+        free(prefetcher);
+        return status_fail(STATUS_FAILED, "out of memory for %d windows", windows);
+    }
+    plan(prefetcher, steps);
     pthread_mutex_init(&prefetcher->lock, NULL);
     pthread_cond_init(&prefetcher->moved, NULL);
-    prefetcher->slots = calloc((size_t)windows + 1, sizeof *prefetcher->slots);
-    enum status status =
-        prefetcher->slots ? STATUS_OK
-                          : status_fail(STATUS_FAILED, "out of memory for the windows");
-    for (int i = 0; status == STATUS_OK && i <= windows; i++)
-        status = slot_create(prefetcher, i < windows ? steps : 0, &prefetcher->slots[i]);
-    if (status != STATUS_OK) {
-        prefetcher_close(prefetcher);
-        return status;
-    }
+    for (int i = 0; i < windows; i++)
+        blank(prefetcher, &prefetcher->slots[i].window);
     save_position(prefetcher, &prefetcher->slots[windows]);
     *out = prefetcher;
     return STATUS_OK;
@@ -215,9 +222,7 @@ void prefetcher_close(struct prefetcher *prefetcher)
         pthread_mutex_unlock(&prefetcher->lock);
         pthread_join(prefetcher->thread, NULL);
     }
-    for (int i = 0; prefetcher->slots && i <= prefetcher->count; i++)
-        slot_free(&prefetcher->slots[i]);
-    free(prefetcher->slots);
+    arena_free(&prefetcher->arena);
     pthread_cond_destroy(&prefetcher->moved);
     pthread_mutex_destroy(&prefetcher->lock);
     free(prefetcher);
@@ -225,7 +230,7 @@ void prefetcher_close(struct prefetcher *prefetcher)
 
 /* ---- the loop's side ---- */
 
-/* The slot of the window in use, or of the beginning. */
+/* The slot of the window in use, or of the start. */
 static const struct slot *current(const struct prefetcher *prefetcher)
 {
     return &prefetcher->slots[prefetcher->taken > 0
@@ -245,21 +250,21 @@ const struct stream_cursor *prefetcher_cursors(const struct prefetcher *prefetch
 
 enum status prefetcher_status(const struct prefetcher *prefetcher)
 {
-    if (prefetcher->told != STATUS_OK)
+    if (prefetcher->last != STATUS_OK)
         status_set_message(prefetcher->message);
-    return prefetcher->told;
+    return prefetcher->last;
 }
 
 static enum status make_now(struct prefetcher *prefetcher)
 {
-    if (prefetcher->told != STATUS_OK)
-        return prefetcher->told;
+    if (prefetcher->last != STATUS_OK)
+        return prefetcher->last;
     enum status status = keep(prefetcher, fill(prefetcher, &prefetcher->slots[0]));
     prefetcher->made += status == STATUS_OK;
     return status;
 }
 
-/* The window in use is given up, so that the reader may have its slot. */
+/* Gives up the window in use, whose slot the reader may then fill. */
 static enum status wait_for_window(struct prefetcher *prefetcher)
 {
     if (!prefetcher->threaded) {
@@ -280,10 +285,10 @@ static enum status wait_for_window(struct prefetcher *prefetcher)
 
 enum status prefetcher_next(struct prefetcher *prefetcher, struct window *out)
 {
-    prefetcher->told =
+    prefetcher->last =
         prefetcher->count > 1 ? wait_for_window(prefetcher) : make_now(prefetcher);
     *out = prefetcher->slots[prefetcher->taken % prefetcher->count].window;
-    if (prefetcher->told != STATUS_OK)
+    if (prefetcher->last != STATUS_OK)
         return prefetcher_status(prefetcher);
     pthread_mutex_lock(&prefetcher->lock);
     prefetcher->taken++;

@@ -1,5 +1,5 @@
-/* report: see the header. What the ranks spent is gathered once a stretch, behind a
- * barrier, so that waiting for the last one belongs to the stretch in which it was slow. */
+/* report: see the header. Times are gathered once per interval, after a barrier, so that
+ * waiting for the slowest rank belongs to the interval in which it was slow. */
 #include "report.h"
 
 #include <stdio.h>
@@ -8,11 +8,12 @@
 
 #include "trace_file.h"
 
-static const double worth_saying = 0.02; /* of the time */
+static const double least_reported = 0.02; /* of the time */
 
-/* ---- how the time divides ---- */
+/* ---- the breakdown ---- */
 
-static void find_slow(const struct report_rank *ranks, int count, struct division *out)
+static void find_slow(const struct report_rank *ranks, int count,
+                      struct time_breakdown *out)
 {
     double others = 0;
     int slow = 0;
@@ -26,9 +27,9 @@ static void find_slow(const struct report_rank *ranks, int count, struct divisio
     memcpy(out->slow_host, ranks[slow].host, sizeof out->slow_host);
 }
 
-struct division division_of(const struct report_rank *ranks, int count)
+struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int count)
 {
-    struct division out = {.slow_rank = -1};
+    struct time_breakdown out = {.slow_rank = -1};
     for (int p = 0; p < PHASES; p++) {
         for (int r = 0; r < count; r++)
             out.seconds[p] += ranks[r].seconds[p] / count;
@@ -39,12 +40,13 @@ struct division division_of(const struct report_rank *ranks, int count)
     return out;
 }
 
-const char *division_text(const struct division *division, char text[REPORT_TEXT])
+const char *time_breakdown_text(const struct time_breakdown *breakdown,
+                                char text[REPORT_TEXT])
 {
     size_t used = (size_t)snprintf(text, REPORT_TEXT, "time:");
     const char *between = " ";
-    for (int p = 0; p < PHASES && division->all > 0; p++) {
-        double percent = 100 * division->seconds[p] / division->all;
+    for (int p = 0; p < PHASES && breakdown->all > 0; p++) {
+        double percent = 100 * breakdown->seconds[p] / breakdown->all;
         if (percent < 0.5)
             continue;
         used += (size_t)snprintf(text + used, REPORT_TEXT - used, "%s%s %.0f %%", between,
@@ -54,18 +56,19 @@ const char *division_text(const struct division *division, char text[REPORT_TEXT
     return text;
 }
 
-const char *division_waited(const struct division *division, char text[REPORT_TEXT])
+const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
+                                   char text[REPORT_TEXT])
 {
     text[0] = '\0';
-    if (division->slow_rank >= 0 && division->waited > worth_saying * division->all)
+    if (breakdown->slow_rank >= 0 && breakdown->waited > least_reported * breakdown->all)
         snprintf(text, REPORT_TEXT,
                  "slowest rank: %d (%s), for which others waited %.1f %% of the time",
-                 division->slow_rank, division->slow_host,
-                 100 * division->waited / division->all);
+                 breakdown->slow_rank, breakdown->slow_host,
+                 100 * breakdown->waited / breakdown->all);
     return text;
 }
 
-/* ---- the ranks' ---- */
+/* ---- over the ranks ---- */
 
 enum status report_open(struct comm *comm, const char *trace, struct report *out)
 {
@@ -78,7 +81,7 @@ void report_begin(struct report *report)
     phase_seconds(report->before);
 }
 
-enum status report_end(struct report *report, struct division *division)
+enum status report_end(struct report *report, struct time_breakdown *breakdown)
 {
     struct report_rank mine = {{0}, {0}};
     uint8_t *all = NULL;
@@ -90,11 +93,12 @@ enum status report_end(struct report *report, struct division *division)
     for (int p = 0; p < PHASES; p++)
         mine.seconds[p] = report->before[p] - before[p];
     snprintf(mine.host, sizeof mine.host, "%s", comm_host(report->comm));
-    *division = (struct division){.slow_rank = -1};
+    *breakdown = (struct time_breakdown){.slow_rank = -1};
     enum status status = comm_agree(
         report->comm, comm_gather(report->comm, &mine, sizeof mine, &all, &sizes));
     if (status == STATUS_OK && comm_rank(report->comm) == 0)
-        *division = division_of((const struct report_rank *)all, comm_size(report->comm));
+        *breakdown =
+            time_breakdown_of((const struct report_rank *)all, comm_size(report->comm));
     free(all);
     free(sizes);
     report_trace(report);

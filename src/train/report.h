@@ -1,5 +1,5 @@
-/* report: how the time of an epoch divides, which rank the others waited for, and the
- * trace of all ranks in one file.
+/* report: where the time of an epoch went, which rank the others waited for, and the trace
+ * of all ranks in one file.
  */
 #ifndef TUTTI_TRAIN_REPORT_H
 #define TUTTI_TRAIN_REPORT_H
@@ -13,56 +13,56 @@
 
 enum { REPORT_HOST = 64, REPORT_TEXT = 512 };
 
-/* What one rank has done in a stretch of time. */
+/* Where one rank's time went in an interval. */
 struct report_rank {
     double seconds[PHASES];
     char host[REPORT_HOST];
 };
 
-/* The same for all ranks. */
-struct division {
+/* Where the time of all ranks went. */
+struct time_breakdown {
     double seconds[PHASES]; /* mean over the ranks */
     double all;             /* their sum */
-    /* The rank that waited least; by how much longer each of the others did, in the mean,
-     * so that is what they would have gained had it been as fast as they are. -1 with one
-     * rank. */
-    int slow_rank;
+    int slow_rank; /* the rank that waited least, or -1 if there is one rank only */
     char slow_host[REPORT_HOST];
-    double waited; /* seconds */
+    double waited; /* seconds that the others waited longer than it, in the mean: what
+                      they would gain if it were as fast as they are */
 };
 
-struct division division_of(const struct report_rank *ranks, int count);
+struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int count);
 
-/* "time: forward 31 %, backward 52 %, wait 4 %", what rounds to 0 % left out. Returns
+/* "time: forward 31 %, backward 52 %, wait 4 %", without what rounds to 0 %. Returns
  * text. */
-const char *division_text(const struct division *division, char text[REPORT_TEXT]);
+const char *time_breakdown_text(const struct time_breakdown *breakdown,
+                                char text[REPORT_TEXT]);
 
-/* "slowest rank: 1 (n1), for which others waited 3.9 % of the time", or "" when that is
- * no more than 2 %. Returns text. */
-const char *division_waited(const struct division *division, char text[REPORT_TEXT]);
+/* "slowest rank: 1 (n1), for which others waited 3.9 % of the time", or "" up to 2 %.
+ * Returns text. */
+const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
+                                   char text[REPORT_TEXT]);
 
 struct trace_file;
 
 struct report {
     struct comm *comm;
-    double before[PHASES];    /* phase_seconds when the stretch began */
-    struct trace_file *trace; /* NULL: none is asked for */
+    double before[PHASES];    /* phase_seconds at the start of the interval */
+    struct trace_file *trace; /* NULL: no trace */
 };
 
-/* Begins the trace in a new file, if `trace` is not NULL. Collective. */
+/* Starts the trace in a new file of the path `trace`; NULL: no trace. Collective. */
 enum status report_open(struct comm *comm, const char *trace, struct report *out);
 
-/* A stretch begins. Not collective. */
+/* Starts an interval. Not collective. */
 void report_begin(struct report *report);
 
-/* All ranks meet; the stretch ends and another begins. The division is rank 0's, zeroed
- * on the others. The trace is brought up to date. Collective. */
-enum status report_end(struct report *report, struct division *division);
+/* Ends the interval at a barrier and starts the next. The breakdown is rank 0's, zeroed on
+ * the others. Flushes the trace. Collective. */
+enum status report_end(struct report *report, struct time_breakdown *breakdown);
 
-/* Brings the trace up to date, if there is one. A failure is a warning. Collective. */
+/* Flushes the trace, if there is one. A failure is a warning. Collective. */
 void report_trace(struct report *report);
 
-/* The end of the trace. Does nothing to a report that was not opened. Collective. */
+/* Ends the trace. Does nothing if the report is not open. Collective. */
 void report_close(struct report *report);
 
 #endif

@@ -14,7 +14,6 @@
 
 #include "run_listing.h"
 #include "run_names.h"
-#include "trainer.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -24,8 +23,8 @@ static const char title[] = "tutti run 1\n";
 
 struct run_claim {
     char *path, *text; /* of the marker */
-    char id[ID_LINE];  /* its line */
-    bool unsaved;      /* there is more in `text` than in the marker */
+    char id[ID_LINE];  /* the line "id ..." */
+    bool unsaved;      /* `text` has lines that the marker has not */
 };
 
 static enum status no_memory(const char *path)
@@ -33,14 +32,14 @@ static enum status no_memory(const char *path)
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
-/* ---- what lies in the folder ---- */
+/* ---- files in the folder ---- */
 
 static bool is_there(const char *path, struct stat *facts)
 {
     return path && lstat(path, facts) == 0;
 }
 
-/* Files that a run writes must be files. */
+/* Under the name of a file there must be a regular file or nothing. */
 static enum status check_top_name(const char *directory, const char *name)
 {
     struct stat facts;
@@ -86,7 +85,7 @@ static bool is_foreign(enum run_folder folder, const char *name)
            !run_is_kept_aside(name);
 }
 
-/* May the run write into the folder that this link leads to? */
+/* Checks that the run may write into the folder that this link leads to. */
 static enum status check_link(const char *path, const struct stat *link,
                               enum run_folder folder)
 {
@@ -95,8 +94,8 @@ static enum status check_link(const char *path, const struct stat *link,
         return status_fail(STATUS_MISUSE, "%s: a link that leads to no folder: %s", path,
                            cure);
     if (link->st_uid != geteuid() && link->st_uid != 0)
-        return status_fail(STATUS_MISUSE, "%s: a link that another user has made: %s",
-                           path, cure);
+        return status_fail(STATUS_MISUSE, "%s: a link made by another user: %s", path,
+                           cure);
     char *foreign = first_name(path, folder, is_foreign);
     if (!foreign)
         return STATUS_OK;
@@ -140,15 +139,15 @@ bool run_is_root_cause(const char *path)
     return is;
 }
 
-/* A launch that has died before its run could mark the folder leaves this. */
+/* Left by a launch that died before its run marked the folder. */
 static bool is_own_root_cause(const char *path)
 {
     return strcmp(path_base(path), "root-cause.txt") == 0 && run_is_root_cause(path);
 }
 
-/* Of a folder without a marker: the path of something under a name that a run writes. The
- * caller frees it. */
-static char *find_in_the_way(const char *directory)
+/* In a folder without a marker: the path of a file under a name that a run writes, or
+ * NULL. The caller frees it. */
+static char *find_obstacle(const char *directory)
 {
     static const char *const folders[] = {
         [RUN_CHECKPOINTS] = "checkpoints", [RUN_SAMPLES] = "samples"};
@@ -173,7 +172,7 @@ static char *find_in_the_way(const char *directory)
 
 /* ---- the marker ---- */
 
-/* STATUS_OK and *text, which the caller frees, NULL if there is no marker. */
+/* *text is the marker's, owned by the caller, or NULL if there is no marker. */
 static enum status read_marker(const char *path, char **text)
 {
     struct stat facts;
@@ -181,7 +180,7 @@ static enum status read_marker(const char *path, char **text)
     size_t size = 0;
     *text = NULL;
     if (!is_there(path, &facts))
-        return path ? STATUS_OK : no_memory(TRAIN_MARKER);
+        return path ? STATUS_OK : no_memory(RUN_MARKER);
     enum status status = file_read(path, MARKER_MOST, &bytes, &size);
     if (status != STATUS_OK)
         return status;
@@ -200,8 +199,8 @@ static enum status read_marker(const char *path, char **text)
         path, (int)strlen(title) - 1, title);
 }
 
-/* The line of the marker's text that tells runs apart; "" if there is none. */
-static void take_id(const char *text, char id[ID_LINE])
+/* Copies the line "id ..." of the marker's text; "" if there is none. */
+static void copy_id_line(const char *text, char id[ID_LINE])
 {
     const char *line = strstr(text, "\nid ");
     id[0] = '\0';
@@ -209,19 +208,19 @@ static void take_id(const char *text, char id[ID_LINE])
         snprintf(id, ID_LINE, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
 }
 
-/* The id of such a line. */
+/* The id in such a line. */
 static const char *id_in(const char line[ID_LINE])
 {
     return line[0] ? line + strlen("id ") : "";
 }
 
-/* With the id's line if there is one. */
-static enum status look_at_marker(const char *directory, bool *marked, char id[ID_LINE])
+/* Whether there is a marker, and its id line if it has one. */
+static enum status inspect_marker(const char *directory, bool *marked, char id[ID_LINE])
 {
-    char *text, *path = path_join(directory, TRAIN_MARKER);
+    char *text, *path = path_join(directory, RUN_MARKER);
     enum status status = read_marker(path, &text);
     *marked = text != NULL;
-    take_id(text ? text : "", id);
+    copy_id_line(text ? text : "", id);
     free(text);
     free(path);
     return status;
@@ -229,7 +228,7 @@ static enum status look_at_marker(const char *directory, bool *marked, char id[I
 
 /* ---- the verdict ---- */
 
-/* Checkpoints that can be read. */
+/* Counts readable checkpoints. */
 static enum status count_checkpoints(const char *directory, size_t *count)
 {
     struct run_listing listing = {0};
@@ -245,13 +244,13 @@ static enum status count_checkpoints(const char *directory, size_t *count)
     return status;
 }
 
-/* Looks for the marker again, as a run that starts at the same time may have made it
- * between the first look and now. */
+/* Checks for the marker again, as a run started at the same time may have made it since the
+ * first check. */
 static enum status refuse(const char *directory, const char *found)
 {
     bool marked;
     char id[ID_LINE];
-    enum status status = look_at_marker(directory, &marked, id);
+    enum status status = inspect_marker(directory, &marked, id);
     if (status != STATUS_OK || marked)
         return status;
     return status_fail(
@@ -259,7 +258,7 @@ static enum status refuse(const char *directory, const char *found)
         "%s: in the way, as a run writes a file of this name, and %s is not "
         "marked as a run's folder (%s): rename or move it, or set another "
         "run.dir",
-        found, directory, TRAIN_MARKER);
+        found, directory, RUN_MARKER);
 }
 
 static enum status check_unmarked(const char *directory, enum run_start start)
@@ -270,7 +269,7 @@ static enum status check_unmarked(const char *directory, enum run_start start)
         status = run_claim_refuse_old(directory);
     if (status != STATUS_OK || count > 0)
         return status;
-    char *found = find_in_the_way(directory);
+    char *found = find_obstacle(directory);
     if (found)
         status = refuse(directory, found);
     free(found);
@@ -291,8 +290,8 @@ static enum status check_linked_listing(const char *checkpoints, const char *id)
     return status;
 }
 
-/* A link may have come with a run from elsewhere. The checkpoints in its folder are this
- * run's, or of none that is known by name. */
+/* A link may have been copied with a run from elsewhere. Readable checkpoints in its folder
+ * must be this run's or have no id. */
 static enum status check_linked_run(const char *directory, const char *id)
 {
     struct stat facts;
@@ -322,7 +321,7 @@ enum status run_claim_check(const char *directory, enum run_start start)
     if (status == STATUS_OK)
         status = check_folder(directory, "samples", RUN_SAMPLES);
     if (status == STATUS_OK)
-        status = look_at_marker(directory, &marked, id);
+        status = inspect_marker(directory, &marked, id);
     if (status == STATUS_OK && !marked)
         status = check_unmarked(directory, start);
     return status == STATUS_OK ? check_linked_run(directory, id_in(id)) : status;
@@ -332,7 +331,7 @@ enum status run_claim_check(const char *directory, enum run_start start)
 
 enum status run_claim_mark(const char *directory)
 {
-    char *path = path_join(directory, TRAIN_MARKER);
+    char *path = path_join(directory, RUN_MARKER);
     if (!path)
         return no_memory(directory);
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
@@ -361,12 +360,12 @@ enum status run_claim_open(const char *directory, struct run_claim **out)
     struct run_claim *claim = *out = calloc(1, sizeof *claim);
     if (!claim)
         return no_memory(directory);
-    claim->path = path_join(directory, TRAIN_MARKER);
+    claim->path = path_join(directory, RUN_MARKER);
     enum status status = read_marker(claim->path, &claim->text);
     if (status == STATUS_OK && (!claim->text || !*claim->text))
         status = complete(claim);
     if (status == STATUS_OK) {
-        take_id(claim->text, claim->id);
+        copy_id_line(claim->text, claim->id);
         return STATUS_OK;
     }
     run_claim_close(claim);
@@ -388,12 +387,12 @@ const char *run_claim_id(const struct run_claim *claim)
     return id_in(claim->id);
 }
 
-/* What can't be read is no proof that the run's folder is another's. */
+/* An unreadable marker does not prove that the folder is another run's. */
 enum status run_claim_still_holds(const struct run_claim *claim)
 {
     char *text, id[ID_LINE] = "";
     if (read_marker(claim->path, &text) == STATUS_OK && text)
-        take_id(text, id);
+        copy_id_line(text, id);
     free(text);
     if (!id[0] || strcmp(id, claim->id) == 0)
         return STATUS_OK;
@@ -403,9 +402,9 @@ enum status run_claim_still_holds(const struct run_claim *claim)
                        claim->path);
 }
 
-/* ---- what the run has written ---- */
+/* ---- files written by the run ---- */
 
-/* "\nNAME HASH\n", as it stands in the marker; the caller frees it. */
+/* "\nNAME HASH\n", as in the marker; the caller frees it. */
 static char *line_of(const char *name, const void *bytes, size_t size)
 {
     char hash[HASH64_TEXT];

@@ -11,14 +11,13 @@
 #include <sys/stat.h>
 
 #include "run_names.h"
-#include "trainer.h"
 #include "base/array.h"
 #include "base/file.h"
 #include "h5/h5.h"
 
 /* ---- listing ---- */
 
-/* A regular file where a link is expected. */
+/* A regular file in the place of a link. */
 static bool is_copy(int directory, const char *name)
 {
     struct stat facts;
@@ -27,7 +26,7 @@ static bool is_copy(int directory, const char *name)
            S_ISREG(facts.st_mode);
 }
 
-/* A checkpoint, or a link to one that was moved; a pipe or a device is none. */
+/* A checkpoint, or a link to one that was moved, but no pipe or device. */
 static bool is_listed(int directory, const char *name)
 {
     struct stat facts;
@@ -36,8 +35,8 @@ static bool is_listed(int directory, const char *name)
     return is_copy(directory, name);
 }
 
-/* Reads step and epoch of a file. */
-static void ask(const char *path, struct run_entry *entry)
+/* Reads step, epoch and run of a file. */
+static void read_position(const char *path, struct run_entry *entry)
 {
     struct h5_file *file = NULL;
     entry->step = entry->epoch = entry->epoch_step = -1;
@@ -53,12 +52,12 @@ static void ask(const char *path, struct run_entry *entry)
     h5_abandon(file);
 }
 
-static void ask_in(const char *checkpoints, struct run_entry *entry)
+static void read_position_in(const char *checkpoints, struct run_entry *entry)
 {
     char *path = path_join(checkpoints, entry->name);
     entry->step = entry->epoch = entry->epoch_step = -1;
     if (path)
-        ask(path, entry);
+        read_position(path, entry);
     free(path);
 }
 
@@ -70,7 +69,7 @@ bool run_is_of(const struct run_entry *entry, const char *id)
 bool run_file_is_of(const char *path, const char *id)
 {
     struct run_entry entry;
-    ask(path, &entry);
+    read_position(path, &entry);
     return run_is_of(&entry, id);
 }
 
@@ -118,7 +117,7 @@ enum status run_listing_read(const char *checkpoints, struct run_listing *out)
         status = status_fail_errno("%s: can't be listed", checkpoints);
     closedir(directory);
     for (size_t i = 0; i < out->count; i++)
-        ask_in(checkpoints, &out->entries[i]);
+        read_position_in(checkpoints, &out->entries[i]);
     if (out->count)
         qsort(out->entries, out->count, sizeof *out->entries, newest_first);
     return status;
@@ -132,15 +131,15 @@ void run_listing_free(struct run_listing *listing)
 
 /* ---- choosing ---- */
 
-/* The number in "epoch-0003.h5" or "step-00000123.h5"; -1: it isn't of that kind. */
+/* The number in "epoch-0003.h5" or "step-00000123.h5"; -1: another kind of name. */
 static int64_t number_in(const char *name, const char *kind)
 {
     size_t length = strlen(kind);
     return strncmp(name, kind, length) == 0 ? strtoll(name + length, NULL, 10) : -1;
 }
 
-/* The epoch after which the checkpoint was written; -1: within one, or unknown. */
-static int64_t epoch_closed(const struct run_entry *entry)
+/* The epoch at whose end the checkpoint was written; -1: within one, or unknown. */
+static int64_t completed_epoch(const struct run_entry *entry)
 {
     if (entry->step >= 0)
         return entry->epoch_step == 0 ? entry->epoch : -1;
@@ -162,12 +161,12 @@ const struct run_entry *run_listing_best(const struct run_listing *listing,
     double least = HUGE_VAL;
     for (size_t i = 0; i < listing->count; i++) {
         const struct run_entry *entry = &listing->entries[i];
-        int64_t epoch = epoch_closed(entry);
+        int64_t epoch = completed_epoch(entry);
         double loss = loss_of(epoch, history, rows);
         bool tie = best && loss == least;
-        bool earlier = tie && epoch < epoch_closed(best);
+        bool earlier = tie && epoch < completed_epoch(best);
         bool readable =
-            tie && epoch == epoch_closed(best) && best->step < 0 && entry->step >= 0;
+            tie && epoch == completed_epoch(best) && best->step < 0 && entry->step >= 0;
         if (loss < least || earlier || readable) {
             best = entry;
             least = loss;
@@ -184,8 +183,8 @@ static const struct run_entry *newest_readable(const struct run_listing *listing
     return NULL;
 }
 
-/* A file that can't be read but is newer by its name is the answer, too: whoever reads it
- * learns what is wrong. */
+/* A file that can't be read but is newer by its name is returned: reading it then explains
+ * what is wrong. */
 static const struct run_entry *newest(const struct run_listing *listing)
 {
     const struct run_entry *found = newest_readable(listing);
@@ -250,20 +249,20 @@ static const struct run_entry *best(const char *checkpoints,
 
 /* ---- for other folders ---- */
 
-char *train_find_checkpoint(const char *checkpoints, enum train_wanted wanted)
+char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted)
 {
     struct run_listing listing;
     const struct run_entry *found = NULL;
     if (!file_is_directory(checkpoints))
         return NULL;
     if (run_listing_read(checkpoints, &listing) == STATUS_OK)
-        found = wanted == TRAIN_BEST ? best(checkpoints, &listing) : newest(&listing);
+        found = wanted == RUN_BEST ? best(checkpoints, &listing) : newest(&listing);
     char *path = found ? path_join(checkpoints, found->name) : NULL;
     run_listing_free(&listing);
     return path;
 }
 
-int64_t train_saved_step(const char *run_directory)
+int64_t run_saved_step(const char *run_directory)
 {
     struct run_listing listing = {0};
     char *checkpoints = path_join(run_directory, "checkpoints");

@@ -1,7 +1,6 @@
-/* run_listing: the checkpoints of a run as found in their folder. Which is newest and
- * which is best follows from the contents of the files (step, epoch, history), not from
- * names, times or links, which copying a run changes. The links `latest` and `best` are
- * for people.
+/* run_listing: the checkpoints in a run's folder. The newest and the best follow from the
+ * contents of the files (step, epoch, history), not from names, times or links, which
+ * copying a run changes. The links `latest` and `best` are for people.
  */
 #ifndef TUTTI_TRAIN_RUN_LISTING_H
 #define TUTTI_TRAIN_RUN_LISTING_H
@@ -10,37 +9,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "checkpoint.h"
+#include "state.h"
 #include "base/status.h"
 
 enum { CHECKPOINT_NAME = 40, RUN_ID = 17 };
 
 struct run_entry {
     char name[CHECKPOINT_NAME];
-    int64_t step, epoch, epoch_step; /* -1: not readable */
-    char run[RUN_ID];                /* id of the run that wrote it; "": not known */
+    int64_t step, epoch, epoch_step; /* -1: unreadable */
+    char run[RUN_ID];                /* id of the run that wrote it; "": unknown */
 };
 
 struct run_listing {           /* free with run_listing_free */
-    struct run_entry *entries; /* unreadable ones first, then the newest first */
+    struct run_entry *entries; /* unreadable ones first, then newest first */
     size_t count, capacity;
 };
 
-/* True for an entry that is readable and was not written by another run than `id`. */
+/* True for a readable entry written by the run `id`, or by an unknown one. */
 bool run_is_of(const struct run_entry *entry, const char *id);
 
 /* The same for a file. */
 bool run_file_is_of(const char *path, const char *id);
 
-/* Lists the files with a checkpoint's name (links to files among them), and regular files
- * called `latest` or `best`, which a copy of a run has where links were followed. */
+/* Lists files with a checkpoint's name, links to files included, and regular files called
+ * `latest` or `best`, which a copy of a run has if links were followed. */
 enum status run_listing_read(const char *checkpoints, struct run_listing *out);
 void run_listing_free(struct run_listing *listing);
 
-/* Of the listed checkpoints, the one written after the epoch with the lowest
- * validation loss in the history; on a tie the earlier epoch, as schedule_epoch counts.
- * NULL: none of them has such a loss. */
+/* The listed checkpoint of the epoch with the lowest validation loss in the history, on a
+ * tie the earlier epoch, as in schedule_epoch. NULL: none of them has a loss. */
 const struct run_entry *run_listing_best(const struct run_listing *listing,
                                          const struct history_row *history, size_t rows);
+
+/* For other folders, in any process, reading only: the path of the newest checkpoint in a
+ * run's folder `checkpoints`, or of the one with the lowest validation loss that the run
+ * has seen; the caller frees it. NULL: there is none. It follows from the files'
+ * contents, so neither a missing nor a wrong link misleads. A file that can't be read but
+ * is the one by its name is returned all the same. */
+enum run_wanted { RUN_NEWEST, RUN_BEST };
+char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted);
+
+/* The step of the newest readable checkpoint of the run in a directory; 0 with none. */
+int64_t run_saved_step(const char *run_directory);
 
 #endif

@@ -1,7 +1,7 @@
 /* run_lock: see the header.
  *
- * A lock of fcntl's older kind belongs to the process, so it is lost when the process
- * closes any descriptor of the file: whoever holds it must not open the file again.
+ * A traditional fcntl lock belongs to the process and is lost when the process closes any
+ * descriptor of the file: the holder must not open the file again.
  */
 #include "run_lock.h"
 
@@ -28,7 +28,7 @@ struct run_lock {
     bool held;
 };
 
-/* ---- who holds it ---- */
+/* ---- the holder ---- */
 
 static void describe_self(char text[HOLDER_TEXT])
 {
@@ -46,7 +46,7 @@ static void read_text(int file, char text[HOLDER_TEXT])
     text[size > 0 ? size : 0] = '\0';
 }
 
-/* Nothing, or one line such as describe_self makes. */
+/* True for no text, or one line in the form of describe_self. */
 static bool is_lock_text(const char *text)
 {
     static const char pid[] = ", pid ";
@@ -58,60 +58,60 @@ static bool is_lock_text(const char *text)
            strcmp(text + line, "\n") == 0;
 }
 
-/* Opens the file anew, as a network file system shows what another host has written only
- * after an opening. */
+/* Opens the file again, as a network file system shows what another host has written only
+ * to a new descriptor. */
 static void describe_holder(const char *path, char shown[HOLDER_TEXT])
 {
     char text[HOLDER_TEXT];
     int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     read_text(file, text);
     text[strcspn(text, "\n")] = '\0';
-    text_shown(text[0] ? text : "which one is not known", shown, HOLDER_TEXT);
+    text_shown(text[0] ? text : "unknown", shown, HOLDER_TEXT);
     if (file >= 0)
         close(file);
 }
 
-/* A text that can't be written costs nothing but the name in another run's refusal. */
+/* Failing costs no more than the name in another run's message. */
 static void sign(const struct run_lock *lock)
 {
     char text[HOLDER_TEXT];
     describe_self(text);
     if (ftruncate(lock->file, 0) == 0 && pwrite(lock->file, text, strlen(text), 0) > 0)
         return;
-    log_warn("who writes into this run's folder can't be noted: %s", strerror(errno));
+    log_warn("the lock of the run's folder can't name its holder: %s", strerror(errno));
 }
 
 /* ---- the lock ---- */
 
-/* 0, or why not. */
-static int try(const struct run_lock *lock)
+/* 0, or errno. */
+static int try_lock(const struct run_lock *lock)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     return fcntl(lock->file, F_SETLK, &whole) == 0 ? 0 : errno;
 }
 
-static bool is_anothers(int error)
+static bool is_held(int error)
 {
     return error == EAGAIN || error == EACCES || error == EINTR;
 }
 
-/* Tries until `seconds` are over. The other ranks wait meanwhile, so it shows that it is
- * not hung. */
+/* Retries for `seconds`. The other ranks are waiting, so it reports progress to the
+ * watchdog. */
 static int keep_trying(const struct run_lock *lock, const char *path, double seconds)
 {
     const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
     double began = clock_seconds();
-    int error = try(lock);
-    if (is_anothers(error)) {
+    int error = try_lock(lock);
+    if (is_held(error)) {
         char holder[HOLDER_TEXT];
         describe_holder(path, holder);
         log_info("waiting for %s: held by another run (%s); %.0f s at most", path, holder,
                  seconds);
     }
-    while (is_anothers(error) && clock_seconds() - began < seconds) {
+    while (is_held(error) && clock_seconds() - began < seconds) {
         nanosleep(&moment, NULL);
         phase_move();
-        error = try(lock);
+        error = try_lock(lock);
     }
     return error;
 }
@@ -128,7 +128,7 @@ static enum status refuse(const char *directory, const char *path)
         directory, holder);
 }
 
-/* A file that holds anything else would lose it. */
+/* A file that holds anything else must not lose it. */
 static enum status check_file(const struct run_lock *lock, const char *path)
 {
     struct stat facts;
@@ -162,7 +162,7 @@ static enum status take(struct run_lock *lock, const char *directory, const char
         sign(lock);
         return STATUS_OK;
     }
-    if (is_anothers(error))
+    if (is_held(error))
         return refuse(directory, path);
     errno = error;
     if (error != ENOLCK && error != ENOSYS && error != EOPNOTSUPP)

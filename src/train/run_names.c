@@ -6,15 +6,14 @@
 #include <string.h>
 
 #include "run_listing.h"
-#include "trainer.h"
 #include "base/file.h"
 
-const char *const run_top_names[] = {TRAIN_MARKER, "settings.conf",  "metrics.jsonl",
-                                     "lock",       "root-cause.txt", NULL};
+const char *const run_top_names[] = {RUN_MARKER, "settings.conf",  "metrics.jsonl",
+                                     "lock",     "root-cause.txt", NULL};
 
 static const char digits[] = "0123456789";
 
-/* Moves *text behind `prefix` and at least one digit. */
+/* Advances *text past `prefix` and at least one digit. */
 static bool skip_number(const char **text, const char *prefix)
 {
     size_t length = strlen(prefix);
@@ -57,7 +56,7 @@ bool run_writes(enum run_folder folder, const char *name)
            strcmp(name, "best") == 0;
 }
 
-bool train_writes(const char *name)
+bool run_writes_anywhere(const char *name)
 {
     return run_writes(RUN_TOP, name) || run_writes(RUN_CHECKPOINTS, name) ||
            run_writes(RUN_SAMPLES, name);
@@ -70,7 +69,7 @@ bool run_is_left_over(enum run_folder folder, const char *name)
     size_t length = strlen(name);
     if (!file_is_left_over(name) || length < sizeof tail || length > sizeof inner)
         return false;
-    length -= sizeof tail; /* and the dot in front */
+    length -= sizeof tail; /* its NUL stands for the leading dot */
     snprintf(inner, sizeof inner, "%.*s", (int)length, name + 1);
     return run_writes(folder, inner) ||
            (folder == RUN_SAMPLES && strcmp(inner, RUN_SAMPLES_APART) == 0);

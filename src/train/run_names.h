@@ -1,5 +1,5 @@
-/* run_names: the names that a run writes into its folder. Whatever has another name is
- * never touched.
+/* run_names: the names that a run writes into its folder. Files with other names are never
+ * touched.
  *
  *     run.dir      settings.conf  metrics.jsonl  lock  root-cause.txt  tutti-run.txt
  *     checkpoints  epoch-0001.h5 ...  step-00000123.h5 ...  latest  best
@@ -10,6 +10,9 @@
 
 #include <stdbool.h>
 
+/* The file that marks a folder as a run's. */
+#define RUN_MARKER "tutti-run.txt"
+
 enum run_folder { RUN_TOP, RUN_CHECKPOINTS, RUN_SAMPLES };
 
 /* The files of RUN_TOP; ends with NULL. */
@@ -18,18 +21,21 @@ extern const char *const run_top_names[];
 /* True for names such as "epoch-0003.h5" and "step-00000123.h5". */
 bool run_is_checkpoint_name(const char *name);
 
-/* True for the name of a file, or link, that a run writes into that folder. */
+/* True for the name of a file or link that a run writes into that folder. */
 bool run_writes(enum run_folder folder, const char *name);
 
-/* True for the temporary name (file_temporary_name) of such a file, which a killed
- * process may have left. */
+/* The same for any of its folders. */
+bool run_writes_anywhere(const char *name);
+
+/* True for the temporary name (file_temporary_name) of such a file, left by a killed
+ * process. */
 bool run_is_left_over(enum run_folder folder, const char *name);
 
-/* True for "NAME.kept-3", where file_keep_aside has put something. */
+/* True for "NAME.kept-3", a name given by file_keep_aside. */
 bool run_is_kept_aside(const char *name);
 
-/* Samples are written into a folder of their own, "samples/.epoch.3fa9c01b72de.partial",
- * and moved from there: its path without what makes it temporary. */
+/* The base name of the folder where samples are written before they are moved to
+ * samples/: "samples/.epoch.3fa9c01b72de.partial". */
 #define RUN_SAMPLES_APART "epoch"
 
 #endif

@@ -10,15 +10,15 @@ void schedule_start(struct schedule_state *state)
     *state = (struct schedule_state){.best_valid = HUGE_VAL, .factor = 1};
 }
 
-int schedule_epoch(struct schedule_state *state, const struct options *options,
-                   int64_t epoch, double valid_loss)
+bool schedule_epoch(struct schedule_state *state, const struct options *options,
+                    int64_t epoch, double valid_loss)
 {
     if (valid_loss < state->best_valid) {
         state->best_valid = valid_loss;
         state->best_epoch = epoch;
         state->bad_epochs = 0;
         state->plateau_wait = 0;
-        return 1;
+        return true;
     }
     state->bad_epochs++;
     state->plateau_wait++;
@@ -27,15 +27,15 @@ int schedule_epoch(struct schedule_state *state, const struct options *options,
         state->factor *= options->train.plateau_factor;
         state->plateau_wait = 0;
     }
-    return 0;
+    return false;
 }
 
-/* 1 at the end of the warm-up, final_factor at the last step, half a cosine between. */
+/* From 1 at the end of the warm-up to final_factor at the last step, half a cosine. */
 static double cosine(const struct options *options, int64_t step, int64_t total_steps)
 {
     int64_t length = total_steps - options->train.warmup_steps;
-    int64_t made = step - options->train.warmup_steps;
-    double done = length > 0 ? fmin((double)made / (double)length, 1) : 1;
+    int64_t after = step - options->train.warmup_steps;
+    double done = length > 0 ? fmin((double)after / (double)length, 1) : 1;
     double low = options->train.final_factor;
     return low + (1 - low) * 0.5 * (1 + cos(PI * done));
 }

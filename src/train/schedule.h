@@ -1,11 +1,12 @@
 /* schedule: the learning rate of a step.
  *
  * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_factor at the
- * last step; Loshchilov and Hutter, 2017) or plateau (times plateau_factor after
+ * last step; Loshchilov and Hutter, 2017) or plateau (multiplied by plateau_factor after
  * plateau_epochs epochs without a better validation loss). */
 #ifndef TUTTI_TRAIN_SCHEDULE_H
 #define TUTTI_TRAIN_SCHEDULE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/options.h"
@@ -20,9 +21,9 @@ struct schedule_state { /* kept in the checkpoint */
 
 void schedule_start(struct schedule_state *state);
 
-/* Takes note of an epoch's validation loss. Returns 1 if it is the best so far. */
-int schedule_epoch(struct schedule_state *state, const struct options *options,
-                   int64_t epoch, double valid_loss);
+/* Records an epoch's validation loss. True if it is the best so far. */
+bool schedule_epoch(struct schedule_state *state, const struct options *options,
+                    int64_t epoch, double valid_loss);
 
 /* For step 1, 2, ... of total_steps. */
 double schedule_learning_rate(const struct schedule_state *state,

@@ -1,9 +1,9 @@
-/* stop: the handler notes the signal and does nothing else; what is to be done about it
- * the ranks agree on in the reduction of the step, so that all stop after the same one.
+/* stop: the handler only records the signal; the ranks agree on the stop in the sum of a
+ * step, so that all stop after the same one.
  *
  * The signals are those that people, terminals and batch systems send as a warning: HUP
- * when the terminal goes away, USR1 (Slurm), USR2 (LSF, Grid Engine, submitit), TERM,
- * and XCPU at the soft limit of processor time, then once a second.
+ * when the terminal closes, USR1 (Slurm), USR2 (LSF, Grid Engine, submitit), TERM, and
+ * XCPU at the soft limit of processor time, then once a second.
  */
 #include "stop.h"
 
@@ -15,14 +15,14 @@
 static const struct {
     int number;
     const char *name;
-    bool ends; /* sent by those who kill soon afterwards */
+    bool ends; /* a kill usually follows soon */
 } signals[] = {
     {SIGHUP, "SIGHUP", true},   {SIGINT, "SIGINT", true},    {SIGTERM, "SIGTERM", true},
     {SIGXCPU, "SIGXCPU", true}, {SIGUSR1, "SIGUSR1", false}, {SIGUSR2, "SIGUSR2", false},
 };
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
-static volatile sig_atomic_t requested; /* the first signal that has come, or 0 */
+static volatile sig_atomic_t requested; /* the first signal received, or 0 */
 static struct sigaction before[SIGNALS];
 static bool listening;
 

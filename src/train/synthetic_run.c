@@ -1,28 +1,22 @@
-/* synthetic_run: a trainer with neither dataset nor files. */
+/* synthetic_run: a step engine without dataset and files. */
 #include "synthetic_run.h"
 
 #include <stdlib.h>
 
-#include "trainer_internal.h"
+#include "state.h"
+#include "trainer_step.h"
+#include "window.h"
 #include "base/rng.h"
 
 struct synthetic_run {
-    struct trainer trainer;
+    struct options options;
+    struct step_engine engine;
+    struct training_state state;
     struct window window;
 };
 
-/* Where a dataset would have been read. */
-static void plan(struct trainer *trainer)
-{
-    const struct options *options = &trainer->now.options;
-    trainer->own = microbatches_of_rank(
-        (int)options->train.slices, comm_rank(trainer->comm), comm_size(trainer->comm));
-    trainer->rows = (int)(options->train.batch / options->train.slices);
-    trainer->steps = (int)options->train.time;
-    trainer->steps_per_epoch = trainer->total_steps = INT64_MAX;
-}
-
-static void make_up_tokens(struct window *window, size_t vocabulary, uint64_t row)
+/* Uniform over all tokens but the last. */
+static void draw_tokens(struct window *window, size_t vocabulary, uint64_t row)
 {
     size_t count = (size_t)(window->microbatches * window->rows * window->steps);
     for (size_t i = 0; i < count; i++) {
@@ -31,68 +25,72 @@ static void make_up_tokens(struct window *window, size_t vocabulary, uint64_t ro
     }
 }
 
-static enum status open_local(struct synthetic_run *synthetic_run, size_t vocabulary)
+static enum status open_local(struct synthetic_run *run, struct comm *comm,
+                              size_t vocabulary)
 {
-    struct trainer *trainer = &synthetic_run->trainer;
-    struct window *window = &synthetic_run->window;
-    enum status status = trainer_open_model(trainer, vocabulary, (token)(vocabulary - 1));
+    struct step_engine *engine = &run->engine;
+    const struct local_batch *batch = &engine->batch;
+    const struct matmul_backend *backend;
+    enum status status = model_matmul_backend(&run->options, &backend);
     if (status == STATUS_OK)
-        status = trainer_settle_weights(trainer, NULL);
-    if (status == STATUS_OK)
-        status = window_create(trainer->own.count, trainer->rows, trainer->steps, window);
+        status = step_open(engine, comm, &run->options, backend, vocabulary,
+                           (token)(vocabulary - 1));
     if (status != STATUS_OK)
         return status;
-    make_up_tokens(window, vocabulary, (uint64_t)trainer->own.first);
-    trainer->window = *window;
-    return STATUS_OK;
+    engine->total_steps = INT64_MAX;
+    step_set_weights(engine, NULL);
+    status = training_state_start(&run->options, engine->params.total, &run->state);
+    if (status == STATUS_OK)
+        status = window_create(batch->own.count, batch->rows, batch->steps, &run->window);
+    if (status == STATUS_OK)
+        draw_tokens(&run->window, vocabulary, (uint64_t)batch->own.first);
+    return status;
 }
 
 enum status synthetic_run_open(struct comm *comm, const struct options *options,
                                size_t vocabulary, struct synthetic_run **out)
 {
-    struct synthetic_run *synthetic_run = *out = calloc(1, sizeof *synthetic_run);
-    if (!synthetic_run)
+    struct synthetic_run *run = *out = calloc(1, sizeof *run);
+    if (!run)
         comm_abort(comm, STATUS_FAILED); /* the others are waiting */
-    struct trainer *trainer = &synthetic_run->trainer;
-    trainer->comm = comm;
-    trainer->now.options = *options;
-    enum status status = model_matmul_backend(options, &trainer->backend);
-    plan(trainer);
+    run->options = *options;
+    enum status status = comm_agree(comm, open_local(run, comm, vocabulary));
     if (status == STATUS_OK)
-        status = open_local(synthetic_run, vocabulary);
-    status = comm_agree(comm, status);
-    if (status == STATUS_OK)
-        status = comm_agree(comm, trainer_open_sum(trainer));
+        status = comm_agree(comm, step_open_sum(&run->engine));
     if (status != STATUS_OK) {
-        synthetic_run_close(synthetic_run);
+        synthetic_run_close(run);
         *out = NULL;
     }
     return status;
 }
 
-void synthetic_run_close(struct synthetic_run *synthetic_run)
+void synthetic_run_close(struct synthetic_run *run)
 {
-    if (!synthetic_run)
+    if (!run)
         return;
-    trainer_close(&synthetic_run->trainer);
-    window_free(&synthetic_run->window);
-    free(synthetic_run);
+    step_close(&run->engine);
+    training_state_free(&run->state);
+    window_free(&run->window);
+    free(run);
 }
 
-enum status synthetic_run_step(struct synthetic_run *synthetic_run)
+enum status synthetic_run_step(struct synthetic_run *run)
 {
+    struct step_flags flags = {0};
     struct step_facts facts = {0};
-    return trainer_learn(&synthetic_run->trainer, &facts);
+    step_gradient(&run->engine, &run->state, &run->window);
+    enum status status = step_reduce(&run->engine, &run->window, &flags);
+    return status == STATUS_OK ? step_update(&run->engine, &run->state, &facts) : status;
 }
 
-double synthetic_run_tokens(const struct synthetic_run *synthetic_run)
+double synthetic_run_tokens(const struct synthetic_run *run)
 {
-    const struct window *window = &synthetic_run->window;
+    const struct window *window = &run->window;
     return (double)window->microbatches * window->rows * window->steps;
 }
 
-double synthetic_run_flop(const struct synthetic_run *synthetic_run)
+double synthetic_run_flop(const struct synthetic_run *run)
 {
-    return 6 * synthetic_run_tokens(synthetic_run) *
-           (double)model_macs_per_token(synthetic_run->trainer.model);
+    return 6 * synthetic_run_tokens(run) *
+           (double)model_macs_per_token(run->engine.model);
 }

@@ -1,10 +1,9 @@
 /* trace_file: see the header.
  *
- * Each rank corrects its own clock; rank 0 measures how far it is off at the beginning
- * and before each flush. Events come to rank 0 in rounds of bounded size, so that a
- * thousand ranks don't take its memory. What is appended overwrites the closing brackets,
- * and a write that fails is cut off again. A pipe or a device gets the brackets at the
- * end.
+ * Each rank corrects its own clock by the offset that rank 0 measures at the start and
+ * before each flush. Events are gathered on rank 0 in rounds of bounded size, which limits
+ * its memory for a thousand ranks. Appending overwrites the closing brackets, and a failed
+ * write is truncated. A pipe or a device gets the brackets at the end.
  */
 #include "trace_file.h"
 
@@ -29,21 +28,21 @@ static const char closing[] = "\n]}\n";
 
 struct trace_file {
     struct comm *comm;
-    struct trace_event *events; /* [round]: what this rank hands over at once */
+    struct trace_event *events; /* [round]: this rank's part of a round */
     size_t round;
-    /* rank 0's */
+    /* rank 0: */
     FILE *file;
     char *path;
-    bool is_regular;           /* can be sought in */
-    long end;                  /* where the closing brackets begin */
-    double zero;               /* of the common clock: the first rank's beginning */
-    bool (*seen)[TRACE_LANES]; /* [ranks]: the lane has its name */
+    bool is_regular;           /* seekable */
+    long end;                  /* offset of the closing brackets */
+    double zero;               /* start of the first rank, on the common clock */
+    bool (*seen)[TRACE_LANES]; /* [ranks]: the lane's name is written */
     bool warned, warned_of_lost;
 };
 
 /* ---- rank 0's file ---- */
 
-/* Cuts the file back to what it was, so that it stays complete. */
+/* Truncates the file to its last complete state. */
 static void give_up(struct trace_file *file)
 {
     int reason = errno;
@@ -105,7 +104,7 @@ static void write_event(struct trace_file *file, int rank,
             rank, event->lane, (int)event->step);
 }
 
-/* A host's name between quotation marks. */
+/* Makes a host's name safe in a JSON string. */
 static void make_plain(char *host)
 {
     for (char *c = host; *c; c++)
@@ -113,8 +112,8 @@ static void make_plain(char *host)
             *c = '?';
 }
 
-/* The first of the list, behind which each later one brings its comma. */
-static void write_beginning(struct trace_file *file, const uint8_t *hosts)
+/* The head of the list; each later event begins with its comma. */
+static void write_head(struct trace_file *file, const uint8_t *hosts)
 {
     fprintf(file->file,
             "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n"
@@ -136,7 +135,7 @@ static void write_beginning(struct trace_file *file, const uint8_t *hosts)
 
 /* ---- all ranks ---- */
 
-/* How far this rank's clock is off now. Collective. */
+/* Measures this rank's clock offset. Collective. */
 static enum status set_clock(struct comm *comm, double *offset)
 {
     double error;
@@ -210,8 +209,8 @@ static void destroy(struct trace_file *file)
     free(file);
 }
 
-/* The common clock at the moment the first rank began. Collective. */
-static double first_beginning(struct comm *comm, double began, double offset)
+/* The start of the first rank, on the common clock. Collective. */
+static double first_start(struct comm *comm, double began, double offset)
 {
     const double nanosecond = 1e-9;
     int64_t mine = (int64_t)((began + offset) / nanosecond);
@@ -240,9 +239,9 @@ enum status trace_file_open(struct comm *comm, const char *path, struct trace_fi
     if (status == STATUS_OK)
         status = gather_hosts(comm, &hosts);
     if (status == STATUS_OK) {
-        file->zero = first_beginning(comm, began, offset);
+        file->zero = first_start(comm, began, offset);
         if (hosts)
-            write_beginning(file, hosts);
+            write_head(file, hosts);
         *out = file;
     } else {
         destroy(file);
@@ -251,8 +250,9 @@ enum status trace_file_open(struct comm *comm, const char *path, struct trace_fi
     return status;
 }
 
-/* Hands over `count` events of this rank, and writes those of all. Collective. */
-static enum status hand_over(struct trace_file *file, size_t count)
+/* Gathers up to `count` events of this rank and of all others, and writes them.
+ * Collective. */
+static enum status write_round(struct trace_file *file, size_t count)
 {
     uint8_t *all = NULL;
     size_t *sizes = NULL;
@@ -277,7 +277,7 @@ static void warn_of_lost(struct trace_file *file)
 {
     int64_t lost = comm_max_i64(file->comm, (int64_t)trace_lost());
     if (lost > 0 && !file->warned_of_lost)
-        log_warn("the trace has lost events, up to %lld on a rank: there is no room in "
+        log_warn("the trace has lost events, up to %lld on a rank: there is no space in "
                  "the temporary directory",
                  (long long)lost);
     file->warned_of_lost |= lost > 0;
@@ -286,15 +286,15 @@ static void warn_of_lost(struct trace_file *file)
 void trace_file_flush(struct trace_file *file)
 {
     double offset;
-    phase_enter(phase_state().phase); /* what goes on is an event up to now */
-    size_t count = trace_count();     /* those that the flush itself makes come later */
+    phase_enter(phase_state().phase); /* ends the current event */
+    size_t count = trace_count();     /* without the events of the flush itself */
     enum status status = set_clock(file->comm, &offset);
     int64_t rounds =
         comm_max_i64(file->comm, (int64_t)((count + file->round - 1) / file->round));
     if (file->file)
         begin_append(file);
     for (int64_t i = 0; i < rounds && status == STATUS_OK; i++) {
-        status = hand_over(file, count);
+        status = write_round(file, count);
         count -= count < file->round ? count : file->round;
     }
     if (file->file)

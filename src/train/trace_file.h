@@ -1,8 +1,8 @@
 /* trace_file: the events of all ranks as one file for chrome://tracing and Perfetto.
  *
- * Trace Event Format (Google): "X" events with `ts` and `dur` in microseconds; a rank is
- * a process, what its threads do is a thread. A regular file is complete JSON after every
- * flush; a pipe or a device gets the closing brackets at the end.
+ * Trace Event Format (Google): "X" events with `ts` and `dur` in microseconds; ranks are
+ * processes, their threads are threads. A regular file is complete JSON after every flush;
+ * a pipe or a device gets the closing brackets at the end.
  */
 #ifndef TUTTI_TRAIN_TRACE_FILE_H
 #define TUTTI_TRAIN_TRACE_FILE_H
@@ -12,12 +12,12 @@
 
 struct trace_file;
 
-/* Starts the trace on all ranks, and on rank 0 the output (see file.h), anew. A request
- * to stop ends waiting for a FIFO's reader. Collective. */
+/* Starts the trace on all ranks and opens the output on rank 0 (see file.h), emptied. A
+ * stop signal ends the wait for a FIFO's reader. Collective. */
 enum status trace_file_open(struct comm *comm, const char *path, struct trace_file **out);
 
-/* Appends what has happened since the last time. A failure to write is a warning, once;
- * the file is left as it was. Collective. */
+/* Appends the events since the last flush. A failed write is a warning, logged once; the
+ * file stays as it was. Collective. */
 void trace_file_flush(struct trace_file *file);
 
 /* Flushes and ends the trace. NULL is fine. Collective. */

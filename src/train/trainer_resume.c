@@ -1,47 +1,60 @@
-/* trainer_resume: what may be continued, and by what. */
+/* trainer_resume: see the header. */
+#include "trainer_resume.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer_internal.h"
 #include "base/file.h"
 #include "base/log.h"
 
-/* Starting anew must not mix with an older run. */
-static enum status refuse_old_run(const struct trainer *trainer)
+/* What a checkpoint must fit. */
+struct expectation {
+    const struct options *options;
+    const char *numerics; /* of this run's matmul backend */
+    const struct training_data *data;
+};
+
+/* ---- finding ---- */
+
+/* A new run must not mix with an older one. */
+static enum status refuse_old_run(const struct run_directory *directory)
 {
     size_t count = 0;
-    enum status status = run_directory_count(&trainer->run, &count);
+    enum status status = run_checkpoints_count(directory, &count);
     if (status == STATUS_OK && count > 0)
-        status = run_claim_refuse_old(trainer->run.path);
+        status = run_claim_refuse_old(directory->path);
     return status;
 }
 
-/* Rank 0 looks for the newest whole checkpoint and reads it; all learn its name.
- * Collective. */
-static enum status find(struct trainer *trainer, struct checkpoint *read)
+/* Rank 0 finds and reads the newest whole checkpoint; all learn its name. Collective. */
+static enum status find(struct persistence *persistence, enum run_start start,
+                        struct checkpoint *out)
 {
     enum status status = STATUS_OK;
-    if (comm_rank(trainer->comm) == 0)
-        status = trainer->request->resume
-                     ? run_directory_newest(&trainer->run, trainer->saved, read)
-                     : refuse_old_run(trainer);
-    status = comm_agree(trainer->comm, status);
+    if (comm_rank(persistence->comm) == 0)
+        status = start == RUN_RESUMED
+                     ? run_checkpoints_read_newest(&persistence->directory,
+                                                   persistence->saved, out)
+                     : refuse_old_run(&persistence->directory);
+    status = comm_agree(persistence->comm, status);
     if (status == STATUS_OK)
-        status = comm_broadcast(trainer->comm, trainer->saved, sizeof trainer->saved);
+        status = comm_broadcast(persistence->comm, persistence->saved,
+                                sizeof persistence->saved);
     return status;
 }
+
+/* ---- checking ---- */
 
 /* "a: 1 in the checkpoint, 2 asked for; b: ..." on one line. */
 static enum status check_options(const char *path, const struct options *before,
-                                 const struct options *now)
+                                 const struct options *options)
 {
     char *report = NULL;
     int count = 0;
-    struct options settled =
-        *before; /* the data's are the dataset's, whose hash is checked */
-    settled.data = now->data;
-    options_difference(&settled, now, &report, &count);
+    struct options compared = *before;
+    compared.data = options->data; /* the dataset's, whose hash is checked */
+    options_difference(&compared, options, &report, &count);
     if (count == 0 && !report)
         return STATUS_OK;
     char line[STATUS_MESSAGE_SIZE / 2] = "";
@@ -57,109 +70,117 @@ static enum status check_options(const char *path, const struct options *before,
                        path, line);
 }
 
-static enum status check_core(const struct trainer *trainer, const char *path,
-                              const char *core)
+static enum status check_dataset(const char *path, const struct checkpoint *read,
+                                 const struct dataset *dataset)
 {
-    if (strcmp(core, trainer->backend->numerics()) == 0)
+    if (read->dataset_hash == dataset->dataset_hash)
         return STATUS_OK;
-    enum status status = status_fail(
-        STATUS_FAILED,
-        "%s was trained with products by %s, these are by %s, so the weights may differ "
-        "in their last bits from an unbroken run's: set train.products and "
-        "OPENBLAS_CORETYPE as they were, or train.allow_mixed_cores = yes",
-        path, core, trainer->backend->numerics());
-    if (!trainer->now.options.train.allow_mixed_cores)
-        return status;
-    log_warn("%s", status_message());
-    return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s was trained on another dataset (hash %016" PRIx64
+                       "; %s has %016" PRIx64
+                       "): give data.dataset the same one, or start another run.dir",
+                       path, read->dataset_hash, dataset->path, dataset->dataset_hash);
 }
 
-/* An epoch has as many steps as the dataset's tokens make, so the step says how far the
- * epoch under way is. */
-static enum status check_steps(const struct trainer *trainer, const char *path,
-                               const struct checkpoint *read)
+/* An epoch has as many steps as the dataset's tokens fill, so step and epoch determine
+ * the position within the current epoch. */
+static enum status check_steps(const char *path, const struct training_state *state,
+                               const struct training_data *data)
 {
-    int64_t expected = read->step - read->epoch * trainer->steps_per_epoch;
-    if (read->epoch_step <= trainer->steps_per_epoch && read->epoch_step == expected)
+    int64_t per_epoch = data->steps_per_epoch;
+    if (state->epoch_step <= per_epoch &&
+        state->epoch_step == state->step - state->epoch * per_epoch)
         return STATUS_OK;
     return status_fail(STATUS_FAILED,
                        "%s: /state: step %" PRId64 " and step %" PRId64
                        " of epoch %" PRId64 " don't fit %s, where an epoch has %" PRId64
                        " steps",
-                       path, read->step, read->epoch_step, read->epoch + 1,
-                       trainer->dataset->path, trainer->steps_per_epoch);
+                       path, state->step, state->epoch_step, state->epoch + 1,
+                       data->dataset->path, per_epoch);
 }
 
-static enum status check(const struct trainer *trainer, const char *path,
-                         const struct checkpoint *read)
+static enum status check_numerics(const char *path, const char *numerics,
+                                  const struct expectation *expected)
 {
-    const struct dataset *dataset = trainer->dataset;
-    enum status status = checkpoint_check_vocabulary(path, read, dataset);
+    if (strcmp(numerics, expected->numerics) == 0)
+        return STATUS_OK;
+    enum status status = status_fail(
+        STATUS_FAILED,
+        "%s was trained with matrix products by %s, these are by %s, so the weights may "
+        "differ in their last bits from an unbroken run's: set train.products and "
+        "OPENBLAS_CORETYPE as they were, or train.allow_mixed_cores = yes",
+        path, numerics, expected->numerics);
+    if (!expected->options->train.allow_mixed_cores)
+        return status;
+    log_warn("%s", status_message());
+    return STATUS_OK;
+}
+
+static enum status check(const char *path, const struct checkpoint *read,
+                         const struct expectation *expected)
+{
+    const struct training_data *data = expected->data;
+    enum status status = checkpoint_check_vocabulary(path, read, data->dataset);
     if (status == STATUS_OK)
-        status = check_options(path, &read->options, &trainer->now.options);
-    if (status == STATUS_OK && read->dataset_hash != dataset->dataset_hash)
-        status = status_fail(
-            STATUS_MISUSE,
-            "%s was trained on another dataset (hash %016" PRIx64 "; %s has %016" PRIx64
-            "): give data.dataset the same one, or start another run.dir",
-            path, read->dataset_hash, dataset->path, dataset->dataset_hash);
+        status = check_options(path, &read->options, expected->options);
     if (status == STATUS_OK)
-        status = check_steps(trainer, path, read);
+        status = check_dataset(path, read, data->dataset);
     if (status == STATUS_OK)
-        status = check_core(trainer, path, read->core);
+        status = check_steps(path, &read->state, data);
+    if (status == STATUS_OK)
+        status = check_numerics(path, read->provenance.numerics, expected);
     return status;
 }
 
-/* What was read becomes the state, under the settings of now. */
-static void adopt(struct trainer *trainer, struct checkpoint *read)
-{
-    struct options options = trainer->now.options;
-    encoding_free(read->encoding);
-    read->encoding = NULL;
-    trainer->now = *read;
-    trainer->now.options = options;
-    *read = (struct checkpoint){0};
-}
+/* ---- loading ---- */
 
-static enum status load(struct trainer *trainer, struct checkpoint *read)
+/* Rank 0 has read it already. */
+static enum status load(const struct persistence *persistence,
+                        const struct expectation *expected, struct checkpoint *out)
 {
     char *path =
-        path_format("%s/checkpoints/%s", trainer->now.options.run.dir, trainer->saved);
+        path_format("%s/checkpoints/%s", expected->options->run.dir, persistence->saved);
     if (!path)
-        return status_fail(STATUS_FAILED, "%s: out of memory", trainer->saved);
+        return status_fail(STATUS_FAILED, "%s: out of memory", persistence->saved);
     enum status status = STATUS_OK;
-    if (comm_rank(trainer->comm) != 0)
-        status = checkpoint_read(path, CHECKPOINT_TO_TRAIN, read);
+    if (comm_rank(persistence->comm) != 0)
+        status = checkpoint_read(path, CHECKPOINT_TO_TRAIN, out);
     if (status == STATUS_OK)
-        status = check(trainer, path, read);
-    if (status == STATUS_OK) {
-        adopt(trainer, read);
+        status = check(path, out, expected);
+    if (status == STATUS_OK)
         log_info("resuming from %s: epoch %" PRId64 ", step %" PRId64, path,
-                 trainer->now.epoch, trainer->now.step);
-    }
+                 out->state.epoch, out->state.step);
     free(path);
     return status;
 }
 
-/* Only now, as a refused --resume changes nothing. Collective. */
-static enum status settle_links(struct trainer *trainer)
+/* Collective. */
+static enum status repair_links(struct persistence *persistence,
+                                const struct training_state *state)
 {
-    if (comm_rank(trainer->comm) == 0)
-        run_directory_settle_links(&trainer->run, trainer->saved, &trainer->now);
-    return comm_broadcast(trainer->comm, trainer->saved, sizeof trainer->saved);
+    if (comm_rank(persistence->comm) == 0)
+        run_checkpoints_repair_links(&persistence->directory, persistence->saved, state);
+    return comm_broadcast(persistence->comm, persistence->saved,
+                          sizeof persistence->saved);
 }
 
-enum status trainer_resume(struct trainer *trainer)
+enum status trainer_resume(struct persistence *persistence, enum run_start start,
+                           const struct options *options, const char *numerics,
+                           const struct training_data *data, struct checkpoint *out)
 {
-    struct checkpoint read = {0};
-    enum status status = find(trainer, &read);
-    if (status == STATUS_OK && trainer->saved[0]) {
-        status = comm_agree(trainer->comm, load(trainer, &read));
-        if (status == STATUS_OK)
-            status = settle_links(trainer);
-    } else if (status == STATUS_OK && trainer->request->resume)
-        log_info("%s: no checkpoint yet, starting anew", trainer->now.options.run.dir);
-    checkpoint_free(&read);
-    trainer_tell_saved(trainer);
+    const struct expectation expected = {
+        .options = options, .numerics = numerics, .data = data};
+    *out = (struct checkpoint){0};
+    enum status status = find(persistence, start, out);
+    if (status == STATUS_OK && persistence->saved[0]) {
+        status = comm_agree(persistence->comm, load(persistence, &expected, out));
+        if (status == STATUS_OK) /* only now: a refusal changes nothing */
+            status = repair_links(persistence, &out->state);
+    } else if (status == STATUS_OK && start == RUN_RESUMED) {
+        log_info("%s: no checkpoint yet, starting anew", options->run.dir);
+    }
+    if (status != STATUS_OK)
+        checkpoint_free(out);
+    persist_notify_watchdog(persistence);
     return status;
 }

@@ -1,42 +1,39 @@
-/* window: one allocation for each kind, with pointers to the microbatches' parts. */
+/* window: see the header. */
 #include "window.h"
-
-#include <stdlib.h>
 
 static size_t cells(const struct window *window)
 {
     return (size_t)window->rows * (size_t)window->steps;
 }
 
+void window_plan(struct window *window, struct arena *arena)
+{
+    size_t count = (size_t)window->microbatches, all = count * cells(window);
+    window->inputs = arena_array(arena, all, sizeof *window->inputs);
+    window->targets = arena_array(arena, all, sizeof *window->targets);
+    window->input_of = arena_array(arena, count, sizeof *window->input_of);
+    window->target_of = arena_array(arena, count, sizeof *window->target_of);
+    window->losses = arena_array(arena, count, sizeof *window->losses);
+    for (int s = 0; window->losses && s < window->microbatches; s++) {
+        window->input_of[s] = window_inputs(window, s);
+        window->target_of[s] = window_targets(window, s);
+    }
+}
+
 enum status window_create(int microbatches, int rows, int steps, struct window *out)
 {
     *out = (struct window){.microbatches = microbatches, .rows = rows, .steps = steps};
-    size_t count = (size_t)microbatches, all = count * cells(out);
-    out->inputs = calloc(all, sizeof *out->inputs);
-    out->targets = calloc(all, sizeof *out->targets);
-    out->input_of = calloc(count, sizeof *out->input_of);
-    out->target_of = calloc(count, sizeof *out->target_of);
-    out->losses = calloc(count, sizeof *out->losses);
-    if (!out->inputs || !out->targets || !out->input_of || !out->target_of ||
-        !out->losses) {
-        window_free(out);
+    window_plan(out, &out->arena);
+    if (!arena_allocate(&out->arena))
         return status_fail(STATUS_FAILED, "out of memory for a window of %zu tokens",
-                           all);
-    }
-    for (int s = 0; s < microbatches; s++) {
-        out->input_of[s] = window_inputs(out, s);
-        out->target_of[s] = window_targets(out, s);
-    }
+                           (size_t)microbatches * cells(out));
+    window_plan(out, &out->arena);
     return STATUS_OK;
 }
 
 void window_free(struct window *window)
 {
-    free(window->inputs);
-    free(window->targets);
-    free(window->input_of);
-    free(window->target_of);
-    free(window->losses);
+    arena_free(&window->arena);
     *window = (struct window){0};
 }
 

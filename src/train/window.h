@@ -3,28 +3,35 @@
 #ifndef TUTTI_TRAIN_WINDOW_H
 #define TUTTI_TRAIN_WINDOW_H
 
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/status.h"
 #include "nn/model.h"
 
-struct window { /* zero-initialise; free with window_free */
+struct window { /* S microbatches of B rows and T steps */
     int microbatches, rows, steps;
-    token *inputs;          /* [microbatches][steps][rows] */
-    int32_t *targets;       /* likewise */
-    const token **input_of; /* [microbatches]: where each begins */
+    token *inputs;          /* [S][T][B] */
+    int32_t *targets;       /* [S][T][B]; -1 is not counted */
+    const token **input_of; /* [S]: where each microbatch begins */
     const int32_t **target_of;
-    struct microbatch_loss *losses; /* [microbatches] */
+    struct microbatch_loss *losses; /* [S], of the forward pass */
+    struct arena arena;             /* of all arrays after window_create, else empty */
 };
 
 enum status window_create(int microbatches, int rows, int steps, struct window *out);
-void window_free(struct window *window);
+void window_free(struct window *window); /* only after window_create; zero is fine */
 
-/* Where the microbatch's part begins, to be filled. */
+/* Places the arrays in another arena, by microbatches, rows and steps; see arena.h. Such a
+ * window needs no window_free. */
+void window_plan(struct window *window, struct arena *arena);
+
+/* A microbatch's part, [T][B], to be filled. */
 token *window_inputs(struct window *window, int microbatch);
 int32_t *window_targets(struct window *window, int microbatch);
 
-/* Nothing in the microbatch's part counts: every input `end`, every target -1. */
+/* Fills a microbatch's part with tokens that don't count: inputs `end`, targets -1. */
 void window_blank(struct window *window, int microbatch, token end);
 
 #endif

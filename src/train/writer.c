@@ -1,9 +1,8 @@
-/* writer: a thread, its copy of the state, and a state of three values between the two
- * threads.
+/* writer: a thread, its copy of a checkpoint, and a handshake of three values.
  *
  * IDLE -> WRITING (writer_start) -> WRITTEN (the thread) -> IDLE (the outcome is taken).
- * The copy belongs to the thread while WRITING and to the caller otherwise, so that its
- * contents need no lock. Signals are the main thread's business and blocked here.
+ * The copy belongs to the thread while WRITING and to the caller otherwise, so its
+ * contents need no lock. Signals are blocked in the thread and handled by the main one.
  */
 #include "writer.h"
 
@@ -13,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_checkpoints.h"
+#include "base/arena.h"
 #include "base/progress.h"
 #include "base/trace.h"
 
@@ -20,7 +21,8 @@ enum writer_state { IDLE, WRITING, WRITTEN };
 
 struct writer {
     const struct run_directory *run;
-    struct checkpoint copy; /* its encoding and pairs are borrowed */
+    struct checkpoint copy; /* owns its streams; encoding and pairs are borrowed */
+    struct arena arena;     /* of the copy's weights, moments and history */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -36,13 +38,13 @@ static void write_copy(struct writer *writer)
     struct writer_outcome *outcome = &writer->outcome;
     struct trace_span span = trace_begin(PHASE_CHECKPOINT);
     double began = clock_seconds();
-    run_directory_name(&writer->copy, outcome->name);
+    run_checkpoint_name(&writer->copy.state, outcome->name);
     outcome->status =
-        run_directory_write(writer->run, &writer->copy, writer->copy.options.run.keep);
+        run_checkpoints_write(writer->run, &writer->copy, writer->copy.options.run.keep);
     outcome->seconds = clock_seconds() - began;
     snprintf(outcome->message, sizeof outcome->message, "%s",
              outcome->status == STATUS_OK ? "" : status_message());
-    checkpoint_free_streams(&writer->copy);
+    stream_snapshot_free(&writer->copy.streams);
     trace_end(span);
 }
 
@@ -77,53 +79,64 @@ static int start_thread(struct writer *writer)
 
 /* ---- the copy ---- */
 
-static float *copy_block(float *to, const float *from, size_t count)
+/* Called twice, see arena.h. */
+static void plan(struct writer *writer, const struct checkpoint *source, size_t rows)
 {
-    if (from)
+    struct checkpoint *copy = &writer->copy;
+    size_t parameters = source->params.total;
+    copy->weights = arena_array(&writer->arena, parameters, sizeof *copy->weights);
+    copy->state.optimizer = source->state.optimizer;
+    optimizer_plan(&copy->state.optimizer, &writer->arena);
+    copy->state.history = arena_array(&writer->arena, rows, sizeof *copy->state.history);
+}
+
+static void copy_floats(float *to, const float *from, size_t count)
+{
+    if (to)
         memcpy(to, from, count * sizeof *to);
-    return from ? to : NULL;
 }
 
-/* Everything but the streams, into the memory of the copy. */
-static void copy_state(struct checkpoint *copy, const struct checkpoint *now)
+/* Everything except the streams. */
+static void copy_state(struct checkpoint *copy, const struct checkpoint *source)
 {
-    const struct checkpoint room = *copy;
-    *copy = *now;
-    copy->weights = copy_block(room.weights, now->weights, now->params.total);
-    copy->optimizer.first =
-        copy_block(room.optimizer.first, now->optimizer.first, now->optimizer.count);
-    copy->optimizer.second =
-        copy_block(room.optimizer.second, now->optimizer.second, now->optimizer.count);
-    copy->history = room.history;
-    if (now->history_count)
-        memcpy(copy->history, now->history, now->history_count * sizeof *now->history);
-    copy->stream_rows = NULL;
-    copy->cursors = NULL;
-    copy->states = NULL;
+    const struct checkpoint memory = *copy;
+    const struct training_state *state = &source->state;
+    *copy = *source;
+    copy->weights = memory.weights;
+    copy->state.optimizer.first = memory.state.optimizer.first;
+    copy->state.optimizer.second = memory.state.optimizer.second;
+    copy->state.history = memory.state.history;
+    copy->streams.rows = NULL;
+    copy->streams.cursors = NULL;
+    copy->streams.hidden = NULL;
+    copy_floats(copy->weights, source->weights, source->params.total);
+    copy_floats(copy->state.optimizer.first, state->optimizer.first,
+                state->optimizer.count);
+    copy_floats(copy->state.optimizer.second, state->optimizer.second,
+                state->optimizer.count);
+    if (state->history_count)
+        memcpy(copy->state.history, state->history,
+               state->history_count * sizeof *state->history);
 }
 
-/* Room, and the state of now in it: memory that has not been touched would come to its
- * pages in the first checkpoint's time. */
-static enum status make_room(struct checkpoint *copy, const struct checkpoint *now,
-                             size_t epochs)
+/* Allocates the copy and fills it: untouched memory would get its pages during the first
+ * checkpoint. */
+static enum status create_copy(struct writer *writer, const struct checkpoint *source,
+                               size_t rows)
 {
-    copy->history = calloc(epochs + 1, sizeof *copy->history);
-    copy->weights = calloc(now->params.total, sizeof *copy->weights);
-    enum status status =
-        optimizer_create(&now->options, now->params.total, &copy->optimizer);
-    if (status == STATUS_OK && copy->history && copy->weights)
-        copy_state(copy, now);
-    else
-        status = status_fail(STATUS_FAILED, "out of memory for a copy of the state, from "
-                                            "which checkpoints are written");
-    return status;
+    plan(writer, source, rows);
+    if (!arena_allocate(&writer->arena))
+        return status_fail(STATUS_FAILED, "out of memory for a copy of the state, from "
+                                          "which checkpoints are written");
+    plan(writer, source, rows);
+    copy_state(&writer->copy, source);
+    return STATUS_OK;
 }
 
 static void free_writer(struct writer *writer)
 {
-    writer->copy.encoding = NULL;
-    writer->copy.pairs = NULL;
-    checkpoint_free(&writer->copy);
+    stream_snapshot_free(&writer->copy.streams);
+    arena_free(&writer->arena);
     pthread_cond_destroy(&writer->changed);
     pthread_mutex_destroy(&writer->mutex);
     free(writer);
@@ -131,17 +144,17 @@ static void free_writer(struct writer *writer)
 
 /* ---- the caller's side ---- */
 
-enum status writer_open(const struct run_directory *run, const struct checkpoint *now,
-                        size_t epochs, struct writer **out)
+enum status writer_open(const struct run_directory *run, const struct checkpoint *source,
+                        size_t rows, struct writer **out)
 {
     *out = NULL;
     struct writer *writer = calloc(1, sizeof *writer);
     if (!writer)
-        return status_fail(STATUS_FAILED, "out of memory for the writer of checkpoints");
+        return status_fail(STATUS_FAILED, "out of memory for the checkpoint writer");
     writer->run = run;
     pthread_mutex_init(&writer->mutex, NULL);
     pthread_cond_init(&writer->changed, NULL);
-    enum status status = make_room(&writer->copy, now, epochs);
+    enum status status = create_copy(writer, source, rows);
     int code = status == STATUS_OK ? start_thread(writer) : 0;
     if (code)
         status = status_fail(STATUS_FAILED,
@@ -177,16 +190,13 @@ bool writer_take_outcome(struct writer *writer, bool wait, struct writer_outcome
     return there;
 }
 
-void writer_start(struct writer *writer, struct checkpoint *now)
+void writer_start(struct writer *writer, struct checkpoint *source)
 {
-    struct checkpoint *copy = &writer->copy;
-    copy_state(copy, now);
-    copy->stream_rows = now->stream_rows;
-    copy->cursors = now->cursors;
-    copy->states = now->states;
-    now->stream_rows = NULL;
-    now->cursors = NULL;
-    now->states = NULL;
+    copy_state(&writer->copy, source);
+    writer->copy.streams = source->streams;
+    source->streams.rows = NULL;
+    source->streams.cursors = NULL;
+    source->streams.hidden = NULL;
     pthread_mutex_lock(&writer->mutex);
     writer->state = WRITING;
     pthread_cond_broadcast(&writer->changed);

@@ -150,7 +150,7 @@ static void edit_shape(hid_t file, const struct config *config)
         hsize_t rows = (hsize_t)options.train.batch,
                 microbatches = (hsize_t)options.train.slices;
         hsize_t hidden[] = {microbatches,
-                            checkpoint_state_size(&shape, (size_t)(rows / microbatches))};
+                            checkpoint_hidden_size(&shape, (size_t)(rows / microbatches))};
         if (params_layout(&shape, &params) == STATUS_OK) {
             make_tensors(file, &params, "/model");
             make_tensors(file, &params, "/optimizer/first");
@@ -248,8 +248,8 @@ static void edit(struct fuzz_input *input, uint8_t kept)
 
 static void check_history(const struct checkpoint *read)
 {
-    for (size_t i = 0; i < read->history_count; i++) {
-        const struct history_row *row = &read->history[i];
+    for (size_t i = 0; i < read->state.history_count; i++) {
+        const struct history_row *row = &read->state.history[i];
         FUZZ_REQUIRE(row->epoch >= 0 && row->step >= 0);
         FUZZ_REQUIRE(isfinite(row->seconds) && row->seconds >= 0);
     }
@@ -258,28 +258,32 @@ static void check_history(const struct checkpoint *read)
 /* No counter is one that no run can have. */
 static void check_counters(const struct checkpoint *read)
 {
-    const struct schedule_state *schedule = &read->schedule;
-    FUZZ_REQUIRE(read->epoch >= 0 && read->step >= 0 && read->step <= INT64_MAX / 2);
-    FUZZ_REQUIRE(read->epoch_step >= 0 && read->epoch_step <= read->step);
-    FUZZ_REQUIRE(read->epoch_correct >= 0);
-    FUZZ_REQUIRE(read->epoch_correct <= read->epoch_targets);
-    FUZZ_REQUIRE(isfinite(read->epoch_loss));
+    const struct schedule_state *schedule = &read->state.schedule;
+    FUZZ_REQUIRE(read->state.epoch >= 0 && read->state.step >= 0 &&
+                 read->state.step <= INT64_MAX / 2);
+    FUZZ_REQUIRE(read->state.epoch_step >= 0 &&
+                 read->state.epoch_step <= read->state.step);
+    FUZZ_REQUIRE(read->state.epoch_correct >= 0);
+    FUZZ_REQUIRE(read->state.epoch_correct <= read->state.epoch_targets);
+    FUZZ_REQUIRE(isfinite(read->state.epoch_loss));
     FUZZ_REQUIRE(!isnan(schedule->best_valid));
-    FUZZ_REQUIRE(schedule->best_epoch >= 0 && schedule->best_epoch <= read->epoch);
+    FUZZ_REQUIRE(schedule->best_epoch >= 0 && schedule->best_epoch <= read->state.epoch);
     FUZZ_REQUIRE(schedule->bad_epochs >= 0 && schedule->plateau_wait >= 0);
     FUZZ_REQUIRE(isfinite(schedule->factor));
-    FUZZ_REQUIRE(read->ranks >= 1);
+    FUZZ_REQUIRE(read->provenance.ranks >= 1);
     check_history(read);
 }
 
 static void check_training(const struct checkpoint *read)
 {
-    FUZZ_REQUIRE(read->optimizer.updates >= 0);
-    FUZZ_REQUIRE(read->optimizer.updates <= INT64_MAX / 2);
-    for (size_t i = 0; i < read->microbatches; i++)
-        FUZZ_REQUIRE(read->cursors[i].epoch >= 0 && read->cursors[i].next >= 0);
-    for (size_t i = 0; i < read->rows; i++)
-        FUZZ_REQUIRE(read->stream_rows[i].epoch >= 0 && read->stream_rows[i].offset >= 0);
+    FUZZ_REQUIRE(read->state.optimizer.updates >= 0);
+    FUZZ_REQUIRE(read->state.optimizer.updates <= INT64_MAX / 2);
+    for (size_t i = 0; i < read->streams.microbatches; i++)
+        FUZZ_REQUIRE(read->streams.cursors[i].epoch >= 0 &&
+                     read->streams.cursors[i].next >= 0);
+    for (size_t i = 0; i < read->streams.row_count; i++)
+        FUZZ_REQUIRE(read->streams.rows[i].epoch >= 0 &&
+                     read->streams.rows[i].offset >= 0);
 }
 
 /* Without what only training needs. */

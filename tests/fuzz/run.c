@@ -11,6 +11,7 @@
 
 #include "../corpus.h"
 #include "base/log.h"
+#include "train/run_listing.h"
 #include "train/trainer.h"
 
 enum { PIECES = 6 };
@@ -71,7 +72,7 @@ void fuzz_run_start(struct fuzz_run *run)
     fuzz_must(make_dataset(run->comm, corpus, run->dataset, &run->options, NULL));
     fuzz_must(fuzz_run_train(run, false, FUZZ_RUN_STEPS));
     char *checkpoints = path_join(run->directory, "checkpoints");
-    run->checkpoint = train_find_checkpoint(checkpoints, TRAIN_NEWEST);
+    run->checkpoint = run_find_checkpoint(checkpoints, RUN_NEWEST);
     FUZZ_REQUIRE(run->checkpoint);
     free(checkpoints);
     free(corpus);

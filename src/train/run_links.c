@@ -1,0 +1,96 @@
+/* run_links: see the header. */
+#include "run_links.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "run_listing.h"
+#include "run_names.h"
+#include "base/file.h"
+#include "base/log.h"
+
+static bool is_linked(const char *checkpoints, const char *link, const char *name)
+{
+    char target[CHECKPOINT_NAME + 1] = "", *path = path_join(checkpoints, link);
+    ssize_t length = path ? readlink(path, target, sizeof target - 1) : -1;
+    free(path);
+    return length > 0 && strcmp(target, name) == 0;
+}
+
+/* Some file systems create a regular file instead and report success. A full disk is no
+ * reason to do without links. */
+bool run_links_work(const char *checkpoints)
+{
+    static const char target[] = "epoch-0000.h5";
+    char *link = path_join(checkpoints, "latest");
+    char *path = link ? file_temporary_name(link) : NULL;
+    free(link);
+    if (!path)
+        return true;
+    int reason = symlink(target, path) == 0 ? 0 : errno;
+    bool works = reason == 0 && is_linked(checkpoints, path_base(path), target);
+    if (reason == 0)
+        unlink(path);
+    free(path);
+    return works || reason == ENOSPC || reason == EDQUOT || reason == EIO;
+}
+
+static enum status make_link(const struct run_directory *run, const char *link,
+                             const char *path, const char *name)
+{
+    enum status status = file_link(name, path);
+    if (status == STATUS_OK && !is_linked(run->checkpoints, link, name))
+        status = status_fail(STATUS_FAILED, "%s: is not the link that was made", path);
+    return status;
+}
+
+/* A checkpoint's name as the whole content: a link, where the file system has none. */
+static bool is_link_text(const char *path)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    char name[CHECKPOINT_NAME] = "";
+    bool is = file_read(path, sizeof name - 1, &bytes, &size) == STATUS_OK;
+    if (is)
+        memcpy(name, bytes, size);
+    free(bytes);
+    return is && (size == 0 || run_is_checkpoint_name(name));
+}
+
+/* True for what the run may replace: nothing, a checkpoint of its own, or a link under a
+ * link's name. */
+static bool is_own(const struct run_directory *run, const char *path)
+{
+    struct stat facts;
+    bool is_link_name = !run_is_checkpoint_name(path_base(path));
+    if (lstat(path, &facts) != 0)
+        return true;
+    if (S_ISLNK(facts.st_mode))
+        return is_link_name;
+    return S_ISREG(facts.st_mode) && (run_file_is_of(path, run_claim_id(run->claim)) ||
+                                      (is_link_name && is_link_text(path)));
+}
+
+enum status run_make_way(const struct run_directory *run, const char *path)
+{
+    return is_own(run, path) ? STATUS_OK : run_keep_aside(path);
+}
+
+void run_link(const struct run_directory *run, const char *link, const char *name)
+{
+    if (!run_is_checkpoint_name(name) || is_linked(run->checkpoints, link, name))
+        return;
+    char *path = path_join(run->checkpoints, link);
+    bool free_to_use = path && run_make_way(run, path) == STATUS_OK;
+    bool made =
+        free_to_use && !run->linkless && make_link(run, link, path, name) == STATUS_OK;
+    if (path && !made && !run->linkless)
+        log_warn("%s", status_message());
+    if (free_to_use && !made && run_claim_still_holds(run->claim) == STATUS_OK)
+        unlink(path);
+    free(path);
+}

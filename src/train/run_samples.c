@@ -1,0 +1,106 @@
+/* run_samples: see the header. */
+#include "run_samples.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "run_names.h"
+#include "base/file.h"
+
+static enum status no_memory(const char *path)
+{
+    return status_fail(STATUS_FAILED, "%s: out of memory", path);
+}
+
+void run_samples_remove(int folder, const char *name)
+{
+    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = inner >= 0 ? fdopendir(inner) : NULL;
+    for (struct dirent *at; directory && (at = readdir(directory));)
+        if (run_writes(RUN_SAMPLES, at->d_name) ||
+            run_is_left_over(RUN_SAMPLES, at->d_name))
+            unlinkat(inner, at->d_name, 0);
+    if (directory)
+        closedir(directory);
+    else if (inner >= 0)
+        close(inner);
+    unlinkat(folder, name, AT_REMOVEDIR);
+}
+
+enum status run_samples_begin(const struct run_directory *run, char **path)
+{
+    char *plain = path_join(run->samples, RUN_SAMPLES_APART);
+    *path = plain ? file_temporary_name(plain) : NULL;
+    free(plain);
+    if (!*path)
+        return no_memory(run->samples);
+    enum status status = run_claim_still_holds(run->claim);
+    if (status == STATUS_OK && mkdir(*path, 0700) == 0)
+        return STATUS_OK;
+    if (status == STATUS_OK)
+        status = status_fail_errno("%s: can't be made", *path);
+    free(*path);
+    *path = NULL;
+    return status;
+}
+
+/* `from` in the folder where the sample was written, `to` in samples/. */
+static enum status prepare_sample(const struct run_directory *run, const char *from,
+                                  const char *to)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    char *name = path_join("samples", path_base(to));
+    enum status status = name ? file_read(from, 0, &bytes, &size) : no_memory(to);
+    if (status == STATUS_OK)
+        status = run_directory_prepare(run, to, name, bytes, size);
+    free(bytes);
+    free(name);
+    return status;
+}
+
+static enum status move_sample(const struct run_directory *run, const char *from,
+                               const char *to)
+{
+    (void)run;
+    if (rename(from, to) != 0)
+        return status_fail_errno("%s: can't give the finished file its name", to);
+    return STATUS_OK;
+}
+
+static enum status for_each_sample(const struct run_directory *run, const char *path,
+                                   enum status (*treat)(const struct run_directory *run,
+                                                        const char *from, const char *to))
+{
+    enum status status = STATUS_OK;
+    DIR *directory = opendir(path);
+    if (!directory)
+        return status_fail_errno("%s: can't be listed", path);
+    for (struct dirent *at; status == STATUS_OK && (at = readdir(directory));) {
+        if (!run_writes(RUN_SAMPLES, at->d_name))
+            continue;
+        char *from = path_join(path, at->d_name),
+             *to = path_join(run->samples, at->d_name);
+        status = from && to ? treat(run, from, to) : no_memory(path);
+        free(from);
+        free(to);
+    }
+    closedir(directory);
+    return status;
+}
+
+enum status run_samples_end(const struct run_directory *run, char *path, bool keep)
+{
+    enum status status = keep ? for_each_sample(run, path, prepare_sample) : STATUS_OK;
+    if (keep && status == STATUS_OK)
+        status = run_claim_save(run->claim);
+    if (keep && status == STATUS_OK)
+        status = for_each_sample(run, path, move_sample);
+    run_samples_remove(AT_FDCWD, path);
+    free(path);
+    return status;
+}

@@ -1,0 +1,25 @@
+/* run_samples: samples are written in a folder of their own, samples/.epoch.*.partial, and
+ * moved to samples/ when all of an epoch are complete. Rank 0 only.
+ */
+#ifndef TUTTI_TRAIN_RUN_SAMPLES_H
+#define TUTTI_TRAIN_RUN_SAMPLES_H
+
+#include <stdbool.h>
+
+#include "run_directory.h"
+#include "base/status.h"
+
+/* Makes a folder in samples/ to write samples into, under an unpredictable name and for
+ * this user alone. *path is given to run_samples_end. */
+enum status run_samples_begin(const struct run_directory *run, char **path);
+
+/* With `keep`, moves the samples in that folder to samples/, where files that the run has
+ * not written are kept aside. Removes the folder with all that is left in it; frees path.
+ */
+enum status run_samples_end(const struct run_directory *run, char *path, bool keep);
+
+/* Removes such a folder, which lies in the open directory `folder`, as a killed process may
+ * have left it. */
+void run_samples_remove(int folder, const char *name);
+
+#endif

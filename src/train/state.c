@@ -1,0 +1,64 @@
+/* state: see the header. */
+#include "state.h"
+
+#include <stdlib.h>
+
+enum status training_state_start(const struct options *options, size_t parameters,
+                                 struct training_state *out)
+{
+    *out = (struct training_state){0};
+    schedule_start(&out->schedule);
+    return optimizer_create(options, parameters, &out->optimizer);
+}
+
+void training_state_free(struct training_state *state)
+{
+    optimizer_free(&state->optimizer);
+    free(state->history);
+    *state = (struct training_state){0};
+}
+
+size_t training_state_most_rows(const struct training_state *state,
+                                const struct options *options)
+{
+    return state->history_count + (size_t)options->train.epochs + 1;
+}
+
+enum status training_state_reserve_history(struct training_state *state,
+                                           const struct options *options)
+{
+    struct history_row *rows =
+        realloc(state->history, training_state_most_rows(state, options) * sizeof *rows);
+    if (!rows)
+        return status_fail(STATUS_FAILED, "out of memory for the history");
+    state->history = rows;
+    return STATUS_OK;
+}
+
+void training_state_add_step(struct training_state *state, double loss, int64_t targets,
+                             int64_t correct)
+{
+    state->step++;
+    state->epoch_step++;
+    state->epoch_loss += loss;
+    state->epoch_targets += targets;
+    state->epoch_correct += correct;
+}
+
+void training_state_end_epoch(struct training_state *state, const struct history_row *row)
+{
+    state->epoch++;
+    state->history[state->history_count++] = *row;
+    state->epoch_step = state->epoch_targets = state->epoch_correct = 0;
+    state->epoch_loss = 0;
+}
+
+void stream_snapshot_free(struct stream_snapshot *snapshot)
+{
+    free(snapshot->rows);
+    free(snapshot->cursors);
+    free(snapshot->hidden);
+    snapshot->rows = NULL;
+    snapshot->cursors = NULL;
+    snapshot->hidden = NULL;
+}

@@ -1,0 +1,391 @@
+/* trainer_epoch: see the header. */
+#include "trainer_epoch.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "evaluate.h"
+#include "run_samples.h"
+#include "stop.h"
+#include "base/file.h"
+#include "base/inject.h"
+#include "base/log.h"
+#include "base/phase.h"
+#include "base/progress.h"
+
+/* Wall time of an epoch, or of the part of it that this process has computed. */
+struct epoch_clock {
+    double began, stepped; /* clock_seconds at the start and after the last step */
+    int64_t steps;
+};
+
+static bool out_of_steps(const struct trainer *trainer)
+{
+    int64_t most = trainer->options.train.max_steps;
+    return most > 0 && trainer->state.step >= most;
+}
+
+/* All steps are made; the epoch is still to be validated. */
+static bool at_end_of_epoch(const struct trainer *trainer)
+{
+    return trainer->state.epoch_step == trainer->data.steps_per_epoch;
+}
+
+bool trainer_finished(const struct trainer *trainer)
+{
+    const struct options *options = &trainer->options;
+    bool stopped_early = options->train.early_stop > 0 &&
+                         trainer->state.schedule.bad_epochs >= options->train.early_stop;
+    return trainer->state.epoch >= options->train.epochs || stopped_early ||
+           (out_of_steps(trainer) && !at_end_of_epoch(trainer));
+}
+
+void trainer_save(struct trainer *trainer)
+{
+    const struct persist_source source = {.state = &trainer->state,
+                                          .model = trainer->engine.model,
+                                          .prefetcher = trainer->data.prefetcher,
+                                          .batch = &trainer->data.batch};
+    persist_save(&trainer->persistence, &source);
+}
+
+/* ---- a step ---- */
+
+/* Completes the message of a failure that is the same on all ranks. Collective. */
+static enum status add_last_checkpoint(struct trainer *trainer, enum status status)
+{
+    char message[STATUS_MESSAGE_SIZE];
+    const char *saved = trainer->persistence.saved;
+    snprintf(message, sizeof message, "%s", status_message());
+    enum status synced = persist_sync(&trainer->persistence);
+    if (synced != STATUS_OK)
+        return synced;
+    return status_fail(status, "%s; the last checkpoint is %s", message,
+                       saved[0] ? saved : "none");
+}
+
+static struct step_flags own_flags(struct trainer *trainer)
+{
+    const struct training_data *data = &trainer->data;
+    bool ends_epoch = trainer->state.epoch_step + 1 >= data->steps_per_epoch;
+    return (struct step_flags){
+        .stop = stop_policy_in_step(&trainer->stop_policy, ends_epoch),
+        .save = persist_save_wanted(&trainer->persistence),
+        .input_failed = prefetcher_status(data->prefetcher) != STATUS_OK,
+    };
+}
+
+/* One step on all ranks. A window that could not be read is reported with the sum.
+ * Collective. */
+static enum status make_step(struct trainer *trainer, struct step_flags *flags,
+                             struct step_facts *facts)
+{
+    struct prefetcher *prefetcher = trainer->data.prefetcher;
+    struct step_engine *engine = &trainer->engine;
+    struct window window;
+    phase_enter(PHASE_READ);
+    prefetcher_next(prefetcher, &window);
+    step_gradient(engine, &trainer->state, &window);
+    *flags = own_flags(trainer);
+    enum status status = step_reduce(engine, &window, flags);
+    if (status != STATUS_OK)
+        return status;
+    status = flags->input_failed
+                 ? comm_agree(trainer->comm, prefetcher_status(prefetcher))
+                 : step_update(engine, &trainer->state, facts);
+    return status == STATUS_OK ? status : add_last_checkpoint(trainer, status);
+}
+
+static void report_step(struct trainer *trainer, struct step_facts *facts,
+                        struct epoch_clock *clock)
+{
+    double now = clock_seconds();
+    struct worst_times *worst = &trainer->stop_policy.worst;
+    facts->seconds = now - clock->stepped;
+    facts->tokens_per_second =
+        (double)tokens_per_step(&trainer->options) / facts->seconds;
+    clock->stepped = now;
+    clock->steps++;
+    worst->step = fmax(worst->step, facts->seconds);
+    facts->hashed = trainer->options.run.hash_steps;
+    if (comm_rank(trainer->comm) != 0)
+        return;
+    if (facts->hashed)
+        facts->weights_hash =
+            params_hash(&trainer->engine.params, trainer->engine.weights);
+    metrics_step(&trainer->metrics, facts);
+}
+
+static void begin_progress(const struct trainer *trainer, struct progress *progress)
+{
+    char task[64];
+    int64_t left = trainer->data.steps_per_epoch - trainer->state.epoch_step;
+    snprintf(task, sizeof task, "epoch %" PRId64 "/%" PRId64, trainer->state.epoch + 1,
+             trainer->options.train.epochs);
+    progress_begin(progress, task, "tokens",
+                   (uint64_t)(left * tokens_per_step(&trainer->options)));
+}
+
+static void show_progress(const struct trainer *trainer, int64_t steps,
+                          struct progress *progress)
+{
+    char note[64];
+    const struct training_state *state = &trainer->state;
+    snprintf(note, sizeof note, "loss %.4f",
+             state->epoch_loss / (double)state->epoch_targets);
+    progress_update(progress, (uint64_t)(steps * tokens_per_step(&trainer->options)),
+                    note);
+}
+
+/* Steps to the end of the epoch, of max_steps, or until a stop. */
+static enum status make_steps(struct trainer *trainer, struct epoch_clock *clock)
+{
+    struct progress progress;
+    struct training_state *state = &trainer->state;
+    int64_t first = state->epoch_step;
+    enum status status = STATUS_OK;
+    begin_progress(trainer, &progress);
+    while (!at_end_of_epoch(trainer) && !out_of_steps(trainer) && !trainer->stop) {
+        struct step_facts facts = {0};
+        struct step_flags flags;
+        phase_set_step(state->step + 1);
+        inject_strike(state->step + 1);
+        status = make_step(trainer, &flags, &facts);
+        if (status != STATUS_OK)
+            break;
+        trainer->stop = flags.stop;
+        persist_poll(&trainer->persistence);
+        report_step(trainer, &facts, clock);
+        show_progress(trainer, state->epoch_step - first, &progress);
+        if (flags.save && !trainer->stop && !at_end_of_epoch(trainer)) {
+            trainer_save(trainer);
+            report_trace(&trainer->report);
+        }
+    }
+    progress_end(&progress);
+    return status;
+}
+
+/* ---- validation ---- */
+
+static bool wants_to_stop(void *context)
+{
+    struct trainer *trainer = context;
+    return stop_policy_in_validation(&trainer->stop_policy);
+}
+
+/* STATUS_STOPPED on all ranks if one of them stops it. The phase lasts until the next
+ * step, except for saving and sampling. Collective. */
+static enum status validate(struct trainer *trainer, struct evaluation *valid)
+{
+    const struct evaluation_stop stop = {.wanted = wants_to_stop, .context = trainer};
+    const struct evaluation_request request = {
+        .dataset = trainer->data.dataset,
+        .split = SPLIT_VALID,
+        .microbatches = (int)trainer->options.train.slices,
+        .rows = trainer->data.batch.rows,
+        .steps = trainer->data.batch.steps,
+        .memory = trainer->data.plan.validation,
+        .stop = &stop,
+    };
+    phase_enter(PHASE_VALIDATE);
+    prefetcher_rest(trainer->data.prefetcher); /* its memory is the validation's now */
+    return evaluate_split(trainer->comm, &request, trainer->engine.model, valid);
+}
+
+/* A stopped validation leaves no result; the epoch stays open after its last step, from
+ * where the resumed run validates again. */
+static enum status leave_unvalidated(struct trainer *trainer)
+{
+    trainer->stop = true;
+    log_info("epoch %" PRId64
+             ": validation stopped; the resumed run starts with validating again",
+             trainer->state.epoch + 1);
+    return STATUS_OK;
+}
+
+/* All is complete except that figure, which no other run would compute. */
+static enum status warn_unvalidated(const struct trainer *trainer)
+{
+    if (trainer_folder_exists(trainer->persistence.directory.checkpoints))
+        log_warn("not validated after the last step, as a stop was requested: tutti "
+                 "evaluate %s/checkpoints/latest %s --split valid",
+                 trainer->options.run.dir, trainer->data.dataset->path);
+    return STATUS_OK;
+}
+
+static void report_partial_epoch(struct trainer *trainer, const struct evaluation *valid)
+{
+    const struct training_state *state = &trainer->state;
+    const struct step_facts facts = {
+        .step = state->step,
+        .epoch = state->epoch + 1,
+        .loss = state->epoch_loss / (double)state->epoch_targets,
+        .weights_hash = params_hash(&trainer->engine.params, trainer->engine.weights),
+    };
+    metrics_part(&trainer->metrics, &facts, valid);
+    char text[96] = "";
+    if (training_data_has_validation(&trainer->data))
+        snprintf(text, sizeof text, "valid_loss %.4f valid_accuracy %.4f ", valid->loss,
+                 valid->accuracy);
+    log_info("train.max_steps within epoch %" PRId64 ": step %" PRId64
+             " train_loss %.4f %sweights_hash %016" PRIx64,
+             facts.epoch, facts.step, facts.loss, text, facts.weights_hash);
+}
+
+enum status trainer_validate_partial_epoch(struct trainer *trainer)
+{
+    struct evaluation valid;
+    if (trainer->state.epoch_step == 0 || at_end_of_epoch(trainer) ||
+        !out_of_steps(trainer))
+        return STATUS_OK;
+    enum status status = validate(trainer, &valid);
+    if (status == STATUS_STOPPED)
+        return warn_unvalidated(trainer);
+    if (status == STATUS_OK)
+        report_partial_epoch(trainer, &valid);
+    return status;
+}
+
+/* ---- the end of an epoch ---- */
+
+/* Closes the epoch: its row of the history, and the sums start again. */
+static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
+                        const struct epoch_clock *clock)
+{
+    struct training_state *state = &trainer->state;
+    double targets = (double)state->epoch_targets;
+    double trained = clock->stepped - clock->began;
+    int64_t tokens = clock->steps * tokens_per_step(&trainer->options);
+    const struct history_row row = {
+        .epoch = state->epoch + 1,
+        .step = state->step,
+        .train_loss = state->epoch_loss / targets,
+        .train_accuracy = (double)state->epoch_correct / targets,
+        .valid_loss = valid->loss,
+        .valid_accuracy = valid->accuracy,
+        .learning_rate = schedule_learning_rate(&state->schedule, &trainer->options,
+                                                state->step, trainer->engine.total_steps),
+        .seconds = clock_seconds() - clock->began,
+        .tokens_per_second = trained > 0 ? (double)tokens / trained : 0,
+        .weights_hash = params_hash(&trainer->engine.params, trainer->engine.weights),
+    };
+    training_state_end_epoch(state, &row);
+}
+
+static void log_epoch(const struct trainer *trainer, const struct history_row *row)
+{
+    char valid[96] = "";
+    if (training_data_has_validation(&trainer->data))
+        snprintf(valid, sizeof valid, " valid_loss %.4f valid_accuracy %.4f",
+                 row->valid_loss, row->valid_accuracy);
+    log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64 " train_loss %.4f%s",
+             row->epoch, trainer->options.train.epochs, row->step, row->train_loss,
+             valid);
+    log_info("  tokens_per_second %.0f weights_hash %016" PRIx64, row->tokens_per_second,
+             row->weights_hash);
+}
+
+static void report_epoch(struct trainer *trainer)
+{
+    const struct training_state *state = &trainer->state;
+    const struct history_row *row = &state->history[state->history_count - 1];
+    const struct checkpoint_cost cost = persist_epoch_cost(&trainer->persistence);
+    metrics_epoch(&trainer->metrics, row, &trainer->persistence.image.baselines, &cost);
+    log_epoch(trainer, row);
+}
+
+/* True if a checkpoint is written after this epoch: by run.checkpoint_every, and always
+ * after the best one so far, the last one and the one before a stop. */
+static bool keeps_epoch(const struct trainer *trainer, bool best)
+{
+    return trainer->state.epoch % trainer->options.run.checkpoint_every == 0 || best ||
+           trainer->stop || trainer_finished(trainer);
+}
+
+/* Samples are written in a folder of their own and moved when all are complete. */
+static enum status write_samples(struct trainer *trainer)
+{
+    const struct trainer_request *request = trainer->request;
+    struct persistence *persistence = &trainer->persistence;
+    char *path;
+    enum status status = run_samples_begin(&persistence->directory, &path);
+    if (status != STATUS_OK)
+        return status;
+    status = request->samples(
+        persist_image(persistence, &trainer->state, trainer->engine.weights), path,
+        request->context);
+    enum status ended =
+        run_samples_end(&persistence->directory, path, status == STATUS_OK);
+    return status == STATUS_OK ? ended : status;
+}
+
+static void make_samples(struct trainer *trainer)
+{
+    if (comm_rank(trainer->comm) != 0 || !trainer->request->samples ||
+        trainer->options.run.samples == 0)
+        return;
+    enum phase before = phase_enter(PHASE_SAMPLE);
+    struct worst_times *worst = &trainer->stop_policy.worst;
+    double began = clock_seconds();
+    if (write_samples(trainer) != STATUS_OK)
+        log_warn("no samples of epoch %" PRId64 ": %s", trainer->state.epoch,
+                 status_message());
+    worst->samples = fmax(worst->samples, clock_seconds() - began);
+    phase_enter(before);
+}
+
+enum status trainer_report_time(struct trainer *trainer, int64_t epoch)
+{
+    struct time_breakdown breakdown;
+    char text[REPORT_TEXT];
+    enum status status = report_end(&trainer->report, &breakdown);
+    if (status != STATUS_OK || comm_rank(trainer->comm) != 0)
+        return status;
+    metrics_time(&trainer->metrics, epoch, trainer->state.step, &breakdown);
+    log_info("%s", time_breakdown_text(&breakdown, text));
+    if (*time_breakdown_slowest(&breakdown, text))
+        log_info("%s", text);
+    return STATUS_OK;
+}
+
+static enum status end_epoch(struct trainer *trainer, const struct epoch_clock *clock)
+{
+    struct training_state *state = &trainer->state;
+    struct worst_times *worst = &trainer->stop_policy.worst;
+    struct evaluation valid;
+    double began = clock_seconds();
+    enum status status = validate(trainer, &valid);
+    if (status == STATUS_STOPPED)
+        return leave_unvalidated(trainer);
+    if (status != STATUS_OK)
+        return status;
+    close_epoch(trainer, &valid, clock);
+    bool best = valid.tokens > 0 && schedule_epoch(&state->schedule, &trainer->options,
+                                                   state->epoch, valid.loss);
+    report_epoch(trainer);
+    bool stop = stop_policy_before_samples(&trainer->stop_policy);
+    trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
+    if (keeps_epoch(trainer, best))
+        trainer_save(trainer);
+    if (!trainer->stop) /* a stop must not wait for samples */
+        make_samples(trainer);
+    worst->epoch_end = fmax(worst->epoch_end, clock_seconds() - began);
+    return trainer_report_time(trainer, state->epoch);
+}
+
+enum status trainer_epoch(struct trainer *trainer)
+{
+    double began = clock_seconds();
+    struct epoch_clock clock = {.began = began, .stepped = began};
+    enum status status = make_steps(trainer, &clock);
+    if (status == STATUS_OK && at_end_of_epoch(trainer) && !trainer->stop)
+        status = end_epoch(trainer, &clock);
+    return status;
+}
+
+bool trainer_folder_exists(const char *folder)
+{
+    return folder && file_is_directory(folder);
+}

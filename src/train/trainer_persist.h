@@ -1,0 +1,98 @@
+/* trainer_persist: the run's checkpoints, from the state spread over the ranks to a file
+ * and its name.
+ *
+ * Training waits for the messages and for the copy of the state (writer.h), not for the
+ * disk. A checkpoint by the clock (run.checkpoint_minutes) is made only while the writer
+ * is idle; one at the end of an epoch waits for the writer, so that none is left out.
+ */
+#ifndef TUTTI_TRAIN_TRAINER_PERSIST_H
+#define TUTTI_TRAIN_TRAINER_PERSIST_H
+
+#include <stdbool.h>
+
+#include "checkpoint.h"
+#include "local_batch.h"
+#include "metrics.h"
+#include "prefetcher.h"
+#include "run_checkpoints.h"
+#include "run_directory.h"
+#include "state.h"
+#include "writer.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "comm/comm.h"
+#include "nn/model.h"
+#include "watchdog/watchdog.h"
+
+struct persistence { /* zero-initialise; free with persist_close */
+    struct comm *comm;
+    struct watchdog *watchdog;      /* is sent the newest checkpoint; NULL: none */
+    struct run_directory directory; /* rank 0 */
+    struct writer *writer;          /* rank 0 */
+
+    /* What all checkpoints of this run have in common. It owns `pairs`; state, weights
+     * and streams are filled in for each checkpoint, and are borrowed. */
+    struct checkpoint image;
+
+    /* The longest seconds of a checkpoint, in this process and since the last
+     * persist_epoch_cost. Rank 0. */
+    struct checkpoint_cost cost, epoch_cost;
+    double saved_at; /* clock_seconds of the last persist_save, or of persist_start */
+
+    /* Current on rank 0, elsewhere as of the last persist_sync: */
+    char saved[CHECKPOINT_NAME]; /* the last one written or resumed from; "": none */
+    bool unsaved;                /* the last attempt to write one failed */
+    bool vanished; /* the last one was removed; `saved` is the newest left */
+};
+
+/* Rank 0 claims, locks and opens run.dir. Not collective. */
+enum status persist_open(struct persistence *persistence, struct comm *comm,
+                         const struct options *options, enum run_start start);
+
+/* Starts rank 0's writer for checkpoints of `state`, after `image` was filled in. Not
+ * collective. */
+enum status persist_start(struct persistence *persistence,
+                          const struct training_state *state, float *weights);
+
+void persist_close(struct persistence *persistence);
+
+/* A checkpoint of this moment without streams, which borrows everything and is valid until
+ * the state changes. Not collective. */
+const struct checkpoint *persist_image(struct persistence *persistence,
+                                       const struct training_state *state,
+                                       float *weights);
+
+/* The parts of a run's state, where they live. */
+struct persist_source {
+    const struct training_state *state;
+    struct model *model;
+    const struct prefetcher *prefetcher;
+    const struct local_batch *batch;
+};
+
+/* Waits for the previous checkpoint, gathers the state on rank 0 and passes a copy to the
+ * writer. A failure is a warning and sets `unsaved`; training continues. Collective. */
+void persist_save(struct persistence *persistence, const struct persist_source *source);
+
+/* Takes the writer's outcome, if there is one; to be called after every step. Does nothing
+ * except on rank 0. Not collective. */
+void persist_poll(struct persistence *persistence);
+
+/* Waits for the writer; then all ranks agree on `saved`, `unsaved` and `vanished`.
+ * Collective. */
+enum status persist_sync(struct persistence *persistence);
+
+/* True on rank 0 when the clock asks for a checkpoint and the writer is idle. Not
+ * collective. */
+bool persist_save_wanted(const struct persistence *persistence);
+
+/* Estimated seconds until a checkpoint requested now is on disk. Rank 0. */
+double persist_seconds(const struct persistence *persistence);
+
+/* The longest seconds since the last call. */
+struct checkpoint_cost persist_epoch_cost(struct persistence *persistence);
+
+/* Sends the watchdog the newest checkpoint. Does nothing except on rank 0. */
+void persist_notify_watchdog(const struct persistence *persistence);
+
+#endif

@@ -1,0 +1,324 @@
+/* trainer_setup: see the header.
+ *
+ * Every rank opens its own part up to a point where all need the others; there they agree
+ * on the outcome, so that a failure of one is the one message of all and none waits for a
+ * rank that has left.
+ */
+#include "trainer_setup.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "baselines.h"
+#include "trainer_resume.h"
+#include "base/log.h"
+
+/* ---- each rank's own part ---- */
+
+static enum status check_request(const struct comm *comm, const struct options *options)
+{
+    int ranks = comm_size(comm);
+    enum status status = options_check(options);
+    if (status != STATUS_OK)
+        return status;
+    if (options->data.dataset[0] == '\0')
+        return status_fail(
+            STATUS_MISUSE,
+            "data.dataset is not set: the directory that `tutti preprocess` "
+            "has made");
+    if (options->train.slices < ranks)
+        return status_fail(
+            STATUS_MISUSE,
+            "train.slices = %" PRId64 ", but there are %d ranks and each "
+            "needs a microbatch: set train.slices = %d or more, or use %" PRId64 " ranks",
+            options->train.slices, ranks, ranks, options->train.slices);
+    return STATUS_OK;
+}
+
+static enum run_start start_of(const struct trainer *trainer)
+{
+    return trainer->request->resume ? RUN_RESUMED : RUN_NEW;
+}
+
+/* Windows over all ranks in one validation. */
+static double validation_windows(const struct trainer *trainer)
+{
+    return (double)training_data_tokens(&trainer->data, SPLIT_VALID) /
+           (double)tokens_per_step(&trainer->options);
+}
+
+static enum status open_local(struct trainer *trainer)
+{
+    struct options *options = &trainer->options;
+    struct persistence *persistence = &trainer->persistence;
+    enum status status = model_matmul_backend(options, &trainer->backend);
+    if (status == STATUS_OK)
+        status = check_request(trainer->comm, options);
+    if (status == STATUS_OK)
+        status = training_data_open(&trainer->data, trainer->comm, options);
+    if (status == STATUS_OK)
+        status = persist_open(persistence, trainer->comm, options, start_of(trainer));
+    if (status == STATUS_OK)
+        status = stop_policy_open(&trainer->stop_policy, persistence,
+                                  options->run.minutes, validation_windows(trainer));
+    return status;
+}
+
+/* ---- the same kernels everywhere ---- */
+
+enum { HOST_TEXT = 64 };
+
+struct host_numerics {
+    char numerics[HOST_TEXT], host[HOST_TEXT];
+};
+
+static enum status compare_numerics(const struct host_numerics *ranks, int count)
+{
+    for (int r = 1; r < count; r++)
+        if (strcmp(ranks[r].numerics, ranks[0].numerics) != 0)
+            return status_fail(
+                STATUS_FAILED,
+                "OpenBLAS uses different kernels on different ranks (%s on %s, rank 0; "
+                "%s on %s, rank %d), so the result would depend on which rank computes "
+                "what: set OPENBLAS_CORETYPE=%s on all hosts, or "
+                "train.allow_mixed_cores = yes",
+                ranks[0].numerics, ranks[0].host, ranks[r].numerics, ranks[r].host, r,
+                ranks[0].numerics);
+    return STATUS_OK;
+}
+
+/* Collective. */
+static enum status check_numerics(struct comm *comm, const char *numerics,
+                                  bool allow_mixed)
+{
+    struct host_numerics mine = {{0}, {0}};
+    uint8_t *all = NULL;
+    size_t *sizes = NULL;
+    snprintf(mine.numerics, sizeof mine.numerics, "%s", numerics);
+    snprintf(mine.host, sizeof mine.host, "%s", comm_host(comm));
+    enum status status = comm_gather(comm, &mine, sizeof mine, &all, &sizes);
+    if (status == STATUS_OK && comm_rank(comm) == 0)
+        status = compare_numerics((const struct host_numerics *)all, comm_size(comm));
+    if (status != STATUS_OK && all && allow_mixed) {
+        log_warn("%s", status_message());
+        status = STATUS_OK;
+    }
+    free(all);
+    free(sizes);
+    return comm_agree(comm, status);
+}
+
+/* ---- from a checkpoint, or anew ---- */
+
+/* What every checkpoint of this run holds, whatever it was resumed from. */
+static void describe_run(struct trainer *trainer)
+{
+    const struct dataset *dataset = trainer->data.dataset;
+    struct checkpoint *image = &trainer->persistence.image;
+    struct provenance *provenance = &image->provenance;
+    image->options = trainer->options;
+    image->shape = trainer->engine.shape;
+    image->params = trainer->engine.params;
+    image->encoding = dataset->encoding;
+    image->vocabulary_hash = dataset->vocabulary_hash;
+    image->dataset_hash = dataset->dataset_hash;
+    image->streams.row_count = (size_t)trainer->options.train.batch;
+    image->streams.microbatches = (size_t)trainer->options.train.slices;
+    image->streams.hidden_size = model_state_size(trainer->engine.model);
+    provenance->ranks = comm_size(trainer->comm);
+    snprintf(provenance->numerics, sizeof provenance->numerics, "%s",
+             trainer->backend->numerics());
+    snprintf(provenance->host, sizeof provenance->host, "%s", comm_host(trainer->comm));
+}
+
+static void set_total_steps(struct trainer *trainer)
+{
+    const struct options *options = &trainer->options;
+    int64_t total = trainer->data.steps_per_epoch * options->train.epochs;
+    if (options->train.max_steps > 0 && options->train.max_steps < total)
+        total = options->train.max_steps;
+    trainer->engine.total_steps = total;
+}
+
+/* Takes over the state from what was read, or starts one. */
+static enum status set_state(struct trainer *trainer, struct checkpoint *read)
+{
+    const struct options *options = &trainer->options;
+    enum status status = STATUS_OK;
+    if (read->weights) {
+        trainer->state = read->state;
+        read->state = (struct training_state){0};
+    } else {
+        status =
+            training_state_start(options, trainer->engine.params.total, &trainer->state);
+    }
+    step_set_weights(&trainer->engine, read->weights);
+    free(read->weights);
+    read->weights = NULL;
+    return status == STATUS_OK ? training_state_reserve_history(&trainer->state, options)
+                               : status;
+}
+
+static void restore_hidden(struct trainer *trainer, const struct stream_snapshot *read)
+{
+    const struct microbatches *own = &trainer->data.batch.own;
+    for (int s = 0; read->hidden && s < own->count; s++)
+        model_set_state(trainer->engine.model, s,
+                        read->hidden + (size_t)(own->first + s) * read->hidden_size);
+}
+
+/* Rank 0's files. */
+static enum status open_files(struct trainer *trainer)
+{
+    const struct run_directory *directory = &trainer->persistence.directory;
+    if (comm_rank(trainer->comm) != 0)
+        return STATUS_OK;
+    char *text = options_text(&trainer->options, SECTION_ALL);
+    enum status status =
+        text ? run_directory_write_settings(directory, text)
+             : status_fail(STATUS_FAILED, "out of memory for the settings");
+    free(text);
+    if (status == STATUS_OK)
+        status = metrics_open(directory->path, trainer->state.step, trainer->state.epoch,
+                              &trainer->metrics);
+    return status;
+}
+
+/* Model, state, data and files, as they were read or anew. Not collective. */
+static enum status open_state(struct trainer *trainer, struct checkpoint *read)
+{
+    const struct encoding *encoding = trainer->data.dataset->encoding;
+    enum status status = step_open(&trainer->engine, trainer->comm, &trainer->options,
+                                   trainer->backend, encoding->vocabulary, encoding->end);
+    if (status != STATUS_OK)
+        return status;
+    set_total_steps(trainer);
+    describe_run(trainer);
+    status = set_state(trainer, read);
+    if (status == STATUS_OK)
+        status = training_data_start(&trainer->data, &trainer->options, &read->streams,
+                                     trainer->state.step + 1);
+    if (status != STATUS_OK)
+        return status;
+    restore_hidden(trainer, &read->streams);
+    stream_snapshot_free(&read->streams);
+    status = open_files(trainer);
+    if (status == STATUS_OK)
+        status = persist_start(&trainer->persistence, &trainer->state,
+                               trainer->engine.weights);
+    return status;
+}
+
+/* Counting the training tokens is a pass over all of them, which takes time where they
+ * stay on disk. So checkpoints hold the counts and the baselines, for resumed runs and
+ * for evaluations on other datasets. Collective. */
+static enum status set_baselines(struct trainer *trainer, struct checkpoint *read)
+{
+    const struct dataset *dataset = trainer->data.dataset;
+    struct checkpoint *image = &trainer->persistence.image;
+    enum status status = STATUS_OK;
+    image->pairs = read->pairs;
+    image->baselines = read->baselines;
+    read->pairs = NULL;
+    if (!image->pairs) { /* no checkpoint, or one of an older program */
+        status = baselines_count(trainer->comm, dataset, SPLIT_TRAIN, &image->pairs);
+        if (status == STATUS_OK)
+            status = baselines_evaluate(trainer->comm, dataset, SPLIT_VALID, image->pairs,
+                                        &image->baselines);
+    }
+    if (comm_rank(trainer->comm) != 0) { /* rank 0 writes the checkpoints */
+        free(image->pairs);
+        image->pairs = NULL;
+    }
+    return status;
+}
+
+enum status trainer_open(struct trainer *trainer)
+{
+    struct comm *comm = trainer->comm;
+    struct checkpoint read = {0};
+    trainer->options = *trainer->request->options;
+    trainer->persistence.watchdog = trainer->request->watchdog;
+    enum status status = comm_agree(comm, open_local(trainer));
+    if (status == STATUS_OK)
+        status = check_numerics(comm, trainer->backend->numerics(),
+                                trainer->options.train.allow_mixed_cores);
+    if (status == STATUS_OK)
+        status =
+            trainer_resume(&trainer->persistence, start_of(trainer), &trainer->options,
+                           trainer->backend->numerics(), &trainer->data, &read);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, open_state(trainer, &read));
+    if (status == STATUS_OK)
+        status = comm_agree(comm, step_open_sum(&trainer->engine));
+    if (status == STATUS_OK)
+        status = set_baselines(trainer, &read);
+    checkpoint_free(&read);
+    return status;
+}
+
+void trainer_close(struct trainer *trainer)
+{
+    persist_close(&trainer->persistence);
+    stop_policy_close(&trainer->stop_policy);
+    metrics_close(&trainer->metrics);
+    training_state_free(&trainer->state);
+    step_close(&trainer->engine);
+    training_data_close(&trainer->data);
+}
+
+/* ---- facts ---- */
+
+static void print_dataset(const struct trainer *trainer)
+{
+    const struct options *given = trainer->request->options, *used = &trainer->options;
+    const struct dataset *dataset = trainer->data.dataset;
+    const struct dataset_shard *total = &dataset->total;
+    if (given->data.encoding != used->data.encoding ||
+        strcmp(given->data.grid, used->data.grid) != 0)
+        log_info("the settings of [data] are the dataset's, not the configuration's: %s, "
+                 "grid %s",
+                 dataset->encoding->name, used->data.grid);
+    log_info("dataset          %s: %" PRIu64 " training pieces, %" PRIu64
+             " for validation; hash %016" PRIx64,
+             dataset->path, total->pieces[SPLIT_TRAIN], total->pieces[SPLIT_VALID],
+             dataset->dataset_hash);
+    log_info("model            %zu parameters; vocabulary %zu (%s)",
+             trainer->engine.params.total, dataset->encoding->vocabulary,
+             dataset->encoding->name);
+}
+
+static void print_baselines(const struct trainer *trainer)
+{
+    const struct baselines *baselines = &trainer->persistence.image.baselines;
+    if (training_data_has_validation(&trainer->data))
+        log_info("validation baselines: unigram %.4f, bigram %.4f nats per token",
+                 baselines->unigram, baselines->bigram);
+    else
+        log_info("validation       none: the dataset has no piece for it");
+}
+
+void trainer_print_facts(struct trainer *trainer)
+{
+    const double megabyte = 1e6;
+    struct comm *comm = trainer->comm;
+    const struct training_data *data = &trainer->data;
+    int64_t data_bytes = comm_max_i64(comm, (int64_t)training_data_bytes(data));
+    int64_t model = comm_max_i64(comm, (int64_t)model_bytes(trainer->engine.model));
+    if (log_is_muted())
+        return;
+    options_print(&trainer->options,
+                  SECTION_DATA | SECTION_MODEL | SECTION_TRAIN | SECTION_RUN, stderr);
+    print_dataset(trainer);
+    log_info("ranks            %d, with %d microbatches of %d rows; products by %s",
+             comm_size(comm), data->batch.own.total, data->batch.rows,
+             trainer->backend->description());
+    log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
+             (double)model / megabyte, (double)data_bytes / megabyte,
+             data->plan.training ? ", streamed from disk" : "");
+    log_info("epoch            %" PRIu64 " tokens, %" PRId64 " steps of %" PRId64,
+             training_data_tokens(data, SPLIT_TRAIN), data->steps_per_epoch,
+             tokens_per_step(&trainer->options));
+    print_baselines(trainer);
+}

@@ -1,0 +1,89 @@
+/* trainer_step: one optimizer step on all ranks.
+ *
+ *     step_gradient   forward and backward on this rank's microbatches; the gradient's sum
+ *                     over the ranks starts during back-propagation
+ *     step_reduce     the rest of the sum, and with it what ranks ask of each other
+ *     step_update     clipping and the optimizer
+ *
+ * Between the first two a rank decides what to ask for, as late as the sum allows. No
+ * call allocates. Files, datasets and the clock are unknown here, so the same code runs
+ * on synthetic tokens (synthetic_run.h).
+ */
+#ifndef TUTTI_TRAIN_TRAINER_STEP_H
+#define TUTTI_TRAIN_TRAINER_STEP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "local_batch.h"
+#include "metrics.h"
+#include "state.h"
+#include "window.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "comm/buckets.h"
+#include "comm/comm.h"
+#include "comm/exact_sum.h"
+#include "nn/model.h"
+
+struct step_engine { /* zero-initialise; free with step_close */
+    struct comm *comm;
+    const struct options *options; /* borrowed; [model] and [train] */
+    struct local_batch batch;
+    struct model_shape shape;
+    struct params params; /* layout of weights and gradients */
+    struct model *model;
+    float *weights;      /* [params.total], the model's */
+    int64_t total_steps; /* of the run, for the schedule; set by the caller */
+
+    int64_t step;           /* number of the current step, from 1 */
+    struct exact_sum *sum;  /* gradient over all microbatches, losses, flags */
+    enum status sum_status; /* of the sum in progress */
+    /* train.reduce = float: */
+    float *gradient; /* [params.total], summed in place; else NULL */
+    struct comm_memory *float_memory;
+    struct buckets *float_sum;
+};
+
+/* What a rank asks of all ranks, in: its own, out: true if any rank set it. */
+struct step_flags {
+    bool stop;         /* stop after this step */
+    bool save;         /* write a checkpoint after this step */
+    bool input_failed; /* its window could not be read */
+};
+
+/* Creates the model on `backend`, weights all zero, for `vocabulary` tokens, of which
+ * `end` ends a piece. Not collective. */
+enum status step_open(struct step_engine *engine, struct comm *comm,
+                      const struct options *options, const struct matmul_backend *backend,
+                      size_t vocabulary, token end);
+
+/* Sets the weights: initial ones, or a copy of `resumed` if that is not NULL. */
+void step_set_weights(struct step_engine *engine, const float *resumed);
+
+/* Plans the sum over the ranks. Collective. */
+enum status step_open_sum(struct step_engine *engine);
+
+void step_close(struct step_engine *engine);
+
+/* Forward and backward of the step after state->step, on `window`, whose losses are
+ * filled. Collective. */
+void step_gradient(struct step_engine *engine, const struct training_state *state,
+                   struct window *window);
+
+/* Completes the sum of the gradient, the window's losses and the flags. Fails only if
+ * communication does. Collective. */
+enum status step_reduce(struct step_engine *engine, const struct window *window,
+                        struct step_flags *flags);
+
+/* Updates weights and state; `facts` gets step, epoch, loss, accuracy, gradient norm and
+ * learning rate. STATUS_FAILED on all ranks if training has diverged; then nothing is
+ * updated, and the message names step, epoch, cause and cure. Collective. */
+enum status step_update(struct step_engine *engine, struct training_state *state,
+                        struct step_facts *facts);
+
+/* Bits after the binary point in the exact sum of the gradients; see trainer_step.c. */
+int step_scale_bits(int64_t batch, int64_t time);
+
+#endif

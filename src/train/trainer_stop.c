@@ -1,0 +1,83 @@
+/* trainer_stop: see the header. */
+#include "trainer_stop.h"
+
+#include <math.h>
+
+#include "stop.h"
+#include "base/log.h"
+#include "base/progress.h"
+
+static const double margin_factor = 1.5, margin_seconds = 5;
+
+enum status stop_policy_open(struct stop_policy *policy,
+                             const struct persistence *persistence, double minutes,
+                             double validation_windows)
+{
+    *policy = (struct stop_policy){.persistence = persistence,
+                                   .validation_windows = validation_windows};
+    return comm_rank(persistence->comm) == 0 ? deadline_open(minutes, &policy->deadline)
+                                             : STATUS_OK;
+}
+
+void stop_policy_close(struct stop_policy *policy)
+{
+    deadline_close(policy->deadline);
+    *policy = (struct stop_policy){0};
+}
+
+/* ---- time ---- */
+
+/* The forward pass alone costs a third of a step; a partly filled window costs as much as
+ * a full one. */
+static double epoch_end_seconds(const struct stop_policy *policy)
+{
+    if (policy->worst.epoch_end > 0)
+        return policy->worst.epoch_end;
+    return (policy->validation_windows + 1) * policy->worst.step;
+}
+
+/* True if less time is left than `seconds` and a checkpoint need. */
+static bool time_is_short(struct stop_policy *policy, double seconds)
+{
+    char left_text[64], need_text[64];
+    double left = deadline_left(policy->deadline);
+    if (left == HUGE_VAL || policy->out_of_time)
+        return policy->out_of_time;
+    double need = seconds + persist_seconds(policy->persistence);
+    if (left > margin_factor * need + margin_seconds)
+        return false;
+    policy->out_of_time = true;
+    log_info("time limit       %s left, and up to %s may pass before the next chance to "
+             "stop with a checkpoint: stopping",
+             duration_text(left > 0 ? left : 0, left_text, sizeof left_text),
+             duration_text(need, need_text, sizeof need_text));
+    return true;
+}
+
+/* ---- the policy ---- */
+
+bool stop_policy_in_step(struct stop_policy *policy, bool ends_epoch)
+{
+    if (stop_signal() || !policy->deadline)
+        return stop_signal() != 0;
+    double seconds = 2 * policy->worst.step; /* the rest of this one, and the next */
+    return time_is_short(policy, seconds + (ends_epoch ? epoch_end_seconds(policy) : 0));
+}
+
+/* A run that starts with a validation stops it for a signal, but not for its time limit:
+ * it has nothing to lose yet, and under a limit that is too short for a validation no run
+ * would ever complete one. */
+bool stop_policy_in_validation(struct stop_policy *policy)
+{
+    bool has_made_steps = policy->worst.step > 0;
+    if (stop_signal() || !policy->deadline || !has_made_steps)
+        return stop_signal() != 0;
+    return time_is_short(policy, policy->worst.step); /* a window takes less */
+}
+
+bool stop_policy_before_samples(struct stop_policy *policy)
+{
+    if (stop_signal() || !policy->deadline)
+        return stop_signal() != 0;
+    return time_is_short(policy, policy->worst.samples + policy->worst.step);
+}
