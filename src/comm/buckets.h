@@ -27,14 +27,14 @@ size_t buckets_count(size_t count, size_t bucket);
 void buckets_free(struct buckets *buckets); /* NULL is fine */
 
 /* Elements from `first` on are complete: the buckets of nothing but such elements start.
- * They may not be touched until buckets_finish. */
-enum status buckets_complete(struct buckets *buckets, size_t first);
+ * They may not be touched until buckets_wait. */
+enum status buckets_ready(struct buckets *buckets, size_t first);
 
 /* Moves what is under way. Not collective. */
-void buckets_move(struct buckets *buckets);
+void buckets_progress(struct buckets *buckets);
 
 /* All elements are complete: starts the rest and waits. Afterwards the next sum may
  * begin. */
-enum status buckets_finish(struct buckets *buckets);
+enum status buckets_wait(struct buckets *buckets);
 
 #endif

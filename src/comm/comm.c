@@ -26,7 +26,7 @@
 #include "base/slurm.h"
 
 enum {
-    BUCKET_ELEMENTS = 1 << 20, /* 8 MB of integers at once */
+    PIECE_ELEMENTS = 1 << 20, /* 8 MB of integers at once */
     PIECE_BYTES = 1 << 24,
     GATHER_TAG = 1
 };
@@ -91,7 +91,8 @@ static void need_no_daemon(void)
     setenv("OMPI_MCA_orte_create_session_dirs", "0", 0);
 }
 
-/* Open MPI 5 does not start without a home folder, which services and `env -i` don't set. */
+/* Open MPI 5 does not start without a home folder, which services and `env -i` don't
+ * set. */
 static void need_home(void)
 {
     const struct passwd *user = getenv("HOME") ? NULL : getpwuid(geteuid());
@@ -358,34 +359,23 @@ enum status comm_agree(struct comm *comm, enum status mine)
 
 /* ---- sums ---- */
 
-static enum status sum(struct comm *comm, void *values, MPI_Datatype type, size_t width,
-                       size_t count, size_t bucket)
+enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_t piece)
 {
     if (comm->size == 1)
         return STATUS_OK;
-    if (bucket == 0)
-        bucket = BUCKET_ELEMENTS;
-    if (bucket > INT_MAX)
-        bucket = INT_MAX; /* MPI's counts are int */
+    if (piece == 0)
+        piece = PIECE_ELEMENTS;
+    if (piece > INT_MAX)
+        piece = INT_MAX; /* MPI's counts are int */
     enum phase before = phase_enter(PHASE_WAIT);
     int code = MPI_SUCCESS;
-    for (size_t at = 0; at < count && code == MPI_SUCCESS; at += bucket) {
-        size_t n = count - at < bucket ? count - at : bucket;
-        code = MPI_Allreduce(MPI_IN_PLACE, (char *)values + at * width, (int)n, type,
-                             MPI_SUM, MPI_COMM_WORLD);
+    for (size_t at = 0; at < count && code == MPI_SUCCESS; at += piece) {
+        size_t n = count - at < piece ? count - at : piece;
+        code = MPI_Allreduce(MPI_IN_PLACE, values + at, (int)n, MPI_INT64_T, MPI_SUM,
+                             MPI_COMM_WORLD);
     }
     phase_enter(before);
     return comm_check(code, "sum over the ranks");
-}
-
-enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_t bucket)
-{
-    return sum(comm, values, MPI_INT64_T, sizeof *values, count, bucket);
-}
-
-enum status comm_sum_f32(struct comm *comm, float *values, size_t count, size_t bucket)
-{
-    return sum(comm, values, MPI_FLOAT, sizeof *values, count, bucket);
 }
 
 int64_t comm_max_i64(struct comm *comm, int64_t value)

@@ -91,7 +91,7 @@ static void ask(const int64_t *step)
                         "count");
 }
 
-int64_t comm_next(struct comm_counter *counter, int64_t step)
+int64_t comm_counter_next(struct comm_counter *counter, int64_t step)
 {
     int64_t before;
     comm_counter_serve(counter);

@@ -67,7 +67,7 @@ static size_t most_received(const struct comm_sum *sum)
     return most;
 }
 
-enum status comm_sum_plan(struct comm *comm, struct comm_memory *memory,
+enum status comm_sum_init(struct comm *comm, struct comm_memory *memory,
                           enum comm_type type, void *values, size_t count,
                           struct comm_sum **out)
 {
@@ -233,7 +233,7 @@ static bool is_read(const struct comm_sum *sum)
     return true;
 }
 
-bool comm_sum_move(struct comm_sum *sum)
+bool comm_sum_progress(struct comm_sum *sum)
 {
     while (sum->at < sum->round_count && sum->code == MPI_SUCCESS) {
         if (!is_there(sum))
@@ -246,9 +246,9 @@ bool comm_sum_move(struct comm_sum *sum)
     return sum->code != MPI_SUCCESS || is_read(sum);
 }
 
-enum status comm_sum_finish(struct comm_sum *sum)
+enum status comm_sum_wait(struct comm_sum *sum)
 {
-    while (!comm_sum_move(sum))
+    while (!comm_sum_progress(sum))
         sched_yield(); /* the one that is waited for may want this core */
     return comm_check(sum->code, "sum over the ranks");
 }

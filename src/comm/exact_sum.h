@@ -59,11 +59,11 @@ void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value);
 /* The values from `first` on have got all their addends of this rank: their sum over the
  * ranks begins, and they may not be touched until exact_sum_reduce. Called with ever
  * lower `first`, by all ranks with the same ones. Extras go last, with value 0. */
-enum status exact_sum_complete(struct exact_sum *sum, size_t first);
+enum status exact_sum_ready(struct exact_sum *sum, size_t first);
 
 /* Moves what is under way: to be called often in between, as messages move only here. Not
  * collective. */
-void exact_sum_move(struct exact_sum *sum);
+void exact_sum_progress(struct exact_sum *sum);
 
 /* Everything is complete: the rest begins, and all is waited for. Collective. */
 enum status exact_sum_reduce(struct exact_sum *sum);

@@ -94,8 +94,8 @@ static void start_sum(void *context, size_t first)
 {
     struct trainer *trainer = context;
     phase_enter(PHASE_SUM);
-    enum status status = is_exact(trainer) ? exact_sum_complete(trainer->sum, first)
-                                           : buckets_complete(trainer->float_sum, first);
+    enum status status = is_exact(trainer) ? exact_sum_ready(trainer->sum, first)
+                                           : buckets_ready(trainer->float_sum, first);
     if (trainer->sum_status == STATUS_OK)
         trainer->sum_status = status;
     phase_enter(PHASE_BACKWARD);
@@ -106,9 +106,9 @@ static void move_sum(void *context)
     struct trainer *trainer = context;
     phase_move();
     if (is_exact(trainer))
-        exact_sum_move(trainer->sum);
+        exact_sum_progress(trainer->sum);
     else
-        buckets_move(trainer->float_sum);
+        buckets_progress(trainer->float_sum);
 }
 
 /* Backward, with this rank's part of the gradient's sum. */
@@ -247,7 +247,7 @@ static enum status reduce(struct trainer *trainer)
     if (status == STATUS_OK)
         status = exact_sum_reduce(trainer->sum);
     if (status == STATUS_OK && !is_exact(trainer))
-        status = buckets_finish(trainer->float_sum);
+        status = buckets_wait(trainer->float_sum);
     if (status == STATUS_OK && exact_sum_count(trainer->sum, SUM_FAILED) > 0)
         status = unread(trainer);
     if (status == STATUS_OK && exact_sum_bad(trainer->sum))
