@@ -1,11 +1,11 @@
-/* buckets: one planned sum for each part of the vector. */
+/* buckets: one comm_sum per bucket. */
 #include "buckets.h"
 
 #include <stdlib.h>
 
 struct buckets {
     struct comm_sum **sums;
-    size_t count, elements; /* buckets; of one bucket */
+    size_t count, elements; /* number of buckets; elements of each but the last */
     size_t started;         /* buckets [started, count) are under way */
 };
 
