@@ -24,21 +24,21 @@
  *      afterwards. q writes it next when it receives it in the mirrored gather round,
  *      whose sender is r. By then r's flag shows that r has passed round k.
  *    - A block that q sends in a gather round is final: no later round writes it.
- *    - The input of the next sum is written by q's caller after COMM_SUM_DRAIN, which has
- *      loaded with acquire, for every round of this sum, a value of the reader's flag that
- *      was stored with release after its reads.
+ *    - The input of the next sum is written by q's caller after COMM_SUM_DRAIN, which
+ *      has loaded with acquire, for every round of this sum, a value of the reader's flag
+ *      that was stored with release after its reads.
  * 3. Weak memory adds no other behaviour. Each flag has one writer and only grows, and
  *    ranks only test whether a flag is at least some value. So a stale load merely delays
- *    a rank. By 1 and 2, any two conflicting accesses to a vector are ordered by a release
- *    store and an acquire load that reads it or a later store of the same rank.
+ *    a rank. By 1 and 2, any two conflicting accesses to a vector are ordered by a
+ *    release store and an acquire load that reads it or a later store of the same rank.
  * 4. No deadlock. Round k needs only that other ranks have finished k rounds, and
  *    COMM_SUM_DRAIN only rounds of the same sum; so by induction every rank finishes, as
  *    all start their sums in the same order.
  * 5. No rank is more than one sum ahead of another: completing a sum takes a contribution
  *    of every rank. So three sums in a row show all that reuse of a vector can do.
  *
- * tests/test_sum_protocol.c checks all of this on this code, over all interleavings of
- * the steps of up to four ranks.
+ * tests/test_sum_protocol.c checks 1, 2, 4 and 5 on this code, over all interleavings of
+ * the steps of up to six ranks.
  */
 #include <limits.h>
 #include <sched.h>
