@@ -9,7 +9,7 @@
  *     the caller begins and ends writing the input, and starts the sum;
  *     a rank finds the inputs of a round arrived, combines them, publishes the round;
  *     a rank finds its vector read by all its readers, and the caller takes the result;
- *     MPI buffers a message, or delivers it (MPI is a model of nonblocking messages here).
+ *     MPI, which is a model of nonblocking messages here, buffers or delivers a message.
  *
  * In every state: no two accesses to the same memory are under way of which one writes
  * (writing the input and combining take time: they last from one step to a later one); a
