@@ -28,13 +28,13 @@ static int64_t addend(int rank, size_t i)
     return (int64_t)rng_block(1, RNG_TEST, (uint64_t)rank, i, 0).word[0] >> 8;
 }
 
-static void plan(struct world *world, int ranks, const int *host_of, size_t count)
+static void plan(struct world *world, int ranks, const int *node_of, size_t count)
 {
     *world = (struct world){.ranks = ranks, .count = count};
     for (int r = 0; r < ranks; r++) {
         size_t rounds;
         assert_int_equal(
-            allreduce_schedule_plan(r, ranks, host_of, count, &world->rounds[r], &rounds),
+            allreduce_schedule_plan(r, ranks, node_of, count, &world->rounds[r], &rounds),
             0);
         assert_true(r == 0 || rounds == world->round_count);
         world->round_count = rounds;
@@ -44,7 +44,7 @@ static void plan(struct world *world, int ranks, const int *host_of, size_t coun
 }
 
 /* The messages of one round: what r sends is what its peer expects, of equal length. */
-static void play(struct world *world, size_t k, const int *host_of)
+static void play(struct world *world, size_t k, const int *node_of)
 {
     static int64_t before[MOST_RANKS][MOST_COUNT];
     memcpy(before, world->values, sizeof before);
@@ -59,7 +59,7 @@ static void play(struct world *world, size_t k, const int *host_of)
                 continue;
             assert_int_equal(out.first, in.first);
             assert_true(in.first + in.count <= world->count);
-            if (host_of[to->from] != host_of[r])
+            if (node_of[to->from] != node_of[r])
                 world->sent_off_host += in.count;
             for (size_t i = in.first; i < in.first + in.count; i++)
                 world->values[r][i] =
@@ -68,11 +68,11 @@ static void play(struct world *world, size_t k, const int *host_of)
     }
 }
 
-static void check(int ranks, const int *host_of, size_t count, struct world *world)
+static void check(int ranks, const int *node_of, size_t count, struct world *world)
 {
-    plan(world, ranks, host_of, count);
+    plan(world, ranks, node_of, count);
     for (size_t k = 0; k < world->round_count; k++)
-        play(world, k, host_of);
+        play(world, k, node_of);
     for (size_t i = 0; i < count; i++) {
         int64_t sum = 0;
         for (int r = 0; r < ranks; r++)
@@ -98,11 +98,11 @@ enum { COUNTS = sizeof counts / sizeof *counts };
 static void every_number_of_ranks_on_one_host(void **state)
 {
     static struct world world;
-    int host_of[MOST_RANKS] = {0};
+    int node_of[MOST_RANKS] = {0};
     (void)state;
     for (int ranks = 1; ranks <= MOST_RANKS; ranks++)
         for (int c = 0; c < COUNTS; c++) {
-            check(ranks, host_of, counts[c], &world);
+            check(ranks, node_of, counts[c], &world);
             assert_int_equal(world.round_count, 2 * log2_up(ranks));
             assert_int_equal(world.sent_off_host, 0);
         }
@@ -116,11 +116,11 @@ static void hosts_of_equal_size(void **state)
     for (int hosts = 1; hosts <= 8; hosts++)
         for (int each = 1; hosts * each <= MOST_RANKS; each++)
             for (int in_turn = 0; in_turn < 2; in_turn++) {
-                int host_of[MOST_RANKS], ranks = hosts * each;
+                int node_of[MOST_RANKS], ranks = hosts * each;
                 for (int r = 0; r < ranks; r++)
-                    host_of[r] = 100 + (in_turn ? r % hosts : r / each);
+                    node_of[r] = 100 + (in_turn ? r % hosts : r / each);
                 for (int c = 0; c < COUNTS; c++)
-                    check(ranks, host_of, counts[c], &world);
+                    check(ranks, node_of, counts[c], &world);
                 assert_int_equal(world.round_count,
                                  2 * log2_up(each) + 2 * log2_up(hosts));
                 /* each host sends what p - 1 of p blocks are, twice */
@@ -134,11 +134,11 @@ static void hosts_of_any_size(void **state)
     static struct world world;
     (void)state;
     for (uint64_t round = 0; round < 200; round++) {
-        int host_of[MOST_RANKS];
+        int node_of[MOST_RANKS];
         int ranks = 1 + (int)rng_below(MOST_RANKS, 2, RNG_TEST, round, 0, 0);
         for (int r = 0; r < ranks; r++)
-            host_of[r] = (int)rng_below(4, 2, RNG_TEST, round, 1, (uint64_t)r);
-        check(ranks, host_of, 1 + rng_below(MOST_COUNT - 1, 2, RNG_TEST, round, 2, 0),
+            node_of[r] = (int)rng_below(4, 2, RNG_TEST, round, 1, (uint64_t)r);
+        check(ranks, node_of, 1 + rng_below(MOST_COUNT - 1, 2, RNG_TEST, round, 2, 0),
               &world);
     }
 }

@@ -69,7 +69,7 @@ static void several_at_once(struct comm *comm, bool shared)
         if (shared)
             expect(comm_memory_create(comm, bytes, 1, &memory[s]) == STATUS_OK);
         values[s] = shared ? comm_memory_block(memory[s]) : calloc(1, bytes);
-        expect(comm_sum_plan(comm, memory[s], type, values[s], counts[s], &sums[s]) ==
+        expect(comm_sum_init(comm, memory[s], type, values[s], counts[s], &sums[s]) ==
                STATUS_OK);
     }
     for (int round = 0; round < ROUNDS; round++) {
@@ -78,11 +78,11 @@ static void several_at_once(struct comm *comm, bool shared)
             expect(comm_sum_start(sums[s]) == STATUS_OK);
         }
         for (int turn = 0; turn < 10 * comm_rank(comm); turn++)
-            comm_sum_move(sums[turn % SUMS]);
+            comm_sum_progress(sums[turn % SUMS]);
         for (int s = 0; s < SUMS; s++) {
             int at = (s * 5 + round) % SUMS;
-            expect(comm_sum_finish(sums[at]) == STATUS_OK);
-            expect(comm_sum_move(sums[at]));
+            expect(comm_sum_wait(sums[at]) == STATUS_OK);
+            expect(comm_sum_progress(sums[at]));
             expect_totals(comm, at % 2 ? COMM_F32 : COMM_I64, values[at], counts[at],
                           round);
         }
@@ -126,10 +126,10 @@ static void buckets_give_what_one_sum_gives(void **state)
         for (int round = 0; round < ROUNDS; round++) {
             fill(comm, COMM_I64, values, count, round);
             for (size_t first = count; first > count / 3; first -= first / 4 + 1) {
-                expect(buckets_complete(buckets, first) == STATUS_OK);
-                buckets_move(buckets);
+                expect(buckets_ready(buckets, first) == STATUS_OK);
+                buckets_progress(buckets);
             }
-            expect(buckets_finish(buckets) == STATUS_OK);
+            expect(buckets_wait(buckets) == STATUS_OK);
             expect_totals(comm, COMM_I64, values, count, round);
         }
         buckets_free(buckets);
@@ -156,9 +156,9 @@ static void without_room_for_shared_memory(void **state)
     setrlimit(RLIMIT_FSIZE, &before);
     int64_t *values = comm_memory_block(memory);
     fill(comm, COMM_I64, values, COUNT, 1);
-    expect(comm_sum_plan(comm, memory, COMM_I64, values, COUNT, &sum) == STATUS_OK);
+    expect(comm_sum_init(comm, memory, COMM_I64, values, COUNT, &sum) == STATUS_OK);
     expect(comm_sum_start(sum) == STATUS_OK);
-    expect(comm_sum_finish(sum) == STATUS_OK);
+    expect(comm_sum_wait(sum) == STATUS_OK);
     expect_totals(comm, COMM_I64, values, COUNT, 1);
     comm_sum_free(sum);
     comm_memory_free(memory);
@@ -176,10 +176,10 @@ static void buckets_wait_for_completion(void **state)
            STATUS_OK);
     for (size_t first = COUNT; first > 0; first--) {
         values[first - 1] += 1 + comm_rank(comm); /* just in time */
-        expect(buckets_complete(buckets, first - 1) == STATUS_OK);
-        buckets_move(buckets);
+        expect(buckets_ready(buckets, first - 1) == STATUS_OK);
+        buckets_progress(buckets);
     }
-    expect(buckets_finish(buckets) == STATUS_OK);
+    expect(buckets_wait(buckets) == STATUS_OK);
     int ranks = comm_size(comm);
     for (size_t i = 0; i < COUNT; i++)
         missing += values[i] != ranks * (ranks + 1) / 2;
@@ -193,7 +193,7 @@ static void too_long_a_sum_is_refused(void **state)
     struct comm *comm = *state;
     struct comm_sum *sum;
     int64_t value = 0;
-    expect(comm_sum_plan(comm, NULL, COMM_I64, &value, (size_t)INT_MAX + 1, &sum) ==
+    expect(comm_sum_init(comm, NULL, COMM_I64, &value, (size_t)INT_MAX + 1, &sum) ==
            STATUS_MISUSE);
     expect(sum == NULL);
     agree_on_verdict(comm);

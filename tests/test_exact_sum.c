@@ -116,8 +116,8 @@ static void any_order_split_and_bucket_give_the_right_bits(void **state)
         add_share(sum, order, comm_rank(comm), comm_size(comm), pieces[round]);
         for (size_t first = COUNT; first > 0;) { /* in part while "computing" goes on */
             first -= first < 1111 ? first : 1111;
-            expect(exact_sum_complete(sum, first) == STATUS_OK);
-            exact_sum_move(sum);
+            expect(exact_sum_ready(sum, first) == STATUS_OK);
+            exact_sum_progress(sum);
         }
         expect(exact_sum_reduce(sum) == STATUS_OK);
         expect_right(sum);

@@ -311,6 +311,7 @@ start() { # NAME ARGUMENT...: a run that has written a checkpoint, and is stoppe
     until_line "runs/$1/metrics.jsonl" '"step": 2,'
     until [ -e "runs/$1/checkpoints/latest" ]; do sleep 0.05; done
     kill -STOP $first
+    until grep -q '^State:.T' /proc/$first/status; do sleep 0.02; done
 }
 start held
 printf 'evil\033[31mhost, pid 1\n' >runs/held/lock

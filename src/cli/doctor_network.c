@@ -137,7 +137,7 @@ static enum status time_sums(struct doctor *doctor, struct comm_sum *sum)
         double began = clock_seconds();
         status = comm_sum_start(sum);
         if (status == STATUS_OK)
-            status = comm_sum_finish(sum);
+            status = comm_sum_wait(sum);
         double took = slowest(doctor, clock_seconds() - began);
         if (round == 1 || (round > 1 && took < doctor->sum_seconds))
             doctor->sum_seconds = took;
@@ -154,7 +154,7 @@ static enum status try_sum(struct doctor *doctor)
                    comm_memory_create(doctor->comm, doctor->parameters * sizeof(int64_t),
                                       1, &memory));
     if (status == STATUS_OK)
-        status = comm_sum_plan(doctor->comm, memory, COMM_I64, comm_memory_block(memory),
+        status = comm_sum_init(doctor->comm, memory, COMM_I64, comm_memory_block(memory),
                                doctor->parameters, &sum);
     if (status == STATUS_OK)
         status = time_sums(doctor, sum);

@@ -1,18 +1,18 @@
-/* rounds: see the header. Blocks are counted from a rank's own, around the ring: offset j
- * of rank i is block (i + j) mod p.
+/* allreduce_schedule: blocks are numbered from a rank's own around the ring: offset j of
+ * rank i is block (i + j) mod p.
  */
 #include "allreduce_schedule.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { MOST_HALVINGS = 32 };
+enum { MAX_HALVINGS = 32 };
 
-/* The ranks that work on one vector, and this rank's place among them. */
+/* The ranks that sum one vector. */
 struct group {
     int *members;
-    int size, self;
-    struct part whole; /* what they sum */
+    int size, self;    /* self: this rank's index among the members */
+    struct part whole; /* the elements that they sum */
 };
 
 /* Block b of the group's vector. */
@@ -47,8 +47,9 @@ static int member(const struct group *group, int offset)
     return group->members[(group->self + offset + group->size) % group->size];
 }
 
-/* halvings[k]: how many blocks are open before round k; the last is 1. */
-static int halve(int size, int halvings[MOST_HALVINGS + 1])
+/* halvings[k]: number of blocks open before round k; the last is 1. Returns the number of
+ * rounds. */
+static int halve(int size, int halvings[MAX_HALVINGS + 1])
 {
     int count = 0;
     halvings[0] = size;
@@ -62,7 +63,7 @@ static int halve(int size, int halvings[MOST_HALVINGS + 1])
 /* Every member ends with the sum of its own block. */
 static struct round *reduce(const struct group *group, struct round *next)
 {
-    int open[MOST_HALVINGS + 1], count = halve(group->size, open);
+    int open[MAX_HALVINGS + 1], count = halve(group->size, open);
     for (int k = 0; k < count; k++, next++) {
         int kept = open[k + 1];
         *next = (struct round){
@@ -73,10 +74,10 @@ static struct round *reduce(const struct group *group, struct round *next)
     return next;
 }
 
-/* Every member ends with all blocks: the rounds of reduce, backwards. */
+/* Every member ends with all blocks: the rounds of reduce, mirrored in reverse order. */
 static struct round *gather(const struct group *group, struct round *next)
 {
-    int open[MOST_HALVINGS + 1], count = halve(group->size, open);
+    int open[MAX_HALVINGS + 1], count = halve(group->size, open);
     for (int k = count - 1; k >= 0; k--, next++) {
         int kept = open[k + 1];
         *next = (struct round){.to = member(group, -kept), .from = member(group, kept)};
@@ -86,12 +87,10 @@ static struct round *gather(const struct group *group, struct round *next)
     return next;
 }
 
-/* The ranks whose number among those of their host, if `same_place`, or whose host is
- * that of `rank`. */
-static void fill_group(int rank, int ranks, const int *host_of, const int *place_of,
-                       bool same_place, struct group *group)
+/* The ranks whose key is that of `rank`: node_of gives the ranks of its node,
+ * local_rank_of those with the same local rank on all nodes. */
+static void fill_group(int rank, int ranks, const int *key, struct group *group)
 {
-    const int *key = same_place ? place_of : host_of;
     group->size = 0;
     for (int r = 0; r < ranks; r++) {
         if (key[r] != key[rank])
@@ -102,32 +101,32 @@ static void fill_group(int rank, int ranks, const int *host_of, const int *place
     }
 }
 
-/* place_of[r]: how many ranks before r share its host. True when all hosts have equally
- * many ranks. */
-static bool number_places(int ranks, const int *host_of, int *place_of)
+/* local_rank_of[r]: number of ranks below r on its node. True if all nodes have the same
+ * number of ranks. */
+static bool number_local_ranks(int ranks, const int *node_of, int *local_rank_of)
 {
     bool equal = true;
     for (int r = 0; r < ranks; r++) {
-        place_of[r] = 0;
+        local_rank_of[r] = 0;
         for (int before = 0; before < r; before++)
-            place_of[r] += host_of[before] == host_of[r];
+            local_rank_of[r] += node_of[before] == node_of[r];
     }
     for (int r = 0, first = -1; r < ranks && equal; r++) {
-        int on_host = 0;
+        int on_node = 0;
         for (int other = 0; other < ranks; other++)
-            on_host += host_of[other] == host_of[r];
-        first = first < 0 ? on_host : first;
-        equal = on_host == first;
+            on_node += node_of[other] == node_of[r];
+        first = first < 0 ? on_node : first;
+        equal = on_node == first;
     }
     return equal;
 }
 
-enum status allreduce_schedule_plan(int rank, int ranks, const int *host_of, size_t count,
+enum status allreduce_schedule_plan(int rank, int ranks, const int *node_of, size_t count,
                                     struct round **rounds, size_t *round_count)
 {
     size_t all = (size_t)ranks;
-    int *numbers = calloc(3 * all, sizeof *numbers), *place_of = numbers;
-    *rounds = calloc(4 * MOST_HALVINGS, sizeof **rounds);
+    int *numbers = calloc(3 * all, sizeof *numbers), *local_rank_of = numbers;
+    *rounds = calloc(4 * MAX_HALVINGS, sizeof **rounds);
     if (!numbers || !*rounds) {
         free(numbers);
         free(*rounds);
@@ -137,9 +136,9 @@ enum status allreduce_schedule_plan(int rank, int ranks, const int *host_of, siz
     struct group local = {.members = numbers + all, .whole = {0, count}};
     struct group across = {.members = numbers + 2 * all};
     struct round *next = *rounds;
-    if (number_places(ranks, host_of, place_of)) {
-        fill_group(rank, ranks, host_of, place_of, false, &local);
-        fill_group(rank, ranks, host_of, place_of, true, &across);
+    if (number_local_ranks(ranks, node_of, local_rank_of)) {
+        fill_group(rank, ranks, node_of, &local);
+        fill_group(rank, ranks, local_rank_of, &across);
         next = reduce(&local, next);
         across.whole = block(&local, local.self);
     } else { /* one level */

@@ -1,11 +1,11 @@
-/* buckets: one planned sum for each part of the vector. */
+/* buckets: one comm_sum per bucket. */
 #include "buckets.h"
 
 #include <stdlib.h>
 
 struct buckets {
     struct comm_sum **sums;
-    size_t count, elements; /* buckets; of one bucket */
+    size_t count, elements; /* number of buckets; elements of each but the last */
     size_t started;         /* buckets [started, count) are under way */
 };
 
@@ -33,7 +33,7 @@ enum status buckets_create(struct comm *comm, struct comm_memory *memory,
         buckets->sums ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory");
     for (size_t i = 0; status == STATUS_OK && i < buckets->count; i++) {
         size_t first = i * buckets->elements, left = count - first;
-        status = comm_sum_plan(comm, memory, type, (char *)values + first * width,
+        status = comm_sum_init(comm, memory, type, (char *)values + first * width,
                                left < buckets->elements ? left : buckets->elements,
                                &buckets->sums[i]);
     }
@@ -54,7 +54,7 @@ void buckets_free(struct buckets *buckets)
     free(buckets);
 }
 
-enum status buckets_complete(struct buckets *buckets, size_t first)
+enum status buckets_ready(struct buckets *buckets, size_t first)
 {
     enum status status = STATUS_OK;
     while (status == STATUS_OK && buckets->started > 0 &&
@@ -63,17 +63,17 @@ enum status buckets_complete(struct buckets *buckets, size_t first)
     return status;
 }
 
-void buckets_move(struct buckets *buckets)
+void buckets_progress(struct buckets *buckets)
 {
     for (size_t i = buckets->count; i > buckets->started; i--)
-        comm_sum_move(buckets->sums[i - 1]);
+        comm_sum_progress(buckets->sums[i - 1]);
 }
 
-enum status buckets_finish(struct buckets *buckets)
+enum status buckets_wait(struct buckets *buckets)
 {
-    enum status status = buckets_complete(buckets, 0);
+    enum status status = buckets_ready(buckets, 0);
     for (size_t i = buckets->count; status == STATUS_OK && i > 0; i--)
-        status = comm_sum_finish(buckets->sums[i - 1]);
+        status = comm_sum_wait(buckets->sums[i - 1]);
     buckets->started = buckets->count;
     return status;
 }

@@ -1,35 +1,36 @@
-/* comm_counter: an atomic number for those who share memory with rank 0, and for the
- * others a question to it.
+/* comm_counter: an atomic integer for ranks that share memory with rank 0; requests to
+ * rank 0 for all others.
  *
- * It is no window of MPI's: Open MPI 4.1 makes one in /dev/shm, and when there is no room
- * the rank that fails to returns at once, while the others wait for it for ever. Memory
- * from comm_memory is agreed upon, and messages need none.
+ * Not an MPI window: Open MPI 4.1 creates windows in /dev/shm, and where there is no
+ * space the rank that fails returns at once while the others wait for ever. comm_memory
+ * falls back to private memory on all ranks of a node, and messages need no shared
+ * memory.
  */
 #include <stdlib.h>
 
 #include "comm_internal.h"
 #include "base/phase.h"
 
-enum { ASK_TAG = 2, ANSWER_TAG = 3 };
+enum { REQUEST_TAG = 2, REPLY_TAG = 3 };
 
-static const int64_t no_more = -1; /* asked in place of a step: the last of a rank */
+static const int64_t last_request = -1; /* in place of a step */
 
 struct comm_counter {
     struct comm_memory *memory;
-    _Atomic int64_t *value; /* rank 0's; NULL: it is asked */
-    int asking;             /* rank 0: how many ranks may still ask */
+    _Atomic int64_t *value; /* rank 0's; NULL: by requests to rank 0 */
+    int requesters;         /* on rank 0: ranks that may still send a request */
 };
 
-/* Where this rank finds rank 0's number, if it does. */
+/* Rank 0's integer, or NULL if this rank can't address it. */
 static _Atomic int64_t *find_value(const struct comm *comm,
                                    const struct comm_memory *memory)
 {
-    void *mine = comm_memory_block(memory);
+    void *own = comm_memory_block(memory);
     if (comm->rank == 0)
-        return mine;
-    if (comm->host_of[comm->rank] != 0 || !memory->map)
+        return own;
+    if (comm->node_of[comm->rank] != 0 || !memory->map)
         return NULL;
-    return (_Atomic int64_t *)(void *)comm_memory_peer(memory, 0, mine);
+    return (_Atomic int64_t *)(void *)comm_memory_peer(memory, 0, own);
 }
 
 enum status comm_counter_open(struct comm *comm, struct comm_counter **out)
@@ -49,57 +50,57 @@ enum status comm_counter_open(struct comm *comm, struct comm_counter **out)
     }
     counter->value = find_value(comm, counter->memory);
     if (comm->rank == 0)
-        counter->asking = comm->size - (counter->memory->map ? comm->places : 1);
+        counter->requesters = comm->size - (counter->memory->map ? comm->local_size : 1);
     *out = counter;
     return STATUS_OK;
 }
 
-/* Rank 0 takes one question, which has come or is waited for, and answers it. */
-static void answer(struct comm_counter *counter)
+/* Rank 0 receives one request, waiting for it if none has arrived, and replies. */
+static void serve_one(struct comm_counter *counter)
 {
     int64_t step, before;
     MPI_Status from;
-    comm_check_or_abort(
-        MPI_Recv(&step, 1, MPI_INT64_T, MPI_ANY_SOURCE, ASK_TAG, MPI_COMM_WORLD, &from),
-        "count");
-    if (step == no_more) {
-        counter->asking--;
+    comm_check_or_abort(MPI_Recv(&step, 1, MPI_INT64_T, MPI_ANY_SOURCE, REQUEST_TAG,
+                                 MPI_COMM_WORLD, &from),
+                        "count");
+    if (step == last_request) {
+        counter->requesters--;
         return;
     }
     before = atomic_fetch_add(counter->value, step);
     comm_check_or_abort(
-        MPI_Send(&before, 1, MPI_INT64_T, from.MPI_SOURCE, ANSWER_TAG, MPI_COMM_WORLD),
+        MPI_Send(&before, 1, MPI_INT64_T, from.MPI_SOURCE, REPLY_TAG, MPI_COMM_WORLD),
         "count");
 }
 
 void comm_counter_serve(struct comm_counter *counter)
 {
-    int waiting = counter->asking > 0;
-    while (waiting) {
-        comm_check_or_abort(MPI_Iprobe(MPI_ANY_SOURCE, ASK_TAG, MPI_COMM_WORLD, &waiting,
-                                       MPI_STATUS_IGNORE),
+    int pending = counter->requesters > 0;
+    while (pending) {
+        comm_check_or_abort(MPI_Iprobe(MPI_ANY_SOURCE, REQUEST_TAG, MPI_COMM_WORLD,
+                                       &pending, MPI_STATUS_IGNORE),
                             "look for messages");
-        if (waiting)
-            answer(counter);
-        waiting = waiting && counter->asking > 0;
+        if (pending)
+            serve_one(counter);
+        pending = pending && counter->requesters > 0;
     }
 }
 
-static void ask(const int64_t *step)
+static void send_request(const int64_t *step)
 {
-    comm_check_or_abort(MPI_Send(step, 1, MPI_INT64_T, 0, ASK_TAG, MPI_COMM_WORLD),
+    comm_check_or_abort(MPI_Send(step, 1, MPI_INT64_T, 0, REQUEST_TAG, MPI_COMM_WORLD),
                         "count");
 }
 
-int64_t comm_next(struct comm_counter *counter, int64_t step)
+int64_t comm_counter_next(struct comm_counter *counter, int64_t step)
 {
     int64_t before;
     comm_counter_serve(counter);
     if (counter->value)
         return atomic_fetch_add(counter->value, step);
     enum phase phase = phase_enter(PHASE_WAIT);
-    ask(&step);
-    comm_check_or_abort(MPI_Recv(&before, 1, MPI_INT64_T, 0, ANSWER_TAG, MPI_COMM_WORLD,
+    send_request(&step);
+    comm_check_or_abort(MPI_Recv(&before, 1, MPI_INT64_T, 0, REPLY_TAG, MPI_COMM_WORLD,
                                  MPI_STATUS_IGNORE),
                         "count");
     phase_enter(phase);
@@ -111,10 +112,10 @@ void comm_counter_close(struct comm_counter *counter)
     if (!counter)
         return;
     enum phase phase = phase_enter(PHASE_WAIT);
-    while (counter->asking > 0)
-        answer(counter);
+    while (counter->requesters > 0)
+        serve_one(counter);
     if (!counter->value)
-        ask(&no_more);
+        send_request(&last_request);
     phase_enter(phase);
     comm_memory_free(counter->memory);
     free(counter);

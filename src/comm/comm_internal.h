@@ -1,4 +1,17 @@
-/* What the files of comm share. */
+/* Shared by comm*.c.
+ *
+ *     comm.c              failures of MPI, communicators, ranks and hosts
+ *     comm_open.c         starting MPI; which ranks share a node
+ *     comm_agree.c        one outcome for all ranks
+ *     comm_collectives.c  blocking sums, broadcast, gather, barrier
+ *     comm_memory.c       memory that the ranks of a node share
+ *     comm_sum.c          nonblocking sums, through that memory and by messages
+ *     comm_counter.c      a counter shared by all ranks
+ *     comm_probe.c        clock offsets
+ *
+ * While a rank waits for others it is in PHASE_WAIT, so that the watchdog doesn't report
+ * it as hung and the time of waiting is known.
+ */
 #ifndef TUTTI_COMM_COMM_INTERNAL_H
 #define TUTTI_COMM_COMM_INTERNAL_H
 
@@ -6,36 +19,74 @@
 #include <stdatomic.h>
 
 #include "comm.h"
+#include "allreduce_schedule.h"
 
 struct comm {
     int rank, size;
     char host[MPI_MAX_PROCESSOR_NAME];
-    int *host_of;        /* [size]: the lowest rank on the host of each rank */
-    int *place_of;       /* [size]: how many ranks before it share its host */
-    int place, places;   /* this rank's; how many ranks its host has */
-    MPI_Comm neighbours; /* the ranks of this host, in their order */
-    MPI_Comm sums;       /* all ranks again, for the messages of comm_sum */
-    int sum_count;       /* sums planned so far: each has its own tag */
-    int memory_count;    /* comm_memory made so far: each has its own name */
+    int *node_of;               /* [size]: the lowest rank on the node of each rank */
+    int *local_rank_of;         /* [size]: number of lower ranks on the same node */
+    int local_rank, local_size; /* this rank's; number of ranks on this node */
+    MPI_Comm node_comm;         /* the ranks of this node, by rank */
+    MPI_Comm sum_comm;          /* all ranks, for the messages of comm_sum */
+    int sum_count;              /* sums initialised so far: each has its own tag */
+    int memory_count;           /* comm_memory created so far: each has its own name */
 };
 
 struct comm_memory {
-    char *map; /* of all ranks of the host, one stride each; NULL: private memory */
+    char *map; /* of all ranks of the node, one stride each; NULL: private memory */
     size_t stride, size;
-    char *block;  /* this rank's */
-    size_t slots; /* marks of each rank */
-    size_t used;
+    char *block;       /* this rank's */
+    size_t slots;      /* progress flags per rank, one per sum */
+    size_t slots_used; /* by comm_sum_init */
 };
 
-/* How far the rank at `place` on this host is with the sum of that slot. */
-_Atomic uint64_t *comm_memory_mark(const struct comm_memory *memory, int place,
+/* The progress flag of the rank at `local_rank` for the sum in that slot. */
+_Atomic uint64_t *comm_memory_flag(const struct comm_memory *memory, int local_rank,
                                    size_t slot);
-/* Where the rank at `place` has what this rank has at `mine`. */
-char *comm_memory_peer(const struct comm_memory *memory, int place, const void *mine);
+/* The address, in the block of the rank at `local_rank`, of what this rank has at
+ * `own`. */
+char *comm_memory_peer(const struct comm_memory *memory, int local_rank, const void *own);
 
-/* STATUS_FAILED with MPI's words: "MPI can't WHAT: ...". */
+/* ---- comm_sum as a state machine; tests/test_sum_protocol.c drives it step by step
+ * ---- */
+
+enum comm_sum_stage {
+    COMM_SUM_RECEIVE, /* waits until all inputs of the round have arrived */
+    COMM_SUM_COMBINE, /* adds or copies them to this rank's vector */
+    COMM_SUM_PUBLISH, /* raises the progress flag; posts the messages of the next round */
+    COMM_SUM_DRAIN,   /* waits until the node's ranks have read this rank's vector */
+    COMM_SUM_DONE     /* the caller may read and write the vector */
+};
+
+enum { COMM_SUM_REQUESTS = 2 * ROUND_PARTS };
+
+struct comm_sum {
+    struct comm *comm;
+    const struct comm_memory *memory; /* NULL: only messages */
+    size_t slot;                      /* of the progress flags */
+    enum comm_type type;
+    char *values;
+    struct round *rounds;
+    size_t round_count;
+    char *received; /* messages that are to be added */
+    int tag;
+    /* the sum under way */
+    enum comm_sum_stage stage;
+    size_t at;      /* round */
+    uint64_t begin; /* value of the progress flag before round 0 */
+    MPI_Request requests[COMM_SUM_REQUESTS];
+    int code; /* of the first MPI call that failed */
+};
+
+/* Performs the current stage. False if it has to wait, or if the sum is done. */
+bool comm_sum_step(struct comm_sum *sum);
+
+/* ---- failures ---- */
+
+/* STATUS_FAILED with MPI's message: "MPI can't WHAT: ...". */
 enum status comm_check(int code, const char *what);
-/* For the calls that have no status to return: without MPI there is no way on. */
+/* For functions without a status: comm_abort if `code` is a failure. */
 void comm_check_or_abort(int code, const char *what);
 
 #endif

@@ -1,9 +1,16 @@
-/* comm_memory: memory that the ranks of a host see of each other.
+/* comm_memory: memory that the ranks of a node share.
  *
- * One POSIX shared-memory object for each block, made by the host's lowest rank and
- * unlinked as soon as all have mapped it, so that nothing is left whatever happens. Each
- * rank reserves and touches its own part, which then lies near it; a host without room
- * (a container's small /dev/shm) says so there, and all its ranks do with private memory.
+ * One POSIX shared-memory object per comm_memory, created by the node's lowest rank and
+ * unlinked as soon as all its ranks have mapped it, so that no object outlives the run in
+ * whatever way it ends. Each rank reserves and touches its own part, which the kernel
+ * then places on the rank's NUMA node. Where reserving fails (a container's small
+ * /dev/shm), all ranks of the node use private memory instead.
+ *
+ *     | flags of local rank 0 | block of local rank 0 | flags of local rank 1 | ...
+ *     |<------------------ stride ------------------->|
+ *
+ * Each flag has a cache line of its own. comm_sum.c says how the flags order the
+ * accesses.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -16,56 +23,56 @@
 #include "comm_internal.h"
 #include "base/memory.h"
 
-enum { LINE = 64, PAGE = 4096, NAME_SIZE = 64 };
+enum { CACHE_LINE = 64, PAGE = 4096, NAME_SIZE = 64 };
 
 static size_t round_up(size_t size, size_t unit)
 {
     return (size + unit - 1) / unit * unit;
 }
 
-/* A rank's part: the marks of its sums, each in a line of its own, then the block. */
-static size_t marks_size(const struct comm_memory *memory)
+static size_t flags_size(const struct comm_memory *memory)
 {
-    return round_up(memory->slots * LINE, PAGE);
+    return round_up(memory->slots * CACHE_LINE, PAGE);
 }
 
-static char *part_of(const struct comm_memory *memory, int place)
+static char *part_at(const struct comm_memory *memory, int local_rank)
 {
-    return memory->map + (size_t)place * memory->stride;
+    return memory->map + (size_t)local_rank * memory->stride;
 }
 
-_Atomic uint64_t *comm_memory_mark(const struct comm_memory *memory, int place,
+_Atomic uint64_t *comm_memory_flag(const struct comm_memory *memory, int local_rank,
                                    size_t slot)
 {
-    return (_Atomic uint64_t *)(void *)(part_of(memory, place) + slot * LINE);
+    return (_Atomic uint64_t *)(void *)(part_at(memory, local_rank) + slot * CACHE_LINE);
 }
 
-char *comm_memory_peer(const struct comm_memory *memory, int place, const void *mine)
+char *comm_memory_peer(const struct comm_memory *memory, int local_rank, const void *own)
 {
-    const char *own = memory->block;
-    return part_of(memory, place) + marks_size(memory) + ((const char *)mine - own);
+    return part_at(memory, local_rank) + flags_size(memory) +
+           ((const char *)own - memory->block);
 }
 
-/* The object, by this rank if it is the host's first, under a name that it tells. */
+/* Opens the shared-memory object: the node's first rank creates it and broadcasts its
+ * name. Returns a descriptor or -1. */
 static int open_object(struct comm *comm, char name[NAME_SIZE], size_t size)
 {
     int file = -1;
-    if (comm->place == 0) {
+    if (comm->local_rank == 0) {
         snprintf(name, NAME_SIZE, "/tutti-%ld-%d", (long)getpid(), comm->memory_count);
         file = shm_open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
         if (file < 0 || ftruncate(file, (off_t)size) != 0)
-            name[0] = '\0'; /* the others needn't try */
+            name[0] = '\0'; /* the other ranks don't try to open it */
     }
-    MPI_Bcast(name, NAME_SIZE, MPI_CHAR, 0, comm->neighbours);
-    if (comm->place != 0 && name[0])
+    MPI_Bcast(name, NAME_SIZE, MPI_CHAR, 0, comm->node_comm);
+    if (comm->local_rank != 0 && name[0])
         file = shm_open(name, O_RDWR | O_CLOEXEC, 0);
     return file;
 }
 
-/* Maps all parts and makes sure of the room for the own one. */
-static bool map(struct comm_memory *memory, int file, int place)
+/* Maps all parts and reserves this rank's. */
+static bool map(struct comm_memory *memory, int file, int local_rank)
 {
-    off_t first = (off_t)((size_t)place * memory->stride);
+    off_t first = (off_t)((size_t)local_rank * memory->stride);
     if (file < 0 || posix_fallocate(file, first, (off_t)memory->stride) != 0)
         return false;
     void *map = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
@@ -73,18 +80,18 @@ static bool map(struct comm_memory *memory, int file, int place)
     return memory->map != NULL;
 }
 
-/* True if all ranks of the host have it. */
-static bool share(struct comm *comm, struct comm_memory *memory, size_t bytes)
+/* True if all ranks of the node have mapped it. */
+static bool map_shared(struct comm *comm, struct comm_memory *memory, size_t bytes)
 {
     char name[NAME_SIZE] = "";
-    memory->stride = marks_size(memory) + round_up(bytes, PAGE);
-    memory->size = memory->stride * (size_t)comm->places;
+    memory->stride = flags_size(memory) + round_up(bytes, PAGE);
+    memory->size = memory->stride * (size_t)comm->local_size;
     int file = open_object(comm, name, memory->size);
-    int mapped = map(memory, file, comm->place), all = 0;
+    int mapped = map(memory, file, comm->local_rank), all = 0;
     if (file >= 0)
         close(file);
-    MPI_Allreduce(&mapped, &all, 1, MPI_INT, MPI_MIN, comm->neighbours);
-    if (comm->place == 0 && name[0])
+    MPI_Allreduce(&mapped, &all, 1, MPI_INT, MPI_MIN, comm->node_comm);
+    if (comm->local_rank == 0 && name[0])
         shm_unlink(name);
     if (all)
         return true;
@@ -98,15 +105,14 @@ enum status comm_memory_create(struct comm *comm, size_t bytes, size_t sums,
                                struct comm_memory **out)
 {
     struct comm_memory *memory = *out = calloc(1, sizeof *memory);
-    if (!memory) {
-        comm_abort(comm, STATUS_FAILED); /* the others are waiting */
-    }
+    if (!memory)
+        comm_abort(comm, STATUS_FAILED); /* the other ranks are in the collective below */
     memory->slots = sums;
     comm->memory_count++;
-    if (comm->places > 1 && share(comm, memory, bytes)) {
-        memory->block = part_of(memory, comm->place) + marks_size(memory);
-        memset(part_of(memory, comm->place), 0, memory->stride);
-        MPI_Barrier(comm->neighbours); /* all marks are 0 */
+    if (comm->local_size > 1 && map_shared(comm, memory, bytes)) {
+        memory->block = part_at(memory, comm->local_rank) + flags_size(memory);
+        memset(part_at(memory, comm->local_rank), 0, memory->stride);
+        MPI_Barrier(comm->node_comm); /* all flags are 0 */
     } else {
         memory->block = memory_zeroed(bytes);
     }

@@ -1,10 +1,10 @@
-/* comm_probe: small messages to and fro between rank 0 and the others. */
+/* comm_probe: round trips of small messages between rank 0 and the others. */
 #include "comm_probe.h"
 
 #include "comm_internal.h"
 #include "base/phase.h"
 
-enum { ROUNDS = 32, PROBE_TAG = 2 };
+enum { ROUND_TRIPS = 32, PROBE_TAG = 2 };
 
 static int send(double *values, int count, int to)
 {
@@ -17,11 +17,11 @@ static int receive(double *values, int count, int from)
                     MPI_STATUS_IGNORE);
 }
 
-/* found[0]: the offset, found[1]: its error. */
-static int ask(int rank, double (*clock)(void), double found[2])
+/* Rank 0's side. found[0]: the offset, found[1]: its error. */
+static int measure(int rank, double (*clock)(void), double found[2])
 {
     int code = MPI_SUCCESS;
-    for (int round = 0; round < ROUNDS && code == MPI_SUCCESS; round++) {
+    for (int round = 0; round < ROUND_TRIPS && code == MPI_SUCCESS; round++) {
         double theirs = 0, sent = clock();
         code = send(&theirs, 1, rank);
         if (code == MPI_SUCCESS)
@@ -35,15 +35,15 @@ static int ask(int rank, double (*clock)(void), double found[2])
     return code == MPI_SUCCESS ? send(found, 2, rank) : code;
 }
 
-static int answer(double (*clock)(void), double found[2])
+static int reply(double (*clock)(void), double found[2])
 {
     int code = MPI_SUCCESS;
-    for (int round = 0; round < ROUNDS && code == MPI_SUCCESS; round++) {
-        double mine;
-        code = receive(&mine, 1, 0);
-        mine = clock();
+    for (int round = 0; round < ROUND_TRIPS && code == MPI_SUCCESS; round++) {
+        double own;
+        code = receive(&own, 1, 0);
+        own = clock();
         if (code == MPI_SUCCESS)
-            code = send(&mine, 1, 0);
+            code = send(&own, 1, 0);
     }
     return code == MPI_SUCCESS ? receive(found, 2, 0) : code;
 }
@@ -56,11 +56,11 @@ enum status comm_clock_offset(struct comm *comm, double (*clock)(void), double *
     enum phase before = phase_enter(PHASE_WAIT);
     for (int rank = 1; rank < comm_size(comm) && comm_rank(comm) == 0; rank++) {
         if (code == MPI_SUCCESS)
-            code = ask(rank, clock, found);
+            code = measure(rank, clock, found);
         found[0] = found[1] = 0;
     }
     if (comm_rank(comm) != 0)
-        code = answer(clock, found);
+        code = reply(clock, found);
     phase_enter(before);
     *offset = found[0];
     *error = found[1];

@@ -201,20 +201,20 @@ static void bound_extras(struct exact_sum *sum, int ranks)
     }
 }
 
-enum status exact_sum_complete(struct exact_sum *sum, size_t first)
+enum status exact_sum_ready(struct exact_sum *sum, size_t first)
 {
-    return buckets_complete(sum->buckets, sum->header + first);
+    return buckets_ready(sum->buckets, sum->header + first);
 }
 
-void exact_sum_move(struct exact_sum *sum)
+void exact_sum_progress(struct exact_sum *sum)
 {
-    buckets_move(sum->buckets);
+    buckets_progress(sum->buckets);
 }
 
 enum status exact_sum_reduce(struct exact_sum *sum)
 {
     bound_extras(sum, sum->ranks);
-    return buckets_finish(sum->buckets);
+    return buckets_wait(sum->buckets);
 }
 
 int64_t exact_sum_bad(const struct exact_sum *sum)

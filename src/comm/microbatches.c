@@ -1,4 +1,4 @@
-/* microbatches: the arithmetic of who owns what. */
+/* microbatches: which rank owns which microbatches. */
 #include "microbatches.h"
 
 struct microbatches microbatches_of_rank(int total, int rank, int ranks)

@@ -14,8 +14,8 @@ struct microbatches {
     int first, count;
 };
 
-/* Rank r of R owns the microbatches from floor(S r / R) up to floor(S (r + 1) / R). With
- * S >= R every rank has one at least. Not collective. */
+/* Rank r of R owns the microbatches [floor(S r / R), floor(S (r + 1) / R)). With S >= R
+ * every rank has at least one. Not collective. */
 struct microbatches microbatches_of_rank(int total, int rank, int ranks);
 
 #endif

@@ -34,7 +34,7 @@ static const int64_t beyond_all = INT64_C(1) << 40;
 
 void ingest_stop_counter(struct comm_counter *counter)
 {
-    comm_next(counter, beyond_all);
+    comm_counter_next(counter, beyond_all);
 }
 
 void records_free(struct records *records)
@@ -234,7 +234,7 @@ static enum status read_batches(struct reader *reader, struct comm_counter *coun
     size_t files = reader->ingest->scan.file_count;
     size_t batch = batch_size(files, comm_size(reader->ingest->comm));
     for (;;) {
-        int64_t taken = comm_next(counter, (int64_t)batch);
+        int64_t taken = comm_counter_next(counter, (int64_t)batch);
         if (taken >= (int64_t)files)
             return STATUS_OK;
         size_t first = (size_t)taken;

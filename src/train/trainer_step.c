@@ -168,8 +168,8 @@ static void start_sum(void *context, size_t first)
 {
     struct step_engine *engine = context;
     phase_enter(PHASE_SUM);
-    enum status status = is_exact(engine) ? exact_sum_complete(engine->sum, first)
-                                          : buckets_complete(engine->float_sum, first);
+    enum status status = is_exact(engine) ? exact_sum_ready(engine->sum, first)
+                                          : buckets_ready(engine->float_sum, first);
     if (engine->sum_status == STATUS_OK)
         engine->sum_status = status;
     phase_enter(PHASE_BACKWARD);
@@ -180,9 +180,9 @@ static void progress_sum(void *context)
     struct step_engine *engine = context;
     phase_move();
     if (is_exact(engine))
-        exact_sum_move(engine->sum);
+        exact_sum_progress(engine->sum);
     else
-        buckets_move(engine->float_sum);
+        buckets_progress(engine->float_sum);
 }
 
 static void backward(struct step_engine *engine)
@@ -233,7 +233,7 @@ enum status step_reduce(struct step_engine *engine, const struct window *window,
     if (status == STATUS_OK)
         status = exact_sum_reduce(engine->sum);
     if (status == STATUS_OK && !is_exact(engine))
-        status = buckets_finish(engine->float_sum);
+        status = buckets_wait(engine->float_sum);
     if (status != STATUS_OK)
         return status;
     flags->stop = exact_sum_count(engine->sum, SUM_STOP) > 0;

@@ -417,7 +417,7 @@ static double read_near(struct comm *comm)
         memset(values, i % 2, VECTOR_BYTES);
         comm_barrier(comm);
         double begin = MPI_Wtime();
-        must(buckets_finish(buckets));
+        must(buckets_wait(buckets));
         lower(&least, MPI_Wtime() - begin);
     }
     buckets_free(buckets);

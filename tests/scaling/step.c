@@ -171,7 +171,7 @@ static void complete(struct world *world, size_t first)
     if (world->asked.overlap == 0)
         return;
     if (world->buckets)
-        road_must(buckets_complete(world->buckets, first));
+        road_must(buckets_ready(world->buckets, first));
     if (world->sharded)
         sharded_complete(world->sharded, first);
 }
@@ -181,7 +181,7 @@ static void move(struct world *world)
     if (world->opportunities++ % (size_t)world->asked.every != 0)
         return;
     if (world->buckets)
-        buckets_move(world->buckets);
+        buckets_progress(world->buckets);
     if (world->sharded)
         sharded_move(world->sharded);
 }
@@ -219,12 +219,12 @@ static void wait_for_sum(struct world *world)
     double begin = MPI_Wtime();
     simulated_wait(true);
     if (world->buckets && world->asked.together > 0) {
-        road_must(buckets_complete(world->buckets, 0));
+        road_must(buckets_ready(world->buckets, 0));
         while (!simulated_quiet())
-            buckets_move(world->buckets);
+            buckets_progress(world->buckets);
     }
     if (world->buckets)
-        road_must(buckets_finish(world->buckets));
+        road_must(buckets_wait(world->buckets));
     else if (world->sharded)
         sharded_reduce(world->sharded);
     else if (sums_by(world, "mpi"))
