@@ -13,7 +13,7 @@
 #include "midi_make.h"
 #include "tiny_checkpoint.h"
 #include "remove_tree.h"
-#include "api/player.h"
+#include "generate/player.h"
 #include "base/file.h"
 #include "midi/midi.h"
 #include "tutti/tutti.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "player.h"
+#include "generate/player.h"
 
 _Static_assert((int)TUTTI_OK == (int)STATUS_OK,
                "the public values are the internal ones");

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "samples.h"
+#include "generate/samples.h"
 #include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"

@@ -18,7 +18,7 @@
  *   /shards/pieces     [shards][train, valid, test]; likewise notes, tokens, seconds
  *   /shards/hash       [shards] of each shard's pieces
  *   /files/path        one row for every input file, sorted by path; bytes of a name that
- *                      are no text are escaped: see data/ingest.h
+ *                      are no text are escaped: see data/preprocess.h
  *   /files/outcome     number into the attribute names: ok, repaired, skipped, duplicate
  *   /files/reason      how it was repaired, why it was skipped, "of PATH" it duplicates
  *   /files/hash_high   of the notes, with hash_low; 0 where there are none
@@ -113,9 +113,9 @@ void shard_free(struct shard *shard);
  * part: `count` tokens (0 at least once for an empty piece), and whether the piece ends
  * with them. A chunk of tokens is in memory at a time; its checksum is tested, and that
  * every token is in the vocabulary. */
-typedef void dataset_taker(void *context, const token *tokens, size_t count, bool ends);
+typedef void dataset_visitor(void *context, const token *tokens, size_t count, bool ends);
 enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
-                               enum split split, dataset_taker *take, void *context);
+                               enum split split, dataset_visitor *take, void *context);
 
 /* Checks the shards part, part + parts, part + 2 parts ...; with part 0 the index too.
  * CHECK_ALL reads the files whole, so that every checksum in them is tested, also of
@@ -148,15 +148,16 @@ enum status dataset_read_files(const struct dataset *dataset,
                                struct dataset_files *files);
 void dataset_files_free(struct dataset_files *files);
 
-/* Deals the shards to `microbatches` microbatches: dealt[s] = microbatch of shard s.
+/* Assigns the shards to `microbatches` microbatches: assigned[s] = microbatch of shard s.
  * Largest first (training tokens), each to the microbatch with the fewest so far, ties to
  * the lower number; a function of the index and `microbatches` only. STATUS_MISUSE when a
  * microbatch would get no training tokens, with the largest number of microbatches that
  * works. */
-enum status dataset_assign(const struct dataset *dataset, int microbatches, int *dealt);
+enum status dataset_assign(const struct dataset *dataset, int microbatches,
+                           int *assigned);
 
 /* The same by the tokens of any split; microbatches may stay empty. */
-enum status dataset_deal_split(const struct dataset *dataset, enum split split,
-                               int microbatches, int *dealt);
+enum status dataset_assign_split(const struct dataset *dataset, enum split split,
+                                 int microbatches, int *assigned);
 
 #endif

@@ -31,8 +31,8 @@ static enum status too_few(const struct dataset *dataset, int microbatches, size
         dataset->path, microbatches, filled, dataset->shard_count, filled);
 }
 
-static void deal_sorted(const struct size *sizes, size_t count, int microbatches,
-                        uint64_t *held, int *dealt)
+static void assign_sorted(const struct size *sizes, size_t count, int microbatches,
+                          uint64_t *held, int *assigned)
 {
     for (size_t i = 0; i < count; i++) {
         int least = 0;
@@ -40,12 +40,12 @@ static void deal_sorted(const struct size *sizes, size_t count, int microbatches
             if (held[microbatch] < held[least])
                 least = microbatch;
         held[least] += sizes[i].tokens;
-        dealt[sizes[i].shard] = least;
+        assigned[sizes[i].shard] = least;
     }
 }
 
-enum status dataset_deal_split(const struct dataset *dataset, enum split split,
-                               int microbatches, int *dealt)
+enum status dataset_assign_split(const struct dataset *dataset, enum split split,
+                                 int microbatches, int *assigned)
 {
     if (microbatches < 1)
         return status_fail(STATUS_MISUSE, "%d microbatches (at least 1)", microbatches);
@@ -56,7 +56,7 @@ enum status dataset_deal_split(const struct dataset *dataset, enum split split,
         for (size_t i = 0; i < dataset->shard_count; i++)
             sizes[i] = (struct size){dataset->shards[i].tokens[split], i};
         qsort(sizes, dataset->shard_count, sizeof *sizes, compare_sizes);
-        deal_sorted(sizes, dataset->shard_count, microbatches, held, dealt);
+        assign_sorted(sizes, dataset->shard_count, microbatches, held, assigned);
     } else {
         status = status_fail(STATUS_FAILED, "out of memory");
     }
@@ -66,12 +66,12 @@ enum status dataset_deal_split(const struct dataset *dataset, enum split split,
 }
 
 /* A microbatch gets nothing only if fewer shards than microbatches have tokens. */
-enum status dataset_assign(const struct dataset *dataset, int microbatches, int *dealt)
+enum status dataset_assign(const struct dataset *dataset, int microbatches, int *assigned)
 {
     size_t filled = 0;
     for (size_t i = 0; i < dataset->shard_count; i++)
         filled += dataset->shards[i].tokens[SPLIT_TRAIN] > 0;
     if (microbatches > 0 && filled < (size_t)microbatches)
         return too_few(dataset, microbatches, filled);
-    return dataset_deal_split(dataset, SPLIT_TRAIN, microbatches, dealt);
+    return dataset_assign_split(dataset, SPLIT_TRAIN, microbatches, assigned);
 }

@@ -2,7 +2,7 @@
 #ifndef TUTTI_DATA_DATASET_INTERNAL_H
 #define TUTTI_DATA_DATASET_INTERNAL_H
 
-#include "layout.h"
+#include "schema.h"
 #include "dataset.h"
 #include "h5/h5.h"
 

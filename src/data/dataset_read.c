@@ -193,7 +193,8 @@ static enum status append_piece(const struct shard_file *shard,
 /* Tells `take` about one piece, as far as it lies in the tokens first .. end - 1. Returns
  * whether it ends there. */
 static bool take_part(const struct piece_row *piece, enum split split, uint64_t first,
-                      uint64_t end, const token *part, dataset_taker *take, void *context)
+                      uint64_t end, const token *part, dataset_visitor *take,
+                      void *context)
 {
     uint64_t piece_end = piece->token_first + piece->token_count;
     uint64_t from = piece->token_first > first ? piece->token_first : first;
@@ -208,7 +209,7 @@ static bool take_part(const struct piece_row *piece, enum split split, uint64_t 
  * split lie scattered in a shard. */
 static enum status scan_tokens(const struct dataset *dataset,
                                const struct shard_file *shard, enum split split,
-                               dataset_taker *take, void *context)
+                               dataset_visitor *take, void *context)
 {
     uint64_t chunk = h5_chunk_length(shard->tokens);
     token *part = malloc(chunk * sizeof *part);
@@ -290,7 +291,7 @@ enum status dataset_read_shard(const struct dataset *dataset, size_t index,
 }
 
 enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
-                               enum split split, dataset_taker *take, void *context)
+                               enum split split, dataset_visitor *take, void *context)
 {
     if (dataset->shards[index].pieces[split] == 0)
         return STATUS_OK;

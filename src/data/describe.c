@@ -1,6 +1,6 @@
 /* describe: what the datasets of an index and a shard are, in the files themselves, for
  * those who open them with other programs. */
-#include "layout.h"
+#include "schema.h"
 
 #include "dataset.h"
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "layout.h"
+#include "schema.h"
 #include "dataset.h"
 #include "base/file.h"
 #include "base/log.h"

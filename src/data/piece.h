@@ -11,7 +11,7 @@
 #include "midi/midi.h"
 
 /* Applies the pedal as data.pedal says, and leaves out silences longer than
- * data.max_silence_seconds (see ingest.h); *cut (may be NULL): whether that changed
+ * data.max_silence_seconds (see preprocess.h); *cut (may be NULL): whether that changed
  * anything. The outcome and the reason then say what. STATUS_FAILED only without memory. */
 enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
                         const struct options *options, bool *cut);

@@ -60,7 +60,7 @@ void scan_free(struct scan *scan);
 
 /* Gives every file the split that a file of lines "path<TAB>train|valid|test" says, and
  * SCAN_SPLIT_UNLISTED to those it doesn't list; what a path may look like is in
- * data/ingest.h. STATUS_MISUSE with file and line on a fault. */
+ * data/preprocess.h. STATUS_MISUSE with file and line on a fault. */
 enum status split_file_read(const char *path, struct scan *scan);
 
 #endif

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "layout.h"
+#include "schema.h"
 #include "base/file.h"
 
 enum { BUFFER_SIZE = 1 << 20 };

@@ -38,7 +38,7 @@ struct stream; /* one microbatch: its pieces and its position */
 
 struct streams_request {
     const struct dataset *dataset; /* must outlive the streams */
-    const int *dealt;              /* [shards] of dataset_assign */
+    const int *assigned;           /* [shards] of dataset_assign */
     enum split split;
     int first, count; /* microbatches */
     int rows;         /* of a microbatch */

@@ -22,7 +22,7 @@ static uint64_t all_tokens(const struct dataset_shard *shard)
 
 static bool is_wanted(const struct streams_request *request, size_t shard)
 {
-    int microbatch = request->dealt[shard] - request->first;
+    int microbatch = request->assigned[shard] - request->first;
     return microbatch >= 0 && microbatch < request->count &&
            request->dataset->shards[shard].pieces[request->split] > 0;
 }
@@ -135,7 +135,7 @@ static enum status open_cached(const struct streams_request *request, int microb
     struct stream_source source = {.cache = cache};
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < request->dataset->shard_count; i++)
-        if (request->dealt[i] == microbatch && is_wanted(request, i))
+        if (request->assigned[i] == microbatch && is_wanted(request, i))
             status = add_shard(request, i, &source);
     if (status != STATUS_OK) {
         free(source.pieces);
@@ -151,7 +151,7 @@ static enum status open_whole(const struct streams_request *request, int microba
 {
     struct shard pieces = {0};
     for (size_t i = 0; i < request->dataset->shard_count; i++) {
-        if (request->dealt[i] != microbatch || !is_wanted(request, i))
+        if (request->assigned[i] != microbatch || !is_wanted(request, i))
             continue;
         enum status status =
             dataset_read_shard(request->dataset, i, request->split, &pieces);

@@ -86,26 +86,28 @@ static enum status plan(const struct options *options, int rank, int ranks,
 }
 
 enum status data_plan_make(const struct dataset *dataset, const struct options *options,
-                           const int *dealt, int rank, int ranks, struct data_plan *out)
+                           const int *assigned, int rank, int ranks,
+                           struct data_plan *out)
 {
     *out = (struct data_plan){.windows = 1};
     if (options->data.memory <= 0)
         return STATUS_OK;
-    int *valid_dealt = calloc(dataset->shard_count + 1, sizeof *valid_dealt);
-    if (!valid_dealt)
-        return status_fail(STATUS_FAILED, "out of memory for the dealing of the shards");
+    int *valid_assigned = calloc(dataset->shard_count + 1, sizeof *valid_assigned);
+    if (!valid_assigned)
+        return status_fail(STATUS_FAILED,
+                           "out of memory for the assignment of the shards");
     struct streams_request training = {
         .dataset = dataset,
-        .dealt = dealt,
+        .assigned = assigned,
         .split = SPLIT_TRAIN,
         .rows = (int)(options->train.batch / options->train.slices)};
     struct streams_request validation = training;
-    validation.dealt = valid_dealt;
+    validation.assigned = valid_assigned;
     validation.split = SPLIT_VALID;
-    enum status status =
-        dataset_deal_split(dataset, SPLIT_VALID, (int)options->train.slices, valid_dealt);
+    enum status status = dataset_assign_split(dataset, SPLIT_VALID,
+                                              (int)options->train.slices, valid_assigned);
     if (status == STATUS_OK)
         status = plan(options, rank, ranks, &training, &validation, out);
-    free(valid_dealt);
+    free(valid_assigned);
     return status;
 }

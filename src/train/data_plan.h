@@ -15,9 +15,10 @@ struct data_plan { /* bytes; 0: all tokens are in memory */
 };
 
 /* From the index and the settings alone, so every rank can tell what all of them need.
- * `dealt`: the shards, to microbatches, for training. STATUS_MISUSE names the smallest
+ * `assigned`: the shards, to microbatches, for training. STATUS_MISUSE names the smallest
  * data.memory with which all `ranks` ranks would work. Not collective. */
 enum status data_plan_make(const struct dataset *dataset, const struct options *options,
-                           const int *dealt, int rank, int ranks, struct data_plan *out);
+                           const int *assigned, int rank, int ranks,
+                           struct data_plan *out);
 
 #endif

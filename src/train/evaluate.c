@@ -30,7 +30,7 @@ struct pass {
     struct microbatches own;
     int rows, steps;
     bool frames; /* count them */
-    int *dealt;
+    int *assigned;
     struct streams streams;
     struct window window;
     bool *
@@ -47,28 +47,28 @@ struct pass {
 static enum status allocate(struct pass *pass)
 {
     size_t own = (size_t)pass->own.count;
-    pass->dealt = calloc(pass->dataset->shard_count + 1, sizeof *pass->dealt);
+    pass->assigned = calloc(pass->dataset->shard_count + 1, sizeof *pass->assigned);
     pass->in_frames = calloc(own * (size_t)pass->rows, sizeof *pass->in_frames);
     pass->grammars = calloc(own * (size_t)pass->rows, sizeof *pass->grammars);
     pass->states = calloc(own * model_state_size(pass->model), sizeof *pass->states);
-    if (!pass->dealt || !pass->in_frames || !pass->grammars || !pass->states)
+    if (!pass->assigned || !pass->in_frames || !pass->grammars || !pass->states)
         return status_fail(STATUS_FAILED, "out of memory for the evaluation");
     return window_create(pass->own.count, pass->rows, pass->steps, &pass->window);
 }
 
-/* Training deals by the training tokens; a small split dealt like that would leave
+/* Training assigns by the training tokens; a small split assigned so would leave
  * microbatches idle. */
 static enum status open_streams(struct pass *pass, enum split split, uint64_t memory)
 {
     const struct streams_request request = {.dataset = pass->dataset,
-                                            .dealt = pass->dealt,
+                                            .assigned = pass->assigned,
                                             .split = split,
                                             .first = pass->own.first,
                                             .count = pass->own.count,
                                             .rows = pass->rows,
                                             .memory = memory};
     enum status status =
-        dataset_deal_split(pass->dataset, split, pass->own.total, pass->dealt);
+        dataset_assign_split(pass->dataset, split, pass->own.total, pass->assigned);
     return status == STATUS_OK ? streams_open(&request, &pass->streams) : status;
 }
 
@@ -88,7 +88,7 @@ static void pass_close(struct pass *pass)
     streams_close(&pass->streams);
     exact_sum_free(pass->sum);
     window_free(&pass->window);
-    free(pass->dealt);
+    free(pass->assigned);
     free(pass->in_frames);
     free(pass->grammars);
     free(pass->states);
@@ -170,13 +170,13 @@ static void add_window(struct pass *pass)
     }
 }
 
-/* The tokens of the shards that this rank's microbatches were dealt. */
+/* The tokens of the shards that this rank's microbatches were assigned. */
 static uint64_t own_tokens(const struct pass *pass)
 {
     uint64_t tokens = 0;
     for (size_t i = 0; i < pass->dataset->shard_count; i++) {
         const struct dataset_shard *shard = &pass->dataset->shards[i];
-        int microbatch = pass->dealt[i] - pass->own.first;
+        int microbatch = pass->assigned[i] - pass->own.first;
         if (microbatch >= 0 && microbatch < pass->own.count)
             tokens += shard->tokens[pass->split] + shard->pieces[pass->split];
     }

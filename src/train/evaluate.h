@@ -34,7 +34,7 @@ struct evaluation_leave {
 
 /* Each microbatch's pieces go once, from cleared states, through the microbatch's rows.
  * The model is planned for this rank's microbatches (microbatches_of_rank) with `rows`
- * rows and `steps` steps; its carried states are saved and put back. Shards are dealt to
+ * rows and `steps` steps; its carried states are saved and put back. Shards are assigned to
  * microbatches by the tokens of the split; a microbatch may stay empty. Same result on
  * every rank and for any number of ranks. `memory`: bytes of this rank for the pieces and
  * their tokens, which then come from the disk as they are needed; 0: all are held.

@@ -42,7 +42,7 @@ struct trainer {
     struct dataset *dataset;
     struct microbatches own; /* microbatches of this rank */
     int rows, steps;         /* of one microbatch; of one window */
-    int *dealt;              /* [shards]: the microbatch of each */
+    int *assigned;           /* [shards]: the microbatch of each */
     struct data_plan data_plan;
     struct streams streams; /* of the own microbatches; the prefetcher's */
     struct prefetcher *prefetcher;

@@ -82,12 +82,14 @@ static enum status open_dataset(struct trainer *trainer)
         status = check_dataset(trainer);
     if (status != STATUS_OK)
         return status;
-    trainer->dealt = calloc(trainer->dataset->shard_count + 1, sizeof *trainer->dealt);
-    if (!trainer->dealt)
-        return no_memory("the dealing of the shards");
-    status = dataset_assign(trainer->dataset, (int)options->train.slices, trainer->dealt);
+    trainer->assigned =
+        calloc(trainer->dataset->shard_count + 1, sizeof *trainer->assigned);
+    if (!trainer->assigned)
+        return no_memory("the assignment of the shards");
+    status =
+        dataset_assign(trainer->dataset, (int)options->train.slices, trainer->assigned);
     if (status == STATUS_OK)
-        status = data_plan_make(trainer->dataset, options, trainer->dealt,
+        status = data_plan_make(trainer->dataset, options, trainer->assigned,
                                 comm_rank(trainer->comm), comm_size(trainer->comm),
                                 &trainer->data_plan);
     return status;
@@ -97,7 +99,7 @@ static enum status open_streams(struct trainer *trainer)
 {
     const struct streams_request request = {
         .dataset = trainer->dataset,
-        .dealt = trainer->dealt,
+        .assigned = trainer->assigned,
         .split = SPLIT_TRAIN,
         .first = trainer->own.first,
         .count = trainer->own.count,
@@ -369,7 +371,7 @@ void trainer_close(struct trainer *trainer)
     deadline_close(trainer->deadline);
     prefetcher_close(trainer->prefetcher);
     streams_close(&trainer->streams);
-    free(trainer->dealt);
+    free(trainer->assigned);
     buckets_free(trainer->float_sum);
     comm_memory_free(trainer->float_memory);
     exact_sum_free(trainer->sum);

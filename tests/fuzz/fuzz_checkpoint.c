@@ -12,7 +12,7 @@
 
 #include "run.h"
 #include "h5_edits.h"
-#include "api/player.h"
+#include "generate/player.h"
 #include "base/hash.h"
 #include "base/options_table.h"
 #include "cli/inspect.h"

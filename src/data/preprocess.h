@@ -1,4 +1,4 @@
-/* ingest: folders of MIDI files -> a dataset, on any number of ranks.
+/* preprocess: folders of MIDI files -> a dataset, on any number of ranks.
  *
  * The list of files is sorted; ranks take batches of it from a shared counter, read,
  * encode and spill each piece to a file of their own; then outcomes are gathered,
@@ -55,8 +55,8 @@
  * Stopping. Whatever ends it leaves at most OUT.partial, which dataset_open refuses and
  * the next run replaces. A failure removes it.
  */
-#ifndef TUTTI_DATA_INGEST_H
-#define TUTTI_DATA_INGEST_H
+#ifndef TUTTI_DATA_PREPROCESS_H
+#define TUTTI_DATA_PREPROCESS_H
 
 #include <stddef.h>
 
@@ -64,7 +64,7 @@
 #include "base/status.h"
 #include "comm/comm.h"
 
-struct ingest_request {
+struct preprocess_request {
     const char *const *inputs; /* folders (searched recursively) and files */
     size_t input_count;
     const char *output;            /* must not exist, unless replace */
@@ -72,7 +72,7 @@ struct ingest_request {
     const struct options *options; /* the [data] section */
 };
 
-struct ingest_summary { /* same value on all ranks */
+struct preprocess_summary { /* same value on all ranks */
     uint64_t files, ok, repaired, skipped, duplicates;
     uint64_t bytes, pieces, notes, tokens;
     double seconds; /* of work, without starting MPI */
@@ -81,7 +81,7 @@ struct ingest_summary { /* same value on all ranks */
 /* Collective. Prints progress; the caller prints the summary. STATUS_MISUSE: an input
  * that is not there, an output that may not be written, a fault in the split file.
  * STATUS_FAILED: no file with a piece of music, the disk, memory. */
-enum status ingest(struct comm *comm, const struct ingest_request *request,
-                   struct ingest_summary *summary);
+enum status preprocess(struct comm *comm, const struct preprocess_request *request,
+                       struct preprocess_summary *summary);
 
 #endif

@@ -1,7 +1,7 @@
-/* layout: the names and types of a dataset's columns, in one place for writer and reader.
+/* schema: the names and types of a dataset's columns, in one place for writer and reader.
  */
-#ifndef TUTTI_DATA_LAYOUT_H
-#define TUTTI_DATA_LAYOUT_H
+#ifndef TUTTI_DATA_SCHEMA_H
+#define TUTTI_DATA_SCHEMA_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* layout: see the header. */
-#include "layout.h"
+/* schema: see the header. */
+#include "schema.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* bench_ingest: bytes of MIDI in memory to notes, and notes to tokens. */
+/* bench_preprocess: bytes of MIDI in memory to notes, and notes to tokens. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -81,7 +81,7 @@ static void encode_files(void *context)
     }
 }
 
-enum status bench_ingest(struct bench *bench)
+enum status bench_preprocess(struct bench *bench)
 {
     static struct corpus corpus; /* large */
     corpus.encoding = bench->encoding;

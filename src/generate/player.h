@@ -4,14 +4,14 @@
  * It knows files and settings; which token comes next is the sampler's business. Nothing
  * here starts MPI, prints, or is collective.
  */
-#ifndef TUTTI_API_PLAYER_H
-#define TUTTI_API_PLAYER_H
+#ifndef TUTTI_GENERATE_PLAYER_H
+#define TUTTI_GENERATE_PLAYER_H
 
 #include <stddef.h>
 
+#include "sampler.h"
 #include "base/status.h"
 #include "encode/encoding.h"
-#include "generate/sampler.h"
 #include "midi/midi.h"
 #include "midi/notes.h"
 #include "train/checkpoint.h"

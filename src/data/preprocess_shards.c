@@ -1,15 +1,15 @@
-/* ingest_shards: the plan's pieces, from the spills into shards.
+/* preprocess_shards: the plan's pieces, from the spills into shards.
  *
  * A spill has each piece's columns behind one another, a shard each column's pieces. So a
  * piece is read once, its columns scattered to the chunks in which they belong, and a row
  * of full chunks goes to the file as it is: all columns of the notes first, then the
  * tokens, which a training reads without them.
  */
-#include "ingest_internal.h"
+#include "preprocess_internal.h"
 
 #include <stdlib.h>
 
-#include "layout.h"
+#include "schema.h"
 #include "base/progress.h"
 #include "h5/h5.h"
 
@@ -21,7 +21,7 @@ struct result { /* of one shard, as sent to rank 0 */
 enum { TOKENS = NOTE_COLUMNS, DATA_COLUMNS };
 
 struct writer {
-    struct ingest *ingest;
+    struct preprocess *preprocess;
     struct spill_reader spills;
     uint8_t *chunks[DATA_COLUMNS]; /* the next of each column */
     struct result *results;
@@ -183,14 +183,15 @@ static enum status write_piece_columns(struct h5_file *file, const struct piece_
     return status;
 }
 
-static enum status write_piece_paths(const struct ingest *ingest, struct h5_file *file,
-                                     const struct record *pieces, size_t count)
+static enum status write_piece_paths(const struct preprocess *preprocess,
+                                     struct h5_file *file, const struct record *pieces,
+                                     size_t count)
 {
     const char **paths = malloc((count + 1) * sizeof *paths);
     if (!paths)
         return out_of_memory();
     for (size_t i = 0; i < count; i++)
-        paths[i] = scan_path(&ingest->scan, pieces[i].file);
+        paths[i] = scan_path(&preprocess->scan, pieces[i].file);
     enum status status = h5_write_texts(file, "/pieces/path", count, paths);
     free(paths);
     return status;
@@ -224,9 +225,9 @@ static enum status write_attributes(struct h5_file *file, size_t shard, uint64_t
 static enum status fill_shard(struct writer *writer, struct h5_file *file, size_t index,
                               struct result *result)
 {
-    const struct ingest *ingest = writer->ingest;
-    const struct record *pieces = ingest->kept + ingest->shard_first[index];
-    size_t count = ingest->shard_first[index + 1] - ingest->shard_first[index];
+    const struct preprocess *preprocess = writer->preprocess;
+    const struct record *pieces = preprocess->kept + preprocess->shard_first[index];
+    size_t count = preprocess->shard_first[index + 1] - preprocess->shard_first[index];
     struct draft shard = {file, pieces, count, piece_rows(pieces, count)};
     if (!shard.rows)
         return out_of_memory();
@@ -237,7 +238,7 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
     if (status == STATUS_OK)
         status = write_piece_columns(file, shard.rows, count);
     if (status == STATUS_OK)
-        status = write_piece_paths(ingest, file, pieces, count);
+        status = write_piece_paths(preprocess, file, pieces, count);
     if (status == STATUS_OK)
         status = write_table(writer, &shard, note_table);
     if (status == STATUS_OK)
@@ -250,7 +251,7 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
 
 static enum status write_shard(struct writer *writer, size_t shard)
 {
-    char *path = shard_path(writer->ingest->partial, shard);
+    char *path = shard_path(writer->preprocess->partial, shard);
     if (!path)
         return out_of_memory();
     struct h5_file *file = NULL;
@@ -269,7 +270,7 @@ static enum status write_shard(struct writer *writer, size_t shard)
 
 static enum status write_taken(struct writer *writer, struct comm_counter *counter)
 {
-    int64_t shards = writer->ingest->options->data.shards;
+    int64_t shards = writer->preprocess->options->data.shards;
     struct progress progress;
     progress_begin(&progress, "writing", "shards", (uint64_t)shards);
     enum status status = STATUS_OK;
@@ -296,71 +297,72 @@ static bool make_chunks(struct writer *writer)
 
 static enum status write_share(struct writer *writer, struct comm_counter *counter)
 {
-    size_t shards = (size_t)writer->ingest->options->data.shards;
+    size_t shards = (size_t)writer->preprocess->options->data.shards;
     bool room = make_chunks(writer);
     writer->results = calloc(shards, sizeof *writer->results);
-    spill_reader_open(writer->ingest->partial, &writer->spills);
+    spill_reader_open(writer->preprocess->partial, &writer->spills);
     enum status status = STATUS_FAILED;
     if (room && writer->results)
         status = write_taken(writer, counter);
     else
         out_of_memory();
     if (status != STATUS_OK)
-        ingest_stop_counter(counter);
+        preprocess_stop_counter(counter);
     spill_reader_close(&writer->spills);
     for (int c = 0; c < DATA_COLUMNS; c++)
         free(writer->chunks[c]);
     return status;
 }
 
-static enum status take_results(struct ingest *ingest, const struct result *results,
-                                size_t count)
+static enum status take_results(struct preprocess *preprocess,
+                                const struct result *results, size_t count)
 {
-    size_t shards = (size_t)ingest->options->data.shards;
-    ingest->shards = calloc(shards, sizeof *ingest->shards);
-    ingest->shard_hashes = calloc(shards, sizeof *ingest->shard_hashes);
-    if (!ingest->shards || !ingest->shard_hashes)
+    size_t shards = (size_t)preprocess->options->data.shards;
+    preprocess->shards = calloc(shards, sizeof *preprocess->shards);
+    preprocess->shard_hashes = calloc(shards, sizeof *preprocess->shard_hashes);
+    if (!preprocess->shards || !preprocess->shard_hashes)
         return out_of_memory();
     if (count != shards)
         return status_fail(STATUS_FAILED, "%zu of %zu shards were written", count,
                            shards);
     for (size_t i = 0; i < count; i++) {
-        ingest->shards[results[i].shard] = results[i].counts;
-        ingest->shard_hashes[results[i].shard] = results[i].hash;
+        preprocess->shards[results[i].shard] = results[i].counts;
+        preprocess->shard_hashes[results[i].shard] = results[i].hash;
     }
     return STATUS_OK;
 }
 
-static enum status gather_results(struct ingest *ingest, const struct writer *writer)
+static enum status gather_results(struct preprocess *preprocess,
+                                  const struct writer *writer)
 {
     uint8_t *all = NULL;
     size_t *sizes = NULL, size = 0;
     enum status status =
-        comm_gather(ingest->comm, writer->results,
+        comm_gather(preprocess->comm, writer->results,
                     writer->result_count * sizeof *writer->results, &all, &sizes);
-    if (status == STATUS_OK && comm_rank(ingest->comm) == 0) {
-        for (int rank = 0; rank < comm_size(ingest->comm); rank++)
+    if (status == STATUS_OK && comm_rank(preprocess->comm) == 0) {
+        for (int rank = 0; rank < comm_size(preprocess->comm); rank++)
             size += sizes[rank];
-        status = take_results(ingest, (const struct result *)(const void *)all,
+        status = take_results(preprocess, (const struct result *)(const void *)all,
                               size / sizeof(struct result));
     }
     free(sizes);
     free(all);
-    return comm_agree(ingest->comm, status);
+    return comm_agree(preprocess->comm, status);
 }
 
-enum status ingest_write_shards(struct ingest *ingest)
+enum status preprocess_write_shards(struct preprocess *preprocess)
 {
     struct comm_counter *counter = NULL;
-    enum status status = comm_counter_open(ingest->comm, &counter);
+    enum status status = comm_counter_open(preprocess->comm, &counter);
     if (status != STATUS_OK)
-        return comm_agree(ingest->comm, status);
-    struct writer writer = {.ingest = ingest};
+        return comm_agree(preprocess->comm, status);
+    struct writer writer = {.preprocess = preprocess};
     status = write_share(&writer, counter);
     comm_counter_close(counter); /* rank 0 answers the others until they are through */
-    status = comm_agree(ingest->comm, status);
+    status = comm_agree(preprocess->comm, status);
     if (status == STATUS_OK)
-        status = gather_results(ingest, &writer);
+        status = gather_results(preprocess, &writer);
     free(writer.results);
     return status;
 }

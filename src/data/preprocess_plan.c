@@ -1,4 +1,4 @@
-/* ingest_plan: from outcomes to the pieces of each shard.
+/* preprocess_plan: from outcomes to the pieces of each shard.
  *
  * All that is decided here follows from fingerprints, and among files of equal notes from
  * the order of the recorded paths, so it is the same for any number of ranks. A piece's
@@ -11,7 +11,7 @@
  * these the one with the smallest notes_hash is kept, which depends neither on names nor
  * on the order of files.
  */
-#include "ingest_internal.h"
+#include "preprocess_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,22 +105,23 @@ static enum status find_duplicates(struct record **records, size_t *count)
     return STATUS_OK;
 }
 
-static void warn_of_torn(const struct ingest *ingest, const struct record *first,
+static void warn_of_torn(const struct preprocess *preprocess, const struct record *first,
                          size_t count)
 {
-    const struct record *kept = &ingest->records.items[first->original];
-    log_warn("%zu file%s the same music as a file of another split (the first: %s is %s, "
-             "%s is %s); only the latter is kept, in its split",
-             count, count == 1 ? " has" : "s have", scan_path(&ingest->scan, first->file),
-             split_name((enum split)first->split), scan_path(&ingest->scan, kept->file),
-             split_name((enum split)kept->split));
+    const struct record *kept = &preprocess->records.items[first->original];
+    log_warn(
+        "%zu file%s the same music as a file of another split (the first: %s is %s, "
+        "%s is %s); only the latter is kept, in its split",
+        count, count == 1 ? " has" : "s have", scan_path(&preprocess->scan, first->file),
+        split_name((enum split)first->split), scan_path(&preprocess->scan, kept->file),
+        split_name((enum split)kept->split));
 }
 
 /* A duplicate of a file that turned out to be a duplicate itself is one of the file that
  * is kept. And a piece that the split file wants in two splits is only in one. */
-static void settle_duplicates(const struct ingest *ingest)
+static void settle_duplicates(const struct preprocess *preprocess)
 {
-    const struct records *records = &ingest->records;
+    const struct records *records = &preprocess->records;
     const struct record *torn = NULL;
     size_t torn_count = 0;
     for (size_t i = 0; i < records->count; i++) {
@@ -135,31 +136,32 @@ static void settle_duplicates(const struct ingest *ingest)
         torn_count++;
     }
     if (torn)
-        warn_of_torn(ingest, torn, torn_count);
+        warn_of_torn(preprocess, torn, torn_count);
 }
 
-static size_t shard_of(const struct ingest *ingest, struct hash128 hash)
+static size_t shard_of(const struct preprocess *preprocess, struct hash128 hash)
 {
-    return (size_t)(hash.low % (uint64_t)ingest->options->data.shards);
+    return (size_t)(hash.low % (uint64_t)preprocess->options->data.shards);
 }
 
 /* Copies the kept records, which are in the order of their hashes, shard by shard. */
-static enum status place_in_shards(struct ingest *ingest, struct record *const *sorted)
+static enum status place_in_shards(struct preprocess *preprocess,
+                                   struct record *const *sorted)
 {
-    size_t shards = (size_t)ingest->options->data.shards;
+    size_t shards = (size_t)preprocess->options->data.shards;
     size_t *next = calloc(shards + 1, sizeof *next);
     if (!next)
         return status_fail(STATUS_FAILED, "out of memory");
-    for (size_t i = 0; i < ingest->kept_count; i++)
-        ingest->shard_first[shard_of(ingest, sorted[i]->hash) + 1]++;
+    for (size_t i = 0; i < preprocess->kept_count; i++)
+        preprocess->shard_first[shard_of(preprocess, sorted[i]->hash) + 1]++;
     for (size_t shard = 0; shard < shards; shard++)
-        ingest->shard_first[shard + 1] += ingest->shard_first[shard];
-    memcpy(next, ingest->shard_first, shards * sizeof *next);
-    for (size_t i = 0; i < ingest->kept_count; i++) {
+        preprocess->shard_first[shard + 1] += preprocess->shard_first[shard];
+    memcpy(next, preprocess->shard_first, shards * sizeof *next);
+    for (size_t i = 0; i < preprocess->kept_count; i++) {
         struct record *record = sorted[i];
         if (record->split == SCAN_SPLIT_BY_HASH)
-            record->split = (uint8_t)split_by_hash(ingest->options, record->hash);
-        ingest->kept[next[shard_of(ingest, record->hash)]++] = *record;
+            record->split = (uint8_t)split_by_hash(preprocess->options, record->hash);
+        preprocess->kept[next[shard_of(preprocess, record->hash)]++] = *record;
     }
     free(next);
     return STATUS_OK;
@@ -179,60 +181,61 @@ static struct record **sort_usable(const struct records *records, size_t *count)
     return sorted;
 }
 
-static enum status no_piece(const struct ingest *ingest)
+static enum status no_piece(const struct preprocess *preprocess)
 {
-    const struct records *records = &ingest->records;
+    const struct records *records = &preprocess->records;
     return status_fail(
         STATUS_FAILED, "no piece of music in %zu file%s; the first: %s: %s",
-        records->count, records->count == 1 ? "" : "s", scan_path(&ingest->scan, 0),
+        records->count, records->count == 1 ? "" : "s", scan_path(&preprocess->scan, 0),
         records->reasons.bytes + records->items[0].reason);
 }
 
-static enum status make_plan(struct ingest *ingest)
+static enum status make_plan(struct preprocess *preprocess)
 {
-    size_t shards = (size_t)ingest->options->data.shards, count;
-    struct record **sorted = sort_usable(&ingest->records, &count);
+    size_t shards = (size_t)preprocess->options->data.shards, count;
+    struct record **sorted = sort_usable(&preprocess->records, &count);
     enum status status = sorted ? find_duplicates(sorted, &count)
                                 : status_fail(STATUS_FAILED, "out of memory");
     if (status == STATUS_OK) {
-        settle_duplicates(ingest);
-        ingest->kept_count = count;
-        ingest->kept = malloc((count + 1) * sizeof *ingest->kept);
-        ingest->shard_first = calloc(shards + 1, sizeof *ingest->shard_first);
-        status = ingest->kept && ingest->shard_first
-                     ? place_in_shards(ingest, sorted)
+        settle_duplicates(preprocess);
+        preprocess->kept_count = count;
+        preprocess->kept = malloc((count + 1) * sizeof *preprocess->kept);
+        preprocess->shard_first = calloc(shards + 1, sizeof *preprocess->shard_first);
+        status = preprocess->kept && preprocess->shard_first
+                     ? place_in_shards(preprocess, sorted)
                      : status_fail(STATUS_FAILED, "out of memory");
     }
     free(sorted);
-    return status == STATUS_OK && count == 0 ? no_piece(ingest) : status;
+    return status == STATUS_OK && count == 0 ? no_piece(preprocess) : status;
 }
 
-static enum status share_plan(struct ingest *ingest)
+static enum status share_plan(struct preprocess *preprocess)
 {
-    size_t shards = (size_t)ingest->options->data.shards;
-    uint64_t count = ingest->kept_count;
-    enum status status = comm_broadcast(ingest->comm, &count, sizeof count);
-    if (status == STATUS_OK && comm_rank(ingest->comm) != 0) {
-        ingest->kept_count = count;
-        ingest->kept = malloc((count + 1) * sizeof *ingest->kept);
-        ingest->shard_first = calloc(shards + 1, sizeof *ingest->shard_first);
-        if (!ingest->kept || !ingest->shard_first)
+    size_t shards = (size_t)preprocess->options->data.shards;
+    uint64_t count = preprocess->kept_count;
+    enum status status = comm_broadcast(preprocess->comm, &count, sizeof count);
+    if (status == STATUS_OK && comm_rank(preprocess->comm) != 0) {
+        preprocess->kept_count = count;
+        preprocess->kept = malloc((count + 1) * sizeof *preprocess->kept);
+        preprocess->shard_first = calloc(shards + 1, sizeof *preprocess->shard_first);
+        if (!preprocess->kept || !preprocess->shard_first)
             status = status_fail(STATUS_FAILED, "out of memory");
     }
-    status = comm_agree(ingest->comm, status);
+    status = comm_agree(preprocess->comm, status);
     if (status == STATUS_OK)
-        status = comm_broadcast(ingest->comm, ingest->kept, count * sizeof *ingest->kept);
+        status = comm_broadcast(preprocess->comm, preprocess->kept,
+                                count * sizeof *preprocess->kept);
     if (status == STATUS_OK)
-        status = comm_broadcast(ingest->comm, ingest->shard_first,
-                                (shards + 1) * sizeof *ingest->shard_first);
+        status = comm_broadcast(preprocess->comm, preprocess->shard_first,
+                                (shards + 1) * sizeof *preprocess->shard_first);
     return status;
 }
 
-enum status ingest_plan(struct ingest *ingest)
+enum status preprocess_plan(struct preprocess *preprocess)
 {
     enum status status = STATUS_OK;
-    if (comm_rank(ingest->comm) == 0)
-        status = make_plan(ingest);
-    status = ingest_agree_with_first(ingest->comm, status);
-    return status == STATUS_OK ? share_plan(ingest) : status;
+    if (comm_rank(preprocess->comm) == 0)
+        status = make_plan(preprocess);
+    status = preprocess_agree_with_first(preprocess->comm, status);
+    return status == STATUS_OK ? share_plan(preprocess) : status;
 }

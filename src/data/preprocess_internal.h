@@ -1,7 +1,7 @@
-/* What the files of ingest share: a record for each file, and the steps in their order.
+/* What the files of preprocess share: a record for each file, and the steps in their order.
  */
-#ifndef TUTTI_DATA_INGEST_INTERNAL_H
-#define TUTTI_DATA_INGEST_INTERNAL_H
+#ifndef TUTTI_DATA_PREPROCESS_INTERNAL_H
+#define TUTTI_DATA_PREPROCESS_INTERNAL_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -10,7 +10,7 @@
 #include "spill.h"
 #include "string_pool.h"
 #include "dataset.h"
-#include "ingest.h"
+#include "preprocess.h"
 #include "base/hash.h"
 #include "base/options.h"
 #include "comm/comm.h"
@@ -42,7 +42,7 @@ struct records { /* zero-initialise; free with records_free */
 void records_free(struct records *records);
 
 /* All that a preprocess holds, on each rank. */
-struct ingest {
+struct preprocess {
     struct comm *comm;
     const struct options *options;
     struct encoding *encoding;
@@ -59,24 +59,24 @@ struct ingest {
 
 /* Reads, encodes and spills the files, each on the rank that takes it from the counter;
  * then all records are on rank 0, by file. Collective. */
-enum status ingest_read(struct ingest *ingest);
+enum status preprocess_read(struct preprocess *preprocess);
 
 /* Rank 0 finds duplicates, gives each kept piece its split and sorts by shard; all get
  * the plan. Collective. */
-enum status ingest_plan(struct ingest *ingest);
+enum status preprocess_plan(struct preprocess *preprocess);
 
 /* Writes the shards, each on the rank that takes it from the counter; then rank 0 knows
  * every shard's counts and hash. Collective. */
-enum status ingest_write_shards(struct ingest *ingest);
+enum status preprocess_write_shards(struct preprocess *preprocess);
 
 /* Rank 0 only. */
-enum status ingest_write_index(const struct ingest *ingest);
+enum status preprocess_write_index(const struct preprocess *preprocess);
 
 /* Behind a step that rank 0 takes alone: its outcome and message, on every rank, without
  * the name of a rank in front. Collective. */
-enum status ingest_agree_with_first(struct comm *comm, enum status status);
+enum status preprocess_agree_with_first(struct comm *comm, enum status status);
 
 /* A rank that has failed hands out no more work to the others. */
-void ingest_stop_counter(struct comm_counter *counter);
+void preprocess_stop_counter(struct comm_counter *counter);
 
 #endif

@@ -1,13 +1,13 @@
 /* samples: the MIDI files of a checkpoint, for `tutti generate` and after each epoch. */
-#ifndef TUTTI_CLI_SAMPLES_H
-#define TUTTI_CLI_SAMPLES_H
+#ifndef TUTTI_GENERATE_SAMPLES_H
+#define TUTTI_GENERATE_SAMPLES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "api/player.h"
+#include "player.h"
 #include "base/status.h"
 #include "train/checkpoint.h"
 
