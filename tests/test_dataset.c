@@ -455,7 +455,7 @@ static void assign_slowly(const uint64_t *tokens, size_t shards, int microbatche
     }
 }
 
-static void shards_are_dealt_largest_first(void **state)
+static void shards_are_assigned_largest_first(void **state)
 {
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 1};
@@ -628,7 +628,7 @@ static void changed_settings_are_found(void **state)
     assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
     dataset_close(dataset);
     rewrite_index(path, text, KEPT);
-    assert_refused(fixture->output, STATUS_FAILED, "settings_hash: does not fit");
+    assert_refused(fixture->output, STATUS_FAILED, "settings_hash: does not match");
     rewrite_index(path, text, A_NUMBER);
     assert_refused(fixture->output, STATUS_FAILED, "settings_hash: not one text");
     rewrite_index(path, text, LEFT_OUT);
@@ -673,7 +673,7 @@ int main(int argc, char **argv)
         WITH_DATASET(a_dataset_decides_nothing_but_its_data),
         WITH_DATASET(changed_settings_are_found),
         WITH_DATASET(settings_have_a_longest),
-        cmocka_unit_test(shards_are_dealt_largest_first),
+        cmocka_unit_test(shards_are_assigned_largest_first),
         cmocka_unit_test(a_microbatch_without_training_tokens_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* describe: what the datasets of an index and a shard are, in the files themselves, for
- * those who open them with other programs. */
+/* describe: descriptions of the datasets of an index and a shard, as attributes, for
+ * users who open the files with other programs. */
 #include "schema.h"
 
 #include "dataset.h"

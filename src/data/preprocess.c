@@ -1,5 +1,5 @@
-/* preprocess: the steps of a preprocess, in order. Every step ends with all ranks knowing
- * whether all have succeeded, so that they leave together. */
+/* preprocess: the steps in order. At the end of every step all ranks agree on the
+ * outcome, so that they return together. */
 #include "preprocess.h"
 
 #include <limits.h>
@@ -17,15 +17,16 @@ enum status preprocess_agree_with_first(struct comm *comm, enum status status)
     struct {
         int status;
         char message[STATUS_MESSAGE_SIZE];
-    } said = {.status = (int)status};
+    } outcome = {.status = (int)status};
     if (status != STATUS_OK)
-        snprintf(said.message, sizeof said.message, "%s", status_message());
-    enum status sent = comm_broadcast(comm, &said, sizeof said);
+        snprintf(outcome.message, sizeof outcome.message, "%s", status_message());
+    enum status sent = comm_broadcast(comm, &outcome, sizeof outcome);
     if (sent != STATUS_OK)
         return comm_agree(comm, sent);
-    if (said.status != STATUS_OK)
-        status_set_message(said.message);
-    return comm_agree(comm, said.status != STATUS_OK ? (enum status)said.status : status);
+    if (outcome.status != STATUS_OK)
+        status_set_message(outcome.message);
+    return comm_agree(comm,
+                      outcome.status != STATUS_OK ? (enum status)outcome.status : status);
 }
 
 static enum status list_files(struct preprocess *preprocess,
@@ -40,13 +41,13 @@ static enum status list_files(struct preprocess *preprocess,
             STATUS_FAILED,
             "no MIDI files in %s%s (looked for names ending in .mid .midi .kar "
             ".rmi .smf)",
-            request->inputs[0], request->input_count > 1 ? " and the others" : "");
+            request->inputs[0], request->input_count > 1 ? " and the other inputs" : "");
     if (request->options->data.split_file[0])
         status = split_file_read(request->options->data.split_file, scan);
     return status;
 }
 
-/* All ranks work in the directory that rank 0 has made. */
+/* All ranks write to the directory that rank 0 has made. */
 static enum status share_partial(struct preprocess *preprocess,
                                  const struct output *output)
 {
@@ -60,7 +61,7 @@ static enum status share_partial(struct preprocess *preprocess,
     return comm_agree(preprocess->comm, status);
 }
 
-/* Rank 0 alone touches the file system before all have agreed. */
+/* Only rank 0 touches the file system before all ranks have agreed. */
 static enum status begin(struct preprocess *preprocess,
                          const struct preprocess_request *request, struct output *output)
 {
@@ -129,7 +130,7 @@ static enum status summarise(struct preprocess *preprocess, double started,
     return comm_broadcast(preprocess->comm, summary, sizeof *summary);
 }
 
-static void free_ingest(struct preprocess *preprocess)
+static void release(struct preprocess *preprocess)
 {
     scan_free(&preprocess->scan);
     spill_free(&preprocess->spill);
@@ -162,7 +163,7 @@ enum status preprocess(struct comm *comm, const struct preprocess_request *reque
         status = summarise(&state, started, summary);
     else
         output_abandon(&output);
-    free_ingest(&state);
+    release(&state);
     output_free(&output);
     return status;
 }

@@ -15,14 +15,14 @@ static enum status out_of_memory(void)
     return status_fail(STATUS_FAILED, "out of memory while writing the index");
 }
 
-static uint64_t hash_of(const struct preprocess *preprocess)
+static uint64_t dataset_hash(const struct preprocess *preprocess)
 {
     return dataset_hash_of(encoding_hash(preprocess->encoding), preprocess->shard_hashes,
                            (size_t)preprocess->options->data.shards);
 }
 
-/* The [data] section without what must not show in the bytes: where the dataset lies,
- * where the split file was, and how much memory training may take. */
+/* The [data] section without the settings that must not affect the bytes: the location of
+ * the dataset, the folder of the split file, and the memory limit of training. */
 static enum status write_settings(const struct preprocess *preprocess,
                                   struct h5_file *file)
 {
@@ -43,9 +43,9 @@ static enum status write_settings(const struct preprocess *preprocess,
     enum status status = text ? h5_write_text(file, "/settings", text) : out_of_memory();
     char hash[HASH64_TEXT];
     if (status == STATUS_OK)
-        status =
-            h5_set_text(file, "/", "settings_hash",
-                        hash64_text(settings_hash_of(hash_of(preprocess), text), hash));
+        status = h5_set_text(
+            file, "/", "settings_hash",
+            hash64_text(settings_hash_of(dataset_hash(preprocess), text), hash));
     free(text);
     free(options);
     return status;
@@ -179,15 +179,15 @@ static enum status write_file_columns(const struct records *records, struct h5_f
     return status;
 }
 
-/* The texts of a column: recorded paths, or reasons; a duplicate's reason is the path of
- * the file that is kept, behind "of ". */
+/* Recorded paths, then reasons; a duplicate's reason is "of " and the path of the file
+ * that is kept. */
 static enum status write_file_texts(const struct preprocess *preprocess,
                                     struct h5_file *file)
 {
     const struct records *records = &preprocess->records;
     const char **texts = malloc((records->count + 1) * sizeof *texts);
-    char **made = calloc(records->count + 1, sizeof *made);
-    enum status status = texts && made ? STATUS_OK : out_of_memory();
+    char **owned = calloc(records->count + 1, sizeof *owned);
+    enum status status = texts && owned ? STATUS_OK : out_of_memory();
     for (size_t i = 0; i < records->count && status == STATUS_OK; i++)
         texts[i] = scan_path(&preprocess->scan, i);
     if (status == STATUS_OK)
@@ -197,15 +197,15 @@ static enum status write_file_texts(const struct preprocess *preprocess,
         texts[i] = records->reasons.bytes + record->reason;
         if (record->outcome != FILE_DUPLICATE)
             continue;
-        made[i] = path_format("of %s", scan_path(&preprocess->scan, record->original));
-        texts[i] = made[i];
-        status = made[i] ? STATUS_OK : out_of_memory();
+        owned[i] = path_format("of %s", scan_path(&preprocess->scan, record->original));
+        texts[i] = owned[i];
+        status = owned[i] ? STATUS_OK : out_of_memory();
     }
     if (status == STATUS_OK)
         status = h5_write_texts(file, "/files/reason", records->count, texts);
-    for (size_t i = 0; made && i < records->count; i++)
-        free(made[i]);
-    free(made);
+    for (size_t i = 0; owned && i < records->count; i++)
+        free(owned[i]);
+    free(owned);
     free(texts);
     return status;
 }
@@ -222,7 +222,7 @@ static enum status write_files(const struct preprocess *preprocess, struct h5_fi
     return status;
 }
 
-/* --- the whole -------------------------------------------------------------------------
+/* --- the index -------------------------------------------------------------------------
  */
 
 static enum status write_totals(const struct preprocess *preprocess, struct h5_file *file)
@@ -251,7 +251,7 @@ static enum status write_format(const struct preprocess *preprocess, struct h5_f
         status = h5_set_i64(file, "/", "format_version", DATASET_FORMAT_VERSION);
     if (status == STATUS_OK)
         status = h5_set_text(file, "/", "dataset_hash",
-                             hash64_text(hash_of(preprocess), text));
+                             hash64_text(dataset_hash(preprocess), text));
     return status;
 }
 

@@ -1,15 +1,14 @@
 /* preprocess_plan: from outcomes to the pieces of each shard.
  *
- * All that is decided here follows from fingerprints, and among files of equal notes from
- * the order of the recorded paths, so it is the same for any number of ranks. A piece's
- * shard and split depend on nothing but the hash of its notes (or its line in the split
- * file), so other music coming or going never moves it.
+ * Every decision here follows from fingerprints, and among files of equal notes from the
+ * order of the recorded paths, so it is the same for any number of ranks. A piece's shard
+ * and split depend only on the hash of its notes (or its line in the split file), so
+ * adding or removing other music never moves it.
  *
  * The same music has many spellings: other ticks per beat, one track or several. Their
- * notes differ, their tokens don't, and the tokens are what a model would meet in
- * training and again in validation. So pieces of equal tokens are duplicates too. Of
- * these the one with the smallest notes_hash is kept, which depends neither on names nor
- * on the order of files.
+ * notes differ, but their tokens are equal, and a model would see them in training and
+ * again in validation. So pieces of equal tokens are duplicates too. The one with the
+ * smallest notes_hash is kept, which depends neither on names nor on the order of files.
  */
 #include "preprocess_internal.h"
 
@@ -29,7 +28,7 @@ static int compare_by_hash(const void *a, const void *b)
     return (left->file > right->file) - (left->file < right->file);
 }
 
-/* The last split with a share takes what rounding leaves. */
+/* The last split with a nonzero share absorbs the rounding error. */
 static enum split split_by_hash(const struct options *options, struct hash128 hash)
 {
     const double *share = options->data.split;
@@ -65,7 +64,7 @@ static bool same_tokens(const struct record *a, const struct record *b)
     return hash128_compare(a->tokens_hash, b->tokens_hash) == 0;
 }
 
-/* Of each run of the `same` the first is kept, the others become its duplicates. */
+/* The first of each run of `same` records is kept, the others become its duplicates. */
 static void mark_duplicates(struct record *const *sorted, size_t count,
                             bool (*same)(const struct record *, const struct record *))
 {
@@ -89,7 +88,7 @@ static size_t drop_duplicates(struct record **records, size_t count)
     return kept;
 }
 
-/* `records` are by hash and file, and so are those that are left of them. */
+/* `records` are sorted by hash and file, and remain so. */
 static enum status find_duplicates(struct record **records, size_t *count)
 {
     mark_duplicates(records, *count, same_notes);
@@ -105,8 +104,8 @@ static enum status find_duplicates(struct record **records, size_t *count)
     return STATUS_OK;
 }
 
-static void warn_of_torn(const struct preprocess *preprocess, const struct record *first,
-                         size_t count)
+static void warn_of_conflict(const struct preprocess *preprocess,
+                             const struct record *first, size_t count)
 {
     const struct record *kept = &preprocess->records.items[first->original];
     log_warn(
@@ -117,13 +116,13 @@ static void warn_of_torn(const struct preprocess *preprocess, const struct recor
         split_name((enum split)kept->split));
 }
 
-/* A duplicate of a file that turned out to be a duplicate itself is one of the file that
- * is kept. And a piece that the split file wants in two splits is only in one. */
-static void settle_duplicates(const struct preprocess *preprocess)
+/* A duplicate of a duplicate becomes one of the file that is kept. A piece that the split
+ * file lists in two splits is only in one: that of the kept file. */
+static void resolve_duplicates(const struct preprocess *preprocess)
 {
     const struct records *records = &preprocess->records;
-    const struct record *torn = NULL;
-    size_t torn_count = 0;
+    const struct record *first = NULL;
+    size_t conflicts = 0;
     for (size_t i = 0; i < records->count; i++) {
         struct record *record = &records->items[i];
         if (record->outcome != FILE_DUPLICATE)
@@ -132,11 +131,11 @@ static void settle_duplicates(const struct preprocess *preprocess)
             record->original = records->items[record->original].original;
         if (record->split == records->items[record->original].split)
             continue;
-        torn = torn ? torn : record;
-        torn_count++;
+        first = first ? first : record;
+        conflicts++;
     }
-    if (torn)
-        warn_of_torn(preprocess, torn, torn_count);
+    if (first)
+        warn_of_conflict(preprocess, first, conflicts);
 }
 
 static size_t shard_of(const struct preprocess *preprocess, struct hash128 hash)
@@ -144,9 +143,10 @@ static size_t shard_of(const struct preprocess *preprocess, struct hash128 hash)
     return (size_t)(hash.low % (uint64_t)preprocess->options->data.shards);
 }
 
-/* Copies the kept records, which are in the order of their hashes, shard by shard. */
-static enum status place_in_shards(struct preprocess *preprocess,
-                                   struct record *const *sorted)
+/* Copies the kept records shard by shard, by a stable counting sort: they remain in the
+ * order of their hashes. */
+static enum status sort_into_shards(struct preprocess *preprocess,
+                                    struct record *const *sorted)
 {
     size_t shards = (size_t)preprocess->options->data.shards;
     size_t *next = calloc(shards + 1, sizeof *next);
@@ -167,7 +167,7 @@ static enum status place_in_shards(struct preprocess *preprocess,
     return STATUS_OK;
 }
 
-/* The records of files with a piece, by hash and file. NULL without memory. */
+/* The records of files with a piece, by hash and file. NULL if out of memory. */
 static struct record **sort_usable(const struct records *records, size_t *count)
 {
     struct record **sorted = malloc((records->count + 1) * sizeof(struct record *));
@@ -197,12 +197,12 @@ static enum status make_plan(struct preprocess *preprocess)
     enum status status = sorted ? find_duplicates(sorted, &count)
                                 : status_fail(STATUS_FAILED, "out of memory");
     if (status == STATUS_OK) {
-        settle_duplicates(preprocess);
+        resolve_duplicates(preprocess);
         preprocess->kept_count = count;
         preprocess->kept = malloc((count + 1) * sizeof *preprocess->kept);
         preprocess->shard_first = calloc(shards + 1, sizeof *preprocess->shard_first);
         status = preprocess->kept && preprocess->shard_first
-                     ? place_in_shards(preprocess, sorted)
+                     ? sort_into_shards(preprocess, sorted)
                      : status_fail(STATUS_FAILED, "out of memory");
     }
     free(sorted);

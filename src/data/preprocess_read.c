@@ -1,8 +1,8 @@
-/* preprocess_read: files -> pieces in the spill, and one record for every file.
+/* preprocess_read: files -> pieces in the spill, and one record per file.
  *
- * What is wrong with a file is its outcome and its reason; what is wrong with the machine
- * (the spill can't be written, no memory) is a failure. A rank that fails empties the
- * counter, so that the others are soon at the reduction where all learn of it.
+ * A fault of a file is its outcome and its reason; a fault of the machine (the spill
+ * can't be written, out of memory) is a failure. A rank that fails exhausts the counter,
+ * so that the others soon reach the reduction in which all ranks agree on the outcome.
  */
 #include "preprocess_internal.h"
 
@@ -29,12 +29,12 @@ struct reader {
     uint64_t bytes; /* read by this rank */
 };
 
-/* More than there is to hand out, and however many ranks fail it stays below 2^63. */
-static const int64_t beyond_all = INT64_C(1) << 40;
+/* More than any list of files or shards; the sum over all failing ranks is below 2^63. */
+static const int64_t COUNTER_EXHAUSTED = INT64_C(1) << 40;
 
 void preprocess_stop_counter(struct comm_counter *counter)
 {
-    comm_next(counter, beyond_all);
+    comm_next(counter, COUNTER_EXHAUSTED);
 }
 
 void records_free(struct records *records)
@@ -51,7 +51,7 @@ static enum status set_reason(struct reader *reader, struct record *record,
     return pool_append(&reader->preprocess->records.reasons, reason, &record->reason);
 }
 
-/* Reasons stand beside the path, so the message's own "PATH: " goes. */
+/* A reason is listed beside its path, so the message's own "PATH: " is removed. */
 static const char *without_path(const char *message, const char *path)
 {
     size_t length = strlen(path);
@@ -60,7 +60,7 @@ static const char *without_path(const char *message, const char *path)
     return message;
 }
 
-/* What went wrong on reading the file; of a very long path some may be in it. */
+/* The reason is the message of the failed read; a very long path can remain in it. */
 static enum status skip_unreadable(struct reader *reader, struct record *record,
                                    const char *path)
 {
@@ -71,11 +71,11 @@ static enum status skip_unreadable(struct reader *reader, struct record *record,
     return status;
 }
 
-static enum status skip_unread(struct reader *reader, struct record *record)
+static enum status skip_unopened(struct reader *reader, struct record *record)
 {
     const struct scan_file *file = &reader->preprocess->scan.files[record->file];
     char reason[256];
-    if (file->kind == SCAN_CLOSED) {
+    if (file->kind == SCAN_UNOPENABLE) {
         snprintf(reason, sizeof reason, "can't open the folder: %s",
                  strerror(file->error));
         return set_reason(reader, record, FILE_SKIPPED, reason);
@@ -108,9 +108,9 @@ static enum status keep_piece(struct reader *reader, struct record *record)
                       midi->reason);
 }
 
-/* What was repaired comes first, as it may be the cause. */
-static enum status skip_read(struct reader *reader, struct record *record,
-                             const char *why)
+/* Repairs come first in the reason, as they can be the cause. */
+static enum status skip_piece(struct reader *reader, struct record *record,
+                              const char *why)
 {
     char reason[2 * MIDI_REASON_SIZE];
     const char *repairs = reader->midi.reason;
@@ -118,10 +118,10 @@ static enum status skip_read(struct reader *reader, struct record *record,
     return set_reason(reader, record, FILE_SKIPPED, reason);
 }
 
-/* Applies the pedal and cuts long silences. Why the rest is beyond a limit goes into
- * why[size], "" if it isn't; its seconds are those of the keys, without the pedal, unless
+/* Applies the pedal and cuts long silences. why[size]: which limit the remaining piece
+ * exceeds, "" if none. Its length is measured by the keys, without the pedal, unless
  * something was cut. */
-static enum status shape_piece(struct reader *reader, char *why, size_t size)
+static enum status trim_piece(struct reader *reader, char *why, size_t size)
 {
     const struct options *options = reader->preprocess->options;
     struct midi_file *midi = &reader->midi;
@@ -153,17 +153,17 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
     if (midi->outcome == MIDI_SKIPPED)
         return set_reason(reader, record, FILE_SKIPPED, midi->reason);
     char why[128];
-    status = shape_piece(reader, why, sizeof why);
+    status = trim_piece(reader, why, sizeof why);
     if (status != STATUS_OK)
         return status;
     if (*why)
-        return skip_read(reader, record, why);
+        return skip_piece(reader, record, why);
     reader->tokens.count = 0;
     if (preprocess->encoding->encode(preprocess->encoding, &midi->notes,
                                      &reader->tokens) != STATUS_OK)
-        return skip_read(reader, record, status_message());
+        return skip_piece(reader, record, status_message());
     if (reader->tokens.count == 0)
-        return skip_read(reader, record, piece_why_empty(&midi->notes));
+        return skip_piece(reader, record, piece_why_empty(&midi->notes));
     return keep_piece(reader, record);
 }
 
@@ -171,7 +171,7 @@ static enum status read_file(struct reader *reader, struct record *record)
 {
     const struct scan_file *file = &reader->preprocess->scan.files[record->file];
     if (file->kind != SCAN_FILE || file->split == SCAN_SPLIT_UNLISTED)
-        return skip_unread(reader, record);
+        return skip_unopened(reader, record);
     char *path = scan_absolute(&reader->preprocess->scan, record->file);
     if (!path)
         return status_fail(STATUS_FAILED, "out of memory");
@@ -206,7 +206,7 @@ static enum status read_batch(struct reader *reader, struct comm_counter *counte
         record->file = file;
         record->rank = (uint32_t)comm_rank(preprocess->comm);
         record->split = preprocess->scan.files[file].split;
-        comm_counter_serve(counter); /* the others don't wait for the whole batch */
+        comm_counter_serve(counter); /* so that no rank waits for a whole batch */
         enum status status = read_file(reader, record);
         if (status != STATUS_OK)
             return status;
@@ -214,13 +214,13 @@ static enum status read_batch(struct reader *reader, struct comm_counter *counte
     return STATUS_OK;
 }
 
-static void show_progress(struct reader *reader, size_t handed_out)
+static void show_progress(struct reader *reader, size_t assigned)
 {
     char note[64];
     double seconds = clock_seconds() - reader->progress.started;
     snprintf(note, sizeof note, "%.1f MB/s per rank",
              (double)reader->bytes / 1e6 / (seconds > 1e-3 ? seconds : 1e-3));
-    progress_update(&reader->progress, handed_out, note);
+    progress_update(&reader->progress, assigned, note);
 }
 
 static size_t batch_size(size_t files, int ranks)
@@ -234,10 +234,10 @@ static enum status read_batches(struct reader *reader, struct comm_counter *coun
     size_t files = reader->preprocess->scan.file_count;
     size_t batch = batch_size(files, comm_size(reader->preprocess->comm));
     for (;;) {
-        int64_t taken = comm_next(counter, (int64_t)batch);
-        if (taken >= (int64_t)files)
+        int64_t fetched = comm_next(counter, (int64_t)batch);
+        if (fetched >= (int64_t)files)
             return STATUS_OK;
-        size_t first = (size_t)taken;
+        size_t first = (size_t)fetched;
         size_t end = first + batch < files ? first + batch : files;
         show_progress(reader, first);
         enum status status = read_batch(reader, counter, first, end);
@@ -268,8 +268,8 @@ static enum status read_share(struct preprocess *preprocess, struct comm_counter
     return status;
 }
 
-/* Puts rank 0's gathered records in the order of their files; every file has one. */
-static enum status place_records(struct preprocess *preprocess, const struct record *from,
+/* Sorts rank 0's gathered records by file; every file has exactly one. */
+static enum status order_records(struct preprocess *preprocess, const struct record *from,
                                  size_t count, const uint64_t *reason_base)
 {
     struct records *records = &preprocess->records;
@@ -290,8 +290,9 @@ static enum status place_records(struct preprocess *preprocess, const struct rec
     return STATUS_OK;
 }
 
-/* Where each rank's reasons begin in the concatenation. */
-static uint64_t *running_sums(const size_t *sizes, int ranks)
+/* base[r] = offset of rank r's part in the concatenation; [ranks + 1]. NULL if out of
+ * memory. */
+static uint64_t *prefix_sums(const size_t *sizes, int ranks)
 {
     uint64_t *base = calloc((size_t)ranks + 1, sizeof *base);
     for (int rank = 0; base && rank < ranks; rank++)
@@ -299,20 +300,20 @@ static uint64_t *running_sums(const size_t *sizes, int ranks)
     return base;
 }
 
-/* Takes over `reasons`. */
-static enum status take_gathered(struct preprocess *preprocess, const uint8_t *rows,
-                                 const size_t *row_sizes, uint8_t *reasons,
-                                 const size_t *reason_sizes)
+/* Takes ownership of `reasons`. */
+static enum status merge_gathered(struct preprocess *preprocess, const uint8_t *rows,
+                                  const size_t *row_sizes, uint8_t *reasons,
+                                  const size_t *reason_sizes)
 {
     int ranks = comm_size(preprocess->comm);
-    uint64_t *row_base = running_sums(row_sizes, ranks);
-    uint64_t *reason_base = running_sums(reason_sizes, ranks);
+    uint64_t *row_base = prefix_sums(row_sizes, ranks);
+    uint64_t *reason_base = prefix_sums(reason_sizes, ranks);
     enum status status = STATUS_FAILED;
     if (!row_base || !reason_base) {
         status_fail(STATUS_FAILED, "out of memory");
         free(reasons);
     } else {
-        status = place_records(preprocess, (const struct record *)(const void *)rows,
+        status = order_records(preprocess, (const struct record *)(const void *)rows,
                                row_base[ranks] / sizeof(struct record), reason_base);
         pool_free(&preprocess->records.reasons);
         preprocess->records.reasons =
@@ -337,7 +338,7 @@ static enum status gather_records(struct preprocess *preprocess)
         status = comm_gather(preprocess->comm, records->reasons.bytes,
                              records->reasons.size, &reasons, &reason_sizes);
     if (status == STATUS_OK && comm_rank(preprocess->comm) == 0)
-        status = take_gathered(preprocess, rows, row_sizes, reasons, reason_sizes);
+        status = merge_gathered(preprocess, rows, row_sizes, reasons, reason_sizes);
     else
         free(reasons);
     free(reason_sizes);
@@ -353,7 +354,7 @@ enum status preprocess_read(struct preprocess *preprocess)
     if (status != STATUS_OK)
         return comm_agree(preprocess->comm, status);
     status = read_share(preprocess, counter);
-    comm_counter_close(counter); /* rank 0 answers the others until they are through */
+    comm_counter_close(counter); /* rank 0 serves requests until all ranks close it */
     status = comm_agree(preprocess->comm, status);
     return status == STATUS_OK ? gather_records(preprocess) : status;
 }

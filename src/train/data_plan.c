@@ -29,9 +29,9 @@ static struct needs needs_of(const struct streams_request *training,
 {
     return (struct needs){
         .window = prefetcher_window_bytes(training->count, training->rows, steps),
-        .resting = streams_least_resting(training),
-        .training = streams_least(training),
-        .validation = streams_least(validation),
+        .resting = streams_min_idle_bytes(training),
+        .training = streams_min_bytes(training),
+        .validation = streams_min_bytes(validation),
     };
 }
 

@@ -312,7 +312,7 @@ static void read_streams(const struct dataset *dataset, uint64_t memory)
                                       .memory = memory};
     if (status == STATUS_OK) {
         if (memory)
-            request.memory = streams_least(&request);
+            request.memory = streams_min_bytes(&request);
         status = streams_open(&request, &streams);
         fuzz_check_message(status, NULL);
     }
