@@ -1,4 +1,5 @@
-/* bench_preprocess: bytes of MIDI in memory to notes, and notes to tokens. */
+/* bench_preprocess: throughput of MIDI bytes in memory to notes, and of notes to tokens.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ struct corpus {
     enum status status;
 };
 
-/* A composed piece as the bytes of a file, by way of one. */
+/* Composes a piece, writes it to `path` and reads the bytes back. */
 static enum status make_piece(const struct composer *composer, const char *path,
                               uint64_t number, struct corpus *corpus)
 {
