@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "comm/comm.h"
 #include "data/dataset.h"
-#include "data/ingest.h"
+#include "data/preprocess.h"
 #include "midi/midi.h"
 
 /* FOLDER/piece-000.mid ...: `count` random pieces from number `first` on. Piece 1 has
@@ -94,13 +94,13 @@ static inline void expected_free(struct expected *expected)
 /* Collective. */
 static inline enum status make_dataset(struct comm *comm, const char *input,
                                        const char *output, const struct options *options,
-                                       struct ingest_summary *summary)
+                                       struct preprocess_summary *summary)
 {
-    struct ingest_summary ignored;
+    struct preprocess_summary ignored;
     const char *inputs[] = {input};
-    struct ingest_request request = {
+    struct preprocess_request request = {
         .inputs = inputs, .input_count = 1, .output = output, .options = options};
-    return ingest(comm, &request, summary ? summary : &ignored);
+    return preprocess(comm, &request, summary ? summary : &ignored);
 }
 
 /* A new folder for one test, made by rank 0, its name on all. The caller frees it. */

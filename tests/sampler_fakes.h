@@ -88,14 +88,18 @@ struct run {
     int count;
 };
 
-static const struct sampler_settings plain = {
-    .temperature = 1, .top_p = 1, .seed = 7, .seconds = 20, .guard = 1, .max_silence = 3};
+static const struct sampler_settings plain = {.temperature = 1,
+                                              .top_p = 1,
+                                              .seed = 7,
+                                              .seconds = 20,
+                                              .guard = true,
+                                              .max_silence = 3};
 
 static inline enum status try_run(struct run *run, const char *encoding,
                                   void (*fill)(const struct fake *, int, real *),
                                   const struct sampler_settings *settings, int count,
                                   const token *primer, size_t primer_count,
-                                  int keep_primer)
+                                  bool keep_primer)
 {
     *run = (struct run){.count = count};
     assert_int_equal(encoding_create(encoding, "1/4", &run->encoding), STATUS_OK);
@@ -110,8 +114,8 @@ static inline enum status try_run(struct run *run, const char *encoding,
         calloc((size_t)count + 1, run->encoding->vocabulary * sizeof(real));
     assert_non_null(run->fake->logits);
     struct sampler_source source = {fake_next, run->fake};
-    return sampler_run_source(&source, run->encoding, settings, primer, primer_count,
-                              keep_primer, count, run->pieces);
+    const struct sampler_batch batch = {count, primer, primer_count, keep_primer};
+    return sampler_run_source(&source, run->encoding, settings, &batch, run->pieces);
 }
 
 static inline struct run do_run(const char *encoding,
@@ -119,7 +123,7 @@ static inline struct run do_run(const char *encoding,
                                 const struct sampler_settings *settings, int count)
 {
     struct run run;
-    assert_int_equal(try_run(&run, encoding, fill, settings, count, NULL, 0, 0),
+    assert_int_equal(try_run(&run, encoding, fill, settings, count, NULL, 0, false),
                      STATUS_OK);
     return run;
 }

@@ -1,5 +1,5 @@
 /* ranks: 1
- * dataset: what is refused, what damage is found, and how shards are dealt. */
+ * dataset: what is refused, what damage is found, and how shards are assigned. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -431,12 +431,12 @@ static void older_shards_are_verified(void **state)
     assert_int_equal(verified, SHARDS - 1);
 }
 
-/* --- dealing ---------------------------------------------------------------------------
+/* --- assignment ------------------------------------------------------------------------
  */
 
 /* The rule again, the slow way: take the largest that is left, give it to the poorest. */
-static void deal_slowly(const uint64_t *tokens, size_t shards, int microbatches,
-                        int *dealt)
+static void assign_slowly(const uint64_t *tokens, size_t shards, int microbatches,
+                          int *assigned)
 {
     uint64_t held[64] = {0};
     bool gone[64] = {false};
@@ -451,11 +451,11 @@ static void deal_slowly(const uint64_t *tokens, size_t shards, int microbatches,
                 poorest = microbatch;
         gone[largest] = true;
         held[poorest] += tokens[largest];
-        dealt[largest] = poorest;
+        assigned[largest] = poorest;
     }
 }
 
-static void shards_are_dealt_largest_first(void **state)
+static void shards_are_assigned_largest_first(void **state)
 {
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 1};
@@ -472,10 +472,10 @@ static void shards_are_dealt_largest_first(void **state)
         }
         char path[] = "made up";
         struct dataset dataset = {.path = path, .shard_count = count, .shards = shards};
-        int dealt[64], expected[64];
-        assert_int_equal(dataset_assign(&dataset, microbatches, dealt), STATUS_OK);
-        deal_slowly(tokens, count, microbatches, expected);
-        assert_memory_equal(dealt, expected, count * sizeof *dealt);
+        int assigned[64], expected[64];
+        assert_int_equal(dataset_assign(&dataset, microbatches, assigned), STATUS_OK);
+        assign_slowly(tokens, count, microbatches, expected);
+        assert_memory_equal(assigned, expected, count * sizeof *assigned);
     }
 }
 
@@ -485,19 +485,19 @@ static void a_microbatch_without_training_tokens_is_refused(void **state)
     struct dataset_shard shards[6] = {0};
     char path[] = "made up";
     struct dataset dataset = {.path = path, .shard_count = 6, .shards = shards};
-    int dealt[6];
+    int assigned[6];
     shards[5].tokens[SPLIT_VALID] = 7;
-    assert_int_equal(dataset_assign(&dataset, 1, dealt), STATUS_MISUSE);
+    assert_int_equal(dataset_assign(&dataset, 1, assigned), STATUS_MISUSE);
     assert_says("no training tokens");
     shards[1].tokens[SPLIT_TRAIN] = 5;
     shards[2].tokens[SPLIT_TRAIN] = 6;
     shards[4].tokens[SPLIT_TRAIN] = 1;
-    assert_int_equal(dataset_assign(&dataset, 4, dealt), STATUS_MISUSE);
+    assert_int_equal(dataset_assign(&dataset, 4, assigned), STATUS_MISUSE);
     assert_says("train.slices to 3");
-    assert_int_equal(dataset_assign(&dataset, 3, dealt), STATUS_OK);
-    assert_int_equal(dealt[2], 0);
-    assert_int_equal(dealt[1], 1);
-    assert_int_equal(dealt[4], 2);
+    assert_int_equal(dataset_assign(&dataset, 3, assigned), STATUS_OK);
+    assert_int_equal(assigned[2], 0);
+    assert_int_equal(assigned[1], 1);
+    assert_int_equal(assigned[4], 2);
 }
 
 /* --- the settings of a dataset ---------------------------------------------------------
@@ -628,7 +628,7 @@ static void changed_settings_are_found(void **state)
     assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
     dataset_close(dataset);
     rewrite_index(path, text, KEPT);
-    assert_refused(fixture->output, STATUS_FAILED, "settings_hash: does not fit");
+    assert_refused(fixture->output, STATUS_FAILED, "settings_hash: does not match");
     rewrite_index(path, text, A_NUMBER);
     assert_refused(fixture->output, STATUS_FAILED, "settings_hash: not one text");
     rewrite_index(path, text, LEFT_OUT);
@@ -673,7 +673,7 @@ int main(int argc, char **argv)
         WITH_DATASET(a_dataset_decides_nothing_but_its_data),
         WITH_DATASET(changed_settings_are_found),
         WITH_DATASET(settings_have_a_longest),
-        cmocka_unit_test(shards_are_dealt_largest_first),
+        cmocka_unit_test(shards_are_assigned_largest_first),
         cmocka_unit_test(a_microbatch_without_training_tokens_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

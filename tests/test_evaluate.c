@@ -18,7 +18,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "comm/microbatches.h"
-#include "data/ingest.h"
+#include "data/preprocess.h"
 #include "midi/midi.h"
 #include "train/evaluate.h"
 #include "train/baselines.h"
@@ -76,7 +76,7 @@ static struct dataset *make_dataset(struct comm *comm, int encoding)
     static struct options options;
     char midi[128], path[128];
     const char *inputs[] = {midi};
-    struct ingest_summary summary;
+    struct preprocess_summary summary;
     struct dataset *dataset = NULL;
     snprintf(midi, sizeof midi, "%s/midi", directory);
     snprintf(path, sizeof path, "%s/data-%d", directory, encoding);
@@ -86,9 +86,9 @@ static struct dataset *make_dataset(struct comm *comm, int encoding)
     options.data.split[0] = 0.5;
     options.data.split[1] = 0.5;
     options.data.split[2] = 0;
-    const struct ingest_request request = {
+    const struct preprocess_request request = {
         .inputs = inputs, .input_count = 1, .output = path, .options = &options};
-    assert_int_equal(ingest(comm, &request, &summary), STATUS_OK);
+    assert_int_equal(preprocess(comm, &request, &summary), STATUS_OK);
     assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
     return dataset;
 }

@@ -1,5 +1,5 @@
 # Who may include whom, read off the folders' names. The layers, lowest first:
-#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train, generate | api |
+#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate | api |
 #   demo | cli
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but no
 # *_internal.h of another folder; folders of one layer do not include each other; and each
@@ -11,7 +11,7 @@ faults=0
 fault() { echo "$*"; faults=$((faults + 1)); }
 
 declare -A layer=([base]=0 [midi]=1 [kernels]=1 [h5]=1 [comm]=2 [watchdog]=3 [encode]=3
-                  [nn]=3 [data]=4 [train]=5 [generate]=5 [api]=6 [demo]=7 [cli]=8)
+                  [nn]=3 [data]=4 [train]=5 [generate]=6 [api]=7 [demo]=8 [cli]=9)
 
 checked=0
 for file in src/*/*.[ch]; do

@@ -13,7 +13,7 @@
 #include "midi_make.h"
 #include "tiny_checkpoint.h"
 #include "remove_tree.h"
-#include "api/player.h"
+#include "generate/player.h"
 #include "base/file.h"
 #include "midi/midi.h"
 #include "tutti/tutti.h"
@@ -293,8 +293,9 @@ static void expect_times(const struct checkpoint *checkpoint, const char *tune,
     for (int keep = 0; keep < 2; keep++) {
         struct notes piece = {0};
         double end = keep ? starts[8] + 3 : 3;
-        assert_int_equal(player_play(checkpoint, &settings, &primer, keep, 1, &piece),
-                         STATUS_OK);
+        assert_int_equal(
+            player_generate(checkpoint, &settings, &primer, keep == 1, 1, &piece),
+            STATUS_OK);
         assert_true(piece.count > (keep ? 8 : 0));
         for (size_t i = 0; keep && i < 8; i++) {
             assert_int_equal(piece.items[i].pitch, 60 + i);
@@ -391,7 +392,8 @@ static void the_public_face_says_the_same(void **state)
         struct notes inside[3] = {0};
         struct sampler_settings same = player_settings(&checkpoint.options);
         same.seed = 11;
-        assert_int_equal(player_play(&checkpoint, &same, NULL, 0, 3, inside), STATUS_OK);
+        assert_int_equal(player_generate(&checkpoint, &same, NULL, false, 3, inside),
+                         STATUS_OK);
         assert_int_equal(tutti_play(model, &settings, 3, pieces), TUTTI_OK);
         assert_int_equal(tutti_play(model, &settings, 1, again), TUTTI_OK);
         notes_equal(&again[0], &inside[0]);

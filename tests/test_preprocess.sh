@@ -136,7 +136,7 @@ printf 'corpus/tune-000.mid\ttrain\n\ncorpus/tune-000.mid\ttest\n' >bad.tsv
 refused 2 "bad.tsv:3: 'corpus/tune-000.mid' is test here and train above" \
     "$tutti" preprocess corpus -o bad --split-file bad.tsv
 printf 'corpus/tune-000.mid\ttraining\n' >bad.tsv
-refused 2 "bad.tsv:1: 'training' is no split" \
+refused 2 "bad.tsv:1: 'training' is not a split" \
     "$tutti" preprocess corpus -o bad --split-file bad.tsv
 echo corpus/tune-000.mid >bad.tsv
 refused 2 "bad.tsv:1: no tab" "$tutti" preprocess corpus -o bad --split-file bad.tsv
@@ -173,10 +173,10 @@ for lines in 'x.mid\ttrain\nsub/x.mid\tvalid\n' 'sub/x.mid\tvalid\nx.mid\ttrain\
     takes "${lines}b/sub/x.mid\ttest\n" chain
     takes "b/sub/x.mid\ttest\n$lines" chain # whatever the order
 done
-refused 2 "part.tsv:1: 'same.mid' may be part/same.mid or part/sub/same.mid (expected more" sh -c \
+refused 2 "part.tsv:1: 'same.mid' matches part/same.mid and part/sub/same.mid (expected more" sh -c \
     "printf 'same.mid\ttrain\nother/same.mid\ttest\n' >part.tsv &&
      '$tutti' preprocess part -o bad --split-file part.tsv"
-refused 2 "may be part/other/same.mid or part/sub/same.mid" sh -c \
+refused 2 "matches part/other/same.mid and part/sub/same.mid" sh -c \
     "printf 'same.mid\ttrain\n' >part.tsv &&
      '$tutti' preprocess part -o bad --split-file part.tsv"
 refused 2 "no input file is called 'ame.mid'" sh -c \

@@ -172,7 +172,7 @@ static void the_grammar_lets_time_move_on(void **state)
     (void)state;
     struct sampler_settings settings = plain;
     settings.temperature = 0;
-    settings.guard = 0;
+    settings.guard = false;
     settings.seconds = 0.5;
     for (int i = 0; i < 2; i++) {
         struct run run = do_run(i ? "pianoroll" : "performance", fill_busy, &settings, 1);
@@ -200,12 +200,12 @@ static void assert_cut(const char *encoding, double seconds, const token *begin,
     struct sampler_settings settings = plain;
     int cut = -1;
     settings.temperature = 0;
-    settings.guard = 0;
+    settings.guard = false;
     settings.seconds = seconds;
     settings.cut = &cut;
     struct run run;
     assert_int_equal(
-        try_run(&run, encoding, fill_busy, &settings, 2, begin, begin_count, 1),
+        try_run(&run, encoding, fill_busy, &settings, 2, begin, begin_count, true),
         STATUS_OK);
     assert_int_equal(cut, 2);
     for (int row = 0; row < 2; row++) {
@@ -246,7 +246,7 @@ static void dense_music_is_not_cut(void **state)
     struct sampler_settings settings = plain;
     int cut = -1;
     settings.temperature = 0;
-    settings.guard = 0;
+    settings.guard = false;
     settings.seconds = 60;
     settings.cut = &cut;
     struct run run = do_run("performance", fill_dense, &settings, 1);
@@ -293,6 +293,7 @@ static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
     assert_int_equal(encoding_create("performance", NULL, &encoding), STATUS_OK);
     for (int i = 0; i < 2; i++) {
         int count = i ? 8 : 1;
+        const struct sampler_batch batch = {.count = count};
         struct model *model = NULL;
         const struct model_plan plan = {.shape = &shape,
                                         .end = encoding->end,
@@ -307,9 +308,8 @@ static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
              again++) { /* states of a run before don't matter */
             for (int row = 0; row < count; row++)
                 notes_clear(&pieces[i][row]);
-            assert_int_equal(
-                sampler_run(model, encoding, &plain, NULL, 0, 0, count, pieces[i]),
-                STATUS_OK);
+            assert_int_equal(sampler_run(model, encoding, &plain, &batch, pieces[i]),
+                             STATUS_OK);
         }
         model_free(model);
     }
@@ -436,12 +436,12 @@ static void a_primer_goes_before(void **state)
     (void)state;
     struct sampler_settings settings = plain;
     settings.temperature = 0;
-    settings.guard = 0;
+    settings.guard = false;
     settings.seconds = 2;
     struct run run;
-    assert_int_equal(
-        try_run(&run, "performance", fill_after_primer, &settings, 2, primer, PRIMER, 1),
-        STATUS_OK);
+    assert_int_equal(try_run(&run, "performance", fill_after_primer, &settings, 2, primer,
+                             PRIMER, true),
+                     STATUS_OK);
     for (int row = 0; row < 2; row++) {
         assert_memory_equal(run.fake->seen[row].items + 1, primer, sizeof primer);
         assert_int_equal(run.pieces[row].count, 3);
@@ -450,9 +450,9 @@ static void a_primer_goes_before(void **state)
         assert_note(&run.pieces[row].items[2], 72, 0.8, 2.8);
     }
     end_run(&run);
-    assert_int_equal(
-        try_run(&run, "performance", fill_after_primer, &settings, 1, primer, PRIMER, 0),
-        STATUS_OK);
+    assert_int_equal(try_run(&run, "performance", fill_after_primer, &settings, 1, primer,
+                             PRIMER, false),
+                     STATUS_OK);
     assert_int_equal(run.pieces[0].count, 1); /* 64 began in the primer */
     assert_note(&run.pieces[0].items[0], 72, 0, 2);
     end_run(&run);
@@ -468,7 +468,7 @@ static void a_key_held_from_the_primer_begins_at_zero(void **state)
     for (int keep = 0; keep < 2; keep++) {
         struct run run;
         assert_int_equal(
-            try_run(&run, "pianoroll", fill_one_chord, &settings, 1, held, 6, keep),
+            try_run(&run, "pianoroll", fill_one_chord, &settings, 1, held, 6, keep == 1),
             STATUS_OK);
         assert_int_equal(run.pieces[0].count, 2);
         for (int i = 0; i < 2; i++) {
@@ -486,7 +486,7 @@ static void assert_refused(const struct sampler_settings *settings, int count,
 {
     struct run run;
     assert_int_equal(
-        try_run(&run, "performance", fill_random, settings, count, NULL, 0, 0),
+        try_run(&run, "performance", fill_random, settings, count, NULL, 0, false),
         STATUS_MISUSE);
     assert_non_null(strstr(status_message(), word));
     end_run(&run);
@@ -521,8 +521,9 @@ static void a_foreign_primer_is_refused(void **state)
     (void)state;
     static const token foreign[] = {60, 389};
     struct run run;
-    assert_int_equal(try_run(&run, "performance", fill_random, &plain, 1, foreign, 2, 0),
-                     STATUS_MISUSE);
+    assert_int_equal(
+        try_run(&run, "performance", fill_random, &plain, 1, foreign, 2, false),
+        STATUS_MISUSE);
     assert_non_null(strstr(status_message(), "token 1 is 389"));
     end_run(&run);
 }
@@ -531,7 +532,7 @@ static void logits_that_are_no_numbers_are_reported(void **state)
 {
     (void)state;
     struct run run;
-    assert_int_equal(try_run(&run, "performance", fill_nan, &plain, 1, NULL, 0, 0),
+    assert_int_equal(try_run(&run, "performance", fill_nan, &plain, 1, NULL, 0, false),
                      STATUS_FAILED);
     assert_non_null(strstr(status_message(), "token 258 is nan"));
     end_run(&run);

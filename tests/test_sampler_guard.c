@@ -90,11 +90,11 @@ static void assert_guard_breaks(const char *name,
 {
     struct sampler_settings settings = plain;
     settings.temperature = 0;
-    settings.guard = 0;
+    settings.guard = false;
     settings.seconds = 60;
     settings.max_silence = 1000;
     struct run off = do_run(name, fill, &settings, 1);
-    settings.guard = 1;
+    settings.guard = true;
     struct run on = do_run(name, fill, &settings, 1);
     size_t off_count = 0, on_count = 0, same = 0;
     const token *free_tokens = drawn(&off, 0, &off_count);
@@ -143,9 +143,9 @@ static void the_guard_gives_way_to_the_grammar(void **state)
     struct sampler_settings settings = plain;
     settings.temperature = 0;
     struct run run;
-    assert_int_equal(
-        try_run(&run, "performance", fill_two_velocities, &settings, 1, full, count, 0),
-        STATUS_OK);
+    assert_int_equal(try_run(&run, "performance", fill_two_velocities, &settings, 1, full,
+                             count, false),
+                     STATUS_OK);
     const token *tokens = drawn(&run, 0, &count);
     assert_true(count > 129 + 42);
     tokens += 129;
@@ -166,7 +166,7 @@ static void the_guard_hears_the_primer(void **state)
     settings.temperature = 0;
     struct run run;
     assert_int_equal(
-        try_run(&run, "performance", fill_one_note, &settings, 2, song, 41, 0),
+        try_run(&run, "performance", fill_one_note, &settings, 2, song, 41, false),
         STATUS_OK);
     for (int row = 0; row < 2; row++)
         assert_int_not_equal(run.fake->seen[row].items[1 + 41], 60);
@@ -179,10 +179,10 @@ static void the_guard_breaks_silence(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct sampler_settings settings = plain;
-        settings.guard = 0;
+        settings.guard = false;
         struct run off = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 2);
         assert_int_equal(off.pieces[0].count + off.pieces[1].count, 0);
-        settings.guard = 1;
+        settings.guard = true;
         settings.max_silence = 2.5;
         struct run on = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 2);
         size_t count = 0, sounds = 0;

@@ -267,7 +267,7 @@ static void expect_outcome(struct comm *comm, const struct plan *plan,
 {
     char *folder = make_folder(comm);
     char *path = path_join(folder, plan->name), *output = path_join(folder, "dataset");
-    struct ingest_summary summary = {0};
+    struct preprocess_summary summary = {0};
     if (comm_rank(comm) == 0)
         expect(write_plan(folder, plan));
     comm_barrier(comm);

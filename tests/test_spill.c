@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
-#include "data/layout.h"
+#include "data/schema.h"
 #include "data/spill.h"
 
 enum { PIECES = 3, NOTES = 40, TOKENS = 90, PARTS = NOTE_COLUMNS + 1 };

@@ -64,7 +64,7 @@ static void check_endless(struct stream_files *files, int rows, uint64_t key)
         if (event == 0)
             restore(disk, memory);
         if (event == 1)
-            token_cache_rest(files->cache);
+            token_cache_release(files->cache);
         stream_files_check(stream_next(disk, steps, from_disk.inputs, from_disk.targets));
         stream_files_check(
             stream_next(memory, steps, from_memory.inputs, from_memory.targets));
@@ -145,7 +145,7 @@ static void few_files_are_open_where_few_may_be(void **state)
         most = now > most ? now : most;
     }
     assert_int_equal(most, 2);
-    token_cache_rest(files.cache);
+    token_cache_release(files.cache);
     assert_int_equal(open_descriptors(), others);
     setrlimit(RLIMIT_NOFILE, &before);
     stream_close(stream);
@@ -225,7 +225,7 @@ static void another_file_is_not_taken_for_it(void **state)
     stream_files_check(token_cache_read(files.cache, 3, 0, 8, one));
     assert_int_equal(rename(other, path), 0);
     assert_int_equal(read_on(stream), STATUS_OK); /* it was open: still the old one */
-    token_cache_rest(files.cache);
+    token_cache_release(files.cache);
     fails(read_on(stream), "shard-0003.h5: has been changed since this run began");
     assert_int_equal(unlink(path), 0);
     fails(read_on(stream), "shard-0003.h5: can't open: No such file");

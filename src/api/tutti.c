@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "player.h"
+#include "generate/player.h"
 
 _Static_assert((int)TUTTI_OK == (int)STATUS_OK,
                "the public values are the internal ones");
@@ -154,11 +154,11 @@ static enum status play(const struct tutti *model, const struct tutti_settings *
         .top_p = settings->top_p,
         .seed = settings->seed,
         .seconds = settings->seconds,
-        .guard = settings->guard,
+        .guard = settings->guard != 0,
         .max_silence = settings->max_silence,
     };
-    return player_play(&model->checkpoint, &asked, &model->primer, settings->keep_primer,
-                       count, played);
+    return player_generate(&model->checkpoint, &asked, &model->primer,
+                           settings->keep_primer != 0, count, played);
 }
 
 int tutti_play(struct tutti *model, const struct tutti_settings *settings, int count,

@@ -142,8 +142,8 @@ static enum status print_json(const struct bench *bench)
 static enum status measure(struct bench *bench, bool json)
 {
     static enum status (*const parts[])(struct bench *) = {
-        bench_limits, bench_products,   bench_cells, bench_sums,
-        bench_steps,  bench_generation, bench_ingest};
+        bench_limits, bench_products,   bench_cells,     bench_sums,
+        bench_steps,  bench_generation, bench_preprocess};
     const bool prints = comm_rank(bench->comm) == 0 && !json;
     enum status status =
         comm_agree(bench->comm, encoding_of_options(bench->options, &bench->encoding));

@@ -55,6 +55,6 @@ enum status bench_cells(struct bench *bench);
 enum status bench_sums(struct bench *bench);
 enum status bench_steps(struct bench *bench);
 enum status bench_generation(struct bench *bench);
-enum status bench_ingest(struct bench *bench);
+enum status bench_preprocess(struct bench *bench);
 
 #endif

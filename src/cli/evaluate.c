@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "api/player.h"
+#include "generate/player.h"
 #include "base/confine.h"
 #include "base/json.h"
 #include "base/printable.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "samples.h"
+#include "generate/samples.h"
 #include "base/confine.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -64,7 +64,7 @@ static enum status play_and_send(const struct checkpoint *checkpoint,
                                  const struct samples_request *request, FILE *reply)
 {
     struct samples_pieces pieces;
-    enum status status = samples_play(checkpoint, request, &pieces);
+    enum status status = samples_generate(checkpoint, request, &pieces);
     if (status == STATUS_OK)
         status = samples_send(&pieces, reply);
     samples_free(&pieces);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "api/player.h"
+#include "generate/player.h"
 #include "base/confine.h"
 #include "base/file.h"
 #include "base/printable.h"

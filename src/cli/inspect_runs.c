@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/player.h"
+#include "generate/player.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"

@@ -15,7 +15,7 @@
 #include "base/progress.h"
 #include "base/standard_streams.h"
 #include "data/dataset.h"
-#include "data/ingest.h"
+#include "data/preprocess.h"
 
 struct arguments {
     const char *output, *config, *list;
@@ -81,7 +81,7 @@ static enum status write_list(const struct dataset *dataset, const char *path)
     return status;
 }
 
-static void print_rates(const struct ingest_summary *summary, int ranks)
+static void print_rates(const struct preprocess_summary *summary, int ranks)
 {
     char bytes[INSPECT_COUNT], duration[64];
     if (summary->seconds < 60)
@@ -144,8 +144,8 @@ static void print_what_next(const char *dataset)
     free(setting);
 }
 
-static enum status report(const struct ingest_request *request,
-                          const struct ingest_summary *summary, int ranks,
+static enum status report(const struct preprocess_request *request,
+                          const struct preprocess_summary *summary, int ranks,
                           const char *list)
 {
     struct dataset *dataset = NULL;
@@ -214,21 +214,21 @@ static enum status check_outputs(const struct cli_request *request,
     return status == STATUS_OK ? check_list(request, given) : status;
 }
 
-static enum status preprocess(struct cli_request *request, struct arguments *given)
+static enum status run_preprocess(struct cli_request *request, struct arguments *given)
 {
     struct comm *comm = NULL;
     enum status status = cli_open_with_settings(given->config, request, &comm);
     if (status != STATUS_OK)
         return status;
     status = comm_agree(comm, check_outputs(request, given));
-    const struct ingest_request wanted = {.inputs = request->positionals,
-                                          .input_count = request->positional_count,
-                                          .output = given->output,
-                                          .replace = given->replace,
-                                          .options = request->options};
-    struct ingest_summary summary;
+    const struct preprocess_request wanted = {.inputs = request->positionals,
+                                              .input_count = request->positional_count,
+                                              .output = given->output,
+                                              .replace = given->replace,
+                                              .options = request->options};
+    struct preprocess_summary summary;
     if (status == STATUS_OK)
-        status = ingest(comm, &wanted, &summary);
+        status = preprocess(comm, &wanted, &summary);
     if (status == STATUS_OK && comm_rank(comm) == 0)
         status = report(&wanted, &summary, comm_size(comm), given->list);
     status = comm_agree(comm, status);
@@ -275,7 +275,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK || request.help_shown)
         return status;
     standard_streams_survive();
-    return preprocess(&request, &given);
+    return run_preprocess(&request, &given);
 }
 
 const struct cli_command command_preprocess = {

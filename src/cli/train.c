@@ -7,7 +7,7 @@
 #include "cli.h"
 #include "resume_command.h"
 #include "launch.h"
-#include "samples.h"
+#include "generate/samples.h"
 #include "where.h"
 #include "base/file.h"
 #include "base/inject.h"

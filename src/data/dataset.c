@@ -1,5 +1,5 @@
-/* dataset: the index. Whatever is read from a file is checked before it is believed: the
- * checksums find a flipped bit, the hashes a file of another dataset.
+/* dataset: the index. Everything read from a file is validated before use: the checksums
+ * detect a flipped bit, the hashes a file of another dataset.
  */
 #include "dataset_internal.h"
 
@@ -39,10 +39,10 @@ const char *file_outcome_name(enum file_outcome outcome)
 
 enum status dataset_no_memory(const char *path)
 {
-    return status_fail(STATUS_FAILED, "%s: can't hold it in memory", path);
+    return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
-/* --- is it one? ------------------------------------------------------------------------
+/* --- checking the directory ------------------------------------------------------------
  */
 
 static enum status unfinished(const char *path)
@@ -64,7 +64,7 @@ static enum status check_directory(const char *path)
     if (strcmp(path, "-") == 0)
         return status_fail(STATUS_MISUSE,
                            "-: a dataset is a folder and can't be read from standard "
-                           "input; name it");
+                           "input; give its path");
     if (!file_exists(path))
         return status_fail(
             STATUS_MISUSE,
@@ -72,7 +72,7 @@ static enum status check_directory(const char *path)
             path);
     if (!file_is_directory(path))
         return status_fail(STATUS_MISUSE,
-                           "%s: not a dataset, which is a folder with an index.h5 in it",
+                           "%s: not a dataset (expected a folder with an index.h5)",
                            path);
     if (ends_with(path, ".partial"))
         return unfinished(path);
@@ -83,12 +83,13 @@ static enum status check_directory(const char *path)
     else if (file_exists(marker))
         status = unfinished(path);
     else if (!file_exists(index))
-        status = errno == EACCES
-                     ? status_fail_errno("%s: can't look into it", path)
-                     : status_fail(STATUS_MISUSE,
-                                   "%s: not a dataset, there is no index.h5 in it; make "
-                                   "one with: tutti preprocess FOLDER -o DATASET",
-                                   path);
+        status =
+            errno == EACCES
+                ? status_fail_errno("%s: can't search it", path)
+                : status_fail(STATUS_MISUSE,
+                              "%s: not a dataset, it has no index.h5; make one with: "
+                              "tutti preprocess FOLDER -o DATASET",
+                              path);
     free(index);
     free(marker);
     return status;
@@ -107,7 +108,7 @@ static enum status check_format(const struct h5_file *file, const char *format)
     if (status == STATUS_OK && version != DATASET_FORMAT_VERSION)
         return status_fail(STATUS_FAILED,
                            "%s: format version %" PRId64
-                           ", this program reads %d: use the "
+                           " (this program reads %d): use the "
                            "program that wrote it, or preprocess again",
                            h5_path(file), version, DATASET_FORMAT_VERSION);
     return status;
@@ -144,7 +145,7 @@ static enum status read_hash_text(const struct h5_file *file, const char *text,
 {
     if (hash64_parse(text, hash))
         return STATUS_OK;
-    return status_fail(STATUS_FAILED, "%s: %s: '%s' is no hash", h5_path(file), name,
+    return status_fail(STATUS_FAILED, "%s: %s: '%s' is not a hash", h5_path(file), name,
                        text);
 }
 
@@ -182,7 +183,7 @@ static enum status read_vocabulary(const struct h5_file *file, struct dataset *d
     return status;
 }
 
-/* The size of the table [shards][SPLITS], from one of its columns. */
+/* The number of shards, from a column of the table [shards][SPLITS]. */
 static enum status count_shards(const struct h5_file *file, size_t *shards)
 {
     int rank = 0;
@@ -236,7 +237,7 @@ static enum status check_dataset_hash(const struct h5_file *file, struct dataset
                                                  dataset->shard_hashes,
                                                  dataset->shard_count))
         status = status_fail(STATUS_FAILED,
-                             "%s: dataset_hash: does not fit /shards/hash: "
+                             "%s: dataset_hash: does not match /shards/hash: "
                              "damaged, preprocess again",
                              h5_path(file));
     return status;
@@ -283,7 +284,7 @@ static enum status read_outcomes(const struct h5_file *file, uint8_t *outcomes,
     return status;
 }
 
-/* How many rows /files has. */
+/* The number of rows of /files. */
 static enum status count_files(const struct h5_file *file, size_t *count)
 {
     int rank = 0;
@@ -322,7 +323,7 @@ enum status dataset_settings(const struct dataset *dataset, struct options *opti
     return status;
 }
 
-/* Older datasets have no settings_hash. */
+/* Absent in older datasets. */
 static enum status check_settings_hash(const struct h5_file *file,
                                        const struct dataset *dataset)
 {
@@ -336,13 +337,13 @@ static enum status check_settings_hash(const struct h5_file *file,
     if (status == STATUS_OK &&
         hash != settings_hash_of(dataset->dataset_hash, dataset->settings))
         status = status_fail(STATUS_FAILED,
-                             "%s: settings_hash: does not fit /settings: changed since "
+                             "%s: settings_hash: does not match /settings: changed since "
                              "they were written, preprocess again",
                              h5_path(file));
     return status;
 }
 
-/* The settings say nothing that the rest of the index contradicts. */
+/* The settings must agree with the rest of the index. */
 static enum status check_settings(const struct h5_file *file,
                                   const struct dataset *dataset)
 {

@@ -18,7 +18,8 @@ static int compare_sizes(const void *a, const void *b)
     return (left->shard > right->shard) - (left->shard < right->shard);
 }
 
-static enum status too_few(const struct dataset *dataset, int microbatches, size_t filled)
+static enum status too_few_shards(const struct dataset *dataset, int microbatches,
+                                  size_t filled)
 {
     if (filled == 0)
         return status_fail(STATUS_MISUSE, "%s: no training tokens in it (data.split?)",
@@ -31,47 +32,48 @@ static enum status too_few(const struct dataset *dataset, int microbatches, size
         dataset->path, microbatches, filled, dataset->shard_count, filled);
 }
 
-static void deal_sorted(const struct size *sizes, size_t count, int microbatches,
-                        uint64_t *held, int *dealt)
+static void assign_sorted(const struct size *sizes, size_t count, int microbatches,
+                          uint64_t *load, int *assigned)
 {
     for (size_t i = 0; i < count; i++) {
-        int least = 0;
+        int smallest = 0;
         for (int microbatch = 1; microbatch < microbatches; microbatch++)
-            if (held[microbatch] < held[least])
-                least = microbatch;
-        held[least] += sizes[i].tokens;
-        dealt[sizes[i].shard] = least;
+            if (load[microbatch] < load[smallest])
+                smallest = microbatch;
+        load[smallest] += sizes[i].tokens;
+        assigned[sizes[i].shard] = smallest;
     }
 }
 
-enum status dataset_deal_split(const struct dataset *dataset, enum split split,
-                               int microbatches, int *dealt)
+enum status dataset_assign_split(const struct dataset *dataset, enum split split,
+                                 int microbatches, int *assigned)
 {
     if (microbatches < 1)
-        return status_fail(STATUS_MISUSE, "%d microbatches (at least 1)", microbatches);
+        return status_fail(STATUS_MISUSE, "%d microbatches (at smallest 1)",
+                           microbatches);
     struct size *sizes = malloc(dataset->shard_count * sizeof *sizes);
-    uint64_t *held = calloc((size_t)microbatches, sizeof *held);
+    uint64_t *load = calloc((size_t)microbatches, sizeof *load);
     enum status status = STATUS_OK;
-    if (sizes && held) {
+    if (sizes && load) {
         for (size_t i = 0; i < dataset->shard_count; i++)
             sizes[i] = (struct size){dataset->shards[i].tokens[split], i};
         qsort(sizes, dataset->shard_count, sizeof *sizes, compare_sizes);
-        deal_sorted(sizes, dataset->shard_count, microbatches, held, dealt);
+        assign_sorted(sizes, dataset->shard_count, microbatches, load, assigned);
     } else {
         status = status_fail(STATUS_FAILED, "out of memory");
     }
-    free(held);
+    free(load);
     free(sizes);
     return status;
 }
 
-/* A microbatch gets nothing only if fewer shards than microbatches have tokens. */
-enum status dataset_assign(const struct dataset *dataset, int microbatches, int *dealt)
+/* A microbatch stays empty only if fewer shards than microbatches have tokens. */
+enum status dataset_assign(const struct dataset *dataset, int microbatches, int *assigned)
 {
     size_t filled = 0;
     for (size_t i = 0; i < dataset->shard_count; i++)
         filled += dataset->shards[i].tokens[SPLIT_TRAIN] > 0;
     if (microbatches > 0 && filled < (size_t)microbatches)
-        return too_few(dataset, microbatches, filled);
-    return dataset_deal_split(dataset, SPLIT_TRAIN, microbatches, dealt);
+        return too_few_shards(dataset, microbatches, filled);
+    return dataset_assign_split(dataset, SPLIT_TRAIN, microbatches, assigned);
 }

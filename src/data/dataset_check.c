@@ -1,36 +1,31 @@
-/* dataset_check: are the numbers of an index and of a shard such as can be? Checksums and
- * hashes show that they are what somebody wrote. The limits are far above any corpus, and
- * low enough for all sums and products that are made of them to fit into 64 bits. */
+/* dataset_check: range checks of the values in an index and in a shard. Checksums and
+ * hashes only prove that they are as written. The limits are far above any corpus, and
+ * low enough that all sums and products of them fit into 64 bits. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dataset_internal.h"
 
-enum {
-    SHARDS_MOST = 9999,
-    DATA_BYTE_MOST = 127,
-    CHANNEL_MOST = 15,
-    DIVISION_MOST = 1 << 15
-};
+enum { SHARDS_MAX = 9999, DATA_BYTE_MAX = 127, CHANNEL_MAX = 15, DIVISION_MAX = 1 << 15 };
 
-static const uint64_t COUNT_MOST = UINT64_C(1) << 40; /* tokens, notes, pieces, files */
-static const double SECONDS_MOST = 1e12;              /* 30 000 years */
-static const double NOTE_SECONDS_MOST = 1e10;
-static const double TEMPO_MOST = 1 << 24; /* microseconds; 24 bits in a MIDI file */
+static const uint64_t COUNT_MAX = UINT64_C(1) << 40; /* tokens, notes, pieces, files */
+static const double SECONDS_MAX = 1e12;              /* 30 000 years */
+static const double NOTE_SECONDS_MAX = 1e10;
+static const double TEMPO_MAX = 1 << 24; /* microseconds; 24 bits in a MIDI file */
 
 /* ---- the index ---- */
 
-static enum status wrong_count(const struct h5_file *file, const char *name, size_t shard,
-                               uint64_t found)
+static enum status count_out_of_range(const struct h5_file *file, const char *name,
+                                      size_t shard, uint64_t found)
 {
     return status_fail(STATUS_FAILED,
                        "%s: /shards/%s: %" PRIu64 " in row %zu (at most %" PRIu64
                        " in all, and 0 without pieces)",
-                       h5_path(file), name, found, shard, COUNT_MOST);
+                       h5_path(file), name, found, shard, COUNT_MAX);
 }
 
-/* A table's sum must be as small as each of its numbers. */
+/* The limit holds for a table's sum as well as for each entry. */
 static enum status check_table(const struct h5_file *file, const char *name,
                                const struct dataset *dataset, size_t member)
 {
@@ -40,8 +35,8 @@ static enum status check_table(const struct h5_file *file, const char *name,
         memcpy(counts, (const uint8_t *)&dataset->shards[i] + member, sizeof counts);
         for (int split = 0; split < SPLITS; split++) {
             bool empty = dataset->shards[i].pieces[split] == 0;
-            if (counts[split] > COUNT_MOST - sum || (empty && counts[split] > 0))
-                return wrong_count(file, name, i, counts[split]);
+            if (counts[split] > COUNT_MAX - sum || (empty && counts[split] > 0))
+                return count_out_of_range(file, name, i, counts[split]);
             sum += counts[split];
         }
     }
@@ -54,21 +49,21 @@ static enum status check_seconds(const struct h5_file *file,
     for (size_t i = 0; i < dataset->shard_count; i++)
         for (int split = 0; split < SPLITS; split++) {
             double found = dataset->shards[i].seconds[split];
-            if (!(found >= 0 && found <= SECONDS_MOST))
+            if (!(found >= 0 && found <= SECONDS_MAX))
                 return status_fail(
                     STATUS_FAILED,
                     "%s: /shards/seconds: %g in row %zu (expected 0 to %g)",
-                    h5_path(file), found, i, SECONDS_MOST);
+                    h5_path(file), found, i, SECONDS_MAX);
         }
     return STATUS_OK;
 }
 
 enum status dataset_check_shard_count(const struct h5_file *file, size_t count)
 {
-    if (count <= SHARDS_MOST)
+    if (count <= SHARDS_MAX)
         return STATUS_OK;
     return status_fail(STATUS_FAILED, "%s: /shards/pieces: %zu shards (at most %d)",
-                       h5_path(file), count, SHARDS_MOST);
+                       h5_path(file), count, SHARDS_MAX);
 }
 
 enum status dataset_check_counts(const struct h5_file *file,
@@ -85,8 +80,8 @@ enum status dataset_check_counts(const struct h5_file *file,
     return status == STATUS_OK ? check_seconds(file, dataset) : status;
 }
 
-static enum status expect(const struct h5_file *file, const char *attribute,
-                          uint64_t expected)
+static enum status check_attribute(const struct h5_file *file, const char *attribute,
+                                   uint64_t expected)
 {
     int64_t found = 0;
     enum status status = h5_get_i64(file, "/", attribute, &found);
@@ -108,12 +103,12 @@ enum status dataset_check_totals(const struct h5_file *file,
         notes += dataset->total.notes[split];
         tokens += dataset->total.tokens[split];
     }
-    enum status status = expect(file, "files", files);
+    enum status status = check_attribute(file, "files", files);
     if (status == STATUS_OK)
-        status = expect(file, "pieces", pieces);
+        status = check_attribute(file, "pieces", pieces);
     if (status == STATUS_OK)
-        status = expect(file, "notes", notes);
-    return status == STATUS_OK ? expect(file, "tokens", tokens) : status;
+        status = check_attribute(file, "notes", notes);
+    return status == STATUS_OK ? check_attribute(file, "tokens", tokens) : status;
 }
 
 enum status dataset_check_files(const struct h5_file *file,
@@ -121,18 +116,18 @@ enum status dataset_check_files(const struct h5_file *file,
 {
     for (size_t i = 0; i < files->count; i++) {
         double seconds = files->seconds[i];
-        bool fine = files->bytes[i] <= INT64_MAX && files->notes[i] <= COUNT_MOST;
-        if (!fine || !(seconds >= 0 && seconds <= SECONDS_MOST))
+        bool fine = files->bytes[i] <= INT64_MAX && files->notes[i] <= COUNT_MAX;
+        if (!fine || !(seconds >= 0 && seconds <= SECONDS_MAX))
             return status_fail(STATUS_FAILED,
                                "%s: /files: row %zu has %" PRIu64 " bytes, %" PRIu64
-                               " notes, %g seconds: no file can",
+                               " notes, %g seconds: out of range",
                                h5_path(file), i, files->bytes[i], files->notes[i],
                                seconds);
     }
     return STATUS_OK;
 }
 
-/* ---- names of the tokens ---- */
+/* ---- token names ---- */
 
 enum status dataset_check_names(const struct h5_file *file,
                                 const struct encoding *encoding)
@@ -161,7 +156,7 @@ enum status dataset_check_identity(const struct h5_file *file, size_t index,
                                    uint64_t hash)
 {
     char text[64] = "", expected[HASH64_TEXT];
-    enum status status = expect(file, "shard", index);
+    enum status status = check_attribute(file, "shard", index);
     if (status == STATUS_OK)
         status = h5_get_text(file, "/", "shard_hash", text, sizeof text);
     if (status == STATUS_OK && strcmp(text, hash64_text(hash, expected)) != 0)
@@ -171,33 +166,33 @@ enum status dataset_check_identity(const struct h5_file *file, size_t index,
     return status;
 }
 
-static bool lies_in(double value, double most)
+static bool in_range(double value, double maximum)
 {
-    return value >= 0 && value <= most; /* not NaN */
+    return value >= 0 && value <= maximum; /* false for NaN */
 }
 
-const char *dataset_wrong_piece(const struct piece_row *row)
+const char *dataset_invalid_piece(const struct piece_row *row)
 {
-    if (!lies_in(row->seconds, SECONDS_MOST))
+    if (!in_range(row->seconds, SECONDS_MAX))
         return "the seconds";
-    if (!lies_in(row->tempo, TEMPO_MOST))
+    if (!in_range(row->tempo, TEMPO_MAX))
         return "the tempo";
-    if (!lies_in(row->ticks_per_beat, DIVISION_MOST) ||
-        !lies_in(row->ticks_per_second, DIVISION_MOST))
+    if (!in_range(row->ticks_per_beat, DIVISION_MAX) ||
+        !in_range(row->ticks_per_second, DIVISION_MAX))
         return "the division";
     return NULL;
 }
 
-const char *dataset_wrong_note(const struct note *note)
+const char *dataset_invalid_note(const struct note *note)
 {
-    if (!lies_in(note->start, NOTE_SECONDS_MOST) ||
-        !lies_in(note->duration, NOTE_SECONDS_MOST))
+    if (!in_range(note->start, NOTE_SECONDS_MAX) ||
+        !in_range(note->duration, NOTE_SECONDS_MAX))
         return "the time of a note";
-    if (note->pitch > DATA_BYTE_MOST)
+    if (note->pitch > DATA_BYTE_MAX)
         return "the pitch of a note";
-    if (note->velocity < 1 || note->velocity > DATA_BYTE_MOST)
+    if (note->velocity < 1 || note->velocity > DATA_BYTE_MAX)
         return "the velocity of a note";
-    if (note->program > DATA_BYTE_MOST || note->channel > CHANNEL_MOST)
+    if (note->program > DATA_BYTE_MAX || note->channel > CHANNEL_MAX)
         return "the program or channel of a note";
     return note->percussion > 1 ? "the percussion mark of a note" : NULL;
 }

@@ -42,41 +42,42 @@ static enum status read_rows(struct shard_file *shard)
     return status;
 }
 
-static enum status disagrees(const struct shard_file *shard, const char *what, size_t row)
+static enum status invalid_row(const struct shard_file *shard, const char *what,
+                               size_t row)
 {
-    return status_fail(
-        STATUS_FAILED,
-        "%s: /pieces: %s of piece %zu is not as expected: damaged, preprocess "
-        "again",
-        h5_path(shard->file), what, row);
+    return status_fail(STATUS_FAILED,
+                       "%s: /pieces: %s of piece %zu is invalid: damaged, preprocess "
+                       "again",
+                       h5_path(shard->file), what, row);
 }
 
-/* Pieces lie behind each other, without gaps, in the order of their hashes. */
+/* Pieces are contiguous and in the order of their hashes. */
 static enum status check_rows(struct shard_file *shard)
 {
-    const uint64_t size = h5_size(shard->file); /* a note or token is a byte at least */
+    const uint64_t size =
+        h5_size(shard->file); /* a note or token has at least one byte */
     for (size_t i = 0; i < shard->count; i++) {
         const struct piece_row *row = &shard->rows[i];
         if (row->split >= SPLITS)
-            return disagrees(shard, "the split", i);
+            return invalid_row(shard, "the split", i);
         if (row->note_first != shard->notes || row->note_count > size - shard->notes)
-            return disagrees(shard, "the place of the notes", i);
+            return invalid_row(shard, "the position of the notes", i);
         if (row->token_first != shard->tokens || row->token_count > size - shard->tokens)
-            return disagrees(shard, "the place of the tokens", i);
-        const char *wrong = dataset_wrong_piece(row);
-        if (wrong)
-            return disagrees(shard, wrong, i);
+            return invalid_row(shard, "the position of the tokens", i);
+        const char *invalid = dataset_invalid_piece(row);
+        if (invalid)
+            return invalid_row(shard, invalid, i);
         if (i > 0 &&
             (row->hash_high < row[-1].hash_high ||
              (row->hash_high == row[-1].hash_high && row->hash_low <= row[-1].hash_low)))
-            return disagrees(shard, "the hash", i);
+            return invalid_row(shard, "the hash", i);
         shard->notes += row->note_count;
         shard->tokens += row->token_count;
     }
     return STATUS_OK;
 }
 
-/* The counts in the index; equal unless the index is wrong, as the hash fits. */
+/* The hash matches, so a difference is a fault of the index. */
 static enum status check_counts(const struct dataset *dataset, size_t index,
                                 const struct shard_file *shard)
 {
@@ -133,7 +134,7 @@ enum status shard_file_open(const struct dataset *dataset, size_t index,
 /* --- tokens ----------------------------------------------------------------------------
  */
 
-/* Room for `pieces` and `tokens` more; what is there stays. */
+/* Capacity for `pieces` and `tokens` more. */
 static enum status grow(struct shard *out, size_t pieces, size_t tokens, const char *path)
 {
     struct piece *more_pieces =
@@ -167,7 +168,7 @@ static enum status check_hash(const struct shard_file *shard, const struct piece
     if (hash64(tokens, row->token_count * sizeof *tokens) == row->token_hash)
         return STATUS_OK;
     return status_fail(STATUS_FAILED,
-                       "%s: /tokens: from %zu on not those that the piece's hash is of: "
+                       "%s: /tokens: from %zu on they don't match the piece's hash: "
                        "damaged, preprocess again",
                        h5_path(shard->file), (size_t)row->token_first);
 }
@@ -190,25 +191,26 @@ static enum status append_piece(const struct shard_file *shard,
     return STATUS_OK;
 }
 
-/* Tells `take` about one piece, as far as it lies in the tokens first .. end - 1. Returns
- * whether it ends there. */
-static bool take_part(const struct piece_row *piece, enum split split, uint64_t first,
-                      uint64_t end, const token *part, dataset_taker *take, void *context)
+/* Visits the part of one piece that lies in the tokens first .. end - 1. Returns whether
+ * the piece ends there. */
+static bool visit_part(const struct piece_row *piece, enum split split, uint64_t first,
+                       uint64_t end, const token *part, dataset_visitor *visit,
+                       void *context)
 {
     uint64_t piece_end = piece->token_first + piece->token_count;
     uint64_t from = piece->token_first > first ? piece->token_first : first;
     uint64_t to = piece_end < end ? piece_end : end;
     bool ends = piece_end <= end;
     if (piece->split == (uint8_t)split && (from < to || ends))
-        take(context, part + (from - first), from < to ? to - from : 0, ends);
+        visit(context, part + (from - first), from < to ? to - from : 0, ends);
     return ends;
 }
 
-/* Reads the tokens of `split` in parts of the file's chunks, each once: the pieces of a
- * split lie scattered in a shard. */
+/* Reads the tokens chunk by chunk, each once: the pieces of a split are scattered over
+ * the shard. */
 static enum status scan_tokens(const struct dataset *dataset,
                                const struct shard_file *shard, enum split split,
-                               dataset_taker *take, void *context)
+                               dataset_visitor *visit, void *context)
 {
     uint64_t chunk = h5_chunk_length(shard->tokens);
     token *part = malloc(chunk * sizeof *part);
@@ -217,14 +219,14 @@ static enum status scan_tokens(const struct dataset *dataset,
     enum status status = STATUS_OK;
     size_t row = 0;
     uint64_t first = 0;
-    do { /* once even without tokens: there may be empty pieces */
+    do { /* once even without tokens: pieces can be empty */
         uint64_t left = shard->tokens - first, count = left < chunk ? left : chunk;
         status = h5_read_part(shard->file, "/tokens", H5_U16, first, count, part);
         if (status == STATUS_OK)
             status = check_vocabulary(dataset, shard, first, part, count);
         while (status == STATUS_OK && row < shard->count &&
-               take_part(&shard->rows[row], split, first, first + count, part, take,
-                         context))
+               visit_part(&shard->rows[row], split, first, first + count, part, visit,
+                          context))
             row++;
         first += count;
     } while (status == STATUS_OK && first < shard->tokens);
@@ -232,10 +234,10 @@ static enum status scan_tokens(const struct dataset *dataset,
     return status;
 }
 
-static void copy_part(void *wanted, const token *tokens, size_t count, bool ends)
+static void copy_part(void *context, const token *tokens, size_t count, bool ends)
 {
     (void)ends;
-    token **to = wanted;
+    token **to = context;
     memcpy(*to, tokens, count * sizeof *tokens);
     *to += count;
 }
@@ -261,15 +263,15 @@ static enum status append_split(const struct dataset *dataset,
     if (status == STATUS_OK)
         status =
             grow(out, counts->pieces[split], counts->tokens[split], h5_path(shard->file));
-    token *wanted = out->tokens ? out->tokens + out->token_count : NULL;
+    token *end = out->tokens ? out->tokens + out->token_count : NULL;
     if (status == STATUS_OK)
-        status = scan_tokens(dataset, shard, split, copy_part, &wanted);
+        status = scan_tokens(dataset, shard, split, copy_part, &end);
     size_t pieces = out->piece_count, tokens = out->token_count;
     for (size_t i = 0; i < shard->count && status == STATUS_OK; i++)
         if (shard->rows[i].split == (uint8_t)split)
             status =
                 append_piece(shard, &shard->rows[i], out->tokens + out->token_count, out);
-    if (status != STATUS_OK) { /* what was there before stays as it was */
+    if (status != STATUS_OK) { /* drop the partial append */
         out->piece_count = pieces;
         out->token_count = tokens;
     }
@@ -290,7 +292,7 @@ enum status dataset_read_shard(const struct dataset *dataset, size_t index,
 }
 
 enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
-                               enum split split, dataset_taker *take, void *context)
+                               enum split split, dataset_visitor *visit, void *context)
 {
     if (dataset->shards[index].pieces[split] == 0)
         return STATUS_OK;
@@ -300,7 +302,7 @@ enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
         return status;
     status = check_length(&shard);
     if (status == STATUS_OK)
-        status = scan_tokens(dataset, &shard, split, take, context);
+        status = scan_tokens(dataset, &shard, split, visit, context);
     shard_file_close(&shard);
     return status;
 }

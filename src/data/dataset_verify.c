@@ -1,5 +1,5 @@
-/* dataset_verify: everything a dataset says, computed again. One piece is in memory at a
- * time. */
+/* dataset_verify: recomputes everything in a dataset. One piece is in memory at a time.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +12,10 @@ struct checker {
     struct tokens encoded;
     token *tokens; /* as stored */
     void *packed;
-    size_t room; /* items that tokens and packed hold */
+    size_t capacity; /* of tokens and packed, items */
 };
 
-static enum status wrong(const struct checker *checker, size_t row, const char *what)
+static enum status damaged(const struct checker *checker, size_t row, const char *what)
 {
     return status_fail(STATUS_FAILED, "%s: piece %zu: %s: damaged, preprocess again",
                        h5_path(checker->shard.file), row, what);
@@ -23,14 +23,15 @@ static enum status wrong(const struct checker *checker, size_t row, const char *
 
 static enum status reserve(struct checker *checker, size_t count)
 {
-    if (count <= checker->room)
+    if (count <= checker->capacity)
         return STATUS_OK;
     free(checker->packed);
     free(checker->tokens);
     checker->packed = malloc(count * sizeof(uint64_t));
     checker->tokens = malloc(count * sizeof *checker->tokens);
-    checker->room = checker->packed && checker->tokens ? count : 0;
-    return checker->room ? STATUS_OK : dataset_no_memory(h5_path(checker->shard.file));
+    checker->capacity = checker->packed && checker->tokens ? count : 0;
+    return checker->capacity ? STATUS_OK
+                             : dataset_no_memory(h5_path(checker->shard.file));
 }
 
 static enum status reserve_notes(struct checker *checker, size_t count)
@@ -49,16 +50,16 @@ static enum status reserve_notes(struct checker *checker, size_t count)
     return STATUS_OK;
 }
 
-/* Older datasets lack the last two columns: all ports are 0, and the channel alone says
- * what is percussion. */
-static bool is_left_out(const struct h5_file *file, const struct column *column)
+/* Older datasets lack the last two columns: all ports are 0, and percussion is known by
+ * channel alone. */
+static bool is_absent(const struct h5_file *file, const struct column *column)
 {
     return (column->offset == offsetof(struct note, port) ||
             column->offset == offsetof(struct note, percussion)) &&
            !h5_has(file, column->name);
 }
 
-static void assume_percussion(struct notes *notes)
+static void percussion_by_channel(struct notes *notes)
 {
     for (size_t i = 0; i < notes->count; i++)
         notes->items[i].percussion = notes->items[i].channel == PERCUSSION_CHANNEL;
@@ -69,7 +70,7 @@ static enum status read_notes(struct checker *checker, const struct piece_row *r
     struct notes *notes = &checker->notes;
     enum status status = reserve_notes(checker, row->note_count);
     for (const struct column *column = note_columns; column->name; column++) {
-        if (is_left_out(checker->shard.file, column))
+        if (is_absent(checker->shard.file, column))
             continue;
         if (status == STATUS_OK)
             status = h5_read_part(checker->shard.file, column->name, column->type,
@@ -79,7 +80,7 @@ static enum status read_notes(struct checker *checker, const struct piece_row *r
                           sizeof *notes->items);
     }
     if (status == STATUS_OK && !h5_has(checker->shard.file, "/notes/percussion"))
-        assume_percussion(notes);
+        percussion_by_channel(notes);
     notes->ticks_per_beat = row->ticks_per_beat;
     notes->ticks_per_second = row->ticks_per_second;
     return status;
@@ -99,15 +100,15 @@ static enum status check_piece(struct checker *checker, size_t at)
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < checker->notes.count; i++) {
-        const char *what = dataset_wrong_note(&checker->notes.items[i]);
+        const char *what = dataset_invalid_note(&checker->notes.items[i]);
         if (what)
-            return wrong(checker, at, what);
+            return damaged(checker, at, what);
     }
     struct hash128 hash = notes_hash(&checker->notes);
     if (hash.high != row->hash_high || hash.low != row->hash_low)
-        return wrong(checker, at, "its notes are not those that its hash is of");
+        return damaged(checker, at, "its notes don't match its hash");
     if (row->hash_low % checker->dataset->shard_count != checker->shard.index)
-        return wrong(checker, at, "its hash belongs to another shard");
+        return damaged(checker, at, "its hash belongs to another shard");
     checker->encoded.count = 0;
     status = encoding->encode(encoding, &checker->notes, &checker->encoded);
     if (status != STATUS_OK)
@@ -116,11 +117,12 @@ static enum status check_piece(struct checker *checker, size_t at)
     if (checker->encoded.count != row->token_count ||
         memcmp(checker->encoded.items, checker->tokens,
                row->token_count * sizeof *checker->tokens) != 0)
-        return wrong(checker, at, "its tokens are not those of its notes");
+        return damaged(checker, at, "its tokens don't match its notes");
     return STATUS_OK;
 }
 
-/* One row each. A column may be missing that nothing here reads, or that is younger. */
+/* Checks a column's length. Columns that nothing reads, or that are newer, can be absent.
+ */
 static enum status check_column(const struct h5_file *file, const char *name,
                                 uint64_t rows)
 {
@@ -136,7 +138,7 @@ static enum status check_column(const struct h5_file *file, const char *name,
     return status;
 }
 
-/* No column may be longer or shorter than the pieces say. */
+/* Every column must have the length that the pieces imply. */
 static enum status check_lengths(const struct shard_file *shard)
 {
     enum status status = check_column(shard->file, "/pieces/path", shard->count);
@@ -148,7 +150,6 @@ static enum status check_lengths(const struct shard_file *shard)
     return status;
 }
 
-/* The file as a whole. */
 static enum status check_file(const struct dataset *dataset,
                               const struct shard_file *shard)
 {
@@ -170,7 +171,7 @@ static enum status check_shard(struct checker *checker, size_t index)
     return status;
 }
 
-/* What no command needs, but others may read. */
+/* Parts that no command reads, but other programs might. */
 static enum status check_unread(const struct dataset *dataset, const struct h5_file *file)
 {
     uint64_t files = 0;
@@ -184,7 +185,7 @@ static enum status check_unread(const struct dataset *dataset, const struct h5_f
     return status;
 }
 
-/* As many files as pieces were kept: each piece has one that is ok or repaired. */
+/* Each piece comes from exactly one file that is ok or repaired. */
 static enum status check_index(const struct dataset *dataset)
 {
     struct h5_file *file = NULL;

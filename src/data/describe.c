@@ -1,6 +1,6 @@
-/* describe: what the datasets of an index and a shard are, in the files themselves, for
- * those who open them with other programs. */
-#include "layout.h"
+/* describe: descriptions of the datasets of an index and a shard, as attributes, for
+ * users who open the files with other programs. */
+#include "schema.h"
 
 #include "dataset.h"
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "layout.h"
+#include "schema.h"
 #include "dataset.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -54,7 +54,7 @@ enum status output_name(const char *path, bool replace, struct output *output)
     return output->partial ? STATUS_OK : out_of_memory();
 }
 
-/* ---- the dataset that is there ---- */
+/* ---- the old dataset ---- */
 
 static bool has_index(const struct owned_directory *old)
 {
@@ -63,7 +63,7 @@ static bool has_index(const struct owned_directory *old)
            S_ISREG(facts.st_mode);
 }
 
-/* The names that the index of the dataset decides. */
+/* The file names that follow from the dataset's index. */
 static enum status read_names(struct owned_directory *old)
 {
     struct dataset *dataset = NULL;
@@ -76,8 +76,8 @@ static enum status read_names(struct owned_directory *old)
     return status;
 }
 
-/* A marker is there if a preprocess was killed while it gave the directory its name. */
-static enum status look_at_old(struct output *output)
+/* A marker exists if a preprocess was killed during the renaming. */
+static enum status inspect_old(struct output *output)
 {
     struct owned_directory *old = &output->old;
     bool marked = false;
@@ -107,12 +107,13 @@ enum status output_check(struct output *output)
     if (!S_ISDIR(facts.st_mode))
         return status_fail(STATUS_MISUSE, "%s: a file, not a dataset: not replaced",
                            output->path);
-    return look_at_old(output);
+    return inspect_old(output);
 }
 
-/* ---- the dataset in the making ---- */
+/* ---- the new dataset ---- */
 
-/* An existing one is for owned_directory_claim to judge, if nobody else can write it. */
+/* owned_directory_claim checks an existing one, provided that no other user can write it.
+ */
 static enum status make_partial(const char *partial)
 {
     struct stat facts;
@@ -127,8 +128,8 @@ static enum status make_partial(const char *partial)
                            partial);
     if (!S_ISDIR(facts.st_mode) && !S_ISLNK(facts.st_mode))
         return status_fail(STATUS_MISUSE,
-                           "%s: a file, where a directory is made: not replaced; move it "
-                           "away or choose another name",
+                           "%s: a file (expected a directory or nothing): not replaced; "
+                           "move it away or choose another name",
                            partial);
     return STATUS_OK;
 }
@@ -171,22 +172,21 @@ enum status output_sync(const char *partial)
 
 /* ---- replacing ---- */
 
-/* Gives what lies at `where` a fresh name, and says so with the reason. */
-static void keep(const struct output *output, const char *where, const char *why)
+/* Renames `path` to a fresh name; a warning has the reason. */
+static void set_aside(const struct output *output, const char *path, const char *why)
 {
     char *fresh = file_fresh_name(output->path, "replaced");
-    bool moved = fresh && rename(where, fresh) == 0;
-    log_warn("what was at %s is kept as %s: %s", output->path, moved ? fresh : where,
-             why);
+    bool moved = fresh && rename(path, fresh) == 0;
+    log_warn("what was at %s is kept as %s: %s", output->path, moved ? fresh : path, why);
     free(fresh);
 }
 
-/* What was at OUT lies at `where` now: if it is the dataset that was checked, it goes. */
-static void remove_old(const struct output *output, const char *where)
+/* `path` was at OUT: removed if it is the dataset that was checked. */
+static void remove_old(const struct output *output, const char *path)
 {
     const struct owned_directory *old = &output->old;
-    if (!owned_directory_is_at(old, where)) {
-        keep(output, where, "it was put there while this preprocess was at work");
+    if (!owned_directory_is_at(old, path)) {
+        set_aside(output, path, "it was put there while this preprocess was running");
         return;
     }
     enum status status = owned_directory_check(old);
@@ -194,14 +194,14 @@ static void remove_old(const struct output *output, const char *where)
         status = owned_directory_empty(old);
     if (status == STATUS_OK)
         unlinkat(old->descriptor, UNFINISHED_NAME, 0);
-    if (status == STATUS_OK && rmdir(where) != 0)
-        status = status_fail_errno("%s: can't remove", where);
+    if (status == STATUS_OK && rmdir(path) != 0)
+        status = status_fail_errno("%s: can't remove", path);
     if (status != STATUS_OK)
-        keep(output, where, status_message());
+        set_aside(output, path, status_message());
 }
 
-/* Where two names can't be exchanged there is a moment without a dataset; an interruption
- * in it leaves both under other names. */
+/* For file systems that can't exchange two names. Between the two renames there is no
+ * dataset at OUT; an interruption there leaves both under other names. */
 static enum status replace_in_two_steps(const struct output *output)
 {
     char *aside = file_fresh_name(output->path, "replaced");
@@ -237,8 +237,8 @@ static enum status rename_partial(struct output *output)
     return STATUS_OK;
 }
 
-/* From the marker's end to the new name it is a complete dataset under another name,
- * which no later preprocess takes for its own: so all that takes time comes before. */
+/* Between the removal of the marker and the renaming, OUT.partial is a complete dataset
+ * that no later preprocess recognises as its own: so all slow work comes before. */
 enum status output_publish(struct output *output)
 {
     char *parent = path_directory(output->path);

@@ -8,16 +8,17 @@
 enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
                         const struct options *options, bool *cut)
 {
-    double most = options->data.max_silence_seconds, *keys = NULL;
-    if (most > 0)
-        keys = silence_keys(&midi->notes, encoding, most);
-    if (most > 0 && !keys)
+    double max_silence = options->data.max_silence_seconds, *keys = NULL;
+    if (max_silence > 0)
+        keys = silence_keys(&midi->notes, encoding, max_silence);
+    if (max_silence > 0 && !keys)
         return status_fail(STATUS_FAILED, "no memory for the keys of %zu notes",
                            midi->notes.count);
     enum status status = STATUS_OK;
     if (options->data.pedal == PEDAL_EXTEND)
         status = midi_apply_pedal(midi);
-    bool changed = status == STATUS_OK && keys && silence_cut(midi, encoding, keys, most);
+    bool changed =
+        status == STATUS_OK && keys && silence_cut(midi, encoding, keys, max_silence);
     if (cut)
         *cut = changed;
     free(keys);

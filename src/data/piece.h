@@ -1,5 +1,5 @@
-/* piece: from a MIDI file just read to the notes that are encoded. What a dataset holds
- * and what a model continues are made alike. */
+/* piece: from a MIDI file just read to the notes that are encoded. The pieces of a
+ * dataset and the primer of a model are prepared alike. */
 #ifndef TUTTI_DATA_PIECE_H
 #define TUTTI_DATA_PIECE_H
 
@@ -10,13 +10,14 @@
 #include "encode/encoding.h"
 #include "midi/midi.h"
 
-/* Applies the pedal as data.pedal says, and leaves out silences longer than
- * data.max_silence_seconds (see ingest.h); *cut (may be NULL): whether that changed
- * anything. The outcome and the reason then say what. STATUS_FAILED only without memory. */
+/* Applies the pedal according to data.pedal, and cuts silences longer than
+ * data.max_silence_seconds (see preprocess.h). *cut (can be NULL): whether a silence was
+ * cut; the outcome and the reason then describe it. STATUS_FAILED only if out of memory.
+ */
 enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
                         const struct options *options, bool *cut);
 
-/* Why these notes have no tokens, in words. */
+/* The reason why these notes have no tokens, in words. */
 const char *piece_why_empty(const struct notes *notes);
 
 #endif

@@ -1,9 +1,9 @@
 /* scan: from folders to a sorted list of files.
  *
- * The order in which a file system lists names must not show, so every directory is
- * sorted before it is walked. Directories are known by device and inode: a link that
- * leads back, or an input inside another, adds nothing. Inputs are walked in the order of
- * their absolute paths, folders before single files, whatever the order of the arguments.
+ * Every directory is sorted before it is walked, so that the file system's order of names
+ * has no effect. Directories are identified by device and inode: a link that leads back,
+ * or an input inside another, adds nothing. Inputs are walked in the order of their
+ * absolute paths, folders before single files, independent of the order of the arguments.
  */
 #include "scan.h"
 
@@ -21,10 +21,10 @@
 #include "base/recorded_path.h"
 #include "midi/midi.h"
 
-struct input { /* while the labels are being made */
+struct input { /* used until the labels are unique */
     const char *given;
     char *absolute;
-    const char *label; /* a tail of absolute */
+    const char *label; /* a suffix of absolute */
     bool directory;
 };
 
@@ -36,7 +36,7 @@ struct directory_key {
 struct walk {
     struct scan *scan;
     uint32_t input;
-    uint32_t below;
+    uint32_t root_length;
     void *visited; /* tsearch tree of struct directory_key */
 };
 
@@ -48,8 +48,8 @@ static enum status out_of_memory(void)
 /* --- the inputs ------------------------------------------------------------------------
  */
 
-/* The path without links in its directories; the last name is kept as it was given,
- * unless it is no name ("." or ".."). */
+/* The path with all links in its directories resolved. The last component is kept as
+ * given, unless it is "." or "..". */
 static char *absolute_path(const char *given)
 {
     char *trimmed = strdup(given);
@@ -99,7 +99,7 @@ static int compare_inputs(const void *a, const void *b)
     return strcmp(left->absolute, right->absolute);
 }
 
-/* Sorts, and drops inputs that were given twice. Returns how many are left. */
+/* Sorts and drops duplicate inputs. Returns the number of inputs that remain. */
 static size_t sort_inputs(struct input *inputs, size_t count)
 {
     qsort(inputs, count, sizeof *inputs, compare_inputs);
@@ -113,7 +113,7 @@ static size_t sort_inputs(struct input *inputs, size_t count)
     return kept;
 }
 
-/* Is `path` equal to `other` or inside it? */
+/* True if `path` is equal to `other` or inside it. */
 static bool is_within(const char *path, const char *other)
 {
     size_t length = strlen(other);
@@ -121,7 +121,7 @@ static bool is_within(const char *path, const char *other)
            (path[length] == '/' || path[length] == '\0');
 }
 
-/* One more parent directory in the label, if there is one. */
+/* Extends the label by one parent directory; false if there is none. */
 static bool extend_label(struct input *input)
 {
     const char *at = input->label;
@@ -134,8 +134,9 @@ static bool extend_label(struct input *input)
     return true;
 }
 
-/* Until no label is another's, or lies inside another. An input inside another one keeps
- * a colliding label only if nothing is left to add; its files were listed already. */
+/* Extends labels until none is equal to another or inside another. An input inside
+ * another one keeps a colliding label only if no parent is left; its files are already
+ * listed. */
 static enum status separate_labels(struct input *inputs, size_t count)
 {
     bool *collides = calloc(count, sizeof *collides);
@@ -170,7 +171,7 @@ static enum status add_file(struct walk *walk, const char *recorded, enum scan_k
     scan->files = files;
     struct scan_file *file = &scan->files[scan->file_count];
     *file = (struct scan_file){.input = walk->input,
-                               .below = walk->below,
+                               .root_length = walk->root_length,
                                .error = error,
                                .kind = (uint8_t)kind,
                                .split = SCAN_SPLIT_BY_HASH};
@@ -188,7 +189,7 @@ static int compare_keys(const void *a, const void *b)
     return (left->inode > right->inode) - (left->inode < right->inode);
 }
 
-static bool was_visited(const struct walk *walk, const char *directory)
+static bool is_visited(const struct walk *walk, const char *directory)
 {
     struct stat facts;
     if (stat(directory, &facts) != 0)
@@ -197,7 +198,7 @@ static bool was_visited(const struct walk *walk, const char *directory)
     return tfind(&key, &walk->visited, compare_keys) != NULL;
 }
 
-/* Notes that the directory is being walked. A directory that vanished is found out later.
+/* Marks the directory as visited. One that has vanished fails later, when it is opened.
  */
 static enum status mark_visited(struct walk *walk, const char *directory)
 {
@@ -243,20 +244,20 @@ static enum status walk_entry(struct walk *walk, const struct dirent *entry,
     enum status status = STATUS_OK;
     if (midi_is_named(entry->d_name))
         status = add_file(walk, recorded, directory ? SCAN_DIRECTORY : SCAN_FILE, 0);
-    if (status == STATUS_OK && directory && !was_visited(walk, absolute))
+    if (status == STATUS_OK && directory && !is_visited(walk, absolute))
         status = walk_directory(walk, absolute, recorded);
     return status;
 }
 
 /* A directory that can't be opened is an outcome of its own, with its errno. */
-static enum status add_closed(struct walk *walk, const char *recorded, int error)
+static enum status add_unopenable(struct walk *walk, const char *recorded, int error)
 {
     if (error == ENOMEM)
         return out_of_memory();
     char *path = path_format("%s/", recorded);
     if (!path)
         return out_of_memory();
-    enum status status = add_file(walk, path, SCAN_CLOSED, error);
+    enum status status = add_file(walk, path, SCAN_UNOPENABLE, error);
     free(path);
     return status;
 }
@@ -269,7 +270,7 @@ static enum status walk_directory(struct walk *walk, const char *absolute,
         return STATUS_FAILED;
     int count = scandir(absolute, &entries, is_entry, compare_entries);
     if (count < 0)
-        return add_closed(walk, recorded, errno);
+        return add_unopenable(walk, recorded, errno);
     enum status status = STATUS_OK;
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK) {
@@ -288,24 +289,24 @@ static enum status walk_directory(struct walk *walk, const char *absolute,
     return status;
 }
 
-/* A single file that a folder's walk has listed already is not taken again. */
-static bool was_listed(const struct walk *walk, const struct input *input)
+/* True if a folder's walk has already listed this single file. */
+static bool is_listed(const struct walk *walk, const struct input *input)
 {
     char *directory = path_directory(input->absolute);
     bool listed =
-        directory && midi_is_named(input->absolute) && was_visited(walk, directory);
+        directory && midi_is_named(input->absolute) && is_visited(walk, directory);
     free(directory);
     return listed;
 }
 
-/* `label` as it is recorded. */
+/* `label`: as recorded. */
 static enum status walk_input(struct walk *walk, const struct input *input,
                               const char *label)
 {
-    walk->below = (uint32_t)strlen(label);
+    walk->root_length = (uint32_t)strlen(label);
     if (!input->directory)
-        return was_listed(walk, input) ? STATUS_OK : add_file(walk, label, SCAN_FILE, 0);
-    if (was_visited(walk, input->absolute))
+        return is_listed(walk, input) ? STATUS_OK : add_file(walk, label, SCAN_FILE, 0);
+    if (is_visited(walk, input->absolute))
         return STATUS_OK;
     return walk_directory(walk, input->absolute, label);
 }
@@ -372,9 +373,9 @@ enum status scan_inputs(const char *const *given, size_t count, struct scan *sca
 /* --- the list --------------------------------------------------------------------------
  */
 
-/* Makes room on the ranks that receive. `all` of them must have it before any receives.
+/* Allocates the list on the receiving ranks; all must have succeeded before any receives.
  */
-static enum status make_room(struct scan *scan)
+static enum status allocate_list(struct scan *scan)
 {
     scan->inputs = calloc(scan->input_count + 1, sizeof *scan->inputs);
     scan->files = calloc(scan->file_count + 1, sizeof *scan->files);
@@ -390,7 +391,7 @@ enum status scan_broadcast(struct comm *comm, struct scan *scan)
     if (status == STATUS_OK && comm_rank(comm) != 0) {
         *scan = (struct scan){.input_count = sizes[0], .file_count = sizes[1]};
         scan->text.size = sizes[2];
-        status = make_room(scan);
+        status = allocate_list(scan);
     }
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
@@ -411,7 +412,7 @@ char *scan_absolute(const struct scan *scan, size_t file)
 {
     const struct scan_file *row = &scan->files[file];
     const char *root = scan->text.bytes + scan->inputs[row->input].absolute;
-    char *below = path_from_recorded(scan_path(scan, file) + row->below);
+    char *below = path_from_recorded(scan_path(scan, file) + row->root_length);
     const char *name = below ? below + strspn(below, "/") : "";
     char *absolute = !below ? NULL : *name ? path_join(root, name) : strdup(root);
     free(below);

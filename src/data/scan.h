@@ -1,4 +1,4 @@
-/* scan: which files a preprocess reads, under which paths they are recorded. */
+/* scan: the list of files that a preprocess reads, and their recorded paths. */
 #ifndef TUTTI_DATA_SCAN_H
 #define TUTTI_DATA_SCAN_H
 
@@ -9,24 +9,25 @@
 #include "base/status.h"
 #include "comm/comm.h"
 
-/* What a row of the list is. Only the first is read; the others are outcomes already. */
-enum scan_kind { SCAN_FILE, SCAN_DIRECTORY, SCAN_CLOSED };
+/* Only SCAN_FILE is read; the others are outcomes: a folder with the name of a MIDI file,
+ * and a folder that can't be opened. */
+enum scan_kind { SCAN_FILE, SCAN_DIRECTORY, SCAN_UNOPENABLE };
 
-/* Besides enum split: where a file's split comes from. */
+/* Besides enum split. */
 enum { SCAN_SPLIT_BY_HASH = 254, SCAN_SPLIT_UNLISTED = 255 };
 
 struct scan_input { /* offsets into text */
     uint64_t given; /* as on the command line */
-    uint64_t label; /* begins the recorded paths; escaped as they are */
+    uint64_t label; /* prefix of the recorded paths, escaped like them */
     uint64_t absolute;
 };
 
 struct scan_file {
-    uint64_t path;  /* recorded: offset into text */
-    uint32_t input; /* it was found in */
-    uint32_t below; /* length of the recorded path's part that stands for the input */
-    int32_t error;  /* SCAN_CLOSED: errno of opening the directory */
-    uint8_t kind;   /* enum scan_kind */
+    uint64_t path;        /* recorded: offset into text */
+    uint32_t input;       /* index */
+    uint32_t root_length; /* of the input's label in the recorded path */
+    int32_t error;        /* SCAN_UNOPENABLE: errno */
+    uint8_t kind;         /* enum scan_kind */
     uint8_t split;
 };
 
@@ -38,16 +39,17 @@ struct scan { /* zero-initialise; free with scan_free */
     struct string_pool text;
 };
 
-/* Lists the files of folders and the files named themselves. Folders are searched to any
- * depth for names ending in .mid .midi .kar .rmi .smf (any case), symbolic links
- * followed, no directory entered twice; a file named itself is taken whatever its name.
- * A recorded path is the input's own name and the path below it, escaped where it is no
- * text (recorded_path.h), so it depends neither on the working directory nor on where
- * the corpus lies; inputs of equal name are told apart by as many of their parent
- * directories as that takes. STATUS_MISUSE for an input that isn't there. */
+/* Lists the inputs that are files and the MIDI files in those that are folders. Folders
+ * are searched recursively for names ending in .mid .midi .kar .rmi .smf (any case).
+ * Symbolic links are followed; no directory is entered twice. A file given as an input is
+ * accepted whatever its name. A recorded path is the input's own name and the path below
+ * it, escaped where it is not text (recorded_path.h), so it depends neither on the
+ * working directory nor on the location of the corpus. Inputs of equal name are
+ * distinguished by as many of their parent directories as necessary. STATUS_MISUSE for a
+ * missing input. */
 enum status scan_inputs(const char *const *inputs, size_t count, struct scan *scan);
 
-/* Rank 0's list to all. Collective. */
+/* Broadcasts rank 0's list. Collective. */
 enum status scan_broadcast(struct comm *comm, struct scan *scan);
 
 const char *scan_path(const struct scan *scan, size_t file); /* as recorded */
@@ -58,9 +60,9 @@ size_t scan_find(const struct scan *scan, const char *path);
 
 void scan_free(struct scan *scan);
 
-/* Gives every file the split that a file of lines "path<TAB>train|valid|test" says, and
- * SCAN_SPLIT_UNLISTED to those it doesn't list; what a path may look like is in
- * data/ingest.h. STATUS_MISUSE with file and line on a fault. */
+/* Sets every file's split from a file of lines "path<TAB>train|valid|test";
+ * SCAN_SPLIT_UNLISTED for files that it does not list. data/preprocess.h defines which
+ * paths are accepted. STATUS_MISUSE with file and line on a fault. */
 enum status split_file_read(const char *path, struct scan *scan);
 
 #endif

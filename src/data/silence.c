@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double longest_key = 60; /* seconds, unless silences may be longer */
+static const double KEY_SECONDS_MAX = 60; /* seconds, unless silences may be longer */
 
 double *silence_keys(const struct notes *notes, const struct encoding *encoding,
-                     double most)
+                     double max_silence)
 {
     double *keys = malloc((notes->count + 1) * sizeof *keys);
-    double last = 0, longest = most > longest_key ? most : longest_key;
+    double last = 0,
+           longest = max_silence > KEY_SECONDS_MAX ? max_silence : KEY_SECONDS_MAX;
     for (size_t i = 0; keys && i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         double held = note->duration < longest ? note->duration : longest;
@@ -23,13 +24,14 @@ double *silence_keys(const struct notes *notes, const struct encoding *encoding,
     return keys;
 }
 
-/* The end of all that sounds: `end`, or the last key's if that is too long before. */
-static double sound_end(double end, double key, double most)
+/* The end of the sound so far: `end`, or the last key's release if that is too far back.
+ */
+static double sound_end(double end, double key, double max_silence)
 {
-    return end - key > most ? key : end;
+    return end - key > max_silence ? key : end;
 }
 
-static void choose(struct silence *best, const struct silence *part)
+static void keep_better(struct silence *best, const struct silence *part)
 {
     best->first = part->first;
     best->count = part->count;
@@ -37,20 +39,21 @@ static void choose(struct silence *best, const struct silence *part)
 }
 
 struct silence silence_find(const struct notes *notes, const struct encoding *encoding,
-                            const double *keys, double most)
+                            const double *keys, double max_silence)
 {
     struct silence best = {0}, part = {0};
-    double end = 0, key = 0; /* of the notes before this one */
-    bool silence = false;    /* already counted */
+    double end = 0, key = 0; /* of the preceding notes */
+    bool counted = false;    /* the current silence */
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         bool sounds = encoding->keeps(encoding, note);
-        double silent = note->start - sound_end(end, key, most);
-        if (silent > most) {
-            best.cuts += !silence;
-            best.longest = silent > best.longest ? silent : best.longest;
-            silence = !sounds;
-            if (silence)
+        double silence_seconds = note->start - sound_end(end, key, max_silence);
+        if (silence_seconds > max_silence) {
+            best.cuts += !counted;
+            best.longest =
+                silence_seconds > best.longest ? silence_seconds : best.longest;
+            counted = !sounds;
+            if (counted)
                 continue;
             part = (struct silence){.first = i};
             end = 0;
@@ -58,7 +61,7 @@ struct silence silence_find(const struct notes *notes, const struct encoding *en
         part.count = i - part.first + 1;
         part.sounding += sounds;
         if (part.sounding > best.sounding || part.first == best.first)
-            choose(&best, &part);
+            keep_better(&best, &part);
         if (sounds && note->start + note->duration > end)
             end = note->start + note->duration;
         key = keys[i];
@@ -87,18 +90,19 @@ static int decimals(double seconds)
     return seconds < 10 ? 1 : 0;
 }
 
-/* Ends the notes that sound for too long after `key`, the last of the piece. Returns for
- * how long, 0 if none does. */
-static double end_held(struct midi_file *midi, double key, double most)
+/* Ends the notes that sound too long after `key`, the release of the piece's last key.
+ * Returns the longest of these times in seconds, 0 if there is none. */
+static double end_held(struct midi_file *midi, double key, double max_silence)
 {
     struct notes *notes = &midi->notes;
     uint32_t tick = midi_tick_at(midi, key);
     double held = 0;
     for (size_t i = 0; i < notes->count; i++) {
         struct note *note = &notes->items[i];
-        double from = note->start > key ? note->start : key; /* later: no sound itself */
+        double from = note->start > key ? note->start
+                                        : key; /* later if the encoding drops the note */
         double after = note->start + note->duration - from;
-        if (after <= most)
+        if (after <= max_silence)
             continue;
         held = after > held ? after : held;
         midi_end_note(midi, note, tick);
@@ -127,19 +131,19 @@ static void keep_part(struct midi_file *midi, const struct silence *part)
 }
 
 bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
-                 const double *keys, double most)
+                 const double *keys, double max_silence)
 {
     struct notes *notes = &midi->notes;
-    struct silence part = silence_find(notes, encoding, keys, most);
+    struct silence part = silence_find(notes, encoding, keys, max_silence);
     if (part.sounding == 0)
         return false;
     if (part.cuts > 0)
         keep_part(midi, &part);
-    double held = end_held(midi, keys[part.first + part.count - 1], most);
+    double held = end_held(midi, keys[part.first + part.count - 1], max_silence);
     if (held > 0 && part.cuts == 0)
         add_reason(midi, "notes held for %.*f s after the last key", decimals(held),
                    held);
-    if (notes->items[0].start > most)
+    if (notes->items[0].start > max_silence)
         midi_start_at(midi, notes->items[0].start_tick);
     return part.cuts > 0 || held > 0;
 }

@@ -1,6 +1,6 @@
-/* spill: see the header. The buffer is of a size that stays in a core's cache: a larger
- * one, up to a spill that is held in memory whole, takes longer, for memory that is
- * touched for the first time is dearer than a write to the file. */
+/* spill: see the header. The buffer fits into a core's cache. A larger one, up to a spill
+ * held entirely in memory, is slower: the first touch of memory costs more than a write
+ * to the file. */
 #include "spill.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "layout.h"
+#include "schema.h"
 #include "base/file.h"
 
 enum { BUFFER_SIZE = 1 << 20 };
@@ -55,7 +55,7 @@ static enum status flush(struct spill_writer *spill)
     return status;
 }
 
-/* Appends the column of `count` rows, as much at a time as the buffer has room for. */
+/* Appends the column of `count` rows, in parts that fit into the buffer. */
 static enum status append(struct spill_writer *spill, const struct column *column,
                           const void *rows, size_t row_size, size_t count)
 {
@@ -63,13 +63,13 @@ static enum status append(struct spill_writer *spill, const struct column *colum
     for (size_t done = 0; done < count;) {
         if (BUFFER_SIZE - spill->buffered < size && flush(spill) != STATUS_OK)
             return STATUS_FAILED;
-        size_t room = (BUFFER_SIZE - spill->buffered) / size;
-        size_t take = count - done < room ? count - done : room;
-        column_pack(column, (const uint8_t *)rows + done * row_size, row_size, take,
+        size_t space = (BUFFER_SIZE - spill->buffered) / size;
+        size_t part = count - done < space ? count - done : space;
+        column_pack(column, (const uint8_t *)rows + done * row_size, row_size, part,
                     spill->buffer + spill->buffered);
-        spill->buffered += take * size;
-        spill->size += take * size;
-        done += take;
+        spill->buffered += part * size;
+        spill->size += part * size;
+        done += part;
     }
     return STATUS_OK;
 }

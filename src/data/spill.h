@@ -1,7 +1,7 @@
-/* spill: pieces on their way from the rank that read a file to the rank that writes its
- * shard. Each rank appends to one file, "spill-RANK"; a piece is its note columns, one
- * behind the other in the order of note_columns, then its tokens, as they lie in memory:
- * a spill is read by the program that wrote it and by no other. */
+/* spill: temporary files that pass pieces from the rank that read a file to the rank that
+ * writes its shard. Each rank appends to one file, "spill-RANK". A piece is its note
+ * columns, in the order of note_columns, followed by its tokens, in the layout of memory:
+ * only the program that wrote a spill reads it. */
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 
@@ -18,23 +18,23 @@ struct spill_writer { /* zero-initialise; free with spill_free */
     int descriptor;
     uint8_t *buffer;
     size_t buffered;
-    uint64_t size; /* of the whole, what is buffered included */
+    uint64_t size; /* of the file, including buffered bytes */
 };
 
-/* Makes the file, which must not exist. */
+/* Creates the file, which must not exist. */
 enum status spill_create(const char *directory, int rank, struct spill_writer *spill);
 
-/* Appends a piece; *offset is where it begins. */
+/* Appends a piece; *offset: its position in the file. */
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset);
 
-/* Nothing more will be appended: from here on all of it can be read. */
+/* Flushes and closes the file; afterwards all of it can be read. No append may follow. */
 enum status spill_finish(struct spill_writer *spill);
 void spill_free(struct spill_writer *spill);
 
 enum { SPILL_OPEN_FILES = 64 };
 
-/* Reads the spills of all ranks, a bounded number of them open at a time. */
+/* Reads the spills of all ranks, with at most SPILL_OPEN_FILES open at a time. */
 struct spill_reader {
     const char *directory; /* borrowed */
     struct {
@@ -44,7 +44,7 @@ struct spill_reader {
 
 void spill_reader_open(const char *directory, struct spill_reader *reader);
 
-/* What lies from `offset` on, into `count` parts one after another, which are used up. */
+/* Fills the `count` parts with consecutive bytes from `offset` on; modifies `parts`. */
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
                        struct iovec *parts, int count);
 void spill_reader_close(struct spill_reader *reader);

@@ -1,9 +1,10 @@
-/* split_file: a split decided by the user, as lines "path<TAB>train|valid|test".
+/* split_file: a split given by the user, as lines "path<TAB>train|valid|test".
  *
- * Lines that name a file by a part of its path may fit several files. They are settled
- * after all others, by what those have left: where the list has "sub/a.mid" too, "a.mid"
- * is the other one. One that is settled may leave but one file to another line, whichever
- * comes first in the list: rounds go on until none settles a line. */
+ * A line with a partial path can match several files. Such ambiguous lines are resolved
+ * after all others, among the files that those have not named: if the list also has
+ * "sub/a.mid", "a.mid" is the other one. Resolving one line can leave a single file for
+ * another, in any order of the list, so rounds are repeated until none resolves a line.
+ */
 #include "scan.h"
 
 #include <stdbool.h>
@@ -17,8 +18,8 @@
 #include "base/recorded_path.h"
 #include "base/text_file.h"
 
-/* Of a path that PATH_MAX allows, each byte of it escaped, and a word. */
-enum { LONGEST_LINE = 1 << 15 };
+/* A path of PATH_MAX bytes, each escaped, and a word. */
+enum { LINE_MAX_BYTES = 1 << 15 };
 
 struct line {
     char *path;
@@ -29,10 +30,10 @@ struct line {
 struct split_list {
     const char *origin; /* the split file */
     struct scan *scan;
-    const char **by_end; /* recorded paths of all files, sorted from their ends */
-    size_t by_end_count;
-    struct line *vague; /* lines that fit several files */
-    size_t vague_count, vague_capacity;
+    const char **by_suffix; /* recorded paths of all files, sorted by reversed bytes */
+    size_t by_suffix_count;
+    struct line *ambiguous; /* lines that match several files */
+    size_t ambiguous_count, ambiguous_capacity;
 };
 
 static enum status out_of_memory(void)
@@ -40,10 +41,10 @@ static enum status out_of_memory(void)
     return status_fail(STATUS_FAILED, "out of memory while reading the split file");
 }
 
-/* --- names in full ---------------------------------------------------------------------
+/* --- full paths ------------------------------------------------------------------------
  */
 
-/* In place, without "." and empty parts: "./a//b.mid" is "a/b.mid". */
+/* Removes "." and empty components in place: "./a//b.mid" becomes "a/b.mid". */
 static char *clean_path(char *path)
 {
     char *to = path, *at = path;
@@ -64,8 +65,8 @@ static char *clean_path(char *path)
     return path;
 }
 
-/* The file recorded as label, slash and rest, which may be as recorded or the bytes of
- * the name. */
+/* The file recorded as label, slash and rest. `rest` is in recorded form or the raw bytes
+ * of the name. */
 static size_t find_joined(const struct scan *scan, const char *label, const char *slash,
                           const char *rest)
 {
@@ -81,8 +82,8 @@ static size_t find_joined(const struct scan *scan, const char *label, const char
     return file;
 }
 
-/* The file that `path` names when it begins with this root of an input, or without one
- * where that is the working directory; SIZE_MAX: none. */
+/* The file that `path` names if it begins with this root of an input, or without it if
+ * the root is the working directory; SIZE_MAX: none. */
 static size_t find_below(const struct scan *scan, const char *label, const char *root,
                          const char *path)
 {
@@ -96,7 +97,7 @@ static size_t find_below(const struct scan *scan, const char *label, const char 
     return SIZE_MAX;
 }
 
-/* Below the input as it was given, or its absolute path. */
+/* `path` can begin with the input as given, or with its absolute path. */
 static size_t find_in_input(const struct scan *scan, size_t input, const char *path)
 {
     const char *label = scan->text.bytes + scan->inputs[input].label;
@@ -116,12 +117,11 @@ static size_t find_in_full(const struct scan *scan, const char *path)
     return file;
 }
 
-/* --- names in part ---------------------------------------------------------------------
+/* --- partial paths ---------------------------------------------------------------------
  */
 
-/* Compares from the last byte to the first; of two of which one is the other's end it
- * comes first. */
-static int compare_ends(const char *a, const char *b)
+/* Compares from the last byte to the first; a suffix of the other string comes first. */
+static int compare_suffixes(const char *a, const char *b)
 {
     size_t i = strlen(a), j = strlen(b);
     while (i > 0 && j > 0) {
@@ -132,23 +132,24 @@ static int compare_ends(const char *a, const char *b)
     return (i > 0) - (j > 0);
 }
 
-static int compare_by_end(const void *a, const void *b)
+static int compare_by_suffix(const void *a, const void *b)
 {
-    return compare_ends(*(const char *const *)a, *(const char *const *)b);
+    return compare_suffixes(*(const char *const *)a, *(const char *const *)b);
 }
 
-static enum status sort_by_end(struct split_list *list)
+static enum status sort_by_suffix(struct split_list *list)
 {
     const struct scan *scan = list->scan;
-    if (list->by_end)
+    if (list->by_suffix)
         return STATUS_OK;
-    list->by_end = malloc((scan->file_count + 1) * sizeof *list->by_end);
-    if (!list->by_end)
+    list->by_suffix = malloc((scan->file_count + 1) * sizeof *list->by_suffix);
+    if (!list->by_suffix)
         return out_of_memory();
     for (size_t i = 0; i < scan->file_count; i++)
         if (scan->files[i].kind == SCAN_FILE)
-            list->by_end[list->by_end_count++] = scan_path(scan, i);
-    qsort(list->by_end, list->by_end_count, sizeof *list->by_end, compare_by_end);
+            list->by_suffix[list->by_suffix_count++] = scan_path(scan, i);
+    qsort(list->by_suffix, list->by_suffix_count, sizeof *list->by_suffix,
+          compare_by_suffix);
     return STATUS_OK;
 }
 
@@ -158,44 +159,45 @@ static bool ends_with(const char *path, const char *end)
     return length >= tail && strcmp(path + length - tail, end) == 0;
 }
 
-/* Files whose path ends with `end`, which begins with a '/': list->by_end[*first] and the
- * returned number after it. */
-static size_t find_ends(const struct split_list *list, const char *end, size_t *first)
+/* The files whose path ends with `end`, which begins with a '/', are
+ * list->by_suffix[*first .. *first + n), where n is the return value. */
+static size_t find_suffix(const struct split_list *list, const char *end, size_t *first)
 {
-    size_t low = 0, high = list->by_end_count;
+    size_t low = 0, high = list->by_suffix_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_ends(list->by_end[middle], end) < 0)
+        if (compare_suffixes(list->by_suffix[middle], end) < 0)
             low = middle + 1;
         else
             high = middle;
     }
     *first = low;
-    while (high < list->by_end_count && ends_with(list->by_end[high], end))
+    while (high < list->by_suffix_count && ends_with(list->by_suffix[high], end))
         high++;
     return high - low;
 }
 
-/* The first two files that `path` may be a part of, without those that other lines have
- * named already if `unlisted`. Returns how many (2: or more). */
-static enum status find_in_part(struct split_list *list, const char *path, bool unlisted,
+/* The first two files that `path` matches as a suffix; with `unlisted` without those that
+ * other lines have named. *count: 0, 1, or 2 for two or more. */
+static enum status find_partial(struct split_list *list, const char *path, bool unlisted,
                                 size_t files[2], int *count)
 {
     *count = 0;
     char *escaped = path_to_recorded(path);
-    char *ends[] = {path_format("/%s", path),
-                    escaped ? path_format("/%s", escaped) : NULL};
-    enum status status = ends[0] && ends[1] ? sort_by_end(list) : out_of_memory();
+    char *suffixes[] = {path_format("/%s", path),
+                        escaped ? path_format("/%s", escaped) : NULL};
+    enum status status =
+        suffixes[0] && suffixes[1] ? sort_by_suffix(list) : out_of_memory();
     for (int form = 0; form < 2 && status == STATUS_OK && *count == 0; form++) {
-        size_t first, found = find_ends(list, ends[form], &first);
+        size_t first, found = find_suffix(list, suffixes[form], &first);
         for (size_t i = first; i < first + found && *count < 2; i++) {
-            size_t file = scan_find(list->scan, list->by_end[i]);
+            size_t file = scan_find(list->scan, list->by_suffix[i]);
             if (!unlisted || list->scan->files[file].split == SCAN_SPLIT_UNLISTED)
                 files[(*count)++] = file;
         }
     }
-    free(ends[1]);
-    free(ends[0]);
+    free(suffixes[1]);
+    free(suffixes[0]);
     free(escaped);
     return status;
 }
@@ -214,16 +216,16 @@ static enum status assign(struct split_list *list, const struct line *line, size
     return STATUS_OK;
 }
 
-static enum status keep_vague(struct split_list *list, const struct line *line)
+static enum status keep_ambiguous(struct split_list *list, const struct line *line)
 {
-    struct line *vague = array_reserve(list->vague, &list->vague_capacity,
-                                       list->vague_count + 1, sizeof *vague);
-    if (!vague)
+    struct line *ambiguous = array_reserve(list->ambiguous, &list->ambiguous_capacity,
+                                           list->ambiguous_count + 1, sizeof *ambiguous);
+    if (!ambiguous)
         return STATUS_FAILED;
-    list->vague = vague;
-    vague[list->vague_count] = *line;
-    vague[list->vague_count].path = strdup(line->path);
-    return vague[list->vague_count++].path ? STATUS_OK : out_of_memory();
+    list->ambiguous = ambiguous;
+    ambiguous[list->ambiguous_count] = *line;
+    ambiguous[list->ambiguous_count].path = strdup(line->path);
+    return ambiguous[list->ambiguous_count++].path ? STATUS_OK : out_of_memory();
 }
 
 static enum status no_such_file(const struct split_list *list, const struct line *line)
@@ -235,72 +237,72 @@ static enum status no_such_file(const struct split_list *list, const struct line
                        scan->file_count ? scan_path(scan, 0) : "");
 }
 
-static enum status take_path(struct split_list *list, const struct line *line)
+static enum status assign_path(struct split_list *list, const struct line *line)
 {
     size_t files[2] = {find_in_full(list->scan, line->path), 0};
     int count = files[0] != SIZE_MAX;
     enum status status = STATUS_OK;
     if (count == 0)
-        status = find_in_part(list, line->path, false, files, &count);
+        status = find_partial(list, line->path, false, files, &count);
     if (status != STATUS_OK)
         return status;
     if (count == 0)
         return no_such_file(list, line);
-    return count == 1 ? assign(list, line, files[0]) : keep_vague(list, line);
+    return count == 1 ? assign(list, line, files[0]) : keep_ambiguous(list, line);
 }
 
-/* One round over the vague lines: those that fit only one file of those left are settled
- * and no longer vague. */
-static enum status settle(struct split_list *list)
+/* One round over the ambiguous lines: those that match only one of the remaining files
+ * are resolved and removed. */
+static enum status resolve_round(struct split_list *list)
 {
     enum status status = STATUS_OK;
-    size_t vague = 0;
-    for (size_t i = 0; i < list->vague_count; i++) {
-        struct line line = list->vague[i];
+    size_t ambiguous = 0;
+    for (size_t i = 0; i < list->ambiguous_count; i++) {
+        struct line line = list->ambiguous[i];
         size_t files[2];
         int left = 0;
         if (status == STATUS_OK)
-            status = find_in_part(list, line.path, true, files, &left);
+            status = find_partial(list, line.path, true, files, &left);
         if (status == STATUS_OK && left == 1) {
             status = assign(list, &line, files[0]);
             free(line.path);
         } else {
-            list->vague[vague++] = line;
+            list->ambiguous[ambiguous++] = line;
         }
     }
-    list->vague_count = vague;
+    list->ambiguous_count = ambiguous;
     return status;
 }
 
-static enum status settle_all(struct split_list *list)
+static enum status resolve_all(struct split_list *list)
 {
     enum status status = STATUS_OK;
     size_t before = 0;
-    while (status == STATUS_OK && list->vague_count != before) {
-        before = list->vague_count;
-        status = settle(list);
+    while (status == STATUS_OK && list->ambiguous_count != before) {
+        before = list->ambiguous_count;
+        status = resolve_round(list);
     }
     return status;
 }
 
-static enum status refuse_vague(struct split_list *list, const struct line *line)
+static enum status refuse_ambiguous(struct split_list *list, const struct line *line)
 {
     size_t files[2];
     int count;
-    enum status status = find_in_part(list, line->path, true, files, &count);
+    enum status status = find_partial(list, line->path, true, files, &count);
     if (status == STATUS_OK && count == 0)
-        status = find_in_part(list, line->path, false, files, &count);
+        status = find_partial(list, line->path, false, files, &count);
     if (status != STATUS_OK)
         return status;
     bool in_order = files[0] < files[1];
     return status_fail(
         STATUS_MISUSE,
-        "%s:%zu: '%s' may be %s or %s (expected more of the path, as it is here)",
+        "%s:%zu: '%s' matches %s and %s (expected more of the path, as shown here)",
         list->origin, line->number, line->path, scan_path(list->scan, files[!in_order]),
         scan_path(list->scan, files[in_order]));
 }
 
-static enum status take_line(struct split_list *list, size_t number, char *text)
+static enum status parse_line(struct split_list *list, size_t number, char *text)
 {
     if (*text == '\0')
         return STATUS_OK;
@@ -313,28 +315,28 @@ static enum status take_line(struct split_list *list, size_t number, char *text)
     int split = split_from_name(tab + 1);
     if (split < 0)
         return status_fail(STATUS_MISUSE,
-                           "%s:%zu: '%s' is no split (expected train, valid or test)",
+                           "%s:%zu: '%s' is not a split (expected train, valid or test)",
                            list->origin, number, tab + 1);
     struct line line = {clean_path(text), number, (enum split)split};
-    return take_path(list, &line);
+    return assign_path(list, &line);
 }
 
 static enum status read_lines(struct split_list *list, FILE *file)
 {
     struct text_lines lines = {
-        .file = file, .name = list->origin, .longest = LONGEST_LINE};
+        .file = file, .name = list->origin, .longest = LINE_MAX_BYTES};
     bool more = true;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && more) {
         status = text_lines_next(&lines, &more);
         if (more)
-            status = take_line(list, lines.number, lines.text);
+            status = parse_line(list, lines.number, lines.text);
     }
     text_lines_free(&lines);
     if (status == STATUS_OK)
-        status = settle_all(list);
-    if (status == STATUS_OK && list->vague_count > 0)
-        status = refuse_vague(list, &list->vague[0]);
+        status = resolve_all(list);
+    if (status == STATUS_OK && list->ambiguous_count > 0)
+        status = refuse_ambiguous(list, &list->ambiguous[0]);
     return status;
 }
 
@@ -348,10 +350,10 @@ enum status split_file_read(const char *path, struct scan *scan)
     for (size_t i = 0; i < scan->file_count; i++)
         scan->files[i].split = SCAN_SPLIT_UNLISTED;
     status = read_lines(&list, file);
-    for (size_t i = 0; i < list.vague_count; i++)
-        free(list.vague[i].path);
-    free(list.vague);
-    free(list.by_end);
+    for (size_t i = 0; i < list.ambiguous_count; i++)
+        free(list.ambiguous[i].path);
+    free(list.ambiguous);
+    free(list.by_suffix);
     fclose(file);
     return status;
 }

@@ -1,12 +1,12 @@
-/* stream: rows that draw pieces from a queue, shuffled anew in each microbatch epoch.
+/* stream: rows that take pieces from a queue, reshuffled in each microbatch epoch.
  *
- * A piece of n tokens is n + 1 inputs: END, then its tokens; the target of each is the
- * input behind it, and END behind the last. What a row is at is kept twice: as the plain
- * position that a checkpoint stores (queue, place, offset), and as the piece that stands
- * there, so that no queue but the current one need be remembered.
+ * A piece of n tokens is n + 1 inputs: END, then its tokens. The target of each input is
+ * the next one, and END for the last. A row's position is kept twice: as the plain values
+ * that a checkpoint stores (epoch, position in the queue, offset), and as the piece at
+ * that position, so that only the current queue is in memory.
  *
- * A row sees its piece through a view: the whole piece where all tokens are in memory,
- * else a short part, fetched anew when the row's offset leaves it.
+ * A row reads its piece through a view: the entire piece if all tokens are in memory,
+ * else a short part, reloaded when the row's offset leaves it.
  */
 #include "stream_internal.h"
 
@@ -15,8 +15,7 @@
 
 #include "base/rng.h"
 
-/* The inputs from .. to - 1 of a piece can be given: tokens[0] is the piece's token
- * number `first`. */
+/* Covers the inputs from .. to - 1 of a piece; tokens[0] is the piece's token `first`. */
 struct view {
     size_t piece;
     uint64_t from, to, first;
@@ -35,14 +34,14 @@ struct stream {
     struct view *view;      /* [rows] */
     token *buffer;          /* [rows][VIEW_TOKENS], if there is a cache */
     /* of the single pass: */
-    size_t once_next; /* piece to be taken next */
+    size_t once_next; /* next piece to start */
     size_t *once_at;  /* [rows]; NO_PIECE: none */
     uint64_t *once_offset;
 };
 
 static const size_t NO_PIECE = SIZE_MAX;
 
-/* ---- making one ---- */
+/* ---- creation ---- */
 
 static void shuffle_queue(const struct stream *stream, int64_t epoch, uint32_t *queue)
 {
@@ -52,7 +51,7 @@ static void shuffle_queue(const struct stream *stream, int64_t epoch, uint32_t *
                 (uint64_t)epoch, (uint64_t)stream->microbatch);
 }
 
-static void start(struct stream *stream)
+static void reset(struct stream *stream)
 {
     stream->cursor = (struct stream_cursor){0};
     shuffle_queue(stream, 0, stream->queue);
@@ -108,7 +107,7 @@ enum status stream_create(struct stream_source *source, token end, int microbatc
         stream_close(stream);
         return status;
     }
-    start(stream);
+    reset(stream);
     *out = stream;
     return STATUS_OK;
 }
@@ -183,7 +182,7 @@ uint64_t stream_bytes(const struct stream *stream)
 
 /* ---- tokens ---- */
 
-/* The shard of a piece, of those that the cache knows. */
+/* The cache's index of the shard that holds a piece. */
 static size_t shard_of(const struct stream_source *source, size_t piece)
 {
     size_t low = 0, high = source->shard_count;
@@ -197,8 +196,8 @@ static size_t shard_of(const struct stream_source *source, size_t piece)
     return source->shards[low].number;
 }
 
-static enum status fetch(struct stream *stream, int r, size_t piece, uint64_t first,
-                         uint64_t count)
+static enum status read_tokens(struct stream *stream, int r, size_t piece, uint64_t first,
+                               uint64_t count)
 {
     const struct stream_source *source = &stream->source;
     struct view *view = &stream->view[r];
@@ -212,9 +211,9 @@ static enum status fetch(struct stream *stream, int r, size_t piece, uint64_t fi
                             source->pieces[piece].first + first, (size_t)count, buffer);
 }
 
-/* Makes the row's view hold the input number `offset` of the piece and its target: the
- * tokens offset - 1 and offset. */
-static enum status look_at(struct stream *stream, int r, size_t piece, uint64_t offset)
+/* Makes the row's view cover input `offset` of the piece and its target: the tokens
+ * offset - 1 and offset. */
+static enum status load_view(struct stream *stream, int r, size_t piece, uint64_t offset)
 {
     struct view *view = &stream->view[r];
     if (view->piece == piece && offset >= view->from && offset < view->to)
@@ -225,7 +224,7 @@ static enum status look_at(struct stream *stream, int r, size_t piece, uint64_t 
         count = all - first < VIEW_TOKENS ? all - first : VIEW_TOKENS;
     }
     *view = (struct view){.piece = piece, .first = first};
-    enum status status = fetch(stream, r, piece, first, count);
+    enum status status = read_tokens(stream, r, piece, first, count);
     if (status == STATUS_OK) {
         view->from = first ? first + 1 : 0;
         view->to = first + count == all ? all + 1 : first + count;
@@ -233,11 +232,11 @@ static enum status look_at(struct stream *stream, int r, size_t piece, uint64_t 
     return status;
 }
 
-/* Input and target number `offset` of a piece. */
-static enum status give(struct stream *stream, int r, size_t piece, uint64_t offset,
-                        token *input, int32_t *target)
+/* Input `offset` of a piece, and its target. */
+static enum status read_input(struct stream *stream, int r, size_t piece, uint64_t offset,
+                              token *input, int32_t *target)
 {
-    enum status status = look_at(stream, r, piece, offset);
+    enum status status = load_view(stream, r, piece, offset);
     if (status != STATUS_OK)
         return status;
     const struct view *view = &stream->view[r];
@@ -249,8 +248,8 @@ static enum status give(struct stream *stream, int r, size_t piece, uint64_t off
 
 /* ---- the endless rows ---- */
 
-/* The row takes the next piece of the queue; behind the last one a new queue begins. */
-static void take_piece(struct stream *stream, int r)
+/* Moves the row to the next piece of the queue; after the last one a new queue begins. */
+static void start_next_piece(struct stream *stream, int r)
 {
     struct stream_cursor *cursor = &stream->cursor;
     if ((size_t)cursor->next == stream->source.piece_count) {
@@ -261,14 +260,13 @@ static void take_piece(struct stream *stream, int r)
     stream->at[r] = stream->queue[cursor->next++];
 }
 
-static enum status next_of_row(struct stream *stream, int r, token *input,
-                               int32_t *target)
+static enum status read_row(struct stream *stream, int r, token *input, int32_t *target)
 {
     struct stream_row *row = &stream->row[r];
     if (row->piece < 0 ||
         (uint64_t)row->offset > stream->source.pieces[stream->at[r]].count)
-        take_piece(stream, r);
-    return give(stream, r, stream->at[r], (uint64_t)row->offset++, input, target);
+        start_next_piece(stream, r);
+    return read_input(stream, r, stream->at[r], (uint64_t)row->offset++, input, target);
 }
 
 enum status stream_next(struct stream *stream, int steps, token *inputs, int32_t *targets)
@@ -279,7 +277,7 @@ enum status stream_next(struct stream *stream, int steps, token *inputs, int32_t
         inputs[i] = stream->end;
         targets[i] = -1;
         if (stream->source.piece_count > 0)
-            status = next_of_row(stream, i % rows, &inputs[i], &targets[i]);
+            status = read_row(stream, i % rows, &inputs[i], &targets[i]);
     }
     return status;
 }
@@ -293,19 +291,19 @@ void stream_rewind(struct stream *stream)
         stream->once_at[r] = NO_PIECE;
 }
 
-/* Is the row in a piece that has inputs left? If not, it takes the next, if there is one.
+/* Moves the row to the next piece if its own has no inputs left. False if there is none.
  */
-static int once_has_input(struct stream *stream, int r)
+static bool once_advance(struct stream *stream, int r)
 {
     size_t piece = stream->once_at[r];
     if (piece != NO_PIECE && stream->once_offset[r] <= stream->source.pieces[piece].count)
-        return 1;
+        return true;
     stream->once_at[r] = NO_PIECE;
     if (stream->once_next == stream->source.piece_count)
-        return 0;
+        return false;
     stream->once_at[r] = stream->once_next++;
     stream->once_offset[r] = 0;
-    return 1;
+    return true;
 }
 
 enum status stream_next_once(struct stream *stream, int steps, token *inputs,
@@ -318,10 +316,10 @@ enum status stream_next_once(struct stream *stream, int steps, token *inputs,
         int r = i % rows;
         inputs[i] = stream->end;
         targets[i] = -1;
-        if (!once_has_input(stream, r))
+        if (!once_advance(stream, r))
             continue;
-        status = give(stream, r, stream->once_at[r], stream->once_offset[r]++, &inputs[i],
-                      &targets[i]);
+        status = read_input(stream, r, stream->once_at[r], stream->once_offset[r]++,
+                            &inputs[i], &targets[i]);
         *counted += 1;
     }
     return status;
@@ -336,18 +334,19 @@ void stream_save(const struct stream *stream, struct stream_row *rows,
     *cursor = stream->cursor;
 }
 
-/* Finds the piece that a saved row is in; `queue` is room for one order. */
-static int restore_row(struct stream *stream, int r, const struct stream_row *row,
-                       uint32_t *queue)
+/* Finds the piece of a saved row; `queue` is scratch. False if the position is invalid.
+ */
+static bool restore_row(struct stream *stream, int r, const struct stream_row *row,
+                        uint32_t *queue)
 {
     int64_t pieces = (int64_t)stream->source.piece_count;
     stream->row[r] = *row;
     if (row->piece < 0)
-        return 1; /* none yet */
+        return true; /* none yet */
     const struct stream_cursor *cursor = &stream->cursor;
     if (row->piece >= pieces || row->epoch < 0 || row->epoch > cursor->epoch ||
         (row->epoch == cursor->epoch && row->piece >= cursor->next))
-        return 0;
+        return false;
     shuffle_queue(stream, row->epoch, queue);
     stream->at[r] = queue[row->piece];
     int64_t tokens = (int64_t)stream->source.pieces[stream->at[r]].count;
@@ -357,13 +356,13 @@ static int restore_row(struct stream *stream, int r, const struct stream_row *ro
 enum status stream_restore(struct stream *stream, const struct stream_row *rows,
                            const struct stream_cursor *cursor)
 {
-    int fits = cursor->epoch >= 0 && cursor->next >= 0 &&
-               (uint64_t)cursor->next <= stream->source.piece_count;
+    bool valid = cursor->epoch >= 0 && cursor->next >= 0 &&
+                 (uint64_t)cursor->next <= stream->source.piece_count;
     stream->cursor = *cursor;
-    for (int r = 0; fits && r < stream->rows; r++)
-        fits = restore_row(stream, r, &rows[r], stream->queue);
-    if (!fits) {
-        start(stream);
+    for (int r = 0; valid && r < stream->rows; r++)
+        valid = restore_row(stream, r, &rows[r], stream->queue);
+    if (!valid) {
+        reset(stream);
         return status_fail(
             STATUS_FAILED,
             "the saved position in microbatch %d doesn't fit its %zu pieces: "

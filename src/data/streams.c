@@ -1,8 +1,9 @@
-/* streams: the streams of a rank's microbatches, opened together, as they share a memory.
+/* streams: the streams of a rank's microbatches, opened together because they share one
+ * memory limit.
  *
- * Of that memory the tables of pieces and what the rows look at take what they need; the
- * rest holds chunks of tokens. How much is needed follows from the index alone, so it is
- * known, and refused if it is too little, before any shard is opened.
+ * The tables of pieces and the rows' views are allocated first; the rest of the limit
+ * holds chunks of tokens. The minimum follows from the index alone, so a limit that is
+ * too small is refused before any shard is opened.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +23,12 @@ static uint64_t all_tokens(const struct dataset_shard *shard)
 
 static bool is_wanted(const struct streams_request *request, size_t shard)
 {
-    int microbatch = request->dealt[shard] - request->first;
+    int microbatch = request->assigned[shard] - request->first;
     return microbatch >= 0 && microbatch < request->count &&
            request->dataset->shards[shard].pieces[request->split] > 0;
 }
 
-/* A shard's table of pieces, of all splits, is in memory while it is tested. */
+/* While a shard is opened, its table of pieces, of all splits, is in memory. */
 static uint64_t opening_bytes(const struct dataset *dataset)
 {
     uint64_t most = 0;
@@ -40,7 +41,7 @@ static uint64_t opening_bytes(const struct dataset *dataset)
     return most * (sizeof(struct piece_row) + sizeof(uint64_t));
 }
 
-uint64_t streams_least_resting(const struct streams_request *request)
+uint64_t streams_min_idle_bytes(const struct streams_request *request)
 {
     const struct dataset *dataset = request->dataset;
     uint64_t pieces = 0, bytes = 0;
@@ -54,7 +55,7 @@ uint64_t streams_least_resting(const struct streams_request *request)
     return bytes + (uint64_t)(request->count - 1) * stream_table_bytes(0, 0, true);
 }
 
-static uint64_t least_chunk(const struct streams_request *request)
+static uint64_t largest_chunk(const struct streams_request *request)
 {
     uint64_t most = 0;
     for (size_t i = 0; i < request->dataset->shard_count; i++)
@@ -66,10 +67,10 @@ static uint64_t least_chunk(const struct streams_request *request)
     return most;
 }
 
-uint64_t streams_least(const struct streams_request *request)
+uint64_t streams_min_bytes(const struct streams_request *request)
 {
-    uint64_t working = least_chunk(request), opening = opening_bytes(request->dataset);
-    return streams_least_resting(request) + (working > opening ? working : opening);
+    uint64_t working = largest_chunk(request), opening = opening_bytes(request->dataset);
+    return streams_min_idle_bytes(request) + (working > opening ? working : opening);
 }
 
 uint64_t streams_bytes(const struct streams *streams)
@@ -128,14 +129,14 @@ static enum status add_shard(const struct streams_request *request, size_t index
     return status;
 }
 
-/* Pieces only; their tokens stay in the files. */
+/* Loads only the tables of pieces; the tokens stay in the files. */
 static enum status open_cached(const struct streams_request *request, int microbatch,
                                struct token_cache *cache, struct stream **out)
 {
     struct stream_source source = {.cache = cache};
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < request->dataset->shard_count; i++)
-        if (request->dealt[i] == microbatch && is_wanted(request, i))
+        if (request->assigned[i] == microbatch && is_wanted(request, i))
             status = add_shard(request, i, &source);
     if (status != STATUS_OK) {
         free(source.pieces);
@@ -146,12 +147,12 @@ static enum status open_cached(const struct streams_request *request, int microb
                          request->rows, request->seed, out);
 }
 
-static enum status open_whole(const struct streams_request *request, int microbatch,
-                              struct stream **out)
+static enum status open_in_memory(const struct streams_request *request, int microbatch,
+                                  struct stream **out)
 {
     struct shard pieces = {0};
     for (size_t i = 0; i < request->dataset->shard_count; i++) {
-        if (request->dealt[i] != microbatch || !is_wanted(request, i))
+        if (request->assigned[i] != microbatch || !is_wanted(request, i))
             continue;
         enum status status =
             dataset_read_shard(request->dataset, i, request->split, &pieces);
@@ -166,15 +167,15 @@ static enum status open_whole(const struct streams_request *request, int microba
 
 static enum status check_memory(const struct streams_request *request)
 {
-    uint64_t least = streams_least(request);
-    if (request->memory >= least)
+    uint64_t minimum = streams_min_bytes(request);
+    if (request->memory >= minimum)
         return STATUS_OK;
     const double megabyte = 1e6;
     return status_fail(STATUS_MISUSE,
                        "%s: %.2f MB of memory are too little for its %s split: at least "
                        "%.2f are needed",
                        request->dataset->path, (double)request->memory / megabyte,
-                       split_name(request->split), (double)least / megabyte + 0.005);
+                       split_name(request->split), (double)minimum / megabyte + 0.005);
 }
 
 enum status streams_open(const struct streams_request *request, struct streams *out)
@@ -192,10 +193,10 @@ enum status streams_open(const struct streams_request *request, struct streams *
         struct stream **stream = &out->list[out->count];
         int microbatch = request->first + out->count;
         status = out->cache ? open_cached(request, microbatch, out->cache, stream)
-                            : open_whole(request, microbatch, stream);
+                            : open_in_memory(request, microbatch, stream);
     }
     if (status == STATUS_OK && out->cache)
-        token_cache_plan(out->cache, request->memory - streams_least_resting(request));
+        token_cache_plan(out->cache, request->memory - streams_min_idle_bytes(request));
     if (status != STATUS_OK)
         streams_close(out);
     return status;
@@ -210,8 +211,8 @@ void streams_close(struct streams *streams)
     *streams = (struct streams){0};
 }
 
-void streams_rest(struct streams *streams)
+void streams_release(struct streams *streams)
 {
     if (streams->cache)
-        token_cache_rest(streams->cache);
+        token_cache_release(streams->cache);
 }

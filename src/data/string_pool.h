@@ -1,5 +1,5 @@
-/* string_pool: many short texts in one growing block, each known by its offset, so that a
- * table with millions of paths is two allocations and travels between ranks as it is. */
+/* string_pool: many short strings in one growing block, identified by offset, so that a
+ * table with millions of paths is two allocations and can be sent between ranks as is. */
 #ifndef TUTTI_DATA_STRING_POOL_H
 #define TUTTI_DATA_STRING_POOL_H
 
@@ -13,7 +13,7 @@ struct string_pool { /* zero-initialise; free with pool_free */
     size_t size, capacity;
 };
 
-/* Appends a copy of `line` with its zero byte; *offset says where. */
+/* Appends a copy of `line` with its terminating zero; *offset: its position. */
 enum status pool_append(struct string_pool *pool, const char *line, uint64_t *offset);
 void pool_free(struct string_pool *pool);
 

@@ -1,13 +1,12 @@
 /* token_cache: chunks in slots, the slots in a ring.
  *
- * Which slot is given up is found by the clock algorithm (Corbato, "A Paging Experiment
- * with the Multics System", 1968): a hand goes round and takes the first slot that was
- * not used since it came by last. A piece's first tokens come from a place that nobody
- * can foresee, so nothing cleverer would do better; what the cache is for is the rest of
- * the piece.
+ * Slots are evicted by the clock algorithm (Corbato, "A Paging Experiment with the
+ * Multics System", 1968): a hand goes round and evicts the first slot that was not used
+ * since its last visit. The position of a piece's first tokens is unpredictable, so a
+ * more elaborate policy would not do better; the cache serves the rest of the piece.
  *
- * Open files are few, as a process may not have many (ulimit -n); they are opened again
- * when needed, and must then be the files that they were.
+ * Few files are open at a time, as the number of descriptors is limited (ulimit -n). They
+ * are reopened when needed, and must then be unchanged.
  */
 #include "token_cache.h"
 
@@ -22,15 +21,15 @@
 #include "base/array.h"
 #include "base/phase.h"
 
-enum { MOST_OPEN = 256, OTHER_DESCRIPTORS = 64 };
+enum { OPEN_FILES_MAX = 256, OTHER_DESCRIPTORS = 64 };
 
 static const uint32_t NO_SLOT = UINT32_MAX;
 
 struct cached_shard {
     char *path;
     struct h5_chunks chunks;
-    uint32_t *slot_of; /* [chunks.count]; NO_SLOT: not here */
-    int64_t size; /* of the file, with the time of its last change: still the same? */
+    uint32_t *slot_of; /* [chunks.count]; NO_SLOT: not cached */
+    int64_t size;      /* of the file, with `changed`: to detect a modification */
     struct timespec changed;
     int descriptor;   /* -1: closed */
     uint64_t used_at; /* the cache's clock when it was last read */
@@ -38,29 +37,29 @@ struct cached_shard {
 
 struct slot {
     size_t shard, chunk;
-    bool holds, used;
+    bool filled, used;
 };
 
 struct token_cache {
     const struct dataset *dataset;
     struct cached_shard *shards;
-    size_t shard_count, shard_room;
-    size_t room;    /* bytes of a slot's part of `bytes` */
-    uint8_t *bytes; /* [slot_count][room]; NULL at rest */
+    size_t shard_count, shard_capacity;
+    size_t slot_size; /* bytes of a slot in `bytes` */
+    uint8_t *bytes;   /* [slot_count][slot_size]; NULL until used */
     struct slot *slots;
     size_t slot_count, hand;
-    int open, most_open;
+    int open, max_open;
     uint64_t clock;
 };
 
 /* ---- set-up ---- */
 
-static int descriptors(void)
+static int max_open_files(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-        limit.rlim_cur > 2 * MOST_OPEN + OTHER_DESCRIPTORS)
-        return MOST_OPEN;
+        limit.rlim_cur > 2 * OPEN_FILES_MAX + OTHER_DESCRIPTORS)
+        return OPEN_FILES_MAX;
     int left = (int)limit.rlim_cur - OTHER_DESCRIPTORS;
     return left > 2 ? left / 2 : 1;
 }
@@ -71,11 +70,11 @@ enum status token_cache_create(const struct dataset *dataset, struct token_cache
     if (!*out)
         return dataset_no_memory(dataset->path);
     (*out)->dataset = dataset;
-    (*out)->most_open = descriptors();
+    (*out)->max_open = max_open_files();
     return STATUS_OK;
 }
 
-static void forget(struct cached_shard *shard)
+static void free_shard(struct cached_shard *shard)
 {
     h5_chunks_free(&shard->chunks);
     free(shard->slot_of);
@@ -86,15 +85,15 @@ void token_cache_free(struct token_cache *cache)
 {
     if (!cache)
         return;
-    token_cache_rest(cache);
+    token_cache_release(cache);
     for (size_t i = 0; i < cache->shard_count; i++)
-        forget(&cache->shards[i]);
+        free_shard(&cache->shards[i]);
     free(cache->shards);
     free(cache);
 }
 
-static enum status check_shape(const struct shard_file *file,
-                               const struct h5_chunks *chunks)
+static enum status check_chunks(const struct shard_file *file,
+                                const struct h5_chunks *chunks)
 {
     if (chunks->length != file->tokens)
         return status_fail(STATUS_FAILED, "%s: /tokens: %zu (expected %llu)",
@@ -108,8 +107,7 @@ static enum status check_shape(const struct shard_file *file,
     return STATUS_OK;
 }
 
-static enum status remember_file(const struct shard_file *file,
-                                 struct cached_shard *shard)
+static enum status record_file(const struct shard_file *file, struct cached_shard *shard)
 {
     struct stat facts;
     if (stat(h5_path(file->file), &facts) != 0)
@@ -129,18 +127,18 @@ enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
                             size_t *number)
 {
     struct cached_shard shard = {.descriptor = -1};
-    struct cached_shard *shards = array_reserve(cache->shards, &cache->shard_room,
+    struct cached_shard *shards = array_reserve(cache->shards, &cache->shard_capacity,
                                                 cache->shard_count + 1, sizeof *shards);
     if (!shards)
         return STATUS_FAILED;
     cache->shards = shards;
     enum status status = h5_chunks_find(file->file, "/tokens", H5_U16, &shard.chunks);
     if (status == STATUS_OK)
-        status = check_shape(file, &shard.chunks);
+        status = check_chunks(file, &shard.chunks);
     if (status == STATUS_OK)
-        status = remember_file(file, &shard);
+        status = record_file(file, &shard);
     if (status != STATUS_OK) {
-        forget(&shard);
+        free_shard(&shard);
         return status;
     }
     *number = cache->shard_count;
@@ -150,15 +148,15 @@ enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
 
 static size_t slot_bytes(const struct token_cache *cache)
 {
-    return cache->room + sizeof *cache->slots;
+    return cache->slot_size + sizeof *cache->slots;
 }
 
 void token_cache_plan(struct token_cache *cache, uint64_t bytes)
 {
     size_t chunks = 0;
     for (size_t i = 0; i < cache->shard_count; i++) {
-        size_t room = h5_chunk_room(&cache->shards[i].chunks);
-        cache->room = room > cache->room ? room : cache->room;
+        size_t slot_size = h5_chunk_room(&cache->shards[i].chunks);
+        cache->slot_size = slot_size > cache->slot_size ? slot_size : cache->slot_size;
         chunks += cache->shards[i].chunks.count;
     }
     uint64_t slots = bytes / slot_bytes(cache);
@@ -225,7 +223,7 @@ static enum status open_shard(struct token_cache *cache, struct cached_shard *sh
     shard->used_at = ++cache->clock;
     if (shard->descriptor >= 0)
         return STATUS_OK;
-    if (cache->open >= cache->most_open)
+    if (cache->open >= cache->max_open)
         close_oldest(cache);
     shard->descriptor = open(shard->path, O_RDONLY | O_CLOEXEC);
     if (shard->descriptor < 0)
@@ -234,8 +232,8 @@ static enum status open_shard(struct token_cache *cache, struct cached_shard *sh
     if (!is_unchanged(shard)) {
         close_shard(cache, shard);
         return status_fail(STATUS_FAILED,
-                           "%s: has been changed since this run began to read it: put "
-                           "back the dataset of the beginning",
+                           "%s: has been changed since this run began to read it: "
+                           "restore the original dataset",
                            shard->path);
     }
     posix_fadvise(shard->descriptor, 0, 0, POSIX_FADV_RANDOM);
@@ -244,24 +242,24 @@ static enum status open_shard(struct token_cache *cache, struct cached_shard *sh
 
 /* ---- chunks ---- */
 
-static enum status wake(struct token_cache *cache)
+static enum status allocate_slots(struct token_cache *cache)
 {
     if (cache->bytes)
         return STATUS_OK;
-    cache->bytes = malloc(cache->slot_count * cache->room);
+    cache->bytes = malloc(cache->slot_count * cache->slot_size);
     cache->slots = calloc(cache->slot_count, sizeof *cache->slots);
     if (cache->bytes && cache->slots)
         return STATUS_OK;
-    token_cache_rest(cache);
+    token_cache_release(cache);
     return dataset_no_memory(cache->dataset->path);
 }
 
-void token_cache_rest(struct token_cache *cache)
+void token_cache_release(struct token_cache *cache)
 {
     for (size_t i = 0; i < cache->shard_count; i++)
         close_shard(cache, &cache->shards[i]);
     for (size_t i = 0; cache->slots && i < cache->slot_count; i++)
-        if (cache->slots[i].holds)
+        if (cache->slots[i].filled)
             cache->shards[cache->slots[i].shard].slot_of[cache->slots[i].chunk] = NO_SLOT;
     free(cache->bytes);
     free(cache->slots);
@@ -270,8 +268,8 @@ void token_cache_rest(struct token_cache *cache)
     cache->hand = 0;
 }
 
-/* A slot that holds nothing any more. */
-static size_t empty_slot(struct token_cache *cache)
+/* Evicts a chunk and returns its slot, now empty. */
+static size_t evict_slot(struct token_cache *cache)
 {
     struct slot *slot;
     for (;;) {
@@ -283,7 +281,7 @@ static size_t empty_slot(struct token_cache *cache)
     }
     size_t number = cache->hand;
     cache->hand = (cache->hand + 1) % cache->slot_count;
-    if (slot->holds)
+    if (slot->filled)
         cache->shards[slot->shard].slot_of[slot->chunk] = NO_SLOT;
     *slot = (struct slot){0};
     return number;
@@ -291,10 +289,10 @@ static size_t empty_slot(struct token_cache *cache)
 
 static token *slot_tokens(const struct token_cache *cache, size_t slot)
 {
-    return (token *)(void *)(cache->bytes + slot * cache->room);
+    return (token *)(void *)(cache->bytes + slot * cache->slot_size);
 }
 
-/* From the file's order of bytes to ours; each must be in the vocabulary. */
+/* Converts from the file's byte order; every token must be in the vocabulary. */
 static enum status check_tokens(const struct token_cache *cache, const char *path,
                                 uint64_t first, size_t count, token *tokens)
 {
@@ -317,12 +315,12 @@ static enum status check_tokens(const struct token_cache *cache, const char *pat
 static enum status load(struct token_cache *cache, size_t number, size_t chunk)
 {
     struct cached_shard *shard = &cache->shards[number];
-    size_t slot = empty_slot(cache);
+    size_t slot = evict_slot(cache);
     token *tokens = slot_tokens(cache, slot);
     uint64_t first = (uint64_t)chunk * shard->chunks.chunk;
     uint64_t left = shard->chunks.length - first;
     size_t count = left < shard->chunks.chunk ? (size_t)left : shard->chunks.chunk;
-    phase_move(); /* a slow disk is no hang */
+    phase_move(); /* a slow disk is not a hang */
     enum status status = open_shard(cache, shard);
     if (status == STATUS_OK)
         status = h5_chunk_read(&shard->chunks, chunk, shard->descriptor, shard->path,
@@ -331,7 +329,7 @@ static enum status load(struct token_cache *cache, size_t number, size_t chunk)
         status = check_tokens(cache, shard->path, first, count, tokens);
     if (status != STATUS_OK)
         return status;
-    cache->slots[slot] = (struct slot){.shard = number, .chunk = chunk, .holds = true};
+    cache->slots[slot] = (struct slot){.shard = number, .chunk = chunk, .filled = true};
     shard->slot_of[chunk] = (uint32_t)slot;
     return STATUS_OK;
 }
@@ -340,7 +338,7 @@ static enum status find_chunk(struct token_cache *cache, size_t number, size_t c
                               const token **tokens)
 {
     struct cached_shard *shard = &cache->shards[number];
-    enum status status = wake(cache);
+    enum status status = allocate_slots(cache);
     if (status == STATUS_OK && shard->slot_of[chunk] == NO_SLOT)
         status = load(cache, number, chunk);
     if (status != STATUS_OK)

@@ -1,7 +1,7 @@
-/* composer: phrases, draws and notes. The automaton's one non-obvious choice is its
- * order: a chord is decided (how long, which, how voiced) before the ornament of the
- * chord before it, because a passing note leads somewhere. What the listener hears first
- * is decided last; the probability of the whole is the same product.
+/* composer: phrases, draws and notes. The order of the automaton's decisions is not the
+ * order of time: the length, kind and voicing of a chord are decided before the ornament
+ * of the previous chord, because a passing note depends on its target. The probability of
+ * the piece is the same product.
  */
 #include "composer.h"
 
@@ -13,7 +13,7 @@
 
 enum { VELOCITY = 80, ORGAN = 19, HALF_BEAT = COMPOSER_TICKS / 2 };
 
-/* Against 1 for each voice's passing or turning note. */
+/* Relative to 1 for each voice's passing or turning note. */
 static const double plain_weight = 1.2;
 static const double turn_weight = 0.35;
 
@@ -64,7 +64,7 @@ uint8_t composer_ornament_pitch(const struct composer *composer, int voicing, in
     return (uint8_t)harmony_ornament(&all[voicing], &all[next], ornament - 1);
 }
 
-/* Choices are collected with weights, which normalise makes probabilities. */
+/* Choices are collected with weights; normalise converts them to probabilities. */
 static void add(struct composer_choices *choices, int value, double weight)
 {
     if (weight <= 0)
@@ -170,7 +170,7 @@ void composer_choices(const struct composer *composer, const struct composer_sta
     normalise(out);
 }
 
-/* The next chord begins to sound. */
+/* The next chord becomes the current one. */
 static void advance(struct composer_state *state)
 {
     state->voicing = state->next_voicing;
@@ -227,10 +227,10 @@ static enum status add_note(struct notes *notes, int voice, int pitch, uint32_t 
 struct piece_writer {
     const struct composer *composer;
     struct notes *notes;
-    uint32_t tick; /* where the present chord begins */
+    uint32_t tick; /* start of the current chord */
 };
 
-/* Writes the chord of `state`, whose ornament and successor are known now. */
+/* Writes the chord of `state`, whose ornament and successor are now decided. */
 static enum status write_chord(struct piece_writer *writer,
                                const struct composer_state *state, int ornament, int next)
 {
@@ -270,9 +270,9 @@ static double entropy(const struct composer_choices *choices)
     return sum;
 }
 
-/* Makes the choice, and writes the chord that it completes. */
-static enum status take(struct piece_writer *writer, struct composer_state *state,
-                        int value)
+/* Applies the choice; writes the chord that it completes. */
+static enum status apply_choice(struct piece_writer *writer, struct composer_state *state,
+                                int value)
 {
     struct composer_state before = *state;
     composer_choose(state, value);
@@ -299,7 +299,7 @@ enum status composer_compose(const struct composer *composer, uint64_t seed,
         int i = draw(&choices, rng_uniform(seed, RNG_COMPOSE, piece, draws, 0));
         out->log_probability += log(choices.probability[i]);
         out->expected += entropy(&choices);
-        status = take(&writer, &state, choices.value[i]);
+        status = apply_choice(&writer, &state, choices.value[i]);
     }
     notes_sort(&out->notes);
     return status;

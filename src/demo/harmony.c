@@ -1,9 +1,8 @@
-/* harmony: what a student of part writing learns, as tables. Chords of one key in root
- * position or inversion; every complete voicing of them within the voices' ranges; and
- * for each pair of voicings a weight: none where a rule of part writing is broken
- * (parallel fifths and octaves, overlapping voices, leaps, leading notes and sevenths
- * that don't resolve), else the larger the smoother the voices move. Kostka and Payne,
- * "Tonal Harmony", chapters 5 to 13, is where the rules can be read.
+/* harmony: part writing as tables. Chords of one key in root position or inversion; every
+ * complete voicing of them within the voices' ranges; and for each pair of voicings a
+ * weight: 0 if a rule of part writing is broken (parallel fifths and octaves, overlapping
+ * voices, leaps, leading notes and sevenths that don't resolve), else larger the smoother
+ * the voices move. The rules follow Kostka and Payne, "Tonal Harmony", chapters 5 to 13.
  */
 #include "harmony.h"
 
@@ -44,7 +43,7 @@ static const struct {
     [CHORD_SIX_FOUR] = {4, 1, {{0, 2, 4}}, false},
 };
 
-/* How readily one chord follows another. Row: from; column: to; both as in enum chord. */
+/* Weight of one chord following another. Row: from; column: to; both as in enum chord. */
 static const float progression[CHORDS][CHORDS] = {
     /*            I   I6   ii6  IV   V    V6   V7   vi  vii6  6-4 */
     /* I     */ {2, 1, 2, 3, 3, 2, 1, 2, 2, 2},
@@ -64,7 +63,7 @@ static const float progression[CHORDS][CHORDS] = {
 #define DOMINANT [CHORD_V] = true, [CHORD_V7] = true, [CHORD_VII6] = true
 #define NOT_HOME [CHORD_I6] = true, [CHORD_VI] = true
 
-/* What may stand in a place, how long, and whether a breath follows. */
+/* The chords of a place, its length, and whether a breath follows. */
 static const struct {
     int beats;
     bool breath;
@@ -125,11 +124,11 @@ static const struct {
     int low, high;
 } ranges[COMPOSER_VOICES] = {{40, 57}, {52, 64}, {57, 69}, {64, 76}};
 
-/* Widest distance to the next voice above. */
+/* Maximum distance to the next voice above, semitones. */
 static const int spacing[COMPOSER_VOICES - 1] = {19, 12, 12};
 
 static const double temperature = 2.0; /* of the costs below */
-static const double cost_tail = 2.0;   /* costlier than the best by more: not done */
+static const double cost_tail = 2.0;   /* excluded if costlier than the best by more */
 static const double forbidden = HUGE_VAL;
 
 double harmony_succession(enum place from, enum place to)
@@ -147,7 +146,7 @@ bool harmony_breathes(enum place place)
     return places[place].breath;
 }
 
-/* The same chord again is heard as another one only after a breath. */
+/* A repeated chord is perceived as a new one only after a breath. */
 double harmony_progression(enum chord from, enum chord to, enum place place)
 {
     bool opens = place == PLACE_OPEN_LONG || place == PLACE_OPEN_FIRST;
@@ -183,8 +182,8 @@ static void sort_three(int *v)
         }
 }
 
-/* Do the upper voices hold what the chord wants, and nothing twice that it doesn't? */
-static bool complete(const struct voicing *v)
+/* True if the upper voices have exactly the degrees of one of the chord's doublings. */
+static bool is_complete(const struct voicing *v)
 {
     int found[UPPER];
     for (int i = 0; i < UPPER; i++)
@@ -196,19 +195,19 @@ static bool complete(const struct voicing *v)
     return false;
 }
 
-static void keep_voicing(struct harmony *harmony, const struct voicing *voicing)
+static void append_voicing(struct harmony *harmony, const struct voicing *voicing)
 {
     if (harmony->voicings)
         harmony->voicings[harmony->count] = *voicing;
     harmony->count++;
 }
 
-/* Fills in voice after voice from the bass up; counts only, while there is no memory. */
+/* Enumerates voices from the bass up. Without harmony->voicings it only counts. */
 static void extend_voicing(struct harmony *harmony, struct voicing *v, int voice)
 {
     if (voice == COMPOSER_VOICES) {
-        if (complete(v))
-            keep_voicing(harmony, v);
+        if (is_complete(v))
+            append_voicing(harmony, v);
         return;
     }
     int low = ranges[voice].low, high = ranges[voice].high;
@@ -241,8 +240,8 @@ static void list_voicings(struct harmony *harmony)
         }
 }
 
-/* Cost of a move by so many semitones. The soprano likes steps, inner voices stay, the
- * bass leaps by fourths, fifths and octaves. */
+/* Cost of a move by `semitones`. Steps are cheap in the soprano, staying in the inner
+ * voices, and leaps by fourths, fifths and octaves in the bass. */
 static double move_cost(int voice, int semitones)
 {
     static const double soprano[] = {1.0, 0, 0, 0.7, 0.7, 1.4};
@@ -258,27 +257,28 @@ static double move_cost(int voice, int semitones)
     return voice == VOICE_SOPRANO ? soprano[distance] : inner[distance];
 }
 
-static bool perfect(int interval)
+static bool is_perfect(int interval)
 {
     return interval % OCTAVE == 0 || interval % OCTAVE == 7;
 }
 
-/* Two voices that both move and keep a perfect fifth or octave. */
-static bool parallel(const struct voicing *a, const struct voicing *b, int low, int high)
+/* True if two voices both move and keep a perfect fifth or octave. */
+static bool is_parallel(const struct voicing *a, const struct voicing *b, int low,
+                        int high)
 {
     int before = a->pitch[high] - a->pitch[low], after = b->pitch[high] - b->pitch[low];
-    return a->pitch[low] != b->pitch[low] && perfect(after) &&
+    return a->pitch[low] != b->pitch[low] && is_perfect(after) &&
            before % OCTAVE == after % OCTAVE;
 }
 
-static bool overlaps(const struct voicing *a, const struct voicing *b, int voice)
+static bool is_overlapping(const struct voicing *a, const struct voicing *b, int voice)
 {
     return (voice > 0 && b->pitch[voice] < a->pitch[voice - 1]) ||
            (voice + 1 < COMPOSER_VOICES && b->pitch[voice] > a->pitch[voice + 1]);
 }
 
-/* An augmented second, or a note of the dominant that doesn't resolve. */
-static bool unresolved(const struct voicing *a, const struct voicing *b, int voice)
+/* True for an augmented second, or a note of the dominant that doesn't resolve. */
+static bool is_unresolved(const struct voicing *a, const struct voicing *b, int voice)
 {
     int move = b->pitch[voice] - a->pitch[voice];
     int steps = abs(b->degree[voice] - a->degree[voice]);
@@ -298,10 +298,10 @@ static double pair_cost(const struct voicing *a, const struct voicing *b)
     double cost = 0.07 * abs(b->pitch[VOICE_SOPRANO] - 70);
     for (int voice = 0; voice < COMPOSER_VOICES; voice++) {
         cost += move_cost(voice, b->pitch[voice] - a->pitch[voice]);
-        if (overlaps(a, b, voice) || unresolved(a, b, voice))
+        if (is_overlapping(a, b, voice) || is_unresolved(a, b, voice))
             return forbidden;
         for (int low = 0; low < voice; low++)
-            if (parallel(a, b, low, voice))
+            if (is_parallel(a, b, low, voice))
                 return forbidden;
     }
     return cost;
@@ -314,9 +314,9 @@ double harmony_opening_weight(const struct voicing *voicing)
     return exp(-abs(voicing->pitch[VOICE_SOPRANO] - 70) / 3.0);
 }
 
-/* Weights of the ways from voicing a to the voicings [first, end) of one chord: the
- * costly ones are left out, so that what is rare is rare because it was never written. */
-static void weigh_chord(struct harmony *harmony, int a, int first, int end)
+/* Weights of the transitions from voicing a to the voicings [first, end) of one chord.
+ * Costly ones get 0, so that rare transitions do not occur at all. */
+static void set_chord_weights(struct harmony *harmony, int a, int first, int end)
 {
     float *weight = harmony->weight + (size_t)a * (size_t)harmony->count;
     const struct voicing *from = &harmony->voicings[a];
@@ -330,7 +330,7 @@ static void weigh_chord(struct harmony *harmony, int a, int first, int end)
     }
 }
 
-static void weigh_from(struct harmony *harmony, int a)
+static void set_weights_from(struct harmony *harmony, int a)
 {
     const struct voicing *all = harmony->voicings;
     for (int first = 0, end; first < harmony->count; first = end) {
@@ -339,7 +339,7 @@ static void weigh_from(struct harmony *harmony, int a)
                all[end].chord == all[first].chord)
             end++;
         if (all[first].key == all[a].key)
-            weigh_chord(harmony, a, first, end);
+            set_chord_weights(harmony, a, first, end);
     }
 }
 
@@ -354,8 +354,8 @@ static bool leads_to(const struct harmony *harmony, int a, enum place place)
     return false;
 }
 
-/* Can the piece go on from this voicing, wherever it may stand? */
-static bool goes_on(const struct harmony *harmony, int a)
+/* True if the piece can continue from this voicing in any place. */
+static bool can_continue(const struct harmony *harmony, int a)
 {
     for (enum place place = 0; place < PLACES; place++)
         for (enum place next = 0; next < PLACE_END; next++)
@@ -365,17 +365,17 @@ static bool goes_on(const struct harmony *harmony, int a)
     return true;
 }
 
-/* Takes out voicings that could strand a piece, until there are none. */
+/* Removes voicings from which a piece could not continue, until there are none. */
 static void prune(struct harmony *harmony)
 {
     size_t count = (size_t)harmony->count;
     for (size_t a = 0; a < count; a++) {
-        if (harmony->voicings[a].stranded || goes_on(harmony, (int)a))
+        if (harmony->voicings[a].stranded || can_continue(harmony, (int)a))
             continue;
         harmony->voicings[a].stranded = true;
         for (size_t from = 0; from < count; from++)
             harmony->weight[from * count + a] = 0;
-        a = (size_t)-1; /* those that led here only are stranded now: begin again */
+        a = (size_t)-1; /* voicings that lead only here are now stranded: restart */
     }
 }
 
@@ -392,7 +392,7 @@ enum status harmony_create(struct harmony *out)
     }
     list_voicings(out);
     for (int a = 0; a < out->count; a++)
-        weigh_from(out, a);
+        set_weights_from(out, a);
     prune(out);
     return STATUS_OK;
 }
@@ -404,9 +404,8 @@ void harmony_free(struct harmony *harmony)
     *harmony = (struct harmony){0};
 }
 
-/* The pitch of the scale next above (step 1) or below (-1), a second away; 0 if there is
- * none. */
-static int neighbour(const struct voicing *from, int voice, int step)
+/* The pitch of the scale a second above (step 1) or below (-1); 0 if there is none. */
+static int scale_neighbour(const struct voicing *from, int voice, int step)
 {
     int degree = (from->degree[voice] + step + DEGREES) % DEGREES;
     int class = degree_class(from->key, degree, false);
@@ -427,12 +426,12 @@ int harmony_ornament(const struct voicing *from, const struct voicing *to, int v
     int move = to->pitch[voice] - from->pitch[voice];
     int pitch = 0;
     if (abs(move) == 3 || abs(move) == 4) {
-        pitch = neighbour(from, voice, move > 0 ? 1 : -1);
+        pitch = scale_neighbour(from, voice, move > 0 ? 1 : -1);
         int rest = abs(to->pitch[voice] - pitch);
         if (rest != 1 && rest != 2)
             pitch = 0;
     } else if (move == 0 && voice == VOICE_SOPRANO) {
-        pitch = neighbour(from, voice, 1);
+        pitch = scale_neighbour(from, voice, 1);
     }
     return pitch && fits_between(from, voice, pitch) ? pitch : 0;
 }

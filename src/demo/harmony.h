@@ -1,4 +1,5 @@
-/* harmony: the composer's chords, their voicings, and which voicing may follow which. */
+/* harmony: the composer's chords, their voicings, and the transitions between voicings.
+ */
 #ifndef TUTTI_DEMO_HARMONY_H
 #define TUTTI_DEMO_HARMONY_H
 
@@ -25,7 +26,7 @@ enum chord {
 
 enum { KEYS = 2 };
 
-/* Where in a phrase a chord stands. A phrase goes in blocks of two beats, each of one
+/* A chord's position in its phrase. A phrase consists of blocks of two beats, each of one
  * function: tonic (OPEN, TURN), subdominant (LEAD), dominant (DRIVE), close. A block is
  * one LONG chord, or a FIRST and a SECOND one. */
 enum place {
@@ -39,10 +40,10 @@ enum place {
     PLACE_DRIVE_LONG,
     PLACE_DRIVE_FIRST,
     PLACE_DRIVE_SECOND,
-    PLACE_TURN_LONG, /* deceptive: the dominant goes elsewhere than home */
+    PLACE_TURN_LONG, /* deceptive cadence */
     PLACE_TURN_FIRST,
     PLACE_TURN_SECOND,
-    PLACE_HALF,  /* half cadence: the phrase stops on the dominant, and breathes */
+    PLACE_HALF,  /* half cadence: the phrase ends on the dominant, with a breath */
     PLACE_CLOSE, /* full cadence, and a breath */
     PLACE_FINAL, /* full cadence, held to the end of the piece */
     PLACE_END,   /* no chord */
@@ -53,13 +54,13 @@ struct voicing {
     uint8_t pitch[COMPOSER_VOICES];
     uint8_t degree[COMPOSER_VOICES]; /* of the scale, 0-6 */
     uint8_t key, chord;
-    bool stranded; /* a piece could not go on from it: not used */
+    bool stranded; /* unused, as a piece could not continue from it */
 };
 
 struct harmony {
     int count;
     struct voicing *voicings;
-    float *weight; /* [count][count]: of going from a voicing to another; 0: forbidden */
+    float *weight; /* [count][count]: of the transition from, to; 0: forbidden */
 };
 
 enum status harmony_create(struct harmony *out);
@@ -71,14 +72,14 @@ double harmony_succession(enum place from, enum place to);
 int harmony_beats(enum place place);
 bool harmony_breathes(enum place place); /* the last half beat is a rest */
 
-/* How readily chord `to` follows `from` in that place, as far as harmony goes. */
+/* Weight of chord `to` following `from` in that place, regardless of voicings. */
 double harmony_progression(enum chord from, enum chord to, enum place place);
 
-/* How much an opening chord likes to be voiced so. */
+/* Weight of the voicing for an opening chord. */
 double harmony_opening_weight(const struct voicing *voicing);
 
-/* The pitch between (voice moves by a third) or above (voice stays) that the voice can
- * touch on its way from one voicing to another; 0 if there is none. */
+/* The voice's ornament between two voicings: the passing note if it moves by a third, the
+ * upper neighbour if it stays; 0 if there is none. */
 int harmony_ornament(const struct voicing *from, const struct voicing *to, int voice);
 
 #endif

@@ -1,6 +1,6 @@
-/* onsets: notes on a whole-numbered grid, and back. Notes come by tick; where a file's
+/* onsets: notes on an integer grid, and back. Notes are sorted by tick. If a file's
  * tracks keep their own time (format 2) that need not be their order in seconds, so the
- * order is checked, and made only where it is missing. */
+ * order is checked, and the onsets are sorted only if necessary. */
 #include "onsets.h"
 
 #include <math.h>
@@ -23,15 +23,14 @@ void onsets_free(struct onsets *onsets)
     *onsets = (struct onsets){0};
 }
 
-/* Encoding does not depend on the order of onsets of one step: each of them may come
- * first. */
+/* The encodings do not depend on the order of onsets within a step. */
 static int compare_starts(const void *left, const void *right)
 {
     const struct onset *a = left, *b = right;
     return (a->start > b->start) - (a->start < b->start);
 }
 
-void onsets_settle(struct onsets *onsets)
+void onsets_normalise(struct onsets *onsets)
 {
     bool sorted = true;
     for (size_t i = 1; i < onsets->count; i++)
@@ -46,40 +45,41 @@ void onsets_settle(struct onsets *onsets)
     }
 }
 
-bool onsets_layered(const struct onsets *onsets)
+bool onsets_multi_instrument(const struct onsets *onsets)
 {
     uint16_t differ = 0;
     for (size_t i = 1; i < onsets->count; i++)
-        differ |= onsets->items[i].line ^ onsets->items[0].line;
+        differ |= onsets->items[i].instrument ^ onsets->items[0].instrument;
     return differ != 0;
 }
 
-struct struck {           /* when an instrument's pitch is struck, last first */
-    uint32_t next, after; /* the next time, and the one after that */
+struct struck {           /* onsets of an instrument's pitch, scanned backwards */
+    uint32_t next, after; /* the next one, and the one after it */
 };
 
-/* Room for the pitches of all lines, none of them struck. */
+/* [instruments][PITCHES], none struck. NULL if out of memory. */
 static struct struck *make_table(const struct onsets *onsets)
 {
-    size_t lines = 0;
+    size_t instruments = 0;
     for (size_t i = 0; i < onsets->count; i++)
-        if (onsets->items[i].line >= lines)
-            lines = onsets->items[i].line + (size_t)1;
-    size_t size = (lines ? lines : 1) * PITCHES * sizeof(struct struck);
+        if (onsets->items[i].instrument >= instruments)
+            instruments = onsets->items[i].instrument + (size_t)1;
+    size_t size = (instruments ? instruments : 1) * PITCHES * sizeof(struct struck);
     struct struck *table = malloc(size);
     if (table)
         memset(table, 0xFF, size); /* never */
     return table;
 }
 
-enum status onsets_cut(struct onsets *onsets)
+enum status onsets_truncate(struct onsets *onsets)
 {
     struct struck *table = make_table(onsets);
     if (!table)
         return status_fail(STATUS_FAILED, "no memory to encode %zu notes", onsets->count);
     for (size_t i = onsets->count; i-- > 0;) {
         struct onset *onset = &onsets->items[i];
-        struct struck *struck = &table[onset->line * (size_t)PITCHES + onset->pitch];
+        struct struck *struck =
+            &table[onset->instrument * (size_t)PITCHES + onset->pitch];
         if (struck->next != onset->start)
             *struck = (struct struck){onset->start, struck->next};
         if (onset->end > struck->after)
@@ -111,8 +111,8 @@ static uint32_t tick_at(double seconds)
     return tick < (double)UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
 }
 
-enum status decoded_note(struct notes *out, double start, double end, int pitch,
-                         int velocity)
+enum status decoded_append(struct notes *out, double start, double end, int pitch,
+                           int velocity)
 {
     if (end <= start)
         return STATUS_OK;

@@ -1,10 +1,29 @@
-/* performance: the 388 events of Performance RNN.
+/* performance: the 388 events of Performance RNN (Oore et al., "This time with feeling",
+ * 2018): NOTE_ON 0-127, NOTE_OFF 128-255, TIME_SHIFT 256-355 (1-100 x 10 ms), VELOCITY
+ * 356-387 (bin (v-1)/4, only on change, before NOTE_ON); END 388.
  *
- * At most one note of a pitch sounds at a time, so the notes waiting for their end are a
- * set of pitches with one end each: there is no queue, and taking the set from the lowest
- * pitch up gives the canonical order within a step for nothing. Where several instruments
- * play, each note is first ended where its own instrument strikes the pitch again; the
- * latest end of all is then the pitch's.
+ * Steps of 10 ms. An instrument is a channel of a port, in any track. A note that still
+ * sounds when its instrument strikes the pitch again ends there. Then notes of one pitch,
+ * of any instrument, that begin in the same step are merged, with the largest velocity.
+ * The merged note sounds until the latest end of all notes of that pitch that sound in
+ * its first step, including those that began before, or until any instrument strikes the
+ * pitch again: so an instrument's long note continues as the last of the shorter ones
+ * that others play on its pitch.
+ *
+ * Velocity v becomes 4 * ((v - 1) / 4) + 2, the middle of its bin. Within a step
+ * NOTE_OFFs precede NOTE_ONs, each by ascending pitch. A long pause is as many TIME_SHIFT
+ * 100 as fit, then the rest. The piece ends with its last NOTE_OFF.
+ *
+ * The grammar forbids: NOTE_ON of a sounding pitch, or before the first VELOCITY;
+ * NOTE_OFF of a silent pitch, or of one that began at the same instant; a VELOCITY that
+ * is already in force, or when every pitch sounds; anything but NOTE_ON after a VELOCITY;
+ * END while a note sounds.
+ *
+ * At most one note of a pitch sounds at a time, so the sounding notes are a set of
+ * pitches with one end each. No queue is needed, and traversing the set by ascending
+ * pitch yields the canonical order within a step. With several instruments, each note is
+ * first ended where its own instrument strikes the pitch again; the latest end of all is
+ * then the pitch's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -39,19 +58,19 @@ static int bin_velocity(int bin)
 
 /* ---- notes -> tokens ---- */
 
-struct performer {
-    token *at; /* where the next token goes */
+struct encoder {
+    token *at; /* the next token to write */
     uint32_t now;
-    uint32_t next_end; /* of the sounding; NEVER: none sounds */
-    int bin;           /* in force */
-    bool layered;      /* there are several instruments */
+    uint32_t next_end; /* of the sounding notes; NEVER: none sounds */
+    int bin;           /* velocity in force */
+    bool multi_instrument;
     struct pitch_set sounding, striking;
-    uint32_t end[PITCHES];        /* of the sounding */
-    uint32_t strike_end[PITCHES]; /* of those about to sound */
+    uint32_t end[PITCHES];        /* of the sounding notes */
+    uint32_t strike_end[PITCHES]; /* of the notes that begin in this step */
     uint8_t strike_velocity[PITCHES];
 };
 
-/* The nearest step, halves up; seconds are not negative, and far below 2^63 steps. */
+/* The nearest step, halves up; seconds >= 0, and far below 2^63 steps. */
 static uint32_t nearest_step(double seconds)
 {
     return (uint32_t)(int64_t)(seconds * STEPS_PER_SECOND + 0.5);
@@ -80,110 +99,110 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         uint32_t first = nearest_step(note->start), last = nearest_step(end);
         onsets->items[onsets->count++] =
             (struct onset){first, last > first ? last : first + 1, note->pitch & 127,
-                           note->velocity, onset_line(note)};
+                           note->velocity, onset_instrument(note)};
     }
-    onsets_settle(onsets);
+    onsets_normalise(onsets);
     return STATUS_OK;
 }
 
-/* Until when a pitch that is struck sounds at least: as long as another instrument holds
- * it. (With one instrument it does not hold: the note before ends.) */
-static uint32_t held_until(const struct performer *performer, unsigned pitch)
+/* The earliest end of a struck pitch: while another instrument holds it. (A single
+ * instrument does not hold it: its previous note ends.) */
+static uint32_t held_until(const struct encoder *encoder, unsigned pitch)
 {
-    bool held = performer->layered && pitch_set_has(&performer->sounding, pitch);
-    return held ? performer->end[pitch] : 0;
+    bool held = encoder->multi_instrument && pitch_set_has(&encoder->sounding, pitch);
+    return held ? encoder->end[pitch] : 0;
 }
 
-/* Takes the onsets of step `time` from items[next] on; returns the first behind them. */
-static size_t gather(struct performer *performer, const struct onsets *onsets,
-                     size_t next, uint32_t time)
+/* Collects the onsets of step `time` from items[next] on; returns the first index after
+ * them. */
+static size_t gather(struct encoder *encoder, const struct onsets *onsets, size_t next,
+                     uint32_t time)
 {
     for (; next < onsets->count && onsets->items[next].start == time; next++) {
         const struct onset *onset = &onsets->items[next];
         unsigned pitch = onset->pitch;
-        bool merged = pitch_set_has(&performer->striking, pitch);
-        uint32_t end =
-            merged ? performer->strike_end[pitch] : held_until(performer, pitch);
-        performer->strike_end[pitch] = end > onset->end ? end : onset->end;
-        if (!merged || performer->strike_velocity[pitch] < onset->velocity)
-            performer->strike_velocity[pitch] = onset->velocity;
-        pitch_set_add(&performer->striking, pitch);
+        bool merged = pitch_set_has(&encoder->striking, pitch);
+        uint32_t end = merged ? encoder->strike_end[pitch] : held_until(encoder, pitch);
+        encoder->strike_end[pitch] = end > onset->end ? end : onset->end;
+        if (!merged || encoder->strike_velocity[pitch] < onset->velocity)
+            encoder->strike_velocity[pitch] = onset->velocity;
+        pitch_set_add(&encoder->striking, pitch);
     }
     return next;
 }
 
-static void put(struct performer *performer, int value)
+static void emit(struct encoder *encoder, int value)
 {
-    *performer->at++ = (token)value;
+    *encoder->at++ = (token)value;
 }
 
-static void move_to(struct performer *performer, uint32_t time)
+static void advance_to(struct encoder *encoder, uint32_t time)
 {
-    uint32_t gap = time - performer->now;
+    uint32_t gap = time - encoder->now;
     for (; gap >= SHIFT_MAX; gap -= SHIFT_MAX)
-        put(performer, TIME_SHIFT + SHIFT_MAX - 1);
+        emit(encoder, TIME_SHIFT + SHIFT_MAX - 1);
     if (gap)
-        put(performer, TIME_SHIFT + (int)gap - 1);
-    performer->now = time;
+        emit(encoder, TIME_SHIFT + (int)gap - 1);
+    encoder->now = time;
 }
 
-/* Whether a note ends or goes on is nothing that a processor could foresee, so both are
- * done alike: a token is put and counted only if it is one. There is room for it, as the
- * note's own end is still to come. */
-static void end_notes(struct performer *performer)
+/* Whether a note ends is unpredictable, so the loop has no branch: a NOTE_OFF is always
+ * written, but counted only if the note ends. There is space for it, as the note's own
+ * NOTE_OFF is still to come. */
+static void end_notes(struct encoder *encoder)
 {
-    if (performer->next_end > performer->now &&
-        !pitch_sets_meet(&performer->sounding, &performer->striking))
+    if (encoder->next_end > encoder->now &&
+        !pitch_sets_intersect(&encoder->sounding, &encoder->striking))
         return;
-    token *at = performer->at;
+    token *at = encoder->at;
     uint32_t next_end = NEVER;
     for (unsigned word = 0; word < PITCH_WORDS; word++) {
-        uint64_t left = performer->sounding.words[word];
-        uint64_t struck = performer->striking.words[word], ended = 0;
+        uint64_t left = encoder->sounding.words[word];
+        uint64_t struck = encoder->striking.words[word], ended = 0;
         for (uint64_t bit; left; left -= bit) {
             bit = left & -left;
             unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(left);
-            bool ends = performer->end[pitch] <= performer->now || struck & bit;
+            bool ends = encoder->end[pitch] <= encoder->now || struck & bit;
             *at = (token)(NOTE_OFF + pitch);
             at += ends;
             ended |= ends ? bit : 0;
-            uint32_t end = ends ? NEVER : performer->end[pitch];
+            uint32_t end = ends ? NEVER : encoder->end[pitch];
             next_end = end < next_end ? end : next_end;
         }
-        performer->sounding.words[word] &= ~ended;
+        encoder->sounding.words[word] &= ~ended;
     }
-    performer->at = at;
-    performer->next_end = next_end;
+    encoder->at = at;
+    encoder->next_end = next_end;
 }
 
-static void begin_notes(struct performer *performer)
+static void begin_notes(struct encoder *encoder)
 {
-    token *at = performer->at;
-    uint32_t next_end = performer->next_end;
-    int bin = performer->bin;
+    token *at = encoder->at;
+    uint32_t next_end = encoder->next_end;
+    int bin = encoder->bin;
     for (unsigned word = 0; word < PITCH_WORDS; word++) {
-        uint64_t left = performer->striking.words[word];
-        performer->sounding.words[word] |= left;
-        performer->striking.words[word] = 0;
+        uint64_t left = encoder->striking.words[word];
+        encoder->sounding.words[word] |= left;
+        encoder->striking.words[word] = 0;
         for (; left; left &= left - 1) {
             unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(left);
             int before = bin;
-            bin = velocity_bin(performer->strike_velocity[pitch]);
+            bin = velocity_bin(encoder->strike_velocity[pitch]);
             *at = (token)(VELOCITY + bin);
             at += bin != before;
             *at++ = (token)(NOTE_ON + pitch);
-            uint32_t end = performer->end[pitch] = performer->strike_end[pitch];
+            uint32_t end = encoder->end[pitch] = encoder->strike_end[pitch];
             next_end = end < next_end ? end : next_end;
         }
     }
-    performer->at = at;
-    performer->next_end = next_end;
-    performer->bin = bin;
+    encoder->at = at;
+    encoder->next_end = next_end;
+    encoder->bin = bin;
 }
 
-/* Room for the most that the onsets can take: each an on, an off and a velocity, and two
- * steps with a shift below SHIFT_MAX in front; and the shifts by SHIFT_MAX. */
-static enum status reserve(const struct onsets *onsets, struct tokens *out)
+/* Upper bound of the tokens of the onsets: each an on, an off and a velocity, and two
+ * steps preceded by a shift below SHIFT_MAX; and the shifts by SHIFT_MAX. */
+static enum status reserve_tokens(const struct onsets *onsets, struct tokens *out)
 {
     uint32_t last = 0;
     for (size_t i = 0; i < onsets->count; i++)
@@ -191,21 +210,22 @@ static enum status reserve(const struct onsets *onsets, struct tokens *out)
     return tokens_reserve(out, 5 * onsets->count + last / SHIFT_MAX);
 }
 
-static void perform(const struct onsets *onsets, bool layered, struct tokens *out)
+static void write_events(const struct onsets *onsets, bool multi_instrument,
+                         struct tokens *out)
 {
-    struct performer performer = {.at = out->items + out->count,
-                                  .next_end = NEVER,
-                                  .bin = NO_BIN,
-                                  .layered = layered};
+    struct encoder encoder = {.at = out->items + out->count,
+                              .next_end = NEVER,
+                              .bin = NO_BIN,
+                              .multi_instrument = multi_instrument};
     size_t next = 0;
-    while (next < onsets->count || performer.next_end != NEVER) {
+    while (next < onsets->count || encoder.next_end != NEVER) {
         uint32_t onset = next < onsets->count ? onsets->items[next].start : NEVER;
-        move_to(&performer, onset < performer.next_end ? onset : performer.next_end);
-        next = gather(&performer, onsets, next, performer.now);
-        end_notes(&performer);
-        begin_notes(&performer);
+        advance_to(&encoder, onset < encoder.next_end ? onset : encoder.next_end);
+        next = gather(&encoder, onsets, next, encoder.now);
+        end_notes(&encoder);
+        begin_notes(&encoder);
     }
-    out->count = (size_t)(performer.at - out->items);
+    out->count = (size_t)(encoder.at - out->items);
 }
 
 static enum status performance_encode(const struct encoding *self,
@@ -214,13 +234,13 @@ static enum status performance_encode(const struct encoding *self,
     size_t count_before = out->count;
     struct onsets onsets = {0};
     enum status status = make_onsets(self, notes, &onsets);
-    bool layered = onsets_layered(&onsets);
-    if (status == STATUS_OK && layered)
-        status = onsets_cut(&onsets);
+    bool multi_instrument = onsets_multi_instrument(&onsets);
+    if (status == STATUS_OK && multi_instrument)
+        status = onsets_truncate(&onsets);
     if (status == STATUS_OK)
-        status = reserve(&onsets, out);
+        status = reserve_tokens(&onsets, out);
     if (status == STATUS_OK && onsets.count > 0)
-        perform(&onsets, layered, out);
+        write_events(&onsets, multi_instrument, out);
     if (status == STATUS_OK && out->count - count_before > ENCODING_TOKENS_MAX)
         status = encoding_too_long(self, notes);
     if (status != STATUS_OK)
@@ -231,7 +251,7 @@ static enum status performance_encode(const struct encoding *self,
 
 /* ---- tokens -> notes ---- */
 
-struct listener {
+struct decoder {
     struct notes *out;
     uint64_t now;
     int velocity;
@@ -240,35 +260,35 @@ struct listener {
     int struck[PITCHES]; /* velocity */
 };
 
-static enum status end_note(struct listener *listener, int pitch)
+static enum status end_note(struct decoder *decoder, int pitch)
 {
-    if (!listener->sounding[pitch])
+    if (!decoder->sounding[pitch])
         return STATUS_OK;
-    listener->sounding[pitch] = false;
-    return decoded_note(listener->out, (double)listener->began[pitch] / STEPS_PER_SECOND,
-                        (double)listener->now / STEPS_PER_SECOND, pitch,
-                        listener->struck[pitch]);
+    decoder->sounding[pitch] = false;
+    return decoded_append(decoder->out, (double)decoder->began[pitch] / STEPS_PER_SECOND,
+                          (double)decoder->now / STEPS_PER_SECOND, pitch,
+                          decoder->struck[pitch]);
 }
 
-static enum status begin_note(struct listener *listener, int pitch)
+static enum status begin_note(struct decoder *decoder, int pitch)
 {
-    enum status status = end_note(listener, pitch);
-    listener->sounding[pitch] = true;
-    listener->began[pitch] = listener->now;
-    listener->struck[pitch] = listener->velocity;
+    enum status status = end_note(decoder, pitch);
+    decoder->sounding[pitch] = true;
+    decoder->began[pitch] = decoder->now;
+    decoder->struck[pitch] = decoder->velocity;
     return status;
 }
 
-static enum status hear(struct listener *listener, token value)
+static enum status decode_event(struct decoder *decoder, token value)
 {
     if (value < NOTE_OFF)
-        return begin_note(listener, value - NOTE_ON);
+        return begin_note(decoder, value - NOTE_ON);
     if (value < TIME_SHIFT)
-        return end_note(listener, value - NOTE_OFF);
+        return end_note(decoder, value - NOTE_OFF);
     if (value < VELOCITY)
-        listener->now += (uint64_t)(value - TIME_SHIFT + 1);
+        decoder->now += (uint64_t)(value - TIME_SHIFT + 1);
     else if (value < END)
-        listener->velocity = bin_velocity(value - VELOCITY);
+        decoder->velocity = bin_velocity(value - VELOCITY);
     return STATUS_OK;
 }
 
@@ -276,12 +296,12 @@ static enum status performance_decode(const struct encoding *self, const token *
                                       size_t count, struct notes *out)
 {
     (void)self;
-    struct listener listener = {.out = out, .velocity = ENCODING_VELOCITY};
+    struct decoder decoder = {.out = out, .velocity = ENCODING_VELOCITY};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = hear(&listener, tokens[i]);
+        status = decode_event(&decoder, tokens[i]);
     for (int pitch = 0; pitch < PITCHES && status == STATUS_OK; pitch++)
-        status = end_note(&listener, pitch);
+        status = end_note(&decoder, pitch);
     decoded_finish(out);
     return status;
 }
@@ -342,10 +362,10 @@ static void performance_grammar_allowed(const struct encoding *self,
     }
     for (int shift = 0; shift < SHIFT_MAX; shift++)
         allowed[TIME_SHIFT + shift] = !pending;
-    bool room = grammar->sounding_count < PITCHES;
+    bool free_pitch = grammar->sounding_count < PITCHES;
     for (int bin = 0; bin < VELOCITY_BINS; bin++)
         allowed[VELOCITY + bin] =
-            !pending && room && grammar->velocity != bin_velocity(bin);
+            !pending && free_pitch && grammar->velocity != bin_velocity(bin);
     allowed[END] = !pending && grammar->sounding_count == 0;
 }
 

@@ -1,9 +1,19 @@
-/* pianoroll: which of the 88 keys sound, step by step.
+/* pianoroll: 88 keys (A0 = 21 to C8 = 108) on a grid: the sounding keys 0-87 of a step in
+ * ascending order, then STEP (88); END 89.
  *
- * A step of the grid in ticks is a fraction, multiply / divide below, of whole numbers
- * that fit into 64 bits: the division need not divide evenly, and nothing is rounded but
- * the result. SMPTE time runs at 24, 25, 30000/1001 or 30 frames a second, so a tick's
- * rate times 1001 is whole, and half a second is that number of ticks over 2002.
+ * Steps as data.grid: "1/4" (of a beat) or "120 ticks", terms from 1 to 10000, a fraction
+ * not finer than 1/480 of a beat (decoded notes could not distinguish such steps).
+ * Pitches outside the 88 keys are dropped, and so are velocities (decoded: 64). A key
+ * struck again while it sounds, by any instrument, or in the step in which it ended, is
+ * merged into one note. In files with SMPTE division a beat is half a second. The piece
+ * ends with the STEP of its last sounding step.
+ *
+ * The grammar forbids: a key at or below the last of its step; END within a step.
+ *
+ * The step of a tick is the fraction multiply / divide below, of integers that fit into
+ * 64 bits: the division need not be a multiple of the grid, and only the result is
+ * rounded. SMPTE time runs at 24, 25, 30000/1001 or 30 frames a second, so a tick rate
+ * times 1001 is an integer, and half a second is that number of ticks over 2002.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -26,15 +36,15 @@ enum {
 
 /* ---- the grid ---- */
 
-/* Reads a term of the grid and moves *text behind it; 0 if there is none in range. */
+/* Parses a term of the grid and advances *text past it; 0 if none is in range. */
 static int read_term(const char **text)
 {
     if (!isdigit((unsigned char)**text))
         return 0;
-    char *behind = NULL;
+    char *end = NULL;
     errno = 0;
-    unsigned long value = strtoul(*text, &behind, 10);
-    *text = behind;
+    unsigned long value = strtoul(*text, &end, 10);
+    *text = end;
     return errno == 0 && value <= GRID_TERM_MAX ? (int)value : 0;
 }
 
@@ -90,26 +100,26 @@ static enum status pianoroll_configure(struct encoding *self, const char *grid)
 
 /* ---- notes -> tokens ---- */
 
-struct ruler { /* step = round(tick * multiply / divide) */
+struct scale { /* step = round(tick * multiply / divide) */
     uint64_t multiply, divide;
 };
 
-static struct ruler ruler_of(const struct encoding_grid *grid, const struct notes *notes)
+static struct scale scale_of(const struct encoding_grid *grid, const struct notes *notes)
 {
     if (grid->ticks)
-        return (struct ruler){1, (uint64_t)grid->ticks};
+        return (struct scale){1, (uint64_t)grid->ticks};
     uint64_t numerator = (uint64_t)grid->numerator,
              denominator = (uint64_t)grid->denominator;
     if (notes->ticks_per_beat > 0)
-        return (struct ruler){denominator,
+        return (struct scale){denominator,
                               (uint64_t)llround(notes->ticks_per_beat) * numerator};
     uint64_t rate = (uint64_t)llround(notes->ticks_per_second * SMPTE_WHOLE);
-    return (struct ruler){denominator * 2 * SMPTE_WHOLE, rate * numerator};
+    return (struct scale){denominator * 2 * SMPTE_WHOLE, rate * numerator};
 }
 
-static uint64_t nearest_step(const struct ruler *ruler, uint64_t tick)
+static uint64_t nearest_step(const struct scale *scale, uint64_t tick)
 {
-    return (2 * tick * ruler->multiply + ruler->divide) / (2 * ruler->divide);
+    return (2 * tick * scale->multiply + scale->divide) / (2 * scale->divide);
 }
 
 static bool pianoroll_keeps(const struct encoding *self, const struct note *note)
@@ -125,8 +135,8 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
     enum status status = onsets_allocate(onsets, notes->count);
     if (status != STATUS_OK)
         return status;
-    struct ruler ruler = ruler_of(&self->grid, notes);
-    if (ruler.divide == 0 && notes->count)
+    struct scale scale = scale_of(&self->grid, notes);
+    if (scale.divide == 0 && notes->count)
         return status_fail(STATUS_FAILED,
                            "notes without a division: neither ticks per beat nor "
                            "ticks per second");
@@ -134,28 +144,28 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         const struct note *note = &notes->items[i];
         if (!pianoroll_keeps(self, note))
             continue;
-        uint64_t first = nearest_step(&ruler, note->start_tick);
+        uint64_t first = nearest_step(&scale, note->start_tick);
         uint64_t last =
-            nearest_step(&ruler, (uint64_t)note->start_tick + note->duration_ticks);
+            nearest_step(&scale, (uint64_t)note->start_tick + note->duration_ticks);
         if (last >= UINT32_MAX)
             return encoding_too_long(self, notes);
         last = last > first ? last : first + 1;
         onsets->items[onsets->count++] = (struct onset){
             (uint32_t)first, (uint32_t)last, (uint8_t)(note->pitch - LOWEST_PITCH),
-            note->velocity, onset_line(note)};
+            note->velocity, onset_instrument(note)};
     }
-    onsets_settle(onsets);
+    onsets_normalise(onsets);
     return STATUS_OK;
 }
 
-/* Writes the keys that sound in step `time` and its STEP; forgets those that have ended.
+/* Writes the keys that sound in step `time` and its STEP; removes those that have ended.
  */
 static void write_step(struct pitch_set *sounding, const uint32_t *end, uint32_t time,
                        struct tokens *out)
 {
     struct pitch_set set = *sounding;
     while (!pitch_set_empty(&set)) {
-        unsigned k = pitch_set_take(&set);
+        unsigned k = pitch_set_pop(&set);
         if (end[k] > time)
             out->items[out->count++] = (token)k;
         else
@@ -207,10 +217,10 @@ static enum status pianoroll_find_steps(const struct encoding *self,
                                         const struct notes *notes, double *first,
                                         double *length)
 {
-    struct ruler ruler = ruler_of(&self->grid, notes);
+    struct scale scale = scale_of(&self->grid, notes);
     struct onsets onsets = {0};
     enum status status = make_onsets(self, notes, &onsets);
-    *length = (double)ruler.divide / (double)ruler.multiply;
+    *length = (double)scale.divide / (double)scale.multiply;
     *first = onsets.first * *length;
     onsets_free(&onsets);
     return status;
@@ -218,16 +228,16 @@ static enum status pianoroll_find_steps(const struct encoding *self,
 
 /* ---- tokens -> notes ---- */
 
-struct listener {
+struct decoder {
     const struct encoding *encoding;
     struct notes *out;
-    uint64_t now;     /* in steps */
-    bool given[KEYS]; /* in the step being read */
-    bool held[KEYS];  /* in the step before */
+    uint64_t now;        /* in steps */
+    bool current[KEYS];  /* sounding in the current step */
+    bool previous[KEYS]; /* sounding in the previous step */
     uint64_t began[KEYS];
 };
 
-/* One rounding, so that a step's time does not depend on how it was reached. */
+/* Rounded once, so that a step's time does not depend on the path to it. */
 static double step_seconds(const struct encoding *encoding, uint64_t step)
 {
     const struct encoding_grid *grid = &encoding->grid;
@@ -236,29 +246,29 @@ static double step_seconds(const struct encoding *encoding, uint64_t step)
     return (double)(step * (uint64_t)grid->numerator) / (2 * grid->denominator);
 }
 
-/* Begins and ends notes as the step just read asks. */
-static enum status take_step(struct listener *listener)
+/* Begins and ends notes at the step just read. */
+static enum status decode_step(struct decoder *decoder)
 {
     enum status status = STATUS_OK;
     for (int key = 0; key < KEYS && status == STATUS_OK; key++) {
-        if (listener->given[key] && !listener->held[key])
-            listener->began[key] = listener->now;
-        if (!listener->given[key] && listener->held[key])
-            status = decoded_note(listener->out,
-                                  step_seconds(listener->encoding, listener->began[key]),
-                                  step_seconds(listener->encoding, listener->now),
-                                  key + LOWEST_PITCH, ENCODING_VELOCITY);
+        if (decoder->current[key] && !decoder->previous[key])
+            decoder->began[key] = decoder->now;
+        if (!decoder->current[key] && decoder->previous[key])
+            status = decoded_append(decoder->out,
+                                    step_seconds(decoder->encoding, decoder->began[key]),
+                                    step_seconds(decoder->encoding, decoder->now),
+                                    key + LOWEST_PITCH, ENCODING_VELOCITY);
     }
-    memcpy(listener->held, listener->given, sizeof listener->held);
-    memset(listener->given, 0, sizeof listener->given);
-    listener->now++;
+    memcpy(decoder->previous, decoder->current, sizeof decoder->previous);
+    memset(decoder->current, 0, sizeof decoder->current);
+    decoder->now++;
     return status;
 }
 
-static bool step_unfinished(const struct listener *listener)
+static bool step_unfinished(const struct decoder *decoder)
 {
     for (int key = 0; key < KEYS; key++)
-        if (listener->given[key])
+        if (decoder->current[key])
             return true;
     return false;
 }
@@ -266,18 +276,18 @@ static bool step_unfinished(const struct listener *listener)
 static enum status pianoroll_decode(const struct encoding *self, const token *tokens,
                                     size_t count, struct notes *out)
 {
-    struct listener listener = {.encoding = self, .out = out};
+    struct decoder decoder = {.encoding = self, .out = out};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         if (tokens[i] < KEYS)
-            listener.given[tokens[i]] = true;
+            decoder.current[tokens[i]] = true;
         else if (tokens[i] == STEP)
-            status = take_step(&listener);
+            status = decode_step(&decoder);
     }
-    if (status == STATUS_OK && step_unfinished(&listener))
-        status = take_step(&listener);
+    if (status == STATUS_OK && step_unfinished(&decoder))
+        status = decode_step(&decoder);
     if (status == STATUS_OK)
-        status = take_step(&listener); /* a silent one, to end what sounds */
+        status = decode_step(&decoder); /* a silent step, to end all notes */
     decoded_finish(out);
     return status;
 }

@@ -1,6 +1,6 @@
-/* draw: temperature, top-k and top-p, in that order, in double. The distribution is
- * walked by token number whether or not it was cut, so a limit that cuts nothing changes
- * nothing. */
+/* draw: temperature, top-k and top-p, in that order, in double precision. The
+ * distribution is traversed by token value whether or not it was truncated, so a limit
+ * that removes nothing changes nothing. */
 #include "draw.h"
 
 #include <math.h>
@@ -41,8 +41,8 @@ static const struct candidate *find_best(const struct candidate *candidates, siz
     return best;
 }
 
-static double weigh(struct candidate *candidates, size_t count, double best,
-                    double temperature)
+static double compute_weights(struct candidate *candidates, size_t count, double best,
+                              double temperature)
 {
     double total = 0;
     for (size_t i = 0; i < count; i++) {
@@ -52,7 +52,7 @@ static double weigh(struct candidate *candidates, size_t count, double best,
     return total;
 }
 
-/* How many of the sorted candidates together have the probability top_p. */
+/* The number of leading sorted candidates whose total probability reaches top_p. */
 static size_t count_nucleus(const struct candidate *candidates, size_t count,
                             double total, double top_p)
 {
@@ -63,21 +63,21 @@ static size_t count_nucleus(const struct candidate *candidates, size_t count,
     return kept;
 }
 
-static size_t cut(struct candidate *candidates, size_t count, double best,
-                  const struct sampler_settings *settings)
+static size_t truncate_candidates(struct candidate *candidates, size_t count, double best,
+                                  const struct sampler_settings *settings)
 {
     qsort(candidates, count, sizeof *candidates, compare_logits);
     if (settings->top_k > 0 && (uint64_t)settings->top_k < count)
         count = (size_t)settings->top_k;
     if (settings->top_p < 1) {
-        double total = weigh(candidates, count, best, settings->temperature);
+        double total = compute_weights(candidates, count, best, settings->temperature);
         count = count_nucleus(candidates, count, total, settings->top_p);
     }
     qsort(candidates, count, sizeof *candidates, compare_tokens);
     return count;
 }
 
-static token walk(const struct candidate *candidates, size_t count, double target)
+static token invert_cdf(const struct candidate *candidates, size_t count, double target)
 {
     token last = candidates[0].value;
     for (size_t i = 0; i < count; i++) {
@@ -87,8 +87,7 @@ static token walk(const struct candidate *candidates, size_t count, double targe
         if (target < 0)
             break;
     }
-    return last; /* rounding may leave a hair of the target: then it is the last possible
-                  */
+    return last; /* rounding can leave a small rest of the target */
 }
 
 enum status draw_token(const real *logits, const bool *allowed, size_t vocabulary,
@@ -104,14 +103,14 @@ enum status draw_token(const real *logits, const bool *allowed, size_t vocabular
                 "or its training diverged",
                 candidates[i].value, candidates[i].logit);
     if (count == 0)
-        return status_fail(STATUS_FAILED, "no token may follow: a fault of the grammar");
+        return status_fail(STATUS_FAILED, "the grammar allows no token");
     const struct candidate *best = find_best(candidates, count);
     if (settings->temperature > 0) {
         double largest = best->logit;
         if (settings->top_k > 0 || settings->top_p < 1)
-            count = cut(candidates, count, largest, settings);
-        double total = weigh(candidates, count, largest, settings->temperature);
-        *out = walk(candidates, count, uniform * total);
+            count = truncate_candidates(candidates, count, largest, settings);
+        double total = compute_weights(candidates, count, largest, settings->temperature);
+        *out = invert_cdf(candidates, count, uniform * total);
     } else {
         *out = best->value;
     }

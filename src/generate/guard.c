@@ -1,5 +1,5 @@
-/* guard: for each period a count of how long the tokens have been repeating with it, so
- * that hearing a token costs one comparison a period and nothing is searched. */
+/* guard: for each period the number of tokens that have repeated with it, so that
+ * accepting a token costs one comparison per period, without a search. */
 #include "guard.h"
 
 static const double slack = 1e-9; /* sums of steps are not exact in seconds */
@@ -24,15 +24,15 @@ void guard_accept(struct guard *guard, const struct encoding *encoding, token va
     }
 }
 
-static bool is_stuck(const struct guard *guard, uint64_t period, double seconds)
+static bool is_cycling(const struct guard *guard, uint64_t period, double seconds)
 {
     bool often = guard->repeated[period] >= period * (GUARD_REPEATS - 1);
     bool sounds = guard->sounding && guard->sounding + period > guard->count;
-    bool long_since = seconds - guard->repeated_since[period] >= GUARD_SECONDS - slack;
-    return often && sounds && long_since;
+    bool long_enough = seconds - guard->repeated_since[period] >= GUARD_SECONDS - slack;
+    return often && sounds && long_enough;
 }
 
-static void stop_time(const struct encoding *encoding, bool *allowed)
+static void forbid_time(const struct encoding *encoding, bool *allowed)
 {
     for (size_t value = 0; value < encoding->vocabulary; value++)
         if (encoding->token_seconds(encoding, (token)value) > 0)
@@ -44,9 +44,9 @@ void guard_restrict(const struct guard *guard, const struct encoding *encoding,
 {
     for (uint64_t period = 1; period <= GUARD_PERIOD; period++) {
         token value = guard->recent[(guard->count - period) % GUARD_PERIOD];
-        if (value < encoding->vocabulary && is_stuck(guard, period, seconds))
+        if (value < encoding->vocabulary && is_cycling(guard, period, seconds))
             allowed[value] = false;
     }
     if (seconds - guard->sounding_seconds >= max_silence - slack)
-        stop_time(encoding, allowed);
+        forbid_time(encoding, allowed);
 }

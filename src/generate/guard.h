@@ -1,25 +1,26 @@
-/* guard: keeps generated music from falling silent or repeating itself for ever. What it
- * forbids is defined with struct sampler_settings. */
+/* guard: prevents generated music from staying silent or repeating itself for ever. Its
+ * restrictions are defined with struct sampler_settings. */
 #ifndef TUTTI_GENERATE_GUARD_H
 #define TUTTI_GENERATE_GUARD_H
 
 #include "sampler.h"
 
-struct guard {               /* a plain value; zero-initialised it has heard nothing */
-    uint64_t count;          /* tokens heard */
-    uint64_t sounding;       /* how many there were when the last sound came; 0: none */
-    double sounding_seconds; /* when that was; 0: none yet */
-    token recent[GUARD_PERIOD];          /* token n at n % GUARD_PERIOD */
-    uint64_t repeated[GUARD_PERIOD + 1]; /* by period p: tokens in a row, up to the last,
-                                            that equal the one p before them */
-    double repeated_since[GUARD_PERIOD + 1]; /* when that row began */
+struct guard {                  /* a plain value; zero-initialise */
+    uint64_t count;             /* tokens accepted */
+    uint64_t sounding;          /* count at the last sound, inclusive; 0: none yet */
+    double sounding_seconds;    /* its time; 0: none yet */
+    token recent[GUARD_PERIOD]; /* token n at n % GUARD_PERIOD */
+    uint64_t
+        repeated[GUARD_PERIOD + 1]; /* by period p: consecutive tokens, up to the last,
+                                            equal to the token p before */
+    double repeated_since[GUARD_PERIOD + 1]; /* start time of that run */
 };
 
-/* Hears any token, after which the piece is at `seconds`. O(GUARD_PERIOD). */
+/* Accepts any token, after which the piece is at `seconds`. O(GUARD_PERIOD). */
 void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
                   double seconds);
 
-/* Takes from allowed[0..vocabulary) what the guard forbids at `seconds`. */
+/* Clears the elements of allowed[0..vocabulary) that the guard forbids at `seconds`. */
 void guard_restrict(const struct guard *guard, const struct encoding *encoding,
                     double max_silence, double seconds, bool *allowed);
 

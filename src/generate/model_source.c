@@ -1,5 +1,5 @@
-/* model_source: the model as the sampler's source of logits. The END that comes first
- * clears its states. */
+/* model_source: a model as the sampler's source of logits. The first input, END, clears
+ * its states. */
 #include "sampler.h"
 
 static const real *next_of_model(void *context, const token *inputs)
@@ -11,11 +11,9 @@ static const real *next_of_model(void *context, const token *inputs)
 }
 
 enum status sampler_run(struct model *model, const struct encoding *encoding,
-                        const struct sampler_settings *settings, const token *primer,
-                        size_t primer_count, int keep_primer, int count,
-                        struct notes *pieces)
+                        const struct sampler_settings *settings,
+                        const struct sampler_batch *batch, struct notes *pieces)
 {
     struct sampler_source source = {.next = next_of_model, .context = model};
-    return sampler_run_source(&source, encoding, settings, primer, primer_count,
-                              keep_primer, count, pieces);
+    return sampler_run_source(&source, encoding, settings, batch, pieces);
 }

@@ -1,8 +1,7 @@
-/* sampler: the loop between model and grammar.
+/* sampler: the loop over model and grammar.
  *
- * All rows take the primer together, then each goes its own way. The tokens are decoded
- * when all pieces are complete, so that what sounds is decided in one place, the
- * encoding.
+ * All rows process the primer together, then diverge. The tokens are decoded when all
+ * pieces are complete, so that only the encoding determines their notes.
  */
 #include "sampler.h"
 
@@ -27,9 +26,10 @@ struct sampler {
     const struct sampler_source *source;
     const struct encoding *encoding;
     const struct sampler_settings *settings;
-    size_t count;
-    double end;    /* by the grammar's clock, which runs through the primer */
-    uint64_t most; /* tokens after the primer */
+    const struct sampler_batch *batch;
+    size_t count;        /* pieces */
+    double end;          /* by the grammar's clock, which includes the primer */
+    uint64_t max_tokens; /* tokens after the primer */
     struct row *rows;
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
@@ -43,9 +43,10 @@ static enum status check_settings(const struct sampler_settings *settings, int c
         return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 or more)",
                            count);
     if (!(settings->seconds > 0 && settings->seconds <= SAMPLER_SECONDS_MAX))
-        return status_fail(STATUS_MISUSE,
-                           "%g seconds asked for (expected more than 0, at most %d)",
-                           settings->seconds, SAMPLER_SECONDS_MAX);
+        return status_fail(
+            STATUS_MISUSE,
+            "%g seconds asked for (expected more than 0, at max_tokens %d)",
+            settings->seconds, SAMPLER_SECONDS_MAX);
     if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
         return status_fail(STATUS_MISUSE, "temperature %g (expected 0 or more)",
                            settings->temperature);
@@ -53,7 +54,8 @@ static enum status check_settings(const struct sampler_settings *settings, int c
         return status_fail(STATUS_MISUSE, "top_k %lld (expected 0 or more)",
                            (long long)settings->top_k);
     if (!(settings->top_p > 0 && settings->top_p <= 1))
-        return status_fail(STATUS_MISUSE, "top_p %g (expected more than 0, at most 1)",
+        return status_fail(STATUS_MISUSE,
+                           "top_p %g (expected more than 0, at max_tokens 1)",
                            settings->top_p);
     if (settings->guard && !(settings->max_silence > 0))
         return status_fail(STATUS_MISUSE, "max_silence %g (expected more than 0)",
@@ -61,20 +63,20 @@ static enum status check_settings(const struct sampler_settings *settings, int c
     return STATUS_OK;
 }
 
-static enum status check_primer(const struct encoding *encoding, const token *primer,
-                                size_t primer_count)
+static enum status check_primer(const struct encoding *encoding,
+                                const struct sampler_batch *batch)
 {
-    for (size_t i = 0; i < primer_count; i++)
-        if (primer[i] >= encoding->vocabulary)
+    for (size_t i = 0; i < batch->primer_count; i++)
+        if (batch->primer[i] >= encoding->vocabulary)
             return status_fail(
                 STATUS_MISUSE,
-                "primer: token %zu is %d, which the %s encoding has not (%zu "
-                "tokens)",
-                i, primer[i], encoding->name, encoding->vocabulary);
+                "primer: token %zu is %d, not in the vocabulary of the %s encoding "
+                "(%zu tokens)",
+                i, batch->primer[i], encoding->name, encoding->vocabulary);
     return STATUS_OK;
 }
 
-static uint64_t most_tokens(const struct encoding *encoding, double seconds)
+static uint64_t tokens_max(const struct encoding *encoding, double seconds)
 {
     double steps = (seconds + SAMPLER_SECONDS_BASE) / encoding->seconds_per_step;
     return SAMPLER_TOKENS_BASE + (uint64_t)(encoding->tokens_per_step * steps);
@@ -94,7 +96,7 @@ static enum status allocate(struct sampler *sampler)
     return STATUS_OK;
 }
 
-static void release(struct sampler *sampler)
+static void free_sampler(struct sampler *sampler)
 {
     for (size_t i = 0; sampler->rows && i < sampler->count; i++)
         tokens_free(&sampler->rows[i].tokens);
@@ -113,22 +115,22 @@ static void accept(const struct sampler *sampler, struct row *row, token value)
 
 /* ---- the primer ---- */
 
-static const real *feed_all(struct sampler *sampler, token value)
+static const real *step_all(struct sampler *sampler, token value)
 {
     for (size_t i = 0; i < sampler->count; i++)
         sampler->inputs[i] = value;
     return sampler->source->next(sampler->source->context, sampler->inputs);
 }
 
-/* END and the primer through model, grammar and guard; returns the logits behind them. */
-static const real *feed_primer(struct sampler *sampler, const token *primer,
-                               size_t primer_count)
+/* Feeds END and the primer to model, grammar and guard; returns the logits after them. */
+static const real *feed_primer(struct sampler *sampler)
 {
+    const token *primer = sampler->batch->primer;
     struct row *first = &sampler->rows[0];
     sampler->encoding->grammar_start(sampler->encoding, &first->grammar);
-    const real *logits = feed_all(sampler, sampler->encoding->end);
-    for (size_t i = 0; i < primer_count; i++) {
-        logits = feed_all(sampler, primer[i]);
+    const real *logits = step_all(sampler, sampler->encoding->end);
+    for (size_t i = 0; i < sampler->batch->primer_count; i++) {
+        logits = step_all(sampler, primer[i]);
         accept(sampler, first, primer[i]);
     }
     for (size_t i = 1; i < sampler->count; i++) {
@@ -139,18 +141,19 @@ static const real *feed_primer(struct sampler *sampler, const token *primer,
     return logits;
 }
 
-/* Begins each piece with the primer, or with what of it neither sounds nor takes time:
- * the velocity in force. */
-static enum status begin_pieces(struct sampler *sampler, const token *primer,
-                                size_t primer_count, int keep_primer)
+/* Begins each piece with the primer, or with those of its tokens that neither sound nor
+ * advance time: the velocity in force. */
+static enum status begin_pieces(struct sampler *sampler)
 {
+    const token *primer = sampler->batch->primer;
+    size_t primer_count = sampler->batch->primer_count;
     const struct encoding *encoding = sampler->encoding;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sampler->count; i++)
         for (size_t j = 0; j < primer_count && status == STATUS_OK; j++) {
             bool silent = !encoding->token_sounds(encoding, primer[j]) &&
                           encoding->token_seconds(encoding, primer[j]) <= 0;
-            if (keep_primer || silent)
+            if (sampler->batch->keep_primer || silent)
                 status = tokens_append(&sampler->rows[i].tokens, primer[j]);
         }
     return status;
@@ -158,8 +161,8 @@ static enum status begin_pieces(struct sampler *sampler, const token *primer,
 
 /* ---- the pieces ---- */
 
-/* What may follow in a row: what the grammar allows but END, and of that what the guard
- * leaves, if it leaves anything. */
+/* The tokens that can follow in a row: those that the grammar allows, except END, minus
+ * those that the guard forbids, unless that leaves none. */
 static const bool *find_allowed(struct sampler *sampler, const struct row *row)
 {
     const struct encoding *encoding = sampler->encoding;
@@ -197,12 +200,13 @@ static enum status extend(struct sampler *sampler, size_t index, uint64_t positi
     return STATUS_OK;
 }
 
-/* Until all are finished or, all at once, at the limit. */
+/* Extends all pieces until all are finished, or have reached the limit of tokens. */
 static enum status extend_all(struct sampler *sampler, const real *logits)
 {
     size_t unfinished = sampler->count;
-    for (uint64_t position = 0; unfinished > 0 && position < sampler->most; position++) {
-        phase_move(); /* long pieces are no hang */
+    for (uint64_t position = 0; unfinished > 0 && position < sampler->max_tokens;
+         position++) {
+        phase_move(); /* long pieces are not a hang */
         if (position > 0)
             logits = sampler->source->next(sampler->source->context, sampler->inputs);
         for (size_t i = 0; i < sampler->count; i++) {
@@ -221,8 +225,8 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
 
 /* ---- notes ---- */
 
-/* Ends at `end` what sounds longer. All of it begins before. */
-static void clip(struct notes *notes, double end)
+/* Truncates notes at `end`; all of them begin before it. */
+static void truncate_notes(struct notes *notes, double end)
 {
     uint32_t end_tick = (uint32_t)floor(end * 2 * ENCODING_TICKS_PER_BEAT + 0.5);
     for (size_t i = 0; i < notes->count; i++) {
@@ -235,17 +239,16 @@ static void clip(struct notes *notes, double end)
     notes_sort(notes);
 }
 
-static enum status write_pieces(const struct sampler *sampler, int keep_primer,
-                                struct notes *pieces)
+static enum status decode_pieces(const struct sampler *sampler, struct notes *pieces)
 {
-    double end = keep_primer ? sampler->end : sampler->settings->seconds;
+    double end = sampler->batch->keep_primer ? sampler->end : sampler->settings->seconds;
     for (size_t i = 0; i < sampler->count; i++) {
         const struct tokens *tokens = &sampler->rows[i].tokens;
         enum status status = sampler->encoding->decode(sampler->encoding, tokens->items,
                                                        tokens->count, &pieces[i]);
         if (status != STATUS_OK)
             return status;
-        clip(&pieces[i], end);
+        truncate_notes(&pieces[i], end);
     }
     return STATUS_OK;
 }
@@ -253,26 +256,26 @@ static enum status write_pieces(const struct sampler *sampler, int keep_primer,
 enum status sampler_run_source(const struct sampler_source *source,
                                const struct encoding *encoding,
                                const struct sampler_settings *settings,
-                               const token *primer, size_t primer_count, int keep_primer,
-                               int count, struct notes *pieces)
+                               const struct sampler_batch *batch, struct notes *pieces)
 {
-    enum status status = check_settings(settings, count);
+    enum status status = check_settings(settings, batch->count);
     if (status == STATUS_OK)
-        status = check_primer(encoding, primer, primer_count);
+        status = check_primer(encoding, batch);
     if (status != STATUS_OK)
         return status;
     struct sampler sampler = {.source = source,
                               .encoding = encoding,
                               .settings = settings,
-                              .count = (size_t)count,
-                              .most = most_tokens(encoding, settings->seconds)};
+                              .batch = batch,
+                              .count = (size_t)batch->count,
+                              .max_tokens = tokens_max(encoding, settings->seconds)};
     status = allocate(&sampler);
     if (status == STATUS_OK)
-        status = begin_pieces(&sampler, primer, primer_count, keep_primer);
+        status = begin_pieces(&sampler);
     if (status == STATUS_OK)
-        status = extend_all(&sampler, feed_primer(&sampler, primer, primer_count));
+        status = extend_all(&sampler, feed_primer(&sampler));
     if (status == STATUS_OK)
-        status = write_pieces(&sampler, keep_primer, pieces);
-    release(&sampler);
+        status = decode_pieces(&sampler, pieces);
+    free_sampler(&sampler);
     return status;
 }

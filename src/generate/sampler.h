@@ -1,22 +1,24 @@
-/* sampler: tokens from a model, one row a piece, and notes from the tokens.
+/* sampler: draws tokens from a model, one row per piece, and decodes them to notes.
  *
- * Piece i of a seed is the same whatever the number of pieces made with it: token n
- * behind the primer takes the number (seed, RNG_SAMPLE, i, n). Every sequence is well
- * formed by the encoding's grammar. A piece goes on until its time is up: END is not
- * drawn, the token that moves time to the end or past it is the last, and what still
- * sounds ends exactly there.
+ * Piece i of a seed does not depend on the number of pieces in its batch: token n after
+ * the primer uses the random number (seed, RNG_SAMPLE, i, n). Every sequence is well
+ * formed by the encoding's grammar. A piece continues until its time is up: END is not
+ * drawn, the token that advances time to the end or past it is the last, and notes that
+ * still sound end exactly there.
  *
- * A piece is finite whatever the model says. The grammar lets only so many tokens pass at
- * one instant (performance: 384, pianoroll: 89). And a piece that has come to
+ * A piece is finite for any model. The grammar limits the tokens at one instant
+ * (performance: 384, pianoroll: 89). And a piece ends, with all its notes, after
  *   SAMPLER_TOKENS_BASE +
  *     tokens_per_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_step
- * tokens after the primer, with the numbers of its encoding, ends there, and what sounds
- * ends with it. In performance that is 1000 for each second; the densest music takes 112,
- * and 228 in its densest second.
+ * tokens after the primer, with the encoding's tokens_per_step and seconds_per_step. In
+ * performance that is 1000 per second; the densest music averages 112, and has 228 in its
+ * densest second.
  */
 #ifndef TUTTI_GENERATE_SAMPLER_H
 #define TUTTI_GENERATE_SAMPLER_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/real.h"
@@ -26,56 +28,61 @@
 #include "nn/model.h"
 
 struct sampler_settings {
-    double temperature; /* > 0; logits are divided by it. 0: the most probable token */
+    double temperature; /* divisor of the logits, > 0; 0: the most probable token */
     int64_t top_k;      /* only the k most probable tokens; 0: off */
-    double top_p;       /* in (0, 1]: of these the fewest that together have this
+    double top_p;       /* in (0, 1]: of these the smallest set with this total
                            probability; 1: off (Holtzman et al., 2020) */
     uint64_t seed;
-    double seconds;     /* in (0, SAMPLER_SECONDS_MAX]: length of each piece, behind the
+    double seconds; /* in (0, SAMPLER_SECONDS_MAX]: length of each piece after the
                            primer */
-    int guard;          /* 1: on */
-    double max_silence; /* > 0; guard: when the last sound (NOTE_ON, KEY) began so many
-                           seconds ago, time may not move on until another begins */
-    /* guard: a cycle of up to GUARD_PERIOD tokens that holds a sound, has come
-     * GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS may
-     * not be continued: the token that would is not drawn. Notes that music repeats, and
-     * chords that the pianoroll holds, are shorter than that.
-     * The guard looks at the primer too. Where it would leave no token it is not
-     * heard. */
-    int *cut; /* if not NULL, receives the number of pieces that have come to the limit of
-                 tokens before their time was up */
+    bool guard;     /* enables the two restrictions below */
+    double
+        max_silence; /* seconds, > 0; guard: maximum time since the last sound (NOTE_ON,
+                           KEY) began; then no token that advances time is drawn until
+                           another sound begins */
+    /* guard: a cycle of up to GUARD_PERIOD tokens that includes a sound, has occurred
+     * GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS is
+     * not continued: its next token is not drawn. Repetitions in music, and chords that
+     * the pianoroll holds, are shorter.
+     * The guard includes the primer. It is ignored where it would leave no token. */
+    int *cut; /* if not NULL, receives the number of pieces that reached the token limit
+                 before their time was up */
 };
 enum {
     GUARD_PERIOD = 64,
     GUARD_REPEATS = 4,
     GUARD_SECONDS = 4,
     SAMPLER_SECONDS_MAX = 86400,
-    SAMPLER_SECONDS_BASE = 10, /* a short piece may be as dense as the densest moments */
-    SAMPLER_TOKENS_BASE = 1000 /* or be a single chord */
+    SAMPLER_SECONDS_BASE = 10, /* a short piece can be as dense as the densest moments */
+    SAMPLER_TOKENS_BASE = 1000 /* or a single chord */
 };
 
-/* Makes `count` pieces at once with a model of one microbatch, `count` rows, one step (it
- * is made by the caller with model_create(1 microbatch, count rows, 1 step, no training)); its states
- * are cleared.
- *
- * primer[0..primer_count) (may be empty) is fed first. With keep_primer the pieces begin
- * with it. Without, their time 0 is the end of the primer, and a note that began in the
- * primer is not part of them, even if it sounds on (in the pianoroll, a key that does
- * begins at 0).
- *
- * Among equally probable tokens the lower number comes first. pieces[i] is
- * zero-initialised by the caller and freed by it, also after a failure.
- * Errors: STATUS_MISUSE for settings out of range; STATUS_FAILED without memory, or when
- * the model gives logits that are not finite. Not collective. */
-enum status sampler_run(struct model *model, const struct encoding *encoding,
-                        const struct sampler_settings *settings, const token *primer,
-                        size_t primer_count, int keep_primer, int count,
-                        struct notes *pieces);
+/* A batch of pieces and the primer that they continue. */
+struct sampler_batch {
+    int count;           /* pieces, >= 1 */
+    const token *primer; /* [primer_count], fed first */
+    size_t primer_count; /* 0: no primer */
+    /* The pieces begin with the primer. Otherwise their time 0 is its end, and a note that
+     * began in it is not part of them, even if it still sounds (in the pianoroll, such a
+     * key begins at 0). */
+    bool keep_primer;
+};
 
-/* What the sampler asks a model for. `next` takes a token for each row, inputs[count],
- * and returns the logits of what may follow, [count][vocabulary], valid until the next
- * call. A row begins anew where its input is END; rows whose piece is finished are given
- * END. */
+/* Generates a batch with a model of one microbatch, batch->count rows and one step
+ * (model_create of 1 microbatch, batch->count rows, 1 step, no training); clears its
+ * states.
+ *
+ * Among equally probable tokens the lower value comes first. pieces[batch->count] is
+ * zero-initialised by the caller, who frees it, also after a failure. Errors:
+ * STATUS_MISUSE for settings out of range; STATUS_FAILED if out of memory, or if the
+ * model's logits are not finite. Not collective. */
+enum status sampler_run(struct model *model, const struct encoding *encoding,
+                        const struct sampler_settings *settings,
+                        const struct sampler_batch *batch, struct notes *pieces);
+
+/* A source of logits. `next` takes one token per row, inputs[count], and returns the
+ * logits of the next token, [count][vocabulary], valid until the next call. A row
+ * restarts where its input is END; rows whose piece is finished get END. */
 struct sampler_source {
     const real *(*next)(void *context, const token *inputs);
     void *context;
@@ -85,7 +92,6 @@ struct sampler_source {
 enum status sampler_run_source(const struct sampler_source *source,
                                const struct encoding *encoding,
                                const struct sampler_settings *settings,
-                               const token *primer, size_t primer_count, int keep_primer,
-                               int count, struct notes *pieces);
+                               const struct sampler_batch *batch, struct notes *pieces);
 
 #endif

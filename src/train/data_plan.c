@@ -29,9 +29,9 @@ static struct needs needs_of(const struct streams_request *training,
 {
     return (struct needs){
         .window = prefetcher_window_bytes(training->count, training->rows, steps),
-        .resting = streams_least_resting(training),
-        .training = streams_least(training),
-        .validation = streams_least(validation),
+        .resting = streams_min_idle_bytes(training),
+        .training = streams_min_bytes(training),
+        .validation = streams_min_bytes(validation),
     };
 }
 
@@ -98,13 +98,13 @@ enum status data_plan_make(const struct dataset *dataset, const struct options *
         return status_fail(STATUS_FAILED, "out of memory for the assignment of shards");
     struct streams_request training = {
         .dataset = dataset,
-        .dealt = assignment,
+        .assigned = assignment,
         .split = SPLIT_TRAIN,
         .rows = (int)(options->train.batch / options->train.slices)};
     struct streams_request validation = training;
-    validation.dealt = validation_assignment;
+    validation.assigned = validation_assignment;
     validation.split = SPLIT_VALID;
-    enum status status = dataset_deal_split(
+    enum status status = dataset_assign_split(
         dataset, SPLIT_VALID, (int)options->train.slices, validation_assignment);
     if (status == STATUS_OK)
         status = plan(options, rank, ranks, &training, &validation, out);

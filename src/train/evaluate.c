@@ -71,13 +71,13 @@ static enum status open_streams(struct pass *pass)
 {
     const struct evaluation_request *request = pass->request;
     const struct streams_request streams = {.dataset = request->dataset,
-                                            .dealt = pass->assignment,
+                                            .assigned = pass->assignment,
                                             .split = request->split,
                                             .first = pass->own.first,
                                             .count = pass->own.count,
                                             .rows = request->rows,
                                             .memory = request->memory};
-    enum status status = dataset_deal_split(request->dataset, request->split,
+    enum status status = dataset_assign_split(request->dataset, request->split,
                                             pass->own.total, pass->assignment);
     return status == STATUS_OK ? streams_open(&streams, &pass->streams) : status;
 }

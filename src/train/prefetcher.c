@@ -304,5 +304,5 @@ void prefetcher_rest(struct prefetcher *prefetcher)
     while (prefetcher->busy)
         pthread_cond_wait(&prefetcher->moved, &prefetcher->lock);
     pthread_mutex_unlock(&prefetcher->lock);
-    streams_rest(prefetcher->streams);
+    streams_release(prefetcher->streams);
 }

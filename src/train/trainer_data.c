@@ -77,7 +77,7 @@ static enum status open_streams(struct training_data *data, const struct options
 {
     const struct streams_request request = {
         .dataset = data->dataset,
-        .dealt = data->assignment,
+        .assigned = data->assignment,
         .split = SPLIT_TRAIN,
         .first = data->batch.own.first,
         .count = data->batch.own.count,

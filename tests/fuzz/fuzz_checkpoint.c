@@ -12,7 +12,7 @@
 
 #include "run.h"
 #include "h5_edits.h"
-#include "api/player.h"
+#include "generate/player.h"
 #include "base/hash.h"
 #include "base/options_table.h"
 #include "cli/inspect.h"
@@ -332,7 +332,7 @@ static void play(void)
     struct sampler_settings settings = player_settings(&read.options);
     if (settings.seconds > 1)
         settings.seconds = 1;
-    enum status status = player_play(&read, &settings, NULL, 0, 1, &piece);
+    enum status status = player_generate(&read, &settings, NULL, false, 1, &piece);
     fuzz_check_message(status, NULL);
     notes_free(&piece);
     checkpoint_free(&read);

@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "cli/inspect.h"
 #include "data/dataset.h"
-#include "data/layout.h"
+#include "data/schema.h"
 #include "data/stream.h"
 
 enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
@@ -299,27 +299,27 @@ static void read_windows(const struct dataset *dataset, struct streams *streams)
 
 static void read_streams(const struct dataset *dataset, uint64_t memory)
 {
-    int *dealt = calloc(dataset->shard_count, sizeof *dealt);
-    FUZZ_REQUIRE(dealt);
+    int *assigned = calloc(dataset->shard_count, sizeof *assigned);
+    FUZZ_REQUIRE(assigned);
     struct streams streams = {0};
-    enum status status = dataset_assign(dataset, MICROBATCHES, dealt);
+    enum status status = dataset_assign(dataset, MICROBATCHES, assigned);
     fuzz_check_message(status, NULL);
     struct streams_request request = {.dataset = dataset,
-                                      .dealt = dealt,
+                                      .assigned = assigned,
                                       .count = MICROBATCHES,
                                       .rows = 2,
                                       .seed = 1,
                                       .memory = memory};
     if (status == STATUS_OK) {
         if (memory)
-            request.memory = streams_least(&request);
+            request.memory = streams_min_bytes(&request);
         status = streams_open(&request, &streams);
         fuzz_check_message(status, NULL);
     }
     if (status == STATUS_OK)
         read_windows(dataset, &streams);
     streams_close(&streams);
-    free(dealt);
+    free(assigned);
 }
 
 static void inspect(bool verifies, bool verified)

@@ -270,14 +270,14 @@ static void sample(const struct encoding *encoding, const struct tokens *primer,
                                               .top_p = bytes[0] % 7 ? 1 : 0.5,
                                               .seed = bytes[0],
                                               .seconds = 0.05,
-                                              .guard = 1,
+                                              .guard = true,
                                               .max_silence = 0.02};
     struct notes piece = {0};
     bool known = true;
     for (size_t i = 0; i < primer->count; i++)
         known &= primer->items[i] < encoding->vocabulary;
-    enum status status = sampler_run_source(&from, encoding, &settings, primer->items,
-                                            primer->count, bytes[0] & 1, 1, &piece);
+    const struct sampler_batch batch = {1, primer->items, primer->count, bytes[0] & 1};
+    enum status status = sampler_run_source(&from, encoding, &settings, &batch, &piece);
     fuzz_check_message(status, known ? NULL : "primer");
     FUZZ_REQUIRE(status == (known ? STATUS_OK : STATUS_MISUSE));
     for (size_t i = 0; i < piece.count; i++)

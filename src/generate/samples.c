@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "midi/midi.h"
 
-/* Where the extension of a MIDI file's name begins, or the name's end. */
+/* The length of the path without the extension of a MIDI file. */
 static size_t stem_length(const char *path)
 {
     const char *dot = midi_is_named(path) ? strrchr(path, '.') : NULL;
@@ -45,16 +45,16 @@ static enum status write_piece(const struct samples_request *request, int number
     return status;
 }
 
-static void report_cut(int cut, int count)
+static void warn_of_cut(int cut, int count)
 {
     if (cut > 0)
         log_warn("%d of %d pieces end early, with far more notes than music has", cut,
                  count);
 }
 
-enum status samples_play(const struct checkpoint *checkpoint,
-                         const struct samples_request *request,
-                         struct samples_pieces *pieces)
+enum status samples_generate(const struct checkpoint *checkpoint,
+                             const struct samples_request *request,
+                             struct samples_pieces *pieces)
 {
     struct sampler_settings settings = request->settings;
     int cut = 0;
@@ -64,9 +64,10 @@ enum status samples_play(const struct checkpoint *checkpoint,
     pieces->list = calloc((size_t)request->count, sizeof *pieces->list);
     if (!pieces->list)
         return status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
-    enum status status = player_play(checkpoint, &settings, request->primer,
-                                     request->keep_primer, request->count, pieces->list);
-    report_cut(cut, request->count);
+    enum status status =
+        player_generate(checkpoint, &settings, request->primer, request->keep_primer,
+                        request->count, pieces->list);
+    warn_of_cut(cut, request->count);
     return status;
 }
 
@@ -93,7 +94,7 @@ void samples_free(struct samples_pieces *pieces)
     *pieces = (struct samples_pieces){0};
 }
 
-/* ---- from process to process: tempo, then of each piece the count and the notes ---- */
+/* ---- between processes: the tempo, then the count and the notes of each piece ---- */
 
 enum status samples_send(const struct samples_pieces *pieces, FILE *to)
 {
@@ -105,50 +106,50 @@ enum status samples_send(const struct samples_pieces *pieces, FILE *to)
         if (sent && count > 0)
             sent = fwrite(piece->items, sizeof *piece->items, count, to) == count;
     }
-    return sent ? STATUS_OK : status_fail_errno("can't pass on the pieces");
+    return sent ? STATUS_OK : status_fail_errno("can't send the pieces");
 }
 
-/* Bytes not yet taken. */
-struct rest {
-    const uint8_t *bytes;
+struct input {
+    const uint8_t *bytes; /* not yet read */
     size_t size;
 };
 
-static bool take(struct rest *rest, void *into, size_t size)
+static bool read_bytes(struct input *input, void *into, size_t size)
 {
-    if (size > rest->size)
+    if (size > input->size)
         return false;
     if (size > 0)
-        memcpy(into, rest->bytes, size);
-    rest->bytes += size;
-    rest->size -= size;
+        memcpy(into, input->bytes, size);
+    input->bytes += size;
+    input->size -= size;
     return true;
 }
 
-static bool take_piece(struct rest *rest, struct notes *piece)
+static bool read_piece(struct input *input, struct notes *piece)
 {
     uint64_t count;
-    if (!take(rest, &count, sizeof count) || count > rest->size / sizeof *piece->items)
+    if (!read_bytes(input, &count, sizeof count) ||
+        count > input->size / sizeof *piece->items)
         return false;
     piece->items = malloc((size_t)count * sizeof *piece->items + 1);
     if (!piece->items)
         return false;
     piece->count = piece->capacity = (size_t)count;
-    return take(rest, piece->items, piece->count * sizeof *piece->items);
+    return read_bytes(input, piece->items, piece->count * sizeof *piece->items);
 }
 
 enum status samples_receive(const uint8_t *bytes, size_t size, int count,
                             struct samples_pieces *pieces)
 {
-    struct rest rest = {bytes, size};
+    struct input input = {bytes, size};
     *pieces = (struct samples_pieces){.count = count};
     pieces->list = calloc((size_t)count, sizeof *pieces->list);
-    bool taken = pieces->list && take(&rest, &pieces->tempo, sizeof pieces->tempo);
-    for (int i = 0; i < count && taken; i++)
-        taken = take_piece(&rest, &pieces->list[i]);
-    if (taken && rest.size == 0)
+    bool valid = pieces->list && read_bytes(&input, &pieces->tempo, sizeof pieces->tempo);
+    for (int i = 0; i < count && valid; i++)
+        valid = read_piece(&input, &pieces->list[i]);
+    if (valid && input.size == 0)
         return STATUS_OK;
-    return status_fail(STATUS_FAILED, "the pieces did not arrive as they were sent");
+    return status_fail(STATUS_FAILED, "the pieces were not received as sent");
 }
 
 /* ---- after each epoch ---- */
@@ -185,7 +186,7 @@ enum status samples_write(const struct checkpoint *checkpoint, const char *direc
     struct samples_pieces pieces = {0};
     struct samples_made made;
     if (status == STATUS_OK)
-        status = samples_play(checkpoint, &request, &pieces);
+        status = samples_generate(checkpoint, &request, &pieces);
     if (status == STATUS_OK)
         status = samples_save(&request, &pieces, NULL, &made);
     samples_free(&pieces);

@@ -1,10 +1,10 @@
-/* ingest_read: files -> pieces in the spill, and one record for every file.
+/* preprocess_read: files -> pieces in the spill, and one record per file.
  *
- * What is wrong with a file is its outcome and its reason; what is wrong with the machine
- * (the spill can't be written, no memory) is a failure. A rank that fails empties the
- * counter, so that the others are soon at the reduction where all learn of it.
+ * A fault of a file is its outcome and its reason; a fault of the machine (the spill
+ * can't be written, out of memory) is a failure. A rank that fails exhausts the counter,
+ * so that the others soon reach the reduction in which all ranks agree on the outcome.
  */
-#include "ingest_internal.h"
+#include "preprocess_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
 
 struct reader {
-    struct ingest *ingest;
+    struct preprocess *preprocess;
     struct midi_limits limits;
     struct midi_file midi;
     struct tokens tokens;
@@ -29,12 +29,12 @@ struct reader {
     uint64_t bytes; /* read by this rank */
 };
 
-/* More than there is to hand out, and however many ranks fail it stays below 2^63. */
-static const int64_t beyond_all = INT64_C(1) << 40;
+/* More than any list of files or shards; the sum over all failing ranks is below 2^63. */
+static const int64_t COUNTER_EXHAUSTED = INT64_C(1) << 40;
 
-void ingest_stop_counter(struct comm_counter *counter)
+void preprocess_stop_counter(struct comm_counter *counter)
 {
-    comm_counter_next(counter, beyond_all);
+    comm_counter_next(counter, COUNTER_EXHAUSTED);
 }
 
 void records_free(struct records *records)
@@ -48,10 +48,10 @@ static enum status set_reason(struct reader *reader, struct record *record,
                               enum file_outcome outcome, const char *reason)
 {
     record->outcome = (uint8_t)outcome;
-    return pool_append(&reader->ingest->records.reasons, reason, &record->reason);
+    return pool_append(&reader->preprocess->records.reasons, reason, &record->reason);
 }
 
-/* Reasons stand beside the path, so the message's own "PATH: " goes. */
+/* A reason is listed beside its path, so the message's own "PATH: " is removed. */
 static const char *without_path(const char *message, const char *path)
 {
     size_t length = strlen(path);
@@ -60,7 +60,7 @@ static const char *without_path(const char *message, const char *path)
     return message;
 }
 
-/* What went wrong on reading the file; of a very long path some may be in it. */
+/* The reason is the message of the failed read; a very long path can remain in it. */
 static enum status skip_unreadable(struct reader *reader, struct record *record,
                                    const char *path)
 {
@@ -71,11 +71,11 @@ static enum status skip_unreadable(struct reader *reader, struct record *record,
     return status;
 }
 
-static enum status skip_unread(struct reader *reader, struct record *record)
+static enum status skip_unopened(struct reader *reader, struct record *record)
 {
-    const struct scan_file *file = &reader->ingest->scan.files[record->file];
+    const struct scan_file *file = &reader->preprocess->scan.files[record->file];
     char reason[256];
-    if (file->kind == SCAN_CLOSED) {
+    if (file->kind == SCAN_UNOPENABLE) {
         snprintf(reason, sizeof reason, "can't open the folder: %s",
                  strerror(file->error));
         return set_reason(reader, record, FILE_SKIPPED, reason);
@@ -100,7 +100,7 @@ static enum status keep_piece(struct reader *reader, struct record *record)
     record->ticks_per_beat = midi->notes.ticks_per_beat;
     record->ticks_per_second = midi->notes.ticks_per_second;
     enum status status =
-        spill_append(&reader->ingest->spill, &midi->notes, tokens, &record->spilled);
+        spill_append(&reader->preprocess->spill, &midi->notes, tokens, &record->spilled);
     if (status != STATUS_OK)
         return status;
     return set_reason(reader, record,
@@ -108,9 +108,9 @@ static enum status keep_piece(struct reader *reader, struct record *record)
                       midi->reason);
 }
 
-/* What was repaired comes first, as it may be the cause. */
-static enum status skip_read(struct reader *reader, struct record *record,
-                             const char *why)
+/* Repairs come first in the reason, as they can be the cause. */
+static enum status skip_piece(struct reader *reader, struct record *record,
+                              const char *why)
 {
     char reason[2 * MIDI_REASON_SIZE];
     const char *repairs = reader->midi.reason;
@@ -118,17 +118,17 @@ static enum status skip_read(struct reader *reader, struct record *record,
     return set_reason(reader, record, FILE_SKIPPED, reason);
 }
 
-/* Applies the pedal and cuts long silences. Why the rest is beyond a limit goes into
- * why[size], "" if it isn't; its seconds are those of the keys, without the pedal, unless
+/* Applies the pedal and cuts long silences. why[size]: which limit the remaining piece
+ * exceeds, "" if none. Its length is measured by the keys, without the pedal, unless
  * something was cut. */
-static enum status shape_piece(struct reader *reader, char *why, size_t size)
+static enum status trim_piece(struct reader *reader, char *why, size_t size)
 {
-    const struct options *options = reader->ingest->options;
+    const struct options *options = reader->preprocess->options;
     struct midi_file *midi = &reader->midi;
     double seconds = notes_seconds(&midi->notes);
     bool cut;
     *why = '\0';
-    enum status status = piece_shape(midi, reader->ingest->encoding, options, &cut);
+    enum status status = piece_shape(midi, reader->preprocess->encoding, options, &cut);
     if (status != STATUS_OK)
         return status;
     if (cut)
@@ -145,7 +145,7 @@ static enum status shape_piece(struct reader *reader, char *why, size_t size)
 static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_t size,
                               struct record *record)
 {
-    const struct ingest *ingest = reader->ingest;
+    const struct preprocess *preprocess = reader->preprocess;
     struct midi_file *midi = &reader->midi;
     enum status status = midi_read(bytes, size, &reader->limits, midi);
     if (status != STATUS_OK)
@@ -153,26 +153,26 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
     if (midi->outcome == MIDI_SKIPPED)
         return set_reason(reader, record, FILE_SKIPPED, midi->reason);
     char why[128];
-    status = shape_piece(reader, why, sizeof why);
+    status = trim_piece(reader, why, sizeof why);
     if (status != STATUS_OK)
         return status;
     if (*why)
-        return skip_read(reader, record, why);
+        return skip_piece(reader, record, why);
     reader->tokens.count = 0;
-    if (ingest->encoding->encode(ingest->encoding, &midi->notes, &reader->tokens) !=
-        STATUS_OK)
-        return skip_read(reader, record, status_message());
+    if (preprocess->encoding->encode(preprocess->encoding, &midi->notes,
+                                     &reader->tokens) != STATUS_OK)
+        return skip_piece(reader, record, status_message());
     if (reader->tokens.count == 0)
-        return skip_read(reader, record, piece_why_empty(&midi->notes));
+        return skip_piece(reader, record, piece_why_empty(&midi->notes));
     return keep_piece(reader, record);
 }
 
 static enum status read_file(struct reader *reader, struct record *record)
 {
-    const struct scan_file *file = &reader->ingest->scan.files[record->file];
+    const struct scan_file *file = &reader->preprocess->scan.files[record->file];
     if (file->kind != SCAN_FILE || file->split == SCAN_SPLIT_UNLISTED)
-        return skip_unread(reader, record);
-    char *path = scan_absolute(&reader->ingest->scan, record->file);
+        return skip_unopened(reader, record);
+    char *path = scan_absolute(&reader->preprocess->scan, record->file);
     if (!path)
         return status_fail(STATUS_FAILED, "out of memory");
     uint8_t *bytes = NULL;
@@ -193,8 +193,8 @@ static enum status read_file(struct reader *reader, struct record *record)
 static enum status read_batch(struct reader *reader, struct comm_counter *counter,
                               size_t first, size_t end)
 {
-    struct ingest *ingest = reader->ingest;
-    struct records *records = &ingest->records;
+    struct preprocess *preprocess = reader->preprocess;
+    struct records *records = &preprocess->records;
     struct record *items = array_reserve(records->items, &records->capacity,
                                          records->count + (end - first), sizeof *items);
     if (!items)
@@ -204,9 +204,9 @@ static enum status read_batch(struct reader *reader, struct comm_counter *counte
         struct record *record = &records->items[records->count++];
         memset(record, 0, sizeof *record);
         record->file = file;
-        record->rank = (uint32_t)comm_rank(ingest->comm);
-        record->split = ingest->scan.files[file].split;
-        comm_counter_serve(counter); /* the others don't wait for the whole batch */
+        record->rank = (uint32_t)comm_rank(preprocess->comm);
+        record->split = preprocess->scan.files[file].split;
+        comm_counter_serve(counter); /* so that no rank waits for a whole batch */
         enum status status = read_file(reader, record);
         if (status != STATUS_OK)
             return status;
@@ -214,13 +214,13 @@ static enum status read_batch(struct reader *reader, struct comm_counter *counte
     return STATUS_OK;
 }
 
-static void show_progress(struct reader *reader, size_t handed_out)
+static void show_progress(struct reader *reader, size_t assigned)
 {
     char note[64];
     double seconds = clock_seconds() - reader->progress.started;
     snprintf(note, sizeof note, "%.1f MB/s per rank",
              (double)reader->bytes / 1e6 / (seconds > 1e-3 ? seconds : 1e-3));
-    progress_update(&reader->progress, handed_out, note);
+    progress_update(&reader->progress, assigned, note);
 }
 
 static size_t batch_size(size_t files, int ranks)
@@ -231,13 +231,13 @@ static size_t batch_size(size_t files, int ranks)
 
 static enum status read_batches(struct reader *reader, struct comm_counter *counter)
 {
-    size_t files = reader->ingest->scan.file_count;
-    size_t batch = batch_size(files, comm_size(reader->ingest->comm));
+    size_t files = reader->preprocess->scan.file_count;
+    size_t batch = batch_size(files, comm_size(reader->preprocess->comm));
     for (;;) {
-        int64_t taken = comm_counter_next(counter, (int64_t)batch);
-        if (taken >= (int64_t)files)
+        int64_t fetched = comm_counter_next(counter, (int64_t)batch);
+        if (fetched >= (int64_t)files)
             return STATUS_OK;
-        size_t first = (size_t)taken;
+        size_t first = (size_t)fetched;
         size_t end = first + batch < files ? first + batch : files;
         show_progress(reader, first);
         enum status status = read_batch(reader, counter, first, end);
@@ -246,42 +246,42 @@ static enum status read_batches(struct reader *reader, struct comm_counter *coun
     }
 }
 
-static enum status read_share(struct ingest *ingest, struct comm_counter *counter)
+static enum status read_share(struct preprocess *preprocess, struct comm_counter *counter)
 {
-    const struct options *options = ingest->options;
-    struct reader reader = {.ingest = ingest};
+    const struct options *options = preprocess->options;
+    struct reader reader = {.preprocess = preprocess};
     reader.limits = (struct midi_limits){.max_bytes = (uint64_t)options->data.max_bytes,
                                          .max_notes = (uint64_t)options->data.max_notes,
                                          .min_notes = (uint64_t)options->data.min_notes};
-    progress_begin(&reader.progress, "reading", "files", ingest->scan.file_count);
-    enum status status =
-        spill_create(ingest->partial, comm_rank(ingest->comm), &ingest->spill);
+    progress_begin(&reader.progress, "reading", "files", preprocess->scan.file_count);
+    enum status status = spill_create(preprocess->partial, comm_rank(preprocess->comm),
+                                      &preprocess->spill);
     if (status == STATUS_OK)
         status = read_batches(&reader, counter);
     if (status == STATUS_OK)
-        status = spill_finish(&ingest->spill);
+        status = spill_finish(&preprocess->spill);
     if (status != STATUS_OK)
-        ingest_stop_counter(counter);
+        preprocess_stop_counter(counter);
     progress_end(&reader.progress);
     midi_free(&reader.midi);
     tokens_free(&reader.tokens);
     return status;
 }
 
-/* Puts rank 0's gathered records in the order of their files; every file has one. */
-static enum status place_records(struct ingest *ingest, const struct record *from,
+/* Sorts rank 0's gathered records by file; every file has exactly one. */
+static enum status order_records(struct preprocess *preprocess, const struct record *from,
                                  size_t count, const uint64_t *reason_base)
 {
-    struct records *records = &ingest->records;
+    struct records *records = &preprocess->records;
     struct record *items =
         array_reserve(records->items, &records->capacity, count + 1, sizeof *items);
     if (!items)
         return STATUS_FAILED;
     records->items = items;
     records->count = count;
-    if (count != ingest->scan.file_count)
+    if (count != preprocess->scan.file_count)
         return status_fail(STATUS_FAILED, "%zu outcomes for %zu files", count,
-                           ingest->scan.file_count);
+                           preprocess->scan.file_count);
     for (size_t i = 0; i < count; i++) {
         struct record *record = &records->items[from[i].file];
         *record = from[i];
@@ -290,8 +290,9 @@ static enum status place_records(struct ingest *ingest, const struct record *fro
     return STATUS_OK;
 }
 
-/* Where each rank's reasons begin in the concatenation. */
-static uint64_t *running_sums(const size_t *sizes, int ranks)
+/* base[r] = offset of rank r's part in the concatenation; [ranks + 1]. NULL if out of
+ * memory. */
+static uint64_t *prefix_sums(const size_t *sizes, int ranks)
 {
     uint64_t *base = calloc((size_t)ranks + 1, sizeof *base);
     for (int rank = 0; base && rank < ranks; rank++)
@@ -299,60 +300,61 @@ static uint64_t *running_sums(const size_t *sizes, int ranks)
     return base;
 }
 
-/* Takes over `reasons`. */
-static enum status take_gathered(struct ingest *ingest, const uint8_t *rows,
-                                 const size_t *row_sizes, uint8_t *reasons,
-                                 const size_t *reason_sizes)
+/* Takes ownership of `reasons`. */
+static enum status merge_gathered(struct preprocess *preprocess, const uint8_t *rows,
+                                  const size_t *row_sizes, uint8_t *reasons,
+                                  const size_t *reason_sizes)
 {
-    int ranks = comm_size(ingest->comm);
-    uint64_t *row_base = running_sums(row_sizes, ranks);
-    uint64_t *reason_base = running_sums(reason_sizes, ranks);
+    int ranks = comm_size(preprocess->comm);
+    uint64_t *row_base = prefix_sums(row_sizes, ranks);
+    uint64_t *reason_base = prefix_sums(reason_sizes, ranks);
     enum status status = STATUS_FAILED;
     if (!row_base || !reason_base) {
         status_fail(STATUS_FAILED, "out of memory");
         free(reasons);
     } else {
-        status = place_records(ingest, (const struct record *)(const void *)rows,
+        status = order_records(preprocess, (const struct record *)(const void *)rows,
                                row_base[ranks] / sizeof(struct record), reason_base);
-        pool_free(&ingest->records.reasons);
-        ingest->records.reasons = (struct string_pool){.bytes = (char *)reasons,
-                                                       .size = reason_base[ranks],
-                                                       .capacity = reason_base[ranks]};
+        pool_free(&preprocess->records.reasons);
+        preprocess->records.reasons =
+            (struct string_pool){.bytes = (char *)reasons,
+                                 .size = reason_base[ranks],
+                                 .capacity = reason_base[ranks]};
     }
     free(reason_base);
     free(row_base);
     return status;
 }
 
-static enum status gather_records(struct ingest *ingest)
+static enum status gather_records(struct preprocess *preprocess)
 {
-    struct records *records = &ingest->records;
+    struct records *records = &preprocess->records;
     uint8_t *rows = NULL, *reasons = NULL;
     size_t *row_sizes = NULL, *reason_sizes = NULL;
     enum status status =
-        comm_gather(ingest->comm, records->items, records->count * sizeof *records->items,
-                    &rows, &row_sizes);
+        comm_gather(preprocess->comm, records->items,
+                    records->count * sizeof *records->items, &rows, &row_sizes);
     if (status == STATUS_OK)
-        status = comm_gather(ingest->comm, records->reasons.bytes, records->reasons.size,
-                             &reasons, &reason_sizes);
-    if (status == STATUS_OK && comm_rank(ingest->comm) == 0)
-        status = take_gathered(ingest, rows, row_sizes, reasons, reason_sizes);
+        status = comm_gather(preprocess->comm, records->reasons.bytes,
+                             records->reasons.size, &reasons, &reason_sizes);
+    if (status == STATUS_OK && comm_rank(preprocess->comm) == 0)
+        status = merge_gathered(preprocess, rows, row_sizes, reasons, reason_sizes);
     else
         free(reasons);
     free(reason_sizes);
     free(row_sizes);
     free(rows);
-    return comm_agree(ingest->comm, status);
+    return comm_agree(preprocess->comm, status);
 }
 
-enum status ingest_read(struct ingest *ingest)
+enum status preprocess_read(struct preprocess *preprocess)
 {
     struct comm_counter *counter = NULL;
-    enum status status = comm_counter_open(ingest->comm, &counter);
+    enum status status = comm_counter_open(preprocess->comm, &counter);
     if (status != STATUS_OK)
-        return comm_agree(ingest->comm, status);
-    status = read_share(ingest, counter);
-    comm_counter_close(counter); /* rank 0 answers the others until they are through */
-    status = comm_agree(ingest->comm, status);
-    return status == STATUS_OK ? gather_records(ingest) : status;
+        return comm_agree(preprocess->comm, status);
+    status = read_share(preprocess, counter);
+    comm_counter_close(counter); /* rank 0 serves requests until all ranks close it */
+    status = comm_agree(preprocess->comm, status);
+    return status == STATUS_OK ? gather_records(preprocess) : status;
 }

@@ -1,5 +1,5 @@
-/* layout: see the header. */
-#include "layout.h"
+/* schema: see the header. */
+#include "schema.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,7 @@ const struct column piece_columns[] = {
     {NULL, H5_U8, 0},
 };
 
-/* One loop for each size, so that the copies are moves and not calls. */
+/* One loop per size, so that each memcpy compiles to a move. */
 #define PACK(bytes)                                                                      \
     case bytes:                                                                          \
         for (size_t i = 0; i < count; i++)                                               \
@@ -78,7 +78,7 @@ void column_unpack(const struct column *column, const void *packed, size_t count
     }
 }
 
-/* The hashes chain, as there is no need to hold all rows side by side. */
+/* Chained, so that the rows need not be contiguous. */
 uint64_t shard_hash(const struct piece_row *rows, size_t count)
 {
     uint64_t hash = count;

@@ -1,6 +1,6 @@
-/* player: see the header. A piece costs a model of one microbatch, `count` rows and one
- * step, made and freed by each call: beside the sampling that is nothing, and no state is
- * left behind that could make a second call differ from the first. */
+/* player: see the header. Each call creates and frees a model of one microbatch, `count`
+ * rows and one step. Its cost is negligible compared to sampling, and no state remains
+ * that could make a second call differ from the first. */
 #include "player.h"
 
 #include <stdbool.h>
@@ -13,12 +13,12 @@
 #include "nn/model.h"
 #include "train/run_listing.h"
 
-enum { TICKS_PER_BEAT = 480 }; /* which every fraction of a beat in use divides */
+enum { TICKS_PER_BEAT = ENCODING_TICKS_PER_BEAT };
 
-/* Two points in time closer than this are one: sums of 10 ms steps are not exact. */
+/* Times closer than this are equal: sums of 10 ms steps are not exact. */
 static const double SAME_TIME = 1e-6;
 
-/* directory/name if such a file is there, else NULL (also without memory). */
+/* directory/name if that file exists, else NULL (also if out of memory). */
 static char *existing(const char *directory, const char *name)
 {
     char *path = path_join(directory, name);
@@ -29,7 +29,7 @@ static char *existing(const char *directory, const char *name)
     return path;
 }
 
-/* Does the link at `path` lead to the file of the folder that it is in? */
+/* True if the link at `path` points to `file` in its own folder. */
 static bool leads_to(const char *path, const char *file)
 {
     char target[256];
@@ -38,19 +38,19 @@ static bool leads_to(const char *path, const char *file)
     return strcmp(target, path_base(file)) == 0;
 }
 
-/* The newest or the best of a folder of checkpoints, under the name of its link where
- * that is right; NULL if there is none. */
+/* The newest or the best of a folder of checkpoints, under the name of its link if that
+ * is correct; NULL if there is none. */
 static char *find_kind(const char *directory, bool best)
 {
     char *file = run_find_checkpoint(directory, best ? RUN_BEST : RUN_NEWEST);
     char *link = file ? path_join(directory, best ? "best" : "latest") : NULL;
-    bool right = link && leads_to(link, file);
-    free(right ? file : link);
-    return right ? link : file;
+    bool correct = link && leads_to(link, file);
+    free(correct ? file : link);
+    return correct ? link : file;
 }
 
-/* The preferred kind, or else the other. The names `best` and `latest` themselves count
- * where nothing else is there. */
+/* The preferred kind, else the other. Files named `best` and `latest` are accepted if
+ * there is nothing else. */
 static char *find_in(const char *directory, bool best)
 {
     char *file = NULL;
@@ -121,8 +121,8 @@ enum status player_load(const char *path, struct checkpoint *checkpoint)
     return status;
 }
 
-/* How many of the tokens happen before `seconds` (0: all); with the time and the steps
- * they cover. */
+/* The number of tokens before `seconds` (0: all). Sets the time and the steps that they
+ * cover. */
 static size_t tokens_before(const struct encoding *encoding, double seconds,
                             struct player_primer *primer)
 {
@@ -141,7 +141,7 @@ static size_t tokens_before(const struct encoding *encoding, double seconds,
     return count;
 }
 
-/* The file's notes as tokens, all of them. */
+/* Encodes all of the file's notes. */
 static enum status encode_file(const struct checkpoint *checkpoint, const char *path,
                                struct midi_file *midi, struct tokens *tokens)
 {
@@ -159,8 +159,8 @@ static enum status encode_file(const struct checkpoint *checkpoint, const char *
     return STATUS_OK;
 }
 
-/* Where steps are parts of a beat: when each of all the tokens' steps begins, by the
- * file's tempo. */
+/* For encodings whose steps are fractions of a beat: the time of every step of the
+ * tokens, by the file's tempo. */
 static enum status time_steps(const struct encoding *encoding,
                               const struct midi_file *midi, double first, double length,
                               struct player_primer *primer)
@@ -178,9 +178,10 @@ static enum status time_steps(const struct encoding *encoding,
     return STATUS_OK;
 }
 
-/* Cuts the tokens of the whole file at `seconds`, and finds the tempo there. */
-static enum status cut(const struct encoding *encoding, const struct midi_file *midi,
-                       double seconds, struct player_primer *primer)
+/* Cuts the tokens of the entire file at `seconds`; finds the tempo there. */
+static enum status cut_primer(const struct encoding *encoding,
+                              const struct midi_file *midi, double seconds,
+                              struct player_primer *primer)
 {
     double first = 0, length = 0;
     enum status status = STATUS_OK;
@@ -217,7 +218,7 @@ static enum status read_file(const struct checkpoint *checkpoint, const char *pa
     if (status == STATUS_OK)
         status = encode_file(checkpoint, path, &midi, &primer->tokens);
     if (status == STATUS_OK)
-        status = cut(checkpoint->encoding, &midi, seconds, primer);
+        status = cut_primer(checkpoint->encoding, &midi, seconds, primer);
     if (midi.outcome == MIDI_REPAIRED)
         memcpy(primer->repairs, midi.reason, sizeof primer->repairs);
     midi_free(&midi);
@@ -263,11 +264,12 @@ int player_tempo(const struct player_primer *primer)
     return primer && primer->tempo ? primer->tempo : PLAYER_TEMPO;
 }
 
-/* ---- the time of the primer's tempo ---- */
+/* ---- the primer's tempo ---- */
 
-/* The sampler counts decoded seconds, in which a beat takes half a second. */
-static enum status set_clock(const struct player_primer *primer,
-                             struct sampler_settings *settings)
+/* Converts settings to the sampler's decoded seconds, in which a beat is half a second.
+ */
+static enum status set_decoded_time(const struct player_primer *primer,
+                                    struct sampler_settings *settings)
 {
     double asked = settings->seconds, longest = SAMPLER_SECONDS_MAX * primer->stretch;
     settings->seconds /= primer->stretch;
@@ -280,7 +282,7 @@ static enum status set_clock(const struct player_primer *primer,
     return STATUS_OK;
 }
 
-/* When a decoded time of a piece that begins with the primer is. */
+/* The real time of a decoded time of a piece that begins with the primer. */
 static double time_with_primer(const struct player_primer *primer, double step_length,
                                double time)
 {
@@ -293,8 +295,9 @@ static double time_with_primer(const struct player_primer *primer, double step_l
     return begins[whole] + (step - (double)whole) * (begins[whole + 1] - begins[whole]);
 }
 
-static void set_times(const struct encoding *encoding, const struct player_primer *primer,
-                      int keep_primer, struct notes *piece)
+static void apply_tempo(const struct encoding *encoding,
+                        const struct player_primer *primer, bool keep_primer,
+                        struct notes *piece)
 {
     for (size_t i = 0; i < piece->count; i++) {
         struct note *note = &piece->items[i];
@@ -308,27 +311,29 @@ static void set_times(const struct encoding *encoding, const struct player_prime
     }
 }
 
-enum status player_play(const struct checkpoint *checkpoint,
-                        const struct sampler_settings *settings,
-                        const struct player_primer *primer, int keep_primer, int count,
-                        struct notes *pieces)
+enum status player_generate(const struct checkpoint *checkpoint,
+                            const struct sampler_settings *settings,
+                            const struct player_primer *primer, bool keep_primer,
+                            int count, struct notes *pieces)
 {
     if (count < 1 || count > PLAYER_PIECES_MAX)
         return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 to %d)", count,
                            (int)PLAYER_PIECES_MAX);
     struct sampler_settings asked = *settings;
     bool has_tempo = primer && primer->step_seconds;
-    enum status status = has_tempo ? set_clock(primer, &asked) : STATUS_OK;
+    enum status status = has_tempo ? set_decoded_time(primer, &asked) : STATUS_OK;
     struct model *model = NULL;
     if (status == STATUS_OK)
         status = checkpoint_model(checkpoint, &matmul_float32, 1, count, 1, &model);
     if (status != STATUS_OK)
         return status;
-    status = sampler_run(model, checkpoint->encoding, &asked,
-                         primer ? primer->tokens.items : NULL,
-                         primer ? primer->tokens.count : 0, keep_primer, count, pieces);
+    const struct sampler_batch batch = {.count = count,
+                                        .primer = primer ? primer->tokens.items : NULL,
+                                        .primer_count = primer ? primer->tokens.count : 0,
+                                        .keep_primer = keep_primer};
+    status = sampler_run(model, checkpoint->encoding, &asked, &batch, pieces);
     for (int i = 0; has_tempo && status == STATUS_OK && i < count; i++)
-        set_times(checkpoint->encoding, primer, keep_primer, &pieces[i]);
+        apply_tempo(checkpoint->encoding, primer, keep_primer, &pieces[i]);
     model_free(model);
     return status;
 }

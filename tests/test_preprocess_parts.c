@@ -1,5 +1,5 @@
 /* ranks: 1 2 3 4
- * ingest: what is in a dataset, compared with each input file read on its own. */
+ * preprocess: what is in a dataset, compared with each input file read on its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,7 +105,7 @@ static uint64_t sum(const uint64_t counts[SPLITS])
 
 static void check_whole(const char *output, const char *corpus,
                         const struct options *options,
-                        const struct ingest_summary *summary)
+                        const struct preprocess_summary *summary)
 {
     struct dataset *dataset = NULL;
     expect(dataset_open(output, &dataset) == STATUS_OK);
@@ -200,7 +200,7 @@ static void every_piece_is_where_its_hash_says(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
-    struct ingest_summary summary;
+    struct preprocess_summary summary;
     small_options(&options);
     char *folder = make_folder(comm);
     char *corpus = path_join(folder, "corpus"), *output = path_join(folder, "out/put");
@@ -366,7 +366,7 @@ static void every_file_has_an_outcome_and_a_reason(void **state)
     char *corpus = path_join(folder, "corpus"), *output = path_join(folder, "dataset");
     if (comm_rank(comm) == 0)
         write_awkward(corpus);
-    struct ingest_summary summary;
+    struct preprocess_summary summary;
     enum status status = make_dataset(comm, corpus, output, &options, &summary);
     expect(status == STATUS_OK);
     if (status == STATUS_OK && comm_rank(comm) == 0)

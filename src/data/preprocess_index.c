@@ -1,11 +1,11 @@
-/* ingest_index: index.h5, written last, by rank 0. */
-#include "ingest_internal.h"
+/* preprocess_index: index.h5, written last, by rank 0. */
+#include "preprocess_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "layout.h"
+#include "schema.h"
 #include "base/file.h"
 #include "base/recorded_path.h"
 #include "h5/h5.h"
@@ -15,20 +15,21 @@ static enum status out_of_memory(void)
     return status_fail(STATUS_FAILED, "out of memory while writing the index");
 }
 
-static uint64_t hash_of(const struct ingest *ingest)
+static uint64_t dataset_hash(const struct preprocess *preprocess)
 {
-    return dataset_hash_of(encoding_hash(ingest->encoding), ingest->shard_hashes,
-                           (size_t)ingest->options->data.shards);
+    return dataset_hash_of(encoding_hash(preprocess->encoding), preprocess->shard_hashes,
+                           (size_t)preprocess->options->data.shards);
 }
 
-/* The [data] section without what must not show in the bytes: where the dataset lies,
- * where the split file was, and how much memory training may take. */
-static enum status write_settings(const struct ingest *ingest, struct h5_file *file)
+/* The [data] section without the settings that must not affect the bytes: the location of
+ * the dataset, the folder of the split file, and the memory limit of training. */
+static enum status write_settings(const struct preprocess *preprocess,
+                                  struct h5_file *file)
 {
     struct options *options = malloc(sizeof *options);
     char *text = NULL;
     if (options) {
-        *options = *ingest->options;
+        *options = *preprocess->options;
         options->data.dataset[0] = '\0';
         options->data.memory = 0;
         char *base = path_to_recorded(path_base(options->data.split_file));
@@ -42,8 +43,9 @@ static enum status write_settings(const struct ingest *ingest, struct h5_file *f
     enum status status = text ? h5_write_text(file, "/settings", text) : out_of_memory();
     char hash[HASH64_TEXT];
     if (status == STATUS_OK)
-        status = h5_set_text(file, "/", "settings_hash",
-                             hash64_text(settings_hash_of(hash_of(ingest), text), hash));
+        status = h5_set_text(
+            file, "/", "settings_hash",
+            hash64_text(settings_hash_of(dataset_hash(preprocess), text), hash));
     free(text);
     free(options);
     return status;
@@ -69,10 +71,11 @@ static enum status write_token_names(const struct encoding *encoding,
     return status;
 }
 
-static enum status write_vocabulary(const struct ingest *ingest, struct h5_file *file)
+static enum status write_vocabulary(const struct preprocess *preprocess,
+                                    struct h5_file *file)
 {
     char text[HASH64_TEXT];
-    const struct encoding *encoding = ingest->encoding;
+    const struct encoding *encoding = preprocess->encoding;
     hash64_text(encoding_hash(encoding), text);
     enum status status = write_token_names(encoding, file);
     if (status == STATUS_OK)
@@ -80,7 +83,7 @@ static enum status write_vocabulary(const struct ingest *ingest, struct h5_file 
     if (status == STATUS_OK)
         status = h5_set_text(file, "/vocabulary", "encoding", encoding->name);
     if (status == STATUS_OK)
-        status = h5_set_text(file, "/vocabulary", "grid", ingest->options->data.grid);
+        status = h5_set_text(file, "/vocabulary", "grid", preprocess->options->data.grid);
     return status;
 }
 
@@ -88,17 +91,17 @@ static enum status write_vocabulary(const struct ingest *ingest, struct h5_file 
  */
 
 /* A table [shards][splits] of one of the counts. */
-static enum status write_counts(const struct ingest *ingest, struct h5_file *file,
+static enum status write_counts(const struct preprocess *preprocess, struct h5_file *file,
                                 const char *name, size_t member, enum h5_type type)
 {
     static const char *const splits[SPLITS] = {"train", "valid", "test"};
-    size_t dims[] = {(size_t)ingest->options->data.shards, SPLITS};
+    size_t dims[] = {(size_t)preprocess->options->data.shards, SPLITS};
     size_t row = SPLITS * sizeof(uint64_t);
     uint8_t *table = malloc(dims[0] * row);
     if (!table)
         return out_of_memory();
     for (size_t i = 0; i < dims[0]; i++)
-        memcpy(table + i * row, (const uint8_t *)&ingest->shards[i] + member, row);
+        memcpy(table + i * row, (const uint8_t *)&preprocess->shards[i] + member, row);
     enum status status = h5_write(file, name, type, 2, dims, table);
     free(table);
     if (status == STATUS_OK)
@@ -106,22 +109,23 @@ static enum status write_counts(const struct ingest *ingest, struct h5_file *fil
     return status;
 }
 
-static enum status write_shards(const struct ingest *ingest, struct h5_file *file)
+static enum status write_shards(const struct preprocess *preprocess, struct h5_file *file)
 {
-    size_t shards = (size_t)ingest->options->data.shards;
-    enum status status = write_counts(ingest, file, "/shards/pieces",
+    size_t shards = (size_t)preprocess->options->data.shards;
+    enum status status = write_counts(preprocess, file, "/shards/pieces",
                                       offsetof(struct dataset_shard, pieces), H5_U64);
     if (status == STATUS_OK)
-        status = write_counts(ingest, file, "/shards/notes",
+        status = write_counts(preprocess, file, "/shards/notes",
                               offsetof(struct dataset_shard, notes), H5_U64);
     if (status == STATUS_OK)
-        status = write_counts(ingest, file, "/shards/tokens",
+        status = write_counts(preprocess, file, "/shards/tokens",
                               offsetof(struct dataset_shard, tokens), H5_U64);
     if (status == STATUS_OK)
-        status = write_counts(ingest, file, "/shards/seconds",
+        status = write_counts(preprocess, file, "/shards/seconds",
                               offsetof(struct dataset_shard, seconds), H5_F64);
     if (status == STATUS_OK)
-        status = h5_write(file, "/shards/hash", H5_U64, 1, &shards, ingest->shard_hashes);
+        status =
+            h5_write(file, "/shards/hash", H5_U64, 1, &shards, preprocess->shard_hashes);
     return status;
 }
 
@@ -175,16 +179,17 @@ static enum status write_file_columns(const struct records *records, struct h5_f
     return status;
 }
 
-/* The texts of a column: recorded paths, or reasons; a duplicate's reason is the path of
- * the file that is kept, behind "of ". */
-static enum status write_file_texts(const struct ingest *ingest, struct h5_file *file)
+/* Recorded paths, then reasons; a duplicate's reason is "of " and the path of the file
+ * that is kept. */
+static enum status write_file_texts(const struct preprocess *preprocess,
+                                    struct h5_file *file)
 {
-    const struct records *records = &ingest->records;
+    const struct records *records = &preprocess->records;
     const char **texts = malloc((records->count + 1) * sizeof *texts);
-    char **made = calloc(records->count + 1, sizeof *made);
-    enum status status = texts && made ? STATUS_OK : out_of_memory();
+    char **owned = calloc(records->count + 1, sizeof *owned);
+    enum status status = texts && owned ? STATUS_OK : out_of_memory();
     for (size_t i = 0; i < records->count && status == STATUS_OK; i++)
-        texts[i] = scan_path(&ingest->scan, i);
+        texts[i] = scan_path(&preprocess->scan, i);
     if (status == STATUS_OK)
         status = h5_write_texts(file, "/files/path", records->count, texts);
     for (size_t i = 0; i < records->count && status == STATUS_OK; i++) {
@@ -192,44 +197,45 @@ static enum status write_file_texts(const struct ingest *ingest, struct h5_file 
         texts[i] = records->reasons.bytes + record->reason;
         if (record->outcome != FILE_DUPLICATE)
             continue;
-        made[i] = path_format("of %s", scan_path(&ingest->scan, record->original));
-        texts[i] = made[i];
-        status = made[i] ? STATUS_OK : out_of_memory();
+        owned[i] = path_format("of %s", scan_path(&preprocess->scan, record->original));
+        texts[i] = owned[i];
+        status = owned[i] ? STATUS_OK : out_of_memory();
     }
     if (status == STATUS_OK)
         status = h5_write_texts(file, "/files/reason", records->count, texts);
-    for (size_t i = 0; made && i < records->count; i++)
-        free(made[i]);
-    free(made);
+    for (size_t i = 0; owned && i < records->count; i++)
+        free(owned[i]);
+    free(owned);
     free(texts);
     return status;
 }
 
-static enum status write_files(const struct ingest *ingest, struct h5_file *file)
+static enum status write_files(const struct preprocess *preprocess, struct h5_file *file)
 {
     static const char *const outcomes[FILE_OUTCOMES] = {"ok", "repaired", "skipped",
                                                         "duplicate"};
-    enum status status = write_file_columns(&ingest->records, file);
+    enum status status = write_file_columns(&preprocess->records, file);
     if (status == STATUS_OK)
         status = h5_set_texts(file, "/files/outcome", "names", FILE_OUTCOMES, outcomes);
     if (status == STATUS_OK)
-        status = write_file_texts(ingest, file);
+        status = write_file_texts(preprocess, file);
     return status;
 }
 
-/* --- the whole -------------------------------------------------------------------------
+/* --- the index -------------------------------------------------------------------------
  */
 
-static enum status write_totals(const struct ingest *ingest, struct h5_file *file)
+static enum status write_totals(const struct preprocess *preprocess, struct h5_file *file)
 {
     uint64_t notes = 0, tokens = 0;
-    for (size_t i = 0; i < ingest->kept_count; i++) {
-        notes += ingest->kept[i].notes;
-        tokens += ingest->kept[i].tokens;
+    for (size_t i = 0; i < preprocess->kept_count; i++) {
+        notes += preprocess->kept[i].notes;
+        tokens += preprocess->kept[i].tokens;
     }
-    enum status status = h5_set_i64(file, "/", "files", (int64_t)ingest->scan.file_count);
+    enum status status =
+        h5_set_i64(file, "/", "files", (int64_t)preprocess->scan.file_count);
     if (status == STATUS_OK)
-        status = h5_set_i64(file, "/", "pieces", (int64_t)ingest->kept_count);
+        status = h5_set_i64(file, "/", "pieces", (int64_t)preprocess->kept_count);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "notes", (int64_t)notes);
     if (status == STATUS_OK)
@@ -237,32 +243,32 @@ static enum status write_totals(const struct ingest *ingest, struct h5_file *fil
     return status;
 }
 
-static enum status write_format(const struct ingest *ingest, struct h5_file *file)
+static enum status write_format(const struct preprocess *preprocess, struct h5_file *file)
 {
     char text[HASH64_TEXT];
     enum status status = h5_set_text(file, "/", "format", DATASET_FORMAT);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "format_version", DATASET_FORMAT_VERSION);
     if (status == STATUS_OK)
-        status =
-            h5_set_text(file, "/", "dataset_hash", hash64_text(hash_of(ingest), text));
+        status = h5_set_text(file, "/", "dataset_hash",
+                             hash64_text(dataset_hash(preprocess), text));
     return status;
 }
 
-static enum status fill_index(const struct ingest *ingest, struct h5_file *file)
+static enum status fill_index(const struct preprocess *preprocess, struct h5_file *file)
 {
-    static enum status (*const parts[])(const struct ingest *, struct h5_file *) = {
+    static enum status (*const parts[])(const struct preprocess *, struct h5_file *) = {
         write_format,     write_totals, write_settings,
         write_vocabulary, write_shards, write_files};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
-        status = parts[i](ingest, file);
+        status = parts[i](preprocess, file);
     return status == STATUS_OK ? describe_datasets(file) : status;
 }
 
-enum status ingest_write_index(const struct ingest *ingest)
+enum status preprocess_write_index(const struct preprocess *preprocess)
 {
-    char *path = path_format("%s/index.h5", ingest->partial);
+    char *path = path_format("%s/index.h5", preprocess->partial);
     if (!path)
         return out_of_memory();
     struct h5_file *file = NULL;
@@ -270,7 +276,7 @@ enum status ingest_write_index(const struct ingest *ingest)
     free(path);
     if (status != STATUS_OK)
         return status;
-    status = fill_index(ingest, file);
+    status = fill_index(preprocess, file);
     if (status != STATUS_OK) {
         h5_abandon(file);
         return status;

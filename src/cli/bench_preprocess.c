@@ -1,4 +1,5 @@
-/* bench_ingest: bytes of MIDI in memory to notes, and notes to tokens. */
+/* bench_preprocess: throughput of MIDI bytes in memory to notes, and of notes to tokens.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ struct corpus {
     enum status status;
 };
 
-/* A composed piece as the bytes of a file, by way of one. */
+/* Composes a piece, writes it to `path` and reads the bytes back. */
 static enum status make_piece(const struct composer *composer, const char *path,
                               uint64_t number, struct corpus *corpus)
 {
@@ -81,7 +82,7 @@ static void encode_files(void *context)
     }
 }
 
-enum status bench_ingest(struct bench *bench)
+enum status bench_preprocess(struct bench *bench)
 {
     static struct corpus corpus; /* large */
     corpus.encoding = bench->encoding;

@@ -1,15 +1,15 @@
-/* ingest_shards: the plan's pieces, from the spills into shards.
+/* preprocess_shards: assembles the shards of the plan from the spills.
  *
- * A spill has each piece's columns behind one another, a shard each column's pieces. So a
- * piece is read once, its columns scattered to the chunks in which they belong, and a row
- * of full chunks goes to the file as it is: all columns of the notes first, then the
- * tokens, which a training reads without them.
+ * A spill stores piece by piece, each with its columns; a shard stores column by column,
+ * each with its pieces. So a piece is read once and its columns are scattered to the
+ * chunks that they belong to, and full chunks are written to the file: all columns of the
+ * notes first, then the tokens, which training reads without the notes.
  */
-#include "ingest_internal.h"
+#include "preprocess_internal.h"
 
 #include <stdlib.h>
 
-#include "layout.h"
+#include "schema.h"
 #include "base/progress.h"
 #include "h5/h5.h"
 
@@ -21,21 +21,21 @@ struct result { /* of one shard, as sent to rank 0 */
 enum { TOKENS = NOTE_COLUMNS, DATA_COLUMNS };
 
 struct writer {
-    struct ingest *ingest;
+    struct preprocess *preprocess;
     struct spill_reader spills;
-    uint8_t *chunks[DATA_COLUMNS]; /* the next of each column */
+    uint8_t *chunks[DATA_COLUMNS]; /* the chunk being filled of each column */
     struct result *results;
     size_t result_count;
 };
 
-struct draft { /* a shard in the making */
+struct builder { /* a shard being written */
     struct h5_file *file;
     const struct record *pieces;
     size_t count;
-    struct piece_row *rows; /* count, and one more where the next would begin */
+    struct piece_row *rows; /* [count + 1]; the last has the totals as its first rows */
 };
 
-/* Data columns of one length: those of the notes, or the tokens. */
+/* Data columns of equal length: those of the notes, or the tokens. */
 struct table {
     int first, end;
 };
@@ -58,19 +58,19 @@ static size_t element_size(int c)
     return h5_type_size(data_column(c)->type);
 }
 
-static uint64_t table_length(const struct draft *shard, struct table table)
+static uint64_t table_length(const struct builder *shard, struct table table)
 {
     const struct piece_row *last = &shard->rows[shard->count];
     return table.first == TOKENS ? last->token_first : last->note_first;
 }
 
-/* How many rows of the table are the piece's. */
+/* The number of the table's rows that belong to the piece. */
 static uint64_t piece_length(const struct record *piece, struct table table)
 {
     return table.first == TOKENS ? piece->tokens : piece->notes;
 }
 
-/* Where column c of a piece begins in its spill. */
+/* The offset in its spill of column c of a piece. */
 static uint64_t spilled_column(const struct record *piece, int c)
 {
     uint64_t at = piece->spilled;
@@ -79,14 +79,15 @@ static uint64_t spilled_column(const struct record *piece, int c)
     return at;
 }
 
-/* Rows [skip, skip + count) of a piece, behind the first `have` of the chunks. */
+/* Copies rows [skip, skip + count) of a piece to the chunks, after their first `filled`
+ * rows. */
 static enum status gather(struct writer *writer, const struct record *piece,
                           struct table table, uint64_t skip, uint64_t count,
-                          uint64_t have)
+                          uint64_t filled)
 {
     struct iovec parts[DATA_COLUMNS];
     for (int c = table.first; c < table.end; c++)
-        parts[c] = (struct iovec){writer->chunks[c] + have * element_size(c),
+        parts[c] = (struct iovec){writer->chunks[c] + filled * element_size(c),
                                   count * element_size(c)};
     int rank = (int)piece->rank;
     if (count == piece_length(piece, table))
@@ -100,8 +101,8 @@ static enum status gather(struct writer *writer, const struct record *piece,
     return status;
 }
 
-/* The chunks' `count` rows become those from `first` on of the table. */
-static enum status write_chunks(struct writer *writer, const struct draft *shard,
+/* Writes the chunks as rows [first, first + count) of the table. */
+static enum status write_chunks(struct writer *writer, const struct builder *shard,
                                 struct table table, uint64_t first, uint64_t count)
 {
     enum status status = STATUS_OK;
@@ -111,32 +112,32 @@ static enum status write_chunks(struct writer *writer, const struct draft *shard
     return status;
 }
 
-static enum status write_table(struct writer *writer, const struct draft *shard,
+static enum status write_table(struct writer *writer, const struct builder *shard,
                                struct table table)
 {
     uint64_t length = table_length(shard, table), chunk = h5_chunk_length(length);
     enum status status = STATUS_OK;
     for (int c = table.first; c < table.end && status == STATUS_OK; c++)
         status = h5_make(shard->file, data_column(c)->name, data_column(c)->type, length);
-    uint64_t written = 0, have = 0;
+    uint64_t written = 0, filled = 0;
     for (size_t i = 0; i < shard->count; i++) {
         const struct record *piece = &shard->pieces[i];
-        uint64_t rows = piece_length(piece, table), take;
-        for (uint64_t skip = 0; skip < rows && status == STATUS_OK; skip += take) {
-            take = rows - skip < chunk - have ? rows - skip : chunk - have;
-            status = gather(writer, piece, table, skip, take, have);
-            have += take;
-            if (status == STATUS_OK && (have == chunk || written + have == length)) {
-                status = write_chunks(writer, shard, table, written, have);
-                written += have;
-                have = 0;
+        uint64_t rows = piece_length(piece, table), part;
+        for (uint64_t skip = 0; skip < rows && status == STATUS_OK; skip += part) {
+            part = rows - skip < chunk - filled ? rows - skip : chunk - filled;
+            status = gather(writer, piece, table, skip, part, filled);
+            filled += part;
+            if (status == STATUS_OK && (filled == chunk || written + filled == length)) {
+                status = write_chunks(writer, shard, table, written, filled);
+                written += filled;
+                filled = 0;
             }
         }
     }
     return status;
 }
 
-/* One more than there are pieces: where the next would begin. */
+/* [count + 1]: the last has only the totals, as its first rows. NULL if out of memory. */
 static struct piece_row *piece_rows(const struct record *pieces, size_t count)
 {
     struct piece_row *rows = calloc(count + 1, sizeof *rows);
@@ -183,14 +184,15 @@ static enum status write_piece_columns(struct h5_file *file, const struct piece_
     return status;
 }
 
-static enum status write_piece_paths(const struct ingest *ingest, struct h5_file *file,
-                                     const struct record *pieces, size_t count)
+static enum status write_piece_paths(const struct preprocess *preprocess,
+                                     struct h5_file *file, const struct record *pieces,
+                                     size_t count)
 {
     const char **paths = malloc((count + 1) * sizeof *paths);
     if (!paths)
         return out_of_memory();
     for (size_t i = 0; i < count; i++)
-        paths[i] = scan_path(&ingest->scan, pieces[i].file);
+        paths[i] = scan_path(&preprocess->scan, pieces[i].file);
     enum status status = h5_write_texts(file, "/pieces/path", count, paths);
     free(paths);
     return status;
@@ -224,10 +226,10 @@ static enum status write_attributes(struct h5_file *file, size_t shard, uint64_t
 static enum status fill_shard(struct writer *writer, struct h5_file *file, size_t index,
                               struct result *result)
 {
-    const struct ingest *ingest = writer->ingest;
-    const struct record *pieces = ingest->kept + ingest->shard_first[index];
-    size_t count = ingest->shard_first[index + 1] - ingest->shard_first[index];
-    struct draft shard = {file, pieces, count, piece_rows(pieces, count)};
+    const struct preprocess *preprocess = writer->preprocess;
+    const struct record *pieces = preprocess->kept + preprocess->shard_first[index];
+    size_t count = preprocess->shard_first[index + 1] - preprocess->shard_first[index];
+    struct builder shard = {file, pieces, count, piece_rows(pieces, count)};
     if (!shard.rows)
         return out_of_memory();
     count_pieces(shard.rows, count, &result->counts);
@@ -237,7 +239,7 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
     if (status == STATUS_OK)
         status = write_piece_columns(file, shard.rows, count);
     if (status == STATUS_OK)
-        status = write_piece_paths(ingest, file, pieces, count);
+        status = write_piece_paths(preprocess, file, pieces, count);
     if (status == STATUS_OK)
         status = write_table(writer, &shard, note_table);
     if (status == STATUS_OK)
@@ -250,7 +252,7 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
 
 static enum status write_shard(struct writer *writer, size_t shard)
 {
-    char *path = shard_path(writer->ingest->partial, shard);
+    char *path = shard_path(writer->preprocess->partial, shard);
     if (!path)
         return out_of_memory();
     struct h5_file *file = NULL;
@@ -267,9 +269,9 @@ static enum status write_shard(struct writer *writer, size_t shard)
     return h5_close_unsynced(file);
 }
 
-static enum status write_taken(struct writer *writer, struct comm_counter *counter)
+static enum status write_shards(struct writer *writer, struct comm_counter *counter)
 {
-    int64_t shards = writer->ingest->options->data.shards;
+    int64_t shards = writer->preprocess->options->data.shards;
     struct progress progress;
     progress_begin(&progress, "writing", "shards", (uint64_t)shards);
     enum status status = STATUS_OK;
@@ -284,83 +286,84 @@ static enum status write_taken(struct writer *writer, struct comm_counter *count
     return status;
 }
 
-static bool make_chunks(struct writer *writer)
+static bool allocate_chunks(struct writer *writer)
 {
-    bool made = true;
+    bool complete = true;
     for (int c = 0; c < DATA_COLUMNS; c++) {
         writer->chunks[c] = malloc(H5_CHUNK * element_size(c));
-        made &= writer->chunks[c] != NULL;
+        complete &= writer->chunks[c] != NULL;
     }
-    return made;
+    return complete;
 }
 
 static enum status write_share(struct writer *writer, struct comm_counter *counter)
 {
-    size_t shards = (size_t)writer->ingest->options->data.shards;
-    bool room = make_chunks(writer);
+    size_t shards = (size_t)writer->preprocess->options->data.shards;
+    bool allocated = allocate_chunks(writer);
     writer->results = calloc(shards, sizeof *writer->results);
-    spill_reader_open(writer->ingest->partial, &writer->spills);
+    spill_reader_open(writer->preprocess->partial, &writer->spills);
     enum status status = STATUS_FAILED;
-    if (room && writer->results)
-        status = write_taken(writer, counter);
+    if (allocated && writer->results)
+        status = write_shards(writer, counter);
     else
         out_of_memory();
     if (status != STATUS_OK)
-        ingest_stop_counter(counter);
+        preprocess_stop_counter(counter);
     spill_reader_close(&writer->spills);
     for (int c = 0; c < DATA_COLUMNS; c++)
         free(writer->chunks[c]);
     return status;
 }
 
-static enum status take_results(struct ingest *ingest, const struct result *results,
-                                size_t count)
+static enum status store_results(struct preprocess *preprocess,
+                                 const struct result *results, size_t count)
 {
-    size_t shards = (size_t)ingest->options->data.shards;
-    ingest->shards = calloc(shards, sizeof *ingest->shards);
-    ingest->shard_hashes = calloc(shards, sizeof *ingest->shard_hashes);
-    if (!ingest->shards || !ingest->shard_hashes)
+    size_t shards = (size_t)preprocess->options->data.shards;
+    preprocess->shards = calloc(shards, sizeof *preprocess->shards);
+    preprocess->shard_hashes = calloc(shards, sizeof *preprocess->shard_hashes);
+    if (!preprocess->shards || !preprocess->shard_hashes)
         return out_of_memory();
     if (count != shards)
         return status_fail(STATUS_FAILED, "%zu of %zu shards were written", count,
                            shards);
     for (size_t i = 0; i < count; i++) {
-        ingest->shards[results[i].shard] = results[i].counts;
-        ingest->shard_hashes[results[i].shard] = results[i].hash;
+        preprocess->shards[results[i].shard] = results[i].counts;
+        preprocess->shard_hashes[results[i].shard] = results[i].hash;
     }
     return STATUS_OK;
 }
 
-static enum status gather_results(struct ingest *ingest, const struct writer *writer)
+static enum status gather_results(struct preprocess *preprocess,
+                                  const struct writer *writer)
 {
     uint8_t *all = NULL;
     size_t *sizes = NULL, size = 0;
     enum status status =
-        comm_gather(ingest->comm, writer->results,
+        comm_gather(preprocess->comm, writer->results,
                     writer->result_count * sizeof *writer->results, &all, &sizes);
-    if (status == STATUS_OK && comm_rank(ingest->comm) == 0) {
-        for (int rank = 0; rank < comm_size(ingest->comm); rank++)
+    if (status == STATUS_OK && comm_rank(preprocess->comm) == 0) {
+        for (int rank = 0; rank < comm_size(preprocess->comm); rank++)
             size += sizes[rank];
-        status = take_results(ingest, (const struct result *)(const void *)all,
-                              size / sizeof(struct result));
+        status = store_results(preprocess, (const struct result *)(const void *)all,
+                               size / sizeof(struct result));
     }
     free(sizes);
     free(all);
-    return comm_agree(ingest->comm, status);
+    return comm_agree(preprocess->comm, status);
 }
 
-enum status ingest_write_shards(struct ingest *ingest)
+enum status preprocess_write_shards(struct preprocess *preprocess)
 {
     struct comm_counter *counter = NULL;
-    enum status status = comm_counter_open(ingest->comm, &counter);
+    enum status status = comm_counter_open(preprocess->comm, &counter);
     if (status != STATUS_OK)
-        return comm_agree(ingest->comm, status);
-    struct writer writer = {.ingest = ingest};
+        return comm_agree(preprocess->comm, status);
+    struct writer writer = {.preprocess = preprocess};
     status = write_share(&writer, counter);
-    comm_counter_close(counter); /* rank 0 answers the others until they are through */
-    status = comm_agree(ingest->comm, status);
+    comm_counter_close(counter); /* rank 0 serves requests until all ranks close it */
+    status = comm_agree(preprocess->comm, status);
     if (status == STATUS_OK)
-        status = gather_results(ingest, &writer);
+        status = gather_results(preprocess, &writer);
     free(writer.results);
     return status;
 }

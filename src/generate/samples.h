@@ -1,0 +1,71 @@
+/* samples: MIDI files generated from a checkpoint, for `tutti generate` and the trainer.
+ */
+#ifndef TUTTI_GENERATE_SAMPLES_H
+#define TUTTI_GENERATE_SAMPLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "player.h"
+#include "base/status.h"
+#include "train/checkpoint.h"
+
+struct samples_request {
+    struct sampler_settings settings;
+    const struct player_primer *primer; /* NULL: none */
+    bool keep_primer;
+    int count;
+    const char
+        *path; /* of a single piece; of several, piece 2 of "a/b.mid" is "a/b-2.mid" */
+    bool number_one; /* a single piece is numbered "-1" too */
+};
+
+/* The path of piece `number` (from 1); the caller frees it. */
+char *samples_path(const struct samples_request *request, int number);
+
+/* Totals over all files. */
+struct samples_made {
+    size_t notes;
+    double seconds;
+};
+
+/* Pieces and the tempo of their files, microseconds per beat. */
+struct samples_pieces {
+    struct notes *list; /* [count] */
+    int count;
+    int tempo;
+};
+
+/* Generates the pieces as one batch; warns if any ends early (see sampler.h). Freed with
+ * samples_free, also after a failure. */
+enum status samples_generate(const struct checkpoint *checkpoint,
+                             const struct samples_request *request,
+                             struct samples_pieces *pieces);
+void samples_free(struct samples_pieces *pieces);
+
+/* Called for every file written, with its piece. */
+typedef void samples_report(const char *path, const struct notes *piece);
+
+/* Writes the pieces to files; of the request only path, count and number_one are used.
+ * `report`: NULL for none. */
+enum status samples_save(const struct samples_request *request,
+                         const struct samples_pieces *pieces, samples_report *report,
+                         struct samples_made *made);
+
+/* Sends pieces to another process of the same program, and receives them. STATUS_FAILED
+ * unless the bytes contain exactly `count` pieces; values are not validated. Freed with
+ * samples_free, also after a failure. */
+enum status samples_send(const struct samples_pieces *pieces, FILE *to);
+enum status samples_receive(const uint8_t *bytes, size_t size, int count,
+                            struct samples_pieces *pieces);
+
+/* The trainer's callback: writes run.samples files of run.sample_seconds with the
+ * settings of [sample], "DIRECTORY/epoch-0001-1.mid" ..., and logs a line with their
+ * names below run.dir. The seed is the same in each epoch, so that epochs can be
+ * compared. `context` is unused. */
+enum status samples_write(const struct checkpoint *checkpoint, const char *directory,
+                          void *context);
+
+#endif
