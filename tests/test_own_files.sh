@@ -83,10 +83,10 @@ keeps corpus.tutti/shard-0000.h5 "$h5" train --trace corpus.tutti/shard-0000.h5
 keeps "$best" "$h5" train --trace "$best"
 [ ! -e runs/traced ] || fail "a refused trace: a run was begun"
 for name in metrics.jsonl settings.conf; do
-    keeps runs/first/$name "name of a file of the run in runs/first" \
+    keeps runs/first/$name "the run in runs/first writes a file of this name" \
         "$tutti" train first.conf --resume --trace runs/first/$name
     $mpirun -n 2 "$tutti" train first.conf --resume --trace runs/first/$name >said.txt 2>&1
-    [ "$(grep -c "^tutti: .*name of a file of the run" said.txt)" = 1 ] || fail "2 ranks: $(cat said.txt)"
+    [ "$(grep -c "^tutti: .*writes a file of this name" said.txt)" = 1 ] || fail "2 ranks: $(cat said.txt)"
 done
 echo "ok: lists and traces"
 

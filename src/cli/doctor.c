@@ -142,7 +142,7 @@ static enum status speak(const struct doctor *doctor, bool as_json)
     int counts[DOCTOR_LEVELS] = {0};
     for (size_t i = 0; i < doctor->count; i++)
         counts[doctor->findings[i].level]++;
-    if (!cli_speaks())
+    if (!cli_prints())
         return STATUS_OK;
     if (as_json)
         return write_json(doctor, counts);

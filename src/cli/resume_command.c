@@ -242,7 +242,7 @@ static size_t read_launcher(char *text)
     return size;
 }
 
-const char *resume_command_command(int ranks, char *text, size_t size)
+const char *resume_command_of_process(int ranks, char *text, size_t size)
 {
     static char own[CMDLINE], parent[CMDLINE];
     const struct resume_command_words words = {.own = own,

@@ -11,7 +11,7 @@
  * found, else srun or mpirun with the number of ranks. In a batch job of Slurm that was
  * told --resume a second line has the command that puts the job back into the queue.
  * Returns text. */
-const char *resume_command_command(int ranks, char *text, size_t size);
+const char *resume_command_of_process(int ranks, char *text, size_t size);
 
 /* The same from given command lines, words ended by nulls as in /proc/PID/cmdline; the
  * parent's may be empty. Root's command has what Open MPI's mpirun asks of root. */
