@@ -52,7 +52,7 @@ keeps many-3.mid "^tutti: many-3.mid: $input tune.mid" generate -o many.mid --co
 rm many-3.mid && mkdir many-3.mid
 refuses 2 "^tutti: many-3.mid: a directory" generate -o many.mid --count 3
 rmdir many-3.mid && mkfifo many-3.mid
-refuses 2 "^tutti: many-3.mid: not a file, where piece 3 goes" generate -o many.mid --count 3
+refuses 2 "^tutti: many-3.mid: not a file, so piece 3 can't be written there" generate -o many.mid --count 3
 rm many-3.mid
 [ ! -e many-1.mid ] || fail "the first was written before the others were looked at"
 well generate -o many.mid --count 3
@@ -72,7 +72,7 @@ keeps corpus/tune-003.mid "^tutti: corpus/tune-003.mid: a MIDI file" \
 keeps corpus.tutti/index.h5 "$h5" preprocess --list corpus.tutti/index.h5
 keeps "$best" "$h5" preprocess --list "$best"
 [ ! -e new ] && [ ! -e new.partial ] || fail "a refused list: work was done"
-refuses 1 "^tutti: new/index.h5: $h5.*the list of files is missing \(the dataset new is complete\)" \
+refuses 1 "^tutti: new/index.h5: $h5.*the list of files is not written \(the dataset new is complete\)" \
     preprocess --list new/index.h5
 "$tutti" inspect new --verify >/dev/null || fail "the list took the place of the index"
 
@@ -100,7 +100,7 @@ cat tune.mid | same "$tutti" inspect /dev/stdin
 same "$tutti" inspect <(cat tune.mid)
 same "$tutti" inspect <(sleep 0.3; cat tune.mid)
 refuses 1 "^tutti: standard input: empty" "$tutti" inspect - </dev/null
-refuses 1 "^tutti: standard input: neither a dataset nor" "$tutti" inspect - <first.conf
+refuses 1 "^tutti: standard input: neither a dataset or checkpoint" "$tutti" inspect - <first.conf
 well generate -o named.mid --prime tune.mid
 well generate -o stdin.mid --prime - <tune.mid
 well generate -o piped.mid --prime <(sleep 0.3; cat tune.mid)
