@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 
 #include "../src/cli/cli.c" /* of the program, not of the library */
+#include "../src/cli/cli_help.c"
+#include "../src/cli/cli_output.c"
 #include "../src/cli/rank.c"
 
 static const char *text;
@@ -150,12 +152,12 @@ static void faults_are_told(void **state)
     refused("--set train.btach=3",
             "--set: unknown key btach in [train]; did you mean batch?");
     refused("--set", "play: --set needs a value");
-    refused("a b c", "play: one argument too many: c (usage: tutti play FILE...)");
+    refused("a b c", "play: unexpected argument c (usage: tutti play FILE...)");
     assert_int_equal(parse(""), STATUS_OK);
     request.positional_min = 1;
     assert_int_equal(cli_parse(&command, &request, 0, NULL), STATUS_MISUSE);
     assert_string_equal(status_message(),
-                        "play: an argument is missing (usage: tutti play FILE...)");
+                        "play: missing argument (usage: tutti play FILE...)");
 }
 
 static void set_launch(const char *const *variables)
@@ -225,9 +227,9 @@ static void the_rank_that_mpi_gives_is_the_last_word(void **state)
     assert_true(IS_FIRST("A", "b"));
     cli_set_uses_ranks(true);
     cli_set_rank(2);
-    assert_false(cli_speaks());
+    assert_false(cli_prints());
     cli_set_uses_ranks(false);
-    assert_true(cli_speaks());
+    assert_true(cli_prints());
     cli_set_rank(0);
     assert_true(IS_FIRST("PMIX_RANK", "3", SERVER));
     cli_set_rank(-1);

@@ -30,10 +30,10 @@ done
 
 # the report is kept, and its figures agree with each other
 tail -n "$(wc -l <"my demo/demo.txt")" said.txt | cmp -s - "my demo/demo.txt" || fail "demo.txt is not what was said"
-truth=$(sed -n 's/^ *\([0-9.]*\) nats per token *true entropy.*/\1/p' said.txt)
-model=$(sed -n 's/^ *\([0-9.]*\) nats per token *the model.*/\1/p' said.txt)
-ratio=$(sed -n 's/.* the model: \([0-9.]*\) times.*/\1/p' said.txt)
-baseline=$(sed -n 's/^ *\([0-9.]*\) nats per token *counting.*/\1/p' said.txt)
+truth=$(sed -n 's/^ *\([0-9.]*\) *true entropy.*/\1/p' said.txt)
+model=$(sed -n 's/^ *\([0-9.]*\) *model:.*/\1/p' said.txt)
+ratio=$(sed -n 's/.*model: \([0-9.]*\) times.*/\1/p' said.txt)
+baseline=$(sed -n 's/^ *\([0-9.]*\) *bigram baseline/\1/p' said.txt)
 holds "$truth > 0.05 && $truth < $model && $truth < $baseline" || fail "entropy: $truth"
 holds "($ratio - $model / $truth) ^ 2 < 1e-5" || fail "$ratio is not $model / $truth"
 evaluated=$(number "my demo/evaluation.json" nats_per_token)
@@ -42,7 +42,7 @@ holds "($model - $evaluated) ^ 2 < 1e-8" || fail "$model is not what was evaluat
 # the shown commands can be copied, one and all, by root too
 cp -r "my demo" before
 rm -r "my demo/dataset" "my demo/run" "my demo"/music-*.mid "my demo/evaluation.json"
-sed -n '/^What was run/,/^$/s/^  //p' "my demo/demo.txt" >commands.sh
+sed -n '/^Commands:/,/^$/s/^  //p' "my demo/demo.txt" >commands.sh
 [ "$(wc -l <commands.sh)" = 4 ] || fail "commands: $(cat commands.sh)"
 env -u OMPI_ALLOW_RUN_AS_ROOT -u OMPI_ALLOW_RUN_AS_ROOT_CONFIRM bash -e commands.sh \
     >copied.txt 2>&1 || fail "can't be copied: $(tail -3 copied.txt)"

@@ -50,16 +50,16 @@ cores=$(nproc)
 
 doctor 0 "$tutti" doctor
 no fault
-finds ok launch "1 rank on 1 host .*nobody"
-finds ok directory "safe on the disk.*replaced at once.*this rank"
-finds ok "file locks" "flock and fcntl work"
+finds ok launch "1 rank on 1 host .*without a launcher"
+finds ok directory "write and fsync.*atomic rename.*this rank"
+finds ok "file locks" "flock, fcntl and HDF5 files work"
 doctor 0 $mpirun -n 3 "$tutti" doctor --run-dir runs
 no fault
 finds ok launch "3 ranks on 1 host .*mpirun"
-finds ok directory "runs .*seen by all ranks"
+finds ok directory "runs .*visible to all ranks"
 finds ok clocks "apart"
-finds ok ports "all ranks reach"
-finds "(ok|note)" sum "gradient of 31\.8 MB in .* ms"
+finds ok ports "all ranks can connect"
+finds "(ok|note)" sum "allreduce of a gradient of 31\.8 MB in .* ms"
 [ -z "$(ls -A runs)" ] || fail "something is left in the directory"
 
 doctor 0 $mpirun -n 2 "$tutti" doctor --json
@@ -96,17 +96,17 @@ finds ok "disk space" "3 checkpoints of this model take 0 MB"
 doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "$tutti" doctor
 finds fault launch "srun started 4 processes.*each is rank 0 of 1"
 cures "srun --mpi=pmix"
-finds ok directory "safe on the disk" # the rest is looked at all the same
+finds ok directory "write and fsync" # the rest is checked as well
 [ "$(cat err.txt)" = "tutti: doctor: 1 fault" ] || fail "not one line: $(cat err.txt)"
 doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2 "$tutti" doctor
 [ -s out.txt ] || [ -s err.txt ] && fail "the third of four processes speaks"
 doctor 0 env SLURM_JOB_ID=1 SLURM_NTASKS=8 "$tutti" doctor
-finds note launch "job has 8 tasks, this is one process"
+finds note launch "job has 8 tasks, but this is one process"
 doctor 0 env SLURM_JOB_ID=1 SLURM_JOB_END_TIME=1700000000 SLURM_STEP_NUM_TASKS=4 \
     SLURM_PROCID=0 "$tutti" doctor
 finds note launch "left over from job 1, whose end .* has passed"
 doctor 1 $mpirun -n 3 "$tutti" doctor --set train.slices=2
-finds fault microbatches "3 ranks, but train.slices = 2"
+finds fault microbatches "3 ranks, but train.slices = 2: each rank needs"
 refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3
 refuses 2 'missing.conf' "$tutti" doctor missing.conf
 
@@ -114,7 +114,7 @@ refuses 2 'missing.conf' "$tutti" doctor missing.conf
 
 if [ "$(id -u)" = 0 ] && grep -q "Open MPI" out.txt; then
     doctor 0 env -u OMPI_ALLOW_RUN_AS_ROOT_CONFIRM "$tutti" doctor
-    finds note root "mpirun refuses to start programs for root"
+    finds note root "running as root, for which mpirun refuses to start programs"
     cures "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or mpirun --allow-run"
     doctor 0 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "$tutti" doctor
     grep -q "^note  *root" out.txt && fail "root is allowed, and yet a note"
@@ -136,10 +136,10 @@ doctor 0 taskset -c "$one" "$tutti" doctor
 finds ok binding "1 rank x 1 thread"
 if [ "$cores" -ge 2 ]; then
     doctor 0 "$tutti" doctor
-    finds note binding "1 of the $cores cores"
+    finds note binding "1 of $cores available cores"
     other=$(taskset -pc $$ | sed 's/.*: *//; s/.*[-,]//')
     differ 0 2 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
-    finds ok binding "2 ranks x 1 thread, a core for each"
+    finds ok binding "2 ranks x 1 thread, one core each"
     differ 0 3 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
     finds warning binding "ranks 0-1 \(.*\) share 1 core"
 fi
@@ -150,7 +150,7 @@ doctor 0 env SLURM_CPUS_PER_TASK=4 $mpirun --bind-to none -n 2 taskset -c "$one"
 finds warning cpus-per-task "did not reach all ranks"
 cures "mpirun (--map-by slot:PE=4|-bind-to core:4)"
 doctor 0 env OMP_NUM_THREADS=8 "$tutti" doctor
-finds note threads "OMP_NUM_THREADS=8 is not what counts: train.threads = 1 is"
+finds note threads "OMP_NUM_THREADS=8 has no effect: train.threads = 1 is used"
 
 # ---- processors ----
 
@@ -167,7 +167,7 @@ if [ "$(uname -m)" = x86_64 ]; then
         "env OPENBLAS_CORETYPE=Prescott $tutti doctor" # by our own products: all one
     doctor 0 $nehalem
     if grep -q 'own kernels avx512' out.txt; then
-        finds note processors "takes its Nehalem kernels, as OPENBLAS_CORETYPE says"
+        finds note processors "uses its Nehalem kernels, set by OPENBLAS_CORETYPE"
     fi
     differ 0 2 "$tutti doctor" "env TUTTI_KERNELS=portable $tutti doctor"
     if ! grep -q 'own kernels portable' out.txt; then # then the other rank is not slower
@@ -178,12 +178,12 @@ fi
 # ---- limits, shared memory, disks ----
 
 (ulimit -f 100000 && ulimit -n 200 && doctor 0 "$tutti" doctor &&
-    finds warning limits "too few open files" && finds warning limits "size of files") || exit 1
+    finds warning limits "limit of open files is too low" && finds warning limits "size of files") || exit 1
 
 if unshare -rm true 2>/dev/null; then
     if is_open_mpi; then # MPICH on UCX doesn't start then
         doctor 0 unshare -rm bash -c "mount -t tmpfs -o size=1m none /dev/shm && '$tutti' doctor"
-        finds note "shared memory" "/dev/shm on .* has 1 MB.*Open MPI wants"
+        finds note "shared memory" "/dev/shm on .* has 1 MB.*Open MPI needs"
         cures "shm-size"
     fi
     mkdir -p locked small
@@ -208,8 +208,8 @@ if unshare -m true 2>/dev/null; then
     mkdir -p own
     differ 1 3 "$tutti doctor --run-dir own" \
         "unshare -m sh -c 'mount -t tmpfs none own && exec $tutti doctor --run-dir own'"
-    finds fault directory "own: a file that rank 0 .* writes is not seen by rank 2 "
-    cures "all hosts share"
+    finds fault directory "own: a file written by rank 0 .* is not visible to rank 2 "
+    cures "shared by all hosts"
 fi
 
 # ---- what a library in front of the C library provokes ----
@@ -289,8 +289,8 @@ finds note "file locks" "flock fails: No locks available.*; HDF5_USE_FILE_LOCKIN
 differ 0 2 "$tutti doctor" "env FAULT=clock LD_PRELOAD=$work/front.so $tutti doctor"
 finds warning clocks "rank 1 \(.*\) is 100\.0 s ahead of rank 0"
 differ 0 3 "$tutti doctor" "env FAULT=connect LD_PRELOAD=$work/front.so $tutti doctor"
-finds warning ports "rank 2 \(.*\) can't reach a port of rank 0 .*No route to host"
+finds warning ports "rank 2 \(.*\) can't connect to a port of rank 0 .*No route to host"
 cures "firewall"
 doctor 0 env FAULT=copy LD_PRELOAD="$work/front.so" "$tutti" doctor
-finds note "shared memory" "rank 0 .* may not read another process's memory"
+finds note "shared memory" "rank 0 .* can't read another process's memory"
 echo "all ok"

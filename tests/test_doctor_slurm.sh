@@ -21,13 +21,13 @@ finds() {
 srun --mpi=pmix -N2 -n4 "$tutti" doctor >out.txt 2>&1 || { cat out.txt >&2; fail "srun, PMIx"; }
 finds ok launch "4 ranks on .*, started by srun with PMIx"
 finds ok clocks apart
-finds ok ports "all ranks reach"
+finds ok ports "all ranks can connect"
 
 for n in 1 3; do
     srun --mpi=none -N1 -n$n "$tutti" doctor >out.txt 2>&1 && fail "srun without PMI: no fault"
-    finds fault launch "srun started $n process.*MPI was not told"
+    finds fault launch "srun started $n process.*without PMI"
     grep -q -- '-> srun --mpi=pmix' out.txt || fail "no cure"
-    finds ok directory "safe on the disk" # the rest is looked at, once
+    finds ok directory "write and fsync" # the rest is checked, once
 done
 
 cat >job.sh <<END

@@ -61,7 +61,7 @@ done >drums.tsv
 preprocess drummed -o drummed.tutti --split-file drums.tsv
 evaluate drummed.tutti
 grep -q '^dataset drummed.tutti, split valid: 9 pieces, 108 notes, ' said.txt || fail "notes: $(cat said.txt)"
-grep -q '^notes are counted in the tokens; the dataset.s note table has 324$' said.txt || fail "not said: $(cat said.txt)"
+grep -q '^notes are those of the tokens; the dataset.s note table has 324$' said.txt || fail "not said: $(cat said.txt)"
 json=$("$tutti" evaluate runs/own drummed.tutti --json | tr -d ' \n')
 grep -q '"notes":108,"notes_in_columns":324,' <<<"$json" || fail "JSON: $json"
 field() { grep -Eo "\"$1\":[0-9.e+-]*" <<<"$json" | cut -d: -f2; }

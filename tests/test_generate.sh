@@ -47,7 +47,7 @@ cmp -s d.mid e1.mid && fail "the command line doesn't overrule the configuration
 "$tutti" train first.conf --set run.dir=runs/long --set run.samples=0 --set train.max_steps=2 \
     --set run.sample_seconds=3000 >train.txt 2>&1 || fail "train: $(cat train.txt)"
 "$tutti" generate runs/long -o long.mid >said.txt 2>&1
-grep -q "run.sample_seconds is 3000: 600 s are made" said.txt || fail "3000 s: $(cat said.txt)"
+grep -q "run.sample_seconds = 3000 is limited to 600" said.txt || fail "3000 s: $(cat said.txt)"
 at_least 600.05 "$(field long.mid seconds)" || fail "longer than 600 s"
 "$tutti" generate runs/long -o longer.mid --seconds 610 >said.txt 2>&1
 grep -q "are made" said.txt && fail "610 s: $(cat said.txt)"
@@ -96,8 +96,8 @@ kept=$(field kept.mid notes) after=$(field after.mid notes)
 tempo_of() { od -An -v -tx1 "$1" | tr -d ' \n' | grep -o 'ff5103......' | head -1 | cut -c 7-; }
 tempo=1000000 write_midi slow.mid 60 62 64 65 67 69 71 72
 "$tutti" generate runs/roll -o slow-kept.mid --prime slow.mid --keep-primer --seconds 2 >said.txt
-grep -q '^primer slow.mid: 64 tokens, 8.0 s, continued at 60 beats a minute$' said.txt ||
-    fail "a primer at 60 beats a minute: $(cat said.txt)"
+grep -q '^primer slow.mid: 64 tokens, 8.0 s, continued at 60 beats per minute$' said.txt ||
+    fail "a primer at 60 beats per minute: $(cat said.txt)"
 [ "$(tempo_of slow-kept.mid)" = 0f4240 ] || fail "tempo of the piece: $(tempo_of slow-kept.mid)"
 at_least "$(field slow-kept.mid seconds)" 8 || fail "the kept primer is faster than its file"
 at_least 10.05 "$(field slow-kept.mid seconds)" || fail "longer than primer and piece"

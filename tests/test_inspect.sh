@@ -232,8 +232,8 @@ refuses 1 "damaged.tutti/shard-0001.h5" "$tutti" inspect damaged.tutti --verify
 rm damaged.tutti/shard-0001.h5
 refuses 1 "damaged.tutti/shard-0001.h5" "$tutti" inspect damaged.tutti --verify
 rm damaged.tutti/index.h5
-refuses 1 "without their index.h5" "$tutti" inspect damaged.tutti
-refuses 1 "without its index.h5" "$tutti" inspect damaged.tutti/shard-0002.h5
+refuses 1 "shards, but no index.h5" "$tutti" inspect damaged.tutti
+refuses 1 "no index.h5 next to it" "$tutti" inspect damaged.tutti/shard-0002.h5
 mkdir half.partial
 : >half.partial/UNFINISHED
 refuses 2 "half.partial: .*preprocess" "$tutti" inspect half.partial
@@ -249,7 +249,7 @@ mkdir nothing
 refuses 1 "nowhere: " "$tutti" inspect nowhere
 refuses 1 "nothing: a directory, but neither" "$tutti" inspect nothing
 refuses 1 "zero: empty" "$tutti" inspect zero
-refuses 1 "first.conf: neither a dataset nor a checkpoint" "$tutti" inspect first.conf
+refuses 1 "first.conf: neither a dataset or checkpoint" "$tutti" inspect first.conf
 refuses 2 "can.t compare" "$tutti" inspect runs/first --diff corpus.tutti
 refuses 2 "MIDI" "$tutti" inspect corpus/tune-000.mid --diff corpus/tune-001.mid
 refuses 2 "verify" "$tutti" inspect runs/first --diff runs/first --verify

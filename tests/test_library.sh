@@ -56,8 +56,8 @@ tempo=750000 write_midi slow.mid 60 62 64 65 67 69 71 72
 "$example" runs/roll slow-here.mid slow.mid >/dev/null || fail "the example at 80 a minute"
 "$tutti" generate runs/roll -o slow-there.mid --seconds 10 --seed 42 --count 2 \
     --prime slow.mid --prime-seconds 2 >/dev/null
-cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats a minute: different files"
-"$tutti" inspect slow-here.mid | grep -q ' 80.00 beats a minute' || fail "not at 80 a minute"
+cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats per minute: different files"
+"$tutti" inspect slow-here.mid | grep -q ' 80.00 beats per minute' || fail "not at 80 beats per minute"
 
 # Installed, a program is built with what tutti.pc says, against either kind of library.
 cc=${CC:-cc} source=$2

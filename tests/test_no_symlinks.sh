@@ -176,7 +176,7 @@ echo "ok: links and copies that are named"
 
 copies text && rm latest best && printf epoch-0001.h5 >latest && printf junk >best
 cd "$work" && same_folder runs/text "links as text files"
-refuses 1 "runs/text/checkpoints/latest: neither a dataset nor a checkpoint" \
+refuses 1 "runs/text/checkpoints/latest: neither a dataset or checkpoint" \
     "$tutti" inspect runs/text/checkpoints/latest
 goes_on text "links as text files"
 [ "$(cat runs/text/checkpoints/best.kept-1)" = junk ] && [ ! -e runs/text/checkpoints/latest.kept-1 ] ||

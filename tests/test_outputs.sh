@@ -85,8 +85,8 @@ echo "ok: standard output"
 
 for name in z/ z/. z/..; do refuses 2 "^tutti: $name: a directory" generate -o "$name"; done
 refuses 2 "^tutti: there: a directory" generate -o there
-refuses 2 "^tutti: pipe: not a file, and --count 2" generate -o pipe --count 2
-refuses 2 "^tutti: -: not a file, and --count 2" generate -o - --count 2
+refuses 2 "^tutti: pipe: not a file, but --count 2" generate -o pipe --count 2
+refuses 2 "^tutti: -: not a file, but --count 2" generate -o - --count 2
 if command -v python3 >/dev/null; then
     python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
     refuses 2 "^tutti: socket: a socket" generate -o socket

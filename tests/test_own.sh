@@ -187,7 +187,7 @@ echo "ok: changes meanwhile"
 # ---- demo ----
 
 demo() { "$tutti" demo -o "$@" --pieces 80 --epochs 1 --ranks 1; }
-for name in z/. z/.. z/./; do refuses 2 "names no folder that can be made" demo "$name"; done
+for name in z/. z/.. z/./; do refuses 2 "no folder of this name can be made" demo "$name"; done
 [ ! -e z ] || fail "demo -o z/. leaves z"
 refuses 2 "the DIR is empty" demo ''
 mkdir home && echo "not finished" >home/demo.txt && mkdir home/corpus && echo mine >home/corpus/thesis

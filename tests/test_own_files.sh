@@ -52,7 +52,7 @@ keeps many-3.mid "^tutti: many-3.mid: $input tune.mid" generate -o many.mid --co
 rm many-3.mid && mkdir many-3.mid
 refuses 2 "^tutti: many-3.mid: a directory" generate -o many.mid --count 3
 rmdir many-3.mid && mkfifo many-3.mid
-refuses 2 "^tutti: many-3.mid: not a file, where piece 3 goes" generate -o many.mid --count 3
+refuses 2 "^tutti: many-3.mid: not a file, so piece 3 can't be written there" generate -o many.mid --count 3
 rm many-3.mid
 [ ! -e many-1.mid ] || fail "the first was written before the others were looked at"
 well generate -o many.mid --count 3
@@ -72,7 +72,7 @@ keeps corpus/tune-003.mid "^tutti: corpus/tune-003.mid: a MIDI file" \
 keeps corpus.tutti/index.h5 "$h5" preprocess --list corpus.tutti/index.h5
 keeps "$best" "$h5" preprocess --list "$best"
 [ ! -e new ] && [ ! -e new.partial ] || fail "a refused list: work was done"
-refuses 1 "^tutti: new/index.h5: $h5.*the list of files is missing \(the dataset new is complete\)" \
+refuses 1 "^tutti: new/index.h5: $h5.*the list of files is not written \(the dataset new is complete\)" \
     preprocess --list new/index.h5
 "$tutti" inspect new --verify >/dev/null || fail "the list took the place of the index"
 
@@ -83,10 +83,10 @@ keeps corpus.tutti/shard-0000.h5 "$h5" train --trace corpus.tutti/shard-0000.h5
 keeps "$best" "$h5" train --trace "$best"
 [ ! -e runs/traced ] || fail "a refused trace: a run was begun"
 for name in metrics.jsonl settings.conf; do
-    keeps runs/first/$name "name of a file of the run in runs/first" \
+    keeps runs/first/$name "the run in runs/first writes a file of this name" \
         "$tutti" train first.conf --resume --trace runs/first/$name
     $mpirun -n 2 "$tutti" train first.conf --resume --trace runs/first/$name >said.txt 2>&1
-    [ "$(grep -c "^tutti: .*name of a file of the run" said.txt)" = 1 ] || fail "2 ranks: $(cat said.txt)"
+    [ "$(grep -c "^tutti: .*writes a file of this name" said.txt)" = 1 ] || fail "2 ranks: $(cat said.txt)"
 done
 echo "ok: lists and traces"
 
@@ -100,7 +100,7 @@ cat tune.mid | same "$tutti" inspect /dev/stdin
 same "$tutti" inspect <(cat tune.mid)
 same "$tutti" inspect <(sleep 0.3; cat tune.mid)
 refuses 1 "^tutti: standard input: empty" "$tutti" inspect - </dev/null
-refuses 1 "^tutti: standard input: neither a dataset nor" "$tutti" inspect - <first.conf
+refuses 1 "^tutti: standard input: neither a dataset or checkpoint" "$tutti" inspect - <first.conf
 well generate -o named.mid --prime tune.mid
 well generate -o stdin.mid --prime - <tune.mid
 well generate -o piped.mid --prime <(sleep 0.3; cat tune.mid)

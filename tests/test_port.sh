@@ -109,6 +109,6 @@ echo "run.interface = nosuch9" | sed 's/^run\./[run]\n/' >bad.conf
 cat run.conf bad.conf >both.conf
 $mpirun -n 2 "$tutti" doctor both.conf >log.txt 2>&1 && fail "doctor finds an unknown interface"
 [ "$(grep -c "run.interface = nosuch9: " log.txt)" = 1 ] || { cat log.txt >&2; fail "doctor"; }
-$mpirun -n 2 "$tutti" doctor run.conf 2>&1 | grep -Eq "ports +all ranks reach .*\(127\.0\.0\.1" ||
+$mpirun -n 2 "$tutti" doctor run.conf 2>&1 | grep -Eq "ports +all ranks can connect .*\(127\.0\.0\.1" ||
     fail "doctor does not name the address"
 echo "ok: run.interface"

@@ -238,7 +238,7 @@ rm one/midi/wait.mid one/midi/same.mid
 # --- refusals: said once, whatever the number of ranks -----------------------------------------
 refused 2 "tutti: missing: can't read" $mpirun -n 3 "$tutti" preprocess missing -o bad
 refused 2 "tutti: alone: exists" $mpirun -n 3 "$tutti" preprocess corpus -o alone
-refused 2 "no dataset named" $mpirun -n 3 "$tutti" preprocess corpus
+refused 2 "no output; add a folder name" $mpirun -n 3 "$tutti" preprocess corpus
 mkdir void
 refused 1 "no MIDI files in void" $mpirun -n 3 "$tutti" preprocess void -o bad
 refused 1 "the first: garbage.mid: not MIDI" $mpirun -n 3 "$tutti" preprocess corpus/garbage.mid -o bad

@@ -286,7 +286,7 @@ echo "ok: checkpoints of another run"
 # ---- the trace ----
 
 for name in tutti-run.txt lock metrics.jsonl settings.conf checkpoints/epoch-0001.h5 samples/epoch-0007-1.mid; do
-    untouched "a trace called $name" runs/plain "tutti-run.txt|name of a file of the run|HDF5|MIDI" \
+    untouched "a trace called $name" runs/plain "tutti-run.txt|writes a file of this name|HDF5|MIDI" \
         train runs/plain --resume --trace "runs/plain/$name"
 done
 well "a trace in the folder" train runs/plain --resume --set train.epochs=5 --trace runs/plain/trace.json

@@ -1,12 +1,12 @@
-/* tutti: a trained model inside another program.
+/* tutti: sampling from a trained model inside another program.
  *
- * Load a checkpoint, make pieces, take their notes or write them as MIDI files, free.
- * This header stands alone: a program needs no other of tutti, none of MPI or HDF5. It
- * links with libtutti.a and the libraries that it stands on, or with libtutti.so:
+ * A program loads a checkpoint, samples pieces, uses their notes or writes them as MIDI
+ * files, and frees both. The header needs no other header of tutti, MPI or HDF5, and works
+ * in C and C++. Link with libtutti.a and its dependencies, or with libtutti.so:
  *
  *     cc program.c $(pkg-config --cflags --libs tutti)
  *
- * C and C++. In short:
+ * Example:
  *
  *     struct tutti *model = NULL;
  *     struct tutti_settings settings;
@@ -20,19 +20,23 @@
  *     tutti_free_pieces(&piece, 1);
  *     tutti_close(model);
  *
- * Ownership: what tutti_open gives is freed by tutti_close, what tutti_play gives by
- * tutti_free_pieces; nothing else is handed over. Paths and settings are only read during
- * the call. Threads: one handle is used by one thread at a time; different handles by
- * different threads at once (HDF5 as Debian builds it is not thread-safe: call tutti_open
- * from one thread at a time). Nothing here prints, exits, starts MPI or installs a signal
- * handler.
+ * Ownership: a model from tutti_open is freed by tutti_close, pieces from tutti_play by
+ * tutti_free_pieces; nothing else changes ownership. Paths and settings are read only
+ * during the call.
+ *
+ * Threads: a model must be used by one thread at a time; different models may be used by
+ * different threads at once. tutti_open must be called from one thread at a time, unless
+ * HDF5 is built thread-safe (Debian's is not).
+ *
+ * No function prints, exits, starts MPI or installs a signal handler.
  *
  * The same checkpoint, settings, primer and seed give the same notes and the same file,
- * byte for byte, on one machine; piece i doesn't depend on how many are made with it.
+ * byte for byte, on one machine. Piece i does not depend on the number of pieces.
  */
 #ifndef TUTTI_TUTTI_H
 #define TUTTI_TUTTI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,18 +44,17 @@
 extern "C" {
 #endif
 #ifdef __GNUC__
-#pragma GCC visibility push(default) /* all else of the shared library is hidden */
+#pragma GCC visibility push(default) /* everything else in the library is hidden */
 #endif
 
-/* Return values. A failure left a line that says what, where and what to do:
- * tutti_message. */
+/* Return values. After a failure tutti_message describes it: what, where, and the cure. */
 enum {
     TUTTI_OK = 0,
-    TUTTI_FAILED = 1, /* a file, the data, memory */
-    TUTTI_MISUSE = 2  /* an argument or setting that cannot be */
+    TUTTI_FAILED = 1, /* a file, its contents, or memory */
+    TUTTI_MISUSE = 2  /* an invalid argument or setting */
 };
 
-/* Most pieces of one call of tutti_play. */
+/* Maximum number of pieces per call of tutti_play. */
 enum { TUTTI_PIECES_MAX = 4096 };
 
 struct tutti; /* a checkpoint in memory: weights, encoding, settings */
@@ -65,68 +68,69 @@ struct tutti_note {
     int channel;     /* 0-15, 9 is percussion */
 };
 
-/* Notes by start, then channel, then pitch. */
 struct tutti_piece {
-    struct tutti_note *notes;
+    struct tutti_note *notes; /* [count], sorted by start, then channel, then pitch */
     size_t count;
-    double seconds; /* when the last note ends; 0 without notes */
-    int tempo;      /* microseconds per beat of the file that tutti_write makes, up to
-                       2^24-1: what a score shows; notes sound when start
-                       and duration place them. 0: 500000, 120 beats a minute */
+    double seconds; /* end of the last note; 0 without notes */
+    int tempo;      /* microseconds per beat of the file that tutti_write makes, at most
+                       2^24 - 1; 0: 500000, 120 beats per minute. It sets the beats of a
+                       score and does not move notes: start and duration are in seconds */
 };
 
 struct tutti_settings {
-    double seconds;     /* length, after the primer; > 0, a day at most. A piece with far
-                           more notes than music has may end earlier */
-    double temperature; /* 1: as learned; below: safer, above: wilder; 0: the most
-                           probable token, always; >= 0 */
-    int64_t top_k;      /* only the k most probable tokens; 0: all */
-    double top_p; /* only the most probable tokens that hold this share; 1: all; (0, 1] */
+    double seconds;     /* length after the primer; > 0, at most 86400. A piece with
+                           implausibly many notes may end earlier */
+    double temperature; /* >= 0; 1: the model's distribution; below 1 more predictable,
+                           above 1 more varied; 0: always the most probable token */
+    int64_t top_k;      /* sample from the k most probable tokens; 0: from all */
+    double top_p;       /* (0, 1]: sample from the most probable tokens with this total
+                           probability; 1: from all */
     uint64_t seed;
-    int guard;          /* 1: against silence and endless repetition; 0: off */
+    bool guard;         /* prevent long silence and endless repetition */
     double max_silence; /* guard: longest time without an onset, seconds; > 0 */
-    int keep_primer;    /* 1: the pieces begin with the primer's notes */
+    bool keep_primer;   /* the pieces begin with the primer's notes */
 };
 
-/* Loads a checkpoint and checks it. `path` is a checkpoint file or a run's directory, of
- * which the best checkpoint is taken (the latest if no best is marked). *out is set on
- * success. */
+/* Loads and checks a checkpoint. `path` is a checkpoint file or a run's directory; of a
+ * directory it is the best checkpoint, or the latest if no best one is marked. *out is set
+ * on success only. */
 int tutti_open(const char *path, struct tutti **out);
-void tutti_close(struct tutti *model); /* NULL is fine */
+void tutti_close(struct tutti *model); /* may be NULL */
 
-/* About the model: how many weights, how many tokens in its vocabulary, which encoding,
- * how many epochs it was trained for, the fingerprint of its weights as `tutti inspect`
- * shows it. */
+/* Number of weights. */
 uint64_t tutti_parameters(const struct tutti *model);
+/* Number of tokens in the vocabulary. */
 uint64_t tutti_vocabulary(const struct tutti *model);
-const char *tutti_encoding(const struct tutti *model); /* valid until tutti_close */
+/* "performance" or "pianoroll"; valid until tutti_close. */
+const char *tutti_encoding(const struct tutti *model);
+/* Number of complete epochs of training. */
 int64_t tutti_epoch(const struct tutti *model);
+/* The weights hash that `tutti inspect` shows. */
 uint64_t tutti_weights_hash(const struct tutti *model);
 
-/* The settings the run was configured with: [sample] and run.sample_seconds. */
+/* The settings that the run was configured with: [sample] and run.sample_seconds. */
 void tutti_defaults(const struct tutti *model, struct tutti_settings *settings);
 
-/* The beginning that later pieces go on from: a MIDI file's first `seconds` (0: all of
- * it), counted from its first note by its own tempo. Where the encoding counts beats
- * (pianoroll), the pieces keep the tempo in force at the end of that part, and all their
- * seconds are real ones. A NULL path takes the primer away. After a failure the primer is
- * as before. */
+/* Sets the primer, which later pieces continue: the first `seconds` of a MIDI file (0: all
+ * of it), counted from its first note at its own tempo. With an encoding in beats
+ * (pianoroll) the pieces keep the tempo at the end of the primer, and all times stay in
+ * seconds. path NULL removes the primer. On failure the primer is unchanged. */
 int tutti_prime(struct tutti *model, const char *path, double seconds);
 
-/* Makes `count` (1..TUTTI_PIECES_MAX) pieces at once into pieces[0..count), whatever was
- * in them; on failure they are empty. Their length is settings->seconds after the primer.
- */
+/* Samples `count` pieces (1 to TUTTI_PIECES_MAX) as one batch into pieces[0..count), whose
+ * previous contents are ignored; on failure all are empty. Each is settings->seconds long
+ * after the primer. */
 int tutti_play(struct tutti *model, const struct tutti_settings *settings, int count,
                struct tutti_piece *pieces);
 void tutti_free_pieces(struct tutti_piece *pieces, int count);
 
-/* Writes a piece as a MIDI file (format 1, the piece's tempo); the file appears when it
- * is complete; its folder is made. Links are followed, devices and pipes written to,
- * and "-" is standard output. TUTTI_MISUSE for a note or tempo out of range. */
+/* Writes a piece as a MIDI file of format 1. The file appears under its name only when
+ * complete; missing folders are made. Links are followed, devices and pipes are written to,
+ * and "-" is standard output. TUTTI_MISUSE if a note or the tempo is out of range. */
 int tutti_write(const char *path, const struct tutti_piece *piece);
 
-/* What went wrong last in this thread, one line; "" if nothing did. Valid until the next
- * call of this thread. */
+/* The last failure in this thread as one line; "" if there was none. Valid until the next
+ * call in this thread. */
 const char *tutti_message(void);
 
 #ifdef __GNUC__

@@ -1,6 +1,6 @@
-/* tutti: the library's public face, over checkpoint and player. It has types of its own
- * so that a program that embeds a model doesn't depend on the inside; here they are
- * translated. */
+/* tutti: the library's public interface, on top of checkpoint and player. Its types are
+ * separate from the internal ones, so that programs do not depend on those; they are
+ * converted here. */
 #include "tutti/tutti.h"
 
 #include <math.h>
@@ -9,17 +9,16 @@
 
 #include "generate/player.h"
 
-_Static_assert((int)TUTTI_OK == (int)STATUS_OK,
-               "the public values are the internal ones");
-_Static_assert((int)TUTTI_FAILED == (int)STATUS_FAILED, "likewise");
-_Static_assert((int)TUTTI_MISUSE == (int)STATUS_MISUSE, "likewise");
-_Static_assert((int)TUTTI_PIECES_MAX == (int)PLAYER_PIECES_MAX, "one limit");
+_Static_assert((int)TUTTI_OK == (int)STATUS_OK, "public and internal values are equal");
+_Static_assert((int)TUTTI_FAILED == (int)STATUS_FAILED, "see TUTTI_OK");
+_Static_assert((int)TUTTI_MISUSE == (int)STATUS_MISUSE, "see TUTTI_OK");
+_Static_assert((int)TUTTI_PIECES_MAX == (int)PLAYER_PIECES_MAX, "see TUTTI_OK");
 
-/* Of a note handed to tutti_write: its ticks must fit 32 bits. */
-static const double LONGEST = 1e6; /* seconds */
+/* Limit of a note's start and duration, seconds: as ticks they must fit into 32 bits. */
+static const double NOTE_SECONDS_MAX = 1e6;
 static const double TICKS_PER_SECOND = 960;
 
-enum { SLOWEST_TEMPO = 0xFFFFFF }; /* of a MIDI file */
+enum { TEMPO_MAX = 0xFFFFFF }; /* microseconds per beat; 24 bits in a MIDI file */
 
 struct tutti {
     struct checkpoint checkpoint;
@@ -84,7 +83,7 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
         .seed = configured.seed,
         .guard = configured.guard,
         .max_silence = configured.max_silence,
-        .keep_primer = 0,
+        .keep_primer = false,
     };
 }
 
@@ -104,8 +103,8 @@ int tutti_prime(struct tutti *model, const char *path, double seconds)
     return TUTTI_OK;
 }
 
-/* The command line's settings are checked by the table of options; a program's are here.
- */
+/* Settings of the command line are checked by the table of options, those of a program
+ * here. */
 static enum status check_settings(const struct tutti_settings *settings)
 {
     const char *wrong = NULL;
@@ -120,11 +119,11 @@ static enum status check_settings(const struct tutti_settings *settings)
     else if (settings->guard && !(settings->max_silence > 0))
         wrong = "max_silence (expected more than 0)";
     if (wrong)
-        return status_fail(STATUS_MISUSE, "settings out of range: %s", wrong);
+        return status_fail(STATUS_MISUSE, "setting out of range: %s", wrong);
     return STATUS_OK;
 }
 
-static enum status give_notes(const struct notes *from, struct tutti_piece *to)
+static enum status copy_notes_out(const struct notes *from, struct tutti_piece *to)
 {
     to->notes = calloc(from->count + 1, sizeof *to->notes); /* never calloc(0) */
     if (!to->notes)
@@ -165,7 +164,7 @@ int tutti_play(struct tutti *model, const struct tutti_settings *settings, int c
                struct tutti_piece *pieces)
 {
     if (count < 1 || count > TUTTI_PIECES_MAX)
-        return (int)status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 to %d)",
+        return (int)status_fail(STATUS_MISUSE, "%d pieces requested (expected 1 to %d)",
                                 count, (int)TUTTI_PIECES_MAX);
     memset(pieces, 0, (size_t)count * sizeof *pieces);
     enum status status = check_settings(settings);
@@ -177,7 +176,7 @@ int tutti_play(struct tutti *model, const struct tutti_settings *settings, int c
     status = play(model, settings, count, played);
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK)
-            status = give_notes(&played[i], &pieces[i]);
+            status = copy_notes_out(&played[i], &pieces[i]);
         pieces[i].tempo = player_tempo(&model->primer);
         notes_free(&played[i]);
     }
@@ -195,18 +194,18 @@ void tutti_free_pieces(struct tutti_piece *pieces, int count)
     }
 }
 
-static int in_range(const struct tutti_note *note)
+static bool in_range(const struct tutti_note *note)
 {
-    int sound = note->pitch >= 0 && note->pitch <= 127 && note->velocity >= 1 &&
-                note->velocity <= 127;
-    int place = note->program >= 0 && note->program <= 127 && note->channel >= 0 &&
+    bool key = note->pitch >= 0 && note->pitch <= 127 && note->velocity >= 1 &&
+               note->velocity <= 127;
+    bool part = note->program >= 0 && note->program <= 127 && note->channel >= 0 &&
                 note->channel <= 15;
-    int time = note->start >= 0 && note->start <= LONGEST && note->duration >= 0 &&
-               note->duration <= LONGEST;
-    return sound && place && time;
+    bool time = note->start >= 0 && note->start <= NOTE_SECONDS_MAX &&
+                note->duration >= 0 && note->duration <= NOTE_SECONDS_MAX;
+    return key && part && time;
 }
 
-static enum status take_note(const struct tutti_note *note, struct notes *notes)
+static enum status append_note(const struct tutti_note *note, struct notes *notes)
 {
     if (!in_range(note))
         return status_fail(
@@ -233,13 +232,13 @@ int tutti_write(const char *path, const struct tutti_piece *piece)
 {
     struct notes notes = {.ticks_per_beat = TICKS_PER_SECOND / 2};
     enum status status = STATUS_OK;
-    if (piece->tempo < 0 || piece->tempo > SLOWEST_TEMPO)
+    if (piece->tempo < 0 || piece->tempo > TEMPO_MAX)
         status = status_fail(STATUS_MISUSE,
                              "tempo %d microseconds per beat (expected 1 to %d, or 0 for "
                              "%d)",
-                             piece->tempo, SLOWEST_TEMPO, PLAYER_TEMPO);
+                             piece->tempo, TEMPO_MAX, PLAYER_TEMPO);
     for (size_t i = 0; i < piece->count && status == STATUS_OK; i++)
-        status = take_note(&piece->notes[i], &notes);
+        status = append_note(&piece->notes[i], &notes);
     notes_sort(&notes);
     if (status == STATUS_OK)
         status = player_write(path, &notes, piece->tempo ? piece->tempo : PLAYER_TEMPO);

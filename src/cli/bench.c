@@ -1,9 +1,9 @@
-/* bench: how near to the limits of this machine everything runs.
+/* bench: performance relative to the limits of this machine.
  *
- * Limits are measured first, then whatever they bound, each as a share of its limit. The
- * limit of arithmetic is measured again beside each row: a processor's clock changes with
- * its load and its neighbours'. On several ranks all measure at once, as they work at
- * once, and rank 0 prints its own.
+ * Limits are measured first, then everything else as a fraction of the limit that bounds
+ * it. Peak is measured again for each row, because a processor's clock changes with its
+ * load and that of its neighbours. All ranks measure at the same time, as they train, and
+ * rank 0 prints its own results.
  */
 #include "bench.h"
 
@@ -15,10 +15,14 @@
 
 #include "cli.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/progress.h"
+#include "base/rng.h"
 #include "kernels/kernels.h"
 #include "nn/cell.h"
 #include "nn/model.h"
+
+const char *const bench_peak = "peak", *const bench_bandwidth = "memory bandwidth";
 
 /* ---- measuring ---- */
 
@@ -30,7 +34,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Seconds of so many calls. */
+/* Seconds of `calls` calls. */
 static double time_calls(bench_work *work, void *context, int64_t calls)
 {
     double began = clock_seconds();
@@ -39,8 +43,8 @@ static double time_calls(bench_work *work, void *context, int64_t calls)
     return clock_seconds() - began;
 }
 
-/* FLOP/s of multiply-adds on registers, over some milliseconds. */
-static double multiply_add_rate(void)
+/* FLOP/s of multiply-adds on registers, measured for a few milliseconds. */
+static double measure_peak(void)
 {
     const double enough = 3e-3;
     double began = clock_seconds(), took = 0, flop = 0;
@@ -55,11 +59,12 @@ double bench_time(struct bench *bench, bench_work *work, void *context)
     work(context);
     double once = time_calls(work, context, 1), wanted = bench->seconds / TIMINGS;
     int64_t calls = once < wanted ? (int64_t)(wanted / fmax(once, 1e-9)) : 1;
-    calls = comm_max_i64(bench->comm, calls); /* a step takes all ranks */
+    calls =
+        comm_max_i64(bench->comm, calls); /* equal on all ranks: work may be collective */
     for (int i = 0; i < TIMINGS; i++) {
         comm_barrier(bench->comm);
         timings[i] = time_calls(work, context, calls) / (double)calls;
-        flops[i] = multiply_add_rate();
+        flops[i] = measure_peak();
     }
     qsort(timings, TIMINGS, sizeof *timings, compare);
     qsort(flops, TIMINGS, sizeof *flops, compare);
@@ -84,6 +89,14 @@ void bench_add(struct bench *bench, const char *group, const char *unit, double 
     va_end(arguments);
 }
 
+float *bench_random(size_t count)
+{
+    float *values = memory_zeroed(count * sizeof *values);
+    for (size_t i = 0; values && i < count; i++)
+        values[i] = (float)(rng_uniform(1, RNG_TEST, 0, i % 65536, 0) - 0.5);
+    return values;
+}
+
 /* ---- printing ---- */
 
 static void print_row(const struct bench_row *row, const char *group_before)
@@ -99,8 +112,7 @@ static void print_model(const struct bench *bench)
 {
     const struct options *options = bench->options;
     printf("%s %lld x %lld, embedding %lld, %zu tokens (%s); batch %lld in %lld "
-           "microbatches, "
-           "%lld steps; %d %s, products by %s\n\n",
+           "microbatches, %lld time steps; %d %s, matmul backend %s\n\n",
            cell_of(options->model.cell)->title, (long long)options->model.layers,
            (long long)options->model.hidden, (long long)options->model.embedding,
            bench->encoding->vocabulary, bench->encoding->name,
@@ -138,11 +150,11 @@ static enum status print_json(const struct bench *bench)
 
 /* ---- the command ---- */
 
-/* Collective. Rows are printed as they come, unless it is to be JSON. */
+/* Rows are printed as they are measured, JSON at the end. Collective. */
 static enum status measure(struct bench *bench, bool json)
 {
     static enum status (*const parts[])(struct bench *) = {
-        bench_limits, bench_products,   bench_cells,     bench_sums,
+        bench_limits, bench_matmuls,    bench_cells,     bench_sums,
         bench_steps,  bench_generation, bench_preprocess};
     const bool prints = comm_rank(bench->comm) == 0 && !json;
     enum status status =
@@ -166,10 +178,11 @@ static enum status check(const struct options *options, int ranks)
 {
     if (options->train.slices >= ranks)
         return STATUS_OK;
-    return status_fail(STATUS_MISUSE,
-                       "train.slices = %lld, but there are %d ranks and each needs a "
-                       "microbatch: --set train.slices=%d",
-                       (long long)options->train.slices, ranks, ranks);
+    return status_fail(
+        STATUS_MISUSE,
+        "train.slices = %lld, but there are %d ranks and each needs at least "
+        "one microbatch: --set train.slices=%d",
+        (long long)options->train.slices, ranks, ranks);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
@@ -185,8 +198,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .number = &bench.seconds,
          .low = 0.001,
          .high = 3600,
-         .help = "that each row may take (default: 1)"},
-        {.name = "--json", .flag = &json, .help = "JSON instead of a table"},
+         .help = "time for each row (default: 1)"},
+        {.name = "--json", .flag = &json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
     static struct cli_request request;
@@ -213,16 +226,18 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command command_bench = {
     .name = "bench",
-    .summary = "how near to this machine's limits training, generation and ingest run",
+    .summary = "benchmark training, generation and preprocessing on this machine",
     .usage = "bench [CONFIG] [--seconds N] [--json] [--set SECTION.KEY=VALUE]...",
     .examples =
-        "Measures this machine's limits, then every kernel, the whole training step,\n"
-        "generation and the reading of MIDI as a share of them; for the model of CONFIG, "
-        "or\n"
-        "the default one. On several ranks all measure at once, rank 0's figures are "
-        "shown,\n"
-        "and the step is compared with one rank's. The machine should have nothing else "
-        "to do.\n"
+        "Measures this machine's limits, then every kernel, the training step, "
+        "generation "
+        "and the\n"
+        "MIDI reader relative to them, for the model of CONFIG or the default one. "
+        "Several "
+        "ranks\n"
+        "measure at the same time; rank 0's results are shown, and the step is compared "
+        "with\n"
+        "that of one rank. The machine should be idle.\n"
         "\n"
         "  tutti bench\n"
         "  tutti bench configs/piano.conf --json\n"

@@ -1,4 +1,4 @@
-/* bench: what the files of the command share: one row for each thing measured. */
+/* Shared by bench*.c. Every measurement is a row of one table. */
 #ifndef TUTTI_CLI_BENCH_H
 #define TUTTI_CLI_BENCH_H
 
@@ -17,8 +17,8 @@ struct bench_row {
     const char *group, *unit;
     char name[BENCH_NAME];
     double value;
-    const char *limit_name; /* what bounds it; NULL: nothing that is measured here */
-    double limit;           /* in the same unit */
+    const char *limit_name; /* what bounds the value; NULL: no measured limit */
+    double limit;           /* in `unit` */
 };
 
 struct bench {
@@ -26,31 +26,38 @@ struct bench {
     const struct options *options;
     const struct matmul_backend *backend; /* of the options */
     struct encoding *encoding;
-    double seconds; /* that each row may take */
+    double seconds; /* time for each row */
     struct bench_row rows[BENCH_ROWS];
     size_t count;
-    double flops;  /* the multiply-add limit, FLOP/s, beside the last timing */
-    double memory; /* bytes a second that can be read of what no cache holds */
+    double flops;  /* peak during the last bench_time, FLOP/s */
+    double memory; /* bandwidth of reading memory beyond the caches, bytes/s */
 };
 
-/* Something that can be done again and again. */
+/* Names of limits. */
+extern const char *const bench_peak, *const bench_bandwidth;
+
+/* A unit of work that can be repeated. */
 typedef void bench_work(void *context);
 
-/* Seconds that one call takes: the median of several timings, of as many calls as take
- * long enough to be timed, after one to warm up. Sets bench->flops, likewise a median.
- * All ranks at once: collective. */
+/* Seconds per call of `work`, after one call to warm up: the median of several timings,
+ * each of enough calls to be measured. Sets bench->flops to the median of the peak measured
+ * between them. Collective: all ranks work at once. */
 double bench_time(struct bench *bench, bench_work *work, void *context);
 
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,
                const char *limit_name, double limit, const char *name, ...)
     __attribute__((format(printf, 7, 8)));
 
-/* Bytes a second that can be read again and again of a block of `bytes`. Collective. */
+/* *rate is the bandwidth of reading a block of `bytes` bytes repeatedly, bytes/s.
+ * Collective. */
 enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate);
+
+/* `count` pseudo-random floats in [-0.5, 0.5); memory_free them. NULL without memory. */
+float *bench_random(size_t count);
 
 /* Each adds its rows. Collective. */
 enum status bench_limits(struct bench *bench);
-enum status bench_products(struct bench *bench);
+enum status bench_matmuls(struct bench *bench);
 enum status bench_cells(struct bench *bench);
 enum status bench_sums(struct bench *bench);
 enum status bench_steps(struct bench *bench);

@@ -1,4 +1,4 @@
-/* bench_limits: what the processor and its memory can do at most. */
+/* bench_limits: the limits of the processor and its memory. */
 #include "bench.h"
 #include "base/memory.h"
 #include "kernels/kernels.h"
@@ -10,7 +10,7 @@ static void nothing(void *context)
     (void)context;
 }
 
-/* A tile of bfloat16 whose factors stay in the first-level cache. */
+/* A bfloat16 microkernel on L1-resident data. */
 enum { BLOCKS16 = 8, INPUTS16 = BLOCKS16 * KB16 };
 
 static void multiply_bfloat16(void *context)
@@ -24,8 +24,9 @@ static enum status add_bfloat16(struct bench *bench)
     bfloat16 *x = memory_zeroed((size_t)MR16 * INPUTS16 * sizeof *x);
     float *y = memory_zeroed((size_t)MR16 * NR * sizeof *y);
     enum status status = comm_agree(
-        bench->comm,
-        panel && x && y ? STATUS_OK : status_fail(STATUS_FAILED, "no memory for a tile"));
+        bench->comm, panel && x && y
+                         ? STATUS_OK
+                         : status_fail(STATUS_FAILED, "no memory for a microtile"));
     struct microtile_bf16 tile = {.rows = MR16,
                                   .width = NR,
                                   .blocks = BLOCKS16,
@@ -41,7 +42,7 @@ static enum status add_bfloat16(struct bench *bench)
         double seconds = bench_time(bench, multiply_bfloat16, &tile);
         kernels_bf16()->bf16_end();
         bench_add(bench, "limit", "GFLOP/s", 2.0 * MR16 * NR * INPUTS16 / seconds / 1e9,
-                  NULL, 0, "tiles of bfloat16 in cache (%s)", kernels_bf16()->name);
+                  NULL, 0, "bfloat16 microkernel in L1 (%s)", kernels_bf16()->name);
     }
     memory_free(panel);
     memory_free(x);
@@ -55,7 +56,7 @@ struct block {
     uint64_t sum;
 };
 
-/* Eight sums, which compilers make vectors of. */
+/* Eight sums, so that the compiler vectorises. */
 static void read_block(void *context)
 {
     struct block *block = context;
@@ -70,10 +71,9 @@ static void read_block(void *context)
 enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate)
 {
     uint64_t *words = memory_zeroed(bytes + 64);
-    enum status status =
-        comm_agree(bench->comm, words ? STATUS_OK
-                                      : status_fail(STATUS_FAILED,
-                                                    "no memory to be read: %zu", bytes));
+    enum status status = comm_agree(
+        bench->comm,
+        words ? STATUS_OK : status_fail(STATUS_FAILED, "no memory for %zu bytes", bytes));
     if (status == STATUS_OK) {
         struct block block = {.words = words, .bytes = bytes / 64 * 64};
         *rate = (double)block.bytes / bench_time(bench, read_block, &block);
@@ -86,12 +86,12 @@ enum status bench_limits(struct bench *bench)
 {
     bench_time(bench, nothing, NULL);
     bench_add(bench, "limit", "GFLOP/s", bench->flops / 1e9, NULL, 0,
-              "multiply-adds, float32 (%s)", kernels()->name);
+              "peak, float32 multiply-adds (%s)", kernels()->name);
     enum status status = add_bfloat16(bench);
     if (status == STATUS_OK)
         status = bench_read_rate(bench, beyond_caches, &bench->memory);
     if (status == STATUS_OK)
         bench_add(bench, "limit", "GB/s", bench->memory / 1e9, NULL, 0,
-                  "reading memory, 256 MiB");
+                  "memory bandwidth, reading 256 MiB");
     return status;
 }

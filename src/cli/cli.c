@@ -1,6 +1,6 @@
 /* cli: the arguments of a command.
  *
- * A word "--name" is looked for among the command's own arguments first, then among the
+ * A word "--name" is looked up among the command's own arguments first, then among the
  * settings of the sections that the command takes. */
 #include "cli.h"
 
@@ -10,238 +10,27 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/standard_streams.h"
 #include "base/text.h"
-#include "midi/midi.h"
 
-static const struct {
-    const char *name;
-    unsigned bit;
-} sections[] = {{"data", SECTION_DATA},
-                {"model", SECTION_MODEL},
-                {"train", SECTION_TRAIN},
-                {"run", SECTION_RUN},
-                {"sample", SECTION_SAMPLE}};
-enum { SECTION_COUNT = sizeof sections / sizeof *sections };
+const struct cli_section cli_sections[CLI_SECTIONS] = {{"data", SECTION_DATA},
+                                                       {"model", SECTION_MODEL},
+                                                       {"train", SECTION_TRAIN},
+                                                       {"run", SECTION_RUN},
+                                                       {"sample", SECTION_SAMPLE}};
 
-/* Open MPI sets HOME where it is not set, but "~" means what the user's environment says. */
-static enum status open_ranks_at_home(struct comm **out)
-{
-    bool had_home = getenv("HOME") != NULL;
-    enum status status = comm_open(NULL, NULL, out);
-    if (!had_home)
-        unsetenv("HOME");
-    return status;
-}
-
-enum status cli_open_ranks(enum status so_far, struct comm **out)
-{
-    char message[STATUS_MESSAGE_SIZE];
-    snprintf(message, sizeof message, "%s", status_message());
-    enum status status = open_ranks_at_home(out);
-    if (status != STATUS_OK && so_far != STATUS_OK) { /* the first fault is told */
-        status_set_message(message);
-        return so_far;
-    }
-    if (status != STATUS_OK)
-        return status;
-    cli_set_rank(comm_rank(*out));
-    status = comm_agree(*out, so_far);
-    if (status != STATUS_OK) {
-        comm_close(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
-/* What rank 0 has made of the file. */
-struct loaded {
-    int32_t status;
-    char message[STATUS_MESSAGE_SIZE];
-    uint64_t size;
-};
-
-/* Rank 0 reads, for the file may be on its host only, or a pipe. Collective. */
-static enum status load_on_first(struct comm *comm, const char *path, char **text,
-                                 size_t *size)
-{
-    struct loaded loaded = {.status = STATUS_OK};
-    if (comm_rank(comm) == 0) {
-        loaded.status = (int32_t)options_load_file(path, text, size);
-        snprintf(loaded.message, sizeof loaded.message, "%s", status_message());
-        loaded.size = *size;
-    }
-    enum status status = comm_broadcast(comm, &loaded, sizeof loaded);
-    if (status != STATUS_OK)
-        return status;
-    if (loaded.status != STATUS_OK) {
-        status_set_message(loaded.message);
-        return (enum status)loaded.status;
-    }
-    if (comm_rank(comm) != 0 && !(*text = malloc(loaded.size + 1)))
-        status = status_fail(STATUS_FAILED, "%s: out of memory", path);
-    *size = loaded.size;
-    status = comm_agree(comm, status);
-    return status == STATUS_OK ? comm_broadcast(comm, *text, *size) : status;
-}
-
-enum status cli_read_settings(struct comm *comm, const char *path,
-                              struct cli_request *request)
-{
-    char *text = NULL;
-    size_t size = 0;
-    enum status status = STATUS_OK;
-    if (path)
-        status = comm ? load_on_first(comm, path, &text, &size)
-                      : options_load_file(path, &text, &size);
-    if (status == STATUS_OK && path)
-        status = options_read_typed(request->options, text, size, path);
-    free(text);
-    if (status == STATUS_OK)
-        status = cli_apply_settings(request);
-    return status == STATUS_OK ? options_check(request->options) : status;
-}
-
-/* MPI has refused; a fault of the settings is told first. */
-static enum status explain_refusal(enum status refusal, const char *path,
-                                   struct cli_request *request)
-{
-    char message[STATUS_MESSAGE_SIZE];
-    snprintf(message, sizeof message, "%s", status_message());
-    enum status status = cli_read_settings(NULL, path, request);
-    if (status != STATUS_OK)
-        return status;
-    status_set_message(message);
-    return refusal;
-}
-
-enum status cli_open_with_settings(const char *path, struct cli_request *request,
-                                   struct comm **out)
-{
-    enum status status = cli_open_ranks(STATUS_OK, out);
-    if (status != STATUS_OK)
-        return explain_refusal(status, path, request);
-    status = comm_agree(*out, cli_read_settings(*out, path, request));
-    if (status != STATUS_OK) {
-        comm_close(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
-static bool stdout_is_reserved;
-
-enum status cli_check_output(const char *path, bool makes_folders)
-{
-    struct file_output output;
-    if (!path)
-        return STATUS_OK;
-    enum status status = file_check_output(path, &output);
-    if (status == STATUS_OK && output.is_stdout) {
-        stdout_is_reserved = true;
-        status = file_reserve_stdout();
-    }
-    if (status == STATUS_OK && output.lacks_folder && !makes_folders) {
-        int length = (int)(path_base(path) - path - 1);
-        status =
-            status_fail(STATUS_MISUSE, "%s: there is no folder %.*s", path, length, path);
-    }
-    /* rank 0 writes it, perhaps to a disk of its host */
-    return status == STATUS_OK || !cli_is_first_process() ? STATUS_OK : STATUS_MISUSE;
-}
-
-enum status cli_check_inputs(const char *path, bool is_midi, const char *const *inputs,
-                             size_t count)
-{
-    if (!path || !cli_is_first_process())
-        return STATUS_OK;
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = file_check_not_input(path, inputs[i]);
-    if (status == STATUS_OK && !is_midi)
-        status = file_check_not_midi(path);
-    if (status == STATUS_OK && !is_midi && midi_is_named(path))
-        status = status_fail(
-            STATUS_MISUSE, "%s: the name of a MIDI file, and this output is none", path);
-    return status;
-}
-
-enum status cli_check_stdout(void)
-{
-    struct file_output output;
-    return cli_is_first_process() ? file_check_output("-", &output) : STATUS_OK;
-}
-
-enum status cli_flush_output(void)
-{
-    bool failed = fflush(stdout) != 0 || ferror(stdout);
-    if (failed && !stdout_is_reserved && !standard_output_unread())
-        return status_fail_errno("standard output: can't write");
-    return STATUS_OK;
-}
-
-/* The words being parsed, with what of the current one is known. */
+/* The command line being parsed, and the current option. */
 struct parser {
     const struct cli_command *command;
     struct cli_request *request;
     int argc, at;
     char **argv;
     char name[64];       /* "--seconds", without "=value" */
-    const char *inlined; /* behind the '=', or NULL */
+    const char *inlined; /* the text after '=', or NULL */
 };
 
-/* ---- help ---- */
+/* ---- errors ---- */
 
-static void print_arguments(const struct cli_request *request)
-{
-    enum { COLUMN = 26 };
-    printf("\nOptions:\n");
-    for (const struct cli_argument *argument = request->arguments;
-         argument && argument->name; argument++) {
-        char left[64];
-        snprintf(left, sizeof left, "%s %s", argument->name,
-                 argument->placeholder ? argument->placeholder : "");
-        printf("  %-*s %s\n", COLUMN, left, argument->help);
-    }
-    if (request->takes_set)
-        printf("  %-*s %s\n", COLUMN, "--set SECTION.KEY=VALUE", "change any setting");
-    printf("  %-*s %s\n", COLUMN, "--help", "show this");
-}
-
-static void print_settings(const struct cli_request *request)
-{
-    unsigned shown = request->sections;
-    if (!shown && request->takes_set)
-        shown = SECTION_ALL;
-    if (!shown)
-        return;
-    printf("\nSettings, with their defaults");
-    if (request->sections) {
-        printf("; as --key value those of");
-        for (size_t i = 0; i < SECTION_COUNT; i++)
-            if (request->sections & sections[i].bit)
-                printf(" [%s]", sections[i].name);
-    }
-    printf(":\n");
-    options_help(shown, stdout);
-}
-
-static enum status print_help(const struct cli_command *command,
-                              const struct cli_request *request)
-{
-    if (!cli_speaks())
-        return STATUS_OK;
-    printf("Usage: tutti %s\n%s\n", command->usage, command->summary);
-    print_arguments(request);
-    print_settings(request);
-    if (command->examples)
-        printf("\n%s\n", command->examples);
-    return cli_flush_output();
-}
-
-/* ---- faults ---- */
-
-/* What a mistyped option may have meant, as "; did you mean --seed?". */
+/* "; did you mean --seed?" for a mistyped option; "" without a similar one. */
 static const char *suggest(const struct parser *parser, char *text, size_t size)
 {
     const char *names[256] = {"--help"};
@@ -252,18 +41,18 @@ static const char *suggest(const struct parser *parser, char *text, size_t size)
     for (; argument && argument->name && count < 255; argument++)
         names[count++] = argument->name;
     const char *meant = text_meant(parser->name, names);
-    for (size_t i = 0; i < SECTION_COUNT && !meant; i++)
-        if (parser->request->sections & sections[i].bit)
-            meant = options_meant(sections[i].name, parser->name + 2);
+    for (size_t i = 0; i < CLI_SECTIONS && !meant; i++)
+        if (parser->request->sections & cli_sections[i].bit)
+            meant = options_meant(cli_sections[i].name, parser->name + 2);
     text[0] = '\0';
     if (meant)
         snprintf(text, size, "; did you mean %s%s?", meant[0] == '-' ? "" : "--", meant);
     for (char *c = text; *c; c++)
         *c = *c == '_' ? '-' : *c;
-    for (size_t i = 0; i < SECTION_COUNT && !meant && parser->request->takes_set; i++)
-        if (options_has(sections[i].name, parser->name + 2))
-            snprintf(text, size, "; did you mean --set %s.%s=VALUE?", sections[i].name,
-                     parser->name + 2);
+    for (size_t i = 0; i < CLI_SECTIONS && !meant && parser->request->takes_set; i++)
+        if (options_has(cli_sections[i].name, parser->name + 2))
+            snprintf(text, size, "; did you mean --set %s.%s=VALUE?",
+                     cli_sections[i].name, parser->name + 2);
     return text;
 }
 
@@ -340,8 +129,7 @@ static enum status refuse_inlined(const struct parser *parser)
                        parser->name);
 }
 
-/* "~/x" after an '=', which the shell leaves to us. What it becomes lives as long as the
- * process. */
+/* Expands "~/x" after '=', which the shell does not. The result is never freed. */
 static enum status expand_inlined(const struct parser *parser, const char **value)
 {
     static char *expanded[CLI_EXPANDED];
@@ -397,9 +185,9 @@ enum status cli_apply_settings(struct cli_request *request)
     return status;
 }
 
-/* Tries the setting on a copy, so that a fault is found before anything is opened. */
-static enum status keep_setting(const struct parser *parser, const char *section,
-                                const char *key, const char *value)
+/* Tries the setting on a copy, so that an error is found before anything is opened. */
+static enum status store_setting(const struct parser *parser, const char *section,
+                                 const char *key, const char *value)
 {
     struct cli_request *request = parser->request;
     struct cli_setting setting = {.section = section, .key = key, .value = value};
@@ -416,7 +204,8 @@ static enum status keep_setting(const struct parser *parser, const char *section
     return STATUS_OK;
 }
 
-/* "--no-guard" for a yes/no setting, "--guard" alone. *key is what options calls it. */
+/* True for a yes/no setting given as "--guard" or "--no-guard". *key becomes the key in
+ * options, *value "yes" or "no". */
 static bool takes_no_value(const struct parser *parser, const char *section,
                            const char **key, const char **value)
 {
@@ -432,8 +221,8 @@ static bool takes_no_value(const struct parser *parser, const char *section,
     return false;
 }
 
-/* The key's text in argv, for has to outlive the parser; "=value" is cut off there. */
-static const char *lasting_key(const struct parser *parser, char *word)
+/* The key as text in argv, which outlives the parser; "=value" is cut off there. */
+static const char *key_in_argv(const struct parser *parser, char *word)
 {
     if (parser->inlined)
         word[strlen(parser->name)] = '\0';
@@ -443,9 +232,10 @@ static const char *lasting_key(const struct parser *parser, char *word)
 static enum status take_setting(struct parser *parser, char *word, bool *known)
 {
     *known = false;
-    for (size_t i = 0; i < SECTION_COUNT; i++) {
-        const char *section = sections[i].name, *key = parser->name + 2, *value = NULL;
-        if (!(parser->request->sections & sections[i].bit))
+    for (size_t i = 0; i < CLI_SECTIONS; i++) {
+        const char *section = cli_sections[i].name, *key = parser->name + 2,
+                   *value = NULL;
+        if (!(parser->request->sections & cli_sections[i].bit))
             continue;
         bool alone = takes_no_value(parser, section, &key, &value);
         if (!alone && !options_has(section, key))
@@ -454,8 +244,8 @@ static enum status take_setting(struct parser *parser, char *word, bool *known)
         if (alone && parser->inlined)
             return refuse_inlined(parser);
         enum status status = alone ? STATUS_OK : take_value(parser, "VALUE", &value);
-        key = lasting_key(parser, word) + (key - (parser->name + 2));
-        return status == STATUS_OK ? keep_setting(parser, section, key, value) : status;
+        key = key_in_argv(parser, word) + (key - (parser->name + 2));
+        return status == STATUS_OK ? store_setting(parser, section, key, value) : status;
     }
     return STATUS_OK;
 }
@@ -471,8 +261,7 @@ static enum status take_positional(struct parser *parser, const char *word)
                            "%s: more than %d arguments; give the folder that holds them",
                            parser->command->name, CLI_POSITIONALS);
     if (request->positional_count >= request->positional_max)
-        return status_fail(STATUS_MISUSE,
-                           "%s: one argument too many: %s (usage: tutti %s)",
+        return status_fail(STATUS_MISUSE, "%s: unexpected argument %s (usage: tutti %s)",
                            parser->command->name, text_shown(word, shown, sizeof shown),
                            parser->command->usage);
     request->positionals[request->positional_count++] = word;
@@ -483,7 +272,7 @@ static enum status take_set(struct parser *parser)
 {
     const char *value = NULL;
     enum status status = take_value(parser, "SECTION.KEY=VALUE", &value);
-    return status == STATUS_OK ? keep_setting(parser, NULL, NULL, value) : status;
+    return status == STATUS_OK ? store_setting(parser, NULL, NULL, value) : status;
 }
 
 static enum status take_option(struct parser *parser, char *word)
@@ -540,11 +329,10 @@ enum status cli_parse(const struct cli_command *command, struct cli_request *req
     request->setting_count = 0;
     request->help_shown = asks_for_help(argc, argv);
     if (request->help_shown)
-        return print_help(command, request);
+        return cli_print_help(command, request);
     enum status status = take_words(&parser);
     if (status == STATUS_OK && request->positional_count < request->positional_min)
-        status =
-            status_fail(STATUS_MISUSE, "%s: an argument is missing (usage: tutti %s)",
-                        command->name, command->usage);
+        status = status_fail(STATUS_MISUSE, "%s: missing argument (usage: tutti %s)",
+                             command->name, command->usage);
     return status;
 }

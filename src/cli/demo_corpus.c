@@ -1,6 +1,5 @@
-/* demo_corpus: composes, counts and writes. Tokens are counted with the encoding that the
- * dataset will be made with, so that nats per token mean the same for composer and model.
- */
+/* demo_corpus: see the header. Tokens are counted with the encoding of the dataset, so that
+ * nats per token are comparable between composer and model. */
 #include "demo_corpus.h"
 
 #include <fcntl.h>
@@ -24,7 +23,7 @@ struct corpus_writer {
     FILE *split;
 };
 
-/* Composes and writes piece `number`, from 1; its facts stay in writer->piece. */
+/* Composes and writes piece `number`, from 1; it stays in writer->piece. */
 static enum status write_piece(struct corpus_writer *writer, int64_t number, bool valid)
 {
     enum status status = composer_compose(writer->composer, writer->seed,

@@ -1,5 +1,4 @@
-/* demo_corpus: the demo's pieces as MIDI files, and what the composer knows about them.
- */
+/* demo_corpus: the demo's pieces as MIDI files, and their entropy. */
 #ifndef TUTTI_CLI_DEMO_CORPUS_H
 #define TUTTI_CLI_DEMO_CORPUS_H
 
@@ -14,11 +13,12 @@ struct demo_corpus {
     int64_t pieces, valid_pieces;
     double seconds;           /* of music */
     uint64_t valid_tokens;    /* of the validation pieces, END included */
-    double valid_information; /* their -log p, nats */
+    double valid_information; /* -log p of these pieces, nats */
 };
 
-/* Composes `pieces` pieces of `seed` into "folder/piece-0001.mid" ..., and writes the
- * split file: the last tenth is for validation. */
+/* Composes `pieces` pieces with the seed `seed` into folder/piece-0001.mid ..., and writes
+ * the split file: the last tenth is for validation. Makes the folder, which must not
+ * exist. */
 enum status demo_corpus_write(const char *folder, const char *split_path, int64_t pieces,
                               uint64_t seed, struct demo_corpus *out);
 

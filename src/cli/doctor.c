@@ -1,7 +1,7 @@
-/* doctor: looks at everything that goes wrong on a cluster, before it does.
+/* doctor: finds what slows a run down or breaks it, before the run.
  *
- * Runs as `train` would be run, on the same ranks: most faults are in how a job is
- * launched. Nothing but rank 0 speaks; a fault is exit code 1.
+ * It is launched as `train` would be, on the same ranks: most faults are in how a job is
+ * launched. Only rank 0 prints. Exit code 1 if there is a fault.
  */
 #include "doctor.h"
 
@@ -23,8 +23,8 @@ static const char *const level_names[DOCTOR_LEVELS] = {"ok", "note", "warning", 
 
 /* ---- findings ---- */
 
-void doctor_find(struct doctor *doctor, enum doctor_level level, const char *check,
-                 const char *cure, const char *format, ...)
+void doctor_add(struct doctor *doctor, enum doctor_level level, const char *check,
+                const char *cure, const char *format, ...)
 {
     if (doctor->count == DOCTOR_FINDINGS)
         return;
@@ -38,31 +38,36 @@ void doctor_find(struct doctor *doctor, enum doctor_level level, const char *che
     va_end(arguments);
 }
 
-static bool same_host(const struct doctor *doctor, int a, int b)
+bool doctor_same_host(const struct doctor *doctor, int a, int b)
 {
-    return strcmp(doctor->places[a].host, doctor->places[b].host) == 0;
+    return strcmp(doctor->reports[a].host, doctor->reports[b].host) == 0;
 }
 
 bool doctor_first_of_host(const struct doctor *doctor, int r)
 {
     for (int before = 0; before < r; before++)
-        if (same_host(doctor, before, r))
+        if (doctor_same_host(doctor, before, r))
             return false;
     return true;
 }
 
-/* The last rank of the run of such ranks, on one host, that begins with `first`. */
-static int end_of_run(const struct doctor *doctor, const bool *which, int first)
+const char *doctor_plural(int count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* The last of the consecutive chosen ranks on one host that begin with `first`. */
+static int end_of_range(const struct doctor *doctor, const bool *which, int first)
 {
     int last = first;
     while (last + 1 < doctor->ranks && which[last + 1] &&
-           same_host(doctor, first, last + 1))
+           doctor_same_host(doctor, first, last + 1))
         last++;
     return last;
 }
 
-const char *doctor_who(const struct doctor *doctor, const bool *which, char *text,
-                       size_t size)
+const char *doctor_rank_list(const struct doctor *doctor, const bool *which, char *text,
+                             size_t size)
 {
     int chosen = 0, groups = 0;
     size_t used = 0;
@@ -76,9 +81,9 @@ const char *doctor_who(const struct doctor *doctor, const bool *which, char *tex
     for (int r = 0; r < doctor->ranks; r++) {
         if (!which[r])
             continue;
-        int last = end_of_run(doctor, which, r);
+        int last = end_of_range(doctor, which, r);
         const char *intro = groups++ ? ", " : chosen > 1 ? "ranks " : "rank ";
-        if (used + DOCTOR_WORD + 32 > size) {
+        if (used + DOCTOR_NAME + 32 > size) {
             snprintf(text + used, size - used, ", ...");
             return text;
         }
@@ -86,13 +91,13 @@ const char *doctor_who(const struct doctor *doctor, const bool *which, char *tex
         if (last > r)
             used += (size_t)snprintf(text + used, size - used, "-%d", last);
         used +=
-            (size_t)snprintf(text + used, size - used, " (%s)", doctor->places[r].host);
+            (size_t)snprintf(text + used, size - used, " (%s)", doctor->reports[r].host);
         r = last;
     }
     return text;
 }
 
-/* ---- what is said ---- */
+/* ---- output ---- */
 
 static void print_findings(const struct doctor *doctor, const int counts[DOCTOR_LEVELS])
 {
@@ -103,8 +108,11 @@ static void print_findings(const struct doctor *doctor, const int counts[DOCTOR_
         if (finding->cure[0])
             printable_line(stdout, "%-8s %-14s -> %s", "", "", finding->cure);
     }
-    printf("\n%d ok, %d notes, %d warnings, %d faults\n", counts[DOCTOR_OK],
-           counts[DOCTOR_NOTE], counts[DOCTOR_WARNING], counts[DOCTOR_FAULT]);
+    printf("\n%d ok", counts[DOCTOR_OK]);
+    for (int level = DOCTOR_NOTE; level < DOCTOR_LEVELS; level++)
+        printf(", %d %s%s", counts[level], level_names[level],
+               doctor_plural(counts[level]));
+    printf("\n");
 }
 
 static enum status write_json(const struct doctor *doctor,
@@ -116,7 +124,7 @@ static enum status write_json(const struct doctor *doctor,
     json_integer(&json, "ranks", doctor->ranks);
     json_array(&json, "hosts"); /* of each rank */
     for (int r = 0; r < doctor->ranks; r++)
-        json_string(&json, NULL, doctor->places[r].host);
+        json_string(&json, NULL, doctor->reports[r].host);
     json_close(&json);
     json_string(&json, "directory", doctor->directory);
     json_array(&json, "checks");
@@ -137,12 +145,12 @@ static enum status write_json(const struct doctor *doctor,
     return json_end(&json);
 }
 
-static enum status speak(const struct doctor *doctor, bool as_json)
+static enum status print_report(const struct doctor *doctor, bool as_json)
 {
     int counts[DOCTOR_LEVELS] = {0};
     for (size_t i = 0; i < doctor->count; i++)
         counts[doctor->findings[i].level]++;
-    if (!cli_speaks())
+    if (!cli_prints())
         return STATUS_OK;
     if (as_json)
         return write_json(doctor, counts);
@@ -151,7 +159,7 @@ static enum status speak(const struct doctor *doctor, bool as_json)
 }
 
 /* The same on all ranks. Collective. */
-static enum status conclude(const struct doctor *doctor, enum status status)
+static enum status final_status(const struct doctor *doctor, enum status status)
 {
     int64_t faults = 0;
     for (size_t i = 0; i < doctor->count; i++)
@@ -166,9 +174,9 @@ static enum status conclude(const struct doctor *doctor, enum status status)
     return status;
 }
 
-/* ---- what is looked at ---- */
+/* ---- collecting and checking ---- */
 
-/* The size of the model, for what depends on the gradient's. */
+/* The size of the model, for the checks that depend on the gradient's. */
 static enum status measure_model(struct doctor *doctor)
 {
     struct encoding *encoding = NULL;
@@ -184,49 +192,49 @@ static enum status measure_model(struct doctor *doctor)
         const struct param *param = &params->list[i];
         bool looked_up = strncmp(param->name, "embedding", strlen("embedding")) == 0;
         doctor->parameters += param->count;
-        doctor->products += param->is_vector || looked_up ? 0 : param->count;
+        doctor->matmul_parameters += param->is_vector || looked_up ? 0 : param->count;
     }
     encoding_free(encoding);
     free(params);
     return status;
 }
 
-/* Gathers all places on rank 0. Collective. */
+/* Gathers all reports on rank 0. Collective. */
 static enum status gather(struct doctor *doctor)
 {
     uint8_t *all = NULL;
     size_t *sizes = NULL;
     if (!doctor->comm) {
-        doctor->places = malloc(sizeof *doctor->places);
-        if (!doctor->places)
+        doctor->reports = malloc(sizeof *doctor->reports);
+        if (!doctor->reports)
             return status_fail(STATUS_FAILED, "out of memory");
-        doctor->places[0] = doctor->here;
+        doctor->reports[0] = doctor->own;
         return STATUS_OK;
     }
     enum status status =
-        comm_gather(doctor->comm, &doctor->here, sizeof doctor->here, &all, &sizes);
+        comm_gather(doctor->comm, &doctor->own, sizeof doctor->own, &all, &sizes);
     free(sizes);
-    doctor->places = (struct place *)(void *)all;
+    doctor->reports = (struct rank_report *)(void *)all;
     return comm_agree(doctor->comm, status);
 }
 
-static void judge(struct doctor *doctor)
+static void check_all(struct doctor *doctor)
 {
-    judge_launch(doctor);
-    judge_cores(doctor);
-    judge_processors(doctor);
-    judge_limits(doctor);
-    judge_directory(doctor);
-    judge_network(doctor);
+    doctor_check_launch(doctor);
+    doctor_check_cores(doctor);
+    doctor_check_processors(doctor);
+    doctor_check_limits(doctor);
+    doctor_check_directory(doctor);
+    doctor_check_network(doctor);
 }
 
 /* Collective. */
-static enum status examine(struct doctor *doctor)
+static enum status collect(struct doctor *doctor)
 {
-    place_collect(doctor);
-    enum status status = doctor_try_directory(doctor);
+    doctor_collect_host(doctor);
+    enum status status = doctor_probe_directory(doctor);
     if (status == STATUS_OK)
-        status = doctor_try_network(doctor);
+        status = doctor_probe_network(doctor);
     if (status == STATUS_OK)
         status = gather(doctor);
     return status;
@@ -234,13 +242,14 @@ static enum status examine(struct doctor *doctor)
 
 /* ---- the command ---- */
 
-/* Starts MPI. A launch that it refuses is a finding, and goes on as one process. */
+/* Starts MPI. If that fails, the failure is a finding, and the checks are made for this
+ * process alone. */
 static enum status open_ranks(struct doctor *doctor)
 {
     doctor->ranks = 1;
-    if (place_is_lost(&doctor->here)) {
+    if (doctor_lacks_pmi(&doctor->own)) {
         snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "no PMI");
-        cli_set_rank(atoi(doctor->here.variables[VARIABLE_SLURM_TASK])); /* one report */
+        cli_set_rank(atoi(doctor->own.variables[VARIABLE_SLURM_TASK])); /* one report */
         return STATUS_OK;
     }
     enum status status = cli_open_ranks(STATUS_OK, &doctor->comm);
@@ -256,7 +265,7 @@ static enum status open_ranks(struct doctor *doctor)
     return status;
 }
 
-/* Where the runs are to be: run.dir, or what of its path there is. */
+/* --run-dir, or run.dir or its nearest folder that exists. */
 static enum status choose_directory(struct doctor *doctor, const char *given,
                                     bool configured)
 {
@@ -274,8 +283,8 @@ static enum status choose_directory(struct doctor *doctor, const char *given,
     return STATUS_OK;
 }
 
-static enum status settle(struct doctor *doctor, struct cli_request *request,
-                          const char *directory)
+static enum status configure(struct doctor *doctor, struct cli_request *request,
+                             const char *directory)
 {
     bool configured = request->positional_count > 0;
     const char *config = configured ? request->positionals[0] : NULL;
@@ -290,19 +299,19 @@ static enum status settle(struct doctor *doctor, struct cli_request *request,
 static enum status diagnose(struct doctor *doctor, struct cli_request *request,
                             const char *directory, bool as_json)
 {
-    place_collect_early(&doctor->here);
+    doctor_collect_environment(&doctor->own);
     enum status status = open_ranks(doctor);
     if (status != STATUS_OK)
         return status;
-    status = settle(doctor, request, directory);
+    status = configure(doctor, request, directory);
     if (status == STATUS_OK)
-        status = examine(doctor);
+        status = collect(doctor);
     if (status == STATUS_OK && doctor->rank == 0) {
-        judge(doctor);
-        status = speak(doctor, as_json);
+        check_all(doctor);
+        status = print_report(doctor, as_json);
     }
-    status = conclude(doctor, status);
-    free(doctor->places);
+    status = final_status(doctor, status);
+    free(doctor->reports);
     comm_close(doctor->comm);
     return status;
 }
@@ -315,8 +324,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--run-dir",
          .placeholder = "DIR",
          .text = &directory,
-         .help = "the directory to try out (run.dir of CONFIG; else the working one)"},
-        {.name = "--json", .flag = &as_json, .help = "the findings as JSON"},
+         .help = "directory to test (default: run.dir of CONFIG, else the working "
+                 "directory)"},
+        {.name = "--json", .flag = &as_json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
     static struct doctor doctor; /* large, and one run of one command */
@@ -335,14 +345,14 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command command_doctor = {
     .name = "doctor",
     .summary =
-        "look for what slows a run down or breaks it, alone or under mpirun or srun",
+        "check launch, cores, files and network for what slows a run down or breaks it",
     .usage = "doctor [CONFIG] [--run-dir DIR] [--json] [--set SECTION.KEY=VALUE]...",
     .examples =
-        "Start it as the training is to be started: launch, cores, processors, limits, "
-        "shared\n"
-        "memory, the run's directory, clocks, network. Each finding is ok, a note, a "
-        "warning\n"
-        "or a fault, with its cure. Exit code 1 when there is a fault.\n"
+        "Start it exactly as the training will be started. It checks launch, cores, "
+        "processors,\n"
+        "limits, shared memory, the run's directory, clocks and network. Each finding is "
+        "ok, a\n"
+        "note, a warning or a fault, with its cure. Exit code 1 if there is a fault.\n"
         "\n"
         "  tutti doctor\n"
         "  mpirun -n 4 tutti doctor run.conf\n"

@@ -1,8 +1,8 @@
-/* What the files of `tutti doctor` share.
+/* Shared by doctor*.c.
  *
- * Every rank collects facts about its place; rank 0 gathers them, judges them with all of
- * them before it, and speaks. An experiment that needs several ranks (a file that others
- * look for, a message, a sum) leaves what it found in the place too.
+ * Every rank collects a report of facts about its process and host, and runs probes that
+ * need several ranks (a file that all ranks read, a port, an allreduce). Rank 0 gathers
+ * the reports, checks them and prints the findings.
  */
 #ifndef TUTTI_CLI_DOCTOR_H
 #define TUTTI_CLI_DOCTOR_H
@@ -17,58 +17,58 @@
 #include "comm/comm.h"
 
 enum {
-    DOCTOR_WORD = 64,
+    DOCTOR_NAME = 64,
     DOCTOR_TEXT = 480,
     DOCTOR_PATH = 1024,
     DOCTOR_FINDINGS = 128,
     DOCTOR_VARIABLES = 16
 };
 
-/* A note asks for nothing; a warning costs time or will do harm some day; with a fault
- * the run fails, or is not what was meant. */
+/* A note needs no action. A warning costs time or may do harm. With a fault the run fails,
+ * or is not the one that was meant. */
 enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARNING, DOCTOR_FAULT, DOCTOR_LEVELS };
 
 struct finding {
     enum doctor_level level;
-    char check[DOCTOR_WORD]; /* "binding" */
+    char check[DOCTOR_NAME]; /* "binding" */
     char text[DOCTOR_TEXT];  /* what was found */
     char cure[DOCTOR_TEXT];  /* what to do about it; "" if nothing */
 };
 
-/* The directory as a rank sees it: 0, errno, or text. */
+/* The run's directory as seen by a rank. */
 struct directory_facts {
-    int seen;             /* 0: the file that rank 0 wrote is here, with what it wrote */
+    int seen;             /* 0: rank 0's file is visible with its contents; else errno */
     double seen_after;    /* seconds until it was */
-    int flock, fcntl;     /* shared locks, as HDF5 takes them */
-    int symlink;          /* rank 0's: 0, or why there are no symbolic links */
-    char h5[DOCTOR_TEXT]; /* "": rank 0's HDF5 file can be read */
+    int flock, fcntl;     /* shared locks, as HDF5 takes them: 0 or errno */
+    int symlink;          /* rank 0: 0, or errno of making a symbolic link */
+    char h5[DOCTOR_TEXT]; /* "", or why rank 0's HDF5 file can't be read */
     uint64_t free_bytes, free_files;
-    uint64_t type; /* statfs */
+    uint64_t type; /* f_type of statfs */
 };
 
-/* Plain data; what one rank knows. */
-struct place {
+/* What one rank reports to rank 0. Plain data: it is sent as bytes. */
+struct rank_report {
     int rank;
-    char host[DOCTOR_WORD];
-    cpu_set_t cores; /* that it may use */
+    char host[DOCTOR_NAME];
+    cpu_set_t cores; /* that the process may use */
     int host_cores;
-    double share; /* of the container, in cores; 0: no limit */
-    char core[DOCTOR_WORD], kernels[DOCTOR_WORD], processor[DOCTOR_WORD];
-    char library[DOCTOR_WORD];                     /* Open MPI v4.1.4 */
-    char variables[DOCTOR_VARIABLES][DOCTOR_WORD]; /* of doctor_variables; "": not set */
-    uint64_t shared_total, shared_free;            /* /dev/shm */
-    uint64_t left_bytes;                           /* there, of runs that have ended */
-    int left_files;
-    int copies; /* errno of process_vm_readv on itself, 0: allowed */
+    double share; /* limit of the control group, in cores; 0: none */
+    char core[DOCTOR_NAME], kernels[DOCTOR_NAME], processor[DOCTOR_NAME];
+    char library[DOCTOR_NAME];                     /* "Open MPI v4.1.4" */
+    char variables[DOCTOR_VARIABLES][DOCTOR_NAME]; /* of doctor_variables; "": not set */
+    uint64_t shared_total, shared_free;            /* bytes of /dev/shm */
+    uint64_t leftover_bytes;                       /* in it, of runs that have ended */
+    int leftover_files;
+    int copies; /* errno of process_vm_readv on the process itself; 0: allowed */
     uint64_t open_files, locked_memory, file_size, core_file; /* ulimit, soft */
     bool infiniband;
     struct directory_facts directory;
-    double clock, clock_error; /* rank 0's time of day minus this one's */
-    int port;                  /* 0, or why rank 0's port can't be reached */
-    double flops, copied;      /* of each second, while all ranks compute */
+    double clock, clock_error; /* rank 0's time of day minus this rank's, seconds */
+    int port;                  /* 0, or errno of connecting to rank 0's port */
+    double flops, copied;      /* FLOP/s and bytes/s while all ranks compute */
 };
 
-/* The variables of the environment that count, as they were before MPI started. */
+/* Environment variables as they were before MPI started. */
 enum doctor_variable {
     VARIABLE_OMPI_SIZE,
     VARIABLE_PMIX_RANK,
@@ -88,52 +88,62 @@ enum doctor_variable {
 extern const char *const doctor_variables[VARIABLES];
 
 struct doctor {
-    struct comm *comm; /* NULL: MPI could not be started as it should; one rank then */
-    char launch_fault[STATUS_MESSAGE_SIZE]; /* why; "" else */
+    struct comm *comm; /* NULL: MPI could not be started; ranks is 1 then */
+    char launch_fault[STATUS_MESSAGE_SIZE]; /* why; "" otherwise */
     int rank, ranks;
     struct options options;
-    size_t parameters, products;       /* of the model; of them, in matrix products */
-    char directory[DOCTOR_PATH];       /* that is tried out */
-    int directory_errno;               /* rank 0: nothing can be written there */
-    char directory_fault[DOCTOR_TEXT]; /* rank 0: what could not be done */
-    double sync_seconds;               /* rank 0: a small file, safe on the disk */
-    double sum_seconds;                /* one sum of a gradient */
-    char addresses[DOCTOR_TEXT];       /* that rank 0's watchdog would listen on */
-    struct place here;                 /* this rank's */
-    struct place *places;              /* [ranks] on rank 0 */
+    size_t parameters, matmul_parameters; /* of the model; weights that enter a matmul */
+    char directory[DOCTOR_PATH];          /* that is probed */
+    int directory_errno;                  /* rank 0: why nothing can be written there */
+    char directory_fault[DOCTOR_TEXT];    /* rank 0: the probe that failed, and why */
+    double sync_seconds;                  /* rank 0: to write a small file and sync it */
+    double sum_seconds;                   /* one allreduce of a gradient */
+    char addresses[DOCTOR_TEXT];          /* that rank 0's watchdog would listen on */
+    struct rank_report own;               /* this rank's */
+    struct rank_report *reports;          /* [ranks], rank 0 only */
     struct finding findings[DOCTOR_FINDINGS];
     size_t count;
 };
 
-/* Adds a finding; `cure` may be NULL. */
-void doctor_find(struct doctor *doctor, enum doctor_level level, const char *check,
-                 const char *cure, const char *format, ...)
+/* Adds a finding; `cure` may be NULL. Ignored once DOCTOR_FINDINGS are there. */
+void doctor_add(struct doctor *doctor, enum doctor_level level, const char *check,
+                const char *cure, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* "rank 2 (n2)", "ranks 0-3 (n1), 4-5 (n2)", or "all ranks", of those with which[rank].
- * Returns text. */
-const char *doctor_who(const struct doctor *doctor, const bool *which, char *text,
-                       size_t size);
+/* Lists the ranks with which[rank] as "rank 2 (n2)", "ranks 0-3 (n1), 4-5 (n2)" or
+ * "all ranks". Returns text. Rank 0 only. */
+const char *doctor_rank_list(const struct doctor *doctor, const bool *which, char *text,
+                             size_t size);
 
-/* Is rank r the first of its host? */
+/* Rank 0 only. */
+bool doctor_same_host(const struct doctor *doctor, int a, int b);
 bool doctor_first_of_host(const struct doctor *doctor, int r);
 
-/* The place: what needs no other rank. Before MPI starts. */
-void place_collect_early(struct place *place);
-/* Did srun start this process and give it no way to find the others? Then MPI would end
- * it with words of its own. */
-bool place_is_lost(const struct place *place);
-void place_collect(struct doctor *doctor);
-/* Experiments. Collective. */
-enum status doctor_try_directory(struct doctor *doctor);
-enum status doctor_try_network(struct doctor *doctor);
+/* "" or "s". */
+const char *doctor_plural(int count);
 
-/* Rank 0, with all places: one or more findings each. */
-void judge_launch(struct doctor *doctor);
-void judge_cores(struct doctor *doctor);
-void judge_processors(struct doctor *doctor);
-void judge_limits(struct doctor *doctor);
-void judge_directory(struct doctor *doctor);
-void judge_network(struct doctor *doctor);
+bool doctor_is_set(const struct rank_report *report, enum doctor_variable variable);
+/* True if Open MPI's launcher or Hydra, which is MPICH's, started the rank. */
+bool doctor_by_mpirun(const struct rank_report *report);
+/* True with train.products = openblas: the bits then depend on the processor. */
+bool doctor_uses_openblas(const struct doctor *doctor);
+
+/* Host name and environment, before MPI starts. */
+void doctor_collect_environment(struct rank_report *report);
+/* True if srun started this process without PMI. MPI_Init would end the process then. */
+bool doctor_lacks_pmi(const struct rank_report *report);
+/* The other facts that need no probe, into doctor->own. */
+void doctor_collect_host(struct doctor *doctor);
+/* Probes, into doctor->own. Collective. */
+enum status doctor_probe_directory(struct doctor *doctor);
+enum status doctor_probe_network(struct doctor *doctor);
+
+/* Each adds at least one finding. Rank 0, after all reports have been gathered. */
+void doctor_check_launch(struct doctor *doctor);
+void doctor_check_cores(struct doctor *doctor);
+void doctor_check_processors(struct doctor *doctor);
+void doctor_check_limits(struct doctor *doctor);
+void doctor_check_directory(struct doctor *doctor);
+void doctor_check_network(struct doctor *doctor);
 
 #endif

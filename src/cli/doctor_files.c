@@ -1,10 +1,9 @@
-/* doctor_files: what the file system under the runs can do, tried out in a directory of
- * its own that is removed again.
+/* doctor_files: probes the file system of the run's directory, in a temporary directory.
  *
- * Rank 0 writes as a checkpoint is written (another name, fsync, rename, fsync of the
- * directory); every rank looks for it, which tells whether the directory is shared, and
- * takes the locks that HDF5 takes. Both kinds: HDF5 asks for flock() where the system has
- * it and for fcntl() elsewhere.
+ * Rank 0 writes a file as a checkpoint is written (temporary name, fsync, rename, fsync of
+ * the directory). Every rank waits for the file, which shows whether the directory is
+ * shared, and takes both locks that HDF5 may take: flock() where the system has it,
+ * fcntl() elsewhere.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,59 +22,60 @@
 #include "base/progress.h"
 #include "h5/h5.h"
 
-static const double patience = 5; /* seconds: NFS keeps a directory's contents for 3 */
+static const double timeout = 5; /* seconds: NFS keeps a directory's contents for 3 */
 
-/* The names of what is tried; the same on all ranks. */
+/* Paths of the probe; the same on all ranks. */
 struct trial {
     char directory[DOCTOR_PATH + 96], file[DOCTOR_PATH + 128], h5[DOCTOR_PATH + 128];
-    char words[DOCTOR_WORD]; /* what the file holds */
+    char text[DOCTOR_NAME]; /* contents of the file */
 };
 
 static void name_trial(const struct doctor *doctor, struct trial *trial)
 {
     memset(trial, 0, sizeof *trial);
     snprintf(trial->directory, sizeof trial->directory, "%s/.tutti-doctor-%.32s-%ld",
-             doctor->directory, doctor->here.host, (long)getpid());
+             doctor->directory, doctor->own.host, (long)getpid());
     snprintf(trial->file, sizeof trial->file, "%.*s/file",
              (int)sizeof trial->directory - 1, trial->directory);
     snprintf(trial->h5, sizeof trial->h5, "%.*s/file.h5",
              (int)sizeof trial->directory - 1, trial->directory);
-    snprintf(trial->words, sizeof trial->words, "%ld %.6f", (long)getpid(),
+    snprintf(trial->text, sizeof trial->text, "%ld %.6f", (long)getpid(),
              clock_seconds());
 }
 
-static bool holds(const char *path, const char *words)
+static bool has_content(const char *path, const char *text)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    bool same = file_read(path, DOCTOR_WORD, &bytes, &size) == STATUS_OK &&
-                size == strlen(words) && memcmp(bytes, words, size) == 0;
+    bool same = file_read(path, DOCTOR_NAME, &bytes, &size) == STATUS_OK &&
+                size == strlen(text) && memcmp(bytes, text, size) == 0;
     free(bytes);
     return same;
 }
 
-/* Is the file replaced at once? Whoever has the old one open goes on reading it. */
-static enum status try_rename(const struct trial *trial)
+/* Checks that a file is replaced atomically: a reader that has the old one open continues
+ * to read it. */
+static enum status probe_rename(const struct trial *trial)
 {
-    char old[DOCTOR_WORD] = "";
+    char old[DOCTOR_NAME] = "";
     enum status status = file_write(trial->file, "old", 3);
     if (status != STATUS_OK)
         return status;
     int descriptor = open(trial->file, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
         return status_fail_errno("%s: can't open", trial->file);
-    status = file_write(trial->file, trial->words, strlen(trial->words));
+    status = file_write(trial->file, trial->text, strlen(trial->text));
     ssize_t got = pread(descriptor, old, sizeof old - 1, 0);
     close(descriptor);
     if (status != STATUS_OK)
         return status;
-    if (got != 3 || strcmp(old, "old") != 0 || !holds(trial->file, trial->words))
-        return status_fail(STATUS_FAILED, "%s: rename does not replace a file at once",
+    if (got != 3 || strcmp(old, "old") != 0 || !has_content(trial->file, trial->text))
+        return status_fail(STATUS_FAILED, "%s: rename does not replace a file atomically",
                            trial->file);
     return STATUS_OK;
 }
 
-static enum status try_h5(const struct trial *trial)
+static enum status probe_h5(const struct trial *trial)
 {
     struct h5_file *file = NULL;
     const int64_t value = 1;
@@ -89,8 +89,8 @@ static enum status try_h5(const struct trial *trial)
     return status;
 }
 
-/* 0, or why a link can't be made; ENOTSUP for something else in its place. */
-static int try_link(const struct trial *trial)
+/* 0, or why a link can't be made; ENOTSUP for something else in its report. */
+static int probe_link(const struct trial *trial)
 {
     static const char target[] = "file";
     char path[sizeof trial->directory + 8], found[sizeof target + 1] = "";
@@ -101,7 +101,7 @@ static int try_link(const struct trial *trial)
     return length > 0 && strcmp(found, target) == 0 ? 0 : ENOTSUP;
 }
 
-/* Rank 0's part. A failure is a finding. */
+/* On rank 0. A failure becomes a finding. */
 static void write_trial(struct doctor *doctor, const struct trial *trial)
 {
     enum status status = STATUS_OK;
@@ -114,17 +114,17 @@ static void write_trial(struct doctor *doctor, const struct trial *trial)
         status = file_write(trial->file, "first", 5);
     doctor->sync_seconds = clock_seconds() - began;
     if (status == STATUS_OK)
-        status = try_rename(trial);
+        status = probe_rename(trial);
     if (status == STATUS_OK)
-        doctor->here.directory.symlink = try_link(trial);
+        doctor->own.directory.symlink = probe_link(trial);
     if (status == STATUS_OK)
-        status = try_h5(trial);
+        status = probe_h5(trial);
     if (status != STATUS_OK)
         snprintf(doctor->directory_fault, sizeof doctor->directory_fault, "%.*s",
                  DOCTOR_TEXT - 1, status_message());
 }
 
-/* What write_trial has made, and nothing that came to it. */
+/* Removes what write_trial has made, and nothing else. */
 static void remove_trial(const struct trial *trial)
 {
     static const char *const names[] = {"file", "file.h5", "link"};
@@ -137,13 +137,15 @@ static void remove_trial(const struct trial *trial)
     rmdir(trial->directory);
 }
 
-static void look_for_file(struct directory_facts *facts, const struct trial *trial)
+static void wait_for_file(struct directory_facts *facts, const struct trial *trial)
 {
     double began = clock_seconds();
     facts->seen = ENOENT;
-    while (facts->seen && clock_seconds() - began < patience) {
+    while (facts->seen && clock_seconds() - began < timeout) {
         int descriptor = open(trial->file, O_RDONLY | O_CLOEXEC);
-        facts->seen = descriptor < 0 ? errno : holds(trial->file, trial->words) ? 0 : EIO;
+        facts->seen = descriptor < 0                          ? errno
+                      : has_content(trial->file, trial->text) ? 0
+                                                              : EIO;
         if (descriptor >= 0)
             close(descriptor);
         if (facts->seen)
@@ -152,7 +154,7 @@ static void look_for_file(struct directory_facts *facts, const struct trial *tri
     facts->seen_after = clock_seconds() - began;
 }
 
-static void try_locks(struct directory_facts *facts, const struct trial *trial)
+static void probe_locks(struct directory_facts *facts, const struct trial *trial)
 {
     struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     int descriptor = open(trial->file, O_RDONLY | O_CLOEXEC);
@@ -176,7 +178,7 @@ static void read_h5(struct directory_facts *facts, const struct trial *trial)
     h5_abandon(file);
 }
 
-static void look_at_space(struct directory_facts *facts, const char *directory)
+static void measure_space(struct directory_facts *facts, const char *directory)
 {
     struct statvfs space;
     struct statfs system;
@@ -189,14 +191,14 @@ static void look_at_space(struct directory_facts *facts, const char *directory)
         facts->type = (uint64_t)system.f_type;
 }
 
-enum status doctor_try_directory(struct doctor *doctor)
+enum status doctor_probe_directory(struct doctor *doctor)
 {
     struct trial trial;
-    struct directory_facts *facts = &doctor->here.directory;
+    struct directory_facts *facts = &doctor->own.directory;
     name_trial(doctor, &trial);
     if (doctor->rank == 0)
         write_trial(doctor, &trial);
-    look_at_space(facts, doctor->directory);
+    measure_space(facts, doctor->directory);
     int64_t broken = doctor->directory_fault[0] != '\0';
     enum status status = STATUS_OK;
     if (doctor->comm) {
@@ -205,9 +207,9 @@ enum status doctor_try_directory(struct doctor *doctor)
         broken = comm_max_i64(doctor->comm, broken);
     }
     if (status == STATUS_OK && !broken) {
-        look_for_file(facts, &trial);
+        wait_for_file(facts, &trial);
         if (!facts->seen) {
-            try_locks(facts, &trial);
+            probe_locks(facts, &trial);
             read_h5(facts, &trial);
         }
     }
@@ -218,13 +220,13 @@ enum status doctor_try_directory(struct doctor *doctor)
     return status;
 }
 
-/* ---- judging ---- */
+/* ---- checks ---- */
 
-/* f_type of statfs(2), and of the kernel's headers of each file system. */
+/* f_type, from statfs(2) and the kernel's headers of each file system. */
 static const struct {
     uint64_t type;
     const char *name;
-} systems[] = {
+} file_systems[] = {
     {0xEF53, "ext4"},       {0x58465342, "xfs"},     {0x9123683E, "btrfs"},
     {0x01021994, "tmpfs"},  {0x794c7630, "overlay"}, {0x6969, "NFS"},
     {0x0BD00BD0, "Lustre"}, {0x47504653, "GPFS"},    {0x19830326, "BeeGFS"},
@@ -232,136 +234,136 @@ static const struct {
     {0x65735546, "FUSE"},   {0x01021997, "9p"},
 };
 
-static const char *system_name(uint64_t type)
+static const char *file_system_name(uint64_t type)
 {
-    for (size_t i = 0; i < sizeof systems / sizeof *systems; i++)
-        if (systems[i].type == type)
-            return systems[i].name;
+    for (size_t i = 0; i < sizeof file_systems / sizeof *file_systems; i++)
+        if (file_systems[i].type == type)
+            return file_systems[i].name;
     return "unknown";
 }
 
-static bool sees(const struct place *place)
+static bool sees(const struct rank_report *report)
 {
-    return place->directory.seen == 0;
+    return report->directory.seen == 0;
 }
 
-static bool locks(const struct place *place)
+static bool locks(const struct rank_report *report)
 {
-    return place->directory.flock == 0 && place->directory.fcntl == 0;
+    return report->directory.flock == 0 && report->directory.fcntl == 0;
 }
 
-static bool reads_h5(const struct place *place)
+static bool reads_h5(const struct rank_report *report)
 {
-    return place->directory.h5[0] == '\0';
+    return report->directory.h5[0] == '\0';
 }
 
-/* The ranks for which it does not hold; returns the first of them, or -1. */
-static int mark_not(const struct doctor *doctor, bool (*holds_for)(const struct place *),
-                    bool *which)
+/* Marks the ranks for which the predicate is false; returns the first of them, or -1. */
+static int mark_failing(const struct doctor *doctor,
+                        bool (*holds_for)(const struct rank_report *), bool *which)
 {
     int first = -1;
     for (int r = doctor->ranks - 1; r >= 0; r--) {
-        which[r] = !holds_for(&doctor->places[r]);
+        which[r] = !holds_for(&doctor->reports[r]);
         first = which[r] ? r : first;
     }
     return first;
 }
 
-static void judge_shared(struct doctor *doctor, bool *which)
+static void check_shared(struct doctor *doctor, bool *which)
 {
-    char who[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT / 2];
     double longest = 0;
-    int first = mark_not(doctor, sees, which);
+    int first = mark_failing(doctor, sees, which);
     for (int r = 0; r < doctor->ranks; r++)
-        if (doctor->places[r].directory.seen_after > longest)
-            longest = doctor->places[r].directory.seen_after;
+        if (doctor->reports[r].directory.seen_after > longest)
+            longest = doctor->reports[r].directory.seen_after;
     if (first >= 0)
-        doctor_find(
-            doctor, DOCTOR_FAULT, "directory",
-            "--run-dir on a file system that all hosts share; and the dataset too",
-            "%.200s: a file that rank 0 (%s) writes is not seen by %s: %s",
-            doctor->directory, doctor->places[0].host,
-            doctor_who(doctor, which, who, sizeof who),
-            strerror(doctor->places[first].directory.seen));
+        doctor_add(doctor, DOCTOR_FAULT, "directory",
+                   "--run-dir on a file system shared by all hosts, and the dataset too",
+                   "%.200s: a file written by rank 0 (%s) is not visible to %s: %s",
+                   doctor->directory, doctor->reports[0].host,
+                   doctor_rank_list(doctor, which, list, sizeof list),
+                   strerror(doctor->reports[first].directory.seen));
     else
-        doctor_find(doctor, DOCTOR_OK, "directory", NULL,
-                    "%.200s (%s): a file is safe on the disk in %.0f ms, replaced at "
-                    "once, and seen by %s within %.0f ms",
-                    doctor->directory, system_name(doctor->places[0].directory.type),
-                    1e3 * doctor->sync_seconds,
-                    doctor->ranks == 1 ? "this rank" : "all ranks", 1e3 * longest);
+        doctor_add(doctor, DOCTOR_OK, "directory", NULL,
+                   "%.200s (%s): write and fsync of a file in %.0f ms, atomic rename, "
+                   "visible to %s within %.0f ms",
+                   doctor->directory, file_system_name(doctor->reports[0].directory.type),
+                   1e3 * doctor->sync_seconds,
+                   doctor->ranks == 1 ? "this rank" : "all ranks", 1e3 * longest);
 }
 
-static void judge_links(struct doctor *doctor)
+static void check_links(struct doctor *doctor)
 {
-    int reason = doctor->places[0].directory.symlink;
+    int reason = doctor->reports[0].directory.symlink;
     if (reason)
-        doctor_find(doctor, DOCTOR_NOTE, "directory", NULL,
-                    "no symbolic links (%s): checkpoints/latest and best are left out; "
-                    "tutti finds the newest and the best without them",
-                    strerror(reason));
+        doctor_add(doctor, DOCTOR_NOTE, "directory", NULL,
+                   "no symbolic links (%s): checkpoints/latest and best are not made; "
+                   "tutti finds the latest and the best checkpoint without them",
+                   strerror(reason));
 }
 
-/* tutti takes no lock to read, and one to write that it can do without; but HDF5 does as
- * HDF5_USE_FILE_LOCKING says, and other programs lock. */
-static void judge_locks(struct doctor *doctor, bool *which)
+/* tutti takes no lock to read, and its lock to write is optional; but HDF5 follows
+ * HDF5_USE_FILE_LOCKING, and other programs take locks. */
+static void check_locks(struct doctor *doctor, bool *which)
 {
-    char who[DOCTOR_TEXT / 2];
-    const char *setting = doctor->places[0].variables[VARIABLE_H5_LOCKING];
-    const char *said = setting[0] ? "; HDF5_USE_FILE_LOCKING=" : "";
+    char list[DOCTOR_TEXT / 2];
+    const char *setting = doctor->reports[0].variables[VARIABLE_H5_LOCKING];
+    const char *label = setting[0] ? "; HDF5_USE_FILE_LOCKING=" : "";
     const char *cure = "export HDF5_USE_FILE_LOCKING=FALSE (mpirun -x "
-                       "HDF5_USE_FILE_LOCKING), or a mount that has locks (Lustre: -o "
-                       "flock; NFS: its lock service)";
-    int first = mark_not(doctor, reads_h5, which);
+                       "HDF5_USE_FILE_LOCKING), or mount with locks (Lustre: -o flock; "
+                       "NFS: its lock service)";
+    int first = mark_failing(doctor, reads_h5, which);
     if (first >= 0) {
-        doctor_find(doctor, DOCTOR_FAULT, "file locks", cure,
-                    "%s: an HDF5 file can't be read: %.200s%s%s",
-                    doctor_who(doctor, which, who, sizeof who),
-                    doctor->places[first].directory.h5, said, setting);
+        doctor_add(doctor, DOCTOR_FAULT, "file locks", cure,
+                   "%s: an HDF5 file can't be read: %.200s%s%s",
+                   doctor_rank_list(doctor, which, list, sizeof list),
+                   doctor->reports[first].directory.h5, label, setting);
         return;
     }
-    first = mark_not(doctor, locks, which);
+    first = mark_failing(doctor, locks, which);
     if (first < 0) {
-        doctor_find(doctor, DOCTOR_OK, "file locks", NULL,
-                    "flock and fcntl work, HDF5 files too%s%s", said, setting);
+        doctor_add(doctor, DOCTOR_OK, "file locks", NULL,
+                   "flock, fcntl and HDF5 files work%s%s", label, setting);
         return;
     }
-    const struct directory_facts *facts = &doctor->places[first].directory;
-    doctor_find(doctor, setting[0] ? DOCTOR_NOTE : DOCTOR_WARNING, "file locks", cure,
-                "%s: %s fails: %s: tutti does without, but h5py and h5dump may not, and "
-                "two runs in one directory would not be noticed%s%s",
-                doctor_who(doctor, which, who, sizeof who),
-                facts->flock ? "flock" : "fcntl",
-                strerror(facts->flock ? facts->flock : facts->fcntl), said, setting);
+    const struct directory_facts *facts = &doctor->reports[first].directory;
+    doctor_add(doctor, setting[0] ? DOCTOR_NOTE : DOCTOR_WARNING, "file locks", cure,
+               "%s: %s fails: %s: tutti works without locks, but h5py and h5dump may "
+               "not, and two runs in one directory would not be detected%s%s",
+               doctor_rank_list(doctor, which, list, sizeof list),
+               facts->flock ? "flock" : "fcntl",
+               strerror(facts->flock ? facts->flock : facts->fcntl), label, setting);
 }
 
-/* Weights and the optimizer's two moments, for those that are kept and two more. */
+/* Weights and two moments of the optimizer, for run.keep checkpoints and two more: the
+ * best, and the one being written. */
 static double bytes_of_checkpoints(const struct doctor *doctor)
 {
     return (double)doctor->parameters * sizeof(float) * 3 *
            (double)(doctor->options.run.keep + 2);
 }
 
-static void judge_space(struct doctor *doctor)
+static void check_space(struct doctor *doctor)
 {
-    const struct directory_facts *facts = &doctor->places[0].directory;
+    const struct directory_facts *facts = &doctor->reports[0].directory;
     const double megabyte = 1e6;
     double need = bytes_of_checkpoints(doctor), have = (double)facts->free_bytes;
     const uint64_t few = 1000;
     bool scarce = have < need || facts->free_files < few;
-    doctor_find(doctor,
-                have < need / (double)(doctor->options.run.keep + 2) ? DOCTOR_FAULT
-                : scarce                                             ? DOCTOR_WARNING
-                                                                     : DOCTOR_OK,
-                "disk space",
-                scarce ? "make room, another run.dir, or a smaller run.keep" : NULL,
-                "%.0f MB free%s; %lld checkpoints of this model take %.0f MB",
-                have / megabyte, facts->free_files < few ? ", but hardly any inode" : "",
-                (long long)doctor->options.run.keep + 2, need / megabyte);
-    if (strcmp(system_name(facts->type), "tmpfs") == 0)
-        doctor_find(doctor, DOCTOR_NOTE, "disk space", "--run-dir on a disk",
-                    "%.200s is in memory (tmpfs): it is gone with the machine",
-                    doctor->directory);
+    doctor_add(doctor,
+               have < need / (double)(doctor->options.run.keep + 2) ? DOCTOR_FAULT
+               : scarce                                             ? DOCTOR_WARNING
+                                                                    : DOCTOR_OK,
+               "disk space",
+               scarce ? "free space, another run.dir, or a smaller run.keep" : NULL,
+               "%.0f MB free%s; %lld checkpoints of this model take %.0f MB",
+               have / megabyte, facts->free_files < few ? ", but few inodes" : "",
+               (long long)doctor->options.run.keep + 2, need / megabyte);
+    if (strcmp(file_system_name(facts->type), "tmpfs") == 0)
+        doctor_add(doctor, DOCTOR_NOTE, "disk space", "--run-dir on a disk",
+                   "%.200s is in memory (tmpfs) and is lost on a reboot",
+                   doctor->directory);
 }
 
 static const char *cure_of(int reason)
@@ -370,35 +372,35 @@ static const char *cure_of(int reason)
     case EROFS:
     case EACCES:
     case EPERM:
-        return "another --run-dir, or the right to write there";
+        return "another --run-dir, or write permission there";
     case ENOSPC:
     case EDQUOT:
-        return "make room (the quota too), or another --run-dir";
+        return "free space or a larger quota, or another --run-dir";
     case ENOENT:
-        return "make the directory first, or correct the path";
+        return "make the directory first (mkdir -p), or correct the path";
     default:
-        return "another --run-dir; ask who runs the file system";
+        return "another --run-dir; ask the administrator of the file system";
     }
 }
 
-void judge_directory(struct doctor *doctor)
+void doctor_check_directory(struct doctor *doctor)
 {
     bool *which = calloc((size_t)doctor->ranks + 1, sizeof *which);
     if (!which)
         return;
     if (doctor->directory_fault[0]) {
-        doctor_find(doctor, DOCTOR_FAULT, "directory",
-                    strstr(doctor->directory_fault, "HDF5_USE_FILE_LOCKING")
-                        ? NULL
-                        : cure_of(doctor->directory_errno),
-                    "%.400s", doctor->directory_fault);
+        doctor_add(doctor, DOCTOR_FAULT, "directory",
+                   strstr(doctor->directory_fault, "HDF5_USE_FILE_LOCKING")
+                       ? NULL
+                       : cure_of(doctor->directory_errno),
+                   "%.400s", doctor->directory_fault);
     } else {
-        judge_shared(doctor, which);
-        judge_links(doctor);
-        if (mark_not(doctor, sees, which) < 0)
-            judge_locks(doctor, which);
+        check_shared(doctor, which);
+        check_links(doctor);
+        if (mark_failing(doctor, sees, which) < 0)
+            check_locks(doctor, which);
     }
     if (doctor->directory_errno != ENOENT)
-        judge_space(doctor);
+        check_space(doctor);
     free(which);
 }

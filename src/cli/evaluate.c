@@ -1,5 +1,5 @@
-/* evaluate: how well a checkpoint predicts a split of a dataset. Before MPI starts, a
- * confined child reads all that the ranks are going to read (see confine.h). */
+/* evaluate: loss and accuracy of a checkpoint on a split of a dataset. Before MPI starts, a
+ * confined child reads everything that the ranks are going to read (see confine.h). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,15 +7,10 @@
 #include <string.h>
 
 #include "cli.h"
+#include "evaluate_results.h"
 #include "generate/player.h"
 #include "base/confine.h"
-#include "base/json.h"
-#include "base/printable.h"
-#include "comm/comm.h"
 #include "comm/microbatches.h"
-#include "train/checkpoint.h"
-#include "train/evaluate.h"
-#include "train/baselines.h"
 
 struct evaluate_arguments {
     const char *checkpoint, *dataset;
@@ -25,104 +20,9 @@ struct evaluate_arguments {
     bool json;
 };
 
-struct results {
-    const char *path; /* of the checkpoint's file */
-    const struct checkpoint *checkpoint;
-    const struct dataset *dataset;
-    enum split split;
-    struct evaluation model;
-    struct baselines baselines;             /* NAN when they can't be known: */
-    char no_baselines[STATUS_MESSAGE_SIZE]; /* why; "" when they are */
-};
-
-static void print_line(const char *name, double value, const char *unit)
-{
-    printf("  %-18s %12.4f  %s\n", name, value, unit);
-}
-
-static void print_baselines(const struct results *results)
-{
-    if (results->no_baselines[0]) {
-        printable_line(stdout, "  %-18s %12s  %s", "baselines", "unknown",
-                       results->no_baselines);
-        return;
-    }
-    print_line("unigram baseline", results->baselines.unigram, "nats per token");
-    print_line("bigram baseline", results->baselines.bigram, "nats per token");
-}
-
-/* Where the tokens hold fewer notes than the note table, as without percussion. */
-static void print_other_notes(const struct results *results)
-{
-    uint64_t others = results->dataset->total.notes[results->split];
-    if (results->model.notes != others)
-        printf("notes are counted in the tokens; the dataset's note table has %" PRIu64
-               "\n",
-               others);
-}
-
-static void print_table(const struct results *results)
-{
-    const struct evaluation *model = &results->model;
-    printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "",
-                   results->path, results->checkpoint->state.epoch,
-                   results->checkpoint->state.step);
-    printable_line(stdout,
-                   "dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
-                   " tokens, %.1f s",
-                   results->dataset->path, split_name(results->split), model->pieces,
-                   model->notes, model->tokens, model->seconds);
-    print_other_notes(results);
-    putchar('\n');
-    print_line("per token", model->loss, "nats");
-    print_baselines(results);
-    print_line("accuracy", model->accuracy, "of the tokens");
-    print_line("per note", model->per_note, "nats");
-    print_line("per second", model->per_second, "nats");
-    print_line("per piece", model->per_piece, "nats");
-    if (model->frames)
-        print_line("per frame", model->per_frame, "nats, frames 2 to the last");
-}
-
-static enum status print_json(const struct results *results)
-{
-    const struct evaluation *model = &results->model;
-    struct json json;
-    json_begin(&json, stdout, true);
-    json_object(&json, NULL);
-    json_string(&json, "checkpoint", results->path);
-    json_hash(&json, "weights_hash", results->checkpoint->weights_hash);
-    json_integer(&json, "epoch", results->checkpoint->state.epoch);
-    json_integer(&json, "step", results->checkpoint->state.step);
-    json_string(&json, "dataset", results->dataset->path);
-    json_hash(&json, "dataset_hash", results->dataset->dataset_hash);
-    json_string(&json, "split", split_name(results->split));
-    json_unsigned(&json, "pieces", model->pieces);
-    json_unsigned(&json, "notes", model->notes);
-    json_unsigned(&json, "notes_in_columns",
-                  results->dataset->total.notes[results->split]);
-    json_unsigned(&json, "tokens", model->tokens);
-    json_number(&json, "seconds", model->seconds);
-    json_number(&json, "nats_per_token", model->loss);
-    json_number(&json, "accuracy", model->accuracy);
-    json_number(&json, "unigram_baseline", results->baselines.unigram);
-    json_number(&json, "bigram_baseline", results->baselines.bigram);
-    if (results->no_baselines[0])
-        json_string(&json, "baselines_unknown", results->no_baselines);
-    json_number(&json, "nats_per_note", model->per_note);
-    json_number(&json, "nats_per_second", model->per_second);
-    json_number(&json, "nats_per_piece", model->per_piece);
-    if (model->frames) {
-        json_unsigned(&json, "frames", model->frames);
-        json_number(&json, "nats_per_frame", model->per_frame);
-    }
-    json_close(&json);
-    return json_end(&json);
-}
-
-/* What can be refused before anything is computed. */
+/* Checks that need no computation. */
 static enum status check(const struct evaluate_arguments *given,
-                         const struct results *results, int ranks)
+                         const struct evaluate_results *results, int ranks)
 {
     const struct options *options = &results->checkpoint->options;
     enum status status =
@@ -133,7 +33,7 @@ static enum status check(const struct evaluate_arguments *given,
         return status_fail(
             STATUS_MISUSE,
             "%s was trained with %" PRId64 " microbatches, so at most %" PRId64
-            " ranks can evaluate it; there are %d",
+            " ranks can evaluate it (found: %d)",
             results->path, options->train.slices, options->train.slices, ranks);
     if (given->batch % options->train.slices != 0)
         return status_fail(STATUS_MISUSE,
@@ -143,7 +43,8 @@ static enum status check(const struct evaluate_arguments *given,
                            given->batch, options->train.slices);
     if (results->dataset->total.pieces[given->split] == 0)
         return status_fail(STATUS_MISUSE,
-                           "%s: the %s split has no pieces; choose another with --split",
+                           "%s: the %s split has no pieces; choose another, for example "
+                           "--split train",
                            results->dataset->path, split_name(given->split));
     return STATUS_OK;
 }
@@ -158,12 +59,12 @@ struct window {
     int rows, steps;
 };
 
-/* The shape used in training, with no more rows than pieces and no more steps than tokens,
- * which would only be padding. A checkpoint may claim any batch, so a pass is limited to
- * POSITIONS; longer sequences take several passes. The figures do not depend on the shape,
- * except for the last bits under OpenBLAS. */
+/* The shape used in training, limited to the number of pieces and tokens, beyond which
+ * there is only padding. A checkpoint may claim any batch, so a pass is limited to
+ * POSITIONS; longer sequences take several passes. The results do not depend on the shape,
+ * except for the last bits with OpenBLAS. */
 static struct window choose_window(const struct evaluate_arguments *given,
-                                   const struct results *results)
+                                   const struct evaluate_results *results)
 {
     enum { POSITIONS = 1 << 14 }; /* of all microbatches: 4 of the default batches */
     const struct dataset_shard *total = &results->dataset->total;
@@ -180,7 +81,7 @@ static struct window choose_window(const struct evaluate_arguments *given,
     return (struct window){(int)rows, (int)steps};
 }
 
-static enum status make_model(const struct results *results, struct comm *comm,
+static enum status make_model(const struct evaluate_results *results, struct comm *comm,
                               struct window window, struct model **model)
 {
     const struct checkpoint *checkpoint = results->checkpoint;
@@ -195,20 +96,21 @@ static enum status make_model(const struct results *results, struct comm *comm,
     return status;
 }
 
-/* Those of the checkpoint's training split, whatever dataset is evaluated. A checkpoint
- * without its counts can be helped by the dataset that it was trained on. Collective. */
+/* Baselines come from the checkpoint's training split, for any evaluated dataset. If the
+ * checkpoint has no counts of it, they are taken from the evaluated dataset, provided that
+ * the checkpoint was trained on it. Collective. */
 static enum status find_baselines(struct comm *comm, enum split split,
-                                  struct results *results)
+                                  struct evaluate_results *results)
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct dataset *dataset = results->dataset;
     int64_t *counted = NULL;
     results->baselines = (struct baselines){(double)NAN, (double)NAN};
     if (!checkpoint->pairs && checkpoint->dataset_hash != dataset->dataset_hash) {
-        snprintf(
-            results->no_baselines, sizeof results->no_baselines,
-            "an older tutti wrote the checkpoint, without the counts of its training "
-            "tokens, and this is not the dataset that it was trained on");
+        snprintf(results->no_baselines, sizeof results->no_baselines,
+                 "the checkpoint, written by an older tutti, has no counts of training "
+                 "tokens, "
+                 "and this is not the dataset that it was trained on");
         return STATUS_OK;
     }
     enum status status = STATUS_OK;
@@ -224,7 +126,7 @@ static enum status find_baselines(struct comm *comm, enum split split,
 
 /* Collective. */
 static enum status compute(struct comm *comm, const struct evaluate_arguments *given,
-                           struct results *results)
+                           struct evaluate_results *results)
 {
     const struct options *options = &results->checkpoint->options;
     struct model *model = NULL;
@@ -250,7 +152,7 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
     return status;
 }
 
-/* What the command reads. Zero-initialise. */
+/* Inputs of the command. Zero-initialise. */
 struct inputs {
     char *path; /* of the checkpoint's file */
     struct checkpoint checkpoint;
@@ -264,7 +166,7 @@ static void free_inputs(struct inputs *inputs)
     free(inputs->path);
 }
 
-/* Reads and checks both, of the shards the part of this rank. */
+/* Reads and checks both; of the shards, those of this rank. */
 static enum status read_inputs(const struct evaluate_arguments *given,
                                enum dataset_check check, int rank, int ranks,
                                struct inputs *inputs)
@@ -280,7 +182,7 @@ static enum status read_inputs(const struct evaluate_arguments *given,
     return status;
 }
 
-/* In the confined child: all, also what the ranks read later or piece by piece. */
+/* In the confined child. Reads all shards, including what ranks read later. */
 static enum status try_to_read(void *context, FILE *reply)
 {
     struct inputs inputs = {0};
@@ -290,8 +192,7 @@ static enum status try_to_read(void *context, FILE *reply)
     return status;
 }
 
-/* What reading the inputs comes to. For the first process; in doubt each takes itself for
- * that. Not collective. */
+/* Reads the inputs in the confined child, in the first process only. Not collective. */
 static enum status try_inputs(struct evaluate_arguments *given)
 {
     const char *const paths[] = {given->checkpoint, given->dataset};
@@ -301,7 +202,7 @@ static enum status try_inputs(struct evaluate_arguments *given)
     return confine_run(&inputs, try_to_read, given, NULL);
 }
 
-/* The first rank's failure becomes that of all. Collective. */
+/* All ranks return rank 0's failure, if any. Collective. */
 static enum status share_outcome(struct comm *comm, enum status mine)
 {
     struct {
@@ -328,15 +229,15 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
         read_inputs(given, check, comm_rank(comm), comm_size(comm), &inputs);
     status = comm_agree(comm, status);
     if (status == STATUS_OK) {
-        struct results results = {.path = inputs.path,
-                                  .checkpoint = &inputs.checkpoint,
-                                  .dataset = inputs.dataset,
-                                  .split = given->split};
+        struct evaluate_results results = {.path = inputs.path,
+                                           .checkpoint = &inputs.checkpoint,
+                                           .dataset = inputs.dataset,
+                                           .split = given->split};
         status = compute(comm, given, &results);
         if (status == STATUS_OK && comm_rank(comm) == 0 && given->json)
-            status = print_json(&results);
+            status = evaluate_print_json(&results);
         else if (status == STATUS_OK && comm_rank(comm) == 0)
-            print_table(&results);
+            evaluate_print_table(&results);
     }
     free_inputs(&inputs);
     return comm_agree(comm, status);
@@ -366,14 +267,16 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .integer = &given.batch,
          .low = 1,
          .high = 1000000,
-         .help = "rows at once (default: the checkpoint's train.batch)"},
+         .help = "rows of a batch (default: the checkpoint's train.batch)"},
         {.name = "--memory",
          .placeholder = "MB",
          .integer = &given.memory,
          .low = 1,
          .high = 1000000000,
-         .help = "of tokens that a rank holds, the others stay on disk (default: all)"},
-        {.name = "--json", .flag = &given.json, .help = "JSON instead of a table"},
+         .help =
+             "memory of a rank for tokens; the rest is streamed from disk (default: no "
+             "limit)"},
+        {.name = "--json", .flag = &given.json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
     static struct cli_request request;
@@ -404,15 +307,17 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command command_evaluate = {
     .name = "evaluate",
-    .summary = "how well a checkpoint predicts a dataset",
+    .summary = "compute loss and accuracy of a checkpoint on a dataset",
     .usage = "evaluate CHECKPOINT DATASET [options]",
     .examples =
-        "CHECKPOINT is a file or a run's directory (then checkpoints/best, or latest).\n"
-        "Every piece is predicted from its start, END included. Notes are those that "
-        "the\n"
-        "tokens hold. The baselines are the losses of models that count the tokens, and "
-        "pairs of\n"
-        "tokens, of the checkpoint's training split.\n"
+        "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest "
+        "if "
+        "none\n"
+        "is marked). Every piece is scored from its start to END. Notes are those of the "
+        "tokens.\n"
+        "The baselines are the losses of unigram and bigram models of the checkpoint's "
+        "training\n"
+        "split.\n"
         "\n"
         "  tutti evaluate runs/first data/mine\n"
         "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json",

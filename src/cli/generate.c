@@ -1,6 +1,5 @@
-/* generate: pieces of music from a checkpoint, as MIDI files. No MPI. A confined child
- * reads the files and makes the pieces (see confine.h); the command's own process writes
- * them. */
+/* generate: samples pieces from a checkpoint and writes them as MIDI files. No MPI. A
+ * confined child reads the files and samples (see confine.h); the parent writes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +27,7 @@ static void report_file(const char *path, const struct notes *piece)
                    notes_seconds(piece));
     if (piece->count == 0)
         log_warn(
-            "%s: not one note; train longer, leave the guard on (no --no-guard) or raise "
-            "--temperature",
+            "%s: no notes; train longer, leave out --no-guard, or raise --temperature",
             path);
 }
 
@@ -38,13 +36,13 @@ static void report_primer(const char *path, const struct checkpoint *checkpoint,
 {
     char tempo[64] = "";
     if (checkpoint->encoding->find_steps) /* others have no beats */
-        snprintf(tempo, sizeof tempo, ", continued at %.6g beats a minute",
+        snprintf(tempo, sizeof tempo, ", continued at %.6g beats per minute",
                  6e7 / player_tempo(primer));
     printable_line(stdout, "primer %s: %zu tokens, %.1f s%s", path, primer->tokens.count,
                    primer->seconds, tempo);
 }
 
-/* The request of one run of the command, as its two processes need it. */
+/* Shared by parent and child. */
 struct generation {
     const char *checkpoint;
     struct cli_request *request;
@@ -71,7 +69,7 @@ static enum status play_and_send(const struct checkpoint *checkpoint,
     return status;
 }
 
-/* Reads the primer, prints what was read, and makes the pieces. */
+/* Reads the primer, prints its length, and samples. */
 static enum status play_after_primer(const struct checkpoint *checkpoint,
                                      const struct generate_arguments *arguments,
                                      struct samples_request *request, FILE *reply)
@@ -91,8 +89,9 @@ static enum status play_after_primer(const struct checkpoint *checkpoint,
     return status;
 }
 
-/* Seconds of music that a file may ask for: it decides nothing that takes hours. */
-enum { UNASKED_MOST = 600 };
+/* Limit of run.sample_seconds of a checkpoint, which must not be able to start hours of
+ * work. */
+enum { CONFIGURED_SECONDS_MAX = 600 };
 
 static enum status make(const struct checkpoint *checkpoint,
                         const struct generate_arguments *arguments, FILE *reply)
@@ -101,26 +100,26 @@ static enum status make(const struct checkpoint *checkpoint,
     request.settings = player_settings(&checkpoint->options);
     if (arguments->seconds >= 0) {
         request.settings.seconds = arguments->seconds;
-    } else if (request.settings.seconds > UNASKED_MOST) {
-        log_info(
-            "the checkpoint's run.sample_seconds is %g: %d s are made; add --seconds "
-            "for more",
-            request.settings.seconds, UNASKED_MOST);
-        request.settings.seconds = UNASKED_MOST;
+    } else if (request.settings.seconds > CONFIGURED_SECONDS_MAX) {
+        log_info("the checkpoint's run.sample_seconds = %g is limited to %d; use "
+                 "--seconds for "
+                 "longer pieces",
+                 request.settings.seconds, CONFIGURED_SECONDS_MAX);
+        request.settings.seconds = CONFIGURED_SECONDS_MAX;
     }
     if (!(request.settings.seconds > 0))
         return status_fail(STATUS_MISUSE,
-                           "generate: the checkpoint's run.sample_seconds is 0; "
-                           "give the length, for example --seconds 30");
+                           "generate: the checkpoint's run.sample_seconds is 0; add a "
+                           "length, for example --seconds 30");
     if (arguments->prime)
         return play_after_primer(checkpoint, arguments, &request, reply);
     confine_computing();
     return play_and_send(checkpoint, &request, reply);
 }
 
-/* Does an extension (with its dot) promise a format other than MIDI? One that isn't known
- * is a name like any other: "take.2". */
-static bool promises_another_format(const char *extension)
+/* True if an extension (with its dot) is that of another format. An unknown one is part of
+ * the name: "take.2". */
+static bool is_other_format(const char *extension)
 {
     static const char formats[] =
         /* sound and film */
@@ -145,7 +144,7 @@ static enum status check_name(const char *path)
 {
     if (!path)
         return status_fail(STATUS_MISUSE,
-                           "generate: no output; give a file name, for example "
+                           "generate: no output; add a file name, for example "
                            "-o music.mid");
     if (file_is_directory(path))
         return status_fail(STATUS_MISUSE,
@@ -153,14 +152,14 @@ static enum status check_name(const char *path)
                            "for example -o %s/music.mid",
                            path, path);
     const char *dot = strrchr(path_base(path), '.');
-    if (!dot || !promises_another_format(dot))
+    if (!dot || !is_other_format(dot))
         return STATUS_OK;
     return status_fail(STATUS_MISUSE,
                        "%s: generate writes MIDI files, not %s; name the output %.*s.mid",
                        path, dot, (int)(dot - path), path);
 }
 
-/* Each of several pieces takes a name of its own, where anything may be. */
+/* Checks the output of every piece: any of them may exist already. */
 static enum status check_pieces(const struct generate_arguments *arguments,
                                 const char *checkpoint)
 {
@@ -176,7 +175,9 @@ static enum status check_pieces(const struct generate_arguments *arguments,
         if (file_check_output(path, &output) != STATUS_OK)
             status = STATUS_MISUSE;
         else if (request.count > 1 && !output.is_regular)
-            status = status_fail(STATUS_MISUSE, "%s: not a file, where piece %d goes",
+            status = status_fail(STATUS_MISUSE,
+                                 "%s: not a file, so piece %d can't be "
+                                 "written there",
                                  path, i);
         else
             status = cli_check_inputs(path, true, inputs, 2);
@@ -185,7 +186,7 @@ static enum status check_pieces(const struct generate_arguments *arguments,
     return status;
 }
 
-/* Several pieces get names with numbers, which a device or a pipe has not. */
+/* Several pieces get numbered names, which a device or a pipe can't have. */
 static enum status check_output(const struct generate_arguments *arguments,
                                 const char *checkpoint)
 {
@@ -200,8 +201,8 @@ static enum status check_output(const struct generate_arguments *arguments,
         return check_pieces(arguments, checkpoint);
     return status_fail(
         STATUS_MISUSE,
-        "%s: not a file, and --count %lld makes as many files with numbers in their "
-        "names; give a file name, or leave --count out",
+        "%s: not a file, but --count %lld writes numbered files; use a file name, or "
+        "leave out --count",
         arguments->output, (long long)arguments->count);
 }
 
@@ -213,14 +214,13 @@ static enum status check_arguments(const struct generate_arguments *arguments,
         return status;
     if (!arguments->prime && (arguments->keep_primer || arguments->prime_seconds > 0))
         return status_fail(STATUS_MISUSE,
-                           "generate: %s says how to use a primer, but none is "
-                           "given; add --prime FILE.mid",
+                           "generate: %s without a primer; add --prime FILE.mid",
                            arguments->keep_primer ? "--keep-primer" : "--prime-seconds");
     return check_output(arguments, checkpoint);
 }
 
-/* In the confined child. The checkpoint first, for its settings are the defaults; then
- * the command line's. */
+/* In the confined child. The checkpoint's settings are the defaults; those of the command
+ * line override them. */
 static enum status read_and_play(void *context, FILE *reply)
 {
     const struct generation *generation = context;
@@ -276,28 +276,27 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "-o",
          .placeholder = "FILE.mid",
          .text = &given.output,
-         .help = "the MIDI file to write, - for stdout; with --count N, FILE-1.mid to "
+         .help = "MIDI file to write (-: stdout); with --count N, FILE-1.mid to "
                  "FILE-N.mid"},
         {.name = "--seconds",
          .placeholder = "N",
          .number = &given.seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "length after the primer (default: run.sample_seconds, "
-                 "at most 600)"},
+         .help = "length after the primer (default: run.sample_seconds, at most 600)"},
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &given.prime,
-         .help = "continue from this file (- : stdin), at its tempo"},
+         .help = "primer: continue this MIDI file (-: stdin), at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
          .number = &given.prime_seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "use only its first N seconds, at its tempo (default: all of it)"},
+         .help = "length of the primer's beginning to use (default: all)"},
         {.name = "--keep-primer",
          .flag = &given.keep_primer,
-         .help = "let the pieces begin with the primer"},
+         .help = "write the primer at the beginning of each piece"},
         {.name = "--count",
          .placeholder = "N",
          .integer = &given.count,
@@ -324,11 +323,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command command_generate = {
     .name = "generate",
-    .summary = "make music with a checkpoint: MIDI files",
+    .summary = "sample music from a checkpoint as MIDI files",
     .usage = "generate CHECKPOINT -o FILE.mid [options]",
     .examples =
-        "CHECKPOINT is a file or a run's directory (then checkpoints/best, or latest).\n"
-        "Settings that are not given are those of the checkpoint.\n"
+        "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest "
+        "if "
+        "none\n"
+        "is marked). Settings default to those of the checkpoint.\n"
         "\n"
         "  tutti generate runs/first -o music.mid --seconds 60 --seed 7\n"
         "  tutti generate runs/first -o music.mid --prime tune.mid --prime-seconds 8\n"

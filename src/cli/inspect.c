@@ -1,6 +1,6 @@
-/* inspect: what is in a dataset, a checkpoint or a MIDI file; tables for people, --json
- * for programs. No MPI. The path is recognised by what it holds, not by its name. All of
- * it is done in a confined child (see confine.h). */
+/* inspect: shows a dataset, a checkpoint or a MIDI file as a table, or as JSON with
+ * --json. No MPI. The kind of a file is recognised by its contents. Everything runs in a
+ * confined child (see confine.h). */
 #include "inspect.h"
 
 #include <stdarg.h>
@@ -23,11 +23,10 @@ static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a datas
 
 static const unsigned char h5_signature[8] = "\x89HDF\r\n\x1a\n";
 
-struct thing {
+struct target {
     enum kind kind;
-    char *path;  /* to be freed: the file, or a dataset's directory */
-    char *shard; /* to be freed: the name of a dataset's shard if one was named; else NULL
-                  */
+    char *path;  /* owned: the file, or a dataset's directory */
+    char *shard; /* owned: name of the dataset's shard that was given; else NULL */
 };
 
 void inspect_fact(const char *label, const char *format, ...)
@@ -61,7 +60,6 @@ static enum status no_memory(const char *path)
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
-/* Is there a file of that name in the directory? */
 static bool has_member(const char *directory, const char *name)
 {
     char *path = path_join(directory, name);
@@ -70,23 +68,24 @@ static bool has_member(const char *directory, const char *name)
     return has;
 }
 
-static enum status recognise_directory(const char *path, struct thing *thing)
+static enum status recognise_directory(const char *path, struct target *target)
 {
-    /* what an interrupted preprocess left is for dataset_open to explain */
+    /* dataset_open explains what an interrupted preprocess has left */
     if (has_member(path, "index.h5") || has_member(path, "UNFINISHED")) {
-        thing->kind = KIND_DATASET;
-        thing->path = strdup(path);
-        return thing->path ? STATUS_OK : no_memory(path);
+        target->kind = KIND_DATASET;
+        target->path = strdup(path);
+        return target->path ? STATUS_OK : no_memory(path);
     }
     if (access(path, R_OK | X_OK) != 0)
-        return status_fail_errno("%s: can't look into it", path);
+        return status_fail_errno("%s: can't list it", path);
     if (has_member(path, "shard-0000.h5"))
-        return status_fail(STATUS_FAILED,
-                           "%s: shards without their index.h5: not a complete "
-                           "dataset; run `tutti preprocess` again",
-                           path);
-    thing->kind = KIND_CHECKPOINT;
-    enum status status = player_find(path, "latest", &thing->path);
+        return status_fail(
+            STATUS_FAILED,
+            "%s: an incomplete dataset: shards, but no index.h5; run `tutti "
+            "preprocess` again",
+            path);
+    target->kind = KIND_CHECKPOINT;
+    enum status status = player_find(path, "latest", &target->path);
     if (status == STATUS_OK)
         return STATUS_OK;
     return status_fail(status,
@@ -95,25 +94,27 @@ static enum status recognise_directory(const char *path, struct thing *thing)
                        path);
 }
 
-/* A file of a dataset stands for the dataset in whose directory it is. */
-static enum status recognise_member(const char *path, bool is_index, struct thing *thing)
+/* A file of a dataset refers to the dataset in whose directory it is. */
+static enum status recognise_member(const char *path, bool is_index,
+                                    struct target *target)
 {
-    thing->kind = KIND_DATASET;
-    thing->path = path_directory(path);
-    if (!thing->path)
+    target->kind = KIND_DATASET;
+    target->path = path_directory(path);
+    if (!target->path)
         return no_memory(path);
     if (is_index)
         return STATUS_OK;
-    if (!has_member(thing->path, "index.h5"))
-        return status_fail(STATUS_FAILED,
-                           "%s: a dataset's shard without its index.h5 beside "
-                           "it; run `tutti preprocess` again",
-                           path);
-    thing->shard = strdup(path_base(path));
-    return thing->shard ? STATUS_OK : no_memory(path);
+    if (!has_member(target->path, "index.h5"))
+        return status_fail(
+            STATUS_FAILED,
+            "%s: a shard of a dataset, but there is no index.h5 next to it; "
+            "run `tutti preprocess` again",
+            path);
+    target->shard = strdup(path_base(path));
+    return target->shard ? STATUS_OK : no_memory(path);
 }
 
-static enum status recognise_h5(const char *path, struct thing *thing)
+static enum status recognise_h5(const char *path, struct target *target)
 {
     struct h5_file *file = NULL;
     enum status status = h5_open(path, &file);
@@ -124,15 +125,15 @@ static enum status recognise_h5(const char *path, struct thing *thing)
     bool shard = h5_has(file, "/pieces") && h5_has(file, "/tokens");
     h5_abandon(file);
     if (index || shard)
-        return recognise_member(path, index, thing);
+        return recognise_member(path, index, target);
     if (!checkpoint)
         return status_fail(STATUS_FAILED,
-                           "%s: an HDF5 file, but neither a checkpoint (no "
-                           "/model) nor of a dataset (no /pieces)",
+                           "%s: an HDF5 file, but neither a checkpoint (no /model) nor "
+                           "part of a dataset (no /pieces)",
                            path);
-    thing->kind = KIND_CHECKPOINT;
-    thing->path = strdup(path);
-    return thing->path ? STATUS_OK : no_memory(path);
+    target->kind = KIND_CHECKPOINT;
+    target->path = strdup(path);
+    return target->path ? STATUS_OK : no_memory(path);
 }
 
 static bool begins_as_midi(const unsigned char *first)
@@ -140,23 +141,22 @@ static bool begins_as_midi(const unsigned char *first)
     return memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0;
 }
 
-/* The first four bytes are zero where there are fewer. */
+/* `first` has at least four bytes, padded with zeros. */
 static enum status refuse_unknown(const char *path, const unsigned char *first,
                                   size_t size)
 {
     if (size == 0)
         return status_fail(STATUS_FAILED,
-                           "%s: empty; a dataset, a checkpoint or a MIDI file "
-                           "was expected",
+                           "%s: empty (expected a dataset, a checkpoint or a MIDI file)",
                            path);
     return status_fail(STATUS_FAILED,
-                       "%s: neither a dataset nor a checkpoint (HDF5) nor a MIDI "
-                       "file; it begins with %02x %02x %02x %02x",
+                       "%s: neither a dataset or checkpoint (HDF5) nor a MIDI file: it "
+                       "begins with %02x %02x %02x %02x",
                        path, first[0], first[1], first[2], first[3]);
 }
 
-/* Anything by a MIDI file's name is one, however broken: the reader says how. */
-static enum status recognise_file(const char *path, struct thing *thing)
+/* A file with the name of a MIDI file is one, even if broken: the reader reports how. */
+static enum status recognise_file(const char *path, struct target *target)
 {
     unsigned char first[8] = {0};
     FILE *file = fopen(path, "rb");
@@ -165,51 +165,53 @@ static enum status recognise_file(const char *path, struct thing *thing)
     size_t got = fread(first, 1, sizeof first, file);
     fclose(file);
     if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
-        return recognise_h5(path, thing);
+        return recognise_h5(path, target);
     if (begins_as_midi(first) || midi_is_named(path)) {
-        thing->kind = KIND_MIDI;
-        thing->path = strdup(path);
-        return thing->path ? STATUS_OK : no_memory(path);
+        target->kind = KIND_MIDI;
+        target->path = strdup(path);
+        return target->path ? STATUS_OK : no_memory(path);
     }
     return refuse_unknown(path, first, got);
 }
 
-static enum status recognise(const char *path, struct thing *thing)
+static enum status recognise(const char *path, struct target *target)
 {
     struct stat facts;
-    *thing = (struct thing){0};
+    *target = (struct target){0};
     char *followed = player_follow(path);
     if (followed) {
-        enum status status = recognise_file(followed, thing);
+        enum status status = recognise_file(followed, target);
         free(followed);
         return status;
     }
     if (stat(path, &facts) != 0)
         return status_fail_errno("%s: can't inspect", path);
     if (S_ISDIR(facts.st_mode))
-        return recognise_directory(path, thing);
+        return recognise_directory(path, target);
     if (!S_ISREG(facts.st_mode))
         return status_fail(STATUS_FAILED, "%s: neither a file nor a directory", path);
-    return recognise_file(path, thing);
+    return recognise_file(path, target);
 }
 
-static void free_thing(struct thing *thing)
+static void free_target(struct target *target)
 {
-    free(thing->path);
-    free(thing->shard);
+    free(target->path);
+    free(target->shard);
 }
 
-static enum status show(const struct thing *thing, const struct inspect_request *request)
+static enum status show(const struct target *target,
+                        const struct inspect_request *request)
 {
     static enum status (*const show_kind[])(const struct inspect_request *) = {
         [KIND_MIDI] = inspect_midi,
         [KIND_CHECKPOINT] = inspect_checkpoint,
         [KIND_DATASET] = inspect_dataset,
     };
-    return show_kind[thing->kind](request);
+    return show_kind[target->kind](request);
 }
 
-static enum status show_difference(const struct thing *first, const struct thing *second,
+static enum status show_difference(const struct target *first,
+                                   const struct target *second,
                                    struct inspect_request *request)
 {
     if (first->kind != second->kind)
@@ -228,7 +230,7 @@ static enum status show_difference(const struct thing *first, const struct thing
                        first->path);
 }
 
-/* What comes from a stream comes once and in order: a MIDI file. */
+/* A stream can't be read twice or out of order, so it can only be a MIDI file. */
 static enum status inspect_stream(const char *path, struct inspect_request *request)
 {
     uint8_t *bytes = NULL;
@@ -240,10 +242,11 @@ static enum status inspect_stream(const char *path, struct inspect_request *requ
     memcpy(first, bytes, size < sizeof first ? size : sizeof first);
     request->path = strcmp(path, "-") == 0 ? "standard input" : path;
     if (memcmp(first, h5_signature, sizeof h5_signature) == 0)
-        status = status_fail(STATUS_MISUSE,
-                             "%s: an HDF5 file, which can't be read from a stream; give "
-                             "the name of the file",
-                             request->path);
+        status =
+            status_fail(STATUS_MISUSE,
+                        "%s: an HDF5 file can't be read from a stream; give its name "
+                        "instead",
+                        request->path);
     else if (begins_as_midi(first))
         status = inspect_midi_bytes(request, bytes, size);
     else
@@ -257,7 +260,7 @@ static enum status inspect(const char *path, const char *other,
 {
     if (file_is_stream(path) && !other)
         return inspect_stream(path, request);
-    struct thing first, second = {0};
+    struct target first, second = {0};
     enum status status = recognise(path, &first);
     if (status == STATUS_OK && other)
         status = recognise(other, &second);
@@ -266,8 +269,8 @@ static enum status inspect(const char *path, const char *other,
     if (status == STATUS_OK)
         status =
             other ? show_difference(&first, &second, request) : show(&first, request);
-    free_thing(&first);
-    free_thing(&second);
+    free_target(&first);
+    free_target(&second);
     return status == STATUS_OK ? cli_flush_output() : status;
 }
 
@@ -307,14 +310,14 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     const struct cli_argument arguments[] = {
         {.name = "--json",
          .flag = &show_as.json,
-         .help = "for programs: one JSON object"},
+         .help = "print JSON instead of a table"},
         {.name = "--verify",
          .flag = &show_as.verify,
-         .help = "read everything and check it; exit code 1 on damage"},
+         .help = "read and check everything; exit code 1 on damage"},
         {.name = "--diff",
          .placeholder = "OTHER",
          .text = &other,
-         .help = "what differs from another checkpoint or dataset"},
+         .help = "compare with another checkpoint or dataset"},
         {.name = NULL},
     };
     static struct cli_request request; /* large, and one run of one command */
@@ -325,26 +328,27 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         return status;
     if (other && show_as.verify)
         return status_fail(STATUS_MISUSE,
-                           "inspect: --verify checks one thing, --diff compares "
-                           "two; give one of them");
+                           "inspect: --verify and --diff exclude each other; leave one "
+                           "out");
     if (request.positional_count > 1 && (other || show_as.verify))
         return status_fail(STATUS_MISUSE,
-                           "inspect: %s takes one path; several make a table of runs",
+                           "inspect: %s takes one path (several paths print a table of "
+                           "runs)",
                            other ? "--diff" : "--verify");
     return inspect_confined(&request, other, &show_as);
 }
 
 const struct cli_command command_inspect = {
     .name = "inspect",
-    .summary = "show what is in a dataset, a checkpoint or a MIDI file; compare runs",
+    .summary = "show a dataset, a checkpoint or a MIDI file; compare runs",
     .usage = "inspect PATH... [--json] [--verify] [--diff OTHER]",
     .examples =
-        "PATH is a dataset (its directory, index or a shard), a checkpoint, a "
-        "run's directory\n"
-        "(then checkpoints/latest) or a MIDI file (- : stdin). Several runs make one "
-        "table, "
-        "the best first,\n"
-        "with the settings that differ.\n"
+        "PATH is a dataset (its directory, index or a shard), a checkpoint, a run's "
+        "directory\n"
+        "(its latest checkpoint) or a MIDI file (-: stdin). Several runs are shown in "
+        "one "
+        "table,\n"
+        "by validation loss, with the settings that differ.\n"
         "\n"
         "  tutti inspect runs/first\n"
         "  tutti inspect corpus --verify\n"

@@ -1,5 +1,4 @@
-/* inspect, checkpoints: facts, a line of figures for each tensor, the history;
- * differences. */
+/* inspect, checkpoints: facts, statistics of each tensor, the history; differences. */
 #include "inspect.h"
 
 #include <inttypes.h>
@@ -13,10 +12,9 @@
 #include "nn/cell.h"
 #include "train/checkpoint.h"
 
-/* Of one tensor. Mean, deviation (of the population), least and greatest leave NaN out.
- */
+/* Statistics of one tensor, over the elements that are not NaN. */
 struct figures {
-    double mean, deviation, least, greatest;
+    double mean, deviation, least, greatest; /* deviation: of the population */
     size_t nan_count;
 };
 
@@ -40,7 +38,7 @@ static struct figures figures_of(const float *values, size_t count)
         return (struct figures){none, none, none, none, figures.nan_count};
     }
     figures.mean = sum / (double)counted;
-    double squares = 0; /* a second pass: no cancellation */
+    double squares = 0; /* a second pass avoids cancellation */
     for (size_t i = 0; i < count; i++) {
         double away = (double)values[i] - figures.mean;
         if (!isnan(away))
@@ -90,7 +88,7 @@ static void print_facts(const struct inspect_request *request,
     inspect_fact("weights hash", "%s", hash64_text(checkpoint->weights_hash, text));
     inspect_fact("epoch", "%" PRId64 " of %" PRId64, checkpoint->state.epoch,
                  checkpoint->options.train.epochs);
-    inspect_fact("step", "%" PRId64 " (%" PRId64 " in the epoch under way)",
+    inspect_fact("step", "%" PRId64 " (%" PRId64 " in the current epoch)",
                  checkpoint->state.step, checkpoint->state.epoch_step);
     print_best(checkpoint);
     double valid = inspect_valid_within_epoch(request->path, checkpoint);
@@ -101,7 +99,7 @@ static void print_facts(const struct inspect_request *request,
                  checkpoint->encoding->vocabulary);
     inspect_fact("vocabulary hash", "%s", hash64_text(checkpoint->vocabulary_hash, text));
     inspect_fact("dataset hash", "%s", hash64_text(checkpoint->dataset_hash, text));
-    inspect_fact("written by", "%s, %" PRId64 " rank%s, products by %s",
+    inspect_fact("written by", "%s, %" PRId64 " rank%s, numerics %s",
                  checkpoint->provenance.host, checkpoint->provenance.ranks,
                  checkpoint->provenance.ranks == 1 ? "" : "s",
                  checkpoint->provenance.numerics);
@@ -126,7 +124,7 @@ static void print_history(const struct checkpoint *checkpoint)
 {
     printf("\nhistory (loss in nats per token)\n");
     if (checkpoint->state.history_count == 0) {
-        printf("  no epoch finished yet\n");
+        printf("  no complete epoch yet\n");
         return;
     }
     printf("  %5s %9s %10s %9s %10s %9s %9s %9s  %s\n", "epoch", "step", "train loss",
@@ -233,7 +231,7 @@ static enum status checkpoint_json(const struct inspect_request *request,
     return status == STATUS_OK ? json_end(&json) : status;
 }
 
-/* Everything has been checked by checkpoint_read. */
+/* checkpoint_read has verified everything. */
 static enum status show(const struct inspect_request *request,
                         const struct checkpoint *checkpoint)
 {
@@ -262,9 +260,9 @@ enum status inspect_checkpoint(const struct inspect_request *request)
     return status;
 }
 
-/* Of two tensors of one shape. */
+/* Between two tensors of the same shape. */
 struct distance {
-    double greatest; /* largest absolute difference; NaN if an element is one */
+    double greatest; /* largest absolute difference; NaN if any element is NaN */
     double root_mean_square;
     size_t different; /* elements whose bits differ */
 };
@@ -304,7 +302,7 @@ static void distance_json(struct json *json, const struct param *tensor,
     json_close(json);
 }
 
-/* A tensor that only one has, or whose shape differs. */
+/* Shows a tensor that only one checkpoint has, or whose shape differs. */
 static void mismatch(struct json *json, const struct param *first,
                      const struct param *second)
 {
@@ -349,8 +347,8 @@ static void compare_tensors(struct json *json, const struct checkpoint *first,
     if (json)
         json_array(json, "tensors");
     else
-        printf("\n  %-22s %-14s %11s %11s %12s\n", "tensor", "shape", "max apart", "rms",
-               "different");
+        printf("\n  %-22s %-14s %11s %11s %12s\n", "tensor", "shape", "max diff",
+               "rms diff", "different");
     for (size_t i = 0; i < first->params.count; i++)
         compare_tensor(json, first, second, &first->params.list[i]);
     for (size_t i = 0; i < second->params.count; i++)

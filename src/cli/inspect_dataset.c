@@ -1,5 +1,4 @@
-/* inspect, datasets: counts, splits, shards, what became of the input files; differences.
- */
+/* inspect, datasets: counts, splits, shards, outcomes of the input files; differences. */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -14,7 +13,7 @@
 #include "data/dataset.h"
 #include "h5/h5.h"
 
-/* The sums over all splits of one row of counts. */
+/* Counts of a shard or dataset, summed over all splits. */
 struct sums {
     uint64_t pieces, notes, tokens;
     double seconds;
@@ -167,21 +166,19 @@ static enum status dataset_json(const struct inspect_request *request,
     return status == STATUS_OK ? json_end(&json) : status;
 }
 
-/* The number in "shard-0007.h5". */
+/* Parses the number in "shard-0007.h5". */
 static enum status shard_index(const struct inspect_request *request,
                                const struct dataset *dataset, size_t *index)
 {
     if (sscanf(request->shard, "shard-%zu.h5", index) != 1 ||
         *index >= dataset->shard_count)
-        return status_fail(STATUS_FAILED,
-                           "%s/%s: not one of the %zu shards that the index "
-                           "knows",
+        return status_fail(STATUS_FAILED, "%s/%s: not one of the %zu shards of the index",
                            dataset->path, request->shard, dataset->shard_count);
     return STATUS_OK;
 }
 
-/* Reads a shard's pieces and tokens; with `all` every dataset of its file, notes and
- * paths too. */
+/* Reads a shard's pieces and tokens; with `all` everything in its file, including notes
+ * and paths. */
 static enum status check_shard(const struct dataset *dataset, size_t index,
                                const char *name, bool all)
 {
@@ -221,7 +218,7 @@ static enum status shard_json(const struct inspect_request *request,
     return json_end(&json);
 }
 
-/* A shard alone: what the index says of it, once its file has shown to be like that. */
+/* Shows what the index records of a shard, after checking its file against it. */
 static enum status show_shard(const struct inspect_request *request,
                               const struct dataset *dataset)
 {

@@ -1,6 +1,5 @@
-/* inspect, MIDI files: what the reader made of one. No limit applies here but those of
- * memory, so a file that `tutti preprocess` skips for its length can still be looked at.
- */
+/* inspect, MIDI files: the result of the reader. The limits of `tutti preprocess` do not
+ * apply, so a file that it skips for its length can be inspected. */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -13,9 +12,9 @@
 
 enum { PROGRAMS = 128, CHANNELS = 16 };
 
-struct music { /* facts that the notes hold */
+struct music { /* statistics of the notes */
     size_t programs[PROGRAMS], channels[CHANNELS];
-    size_t percussion; /* notes of percussion; their program is a drum kit */
+    size_t percussion; /* notes; their programs, which are drum kits, are not counted */
     int lowest, highest, softest, loudest;
     double seconds;
 };
@@ -38,7 +37,7 @@ static struct music music_of(const struct notes *notes)
     return music;
 }
 
-/* 60 is "C4", the middle C. */
+/* 60 is "C4", middle C. */
 enum { PITCH_NAME = 16 };
 static const char *pitch_name(int pitch, char text[PITCH_NAME])
 {
@@ -50,11 +49,11 @@ static const char *pitch_name(int pitch, char text[PITCH_NAME])
 
 static void print_division(int division)
 {
-    if (division < 0) /* SMPTE: minus frames a second, ticks a frame (two bytes) */
-        inspect_fact("division", "%d SMPTE frames a second, %d ticks a frame",
+    if (division < 0) /* SMPTE: a byte of minus frames/s, a byte of ticks per frame */
+        inspect_fact("division", "%d SMPTE frames per second, %d ticks per frame",
                      -(division >> 8), division & 0xFF);
     else
-        inspect_fact("division", "%d ticks a quarter note", division);
+        inspect_fact("division", "%d ticks per quarter note", division);
 }
 
 static void print_counts(const char *label, const size_t *counts, int count)
@@ -104,7 +103,7 @@ static void print_midi(const struct inspect_request *request,
                  midi->tracks == 1 ? "" : "s");
     print_division(midi->division);
     if (midi->first_tempo > 0)
-        inspect_fact("tempo", "%.2f beats a minute at first, %d tempo event%s",
+        inspect_fact("tempo", "%.2f beats per minute at first, %d tempo event%s",
                      60e6 / midi->first_tempo, midi->tempo_events,
                      midi->tempo_events == 1 ? "" : "s");
     print_notes(midi, &music);

@@ -1,5 +1,5 @@
-/* inspect, reasons: see the header. Files come in any number and mostly few reasons, but
- * in a file from elsewhere each may have its own: they are found in a balanced tree. */
+/* inspect, reasons: see the header. There are usually few reasons, but in a file from
+ * elsewhere each row may have its own, so they are looked up in a balanced tree. */
 #include "inspect_reasons.h"
 
 #include <ctype.h>
@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "inspect.h"
-
 #include "base/array.h"
 #include "base/printable.h"
 
@@ -24,7 +23,7 @@ static char next_blurred(const char **at)
     return '#';
 }
 
-/* Equal are texts that are the same but for figures. */
+/* Compares texts; those that differ only in numbers are equal. */
 static int compare_blurred(const char *a, const char *b)
 {
     for (;;) {
@@ -37,8 +36,8 @@ static int compare_blurred(const char *a, const char *b)
     }
 }
 
-/* Rewrites `text` so that it has # where `other` has other figures. Both are the same but
- * for figures, so numbers stand in the same places. Never grows. */
+/* Replaces each number in `text` that differs from that in `other` by #. The texts are
+ * equal by compare_blurred, so their numbers correspond. Never lengthens `text`. */
 static void blur_where_different(char *text, const char *other)
 {
     const char *from = text;
@@ -113,7 +112,7 @@ static enum status add_reason(struct tally *tally, const struct known *key)
     return append_reason(tally, key);
 }
 
-/* The reason of that outcome and text, which is added if it is new. */
+/* The entry of that outcome and text, added if it is new. NULL without memory. */
 static struct inspect_reason *reason_of(struct tally *tally, uint8_t outcome,
                                         const char *text)
 {
@@ -150,7 +149,7 @@ static int by_frequency(const void *a, const void *b)
     return strcmp(left->text, right->text);
 }
 
-static bool is_told(uint8_t outcome)
+static bool is_listed(uint8_t outcome)
 {
     return outcome == FILE_SKIPPED || outcome == FILE_REPAIRED;
 }
@@ -161,7 +160,7 @@ static enum status count_files(const struct dataset_files *files,
     struct tally tally = {.reasons = out};
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < files->count; i++)
-        if (is_told(files->outcomes[i]))
+        if (is_listed(files->outcomes[i]))
             status = count_file(&tally, files->outcomes[i], files->reasons[i],
                                 files->paths[i]);
     tdestroy(tally.known, free);

@@ -1,4 +1,4 @@
-/* inspect, datasets: what became of the input files, counted by reason. */
+/* inspect, datasets: the outcomes of the input files, counted by reason. */
 #ifndef TUTTI_CLI_INSPECT_REASONS_H
 #define TUTTI_CLI_INSPECT_REASONS_H
 
@@ -9,23 +9,23 @@
 #include "base/status.h"
 #include "data/dataset.h"
 
-/* Files of one outcome and one reason. Reasons that differ in their figures only are one:
- * "3 notes (limit 10)" and "7 notes (limit 10)" are "# notes (limit #)". */
+/* Files with the same outcome and reason. Reasons that differ only in numbers are the same:
+ * "3 notes (limit 10)" and "7 notes (limit 10)" become "# notes (limit 10)". */
 enum { REASON_EXAMPLES = 3 };
 struct inspect_reason {
     uint8_t outcome; /* enum file_outcome */
-    char *text;      /* with # for the figures that differ; the exact text if none do */
+    char *text;      /* with # for the numbers that differ */
     uint64_t files;
-    char *examples[REASON_EXAMPLES]; /* the first paths; NULL behind the last */
+    char *examples[REASON_EXAMPLES]; /* the first paths; NULL after the last */
 };
 
 struct inspect_reasons { /* the most frequent first */
     struct inspect_reason *items;
     size_t count;
-    uint64_t files; /* all input files, of whatever outcome */
+    uint64_t files; /* all input files, of any outcome */
 };
 
-/* Reads the table of files of a dataset's index. Free with inspect_reasons_free, also
+/* Reads the table of files of a dataset's index. Free *out with inspect_reasons_free, even
  * after a failure. */
 enum status inspect_reasons_read(const struct dataset *dataset,
                                  struct inspect_reasons *out);

@@ -1,5 +1,5 @@
-/* inspect, several runs: one table, a line for each run, the best first. Of the settings
- * those are columns that are not the same in all: what a sweep has varied. */
+/* inspect, several runs: a table with one row per run, the best first. Its columns include
+ * the settings that differ between runs: those that a sweep has varied. */
 #include "inspect.h"
 
 #include <inttypes.h>
@@ -18,16 +18,16 @@
 #include "train/checkpoint.h"
 #include "train/metrics_lines.h"
 
-enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns behind the settings */
+enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns after the settings */
 static const char *const figure_names[FIGURES] = {"epoch",    "step",     "valid loss",
                                                   "of epoch", "tokens/s", "weights hash"};
 
 struct run {
     const char *path;
-    char *reason; /* why it can't be read, to be freed; else NULL */
+    char *reason; /* why it can't be read, owned; else NULL */
     int64_t epoch, epochs, step;
-    int64_t best_epoch, best_step; /* best_epoch 0: none yet */
-    bool best_is_part;             /* made within best_epoch, where the run has ended */
+    int64_t best_epoch, best_step;        /* best_epoch 0: none yet */
+    bool best_is_part;                    /* within best_epoch, where the run ended */
     double best_valid, tokens_per_second; /* tokens_per_second 0: no epoch yet */
     uint64_t weights_hash;
     struct inspect_settings settings; /* all of them, as `before` */
@@ -43,7 +43,7 @@ struct runs {
 
 /* ---- reading ---- */
 
-/* The number after "KEY": in a line of metrics; NAN for none, or null. */
+/* The number after "KEY": in a line of metrics; NAN if absent or null. */
 static double number_in(const char *line, const char *key)
 {
     char *end;
@@ -68,7 +68,7 @@ static double valid_loss_of(const char *path, const char *hash)
             strstr(metrics.lines.text, "\"valid_loss\""))
             found = number_in(metrics.lines.text, "\"valid_loss\"");
     if (metrics.status != STATUS_OK)
-        log_warn("%s: not read any further", status_message());
+        log_warn("%s: reading stops here", status_message());
     metrics_lines_close(&metrics);
     return found;
 }
@@ -95,10 +95,10 @@ static int64_t step_of_epoch(const struct checkpoint *checkpoint, int64_t epoch)
     return 0;
 }
 
-/* The best validation loss of an epoch, or a better one of the part of an epoch that
- * train.max_steps has left. */
-static void take_best(const char *file, const struct checkpoint *checkpoint,
-                      struct run *run)
+/* The best validation loss of a complete epoch, or of a final partial epoch ended by
+ * train.max_steps if that is better. */
+static void set_best(const char *file, const struct checkpoint *checkpoint,
+                     struct run *run)
 {
     double part = inspect_valid_within_epoch(file, checkpoint);
     if (isfinite(checkpoint->state.schedule.best_valid)) {
@@ -114,14 +114,14 @@ static void take_best(const char *file, const struct checkpoint *checkpoint,
     }
 }
 
-static enum status take(const char *file, const struct checkpoint *checkpoint,
-                        struct run *run)
+static enum status read_facts(const char *file, const struct checkpoint *checkpoint,
+                              struct run *run)
 {
     run->epoch = checkpoint->state.epoch;
     run->epochs = checkpoint->options.train.epochs;
     run->step = checkpoint->state.step;
     run->weights_hash = checkpoint->weights_hash;
-    take_best(file, checkpoint, run);
+    set_best(file, checkpoint, run);
     if (checkpoint->state.history_count)
         run->tokens_per_second =
             checkpoint->state.history[checkpoint->state.history_count - 1]
@@ -138,7 +138,7 @@ static enum status read_run(struct run *run)
     if (status == STATUS_OK)
         status = checkpoint_read(file, CHECKPOINT_TO_SHOW, &checkpoint);
     if (status == STATUS_OK)
-        status = take(file, &checkpoint, run);
+        status = read_facts(file, &checkpoint, run);
     checkpoint_free(&checkpoint);
     free(file);
     return status;
@@ -176,7 +176,7 @@ static void free_runs(struct runs *runs)
 
 /* ---- order and columns ---- */
 
-/* Readable ones first, by validation loss; without one, as given. */
+/* Readable runs first, by validation loss; those without one in the given order. */
 static int best_first(const void *left, const void *right)
 {
     const struct run *a = left, *b = right;

@@ -1,7 +1,7 @@
 /* inspect, configurations: lists, compares and prints settings.
  *
- * All of it works on the INI text that options_text makes, which has every key in the
- * table's order: two texts of the same sections correspond line by line. */
+ * It works on the INI text made by options_text, which has every key in the order of the
+ * table of options: texts of the same sections correspond line by line. */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -20,8 +20,7 @@ static void trim(char **text)
     *text = first;
 }
 
-/* A value in quotes, as options_text writes one that needs them, without them; in place.
- */
+/* Removes the quotes that options_text may have added; in place. */
 static void unquote(char *value)
 {
     size_t length = strlen(value);
@@ -58,7 +57,7 @@ static enum status append(struct inspect_settings *settings,
 static enum status parse(char *text, struct inspect_settings *settings)
 {
     char *rest = text, *line;
-    char *section = text; /* replaced before it is used: the text begins with a section */
+    char *section = text; /* set before use: the text begins with a section */
     enum status status = STATUS_OK;
     while (status == STATUS_OK && (line = strsep(&rest, "\n"))) {
         trim(&line);
@@ -107,7 +106,7 @@ void inspect_settings_free(struct inspect_settings *settings)
     *settings = (struct inspect_settings){0};
 }
 
-/* Moves the values of `after` into `before`, and drops what is not wanted. */
+/* Moves the values of `after` into `before`; with only_different, drops equal ones. */
 static void merge(struct inspect_settings *before, struct inspect_settings *after,
                   bool only_different)
 {
@@ -154,7 +153,7 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
         inspect_settings_compare(&defaults, options, sections, true, &settings);
     if (status != STATUS_OK)
         return status;
-    printf("\nsettings that are not the defaults\n");
+    printf("\nsettings that differ from the defaults\n");
     if (settings.count == 0)
         printf("  none\n");
     for (size_t i = 0; i < settings.count; i++) {
@@ -168,7 +167,7 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
     return STATUS_OK;
 }
 
-/* Would the setting take any text? Then its value is text, even if it looks like a
+/* True if the setting accepts any text: then its value is text even if it looks like a
  * number. */
 static bool is_text(const struct inspect_setting *setting)
 {

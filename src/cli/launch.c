@@ -1,6 +1,5 @@
-/* launch: see the header. mpirun gets no more flags than it needs. Open MPI's needs to
- * know that root is allowed, that there may be more ranks than cores, and not to bind (a
- * container's cores are often not where it thinks). MPICH's does all that by itself. */
+/* launch: see the header. Open MPI's mpirun needs flags to allow root, more ranks than
+ * cores, and no binding (it often mistakes the cores of a container). MPICH's needs none. */
 #include "launch.h"
 
 #include <errno.h>
@@ -40,7 +39,7 @@ void launch_add_words(struct launch *launch, ...)
     va_end(words);
 }
 
-/* The program of that name in the PATH, with all links followed; false if there is none. */
+/* Finds a program in the PATH; `path` has all links resolved. */
 static bool find_program(const char *name, char path[PATH_MAX])
 {
     const char *folders = getenv("PATH");
@@ -103,8 +102,8 @@ static bool is_plain(const char *word)
     return *word && strspn(word, plain) == strlen(word);
 }
 
-/* One character of $'...', which bash, ksh and zsh know: what can't be printed by its
- * octal number, of three digits so that nothing that follows belongs to it. */
+/* One character of $'...', which bash, ksh and zsh support. Unprintable ones become three
+ * octal digits, so that a following digit is not taken as part of the number. */
 static int put_escaped(char *to, char c)
 {
     if (c == '\'' || c == '\\')
@@ -120,7 +119,7 @@ static int put_quoted(char *to, char c)
     return c == '\'' ? sprintf(to, "'\\''") : sprintf(to, "%c", c);
 }
 
-/* A word as the shell reads it back, into at least 4 * strlen + 4 bytes. */
+/* Writes a word quoted for the shell, at most 4 * strlen + 4 bytes. */
 static size_t put_word(char *to, const char *word)
 {
     if (is_plain(word))
@@ -150,7 +149,7 @@ const char *launch_text(const struct launch *launch, char *text)
     return text;
 }
 
-/* In the child, between fork and exec: only calls that are safe there. */
+/* In the child, between fork and exec: only async-signal-safe calls. */
 static bool redirect(const char *output, bool quiet)
 {
     int input = open("/dev/null", O_RDONLY);
@@ -168,17 +167,17 @@ static bool redirect(const char *output, bool quiet)
     return ready && (!quiet || dup2(STDOUT_FILENO, STDERR_FILENO) >= 0);
 }
 
-/* The child ends with this process, also where that is killed: a launcher takes its ranks
- * along at SIGTERM. The signal comes when the *thread* that forked ends. */
+/* Terminates the child when this process ends, even by SIGKILL; a launcher then terminates
+ * its ranks. The signal is sent when the *thread* that forked ends. */
 static bool end_with(pid_t parent)
 {
     return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent;
 }
 
-/* Becomes the program, or sends errno. Ctrl-C is the program's business, not ours: we
- * wait for what it makes of it. */
-static void become(char *const *words, const char *output, bool quiet, pid_t parent,
-                   int report)
+/* Executes the program, or sends errno to the pipe `report`. Ctrl-C is handled by the
+ * program; the parent ignores it and waits. */
+static void execute(char *const *words, const char *output, bool quiet, pid_t parent,
+                    int report)
 {
     struct sigaction usual = {.sa_handler = SIG_DFL};
     sigaction(SIGINT, &usual, NULL);
@@ -191,7 +190,7 @@ static void become(char *const *words, const char *output, bool quiet, pid_t par
     _exit(EXIT_FAILURE);
 }
 
-/* 0 if the child has become the program, else errno of the child, which is gone then. */
+/* 0 once the program runs, else errno of the child, which has been reaped. */
 static int await_exec(pid_t pid, int report)
 {
     int reason = 0;
@@ -206,8 +205,8 @@ static int await_exec(pid_t pid, int report)
     return reason ? reason : EINVAL;
 }
 
-/* Starts it with its standard output in the file `output`, and its errors too if `quiet`.
- */
+/* Starts the command with stdout in the file `output`, and with `quiet` stderr too. 0 or
+ * errno. */
 static int spawn(const struct launch *launch, const char *output, bool quiet, pid_t *pid)
 {
     char *words[LAUNCH_WORDS + 1];
@@ -220,7 +219,7 @@ static int spawn(const struct launch *launch, const char *output, bool quiet, pi
     *pid = fork();
     int failure = *pid < 0 ? errno : 0;
     if (*pid == 0)
-        become(words, output, quiet, self, report[1]);
+        execute(words, output, quiet, self, report[1]);
     close(report[1]);
     if (!failure)
         failure = await_exec(*pid, report[0]);
@@ -228,7 +227,7 @@ static int spawn(const struct launch *launch, const char *output, bool quiet, pi
     return failure;
 }
 
-/* Waits with Ctrl-C ignored. *state is as of waitpid. */
+/* Ignores Ctrl-C while it waits. *state is that of waitpid. 0 or errno. */
 static int spawn_and_wait(const struct launch *launch, const char *output, bool quiet,
                           int *state)
 {
@@ -252,7 +251,7 @@ enum status launch_run(const struct launch *launch, const char *output, int *cod
         return status_fail(STATUS_FAILED, "%s: can't be started: %s", launch->words[0],
                            strerror(failure));
     if (WIFSIGNALED(state))
-        return status_fail(STATUS_FAILED, "ended by signal %d (%s): %s", WTERMSIG(state),
+        return status_fail(STATUS_FAILED, "killed by signal %d (%s): %s", WTERMSIG(state),
                            strsignal(WTERMSIG(state)), launch_text(launch, text));
     *code = WEXITSTATUS(state);
     return STATUS_OK;
@@ -273,7 +272,8 @@ const char *launch_self(void)
     return path;
 }
 
-/* The share of a cgroup (version 2), rounded up: "QUOTA PERIOD" or "max PERIOD". */
+/* The limit of the control group (version 2), rounded up; INT_MAX if there is none. The
+ * file holds "QUOTA PERIOD" or "max PERIOD". */
 static int cgroup_cores(void)
 {
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
@@ -294,7 +294,7 @@ int launch_cores(void)
     return cores < share ? cores : share;
 }
 
-int launch_can_start(int ranks)
+bool launch_can_start(int ranks)
 {
     char number[16];
     struct launch launch = {0};

@@ -1,49 +1,50 @@
-/* launch: runs another program and waits for it; shows what it runs, so that it can be
- * copied; and knows how to start ranks on this machine. */
+/* launch: builds command lines, prints them in shell syntax, and runs them; starts ranks on
+ * this machine. */
 #ifndef TUTTI_CLI_LAUNCH_H
 #define TUTTI_CLI_LAUNCH_H
+
+#include <stdbool.h>
 
 #include "base/status.h"
 
 enum { LAUNCH_WORDS = 256, LAUNCH_TEXT = 4096 };
 
-struct launch { /* words are borrowed; words[count] is NULL */
+struct launch { /* words are borrowed; words[count] is NULL. More words are ignored */
     const char *words[LAUNCH_WORDS + 1];
     int count;
 };
 
 void launch_add(struct launch *launch, const char *word);
 
-/* Adds words up to a NULL. */
+/* Adds words, up to a NULL. */
 void launch_add_words(struct launch *launch, ...) __attribute__((sentinel));
 
-/* The launcher of the MPI that this program is linked with: mpirun, or another name in
- * the PATH where mpirun belongs to another MPI. Starts nothing. */
+/* The name of the launcher of the MPI that this program is linked with: "mpirun", or
+ * another one in the PATH if mpirun belongs to another MPI. Starts nothing. */
 const char *launch_mpirun(void);
 
-/* Puts `mpirun -n RANKS ...` in front, with the flags that this machine and this MPI
- * need. Nothing for one rank. */
+/* Adds `mpirun -n RANKS` with the flags that this machine and this MPI need; nothing for
+ * one rank. ranks_text is `ranks` as text, which is borrowed. */
 void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text);
 
-/* The command as one line of shell into text[LAUNCH_TEXT]: printable, and the words come
- * back as they are. Ends in "..." where there is no room for all. Returns text. */
+/* Writes the command as one line of shell into text[LAUNCH_TEXT], quoted and printable.
+ * Ends in " ..." if it does not fit. Returns text. */
 const char *launch_text(const struct launch *launch, char *text);
 
-/* Runs it to its end, which comes at the latest with that of this process, even if that
- * is killed; its output goes to the file `output`, or to ours if that is NULL. Call it
- * from the main thread. *code is its exit code. STATUS_FAILED if it could not be started
- * or died of a signal.
- */
+/* Runs the command and waits for it. Its stdout goes to the file `output`, which must not
+ * exist, or to that of this process if NULL; its stdin is /dev/null. *code is its exit
+ * code. The command is terminated if this process ends, even by SIGKILL. Main thread only.
+ * STATUS_FAILED if the command can't be started or is killed by a signal. */
 enum status launch_run(const struct launch *launch, const char *output, int *code);
 
-/* Path of this very program, relative if it lies below the working directory; "tutti" if
- * the system doesn't say. Valid until the next call. */
+/* Path of this program, relative if it is below the working directory; "tutti" if unknown.
+ * Valid until the next call. */
 const char *launch_self(void);
 
-/* Cores that this process may use: affinity and the container's share. At least 1. */
+/* Cores that this process may use, by affinity and control group. At least 1. */
 int launch_cores(void);
 
-/* Can mpirun start so many processes here? */
-int launch_can_start(int ranks);
+/* True if mpirun can start `ranks` processes on this machine; found by trying. */
+bool launch_can_start(int ranks);
 
 #endif

@@ -1,5 +1,5 @@
-/* main: finds the command, runs it, prints the one line of a failure and returns the
- * status as the exit code. */
+/* main: runs the command, prints the error line of a failure and returns the status as
+ * the exit code. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,7 @@ __attribute__((section(".preinit_array"),
 static const struct {
     const struct cli_command *command;
     bool uses_ranks;
-    bool prints_result; /* and makes nothing else */
+    bool prints_result; /* and has no other result */
 } commands[] = {
     {&command_demo, .uses_ranks = false},
     {&command_preprocess, .uses_ranks = true},
@@ -41,16 +41,15 @@ enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 static void print_usage(FILE *out)
 {
     fprintf(out,
-            "tutti %s: trains recurrent models of music on many processor cores\n\n"
+            "tutti %s: data-parallel training of recurrent music models on CPUs\n\n"
             "Usage: tutti COMMAND ...\n\n",
             TUTTI_VERSION);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-12s %s\n", commands[i].command->name,
                 commands[i].command->summary);
-    fprintf(out,
-            "\ntutti help COMMAND (or tutti COMMAND --help) says more; tutti --version\n"
-            "Exit codes: 0 ok, 1 the run failed, 2 wrong arguments or settings,\n"
-            "75 stopped on request with a checkpoint: run it again with --resume\n");
+    fprintf(out, "\nHelp on a command: tutti COMMAND --help. Version: tutti --version.\n"
+                 "Exit codes: 0 ok, 1 the run failed, 2 wrong arguments or settings,\n"
+                 "75 stopped on request with a checkpoint: resume with --resume.\n");
 }
 
 static enum status unknown_command(const char *word)
@@ -76,7 +75,7 @@ static enum status run_command(const char *name, int argc, char **argv)
             return STATUS_FAILED;
         return commands[i].command->run(commands[i].command, argc, argv);
     }
-    cli_set_uses_ranks(true); /* under mpirun it was meant to: complain once */
+    cli_set_uses_ranks(true); /* under mpirun, one error line is enough */
     return unknown_command(name);
 }
 
@@ -103,7 +102,7 @@ static enum status run(int argc, char **argv)
     }
     if (argc < 2) {
         cli_set_uses_ranks(true);
-        if (cli_speaks())
+        if (cli_prints())
             print_usage(stderr);
         return status_fail(STATUS_MISUSE, "no command given");
     }
@@ -121,9 +120,9 @@ int main(int argc, char **argv)
         fflush(stdout);
     if (status == STATUS_OK)
         return STATUS_OK;
-    /* A launcher ends all ranks as soon as one has failed: the others leave a second
-     * after the one that speaks. */
-    if (!cli_speaks())
+    /* A launcher kills all ranks once one has failed: the others wait so that the one
+     * that prints is not killed first. */
+    if (!cli_prints())
         sleep(1);
     else if (status_message()[0])
         log_error("%s", status_message());

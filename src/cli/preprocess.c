@@ -1,5 +1,5 @@
-/* preprocess: folders of MIDI files -> a dataset. What it prints at the end is read from
- * the dataset just written, not remembered. */
+/* preprocess: folders of MIDI files -> a dataset. The summary at the end is read from the
+ * dataset on disk. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +22,8 @@ struct arguments {
     bool replace;
 };
 
-/* A path or reason as a field of a TSV file: as it is recorded, so that a path can be
- * copied to a split file. What isn't printable is escaped in the same way. */
+/* Prints a path or reason as a field of a TSV file, escaped as in the dataset, so that a
+ * path can be copied to a split file. */
 static void print_field(FILE *out, const char *text)
 {
     size_t size = PRINTABLE_SIZE(strlen(text));
@@ -46,7 +46,7 @@ static void print_files(FILE *out, const struct dataset_files *files)
     }
 }
 
-/* The table of files as TSV text, which the caller frees. */
+/* The table of files as TSV; the caller frees *text. */
 static enum status list_text(const struct dataset *dataset, char **text, size_t *size)
 {
     struct dataset_files files;
@@ -68,14 +68,14 @@ static enum status write_list(const struct dataset *dataset, const char *path)
     size_t size = 0;
     struct file_output output;
     enum status status = list_text(dataset, &text, &size);
-    if (status == STATUS_OK) /* once more: it may be a file of the new dataset */
+    if (status == STATUS_OK) /* again: it may be a file of the new dataset */
         status = file_check_output(path, &output);
     if (status == STATUS_OK)
         status = file_write(path, text, size);
     if (status != STATUS_OK)
         status = status_fail(status,
-                             "%s; the list of files is missing (the dataset %s "
-                             "is complete)",
+                             "%s; the list of files is not written (the dataset %s is "
+                             "complete)",
                              status_message(), dataset->path);
     free(text);
     return status;
@@ -121,13 +121,13 @@ static void print_splits(const struct dataset *dataset)
                inspect_count(total->tokens[split], tokens), total->seconds[split] / 3600);
 }
 
-/* Training needs something to train on and something to judge it by. */
+/* Training needs both a training and a validation split. */
 static void warn_of_empty_splits(const struct dataset *dataset)
 {
     for (int split = SPLIT_TRAIN; split <= SPLIT_VALID; split++)
         if (dataset->total.pieces[split] == 0)
-            log_warn("no piece fell into the %s split: preprocess again with another "
-                     "data.split or data.seed",
+            log_warn("the %s split is empty: preprocess again with another data.split or "
+                     "data.seed",
                      split_name((enum split)split));
 }
 
@@ -171,8 +171,7 @@ static enum status report(const struct preprocess_request *request,
     return status;
 }
 
-/* The list must not take the place of what is read: files named, and MIDI files in the
- * folders. */
+/* The list must not replace an input: a file named, or a MIDI file in a folder. */
 static enum status check_list(const struct cli_request *request,
                               const struct arguments *given)
 {
@@ -190,7 +189,7 @@ static enum status check_inputs(const struct cli_request *request)
         if (strcmp(request->positionals[i], "-") == 0)
             return status_fail(STATUS_MISUSE,
                                "-: a folder of MIDI files can't be read from standard "
-                               "input; name it");
+                               "input; give its name, for example ~/midi");
     return STATUS_OK;
 }
 
@@ -200,10 +199,12 @@ static enum status check_outputs(const struct cli_request *request,
     if (!given->output)
         given->output = request->options->data.dataset;
     if (!given->output[0])
-        return status_fail(STATUS_MISUSE, "no dataset named: add -o DATASET");
+        return status_fail(STATUS_MISUSE, "preprocess: no output; add a folder name, for "
+                                          "example -o data/mine");
     if (strcmp(given->output, "-") == 0)
         return status_fail(STATUS_MISUSE, "-o -: a dataset is a folder and can't go to "
-                                          "standard output; name it");
+                                          "standard output; give a name, for example "
+                                          "-o data/mine");
     enum status status = check_inputs(request);
     if (status != STATUS_OK)
         return status;
@@ -243,22 +244,22 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "-o",
          .placeholder = "DATASET",
          .text = &given.output,
-         .help = "the folder to make (default: data.dataset of --config)"},
+         .help = "dataset folder to write (default: data.dataset of --config)"},
         {.name = "--output",
          .placeholder = "DATASET",
          .text = &given.output,
-         .help = "as -o"},
+         .help = "same as -o"},
         {.name = "--config",
          .placeholder = "FILE",
          .text = &given.config,
-         .help = "settings to begin with; of these, [data] counts"},
+         .help = "configuration whose [data] section is used"},
         {.name = "--replace",
          .flag = &given.replace,
-         .help = "if DATASET is a dataset already, take its place"},
+         .help = "replace DATASET if it exists and is a dataset"},
         {.name = "--list",
          .placeholder = "FILE.tsv",
          .text = &given.list,
-         .help = "write what became of each file, one line each (- : stdout)"},
+         .help = "write a table of the outcome of every input file (-: stdout)"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */
@@ -280,13 +281,15 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command command_preprocess = {
     .name = "preprocess",
-    .summary = "MIDI files to a dataset to train on",
+    .summary = "convert MIDI files to a dataset",
     .usage = "preprocess FOLDER... -o DATASET [options]",
     .examples =
-        "Folders are searched for names ending in .mid .midi .kar .rmi .smf; a file that "
-        "is\n"
-        "named itself is taken whatever its name. What became of each file is in the\n"
-        "dataset: tutti inspect DATASET.\n"
+        "Folders are searched for names ending in .mid .midi .kar .rmi .smf; a file "
+        "given "
+        "by\n"
+        "name is read under any name. The dataset records the outcome of every file: "
+        "tutti\n"
+        "inspect DATASET.\n"
         "\n"
         "  tutti preprocess ~/midi -o data/mine\n"
         "  mpirun -n 8 tutti preprocess ~/midi more.mid -o data/mine --replace\n"

@@ -1,9 +1,9 @@
-/* rank: which process of a launch prints, before MPI has started and after it has ended.
+/* rank: which process of a launch prints, before MPI starts and after it has ended.
  *
- * A process is silent only if rank 0 of the same launch prints the same. MPI itself tells
- * who belongs together; before it has started there is only the environment, which may be
- * that of a job step whose processes don't know each other, or left over from a launch
- * long past. So a rank counts only together with what MPI would use to reach the others:
+ * A process is silent only if rank 0 of the same launch prints the same. Before MPI
+ * starts, only the environment is known. It may belong to a job step without MPI, or be
+ * left over from an earlier launch. So a rank counts only if the environment also has what
+ * MPI would use to reach the other ranks:
  *
  *   launcher                              rank        counts if there is
  *   Open MPI's mpirun, srun --mpi=pmix    PMIX_RANK   PMIX_SERVER_URI..., while the
@@ -13,7 +13,7 @@
  *   srun --mpi=none, sbatch               none: SLURM_PROCID numbers single processes
  *   left-over OMPI_COMM_WORLD_RANK, ...   none
  *
- * In doubt it prints: a line too many is better than none.
+ * In doubt a process prints: a duplicate line is better than none.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -80,7 +80,7 @@ bool cli_is_first_process(void)
     return !(is_above_zero("PMI_RANK") && has_pmi_server());
 }
 
-bool cli_speaks(void)
+bool cli_prints(void)
 {
     return !command_uses_ranks || cli_is_first_process();
 }

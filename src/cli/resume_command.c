@@ -1,7 +1,6 @@
-/* resume_command: see the header. What launched us is told by the parent's command line,
- * where that is mpirun's, and by the environment. The parent is the launcher itself in
- * Open MPI 4; in Open MPI 5, whose mpirun becomes prterun; and MPICH has a proxy in
- * between. */
+/* resume_command: see the header. The launcher is found from the parent's command line, if
+ * that is mpirun's, and from the environment. The parent is the launcher itself in Open
+ * MPI 4 and in Open MPI 5 (whose mpirun executes prterun); MPICH has a proxy in between. */
 #include "resume_command.h"
 
 #include <fcntl.h>
@@ -18,7 +17,7 @@
 enum { CMDLINE = 1 << 15, NUMBER = 16 };
 static const char prterun[] = "prterun";
 
-/* Words ended by nulls become a list; false if there are too many. */
+/* Makes a list of null-terminated words; false if there are too many. */
 static bool split(const char *text, size_t size, struct launch *out)
 {
     out->count = 0;
@@ -39,8 +38,8 @@ static bool is_mpirun(const char *word)
     return false;
 }
 
-/* mpirun is prterun that also knows Open MPI's settings, those that allow root among
- * them: the same folder's, or the PATH's. */
+/* Adds the launcher's name. prterun is replaced by mpirun, of the same folder or else of
+ * the PATH: only mpirun reads Open MPI's settings, such as those that allow root. */
 static void add_launcher_name(struct launch *launch, const char *word)
 {
     static char path[PATH_MAX];
@@ -54,7 +53,7 @@ static void add_launcher_name(struct launch *launch, const char *word)
     launch_add(launch, folder > 0 && access(path, X_OK) == 0 ? path : launch_mpirun());
 }
 
-/* Does the parent's line end in ours? Then it has nothing in it but the launcher. */
+/* True if the parent is mpirun and its command line ends in that of this process. */
 static bool ends_in(const struct launch *parent, const struct launch *own)
 {
     int before = parent->count - own->count;
@@ -71,7 +70,7 @@ static void add_srun(struct launch *launch, const char *tasks)
     launch_add(launch, "srun");
     if (getenv("PMIX_RANK"))
         launch_add(launch, "--mpi=pmix");
-    launch_add(launch, "--kill-on-bad-exit=0"); /* 75 of one is no death of the others */
+    launch_add(launch, "--kill-on-bad-exit=0"); /* exit code 75 is not a failure */
     if (nodes) {
         launch_add(launch, "-N");
         launch_add(launch, nodes);
@@ -84,8 +83,8 @@ static void add_srun(struct launch *launch, const char *tasks)
     launch_add(launch, tasks);
 }
 
-/* What Open MPI's mpirun asks of root, if its words don't have it: the variables that
- * allow it may not be set where the command is pasted. MPICH takes root as it is. */
+/* Adds --allow-run-as-root for Open MPI unless `words` have it: the variables that allow
+ * root may not be set in the shell where the command is pasted. MPICH needs nothing. */
 static void add_root(struct launch *launch, const struct launch *words)
 {
     static const char *const allow = "--allow-run-as-root";
@@ -118,7 +117,7 @@ static void add_launcher(struct launch *launch, const struct launch *parent,
     }
 }
 
-/* Our own words, with --resume and without the faults that were asked for. */
+/* The words of this process, with --resume and without --inject. */
 static void add_own(struct launch *launch, const struct launch *own)
 {
     static const char *const resume = "--resume", *const inject = "--inject";
@@ -150,7 +149,7 @@ static bool was_resuming(const struct launch *own)
     return false;
 }
 
-/* A batch script runs as it is; it must have said --resume to begin with. */
+/* A requeued batch script runs unchanged, so it must have --resume already. */
 static void add_requeue(const struct launch *own, char *text, size_t size)
 {
     const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
@@ -166,7 +165,7 @@ static void add_requeue(const struct launch *own, char *text, size_t size)
     snprintf(text + used, size - used, "\n%s", launch_text(&requeue, line));
 }
 
-/* As launch_text ends what is too long. */
+/* True if launch_text has cut the line. */
 static bool is_cut(const char *line)
 {
     static const char more[] = " ...";
@@ -206,10 +205,10 @@ static size_t read_command_line(const char *path, char *text)
     if (file >= 0)
         close(file);
     text[used] = '\0';
-    return used < CMDLINE - 1 ? used : 0; /* a part of it would mislead */
+    return used < CMDLINE - 1 ? used : 0; /* part of a command would mislead */
 }
 
-/* The parent of that process; 0 if it is gone. */
+/* The parent of a process; 0 if the process has ended. */
 static int parent_of(int pid)
 {
     char path[64], stat[512] = "";
@@ -231,7 +230,7 @@ static size_t read_process(int pid, char *text)
     return read_command_line(path, text);
 }
 
-/* The command line of the launcher, where it is on this host. */
+/* The command line of the launcher, if it runs on this host. */
 static size_t read_launcher(char *text)
 {
     static const char proxy[] = "hydra_pmi_proxy"; /* MPICH's, on each host */
@@ -242,7 +241,7 @@ static size_t read_launcher(char *text)
     return size;
 }
 
-const char *resume_command_command(int ranks, char *text, size_t size)
+const char *resume_command_of_process(int ranks, char *text, size_t size)
 {
     static char own[CMDLINE], parent[CMDLINE];
     const struct resume_command_words words = {.own = own,

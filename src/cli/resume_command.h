@@ -1,20 +1,19 @@
-/* resume_command: the command that continues this run, for the moment when it can't say
- * so itself any more. */
+/* resume_command: the command that resumes this run, for the watchdog's report. */
 #ifndef TUTTI_CLI_RESUME_COMMAND_H
 #define TUTTI_CLI_RESUME_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The command line of this process, as it can be given to a shell: with --resume, without
- * --inject, and with the launcher in front: mpirun's own command line where it can be
- * found, else srun or mpirun with the number of ranks. In a batch job of Slurm that was
- * told --resume a second line has the command that puts the job back into the queue.
- * Returns text. */
-const char *resume_command_command(int ranks, char *text, size_t size);
+/* Writes the command line of this process in shell syntax, with --resume, without --inject,
+ * and after the launcher: mpirun's own command line if it can be found, else srun or
+ * mpirun with the number of ranks. In a Slurm batch job that was started with --resume, a
+ * second line requeues the job. Returns text. */
+const char *resume_command_of_process(int ranks, char *text, size_t size);
 
-/* The same from given command lines, words ended by nulls as in /proc/PID/cmdline; the
- * parent's may be empty. Root's command has what Open MPI's mpirun asks of root. */
+/* The same from given command lines: words, each with a terminating null, as in
+ * /proc/PID/cmdline; the parent's may be empty. With is_root, Open MPI's mpirun gets
+ * --allow-run-as-root. */
 struct resume_command_words {
     const char *own, *parent;
     size_t own_size, parent_size;

@@ -1,4 +1,5 @@
-/* train: the configuration, the command line over it, and the trainer. */
+/* train: settings, watchdog and trainer. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,19 +8,21 @@
 #include "cli.h"
 #include "resume_command.h"
 #include "launch.h"
-#include "generate/samples.h"
-#include "where.h"
+
 #include "base/file.h"
 #include "base/inject.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/standard_streams.h"
+#include "generate/samples.h"
+#include "train/run_listing.h"
 #include "train/run_names.h"
 #include "train/trainer.h"
 #include "watchdog/watchdog.h"
 
-/* A command that can be pasted as it stands. */
-static void show(const char *label, const char *command, const char *first,
-                 const char *second, const char *third, const char *fourth)
+/* Logs a command that can be pasted as it stands. */
+static void log_command(const char *label, const char *command, const char *first,
+                        const char *second, const char *third, const char *fourth)
 {
     char text[LAUNCH_TEXT];
     struct launch launch = {.count = 0};
@@ -29,13 +32,13 @@ static void show(const char *label, const char *command, const char *first,
 
 static void suggest(const char *directory, const struct dataset *dataset)
 {
-    show("next:", "inspect", directory, NULL, NULL, NULL);
-    show("     ", "generate", directory, "-o", "music.mid", NULL);
+    log_command("next:", "inspect", directory, NULL, NULL, NULL);
+    log_command("     ", "generate", directory, "-o", "music.mid", NULL);
     if (dataset->total.pieces[SPLIT_TEST] > 0)
-        show("     ", "evaluate", directory, dataset->path, "--split", "test");
+        log_command("     ", "evaluate", directory, dataset->path, "--split", "test");
 }
 
-/* Trains under the eyes of the watchdog, which closes when all ranks know how it ended. */
+/* The watchdog is closed once all ranks have the status of the run. Collective. */
 static enum status train_watched(struct comm *comm, struct trainer_request *request)
 {
     char command[4096];
@@ -43,7 +46,7 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
         .hang_seconds = request->options->run.hang_seconds,
         .directory = request->options->run.dir,
         .interface = request->options->run.interface,
-        .command = resume_command_command(comm_size(comm), command, sizeof command)};
+        .command = resume_command_of_process(comm_size(comm), command, sizeof command)};
     enum status status = train_check(comm, request);
     if (status == STATUS_OK)
         status = watchdog_open(comm, &wanted, &request->watchdog);
@@ -53,14 +56,14 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
     return status;
 }
 
-/* A pipe may keep the reader waiting, and a signal then ends the process at once. */
+/* Reading a pipe may block, and a signal must then end the process at once. */
 static bool is_regular(const char *path)
 {
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
-/* Does the path lie in the folder or, so far as they exist, in one of its folders? */
+/* True if the path lies in the folder or in an existing folder below it. */
 static bool lies_in(const char *path, const char *folder)
 {
     char *parent = path_directory(path), *shown = parent ? realpath(parent, NULL) : NULL;
@@ -74,8 +77,8 @@ static bool lies_in(const char *path, const char *folder)
     return lies;
 }
 
-/* The trace must not take the place of the configuration or of a file of the run, also
- * of one that is still to be made. */
+/* The trace must not replace the configuration, nor have the name of a file that the run
+ * writes, now or later. */
 static enum status check_trace(const char *trace, const char *config,
                                const char *directory)
 {
@@ -89,8 +92,8 @@ static enum status check_trace(const char *trace, const char *config,
     if (status == STATUS_OK && run_writes_anywhere(path_base(target)) &&
         lies_in(target, directory))
         status = status_fail(STATUS_MISUSE,
-                             "--trace %s: the name of a file of the run in %s; choose "
-                             "another one",
+                             "--trace %s: the run in %s writes a file of this name; "
+                             "choose another, for example --trace trace.json",
                              trace, directory);
     free(target);
     return status;
@@ -101,14 +104,14 @@ static enum status train_on_ranks(struct cli_request *settings,
 {
     struct comm *comm = NULL;
     const char *config = settings->positionals[0];
-    bool at_once = is_regular(config);
+    bool can_listen = is_regular(config);
     standard_streams_survive();
-    if (at_once)
+    if (can_listen)
         train_listen();
     enum status status = cli_open_with_settings(config, settings, &comm);
     if (status != STATUS_OK)
         return status;
-    if (!at_once)
+    if (!can_listen)
         train_listen();
     inject_set_rank(comm_rank(comm));
     status =
@@ -121,13 +124,20 @@ static enum status train_on_ranks(struct cli_request *settings,
     return status;
 }
 
-/* One process speaks, and it alone reads what may be a pipe. */
-static enum status print_where(struct cli_request *request)
+/* Prints "step N of DIRECTORY" for job scripts: the step of the newest checkpoint, 0 if
+ * there is none. Without MPI; only the first process reads the configuration, which may be
+ * a pipe. */
+static enum status print_position(struct cli_request *request)
 {
-    enum status status = STATUS_OK;
-    if (cli_speaks())
-        status = cli_read_settings(NULL, request->positionals[0], request);
-    return status == STATUS_OK ? where_print(request->options->run.dir) : status;
+    if (!cli_prints())
+        return STATUS_OK;
+    enum status status = cli_read_settings(NULL, request->positionals[0], request);
+    if (status == STATUS_OK) {
+        const char *directory = request->options->run.dir;
+        printable_line(stdout, "step %" PRId64 " of %s", run_saved_step(directory),
+                       directory);
+    }
+    return status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
@@ -140,16 +150,16 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "resume from the newest checkpoint in run.dir; start if there is none"},
         {.name = "--where",
          .flag = &where,
-         .help = "only say the step of the newest checkpoint, and run.dir"},
+         .help = "print the step of the newest checkpoint, and run.dir; do not train"},
         {.name = "--inject",
          .placeholder = "FAULT@RANK:STEP",
          .each = inject_add,
-         .help = "a fault on purpose, see below; any number of times"},
+         .help = "inject a fault, see below; may be given several times"},
         {.name = "--trace",
          .placeholder = "FILE",
          .text = &trace,
-         .help = "what each rank did when, for chrome://tracing or ui.perfetto.dev (- : "
-                 "stdout)"},
+         .help = "write a timeline of all ranks, for ui.perfetto.dev or chrome://tracing "
+                 "(-: stdout)"},
         {.name = NULL},
     };
     static struct options options; /* large, and one run of one command */
@@ -161,12 +171,12 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
                                    .positional_min = 1,
                                    .positional_max = 1};
     enum status status = cli_parse(self, &request, argc, argv);
-    if (request.help_shown && cli_speaks())
+    if (request.help_shown && cli_prints())
         printf("\n%s\n", inject_help());
     if (status != STATUS_OK || request.help_shown)
         return status;
     if (where)
-        return print_where(&request);
+        return print_position(&request);
     struct trainer_request wanted = {.options = &options,
                                      .resume = resume,
                                      .samples = samples_write,
@@ -181,13 +191,14 @@ const struct cli_command command_train = {
     .usage =
         "train CONFIG [--resume | --where] [--trace FILE] [--inject FAULT]... [--set "
         "SECTION.KEY=VALUE]...",
-    .examples = "The same configuration, dataset and seed give the same weights for any "
+    .examples = "The same configuration, dataset and seed give the same weights on any "
                 "number of\n"
-                "ranks. SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU finish "
-                "the step, write a\n"
-                "checkpoint and end with exit code 75; the same command with --resume "
-                "continues, with\n"
-                "any number of ranks. A broken pipe (| head) ends nothing.\n"
+                "ranks. On SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 or SIGXCPU the run "
+                "finishes the\n"
+                "step, writes a checkpoint and exits with code 75. The same command with "
+                "--resume\n"
+                "continues it, on any number of ranks. A broken pipe (| head) does not "
+                "stop a run.\n"
                 "\n"
                 "  tutti train configs/keras-tutorial.conf\n"
                 "  mpirun -n 4 tutti train run.conf --resume\n"

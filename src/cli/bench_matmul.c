@@ -1,0 +1,146 @@
+/* bench_matmul: the matmuls of a training step, with the shapes of the model. */
+#include <stdlib.h>
+
+#include "bench.h"
+#include "base/memory.h"
+#include "comm/microbatches.h"
+#include "nn/cell.h"
+
+struct matrices {
+    struct matmul_batch m; /* of the matmuls batched over time */
+    int n, k, rows;        /* outputs, inputs; rows of one time step */
+    float *w, *x, *y;      /* [n][k], [m.microbatches * m.rows][k], [..][n] */
+    const float **from;    /* [rows] */
+    float **to;            /* [rows] */
+    struct matmul_weights packed, transposed;      /* batched over time */
+    struct matmul_weights forward_hh, backward_hh; /* one time step */
+    struct matmul_workspace *workspace;
+    int calls; /* every other call goes through the panels in reverse */
+};
+
+static void matrices_free(struct matrices *a)
+{
+    memory_free(a->w);
+    memory_free(a->x);
+    memory_free(a->y);
+    free((void *)a->from);
+    free((void *)a->to);
+    matmul_weights_free(&a->packed);
+    matmul_weights_free(&a->transposed);
+    matmul_weights_free(&a->forward_hh);
+    matmul_weights_free(&a->backward_hh);
+    matmul_workspace_free(a->workspace);
+}
+
+static enum status matrices_make(struct matrices *a, const struct matmul_backend *backend)
+{
+    size_t n = (size_t)a->n, k = (size_t)a->k, all = (size_t)a->m.microbatches;
+    all *= (size_t)a->m.rows;
+    a->w = bench_random(n * k);
+    a->x = bench_random(all * k);
+    a->y = bench_random(all * n);
+    a->from = calloc((size_t)a->rows, sizeof *a->from);
+    a->to = calloc((size_t)a->rows, sizeof *a->to);
+    if (!a->w || !a->x || !a->y || !a->from || !a->to)
+        return status_fail(STATUS_FAILED, "no memory for matmuls of %zu rows", all);
+    enum status status = matmul_workspace_create(backend, a->m, k, n * k, &a->workspace);
+    if (status == STATUS_OK)
+        status = matmul_weights_create(backend, a->w, a->n, a->k, false, &a->packed);
+    if (status == STATUS_OK)
+        status = matmul_weights_create(backend, a->w, a->k, a->n, true, &a->transposed);
+    if (status == STATUS_OK)
+        status = matmul_weights_create(backend->recurrent, a->w, a->n, a->k, false,
+                                       &a->forward_hh);
+    if (status == STATUS_OK)
+        status = matmul_weights_create(backend->recurrent, a->w, a->k, a->n, true,
+                                       &a->backward_hh);
+    if (status != STATUS_OK)
+        return status;
+    matmul_weights_pack(&a->packed);
+    matmul_weights_pack(&a->transposed);
+    matmul_weights_pack(&a->forward_hh);
+    matmul_weights_pack(&a->backward_hh);
+    return STATUS_OK;
+}
+
+static void forward(void *context)
+{
+    struct matrices *a = context;
+    matmul_batched(&a->packed, a->m, a->x, a->y, MATMUL_OVERWRITE);
+}
+
+static void backward(void *context)
+{
+    struct matrices *a = context;
+    matmul_batched(&a->transposed, a->m, a->y, a->x, MATMUL_OVERWRITE);
+}
+
+static void ignore(void *context, int microbatch, const struct gradient_block *block)
+{
+    (void)context;
+    (void)microbatch;
+    (void)block;
+}
+
+static void gradient(void *context)
+{
+    struct matrices *a = context;
+    const struct gradient_sink sink = {.write = ignore};
+    const struct gradient_input input = {a->x, a->k, 0};
+    matmul_gradient(a->workspace, a->n, a->y, &input, 1, NO_BIAS, &sink);
+}
+
+/* The recurrent matmul of one time step. */
+static void recurrent_forward(void *context)
+{
+    struct matrices *a = context;
+    for (int i = 0; i < a->rows; i++) {
+        a->from[i] = a->x + (size_t)i * (size_t)a->k;
+        a->to[i] = a->y + (size_t)i * (size_t)a->n;
+    }
+    matmul(&a->forward_hh, a->rows, a->from, a->to, MATMUL_ACCUMULATE,
+           a->calls++ % 2 == 1);
+}
+
+static void recurrent_backward(void *context)
+{
+    struct matrices *a = context;
+    for (int i = 0; i < a->rows; i++) {
+        a->from[i] = a->y + (size_t)i * (size_t)a->n;
+        a->to[i] = a->x + (size_t)i * (size_t)a->k;
+    }
+    matmul(&a->backward_hh, a->rows, a->from, a->to, MATMUL_OVERWRITE,
+           a->calls++ % 2 == 1);
+}
+
+static void add_matmul(struct bench *bench, struct matrices *a, bench_work *work,
+                       double rows, const char *name)
+{
+    double flop = 2.0 * a->n * a->k * rows, seconds = bench_time(bench, work, a);
+    bench_add(bench, "matmul", "GFLOP/s", flop / seconds / 1e9, bench_peak,
+              bench->flops / 1e9, "%s, %d rows", name, (int)rows);
+}
+
+enum status bench_matmuls(struct bench *bench)
+{
+    const struct options *options = bench->options;
+    int gates = cell_of(options->model.cell)->gates;
+    struct microbatches own = microbatches_of_rank(
+        (int)options->train.slices, comm_rank(bench->comm), comm_size(bench->comm));
+    int rows = (int)(options->train.batch / options->train.slices);
+    struct matrices a = {.m = {own.count, rows * (int)options->train.time},
+                         .n = gates * (int)options->model.hidden,
+                         .k = (int)options->model.hidden,
+                         .rows = own.count * rows};
+    double all = (double)a.m.microbatches * a.m.rows;
+    enum status status = comm_agree(bench->comm, matrices_make(&a, bench->backend));
+    if (status == STATUS_OK) {
+        add_matmul(bench, &a, forward, all, "batched over time, forward");
+        add_matmul(bench, &a, backward, all, "batched over time, backward");
+        add_matmul(bench, &a, gradient, all, "batched over time, gradient");
+        add_matmul(bench, &a, recurrent_forward, a.rows, "recurrent, forward");
+        add_matmul(bench, &a, recurrent_backward, a.rows, "recurrent, backward");
+    }
+    matrices_free(&a);
+    return status;
+}

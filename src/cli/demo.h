@@ -1,0 +1,45 @@
+/* Shared by demo*.c: the state of one run of `tutti demo`. */
+#ifndef TUTTI_CLI_DEMO_H
+#define TUTTI_CLI_DEMO_H
+
+#include <stdint.h>
+
+#include "demo_corpus.h"
+#include "base/owned_directory.h"
+#include "base/status.h"
+
+enum { DEMO_MICROBATCHES = 8, DEMO_COMMANDS = 8 };
+
+struct demo {
+    const char *directory;
+    struct owned_directory owned; /* the same, locked by this process and its children */
+    int64_t pieces, seed, epochs;
+    int64_t ranks; /* 0: as many as cores */
+    char ranks_text[16];
+    double started; /* clock_seconds */
+    struct demo_corpus corpus;
+    char *commands[DEMO_COMMANDS]; /* as they were run; owned */
+    int command_count;
+    double model, bigram; /* nats per token of the validation pieces */
+    double tokens;        /* of the evaluation */
+};
+
+/* DIRECTORY/name; the caller frees it. NULL without memory. */
+char *demo_path(const struct demo *demo, const char *name);
+
+/* Creates the demo's folder, or empties that of an earlier demo, and locks it. Files that
+ * no demo makes are never deleted: STATUS_MISUSE names them. */
+enum status demo_prepare_directory(struct demo *demo);
+/* To be called after training. A training that was not stopped has left no checkpoints
+ * within an epoch: files with their names are no longer the demo's. */
+enum status demo_note_trained(struct demo *demo);
+/* Writes train.conf. */
+enum status demo_write_settings(const struct demo *demo);
+
+/* Reads the JSON of `tutti evaluate` at `path`. STATUS_FAILED if it is not that of the
+ * composed validation pieces. */
+enum status demo_read_evaluation(struct demo *demo, const char *path);
+/* Prints the report and writes it to demo.txt. */
+enum status demo_report(const struct demo *demo);
+
+#endif

@@ -1,0 +1,93 @@
+/* evaluate_results: see the header. */
+#include "evaluate_results.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/printable.h"
+
+static void print_line(const char *name, double value, const char *unit)
+{
+    printf("  %-18s %12.4f  %s\n", name, value, unit);
+}
+
+static void print_baselines(const struct evaluate_results *results)
+{
+    if (results->no_baselines[0]) {
+        printable_line(stdout, "  %-18s %12s  %s", "baselines", "unknown",
+                       results->no_baselines);
+        return;
+    }
+    print_line("unigram baseline", results->baselines.unigram, "nats per token");
+    print_line("bigram baseline", results->baselines.bigram, "nats per token");
+}
+
+/* The tokens may hold fewer notes than the note table, for example no percussion. */
+static void print_other_notes(const struct evaluate_results *results)
+{
+    uint64_t others = results->dataset->total.notes[results->split];
+    if (results->model.notes != others)
+        printf("notes are those of the tokens; the dataset's note table has %" PRIu64
+               "\n",
+               others);
+}
+
+void evaluate_print_table(const struct evaluate_results *results)
+{
+    const struct evaluation *model = &results->model;
+    printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "",
+                   results->path, results->checkpoint->state.epoch,
+                   results->checkpoint->state.step);
+    printable_line(stdout,
+                   "dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
+                   " tokens, %.1f s",
+                   results->dataset->path, split_name(results->split), model->pieces,
+                   model->notes, model->tokens, model->seconds);
+    print_other_notes(results);
+    putchar('\n');
+    print_line("per token", model->loss, "nats");
+    print_baselines(results);
+    print_line("accuracy", model->accuracy, "of the tokens");
+    print_line("per note", model->per_note, "nats");
+    print_line("per second", model->per_second, "nats");
+    print_line("per piece", model->per_piece, "nats");
+    if (model->frames)
+        print_line("per frame", model->per_frame, "nats, frames 2 to the last");
+}
+
+enum status evaluate_print_json(const struct evaluate_results *results)
+{
+    const struct evaluation *model = &results->model;
+    struct json json;
+    json_begin(&json, stdout, true);
+    json_object(&json, NULL);
+    json_string(&json, "checkpoint", results->path);
+    json_hash(&json, "weights_hash", results->checkpoint->weights_hash);
+    json_integer(&json, "epoch", results->checkpoint->state.epoch);
+    json_integer(&json, "step", results->checkpoint->state.step);
+    json_string(&json, "dataset", results->dataset->path);
+    json_hash(&json, "dataset_hash", results->dataset->dataset_hash);
+    json_string(&json, "split", split_name(results->split));
+    json_unsigned(&json, "pieces", model->pieces);
+    json_unsigned(&json, "notes", model->notes);
+    json_unsigned(&json, "notes_in_columns",
+                  results->dataset->total.notes[results->split]);
+    json_unsigned(&json, "tokens", model->tokens);
+    json_number(&json, "seconds", model->seconds);
+    json_number(&json, "nats_per_token", model->loss);
+    json_number(&json, "accuracy", model->accuracy);
+    json_number(&json, "unigram_baseline", results->baselines.unigram);
+    json_number(&json, "bigram_baseline", results->baselines.bigram);
+    if (results->no_baselines[0])
+        json_string(&json, "baselines_unknown", results->no_baselines);
+    json_number(&json, "nats_per_note", model->per_note);
+    json_number(&json, "nats_per_second", model->per_second);
+    json_number(&json, "nats_per_piece", model->per_piece);
+    if (model->frames) {
+        json_unsigned(&json, "frames", model->frames);
+        json_number(&json, "nats_per_frame", model->per_frame);
+    }
+    json_close(&json);
+    return json_end(&json);
+}

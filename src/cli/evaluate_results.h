@@ -1,0 +1,25 @@
+/* evaluate_results: the result of `tutti evaluate`, and its output. */
+#ifndef TUTTI_CLI_EVALUATE_RESULTS_H
+#define TUTTI_CLI_EVALUATE_RESULTS_H
+
+#include "base/status.h"
+#include "data/dataset.h"
+#include "train/baselines.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+
+struct evaluate_results {
+    const char *path; /* of the checkpoint's file */
+    const struct checkpoint *checkpoint;
+    const struct dataset *dataset;
+    enum split split;
+    struct evaluation model;
+    struct baselines baselines;             /* NAN if unknown */
+    char no_baselines[STATUS_MESSAGE_SIZE]; /* why they are unknown; "" otherwise */
+};
+
+/* Prints to stdout. */
+void evaluate_print_table(const struct evaluate_results *results);
+enum status evaluate_print_json(const struct evaluate_results *results);
+
+#endif
