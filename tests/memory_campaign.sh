@@ -43,7 +43,7 @@ declare -A model=([small]="--set model.layers=1 --set model.hidden=64 --set mode
 
 # While the process is there: its resident kilobytes, the processor time of its reading
 # thread and of all its threads, in ticks.
-watchdog_memory() { # watchdog_memory PID FILE
+record_memory() { # record_memory PID FILE
     local pages stat task name reader=0
     while read -r _ pages _ <"/proc/$1/statm" && read -r stat <"/proc/$1/stat"; do
         [ "$pages" = 0 ] && break
@@ -57,6 +57,7 @@ watchdog_memory() { # watchdog_memory PID FILE
 }
 
 ticks() { # utime + stime of a line of /proc/PID/stat
+    # shellcheck disable=SC2086 # fields of a line
     set -- ${1##*) }
     echo $((${12} + ${13}))
 }
@@ -66,7 +67,7 @@ train() { # train MODEL MODE MEMORY
     # shellcheck disable=SC2086
     "$tutti" train run.conf ${model[$1]} --set run.dir="runs/$1-$2" --set data.memory="$3" \
         >"$1-$2.txt" 2>&1 &
-    watchdog_memory $! "$1-$2.rss"
+    record_memory $! "$1-$2.rss"
     wait $! || { cat "$1-$2.txt" >&2; exit 1; }
 }
 
@@ -81,14 +82,14 @@ median() { sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 for which in ${7:-small large}; do
     : >"$which.ratios"
     for ((i = 0; i < pairs; i++)); do
-        train $which whole 0
-        train $which stream "$bound"
-        a=$(rate $which-whole) b=$(rate $which-stream)
+        train "$which" whole 0
+        train "$which" stream "$bound"
+        a=$(rate "$which-whole") b=$(rate "$which-stream")
         awk "BEGIN {print $b / $a}" >>"$which.ratios"
         echo "$which: in memory $a, streamed $b tokens/s"
     done
     hash() { grep -o '"weights_hash": *"[^"]*"' "runs/$1/metrics.jsonl" | tail -1; }
-    [ "$(hash $which-whole)" = "$(hash $which-stream)" ] || { echo "hashes differ"; exit 1; }
+    [ "$(hash "$which-whole")" = "$(hash "$which-stream")" ] || { echo "hashes differ"; exit 1; }
     for mode in whole stream; do
         awk -v name="$which, $mode" '
             NF == 3 {rss[++n] = $1; most = $1 > most ? $1 : most; reader = $2; all = $3}
@@ -96,7 +97,7 @@ for which in ${7:-small large}; do
                  name, rss[int(n / 4) + 1], rss[int(n / 2) + 1], rss[int(3 * n / 4) + 1],
                  rss[n], most
                  printf "reading took %.2f of %.2f s of processor\n",
-                 reader / 100, all / 100}' $which-$mode.rss
+                 reader / 100, all / 100}' "$which"-$mode.rss
     done
-    echo "$which: streamed / in memory, median of $pairs: $(median <$which.ratios)"
+    echo "$which: streamed / in memory, median of $pairs: $(median <"$which.ratios")"
 done

@@ -1,14 +1,9 @@
 #!/bin/bash
 # Files that crash the HDF5 library or take it over, as confine_fault.c plays them: one
 # line, and nothing else can be reached from where they are read. Then: what must work in
-# spite of the walls. bash test_confine.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-shim=$(realpath "$(dirname "$1")/tests/libconfine_fault.so")
-. "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+# spite of the walls.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+shim=$programs/libconfine_fault.so
 [ -e "$shim" ] || fail "$shim is missing"
 make_run lstm
 newest=runs/first/checkpoints/epoch-0002.h5
@@ -28,7 +23,7 @@ reads=("inspect runs/first" "inspect corpus.tutti --verify" "generate runs/first
 sanitized=${TUTTI_TEST_WALLS:-}
 crash="reading it ended in signal 11 \(SIGSEGV\)"
 [ "$sanitized" = no ] && crash="reading it ended" # after the sanitizer's report
-before=$(ls)
+before=$(ls -I "refused*")
 ulimit -c unlimited 2>/dev/null
 for command in "${reads[@]}"; do
     # shellcheck disable=SC2086
@@ -38,11 +33,11 @@ for command in "${reads[@]}"; do
     refuses 1 "^tutti: [^ ]*\.h5: .*SIGKILL" faulty kill "$tutti" $command
 done
 refuses 1 "^tutti: $newest: damaged: .*SIGABRT" faulty abort "$tutti" inspect $newest
-[ "$(ls | grep -v refused)" = "$before" ] || fail "a crash leaves: $(ls)"
+[ "$(ls -I "refused*")" = "$before" ] || fail "a crash leaves: $(ls)"
 for how in "kill" ${sanitized:-null}; do
     [ "$how" != no ] || continue
     code=0
-    faulty "$how" $mpirun -n 2 "$tutti" evaluate runs/first corpus.tutti >ranks.txt 2>&1 ||
+    faulty "$how" "$mpirun" -n 2 "$tutti" evaluate runs/first corpus.tutti >ranks.txt 2>&1 ||
         code=$?
     [ "$code" = 1 ] || fail "evaluate on 2 ranks, $how: exit code $code: $(cat ranks.txt)"
     [ "$(grep -c "^tutti: $newest: .*reading it " ranks.txt)" = 1 ] ||

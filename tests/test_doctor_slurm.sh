@@ -1,15 +1,11 @@
 #!/bin/bash
 # `tutti doctor` under a real srun (slurm/cluster.sh): with and without PMIx, and in a job
 # whose --cpus-per-task gets lost. 77: no Slurm here.
-set -u
-tutti=$(realpath "$1")
-source=$(cd "$2" && pwd)
-. "$source/tests/tiny_run.sh"
-is_open_mpi || { echo "not Open MPI: srun --mpi=pmix does not start its ranks"; exit 77; }
-work=$(mktemp -d)
-trap 'bash "$source/tests/slurm/cluster.sh" stop "$work/cluster"; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 2 || exit
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+is_open_mpi || skip "not Open MPI: srun --mpi=pmix does not start its ranks"
+at_exit 'bash "$tests/slurm/cluster.sh" stop "$work/cluster"'
+bash "$tests/slurm/cluster.sh" start "$work/cluster" 2 || exit
+# shellcheck disable=SC1091 # made by cluster.sh
 . cluster/environment
 
 # finds LEVEL CHECK PATTERN: one line that matches in out.txt.
@@ -32,7 +28,7 @@ done
 
 cat >job.sh <<END
 #!/bin/bash
-$mpirun -n 2 --bind-to core "$tutti" doctor
+"$mpirun" -n 2 --bind-to core "$tutti" doctor
 END
 sbatch -W -N1 -n2 --cpus-per-task=2 -o out.txt job.sh >/dev/null || { cat out.txt >&2; fail "sbatch"; }
 finds ok launch "2 ranks on .*, started by mpirun"

@@ -1,12 +1,7 @@
+#!/bin/bash
 # Outputs of the commands, from outside: devices, pipes, links and standard output; several
 # writers of one name; home folders; processes that a launcher numbers without joining them.
-# bash test_outputs.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-source "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run lstm
 generate() { "$tutti" generate runs/first --seconds 3 --seed 9 "$@"; }
 is_midi() { "$tutti" inspect "$1" --json | grep -q '"outcome": "ok"' || fail "$1 is no MIDI file"; }
@@ -200,7 +195,7 @@ until [ "$(readlink "/proc/$waiting/exe")" = "$tutti" ] &&
 done
 kill -TERM $waiting
 wait $waiting && code=0 || code=$?
-[ $code = 1 ] || fail "a trace without reader, stopped: exit code $code"
+[ "$code" = 1 ] || fail "a trace without reader, stopped: exit code $code"
 cat >expected.txt <<END
 waiting for a reader of pipe
 tutti: stopped by SIGTERM before the first step: pipe: no reader came

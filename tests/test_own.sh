@@ -1,12 +1,8 @@
+#!/bin/bash
 # What preprocess and demo delete and replace, from outside: what they have made, and nothing
-# else, whatever lies in the way. bash test_own.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-shim=$(realpath "$(dirname "$1")/tests/libno_exchange.so")
-source "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+# else, whatever lies in the way.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+shim=$programs/libno_exchange.so
 [ -e "$shim" ] || fail "$shim is missing"
 
 make_corpus corpus 8
@@ -128,7 +124,7 @@ what="^tutti: old: a file, not a dataset"
 rm -r old && echo mine >old && untouched old replace old
 rm old && mkdir old && well replace old
 cmp -s old/index.h5 data/index.h5 || fail "in the place of an empty folder"
-$mpirun -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >said.txt 2>&1 ||
+"$mpirun" -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >said.txt 2>&1 ||
     fail "3 ranks: $(cat said.txt)"
 [ "$(ls -A old | wc -l)" = 3 ] || fail "3 ranks: $(ls -A old)"
 echo "ok: --replace"

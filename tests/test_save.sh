@@ -2,17 +2,9 @@
 # Checkpoints in the background, from outside: a disk that fails, a directory that goes away
 # or can't be written cost a warning and nothing else; a time limit stops the run at every
 # single step without changing it.
-set -u
-tutti=$1
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-make_corpus corpus 30
-"$tutti" preprocess corpus -o data.tutti --shards 6 --split "0.8 0.1 0.1" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 30 6 "0.8 0.1 0.1"
 cat >run.conf <<END
 [data]
 dataset = data.tutti
@@ -36,7 +28,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else $mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
 same() { # RUN WHAT
@@ -159,7 +151,9 @@ for fault in kill-save torn; do
     on 3 train run.conf --resume --set run.dir=runs/$fault >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after $fault"; }
     passed=$(grep -c "checkpoint is passed over: .*$newest: .*truncated" log.txt)
-    [ "$passed" = $([ $fault = torn ] && echo 1 || echo 0) ] ||
+    expected=0
+    [ $fault != torn ] || expected=1
+    [ "$passed" = $expected ] ||
         { cat log.txt >&2; fail "$fault: $passed checkpoints named"; }
     [ -z "$(find runs/$fault -name '*.partial')" ] || fail "$fault: partial files are left"
     same $fault "$fault"

@@ -3,29 +3,20 @@
 # for each group of scenarios. Whatever happens to a job, its run ends with every step once
 # and with the weights of an undisturbed run on one rank without Slurm. 77: no Slurm here.
 #   bash test_slurm.sh TUTTI SOURCE_DIRECTORY [SCENARIO...]
-set -u
-if [ "${TUTTI_TEST_SLURM:-yes}" = no ]; then
-    echo "left out: TUTTI_TEST_SLURM=no"
-    exit 77
-fi
-tutti=$(realpath "$1")
-source=$(cd "$2" && pwd)
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+[ "${TUTTI_TEST_SLURM:-yes}" != no ] || skip "TUTTI_TEST_SLURM=no"
 shift 2
-. "$source/tests/tiny_run.sh"
-is_open_mpi || { echo "not Open MPI: srun --mpi=pmix does not start its ranks"; exit 77; }
-work=$(mktemp -d)
-trap 'bash "$source/tests/slurm/cluster.sh" stop "$work/cluster"; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
+is_open_mpi || skip "not Open MPI: srun --mpi=pmix does not start its ranks"
+at_exit 'bash "$tests/slurm/cluster.sh" stop "$work/cluster"'
+bash "$tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
+# shellcheck disable=SC1091 # made by cluster.sh
 . cluster/environment
 export SLURM_OVERLAP=1
 export OMPI_MCA_odls_base_sigkill_timeout=2 # seconds that mpirun waits at a stop
 
 # ---- the run that nothing disturbs ----
 
-make_corpus corpus 60
-"$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.8 0.1 0.1" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 cat >small.conf <<END
 [data]
 dataset = data.tutti
@@ -173,6 +164,7 @@ signalled() {
     local launch=$1 how=$2 name=signal-$1
     LAUNCH=$launch FIRST=$slow train --job-name="$name" -- --set run.dir="runs/$name"
     until_true 60 "step 7" running_behind "$job" "runs/$name" 7
+    # shellcheck disable=SC2086 # options
     scancel $how "$job"
     completes "$job" "runs/$name" 1 "scancel $how, $launch"
 }
@@ -183,9 +175,9 @@ node_lost() {
     for node in "${nodes#*,}" "${nodes%,*}"; do
         FIRST=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
         until_true 60 "step 12" running_behind "$job" "runs/lost-$node" 12
-        scontrol update NodeName=$node State=DOWN Reason=test
+        scontrol update "NodeName=$node" State=DOWN Reason=test
         until_true 60 "the requeue" is "$job" PENDING
-        scontrol update NodeName=$node State=RESUME
+        scontrol update "NodeName=$node" State=RESUME
         completes "$job" "runs/lost-$node" 1 "a lost node, $node"
     done
 }
@@ -194,13 +186,13 @@ node_lost() {
 death() {
     local launch
     for launch in srun mpirun; do
-        LAUNCH=$launch FIRST="--inject kill@3:25" train --job-name=death-$launch -- \
-            --set run.dir=runs/death-$launch
+        LAUNCH=$launch FIRST="--inject kill@3:25" train "--job-name=death-$launch" -- \
+            --set "run.dir=runs/death-$launch"
         # on a busy machine the launch of the next attempt may fail, too, and is tried again
-        completes "$job" runs/death-$launch "1|2" "death of a rank, $launch"
-        [ "$(grep -c "the launch failed, or a rank died" death-$launch.log)" = \
+        completes "$job" "runs/death-$launch" "1|2" "death of a rank, $launch"
+        [ "$(grep -c "the launch failed, or a rank died" "death-$launch.log")" = \
             "$(fact "$job" Restarts)" ] ||
-            restarted runs/death-$launch "death of a rank, $launch: other restarts"
+            restarted "runs/death-$launch" "death of a rank, $launch: other restarts"
     done
     FIRST="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
         --set run.hang_seconds=5
@@ -236,6 +228,7 @@ failure() {
 }
 
 sweep() {
+    # shellcheck disable=SC2054 # the commas are of the settings
     local grid=(train.learning_rate=0.01,0.02 model.hidden=16,24) index array
     export RUNS=runs/sweep TRAIN=$source/slurm/train.sbatch
     bash "$source/slurm/sweep.sbatch" small.conf "${grid[@]}" >sweep.txt || fail "sweep: the list"
@@ -250,11 +243,11 @@ sweep() {
         [ "$(fact "${array}_$index" JobState)" = COMPLETED ] || { tell; fail "sweep $index"; }
         [ "$(fact "${array}_$index" Restarts)" = 1 ] || { tell; fail "sweep $index: restarts"; }
         # the same settings without Slurm
-        # shellcheck disable=SC2046
-        "$tutti" train $(sed -n "s/^$index: //p" sweep.txt) --set run.dir=runs/plain-$index \
+        # shellcheck disable=SC2046 # words of the list
+        "$tutti" train $(sed -n "s/^$index: //p" sweep.txt) --set "run.dir=runs/plain-$index" \
             >plain.txt 2>&1 || { cat plain.txt >&2; fail "plain $index"; }
-        facts runs/plain-$index >plain.txt
-        facts runs/sweep/00$index | cmp - plain.txt >&2 || { tell; fail "sweep $index"; }
+        facts "runs/plain-$index" >plain.txt
+        facts "runs/sweep/00$index" | cmp - plain.txt >&2 || { tell; fail "sweep $index"; }
     done
     "$tutti" inspect runs/sweep/* >table.txt || fail "the table of the sweep"
     cat table.txt
@@ -268,13 +261,13 @@ scaling() {
     local one launch
     for launch in srun mpirun; do
         one=$(RUNS=runs/scaling LAUNCH=$launch STEPS=8 SKIP=2 ROWS=4 submit -w "$nodes" --nodes=2 \
-            --ntasks-per-node=2 --output=scaling-$launch.log "$source/slurm/scaling.sbatch" \
+            --ntasks-per-node=2 "--output=scaling-$launch.log" "$source/slurm/scaling.sbatch" \
             small.conf) || exit 1
         until_true 90 "the end of scaling" ended "$one"
         [ "$(fact "$one" JobState)" = COMPLETED ] || { tell; fail "scaling"; }
-        cat scaling-$launch.log
+        cat "scaling-$launch.log"
         [ "$(grep -cE '^ +[12] +[24] +(8|16) +[0-9]+ +[0-9.]+ +[0-9.]+ %$' \
-            scaling-$launch.log)" = 4 ] || { tell; fail "scaling: the table"; }
+            "scaling-$launch.log")" = 4 ] || { tell; fail "scaling: the table"; }
     done
     echo "ok: scaling ($SECONDS s)"
 }
@@ -287,7 +280,7 @@ generate() {
         until_true 60 "the end of generate" ended "${array}_$index"
         "$tutti" generate runs/alone -o alone.mid --count 2 --seconds 4 \
             --seed $((7 + index)) >/dev/null 2>&1 || fail "generate"
-        cmp alone-2.mid music/piece-$index-2.mid || { tell; fail "generate: other music"; }
+        cmp alone-2.mid "music/piece-$index-2.mid" || { tell; fail "generate: other music"; }
     done
     echo "ok: generate ($SECONDS s)"
 }

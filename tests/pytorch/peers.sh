@@ -89,7 +89,7 @@ make_player() {
 train() {
     local ranks=$1 rows=$2 precision=$3 run=$4 launch=() set=()
     shift 4
-    ((ranks == 1)) || launch=($mpirun -n "$ranks")
+    ((ranks == 1)) || launch=("$mpirun" -n "$ranks")
     [ "$precision" = float32 ] || set=(--set "train.precision=$precision")
     "${launch[@]}" "$tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset=data.tutti --set model.hidden=512 --set model.embedding=256 \
@@ -122,7 +122,7 @@ wall() {
 
 ours_play() { # ROWS
     local steps=$((1 + 4000 / (1 + $1 / 8))) few=20 short long
-    short=$(wall "$1" $few)
+    short=$(wall "$1" "$few")
     long=$(wall "$1" $((few + steps)))
     awk "BEGIN { printf \"%.0f\n\", $1 * $steps / ($long - $short) }"
 }

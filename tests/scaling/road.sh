@@ -1,3 +1,4 @@
+#!/bin/bash
 # How training behaves on up to 1024 ranks: simulates all that docs/scaling.md says about
 # it. Takes about 40 minutes on two cores; "road.sh quick" leaves out 1024 ranks and takes
 # about 10.

@@ -1,3 +1,4 @@
+#!/bin/bash
 # The table of efficiencies in road.csv.
 #   bash table.sh road.csv
 awk -F, '

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Predicted against measured tokens per second on 1, 2, 3 and 4 ranks of this machine, which
 # is taken to have two cores (host2.xml) and nothing else to do. About 2 minutes.
 #   bash validate.sh BUILD_DIRECTORY DATASET [MEASURED]
@@ -14,7 +15,7 @@ bash "$here/build.sh" "$here/../.." "$work/step"
 
 # The median of the steps' tokens per second, the first few left out.
 train() {
-    $mpirun -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
+    "$mpirun" -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset="$dataset" --set run.dir="$work/run$1" --set run.samples=0 \
         --set model.hidden=512 --set model.embedding=256 --set train.slices="$1" \
         --set train.batch=$((16 * $1)) --set train.max_steps=$steps \
