@@ -102,11 +102,11 @@ struct shard { /* zero-initialise; free with shard_free */
     size_t token_count;
 };
 
-/* Appends to *shard the pieces of one split of shard `index`, with their tokens. Checks
+/* Appends to *out the pieces of one split of shard `index`, with their tokens. Checks
  * the checksums, that every token is in the vocabulary, and the counts against the index.
  */
 enum status dataset_read_shard(const struct dataset *dataset, size_t index,
-                               enum split split, struct shard *shard);
+                               enum split split, struct shard *out);
 void shard_free(struct shard *shard);
 
 /* Calls `take` for the pieces of one split of one shard, in the shard's order, part by

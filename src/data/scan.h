@@ -45,7 +45,7 @@ struct scan { /* zero-initialise; free with scan_free */
  * text (recorded_path.h), so it depends neither on the working directory nor on where
  * the corpus lies; inputs of equal name are told apart by as many of their parent
  * directories as that takes. STATUS_MISUSE for an input that isn't there. */
-enum status scan_inputs(const char *const *inputs, size_t count, struct scan *scan);
+enum status scan_inputs(const char *const *given, size_t count, struct scan *scan);
 
 /* Rank 0's list to all. Collective. */
 enum status scan_broadcast(struct comm *comm, struct scan *scan);
