@@ -66,10 +66,19 @@ wait_until() {
     end=$((SECONDS + limit))
     shift
     until "$@" 2>/dev/null; do
-        ((SECONDS < end)) || fail "$what: not within $limit s"
+        ((SECONDS < end)) || {
+            [ ! -e log.txt ] || tail -n 20 log.txt >&2
+            fail "$what: not within $limit s"
+        }
         sleep 0.05
     done
 }
+
+# wait_for_line FILE PATTERN: until a line of the file, which may not exist yet, matches.
+wait_for_line() { wait_until "a line '$2' in $1" grep -q -- "$2" "$1"; }
+
+# ended PID: true if the process has exited, also where it is still to be waited for.
+ended() { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 
 # Run in the background by tests that kill ranks. With Open MPI 4.1.4 on PMIx 4.2 mpirun can
 # deadlock in PMIx_server_finalize once its ranks are dead: kills those started in $work.

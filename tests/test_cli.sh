@@ -92,7 +92,7 @@ done
 if command -v "$mpirun" >/dev/null; then
     for arguments in 'train typo.conf' 'trian' 'train --no-such-thing' 'train rule.conf'; do
         # shellcheck disable=SC2086
-        timeout 60 "$mpirun" -n 4 "$tutti" $arguments >stdout 2>stderr
+        timeout 300 "$mpirun" -n 4 "$tutti" $arguments >stdout 2>stderr
         code=$?
         lines=$(grep -c '^tutti: ' stderr)
         if [ $code != 2 ] || [ "$lines" != 1 ]; then
@@ -105,7 +105,7 @@ if command -v "$mpirun" >/dev/null; then
     printf '[train]\nbatch = 32\n' >host1/run.conf
     for arguments in 'train run.conf' 'preprocess . -o data --config run.conf'; do
         # shellcheck disable=SC2086
-        timeout 60 "$mpirun" -n 2 bash -c \
+        timeout 300 "$mpirun" -n 2 bash -c \
             "cd host$my_rank && "'exec "$0" "$@"' "$tutti" $arguments \
             >stdout 2>stderr
         code=$?
@@ -115,7 +115,7 @@ if command -v "$mpirun" >/dev/null; then
             cat stderr
             fi
     done
-    timeout 60 "$mpirun" -n 4 "$tutti" train --help >stdout 2>stderr
+    timeout 300 "$mpirun" -n 4 "$tutti" train --help >stdout 2>stderr
     code=$?
     if [ $code != 0 ] || [ "$(grep -c '^Usage' stdout)" != 1 ]; then
         fault "mpirun -n 4 tutti train --help: code $code"

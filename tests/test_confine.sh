@@ -98,18 +98,7 @@ fi
 
 # ---- signals: as without a child ----
 one_child() { # PID: waits for its child, whose pid it prints
-    local child
-    for _ in {1..200}; do
-        child=$(pgrep -P "$1") && echo "$child" && return
-        sleep 0.05
-    done
-}
-gone() { # PID
-    for _ in {1..200}; do
-        [ -e "/proc/$1" ] && ! grep -q "^State:.Z" "/proc/$1/status" 2>/dev/null || return 0
-        sleep 0.05
-    done
-    return 1
+    wait_until "a child of $1" pgrep -P "$1"
 }
 for signal in TERM KILL; do
     (become_faulty spin "$tutti" inspect $newest) &
@@ -120,7 +109,7 @@ for signal in TERM KILL; do
     wait $parent 2>/dev/null
     code=$?
     [ $code = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: exit code $code"
-    gone "$child" || fail "SIG$signal: the child goes on"
+    wait_until "SIG$signal: the end of the child" ended "$child"
 done
 (become_faulty spin "$tutti" inspect $newest) 2>ended.txt &
 parent=$!
@@ -129,10 +118,10 @@ wait $parent 2>/dev/null
 code=$?
 [ $code = 143 ] || fail "a child ended by SIGTERM: exit code $code: $(cat ended.txt)"
 {
-    sleep 0.3
+    wait_until "the end of the reader" test -e closed
     "$tutti" inspect $newest 2>pipe.txt
     echo $? >pipe.code
-} | true
+} | { exec <&-; touch closed; }
 [ "$(cat pipe.code)" = 141 ] || fail "no reader: $(cat pipe.code pipe.txt)"
 (trap '' CHLD && exec "$tutti" inspect $newest >chld.txt 2>&1) ||
     fail "SIGCHLD ignored: $(cat chld.txt)"

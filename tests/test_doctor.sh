@@ -12,7 +12,7 @@ mkdir runs
 doctor() {
     local want=$1 code=0
     shift
-    timeout 60 "$@" >out.txt 2>err.txt || code=$?
+    timeout 300 "$@" >out.txt 2>err.txt || code=$?
     [ "$code" = "$want" ] || { cat out.txt err.txt >&2; fail "$*: exit code $code, not $want"; }
 }
 

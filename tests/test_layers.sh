@@ -5,6 +5,7 @@
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but no
 # *_internal.h of another folder; folders of one layer do not include each other; and each
 # foreign library is known to one unit. include/tutti/tutti.h is the only public header.
+# shellcheck disable=SC2013 # names of files have no blanks
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$source" || exit 1
 
@@ -18,7 +19,6 @@ for file in src/*/*.[ch]; do
         fault "$file: belongs to no layer"
         continue
     fi
-    # shellcheck disable=SC2013 # names have no blanks
     for header in $(sed -n 's|^ *# *include *"\([^"]*\)".*|\1|p' "$file"); do
         checked=$((checked + 1))
         to=${header%/*}
@@ -58,7 +58,6 @@ done
 confined() {
     local pattern=$1
     shift
-    # shellcheck disable=SC2013
     for file in $(grep -lE "^ *# *include *[<\"]($pattern)[>\"]" -r src include); do
         case " $* " in
         *" $file "*) ;;

@@ -138,10 +138,8 @@ cp -r data.tutti bad.tutti
 "$mpirun" -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
     --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
 pid=$!
-for ((i = 0; i < 600; i++)); do
-    [ -s runs/bad/metrics.jsonl ] && [ "$(wc -l <runs/bad/metrics.jsonl)" -ge 5 ] && break
-    sleep 0.1
-done
+five_lines() { [ "$(grep -c . runs/bad/metrics.jsonl)" -ge 5 ]; }
+wait_until "five steps" five_lines
 for shard in bad.tutti/shard-*.h5; do
     size=$(stat -c %s "$shard")
     head -c $((size / 2)) /dev/urandom |

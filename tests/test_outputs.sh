@@ -29,8 +29,8 @@ timeout -s INT 1 "$tutti" generate runs/first -o pipe --seconds 1 >/dev/null 2>&
 [ $? = 124 ] || fail "a pipe without a reader: Ctrl-C doesn't end it"
 generate -o pipe >/dev/null 2>said.txt &
 waiting=$!
-for _ in {1..100}; do grep -q . said.txt || sleep 0.1; done
-sleep 0.2 # more than one look
+wait_for_line said.txt .
+sleep 0.2 # tutti polls the pipe more than once
 cat pipe >piped.mid
 wait $waiting || fail "a pipe whose reader comes late"
 [ "$(cat said.txt)" = "waiting for a reader of pipe" ] && cmp -s piped.mid plain.mid ||
@@ -72,7 +72,7 @@ refuses 2 "^tutti: /dev/fd/9: closed, or not open for writing" \
 for command in "evaluate missing missing" "bench --seconds 3600" "inspect missing" doctor; do
     code=0
     # shellcheck disable=SC2086
-    timeout 60 "$tutti" $command 2>said.txt >&- || code=$?
+    timeout 300 "$tutti" $command 2>said.txt >&- || code=$?
     [ $code = 1 ] && [ "$(wc -l <said.txt)" = 1 ] && grep -q "$closed" said.txt ||
         fail "$command, stdout closed: $code: $(cat said.txt)"
 done
@@ -255,14 +255,14 @@ for variables in SLURM_PROCID=3 "OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4" 
 done
 echo "ok: processes that are not joined"
 if command -v mpirun.mpich >/dev/null; then
-    timeout 60 mpirun.mpich -n 4 "$tutti" --version >said.txt 2>&1
+    timeout 300 mpirun.mpich -n 4 "$tutti" --version >said.txt 2>&1
     [ "$(grep -c '^tutti [0-9]' said.txt)" = 1 ] || fail "MPICH's launch: $(cat said.txt)"
     echo "ok: one line under MPICH's mpirun"
 fi
 if command -v mpirun >/dev/null; then
     for word in --version --help "train --help"; do
         # shellcheck disable=SC2086
-        timeout 60 mpirun -n 4 "$tutti" $word >said.txt 2>&1 || fail "mpirun tutti $word"
+        timeout 300 mpirun -n 4 "$tutti" $word >said.txt 2>&1 || fail "mpirun tutti $word"
         [ "$(grep -cE '^(tutti [0-9.]+$|Usage)' said.txt)" = 1 ] || fail "mpirun: $(cat said.txt)"
     done
     echo "ok: one line under mpirun"

@@ -219,7 +219,7 @@ well demo shown
 # links that come while it runs
 for name in a b c; do echo precious >victim-$name; done
 demo planted >log.txt 2>&1 &
-until [ -e planted/run/lock ]; do sleep 0.05; done
+wait_until "the run of the demo" test -e planted/run/lock
 ln -s ../victim-a planted/demo.txt
 ln -s ../victim-b planted/music-1.mid
 ln victim-c planted/evaluation.json
@@ -232,6 +232,7 @@ echo "ok: demo"
 
 of_demo() { pgrep -f "train $work/killed/train.conf" | while read -r pid; do
     grep -qs "State:.[Z]" "/proc/$pid/status" || echo "$pid"; done; }
+no_demo() { [ -z "$(of_demo)" ]; }
 for ranks in 1 2; do
     rm -rf killed
     "$tutti" demo -o "$work/killed" --pieces 80 --epochs 100000 --ranks $ranks >log.txt 2>&1 &
@@ -244,8 +245,7 @@ for ranks in 1 2; do
     kill -KILL $job
     wait $job 2>/dev/null
     if [ $ranks = 1 ]; then # the next one waits for it by itself
-        for _ in {1..600}; do [ -n "$(of_demo)" ] || break; sleep 0.1; done
-        [ -z "$(of_demo)" ] || fail "$ranks ranks: still there: $(of_demo)"
+        wait_until "the end of the training" no_demo
     fi
     well demo killed
     [ -z "$(of_demo)" ] || fail "$ranks ranks: still there after the next demo: $(of_demo)"

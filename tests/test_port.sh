@@ -47,11 +47,11 @@ export OMPI_MCA_btl=self,vader UCX_TLS=self,sm
 ) &
 job=$!
 pid=()
-for ((i = 0; i < 1200 && ${#pid[@]} < 3; i++)); do
+three_ranks() {
     find_ranks $job
-    sleep 0.05
-done
-[ ${#pid[@]} = 3 ] || { cat log.txt >&2; fail "found ${#pid[@]} ranks"; }
+    [ ${#pid[@]} = 3 ]
+}
+wait_until "three ranks" three_ranks
 python3 "$tests/port_attack.py" "${pid[@]}" >attack.txt 2>&1 ||
     { cat attack.txt log.txt >&2; fail "the attack"; }
 kill -0 $job 2>/dev/null || { cat log.txt >&2; fail "the run had ended before it was closed"; }

@@ -51,7 +51,7 @@ cmp -s performance-1/shard-0001.h5 pianoroll-1/shard-0001.h5 && fail "encodings 
 if ! is_open_mpi; then
     echo "not tested, as this MPI needs shared memory: no room in /dev/shm"
 elif unshare -rm true 2>/dev/null; then
-    timeout -k 5 60 unshare -rm bash -c 'mount -t tmpfs -o size=4k none /dev/shm &&
+    timeout -k 5 300 unshare -rm bash -c 'mount -t tmpfs -o size=4k none /dev/shm &&
         $1 -n 3 "$0" preprocess corpus -o cramped --shards 7' "$tutti" "$mpirun" >out.txt 2>&1 ||
         fail "no room in /dev/shm: $? (124: it hangs): $(cat out.txt)"
     same performance-1 cramped
@@ -292,12 +292,10 @@ done
 # a preprocess at work is left alone
 mkdir busy.partial
 : >busy.partial/UNFINISHED
-(flock 9 && exec sleep 60) 9>busy.partial/UNFINISHED &
+(flock 9 && exec sleep 600) 9>busy.partial/UNFINISHED &
 holder=$!
-for _ in $(seq 1 100); do
-    flock -n busy.partial/UNFINISHED true || break
-    sleep 0.05
-done
+is_locked() { ! flock -n busy.partial/UNFINISHED true; }
+wait_until "the lock" is_locked
 refused 2 "another preprocess is writing it" "$tutti" preprocess one/midi -o busy
 kill $holder
 wait $holder 2>/dev/null || true

@@ -291,20 +291,12 @@ echo "ok: the trace"
 # ---- the lock's text ----
 
 slow="--set run.checkpoint_minutes=0.00001 --set train.epochs=9 --inject slow@0:1:0.3"
-until_line() { # FILE PATTERN: at most a minute
-    local tries=0
-    until grep -q -- "$2" "$1" 2>/dev/null; do
-        sleep 0.05
-        tries=$((tries + 1))
-        [ $tries -lt 1200 ] || { cat log.txt >&2; fail "no '$2' in $1"; }
-    done
-}
 start() { # NAME ARGUMENT...: a run that has written a checkpoint, and is stopped
     # shellcheck disable=SC2086
     "$tutti" train run.conf --set run.dir="runs/$1" $slow "${@:2}" >first.txt 2>&1 &
     first=$!
-    until_line "runs/$1/metrics.jsonl" '"step": 2,'
-    until [ -e "runs/$1/checkpoints/latest" ]; do sleep 0.05; done
+    wait_for_line "runs/$1/metrics.jsonl" '"step": 2,'
+    wait_until "a checkpoint" test -e "runs/$1/checkpoints/latest"
     kill -STOP $first
     until grep -q '^State:.T' /proc/$first/status; do sleep 0.02; done
 }

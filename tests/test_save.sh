@@ -94,25 +94,15 @@ grep -q '^tutti: runs/last: the last checkpoint could not be written; epoch-0001
 on 3 train run.conf --resume --set run.dir=runs/last >log.txt 2>&1 || fail "resume"
 same last "the last checkpoint meets a full disk, and again"
 
-# until FILE PATTERN: at most 20 s
-until_line() {
-    local tries=0
-    until grep -q "$2" "$1" 2>/dev/null; do
-        sleep 0.05
-        tries=$((tries + 1))
-        [ $tries -lt 400 ] || { cat log.txt >&2; fail "no \"$2\" in $1"; }
-    done
-}
-
 # The run stands still while its directory is changed, so a slow machine is in time.
 "$tutti" train run.conf --set run.dir=runs/gone --set run.checkpoint_minutes=0.00001 \
     --inject slow@0:1:0.6 >log.txt 2>&1 &
 pid=$!
-until_line runs/gone/metrics.jsonl '"step": 2,'
+wait_for_line runs/gone/metrics.jsonl '"step": 2,'
 kill -STOP $pid
 mv runs/gone/checkpoints runs/gone/elsewhere
 kill -CONT $pid
-until_line log.txt 'warning: [a-z]*-0.*No such file'
+wait_for_line log.txt 'warning: [a-z]*-0.*No such file'
 kill -STOP $pid
 mv runs/gone/elsewhere runs/gone/checkpoints
 kill -CONT $pid
@@ -136,7 +126,7 @@ umount -l runs/ro/checkpoints
 kill -CONT \$!
 wait \$!
 END
-    timeout 100 unshare -rm bash read_only.sh 2>error.txt ||
+    timeout 300 unshare -rm bash read_only.sh 2>error.txt ||
         { tail -3 error.txt >&2; cat log.txt >&2; fail "a read-only directory"; }
     same ro "a directory that was read-only for a while"
 fi

@@ -94,7 +94,10 @@ for how in new resumed; do
     (fresh "$tutti" train run.conf --resume --set run.dir=runs/early --inject slow@0:1:0.5) \
         >log.txt 2>&1 &
     job=$!
-    until grep -q . runs/early/lock 2>/dev/null; do sleep 0.002; done # it is setting up
+    until grep -q . runs/early/lock 2>/dev/null; do # it is setting up
+        ! ended "$job" || { cat log.txt >&2; fail "HUP while setting up, $how: no lock"; }
+        sleep 0.002
+    done
     kill -HUP "$job"
     wait "$job" && code=0 || code=$?
     stopped early "$code" "HUP while setting up, $how"
@@ -106,7 +109,10 @@ resumes early "HUP while setting up"
     --set run.sample_seconds=200) >log.txt 2>&1 &
 job=$!
 until compgen -G "runs/samples/metrics.jsonl" >/dev/null &&
-    grep -q '"train_loss"' runs/samples/metrics.jsonl; do sleep 0.005; done
+    grep -q '"train_loss"' runs/samples/metrics.jsonl; do
+    ! ended "$job" || { cat log.txt >&2; fail "HUP while samples are written: no epoch"; }
+    sleep 0.005
+done
 kill -HUP "$job"
 wait "$job" && code=0 || code=$?
 stopped samples "$code" "HUP at the end of an epoch"
@@ -161,6 +167,9 @@ job=$!
 wait_for twice 1 "$job"
 sleep 0.2
 kill -INT "$job"
+# until the first one is delivered: two that are pending are one
+is_delivered() { ! grep -q '^ShdPnd:.*[2367abefABEF]$' "/proc/$job/status"; }
+wait_until "the delivery of SIGINT" is_delivered
 sleep 0.3
 kill -INT "$job"
 wait "$job" && code=0 || code=$?

@@ -58,9 +58,10 @@ fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head
 
 steps() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 
-# until SECONDS WHAT COMMAND...: waits for it to succeed.
+# until_true SECONDS WHAT COMMAND...: polls until it succeeds; three times as long on a machine
+# that is busy.
 until_true() {
-    local end=$((SECONDS + $1)) what=$2
+    local end=$((SECONDS + 3 * $1)) what=$2
     shift 2
     until "$@"; do
         ((SECONDS < end)) || { tell; fail "$what does not come"; }
@@ -77,7 +78,7 @@ tell() {
 
 submit() { sbatch --parsable "$@" || { tell; fail "sbatch $*"; }; }
 
-ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
+job_ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
 
 is() { [ "$(fact "$1" JobState)" = "$2" ]; }
 
@@ -93,7 +94,7 @@ restarted() {
 # completes JOB RUN RESTARTS WHAT: and every step is the reference's.
 completes() {
     local restarts
-    until_true 120 "the end of $4" ended "$1"
+    until_true 120 "the end of $4" job_ended "$1"
     restarts=$(fact "$1" Restarts)
     [ "$(fact "$1" JobState)" = COMPLETED ] ||
         { tell; fail "$4: job $1 ended as $(fact "$1" JobState)"; }
@@ -124,7 +125,7 @@ to_the_end() {
     one=$(submit -w "$nodes" --nodes=2 --ntasks-per-node=2 --output=preprocess.log \
         "$source/slurm/preprocess.sbatch" corpus -o again.tutti --shards 16 \
         --split "0.8 0.1 0.1") || exit 1
-    until_true 90 "the end of preprocess" ended "$one"
+    until_true 90 "the end of preprocess" job_ended "$one"
     diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: another dataset"; }
     echo "ok: preprocess ($SECONDS s)"
     train --job-name=end-srun -- --set run.dir=runs/end-srun
@@ -202,7 +203,7 @@ death() {
 
 crash_loop() {
     train --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
-    until_true 90 "the end of a crash loop" ended "$job"
+    until_true 90 "the end of a crash loop" job_ended "$job"
     [ "$(fact "$job" JobState)" = FAILED ] || { tell; fail "loop: $(fact "$job" JobState)"; }
     # more than 2 where the first deaths came before the checkpoint of step 10 was written
     [[ $(fact "$job" Restarts) == [2-4] ]] ||
@@ -215,12 +216,12 @@ crash_loop() {
 # What is wrong stays wrong: not requeued.
 failure() {
     train --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
-    until_true 60 "the end" ended "$job"
+    until_true 60 "the end" job_ended "$job"
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = FAILED/0 ] || { tell; fail "wrong"; }
     FIRST=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
     until_true 60 "step 3" running_behind "$job" runs/cancelled 3
     scancel "$job"
-    until_true 60 "the end" ended "$job"
+    until_true 60 "the end" job_ended "$job"
     sleep 1
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = CANCELLED/0 ] || { tell; fail "cancelled"; }
     ls runs/cancelled/checkpoints/step-*.h5 >/dev/null || { tell; fail "cancelled: no checkpoint"; }
@@ -239,7 +240,7 @@ sweep() {
     until_true 60 "step 12" running_behind "${array}_2" runs/sweep/002 12
     for index in 0 1 2 3; do scancel --batch --signal=USR1 "${array}_$index"; done
     for index in 0 1 2 3; do
-        until_true 60 "the end of the sweep" ended "${array}_$index"
+        until_true 60 "the end of the sweep" job_ended "${array}_$index"
         [ "$(fact "${array}_$index" JobState)" = COMPLETED ] || { tell; fail "sweep $index"; }
         [ "$(fact "${array}_$index" Restarts)" = 1 ] || { tell; fail "sweep $index: restarts"; }
         # the same settings without Slurm
@@ -263,7 +264,7 @@ scaling() {
         one=$(RUNS=runs/scaling LAUNCH=$launch STEPS=8 SKIP=2 ROWS=4 submit -w "$nodes" --nodes=2 \
             --ntasks-per-node=2 "--output=scaling-$launch.log" "$source/slurm/scaling.sbatch" \
             small.conf) || exit 1
-        until_true 90 "the end of scaling" ended "$one"
+        until_true 90 "the end of scaling" job_ended "$one"
         [ "$(fact "$one" JobState)" = COMPLETED ] || { tell; fail "scaling"; }
         cat "scaling-$launch.log"
         [ "$(grep -cE '^ +[12] +[24] +(8|16) +[0-9]+ +[0-9.]+ +[0-9.]+ %$' \
@@ -277,7 +278,7 @@ generate() {
     array=$(COUNT=2 LENGTH=4 SEED=7 OUT=music/piece.mid submit -w "${nodes%,*}" --array=0-1 \
         --output=generate-%a.log "$source/slurm/generate.sbatch" runs/alone) || exit 1
     for index in 0 1; do
-        until_true 60 "the end of generate" ended "${array}_$index"
+        until_true 60 "the end of generate" job_ended "${array}_$index"
         "$tutti" generate runs/alone -o alone.mid --count 2 --seconds 4 \
             --seed $((7 + index)) >/dev/null 2>&1 || fail "generate"
         cmp alone-2.mid "music/piece-$index-2.mid" || { tell; fail "generate: other music"; }

@@ -17,7 +17,7 @@ configuration() {
 runs() {
     local name=$1
     shift
-    timeout 60 "$@" >out 2>&1 || fail "$*: exit code $?: $(cat out)"
+    timeout 300 "$@" >out 2>&1 || fail "$*: exit code $?: $(cat out)"
     [ -e "runs/$name/checkpoints/latest" ] || fail "$*: no runs/$name: $(cat out)"
 }
 
@@ -65,12 +65,12 @@ configuration ranks-stdin | runs ranks-stdin "$mpirun" -n 2 "$tutti" train -
 configuration ranks-fifo >pipe &
 runs ranks-fifo "$mpirun" -n 2 "$tutti" train pipe
 cat split.tsv >pipe &
-timeout 60 "$mpirun" -n 2 "$tutti" preprocess corpus -o ranks-split --split-file pipe \
+timeout 300 "$mpirun" -n 2 "$tutti" preprocess corpus -o ranks-split --split-file pipe \
     >out 2>&1 || fail "split file from a pipe, two ranks: $(cat out)"
 splits ranks-split
 printf '[data]\nsede = 1\n' >pipe &
 code=0
-timeout 60 "$mpirun" -n 2 "$tutti" preprocess corpus -o bad --config pipe >out 2>&1 || code=$?
+timeout 300 "$mpirun" -n 2 "$tutti" preprocess corpus -o bad --config pipe >out 2>&1 || code=$?
 [ "$code" = 2 ] && [ "$(grep -c '^tutti: pipe:2: unknown key sede' out)" = 1 ] ||
     fail "a wrong configuration from a pipe, two ranks: exit code $code: $(cat out)"
 wait

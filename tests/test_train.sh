@@ -193,15 +193,6 @@ done
 
 # ---- two runs that want one directory ----
 
-until_said() { # FILE PATTERN: at most 20 s
-    local tries=0
-    until grep -q "$2" "$1" 2>/dev/null; do
-        sleep 0.05
-        tries=$((tries + 1))
-        [ $tries -lt 400 ] || { cat "$1" >&2; fail "no \"$2\" in $1"; }
-    done
-}
-
 "$tutti" train lstm.conf --set run.dir=runs/locked --set run.checkpoint_minutes=0.0005 \
     --inject slow@0:4:60 >first.txt 2>&1 &
 first=$!
@@ -215,7 +206,7 @@ holder="$(hostname), pid $first"
 [ "$(cat runs/locked/lock)" = "$holder" ] || fail "the lock says $(cat runs/locked/lock)"
 on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 &
 second=$!
-until_said log.txt "^waiting for runs/locked/lock"
+wait_for_line log.txt "^waiting for runs/locked/lock"
 kill -9 $first
 wait $second || { cat log.txt >&2; fail "the lock of a killed run"; }
 same locked lstm "a second run waits for the first one's death"
@@ -294,7 +285,7 @@ refuse() {
     shift 3
     local launch=()
     [ "$ranks" = 0 ] || launch=("$mpirun" -n "$ranks")
-    timeout 20 "${launch[@]}" "$tutti" "$@" >log.txt 2>&1 && got=0 || got=$?
+    timeout 120 "${launch[@]}" "$tutti" "$@" >log.txt 2>&1 && got=0 || got=$?
     [ "$got" = "$code" ] || { cat log.txt >&2; fail "$*: exit code $got, not $code"; }
     [ "$(grep -c '^tutti: ' log.txt)" = 1 ] || { cat log.txt >&2; fail "$*: not one line"; }
     grep -Eq "^tutti: .*$pattern" log.txt || { cat log.txt >&2; fail "$*: not: $pattern"; }

@@ -8,8 +8,9 @@ is_open_mpi ||
     skip "not Open MPI: Hydra kills all ranks with the first, often before the cause is written"
 
 step=10 hang=3           # faults strike in this step; run.hang_seconds
-death_limit=20           # seconds; measured 1 to 2
-hang_limit=$((hang + 15)) # seconds; measured hang + 1 to 3
+# Seconds until all is gone: measured 1 to 2, and hang + 1 to 3, on a machine that is not busy.
+death_limit=60
+hang_limit=$((hang + 60))
 
 make_dataset data.tutti 60 8 "0.8 0.1 0.1"
 cat >run.conf <<END
@@ -65,18 +66,19 @@ start() {
     [ ${#pid[@]} = $((ranks ? ranks : 1)) ] || fail "$*: found ${#pid[@]} ranks"
 }
 
-until_step() { while [ "$(grep -c gradient_norm runs/x/metrics.jsonl)" -lt "$1" ]; do sleep 0.02; done; }
+until_step() { # STEP
+    while [ "$(grep -c gradient_norm runs/x/metrics.jsonl)" -lt "$1" ]; do
+        ! ended $launcher || { cat log.txt >&2; fail "step $1 was not made"; }
+        sleep 0.02
+    done
+}
 
 # finish: waits for the launcher; $code, and $took seconds since the last step was logged.
 finish() {
-    local last child
+    local child
     wait $launcher 2>/dev/null && code=0 || code=$?
     for child in "${pid[@]}"; do
-        while [ -e "/proc/$child" ] && ! grep -q '^State:.[ZX]' "/proc/$child/status" 2>/dev/null; do
-            sleep 0.05
-            last=$(stat -c %Y runs/x/metrics.jsonl)
-            [ $(($(date +%s) - last)) -lt 60 ] || fail "process $child is still there"
-        done
+        wait_until "the end of process $child" ended "$child"
     done
     took=$(awk "BEGIN { printf \"%.1f\", $(date +%s.%N) - $(stat -c %.Y runs/x/metrics.jsonl) }")
 }
@@ -195,7 +197,7 @@ kill "${pid[@]}"
 sleep 1.5
 kill -9 "${pid[1]}"
 finish
-[ "$code" != 0 ] && [ "$(grep -c '^tutti: killed [12] s after the request to stop, in step 5; .* --resume ' log.txt)" = 1 ] ||
+[ "$code" != 0 ] && [ "$(grep -c '^tutti: killed [1-4] s after the request to stop, in step 5; .* --resume ' log.txt)" = 1 ] ||
     { cat log.txt >&2; fail "killed while stopping: exit code $code"; }
 none "killed while stopping"
 echo "ok: killed while stopping"

@@ -127,7 +127,7 @@ start_daemons() {
     for ((node = 1; node <= nodes; node++)); do
         mark slurmd -N "n$node" </dev/null >"$dir/slurmd-n$node.out" 2>&1 || return 1
     done
-    for _ in {1..150}; do
+    for _ in {1..600}; do
         [ "$(nodes_ready)" = "$nodes" ] && return
         grep -qs 'slurmd initialization failed' "$dir"/slurmd-*.log && return 1
         sleep 0.2
