@@ -1,11 +1,11 @@
 #!/bin/bash
-# What streaming costs and holds, measured: a dataset many times data.memory, trained on
-# with all tokens in memory and from disk in turn.
+# Measures the memory and the speed of streaming: trains on a dataset many times data.memory,
+# in turn with all tokens in memory and from disk.
 #   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS] [MODELS]
 # FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB is
 # data.memory (default: a tenth of the tokens). Prints for a small model and for 2 x 512 the
 # resident memory over time of both modes, and the median ratio of their tokens per second.
-# Wants a quiet machine for the second figure; the first needs none.
+# The second figure needs an otherwise idle machine.
 set -u
 tutti=$(realpath "$1")
 work=$2
@@ -71,7 +71,7 @@ train() { # train MODEL MODE MEMORY
     wait $! || { cat "$1-$2.txt" >&2; exit 1; }
 }
 
-# Tokens per second behind the first steps, in which caches fill.
+# Tokens per second after the first steps, in which caches fill.
 rate() {
     sed -n 's/.*"gradient_norm".*"seconds": *\([0-9.e-]*\),.*/\1/p' "runs/$1/metrics.jsonl" |
         tail -n +21 | awk '{s += $1} END {print NR * 16 * 128 / s}'

@@ -6,7 +6,7 @@
 #   kills             a run is killed again and again and resumed, each time on another
 #                     number of ranks, until it is through; then the next one. Killed are, at
 #                     a random moment, one rank or all of them; or, by --inject, the process
-#                     in a step, half-way through a checkpoint, or behind one whose file then
+#                     in a step, half-way through a checkpoint, or after one whose file then
 #                     loses its second half.
 #   checkpoint flips  one bit of a checkpoint; the run is resumed, music is generated.
 #   dataset flips     one bit of a shard or of the index; a run is made with it.
@@ -73,7 +73,7 @@ echo "undisturbed: $steps steps, weights hash $hash"
 
 made() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true; }
 
-# strike KIND PID RANKS: at a random moment behind the next step.
+# strike KIND PID RANKS: at a random moment after the next step.
 strike() {
     local kind=$1 launcher=$2 ranks=$3 before pid=()
     before=$(made)
@@ -123,7 +123,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     runs=$((runs + 1))
 done
 echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
-    "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn behind it" \
+    "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn after it" \
     "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
     "over; $runs of $runs runs have the undisturbed run's weights"
 [ "$passed_over" -ge "${count[torn]}" ] || fail "torn checkpoints were not named"

@@ -16,7 +16,7 @@ doctor() {
     [ "$code" = "$want" ] || { cat out.txt err.txt >&2; fail "$*: exit code $code, not $want"; }
 }
 
-# differ CODE RANKS COMMAND COMMAND: doctor on so many ranks, the second command on the last
+# differ CODE RANKS COMMAND COMMAND: doctor on RANKS ranks, the second command on the last
 # one. (Not by "mpirun COMMAND : COMMAND": PMIx 5.0.7, Debian 13's, dies of several
 # commands.)
 differ() {
@@ -24,7 +24,7 @@ differ() {
         "if [ $my_rank = $(($2 - 1)) ]; then exec $4; else exec $3; fi"
 }
 
-# finds LEVEL CHECK PATTERN: exactly one line of that level and check that matches.
+# finds LEVEL CHECK PATTERN: exactly one line of this level and check matches.
 finds() {
     local lines
     lines=$(grep -cE "^$1 +$2 .*$3" out.txt)
@@ -32,7 +32,7 @@ finds() {
     echo "ok: $1 $2: $3"
 }
 
-# cures PATTERN: the line behind the finding that `finds` has found last.
+# cures PATTERN: a finding comes with a cure that matches.
 cures() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no cure '$1'"; }; }
 
 # no LEVEL: none of that level.

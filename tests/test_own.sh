@@ -143,9 +143,9 @@ refuses 2 "^tutti: loop: can't follow the link" preprocess -o loop
 rm -rf disk link dangling loop
 echo "ok: links"
 
-# ---- preprocess --replace: what happens meanwhile ----
+# ---- preprocess --replace: changes during the work ----
 
-meanwhile() { # EXCHANGES COMMAND: old/ is replaced, and changed in between
+while_replaced() { # EXCHANGES COMMAND: old/ is replaced, and changed in between
     rm -rf old old.* && cp -r data old
     env LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
         ${1:+NO_EXCHANGE=$1} AT_EXCHANGE="$2" "$tutti" preprocess corpus --shards 2 \
@@ -162,23 +162,23 @@ kept() { # PATTERN: under the name that is said, for a reason that matches
     rm -r "$name"
 }
 for no in "" 1; do
-    meanwhile "$no" true
+    while_replaced "$no" true
     [ -z "$(ls -d old.* 2>/dev/null)" ] || fail "left: $(ls -d old.*)"
     [ ! -s log.txt ] || fail "said: $(cat log.txt)"
-    meanwhile "$no" 'echo mine >old/thesis'
+    while_replaced "$no" 'echo mine >old/thesis'
     kept "holds 'thesis'"
-    meanwhile "$no" 'mv old away; mkdir old; echo mine >old/thesis'
+    while_replaced "$no" 'mv old away; mkdir old; echo mine >old/thesis'
     kept "was put there while"
     cmp -s away/index.h5 data/index.h5 || fail "what was moved away was touched"
     rm -r away
-    meanwhile "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
+    while_replaced "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
     [ "$(cat old.replaced/thesis)" = mine ] || fail "old.replaced is gone"
-    meanwhile "$no" 'mkdir there; echo mine >there/thesis; mv old away; ln -s there old'
+    while_replaced "$no" 'mkdir there; echo mine >there/thesis; mv old away; ln -s there old'
     [ "$(cat there/thesis)" = mine ] || fail "through a link"
     rm -rf away there old.replaced*
 done
 rm -rf old
-echo "ok: changes meanwhile"
+echo "ok: changes during the work"
 
 # ---- demo ----
 

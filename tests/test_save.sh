@@ -50,7 +50,7 @@ grep '"train_loss"' runs/whole/metrics.jsonl | tail -1 |
 grep -q "^checkpoints paused training for [0-9.]* s at most, and took [0-9.]* s" log.txt ||
     fail "cost not told"
 
-# ---- a time limit behind every step, on other ranks each time ----
+# ---- a time limit after every step, on other ranks each time ----
 
 # Each start makes one step, or ends an epoch that the one before has left to it.
 starts=0 code=75

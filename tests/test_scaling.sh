@@ -71,10 +71,10 @@ is "$(field 14 "$line") == $alone" || fault "alone: $line"
 line=$(simulate 1 1 rows=4)
 is "$(field 14 "$line") > 1.8 * $alone" || fault "4 rows: $line"
 
-# Waiting costs: all sums behind back-propagation are no faster than under it.
+# Waiting costs: all sums after back-propagation are no faster than during it.
 under=$(field 14 "$(simulate 8 4 network=tcp)")
-behind=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
-is "$behind > $under && $under > $alone" || fault "under $under, behind $behind, alone $alone"
+after=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
+is "$after > $under && $under > $alone" || fault "under $under, after $after, alone $alone"
 
 # What a sum costs, by hand: two ranks of a host swap halves of 132 000 bytes twice, at 0.05
 # ns a byte for either copy and as much for the addition of the first: 33 us of processor
@@ -89,3 +89,4 @@ tcp=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=tcp)")
 is "$tcp > $free + 0.000079" || fault "a sum between hosts: $free s, with TCP $tcp s"
 
 check_faults
+echo "all ok"

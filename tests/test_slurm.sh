@@ -82,7 +82,7 @@ job_ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NOD
 
 is() { [ "$(fact "$1" JobState)" = "$2" ]; }
 
-running_behind() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
+running_after() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
 
 # restarted RUN MESSAGE: too often. Its log, whole, has the reason.
 restarted() {
@@ -151,8 +151,8 @@ preempted() {
     LAUNCH=mpirun FIRST=$slow train --job-name=preempt-mpirun -- \
         --set run.dir=runs/preempt-mpirun
     two=$job
-    until_true 60 "step 12" running_behind "$one" runs/preempt-srun 12
-    until_true 60 "step 12" running_behind "$two" runs/preempt-mpirun 12
+    until_true 60 "step 12" running_after "$one" runs/preempt-srun 12
+    until_true 60 "step 12" running_after "$two" runs/preempt-mpirun 12
     submit -p high -w "$nodes" --nodes=2 --exclusive --job-name=urgent --output=urgent.log \
         --wrap "sleep 1" >/dev/null
     completes "$one" runs/preempt-srun "1|2" "preempted, srun"
@@ -164,7 +164,7 @@ preempted() {
 signalled() {
     local launch=$1 how=$2 name=signal-$1
     LAUNCH=$launch FIRST=$slow train --job-name="$name" -- --set run.dir="runs/$name"
-    until_true 60 "step 7" running_behind "$job" "runs/$name" 7
+    until_true 60 "step 7" running_after "$job" "runs/$name" 7
     # shellcheck disable=SC2086 # options
     scancel $how "$job"
     completes "$job" "runs/$name" 1 "scancel $how, $launch"
@@ -175,7 +175,7 @@ node_lost() {
     local node
     for node in "${nodes#*,}" "${nodes%,*}"; do
         FIRST=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
-        until_true 60 "step 12" running_behind "$job" "runs/lost-$node" 12
+        until_true 60 "step 12" running_after "$job" "runs/lost-$node" 12
         scontrol update "NodeName=$node" State=DOWN Reason=test
         until_true 60 "the requeue" is "$job" PENDING
         scontrol update "NodeName=$node" State=RESUME
@@ -219,7 +219,7 @@ failure() {
     until_true 60 "the end" job_ended "$job"
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = FAILED/0 ] || { tell; fail "wrong"; }
     FIRST=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
-    until_true 60 "step 3" running_behind "$job" runs/cancelled 3
+    until_true 60 "step 3" running_after "$job" runs/cancelled 3
     scancel "$job"
     until_true 60 "the end" job_ended "$job"
     sleep 1
@@ -237,7 +237,7 @@ sweep() {
     says sweep.txt '^submit: sbatch --array=0-3 '
     array=$(FIRST=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
         "$source/slurm/sweep.sbatch" small.conf "${grid[@]}") || exit 1
-    until_true 60 "step 12" running_behind "${array}_2" runs/sweep/002 12
+    until_true 60 "step 12" running_after "${array}_2" runs/sweep/002 12
     for index in 0 1 2 3; do scancel --batch --signal=USR1 "${array}_$index"; done
     for index in 0 1 2 3; do
         until_true 60 "the end of the sweep" job_ended "${array}_$index"

@@ -51,7 +51,7 @@ ends_well "the whole run" 0 train run.conf
 steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 [ $steps -ge 3 ] && [ $steps -le 12 ] || fail "$steps steps an epoch"
 
-# freeze RANKS STEP RUN ARGUMENT...: a run that stands still in the validation behind that
+# freeze RANKS STEP RUN ARGUMENT...: a run that is frozen in the validation after that
 # step; the launcher's pid in $launcher, the ranks' in pid[].
 freeze() {
     local ranks=$1 step=$2 run=$3

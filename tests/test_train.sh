@@ -135,7 +135,7 @@ cmp -s this.txt that.txt && fail "float sums give the exact sum's bits: is it us
 
 steps() { grep -c '"gradient_norm"' "runs/$1/metrics.jsonl" 2>/dev/null || true; }
 
-# wait_for RUN STEPS PID: until the run has made so many steps or has ended.
+# wait_for RUN STEPS PID: until the run has made STEPS steps or has ended.
 wait_for() {
     while kill -0 "$3" 2>/dev/null; do
         local made
@@ -167,7 +167,7 @@ for cell in lstm gru; do
         wait $launcher 2>/dev/null && code=0 || code=$?
         made=$(steps $cell-killed)
         [ "$code" -ne 0 ] && kills=$((kills + 1))
-        echo "killed on $ranks ranks behind step ${made:-0}, code $code"
+        echo "killed on $ranks ranks after step ${made:-0}, code $code"
     done
     on 2 train $cell.conf --resume --set run.dir=runs/$cell-killed >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after kills"; }

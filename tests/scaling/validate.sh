@@ -3,7 +3,7 @@
 # is taken to have two cores (host2.xml) and nothing else to do. About 2 minutes.
 #   bash validate.sh BUILD_DIRECTORY DATASET [MEASURED]
 # DATASET is one that `tutti preprocess` made with the performance encoding (vocabulary 389).
-# Fails if any prediction is off by more than 15 % (ROAD_TOLERANCE).
+# Fails if any prediction is off by more than 15 % (SCALING_TOLERANCE).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 dataset=$2 measured=${3:-$here/measured.txt}
@@ -34,7 +34,7 @@ echo "ranks  predicted  measured  difference   (tokens/s)"
 for ranks in 1 2 3 4; do
     predicted=$(predict $ranks)
     awk -v ranks=$ranks -v predicted="$predicted" -v measured="$(train $ranks)" \
-        -v most="${ROAD_TOLERANCE:-15}" 'BEGIN {
+        -v most="${SCALING_TOLERANCE:-15}" 'BEGIN {
             off = 100 * (predicted / measured - 1)
             printf "%5d  %9.0f  %8.0f  %+8.1f %%\n", ranks, predicted, measured, off
             exit off > most || off < -most }' || failed=yes
