@@ -1,5 +1,5 @@
 /* corpus: a folder of MIDI files for the tests of datasets, a dataset made of it, and
- * what must be in it, computed from the files one by one. Included behind cmocka.h. */
+ * what must be in it, computed from the files one by one. Included after cmocka.h. */
 #ifndef TUTTI_TESTS_CORPUS_H
 #define TUTTI_TESTS_CORPUS_H
 

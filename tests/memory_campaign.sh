@@ -1,11 +1,11 @@
 #!/bin/bash
-# What streaming costs and holds, measured: a dataset many times data.memory, trained on
-# with all tokens in memory and from disk in turn.
+# Measures the memory and the speed of streaming: trains on a dataset many times data.memory,
+# in turn with all tokens in memory and from disk.
 #   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS] [MODELS]
 # FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB is
 # data.memory (default: a tenth of the tokens). Prints for a small model and for 2 x 512 the
 # resident memory over time of both modes, and the median ratio of their tokens per second.
-# Wants a quiet machine for the second figure; the first needs none.
+# The second figure needs an otherwise idle machine.
 set -u
 tutti=$(realpath "$1")
 work=$2
@@ -43,7 +43,7 @@ declare -A model=([small]="--set model.layers=1 --set model.hidden=64 --set mode
 
 # While the process is there: its resident kilobytes, the processor time of its reading
 # thread and of all its threads, in ticks.
-watchdog_memory() { # watchdog_memory PID FILE
+record_memory() { # record_memory PID FILE
     local pages stat task name reader=0
     while read -r _ pages _ <"/proc/$1/statm" && read -r stat <"/proc/$1/stat"; do
         [ "$pages" = 0 ] && break
@@ -57,6 +57,7 @@ watchdog_memory() { # watchdog_memory PID FILE
 }
 
 ticks() { # utime + stime of a line of /proc/PID/stat
+    # shellcheck disable=SC2086 # fields of a line
     set -- ${1##*) }
     echo $((${12} + ${13}))
 }
@@ -66,11 +67,11 @@ train() { # train MODEL MODE MEMORY
     # shellcheck disable=SC2086
     "$tutti" train run.conf ${model[$1]} --set run.dir="runs/$1-$2" --set data.memory="$3" \
         >"$1-$2.txt" 2>&1 &
-    watchdog_memory $! "$1-$2.rss"
+    record_memory $! "$1-$2.rss"
     wait $! || { cat "$1-$2.txt" >&2; exit 1; }
 }
 
-# Tokens per second behind the first steps, in which caches fill.
+# Tokens per second after the first steps, in which caches fill.
 rate() {
     sed -n 's/.*"gradient_norm".*"seconds": *\([0-9.e-]*\),.*/\1/p' "runs/$1/metrics.jsonl" |
         tail -n +21 | awk '{s += $1} END {print NR * 16 * 128 / s}'
@@ -81,14 +82,14 @@ median() { sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 for which in ${7:-small large}; do
     : >"$which.ratios"
     for ((i = 0; i < pairs; i++)); do
-        train $which whole 0
-        train $which stream "$bound"
-        a=$(rate $which-whole) b=$(rate $which-stream)
+        train "$which" whole 0
+        train "$which" stream "$bound"
+        a=$(rate "$which-whole") b=$(rate "$which-stream")
         awk "BEGIN {print $b / $a}" >>"$which.ratios"
         echo "$which: in memory $a, streamed $b tokens/s"
     done
     hash() { grep -o '"weights_hash": *"[^"]*"' "runs/$1/metrics.jsonl" | tail -1; }
-    [ "$(hash $which-whole)" = "$(hash $which-stream)" ] || { echo "hashes differ"; exit 1; }
+    [ "$(hash "$which-whole")" = "$(hash "$which-stream")" ] || { echo "hashes differ"; exit 1; }
     for mode in whole stream; do
         awk -v name="$which, $mode" '
             NF == 3 {rss[++n] = $1; most = $1 > most ? $1 : most; reader = $2; all = $3}
@@ -96,7 +97,7 @@ for which in ${7:-small large}; do
                  name, rss[int(n / 4) + 1], rss[int(n / 2) + 1], rss[int(3 * n / 4) + 1],
                  rss[n], most
                  printf "reading took %.2f of %.2f s of processor\n",
-                 reader / 100, all / 100}' $which-$mode.rss
+                 reader / 100, all / 100}' "$which"-$mode.rss
     done
-    echo "$which: streamed / in memory, median of $pairs: $(median <$which.ratios)"
+    echo "$which: streamed / in memory, median of $pairs: $(median <"$which.ratios")"
 done

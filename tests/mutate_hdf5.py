@@ -3,7 +3,7 @@
 
     mutate_hdf5.py TUTTI [--checkpoints N] [--datasets N] [--seed N] [--only KIND:I]
 
-Needs ./first.conf, ./corpus.tutti and ./runs/first as tests/tiny_run.sh makes them; works
+Needs ./first.conf, ./corpus.tutti and ./runs/first as tests/common.sh makes them; works
 in ./mutations. Flipped bits are found by checksums; this changes values instead: extremes
 in place of numbers, other types and shapes, other storage, links that lead elsewhere,
 lengths that nothing is stored for. Checksums are HDF5's own, and hashes are computed anew

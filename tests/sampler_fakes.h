@@ -25,7 +25,7 @@ struct fake {
     int count;
     void (*fill)(const struct fake *fake, int row, real *logits);
     struct tokens seen[ROWS_MAX]; /* inputs of each row, END first */
-    struct tokens wanted;         /* by row 0: the most probable behind each of them */
+    struct tokens wanted;         /* by row 0: the most probable after each of them */
     real *logits;
 };
 

@@ -6,33 +6,25 @@
 #   kills             a run is killed again and again and resumed, each time on another
 #                     number of ranks, until it is through; then the next one. Killed are, at
 #                     a random moment, one rank or all of them; or, by --inject, the process
-#                     in a step, half-way through a checkpoint, or behind one whose file then
+#                     in a step, half-way through a checkpoint, or after one whose file then
 #                     loses its second half.
 #   checkpoint flips  one bit of a checkpoint; the run is resumed, music is generated.
 #   dataset flips     one bit of a shard or of the index; a run is made with it.
 #
 # TUTTI_TEST_SEED repeats the choices (not the moments). Run by hand; tests/test_soak.sh is
 # a short one. Everything is made in a temporary directory.
-set -u
-tutti=$(realpath "$1")
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 kills_wanted=${2:-200}
 flips_wanted=${3:-200}
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-. "$here/scaling/environment.sh"
-work=$(mktemp -d)
-cd "$work" || exit 1
+. "$tests/scaling/environment.sh"
 end_stuck_mpirun &
-watchdog=$!
-trap 'kill $watchdog; rm -rf "$work"' EXIT
+at_exit "kill $!"
 seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed
 echo "TUTTI_TEST_SEED=$seed"
 shopt -s nullglob
 
-make_corpus corpus 40
-"$tutti" preprocess corpus -o data.tutti --shards 6 --split "0.8 0.1 0.1" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 40 6 "0.8 0.1 0.1"
 cat >run.conf <<END
 [data]
 dataset = data.tutti
@@ -59,7 +51,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec $mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
 # same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
@@ -81,21 +73,16 @@ echo "undisturbed: $steps steps, weights hash $hash"
 
 made() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true; }
 
-# strike KIND PID RANKS: at a random moment behind the next step.
+# strike KIND PID RANKS: at a random moment after the next step.
 strike() {
-    local kind=$1 launcher=$2 ranks=$3 before victims pid=()
+    local kind=$1 launcher=$2 ranks=$3 before pid=()
     before=$(made)
     while kill -0 "$launcher" 2>/dev/null && [ "$(made)" = "$before" ]; do sleep 0.02; done
     sleep "$(printf '0.%03d' $((RANDOM % 500)))"
-    if [ "$ranks" = 0 ]; then
-        victims=$launcher
-    else
-        find_ranks "$launcher"
-        victims=("${pid[@]}")
-        [ "$kind" = rank ] && victims=${victims[RANDOM % (${#victims[@]} + (${#victims[@]} == 0))]:-}
-        [ "$kind" = all ] && victims="${victims[*]}"
-    fi
-    [ -n "$victims" ] && kill -9 $victims 2>/dev/null
+    if [ "$ranks" = 0 ]; then pid=("$launcher"); else find_ranks "$launcher"; fi
+    [ ${#pid[@]} -gt 0 ] || return
+    if [ "$kind" = rank ]; then pid=("${pid[RANDOM % ${#pid[@]}]}"); fi
+    kill -9 "${pid[@]}" 2>/dev/null
 }
 
 declare -A count=([rank]=0 [all]=0 [kill]=0 [kill-save]=0 [torn]=0)
@@ -108,7 +95,7 @@ while [ $kills -lt "$kills_wanted" ]; do
         kind=${kinds[RANDOM % 5]}
         [ $kills -lt "$kills_wanted" ] || kind=none # let it come to its end
         whole=(runs/killed/checkpoints/*.h5)
-        [ ${#whole[@]} -lt 2 ] && [ $kind = torn ] && kind=kill-save # something must be left
+        [ ${#whole[@]} -lt 2 ] && [ "$kind" = torn ] && kind=kill-save # something must be left
         at=$(($(made) + 1 + RANDOM % 15))
         faults=(--inject slow@0:1:0.02)
         case $kind in
@@ -117,14 +104,14 @@ while [ $kills -lt "$kills_wanted" ]; do
         esac
         (on $ranks train run.conf --resume --set run.dir=runs/killed "${faults[@]}" \
             --set run.checkpoint_minutes=0.0005) >log.txt 2>&1 &
-        pid=$!
-        case $kind in rank | all) strike $kind $pid $ranks ;; esac
-        { wait $pid; } 2>/dev/null
+        job=$!
+        case $kind in rank | all) strike "$kind" $job $ranks ;; esac
+        { wait $job; } 2>/dev/null
         code=$?
         starts=$((starts + 1))
         passed_over=$((passed_over + $(grep -c 'a checkpoint is passed over' log.txt)))
         [ $code = 0 ] && break
-        if [ $kind = none ] || { [ $code != 137 ] && ! grep -q 'root cause' log.txt; }; then
+        if [ "$kind" = none ] || { [ $code != 137 ] && ! grep -q 'root cause' log.txt; }; then
             cat log.txt >&2
             fail "a start on $ranks ranks, to be struck by $kind, ends with $code and nothing" \
                 "struck it (TUTTI_TEST_SEED=$seed)"
@@ -136,7 +123,7 @@ while [ $kills -lt "$kills_wanted" ]; do
     runs=$((runs + 1))
 done
 echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
-    "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn behind it" \
+    "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn after it" \
     "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
     "over; $runs of $runs runs have the undisturbed run's weights"
 [ "$passed_over" -ge "${count[torn]}" ] || fail "torn checkpoints were not named"
@@ -182,10 +169,10 @@ while [ $flips -lt "$flips_wanted" ]; do
     "$tutti" inspect "$file" --verify >verify.txt 2>&1 && damaged=0 || damaged=1
     (on 0 train run.conf --resume --set run.dir=runs/flipped) >log.txt 2>&1 && code=0 || code=$?
     named=$(grep -c "a checkpoint is passed over: .*$(basename "$file")" log.txt)
-    if [ $code = 0 ]; then
+    if [ "$code" = 0 ]; then
         same flipped "$file with a flipped bit in byte $offset"
         if [ "$named" -gt 0 ]; then older=$((older + 1))
-        elif [ $damaged = 0 ]; then unused=$((unused + 1))
+        elif [ "$damaged" = 0 ]; then unused=$((unused + 1))
         elif [ "$file" != runs/flipped/checkpoints/"$newest" ]; then unused=$((unused + 1))
         else silent=$((silent + 1)); fi # verify found what resuming didn't say
     elif grep -q "^tutti: .*$(basename "$file")" log.txt; then
@@ -210,7 +197,7 @@ while [ $flips -lt "$flips_wanted" ]; do
     flip_bit "$file" "$offset" $((RANDOM % 8))
     (on $((flips % 8 == 0 ? 2 : 0)) train run.conf --set data.dataset=flipped.tutti \
         --set run.dir=runs/flipped) >log.txt 2>&1 && code=0 || code=$?
-    if [ $code = 0 ]; then
+    if [ "$code" = 0 ]; then
         same flipped "$file with a flipped bit in byte $offset"
         unused=$((unused + 1))
     elif grep -q "^tutti: .*$(basename "$file")" log.txt; then

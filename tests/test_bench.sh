@@ -1,13 +1,7 @@
+#!/bin/bash
 # tutti bench, with a small model and next to no time: that it measures everything, alone and
 # on ranks, as a table and as JSON. How fast it is nobody asks here.
-#   bash test_bench.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$1
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 small="--seconds 0.001 --set model.hidden=48 --set model.embedding=16 --set train.time=8"
 # shellcheck disable=SC2086
@@ -20,7 +14,7 @@ for cell in lstm gru; do
     grep -Eqi 'nan|inf' table.txt && fail "$cell: $(cat table.txt)"
 done
 # shellcheck disable=SC2086
-$mpirun -n 3 "$tutti" bench $small --json >table.json || fail "bench on three ranks"
+"$mpirun" -n 3 "$tutti" bench $small --json >table.json || fail "bench on three ranks"
 python3 - <<'END' || fail "JSON: $(cat table.json)"
 import json
 table = json.load(open("table.json"))
@@ -47,7 +41,7 @@ for group, begins in expected.items():
     assert len(found) == len(begins), (group, found)
     assert all(row.startswith(begin) for row, begin in zip(found, begins)), (group, found)
 END
-$mpirun -n 3 "$tutti" bench --set train.slices=2 2>microbatches.txt && fail "too few microbatches"
+"$mpirun" -n 3 "$tutti" bench --set train.slices=2 2>microbatches.txt && fail "too few microbatches"
 [ "$(grep -c '^tutti: train.slices = 2, but there are 3 ranks' microbatches.txt)" = 1 ] ||
     fail "too few microbatches: $(cat microbatches.txt)"
 refuses 2 "seconds" "$tutti" bench --seconds 0

@@ -1,15 +1,9 @@
 #!/bin/bash
 # The weights of ten small trainings, to the last bit as they were: a change of the bits has
 # to be meant, and gets a new numerics id in matmul_*.c and new hashes here.
-#   bash test_bits.sh TUTTI SOURCE_DIRECTORY
 # TUTTI_TEST_BITS=show prints the hashes and compares none: for two programs, or a new id.
 # OpenBLAS has other bits on other processors, so it is compared with itself alone.
-set -u
-tutti=$(realpath "$1")
-. "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_corpus corpus 60
 "$tutti" preprocess corpus -o corpus.tutti --shards 16 --split "0.8 0.1 0.1" \
@@ -43,10 +37,9 @@ train() {
     for setting in "$@"; do
         [[ $setting == --* ]] && options+=("$setting") || options+=(--set "$setting")
     done
-    $mpirun -n "$ranks" "$tutti" train bits.conf --set run.dir="runs/$name" \
+    "$mpirun" -n "$ranks" "$tutti" train bits.conf --set run.dir="runs/$name" \
         ${options[@]+"${options[@]}"} >log.txt 2>&1 || { cat log.txt >&2; fail "$name"; }
-    hash=$("$tutti" inspect "runs/$name" --json |
-        sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -n 1)
+    hash=$(hash_of "runs/$name")
 }
 
 # is NAME EXPECTED

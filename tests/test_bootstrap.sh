@@ -1,13 +1,7 @@
 #!/bin/bash
 # ./bootstrap build --prefix, without building: a compiler with arguments, relative folders,
 # what is refused; and that no script needs a newer bash than clusters have.
-# bash test_bootstrap.sh TUTTI SOURCE_DIRECTORY
-set -u
-source=$(cd "$2" && pwd)
-. "$source/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Stands in front of CMake: unpacks, and notes what else it is asked for.
 mkdir tools
@@ -88,6 +82,7 @@ echo "ok: a compiler with arguments"
 
 for script in "$source/bootstrap" "$source"/slurm/*.sbatch; do
     grep -q '^set -[a-z]*u' "$script" || continue
+    # shellcheck disable=SC2013 # names have no blanks
     for array in $(grep -oE '[a-z_]+=\(\)' "$script" | sed 's/=()//' | sort -u); do
         # those that are filled, or counted, before they are used
         [[ " all counts files missing objects configurations words " == *" $array "* ]] && continue

@@ -2,7 +2,7 @@
 
     test_checkpoint_h5py.py TUTTI SOURCE_DIRECTORY
 
-runs in a directory that has corpus.tutti and runs/first (see tiny_run.sh). The snippet is taken
+runs in a directory that has corpus.tutti and runs/first (see common.sh). The snippet is taken
 from the page and run on that checkpoint; its step() then goes over every piece of a split, read
 from the shards with h5py alone, and the sum must equal what `tutti evaluate` says about that
 split.

@@ -1,12 +1,6 @@
+#!/bin/bash
 # The program from outside: help, exit codes, messages, one voice under mpirun.
-# Usage: test_cli.sh TUTTI SOURCE_DIRECTORY
-tutti=$1
-[ -x "$tutti" ] || { echo "usage: test_cli.sh TUTTI SOURCE_DIRECTORY"; exit 1; }
-failures=0
-. "$2/tests/mpi.sh"
-work=$(mktemp -d /tmp/tutti-test-XXXXXX)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # expect CODE STREAM PATTERN ARGUMENT...: the exit code, the grep pattern on stdout or stderr,
 # and nothing on the other one.
@@ -17,18 +11,16 @@ expect() {
     "$tutti" "$@" >stdout 2>stderr
     found=$?
     if [ "$found" != "$code" ] || ! grep -q -e "$pattern" "$stream" || [ -s "$other" ]; then
-        echo "FAILED: tutti $*: code $found (expected $code), $stream without: $pattern"
+        fault "tutti $*: code $found (expected $code), $stream without: $pattern"
         head -5 stdout stderr
-        failures=$((failures + 1))
     fi
 }
 
 # one_line: the last failure was one line that begins with "tutti: ".
 one_line() {
     if [ "$(wc -l <stderr)" != 1 ] || ! grep -q '^tutti: ' stderr; then
-        echo "FAILED: not one line:"
+        fault "not one line:"
         cat stderr
-        failures=$((failures + 1))
     fi
 }
 
@@ -79,9 +71,8 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     setpriv --reuid 65534 --regid 65534 --clear-groups ./program preprocess typo.conf \
         -o closed/x/data >stdout 2>stderr
     grep -q 'closed/x: can.t make the directory: Permission denied' stderr || {
-        echo "FAILED: a folder that can't be made"
+        fault "a folder that can't be made"
         cat stderr
-        failures=$((failures + 1))
     }
     one_line
 fi
@@ -92,9 +83,8 @@ for arguments in --help --version 'train --help'; do
     "$tutti" $arguments >/dev/full 2>stderr
     code=$?
     if [ $code != 1 ] || ! grep -q 'standard output: can.t write: No space left' stderr; then
-        echo "FAILED: tutti $arguments >/dev/full: code $code"
+        fault "tutti $arguments >/dev/full: code $code"
         cat stderr
-        failures=$((failures + 1))
     fi
 done
 
@@ -102,38 +92,34 @@ done
 if command -v "$mpirun" >/dev/null; then
     for arguments in 'train typo.conf' 'trian' 'train --no-such-thing' 'train rule.conf'; do
         # shellcheck disable=SC2086
-        timeout 60 $mpirun -n 4 "$tutti" $arguments >stdout 2>stderr
+        timeout 300 "$mpirun" -n 4 "$tutti" $arguments >stdout 2>stderr
         code=$?
         lines=$(grep -c '^tutti: ' stderr)
         if [ $code != 2 ] || [ "$lines" != 1 ]; then
-            echo "FAILED: mpirun -n 4 tutti $arguments: code $code, $lines lines"
+            fault "mpirun -n 4 tutti $arguments: code $code, $lines lines"
             cat stderr
-            failures=$((failures + 1))
-        fi
+            fi
     done
     # The configuration is rank 0's, which alone needs it; all leave if it has none.
     mkdir -p host0 host1
     printf '[train]\nbatch = 32\n' >host1/run.conf
     for arguments in 'train run.conf' 'preprocess . -o data --config run.conf'; do
-        # shellcheck disable=SC2016
-        timeout 60 $mpirun -n 2 bash -c \
+        # shellcheck disable=SC2086
+        timeout 300 "$mpirun" -n 2 bash -c \
             "cd host$my_rank && "'exec "$0" "$@"' "$tutti" $arguments \
             >stdout 2>stderr
         code=$?
         if [ $code != 2 ] || [ "$(grep -c '^tutti: ' stderr)" != 1 ] ||
             ! grep -q "^tutti: run.conf: can't open" stderr; then
-            echo "FAILED: rank 0 without its configuration: $arguments: code $code"
+            fault "rank 0 without its configuration: $arguments: code $code"
             cat stderr
-            failures=$((failures + 1))
-        fi
+            fi
     done
-    timeout 60 $mpirun -n 4 "$tutti" train --help >stdout 2>stderr
+    timeout 300 "$mpirun" -n 4 "$tutti" train --help >stdout 2>stderr
     code=$?
     if [ $code != 0 ] || [ "$(grep -c '^Usage' stdout)" != 1 ]; then
-        echo "FAILED: mpirun -n 4 tutti train --help: code $code"
-        failures=$((failures + 1))
+        fault "mpirun -n 4 tutti train --help: code $code"
     fi
 fi
 
-echo "$failures failures"
-[ $failures = 0 ]
+check_faults

@@ -1,14 +1,9 @@
 #!/bin/bash
 # Files that crash the HDF5 library or take it over, as confine_fault.c plays them: one
 # line, and nothing else can be reached from where they are read. Then: what must work in
-# spite of the walls. bash test_confine.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-shim=$(realpath "$(dirname "$1")/tests/libconfine_fault.so")
-. "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+# spite of the walls.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+shim=$programs/libconfine_fault.so
 [ -e "$shim" ] || fail "$shim is missing"
 make_run lstm
 newest=runs/first/checkpoints/epoch-0002.h5
@@ -28,7 +23,7 @@ reads=("inspect runs/first" "inspect corpus.tutti --verify" "generate runs/first
 sanitized=${TUTTI_TEST_WALLS:-}
 crash="reading it ended in signal 11 \(SIGSEGV\)"
 [ "$sanitized" = no ] && crash="reading it ended" # after the sanitizer's report
-before=$(ls)
+before=$(ls -I "refused*")
 ulimit -c unlimited 2>/dev/null
 for command in "${reads[@]}"; do
     # shellcheck disable=SC2086
@@ -38,11 +33,11 @@ for command in "${reads[@]}"; do
     refuses 1 "^tutti: [^ ]*\.h5: .*SIGKILL" faulty kill "$tutti" $command
 done
 refuses 1 "^tutti: $newest: damaged: .*SIGABRT" faulty abort "$tutti" inspect $newest
-[ "$(ls | grep -v refused)" = "$before" ] || fail "a crash leaves: $(ls)"
+[ "$(ls -I "refused*")" = "$before" ] || fail "a crash leaves: $(ls)"
 for how in "kill" ${sanitized:-null}; do
     [ "$how" != no ] || continue
     code=0
-    faulty "$how" $mpirun -n 2 "$tutti" evaluate runs/first corpus.tutti >ranks.txt 2>&1 ||
+    faulty "$how" "$mpirun" -n 2 "$tutti" evaluate runs/first corpus.tutti >ranks.txt 2>&1 ||
         code=$?
     [ "$code" = 1 ] || fail "evaluate on 2 ranks, $how: exit code $code: $(cat ranks.txt)"
     [ "$(grep -c "^tutti: $newest: .*reading it " ranks.txt)" = 1 ] ||
@@ -103,18 +98,7 @@ fi
 
 # ---- signals: as without a child ----
 one_child() { # PID: waits for its child, whose pid it prints
-    local child
-    for _ in {1..200}; do
-        child=$(pgrep -P "$1") && echo "$child" && return
-        sleep 0.05
-    done
-}
-gone() { # PID
-    for _ in {1..200}; do
-        [ -e "/proc/$1" ] && ! grep -q "^State:.Z" "/proc/$1/status" 2>/dev/null || return 0
-        sleep 0.05
-    done
-    return 1
+    wait_until "a child of $1" pgrep -P "$1"
 }
 for signal in TERM KILL; do
     (become_faulty spin "$tutti" inspect $newest) &
@@ -125,7 +109,7 @@ for signal in TERM KILL; do
     wait $parent 2>/dev/null
     code=$?
     [ $code = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: exit code $code"
-    gone "$child" || fail "SIG$signal: the child goes on"
+    wait_until "SIG$signal: the end of the child" ended "$child"
 done
 (become_faulty spin "$tutti" inspect $newest) 2>ended.txt &
 parent=$!
@@ -134,10 +118,10 @@ wait $parent 2>/dev/null
 code=$?
 [ $code = 143 ] || fail "a child ended by SIGTERM: exit code $code: $(cat ended.txt)"
 {
-    sleep 0.3
+    wait_until "the end of the reader" test -e closed
     "$tutti" inspect $newest 2>pipe.txt
     echo $? >pipe.code
-} | true
+} | { exec <&-; touch closed; }
 [ "$(cat pipe.code)" = 141 ] || fail "no reader: $(cat pipe.code pipe.txt)"
 (trap '' CHLD && exec "$tutti" inspect $newest >chld.txt 2>&1) ||
     fail "SIGCHLD ignored: $(cat chld.txt)"

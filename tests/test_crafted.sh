@@ -2,16 +2,10 @@
 # Files whose object headers were changed and have right checksums again (crafted_h5.py).
 # Many are refused, some are read as if nothing was, some crash the HDF5 library or make it
 # run for ever: each has an exit code and at most one line. More of them, or others:
-#   TUTTI_TEST_SEEDS="1 400" bash test_crafted.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-here=$(cd "$(dirname "$0")" && pwd)
-. "$2/tests/tiny_run.sh"
-[ "${TUTTI_TEST_WALLS:-}" != no ] || exit 77 # crashes have a report of the sanitizer
-command -v python3 >/dev/null || { echo "no python3"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+#   TUTTI_TEST_SEEDS="1 400" bash tests/test_crafted.sh TUTTI
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+[ "${TUTTI_TEST_WALLS:-}" != no ] || skip "left out under a sanitizer: crashes end in its report"
+command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 read -r first last <<<"${TUTTI_TEST_SEEDS:-1 60}"
 ulimit -S -t 3 # seconds for what runs for ever
@@ -36,13 +30,13 @@ for ((seed = first; seed <= last; seed++)); do
     1) file=corpus.tutti/shard-0001.h5 copy=crafted.tutti/shard-0001.h5 ;;
     2) file=runs/first/checkpoints/epoch-0002.h5 copy=crafted.h5 ;;
     esac
-    python3 "$here/crafted_h5.py" $file $copy "$seed" || fail "seed $seed: crafted_h5.py"
-    if [ $copy = crafted.h5 ]; then
+    python3 "$tests/crafted_h5.py" "$file" "$copy" "$seed" || fail "seed $seed: crafted_h5.py"
+    if [ "$copy" = crafted.h5 ]; then
         try "$seed" "$tutti" inspect crafted.h5 --verify
         try "$seed" "$tutti" generate crafted.h5 -o out.mid --seconds 1
     else
         try "$seed" "$tutti" inspect crafted.tutti --verify
-        cp $file $copy
+        cp "$file" "$copy"
     fi
 done
 echo "seeds $first to $last: $crashes crashes in a child"

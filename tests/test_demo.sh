@@ -1,10 +1,7 @@
+#!/bin/bash
 # demo, from outside: what it leaves, what it says, what it refuses.
-# bash test_demo.sh TUTTI SOURCE_DIRECTORY
-set -euo pipefail
-tutti=$1
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -eo pipefail
 
 fail() {
     echo "FAILED: $*" >&2

@@ -1,7 +1,6 @@
 #!/bin/bash
 # The documentation: every relative link and #anchor leads somewhere, the commands that it
 # shows run, and the settings that it names exist.
-#   bash test_docs.sh TUTTI SOURCE_DIRECTORY
 #
 # Code blocks are fenced and have a language. Those called
 #   sh        are run as they are;
@@ -14,25 +13,15 @@
 # and anywhere in a document
 #   <!-- starts after the README's session -->
 # which puts what README.md has made into the folder. What is left out is listed.
-set -u
-tutti=$(realpath "$1")
-source=$(realpath "$2")
-. "$source/tests/tiny_run.sh"
-python=${TUTTI_PYTHON:-/usr/bin/python3}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset "${!SLURM_@}"
 export LC_ALL=C
-faults=0
-fault() { echo "$*"; faults=$((faults + 1)); }
 
 cd "$source" || exit 1
 linked=()
 for document in README.md CONTRIBUTING.md CHANGELOG.md docs/*.md; do
     [ -e "$document" ] && linked+=("$document")
 done
-cd "$work" || exit 1
 
 # ---- links and anchors ----
 
@@ -192,8 +181,9 @@ make_folder() {
 run_script() {
     (
         cd folder || exit
-        [ "$1" = README.md ] || PATH=$PWD/build/release:$PATH
-        OPENBLAS_NUM_THREADS=1 timeout 300 bash -eo pipefail ../script.sh
+        path=$PATH
+        [ "$1" = README.md ] || path=$PWD/build/release:$PATH
+        PATH=$path OPENBLAS_NUM_THREADS=1 timeout 300 bash -eo pipefail ../script.sh
     ) >log.txt 2>&1 </dev/null
 }
 
@@ -256,5 +246,5 @@ for document in "${linked[@]}"; do
     done < <(named "$document")
 done
 
-[ "$faults" = 0 ] || fail "$faults faults"
+check_faults
 echo ok

@@ -2,15 +2,9 @@
 # `tutti doctor`: a healthy machine has no fault, and each fault that can be provoked here
 # is found, on the right ranks, with a cure. Some are provoked by a small library that is
 # put in front of the C library, where there is a compiler.
-set -u
-tutti=$1
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
-openblas="--set train.products=openblas" # whose products may have threads
+openblas=(--set train.products=openblas) # whose products may have threads
 unset "${!SLURM_@}"
 mkdir runs
 
@@ -18,19 +12,19 @@ mkdir runs
 doctor() {
     local want=$1 code=0
     shift
-    timeout 60 "$@" >out.txt 2>err.txt || code=$?
+    timeout 300 "$@" >out.txt 2>err.txt || code=$?
     [ "$code" = "$want" ] || { cat out.txt err.txt >&2; fail "$*: exit code $code, not $want"; }
 }
 
-# differ CODE RANKS COMMAND COMMAND: doctor on so many ranks, the second command on the last
+# differ CODE RANKS COMMAND COMMAND: doctor on RANKS ranks, the second command on the last
 # one. (Not by "mpirun COMMAND : COMMAND": PMIx 5.0.7, Debian 13's, dies of several
 # commands.)
 differ() {
-    doctor "$1" $mpirun --bind-to none -n "$2" bash -c \
+    doctor "$1" "$mpirun" --bind-to none -n "$2" bash -c \
         "if [ $my_rank = $(($2 - 1)) ]; then exec $4; else exec $3; fi"
 }
 
-# finds LEVEL CHECK PATTERN: exactly one line of that level and check that matches.
+# finds LEVEL CHECK PATTERN: exactly one line of this level and check matches.
 finds() {
     local lines
     lines=$(grep -cE "^$1 +$2 .*$3" out.txt)
@@ -38,7 +32,7 @@ finds() {
     echo "ok: $1 $2: $3"
 }
 
-# cures PATTERN: the line behind the finding that `finds` has found last.
+# cures PATTERN: a finding comes with a cure that matches.
 cures() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no cure '$1'"; }; }
 
 # no LEVEL: none of that level.
@@ -53,7 +47,7 @@ no fault
 finds ok launch "1 rank on 1 host .*without a launcher"
 finds ok directory "write and fsync.*atomic rename.*this rank"
 finds ok "file locks" "flock, fcntl and HDF5 files work"
-doctor 0 $mpirun -n 3 "$tutti" doctor --run-dir runs
+doctor 0 "$mpirun" -n 3 "$tutti" doctor --run-dir runs
 no fault
 finds ok launch "3 ranks on 1 host .*mpirun"
 finds ok directory "runs .*visible to all ranks"
@@ -62,7 +56,7 @@ finds ok ports "all ranks can connect"
 finds "(ok|note)" sum "allreduce of a gradient of 31\.8 MB in .* ms"
 [ -z "$(ls -A runs)" ] || fail "something is left in the directory"
 
-doctor 0 $mpirun -n 2 "$tutti" doctor --json
+doctor 0 "$mpirun" -n 2 "$tutti" doctor --json
 if command -v python3 >/dev/null; then
     python3 - <<'END' || fail "--json"
 import json
@@ -105,7 +99,7 @@ finds note launch "job has 8 tasks, but this is one process"
 doctor 0 env SLURM_JOB_ID=1 SLURM_JOB_END_TIME=1700000000 SLURM_STEP_NUM_TASKS=4 \
     SLURM_PROCID=0 "$tutti" doctor
 finds note launch "left over from job 1, whose end .* has passed"
-doctor 1 $mpirun -n 3 "$tutti" doctor --set train.slices=2
+doctor 1 "$mpirun" -n 3 "$tutti" doctor --set train.slices=2
 finds fault microbatches "3 ranks, but train.slices = 2: each rank needs"
 refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3
 refuses 2 'missing.conf' "$tutti" doctor missing.conf
@@ -125,12 +119,12 @@ fi
 # ---- cores ----
 
 one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core that we may use
-doctor 0 $mpirun -n 2 --bind-to none taskset -c "$one" "$tutti" doctor
+doctor 0 "$mpirun" -n 2 --bind-to none taskset -c "$one" "$tutti" doctor
 finds warning binding "all ranks share 1 core: 2 threads"
-doctor 0 taskset -c "$one" "$tutti" doctor $openblas --set train.threads=3
+doctor 0 taskset -c "$one" "$tutti" doctor "${openblas[@]}" --set train.threads=3
 finds warning binding "rank 0 .*: 3 threads on 1 core"
 cures "train.threads=1"
-doctor 0 $mpirun -n 2 --bind-to none "$tutti" doctor $openblas --set "train.threads=$cores"
+doctor 0 "$mpirun" -n 2 --bind-to none "$tutti" doctor "${openblas[@]}" --set "train.threads=$cores"
 finds warning binding "all ranks share $cores cores?: $((2 * cores)) threads"
 doctor 0 taskset -c "$one" "$tutti" doctor
 finds ok binding "1 rank x 1 thread"
@@ -146,7 +140,7 @@ fi
 doctor 0 env SLURM_CPUS_PER_TASK=4 SLURM_PROCID=0 taskset -c "$one" "$tutti" doctor
 finds warning cpus-per-task "cpus-per-task=4 did not reach rank 0"
 cures "SRUN_CPUS_PER_TASK"
-doctor 0 env SLURM_CPUS_PER_TASK=4 $mpirun --bind-to none -n 2 taskset -c "$one" "$tutti" doctor
+doctor 0 env SLURM_CPUS_PER_TASK=4 "$mpirun" --bind-to none -n 2 taskset -c "$one" "$tutti" doctor
 finds warning cpus-per-task "did not reach all ranks"
 cures "mpirun (--map-by slot:PE=4|-bind-to core:4)"
 doctor 0 env OMP_NUM_THREADS=8 "$tutti" doctor
@@ -155,8 +149,8 @@ finds note threads "OMP_NUM_THREADS=8 has no effect: train.threads = 1 is used"
 # ---- processors ----
 
 if [ "$(uname -m)" = x86_64 ]; then
-    nehalem="env OPENBLAS_CORETYPE=Nehalem $tutti doctor $openblas"
-    prescott="env OPENBLAS_CORETYPE=Prescott $tutti doctor $openblas"
+    nehalem="env OPENBLAS_CORETYPE=Nehalem $tutti doctor ${openblas[*]}"
+    prescott="env OPENBLAS_CORETYPE=Prescott $tutti doctor ${openblas[*]}"
     differ 1 3 "$nehalem" "$prescott"
     finds fault processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
     cures "train.products = packed; or OPENBLAS_CORETYPE=Prescott on all"
@@ -165,6 +159,7 @@ if [ "$(uname -m)" = x86_64 ]; then
     finds warning processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
     differ 0 2 "env OPENBLAS_CORETYPE=Nehalem $tutti doctor" \
         "env OPENBLAS_CORETYPE=Prescott $tutti doctor" # by our own products: all one
+    # shellcheck disable=SC2086
     doctor 0 $nehalem
     if grep -q 'own kernels avx512' out.txt; then
         finds note processors "uses its Nehalem kernels, set by OPENBLAS_CORETYPE"

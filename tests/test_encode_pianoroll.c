@@ -280,9 +280,9 @@ static void the_finest_grid_comes_back(void **state)
     struct tokens tokens = {0}, again = {0};
     struct notes notes = {0};
     for (int step = 0; step < 3000; step++) {
-        for (token key = 0; key < KEYS; key++)
+        for (int key = 0; key < KEYS; key++)
             if (step == 0 || step == 2999 || dice_below(&dice, 40) == 0)
-                assert_int_equal(tokens_append(&tokens, key), STATUS_OK);
+                assert_int_equal(tokens_append(&tokens, (token)key), STATUS_OK);
         assert_int_equal(tokens_append(&tokens, STEP), STATUS_OK);
     }
     assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &notes),

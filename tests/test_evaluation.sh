@@ -1,18 +1,15 @@
+#!/bin/bash
 # evaluate, from outside: notes are the tokens', baselines the checkpoint's, whatever dataset it is
-# asked about. bash test_evaluation.sh TUTTI SOURCE_DIRECTORY
-set -eu
-tutti=$1
-source "$2/tests/tiny_run.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+# asked about.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
 make_corpus corpus 60
 mkdir tests
 for ((i = 0; i < 60; i++)); do
     file=tune-$(printf %03d $i).mid split="train"
     [ $((i % 6)) = 4 ] && split="valid"
-    [ $((i % 6)) = 5 ] && split="test" && cp corpus/$file tests && printf 'tests/%s\ttest\n' $file >&3
-    printf 'corpus/%s\t%s\n' $file $split
+    [ $((i % 6)) = 5 ] && split="test" && cp "corpus/$file" tests && printf 'tests/%s\ttest\n' "$file" >&3
+    printf 'corpus/%s\t%s\n' "$file" $split
 done >split.tsv 3>tests.tsv
 preprocess() { "$tutti" preprocess "$@" --shards 4 >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "$*"; }; }
 preprocess corpus -o own.tutti --split-file split.tsv
@@ -51,7 +48,7 @@ drums() { # drums FILE PITCH: 12 quarter notes, each with two drums
         body+=$(printf '6080%02x400089244000892640' $(($2 + k % 7)))
     done
     body+=00ff2f00
-    printf '%b' "$(sed 's/../\\x&/g' <<<"4d546864000000060000000100604d54726b$(printf %08x $((${#body} / 2)))$body")" >"$1"
+    write_hex "$1" "4d546864000000060000000100604d54726b$(printf %08x $((${#body} / 2)))$body"
 }
 mkdir drummed
 for ((i = 0; i < 9; i++)); do
@@ -98,7 +95,7 @@ done
 
 # Without a launcher Open MPI 4 gets no folder of its own, which all processes of a user
 # would share and remove from under each other.
-if $mpirun --version 2>/dev/null | grep -q "Open MPI) 4"; then
+if "$mpirun" --version 2>/dev/null | grep -q "Open MPI) 4"; then
     TMPDIR=/dev/null "$tutti" evaluate runs/own own.tutti >said.txt 2>&1 ||
         fail "no folder for temporary files: $(head -8 said.txt)"
 fi

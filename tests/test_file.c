@@ -100,7 +100,7 @@ static mode_t kind(const char *path)
 /* ---- stand-ins for two functions of the C library ---- */
 
 static bool no_random_numbers;
-static int refused_names; /* so many that linkat is still to refuse */
+static int refused_names; /* how many more linkat refuses */
 static char last_name[300];
 
 ssize_t getrandom(void *bytes, size_t size, unsigned flags)

@@ -1,11 +1,7 @@
+#!/bin/bash
 # generate, from outside: files, sameness, primer, length, refusals.
-# bash test_generate.sh TUTTI SOURCE_DIRECTORY
-set -eu
-tutti=$1
-source "$2/tests/tiny_run.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
 make_run lstm
 
 # field FILE KEY: a number or text of `inspect --json`

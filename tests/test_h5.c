@@ -489,7 +489,7 @@ static void other_files_are_refused_by_name(void **state)
         fails(h5_open(path, &file), "truncated");
         assert_null(file);
     }
-    const size_t version = 8; /* of the superblock, behind the signature */
+    const size_t version = 8; /* of the superblock, after the signature */
     bytes[version] ^= 0xff;
     ok(file_write(path, bytes, size));
     fails(h5_open(path, &file), "superblock");

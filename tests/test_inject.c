@@ -1,4 +1,4 @@
-/* inject: what is read, what is refused, and when an entry is due. The list is the
+/* inject: what is read, what is refused, and when an entry strikes. The list is the
  * process's and only grows, so each test uses faults of its own. */
 #include <setjmp.h>
 #include <signal.h>
@@ -97,7 +97,7 @@ static void a_fault_of_a_save_strikes_at_the_next_one(void **state)
     assert_false(inject_due(FAULT_FULL_DISK, 9));
     assert_true(inject_due(FAULT_FULL_DISK, 14));
     assert_false(inject_due(FAULT_FULL_DISK, 14));
-    added("io-error@*:5"); /* is past: the process went on from a checkpoint behind it */
+    added("io-error@*:5"); /* is past: the process went on from a checkpoint after it */
     assert_false(inject_due(FAULT_IO_ERROR, 14));
 }
 

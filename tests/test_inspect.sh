@@ -1,11 +1,7 @@
+#!/bin/bash
 # inspect, from outside: what it recognises, says, verifies, compares and refuses.
-# bash test_inspect.sh TUTTI SOURCE_DIRECTORY
-set -eu
-tutti=$1
-source "$2/tests/tiny_run.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
 make_corpus corpus 60
 cp corpus/tune-000.mid corpus/copy.mid
 write_midi corpus/short.mid 60
@@ -75,7 +71,7 @@ fi
 # ---- a piece that can't be encoded is named, as are its file and what is wrong ----
 if "$python" -c "import h5py, numpy, ctypes; ctypes.CDLL('libxxhash.so.0')" 2>/dev/null; then
     "$tutti" preprocess corpus -o late.tutti --shards 1 >log.txt 2>&1 || fail "preprocess, one shard"
-    PYTHONPATH=$2/tests "$python" -B - <<'END'
+    PYTHONPATH=$source/tests "$python" -B - <<'END'
 from mutate_hdf5 import Shard, edit, repair_dataset
 with edit("late.tutti/shard-0000.h5") as f:
     shard = Shard(f)
@@ -98,10 +94,10 @@ has "$json" '"history":\[\{"epoch":1,.*\{"epoch":2,.*"weights_hash":"[0-9a-f]{16
 has "$json" '"parameters":13437'
 has "$json" '"name":"lstm0/weight_hh","shape":\[64,16\]'
 first=$("$tutti" inspect runs/first/checkpoints/epoch-0001.h5 --json)
-hash_of() { tr -d ' \n' <<<"$1" | grep -o '"weights_hash":"[0-9a-f]*"' | sed -n "$2p"; }
-[ "$(hash_of "$json" 1)" = "$(hash_of "$json" 3)" ] || fail "hash is not the last epoch's"
-[ "$(hash_of "$first" 1)" = "$(hash_of "$json" 2)" ] || fail "epoch 1's hash is not in the history"
-[ "$(hash_of "$first" 1)" != "$(hash_of "$json" 1)" ] || fail "two epochs, one hash"
+nth_hash() { tr -d ' \n' <<<"$1" | grep -o '"weights_hash":"[0-9a-f]*"' | sed -n "$2p"; }
+[ "$(nth_hash "$json" 1)" = "$(nth_hash "$json" 3)" ] || fail "hash is not the last epoch's"
+[ "$(nth_hash "$first" 1)" = "$(nth_hash "$json" 2)" ] || fail "epoch 1's hash is not in the history"
+[ "$(nth_hash "$first" 1)" != "$(nth_hash "$json" 1)" ] || fail "two epochs, one hash"
 text=$("$tutti" inspect runs/first)
 says "$text" "lstm1/weight_ih +64 x 16 "
 says "$text" "train.batch +4 +\(default: 32\)"
@@ -152,14 +148,13 @@ best_of() {
         "$1/metrics.jsonl" | sort -g | head -1
 }
 line=1
-for run in $(for run in first second; do echo "$(best_of runs/$run) $run"; done | sort -g | cut -d' ' -f3); do
+for name in first second; do echo "$(best_of runs/$name) $name"; done | sort -g >ordered.txt
+while read -r loss epoch run; do
     line=$((line + 1))
-    read -r loss epoch < <(best_of runs/$run)
-    hash=$("$tutti" inspect runs/$run --json | tr -d ' \n' | grep -Eo '"weights_hash":"[0-9a-f]*"' |
-        head -1 | cut -d'"' -f4)
+    hash=$(hash_of "runs/$run")
     says "$(sed -n ${line}p table.txt)" \
         "^runs/$run +.* 2/2 +[0-9]+ +$(printf %.4f "$loss") +$epoch +[0-9]+  $hash\$"
-done
+done <ordered.txt
 says "$(sed -n 1p table.txt)" '^run +train.batch +train.learning_rate +train.max_steps +epoch +step +valid loss'
 says "$(grep ^runs/second table.txt)" '^runs/second +8 +0.02 +0 +2/2'
 # A run that train.max_steps has ended within an epoch was validated there.

@@ -1,14 +1,13 @@
+#!/bin/bash
 # Who may include whom, read off the folders' names. The layers, lowest first:
 #   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate | api |
 #   demo | cli
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but no
 # *_internal.h of another folder; folders of one layer do not include each other; and each
 # foreign library is known to one unit. include/tutti/tutti.h is the only public header.
-#   bash test_layers.sh TUTTI SOURCE_DIRECTORY
-set -u
-cd "$2" || exit 1
-faults=0
-fault() { echo "$*"; faults=$((faults + 1)); }
+# shellcheck disable=SC2013 # names of files have no blanks
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$source" || exit 1
 
 declare -A layer=([base]=0 [midi]=1 [kernels]=1 [h5]=1 [comm]=2 [watchdog]=3 [encode]=3
                   [nn]=3 [data]=4 [train]=5 [generate]=6 [api]=7 [demo]=8 [cli]=9)
@@ -77,5 +76,5 @@ confined 'ini\.h' src/base/options_read.c
 confined 'xxhash\.h' src/base/hash.c
 confined 'Random123/.*' src/base/rng.c
 
-[ "$faults" -eq 0 ] || { echo "$faults faults"; exit 1; }
+check_faults
 echo "$checked includes keep to the layers"

@@ -1,12 +1,9 @@
+#!/bin/bash
 # The library in another program: library_example, built from tutti.h alone, makes what
-# `tutti generate` makes. bash test_library.sh TUTTI SOURCE_DIRECTORY
-set -eu
-tutti=$1
-example=$(dirname "$1")/tests/library_example
-source "$2/tests/tiny_run.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+# `tutti generate` makes.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
+example=$programs/library_example
 make_run gru
 write_midi primer.mid 60 62 64 65 67 69 71 72
 
@@ -21,8 +18,8 @@ for seed in 9223372036854775808 18446744073709551615; do
     cmp -s here-seed.mid seed-2.mid || fail "seed $seed: library and command differ"
     cmp -s here-seed.mid here.mid && fail "seed $seed is seed 42"
 done
-hash=$("$tutti" inspect runs/first/checkpoints/best --json | grep -o '"weights_hash": *"[0-9a-f]*"' | head -1)
-grep -q "weights $(sed 's/.*"\([0-9a-f]*\)"$/\1/' <<<"$hash")" said.txt ||
+hash=$(hash_of runs/first/checkpoints/best)
+grep -q "weights $hash" said.txt ||
     fail "weights hash: $hash, said: $(cat said.txt)"
 grep -q "^note 0: pitch" said.txt || fail "no notes: $(cat said.txt)"
 
@@ -36,13 +33,13 @@ cmp -s primed.mid here.mid && fail "the primer changes nothing"
 # The shared library shows the functions of tutti.h and nothing else, and serves Python.
 shared=$(dirname "$tutti")/libtutti.so
 nm -D --defined-only "$shared" | sed 's/.* //' | sort >visible.txt
-sed -n 's/^[a-z].*\b\(tutti_[a-z_]*\)(.*/\1/p' "$2/include/tutti/tutti.h" | sort >declared.txt
+sed -n 's/^[a-z].*\b\(tutti_[a-z_]*\)(.*/\1/p' "$source/include/tutti/tutti.h" | sort >declared.txt
 [ "$(wc -l <declared.txt)" -ge 13 ] || fail "found only $(wc -l <declared.txt) functions in tutti.h"
 diff declared.txt visible.txt >&2 || fail "symbols of libtutti.so (>) and functions of tutti.h (<)"
 if nm -D "$shared" | grep -q __asan; then
     echo "library: no Python client, as it has not the sanitizer's runtime"
 else
-    /usr/bin/env python3 "$2/tests/library_client.py" "$shared" runs/first python.mid >said.txt ||
+    /usr/bin/env python3 "$tests/library_client.py" "$shared" runs/first python.mid >said.txt ||
         fail "the Python client"
     cmp -s python.mid there-2.mid || fail "Python and the command make different files"
 fi
@@ -60,7 +57,7 @@ cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats per minute: different
 "$tutti" inspect slow-here.mid | grep -q ' 80.00 beats per minute' || fail "not at 80 beats per minute"
 
 # Installed, a program is built with what tutti.pc says, against either kind of library.
-cc=${CC:-cc} source=$2
+cc=${CC:-cc}
 client() { # KIND PREFIX
     local kind=$1 prefix=$2 pc flags
     pc=$(find "$prefix" -name tutti.pc)
@@ -68,7 +65,7 @@ client() { # KIND PREFIX
     flags=$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags --libs tutti) ||
         fail "$kind: pkg-config"
     # shellcheck disable=SC2086
-    $cc "$source/tests/library_example.c" -o "client-$kind" $flags || fail "$kind: $cc, $flags"
+    $cc "$tests/library_example.c" -o "client-$kind" $flags || fail "$kind: $cc, $flags"
     LD_LIBRARY_PATH=$(dirname "$(dirname "$pc")") "./client-$kind" runs/first "$kind.mid" \
         >/dev/null || fail "$kind: the program"
     cmp -s "$kind.mid" here.mid || fail "$kind: another file"
@@ -83,12 +80,12 @@ else
     mkdir -p configured shared/lib/pkgconfig shared/include
     grep -E '^[A-Za-z0-9_]+:(FILEPATH|PATH|STRING|BOOL|UNINITIALIZED)=' \
         "$build/CMakeCache.txt" >configured/CMakeCache.txt
-    cmake -S "$2" -B configured -G "$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' \
+    cmake -S "$source" -B configured -G "$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' \
         "$build/CMakeCache.txt")" -DBUILD_SHARED_LIBS=ON -DBUILD_TESTING=OFF \
         -DCMAKE_INSTALL_LIBDIR=lib >configure.txt 2>&1 || fail "$(cat configure.txt)"
     cp configured/tutti.pc shared/lib/pkgconfig
     cp "$build"/libtutti.so* shared/lib
-    cp -r "$2/include/tutti" shared/include
+    cp -r "$source/include/tutti" shared/include
     client shared shared
 fi
 
@@ -97,7 +94,7 @@ for compiler in "cc -std=c11 -xc" "c++ -std=c++11 -xc++"; do
     # shellcheck disable=SC2086
     if command -v ${compiler%% *} >/dev/null; then
         echo '#include "tutti/tutti.h"' | $compiler -Wall -Wextra -Wpedantic -Werror \
-            -I"$2/include" -fsyntax-only - || fail "tutti.h alone: $compiler"
+            -I"$source/include" -fsyntax-only - || fail "tutti.h alone: $compiler"
     fi
 done
 echo "library: all as expected"

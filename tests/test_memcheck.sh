@@ -1,17 +1,11 @@
+#!/bin/bash
 # The main job (preprocess, train, resume, generate, evaluate, inspect) with freed memory
-# overwritten, and under valgrind, which also watchdog the libraries that no sanitizer is
-# compiled into. bash test_memcheck.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$1
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+# overwritten, and under valgrind, which also checks the libraries that no sanitizer is
+# compiled into.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if nm "$tutti" 2>/dev/null | grep -q __asan_init; then
-    echo "skipped: neither valgrind nor MALLOC_PERTURB_ works beside AddressSanitizer"
-    exit 77
+    skip "neither valgrind nor MALLOC_PERTURB_ works beside AddressSanitizer"
 fi
 
 make_corpus corpus 30
@@ -55,7 +49,7 @@ END
 }
 
 main_job "overwritten memory" env MALLOC_PERTURB_=165
-command -v valgrind >/dev/null || { echo "skipped: no valgrind"; exit 77; }
+command -v valgrind >/dev/null || skip "no valgrind"
 memcheck=(valgrind -q --error-exitcode=99)
 known=/usr/share/openmpi/openmpi-valgrind.supp # of Open MPI's own start
 [ ! -e "$known" ] || memcheck+=(--suppressions="$known")

@@ -2,14 +2,8 @@
 # More data than memory: with data.memory a run streams its tokens from disk, and is the run
 # that holds them all, to the last bit: for any number of ranks, any bound, and resumed
 # under another one. Damage met in mid-run, and a bound that is too small, in one line.
-set -u
-tutti=$(realpath "$1")
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-large_corpus=$(dirname "$tutti")/tests/large_corpus
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+large_corpus=$programs/large_corpus
 
 "$large_corpus" corpus 200 2000 || fail "large_corpus"
 "$tutti" preprocess corpus -o data.tutti --shards 40 --split "0.9 0.05 0.05" \
@@ -43,7 +37,7 @@ END
 train() {
     local ranks=$1 run=$2
     shift 2
-    $mpirun -n "$ranks" "$tutti" train run.conf --set run.dir="runs/$run" "$@" \
+    "$mpirun" -n "$ranks" "$tutti" train run.conf --set run.dir="runs/$run" "$@" \
         >"$run.txt" 2>&1
 }
 
@@ -90,7 +84,7 @@ done
 rm -rf runs/stream
 memory=0
 for steps in 20 21 50 90; do
-    train $((1 + steps % 3)) stream --resume --set data.memory=$memory \
+    train $((1 + steps % 3)) stream --resume --set "data.memory=$memory" \
         --set train.max_steps=$steps || { cat stream.txt >&2; fail "to step $steps"; }
     memory=$(awk "BEGIN {print $tenth * (0.9 + $steps / 100)}")
 done
@@ -116,7 +110,7 @@ echo "ok: baselines kept"
 # ---- evaluation ----
 
 "$tutti" evaluate runs/whole data.tutti --json >all.json || fail "evaluate"
-$mpirun -n 2 "$tutti" evaluate runs/whole data.tutti --json --memory 1 >some.json ||
+"$mpirun" -n 2 "$tutti" evaluate runs/whole data.tutti --json --memory 1 >some.json ||
     fail "evaluate --memory"
 cmp all.json some.json || fail "evaluate --memory gives other figures"
 echo "ok: evaluate --memory"
@@ -141,13 +135,11 @@ echo "ok: a fault of reading"
 # Overwrites the second half of every shard, which is tokens among others, while a run that
 # validates seldom goes on; its files are open, so it is their content that is found wrong.
 cp -r data.tutti bad.tutti
-$mpirun -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
+"$mpirun" -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
     --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
 pid=$!
-for ((i = 0; i < 600; i++)); do
-    [ -s runs/bad/metrics.jsonl ] && [ "$(wc -l <runs/bad/metrics.jsonl)" -ge 5 ] && break
-    sleep 0.1
-done
+five_lines() { [ "$(grep -c . runs/bad/metrics.jsonl)" -ge 5 ]; }
+wait_until "five steps" five_lines
 for shard in bad.tutti/shard-*.h5; do
     size=$(stat -c %s "$shard")
     head -c $((size / 2)) /dev/urandom |

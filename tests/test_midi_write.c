@@ -322,7 +322,8 @@ static void assert_melodies_written(size_t count, uint32_t gap)
     struct notes notes = {0};
     struct bytes expected = {0}, written = {0};
     for (size_t i = 0; i < 2 * count; i++) {
-        struct note note = make((double)(i / 2) * (gap + 20) / 100.0, 0.2, (int)(i % 88));
+        size_t place = i / 2;
+        struct note note = make((double)place * (gap + 20) / 100.0, 0.2, (int)(i % 88));
         note.channel = i % 2;
         assert_int_equal(notes_append(&notes, &note), STATUS_OK);
     }

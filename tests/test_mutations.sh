@@ -1,22 +1,15 @@
+#!/bin/bash
 # Structured mutations of a checkpoint and a dataset: see mutate_hdf5.py. And a model that
 # plays on for ever.
-# bash test_mutations.sh TUTTI SOURCE_DIRECTORY
-set -eu
-tutti=$1
-source "$2/tests/tiny_run.sh"
-python=${TUTTI_PYTHON:-/usr/bin/python3}
-if ! "$python" -c "import h5py, numpy" 2>/dev/null; then
-    echo "skipped: no h5py or numpy for $python (Debian: python3-h5py, python3-numpy)"
-    exit 77
-fi
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
+"$python" -c "import h5py, numpy" 2>/dev/null ||
+    skip "no h5py or numpy for $python (Debian: python3-h5py, python3-numpy)"
 make_run lstm
 
 # A model that hardly lets time pass: its piece is cut, which one line says.
 cp runs/first/checkpoints/epoch-0002.h5 endless.h5
-PYTHONPATH=$2/tests "$python" -B - endless.h5 <<'END'
+PYTHONPATH=$source/tests "$python" -B - endless.h5 <<'END'
 import sys
 import numpy as np
 from mutate_hdf5 import edit, put, repair_weights
@@ -31,5 +24,5 @@ END
 [ "$(wc -l <said.txt)" = 1 ] && grep -q "^tutti: warning: 1 of 1 pieces end early" said.txt ||
     fail "an endless piece: $(cat said.txt)"
 
-OPENBLAS_NUM_THREADS=1 "$python" "$2/tests/mutate_hdf5.py" "$tutti" --checkpoints 16 \
+OPENBLAS_NUM_THREADS=1 "$python" "$tests/mutate_hdf5.py" "$tutti" --checkpoints 16 \
     --datasets 12

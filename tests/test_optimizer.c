@@ -158,7 +158,7 @@ static void cosine_goes_half_a_turn(void **unused)
     struct schedule_state state;
     schedule_start(&state);
     struct options options = schedule_options(SCHEDULE_COSINE);
-    /* behind the warm-up of 10 the turn takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at */
+    /* after the warm-up of 10 the turn takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at */
     static const struct {
         int64_t step;
         double cosine;
@@ -177,7 +177,7 @@ static void plateau_waits(void **unused)
     schedule_start(&state);
     struct options options = schedule_options(SCHEDULE_PLATEAU);
     static const struct {
-        double loss, rate; /* of an epoch; behind it */
+        double loss, rate; /* of an epoch; after it */
         int best, bad;
     } epochs[] = {
         {3.0, 0.5, 1, 0},     {2.0, 0.5, 1, 0},      {2.0, 0.5, 0, 1},

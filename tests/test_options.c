@@ -796,7 +796,7 @@ static void a_dataset_sets_nothing_else(void **state)
     assert_string_equal(status_message(), "kept: no settings of [data]");
 }
 
-/* `text` and so many comments that it has `size` bytes, an even number more. */
+/* `text` and comments that fill it up to `size` bytes, an even number more. */
 static char *lengthened(const char *text, size_t size)
 {
     size_t length = strlen(text);

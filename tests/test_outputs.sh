@@ -1,12 +1,7 @@
+#!/bin/bash
 # Outputs of the commands, from outside: devices, pipes, links and standard output; several
 # writers of one name; home folders; processes that a launcher numbers without joining them.
-# bash test_outputs.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-source "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run lstm
 generate() { "$tutti" generate runs/first --seconds 3 --seed 9 "$@"; }
 is_midi() { "$tutti" inspect "$1" --json | grep -q '"outcome": "ok"' || fail "$1 is no MIDI file"; }
@@ -34,8 +29,8 @@ timeout -s INT 1 "$tutti" generate runs/first -o pipe --seconds 1 >/dev/null 2>&
 [ $? = 124 ] || fail "a pipe without a reader: Ctrl-C doesn't end it"
 generate -o pipe >/dev/null 2>said.txt &
 waiting=$!
-for _ in {1..100}; do grep -q . said.txt || sleep 0.1; done
-sleep 0.2 # more than one look
+wait_for_line said.txt .
+sleep 0.2 # tutti polls the pipe more than once
 cat pipe >piped.mid
 wait $waiting || fail "a pipe whose reader comes late"
 [ "$(cat said.txt)" = "waiting for a reader of pipe" ] && cmp -s piped.mid plain.mid ||
@@ -77,7 +72,7 @@ refuses 2 "^tutti: /dev/fd/9: closed, or not open for writing" \
 for command in "evaluate missing missing" "bench --seconds 3600" "inspect missing" doctor; do
     code=0
     # shellcheck disable=SC2086
-    timeout 60 "$tutti" $command 2>said.txt >&- || code=$?
+    timeout 300 "$tutti" $command 2>said.txt >&- || code=$?
     [ $code = 1 ] && [ "$(wc -l <said.txt)" = 1 ] && grep -q "$closed" said.txt ||
         fail "$command, stdout closed: $code: $(cat said.txt)"
 done
@@ -200,7 +195,7 @@ until [ "$(readlink "/proc/$waiting/exe")" = "$tutti" ] &&
 done
 kill -TERM $waiting
 wait $waiting && code=0 || code=$?
-[ $code = 1 ] || fail "a trace without reader, stopped: exit code $code"
+[ "$code" = 1 ] || fail "a trace without reader, stopped: exit code $code"
 cat >expected.txt <<END
 waiting for a reader of pipe
 tutti: stopped by SIGTERM before the first step: pipe: no reader came
@@ -260,14 +255,14 @@ for variables in SLURM_PROCID=3 "OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4" 
 done
 echo "ok: processes that are not joined"
 if command -v mpirun.mpich >/dev/null; then
-    timeout 60 mpirun.mpich -n 4 "$tutti" --version >said.txt 2>&1
+    timeout 300 mpirun.mpich -n 4 "$tutti" --version >said.txt 2>&1
     [ "$(grep -c '^tutti [0-9]' said.txt)" = 1 ] || fail "MPICH's launch: $(cat said.txt)"
     echo "ok: one line under MPICH's mpirun"
 fi
 if command -v mpirun >/dev/null; then
     for word in --version --help "train --help"; do
         # shellcheck disable=SC2086
-        timeout 60 mpirun -n 4 "$tutti" $word >said.txt 2>&1 || fail "mpirun tutti $word"
+        timeout 300 mpirun -n 4 "$tutti" $word >said.txt 2>&1 || fail "mpirun tutti $word"
         [ "$(grep -cE '^(tutti [0-9.]+$|Usage)' said.txt)" = 1 ] || fail "mpirun: $(cat said.txt)"
     done
     echo "ok: one line under mpirun"

@@ -1,12 +1,8 @@
+#!/bin/bash
 # What preprocess and demo delete and replace, from outside: what they have made, and nothing
-# else, whatever lies in the way. bash test_own.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-shim=$(realpath "$(dirname "$1")/tests/libno_exchange.so")
-source "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+# else, whatever lies in the way.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+shim=$programs/libno_exchange.so
 [ -e "$shim" ] || fail "$shim is missing"
 
 make_corpus corpus 8
@@ -128,7 +124,7 @@ what="^tutti: old: a file, not a dataset"
 rm -r old && echo mine >old && untouched old replace old
 rm old && mkdir old && well replace old
 cmp -s old/index.h5 data/index.h5 || fail "in the place of an empty folder"
-$mpirun -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >said.txt 2>&1 ||
+"$mpirun" -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >said.txt 2>&1 ||
     fail "3 ranks: $(cat said.txt)"
 [ "$(ls -A old | wc -l)" = 3 ] || fail "3 ranks: $(ls -A old)"
 echo "ok: --replace"
@@ -147,9 +143,9 @@ refuses 2 "^tutti: loop: can't follow the link" preprocess -o loop
 rm -rf disk link dangling loop
 echo "ok: links"
 
-# ---- preprocess --replace: what happens meanwhile ----
+# ---- preprocess --replace: changes during the work ----
 
-meanwhile() { # EXCHANGES COMMAND: old/ is replaced, and changed in between
+while_replaced() { # EXCHANGES COMMAND: old/ is replaced, and changed in between
     rm -rf old old.* && cp -r data old
     env LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
         ${1:+NO_EXCHANGE=$1} AT_EXCHANGE="$2" "$tutti" preprocess corpus --shards 2 \
@@ -166,23 +162,23 @@ kept() { # PATTERN: under the name that is said, for a reason that matches
     rm -r "$name"
 }
 for no in "" 1; do
-    meanwhile "$no" true
+    while_replaced "$no" true
     [ -z "$(ls -d old.* 2>/dev/null)" ] || fail "left: $(ls -d old.*)"
     [ ! -s log.txt ] || fail "said: $(cat log.txt)"
-    meanwhile "$no" 'echo mine >old/thesis'
+    while_replaced "$no" 'echo mine >old/thesis'
     kept "holds 'thesis'"
-    meanwhile "$no" 'mv old away; mkdir old; echo mine >old/thesis'
+    while_replaced "$no" 'mv old away; mkdir old; echo mine >old/thesis'
     kept "was put there while"
     cmp -s away/index.h5 data/index.h5 || fail "what was moved away was touched"
     rm -r away
-    meanwhile "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
+    while_replaced "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
     [ "$(cat old.replaced/thesis)" = mine ] || fail "old.replaced is gone"
-    meanwhile "$no" 'mkdir there; echo mine >there/thesis; mv old away; ln -s there old'
+    while_replaced "$no" 'mkdir there; echo mine >there/thesis; mv old away; ln -s there old'
     [ "$(cat there/thesis)" = mine ] || fail "through a link"
     rm -rf away there old.replaced*
 done
 rm -rf old
-echo "ok: changes meanwhile"
+echo "ok: changes during the work"
 
 # ---- demo ----
 
@@ -223,7 +219,7 @@ well demo shown
 # links that come while it runs
 for name in a b c; do echo precious >victim-$name; done
 demo planted >log.txt 2>&1 &
-until [ -e planted/run/lock ]; do sleep 0.05; done
+wait_until "the run of the demo" test -e planted/run/lock
 ln -s ../victim-a planted/demo.txt
 ln -s ../victim-b planted/music-1.mid
 ln victim-c planted/evaluation.json
@@ -236,6 +232,7 @@ echo "ok: demo"
 
 of_demo() { pgrep -f "train $work/killed/train.conf" | while read -r pid; do
     grep -qs "State:.[Z]" "/proc/$pid/status" || echo "$pid"; done; }
+no_demo() { [ -z "$(of_demo)" ]; }
 for ranks in 1 2; do
     rm -rf killed
     "$tutti" demo -o "$work/killed" --pieces 80 --epochs 100000 --ranks $ranks >log.txt 2>&1 &
@@ -248,8 +245,7 @@ for ranks in 1 2; do
     kill -KILL $job
     wait $job 2>/dev/null
     if [ $ranks = 1 ]; then # the next one waits for it by itself
-        for _ in {1..600}; do [ -n "$(of_demo)" ] || break; sleep 0.1; done
-        [ -z "$(of_demo)" ] || fail "$ranks ranks: still there: $(of_demo)"
+        wait_until "the end of the training" no_demo
     fi
     well demo killed
     [ -z "$(of_demo)" ] || fail "$ranks ranks: still there after the next demo: $(of_demo)"

@@ -1,12 +1,7 @@
+#!/bin/bash
 # Single files that a command writes: never in the place of what it reads, or of a checkpoint
 # or dataset; and what it reads from standard input or a pipe.
-# bash test_own_files.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-source "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run gru
 generate() { "$tutti" generate runs/first --seconds 2 --seed 9 "$@"; }
 best=runs/first/checkpoints/$(readlink runs/first/checkpoints/best)
@@ -41,6 +36,7 @@ ln tune.mid tune-hard.mid
 for name in tune.mid ./tune.mid tune-link.mid tune-hard.mid "$work/tune.mid"; do
     keeps tune.mid "^tutti: $name: $input tune.mid" generate -o "$name" --prime tune.mid
 done
+# shellcheck disable=SC2094 # which must be refused
 keeps tune.mid "$input -;" generate -o tune.mid --prime - <tune.mid
 well generate -o other.mid --prime tune.mid
 # several: each name is looked at, before the first is written
@@ -85,7 +81,7 @@ keeps "$best" "$h5" train --trace "$best"
 for name in metrics.jsonl settings.conf; do
     keeps runs/first/$name "the run in runs/first writes a file of this name" \
         "$tutti" train first.conf --resume --trace runs/first/$name
-    $mpirun -n 2 "$tutti" train first.conf --resume --trace runs/first/$name >said.txt 2>&1
+    "$mpirun" -n 2 "$tutti" train first.conf --resume --trace runs/first/$name >said.txt 2>&1
     [ "$(grep -c "^tutti: .*writes a file of this name" said.txt)" = 1 ] || fail "2 ranks: $(cat said.txt)"
 done
 echo "ok: lists and traces"
@@ -95,7 +91,9 @@ echo "ok: lists and traces"
 "$tutti" inspect tune.mid --json | grep -v tune.mid >expected.txt
 same() { "$@" --json 2>&1 | grep -v '"path":\|standard input\|tune.mid\|/dev/fd' | diff expected.txt - >&2 || fail "$*"; }
 same "$tutti" inspect - <tune.mid
+# shellcheck disable=SC2002 # a pipe, not a file
 cat tune.mid | same "$tutti" inspect -
+# shellcheck disable=SC2002
 cat tune.mid | same "$tutti" inspect /dev/stdin
 same "$tutti" inspect <(cat tune.mid)
 same "$tutti" inspect <(sleep 0.3; cat tune.mid)
@@ -114,10 +112,10 @@ refuses 2 "$stream" "$tutti" train first.conf --set data.dataset=- --set run.dir
 refuses 2 "$stream" "$tutti" preprocess - -o never
 refuses 2 "^tutti: -o -: a dataset is a folder" "$tutti" preprocess corpus -o -
 mkfifo pipe # nobody writes to it
-refuses 1 "^tutti: pipe: a pipe that nobody writes to" timeout 60 "$tutti" inspect pipe
+refuses 1 "^tutti: pipe: a pipe that nobody writes to" timeout 300 "$tutti" inspect pipe
 refuses 1 "^tutti: pipe: a pipe that nobody writes to" \
-    timeout 60 "$tutti" generate runs/first --seconds 2 -o x.mid --prime pipe
-refuses 2 "$stream a pipe" timeout 60 "$tutti" generate pipe --seconds 2 -o x.mid
-refuses 2 "$input pipe" timeout 60 "$tutti" generate runs/first --seconds 2 -o pipe --prime pipe
+    timeout 300 "$tutti" generate runs/first --seconds 2 -o x.mid --prime pipe
+refuses 2 "$stream a pipe" timeout 300 "$tutti" generate pipe --seconds 2 -o x.mid
+refuses 2 "$input pipe" timeout 300 "$tutti" generate runs/first --seconds 2 -o pipe --prime pipe
 [ ! -e - ] && [ ! -e x.mid ] && [ ! -e never ] && [ ! -e runs/never ] || fail "stray: $(ls)"
 echo "ok: streams"

@@ -273,7 +273,7 @@ static void test_forged_markers(void **state)
     assert_true(exists("own/a"));
 }
 
-/* What comes behind the end of the list is left of a longer one. */
+/* Bytes after the end of the list remain of a longer one. */
 static void test_list_ends(void **state)
 {
     (void)state;

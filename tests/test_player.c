@@ -145,7 +145,7 @@ static void a_primer_is_cut_in_time(void **state)
     write_tune(tune);
     expect_cut(&checkpoint, tune, 0, 4, 1.9, false);
     expect_cut(&checkpoint, tune, 0.5, 1, 0.5,
-               false); /* what begins at the cut is behind it */
+               false); /* what begins at the cut is after it */
     expect_cut(&checkpoint, tune, 1.01, 3, 1.0, true);
     expect_cut(&checkpoint, tune, 1.4, 3, 1.0,
                true); /* a shift across the cut is left out */

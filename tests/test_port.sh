@@ -1,21 +1,12 @@
 #!/bin/bash
 # The watchdog's port, from outside: where it is and for how long, that a run doesn't mind
 # what strangers do to it, and what happens if there can be none.
-# bash test_port.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-example=$(dirname "$tutti")/tests/watchdog_example
-faults=$(dirname "$tutti")/tests/librandom_faults.so
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-command -v python3 >/dev/null || { echo "no python3"; exit 77; }
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+example=$programs/watchdog_example
+faults=$programs/librandom_faults.so
+command -v python3 >/dev/null || skip "no python3"
 
-make_corpus corpus 60
-"$tutti" preprocess corpus -o data.tutti --shards 8 --split "0.8 0.1 0.1" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 60 8 "0.8 0.1 0.1"
 cat >run.conf <<END
 [data]
 dataset = data.tutti
@@ -33,7 +24,6 @@ samples = 0
 END
 "$tutti" train run.conf --set run.dir=runs/alone >log.txt 2>&1 ||
     { cat log.txt >&2; fail "train"; }
-hash_of() { "$tutti" inspect "$1" --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -1; }
 hash=$(hash_of runs/alone)
 [ -n "$hash" ] || fail "no hash"
 
@@ -51,18 +41,18 @@ with_fault() {
 export OMPI_MCA_btl=self,vader UCX_TLS=self,sm
 (
     ulimit -n 160
-    with_fault slow $mpirun -n 3 "$tutti" train run.conf --set run.dir=runs/attacked \
+    with_fault slow "$mpirun" -n 3 "$tutti" train run.conf --set run.dir=runs/attacked \
         --inject "slow@*:1:0.05" >log.txt 2>&1
     echo $? >code.txt
 ) &
 job=$!
 pid=()
-for ((i = 0; i < 1200 && ${#pid[@]} < 3; i++)); do
+three_ranks() {
     find_ranks $job
-    sleep 0.05
-done
-[ ${#pid[@]} = 3 ] || { cat log.txt >&2; fail "found ${#pid[@]} ranks"; }
-python3 "$here/port_attack.py" "${pid[@]}" >attack.txt 2>&1 ||
+    [ ${#pid[@]} = 3 ]
+}
+wait_until "three ranks" three_ranks
+python3 "$tests/port_attack.py" "${pid[@]}" >attack.txt 2>&1 ||
     { cat attack.txt log.txt >&2; fail "the attack"; }
 kill -0 $job 2>/dev/null || { cat log.txt >&2; fail "the run had ended before it was closed"; }
 wait $job
@@ -80,7 +70,7 @@ echo "ok: attacked: $(grep -c ^listens attack.txt) addresses"
 
 # ---- no random numbers: no secret, so nobody is watched, which is said ----
 
-with_fault none $mpirun -n 3 "$example" none >log.txt 2>&1 ||
+with_fault none "$mpirun" -n 3 "$example" none >log.txt 2>&1 ||
     { cat log.txt >&2; fail "no random numbers: exit code $?"; }
 [ "$(grep -c "not watched: 2 of 3 ranks.*no random numbers for a key" log.txt)" = 1 ] ||
     { cat log.txt >&2; fail "no random numbers: no warning"; }
@@ -89,7 +79,7 @@ echo "ok: no random numbers"
 # ---- run.interface ----
 
 for ranks in 1 3; do
-    $mpirun -n $ranks "$tutti" train run.conf --set run.dir=runs/nosuch \
+    "$mpirun" -n $ranks "$tutti" train run.conf --set run.dir=runs/nosuch \
         --set run.interface=nosuch9 >log.txt 2>&1
     code=$?
     # the launcher of MPICH may add up the codes of several ranks
@@ -99,7 +89,7 @@ for ranks in 1 3; do
     [ ! -e runs/nosuch/checkpoints ] || fail "an unknown interface: a run has begun"
 done
 for interface in lo 127.0.0.1 127.0.0.0/8; do
-    $mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/here --set run.interface=$interface \
+    "$mpirun" -n 2 "$tutti" train run.conf --set run.dir=runs/here --set run.interface=$interface \
         --set train.max_steps=2 >log.txt 2>&1 && ! grep "not watched" log.txt ||
         { cat log.txt >&2; fail "run.interface = $interface"; }
     grep -q "^interface = $interface$" runs/here/settings.conf || fail "$interface is not kept"
@@ -107,8 +97,8 @@ for interface in lo 127.0.0.1 127.0.0.0/8; do
 done
 echo "run.interface = nosuch9" | sed 's/^run\./[run]\n/' >bad.conf
 cat run.conf bad.conf >both.conf
-$mpirun -n 2 "$tutti" doctor both.conf >log.txt 2>&1 && fail "doctor finds an unknown interface"
+"$mpirun" -n 2 "$tutti" doctor both.conf >log.txt 2>&1 && fail "doctor finds an unknown interface"
 [ "$(grep -c "run.interface = nosuch9: " log.txt)" = 1 ] || { cat log.txt >&2; fail "doctor"; }
-$mpirun -n 2 "$tutti" doctor run.conf 2>&1 | grep -Eq "ports +all ranks can connect .*\(127\.0\.0\.1" ||
+"$mpirun" -n 2 "$tutti" doctor run.conf 2>&1 | grep -Eq "ports +all ranks can connect .*\(127\.0\.0\.1" ||
     fail "doctor does not name the address"
 echo "ok: run.interface"

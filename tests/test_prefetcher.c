@@ -1,4 +1,4 @@
-/* prefetcher: read ahead or not, the same windows and the position behind each; and a
+/* prefetcher: read ahead or not, the same windows and the position after each; and a
  * fault of the reader's thread arrives where the window would have. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -148,7 +148,7 @@ static void check_fault(int windows)
     assert_true(came < 600); /* what the rows still had in view */
     for (int again = 0; again < 3; again++) {
         assert_non_null(strstr(status_message(), ".h5: has been changed"));
-        compare_position(&fixture, prefetcher); /* behind the last that came */
+        compare_position(&fixture, prefetcher); /* after the last window */
         for (int i = 0; i < STEPS * ROWS * MICROBATCHES; i++)
             assert_true(window.inputs[i] == END && window.targets[i] == -1);
         status_set_message("");

@@ -1,12 +1,8 @@
+#!/bin/bash
 # preprocess, from outside: the same bytes for any number of ranks, outcomes, split files,
 # interruption, refusals.
-# bash test_preprocess.sh TUTTI SOURCE_DIRECTORY
-set -eu
-tutti=$1
-source "$2/tests/tiny_run.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
 
 # refused CODE TEXT COMMAND...: exit code, one line on stderr that has the text in it
 refused() {
@@ -42,7 +38,7 @@ ln -s ../no-extension corpus/linked.mid
 # --- the same bytes -------------------------------------------------------------------------
 for encoding in performance pianoroll; do
     for ranks in 1 2 3 4; do
-        $mpirun -n $ranks "$tutti" preprocess corpus -o "$encoding-$ranks" --shards 7 \
+        "$mpirun" -n $ranks "$tutti" preprocess corpus -o "$encoding-$ranks" --shards 7 \
             --encoding $encoding >out.txt 2>&1 || fail "$ranks ranks: $(cat out.txt)"
         same $encoding-1 $encoding-$ranks
     done
@@ -55,7 +51,7 @@ cmp -s performance-1/shard-0001.h5 pianoroll-1/shard-0001.h5 && fail "encodings 
 if ! is_open_mpi; then
     echo "not tested, as this MPI needs shared memory: no room in /dev/shm"
 elif unshare -rm true 2>/dev/null; then
-    timeout -k 5 60 unshare -rm bash -c 'mount -t tmpfs -o size=4k none /dev/shm &&
+    timeout -k 5 300 unshare -rm bash -c 'mount -t tmpfs -o size=4k none /dev/shm &&
         $1 -n 3 "$0" preprocess corpus -o cramped --shards 7' "$tutti" "$mpirun" >out.txt 2>&1 ||
         fail "no room in /dev/shm: $? (124: it hangs): $(cat out.txt)"
     same performance-1 cramped
@@ -64,9 +60,9 @@ else
 fi
 
 # nor does it matter from where, or by which name, the folder is reached
-(cd corpus/sub && "$tutti" preprocess ../ -o "$folder/above" --shards 7 >/dev/null)
+(cd corpus/sub && "$tutti" preprocess ../ -o "$work/above" --shards 7 >/dev/null)
 (cd corpus && "$tutti" preprocess . -o ../here --shards 7 >/dev/null)
-"$tutti" preprocess "$folder/corpus/" -o absolute/made/here --shards 7 >/dev/null
+"$tutti" preprocess "$work/corpus/" -o absolute/made/here --shards 7 >/dev/null
 same alone above
 same alone here
 same alone absolute/made/here
@@ -114,14 +110,14 @@ outcome two/midi/a.mid ok ""
 
 # --- split files ----------------------------------------------------------------------------
 printf '%s\t%s\n' corpus/tune-000.mid test corpus/tune-001.mid valid \
-    "$folder/corpus/tune-002.mid" train corpus/sub/-dash.mid train >split.tsv
+    "$work/corpus/tune-002.mid" train corpus/sub/-dash.mid train >split.tsv
 "$tutti" preprocess corpus -o split --split-file split.tsv --list list.tsv >said.txt 2>&1
 outcome corpus/tune-005.mid skipped "not in the split file"
 outcome corpus/tune-001.mid ok ""
 grep -Eq "train +2 " said.txt || fail "$(cat said.txt)"
 grep -Eq "valid +1 " said.txt || fail "$(cat said.txt)"
 grep -Eq "test +1 " said.txt || fail "$(cat said.txt)"
-$mpirun -n 3 "$tutti" preprocess corpus -o split-3 --split-file split.tsv >/dev/null 2>&1
+"$mpirun" -n 3 "$tutti" preprocess corpus -o split-3 --split-file split.tsv >/dev/null 2>&1
 same split split-3
 (cd one && printf 'midi/a.mid\ttest\n' >split.tsv &&
     "$tutti" preprocess ./midi -o ../relative --split-file split.tsv >/dev/null 2>&1) ||
@@ -151,7 +147,7 @@ write_midi part/sub/same.mid 62 64 66
 write_midi part/other/same.mid 63 65 67
 write_midi part/same.mid 64 66 68
 takes() { # TEXT-OF-SPLIT-FILE INPUT...: all of it is understood
-    printf "$1" >part.tsv
+    printf %b "$1" >part.tsv
     shift
     "$tutti" preprocess "$@" -o part.out --split-file part.tsv --replace --list list.tsv \
         >said.txt 2>&1 || fail "$(cat part.tsv said.txt)"
@@ -162,7 +158,7 @@ takes 'one.mid\ttrain\ntwo.mid\ttest\n' part
 takes './one.mid\ttrain\r\n./sub/two.mid\ttest\r\n\r\n' part
 takes '\xEF\xBB\xBFone.mid\ttrain\nsub//./two.mid\ttest' ./part/
 takes 'other/same.mid\ttrain\npart/one.mid\ttrain\n./part/sub/two.mid\ttest\n' part
-takes "$folder/part/one.mid\ttrain\n$folder/part/./sub/two.mid\ttest\n" "$folder/part"
+takes "$work/part/one.mid\ttrain\n$work/part/./sub/two.mid\ttest\n" "$work/part"
 takes 'same.mid\ttrain\nsub/same.mid\tvalid\nother/same.mid\ttest\n' part
 grep -q "same.mid.ok" list.tsv || fail "$(cat list.tsv)"
 mkdir -p chain/a/sub chain/b/sub
@@ -218,7 +214,7 @@ grep -Eq "^ +ok +2$" said.txt || fail "$(cat said.txt)"
     --list list.tsv >/dev/null 2>&1
 grep -q '^f\\xFC/tab\\x09here.mid.ok' list.tsv || fail "$(cat list.tsv)"
 grep -q '^caf\\xE9.mid.ok' list.tsv || fail "$(cat list.tsv)"
-$mpirun -n 3 "$tutti" preprocess odd -o odd.three >/dev/null 2>&1
+"$mpirun" -n 3 "$tutti" preprocess odd -o odd.three >/dev/null 2>&1
 same odd.out odd.three
 
 # duplicates that are listed in different splits: one of them is kept, and a line tells
@@ -226,7 +222,7 @@ write_midi one/midi/wait.mid 60 62 64 65
 cp one/midi/wait.mid one/midi/same.mid
 printf 'midi/wait.mid\ttrain\nmidi/same.mid\ttest\nmidi/a.mid\ttrain\n' >torn.tsv
 for ranks in 1 3; do
-    $mpirun -n $ranks "$tutti" preprocess one/midi -o torn-$ranks --split-file torn.tsv \
+    "$mpirun" -n $ranks "$tutti" preprocess one/midi -o torn-$ranks --split-file torn.tsv \
         >said.txt 2>&1 || fail "$(cat said.txt)"
     [ "$(grep -c "1 file has the same music as a file of another split" said.txt)" = 1 ] ||
         fail "$(cat said.txt)"
@@ -236,12 +232,12 @@ same torn-1 torn-3
 rm one/midi/wait.mid one/midi/same.mid
 
 # --- refusals: said once, whatever the number of ranks -----------------------------------------
-refused 2 "tutti: missing: can't read" $mpirun -n 3 "$tutti" preprocess missing -o bad
-refused 2 "tutti: alone: exists" $mpirun -n 3 "$tutti" preprocess corpus -o alone
-refused 2 "no output; add a folder name" $mpirun -n 3 "$tutti" preprocess corpus
+refused 2 "tutti: missing: can't read" "$mpirun" -n 3 "$tutti" preprocess missing -o bad
+refused 2 "tutti: alone: exists" "$mpirun" -n 3 "$tutti" preprocess corpus -o alone
+refused 2 "no output; add a folder name" "$mpirun" -n 3 "$tutti" preprocess corpus
 mkdir void
-refused 1 "no MIDI files in void" $mpirun -n 3 "$tutti" preprocess void -o bad
-refused 1 "the first: garbage.mid: not MIDI" $mpirun -n 3 "$tutti" preprocess corpus/garbage.mid -o bad
+refused 1 "no MIDI files in void" "$mpirun" -n 3 "$tutti" preprocess void -o bad
+refused 1 "the first: garbage.mid: not MIDI" "$mpirun" -n 3 "$tutti" preprocess corpus/garbage.mid -o bad
 
 # percussion only; and again after an event that the track's end cuts off: what came first first
 midi_of() { printf 'MThd\0\0\0\6\0\0\0\1\1\340MTrk\0\0\0%b%b' "$1" "$2"; }
@@ -296,12 +292,10 @@ done
 # a preprocess at work is left alone
 mkdir busy.partial
 : >busy.partial/UNFINISHED
-(flock 9 && exec sleep 60) 9>busy.partial/UNFINISHED &
+(flock 9 && exec sleep 600) 9>busy.partial/UNFINISHED &
 holder=$!
-for _ in $(seq 1 100); do
-    flock -n busy.partial/UNFINISHED true || break
-    sleep 0.05
-done
+is_locked() { ! flock -n busy.partial/UNFINISHED true; }
+wait_until "the lock" is_locked
 refused 2 "another preprocess is writing it" "$tutti" preprocess one/midi -o busy
 kill $holder
 wait $holder 2>/dev/null || true

@@ -2,13 +2,9 @@
 # slurm/train.sbatch without Slurm: stand-ins for mpirun, scontrol and the program. A launcher
 # that hangs or crashes after its ranks have left is followed by a requeue, and one that has
 # only an older root cause beside it is left alone.
-#   bash test_sbatch.sh TUTTI SOURCE_DIRECTORY
-set -u
-script=$(realpath "$2")/slurm/train.sbatch
-. "$2/tests/tiny_run.sh"
-work=$(mktemp -d)
-trap 'kill -9 $(pgrep -f "$work/bin/mpirun") 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+script=$source/slurm/train.sbatch
+at_exit 'kill -9 $(pgrep -f "$work/bin/mpirun") 2>/dev/null'
 mkdir bin
 export PATH=$work/bin:$PATH WORK=$work
 

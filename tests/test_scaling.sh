@@ -1,18 +1,14 @@
+#!/bin/bash
 # The simulation of many ranks (tests/scaling): the program's own sums under SimGrid's SMPI, on
 # 8 and 12 simulated ranks with real numbers, and what it says of a step. Skips without
 # SimGrid.
-#   bash test_scaling.sh TUTTI SOURCE_DIRECTORY
-set -u
-road=$2/tests/scaling
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+scaling=$tests/scaling
 for tool in smpicc smpirun; do
-    command -v $tool > /dev/null || { echo "there is no $tool (SimGrid)"; exit 77; }
+    command -v $tool > /dev/null || skip "there is no $tool (SimGrid)"
 done
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-faults=0
-fault() { echo "$*"; faults=$((faults + 1)); }
 
-bash "$scaling/build.sh" "$2" "$work/step" || { echo "the simulation can't be built"; exit 1; }
+bash "$scaling/build.sh" "$source" "$work/step" || fail "the simulation can't be built"
 
 # A small model's ingredients: a layer of two products and four time steps.
 cat > "$work/measured" << 'END'
@@ -42,8 +38,8 @@ alone=0.006401
 simulate() {
     local ranks=$1 per_node=$2
     shift 2
-    bash "$scaling/simulate.sh" "$work/step" "$work/measured" "$scaling/ethernet25.xml" $ranks \
-        $per_node rows=2 bucket=4000 "$@" 2> "$work/errors"
+    bash "$scaling/simulate.sh" "$work/step" "$work/measured" "$scaling/ethernet25.xml" "$ranks" \
+        "$per_node" rows=2 bucket=4000 "$@" 2> "$work/errors"
 }
 
 # field N LINE
@@ -75,10 +71,10 @@ is "$(field 14 "$line") == $alone" || fault "alone: $line"
 line=$(simulate 1 1 rows=4)
 is "$(field 14 "$line") > 1.8 * $alone" || fault "4 rows: $line"
 
-# Waiting costs: all sums behind back-propagation are no faster than under it.
+# Waiting costs: all sums after back-propagation are no faster than during it.
 under=$(field 14 "$(simulate 8 4 network=tcp)")
-behind=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
-is "$behind > $under && $under > $alone" || fault "under $under, behind $behind, alone $alone"
+after=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
+is "$after > $under && $under > $alone" || fault "under $under, after $after, alone $alone"
 
 # What a sum costs, by hand: two ranks of a host swap halves of 132 000 bytes twice, at 0.05
 # ns a byte for either copy and as much for the addition of the first: 33 us of processor
@@ -92,5 +88,5 @@ free=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=rdma)")
 tcp=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=tcp)")
 is "$tcp > $free + 0.000079" || fault "a sum between hosts: $free s, with TCP $tcp s"
 
-echo "$faults faults"
-[ "$faults" -eq 0 ]
+check_faults
+echo "all ok"

@@ -1,18 +1,10 @@
 #!/bin/bash
 # What ends a shell's, a terminal's or a batch system's patience: each signal that warns, and
 # pipes and streams that go away. A run stops with a checkpoint and exit code 75, or isn't
-# stopped at all. bash test_signals.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$(realpath "$1")
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+# stopped at all.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-make_corpus corpus 30
-"$tutti" preprocess corpus -o data.tutti --shards 6 --split "0.8 0.1 0.1" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 30 6 "0.8 0.1 0.1"
 cat >run.conf <<END
 [data]
 dataset = data.tutti
@@ -80,18 +72,18 @@ resumes() { # RUN WHAT
 
 well "the whole run" "$tutti" train run.conf
 facts runs/whole >whole.txt
-slow="--inject slow@*:1:0.2"
+slow=(--inject "slow@*:1:0.2")
 
 # ---- signals to a single process ----
 
 for signal in HUP USR2 XCPU TERM; do
     run=$signal
-    (fresh "$tutti" train run.conf --set run.dir=runs/$run $slow) >log.txt 2>&1 &
-    pid=$!
-    wait_for $run 2 $pid
-    kill -$signal $pid
-    wait $pid && code=0 || code=$?
-    stopped $run $code "$signal"
+    (fresh "$tutti" train run.conf --set run.dir=runs/$run "${slow[@]}") >log.txt 2>&1 &
+    job=$!
+    wait_for $run 2 "$job"
+    kill -$signal "$job"
+    wait "$job" && code=0 || code=$?
+    stopped $run "$code" "$signal"
     grep -q "^tutti: stopped by SIG$signal after step [0-9]* with checkpoint " log.txt ||
         { cat log.txt >&2; fail "$signal: not named"; }
     resumes $run "$signal"
@@ -101,23 +93,29 @@ done
 for how in new resumed; do
     (fresh "$tutti" train run.conf --resume --set run.dir=runs/early --inject slow@0:1:0.5) \
         >log.txt 2>&1 &
-    pid=$!
-    until grep -q . runs/early/lock 2>/dev/null; do sleep 0.002; done # it is setting up
-    kill -HUP $pid
-    wait $pid && code=0 || code=$?
-    stopped early $code "HUP while setting up, $how"
+    job=$!
+    until grep -q . runs/early/lock 2>/dev/null; do # it is setting up
+        ! ended "$job" || { cat log.txt >&2; fail "HUP while setting up, $how: no lock"; }
+        sleep 0.002
+    done
+    kill -HUP "$job"
+    wait "$job" && code=0 || code=$?
+    stopped early "$code" "HUP while setting up, $how"
 done
 resumes early "HUP while setting up"
 
 # while samples are written: they are whole, and the run stops after the next step
 (fresh "$tutti" train run.conf --set run.dir=runs/samples --set run.samples=20 \
     --set run.sample_seconds=200) >log.txt 2>&1 &
-pid=$!
+job=$!
 until compgen -G "runs/samples/metrics.jsonl" >/dev/null &&
-    grep -q '"train_loss"' runs/samples/metrics.jsonl; do sleep 0.005; done
-kill -HUP $pid
-wait $pid && code=0 || code=$?
-stopped samples $code "HUP at the end of an epoch"
+    grep -q '"train_loss"' runs/samples/metrics.jsonl; do
+    ! ended "$job" || { cat log.txt >&2; fail "HUP while samples are written: no epoch"; }
+    sleep 0.005
+done
+kill -HUP "$job"
+wait "$job" && code=0 || code=$?
+stopped samples "$code" "HUP at the end of an epoch"
 for sample in runs/samples/samples/*.mid; do
     [ ! -e "$sample" ] || "$tutti" inspect "$sample" >log.txt 2>&1 || fail "$sample: $(cat log.txt)"
 done
@@ -126,31 +124,31 @@ resumes samples "HUP while samples are written"
 
 # nohup, also where Open MPI has UCX below it, which takes SIGHUP for itself
 (export OMPI_MCA_pml=ucx,ob1 OMPI_MCA_pml_ucx_tls=any OMPI_MCA_pml_ucx_devices=any
-    IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup $slow) >log.txt 2>&1 &
-pid=$!
-wait_for nohup 2 $pid
-kill -HUP $pid
-wait $pid || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
+    IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup "${slow[@]}") >log.txt 2>&1 &
+job=$!
+wait_for nohup 2 "$job"
+kill -HUP "$job"
+wait "$job" || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
 same nohup "SIGHUP under nohup"
 
 # an MPI that takes the signals for itself when it starts
-taken=$(dirname "$tutti")/tests/libsignals_taken.so
+taken=$programs/libsignals_taken.so
 [ -e "$taken" ] || fail "$taken is missing"
 for signal in TERM HUP USR2 nohup; do
     ignored=""
     [ $signal = nohup ] && ignored=HUP
     (IGNORED=$ignored fresh env LD_PRELOAD="$taken" \
         ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
-        "$tutti" train run.conf --set run.dir=runs/taken-$signal $slow) >log.txt 2>&1 &
-    pid=$!
-    wait_for taken-$signal 2 $pid
-    kill -${ignored:-$signal} $pid
-    wait $pid && code=0 || code=$?
+        "$tutti" train run.conf --set run.dir=runs/taken-$signal "${slow[@]}") >log.txt 2>&1 &
+    job=$!
+    wait_for taken-$signal 2 "$job"
+    kill -${ignored:-$signal} "$job"
+    wait "$job" && code=0 || code=$?
     if [ $signal = nohup ]; then
-        [ $code = 0 ] || { cat log.txt >&2; fail "taken by MPI, nohup: exit code $code"; }
+        [ "$code" = 0 ] || { cat log.txt >&2; fail "taken by MPI, nohup: exit code $code"; }
         same taken-nohup "SIGHUP under nohup, taken by MPI"
     else
-        stopped taken-$signal $code "$signal, taken by MPI"
+        stopped taken-$signal "$code" "$signal, taken by MPI"
         resumes taken-$signal "$signal, taken by MPI"
     fi
 done
@@ -165,19 +163,22 @@ echo "ok: a limit of processor time"
 
 # a second Ctrl-C ends it at once
 (fresh "$tutti" train run.conf --set run.dir=runs/twice --inject slow@0:2:30) >log.txt 2>&1 &
-pid=$!
-wait_for twice 1 $pid
+job=$!
+wait_for twice 1 "$job"
 sleep 0.2
-kill -INT $pid
+kill -INT "$job"
+# until the first one is delivered: two that are pending are one
+is_delivered() { ! grep -q '^ShdPnd:.*[2367abefABEF]$' "/proc/$job/status"; }
+wait_until "the delivery of SIGINT" is_delivered
 sleep 0.3
-kill -INT $pid
-wait $pid && code=0 || code=$?
+kill -INT "$job"
+wait "$job" && code=0 || code=$?
 [ $code = 130 ] || { cat log.txt >&2; fail "a second SIGINT: exit code $code"; }
 echo "ok: a second SIGINT"
 
 # ---- a signal to one rank of several: named once ----
 
-$mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/one $slow >log.txt 2>&1 &
+"$mpirun" -n 2 "$tutti" train run.conf --set run.dir=runs/one "${slow[@]}" >log.txt 2>&1 &
 launcher=$!
 wait_for one 2 $launcher
 pid=()
@@ -191,7 +192,7 @@ resumes one "USR2 to rank 1"
 
 passed_on=USR2
 is_open_mpi || passed_on=USR1 # MPICH's launcher dies of SIGUSR2
-$mpirun -n 2 "$tutti" train run.conf --set run.dir=runs/all $slow >log.txt 2>&1 &
+"$mpirun" -n 2 "$tutti" train run.conf --set run.dir=runs/all "${slow[@]}" >log.txt 2>&1 &
 launcher=$!
 wait_for all 2 $launcher
 kill -$passed_on $launcher
@@ -205,12 +206,12 @@ resumes all "$passed_on to mpirun"
 
 # Ctrl-C at `train 2>&1 | tee log`: the whole group is signalled, tee is gone first.
 mkfifo pipe
-(fresh "$tutti" train run.conf --set run.dir=runs/tee $slow) >pipe 2>&1 &
-pid=$!
+(fresh "$tutti" train run.conf --set run.dir=runs/tee "${slow[@]}") >pipe 2>&1 &
+job=$!
 head -n 1 pipe >log.txt
-wait_for tee 2 $pid
-kill -INT $pid
-wait $pid && code=0 || code=$?
+wait_for tee 2 "$job"
+kill -INT "$job"
+wait "$job" && code=0 || code=$?
 stopped tee $code "Ctrl-C, with the pipe broken"
 resumes tee "Ctrl-C, with the pipe broken"
 
@@ -265,14 +266,14 @@ echo "ok: preprocess, generate and inspect into pipes that break"
 # ---- streams that are closed or full ----
 
 # no file, pipe or socket of the program may get the number that log lines go to
-(fresh "$tutti" train run.conf --set run.dir=runs/closed $slow 0<&- 1>&- 2>&-) &
-pid=$!
-wait_for closed 2 $pid
+(fresh "$tutti" train run.conf --set run.dir=runs/closed "${slow[@]}" 0<&- 1>&- 2>&-) &
+job=$!
+wait_for closed 2 "$job"
 for stream in 0 1 2; do
-    [ "$(readlink /proc/$pid/fd/$stream)" = /dev/null ] ||
-        fail "closed stream $stream is $(readlink /proc/$pid/fd/$stream)"
+    [ "$(readlink /proc/$job/fd/$stream)" = /dev/null ] ||
+        fail "closed stream $stream is $(readlink /proc/$job/fd/$stream)"
 done
-wait $pid || fail "all streams closed: exit code $?"
+wait "$job" || fail "all streams closed: exit code $?"
 same closed "all three streams closed"
 (fresh "$tutti" train run.conf --set run.dir=runs/full) >/dev/full 2>&1 || fail "a full log: $?"
 same full "a log on a full disk"
@@ -283,13 +284,13 @@ echo "ok: streams that are closed or full"
 
 # A limit on the size of files costs the checkpoint, not the process. MPI wants large files
 # when it starts, and the log's own size must not count: it goes through a pipe.
-(fresh "$tutti" train run.conf --set run.dir=runs/limited $slow) >pipe 2>&1 &
-pid=$!
+(fresh "$tutti" train run.conf --set run.dir=runs/limited "${slow[@]}") >pipe 2>&1 &
+job=$!
 cat pipe >log.txt &
 reader=$!
-wait_for limited 2 $pid
-prlimit --pid $pid --fsize=1000 || fail "prlimit"
-wait $pid && code=0 || code=$?
+wait_for limited 2 "$job"
+prlimit --pid "$job" --fsize=1000 || fail "prlimit"
+wait "$job" && code=0 || code=$?
 wait $reader
 [ $code = 1 ] && grep -q "warning: epoch-0001.h5 is not written.*File too large" log.txt &&
     grep -q "metrics.jsonl: lines are missing: .*File too large" log.txt ||

@@ -3,29 +3,20 @@
 # for each group of scenarios. Whatever happens to a job, its run ends with every step once
 # and with the weights of an undisturbed run on one rank without Slurm. 77: no Slurm here.
 #   bash test_slurm.sh TUTTI SOURCE_DIRECTORY [SCENARIO...]
-set -u
-if [ "${TUTTI_TEST_SLURM:-yes}" = no ]; then
-    echo "left out: TUTTI_TEST_SLURM=no"
-    exit 77
-fi
-tutti=$(realpath "$1")
-source=$(cd "$2" && pwd)
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+[ "${TUTTI_TEST_SLURM:-yes}" != no ] || skip "TUTTI_TEST_SLURM=no"
 shift 2
-. "$source/tests/tiny_run.sh"
-is_open_mpi || { echo "not Open MPI: srun --mpi=pmix does not start its ranks"; exit 77; }
-work=$(mktemp -d)
-trap 'bash "$source/tests/slurm/cluster.sh" stop "$work/cluster"; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-bash "$source/tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
+is_open_mpi || skip "not Open MPI: srun --mpi=pmix does not start its ranks"
+at_exit 'bash "$tests/slurm/cluster.sh" stop "$work/cluster"'
+bash "$tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
+# shellcheck disable=SC1091 # made by cluster.sh
 . cluster/environment
 export SLURM_OVERLAP=1
 export OMPI_MCA_odls_base_sigkill_timeout=2 # seconds that mpirun waits at a stop
 
 # ---- the run that nothing disturbs ----
 
-make_corpus corpus 60
-"$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.8 0.1 0.1" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 cat >small.conf <<END
 [data]
 dataset = data.tutti
@@ -67,9 +58,10 @@ fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head
 
 steps() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 
-# until SECONDS WHAT COMMAND...: waits for it to succeed.
+# until_true SECONDS WHAT COMMAND...: polls until it succeeds; three times as long on a machine
+# that is busy.
 until_true() {
-    local end=$((SECONDS + $1)) what=$2
+    local end=$((SECONDS + 3 * $1)) what=$2
     shift 2
     until "$@"; do
         ((SECONDS < end)) || { tell; fail "$what does not come"; }
@@ -86,11 +78,11 @@ tell() {
 
 submit() { sbatch --parsable "$@" || { tell; fail "sbatch $*"; }; }
 
-ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
+job_ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
 
 is() { [ "$(fact "$1" JobState)" = "$2" ]; }
 
-running_behind() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
+running_after() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
 
 # restarted RUN MESSAGE: too often. Its log, whole, has the reason.
 restarted() {
@@ -102,7 +94,7 @@ restarted() {
 # completes JOB RUN RESTARTS WHAT: and every step is the reference's.
 completes() {
     local restarts
-    until_true 120 "the end of $4" ended "$1"
+    until_true 120 "the end of $4" job_ended "$1"
     restarts=$(fact "$1" Restarts)
     [ "$(fact "$1" JobState)" = COMPLETED ] ||
         { tell; fail "$4: job $1 ended as $(fact "$1" JobState)"; }
@@ -133,7 +125,7 @@ to_the_end() {
     one=$(submit -w "$nodes" --nodes=2 --ntasks-per-node=2 --output=preprocess.log \
         "$source/slurm/preprocess.sbatch" corpus -o again.tutti --shards 16 \
         --split "0.8 0.1 0.1") || exit 1
-    until_true 90 "the end of preprocess" ended "$one"
+    until_true 90 "the end of preprocess" job_ended "$one"
     diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: another dataset"; }
     echo "ok: preprocess ($SECONDS s)"
     train --job-name=end-srun -- --set run.dir=runs/end-srun
@@ -159,8 +151,8 @@ preempted() {
     LAUNCH=mpirun FIRST=$slow train --job-name=preempt-mpirun -- \
         --set run.dir=runs/preempt-mpirun
     two=$job
-    until_true 60 "step 12" running_behind "$one" runs/preempt-srun 12
-    until_true 60 "step 12" running_behind "$two" runs/preempt-mpirun 12
+    until_true 60 "step 12" running_after "$one" runs/preempt-srun 12
+    until_true 60 "step 12" running_after "$two" runs/preempt-mpirun 12
     submit -p high -w "$nodes" --nodes=2 --exclusive --job-name=urgent --output=urgent.log \
         --wrap "sleep 1" >/dev/null
     completes "$one" runs/preempt-srun "1|2" "preempted, srun"
@@ -172,7 +164,8 @@ preempted() {
 signalled() {
     local launch=$1 how=$2 name=signal-$1
     LAUNCH=$launch FIRST=$slow train --job-name="$name" -- --set run.dir="runs/$name"
-    until_true 60 "step 7" running_behind "$job" "runs/$name" 7
+    until_true 60 "step 7" running_after "$job" "runs/$name" 7
+    # shellcheck disable=SC2086 # options
     scancel $how "$job"
     completes "$job" "runs/$name" 1 "scancel $how, $launch"
 }
@@ -182,10 +175,10 @@ node_lost() {
     local node
     for node in "${nodes#*,}" "${nodes%,*}"; do
         FIRST=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
-        until_true 60 "step 12" running_behind "$job" "runs/lost-$node" 12
-        scontrol update NodeName=$node State=DOWN Reason=test
+        until_true 60 "step 12" running_after "$job" "runs/lost-$node" 12
+        scontrol update "NodeName=$node" State=DOWN Reason=test
         until_true 60 "the requeue" is "$job" PENDING
-        scontrol update NodeName=$node State=RESUME
+        scontrol update "NodeName=$node" State=RESUME
         completes "$job" "runs/lost-$node" 1 "a lost node, $node"
     done
 }
@@ -194,13 +187,13 @@ node_lost() {
 death() {
     local launch
     for launch in srun mpirun; do
-        LAUNCH=$launch FIRST="--inject kill@3:25" train --job-name=death-$launch -- \
-            --set run.dir=runs/death-$launch
+        LAUNCH=$launch FIRST="--inject kill@3:25" train "--job-name=death-$launch" -- \
+            --set "run.dir=runs/death-$launch"
         # on a busy machine the launch of the next attempt may fail, too, and is tried again
-        completes "$job" runs/death-$launch "1|2" "death of a rank, $launch"
-        [ "$(grep -c "the launch failed, or a rank died" death-$launch.log)" = \
+        completes "$job" "runs/death-$launch" "1|2" "death of a rank, $launch"
+        [ "$(grep -c "the launch failed, or a rank died" "death-$launch.log")" = \
             "$(fact "$job" Restarts)" ] ||
-            restarted runs/death-$launch "death of a rank, $launch: other restarts"
+            restarted "runs/death-$launch" "death of a rank, $launch: other restarts"
     done
     FIRST="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
         --set run.hang_seconds=5
@@ -210,7 +203,7 @@ death() {
 
 crash_loop() {
     train --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
-    until_true 90 "the end of a crash loop" ended "$job"
+    until_true 90 "the end of a crash loop" job_ended "$job"
     [ "$(fact "$job" JobState)" = FAILED ] || { tell; fail "loop: $(fact "$job" JobState)"; }
     # more than 2 where the first deaths came before the checkpoint of step 10 was written
     [[ $(fact "$job" Restarts) == [2-4] ]] ||
@@ -223,12 +216,12 @@ crash_loop() {
 # What is wrong stays wrong: not requeued.
 failure() {
     train --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
-    until_true 60 "the end" ended "$job"
+    until_true 60 "the end" job_ended "$job"
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = FAILED/0 ] || { tell; fail "wrong"; }
     FIRST=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
-    until_true 60 "step 3" running_behind "$job" runs/cancelled 3
+    until_true 60 "step 3" running_after "$job" runs/cancelled 3
     scancel "$job"
-    until_true 60 "the end" ended "$job"
+    until_true 60 "the end" job_ended "$job"
     sleep 1
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = CANCELLED/0 ] || { tell; fail "cancelled"; }
     ls runs/cancelled/checkpoints/step-*.h5 >/dev/null || { tell; fail "cancelled: no checkpoint"; }
@@ -236,6 +229,7 @@ failure() {
 }
 
 sweep() {
+    # shellcheck disable=SC2054 # the commas are of the settings
     local grid=(train.learning_rate=0.01,0.02 model.hidden=16,24) index array
     export RUNS=runs/sweep TRAIN=$source/slurm/train.sbatch
     bash "$source/slurm/sweep.sbatch" small.conf "${grid[@]}" >sweep.txt || fail "sweep: the list"
@@ -243,18 +237,18 @@ sweep() {
     says sweep.txt '^submit: sbatch --array=0-3 '
     array=$(FIRST=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
         "$source/slurm/sweep.sbatch" small.conf "${grid[@]}") || exit 1
-    until_true 60 "step 12" running_behind "${array}_2" runs/sweep/002 12
+    until_true 60 "step 12" running_after "${array}_2" runs/sweep/002 12
     for index in 0 1 2 3; do scancel --batch --signal=USR1 "${array}_$index"; done
     for index in 0 1 2 3; do
-        until_true 60 "the end of the sweep" ended "${array}_$index"
+        until_true 60 "the end of the sweep" job_ended "${array}_$index"
         [ "$(fact "${array}_$index" JobState)" = COMPLETED ] || { tell; fail "sweep $index"; }
         [ "$(fact "${array}_$index" Restarts)" = 1 ] || { tell; fail "sweep $index: restarts"; }
         # the same settings without Slurm
-        # shellcheck disable=SC2046
-        "$tutti" train $(sed -n "s/^$index: //p" sweep.txt) --set run.dir=runs/plain-$index \
+        # shellcheck disable=SC2046 # words of the list
+        "$tutti" train $(sed -n "s/^$index: //p" sweep.txt) --set "run.dir=runs/plain-$index" \
             >plain.txt 2>&1 || { cat plain.txt >&2; fail "plain $index"; }
-        facts runs/plain-$index >plain.txt
-        facts runs/sweep/00$index | cmp - plain.txt >&2 || { tell; fail "sweep $index"; }
+        facts "runs/plain-$index" >plain.txt
+        facts "runs/sweep/00$index" | cmp - plain.txt >&2 || { tell; fail "sweep $index"; }
     done
     "$tutti" inspect runs/sweep/* >table.txt || fail "the table of the sweep"
     cat table.txt
@@ -268,13 +262,13 @@ scaling() {
     local one launch
     for launch in srun mpirun; do
         one=$(RUNS=runs/scaling LAUNCH=$launch STEPS=8 SKIP=2 ROWS=4 submit -w "$nodes" --nodes=2 \
-            --ntasks-per-node=2 --output=scaling-$launch.log "$source/slurm/scaling.sbatch" \
+            --ntasks-per-node=2 "--output=scaling-$launch.log" "$source/slurm/scaling.sbatch" \
             small.conf) || exit 1
-        until_true 90 "the end of scaling" ended "$one"
+        until_true 90 "the end of scaling" job_ended "$one"
         [ "$(fact "$one" JobState)" = COMPLETED ] || { tell; fail "scaling"; }
-        cat scaling-$launch.log
+        cat "scaling-$launch.log"
         [ "$(grep -cE '^ +[12] +[24] +(8|16) +[0-9]+ +[0-9.]+ +[0-9.]+ %$' \
-            scaling-$launch.log)" = 4 ] || { tell; fail "scaling: the table"; }
+            "scaling-$launch.log")" = 4 ] || { tell; fail "scaling: the table"; }
     done
     echo "ok: scaling ($SECONDS s)"
 }
@@ -284,10 +278,10 @@ generate() {
     array=$(COUNT=2 LENGTH=4 SEED=7 OUT=music/piece.mid submit -w "${nodes%,*}" --array=0-1 \
         --output=generate-%a.log "$source/slurm/generate.sbatch" runs/alone) || exit 1
     for index in 0 1; do
-        until_true 60 "the end of generate" ended "${array}_$index"
+        until_true 60 "the end of generate" job_ended "${array}_$index"
         "$tutti" generate runs/alone -o alone.mid --count 2 --seconds 4 \
             --seed $((7 + index)) >/dev/null 2>&1 || fail "generate"
-        cmp alone-2.mid music/piece-$index-2.mid || { tell; fail "generate: other music"; }
+        cmp alone-2.mid "music/piece-$index-2.mid" || { tell; fail "generate: other music"; }
     done
     echo "ok: generate ($SECONDS s)"
 }

@@ -1,19 +1,10 @@
 #!/bin/bash
 # A stop in the middle of a validation: the run ends at once, with the epoch still open, and
 # the next one, on any number of ranks, goes on as if nothing had been.
-# bash test_stop.sh TUTTI SOURCE_DIRECTORY
-set -u
-tutti=$1
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # A few steps, and then a validation of many more windows: most of the time.
-make_corpus corpus 120
-"$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.07 0.93 0" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 120 16 "0.07 0.93 0"
 cat >run.conf <<END
 [data]
 dataset = data.tutti
@@ -37,7 +28,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec $mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
 # ends_well WHAT RANKS ARGUMENT...
@@ -60,7 +51,7 @@ ends_well "the whole run" 0 train run.conf
 steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 [ $steps -ge 3 ] && [ $steps -le 12 ] || fail "$steps steps an epoch"
 
-# freeze RANKS STEP RUN ARGUMENT...: a run that stands still in the validation behind that
+# freeze RANKS STEP RUN ARGUMENT...: a run that is frozen in the validation after that
 # step; the launcher's pid in $launcher, the ranks' in pid[].
 freeze() {
     local ranks=$1 step=$2 run=$3
@@ -82,7 +73,7 @@ freeze() {
 thaw() {
     kill -CONT "${pid[@]}"
     wait $launcher && code=0 || code=$?
-    [ $code = "$1" ] || { cat log.txt >&2; fail "$2: exit code $code, not $1"; }
+    [ "$code" = "$1" ] || { cat log.txt >&2; fail "$2: exit code $code, not $1"; }
 }
 
 # is_open RUN STEP WHAT: the validation was left, and the checkpoint lies before it.
@@ -103,7 +94,7 @@ for who in all:0:USR1 all:2:TERM 0:3:USR1 1:2:USR1; do
     what="$signal to $whom of $ranks ranks"
     i=$((i + 1))
     freeze "$ranks" $steps left-$i
-    [ "$whom" = all ] && kill -$signal "${pid[@]}" || kill -$signal "${pid[$whom]}"
+    [ "$whom" = all ] && kill "-$signal" "${pid[@]}" || kill "-$signal" "${pid[$whom]}"
     thaw 75 "$what"
     is_open left-$i $steps "$what"
     ends_well "$what: resume" $(((i + 1) % 4)) train run.conf --resume --set run.dir=runs/left-$i

@@ -56,7 +56,7 @@ static struct stream *make_stream(size_t pieces, int rows, int microbatch, uint6
 struct columns {
     int rows;
     token *inputs;    /* [STEPS * rows] */
-    int32_t *targets; /* likewise */
+    int32_t *targets; /* the same */
 };
 
 static struct columns make_columns(int rows)

@@ -112,7 +112,7 @@ static void the_line_says_rate_and_rest(void **state)
 }
 
 /* What progress writes to stderr when that is `descriptor`: two updates long after the
- * last, with a third at once behind the second, which must not be shown. */
+ * last, with a third at once after the second, which must not be shown. */
 static void draw(int descriptor, bool muted)
 {
     dup2(descriptor, STDERR_FILENO);

@@ -1,11 +1,8 @@
+#!/bin/bash
 # A configuration and a split file from standard input and from pipes, alone and on several
-# ranks, of which one reads. bash test_text_inputs.sh TUTTI SOURCE_DIRECTORY
-set -eu
-tutti=$1
-source "$2/tests/tiny_run.sh"
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+# ranks, of which one reads.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+set -e
 make_corpus corpus 12
 "$tutti" preprocess corpus -o data --shards 2 --split "0.8 0.1 0.1" >out 2>&1
 mkfifo pipe
@@ -20,7 +17,7 @@ configuration() {
 runs() {
     local name=$1
     shift
-    timeout 60 "$@" >out 2>&1 || fail "$*: exit code $?: $(cat out)"
+    timeout 300 "$@" >out 2>&1 || fail "$*: exit code $?: $(cat out)"
     [ -e "runs/$name/checkpoints/latest" ] || fail "$*: no runs/$name: $(cat out)"
 }
 
@@ -64,16 +61,16 @@ refuses 2 "standard input can.t be the split file, it is the configuration alrea
 [ ! -e bad ] || fail "a dataset was made all the same"
 
 command -v "$mpirun" >/dev/null || exit 0
-configuration ranks-stdin | runs ranks-stdin $mpirun -n 2 "$tutti" train -
+configuration ranks-stdin | runs ranks-stdin "$mpirun" -n 2 "$tutti" train -
 configuration ranks-fifo >pipe &
-runs ranks-fifo $mpirun -n 2 "$tutti" train pipe
+runs ranks-fifo "$mpirun" -n 2 "$tutti" train pipe
 cat split.tsv >pipe &
-timeout 60 $mpirun -n 2 "$tutti" preprocess corpus -o ranks-split --split-file pipe \
+timeout 300 "$mpirun" -n 2 "$tutti" preprocess corpus -o ranks-split --split-file pipe \
     >out 2>&1 || fail "split file from a pipe, two ranks: $(cat out)"
 splits ranks-split
 printf '[data]\nsede = 1\n' >pipe &
 code=0
-timeout 60 $mpirun -n 2 "$tutti" preprocess corpus -o bad --config pipe >out 2>&1 || code=$?
+timeout 300 "$mpirun" -n 2 "$tutti" preprocess corpus -o bad --config pipe >out 2>&1 || code=$?
 [ "$code" = 2 ] && [ "$(grep -c '^tutti: pipe:2: unknown key sede' out)" = 1 ] ||
     fail "a wrong configuration from a pipe, two ranks: exit code $code: $(cat out)"
 wait

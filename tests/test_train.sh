@@ -2,22 +2,14 @@
 # Promise 1 from outside: one configuration, dataset and seed give the same weights for any
 # number of ranks, any allreduce, and over kills and stops; and what `tutti train` and
 # `tutti evaluate` refuse, in one line. TUTTI_TEST_SEED repeats the choice of the moments.
-set -u
-tutti=$1
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-work=$(mktemp -d)
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 end_stuck_mpirun &
-watchdog=$!
-trap 'kill $watchdog; rm -rf "$work"' EXIT
+at_exit "kill $!"
 seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed
 echo "TUTTI_TEST_SEED=$seed"
 
-make_corpus corpus 60
-"$tutti" preprocess corpus -o data.tutti --shards 16 --split "0.8 0.1 0.1" \
-    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
+make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 
 # config CELL: 16 rows in 8 microbatches, two layers with dropout, a validation after each epoch.
 config() {
@@ -51,7 +43,7 @@ END
 on() {
     local ranks=$1
     shift
-    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else $mpirun -n "$ranks" "$tutti" "$@"; fi
+    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
 # same RUN REFERENCE WHAT: every step's loss, norm and weights hash, every epoch's validation.
@@ -89,10 +81,10 @@ with() {
     local kernels=$1 run=$2 wanted=$3
     [ "$kernels ${TUTTI_TEST_PORTABLE:-yes}" != "portable no" ] || return 0 # minutes with a sanitizer
     shift 3
-    TUTTI_KERNELS=$kernels on 0 train "$@" --set run.dir=runs/$run >log.txt 2>&1 ||
+    TUTTI_KERNELS=$kernels on 0 train "$@" --set "run.dir=runs/$run" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "kernels $kernels"; }
     if grep -q "products by $kernels" log.txt; then
-        same $run $wanted "kernels $kernels"
+        same "$run" "$wanted" "kernels $kernels"
     else
         grep -q "TUTTI_KERNELS = $kernels: this processor" log.txt || fail "not by $kernels"
         echo "kernels $kernels: not tested, as this processor has none"
@@ -143,7 +135,7 @@ cmp -s this.txt that.txt && fail "float sums give the exact sum's bits: is it us
 
 steps() { grep -c '"gradient_norm"' "runs/$1/metrics.jsonl" 2>/dev/null || true; }
 
-# wait_for RUN STEPS PID: until the run has made so many steps or has ended.
+# wait_for RUN STEPS PID: until the run has made STEPS steps or has ended.
 wait_for() {
     while kill -0 "$3" 2>/dev/null; do
         local made
@@ -157,7 +149,7 @@ wait_for() {
 # before it is killed, however late that is.
 start() {
     local launch=()
-    [ "$3" = 0 ] || launch=($mpirun -n "$3")
+    [ "$3" = 0 ] || launch=("$mpirun" -n "$3")
     "${launch[@]}" "$tutti" train "$1.conf" --resume --set run.dir=runs/"$2" \
         --set run.checkpoint_minutes=0.0005 --inject "slow@*:1:0.1" >log.txt 2>&1 &
     launcher=$!
@@ -174,8 +166,8 @@ for cell in lstm gru; do
         kill -9 "${pid[@]}" 2>/dev/null
         wait $launcher 2>/dev/null && code=0 || code=$?
         made=$(steps $cell-killed)
-        [ $code -ne 0 ] && kills=$((kills + 1))
-        echo "killed on $ranks ranks behind step ${made:-0}, code $code"
+        [ "$code" -ne 0 ] && kills=$((kills + 1))
+        echo "killed on $ranks ranks after step ${made:-0}, code $code"
     done
     on 2 train $cell.conf --resume --set run.dir=runs/$cell-killed >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after kills"; }
@@ -191,8 +183,8 @@ for signal in USR1 TERM INT; do
     wait_for stopped $((3 + RANDOM % 20)) $launcher
     kill -$signal $launcher
     wait $launcher && code=0 || code=$?
-    [ $ranks = 0 ] || ! launcher_stopped $code || code=75
-    [ $code = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }
+    [ $ranks = 0 ] || ! launcher_stopped "$code" || code=75
+    [ "$code" = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }
     grep -q "stopped by SIG[A-Z0-9]* after step" log.txt || fail "$signal: not said"
     on 3 train lstm.conf --resume --set run.dir=runs/stopped >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after $signal"; }
@@ -201,21 +193,12 @@ done
 
 # ---- two runs that want one directory ----
 
-until_said() { # FILE PATTERN: at most 20 s
-    local tries=0
-    until grep -q "$2" "$1" 2>/dev/null; do
-        sleep 0.05
-        tries=$((tries + 1))
-        [ $tries -lt 400 ] || { cat "$1" >&2; fail "no \"$2\" in $1"; }
-    done
-}
-
 "$tutti" train lstm.conf --set run.dir=runs/locked --set run.checkpoint_minutes=0.0005 \
     --inject slow@0:4:60 >first.txt 2>&1 &
 first=$!
 wait_for locked 3 $first
 on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 && code=0 || code=$?
-[ $code = 1 ] || { cat log.txt >&2; fail "a second run: exit code $code"; }
+[ "$code" = 1 ] || { cat log.txt >&2; fail "a second run: exit code $code"; }
 holder="$(hostname), pid $first"
 [ "$(grep -c "^tutti: .*runs/locked: another run is writing .*($holder)" log.txt)" = 1 ] &&
     grep -q "^waiting for runs/locked/lock: held by another run ($holder)" log.txt ||
@@ -223,7 +206,7 @@ holder="$(hostname), pid $first"
 [ "$(cat runs/locked/lock)" = "$holder" ] || fail "the lock says $(cat runs/locked/lock)"
 on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 &
 second=$!
-until_said log.txt "^waiting for runs/locked/lock"
+wait_for_line log.txt "^waiting for runs/locked/lock"
 kill -9 $first
 wait $second || { cat log.txt >&2; fail "the lock of a killed run"; }
 same locked lstm "a second run waits for the first one's death"
@@ -274,7 +257,7 @@ fi
 
 on 2 train lstm.conf --set run.dir=runs/part --set train.max_steps=3 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "max_steps"; }
-hash=$("$tutti" inspect runs/part --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -1)
+hash=$(hash_of runs/part)
 tail -1 runs/part/metrics.jsonl | grep -q "\"step\": 3,.*\"valid_loss\": [0-9].*\"$hash\"" ||
     fail "no validation where max_steps has ended the run"
 grep -q "^train.max_steps within epoch 1: step 3 .*valid_loss [0-9].*$hash" log.txt &&
@@ -301,8 +284,8 @@ refuse() {
     local code=$1 pattern=$2 ranks=$3 got
     shift 3
     local launch=()
-    [ "$ranks" = 0 ] || launch=($mpirun -n "$ranks")
-    timeout 20 "${launch[@]}" "$tutti" "$@" >log.txt 2>&1 && got=0 || got=$?
+    [ "$ranks" = 0 ] || launch=("$mpirun" -n "$ranks")
+    timeout 120 "${launch[@]}" "$tutti" "$@" >log.txt 2>&1 && got=0 || got=$?
     [ "$got" = "$code" ] || { cat log.txt >&2; fail "$*: exit code $got, not $code"; }
     [ "$(grep -c '^tutti: ' log.txt)" = 1 ] || { cat log.txt >&2; fail "$*: not one line"; }
     grep -Eq "^tutti: .*$pattern" log.txt || { cat log.txt >&2; fail "$*: not: $pattern"; }
@@ -343,7 +326,7 @@ refuse 2 'another dataset' 2 train lstm.conf --resume --set data.dataset=less.tu
 cp -r runs/lstm runs/ruined
 for file in runs/ruined/checkpoints/*.h5; do head -c 5000 "$file" >torn && mv torn "$file"; done
 on 2 train lstm.conf --resume --set run.dir=runs/ruined >log.txt 2>&1 && code=0 || code=$?
-[ $code = 1 ] && grep -q 'none of the . checkpoints is whole' log.txt ||
+[ "$code" = 1 ] && grep -q 'none of the . checkpoints is whole' log.txt ||
     { cat log.txt >&2; fail "a run without a whole checkpoint"; }
 
 echo "all ok"

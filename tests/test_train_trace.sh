@@ -1,14 +1,8 @@
 #!/bin/bash
 # `tutti train --trace`: one file, valid JSON whatever happens to the run, with all ranks on
 # one clock; and the line on how the time of an epoch divides.
-set -u
-tutti=$1
-here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
-command -v python3 >/dev/null || { echo "no python3"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 
 # check FILE RANKS LEAST: what has to hold of any trace; prints facts for the shell.
@@ -80,18 +74,17 @@ END
 
 # ---- all ranks, one file ----
 
-$mpirun -n 3 "$tutti" train first.conf --set run.dir=runs/three --set train.slices=4 \
+"$mpirun" -n 3 "$tutti" train first.conf --set run.dir=runs/three --set train.slices=4 \
     --trace three.json >log.txt 2>&1 || { cat log.txt >&2; fail "train --trace"; }
 "$tutti" train first.conf --set run.dir=runs/plain --set train.slices=4 >plain.txt 2>&1 ||
     fail "train"
 steps=$(grep -c gradient_norm runs/three/metrics.jsonl)
 check three.json 3 "$steps"
-hash_of() { "$tutti" inspect "$1" --json | grep -m1 -o '"weights_hash": *"[0-9a-f]*"'; }
 [ -n "$(hash_of runs/plain)" ] && [ "$(hash_of runs/plain)" = "$(hash_of runs/three)" ] ||
     fail "a trace changes the weights"
 
 # more data than memory: each rank has a thread that reads
-$mpirun -n 2 "$tutti" train first.conf --set run.dir=runs/stream --set data.memory=4 \
+"$mpirun" -n 2 "$tutti" train first.conf --set run.dir=runs/stream --set data.memory=4 \
     --trace stream.json >log2.txt 2>&1 || { cat log2.txt >&2; fail "data.memory"; }
 check stream.json 2 "$steps"
 
@@ -119,9 +112,10 @@ END
 
 # ---- a killed run leaves what was flushed; a resumed one begins a new file ----
 
+epoch_steps=$((steps / 2))
 # three epochs, and then so slowly that the kill comes before the fourth is over
 "$tutti" train first.conf --set run.dir=runs/killed --set train.epochs=1000 \
-    --inject "slow@0:$((steps / 2 * 3 + 1)):0.2" --trace killed.json >log.txt 2>&1 &
+    --inject "slow@0:$((3 * epoch_steps + 1)):0.2" --trace killed.json >log.txt 2>&1 &
 pid=$!
 until [ "$(grep -c seconds_all runs/killed/metrics.jsonl 2>/dev/null)" -ge 3 ] 2>/dev/null; do
     kill -0 $pid || { cat log.txt >&2; fail "the run ended"; }
@@ -129,7 +123,7 @@ until [ "$(grep -c seconds_all runs/killed/metrics.jsonl 2>/dev/null)" -ge 3 ] 2
 done
 kill -9 $pid
 wait $pid 2>/dev/null
-check killed.json 1 $((steps / 2 * 3))
+check killed.json 1 $((3 * epoch_steps))
 "$tutti" train first.conf --set run.dir=runs/killed --resume --set train.epochs=1000 \
     --set train.max_steps=100000 --trace killed.json >resumed.txt 2>&1 &
 pid=$!
@@ -139,7 +133,7 @@ until grep -q '^time:' resumed.txt 2>/dev/null; do
 done
 kill -TERM $pid
 wait $pid && code=0 || code=$?
-[ $code = 75 ] || { cat resumed.txt >&2; fail "stopped: exit code $code, not 75"; }
+[ "$code" = 75 ] || { cat resumed.txt >&2; fail "stopped: exit code $code, not 75"; }
 check killed.json 1 1
 python3 -c 'import json
 steps = {e["args"]["step"] for e in json.load(open("killed.json"))["traceEvents"] if e["ph"] == "X"}
@@ -147,13 +141,13 @@ assert 1 not in steps and max(steps) > 1, sorted(steps)[:3]' || fail "not a new 
 
 # ---- within an epoch: a run that ends there, and one that fails ----
 
-$mpirun -n 2 "$tutti" train first.conf --set run.dir=runs/part --set train.max_steps=5 \
+"$mpirun" -n 2 "$tutti" train first.conf --set run.dir=runs/part --set train.max_steps=5 \
     --trace part.json >log.txt 2>&1 || { cat log.txt >&2; fail "max_steps"; }
 grep -q '^time: ' log.txt || fail "no line on the time of a part of an epoch"
 python3 -c 'import json
 steps = {e["args"]["step"] for e in json.load(open("part.json"))["traceEvents"] if e["ph"] == "X"}
 assert steps == set(range(6)), steps' || fail "the trace of a part"
-$mpirun -n 2 "$tutti" train first.conf --set run.dir=runs/diverged --set train.optimizer=adamw \
+"$mpirun" -n 2 "$tutti" train first.conf --set run.dir=runs/diverged --set train.optimizer=adamw \
     --set train.learning_rate=10 --set train.weight_decay=1 --set train.warmup_steps=0 \
     --set train.epochs=50 --trace diverged.json >log.txt 2>&1 && fail "it did not diverge"
 check diverged.json 2 0

@@ -56,7 +56,7 @@ static inline const char *pianoroll_fault(const token *tokens, size_t i)
     return NULL;
 }
 
-/* Pitches that sound behind tokens[0..count) of the performance encoding. */
+/* Pitches that sound after tokens[0..count) of the performance encoding. */
 static inline int performance_hanging(const token *tokens, size_t count)
 {
     int hanging = 0;

@@ -33,10 +33,10 @@ enum { TEXT_NUMBER = 32 };
  * for those. Returns text; TEXT_NUMBER bytes are room enough. */
 const char *text_number(double value, char *text, size_t size);
 
-/* The length of the character of UTF-8 at `at`, and its number; 0 if there is none (RFC
+/* The length of the character of UTF-8 at `text`, and its number; 0 if there is none (RFC
  * 3629: no overlong forms, no surrogates, nothing above U+10FFFF). Reads nothing after a
  * zero byte. */
-size_t text_character(const char *at, uint32_t *character);
+size_t text_character(const char *text, uint32_t *character);
 
 /* `value` fit for a one-line message: escaped as in base/printable.h, and what is longer
  * than size - 1 bytes then ends in "...". Returns text; size > 3. */

@@ -297,7 +297,7 @@ struct watchdog *watchdog_create(int rank, int ranks, const char *host,
                                  const char *directory);
 void watchdog_free(struct watchdog *watchdog); /* NULL is fine */
 
-void *watchdog_run(void *watchdog);
+void *watchdog_run(void *argument); /* the struct watchdog */
 
 /* A frame of this process as it is now: its state, and its host or last checkpoint. */
 void watchdog_describe(struct watchdog *watchdog, enum watchdog_kind kind,

@@ -104,16 +104,16 @@ double fuzz_real(struct fuzz_input *input)
 
 char *fuzz_text(struct fuzz_input *input, uint8_t end)
 {
-    const uint8_t *behind = input->size ? memchr(input->bytes, end, input->size) : NULL;
-    size_t length = behind ? (size_t)(behind - input->bytes) : input->size;
+    const uint8_t *rest = input->size ? memchr(input->bytes, end, input->size) : NULL;
+    size_t length = rest ? (size_t)(rest - input->bytes) : input->size;
     char *text = malloc(length + 1);
     if (!text)
         fuzz_fail("out of memory");
     if (length)
         memcpy(text, input->bytes, length);
     text[length] = '\0';
-    input->bytes += length + (behind != NULL);
-    input->size -= length + (behind != NULL);
+    input->bytes += length + (rest != NULL);
+    input->size -= length + (rest != NULL);
     return text;
 }
 

@@ -303,7 +303,7 @@ static void lose_dataset(struct found *found)
     H5Dclose(found->id);
 }
 
-/* False where HDF5 would read behind a chunk that is shorter than it has to be: one that
+/* False where HDF5 would read past a chunk that is shorter than it has to be: one that
  * was stored with a masked filter. The readers must not get that far. */
 static bool is_sound(const struct found *found)
 {

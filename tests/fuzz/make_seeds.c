@@ -209,9 +209,10 @@ static void make_checkpoint(struct seeds *seeds)
 {
     enum { KINDS = 21, LINE = 19 };
     put_seed(seeds, "\x1c", 1);
-    for (uint8_t kind = 0; kind < KINDS; kind++)
+    for (int kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < VARIANTS; i++)
-            put_edits(seeds, (const uint8_t[]){kind, (uint8_t)(40 * i)}, 2, NULL);
+            put_edits(seeds, (const uint8_t[]){(uint8_t)kind, (uint8_t)(40 * i)}, 2,
+                      NULL);
     put_edits(seeds, (const uint8_t[]){LINE, 0, 0}, 3, "# a comment");
 }
 
@@ -221,11 +222,12 @@ static void make_dataset(struct seeds *seeds)
     static const char *const lines[] = {"[run]|dir = elsewhere", "[train]|batch = 10",
                                         "[model]|hidden = 9"};
     put_seed(seeds, "\x70", 1);
-    for (uint8_t kind = 0; kind < KINDS; kind++)
+    for (int kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < VARIANTS; i++)
-            put_edits(seeds,
-                      (const uint8_t[]){(uint8_t)(i % FILES), kind, (uint8_t)(20 * i)}, 3,
-                      NULL);
+            put_edits(
+                seeds,
+                (const uint8_t[]){(uint8_t)(i % FILES), (uint8_t)kind, (uint8_t)(20 * i)},
+                3, NULL);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         put_edits(seeds, (const uint8_t[]){0, SETTINGS}, 2, lines[i]);
 }

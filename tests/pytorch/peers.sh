@@ -68,8 +68,8 @@ make_dataset() {
     [ -d data.tutti ] || quietly "$tutti" preprocess "$midi" -o data.tutti --split "1 0 0"
 }
 
-# A model that has learnt one note held for three hours. Each token it plays is a time shift
-# of one second, so so many seconds are so many tokens, which no program prints.
+# A model that has learnt one note held for three hours. Each token it generates is a time
+# shift of one second: the number of tokens is the number of seconds.
 make_player() {
     [ -e runs/player/checkpoints/latest ] && return
     mkdir -p held
@@ -89,7 +89,7 @@ make_player() {
 train() {
     local ranks=$1 rows=$2 precision=$3 run=$4 launch=() set=()
     shift 4
-    ((ranks == 1)) || launch=($mpirun -n "$ranks")
+    ((ranks == 1)) || launch=("$mpirun" -n "$ranks")
     [ "$precision" = float32 ] || set=(--set "train.precision=$precision")
     "${launch[@]}" "$tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset=data.tutti --set model.hidden=512 --set model.embedding=256 \
@@ -106,13 +106,13 @@ ours_train() { # ROWS PRECISION CORES
     elif ((code)); then
         cat ours.txt >&2
         fail "tutti train: exit code $code"
-    else # the median of the steps behind the fourth
+    else # the median of the steps after the fourth
         sed -n 's/.*"gradient_norm".*"tokens_per_second": \([0-9.]*\).*/\1/p' \
             runs/ours/metrics.jsonl | tail -n +5 | median
     fi
 }
 
-# wall ROWS SECONDS: of the clock, for so many seconds of music.
+# wall ROWS SECONDS: wall-clock seconds for SECONDS of music.
 wall() {
     local start=$EPOCHREALTIME
     quietly "$tutti" generate runs/player -o out/piece.mid --no-guard --count "$1" \
@@ -122,7 +122,7 @@ wall() {
 
 ours_play() { # ROWS
     local steps=$((1 + 4000 / (1 + $1 / 8))) few=20 short long
-    short=$(wall "$1" $few)
+    short=$(wall "$1" "$few")
     long=$(wall "$1" $((few + steps)))
     awk "BEGIN { printf \"%.0f\n\", $1 * $steps / ($long - $short) }"
 }

@@ -33,7 +33,7 @@ STEPS, LEARNING_RATE, CLIP = 4, 5e-3, 0.2
 # Largest relative differences. float32 rounds by 6e-8, and each sum has another order here and
 # there: of the loss, a mean of a thousand figures, less than that is seen; of the gradient's
 # norm 1e-6. Adam divides by the root of the mean square, which makes gradients that are all
-# rounding count like others, so behind the first update the two part, by some 1e-5. With
+# rounding count like others, so after the first update the two part, by some 1e-5. With
 # bfloat16 products, each rounded by up to 4e-3, only gross errors show.
 LOSS, NORM, LATER, WEIGHTS = 1e-6, 5e-6, 1e-4, 1e-3
 ROUGH_LOSS, ROUGH_NORM = 5e-3, 5e-2
@@ -82,9 +82,9 @@ def forward(model, inputs, state, end):
     anew = inputs == end
     cuts = sorted({0, *anew.any(dim=1).nonzero().flatten().tolist(), len(inputs)})
     logits = []
-    for first, behind in zip(cuts, cuts[1:]):
+    for first, end in zip(cuts, cuts[1:]):
         keep = (~anew[first]).float()[:, None]
-        part, state = model(inputs[first:behind], tuple(keep * part for part in state))
+        part, state = model(inputs[first:end], tuple(keep * part for part in state))
         logits.append(part)
     return torch.cat(logits), state
 

@@ -1,5 +1,5 @@
 """How fast PyTorch trains the model that peers.sh compares: tokens a second, of all
-processes, median of the steps behind the warm-up.
+processes, median of the steps after the warm-up.
 
     train.py PROCESSES THREADS ROWS PRECISION [native] [compiled]
 

@@ -1,3 +1,4 @@
+#!/bin/bash
 # What runs of mpirun on this machine need, to be sourced: also as root, and no binding, so
 # that two ranks take two cores.
 . "$(dirname "${BASH_SOURCE[0]}")/../mpi.sh"

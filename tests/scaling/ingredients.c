@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "road.h"
+#include "scaling.h"
 
 enum { LINE = 256 };
 
@@ -34,7 +34,7 @@ static void read_event(const char *line, double scale, struct measured *measured
         break;
     }
     if (fields != expected || measured->count == MOST_EVENTS)
-        road_fail("not understood", line);
+        scaling_fail("not understood", line);
     event.seconds *= scale;
     measured->events[measured->count++] = event;
 }
@@ -71,7 +71,7 @@ void measured_read(const char *path, double rows, struct measured *measured)
     double value;
     FILE *file = fopen(path, "r");
     if (!file)
-        road_fail("can't read", path);
+        scaling_fail("can't read", path);
     while (fgets(line, sizeof line, file)) {
         if (sscanf(line, "%255s %lf", name, &value) != 2)
             continue;
@@ -85,7 +85,7 @@ void measured_read(const char *path, double rows, struct measured *measured)
     }
     fclose(file);
     if (measured->count == 0 || measured->elements == 0)
-        road_fail("nothing measured for so few rows in", path);
+        scaling_fail("nothing measured for so few rows in", path);
 }
 
 static void set(struct asked *asked, const char *name, const char *text)
@@ -112,9 +112,9 @@ static void set(struct asked *asked, const char *name, const char *text)
     else if (strcmp(name, "label") == 0)
         snprintf(asked->label, sizeof asked->label, "%s", text);
     else if (!value)
-        road_fail("no such key", name);
+        scaling_fail("no such key", name);
     else if (*value = strtod(text, &end), *end != '\0' || end == text)
-        road_fail("not a number", text);
+        scaling_fail("not a number", text);
 }
 
 void asked_read(char **arguments, struct asked *asked)
@@ -133,7 +133,7 @@ void asked_read(char **arguments, struct asked *asked)
         char name[LINE];
         const char *equals = strchr(*arguments, '=');
         if (!equals)
-            road_fail("KEY=VALUE is expected", *arguments);
+            scaling_fail("KEY=VALUE is expected", *arguments);
         snprintf(name, sizeof name, "%.*s", (int)(equals - *arguments), *arguments);
         set(asked, name, equals + 1);
     }

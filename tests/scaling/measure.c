@@ -1,9 +1,9 @@
 /* measure: how long the pieces of a training step take on this machine, for the
  * simulation (step.c) to be made of. Prints the lines that step.c reads.
  *
- *   mpirun -n 2 road_measure compute   the real model, optimizer and fixed point; all
+ *   mpirun -n 2 scaling_measure compute   the real model, optimizer and fixed point; all
  *                                      ranks at once, as cores share caches and memory
- *   mpirun -n 2 road_measure messages  what MPI's messages cost between two ranks
+ *   mpirun -n 2 scaling_measure messages  what MPI's messages cost between two ranks
  *
  * Computation is processor time and the median of several repetitions, piece by piece;
  * messages are the least of many on the clock.
@@ -61,7 +61,7 @@ static void must(enum status status)
 {
     if (status == STATUS_OK)
         return;
-    fprintf(stderr, "road_measure: %s\n", status_message());
+    fprintf(stderr, "scaling_measure: %s\n", status_message());
     MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
@@ -454,7 +454,7 @@ int main(int argc, char **argv)
     else if (argc == 2 && strcmp(argv[1], "messages") == 0)
         measure_messages(comm);
     else if (comm_rank(comm) == 0)
-        fprintf(stderr, "usage: road_measure compute | messages\n");
+        fprintf(stderr, "usage: scaling_measure compute | messages\n");
     comm_close(comm);
     return 0;
 }

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Measures what the simulation is made of, on this machine: about 3 minutes on 2 cores,
 # which should have nothing else to do.
 #   bash measure.sh BUILD_DIRECTORY > measured.txt
@@ -6,6 +7,6 @@ measure=$1/tests/scaling_measure
 . "$(dirname "$0")/environment.sh"
 
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores"
-$mpirun -n 2 "$measure" messages | sed 's/^/shared_/'
-OMPI_MCA_btl=self,tcp $mpirun -n 2 "$measure" messages | sed 's/^/tcp_/'
-$mpirun -n 2 "$measure" compute
+"$mpirun" -n 2 "$measure" messages | sed 's/^/shared_/'
+OMPI_MCA_btl=self,tcp "$mpirun" -n 2 "$measure" messages | sed 's/^/tcp_/'
+"$mpirun" -n 2 "$measure" compute

@@ -4,7 +4,7 @@
 #include <mpi.h>
 #include <stdlib.h>
 
-#include "road.h"
+#include "scaling.h"
 #include "comm/buckets.h"
 #include "comm/allreduce_schedule.h"
 
@@ -91,7 +91,7 @@ static bool move(struct half *half)
 static void plan(struct comm *comm, struct bucket *bucket, const int *host_of)
 {
     size_t most = 0;
-    road_must(allreduce_schedule_plan(comm_rank(comm), comm_size(comm), host_of,
+    scaling_must(allreduce_schedule_plan(comm_rank(comm), comm_size(comm), host_of,
                                       bucket->count, &bucket->rounds,
                                       &bucket->round_count));
     for (size_t k = 0; k < bucket->round_count && bucket->rounds[k].adds; k++) {
@@ -102,7 +102,7 @@ static void plan(struct comm *comm, struct bucket *bucket, const int *host_of)
     }
     bucket->received = malloc(most * sizeof(int64_t) + 1);
     if (!bucket->received)
-        road_fail("out of memory", "sharded");
+        scaling_fail("out of memory", "sharded");
 }
 
 static int *find_hosts(struct comm *comm)

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Runs the simulated step; prints one line of the table.
 #   bash simulate.sh STEP MEASURED PLATFORM RANKS RANKS_PER_NODE [KEY=VALUE ...]
 # SIMULATE_OPTIONS: further options for smpirun. All ranks share the memory of large blocks,

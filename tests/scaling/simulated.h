@@ -43,7 +43,7 @@ void simulated_wait(bool waiting);
 /* Are no messages under way? */
 bool simulated_quiet(void);
 
-/* Lets the rank compute for so long, and for what the calls since have cost. */
+/* Lets the rank compute for this time, plus the cost of the calls since. */
 void simulated_compute(double seconds);
 
 int simulated_isend(const void *from, int count, MPI_Datatype type, int to, int tag,

@@ -9,20 +9,20 @@
  *
  * sum=program   buckets under back-propagation, as the program does
  *     flat      the same, as if every rank had a host of its own
- *     mpi       MPI_Allreduce of the buckets behind back-propagation
+ *     mpi       MPI_Allreduce of the buckets after back-propagation
  *     sharded   each rank gets the sums of its part, updates its part of the weights, and
  *               gathers the others'
  *     none      no sum: what computation alone takes
  * type=i64|f32  what is summed
  * network=tcp|rdma   does a message between hosts cost processor time?
- * For the other keys see struct asked in road.h.
+ * For the other keys see struct asked in scaling.h.
  */
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "road.h"
+#include "scaling.h"
 #include "simulated.h"
 #include "base/rng.h"
 #include "comm/buckets.h"
@@ -34,26 +34,26 @@ struct world {
     struct asked asked;
     struct comm *comm;
     int64_t *values; /* [count], as int64 or as float */
-    float *weights;  /* [count], behind them */
+    float *weights;  /* [count], after them */
     size_t count;
     struct buckets *buckets; /* of sum=program and flat */
     struct sharded *sharded;
     size_t opportunities; /* to move, so far */
     double slowness;      /* of this rank in this step: 1 on the average */
-    double exposed;       /* seconds waited behind back-propagation, all steps */
+    double exposed;       /* seconds waited after back-propagation, all steps */
 };
 
-void road_fail(const char *what, const char *which)
+void scaling_fail(const char *what, const char *which)
 {
     fprintf(stderr, "step: %s: %s\n", what, which);
     MPI_Abort(MPI_COMM_WORLD, 1);
     abort();
 }
 
-void road_must(enum status status)
+void scaling_must(enum status status)
 {
     if (status != STATUS_OK)
-        road_fail("failed", status_message());
+        scaling_fail("failed", status_message());
 }
 
 static bool sums_by(const struct world *world, const char *sum)
@@ -97,23 +97,23 @@ static void open_world(int argc, char **argv, struct world *world)
     world->count = (size_t)world->measured.elements;
     world->values = malloc(world->count * (sizeof(int64_t) + sizeof(float)));
     if (!world->values)
-        road_fail("out of memory", argv[1]);
+        scaling_fail("out of memory", argv[1]);
     world->weights = (float *)(void *)(world->values + world->count);
     struct simulated_machine machine = machine_of(world);
     simulated_prepare(&machine, world->values,
                       world->count * (sizeof(int64_t) + sizeof(float)));
-    road_must(comm_open(&argc, &argv, &world->comm));
+    scaling_must(comm_open(&argc, &argv, &world->comm));
     simulated_open();
     size_t bucket = (size_t)world->asked.bucket;
     if (sums_by(world, "program") || sums_by(world, "flat"))
-        road_must(buckets_create(world->comm, NULL,
+        scaling_must(buckets_create(world->comm, NULL,
                                  in_floats(world) ? COMM_F32 : COMM_I64, world->values,
                                  world->count, bucket, &world->buckets));
     else if (sums_by(world, "sharded"))
         world->sharded = sharded_create(world->comm, world->values, world->weights,
                                         world->count, bucket);
     else if (!sums_by(world, "mpi") && !sums_by(world, "none"))
-        road_fail("no such sum", world->asked.sum);
+        scaling_fail("no such sum", world->asked.sum);
 }
 
 static void close_world(struct world *world)
@@ -154,7 +154,7 @@ static void check(const struct world *world)
             fprintf(stderr, "rank %d, element %zu: %lld instead of %lld\n",
                     comm_rank(world->comm), i, (long long)sum,
                     (long long)expected(world, i));
-            road_fail("wrong sum", world->asked.sum);
+            scaling_fail("wrong sum", world->asked.sum);
         }
     }
 }
@@ -171,7 +171,7 @@ static void complete(struct world *world, size_t first)
     if (world->asked.overlap == 0)
         return;
     if (world->buckets)
-        road_must(buckets_ready(world->buckets, first));
+        scaling_must(buckets_ready(world->buckets, first));
     if (world->sharded)
         sharded_complete(world->sharded, first);
 }
@@ -213,18 +213,18 @@ static void sum_by_mpi(struct world *world)
     }
 }
 
-/* What is behind back-propagation, but for the optimizer. */
+/* All that follows back-propagation, but for the optimizer. */
 static void wait_for_sum(struct world *world)
 {
     double begin = MPI_Wtime();
     simulated_wait(true);
     if (world->buckets && world->asked.together > 0) {
-        road_must(buckets_ready(world->buckets, 0));
+        scaling_must(buckets_ready(world->buckets, 0));
         while (!simulated_quiet())
             buckets_progress(world->buckets);
     }
     if (world->buckets)
-        road_must(buckets_wait(world->buckets));
+        scaling_must(buckets_wait(world->buckets));
     else if (world->sharded)
         sharded_reduce(world->sharded);
     else if (sums_by(world, "mpi"))

@@ -1,5 +1,6 @@
-# The table of efficiencies in road.csv.
-#   bash table.sh road.csv
+#!/bin/bash
+# The table of efficiencies in efficiency.csv.
+#   bash table.sh efficiency.csv
 awk -F, '
 NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
 function of(name) { return $column[name] }

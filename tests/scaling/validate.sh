@@ -1,8 +1,9 @@
+#!/bin/bash
 # Predicted against measured tokens per second on 1, 2, 3 and 4 ranks of this machine, which
 # is taken to have two cores (host2.xml) and nothing else to do. About 2 minutes.
 #   bash validate.sh BUILD_DIRECTORY DATASET [MEASURED]
 # DATASET is one that `tutti preprocess` made with the performance encoding (vocabulary 389).
-# Fails if any prediction is off by more than 15 % (ROAD_TOLERANCE).
+# Fails if any prediction is off by more than 15 % (SCALING_TOLERANCE).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 dataset=$2 measured=${3:-$here/measured.txt}
@@ -14,7 +15,7 @@ bash "$here/build.sh" "$here/../.." "$work/step"
 
 # The median of the steps' tokens per second, the first few left out.
 train() {
-    $mpirun -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
+    "$mpirun" -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset="$dataset" --set run.dir="$work/run$1" --set run.samples=0 \
         --set model.hidden=512 --set model.embedding=256 --set train.slices="$1" \
         --set train.batch=$((16 * $1)) --set train.max_steps=$steps \
@@ -33,7 +34,7 @@ echo "ranks  predicted  measured  difference   (tokens/s)"
 for ranks in 1 2 3 4; do
     predicted=$(predict $ranks)
     awk -v ranks=$ranks -v predicted="$predicted" -v measured="$(train $ranks)" \
-        -v most="${ROAD_TOLERANCE:-15}" 'BEGIN {
+        -v most="${SCALING_TOLERANCE:-15}" 'BEGIN {
             off = 100 * (predicted / measured - 1)
             printf "%5d  %9.0f  %8.0f  %+8.1f %%\n", ranks, predicted, measured, off
             exit off > most || off < -most }' || failed=yes

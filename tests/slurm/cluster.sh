@@ -127,7 +127,7 @@ start_daemons() {
     for ((node = 1; node <= nodes; node++)); do
         mark slurmd -N "n$node" </dev/null >"$dir/slurmd-n$node.out" 2>&1 || return 1
     done
-    for _ in {1..150}; do
+    for _ in {1..600}; do
         [ "$(nodes_ready)" = "$nodes" ] && return
         grep -qs 'slurmd initialization failed' "$dir"/slurmd-*.log && return 1
         sleep 0.2
@@ -139,9 +139,9 @@ why_not() {
     grep -hE 'error|fatal' "$dir"/*.out "$dir"/*.log 2>/dev/null | tail -n 3 | tr '\n' ';'
 }
 
-# Outlives a caller that is killed, and then takes the cluster away; but not the next one of
-# the same folder.
-watchdog_owner() {
+# stop_after_owner PID NAME: stops the cluster once its owner has exited, however it ends; unless
+# the directory holds another cluster by then.
+stop_after_owner() {
     local owner=$1 name=$2
     while kill -0 "$owner" 2>/dev/null; do
         [ "$(cat "$dir/name" 2>/dev/null)" = "$name" ] || return
@@ -165,7 +165,7 @@ start() {
         echo "$port-$$" >"$dir/name"
         write_environment
         if start_munge && start_daemons "$nodes"; then
-            setsid bash "$0" watchdog "$dir" "${OWNER:-$PPID}" "$port-$$" \
+            setsid bash "$0" stop-after "$dir" "${OWNER:-$PPID}" "$port-$$" \
                 </dev/null >/dev/null 2>&1 &
             return
         fi
@@ -181,6 +181,7 @@ start() {
 # Processes of this cluster: daemons and their helpers, and what jobs have started.
 members() {
     local process
+    # shellcheck disable=SC2013 # paths have no blanks
     for process in $(grep -lzE "^(TUTTI_CLUSTER=$dir|SLURM_CONF=$dir/slurm.conf)\$" \
         /proc/[0-9]*/environ 2>/dev/null); do
         process=${process%/environ}
@@ -221,6 +222,6 @@ dir=$(cd "$2" && pwd)
 case $command in
 start) start "${3:-2}" ;;
 stop) stop ;;
-watchdog) watchdog_owner "$3" "$4" ;;
+stop-after) stop_after_owner "$3" "$4" ;;
 *) usage ;;
 esac

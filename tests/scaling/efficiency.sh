@@ -1,12 +1,13 @@
+#!/bin/bash
 # How training behaves on up to 1024 ranks: simulates all that docs/scaling.md says about
-# it. Takes about 40 minutes on two cores; "road.sh quick" leaves out 1024 ranks and takes
+# it. Takes about 40 minutes on two cores; "efficiency.sh quick" leaves out 1024 ranks and takes
 # about 10.
-#   bash road.sh [quick]           from anywhere; needs SimGrid (Debian: libsimgrid-dev)
-# Reads measured.txt (measure.sh writes it), writes road.csv, and road.svg with gnuplot.
+#   bash efficiency.sh [quick]           from anywhere; needs SimGrid (Debian: libsimgrid-dev)
+# Reads measured.txt (measure.sh writes it), writes efficiency.csv, and efficiency.svg with gnuplot.
 set -eu
 cd "$(dirname "$0")"
 if ! command -v smpicc > /dev/null || ! command -v smpirun > /dev/null; then
-    echo "road.sh: there is no SimGrid here (Debian: apt install libsimgrid-dev)" >&2
+    echo "efficiency.sh: there is no SimGrid here (Debian: apt install libsimgrid-dev)" >&2
     exit 1
 fi
 most=1024
@@ -83,7 +84,7 @@ one() {
     local costs=
     case "$*" in *sum=mpi*) costs="--cfg=smpi/ois:0:0:$copy --cfg=smpi/or:0:0:$take" ;; esac
     SIMULATE_OPTIONS=$costs bash simulate.sh "$work/step" measured.txt "$@" ||
-        echo "road.sh: failed: $*" >&2
+        echo "efficiency.sh: failed: $*" >&2
 }
 export -f one
 export work copy take
@@ -94,6 +95,6 @@ echo "$(wc -l < "$work/jobs") simulations" >&2
 header=label,ranks,rows,sum,type,network,bucket,overlap,every,near,most,together,jitter
 header=$header,seconds,alone,efficiency,tokens_per_second,exposed
 xargs -a "$work/jobs" -P "$(nproc)" -I{} bash -c 'one {}' > "$work/lines"
-{ echo "$header"; sort -t, -k1,1 -k2,2n -k3,18 "$work/lines"; } > road.csv
-bash table.sh road.csv
+{ echo "$header"; sort -t, -k1,1 -k2,2n -k3,18 "$work/lines"; } > efficiency.csv
+bash table.sh efficiency.csv
 command -v gnuplot > /dev/null && gnuplot plot.gp

@@ -7,8 +7,8 @@
 
 #include "comm/comm.h"
 
-void road_fail(const char *what, const char *which) __attribute__((noreturn));
-void road_must(enum status status);
+void scaling_fail(const char *what, const char *which) __attribute__((noreturn));
+void scaling_must(enum status status);
 
 /* ---- ingredients.c ---- */
 
@@ -31,7 +31,7 @@ struct measured {
     size_t count;
 };
 
-/* What road_measure printed. Times are those of the largest measured number of rows that
+/* What scaling_measure printed. Times are those of the largest measured number of rows that
  * is not above `rows`, in proportion. */
 void measured_read(const char *path, double rows, struct measured *measured);
 
@@ -39,13 +39,13 @@ struct asked {
     char sum[16], type[8], network[8], label[32];
     double rows;    /* of a rank */
     double bucket;  /* elements; 0: the program's default */
-    double overlap; /* 0: all sums start behind back-propagation */
-    double every;   /* sums are moved at each so many'th opportunity */
+    double overlap; /* 0: all sums start after back-propagation */
+    double every;   /* sums progress at every n-th opportunity */
     double near; /* 1: ranks of a host read each other's memory; 0: messages there too */
     double most; /* near=0: bytes that a call moves; below 0: as measured */
     double jitter; /* deviation of a rank's computation from step to step, a fraction */
     double
-        together; /* 1: behind back-propagation all buckets are moved, not one by one */
+        together; /* 1: after back-propagation all buckets progress, not one by one */
     double steps;
     double check; /* 1: real numbers, and the sums are compared */
 };

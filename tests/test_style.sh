@@ -1,0 +1,50 @@
+#!/bin/bash
+# The form of the source: clang-format (.clang-format), clang-tidy (.clang-tidy) and ShellCheck
+# (.shellcheckrc) find nothing. Other versions of these tools judge otherwise, so only those of
+# Debian 12 do: others are a skip, or a failure with TUTTI_TEST_STYLE=required, as in CI.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+[ "${TUTTI_TEST_STYLE:-}" != no ] || skip "TUTTI_TEST_STYLE=no"
+cd "$source" || exit 1
+absent=()
+
+# has TOOL VERSION: true if this version is installed; else it is listed as absent.
+has() {
+    "$1" --version 2>/dev/null | grep -qE "version:? $2\." && return
+    absent+=("$1 $2")
+    return 1
+}
+
+# clean COMMAND...: the command exits with 0 for the files that are on stdin, one per line.
+clean() {
+    local name=$1
+    tr '\n' '\0' | xargs -0 -r -n 8 -P "$(nproc)" "$@" >"$work/$name.txt" 2>&1 &&
+        echo "ok: $name" && return
+    grep -v 'warnings generated' "$work/$name.txt" >&2
+    fault "$name finds something"
+}
+
+if has clang-format 14; then
+    clean clang-format --dry-run -Werror < <(find include src tests -name '*.[ch]' | sort)
+fi
+
+# Tests may define functions of the C library, with other names of parameters.
+database=$(dirname "$tutti")/compile_commands.json
+if has clang-tidy 14; then
+    sed -n "s#^ *\"file\": \"$source/\(.*\)\",\?\$#\1#p" "$database" | sort -u >"$work/sources"
+    [ "$(grep -c ^src/ "$work/sources")" -gt 100 ] || fail "too few files in $database"
+    clean clang-tidy -p "$database" --quiet < <(grep ^src/ "$work/sources")
+    clean clang-tidy -p "$database" --quiet \
+        --checks=-readability-inconsistent-declaration-parameter-name \
+        < <(grep '^tests/\(test_\|double\|fuzz\)' "$work/sources")
+fi
+
+if has shellcheck 0.9; then
+    clean shellcheck < <(find bootstrap .ci tests slurm -type f \
+        \( -path 'bootstrap' -o -path '.ci/*' -o -name '*.sh' -o -name '*.sbatch' \) | sort)
+fi
+
+check_faults
+[ ${#absent[@]} = 0 ] || {
+    [ "${TUTTI_TEST_STYLE:-}" != required ] || fail "not installed: ${absent[*]}"
+    skip "not installed, or in another version: ${absent[*]}"
+}
