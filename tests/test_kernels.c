@@ -12,8 +12,11 @@
 #include "base/rng.h"
 #include "kernels/kernels.h"
 
-static const char *const names[] = {"portable", "avx2", "avx512", "amx"};
-enum { SETS = 4 };
+/* NULL: not on this machine. */
+static const struct kernels *kernels_of(int set)
+{
+    return kernels_named(kernels_name(set));
+}
 
 static void fill(float *values, size_t count, uint64_t what, double bound)
 {
@@ -55,8 +58,8 @@ static double exact_sigmoid(double x)
 static void functions_are_accurate(void **state)
 {
     (void)state;
-    for (int i = 0; i < SETS; i++) {
-        const struct kernels *k = kernels_named(names[i]);
+    for (int i = 0; i < kernel_sets; i++) {
+        const struct kernels *k = kernels_of(i);
         if (!k)
             continue;
         double e = worst_error(k->exp, exp, -87, 88);
@@ -71,11 +74,11 @@ static void functions_are_accurate(void **state)
     }
 }
 
-static void functions_pass_nan_on(void **state)
+static void functions_propagate_nan(void **state)
 {
     (void)state;
-    for (int i = 0; i < SETS; i++) {
-        const struct kernels *k = kernels_named(names[i]);
+    for (int i = 0; i < kernel_sets; i++) {
+        const struct kernels *k = kernels_of(i);
         if (!k)
             continue;
         map *functions[] = {k->exp, k->tanh, k->sigmoid};
@@ -89,22 +92,22 @@ static void functions_pass_nan_on(void **state)
     }
 }
 
-/* What a tile promises, one chain at a time. */
+/* The contract of the microkernel, one chain at a time. */
 static void chains(int rows, int width, int k, const float *panel, const float *x,
-                   size_t row, size_t step, int fresh, float *y)
+                   size_t row, size_t ldx, bool overwrite, float *y)
 {
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < width; j++) {
-            float sum = fresh ? 0 : y[i * NR + j];
+            float sum = overwrite ? 0 : y[i * NR + j];
             for (int l = 0; l < k; l++)
-                sum = fmaf(x[(size_t)i * row + (size_t)l * step], panel[l * NR + j], sum);
+                sum = fmaf(x[(size_t)i * row + (size_t)l * ldx], panel[l * NR + j], sum);
             y[i * NR + j] = sum;
         }
 }
 
-/* Every set, every shape, rows side by side (as forward) and interleaved (as gradients
- * have them), to the bit; nothing is written beside the tile. */
-static void tiles_are_chains(void **state)
+/* Every set, every shape, rows one after the other (as in a forward pass) and interleaved
+ * (as in gradients), to the bit; nothing is written outside the microtile. */
+static void microtiles_are_chains(void **state)
 {
     (void)state;
     enum { K = 37, ROOM = MR * NR };
@@ -113,19 +116,19 @@ static void tiles_are_chains(void **state)
     fill(panel, K * NR, 1, 1);
     fill(x, MR * K, 2, 1);
     fill(before, ROOM, 3, 1);
-    for (int shape = 0; shape < SETS * MR * 3 * 4; shape++) {
-        int set = shape % SETS, rows = shape / SETS % MR + 1;
-        int vectors = shape / (SETS * MR) % 3 + 1;
-        int fresh = shape / (SETS * MR * 3) % 2;
-        int beside = shape / (SETS * MR * 3 * 2);
-        const struct kernels *kernel = kernels_named(names[set]);
-        size_t row = beside ? 1 : K, step = beside ? MR : 1;
+    for (int shape = 0; shape < kernel_sets * MR * 3 * 4; shape++) {
+        int set = shape % kernel_sets, rows = shape / kernel_sets % MR + 1;
+        int vectors = shape / (kernel_sets * MR) % 3 + 1;
+        bool overwrite = shape / (kernel_sets * MR * 3) % 2;
+        bool interleaved = shape / (kernel_sets * MR * 3 * 2);
+        const struct kernels *kernel = kernels_of(set);
+        size_t row = interleaved ? 1 : K, ldx = interleaved ? MR : 1;
         struct microtile tile = {.rows = rows,
                                  .vectors = vectors,
                                  .k = K,
-                                 .overwrite = fresh,
+                                 .overwrite = overwrite,
                                  .panel = panel,
-                                 .ldx = step,
+                                 .ldx = ldx,
                                  .prefetch = panel,
                                  .prefetch_stride = 64};
         memcpy(expected, before, sizeof before);
@@ -134,7 +137,7 @@ static void tiles_are_chains(void **state)
             tile.x[i] = x + (size_t)i * row;
             tile.y[i] = got + i * NR;
         }
-        chains(rows, vectors * VECTOR, K, panel, x, row, step, fresh, expected);
+        chains(rows, vectors * VECTOR, K, panel, x, row, ldx, overwrite, expected);
         if (!kernel)
             continue;
         kernel->microkernel(&tile);
@@ -167,8 +170,8 @@ static void rounding_is_to_the_nearest(void **state)
         {0x007fffff, 0x0000}, {0x80000001, 0x8000}, {0x00ffffff, 0x0100},
     };
     enum { CASES = sizeof cases / sizeof *cases };
-    for (int set = 0; set < SETS; set++) {
-        const struct kernels *kernel = kernels_named(names[set]);
+    for (int set = 0; set < kernel_sets; set++) {
+        const struct kernels *kernel = kernels_of(set);
         float x[CASES];
         bfloat16 y[CASES];
         struct bf16_pair pairs[CASES];
@@ -187,13 +190,13 @@ static void rounding_is_to_the_nearest(void **state)
     }
 }
 
-/* 0 for what would be below 2^-126. */
+/* 0 for a magnitude below 2^-126. */
 static float flushed(float x)
 {
     return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
 }
 
-/* What tile16 promises. */
+/* The contract of microkernel_bf16. */
 static float two_chains(float sum, int inputs, const bfloat16 *x,
                         const struct bf16_pair *panel)
 {
@@ -209,9 +212,11 @@ static float two_chains(float sum, int inputs, const bfloat16 *x,
     return sum;
 }
 
-/* Every set, rows and widths on both sides of every edge, ordinary numbers and some about
- * the smallest there are; nothing is written beside the tile, but for a whole one. */
-static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
+/* Every set, rows and widths on both sides of every edge, ordinary values and some near
+ * the smallest normal ones; nothing is written outside the microtile unless it is
+ * contiguous.
+ */
+static void bf16_microtiles_are_pairs_of_chains(void **state)
 {
     (void)state;
     enum { BLOCKS = 3, K = BLOCKS * KB16, ROOM = MR16 * NR };
@@ -220,17 +225,19 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
     static float numbers[2][K * NR], before[ROOM], expected[ROOM], got[ROOM];
     static const int rows_of[] = {1, 3, 8, 15, 16, 17, 31, 32},
                      widths[] = {1, 16, 33, 48};
-    for (int shape = 0; shape < SETS * 8 * 4 * 3 * 2; shape++) {
-        const struct kernels *kernel = kernels_named(names[shape % SETS]);
-        int rows = rows_of[shape / SETS % 8], width = widths[shape / SETS / 8 % 4];
-        int fresh = shape / SETS / 32 % 3 > 0, whole = shape / SETS / 32 % 3 > 1;
-        int tiny = shape / SETS / 96;
+    for (int shape = 0; shape < kernel_sets * 8 * 4 * 3 * 2; shape++) {
+        const struct kernels *kernel = kernels_of(shape % kernel_sets);
+        int rows = rows_of[shape / kernel_sets % 8],
+            width = widths[shape / kernel_sets / 8 % 4];
+        bool overwrite = shape / kernel_sets / 32 % 3 > 0;
+        bool contiguous = shape / kernel_sets / 32 % 3 > 1;
+        int tiny = shape / kernel_sets / 96;
         double size = tiny ? 0x1p-62 : 1;
         struct microtile_bf16 tile = {.rows = rows,
                                       .width = width,
                                       .blocks = BLOCKS,
-                                      .overwrite = fresh,
-                                      .contiguous = whole,
+                                      .overwrite = overwrite,
+                                      .contiguous = contiguous,
                                       .panel = panel,
                                       .x = x,
                                       .ldx = K,
@@ -247,8 +254,8 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
         for (int i = 0; i < rows; i++) {
             tile.y[i] = got + i * NR;
             for (int j = 0; j < width; j++)
-                expected[i * NR + j] =
-                    two_chains(fresh ? 0 : before[i * NR + j], K, x + i * K, panel + j);
+                expected[i * NR + j] = two_chains(overwrite ? 0 : before[i * NR + j], K,
+                                                  x + i * K, panel + j);
         }
         if (!kernel)
             continue;
@@ -258,7 +265,7 @@ static void tiles_of_bfloat16_are_pairs_of_chains(void **state)
         for (int i = 0; i < rows; i++)
             assert_memory_equal(expected + i * NR, got + i * NR,
                                 (size_t)width * sizeof *got);
-        if (!whole)
+        if (!contiguous)
             assert_memory_equal(expected, got, sizeof got);
     }
 }
@@ -276,8 +283,8 @@ static void every_set_rounds_alike(void **state)
             memcpy(&x[i], &bits, sizeof bits);
         }
         kernels_named("portable")->round_bf16(COUNT, x, wanted);
-        for (int set = 0; set < SETS; set++) {
-            const struct kernels *kernel = kernels_named(names[set]);
+        for (int set = 0; set < kernel_sets; set++) {
+            const struct kernels *kernel = kernels_of(set);
             if (!kernel)
                 continue;
             for (int i = ODD; i < COUNT; i++)
@@ -320,8 +327,8 @@ static void transposed(const struct kernels *kernel, int rows, int columns)
 static void squares_are_transposed(void **state)
 {
     (void)state;
-    for (int set = 0; set < SETS; set++) {
-        const struct kernels *kernel = kernels_named(names[set]);
+    for (int set = 0; set < kernel_sets; set++) {
+        const struct kernels *kernel = kernels_of(set);
         if (!kernel)
             continue;
         transposed(kernel, 16, 16);
@@ -331,19 +338,19 @@ static void squares_are_transposed(void **state)
     }
 }
 
-/* Not numbers come out as such, in the rows that hold them alone. */
-static void tiles_of_bfloat16_pass_nan_on(void **state)
+/* NaN and infinity come out in the rows that hold them, and in no other. */
+static void bf16_microtiles_propagate_nan(void **state)
 {
     (void)state;
     static _Alignas(64) struct bf16_pair panel[KB16 / 2 * NR];
     static _Alignas(64) bfloat16 x[MR16 * KB16];
     static float y[MR16 * NR];
-    for (int set = 0; set < SETS; set++) {
-        const struct kernels *kernel = kernels_named(names[set]);
+    for (int set = 0; set < kernel_sets; set++) {
+        const struct kernels *kernel = kernels_of(set);
         struct microtile_bf16 tile = {.rows = 20,
                                       .width = NR,
                                       .blocks = 1,
-                                      .overwrite = 1,
+                                      .overwrite = true,
                                       .panel = panel,
                                       .x = x,
                                       .ldx = KB16,
@@ -369,9 +376,9 @@ static void tiles_of_bfloat16_pass_nan_on(void **state)
     }
 }
 
-/* ---- the exact sum ---- */
+/* ---- fixed point ---- */
 
-/* Integers by another way: the exact product in long double, rounded there. */
+/* Computed another way: the exact product in long double, rounded there. */
 static int64_t to_fixed(float x, double scale)
 {
     return llrintl((long double)x * (long double)scale);
@@ -380,46 +387,83 @@ static int64_t to_fixed(float x, double scale)
 static void fixed_point_is_exact(void **state)
 {
     (void)state;
-    enum { ROWS = 3, STRIDE = 53, PITCH = 61 };
+    enum { ROWS = 3, LD_VALUES = 53, LD_SUMS = 61 };
     static const float special[] = {NAN,       INFINITY,      -INFINITY, 0.5f,
                                     4.0f,      -2.5f,         1e-42f,    -1e-45f,
                                     0x1p-126f, 0x1.fffffep+1f};
     static const int widths[] = {1, 8, 9, 16, 17, 31, 48}, scales[] = {0, 24, 51, 60};
     enum { WIDTHS = sizeof widths / sizeof *widths };
-    float values[ROWS * STRIDE];
-    fill(values, ROWS * STRIDE, 30, 4);
+    float values[ROWS * LD_VALUES];
+    fill(values, ROWS * LD_VALUES, 30, 4);
     memcpy(values, special, sizeof special);
-    memcpy(values + STRIDE + 1, special, sizeof special);
-    for (int shape = 0; shape < SETS * WIDTHS * 4 * 2; shape++) {
-        const struct kernels *kernel = kernels_named(names[shape % SETS]);
-        int width = widths[shape / SETS % WIDTHS], put = shape / SETS / WIDTHS / 4;
-        double scale = ldexp(1, scales[shape / SETS / WIDTHS % 4]);
+    memcpy(values + LD_VALUES + 1, special, sizeof special);
+    for (int shape = 0; shape < kernel_sets * WIDTHS * 4 * 2; shape++) {
+        const struct kernels *kernel = kernels_of(shape % kernel_sets);
+        int width = widths[shape / kernel_sets % WIDTHS];
+        bool overwrite = shape / kernel_sets / WIDTHS / 4;
+        double scale = ldexp(1, scales[shape / kernel_sets / WIDTHS % 4]);
         float bound = scale == 0x1p60 ? 3.9f : 4;
-        int64_t expected[ROWS * PITCH], got[ROWS * PITCH];
+        int64_t expected[ROWS * LD_SUMS], got[ROWS * LD_SUMS];
         int bad = 0;
         if (!kernel)
             continue;
-        for (int i = 0; i < ROWS * PITCH; i++)
+        for (int i = 0; i < ROWS * LD_SUMS; i++)
             expected[i] = got[i] = 1000 * i - 7;
         for (int r = 0; r < ROWS; r++)
             for (int j = 0; j < width; j++) {
-                float x = values[r * STRIDE + j];
+                float x = values[r * LD_VALUES + j];
                 int good = fabsf(x) <= bound;
-                int64_t *sum = &expected[r * PITCH + j];
+                int64_t *sum = &expected[r * LD_SUMS + j];
                 bad += !good;
-                *sum = (put ? 0 : *sum) + (good ? to_fixed(x, scale) : 0);
+                *sum = (overwrite ? 0 : *sum) + (good ? to_fixed(x, scale) : 0);
             }
         const struct fixed_point block = {.sums = got,
-                                          .ld_sums = PITCH,
+                                          .ld_sums = LD_SUMS,
                                           .values = values,
-                                          .ld_values = STRIDE,
+                                          .ld_values = LD_VALUES,
                                           .rows = ROWS,
                                           .width = width,
-                                          .overwrite = put,
+                                          .overwrite = overwrite,
                                           .scale = scale,
                                           .bound = bound};
         assert_int_equal(kernel->add_fixed_point(&block), bad);
         assert_memory_equal(expected, got, sizeof got);
+    }
+}
+
+/* Computed another way: the conversion of C. Squares in eight lanes. */
+static void fixed_point_is_read(void **state)
+{
+    (void)state;
+    enum { N = 1003 };
+    static int64_t sums[N];
+    static float expected[N], got[N];
+    const double unit = 0x1p-40, factor = 1.0 / 3;
+    for (uint64_t i = 0; i < N; i++) {
+        struct rng_block block = rng_block(5, RNG_TEST, i, 0, 0);
+        sums[i] = (int64_t)block.word[0] >> block.word[1] % 63;
+    }
+    sums[0] = INT64_MIN;
+    sums[1] = INT64_MAX;
+    for (size_t n = 0; n < N; n += n < 40 ? 1 : 321) {
+        double squares[FIXED_POINT_LANES] = {0};
+        for (size_t i = 0; i < n; i++) {
+            double value = (double)sums[i] * unit * factor;
+            expected[i] = (float)value;
+            squares[i % FIXED_POINT_LANES] += value * value;
+        }
+        for (int set = 0; set < kernel_sets; set++) {
+            const struct kernels *kernel = kernels_of(set);
+            double lanes[FIXED_POINT_LANES] = {0};
+            if (!kernel)
+                continue;
+            kernel->fixed_point_squares(sums, n, unit, factor, lanes);
+            assert_memory_equal(squares, lanes, sizeof lanes);
+            got[n] = 77;
+            kernel->fixed_point_read(sums, n, unit, factor, got);
+            assert_memory_equal(expected, got, n * sizeof *got);
+            assert_true(got[n] == 77);
+        }
     }
 }
 
@@ -428,11 +472,11 @@ static void fixed_point_is_exact(void **state)
 enum { H = 37, V = 53 };
 
 static void expect_dropped(const float *h, const float *h_next,
-                           const struct dropout_mask *keep)
+                           const struct dropout_mask *dropout)
 {
     for (int j = 0; j < H; j++) {
         float wanted =
-            keep->mask ? keep->mask[j] ? h_next[j] * keep->scale : 0 : h_next[j];
+            dropout->mask ? dropout->mask[j] ? h_next[j] * dropout->scale : 0 : h_next[j];
         assert_memory_equal(&h[j], &wanted, sizeof wanted);
     }
 }
@@ -442,22 +486,22 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
 {
     float gates[4 * H], bias[4 * H], c_prev[H], c_next[H], tanh_c[H], h[H], h_next[H],
         dh[H], dh_next[H], dc[H], u[3 * H];
-    uint8_t kept[H];
-    const struct dropout_mask keep = {kept, 1.5f}, none = {NULL, 1.5f};
+    uint8_t mask[H];
+    const struct dropout_mask dropout = {mask, 1.5f}, none = {NULL, 1.5f};
     float *at = out;
     for (int j = 0; j < H; j++)
-        kept[j] = j % 3 != 0;
+        mask[j] = j % 3 != 0;
     fill(gates, 4 * H, 10, 3);
     fill(bias, 4 * H, 11, 1);
     fill(c_prev, H, 12, 2);
     fill(dh, H, 13, 1);
     fill(dc, H, 14, 1);
     fill(dh_next, H, 19, 1);
-    k->lstm_forward(H, gates, bias, c_prev, c_next, tanh_c, h_next, h, keep);
-    expect_dropped(h, h_next, &keep);
+    k->lstm_forward(H, gates, bias, c_prev, c_next, tanh_c, h_next, h, dropout);
+    expect_dropped(h, h_next, &dropout);
     memcpy(at, h_next, sizeof h), at += H;
     memcpy(at, c_next, sizeof h), at += H;
-    k->lstm_backward(H, gates, c_prev, tanh_c, dh, keep, dh_next, dc);
+    k->lstm_backward(H, gates, c_prev, tanh_c, dh, dropout, dh_next, dc);
     memcpy(at, gates, sizeof gates), at += 4 * H;
     memcpy(at, dc, sizeof dc), at += H;
     fill(gates, 3 * H, 15, 3);
@@ -465,7 +509,7 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
     k->gru_forward(H, gates, bias, u, c_prev, h_next, h, none);
     expect_dropped(h, h_next, &none);
     memcpy(at, h, sizeof h), at += H;
-    k->gru_backward(H, gates, u, c_prev, dh, keep, dh_next);
+    k->gru_backward(H, gates, u, c_prev, dh, dropout, dh_next);
     memcpy(at, gates, 3 * sizeof h), at += 3 * H;
     memcpy(at, u, 3 * sizeof h), at += 3 * H;
     memcpy(at, dh_next, sizeof h), at += H;
@@ -483,13 +527,13 @@ static void instruction_sets_give_the_same_bits(void **state)
     (void)state;
     static float first[8 * H * 4 + V], other[8 * H * 4 + V];
     run_cells(kernels_named("portable"), first);
-    for (int set = 1; set < SETS; set++) {
+    for (int set = 0; set < kernel_sets; set++) {
         memset(other, 0, sizeof other);
-        if (!kernels_named(names[set])) {
-            print_message("%s: not on this processor\n", names[set]);
+        if (!kernels_of(set)) {
+            print_message("%s: not on this processor\n", kernels_name(set));
             continue;
         }
-        run_cells(kernels_named(names[set]), other);
+        run_cells(kernels_of(set), other);
         assert_memory_equal(first, other, sizeof first);
     }
 }
@@ -521,14 +565,14 @@ static void the_largest_logit_is_found(void **state)
 {
     (void)state;
     enum { MOST = 70, ROUNDS = 8 };
-    for (int i = 0; i < SETS * MOST * ROUNDS; i++) {
-        const struct kernels *kernel = kernels_named(names[i % SETS]);
-        int n = 1 + i / SETS % MOST, best = -1, expected = 0;
+    for (int i = 0; i < kernel_sets * MOST * ROUNDS; i++) {
+        const struct kernels *kernel = kernels_of(i % kernel_sets);
+        int n = 1 + i / kernel_sets % MOST, best = -1, expected = 0;
         float logits[MOST];
         fill(logits, MOST, (uint64_t)i, 3);
         for (int j = 0; j < n; j++) {
             logits[j] =
-                i / SETS % 3 ? roundf(logits[j]) : logits[j]; /* many equal ones */
+                i / kernel_sets % 3 ? roundf(logits[j]) : logits[j]; /* many equal ones */
             if (logits[j] > logits[expected])
                 expected = j;
         }
@@ -546,14 +590,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_are_accurate),
-        cmocka_unit_test(functions_pass_nan_on),
-        cmocka_unit_test(tiles_are_chains),
+        cmocka_unit_test(functions_propagate_nan),
+        cmocka_unit_test(microtiles_are_chains),
         cmocka_unit_test(rounding_is_to_the_nearest),
-        cmocka_unit_test(tiles_of_bfloat16_are_pairs_of_chains),
-        cmocka_unit_test(tiles_of_bfloat16_pass_nan_on),
+        cmocka_unit_test(bf16_microtiles_are_pairs_of_chains),
+        cmocka_unit_test(bf16_microtiles_propagate_nan),
         cmocka_unit_test(every_set_rounds_alike),
         cmocka_unit_test(squares_are_transposed),
         cmocka_unit_test(fixed_point_is_exact),
+        cmocka_unit_test(fixed_point_is_read),
         cmocka_unit_test(instruction_sets_give_the_same_bits),
         cmocka_unit_test(softmax_is_a_distribution),
         cmocka_unit_test(the_largest_logit_is_found),

@@ -1,6 +1,6 @@
-/* product: every product against single chains of fmaf, or for bfloat16 pairs of chains,
- * bit for bit, and OpenBLAS's within rounding of them; shapes on both sides of every
- * block's edge. */
+/* matmul: float32 against single chains of fmaf and bfloat16 against pairs of chains, bit
+ * for bit; OpenBLAS within rounding of them; shapes on both sides of every block's
+ * edge. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ static const struct shape shapes[] = {
     {2, 3, 1030, 5}, {1, 40, 17, 8200}, {5, 900, 17, 20}, {3, 1700, 17, 20}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-struct matrices { /* of a shape, with random numbers */
+struct matrices { /* of a shape, with random elements */
     struct shape shape;
     size_t all; /* rows */
     float *w, *x, *y, *expected, *got;
@@ -31,7 +31,7 @@ struct matrices { /* of a shape, with random numbers */
     struct matmul_workspace *room;
 };
 
-static float *numbers(size_t count, uint64_t what)
+static float *random_elements(size_t count, uint64_t what)
 {
     float *values = calloc(count, sizeof *values);
     assert_non_null(values);
@@ -58,11 +58,11 @@ static struct matrices make(struct shape shape, const struct matmul_backend *bac
         largest(all * largest(n, k), (size_t)shape.microbatches * n * (k + n + 1));
     struct matrices m = {.shape = shape,
                          .all = all,
-                         .w = numbers(n * k, 1),
-                         .x = numbers(all * k, 2),
-                         .y = numbers(all * n, 3),
-                         .expected = numbers(most, 4),
-                         .got = numbers(most, 4)};
+                         .w = random_elements(n * k, 1),
+                         .x = random_elements(all * k, 2),
+                         .y = random_elements(all * n, 3),
+                         .expected = random_elements(most, 4),
+                         .got = random_elements(most, 4)};
     assert_int_equal(
         matmul_weights_create(backend, m.w, shape.n, shape.k, false, &m.forward), 0);
     assert_int_equal(
@@ -85,7 +85,7 @@ static void drop(struct matrices *m)
     matmul_workspace_free(m->room);
 }
 
-/* Numbers of magnitude 1: an backend of its own order is off by rounding. */
+/* Elements of magnitude 1. OpenBLAS has its own order of sums: it differs by rounding. */
 static void compare(const struct matrices *m, const struct matmul_backend *backend,
                     size_t count, size_t terms)
 {
@@ -98,7 +98,8 @@ static void compare(const struct matrices *m, const struct matmul_backend *backe
                     2e-7 * (double)(terms + 1));
 }
 
-/* The bfloat16 next to x, of equally near ones the even one; x is an ordinary number. */
+/* The bfloat16 nearest to x, the even one of two equally near ones; x is a normal
+ * float. */
 static float round_to_half(float x)
 {
     uint32_t bits;
@@ -114,7 +115,7 @@ static float round_to_half(float x)
     return to_below < to_above ? below : above;
 }
 
-/* sum += the sum over l of a(l) b(l), in the order of the backend. */
+/* sum += sum over l of a[l] b[l], in the order of the backend. */
 static void chain(const struct matmul_backend *backend, float *sum, const float *a,
                   size_t a_step, const float *b, size_t b_step, int terms)
 {
@@ -167,24 +168,24 @@ static void check_backward(struct matrices *m, const struct matmul_backend *back
     compare(m, backend, m->all * k, n);
 }
 
-/* Keeps a gradient: [microbatches][n * k + n]; elements come once, and microbatch 0's
+/* Stores a gradient [microbatches][n * k + n]. Every element must come once, microbatch 0
  * first. */
-struct kept {
+struct stored {
     float *values;
     size_t total, given;
 };
 
-static void keep(void *context, int microbatch, const struct gradient_block *block)
+static void store(void *context, int microbatch, const struct gradient_block *block)
 {
-    struct kept *kept = context;
+    struct stored *stored = context;
     for (size_t r = 0; r < (size_t)block->rows; r++)
         for (size_t j = 0; j < (size_t)block->width; j++) {
             size_t at = block->first + r * block->ld + j;
-            float *value = &kept->values[(size_t)microbatch * kept->total + at];
-            assert_true(at < kept->total && isnan(*value));
-            assert_true(microbatch == 0 || !isnan(kept->values[at]));
+            float *value = &stored->values[(size_t)microbatch * stored->total + at];
+            assert_true(at < stored->total && isnan(*value));
+            assert_true(microbatch == 0 || !isnan(stored->values[at]));
             *value = block->values[r * block->ld_values + j];
-            kept->given++;
+            stored->given++;
         }
 }
 
@@ -192,7 +193,7 @@ static void check_gradient(struct matrices *m, const struct matmul_backend *back
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * k + n;
     size_t microbatches = (size_t)m->shape.microbatches, rows = (size_t)m->shape.rows;
-    struct kept kept = {m->got, total, 0};
+    struct stored stored = {m->got, total, 0};
     for (size_t s = 0; s < microbatches; s++) {
         float *sum = m->expected + s * total;
         const float *y = m->y + s * rows * n, *x = m->x + s * rows * k;
@@ -205,33 +206,33 @@ static void check_gradient(struct matrices *m, const struct matmul_backend *back
     }
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
-    const struct gradient_sink sink = {keep, &kept};
+    const struct gradient_sink sink = {store, &stored};
     const struct gradient_input input = {m->x, m->shape.k, 0};
     matmul_gradient(m->room, m->shape.n, m->y, &input, 1, n * k, &sink);
-    assert_int_equal(kept.given, microbatches * total);
+    assert_int_equal(stored.given, microbatches * total);
     compare(m, backend, microbatches * total, rows);
-    kept.given = 0;
+    stored.given = 0;
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
     matmul_gradient(m->room, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
-    assert_int_equal(kept.given, microbatches * n * k);
+    assert_int_equal(stored.given, microbatches * n * k);
 }
 
-/* Of two matrices at once: what each gives alone. */
+/* Two matrices in one call give the same as each alone. */
 static void check_two(struct matrices *m)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * (k + n);
     size_t microbatches = (size_t)m->shape.microbatches;
     const struct gradient_input inputs[] = {{m->x, m->shape.k, 0},
                                             {m->y, m->shape.n, n * k}};
-    struct kept alone = {m->expected, total, 0}, both = {m->got, total, 0};
+    struct stored alone = {m->expected, total, 0}, both = {m->got, total, 0};
     for (size_t i = 0; i < microbatches * total; i++)
         m->expected[i] = m->got[i] = NAN;
     for (int i = 0; i < 2; i++)
         matmul_gradient(m->room, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
-                        &(struct gradient_sink){keep, &alone});
+                        &(struct gradient_sink){store, &alone});
     matmul_gradient(m->room, m->shape.n, m->y, inputs, 2, NO_BIAS,
-                    &(struct gradient_sink){keep, &both});
+                    &(struct gradient_sink){store, &both});
     assert_int_equal(both.given, microbatches * total);
     assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
 }
@@ -250,13 +251,13 @@ static void check(const struct matmul_backend *backend)
     }
 }
 
-static void products_are_chains(void **state)
+static void float32_is_chains(void **state)
 {
     (void)state;
     check(&matmul_float32);
 }
 
-static void bfloat16_has_its_order(void **state)
+static void bfloat16_is_pairs_of_chains(void **state)
 {
     (void)state;
     check(&matmul_bfloat16);
@@ -270,8 +271,8 @@ static void openblas_agrees(void **state)
     check(openblas);
 }
 
-/* One by one, together, backwards, and over time: the same bits. */
-static void packed_weights_give_the_same(void **state)
+/* One row at a time, together, in reverse, and batched: the same bits. */
+static void bits_are_independent_of_the_call(void **state)
 {
     (void)state;
     enum { ROWS = 19 };
@@ -306,39 +307,39 @@ static void fill(float *values, size_t count, float with)
         values[i] = with;
 }
 
-/* Put or past the caches, and over time where there is more than they hold: the same
- * bits. */
-static void streamed_results_are_the_same(void **state)
+/* With ordinary and with nontemporal stores, also of a batched matmul whose results are
+ * larger than caches: the same bits. */
+static void nontemporal_results_are_the_same(void **state)
 {
     (void)state;
-    static const struct shape streamed[] = {
+    static const struct shape large[] = {
         {1, 1, 16, 7}, {1, 200, 64, 40}, {1, 70, 112, 2100}, {1, 4200, 1024, 3}};
-    for (size_t q = 0; q < 2 * sizeof streamed / sizeof *streamed; q++) {
+    for (size_t q = 0; q < 2 * sizeof large / sizeof *large; q++) {
         struct matrices m =
-            make(streamed[q / 2], q % 2 ? &matmul_bfloat16 : &matmul_float32);
+            make(large[q / 2], q % 2 ? &matmul_bfloat16 : &matmul_float32);
         size_t n = (size_t)m.shape.n, k = (size_t)m.shape.k, count = m.all * n;
-        float *put = aligned_alloc(64, count * sizeof *put);
-        float *streams = aligned_alloc(64, count * sizeof *streams);
+        float *ordinary = aligned_alloc(64, count * sizeof *ordinary);
+        float *bypassed = aligned_alloc(64, count * sizeof *bypassed);
         const float **from = calloc(m.all, sizeof *from);
         float **to[] = {calloc(m.all, sizeof *to), calloc(m.all, sizeof *to)};
         for (size_t i = 0; i < m.all; i++) {
             from[i] = m.x + i * k;
-            to[0][i] = put + i * n;
-            to[1][i] = streams + i * n;
+            to[0][i] = ordinary + i * n;
+            to[1][i] = bypassed + i * n;
         }
-        fill(put, count, 1);
-        fill(streams, count, 2);
+        fill(ordinary, count, 1);
+        fill(bypassed, count, 2);
         matmul(&m.forward, m.shape.rows, from, to[0], MATMUL_OVERWRITE, false);
         matmul(&m.forward, m.shape.rows, from, to[1], MATMUL_NONTEMPORAL, true);
-        assert_memory_equal(put, streams, count * sizeof *put);
-        fill(streams, count, 3);
-        matmul_batched(&m.forward, rows_of(&m), m.x, streams, MATMUL_OVERWRITE);
-        assert_memory_equal(put, streams, count * sizeof *put);
+        assert_memory_equal(ordinary, bypassed, count * sizeof *ordinary);
+        fill(bypassed, count, 3);
+        matmul_batched(&m.forward, rows_of(&m), m.x, bypassed, MATMUL_OVERWRITE);
+        assert_memory_equal(ordinary, bypassed, count * sizeof *ordinary);
         free(to[0]);
         free(to[1]);
         free((void *)from);
-        free(streams);
-        free(put);
+        free(bypassed);
+        free(ordinary);
         drop(&m);
     }
 }
@@ -347,7 +348,7 @@ static void packing_transposes(void **state)
 {
     (void)state;
     enum { N = 70, K = 40 };
-    float *w = numbers(N * K, 4), turned[K * N];
+    float *w = random_elements(N * K, 4), turned[K * N];
     for (int i = 0; i < N; i++)
         for (int j = 0; j < K; j++)
             turned[j * N + i] = w[i * K + j];
@@ -365,11 +366,11 @@ static void packing_transposes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_are_chains),
-        cmocka_unit_test(bfloat16_has_its_order),
+        cmocka_unit_test(float32_is_chains),
+        cmocka_unit_test(bfloat16_is_pairs_of_chains),
         cmocka_unit_test(openblas_agrees),
-        cmocka_unit_test(packed_weights_give_the_same),
-        cmocka_unit_test(streamed_results_are_the_same),
+        cmocka_unit_test(bits_are_independent_of_the_call),
+        cmocka_unit_test(nontemporal_results_are_the_same),
         cmocka_unit_test(packing_transposes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@ static void nothing(void *context)
 }
 
 /* A bfloat16 microkernel on L1-resident data. */
-enum { BLOCKS16 = 8, INPUTS16 = BLOCKS16 * KB16 };
+enum { BLOCKS = 8, INPUTS = BLOCKS * KB16 };
 
 static void multiply_bfloat16(void *context)
 {
@@ -20,8 +20,8 @@ static void multiply_bfloat16(void *context)
 
 static enum status add_bfloat16(struct bench *bench)
 {
-    struct bf16_pair *panel = memory_zeroed(INPUTS16 / 2 * NR * sizeof *panel);
-    bfloat16 *x = memory_zeroed((size_t)MR16 * INPUTS16 * sizeof *x);
+    struct bf16_pair *panel = memory_zeroed(INPUTS / 2 * NR * sizeof *panel);
+    bfloat16 *x = memory_zeroed((size_t)MR16 * INPUTS * sizeof *x);
     float *y = memory_zeroed((size_t)MR16 * NR * sizeof *y);
     enum status status = comm_agree(
         bench->comm, panel && x && y
@@ -29,11 +29,11 @@ static enum status add_bfloat16(struct bench *bench)
                          : status_fail(STATUS_FAILED, "no memory for a microtile"));
     struct microtile_bf16 tile = {.rows = MR16,
                                   .width = NR,
-                                  .blocks = BLOCKS16,
-                                  .overwrite = 1,
+                                  .blocks = BLOCKS,
+                                  .overwrite = true,
                                   .panel = panel,
                                   .x = x,
-                                  .ldx = INPUTS16,
+                                  .ldx = INPUTS,
                                   .prefetch = panel};
     for (size_t i = 0; status == STATUS_OK && i < MR16; i++)
         tile.y[i] = y + i * NR;
@@ -41,7 +41,7 @@ static enum status add_bfloat16(struct bench *bench)
         kernels_bf16()->bf16_begin();
         double seconds = bench_time(bench, multiply_bfloat16, &tile);
         kernels_bf16()->bf16_end();
-        bench_add(bench, "limit", "GFLOP/s", 2.0 * MR16 * NR * INPUTS16 / seconds / 1e9,
+        bench_add(bench, "limit", "GFLOP/s", 2.0 * MR16 * NR * INPUTS / seconds / 1e9,
                   NULL, 0, "bfloat16 microkernel in L1 (%s)", kernels_bf16()->name);
     }
     memory_free(panel);

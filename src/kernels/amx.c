@@ -1,21 +1,28 @@
-/* amx: products of bfloat16 by the processor's matrix registers, and rounding by its
- * instruction for it. Their order of sums is that of the other sets (kernels.h).
+/* amx: the bfloat16 microkernel by AMX tile registers, and the processor's own rounding
+ * to bfloat16. The order of the sums is that of the other sets (kernels.h).
  *
- * There are eight registers of 16 rows of 64 bytes: six hold sums, for 32 rows and a
- * panel; register 6 holds 16 rows of x, and 7 the 16 outputs, both of KB16 inputs.
- * Compilers don't know what the instructions read and write of memory: hence the fences.
+ * Eight tile registers have 16 rows of 64 bytes. Six of them hold the sums of 32 rows and
+ * a panel; x and the panel come in blocks of KB16 inputs:
+ *
+ *                                       vector 0    vector 1    vector 2
+ *     tmm7: a panel's 16 outputs
+ *     tmm6: x, the 16 upper rows       [ tmm0 ]    [ tmm1 ]    [ tmm2 ]
+ *           then the 16 lower rows     [ tmm3 ]    [ tmm4 ]    [ tmm5 ]
+ *
+ * The compiler does not know which memory the tile instructions read and write: hence the
+ * fences.
  */
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
 #include "tiling.h"
 #include "variants.h"
 #include "x86.h"
 
-enum { REGISTERS = 8, REGISTER_ROWS = 16, LINE = 64 };
+enum { TILE_ROWS = 16 };
 
 #define FENCE() __asm__ volatile("" ::: "memory")
 
-/* What the registers are set to: the layout is the processor's. */
-struct layout {
+/* The processor's format of a tile configuration. */
+struct tile_config {
     uint8_t palette, start, reserved[14];
     uint16_t row_bytes[16];
     uint8_t rows[16];
@@ -23,13 +30,14 @@ struct layout {
 
 static void begin(void)
 {
-    static const struct layout layout = {
+    static const struct tile_config config = {
         .palette = 1,
-        .row_bytes = {LINE, LINE, LINE, LINE, LINE, LINE, LINE, LINE},
-        .rows = {REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS,
-                 REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS, REGISTER_ROWS}};
+        .row_bytes = {CACHE_LINE, CACHE_LINE, CACHE_LINE, CACHE_LINE, CACHE_LINE,
+                      CACHE_LINE, CACHE_LINE, CACHE_LINE},
+        .rows = {TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS,
+                 TILE_ROWS, TILE_ROWS}};
     FENCE();
-    _tile_loadconfig(&layout);
+    _tile_loadconfig(&config);
 }
 
 static void end(void)
@@ -38,8 +46,8 @@ static void end(void)
     _tile_release();
 }
 
-/* DO(R, AT, J) for each register R of sums that is in use: vector J of the upper 16 rows,
- * which lie at UPPER, and with `both` of the lower ones, at LOWER. */
+/* DO(R, AT, J) for each register R of sums in use: vector J of the 16 upper rows, which
+ * lie at UPPER, and with `both` of the lower rows, at LOWER. */
 #define FOR_VECTORS(DO, UPPER, LOWER)                                                    \
     do {                                                                                 \
         DO(0, UPPER, 0);                                                                 \
@@ -62,29 +70,29 @@ static void end(void)
 #define CLEAR(R, FROM, J) _tile_zero(R)
 #define LOAD(R, FROM, J) _tile_loadd(R, (FROM) + VECTOR * (J), NR * sizeof(float))
 #define STORE(R, TO, J) _tile_stored(R, (TO) + VECTOR * (J), NR * sizeof(float))
-/* Vector J of the panel times the rows in register 6; the vector stays in 7. */
+/* SUMS += the rows in register 6 times vector J of the panel, which stays in 7. */
 #define MULTIPLY(SUMS, J)                                                                \
     _tile_loadd(7, panel + VECTOR * (J), NR * sizeof *panel);                            \
     _tile_dpbf16ps(SUMS, 6, 7)
 
-static void fetch(const struct microtile_bf16 *t, int block)
+static void prefetch(const struct microtile_bf16 *t, int block)
 {
     for (int i = 0; i < t->prefetch_lines; i++)
         _mm_prefetch((const char *)t->prefetch +
-                         (size_t)(block * t->prefetch_lines + i) * LINE,
+                         (size_t)(block * t->prefetch_lines + i) * CACHE_LINE,
                      _MM_HINT_T1);
 }
 
-/* The upper rows go over the panel, then the lower ones, which begin with the vector that
- * is at hand. */
+/* For each block of inputs: the upper rows times all vectors of the panel, then the lower
+ * rows, beginning with the vector that is still in register 7. */
 static inline __attribute__((always_inline)) void
-multiply_blocks(const struct microtile_bf16 *t, int vectors, int both)
+multiply_blocks(const struct microtile_bf16 *t, int vectors, bool both)
 {
     const struct bf16_pair *panel = t->panel;
-    const bfloat16 *x = t->x, *lower = x + REGISTER_ROWS * t->ldx;
+    const bfloat16 *x = t->x, *lower = x + TILE_ROWS * t->ldx;
     size_t row = t->ldx * sizeof *x;
     for (int b = 0; b < t->blocks; b++) {
-        fetch(t, b);
+        prefetch(t, b);
         _tile_loadd(6, x, row);
         MULTIPLY(0, 0);
         if (vectors > 1) {
@@ -114,12 +122,12 @@ multiply_blocks(const struct microtile_bf16 *t, int vectors, int both)
     }
 }
 
-static void multiply(const struct microtile_bf16 *t, int vectors, int both)
+static void multiply(const struct microtile_bf16 *t, int vectors, bool both)
 {
-    if (vectors == 3 && both) /* most of them: without questions in the loop */
-        multiply_blocks(t, 3, 1);
+    if (vectors == 3 && both) /* the common case, without branches in the loop */
+        multiply_blocks(t, 3, true);
     else if (vectors == 3)
-        multiply_blocks(t, 3, 0);
+        multiply_blocks(t, 3, false);
     else
         multiply_blocks(t, vectors, both);
 }
@@ -133,7 +141,7 @@ static inline void copy_row(float *to, const float *from, int width)
         _mm512_mask_storeu_ps(to, rest, _mm512_maskz_loadu_ps(rest, from));
 }
 
-static inline void stream_row(float *to, const float *from, int vectors)
+static inline void store_row_nontemporal(float *to, const float *from, int vectors)
 {
     for (int j = 0; j < vectors; j++, from += VECTOR, to += VECTOR)
         _mm512_stream_ps(to, _mm512_load_ps(from));
@@ -141,9 +149,10 @@ static inline void stream_row(float *to, const float *from, int vectors)
 
 static void microkernel_bf16(const struct microtile_bf16 *t)
 {
-    _Alignas(64) float sums[MR16 * NR];
-    float *lower = sums + REGISTER_ROWS * NR;
-    int vectors = ceil_div(t->width, VECTOR), both = t->rows > REGISTER_ROWS;
+    _Alignas(CACHE_LINE) float sums[MR16 * NR];
+    float *lower = sums + TILE_ROWS * NR;
+    int vectors = ceil_div(t->width, VECTOR);
+    bool both = t->rows > TILE_ROWS;
     if (t->overwrite) {
         FOR_VECTORS(CLEAR, sums, lower);
     } else {
@@ -156,7 +165,7 @@ static void microkernel_bf16(const struct microtile_bf16 *t)
     multiply(t, vectors, both);
     if (t->contiguous) {
         float *upper = t->y[0];
-        lower = upper + REGISTER_ROWS * NR;
+        lower = upper + TILE_ROWS * NR;
         FOR_VECTORS(STORE, upper, lower);
         FENCE();
         return;
@@ -165,12 +174,12 @@ static void microkernel_bf16(const struct microtile_bf16 *t)
     FENCE();
     for (int i = 0; i < t->rows; i++)
         if (t->nontemporal)
-            stream_row(t->y[i], sums + i * NR, vectors);
+            store_row_nontemporal(t->y[i], sums + i * NR, vectors);
         else
             copy_row(t->y[i], sums + i * NR, t->width);
 }
 
-/* The processor's own instruction rounds as round_bf16 says (kernels.h). */
+/* The instruction rounds, and flushes subnormals, as kernels.h demands. */
 static void round_bf16(size_t n, const float *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {

@@ -108,8 +108,11 @@ static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 
 /* ---- the microkernel ---- */
 
-/* Up to four rows and three registers of eight at a time: there are sixteen. */
+/* Of sixteen registers of eight floats, twelve hold sums: 4 rows x 3 registers. */
 enum { PART_ROWS = 4, PART = 3, REGISTER = 8 };
+
+/* The part of a microtile from `row` and column `offset` on. Inlined for constant `rows`
+ * and `registers`, so that the sums stay in registers. */
 static inline __attribute__((always_inline)) void
 microtile_part(int rows, int registers, const struct microtile *t, int row, int offset)
 {

@@ -87,7 +87,9 @@ static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 
 /* ---- the microkernel ---- */
 
-enum { AHEAD = 16 * NR }; /* the panel is fetched so far before it is needed */
+enum { AHEAD = 16 * NR }; /* how far ahead the panel is prefetched */
+
+/* Inlined for constant `rows` and `vectors`, so that the sums stay in registers. */
 static inline __attribute__((always_inline)) void microtile(int rows, int vectors,
                                                             const struct microtile *t)
 {
@@ -129,7 +131,7 @@ static inline __attribute__((always_inline)) void microtile(int rows, int vector
 
 /* ---- rounding to bfloat16 ---- */
 
-/* The bfloat16 next to each number, in the upper half of its bits. */
+/* The nearest bfloat16 of each float, in the upper half of its bits. */
 static inline __m512i upper_halves(__m512 x)
 {
     __m512i bits = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
@@ -169,9 +171,8 @@ static void round_bf16_pairs(size_t n, const real *even, const real *odd,
 
 /* ---- transposing ---- */
 
-/* y := the transpose of 16 x 16 elements of 4 bytes. In four rounds: pairs of rows
- * exchange every other element, then pairs of elements, then quarters of a register,
- * twice. */
+/* y := x^T, for 16 x 16 elements of 4 bytes. In four rounds: pairs of rows exchange every
+ * other element, then pairs of elements, then quarters of a register, twice. */
 static inline void transpose_16x16(const float *x, size_t ldx, float *y, size_t ldy)
 {
     __m512 a[VECTOR], b[VECTOR];
@@ -211,7 +212,7 @@ static inline void transpose_16x16(const float *x, size_t ldx, float *y, size_t 
 
 /* ---- fixed point ---- */
 
-/* Adds, or puts, eight integers of which `mask` says which are there. */
+/* sums += products, or :=, for up to eight integers, those in `mask`. */
 static inline void add_eight(int64_t *sums, __m256 products, __mmask8 mask,
                              bool overwrite)
 {

@@ -1,8 +1,9 @@
 /* fixed_point: floats to 64-bit fixed point and back, for the exact sum.
  *
- * A set may define HAS_FIXED_POINT_ROW and fixed_point_row. The other loops have no branch
- * and only operations that every processor has for vectors, so the compiler vectorises
- * them for any set. Every operation is exact or rounds once: all sets give the same bits.
+ * A set may define HAS_FIXED_POINT_ROW and fixed_point_row. The other loops have no
+ * branch and only operations that every processor has for vectors, so the compiler
+ * vectorises them for any set. Every operation is exact or rounds once: all sets give the
+ * same bits.
  */
 #ifndef TUTTI_KERNELS_FIXED_POINT_H
 #define TUTTI_KERNELS_FIXED_POINT_H
@@ -20,8 +21,8 @@ static inline int64_t bits_of(double x)
     return bits;
 }
 
-/* The unit in the last place of a double in [2^52, 2^53) is 1. So adding `ones` to a value
- * below 2^51 in magnitude rounds it to an integer, ties to even, which is then the
+/* The unit in the last place of a double in [2^52, 2^53) is 1. So adding `ones` to a
+ * value below 2^51 in magnitude rounds it to an integer, ties to even, which is then the
  * difference of the bits. That needs no conversion instruction.
  *
  * The product is exact but may have 63 bits, so it is split at bit 32: high * 2^32 + low
@@ -35,7 +36,7 @@ static inline int fixed_point_row(int64_t *restrict sums, const float *restrict 
     int bad = 0;
     for (int i = 0; i < n; i++) {
         float x = values[i];
-        int good = fabsf(x) <= bound; /* not so for a NaN */
+        int good = fabsf(x) <= bound; /* false for NaN */
         bad += !good;
         double product = (double)(good ? x : 0.0f) * scale;
         double high = product * 0x1p-32 + ones;

@@ -94,12 +94,14 @@ static const struct {
     const char *name;
     const struct kernels *(*find)(void);
     bool bf16_only; /* faster than the following one for bfloat16 alone */
-} sets[KERNEL_SETS] = {
+} sets[] = {
     {"amx", find_amx, true},
     {"avx512", find_avx512, false},
     {"avx2", find_avx2, false},
     {"portable", find_portable, false},
 };
+
+const int kernel_sets = sizeof sets / sizeof *sets;
 
 const char *kernels_name(int set)
 {
@@ -108,7 +110,7 @@ const char *kernels_name(int set)
 
 const struct kernels *kernels_named(const char *name)
 {
-    for (int set = 0; set < KERNEL_SETS; set++)
+    for (int set = 0; set < kernel_sets; set++)
         if (strcmp(sets[set].name, name) == 0)
             return sets[set].find();
     return NULL;
@@ -123,7 +125,7 @@ static const struct kernels *choose(bool bf16)
         log_warn("TUTTI_KERNELS = %s: this processor or build has no such kernels (of "
                  "amx, avx512, avx2, portable)",
                  forced);
-    for (int set = 0; !found && set < KERNEL_SETS; set++)
+    for (int set = 0; !found && set < kernel_sets; set++)
         if (bf16 || !sets[set].bf16_only)
             found = sets[set].find();
     return found;

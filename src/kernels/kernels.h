@@ -1,10 +1,11 @@
-/* kernels: the arithmetic of the step loop, as one table of functions per instruction set.
+/* kernels: the arithmetic of the step loop, as one table of functions per instruction
+ * set.
  *
- * avx512, avx2 and portable are one source compiled three times (variant.h); amx is avx512
- * with AMX for bfloat16 matmuls and the processor's own rounding to bfloat16. The fastest
- * set of the processor is selected at run time; TUTTI_KERNELS=avx2 in the environment
- * forces one. All sets give the same bits: they work in 16 virtual lanes whatever the
- * width of the registers, and every multiply-add is a fused one.
+ * avx512, avx2 and portable are one source compiled three times (variant.h); amx is
+ * avx512 with AMX for bfloat16 matmuls and the processor's own rounding to bfloat16. The
+ * fastest set of the processor is selected at run time; TUTTI_KERNELS=avx2 in the
+ * environment forces one. All sets give the same bits: they work in 16 virtual lanes
+ * whatever the width of the registers, and every multiply-add is a fused one.
  *
  * matmul.h cuts matrix products into microtiles, blocks of at most MR x NR results. A
  * microkernel keeps their sums in registers while the packed weights stream by.
@@ -33,8 +34,8 @@ struct microtile {
     size_t ldx;
     const real *x[MR];
     real *y[MR];
-    /* What is used next: for every l one cache line is prefetched, at prefetch + l *
-     * prefetch_stride bytes. Any address is allowed. */
+    /* Memory that will be used next: for every l one cache line is prefetched, at prefetch
+     * + l * prefetch_stride bytes. Any address is allowed. */
     const real *prefetch;
     size_t prefetch_stride;
 };
@@ -42,21 +43,22 @@ struct microtile {
 /* ---- bfloat16 ----
  *
  * A bfloat16 is the upper half of a float. Sums are float32, in the order of Intel's AMX
- * (TDPBF16PS), which all sets follow: of every KB16 inputs, the even ones and the odd ones
- * are two chains of fused multiply-adds from zero; then sum += even + odd. Subnormal
+ * (TDPBF16PS), which all sets follow: of every KB16 inputs, the even ones and the odd
+ * ones are two chains of fused multiply-adds from zero; then sum += even + odd. Subnormal
  * operands and results (below 2^-126) count as zero. */
 typedef uint16_t bfloat16;
 struct bf16_pair {
     bfloat16 even, odd;
 };
 
+/* The inputs of a block, and the most rows of a microtile. */
 enum { KB16 = 32, MR16 = 32 };
 
-/* y[i][j] := beta y[i][j] + sum over l < blocks * KB16 of x[i * ldx + l] times the even or
- * odd half of panel[(l / 2) * NR + j], for i < rows <= MR16 and j < width <= NR; beta is 0
- * with `overwrite`, else 1. `nontemporal` as in a microtile; `width` is then a multiple of
- * VECTOR. `contiguous` (only with `overwrite`): the rows of y are those of an array
- * [MR16][NR], all of which may be overwritten. */
+/* y[i][j] := beta y[i][j] + sum over l < blocks * KB16 of x[i * ldx + l] times the even
+ * or odd half of panel[(l / 2) * NR + j], for i < rows <= MR16 and j < width <= NR; beta
+ * is 0 with `overwrite`, else 1. `nontemporal` as in a microtile; `width` is then a
+ * multiple of VECTOR. `contiguous` (only with `overwrite`): the rows of y are those of an
+ * array [MR16][NR], all of which may be overwritten. */
 struct microtile_bf16 {
     int rows, width, blocks;
     bool overwrite, nontemporal, contiguous;
@@ -64,8 +66,8 @@ struct microtile_bf16 {
     const bfloat16 *x;             /* [MR16][ldx] whatever `rows` is; 64-byte aligned */
     size_t ldx;                    /* a multiple of KB16 */
     real *y[MR16];
-    /* What is used next: for every block `prefetch_lines` further cache lines are
-     * prefetched, from this address on. Only amx does; the others are slower than
+    /* Memory that will be used next: for every block `prefetch_lines` further cache lines
+     * are prefetched, from this address on. Only amx does; the others are slower than
      * memory. */
     const void *prefetch;
     int prefetch_lines;
@@ -79,9 +81,9 @@ struct dropout_mask {
 };
 
 /* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to the nearest, ties
- * to even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two from
- * 1 to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound` in
- * magnitude counts as 0. */
+ * to even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two
+ * from 1 to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound`
+ * in magnitude counts as 0. */
 struct fixed_point {
     int64_t *sums;
     size_t ld_sums;
@@ -154,9 +156,9 @@ struct kernels {
     void (*gru_backward)(int hidden, real *x, real *u, const real *h_prev, const real *dh,
                          struct dropout_mask dropout, real *dh_next);
 
-    /* One row of softmax and cross-entropy. Returns log p[target], in nats; *best gets the
-     * index of the largest logit (the lowest of equals; NaN is ignored). With `gradient`,
-     * logits[n] is overwritten with p - onehot(target). */
+    /* One row of softmax and cross-entropy. Returns log p[target], in nats; *best gets
+     * the index of the largest logit (the lowest of equals; NaN is ignored). With
+     * `gradient`, logits[n] is overwritten with p - onehot(target). */
     double (*softmax_cross_entropy)(int n, real *logits, int target, bool gradient,
                                     int *best);
 
@@ -194,8 +196,8 @@ const struct kernels *kernels_bf16(void);
 /* A set by name; NULL if the processor, the build or the system lacks it. */
 const struct kernels *kernels_named(const char *name);
 
-/* The names of all sets, fastest first: set < KERNEL_SETS. */
-enum { KERNEL_SETS = 4 };
+/* The names of all sets, fastest first: set < kernel_sets. */
+extern const int kernel_sets;
 const char *kernels_name(int set);
 
 #endif

@@ -42,7 +42,7 @@
 #include "base/real.h"
 #include "base/status.h"
 
-/* What becomes of y. MATMUL_NONTEMPORAL overwrites it with nontemporal stores, for
+/* How results are stored. MATMUL_NONTEMPORAL overwrites y with nontemporal stores, for
  * results that no cache holds: each row of y is then 64-byte aligned, and N a multiple of
  * VECTOR. Such stores are ordered for the calling thread only. */
 enum matmul_output { MATMUL_OVERWRITE, MATMUL_ACCUMULATE, MATMUL_NONTEMPORAL };
@@ -57,7 +57,7 @@ struct matmul_gradient;
 
 /* ---- backends ---- */
 
-/* What float32 and bfloat16 do differently in the loops they share (matmul_packed.h). */
+/* The operations in which float32 and bfloat16 differ (matmul_packed.h). */
 struct packed_format;
 
 struct matmul_backend {

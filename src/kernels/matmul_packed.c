@@ -153,8 +153,8 @@ void *packed_dy_block(const struct matmul_workspace *workspace, int microbatch)
     return (char *)workspace->block + (size_t)(microbatch % workspace->group) * bytes;
 }
 
-/* A part of dW: rows [first, first + height), of microbatches [from, to), which are of one
- * group. */
+/* A part of dW: rows [first, first + height), of microbatches [from, to), which are of
+ * one group. */
 struct dw_part {
     int first, height, from, to;
 };

@@ -1,5 +1,5 @@
-/* matmul_packed: the loops over blocks, panels and microtiles that float32 and bfloat16
- * share. What they do differently is in their struct packed_format.
+/* matmul_packed: the loops over blocks and panels that float32 and bfloat16 share. The
+ * operations in which they differ are members of their struct packed_format.
  */
 #ifndef TUTTI_KERNELS_MATMUL_PACKED_H
 #define TUTTI_KERNELS_MATMUL_PACKED_H

@@ -9,7 +9,8 @@
 
 #include "simd16.h"
 
-/* x[i][l] of a block's inputs, as floats: the even ones, then the odd ones. */
+/* wide[i] := the KB16 inputs of row i of a block, as floats: the even ones, then the odd
+ * ones. */
 static inline void widen(int rows, const bfloat16 *x, size_t ldx,
                          real wide[BF16_ROWS][KB16])
 {
@@ -20,7 +21,8 @@ static inline void widen(int rows, const bfloat16 *x, size_t ldx,
     }
 }
 
-/* Adds one block to `vectors` vectors of each row, from column `first` on. */
+/* y[i] += one block of inputs times the panel, for `vectors` vectors from column `first`
+ * on. Inlined for constant `rows` and `vectors`. */
 static inline __attribute__((always_inline)) void add_block(int rows, int vectors,
                                                             const struct bf16_pair *panel,
                                                             real wide[BF16_ROWS][KB16],
@@ -57,7 +59,7 @@ static inline __attribute__((always_inline)) void add_block(int rows, int vector
         }
 }
 
-/* Rows of all blocks; `sums` are NR wide. */
+/* sums[i][NR] += all blocks, for rows [first, first + rows). */
 static void add_blocks(const struct microtile_bf16 *t, int first, int rows,
                        real *const *sums)
 {
@@ -104,12 +106,12 @@ static inline uint32_t bits_of_bfloat16(real x)
     float narrow = (float)x;
     uint32_t bits;
     memcpy(&bits, &narrow, sizeof bits);
-    uint32_t size = bits & 0x7fffffff;
+    uint32_t magnitude = bits & 0x7fffffff;
     uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     uint32_t quiet = bits >> 16 | 0x40; /* of a NaN */
     uint32_t zero = bits >> 16 & 0x8000;
-    rounded = size > 0x7f800000 ? quiet : rounded;
-    return size < 0x00800000 ? zero : rounded;
+    rounded = magnitude > 0x7f800000 ? quiet : rounded;
+    return magnitude < 0x00800000 ? zero : rounded;
 }
 
 static void round_bf16(size_t n, const real *restrict x, bfloat16 *restrict y)

@@ -89,7 +89,7 @@ static inline simd16 simd16_mask(const uint8_t *mask, simd16 a)
         a.lane[i] = mask[i] ? a.lane[i] : 0;
     return a;
 }
-static inline real simd16_of_bfloat16(bfloat16 x)
+static inline real real_of_bf16(bfloat16 x)
 {
     uint32_t bits = (uint32_t)x << 16;
     float wide;
@@ -100,17 +100,18 @@ static inline simd16 simd16_even(const struct bf16_pair *pairs)
 {
     simd16 a;
     for (int i = 0; i < VECTOR; i++)
-        a.lane[i] = simd16_of_bfloat16(pairs[i].even);
+        a.lane[i] = real_of_bf16(pairs[i].even);
     return a;
 }
 static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 {
     simd16 a;
     for (int i = 0; i < VECTOR; i++)
-        a.lane[i] = simd16_of_bfloat16(pairs[i].odd);
+        a.lane[i] = real_of_bf16(pairs[i].odd);
     return a;
 }
-/* x = a b + c, rounded; 0 where it would be less than 2^-126 if exponents had no end. */
+/* Flushes x = fma(a, b, c) to zero where it would be below 2^-126 with an unbounded
+ * exponent range. */
 static inline real simd16_flush(real x, real a, real b, real c)
 {
     if (SIMD_FABS(x) > (real)0x1p-126)

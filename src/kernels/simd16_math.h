@@ -23,13 +23,13 @@ static inline simd16 simd16_tanh(simd16 x)
 }
 #else
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) by the polynomial of
- * Cephes' expf (S. Moshier). Inputs are held to [-87.3, 88]: the result is never 0,
+ * Cephes' expf (S. Moshier). Inputs are clamped to [-87.3, 88]: the result is never 0,
  * subnormal or infinite. NaN stays NaN. */
 static inline simd16 simd16_exp(simd16 x)
 {
-    x = simd16_min(simd16_set(88.0f), x); /* the order keeps a NaN */
+    x = simd16_min(simd16_set(88.0f), x); /* this order of operands keeps a NaN */
     x = simd16_max(simd16_set(-87.3f), x);
-    const simd16 to_integer = simd16_set(0x1.8p23f); /* added, it rounds to an integer */
+    const simd16 to_integer = simd16_set(0x1.8p23f); /* adding it rounds to an integer */
     simd16 n = simd16_fma(x, simd16_set(1.44269504f), to_integer);
     n = simd16_subtract(n, to_integer);
     simd16 r = simd16_fma(n, simd16_set(-0.693359375f), x);
@@ -45,7 +45,7 @@ static inline simd16 simd16_exp(simd16 x)
     return simd16_scale(p, n);
 }
 
-/* Below 0.625 the odd polynomial of Cephes' tanhf, above 1 - 2 / (exp(2|x|) + 1). */
+/* For |x| < 0.625 the odd polynomial of Cephes' tanhf, else 1 - 2 / (exp(2|x|) + 1). */
 static inline simd16 simd16_tanh(simd16 x)
 {
     simd16 size = simd16_absolute(x);

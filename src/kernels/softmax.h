@@ -1,11 +1,11 @@
-/* softmax: with cross-entropy, of one row of logits. */
+/* softmax: softmax and cross-entropy of one row of logits. */
 #ifndef TUTTI_KERNELS_SOFTMAX_H
 #define TUTTI_KERNELS_SOFTMAX_H
 
 #include "simd16_math.h"
 
-/* The lowest index of equals; what is not a number is passed over. In each lane the
- * largest so far and its index, which a real holds exactly. */
+/* The index of the largest value: the lowest of equals; NaN is ignored. Each lane keeps
+ * its largest value so far and the index of it, which a real holds exactly. */
 static int index_of_largest(int n, const real *values)
 {
     real counting[VECTOR], size[VECTOR], index[VECTOR];
@@ -35,7 +35,7 @@ static int index_of_largest(int n, const real *values)
     return found;
 }
 
-/* exp(x - largest) over a row into `out`; returns the sum, taken in 16 partial sums. */
+/* out[n] := exp(x - largest); returns the sum, taken in 16 partial sums. */
 static double exponentials(int n, const real *x, real largest, real *out)
 {
     real partial[VECTOR];
@@ -45,7 +45,7 @@ static double exponentials(int n, const real *x, real largest, real *out)
         simd16 e =
             simd16_exp(simd16_subtract(load_part(x + j, left), simd16_set(largest)));
         store_part(out + j, e, left);
-        sum = simd16_add(sum, load_part(out + j, left)); /* zeros behind the end */
+        sum = simd16_add(sum, load_part(out + j, left)); /* zeros after the end */
     }
     simd16_store(partial, sum);
     double total = 0;
