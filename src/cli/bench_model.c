@@ -16,70 +16,67 @@
 
 static const char *const fma_limit = "multiply-adds";
 
-/* ---- products ---- */
-
-struct matrices { /* w [n][k], x [rows][k], y [rows][n] */
-    struct matmul_batch m;
-    int n, k, rows; /* of one time step */
-    float *w, *x, *y;
-    const float **from; /* [rows] */
-    float **to;
-    struct matmul_weights packed, transposed;      /* for products over time */
-    struct matmul_weights forward_hh, backward_hh; /* for those of a step */
-    struct matmul_workspace *room;
-    int turn;
-};
-
-static void matrices_free(struct matrices *a)
+static void fill(float *values, size_t count)
 {
-    memory_free(a->w);
-    memory_free(a->x);
-    memory_free(a->y);
-    free((void *)a->from);
-    free((void *)a->to);
-    matmul_weights_free(&a->packed);
-    matmul_weights_free(&a->transposed);
-    matmul_weights_free(&a->forward_hh);
-    matmul_weights_free(&a->backward_hh);
-    matmul_workspace_free(a->room);
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(rng_uniform(1, RNG_TEST, 0, i % 65536, 0) - 0.5);
 }
 
 static float *numbers(size_t count)
 {
     float *values = memory_zeroed(count * sizeof *values);
-    for (size_t i = 0; values && i < count; i++)
-        values[i] = (float)(rng_uniform(1, RNG_TEST, 0, i % 65536, 0) - 0.5);
+    if (values)
+        fill(values, count);
     return values;
+}
+
+/* ---- products ---- */
+
+struct matrices { /* w [n][k], x [rows][k], y [rows][n] */
+    struct matmul_batch m;
+    int n, k, rows; /* of one time step */
+    struct arena arena;
+    float *w, *x, *y;
+    const float **from; /* [rows] */
+    float **to;
+    struct matmul_weights packed, transposed;      /* for matmuls over time */
+    struct matmul_weights forward_hh, backward_hh; /* for those of a step */
+    struct matmul_workspace *workspace;
+    int turn;
+};
+
+static void plan(struct matrices *a, const struct matmul_backend *backend)
+{
+    struct arena *arena = &a->arena;
+    size_t n = (size_t)a->n, k = (size_t)a->k, rows = (size_t)a->rows;
+    size_t all = (size_t)a->m.microbatches * (size_t)a->m.rows;
+    a->w = arena_array(arena, n * k, sizeof *a->w);
+    a->x = arena_array(arena, all * k, sizeof *a->x);
+    a->y = arena_array(arena, all * n, sizeof *a->y);
+    a->from = arena_array(arena, rows, sizeof *a->from);
+    a->to = arena_array(arena, rows, sizeof *a->to);
+    matmul_weights_plan(backend, a->n, a->k, false, arena, &a->packed);
+    matmul_weights_plan(backend, a->k, a->n, true, arena, &a->transposed);
+    matmul_weights_plan(backend->recurrent, a->n, a->k, false, arena, &a->forward_hh);
+    matmul_weights_plan(backend->recurrent, a->k, a->n, true, arena, &a->backward_hh);
+    a->workspace = matmul_workspace_plan(backend, a->m, k, n * k, arena);
 }
 
 static enum status matrices_make(struct matrices *a, const struct matmul_backend *backend)
 {
-    size_t n = (size_t)a->n, k = (size_t)a->k, all = (size_t)a->m.microbatches;
-    all *= (size_t)a->m.rows;
-    a->w = numbers(n * k);
-    a->x = numbers(all * k);
-    a->y = numbers(all * n);
-    a->from = calloc((size_t)a->rows, sizeof *a->from);
-    a->to = calloc((size_t)a->rows, sizeof *a->to);
-    if (!a->w || !a->x || !a->y || !a->from || !a->to)
-        return status_fail(STATUS_FAILED, "no memory for products of %zu rows", all);
-    enum status status = matmul_workspace_create(backend, a->m, k, n * k, &a->room);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend, a->w, a->n, a->k, false, &a->packed);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend, a->w, a->k, a->n, true, &a->transposed);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend->recurrent, a->w, a->n, a->k, false,
-                                       &a->forward_hh);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend->recurrent, a->w, a->k, a->n, true,
-                                       &a->backward_hh);
-    if (status != STATUS_OK)
-        return status;
-    matmul_weights_pack(&a->packed);
-    matmul_weights_pack(&a->transposed);
-    matmul_weights_pack(&a->forward_hh);
-    matmul_weights_pack(&a->backward_hh);
+    size_t n = (size_t)a->n, k = (size_t)a->k;
+    size_t all = (size_t)a->m.microbatches * (size_t)a->m.rows;
+    plan(a, backend);
+    if (!arena_allocate(&a->arena))
+        return status_fail(STATUS_FAILED, "no memory for matmuls of %zu rows", all);
+    plan(a, backend);
+    fill(a->w, n * k);
+    fill(a->x, all * k);
+    fill(a->y, all * n);
+    matmul_weights_pack(&a->packed, a->w);
+    matmul_weights_pack(&a->transposed, a->w);
+    matmul_weights_pack(&a->forward_hh, a->w);
+    matmul_weights_pack(&a->backward_hh, a->w);
     return STATUS_OK;
 }
 
@@ -107,7 +104,7 @@ static void gradient(void *context)
     struct matrices *a = context;
     const struct gradient_sink sink = {.write = ignore};
     const struct gradient_input input = {a->x, a->k, 0};
-    matmul_gradient(a->room, a->n, a->y, &input, 1, NO_BIAS, &sink);
+    matmul_gradient(a->workspace, a->n, a->y, &input, 1, NO_BIAS, &sink);
 }
 
 /* One time step, as in the loop over time. */
@@ -161,7 +158,7 @@ enum status bench_products(struct bench *bench)
         add_product(bench, &a, recurrent_forward, a.rows, "recurrent, forward");
         add_product(bench, &a, recurrent_backward, a.rows, "recurrent, backward");
     }
-    matrices_free(&a);
+    arena_free(&a.arena);
     return status;
 }
 
