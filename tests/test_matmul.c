@@ -29,7 +29,7 @@ struct matrices { /* of a shape, with random elements */
     float *w, *x, *y, *expected, *got;
     struct arena arena; /* of: */
     struct matmul_weights forward, backward;
-    struct matmul_workspace *room;
+    struct matmul_workspace *workspace;
 };
 
 static float *random_elements(size_t count, uint64_t what)
@@ -58,7 +58,7 @@ static void plan(struct matrices *m, const struct matmul_backend *backend)
     size_t weights = (size_t)n * largest((size_t)n, (size_t)k);
     matmul_weights_plan(backend, n, k, false, &m->arena, &m->forward);
     matmul_weights_plan(backend, k, n, true, &m->arena, &m->backward);
-    m->room = matmul_workspace_plan(backend, rows_of(m), inputs, weights, &m->arena);
+    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, weights, &m->arena);
 }
 
 static struct matrices make(struct shape shape, const struct matmul_backend *backend)
@@ -214,13 +214,13 @@ static void check_gradient(struct matrices *m, const struct matmul_backend *back
         m->got[i] = NAN;
     const struct gradient_sink sink = {store, &stored};
     const struct gradient_input input = {m->x, m->shape.k, 0};
-    matmul_gradient(m->room, m->shape.n, m->y, &input, 1, n * k, &sink);
+    matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, n * k, &sink);
     assert_int_equal(stored.given, microbatches * total);
     compare(m, backend, microbatches * total, rows);
     stored.given = 0;
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
-    matmul_gradient(m->room, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
+    matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
     assert_int_equal(stored.given, microbatches * n * k);
 }
 
@@ -235,9 +235,9 @@ static void check_two(struct matrices *m)
     for (size_t i = 0; i < microbatches * total; i++)
         m->expected[i] = m->got[i] = NAN;
     for (int i = 0; i < 2; i++)
-        matmul_gradient(m->room, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
+        matmul_gradient(m->workspace, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
                         &(struct gradient_sink){store, &alone});
-    matmul_gradient(m->room, m->shape.n, m->y, inputs, 2, NO_BIAS,
+    matmul_gradient(m->workspace, m->shape.n, m->y, inputs, 2, NO_BIAS,
                     &(struct gradient_sink){store, &both});
     assert_int_equal(both.given, microbatches * total);
     assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
