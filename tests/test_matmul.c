@@ -27,8 +27,9 @@ struct matrices { /* of a shape, with random elements */
     struct shape shape;
     size_t all; /* rows */
     float *w, *x, *y, *expected, *got;
+    struct arena arena; /* of: */
     struct matmul_weights forward, backward;
-    struct matmul_workspace *room;
+    struct matmul_workspace *workspace;
 };
 
 static float *random_elements(size_t count, uint64_t what)
@@ -50,6 +51,16 @@ static struct matmul_batch rows_of(const struct matrices *m)
     return (struct matmul_batch){m->shape.microbatches, m->shape.rows};
 }
 
+static void plan(struct matrices *m, const struct matmul_backend *backend)
+{
+    int n = m->shape.n, k = m->shape.k;
+    size_t inputs = (size_t)n + (size_t)k;
+    size_t weights = (size_t)n * largest((size_t)n, (size_t)k);
+    matmul_weights_plan(backend, n, k, false, &m->arena, &m->forward);
+    matmul_weights_plan(backend, k, n, true, &m->arena, &m->backward);
+    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, weights, &m->arena);
+}
+
 static struct matrices make(struct shape shape, const struct matmul_backend *backend)
 {
     size_t n = (size_t)shape.n, k = (size_t)shape.k;
@@ -63,15 +74,12 @@ static struct matrices make(struct shape shape, const struct matmul_backend *bac
                          .y = random_elements(all * n, 3),
                          .expected = random_elements(most, 4),
                          .got = random_elements(most, 4)};
-    assert_int_equal(
-        matmul_weights_create(backend, m.w, shape.n, shape.k, false, &m.forward), 0);
-    assert_int_equal(
-        matmul_weights_create(backend, m.w, shape.k, shape.n, true, &m.backward), 0);
-    matmul_weights_pack(&m.forward);
-    matmul_weights_pack(&m.backward);
-    assert_int_equal(
-        matmul_workspace_create(backend, rows_of(&m), k + n, n * largest(n, k), &m.room),
-        0);
+    plan(&m, backend);
+    assert_true(arena_allocate(&m.arena));
+    plan(&m, backend);
+    assert_int_equal(m.arena.used, m.arena.size);
+    matmul_weights_pack(&m.forward, m.w);
+    matmul_weights_pack(&m.backward, m.w);
     return m;
 }
 
@@ -80,9 +88,7 @@ static void drop(struct matrices *m)
     float *values[] = {m->w, m->x, m->y, m->expected, m->got};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         free(values[i]);
-    matmul_weights_free(&m->forward);
-    matmul_weights_free(&m->backward);
-    matmul_workspace_free(m->room);
+    arena_free(&m->arena);
 }
 
 /* Elements of magnitude 1. OpenBLAS has its own order of sums: it differs by rounding. */
@@ -208,13 +214,13 @@ static void check_gradient(struct matrices *m, const struct matmul_backend *back
         m->got[i] = NAN;
     const struct gradient_sink sink = {store, &stored};
     const struct gradient_input input = {m->x, m->shape.k, 0};
-    matmul_gradient(m->room, m->shape.n, m->y, &input, 1, n * k, &sink);
+    matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, n * k, &sink);
     assert_int_equal(stored.given, microbatches * total);
     compare(m, backend, microbatches * total, rows);
     stored.given = 0;
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
-    matmul_gradient(m->room, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
+    matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
     assert_int_equal(stored.given, microbatches * n * k);
 }
 
@@ -229,9 +235,9 @@ static void check_two(struct matrices *m)
     for (size_t i = 0; i < microbatches * total; i++)
         m->expected[i] = m->got[i] = NAN;
     for (int i = 0; i < 2; i++)
-        matmul_gradient(m->room, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
+        matmul_gradient(m->workspace, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
                         &(struct gradient_sink){store, &alone});
-    matmul_gradient(m->room, m->shape.n, m->y, inputs, 2, NO_BIAS,
+    matmul_gradient(m->workspace, m->shape.n, m->y, inputs, 2, NO_BIAS,
                     &(struct gradient_sink){store, &both});
     assert_int_equal(both.given, microbatches * total);
     assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
@@ -241,7 +247,6 @@ static void check(const struct matmul_backend *backend)
 {
     for (int q = 0; q < SHAPES; q++) {
         struct matrices m = make(shapes[q], backend);
-        assert_true(matmul_workspace_bytes(m.room) > 0);
         check_forward(&m, backend, MATMUL_OVERWRITE);
         check_forward(&m, backend, MATMUL_ACCUMULATE);
         check_backward(&m, backend);
@@ -352,14 +357,18 @@ static void packing_transposes(void **state)
     for (int i = 0; i < N; i++)
         for (int j = 0; j < K; j++)
             turned[j * N + i] = w[i * K + j];
-    struct matmul_weights a, b;
-    assert_int_equal(matmul_weights_create(&matmul_float32, w, N, K, false, &a), 0);
-    assert_int_equal(matmul_weights_create(&matmul_float32, turned, N, K, true, &b), 0);
-    matmul_weights_pack(&a);
-    matmul_weights_pack(&b);
-    assert_memory_equal(a.panels, b.panels, matmul_weights_bytes(&a));
-    matmul_weights_free(&a);
-    matmul_weights_free(&b);
+    struct matmul_weights plain, transposed;
+    struct arena arena = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        matmul_weights_plan(&matmul_float32, N, K, false, &arena, &plain);
+        matmul_weights_plan(&matmul_float32, N, K, true, &arena, &transposed);
+        if (pass == 0)
+            assert_true(arena_allocate(&arena));
+    }
+    matmul_weights_pack(&plain, w);
+    matmul_weights_pack(&transposed, turned);
+    assert_memory_equal(plain.panels, transposed.panels, arena.size / 2);
+    arena_free(&arena);
     free(w);
 }
 

@@ -89,11 +89,17 @@ void bench_add(struct bench *bench, const char *group, const char *unit, double 
     va_end(arguments);
 }
 
+void bench_fill(float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(rng_uniform(1, RNG_TEST, 0, i % 65536, 0) - 0.5);
+}
+
 float *bench_random(size_t count)
 {
     float *values = memory_zeroed(count * sizeof *values);
-    for (size_t i = 0; values && i < count; i++)
-        values[i] = (float)(rng_uniform(1, RNG_TEST, 0, i % 65536, 0) - 0.5);
+    if (values)
+        bench_fill(values, count);
     return values;
 }
 

@@ -52,7 +52,9 @@ void bench_add(struct bench *bench, const char *group, const char *unit, double 
  * Collective. */
 enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate);
 
-/* `count` pseudo-random floats in [-0.5, 0.5); memory_free them. NULL without memory. */
+/* `count` pseudo-random floats in [-0.5, 0.5). */
+void bench_fill(float *values, size_t count);
+/* The same in memory of their own; memory_free it. NULL without memory. */
 float *bench_random(size_t count);
 
 /* Each adds its rows. Collective. */

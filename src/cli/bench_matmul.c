@@ -1,65 +1,56 @@
 /* bench_matmul: the matmuls of a training step, with the shapes of the model. */
-#include <stdlib.h>
-
 #include "bench.h"
-#include "base/memory.h"
 #include "comm/microbatches.h"
 #include "nn/cell.h"
 
 struct matrices {
     struct matmul_batch m; /* of the matmuls batched over time */
     int n, k, rows;        /* outputs, inputs; rows of one time step */
-    float *w, *x, *y;      /* [n][k], [m.microbatches * m.rows][k], [..][n] */
-    const float **from;    /* [rows] */
-    float **to;            /* [rows] */
+    struct arena arena;
+    float *w, *x, *y;   /* [n][k], [m.microbatches * m.rows][k], [..][n] */
+    const float **from; /* [rows] */
+    float **to;         /* [rows] */
     struct matmul_weights packed, transposed;      /* batched over time */
     struct matmul_weights forward_hh, backward_hh; /* one time step */
     struct matmul_workspace *workspace;
     int calls; /* every other call goes through the panels in reverse */
 };
 
-static void matrices_free(struct matrices *a)
+static size_t batched_rows(const struct matrices *a)
 {
-    memory_free(a->w);
-    memory_free(a->x);
-    memory_free(a->y);
-    free((void *)a->from);
-    free((void *)a->to);
-    matmul_weights_free(&a->packed);
-    matmul_weights_free(&a->transposed);
-    matmul_weights_free(&a->forward_hh);
-    matmul_weights_free(&a->backward_hh);
-    matmul_workspace_free(a->workspace);
+    return (size_t)a->m.microbatches * (size_t)a->m.rows;
+}
+
+static void plan(struct matrices *a, const struct matmul_backend *backend)
+{
+    struct arena *arena = &a->arena;
+    size_t n = (size_t)a->n, k = (size_t)a->k, rows = (size_t)a->rows;
+    a->w = arena_array(arena, n * k, sizeof *a->w);
+    a->x = arena_array(arena, batched_rows(a) * k, sizeof *a->x);
+    a->y = arena_array(arena, batched_rows(a) * n, sizeof *a->y);
+    a->from = arena_array(arena, rows, sizeof *a->from);
+    a->to = arena_array(arena, rows, sizeof *a->to);
+    matmul_weights_plan(backend, a->n, a->k, false, arena, &a->packed);
+    matmul_weights_plan(backend, a->k, a->n, true, arena, &a->transposed);
+    matmul_weights_plan(backend->recurrent, a->n, a->k, false, arena, &a->forward_hh);
+    matmul_weights_plan(backend->recurrent, a->k, a->n, true, arena, &a->backward_hh);
+    a->workspace = matmul_workspace_plan(backend, a->m, k, n * k, arena);
 }
 
 static enum status matrices_make(struct matrices *a, const struct matmul_backend *backend)
 {
-    size_t n = (size_t)a->n, k = (size_t)a->k, all = (size_t)a->m.microbatches;
-    all *= (size_t)a->m.rows;
-    a->w = bench_random(n * k);
-    a->x = bench_random(all * k);
-    a->y = bench_random(all * n);
-    a->from = calloc((size_t)a->rows, sizeof *a->from);
-    a->to = calloc((size_t)a->rows, sizeof *a->to);
-    if (!a->w || !a->x || !a->y || !a->from || !a->to)
-        return status_fail(STATUS_FAILED, "no memory for matmuls of %zu rows", all);
-    enum status status = matmul_workspace_create(backend, a->m, k, n * k, &a->workspace);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend, a->w, a->n, a->k, false, &a->packed);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend, a->w, a->k, a->n, true, &a->transposed);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend->recurrent, a->w, a->n, a->k, false,
-                                       &a->forward_hh);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(backend->recurrent, a->w, a->k, a->n, true,
-                                       &a->backward_hh);
-    if (status != STATUS_OK)
-        return status;
-    matmul_weights_pack(&a->packed);
-    matmul_weights_pack(&a->transposed);
-    matmul_weights_pack(&a->forward_hh);
-    matmul_weights_pack(&a->backward_hh);
+    size_t n = (size_t)a->n, k = (size_t)a->k, rows = batched_rows(a);
+    plan(a, backend);
+    if (!arena_allocate(&a->arena))
+        return status_fail(STATUS_FAILED, "no memory for matmuls of %zu rows", rows);
+    plan(a, backend);
+    bench_fill(a->w, n * k);
+    bench_fill(a->x, rows * k);
+    bench_fill(a->y, rows * n);
+    matmul_weights_pack(&a->packed, a->w);
+    matmul_weights_pack(&a->transposed, a->w);
+    matmul_weights_pack(&a->forward_hh, a->w);
+    matmul_weights_pack(&a->backward_hh, a->w);
     return STATUS_OK;
 }
 
@@ -141,6 +132,6 @@ enum status bench_matmuls(struct bench *bench)
         add_matmul(bench, &a, recurrent_forward, a.rows, "recurrent, forward");
         add_matmul(bench, &a, recurrent_backward, a.rows, "recurrent, backward");
     }
-    matrices_free(&a);
+    arena_free(&a.arena);
     return status;
 }

@@ -196,26 +196,32 @@ static double time_copies(float *from, float *to)
     return bytes / took;
 }
 
+/* The memory of probe_speed: two halves of COPIED floats, and packed weights. */
+static float *plan_speed(struct arena *arena, struct matmul_weights *packed)
+{
+    matmul_weights_plan(&matmul_float32, OUTPUTS, INPUTS, false, arena, packed);
+    return arena_array(arena, 2 * (size_t)COPIED, sizeof(float));
+}
+
 static enum status probe_speed(struct doctor *doctor)
 {
-    struct matmul_weights packed = {0};
-    float *block = calloc(2 * (size_t)COPIED, sizeof *block);
-    enum status status = block
-                             ? matmul_weights_create(&matmul_float32, block, OUTPUTS,
-                                                     INPUTS, false, &packed)
+    struct arena arena = {0};
+    struct matmul_weights packed;
+    plan_speed(&arena, &packed);
+    enum status status = arena_allocate(&arena)
+                             ? STATUS_OK
                              : status_fail(STATUS_FAILED, "no memory for the speed test");
     if (doctor->comm)
         status = comm_agree(doctor->comm, status);
     if (status == STATUS_OK) {
-        memset(block, 0, 2 * (size_t)COPIED * sizeof *block); /* touched before timing */
-        matmul_weights_pack(&packed);
+        float *block = plan_speed(&arena, &packed);
+        matmul_weights_pack(&packed, block);
         if (doctor->comm)
             comm_barrier(doctor->comm);
         doctor->own.flops = time_products(&packed, block, block + (size_t)ROWS * INPUTS);
         doctor->own.copied = time_copies(block, block + COPIED);
     }
-    matmul_weights_free(&packed);
-    free(block);
+    arena_free(&arena);
     return status;
 }
 

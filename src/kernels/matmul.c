@@ -1,7 +1,6 @@
-/* matmul: memory and dispatch, the same for every backend. */
+/* matmul: what is the same for every backend. */
 #include "matmul_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
@@ -17,33 +16,21 @@ enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
 
 /* ---- weights ---- */
 
-enum status matmul_weights_create(const struct matmul_backend *backend, const real *w,
-                                  int n, int k, bool transposed,
-                                  struct matmul_weights *out)
+void matmul_weights_plan(const struct matmul_backend *backend, int n, int k,
+                         bool transposed, struct arena *arena,
+                         struct matmul_weights *weights)
 {
-    *out = (struct matmul_weights){
-        .backend = backend, .n = n, .k = k, .w = w, .transposed = transposed};
-    backend->plan_weights(out);
-    if (!arena_allocate(&out->arena))
-        return status_fail(STATUS_FAILED, "no memory for %d x %d packed weights", n, k);
-    backend->plan_weights(out);
-    return STATUS_OK;
+    *weights = (struct matmul_weights){
+        .backend = backend, .n = n, .k = k, .transposed = transposed};
+    backend->plan_weights(weights, arena);
 }
 
-void matmul_weights_free(struct matmul_weights *weights)
+void matmul_weights_pack(struct matmul_weights *weights, const real *w)
 {
-    arena_free(&weights->arena);
-}
-
-size_t matmul_weights_bytes(const struct matmul_weights *weights)
-{
-    return weights->arena.size;
-}
-
-void matmul_weights_pack(struct matmul_weights *weights)
-{
-    if (weights->backend)
-        weights->backend->pack(weights);
+    if (!weights->backend)
+        return;
+    weights->w = w;
+    weights->backend->pack(weights);
 }
 
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
@@ -60,37 +47,17 @@ void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
 
 /* ---- gradients ---- */
 
-enum status matmul_workspace_create(const struct matmul_backend *backend,
-                                    struct matmul_batch batch, size_t inputs,
-                                    size_t weights, struct matmul_workspace **out)
+struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *backend,
+                                               struct matmul_batch batch, size_t inputs,
+                                               size_t weights, struct arena *arena)
 {
-    struct matmul_workspace *workspace = *out = calloc(1, sizeof *workspace);
-    if (!workspace)
-        return status_fail(STATUS_FAILED, "out of memory");
-    *workspace = (struct matmul_workspace){
+    struct matmul_workspace planned = {
         .backend = backend, .batch = batch, .inputs = inputs, .weights = weights};
-    backend->plan_workspace(workspace);
-    if (!arena_allocate(&workspace->arena)) {
-        matmul_workspace_free(workspace);
-        *out = NULL;
-        return status_fail(STATUS_FAILED, "no memory for gradients of %d x %d rows",
-                           batch.microbatches, batch.rows);
-    }
-    backend->plan_workspace(workspace);
-    return STATUS_OK;
-}
-
-void matmul_workspace_free(struct matmul_workspace *workspace)
-{
-    if (!workspace)
-        return;
-    arena_free(&workspace->arena);
-    free(workspace);
-}
-
-size_t matmul_workspace_bytes(const struct matmul_workspace *workspace)
-{
-    return workspace ? workspace->arena.size : 0;
+    struct matmul_workspace *workspace = arena_array(arena, 1, sizeof *workspace);
+    backend->plan_workspace(&planned, arena);
+    if (workspace)
+        *workspace = planned;
+    return workspace;
 }
 
 /* sums[width] := the sums of columns of `rows` rows of values. */

@@ -30,7 +30,8 @@
  * the instruction set. OpenBLAS gives no such guarantee, so it is called with one
  * microbatch's shape, and its bits are those of its kernels for the processor.
  *
- * Nothing here is collective. Only create functions allocate.
+ * Nothing here is collective, and nothing allocates: memory is planned in the arena of
+ * the caller.
  */
 #ifndef TUTTI_KERNELS_MATMUL_H
 #define TUTTI_KERNELS_MATMUL_H
@@ -71,10 +72,10 @@ struct matmul_backend {
     const struct matmul_backend *recurrent; /* for the matmul of one time step */
     const struct matmul_backend *inference; /* for a model that is not trained */
 
-    /* Place the arrays in the object's arena; called twice, see base/arena.h. */
-    void (*plan_weights)(struct matmul_weights *weights);
-    void (*plan_workspace)(struct matmul_workspace *workspace);
-    /* See the functions of the same names below. `matmul` is NULL for OpenBLAS. */
+    /* See the functions of the same names below. */
+    void (*plan_weights)(struct matmul_weights *weights, struct arena *arena);
+    void (*plan_workspace)(struct matmul_workspace *workspace, struct arena *arena);
+    /* `matmul` is NULL for OpenBLAS. */
     void (*pack)(struct matmul_weights *weights);
     void (*matmul)(const struct matmul_weights *w, int rows, const real *const *x,
                    real *const *y, enum matmul_output output, bool reversed);
@@ -102,25 +103,25 @@ enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
 struct matmul_weights {
     const struct matmul_backend *backend;
     int n, k;
-    const real *w;   /* borrowed */
     bool transposed; /* w is [k][n]: the operand is its transpose */
-    struct arena arena;
-    void *panels; /* float32, bfloat16: ceil(n / NR) panels, 64-byte aligned */
+    const real *w;   /* as packed last; borrowed */
+    void *panels;    /* float32, bfloat16: ceil(n / NR) panels, 64-byte aligned */
     /* bfloat16: */
     int x_rows;           /* rows that are rounded at a time */
     void *x;              /* those of the matmul under way, rounded */
     struct bf16_pair *wt; /* rows of W on their way to a panel */
 };
 
-/* A matrix [n][k] as an operand: W, or with `transposed` the transpose of W [k][n]. n and
- * k are at least 1. W is borrowed. matmul_weights_pack must be called before the first
- * matmul and after every change of W. One thread at a time may use the weights. */
-enum status matmul_weights_create(const struct matmul_backend *backend, const real *w,
-                                  int n, int k, bool transposed,
-                                  struct matmul_weights *out);
-void matmul_weights_free(struct matmul_weights *weights); /* zero-initialised is fine */
-void matmul_weights_pack(struct matmul_weights *weights);
-size_t matmul_weights_bytes(const struct matmul_weights *weights);
+/* Plans the packed copy of a matrix [n][k]: of W, or with `transposed` of the transpose
+ * of W [k][n]; n and k are at least 1. Sets *weights; call it twice (base/arena.h). One
+ * thread at a time may use the weights. */
+void matmul_weights_plan(const struct matmul_backend *backend, int n, int k,
+                         bool transposed, struct arena *arena,
+                         struct matmul_weights *weights);
+
+/* Packs W; must be called before the first matmul and after every change of W, which is
+ * borrowed. Does nothing for weights that were not planned and are zero. */
+void matmul_weights_pack(struct matmul_weights *weights, const real *w);
 
 /* y[i][0..n) := beta y[i] + W x[i][0..k) for i < rows; the rows may lie anywhere. Not for
  * OpenBLAS. `reversed` goes from the last panel to the first, which changes no bit: a
@@ -135,13 +136,13 @@ void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
 
 /* ---- gradients ---- */
 
-/* Working memory for gradients of M rows, with one or two matrices in a call: `inputs` is
- * the most that these have together, `weights` the most elements that one has. */
-enum status matmul_workspace_create(const struct matmul_backend *backend,
-                                    struct matmul_batch batch, size_t inputs,
-                                    size_t weights, struct matmul_workspace **out);
-void matmul_workspace_free(struct matmul_workspace *workspace);          /* NULL: none */
-size_t matmul_workspace_bytes(const struct matmul_workspace *workspace); /* NULL: 0 */
+/* Plans the working memory for gradients of M rows, with one or two matrices in a call:
+ * `inputs` is the most that these have together, `weights` the most elements that one
+ * has. Call it twice (base/arena.h): NULL while the arena measures, then the workspace,
+ * which lies in the arena. One thread at a time may use it. */
+struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *backend,
+                                               struct matmul_batch batch, size_t inputs,
+                                               size_t weights, struct arena *arena);
 
 /* A block of a gradient: element (r, j) is values[r * ld_values + j], r < rows, j <
  * width, and belongs to element first + r * ld + j of the flat block of weights. */

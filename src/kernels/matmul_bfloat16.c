@@ -54,11 +54,10 @@ static int x_rows(int k)
     return rows > MR16 ? rows / MR16 * MR16 : MR16;
 }
 
-static void plan_weights(struct matmul_weights *weights)
+static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
     int k = weights->k;
-    struct arena *arena = &weights->arena;
-    packed_plan_weights(weights);
+    packed_plan_weights(weights, arena);
     weights->x_rows = x_rows(k);
     weights->x =
         arena_array(arena, (size_t)weights->x_rows * ldx_of(k), sizeof(bfloat16));
@@ -212,11 +211,11 @@ static size_t dy_block_bytes(struct matmul_batch batch)
     return GRADIENT_ROWS * block_ld(batch) * sizeof(struct bf16_pair);
 }
 
-static void plan_workspace(struct matmul_workspace *workspace)
+static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
-    packed_plan_workspace(workspace);
-    workspace->pairs = arena_array(&workspace->arena, (size_t)PAIRS * GRADIENT_ROWS,
-                                   sizeof *workspace->pairs);
+    packed_plan_workspace(workspace, arena);
+    workspace->pairs =
+        arena_array(arena, (size_t)PAIRS * GRADIENT_ROWS, sizeof *workspace->pairs);
 }
 
 static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,

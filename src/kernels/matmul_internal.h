@@ -8,7 +8,6 @@ struct matmul_workspace {
     const struct matmul_backend *backend;
     struct matmul_batch batch;
     size_t inputs, weights;
-    struct arena arena;
     /* float32, bfloat16; see matmul_packed.h: */
     int group;
     void *x;

@@ -76,9 +76,9 @@ enum status openblas_load(int threads)
 
 /* ---- the backend ---- */
 
-static void plan_weights(struct matmul_weights *weights)
+static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
-    (void)weights; /* read where they lie */
+    (void)weights, (void)arena; /* read where they lie */
 }
 
 static void pack(struct matmul_weights *weights)
@@ -86,10 +86,9 @@ static void pack(struct matmul_weights *weights)
     (void)weights;
 }
 
-static void plan_workspace(struct matmul_workspace *workspace)
+static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
-    workspace->gradient =
-        arena_array(&workspace->arena, workspace->weights, sizeof(real));
+    workspace->gradient = arena_array(arena, workspace->weights, sizeof(real));
 }
 
 static void batched(const struct matmul_weights *w, struct matmul_batch batch,

@@ -20,10 +20,10 @@ enum {
 
 /* ---- weights ---- */
 
-void packed_plan_weights(struct matmul_weights *weights)
+void packed_plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
     const struct packed_format *format = weights->backend->format;
-    weights->panels = arena_array(&weights->arena, (size_t)ceil_div(weights->n, NR),
+    weights->panels = arena_array(arena, (size_t)ceil_div(weights->n, NR),
                                   format->panel_bytes(weights->k));
 }
 
@@ -134,10 +134,9 @@ static size_t x_panels(size_t inputs)
     return inputs / NR + GRADIENT_INPUTS;
 }
 
-void packed_plan_workspace(struct matmul_workspace *workspace)
+void packed_plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
     const struct packed_format *format = workspace->backend->format;
-    struct arena *arena = &workspace->arena;
     struct matmul_batch batch = workspace->batch;
     size_t block = format->dy_block_bytes(batch);
     workspace->group = group_of(block, batch.microbatches);

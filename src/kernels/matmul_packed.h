@@ -67,8 +67,8 @@ struct packed_format {
 };
 
 /* Members of struct matmul_backend. */
-void packed_plan_weights(struct matmul_weights *weights);
-void packed_plan_workspace(struct matmul_workspace *workspace);
+void packed_plan_weights(struct matmul_weights *weights, struct arena *arena);
+void packed_plan_workspace(struct matmul_workspace *workspace, struct arena *arena);
 void packed_pack(struct matmul_weights *weights);
 void packed_matmul(const struct matmul_weights *w, int rows, const real *const *x,
                    real *const *y, enum matmul_output output, bool reversed);

@@ -21,7 +21,7 @@ static const char *const lstm_gates[] = {"i", "f", "g", "o"};
 
 /* ---- GRU ----
  *
- * Cho et al., 2014; the reset gate is applied after the matmul, as in cuDNN and PyTorch. */
+ * Cho et al., 2014; the reset gate is applied after the matmul, as in cuDNN. */
 
 static void gru_forward(const struct cell_step *s)
 {

@@ -47,8 +47,8 @@ struct cell {
     const char *const *gate_names; /* [gates], in the order of the blocks */
     int forget_gate; /* whose bias is initialised to 1, the others' to 0; -1: none */
     int states;      /* carried vectors of width H: 1 is h; 2 is h and c */
-    /* W_hh h_prev has a buffer of its own, gates_hh, and there are two biases, bias_ih and
-     * bias_hh. Otherwise it is added to gates, with one bias. */
+    /* W_hh h_prev has a buffer of its own, gates_hh, and there are two biases, bias_ih
+     * and bias_hh. Otherwise it is added to gates, with one bias. */
     bool split_gates;
     bool has_saved;   /* forward saves one more vector for backward */
     bool direct_path; /* h also depends on h_prev other than through W_hh */

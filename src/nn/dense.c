@@ -14,45 +14,31 @@ static const struct param *tensor_of(const struct params *params, const char *la
     return params_find(params, name);
 }
 
-enum status affine_create(const struct params *params, const real *weights,
-                          const char *name, bool training,
-                          const struct matmul_backend *backend,
-                          struct matmul_workspace *workspace, struct affine *affine)
+void affine_init(const struct params *params, const char *name, struct affine *affine)
 {
     const struct param *weight = tensor_of(params, name, "weight");
     const struct param *bias = tensor_of(params, name, "bias");
-    int in = (int)weight->columns, out = (int)weight->rows;
-    *affine = (struct affine){.in = in,
-                              .out = out,
-                              .weight = weights + weight->offset,
-                              .bias = weights + bias->offset,
+    *affine = (struct affine){.in = (int)weight->columns,
+                              .out = (int)weight->rows,
                               .weight_offset = weight->offset,
-                              .bias_offset = bias->offset,
-                              .workspace = workspace};
-    enum status status =
-        matmul_weights_create(backend, affine->weight, out, in, false, &affine->forward);
-    if (status == STATUS_OK && training)
-        status = matmul_weights_create(backend, affine->weight, in, out, true,
-                                       &affine->backward);
-    return status;
+                              .bias_offset = bias->offset};
 }
 
-void affine_free(struct affine *affine)
+void affine_plan(struct affine *affine, const struct matmul_backend *backend,
+                 bool training, struct arena *arena)
 {
-    matmul_weights_free(&affine->forward);
-    matmul_weights_free(&affine->backward);
+    int in = affine->in, out = affine->out;
+    matmul_weights_plan(backend, out, in, false, arena, &affine->forward);
+    if (training)
+        matmul_weights_plan(backend, in, out, true, arena, &affine->backward);
 }
 
-size_t affine_bytes(const struct affine *affine)
+void affine_pack(struct affine *affine, const real *weights)
 {
-    return matmul_weights_bytes(&affine->forward) +
-           matmul_weights_bytes(&affine->backward);
-}
-
-void affine_pack(struct affine *affine)
-{
-    matmul_weights_pack(&affine->forward);
-    matmul_weights_pack(&affine->backward);
+    const real *weight = weights + affine->weight_offset;
+    affine->bias = weights + affine->bias_offset;
+    matmul_weights_pack(&affine->forward, weight);
+    matmul_weights_pack(&affine->backward, weight);
 }
 
 void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
@@ -70,12 +56,12 @@ void affine_backward_input(const struct affine *affine, struct matmul_batch m,
     matmul_batched(&affine->backward, m, dy, dx, MATMUL_OVERWRITE);
 }
 
-void affine_backward_weights(const struct affine *affine, const real *x, const real *dy,
-                             const struct gradient_sink *sink)
+void affine_backward_weights(const struct affine *affine,
+                             struct matmul_workspace *workspace, const real *x,
+                             const real *dy, const struct gradient_sink *sink)
 {
     const struct gradient_input input = {x, affine->in, affine->weight_offset};
-    matmul_gradient(affine->workspace, affine->out, dy, &input, 1, affine->bias_offset,
-                    sink);
+    matmul_gradient(workspace, affine->out, dy, &input, 1, affine->bias_offset, sink);
 }
 
 void activation_forward(int kind, real *y, size_t count)

@@ -15,6 +15,7 @@
 
 #include "batch_shape.h"
 #include "model.h"
+#include "base/arena.h"
 #include "base/real.h"
 #include "base/token.h"
 #include "kernels/matmul.h"
@@ -30,23 +31,23 @@ void embedding_backward(const real *dy, const token *tokens, int rows, int width
 /* y = x W^T + bias: the dense layer and the output layer. */
 struct affine {
     int in, out;
-    const real *weight, *bias;          /* [out][in], [out]: views of the flat block */
-    size_t weight_offset, bias_offset;  /* in the flat block */
-    struct matmul_weights forward;      /* weight */
-    struct matmul_weights backward;     /* its transpose; training only */
-    struct matmul_workspace *workspace; /* the model's, borrowed; training only */
+    size_t weight_offset, bias_offset; /* in the flat block */
+    struct matmul_weights forward;     /* weight [out][in] */
+    struct matmul_weights backward;    /* its transpose; training only */
+    const real *bias;                  /* [out]: view of the flat block */
 };
 
-/* Finds the tensors `name`/weight and `name`/bias of `params` in the flat block
- * `weights`, which is borrowed. STATUS_FAILED without memory; affine_free is safe after
- * it. */
-enum status affine_create(const struct params *params, const real *weights,
-                          const char *name, bool training,
-                          const struct matmul_backend *backend,
-                          struct matmul_workspace *workspace, struct affine *affine);
-void affine_free(struct affine *affine);
-size_t affine_bytes(const struct affine *affine);
-void affine_pack(struct affine *affine); /* call after every change of the weights */
+/* Sizes and offsets of the layer with the tensors `name`/weight and `name`/bias. */
+void affine_init(const struct params *params, const char *name, struct affine *affine);
+
+/* Plans the packed weights (base/arena.h). Without `training` there is no backward
+ * pass. */
+void affine_plan(struct affine *affine, const struct matmul_backend *backend,
+                 bool training, struct arena *arena);
+
+/* Takes the weights from the flat block, which is borrowed; call it before the first
+ * forward and after every change of the weights. */
+void affine_pack(struct affine *affine, const real *weights);
 
 /* y[M][out] := x[M][in] W^T + bias */
 void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
@@ -56,8 +57,9 @@ void affine_backward_input(const struct affine *affine, struct matmul_batch m,
                            const real *dy, real *dx);
 /* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to
  * `sink`. */
-void affine_backward_weights(const struct affine *affine, const real *x, const real *dy,
-                             const struct gradient_sink *sink);
+void affine_backward_weights(const struct affine *affine,
+                             struct matmul_workspace *workspace, const real *x,
+                             const real *dy, const struct gradient_sink *sink);
 
 /* y[count] := f(y), in place; kind is an enum option_activation. */
 void activation_forward(int kind, real *y, size_t count);

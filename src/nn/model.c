@@ -23,6 +23,29 @@ static int dropout_width(const struct model_shape *shape, int site)
     return site + 1 < shape->layers ? shape->hidden : top_width(shape);
 }
 
+static size_t largest_tensor(const struct params *params)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < params->count; i++)
+        if (params->list[i].count > largest)
+            largest = params->list[i].count;
+    return largest;
+}
+
+/* For the largest weight gradient: the widest inputs are the two of a recurrent layer, x
+ * and h_prev, or that of the output layer. */
+static void plan_workspace(struct model *model, struct arena *arena)
+{
+    const struct model_shape *shape = &model->shape;
+    int x = shape->hidden > shape->embedding ? shape->hidden : shape->embedding;
+    int widest = shape->hidden + x;
+    if (shape->dense > widest)
+        widest = shape->dense;
+    model->workspace =
+        matmul_workspace_plan(model->backend, flatten_time(model->batch), (size_t)widest,
+                              largest_tensor(&model->params), arena);
+}
+
 static void plan_training(struct model *model, struct arena *arena)
 {
     const struct model_shape *shape = &model->shape;
@@ -36,10 +59,11 @@ static void plan_training(struct model *model, struct arena *arena)
     model->d_hidden[1] = arena_array(arena, rows * h, sizeof(real));
     model->d_embedded = arena_array(arena, rows * e, sizeof(real));
     model->d_table = arena_array(arena, v * e, sizeof(real));
+    plan_workspace(model, arena);
 }
 
-/* Every buffer of the model; runs twice (arena.h). */
-static void plan_buffers(struct model *model, struct arena *arena)
+/* All memory of the model; runs twice (base/arena.h). */
+static void plan_memory(struct model *model, struct arena *arena)
 {
     const struct model_shape *shape = &model->shape;
     size_t rows = batch_rows(model->batch), f = (size_t)shape->dense;
@@ -47,21 +71,33 @@ static void plan_buffers(struct model *model, struct arena *arena)
     model->weights = arena_array(arena, model->params.total, sizeof(real));
     model->embedded = arena_array(arena, rows * e, sizeof(real));
     for (int layer = 0; layer < shape->layers; layer++)
-        recurrent_plan(&model->recurrent[layer], arena);
+        recurrent_plan(&model->recurrent[layer], model->backend, model->training, arena);
+    if (shape->dense)
+        affine_plan(&model->dense, model->backend, model->training, arena);
     model->activated = arena_array(arena, rows * f, sizeof(real));
     model->dropped = arena_array(arena, rows * f, sizeof(real));
+    affine_plan(&model->output, model->backend, model->training, arena);
     model->logits = arena_array(arena, rows * v, sizeof(real));
     model->log_probability = arena_array(arena, rows, sizeof(double));
     if (model->training)
         plan_training(model, arena);
 }
 
+static void init_layers(struct model *model)
+{
+    const struct params *params = &model->params;
+    for (int layer = 0; layer < model->shape.layers; layer++)
+        recurrent_init(&model->shape, params, layer, model->batch,
+                       &model->recurrent[layer]);
+    if (model->shape.dense)
+        affine_init(params, "dense", &model->dense);
+    affine_init(params, "output", &model->output);
+}
+
 static enum status allocate(struct model *model)
 {
-    for (int layer = 0; layer < model->shape.layers; layer++)
-        recurrent_init(&model->shape, &model->params, layer, model->batch,
-                       &model->recurrent[layer]);
-    plan_buffers(model, &model->arena);
+    init_layers(model);
+    plan_memory(model, &model->arena);
     if (!arena_allocate(&model->arena))
         return status_fail(
             STATUS_FAILED,
@@ -69,47 +105,8 @@ static enum status allocate(struct model *model)
             "make the model, train.batch or train.time smaller, or use "
             "more ranks",
             model->params.total, batch_rows(model->batch));
-    plan_buffers(model, &model->arena);
+    plan_memory(model, &model->arena);
     return STATUS_OK;
-}
-
-static size_t largest_tensor(const struct params *params)
-{
-    size_t largest = 0;
-    for (size_t i = 0; i < params->count; i++)
-        if (params->list[i].count > largest)
-            largest = params->list[i].count;
-    return largest;
-}
-
-/* The workspace of the largest weight gradient: the widest inputs are the two of a
- * recurrent layer, x and h_prev, or that of the output layer. */
-static enum status create_workspace(struct model *model)
-{
-    int input = model->shape.hidden;
-    if (model->shape.embedding > input)
-        input = model->shape.embedding;
-    int widest = model->shape.hidden + input;
-    if (model->shape.dense > widest)
-        widest = model->shape.dense;
-    return matmul_workspace_create(model->backend, flatten_time(model->batch),
-                                   (size_t)widest, largest_tensor(&model->params),
-                                   &model->workspace);
-}
-
-static enum status create_layers(struct model *model)
-{
-    enum status status = STATUS_OK;
-    for (int layer = 0; status == STATUS_OK && layer < model->shape.layers; layer++)
-        status = recurrent_create(&model->recurrent[layer], model->weights,
-                                  model->training, model->backend, model->workspace);
-    if (status == STATUS_OK && model->shape.dense)
-        status = affine_create(&model->params, model->weights, "dense", model->training,
-                               model->backend, model->workspace, &model->dense);
-    if (status == STATUS_OK)
-        status = affine_create(&model->params, model->weights, "output", model->training,
-                               model->backend, model->workspace, &model->output);
-    return status;
 }
 
 enum status model_matmul_backend(const struct options *options,
@@ -136,10 +133,6 @@ enum status model_create(const struct model_plan *plan, struct model **out)
     enum status status = params_layout(&model->shape, &model->params);
     if (status == STATUS_OK)
         status = allocate(model);
-    if (status == STATUS_OK && model->training)
-        status = create_workspace(model);
-    if (status == STATUS_OK)
-        status = create_layers(model);
     if (status != STATUS_OK) {
         model_free(model);
         return status;
@@ -151,24 +144,14 @@ enum status model_create(const struct model_plan *plan, struct model **out)
 
 void model_free(struct model *model)
 {
-    if (!model)
-        return;
-    for (int layer = 0; layer < LAYERS_MAX; layer++)
-        recurrent_free(&model->recurrent[layer]);
-    affine_free(&model->dense);
-    affine_free(&model->output);
-    matmul_workspace_free(model->workspace);
-    arena_free(&model->arena);
+    if (model)
+        arena_free(&model->arena);
     free(model);
 }
 
 size_t model_bytes(const struct model *model)
 {
-    size_t bytes = model->arena.size + matmul_workspace_bytes(model->workspace) +
-                   affine_bytes(&model->dense) + affine_bytes(&model->output);
-    for (int layer = 0; layer < model->shape.layers; layer++)
-        bytes += recurrent_bytes(&model->recurrent[layer]);
-    return bytes;
+    return model->arena.size;
 }
 
 /* ---- weights ---- */
@@ -186,9 +169,10 @@ real *model_weights(struct model *model)
 void model_weights_changed(struct model *model)
 {
     for (int layer = 0; layer < model->shape.layers; layer++)
-        recurrent_pack(&model->recurrent[layer]);
-    affine_pack(&model->dense);
-    affine_pack(&model->output);
+        recurrent_pack(&model->recurrent[layer], model->weights);
+    if (model->shape.dense)
+        affine_pack(&model->dense, model->weights);
+    affine_pack(&model->output, model->weights);
 }
 
 uint64_t model_macs_per_token(const struct model *model)

@@ -121,7 +121,7 @@ void model_clear_states(struct model *model);
  * costs 6 FLOP for each: forward 2, backward 4. */
 uint64_t model_macs_per_token(const struct model *model);
 
-/* Bytes allocated. */
+/* Bytes of all the memory planned for the model. */
 size_t model_bytes(const struct model *model);
 
 #endif

@@ -16,7 +16,7 @@ struct model {
     token end;
     bool training;
     const struct matmul_backend *backend;
-    struct arena arena; /* all buffers of the model and of its recurrent layers */
+    struct arena arena;                 /* all memory of the model */
     struct matmul_workspace *workspace; /* training only */
 
     struct recurrent recurrent[LAYERS_MAX]; /* [shape.layers] */

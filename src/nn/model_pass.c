@@ -94,7 +94,7 @@ static void backward_recurrent(struct model *model, const struct gradient_sink *
         real *dx = layer > 0 ? model->d_hidden[!i] : model->d_embedded;
         recurrent_backward(recurrent, model->d_hidden[i], model->inputs, model->end,
                            callbacks->progress, callbacks->context);
-        recurrent_backward_weights(recurrent, sink);
+        recurrent_backward_weights(recurrent, model->workspace, sink);
         report_ready(callbacks, recurrent->offset.weight_ih);
         recurrent_backward_input(recurrent, dx);
         report_progress(callbacks);
@@ -126,7 +126,7 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
     dropout_backward(&model->dropout, model->batch, f, model->mask[site], dy);
     activation_backward(model->shape.activation, model->activated, dy,
                         batch_rows(model->batch) * (size_t)f);
-    affine_backward_weights(&model->dense, hidden_of(model), dy, sink);
+    affine_backward_weights(&model->dense, model->workspace, hidden_of(model), dy, sink);
     report_ready(callbacks, model->dense.weight_offset);
     affine_backward_input(&model->dense, flatten_time(model->batch), dy,
                           model->d_hidden[0]);
@@ -149,7 +149,8 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
                             const struct backward_callbacks *callbacks)
 {
     real *dx = model->shape.dense ? model->d_dense : model->d_hidden[0];
-    affine_backward_weights(&model->output, output_input(model), model->logits, sink);
+    affine_backward_weights(&model->output, model->workspace, output_input(model),
+                            model->logits, sink);
     report_ready(callbacks, model->output.weight_offset);
     affine_backward_input(&model->output, flatten_time(model->batch), model->logits, dx);
 }

@@ -44,12 +44,27 @@ void recurrent_init(const struct model_shape *shape, const struct params *params
     };
 }
 
-void recurrent_plan(struct recurrent *layer, struct arena *arena)
+static void plan_weights(struct recurrent *layer, const struct matmul_backend *backend,
+                         bool training, struct arena *arena)
+{
+    const struct matmul_backend *each_step = backend->recurrent;
+    int g = layer->gates, h = layer->hidden, d = layer->input;
+    matmul_weights_plan(backend, g, d, false, arena, &layer->forward_ih);
+    matmul_weights_plan(each_step, g, h, false, arena, &layer->forward_hh);
+    if (!training)
+        return;
+    matmul_weights_plan(backend, d, g, true, arena, &layer->backward_ih);
+    matmul_weights_plan(each_step, h, g, true, arena, &layer->backward_hh);
+}
+
+void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backend,
+                    bool training, struct arena *arena)
 {
     const struct cell *cell = layer->cell;
     size_t rows = batch_rows(layer->batch), states = state_rows(layer->batch);
     size_t g = (size_t)layer->gates, h = (size_t)layer->hidden;
     size_t c = cell->states == 2 ? h : 0;
+    plan_weights(layer, backend, training, arena);
     layer->gates_ih = arena_array(arena, rows * g, sizeof(real));
     layer->gates_hh = arena_array(arena, cell->split_gates ? rows * g : 0, sizeof(real));
     layer->h_prev = arena_array(arena, rows * h, sizeof(real));
@@ -64,60 +79,16 @@ void recurrent_plan(struct recurrent *layer, struct arena *arena)
     layer->y_rows = arena_array(arena, states, sizeof *layer->y_rows);
 }
 
-static enum status create_packed(struct recurrent *layer, bool training,
-                                 const struct matmul_backend *backend)
+void recurrent_pack(struct recurrent *layer, const real *weights)
 {
-    int g = layer->gates, h = layer->hidden, d = layer->input;
-    const struct matmul_backend *recurrent = backend->recurrent;
-    enum status status =
-        matmul_weights_create(backend, layer->weight_ih, g, d, false, &layer->forward_ih);
-    if (status == STATUS_OK)
-        status = matmul_weights_create(recurrent, layer->weight_hh, g, h, false,
-                                       &layer->forward_hh);
-    if (status == STATUS_OK && training)
-        status = matmul_weights_create(backend, layer->weight_ih, d, g, true,
-                                       &layer->backward_ih);
-    if (status == STATUS_OK && training)
-        status = matmul_weights_create(recurrent, layer->weight_hh, h, g, true,
-                                       &layer->backward_hh);
-    return status;
-}
-
-enum status recurrent_create(struct recurrent *layer, const real *weights, bool training,
-                             const struct matmul_backend *backend,
-                             struct matmul_workspace *workspace)
-{
-    layer->workspace = workspace;
-    layer->weight_ih = weights + layer->offset.weight_ih;
-    layer->weight_hh = weights + layer->offset.weight_hh;
+    const real *weight_ih = weights + layer->offset.weight_ih;
+    const real *weight_hh = weights + layer->offset.weight_hh;
     layer->bias_ih = weights + layer->offset.bias_ih;
-    if (layer->cell->split_gates)
-        layer->bias_hh = weights + layer->offset.bias_hh;
-    return create_packed(layer, training, backend);
-}
-
-void recurrent_free(struct recurrent *layer)
-{
-    matmul_weights_free(&layer->forward_ih);
-    matmul_weights_free(&layer->forward_hh);
-    matmul_weights_free(&layer->backward_ih);
-    matmul_weights_free(&layer->backward_hh);
-}
-
-size_t recurrent_bytes(const struct recurrent *layer)
-{
-    return matmul_weights_bytes(&layer->forward_ih) +
-           matmul_weights_bytes(&layer->forward_hh) +
-           matmul_weights_bytes(&layer->backward_ih) +
-           matmul_weights_bytes(&layer->backward_hh);
-}
-
-void recurrent_pack(struct recurrent *layer)
-{
-    matmul_weights_pack(&layer->forward_ih);
-    matmul_weights_pack(&layer->forward_hh);
-    matmul_weights_pack(&layer->backward_ih);
-    matmul_weights_pack(&layer->backward_hh);
+    layer->bias_hh = layer->cell->split_gates ? weights + layer->offset.bias_hh : NULL;
+    matmul_weights_pack(&layer->forward_ih, weight_ih);
+    matmul_weights_pack(&layer->forward_hh, weight_hh);
+    matmul_weights_pack(&layer->backward_ih, weight_ih);
+    matmul_weights_pack(&layer->backward_hh, weight_hh);
 }
 
 /* ---- one row of one time step ---- */
@@ -327,18 +298,19 @@ void recurrent_backward_input(struct recurrent *layer, real *dx)
 }
 
 void recurrent_backward_weights(const struct recurrent *layer,
+                                struct matmul_workspace *workspace,
                                 const struct gradient_sink *sink)
 {
     const struct gradient_input inputs[] = {
         {layer->x, layer->input, layer->offset.weight_ih},
         {layer->h_prev, layer->hidden, layer->offset.weight_hh}};
     if (!layer->cell->split_gates) {
-        matmul_gradient(layer->workspace, layer->gates, layer->gates_ih, inputs, 2,
+        matmul_gradient(workspace, layer->gates, layer->gates_ih, inputs, 2,
                         layer->offset.bias_ih, sink);
         return;
     }
-    matmul_gradient(layer->workspace, layer->gates, layer->gates_ih, inputs, 1,
+    matmul_gradient(workspace, layer->gates, layer->gates_ih, inputs, 1,
                     layer->offset.bias_ih, sink);
-    matmul_gradient(layer->workspace, layer->gates, layer->gates_hh, inputs + 1, 1,
+    matmul_gradient(workspace, layer->gates, layer->gates_hh, inputs + 1, 1,
                     layer->offset.bias_hh, sink);
 }

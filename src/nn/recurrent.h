@@ -34,13 +34,10 @@ struct recurrent {
     int input, hidden, gates; /* D, H, G */
     struct recurrent_offsets offset;
 
-    /* Views of the flat block: */
-    const real *weight_ih, *weight_hh; /* [G][D], [G][H] */
-    const real *bias_ih, *bias_hh;     /* [G]; bias_hh: cell->split_gates */
-
-    struct matmul_weights forward_ih, forward_hh;   /* weight_ih, weight_hh */
+    struct matmul_weights forward_ih, forward_hh; /* weight_ih [G][D], weight_hh [G][H] */
     struct matmul_weights backward_ih, backward_hh; /* their transposes; training only */
-    struct matmul_workspace *workspace;             /* borrowed; training only */
+    const real *bias_ih,
+        *bias_hh; /* [G]: views of the flat block; bias_hh: split_gates */
 
     const real *x;  /* [S][T][B][D]: input of the last forward, borrowed */
     real *gates_ih; /* [S][T][B][G]: before, then after activation; then the gradient */
@@ -64,20 +61,14 @@ struct recurrent {
 void recurrent_init(const struct model_shape *shape, const struct params *params,
                     int index, struct batch_shape batch, struct recurrent *layer);
 
-/* Plans the buffers, all zero (arena.h). */
-void recurrent_plan(struct recurrent *layer, struct arena *arena);
+/* Plans the buffers, all zero, and the packed weights (base/arena.h). Without `training`
+ * there is no backward pass. */
+void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backend,
+                    bool training, struct arena *arena);
 
-/* Takes its tensors from the flat block `weights`, and allocates their packed copies;
- * `weights` and `workspace` are borrowed. Without `training` there is no backward pass.
- * STATUS_FAILED without memory; recurrent_free is safe after it. */
-enum status recurrent_create(struct recurrent *layer, const real *weights, bool training,
-                             const struct matmul_backend *backend,
-                             struct matmul_workspace *workspace);
-void recurrent_free(struct recurrent *layer);
-size_t recurrent_bytes(const struct recurrent *layer); /* without planned buffers */
-
-/* Call after every change of the weights. */
-void recurrent_pack(struct recurrent *layer);
+/* Takes the weights from the flat block, which is borrowed; call it before the first
+ * forward and after every change of the weights. */
+void recurrent_pack(struct recurrent *layer, const real *weights);
 
 /* x [S][T][B][D] -> layer->h. A row is reset where its token is `end`: tokens[s] is
  * [T][B]. With a dropout of rate > 0, mask [S][T][B][H] receives the drawn mask, which
@@ -96,6 +87,7 @@ void recurrent_backward_input(struct recurrent *layer, real *dx);
 
 /* After recurrent_backward: sends the gradients of the layer's tensors to `sink`. */
 void recurrent_backward_weights(const struct recurrent *layer,
+                                struct matmul_workspace *workspace,
                                 const struct gradient_sink *sink);
 
 #endif
