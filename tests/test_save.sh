@@ -158,7 +158,7 @@ for fault in kill-save torn; do
     newest=$(readlink runs/$fault/checkpoints/latest)
     on 3 train run.conf --resume --set run.dir=runs/$fault >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after $fault"; }
-    passed=$(grep -c "checkpoint is passed over: .*$newest: .*truncated" log.txt)
+    passed=$(grep -c "checkpoint skipped: .*$newest: .*truncated" log.txt)
     [ "$passed" = $([ $fault = torn ] && echo 1 || echo 0) ] ||
         { cat log.txt >&2; fail "$fault: $passed checkpoints named"; }
     [ -z "$(find runs/$fault -name '*.partial')" ] || fail "$fault: partial files are left"

@@ -24,8 +24,4 @@ double deadline_left(const struct deadline *deadline);
 /* Doesn't wait for an answer from Slurm. NULL is fine. */
 void deadline_close(struct deadline *deadline);
 
-/* Slurm's "[days-]hours:minutes:seconds", "minutes:seconds" or "UNLIMITED" (HUGE_VAL) as
- * seconds; -1: another format. */
-double deadline_parse(const char *text);
-
 #endif

@@ -95,14 +95,14 @@ static enum status fail_unsaved(const struct persistence *persistence)
     if (!saved[0])
         return status_fail(STATUS_FAILED,
                            "%s: the last checkpoint could not be written, and there is "
-                           "none before it: make room, then start anew",
+                           "none before it: free disk space, then start a new run",
                            dir);
     return status_fail(STATUS_FAILED,
                        "%s: the last checkpoint %s; %s is the newest one: %sresume "
                        "with --resume",
                        dir,
                        persistence->unsaved ? "could not be written" : "has been removed",
-                       saved, persistence->unsaved ? "make room, then " : "");
+                       saved, persistence->unsaved ? "free disk space, then " : "");
 }
 
 /* The status of the run, which has failed if its last state is not on disk. Collective. */
