@@ -173,8 +173,8 @@ static enum status count_checkpoints(const char *directory, size_t *count)
     return status;
 }
 
-/* Checks for the marker again, as a run started at the same time may have made it since the
- * first check. */
+/* Checks for the marker again, as a run started at the same time may have made it since
+ * the first check. */
 static enum status refuse(const char *directory, const char *found)
 {
     bool marked;
@@ -218,8 +218,8 @@ static enum status check_linked_listing(const char *checkpoints, const char *id)
     return status;
 }
 
-/* A link may have been copied with a run from elsewhere. Readable checkpoints in its folder
- * must be this run's or have no id. */
+/* A link may have been copied with a run from elsewhere. Readable checkpoints in its
+ * folder must be this run's or have no id. */
 static enum status check_linked_run(const char *directory, const char *id)
 {
     struct stat facts;

@@ -2,8 +2,8 @@
  *
  * A folder without a marker may be claimed if it holds nothing under a name that a run
  * writes (run_names.h); other names are never touched. A folder with readable checkpoints
- * (a copy, or older than the marker) also counts as a run's when it is resumed. All others
- * are refused.
+ * (a copy, or older than the marker) also counts as a run's when it is resumed. All
+ * others are refused.
  *
  * Links. run.dir itself may be a link: the user has named it. `checkpoints` and `samples`
  * may be links to a folder elsewhere, for example on another disk, if they belong to this

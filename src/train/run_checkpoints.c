@@ -138,8 +138,8 @@ enum status run_checkpoints_read_newest(const struct run_directory *run, char *n
 
 /* ---- writing ---- */
 
-/* Removes all but the newest `keep`, the best, and the one just written. Links that somebody
- * has put in the place of checkpoints are not the run's. */
+/* Removes all but the newest `keep`, the best, and the one just written. Links that
+ * somebody has put in the place of checkpoints are not the run's. */
 static void remove_old(const struct run_directory *run, const struct run_listing *listing,
                        int64_t keep, const char *written, const struct run_entry *best)
 {

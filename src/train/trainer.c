@@ -70,8 +70,8 @@ static void log_end(const struct trainer *trainer, double seconds)
 
 enum { REASON_TEXT = 40 };
 
-/* "by SIGTERM", "before the time limit", "on request". A signal may have reached some ranks
- * only, and only rank 0 knows the time limit. Collective. */
+/* "by SIGTERM", "before the time limit", "on request". A signal may have reached some
+ * ranks only, and only rank 0 knows the time limit. Collective. */
 static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT])
 {
     bool late = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;
@@ -105,7 +105,8 @@ static enum status fail_unsaved(const struct persistence *persistence)
                        saved, persistence->unsaved ? "free disk space, then " : "");
 }
 
-/* The status of the run, which has failed if its last state is not on disk. Collective. */
+/* The status of the run, which has failed if its last state is not on disk. Collective.
+ */
 static enum status conclude(struct trainer *trainer)
 {
     const struct persistence *persistence = &trainer->persistence;

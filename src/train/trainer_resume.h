@@ -15,8 +15,8 @@ struct resume_expectation { /* what a checkpoint must fit; all borrowed */
 
 /* Reads the newest whole checkpoint of run.dir on every rank and checks that it fits;
  * persistence->saved is then its name. Without one *out is zeroed: the run starts anew.
- * With RUN_NEW it fails where there are checkpoints. run.dir is unchanged after a failure.
- * The caller owns *out, which is zeroed after a failure. Collective. */
+ * With RUN_NEW it fails where there are checkpoints. run.dir is unchanged after a
+ * failure. The caller owns *out, which is zeroed after a failure. Collective. */
 enum status trainer_resume(struct persistence *persistence, enum run_start start,
                            const struct resume_expectation *expected,
                            struct checkpoint *out);
