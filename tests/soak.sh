@@ -109,7 +109,7 @@ while [ $kills -lt "$kills_wanted" ]; do
         { wait $job; } 2>/dev/null
         code=$?
         starts=$((starts + 1))
-        passed_over=$((passed_over + $(grep -c 'a checkpoint is passed over' log.txt)))
+        passed_over=$((passed_over + $(grep -c 'checkpoint skipped' log.txt)))
         [ $code = 0 ] && break
         if [ "$kind" = none ] || { [ $code != 137 ] && ! grep -q 'root cause' log.txt; }; then
             cat log.txt >&2
@@ -168,7 +168,7 @@ while [ $flips -lt "$flips_wanted" ]; do
     fi
     "$tutti" inspect "$file" --verify >verify.txt 2>&1 && damaged=0 || damaged=1
     (on 0 train run.conf --resume --set run.dir=runs/flipped) >log.txt 2>&1 && code=0 || code=$?
-    named=$(grep -c "a checkpoint is passed over: .*$(basename "$file")" log.txt)
+    named=$(grep -c "checkpoint skipped: .*$(basename "$file")" log.txt)
     if [ "$code" = 0 ]; then
         same flipped "$file with a flipped bit in byte $offset"
         if [ "$named" -gt 0 ]; then older=$((older + 1))

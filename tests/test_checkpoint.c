@@ -1,4 +1,4 @@
-/* checkpoint: everything that is written comes back; what was damaged never does. */
+/* checkpoint: all that is written is read back; a damaged file is never accepted. */
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -28,7 +28,7 @@ static float number(size_t i)
     return (float)rng_normal(8, RNG_TEST, i, 0, 0);
 }
 
-/* A checkpoint of which no two members are alike. */
+/* A checkpoint whose members all differ. */
 static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
 {
     assert_int_equal(tiny_checkpoint(made, ENCODING_PERFORMANCE, 3), STATUS_OK);
@@ -229,7 +229,7 @@ static void equal_content_is_equal_bytes(void **state)
 
 enum outcome { REFUSED, UNCHANGED, SILENT, DIED };
 
-/* Reads in a child: HDF5 may leak, or worse, where its own data is damaged. */
+/* Reads in a child process: HDF5 may leak or crash on damaged data of its own. */
 static enum outcome read_in_child(const char *file, const struct checkpoint *expected)
 {
     fflush(NULL);
@@ -312,7 +312,7 @@ static void torn_files_are_refused(void **state)
     checkpoint_free(&made);
 }
 
-/* ---- what is refused ---- */
+/* ---- refusals ---- */
 
 static void expect_refusal(const char *pattern)
 {
@@ -344,7 +344,7 @@ static void strangers_are_refused(void **state)
     expect_refusal("newer tutti");
 }
 
-/* A file whose parts are whole but don't belong together. */
+/* A file whose parts are intact but inconsistent. */
 static void misfits_are_refused(void **state)
 {
     (void)state;
@@ -367,7 +367,7 @@ static void misfits_are_refused(void **state)
     checkpoint_free(&made);
 }
 
-/* ---- numbers that no run comes to ---- */
+/* ---- values that no run reaches ---- */
 
 static void refuse(struct checkpoint *made, const char *pattern)
 {
@@ -375,7 +375,7 @@ static void refuse(struct checkpoint *made, const char *pattern)
     expect_refusal(pattern);
 }
 
-/* Each of some values in the place of one: refused, by a message with the pattern. */
+/* Replaces one value by each of some others: refused, with the pattern in the message. */
 static void refuse_integers(struct checkpoint *made, int64_t *at, size_t count,
                             const int64_t *values, const char *pattern)
 {
@@ -387,7 +387,7 @@ static void refuse_integers(struct checkpoint *made, int64_t *at, size_t count,
     *at = before;
 }
 
-static void refuse_numbers(struct checkpoint *made, double *at, const char *pattern)
+static void refuse_doubles(struct checkpoint *made, double *at, const char *pattern)
 {
     static const double values[] = {(double)NAN, -HUGE_VAL, 1e300, -5};
     double before = *at;
@@ -463,7 +463,7 @@ static void figures_that_are_none_are_refused(void **state)
         {&made.state.history[0].tokens_per_second, "/history/tokens_per_second: "},
     };
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        refuse_numbers(&made, figures[i].at, figures[i].pattern);
+        refuse_doubles(&made, figures[i].at, figures[i].pattern);
     made.state.history[0].valid_loss = -5;
     refuse(&made, "/history/valid_loss: -5 in row 0");
     made.state.history[0].valid_loss = 0.7;
@@ -476,7 +476,7 @@ static void figures_that_are_none_are_refused(void **state)
     checkpoint_free(&made);
 }
 
-/* Each within its own limits, but not what the losses and the weights lead to. */
+/* Each within its own limits, but inconsistent with losses and weights. */
 static void what_does_not_follow_from_the_history_is_refused(void **state)
 {
     (void)state;
@@ -511,7 +511,7 @@ static void what_does_not_follow_from_the_history_is_refused(void **state)
     checkpoint_free(&made);
 }
 
-static void values_that_are_no_numbers_are_refused(void **state)
+static void values_that_are_not_finite_are_refused(void **state)
 {
     (void)state;
     struct checkpoint made, read;
@@ -541,7 +541,7 @@ static void values_that_are_no_numbers_are_refused(void **state)
     checkpoint_free(&made);
 }
 
-/* A small file that says it holds a large model, or a table of a million rows. */
+/* A small file that claims a large model, or a table of a million rows. */
 static void sizes_beyond_the_file_are_refused(void **state)
 {
     (void)state;
@@ -575,7 +575,7 @@ static void a_failed_write_keeps_the_old_file(void **state)
     checkpoint_free(&made);
 }
 
-/* The temporary name that was once used, and can be predicted, is not. */
+/* The predictable temporary name of older programs is not used. */
 static void planted_files_are_left_alone(void **state)
 {
     (void)state;
@@ -622,7 +622,7 @@ int main(void)
         cmocka_unit_test(counters_beyond_their_ranges_are_refused),
         cmocka_unit_test(figures_that_are_none_are_refused),
         cmocka_unit_test(what_does_not_follow_from_the_history_is_refused),
-        cmocka_unit_test(values_that_are_no_numbers_are_refused),
+        cmocka_unit_test(values_that_are_not_finite_are_refused),
         cmocka_unit_test(sizes_beyond_the_file_are_refused),
         cmocka_unit_test(a_failed_write_keeps_the_old_file),
         cmocka_unit_test(planted_files_are_left_alone),

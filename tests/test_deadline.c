@@ -1,5 +1,5 @@
-/* deadline: what Slurm's answer means, and that a late answer or none holds up
- * nobody. A script stands in for squeue. */
+/* deadline, squeue: the meaning of Slurm's answers; a late or missing answer delays
+ * nothing. A script replaces squeue. */
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "train/deadline.h"
+#include "train/squeue.h"
 
 static char directory[] = "/tmp/tutti-deadline-XXXXXX";
 static const double patience = 20; /* seconds: for a machine that is busy */
@@ -51,7 +52,7 @@ static void texts_as_squeue_prints_them(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        double found = deadline_parse(cases[i].text);
+        double found = squeue_parse(cases[i].text);
         if (!(found == cases[i].seconds))
             fail_msg("\"%s\": %g (expected %g)", cases[i].text, found, cases[i].seconds);
     }
@@ -73,7 +74,7 @@ static void without_slurm_there_is_the_setting(void **state)
     deadline_close(NULL);
 }
 
-/* Puts a script before the real squeue, and this process into a job. */
+/* Puts a script before the real squeue in PATH, and this process into a job. */
 static void stand_in(const char *script)
 {
     char path[128], text[512], *search = NULL;
@@ -131,7 +132,7 @@ static void squeue_is_asked(void **state)
     assert_true(deadline_left(deadline) > 3700 - patience);
     deadline_close(deadline);
     assert_asked("--noheader --jobs 4711 --format=%L\n");
-    /* the setting may be nearer; an element of an array is asked for as such */
+    /* the setting may be earlier; an array element is queried as such */
     setenv("SLURM_ARRAY_JOB_ID", "4700", 1);
     setenv("SLURM_ARRAY_TASK_ID", "3", 1);
     assert_int_equal(deadline_open(10, &deadline), STATUS_OK);
@@ -148,7 +149,7 @@ static void squeue_is_asked(void **state)
     assert_asked("--noheader --jobs 4700_3 --format=%L\n");
 }
 
-/* The second question is asked five seconds after the first when so little is left. */
+/* The second query follows five seconds after the first when little time is left. */
 static void an_extension_is_noticed(void **state)
 {
     struct deadline *deadline;
@@ -196,7 +197,7 @@ static void expect_left(const struct deadline *deadline, double low, double high
         fail_msg("%s: %g s left", what, left);
 }
 
-/* A shell that has outlived its job, and jobs that only look like that. */
+/* A shell that has outlived its job, and jobs that only seem to have ended. */
 static void left_over_variables_set_no_limit(void **state)
 {
     static const struct {

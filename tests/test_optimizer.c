@@ -1,5 +1,5 @@
-/* optimizer, schedule: against the formulas of the papers, written out in double for one
- * weight at a time. */
+/* optimizer, schedule: against the papers' formulas, in double for one weight at a time.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static double random_normal(uint64_t a, uint64_t b)
     return rng_normal(5, RNG_TEST, a, b, 0);
 }
 
-/* Gradients of very different size, now and then none. */
+/* Gradients of very different sizes, some of them 0. */
 static float gradient_of(int update, int i)
 {
     if ((update + i) % 11 == 0)
@@ -158,7 +158,7 @@ static void cosine_goes_half_a_turn(void **unused)
     struct schedule_state state;
     schedule_start(&state);
     struct options options = schedule_options(SCHEDULE_COSINE);
-    /* after the warm-up of 10 the turn takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at */
+    /* after a warm-up of 10 half a period takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at */
     static const struct {
         int64_t step;
         double cosine;

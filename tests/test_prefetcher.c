@@ -1,5 +1,5 @@
-/* prefetcher: read ahead or not, the same windows and the position after each; and a
- * fault of the reader's thread arrives where the window would have. */
+/* prefetcher: with and without a thread the same windows and positions after them; and a
+ * failure in the thread is returned in place of the window. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 
 enum { ROWS = 3, MICROBATCHES = 2, STEPS = 50, CHUNK_BYTES = 140000 };
 
-/* Two streams over the same pieces: one is a window ahead of the other. */
+/* Two streams over the same pieces, one a window ahead of the other. */
 struct fixture {
     struct stream_files files;
     struct stream *list[MICROBATCHES], *reference[MICROBATCHES];
@@ -122,7 +122,7 @@ static void it_closes_at_any_moment(void **state)
     close_fixture(&fixture);
 }
 
-/* Windows that were read before the damage come; then the fault, and it stays. */
+/* Windows read before the damage are returned; then the failure, which stays. */
 static void check_fault(int windows)
 {
     struct fixture fixture;
@@ -148,7 +148,7 @@ static void check_fault(int windows)
     assert_true(came < 600); /* what the rows still had in view */
     for (int again = 0; again < 3; again++) {
         assert_non_null(strstr(status_message(), ".h5: has been changed"));
-        compare_position(&fixture, prefetcher); /* after the last window */
+        compare_position(&fixture, prefetcher); /* after the last one received */
         for (int i = 0; i < STEPS * ROWS * MICROBATCHES; i++)
             assert_true(window.inputs[i] == END && window.targets[i] == -1);
         status_set_message("");
@@ -169,8 +169,8 @@ static void a_fault_comes_in_its_windows_place(void **state)
     check_fault(6);
 }
 
-/* The signals that the thread of this name blocks, as the kernel has them; 0: there is no
- * such thread. */
+/* The kernel's mask of the signals that the thread of this name blocks; 0: no such
+ * thread. */
 static uint64_t blocked_by(const char *name)
 {
     uint64_t blocked = 0;

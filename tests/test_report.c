@@ -1,6 +1,5 @@
 /* ranks: 1 2 3 4
- * report and comm_probe: clocks that are known to differ, and ranks that are known to be
- * slow. */
+ * report and comm_probe: clocks with known offsets and ranks known to be slow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +40,7 @@ static void clocks_are_compared(void **state)
     agree_on_verdict(comm);
 }
 
-/* ---- how the time divides ---- */
+/* ---- the breakdown ---- */
 
 static struct report_rank rank_with(double forward, double wait, const char *host)
 {
@@ -85,7 +84,7 @@ static void little_is_not_said(void **state)
     agree_on_verdict(*state);
 }
 
-/* One rank works for 0.4 s while the others have nothing to do. */
+/* One rank computes for 0.4 s while the others wait. */
 static void ranks_wait_for_the_slow_one(void **state)
 {
     struct comm *comm = *state;

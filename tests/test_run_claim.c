@@ -1,5 +1,6 @@
-/* run_claim: which folders a run takes and which it refuses, whatever lies under a name
- * of its own; and what it knows to have written. Nothing here may block, as on a pipe. */
+/* run_check, run_claim: which folders a run claims and which it refuses, with any kind of
+ * file under the names of a run; and what it recognises as its own. Nothing must block,
+ * for example on a pipe. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +38,7 @@ static void ok(enum status status)
 
 static void refused(const char *directory, enum run_start start, const char *why)
 {
-    assert_int_equal(run_claim_check(directory, start), STATUS_MISUSE);
+    assert_int_equal(run_check(directory, start), STATUS_MISUSE);
     if (!strstr(status_message(), why) || !strstr(status_message(), directory))
         fail_msg("\"%s\" is not in \"%s\"", why, status_message());
 }
@@ -94,7 +95,7 @@ static void plant(enum kind kind, const char *path)
         assert_int_equal(make[kind](path, 0777), 0);
 }
 
-/* ---- whatever lies under a name of the run's ---- */
+/* ---- any kind of file under a name of the run ---- */
 
 static bool may_be(int name, enum kind kind, bool marked)
 {
@@ -112,7 +113,7 @@ static void try_kind(int name, enum kind kind, bool marked)
     plant(kind, in(path, names[name]));
     for (enum run_start start = RUN_NEW; start <= RUN_RESUMED; start++)
         if (may_be(name, kind, marked))
-            ok(run_claim_check(path, start));
+            ok(run_check(path, start));
         else
             refused(path, start, names[name]);
     free(path);
@@ -146,7 +147,7 @@ static void what_is_in_the_way_is_named(void **state)
         refused(path, RUN_NEW, in_the_way[i]);
         refused(path, RUN_RESUMED, in_the_way[i]);
         mark(path); /* then it is looked at when it is to be replaced */
-        ok(run_claim_check(path, RUN_NEW));
+        ok(run_check(path, RUN_NEW));
         free(path);
     }
 }
@@ -161,8 +162,8 @@ static void other_names_are_not(void **state)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         put(path, others[i], "mine");
     put(path, "root-cause.txt", "tutti: root cause: rank 0 was killed\n");
-    ok(run_claim_check(path, RUN_NEW));
-    ok(run_claim_check(in(path, "new/deeper"), RUN_NEW));
+    ok(run_check(path, RUN_NEW));
+    ok(run_check(in(path, "new/deeper"), RUN_NEW));
     free(path);
 }
 
@@ -175,7 +176,7 @@ static void checkpoints_are_claim_enough_to_resume(void **state)
     put(path, "checkpoints/epoch-0002.h5", "no checkpoint");
     ok(tiny_checkpoint(&made, ENCODING_PERFORMANCE, 5));
     ok(checkpoint_write(in(path, "checkpoints/epoch-0001.h5"), &made));
-    ok(run_claim_check(path, RUN_RESUMED));
+    ok(run_check(path, RUN_RESUMED));
     refused(path, RUN_NEW, "add --resume");
     assert_int_equal(unlink(in(path, "checkpoints/epoch-0001.h5")), 0);
     refused(path, RUN_RESUMED, "settings.conf");
@@ -191,13 +192,13 @@ static void links_to_folders(void **state)
     for (int name = TOP_NAMES; name < NAMES; name++) {
         char *path = folder(), *elsewhere = folder();
         assert_int_equal(symlink(elsewhere, in(path, names[name])), 0);
-        ok(run_claim_check(path, RUN_NEW));
+        ok(run_check(path, RUN_NEW));
         put(elsewhere, "epoch-0001.h5.kept-2", "");
         put(elsewhere,
             name == TOP_NAMES ? ".best.0123456789ab.partial"
                               : ".epoch.0123456789ab.partial",
             "");
-        ok(run_claim_check(path, RUN_NEW));
+        ok(run_check(path, RUN_NEW));
         put(elsewhere, "thesis.txt", "mine");
         refused(path, RUN_NEW, "thesis.txt");
         mark(path);
@@ -220,7 +221,7 @@ static void the_marker_remembers(void **state)
     char *path = folder();
     (void)state;
     ok(run_claim_mark(path));
-    ok(run_claim_check(path, RUN_NEW)); /* one that is being made */
+    ok(run_check(path, RUN_NEW)); /* one that is being made */
     ok(run_claim_mark(path));
     ok(run_claim_open(path, &claim));
     assert_false(run_claim_wrote(claim, "settings.conf", "a", 1));

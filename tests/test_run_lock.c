@@ -1,5 +1,5 @@
-/* run_lock: one holder among processes; whoever dies leaves nothing behind, not even in
- * its children; and a file system without locks is no obstacle. */
+/* run_lock: one holder among processes; the lock ends with the holder, even while its
+ * children live; and a file system without locks is accepted. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -24,7 +24,7 @@
 
 static char directory[] = "/tmp/tutti-lock-XXXXXX";
 
-/* ---- a file system's answer, in the place of the C library's ---- */
+/* ---- fcntl with the answers of a file system ---- */
 
 static int lock_error; /* 0: the kernel's own */
 
@@ -48,8 +48,8 @@ struct holder {
     int ready; /* closes when the process and its children are gone */
 };
 
-/* Holds the lock until it is killed; `heir`: so does a child of it, for a while. */
-static struct holder hold(bool heir)
+/* Holds the lock until it is killed; with `with_child`, a child of it lives on for a while. */
+static struct holder hold(bool with_child)
 {
     int ends[2];
     char byte;
@@ -61,7 +61,7 @@ static struct holder hold(bool heir)
         close(ends[0]);
         if (run_lock_take(directory, 0, &lock) != STATUS_OK)
             _exit(1);
-        pid_t child = heir ? fork() : -1;
+        pid_t child = with_child ? fork() : -1;
         if (child != 0 && write(ends[1], "x", 1) != 1)
             _exit(1);
         sleep(child == 0 ? 5 : 60);
@@ -166,7 +166,7 @@ static void a_file_system_may_have_no_locks(void **state)
     lock_error = 0;
 }
 
-/* What is no lock of a run is refused, without waiting, and stays as it is. */
+/* A file that is not a run's lock is refused at once and left unchanged. */
 static void other_files_are_left_alone(void **state)
 {
     static const char *const texts[] = {"mine",

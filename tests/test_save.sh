@@ -140,7 +140,7 @@ for fault in kill-save torn; do
     newest=$(readlink runs/$fault/checkpoints/latest)
     on 3 train run.conf --resume --set run.dir=runs/$fault >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after $fault"; }
-    passed=$(grep -c "checkpoint is passed over: .*$newest: .*truncated" log.txt)
+    passed=$(grep -c "checkpoint skipped: .*$newest: .*truncated" log.txt)
     expected=0
     [ $fault != torn ] || expected=1
     [ "$passed" = $expected ] ||

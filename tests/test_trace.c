@@ -86,7 +86,7 @@ static void test_spool(void **state)
         assert_near(all[i].start, base + i);
         assert_near(all[i].duration, 1);
     }
-    trace_phase(PHASE_SUM, base + EVENTS + 1); /* and it goes on */
+    trace_phase(PHASE_SUM, base + EVENTS + 1); /* and recording continues */
     assert_int_equal(trace_take(part, AT_ONCE), 1);
     assert_near(part[0].start, base + EVENTS);
     trace_stop();

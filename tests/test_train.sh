@@ -83,7 +83,7 @@ with() {
     shift 3
     TUTTI_KERNELS=$kernels on 0 train "$@" --set "run.dir=runs/$run" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "kernels $kernels"; }
-    if grep -q "products by $kernels" log.txt; then
+    if grep -q "matmul by $kernels" log.txt; then
         same "$run" "$wanted" "kernels $kernels"
     else
         grep -q "TUTTI_KERNELS = $kernels: this processor" log.txt || fail "not by $kernels"
@@ -97,7 +97,7 @@ for kernels in avx512 avx2 portable; do with $kernels $kernels lstm lstm.conf; d
 
 rounded=(train lstm.conf --set train.precision=bfloat16)
 on 0 "${rounded[@]}" --set run.dir=runs/rounded >log.txt 2>&1 || { cat log.txt >&2; fail "bfloat16"; }
-grep -q 'products by .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
+grep -q 'matmul by .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
 cmp -s <(facts runs/rounded) <(facts runs/lstm) && fail "bfloat16 trains what float32 does"
 for ranks in 2 3 4; do
     on $ranks "${rounded[@]}" --set run.dir=runs/rounded-$ranks >log.txt 2>&1 ||
@@ -228,7 +228,7 @@ printf '\xa5' | dd of=runs/damaged/checkpoints/epoch-0005.h5 bs=1 seek=$((size /
 on 2 train lstm.conf --resume --set run.dir=runs/damaged >log.txt 2>&1 ||
     { cat log.txt >&2; fail "resume with a damaged checkpoint"; }
 [ "$(grep -c 'warning:.*epoch-0005.h5' log.txt)" = 1 ] || fail "damage is not named once"
-same damaged lstm "the damaged newest checkpoint is passed over"
+same damaged lstm "the damaged newest checkpoint is skipped"
 
 second=$(($(grep -c '"gradient_norm"' runs/lstm/metrics.jsonl) * 2 / 5)) # the end of epoch 2
 on 2 train lstm.conf --set run.dir=runs/blocked --inject full-disk@0:$second >log.txt 2>&1 ||
@@ -326,7 +326,7 @@ refuse 2 'another dataset' 2 train lstm.conf --resume --set data.dataset=less.tu
 cp -r runs/lstm runs/ruined
 for file in runs/ruined/checkpoints/*.h5; do head -c 5000 "$file" >torn && mv torn "$file"; done
 on 2 train lstm.conf --resume --set run.dir=runs/ruined >log.txt 2>&1 && code=0 || code=$?
-[ "$code" = 1 ] && grep -q 'none of the . checkpoints is whole' log.txt ||
+[ "$code" = 1 ] && grep -q 'none of the . checkpoints is intact' log.txt ||
     { cat log.txt >&2; fail "a run without a whole checkpoint"; }
 
 echo "all ok"

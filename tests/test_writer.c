@@ -1,6 +1,5 @@
-/* writer and run_directory: what the thread writes is the state at the call, whatever
- * becomes of it afterwards; what can't be written costs nothing that was there; what is
- * damaged is passed over. */
+/* writer and run_checkpoints: the thread writes the state at the call, whatever changes
+ * afterwards; a failed write loses no older checkpoint; damaged ones are skipped. */
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -61,7 +60,7 @@ static void end(struct scene *scene)
     checkpoint_free(&scene->checkpoint);
 }
 
-/* Moves on to a step, with values that depend on it. */
+/* Sets a step, with values that depend on it. */
 static void go_to(struct checkpoint *checkpoint, int64_t step)
 {
     checkpoint->state.step = step;
@@ -251,7 +250,7 @@ static void signals_stay_with_the_main_thread(void **state)
     assert_int_equal(threads_that_block(), before);
 }
 
-/* ---- what is kept ---- */
+/* ---- old checkpoints ---- */
 
 static void the_newest_and_the_best_are_kept(void **state)
 {
@@ -275,7 +274,7 @@ static void the_newest_and_the_best_are_kept(void **state)
     end(&scene);
 }
 
-/* ---- what can't be written ---- */
+/* ---- failed writes ---- */
 
 static void assert_fails(struct scene *scene, int64_t step, const char *why)
 {
@@ -315,9 +314,9 @@ static void a_failed_write_costs_nothing(void **state)
     end(&scene);
 }
 
-/* ---- what died in the middle ---- */
+/* ---- kills while writing ---- */
 
-/* The signal that ends a child which saves; the fault has struck then here too. */
+/* The signal that ends a child that saves; the fault then counts as struck here too. */
 static int kill_in_save(struct scene *scene, int64_t step, enum fault fault)
 {
     int how = 0;
@@ -373,7 +372,7 @@ static void torn_under_its_name(void **state)
     end(&scene);
 }
 
-/* ---- what is damaged ---- */
+/* ---- damage ---- */
 
 static void flip(const char *path, const float *pattern, size_t count)
 {

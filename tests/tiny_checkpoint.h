@@ -1,5 +1,5 @@
-/* A checkpoint of a small model whose weights are as at the start of a run, written to a
- * file: what reads checkpoints can be tested without training one. */
+/* A checkpoint of a small model with initial weights, for testing readers of checkpoints
+ * without training. */
 #ifndef TUTTI_TINY_CHECKPOINT_H
 #define TUTTI_TINY_CHECKPOINT_H
 
@@ -28,7 +28,7 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
     options->run.samples = 2;
 }
 
-/* What follows from history and weights: the schedule's state, the last row's hash. */
+/* Derives from history and weights: the schedule's state, the last row's hash. */
 static inline void tiny_outcome(struct checkpoint *made)
 {
     schedule_start(&made->state.schedule);

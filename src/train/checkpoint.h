@@ -22,7 +22,7 @@
  *             seed
  *             rows/{epoch, piece, offset}  [batch]         see struct stream_row
  *             cursors/{epoch, next}        [microbatches]  see struct stream_cursor
- *             hidden   [microbatches][state_size]: [layer][h, c][row][hidden]; a GRU has no c
+ *             hidden   [microbatches][layer, h or c, row, hidden]; a GRU has no c
  *
  * For readers who have only the file, attributes explain the values in words and formulas
  * (added to the format; missing in files of older programs):

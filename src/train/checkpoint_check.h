@@ -1,5 +1,5 @@
-/* checkpoint_check: consistency of a checkpoint that was read. A file's checksums show that
- * it is what somebody wrote, not that its values can occur in a run: counters near
+/* checkpoint_check: consistency of a checkpoint that was read. A file's checksums show
+ * that it is what somebody wrote, not that its values can occur in a run: counters near
  * overflow, losses that are not finite, positions that no run reaches. A run resumed from
  * such values could overflow an integer or never end.
  *

@@ -1,12 +1,12 @@
-/* checkpoint_describe: attributes that describe a checkpoint's model and optimizer in words
- * and formulas, for readers who have only the file. */
+/* checkpoint_describe: attributes that describe a checkpoint's model and optimizer in
+ * words and formulas, for readers who have only the file. */
 #ifndef TUTTI_TRAIN_CHECKPOINT_DESCRIBE_H
 #define TUTTI_TRAIN_CHECKPOINT_DESCRIBE_H
 
 #include "checkpoint.h"
 
-/* Calls `describe` for each attribute of a group or dataset, which exists once the rest of
- * the file is written. The text is valid during the call. */
+/* Calls `describe` for each attribute of a group or dataset, which exists once the rest
+ * of the file is written. The text is valid during the call. */
 void checkpoint_describe(const struct checkpoint *checkpoint,
                          void (*describe)(void *context, const char *object,
                                           const char *attribute, const char *text),

@@ -1,6 +1,6 @@
-/* Shared by checkpoint_read.c and checkpoint_write.c: the names in the file, once for both
- * sides, and a handle with a sticky status. After the first failure every further call on
- * the handle does nothing, so each side reads as a list of names. */
+/* Shared by checkpoint_read.c and checkpoint_write.c: the names in the file, once for
+ * both sides, and a handle with a sticky status. After the first failure every further
+ * call on the handle does nothing, so each side reads as a list of names. */
 #ifndef TUTTI_TRAIN_CHECKPOINT_INTERNAL_H
 #define TUTTI_TRAIN_CHECKPOINT_INTERNAL_H
 

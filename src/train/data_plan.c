@@ -12,7 +12,7 @@
 #include "comm/microbatches.h"
 #include "data/stream.h"
 
-/* One window in use and one being read; more if a small share of the memory holds them. */
+/* One window in use and one being read; more if a small share of memory holds them. */
 enum { LEAST_WINDOWS = 2, MOST_WINDOWS = 16, WINDOWS_SHARE = 16 };
 
 struct needs { /* bytes on one rank */

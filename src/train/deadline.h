@@ -3,10 +3,10 @@
  *
  * The job's limit is read from SLURM_JOB_END_TIME first, if it is set (by newer Slurms),
  * then from `squeue`: at the start, every few minutes, and more often towards the end, as
- * a limit may be extended. A thread queries it, so training never waits; without an answer
- * the known limit stays. The result is logged in one line. Variables left over from a job
- * (its end has passed, or squeue does not know it) set no limit; one warning names the
- * job.
+ * a limit may be extended. A thread queries it, so training never waits; without an
+ * answer the known limit stays. The result is logged in one line. Variables left over
+ * from a job (its end has passed, or squeue does not know it) set no limit; one warning
+ * names the job.
  */
 #ifndef TUTTI_TRAIN_DEADLINE_H
 #define TUTTI_TRAIN_DEADLINE_H
@@ -23,9 +23,5 @@ double deadline_left(const struct deadline *deadline);
 
 /* Doesn't wait for an answer from Slurm. NULL is fine. */
 void deadline_close(struct deadline *deadline);
-
-/* Slurm's "[days-]hours:minutes:seconds", "minutes:seconds" or "UNLIMITED" (HUGE_VAL) as
- * seconds; -1: another format. */
-double deadline_parse(const char *text);
 
 #endif

@@ -42,15 +42,15 @@ struct evaluation_request { /* all borrowed */
     const struct evaluation_stop *stop; /* NULL: never */
 };
 
-/* Feeds each microbatch's pieces once, from cleared states, through the microbatch's rows.
- * The model must be planned for this rank's microbatches (microbatches_of_rank) with the
- * same rows and steps; its carried states are saved and restored. Shards are assigned to
- * microbatches by the tokens of the split; a microbatch may stay empty. Same result on
- * every rank and for any number of ranks. A rank that wants to stop ends its own part at
- * once, the others learn of it after theirs, and there is no result: STATUS_STOPPED. Shows
- * the progress of this rank's part where the log isn't muted. STATUS_FAILED if a shard
- * can't be read or the loss is not finite; STATUS_MISUSE if the memory is too small.
- * Collective. */
+/* Feeds each microbatch's pieces once, from cleared states, through the microbatch's
+ * rows. The model must be planned for this rank's microbatches (microbatches_of_rank)
+ * with the same rows and steps; its carried states are saved and restored. Shards are
+ * assigned to microbatches by the tokens of the split; a microbatch may stay empty. Same
+ * result on every rank and for any number of ranks. A rank that wants to stop ends its
+ * own part at once, the others learn of it after theirs, and there is no result:
+ * STATUS_STOPPED. Shows the progress of this rank's part where the log isn't muted.
+ * STATUS_FAILED if a shard can't be read or the loss is not finite; STATUS_MISUSE if the
+ * memory is too small. Collective. */
 enum status evaluate_split(struct comm *comm, const struct evaluation_request *request,
                            struct model *model, struct evaluation *out);
 

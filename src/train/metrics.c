@@ -143,8 +143,8 @@ void metrics_close(struct metrics *metrics)
     *metrics = (struct metrics){0};
 }
 
-/* Truncates a partly written line, so that the next one, once there is space again, starts
- * on a line of its own. */
+/* Truncates a partly written line, so that the next one, once there is space again,
+ * starts on a line of its own. */
 static void drop_line(struct metrics *metrics)
 {
     __fpurge(metrics->file);

@@ -9,8 +9,8 @@
  * after its line, counts in the next. Last comes a line for where the time of the epoch
  * went, checkpoint and samples included: epoch, step, seconds_all, seconds_read,
  * seconds_forward, seconds_backward, seconds_sum, seconds_wait, seconds_optimizer,
- * seconds_checkpoint, seconds_validate, seconds_sample (means over the ranks, which add up
- * to seconds_all), and with several ranks slow_rank, slow_host and seconds_waited: how
+ * seconds_checkpoint, seconds_validate, seconds_sample (means over the ranks, which add
+ * up to seconds_all), and with several ranks slow_rank, slow_host and seconds_waited: how
  * much longer the others waited than that rank did.
  */
 #ifndef TUTTI_TRAIN_METRICS_H

@@ -1,8 +1,8 @@
 /* metrics_lines: the lines of an untrusted metrics.jsonl.
  *
  * They are read one by one, so memory does not depend on the file's size. Reading ends at
- * what no run writes: a NUL byte, as in the holes of a sparse file, or a line of more than
- * METRICS_LONGEST_LINE bytes. */
+ * what no run writes: a NUL byte, as in the holes of a sparse file, or a line of more
+ * than METRICS_LONGEST_LINE bytes. */
 #ifndef TUTTI_TRAIN_METRICS_LINES_H
 #define TUTTI_TRAIN_METRICS_LINES_H
 
@@ -18,8 +18,8 @@ struct metrics_lines {
     enum status status;      /* STATUS_FAILED: the file could not be read to its end */
 };
 
-/* STATUS_FAILED for anything but a regular file; then there is nothing to close. `path` is
- * borrowed until the close. Never blocks. */
+/* STATUS_FAILED for anything but a regular file; then there is nothing to close. `path`
+ * is borrowed until the close. Never blocks. */
 enum status metrics_lines_open(const char *path, struct metrics_lines *out);
 
 /* Reads the next line. False at the end, and where reading ends early, which

@@ -52,8 +52,8 @@ enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out);
 void optimizer_free(struct optimizer *optimizer);
 
-/* Places the moments in another arena, by method and count; see arena.h. Such an optimizer
- * needs no optimizer_free. */
+/* Places the moments in another arena, by method and count; see arena.h. Such an
+ * optimizer needs no optimizer_free. */
 void optimizer_plan(struct optimizer *optimizer, struct arena *arena);
 
 /* One update: optimizer_begin, then optimizer_update for every element once, in any parts

@@ -1,5 +1,5 @@
-/* prefetcher: the windows of the next steps, made by a thread of its own while the current
- * step is computed.
+/* prefetcher: the windows of the next steps, made by a thread of its own while the
+ * current step is computed.
  *
  * Each window comes with the position of the streams after it, so a checkpoint holds the
  * position up to which was trained, however far ahead the reader is. Where all tokens are

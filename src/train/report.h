@@ -1,5 +1,5 @@
-/* report: where the time of an epoch went, which rank the others waited for, and the trace
- * of all ranks in one file.
+/* report: where the time of an epoch went, which rank the others waited for, and the
+ * trace of all ranks in one file.
  */
 #ifndef TUTTI_TRAIN_REPORT_H
 #define TUTTI_TRAIN_REPORT_H
@@ -55,8 +55,8 @@ enum status report_open(struct comm *comm, const char *trace, struct report *out
 /* Starts an interval. Not collective. */
 void report_begin(struct report *report);
 
-/* Ends the interval at a barrier and starts the next. The breakdown is rank 0's, zeroed on
- * the others. Flushes the trace. Collective. */
+/* Ends the interval at a barrier and starts the next. The breakdown is rank 0's, zeroed
+ * on the others. Flushes the trace. Collective. */
 enum status report_end(struct report *report, struct time_breakdown *breakdown);
 
 /* Flushes the trace, if there is one. A failure is a warning. Collective. */

@@ -124,13 +124,13 @@ enum status run_checkpoints_read_newest(const struct run_directory *run, char *n
         if (read_entry(run, candidate, out) == STATUS_OK)
             snprintf(name, CHECKPOINT_NAME, "%s", candidate);
         else
-            log_warn("a checkpoint is passed over: %s", status_message());
+            log_warn("checkpoint skipped: %s", status_message());
     }
     if (status == STATUS_OK && listing.count && !name[0])
         status =
             status_fail(STATUS_FAILED,
-                        "%s: none of the %zu checkpoints is whole (see the warnings); "
-                        "start anew in another run.dir",
+                        "%s: none of the %zu checkpoints is intact (see the warnings): "
+                        "start a new run in another run.dir",
                         run->checkpoints, listing.count);
     run_listing_free(&listing);
     return status;
@@ -138,8 +138,8 @@ enum status run_checkpoints_read_newest(const struct run_directory *run, char *n
 
 /* ---- writing ---- */
 
-/* Removes all but the newest `keep`, the best, and the one just written. Links that somebody
- * has put in the place of checkpoints are not the run's. */
+/* Removes all but the newest `keep`, the best, and the one just written. Links that
+ * somebody has put in the place of checkpoints are not the run's. */
 static void remove_old(const struct run_directory *run, const struct run_listing *listing,
                        int64_t keep, const char *written, const struct run_entry *best)
 {

@@ -1,7 +1,6 @@
 /* run_claim: see the header. */
 #include "run_claim.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,19 +11,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "run_listing.h"
 #include "run_names.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 
-enum { MARKER_MOST = 64 << 20, ID_LINE = 32 };
+enum { MARKER_MOST = 64 << 20 };
 static const char title[] = "tutti run 1\n";
 
 struct run_claim {
     char *path, *text; /* of the marker */
-    char id[ID_LINE];  /* the line "id ..." */
-    bool unsaved;      /* `text` has lines that the marker has not */
+    char id[RUN_CLAIM_ID];
+    bool unsaved; /* `text` has lines that the marker has not */
 };
 
 static enum status no_memory(const char *path)
@@ -32,145 +30,7 @@ static enum status no_memory(const char *path)
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
-/* ---- files in the folder ---- */
-
-static bool is_there(const char *path, struct stat *facts)
-{
-    return path && lstat(path, facts) == 0;
-}
-
-/* Under the name of a file there must be a regular file or nothing. */
-static enum status check_top_name(const char *directory, const char *name)
-{
-    struct stat facts;
-    char *path = path_join(directory, name);
-    enum status status = path ? STATUS_OK : no_memory(directory);
-    if (is_there(path, &facts) && !S_ISREG(facts.st_mode))
-        status =
-            status_fail(STATUS_MISUSE,
-                        "%s: %s (a run writes a file of this name, and never through "
-                        "a link): remove or rename it, or set another run.dir",
-                        path, file_kind(facts.st_mode));
-    free(path);
-    return status;
-}
-
-static enum status check_top(const char *directory)
-{
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && run_top_names[i]; i++)
-        status = check_top_name(directory, run_top_names[i]);
-    return status;
-}
-
-/* The first name in the folder for which `matches` is true; the caller frees it. NULL:
- * none, or no such folder. */
-static char *first_name(const char *path, enum run_folder folder,
-                        bool (*matches)(enum run_folder folder, const char *name))
-{
-    char *found = NULL;
-    DIR *directory = opendir(path);
-    for (struct dirent *at; directory && !found && (at = readdir(directory));)
-        if (matches(folder, at->d_name))
-            found = strdup(at->d_name);
-    if (directory)
-        closedir(directory);
-    return found;
-}
-
-static bool is_foreign(enum run_folder folder, const char *name)
-{
-    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           !run_writes(folder, name) && !run_is_left_over(folder, name) &&
-           !run_is_kept_aside(name);
-}
-
-/* Checks that the run may write into the folder that this link leads to. */
-static enum status check_link(const char *path, const struct stat *link,
-                              enum run_folder folder)
-{
-    static const char cure[] = "make it a folder, or set another run.dir";
-    if (!file_is_directory(path))
-        return status_fail(STATUS_MISUSE, "%s: a link that leads to no folder: %s", path,
-                           cure);
-    if (link->st_uid != geteuid() && link->st_uid != 0)
-        return status_fail(STATUS_MISUSE, "%s: a link made by another user: %s", path,
-                           cure);
-    char *foreign = first_name(path, folder, is_foreign);
-    if (!foreign)
-        return STATUS_OK;
-    enum status status = status_fail(STATUS_MISUSE,
-                                     "%s: a link to a folder that is not only a run's, "
-                                     "as it holds %s: move that away, "
-                                     "or set another run.dir",
-                                     path, foreign);
-    free(foreign);
-    return status;
-}
-
-static enum status check_folder(const char *directory, const char *name,
-                                enum run_folder folder)
-{
-    struct stat facts;
-    char *path = path_join(directory, name);
-    enum status status = path ? STATUS_OK : no_memory(directory);
-    if (!is_there(path, &facts) || S_ISDIR(facts.st_mode))
-        status = path ? STATUS_OK : status;
-    else if (S_ISLNK(facts.st_mode))
-        status = check_link(path, &facts, folder);
-    else
-        status = status_fail(STATUS_MISUSE,
-                             "%s: %s (a run has a folder of this name): move it away, or "
-                             "set another run.dir",
-                             path, file_kind(facts.st_mode));
-    free(path);
-    return status;
-}
-
-bool run_is_root_cause(const char *path)
-{
-    static const char words[] = "tutti: root cause: ";
-    char text[sizeof words] = "";
-    int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool is =
-        file >= 0 && read(file, text, sizeof words - 1) > 0 && strcmp(text, words) == 0;
-    if (file >= 0)
-        close(file);
-    return is;
-}
-
-/* Left by a launch that died before its run marked the folder. */
-static bool is_own_root_cause(const char *path)
-{
-    return strcmp(path_base(path), "root-cause.txt") == 0 && run_is_root_cause(path);
-}
-
-/* In a folder without a marker: the path of a file under a name that a run writes, or
- * NULL. The caller frees it. */
-static char *find_obstacle(const char *directory)
-{
-    static const char *const folders[] = {
-        [RUN_CHECKPOINTS] = "checkpoints", [RUN_SAMPLES] = "samples"};
-    struct stat facts;
-    for (size_t i = 0; run_top_names[i]; i++) {
-        char *path = path_join(directory, run_top_names[i]);
-        if (is_there(path, &facts) && !is_own_root_cause(path))
-            return path;
-        free(path);
-    }
-    for (enum run_folder f = RUN_CHECKPOINTS; f <= RUN_SAMPLES; f++) {
-        char *path = path_join(directory, folders[f]);
-        char *name = path ? first_name(path, f, run_writes) : NULL;
-        char *found = name ? path_join(path, name) : NULL;
-        free(path);
-        free(name);
-        if (found)
-            return found;
-    }
-    return NULL;
-}
-
-/* ---- the marker ---- */
+/* ---- reading the marker ---- */
 
 /* *text is the marker's, owned by the caller, or NULL if there is no marker. */
 static enum status read_marker(const char *path, char **text)
@@ -179,8 +39,10 @@ static enum status read_marker(const char *path, char **text)
     uint8_t *bytes = NULL;
     size_t size = 0;
     *text = NULL;
-    if (!is_there(path, &facts))
-        return path ? STATUS_OK : no_memory(RUN_MARKER);
+    if (!path)
+        return no_memory(RUN_MARKER);
+    if (lstat(path, &facts) != 0)
+        return STATUS_OK;
     enum status status = file_read(path, MARKER_MOST, &bytes, &size);
     if (status != STATUS_OK)
         return status;
@@ -199,132 +61,24 @@ static enum status read_marker(const char *path, char **text)
         path, (int)strlen(title) - 1, title);
 }
 
-/* Copies the line "id ..." of the marker's text; "" if there is none. */
-static void copy_id_line(const char *text, char id[ID_LINE])
+/* The id in the marker's text; "" if there is none. */
+static void copy_id(const char *text, char id[RUN_CLAIM_ID])
 {
-    const char *line = strstr(text, "\nid ");
-    id[0] = '\0';
-    if (line)
-        snprintf(id, ID_LINE, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+    static const char key[] = "\nid ";
+    const char *line = strstr(text, key);
+    const char *value = line ? line + strlen(key) : "";
+    snprintf(id, RUN_CLAIM_ID, "%.*s", (int)strcspn(value, "\n"), value);
 }
 
-/* The id in such a line. */
-static const char *id_in(const char line[ID_LINE])
-{
-    return line[0] ? line + strlen("id ") : "";
-}
-
-/* Whether there is a marker, and its id line if it has one. */
-static enum status inspect_marker(const char *directory, bool *marked, char id[ID_LINE])
+enum status run_claim_peek(const char *directory, bool *marked, char id[RUN_CLAIM_ID])
 {
     char *text, *path = path_join(directory, RUN_MARKER);
     enum status status = read_marker(path, &text);
     *marked = text != NULL;
-    copy_id_line(text ? text : "", id);
+    copy_id(text ? text : "", id);
     free(text);
     free(path);
     return status;
-}
-
-/* ---- the verdict ---- */
-
-/* Counts readable checkpoints. */
-static enum status count_checkpoints(const char *directory, size_t *count)
-{
-    struct run_listing listing = {0};
-    char *path = path_join(directory, "checkpoints");
-    enum status status = path ? STATUS_OK : no_memory(directory);
-    *count = 0;
-    if (path && file_is_directory(path))
-        status = run_listing_read(path, &listing);
-    for (size_t i = 0; i < listing.count; i++)
-        *count += listing.entries[i].step >= 0;
-    run_listing_free(&listing);
-    free(path);
-    return status;
-}
-
-/* Checks for the marker again, as a run started at the same time may have made it since the
- * first check. */
-static enum status refuse(const char *directory, const char *found)
-{
-    bool marked;
-    char id[ID_LINE];
-    enum status status = inspect_marker(directory, &marked, id);
-    if (status != STATUS_OK || marked)
-        return status;
-    return status_fail(
-        STATUS_MISUSE,
-        "%s: in the way, as a run writes a file of this name, and %s is not "
-        "marked as a run's folder (%s): rename or move it, or set another "
-        "run.dir",
-        found, directory, RUN_MARKER);
-}
-
-static enum status check_unmarked(const char *directory, enum run_start start)
-{
-    size_t count;
-    enum status status = count_checkpoints(directory, &count);
-    if (status == STATUS_OK && count > 0 && start == RUN_NEW)
-        status = run_claim_refuse_old(directory);
-    if (status != STATUS_OK || count > 0)
-        return status;
-    char *found = find_obstacle(directory);
-    if (found)
-        status = refuse(directory, found);
-    free(found);
-    return status;
-}
-
-static enum status check_linked_listing(const char *checkpoints, const char *id)
-{
-    struct run_listing listing;
-    enum status status = run_listing_read(checkpoints, &listing);
-    for (size_t i = 0; i < listing.count && status == STATUS_OK; i++)
-        if (listing.entries[i].step >= 0 && !run_is_of(&listing.entries[i], id))
-            status = status_fail(STATUS_MISUSE,
-                                 "%s: a link to the checkpoints of another run, as %s: "
-                                 "make it a folder, or set another run.dir",
-                                 checkpoints, listing.entries[i].name);
-    run_listing_free(&listing);
-    return status;
-}
-
-/* A link may have been copied with a run from elsewhere. Readable checkpoints in its folder
- * must be this run's or have no id. */
-static enum status check_linked_run(const char *directory, const char *id)
-{
-    struct stat facts;
-    char *checkpoints = path_join(directory, "checkpoints");
-    enum status status = checkpoints ? STATUS_OK : no_memory(directory);
-    if (is_there(checkpoints, &facts) && S_ISLNK(facts.st_mode))
-        status = check_linked_listing(checkpoints, id);
-    free(checkpoints);
-    return status;
-}
-
-enum status run_claim_refuse_old(const char *directory)
-{
-    return status_fail(STATUS_MISUSE,
-                       "%s/checkpoints holds the checkpoints of an earlier run: add "
-                       "--resume to continue it, or set another run.dir",
-                       directory);
-}
-
-enum status run_claim_check(const char *directory, enum run_start start)
-{
-    bool marked = false;
-    char id[ID_LINE] = "";
-    enum status status = check_top(directory);
-    if (status == STATUS_OK)
-        status = check_folder(directory, "checkpoints", RUN_CHECKPOINTS);
-    if (status == STATUS_OK)
-        status = check_folder(directory, "samples", RUN_SAMPLES);
-    if (status == STATUS_OK)
-        status = inspect_marker(directory, &marked, id);
-    if (status == STATUS_OK && !marked)
-        status = check_unmarked(directory, start);
-    return status == STATUS_OK ? check_linked_run(directory, id_in(id)) : status;
 }
 
 /* ---- claiming ---- */
@@ -339,7 +93,7 @@ enum status run_claim_mark(const char *directory)
     if (file >= 0)
         close(file);
     else if (errno != EEXIST)
-        status = status_fail_errno("%s: can't be made", path);
+        status = status_fail_errno("%s: can't be created", path);
     free(path);
     return status;
 }
@@ -365,7 +119,7 @@ enum status run_claim_open(const char *directory, struct run_claim **out)
     if (status == STATUS_OK && (!claim->text || !*claim->text))
         status = complete(claim);
     if (status == STATUS_OK) {
-        copy_id_line(claim->text, claim->id);
+        copy_id(claim->text, claim->id);
         return STATUS_OK;
     }
     run_claim_close(claim);
@@ -384,15 +138,15 @@ void run_claim_close(struct run_claim *claim)
 
 const char *run_claim_id(const struct run_claim *claim)
 {
-    return id_in(claim->id);
+    return claim->id;
 }
 
 /* An unreadable marker does not prove that the folder is another run's. */
 enum status run_claim_still_holds(const struct run_claim *claim)
 {
-    char *text, id[ID_LINE] = "";
+    char *text, id[RUN_CLAIM_ID] = "";
     if (read_marker(claim->path, &text) == STATUS_OK && text)
-        copy_id_line(text, id);
+        copy_id(text, id);
     free(text);
     if (!id[0] || strcmp(id, claim->id) == 0)
         return STATUS_OK;
@@ -450,7 +204,7 @@ enum status run_keep_aside(const char *path)
     char *kept;
     enum status status = file_keep_aside(path, &kept);
     if (status == STATUS_OK)
-        log_info("%s: not what this run has written there: kept as %s", path, kept);
+        log_info("%s: not written by this run: kept as %s", path, kept);
     free(kept);
     return status;
 }

@@ -7,23 +7,15 @@
  *     settings.conf 0123456789abcdef            hash of what the run wrote there,
  *     samples/epoch-0001-1.mid 89abcdef01234567 noted before writing it
  *
- * A folder without a marker is claimed if it holds nothing under a name that a run writes
- * (run_names.h); other names are never touched. A folder with readable checkpoints (a
- * copy, or older than the marker) also counts as a run's when it is resumed. All others
- * are refused. So in a marked folder every such name is the run's, except for files put
- * there by others since: settings and samples are recognised by their hashes, metrics,
- * lock and root cause by their form, checkpoints by the run's id in them (those of older
- * programs have no id and count as the run's). Unrecognised files are kept aside
- * (file_keep_aside) before the run writes under their names; an unrecognised lock is an
- * error.
+ * run_check.h has which folders may be claimed. In a claimed folder every name that a run
+ * writes is the run's, except for files put there by others since: settings and samples
+ * are recognised by their hashes, metrics, lock and root cause by their form, checkpoints
+ * by the run's id in them (those of older programs have no id and count as the run's).
+ * Unrecognised files are kept aside (file_keep_aside) before the run writes under their
+ * names; an unrecognised lock is an error.
  *
- * Links. run.dir itself may be a link: the user has named it. `checkpoints` and `samples`
- * may be links to a folder elsewhere, for example on another disk, if they belong to this
- * user or root and the folder holds only what runs write; so a link planted by another
- * user, or to a folder used for something else, is refused. Under any other name of the
- * run, what is not a regular file (a link, a pipe, a device) is refused and never opened.
- * All this is about files found at the start; later, files are created under random names
- * with O_EXCL and O_NOFOLLOW and renamed, which follows no links either.
+ * Files are created under random names with O_EXCL and O_NOFOLLOW and renamed, which
+ * follows no links.
  */
 #ifndef TUTTI_TRAIN_RUN_CLAIM_H
 #define TUTTI_TRAIN_RUN_CLAIM_H
@@ -33,15 +25,13 @@
 
 #include "base/status.h"
 
-/* Checks that a run may write into the directory, which need not exist. STATUS_MISUSE
- * names the obstacle and the cure. Reads only. */
-enum run_start { RUN_NEW, RUN_RESUMED };
-enum status run_claim_check(const char *directory, enum run_start start);
+enum { RUN_CLAIM_ID = 32 };
 
-/* Fails with the message for a new run where checkpoints of an older one exist. */
-enum status run_claim_refuse_old(const char *directory);
+/* Whether the directory, which need not exist, has a marker, and the id in it, "" without
+ * one. STATUS_MISUSE: a marker of another version. */
+enum status run_claim_peek(const char *directory, bool *marked, char id[RUN_CLAIM_ID]);
 
-/* Creates the marker, still empty, if there is none. After run_claim_check. */
+/* Creates the marker, still empty, if there is none. After run_check. */
 enum status run_claim_mark(const char *directory);
 
 struct run_claim;
@@ -50,7 +40,7 @@ struct run_claim;
 enum status run_claim_open(const char *directory, struct run_claim **out);
 void run_claim_close(struct run_claim *claim); /* NULL is fine */
 
-/* The id in the marker, without "id ". */
+/* The id in the marker. */
 const char *run_claim_id(const struct run_claim *claim);
 
 /* STATUS_FAILED if the directory now belongs to another run, which was started under the
@@ -69,9 +59,6 @@ enum status run_claim_save(struct run_claim *claim);
 /* True if the run has noted these bytes for `name`. */
 bool run_claim_wrote(const struct run_claim *claim, const char *name, const void *bytes,
                      size_t size);
-
-/* True for a root-cause.txt written by the watchdog, recognised by its first words. */
-bool run_is_root_cause(const char *path);
 
 /* Keeps the file at `path` aside (file_keep_aside) and logs its new name. */
 enum status run_keep_aside(const char *path);

@@ -52,7 +52,7 @@ static void tidy(const struct run_directory *run)
 enum status run_directory_check(const char *path, enum run_start start)
 {
     struct stat facts;
-    enum status status = run_claim_check(path, start);
+    enum status status = run_check(path, start);
     if (status != STATUS_OK)
         return status;
     char *cause = path_join(path, "root-cause.txt");

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "run_check.h"
 #include "run_claim.h"
 #include "base/status.h"
 
@@ -24,7 +25,7 @@ struct run_directory { /* zero-initialise; free with run_directory_free */
     bool linkless; /* the file system has no symbolic links */
 };
 
-/* Checks whether a run may begin there (run_claim_check). A root-cause.txt that the
+/* Checks whether a run may begin there (run_check). A root-cause.txt that the
  * watchdog has not written is kept aside; nothing else is changed. */
 enum status run_directory_check(const char *path, enum run_start start);
 

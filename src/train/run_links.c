@@ -44,7 +44,7 @@ static enum status make_link(const struct run_directory *run, const char *link,
 {
     enum status status = file_link(name, path);
     if (status == STATUS_OK && !is_linked(run->checkpoints, link, name))
-        status = status_fail(STATUS_FAILED, "%s: is not the link that was made", path);
+        status = status_fail(STATUS_FAILED, "%s: is not the link just created", path);
     return status;
 }
 

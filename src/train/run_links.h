@@ -1,5 +1,5 @@
-/* run_links: checkpoints/latest and best, symbolic links for people, where the file system
- * has them. Nothing in the program follows them. Rank 0 only.
+/* run_links: checkpoints/latest and best, symbolic links for people, where the file
+ * system has them. Nothing in the program follows them. Rank 0 only.
  */
 #ifndef TUTTI_TRAIN_RUN_LINKS_H
 #define TUTTI_TRAIN_RUN_LINKS_H

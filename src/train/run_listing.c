@@ -183,8 +183,8 @@ static const struct run_entry *newest_readable(const struct run_listing *listing
     return NULL;
 }
 
-/* A file that can't be read but is newer by its name is returned: reading it then explains
- * what is wrong. */
+/* A file that can't be read but is newer by its name is returned: reading it then
+ * explains what is wrong. */
 static const struct run_entry *newest(const struct run_listing *listing)
 {
     const struct run_entry *found = newest_readable(listing);

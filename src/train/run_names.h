@@ -1,5 +1,5 @@
-/* run_names: the names that a run writes into its folder. Files with other names are never
- * touched.
+/* run_names: the names that a run writes into its folder. Files with other names are
+ * never touched.
  *
  *     run.dir      settings.conf  metrics.jsonl  lock  root-cause.txt  tutti-run.txt
  *     checkpoints  epoch-0001.h5 ...  step-00000123.h5 ...  latest  best

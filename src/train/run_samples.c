@@ -42,7 +42,7 @@ enum status run_samples_begin(const struct run_directory *run, char **path)
     if (status == STATUS_OK && mkdir(*path, 0700) == 0)
         return STATUS_OK;
     if (status == STATUS_OK)
-        status = status_fail_errno("%s: can't be made", *path);
+        status = status_fail_errno("%s: can't be created", *path);
     free(*path);
     *path = NULL;
     return status;
@@ -68,7 +68,7 @@ static enum status move_sample(const struct run_directory *run, const char *from
 {
     (void)run;
     if (rename(from, to) != 0)
-        return status_fail_errno("%s: can't give the finished file its name", to);
+        return status_fail_errno("%s: can't rename the finished sample to this name", to);
     return STATUS_OK;
 }
 

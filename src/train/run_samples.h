@@ -1,5 +1,5 @@
-/* run_samples: samples are written in a folder of their own, samples/.epoch.*.partial, and
- * moved to samples/ when all of an epoch are complete. Rank 0 only.
+/* run_samples: samples are written in a folder of their own, samples/.epoch.*.partial,
+ * and moved to samples/ when all of an epoch are complete. Rank 0 only.
  */
 #ifndef TUTTI_TRAIN_RUN_SAMPLES_H
 #define TUTTI_TRAIN_RUN_SAMPLES_H
@@ -18,8 +18,8 @@ enum status run_samples_begin(const struct run_directory *run, char **path);
  */
 enum status run_samples_end(const struct run_directory *run, char *path, bool keep);
 
-/* Removes such a folder, which lies in the open directory `folder`, as a killed process may
- * have left it. */
+/* Removes such a folder, which lies in the open directory `folder`, as a killed process
+ * may have left it. */
 void run_samples_remove(int folder, const char *name);
 
 #endif

@@ -5,14 +5,14 @@
 
 #include <stdbool.h>
 
-/* From now on these signals only set a flag. A second SIGINT ends the process as usual; an
- * already ignored SIGHUP (nohup) stays ignored. Another call installs the handlers again,
- * as starting MPI may have replaced them. */
+/* From now on these signals only set a flag. A second SIGINT ends the process as usual;
+ * an already ignored SIGHUP (nohup) stays ignored. Another call installs the handlers
+ * again, as starting MPI may have replaced them. */
 void stop_listen(void);
 
-/* Restores the previous handlers. After a stop all signals but SIGINT are ignored instead:
- * they reach the hosts one after the other, and a rank that has stopped because of
- * another rank's signal must not be killed by its own arriving late. */
+/* Restores the previous handlers. After a stop all signals but SIGINT are ignored
+ * instead: they reach the hosts one after the other, and a rank that has stopped because
+ * of another rank's signal must not be killed by its own arriving late. */
 void stop_ignore(bool stopped);
 
 /* The first signal received since stop_listen; 0: none. */

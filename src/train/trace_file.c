@@ -1,9 +1,9 @@
 /* trace_file: see the header.
  *
  * Each rank corrects its own clock by the offset that rank 0 measures at the start and
- * before each flush. Events are gathered on rank 0 in rounds of bounded size, which limits
- * its memory for a thousand ranks. Appending overwrites the closing brackets, and a failed
- * write is truncated. A pipe or a device gets the brackets at the end.
+ * before each flush. Events are gathered on rank 0 in rounds of bounded size, which
+ * limits its memory for a thousand ranks. Appending overwrites the closing brackets, and
+ * a failed write is truncated. A pipe or a device gets the brackets at the end.
  */
 #include "trace_file.h"
 

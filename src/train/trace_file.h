@@ -1,8 +1,8 @@
 /* trace_file: the events of all ranks as one file for chrome://tracing and Perfetto.
  *
  * Trace Event Format (Google): "X" events with `ts` and `dur` in microseconds; ranks are
- * processes, their threads are threads. A regular file is complete JSON after every flush;
- * a pipe or a device gets the closing brackets at the end.
+ * processes, their threads are threads. A regular file is complete JSON after every
+ * flush; a pipe or a device gets the closing brackets at the end.
  */
 #ifndef TUTTI_TRAIN_TRACE_FILE_H
 #define TUTTI_TRAIN_TRACE_FILE_H

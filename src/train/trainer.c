@@ -70,8 +70,8 @@ static void log_end(const struct trainer *trainer, double seconds)
 
 enum { REASON_TEXT = 40 };
 
-/* "by SIGTERM", "before the time limit", "on request". A signal may have reached some ranks
- * only, and only rank 0 knows the time limit. Collective. */
+/* "by SIGTERM", "before the time limit", "on request". A signal may have reached some
+ * ranks only, and only rank 0 knows the time limit. Collective. */
 static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT])
 {
     bool late = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;
@@ -95,17 +95,18 @@ static enum status fail_unsaved(const struct persistence *persistence)
     if (!saved[0])
         return status_fail(STATUS_FAILED,
                            "%s: the last checkpoint could not be written, and there is "
-                           "none before it: make room, then start anew",
+                           "none before it: free disk space, then start a new run",
                            dir);
     return status_fail(STATUS_FAILED,
                        "%s: the last checkpoint %s; %s is the newest one: %sresume "
                        "with --resume",
                        dir,
                        persistence->unsaved ? "could not be written" : "has been removed",
-                       saved, persistence->unsaved ? "make room, then " : "");
+                       saved, persistence->unsaved ? "free disk space, then " : "");
 }
 
-/* The status of the run, which has failed if its last state is not on disk. Collective. */
+/* The status of the run, which has failed if its last state is not on disk. Collective.
+ */
 static enum status conclude(struct trainer *trainer)
 {
     const struct persistence *persistence = &trainer->persistence;

@@ -26,7 +26,8 @@ struct trainer_request { /* all borrowed */
                            void *context);
     void *context;
     const char *trace; /* path of the trace, written anew; NULL: none */
-    /* Called on rank 0 at the end of a run, to print what can be done with it; or NULL. */
+    /* Called on rank 0 at the end of a run, to print what can be done with it; or NULL.
+     */
     void (*suggest)(const char *directory, const struct dataset *dataset);
 };
 

@@ -1,5 +1,5 @@
-/* trainer_parts: the parts of a trainer, put together. Only trainer.c, trainer_setup.c and
- * trainer_epoch.c see the whole; every part knows itself and those it includes. */
+/* trainer_parts: the parts of a trainer, put together. Only trainer.c, trainer_setup.c
+ * and trainer_epoch.c see the whole; every part knows itself and those it includes. */
 #ifndef TUTTI_TRAIN_TRAINER_PARTS_H
 #define TUTTI_TRAIN_TRAINER_PARTS_H
 

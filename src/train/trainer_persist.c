@@ -18,6 +18,7 @@ enum status persist_open(struct persistence *persistence, struct comm *comm,
                          const struct options *options, enum run_start start)
 {
     persistence->comm = comm;
+    persistence->image.options = *options;
     return comm_rank(comm) == 0
                ? run_directory_open(options->run.dir, start, &persistence->directory)
                : STATUS_OK;

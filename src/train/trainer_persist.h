@@ -56,8 +56,8 @@ enum status persist_start(struct persistence *persistence,
 
 void persist_close(struct persistence *persistence);
 
-/* A checkpoint of this moment without streams, which borrows everything and is valid until
- * the state changes. Not collective. */
+/* A checkpoint of this moment without streams, which borrows everything and is valid
+ * until the state changes. Not collective. */
 const struct checkpoint *persist_image(struct persistence *persistence,
                                        const struct training_state *state,
                                        float *weights);
@@ -74,8 +74,8 @@ struct persist_source {
  * writer. A failure is a warning and sets `unsaved`; training continues. Collective. */
 void persist_save(struct persistence *persistence, const struct persist_source *source);
 
-/* Takes the writer's outcome, if there is one; to be called after every step. Does nothing
- * except on rank 0. Not collective. */
+/* Takes the writer's outcome, if there is one; to be called after every step. Does
+ * nothing except on rank 0. Not collective. */
 void persist_poll(struct persistence *persistence);
 
 /* Waits for the writer; then all ranks agree on `saved`, `unsaved` and `vanished`.

@@ -8,13 +8,6 @@
 #include "base/file.h"
 #include "base/log.h"
 
-/* What a checkpoint must fit. */
-struct expectation {
-    const struct options *options;
-    const char *numerics; /* of this run's matmul backend */
-    const struct training_data *data;
-};
-
 /* ---- finding ---- */
 
 /* A new run must not mix with an older one. */
@@ -23,7 +16,7 @@ static enum status refuse_old_run(const struct run_directory *directory)
     size_t count = 0;
     enum status status = run_checkpoints_count(directory, &count);
     if (status == STATUS_OK && count > 0)
-        status = run_claim_refuse_old(directory->path);
+        status = run_refuse_old(directory->path);
     return status;
 }
 
@@ -65,8 +58,8 @@ static enum status check_options(const char *path, const struct options *before,
         }
     free(report);
     return status_fail(STATUS_MISUSE,
-                       "%s can't be continued with other settings: %s (set them back, or "
-                       "start another run.dir)",
+                       "%s can't be continued with other settings: %s (restore them, or "
+                       "set another run.dir)",
                        path, line);
 }
 
@@ -78,7 +71,7 @@ static enum status check_dataset(const char *path, const struct checkpoint *read
     return status_fail(STATUS_MISUSE,
                        "%s was trained on another dataset (hash %016" PRIx64
                        "; %s has %016" PRIx64
-                       "): give data.dataset the same one, or start another run.dir",
+                       "): set data.dataset to the same one, or set another run.dir",
                        path, read->dataset_hash, dataset->path, dataset->dataset_hash);
 }
 
@@ -99,17 +92,17 @@ static enum status check_steps(const char *path, const struct training_state *st
                        data->dataset->path, per_epoch);
 }
 
-static enum status check_numerics(const char *path, const char *numerics,
-                                  const struct expectation *expected)
+static enum status check_numerics(const char *path, const char *before,
+                                  const struct resume_expectation *expected)
 {
-    if (strcmp(numerics, expected->numerics) == 0)
+    if (strcmp(before, expected->numerics) == 0)
         return STATUS_OK;
     enum status status = status_fail(
         STATUS_FAILED,
-        "%s was trained with matrix products by %s, these are by %s, so the weights may "
-        "differ in their last bits from an unbroken run's: set train.products and "
-        "OPENBLAS_CORETYPE as they were, or train.allow_mixed_cores = yes",
-        path, numerics, expected->numerics);
+        "%s was trained with the kernels %s, this run uses %s, so the weights may differ "
+        "in their last bits from those of an uninterrupted run: restore train.products "
+        "and OPENBLAS_CORETYPE, or set train.allow_mixed_cores = yes",
+        path, before, expected->numerics);
     if (!expected->options->train.allow_mixed_cores)
         return status;
     log_warn("%s", status_message());
@@ -117,7 +110,7 @@ static enum status check_numerics(const char *path, const char *numerics,
 }
 
 static enum status check(const char *path, const struct checkpoint *read,
-                         const struct expectation *expected)
+                         const struct resume_expectation *expected)
 {
     const struct training_data *data = expected->data;
     enum status status = checkpoint_check_vocabulary(path, read, data->dataset);
@@ -136,7 +129,7 @@ static enum status check(const char *path, const struct checkpoint *read,
 
 /* Rank 0 has read it already. */
 static enum status load(const struct persistence *persistence,
-                        const struct expectation *expected, struct checkpoint *out)
+                        const struct resume_expectation *expected, struct checkpoint *out)
 {
     char *path =
         path_format("%s/checkpoints/%s", expected->options->run.dir, persistence->saved);
@@ -165,19 +158,17 @@ static enum status repair_links(struct persistence *persistence,
 }
 
 enum status trainer_resume(struct persistence *persistence, enum run_start start,
-                           const struct options *options, const char *numerics,
-                           const struct training_data *data, struct checkpoint *out)
+                           const struct resume_expectation *expected,
+                           struct checkpoint *out)
 {
-    const struct expectation expected = {
-        .options = options, .numerics = numerics, .data = data};
     *out = (struct checkpoint){0};
     enum status status = find(persistence, start, out);
     if (status == STATUS_OK && persistence->saved[0]) {
-        status = comm_agree(persistence->comm, load(persistence, &expected, out));
+        status = comm_agree(persistence->comm, load(persistence, expected, out));
         if (status == STATUS_OK) /* only now: a refusal changes nothing */
             status = repair_links(persistence, &out->state);
     } else if (status == STATUS_OK && start == RUN_RESUMED) {
-        log_info("%s: no checkpoint yet, starting anew", options->run.dir);
+        log_info("%s: no checkpoint yet, starting a new run", expected->options->run.dir);
     }
     if (status != STATUS_OK)
         checkpoint_free(out);

@@ -7,13 +7,18 @@
 #include "base/options.h"
 #include "base/status.h"
 
-/* Reads the newest whole checkpoint of run.dir on every rank and checks that `options`,
- * `numerics` (of the matmul backend) and data fit it; persistence->saved is then its name. Without one *out is
- * zeroed: the run starts anew. A run that is not resumed (`start`) is refused where there
- * are checkpoints. run.dir is unchanged after a refusal. The caller owns *out, which is
- * zeroed after a failure. Collective. */
+struct resume_expectation { /* what a checkpoint must fit; all borrowed */
+    const struct options *options;
+    const struct training_data *data;
+    const char *numerics; /* id of this run's matmul kernels */
+};
+
+/* Reads the newest whole checkpoint of run.dir on every rank and checks that it fits;
+ * persistence->saved is then its name. Without one *out is zeroed: the run starts anew.
+ * With RUN_NEW it fails where there are checkpoints. run.dir is unchanged after a
+ * failure. The caller owns *out, which is zeroed after a failure. Collective. */
 enum status trainer_resume(struct persistence *persistence, enum run_start start,
-                           const struct options *options, const char *numerics,
-                           const struct training_data *data, struct checkpoint *out);
+                           const struct resume_expectation *expected,
+                           struct checkpoint *out);
 
 #endif

@@ -26,7 +26,7 @@ static enum status check_request(const struct comm *comm, const struct options *
         return status_fail(
             STATUS_MISUSE,
             "data.dataset is not set: the directory that `tutti preprocess` "
-            "has made");
+            "has written");
     if (options->train.slices < ranks)
         return status_fail(
             STATUS_MISUSE,
@@ -234,6 +234,14 @@ static enum status set_baselines(struct trainer *trainer, struct checkpoint *rea
     return status;
 }
 
+static enum status resume(struct trainer *trainer, struct checkpoint *out)
+{
+    const struct resume_expectation expected = {.options = &trainer->options,
+                                                .data = &trainer->data,
+                                                .numerics = trainer->backend->numerics()};
+    return trainer_resume(&trainer->persistence, start_of(trainer), &expected, out);
+}
+
 enum status trainer_open(struct trainer *trainer)
 {
     struct comm *comm = trainer->comm;
@@ -245,9 +253,7 @@ enum status trainer_open(struct trainer *trainer)
         status = check_numerics(comm, trainer->backend->numerics(),
                                 trainer->options.train.allow_mixed_cores);
     if (status == STATUS_OK)
-        status =
-            trainer_resume(&trainer->persistence, start_of(trainer), &trainer->options,
-                           trainer->backend->numerics(), &trainer->data, &read);
+        status = resume(trainer, &read);
     if (status == STATUS_OK)
         status = comm_agree(comm, open_state(trainer, &read));
     if (status == STATUS_OK)
@@ -296,7 +302,7 @@ static void print_baselines(const struct trainer *trainer)
         log_info("validation baselines: unigram %.4f, bigram %.4f nats per token",
                  baselines->unigram, baselines->bigram);
     else
-        log_info("validation       none: the dataset has no piece for it");
+        log_info("validation       none: the dataset has no validation pieces");
 }
 
 void trainer_print_facts(struct trainer *trainer)
@@ -311,7 +317,7 @@ void trainer_print_facts(struct trainer *trainer)
     options_print(&trainer->options,
                   SECTION_DATA | SECTION_MODEL | SECTION_TRAIN | SECTION_RUN, stderr);
     print_dataset(trainer);
-    log_info("ranks            %d, with %d microbatches of %d rows; products by %s",
+    log_info("ranks            %d, with %d microbatches of %d rows; matmul by %s",
              comm_size(comm), data->batch.own.total, data->batch.rows,
              trainer->backend->description());
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",

@@ -6,9 +6,9 @@
 #include "base/status.h"
 
 /* Opens all parts, resumes, and counts the training tokens for the baselines if the
- * checkpoint does not hold the counts; then state.step steps have been made. trainer->comm
- * and ->request are given, the report is open. After a failure trainer_close is still to
- * be called. Collective. */
+ * checkpoint does not hold the counts; then state.step steps have been made.
+ * trainer->comm and ->request are given, the report is open. After a failure
+ * trainer_close is still to be called. Collective. */
 enum status trainer_open(struct trainer *trainer);
 void trainer_close(struct trainer *trainer);
 

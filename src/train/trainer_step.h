@@ -1,7 +1,7 @@
 /* trainer_step: one optimizer step on all ranks.
  *
- *     step_gradient   forward and backward on this rank's microbatches; the gradient's sum
- *                     over the ranks starts during back-propagation
+ *     step_gradient   forward and backward on this rank's microbatches; the sum of the
+ *                     gradient over the ranks starts during back-propagation
  *     step_reduce     the rest of the sum, and with it what ranks ask of each other
  *     step_update     clipping and the optimizer
  *

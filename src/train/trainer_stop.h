@@ -3,9 +3,9 @@
  *
  * Before the next chance to stop may pass the longest step so far, the end of an epoch if
  * one comes first, and then the checkpoint, after the previous one if that is still being
- * written. What has not been measured yet is estimated from what has. A stopped validation
- * is repeated from its start, so none is started that would probably take too long, and
- * one that takes longer than expected is stopped.
+ * written. What has not been measured yet is estimated from what has. A stopped
+ * validation is repeated from its start, so none is started that would probably take too
+ * long, and one that takes longer than expected is stopped.
  */
 #ifndef TUTTI_TRAIN_TRAINER_STOP_H
 #define TUTTI_TRAIN_TRAINER_STOP_H

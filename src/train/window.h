@@ -23,8 +23,8 @@ struct window { /* S microbatches of B rows and T steps */
 enum status window_create(int microbatches, int rows, int steps, struct window *out);
 void window_free(struct window *window); /* only after window_create; zero is fine */
 
-/* Places the arrays in another arena, by microbatches, rows and steps; see arena.h. Such a
- * window needs no window_free. */
+/* Places the arrays in another arena, by microbatches, rows and steps; see arena.h. Such
+ * a window needs no window_free. */
 void window_plan(struct window *window, struct arena *arena);
 
 /* A microbatch's part, [T][B], to be filled. */

@@ -1,0 +1,25 @@
+/* squeue: the time left of a Slurm job, as the command `squeue` prints it. %L does not
+ * depend on the clocks of hosts.
+ */
+#ifndef TUTTI_TRAIN_SQUEUE_H
+#define TUTTI_TRAIN_SQUEUE_H
+
+enum squeue_answer {
+    SQUEUE_LEFT,        /* the time left */
+    SQUEUE_NO_JOB,      /* an error: no such job */
+    SQUEUE_EMPTY,       /* nothing, without an error */
+    SQUEUE_UNCLEAR,     /* something else */
+    SQUEUE_SILENT,      /* none in time */
+    SQUEUE_NOT_STARTED, /* the command could not be run */
+};
+
+/* Runs squeue for the job, ID or ARRAY_INDEX. Waits for some seconds, or until the
+ * descriptor `cancel` is readable, and then kills it. *left, seconds, is set with
+ * SQUEUE_LEFT only; 0 for a job past its limit. */
+enum squeue_answer squeue_time_left(const char *job, int cancel, double *left);
+
+/* Slurm's "[days-]hours:minutes:seconds", "minutes:seconds" or "UNLIMITED" (HUGE_VAL) as
+ * seconds; -1: another format. */
+double squeue_parse(const char *text);
+
+#endif
