@@ -213,7 +213,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command command_bench = {
     .name = "bench",
-    .summary = "how near to this machine's limits training, generation and ingest run",
+    .summary = "throughput of every stage relative to this machine's limits",
     .usage = "bench [CONFIG] [--seconds N] [--json] [--set SECTION.KEY=VALUE]...",
     .examples =
         "Measures this machine's limits, then every kernel, the whole training step,\n"
