@@ -1,5 +1,5 @@
-/* corpus: a folder of MIDI files for the tests of datasets, a dataset made of it, and
- * what must be in it, computed from the files one by one. Included after cmocka.h. */
+/* corpus: a folder of MIDI files for the tests of datasets, a dataset made of it, and its
+ * expected contents, computed from the files one by one. Include it after cmocka.h. */
 #ifndef TUTTI_TESTS_CORPUS_H
 #define TUTTI_TESTS_CORPUS_H
 
@@ -53,8 +53,7 @@ struct expected {
     enum split split;
 };
 
-/* Reads a file as the documents say: pedal, hash, encoding; shard and split from the
- * hash. */
+/* Reads a file as documented: pedal, hash, encoding; shard and split from the hash. */
 static inline bool expect_file(const char *path, const struct options *options,
                                struct expected *expected)
 {
@@ -103,7 +102,8 @@ static inline enum status make_dataset(struct comm *comm, const char *input,
     return preprocess(comm, &request, summary ? summary : &ignored);
 }
 
-/* A new folder for one test, made by rank 0, its name on all. The caller frees it. */
+/* A new folder for one test, made by rank 0; its name on all ranks. The caller frees it.
+ */
 static inline char *make_folder(struct comm *comm)
 {
     char name[] = "/tmp/tutti-test-XXXXXX";

@@ -1,5 +1,5 @@
-/* sampler_fakes: sources of logits that stand for a model, and a run of the sampler on
- * one. A source keeps what it was given, which is what was drawn. */
+/* sampler_fakes: sources of logits in place of a model, and a run of the sampler on one.
+ * A source records its inputs, which are the tokens drawn. */
 #ifndef TUTTI_TESTS_SAMPLER_FAKES_H
 #define TUTTI_TESTS_SAMPLER_FAKES_H
 
@@ -25,7 +25,7 @@ struct fake {
     int count;
     void (*fill)(const struct fake *fake, int row, real *logits);
     struct tokens seen[ROWS_MAX]; /* inputs of each row, END first */
-    struct tokens wanted;         /* by row 0: the most probable after each of them */
+    struct tokens wanted;         /* of row 0: the most probable token after each input */
     real *logits;
 };
 
@@ -79,7 +79,7 @@ static inline void fill_one_chord(const struct fake *fake, int row, real *logits
                                         : 40] = 100;
 }
 
-/* ---- a run of the sampler and what came of it ---- */
+/* ---- a run of the sampler and its result ---- */
 
 struct run {
     struct encoding *encoding;
@@ -141,7 +141,7 @@ static inline void end_run(struct run *run)
     encoding_free(run->encoding);
 }
 
-/* What was drawn in a row, but for its last token, which no model sees. */
+/* The tokens drawn in a row, without the last, which no model sees. */
 static inline const token *drawn(const struct run *run, int row, size_t *count)
 {
     const struct tokens *seen = &run->fake->seen[row];

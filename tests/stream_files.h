@@ -1,6 +1,7 @@
 /* stream_files: shard files of random pieces for the tests of streams, and the same
  * pieces in memory. Most pieces are short; some are empty, of one token, or longer than
- * two chunks; every second or so is of another split, so the wanted ones lie scattered. */
+ * two chunks; about every second one is of another split, so the wanted ones are
+ * scattered. */
 #ifndef TUTTI_TESTS_STREAM_FILES_H
 #define TUTTI_TESTS_STREAM_FILES_H
 
@@ -47,8 +48,8 @@ static inline void stream_files_check(enum status status)
         fail_msg("unexpected failure: %s", status_message());
 }
 
-/* Writes one file and appends its pieces, of which those with split 0 are wanted, to both
- * kinds of source. */
+/* Writes one file and appends its pieces of split 0, the wanted ones, to both kinds of
+ * source. */
 static inline void stream_files_add(struct stream_files *files, uint64_t number)
 {
     static token tokens[LONG_PIECE + FILE_PIECES * 3000];

@@ -1,7 +1,6 @@
-/* The composer, from outside. Its pieces are turned into tokens, and all ways in which
- * the automaton could have made those tokens are searched: there must be one, and its
- * probability must be the piece's. What the rule promises in music is checked on the
- * notes by naive code. */
+/* The composer as a black box. Its pieces are encoded, and all paths of the automaton to
+ * these tokens are searched: there must be exactly one, with the stated probability. The
+ * musical rules are checked on the notes by naive code. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,7 +47,7 @@ static void check_choices(const struct composer_choices *choices)
     assert_true(fabs(sum - 1) < 1e-12);
 }
 
-/* What of a state matters for the future, as a number. */
+/* The part of a state that affects the future, as an integer. */
 static uint64_t state_number(const struct composer_state *s)
 {
     const int parts[] = {(int)s->stage, s->key,        s->place,       s->voicing,
@@ -59,7 +58,7 @@ static uint64_t state_number(const struct composer_state *s)
     return number;
 }
 
-/* Leaves out what earlier decisions left behind: it decides nothing any more. */
+/* Clears the members that no longer have an effect. */
 static struct composer_state tidy(struct composer_state s)
 {
     if (s.stage <= COMPOSER_PLACE)
@@ -93,7 +92,7 @@ static void see(struct seen *seen, struct composer_state state)
     seen->queue[seen->count++] = state;
 }
 
-/* Every state that can be reached has choices, with probabilities that sum to 1. */
+/* Every reachable state has choices, with probabilities that sum to 1. */
 static void test_probabilities(void **unused)
 {
     (void)unused;
@@ -126,7 +125,7 @@ static void test_probabilities(void **unused)
     free(seen.queue);
 }
 
-/* ---- reading a piece back from its tokens ---- */
+/* ---- recovering the decisions from the tokens ---- */
 
 struct frame { /* the pitches that sound in a half beat, ascending */
     int count;
@@ -166,7 +165,7 @@ static bool frame_is(const struct frame *frame, const uint8_t *pitches)
            memcmp(frame->pitch, pitches, COMPOSER_VOICES) == 0;
 }
 
-/* Do the frames from `at` on sound like this chord to its end? */
+/* True if the frames from `at` on are those of this chord to its end. */
 static bool chord_matches(const struct frames *frames, int at,
                           const struct composer_state *chord, int ornament, int next)
 {
@@ -191,13 +190,13 @@ static bool chord_matches(const struct frames *frames, int at,
 struct search {
     const struct frames *frames;
     int ways;
-    double log_probability; /* of the last way found */
+    double log_probability; /* of the last path found */
 };
 
 static void search_from(struct search *search, struct composer_state state, int at,
                         double log_probability);
 
-/* One choice: goes on if the frames don't speak against it. */
+/* Applies one choice and continues if it agrees with the frames. */
 static void try_choice(struct search *search, struct composer_state state, int at,
                        int value, double log_probability)
 {
@@ -237,7 +236,7 @@ static void search_from(struct search *search, struct composer_state state, int 
                    log_probability + log(choices.probability[i]));
 }
 
-/* Only one row of decisions makes these tokens, and it has the stated probability. */
+/* Exactly one sequence of decisions yields these tokens, with the stated probability. */
 static void test_injective(void **unused)
 {
     (void)unused;
@@ -255,8 +254,8 @@ static void test_injective(void **unused)
     notes_free(&piece.notes);
 }
 
-/* Pieces are drawn with the probabilities that are stated: else -log p would not be, on
- * average, the entropy. Four standard errors. */
+/* Pieces are drawn with the stated probabilities: otherwise the mean of -log p would not
+ * be the entropy. Four standard errors. */
 static void test_entropy(void **unused)
 {
     (void)unused;

@@ -1,5 +1,5 @@
 /* ranks: 1
- * dataset: what is refused, what damage is found, and how shards are assigned. */
+ * dataset: refusals, detection of damage, and the assignment of shards. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,7 +111,7 @@ static void the_settings_can_be_read_back(void **state)
     assert_true(options.data.split[1] == 0.2);
 }
 
-/* --- what is no dataset ----------------------------------------------------------------
+/* --- not a dataset     ----------------------------------------------------------------
  */
 
 static void assert_refused(const char *path, enum status expected, const char *what)
@@ -186,7 +186,7 @@ static void a_shard_of_another_dataset_is_refused(void **state)
 /* --- damage ----------------------------------------------------------------------------
  */
 
-/* Opens, reads and verifies everything: the first failure. */
+/* Opens, reads and verifies everything; returns the first failure. */
 static enum status read_all(const char *path)
 {
     struct dataset *dataset = NULL;
@@ -203,7 +203,7 @@ static enum status read_all(const char *path)
     return status;
 }
 
-/* A fingerprint of all that a reader gets: harmless damage leaves it alone. */
+/* A fingerprint of everything that a reader gets; harmless damage does not change it. */
 static uint64_t fingerprint(const char *path)
 {
     struct dataset *dataset = NULL;
@@ -238,7 +238,7 @@ static void write_over(const char *path, const uint8_t *bytes, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Flips one bit of the file; found by name, or nothing that is read has changed. */
+/* Flips one bit of the file: it is reported by name, or nothing that is read changes. */
 static bool flip_is_found(const struct fixture *fixture, const char *path, size_t byte,
                           int bit, uint64_t before)
 {
@@ -331,7 +331,7 @@ static void copy_attributes(const struct h5_file *from, struct h5_file *to)
     assert_int_equal(h5_set_text(to, "/", "shard_hash", hash), STATUS_OK);
 }
 
-/* Writes a shard again, as a well-formed file, with one value changed, or "older":
+/* Rewrites a shard as a well-formed file, with one value changed, or "older":
  * without the columns that were added later. */
 static void rewrite_shard(const char *path, const char *changed)
 {
@@ -382,7 +382,7 @@ static void rewrite_shard(const char *path, const char *changed)
     assert_int_equal(h5_close(to), STATUS_OK);
 }
 
-/* What no checksum can see: a file that is whole, but not what it says. */
+/* Beyond checksums: a file that is intact but inconsistent. */
 static void a_changed_value_in_a_sound_file_is_found(void **state)
 {
     const struct fixture *fixture = *state;
@@ -411,8 +411,8 @@ static void a_changed_value_in_a_sound_file_is_found(void **state)
     free(path);
 }
 
-/* Datasets from before notes had a port and a mark of percussion: all but the shard with
- * unusual percussion are what they say. */
+/* Datasets without the columns port and percussion: all shards verify except the one with
+ * unusual percussion. */
 static void older_shards_are_verified(void **state)
 {
     const struct fixture *fixture = *state;
@@ -434,7 +434,7 @@ static void older_shards_are_verified(void **state)
 /* --- assignment ------------------------------------------------------------------------
  */
 
-/* The rule again, the slow way: take the largest that is left, give it to the poorest. */
+/* The same rule by brute force: the largest remaining shard goes to the smallest load. */
 static void assign_slowly(const uint64_t *tokens, size_t shards, int microbatches,
                           int *assigned)
 {
@@ -535,7 +535,7 @@ static void copy_number(const struct h5_file *from, struct h5_file *to,
 
 enum settings_hash { KEPT, LEFT_OUT /* as by older versions */, A_NUMBER };
 
-/* Writes the index again with other settings. */
+/* Rewrites the index with other settings. */
 static void rewrite_index(const char *path, const char *settings,
                           enum settings_hash settings_hash)
 {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# demo, from outside: what it leaves, what it says, what it refuses.
+# demo as a command: its files, its report, its refusals.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -eo pipefail
 
@@ -25,7 +25,7 @@ done
 "$tutti" inspect "my demo/corpus/piece-0001.mid" --json >piece.json
 [ "$(number piece.json outcome)" = ok ] || fail "a piece is not read as it is"
 
-# the report is kept, and its figures agree with each other
+# the report is stored, and its figures are consistent
 tail -n "$(wc -l <"my demo/demo.txt")" said.txt | cmp -s - "my demo/demo.txt" || fail "demo.txt is not what was said"
 truth=$(sed -n 's/^ *\([0-9.]*\) *true entropy.*/\1/p' said.txt)
 model=$(sed -n 's/^ *\([0-9.]*\) *model:.*/\1/p' said.txt)
@@ -36,7 +36,7 @@ holds "($ratio - $model / $truth) ^ 2 < 1e-5" || fail "$ratio is not $model / $t
 evaluated=$(number "my demo/evaluation.json" nats_per_token)
 holds "($model - $evaluated) ^ 2 < 1e-8" || fail "$model is not what was evaluated"
 
-# the shown commands can be copied, one and all, by root too
+# all printed commands can be pasted, also by root
 cp -r "my demo" before
 rm -r "my demo/dataset" "my demo/run" "my demo"/music-*.mid "my demo/evaluation.json"
 sed -n '/^Commands:/,/^$/s/^  //p' "my demo/demo.txt" >commands.sh
@@ -47,8 +47,8 @@ for file in music-1.mid music-3.mid evaluation.json; do
     cmp -s "my demo/$file" "before/$file" || fail "the copied commands make another $file"
 done
 
-# again: an earlier demo is replaced (and what else is not: test_own.sh); one rank learns the
-# same as two; same seed, same pieces
+# again: an earlier demo is replaced (nothing else is: test_own.sh); one rank gives the same
+# weights as two; same seed, same pieces
 cp -r "my demo" first
 "$tutti" demo -o "my demo" --pieces 80 --epochs 1 --ranks 1 >/dev/null 2>log.txt ||
     fail "the second time: $(tail -1 log.txt)"
@@ -56,7 +56,7 @@ diff -r first/corpus "my demo/corpus" >/dev/null || fail "same seed, other piece
 [ "$(number first/evaluation.json weights_hash)" = \
     "$(number "my demo/evaluation.json" weights_hash)" ] || fail "one rank learns otherwise"
 
-# another's directory is left alone
+# a foreign directory is not touched
 mkdir mine && echo precious >mine/file
 code=0
 "$tutti" demo -o mine 2>log.txt || code=$?
@@ -67,7 +67,7 @@ echo "notes for my demo" >mine/demo.txt
 "$tutti" demo -o mine 2>log.txt && fail "demo.txt of another is taken for a demo"
 [ "$(cat mine/file)" = precious ] || fail "the directory was touched"
 
-# a step that fails ends the demo: here no room under a file
+# a step that fails ends the demo: here a folder below a file
 touch file
 code=0
 "$tutti" demo -o file/demo 2>log.txt || code=$?

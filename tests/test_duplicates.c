@@ -1,5 +1,5 @@
 /* ranks: 1 2 3
- * Duplicates: the same music in files that look different is one piece of the dataset. */
+ * Duplicates: different files of the same music are one piece of the dataset. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ struct form {
     uint32_t tempo;
     int header; /* bytes of the header chunk beyond its 6 */
     int empty_tracks;
-    uint32_t lead; /* beats of silence in front */
+    uint32_t lead; /* beats of silence at the start */
 };
 
 static const struct form forms[] = {
@@ -30,7 +30,7 @@ static const struct form forms[] = {
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
-/* Equal in seconds, or in beats: the pianoroll knows no tempo. */
+/* Equal in seconds, or in beats: the pianoroll has no tempo. */
 static void put_tune(struct bytes *bytes, int tune, const struct form *form, bool beats)
 {
     uint64_t state = (uint64_t)tune + 77;
@@ -116,7 +116,7 @@ static size_t different_tokens(const char *output)
     return count;
 }
 
-/* Each duplicate names a file of the same tune, and that one is kept. */
+/* Each duplicate names a file of the same tune, which is kept. */
 static void check_files(const struct dataset *dataset)
 {
     struct dataset_files files;
@@ -183,7 +183,7 @@ static void music_is_kept_once_whatever_its_file_looks_like(void **state)
     agree_on_verdict(comm);
 }
 
-/* A file of the same notes as a duplicate is one of the file that is kept. */
+/* A file with the notes of a duplicate is a duplicate of the file that is kept. */
 static void duplicates_of_duplicates_name_the_kept_file(void **state)
 {
     struct comm *comm = *state;

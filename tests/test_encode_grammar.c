@@ -1,6 +1,5 @@
-/* grammar: encoded pieces are allowed token by token, random walks over what is allowed
- * are well formed by a checker that keeps its own books, and each rule forbids what it
- * should. */
+/* grammar: encoded pieces are allowed token by token, random walks over allowed tokens
+ * are well formed by an independent checker, and each rule forbids exactly its tokens. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,8 +61,8 @@ static void encoded_pieces_are_well_formed(void **state)
     }
 }
 
-/* One of the allowed tokens besides END, each as likely; NOTE_ONs are drawn more often
- * than they would be, so that all pitches come to sound. */
+/* Draws one of the allowed tokens except END, uniformly; NOTE_ONs more often, so that all
+ * pitches occur. */
 static token draw(struct dice *dice, const struct encoding *encoding, const bool *allowed)
 {
     token candidates[VOCABULARY_MAX];
@@ -97,7 +96,7 @@ static void random_walks_are_well_formed(void **state)
         assert_string_equal(well_formed(encoding, tokens.items, tokens.count, 0), "");
         assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &notes),
                          STATUS_OK);
-        /* nothing was dropped, but for what begins at the very end */
+        /* nothing was dropped, except notes that begin at the very end */
         assert_true(notes.count <= (size_t)grammar.onsets);
         assert_true(notes.count + 128 >= (size_t)grammar.onsets);
         assert_true(notes.count > LENGTH / 10);
@@ -157,7 +156,7 @@ static void a_full_keyboard_leaves_a_way_out(void **state)
     encoding_free(encoding);
 }
 
-/* Also after a VELOCITY that isn't allowed there, as a note can't follow. */
+/* Also after a VELOCITY that is not allowed because no note can follow. */
 static void a_velocity_on_a_full_keyboard_leaves_a_way_out(void **state)
 {
     (void)state;

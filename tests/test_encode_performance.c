@@ -1,5 +1,5 @@
 /* performance encoding: token by token on a small piece, and decode(encode(x)) against a
- * quantisation computed here in another way (pair by pair, without a running state). */
+ * quantisation computed independently (pair by pair, without a running state). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -63,7 +63,7 @@ static void events_come_in_canonical_order(void **state)
     struct notes notes = {0};
     add(&notes, 2.0, 0.5, 64, 80, 1); /* the silence before is dropped */
     add(&notes, 2.0, 0.5, 60, 80, 2);
-    add(&notes, 2.5, 3.204, 60, 77, 0); /* same bin as 80; to 3.70 s behind the start */
+    add(&notes, 2.5, 3.204, 60, 77, 0); /* same bin as 80; to 3.70 s after the start */
     add(&notes, 2.5, 0.001, 67, 127, 0);
     notes_sort(&notes);
     ASSERT_TOKENS(&notes, VELOCITY + 19, 60, 64, SHIFT + 50, OFF + 60, OFF + 64, 60,
@@ -129,7 +129,7 @@ static void instruments_are_told_apart_by_port_and_channel(void **state)
     notes_free(&notes);
 }
 
-/* It is the note that says what is percussion, not its channel. */
+/* Percussion is marked in the note, not by its channel. */
 static void melody_on_channel_10_is_kept(void **state)
 {
     (void)state;
@@ -159,7 +159,7 @@ static void percussion_is_left_out(void **state)
 
 static void order_in_seconds_counts(void **state)
 {
-    (void)state; /* tracks with tempi of their own: later tick, earlier time */
+    (void)state; /* tracks with separate tempo maps: later tick, earlier time */
     struct notes notes = {0};
     add(&notes, 1.0, 0.1, 60, 1, 0);
     add(&notes, 2.0, 0.1, 62, 1, 0);
@@ -218,7 +218,7 @@ static void hold(struct mark *marks, size_t count)
     free(end);
 }
 
-/* The notes that decode(encode(notes)) must give; returns how many. */
+/* The notes that decode(encode(notes)) must return; returns their number. */
 static size_t quantise(const struct notes *notes, struct mark *marks)
 {
     size_t count = 0, kept = 0;
@@ -317,7 +317,7 @@ static void decode_of_encode_is_the_quantisation(void **state)
 
 static void long_pieces_do_not_drift(void **state)
 {
-    (void)state; /* a third of a second is no whole number of steps; 30000 of them are */
+    (void)state; /* a third of a second is not a multiple of a step; 30000 of them are */
     struct notes notes = {0}, back = {0};
     struct tokens tokens = {0};
     for (int i = 0; i < 30000; i++)

@@ -1,5 +1,5 @@
-/* pianoroll encoding: against a roll of booleans filled note by note, whose steps are
- * found by counting up, without a division. */
+/* pianoroll encoding: compared with a matrix of booleans filled note by note, whose steps
+ * are found by counting, without a division. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,7 +74,7 @@ static void a_key_sounds_as_long_as_one_instrument_holds_it(void **state)
     struct notes notes = {.ticks_per_beat = 480};
     add(&notes, 0, 1920, 60, 0);
     add(&notes, 480, 480, 60, 1);
-    add(&notes, 0, 1920, 62, 9); /* a melody there, says the note */
+    add(&notes, 0, 1920, 62, 9); /* not percussion, by the note's mark */
     notes.items[2].percussion = 0;
     add(&notes, 0, 2400, 64, 3);
     notes.items[3].percussion = 1;
@@ -111,7 +111,7 @@ static void smpte_beats_are_half_a_second(void **state)
     ASSERT_TOKENS(encoding, &notes, 39, STEP, 39, STEP, 39, STEP);
     notes.ticks_per_second = 30000.0 / 1001 * 4; /* a beat is 59.94 ticks */
     notes.items[0].start_tick = 59910;           /* a hair before beat 999.5 */
-    notes.items[0].duration_ticks = 1;           /* and a hair behind */
+    notes.items[0].duration_ticks = 1;           /* and a hair after it */
     add(&notes, 0, 1, 61, 0);
     notes_sort(&notes);
     struct tokens tokens = {0};
@@ -122,7 +122,7 @@ static void smpte_beats_are_half_a_second(void **state)
     assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
     assert_int_equal(tokens.count, 1001 + 2);
     tokens.count = 0;
-    notes.ticks_per_beat = 480; /* and then it is the division that counts */
+    notes.ticks_per_beat = 480; /* now the division matters */
     assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
     assert_int_equal(tokens.count, 126 + 2); /* 59910 / 480 = 124.8 */
     notes_free(&notes);
@@ -140,7 +140,7 @@ struct roll {
 /* The step nearest to a tick: a step is top / bottom ticks. */
 static size_t nearest(uint64_t tick, uint64_t top, uint64_t bottom)
 {
-    size_t step = 0; /* up to the first step whose middle is behind the tick */
+    size_t step = 0; /* the first step whose middle is after the tick */
     while ((2 * step + 1) * top <= 2 * tick * bottom)
         step++;
     return step;

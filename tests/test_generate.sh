@@ -1,5 +1,5 @@
 #!/bin/bash
-# generate, from outside: files, sameness, primer, length, refusals.
+# generate as a command: files, reproducibility, primer, length, refusals.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 make_run lstm
@@ -16,7 +16,7 @@ for name in epoch-0001-1 epoch-0001-2 epoch-0002-1 epoch-0002-2; do
 done
 [ "$(find runs/first/samples -name '*.mid' | wc -l)" = 4 ] || fail "number of samples"
 
-# same seed, same file; another seed, another; the folder is made; notes and length are said
+# same seed, same file; another seed, another file; folders are made; notes and length printed
 "$tutti" generate runs/first -o out/a.mid --seconds 12 --seed 9 >said.txt
 "$tutti" generate runs/first -o b.mid --seconds 12 --seed 9 >/dev/null
 "$tutti" generate runs/first -o c.mid --seconds 12 --seed 10 >/dev/null
@@ -27,11 +27,11 @@ grep -q "^out/a.mid: $notes notes, " said.txt || fail "said: $(cat said.txt)"
 at_least "$(field out/a.mid seconds)" 6 || fail "much shorter than asked"
 at_least 12.05 "$(field out/a.mid seconds)" || fail "longer than asked"
 
-# a run's directory means its best checkpoint
+# a run's directory stands for its best checkpoint
 "$tutti" generate runs/first/checkpoints/best -o best.mid --seconds 12 --seed 9 >/dev/null
 cmp -s best.mid b.mid || fail "the run's directory is not its best checkpoint"
 
-# the settings of the run are the defaults: two ways to say the same, and one to say other
+# the settings of the run are the defaults: twice the same explicitly, once different
 "$tutti" generate runs/first -o d.mid >/dev/null
 "$tutti" generate runs/first -o e.mid --seconds 5 --seed 5 --temperature 0.9 --top-k 0 \
     --top-p 0.98 >/dev/null
@@ -39,7 +39,7 @@ cmp -s best.mid b.mid || fail "the run's directory is not its best checkpoint"
 cmp -s d.mid e.mid || fail "defaults are not those of the configuration"
 cmp -s d.mid e1.mid && fail "the command line doesn't overrule the configuration"
 
-# a file may not ask for hours; the user may ask for more than a file
+# the length in a file is limited; the user can request more than a file
 "$tutti" train first.conf --set run.dir=runs/long --set run.samples=0 --set train.max_steps=2 \
     --set run.sample_seconds=3000 >train.txt 2>&1 || fail "train: $(cat train.txt)"
 "$tutti" generate runs/long -o long.mid >said.txt 2>&1
@@ -49,7 +49,7 @@ at_least 600.05 "$(field long.mid seconds)" || fail "longer than 600 s"
 grep -q "are made" said.txt && fail "610 s: $(cat said.txt)"
 at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as the user asked for"
 
-# every setting of sampling matters
+# every sampling setting has an effect
 for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0"; do
     # shellcheck disable=SC2086
     "$tutti" generate runs/first -o f.mid --seconds 12 --seed 9 $setting >/dev/null
@@ -69,7 +69,7 @@ cmp -s many-1.mid b.mid || fail "piece 1 depends on how many there are"
 cmp -s many-1.mid many-2.mid && fail "pieces 1 and 2 are alike"
 [ -e many-3.mid ] && [ ! -e many.mid ] && [ ! -e many-4.mid ] || fail "names of several"
 
-# a primer: kept, the piece begins with it; not kept, it is as long as asked without it
+# a primer: kept, the piece begins with it; not kept, its length counts without it
 write_midi primer.mid 60 62 64 65 67 69 71 72
 "$tutti" generate runs/first -o kept.mid --seconds 6 --seed 9 --prime primer.mid \
     --prime-seconds 2 --keep-primer >/dev/null

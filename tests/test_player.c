@@ -1,5 +1,5 @@
-/* player, and tutti.h over it: which checkpoint a path means, where a primer is cut,
- * notes that are handed out. */
+/* player and tutti.h: the resolution of a path to a checkpoint, the cut of a primer, and
+ * the notes that are returned. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,8 +82,8 @@ static void write_tune(const char *path)
     notes_free(&notes);
 }
 
-/* Reads the primer cut at `seconds` and compares with what the cut must leave: `onsets`
- * notes, the time covered, and whether the third is left sounding. */
+/* Reads the primer cut at `seconds` and checks the rest: `onsets` notes, the time
+ * covered, and whether the third still sounds. */
 static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
                        double seconds, size_t onsets, double covered, bool third_sounds)
 {
@@ -145,7 +145,7 @@ static void a_primer_is_cut_in_time(void **state)
     write_tune(tune);
     expect_cut(&checkpoint, tune, 0, 4, 1.9, false);
     expect_cut(&checkpoint, tune, 0.5, 1, 0.5,
-               false); /* what begins at the cut is after it */
+               false); /* notes that begin at the cut are dropped */
     expect_cut(&checkpoint, tune, 1.01, 3, 1.0, true);
     expect_cut(&checkpoint, tune, 1.4, 3, 1.0,
                true); /* a shift across the cut is left out */
@@ -219,7 +219,7 @@ static void a_primer_is_cut_as_a_dataset_is(void **state)
             assert_true(fabs(primer.step_seconds[step] - expected.step_seconds[step]) <
                         1e-6);
         player_primer_free(&primer);
-        checkpoint.options.data.max_silence_seconds = 0; /* as a dataset may be made */
+        checkpoint.options.data.max_silence_seconds = 0; /* a dataset can be made so */
         assert_true(player_read_primer(&checkpoint, stray, 0, &primer) != STATUS_OK ||
                     primer.tokens.count > 1000);
         player_primer_free(&primer);
@@ -282,7 +282,7 @@ static void expect_part(const struct checkpoint *checkpoint, const char *tune,
     player_primer_free(&primer);
 }
 
-/* A piece of 3 s after the whole tune: when its notes sound. */
+/* The note times of a piece of 3 s after the entire tune. */
 static void expect_times(const struct checkpoint *checkpoint, const char *tune,
                          const double starts[9])
 {
@@ -310,8 +310,8 @@ static void expect_times(const struct checkpoint *checkpoint, const char *tune,
     player_primer_free(&primer);
 }
 
-/* The pianoroll counts beats: seconds are those of the primer's tempo, wherever its grid
- * comes from, and the piece continues at the tempo in force where the primer ends. */
+/* The pianoroll counts beats: seconds are those of the primer's tempo, for any kind of
+ * grid, and the piece continues at the tempo in force where the primer ends. */
 static void a_primer_keeps_its_tempo(void **state)
 {
     (void)state;
@@ -367,7 +367,7 @@ static void expect_file_holds(const char *path, const struct tutti_piece *piece)
     free(bytes);
 }
 
-/* What the public interface hands out is what it writes, and what the inside makes. */
+/* The public interface returns the notes that it writes, equal to the internal ones. */
 static void the_public_face_says_the_same(void **state)
 {
     (void)state;

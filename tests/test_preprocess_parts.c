@@ -1,5 +1,5 @@
-/* ranks: 1 2 3 4
- * preprocess: what is in a dataset, compared with each input file read on its own. */
+/* ranks: 1 2 3 4 preprocess: the contents of a dataset, compared with each input file
+ * read separately. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ static void small_options(struct options *options)
     options->data.split[2] = 0.25;
 }
 
-/* Is the piece in the shard and split where its hash puts it, with its tokens? */
+/* The piece must be in the shard and split of its hash, with its tokens. */
 static bool piece_is_there(const struct dataset *dataset, const struct expected *expected)
 {
     struct shard shard = {0};
@@ -149,7 +149,7 @@ static void expect_attribute(const struct h5_file *file, const char *name,
         expect_text(text, expected);
 }
 
-/* Every dataset of a group says what it is. */
+/* Every dataset of a group has a description. */
 static void expect_described(const struct h5_file *file, const char *group)
 {
     char **names = NULL;
@@ -401,7 +401,7 @@ static bool write_long(const char *path, int count)
     return status == STATUS_OK;
 }
 
-/* One piece larger than what is written at a time, so that parts are joined. */
+/* A piece larger than a chunk, so that parts are joined. */
 static void a_long_piece_is_written_in_parts(void **state)
 {
     enum { NOTES = 150000 };
@@ -435,7 +435,7 @@ static void a_long_piece_is_written_in_parts(void **state)
     agree_on_verdict(comm);
 }
 
-/* All ranks return the failure, with the message, and nothing is left. */
+/* All ranks return the failure and its message; nothing remains on disk. */
 static void failures_are_everyones_and_leave_nothing(void **state)
 {
     struct comm *comm = *state;
@@ -486,7 +486,7 @@ static uint64_t file_size(const char *folder, const char *name)
     return (uint64_t)facts.st_size;
 }
 
-/* The limit on the size of a file stands in for a full disk, on rank 0 alone. */
+/* The limit on file size simulates a full disk, on rank 0 only. */
 static void expect_full(struct comm *comm, const char *corpus, const char *output,
                         const struct options *options, uint64_t bytes)
 {
@@ -522,8 +522,7 @@ static void a_full_disk_fails_on_all_ranks_and_leaves_nothing(void **state)
              index = file_size(whole, "index.h5");
     expect(shard > 100000 && index > 20000);
     expect_full(comm, corpus, output, &options, index - 500);
-    if (comm_size(comm) ==
-        1) { /* else another rank may write it, and MPI needs some room */
+    if (comm_size(comm) == 1) { /* else another rank can write it; MPI needs some space */
         expect_full(comm, corpus, output, &options, 1000);
         expect_full(comm, corpus, output, &options, shard - 500);
     }

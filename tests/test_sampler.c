@@ -1,4 +1,4 @@
-/* sampler: form, length, determinism, drawing, primer and faults. */
+/* sampler: well-formedness, length, determinism, drawing, primer and errors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -139,9 +139,9 @@ static void a_piece_does_not_end_early(void **state)
     }
 }
 
-/* ---- time that hardly moves ---- */
+/* ---- time that hardly advances ---- */
 
-/* Releases and strikes every key it may, each at another velocity, before time moves on
+/* Releases and strikes every allowed key, each at another velocity, before time advances
  * by the shortest step. */
 static void fill_busy(const struct fake *fake, int row, real *logits)
 {
@@ -156,7 +156,7 @@ static void fill_busy(const struct fake *fake, int row, real *logits)
     }
 }
 
-/* Most tokens between two that move time. */
+/* The maximum number of tokens between two that advance time. */
 static size_t most_at_once(const struct run *run, const token *tokens, size_t count)
 {
     size_t most = 0, now = 0;
@@ -183,7 +183,7 @@ static void the_grammar_lets_time_move_on(void **state)
     }
 }
 
-/* Notes have a length and end when the piece does at the latest, and some just there. */
+/* Notes have a length and end no later than the piece, some exactly there. */
 static void assert_notes_end_by(const struct notes *notes, double end)
 {
     double last = 0;
@@ -305,7 +305,7 @@ static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
         params_initialise(&shape, model_params(model), 3, model_weights(model));
         model_weights_changed(model);
         for (int again = 0; again < 2;
-             again++) { /* states of a run before don't matter */
+             again++) { /* states of a previous run have no effect */
             for (int row = 0; row < count; row++)
                 notes_clear(&pieces[i][row]);
             assert_int_equal(sampler_run(model, encoding, &plain, &batch, pieces[i]),
@@ -344,7 +344,7 @@ static void one_candidate_is_the_most_probable(void **state)
         assert_true(same_notes(&first.pieces[0], &third.pieces[0]));
         size_t count = 0;
         const token *tokens = drawn(&first, 0, &count);
-        if (fill == fill_flat) { /* of equals, the lowest number */
+        if (fill == fill_flat) { /* of equals, the lowest value */
             assert_int_equal(tokens[0], i & 1 ? 0 : SHIFT + 1);
             assert_int_equal(tokens[1], i & 1 ? 1 : SHIFT + 1);
         }
@@ -354,7 +354,8 @@ static void one_candidate_is_the_most_probable(void **state)
     }
 }
 
-/* Shares of the first tokens of many rows must be as given, within five deviations. */
+/* The frequencies of the first tokens of many rows must be as given, within five standard
+ * deviations. */
 static void assert_shares(const struct sampler_settings *settings, double key10,
                           double key20, double step, double key30)
 {
@@ -394,7 +395,7 @@ static void temperature_top_k_and_top_p_shape_the_draw(void **state)
     assert_shares(&settings, .5, .3, 0, 0);
     settings.top_p = 0.4;
     assert_shares(&settings, .5, 0, 0, 0);
-    settings.top_p = 0.6; /* of the two that top-k leaves, one has .625 */
+    settings.top_p = 0.6; /* of the two that top-k keeps, one has .625 */
     settings.top_k = 2;
     assert_shares(&settings, .5, 0, 0, 0);
 }
@@ -446,7 +447,7 @@ static void a_primer_goes_before(void **state)
         assert_memory_equal(run.fake->seen[row].items + 1, primer, sizeof primer);
         assert_int_equal(run.pieces[row].count, 3);
         assert_note(&run.pieces[row].items[0], 60, 0, 0.5);
-        assert_note(&run.pieces[row].items[1], 64, 0.5, 1.0); /* sounds on */
+        assert_note(&run.pieces[row].items[1], 64, 0.5, 1.0); /* still sounding */
         assert_note(&run.pieces[row].items[2], 72, 0.8, 2.8);
     }
     end_run(&run);
@@ -479,7 +480,7 @@ static void a_key_held_from_the_primer_begins_at_zero(void **state)
     }
 }
 
-/* ---- faults ---- */
+/* ---- errors ---- */
 
 static void assert_refused(const struct sampler_settings *settings, int count,
                            const char *word)

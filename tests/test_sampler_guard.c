@@ -1,4 +1,4 @@
-/* sampler, its guard: against a definition that looks back over the whole piece. */
+/* The sampler's guard: compared with a definition that searches the entire piece. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include "sampler_fakes.h"
 #include "generate/guard.h"
 
-/* Wants one note again and again: on, `shift`, off, `shift`. */
+/* Prefers one note repeatedly: on, `shift`, off, `shift`. */
 static void want_one_note(const struct fake *fake, int row, token shift, real *logits)
 {
     token last = last_seen(fake, row);
@@ -46,12 +46,12 @@ static void fill_mute(const struct fake *fake, int row, real *logits)
             logits[value] = 100;
 }
 
-/* Does tokens[n] continue a cycle that the guard calls stuck? Looks back from n. */
+/* True if tokens[n] continues a cycle that the guard forbids. Searches back from n. */
 static bool continues_a_stuck_cycle(const struct encoding *encoding, const token *tokens,
                                     size_t n)
 {
     for (size_t period = 1; period <= 64 && 4 * period <= n; period++) {
-        size_t from = n; /* tokens[from..n) repeat what was a period before */
+        size_t from = n; /* tokens[from..n) repeat the tokens one period before */
         while (from > period && tokens[from - 1] == tokens[from - 1 - period])
             from--;
         if (n - from + period < 4 * period || tokens[n] != tokens[n - period])
@@ -63,7 +63,7 @@ static bool continues_a_stuck_cycle(const struct encoding *encoding, const token
     return false;
 }
 
-/* Was each token the one the model wanted, but where grammar or guard forbid it? */
+/* Each token must be the model's preference, unless grammar or guard forbid it. */
 static void assert_free_where_not_stuck(const struct run *run, const token *tokens,
                                         size_t count)
 {
@@ -120,7 +120,7 @@ static void the_guard_breaks_endless_repetition(void **state)
     assert_guard_breaks("pianoroll", fill_one_chord, 3, 4, 5);
 }
 
-/* Strikes 60, the one pitch that is free, at two velocities in turn. */
+/* Strikes 60, the only free pitch, alternating two velocities. */
 static void fill_two_velocities(const struct fake *fake, int row, real *logits)
 {
     static const token cycle[] = {60, SHIFT + 50, OFF + 60, SHIFT + 50, VELOCITY + 1,
@@ -132,7 +132,7 @@ static void fill_two_velocities(const struct fake *fake, int row, real *logits)
 static void the_guard_gives_way_to_the_grammar(void **state)
 {
     (void)state;
-    token full[1 + 127 + 1]; /* all pitches but 60 sound, and a VELOCITY waits */
+    token full[1 + 127 + 1]; /* all pitches but 60 sound; a VELOCITY is pending */
     size_t count = 0;
     full[count++] = VELOCITY + 3;
     for (token pitch = 0; pitch < 128; pitch++)
@@ -150,7 +150,7 @@ static void the_guard_gives_way_to_the_grammar(void **state)
     assert_true(count > 129 + 42);
     tokens += 129;
     assert_int_equal(tokens[39], VELOCITY);
-    assert_int_equal(tokens[40], 60); /* for the fifth time: nothing else may follow */
+    assert_int_equal(tokens[40], 60); /* for the fifth time: nothing else is allowed */
     assert_int_not_equal(tokens[41], SHIFT + 50);
     end_run(&run);
 }
@@ -196,12 +196,11 @@ static void the_guard_breaks_silence(void **state)
             since = sound ? 0 : since + moves;
             sounds += sound;
         }
-        assert_true(sounds >= 5 && sounds <= 8); /* as few as the guard asks for */
+        assert_true(sounds >= 5 && sounds <= 8); /* as few as the guard allows */
         assert_int_equal(on.pieces[1].count, sounds);
         end_run(&on);
         settings.max_silence = 9;
-        settings.temperature =
-            0; /* the same shift again and again: silence is no cycle */
+        settings.temperature = 0; /* repeated shifts: silence is not a cycle */
         on = do_run(i ? "pianoroll" : "performance", fill_mute, &settings, 1);
         tokens = drawn(&on, 0, &count);
         since = 0;

@@ -1,5 +1,5 @@
 /* ranks: 1 2 3
- * Long silences: where a piece is cut, which part is kept, what is reported. */
+ * Long silences: the cuts, the part that is kept, the report. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +66,7 @@ static void a_silence_is_where_nothing_sounds_or_begins(void **state)
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}, {301, 1}, {302, 1}), 2, 3,
                  3, 198);
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}), 2, 1, 2, 198);
-    /* a pedal holds the sound, but not for ever */
+    /* a pedal sustains the sound, but not for ever */
     expect_found(FIND_PEDAL(60, 51, {0, 1}, {100, 1}), 0, 0, 2, 0);
     expect_found(FIND_PEDAL(60, 61, {0, 1}, {121, 1}), 0, 0, 2, 0);
     expect_found(FIND_PEDAL(60, 61, {0, 1}, {122, 1}), 1, 0, 1, 61);
@@ -81,13 +81,13 @@ static void a_held_note_bridges_no_silence(void **state)
     expect_found(FIND(60, {0, 1}, {2, 500}, {400, 1}, {401, 1}), 1, 0, 2, 338);
     expect_found(FIND(60, {0, 1}, {2, 500}, {400, 1}, {401, 1}, {402, 1}), 1, 2, 3, 338);
     expect_found(FIND(60, {0, 100}, {150, 1}), 0, 0, 2, 0);
-    /* but a pedal point is as long as others play */
+    /* but a pedal point lasts as long as others play */
     expect_found(FIND(60, {0, 200}, {50, 1}, {110, 1}, {165, 1}, {220, 1}), 0, 0, 5, 0);
-    /* however short the silences are, a key may be held for a minute */
+    /* for any max_silence a key can be held for a minute */
     expect_found(FIND(2, {0, 50}, {50, 50}, {100, 5}), 0, 0, 3, 0);
     expect_found(FIND(2, {0, 50}, {52.5, 50}), 1, 0, 1, 2.5);
     expect_found(FIND(100, {0, 95}, {195, 1}), 0, 0, 2, 0);
-    /* what a part holds does not count in the next */
+    /* a note held in one part does not count in the next */
     expect_found(FIND(60, {0, 900}, {400, 1}, {401, 1}, {500, 1}), 2, 1, 2, 340);
     agree_on_verdict(*state);
 }
@@ -127,7 +127,7 @@ struct plan {
     const char *reason; /* NULL: a clean file */
     uint32_t wait;      /* before the tune's first note */
     uint32_t held;      /* how long one more note is, after the tune */
-    uint32_t end;       /* ... or the track goes on if it is never released */
+    uint32_t end;       /* ... or the track, if it is never released */
     int drums_before, drums_after; /* a beat every 50 s */
 };
 
@@ -217,7 +217,7 @@ static bool write_plans(const char *folder)
     return written;
 }
 
-/* What is left of each has the clean file's tokens: one of each pair is kept. */
+/* The remainder of each has the clean file's tokens: one of each pair is kept. */
 static void check_plans(const char *output)
 {
     struct dataset *dataset = NULL;
@@ -260,7 +260,7 @@ static void what_is_kept_is_the_tune_alone(void **state)
     agree_on_verdict(comm);
 }
 
-/* The outcome of one file on its own. */
+/* The outcome of a single file. */
 static void expect_outcome(struct comm *comm, const struct plan *plan,
                            const struct options *options, enum file_outcome outcome,
                            const char *reason)
@@ -306,7 +306,7 @@ static void the_reason_names_the_silence(void **state)
     agree_on_verdict(comm);
 }
 
-/* The limits are those of the piece, not of the file around it. */
+/* The limits apply to the piece, not to its file. */
 static void limits_apply_to_what_is_kept(void **state)
 {
     struct comm *comm = *state;

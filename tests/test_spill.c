@@ -1,5 +1,5 @@
-/* spill: what was appended comes back column by column, also from a file system that
- * gives a few bytes at a time and is interrupted. */
+/* spill: appended pieces are read back column by column, also from a file system with
+ * short and interrupted reads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,10 +16,10 @@
 
 enum { PIECES = 3, NOTES = 40, TOKENS = 90, PARTS = NOTE_COLUMNS + 1 };
 
-static size_t most = 1 << 20; /* bytes that a read gives */
+static size_t most = 1 << 20; /* bytes returned per read */
 static int calls;
 
-/* In place of the system's: short of what was asked for, every third time interrupted. */
+/* Replaces the system's: short reads, every third one interrupted. */
 ssize_t preadv(int descriptor, const struct iovec *parts, int count, off_t offset)
 {
     size_t left = most, got = 0;

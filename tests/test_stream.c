@@ -1,6 +1,6 @@
-/* stream: pieces whose tokens say where they are from show order, coverage and resumption
- * exactly. The expected streams are worked out piece by piece (who is free first takes
- * the next), not step by step as the stream does. */
+/* stream: tokens that encode their position show order, coverage and resumption exactly.
+ * The expected streams are computed piece by piece (the row that is free first gets the
+ * next), not step by step as the stream does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,10 +14,10 @@
 
 enum { END = 65535, SEED = 11, MICROBATCH = 3, STEPS = 2000, LONGEST = 64 };
 
-/* Token `place` of piece `piece`: no other has this value. */
-static token token_of(size_t piece, size_t place)
+/* Token `position` of piece `piece`, a unique value. */
+static token token_of(size_t piece, size_t position)
 {
-    return (token)(piece * LONGEST + place);
+    return (token)(piece * LONGEST + position);
 }
 
 /* Lengths from 0 to LONGEST - 1. */
@@ -56,7 +56,7 @@ static struct stream *make_stream(size_t pieces, int rows, int microbatch, uint6
 struct columns {
     int rows;
     token *inputs;    /* [STEPS * rows] */
-    int32_t *targets; /* the same */
+    int32_t *targets; /* [STEPS * rows] */
 };
 
 static struct columns make_columns(int rows)
@@ -184,9 +184,9 @@ static void targets_are_the_next_inputs(void **state)
     stream_close(stream);
 }
 
-/* Each piece begins once before any begins again, in every microbatch epoch, and every
- * epoch has an order of its own. Read off the stream alone: a piece's first target names
- * it. */
+/* In every microbatch epoch each piece begins once before any begins again, and the order
+ * differs between epochs. Derived from the stream alone: a piece's first target
+ * identifies it. */
 static void each_epoch_has_each_piece_once(void **state)
 {
     (void)state;
@@ -199,7 +199,7 @@ static void each_epoch_has_each_piece_once(void **state)
     int seen[PIECES] = {0}, before[PIECES], now[PIECES];
     for (int i = 0; i < STEPS * ROWS; i++) {
         if (found.inputs[i] != END || found.targets[i] == END)
-            continue; /* not a beginning, or of a piece without tokens */
+            continue; /* not a beginning, or a piece without tokens */
         int piece = found.targets[i] / LONGEST;
         now[at++] = piece;
         assert_int_equal(seen[piece]++, (int)orders);
@@ -239,7 +239,7 @@ static void the_order_depends_on_seed_and_microbatch(void **state)
     assert_false(same_order(1, 5, 1, 6));
 }
 
-/* Saves after a random number of steps and goes on in a fresh stream, again and again. */
+/* Saves after a random number of steps and resumes in a new stream, repeatedly. */
 static void a_restored_stream_goes_on_exactly(void **state)
 {
     (void)state;
@@ -259,7 +259,7 @@ static void a_restored_stream_goes_on_exactly(void **state)
             stream = make_stream(pieces, rows, MICROBATCH, SEED);
             token other[16 * 16];
             int32_t targets[16 * 16];
-            stream_next(stream, at % 16, other, targets); /* wherever it stood */
+            stream_next(stream, at % 16, other, targets); /* from any position */
             assert_int_equal(stream_restore(stream, saved, &cursor), STATUS_OK);
             stream_next(stream, steps, found.inputs + at * rows,
                         found.targets + at * rows);
@@ -349,7 +349,7 @@ static void positions_of_other_data_are_refused(void **state)
     const struct stream_row wrong[] = {
         {.epoch = 1, .piece = 40}, /* no such piece */
         {.epoch = 2, .piece = 3},  /* a queue not reached */
-        {.epoch = 1, .piece = 5},  /* a piece not taken */
+        {.epoch = 1, .piece = 5},  /* a piece not started */
         {.epoch = -1, .piece = 5},
         {.epoch = 1, .piece = 3, .offset = -1},
         {.epoch = 1, .piece = 3, .offset = LONGEST + 1} /* beyond any piece */
@@ -366,7 +366,7 @@ static void positions_of_other_data_are_refused(void **state)
     const struct stream_cursor cursors[] = {{1, 41}, {1, -1}, {-1, 0}};
     for (size_t i = 0; i < sizeof cursors / sizeof *cursors; i++)
         assert_int_equal(stream_restore(stream, rows, &cursors[i]), STATUS_FAILED);
-    /* afterwards it stands at the start */
+    /* the stream is then at its start */
     struct columns found = read_stream(stream, 2, 1, false);
     struct columns expected = expected_stream(40, 2, MICROBATCH, SEED, false);
     assert_equal_columns(&found, &expected);

@@ -1,5 +1,5 @@
-/* stream over files: the same windows as from memory, whatever the cache, the restarts
- * and the pauses; and what is said when a file is not what it was. */
+/* stream over files: the same windows as from memory, for any cache size, restarts and
+ * pauses; and the errors when a file has changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static void compare(int cells, const char *what, uint64_t key)
                  (unsigned long long)key);
 }
 
-/* The place of the one in memory is given to the one on disk, which is elsewhere. */
+/* The stream on disk is moved to the position of the one in memory. */
 static void restore(struct stream *disk, const struct stream *memory)
 {
     struct stream_row rows[MOST_ROWS];
@@ -134,7 +134,7 @@ static void few_files_are_open_where_few_may_be(void **state)
     struct stream_files files;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     few = before;
-    few.rlim_cur = 64 + 4; /* 64 are left to others: so 2 */
+    few.rlim_cur = 64 + 4; /* 64 are reserved for others, which leaves 2 */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
     stream_files_make(&files, 2 * CHUNK_BYTES);
     struct stream *stream = stream_files_stream(&files, 4);
@@ -166,14 +166,14 @@ static void the_cache_keeps_to_its_bytes(void **state)
     }
 }
 
-/* ---- files that are not what they were ---- */
+/* ---- files that have changed ---- */
 
 static char *path_of(const struct stream_files *files, size_t number)
 {
     return shard_path(files->directory, number);
 }
 
-/* Reads on until it fails or everything was read many times over. */
+/* Reads until it fails or everything was read many times. */
 static enum status read_on(struct stream *stream)
 {
     enum status status = STATUS_OK;
@@ -224,7 +224,7 @@ static void another_file_is_not_taken_for_it(void **state)
     token one[8];
     stream_files_check(token_cache_read(files.cache, 3, 0, 8, one));
     assert_int_equal(rename(other, path), 0);
-    assert_int_equal(read_on(stream), STATUS_OK); /* it was open: still the old one */
+    assert_int_equal(read_on(stream), STATUS_OK); /* still open, so still the old file */
     token_cache_release(files.cache);
     fails(read_on(stream), "shard-0003.h5: has been changed since this run began");
     assert_int_equal(unlink(path), 0);
@@ -241,7 +241,7 @@ static void tokens_outside_the_vocabulary_are_found(void **state)
     (void)state;
     struct stream_files files;
     stream_files_make(&files, CHUNK_BYTES);
-    files.encoding.end = END - 1; /* of a million tokens some have this number */
+    files.encoding.end = END - 1; /* of a million tokens some have this value */
     struct stream *stream = stream_files_stream(&files, 4);
     fails(read_on(stream), "/tokens: 59999 at ");
     stream_close(stream);
@@ -260,7 +260,7 @@ static struct h5_chunks find_chunks(const char *path)
     return chunks;
 }
 
-/* Against what the library has written, checksums included. */
+/* Compared with the bytes that the library has written, including checksums. */
 static void check_chunks(size_t length, const token *written)
 {
     static token read[H5_CHUNK + 2];
@@ -290,7 +290,7 @@ static void check_chunks(size_t length, const token *written)
     h5_chunks_free(&chunks);
 }
 
-/* Lengths about a chunk's; random values, and those at which sums overflow or stay 0. */
+/* Lengths near a chunk's; random values, and values at which sums overflow or stay 0. */
 static void chunks_hold_what_the_library_wrote(void **state)
 {
     (void)state;

@@ -54,7 +54,7 @@ static enum status make_corpus(struct corpus *corpus)
     return status;
 }
 
-static void note_status(struct corpus *corpus, enum status status)
+static void record_status(struct corpus *corpus, enum status status)
 {
     if (corpus->status == STATUS_OK)
         corpus->status = status;
@@ -66,8 +66,8 @@ static void read_files(void *context)
     struct corpus *corpus = context;
     for (size_t i = 0; i < PIECES; i++) {
         midi_free(&corpus->files[i]);
-        note_status(corpus, midi_read(corpus->bytes[i], corpus->sizes[i], &no_limits,
-                                      &corpus->files[i]));
+        record_status(corpus, midi_read(corpus->bytes[i], corpus->sizes[i], &no_limits,
+                                        &corpus->files[i]));
     }
 }
 
@@ -77,8 +77,8 @@ static void encode_files(void *context)
     const struct encoding *encoding = corpus->encoding;
     for (size_t i = 0; i < PIECES; i++) {
         corpus->tokens.count = 0;
-        note_status(corpus,
-                    encoding->encode(encoding, &corpus->files[i].notes, &corpus->tokens));
+        record_status(
+            corpus, encoding->encode(encoding, &corpus->files[i].notes, &corpus->tokens));
     }
 }
 

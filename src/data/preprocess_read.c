@@ -216,11 +216,11 @@ static enum status read_batch(struct reader *reader, struct comm_counter *counte
 
 static void show_progress(struct reader *reader, size_t assigned)
 {
-    char note[64];
+    char rate[64];
     double seconds = clock_seconds() - reader->progress.started;
-    snprintf(note, sizeof note, "%.1f MB/s per rank",
+    snprintf(rate, sizeof rate, "%.1f MB/s per rank",
              (double)reader->bytes / 1e6 / (seconds > 1e-3 ? seconds : 1e-3));
-    progress_update(&reader->progress, assigned, note);
+    progress_update(&reader->progress, assigned, rate);
 }
 
 static size_t batch_size(size_t files, int ranks)

@@ -48,7 +48,8 @@ struct encoding_grid {
 };
 
 /* The state of a piece so far, which determines the tokens that the sampler can draw
- * next. A plain value that can be copied. */
+ * next. A plain value that can be copied. Callers read `seconds` and `onsets`; an
+ * encoding uses the other members as it needs. */
 struct grammar {
     double seconds;        /* covered by the tokens so far */
     uint64_t time;         /* the same in steps: 10 ms, or the grid's; exact */

@@ -16,7 +16,7 @@ struct onset { /* a note on the grid; start < end, in steps from the piece's fir
 struct onsets { /* by start; zero-initialise; free with onsets_free */
     struct onset *items;
     size_t count;
-    uint32_t first; /* the step before onsets_normalise of what is now step 0 */
+    uint32_t first; /* original step of what onsets_normalise has made step 0 */
 };
 
 enum { CHANNELS = 16 };

@@ -62,9 +62,9 @@ struct sampler_batch {
     int count;           /* pieces, >= 1 */
     const token *primer; /* [primer_count], fed first */
     size_t primer_count; /* 0: no primer */
-    /* The pieces begin with the primer. Otherwise their time 0 is its end, and a note that
-     * began in it is not part of them, even if it still sounds (in the pianoroll, such a
-     * key begins at 0). */
+    /* The pieces begin with the primer. Otherwise their time 0 is its end, and a note
+     * that began in it is not part of them, even if it still sounds (in the pianoroll,
+     * such a key begins at 0). */
     bool keep_primer;
 };
 
