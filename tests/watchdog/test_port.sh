@@ -7,7 +7,7 @@ tutti=$(realpath "$1")
 example=$(dirname "$tutti")/tests/watchdog_example
 faults=$(dirname "$tutti")/tests/librandom_faults.so
 here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tiny_run.sh"
+. "$here/../tiny_run.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -94,7 +94,7 @@ for ranks in 1 3; do
     code=$?
     # the launcher of MPICH may add up the codes of several ranks
     [ $code = 2 ] || { cat log.txt >&2; fail "an unknown interface: exit code $code"; }
-    [ "$(grep -c "^tutti: .*run.interface = nosuch9: .*there are: .*lo 127\.0\.0\.1" log.txt)" = 1 ] ||
+    [ "$(grep -c "^tutti: .*run.interface = nosuch9: .*available: .*lo 127\.0\.0\.1" log.txt)" = 1 ] ||
         { cat log.txt >&2; fail "an unknown interface: not one message"; }
     [ ! -e runs/nosuch/checkpoints ] || fail "an unknown interface: a run has begun"
 done
