@@ -1,4 +1,4 @@
-/* Shared by comm*.c.
+/* Shared by the sources of comm.
  *
  *     comm.c              failures of MPI, communicators, ranks and hosts
  *     comm_open.c         starting MPI; which ranks share a node

@@ -1,4 +1,4 @@
-/* watchdog: opening, closing, and what the training tells it. */
+/* watchdog: opening and closing; the public functions. */
 #include "watchdog.h"
 
 #include <errno.h>
@@ -20,9 +20,10 @@ static const double pending_seconds = 5;
 
 /* ---- set-up ---- */
 
-/* One descriptor a rank, and some for everything else. Returns for how many ranks there
- * is room: the training must not lack them for the watchdog's sake. */
-static int make_room(int ranks)
+/* Raises the limit to one descriptor per rank plus some for everything else. Returns the
+ * number of ranks that may connect: the training must not run out of descriptors because
+ * of the watchdog. */
+static int raise_descriptor_limit(int ranks)
 {
     const rlim_t others = 128;
     struct rlimit limit;
@@ -39,12 +40,12 @@ static int make_room(int ranks)
     return limit.rlim_cur > others ? (int)(limit.rlim_cur - others) : 0;
 }
 
-static struct watchdog_member *new_members(int count)
+static struct watchdog_peer *new_peers(int count)
 {
-    struct watchdog_member *members = calloc((size_t)count, sizeof *members);
-    for (int i = 0; members && i < count; i++)
-        members[i].link.socket = -1;
-    return members;
+    struct watchdog_peer *peers = calloc((size_t)count, sizeof *peers);
+    for (int i = 0; peers && i < count; i++)
+        peers[i].link.socket = -1;
+    return peers;
 }
 
 static struct watchdog_pending *new_pending(void)
@@ -60,12 +61,12 @@ void watchdog_free(struct watchdog *watchdog)
     if (!watchdog)
         return;
     watchdog_stop_listening(watchdog);
-    for (int i = 0; watchdog->members && i < watchdog->count; i++)
-        watchdog_link_close(&watchdog->members[i].link);
+    for (int i = 0; watchdog->peers && i < watchdog->count; i++)
+        watchdog_link_close(&watchdog->peers[i].link);
     if (watchdog->wake >= 0)
         close(watchdog->wake);
     pthread_mutex_destroy(&watchdog->lock);
-    free(watchdog->members);
+    free(watchdog->peers);
     free(watchdog->pending);
     free(watchdog->directory);
     free(watchdog);
@@ -73,12 +74,12 @@ void watchdog_free(struct watchdog *watchdog)
 
 static bool allocate(struct watchdog *watchdog, const char *directory)
 {
-    bool listens = watchdog->hub && watchdog->ranks > 1;
-    watchdog->count = watchdog->hub ? watchdog->ranks : 1;
-    watchdog->members = new_members(watchdog->count);
+    bool listens = watchdog->is_coordinator && watchdog->ranks > 1;
+    watchdog->count = watchdog->is_coordinator ? watchdog->ranks : 1;
+    watchdog->peers = new_peers(watchdog->count);
     watchdog->pending = listens ? new_pending() : NULL;
     watchdog->directory = strdup(directory);
-    return watchdog->members && watchdog->directory && (watchdog->pending || !listens);
+    return watchdog->peers && watchdog->directory && (watchdog->pending || !listens);
 }
 
 struct watchdog *watchdog_create(int rank, int ranks, const char *host,
@@ -88,8 +89,8 @@ struct watchdog *watchdog_create(int rank, int ranks, const char *host,
     if (!watchdog)
         return NULL;
     watchdog->rank = rank;
-    watchdog->ranks = watchdog->room = ranks;
-    watchdog->hub = rank == 0;
+    watchdog->ranks = watchdog->max_connections = ranks;
+    watchdog->is_coordinator = rank == 0;
     watchdog->launcher = ranks > 1 ? getppid() : 0;
     watchdog->pending_seconds = pending_seconds;
     watchdog->wake = -1;
@@ -97,7 +98,7 @@ struct watchdog *watchdog_create(int rank, int ranks, const char *host,
         watchdog->listeners[i] = -1;
     pthread_mutex_init(&watchdog->lock, NULL);
     watchdog_process_self(&watchdog->self, rank, host);
-    watchdog->mine.process = watchdog->self;
+    watchdog->own.process = watchdog->self;
     if (allocate(watchdog, directory))
         return watchdog;
     watchdog_free(watchdog);
@@ -118,7 +119,7 @@ static enum status create(struct comm *comm, const struct watchdog_request *requ
     return STATUS_OK;
 }
 
-/* A file of an earlier run must not pass for one of this. */
+/* A file of an earlier run must not be taken for one of this run. */
 static void remove_old_report(const char *directory)
 {
     char *path = path_join(directory, "root-cause.txt");
@@ -127,14 +128,15 @@ static void remove_old_report(const char *directory)
     free(path);
 }
 
-static void be_known_to_self(struct watchdog *watchdog)
+static void init_own_peer(struct watchdog *watchdog)
 {
-    watchdog->members[0].process = watchdog->self;
-    watchdog->members[0].known = true;
-    watchdog->members[0].heard = clock_seconds();
+    watchdog->peers[0].process = watchdog->self;
+    watchdog->peers[0].known = true;
+    watchdog->peers[0].last_heartbeat = clock_seconds();
 }
 
-/* Ranks on one host need no other network than its loopback. Collective. */
+/* *spread: the ranks don't all share a network namespace, so loopback is not enough.
+ * Collective. */
 static enum status find_spread(struct comm *comm, bool *spread)
 {
     uint64_t own = watchdog_network(comm_host(comm)), first = own;
@@ -146,11 +148,11 @@ static enum status find_spread(struct comm *comm, bool *spread)
     return status;
 }
 
-/* Without a secret nobody could be told from a stranger, so nobody is invited. */
+/* Without a secret no rank could be authenticated, so none is invited. */
 static void listen_with_secret(struct watchdog *watchdog,
                                struct watchdog_invitation *invitation)
 {
-    watchdog->room = make_room(watchdog->ranks);
+    watchdog->max_connections = raise_descriptor_limit(watchdog->ranks);
     if (watchdog_random(invitation->secret, sizeof invitation->secret)) {
         watchdog_listen(invitation, watchdog->listeners);
         return;
@@ -165,12 +167,12 @@ static enum status invite(struct watchdog *watchdog,
                           struct watchdog_invitation *invitation)
 {
     const char *interface = request->interface ? request->interface : "";
-    enum status status = watchdog_choose(interface, spread, invitation);
+    enum status status = watchdog_choose_addresses(interface, spread, invitation);
     if (status != STATUS_OK)
         return status;
     invitation->network = watchdog_network(watchdog->self.host);
     watchdog_copy(invitation->command, sizeof invitation->command, request->command);
-    be_known_to_self(watchdog);
+    init_own_peer(watchdog);
     remove_old_report(watchdog->directory);
     if (watchdog->ranks > 1)
         listen_with_secret(watchdog, invitation);
@@ -180,7 +182,7 @@ static enum status invite(struct watchdog *watchdog,
 static enum status start_thread(struct watchdog *watchdog)
 {
     enum { STACK = 1 << 18 };
-    /* a fault of the thread's own is to be told like any other */
+    /* a fault of the thread itself is reported like any other */
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
     sigset_t all, before;
     pthread_attr_t attributes;
@@ -199,34 +201,39 @@ static enum status start_thread(struct watchdog *watchdog)
                                    strerror(code));
 }
 
-/* ---- the others' way to rank 0 ---- */
+/* ---- the other ranks ---- */
 
-static bool reach_hub(struct watchdog *watchdog,
-                      const struct watchdog_invitation *invitation, char *reason,
-                      size_t size)
+static bool join_coordinator(struct watchdog *watchdog,
+                             const struct watchdog_invitation *invitation, char *reason,
+                             size_t size)
 {
     struct watchdog_frame join = {0};
-    struct watchdog_member *hub = &watchdog->members[0];
-    const struct watchdog_frame *welcome = &hub->link.frame;
+    struct watchdog_peer *coordinator = &watchdog->peers[0];
+    const struct watchdog_frame *welcome = &coordinator->link.frame;
     watchdog_frame_fill(&join, WATCHDOG_JOIN, &watchdog->self);
     watchdog_copy(join.text, sizeof join.text, watchdog->self.host);
     if (invitation->count == 0) {
         snprintf(reason, size, "%s", invitation->reason);
         return false;
     }
-    if (!watchdog_connect(invitation, &join, connect_seconds, &hub->link, reason, size))
+    if (!watchdog_connect(invitation, &join, connect_seconds, &coordinator->link, reason,
+                          size))
         return false;
-    hub->process = (struct watchdog_process){
-        .rank = 0, .pid = welcome->pid, .place = welcome->place, .born = welcome->born};
-    watchdog_copy(hub->process.host, sizeof hub->process.host, welcome->text);
-    hub->known = true;
-    hub->heard = clock_seconds();
-    hub->phase = (enum phase)welcome->phase;
-    watchdog->heir = 1;
+    coordinator->process =
+        (struct watchdog_process){.rank = 0,
+                                  .pid = welcome->pid,
+                                  .pid_namespace = welcome->pid_namespace,
+                                  .start_time = welcome->start_time};
+    watchdog_copy(coordinator->process.host, sizeof coordinator->process.host,
+                  welcome->text);
+    coordinator->known = true;
+    coordinator->last_heartbeat = clock_seconds();
+    coordinator->phase = (enum phase)welcome->phase;
+    watchdog->successor = 1;
     return true;
 }
 
-/* Says once which rank nobody watches. Collective. */
+/* One warning for all ranks that are not watched. Collective. */
 static void warn_unwatched(struct comm *comm, const struct watchdog *watchdog,
                            bool reached, const char *reason)
 {
@@ -237,24 +244,58 @@ static void warn_unwatched(struct comm *comm, const struct watchdog *watchdog,
     if (status != STATUS_OK || unwatched[0] == 0)
         return;
     if (!reached && watchdog->rank == first)
-        status_fail(STATUS_FAILED,
-                    "not watched: %lld of %d ranks can't reach rank 0 by TCP, first this "
-                    "one: %s; the run continues, but nobody will report why they died "
-                    "or that they hang",
-                    (long long)unwatched[0], watchdog->ranks, reason);
+        status_fail(
+            STATUS_FAILED,
+            "not watched: %lld of %d ranks can't reach rank 0 by TCP, this one "
+            "first: %s; the run continues, but their deaths and hangs will not be "
+            "reported",
+            (long long)unwatched[0], watchdog->ranks, reason);
     status =
         comm_agree(comm, !reached && watchdog->rank == first ? STATUS_FAILED : STATUS_OK);
     if (status != STATUS_OK)
         log_warn("%s", status_message());
 }
 
-/* ---- what others call ---- */
+/* ---- opening ---- */
 
 static void wake(struct watchdog *watchdog)
 {
     const uint64_t one = 1;
     ssize_t put = write(watchdog->wake, &one, sizeof one);
-    (void)put; /* it fails only where the thread is about to wake anyway */
+    (void)put; /* fails only if the thread is about to wake anyway */
+}
+
+/* Creates the watchdog and passes rank 0's invitation to all ranks. Collective. */
+static enum status exchange_invitation(struct comm *comm,
+                                       const struct watchdog_request *request,
+                                       struct watchdog_invitation *invitation,
+                                       struct watchdog **out)
+{
+    bool spread = false;
+    enum status status = comm_agree(comm, create(comm, request, out));
+    if (status == STATUS_OK)
+        status = find_spread(comm, &spread);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, (*out)->is_coordinator
+                                      ? invite(*out, request, spread, invitation)
+                                      : STATUS_OK);
+    if (status == STATUS_OK)
+        status = comm_broadcast(comm, invitation, sizeof *invitation);
+    return status;
+}
+
+/* False, with a reason, if rank 0 can't be reached: this rank then coordinates itself. */
+static bool connect_to_run(struct watchdog *watchdog,
+                           const struct watchdog_invitation *invitation, char *reason,
+                           size_t size)
+{
+    memcpy(watchdog->secret, invitation->secret, sizeof watchdog->secret);
+    watchdog_copy(watchdog->command, sizeof watchdog->command, invitation->command);
+    if (watchdog->is_coordinator || join_coordinator(watchdog, invitation, reason, size))
+        return true;
+    watchdog->is_coordinator = true;
+    init_own_peer(watchdog);
+    return false;
 }
 
 enum status watchdog_open(struct comm *comm, const struct watchdog_request *request,
@@ -262,38 +303,23 @@ enum status watchdog_open(struct comm *comm, const struct watchdog_request *requ
 {
     struct watchdog_invitation invitation = {0};
     char reason[WATCHDOG_TEXT] = "";
-    bool spread = false;
-    enum status status = comm_agree(comm, create(comm, request, out));
-    if (status == STATUS_OK)
-        status = find_spread(comm, &spread);
-    if (status == STATUS_OK)
-        status = comm_agree(comm, (*out)->hub ? invite(*out, request, spread, &invitation)
-                                              : STATUS_OK);
-    if (status == STATUS_OK)
-        status = comm_broadcast(comm, &invitation, sizeof invitation);
+    enum status status = exchange_invitation(comm, request, &invitation, out);
     if (status != STATUS_OK) {
         watchdog_free(*out);
         *out = NULL;
         return status;
     }
     struct watchdog *watchdog = *out;
-    memcpy(watchdog->secret, invitation.secret, sizeof watchdog->secret);
-    watchdog_copy(watchdog->command, sizeof watchdog->command, invitation.command);
-    bool reached =
-        watchdog->hub || reach_hub(watchdog, &invitation, reason, sizeof reason);
-    if (!reached) {
-        watchdog->hub = true;
-        be_known_to_self(watchdog);
-    }
+    bool reached = connect_to_run(watchdog, &invitation, reason, sizeof reason);
     status = comm_agree(comm, start_thread(watchdog));
     if (status != STATUS_OK) {
         watchdog_close(watchdog);
         *out = NULL;
         return status;
     }
-    atomic_store(&watchdog->gathered, true);
+    atomic_store(&watchdog->all_joined, true);
     wake(watchdog);
-    watchdog_words_begin(watchdog);
+    watchdog_crash_handler_install(watchdog);
     if (watchdog->ranks > 1)
         warn_unwatched(comm, watchdog, reached, reason);
     return STATUS_OK;
@@ -306,11 +332,11 @@ void watchdog_checkpoint(struct watchdog *watchdog, const char *path)
     pthread_mutex_lock(&watchdog->lock);
     watchdog_copy(watchdog->checkpoint, sizeof watchdog->checkpoint, path);
     pthread_mutex_unlock(&watchdog->lock);
-    atomic_store(&watchdog->news, true);
+    atomic_store(&watchdog->urgent, true);
     wake(watchdog);
 }
 
-/* ---- the same without a run, for tutti doctor ---- */
+/* ---- without a run, for tutti doctor ---- */
 
 enum status watchdog_probe(struct comm *comm, const char *interface, int *error,
                            char *addresses, size_t size)
@@ -323,14 +349,15 @@ enum status watchdog_probe(struct comm *comm, const char *interface, int *error,
     enum status status = find_spread(comm, &spread);
     if (status == STATUS_OK)
         status = comm_agree(
-            comm, listens ? watchdog_choose(interface, spread, &invitation) : STATUS_OK);
+            comm, listens ? watchdog_choose_addresses(interface, spread, &invitation)
+                          : STATUS_OK);
     if (status != STATUS_OK)
         return status;
     if (listens)
         watchdog_listen(&invitation, listeners);
     status = comm_broadcast(comm, &invitation, sizeof invitation);
     if (status == STATUS_OK && !listens)
-        *error = watchdog_try(&invitation, comm_host(comm), connect_seconds);
+        *error = watchdog_try_connect(&invitation, comm_host(comm), connect_seconds);
     watchdog_addresses_text(&invitation, addresses, size);
     comm_barrier(comm);
     for (int i = 0; listens && i < invitation.count; i++)
@@ -343,7 +370,7 @@ void watchdog_close(struct watchdog *watchdog)
     if (!watchdog)
         return;
     atomic_store(&watchdog->closing, true);
-    watchdog_words_end();
+    watchdog_crash_handler_remove();
     if (watchdog->started) {
         wake(watchdog);
         pthread_join(watchdog->thread, NULL);

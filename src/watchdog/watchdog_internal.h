@@ -1,19 +1,21 @@
-/* Shared by watchdog*.c.
+/* Shared by the sources of watchdog.
  *
- *     watchdog.c          opening and closing; what others call
- *     watchdog_thread.c   the thread: heartbeats, deaths, the end
- *     watchdog_listen.c   on which addresses rank 0 listens
- *     watchdog_connect.c  how another rank connects to it
- *     watchdog_join.c     how rank 0 admits those who connect
- *     watchdog_wire.c     frames and greetings as bytes, and their authentication
- *     watchdog_link.c     sockets that never wait
- *     watchdog_judge.c    who hangs
- *     watchdog_report.c   the block "root cause", on stderr and as a file
- *     watchdog_words.c    crash messages of this process: fatal signals, exit
- *     watchdog_process.c  processes of this host, by /proc
+ *     watchdog.c  opening and closing; the public functions
+ *     thread.c    the thread: poll loop, heartbeats, hang detection
+ *     receive.c   the frames of other ranks
+ *     shutdown.c  reports the root cause and ends the ranks
+ *     listen.c    the addresses on which rank 0 listens
+ *     connect.c   how another rank connects to it
+ *     join.c      how rank 0 admits connections
+ *     wire.c      frames and greetings as bytes, and their authentication
+ *     link.c      nonblocking connections
+ *     hang.c      the hang detector
+ *     report.c    the root-cause report, on stderr and in the file
+ *     crash.c     the crash handler of this process: fatal signals, exit, abort
+ *     process.c   processes of this host, through /proc
  *
- * Rank 0 is the hub; every other rank has one link, to it. A rank without a link, for it
- * is the only one or can't reach rank 0, is a hub for itself alone.
+ * Rank 0 is the coordinator; every other rank has one connection, to it. A rank without a
+ * connection, as the only rank or because it can't reach rank 0, coordinates only itself.
  */
 #ifndef TUTTI_WATCHDOG_WATCHDOG_INTERNAL_H
 #define TUTTI_WATCHDOG_WATCHDOG_INTERNAL_H
@@ -32,43 +34,44 @@ enum { WATCHDOG_HOST = 128, WATCHDOG_TEXT = 384, WATCHDOG_COMMAND = 4096 };
 
 /* ---- processes ---- */
 
-/* What tells a process from all others: a pid means something in its place only. */
+/* Identifies a process among all hosts: a pid is unique only in its namespace and only
+ * until it is reused. */
 struct watchdog_process {
     int32_t rank, pid;
-    uint64_t place; /* kernel and pid namespace; 0: not known */
-    uint64_t born;  /* start time, clock ticks since boot */
+    uint64_t pid_namespace; /* hash of boot and pid namespace; 0: unknown */
+    uint64_t start_time;    /* clock ticks since boot */
     char host[WATCHDOG_HOST];
 };
 
-/* What /proc says of a process. */
+/* The state of a process in /proc. */
 struct watchdog_proc {
-    char state;    /* 'R', 'S', 'T', 'Z' ...; 0: it is not there, or elsewhere */
-    int exit_code; /* as waitpid gives it, once it is ending; 0: not known */
+    char state;    /* 'R', 'S', 'T', 'Z' ...; 0: no such process on this host */
+    int exit_code; /* as of waitpid, once the process is exiting; 0: unknown */
 };
 
-/* Ranks with equal values reach each other by the loopback addresses: a hash of host,
- * boot and network namespace. 0: not known. */
+/* A hash of host, boot and network namespace: ranks with equal values reach each other on
+ * loopback addresses. 0: unknown. */
 uint64_t watchdog_network(const char *host);
 void watchdog_process_self(struct watchdog_process *out, int rank, const char *host);
 struct watchdog_proc watchdog_process_look(const struct watchdog_process *process);
-/* SIGKILL, if it is on this host and still the same process. */
+/* Sends SIGKILL if the process is on this host and the pid has not been reused. */
 void watchdog_process_kill(const struct watchdog_process *process);
-/* The same for one on another host, where srun has started all `ranks`: Slurm is asked to
- * end the step. Doesn't wait. mpirun does so by itself. */
-void watchdog_process_kill_far(const struct watchdog_process *process, int ranks);
+/* For a process on another host of a step in which srun started all `ranks`: asks Slurm
+ * to end the step, without waiting. mpirun ends its ranks by itself. */
+void watchdog_process_kill_remote(const struct watchdog_process *process, int ranks);
 
-/* ---- the wire (see watchdog.h for the protocol) ---- */
+/* ---- wire format (see watchdog.h for the protocol) ---- */
 
 enum watchdog_kind {
-    WATCHDOG_JOIN = 1, /* the first frame of a rank; text: host */
-    WATCHDOG_WELCOME,  /* rank 0's answer; text: host */
-    WATCHDOG_FULL,     /* or this one: it may hold no more connections */
-    WATCHDOG_ALIVE,    /* rank 0's text: the last checkpoint */
+    WATCHDOG_JOIN = 1, /* first frame of a rank; text: host */
+    WATCHDOG_WELCOME,  /* rank 0's reply; text: host */
+    WATCHDOG_FULL,     /* rank 0's reply if it may hold no more connections */
+    WATCHDOG_ALIVE,    /* heartbeat; rank 0's text: the last checkpoint */
     WATCHDOG_SIGNAL,   /* crash message; number: the signal */
     WATCHDOG_EXIT,     /* crash message; number: the exit code */
-    WATCHDOG_FAILED,   /* crash message; text: why */
-    WATCHDOG_BYE,      /* all ranks have agreed to leave */
-    WATCHDOG_END,      /* leave at once; number: kill the process described */
+    WATCHDOG_FAILED,   /* crash message; text: why the rank ends all ranks */
+    WATCHDOG_BYE,      /* all ranks have agreed to end */
+    WATCHDOG_END,      /* exit at once; number: first kill the process described */
     WATCHDOG_KINDS
 };
 
@@ -76,19 +79,18 @@ struct watchdog_frame {
     int32_t kind; /* enum watchdog_kind */
     int32_t rank, pid;
     int32_t number;
-    uint64_t place, born;
+    uint64_t pid_namespace, start_time;
     int64_t step;
-    double still;  /* seconds since anything has moved */
-    int32_t phase; /* enum phase */
-    int32_t heir;  /* ALIVE of rank 0: who reports when rank 0 can't */
+    double idle;       /* seconds since the last progress */
+    int32_t phase;     /* enum phase */
+    int32_t successor; /* from rank 0: the rank that reports if rank 0 can't */
     char text[WATCHDOG_TEXT];
 };
 
 enum watchdog_greeting_kind { WATCHDOG_HELLO = 1, WATCHDOG_CHALLENGE };
 
 enum {
-    WATCHDOG_SECRET =
-        32, /* bytes of the run's key, and of the two keys of a connection */
+    WATCHDOG_SECRET = 32, /* bytes of the run's secret, and of the keys of a connection */
     WATCHDOG_NONCE = 16,
     WATCHDOG_TAG = 16,
     WATCHDOG_GREETING_BYTES = 32 + WATCHDOG_TAG,
@@ -97,22 +99,23 @@ enum {
 
 struct watchdog_greeting {
     int32_t kind; /* enum watchdog_greeting_kind */
-    int32_t rank; /* of the one that connects, both ways */
+    int32_t rank; /* the rank that connects, in both directions */
     uint8_t nonce[WATCHDOG_NONCE];
 };
 
-/* The phase and step of now; all else as given. Safe in a signal handler. */
+/* Fills in this process, its current phase and step, and `kind`; leaves the rest. Safe in
+ * a signal handler. */
 void watchdog_frame_fill(struct watchdog_frame *frame, enum watchdog_kind kind,
                          const struct watchdog_process *self);
-/* As strncpy, and always ends with a null. Safe in a signal handler. */
+/* Copies at most size - 1 bytes and terminates with a null. Safe in a signal handler. */
 void watchdog_copy(char *to, size_t size, const char *from);
 
-/* Unpredictable bytes of the system. False, with errno, if it has none to give. */
+/* Unpredictable bytes from the kernel. False, with errno, if it has none. */
 bool watchdog_random(void *bytes, size_t size);
 
-/* wire[WATCHDOG_GREETING_BYTES], authenticated with the run's secret; an answer is also
- * bound to the nonce that it answers (NULL: none). Reading is false unless all of it is
- * right. */
+/* wire[WATCHDOG_GREETING_BYTES], authenticated with the run's secret. A reply is also
+ * bound to the nonce that it answers (NULL: none). Reading returns false unless kind and
+ * tag are right. */
 void watchdog_greeting_write(const struct watchdog_greeting *greeting,
                              const uint8_t *secret, const uint8_t *answered,
                              uint8_t *wire);
@@ -120,50 +123,52 @@ bool watchdog_greeting_read(const uint8_t *wire, enum watchdog_greeting_kind kin
                             const uint8_t *secret, const uint8_t *answered,
                             struct watchdog_greeting *greeting);
 
-/* The keys of a connection, one for each direction, from the run's secret, the rank and
- * both nonces. */
+/* The keys of a connection, one per direction, derived from the run's secret, the rank
+ * and both nonces. */
 struct watchdog_keys {
-    uint8_t to_hub[WATCHDOG_SECRET], from_hub[WATCHDOG_SECRET];
+    uint8_t to_coordinator[WATCHDOG_SECRET], from_coordinator[WATCHDOG_SECRET];
 };
 struct watchdog_keys watchdog_session_keys(const uint8_t *secret, int32_t rank,
                                            const uint8_t *hello,
                                            const uint8_t *challenge);
 
-/* wire[WATCHDOG_FRAME_BYTES]. `counter` is of this connection and direction, and grows.
- * Writing is safe in a signal handler. Reading is false unless the tag is right, the
- * counter is above *last, which then becomes it, and every field is within its range;
- * frame->text then ends with a null. */
+/* wire[WATCHDOG_FRAME_BYTES]. `counter` counts the frames of one connection and
+ * direction. Writing is safe in a signal handler. Reading returns false unless the tag is
+ * right, the counter exceeds *last (which it then replaces) and every field is within its
+ * range; frame->text is then null-terminated. */
 void watchdog_frame_write(const struct watchdog_frame *frame, uint64_t counter,
                           const uint8_t *key, uint8_t *wire);
 bool watchdog_frame_read(const uint8_t *wire, const uint8_t *key, uint64_t *last,
                          struct watchdog_frame *frame);
 
-/* ---- links ---- */
+/* ---- links: nonblocking connections ---- */
 
 struct watchdog_link {
     int socket; /* -1: none */
     size_t filled, unsent;
     uint8_t send_key[WATCHDOG_SECRET], receive_key[WATCHDOG_SECRET];
     _Atomic uint64_t sent; /* counter of the last frame; a signal handler sends, too */
-    uint64_t received;
-    uint8_t in[WATCHDOG_FRAME_BYTES];  /* `filled` bytes of what is coming */
-    uint8_t out[WATCHDOG_FRAME_BYTES]; /* its last `unsent` bytes */
+    uint64_t received;     /* counter of the last frame */
+    uint8_t in[WATCHDOG_FRAME_BYTES];  /* `filled` bytes of an incoming frame */
+    uint8_t out[WATCHDOG_FRAME_BYTES]; /* the last `unsent` bytes are still to be sent */
     struct watchdog_frame frame;       /* the last one received */
 };
 
-/* Never waits; what doesn't fit is kept, and while it is, frames are dropped. */
+/* Never blocks. Bytes that the socket doesn't take are kept, and until they are sent
+ * further frames are dropped. */
 void watchdog_link_send(struct watchdog_link *link, const struct watchdog_frame *frame);
-/* For signal handlers: once, past what is kept. True if anything was sent. */
+/* For signal handlers: one attempt, which skips the bytes kept. True if anything was
+ * sent. */
 bool watchdog_link_send_now(struct watchdog_link *link,
                             const struct watchdog_frame *frame);
-/* Never waits. 1: link->in holds `size` bytes; 0: not yet; -1: the other end is gone
- * (errno, or 0 for a plain end). */
+/* Never blocks. 1: link->in holds `size` bytes; 0: not yet; -1: the connection is closed
+ * (errno, or 0 if the other end closed it). */
 int watchdog_link_fill(struct watchdog_link *link, size_t size);
 /* The same for a frame, into link->frame; -1 with EPROTO if it is not authentic. */
 int watchdog_link_receive(struct watchdog_link *link);
 void watchdog_link_close(struct watchdog_link *link);
 
-/* ---- how the ranks come together ---- */
+/* ---- connecting ---- */
 
 enum { WATCHDOG_ADDRESSES = 16 };
 struct watchdog_address {
@@ -173,173 +178,208 @@ struct watchdog_address {
     uint8_t bytes[16];
 };
 
-/* What rank 0 tells the others by MPI. */
+/* Broadcast by rank 0 over MPI. */
 struct watchdog_invitation {
     uint8_t secret[WATCHDOG_SECRET]; /* of the run; never sent over TCP */
     uint64_t network;                /* rank 0's watchdog_network */
     int32_t count;                   /* 0: rank 0 can't listen */
     struct watchdog_address addresses[WATCHDOG_ADDRESSES];
     char command[WATCHDOG_COMMAND];
-    char reason[WATCHDOG_TEXT]; /* why it can't listen */
+    char reason[WATCHDOG_TEXT]; /* why rank 0 can't listen */
 };
 
-/* The addresses to listen on: those that `interface` names; if it is empty, loopback ones
- * unless the ranks are `spread` over several hosts; then those that MPI has been told to
- * use; then any. Fills addresses and count, or reason. STATUS_MISUSE if `interface` names
- * nothing of this host. */
-enum status watchdog_choose(const char *interface, bool spread,
-                            struct watchdog_invitation *invitation);
-/* Listens on each, at a port of the system's choice, and leaves out those where it can't:
- * listeners[0..count), the others -1. With none left, there is a reason. */
+/* Chooses the addresses to listen on: those that `interface` matches; if it is empty,
+ * loopback addresses unless the ranks are `spread` over several hosts; else those that
+ * MPI was told to use; else all. Sets count and addresses, or reason. STATUS_MISUSE if
+ * `interface` matches nothing on this host. */
+enum status watchdog_choose_addresses(const char *interface, bool spread,
+                                      struct watchdog_invitation *invitation);
+/* Listens on each address, at a port of the kernel's choice, and removes those that can't
+ * be listened on: listeners[0..count), the others -1. If none remains, sets reason. */
 void watchdog_listen(struct watchdog_invitation *invitation,
                      int listeners[WATCHDOG_ADDRESSES]);
-/* The addresses offered, as text. Returns it. */
+/* The addresses as text. Returns text. */
 const char *watchdog_addresses_text(const struct watchdog_invitation *invitation,
                                     char *text, size_t size);
 
-/* Connects to rank 0 and joins with that frame; link->frame is the welcome. False after
- * `seconds`, with a reason. */
+/* Connects to rank 0 and joins with that frame; link->frame is then the welcome. After
+ * `seconds` false, with a reason in reason[size]. */
 bool watchdog_connect(const struct watchdog_invitation *invitation,
                       const struct watchdog_frame *join, double seconds,
                       struct watchdog_link *link, char *reason, size_t size);
-/* 0 if rank 0 can be reached from `host`, this one; else errno. Sends nothing. */
-int watchdog_try(const struct watchdog_invitation *invitation, const char *host,
-                 double seconds);
+/* 0 if rank 0 can be reached from `host`, this one; else an errno. Sends nothing. */
+int watchdog_try_connect(const struct watchdog_invitation *invitation, const char *host,
+                         double seconds);
 
-/* ---- members and judgement ---- */
+/* ---- peers and the hang detector ---- */
 
-/* A rank as its hub sees it, or rank 0 as the others see it. */
-struct watchdog_member {
+/* A rank as the coordinator sees it, or rank 0 as the other ranks see it. */
+struct watchdog_peer {
     struct watchdog_process process;
     struct watchdog_link link;
-    bool known; /* it is watched: its frames come, or have come */
-    bool left;  /* it has said goodbye */
+    bool known; /* watched: it has sent a frame after joining */
+    bool left;  /* it has sent a goodbye */
     enum phase phase;
     int64_t step;
-    double still; /* when it was last heard */
-    double heard; /* clock_seconds */
+    double idle;           /* seconds, at the last heartbeat */
+    double last_heartbeat; /* clock_seconds */
 };
 
-enum watchdog_reason { /* of those found at one time, the later is rather the root */
-                       CAUSE_NONE,
-                       CAUSE_FAILED, /* it said that it ends all ranks */
-                       CAUSE_EXIT,   /* it said that it leaves */
-                       CAUSE_LOST,   /* its connection has ended without a word */
-                       CAUSE_SIGNAL, /* it said that a signal has come */
-                       CAUSE_ALL_WAIT,
-                       CAUSE_HANGS,
-                       CAUSE_UNHEARD,
-                       CAUSE_ORPHANED, /* the launcher is gone, and takes its ranks along */
+/* In increasing order: of several causes found at once, the largest is the likeliest root
+ * cause. */
+enum watchdog_reason {
+    CAUSE_NONE,
+    CAUSE_FAILED, /* it sent a message that it ends all ranks */
+    CAUSE_EXIT,   /* it sent a message that it exits */
+    CAUSE_LOST,   /* its connection was closed without a crash message */
+    CAUSE_SIGNAL, /* it sent a message that it got a fatal signal */
+    CAUSE_ALL_WAIT,
+    CAUSE_HANG,
+    CAUSE_SILENT,
+    CAUSE_ORPHANED, /* the launcher is gone, which ends its ranks */
 };
 
 struct watchdog_cause {
     enum watchdog_reason reason;
-    const struct watchdog_member *member; /* ALL_WAIT: the hub's own */
-    int number;                           /* signal, exit code, pid; 0: not known */
-    double seconds;                       /* HANGS, UNHEARD, ALL_WAIT */
+    const struct watchdog_peer *peer; /* ALL_WAIT: the coordinator's own */
+    int number;                       /* signal, exit code or pid; 0: unknown */
+    double seconds;                   /* HANG, SILENT, ALL_WAIT */
     char text[WATCHDOG_TEXT];
 };
 
-/* Looks for a rank that hangs at the time `now`. `ranks` is the size of the run. */
-struct watchdog_cause watchdog_judge(const struct watchdog_member *members, int count,
-                                     int ranks, double now, double hang_seconds);
+/* Finds a rank that hangs at time `now`. `ranks` is the size of the run. */
+struct watchdog_cause watchdog_find_hang(const struct watchdog_peer *peers, int count,
+                                         int ranks, double now, double hang_seconds);
 
 /* ---- the watchdog ---- */
 
-/* At most so many connections that have not joined: a flood must not take descriptors
- * that the training needs. */
+/* Limit of connections that have not joined: a flood must not take descriptors that the
+ * training needs. */
 enum { WATCHDOG_PENDING = 32 };
 struct watchdog_pending {
     struct watchdog_link link;
-    int32_t rank; /* 0: it has not sent a right hello yet */
-    double since; /* clock_seconds, when it was accepted */
+    int32_t rank; /* 0: no valid hello yet */
+    double since; /* clock_seconds when it was accepted */
 };
 
 struct watchdog {
     int rank, ranks;
-    pid_t launcher; /* the parent; 0: nobody in particular */
-    bool hub;
+    pid_t launcher; /* the parent process; 0: irrelevant */
+    bool is_coordinator;
     struct watchdog_process self;
     uint8_t secret[WATCHDOG_SECRET];
     double hang_seconds;
     char *directory;
     char command[WATCHDOG_COMMAND];
-    char checkpoint[WATCHDOG_TEXT]; /* "": none; under `lock` */
+    char checkpoint[WATCHDOG_TEXT]; /* "": none; guarded by `lock` */
     pthread_mutex_t lock;
 
-    int room; /* how many ranks the hub may hold a connection to */
-    int wake; /* eventfd */
+    int max_connections; /* of ranks, to the coordinator */
+    int wake;            /* eventfd */
     pthread_t thread;
     bool started;
-    atomic_bool news;     /* to be sent at once, not at the next tick */
-    atomic_bool gathered; /* every rank has joined or given up: no more listening */
+    atomic_bool urgent;     /* send a heartbeat at once, not at the next tick */
+    atomic_bool all_joined; /* every rank has joined or given up: stop listening */
     atomic_bool closing;
 
-    /* The thread's. Hub: [ranks], the first is its own; alone: its own; else rank 0's. */
-    struct watchdog_member *members;
+    /* Owned by the thread. Peers: the coordinator has [ranks], of which the first is
+     * itself; any other rank has one, rank 0; a rank alone has one, itself. */
+    struct watchdog_peer *peers;
     int count;
     int listeners[WATCHDOG_ADDRESSES]; /* -1: none */
-    struct watchdog_pending *pending; /* [WATCHDOG_PENDING] of the hub of several ranks */
-    double pending_seconds; /* a connection that has not joined then is closed */
-    int32_t heir;
-    double ticked;  /* clock_seconds of the last tick */
-    uint64_t moves; /* of phase_state, then */
-    double moved;   /* clock_seconds: when they last changed */
-    struct watchdog_member mine;
+    struct watchdog_pending *pending;  /* [WATCHDOG_PENDING]; NULL unless listening */
+    double pending_seconds;            /* until a pending connection is closed */
+    int32_t successor;
+    double last_tick;     /* clock_seconds */
+    uint64_t moves;       /* of phase_state, when it last changed */
+    double last_progress; /* clock_seconds of that change */
+    struct watchdog_peer own;
 
-    /* Crash message of the hub's own process. */
-    struct watchdog_frame words;
-    atomic_bool spoken, told;
+    /* Crash message of the coordinator's own process. */
+    struct watchdog_frame crash_message;
+    atomic_bool crash_sent; /* to rank 0, or to the thread if this is the coordinator */
+    atomic_bool reported;
 };
 
-/* A watchdog of its own size, not yet connected or started; NULL without memory. */
+/* Neither connected nor started; NULL without memory. */
 struct watchdog *watchdog_create(int rank, int ranks, const char *host,
                                  const char *directory);
 void watchdog_free(struct watchdog *watchdog); /* NULL is fine */
 
 void *watchdog_run(void *argument); /* the struct watchdog */
 
-/* A frame of this process as it is now: its state, and its host or last checkpoint. */
+/* Updates this process's own row, as the rows of peers are updated by their frames. */
+void watchdog_update_self(struct watchdog *watchdog, double now);
+/* A frame with the current state of this process, and its host or the last checkpoint. */
 void watchdog_describe(struct watchdog *watchdog, enum watchdog_kind kind,
                        struct watchdog_frame *frame);
+void watchdog_send_to_all(struct watchdog *watchdog, const struct watchdog_frame *frame);
 
-/* ---- joining: the hub's side, on its thread ---- */
+/* ---- joining: the coordinator's side, on its thread ---- */
 
-/* A connection can be accepted now. */
+/* True if a connection can be accepted now. */
 bool watchdog_can_accept(const struct watchdog *watchdog, double now);
 void watchdog_accept(struct watchdog *watchdog, int *listener);
 void watchdog_pending_read(struct watchdog *watchdog, struct watchdog_pending *pending);
 void watchdog_pending_expire(struct watchdog *watchdog, double now);
-/* Closes the listeners and all that has not joined. */
+/* Closes the listeners and all pending connections. */
 void watchdog_stop_listening(struct watchdog *watchdog);
+
+/* ---- receiving, on the thread ---- */
+
+/* Replaces *root by `other` if that is the likelier root cause. */
+void watchdog_keep_root(struct watchdog_cause *root, const struct watchdog_cause *other);
+/* The cause that a crash message names. */
+struct watchdog_cause watchdog_crash_cause(const struct watchdog_peer *peer,
+                                           const struct watchdog_frame *frame);
+/* Reads all frames of a connection, and its end. A cause found goes to *root. Ends this
+ * process if rank 0 says so. */
+void watchdog_read_peer(struct watchdog *watchdog, struct watchdog_peer *peer,
+                        struct watchdog_cause *root);
+
+/* ---- ending the run, on the thread ---- */
+
+/* True, with the cause, if the launcher is gone. A dying launcher ends its ranks one
+ * after the other, in any order. */
+bool watchdog_check_launcher(const struct watchdog *watchdog,
+                             struct watchdog_cause *cause);
+/* Reports the cause and ends the ranks, or on a rank other than the coordinator only this
+ * one. Doesn't return: it ends this process with _exit, as the main thread may be blocked
+ * in MPI or hang. */
+void watchdog_end_run(struct watchdog *watchdog, const struct watchdog_cause *cause)
+    __attribute__((noreturn));
+/* Ends this process because of WATCHDOG_END from rank 0. */
+void watchdog_end_process(struct watchdog *watchdog, const struct watchdog_frame *frame)
+    __attribute__((noreturn));
 
 /* ---- the report ---- */
 
-/* The block into text. Returns its length. */
-size_t watchdog_block(const struct watchdog_cause *cause, double now,
-                      const char *checkpoint, const char *command, char *text,
-                      size_t size);
+/* The report into text[size]. Returns its length. */
+size_t watchdog_format_report(const struct watchdog_cause *cause, double now,
+                              const char *checkpoint, const char *command, char *text,
+                              size_t size);
 
-/* Prints, then writes the file; waits no longer than a second for either. */
-void watchdog_tell(struct watchdog *watchdog, const char *text);
+/* Prints the text, then writes it to the file; waits at most a second for each. */
+void watchdog_report(struct watchdog *watchdog, const char *text);
 
-/* The same where several ranks have found it out, each for itself: only the first to
- * create the file prints. When the file can't be made, `fallback` does. */
-void watchdog_tell_once(struct watchdog *watchdog, const char *text, bool fallback);
+/* The same for a cause that several ranks have found independently: only the first to
+ * create the file prints; if the file can't be created, only the rank with `fallback`. */
+void watchdog_report_once(struct watchdog *watchdog, const char *text, bool fallback);
 
-/* True if the file is known to have been removed; false also when its file system doesn't
- * answer within a moment. */
-bool watchdog_is_gone(const char *path);
+/* True if the file is known to be gone; false also if its file system doesn't respond
+ * within 0.2 s. */
+bool watchdog_path_is_missing(const char *path);
 
 void watchdog_print(const char *text);
 const char *watchdog_signal_name(int number);
 
-/* ---- crash messages ---- */
+/* ---- the crash handler ---- */
 
-/* From now on what ends this process is sent to the hub. One watchdog per process. */
-void watchdog_words_begin(struct watchdog *watchdog);
-void watchdog_words_end(void);
-/* Seconds since a signal has asked this process to stop; 0: none has. */
+/* From now on this process sends a crash message to the coordinator when it ends. One
+ * watchdog per process. */
+void watchdog_crash_handler_install(struct watchdog *watchdog);
+void watchdog_crash_handler_remove(void);
+/* Seconds since a signal asked this process to stop; 0: none has. */
 double watchdog_stopping_seconds(void);
 
 #endif

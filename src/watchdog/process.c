@@ -1,8 +1,8 @@
-/* watchdog, processes: what Linux tells in /proc.
+/* watchdog, processes: identified and examined through /proc.
  *
- * A pid alone is no name: hosts have the same ones, containers of a host too, and they
- * are used again. So a process is known by kernel, pid namespace, pid and start time, and
- * nothing is killed unless all of them are right.
+ * A pid alone identifies no process: other hosts and other containers of this host use
+ * the same ones, and they are reused. So a process is identified by boot, pid namespace,
+ * pid and start time, and none is killed unless all of them match.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,8 +30,8 @@ static bool read_text(const char *path, char *text, size_t size)
     return got > 0;
 }
 
-/* The start of field `wanted`, or NULL. The second field is a name in parentheses and may
- * hold anything. */
+/* The start of field `wanted`, or NULL. The second field is a name in parentheses that
+ * may contain anything. */
 static const char *stat_field(const char *stat, int wanted)
 {
     const char *at = strrchr(stat, ')');
@@ -49,14 +49,15 @@ static bool read_stat(int32_t pid, char *stat, size_t size)
     return read_text(path, stat, size) && stat_field(stat, FIELD_START) != NULL;
 }
 
-static uint64_t started(const char *stat)
+static uint64_t start_time_of(const char *stat)
 {
-    uint64_t born = 0;
-    sscanf(stat_field(stat, FIELD_START), "%" SCNu64, &born);
-    return born;
+    uint64_t start_time = 0;
+    sscanf(stat_field(stat, FIELD_START), "%" SCNu64, &start_time);
+    return start_time;
 }
 
-/* A hash of the boot and of this process's namespace of one kind; 0: not known. */
+/* A hash of the boot, of this process's namespace of one kind, and of `host`; 0:
+ * unknown. */
 static uint64_t namespace_of(const char *path, const char *host)
 {
     char text[512];
@@ -81,20 +82,21 @@ void watchdog_process_self(struct watchdog_process *out, int rank, const char *h
     char stat[STAT_SIZE];
     *out = (struct watchdog_process){.rank = rank, .pid = (int32_t)getpid()};
     watchdog_copy(out->host, sizeof out->host, host);
-    uint64_t place = namespace_of("/proc/self/ns/pid", "");
-    if (place == 0 || !read_stat(out->pid, stat, sizeof stat))
+    uint64_t pid_namespace = namespace_of("/proc/self/ns/pid", "");
+    if (pid_namespace == 0 || !read_stat(out->pid, stat, sizeof stat))
         return;
-    out->place = place;
-    out->born = started(stat);
+    out->pid_namespace = pid_namespace;
+    out->start_time = start_time_of(stat);
 }
 
-/* Its /proc/PID/stat, if it is here and the same. */
+/* Reads /proc/PID/stat; false unless the process runs on this host and is the same. */
 static bool find(const struct watchdog_process *process, char *stat, size_t size)
 {
     struct watchdog_process self;
     watchdog_process_self(&self, 0, "");
-    return self.place != 0 && self.place == process->place && process->pid > 0 &&
-           read_stat(process->pid, stat, size) && started(stat) == process->born;
+    return self.pid_namespace != 0 && self.pid_namespace == process->pid_namespace &&
+           process->pid > 0 && read_stat(process->pid, stat, size) &&
+           start_time_of(stat) == process->start_time;
 }
 
 struct watchdog_proc watchdog_process_look(const struct watchdog_process *process)
@@ -112,7 +114,7 @@ struct watchdog_proc watchdog_process_look(const struct watchdog_process *proces
 
 extern char **environ;
 
-void watchdog_process_kill_far(const struct watchdog_process *process, int ranks)
+void watchdog_process_kill_remote(const struct watchdog_process *process, int ranks)
 {
     struct watchdog_process self;
     const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
@@ -120,14 +122,14 @@ void watchdog_process_kill_far(const struct watchdog_process *process, int ranks
     char name[64];
     pid_t pid;
     watchdog_process_self(&self, 0, "");
-    bool near = self.place != 0 && self.place == process->place;
-    if (near || !job || !step || !tasks || atoi(tasks) != ranks)
+    bool local = self.pid_namespace != 0 && self.pid_namespace == process->pid_namespace;
+    if (local || !job || !step || !tasks || atoi(tasks) != ranks)
         return;
     snprintf(name, sizeof name, "%s.%s", job, step);
     char *words[] = {(char[]){"scancel"}, (char[]){"--quiet"}, (char[]){"--signal=KILL"},
                      name, NULL};
     posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files); /* its own complaints would be noise here */
+    posix_spawn_file_actions_init(&files); /* hides scancel's errors */
     posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawnp(&pid, words[0], &files, NULL, words, environ);
     posix_spawn_file_actions_destroy(&files);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The watchdog's port, from outside: where it is and for how long, that a run doesn't mind
 # what strangers do to it, and what happens if there can be none.
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 example=$programs/watchdog_example
 faults=$programs/librandom_faults.so
 command -v python3 >/dev/null || skip "no python3"
@@ -52,7 +52,7 @@ three_ranks() {
     [ ${#pid[@]} = 3 ]
 }
 wait_until "three ranks" three_ranks
-python3 "$tests/port_attack.py" "${pid[@]}" >attack.txt 2>&1 ||
+python3 "$tests/watchdog/port_attack.py" "${pid[@]}" >attack.txt 2>&1 ||
     { cat attack.txt log.txt >&2; fail "the attack"; }
 kill -0 $job 2>/dev/null || { cat log.txt >&2; fail "the run had ended before it was closed"; }
 wait $job
@@ -84,7 +84,7 @@ for ranks in 1 3; do
     code=$?
     # the launcher of MPICH may add up the codes of several ranks
     [ $code = 2 ] || { cat log.txt >&2; fail "an unknown interface: exit code $code"; }
-    [ "$(grep -c "^tutti: .*run.interface = nosuch9: .*there are: .*lo 127\.0\.0\.1" log.txt)" = 1 ] ||
+    [ "$(grep -c "^tutti: .*run.interface = nosuch9: .*available: .*lo 127\.0\.0\.1" log.txt)" = 1 ] ||
         { cat log.txt >&2; fail "an unknown interface: not one message"; }
     [ ! -e runs/nosuch/checkpoints ] || fail "an unknown interface: a run has begun"
 done

@@ -1,7 +1,7 @@
-/* watchdog, listening: on which addresses of its host rank 0 waits for the others.
+/* watchdog, listening: the addresses of its host on which rank 0 listens.
  *
- * No more of them than it takes: each has a socket of its own, bound to it, so that no
- * other network sees an open port.
+ * As few as needed. Each has a socket of its own that is bound to it, so no other network
+ * sees an open port.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +21,7 @@ enum { ADDRESS_TEXT = INET6_ADDRSTRLEN };
 
 /* ---- addresses ---- */
 
-/* False for what others can't use: a link-local address has a meaning on its link only. */
+/* False for addresses that other hosts can't use, such as link-local ones. */
 static bool read_address(const struct ifaddrs *from, struct watchdog_address *to)
 {
     if (!from->ifa_addr || !(from->ifa_flags & IFF_UP))
@@ -40,7 +40,7 @@ static bool read_address(const struct ifaddrs *from, struct watchdog_address *to
     return true;
 }
 
-/* An interface for loopback may have other addresses too. */
+/* A loopback interface may have other addresses, too. */
 static bool stays_on_host(const struct watchdog_address *address)
 {
     static const uint8_t six[16] = {[15] = 1};
@@ -68,11 +68,11 @@ const char *watchdog_addresses_text(const struct watchdog_invitation *invitation
     return text;
 }
 
-/* ---- which ones are wanted ---- */
+/* ---- selecting ---- */
 
 enum { WORD = 256 };
 
-/* The next word of a list with commas and blanks, into word[WORD]; false at its end. */
+/* The next word of a list separated by commas and blanks; false at its end. */
 static bool next_word(const char **list, char *word)
 {
     *list += strspn(*list, ", ");
@@ -107,7 +107,7 @@ static bool is_in_subnet(const char *word, const struct watchdog_address *addres
            same_bits(bytes, address->bytes, bits);
 }
 
-/* "eth0", which is also the name in front of "eth0:1". */
+/* "eth0" also matches "eth0:1". */
 static bool is_named(const char *word, const char *name)
 {
     size_t length = strlen(word);
@@ -165,16 +165,17 @@ static enum status check_words(const struct ifaddrs *all, const char *list)
         list_interfaces(all, there, sizeof there);
         return status_fail(STATUS_MISUSE,
                            "run.interface = %s: rank 0's host has no such network "
-                           "interface, address or subnet (there are: %s)",
+                           "interface, address or subnet (available: %s)",
                            word, there);
     }
     return any ? STATUS_OK
-               : status_fail(STATUS_MISUSE, "run.interface = %s: names nothing", list);
+               : status_fail(STATUS_MISUSE, "run.interface = %s: is empty", list);
 }
 
 /* ---- choosing ---- */
 
-/* Where users tell MPI which network to use. Launchers pass these on to the ranks. */
+/* How users tell MPI which network to use. Launchers pass these variables to the
+ * ranks. */
 static const char *const mpi_variables[] = {
     "OMPI_MCA_btl_tcp_if_include", /* Open MPI */
     "OMPI_MCA_oob_tcp_if_include",
@@ -184,7 +185,8 @@ static const char *const mpi_variables[] = {
     "HYDRA_IFACE",                         /* MPICH's launcher */
 };
 
-/* Adds those that `list` names (NULL: any); first those that reach other hosts. */
+/* Adds the addresses that `list` matches (NULL: all), first those that reach other
+ * hosts. */
 static void choose(const struct ifaddrs *all, const char *list, bool stay,
                    struct watchdog_invitation *invitation)
 {
@@ -194,14 +196,15 @@ static void choose(const struct ifaddrs *all, const char *list, bool stay,
             if (!read_address(at, &address) || address.loopback != loopback ||
                 (list && !is_wanted(list, at)) || (stay && !stays_on_host(&address)))
                 continue;
-            /* loopback is worth a place even where there are very many others */
+            /* leaves room for loopback addresses even among many others */
             int most = loopback ? WATCHDOG_ADDRESSES : WATCHDOG_ADDRESSES - 2;
             if (invitation->count < most)
                 invitation->addresses[invitation->count++] = address;
         }
 }
 
-static void choose_mpis(const struct ifaddrs *all, struct watchdog_invitation *invitation)
+static void choose_as_mpi(const struct ifaddrs *all,
+                          struct watchdog_invitation *invitation)
 {
     const size_t count = sizeof mpi_variables / sizeof *mpi_variables;
     for (size_t i = 0; i < count && invitation->count == 0; i++) {
@@ -224,7 +227,7 @@ static enum status choose_addresses(const struct ifaddrs *all, const char *inter
     if (!spread)
         choose(all, NULL, true, invitation);
     else
-        choose_mpis(all, invitation);
+        choose_as_mpi(all, invitation);
     if (invitation->count == 0)
         choose(all, NULL, false, invitation);
     return STATUS_OK;
@@ -263,7 +266,6 @@ static int listen_on(struct watchdog_address *address)
     return -1;
 }
 
-/* Leaves out what can't be listened on, such as an address that is not ready yet. */
 void watchdog_listen(struct watchdog_invitation *invitation,
                      int listeners[WATCHDOG_ADDRESSES])
 {
@@ -284,8 +286,8 @@ void watchdog_listen(struct watchdog_invitation *invitation,
                  "rank 0 can't listen on a TCP port: %s", strerror(reason));
 }
 
-enum status watchdog_choose(const char *interface, bool spread,
-                            struct watchdog_invitation *invitation)
+enum status watchdog_choose_addresses(const char *interface, bool spread,
+                                      struct watchdog_invitation *invitation)
 {
     struct ifaddrs *all = NULL;
     if (getifaddrs(&all) != 0) {

@@ -1,10 +1,11 @@
 /* watchdog, joining: how rank 0 admits the connections of the other ranks, and no others.
  *
- * Whoever can reach the port can connect to it, so a connection is nobody's until it has
- * joined: few are kept at a time, and each for a few seconds. When more come, those that
- * have sent nothing right yet make room, the oldest first. A rank's hello arrives with
- * its connection, and from then on strangers can't displace it; so a flood delays ranks
- * for moments, not for good. When all have joined or given up, rank 0 stops listening.
+ * Anyone who can reach the port can connect, so a connection is untrusted until it has
+ * joined. Few of these pending connections are kept, each for a few seconds. When more
+ * arrive, those without a valid hello are closed first, the oldest before others. A
+ * rank's hello arrives right after its connection, and from then on no flood can displace
+ * it; so a flood delays ranks only for moments. When all ranks have joined or given up,
+ * rank 0 stops listening.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,12 +15,13 @@
 #include "watchdog_internal.h"
 #include "base/progress.h"
 
-/* A rank that has sent its hello is safe for so long; it waits no longer itself. */
+/* How long a pending connection with a valid hello is protected; the rank itself waits no
+ * longer. */
 static const double answer_seconds = 1;
 
-/* ---- those who have not joined ---- */
+/* ---- pending connections ---- */
 
-/* One that may be used: free, or the oldest of those that may be closed; or NULL. */
+/* A slot that is free or whose connection may be closed, the oldest; NULL: none. */
 static struct watchdog_pending *find_slot(const struct watchdog *watchdog, double now)
 {
     struct watchdog_pending *oldest = NULL;
@@ -86,8 +88,8 @@ static bool lacks_descriptors(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* A few at a time, so that those who are being answered get their turn. Most errors are
- * of the connection, not of the listener (accept(2)). */
+/* Accepts a few at a time, so that pending connections are served in between. Most errors
+ * concern the connection, not the listener (accept(2)). */
 void watchdog_accept(struct watchdog *watchdog, int *listener)
 {
     for (int i = 0; i < WATCHDOG_PENDING && *listener >= 0; i++) {
@@ -98,7 +100,7 @@ void watchdog_accept(struct watchdog *watchdog, int *listener)
         if (made < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (made < 0 && lacks_descriptors(errno) && !drop_oldest(watchdog)) {
-            close(*listener); /* those who wait learn it now */
+            close(*listener); /* so that waiting connections fail now */
             *listener = -1;
         }
         if (made < 0)
@@ -116,17 +118,17 @@ static int connections(const struct watchdog *watchdog)
 {
     int n = 0;
     for (int i = 0; i < watchdog->count; i++)
-        n += watchdog->members[i].link.socket >= 0;
+        n += watchdog->peers[i].link.socket >= 0;
     return n;
 }
 
-/* A rank may try again until it is known by more than its first frame. */
+/* A rank may join again until it has sent a frame after joining. */
 static bool may_join(const struct watchdog *watchdog, int32_t rank)
 {
-    return rank >= 1 && rank < watchdog->count && !watchdog->members[rank].known;
+    return rank >= 1 && rank < watchdog->count && !watchdog->peers[rank].known;
 }
 
-/* One connection at a time for each rank: the newest. */
+/* Each rank has one pending connection, the newest. */
 static void drop_others_of(struct watchdog *watchdog,
                            const struct watchdog_pending *pending)
 {
@@ -149,8 +151,8 @@ static bool answer_hello(struct watchdog *watchdog, struct watchdog_pending *pen
     drop_others_of(watchdog, pending);
     struct watchdog_keys keys =
         watchdog_session_keys(watchdog->secret, hello.rank, hello.nonce, challenge.nonce);
-    memcpy(pending->link.receive_key, keys.to_hub, WATCHDOG_SECRET);
-    memcpy(pending->link.send_key, keys.from_hub, WATCHDOG_SECRET);
+    memcpy(pending->link.receive_key, keys.to_coordinator, WATCHDOG_SECRET);
+    memcpy(pending->link.send_key, keys.from_coordinator, WATCHDOG_SECRET);
     watchdog_greeting_write(&challenge, watchdog->secret, hello.nonce, wire);
     return send(pending->link.socket, wire, sizeof wire, MSG_NOSIGNAL | MSG_DONTWAIT) ==
            sizeof wire;
@@ -159,23 +161,23 @@ static bool answer_hello(struct watchdog *watchdog, struct watchdog_pending *pen
 static void admit(struct watchdog *watchdog, struct watchdog_pending *pending)
 {
     const struct watchdog_frame *join = &pending->link.frame;
-    struct watchdog_member *member = &watchdog->members[pending->rank];
+    struct watchdog_peer *peer = &watchdog->peers[pending->rank];
     struct watchdog_frame answer;
-    watchdog_link_close(&member->link);
-    bool full = connections(watchdog) >= watchdog->room;
+    watchdog_link_close(&peer->link);
+    bool full = connections(watchdog) >= watchdog->max_connections;
     watchdog_describe(watchdog, full ? WATCHDOG_FULL : WATCHDOG_WELCOME, &answer);
     watchdog_link_send(&pending->link, &answer);
     if (full) {
         drop(pending);
         return;
     }
-    member->process = (struct watchdog_process){.rank = pending->rank,
-                                                .pid = join->pid,
-                                                .place = join->place,
-                                                .born = join->born};
-    watchdog_copy(member->process.host, sizeof member->process.host, join->text);
-    member->heard = clock_seconds();
-    member->link = pending->link;
+    peer->process = (struct watchdog_process){.rank = pending->rank,
+                                              .pid = join->pid,
+                                              .pid_namespace = join->pid_namespace,
+                                              .start_time = join->start_time};
+    watchdog_copy(peer->process.host, sizeof peer->process.host, join->text);
+    peer->last_heartbeat = clock_seconds();
+    peer->link = pending->link;
     pending->link.socket = -1;
     pending->rank = 0;
 }

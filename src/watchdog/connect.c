@@ -1,11 +1,11 @@
-/* watchdog, connecting: how a rank finds rank 0 and proves itself.
+/* watchdog, connecting: how a rank reaches rank 0 and authenticates.
  *
- * Rank 0 has as many addresses as its host has interfaces, and not all of them can be
- * reached from everywhere. A rank tries them all at once, but greets on one connection at
- * a time, the first in the list that stands; whoever listens there may be a stranger (the
- * address of a container bridge is the same on every host), who doesn't know the run's
- * secret and so can't answer. A connection that is closed or not answered is tried again:
- * rank 0 may have been busy with a flood of others.
+ * Rank 0 has one address per interface of its host, not all of which can be reached from
+ * everywhere. A rank connects to all of them at once but greets on one connection at a
+ * time, the first in the list that is established. Another program may listen there (the
+ * address of a container bridge is the same on every host); it doesn't know the run's
+ * secret and so can't reply. A connection that is closed or gets no reply is tried again:
+ * rank 0 may be busy with a flood of other connections.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,31 +19,31 @@
 #include "watchdog_internal.h"
 #include "base/progress.h"
 
-static const double answer_seconds = 1; /* then the next address gets its turn */
-static const double again_seconds = 0.1;
+static const double reply_seconds = 1; /* then the next address is tried */
+static const double retry_seconds = 0.1;
 
-/* One address of rank 0's. */
-struct way {
-    int socket;   /* -1: not tried, or given up */
-    bool stands;  /* connected */
-    double again; /* clock_seconds: when to connect anew; 0: never */
+/* To one address of rank 0. */
+struct attempt {
+    int socket; /* -1: not tried, or given up */
+    bool connected;
+    double retry_at; /* clock_seconds; 0: never */
 };
 
 struct attempts {
     const struct watchdog_invitation *invitation;
     const struct watchdog_frame *join;
-    struct way ways[WATCHDOG_ADDRESSES];
-    int asked; /* a hello was sent there; -1: nowhere */
-    double asked_at;
+    struct attempt each[WATCHDOG_ADDRESSES];
+    int greeted; /* index of the attempt on which a hello was sent; -1: none */
+    double greeted_at;
     uint8_t nonce[WATCHDOG_NONCE]; /* of that hello */
-    bool challenged;               /* it was answered, and this rank has joined */
-    bool full;                     /* rank 0 has refused */
+    bool challenged; /* the challenge has come, and the join frame was sent */
+    bool full;       /* rank 0 has refused the connection */
     int error;
 };
 
 /* ---- connections ---- */
 
-static int begin(const struct watchdog_address *address)
+static int start_connect(const struct watchdog_address *address)
 {
     struct sockaddr_in6 six = {.sin6_family = AF_INET6,
                                .sin6_port = htons((uint16_t)address->port)};
@@ -66,77 +66,80 @@ static int begin(const struct watchdog_address *address)
     return -1;
 }
 
-static void give_up(struct attempts *attempts, int which, int error, bool again)
+static void give_up(struct attempts *attempts, int which, int error, bool retry)
 {
-    struct way *way = &attempts->ways[which];
-    if (way->socket >= 0)
-        close(way->socket);
-    *way =
-        (struct way){.socket = -1, .again = again ? clock_seconds() + again_seconds : 0};
+    struct attempt *one = &attempts->each[which];
+    if (one->socket >= 0)
+        close(one->socket);
+    *one = (struct attempt){.socket = -1,
+                            .retry_at = retry ? clock_seconds() + retry_seconds : 0};
     attempts->error = error;
-    if (attempts->asked == which)
-        attempts->asked = -1;
+    if (attempts->greeted == which)
+        attempts->greeted = -1;
 }
 
-static void begin_one(struct attempts *attempts, int which)
+static void start_attempt(struct attempts *attempts, int which)
 {
-    struct way *way = &attempts->ways[which];
-    *way = (struct way){.socket = begin(&attempts->invitation->addresses[which])};
-    if (way->socket < 0)
+    struct attempt *one = &attempts->each[which];
+    *one = (struct attempt){.socket =
+                                start_connect(&attempts->invitation->addresses[which])};
+    if (one->socket < 0)
         attempts->error = errno;
 }
 
-/* On one host the loopback always works; on another it leads to the wrong one. */
-static void begin_all(struct attempts *attempts, const char *host)
+/* Loopback addresses only if rank 0 is on this host: there they always work, elsewhere
+ * they lead to the wrong host. */
+static void start_all(struct attempts *attempts, const char *host)
 {
     const struct watchdog_invitation *invitation = attempts->invitation;
     bool here = invitation->network != 0 && invitation->network == watchdog_network(host);
-    attempts->asked = -1;
+    attempts->greeted = -1;
     attempts->error = ETIMEDOUT;
     for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
-        attempts->ways[i] = (struct way){.socket = -1};
+        attempts->each[i] = (struct attempt){.socket = -1};
         if (i < invitation->count && (here || !invitation->addresses[i].loopback))
-            begin_one(attempts, i);
+            start_attempt(attempts, i);
     }
 }
 
-static void begin_again(struct attempts *attempts)
+static void retry_attempts(struct attempts *attempts)
 {
     for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
-        struct way *way = &attempts->ways[i];
-        if (way->socket < 0 && way->again > 0 && clock_seconds() >= way->again)
-            begin_one(attempts, i);
+        struct attempt *one = &attempts->each[i];
+        if (one->socket < 0 && one->retry_at > 0 && clock_seconds() >= one->retry_at)
+            start_attempt(attempts, i);
     }
 }
 
-/* Whether there is anything left to wait for. */
-static bool any_way(const struct attempts *attempts)
+/* True if any attempt is open or will be retried. */
+static bool any_left(const struct attempts *attempts)
 {
     for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
-        if (attempts->ways[i].socket >= 0 || attempts->ways[i].again > 0)
+        if (attempts->each[i].socket >= 0 || attempts->each[i].retry_at > 0)
             return true;
     return false;
 }
 
-/* Waits a moment; notes which connections have come to stand, and which have failed. */
-static void look(struct attempts *attempts)
+/* Waits a moment; finds out which attempts are connected and which have failed. */
+static void poll_attempts(struct attempts *attempts)
 {
     enum { MOMENT = 50 };
     struct pollfd polled[WATCHDOG_ADDRESSES];
     for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
-        const struct way *way = &attempts->ways[i];
-        bool waits = way->stands && attempts->asked != i; /* for its turn */
-        polled[i] = (struct pollfd){.fd = waits ? -1 : way->socket,
-                                    .events = way->stands ? POLLIN : POLLOUT};
+        const struct attempt *one = &attempts->each[i];
+        bool waits =
+            one->connected && attempts->greeted != i; /* its turn to be greeted */
+        polled[i] = (struct pollfd){.fd = waits ? -1 : one->socket,
+                                    .events = one->connected ? POLLIN : POLLOUT};
     }
     poll(polled, WATCHDOG_ADDRESSES, MOMENT);
     for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
         int error = 0;
         socklen_t size = sizeof error;
-        if (polled[i].fd < 0 || polled[i].revents == 0 || attempts->ways[i].stands)
+        if (polled[i].fd < 0 || polled[i].revents == 0 || attempts->each[i].connected)
             continue;
         getsockopt(polled[i].fd, SOL_SOCKET, SO_ERROR, &error, &size);
-        attempts->ways[i].stands = error == 0;
+        attempts->each[i].connected = error == 0;
         if (error != 0)
             give_up(attempts, i, error, error == ECONNRESET);
     }
@@ -145,8 +148,8 @@ static void look(struct attempts *attempts)
 static void close_all_but(struct attempts *attempts, int kept)
 {
     for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
-        if (attempts->ways[i].socket >= 0 && i != kept)
-            close(attempts->ways[i].socket);
+        if (attempts->each[i].socket >= 0 && i != kept)
+            close(attempts->each[i].socket);
 }
 
 /* ---- joining ---- */
@@ -160,27 +163,28 @@ static void send_hello(struct attempts *attempts, int which)
         give_up(attempts, which, errno, false);
         return;
     }
-    attempts->asked = which;
-    attempts->asked_at = clock_seconds();
+    attempts->greeted = which;
+    attempts->greeted_at = clock_seconds();
     attempts->challenged = false;
     memcpy(hello.nonce, attempts->nonce, WATCHDOG_NONCE);
     watchdog_greeting_write(&hello, attempts->invitation->secret, NULL, wire);
-    send(attempts->ways[which].socket, wire, sizeof wire, MSG_NOSIGNAL | MSG_DONTWAIT);
+    send(attempts->each[which].socket, wire, sizeof wire, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void ask(struct attempts *attempts, struct watchdog_link *link)
+static void greet_next(struct attempts *attempts, struct watchdog_link *link)
 {
-    if (attempts->asked >= 0 && clock_seconds() - attempts->asked_at > answer_seconds)
-        give_up(attempts, attempts->asked, ETIMEDOUT, true);
-    for (int i = 0; i < WATCHDOG_ADDRESSES && attempts->asked < 0; i++) {
-        if (!attempts->ways[i].stands)
+    if (attempts->greeted >= 0 && clock_seconds() - attempts->greeted_at > reply_seconds)
+        give_up(attempts, attempts->greeted, ETIMEDOUT, true);
+    for (int i = 0; i < WATCHDOG_ADDRESSES && attempts->greeted < 0; i++) {
+        if (!attempts->each[i].connected)
             continue;
-        *link = (struct watchdog_link){.socket = attempts->ways[i].socket};
+        *link = (struct watchdog_link){.socket = attempts->each[i].socket};
         send_hello(attempts, i);
     }
 }
 
-/* The challenge has come: who sent it knows the secret, and is shown that this rank does. */
+/* Verifies that the sender of the challenge knows the secret, and sends the join frame,
+ * which proves that this rank does. */
 static bool answer_challenge(struct attempts *attempts, struct watchdog_link *link)
 {
     const uint8_t *secret = attempts->invitation->secret;
@@ -191,17 +195,17 @@ static bool answer_challenge(struct attempts *attempts, struct watchdog_link *li
         return false;
     struct watchdog_keys keys =
         watchdog_session_keys(secret, challenge.rank, attempts->nonce, challenge.nonce);
-    memcpy(link->send_key, keys.to_hub, WATCHDOG_SECRET);
-    memcpy(link->receive_key, keys.from_hub, WATCHDOG_SECRET);
+    memcpy(link->send_key, keys.to_coordinator, WATCHDOG_SECRET);
+    memcpy(link->receive_key, keys.from_coordinator, WATCHDOG_SECRET);
     watchdog_link_send(link, attempts->join);
     attempts->challenged = true;
     return true;
 }
 
-/* True when rank 0 has welcomed this rank. */
-static bool answered(struct attempts *attempts, struct watchdog_link *link)
+/* True once rank 0 has welcomed this rank. */
+static bool is_welcome(struct attempts *attempts, struct watchdog_link *link)
 {
-    if (attempts->asked < 0)
+    if (attempts->greeted < 0)
         return false;
     int got = attempts->challenged ? watchdog_link_receive(link)
                                    : watchdog_link_fill(link, WATCHDOG_GREETING_BYTES);
@@ -212,8 +216,8 @@ static bool answered(struct attempts *attempts, struct watchdog_link *link)
     if (got > 0 && link->frame.kind == WATCHDOG_WELCOME && link->frame.rank == 0)
         return true;
     attempts->full = got > 0 && link->frame.kind == WATCHDOG_FULL;
-    if (got != 0) /* a stranger stays one */
-        give_up(attempts, attempts->asked, got < 0 && errno ? errno : ECONNRESET,
+    if (got != 0) /* no retry with a program that is not rank 0 */
+        give_up(attempts, attempts->greeted, got < 0 && errno ? errno : ECONNRESET,
                 got < 0 && errno != EPROTO);
     return false;
 }
@@ -226,14 +230,14 @@ bool watchdog_connect(const struct watchdog_invitation *invitation,
     double until = clock_seconds() + seconds;
     bool found = false;
     *link = (struct watchdog_link){.socket = -1};
-    begin_all(&attempts, join->text);
-    while (!found && !attempts.full && clock_seconds() < until && any_way(&attempts)) {
-        begin_again(&attempts);
-        look(&attempts);
-        ask(&attempts, link);
-        found = answered(&attempts, link);
+    start_all(&attempts, join->text);
+    while (!found && !attempts.full && clock_seconds() < until && any_left(&attempts)) {
+        retry_attempts(&attempts);
+        poll_attempts(&attempts);
+        greet_next(&attempts, link);
+        found = is_welcome(&attempts, link);
     }
-    close_all_but(&attempts, found ? attempts.asked : -1);
+    close_all_but(&attempts, found ? attempts.greeted : -1);
     if (found)
         return true;
     *link = (struct watchdog_link){.socket = -1};
@@ -245,18 +249,18 @@ bool watchdog_connect(const struct watchdog_invitation *invitation,
     return false;
 }
 
-int watchdog_try(const struct watchdog_invitation *invitation, const char *host,
-                 double seconds)
+int watchdog_try_connect(const struct watchdog_invitation *invitation, const char *host,
+                         double seconds)
 {
     struct attempts attempts = {.invitation = invitation};
     double until = clock_seconds() + seconds;
-    bool stands = false;
-    begin_all(&attempts, host);
-    while (!stands && clock_seconds() < until && any_way(&attempts)) {
-        look(&attempts);
+    bool connected = false;
+    start_all(&attempts, host);
+    while (!connected && clock_seconds() < until && any_left(&attempts)) {
+        poll_attempts(&attempts);
         for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
-            stands |= attempts.ways[i].stands;
+            connected |= attempts.each[i].connected;
     }
     close_all_but(&attempts, -1);
-    return stands ? 0 : attempts.error;
+    return connected ? 0 : attempts.error;
 }

@@ -1,9 +1,9 @@
-/* watchdog, the wire: greetings and frames as bytes (drawn in watchdog.h), and how those
- * who share the run's secret authenticate them.
+/* watchdog, wire format: greetings and frames as bytes (drawn in watchdog.h), and their
+ * authentication by the run's secret.
  *
- * All that arrives is taken for hostile until its tag is right, and checked field by
- * field even then. Everything has a fixed size, so nothing that arrives says how long it
- * is.
+ * Everything that arrives is treated as hostile until its tag is verified, and is checked
+ * field by field even then. All messages have a fixed size, so no length is read from the
+ * wire.
  */
 #include <errno.h>
 #include <math.h>
@@ -15,8 +15,8 @@
 
 static const uint8_t greeting_mark[8] = "tutti-w2";
 
-/* In greetings' place, where a key is derived: no greeting is ever of these kinds. */
-enum { KEY_TO_HUB = 101, KEY_FROM_HUB };
+/* Kinds used to derive keys; no greeting has them. */
+enum { KEY_TO_COORDINATOR = 101, KEY_FROM_COORDINATOR };
 
 bool watchdog_random(void *bytes, size_t size)
 {
@@ -29,7 +29,7 @@ bool watchdog_random(void *bytes, size_t size)
     return got == (ssize_t)size;
 }
 
-/* ---- numbers: little-endian, whatever the host's order ---- */
+/* ---- integers: little-endian on any host ---- */
 
 static uint8_t *put(uint8_t *at, uint64_t value, int size)
 {
@@ -74,7 +74,8 @@ static double from_bits(uint64_t bits)
 
 enum { GREETING_HEAD = WATCHDOG_GREETING_BYTES - WATCHDOG_TAG };
 
-/* What a greeting's tag is of: all of it, and the nonce that it answers. */
+/* The bytes that a greeting's tag authenticates: the greeting and the nonce that it
+ * answers. Returns their number. */
 static size_t write_head(const struct watchdog_greeting *greeting,
                          const uint8_t *answered,
                          uint8_t head[GREETING_HEAD + WATCHDOG_NONCE])
@@ -117,14 +118,16 @@ struct watchdog_keys watchdog_session_keys(const uint8_t *secret, int32_t rank,
                                            const uint8_t *hello, const uint8_t *challenge)
 {
     struct watchdog_keys keys;
-    struct watchdog_greeting block = {.kind = KEY_TO_HUB, .rank = rank};
+    struct watchdog_greeting block = {.kind = KEY_TO_COORDINATOR, .rank = rank};
     uint8_t head[GREETING_HEAD + WATCHDOG_NONCE];
     memcpy(block.nonce, hello, WATCHDOG_NONCE);
     size_t size = write_head(&block, challenge, head);
-    blake2s_hash(keys.to_hub, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head, size);
-    block.kind = KEY_FROM_HUB;
+    blake2s_hash(keys.to_coordinator, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head,
+                 size);
+    block.kind = KEY_FROM_COORDINATOR;
     size = write_head(&block, challenge, head);
-    blake2s_hash(keys.from_hub, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head, size);
+    blake2s_hash(keys.from_coordinator, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head,
+                 size);
     return keys;
 }
 
@@ -140,22 +143,22 @@ void watchdog_frame_write(const struct watchdog_frame *frame, uint64_t counter,
     at = put32(at, frame->rank);
     at = put32(at, frame->pid);
     at = put32(at, frame->number);
-    at = put(at, frame->place, 8);
-    at = put(at, frame->born, 8);
+    at = put(at, frame->pid_namespace, 8);
+    at = put(at, frame->start_time, 8);
     at = put(at, (uint64_t)frame->step, 8);
-    at = put(at, bits_of(frame->still), 8);
+    at = put(at, bits_of(frame->idle), 8);
     at = put32(at, frame->phase);
-    at = put32(at, frame->heir);
+    at = put32(at, frame->successor);
     memcpy(at, frame->text, WATCHDOG_TEXT);
     blake2s_hash(wire + FRAME_SIGNED, WATCHDOG_TAG, key, WATCHDOG_SECRET, wire,
                  FRAME_SIGNED);
 }
 
-static bool makes_sense(const struct watchdog_frame *frame)
+static bool is_in_range(const struct watchdog_frame *frame)
 {
     return frame->kind > 0 && frame->kind < WATCHDOG_KINDS && frame->rank >= 0 &&
-           frame->pid > 0 && frame->step >= 0 && isfinite(frame->still) &&
-           frame->phase >= 0 && frame->phase < PHASES && frame->heir >= 0 &&
+           frame->pid > 0 && frame->step >= 0 && isfinite(frame->idle) &&
+           frame->phase >= 0 && frame->phase < PHASES && frame->successor >= 0 &&
            memchr(frame->text, '\0', WATCHDOG_TEXT) != NULL;
 }
 
@@ -173,12 +176,12 @@ bool watchdog_frame_read(const uint8_t *wire, const uint8_t *key, uint64_t *last
     frame->rank = get32(&at);
     frame->pid = get32(&at);
     frame->number = get32(&at);
-    frame->place = get(&at, 8);
-    frame->born = get(&at, 8);
+    frame->pid_namespace = get(&at, 8);
+    frame->start_time = get(&at, 8);
     frame->step = (int64_t)get(&at, 8);
-    frame->still = from_bits(get(&at, 8));
+    frame->idle = from_bits(get(&at, 8));
     frame->phase = get32(&at);
-    frame->heir = get32(&at);
+    frame->successor = get32(&at);
     memcpy(frame->text, at, WATCHDOG_TEXT);
-    return makes_sense(frame);
+    return is_in_range(frame);
 }

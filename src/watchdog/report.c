@@ -1,8 +1,8 @@
-/* watchdog, report: the one block, to stderr first and then to a file.
+/* watchdog, report: the root-cause report, first on stderr and then in a file.
  *
- * A file system that doesn't answer may be the very thing that is reported, so the file
- * is made by a thread that nobody waits for longer than a second; and a terminal or pipe
- * that nobody reads is not waited for either.
+ * A file system that doesn't respond may be the very cause that is reported, so a thread
+ * writes the file and is waited for at most a second; nor is a terminal or pipe waited
+ * for that nobody reads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,9 +21,9 @@
 #include "base/printable.h"
 #include "base/progress.h"
 
-static const char report_words[] = "tutti: root cause: ";
+static const char report_prefix[] = "tutti: root cause: ";
 
-/* ---- words ---- */
+/* ---- the text ---- */
 
 static const struct {
     int number;
@@ -45,37 +45,38 @@ const char *watchdog_signal_name(int number)
     return "?";
 }
 
-static const char *stopped_how(const struct watchdog_process *process)
+static const char *why_silent(const struct watchdog_process *process)
 {
     switch (watchdog_process_look(process).state) {
     case 'T':
     case 't':
         return "it is stopped (SIGSTOP, or a debugger)";
     case 'D':
-        return "it waits in the kernel, as for a file system that doesn't answer";
+        return "it is blocked in the kernel, for example by a file system that doesn't "
+               "respond";
     case 'R':
     case 'S':
-        return "it is there, but its connection is not";
+        return "it is running, but its connection is lost";
     default:
-        return "it is stopped, or its host is gone";
+        return "it is stopped, or its host is down";
     }
 }
 
-/* `number` is what waitpid would give, or 0. */
-static int lost_how(int number, char *text, size_t size)
+/* `number` is a status of waitpid, or 0. */
+static int how_lost(int number, char *text, size_t size)
 {
     if (WIFSIGNALED(number))
         return snprintf(text, size, "was killed by signal %d (%s)", WTERMSIG(number),
                         watchdog_signal_name(WTERMSIG(number)));
     if (number != 0)
-        return snprintf(text, size, "left with exit code %d, without a word",
+        return snprintf(text, size, "exited with code %d, without a crash message",
                         WEXITSTATUS(number));
     return snprintf(text, size,
-                    "was killed without a word: by SIGKILL (by hand, for want of memory, "
-                    "by the batch system), or its host has gone down");
+                    "was killed without a crash message: by SIGKILL (a user, the "
+                    "out-of-memory killer, the batch system), or its host went down");
 }
 
-/* "was killed by signal 9 (SIGKILL)", behind the name of the rank. */
+/* "was killed by signal 9 (SIGKILL)": follows the name of the rank. */
 static void what_happened(const struct watchdog_cause *cause, char *text, size_t size)
 {
     int used;
@@ -85,45 +86,44 @@ static void what_happened(const struct watchdog_cause *cause, char *text, size_t
                  watchdog_signal_name(cause->number));
         break;
     case CAUSE_EXIT:
-        snprintf(text, size, "left with exit code %d in the middle of the run",
-                 cause->number);
+        snprintf(text, size, "exited with code %d during the run", cause->number);
         break;
     case CAUSE_FAILED:
         used = snprintf(text, size, "ended the run: ");
         printable_copy(text + used, size - (size_t)used, cause->text);
         break;
-    case CAUSE_HANGS:
-        snprintf(text, size, "hangs: in phase %s since %.0f s",
-                 phase_name(cause->member->phase), cause->seconds);
+    case CAUSE_HANG:
+        snprintf(text, size, "hangs: no progress for %.0f s in phase %s", cause->seconds,
+                 phase_name(cause->peer->phase));
         break;
-    case CAUSE_UNHEARD:
-        snprintf(text, size, "has not been heard of for %.0f s: %s", cause->seconds,
-                 stopped_how(&cause->member->process));
+    case CAUSE_SILENT:
+        snprintf(text, size, "has sent no heartbeat for %.0f s: %s", cause->seconds,
+                 why_silent(&cause->peer->process));
         break;
     case CAUSE_ORPHANED:
         snprintf(text, size, "has lost its launcher: process %d is gone", cause->number);
         break;
     default:
-        lost_how(cause->number, text, size);
+        how_lost(cause->number, text, size);
         break;
     }
 }
 
-size_t watchdog_block(const struct watchdog_cause *cause, double now,
-                      const char *checkpoint, const char *command, char *text,
-                      size_t size)
+size_t watchdog_format_report(const struct watchdog_cause *cause, double now,
+                              const char *checkpoint, const char *command, char *text,
+                              size_t size)
 {
-    const struct watchdog_member *member = cause->member;
+    const struct watchdog_peer *peer = cause->peer;
     char what[WATCHDOG_TEXT + 64], who[WATCHDOG_HOST + 64], host[WATCHDOG_HOST];
-    printable_copy(host, sizeof host, member->process.host);
+    printable_copy(host, sizeof host, peer->process.host);
     snprintf(who, sizeof who, "rank %" PRId32 " (%s, pid %" PRId32 ")",
-             member->process.rank, host, member->process.pid);
+             peer->process.rank, host, peer->process.pid);
     what_happened(cause, what, sizeof what);
     if (cause->reason == CAUSE_ALL_WAIT) {
-        snprintf(who, sizeof who, "all ranks wait for each other");
-        snprintf(what, sizeof what, "since %.0f s", cause->seconds);
+        snprintf(who, sizeof who, "all ranks have waited for each other");
+        snprintf(what, sizeof what, "for %.0f s", cause->seconds);
     }
-    int first = (int)strcspn(command, "\n"); /* of at most two ways */
+    int first = (int)strcspn(command, "\n"); /* of at most two lines */
     const char *other = command[first] ? command + first + 1 : NULL;
     int length = snprintf(
         text, size,
@@ -131,8 +131,8 @@ size_t watchdog_block(const struct watchdog_cause *cause, double now,
         "  last seen      step %" PRId64 ", %s, %.1f s ago\n"
         "  checkpoint     %s\n"
         "  resume with    %.*s\n%s%s%s",
-        report_words, who, what, member->step, phase_name(member->phase),
-        now - member->heard, *checkpoint ? checkpoint : "none yet", first, command,
+        report_prefix, who, what, peer->step, phase_name(peer->phase),
+        now - peer->last_heartbeat, *checkpoint ? checkpoint : "none yet", first, command,
         other ? "  or             " : "", other ? other : "", other ? "\n" : "");
     return (size_t)length < size ? (size_t)length : size - 1;
 }
@@ -141,8 +141,8 @@ size_t watchdog_block(const struct watchdog_cause *cause, double now,
 
 void watchdog_print(const char *text)
 {
-    enum { PATIENCE = 1000, PIECE = 2048 }; /* a pipe that is ready takes a page */
-    static const char clear[] = "\r\033[K"; /* what is left of a line of progress */
+    enum { PATIENCE = 1000, PIECE = 2048 }; /* a ready pipe takes a page */
+    static const char clear[] = "\r\033[K"; /* erases a progress line */
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
     size_t left = strlen(text);
     if (isatty(STDERR_FILENO) && poll(&ready, 1, PATIENCE) == 1 &&
@@ -161,30 +161,30 @@ void watchdog_print(const char *text)
 
 enum { ASKED, MADE, EXISTS, FAILED };
 
-/* What the thread needs; never freed, for the process is about to end. */
+/* What the thread needs; never freed, as the process is about to end. */
 struct file_task {
     const char *path;
     char *text;
     bool replaces;   /* another rank's report */
-    atomic_int made; /* ASKED, then what became of it */
+    atomic_int made; /* ASKED, then the outcome */
     atomic_bool done;
 };
 
-/* Opens another rank's report, which may still be empty; -1 for anything else. */
+/* Opens a report of another rank, which may still be empty; -1 for any other file. */
 static int open_report(const char *path)
 {
-    char words[sizeof report_words] = "";
+    char words[sizeof report_prefix] = "";
     int file = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     ssize_t got = file < 0 ? -1 : pread(file, words, sizeof words - 1, 0);
-    if (got == 0 || (got > 0 && strcmp(words, report_words) == 0))
+    if (got == 0 || (got > 0 && strcmp(words, report_prefix) == 0))
         return file;
     if (file >= 0)
         close(file);
     return -1;
 }
 
-/* Creates the file, or empties another rank's report. Neither a link nor a file of
- * another kind is written to. Returns the descriptor or -1, and what became of it. */
+/* Creates the file, or truncates another rank's report. Never writes to a link or to a
+ * file of another kind. Returns a descriptor or -1; *made: the outcome. */
 static int create_or_replace(const struct file_task *task, int *made)
 {
     int file =
@@ -211,7 +211,7 @@ static void *make_file(void *argument)
     return NULL;
 }
 
-static void nap(void)
+static void sleep_1ms(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
@@ -236,55 +236,55 @@ static void wait_done(struct file_task *task, double seconds)
 {
     double until = clock_seconds() + seconds;
     while (task && !atomic_load(&task->done) && clock_seconds() < until)
-        nap();
+        sleep_1ms();
 }
 
-void watchdog_tell(struct watchdog *watchdog, const char *text)
+void watchdog_report(struct watchdog *watchdog, const char *text)
 {
     watchdog_print(text);
     wait_done(start_file(watchdog, text, true), 1);
 }
 
-void watchdog_tell_once(struct watchdog *watchdog, const char *text, bool fallback)
+void watchdog_report_once(struct watchdog *watchdog, const char *text, bool fallback)
 {
-    const double patience = 0.5; /* the launcher leaves no more than a second */
+    const double patience = 0.5; /* the launcher kills this process within a second */
     double until = clock_seconds() + patience;
     struct file_task *task = start_file(watchdog, text, false);
     while (task && atomic_load(&task->made) == ASKED && clock_seconds() < until)
-        nap();
+        sleep_1ms();
     int made = task ? atomic_load(&task->made) : FAILED;
     if (made == MADE || (made != EXISTS && fallback))
         watchdog_print(text);
     wait_done(task, patience);
 }
 
-/* ---- is the checkpoint still there? ---- */
+/* ---- the checkpoint ---- */
 
-struct look { /* never freed, as struct file_task */
+struct path_check { /* never freed, as struct file_task */
     char *path;
     atomic_bool gone, done;
 };
 
-static void *look(void *argument)
+static void *check_path(void *argument)
 {
-    struct look *task = argument;
+    struct path_check *task = argument;
     bool gone = access(task->path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
     atomic_store(&task->gone, gone);
     atomic_store(&task->done, true);
     return NULL;
 }
 
-bool watchdog_is_gone(const char *path)
+bool watchdog_path_is_missing(const char *path)
 {
     const double patience = 0.2;
     double until = clock_seconds() + patience;
-    struct look *task = calloc(1, sizeof *task);
+    struct path_check *task = calloc(1, sizeof *task);
     pthread_t thread;
     if (!task || !(task->path = strdup(path)) ||
-        pthread_create(&thread, NULL, look, task) != 0)
+        pthread_create(&thread, NULL, check_path, task) != 0)
         return false;
     pthread_detach(thread);
     while (!atomic_load(&task->done) && clock_seconds() < until)
-        nap();
+        sleep_1ms();
     return atomic_load(&task->gone);
 }

@@ -1,4 +1,4 @@
-/* watchdog: who may join, who may not, and what strangers at the port can do. The hub of
+/* watchdog: who may join, who may not, and what strangers at the port can do. The coordinator of
  * a run of four ranks is a thread of this process; ranks and strangers are sockets of it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,12 +96,12 @@ static const struct watchdog_frame frame_sent = {.kind = WATCHDOG_SIGNAL,
                                                  .rank = 3,
                                                  .pid = 4711,
                                                  .number = -11,
-                                                 .place = 0x0123456789abcdef,
-                                                 .born = UINT64_MAX,
+                                                 .pid_namespace = 0x0123456789abcdef,
+                                                 .start_time = UINT64_MAX,
                                                  .step = INT64_MAX,
-                                                 .still = 0.1,
+                                                 .idle = 0.1,
                                                  .phase = PHASES - 1,
-                                                 .heir = 2,
+                                                 .successor = 2,
                                                  .text = "why"};
 
 static bool read_frame(const uint8_t *wire, const uint8_t *key, uint64_t last)
@@ -150,8 +150,8 @@ static bool makes_sense(struct watchdog_frame frame)
     return watchdog_frame_read(wire, secret, &last, &got);
 }
 
-#define WITH(member, value)                                                              \
-    makes_sense((changed = frame_sent, changed.member = (value), changed))
+#define WITH(peer, value)                                                                \
+    makes_sense((changed = frame_sent, changed.peer = (value), changed))
 
 /* Not even who knows the secret can send just anything. */
 static void fields_are_within_their_ranges(void **state)
@@ -166,56 +166,57 @@ static void fields_are_within_their_ranges(void **state)
     assert_false(WITH(pid, 0));
     assert_false(WITH(pid, -1)); /* kill(-1) */
     assert_false(WITH(step, -1));
-    assert_false(WITH(still, (double)NAN));
-    assert_false(WITH(still, (double)INFINITY));
+    assert_false(WITH(idle, (double)NAN));
+    assert_false(WITH(idle, (double)INFINITY));
     assert_false(WITH(phase, PHASES));
     assert_false(WITH(phase, -1));
-    assert_false(WITH(heir, -1));
+    assert_false(WITH(successor, -1));
     changed = frame_sent;
     memset(changed.text, 'x', sizeof changed.text);
     assert_false(makes_sense(changed));
 }
 
-/* ---- a hub ---- */
+/* ---- a coordinator ---- */
 
-static struct watchdog *hub;
+static struct watchdog *coordinator;
 static struct watchdog_invitation invitation;
 
-static void wake_hub(void)
+static void wake_coordinator(void)
 {
-    assert_int_equal(eventfd_write(hub->wake, 1), 0);
+    assert_int_equal(eventfd_write(coordinator->wake, 1), 0);
 }
 
 /* On the addresses that stand in the invitation. */
-static void start_hub_there(int room, double pending_seconds)
+static void start_coordinator_there(int room, double pending_seconds)
 {
-    hub = watchdog_create(0, RANKS, "here", ".");
-    assert_non_null(hub);
-    hub->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    hub->room = room;
-    hub->pending_seconds = pending_seconds;
-    hub->members[0].known = true;
-    memcpy(hub->secret, secret, sizeof secret);
+    coordinator = watchdog_create(0, RANKS, "here", ".");
+    assert_non_null(coordinator);
+    coordinator->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    coordinator->max_connections = room;
+    coordinator->pending_seconds = pending_seconds;
+    coordinator->peers[0].known = true;
+    memcpy(coordinator->secret, secret, sizeof secret);
     memcpy(invitation.secret, secret, sizeof secret);
     invitation.network = watchdog_network("here");
-    watchdog_listen(&invitation, hub->listeners);
+    watchdog_listen(&invitation, coordinator->listeners);
     assert_true(invitation.count > 0);
-    assert_int_equal(pthread_create(&hub->thread, NULL, watchdog_run, hub), 0);
+    assert_int_equal(
+        pthread_create(&coordinator->thread, NULL, watchdog_run, coordinator), 0);
 }
 
-static void start_hub(int room, double pending_seconds)
+static void start_coordinator(int room, double pending_seconds)
 {
     memset(&invitation, 0, sizeof invitation);
-    assert_int_equal(watchdog_choose("", false, &invitation), STATUS_OK);
-    start_hub_there(room, pending_seconds);
+    assert_int_equal(watchdog_choose_addresses("", false, &invitation), STATUS_OK);
+    start_coordinator_there(room, pending_seconds);
 }
 
-static void stop_hub(void)
+static void stop_coordinator(void)
 {
-    atomic_store(&hub->closing, true);
-    wake_hub();
-    pthread_join(hub->thread, NULL);
-    watchdog_free(hub);
+    atomic_store(&coordinator->closing, true);
+    wake_coordinator();
+    pthread_join(coordinator->thread, NULL);
+    watchdog_free(coordinator);
 }
 
 static struct watchdog_frame frame_of(enum watchdog_kind kind, int rank)
@@ -245,7 +246,7 @@ static void joins_well(int rank)
     watchdog_link_close(&link);
 }
 
-/* A heartbeat of the hub's, which comes after what it has read before. */
+/* A heartbeat of the coordinator's, which comes after what it has read before. */
 static void wait_for_heartbeat(struct watchdog_link *link)
 {
     struct pollfd polled = {.fd = link->socket, .events = POLLIN};
@@ -274,7 +275,7 @@ static void put(int to, const void *bytes, size_t size)
     assert_int_equal(send(to, bytes, size, MSG_NOSIGNAL), size);
 }
 
-/* Reads up to `size` bytes; fewer if the hub has closed the connection. */
+/* Reads up to `size` bytes; fewer if the coordinator has closed the connection. */
 static size_t take(int from, void *bytes, size_t size)
 {
     size_t got = 0;
@@ -319,7 +320,7 @@ static void ranks_join_once(void **state)
     struct watchdog_link link, second;
     char reason[WATCHDOG_TEXT];
     uint8_t hello[WATCHDOG_GREETING_BYTES];
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     joins_well(1);
     joins_well(1); /* it was not known by more than its first frame */
     joins_well(3);
@@ -335,7 +336,7 @@ static void ranks_join_once(void **state)
     watchdog_link_send(&link, &frame);
     wait_for_heartbeat(&link);
     watchdog_link_close(&link);
-    stop_hub();
+    stop_coordinator();
 }
 
 static void a_wrong_secret_is_refused(void **state)
@@ -344,14 +345,14 @@ static void a_wrong_secret_is_refused(void **state)
     struct watchdog_link link;
     char reason[WATCHDOG_TEXT];
     uint8_t hello[WATCHDOG_GREETING_BYTES];
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     write_hello(1, other_secret, hello);
     assert_true(bytes_are_refused(hello, sizeof hello));
     memcpy(invitation.secret, other_secret, sizeof other_secret);
     assert_false(joins(1, &link, 0.5, reason));
     memcpy(invitation.secret, secret, sizeof secret);
     joins_well(1);
-    stop_hub();
+    stop_coordinator();
 }
 
 static void other_ranks_are_refused(void **state)
@@ -359,12 +360,12 @@ static void other_ranks_are_refused(void **state)
     (void)state;
     static const int ranks[] = {0, RANKS, -1, INT32_MAX, INT32_MIN};
     uint8_t hello[WATCHDOG_GREETING_BYTES];
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
         write_hello(ranks[i], secret, hello);
         assert_true(bytes_are_refused(hello, sizeof hello));
     }
-    stop_hub();
+    stop_coordinator();
 }
 
 static void too_many_are_told(void **state)
@@ -372,12 +373,12 @@ static void too_many_are_told(void **state)
     (void)state;
     struct watchdog_link first, second;
     char reason[WATCHDOG_TEXT];
-    start_hub(1, PATIENCE);
+    start_coordinator(1, PATIENCE);
     assert_true(joins(1, &first, PATIENCE, reason));
     assert_false(joins(2, &second, PATIENCE, reason));
     assert_non_null(strstr(reason, "ulimit -n"));
     watchdog_link_close(&first);
-    stop_hub();
+    stop_coordinator();
 }
 
 /* What a rank says when it joins, and what it is answered. */
@@ -396,7 +397,7 @@ static void write_join(struct transcript *record, int rank,
                                        hello.nonce, &challenge));
     struct watchdog_keys keys =
         watchdog_session_keys(secret, rank, hello.nonce, challenge.nonce);
-    watchdog_frame_write(join, 1, keys.to_hub, record->join);
+    watchdog_frame_write(join, 1, keys.to_coordinator, record->join);
 }
 
 /* Returns the connection, of which the challenge has been read. */
@@ -425,7 +426,7 @@ static void nothing_recorded_is_of_use(void **state)
 {
     (void)state;
     struct transcript record, again;
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     record_join(&record);
     assert_null(memmem(&record, sizeof record, secret, sizeof secret));
     int stranger = greet(&again, 1); /* the same hello, but another challenge */
@@ -433,12 +434,12 @@ static void nothing_recorded_is_of_use(void **state)
     assert_memory_not_equal(again.challenge, record.challenge, sizeof record.challenge);
     put(stranger, record.join, sizeof record.join);
     assert_true(is_refused(stranger));
-    stranger = greet(&again, 1); /* what the hub has said, back to it */
+    stranger = greet(&again, 1); /* what the coordinator has sent, back to it */
     put(stranger, record.welcome, sizeof record.welcome);
     assert_true(is_refused(stranger));
     assert_true(bytes_are_refused(record.challenge, sizeof record.challenge));
     assert_true(bytes_are_refused(record.welcome, sizeof record.welcome));
-    stop_hub();
+    stop_coordinator();
 }
 
 static bool join_is_refused(struct watchdog_frame join)
@@ -453,16 +454,16 @@ static bool join_is_refused(struct watchdog_frame join)
 static void the_first_frame_is_a_join_of_that_rank(void **state)
 {
     (void)state;
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     assert_true(join_is_refused(frame_of(WATCHDOG_JOIN, 2)));
     assert_true(join_is_refused(frame_of(WATCHDOG_ALIVE, 1)));
     assert_true(join_is_refused(frame_of(WATCHDOG_FAILED, 1)));
     assert_true(join_is_refused(frame_of(WATCHDOG_END, 1)));
     joins_well(1);
-    stop_hub();
+    stop_coordinator();
 }
 
-/* ---- who is no hub ---- */
+/* ---- who is no coordinator ---- */
 
 /* Accepts connections in a child and answers each with what it has received, as often as
  * it comes, or with nothing. */
@@ -525,12 +526,12 @@ static void a_stranger_is_passed_over(void **state)
     pid_t server = serve_stranger(listener, false);
     struct watchdog_address strangers = invitation.addresses[0];
     invitation.addresses[0] = address_of("127.0.0.3", 0);
-    start_hub_there(RANKS, PATIENCE);
+    start_coordinator_there(RANKS, PATIENCE);
     invitation.addresses[1] = invitation.addresses[0];
     invitation.addresses[0] = strangers;
     invitation.count = 2;
     joins_well(1);
-    stop_hub();
+    stop_coordinator();
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
     close(listener);
@@ -554,17 +555,17 @@ static void silence_takes_no_descriptors(void **state)
     (void)state;
     enum { SILENT = 300 };
     int strangers[SILENT];
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     int before = open_descriptors();
     for (int i = 0; i < SILENT; i++)
         strangers[i] = stranger_connects();
     for (int rank = 1; rank < RANKS; rank++)
-        joins_well(rank); /* so the hub has looked at all before */
+        joins_well(rank); /* so the coordinator has looked at all before */
     assert_in_range(open_descriptors() - before - SILENT, 0, WATCHDOG_PENDING + RANKS);
     assert_true(is_refused(strangers[0])); /* the oldest first */
     for (int i = 1; i < SILENT; i++)
         close(strangers[i]);
-    stop_hub();
+    stop_coordinator();
 }
 
 /* Half of a hello, or a byte now and then, is as good as silence. */
@@ -574,7 +575,7 @@ static void who_does_not_join_in_time_is_dropped(void **state)
     uint8_t hello[WATCHDOG_GREETING_BYTES];
     char byte;
     struct transcript record;
-    start_hub(RANKS, 0.2);
+    start_coordinator(RANKS, 0.2);
     write_hello(1, secret, hello);
     int silent = stranger_connects(), half = stranger_connects();
     int slow = stranger_connects(), greeted = greet(&record, 2);
@@ -590,14 +591,14 @@ static void who_does_not_join_in_time_is_dropped(void **state)
     assert_true(is_refused(half));
     assert_true(is_refused(greeted));
     joins_well(1);
-    stop_hub();
+    stop_coordinator();
 }
 
 static void garbage_is_dropped(void **state)
 {
     (void)state;
     static uint8_t garbage[1 << 16];
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     for (int value = 0; value < 256; value += 51) {
         memset(garbage, value, sizeof garbage);
         int stranger = stranger_connects();
@@ -607,7 +608,7 @@ static void garbage_is_dropped(void **state)
         assert_true(is_refused(stranger));
     }
     joins_well(1);
-    stop_hub();
+    stop_coordinator();
 }
 
 /* Connects, again and again, in a child: some connections are held, some reset, some
@@ -638,7 +639,7 @@ static void a_flood_keeps_no_rank_out(void **state)
 {
     (void)state;
     pid_t floods[3];
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     for (int i = 0; i < 3; i++)
         floods[i] = flood();
     poll(NULL, 0, 200);
@@ -649,7 +650,7 @@ static void a_flood_keeps_no_rank_out(void **state)
         kill(floods[i], SIGKILL);
         waitpid(floods[i], NULL, 0);
     }
-    stop_hub();
+    stop_coordinator();
 }
 
 /* ---- the end of listening ---- */
@@ -659,18 +660,18 @@ static void nobody_can_connect_when_all_have_come(void **state)
     (void)state;
     struct watchdog_link link, late;
     char reason[WATCHDOG_TEXT];
-    start_hub(RANKS, PATIENCE);
+    start_coordinator(RANKS, PATIENCE);
     assert_true(joins(1, &link, PATIENCE, reason));
     int silent = stranger_connects();
-    atomic_store(&hub->gathered, true);
-    wake_hub();
+    atomic_store(&coordinator->all_joined, true);
+    wake_coordinator();
     assert_true(is_refused(silent));
     assert_false(joins(2, &late, PATIENCE, reason));
     assert_string_equal(reason, "Connection refused");
     wait_for_heartbeat(&link); /* who has joined stays */
     wait_for_heartbeat(&link);
     watchdog_link_close(&link);
-    stop_hub();
+    stop_coordinator();
 }
 
 /* ---- addresses ---- */
@@ -690,7 +691,7 @@ static bool all_loopback(void)
 static enum status chosen(const char *interface, bool spread)
 {
     memset(&invitation, 0, sizeof invitation);
-    return watchdog_choose(interface, spread, &invitation);
+    return watchdog_choose_addresses(interface, spread, &invitation);
 }
 
 static void addresses_are_chosen(void **state)

@@ -16,74 +16,72 @@
 
 /* ---- judgement: at the time 100, with hang_seconds = 10 ---- */
 
-static struct watchdog_member member(enum phase phase, double still, double heard)
+static struct watchdog_peer peer(enum phase phase, double still, double heard)
 {
-    return (struct watchdog_member){
-        .known = true, .phase = phase, .step = 7, .still = still, .heard = heard};
+    return (struct watchdog_peer){
+        .known = true, .phase = phase, .step = 7, .idle = still, .last_heartbeat = heard};
 }
 
-static void judged(struct watchdog_member *members, enum watchdog_reason reason, int who)
+static void judged(struct watchdog_peer *peers, enum watchdog_reason reason, int who)
 {
-    struct watchdog_cause cause = watchdog_judge(members, 3, 3, 100, 10);
+    struct watchdog_cause cause = watchdog_find_hang(peers, 3, 3, 100, 10);
     assert_int_equal(cause.reason, reason);
     if (reason != CAUSE_NONE)
-        assert_ptr_equal(cause.member, &members[who]);
+        assert_ptr_equal(cause.peer, &peers[who]);
 }
 
 static void who_hangs(void **state)
 {
     (void)state;
-    struct watchdog_member all[3] = {member(PHASE_WAIT, 9, 100),
-                                     member(PHASE_READ, 9, 100),
-                                     member(PHASE_WAIT, 9, 99.5)};
+    struct watchdog_peer all[3] = {peer(PHASE_WAIT, 9, 100), peer(PHASE_READ, 9, 100),
+                                   peer(PHASE_WAIT, 9, 99.5)};
     judged(all, CAUSE_NONE, 0);
-    all[1].still = 10.5;
-    judged(all, CAUSE_HANGS, 1);
-    all[1].still = 9; /* and two seconds since it has said so */
-    all[1].heard = 98;
-    judged(all, CAUSE_HANGS, 1);
-    all[1] = member(PHASE_WAIT, 15, 100); /* those who wait are not to blame */
+    all[1].idle = 10.5;
+    judged(all, CAUSE_HANG, 1);
+    all[1].idle = 9; /* and two seconds since it has sent this */
+    all[1].last_heartbeat = 98;
+    judged(all, CAUSE_HANG, 1);
+    all[1] = peer(PHASE_WAIT, 15, 100); /* those who wait are not to blame */
     judged(all, CAUSE_NONE, 0);
-    all[0] = member(PHASE_FORWARD, 11, 100); /* of two, the one that hangs longer */
-    all[2] = member(PHASE_CHECKPOINT, 12, 100);
-    judged(all, CAUSE_HANGS, 2);
-    all[1] = member(PHASE_WAIT, 0, 89); /* silence is worse than standing still */
-    judged(all, CAUSE_UNHEARD, 1);
+    all[0] = peer(PHASE_FORWARD, 11, 100); /* of two, the one that hangs longer */
+    all[2] = peer(PHASE_CHECKPOINT, 12, 100);
+    judged(all, CAUSE_HANG, 2);
+    all[1] = peer(PHASE_WAIT, 0, 89); /* silence is worse than standing still */
+    judged(all, CAUSE_SILENT, 1);
     all[1].left = true;
-    judged(all, CAUSE_HANGS, 2);
+    judged(all, CAUSE_HANG, 2);
     all[2].known = false;
-    judged(all, CAUSE_HANGS, 0);
-    struct watchdog_cause never = watchdog_judge(all, 3, 3, 1000, 0);
+    judged(all, CAUSE_HANG, 0);
+    struct watchdog_cause never = watchdog_find_hang(all, 3, 3, 1000, 0);
     assert_int_equal(never.reason, CAUSE_NONE);
 }
 
 static void what_may_take_long(void **state)
 {
     (void)state;
-    struct watchdog_member all[3] = {member(PHASE_START, 50, 100),
-                                     member(PHASE_END, 50, 100),
-                                     member(PHASE_WAIT, 50, 100)};
+    struct watchdog_peer all[3] = {peer(PHASE_START, 50, 100), peer(PHASE_END, 50, 100),
+                                   peer(PHASE_WAIT, 50, 100)};
     all[0].step = 0;
     judged(all, CAUSE_NONE, 0);
     all[0].step = 1; /* the first step has begun */
-    judged(all, CAUSE_HANGS, 0);
+    judged(all, CAUSE_HANG, 0);
     all[0].step = 0;
-    all[1].heard = 80;
-    judged(all, CAUSE_UNHEARD, 1);
+    all[1].last_heartbeat = 80;
+    judged(all, CAUSE_SILENT, 1);
 }
 
 static void all_wait(void **state)
 {
     (void)state;
-    struct watchdog_member all[3] = {member(PHASE_WAIT, 25, 100),
-                                     member(PHASE_WAIT, 19, 100),
-                                     member(PHASE_WAIT, 30, 100)};
+    struct watchdog_peer all[3] = {peer(PHASE_WAIT, 25, 100), peer(PHASE_WAIT, 19, 100),
+                                   peer(PHASE_WAIT, 30, 100)};
     judged(all, CAUSE_NONE, 0);
-    all[1].still = 21;
-    struct watchdog_cause cause = watchdog_judge(all, 3, 3, 100, 10);
+    all[1].idle = 21;
+    struct watchdog_cause cause = watchdog_find_hang(all, 3, 3, 100, 10);
     assert_int_equal(cause.reason, CAUSE_ALL_WAIT);
     assert_true(cause.seconds == 21);
-    cause = watchdog_judge(all, 3, 4, 100, 10); /* there is one more, whom nobody sees */
+    cause =
+        watchdog_find_hang(all, 3, 4, 100, 10); /* there is one more, whom nobody sees */
     assert_int_equal(cause.reason, CAUSE_NONE);
     all[2].phase = PHASE_END;
     judged(all, CAUSE_NONE, 0);
@@ -94,7 +92,7 @@ static void all_wait(void **state)
 static const char *block(const struct watchdog_cause *cause, const char *command)
 {
     static char text[2000];
-    size_t length = watchdog_block(cause, 100, "", command, text, sizeof text);
+    size_t length = watchdog_format_report(cause, 100, "", command, text, sizeof text);
     assert_int_equal(length, strlen(text));
     return text;
 }
@@ -102,10 +100,10 @@ static const char *block(const struct watchdog_cause *cause, const char *command
 static void what_is_said(void **state)
 {
     (void)state;
-    struct watchdog_member who = member(PHASE_BACKWARD, 0, 99.8);
+    struct watchdog_peer who = peer(PHASE_BACKWARD, 0, 99.8);
     who.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n2"};
     struct watchdog_cause cause = {
-        .reason = CAUSE_SIGNAL, .member = &who, .number = SIGBUS, .seconds = 61};
+        .reason = CAUSE_SIGNAL, .peer = &who, .number = SIGBUS, .seconds = 61};
     assert_string_equal(
         block(&cause, "mpirun -n 4 tutti train my.conf --resume"),
         "tutti: root cause: rank 2 (n2, pid 4711) was killed by signal 7 (SIGBUS)\n"
@@ -115,31 +113,34 @@ static void what_is_said(void **state)
     assert_non_null(strstr(block(&cause, "this\nor that"),
                            "\n  resume with    this\n  or             or that\n"));
     cause.reason = CAUSE_EXIT;
-    assert_non_null(strstr(block(&cause, ""), "pid 4711) left with exit code 7 in the"));
-    cause.reason = CAUSE_HANGS;
-    assert_non_null(strstr(block(&cause, ""), "hangs: in phase backward since 61 s\n"));
-    cause.reason = CAUSE_UNHEARD;
-    assert_non_null(strstr(block(&cause, ""), "has not been heard of for 61 s: it is"));
-    cause.reason = CAUSE_ALL_WAIT;
+    assert_non_null(strstr(block(&cause, ""), "pid 4711) exited with code 7 during the"));
+    cause.reason = CAUSE_HANG;
     assert_non_null(
-        strstr(block(&cause, ""), "cause: all ranks wait for each other since "));
+        strstr(block(&cause, ""), "hangs: no progress for 61 s in phase backward\n"));
+    cause.reason = CAUSE_SILENT;
+    assert_non_null(strstr(block(&cause, ""), "has sent no heartbeat for 61 s: it is"));
+    cause.reason = CAUSE_ALL_WAIT;
+    assert_non_null(strstr(block(&cause, ""),
+                           "cause: all ranks have waited for each other for 61 s"));
     cause.reason = CAUSE_LOST;
     cause.number = SIGKILL; /* as waitpid has it */
     assert_non_null(strstr(block(&cause, ""), "was killed by signal 9 (SIGKILL)\n"));
     cause.number = 3 << 8;
-    assert_non_null(strstr(block(&cause, ""), "left with exit code 3, without a word\n"));
+    assert_non_null(
+        strstr(block(&cause, ""), "exited with code 3, without a crash message\n"));
     cause.number = 0;
-    assert_non_null(strstr(block(&cause, ""), "was killed without a word: by SIGKILL"));
+    assert_non_null(
+        strstr(block(&cause, ""), "was killed without a crash message: by SIGKILL"));
 }
 
 /* Hosts and messages come through the network. */
 static void what_others_send_is_escaped(void **state)
 {
     (void)state;
-    struct watchdog_member who = member(PHASE_BACKWARD, 0, 99.8);
+    struct watchdog_peer who = peer(PHASE_BACKWARD, 0, 99.8);
     who.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n\n2\033["};
     struct watchdog_cause cause = {
-        .reason = CAUSE_FAILED, .member = &who, .text = "x\ntutti: done\033[2K"};
+        .reason = CAUSE_FAILED, .peer = &who, .text = "x\ntutti: done\033[2K"};
     assert_non_null(strstr(block(&cause, "this"),
                            "rank 2 (n\\x0A2\\x1B[, pid 4711) ended the run: "
                            "x\\x0Atutti: done\\x1B[2K\n  last seen"));
@@ -171,16 +172,16 @@ static void a_process_is_known_and_no_other_killed(void **state)
     (void)state;
     struct watchdog_process self, child, other;
     watchdog_process_self(&self, 3, "here");
-    assert_true(self.place != 0 && self.born != 0);
+    assert_true(self.pid_namespace != 0 && self.start_time != 0);
     assert_int_equal(watchdog_process_look(&self).state, 'R');
     pid_t pid = fork_known(&child);
-    assert_true(child.pid == pid && child.place == self.place);
+    assert_true(child.pid == pid && child.pid_namespace == self.pid_namespace);
     other = child;
-    other.born++; /* a pid that is used again */
+    other.start_time++; /* a pid that is used again */
     watchdog_process_kill(&other);
     assert_int_equal(watchdog_process_look(&other).state, 0);
     other = child;
-    other.place++; /* the same pid elsewhere */
+    other.pid_namespace++; /* the same pid elsewhere */
     watchdog_process_kill(&other);
     assert_int_equal(watchdog_process_look(&other).state, 0);
     poll(NULL, 0, 50);

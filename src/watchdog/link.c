@@ -1,4 +1,4 @@
-/* watchdog, links: sockets that never make anyone wait, and authenticated frames on them. */
+/* watchdog, links: nonblocking sockets with authenticated frames. */
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 static size_t send_bytes(int socket, const void *bytes, size_t size)
 {
     ssize_t sent = send(socket, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent > 0 ? (size_t)sent : 0; /* a broken connection shows when it is read */
+    return sent > 0 ? (size_t)sent : 0; /* a broken connection is noticed on reading */
 }
 
 static void write_next(struct watchdog_link *link, const struct watchdog_frame *frame,

@@ -2,7 +2,7 @@
 # Deaths and hangs of a rank, made on purpose: one block says which and why, every process
 # is gone soon, and the command that the block gives ends with the weights of a run that
 # nothing has happened to.
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 example=$programs/watchdog_example
 is_open_mpi ||
     skip "not Open MPI: Hydra kills all ranks with the first, often before the cause is written"
@@ -131,7 +131,7 @@ for rank in 1 0; do
     start 4 --inject segfault@$rank:$step
     told "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
     start 4 --inject exit@$rank:$step
-    told "exit of rank $rank" $rank "left with exit code 5 in the middle" $step $death_limit
+    told "exit of rank $rank" $rank "exited with code 5 during the run" $step $death_limit
 done
 start 3
 until_step 5
@@ -153,17 +153,17 @@ echo "ok: kill of mpirun: all gone $took s after the last step"
 
 for rank in 2 0; do
     start 3 --inject hang@$rank:$step
-    told "hang of rank $rank" $rank "hangs: in phase [a-z]+ since" $step $hang_limit
+    told "hang of rank $rank" $rank "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
 done
 start 3 --inject stop@0:$step
-told "stop of rank 0" 0 "has not been heard of for .*SIGSTOP" "10|[0-9]" $hang_limit
+told "stop of rank 0" 0 "has sent no heartbeat for .*SIGSTOP" "10|[0-9]" $hang_limit
 start 3
 until_step 5
 kill -STOP "${pid[1]}"
-told "SIGSTOP from outside" 1 "has not been heard of for .*SIGSTOP" "[0-9]+" $hang_limit
+told "SIGSTOP from outside" 1 "has sent no heartbeat for .*SIGSTOP" "[0-9]+" $hang_limit
 goes_on
 start 0 --inject hang@0:$step
-told "hang of the only rank" 0 "hangs: in phase [a-z]+ since" $step $hang_limit
+told "hang of the only rank" 0 "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
 
 # ---- MPI_Abort ----
 

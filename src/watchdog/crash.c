@@ -1,11 +1,12 @@
-/* watchdog, last words: what a process can still say when it ends.
+/* watchdog, the crash handler: the message that a process sends when it ends.
  *
- * A handler for the fatal signals sends one frame and then leaves everything to whoever
- * had the signal before (Open MPI prints a trace, a sanitizer its report, the system a
- * core). Only send, write and atomics: the heap may be what is broken. The handler has a
- * stack of its own, since the usual one may be what has run out.
+ * A handler for the fatal signals sends one frame and then passes the signal on to its
+ * previous owner (Open MPI prints a stack trace, a sanitizer its report, the kernel
+ * writes a core). It uses only send, write and atomics, as the heap may be damaged, and a
+ * stack of its own, as the usual one may have overflowed.
  *
- * The hub has nobody to send to: its handler lets its thread tell, and waits for that.
+ * The coordinator has no one to send to: its handler lets its thread report, and waits
+ * for that.
  */
 #include <errno.h>
 #include <poll.h>
@@ -25,11 +26,11 @@ static struct sigaction before[FATAL];
 static bool handled[FATAL];
 static _Alignas(64) char stack[STACK_SIZE];
 
-static struct watchdog *_Atomic speaker; /* NULL: what ends is nobody's business */
-static atomic_flag said = ATOMIC_FLAG_INIT;
-static _Atomic int64_t stopping; /* CLOCK_MONOTONIC, ns; 0: nobody has asked */
+static struct watchdog *_Atomic active; /* NULL: no messages */
+static atomic_flag message_sent = ATOMIC_FLAG_INIT;
+static _Atomic int64_t stop_requested; /* CLOCK_MONOTONIC, ns; 0: never */
 
-/* ---- when asked to stop ---- */
+/* ---- the request to stop ---- */
 
 static int64_t nanoseconds(void)
 {
@@ -41,16 +42,16 @@ static int64_t nanoseconds(void)
 void watchdog_stopping(void)
 {
     int64_t never = 0;
-    atomic_compare_exchange_strong(&stopping, &never, nanoseconds());
+    atomic_compare_exchange_strong(&stop_requested, &never, nanoseconds());
 }
 
 double watchdog_stopping_seconds(void)
 {
-    int64_t since = atomic_load(&stopping);
+    int64_t since = atomic_load(&stop_requested);
     return since == 0 ? 0 : 1e-9 * (double)(nanoseconds() - since);
 }
 
-/* ---- saying ---- */
+/* ---- the message ---- */
 
 void watchdog_copy(char *to, size_t size, const char *from)
 {
@@ -67,48 +68,49 @@ void watchdog_frame_fill(struct watchdog_frame *frame, enum watchdog_kind kind,
     frame->kind = (int32_t)kind;
     frame->rank = self->rank;
     frame->pid = self->pid;
-    frame->place = self->place;
-    frame->born = self->born;
+    frame->pid_namespace = self->pid_namespace;
+    frame->start_time = self->start_time;
     frame->step = state.step;
     frame->phase = (int32_t)state.phase;
 }
 
-/* The thread of this process reports; not for ever, and not if it is itself what dies. */
-static void let_thread_tell(struct watchdog *watchdog)
+/* Waits a limited time until the thread of this process has reported; not at all if it is
+ * the thread itself that dies. */
+static void let_thread_report(struct watchdog *watchdog)
 {
     enum { MILLISECONDS = 3000 };
     const uint64_t one = 1;
-    atomic_store(&watchdog->spoken, true);
+    atomic_store(&watchdog->crash_sent, true);
     if (write(watchdog->wake, &one, sizeof one) < 0 ||
         pthread_equal(pthread_self(), watchdog->thread))
         return;
-    for (int i = 0; i < MILLISECONDS && !atomic_load(&watchdog->told); i++)
+    for (int i = 0; i < MILLISECONDS && !atomic_load(&watchdog->reported); i++)
         poll(NULL, 0, 1);
 }
 
-static void say(enum watchdog_kind kind, int number, const char *text)
+static void send_crash_message(enum watchdog_kind kind, int number, const char *text)
 {
-    struct watchdog *watchdog = atomic_load(&speaker);
-    if (!watchdog || getpid() != watchdog->self.pid) /* a child that was forked */
+    struct watchdog *watchdog = atomic_load(&active);
+    if (!watchdog || getpid() != watchdog->self.pid) /* a forked child */
         return;
-    if (atomic_load(&watchdog->closing) || atomic_flag_test_and_set(&said))
+    if (atomic_load(&watchdog->closing) || atomic_flag_test_and_set(&message_sent))
         return;
-    struct watchdog_frame *frame = &watchdog->words;
+    struct watchdog_frame *frame = &watchdog->crash_message;
     watchdog_frame_fill(frame, kind, &watchdog->self);
     frame->number = number;
     watchdog_copy(frame->text, sizeof frame->text, text);
-    if (watchdog->hub)
-        let_thread_tell(watchdog);
-    else if (watchdog_link_send_now(&watchdog->members[0].link, frame))
-        atomic_store(&watchdog->spoken, true);
+    if (watchdog->is_coordinator)
+        let_thread_report(watchdog);
+    else if (watchdog_link_send_now(&watchdog->peers[0].link, frame))
+        atomic_store(&watchdog->crash_sent, true);
 }
 
-/* comm_abort is about to end all ranks: its message is the root cause. Rank 0 gets a moment
- * to report it before MPI ends rank 0 as well. */
+/* comm_abort is about to end all ranks: its message is the root cause. The delay lets
+ * rank 0 report it before MPI ends rank 0, too. */
 static void on_abort(const char *message)
 {
     enum { MILLISECONDS = 300 };
-    say(WATCHDOG_FAILED, 0, message);
+    send_crash_message(WATCHDOG_FAILED, 0, message);
     poll(NULL, 0, MILLISECONDS);
 }
 
@@ -122,9 +124,9 @@ static int index_of(int number)
     return i;
 }
 
-/* A fault of the program comes again when its instruction is tried again; what a process
- * has sent does not. */
-static bool comes_again(int number, const siginfo_t *info)
+/* True for a fault, which recurs when its instruction is executed again; a signal sent by
+ * a process does not. */
+static bool recurs(int number, const siginfo_t *info)
 {
     bool fault =
         number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL;
@@ -135,35 +137,35 @@ static void on_signal(int number, siginfo_t *info, void *context)
 {
     (void)context;
     int error = errno;
-    say(WATCHDOG_SIGNAL, number, "");
+    send_crash_message(WATCHDOG_SIGNAL, number, "");
     sigaction(number, &before[index_of(number)], NULL);
-    if (!comes_again(number, info))
-        raise(number); /* it waits until this handler is left */
+    if (!recurs(number, info))
+        raise(number); /* delivered when this handler returns */
     errno = error;
 }
 
-static void on_leaving(int code, void *unused)
+static void on_process_exit(int code, void *unused)
 {
     (void)unused;
-    say(WATCHDOG_EXIT, code, "");
+    send_crash_message(WATCHDOG_EXIT, code, "");
 }
 
-static void make_stack(void)
+static void install_stack(void)
 {
     stack_t own = {.ss_sp = stack, .ss_size = sizeof stack}, old;
     if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE))
         sigaltstack(&own, NULL);
 }
 
-void watchdog_words_begin(struct watchdog *watchdog)
+void watchdog_crash_handler_install(struct watchdog *watchdog)
 {
     static bool registered;
-    atomic_flag_clear(&said);
-    atomic_store(&speaker, watchdog);
+    atomic_flag_clear(&message_sent);
+    atomic_store(&active, watchdog);
     comm_on_abort(on_abort);
     if (!registered)
-        registered = on_exit(on_leaving, NULL) == 0;
-    make_stack();
+        registered = on_exit(on_process_exit, NULL) == 0;
+    install_stack();
     for (int i = 0; i < FATAL; i++) {
         struct sigaction action = {.sa_sigaction = on_signal,
                                    .sa_flags = SA_SIGINFO | SA_ONSTACK};
@@ -174,11 +176,11 @@ void watchdog_words_begin(struct watchdog *watchdog)
     }
 }
 
-void watchdog_words_end(void)
+void watchdog_crash_handler_remove(void)
 {
     for (int i = 0; i < FATAL; i++)
         if (handled[i])
             sigaction(fatal[i], &before[i], NULL);
     comm_on_abort(NULL);
-    atomic_store(&speaker, NULL);
+    atomic_store(&active, NULL);
 }

@@ -1,0 +1,76 @@
+/* watchdog, the hang detector: which rank hangs, if any. Pure arithmetic on the last
+ * heartbeats.
+ *
+ * A rank that waits for others (PHASE_WAIT) is not at fault. A rank that computes, reads
+ * or writes without progress for `hang_seconds` is; one that sends no heartbeats is the
+ * worse case, as its thread would send them even if its training hung. Only if all ranks
+ * wait is no single rank at fault.
+ */
+#include "watchdog_internal.h"
+
+static bool is_watched(const struct watchdog_peer *peer)
+{
+    return peer->known && !peer->left;
+}
+
+/* Loading a dataset may take long, and so may the end of a run. */
+static bool is_exempt(const struct watchdog_peer *peer)
+{
+    return (peer->phase == PHASE_START && peer->step == 0) || peer->phase == PHASE_END;
+}
+
+static struct watchdog_cause check_peer(const struct watchdog_peer *peer, double now,
+                                        double hang_seconds)
+{
+    struct watchdog_cause cause = {.reason = CAUSE_NONE, .peer = peer};
+    double silent = now - peer->last_heartbeat, idle = peer->idle + silent;
+    if (silent > hang_seconds) {
+        cause.reason = CAUSE_SILENT;
+        cause.seconds = silent;
+    } else if (peer->phase != PHASE_WAIT && !is_exempt(peer) && idle > hang_seconds) {
+        cause.reason = CAUSE_HANG;
+        cause.seconds = idle;
+    }
+    return cause;
+}
+
+/* True of a run whose ranks all wait for each other, for longer than any of them could
+ * wait for a rank that hangs. */
+static struct watchdog_cause all_wait(const struct watchdog_peer *peers, int count,
+                                      int ranks, double now, double hang_seconds)
+{
+    struct watchdog_cause cause = {.reason = CAUSE_NONE, .peer = &peers[0]};
+    double shortest = -1;
+    for (int i = 0; i < count; i++) {
+        const struct watchdog_peer *peer = &peers[i];
+        double idle = peer->idle + now - peer->last_heartbeat;
+        if (!is_watched(peer) || peer->phase != PHASE_WAIT)
+            return cause;
+        if (shortest < 0 || idle < shortest)
+            shortest = idle;
+    }
+    if (count == ranks && shortest > 2 * hang_seconds) {
+        cause.reason = CAUSE_ALL_WAIT;
+        cause.seconds = shortest;
+    }
+    return cause;
+}
+
+struct watchdog_cause watchdog_find_hang(const struct watchdog_peer *peers, int count,
+                                         int ranks, double now, double hang_seconds)
+{
+    struct watchdog_cause root = {.reason = CAUSE_NONE};
+    if (hang_seconds <= 0)
+        return root;
+    for (int i = 0; i < count; i++) {
+        if (!is_watched(&peers[i]))
+            continue;
+        struct watchdog_cause cause = check_peer(&peers[i], now, hang_seconds);
+        if (cause.reason > root.reason ||
+            (cause.reason == root.reason && cause.seconds > root.seconds))
+            root = cause;
+    }
+    if (root.reason == CAUSE_NONE)
+        root = all_wait(peers, count, ranks, now, hang_seconds);
+    return root;
+}
