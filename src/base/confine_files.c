@@ -116,17 +116,11 @@ static void allow(int rules, const char *path, bool below)
     close(descriptor);
 }
 
-static bool is_link(const char *path)
-{
-    struct stat facts;
-    return lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode);
-}
-
 /* What lies in the folder itself may be `known` to be allowed. */
 static void allow_member(int rules, const char *folder, const char *name, bool known)
 {
     char *path = path_join(folder, name);
-    if (path && (!known || is_link(path)) && size_of(path) > 0)
+    if (path && (!known || path_is_link(path)) && size_of(path) > 0)
         allow(rules, path, false);
     free(path);
 }
@@ -135,7 +129,7 @@ static void allow_member(int rules, const char *folder, const char *name, bool k
  * folder behind a link that the user hasn't named, the files of a run only. */
 static void allow_folder(int rules, const char *folder, bool named)
 {
-    bool whole = named || !is_link(folder);
+    bool whole = named || !path_is_link(folder);
     allow(rules, folder, whole);
     DIR *list = opendir(folder);
     for (struct dirent *entry; list && (entry = readdir(list));)

@@ -84,22 +84,16 @@ static bool is_listed(const char *names, const char *path, enum owned_kind kind)
     return false;
 }
 
-/* For ".NAME.partial" and ".NAME.0123456789ab.partial", `length` bytes of text: where
- * NAME begins, and its length; NULL for another name. Folders have random names only. */
-static const char *unfinished_name(const char *text, size_t *length, bool is_folder)
+/* file_final_name, except that directories have random temporary names only. */
+static const char *final_name(const char *name, size_t *length, bool is_folder)
 {
-    enum { RANDOM = 12 };
-    static const char tail[] = ".partial";
-    const char *end = text + *length - (sizeof tail - 1);
-    if (text[0] != '.' || *length <= sizeof tail ||
-        strncmp(end, tail, sizeof tail - 1) != 0)
-        return NULL;
-    bool random = end - text > RANDOM + 2 && end[-RANDOM - 1] == '.' &&
-                  strspn(end - RANDOM, "0123456789abcdef") >= RANDOM;
-    if (is_folder && !random)
-        return NULL;
-    *length = (size_t)(end - text) - 1 - (random ? RANDOM + 1 : 0);
-    return text + 1;
+    size_t whole = *length;
+    bool is_random;
+    const char *final = file_final_name(name, length, &is_random);
+    if (final && (is_random || !is_folder))
+        return final;
+    *length = whole;
+    return NULL;
 }
 
 /* The path with the final names of all that is unfinished in it; the caller frees it. */
@@ -109,7 +103,7 @@ static char *finished_path(const char *path, enum owned_kind kind)
     while (finished && *path) {
         size_t length = strcspn(path, "/"), kept = length;
         bool is_last = path[length] == '\0';
-        const char *name = unfinished_name(path, &kept, !is_last || kind == OWNED_FOLDER);
+        const char *name = final_name(path, &kept, !is_last || kind == OWNED_FOLDER);
         memcpy(to, name ? name : path, name ? kept : length);
         to += name ? kept : length;
         path += length;

@@ -66,12 +66,14 @@ static inline void h5_release(const struct h5_hold *hold)
 #define H5_HOLD_LOCK                                                                     \
     const struct h5_hold hold_ __attribute__((cleanup(h5_release), unused)) = h5_hold()
 
-/* True if only zeros follow the zero byte that ends the text: nothing that others would
- * read and this program wouldn't. */
-bool h5_is_padded(const char *text, size_t width);
-
 /* A file access list whose file is `disk`; below 0 on failure. */
 hid_t disk_access(struct disk *disk);
+
+enum { H5_DESCRIPTION = 256 };
+
+/* HDF5's description of the innermost error into text[H5_DESCRIPTION]; clears its error
+ * stack. */
+void h5_describe(char *text);
 
 /* "FILE: /name: what: HDF5's innermost description". `name` may be NULL. Clears HDF5's
  * error stack. A disk that failed takes the word: "FILE: can't write: No space left on
@@ -85,16 +87,55 @@ void h5_breathe(struct h5_file *file);
 /* STATUS_OK, or the failure of the disk, which HDF5 itself never learns of. */
 enum status h5_disk_status(const struct h5_file *file);
 
-/* The type that values of `type` have in a file. */
-hid_t h5_stored_type(enum h5_type type);
+/* ---- values.c ---- */
 
-/* Writes elements [first, first + count) of a one-dimensional dataset of `length`, in
- * which nothing else has been written to their chunks: whole ones, but for the last. */
+struct h5_types { /* HDF5's, of values in a file and in memory */
+    hid_t stored, native;
+};
+struct h5_types h5_types_of(enum h5_type type);
+
+/* Creates a dataset and opens it; below 0 on failure, with the message set. */
+hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int rank,
+                        const size_t *dims);
+
+/* Opens a dataset; below 0 on failure, with the message set. In a file that is read its
+ * storage is checked (h5_check_storage) unless h5_verify has done so; in one that is
+ * written, this unit has created it. */
+hid_t h5_open_values(const struct h5_file *file, const char *name);
+
+/* Creates a dataset, writes it and closes it. */
+enum status h5_write_dataset(struct h5_file *file, const char *name,
+                             struct h5_types types, int rank, const size_t *dims,
+                             const void *values);
+
+/* Reads the selection `space` of a dataset into the selection `memory` of `values`,
+ * converted to `type`. */
+enum status h5_read_selection(const struct h5_file *file, const char *name, hid_t dataset,
+                              enum h5_type type, hid_t memory, hid_t space, void *values);
+
+enum status h5_dataset_shape(const struct h5_file *file, const char *name, hid_t dataset,
+                             int *rank, size_t dims[H5_MAX_RANK]);
+
+/* STATUS_OK if the dataset's type has the expected class. */
+enum status h5_check_class(const struct h5_file *file, const char *name, hid_t dataset,
+                           H5T_class_t expected);
+
+/* ---- chunks.c ---- */
+
+/* Elements [first, first + count) of a one-dimensional dataset. */
+struct h5_span {
+    size_t length; /* of the dataset */
+    size_t first, count;
+};
+
+/* True if the span consists of whole chunks; the last chunk of the dataset may be
+ * partial. */
+bool h5_is_whole_chunks(struct h5_span span);
+
+/* Writes such a span, to whose chunks nothing else has been written. `element`: bytes of
+ * one. */
 enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
-                            size_t element, size_t length, size_t first, size_t count,
-                            const void *values);
-/* Is [first, first + count) such a part? */
-bool h5_is_whole_chunks(size_t length, size_t first, size_t count);
+                            size_t element, struct h5_span span, const void *values);
 
 /* ---- links.c ---- */
 
@@ -158,12 +199,19 @@ enum status h5_open_dataset(const struct h5_file *file, const char *name, hid_t 
 /* The chunks that this unit makes of a dataset of that shape. */
 void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk);
 
-/* Makes the groups above `name`. */
+/* ---- groups.c ---- */
+
+/* Creates the groups above `name`. */
 enum status h5_make_parents(struct h5_file *file, const char *name);
 
 /* Object header settings that all objects share: no time stamps, attributes in the
  * header. */
 herr_t h5_set_object(hid_t properties);
+
+/* The same and those of groups: links in the header. */
+herr_t h5_set_group(hid_t properties);
+
+/* ---- texts.c ---- */
 
 /* The widest of some texts, at least 1 (HDF5 has no strings of size 0). */
 size_t h5_text_width(size_t count, const char *const *texts);
@@ -174,5 +222,9 @@ hid_t h5_text_type(size_t width);
 /* `count` texts, each padded with zeros to `width`; the caller frees it, NULL without
  * memory. */
 char *h5_pad_texts(size_t count, const char *const *texts, size_t width);
+
+/* True if only zeros follow the zero byte that ends the text: nothing that others would
+ * read and this program wouldn't. */
+bool h5_is_padded(const char *text, size_t width);
 
 #endif

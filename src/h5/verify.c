@@ -49,42 +49,47 @@ static struct rows count_rows(const struct h5_storage *storage)
     return rows;
 }
 
-static enum status read_rows(const struct h5_file *file, const char *name, hid_t dataset,
-                             hid_t type, const struct h5_storage *storage, hsize_t at,
-                             hsize_t count, void *block)
+struct dataset {
+    const struct h5_file *file;
+    const char *name;
+    hid_t id, type;
+    const struct h5_storage *storage;
+};
+
+static enum status read_rows(const struct dataset *dataset, hsize_t first, hsize_t count,
+                             void *block)
 {
-    hsize_t start[H5_MAX_RANK] = {at}, extent[H5_MAX_RANK];
+    const struct h5_storage *storage = dataset->storage;
+    hsize_t start[H5_MAX_RANK] = {first}, extent[H5_MAX_RANK];
     memcpy(extent, storage->dims, sizeof extent);
     extent[0] = count;
-    hid_t space = H5Dget_space(dataset);
+    hid_t space = H5Dget_space(dataset->id);
     hid_t memory = H5Screate_simple(storage->rank, extent, NULL);
     phase_move(); /* a slow disk is no hang */
     enum status status = STATUS_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
-        H5Dread(dataset, type, memory, space, H5P_DEFAULT, block) < 0)
-        status = h5_fail(file, name, "can't read");
+        H5Dread(dataset->id, dataset->type, memory, space, H5P_DEFAULT, block) < 0)
+        status = h5_fail(dataset->file, dataset->name, "can't read");
     H5Sclose(memory);
     H5Sclose(space);
     return status;
 }
 
-static enum status read_all_rows(const struct h5_file *file, const char *name,
-                                 hid_t dataset, hid_t type,
-                                 const struct h5_storage *storage)
+static enum status read_all_rows(const struct dataset *dataset)
 {
-    struct rows rows = count_rows(storage);
+    struct rows rows = count_rows(dataset->storage);
     if (rows.count == 0 || rows.bytes == 0)
         return STATUS_OK;
     hsize_t most = rows.count < rows.at_once ? rows.count : rows.at_once;
     void *block = malloc(most * rows.bytes);
     if (!block)
-        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", dataset->file->path,
+                           dataset->name);
     enum status status = STATUS_OK;
     for (hsize_t at = 0; at < rows.count && status == STATUS_OK; at += most) {
         hsize_t left = rows.count - at;
         h5_yield();
-        status = read_rows(file, name, dataset, type, storage, at,
-                           left < most ? left : most, block);
+        status = read_rows(dataset, at, left < most ? left : most, block);
     }
     free(block);
     return status;
@@ -113,7 +118,8 @@ static enum status check_dataset(struct walk *walk, const char *name, hid_t data
     hid_t type = H5Dget_type(dataset);
     status = count_bytes(walk, name, &storage);
     if (status == STATUS_OK)
-        status = read_all_rows(walk->file, name, dataset, type, &storage);
+        status =
+            read_all_rows(&(struct dataset){walk->file, name, dataset, type, &storage});
     H5Tclose(type);
     h5_storage_free(&storage);
     return status;
