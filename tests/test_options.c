@@ -581,9 +581,9 @@ static void differences_are_told_key_by_key(void **state)
     options_difference(&before, &now, &report, &count);
     assert_int_equal(count, 3);
     assert_string_equal(report,
-                        "model.cell: lstm in the checkpoint, gru asked for\n"
-                        "train.batch: 32 in the checkpoint, 64 asked for\n"
-                        "train.learning_rate: 0.002 in the checkpoint, 0.5 asked for");
+                        "model.cell: lstm in the checkpoint, gru requested\n"
+                        "train.batch: 32 in the checkpoint, 64 requested\n"
+                        "train.learning_rate: 0.002 in the checkpoint, 0.5 requested");
     free(report);
 }
 

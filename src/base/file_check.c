@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SIGNATURE = 12 }; /* bytes that tell the format of a file */
+enum { SIGNATURE = 12 }; /* bytes that identify the format of a file */
 
 /* ---- permissions ---- */
 
@@ -18,7 +18,8 @@ static int access_as_writer(const char *path, int wanted)
     return faccessat(AT_FDCWD, path, wanted, AT_EACCESS);
 }
 
-/* May the file be replaced by one made beside it? In a folder like /tmp, only one's own. */
+/* True if the file can be replaced by one created beside it. In a sticky directory such
+ * as /tmp, only by its owner. */
 static bool can_replace(const char *path, const struct stat *file)
 {
     struct stat facts;
@@ -31,7 +32,7 @@ static bool can_replace(const char *path, const struct stat *file)
                    user == facts.st_uid);
 }
 
-/* The nearest folder above `path` that exists; NULL with errno. */
+/* The nearest existing directory above `path`; NULL with errno. */
 static char *existing_folder(const char *path)
 {
     struct stat facts;
@@ -51,14 +52,14 @@ static char *existing_folder(const char *path)
     return folder;
 }
 
-/* May a file be made there, its missing folders before it? */
+/* Checks whether a file can be created there, after its missing directories. */
 static enum status check_new(const struct file_target *target, bool *lacks_folder)
 {
     char *folder = path_directory(target->path);
     char *existing = folder ? existing_folder(target->path) : NULL;
     bool may = existing && access_as_writer(existing, W_OK | X_OK) == 0;
     *lacks_folder = may && strcmp(folder, existing) != 0;
-    if (*lacks_folder && target->links > 0) { /* which nobody makes */
+    if (*lacks_folder && target->links > 0) { /* not created through a link */
         may = false;
         errno = ENOENT;
     }
@@ -95,7 +96,7 @@ static enum status check_rights(const struct file_target *target, bool *lacks_fo
 
 /* ---- content that must not be lost ---- */
 
-/* What the regular file at `path` begins with; "" if it can't be read. */
+/* The first bytes of the regular file at `path`; zeros if it can't be read. */
 static void read_beginning(const char *path, uint8_t first[SIGNATURE])
 {
     struct stat facts;
@@ -141,8 +142,8 @@ enum status file_check_output(const char *path, struct file_output *output)
     return status;
 }
 
-/* stat, with "-" as the descriptor of a standard stream. */
-static bool look_at(const char *path, int standard, struct stat *facts)
+/* stat, or fstat of `standard` for "-". */
+static bool read_attributes(const char *path, int standard, struct stat *facts)
 {
     return (strcmp(path, "-") == 0 ? fstat(standard, facts) : stat(path, facts)) == 0;
 }
@@ -150,8 +151,8 @@ static bool look_at(const char *path, int standard, struct stat *facts)
 enum status file_check_not_input(const char *output, const char *input)
 {
     struct stat written, read;
-    if (!input || !look_at(output, file_stdout_descriptor(), &written) ||
-        !look_at(input, STDIN_FILENO, &read) ||
+    if (!input || !read_attributes(output, file_stdout_descriptor(), &written) ||
+        !read_attributes(input, STDIN_FILENO, &read) ||
         !(S_ISREG(written.st_mode) || S_ISFIFO(written.st_mode)) ||
         written.st_dev != read.st_dev || written.st_ino != read.st_ino)
         return STATUS_OK;

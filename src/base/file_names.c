@@ -99,7 +99,7 @@ char *file_fresh_name(const char *path, const char *word)
     return NULL;
 }
 
-/* Gives `from` the name `to` unless that is taken; -1 with errno. */
+/* Renames `from` to `to` unless that exists; -1 with errno. */
 static int rename_to_free(const char *from, const char *to)
 {
     struct stat facts;

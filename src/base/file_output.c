@@ -44,20 +44,20 @@ static bool is_fifo(const struct file_target *target)
            S_ISFIFO(facts.st_mode);
 }
 
-/* Waits for a FIFO's reader. Returns its descriptor, or -1 with errno: EINTR, as give_up
- * (NULL: never) says. A plain open would be taken up again after each signal whose
- * handler only sets a flag. */
+/* Opens a FIFO once it has a reader. Returns the descriptor, or -1 with errno; EINTR if
+ * give_up (NULL: never) returns true. A blocking open would be restarted after each
+ * signal whose handler only sets a flag. */
 static int open_fifo(const struct file_target *target, bool (*give_up)(void))
 {
     const int flags = O_WRONLY | O_NONBLOCK | O_CLOEXEC;
     const struct timespec pause = {.tv_nsec = 50000000};
-    for (bool told = false;; told = true) {
+    for (bool reported = false;; reported = true) {
         int descriptor = open(target->path, flags);
         if (descriptor >= 0)
-            fcntl(descriptor, F_SETFL, O_WRONLY); /* writing waits for the reader again */
+            fcntl(descriptor, F_SETFL, O_WRONLY); /* writes block again */
         if (descriptor >= 0 || errno != ENXIO)
             return descriptor;
-        if (!told)
+        if (!reported)
             log_info("waiting for a reader of %s", target->shown);
         if (give_up && give_up()) {
             errno = EINTR;
@@ -122,8 +122,8 @@ static enum status write_in_place(const struct file_target *target, const void *
     return status;
 }
 
-/* The reasons for which a file can't be replaced, but perhaps written: no right to its
- * folder, one that is read-only, a mount point (a file given to a container). */
+/* True if a file can't be replaced but may be writable: no permission for its directory,
+ * a read-only one, a mount point (a file mounted into a container). */
 static bool forbids_replacing(int reason)
 {
     return reason == EACCES || reason == EPERM || reason == EROFS || reason == EBUSY;

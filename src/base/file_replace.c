@@ -56,7 +56,7 @@ int file_close(int descriptor)
 
 /* ---- under a temporary name ---- */
 
-/* Calls `make` with random names beside `path` until one is free. Returns the name (the
+/* Calls `make` with random names beside `path` until one is unused. Returns the name (the
  * caller frees it), or NULL with errno. */
 static char *make_partial(const char *path,
                           int (*make)(const char *partial, void *context), void *context)
@@ -74,33 +74,32 @@ static char *make_partial(const char *path,
     return NULL;
 }
 
-/* The new file. */
-struct draft {
+struct new_file {
     const struct stat *old; /* the file that it replaces; NULL: there is none, or it is
                                another user's, whose mode bits would lock that user out */
     int descriptor;
 };
 
 /* Nobody may read it before it has the mode bits of the old file. */
-static mode_t first_mode(const struct draft *draft)
+static mode_t first_mode(const struct new_file *file)
 {
-    return draft->old ? 0600 : 0666;
+    return file->old ? 0600 : 0666;
 }
 
 static int make_file(const char *partial, void *context)
 {
-    struct draft *draft = context;
-    draft->descriptor = open(
-        partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, first_mode(draft));
-    return draft->descriptor < 0 ? -1 : 0;
+    struct new_file *file = context;
+    file->descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                            first_mode(file));
+    return file->descriptor < 0 ? -1 : 0;
 }
 
-/* Gives a file without a name its first one. */
+/* Links an unnamed file (O_TMPFILE) to its first name. */
 static int make_name(const char *partial, void *context)
 {
-    const struct draft *draft = context;
+    const struct new_file *file = context;
     char unnamed[64];
-    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", draft->descriptor);
+    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", file->descriptor);
     return linkat(AT_FDCWD, unnamed, AT_FDCWD, partial, AT_SYMLINK_FOLLOW);
 }
 
@@ -109,47 +108,47 @@ static int make_link(const char *partial, void *target)
     return symlink(target, partial);
 }
 
-/* Gives a new file the old one's owner, group and mode bits. The group's bits are for no
- * other group. */
-static void inherit(const struct draft *draft)
+/* Gives a new file the old one's owner, group and mode bits; the group's bits only with
+ * the group. */
+static void inherit(const struct new_file *file)
 {
-    if (!draft->old)
+    if (!file->old)
         return;
-    bool kept = fchown(draft->descriptor, draft->old->st_uid, draft->old->st_gid) == 0;
-    (void)!fchmod(draft->descriptor, draft->old->st_mode & (kept ? 0777 : 0707));
+    bool kept = fchown(file->descriptor, file->old->st_uid, file->old->st_gid) == 0;
+    (void)!fchmod(file->descriptor, file->old->st_mode & (kept ? 0777 : 0707));
 }
 
-/* A complete file under a temporary name, which it gets last; NULL if this file system
- * has no files without a name. */
+/* Writes the file unnamed, then links it to a temporary name. NULL if the file system
+ * does not support unnamed files. */
 static char *write_unnamed(const char *path, const struct stat *old,
                            const struct file_content *content)
 {
-    struct draft draft = {.old = old, .descriptor = -1};
+    struct new_file file = {.old = old, .descriptor = -1};
     char *folder = path_directory(path), *partial = NULL;
     if (folder)
-        draft.descriptor =
-            open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, first_mode(&draft));
+        file.descriptor =
+            open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, first_mode(&file));
     free(folder);
-    if (draft.descriptor < 0)
+    if (file.descriptor < 0)
         return NULL;
-    inherit(&draft);
-    if (write_content(draft.descriptor, content) == 0)
-        partial = make_partial(path, make_name, &draft);
-    file_close(draft.descriptor);
+    inherit(&file);
+    if (write_content(file.descriptor, content) == 0)
+        partial = make_partial(path, make_name, &file);
+    file_close(file.descriptor);
     return partial;
 }
 
-/* The same under a temporary name from the beginning; NULL with errno. */
+/* The same with a temporary name from the beginning; NULL with errno. */
 static char *write_named(const char *path, const struct stat *old,
                          const struct file_content *content)
 {
-    struct draft draft = {.old = old};
-    char *partial = make_partial(path, make_file, &draft);
+    struct new_file file = {.old = old};
+    char *partial = make_partial(path, make_file, &file);
     if (!partial)
         return NULL;
-    inherit(&draft);
-    bool failed = write_content(draft.descriptor, content) != 0;
-    failed |= file_close(draft.descriptor) != 0;
+    inherit(&file);
+    bool failed = write_content(file.descriptor, content) != 0;
+    failed |= file_close(file.descriptor) != 0;
     if (!failed)
         return partial;
     int reason = errno;
@@ -169,7 +168,7 @@ enum status file_sync_directory_of(const char *path)
     return status;
 }
 
-/* rename(partial, path), or no partial and errno. */
+/* rename(partial, path); on failure removes `partial`, and -1 with errno. */
 static int rename_or_remove(const char *partial, const char *path)
 {
     if (rename(partial, path) == 0)

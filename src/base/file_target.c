@@ -37,7 +37,7 @@ static int own_descriptor(const char *path)
     return ours && number >= 0 && number <= INT_MAX ? (int)number : -1;
 }
 
-/* A link that the kernel makes up, whose text need not be a path: /proc/PID/fd/N. */
+/* A link of procfs, whose text need not be a path: /proc/PID/fd/N. */
 static bool is_kernel_link(const char *path)
 {
     struct statfs facts;
@@ -47,7 +47,7 @@ static bool is_kernel_link(const char *path)
     return is;
 }
 
-/* May a file of this kind be written? */
+/* Fails for kinds of files that can't be written. */
 static enum status check_kind(const char *shown, mode_t mode)
 {
     if (S_ISDIR(mode))
@@ -59,7 +59,7 @@ static enum status check_kind(const char *shown, mode_t mode)
     return STATUS_OK;
 }
 
-/* Looks at target->path: *link, if it is one that has to be followed. */
+/* Examines target->path; *link is set if it is a link to follow. */
 static enum status examine(struct file_target *target, bool *link)
 {
     struct stat facts;

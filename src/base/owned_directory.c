@@ -26,7 +26,7 @@ struct owned_directory owned_directory_none(void)
 void owned_directory_close(struct owned_directory *directory)
 {
     if (directory->marker >= 0) {
-        flock(directory->marker, LOCK_UN); /* a daemon of MPI may have inherited it */
+        flock(directory->marker, LOCK_UN); /* MPI daemons may have inherited it */
         close(directory->marker);
     }
     if (directory->descriptor >= 0)
@@ -112,7 +112,7 @@ static enum status open_marker(const struct owned_directory *directory, int flag
     return refuse_marker(directory, "no regular file");
 }
 
-/* True if the line names something below the directory and cannot lead out of it. */
+/* True if the line names an entry below the directory and cannot lead out of it. */
 static bool is_sound(const char *line, size_t length)
 {
     if (length == 0 || line[0] == '/')
@@ -129,8 +129,8 @@ static bool is_sound(const char *line, size_t length)
     return true;
 }
 
-/* The list within a marker's text, which is truncated after it; NULL if it is not a
- * marker. */
+/* The list within a marker's text, which is truncated after it; NULL for any other
+ * text. */
 static char *find_list(const struct owned_directory *directory, char *text)
 {
     char first[64];
@@ -181,7 +181,8 @@ enum status owned_directory_read(struct owned_directory *directory, bool *found)
     return status;
 }
 
-/* One write, and what is left of a longer list comes after its end. */
+/* One write; until it is truncated, the rest of a longer old list follows the end
+ * line. */
 static enum status write_marker(const struct owned_directory *directory,
                                 const char *names)
 {
@@ -207,12 +208,12 @@ enum status owned_directory_list(struct owned_directory *directory, const char *
     return status == STATUS_OK ? owned_directory_set_names(directory, names) : status;
 }
 
-/* Tries until `seconds` are over; file systems without locks do without. */
+/* Tries for `seconds`. Succeeds without a lock where the file system has none. */
 static enum status lock_marker(const struct owned_directory *directory, double seconds)
 {
     const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
     double began = clock_seconds();
-    for (bool told = false; flock(directory->marker, LOCK_EX | LOCK_NB) != 0;) {
+    for (bool reported = false; flock(directory->marker, LOCK_EX | LOCK_NB) != 0;) {
         if (errno == EINTR)
             continue;
         if (errno != EWOULDBLOCK)
@@ -220,16 +221,16 @@ static enum status lock_marker(const struct owned_directory *directory, double s
         if (clock_seconds() - began >= seconds)
             return status_fail(STATUS_MISUSE, "%s: another %s is writing it",
                                directory->path, directory->maker);
-        if (!told)
+        if (!reported)
             log_info("waiting for %s: another %s is writing it; %.0f s at most",
                      directory->path, directory->maker, seconds);
-        told = true;
+        reported = true;
         nanosleep(&pause, NULL);
     }
     return STATUS_OK;
 }
 
-/* A process that has waited for a marker may hold one that is gone. */
+/* The marker may have been deleted while this process waited for its lock. */
 static enum status check_still_there(const struct owned_directory *directory)
 {
     struct stat own, there;
@@ -250,7 +251,7 @@ static enum status refuse_unmarked(const struct owned_directory *directory,
         directory->path, directory->maker, holds, directory->marker_name));
 }
 
-/* Nothing but, perhaps, the marker must be there. */
+/* The directory must contain nothing but, possibly, the marker. */
 static enum status check_vacant(const struct owned_directory *directory)
 {
     struct owned_listing listing;
@@ -276,7 +277,8 @@ static enum status create_marker(struct owned_directory *directory)
                              directory->marker_name);
 }
 
-/* The marker is locked: deletes what an earlier process has left, if that is all. */
+/* Deletes the leftovers of an earlier process, if there is nothing else. The marker is
+ * locked. */
 static enum status take_over(struct owned_directory *directory)
 {
     bool empty;

@@ -59,7 +59,7 @@ enum status owned_listing_read(int descriptor, const char *shown,
     if (!stream) {
         if (own >= 0)
             close(own);
-        return owned_misuse_errno(shown, "can't look into it");
+        return owned_misuse_errno(shown, "can't read the directory");
     }
     enum status status = STATUS_OK;
     errno = 0;
@@ -67,7 +67,7 @@ enum status owned_listing_read(int descriptor, const char *shown,
         if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0)
             status = append_name(listing, at->d_name);
     if (status == STATUS_OK && errno != 0)
-        status = owned_misuse_errno(shown, "can't look into it");
+        status = owned_misuse_errno(shown, "can't read the directory");
     closedir(stream);
     if (listing->count > 0)
         qsort(listing->names, listing->count, sizeof *listing->names, compare_names);
@@ -80,7 +80,7 @@ struct walk {
     const struct owned_directory *directory;
     dev_t device;
     bool deletes;
-    enum status found; /* STATUS_MISUSE once something was met that is not listed */
+    enum status found; /* STATUS_MISUSE after the first entry that is not listed */
 };
 
 static enum owned_kind kind_of(const struct stat *facts)
@@ -110,7 +110,7 @@ static enum status walk_folder(struct walk *walk, int parent, const char *name,
 static enum status delete_entry(const struct walk *walk, int parent, const char *name,
                                 const char *path, enum owned_kind kind)
 {
-    /* what a subdirectory still holds is foreign, and has been met */
+    /* entries left in a subdirectory are foreign, and have been reported */
     if (unlinkat(parent, name, kind == OWNED_FOLDER ? AT_REMOVEDIR : 0) == 0 ||
         errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST)
         return STATUS_OK;
@@ -123,7 +123,8 @@ static enum status visit(struct walk *walk, int parent, const char *name,
     struct stat facts;
     bool is_marker = path == name && strcmp(name, walk->directory->marker_name) == 0;
     if (fstatat(parent, name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? STATUS_OK : owned_misuse_errno(path, "can't look at it");
+        return errno == ENOENT ? STATUS_OK
+                               : owned_misuse_errno(path, "can't read its attributes");
     enum owned_kind kind = kind_of(&facts);
     if (is_marker && kind == OWNED_FILE)
         return STATUS_OK;
@@ -140,7 +141,7 @@ static enum status visit(struct walk *walk, int parent, const char *name,
     return status;
 }
 
-/* Visits all that is in the directory `path`, "" for the top. */
+/* Visits all entries of the directory `path`; "": the top. */
 static enum status walk_entries(struct walk *walk, int descriptor, const char *path)
 {
     struct owned_listing listing;
@@ -164,7 +165,7 @@ static enum status walk_folder(struct walk *walk, int parent, const char *name,
 {
     int own = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (own < 0)
-        return owned_misuse_errno(path, "can't look into it");
+        return owned_misuse_errno(path, "can't read the directory");
     enum status status = walk_entries(walk, own, path);
     close(own);
     return status;
@@ -174,7 +175,7 @@ static enum status walk_all(const struct owned_directory *directory, bool delete
 {
     struct stat facts;
     if (fstat(directory->descriptor, &facts) != 0)
-        return owned_misuse_errno(directory->path, "can't look at it");
+        return owned_misuse_errno(directory->path, "can't read its attributes");
     struct walk walk = {
         .directory = directory, .device = facts.st_dev, .deletes = deletes};
     enum status status = walk_entries(&walk, directory->descriptor, "");

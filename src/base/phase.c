@@ -16,7 +16,7 @@ static _Atomic int current = PHASE_START;
 static _Atomic int64_t current_step;
 static _Atomic uint64_t moved;
 
-static double spent[PHASES], entered; /* entered == 0: the clock is not yet read */
+static double spent[PHASES], entered; /* entered == 0: not yet */
 
 const char *phase_name(enum phase phase)
 {

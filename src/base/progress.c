@@ -1,5 +1,5 @@
-/* progress: see the header. Rate and time left are of the whole task so far, which is
- * steady and needs no history. */
+/* progress: see the header. Rate and time left are averages over the whole task so far,
+ * which is steady and needs no history. */
 #include "progress.h"
 
 #include <stdio.h>

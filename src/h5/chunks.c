@@ -46,7 +46,7 @@ enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type 
                                   .chunk = (size_t)storage.chunk[0],
                                   .element = storage.element,
                                   .count = (size_t)storage.chunks,
-                                  .places = storage.places};
+                                  .offsets = storage.offsets};
     } else {
         h5_storage_free(&storage);
         status = status_fail(STATUS_FAILED,
@@ -60,7 +60,7 @@ enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type 
 
 void h5_chunks_free(struct h5_chunks *chunks)
 {
-    free(chunks->places);
+    free(chunks->offsets);
     *chunks = (struct h5_chunks){0};
 }
 
@@ -116,10 +116,10 @@ static uint32_t fletcher32(const uint8_t *bytes, size_t size)
 }
 
 /* False with errno; 0 at the end of the file. */
-static bool read_all(int descriptor, uint64_t place, uint8_t *bytes, size_t size)
+static bool read_all(int descriptor, uint64_t offset, uint8_t *bytes, size_t size)
 {
     while (size > 0) {
-        ssize_t got = pread(descriptor, bytes, size, (off_t)place);
+        ssize_t got = pread(descriptor, bytes, size, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
@@ -127,7 +127,7 @@ static bool read_all(int descriptor, uint64_t place, uint8_t *bytes, size_t size
             return false;
         }
         bytes += got;
-        place += (uint64_t)got;
+        offset += (uint64_t)got;
         size -= (size_t)got;
     }
     return true;
@@ -143,7 +143,7 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
 {
     size_t size = chunks->chunk * chunks->element;
     const uint8_t *stored = (const uint8_t *)bytes + size;
-    if (!read_all(descriptor, chunks->places[index], bytes, size + H5_CHECKSUM)) {
+    if (!read_all(descriptor, chunks->offsets[index], bytes, size + H5_CHECKSUM)) {
         if (errno)
             return status_fail_errno("%s: %s: can't read", path, name);
         return status_fail(STATUS_FAILED, "%s: %s: can't read: the file ends too early",

@@ -64,7 +64,7 @@ static struct h5_file *new_file(const char *path)
     return file;
 }
 
-/* What HDF5 would say in a roundabout way: empty, of another kind. */
+/* Plainer messages than HDF5's for an empty file and for other formats. */
 static enum status check_signature(const char *path, int descriptor)
 {
     static const uint8_t signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -80,7 +80,7 @@ static enum status check_signature(const char *path, int descriptor)
     return STATUS_OK;
 }
 
-/* Opened so that a pipe without a writer is no wait. */
+/* O_NONBLOCK: a pipe without a writer does not block. */
 static enum status check_file(const char *path, uint64_t *size, uint64_t *stored)
 {
     struct stat facts;
@@ -115,8 +115,8 @@ static bool is_locked(const char *path)
     return locked;
 }
 
-/* HDF5 marks the superblock of a file that it opens for writing until the file is closed,
- * and refuses one that is marked: "file is already open for write". The mark outlives the
+/* HDF5 marks the superblock of a file that it opens for writing until it closes the file,
+ * and refuses a marked one: "file is already open for write". The mark outlives the
  * program, its lock doesn't. */
 static enum status open_failed(const char *path)
 {
@@ -158,7 +158,8 @@ enum status h5_open(const char *path, struct h5_file **out)
     file->stored = stored;
     H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_sec2(access); /* one file, whatever the environment says */
+    H5Pset_fapl_sec2(
+        access); /* a single file, even if the environment selects another driver */
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)
     H5Pset_file_locking(access, false, true); /* HDF5_USE_FILE_LOCKING overrides this */
@@ -174,8 +175,8 @@ enum status h5_open(const char *path, struct h5_file **out)
     return status;
 }
 
-/* The lock was on the file that now has the name: the one who held it before may have
- * published it meanwhile, and then it must not be touched. */
+/* True if the locked file still has the name: the previous holder of the lock may have
+ * published it, and then it must not be changed. */
 static bool still_named(int descriptor, const char *partial)
 {
     struct stat held, named;
@@ -183,8 +184,8 @@ static bool still_named(int descriptor, const char *partial)
            held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
-/* A file of that name which leads elsewhere (a link, a hard link, a pipe) was not made by
- * us, and is removed rather than written to. */
+/* An entry of that name that is a link, a pipe or has a second hard link was not created
+ * here: it is removed, not written to. */
 static int open_own(const char *partial)
 {
     const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
@@ -201,7 +202,8 @@ static int open_own(const char *partial)
     return open(partial, flags | O_EXCL, 0666);
 }
 
-/* Opens and locks the partial file, empty. File systems without locks do without. */
+/* Opens the partial file, locks it and truncates it. Without a lock where the file system
+ * has none. */
 static enum status open_partial(struct h5_file *file)
 {
     for (;;) {
@@ -240,7 +242,7 @@ static enum status create_in(struct h5_file *file)
     return status;
 }
 
-/* Nobody else knows this name, so it needs no lock. */
+/* No other process knows this name, so it needs no lock. */
 static enum status open_new(struct h5_file *file)
 {
     file->disk.descriptor =
@@ -250,7 +252,7 @@ static enum status open_new(struct h5_file *file)
     return STATUS_OK;
 }
 
-/* Takes over `partial`, the name until the file is complete. */
+/* Takes ownership of `partial`, the temporary name. */
 static enum status create(const char *path, char *partial,
                           enum status (*open_file)(struct h5_file *file),
                           struct h5_file **out)
@@ -292,7 +294,7 @@ void h5_break(struct h5_file *file, uint64_t bytes, int reason)
 
 /* ---- closing ---- */
 
-/* All that HDF5 still has goes to the file, which is then none of its business. */
+/* Flushes and closes everything that HDF5 has of the file. */
 static enum status close_library(struct h5_file *file)
 {
     H5_HOLD_LOCK;
@@ -310,7 +312,7 @@ void h5_abandon(struct h5_file *file)
     if (!file)
         return;
     if (file->disk.descriptor >= 0 && !file->disk.reason)
-        file->disk.reason = ECANCELED; /* what is left to flush need not be written */
+        file->disk.reason = ECANCELED; /* nothing more is written */
     close_library(file);
     if (file->disk.descriptor >= 0) {
         unlink(file->partial);
@@ -329,7 +331,7 @@ static enum status rename_only(const char *partial, const char *path)
     return status;
 }
 
-/* `publish` gives the complete file its name, or removes it. */
+/* `publish` renames the complete file to its name, or removes it. */
 static enum status close_by(struct h5_file *file,
                             enum status (*publish)(const char *partial, const char *path))
 {
@@ -341,7 +343,7 @@ static enum status close_by(struct h5_file *file,
             status = publish(file->partial, file->path);
         else
             unlink(file->partial);
-        close(file->disk.descriptor); /* and with it the lock */
+        close(file->disk.descriptor); /* releases the lock */
     }
     free_file(file);
     return status;

@@ -42,7 +42,7 @@ static bool is_filter_failure(const H5E_error2_t *error)
     return error->maj_num == H5E_PLINE && error->min_num == H5E_READERROR;
 }
 
-static herr_t take_innermost(unsigned depth, const H5E_error2_t *error, void *text)
+static herr_t copy_innermost(unsigned depth, const H5E_error2_t *error, void *text)
 {
     if (depth == 0 && error->desc)
         snprintf(text, H5_DESCRIPTION, "%s%s",
@@ -53,7 +53,7 @@ static herr_t take_innermost(unsigned depth, const H5E_error2_t *error, void *te
 void h5_describe(char *text)
 {
     snprintf(text, H5_DESCRIPTION, "unknown cause");
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, text);
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, copy_innermost, text);
     H5Eclear2(H5E_DEFAULT);
 }
 
@@ -65,14 +65,14 @@ enum status h5_disk_status(const struct h5_file *file)
     return status_fail_errno("%s: can't write", file->path);
 }
 
-void h5_breathe(struct h5_file *file)
+void h5_yield_and_sync(struct h5_file *file)
 {
     struct disk *disk = &file->disk;
     if (disk->written - disk->synced < SYNC_BYTES) {
         h5_yield();
         return;
     }
-    h5_unlock(); /* no other thread uses this file */
+    h5_unlock(); /* only this thread uses this file */
     int result = fdatasync(disk->descriptor);
     int reason = errno;
     h5_lock();

@@ -52,7 +52,6 @@ enum status h5_write_text(struct h5_file *file, const char *name, const char *te
     return h5_write_texts(file, name, 1, &text);
 }
 
-/* The block that h5_read_texts hands out: pointers, then the texts with their zeros. */
 bool h5_is_padded(const char *text, size_t width)
 {
     size_t length = strnlen(text, width);
@@ -72,6 +71,8 @@ static enum status check_padding(const struct h5_file *file, const char *name,
     return STATUS_OK;
 }
 
+/* The block that h5_read_texts returns: pointers, then the texts with a zero byte
+ * each. */
 static char **spread_texts(const char *padded, size_t count, size_t width)
 {
     char **texts = malloc((count + 1) * sizeof *texts + count * (width + 1));
@@ -106,7 +107,7 @@ static enum status read_padded(const struct h5_file *file, const char *name,
     return status;
 }
 
-/* What is refused before it is read. */
+/* Columns beyond these are refused before they are read. */
 struct text_limits {
     size_t widest, rows;
 };
@@ -123,7 +124,7 @@ static enum status check_limits(const struct h5_file *file, const char *name,
     return STATUS_OK;
 }
 
-/* How many texts the column has. */
+/* Checks the column's type, shape and limits; *count is its number of texts. */
 static enum status count_texts(const struct h5_file *file, const char *name,
                                hid_t dataset, size_t width,
                                const struct text_limits *most, size_t *count)

@@ -184,7 +184,7 @@ static enum status write_all_rows(struct h5_file *file, const char *name, hid_t 
         const struct h5_span span = {dims[0], at, block.dims[0]};
         status = as_chunks ? h5_write_chunks(file, name, dataset, row_bytes, span, rows)
                            : write_block(file, name, dataset, types.native, &block, rows);
-        h5_breathe(file);
+        h5_yield_and_sync(file);
     }
     return status;
 }
@@ -274,11 +274,11 @@ static enum status check_shape(const struct h5_file *file, const char *name,
         return status;
     if (found_rank == rank && memcmp(found, dims, (size_t)rank * sizeof *dims) == 0)
         return STATUS_OK;
-    char have[80] = "", want[80] = "";
-    shape_text(found_rank, found, have, sizeof have);
-    shape_text(rank, dims, want, sizeof want);
+    char found_text[80] = "", expected_text[80] = "";
+    shape_text(found_rank, found, found_text, sizeof found_text);
+    shape_text(rank, dims, expected_text, sizeof expected_text);
     return status_fail(STATUS_FAILED, "%s: %s: shape %s (expected %s)", file->path, name,
-                       have, want);
+                       found_text, expected_text);
 }
 
 static H5T_class_t dataset_class(hid_t dataset)

@@ -1,9 +1,9 @@
-/* verify: reads all of a file, in pieces of bounded size, so that every checksum is
- * tested.
+/* verify: reads all of a file, in blocks of bounded size, so that every checksum is
+ * verified.
  *
- * What has no place in this program's files ends it: other links than hard ones, and a
- * second link to an object (of a few groups that link to each other there could be
- * paths without number), named types, and datasets whose chunks overlap: all of them
+ * It stops at anything that this program never writes: links other than hard links, a
+ * second link to an object (a few groups that link to each other would give paths without
+ * limit), named types, and datasets whose chunks overlap those of others, so that all
  * together have more bytes than the file. */
 #include "h5_internal.h"
 
@@ -22,9 +22,9 @@ struct address {
 
 struct walk {
     const struct h5_file *file;
-    struct address *seen; /* objects */
+    struct address *seen; /* objects visited */
     size_t count, capacity;
-    uint64_t bytes; /* of the chunks so far */
+    uint64_t bytes; /* of all chunks so far */
 };
 
 /* ---- values ---- */
@@ -35,7 +35,7 @@ struct rows {
     hsize_t at_once;
 };
 
-/* Rows of the first dimension; at least a chunk's worth at once, as a chunk is read
+/* Rows of the first dimension. At least one chunk's rows at once, because a chunk is read
  * whole. */
 static struct rows count_rows(const struct h5_storage *storage)
 {
@@ -95,7 +95,7 @@ static enum status read_all_rows(const struct dataset *dataset)
     return status;
 }
 
-/* All of them lie in the file, so they can't have more bytes than it has. */
+/* All chunks are in the file, so together they can't have more bytes than it has. */
 static enum status count_bytes(struct walk *walk, const char *name,
                                const struct h5_storage *storage)
 {
@@ -148,8 +148,8 @@ static enum status check_object(struct walk *walk, const char *name, int depth)
     return status;
 }
 
-static enum status remember(struct walk *walk, const char *name,
-                            const struct h5_member *member)
+static enum status record_object(struct walk *walk, const char *name,
+                                 const struct h5_member *member)
 {
     for (size_t i = 0; i < walk->count; i++)
         if (memcmp(walk->seen[i].bytes, member->address, H5_ADDRESS) == 0)
@@ -177,7 +177,7 @@ static enum status check_member(struct walk *walk, const char *group,
         return status_fail(STATUS_FAILED, "%s: out of memory", walk->file->path);
     enum status status = h5_check_links(walk->file, name);
     if (status == STATUS_OK)
-        status = remember(walk, name, member);
+        status = record_object(walk, name, member);
     if (status == STATUS_OK)
         status = check_object(walk, name, depth);
     free(name);

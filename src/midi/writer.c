@@ -132,7 +132,8 @@ static enum status append_saved(const struct plan *plan, struct output *output)
 }
 
 /* libsmf saves a block into anonymous memory, which no other process can change: after
- * saving it reads the file back by name, and an assertion aborts if the content differs. */
+ * saving it reads the file back by name, and an assertion aborts if the content
+ * differs. */
 static enum status save_block(const struct plan *plan, int number, struct progress *done,
                               struct output *output)
 {
