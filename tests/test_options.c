@@ -527,8 +527,8 @@ static void the_command_line_sets_settings(void **state)
     assert_false(options_is_boolean("run", "guard"));
     assert_true(options_has("sample", "guard"));
     assert_false(options_has("sample", "guards"));
-    assert_string_equal(options_meant("sample", "temprature"), "temperature");
-    assert_null(options_meant("sample", "dataset"));
+    assert_string_equal(options_suggest("sample", "temprature"), "temperature");
+    assert_null(options_suggest("sample", "dataset"));
 }
 
 static void refused(const char *text, const char *message)
@@ -763,7 +763,7 @@ static void a_dataset_sets_what_it_decides(void **state)
     expected.data.seed = 5;
     expected.data.pedal = PEDAL_IGNORE;
     expected.data.shards = kept.data.shards;
-    options_take_dataset(&options, &kept);
+    options_copy_dataset(&options, &kept);
     assert_memory_equal(&options, &expected, sizeof options);
 }
 

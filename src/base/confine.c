@@ -303,8 +303,7 @@ enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (report == MAP_FAILED)
         return status_fail_errno("%s: can't be read", inputs->paths[0]);
-    sigaction(SIGCHLD, &standard,
-              &before); /* if ignored, the child's exit status is lost */
+    sigaction(SIGCHLD, &standard, &before); /* ignored, it would lose the status */
     enum status status = start(inputs, work, context, report, reply);
     sigaction(SIGCHLD, &before, NULL);
     munmap(report, sizeof *report);

@@ -82,7 +82,7 @@ static enum status unknown_fault(const char *text, const char *name)
         names[fault] = kinds[fault].name;
         snprintf(all + used, sizeof all - used, "%s%s", fault ? ", " : "", names[fault]);
     }
-    const char *meant = text_meant(name, names);
+    const char *meant = text_suggest(name, names);
     snprintf(why, sizeof why, "no such fault (there are %s)%s%s%s", all,
              meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
     return malformed(text, why);

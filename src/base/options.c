@@ -66,7 +66,7 @@ bool options_has(const char *section, const char *key)
     return option_find(section, key) != NULL;
 }
 
-const char *options_meant(const char *section, const char *typed)
+const char *options_suggest(const char *section, const char *typed)
 {
     enum { KEYS_MAX = 63 };
     const char *names[KEYS_MAX + 1] = {NULL};
@@ -74,7 +74,7 @@ const char *options_meant(const char *section, const char *typed)
     for (size_t i = 0; i < option_row_count && count < KEYS_MAX; i++)
         if (strcmp(option_rows[i].section, section) == 0)
             names[count++] = option_rows[i].key;
-    return text_meant(typed, names);
+    return text_suggest(typed, names);
 }
 
 bool options_is_boolean(const char *section, const char *key)
@@ -143,7 +143,7 @@ enum status options_check(const struct options *options)
     return status;
 }
 
-void options_take_dataset(struct options *options, const struct options *dataset)
+void options_copy_dataset(struct options *options, const struct options *dataset)
 {
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];

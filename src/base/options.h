@@ -140,7 +140,7 @@ enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin);
 
 /* Copies the settings that a dataset determines, and nothing else. */
-void options_take_dataset(struct options *options, const struct options *dataset);
+void options_copy_dataset(struct options *options, const struct options *dataset);
 
 /* Applies one "section.key=value". `origin`, such as "--set", begins the message. */
 enum status options_set(struct options *options, const char *assignment,
@@ -155,8 +155,8 @@ enum status options_set_key(struct options *options, const char *section, const 
 /* True if SECTION.KEY ('-' read as '_') is a setting. */
 bool options_has(const char *section, const char *key);
 
-/* The key of SECTION closest to a mistyped one, or NULL; see text_meant. */
-const char *options_meant(const char *section, const char *typed);
+/* The key of SECTION closest to a mistyped one, or NULL; see text_suggest. */
+const char *options_suggest(const char *section, const char *typed);
 
 /* True if SECTION.KEY ('-' read as '_') is a yes/no setting, for options such as
  * `--no-guard`. */

@@ -62,9 +62,9 @@ enum status option_unknown(const char *section, const char *key, const char *ori
         return status_fail(
             STATUS_MISUSE, "%s: unknown section [%s], expected one of %s%s", origin,
             shown_section, sections,
-            suggestion(text_meant(section, option_sections), hint, sizeof hint));
+            suggestion(text_suggest(section, option_sections), hint, sizeof hint));
     }
-    suggestion(options_meant(section, key), hint, sizeof hint);
+    suggestion(options_suggest(section, key), hint, sizeof hint);
     for (size_t i = 0; option_sections[i]; i++)
         if (option_find(option_sections[i], key))
             snprintf(hint, sizeof hint, "; %s is a key of [%s]", shown,

@@ -145,7 +145,7 @@ static const char *suggest(const struct option_row *row, const char *text, char 
 {
     out[0] = '\0';
     if (row->type == OPTION_WORD) {
-        const char *meant = text_meant(text, row->words);
+        const char *meant = text_suggest(text, row->words);
         if (meant)
             snprintf(out, size, "; did you mean %s?", meant);
     }

@@ -202,7 +202,8 @@ static enum status write_marker(const struct owned_directory *directory,
                                        directory->marker_name);
 }
 
-enum status owned_directory_list(struct owned_directory *directory, const char *names)
+enum status owned_directory_write_list(struct owned_directory *directory,
+                                       const char *names)
 {
     enum status status = write_marker(directory, names);
     return status == STATUS_OK ? owned_directory_set_names(directory, names) : status;
@@ -287,7 +288,7 @@ static enum status take_over(struct owned_directory *directory)
         return check_vacant(directory);
     if (status == STATUS_OK && owned_directory_check(directory) != STATUS_OK)
         return owned_directory_refuse(STATUS_MISUSE);
-    return status == STATUS_OK ? owned_directory_empty(directory) : status;
+    return status == STATUS_OK ? owned_directory_clear(directory) : status;
 }
 
 enum status owned_directory_claim(struct owned_directory *directory, const char *names,
@@ -303,7 +304,7 @@ enum status owned_directory_claim(struct owned_directory *directory, const char 
     if (status == STATUS_OK)
         status = take_over(directory);
     if (status == STATUS_OK)
-        status = owned_directory_list(directory, names);
+        status = owned_directory_write_list(directory, names);
     if (status == STATUS_OK && inherit)
         fcntl(directory->marker, F_SETFD, 0);
     if (status != STATUS_OK && directory->marker >= 0) {

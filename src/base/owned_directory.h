@@ -28,7 +28,7 @@ enum owned_kind { OWNED_FILE, OWNED_FOLDER, OWNED_LINK, OWNED_OTHER };
 
 /* True if the list, lines as in the marker, contains `path` with that kind, or the entry
  * of which `path` is a leftover. */
-bool owned_names_have(const char *names, const char *path, enum owned_kind kind);
+bool owned_names_contain(const char *names, const char *path, enum owned_kind kind);
 
 struct owned_directory { /* free with owned_directory_close */
     char *path;          /* for messages */
@@ -59,7 +59,8 @@ enum status owned_directory_claim(struct owned_directory *directory, const char 
                                   double seconds, bool inherit);
 
 /* Writes another list to the marker of a claimed directory. */
-enum status owned_directory_list(struct owned_directory *directory, const char *names);
+enum status owned_directory_write_list(struct owned_directory *directory,
+                                       const char *names);
 
 /* Reads the list from the marker, without a lock. *found is false if there is no marker.
  * STATUS_MISUSE for a file of that name that is not a marker of this kind. */
@@ -78,7 +79,7 @@ enum status owned_directory_refuse(enum status status);
 
 /* Deletes everything on the list, but not the marker. STATUS_MISUSE if there are other
  * entries, which stay; the message names one. */
-enum status owned_directory_empty(const struct owned_directory *directory);
+enum status owned_directory_clear(const struct owned_directory *directory);
 
 /* Deletes the marker; its lock lasts until owned_directory_close. */
 enum status owned_directory_unmark(const struct owned_directory *directory);

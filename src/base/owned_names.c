@@ -115,7 +115,7 @@ static char *finished_path(const char *path, enum owned_kind kind)
     return finished;
 }
 
-bool owned_names_have(const char *names, const char *path, enum owned_kind kind)
+bool owned_names_contain(const char *names, const char *path, enum owned_kind kind)
 {
     if (is_listed(names, path, kind))
         return true;

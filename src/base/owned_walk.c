@@ -128,7 +128,7 @@ static enum status visit(struct walk *walk, int parent, const char *name,
     enum owned_kind kind = kind_of(&facts);
     if (is_marker && kind == OWNED_FILE)
         return STATUS_OK;
-    bool ours = owned_names_have(walk->directory->names, path, kind);
+    bool ours = owned_names_contain(walk->directory->names, path, kind);
     if (!ours || facts.st_dev != walk->device) {
         enum status status = refuse_foreign(walk->directory, path, kind);
         walk->found = walk->found == STATUS_OK ? status : walk->found;
@@ -187,7 +187,7 @@ enum status owned_directory_check(const struct owned_directory *directory)
     return walk_all(directory, false);
 }
 
-enum status owned_directory_empty(const struct owned_directory *directory)
+enum status owned_directory_clear(const struct owned_directory *directory)
 {
     return walk_all(directory, true);
 }

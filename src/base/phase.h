@@ -36,14 +36,14 @@ void phase_set_step(int64_t step);
 /* A heartbeat: progress within a phase, such as a validated batch or a received message.
  * The watchdog treats a process without a heartbeat for run.hang_seconds as hung. From
  * any thread. */
-void phase_move(void);
+void phase_heartbeat(void);
 
-/* The current state, from any thread. `moves` counts calls of phase_enter, phase_set_step
- * and phase_move. */
+/* The current state, from any thread. `heartbeats` counts calls of phase_enter,
+ * phase_set_step and phase_heartbeat. */
 struct phase_state {
     enum phase phase;
     int64_t step;
-    uint64_t moves;
+    uint64_t heartbeats;
 };
 struct phase_state phase_state(void);
 

@@ -38,6 +38,6 @@ const char *progress_line(const struct progress *progress, uint64_t done, double
 void progress_end(struct progress *progress);
 
 /* "3 s", "2 min 5 s", "1 h 2 min" into text[size]. Returns text. */
-const char *duration_text(double seconds, char *text, int size);
+const char *duration_text(double seconds, char *text, size_t size);
 
 #endif

@@ -42,7 +42,7 @@ static int distance(const char *a, size_t a_length, const char *b, size_t b_leng
     return rows[a_length % 3][b_length];
 }
 
-const char *text_meant(const char *typed, const char *const *names)
+const char *text_suggest(const char *typed, const char *const *names)
 {
     size_t length = strlen(typed);
     if (length > LONGEST_WORD)

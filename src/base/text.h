@@ -10,7 +10,7 @@
  * equally close ones. The distance, in letters inserted, deleted, replaced or swapped
  * with their neighbour, must be at most a third of the word's length, or 1 if that is
  * more. '-' and '_' count as the same letter. NULL for words of more than 63 bytes. */
-const char *text_meant(const char *typed, const char *const *names);
+const char *text_suggest(const char *typed, const char *const *names);
 
 /* True if the whole text is a decimal 64-bit integer, with optional blanks around it. */
 bool text_to_integer(const char *text, int64_t *value);

@@ -1,7 +1,7 @@
 /* trace: one buffer, protected by one lock.
  *
  * The step loop allocates nothing: the block of memory holds some thousands of steps, and
- * when it is full it is appended to a temporary file, which trace_take reads back. The
+ * when it is full it is appended to a temporary file, which trace_drain reads back. The
  * order of the events taken is not defined.
  */
 #include "trace.h"
@@ -249,7 +249,7 @@ static size_t take_kept(struct trace_event *events, size_t most)
     return n;
 }
 
-size_t trace_take(struct trace_event *events, size_t most)
+size_t trace_drain(struct trace_event *events, size_t most)
 {
     pthread_mutex_lock(&store.lock);
     size_t n = store.spooled > store.taken ? take_spooled(events, most) : 0;

@@ -3,10 +3,10 @@
  * Nothing is recorded before trace_start. After it, each phase of the main thread is an
  * event (recorded by phase_enter), and so is each span of another thread between
  * trace_begin and trace_end. Events are buffered in a fixed block of memory, and beyond
- * it in an unlinked temporary file, until trace_take.
+ * it in an unlinked temporary file, until trace_drain.
  *
  * Every host has its own clock. Times are recorded as clock_seconds returns them and
- * corrected by trace_take: by an offset that is linear between its measurements.
+ * corrected by trace_drain: by an offset that is linear between its measurements.
  */
 #ifndef TUTTI_BASE_TRACE_H
 #define TUTTI_BASE_TRACE_H
@@ -62,6 +62,6 @@ size_t trace_lost(void);
 
 /* Moves at most `most` events to events[most], with corrected times; returns their
  * number. Main thread. */
-size_t trace_take(struct trace_event *events, size_t most);
+size_t trace_drain(struct trace_event *events, size_t most);
 
 #endif

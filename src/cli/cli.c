@@ -24,7 +24,8 @@ static const struct {
                 {"sample", SECTION_SAMPLE}};
 enum { SECTION_COUNT = sizeof sections / sizeof *sections };
 
-/* Open MPI sets HOME where it is not set, but "~" means what the user's environment says. */
+/* Open MPI sets HOME where it is not set, but "~" means what the user's environment
+ * says. */
 static enum status open_ranks_at_home(struct comm **out)
 {
     bool had_home = getenv("HOME") != NULL;
@@ -160,7 +161,7 @@ enum status cli_check_inputs(const char *path, bool is_midi, const char *const *
         status = file_check_not_input(path, inputs[i]);
     if (status == STATUS_OK && !is_midi)
         status = file_check_not_midi(path);
-    if (status == STATUS_OK && !is_midi && midi_is_named(path))
+    if (status == STATUS_OK && !is_midi && midi_has_extension(path))
         status = status_fail(
             STATUS_MISUSE, "%s: the name of a MIDI file, and this output is none", path);
     return status;
@@ -251,10 +252,10 @@ static const char *suggest(const struct parser *parser, char *text, size_t size)
     const struct cli_argument *argument = parser->request->arguments;
     for (; argument && argument->name && count < 255; argument++)
         names[count++] = argument->name;
-    const char *meant = text_meant(parser->name, names);
+    const char *meant = text_suggest(parser->name, names);
     for (size_t i = 0; i < SECTION_COUNT && !meant; i++)
         if (parser->request->sections & sections[i].bit)
-            meant = options_meant(sections[i].name, parser->name + 2);
+            meant = options_suggest(sections[i].name, parser->name + 2);
     text[0] = '\0';
     if (meant)
         snprintf(text, size, "; did you mean %s%s?", meant[0] == '-' ? "" : "--", meant);

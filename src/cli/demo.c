@@ -214,7 +214,7 @@ static enum status prepare_directory(struct demo *demo)
 static enum status note_trained(struct demo *demo)
 {
     char *names = demo_names(demo, true);
-    enum status status = names ? owned_directory_list(&demo->owned, names)
+    enum status status = names ? owned_directory_write_list(&demo->owned, names)
                                : status_fail(STATUS_FAILED, "demo: out of memory");
     free(names);
     return status;

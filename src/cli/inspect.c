@@ -166,7 +166,7 @@ static enum status recognise_file(const char *path, struct thing *thing)
     fclose(file);
     if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
         return recognise_h5(path, thing);
-    if (begins_as_midi(first) || midi_is_named(path)) {
+    if (begins_as_midi(first) || midi_has_extension(path)) {
         thing->kind = KIND_MIDI;
         thing->path = strdup(path);
         return thing->path ? STATUS_OK : no_memory(path);

@@ -133,7 +133,7 @@ static bool read_all(int descriptor, uint64_t offset, uint8_t *bytes, size_t siz
     return true;
 }
 
-size_t h5_chunk_room(const struct h5_chunks *chunks)
+size_t h5_chunk_buffer_size(const struct h5_chunks *chunks)
 {
     return chunks->chunk * chunks->element + H5_CHECKSUM;
 }

@@ -114,7 +114,7 @@ static int write_fully(int descriptor, const uint8_t *bytes, size_t size, off_t 
     return 0;
 }
 
-/* The fault of h5_break strikes in the middle of a write, as real ones do. */
+/* The fault of h5_inject_fault strikes in the middle of a write, as real ones do. */
 static int write_or_break(struct disk *disk, const uint8_t *bytes, size_t size, off_t at)
 {
     if (disk->break_after == 0 || disk->written + size <= disk->break_after)
@@ -134,7 +134,7 @@ static herr_t disk_write(H5FD_t *common, H5FD_mem_t kind, hid_t transfer, haddr_
     if (!disk->reason)
         disk->reason = write_or_break(disk, bytes, size, (off_t)at);
     disk->written += size;
-    phase_move(); /* a slow disk is no hang */
+    phase_heartbeat(); /* a slow disk is no hang */
     if (at + size > disk->end)
         disk->end = at + size;
     return 0;

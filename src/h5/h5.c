@@ -158,8 +158,7 @@ enum status h5_open(const char *path, struct h5_file **out)
     file->stored = stored;
     H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_sec2(
-        access); /* a single file, even if the environment selects another driver */
+    H5Pset_fapl_sec2(access); /* a single file, despite the environment */
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)
     H5Pset_file_locking(access, false, true); /* HDF5_USE_FILE_LOCKING overrides this */
@@ -286,7 +285,7 @@ enum status h5_create_apart(const char *path, struct h5_file **out)
     return create(path, file_temporary_name(path), open_new, out);
 }
 
-void h5_break(struct h5_file *file, uint64_t bytes, int reason)
+void h5_inject_fault(struct h5_file *file, uint64_t bytes, int reason)
 {
     file->disk.break_after = bytes ? bytes : 1;
     file->disk.break_reason = reason;

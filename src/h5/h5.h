@@ -73,7 +73,7 @@ void h5_abandon(struct h5_file *file);
 /* For tests and `--inject`: once `bytes` of a file that is being written are on the disk,
  * the next write is cut to half and fails with the errno `reason`, as do all writes after
  * it; with `reason` 0 it is cut to half and the process is killed (SIGKILL). */
-void h5_break(struct h5_file *file, uint64_t bytes, int reason);
+void h5_inject_fault(struct h5_file *file, uint64_t bytes, int reason);
 
 const char *h5_path(const struct h5_file *file);
 
@@ -138,10 +138,10 @@ enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type 
 void h5_chunks_free(struct h5_chunks *chunks);
 
 /* Bytes of the buffer for h5_chunk_read: a chunk and its checksum. */
-size_t h5_chunk_room(const struct h5_chunks *chunks);
+size_t h5_chunk_buffer_size(const struct h5_chunks *chunks);
 
-/* Reads chunk `index` from the open file into bytes[h5_chunk_room()] and verifies its
- * checksum. The elements are as stored, little-endian. `path` and `name` are for the
+/* Reads chunk `index` from the open file into bytes[h5_chunk_buffer_size()] and verifies
+ * its checksum. The elements are as stored, little-endian. `path` and `name` are for the
  * message. From any thread. */
 enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int descriptor,
                           const char *path, const char *name, void *bytes);

@@ -13,7 +13,7 @@ struct disk {
     uint64_t end;         /* bytes in the file */
     uint64_t written;     /* bytes passed to pwrite so far */
     uint64_t synced;      /* of these, synced */
-    uint64_t break_after; /* h5_break: bytes before the fault; 0: none */
+    uint64_t break_after; /* h5_inject_fault: bytes before the fault; 0: none */
     int break_reason;
 };
 

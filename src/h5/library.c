@@ -12,8 +12,7 @@ enum { SYNC_BYTES = 64 << 20 };
 
 void h5_start(void)
 {
-    static _Thread_local bool
-        started; /* a thread-safe HDF5 has one error stack per thread */
+    static _Thread_local bool started; /* some builds have an error stack per thread */
     if (started)
         return;
     started = true;
@@ -76,7 +75,7 @@ void h5_yield_and_sync(struct h5_file *file)
     int result = fdatasync(disk->descriptor);
     int reason = errno;
     h5_lock();
-    phase_move();
+    phase_heartbeat();
     disk->synced = disk->written;
     /* not supported by some file systems */
     if (result != 0 && reason != EINVAL && reason != ENOSYS && !disk->reason)

@@ -207,7 +207,7 @@ struct midi_moment {
 struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
 
 /* True if the path ends in .mid, .midi, .kar, .rmi or .smf, in upper or lower case. */
-bool midi_is_named(const char *path);
+bool midi_has_extension(const char *path);
 
 /* "ok", "repaired", "skipped" */
 const char *midi_outcome_name(enum midi_outcome outcome);

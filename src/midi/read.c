@@ -34,7 +34,7 @@ static const char *const repair_names[MIDI_REPAIR_KINDS] = {
 
 static const struct midi_limits no_limits;
 
-bool midi_is_named(const char *path)
+bool midi_has_extension(const char *path)
 {
     static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
     const char *dot = strrchr(path_base(path), '.');

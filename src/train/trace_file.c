@@ -1,9 +1,9 @@
 /* trace_file: see the header.
  *
  * Each rank corrects its own clock by the offset that rank 0 measures at the start and
- * before each flush. Events are gathered on rank 0 in rounds of bounded size, which limits
- * its memory for a thousand ranks. Appending overwrites the closing brackets, and a failed
- * write is truncated. A pipe or a device gets the brackets at the end.
+ * before each flush. Events are gathered on rank 0 in rounds of bounded size, which
+ * limits its memory for a thousand ranks. Appending overwrites the closing brackets, and
+ * a failed write is truncated. A pipe or a device gets the brackets at the end.
  */
 #include "trace_file.h"
 
@@ -256,7 +256,7 @@ static enum status write_round(struct trace_file *file, size_t count)
 {
     uint8_t *all = NULL;
     size_t *sizes = NULL;
-    count = trace_take(file->events, count < file->round ? count : file->round);
+    count = trace_drain(file->events, count < file->round ? count : file->round);
     enum status status =
         comm_agree(file->comm, comm_gather(file->comm, file->events,
                                            count * sizeof *file->events, &all, &sizes));

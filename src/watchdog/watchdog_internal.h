@@ -282,9 +282,9 @@ struct watchdog {
     struct watchdog_pending *pending; /* [WATCHDOG_PENDING] of the hub of several ranks */
     double pending_seconds; /* a connection that has not joined then is closed */
     int32_t heir;
-    double ticked;  /* clock_seconds of the last tick */
-    uint64_t moves; /* of phase_state, then */
-    double moved;   /* clock_seconds: when they last changed */
+    double ticked;       /* clock_seconds of the last tick */
+    uint64_t heartbeats; /* of phase_state, then */
+    double moved;        /* clock_seconds: when they last changed */
     struct watchdog_member mine;
 
     /* Crash message of the hub's own process. */

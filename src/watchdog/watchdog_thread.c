@@ -36,8 +36,8 @@ static void look_at_self(struct watchdog *watchdog, double now)
 {
     struct phase_state state = phase_state();
     struct watchdog_member *mine = &watchdog->mine;
-    if (state.moves != watchdog->moves || watchdog->moved == 0) {
-        watchdog->moves = state.moves;
+    if (state.heartbeats != watchdog->heartbeats || watchdog->moved == 0) {
+        watchdog->heartbeats = state.heartbeats;
         watchdog->moved = now;
     }
     mine->phase = state.phase;
