@@ -402,6 +402,41 @@ static void left_overs_are_known_by_name(void **state)
     assert_false(file_is_left_over("epoch-0001.h5"));
 }
 
+static void temporary_names_have_final_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *final; /* NULL: not a temporary name */
+        bool is_random;
+    } cases[] = {
+        {".model.h5.partial", "model.h5", false},
+        {".a.0123456789ab.partial", "a", true},
+        {".a.0123456789aB.partial", "a.0123456789aB", false},
+        {".a.0123456789abc.partial", "a.0123456789abc", false},
+        {"..0123456789ab.partial", ".0123456789ab", false},
+        {".0123456789ab.partial", "0123456789ab", false},
+        {".x.partial", "x", false},
+        {"..partial", NULL, false},
+        {".partial", NULL, false},
+        {"a.partial", NULL, false},
+        {".a.partial.h5", NULL, false},
+        {"", NULL, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t length = strlen(cases[i].name);
+        bool is_random = false;
+        const char *final = file_final_name(cases[i].name, &length, &is_random);
+        assert_int_equal(final != NULL, cases[i].final != NULL);
+        if (!final) {
+            assert_int_equal(length, strlen(cases[i].name));
+            continue;
+        }
+        assert_int_equal(length, strlen(cases[i].final));
+        assert_memory_equal(final, cases[i].final, length);
+        assert_int_equal(is_random, cases[i].is_random);
+    }
+}
+
 /* ---- links ---- */
 
 static void links_are_followed(void **state)
@@ -755,6 +790,7 @@ int main(void)
         TEST(writers_at_once_disturb_nobody),
         TEST(a_kill_leaves_what_can_be_found),
         TEST(left_overs_are_known_by_name),
+        TEST(temporary_names_have_final_names),
         TEST(links_are_followed),
         TEST(own_names_are_not_followed),
         TEST(own_files_may_be_written_bit_by_bit),

@@ -4,5 +4,5 @@
 #undef O_TMPFILE
 #define O_TMPFILE O_DIRECTORY /* fails as it does there */
 
-#include "../src/base/file_write.c"
+#include "../src/base/file_replace.c"
 #include "test_file.c"

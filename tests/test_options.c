@@ -527,8 +527,8 @@ static void the_command_line_sets_settings(void **state)
     assert_false(options_is_boolean("run", "guard"));
     assert_true(options_has("sample", "guard"));
     assert_false(options_has("sample", "guards"));
-    assert_string_equal(options_meant("sample", "temprature"), "temperature");
-    assert_null(options_meant("sample", "dataset"));
+    assert_string_equal(options_suggest("sample", "temprature"), "temperature");
+    assert_null(options_suggest("sample", "dataset"));
 }
 
 static void refused(const char *text, const char *message)
@@ -581,9 +581,9 @@ static void differences_are_told_key_by_key(void **state)
     options_difference(&before, &now, &report, &count);
     assert_int_equal(count, 3);
     assert_string_equal(report,
-                        "model.cell: lstm in the checkpoint, gru asked for\n"
-                        "train.batch: 32 in the checkpoint, 64 asked for\n"
-                        "train.learning_rate: 0.002 in the checkpoint, 0.5 asked for");
+                        "model.cell: lstm in the checkpoint, gru requested\n"
+                        "train.batch: 32 in the checkpoint, 64 requested\n"
+                        "train.learning_rate: 0.002 in the checkpoint, 0.5 requested");
     free(report);
 }
 
@@ -763,7 +763,7 @@ static void a_dataset_sets_what_it_decides(void **state)
     expected.data.seed = 5;
     expected.data.pedal = PEDAL_IGNORE;
     expected.data.shards = kept.data.shards;
-    options_take_dataset(&options, &kept);
+    options_copy_dataset(&options, &kept);
     assert_memory_equal(&options, &expected, sizeof options);
 }
 

@@ -153,7 +153,7 @@ static void test_names(void **state)
         {"..partial", OWNED_FILE, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (owned_names_have(names, cases[i].path, cases[i].kind) != cases[i].has)
+        if (owned_names_contain(names, cases[i].path, cases[i].kind) != cases[i].has)
             fail_msg("'%s' of kind %d: not %d", cases[i].path, (int)cases[i].kind,
                      cases[i].has);
 }
@@ -353,12 +353,12 @@ static void test_empty_leaves_foreign(void **state)
     assert_true(found);
     assert_int_equal(owned_directory_check(&directory), STATUS_MISUSE);
     says("'sub/mine'");
-    assert_int_equal(owned_directory_empty(&directory), STATUS_MISUSE);
+    assert_int_equal(owned_directory_clear(&directory), STATUS_MISUSE);
     says("'sub/mine'");
     assert_true(exists("own/sub/mine") && exists("own/MADE"));
     assert_false(exists("own/a") || exists("own/sub/b-0001.h5") || exists("own/latest"));
     unlink("own/sub/mine");
-    assert_int_equal(owned_directory_empty(&directory), STATUS_OK);
+    assert_int_equal(owned_directory_clear(&directory), STATUS_OK);
     assert_int_equal(owned_directory_unmark(&directory), STATUS_OK);
     assert_int_equal(rmdir("own"), 0);
     owned_directory_close(&directory);

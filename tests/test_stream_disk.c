@@ -277,7 +277,7 @@ static void check_chunks(size_t length, const token *written)
     assert_int_equal(chunks.chunk, h5_chunk_length(length));
     assert_true(chunks.chunk <= H5_CHUNK);
     assert_true(length == 0 || chunks.count * chunks.chunk - length < chunks.count);
-    assert_true(h5_chunk_room(&chunks) <= sizeof read);
+    assert_true(h5_chunk_buffer_size(&chunks) <= sizeof read);
     int descriptor = open(path, O_RDONLY);
     for (size_t c = 0; c < chunks.count; c++) {
         size_t first = c * chunks.chunk, left = length - first;
@@ -315,13 +315,13 @@ static void every_flipped_bit_of_a_chunk_is_found(void **state)
     stream_files_make(&files, CHUNK_BYTES);
     char *path = path_of(&files, 0);
     struct h5_chunks chunks = find_chunks(path);
-    size_t room = h5_chunk_room(&chunks);
+    size_t room = h5_chunk_buffer_size(&chunks);
     uint8_t *bytes = malloc(room);
     int descriptor = open(path, O_RDWR), found = 0;
     for (uint64_t i = 0; i < FLIPS; i++) {
         size_t c = (size_t)stream_files_draw(chunks.count, 1, i, 8);
         uint64_t bit = stream_files_draw(room * 8, 1, i, 9);
-        off_t at = (off_t)(chunks.places[c] + bit / 8);
+        off_t at = (off_t)(chunks.offsets[c] + bit / 8);
         uint8_t byte, flipped;
         assert_int_equal(pread(descriptor, &byte, 1, at), 1);
         flipped = byte ^ (uint8_t)(1 << bit % 8);

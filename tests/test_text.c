@@ -20,21 +20,21 @@ static void typos_are_understood(void **state)
     (void)state;
     static const char *const names[] = {
         "batch", "epochs", "learning_rate", "top_k", "guarded", "guard", NULL};
-    assert_string_equal(text_meant("batch", names), "batch");
-    assert_string_equal(text_meant("btach", names), "batch"); /* swapped */
-    assert_string_equal(text_meant("bath", names), "batch");  /* missing */
-    assert_string_equal(text_meant("battch", names), "batch");
-    assert_string_equal(text_meant("patch", names), "batch");
-    assert_string_equal(text_meant("learning-rate", names), "learning_rate");
-    assert_string_equal(text_meant("lerning_rte", names), "learning_rate");
-    assert_string_equal(text_meant("guart", names), "guard");
-    assert_null(text_meant("bxxxh", names));
-    assert_null(text_meant("zzz", names));
-    assert_null(text_meant("", names));
+    assert_string_equal(text_suggest("batch", names), "batch");
+    assert_string_equal(text_suggest("btach", names), "batch"); /* swapped */
+    assert_string_equal(text_suggest("bath", names), "batch");  /* missing */
+    assert_string_equal(text_suggest("battch", names), "batch");
+    assert_string_equal(text_suggest("patch", names), "batch");
+    assert_string_equal(text_suggest("learning-rate", names), "learning_rate");
+    assert_string_equal(text_suggest("lerning_rte", names), "learning_rate");
+    assert_string_equal(text_suggest("guart", names), "guard");
+    assert_null(text_suggest("bxxxh", names));
+    assert_null(text_suggest("zzz", names));
+    assert_null(text_suggest("", names));
     char longest[200];
     memset(longest, 'b', 199);
     longest[199] = '\0';
-    assert_null(text_meant(longest, names));
+    assert_null(text_suggest(longest, names));
 }
 
 static void numbers_are_read_whole(void **state)

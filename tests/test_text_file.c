@@ -90,7 +90,7 @@ static void a_fault_of_reading_is_not_the_end(void **state)
     char found[200];
     FILE *file = fopencookie(&calls, "r", (cookie_io_functions_t){.read = failing_read});
     lines_of(file, found, sizeof found);
-    assert_string_equal(found, "one|a:2: can't read on: Input/output error|");
+    assert_string_equal(found, "one|a:2: can't read further: Input/output error|");
 }
 
 struct place {

@@ -45,7 +45,7 @@ static void test_phases_are_events(void **state)
     phase_enter(PHASE_READ);
     phase_enter(PHASE_END);
     assert_int_equal(trace_count(), 4);
-    assert_int_equal(trace_take(events, 8), 4);
+    assert_int_equal(trace_drain(events, 8), 4);
     const enum phase phases[] = {PHASE_START, PHASE_READ, PHASE_FORWARD, PHASE_READ};
     const int steps[] = {0, 1, 1, 2};
     for (int i = 0; i < 4; i++) {
@@ -57,7 +57,7 @@ static void test_phases_are_events(void **state)
     }
     assert_true(events[0].start <= began);
     assert_true(events[3].start + events[3].duration <= clock_seconds());
-    assert_int_equal(trace_take(events, 8), 0);
+    assert_int_equal(trace_drain(events, 8), 0);
     trace_stop();
     phase_enter(PHASE_START); /* nobody keeps it, nothing breaks */
     assert_int_equal(trace_count(), 0);
@@ -77,7 +77,7 @@ static void test_spool(void **state)
     for (int i = 0; i < EVENTS; i++)
         trace_phase(PHASE_SUM, base + i + 1);
     assert_int_equal(trace_count(), EVENTS);
-    for (size_t n; (n = trace_take(part, AT_ONCE)) > 0; count += n)
+    for (size_t n; (n = trace_drain(part, AT_ONCE)) > 0; count += n)
         memcpy(all + count, part, n * sizeof *part);
     assert_int_equal(count, EVENTS);
     assert_int_equal(trace_lost(), 0);
@@ -87,7 +87,7 @@ static void test_spool(void **state)
         assert_near(all[i].duration, 1);
     }
     trace_phase(PHASE_SUM, base + EVENTS + 1); /* and recording continues */
-    assert_int_equal(trace_take(part, AT_ONCE), 1);
+    assert_int_equal(trace_drain(part, AT_ONCE), 1);
     assert_near(part[0].start, base + EVENTS);
     trace_stop();
 }
@@ -108,8 +108,8 @@ static void test_no_room(void **state)
         trace_phase(PHASE_SUM, base + i + 1);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(trace_lost(), 6);
-    assert_int_equal(trace_take(events, 8), 4);
-    assert_int_equal(trace_take(events, 8), 0);
+    assert_int_equal(trace_drain(events, 8), 4);
+    assert_int_equal(trace_drain(events, 8), 0);
     trace_stop();
 }
 
@@ -142,7 +142,7 @@ static void test_threads_have_lanes(void **state)
         pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&all_there);
     /* one more than there are lanes; and no two in one */
-    assert_int_equal(trace_take(events, 16), TRACE_SIDE_BY_SIDE);
+    assert_int_equal(trace_drain(events, 16), TRACE_SIDE_BY_SIDE);
     for (int i = 0; i < TRACE_SIDE_BY_SIDE; i++) {
         assert_int_equal(events[i].phase, PHASE_CHECKPOINT);
         assert_true(events[i].lane > 0);
@@ -150,7 +150,7 @@ static void test_threads_have_lanes(void **state)
     }
     struct trace_span again = trace_begin(PHASE_CHECKPOINT); /* the first is free again */
     trace_end(again);
-    assert_int_equal(trace_take(events, 16), 1);
+    assert_int_equal(trace_drain(events, 16), 1);
     assert_string_equal(trace_lane_name(events[0].lane, name, sizeof name), "checkpoint");
     assert_string_equal(trace_lane_name(events[0].lane + 1, name, sizeof name),
                         "checkpoint 2");
@@ -173,7 +173,7 @@ static void test_clock_is_corrected(void **state)
     const double ends[] = {-10, 10, 20, 60, 100};
     for (int i = 0; i < 5; i++)
         trace_phase(PHASE_FORWARD, base + ends[i]);
-    assert_int_equal(trace_take(events, 8), 5);
+    assert_int_equal(trace_drain(events, 8), 5);
     const double starts[] = {-10 + 5, 10 + 6, 20 + 7, 60 + 9};
     const double stops[] = {10 + 6, 20 + 7, 60 + 9, 100 + 9};
     for (int i = 1; i < 5; i++) {

@@ -1,9 +1,9 @@
-/* confine: the child process and what its parent makes of its end. The walls around it
- * are in confine_calls.c and confine_files.c.
+/* confine: the child process, and how the parent interprets its end. The restrictions are
+ * in confine_calls.c and confine_files.c.
  *
- * The outcome goes through a shared page, so that it is known what was being read even
- * when the child can't report it any more; the reply goes through a pipe. The parent
- * takes both for input from elsewhere.
+ * The outcome passes through a shared page, so that the parent knows which file was being
+ * read even if the child crashes; the reply passes through a pipe. The parent trusts
+ * neither.
  */
 #include "confine_internal.h"
 
@@ -34,19 +34,19 @@
 #define SANITIZED 0
 #endif
 
-static const uint64_t least_memory = 1 << 30, memory_per_byte = 8;
-static const uint64_t least_seconds = 10, bytes_per_second = 1000000;
+static const uint64_t base_memory = 1 << 30, memory_per_byte = 8;
+static const uint64_t base_seconds = 10, bytes_per_second = 1000000;
 
 /* Shared by parent and child; written by the child. */
 struct report {
-    bool complete; /* the work has come to its end, with: */
+    bool complete; /* the work has returned: */
     int status;
     char message[STATUS_MESSAGE_SIZE];
     bool computing;      /* the inputs have been read */
-    char path[PATH_MAX]; /* that is being read; "": none yet */
+    char path[PATH_MAX]; /* being read; "": none yet */
 };
 
-/* Of the child; NULL in every other process. */
+/* In the child; NULL in every other process. */
 static struct report *own_report;
 
 /* ---- in the child ---- */
@@ -57,15 +57,16 @@ void confine_opening(const char *path)
         snprintf(own_report->path, sizeof own_report->path, "%s", path);
 }
 
-/* Lowers the limit: for good, unless confine_computing is to raise it again. */
-static void limit(int resource, uint64_t most, bool for_good)
+/* Lowers the limit; permanently unless confine_computing will raise it again. */
+static void limit(int resource, uint64_t value, bool permanent)
 {
     struct rlimit limits;
-    if (getrlimit((__rlimit_resource_t)resource, &limits) != 0 || limits.rlim_cur <= most)
+    if (getrlimit((__rlimit_resource_t)resource, &limits) != 0 ||
+        limits.rlim_cur <= value)
         return;
-    limits.rlim_cur = (rlim_t)most;
-    if (for_good)
-        limits.rlim_max = (rlim_t)(resource == RLIMIT_CPU ? most + 1 : most);
+    limits.rlim_cur = (rlim_t)value;
+    if (permanent)
+        limits.rlim_max = (rlim_t)(resource == RLIMIT_CPU ? value + 1 : value);
     setrlimit((__rlimit_resource_t)resource, &limits);
 }
 
@@ -98,14 +99,13 @@ static bool is_file(int descriptor)
 static void limit_resources(const struct confine_inputs *inputs)
 {
     uint64_t stored = confine_stored_bytes(inputs);
-    limit(RLIMIT_DATA, least_memory + memory_per_byte * stored, !inputs->computes);
-    limit(RLIMIT_CPU, least_seconds + stored / bytes_per_second, !inputs->computes);
-    if (!is_file(STDOUT_FILENO) && !is_file(STDERR_FILENO)) /* then it writes no file */
+    limit(RLIMIT_DATA, base_memory + memory_per_byte * stored, !inputs->computes);
+    limit(RLIMIT_CPU, base_seconds + stored / bytes_per_second, !inputs->computes);
+    if (!is_file(STDOUT_FILENO) && !is_file(STDERR_FILENO)) /* it writes to no file */
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
 }
 
-/* A library that is loaded already (UCX, by some MPIs) may have its own report of a
- * crash. */
+/* A library that is already loaded (UCX, by some MPIs) may report crashes itself. */
 static void crash_silently(void)
 {
     static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP};
@@ -120,14 +120,14 @@ static void enter(const struct confine_inputs *inputs)
         return;
     crash_silently();
     limit_resources(inputs);
-    prctl(PR_SET_DUMPABLE, 0); /* no core dump through a pipe, either */
+    prctl(PR_SET_DUMPABLE, 0); /* no core dump through a pipe either */
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     confine_files(inputs);
     confine_calls(inputs->computes);
 }
 
-/* Exit handlers are those of libraries that may be past working, but the leak check is
- * one of them. */
+/* Skips exit handlers, because libraries may be in any state; the sanitizers' leak check
+ * is one, and runs. */
 static _Noreturn void leave(void)
 {
     if (SANITIZED)
@@ -155,25 +155,25 @@ static _Noreturn void be_child(const struct confine_inputs *inputs, confine_work
 
 /* ---- in the parent ---- */
 
-/* All bytes up to the end. No work sends nearly as much as REPLY_MOST. */
+/* Reads to the end. Valid replies are far smaller than REPLY_MAX. */
 static enum status receive(int pipe, struct confine_reply *reply)
 {
-    enum { PART = 1 << 16, REPLY_MOST = 1 << 30 };
+    enum { BLOCK = 1 << 16, REPLY_MAX = 1 << 30 };
     size_t capacity = 0;
     for (;;) {
-        uint8_t *bytes = array_reserve(reply->bytes, &capacity, reply->size + PART, 1);
+        uint8_t *bytes = array_reserve(reply->bytes, &capacity, reply->size + BLOCK, 1);
         if (!bytes)
             return STATUS_FAILED;
         reply->bytes = bytes;
-        ssize_t got = read(pipe, bytes + reply->size, PART);
+        ssize_t got = read(pipe, bytes + reply->size, BLOCK);
         if (got < 0 && errno != EINTR)
             return status_fail_errno("can't receive what was read");
         if (got == 0)
             return STATUS_OK;
         reply->size += got > 0 ? (size_t)got : 0;
-        if (reply->size > REPLY_MOST)
+        if (reply->size > REPLY_MAX)
             return status_fail(STATUS_FAILED, "what was read comes to more than %d MiB",
-                               REPLY_MOST >> 20);
+                               REPLY_MAX >> 20);
     }
 }
 
@@ -186,12 +186,12 @@ static const struct {
     {SIGTRAP, "SIGTRAP"}, {SIGXCPU, "SIGXCPU"}, {SIGKILL, "SIGKILL"},
     {SIGXFSZ, "SIGXFSZ"},
 };
-enum { FAULTS_OF_A_CHILD = sizeof faults / sizeof *faults };
+enum { FAULT_SIGNALS = sizeof faults / sizeof *faults };
 
-/* NULL: no fault of what ran. */
+/* NULL: not a fault of the child. */
 static const char *fault_name(int number)
 {
-    for (size_t i = 0; i < FAULTS_OF_A_CHILD; i++)
+    for (size_t i = 0; i < FAULT_SIGNALS; i++)
         if (faults[i].number == number)
             return faults[i].name;
     return NULL;
@@ -219,8 +219,8 @@ static enum status ended_by(const char *path, bool computing, int number)
                        path, number, name);
 }
 
-/* Ends this process as the child has ended: by Ctrl-C, a closed pipe ... */
-static void die_alike(int number)
+/* Ends this process by the signal that ended the child: Ctrl-C, a closed pipe ... */
+static void raise_default(int number)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -230,14 +230,14 @@ static void die_alike(int number)
     raise(number);
 }
 
-/* The child may have written anything to the report. */
+/* The report is untrusted. */
 static enum status outcome(struct report *report, const char *first_path, int state)
 {
     report->path[sizeof report->path - 1] = '\0';
     report->message[sizeof report->message - 1] = '\0';
     const char *path = report->path[0] ? report->path : first_path;
     if (WIFSIGNALED(state) && !fault_name(WTERMSIG(state)))
-        die_alike(WTERMSIG(state));
+        raise_default(WTERMSIG(state));
     if (WIFSIGNALED(state))
         return ended_by(path, report->computing, WTERMSIG(state));
     if (!report->complete || WEXITSTATUS(state) != 0)
@@ -249,12 +249,12 @@ static enum status outcome(struct report *report, const char *first_path, int st
                        "%s", report->message);
 }
 
-static enum status attend(pid_t child, int pipe, struct report *report,
-                          const char *first_path, struct confine_reply *reply)
+static enum status wait_for_child(pid_t child, int pipe, struct report *report,
+                                  const char *first_path, struct confine_reply *reply)
 {
     int state = 0;
     enum status received = reply ? receive(pipe, reply) : STATUS_OK;
-    close(pipe); /* a child that still writes to it ends by that */
+    close(pipe); /* ends a child that still writes to it */
     while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
     }
     if (received != STATUS_OK)
@@ -262,8 +262,8 @@ static enum status attend(pid_t child, int pipe, struct report *report,
     return outcome(report, first_path, state);
 }
 
-/* If the parent ends, so does the child, also when that happens here and now. */
-static void stay_with(pid_t parent)
+/* Ends the child with the parent, even if the parent has ended already. */
+static void die_with(pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -277,16 +277,16 @@ static enum status start(const struct confine_inputs *inputs, confine_work *work
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return status_fail_errno("%s: can't be read", inputs->paths[0]);
-    fflush(NULL); /* or both would print it */
+    fflush(NULL); /* or both processes would print it */
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
-        stay_with(parent);
+        die_with(parent);
         close(ends[0]);
         be_child(inputs, work, context, report, ends[1]);
     }
     close(ends[1]);
     if (child > 0)
-        return attend(child, ends[0], report, inputs->paths[0], reply);
+        return wait_for_child(child, ends[0], report, inputs->paths[0], reply);
     enum status status =
         status_fail_errno("%s: no process can be started to read it", inputs->paths[0]);
     close(ends[0]);
@@ -303,7 +303,7 @@ enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (report == MAP_FAILED)
         return status_fail_errno("%s: can't be read", inputs->paths[0]);
-    sigaction(SIGCHLD, &standard, &before); /* ignored, it would take the child's end */
+    sigaction(SIGCHLD, &standard, &before); /* ignored, it would lose the status */
     enum status status = start(inputs, work, context, report, reply);
     sigaction(SIGCHLD, &before, NULL);
     munmap(report, sizeof *report);

@@ -1,20 +1,20 @@
-/* confine: work on files from elsewhere in a child process that can do little else.
+/* confine: processes untrusted files in a sandboxed child process.
  *
- * The HDF5 library can be crashed by a crafted file, and a program that can be crashed
- * can sometimes be taken over. So `inspect`, `generate` and `evaluate` leave the reading
- * of checkpoints and datasets to a child process, forked before MPI and before any
- * thread:
+ * A crafted file can crash the HDF5 library, and a crash can sometimes be exploited. So
+ * `inspect`, `generate` and `evaluate` read checkpoints and datasets in a child process,
+ * forked before MPI and before any thread:
  *
- *   inspect    runs in the child as a whole and prints from there.
- *   generate   reads and samples in the child, which returns nothing but notes; the parent
+ *   inspect    runs entirely in the child, and prints from there.
+ *   generate   reads and samples in the child, which returns only notes; the parent
  *              checks them as it writes the MIDI files.
- *   evaluate   needs MPI, whose sockets and shared files can't be confined. A child of the
- *              first rank reads all that the ranks are going to read, before MPI starts;
- *              if it survives, the ranks read the same bytes themselves. That turns a crash
- *              into one message. It doesn't contain a file that crashes nothing.
+ *   evaluate   needs MPI, whose sockets and shared files can't be confined. A child of
+ *              the first rank reads everything that the ranks will read, before MPI
+ *              starts; if it succeeds, the ranks read the same bytes themselves. That
+ *              turns a crash into one message, but does not contain an exploit that does
+ *              not crash.
  *
- * What the child is denied, each as far as the kernel supports it and silently left out
- * where it doesn't:
+ * The child is denied the following, as far as the kernel supports it; without support a
+ * restriction is silently omitted:
  *   - new privileges, core dumps, outliving its parent (prctl);
  *   - more memory and processor time than its inputs justify (rlimits): 1 GiB and 10 s,
  *     plus 8 bytes and 1 microsecond for each byte stored;
@@ -23,10 +23,10 @@
  *     for writing, created, renamed or deleted; no sockets, signals to others, programs;
  *   - reading files other than its inputs and, for `generate`, the folders of shared
  *     libraries (Landlock, Linux 5.13).
- * A denied call fails with an error code and doesn't end the child. Sanitizer builds only
- * have the child: their run-time needs what the walls forbid.
+ * A denied call fails with an error code and doesn't end the child. Sanitizer builds have
+ * the child without these restrictions, which their run-time does not support.
  *
- * The child may still write to standard output and error, which are the user's.
+ * The child may still write to the user's standard output and error.
  */
 #ifndef TUTTI_BASE_CONFINE_H
 #define TUTTI_BASE_CONFINE_H
@@ -38,45 +38,45 @@
 
 #include "status.h"
 
-/* Files, and directories of runs or datasets, that the child reads. paths[0] stands in
+/* Files, and directories of runs or datasets, that the child reads. paths[0] is used in
  * messages until confine_opening has named a file. A file of a dataset, and `latest` and
- * `best`, stand for their whole folder; links in a folder are followed where they have
+ * `best`, stand for their whole directory. Links in a directory are followed if they have
  * the name of a file of a run or dataset and lead to a file, or are `checkpoints`. */
 struct confine_inputs {
     const char *const *paths;
     size_t count;  /* at least 1 */
-    bool computes; /* after reading comes computation: libraries may be loaded from where
-                      the loader looks for them, and confine_computing lifts limits */
+    bool computes; /* computation follows: shared libraries may be loaded from the
+                      loader's directories, and confine_computing lifts limits */
 };
 
-/* In the child. What it writes to `reply` the parent gets as bytes. Its status and
+/* Runs in the child. The parent receives the bytes written to `reply`. Its status and
  * message become those of confine_run. */
 typedef enum status confine_work(void *context, FILE *reply);
 
-/* Bytes from the child: to be checked like any other input. Freed with free(). */
+/* Bytes from the child, untrusted. The caller frees `bytes`. */
 struct confine_reply {
     uint8_t *bytes;
     size_t size;
 };
 
-/* Runs `work` in a confined child and waits for it. A crash is STATUS_FAILED: "FILE:
- * damaged: reading it ended in signal 11 (SIGSEGV) ..."; so is a child that can't be
- * started. A signal that isn't a fault (SIGINT, SIGPIPE ...) and has ended the child ends
+/* Runs `work` in a confined child and waits for it. STATUS_FAILED for a crash ("FILE:
+ * damaged: reading it ended in signal 11 (SIGSEGV) ..."), and if the child can't be
+ * started. If a signal that is no fault (SIGINT, SIGPIPE ...) ends the child, it ends
  * this process too. If this process ends, the child is killed. On failure *reply is
- * empty; `reply` may be NULL if the work writes nothing to it. Call it from a process
- * without other threads. */
+ * empty; `reply` may be NULL if the work writes nothing to it. The process must have no
+ * other threads. */
 enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
                         void *context, struct confine_reply *reply);
 
-/* The file that the child reads from now on, for messages. Nothing happens in a process
+/* Names the file that the child reads from now on, for messages. No effect in a process
  * that isn't confined. */
 void confine_opening(const char *path);
 
-/* All inputs have been read; what follows is computation: lifts the limits on memory and
- * processor time, if inputs->computes. Nothing happens in a process that isn't confined.
- * `generate` comes to an end all the same: it samples at most so many tokens for a second
- * of music (see sampler.h), of at most 600 s if the user asks for no more, and a token
- * costs no more than one pass over the weights that the file stores. */
+/* Marks the end of reading: lifts the limits on memory and processor time, if
+ * inputs->computes. No effect in a process that isn't confined. The work of `generate`
+ * stays bounded: tokens per second of music are limited (see sampler.h), the music to
+ * 600 s unless the user requests more, and a token costs at most one pass over the
+ * weights that the file stores. */
 void confine_computing(void);
 
 #endif

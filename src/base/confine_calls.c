@@ -1,14 +1,14 @@
-/* confine_calls: the list of system calls, as a seccomp filter.
+/* confine_calls: the allowed system calls, as a seccomp filter.
  *
- * The list has what glibc, HDF5, OpenBLAS and our own code use to read, compute and
- * print. Everything else fails: with ENOSYS if the call is younger than Linux 5.1, as on
- * an older kernel, since libraries then fall back on an older call (glibc's clone3 on
- * clone, whose flags a filter can see); with EPERM otherwise.
+ * The list has the calls that glibc, HDF5, OpenBLAS and this program use to read, compute
+ * and print. Everything else fails: with ENOSYS if the call is newer than Linux 5.1, as
+ * on an older kernel, so that libraries fall back to an older call (glibc's clone3 to
+ * clone, whose flags a filter can inspect); with EPERM otherwise.
  *
- * The filter is a straight line of blocks, one for each entry: load the number of the
- * call, compare it, test one argument if the entry asks for that, and return "allow" or
- * go on with the next block. The kernel remembers which calls are always allowed, so its
- * length costs nothing where it would matter.
+ * The filter is a linear sequence of blocks, one for each entry: load the call's number,
+ * compare it, test one argument if the entry has a condition, and return "allow" or
+ * continue with the next block. The kernel caches which calls are always allowed, so the
+ * filter's length does not matter for frequent calls.
  */
 #include "confine_internal.h"
 
@@ -33,7 +33,7 @@ static const unsigned architecture = AUDIT_ARCH_AARCH64;
 #endif
 
 enum {
-    FIRST_OF_ALL_ARCHITECTURES = 424,  /* from here on, numbers are the same everywhere */
+    FIRST_OF_ALL_ARCHITECTURES = 424,  /* numbers from here on are the same on all */
     NAME_ANONYMOUS_MEMORY = 0x53564d41 /* PR_SET_VMA, which glibc's malloc uses */
 };
 
@@ -51,7 +51,7 @@ struct entry {
 };
 
 static const struct entry entries[] = {
-    /* reading, and writing to what is open */
+    /* reading, and writing to open descriptors */
     {.call = SYS_read},
     {.call = SYS_readv},
     {.call = SYS_pread64},
@@ -112,7 +112,7 @@ static const struct entry entries[] = {
     {.call = SYS_rt_sigreturn},
     {.call = SYS_sigaltstack},
     {.call = SYS_restart_syscall},
-    /* facts, clocks, the end */
+    /* system information, clocks, exit */
     {.call = SYS_getpid},
     {.call = SYS_gettid},
     {.call = SYS_getppid},
@@ -134,7 +134,7 @@ static const struct entry entries[] = {
 #ifdef SYS_rseq
     {.call = SYS_rseq},
 #endif
-#ifdef __x86_64__ /* the others never had these */
+#ifdef __x86_64__ /* absent on newer architectures */
     {.call = SYS_open, WITHOUT, 1, writes},
     {.call = SYS_stat},
     {.call = SYS_lstat},
@@ -214,7 +214,7 @@ void confine_calls(bool limits)
     leave(&filter, unknown);
     leave(&filter, refuse);
     const struct sock_fprog program = {filter.length, filter.code};
-    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program); /* no seccomp: goes on */
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program); /* without seccomp: no effect */
 }
 
 #else

@@ -1,7 +1,7 @@
-/* confine_files: what the inputs are on disk: how much they store, and Landlock's rules.
+/* confine_files: the inputs on disk: their stored size, and the Landlock rules for them.
  *
- * A rule names a file or a folder with all below it by an open descriptor, so that later
- * links and renames don't change what is allowed. */
+ * A rule refers to a file, or to a directory with everything below it, by an open
+ * descriptor, so later links and renames don't change what is allowed. */
 #include "confine_internal.h"
 
 #include <dirent.h>
@@ -14,8 +14,8 @@
 
 #include "file.h"
 
-/* Files of runs and datasets. Others are not read from a folder, so links of other names
- * are not followed: an archive from elsewhere may hold one to anywhere. */
+/* Files of runs and datasets. Nothing else in a directory is read, so links of other
+ * names are not followed: an untrusted archive may contain links to anywhere. */
 static bool is_member(const char *name)
 {
     static const char *const names[] = {"index.h5", "metrics.jsonl", "settings.conf",
@@ -32,7 +32,7 @@ static bool is_member(const char *name)
 
 /* ---- sizes ---- */
 
-/* 0 if the path is no file's. */
+/* 0 if the path is not a regular file. */
 static uint64_t size_of(const char *path)
 {
     struct stat facts;
@@ -45,7 +45,7 @@ static uint64_t size_of(const char *path)
     return size;
 }
 
-/* A run's metrics are read line by line and take no memory, whatever their size. */
+/* A run's metrics are read line by line, so their size costs no memory. */
 static bool takes_memory(const char *name)
 {
     return is_member(name) && strcmp(name, "metrics.jsonl") != 0;
@@ -102,7 +102,8 @@ struct path_rule {
     int32_t descriptor;
 } __attribute__((packed));
 
-/* Allows reading the file; of a folder all below it, or only its list of names. */
+/* Allows reading a file; of a directory, everything below it or only its entries'
+ * names. */
 static void allow(int rules, const char *path, bool below)
 {
     struct stat facts;
@@ -116,26 +117,22 @@ static void allow(int rules, const char *path, bool below)
     close(descriptor);
 }
 
-static bool is_link(const char *path)
-{
-    struct stat facts;
-    return lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode);
-}
-
-/* What lies in the folder itself may be `known` to be allowed. */
-static void allow_member(int rules, const char *folder, const char *name, bool known)
+/* `whole`: the directory is allowed with everything in it, so only a link needs a
+ * rule. */
+static void allow_member(int rules, const char *folder, const char *name, bool whole)
 {
     char *path = path_join(folder, name);
-    if (path && (!known || is_link(path)) && size_of(path) > 0)
+    if (path && (!whole || path_is_link(path)) && size_of(path) > 0)
         allow(rules, path, false);
     free(path);
 }
 
-/* The folder, and where links of its files lead, for these may be kept elsewhere. Of a
- * folder behind a link that the user hasn't named, the files of a run only. */
+/* The directory, and the targets of links among its files, which may be stored elsewhere.
+ * Of a directory reached through a link that the user hasn't `named`, only the files of a
+ * run. */
 static void allow_folder(int rules, const char *folder, bool named)
 {
-    bool whole = named || !is_link(folder);
+    bool whole = named || !path_is_link(folder);
     allow(rules, folder, whole);
     DIR *list = opendir(folder);
     for (struct dirent *entry; list && (entry = readdir(list));)
@@ -145,7 +142,7 @@ static void allow_folder(int rules, const char *folder, bool named)
         closedir(list);
 }
 
-/* A run's metrics are beside the folder of its checkpoints. */
+/* A run's metrics are beside its directory of checkpoints. */
 static void allow_metrics_beside(int rules, const char *folder)
 {
     allow_member(rules, folder, "../metrics.jsonl", false);
@@ -178,16 +175,16 @@ static void allow_input(int rules, const char *path)
     free(folder);
 }
 
-/* Where the loader looks for a library and what that needs, and what OpenBLAS wants to
- * know of the processor. */
+/* The loader's directories and files, and those from which OpenBLAS detects the
+ * processor. */
 static void allow_libraries(int rules)
 {
-    static const char *const places[] = {
+    static const char *const paths[] = {
         "/lib",          "/lib32",        "/lib64",         "/usr/lib",
         "/usr/lib32",    "/usr/lib64",    "/usr/local/lib", "/etc/ld.so.cache",
         "/proc/cpuinfo", "/proc/meminfo", "/proc/self",     "/sys/devices/system"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        allow(rules, places[i], true);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        allow(rules, paths[i], true);
     char *library = path_directory(TUTTI_OPENBLAS);
     allow(rules, library, true);
     free(library);
@@ -199,7 +196,8 @@ static void allow_libraries(int rules)
     free(list);
 }
 
-/* What this kernel can deny. Reading file attributes can't be, nor need it be. */
+/* The accesses that this kernel can deny. Reading file attributes is not among them, and
+ * is harmless. */
 static uint64_t deniable(long version)
 {
     uint64_t denied = ALL_OF_VERSION_1;

@@ -4,17 +4,17 @@
 
 #include "confine.h"
 
-/* Bytes stored in the inputs and, for a file, beside it: an upper bound of what reading
- * them can take. */
+/* Bytes stored in the inputs and, for a file, beside it: the basis of the memory
+ * limit. */
 uint64_t confine_stored_bytes(const struct confine_inputs *inputs);
 
-/* Denies this process all writing to the file system, and reading of anything but the
- * inputs and, if inputs->computes, shared libraries. Needs no_new_privs. Does nothing
- * without Landlock. */
+/* Denies this process all writes to the file system, and all reads except of the inputs
+ * and, if inputs->computes, shared libraries. Requires no_new_privs. No effect without
+ * Landlock. */
 void confine_files(const struct confine_inputs *inputs);
 
-/* Denies this process all system calls but those on a list; resource limits can be
- * changed only if `limits`. Needs no_new_privs. Does nothing without seccomp. */
+/* Denies this process all system calls except those on a list; resource limits can be
+ * changed only if `limits`. Requires no_new_privs. No effect without seccomp. */
 void confine_calls(bool limits);
 
 #endif

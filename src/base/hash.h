@@ -1,4 +1,4 @@
-/* hash: fingerprints of bytes (XXH3, from the xxhash library). Not for secrets. */
+/* hash: non-cryptographic hashes (XXH3, from the xxhash library). */
 #ifndef TUTTI_BASE_HASH_H
 #define TUTTI_BASE_HASH_H
 
@@ -13,10 +13,11 @@ struct hash128 {
 uint64_t hash64(const void *bytes, size_t size);
 struct hash128 hash128(const void *bytes, size_t size);
 
-/* <0, 0, >0 as a is below, equal to or above b: the order of pieces within a shard. */
+/* Negative, 0 or positive if a is less than, equal to or greater than b: the order of
+ * pieces within a shard. */
 int hash128_compare(struct hash128 a, struct hash128 b);
 
-/* Lower-case hexadecimal with its zero byte into text[HASH64_TEXT]. */
+/* Writes lower-case hexadecimal and a zero byte to text[HASH64_TEXT]. Returns text. */
 enum { HASH64_TEXT = 17 };
 const char *hash64_text(uint64_t hash, char *text);
 

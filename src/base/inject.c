@@ -1,7 +1,7 @@
-/* inject: a short list of faults, looked through at every step and every checkpoint.
+/* inject: a short list of faults, searched at every step and every checkpoint.
  *
- * An entry strikes once; an atomic flag in it sees to that, so that any thread may ask.
- * The list itself only grows while the command line is read.
+ * An entry strikes once; it has an atomic flag for that, so that any thread may query it.
+ * The list grows only while the command line is parsed.
  */
 #include "inject.h"
 
@@ -19,14 +19,15 @@
 enum { ENTRIES = 64, ANY_RANK = -1, EXIT_CODE = 5, NAME = 16 };
 static const double slow_seconds = 0.1;
 
-/* When an entry is due: in its step; once from its step on; always from its step on. */
-enum when { EXACTLY, AT_OR_BEHIND, EVER_AFTER };
+/* When an entry strikes: in its step; once, at or after its step; in every step from its
+ * step on. */
+enum when { EXACTLY, AT_OR_AFTER, EVER_AFTER };
 
 static const struct {
     const char *name;
     enum when when;
     bool timed;  /* takes SECONDS */
-    bool writer; /* strikes where checkpoints are written: on rank 0 */
+    bool writer; /* strikes where checkpoints are written, on rank 0 */
 } kinds[FAULTS] = {
     [FAULT_KILL] = {"kill", EXACTLY, false, false},
     [FAULT_SEGFAULT] = {"segfault", EXACTLY, false, false},
@@ -35,11 +36,11 @@ static const struct {
     [FAULT_HANG] = {"hang", EXACTLY, true, false},
     [FAULT_SLOW] = {"slow", EVER_AFTER, true, false},
     [FAULT_NAN] = {"nan", EXACTLY, false, false},
-    [FAULT_READ] = {"read", AT_OR_BEHIND, false, false},
-    [FAULT_FULL_DISK] = {"full-disk", AT_OR_BEHIND, false, true},
-    [FAULT_IO_ERROR] = {"io-error", AT_OR_BEHIND, false, true},
-    [FAULT_KILL_SAVE] = {"kill-save", AT_OR_BEHIND, false, true},
-    [FAULT_TORN] = {"torn", AT_OR_BEHIND, false, true},
+    [FAULT_READ] = {"read", AT_OR_AFTER, false, false},
+    [FAULT_FULL_DISK] = {"full-disk", AT_OR_AFTER, false, true},
+    [FAULT_IO_ERROR] = {"io-error", AT_OR_AFTER, false, true},
+    [FAULT_KILL_SAVE] = {"kill-save", AT_OR_AFTER, false, true},
+    [FAULT_TORN] = {"torn", AT_OR_AFTER, false, true},
 };
 
 struct entry {
@@ -53,7 +54,7 @@ struct entry {
 static struct entry entries[ENTRIES];
 static size_t count;
 static int own_rank;
-static _Atomic int64_t first_step; /* that this process makes */
+static _Atomic int64_t first_step; /* of this process */
 static _Thread_local double found_seconds;
 
 const char *inject_name(enum fault fault)
@@ -81,7 +82,7 @@ static enum status unknown_fault(const char *text, const char *name)
         names[fault] = kinds[fault].name;
         snprintf(all + used, sizeof all - used, "%s%s", fault ? ", " : "", names[fault]);
     }
-    const char *meant = text_meant(name, names);
+    const char *meant = text_suggest(name, names);
     snprintf(why, sizeof why, "no such fault (there are %s)%s%s%s", all,
              meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
     return malformed(text, why);
@@ -97,9 +98,9 @@ static bool read_fault(const char *name, enum fault *fault)
     return false;
 }
 
-/* The part up to the character, at most `size` - 1 bytes of it; *text then stands behind
- * the character, or at the end when it is missing. */
-static void take_part(const char **text, char until, char *part, size_t size)
+/* Copies the text up to the character, at most `size` - 1 bytes of it, and moves *text
+ * after the character, or to the end if it is missing. */
+static void read_part(const char **text, char until, char *part, size_t size)
 {
     size_t length = strcspn(*text, (char[]){until, '\0'});
     snprintf(part, size, "%.*s", (int)(length < size ? length : size - 1), *text);
@@ -130,9 +131,9 @@ static enum status read_entry(const char *text, struct entry *entry)
 {
     char name[NAME], rank[NAME], step[2 * NAME];
     const char *rest = text;
-    take_part(&rest, '@', name, sizeof name);
-    take_part(&rest, ':', rank, sizeof rank);
-    take_part(&rest, ':', step, sizeof step);
+    read_part(&rest, '@', name, sizeof name);
+    read_part(&rest, ':', rank, sizeof rank);
+    read_part(&rest, ':', step, sizeof step);
     if (!read_fault(name, &entry->fault))
         return unknown_fault(text, name);
     if (!read_rank(rank, &entry->rank))
@@ -188,8 +189,8 @@ static bool fits(const struct entry *entry, enum fault fault, int64_t step)
         return false;
     if (kinds[fault].when == EXACTLY)
         return step == entry->step;
-    if (kinds[fault].when == AT_OR_BEHIND && entry->step < atomic_load(&first_step))
-        return false; /* it was before this process began */
+    if (kinds[fault].when == AT_OR_AFTER && entry->step < atomic_load(&first_step))
+        return false; /* before this process began */
     return step >= entry->step;
 }
 
@@ -251,23 +252,24 @@ void inject_strike(int64_t step)
     if (inject_due(FAULT_HANG, step))
         hang(inject_seconds());
     if (inject_due(FAULT_EXIT, step))
-        exit(EXIT_CODE); /* what is asked for: a rank that just leaves */
+        exit(EXIT_CODE); /* the fault: a rank that exits without notice */
 }
 
 const char *inject_help(void)
 {
-    return "Faults on purpose, to see what happens: --inject FAULT@RANK:STEP[:SECONDS]. "
-           "RANK may be *,\n"
-           "steps count from 1 over the whole run; a step that is past strikes no more.\n"
+    return "Fault injection: --inject FAULT@RANK:STEP[:SECONDS]. RANK may be *, steps "
+           "count "
+           "from 1\n"
+           "over the whole run; a fault whose step has passed does not occur.\n"
            "  kill segfault      at the beginning of the step: SIGKILL, SIGSEGV,\n"
            "  exit stop          exit(5), SIGSTOP\n"
            "  hang               sleeps for ever, or SECONDS\n"
-           "  slow               sleeps SECONDS (0.1) in this step and all after it\n"
+           "  slow               sleeps SECONDS (default 0.1) in this step and all after "
+           "it\n"
            "  nan                one NaN in the rank's gradient of the step\n"
-           "  read               the next window can't be read: input/output error\n"
-           "  full-disk io-error the first checkpoint at or after the step meets "
-           "ENOSPC, "
-           "EIO\n"
+           "  read               reading the next window fails with EIO\n"
+           "  full-disk io-error the first checkpoint at or after the step fails with "
+           "ENOSPC, EIO\n"
            "  kill-save          SIGKILL half-way through that checkpoint\n"
            "  torn               that checkpoint is cut to half, then SIGKILL";
 }

@@ -1,8 +1,8 @@
-/* inject: faults on purpose, for tests and for people who want to see what happens.
+/* inject: fault injection, for tests and demonstrations.
  *
  * `tutti train --inject FAULT@RANK:STEP[:SECONDS]`, any number of times; see
- * inject_help. The list is the process's: the command line fills it, the places where
- * such faults strike ask it.
+ * inject_help. The list is global to the process: the command line fills it, and the code
+ * in which faults occur queries it.
  */
 #ifndef TUTTI_BASE_INJECT_H
 #define TUTTI_BASE_INJECT_H
@@ -17,45 +17,44 @@ enum fault {
     FAULT_SEGFAULT,  /* SIGSEGV */
     FAULT_EXIT,      /* exit(5) */
     FAULT_STOP,      /* SIGSTOP: hangs for ever */
-    FAULT_HANG,      /* sleeps for ever, or SECONDS: a file system that doesn't answer */
+    FAULT_HANG,      /* sleeps for ever, or SECONDS: a file system that hangs */
     FAULT_SLOW,      /* sleeps SECONDS (default 0.1) in this step and all after it */
     FAULT_NAN,       /* one NaN in its gradient */
-    FAULT_READ,      /* reading the next window at or behind the step fails with EIO */
-    FAULT_FULL_DISK, /* the checkpoint written behind the step meets ENOSPC half-way */
+    FAULT_READ,      /* reading the next window at or after the step fails with EIO */
+    FAULT_FULL_DISK, /* ENOSPC half-way through the checkpoint written after the step */
     FAULT_IO_ERROR,  /* the same with EIO */
-    FAULT_KILL_SAVE, /* SIGKILL half-way through the checkpoint written behind the step */
-    FAULT_TORN, /* the checkpoint written behind the step is cut to half, then SIGKILL */
+    FAULT_KILL_SAVE, /* SIGKILL half-way through the checkpoint written after the step */
+    FAULT_TORN, /* the checkpoint written after the step is cut to half, then SIGKILL */
     FAULTS
 };
 
 /* "kill", "segfault", "exit" ... */
 const char *inject_name(enum fault fault);
 
-/* Adds one FAULT@RANK:STEP[:SECONDS]; RANK may be "*", STEP counts from 1. STATUS_MISUSE
- * says what was expected. */
+/* Adds one FAULT@RANK:STEP[:SECONDS]; RANK may be "*", STEP counts from 1. STATUS_MISUSE,
+ * with the expected form, on a syntax error. */
 enum status inject_add(const char *text);
 
-/* STATUS_MISUSE if an entry is for a rank that is not one of `ranks`. */
+/* STATUS_MISUSE if an entry is for a rank that does not exist. */
 enum status inject_check_ranks(int ranks);
 
-/* The rank that this process is; until then it is 0. */
+/* Sets this process's rank; before the call it is 0. */
 void inject_set_rank(int rank);
 
-/* Does the fault strike here now? True once for each entry whose step it is (FAULT_SLOW:
- * from its step on, in every step). FAULT_READ and those that strike when a checkpoint is
- * written strike at the first asked for at or behind STEP, unless STEP lies before the
- * first step that this process has made (inject_strike). Cheap when the list is empty.
- * From any thread. */
+/* True if the fault occurs here, in this step: once for each entry, in its step
+ * (FAULT_SLOW: in every step from its step on). FAULT_READ and the faults of checkpoints
+ * occur at the first call at or after STEP, unless STEP precedes the first step of this
+ * process (inject_strike). Cheap when the list is empty. From any thread. */
 bool inject_due(enum fault fault, int64_t step);
 
-/* SECONDS of the entry that inject_due found last in this thread; 0: none given. */
+/* SECONDS of the entry last found by inject_due in this thread; 0: not given. */
 double inject_seconds(void);
 
-/* kill, segfault, exit, stop, hang, slow: strikes if it is due. At the beginning of every
- * step, from 1. */
+/* Carries out kill, segfault, exit, stop, hang and slow in their step. To be called at
+ * the beginning of every step, from 1. */
 void inject_strike(int64_t step);
 
-/* Lines for --help: every fault and what it does. */
+/* Lines for --help: every fault and its effect. */
 const char *inject_help(void);
 
 #endif

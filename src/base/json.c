@@ -48,7 +48,7 @@ static void new_line(struct json *json)
         fprintf(json->out, "\n%*s", 2 * json->depth, "");
 }
 
-/* What stands before a value: the comma, the line, the key. */
+/* Writes what precedes a value: comma, line break, key. */
 static void lead(struct json *json, const char *key)
 {
     bool in_object = json->depth > 0 && json->closing[json->depth - 1] == '}';

@@ -10,9 +10,9 @@
  *     json_close(&json);
  *     status = json_end(&json);
  *
- * `key` is the member's name within an object and NULL within an array or at the top.
- * Commas, indentation and escapes are the writer's business. Faults are kept and reported
- * by json_end.
+ * `key` is the member's name within an object, and NULL within an array or at top level.
+ * Commas, indentation and escapes are added here. Errors are recorded and reported by
+ * json_end.
  */
 #ifndef TUTTI_BASE_JSON_H
 #define TUTTI_BASE_JSON_H
@@ -29,22 +29,22 @@ struct json {
     FILE *out; /* borrowed */
     bool pretty;
     int depth;
-    int values;               /* at the top: must end as 1 */
-    char closing[JSON_DEPTH]; /* what ends each open level */
-    bool started[JSON_DEPTH]; /* does the level hold a value already? */
+    int values;               /* at top level: must be 1 at the end */
+    char closing[JSON_DEPTH]; /* closing bracket of each open level */
+    bool started[JSON_DEPTH]; /* the level has a value */
     bool broken;              /* keys or nesting were wrong */
 };
 
-/* `pretty`: over several lines, indented by two; else one line. */
+/* `pretty`: several lines, indented by two; otherwise one line. */
 void json_begin(struct json *json, FILE *out, bool pretty);
 
-/* Opens an object or an array, to be ended by json_close. At most JSON_DEPTH levels. */
+/* Opens an object or an array, closed by json_close. At most JSON_DEPTH levels. */
 void json_object(struct json *json, const char *key);
 void json_array(struct json *json, const char *key);
 void json_close(struct json *json);
 
-/* Bytes that are not UTF-8 become U+FFFD, one each; what base/printable.h escapes
- * becomes \uXXXX, so that JSON can be shown on a terminal. NULL is written as null. */
+/* Each byte that is not valid UTF-8 becomes U+FFFD; characters that base/printable.h
+ * escapes become \uXXXX, so that the JSON is safe on a terminal. NULL becomes null. */
 void json_string(struct json *json, const char *key, const char *value);
 void json_integer(struct json *json, const char *key, int64_t value);
 void json_unsigned(struct json *json, const char *key, uint64_t value);
@@ -52,12 +52,12 @@ void json_unsigned(struct json *json, const char *key, uint64_t value);
 void json_number(struct json *json, const char *key, double value);
 void json_boolean(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);
-/* A 64-bit fingerprint as a string of 16 hexadecimal digits: many readers keep only 53
- * bits of a number. */
+/* A 64-bit hash as a string of 16 hexadecimal digits: many JSON readers keep only 53 bits
+ * of a number. */
 void json_hash(struct json *json, const char *key, uint64_t value);
 
-/* Ends the line and flushes. STATUS_FAILED when something could not be written, or when
- * the calls did not make exactly one complete value. */
+/* Ends the line and flushes. STATUS_FAILED if a write failed, or if the calls did not
+ * form exactly one complete value. */
 enum status json_end(struct json *json);
 
 #endif

@@ -23,7 +23,7 @@ bool log_is_muted(void)
     return muted_here;
 }
 
-/* One line: a line break within is from outside, and would forge another one. */
+/* One line: a line break within it comes from untrusted text and would forge another. */
 __attribute__((format(printf, 2, 0))) static void
 put_line(const char *prefix, const char *format, va_list arguments)
 {

@@ -1,4 +1,4 @@
-/* memory: huge pages are asked for, not demanded. */
+/* memory: huge pages are requested by madvise, not required. */
 #include "memory.h"
 
 #include <stdlib.h>

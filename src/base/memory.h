@@ -1,11 +1,12 @@
-/* memory: large blocks for arithmetic. */
+/* memory: large aligned blocks. */
 #ifndef TUTTI_BASE_MEMORY_H
 #define TUTTI_BASE_MEMORY_H
 
 #include <stddef.h>
 
-/* `size` bytes, all zero, 64-byte aligned; in huge pages where the system has them and
- * the block is large: streaming through it is then up to twice as fast. NULL: no memory. */
+/* `size` bytes, zeroed and 64-byte aligned; blocks of 2 MiB and more use huge pages where
+ * available, which makes streaming through them up to twice as fast. NULL without
+ * memory. */
 void *memory_zeroed(size_t size);
 void memory_free(void *memory); /* NULL is fine */
 

@@ -17,7 +17,7 @@ void options_defaults(struct options *options)
         option_parse(&option_rows[i], options, option_rows[i].initial, "default");
 }
 
-/* What "epochs=3" should have been: "train.epochs=3". */
+/* The correction of "epochs=3": "train.epochs=3". */
 static const char *example(const char *assignment, size_t equals, char *text, size_t size)
 {
     snprintf(text, size, "train.batch=64");
@@ -66,15 +66,15 @@ bool options_has(const char *section, const char *key)
     return option_find(section, key) != NULL;
 }
 
-const char *options_meant(const char *section, const char *typed)
+const char *options_suggest(const char *section, const char *typed)
 {
-    enum { MOST_KEYS = 63 };
-    const char *names[MOST_KEYS + 1] = {NULL};
+    enum { KEYS_MAX = 63 };
+    const char *names[KEYS_MAX + 1] = {NULL};
     size_t count = 0;
-    for (size_t i = 0; i < option_row_count && count < MOST_KEYS; i++)
+    for (size_t i = 0; i < option_row_count && count < KEYS_MAX; i++)
         if (strcmp(option_rows[i].section, section) == 0)
             names[count++] = option_rows[i].key;
-    return text_meant(typed, names);
+    return text_suggest(typed, names);
 }
 
 bool options_is_boolean(const char *section, const char *key)
@@ -83,7 +83,7 @@ bool options_is_boolean(const char *section, const char *key)
     return row && row->type == OPTION_BOOLEAN;
 }
 
-/* The microbatches must cut the batch into equal groups; names values that would. */
+/* The microbatches must divide the batch evenly; the message proposes values that do. */
 static enum status check_microbatches(int64_t batch, int64_t microbatches)
 {
     if (batch % microbatches == 0)
@@ -143,7 +143,7 @@ enum status options_check(const struct options *options)
     return status;
 }
 
-void options_take_dataset(struct options *options, const struct options *dataset)
+void options_copy_dataset(struct options *options, const struct options *dataset)
 {
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
@@ -169,7 +169,7 @@ void options_difference(const struct options *before, const struct options *now,
             continue;
         ++*count;
         if (lines)
-            fprintf(lines, "%s%s.%s: %s in the checkpoint, %s asked for",
+            fprintf(lines, "%s%s.%s: %s in the checkpoint, %s requested",
                     *count > 1 ? "\n" : "", row->section, row->key, then, asked);
     }
     if (lines)

@@ -1,11 +1,11 @@
 /* options_read: configuration files.
  *
- * libinih reads the sections and keys. Its lines are short (200 bytes where it was built
- * so) and are cut silently, its handler is told no line number, and a line that begins
- * with a blank would continue the one before. So the reader below takes the lines from
- * the file itself, counts them, refuses what is not a setting, and hands libinih the
- * trimmed line up to its '='; the value stays here. A value ends at " #"; in double
- * quotes (with \" and \\) it may hold anything but control characters. */
+ * libinih parses sections and keys. It truncates lines silently (at 200 bytes in common
+ * builds), gives its handler no line number, and treats a line that begins with a blank
+ * as a continuation. So next_line reads the lines itself, counts them, refuses lines that
+ * are not settings, and passes libinih the trimmed line up to its '='; the value stays
+ * here. A value ends at " #"; in double quotes (with \" and \\) it may contain anything
+ * but control characters. */
 #include "options_table.h"
 
 #include <ctype.h>
@@ -19,17 +19,17 @@
 
 enum { LONGEST_LINE = 4096, LONGEST_TEXT = 1 << 20, SHOWN = 80 };
 
-/* Who has written the text: a user, or tutti, into a checkpoint or a dataset. */
-enum writer { TYPED, KEPT_BY_CHECKPOINT, KEPT_BY_DATASET };
+/* The origin of the text: a user, a checkpoint or a dataset. */
+enum origin { TYPED, FROM_CHECKPOINT, FROM_DATASET };
 
 struct source {
-    enum writer writer;
+    enum origin from;
     const char *name;
     struct options *options;
     enum status status;
     struct text_lines lines;
     char *text;  /* of the line, trimmed */
-    char *value; /* behind its '=' */
+    char *value; /* after its '=' */
     char origin[OPTIONS_TEXT + 32];
     size_t *seen; /* for each row: the line that set it, or 0 */
 };
@@ -62,9 +62,9 @@ enum status option_unknown(const char *section, const char *key, const char *ori
         return status_fail(
             STATUS_MISUSE, "%s: unknown section [%s], expected one of %s%s", origin,
             shown_section, sections,
-            suggestion(text_meant(section, option_sections), hint, sizeof hint));
+            suggestion(text_suggest(section, option_sections), hint, sizeof hint));
     }
-    suggestion(options_meant(section, key), hint, sizeof hint);
+    suggestion(options_suggest(section, key), hint, sizeof hint);
     for (size_t i = 0; option_sections[i]; i++)
         if (option_find(option_sections[i], key))
             snprintf(hint, sizeof hint, "; %s is a key of [%s]", shown,
@@ -73,7 +73,7 @@ enum status option_unknown(const char *section, const char *key, const char *ori
                        section, hint);
 }
 
-/* Keeps a failure in the source and ends libinih's reading. */
+/* Records a failure in the source and stops libinih. */
 static char *refuse(struct source *source, enum status status)
 {
     source->status = status;
@@ -90,8 +90,8 @@ static void trim(char *text)
     text[length - blanks] = '\0';
 }
 
-/* One line of the file into source->text. False at the end and on a fault. */
-static bool take_line(struct source *source)
+/* Reads one line of the file into source->text. False at the end and on an error. */
+static bool read_line(struct source *source)
 {
     bool more = false;
     if (source->status == STATUS_OK)
@@ -109,10 +109,10 @@ static bool take_line(struct source *source)
     return true;
 }
 
-/* A section or key that isn't known, in what tutti itself has written. */
+/* Extends the message about an unknown section or key in text written by tutti. */
 static enum status explain(const struct source *source, enum status status)
 {
-    if (source->writer == TYPED)
+    if (source->from == TYPED)
         return status;
     return status_fail(status,
                        "%s (written by another version of tutti, or changed since)",
@@ -130,7 +130,7 @@ static enum status check_section_line(const struct source *source)
     snprintf(name, sizeof name, "%.*s", (int)length - 1, source->text + 1);
     if (!option_section_bit(name))
         return explain(source, option_unknown(name, "", source->origin));
-    if (source->writer == KEPT_BY_DATASET && option_section_bit(name) != SECTION_DATA)
+    if (source->from == FROM_DATASET && option_section_bit(name) != SECTION_DATA)
         return status_fail(STATUS_MISUSE,
                            "%s: [%s]: a dataset has settings of [data] only",
                            source->origin, name);
@@ -142,7 +142,7 @@ static enum status check_section_line(const struct source *source)
     return STATUS_OK;
 }
 
-/* Splits "key = value" behind the '='. */
+/* Splits "key = value" after the '='. */
 static enum status split_setting(struct source *source, int room)
 {
     char shown[SHOWN];
@@ -154,12 +154,12 @@ static enum status split_setting(struct source *source, int room)
     return STATUS_OK;
 }
 
-/* libinih's reader: the next line that says something, "[section]" or "key =". */
+/* libinih's reader: the next line, "[section]", "key =" or "". */
 static char *next_line(char *line, int room, void *context)
 {
     struct source *source = context;
     enum status status = STATUS_OK;
-    if (!take_line(source))
+    if (!read_line(source))
         return NULL;
     trim(source->text);
     source->value = source->text;
@@ -179,7 +179,7 @@ static char *next_line(char *line, int room, void *context)
     return line;
 }
 
-static enum status take_quoted(const struct source *source, char *value)
+static enum status unquote(const struct source *source, char *value)
 {
     char *to = value;
     const char *from = value + 1;
@@ -199,12 +199,12 @@ static enum status take_quoted(const struct source *source, char *value)
     return STATUS_OK;
 }
 
-/* Takes comment and quotes away, in place. */
+/* Removes comment and quotes, in place. */
 static enum status clean_value(const struct source *source, char *value)
 {
     trim(value);
     if (value[0] == '"')
-        return take_quoted(source, value);
+        return unquote(source, value);
     for (char *c = value; *c; c++)
         if (*c == '#' && (c == value || isblank((unsigned char)c[-1])))
             *c-- = '\0';
@@ -212,31 +212,30 @@ static enum status clean_value(const struct source *source, char *value)
     return STATUS_OK;
 }
 
-/* What a dataset does not decide is in it, but with nothing said. */
+/* A dataset has the settings that it does not determine with their defaults only. */
 static enum status check_empty(const struct source *source, const struct option_row *row)
 {
     char shown[SHOWN];
     if (strcmp(source->value, row->initial) == 0)
         return STATUS_OK;
-    return status_fail(STATUS_MISUSE,
-                       "%s: %s.%s = %s: this is not for a dataset to decide",
+    return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: not a setting of datasets",
                        source->origin, row->section, row->key,
                        text_shown(source->value, shown, sizeof shown));
 }
 
-static enum status take_value(const struct source *source, const struct option_row *row)
+static enum status set_value(const struct source *source, const struct option_row *row)
 {
     enum status status = clean_value(source, source->value);
     if (status != STATUS_OK)
         return status;
-    if (source->writer == KEPT_BY_DATASET && !row->of_dataset)
+    if (source->from == FROM_DATASET && !row->of_dataset)
         return check_empty(source, row);
-    return (source->writer == TYPED ? option_parse_typed : option_parse)(
+    return (source->from == TYPED ? option_parse_typed : option_parse)(
         row, source->options, source->value, source->origin);
 }
 
-static enum status take_setting(struct source *source, const char *section,
-                                const char *key)
+static enum status handle_setting(struct source *source, const char *section,
+                                  const char *key)
 {
     const struct option_row *row = option_find(section, key);
     if (section[0] == '\0')
@@ -249,16 +248,16 @@ static enum status take_setting(struct source *source, const char *section,
         return status_fail(STATUS_MISUSE, "%s: %s.%s is already set on line %zu",
                            source->origin, section, row->key, *seen);
     *seen = source->lines.number;
-    return take_value(source, row);
+    return set_value(source, row);
 }
 
-/* libinih's handler; what it thinks the value is, is not looked at. */
+/* libinih's handler; its value is ignored. */
 static int handle(void *context, const char *section, const char *key, const char *value)
 {
     struct source *source = context;
     (void)value;
     if (source->status == STATUS_OK)
-        source->status = take_setting(source, section, key);
+        source->status = handle_setting(source, section, key);
     return source->status == STATUS_OK;
 }
 
@@ -270,7 +269,7 @@ static bool section_seen(const size_t *seen, const char *section)
     return false;
 }
 
-/* What is missing from a section was not yet a setting when it was written. */
+/* Keys missing from a section did not exist when it was written. */
 static enum status fill_in_older(struct source *source)
 {
     enum status status = STATUS_OK;
@@ -292,9 +291,9 @@ static enum status read_source(struct source *source)
         source->status =
             status_fail(STATUS_MISUSE, "%s:%d: expected [section] or key = value",
                         source->name, bad_line);
-    if (source->status == STATUS_OK && source->writer != TYPED)
+    if (source->status == STATUS_OK && source->from != TYPED)
         source->status = fill_in_older(source);
-    if (source->status == STATUS_OK && source->writer == KEPT_BY_DATASET &&
+    if (source->status == STATUS_OK && source->from == FROM_DATASET &&
         !section_seen(source->seen, "data"))
         source->status =
             status_fail(STATUS_MISUSE, "%s: no settings of [data]", source->name);
@@ -302,17 +301,17 @@ static enum status read_source(struct source *source)
     return source->status;
 }
 
-/* Reads into a copy, so that a fault changes nothing. */
+/* Reads into a copy, so that an error changes nothing. */
 static enum status read_bytes(struct options *options, const char *text, size_t size,
-                              enum writer writer, const char *name)
+                              enum origin from, const char *name)
 {
-    static const char blank[] = "\n"; /* fmemopen takes no empty text everywhere */
+    static const char blank[] = "\n"; /* some fmemopen reject an empty text */
     const char *bytes = size ? text : blank;
     FILE *file = fmemopen((void *)(uintptr_t)bytes, size ? size : 1, "r");
     if (!file)
         return status_fail(STATUS_FAILED, "%s: out of memory", name);
     struct options copy = *options;
-    struct source source = {.writer = writer, .name = name, .options = &copy};
+    struct source source = {.from = from, .name = name, .options = &copy};
     source.lines =
         (struct text_lines){.file = file, .name = name, .longest = LONGEST_LINE};
     enum status status = read_source(&source);
@@ -345,28 +344,28 @@ enum status options_read_typed(struct options *options, const char *text, size_t
     return read_bytes(options, text, size, TYPED, origin);
 }
 
-/* A file from elsewhere gets no more room than a user. */
-static enum status read_kept(struct options *options, const char *text,
-                             enum writer writer, const char *origin)
+/* The size limit applies to text from checkpoints and datasets as well. */
+static enum status read_stored(struct options *options, const char *text,
+                               enum origin from, const char *origin)
 {
     size_t size = strlen(text);
     if (size > LONGEST_TEXT)
         return status_fail(STATUS_MISUSE, "%s: %zu bytes of settings (at most %d)",
                            origin, size, LONGEST_TEXT);
-    return read_bytes(options, text, size, writer, origin);
+    return read_bytes(options, text, size, from, origin);
 }
 
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin)
 {
-    return read_kept(options, text, KEPT_BY_CHECKPOINT, origin);
+    return read_stored(options, text, FROM_CHECKPOINT, origin);
 }
 
 enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin)
 {
     options_defaults(options);
-    enum status status = read_kept(options, text, KEPT_BY_DATASET, origin);
+    enum status status = read_stored(options, text, FROM_DATASET, origin);
     if (status == STATUS_OK && options_check(options) != STATUS_OK)
         status = status_fail(STATUS_MISUSE, "%s: %s", origin, status_message());
     return status == STATUS_MISUSE ? STATUS_FAILED : status;

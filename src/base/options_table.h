@@ -1,8 +1,8 @@
-/* options_table: the rows behind options.h; private to src/base/options*.c.
+/* options_table: the rows of the settings table; private to src/base/options*.c.
  *
- * A row knows where its value lives in `struct options` and how it is read and written;
- * no other place knows a setting by name, except options_check for rules between
- * settings. */
+ * A row has the offset of its value in `struct options`, and how it is parsed and
+ * formatted. No other code of this unit refers to a setting by name, except options_check
+ * for rules between settings. */
 #ifndef TUTTI_BASE_OPTIONS_TABLE_H
 #define TUTTI_BASE_OPTIONS_TABLE_H
 
@@ -18,9 +18,9 @@ enum option_type {
     OPTION_INTEGER, /* int64_t in [least, most] */
     OPTION_SEED,    /* uint64_t, all of its range */
     OPTION_NUMBER,  /* double in [low, high], or (low, high) where an end is open */
-    OPTION_NUMBERS, /* so many doubles as `size` holds, each as OPTION_NUMBER */
+    OPTION_NUMBERS, /* as many doubles as `size` holds, each as OPTION_NUMBER */
     OPTION_PATH,    /* char[size], a path without control characters */
-    OPTION_TEXT,    /* text that is not a path: "~/" is not expanded in it */
+    OPTION_TEXT,    /* char[size], not a path: "~/" is not expanded */
     OPTION_GRID     /* char[size]: "1/4" or "120 ticks" */
 };
 
@@ -32,10 +32,10 @@ struct option_row {
     int64_t least, most;
     double low, high;
     bool low_open, high_open;
-    bool may_change; /* between a run and its continuation */
-    bool of_dataset; /* decided by `tutti preprocess`, and kept in the dataset */
+    bool may_change; /* on resume */
+    bool of_dataset; /* used by `tutti preprocess` and stored in the dataset */
     const char *unit, *initial, *help;
-    const char *before; /* what held before there was this setting; NULL: initial */
+    const char *before; /* value for files older than the setting; NULL: initial */
 };
 
 extern const struct option_row option_rows[];
@@ -50,26 +50,25 @@ unsigned option_section_bit(const char *section);
 /* The row of section.key ('-' in key read as '_'), or NULL. */
 const struct option_row *option_find(const char *section, const char *key);
 
-/* Writes the value of `text` into the row's member of `options`. On a fault nothing is
- * changed, and the message is "ORIGIN: section.key = TEXT: what was expected". */
+/* Parses `text` into the row's member of `options`. On an error nothing is changed, and
+ * the message is "ORIGIN: section.key = TEXT: what was expected". */
 enum status option_parse(const struct option_row *row, struct options *options,
                          const char *text, const char *origin);
 
-/* The same for what a user has typed, where "~/" is the home folder. What tutti has kept,
- * in checkpoints and datasets, is taken as it is. */
+/* The same for text typed by a user, in which "~/" is expanded to the home directory.
+ * Text from checkpoints and datasets is not expanded. */
 enum status option_parse_typed(const struct option_row *row, struct options *options,
                                const char *text, const char *origin);
 
-/* The row's value as option_parse takes it back. Returns text; OPTIONS_TEXT is room
- * enough. */
+/* Formats the row's value so that option_parse reads it back. Returns text; OPTIONS_TEXT
+ * bytes suffice. */
 const char *option_format(const struct option_row *row, const struct options *options,
                           char *text, size_t size);
 
-/* Fails with a message for a section or key that is not in the table, with what was
- * probably meant. */
+/* STATUS_MISUSE for a section or key that is not in the table, with a suggestion. */
 enum status option_unknown(const char *section, const char *key, const char *origin);
 
-/* What the row takes, in words: "a whole number from 1 to 9999". Returns text. */
+/* The accepted values, in words: "a whole number from 1 to 9999". Returns text. */
 const char *option_expected(const struct option_row *row, char *text, size_t size);
 
 #endif

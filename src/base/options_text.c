@@ -18,7 +18,7 @@ static bool begins_section(size_t i)
     return i == 0 || strcmp(option_rows[i].section, option_rows[i - 1].section) != 0;
 }
 
-/* A text value in quotes where blanks, '#' or quotes would not come back without. */
+/* In quotes if blanks, '#' or quotes would otherwise not be read back. */
 static void put_value(const char *value, FILE *out)
 {
     size_t length = strlen(value);
@@ -65,7 +65,7 @@ char *options_text(const struct options *options, unsigned sections)
 void options_print(const struct options *options, unsigned sections, FILE *out)
 {
     fprintf(out, "%-*s %-*s %-*s %s\n", KEY_WIDTH, "setting", VALUE_WIDTH, "value",
-            UNIT_WIDTH, "unit", "default, where it is another");
+            UNIT_WIDTH, "unit", "default, if different");
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
         char value[OPTIONS_TEXT], shown[PRINTABLE_SIZE(OPTIONS_TEXT)], name[64];

@@ -1,7 +1,8 @@
-/* options_value: one value of a setting, from text and to text.
+/* options_value: parses and formats one value of a setting.
  *
- * Numbers are read whole or not at all: with end pointer, errno and range. Integers are
- * plain decimal digits; "1e4" and "10_000" are refused with the digits to write instead.
+ * Numbers are parsed completely or not at all: end pointer, errno and range are checked.
+ * Integers are plain decimal digits; "1e4" and "10_000" are refused, with the digits to
+ * write instead.
  */
 #include "options_table.h"
 
@@ -101,7 +102,7 @@ static bool read_string(const struct option_row *row, const char *text, void *me
 /* "N/M" or "N ticks", N and M from 1 to 10000. */
 static bool read_grid(const struct option_row *row, const char *text, void *member)
 {
-    enum { MOST = 10000 };
+    enum { LIMIT = 10000 };
     int first = 0, second = 1, end = 0;
     if (!isdigit((unsigned char)text[0]) || sscanf(text, "%5d%n", &first, &end) != 1)
         return false;
@@ -111,7 +112,7 @@ static bool read_grid(const struct option_row *row, const char *text, void *memb
         valid = sscanf(rest + 1, "%5d%n", &second, &end) == 1;
         valid = valid && rest[1 + end] == '\0';
     }
-    valid = valid && first > 0 && first <= MOST && second > 0 && second <= MOST;
+    valid = valid && first > 0 && first <= LIMIT && second > 0 && second <= LIMIT;
     return valid && read_string(row, text, member);
 }
 
@@ -139,12 +140,12 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
 }
 
 /* "; did you mean lstm?", "; in digits: 10000", or "". */
-static const char *cure(const struct option_row *row, const char *text, char *out,
-                        size_t size)
+static const char *suggest(const struct option_row *row, const char *text, char *out,
+                           size_t size)
 {
     out[0] = '\0';
     if (row->type == OPTION_WORD) {
-        const char *meant = text_meant(text, row->words);
+        const char *meant = text_suggest(text, row->words);
         if (meant)
             snprintf(out, size, "; did you mean %s?", meant);
     }
@@ -170,7 +171,7 @@ enum status option_parse(const struct option_row *row, struct options *options,
     return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: expected %s%s", origin,
                        row->section, row->key, text_shown(text, shown, sizeof shown),
                        option_expected(row, expected, sizeof expected),
-                       cure(row, text, hint, sizeof hint));
+                       suggest(row, text, hint, sizeof hint));
 }
 
 enum status option_parse_typed(const struct option_row *row, struct options *options,

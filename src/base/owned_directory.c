@@ -1,8 +1,6 @@
-/* owned_directory: see the header. The names in a directory are read before anything in
- * it is deleted, as some file systems lose their place in a listing that changes. */
-#include "owned_directory.h"
+/* owned_directory: opening and claiming, and the marker; see the header. */
+#include "owned_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "array.h"
 #include "file.h"
 #include "log.h"
 #include "progress.h"
@@ -29,7 +26,7 @@ struct owned_directory owned_directory_none(void)
 void owned_directory_close(struct owned_directory *directory)
 {
     if (directory->marker >= 0) {
-        flock(directory->marker, LOCK_UN); /* a daemon of MPI may have inherited it */
+        flock(directory->marker, LOCK_UN); /* MPI daemons may have inherited it */
         close(directory->marker);
     }
     if (directory->descriptor >= 0)
@@ -37,17 +34,6 @@ void owned_directory_close(struct owned_directory *directory)
     free(directory->names);
     free(directory->path);
     *directory = owned_directory_none();
-}
-
-static enum status no_memory(const char *path)
-{
-    return status_fail(STATUS_FAILED, "%s: out of memory", path);
-}
-
-static enum status misuse_errno(const char *path, const char *what)
-{
-    status_fail_errno("%s: %s", path, what);
-    return STATUS_MISUSE;
 }
 
 enum status owned_directory_open(const char *path, bool follow, const char *maker,
@@ -59,7 +45,7 @@ enum status owned_directory_open(const char *path, bool follow, const char *make
     out->maker = maker;
     out->marker_name = marker_name;
     if (!out->path || !out->names)
-        return no_memory(path);
+        return owned_no_memory(path);
     struct stat facts;
     if (!follow && lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode))
         return status_fail(STATUS_MISUSE,
@@ -68,7 +54,7 @@ enum status owned_directory_open(const char *path, bool follow, const char *make
                            path, maker);
     out->descriptor =
         open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
-    return out->descriptor < 0 ? misuse_errno(path, "can't open the directory")
+    return out->descriptor < 0 ? owned_misuse_errno(path, "can't open the directory")
                                : STATUS_OK;
 }
 
@@ -85,188 +71,16 @@ enum status owned_directory_set_names(struct owned_directory *directory,
 {
     char *copy = strdup(names);
     if (!copy)
-        return no_memory(directory->path);
+        return owned_no_memory(directory->path);
     free(directory->names);
     directory->names = copy;
     return STATUS_OK;
-}
-
-/* ---- listing ---- */
-
-struct listing { /* free with listing_free */
-    char **names;
-    size_t count, capacity;
-};
-
-static void listing_free(struct listing *listing)
-{
-    for (size_t i = 0; i < listing->count; i++)
-        free(listing->names[i]);
-    free(listing->names);
-}
-
-static enum status append_name(struct listing *listing, const char *name)
-{
-    char **grown = array_reserve(listing->names, &listing->capacity, listing->count + 1,
-                                 sizeof *listing->names);
-    if (!grown)
-        return STATUS_FAILED;
-    listing->names = grown;
-    listing->names[listing->count] = strdup(name);
-    return listing->names[listing->count++] ? STATUS_OK : no_memory(name);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* All names in the directory of that descriptor, sorted. */
-static enum status listing_read(int descriptor, const char *shown,
-                                struct listing *listing)
-{
-    *listing = (struct listing){0};
-    int own = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = own < 0 ? NULL : fdopendir(own);
-    if (!stream) {
-        if (own >= 0)
-            close(own);
-        return misuse_errno(shown, "can't look into it");
-    }
-    enum status status = STATUS_OK;
-    errno = 0;
-    for (struct dirent *at; status == STATUS_OK && (at = readdir(stream)); errno = 0)
-        if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0)
-            status = append_name(listing, at->d_name);
-    if (status == STATUS_OK && errno != 0)
-        status = misuse_errno(shown, "can't look into it");
-    closedir(stream);
-    if (listing->count > 0)
-        qsort(listing->names, listing->count, sizeof *listing->names, compare_names);
-    return status;
-}
-
-/* ---- walking ---- */
-
-struct walk {
-    const struct owned_directory *directory;
-    dev_t device;
-    bool deletes;
-    enum status found; /* STATUS_MISUSE once something was met that is not listed */
-};
-
-static enum owned_kind kind_of(const struct stat *facts)
-{
-    return S_ISREG(facts->st_mode)   ? OWNED_FILE
-           : S_ISDIR(facts->st_mode) ? OWNED_FOLDER
-           : S_ISLNK(facts->st_mode) ? OWNED_LINK
-                                     : OWNED_OTHER;
-}
-
-static enum status refuse_foreign(const struct owned_directory *directory,
-                                  const char *path, enum owned_kind kind)
-{
-    static const char *const words[] = {
-        [OWNED_FILE] = "",
-        [OWNED_FOLDER] = " (a directory)",
-        [OWNED_LINK] = " (a symbolic link)",
-        [OWNED_OTHER] = " (no regular file)",
-    };
-    return status_fail(STATUS_MISUSE, "%s: holds '%s'%s, which tutti %s has not made",
-                       directory->path, path, words[kind], directory->maker);
-}
-
-static enum status walk_folder(struct walk *walk, int parent, const char *name,
-                               const char *path);
-
-static enum status delete_entry(const struct walk *walk, int parent, const char *name,
-                                const char *path, enum owned_kind kind)
-{
-    /* what a subdirectory still holds is foreign, and has been met */
-    if (unlinkat(parent, name, kind == OWNED_FOLDER ? AT_REMOVEDIR : 0) == 0 ||
-        errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST)
-        return STATUS_OK;
-    return status_fail_errno("%s/%s: can't remove", walk->directory->path, path);
-}
-
-static enum status visit(struct walk *walk, int parent, const char *name,
-                         const char *path)
-{
-    struct stat facts;
-    bool is_marker = path == name && strcmp(name, walk->directory->marker_name) == 0;
-    if (fstatat(parent, name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? STATUS_OK : misuse_errno(path, "can't look at it");
-    enum owned_kind kind = kind_of(&facts);
-    if (is_marker && kind == OWNED_FILE)
-        return STATUS_OK;
-    bool ours = owned_names_have(walk->directory->names, path, kind);
-    if (!ours || facts.st_dev != walk->device) {
-        enum status status = refuse_foreign(walk->directory, path, kind);
-        walk->found = walk->found == STATUS_OK ? status : walk->found;
-        return walk->deletes ? STATUS_OK : status;
-    }
-    enum status status =
-        kind == OWNED_FOLDER ? walk_folder(walk, parent, name, path) : STATUS_OK;
-    if (status == STATUS_OK && walk->deletes)
-        status = delete_entry(walk, parent, name, path, kind);
-    return status;
-}
-
-/* Visits all that is in the directory `path`, "" for the top. */
-static enum status walk_entries(struct walk *walk, int descriptor, const char *path)
-{
-    struct listing listing;
-    enum status status =
-        listing_read(descriptor, path[0] ? path : walk->directory->path, &listing);
-    for (size_t i = 0; i < listing.count && status == STATUS_OK; i++) {
-        const char *name = listing.names[i];
-        char *inner = path[0] ? path_format("%s/%s", path, name) : NULL;
-        if (path[0] && !inner)
-            status = no_memory(name);
-        else
-            status = visit(walk, descriptor, name, inner ? inner : name);
-        free(inner);
-    }
-    listing_free(&listing);
-    return status;
-}
-
-static enum status walk_folder(struct walk *walk, int parent, const char *name,
-                               const char *path)
-{
-    int own = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (own < 0)
-        return misuse_errno(path, "can't look into it");
-    enum status status = walk_entries(walk, own, path);
-    close(own);
-    return status;
-}
-
-static enum status walk_all(const struct owned_directory *directory, bool deletes)
-{
-    struct stat facts;
-    if (fstat(directory->descriptor, &facts) != 0)
-        return misuse_errno(directory->path, "can't look at it");
-    struct walk walk = {
-        .directory = directory, .device = facts.st_dev, .deletes = deletes};
-    enum status status = walk_entries(&walk, directory->descriptor, "");
-    return status == STATUS_OK ? walk.found : status;
 }
 
 enum status owned_directory_refuse(enum status status)
 {
     return status_fail(status, "%s: not replaced; move it away or choose another name",
                        status_message());
-}
-
-enum status owned_directory_check(const struct owned_directory *directory)
-{
-    return walk_all(directory, false);
-}
-
-enum status owned_directory_empty(const struct owned_directory *directory)
-{
-    return walk_all(directory, true);
 }
 
 /* ---- the marker ---- */
@@ -290,7 +104,7 @@ static enum status open_marker(const struct owned_directory *directory, int flag
     if (*descriptor < 0 && errno == ELOOP)
         return refuse_marker(directory, "a symbolic link");
     if (*descriptor < 0)
-        return misuse_errno(directory->path, "can't open its marker");
+        return owned_misuse_errno(directory->path, "can't open its marker");
     if (fstat(*descriptor, &facts) == 0 && S_ISREG(facts.st_mode))
         return STATUS_OK;
     close(*descriptor);
@@ -298,7 +112,7 @@ static enum status open_marker(const struct owned_directory *directory, int flag
     return refuse_marker(directory, "no regular file");
 }
 
-/* True if the line names something below the directory and cannot lead out of it. */
+/* True if the line names an entry below the directory and cannot lead out of it. */
 static bool is_sound(const char *line, size_t length)
 {
     if (length == 0 || line[0] == '/')
@@ -315,8 +129,8 @@ static bool is_sound(const char *line, size_t length)
     return true;
 }
 
-/* The list within a marker's text, which is truncated after it; NULL if it is not a
- * marker. */
+/* The list within a marker's text, which is truncated after it; NULL for any other
+ * text. */
 static char *find_list(const struct owned_directory *directory, char *text)
 {
     char first[64];
@@ -341,7 +155,7 @@ static enum status read_marker(struct owned_directory *directory, int descriptor
 {
     char *text = calloc(MARKER_MAX + 1, 1);
     if (!text)
-        return no_memory(directory->path);
+        return owned_no_memory(directory->path);
     ssize_t got = pread(descriptor, text, MARKER_MAX, 0);
     *empty = got == 0;
     char *list = got > 0 ? find_list(directory, text) : NULL;
@@ -367,7 +181,8 @@ enum status owned_directory_read(struct owned_directory *directory, bool *found)
     return status;
 }
 
-/* One write, and what is left of a longer list comes after its end. */
+/* One write; until it is truncated, the rest of a longer old list follows the end
+ * line. */
 static enum status write_marker(const struct owned_directory *directory,
                                 const char *names)
 {
@@ -375,7 +190,7 @@ static enum status write_marker(const struct owned_directory *directory,
         path_format("tutti %s %d\n%s%s", directory->maker, VERSION, names, end_line);
     if (!text || strlen(text) > MARKER_MAX) {
         free(text);
-        return no_memory(directory->path);
+        return owned_no_memory(directory->path);
     }
     size_t size = strlen(text);
     bool written = pwrite(directory->marker, text, size, 0) == (ssize_t)size &&
@@ -387,18 +202,19 @@ static enum status write_marker(const struct owned_directory *directory,
                                        directory->marker_name);
 }
 
-enum status owned_directory_list(struct owned_directory *directory, const char *names)
+enum status owned_directory_write_list(struct owned_directory *directory,
+                                       const char *names)
 {
     enum status status = write_marker(directory, names);
     return status == STATUS_OK ? owned_directory_set_names(directory, names) : status;
 }
 
-/* Tries until `seconds` are over; file systems without locks do without. */
+/* Tries for `seconds`. Succeeds without a lock where the file system has none. */
 static enum status lock_marker(const struct owned_directory *directory, double seconds)
 {
     const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
     double began = clock_seconds();
-    for (bool told = false; flock(directory->marker, LOCK_EX | LOCK_NB) != 0;) {
+    for (bool reported = false; flock(directory->marker, LOCK_EX | LOCK_NB) != 0;) {
         if (errno == EINTR)
             continue;
         if (errno != EWOULDBLOCK)
@@ -406,16 +222,16 @@ static enum status lock_marker(const struct owned_directory *directory, double s
         if (clock_seconds() - began >= seconds)
             return status_fail(STATUS_MISUSE, "%s: another %s is writing it",
                                directory->path, directory->maker);
-        if (!told)
+        if (!reported)
             log_info("waiting for %s: another %s is writing it; %.0f s at most",
                      directory->path, directory->maker, seconds);
-        told = true;
+        reported = true;
         nanosleep(&pause, NULL);
     }
     return STATUS_OK;
 }
 
-/* A process that has waited for a marker may hold one that is gone. */
+/* The marker may have been deleted while this process waited for its lock. */
 static enum status check_still_there(const struct owned_directory *directory)
 {
     struct stat own, there;
@@ -436,15 +252,16 @@ static enum status refuse_unmarked(const struct owned_directory *directory,
         directory->path, directory->maker, holds, directory->marker_name));
 }
 
-/* Nothing but, perhaps, the marker must be there. */
+/* The directory must contain nothing but, possibly, the marker. */
 static enum status check_vacant(const struct owned_directory *directory)
 {
-    struct listing listing;
-    enum status status = listing_read(directory->descriptor, directory->path, &listing);
+    struct owned_listing listing;
+    enum status status =
+        owned_listing_read(directory->descriptor, directory->path, &listing);
     for (size_t i = 0; i < listing.count && status == STATUS_OK; i++)
         if (strcmp(listing.names[i], directory->marker_name) != 0)
             status = refuse_unmarked(directory, listing.names[i]);
-    listing_free(&listing);
+    owned_listing_free(&listing);
     return status;
 }
 
@@ -461,7 +278,8 @@ static enum status create_marker(struct owned_directory *directory)
                              directory->marker_name);
 }
 
-/* The marker is locked: deletes what an earlier process has left, if that is all. */
+/* Deletes the leftovers of an earlier process, if there is nothing else. The marker is
+ * locked. */
 static enum status take_over(struct owned_directory *directory)
 {
     bool empty;
@@ -470,7 +288,7 @@ static enum status take_over(struct owned_directory *directory)
         return check_vacant(directory);
     if (status == STATUS_OK && owned_directory_check(directory) != STATUS_OK)
         return owned_directory_refuse(STATUS_MISUSE);
-    return status == STATUS_OK ? owned_directory_empty(directory) : status;
+    return status == STATUS_OK ? owned_directory_clear(directory) : status;
 }
 
 enum status owned_directory_claim(struct owned_directory *directory, const char *names,
@@ -486,7 +304,7 @@ enum status owned_directory_claim(struct owned_directory *directory, const char 
     if (status == STATUS_OK)
         status = take_over(directory);
     if (status == STATUS_OK)
-        status = owned_directory_list(directory, names);
+        status = owned_directory_write_list(directory, names);
     if (status == STATUS_OK && inherit)
         fcntl(directory->marker, F_SETFD, 0);
     if (status != STATUS_OK && directory->marker >= 0) {

@@ -1,20 +1,21 @@
-/* owned_directory: a directory that this program has made, and what it may delete of it.
+/* owned_directory: a directory that this program has created, and what it may delete
+ * there.
  *
- * Such a directory holds a marker, a regular file:
+ * Such a directory contains a marker, a regular file:
  *
  *     tutti demo 1                     kind and version
  *     train.conf                       a file, relative to the directory
  *     corpus/                          a directory
- *     corpus/piece-{0001..0200}.mid    files, numbered as printf's %04lld numbers them
+ *     corpus/piece-{0001..0200}.mid    files, numbered as by printf's %04lld
  *     run/checkpoints/latest@          a symbolic link
  *     end
  *
- * The list names exactly what the program makes there. Only what is on it, and is of the
- * kind that it is there, is ever deleted; besides, under the name of what is listed, what
- * is left of making it by a kill: ".NAME.<12 hex digits>.partial", of a file or link also
- * ".NAME.partial". Everything else is somebody's: it stays, and is named in the message.
- * Nothing is followed through a symbolic link, and nothing on another file system,
- * mounted there, is touched: all work is relative to the opened directory. */
+ * The list names exactly the entries that the program creates there. Only listed entries
+ * of the listed kind are ever deleted, and leftovers of creating them after a kill:
+ * ".NAME.<12 hex digits>.partial", for files and links also ".NAME.partial". Everything
+ * else is foreign: it stays, and the message names it. Symbolic links are never followed,
+ * and other file systems mounted there are not touched: all operations are relative to
+ * the opened directory. */
 #ifndef TUTTI_BASE_OWNED_DIRECTORY_H
 #define TUTTI_BASE_OWNED_DIRECTORY_H
 
@@ -25,65 +26,68 @@
 
 enum owned_kind { OWNED_FILE, OWNED_FOLDER, OWNED_LINK, OWNED_OTHER };
 
-/* True if the list, lines as in the marker, has `path` as something of that kind, or as
- * what is left of writing it. */
-bool owned_names_have(const char *names, const char *path, enum owned_kind kind);
+/* True if the list, lines as in the marker, contains `path` with that kind, or the entry
+ * of which `path` is a leftover. */
+bool owned_names_contain(const char *names, const char *path, enum owned_kind kind);
 
 struct owned_directory { /* free with owned_directory_close */
     char *path;          /* for messages */
     int descriptor;      /* of the directory; -1: not open */
     int marker;          /* of the marker, locked where the file system can; -1: none */
-    const char *maker;   /* the command that makes such directories, "demo" */
+    const char *maker;   /* the command that creates such directories, "demo" */
     const char *marker_name;
     char *names; /* the list */
 };
 
-/* A value without resources, which may be closed. */
+/* A closed value without resources; closing it is allowed. */
 struct owned_directory owned_directory_none(void);
 
-/* Opens a directory. A link at `path` is followed only if `follow`: the user has named
- * it. `maker` and `marker_name` are borrowed. STATUS_MISUSE if it is no directory. */
+/* Opens a directory. A link at `path` is followed only if `follow`, for paths named by
+ * the user. `maker` and `marker_name` are borrowed. STATUS_MISUSE if it is not a
+ * directory. owned_directory_close frees *out, also after a failure. */
 enum status owned_directory_open(const char *path, bool follow, const char *maker,
                                  const char *marker_name, struct owned_directory *out);
 
-/* Makes the open directory this process's own: puts the marker with the list `names` into
- * an empty one, or locks the marker that is there, deletes what it lists, and gives it
- * the new list. Waits up to `seconds` for the lock. The marker's descriptor is inherited
- * by child processes if `inherit`, so that the lock outlasts this process if it is
- * killed. STATUS_MISUSE, and nothing is changed, if something is in the way: no marker or
- * another kind of one, anything that its list doesn't have, another process at work in
- * it. */
+/* Claims the open directory for this process: creates the marker with the list `names` in
+ * an empty directory; or locks an existing marker, deletes what it lists, and writes the
+ * new list. Waits up to `seconds` for the lock. If `inherit`, child processes inherit the
+ * marker's descriptor, so that the lock outlasts this process if it is killed.
+ * STATUS_MISUSE, and nothing is changed, without a marker in a directory that is not
+ * empty, for a marker of another kind, for entries that its list does not contain, and if
+ * another process holds the lock. */
 enum status owned_directory_claim(struct owned_directory *directory, const char *names,
                                   double seconds, bool inherit);
 
-/* Gives the marker of a claimed directory another list. */
-enum status owned_directory_list(struct owned_directory *directory, const char *names);
+/* Writes another list to the marker of a claimed directory. */
+enum status owned_directory_write_list(struct owned_directory *directory,
+                                       const char *names);
 
-/* Takes the list from the marker, without a lock. *found is false if there is none.
- * STATUS_MISUSE for a file of that name that is no such marker. */
+/* Reads the list from the marker, without a lock. *found is false if there is no marker.
+ * STATUS_MISUSE for a file of that name that is not a marker of this kind. */
 enum status owned_directory_read(struct owned_directory *directory, bool *found);
 
-/* Takes the list from elsewhere. */
+/* Sets the list without a marker. */
 enum status owned_directory_set_names(struct owned_directory *directory,
                                       const char *names);
 
-/* STATUS_MISUSE, naming it, if the directory holds something that is not on the list. */
+/* STATUS_MISUSE if the directory contains an entry that is not on the list; the message
+ * names it. */
 enum status owned_directory_check(const struct owned_directory *directory);
 
 /* Appends the remedy to the message, and returns `status`. */
 enum status owned_directory_refuse(enum status status);
 
-/* Deletes all that is on the list, but not the marker. STATUS_MISUSE, naming it, if
- * something else was there, which stays. */
-enum status owned_directory_empty(const struct owned_directory *directory);
+/* Deletes everything on the list, but not the marker. STATUS_MISUSE if there are other
+ * entries, which stay; the message names one. */
+enum status owned_directory_clear(const struct owned_directory *directory);
 
-/* Deletes the marker, whose lock lasts until owned_directory_close. */
+/* Deletes the marker; its lock lasts until owned_directory_close. */
 enum status owned_directory_unmark(const struct owned_directory *directory);
 
-/* True if it is this directory that lies at `path`, itself and not through a link. */
+/* True if `path` is this directory itself, not a link to it. */
 bool owned_directory_is_at(const struct owned_directory *directory, const char *path);
 
-/* Ends the lock, also that of child processes. */
+/* Releases the lock, including that of child processes, and frees everything. */
 void owned_directory_close(struct owned_directory *directory);
 
 #endif

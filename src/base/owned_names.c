@@ -1,5 +1,5 @@
-/* owned_names: the list of a marker, see owned_directory.h. Numbers stand for themselves:
- * a pattern such as step-*.h5 would have matched files of the user. */
+/* owned_names: matches paths with the list of a marker; see owned_directory.h. Numbers
+ * are matched as ranges: a pattern such as step-*.h5 would match the user's own files. */
 #include "owned_directory.h"
 
 #include <ctype.h>
@@ -11,7 +11,7 @@
 
 enum { DIGITS_MAX = 18 };
 
-/* The number of digits at text; *value is theirs. 0 if there are too many. */
+/* The number of digits at text, and their value; 0 if there are too many. */
 static int read_digits(const char *text, long long *value)
 {
     int count = 0;
@@ -23,9 +23,9 @@ static int read_digits(const char *text, long long *value)
     return count;
 }
 
-/* What text begins with, if that is a number of the range "{0001..0200}" at `range`, as
- * printf prints it with the width of the first: its length, else 0. *range_length is that
- * of the range. */
+/* The length of the number at the start of `text` if the range at `range`,
+ * "{0001..0200}", contains it, printed as by printf with the width of the first; 0
+ * otherwise. *range_length is the length of the range. */
 static int match_number(const char *range, int *range_length, const char *text)
 {
     long long low, high, value;
@@ -44,7 +44,7 @@ static int match_number(const char *range, int *range_length, const char *text)
     return same && value >= low && value <= high ? length : 0;
 }
 
-/* True if the line of `length` bytes, without the mark of its kind, stands for `path`. */
+/* True if the line of `length` bytes, without the suffix of its kind, matches `path`. */
 static bool matches(const char *line, size_t length, const char *path)
 {
     const char *end = line + length;
@@ -62,7 +62,7 @@ static bool matches(const char *line, size_t length, const char *path)
     return line == end && *path == '\0';
 }
 
-/* The kind of a line, and its length without the mark of it. */
+/* The kind of a line, by its suffix; reduces *length by the suffix. */
 static enum owned_kind line_kind(const char *line, size_t *length)
 {
     char last = *length > 0 ? line[*length - 1] : '\0';
@@ -84,32 +84,26 @@ static bool is_listed(const char *names, const char *path, enum owned_kind kind)
     return false;
 }
 
-/* For ".NAME.partial" and ".NAME.0123456789ab.partial", `length` bytes of text: where
- * NAME begins, and its length; NULL for another name. Folders have random names only. */
-static const char *unfinished_name(const char *text, size_t *length, bool is_folder)
+/* file_final_name, except that directories have random temporary names only. */
+static const char *final_name(const char *name, size_t *length, bool is_folder)
 {
-    enum { RANDOM = 12 };
-    static const char tail[] = ".partial";
-    const char *end = text + *length - (sizeof tail - 1);
-    if (text[0] != '.' || *length <= sizeof tail ||
-        strncmp(end, tail, sizeof tail - 1) != 0)
-        return NULL;
-    bool random = end - text > RANDOM + 2 && end[-RANDOM - 1] == '.' &&
-                  strspn(end - RANDOM, "0123456789abcdef") >= RANDOM;
-    if (is_folder && !random)
-        return NULL;
-    *length = (size_t)(end - text) - 1 - (random ? RANDOM + 1 : 0);
-    return text + 1;
+    size_t whole = *length;
+    bool is_random;
+    const char *final = file_final_name(name, length, &is_random);
+    if (final && (is_random || !is_folder))
+        return final;
+    *length = whole;
+    return NULL;
 }
 
-/* The path with the final names of all that is unfinished in it; the caller frees it. */
+/* The path with all temporary names replaced by their final ones; the caller frees it. */
 static char *finished_path(const char *path, enum owned_kind kind)
 {
     char *finished = malloc(strlen(path) + 1), *to = finished;
     while (finished && *path) {
         size_t length = strcspn(path, "/"), kept = length;
         bool is_last = path[length] == '\0';
-        const char *name = unfinished_name(path, &kept, !is_last || kind == OWNED_FOLDER);
+        const char *name = final_name(path, &kept, !is_last || kind == OWNED_FOLDER);
         memcpy(to, name ? name : path, name ? kept : length);
         to += name ? kept : length;
         path += length;
@@ -121,7 +115,7 @@ static char *finished_path(const char *path, enum owned_kind kind)
     return finished;
 }
 
-bool owned_names_have(const char *names, const char *path, enum owned_kind kind)
+bool owned_names_contain(const char *names, const char *path, enum owned_kind kind)
 {
     if (is_listed(names, path, kind))
         return true;

@@ -17,8 +17,8 @@ bool printable_character(uint32_t character)
     return !control && !breaks_line && !turns;
 }
 
-/* The length of what begins at `text`: a character, or one byte that is none. */
-static size_t take(const char *text, bool *printable)
+/* The length of the character at `text`, or 1 for a byte that is not part of one. */
+static size_t next_character(const char *text, bool *printable)
 {
     uint32_t character;
     size_t length = text_character(text, &character);
@@ -30,28 +30,39 @@ bool printable_text(const char *text)
 {
     bool printable = true;
     while (*text && printable)
-        text += take(text, &printable);
+        text += next_character(text, &printable);
     return printable;
+}
+
+char *printable_escape(char *to, const char *bytes, size_t count)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char byte = (unsigned char)bytes[i];
+        *to++ = '\\';
+        *to++ = 'x';
+        *to++ = digits[byte >> 4];
+        *to++ = digits[byte & 15];
+    }
+    return to;
 }
 
 const char *printable_copy(char *to, size_t size, const char *text)
 {
-    static const char digits[] = "0123456789ABCDEF";
     enum { ESCAPE = 4 };
-    size_t used = 0;
+    char *const begin = to;
     while (*text) {
         bool printable;
-        size_t length = take(text, &printable);
-        if (used + (printable ? length : ESCAPE * length) >= size)
+        size_t length = next_character(text, &printable);
+        if ((size_t)(to - begin) + (printable ? length : ESCAPE * length) >= size)
             break;
-        for (; length > 0; length--, text++) {
-            const unsigned char byte = (unsigned char)*text;
-            const char escape[ESCAPE] = {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-            memcpy(to + used, printable ? text : escape, printable ? 1 : ESCAPE);
-            used += printable ? 1 : ESCAPE;
-        }
+        if (printable)
+            to = (char *)memcpy(to, text, length) + length;
+        else
+            to = printable_escape(to, text, length);
+        text += length;
     }
-    to[used] = '\0';
+    *to = '\0';
     return text;
 }
 

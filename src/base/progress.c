@@ -1,5 +1,5 @@
-/* progress: see the header. Rate and time left are of the whole task so far, which is
- * steady and needs no history. */
+/* progress: see the header. Rate and time left are averages over the whole task so far,
+ * which is steady and needs no history. */
 #include "progress.h"
 
 #include <stdio.h>
@@ -22,20 +22,20 @@ double clock_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-const char *duration_text(double seconds, char *text, int size)
+const char *duration_text(double seconds, char *text, size_t size)
 {
     const double longest = 1e12;
     if (!(seconds >= 0 && seconds < longest)) {
-        snprintf(text, (size_t)size, "?");
+        snprintf(text, size, "?");
         return text;
     }
     long long whole = (long long)(seconds + 0.5);
     if (whole < 60)
-        snprintf(text, (size_t)size, "%lld s", whole);
+        snprintf(text, size, "%lld s", whole);
     else if (whole < 3600)
-        snprintf(text, (size_t)size, "%lld min %lld s", whole / 60, whole % 60);
+        snprintf(text, size, "%lld min %lld s", whole / 60, whole % 60);
     else
-        snprintf(text, (size_t)size, "%lld h %lld min", whole / 3600, whole % 3600 / 60);
+        snprintf(text, size, "%lld h %lld min", whole / 3600, whole % 3600 / 60);
     return text;
 }
 

@@ -1,8 +1,8 @@
-/* progress: how far a long task is, with rate and time left.
+/* progress: the progress of a long task, with rate and time left.
  *
- * On a terminal one line is redrawn at most ten times a second; elsewhere a plain line is
- * printed every few seconds at most, and ever more rarely, so that a day fits a log.
- * Muted with the log, so every rank may call it.
+ * On a terminal one line is redrawn at most ten times a second. Elsewhere a plain line is
+ * printed, at intervals that grow from five seconds, so that the log of a day stays
+ * short. Muted with the log, so every rank may call it.
  */
 #ifndef TUTTI_BASE_PROGRESS_H
 #define TUTTI_BASE_PROGRESS_H
@@ -25,7 +25,7 @@ double clock_seconds(void);
 void progress_begin(struct progress *progress, const char *task, const char *unit,
                     uint64_t total);
 
-/* `note` (may be NULL or "") is shown behind the numbers: "loss 2.31". */
+/* `note` (may be NULL or "") is shown after the counts: "loss 2.31". */
 void progress_update(struct progress *progress, uint64_t done, const char *note);
 
 /* The line that progress_update shows after `elapsed` seconds: "TASK: 120 of 400 files,
@@ -34,10 +34,10 @@ void progress_update(struct progress *progress, uint64_t done, const char *note)
 const char *progress_line(const struct progress *progress, uint64_t done, double elapsed,
                           const char *note, char *text, size_t size);
 
-/* Clears the redrawn line; a lasting line is the caller's business (log_info). */
+/* Clears the redrawn line. The caller may print a final one (log_info). */
 void progress_end(struct progress *progress);
 
 /* "3 s", "2 min 5 s", "1 h 2 min" into text[size]. Returns text. */
-const char *duration_text(double seconds, char *text, int size);
+const char *duration_text(double seconds, char *text, size_t size);
 
 #endif

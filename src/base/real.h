@@ -1,5 +1,5 @@
-/* real: the floating-point type of the model. float in the program; the tests build the
- * model a second time with TUTTI_DOUBLE, where finite differences are sharp. */
+/* real: the floating-point type of the model. float in the program; the tests also
+ * build the model with TUTTI_DOUBLE, for accurate finite differences. */
 #ifndef TUTTI_BASE_REAL_H
 #define TUTTI_BASE_REAL_H
 

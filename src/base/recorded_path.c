@@ -10,27 +10,14 @@
 #include "printable.h"
 #include "text.h"
 
-/* True where "\xHH" stands. */
+/* True for "\xHH". */
 static bool is_escape(const char *at)
 {
     return at[0] == '\\' && at[1] == 'x' && isxdigit((unsigned char)at[2]) &&
            isxdigit((unsigned char)at[3]);
 }
 
-static char *put_escaped(char *to, const char *bytes, size_t count)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < count; i++) {
-        uint8_t byte = (uint8_t)bytes[i];
-        *to++ = '\\';
-        *to++ = 'x';
-        *to++ = digits[byte >> 4];
-        *to++ = digits[byte & 15];
-    }
-    return to;
-}
-
-/* `kept`: a control character that stands for itself all the same. */
+/* `kept`: a control character that is not escaped. */
 static char *record(const char *text, uint32_t kept)
 {
     char *recorded = malloc(4 * strlen(text) + 1), *to = recorded;
@@ -40,7 +27,7 @@ static char *record(const char *text, uint32_t kept)
         bool breaks = length && !printable_character(character) && character != kept;
         if (length == 0 || breaks || is_escape(text)) {
             length = length ? length : 1;
-            to = put_escaped(to, text, length);
+            to = printable_escape(to, text, length);
         } else {
             memcpy(to, text, length);
             to += length;
@@ -62,7 +49,7 @@ char *lines_to_recorded(const char *lines)
     return record(lines, '\n');
 }
 
-/* "\x00", which is never written, would end the text. */
+/* "\x00" is never written; it would end the text. */
 static bool is_zero(const char *escape)
 {
     return escape[2] == '0' && escape[3] == '0';

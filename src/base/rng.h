@@ -2,8 +2,8 @@
  * random numbers: as easy as 1, 2, 3", SC 2011), from the random123 library.
  *
  * There is no generator state: a number is a function of (seed, purpose, a, b, c), where
- * a, b, c say which number of that purpose is meant (for example step, row, position).
- * So no result depends on which rank asks, in which order, or how many ranks there are.
+ * a, b, c identify it within its purpose (for example step, row, position). So results
+ * are independent of the calling rank, the order of calls and the number of ranks.
  */
 #ifndef TUTTI_BASE_RNG_H
 #define TUTTI_BASE_RNG_H
@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a number is for: half of the key. The bits depend on the values: append only. */
+/* The purpose of a number: half of the key. Results depend on these values: append
+ * only. */
 enum rng_purpose {
     RNG_INITIALISE = 1, /* a = tensor index, b = element */
     RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units */

@@ -1,5 +1,5 @@
-/* standard_streams: see the header. A handler that does little more than nothing has the
- * effect of SIG_IGN on a write, and unlike it is not inherited by mpirun or squeue.
+/* standard_streams: see the header. An empty handler has the effect of SIG_IGN on a
+ * write, but is not inherited by mpirun or squeue.
  */
 #include "standard_streams.h"
 
@@ -11,8 +11,8 @@
 
 static bool surviving;
 
-/* The lowest free number is the one that open() returns. Opened the wrong way round, so
- * that use of the stream fails. */
+/* open() returns the lowest free descriptor. The access mode is the opposite of the
+ * stream's, so that using the stream fails. */
 void standard_streams_open(void)
 {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
@@ -43,7 +43,7 @@ void standard_streams_survive(void)
 bool standard_output_unread(void)
 {
     struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    /* of a pipe without a reader it is the first, of a socket mostly the second */
+    /* POLLERR for a pipe without a reader, usually POLLHUP for a socket */
     const int gone = POLLERR | POLLHUP;
     return surviving && poll(&output, 1, 0) == 1 && (output.revents & gone);
 }

@@ -1,24 +1,23 @@
-/* standard_streams: the descriptors 0, 1 and 2, which the outside world closes, breaks
- * and fills up as it likes.
+/* standard_streams: descriptors 0, 1 and 2, which may be closed, broken or full.
  */
 #ifndef TUTTI_BASE_STANDARD_STREAMS_H
 #define TUTTI_BASE_STANDARD_STREAMS_H
 
 #include <stdbool.h>
 
-/* Occupies those of the three that are closed (`tutti ... 2>&-`), so that no file opened
- * later gets a number that log lines are written to. Writing to a stream that was closed
- * still fails with EBADF. To be called before any file is opened. */
+/* Opens those of the three that are closed (`tutti ... 2>&-`) on /dev/null, so that no
+ * file opened later gets a descriptor to which log lines are written. Use of a stream
+ * that was closed still fails with EBADF. To be called before any file is opened. */
 void standard_streams_open(void);
 
-/* From now on a write into a pipe or socket without a reader (SIGPIPE), or past the limit
- * on file sizes (SIGXFSZ), fails with an error code and doesn't end the process: for
- * commands that would lose work. Child processes get the default action back on exec. A
- * signal that is ignored already stays so. */
+/* From now on a write to a pipe or socket without a reader (SIGPIPE), or past the file
+ * size limit (SIGXFSZ), fails with an error code instead of ending the process: for
+ * commands that would lose work. Child processes get the default action on exec. A signal
+ * that is already ignored stays ignored. */
 void standard_streams_survive(void);
 
-/* True for a command that survives broken pipes when nobody reads its standard output, a
- * pipe or a socket, any more: what it printed is not missed. */
+/* True if this process called standard_streams_survive and its standard output is a pipe
+ * or socket whose reader has closed it, so that a failed write is no error. */
 bool standard_output_unread(void);
 
 #endif

@@ -1,9 +1,9 @@
-/* status: how every function of tutti reports failure.
+/* status: how functions of tutti report failure.
  *
- * A function that can fail returns an `enum status`. The message is made where the facts
- * are, by status_fail, and kept for the calling thread until the next failure; only the
- * command line prints it, after the ranks have agreed on the outcome (comm_agree).
- * Nothing below the command line prints an error, calls exit() or aborts.
+ * A function that can fail returns an `enum status`. status_fail creates the message
+ * where the facts are known and stores it for the calling thread until the next failure.
+ * Only the command line prints it, after the ranks have agreed on the outcome
+ * (comm_agree). Nothing below the command line prints an error, calls exit() or aborts.
  *
  * The values are the exit codes of the program.
  */
@@ -13,22 +13,22 @@
 enum status {
     STATUS_OK = 0,
     STATUS_FAILED = 1,  /* the run failed: a file, the data, memory, the machine */
-    STATUS_MISUSE = 2,  /* what can't be was asked for: an argument, a setting */
-    STATUS_STOPPED = 75 /* stopped on request with a checkpoint: run me again */
+    STATUS_MISUSE = 2,  /* invalid request: an argument, a setting */
+    STATUS_STOPPED = 75 /* stopped on request with a checkpoint: run again */
 };
 
 enum { STATUS_MESSAGE_SIZE = 2048 };
 
-/* Keeps a message and returns `code`, so that a caller can write
+/* Stores a message and returns `code`, so that a caller can write
  *     return status_fail(STATUS_FAILED, "%s: truncated (%zu bytes)", path, size);
- * One line, no newline, no "tutti:" in front; it says what, where, what was found, what
- * was expected, and the cure where it is known. It is kept as base/printable.h
- * shows it: control characters become \xHH. The arguments may be status_message() itself,
- * to put something in front of it. */
+ * One line, without newline and without "tutti:" before it: where, what, what was found,
+ * what was expected, and the remedy if known. It is stored escaped as base/printable.h
+ * describes: control characters become \xHH. The arguments may include status_message()
+ * itself, to extend it. */
 enum status status_fail(enum status code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* As status_fail, with ": " and the text of errno behind the message. */
+/* As status_fail(STATUS_FAILED, ...), with ": " and the text of errno appended. */
 enum status status_fail_errno(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 

@@ -17,12 +17,12 @@ static char letter(char c)
     return c == '-' ? '_' : c;
 }
 
-static int least(int a, int b)
+static int min_int(int a, int b)
 {
     return a < b ? a : b;
 }
 
-/* Optimal string alignment distance: the rows are those of a's prefixes, three kept. */
+/* Optimal string alignment distance; only the last three rows of the table are kept. */
 static int distance(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     int rows[3][LONGEST_WORD + 1];
@@ -34,20 +34,20 @@ static int distance(const char *a, size_t a_length, const char *b, size_t b_leng
         row[0] = (int)i;
         for (size_t j = 1; j <= b_length; j++) {
             int differs = letter(a[i - 1]) != letter(b[j - 1]);
-            row[j] = least(above[j - 1] + differs, least(above[j], row[j - 1]) + 1);
+            row[j] = min_int(above[j - 1] + differs, min_int(above[j], row[j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                row[j] = least(row[j], twice_above[j - 2] + 1);
+                row[j] = min_int(row[j], twice_above[j - 2] + 1);
         }
     }
     return rows[a_length % 3][b_length];
 }
 
-const char *text_meant(const char *typed, const char *const *names)
+const char *text_suggest(const char *typed, const char *const *names)
 {
     size_t length = strlen(typed);
     if (length > LONGEST_WORD)
         return NULL;
-    int closest = least((int)length, (int)length / 3 + (length < 3)) + 1;
+    int closest = min_int((int)length, (int)length / 3 + (length < 3)) + 1;
     const char *meant = NULL;
     for (; *names; names++) {
         size_t name_length = strlen(*names);
@@ -76,7 +76,7 @@ bool text_to_integer(const char *text, int64_t *value)
     return errno == 0 && end != text && text_is_blank(end);
 }
 
-/* strtoull takes "-1" for the largest number. */
+/* strtoull accepts "-1" as the largest integer. */
 bool text_to_unsigned(const char *text, uint64_t *value)
 {
     char *end;
@@ -86,7 +86,7 @@ bool text_to_unsigned(const char *text, uint64_t *value)
     return errno == 0 && end != text && text_is_blank(end) && !strchr(text, '-');
 }
 
-/* Hexadecimal, "inf" and "nan" are numbers to strtod but not to people. */
+/* strtod also accepts hexadecimal, "inf" and "nan", which are refused here. */
 bool text_to_number(const char **text, double *value)
 {
     char *end;
@@ -107,14 +107,14 @@ static void shorten_exponent(char *text)
     char *exponent = strchr(text, 'e');
     if (!exponent)
         return;
-    char *digits = exponent + 2; /* behind the sign */
+    char *digits = exponent + 2; /* after the sign */
     size_t zeros = strspn(digits, "0");
     memmove(digits, digits + zeros, strlen(digits + zeros) + 1);
 }
 
 const char *text_number(double value, char *text, size_t size)
 {
-    const double plain = 1e15; /* every integer below it has all its digits in a double */
+    const double plain = 1e15; /* integers below it are exact in a double */
     char form[TEXT_NUMBER];
     if (value == trunc(value) && fabs(value) < plain) {
         snprintf(form, sizeof form, "%.0f", value);
@@ -131,7 +131,7 @@ const char *text_number(double value, char *text, size_t size)
 
 size_t text_character(const char *text, uint32_t *character)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     const uint8_t *at = (const uint8_t *)text;
     size_t length = at[0] < 0x80             ? 1
                     : (at[0] & 0xE0) == 0xC0 ? 2
@@ -139,15 +139,15 @@ size_t text_character(const char *text, uint32_t *character)
                     : (at[0] & 0xF8) == 0xF0 ? 4
                                              : 0;
     uint32_t value = length > 1 ? at[0] & (0x7Fu >> length) : at[0];
-    for (size_t i = 1; i < length; i++) { /* a zero byte at the end stops it, too */
+    for (size_t i = 1; i < length; i++) { /* also ends at the final zero byte */
         if ((at[i] & 0xC0) != 0x80)
             return 0;
         value = value << 6 | (at[i] & 0x3F);
     }
     bool surrogate = value >= 0xD800 && value <= 0xDFFF;
     *character = value;
-    return length && value >= least[length] && value <= 0x10FFFF && !surrogate ? length
-                                                                               : 0;
+    return length && value >= smallest[length] && value <= 0x10FFFF && !surrogate ? length
+                                                                                  : 0;
 }
 
 const char *text_shown(const char *value, char *text, size_t size)

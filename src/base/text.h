@@ -1,4 +1,4 @@
-/* text: small things about words and numbers, for messages and settings. */
+/* text: words, numbers and UTF-8, for messages and settings. */
 #ifndef TUTTI_BASE_TEXT_H
 #define TUTTI_BASE_TEXT_H
 
@@ -6,40 +6,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The name that a mistyped word probably meant, or NULL: the closest of `names` (which
- * ends with NULL; the first of equally close ones) if no more than a third of the
- * letters, and at least one, have to be inserted, deleted, replaced or swapped with their
- * neighbour.
- * '-' and '_' are the same letter. Words of more than 63 bytes mean nothing. */
-const char *text_meant(const char *typed, const char *const *names);
+/* The closest of `names` (ending with NULL) to a mistyped word, or NULL; the first of
+ * equally close ones. The distance, in letters inserted, deleted, replaced or swapped
+ * with their neighbour, must be at most a third of the word's length, or 1 if that is
+ * more. '-' and '_' count as the same letter. NULL for words of more than 63 bytes. */
+const char *text_suggest(const char *typed, const char *const *names);
 
-/* Is the whole text a decimal integer of 64 bits (blanks around it allowed)? */
+/* True if the whole text is a decimal 64-bit integer, with optional blanks around it. */
 bool text_to_integer(const char *text, int64_t *value);
 
-/* Is the whole text a decimal integer from 0 to 2^64-1 (blanks around it allowed)? */
+/* True if the whole text is a decimal integer from 0 to 2^64-1, with optional blanks
+ * around it. */
 bool text_to_unsigned(const char *text, uint64_t *value);
 
-/* Reads a finite decimal number (not hexadecimal, not "inf") that ends at a blank or the
- * end of the text, and moves *text behind it. */
+/* Parses a finite decimal number (not hexadecimal, not "inf") that ends at a blank or the
+ * end of the text, and moves *text after it. */
 bool text_to_number(const char **text, double *value);
 
-/* Nothing but blanks? */
+/* True for a text of blanks only. */
 bool text_is_blank(const char *text);
 
 enum { TEXT_NUMBER = 32 };
 
 /* A double in the fewest significant digits that strtod reads back to the same value,
  * integers below 1e15 without exponent: "0.002", "345600", "1e-8". "nan", "inf", "-inf"
- * for those. Returns text; TEXT_NUMBER bytes are room enough. */
+ * for those. Returns text; TEXT_NUMBER bytes suffice. */
 const char *text_number(double value, char *text, size_t size);
 
-/* The length of the character of UTF-8 at `text`, and its number; 0 if there is none (RFC
- * 3629: no overlong forms, no surrogates, nothing above U+10FFFF). Reads nothing after a
- * zero byte. */
-size_t text_character(const char *text, uint32_t *character);
+/* The length of the UTF-8 character at `at`, and its code point; 0 if it is not valid
+ * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). Reads nothing
+ * after a zero byte. */
+size_t text_character(const char *at, uint32_t *character);
 
-/* `value` fit for a one-line message: escaped as in base/printable.h, and what is longer
- * than size - 1 bytes then ends in "...". Returns text; size > 3. */
+/* `value` for a one-line message: escaped as in base/printable.h, and truncated with
+ * "..." if longer than size - 1 bytes. Returns text; size > 3. */
 const char *text_shown(const char *value, char *text, size_t size);
 
 #endif

@@ -29,20 +29,20 @@ static enum status cannot_read(const char *path, const char *what)
     return STATUS_MISUSE;
 }
 
-/* A second reader would find nothing left. */
-static enum status take_standard_input(const char *path, const char *what, int *out)
+/* Standard input can be read only once. */
+static enum status open_standard_input(const char *path, const char *what, int *out)
 {
-    static const char *taken;
-    if (taken)
+    static const char *used_for;
+    if (used_for)
         return status_fail(STATUS_MISUSE,
-                           "%s: standard input can't be %s, it is %s already", path, what,
-                           taken);
-    taken = what;
+                           "%s: standard input can't be %s, it is already %s", path, what,
+                           used_for);
+    used_for = what;
     *out = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     return *out >= 0 ? STATUS_OK : cannot_read(path, what);
 }
 
-/* Is there something to read, or an end, within that time? */
+/* True if there is data, or the end, within that time. */
 static bool is_ready(int descriptor, int milliseconds)
 {
     struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
@@ -53,17 +53,17 @@ static bool is_ready(int descriptor, int milliseconds)
     return ready != 0;
 }
 
-/* A FIFO that was opened without waiting for its writer. */
+/* For a FIFO that was opened without blocking. */
 static enum status wait_for_writer(int descriptor, const char *path)
 {
     enum { SHORT = 200 };
     if (is_ready(descriptor, SHORT))
         return STATUS_OK;
     log_info("waiting for a writer of %s", path);
-    if (is_ready(descriptor, TEXT_FILE_PATIENCE * 1000))
+    if (is_ready(descriptor, TEXT_FILE_TIMEOUT * 1000))
         return STATUS_OK;
     return status_fail(STATUS_MISUSE, "%s: a pipe to which nobody has written for %d s",
-                       path, TEXT_FILE_PATIENCE);
+                       path, TEXT_FILE_TIMEOUT);
 }
 
 static enum status open_named(const char *path, const char *what, int *out)
@@ -93,7 +93,7 @@ enum status text_file_open(const char *path, const char *what, FILE **out)
     int descriptor = -1;
     *out = NULL;
     enum status status = is_standard_input(path)
-                             ? take_standard_input(path, what, &descriptor)
+                             ? open_standard_input(path, what, &descriptor)
                              : open_named(path, what, &descriptor);
     if (status == STATUS_OK && !(*out = fdopen(descriptor, "r")))
         status = cannot_read(path, what);
@@ -196,11 +196,11 @@ static void skip_mark(struct text_lines *lines, size_t *length)
 
 static enum status failed_to_read(const struct text_lines *lines)
 {
-    status_fail_errno("%s:%zu: can't read on", lines->name, lines->number);
+    status_fail_errno("%s:%zu: can't read further", lines->name, lines->number);
     return STATUS_MISUSE;
 }
 
-/* Byte order mark and carriage return go. */
+/* Removes byte order mark and carriage return. */
 static void trim(struct text_lines *lines, size_t length)
 {
     if (lines->number == 1)

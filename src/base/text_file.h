@@ -1,17 +1,17 @@
-/* text_file: text that a user has written, a configuration or a list, line by line.
+/* text_file: text written by a user, such as a configuration or a list, line by line.
  *
- * Where it may come from:
+ * Sources:
  *   a file, a link to one         read
- *   "-", /dev/stdin, /dev/fd/0    standard input from where it stands, once a process
- *   a FIFO, <(command)            read to its end; one to which nobody writes is refused
- *                                 after TEXT_FILE_PATIENCE seconds
+ *   "-", /dev/stdin, /dev/fd/0    standard input from its offset, once per process
+ *   a FIFO, <(command)            read to its end; refused if nothing is written within
+ *                                 TEXT_FILE_TIMEOUT seconds
  *   a device                      read
  *   a directory, a socket         refused
  *
  * Lines end with \n or \r\n, the last one also with the end of the file. A byte order
  * mark of UTF-8 at the beginning is skipped. Refused, with file and line: a byte order
- * mark of UTF-16, a zero byte, a line longer than is allowed. A fault of reading is never
- * taken for the end. */
+ * mark of UTF-16, a zero byte, a line longer than the limit. A read error is never
+ * mistaken for the end of the file. */
 #ifndef TUTTI_BASE_TEXT_FILE_H
 #define TUTTI_BASE_TEXT_FILE_H
 
@@ -21,28 +21,29 @@
 
 #include "status.h"
 
-enum { TEXT_FILE_PATIENCE = 5 };
+enum { TEXT_FILE_TIMEOUT = 5 };
 
-/* Opens it for reading; the caller closes *out with fclose. `what` it is, for messages:
- * "the configuration". STATUS_MISUSE on a fault. */
+/* Opens a text file for reading; the caller closes *out with fclose. `what` describes it
+ * in messages: "the configuration". STATUS_MISUSE on an error. */
 enum status text_file_open(const char *path, const char *what, FILE **out);
 
-/* Reads it whole into *text, which the caller frees; it ends with a zero byte that *size
- * does not count. STATUS_MISUSE on a fault, and if there is more than `most` bytes. */
+/* Reads a whole text file into *text, which the caller frees; it ends with a zero byte
+ * that *size does not count. STATUS_MISUSE on an error, and for more than `most`
+ * bytes. */
 enum status text_file_read(const char *path, const char *what, size_t most, char **text,
                            size_t *size);
 
 struct text_lines {
     FILE *file;       /* borrowed */
-    const char *name; /* borrowed: of the file, for messages */
-    size_t longest;   /* bytes that a line may have */
+    const char *name; /* borrowed; of the file, for messages */
+    size_t longest;   /* limit on the bytes of a line */
     size_t number;    /* of the last line, from 1 */
     char *text;       /* the last line, without its end; may be written to */
-    bool ended;       /* with \n: false for a last line that may have been cut off */
+    bool ended;       /* with \n; false for a last line, which may be truncated */
     size_t capacity;
 };
 
-/* Takes the next line. *more is false at the end of the file, and on a fault. */
+/* Reads the next line. *more is false at the end of the file and on an error. */
 enum status text_lines_next(struct text_lines *lines, bool *more);
 void text_lines_free(struct text_lines *lines);
 

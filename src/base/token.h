@@ -1,5 +1,5 @@
-/* token: what a model reads and predicts, a number below the size of its vocabulary. What
- * it means is the encoding's business (encoding.h). */
+/* token: the input and output of a model, an integer below the size of its vocabulary.
+ * The encoding defines its meaning (encoding.h). */
 #ifndef TUTTI_BASE_TOKEN_H
 #define TUTTI_BASE_TOKEN_H
 

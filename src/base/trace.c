@@ -1,8 +1,8 @@
-/* trace: one store behind one lock.
+/* trace: one buffer, protected by one lock.
  *
- * The step loop allocates nothing: the block of memory is planned for some thousands of
- * steps, and when it is full it moves as a whole to the end of a temporary file, which is
- * read back when the events are taken. The order in which events are taken means nothing.
+ * The step loop allocates nothing: the block of memory holds some thousands of steps, and
+ * when it is full it is appended to a temporary file, which trace_drain reads back. The
+ * order of the events taken is not defined.
  */
 #include "trace.h"
 
@@ -19,7 +19,7 @@
 
 enum { USUAL_CAPACITY = 1 << 16 };
 
-/* At `at` of our clock the common one was ahead by `offset`. */
+/* At `at` of this clock the common one was ahead by `offset`. */
 struct clock_point {
     double at, offset;
 };
@@ -31,11 +31,11 @@ static struct {
     struct trace_event *events;
     size_t count, capacity;
     FILE *spool;           /* NULL: not yet needed */
-    size_t spooled, taken; /* events in the file; of them, taken */
+    size_t spooled, taken; /* events in the file; of these, taken */
     size_t lost;
     bool busy[TRACE_LANES];
 
-    double since; /* the main thread's: when it entered its phase, in which step */
+    double since; /* when the main thread entered its phase, in step `step` */
     int32_t step;
     struct clock_point *points;
     size_t point_count, point_capacity;
@@ -177,14 +177,14 @@ enum status trace_clock(double at, double offset)
     return STATUS_OK;
 }
 
-/* Linear between two measurements; before the first and behind the last one as there. */
+/* Linear between two measurements; constant before the first and after the last one. */
 static double offset_at(double at)
 {
     const struct clock_point *points = store.points;
     size_t count = store.point_count, i = count;
     if (count == 0)
         return 0;
-    while (i > 0 && points[i - 1].at > at) /* most are asked for near the end */
+    while (i > 0 && points[i - 1].at > at) /* most times are near the end */
         i--;
     if (i == 0 || i == count)
         return points[i == 0 ? 0 : count - 1].offset;
@@ -218,7 +218,7 @@ size_t trace_lost(void)
     return lost;
 }
 
-/* Whole events only; those that can't be read back are lost. */
+/* Events that can't be read back are lost. */
 static size_t take_spooled(struct trace_event *events, size_t most)
 {
     size_t left = store.spooled - store.taken, n = left < most ? left : most;
@@ -233,7 +233,7 @@ static size_t take_spooled(struct trace_event *events, size_t most)
     if (store.taken == store.spooled) {
         store.taken = store.spooled = 0;
         if (ftruncate(fileno(store.spool), 0) != 0)
-            return n; /* it is overwritten next time */
+            return n; /* overwritten next time */
     }
     return n;
 }
@@ -249,7 +249,7 @@ static size_t take_kept(struct trace_event *events, size_t most)
     return n;
 }
 
-size_t trace_take(struct trace_event *events, size_t most)
+size_t trace_drain(struct trace_event *events, size_t most)
 {
     pthread_mutex_lock(&store.lock);
     size_t n = store.spooled > store.taken ? take_spooled(events, most) : 0;

@@ -40,10 +40,10 @@ static const char *suggest(const struct parser *parser, char *text, size_t size)
     const struct cli_argument *argument = parser->request->arguments;
     for (; argument && argument->name && count < 255; argument++)
         names[count++] = argument->name;
-    const char *meant = text_meant(parser->name, names);
+    const char *meant = text_suggest(parser->name, names);
     for (size_t i = 0; i < CLI_SECTIONS && !meant; i++)
         if (parser->request->sections & cli_sections[i].bit)
-            meant = options_meant(cli_sections[i].name, parser->name + 2);
+            meant = options_suggest(cli_sections[i].name, parser->name + 2);
     text[0] = '\0';
     if (meant)
         snprintf(text, size, "; did you mean %s%s?", meant[0] == '-' ? "" : "--", meant);

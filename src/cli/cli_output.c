@@ -37,7 +37,7 @@ enum status cli_check_inputs(const char *path, bool is_midi, const char *const *
         status = file_check_not_input(path, inputs[i]);
     if (status == STATUS_OK && !is_midi)
         status = file_check_not_midi(path);
-    if (status == STATUS_OK && !is_midi && midi_is_named(path))
+    if (status == STATUS_OK && !is_midi && midi_has_extension(path))
         status =
             status_fail(STATUS_MISUSE,
                         "%s: the name of a MIDI file, but this output is not one", path);

@@ -146,7 +146,7 @@ enum status demo_prepare_directory(struct demo *demo)
 enum status demo_note_trained(struct demo *demo)
 {
     char *names = demo_names(demo, true);
-    enum status status = names ? owned_directory_list(&demo->owned, names)
+    enum status status = names ? owned_directory_write_list(&demo->owned, names)
                                : status_fail(STATUS_FAILED, "demo: out of memory");
     free(names);
     return status;

@@ -166,7 +166,7 @@ static enum status recognise_file(const char *path, struct target *target)
     fclose(file);
     if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
         return recognise_h5(path, target);
-    if (begins_as_midi(first) || midi_is_named(path)) {
+    if (begins_as_midi(first) || midi_has_extension(path)) {
         target->kind = KIND_MIDI;
         target->path = strdup(path);
         return target->path ? STATUS_OK : no_memory(path);

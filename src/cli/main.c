@@ -57,7 +57,7 @@ static enum status unknown_command(const char *word)
     const char *names[COMMAND_COUNT + 2] = {"help"};
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         names[i + 1] = commands[i].command->name;
-    const char *meant = text_meant(word, names);
+    const char *meant = text_suggest(word, names);
     char shown[64];
     return status_fail(STATUS_MISUSE, "unknown command %s%s%s%s (all: tutti --help)",
                        text_shown(word, shown, sizeof shown),

@@ -191,7 +191,7 @@ static void remove_old(const struct output *output, const char *path)
     }
     enum status status = owned_directory_check(old);
     if (status == STATUS_OK)
-        status = owned_directory_empty(old);
+        status = owned_directory_clear(old);
     if (status == STATUS_OK)
         unlinkat(old->descriptor, UNFINISHED_NAME, 0);
     if (status == STATUS_OK && rmdir(path) != 0)
@@ -260,7 +260,7 @@ void output_abandon(struct output *output)
     if (output->making.marker < 0)
         return;
     char *message = strdup(status_message());
-    if (owned_directory_empty(&output->making) != STATUS_OK) {
+    if (owned_directory_clear(&output->making) != STATUS_OK) {
         log_warn("%s", status_message());
     } else {
         unlinkat(output->making.descriptor, UNFINISHED_NAME, 0);

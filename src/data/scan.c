@@ -242,7 +242,7 @@ static enum status walk_entry(struct walk *walk, const struct dirent *entry,
 {
     bool directory = is_directory(entry, absolute);
     enum status status = STATUS_OK;
-    if (midi_is_named(entry->d_name))
+    if (midi_has_extension(entry->d_name))
         status = add_file(walk, recorded, directory ? SCAN_DIRECTORY : SCAN_FILE, 0);
     if (status == STATUS_OK && directory && !is_visited(walk, absolute))
         status = walk_directory(walk, absolute, recorded);
@@ -294,7 +294,7 @@ static bool is_listed(const struct walk *walk, const struct input *input)
 {
     char *directory = path_directory(input->absolute);
     bool listed =
-        directory && midi_is_named(input->absolute) && is_visited(walk, directory);
+        directory && midi_has_extension(input->absolute) && is_visited(walk, directory);
     free(directory);
     return listed;
 }

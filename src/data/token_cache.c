@@ -155,7 +155,7 @@ void token_cache_plan(struct token_cache *cache, uint64_t bytes)
 {
     size_t chunks = 0;
     for (size_t i = 0; i < cache->shard_count; i++) {
-        size_t slot_size = h5_chunk_room(&cache->shards[i].chunks);
+        size_t slot_size = h5_chunk_buffer_size(&cache->shards[i].chunks);
         cache->slot_size = slot_size > cache->slot_size ? slot_size : cache->slot_size;
         chunks += cache->shards[i].chunks.count;
     }
@@ -177,7 +177,7 @@ uint64_t token_cache_chunk_bytes(uint64_t tokens)
 {
     struct h5_chunks chunks = {.chunk = tokens < H5_CHUNK ? (size_t)tokens : H5_CHUNK,
                                .element = sizeof(token)};
-    return h5_chunk_room(&chunks) + sizeof(token) + sizeof(struct slot);
+    return h5_chunk_buffer_size(&chunks) + sizeof(token) + sizeof(struct slot);
 }
 
 uint64_t token_cache_bytes(const struct token_cache *cache)
@@ -320,7 +320,7 @@ static enum status load(struct token_cache *cache, size_t number, size_t chunk)
     uint64_t first = (uint64_t)chunk * shard->chunks.chunk;
     uint64_t left = shard->chunks.length - first;
     size_t count = left < shard->chunks.chunk ? (size_t)left : shard->chunks.chunk;
-    phase_move(); /* a slow disk is not a hang */
+    phase_heartbeat(); /* a slow disk is not a hang */
     enum status status = open_shard(cache, shard);
     if (status == STATUS_OK)
         status = h5_chunk_read(&shard->chunks, chunk, shard->descriptor, shard->path,

@@ -12,7 +12,7 @@
 /* The length of the path without the extension of a MIDI file. */
 static size_t stem_length(const char *path)
 {
-    const char *dot = midi_is_named(path) ? strrchr(path, '.') : NULL;
+    const char *dot = midi_has_extension(path) ? strrchr(path, '.') : NULL;
     return dot ? (size_t)(dot - path) : strlen(path);
 }
 

@@ -1,5 +1,5 @@
-/* attributes: small facts on groups and datasets. They live in the object header, whose
- * checksum covers them; its size limits them to 64 kB. */
+/* attributes: of groups and datasets. They are stored in the object header, whose
+ * checksum covers them and whose size limits them to 64 kB. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
@@ -139,7 +139,7 @@ static const char *one_of(H5T_class_t class)
                                   : "floating-point number";
 }
 
-/* One value of the class, of no more bytes than attributes have that are written here. */
+/* One value of the class, no larger than the attributes written here. */
 static bool is_one(hid_t id, H5T_class_t class)
 {
     hid_t type = H5Aget_type(id), space = H5Aget_space(id);
@@ -240,7 +240,7 @@ bool h5_has_attribute(const struct h5_file *file, const char *name, const char *
 {
     H5_HOLD_LOCK;
     bool there =
-        H5Aexists_by_name(file->id, name, attribute, H5P_DEFAULT) != 0; /* or unclear */
+        H5Aexists_by_name(file->id, name, attribute, H5P_DEFAULT) != 0; /* or failed */
     H5Eclear2(H5E_DEFAULT);
     return there;
 }

@@ -1,15 +1,15 @@
-/* chunks: a dataset's chunks past most of the library.
+/* chunks: reading and writing a dataset's chunks without most of the library.
  *
- * Reading. A stream of tokens reads from any place of many files, in a thread of its own,
- * as long as a run lasts. HDF5 would take turns with a checkpoint that is being written,
- * and half a megabyte for each open file (the table of its metadata cache). So the
- * library is asked once where the chunks lie; from then on a chunk is one read from the
- * file, tested against the checksum behind it: HDF5's fletcher32 filter (file format
- * specification, "Data Storage - Filter Pipeline").
+ * Reading. A token stream reads at random offsets of many files, in its own thread,
+ * during the whole run. Through HDF5 it would have to wait while a checkpoint is written,
+ * and each open file would cost half a megabyte (the table of its metadata cache). So the
+ * library is asked once for the offsets of the chunks; after that, reading a chunk is one
+ * pread, checked against the checksum that follows the values: HDF5's fletcher32 filter
+ * (file format specification, "Data Storage - Filter Pipeline").
  *
- * Writing. Through H5Dwrite a chunk is allocated, cleared, copied into the library's
- * cache, summed word by word, and copied again to be written. Whole chunks need none of
- * that: a copy with its checksum behind it goes to the file as it is, in the order of the
+ * Writing. H5Dwrite allocates a chunk, clears it, copies the values into the library's
+ * cache, computes the checksum word by word, and copies again to write. Whole chunks need
+ * none of that: one copy with its checksum is written directly, in the order of the
  * calls.
  */
 #include "h5_internal.h"
@@ -22,11 +22,11 @@
 
 /* ---- finding them ---- */
 
-/* A column of that very type, so that its bytes are the values. */
+/* One dimension of exactly this type: the bytes in the file are the values. */
 static bool is_column(hid_t dataset, enum h5_type type, const struct h5_storage *storage)
 {
     hid_t stored = H5Dget_type(dataset);
-    bool fits = storage->rank == 1 && H5Tequal(stored, h5_stored_type(type)) > 0;
+    bool fits = storage->rank == 1 && H5Tequal(stored, h5_types_of(type).stored) > 0;
     H5Tclose(stored);
     return fits;
 }
@@ -46,7 +46,7 @@ enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type 
                                   .chunk = (size_t)storage.chunk[0],
                                   .element = storage.element,
                                   .count = (size_t)storage.chunks,
-                                  .places = storage.places};
+                                  .offsets = storage.offsets};
     } else {
         h5_storage_free(&storage);
         status = status_fail(STATUS_FAILED,
@@ -60,13 +60,13 @@ enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type 
 
 void h5_chunks_free(struct h5_chunks *chunks)
 {
-    free(chunks->places);
+    free(chunks->offsets);
     *chunks = (struct h5_chunks){0};
 }
 
 /* ---- reading one ---- */
 
-/* Modulo 65535, but only 0 gives 0, which is how HDF5's folding of sums ends as well. */
+/* Modulo 65535, but only 0 gives 0: the result of HDF5's folding of sums. */
 static uint32_t remainder_of(uint64_t sum)
 {
     return sum ? (uint32_t)((sum - 1) % 65535) + 1 : 0;
@@ -77,12 +77,12 @@ static uint32_t word_at(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 8 | bytes[1];
 }
 
-/* Fletcher's checksum over big-endian words of 16 bits: the sum of the words, and the sum
- * of all partial sums, in which a word counts as often as there are words from it on.
+/* Fletcher's checksum over big-endian 16-bit words: the sum of the words, and the sum of
+ * all partial sums, in which each word counts once for itself and for every later word.
  *
- * The compiler makes vectors of the lanes: each sums every 32nd word. Of a run of n words
- * a lane, the word number i of lane l counts LANES (n - i) - l times, of which the lane's
- * own partial sums have n - i. The runs are so short that nothing overflows 32 bits. */
+ * The compiler vectorises over the lanes: each sums every 32nd word. In a run of n words
+ * per lane, word i of lane l counts LANES (n - i) - l times, of which the lane's own
+ * partial sums contain n - i. A run is short enough not to overflow 32 bits. */
 static uint32_t fletcher32(const uint8_t *bytes, size_t size)
 {
     enum { LANES = 32, LONGEST_RUN = 360 };
@@ -116,10 +116,10 @@ static uint32_t fletcher32(const uint8_t *bytes, size_t size)
 }
 
 /* False with errno; 0 at the end of the file. */
-static bool read_all(int descriptor, uint64_t place, uint8_t *bytes, size_t size)
+static bool read_all(int descriptor, uint64_t offset, uint8_t *bytes, size_t size)
 {
     while (size > 0) {
-        ssize_t got = pread(descriptor, bytes, size, (off_t)place);
+        ssize_t got = pread(descriptor, bytes, size, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
@@ -127,13 +127,13 @@ static bool read_all(int descriptor, uint64_t place, uint8_t *bytes, size_t size
             return false;
         }
         bytes += got;
-        place += (uint64_t)got;
+        offset += (uint64_t)got;
         size -= (size_t)got;
     }
     return true;
 }
 
-size_t h5_chunk_room(const struct h5_chunks *chunks)
+size_t h5_chunk_buffer_size(const struct h5_chunks *chunks)
 {
     return chunks->chunk * chunks->element + H5_CHECKSUM;
 }
@@ -143,7 +143,7 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
 {
     size_t size = chunks->chunk * chunks->element;
     const uint8_t *stored = (const uint8_t *)bytes + size;
-    if (!read_all(descriptor, chunks->places[index], bytes, size + H5_CHECKSUM)) {
+    if (!read_all(descriptor, chunks->offsets[index], bytes, size + H5_CHECKSUM)) {
         if (errno)
             return status_fail_errno("%s: %s: can't read", path, name);
         return status_fail(STATUS_FAILED, "%s: %s: can't read: the file ends too early",
@@ -167,11 +167,11 @@ size_t h5_chunk_length(size_t length)
     return chunks ? (length + chunks - 1) / chunks : 1;
 }
 
-bool h5_is_whole_chunks(size_t length, size_t first, size_t count)
+bool h5_is_whole_chunks(struct h5_span span)
 {
-    size_t chunk = h5_chunk_length(length);
-    return count > 0 && first % chunk == 0 &&
-           (count % chunk == 0 || first + count == length);
+    size_t chunk = h5_chunk_length(span.length);
+    return span.count > 0 && span.first % chunk == 0 &&
+           (span.count % chunk == 0 || span.first + span.count == span.length);
 }
 
 static enum status make_scratch(struct h5_file *file, const char *name, size_t size)
@@ -186,28 +186,28 @@ static enum status make_scratch(struct h5_file *file, const char *name, size_t s
     return STATUS_OK;
 }
 
-/* The chunk as it lies in the file: `size` bytes of values, zeros, the checksum. */
-static void make_chunk(uint8_t *to, size_t room, const void *values, size_t size)
+/* A chunk as stored in the file: `used` bytes of values, zeros up to `size`, the
+ * checksum. */
+static void make_chunk(uint8_t *to, size_t size, const void *values, size_t used)
 {
-    memcpy(to, values, size);
-    memset(to + size, 0, room - size);
-    uint32_t sum = fletcher32(to, room);
+    memcpy(to, values, used);
+    memset(to + used, 0, size - used);
+    uint32_t sum = fletcher32(to, size);
     for (int i = 0; i < H5_CHECKSUM; i++)
-        to[room + (size_t)i] = (uint8_t)(sum >> 8 * i);
+        to[size + (size_t)i] = (uint8_t)(sum >> 8 * i);
 }
 
 enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
-                            size_t element, size_t length, size_t first, size_t count,
-                            const void *values)
+                            size_t element, struct h5_span span, const void *values)
 {
-    size_t chunk = h5_chunk_length(length), room = chunk * element;
-    enum status status = make_scratch(file, name, room + H5_CHECKSUM);
-    for (size_t done = 0; done < count && status == STATUS_OK; done += chunk) {
-        size_t take = count - done < chunk ? count - done : chunk;
-        hsize_t offset = first + done;
-        make_chunk(file->scratch, room, (const uint8_t *)values + done * element,
-                   take * element);
-        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, room + H5_CHECKSUM,
+    size_t chunk = h5_chunk_length(span.length), size = chunk * element;
+    enum status status = make_scratch(file, name, size + H5_CHECKSUM);
+    for (size_t done = 0; done < span.count && status == STATUS_OK; done += chunk) {
+        size_t n = span.count - done < chunk ? span.count - done : chunk;
+        hsize_t offset = span.first + done;
+        make_chunk(file->scratch, size, (const uint8_t *)values + done * element,
+                   n * element);
+        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, size + H5_CHECKSUM,
                            file->scratch) < 0)
             status = h5_fail(file, name, "can't write");
     }

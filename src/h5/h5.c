@@ -1,5 +1,11 @@
-/* h5: files, groups and messages; values are in values.c, attributes in attributes.c,
- * what is refused of a file in links.c and storage.c.
+/* h5: opening, creating and closing files; see the header.
+ *
+ *   library.c      set-up of HDF5 and messages      lock.c      the lock around it
+ *   links.c        names, and which are refused     groups.c    creating groups
+ *   storage.c      datasets that are refused        values.c    numbers
+ *   parts.c        numbers, in parts                texts.c     texts
+ *   chunks.c       chunks without the library       disk.c      the driver for writing
+ *   attributes.c   attributes                       verify.c    the whole file
  *
  * A file is written through the driver in disk.c, because HDF5 1.10 does not survive a
  * full disk. It is locked while it is written, so two processes can't write one file; a
@@ -19,95 +25,6 @@
 
 #include "base/confine.h"
 #include "base/file.h"
-#include "base/phase.h"
-
-/* ---- library and messages ---- */
-
-void h5_start(void)
-{
-    static _Thread_local bool started; /* a thread-safe HDF5 has errors of each thread */
-    if (started)
-        return;
-    started = true;
-    H5dont_atexit(); /* all is closed by then, or has failed beyond closing */
-    H5open();
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    /* a file may ask for any filter, and the library would load it as a plugin */
-    unsigned plugins = 0;
-    if (H5PLget_loading_state(&plugins) >= 0)
-        H5PLset_loading_state(plugins & ~(unsigned)H5PL_FILTER_PLUGIN);
-}
-
-const char *h5_library(void)
-{
-    static char text[32];
-    unsigned major, minor, release;
-    H5_HOLD_LOCK;
-    if (text[0] == '\0' && H5get_libversion(&major, &minor, &release) >= 0)
-        snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
-    return text;
-}
-
-enum { DESCRIPTION_SIZE = 256, SYNC_BYTES = 64 << 20 };
-
-/* HDF5 1.14 hides what a filter reports. Ours has one filter, the checksum. */
-static bool is_filter_failure(const H5E_error2_t *error)
-{
-    return error->maj_num == H5E_PLINE && error->min_num == H5E_READERROR;
-}
-
-static herr_t take_innermost(unsigned depth, const H5E_error2_t *error, void *text)
-{
-    if (depth == 0 && error->desc)
-        snprintf(text, DESCRIPTION_SIZE, "%s%s",
-                 is_filter_failure(error) ? "the checksum is wrong: " : "", error->desc);
-    return 0;
-}
-
-/* HDF5's own words for what went wrong first; then its stack is empty. */
-static void describe(char *text)
-{
-    snprintf(text, DESCRIPTION_SIZE, "unknown cause");
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, text);
-    H5Eclear2(H5E_DEFAULT);
-}
-
-enum status h5_disk_status(const struct h5_file *file)
-{
-    if (!file->disk.reason)
-        return STATUS_OK;
-    errno = file->disk.reason;
-    return status_fail_errno("%s: can't write", file->path);
-}
-
-void h5_breathe(struct h5_file *file)
-{
-    struct disk *disk = &file->disk;
-    if (disk->written - disk->synced < SYNC_BYTES) {
-        h5_yield();
-        return;
-    }
-    h5_unlock(); /* this thread's file: no other touches it meanwhile */
-    int result = fdatasync(disk->descriptor);
-    int reason = errno;
-    h5_lock();
-    phase_move();
-    disk->synced = disk->written;
-    /* some file systems can't, and say so */
-    if (result != 0 && reason != EINVAL && reason != ENOSYS && !disk->reason)
-        disk->reason = reason;
-}
-
-enum status h5_fail(const struct h5_file *file, const char *name, const char *what)
-{
-    char cause[DESCRIPTION_SIZE];
-    describe(cause);
-    if (file->disk.reason)
-        return h5_disk_status(file);
-    const char *damaged = strstr(cause, "checksum") ? " (the file is damaged)" : "";
-    return status_fail(STATUS_FAILED, "%s: %s%s%s: %s%s", file->path, name ? name : "",
-                       name ? ": " : "", what, cause, damaged);
-}
 
 const char *h5_path(const struct h5_file *file)
 {
@@ -147,7 +64,7 @@ static struct h5_file *new_file(const char *path)
     return file;
 }
 
-/* What HDF5 would say in a roundabout way: empty, of another kind. */
+/* Plainer messages than HDF5's for an empty file and for other formats. */
 static enum status check_signature(const char *path, int descriptor)
 {
     static const uint8_t signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -163,7 +80,7 @@ static enum status check_signature(const char *path, int descriptor)
     return STATUS_OK;
 }
 
-/* Opened so that a pipe without a writer is no wait. */
+/* O_NONBLOCK: a pipe without a writer does not block. */
 static enum status check_file(const char *path, uint64_t *size, uint64_t *stored)
 {
     struct stat facts;
@@ -198,13 +115,13 @@ static bool is_locked(const char *path)
     return locked;
 }
 
-/* HDF5 marks the superblock of a file that it opens for writing until the file is closed,
- * and refuses one that is marked: "file is already open for write". The mark outlives the
+/* HDF5 marks the superblock of a file that it opens for writing until it closes the file,
+ * and refuses a marked one: "file is already open for write". The mark outlives the
  * program, its lock doesn't. */
 static enum status open_failed(const char *path)
 {
-    char cause[DESCRIPTION_SIZE];
-    describe(cause);
+    char cause[H5_DESCRIPTION];
+    h5_describe(cause);
     if (is_locked(path))
         return status_fail(STATUS_FAILED,
                            "%s: another program has it open for writing (it holds a lock "
@@ -241,7 +158,7 @@ enum status h5_open(const char *path, struct h5_file **out)
     file->stored = stored;
     H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_sec2(access); /* one file, whatever the environment says */
+    H5Pset_fapl_sec2(access); /* a single file, despite the environment */
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)
     H5Pset_file_locking(access, false, true); /* HDF5_USE_FILE_LOCKING overrides this */
@@ -257,8 +174,8 @@ enum status h5_open(const char *path, struct h5_file **out)
     return status;
 }
 
-/* The lock was on the file that now has the name: the one who held it before may have
- * published it meanwhile, and then it must not be touched. */
+/* True if the locked file still has the name: the previous holder of the lock may have
+ * published it, and then it must not be changed. */
 static bool still_named(int descriptor, const char *partial)
 {
     struct stat held, named;
@@ -266,8 +183,8 @@ static bool still_named(int descriptor, const char *partial)
            held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
-/* A file of that name which leads elsewhere (a link, a hard link, a pipe) was not made by
- * us, and is removed rather than written to. */
+/* An entry of that name that is a link, a pipe or has a second hard link was not created
+ * here: it is removed, not written to. */
 static int open_own(const char *partial)
 {
     const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
@@ -284,7 +201,8 @@ static int open_own(const char *partial)
     return open(partial, flags | O_EXCL, 0666);
 }
 
-/* Opens and locks the partial file, empty. File systems without locks do without. */
+/* Opens the partial file, locks it and truncates it. Without a lock where the file system
+ * has none. */
 static enum status open_partial(struct h5_file *file)
 {
     for (;;) {
@@ -308,24 +226,6 @@ static enum status open_partial(struct h5_file *file)
     return STATUS_OK;
 }
 
-herr_t h5_set_object(hid_t properties)
-{
-    if (H5Pset_obj_track_times(properties, false) < 0)
-        return -1;
-    /* all in the object header, whose checksum covers them; large attributes in "dense"
-     * storage would have none */
-    return H5Pset_attr_phase_change(properties, UINT16_MAX, 0);
-}
-
-/* The members' names too lie in the object header: HDF5 1.10 crashes when it lists
- * "dense" ones from a damaged file. */
-static herr_t set_group(hid_t properties)
-{
-    if (h5_set_object(properties) < 0)
-        return -1;
-    return H5Pset_link_phase_change(properties, UINT16_MAX, 0);
-}
-
 static enum status create_in(struct h5_file *file)
 {
     H5_HOLD_LOCK;
@@ -333,7 +233,7 @@ static enum status create_in(struct h5_file *file)
     hid_t creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     if (H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
-        set_group(creation) >= 0)
+        h5_set_group(creation) >= 0)
         file->id = H5Fcreate(file->partial, H5F_ACC_TRUNC, creation, access);
     enum status status = file->id < 0 ? h5_fail(file, NULL, "can't create") : STATUS_OK;
     H5Pclose(creation);
@@ -341,7 +241,7 @@ static enum status create_in(struct h5_file *file)
     return status;
 }
 
-/* Nobody else knows this name, so it needs no lock. */
+/* No other process knows this name, so it needs no lock. */
 static enum status open_new(struct h5_file *file)
 {
     file->disk.descriptor =
@@ -351,7 +251,7 @@ static enum status open_new(struct h5_file *file)
     return STATUS_OK;
 }
 
-/* Takes over `partial`, the name until the file is complete. */
+/* Takes ownership of `partial`, the temporary name. */
 static enum status create(const char *path, char *partial,
                           enum status (*open_file)(struct h5_file *file),
                           struct h5_file **out)
@@ -385,7 +285,7 @@ enum status h5_create_apart(const char *path, struct h5_file **out)
     return create(path, file_temporary_name(path), open_new, out);
 }
 
-void h5_break(struct h5_file *file, uint64_t bytes, int reason)
+void h5_inject_fault(struct h5_file *file, uint64_t bytes, int reason)
 {
     file->disk.break_after = bytes ? bytes : 1;
     file->disk.break_reason = reason;
@@ -393,7 +293,7 @@ void h5_break(struct h5_file *file, uint64_t bytes, int reason)
 
 /* ---- closing ---- */
 
-/* All that HDF5 still has goes to the file, which is then none of its business. */
+/* Flushes and closes everything that HDF5 has of the file. */
 static enum status close_library(struct h5_file *file)
 {
     H5_HOLD_LOCK;
@@ -411,7 +311,7 @@ void h5_abandon(struct h5_file *file)
     if (!file)
         return;
     if (file->disk.descriptor >= 0 && !file->disk.reason)
-        file->disk.reason = ECANCELED; /* what is left to flush need not be written */
+        file->disk.reason = ECANCELED; /* nothing more is written */
     close_library(file);
     if (file->disk.descriptor >= 0) {
         unlink(file->partial);
@@ -430,7 +330,7 @@ static enum status rename_only(const char *partial, const char *path)
     return status;
 }
 
-/* `publish` gives the complete file its name, or removes it. */
+/* `publish` renames the complete file to its name, or removes it. */
 static enum status close_by(struct h5_file *file,
                             enum status (*publish)(const char *partial, const char *path))
 {
@@ -442,7 +342,7 @@ static enum status close_by(struct h5_file *file,
             status = publish(file->partial, file->path);
         else
             unlink(file->partial);
-        close(file->disk.descriptor); /* and with it the lock */
+        close(file->disk.descriptor); /* releases the lock */
     }
     free_file(file);
     return status;
@@ -456,48 +356,4 @@ enum status h5_close(struct h5_file *file)
 enum status h5_close_unsynced(struct h5_file *file)
 {
     return close_by(file, rename_only);
-}
-
-/* ---- groups ---- */
-
-static enum status make_one_group(struct h5_file *file, const char *name, size_t length)
-{
-    char *prefix = strndup(name, length);
-    if (!prefix)
-        return status_fail(STATUS_FAILED, "%s: out of memory", file->path);
-    hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
-    set_group(creation);
-    hid_t group = H5Gcreate2(file->id, prefix, H5P_DEFAULT, creation, H5P_DEFAULT);
-    enum status status =
-        group < 0 ? h5_fail(file, prefix, "can't make the group") : h5_disk_status(file);
-    if (group >= 0)
-        H5Gclose(group);
-    H5Pclose(creation);
-    free(prefix);
-    return status;
-}
-
-static enum status make_groups(struct h5_file *file, const char *name, bool last_too)
-{
-    enum status status = STATUS_OK;
-    for (const char *end = h5_component_end(name); end && status == STATUS_OK;) {
-        const char *next = h5_component_end(end);
-        if (!next && !last_too)
-            break;
-        if (!h5_has_link(file, name, (size_t)(end - name)))
-            status = make_one_group(file, name, (size_t)(end - name));
-        end = next;
-    }
-    return status;
-}
-
-enum status h5_make_parents(struct h5_file *file, const char *name)
-{
-    return make_groups(file, name, false);
-}
-
-enum status h5_group(struct h5_file *file, const char *name)
-{
-    H5_HOLD_LOCK;
-    return make_groups(file, name, true);
 }

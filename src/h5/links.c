@@ -1,7 +1,7 @@
-/* links: how a name leads to an object. This program's files hold hard links alone, so a
- * name that leads elsewhere (a soft link, a link to another file) is refused before
- * anything follows it: what lies there may be a pipe, or a file that is none of the
- * reader's business. Lists are bounded, as their length is the file's word. */
+/* links: resolves names to objects. Files of this program contain only hard links, so any
+ * other link (a soft link, a link to another file) is refused before HDF5 follows it: its
+ * target may be a pipe, or a file that must not be read. Lists are bounded, because their
+ * length comes from the file. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
@@ -13,15 +13,14 @@
 #define LINK_ADDRESS(info) (info)->u.address
 #endif
 
-/* The end of the path's next component, after `at`; NULL when there is none. */
 const char *h5_component_end(const char *at)
 {
     at += strspn(at, "/");
     return *at ? at + strcspn(at, "/") : NULL;
 }
 
-/* Is there a link of the first `length` bytes of a path, and of what kind? The links to
- * all groups above must have been found to be hard. */
+/* True if the first `length` bytes of a path name a link: *kind. The links to all groups
+ * above must be known to be hard. */
 static bool find_link(const struct h5_file *file, const char *name, size_t length,
                       H5L_type_t *kind)
 {
@@ -39,8 +38,8 @@ bool h5_has_link(const struct h5_file *file, const char *name, size_t length)
     return find_link(file, name, length, &kind);
 }
 
-/* Follows the path as far as its links are hard ones: the first that is missing, or of
- * another kind, ends it. */
+/* Follows the path while its links are hard: stops at the first that is missing or of
+ * another kind. */
 static bool follow(const struct h5_file *file, const char *name, H5L_type_t *kind)
 {
     bool found = true;
@@ -87,7 +86,7 @@ void h5_members_free(struct h5_members *members)
     *members = (struct h5_members){0};
 }
 
-static herr_t take_member(hid_t group, const char *name, const H5L_info_t *info, void *to)
+static herr_t add_member(hid_t group, const char *name, const H5L_info_t *info, void *to)
 {
     (void)group;
     struct h5_members *members = to;
@@ -115,7 +114,7 @@ static enum status list_group(const struct h5_file *file, const char *group, hid
     if (!out->list)
         return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, group);
     hsize_t at = 0;
-    if (H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, &at, take_member, out) < 0)
+    if (H5Literate(id, H5_INDEX_NAME, H5_ITER_INC, &at, add_member, out) < 0)
         return h5_fail(file, group, "can't list the group");
     return STATUS_OK;
 }

@@ -1,11 +1,10 @@
-/* lock: one thread at a time in HDF5, which is thread-safe only where it was built to be:
- * a checkpoint is written by a thread of its own while others read shards.
+/* lock: serialises calls of HDF5, which is thread-safe only if it was built so: one
+ * thread writes a checkpoint while others read shards.
  *
- * Threads are served in the order in which they came (a mutex alone would let one that
- * takes it again at once pass by those that wait), and a thread may take the lock again
- * that it holds. What takes long, the values of a large dataset or the checksums of a
- * whole file, is done in parts and lets the others have their turn between them; waiting
- * for the disk (fsync) is done without the lock.
+ * A recursive ticket lock: threads are served in the order of their arrival (a plain
+ * mutex would let a thread that retakes it at once overtake those that wait). Long
+ * operations, such as writing a large dataset or verifying all checksums of a file, run
+ * in blocks and yield between them; fsync runs without the lock.
  */
 #include <pthread.h>
 
@@ -13,23 +12,23 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t turn = PTHREAD_COND_INITIALIZER;
-static uint64_t drawn, served; /* numbers given out; the one whose turn it is */
-static pthread_t owner;        /* if depth > 0 */
+static uint64_t next_ticket, serving; /* the ticket to be drawn; the one being served */
+static pthread_t owner;               /* if depth > 0 */
 static int depth;
 
-static void take(int times)
+static void acquire(int times)
 {
-    uint64_t number = drawn++;
-    while (served != number)
+    uint64_t ticket = next_ticket++;
+    while (serving != ticket)
         pthread_cond_wait(&turn, &mutex);
     owner = pthread_self();
     depth = times;
 }
 
-static void give(void)
+static void release(void)
 {
     depth = 0;
-    served++;
+    serving++;
     pthread_cond_broadcast(&turn);
 }
 
@@ -39,7 +38,7 @@ void h5_lock(void)
     if (depth > 0 && pthread_equal(owner, pthread_self()))
         depth++;
     else
-        take(1);
+        acquire(1);
     pthread_mutex_unlock(&mutex);
 }
 
@@ -49,17 +48,17 @@ void h5_unlock(void)
     if (depth > 1)
         depth--;
     else
-        give();
+        release();
     pthread_mutex_unlock(&mutex);
 }
 
 void h5_yield(void)
 {
     pthread_mutex_lock(&mutex);
-    if (drawn > served + 1) { /* somebody waits behind this thread */
+    if (next_ticket > serving + 1) { /* another thread waits */
         int times = depth;
-        give();
-        take(times);
+        release();
+        acquire(times);
     }
     pthread_mutex_unlock(&mutex);
 }

@@ -1,14 +1,13 @@
-/* storage: how a dataset's values are kept. A file may claim anything of itself: lengths
- * that nothing is stored for, values in other files, types that no column here has,
- * chunks whose checksum is switched off. So a dataset is read only when it is stored as
- * this unit stores it: numbers or texts of fixed length, in chunks that fletcher32 and no
- * other filter has gone over, each of which is in the file, whole, once. Then the bytes
- * that reading takes are bytes that the file has, and no more memory needs to be planned
- * than that.
+/* storage: checks the storage of a dataset before it is read. A hostile file may declare
+ * anything: lengths without stored data, values in other files, unexpected types, chunks
+ * whose checksum is switched off. So a dataset is read only if it is stored as this unit
+ * stores it: numbers or texts of fixed length, in chunks with fletcher32 and no other
+ * filter, each of which is in the file, completely and once. Then reading never needs
+ * more bytes than the file has, which bounds the memory.
  *
- * The chunks are listed by the library, which reads its index of them; H5Dchunk_iter is
- * quick, H5Dget_chunk_info (HDF5 before 1.10.10) takes time by the square of the number,
- * which is bounded by what this unit would make of the length. */
+ * The library lists the chunks from its index: H5Dchunk_iter is fast, H5Dget_chunk_info
+ * (HDF5 before 1.10.10) takes quadratic time. Their number is bounded by what this unit
+ * would use for a dataset of that length. */
 #include "h5_internal.h"
 
 #include <limits.h>
@@ -53,7 +52,7 @@ static const char *other_class(H5T_class_t class)
     }
 }
 
-/* NULL: one of those that this unit writes, or their like; else in words. */
+/* NULL for a type like those that this unit writes; otherwise its description. */
 static const char *unusual_type(hid_t type)
 {
     H5T_class_t class = H5Tget_class(type);
@@ -118,7 +117,7 @@ static enum status check_layout(const struct h5_file *file, const char *name,
 
 /* ---- sizes ---- */
 
-/* a * b, or UINT64_MAX where that is too large. */
+/* a * b, saturated at UINT64_MAX. */
 static uint64_t times(uint64_t a, uint64_t b)
 {
     return a && b > UINT64_MAX / a ? UINT64_MAX : a * b;
@@ -132,7 +131,7 @@ static uint64_t product(int rank, const hsize_t *dims)
     return all;
 }
 
-/* How many chunks of that shape cover the dataset. */
+/* The number of chunks of that shape that cover the dataset. */
 static uint64_t chunks_of(int rank, const hsize_t *dims, const hsize_t *chunk)
 {
     uint64_t all = 1;
@@ -164,7 +163,7 @@ static enum status check_sizes(const struct h5_file *file, const char *name,
                        (unsigned long long)most);
 }
 
-/* A chunk is read whole, so what is too long is refused by its width. */
+/* A chunk is read whole, so a text that is too long is refused by its type's width. */
 static enum status check_width(const struct h5_file *file, const char *name, hid_t type)
 {
     size_t width = H5Tget_size(type);
@@ -176,13 +175,13 @@ static enum status check_width(const struct h5_file *file, const char *name, hid
 
 /* ---- chunks ---- */
 
-struct roll { /* the chunks that were seen */
+struct chunk_list { /* the chunks seen so far */
     const struct h5_file *file;
     const struct h5_storage *storage;
     uint64_t size; /* of each, in the file */
-    uint64_t *places;
+    uint64_t *offsets;
     uint64_t seen;
-    bool fine;
+    bool valid;
 };
 
 static uint64_t chunk_number(const struct h5_storage *storage, const hsize_t *offset)
@@ -194,104 +193,105 @@ static uint64_t chunk_number(const struct h5_storage *storage, const hsize_t *of
     return number;
 }
 
-/* One of the chunks that are there. */
-static bool take_chunk(struct roll *roll, const hsize_t *offset, unsigned mask,
-                       haddr_t place, hsize_t size)
+/* Adds a chunk that is in the file; false if it is not stored as expected. */
+static bool add_chunk(struct chunk_list *list, const hsize_t *offset, unsigned mask,
+                      haddr_t address, hsize_t size)
 {
-    const struct h5_storage *storage = roll->storage;
-    roll->fine = mask == 0 && size == roll->size && place > 0 &&
-                 place <= roll->file->size && size <= roll->file->size - place;
-    for (int d = 0; roll->fine && d < storage->rank; d++)
-        roll->fine = offset[d] < storage->dims[d];
-    uint64_t number = roll->fine ? chunk_number(storage, offset) : 0;
-    roll->fine = roll->fine && number < storage->chunks && !roll->places[number];
-    if (roll->fine) {
-        roll->places[number] = place;
-        roll->seen++;
+    const struct h5_storage *storage = list->storage;
+    list->valid = mask == 0 && size == list->size && address > 0 &&
+                  address <= list->file->size && size <= list->file->size - address;
+    for (int d = 0; list->valid && d < storage->rank; d++)
+        list->valid = offset[d] < storage->dims[d];
+    uint64_t number = list->valid ? chunk_number(storage, offset) : 0;
+    list->valid = list->valid && number < storage->chunks && !list->offsets[number];
+    if (list->valid) {
+        list->offsets[number] = address;
+        list->seen++;
     }
-    return roll->fine;
+    return list->valid;
 }
 
 #if H5_VERSION_GE(1, 10, 10) && !(H5_VERSION_GE(1, 12, 0) && !H5_VERSION_GE(1, 12, 3))
-static int take_next(const hsize_t *offset, unsigned mask, haddr_t place, hsize_t size,
-                     void *roll)
+static int add_next(const hsize_t *offset, unsigned mask, haddr_t address, hsize_t size,
+                    void *list)
 {
-    return take_chunk(roll, offset, mask, place, size) ? H5_ITER_CONT : H5_ITER_ERROR;
+    return add_chunk(list, offset, mask, address, size) ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
-static bool take_chunks(hid_t dataset, struct roll *roll)
+static bool list_chunks(hid_t dataset, struct chunk_list *list)
 {
-    return H5Dchunk_iter(dataset, H5P_DEFAULT, take_next, roll) >= 0;
+    return H5Dchunk_iter(dataset, H5P_DEFAULT, add_next, list) >= 0;
 }
 #else
-static bool take_chunks(hid_t dataset, struct roll *roll)
+static bool list_chunks(hid_t dataset, struct chunk_list *list)
 {
     hid_t space = H5Dget_space(dataset);
     hsize_t count = 0;
-    bool fine =
-        H5Dget_num_chunks(dataset, space, &count) >= 0 && count <= roll->storage->chunks;
-    for (hsize_t i = 0; fine && i < count; i++) {
+    bool valid =
+        H5Dget_num_chunks(dataset, space, &count) >= 0 && count <= list->storage->chunks;
+    for (hsize_t i = 0; valid && i < count; i++) {
         hsize_t offset[H5_MAX_RANK] = {0}, size = 0;
-        haddr_t place = 0;
+        haddr_t address = 0;
         unsigned mask = 0;
-        fine = H5Dget_chunk_info(dataset, space, i, offset, &mask, &place, &size) >= 0 &&
-               take_chunk(roll, offset, mask, place, size);
+        valid =
+            H5Dget_chunk_info(dataset, space, i, offset, &mask, &address, &size) >= 0 &&
+            add_chunk(list, offset, mask, address, size);
     }
     H5Sclose(space);
-    return fine;
+    return valid;
 }
 #endif
 
-static int compare_places(const void *a, const void *b)
+static int compare_offsets(const void *a, const void *b)
 {
     uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
     return (first > second) - (first < second);
 }
 
-/* Chunks that share bytes would make a large dataset of a small file. */
-static enum status check_overlap(const struct roll *roll, const char *name)
+/* Chunks that share bytes would make a large dataset out of a small file. */
+static enum status check_overlap(const struct chunk_list *list, const char *name)
 {
-    uint64_t count = roll->storage->chunks;
+    uint64_t count = list->storage->chunks;
     uint64_t *sorted = malloc((count + 1) * sizeof *sorted);
     if (!sorted)
-        return status_fail(STATUS_FAILED, "%s: %s: out of memory", roll->file->path,
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", list->file->path,
                            name);
-    memcpy(sorted, roll->places, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, compare_places);
+    memcpy(sorted, list->offsets, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_offsets);
     uint64_t i = 1;
-    while (i < count && sorted[i] - sorted[i - 1] >= roll->size)
+    while (i < count && sorted[i] - sorted[i - 1] >= list->size)
         i++;
     free(sorted);
     return i >= count ? STATUS_OK
-                      : refuse(roll->file, name, "chunks that overlap",
-                               "each in a place of its own");
+                      : refuse(list->file, name, "chunks that overlap",
+                               "each with bytes of its own");
 }
 
 static enum status check_chunks(const struct h5_file *file, const char *name,
                                 hid_t dataset, const struct h5_storage *storage,
-                                uint64_t *places)
+                                uint64_t *offsets)
 {
-    struct roll roll = {
+    struct chunk_list list = {
         .file = file,
         .storage = storage,
         .size = product(storage->rank, storage->chunk) * storage->element + H5_CHECKSUM,
-        .places = places,
-        .fine = true};
-    bool listed = take_chunks(dataset, &roll);
+        .offsets = offsets,
+        .valid = true};
+    bool listed = list_chunks(dataset, &list);
     H5Eclear2(H5E_DEFAULT);
-    if (listed && roll.seen == storage->chunks)
-        return check_overlap(&roll, name);
-    if (!roll.fine)
-        return refuse(file, name, "a chunk without its checksum, or out of place",
+    if (listed && list.seen == storage->chunks)
+        return check_overlap(&list, name);
+    if (!list.valid)
+        return refuse(file, name, "a chunk without its checksum, or misplaced",
                       "chunks with fletcher32");
     return status_fail(STATUS_FAILED, "%s: %s: %llu of its %llu chunks are in the file",
-                       file->path, name, (unsigned long long)roll.seen,
+                       file->path, name, (unsigned long long)list.seen,
                        (unsigned long long)storage->chunks);
 }
 
-/* ---- all of it ---- */
+/* ---- the whole check ---- */
 
-static enum status take_shape(const struct h5_file *file, const char *name, hid_t dataset,
+static enum status read_shape(const struct h5_file *file, const char *name, hid_t dataset,
                               hid_t creation, struct h5_storage *out)
 {
     hsize_t dims[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
@@ -318,7 +318,7 @@ static enum status check_dataset(const struct h5_file *file, const char *name,
     if (status == STATUS_OK)
         status = check_layout(file, name, creation);
     if (status == STATUS_OK)
-        status = take_shape(file, name, dataset, creation, out);
+        status = read_shape(file, name, dataset, creation, out);
     out->element = H5Tget_size(type);
     if (status == STATUS_OK)
         status = check_sizes(file, name, out);
@@ -326,10 +326,10 @@ static enum status check_dataset(const struct h5_file *file, const char *name,
         status = check_width(file, name, type);
     if (status != STATUS_OK)
         return status;
-    out->places = calloc(out->chunks + 1, sizeof *out->places);
-    if (!out->places)
+    out->offsets = calloc(out->chunks + 1, sizeof *out->offsets);
+    if (!out->offsets)
         return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
-    return check_chunks(file, name, dataset, out, out->places);
+    return check_chunks(file, name, dataset, out, out->offsets);
 }
 
 enum status h5_check_storage(const struct h5_file *file, const char *name, hid_t dataset,
@@ -351,8 +351,8 @@ enum status h5_check_storage(const struct h5_file *file, const char *name, hid_t
 
 void h5_storage_free(struct h5_storage *storage)
 {
-    free(storage->places);
-    storage->places = NULL;
+    free(storage->offsets);
+    storage->offsets = NULL;
 }
 
 enum status h5_open_dataset(const struct h5_file *file, const char *name, hid_t *out,

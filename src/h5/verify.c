@@ -1,9 +1,9 @@
-/* verify: reads all of a file, in pieces of bounded size, so that every checksum is
- * tested.
+/* verify: reads all of a file, in blocks of bounded size, so that every checksum is
+ * verified.
  *
- * What has no place in this program's files ends it: other links than hard ones, and a
- * second link to an object (of a few groups that link to each other there could be
- * paths without number), named types, and datasets whose chunks overlap: all of them
+ * It stops at anything that this program never writes: links other than hard links, a
+ * second link to an object (a few groups that link to each other would give paths without
+ * limit), named types, and datasets whose chunks overlap those of others, so that all
  * together have more bytes than the file. */
 #include "h5_internal.h"
 
@@ -22,9 +22,9 @@ struct address {
 
 struct walk {
     const struct h5_file *file;
-    struct address *seen; /* objects */
+    struct address *seen; /* objects visited */
     size_t count, capacity;
-    uint64_t bytes; /* of the chunks so far */
+    uint64_t bytes; /* of all chunks so far */
 };
 
 /* ---- values ---- */
@@ -35,7 +35,7 @@ struct rows {
     hsize_t at_once;
 };
 
-/* Rows of the first dimension; at least a chunk's worth at once, as a chunk is read
+/* Rows of the first dimension. At least one chunk's rows at once, because a chunk is read
  * whole. */
 static struct rows count_rows(const struct h5_storage *storage)
 {
@@ -49,48 +49,53 @@ static struct rows count_rows(const struct h5_storage *storage)
     return rows;
 }
 
-static enum status read_rows(const struct h5_file *file, const char *name, hid_t dataset,
-                             hid_t type, const struct h5_storage *storage, hsize_t at,
-                             hsize_t count, void *block)
+struct dataset {
+    const struct h5_file *file;
+    const char *name;
+    hid_t id, type;
+    const struct h5_storage *storage;
+};
+
+static enum status read_rows(const struct dataset *dataset, hsize_t first, hsize_t count,
+                             void *block)
 {
-    hsize_t start[H5_MAX_RANK] = {at}, extent[H5_MAX_RANK];
+    const struct h5_storage *storage = dataset->storage;
+    hsize_t start[H5_MAX_RANK] = {first}, extent[H5_MAX_RANK];
     memcpy(extent, storage->dims, sizeof extent);
     extent[0] = count;
-    hid_t space = H5Dget_space(dataset);
+    hid_t space = H5Dget_space(dataset->id);
     hid_t memory = H5Screate_simple(storage->rank, extent, NULL);
-    phase_move(); /* a slow disk is no hang */
+    phase_heartbeat(); /* a slow disk is no hang */
     enum status status = STATUS_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
-        H5Dread(dataset, type, memory, space, H5P_DEFAULT, block) < 0)
-        status = h5_fail(file, name, "can't read");
+        H5Dread(dataset->id, dataset->type, memory, space, H5P_DEFAULT, block) < 0)
+        status = h5_fail(dataset->file, dataset->name, "can't read");
     H5Sclose(memory);
     H5Sclose(space);
     return status;
 }
 
-static enum status read_all_rows(const struct h5_file *file, const char *name,
-                                 hid_t dataset, hid_t type,
-                                 const struct h5_storage *storage)
+static enum status read_all_rows(const struct dataset *dataset)
 {
-    struct rows rows = count_rows(storage);
+    struct rows rows = count_rows(dataset->storage);
     if (rows.count == 0 || rows.bytes == 0)
         return STATUS_OK;
     hsize_t most = rows.count < rows.at_once ? rows.count : rows.at_once;
     void *block = malloc(most * rows.bytes);
     if (!block)
-        return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
+        return status_fail(STATUS_FAILED, "%s: %s: out of memory", dataset->file->path,
+                           dataset->name);
     enum status status = STATUS_OK;
     for (hsize_t at = 0; at < rows.count && status == STATUS_OK; at += most) {
         hsize_t left = rows.count - at;
         h5_yield();
-        status = read_rows(file, name, dataset, type, storage, at,
-                           left < most ? left : most, block);
+        status = read_rows(dataset, at, left < most ? left : most, block);
     }
     free(block);
     return status;
 }
 
-/* All of them lie in the file, so they can't have more bytes than it has. */
+/* All chunks are in the file, so together they can't have more bytes than it has. */
 static enum status count_bytes(struct walk *walk, const char *name,
                                const struct h5_storage *storage)
 {
@@ -113,7 +118,8 @@ static enum status check_dataset(struct walk *walk, const char *name, hid_t data
     hid_t type = H5Dget_type(dataset);
     status = count_bytes(walk, name, &storage);
     if (status == STATUS_OK)
-        status = read_all_rows(walk->file, name, dataset, type, &storage);
+        status =
+            read_all_rows(&(struct dataset){walk->file, name, dataset, type, &storage});
     H5Tclose(type);
     h5_storage_free(&storage);
     return status;
@@ -142,8 +148,8 @@ static enum status check_object(struct walk *walk, const char *name, int depth)
     return status;
 }
 
-static enum status remember(struct walk *walk, const char *name,
-                            const struct h5_member *member)
+static enum status record_object(struct walk *walk, const char *name,
+                                 const struct h5_member *member)
 {
     for (size_t i = 0; i < walk->count; i++)
         if (memcmp(walk->seen[i].bytes, member->address, H5_ADDRESS) == 0)
@@ -171,7 +177,7 @@ static enum status check_member(struct walk *walk, const char *group,
         return status_fail(STATUS_FAILED, "%s: out of memory", walk->file->path);
     enum status status = h5_check_links(walk->file, name);
     if (status == STATUS_OK)
-        status = remember(walk, name, member);
+        status = record_object(walk, name, member);
     if (status == STATUS_OK)
         status = check_object(walk, name, depth);
     free(name);

@@ -1,8 +1,8 @@
-/* chunks: from the file's bytes to its tracks: container, header, chunk by chunk.
+/* chunks: the file's bytes -> container, header, tracks.
  *
- * A chunk's length is only believed when it fits what is there; where it does not, the
- * next "MTrk" is looked for. Every search starts where the last one ended or later, so
- * the whole is one pass over the bytes however they lie.
+ * A chunk's length is used only if it fits the file; otherwise the next "MTrk" is
+ * searched. Every search starts where the last one ended or later, so any file takes one
+ * pass over its bytes.
  */
 #include "reader.h"
 
@@ -10,7 +10,7 @@
 
 enum {
     HEADER_SEARCH = 1024, /* a MacBinary block is 128 bytes */
-    HEADER_LENGTH = 6,    /* of the fields that SMF 1.0 knows */
+    HEADER_LENGTH = 6,    /* of the fields that SMF 1.0 defines */
     RIFF_HEADER = 12,
     MOST_TRACKS = 65535
 };
@@ -95,8 +95,8 @@ static bool find_header(struct reader *reader)
     return true;
 }
 
-/* Some programs take the division for an unsigned number, as 55440, which has so many
- * divisors; where it makes no SMPTE division it can be nothing else. */
+/* Some programs write the division as an unsigned number, such as 55440, which has many
+ * divisors; a value that is no valid SMPTE division is read that way. */
 static bool read_division(struct reader *reader, uint32_t bits)
 {
     struct midi_file *file = reader->file;

@@ -1,5 +1,5 @@
-/* follow: do bytes look like events? For the reader of damaged tracks, which asks it
- * where to continue. Every rule of SMF 1.0 counts here, as damage breaks one soon.
+/* follow: whether bytes look like events, to resynchronise in damaged tracks. Every rule
+ * of SMF 1.0 is checked, because damaged bytes soon break one.
  */
 #include "reader.h"
 
@@ -13,7 +13,7 @@ enum {
 
 struct walker {
     const uint8_t *at, *end;
-    uint8_t running; /* the status that data bytes belong to; 0 none */
+    uint8_t running; /* running status; 0: none */
     bool ended;      /* at End of Track */
 };
 
@@ -72,9 +72,9 @@ static bool pass_message(struct walker *walker)
 
 bool events_follow(const uint8_t *at, const uint8_t *end, uint8_t running, bool timed)
 {
-    enum { NO_ACCIDENT = 16 }; /* as many events in a row */
+    enum { ENOUGH = 16 }; /* consecutive events: no coincidence */
     struct walker walker = {.at = at, .end = end, .running = running};
-    for (int i = 0; i < NO_ACCIDENT && walker.at < end && !walker.ended; i++) {
+    for (int i = 0; i < ENOUGH && walker.at < end && !walker.ended; i++) {
         uint32_t delta;
         if ((timed || i > 0) && !pass_number(&walker, &delta))
             return false;

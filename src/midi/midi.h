@@ -1,29 +1,29 @@
-/* midi: Standard MIDI Files in and out.
+/* midi: reading and writing Standard MIDI Files.
  *
- * In: a bounds-checked reader of our own (bytes -> events -> notes) that takes whatever
- * the SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files 1.0",
- * RP-001, 1996) allows, repairs what can be repaired and says how, skips the rest and
- * says why. It never reads outside its buffer, and its memory grows with the bytes that
- * are there, never with a number written in the file.
+ * Reading: a bounds-checked reader (bytes -> events -> notes) that accepts everything the
+ * SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files 1.0",
+ * RP-001, 1996) allows, repairs what can be repaired, skips the rest, and reports both
+ * with the reason. It never reads outside its buffer, and its memory grows with the size
+ * of the file, never with a number stored in it.
  *
- * Out: through libsmf, published atomically.
+ * Writing: through libsmf, published atomically.
  *
- * What the reader makes of a file
+ * How a file is interpreted
  *
  *   Time. Ticks are summed in 64 bits; seconds come from an exact integer sum of
  *   microseconds x ticks and one division at the end. Formats 0 and 1: the tempo events
- *   of all tracks form one map. Format 2: the patterns are laid one after another in the
- *   order of the file, each with its own tempo map, which begins at 120 beats a minute.
- *   SMPTE division: 24, 25, 29 (30 drop-frame: 30000/1001 frames a second) or 30; tempo
+ *   of all tracks form one map. Format 2: the patterns are concatenated in the order of
+ *   the file, each with its own tempo map, which begins at 120 beats per minute. SMPTE
+ *   division: 24, 25, 29 (30 drop-frame: 30000/1001 frames per second) or 30; tempo
  *   events don't apply. Of several tempo events at one tick the last one counts.
  *
- *   Notes. Paired within a track by (port, channel, pitch): an off, or an on with
- *   velocity 0, ends the oldest note that still sounds there; an off without a note means
- *   nothing. Notes that are never released end with their track. A note may last 0 ticks.
- *   Controllers 120 and 123-127 (all sound off, all notes off, and the mode messages that
- *   imply it) release every key of their channel: in their track what began before them,
- *   in the others, once their notes are paired, what began before their tick. Those after
- *   the last note of a track concern that track alone.
+ *   Notes. Paired within a track by (port, channel, pitch): a note-off, or a
+ *   note-on with velocity 0, ends the oldest note that still sounds there; a note-off
+ *   without a note is ignored. Notes that are never released end with their track. A note
+ *   may last 0 ticks. Controllers 120 and 123-127 (all sound off, all notes off, and the
+ *   mode messages that imply it) release every key of their channel: in their own track,
+ *   notes that began before them; in other tracks, after pairing, notes that began before
+ *   their tick. Those after the last note of a track affect that track alone.
  *
  *   Ports. A channel belongs to its port, with its programs and its pedal. Meta events
  *   21h (a number) and 09h (a device's name, RP-019) change a track's port from there on;
@@ -35,37 +35,38 @@
  *   program 0.
  *
  *   Percussion is channel 10 of each port (9 here), unless the file says otherwise:
- *     Bank select (controller 0) counts from the next program change on. Bank 120 is
- *     percussion and 121 melody (GM2), also where no GM2 reset is; after XG's reset 120,
- *     126 and 127 are percussion and all others melody; after GS's, banks say nothing.
- *     Roland's "use for rhythm part" and Yamaha's part mode count at once, and until a
- *     bank of the above says otherwise.
- *     GM, GM2, GS and XG resets make all channels of their port as usual again, and
- *     decide for all ports whose banks count. They leave programs alone.
+ *     Bank select (controller 0) takes effect at the next program change. Bank 120 is
+ *     percussion and 121 melody (GM2), even without a GM2 reset; after an XG reset 120,
+ *     126 and 127 are percussion and all others melody; after a GS reset, banks have no
+ *     effect.
+ *     Roland's "use for rhythm part" and Yamaha's part mode take effect at once, until a
+ *     bank of the above changes the part again.
+ *     GM, GM2, GS and XG resets restore the default on all channels of their port, and
+ *     select, for all ports, the system whose bank rules apply. Programs are unchanged.
  *
  *   Pedal. Controller 64, and 121 (reset all controllers) as value 0. In format 2 a
  *   pedal that is down at the end of a pattern is released there.
  *
- *   Not looked into: the contents of other meta events and system exclusive messages.
+ *   Ignored: the contents of other meta events and system exclusive messages.
  *
  *   Read as they are (outcome ok): RIFF RMID (RP-029); headers longer than 6 bytes;
  *   chunks of other types; escapes (F7); system exclusive messages in packets; meta
  *   events longer than needed; numbers with leading zeros, up to 4 bytes.
  *
- *   What is wrong                     What is done (repaired)  MIDI_REPAIR_
+ *   Fault                             Repair                   MIDI_REPAIR_
  *   --------------------------------  -----------------------  ------------
- *   bytes before MThd, up to 1024     passed over              LEADING
+ *   bytes before MThd, up to 1024     skipped                  LEADING
  *   RIFF data chunk longer than file  read to the file's end   CONTAINER
  *   format above 2; format 0 with     read as format 1         FORMAT
  *     several tracks
  *   more or fewer MTrk than declared  those present are read   COUNT
  *   MTrk ends before its events do,   read on to End of Track, LENGTH
- *     and no chunk is behind it         MTrk or file's end
+ *     and no chunk follows it           MTrk or file's end
  *   MTrk longer than the file, or     read to the file's end,  LENGTH
  *     End of Track and MTrk inside      or that MTrk is next
- *   bytes that are no chunk           passed over to MTrk      JUNK
+ *   bytes that are no chunk           skipped to next MTrk     JUNK
  *   no End of Track                   the track ends there     NO_END
- *   events behind End of Track        ignored                  AFTER_END
+ *   events after End of Track         ignored                  AFTER_END
  *   bytes end inside an event         the track ends before it CUT
  *   velocity, or value of a           taken as 127             DATA
  *     controller, above 127
@@ -77,7 +78,7 @@
  *   number of more than 4 bytes       its low 28 bits; 0 if it NUMBER
  *                                       is -1 to -2^24
  *   event later than tick 2^32-1      the track ends before it TOO_LATE
- *   data bytes where a status is      the last status goes on; STATUS
+ *   data bytes where a status is      the last status applies; STATUS
  *     needed                            none yet: 2 ignored
  *   system message F1-F6, F8-FE       ignored with its data    SYSTEM
  *   system exclusive without its F7   ignored                  SYSEX
@@ -87,8 +88,8 @@
  *     SMPTE division of the above
  *
  *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the
- *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; what is beyond
- *   a limit. The reason names the repairs so far first, as they may be the cause.
+ *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; what exceeds
+ *   a limit. The reason begins with the repairs so far, as they may be the cause.
  */
 #ifndef TUTTI_MIDI_MIDI_H
 #define TUTTI_MIDI_MIDI_H
@@ -100,8 +101,8 @@
 #include "notes.h"
 #include "base/status.h"
 
-/* What is not read. 0 in any field: no limit. The seconds are those of the notes, before
- * the pedal. */
+/* Files beyond a limit are skipped. 0 in any field: no limit. max_seconds applies to the
+ * end of the last note, before the pedal. */
 struct midi_limits {
     uint64_t max_bytes;
     uint64_t max_notes;
@@ -111,7 +112,7 @@ struct midi_limits {
 
 enum midi_outcome { MIDI_OK, MIDI_REPAIRED, MIDI_SKIPPED };
 
-/* What the reader repaired, as bits, see the table above. */
+/* A set of MIDI_REPAIR_ bits; see the table above. */
 typedef uint32_t midi_repairs;
 
 enum {
@@ -141,94 +142,93 @@ enum { MIDI_REASON_SIZE = 1024 }; /* holds the text of all repairs at once */
 
 enum { MIDI_SUSTAIN = 64, MIDI_ALL_SOUND_OFF = 120 }; /* controllers */
 
-struct midi_control { /* what the sustain pedal's work depends on */
+struct midi_control { /* an event that affects the sustain pedal */
     uint32_t tick;
     uint8_t port, channel;
     uint8_t controller; /* MIDI_SUSTAIN or MIDI_ALL_SOUND_OFF */
     uint8_t value;
 };
 
-/* What was read. Skipped: no notes, no pedals, no repairs but in the reason; the other
- * facts as far as they were known. */
+/* A file as it was read. A skipped file has no notes, pedals or repairs (the reason names
+ * them); its other members are set as far as they were known. */
 struct midi_file {
     enum midi_outcome outcome;
     midi_repairs repairs;
-    char reason[MIDI_REASON_SIZE]; /* skipped: how repaired, why; repaired: how; ok: "" */
+    char reason[MIDI_REASON_SIZE]; /* skipped: the repairs and the cause; repaired:
+                                      the repairs; ok: "" */
     int format;                    /* 0, 1, 2: as it was read */
     int tracks;                    /* MTrk chunks read */
     int division; /* as it was read: ticks per quarter, or negative SMPTE */
     int tempo_events;
     double first_tempo;  /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
-    uint32_t start_tick; /* of the file, where the piece begins: 0 until midi_start_at */
+    uint32_t start_tick; /* of the file, where the piece begins; see midi_start_at */
     struct notes notes;  /* sorted; pedal not yet applied */
     struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
     size_t pedal_count, pedal_capacity;
-    void *scratch; /* the reader's own memory, reused from file to file */
+    void *scratch; /* private to the reader, reused from file to file */
 };
 
-/* Reads a file's bytes. `file` is zero-initialised before its first use and may be
- * reused: memory is kept between calls, and freed by midi_free. `limits` may be NULL:
- * none. Returns STATUS_FAILED only without memory: a bad file is an outcome, not a
- * failure. */
+/* Reads a file's bytes. `file` must be zero-initialised before its first use and may be
+ * reused: it keeps its memory until midi_free. `limits` may be NULL: none. STATUS_FAILED
+ * only if out of memory: a bad file is an outcome, not a failure. */
 enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limits *limits,
                       struct midi_file *file);
 void midi_free(struct midi_file *file);
 
 /* Extends each note of a file just read by the sustain pedal: a key released while
- * controller 64 of its channel is >= 64 sounds on until the pedal's release, all sound
- * off (controller 120) on that channel, or the next onset of that pitch on it. Pedal
- * events at the tick of the key's release count as before it; a key released at the tick
- * of all sound off is not held. A pedal that is never released is released when the last
- * key is. Percussion is left as it is. Keeps the order of notes_sort. */
+ * controller 64 of its channel is >= 64 sounds until the pedal's release, all sound off
+ * (controller 120) on that channel, or the next onset of its pitch there. Pedal events at
+ * the tick of the key's release count as before it; a key released at the tick of all
+ * sound off is not sustained. A pedal that is never released is released with the last
+ * key. Percussion is unchanged. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
-/* The tick nearest to `seconds` >= 0 of a file just read. Before midi_start_at. */
+/* The tick nearest to `seconds` >= 0 of a file just read. Not after midi_start_at. */
 uint32_t midi_tick_at(const struct midi_file *file, double seconds);
 
-/* Ends a note of a file just read at `tick`, or at its start if that is later. Before
+/* Ends a note of a file just read at `tick`, or at its start if that is later. Not after
  * midi_start_at. */
 void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick);
 
 /* Makes `tick` the start of a piece just read, as if its file began there: ticks and
- * seconds of the notes, none of which begins earlier, count from it, and first_tempo is
- * the tempo in force there. Pedal events are dropped. At most once a file. */
+ * seconds of the notes count from it, and first_tempo is the tempo in force there. No
+ * note may begin earlier. Drops the pedal events. At most once per file. */
 void midi_start_at(struct midi_file *file, uint32_t tick);
 
-/* A point in the time of the piece, valid for ticks of any fraction. */
+/* A point in time of the piece; ticks may be fractional. */
 struct midi_moment {
     double seconds;          /* from the start of the file */
     double seconds_per_tick; /* in force there */
     int tempo;               /* microseconds per quarter note; 0 with SMPTE division */
 };
 
-/* The moment at `tick` >= 0 of the piece, which begins where midi_start_at has put it, of
- * the file that midi_read has last read into `file` and that was not skipped. At a change
- * of tempo: what is in force before it. */
+/* The moment at `tick` >= 0 of the piece (see midi_start_at) last read into `file`, which
+ * must not have been skipped. At a change of tempo: the tempo before it. */
 struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
 
-/* Does the path end as those of MIDI files do: .mid .midi .kar .rmi .smf, in any case? */
-bool midi_is_named(const char *path);
+/* True if the path ends in .mid, .midi, .kar, .rmi or .smf, in upper or lower case. */
+bool midi_has_extension(const char *path);
 
 /* "ok", "repaired", "skipped" */
 const char *midi_outcome_name(enum midi_outcome outcome);
 
-/* The names of a set of repairs, "no End of Track, bad tempo", into text[size]. Returns
- * text. */
+/* Writes the names of a set of repairs, "no End of Track, bad tempo", to text[size].
+ * Returns text. */
 const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 
 /* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo (1..2^24-1
- * microseconds per quarter note); a note's ticks come from its seconds, start and end
- * each rounded to nearest. A track with the tempo, then one for each (channel, program),
- * in that order, all on one port. Percussion elsewhere than on channel 9, and melody
- * there, is written with GM2's reset and banks. A zero-length note gets one tick; notes
- * of equal pitch and channel that overlap are cut at the next onset, and of those that
- * start at one tick only the longest is written. The path is an output (see file.h).
- * Errors: STATUS_FAILED with the path: a value out of its range, more than 2^28-1 ticks,
- * the disk. */
+ * microseconds per quarter note). A note's ticks come from its seconds, start and end
+ * each rounded to nearest. The first track has the tempo; then follows one track for each
+ * (channel, program), in that order, all on one port. Percussion on a channel other than
+ * 9, and melody on channel 9, is written with GM2's reset and banks. A zero-length note
+ * gets one tick; overlapping notes of equal pitch and channel are cut at the next onset,
+ * and of those that start at one tick only the longest is written. The path is an output
+ * (see file.h). STATUS_FAILED, with the path: a value out of range, more than 2^28-1
+ * ticks, a failed write. */
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 
-/* The same at a path that the program has chosen: see file_write_own. */
+/* The same at a path that the program has chosen; see file_write_own. */
 enum status midi_write_own(const char *path, const struct notes *notes,
                            int ticks_per_beat, int tempo);
 

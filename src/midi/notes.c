@@ -1,9 +1,9 @@
-/* notes: a growing array of notes, its order and its fingerprint.
+/* notes: a growing array of notes, its order and its hash.
  *
- * Sorting is a natural merge sort: what comes out of a file is a handful of runs, one for
- * each track, in which only the notes of a chord are out of order. Those are put right by
- * insertion on the way, and what insertion would carry far becomes a run of its own, so
- * no input costs more than n log n.
+ * Sorting is a natural merge sort: a file yields a few sorted runs, one for each track,
+ * in which only the notes of a chord are out of order. Those are sorted by insertion
+ * first, and a note that insertion would move far starts a new run, so no input costs
+ * more than n log n.
  */
 #include "notes.h"
 
@@ -50,7 +50,7 @@ void notes_free(struct notes *notes)
     memset(notes, 0, sizeof *notes);
 }
 
-/* The order's fields in three numbers, most significant first. */
+/* The sort key in three integers, most significant first. */
 static inline uint64_t rank_high(const struct note *a)
 {
     return (uint64_t)a->start_tick << 32 | (uint64_t)a->channel << 8 | a->pitch;
@@ -81,18 +81,19 @@ static int compare_notes(const void *a, const void *b)
     return comes_before(b, a) - comes_before(a, b);
 }
 
-/* Puts notes[i] in its place among the sorted ones in front of it, if that is near. */
+/* Inserts notes[i] into the sorted notes before it, if it belongs near their end. */
 static bool insert_near(struct note *notes, size_t i)
 {
     size_t reach = i < INSERTION_REACH ? i : INSERTION_REACH;
-    size_t steps = 1;
-    while (steps < reach && comes_before(&notes[i], &notes[i - steps - 1]))
-        steps++;
-    if (steps == reach && reach < i && comes_before(&notes[i], &notes[i - steps - 1]))
+    size_t distance = 1;
+    while (distance < reach && comes_before(&notes[i], &notes[i - distance - 1]))
+        distance++;
+    if (distance == reach && reach < i &&
+        comes_before(&notes[i], &notes[i - distance - 1]))
         return false;
     struct note moved = notes[i];
-    memmove(&notes[i - steps + 1], &notes[i - steps], steps * sizeof moved);
-    notes[i - steps] = moved;
+    memmove(&notes[i - distance + 1], &notes[i - distance], distance * sizeof moved);
+    notes[i - distance] = moved;
     return true;
 }
 
@@ -100,7 +101,7 @@ static bool insert_near(struct note *notes, size_t i)
 static bool sort_chords(struct note *notes, size_t count)
 {
     bool sorted = true;
-    size_t run = 0; /* where the run began that notes[i] may be inserted into */
+    size_t run = 0; /* start of the run into which notes[i] may be inserted */
     for (size_t i = 1; i < count; i++) {
         if (!comes_before(&notes[i], &notes[i - 1]))
             continue;
@@ -176,7 +177,7 @@ void notes_sort(struct notes *notes)
     free(spare);
 }
 
-/* Does it matter which port a channel belongs to? */
+/* True if two ports use the same channel. */
 static bool ports_share_a_channel(const struct notes *notes)
 {
     int port_of[16];
@@ -193,7 +194,7 @@ static bool ports_share_a_channel(const struct notes *notes)
 
 struct hash128 notes_hash(const struct notes *notes)
 {
-    /* chained over batches, each behind the hash so far; padding stays zero */
+    /* chained over batches, each preceded by the hash so far; padding stays zero */
     struct {
         struct hash128 before;
         struct note notes[HASH_BATCH];
@@ -232,7 +233,7 @@ static double later(double seconds, const struct note *note)
     return end > seconds ? end : seconds;
 }
 
-/* Several at a time, as each comparison waits for the one before. */
+/* Four independent maxima, because each comparison waits for the previous one. */
 double notes_seconds(const struct notes *notes)
 {
     enum { LANES = 4 };

@@ -1,4 +1,4 @@
-/* notes: a piece of music as the rest of tutti sees it, whatever file it came from. */
+/* notes: a piece of music, independent of the file it came from. */
 #ifndef TUTTI_MIDI_NOTES_H
 #define TUTTI_MIDI_NOTES_H
 
@@ -18,12 +18,12 @@ struct note {
     uint8_t velocity;   /* 1-127 */
     uint8_t program;    /* 0-127, in force on the channel when the note began */
     uint8_t channel;    /* 0-15, of its port */
-    uint8_t percussion; /* 1: pitches are drums; 0: a melody. Mostly, but not always,
+    uint8_t percussion; /* 1: pitches are drums; 0: melody. Usually, but not always,
                            channel == PERCUSSION_CHANNEL */
-    uint8_t port;       /* MIDI port: 0, others as the reader numbers them */
+    uint8_t port;       /* MIDI port, as numbered by the reader; 0: default */
 };
 
-enum { PERCUSSION_CHANNEL = 9 }; /* where percussion is unless a file says otherwise */
+enum { PERCUSSION_CHANNEL = 9 }; /* of percussion, by default */
 
 /* Notes in the order of notes_sort. Zero-initialise; free with notes_free. */
 struct notes {
@@ -34,7 +34,7 @@ struct notes {
 };
 
 enum status notes_append(struct notes *notes, const struct note *note);
-enum status notes_grow(struct notes *notes); /* room for one more, at least */
+enum status notes_grow(struct notes *notes); /* capacity for at least one more */
 
 /* Appends a note for the caller to fill in; NULL without memory. */
 static inline struct note *notes_add(struct notes *notes)
@@ -47,17 +47,17 @@ static inline struct note *notes_add(struct notes *notes)
 void notes_clear(struct notes *notes); /* keeps the memory */
 void notes_free(struct notes *notes);
 
-/* By start tick, then channel, pitch, duration, velocity, program, track, port,
+/* Sorts by start tick, then channel, pitch, duration, velocity, program, track, port,
  * percussion: a total order up to equal notes, so the same music gives the same bytes. */
 void notes_sort(struct notes *notes);
 
-/* Fingerprint of the music: every field of every note, in order, and the division. Files
- * with the same fingerprint are duplicates. Ports of which no two use one channel, and
- * percussion on its usual channel, leave no mark: such a file has the fingerprint that it
- * had before they were read. */
+/* Hash of the music: every field of every note, in order, and the division. Files with
+ * the same hash are duplicates. The port enters only if two ports share a channel, and
+ * percussion only where it differs from the channel's default, so that datasets written
+ * before the reader supported either keep their hashes. */
 struct hash128 notes_hash(const struct notes *notes);
 
-/* When the last note ends, in seconds. 0 without notes. */
+/* The end of the last note, in seconds; 0 without notes. */
 double notes_seconds(const struct notes *notes);
 
 #endif

@@ -1,12 +1,12 @@
-/* offs: all sound off and all notes off, from one track to the others.
+/* offs: all sound off and all notes off, applied across tracks.
  *
- * They apply to a channel, whatever track they are in. Notes of their own track ended
- * when they were read (track.c); those of other tracks end here, once all tracks are read
- * and each note is paired with its off within its track. Only what began before the
- * event's tick ends: a track that begins by resetting its channel doesn't silence notes
- * that begin at that very tick in another. A track that ends by resetting its channel
- * doesn't silence the others either: many programs end each track so, and put both hands
- * of a piano on one channel.
+ * They act on a channel, in whatever track they are. Notes of their own track end when
+ * they are read (events.c); those of other tracks end here, after all tracks are read and
+ * each note is paired with its note-off within its track. Only notes that began before
+ * the event's tick end: a track that begins by resetting its channel doesn't silence
+ * notes that begin at the same tick in another track. A track that ends by resetting its
+ * channel doesn't silence the others either: many programs end every track this way, and
+ * put both hands of a piano on one channel.
  */
 #include "reader.h"
 

@@ -1,10 +1,10 @@
-/* pedal: the sustain pedal, applied to notes whose keys are known.
+/* pedal: extends notes by the sustain pedal.
  *
- * For each line (a port's channel) the times when the pedal was down are intervals in
- * order, and for each key its notes lie in order of onset; both are searched by
+ * For each line (a channel of a port) the times when the pedal was down are sorted
+ * intervals, and the notes of each key are sorted by onset; both are searched by
  * bisection, so that neither many pedal events nor many overlapping notes make it slow.
- * All sound off ends an interval, and the next begins one tick later: a key released at
- * that very tick is silent too.
+ * All sound off ends an interval, and the next one begins one tick later: a key released
+ * at the same tick is silent too.
  */
 #include "reader.h"
 
@@ -13,18 +13,18 @@
 
 enum {
     PEDAL_DOWN = 64,
-    NEAR = 8 /* intervals looked at one by one before bisection */
+    NEAR = 8 /* intervals tried linearly before bisection */
 };
 
 struct interval { /* the pedal is down from `down` up to, not including, `up` */
     uint32_t down, up;
 };
 
-struct line {            /* places in `intervals` */
-    uint32_t first, end; /* of the line's own */
-    uint32_t begun;      /* after the one that began last before the last tick */
-    uint32_t down;       /* the last one is still open */
-    uint32_t silent;     /* up to this tick, not including it, nothing is held */
+struct line {            /* indices into `intervals` */
+    uint32_t first, end; /* of this line */
+    uint32_t begun;      /* end of those begun by the last tick searched */
+    uint32_t down;       /* 1: the last one is still open */
+    uint32_t silent;     /* nothing is sustained before this tick */
 };
 
 struct pedalling {              /* all in one block of memory */
@@ -59,7 +59,7 @@ static size_t line_count(const struct reader *reader)
     return reader->ports.count * CHANNELS;
 }
 
-/* Room in one block that is kept from file to file. */
+/* All arrays in one block, which is kept from file to file. */
 static bool reserve(struct reader *reader, struct pedalling *pedalling)
 {
     const struct midi_file *file = reader->file;
@@ -81,19 +81,19 @@ static bool reserve(struct reader *reader, struct pedalling *pedalling)
     return true;
 }
 
-/* Gives each line room for as many intervals as it has events. */
-static void place_lines(const struct midi_file *file, struct pedalling *pedalling,
-                        size_t lines)
+/* Reserves for each line as many intervals as it has events. */
+static void reserve_lines(const struct midi_file *file, struct pedalling *pedalling,
+                          size_t lines)
 {
-    uint32_t place = 0;
+    uint32_t next = 0;
     memset(pedalling->lines, 0, lines * sizeof *pedalling->lines);
     for (size_t i = 0; i < file->pedal_count; i++)
         pedalling->lines[line_of(file->pedals[i].port, file->pedals[i].channel)].end++;
     for (size_t i = 0; i < lines; i++) {
         struct line *line = &pedalling->lines[i];
         uint32_t events = line->end;
-        line->first = line->begun = line->end = place;
-        place += events;
+        line->first = line->begun = line->end = next;
+        next += events;
     }
 }
 
@@ -116,7 +116,7 @@ static void find_intervals(const struct reader *reader, struct pedalling *pedall
 {
     const struct midi_file *file = reader->file;
     size_t lines = line_count(reader);
-    place_lines(file, pedalling, lines);
+    reserve_lines(file, pedalling, lines);
     for (size_t i = 0; i < file->pedal_count; i++) {
         const struct midi_control *event = &file->pedals[i];
         struct line *line = &pedalling->lines[line_of(event->port, event->channel)];
@@ -135,23 +135,23 @@ static void find_intervals(const struct reader *reader, struct pedalling *pedall
             release(pedalling, &pedalling->lines[i], end);
 }
 
-/* A counting sort, last first, so that places end where the keys begin. Notes are in
- * order of onset already. */
+/* A counting sort, from the last note, so that `position` ends at each key's first note.
+ * Notes are already in order of onset. */
 static void group_by_key(const struct notes *notes, struct pedalling *pedalling,
                          size_t keys)
 {
-    uint32_t *first = pedalling->first_note, *place = pedalling->position;
+    uint32_t *first = pedalling->first_note, *position = pedalling->position;
     memset(first, 0, (keys + 1) * sizeof *first);
     for (size_t i = 0; i < notes->count; i++)
         first[key_of(&notes->items[i]) + 1]++;
     for (size_t key = 0; key < keys; key++)
         first[key + 1] += first[key];
-    memcpy(place, first + 1, keys * sizeof *place);
+    memcpy(position, first + 1, keys * sizeof *position);
     for (size_t i = notes->count; i-- > 0;)
-        pedalling->by_key[--place[key_of(&notes->items[i])]] = (uint32_t)i;
+        pedalling->by_key[--position[key_of(&notes->items[i])]] = (uint32_t)i;
 }
 
-/* How many of intervals[low..high) begin at or before `tick`, plus low. */
+/* low + the number of intervals[low..high) that begin at or before `tick`. */
 static size_t intervals_begun(const struct interval *intervals, size_t low, size_t high,
                               uint32_t tick)
 {
@@ -165,9 +165,9 @@ static size_t intervals_begun(const struct interval *intervals, size_t low, size
     return low;
 }
 
-/* When the pedal lets go of a key released at `tick`: `tick` itself if it is not down.
- * Notes come in order of onset, so the interval is mostly the one of the note before, or
- * near. */
+/* The tick at which a key released at `tick` stops sounding: `tick` itself if the pedal
+ * is up. Notes come in order of onset, so the interval is usually that of the previous
+ * note or close to it. */
 static uint32_t pedal_release(const struct interval *intervals, struct line *line,
                               uint32_t tick)
 {
@@ -177,8 +177,7 @@ static uint32_t pedal_release(const struct interval *intervals, struct line *lin
     if (at > begin && intervals[at - 1].down > tick) {
         at = intervals_begun(intervals, begin, at - 1, tick);
     } else {
-        for (int steps = 0; steps < NEAR && at < end && intervals[at].down <= tick;
-             steps++)
+        for (int i = 0; i < NEAR && at < end && intervals[at].down <= tick; i++)
             at++;
         if (at < end && intervals[at].down <= tick)
             at = intervals_begun(intervals, at, end, tick);
@@ -189,15 +188,15 @@ static uint32_t pedal_release(const struct interval *intervals, struct line *lin
     return intervals[at - 1].up;
 }
 
-/* The first onset at or behind `tick` among the notes of the same key that follow the one
- * at `position` of by_key; `otherwise` if there is none before that. */
+/* The first onset at or after `tick` among the notes of the same key after the one at
+ * `position` of by_key; `otherwise` if none is earlier. */
 static uint32_t next_onset(const struct notes *notes, const struct pedalling *pedalling,
                            size_t position, size_t end, uint32_t tick, uint32_t otherwise)
 {
     const uint32_t *by_key = pedalling->by_key;
     size_t low = position + 1, high = end;
     if (low < end && notes->items[by_key[low]].start_tick >= tick)
-        high = low; /* nearly always: notes of a key seldom overlap */
+        high = low; /* usual: notes of a key rarely overlap */
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (notes->items[by_key[middle]].start_tick < tick)
@@ -211,8 +210,8 @@ static uint32_t next_onset(const struct notes *notes, const struct pedalling *pe
     return onset < otherwise ? onset : otherwise;
 }
 
-/* Lengthening a note moves no onset, so notes can be changed as they come. Returns
- * whether any was. */
+/* Extending a note moves no onset, so notes can be changed in one pass. Returns whether
+ * any was. */
 static bool extend_notes(const struct tempo_map *map, struct notes *notes,
                          struct pedalling *pedalling)
 {

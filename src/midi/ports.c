@@ -1,4 +1,4 @@
-/* ports: which of several sets of 16 channels a track plays on.
+/* ports: the port, a set of 16 channels, on which a track plays.
  *
  * A track names its port by a number (meta event 21h) or by a device's name (09h,
  * RP-019); some by both. A port is identified by both together. Ports are numbered in the

@@ -1,4 +1,5 @@
-/* read: midi_read drives the reader over one file and gives its verdict in words. */
+/* read: midi_read: runs the reader over one file and returns the outcome with its
+ * reason. */
 #include "reader.h"
 
 #include <stdarg.h>
@@ -33,7 +34,7 @@ static const char *const repair_names[MIDI_REPAIR_KINDS] = {
 
 static const struct midi_limits no_limits;
 
-bool midi_is_named(const char *path)
+bool midi_has_extension(const char *path)
 {
     static const char *const endings[] = {".mid", ".midi", ".kar", ".rmi", ".smf"};
     const char *dot = strrchr(path_base(path), '.');
@@ -64,9 +65,7 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
     return text;
 }
 
-/* What was repaired came before what the file is skipped for, and is most often its
- * cause.
- */
+/* Repairs precede the fault for which a file is skipped, and are usually its cause. */
 static void put_repairs_first(struct midi_file *file)
 {
     char why[MIDI_REASON_SIZE], repairs[MIDI_REASON_SIZE];
@@ -78,7 +77,7 @@ static void put_repairs_first(struct midi_file *file)
              repairs, MIDI_REASON_SIZE / 4 - 4, why);
 }
 
-/* The reader of a file, made on first use; NULL without memory. */
+/* The reader of a file, allocated on first use; NULL without memory. */
 static struct reader *reader_of(struct midi_file *file)
 {
     if (!file->scratch)
@@ -127,10 +126,10 @@ static void reset(struct reader *reader, struct midi_file *file,
 
 static bool size_is_within_limits(struct reader *reader, size_t size)
 {
-    uint64_t most = reader->limits->max_bytes;
-    if (most && size > most)
+    uint64_t limit = reader->limits->max_bytes;
+    if (limit && size > limit)
         return reader_skip(reader, "too large: %zu bytes (at most %llu)", size,
-                           (unsigned long long)most);
+                           (unsigned long long)limit);
     if (size > UINT32_MAX) /* notes and events are counted in 32 bits */
         return reader_skip(reader, "too large: %zu bytes (at most %u)", size, UINT32_MAX);
     return true;

@@ -1,12 +1,18 @@
-/* reader.h: what the files of the MIDI reader share. Bytes go through them in this order:
- * chunks.c finds the tracks, track.c turns a track's events into notes and lists of timed
- * events (ports.c numbers the ports that it meets, sysex.c reads the system exclusive
- * messages that matter), offs.c ends the notes that another track silences, parts.c finds
- * out which channel is when percussion, timing.c gives the notes their programs and
- * seconds, read.c drives and judges.
+/* reader.h: shared by the files of the MIDI reader. In the order in which bytes pass
+ * through them:
  *
- * Functions that return bool return false when the file is not read on; reader->stop says
- * whether that is a verdict on the file or a lack of memory.
+ *   read.c      midi_read: runs the stages below, returns the outcome and its reason
+ *   chunks.c    finds header and tracks
+ *   track.c     one track: events.c and meta.c turn its events into notes and lists of
+ *               timed events; follow.c resynchronises in damaged tracks; ports.c numbers
+ *               the ports; sysex.c parses the system exclusive messages of interest
+ *   offs.c      ends notes that another track silences
+ *   parts.c     resolves which channel is percussion, and when
+ *   timing.c    assigns programs and seconds to the notes
+ *   pedal.c, trim.c    midi_apply_pedal, midi_start_at, midi_end_note
+ *
+ * Functions that return bool return false to stop reading; reader->stop then has the
+ * reason: a skipped file or a lack of memory.
  */
 #ifndef TUTTI_MIDI_READER_H
 #define TUTTI_MIDI_READER_H
@@ -15,7 +21,7 @@
 
 enum {
     CHANNELS = 16,
-    PORTS_MAX = 256, /* of one file; what lies beyond shares the last */
+    PORTS_MAX = 256, /* of one file; further ones share the last */
     LINES_MAX = PORTS_MAX * CHANNELS,
     PITCHES = 128,
     KEYS = CHANNELS * PITCHES,
@@ -28,13 +34,13 @@ enum {
 struct timed {
     uint32_t tick;
     uint32_t order; /* among those of its list, as read */
-    uint32_t notes; /* how many notes of the file had begun when it was read */
+    uint32_t notes; /* notes of the file so far, when it was read */
     uint32_t value;
     uint16_t line; /* the channel: port x 16 + channel */
 };
 
-/* What changes a part, that is what a line sounds like: the value of an event in
- * reader->parts is kind << 8 | data. */
+/* An event that changes a part, that is how a channel sounds: the value of an event in
+ * reader->parts is kind << PART_DATA_BITS | data. */
 enum part_kind {
     PART_PROGRAM, /* data: 0-127; once resolved, with PART_PERCUSSION */
     PART_BANK,    /* bank select MSB, of the next program change; data: 0-127 */
@@ -44,7 +50,7 @@ enum part_kind {
 
 enum { PART_DATA_BITS = 8, PART_PERCUSSION = 0x80 };
 
-/* Whose rules bank selects follow. */
+/* The standard whose rules bank selects follow. */
 enum sound_system { SYSTEM_ANY, SYSTEM_GM2, SYSTEM_GS, SYSTEM_XG };
 
 static inline uint16_t line_of(uint32_t port, uint32_t channel)
@@ -57,8 +63,7 @@ struct timed_list {
     size_t count, capacity;
 };
 
-/* From `tick` on, each tick lasts `per_tick` units; `elapsed` units have passed by then.
- */
+/* From `tick` on, a tick lasts `per_tick` units; `elapsed` units have passed by then. */
 struct tempo_point {
     uint64_t elapsed;
     uint32_t tick;
@@ -73,16 +78,16 @@ struct tempo_map {
 
 enum stop { STOP_NOT, STOP_SKIPPED, STOP_MEMORY };
 
-/* Notes of a track that sound on a port, by key (channel x 128 + pitch): a bit in
- * `sounding`, and a queue of indices from `oldest` to `newest`, linked through
- * duration_ticks, which a note has no other use for while it sounds. */
+/* The sounding notes of a track on a port, by key (channel x 128 + pitch): a bit in
+ * `sounding`, and a queue of note indices from `oldest` to `newest`, linked through
+ * duration_ticks, which is otherwise unused until the note ends. */
 struct keys {
     uint64_t sounding[KEY_WORDS];
     uint32_t oldest[KEYS], newest[KEYS];
     bool touched; /* by the track being read */
 };
 
-/* Where a track's channel events go. */
+/* The port to which a track's channel events go. */
 struct port_name {
     uint32_t number; /* meta event 21h */
     uint32_t device; /* meta event 09h: 0 for none and for the file's first */
@@ -92,19 +97,19 @@ struct ports {
     struct port_name names[PORTS_MAX]; /* names[0] is {0, 0} */
     uint64_t devices[PORTS_MAX];       /* fingerprints of the device names */
     uint32_t count, device_count;
-    struct keys *keys[PORTS_MAX]; /* made when first needed, kept from file to file */
+    struct keys *keys[PORTS_MAX]; /* allocated on first use, kept from file to file */
 };
 
 struct reader {
     struct midi_file *file;
     const struct midi_limits *limits;
-    const uint8_t *at, *end; /* the next chunk; behind the last byte */
+    const uint8_t *at, *end; /* the next chunk; after the last byte */
     enum stop stop;
     int declared_tracks;
-    uint64_t origin; /* tick at which the next track begins: 0 but in format 2 */
+    uint64_t origin; /* tick at which the next track begins: 0 except in format 2 */
     struct timed_list tempos, parts, resolved, pedals;
-    struct timed_list offs; /* of all keys of a line; their value means nothing */
-    bool parts_differ;      /* from program changes alone, that is: see parts.c */
+    struct timed_list offs; /* of all keys of a channel; value unused */
+    bool parts_differ;      /* not only program changes; see parts.c */
     struct tempo_map map;
     struct ports ports;
     uint16_t pedals_down[PORTS_MAX]; /* by channel, bit set while the pedal is down */
@@ -122,51 +127,53 @@ bool reader_no_memory(struct reader *reader);
 bool chunks_read(struct reader *reader, const uint8_t *bytes, size_t size);
 
 /* track.c: reads the events of one track from `at`; its chunk ends at `end`, the file at
- * `file_end`. *next is where the chunk behind it begins. */
+ * `file_end`. *next is the start of the chunk after it. */
 bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
                 const uint8_t *file_end, const uint8_t **next);
-/* Whether a chunk, or the end of the file, may be at `at`. */
+/* True if a chunk may begin at `at`, or if it is the end of the file. */
 bool chunk_is_plausible(const uint8_t *at, const uint8_t *file_end);
-/* The next "MTrk" at or behind `at`, or file_end. */
+/* The first "MTrk" at or after `at`, or file_end. */
 const uint8_t *chunk_find_track(const uint8_t *at, const uint8_t *file_end);
 
-/* How many data bytes follow a channel event's status. */
+/* Number of data bytes after the status of a channel event. */
 static inline size_t midi_data_length(uint8_t status)
 {
     return status >> 4 == 0xC || status >> 4 == 0xD ? 1 : 2;
 }
 
-/* follow.c: whether the next few bytes are events that break no rule: up to the end, if
- * it is near. `running` is the status that data bytes belong to, 0 none; not `timed`: the
- * first has no delta time. */
+/* follow.c: true if the next 16 events, or all up to the end, obey every rule of SMF 1.0.
+ * `running` is the running status, 0: none. If not `timed`, the first event has no delta
+ * time. */
 bool events_follow(const uint8_t *at, const uint8_t *end, uint8_t running, bool timed);
 
 /* ports.c */
 void ports_reset(struct ports *ports);
 void ports_free(struct ports *ports);
-/* The number of the port of that name, in the order in which they are met. */
+/* The number of the port of that name, in the order of first use. */
 uint8_t ports_find(struct ports *ports, struct port_name name);
 /* The number of a device, for port_name; 0 if it has no name. */
 uint32_t ports_find_device(struct ports *ports, const uint8_t *name, size_t length);
-/* The port's keys, none of which sounds between tracks; NULL without memory. */
+/* The port's keys, all silent between tracks; NULL without memory. */
 struct keys *ports_keys(struct ports *ports, uint8_t port);
 
-/* sysex.c: what a system exclusive message, without F0 and F7, does to parts: an event's
- * value for reader->parts and, but for PART_RESET, its channel; false if nothing. */
+/* sysex.c: parses a system exclusive message, without F0 and F7, that changes parts: the
+ * value of an event for reader->parts and, except for PART_RESET, its channel. False for
+ * any other message. */
 bool sysex_read(const uint8_t *data, size_t length, uint32_t *value, uint8_t *channel);
 
-/* parts.c: turns reader->parts into program changes that also say what is percussion, by
+/* parts.c: resolves reader->parts to program changes with a percussion flag, sorted by
  * line, then time. */
 bool parts_resolve(struct reader *reader);
 
 /* offs.c */
-/* At the end of a track that began with these: drops its events after its last note. */
+/* At the end of a track, which began at these counts: drops its events after its last
+ * note. */
 void offs_end_track(struct reader *reader, size_t first_note, size_t first_off);
-/* Ends the notes that an event of reader->offs in another track ends. */
+/* Ends notes by the events of reader->offs in other tracks. */
 void offs_apply(struct reader *reader);
 
 /* timing.c */
-bool timed_grow(struct timed_list *list); /* room for one more, at least */
+bool timed_grow(struct timed_list *list); /* capacity for at least one more */
 
 /* Appends an event for the caller to fill in; NULL without memory. */
 static inline struct timed *timed_add(struct timed_list *list)
@@ -183,7 +190,7 @@ int timed_by_line(const void *left, const void *right); /* then by time */
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_keep_pedals(struct reader *reader);
-/* The point in force at a tick, which is at or behind point `from`. */
+/* The point in force at a tick, which is at or after point `from`. */
 size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick);
 /* The length of from..to, where `point` is in force at `from`. */
 double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,

@@ -1,10 +1,10 @@
-/* sysex: the few system exclusive messages that decide what is percussion.
+/* sysex: the system exclusive messages that decide which channels are percussion.
  *
  * Resets: GM on and off, GM2 on (universal, 7E dd 09 xx); GS reset and the SC-88's mode
  * set (Roland); XG system on and all parameters reset (Yamaha). Parts: Roland's "use for
  * rhythm part" (40 1n 15) and Yamaha's part mode (08 nn 07), alone or within a block that
- * begins at a lower address. Checksums are not looked at: hand-made files have wrong
- * ones, and players take them.
+ * begins at a lower address. Checksums are not checked: hand-made files have wrong ones,
+ * and players accept them.
  */
 #include "reader.h"
 
@@ -29,8 +29,8 @@ static uint32_t part_value(enum part_kind kind, uint32_t data)
     return (uint32_t)kind << PART_DATA_BITS | data;
 }
 
-/* The byte of a block of parameters from address `first` on that goes to `address`; -1 if
- * none does. */
+/* The byte for `address` in a block of parameters that begins at address `first`; -1 if
+ * there is none. */
 static int parameter(const uint8_t *data, size_t length, uint8_t first, uint8_t address)
 {
     if (first > address || (size_t)(address - first) >= length)

@@ -1,9 +1,9 @@
-/* timing: what a note gets from events elsewhere in the file: its program, whether it is
- * percussion, its seconds; and the pedal events in order of time.
+/* timing: program, percussion flag and seconds of each note, from events elsewhere in the
+ * file; and the pedal events in order of time.
  *
- * Seconds: between two tempo events ticks are equally long, so the time of a tick is an
- * integer sum of ticks x microseconds (below 2^32 x 2^24: it fits), divided once at the
- * end by division x 10^6. SMPTE division is the same with one stretch for the whole file.
+ * Seconds: between two tempo events all ticks are equally long, so the time of a tick is
+ * an integer sum of ticks x microseconds (below 2^32 x 2^24, which fits 64 bits), divided
+ * once at the end by division x 10^6. SMPTE division is the same with a single tempo.
  */
 #include "reader.h"
 
@@ -12,7 +12,7 @@
 
 #include "base/array.h"
 
-enum { NEAR = 8 }; /* points looked at one by one before bisection */
+enum { NEAR = 8 }; /* points tried linearly before bisection */
 
 bool timed_grow(struct timed_list *list)
 {
@@ -48,9 +48,9 @@ void timed_sort(struct timed_list *list, int (*compare)(const void *, const void
         }
 }
 
-/* The last of `count` program changes that comes before the note with this index; -1 if
- * none does. Tracks are read one after another, so the number of notes begun before an
- * event orders it against notes of its own and of other tracks. */
+/* The value of the last of `count` program changes before the note with this index; -1 if
+ * there is none. Tracks are read one after another, so the number of notes before an
+ * event orders it relative to notes of its own and of other tracks. */
 static int change_before(const struct timed *changes, size_t count,
                          const struct note *note, size_t index)
 {
@@ -125,7 +125,7 @@ static bool build_map(struct reader *reader)
     map->points = points;
     map->count = 1;
     if (division < 0) {
-        /* the two's complement of the upper byte: frames a second; 29 is 30000/1001 */
+        /* upper byte: frames per second, negated; 29 is 30000/1001 */
         int frames = -(division >> 8), per_frame = division & 0xff;
         bool drop = frames == 29;
         map->points[0] = (struct tempo_point){0, 0, drop ? 1001 : 1};
@@ -144,9 +144,9 @@ static bool build_map(struct reader *reader)
 size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick)
 {
     size_t low = from, high = map->count;
-    for (int steps = 0; steps < NEAR; steps++, low++)
+    for (int i = 0; i < NEAR; i++, low++)
         if (low + 1 == high || tick < map->points[low + 1].tick)
-            return low; /* nearly always: a note ends under the tempo it began with */
+            return low; /* usual: a note ends under the tempo it began with */
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
         if (map->points[middle].tick <= tick)
@@ -157,8 +157,7 @@ size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick
     return low;
 }
 
-/* Signed, which the processor turns into a double at once: below 2^56 there is no
- * difference. */
+/* Signed, because that converts to double in one instruction; the value is below 2^56. */
 static int64_t units_at(const struct tempo_point *point, uint32_t tick)
 {
     return (int64_t)(point->elapsed + (uint64_t)(tick - point->tick) * point->per_tick);
@@ -173,7 +172,7 @@ double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_
     return (double)(end - start) / map->units_per_second;
 }
 
-/* The notes are sorted, so the points are walked once. */
+/* The notes are sorted, so one pass over the points is enough. */
 bool timing_assign_seconds(struct reader *reader)
 {
     struct tempo_map *map = &reader->map;

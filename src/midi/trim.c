@@ -1,4 +1,4 @@
-/* trim: a piece that begins or ends elsewhere than its file. */
+/* trim: cuts a piece out of its file. */
 #include "reader.h"
 
 void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick)

@@ -273,11 +273,11 @@ static void inject(struct checkpoint_io *to, const struct checkpoint *checkpoint
     size_t blocks = checkpoint->state.optimizer.second ? 3 : 2;
     uint64_t half = blocks * checkpoint->params.total * sizeof(float) / 2;
     if (inject_due(FAULT_FULL_DISK, checkpoint->state.step))
-        h5_break(to->file, half, ENOSPC);
+        h5_inject_fault(to->file, half, ENOSPC);
     else if (inject_due(FAULT_IO_ERROR, checkpoint->state.step))
-        h5_break(to->file, half, EIO);
+        h5_inject_fault(to->file, half, EIO);
     else if (inject_due(FAULT_KILL_SAVE, checkpoint->state.step))
-        h5_break(to->file, half, 0);
+        h5_inject_fault(to->file, half, 0);
 }
 
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)

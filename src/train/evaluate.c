@@ -78,7 +78,7 @@ static enum status open_streams(struct pass *pass)
                                             .rows = request->rows,
                                             .memory = request->memory};
     enum status status = dataset_assign_split(request->dataset, request->split,
-                                            pass->own.total, pass->assignment);
+                                              pass->own.total, pass->assignment);
     return status == STATUS_OK ? streams_open(&streams, &pass->streams) : status;
 }
 
@@ -209,7 +209,7 @@ static enum status add_windows(struct pass *pass)
         if (stop && stop->wanted(stop->context))
             return status_fail(STATUS_STOPPED, "stopped on request");
         add_window(pass);
-        phase_move();
+        phase_heartbeat();
         show_progress(pass, counted);
         status = next_window(pass, &counted);
     }

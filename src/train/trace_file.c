@@ -256,7 +256,7 @@ static enum status write_round(struct trace_file *file, size_t count)
 {
     uint8_t *all = NULL;
     size_t *sizes = NULL;
-    count = trace_take(file->events, count < file->round ? count : file->round);
+    count = trace_drain(file->events, count < file->round ? count : file->round);
     enum status status =
         comm_agree(file->comm, comm_gather(file->comm, file->events,
                                            count * sizeof *file->events, &all, &sizes));

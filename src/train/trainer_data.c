@@ -11,7 +11,7 @@ static enum status adopt_settings(const struct dataset *dataset, struct options 
     enum status status = dataset_settings(dataset, &made_with);
     if (status != STATUS_OK)
         return status;
-    options_take_dataset(options, &made_with);
+    options_copy_dataset(options, &made_with);
     return options_check(options);
 }
 

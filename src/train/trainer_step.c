@@ -178,7 +178,7 @@ static void start_sum(void *context, size_t first)
 static void progress_sum(void *context)
 {
     struct step_engine *engine = context;
-    phase_move();
+    phase_heartbeat();
     if (is_exact(engine))
         exact_sum_progress(engine->sum);
     else

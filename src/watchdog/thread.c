@@ -26,8 +26,8 @@ void watchdog_update_self(struct watchdog *watchdog, double now)
 {
     struct phase_state state = phase_state();
     struct watchdog_peer *own = &watchdog->own;
-    if (state.moves != watchdog->moves || watchdog->last_progress == 0) {
-        watchdog->moves = state.moves;
+    if (state.heartbeats != watchdog->heartbeats || watchdog->last_progress == 0) {
+        watchdog->heartbeats = state.heartbeats;
         watchdog->last_progress = now;
     }
     own->phase = state.phase;

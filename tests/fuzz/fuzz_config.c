@@ -113,7 +113,7 @@ static void set(struct options *options, char *setting)
     fuzz_check_message(status, NULL);
     FUZZ_REQUIRE(known == options_has("sample", setting));
     FUZZ_REQUIRE(status == STATUS_OK || memcmp(&before, options, sizeof before) == 0);
-    options_meant("train", setting);
+    options_suggest("train", setting);
     options_is_boolean("run", setting);
 }
 

@@ -1,0 +1,176 @@
+/* file_check: whether an output can be written, before anything is; see file.h. */
+#include "file_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SIGNATURE = 12 }; /* bytes that identify the format of a file */
+
+/* ---- permissions ---- */
+
+/* access(), with the rights that open() would have. */
+static int access_as_writer(const char *path, int wanted)
+{
+    return faccessat(AT_FDCWD, path, wanted, AT_EACCESS);
+}
+
+/* True if the file can be replaced by one created beside it. In a sticky directory such
+ * as /tmp, only by its owner. */
+static bool can_replace(const char *path, const struct stat *file)
+{
+    struct stat facts;
+    char *folder = path_directory(path);
+    bool can =
+        folder && stat(folder, &facts) == 0 && access_as_writer(folder, W_OK | X_OK) == 0;
+    free(folder);
+    uid_t user = geteuid();
+    return can && (!(facts.st_mode & S_ISVTX) || user == 0 || user == file->st_uid ||
+                   user == facts.st_uid);
+}
+
+/* The nearest existing directory above `path`; NULL with errno. */
+static char *existing_folder(const char *path)
+{
+    struct stat facts;
+    char *folder = path_directory(path);
+    while (folder && stat(folder, &facts) != 0) {
+        int reason = errno;
+        char *parent = reason == ENOENT ? path_directory(folder) : NULL;
+        free(folder);
+        folder = parent;
+        errno = reason;
+    }
+    if (folder && !S_ISDIR(facts.st_mode)) {
+        free(folder);
+        folder = NULL;
+        errno = ENOTDIR;
+    }
+    return folder;
+}
+
+/* Checks whether a file can be created there, after its missing directories. */
+static enum status check_new(const struct file_target *target, bool *lacks_folder)
+{
+    char *folder = path_directory(target->path);
+    char *existing = folder ? existing_folder(target->path) : NULL;
+    bool may = existing && access_as_writer(existing, W_OK | X_OK) == 0;
+    *lacks_folder = may && strcmp(folder, existing) != 0;
+    if (*lacks_folder && target->links > 0) { /* not created through a link */
+        may = false;
+        errno = ENOENT;
+    }
+    int reason = errno;
+    free(folder);
+    free(existing);
+    errno = reason;
+    return may ? STATUS_OK : status_fail_errno("%s: can't write", target->shown);
+}
+
+static enum status check_own(const struct file_target *target)
+{
+    bool is_stdout = target->descriptor == STDOUT_FILENO;
+    int flags = fcntl(is_stdout ? file_stdout_descriptor() : target->descriptor, F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: closed, or not open for writing",
+                       target->shown);
+}
+
+static enum status check_rights(const struct file_target *target, bool *lacks_folder)
+{
+    struct stat facts;
+    *lacks_folder = false;
+    if (target->descriptor >= 0)
+        return check_own(target);
+    if (stat(target->path, &facts) != 0)
+        return check_new(target, lacks_folder);
+    if ((target->is_regular && can_replace(target->path, &facts)) ||
+        access_as_writer(target->path, W_OK) == 0)
+        return STATUS_OK;
+    return status_fail_errno("%s: can't write", target->shown);
+}
+
+/* ---- content that must not be lost ---- */
+
+/* The first bytes of the regular file at `path`; zeros if it can't be read. */
+static void read_beginning(const char *path, uint8_t first[SIGNATURE])
+{
+    struct stat facts;
+    memset(first, 0, SIGNATURE);
+    int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool regular =
+        descriptor >= 0 && fstat(descriptor, &facts) == 0 && S_ISREG(facts.st_mode);
+    if (!regular || read(descriptor, first, SIGNATURE) < 0)
+        memset(first, 0, SIGNATURE);
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+enum status file_check_not_h5(const struct file_target *target)
+{
+    uint8_t first[SIGNATURE];
+    if (target->descriptor >= 0 || !target->is_regular)
+        return STATUS_OK;
+    read_beginning(target->path, first);
+    if (memcmp(first, "\x89HDF\r\n\x1a\n", 8) != 0)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: an HDF5 file, as checkpoints and datasets are: not replaced; "
+                       "choose another name, or remove it first",
+                       target->shown);
+}
+
+/* ---- the checks ---- */
+
+enum status file_check_output(const char *path, struct file_output *output)
+{
+    struct file_target target;
+    *output = (struct file_output){0};
+    enum status status = file_target_find(path, &target);
+    if (status != STATUS_OK)
+        return status;
+    output->is_regular = target.is_regular;
+    output->is_stdout = target.descriptor == STDOUT_FILENO;
+    status = check_rights(&target, &output->lacks_folder);
+    if (status == STATUS_OK)
+        status = file_check_not_h5(&target);
+    file_target_free(&target);
+    return status;
+}
+
+/* stat, or fstat of `standard` for "-". */
+static bool read_attributes(const char *path, int standard, struct stat *facts)
+{
+    return (strcmp(path, "-") == 0 ? fstat(standard, facts) : stat(path, facts)) == 0;
+}
+
+enum status file_check_not_input(const char *output, const char *input)
+{
+    struct stat written, read;
+    if (!input || !read_attributes(output, file_stdout_descriptor(), &written) ||
+        !read_attributes(input, STDIN_FILENO, &read) ||
+        !(S_ISREG(written.st_mode) || S_ISFIFO(written.st_mode)) ||
+        written.st_dev != read.st_dev || written.st_ino != read.st_ino)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: can't be the output, as it is the input %s; choose another "
+                       "name",
+                       output, input);
+}
+
+enum status file_check_not_midi(const char *output)
+{
+    uint8_t first[SIGNATURE];
+    read_beginning(output, first);
+    if (memcmp(first, "MThd", 4) != 0 &&
+        !(memcmp(first, "RIFF", 4) == 0 && memcmp(first + 8, "RMID", 4) == 0))
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "%s: a MIDI file, and not for this output: not replaced; choose "
+                       "another name, or remove it first",
+                       output);
+}

@@ -1,0 +1,59 @@
+/* file_internal: shared by file*.c. */
+#ifndef TUTTI_BASE_FILE_INTERNAL_H
+#define TUTTI_BASE_FILE_INTERNAL_H
+
+#include <sys/stat.h>
+
+#include "file.h"
+
+enum { FILE_NAMES_TRIED = 100 }; /* random names, before giving up */
+
+/* ---- file_target.c ---- */
+
+/* Where the path of an output leads. Free with file_target_free. */
+struct file_target {
+    char *path;      /* links followed */
+    char *shown;     /* for messages: the path as given, and where it leads */
+    int links;       /* followed so far */
+    int descriptor;  /* this process's own that the path stands for; -1: none */
+    bool is_regular; /* to be replaced as a whole; also one that does not exist yet */
+};
+
+enum status file_target_find(const char *path, struct file_target *target);
+void file_target_free(struct file_target *target);
+
+/* ---- file_check.c ---- */
+
+/* Fails for an HDF5 file: checkpoints and datasets are not overwritten. */
+enum status file_check_not_h5(const struct file_target *target);
+
+/* ---- file_output.c ---- */
+
+/* The descriptor that data for standard output go to; see file_reserve_stdout. */
+int file_stdout_descriptor(void);
+
+/* ---- file_replace.c ---- */
+
+/* The content of a new file. */
+struct file_content {
+    const void *bytes;
+    size_t size;
+    file_writer *write; /* called first; NULL: only the bytes */
+    void *context;
+};
+
+/* Writes all bytes and syncs them, where the descriptor can be synced; -1 with errno. */
+int file_write_bytes(int descriptor, const void *bytes, size_t size);
+
+/* close(), which sets errno only if it fails itself. */
+int file_close(int descriptor);
+
+/* Writes a new file beside `path` and renames it over the old one (`facts`; NULL: there
+ * is none); -1 with errno. */
+int file_replace(const char *path, const struct stat *facts,
+                 const struct file_content *content);
+
+/* Syncs the directory that holds `path`. */
+enum status file_sync_directory_of(const char *path);
+
+#endif

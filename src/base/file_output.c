@@ -1,0 +1,159 @@
+/* file_output: opening and writing outputs; see file.h. */
+#include "file_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* Of the data that go to standard output. */
+static int stdout_descriptor = STDOUT_FILENO;
+
+int file_stdout_descriptor(void)
+{
+    return stdout_descriptor;
+}
+
+enum status file_reserve_stdout(void)
+{
+    if (stdout_descriptor != STDOUT_FILENO)
+        return STATUS_OK;
+    fflush(stdout);
+    int data = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (data < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+        enum status status = status_fail_errno("standard output: can't write");
+        if (data >= 0)
+            close(data);
+        return status;
+    }
+    stdout_descriptor = data;
+    return STATUS_OK;
+}
+
+/* ---- opening ---- */
+
+static bool is_fifo(const struct file_target *target)
+{
+    struct stat facts;
+    return target->descriptor < 0 && stat(target->path, &facts) == 0 &&
+           S_ISFIFO(facts.st_mode);
+}
+
+/* Opens a FIFO once it has a reader. Returns the descriptor, or -1 with errno; EINTR if
+ * give_up (NULL: never) returns true. A blocking open would be restarted after each
+ * signal whose handler only sets a flag. */
+static int open_fifo(const struct file_target *target, bool (*give_up)(void))
+{
+    const int flags = O_WRONLY | O_NONBLOCK | O_CLOEXEC;
+    const struct timespec pause = {.tv_nsec = 50000000};
+    for (bool reported = false;; reported = true) {
+        int descriptor = open(target->path, flags);
+        if (descriptor >= 0)
+            fcntl(descriptor, F_SETFL, O_WRONLY); /* writes block again */
+        if (descriptor >= 0 || errno != ENXIO)
+            return descriptor;
+        if (!reported)
+            log_info("waiting for a reader of %s", target->shown);
+        if (give_up && give_up()) {
+            errno = EINTR;
+            return -1;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int open_own(int descriptor)
+{
+    int own = descriptor == STDOUT_FILENO ? stdout_descriptor : descriptor;
+    return fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
+static enum status open_target(const struct file_target *target, bool (*give_up)(void),
+                               int *descriptor)
+{
+    const int flags = O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC;
+    if (target->descriptor >= 0)
+        *descriptor = open_own(target->descriptor);
+    else if (is_fifo(target))
+        *descriptor = open_fifo(target, give_up);
+    else
+        *descriptor =
+            open(target->path, flags | (target->is_regular ? O_CREAT : 0), 0666);
+    if (*descriptor >= 0)
+        return STATUS_OK;
+    if (errno == EINTR && is_fifo(target))
+        return status_fail(STATUS_FAILED, "%s: no reader came", target->shown);
+    return status_fail_errno("%s: can't write", target->shown);
+}
+
+enum status file_open_output(const char *path, bool (*give_up)(void), int *descriptor,
+                             bool *is_regular)
+{
+    struct file_target target;
+    enum status status = file_target_find(path, &target);
+    if (status != STATUS_OK)
+        return status;
+    *is_regular = target.is_regular;
+    status = file_check_not_h5(&target);
+    if (status == STATUS_OK)
+        status = open_target(&target, give_up, descriptor);
+    file_target_free(&target);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static enum status write_in_place(const struct file_target *target, const void *bytes,
+                                  size_t size)
+{
+    int descriptor;
+    enum status status = open_target(target, NULL, &descriptor);
+    if (status != STATUS_OK)
+        return status;
+    bool failed = file_write_bytes(descriptor, bytes, size) != 0;
+    failed |= file_close(descriptor) != 0;
+    if (failed)
+        status = status_fail_errno("%s: can't write", target->shown);
+    return status;
+}
+
+/* True if a file can't be replaced but may be writable: no permission for its directory,
+ * a read-only one, a mount point (a file mounted into a container). */
+static bool forbids_replacing(int reason)
+{
+    return reason == EACCES || reason == EPERM || reason == EROFS || reason == EBUSY;
+}
+
+static enum status replace(const struct file_target *target, const void *bytes,
+                           size_t size)
+{
+    struct stat facts;
+    const struct file_content content = {.bytes = bytes, .size = size};
+    bool exists = stat(target->path, &facts) == 0;
+    if (file_replace(target->path, exists ? &facts : NULL, &content) == 0)
+        return file_sync_directory_of(target->path);
+    struct file_target existing = *target;
+    existing.is_regular = false;
+    int reason = errno;
+    if (forbids_replacing(reason) && stat(target->path, &facts) == 0)
+        return write_in_place(&existing, bytes, size);
+    errno = reason;
+    return status_fail_errno("%s: can't write", target->shown);
+}
+
+enum status file_write(const char *path, const void *bytes, size_t size)
+{
+    struct file_target target;
+    enum status status = file_target_find(path, &target);
+    if (status != STATUS_OK)
+        return status;
+    status = target.is_regular ? replace(&target, bytes, size)
+                               : write_in_place(&target, bytes, size);
+    file_target_free(&target);
+    return status;
+}

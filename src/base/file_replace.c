@@ -1,0 +1,245 @@
+/* file_replace: a regular file is written beside its final name and renamed; see file.h.
+ *
+ * Where the file system supports it (O_TMPFILE), the new file has no name until it is
+ * complete, so that not even SIGKILL leaves it behind. Elsewhere (NFS, SMB, exFAT) it is
+ * created under a random name that nobody else uses or can predict: no other thread,
+ * process or host that writes the same file, and nobody who plants a link there.
+ */
+#include "file_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- content ---- */
+
+static int wait_until_writable(int descriptor)
+{
+    struct pollfd wait = {.fd = descriptor, .events = POLLOUT};
+    return poll(&wait, 1, -1) < 0 && errno != EINTR ? -1 : 0;
+}
+
+int file_write_bytes(int descriptor, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t written = write(descriptor, at, size);
+        if (written < 0 && errno == EAGAIN && wait_until_writable(descriptor) == 0)
+            continue;
+        if (written < 0 && errno != EINTR)
+            return -1;
+        at += written > 0 ? written : 0;
+        size -= written > 0 ? (size_t)written : 0;
+    }
+    return fsync(descriptor) == 0 || errno == EINVAL ? 0 : -1;
+}
+
+static int write_content(int descriptor, const struct file_content *content)
+{
+    if (content->write && content->write(descriptor, content->context) != 0)
+        return -1;
+    return file_write_bytes(descriptor, content->bytes, content->size);
+}
+
+int file_close(int descriptor)
+{
+    int reason = errno;
+    int result = close(descriptor);
+    if (result == 0)
+        errno = reason;
+    return result;
+}
+
+/* ---- under a temporary name ---- */
+
+/* Calls `make` with random names beside `path` until one is unused. Returns the name (the
+ * caller frees it), or NULL with errno. */
+static char *make_partial(const char *path,
+                          int (*make)(const char *partial, void *context), void *context)
+{
+    for (int i = 0; i < FILE_NAMES_TRIED; i++) {
+        char *partial = file_temporary_name(path);
+        if (!partial || make(partial, context) == 0)
+            return partial;
+        int reason = errno;
+        free(partial);
+        errno = reason;
+        if (reason != EEXIST)
+            break;
+    }
+    return NULL;
+}
+
+struct new_file {
+    const struct stat *old; /* the file that it replaces; NULL: there is none, or it is
+                               another user's, whose mode bits would lock that user out */
+    int descriptor;
+};
+
+/* Nobody may read it before it has the mode bits of the old file. */
+static mode_t first_mode(const struct new_file *file)
+{
+    return file->old ? 0600 : 0666;
+}
+
+static int make_file(const char *partial, void *context)
+{
+    struct new_file *file = context;
+    file->descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                            first_mode(file));
+    return file->descriptor < 0 ? -1 : 0;
+}
+
+/* Links an unnamed file (O_TMPFILE) to its first name. */
+static int make_name(const char *partial, void *context)
+{
+    const struct new_file *file = context;
+    char unnamed[64];
+    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", file->descriptor);
+    return linkat(AT_FDCWD, unnamed, AT_FDCWD, partial, AT_SYMLINK_FOLLOW);
+}
+
+static int make_link(const char *partial, void *target)
+{
+    return symlink(target, partial);
+}
+
+/* Gives a new file the old one's owner, group and mode bits; the group's bits only with
+ * the group. */
+static void inherit(const struct new_file *file)
+{
+    if (!file->old)
+        return;
+    bool kept = fchown(file->descriptor, file->old->st_uid, file->old->st_gid) == 0;
+    (void)!fchmod(file->descriptor, file->old->st_mode & (kept ? 0777 : 0707));
+}
+
+/* Writes the file unnamed, then links it to a temporary name. NULL if the file system
+ * does not support unnamed files. */
+static char *write_unnamed(const char *path, const struct stat *old,
+                           const struct file_content *content)
+{
+    struct new_file file = {.old = old, .descriptor = -1};
+    char *folder = path_directory(path), *partial = NULL;
+    if (folder)
+        file.descriptor =
+            open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, first_mode(&file));
+    free(folder);
+    if (file.descriptor < 0)
+        return NULL;
+    inherit(&file);
+    if (write_content(file.descriptor, content) == 0)
+        partial = make_partial(path, make_name, &file);
+    file_close(file.descriptor);
+    return partial;
+}
+
+/* The same with a temporary name from the beginning; NULL with errno. */
+static char *write_named(const char *path, const struct stat *old,
+                         const struct file_content *content)
+{
+    struct new_file file = {.old = old};
+    char *partial = make_partial(path, make_file, &file);
+    if (!partial)
+        return NULL;
+    inherit(&file);
+    bool failed = write_content(file.descriptor, content) != 0;
+    failed |= file_close(file.descriptor) != 0;
+    if (!failed)
+        return partial;
+    int reason = errno;
+    unlink(partial);
+    free(partial);
+    errno = reason;
+    return NULL;
+}
+
+enum status file_sync_directory_of(const char *path)
+{
+    char *directory = path_directory(path);
+    if (!directory)
+        return status_fail(STATUS_FAILED, "%s: out of memory", path);
+    enum status status = file_sync(directory);
+    free(directory);
+    return status;
+}
+
+/* rename(partial, path); on failure removes `partial`, and -1 with errno. */
+static int rename_or_remove(const char *partial, const char *path)
+{
+    if (rename(partial, path) == 0)
+        return 0;
+    int reason = errno;
+    unlink(partial);
+    errno = reason;
+    return -1;
+}
+
+int file_replace(const char *path, const struct stat *facts,
+                 const struct file_content *content)
+{
+    bool same_owner = facts && (facts->st_uid == geteuid() || geteuid() == 0);
+    const struct stat *old = same_owner ? facts : NULL;
+    char *partial = write_unnamed(path, old, content);
+    if (!partial)
+        partial = write_named(path, old, content);
+    if (!partial)
+        return -1;
+    int result = rename_or_remove(partial, path), reason = errno;
+    free(partial);
+    errno = reason;
+    return result;
+}
+
+/* ---- at names that the program has chosen ---- */
+
+static enum status replace_own(const char *path, const struct file_content *content)
+{
+    struct stat facts;
+    bool exists = lstat(path, &facts) == 0;
+    if (exists && !S_ISREG(facts.st_mode))
+        return status_fail(STATUS_FAILED, "%s: %s (expected a file, or nothing)", path,
+                           file_kind(facts.st_mode));
+    if (file_replace(path, exists ? &facts : NULL, content) != 0)
+        return status_fail_errno("%s: can't write", path);
+    return file_sync_directory_of(path);
+}
+
+enum status file_write_own(const char *path, const void *bytes, size_t size)
+{
+    return replace_own(path, &(struct file_content){.bytes = bytes, .size = size});
+}
+
+enum status file_write_own_by(const char *path, file_writer *write, void *context)
+{
+    return replace_own(path, &(struct file_content){.write = write, .context = context});
+}
+
+enum status file_publish(const char *partial, const char *path)
+{
+    enum status status = file_sync(partial);
+    if (status != STATUS_OK) {
+        unlink(partial);
+        return status;
+    }
+    if (rename_or_remove(partial, path) != 0)
+        return status_fail_errno("%s: can't give the finished file its name", path);
+    return file_sync_directory_of(path);
+}
+
+enum status file_link(const char *target, const char *link)
+{
+    char *partial = make_partial(link, make_link, (void *)(uintptr_t)target);
+    enum status status = STATUS_OK;
+    if (!partial || rename(partial, link) != 0) {
+        status = status_fail_errno("%s: can't link to %s", link, target);
+        if (partial)
+            unlink(partial);
+    }
+    free(partial);
+    return status;
+}

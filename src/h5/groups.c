@@ -1,0 +1,65 @@
+/* groups: creating groups, and the object headers that all objects share. */
+#include "h5_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+herr_t h5_set_object(hid_t properties)
+{
+    if (H5Pset_obj_track_times(properties, false) < 0)
+        return -1;
+    /* attributes stay in the object header, whose checksum covers them; in "dense"
+     * storage, large ones would have no checksum */
+    return H5Pset_attr_phase_change(properties, UINT16_MAX, 0);
+}
+
+/* The members' names are also kept in the object header: HDF5 1.10 crashes when it lists
+ * "dense" ones in a damaged file. */
+herr_t h5_set_group(hid_t properties)
+{
+    if (h5_set_object(properties) < 0)
+        return -1;
+    return H5Pset_link_phase_change(properties, UINT16_MAX, 0);
+}
+
+static enum status make_one_group(struct h5_file *file, const char *name, size_t length)
+{
+    char *prefix = strndup(name, length);
+    if (!prefix)
+        return status_fail(STATUS_FAILED, "%s: out of memory", file->path);
+    hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    h5_set_group(creation);
+    hid_t group = H5Gcreate2(file->id, prefix, H5P_DEFAULT, creation, H5P_DEFAULT);
+    enum status status =
+        group < 0 ? h5_fail(file, prefix, "can't make the group") : h5_disk_status(file);
+    if (group >= 0)
+        H5Gclose(group);
+    H5Pclose(creation);
+    free(prefix);
+    return status;
+}
+
+static enum status make_groups(struct h5_file *file, const char *name, bool last_too)
+{
+    enum status status = STATUS_OK;
+    for (const char *end = h5_component_end(name); end && status == STATUS_OK;) {
+        const char *next = h5_component_end(end);
+        if (!next && !last_too)
+            break;
+        if (!h5_has_link(file, name, (size_t)(end - name)))
+            status = make_one_group(file, name, (size_t)(end - name));
+        end = next;
+    }
+    return status;
+}
+
+enum status h5_make_parents(struct h5_file *file, const char *name)
+{
+    return make_groups(file, name, false);
+}
+
+enum status h5_group(struct h5_file *file, const char *name)
+{
+    H5_HOLD_LOCK;
+    return make_groups(file, name, true);
+}

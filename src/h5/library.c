@@ -1,0 +1,94 @@
+/* library: set-up of HDF5 for this process, and messages made from its errors. */
+#include "h5_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/phase.h"
+
+enum { SYNC_BYTES = 64 << 20 };
+
+void h5_start(void)
+{
+    static _Thread_local bool started; /* some builds have an error stack per thread */
+    if (started)
+        return;
+    started = true;
+    H5dont_atexit(); /* everything is closed by then, or can no longer be closed */
+    H5open();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    /* a file may name any filter, and the library would load it as a plugin */
+    unsigned plugins = 0;
+    if (H5PLget_loading_state(&plugins) >= 0)
+        H5PLset_loading_state(plugins & ~(unsigned)H5PL_FILTER_PLUGIN);
+}
+
+const char *h5_library(void)
+{
+    static char text[32];
+    unsigned major, minor, release;
+    H5_HOLD_LOCK;
+    if (text[0] == '\0' && H5get_libversion(&major, &minor, &release) >= 0)
+        snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
+    return text;
+}
+
+/* HDF5 1.14 hides a filter's own message. There is one filter here, the checksum. */
+static bool is_filter_failure(const H5E_error2_t *error)
+{
+    return error->maj_num == H5E_PLINE && error->min_num == H5E_READERROR;
+}
+
+static herr_t copy_innermost(unsigned depth, const H5E_error2_t *error, void *text)
+{
+    if (depth == 0 && error->desc)
+        snprintf(text, H5_DESCRIPTION, "%s%s",
+                 is_filter_failure(error) ? "the checksum is wrong: " : "", error->desc);
+    return 0;
+}
+
+void h5_describe(char *text)
+{
+    snprintf(text, H5_DESCRIPTION, "unknown cause");
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, copy_innermost, text);
+    H5Eclear2(H5E_DEFAULT);
+}
+
+enum status h5_disk_status(const struct h5_file *file)
+{
+    if (!file->disk.reason)
+        return STATUS_OK;
+    errno = file->disk.reason;
+    return status_fail_errno("%s: can't write", file->path);
+}
+
+void h5_yield_and_sync(struct h5_file *file)
+{
+    struct disk *disk = &file->disk;
+    if (disk->written - disk->synced < SYNC_BYTES) {
+        h5_yield();
+        return;
+    }
+    h5_unlock(); /* only this thread uses this file */
+    int result = fdatasync(disk->descriptor);
+    int reason = errno;
+    h5_lock();
+    phase_heartbeat();
+    disk->synced = disk->written;
+    /* not supported by some file systems */
+    if (result != 0 && reason != EINVAL && reason != ENOSYS && !disk->reason)
+        disk->reason = reason;
+}
+
+enum status h5_fail(const struct h5_file *file, const char *name, const char *what)
+{
+    char cause[H5_DESCRIPTION];
+    h5_describe(cause);
+    if (file->disk.reason)
+        return h5_disk_status(file);
+    const char *damaged = strstr(cause, "checksum") ? " (the file is damaged)" : "";
+    return status_fail(STATUS_FAILED, "%s: %s%s%s: %s%s", file->path, name ? name : "",
+                       name ? ": " : "", what, cause, damaged);
+}

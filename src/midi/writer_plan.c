@@ -1,0 +1,203 @@
+/* writer_plan: notes -> the events of a format 1 file, in plain arrays.
+ *
+ * Everything is checked and planned here, because libsmf asserts where it could return an
+ * error, and sorted, because it then appends without sorting.
+ *
+ * Program changes: the tracks of a channel share its program. One is written wherever the
+ * program in force differs from the note's, with tracks merged by tick and, at equal
+ * ticks, in the order of tracks. Percussion on a channel other than 9, and melody on
+ * channel 9, is written as General MIDI 2 specifies: a bank select before the program
+ * change.
+ */
+#include "writer_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum {
+    CHANNELS = 16,
+    PITCHES = 128,
+    PROGRAMS = 128,
+    LAST_TICK = 0x0FFFFFFF /* the longest delta time: four bytes of seven bits */
+};
+
+enum { BANK_SELECT = 0, GM2_PERCUSSION = 120, GM2_MELODY = 121 };
+
+static enum status check_note(const char *path, const struct note *note)
+{
+    if (note->pitch > 127 || note->velocity < 1 || note->velocity > 127 ||
+        note->program > 127 || note->channel >= CHANNELS)
+        return status_fail(STATUS_FAILED,
+                           "%s: can't write a note of pitch %d, velocity %d, program %d, "
+                           "channel %d (0-127, 1-127, 0-127, 0-15)",
+                           path, note->pitch, note->velocity, note->program,
+                           note->channel);
+    if (!(note->start >= 0) || !(note->duration >= 0))
+        return status_fail(STATUS_FAILED,
+                           "%s: can't write a note at %g s of %g s (both at least 0)",
+                           path, note->start, note->duration);
+    return STATUS_OK;
+}
+
+static enum status plan_note(struct plan *plan, const struct note *note)
+{
+    enum status status = check_note(plan->path, note);
+    if (status != STATUS_OK)
+        return status;
+    double ticks_per_second = plan->ticks_per_beat * 1e6 / plan->tempo;
+    double start = round(note->start * ticks_per_second);
+    double end = round((note->start + note->duration) * ticks_per_second);
+    if (!(end < LAST_TICK))
+        return status_fail(
+            STATUS_FAILED,
+            "%s: can't write a note that ends at %g s (at most %d ticks, %g s)",
+            plan->path, note->start + note->duration, LAST_TICK,
+            LAST_TICK / ticks_per_second);
+    struct planned *planned = &plan->notes[plan->note_count++];
+    *planned = (struct planned){.start = (int)start,
+                                .end = end > start ? (int)end : (int)start + 1,
+                                .channel = note->channel,
+                                .pitch = note->pitch,
+                                .velocity = note->velocity,
+                                .program = note->program,
+                                .percussion = note->percussion};
+    plan->gm2 |= note->percussion != (note->channel == PERCUSSION_CHANNEL);
+    return STATUS_OK;
+}
+
+static int compare_numbers(int a, int b)
+{
+    return (a > b) - (a < b);
+}
+
+/* By start, then key; the longest first; then a total order. */
+static int compare_onsets(const void *left, const void *right)
+{
+    const struct planned *a = left, *b = right;
+    int order = compare_numbers(a->start, b->start);
+    if (!order)
+        order = compare_numbers(a->channel, b->channel);
+    if (!order)
+        order = compare_numbers(a->pitch, b->pitch);
+    if (!order)
+        order = compare_numbers(b->end, a->end);
+    if (!order)
+        order = compare_numbers(b->velocity, a->velocity);
+    return order ? order : compare_numbers(a->program, b->program);
+}
+
+static int compare_tracks(const void *left, const void *right)
+{
+    const struct planned *a = left, *b = right;
+    int order = compare_numbers(a->start, b->start);
+    if (!order)
+        order = compare_numbers(a->track, b->track);
+    return order ? order : compare_numbers(a->pitch, b->pitch);
+}
+
+static int compare_events(const void *left, const void *right)
+{
+    const struct event *a = left, *b = right;
+    int order = compare_numbers(a->track, b->track);
+    if (!order)
+        order = compare_numbers(a->tick, b->tick);
+    if (!order)
+        order = compare_numbers((int)a->kind, (int)b->kind);
+    return order ? order : compare_numbers(a->bytes[1], b->bytes[1]);
+}
+
+/* Cuts notes at the next onset of their key; of those that start together, keeps the
+ * first. */
+static void separate_notes(struct plan *plan)
+{
+    struct planned *last[CHANNELS][PITCHES] = {{NULL}};
+    size_t kept = 0;
+    qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_onsets);
+    for (size_t i = 0; i < plan->note_count; i++) {
+        struct planned note = plan->notes[i];
+        struct planned **before = &last[note.channel][note.pitch];
+        if (*before && (*before)->start == note.start)
+            continue;
+        if (*before && (*before)->end > note.start)
+            (*before)->end = note.start;
+        *before = &plan->notes[kept];
+        plan->notes[kept++] = note;
+    }
+    plan->note_count = kept;
+}
+
+/* Numbers the tracks by channel, then program; track 0 has the tempo. */
+static void number_tracks(struct plan *plan)
+{
+    int number[CHANNELS][PROGRAMS] = {{0}};
+    for (size_t i = 0; i < plan->note_count; i++)
+        number[plan->notes[i].channel][plan->notes[i].program] = 1;
+    plan->tracks = 1;
+    for (int channel = 0; channel < CHANNELS; channel++)
+        for (int program = 0; program < PROGRAMS; program++)
+            if (number[channel][program])
+                number[channel][program] = plan->tracks++;
+    for (size_t i = 0; i < plan->note_count; i++)
+        plan->notes[i].track = number[plan->notes[i].channel][plan->notes[i].program];
+}
+
+static void add_event(struct plan *plan, const struct planned *note, int tick,
+                      enum event_kind kind)
+{
+    uint8_t channel = note->channel;
+    struct event event = {.tick = tick, .track = note->track, .kind = kind};
+    if (kind == EVENT_PROGRAM) {
+        event.bytes[0] = (uint8_t)(0xC0 | channel);
+        event.bytes[1] = note->program;
+    } else if (kind == EVENT_BANK) {
+        event.bytes[0] = (uint8_t)(0xB0 | channel);
+        event.bytes[1] = BANK_SELECT;
+        event.bytes[2] = note->percussion ? GM2_PERCUSSION : GM2_MELODY;
+    } else {
+        event.bytes[0] = (uint8_t)((kind == EVENT_ON ? 0x90 : 0x80) | channel);
+        event.bytes[1] = note->pitch;
+        event.bytes[2] = kind == EVENT_ON ? note->velocity : 0;
+    }
+    plan->events[plan->event_count++] = event;
+}
+
+/* The program change, if the note needs one; that of a channel's first note goes to tick
+ * 0. */
+static void plan_program(struct plan *plan, const struct planned *note,
+                         const struct planned *before)
+{
+    int tick = before ? note->start : 0;
+    if (before && before->program == note->program &&
+        before->percussion == note->percussion)
+        return;
+    if (plan->gm2 && (!before || before->percussion != note->percussion))
+        add_event(plan, note, tick, EVENT_BANK);
+    add_event(plan, note, tick, EVENT_PROGRAM);
+}
+
+static void plan_events(struct plan *plan)
+{
+    const struct planned *before[CHANNELS] = {NULL};
+    qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_tracks);
+    for (size_t i = 0; i < plan->note_count; i++) {
+        const struct planned *note = &plan->notes[i];
+        plan_program(plan, note, before[note->channel]);
+        before[note->channel] = note;
+        add_event(plan, note, note->start, EVENT_ON);
+        add_event(plan, note, note->end, EVENT_OFF);
+    }
+    qsort(plan->events, plan->event_count, sizeof *plan->events, compare_events);
+}
+
+enum status writer_plan_notes(struct plan *plan, const struct notes *notes)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < notes->count && status == STATUS_OK; i++)
+        status = plan_note(plan, &notes->items[i]);
+    if (status != STATUS_OK)
+        return status;
+    separate_notes(plan);
+    number_tracks(plan);
+    plan_events(plan);
+    return STATUS_OK;
+}
