@@ -129,7 +129,7 @@ static void faults_are_told(void **state)
 {
     (void)state;
     refused("--cuont 3",
-            "play: unknown option --cuont; did you mean --count? (all: tutti play");
+            "play: unknown option --cuont; did you mean --count? (see tutti play");
     refused("--temprature 3", "did you mean --temperature?");
     refused("--top_kk 3", "did you mean --top-k?");
     refused("--keep 3", "play: unknown option --keep"); /* [run] is not taken as --key */

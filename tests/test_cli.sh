@@ -40,7 +40,7 @@ expect 0 stdout 'learning_rate = 0.002' train --help
 expect 2 stderr 'unknown command trian; did you mean train?' trian
 one_line
 expect 2 stderr 'unknown command trian; did you mean train?' help trian
-expect 2 stderr 'unknown command qqq (all: tutti --help)' qqq
+expect 2 stderr 'unknown command qqq (see tutti --help)' qqq
 expect 2 stderr 'none.conf: can.t open the configuration: No such file' train none.conf
 one_line
 printf '[train]\nbtach = 3\n' >typo.conf

@@ -59,7 +59,7 @@ static const char *suggest(const struct parser *parser, char *text, size_t size)
 static enum status unknown_option(const struct parser *parser)
 {
     char shown[64], hint[128];
-    return status_fail(STATUS_MISUSE, "%s: unknown option %s%s (all: tutti %s --help)",
+    return status_fail(STATUS_MISUSE, "%s: unknown option %s%s (see tutti %s --help)",
                        parser->command->name,
                        text_shown(parser->name, shown, sizeof shown),
                        suggest(parser, hint, sizeof hint), parser->command->name);
