@@ -1,8 +1,8 @@
 /* tutti: sampling from a trained model inside another program.
  *
  * A program loads a checkpoint, samples pieces, uses their notes or writes them as MIDI
- * files, and frees both. The header needs no other header of tutti, MPI or HDF5, and works
- * in C and C++. Link with libtutti.a and its dependencies, or with libtutti.so:
+ * files, and frees both. The header needs no other header of tutti, MPI or HDF5, and
+ * works in C and C++. Link with libtutti.a and its dependencies, or with libtutti.so:
  *
  *     cc program.c $(pkg-config --cflags --libs tutti)
  *
@@ -47,7 +47,7 @@ extern "C" {
 #pragma GCC visibility push(default) /* everything else in the library is hidden */
 #endif
 
-/* Return values. After a failure tutti_message describes it: what, where, and the cure. */
+/* Return values. After a failure tutti_message gives what failed, where, and the cure. */
 enum {
     TUTTI_OK = 0,
     TUTTI_FAILED = 1, /* a file, its contents, or memory */
@@ -92,8 +92,8 @@ struct tutti_settings {
 };
 
 /* Loads and checks a checkpoint. `path` is a checkpoint file or a run's directory; of a
- * directory it is the best checkpoint, or the latest if no best one is marked. *out is set
- * on success only. */
+ * directory it is the best checkpoint, or the latest if no best one is marked. *out is
+ * set on success only. */
 int tutti_open(const char *path, struct tutti **out);
 void tutti_close(struct tutti *model); /* may be NULL */
 
@@ -111,22 +111,22 @@ uint64_t tutti_weights_hash(const struct tutti *model);
 /* The settings that the run was configured with: [sample] and run.sample_seconds. */
 void tutti_defaults(const struct tutti *model, struct tutti_settings *settings);
 
-/* Sets the primer, which later pieces continue: the first `seconds` of a MIDI file (0: all
- * of it), counted from its first note at its own tempo. With an encoding in beats
+/* Sets the primer, which later pieces continue: the first `seconds` of a MIDI file (0:
+ * all of it), counted from its first note at its own tempo. With an encoding in beats
  * (pianoroll) the pieces keep the tempo at the end of the primer, and all times stay in
  * seconds. path NULL removes the primer. On failure the primer is unchanged. */
 int tutti_prime(struct tutti *model, const char *path, double seconds);
 
-/* Samples `count` pieces (1 to TUTTI_PIECES_MAX) as one batch into pieces[0..count), whose
- * previous contents are ignored; on failure all are empty. Each is settings->seconds long
- * after the primer. */
+/* Samples `count` pieces (1 to TUTTI_PIECES_MAX) as one batch into pieces[0..count),
+ * whose previous contents are ignored; on failure all are empty. Each is
+ * settings->seconds long after the primer. */
 int tutti_play(struct tutti *model, const struct tutti_settings *settings, int count,
                struct tutti_piece *pieces);
 void tutti_free_pieces(struct tutti_piece *pieces, int count);
 
 /* Writes a piece as a MIDI file of format 1. The file appears under its name only when
- * complete; missing folders are made. Links are followed, devices and pipes are written to,
- * and "-" is standard output. TUTTI_MISUSE if a note or the tempo is out of range. */
+ * complete; missing folders are made. Links are followed, devices and pipes are written
+ * to, and "-" is standard output. TUTTI_MISUSE if a note or the tempo is out of range. */
 int tutti_write(const char *path, const struct tutti_piece *piece);
 
 /* The last failure in this thread as one line; "" if there was none. Valid until the next

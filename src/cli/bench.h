@@ -40,8 +40,8 @@ extern const char *const bench_peak, *const bench_bandwidth;
 typedef void bench_work(void *context);
 
 /* Seconds per call of `work`, after one call to warm up: the median of several timings,
- * each of enough calls to be measured. Sets bench->flops to the median of the peak measured
- * between them. Collective: all ranks work at once. */
+ * each of enough calls to be measured. Sets bench->flops to the median of the peak
+ * measured between them. Collective: all ranks work at once. */
 double bench_time(struct bench *bench, bench_work *work, void *context);
 
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,

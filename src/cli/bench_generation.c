@@ -16,8 +16,8 @@ static void run_token(void *context)
     model_forward(generation->model, &inputs, NULL, NULL, NULL);
 }
 
-/* Adds the rows for a batch of `pieces` pieces. A time step reads the weights once for all
- * pieces: that bounds one piece, and multiply-adds bound a batch. */
+/* Adds the rows for a batch of `pieces` pieces. A time step reads the weights once for
+ * all pieces: that bounds one piece, and multiply-adds bound a batch. */
 static enum status add_generation(struct bench *bench, int pieces)
 {
     struct model_shape shape =

@@ -1,5 +1,5 @@
-/* bench_steps: whole training steps on synthetic tokens, with the exact and the float sum,
- * on all ranks and on one. */
+/* bench_steps: whole training steps on synthetic tokens, with the exact and the float
+ * sum, on all ranks and on one. */
 #include "bench.h"
 #include "comm/microbatches.h"
 #include "train/synthetic_run.h"

@@ -1,5 +1,6 @@
-/* cli: shared by the commands. Each command has a file of its own; main.c has the table of
- * commands, prints the error line of a failure and returns the status as the exit code.
+/* cli: shared by the commands. Each command has a file of its own; main.c has the table
+ * of commands, prints the error line of a failure and returns the status as the exit
+ * code.
  *
  * A command is a description (name, summary, usage, arguments, sections of settings that
  * it takes as --key value) and a function. cli_parse handles --help, "did you mean",
@@ -75,8 +76,8 @@ struct cli_request {
  * that begins with '-' and is not a number must be given as "--name=value". --help in any
  * position takes precedence. Settings are checked one by one and stored;
  * cli_apply_settings applies them in order, so that a command can read its configuration
- * file first. The texts stay in argv, which is written to. STATUS_MISUSE with a message on
- * an invalid command line. */
+ * file first. The texts stay in argv, which is written to. STATUS_MISUSE with a message
+ * on an invalid command line. */
 enum status cli_parse(const struct cli_command *command, struct cli_request *request,
                       int argc, char **argv);
 enum status cli_apply_settings(struct cli_request *request);
@@ -91,9 +92,9 @@ enum status cli_print_help(const struct cli_command *command,
 enum status cli_open_ranks(enum status so_far, struct comm **out);
 
 /* Merges the settings of a command into request->options: first the configuration `path`
- * (NULL: none), then the command line, then options_check. Rank 0 reads the file, once, so
- * it may be a pipe. Same status and message on all ranks. `comm` NULL: a single process.
- * Collective. */
+ * (NULL: none), then the command line, then options_check. Rank 0 reads the file, once,
+ * so it may be a pipe. Same status and message on all ranks. `comm` NULL: a single
+ * process. Collective. */
 enum status cli_read_settings(struct comm *comm, const char *path,
                               struct cli_request *request);
 

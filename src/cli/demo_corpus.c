@@ -1,5 +1,5 @@
-/* demo_corpus: see the header. Tokens are counted with the encoding of the dataset, so that
- * nats per token are comparable between composer and model. */
+/* demo_corpus: see the header. Tokens are counted with the encoding of the dataset, so
+ * that nats per token are comparable between composer and model. */
 #include "demo_corpus.h"
 
 #include <fcntl.h>

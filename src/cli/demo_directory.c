@@ -90,7 +90,7 @@ static char *settings_text(const struct demo *demo)
                        DEMO_MICROBATCHES, demo->directory);
 }
 
-/* True if the directory's name can be written to train.conf and split.tsv and read back. */
+/* True if train.conf and split.tsv can hold the directory's name. */
 static bool can_be_configured(const struct demo *demo)
 {
     static struct options options;

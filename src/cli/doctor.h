@@ -24,8 +24,8 @@ enum {
     DOCTOR_VARIABLES = 16
 };
 
-/* A note needs no action. A warning costs time or may do harm. With a fault the run fails,
- * or is not the one that was meant. */
+/* A note needs no action. A warning costs time or may do harm. With a fault the run
+ * fails, or is not the one that was meant. */
 enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARNING, DOCTOR_FAULT, DOCTOR_LEVELS };
 
 struct finding {

@@ -1,7 +1,7 @@
 /* doctor_files: probes the file system of the run's directory, in a temporary directory.
  *
- * Rank 0 writes a file as a checkpoint is written (temporary name, fsync, rename, fsync of
- * the directory). Every rank waits for the file, which shows whether the directory is
+ * Rank 0 writes a file as a checkpoint is written (temporary name, fsync, rename, fsync
+ * of the directory). Every rank waits for the file, which shows whether the directory is
  * shared, and takes both locks that HDF5 may take: flock() where the system has it,
  * fcntl() elsewhere.
  */

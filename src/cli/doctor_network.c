@@ -1,5 +1,5 @@
-/* doctor_network: shared memory on a host, the watchdog's port, the allreduce, clocks, and
- * the speed of each rank while all compute. */
+/* doctor_network: shared memory on a host, the watchdog's port, the allreduce, clocks,
+ * and the speed of each rank while all compute. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static const char shared_memory[] = "/dev/shm";
 
 enum { LEFTOVERS_MAX = 512 };
 
-/* Files of Open MPI in shared memory, some of which may belong to runs that have ended. */
+/* Open MPI's files in shared memory; some may belong to runs that have ended. */
 struct leftovers {
     int count;
     bool mapped[LEFTOVERS_MAX];
@@ -43,8 +43,8 @@ static bool is_of_open_mpi(const char *name)
     return false;
 }
 
-/* Those of this user, which no one else removes. One younger than a minute may belong to a
- * run that is just starting. */
+/* Those of this user, which no one else removes. One younger than a minute may belong to
+ * a run that is just starting. */
 static void list_segments(struct leftovers *leftovers)
 {
     const time_t young = 60;

@@ -28,7 +28,7 @@ static int first_marked(const bool *which)
     return r;
 }
 
-/* OpenBLAS's core types of x86-64, oldest first. A processor runs its own and older ones. */
+/* OpenBLAS's core types of x86-64, oldest first: a processor supports older types. */
 static const char *const core_types[] = {"Prescott",   "Nehalem",       "Sandybridge",
                                          "Haswell",    "Zen",           "SkylakeX",
                                          "Cooperlake", "SapphireRapids"};

@@ -1,5 +1,5 @@
-/* evaluate: loss and accuracy of a checkpoint on a split of a dataset. Before MPI starts, a
- * confined child reads everything that the ranks are going to read (see confine.h). */
+/* evaluate: loss and accuracy of a checkpoint on a split of a dataset. Before MPI starts,
+ * a confined child reads everything that the ranks are going to read (see confine.h). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -61,8 +61,8 @@ struct window {
 
 /* The shape used in training, limited to the number of pieces and tokens, beyond which
  * there is only padding. A checkpoint may claim any batch, so a pass is limited to
- * POSITIONS; longer sequences take several passes. The results do not depend on the shape,
- * except for the last bits with OpenBLAS. */
+ * POSITIONS; longer sequences take several passes. The results do not depend on the
+ * shape, except for the last bits with OpenBLAS. */
 static struct window choose_window(const struct evaluate_arguments *given,
                                    const struct evaluate_results *results)
 {
@@ -97,8 +97,8 @@ static enum status make_model(const struct evaluate_results *results, struct com
 }
 
 /* Baselines come from the checkpoint's training split, for any evaluated dataset. If the
- * checkpoint has no counts of it, they are taken from the evaluated dataset, provided that
- * the checkpoint was trained on it. Collective. */
+ * checkpoint has no counts of it, they are taken from the evaluated dataset, provided
+ * that the checkpoint was trained on it. Collective. */
 static enum status find_baselines(struct comm *comm, enum split split,
                                   struct evaluate_results *results)
 {

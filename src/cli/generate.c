@@ -117,8 +117,8 @@ static enum status make(const struct checkpoint *checkpoint,
     return play_and_send(checkpoint, &request, reply);
 }
 
-/* True if an extension (with its dot) is that of another format. An unknown one is part of
- * the name: "take.2". */
+/* True if an extension (with its dot) is that of another format. An unknown one is part
+ * of the name: "take.2". */
 static bool is_other_format(const char *extension)
 {
     static const char formats[] =

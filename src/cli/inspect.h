@@ -1,5 +1,5 @@
-/* Shared by inspect*.c. inspect.c has the command and recognises what a path is; each kind
- * has a file of its own; inspect_settings.c prints and compares configurations. */
+/* Shared by inspect*.c. inspect.c has the command and recognises what a path is; each
+ * kind has a file of its own; inspect_settings.c prints and compares configurations. */
 #ifndef TUTTI_CLI_INSPECT_H
 #define TUTTI_CLI_INSPECT_H
 
@@ -36,9 +36,9 @@ enum status inspect_dataset_difference(const struct inspect_request *request);
 enum status inspect_runs(const char *const *paths, size_t count, bool json);
 
 /* The validation loss of a checkpoint within an epoch, at which train.max_steps ended the
- * run. It is computed after the checkpoint is written, so it is read from metrics.jsonl in
- * the folder above that of `file`, from the last line with the same weights hash. NAN if
- * there is none. */
+ * run. It is computed after the checkpoint is written, so it is read from metrics.jsonl
+ * in the folder above that of `file`, from the last line with the same weights hash. NAN
+ * if there is none. */
 double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint);
 
 /* Prints "  label            text\n", a line of a table of facts. */

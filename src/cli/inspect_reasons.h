@@ -9,8 +9,8 @@
 #include "base/status.h"
 #include "data/dataset.h"
 
-/* Files with the same outcome and reason. Reasons that differ only in numbers are the same:
- * "3 notes (limit 10)" and "7 notes (limit 10)" become "# notes (limit 10)". */
+/* Files with the same outcome and reason. Reasons that differ only in numbers are the
+ * same: "3 notes (limit 10)" and "7 notes (limit 10)" become "# notes (limit 10)". */
 enum { REASON_EXAMPLES = 3 };
 struct inspect_reason {
     uint8_t outcome; /* enum file_outcome */
@@ -25,8 +25,8 @@ struct inspect_reasons { /* the most frequent first */
     uint64_t files; /* all input files, of any outcome */
 };
 
-/* Reads the table of files of a dataset's index. Free *out with inspect_reasons_free, even
- * after a failure. */
+/* Reads the table of files of a dataset's index. Free *out with inspect_reasons_free,
+ * even after a failure. */
 enum status inspect_reasons_read(const struct dataset *dataset,
                                  struct inspect_reasons *out);
 void inspect_reasons_free(struct inspect_reasons *reasons);

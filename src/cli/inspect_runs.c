@@ -1,5 +1,5 @@
-/* inspect, several runs: a table with one row per run, the best first. Its columns include
- * the settings that differ between runs: those that a sweep has varied. */
+/* inspect, several runs: a table with one row per run, the best first. Its columns
+ * include the settings that differ between runs: those that a sweep has varied. */
 #include "inspect.h"
 
 #include <inttypes.h>

@@ -1,5 +1,6 @@
 /* launch: see the header. Open MPI's mpirun needs flags to allow root, more ranks than
- * cores, and no binding (it often mistakes the cores of a container). MPICH's needs none. */
+ * cores, and no binding (it often mistakes the cores of a container). MPICH's needs none.
+ */
 #include "launch.h"
 
 #include <errno.h>
@@ -167,8 +168,8 @@ static bool redirect(const char *output, bool quiet)
     return ready && (!quiet || dup2(STDOUT_FILENO, STDERR_FILENO) >= 0);
 }
 
-/* Terminates the child when this process ends, even by SIGKILL; a launcher then terminates
- * its ranks. The signal is sent when the *thread* that forked ends. */
+/* Terminates the child when this process ends, even by SIGKILL; a launcher then
+ * terminates its ranks. The signal is sent when the *thread* that forked ends. */
 static bool end_with(pid_t parent)
 {
     return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent;

@@ -1,5 +1,5 @@
-/* launch: builds command lines, prints them in shell syntax, and runs them; starts ranks on
- * this machine. */
+/* launch: builds command lines, prints them in shell syntax, and runs them; starts ranks
+ * on this machine. */
 #ifndef TUTTI_CLI_LAUNCH_H
 #define TUTTI_CLI_LAUNCH_H
 
@@ -33,12 +33,12 @@ const char *launch_text(const struct launch *launch, char *text);
 
 /* Runs the command and waits for it. Its stdout goes to the file `output`, which must not
  * exist, or to that of this process if NULL; its stdin is /dev/null. *code is its exit
- * code. The command is terminated if this process ends, even by SIGKILL. Main thread only.
- * STATUS_FAILED if the command can't be started or is killed by a signal. */
+ * code. The command is terminated if this process ends, even by SIGKILL. Main thread
+ * only. STATUS_FAILED if the command can't be started or is killed by a signal. */
 enum status launch_run(const struct launch *launch, const char *output, int *code);
 
-/* Path of this program, relative if it is below the working directory; "tutti" if unknown.
- * Valid until the next call. */
+/* Path of this program, relative if it is below the working directory; "tutti" if
+ * unknown. Valid until the next call. */
 const char *launch_self(void);
 
 /* Cores that this process may use, by affinity and control group. At least 1. */

@@ -2,8 +2,8 @@
  *
  * A process is silent only if rank 0 of the same launch prints the same. Before MPI
  * starts, only the environment is known. It may belong to a job step without MPI, or be
- * left over from an earlier launch. So a rank counts only if the environment also has what
- * MPI would use to reach the other ranks:
+ * left over from an earlier launch. So a rank counts only if the environment also has
+ * what MPI would use to reach the other ranks:
  *
  *   launcher                              rank        counts if there is
  *   Open MPI's mpirun, srun --mpi=pmix    PMIX_RANK   PMIX_SERVER_URI..., while the

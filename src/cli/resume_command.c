@@ -1,6 +1,7 @@
-/* resume_command: see the header. The launcher is found from the parent's command line, if
- * that is mpirun's, and from the environment. The parent is the launcher itself in Open
- * MPI 4 and in Open MPI 5 (whose mpirun executes prterun); MPICH has a proxy in between. */
+/* resume_command: see the header. The launcher is found from the parent's command line,
+ * if that is mpirun's, and from the environment. The parent is the launcher itself in
+ * Open MPI 4 and in Open MPI 5 (whose mpirun executes prterun); MPICH has a proxy in
+ * between. */
 #include "resume_command.h"
 
 #include <fcntl.h>

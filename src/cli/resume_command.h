@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Writes the command line of this process in shell syntax, with --resume, without --inject,
- * and after the launcher: mpirun's own command line if it can be found, else srun or
- * mpirun with the number of ranks. In a Slurm batch job that was started with --resume, a
- * second line requeues the job. Returns text. */
+/* Writes the command line of this process in shell syntax, with --resume, without
+ * --inject, and after the launcher: mpirun's own command line if it can be found, else
+ * srun or mpirun with the number of ranks. In a Slurm batch job that was started with
+ * --resume, a second line requeues the job. Returns text. */
 const char *resume_command_of_process(int ranks, char *text, size_t size);
 
 /* The same from given command lines: words, each with a terminating null, as in

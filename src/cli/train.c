@@ -125,8 +125,8 @@ static enum status train_on_ranks(struct cli_request *settings,
 }
 
 /* Prints "step N of DIRECTORY" for job scripts: the step of the newest checkpoint, 0 if
- * there is none. Without MPI; only the first process reads the configuration, which may be
- * a pipe. */
+ * there is none. Without MPI; only the first process reads the configuration, which may
+ * be a pipe. */
 static enum status print_position(struct cli_request *request)
 {
     if (!cli_prints())
