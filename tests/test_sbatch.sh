@@ -43,9 +43,9 @@ sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 while :; do sleep 0.2; done
 END
-says "mpirun is still there 1 s after its ranks have left"
-says "a rank died (code 137)"
-says "back into the queue"
+says "mpirun still runs 1 s after its ranks have exited"
+says "a rank died (exit code 137)"
+says "requeuing at step"
 
 job "hangs, and calls the SIGTERM a success" 0 1 <<'END'
 trap 'exit 0' TERM
@@ -59,14 +59,14 @@ sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 kill -SEGV $$
 END
-says "a rank died (code 139)"
+says "a rank died (exit code 139)"
 
 job "ends after a root cause by itself" 0 1 <<'END'
 sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 exit 1
 END
-! grep -q "still there" log.txt || fail "ended though it ended by itself"
+! grep -q "still runs" log.txt || fail "ended though it ended by itself"
 
 touch -d "1 hour ago" run/root-cause.txt
 job "goes on beside the root cause of another launch" 0 0 <<'END'

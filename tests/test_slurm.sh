@@ -141,7 +141,7 @@ time_limit() {
     FIRST=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
     completes "$job" runs/limit 1 "a time limit"
     says limit.log "stopped by SIG[A-Z0-9]* after step"
-    says limit.log "back into the queue"
+    says limit.log "requeuing at step"
 }
 
 preempted() {
