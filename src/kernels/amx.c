@@ -1,13 +1,10 @@
 /* amx: the bfloat16 microkernel by AMX tile registers, and the processor's own rounding
  * to bfloat16. The order of the sums is that of the other sets (kernels.h).
  *
- * Eight tile registers have 16 rows of 64 bytes. Six of them hold the sums of 32 rows and
- * a panel; x and the panel come in blocks of KB16 inputs:
- *
- *                                       vector 0    vector 1    vector 2
- *     tmm7: a panel's 16 outputs
- *     tmm6: x, the 16 upper rows       [ tmm0 ]    [ tmm1 ]    [ tmm2 ]
- *           then the 16 lower rows     [ tmm3 ]    [ tmm4 ]    [ tmm5 ]
+ * The eight tile registers have 16 rows of 64 bytes (docs/design.md draws them).
+ * Registers 0 to 2 hold the sums of the 16 upper rows and the panel's three vectors, 3 to
+ * 5 those of the 16 lower rows. Register 6 holds 16 rows of x, 7 a vector of the panel,
+ * both KB16 inputs deep.
  *
  * The compiler does not know which memory the tile instructions read and write: hence the
  * fences.

@@ -51,11 +51,11 @@ static inline int fixed_point_row(int64_t *restrict sums, const float *restrict 
 
 static int add_fixed_point(const struct fixed_point *block)
 {
+    const struct fixed_point b = *block; /* no store to sums can change the copy */
     int bad = 0;
-    for (size_t r = 0; r < (size_t)block->rows; r++)
-        bad += fixed_point_row(block->sums + r * block->ld_sums,
-                               block->values + r * block->ld_values, block->width,
-                               block->overwrite, block->scale, block->bound);
+    for (size_t r = 0; r < (size_t)b.rows; r++)
+        bad += fixed_point_row(b.sums + r * b.ld_sums, b.values + r * b.ld_values,
+                               b.width, b.overwrite, b.scale, b.bound);
     return bad;
 }
 

@@ -34,8 +34,8 @@ struct microtile {
     size_t ldx;
     const real *x[MR];
     real *y[MR];
-    /* Memory that will be used next: for every l one cache line is prefetched, at prefetch
-     * + l * prefetch_stride bytes. Any address is allowed. */
+    /* Memory that will be used next: for every l one cache line is prefetched, at
+     * prefetch + l * prefetch_stride bytes. Any address is allowed. */
     const real *prefetch;
     size_t prefetch_stride;
 };

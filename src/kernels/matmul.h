@@ -7,22 +7,15 @@
  *     dW := dy^T x            matmul_gradient, of each microbatch on its own
  *     db := dy^T 1
  *
- * float32 and bfloat16 read W from panels that are packed once per step. A panel holds NR
- * outputs side by side, so a microkernel (kernels.h) reads it with stride one:
+ * float32 and bfloat16 read W from panels that are packed once per step. Panel p holds
+ * the NR outputs from NR p on side by side, so a microkernel (kernels.h) reads it with
+ * stride one; docs/design.md draws it:
  *
- *     W [N][K]                          panel p: outputs NR p ... NR p + NR-1
+ *     float32   panel[l][j]  =  W[NR p + j][l]                              l < K
+ *     bfloat16  panel[l][j]  =  W[NR p + j][2l], W[NR p + j][2l + 1]        l < K' / 2
  *
- *                K inputs                       NR outputs
- *              +----------------+             +----------------+
- *       n = 0  | w00 w01 w02 .. |             | w00 w10 w20 .. |  input 0
- *       n = 1  | w10 w11 w12 .. |  transpose  | w01 w11 w21 .. |  input 1
- *              | ..             |  -------->  | w02 w12 w22 .. |  input 2
- *       n=NR-1 |                |             | ..             |  ..
- *              +----------------+             +----------------+  input K-1
- *       n = NR |  next panel    |             next panel
- *
- * The last panel is padded with zeros. In bfloat16 a row of a panel holds pairs, of
- * inputs 2l and 2l + 1, and K is padded to a multiple of KB16.
+ * The last panel is padded with zeros up to NR outputs, in bfloat16 every panel up to K'
+ * inputs, the next multiple of KB16.
  *
  * Each element of a result is one chain of fused multiply-adds in the order of the inputs
  * (bfloat16: the order of AMX, see kernels.h). Its bits depend on its own row and the
