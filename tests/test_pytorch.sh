@@ -1,6 +1,6 @@
 #!/bin/bash
-# PyTorch as the second opinion on a whole training step and on evaluation: the check of
-# pytorch/peers.sh with a small model on a small corpus. Skipped where the Python has no PyTorch.
+# PyTorch as the reference for whole training steps and for evaluation: the agreement check of
+# pytorch/compare.sh with a small model on a small corpus. Skipped without PyTorch.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 python=${TUTTI_PYTHON:-python3}
@@ -8,4 +8,4 @@ python=${TUTTI_PYTHON:-python3}
     skip "no PyTorch, NumPy or h5py for $python"
 export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 make_corpus corpus 40
-"$python" "$tests/pytorch/same.py" "$tutti" . 24 16 corpus/*.mid
+"$python" "$tests/pytorch/agreement.py" "$tutti" . 24 16 corpus/*.mid

@@ -1,14 +1,14 @@
 """The model of tutti in PyTorch: embedding -> LSTM layers with dropout between -> dropout ->
 output. Layer and gate order (i f g o) are PyTorch's own, so weights are copied as they are.
 
-Letters: B rows, T steps, E embedding, H hidden, V vocabulary. Tokens are [T][B], as tutti's.
+Letters: B rows, T steps, E embedding, H hidden, V vocabulary. Tokens are [T][B], as in tutti.
 """
 import h5py
 import torch
 from torch import nn
 from torch.nn import functional
 
-# Where a checkpoint's tensors go; {} is a layer's number.
+# The checkpoint's tensors and PyTorch's; {} is the index of the layer.
 TENSORS = {
     "embedding/weight": "embedding.weight",
     "lstm{}/weight_ih": "lstm.weight_ih_l{}",
@@ -37,14 +37,14 @@ class Model(nn.Module):
 
 
 def cross_entropy(logits, targets, reduction="mean"):
-    """Nats, as float32 also where logits are bfloat16."""
+    """In nats, computed in float32 even if the logits are bfloat16."""
     return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(),
                                     reduction=reduction)
 
 
 def load(path):
     """The model of a checkpoint, without dropout. Tutti has one bias for each gate, PyTorch
-    two that it adds: the second is zero and stays so (it gets no gradient)."""
+    adds two: bias_hh is zero and gets no gradient."""
     with h5py.File(path) as file:
         layers = sum(name.startswith("lstm") for name in file["model"])
         vocabulary, embedding = file["model/embedding/weight"].shape

@@ -1,12 +1,12 @@
-"""How fast PyTorch trains the model that peers.sh compares: tokens a second, of all
+"""PyTorch's speed of training with the model of compare.sh: tokens per second of all
 processes, median of the steps after the warm-up.
 
     train.py PROCESSES THREADS ROWS PRECISION [native] [compiled]
 
-ROWS and THREADS are of a process; more than one process is DistributedDataParallel over gloo.
+ROWS and THREADS are per process; more than one process is DistributedDataParallel over gloo.
 PRECISION is float32 or bfloat16 (autocast). `native`: PyTorch's own LSTM instead of oneDNN's.
-`compiled`: torch.compile. Adam and its sum of gradients take their fastest forms as they are
-in every variant. The tokens are random: what they are makes no difference to the time.
+`compiled`: torch.compile. Adam and the gradient allreduce use their fastest variants in every
+setting. The tokens are random: their values do not affect the time.
 """
 import os
 import statistics
@@ -26,12 +26,12 @@ WARM_UP, TIMED = 3, 7
 def adam(model):
     try:
         return torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    except (RuntimeError, TypeError):  # before PyTorch 2.4: not on a CPU
+    except (RuntimeError, TypeError):  # before PyTorch 2.4: not on CPUs
         return torch.optim.Adam(model.parameters(), lr=1e-3)
 
 
 def step_seconds(model, wrapped, rows, precision):
-    """One training step after the other, each as tutti does it; yields its seconds."""
+    """Runs training steps that do the same work as tutti's; yields the seconds of each."""
     optimizer = adam(model)
     state = model.zero_state(rows)
     while True:
@@ -49,7 +49,7 @@ def step_seconds(model, wrapped, rows, precision):
         yield time.perf_counter() - start
 
 
-def run(process, processes, threads, rows, precision, variant, meeting, out):
+def run(process, processes, threads, rows, precision, variant, rendezvous, out):
     torch.set_num_threads(threads)
     torch.manual_seed(process)
     torch.backends.mkldnn.enabled = "native" not in variant
@@ -57,7 +57,7 @@ def run(process, processes, threads, rows, precision, variant, meeting, out):
     if "compiled" in variant:
         wrapped = torch.compile(wrapped)
     if processes > 1:
-        distributed.init_process_group("gloo", init_method=f"file://{meeting}/meeting",
+        distributed.init_process_group("gloo", init_method=f"file://{rendezvous}/rendezvous",
                                        rank=process, world_size=processes)
         wrapped = nn.parallel.DistributedDataParallel(wrapped, gradient_as_bucket_view=True)
     seconds = step_seconds(model, wrapped, rows, precision)
@@ -73,12 +73,12 @@ def main():
     precision, variant = sys.argv[4], sys.argv[5:]
     os.environ["OMP_NUM_THREADS"] = str(threads)
     out = multiprocessing.get_context("spawn").SimpleQueue()
-    with tempfile.TemporaryDirectory() as meeting:
-        rest = processes, threads, rows, precision, variant, meeting, out
+    with tempfile.TemporaryDirectory() as rendezvous:
+        arguments = processes, threads, rows, precision, variant, rendezvous, out
         if processes > 1:
-            multiprocessing.spawn(run, rest, processes)
+            multiprocessing.spawn(run, arguments, processes)
         else:
-            run(0, *rest)
+            run(0, *arguments)
     print(f"{out.get():.0f}")
 
 

@@ -1,18 +1,18 @@
-"""Do PyTorch and tutti compute the same? From the same weights, on the same tokens.
+"""Agreement of tutti and PyTorch, from the same weights and on the same tokens.
 
-    same.py TUTTI FOLDER HIDDEN EMBEDDING MIDI_FILE...
+    agreement.py TUTTI FOLDER HIDDEN EMBEDDING MIDI_FILE...
 
-makes datasets and runs in FOLDER and compares, step by step, loss and norm of the gradient of a
-training run without dropout, in which clipping is at work and states are carried from window
-to window; then the weights that came of it; then what `tutti evaluate` says of another split.
+Makes datasets and runs in FOLDER and compares, step by step, loss and gradient norm of a
+training run without dropout, with active clipping and with states carried from window to
+window; then the final weights; then the result of `tutti evaluate` on another split.
 
-Two ways to know a batch from outside, though the order of pieces is drawn:
-  many  as many rows as there are training pieces, in one microbatch. Each row then begins with a
-        piece of its own, in whatever order: loss and gradient are sums over the rows. It goes
-        well for as many steps as the shortest piece lasts.
+The order of pieces is random, but two setups make the batches known from outside:
+  many  as many rows as training pieces, in one microbatch. Each row then starts with a piece of
+        its own; loss and gradient are sums over rows, so the order does not matter. Valid for as
+        many steps as the shortest piece lasts.
   one   one training piece and one row: END piece END piece ..., with END within the windows.
 
-The weights at the beginning come from a run with a learning rate that changes none.
+The initial weights come from a run whose learning rate is too small to change any.
 """
 import glob
 import json
@@ -30,27 +30,28 @@ from model import cross_entropy, load
 SPLITS = ["train", "valid", "test"]
 STEPS, LEARNING_RATE, CLIP = 4, 5e-3, 0.2
 
-# Largest relative differences. float32 rounds by 6e-8, and each sum has another order here and
-# there: of the loss, a mean of a thousand figures, less than that is seen; of the gradient's
-# norm 1e-6. Adam divides by the root of the mean square, which makes gradients that are all
-# rounding count like others, so after the first update the two part, by some 1e-5. With
-# bfloat16 products, each rounded by up to 4e-3, only gross errors show.
-LOSS, NORM, LATER, WEIGHTS = 1e-6, 5e-6, 1e-4, 1e-3
-ROUGH_LOSS, ROUGH_NORM = 5e-3, 5e-2
+# Tolerances: relative differences. float32 rounds by 6e-8, and the two programs sum in different
+# orders: the loss, a mean of about a thousand terms, differs by less than 1e-6, the gradient norm
+# by about 1e-6. Adam divides by the root of the mean square, which scales gradients that consist
+# of rounding errors up to the size of the others, so after the first update the difference is
+# about 1e-5. With bfloat16 matmuls, whose operands are rounded by up to 4e-3, only gross errors
+# are detected.
+LOSS, NORM, UPDATED, WEIGHTS = 1e-6, 5e-6, 1e-4, 1e-3
+BFLOAT16_LOSS, BFLOAT16_NORM = 5e-3, 5e-2
 
 failures = 0
 
 
-def judge(what, figures, difference, tolerance):
+def check(name, figures, difference, tolerance):
     global failures
-    good = difference <= tolerance  # a NaN is not
+    good = difference <= tolerance  # False for a NaN
     failures += not good
-    print(f"  {what:<25} {figures:<36} difference {difference:.1e}, up to {tolerance:.0e}"
+    print(f"  {name:<25} {figures:<36} difference {difference:.1e}, up to {tolerance:.0e}"
           + ("" if good else "  FAILED"))
 
 
-def compare(what, ours, theirs, tolerance):
-    judge(what, f"tutti {ours:.7f}  PyTorch {theirs:.7f}", abs(ours - theirs) / abs(theirs),
+def compare(name, ours, theirs, tolerance):
+    check(name, f"tutti {ours:.7f}  PyTorch {theirs:.7f}", abs(ours - theirs) / abs(theirs),
           tolerance)
 
 
@@ -77,26 +78,26 @@ def windows(pieces, end, time):
 
 
 def forward(model, inputs, state, end):
-    """All logits; a row's state is cleared where its input is END, so the window is cut
+    """All logits. A row's state is reset where its input is END, so the window is split
     there."""
-    anew = inputs == end
-    cuts = sorted({0, *anew.any(dim=1).nonzero().flatten().tolist(), len(inputs)})
+    resets = inputs == end
+    bounds = sorted({0, *resets.any(dim=1).nonzero().flatten().tolist(), len(inputs)})
     logits = []
-    for first, end in zip(cuts, cuts[1:]):
-        keep = (~anew[first]).float()[:, None]
-        part, state = model(inputs[first:end], tuple(keep * part for part in state))
+    for first, stop in zip(bounds, bounds[1:]):
+        keep = (~resets[first]).float()[:, None]
+        part, state = model(inputs[first:stop], tuple(keep * part for part in state))
         logits.append(part)
     return torch.cat(logits), state
 
 
 def norm_of(model):
-    """In double: PyTorch's own adds a million squares in float32, and is off by 1e-5."""
+    """In double: PyTorch sums a million squares in float32, with an error of 1e-5."""
     gradients = (weights.grad for weights in model.parameters() if weights.grad is not None)
     return sum(gradient.double().square().sum().item() for gradient in gradients) ** 0.5
 
 
 def train(model, batches, rows, end):
-    """Loss and norm of the gradient of each step."""
+    """Loss and gradient norm of each step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     state, facts = model.zero_state(rows), []
     for inputs, targets in batches:
@@ -114,7 +115,7 @@ def train(model, batches, rows, end):
 
 @torch.no_grad()
 def evaluate(model, pieces, end):
-    """Nats a token, each piece from a cleared state, END counted."""
+    """Nats per token, each piece from a zero state, END included."""
     loss = count = 0
     for piece in pieces:
         tokens = torch.from_numpy(np.concatenate(([end], piece, [end])))[:, None]
@@ -136,13 +137,14 @@ class Tutti:
                       "model.layers": 2, "model.dropout": 0}
 
     def run(self, *arguments):
-        done = subprocess.run([self.program, *map(str, arguments)], text=True,
+        process = subprocess.run([self.program, *map(str, arguments)], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if done.returncode == 2 and "train.precision" in done.stderr:
+        if process.returncode == 2 and "train.precision" in process.stderr:
             return None  # refused
-        if done.returncode:
-            sys.exit(f"tutti {' '.join(map(str, arguments))}: {done.returncode}: {done.stderr}")
-        return done.stdout
+        if process.returncode:
+            command = " ".join(map(str, arguments))
+            sys.exit(f"tutti {command}: {process.returncode}: {process.stderr}")
+        return process.stdout
 
     def preprocess(self, name, split, files):
         dataset = f"{self.folder}/{name}"
@@ -151,7 +153,7 @@ class Tutti:
 
     def train(self, name, dataset, rows, time, steps=STEPS, rate=LEARNING_RATE,
               precision="float32"):
-        """Loss and norm of each step, and the checkpoint; None if it was refused."""
+        """Loss and gradient norm of each step, and the checkpoint; None if refused."""
         path = f"{self.folder}/{name}"
         settings = {**self.model, "data.dataset": dataset, "train.batch": rows,
                     "train.slices": 1, "train.time": time, "train.max_steps": steps,
@@ -164,9 +166,9 @@ class Tutti:
         config = f"{self.folder}/empty.conf"
         open(config, "w").close()
         shutil.rmtree(path, ignore_errors=True)
-        done = self.run("train", config, *(word for key, value in settings.items()
-                                           for word in ("--set", f"{key}={value}")))
-        if done is None:
+        output = self.run("train", config, *(word for key, value in settings.items()
+                                             for word in ("--set", f"{key}={value}")))
+        if output is None:
             return None
         with open(f"{path}/metrics.jsonl") as file:
             lines = [line for line in map(json.loads, file) if "gradient_norm" in line]
@@ -184,29 +186,29 @@ def compare_training(tutti, dataset, name, time):
     end = load(first).embedding.num_embeddings - 1
     batches = list(windows(pieces, end, time))
     ends = sum((inputs[1:] == end).sum().item() for inputs, _ in batches)
-    print(f"{name}: {rows} rows, {time} tokens a step, {ends} times END within windows")
+    print(f"{name}: {rows} rows, {time} steps a window, END within windows {ends} times")
     model = load(first)
     theirs = train(model, batches, rows, end)
     for step, (mine, other) in enumerate(zip(ours, theirs), 1):
-        compare(f"loss of step {step}", mine[0], other[0], LOSS if step == 1 else LATER)
+        compare(f"loss of step {step}", mine[0], other[0], LOSS if step == 1 else UPDATED)
         compare(f"gradient norm of step {step}", mine[1], other[1],
-                NORM if step == 1 else LATER)
-    judge("weights afterwards", "in parts of the way they went",
+                NORM if step == 1 else UPDATED)
+    check("final weights", "relative to their total update",
           distance(model, load(last)) / distance(load(first), load(last)), WEIGHTS)
-    rough = tutti.train(f"{name}-bfloat16", dataset, rows, time, precision="bfloat16")
-    if rough is None:
+    bfloat16 = tutti.train(f"{name}-bfloat16", dataset, rows, time, precision="bfloat16")
+    if bfloat16 is None:
         print("  train.precision=bfloat16  refused")
     else:
-        compare("loss with bfloat16", rough[0][0][0], theirs[0][0], ROUGH_LOSS)
-        compare("norm with bfloat16", rough[0][0][1], theirs[0][1], ROUGH_NORM)
+        compare("loss with bfloat16", bfloat16[0][0][0], theirs[0][0], BFLOAT16_LOSS)
+        compare("norm with bfloat16", bfloat16[0][0][1], theirs[0][1], BFLOAT16_NORM)
     return last
 
 
 def compare_evaluation(tutti, dataset, checkpoint):
-    said = tutti.run("evaluate", checkpoint, dataset, "--split", "valid", "--json")
+    output = tutti.run("evaluate", checkpoint, dataset, "--split", "valid", "--json")
     model, pieces = load(checkpoint), pieces_of(dataset, "valid")
     print(f"evaluation: {len(pieces)} pieces")
-    compare("nats per token", json.loads(said)["nats_per_token"],
+    compare("nats per token", json.loads(output)["nats_per_token"],
             evaluate(model, pieces, model.embedding.num_embeddings - 1), LOSS)
 
 
@@ -219,7 +221,8 @@ def main():
     one = tutti.preprocess("one.tutti", "1 0 0", files[:1])
     compare_training(tutti, one, "one", min(128, 2 * len(pieces_of(one, "train")[0]) // 3))
     compare_evaluation(tutti, many, last)
-    print(f"same: {failures} differences are too large" if failures else "same: all agree")
+    print(f"agreement: {failures} differences above tolerance" if failures else
+          "agreement: all within tolerance")
     return 1 if failures else 0
 
 

@@ -1,11 +1,11 @@
-"""How fast PyTorch generates with a checkpoint's model, one token after the other: tokens a
-second over all rows, median of three parts.
+"""PyTorch's speed of generation with a checkpoint's model: tokens per second over all rows,
+median of three repetitions.
 
-    play.py CHECKPOINT ROWS STEPS [cells] [native] [compiled]
+    generate.py CHECKPOINT ROWS STEPS [cells] [native] [compiled]
 
-Each step draws a token for each row from the model's distribution and feeds it back, on one
-thread. `cells`: a step is layer after layer by torch.lstm_cell, not nn.LSTM over one time
-step. `native`, `compiled`: as in train.py.
+Each step samples a token for each row from the model's distribution and feeds it back, on one
+thread. `cells`: a step calls torch.lstm_cell layer by layer, not nn.LSTM over one time step.
+`native`, `compiled`: as in train.py.
 """
 import statistics
 import sys
@@ -16,7 +16,7 @@ from torch import nn
 
 from model import load
 
-PARTS = 3
+REPETITIONS = 3
 
 
 def lstm_step(model):
@@ -32,16 +32,16 @@ def cell_step(model):
               for layer in range(model.lstm.num_layers)]
 
     def step(tokens, state):
-        x, after = model.embedding(tokens), []
+        x, states = model.embedding(tokens), []
         for layer, weights in enumerate(layers):
             x, c = torch.lstm_cell(x, (state[0][layer], state[1][layer]), *weights)
-            after.append((x, c))
-        h, c = zip(*after)
+            states.append((x, c))
+        h, c = zip(*states)
         return model.output(x), (h, c)
     return step
 
 
-def draw(logits):
+def sample(logits):
     return torch.multinomial(nn.functional.softmax(logits, dim=-1), 1)[:, 0]
 
 
@@ -58,11 +58,11 @@ def main():
     tokens = torch.full((rows,), model.embedding.num_embeddings - 1)  # END
     state = tuple(model.zero_state(rows))
     seconds = []
-    for _ in range(1 + PARTS):  # the first warms up
+    for _ in range(1 + REPETITIONS):  # the first is warm-up
         start = time.perf_counter()
         for _ in range(steps):
             logits, state = step(tokens, state)
-            tokens = draw(logits)
+            tokens = sample(logits)
         seconds.append(time.perf_counter() - start)
     print(f"{rows * steps / statistics.median(seconds[1:]):.0f}")
 

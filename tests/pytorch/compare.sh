@@ -1,30 +1,31 @@
 #!/bin/bash
-# tutti against PyTorch: first that both compute the same, then how fast each does.
+# tutti against PyTorch: first the agreement of their results, then their speed.
 #
-#   bash tests/pytorch/peers.sh TUTTI MIDI_FOLDER [PART...]
-#   PEERS_PYTHON=~/torch/bin/python bash tests/pytorch/peers.sh build/release/tutti ~/midi
+#   bash tests/pytorch/compare.sh TUTTI MIDI_FOLDER [PART...]
+#   COMPARE_PYTHON=~/torch/bin/python bash tests/pytorch/compare.sh build/release/tutti ~/midi
 #
 # The model is embedding 256 -> LSTM 2x512, dropout 0.3 between the layers and before the
 # output -> 389 tokens, over 128 steps, with Adam and the gradient clipped at norm 1. Parts
-# (all of them take about 20 minutes on two cores, which should have nothing else to do):
-#   same                          loss, gradient and evaluation from the same weights
-#   train:ROWS:PRECISION:CORES    a training step with ROWS rows for each core: one core is
-#                                 one rank against one thread; two are two ranks against
-#                                 two processes (DistributedDataParallel over gloo) or one
-#                                 process of two threads and all the rows
-#   play:ROWS                     generation, ROWS pieces at once, one core
-# PyTorch is tried in several settings and the fastest is taken: its LSTM from oneDNN or its
-# own ("native"), torch.compile ("compiled"), one step as single cells ("cells"). Then both
-# take turns, and the medians and the range of the ratios of turns are printed. Where tutti
-# does not know a precision, the row says "refused".
+# (default: all; about 20 minutes on two otherwise idle cores):
+#   agreement                     loss, gradient and evaluation from the same weights
+#   train:ROWS:PRECISION:CORES    a training step with ROWS rows per core. One core: one rank
+#                                 against one thread. Two cores: two ranks against two
+#                                 processes (DistributedDataParallel over gloo) or against one
+#                                 process with two threads and all the rows
+#   generate:ROWS                 generation of ROWS pieces at once, one core
+# PyTorch runs in several settings, of which the fastest is compared: its LSTM from oneDNN or
+# its own ("native"), torch.compile ("compiled"), one step as single cells ("cells"). Then the
+# two programs alternate; the medians and the range of the ratios are printed. Where tutti does
+# not know a precision, the row says "refused".
 #
 # Needs Python with PyTorch, NumPy and h5py (python3 -m venv ~/torch &&
-# ~/torch/bin/pip install torch numpy h5py); without PyTorch it says so and ends with 77.
-#   PEERS_PYTHON    the Python to use (python3)
-#   PEERS_TURNS     how often both take turns, an odd number (3)
-#   PEERS_MICROBATCHES    tutti's microbatches for each rank (4): fewer are faster where rows are few
-#   PEERS_FOLDER    where data sets and chosen settings are, kept for the next time (else a
-#                   folder that is removed); "tune:" for "train:" or "play:" chooses only
+# ~/torch/bin/pip install torch numpy h5py); without them it exits with 77.
+#   COMPARE_PYTHON          the Python to use (python3)
+#   COMPARE_ROUNDS          measurements of each program, an odd number (3)
+#   COMPARE_MICROBATCHES    tutti's microbatches per rank (4); fewer are faster with few rows
+#   COMPARE_FOLDER          keeps data sets and the chosen settings for the next run (default:
+#                           a temporary folder). "tune:train:.." or "tune:generate:.." only
+#                           chooses PyTorch's settings
 set -euo pipefail
 export LC_ALL=C
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -38,17 +39,17 @@ midi=$(realpath "$2")
 shift 2
 parts=("$@")
 if ((${#parts[@]} == 0)); then
-    parts=(same {train:32,train:8}:{float32,bfloat16}:{1,2} play:{1,64})
+    parts=(agreement {train:32,train:8}:{float32,bfloat16}:{1,2} generate:{1,64})
 fi
-python=${PEERS_PYTHON:-python3}
+python=${COMPARE_PYTHON:-python3}
 [[ $python != */* ]] || python=$(realpath -s "$python") # a venv's is a link
-turns=${PEERS_TURNS:-3}
-microbatches=${PEERS_MICROBATCHES:-4}
+rounds=${COMPARE_ROUNDS:-3}
+microbatches=${COMPARE_MICROBATCHES:-4}
 if ! "$python" -c 'import torch, numpy, h5py' 2>/dev/null; then
-    echo "peers: skipped: $python has no PyTorch, NumPy or h5py (see PEERS_PYTHON)" >&2
+    echo "compare: skipped: $python has no PyTorch, NumPy or h5py (see COMPARE_PYTHON)" >&2
     exit 77
 fi
-folder=${PEERS_FOLDER:-}
+folder=${COMPARE_FOLDER:-}
 if [ -z "$folder" ]; then
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
@@ -57,9 +58,9 @@ mkdir -p "$folder"
 cd "$folder"
 export TORCHINDUCTOR_CACHE_DIR=$PWD/compiled PYTHONDONTWRITEBYTECODE=1
 
-say() { echo "peers: $*" >&2; }
-fail() { say "$*"; exit 1; }
-# quietly COMMAND...: shows what it said only if it fails.
+log() { echo "compare: $*" >&2; }
+fail() { log "$*"; exit 1; }
+# quietly COMMAND...: prints the output only if it fails.
 quietly() { "$@" >log.txt 2>&1 || { cat log.txt >&2; fail "failed: $*"; }; }
 
 # ---- the data and the model that generates ----
@@ -68,19 +69,21 @@ make_dataset() {
     [ -d data.tutti ] || quietly "$tutti" preprocess "$midi" -o data.tutti --split "1 0 0"
 }
 
-# A model that has learnt one note held for three hours. Each token it generates is a time
-# shift of one second: the number of tokens is the number of seconds.
-make_player() {
-    [ -e runs/player/checkpoints/latest ] && return
+# A model overfitted to one note held for three hours. Each token that it generates is a time
+# shift of one second, so the seconds of music are the number of tokens, which no program
+# prints.
+make_generator() {
+    [ -e runs/generator/checkpoints/latest ] && return
     mkdir -p held
     printf '%b' 'MThd\0\0\0\06\0\0\0\01\0\0140MTrk\0\0\0\016' \
         '\0\x90\x3c\x40\xff\xff\x7f\x80\x3c\x40\0\xff\x2f\0' >held/note.mid
-    quietly "$tutti" preprocess held -o held.tutti --split "1 0 0"
-    quietly train 1 4 float32 runs/player --set data.dataset=held.tutti \
+    quietly "$tutti" preprocess held -o held.tutti --split "1 0 0" \
+        --set data.max_silence_seconds=0
+    quietly train 1 4 float32 runs/generator --set data.dataset=held.tutti \
         --set train.max_steps=30 --set train.slices=1 --set train.warmup_steps=5 \
         --set train.epochs=1000 --set run.checkpoint_every=1000
     awk -F '"loss": ' '/gradient_norm/ { loss = $2 + 0 } END { exit loss > 1e-5 }' \
-        runs/player/metrics.jsonl || fail "the model that is to generate has learnt nothing"
+        runs/generator/metrics.jsonl || fail "the model for generation did not converge"
 }
 
 # ---- one measurement each: tokens per second ----
@@ -106,21 +109,21 @@ ours_train() { # ROWS PRECISION CORES
     elif ((code)); then
         cat ours.txt >&2
         fail "tutti train: exit code $code"
-    else # the median of the steps after the fourth
+    else # median of the steps after the fourth
         sed -n 's/.*"gradient_norm".*"tokens_per_second": \([0-9.]*\).*/\1/p' \
             runs/ours/metrics.jsonl | tail -n +5 | median
     fi
 }
 
-# wall ROWS SECONDS: wall-clock seconds for SECONDS of music.
+# wall ROWS SECONDS: wall-clock seconds for that many seconds of music.
 wall() {
     local start=$EPOCHREALTIME
-    quietly "$tutti" generate runs/player -o out/piece.mid --no-guard --count "$1" \
+    quietly "$tutti" generate runs/generator -o out/piece.mid --no-guard --count "$1" \
         --seconds "$2"
     awk "BEGIN { print $EPOCHREALTIME - $start }"
 }
 
-ours_play() { # ROWS
+ours_generate() { # ROWS
     local steps=$((1 + 4000 / (1 + $1 / 8))) few=20 short long
     short=$(wall "$1" "$few")
     long=$(wall "$1" $((few + steps)))
@@ -128,9 +131,11 @@ ours_play() { # ROWS
 }
 
 theirs_train() { "$python" "$here/train.py" "$@" 2>theirs.txt; }
-theirs_play() { "$python" "$here/play.py" runs/player/checkpoints/latest "$@" 2>theirs.txt; }
+theirs_generate() {
+    "$python" "$here/generate.py" runs/generator/checkpoints/latest "$@" 2>theirs.txt
+}
 
-# ---- choosing PyTorch's settings, and taking turns ----
+# ---- choosing PyTorch's settings, and comparing ----
 
 median() { sort -g | awk '{ at[NR] = $1 } END { print at[int((NR + 1) / 2)] }'; }
 
@@ -139,7 +144,7 @@ candidates() {
     local kind rows precision cores native=(" native")
     IFS=: read -r kind rows precision cores <<<"$1"
     [ "$precision" = bfloat16 ] && native=() # a hundred times slower
-    if [ "$kind" = play ]; then
+    if [ "$kind" = generate ]; then
         local steps=$((1 + 400 / (1 + rows / 16)))
         printf "$rows $steps%s\n" "" " native" " cells" " cells native" " cells compiled"
     elif ((cores == 1)); then
@@ -150,26 +155,26 @@ candidates() {
     fi
 }
 
-# Writes the arguments of the fastest to best-PART.
+# Writes the arguments of the fastest setting to best-PART.
 tune() {
     local setting speed
     [ -s "best-$1" ] && return
     while read -r setting; do
         # shellcheck disable=SC2086
         speed=$("theirs_${1%%:*}" $setting </dev/null) ||
-            { say "PyTorch, $setting: $(tail -n 1 theirs.txt)"; continue; }
-        say "PyTorch, $setting: $speed tokens/s"
+            { log "PyTorch, $setting: $(tail -n 1 theirs.txt)"; continue; }
+        log "PyTorch, $setting: $speed tokens/s"
         echo "$speed $setting"
     done < <(candidates "$1") >tried.txt
     sort -g tried.txt | tail -n 1 | cut -d' ' -f2- >"best-$1"
-    [ -s "best-$1" ] || fail "PyTorch does none of them"
+    [ -s "best-$1" ] || fail "PyTorch runs in none of these settings"
 }
 
 describe() { # PART, the arguments of theirs_KIND
     local part=$1
     shift
     case $part in
-    play*) shift 2; echo "1 thread${*:+, $*}" ;;
+    generate*) shift 2; echo "1 thread${*:+, $*}" ;;
     *)
         local processes=$1 threads=$2
         shift 4
@@ -179,17 +184,17 @@ describe() { # PART, the arguments of theirs_KIND
     esac
 }
 
-take_turns() { # PART
-    local kind=${1%%:*} best ours theirs turn
+alternate() { # PART
+    local kind=${1%%:*} best ours theirs round
     read -r best <"best-$1"
-    : >turns.txt
-    for ((turn = 0; turn < turns; turn++)); do
+    : >rounds.txt
+    for ((round = 0; round < rounds; round++)); do
         IFS=: read -r -a facts <<<"${1#*:}"
         ours=$("ours_$kind" "${facts[@]}")
         # shellcheck disable=SC2086
         theirs=$("theirs_$kind" $best </dev/null) ||
             { cat theirs.txt >&2; fail "PyTorch: $best"; }
-        echo "$ours $theirs" >>turns.txt
+        echo "$ours $theirs" >>rounds.txt
     done
     # shellcheck disable=SC2086
     row "$1" "$(describe "$1" $best)"
@@ -197,13 +202,13 @@ take_turns() { # PART
 
 row() { # PART SETTINGS
     local ours theirs ratios range
-    ours=$(cut -d' ' -f1 turns.txt | median)
-    theirs=$(cut -d' ' -f2 turns.txt | median)
+    ours=$(cut -d' ' -f1 rounds.txt | median)
+    theirs=$(cut -d' ' -f2 rounds.txt | median)
     if [ "$ours" = refused ]; then
         printf '%-22s %8s %8.0f %7s %13s  %s\n' "$1" refused "$theirs" - - "$2"
         return
     fi
-    ratios=$(awk '{ print $1 / $2 }' turns.txt | sort -g)
+    ratios=$(awk '{ print $1 / $2 }' rounds.txt | sort -g)
     range=$(printf '%.2f-%.2f' "$(head -n 1 <<<"$ratios")" "$(tail -n 1 <<<"$ratios")")
     printf '%-22s %8.0f %8.0f %7.2f %13s  %s\n' "$1" "$ours" "$theirs" \
         "$(median <<<"$ratios")" "$range" "$2"
@@ -211,17 +216,18 @@ row() { # PART SETTINGS
 
 # ---- the parts ----
 
-check_same() {
+check_agreement() {
     local files
     mapfile -t files < <(find "$midi" -iname '*.mid' -size -6k | sort | head -n 24)
-    "$python" "$here/same.py" "$tutti" . 512 256 "${files[@]}"
+    "$python" "$here/agreement.py" "$tutti" . 512 256 "${files[@]}"
 }
 
 head_of_table() {
-    local processor
+    local processor version
     processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
     echo "machine   $processor, $(nproc) cores"
-    echo "tutti     $("$tutti" --version | sed -n '1s/^tutti //p'), $microbatches microbatches for each rank"
+    version=$("$tutti" --version | sed -n '1s/^tutti //p')
+    echo "tutti     $version, $microbatches microbatches per rank"
     "$python" - <<'PYTHON'
 import platform, torch
 has = lambda name: getattr(getattr(torch.backends, name, None), "is_available", bool)()
@@ -239,13 +245,13 @@ table=false
 for part in "${parts[@]}"; do
     work=${part/#tune:/}
     case $work in
-    same)
-        check_same || status=1
+    agreement)
+        check_agreement || status=1
         continue
         ;;
     train:[0-9]*:*:[0-9]*) make_dataset ;;
-    play:[0-9]*) make_player ;;
-    *) fail "no such part: $part (same, train:ROWS:PRECISION:CORES, play:ROWS)" ;;
+    generate:[0-9]*) make_generator ;;
+    *) fail "no such part: $part (agreement, train:ROWS:PRECISION:CORES, generate:ROWS)" ;;
     esac
     if [ "$work" != "$part" ]; then
         tune "$work"
@@ -254,6 +260,6 @@ for part in "${parts[@]}"; do
     $table || head_of_table
     table=true
     tune "$work"
-    take_turns "$work"
+    alternate "$work"
 done
 exit $status
