@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #include "report.h"
+#include "step_facts.h"
 #include "checkpoint.h"
 #include "evaluate.h"
 #include "base/status.h"
@@ -30,13 +31,6 @@ struct metrics { /* zero-initialise; nothing is written before metrics_open */
     char *path;
     int64_t size; /* of the file, up to the end of the last whole line */
     bool failed;  /* the warning has been logged */
-};
-
-struct step_facts {
-    int64_t step, epoch; /* from 1 */
-    double loss, accuracy, gradient_norm, learning_rate, seconds, tokens_per_second;
-    bool hashed;
-    uint64_t weights_hash;
 };
 
 /* The longest seconds of a checkpoint; 0: there was none. */

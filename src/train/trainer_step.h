@@ -17,8 +17,8 @@
 #include <stdint.h>
 
 #include "local_batch.h"
-#include "metrics.h"
 #include "state.h"
+#include "step_facts.h"
 #include "window.h"
 #include "base/options.h"
 #include "base/status.h"

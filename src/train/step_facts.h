@@ -1,0 +1,19 @@
+/* step_facts: what is reported of one step. */
+#ifndef TUTTI_TRAIN_STEP_FACTS_H
+#define TUTTI_TRAIN_STEP_FACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct step_facts {
+    int64_t step, epoch;  /* from 1 */
+    double loss;          /* nats per token */
+    double accuracy;      /* share of tokens that were the most probable ones */
+    double gradient_norm; /* of the mean gradient, before clipping */
+    double learning_rate;
+    double seconds, tokens_per_second; /* wall time, over all ranks */
+    bool hashed;                       /* weights_hash is set */
+    uint64_t weights_hash;             /* after the step */
+};
+
+#endif
