@@ -268,6 +268,12 @@ static void blocks_are_put_and_added(void **state)
     struct comm *comm = *state;
     struct exact_sum *blocks, *plain;
     float values[ROWS * STRIDE], sums[2][ALL];
+    const struct exact_block block = {.first = FIRST,
+                                      .ld = PITCH,
+                                      .rows = ROWS,
+                                      .width = WIDTH,
+                                      .values = values,
+                                      .ld_values = STRIDE};
     expect(exact_sum_create(comm, ALL, 1, ADDENDS, SCALE, 0, &blocks) == STATUS_OK);
     expect(exact_sum_create(comm, ALL, 1, ADDENDS, SCALE, 0, &plain) == STATUS_OK);
     for (int i = 0; i < ROWS * STRIDE; i++)
@@ -276,8 +282,7 @@ static void blocks_are_put_and_added(void **state)
         exact_sum_add(blocks, i, &(float){3}, 1); /* old sums, which a put forgets */
     exact_sum_begin(blocks);
     for (int mode = EXACT_PUT; mode <= EXACT_ADD; mode++)
-        exact_sum_block(blocks, (enum exact_mode)mode, FIRST, PITCH, ROWS, WIDTH, values,
-                        STRIDE);
+        exact_sum_block(blocks, (enum exact_mode)mode, &block);
     for (size_t i = 0; i < ALL; i++)
         if (i < FIRST || (i - FIRST) % PITCH >= WIDTH || (i - FIRST) / PITCH >= ROWS)
             exact_sum_add(plain, i, &(float){3}, 1);
@@ -292,7 +297,7 @@ static void blocks_are_put_and_added(void **state)
     expect(exact_sum_bad(blocks) == 0 && exact_sum_first_bad(blocks) == SIZE_MAX);
     values[2 * STRIDE + 5] = NAN;
     values[4 * STRIDE + 1] = INFINITY;
-    exact_sum_block(blocks, EXACT_ADD, FIRST, PITCH, ROWS, WIDTH, values, STRIDE);
+    exact_sum_block(blocks, EXACT_ADD, &block);
     expect(exact_sum_bad(blocks) == 2);
     expect(exact_sum_first_bad(blocks) == FIRST + 2 * PITCH + 5);
     exact_sum_free(blocks);

@@ -47,7 +47,7 @@
 
 #include "comm_internal.h"
 
-enum { TAGS = 1 << 15 }; /* every MPI has so many */
+enum { TAGS = 1 << 15 }; /* MPI guarantees at least 2^15 */
 
 static size_t width(const struct comm_sum *sum)
 {

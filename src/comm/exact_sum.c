@@ -1,8 +1,9 @@
 /* exact_sum: fixed-point sums.
  *
- * The integers of one vector lie in one block: the number of bad addends, extras, values;
- * so one sum over the ranks takes them all, and what is known last goes last. The loops
- * over values are kernels (kernels/fixed_point.h).
+ * All integers of a vector lie in one block: the number of bad addends, the extras, the
+ * values. So one sum over the ranks includes them all, and as it runs from the end to the
+ * beginning, what is known last is summed last. The loops over values are kernels
+ * (kernels/fixed_point.h).
  */
 #include "exact_sum.h"
 
@@ -19,10 +20,10 @@ struct exact_sum {
     size_t count, extras;
     double scale;
     float bound;      /* largest addend that may be added */
-    size_t first_bad; /* this rank's */
+    size_t first_bad; /* on this rank; SIZE_MAX: none */
     int ranks;
-    struct comm_memory *memory; /* of a long sum */
-    int64_t *block;             /* bad, extras, then the values, aligned */
+    struct comm_memory *memory; /* NULL if there are only extras */
+    int64_t *block;             /* bad, extras, padding, values */
     size_t header;              /* elements before the values */
     int64_t *values;            /* block + header */
     struct buckets *buckets;
@@ -51,7 +52,7 @@ static float largest_addend(int64_t addends, double scale)
     return (double)bound > limit ? nextafterf(bound, 0) : bound;
 }
 
-/* A few extras are not worth a collective. */
+/* Private memory for a few extras: not worth a collective. */
 static enum status make_block(struct comm *comm, struct exact_sum *sum, size_t sums)
 {
     size_t bytes = sum_length(sum) * sizeof *sum->block;
@@ -134,30 +135,30 @@ static size_t find_bad(const struct exact_sum *sum, size_t first, const float *v
     return SIZE_MAX;
 }
 
-static void note_bad(struct exact_sum *sum, int64_t bad, size_t where)
+static void count_bad(struct exact_sum *sum, int64_t bad, size_t index)
 {
     *bad_of(sum) += bad;
-    if (where < sum->first_bad)
-        sum->first_bad = where;
+    if (index < sum->first_bad)
+        sum->first_bad = index;
 }
 
-void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
-                     size_t pitch, int rows, int width, const float *values,
-                     size_t stride)
+void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
+                     const struct exact_block *block)
 {
-    const struct fixed_point block = {.sums = sum->values + first,
-                                      .ld_sums = pitch,
-                                      .values = values,
-                                      .ld_values = stride,
-                                      .rows = rows,
-                                      .width = width,
-                                      .overwrite = mode == EXACT_PUT,
-                                      .scale = sum->scale,
-                                      .bound = sum->bound};
-    int bad = kernels()->add_fixed_point(&block);
-    for (size_t r = 0; bad && r < (size_t)rows; r++)
-        note_bad(sum, 0,
-                 find_bad(sum, first + r * pitch, values + r * stride, (size_t)width));
+    const struct fixed_point operands = {.sums = sum->values + block->first,
+                                         .ld_sums = block->ld,
+                                         .values = block->values,
+                                         .ld_values = block->ld_values,
+                                         .rows = block->rows,
+                                         .width = block->width,
+                                         .overwrite = mode == EXACT_PUT,
+                                         .scale = sum->scale,
+                                         .bound = sum->bound};
+    int bad = kernels()->add_fixed_point(&operands);
+    for (size_t r = 0; bad && r < (size_t)block->rows; r++)
+        count_bad(sum, 0,
+                  find_bad(sum, block->first + r * block->ld,
+                           block->values + r * block->ld_values, (size_t)block->width));
     *bad_of(sum) += bad;
 }
 
@@ -165,7 +166,9 @@ void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, siz
 {
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t size = n - at < BLOCK ? n - at : BLOCK;
-        exact_sum_block(sum, EXACT_ADD, first + at, 0, 1, (int)size, values + at, 0);
+        const struct exact_block block = {
+            .first = first + at, .rows = 1, .width = (int)size, .values = values + at};
+        exact_sum_block(sum, EXACT_ADD, &block);
     }
 }
 
@@ -174,7 +177,7 @@ void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)
     int64_t *to = extra_of(sum, extra);
     if (__builtin_add_overflow(*to, value, to)) {
         *to = 0;
-        note_bad(sum, 1, SIZE_MAX);
+        count_bad(sum, 1, SIZE_MAX);
     }
 }
 
@@ -183,12 +186,12 @@ void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value)
     if (fabs(value) <= 0x1p31)
         exact_sum_add_count(sum, extra, llrint(ldexp(value, EXACT_EXTRA_BITS)));
     else
-        note_bad(sum, 1, SIZE_MAX);
+        count_bad(sum, 1, SIZE_MAX);
 }
 
 /* ---- over the ranks ---- */
 
-/* Values can't overflow, by the choice of the bound; extras could. */
+/* Zeroes extras that could overflow. Values can't, by the choice of the bound. */
 static void bound_extras(struct exact_sum *sum, int ranks)
 {
     int64_t limit = INT64_MAX / ranks;
@@ -197,7 +200,7 @@ static void bound_extras(struct exact_sum *sum, int ranks)
         if (*extra <= limit && *extra >= -limit)
             continue;
         *extra = 0;
-        note_bad(sum, 1, SIZE_MAX);
+        count_bad(sum, 1, SIZE_MAX);
     }
 }
 

@@ -39,11 +39,19 @@ void exact_sum_begin(struct exact_sum *sum);
 /* EXACT_PUT overwrites, EXACT_ADD adds. */
 enum exact_mode { EXACT_PUT, EXACT_ADD };
 
-/* sum[first + r * pitch + j] += values[r * stride + j], or := with EXACT_PUT, for r <
- * rows and j < width. Not collective. */
-void exact_sum_block(struct exact_sum *sum, enum exact_mode mode, size_t first,
-                     size_t pitch, int rows, int width, const float *values,
-                     size_t stride);
+/* values[rows][width] with ld_values elements from row to row, and where they go: row r
+ * begins at element first + r * ld of the sum. */
+struct exact_block {
+    size_t first, ld;
+    int rows, width;
+    const float *values;
+    size_t ld_values;
+};
+
+/* sum[first + r * ld + j] += values[r * ld_values + j], or := with EXACT_PUT, for r < rows
+ * and j < width. Not collective. */
+void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
+                     const struct exact_block *block);
 
 /* sum[first + i] += values[i] for i < n. The caller adds no more than `addends` addends
  * to any element, over all ranks: this keeps the sums from overflowing. Not

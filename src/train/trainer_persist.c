@@ -124,8 +124,8 @@ void persist_notify_watchdog(const struct persistence *persistence)
 {
     if (comm_rank(persistence->comm) != 0 || !persistence->saved[0])
         return;
-    char *path = path_format("%s/checkpoints/%s", persistence->image.options.run.dir,
-                             persistence->saved);
+    char *path =
+        path_format("%s/checkpoints/%s", persistence->directory.path, persistence->saved);
     if (path)
         watchdog_checkpoint(persistence->watchdog, path);
     free(path);

@@ -143,9 +143,14 @@ static void add_floats(struct step_engine *engine, const struct gradient_block *
 static void add_block(struct step_engine *engine, enum exact_mode mode,
                       const struct gradient_block *block)
 {
+    const struct exact_block exact = {.first = block->first,
+                                      .ld = block->ld,
+                                      .rows = block->rows,
+                                      .width = block->width,
+                                      .values = block->values,
+                                      .ld_values = block->ld_values};
     if (is_exact(engine))
-        exact_sum_block(engine->sum, mode, block->first, block->ld, block->rows,
-                        block->width, block->values, block->ld_values);
+        exact_sum_block(engine->sum, mode, &exact);
     else
         add_floats(engine, block);
 }

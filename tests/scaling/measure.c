@@ -101,9 +101,14 @@ static void add_gradient(void *context, int microbatch,
                          const struct gradient_block *block)
 {
     struct record *record = context;
+    const struct exact_block exact = {.first = block->first,
+                                      .ld = block->ld,
+                                      .rows = block->rows,
+                                      .width = block->width,
+                                      .values = block->values,
+                                      .ld_values = block->ld_values};
     (void)microbatch;
-    exact_sum_block(record->sum, EXACT_PUT, block->first, block->ld, block->rows,
-                    block->width, block->values, block->ld_values);
+    exact_sum_block(record->sum, EXACT_PUT, &exact);
 }
 
 static void note_complete(void *context, size_t first)

@@ -1,7 +1,7 @@
-"""port_attack.py PID...: what strangers can do at the port of a run's watchdog while its
-ranks come together. PIDs are those of the ranks. Prints "listens ADDRESS" for each address
-on which one of them listens, attacks those of loopback in eight ways, and prints "closed"
-when they listen no more; then again what they still listen on, as "left ADDRESS"."""
+"""port_attack.py PID...: attacks the port of a run's watchdog while its ranks join. PIDs are
+those of the ranks. Prints "listens ADDRESS" for each address on which a rank listens,
+attacks the loopback ones in eight ways, and prints "closed" once none listens any more;
+then "left ADDRESS" for each address that is still listened on."""
 import os, socket, struct, sys, time
 
 
@@ -49,7 +49,7 @@ def connect(target):
 
 
 def attempt(target, action):
-    """Whatever becomes of it: the run's fate counts, not the attacker's."""
+    """Failures are ignored: only the run counts."""
     try:
         made = connect(target)
     except OSError:

@@ -1,6 +1,7 @@
 #!/bin/bash
-# The watchdog's port, from outside: where it is and for how long, that a run doesn't mind
-# what strangers do to it, and what happens if there can be none.
+# The watchdog's port from outside: on which addresses it listens and for how long, that
+# attacks on it don't disturb the run, and what happens without random numbers or with
+# run.interface.
 . "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 example=$programs/watchdog_example
 faults=$programs/librandom_faults.so
@@ -37,7 +38,7 @@ with_fault() {
 
 # ---- attacks, while one rank is late ----
 
-# Ranks of one host need no TCP: then only the watchdog listens.
+# Ranks of one host need no TCP, so only the watchdog listens.
 export OMPI_MCA_btl=self,vader UCX_TLS=self,sm
 (
     ulimit -n 160
@@ -59,7 +60,7 @@ wait $job
 [ "$(cat code.txt)" = 0 ] || { cat log.txt >&2; fail "attacked: exit code $(cat code.txt)"; }
 [ "$(hash_of runs/attacked)" = "$hash" ] || fail "attacked: hash $(hash_of runs/attacked), not $hash"
 ls runs/attacked/checkpoints/epoch-0002.h5 >/dev/null || fail "attacked: no checkpoint"
-! grep -E "not watched|root cause|warning" log.txt >&2 || fail "attacked: the run minds"
+! grep -E "not watched|root cause|warning" log.txt >&2 || fail "attacked: the run is disturbed"
 grep -q "^closed" attack.txt || fail "not closed"
 if is_open_mpi; then
     ! grep -E "^left" attack.txt >&2 || fail "something still listens"
@@ -68,7 +69,7 @@ if is_open_mpi; then
 fi
 echo "ok: attacked: $(grep -c ^listens attack.txt) addresses"
 
-# ---- no random numbers: no secret, so nobody is watched, which is said ----
+# ---- no random numbers, so no secret: the ranks run unwatched, with a warning ----
 
 with_fault none "$mpirun" -n 3 "$example" none >log.txt 2>&1 ||
     { cat log.txt >&2; fail "no random numbers: exit code $?"; }

@@ -1,7 +1,6 @@
 #!/bin/bash
-# Deaths and hangs of a rank, made on purpose: one block says which and why, every process
-# is gone soon, and the command that the block gives ends with the weights of a run that
-# nothing has happened to.
+# Injected deaths and hangs of a rank: one report gives the rank and the cause, every process
+# exits soon, and the command in the report leads to the weights of an undisturbed run.
 . "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 example=$programs/watchdog_example
 is_open_mpi ||
@@ -37,12 +36,12 @@ hash=$(hash_of runs/first)
 [ -n "$hash" ] || fail "no hash"
 [ ! -e runs/first/root-cause.txt ] || fail "a run that ends well has a root cause"
 
-# Where every run below begins, so that on the slowest disk it has a checkpoint to name.
+# Every run below resumes this one, so that even on a slow disk it has a checkpoint to name.
 "$tutti" train run.conf --set run.dir=runs/base --set train.max_steps=2 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "train two steps"; }
 
-# start RANKS ARGUMENT...: a run in the background, slow enough to be seen; the launcher's
-# pid in $launcher, the ranks' in pid[]. RANKS = 0: without mpirun. It resumes runs/base,
+# start RANKS ARGUMENT...: a slowed-down run in the background; the launcher's pid in
+# $launcher, those of the ranks in pid[]. RANKS = 0: without mpirun. It resumes runs/base,
 # or begins anew with other settings if $anew is set.
 start() {
     local ranks=$1 command=("$tutti") resume=()
@@ -88,12 +87,12 @@ none() {
     [ ! -e runs/x/root-cause.txt ] || fail "$1: there is a root-cause.txt"
 }
 
-# told WHAT RANK PATTERN STEP LIMIT: the block, once, and in time.
-told() {
+# reported WHAT RANK PATTERN STEP LIMIT: one report, in time.
+reported() {
     local what=$1 rank=$2 pattern=$3 seen=$4 limit=$5 checkpoint
     finish
     [ "$code" != 0 ] && [ "$code" != 75 ] || { cat log.txt >&2; fail "$what: exit code $code"; }
-    # a dying rank's sanitizer or launcher may be in the middle of a line
+    # a crashing rank's sanitizer, or the launcher, may have written half a line
     sed -i 's/\(.\)tutti: root cause/\1\ntutti: root cause/' log.txt
     [ "$(grep -c 'root cause' log.txt)" = 1 ] ||
         { cat log.txt >&2; fail "$what: not one root cause"; }
@@ -110,8 +109,8 @@ told() {
     echo "ok: $what: all gone $took s after the last step"
 }
 
-# goes_on: the block's command, taken literally, leads to the same weights.
-goes_on() {
+# resumes: the command of the report, run as it is, leads to the same weights.
+resumes() {
     local command got
     command=$(sed -n 's/^  resume with    //p' log.txt)
     bash -c "$command" >resumed.txt 2>&1 || { cat resumed.txt >&2; fail "$command"; }
@@ -119,29 +118,29 @@ goes_on() {
     got=$(hash_of runs/x)
     [ "$got" = "$hash" ] || fail "$command: hash $got, undisturbed $hash"
     [ ! -e runs/x/root-cause.txt ] || fail "$command: the old root cause is still there"
-    echo "ok: it goes on"
+    echo "ok: resumed"
 }
 
 # ---- death ----
 
 for rank in 1 0; do
     start 4 --inject kill@$rank:$step
-    told "kill of rank $rank" $rank "was killed .*SIGKILL" "10|[0-9]" $death_limit
-    goes_on
+    reported "kill of rank $rank" $rank "was killed .*SIGKILL" "10|[0-9]" $death_limit
+    resumes
     start 4 --inject segfault@$rank:$step
-    told "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
+    reported "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
     start 4 --inject exit@$rank:$step
-    told "exit of rank $rank" $rank "exited with code 5 during the run" $step $death_limit
+    reported "exit of rank $rank" $rank "exited with code 5 during the run" $step $death_limit
 done
 start 3
 until_step 5
 kill -9 "${pid[2]}"
-told "kill -9 from outside" 2 "was killed .*SIGKILL" "[0-9]+" $death_limit
+reported "kill -9 from outside" 2 "was killed .*SIGKILL" "[0-9]+" $death_limit
 start 0 --inject segfault@0:$step
-told "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
-goes_on
+reported "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
+resumes
 
-start 3 # nobody is left to print what is said; the file tells
+start 3 # stderr is gone with the launcher: only the file has the report
 until_step 5
 kill -9 $launcher
 finish
@@ -153,17 +152,17 @@ echo "ok: kill of mpirun: all gone $took s after the last step"
 
 for rank in 2 0; do
     start 3 --inject hang@$rank:$step
-    told "hang of rank $rank" $rank "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
+    reported "hang of rank $rank" $rank "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
 done
 start 3 --inject stop@0:$step
-told "stop of rank 0" 0 "has sent no heartbeat for .*SIGSTOP" "10|[0-9]" $hang_limit
+reported "stop of rank 0" 0 "has sent no heartbeat for .*SIGSTOP" "10|[0-9]" $hang_limit
 start 3
 until_step 5
 kill -STOP "${pid[1]}"
-told "SIGSTOP from outside" 1 "has sent no heartbeat for .*SIGSTOP" "[0-9]+" $hang_limit
-goes_on
+reported "SIGSTOP from outside" 1 "has sent no heartbeat for .*SIGSTOP" "[0-9]+" $hang_limit
+resumes
 start 0 --inject hang@0:$step
-told "hang of the only rank" 0 "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
+reported "hang of the only rank" 0 "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
 
 # ---- MPI_Abort ----
 
@@ -173,15 +172,15 @@ told "hang of the only rank" 0 "hangs: no progress for [0-9]+ s in phase [a-z]+"
     { cat log.txt >&2; fail "no root cause of an abort"; }
 echo "ok: abort"
 
-# ---- ranks that can't be watched: rank 0 may hold no more than two connections ----
+# ---- ranks that can't be watched: rank 0 may hold only two connections ----
 
 "$mpirun" -n 5 bash -c "[ $my_rank != 0 ] || ulimit -n 130; exec '$example' none" \
     >log.txt 2>&1 || { cat log.txt >&2; fail "unwatched ranks end the run"; }
 [ "$(grep -c 'not watched: 2 of 5 ranks can.t reach rank 0 by TCP' log.txt)" = 1 ] ||
-    { cat log.txt >&2; fail "unwatched ranks are not told"; }
+    { cat log.txt >&2; fail "unwatched ranks: no warning"; }
 echo "ok: unwatched ranks"
 
-# ---- what is none of it ----
+# ---- neither deaths nor hangs ----
 
 start 4
 until_step 5
@@ -191,7 +190,7 @@ finish
 none "SIGTERM to all"
 echo "ok: SIGTERM to all"
 
-start 3 --inject "slow@*:5:4" # the batch system loses patience
+start 3 --inject "slow@*:5:4" # killed by the batch system
 until_step 4
 kill "${pid[@]}"
 sleep 1.5
@@ -210,7 +209,7 @@ finish
 none "an agreed error"
 echo "ok: an agreed error"
 
-start 3 --inject slow@1:$step:0.5 --set train.max_steps=14 # slower than its fellows, but no hang
+start 3 --inject slow@1:$step:0.5 --set train.max_steps=14 # slower than the others, but no hang
 finish
 [ "$code" = 0 ] || { cat log.txt >&2; fail "a slow rank: exit code $code"; }
 none "a slow rank"

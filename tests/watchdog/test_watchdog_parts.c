@@ -1,5 +1,5 @@
-/* watchdog: who is to blame, and what is reported about it, without processes that die;
- * test_watchdog.sh has those, and test_watchdog_port how the ranks come together. */
+/* watchdog: the hang detector, the report and /proc, without processes that crash.
+ * test_watchdog.sh has those, and test_watchdog_port tests how the ranks join. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include "watchdog/watchdog_internal.h"
 
-/* ---- judgement: at the time 100, with hang_seconds = 10 ---- */
+/* ---- the hang detector, at time 100 with hang_seconds = 10 ---- */
 
 static struct watchdog_peer peer(enum phase phase, double still, double heard)
 {
@@ -22,7 +22,8 @@ static struct watchdog_peer peer(enum phase phase, double still, double heard)
         .known = true, .phase = phase, .step = 7, .idle = still, .last_heartbeat = heard};
 }
 
-static void judged(struct watchdog_peer *peers, enum watchdog_reason reason, int who)
+static void expect_cause(struct watchdog_peer *peers, enum watchdog_reason reason,
+                         int who)
 {
     struct watchdog_cause cause = watchdog_find_hang(peers, 3, 3, 100, 10);
     assert_int_equal(cause.reason, reason);
@@ -30,66 +31,65 @@ static void judged(struct watchdog_peer *peers, enum watchdog_reason reason, int
         assert_ptr_equal(cause.peer, &peers[who]);
 }
 
-static void who_hangs(void **state)
+static void a_rank_hangs(void **state)
 {
     (void)state;
     struct watchdog_peer all[3] = {peer(PHASE_WAIT, 9, 100), peer(PHASE_READ, 9, 100),
                                    peer(PHASE_WAIT, 9, 99.5)};
-    judged(all, CAUSE_NONE, 0);
+    expect_cause(all, CAUSE_NONE, 0);
     all[1].idle = 10.5;
-    judged(all, CAUSE_HANG, 1);
-    all[1].idle = 9; /* and two seconds since it has sent this */
+    expect_cause(all, CAUSE_HANG, 1);
+    all[1].idle = 9; /* as of 2 s ago */
     all[1].last_heartbeat = 98;
-    judged(all, CAUSE_HANG, 1);
-    all[1] = peer(PHASE_WAIT, 15, 100); /* those who wait are not to blame */
-    judged(all, CAUSE_NONE, 0);
-    all[0] = peer(PHASE_FORWARD, 11, 100); /* of two, the one that hangs longer */
+    expect_cause(all, CAUSE_HANG, 1);
+    all[1] = peer(PHASE_WAIT, 15, 100); /* a rank that waits does not hang */
+    expect_cause(all, CAUSE_NONE, 0);
+    all[0] = peer(PHASE_FORWARD, 11, 100); /* of two that hang, the longer one */
     all[2] = peer(PHASE_CHECKPOINT, 12, 100);
-    judged(all, CAUSE_HANG, 2);
-    all[1] = peer(PHASE_WAIT, 0, 89); /* silence is worse than standing still */
-    judged(all, CAUSE_SILENT, 1);
+    expect_cause(all, CAUSE_HANG, 2);
+    all[1] = peer(PHASE_WAIT, 0, 89); /* no heartbeats is worse than no progress */
+    expect_cause(all, CAUSE_SILENT, 1);
     all[1].left = true;
-    judged(all, CAUSE_HANG, 2);
+    expect_cause(all, CAUSE_HANG, 2);
     all[2].known = false;
-    judged(all, CAUSE_HANG, 0);
+    expect_cause(all, CAUSE_HANG, 0);
     struct watchdog_cause never = watchdog_find_hang(all, 3, 3, 1000, 0);
     assert_int_equal(never.reason, CAUSE_NONE);
 }
 
-static void what_may_take_long(void **state)
+static void start_and_end_may_take_long(void **state)
 {
     (void)state;
     struct watchdog_peer all[3] = {peer(PHASE_START, 50, 100), peer(PHASE_END, 50, 100),
                                    peer(PHASE_WAIT, 50, 100)};
     all[0].step = 0;
-    judged(all, CAUSE_NONE, 0);
+    expect_cause(all, CAUSE_NONE, 0);
     all[0].step = 1; /* the first step has begun */
-    judged(all, CAUSE_HANG, 0);
+    expect_cause(all, CAUSE_HANG, 0);
     all[0].step = 0;
     all[1].last_heartbeat = 80;
-    judged(all, CAUSE_SILENT, 1);
+    expect_cause(all, CAUSE_SILENT, 1);
 }
 
-static void all_wait(void **state)
+static void all_ranks_wait(void **state)
 {
     (void)state;
     struct watchdog_peer all[3] = {peer(PHASE_WAIT, 25, 100), peer(PHASE_WAIT, 19, 100),
                                    peer(PHASE_WAIT, 30, 100)};
-    judged(all, CAUSE_NONE, 0);
+    expect_cause(all, CAUSE_NONE, 0);
     all[1].idle = 21;
     struct watchdog_cause cause = watchdog_find_hang(all, 3, 3, 100, 10);
     assert_int_equal(cause.reason, CAUSE_ALL_WAIT);
     assert_true(cause.seconds == 21);
-    cause =
-        watchdog_find_hang(all, 3, 4, 100, 10); /* there is one more, whom nobody sees */
+    cause = watchdog_find_hang(all, 3, 4, 100, 10); /* a fourth rank is not watched */
     assert_int_equal(cause.reason, CAUSE_NONE);
     all[2].phase = PHASE_END;
-    judged(all, CAUSE_NONE, 0);
+    expect_cause(all, CAUSE_NONE, 0);
 }
 
-/* ---- the block ---- */
+/* ---- the report ---- */
 
-static const char *block(const struct watchdog_cause *cause, const char *command)
+static const char *report_of(const struct watchdog_cause *cause, const char *command)
 {
     static char text[2000];
     size_t length = watchdog_format_report(cause, 100, "", command, text, sizeof text);
@@ -97,7 +97,7 @@ static const char *block(const struct watchdog_cause *cause, const char *command
     return text;
 }
 
-static void what_is_said(void **state)
+static void each_cause_has_its_text(void **state)
 {
     (void)state;
     struct watchdog_peer who = peer(PHASE_BACKWARD, 0, 99.8);
@@ -105,50 +105,52 @@ static void what_is_said(void **state)
     struct watchdog_cause cause = {
         .reason = CAUSE_SIGNAL, .peer = &who, .number = SIGBUS, .seconds = 61};
     assert_string_equal(
-        block(&cause, "mpirun -n 4 tutti train my.conf --resume"),
+        report_of(&cause, "mpirun -n 4 tutti train my.conf --resume"),
         "tutti: root cause: rank 2 (n2, pid 4711) was killed by signal 7 (SIGBUS)\n"
         "  last seen      step 7, backward, 0.2 s ago\n"
         "  checkpoint     none yet\n"
         "  resume with    mpirun -n 4 tutti train my.conf --resume\n");
-    assert_non_null(strstr(block(&cause, "this\nor that"),
+    assert_non_null(strstr(report_of(&cause, "this\nor that"),
                            "\n  resume with    this\n  or             or that\n"));
     cause.reason = CAUSE_EXIT;
-    assert_non_null(strstr(block(&cause, ""), "pid 4711) exited with code 7 during the"));
+    assert_non_null(
+        strstr(report_of(&cause, ""), "pid 4711) exited with code 7 during the"));
     cause.reason = CAUSE_HANG;
     assert_non_null(
-        strstr(block(&cause, ""), "hangs: no progress for 61 s in phase backward\n"));
+        strstr(report_of(&cause, ""), "hangs: no progress for 61 s in phase backward\n"));
     cause.reason = CAUSE_SILENT;
-    assert_non_null(strstr(block(&cause, ""), "has sent no heartbeat for 61 s: it is"));
+    assert_non_null(
+        strstr(report_of(&cause, ""), "has sent no heartbeat for 61 s: it is"));
     cause.reason = CAUSE_ALL_WAIT;
-    assert_non_null(strstr(block(&cause, ""),
+    assert_non_null(strstr(report_of(&cause, ""),
                            "cause: all ranks have waited for each other for 61 s"));
     cause.reason = CAUSE_LOST;
-    cause.number = SIGKILL; /* as waitpid has it */
-    assert_non_null(strstr(block(&cause, ""), "was killed by signal 9 (SIGKILL)\n"));
+    cause.number = SIGKILL; /* a status of waitpid */
+    assert_non_null(strstr(report_of(&cause, ""), "was killed by signal 9 (SIGKILL)\n"));
     cause.number = 3 << 8;
     assert_non_null(
-        strstr(block(&cause, ""), "exited with code 3, without a crash message\n"));
+        strstr(report_of(&cause, ""), "exited with code 3, without a crash message\n"));
     cause.number = 0;
     assert_non_null(
-        strstr(block(&cause, ""), "was killed without a crash message: by SIGKILL"));
+        strstr(report_of(&cause, ""), "was killed without a crash message: by SIGKILL"));
 }
 
-/* Hosts and messages come through the network. */
-static void what_others_send_is_escaped(void **state)
+/* Hosts and messages arrive over the network. */
+static void received_text_is_escaped(void **state)
 {
     (void)state;
     struct watchdog_peer who = peer(PHASE_BACKWARD, 0, 99.8);
     who.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n\n2\033["};
     struct watchdog_cause cause = {
         .reason = CAUSE_FAILED, .peer = &who, .text = "x\ntutti: done\033[2K"};
-    assert_non_null(strstr(block(&cause, "this"),
+    assert_non_null(strstr(report_of(&cause, "this"),
                            "rank 2 (n\\x0A2\\x1B[, pid 4711) ended the run: "
                            "x\\x0Atutti: done\\x1B[2K\n  last seen"));
 }
 
 /* ---- processes ---- */
 
-/* A child's own account of itself. */
+/* A child that describes itself. */
 static pid_t fork_known(struct watchdog_process *child)
 {
     int ends[2];
@@ -167,7 +169,7 @@ static pid_t fork_known(struct watchdog_process *child)
     return pid;
 }
 
-static void a_process_is_known_and_no_other_killed(void **state)
+static void only_the_same_process_is_killed(void **state)
 {
     (void)state;
     struct watchdog_process self, child, other;
@@ -177,18 +179,18 @@ static void a_process_is_known_and_no_other_killed(void **state)
     pid_t pid = fork_known(&child);
     assert_true(child.pid == pid && child.pid_namespace == self.pid_namespace);
     other = child;
-    other.start_time++; /* a pid that is used again */
+    other.start_time++; /* a reused pid */
     watchdog_process_kill(&other);
     assert_int_equal(watchdog_process_look(&other).state, 0);
     other = child;
-    other.pid_namespace++; /* the same pid elsewhere */
+    other.pid_namespace++; /* the same pid in another namespace */
     watchdog_process_kill(&other);
     assert_int_equal(watchdog_process_look(&other).state, 0);
     poll(NULL, 0, 50);
     assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
     watchdog_process_kill(&child);
     for (int i = 0; i < 1000 && watchdog_process_look(&child).state != 'Z'; i++)
-        poll(NULL, 0, 10); /* its parent has not looked yet */
+        poll(NULL, 0, 10); /* until its parent has waited for it */
     assert_int_equal(watchdog_process_look(&child).state, 'Z');
     assert_int_equal(watchdog_process_look(&child).exit_code, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -197,12 +199,12 @@ static void a_process_is_known_and_no_other_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_hangs),
-        cmocka_unit_test(what_may_take_long),
-        cmocka_unit_test(all_wait),
-        cmocka_unit_test(what_is_said),
-        cmocka_unit_test(what_others_send_is_escaped),
-        cmocka_unit_test(a_process_is_known_and_no_other_killed),
+        cmocka_unit_test(a_rank_hangs),
+        cmocka_unit_test(start_and_end_may_take_long),
+        cmocka_unit_test(all_ranks_wait),
+        cmocka_unit_test(each_cause_has_its_text),
+        cmocka_unit_test(received_text_is_escaped),
+        cmocka_unit_test(only_the_same_process_is_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* watchdog: who may join, who may not, and what strangers at the port can do. The coordinator of
- * a run of four ranks is a thread of this process; ranks and strangers are sockets of it. */
+/* watchdog: which connections join, which are refused, and what other programs can do at
+ * the port. The coordinator of a run of four ranks is a thread of this process; ranks and
+ * outsiders are sockets of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@
 #include "base/options.h"
 #include "watchdog/watchdog_internal.h"
 
-enum { RANKS = 4, PATIENCE = 60 /* seconds; only a failure takes so long */ };
+enum { RANKS = 4, PATIENCE = 60 /* seconds; only failures take it */ };
 
 static const uint8_t secret[WATCHDOG_SECRET] = {1, 2, 3};
 static const uint8_t other_secret[WATCHDOG_SECRET] = {1, 2, 4};
@@ -50,7 +51,7 @@ static void a_greeting_is_right_in_every_bit(void **state)
     }
 }
 
-/* A hello sent back is no challenge, and a challenge answers one hello only. */
+/* A reflected hello is no challenge, and a challenge answers only one hello. */
 static void a_challenge_answers_one_hello(void **state)
 {
     (void)state;
@@ -136,7 +137,7 @@ static void a_frame_counts_once(void **state)
     (void)state;
     uint8_t wire[WATCHDOG_FRAME_BYTES];
     watchdog_frame_write(&frame_sent, 5, secret, wire);
-    assert_true(read_frame(wire, secret, 0)); /* some may be missing, none repeated */
+    assert_true(read_frame(wire, secret, 0)); /* frames may be missing but not repeated */
     assert_false(read_frame(wire, secret, 5));
     assert_false(read_frame(wire, secret, UINT64_MAX));
 }
@@ -153,7 +154,7 @@ static bool makes_sense(struct watchdog_frame frame)
 #define WITH(peer, value)                                                                \
     makes_sense((changed = frame_sent, changed.peer = (value), changed))
 
-/* Not even who knows the secret can send just anything. */
+/* Frames of a sender that knows the secret are checked, too. */
 static void fields_are_within_their_ranges(void **state)
 {
     (void)state;
@@ -176,7 +177,7 @@ static void fields_are_within_their_ranges(void **state)
     assert_false(makes_sense(changed));
 }
 
-/* ---- a coordinator ---- */
+/* ---- the coordinator ---- */
 
 static struct watchdog *coordinator;
 static struct watchdog_invitation invitation;
@@ -186,13 +187,13 @@ static void wake_coordinator(void)
     assert_int_equal(eventfd_write(coordinator->wake, 1), 0);
 }
 
-/* On the addresses that stand in the invitation. */
-static void start_coordinator_there(int room, double pending_seconds)
+/* On the addresses of the invitation. */
+static void start_coordinator_on_invitation(int max_connections, double pending_seconds)
 {
     coordinator = watchdog_create(0, RANKS, "here", ".");
     assert_non_null(coordinator);
     coordinator->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    coordinator->max_connections = room;
+    coordinator->max_connections = max_connections;
     coordinator->pending_seconds = pending_seconds;
     coordinator->peers[0].known = true;
     memcpy(coordinator->secret, secret, sizeof secret);
@@ -204,11 +205,11 @@ static void start_coordinator_there(int room, double pending_seconds)
         pthread_create(&coordinator->thread, NULL, watchdog_run, coordinator), 0);
 }
 
-static void start_coordinator(int room, double pending_seconds)
+static void start_coordinator(int max_connections, double pending_seconds)
 {
     memset(&invitation, 0, sizeof invitation);
     assert_int_equal(watchdog_choose_addresses("", false, &invitation), STATUS_OK);
-    start_coordinator_there(room, pending_seconds);
+    start_coordinator_on_invitation(max_connections, pending_seconds);
 }
 
 static void stop_coordinator(void)
@@ -236,8 +237,8 @@ static bool joins(int rank, struct watchdog_link *link, double seconds, char *re
     return joined;
 }
 
-/* Joins, and leaves again as it should. */
-static void joins_well(int rank)
+/* Joins, and closes the connection. */
+static void join_and_close(int rank)
 {
     struct watchdog_link link;
     char reason[WATCHDOG_TEXT] = "";
@@ -246,7 +247,7 @@ static void joins_well(int rank)
     watchdog_link_close(&link);
 }
 
-/* A heartbeat of the coordinator's, which comes after what it has read before. */
+/* The coordinator's next heartbeat: it has then read what was sent before. */
 static void wait_for_heartbeat(struct watchdog_link *link)
 {
     struct pollfd polled = {.fd = link->socket, .events = POLLIN};
@@ -257,9 +258,9 @@ static void wait_for_heartbeat(struct watchdog_link *link)
     assert_int_equal(link->frame.kind, WATCHDOG_ALIVE);
 }
 
-/* ---- strangers ---- */
+/* ---- outsiders ---- */
 
-static int stranger_connects(void)
+static int outsider_connects(void)
 {
     struct sockaddr_in to = {.sin_family = AF_INET};
     assert_int_equal(invitation.addresses[0].family, AF_INET);
@@ -290,19 +291,19 @@ static size_t take(int from, void *bytes, size_t size)
     return got;
 }
 
-static bool is_refused(int stranger)
+static bool is_refused(int outsider)
 {
     char byte;
-    bool refused = take(stranger, &byte, 1) == 0;
-    close(stranger);
+    bool refused = take(outsider, &byte, 1) == 0;
+    close(outsider);
     return refused;
 }
 
 static bool bytes_are_refused(const void *bytes, size_t size)
 {
-    int stranger = stranger_connects();
-    put(stranger, bytes, size);
-    return is_refused(stranger);
+    int outsider = outsider_connects();
+    put(outsider, bytes, size);
+    return is_refused(outsider);
 }
 
 static void write_hello(int rank, const uint8_t *key, uint8_t *wire)
@@ -312,7 +313,7 @@ static void write_hello(int rank, const uint8_t *key, uint8_t *wire)
     watchdog_greeting_write(&hello, key, NULL, wire);
 }
 
-/* ---- who joins, and who does not ---- */
+/* ---- joining ---- */
 
 static void ranks_join_once(void **state)
 {
@@ -321,9 +322,9 @@ static void ranks_join_once(void **state)
     char reason[WATCHDOG_TEXT];
     uint8_t hello[WATCHDOG_GREETING_BYTES];
     start_coordinator(RANKS, PATIENCE);
-    joins_well(1);
-    joins_well(1); /* it was not known by more than its first frame */
-    joins_well(3);
+    join_and_close(1);
+    join_and_close(1); /* it has sent no frame after joining */
+    join_and_close(3);
     assert_true(joins(2, &link, PATIENCE, reason));
     struct watchdog_frame frame = frame_of(WATCHDOG_ALIVE, 2);
     watchdog_link_send(&link, &frame);
@@ -351,7 +352,7 @@ static void a_wrong_secret_is_refused(void **state)
     memcpy(invitation.secret, other_secret, sizeof other_secret);
     assert_false(joins(1, &link, 0.5, reason));
     memcpy(invitation.secret, secret, sizeof secret);
-    joins_well(1);
+    join_and_close(1);
     stop_coordinator();
 }
 
@@ -368,7 +369,7 @@ static void other_ranks_are_refused(void **state)
     stop_coordinator();
 }
 
-static void too_many_are_told(void **state)
+static void a_full_coordinator_refuses(void **state)
 {
     (void)state;
     struct watchdog_link first, second;
@@ -381,7 +382,7 @@ static void too_many_are_told(void **state)
     stop_coordinator();
 }
 
-/* What a rank says when it joins, and what it is answered. */
+/* All messages of a rank that joins. */
 struct transcript {
     uint8_t hello[WATCHDOG_GREETING_BYTES], challenge[WATCHDOG_GREETING_BYTES];
     uint8_t join[WATCHDOG_FRAME_BYTES], welcome[WATCHDOG_FRAME_BYTES];
@@ -403,7 +404,7 @@ static void write_join(struct transcript *record, int rank,
 /* Returns the connection, of which the challenge has been read. */
 static int greet(struct transcript *record, int rank)
 {
-    int made = stranger_connects();
+    int made = outsider_connects();
     write_hello(rank, secret, record->hello);
     put(made, record->hello, sizeof record->hello);
     assert_int_equal(take(made, record->challenge, sizeof record->challenge),
@@ -422,21 +423,21 @@ static void record_join(struct transcript *record)
     close(made);
 }
 
-static void nothing_recorded_is_of_use(void **state)
+static void recorded_messages_are_useless(void **state)
 {
     (void)state;
     struct transcript record, again;
     start_coordinator(RANKS, PATIENCE);
     record_join(&record);
     assert_null(memmem(&record, sizeof record, secret, sizeof secret));
-    int stranger = greet(&again, 1); /* the same hello, but another challenge */
+    int outsider = greet(&again, 1); /* the same hello, but another challenge */
     assert_memory_equal(again.hello, record.hello, sizeof record.hello);
     assert_memory_not_equal(again.challenge, record.challenge, sizeof record.challenge);
-    put(stranger, record.join, sizeof record.join);
-    assert_true(is_refused(stranger));
-    stranger = greet(&again, 1); /* what the coordinator has sent, back to it */
-    put(stranger, record.welcome, sizeof record.welcome);
-    assert_true(is_refused(stranger));
+    put(outsider, record.join, sizeof record.join);
+    assert_true(is_refused(outsider));
+    outsider = greet(&again, 1); /* the coordinator's own frame, reflected */
+    put(outsider, record.welcome, sizeof record.welcome);
+    assert_true(is_refused(outsider));
     assert_true(bytes_are_refused(record.challenge, sizeof record.challenge));
     assert_true(bytes_are_refused(record.welcome, sizeof record.welcome));
     stop_coordinator();
@@ -459,15 +460,14 @@ static void the_first_frame_is_a_join_of_that_rank(void **state)
     assert_true(join_is_refused(frame_of(WATCHDOG_ALIVE, 1)));
     assert_true(join_is_refused(frame_of(WATCHDOG_FAILED, 1)));
     assert_true(join_is_refused(frame_of(WATCHDOG_END, 1)));
-    joins_well(1);
+    join_and_close(1);
     stop_coordinator();
 }
 
-/* ---- who is no coordinator ---- */
+/* ---- false coordinators ---- */
 
-/* Accepts connections in a child and answers each with what it has received, as often as
- * it comes, or with nothing. */
-static pid_t serve_stranger(int listener, bool echoes)
+/* A child that accepts connections and echoes all it receives, or sends nothing. */
+static pid_t serve_outsider(int listener, bool echoes)
 {
     pid_t pid = fork();
     if (pid != 0)
@@ -489,8 +489,8 @@ static struct watchdog_address address_of(const char *text, int port)
     return address;
 }
 
-/* A stranger listens at the first address that is offered. */
-static int listen_as_stranger(void)
+/* An outsider listens at the first address of the invitation. */
+static int listen_as_outsider(void)
 {
     memset(&invitation, 0, sizeof invitation);
     invitation.addresses[0] = address_of("127.0.0.2", 0);
@@ -498,17 +498,17 @@ static int listen_as_stranger(void)
     int listeners[WATCHDOG_ADDRESSES];
     watchdog_listen(&invitation, listeners);
     assert_int_equal(invitation.count, 1);
-    fcntl(listeners[0], F_SETFL, 0); /* it waits */
+    fcntl(listeners[0], F_SETFL, 0); /* blocking */
     return listeners[0];
 }
 
-static void a_reflected_hello_convinces_nobody(void **state)
+static void a_reflected_hello_is_refused(void **state)
 {
     (void)state;
     struct watchdog_link link;
     char reason[WATCHDOG_TEXT];
-    int listener = listen_as_stranger();
-    pid_t server = serve_stranger(listener, true);
+    int listener = listen_as_outsider();
+    pid_t server = serve_outsider(listener, true);
     assert_false(joins(1, &link, PATIENCE, reason));
     assert_string_equal(reason, "another program answers at its address");
     kill(server, SIGKILL);
@@ -518,19 +518,19 @@ static void a_reflected_hello_convinces_nobody(void **state)
     assert_string_equal(reason, "Connection refused");
 }
 
-/* Of two addresses the first leads to one who does not answer. */
-static void a_stranger_is_passed_over(void **state)
+/* An outsider at the first of two addresses sends nothing. */
+static void a_silent_outsider_is_skipped(void **state)
 {
     (void)state;
-    int listener = listen_as_stranger();
-    pid_t server = serve_stranger(listener, false);
-    struct watchdog_address strangers = invitation.addresses[0];
+    int listener = listen_as_outsider();
+    pid_t server = serve_outsider(listener, false);
+    struct watchdog_address outsiders = invitation.addresses[0];
     invitation.addresses[0] = address_of("127.0.0.3", 0);
-    start_coordinator_there(RANKS, PATIENCE);
+    start_coordinator_on_invitation(RANKS, PATIENCE);
     invitation.addresses[1] = invitation.addresses[0];
-    invitation.addresses[0] = strangers;
+    invitation.addresses[0] = outsiders;
     invitation.count = 2;
-    joins_well(1);
+    join_and_close(1);
     stop_coordinator();
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
@@ -550,26 +550,26 @@ static int open_descriptors(void)
     return count;
 }
 
-static void silence_takes_no_descriptors(void **state)
+static void silent_connections_take_no_descriptors(void **state)
 {
     (void)state;
     enum { SILENT = 300 };
-    int strangers[SILENT];
+    int outsiders[SILENT];
     start_coordinator(RANKS, PATIENCE);
     int before = open_descriptors();
     for (int i = 0; i < SILENT; i++)
-        strangers[i] = stranger_connects();
+        outsiders[i] = outsider_connects();
     for (int rank = 1; rank < RANKS; rank++)
-        joins_well(rank); /* so the coordinator has looked at all before */
+        join_and_close(rank); /* so the coordinator has accepted all earlier ones */
     assert_in_range(open_descriptors() - before - SILENT, 0, WATCHDOG_PENDING + RANKS);
-    assert_true(is_refused(strangers[0])); /* the oldest first */
+    assert_true(is_refused(outsiders[0])); /* the oldest first */
     for (int i = 1; i < SILENT; i++)
-        close(strangers[i]);
+        close(outsiders[i]);
     stop_coordinator();
 }
 
-/* Half of a hello, or a byte now and then, is as good as silence. */
-static void who_does_not_join_in_time_is_dropped(void **state)
+/* Half a hello, or a byte now and then, counts as silence. */
+static void a_late_join_is_dropped(void **state)
 {
     (void)state;
     uint8_t hello[WATCHDOG_GREETING_BYTES];
@@ -577,8 +577,8 @@ static void who_does_not_join_in_time_is_dropped(void **state)
     struct transcript record;
     start_coordinator(RANKS, 0.2);
     write_hello(1, secret, hello);
-    int silent = stranger_connects(), half = stranger_connects();
-    int slow = stranger_connects(), greeted = greet(&record, 2);
+    int silent = outsider_connects(), half = outsider_connects();
+    int slow = outsider_connects(), greeted = greet(&record, 2);
     put(half, hello, sizeof hello / 2);
     for (int i = 0; recv(slow, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN; i++) {
         if (send(slow, hello + i % 4, 1, MSG_NOSIGNAL) < 0)
@@ -590,7 +590,7 @@ static void who_does_not_join_in_time_is_dropped(void **state)
     assert_true(is_refused(silent));
     assert_true(is_refused(half));
     assert_true(is_refused(greeted));
-    joins_well(1);
+    join_and_close(1);
     stop_coordinator();
 }
 
@@ -601,18 +601,18 @@ static void garbage_is_dropped(void **state)
     start_coordinator(RANKS, PATIENCE);
     for (int value = 0; value < 256; value += 51) {
         memset(garbage, value, sizeof garbage);
-        int stranger = stranger_connects();
+        int outsider = outsider_connects();
         for (int i = 0;
-             i < 20 && send(stranger, garbage, sizeof garbage, MSG_NOSIGNAL) > 0; i++)
+             i < 20 && send(outsider, garbage, sizeof garbage, MSG_NOSIGNAL) > 0; i++)
             ;
-        assert_true(is_refused(stranger));
+        assert_true(is_refused(outsider));
     }
-    joins_well(1);
+    join_and_close(1);
     stop_coordinator();
 }
 
-/* Connects, again and again, in a child: some connections are held, some reset, some
- * begun with something like a hello. */
+/* A child that connects again and again: some connections stay open, some are reset, some
+ * send part of a hello with the wrong key. */
 static pid_t flood(void)
 {
     enum { HELD = 100 };
@@ -629,7 +629,7 @@ static pid_t flood(void)
         if (*at >= 0 && i % 3 == 0)
             setsockopt(*at, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(*at);
-        *at = stranger_connects();
+        *at = outsider_connects();
         if (i % 5 == 0)
             send(*at, hello, sizeof hello / (1 + i % 2), MSG_NOSIGNAL);
     }
@@ -645,7 +645,7 @@ static void a_flood_keeps_no_rank_out(void **state)
     poll(NULL, 0, 200);
     for (int i = 0; i < 4; i++)
         for (int rank = 1; rank < RANKS; rank++)
-            joins_well(rank);
+            join_and_close(rank);
     for (int i = 0; i < 3; i++) {
         kill(floods[i], SIGKILL);
         waitpid(floods[i], NULL, 0);
@@ -653,22 +653,22 @@ static void a_flood_keeps_no_rank_out(void **state)
     stop_coordinator();
 }
 
-/* ---- the end of listening ---- */
+/* ---- after joining ---- */
 
-static void nobody_can_connect_when_all_have_come(void **state)
+static void nothing_connects_after_all_have_joined(void **state)
 {
     (void)state;
     struct watchdog_link link, late;
     char reason[WATCHDOG_TEXT];
     start_coordinator(RANKS, PATIENCE);
     assert_true(joins(1, &link, PATIENCE, reason));
-    int silent = stranger_connects();
+    int silent = outsider_connects();
     atomic_store(&coordinator->all_joined, true);
     wake_coordinator();
     assert_true(is_refused(silent));
     assert_false(joins(2, &late, PATIENCE, reason));
     assert_string_equal(reason, "Connection refused");
-    wait_for_heartbeat(&link); /* who has joined stays */
+    wait_for_heartbeat(&link); /* joined connections stay */
     wait_for_heartbeat(&link);
     watchdog_link_close(&link);
     stop_coordinator();
@@ -717,7 +717,7 @@ static void addresses_are_chosen(void **state)
     unsetenv("HYDRA_IFACE");
 }
 
-static void what_is_not_there_is_refused(void **state)
+static void unknown_interfaces_are_refused(void **state)
 {
     (void)state;
     static const char *const wrong[] = {"nosuch",       "l",
@@ -738,7 +738,7 @@ static void what_is_not_there_is_refused(void **state)
     assert_int_equal(chosen(longest, true), STATUS_MISUSE);
 }
 
-/* Each listener is bound to the address that it stands for. */
+/* Each listener is bound to its address only. */
 static void no_other_address_listens(void **state)
 {
     (void)state;
@@ -779,18 +779,18 @@ int main(void)
         cmocka_unit_test(ranks_join_once),
         cmocka_unit_test(a_wrong_secret_is_refused),
         cmocka_unit_test(other_ranks_are_refused),
-        cmocka_unit_test(too_many_are_told),
-        cmocka_unit_test(nothing_recorded_is_of_use),
+        cmocka_unit_test(a_full_coordinator_refuses),
+        cmocka_unit_test(recorded_messages_are_useless),
         cmocka_unit_test(the_first_frame_is_a_join_of_that_rank),
-        cmocka_unit_test(a_reflected_hello_convinces_nobody),
-        cmocka_unit_test(a_stranger_is_passed_over),
-        cmocka_unit_test(silence_takes_no_descriptors),
-        cmocka_unit_test(who_does_not_join_in_time_is_dropped),
+        cmocka_unit_test(a_reflected_hello_is_refused),
+        cmocka_unit_test(a_silent_outsider_is_skipped),
+        cmocka_unit_test(silent_connections_take_no_descriptors),
+        cmocka_unit_test(a_late_join_is_dropped),
         cmocka_unit_test(garbage_is_dropped),
         cmocka_unit_test(a_flood_keeps_no_rank_out),
-        cmocka_unit_test(nobody_can_connect_when_all_have_come),
+        cmocka_unit_test(nothing_connects_after_all_have_joined),
         cmocka_unit_test(addresses_are_chosen),
-        cmocka_unit_test(what_is_not_there_is_refused),
+        cmocka_unit_test(unknown_interfaces_are_refused),
         cmocka_unit_test(no_other_address_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* watchdog_example RANK|none: a run without training, in which that rank, if any, ends
- * all others by MPI_Abort; test_watchdog.sh looks at what is said about it. */
+/* watchdog_example RANK|none: a run without training in which that rank, if any, calls
+ * comm_abort; test_watchdog.sh checks the report. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
