@@ -1,5 +1,5 @@
-/* tutti: the library's public interface, on top of checkpoint and player. Its types are
- * separate from the internal ones, so that programs do not depend on those; they are
+/* tutti: the library's public interface, on top of checkpoint and generator. Its types
+ * are separate from the internal ones, so that programs do not depend on those; they are
  * converted here. */
 #include "tutti/tutti.h"
 
@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "generate/player.h"
+#include "generate/generator.h"
 
 _Static_assert((int)TUTTI_OK == (int)STATUS_OK, "public and internal values are equal");
 _Static_assert((int)TUTTI_FAILED == (int)STATUS_FAILED, "see TUTTI_OK");
 _Static_assert((int)TUTTI_MISUSE == (int)STATUS_MISUSE, "see TUTTI_OK");
-_Static_assert((int)TUTTI_PIECES_MAX == (int)PLAYER_PIECES_MAX, "see TUTTI_OK");
+_Static_assert((int)TUTTI_PIECES_MAX == (int)GENERATOR_PIECES_MAX, "see TUTTI_OK");
 
 /* Limit of a note's start and duration, seconds: as ticks they must fit into 32 bits. */
 static const double NOTE_SECONDS_MAX = 1e6;
@@ -22,7 +22,7 @@ enum { TEMPO_MAX = 0xFFFFFF }; /* microseconds per beat; 24 bits in a MIDI file 
 
 struct tutti {
     struct checkpoint checkpoint;
-    struct player_primer primer;
+    struct primer primer;
 };
 
 int tutti_open(const char *path, struct tutti **out)
@@ -30,7 +30,7 @@ int tutti_open(const char *path, struct tutti **out)
     struct tutti *model = calloc(1, sizeof *model);
     if (!model)
         return (int)status_fail(STATUS_FAILED, "%s: out of memory", path);
-    enum status status = player_load(path, &model->checkpoint);
+    enum status status = generator_load(path, &model->checkpoint);
     if (status == STATUS_OK)
         *out = model;
     else
@@ -42,7 +42,7 @@ void tutti_close(struct tutti *model)
 {
     if (!model)
         return;
-    player_primer_free(&model->primer);
+    primer_free(&model->primer);
     checkpoint_free(&model->checkpoint);
     free(model);
 }
@@ -74,7 +74,7 @@ uint64_t tutti_weights_hash(const struct tutti *model)
 
 void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
 {
-    struct sampler_settings configured = player_settings(&model->checkpoint.options);
+    struct sampler_settings configured = generator_settings(&model->checkpoint.options);
     *settings = (struct tutti_settings){
         .seconds = configured.seconds,
         .temperature = configured.temperature,
@@ -89,16 +89,15 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
 
 int tutti_prime(struct tutti *model, const char *path, double seconds)
 {
-    struct player_primer primer = {0};
+    struct primer primer = {0};
     if (path && !(seconds >= 0 && isfinite(seconds)))
         return (int)status_fail(STATUS_MISUSE, "%s: %g s of primer (expected 0 or more)",
                                 path, seconds);
-    if (path &&
-        player_read_primer(&model->checkpoint, path, seconds, &primer) != STATUS_OK) {
-        player_primer_free(&primer);
+    if (path && primer_read(&model->checkpoint, path, seconds, &primer) != STATUS_OK) {
+        primer_free(&primer);
         return TUTTI_FAILED;
     }
-    player_primer_free(&model->primer);
+    primer_free(&model->primer);
     model->primer = primer;
     return TUTTI_OK;
 }
@@ -156,8 +155,8 @@ static enum status play(const struct tutti *model, const struct tutti_settings *
         .guard = settings->guard != 0,
         .max_silence = settings->max_silence,
     };
-    return player_generate(&model->checkpoint, &asked, &model->primer,
-                           settings->keep_primer != 0, count, played);
+    return generator_run(&model->checkpoint, &asked, &model->primer,
+                         settings->keep_primer != 0, count, played);
 }
 
 int tutti_play(struct tutti *model, const struct tutti_settings *settings, int count,
@@ -177,7 +176,7 @@ int tutti_play(struct tutti *model, const struct tutti_settings *settings, int c
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK)
             status = copy_notes_out(&played[i], &pieces[i]);
-        pieces[i].tempo = player_tempo(&model->primer);
+        pieces[i].tempo = generator_tempo(&model->primer);
         notes_free(&played[i]);
     }
     free(played);
@@ -236,12 +235,13 @@ int tutti_write(const char *path, const struct tutti_piece *piece)
         status = status_fail(STATUS_MISUSE,
                              "tempo %d microseconds per beat (expected 1 to %d, or 0 for "
                              "%d)",
-                             piece->tempo, TEMPO_MAX, PLAYER_TEMPO);
+                             piece->tempo, TEMPO_MAX, ENCODING_TEMPO);
     for (size_t i = 0; i < piece->count && status == STATUS_OK; i++)
         status = append_note(&piece->notes[i], &notes);
     notes_sort(&notes);
     if (status == STATUS_OK)
-        status = player_write(path, &notes, piece->tempo ? piece->tempo : PLAYER_TEMPO);
+        status =
+            generator_write(path, &notes, piece->tempo ? piece->tempo : ENCODING_TEMPO);
     notes_free(&notes);
     return (int)status;
 }

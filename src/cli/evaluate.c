@@ -8,9 +8,9 @@
 
 #include "cli.h"
 #include "evaluate_results.h"
-#include "generate/player.h"
 #include "base/confine.h"
 #include "comm/microbatches.h"
+#include "train/checkpoint_path.h"
 
 struct evaluate_arguments {
     const char *checkpoint, *dataset;
@@ -171,7 +171,8 @@ static enum status read_inputs(const struct evaluate_arguments *given,
                                enum dataset_check check, int rank, int ranks,
                                struct inputs *inputs)
 {
-    enum status status = player_find(given->checkpoint, "best", &inputs->path);
+    enum status status =
+        checkpoint_path_resolve(given->checkpoint, "best", &inputs->path);
     if (status == STATUS_OK)
         status =
             checkpoint_read(inputs->path, CHECKPOINT_TO_PREDICT, &inputs->checkpoint);

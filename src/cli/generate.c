@@ -32,12 +32,12 @@ static void report_file(const char *path, const struct notes *piece)
 }
 
 static void report_primer(const char *path, const struct checkpoint *checkpoint,
-                          const struct player_primer *primer)
+                          const struct primer *primer)
 {
     char tempo[64] = "";
     if (checkpoint->encoding->find_steps) /* others have no beats */
         snprintf(tempo, sizeof tempo, ", continued at %.6g beats per minute",
-                 6e7 / player_tempo(primer));
+                 6e7 / generator_tempo(primer));
     printable_line(stdout, "primer %s: %zu tokens, %.1f s%s", path, primer->tokens.count,
                    primer->seconds, tempo);
 }
@@ -74,9 +74,9 @@ static enum status play_after_primer(const struct checkpoint *checkpoint,
                                      const struct generate_arguments *arguments,
                                      struct samples_request *request, FILE *reply)
 {
-    struct player_primer primer = {0};
-    enum status status = player_read_primer(checkpoint, arguments->prime,
-                                            arguments->prime_seconds, &primer);
+    struct primer primer = {0};
+    enum status status =
+        primer_read(checkpoint, arguments->prime, arguments->prime_seconds, &primer);
     if (status == STATUS_OK) {
         if (primer.repairs[0])
             log_warn("%s: repaired: %s", arguments->prime, primer.repairs);
@@ -85,7 +85,7 @@ static enum status play_after_primer(const struct checkpoint *checkpoint,
         confine_computing();
         status = play_and_send(checkpoint, request, reply);
     }
-    player_primer_free(&primer);
+    primer_free(&primer);
     return status;
 }
 
@@ -97,7 +97,7 @@ static enum status make(const struct checkpoint *checkpoint,
                         const struct generate_arguments *arguments, FILE *reply)
 {
     struct samples_request request = files_wanted(arguments);
-    request.settings = player_settings(&checkpoint->options);
+    request.settings = generator_settings(&checkpoint->options);
     if (arguments->seconds >= 0) {
         request.settings.seconds = arguments->seconds;
     } else if (request.settings.seconds > CONFIGURED_SECONDS_MAX) {
@@ -226,7 +226,7 @@ static enum status read_and_play(void *context, FILE *reply)
     const struct generation *generation = context;
     struct cli_request *request = generation->request;
     struct checkpoint checkpoint;
-    enum status status = player_load(generation->checkpoint, &checkpoint);
+    enum status status = generator_load(generation->checkpoint, &checkpoint);
     if (status != STATUS_OK)
         return status;
     *request->options = checkpoint.options;
@@ -301,7 +301,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .placeholder = "N",
          .integer = &given.count,
          .low = 1,
-         .high = PLAYER_PIECES_MAX,
+         .high = GENERATOR_PIECES_MAX,
          .help = "number of pieces, sampled as one batch (default: 1)"},
         {.name = NULL},
     };

@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "generate/player.h"
 #include "base/confine.h"
 #include "base/file.h"
 #include "base/printable.h"
 #include "h5/h5.h"
 #include "midi/midi.h"
+#include "train/checkpoint_path.h"
 
 enum kind { KIND_MIDI, KIND_CHECKPOINT, KIND_DATASET };
 static const char *const kind_names[] = {"a MIDI file", "a checkpoint", "a dataset"};
@@ -85,7 +85,7 @@ static enum status recognise_directory(const char *path, struct target *target)
             "preprocess` again",
             path);
     target->kind = KIND_CHECKPOINT;
-    enum status status = player_find(path, "latest", &target->path);
+    enum status status = checkpoint_path_resolve(path, "latest", &target->path);
     if (status == STATUS_OK)
         return STATUS_OK;
     return status_fail(status,
@@ -178,7 +178,7 @@ static enum status recognise(const char *path, struct target *target)
 {
     struct stat facts;
     *target = (struct target){0};
-    char *followed = player_follow(path);
+    char *followed = checkpoint_path_follow(path);
     if (followed) {
         enum status status = recognise_file(followed, target);
         free(followed);

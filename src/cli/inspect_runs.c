@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "generate/player.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/text.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_path.h"
 #include "train/metrics_lines.h"
 
 enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns after the settings */
@@ -134,7 +134,7 @@ static enum status read_run(struct run *run)
 {
     char *file = NULL;
     struct checkpoint checkpoint = {0};
-    enum status status = player_find(run->path, "latest", &file);
+    enum status status = checkpoint_path_resolve(run->path, "latest", &file);
     if (status == STATUS_OK)
         status = checkpoint_read(file, CHECKPOINT_TO_SHOW, &checkpoint);
     if (status == STATUS_OK)

@@ -32,7 +32,8 @@ struct tokens { /* zero-initialise; free with tokens_free */
 enum {
     ENCODING_TOKENS_MAX = 1 << 24, /* a piece with more is refused */
     ENCODING_TICKS_PER_BEAT = 480, /* of decoded notes */
-    ENCODING_VELOCITY = 64         /* of decoded notes without a velocity */
+    ENCODING_TEMPO = 500000, /* of decoded notes, microseconds per beat: 120 a minute */
+    ENCODING_VELOCITY = 64   /* of decoded notes without a velocity */
 };
 
 /* Grows the capacity, so that items[count .. count + extra) can be written. */

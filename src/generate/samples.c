@@ -37,8 +37,8 @@ static enum status write_piece(const struct samples_request *request, int number
     char *path = samples_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
-    enum status status = is_numbered(request) ? player_write_own(path, piece, tempo)
-                                              : player_write(path, piece, tempo);
+    enum status status = is_numbered(request) ? generator_write_own(path, piece, tempo)
+                                              : generator_write(path, piece, tempo);
     if (status == STATUS_OK && report)
         report(path, piece);
     free(path);
@@ -59,14 +59,14 @@ enum status samples_generate(const struct checkpoint *checkpoint,
     struct sampler_settings settings = request->settings;
     int cut = 0;
     settings.cut = &cut;
-    *pieces = (struct samples_pieces){.tempo = player_tempo(request->primer),
+    *pieces = (struct samples_pieces){.tempo = generator_tempo(request->primer),
                                       .count = request->count};
     pieces->list = calloc((size_t)request->count, sizeof *pieces->list);
     if (!pieces->list)
         return status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
     enum status status =
-        player_generate(checkpoint, &settings, request->primer, request->keep_primer,
-                        request->count, pieces->list);
+        generator_run(checkpoint, &settings, request->primer, request->keep_primer,
+                      request->count, pieces->list);
     warn_of_cut(cut, request->count);
     return status;
 }
@@ -178,7 +178,7 @@ enum status samples_write(const struct checkpoint *checkpoint, const char *direc
                              ? STATUS_OK
                              : status_fail(STATUS_FAILED, "%s: out of memory", directory);
     const struct samples_request request = {
-        .settings = player_settings(options),
+        .settings = generator_settings(options),
         .count = (int)options->run.samples,
         .path = path,
         .number_one = true,

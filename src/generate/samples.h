@@ -8,13 +8,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "player.h"
+#include "generator.h"
 #include "base/status.h"
 #include "train/checkpoint.h"
 
 struct samples_request {
     struct sampler_settings settings;
-    const struct player_primer *primer; /* NULL: none */
+    const struct primer *primer; /* NULL: none */
     bool keep_primer;
     int count;
     const char

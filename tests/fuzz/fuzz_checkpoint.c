@@ -12,7 +12,7 @@
 
 #include "run.h"
 #include "h5_edits.h"
-#include "generate/player.h"
+#include "generate/generator.h"
 #include "base/hash.h"
 #include "base/options_table.h"
 #include "cli/inspect.h"
@@ -149,8 +149,8 @@ static void edit_shape(hid_t file, const struct config *config)
         struct model_shape shape = model_shape_of(&options, encoding->vocabulary);
         hsize_t rows = (hsize_t)options.train.batch,
                 microbatches = (hsize_t)options.train.slices;
-        hsize_t hidden[] = {microbatches,
-                            checkpoint_hidden_size(&shape, (size_t)(rows / microbatches))};
+        hsize_t hidden[] = {
+            microbatches, checkpoint_hidden_size(&shape, (size_t)(rows / microbatches))};
         if (params_layout(&shape, &params) == STATUS_OK) {
             make_tensors(file, &params, "/model");
             make_tensors(file, &params, "/optimizer/first");
@@ -328,11 +328,11 @@ static void play(void)
 {
     struct checkpoint read;
     struct notes piece = {0};
-    fuzz_must(player_load(run.checkpoint, &read));
-    struct sampler_settings settings = player_settings(&read.options);
+    fuzz_must(generator_load(run.checkpoint, &read));
+    struct sampler_settings settings = generator_settings(&read.options);
     if (settings.seconds > 1)
         settings.seconds = 1;
-    enum status status = player_generate(&read, &settings, NULL, false, 1, &piece);
+    enum status status = generator_run(&read, &settings, NULL, false, 1, &piece);
     fuzz_check_message(status, NULL);
     notes_free(&piece);
     checkpoint_free(&read);

@@ -1,4 +1,4 @@
-/* player and tutti.h: the resolution of a path to a checkpoint, the cut of a primer, and
+/* generator and tutti.h: the resolution of a path to a checkpoint, the cut of a primer, and
  * the notes that are returned. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,12 +13,13 @@
 #include "midi_make.h"
 #include "tiny_checkpoint.h"
 #include "remove_tree.h"
-#include "generate/player.h"
+#include "generate/generator.h"
 #include "base/file.h"
 #include "midi/midi.h"
+#include "train/checkpoint_path.h"
 #include "tutti/tutti.h"
 
-static char folder[] = "/tmp/tutti-test-player-XXXXXX";
+static char folder[] = "/tmp/tutti-test-generator-XXXXXX";
 
 static char *in_folder(const char *name)
 {
@@ -39,7 +40,7 @@ static void touch(const char *name)
 static void expect_found(const char *path, const char *preferred, const char *expected)
 {
     char *asked = in_folder(path), *want = in_folder(expected), *file = NULL;
-    assert_int_equal(player_find(asked, preferred, &file), STATUS_OK);
+    assert_int_equal(checkpoint_path_resolve(asked, preferred, &file), STATUS_OK);
     assert_string_equal(file, want);
     free(asked);
     free(want);
@@ -59,7 +60,7 @@ static void a_path_means_a_checkpoint(void **state)
     expect_found("run/checkpoints/latest", "best", "run/checkpoints/latest");
     expect_found("young", "best", "young/checkpoints/latest");
     char *none = in_folder("none"), *file = NULL;
-    assert_int_equal(player_find(none, "best", &file), STATUS_FAILED);
+    assert_int_equal(checkpoint_path_resolve(none, "best", &file), STATUS_FAILED);
     assert_null(file);
     assert_non_null(strstr(status_message(), none));
     free(none);
@@ -78,7 +79,7 @@ static void write_tune(const char *path)
                                   .velocity = 80};
         assert_int_equal(notes_append(&notes, &note), STATUS_OK);
     }
-    assert_int_equal(player_write(path, &notes, PLAYER_TEMPO), STATUS_OK);
+    assert_int_equal(generator_write(path, &notes, ENCODING_TEMPO), STATUS_OK);
     notes_free(&notes);
 }
 
@@ -87,8 +88,8 @@ static void write_tune(const char *path)
 static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
                        double seconds, size_t onsets, double covered, bool third_sounds)
 {
-    struct player_primer primer = {0};
-    assert_int_equal(player_read_primer(checkpoint, tune, seconds, &primer), STATUS_OK);
+    struct primer primer = {0};
+    assert_int_equal(primer_read(checkpoint, tune, seconds, &primer), STATUS_OK);
     const struct encoding *encoding = checkpoint->encoding;
     struct grammar grammar;
     encoding->grammar_start(encoding, &grammar);
@@ -100,7 +101,7 @@ static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
     assert_true(fabs(grammar.seconds - covered) < 1e-6);
     assert_int_equal(grammar.sounding[62], third_sounds);
     assert_string_equal(primer.repairs, "");
-    player_primer_free(&primer);
+    primer_free(&primer);
 }
 
 /* A file with so much to repair that the list is long. */
@@ -127,10 +128,10 @@ static void every_repair_of_a_primer_is_told(void **state)
     assert_true(strlen(midi.reason) > 255);
     char *tune = in_folder("broken.mid");
     assert_int_equal(file_write(tune, bytes, sizeof bytes), STATUS_OK);
-    struct player_primer primer = {0};
-    assert_int_equal(player_read_primer(&checkpoint, tune, 0, &primer), STATUS_OK);
+    struct primer primer = {0};
+    assert_int_equal(primer_read(&checkpoint, tune, 0, &primer), STATUS_OK);
     assert_string_equal(primer.repairs, midi.reason);
-    player_primer_free(&primer);
+    primer_free(&primer);
     midi_free(&midi);
     free(tune);
     checkpoint_free(&checkpoint);
@@ -151,10 +152,10 @@ static void a_primer_is_cut_in_time(void **state)
                true); /* a shift across the cut is left out */
     expect_cut(&checkpoint, tune, 1.6, 4, 1.5, true);
     expect_cut(&checkpoint, tune, 100, 4, 1.9, false);
-    struct player_primer primer = {0};
-    assert_int_equal(player_read_primer(&checkpoint, gone, 0, &primer), STATUS_FAILED);
+    struct primer primer = {0};
+    assert_int_equal(primer_read(&checkpoint, gone, 0, &primer), STATUS_FAILED);
     assert_non_null(strstr(status_message(), gone));
-    player_primer_free(&primer);
+    primer_free(&primer);
     free(tune);
     free(gone);
     checkpoint_free(&checkpoint);
@@ -202,13 +203,13 @@ static void a_primer_is_cut_as_a_dataset_is(void **state)
     char *tune = in_folder("tune.mid"), *stray = in_folder("stray.mid");
     for (int i = 0; i < 4; i++) {
         struct checkpoint checkpoint;
-        struct player_primer expected = {0}, primer = {0};
+        struct primer expected = {0}, primer = {0};
         int encoding = i < 2 ? ENCODING_PERFORMANCE : ENCODING_PIANOROLL;
         assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 1), STATUS_OK);
         write_slowing_tune(tune, divisions[i % 2], false);
         write_slowing_tune(stray, divisions[i % 2], true);
-        assert_int_equal(player_read_primer(&checkpoint, tune, 0, &expected), STATUS_OK);
-        assert_int_equal(player_read_primer(&checkpoint, stray, 0, &primer), STATUS_OK);
+        assert_int_equal(primer_read(&checkpoint, tune, 0, &expected), STATUS_OK);
+        assert_int_equal(primer_read(&checkpoint, stray, 0, &primer), STATUS_OK);
         assert_non_null(strstr(primer.repairs, "1 of 9 notes left out"));
         assert_int_equal(primer.tokens.count, expected.tokens.count);
         assert_memory_equal(primer.tokens.items, expected.tokens.items,
@@ -218,12 +219,12 @@ static void a_primer_is_cut_as_a_dataset_is(void **state)
         for (size_t step = 0; expected.step_seconds && step <= expected.steps; step++)
             assert_true(fabs(primer.step_seconds[step] - expected.step_seconds[step]) <
                         1e-6);
-        player_primer_free(&primer);
+        primer_free(&primer);
         checkpoint.options.data.max_silence_seconds = 0; /* a dataset can be made so */
-        assert_true(player_read_primer(&checkpoint, stray, 0, &primer) != STATUS_OK ||
+        assert_true(primer_read(&checkpoint, stray, 0, &primer) != STATUS_OK ||
                     primer.tokens.count > 1000);
-        player_primer_free(&primer);
-        player_primer_free(&expected);
+        primer_free(&primer);
+        primer_free(&expected);
         checkpoint_free(&checkpoint);
     }
     free(stray);
@@ -242,18 +243,17 @@ static void expect_no_primer(int encoding, int channel, int pitch, const char *r
     put_event(&bytes, 96, 0x89, 36, 80);
     end_track(&bytes, track);
     struct checkpoint checkpoint;
-    struct player_primer primer = {0};
+    struct primer primer = {0};
     char *path = in_folder("unfit.mid");
     assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 1), STATUS_OK);
     assert_int_equal(file_write(path, bytes.items, bytes.count), STATUS_OK);
     free_bytes(&bytes);
     for (int seconds = 0; seconds < 2; seconds++) {
-        assert_int_equal(player_read_primer(&checkpoint, path, seconds, &primer),
-                         STATUS_FAILED);
+        assert_int_equal(primer_read(&checkpoint, path, seconds, &primer), STATUS_FAILED);
         if (!strstr(status_message(), reason))
             assert_string_equal(status_message(), reason);
     }
-    player_primer_free(&primer);
+    primer_free(&primer);
     free(path);
     checkpoint_free(&checkpoint);
 }
@@ -272,29 +272,29 @@ static void why_a_file_is_no_primer(void **state)
 static void expect_part(const struct checkpoint *checkpoint, const char *tune,
                         double seconds, size_t onsets, double covered, int tempo)
 {
-    struct player_primer primer = {0};
-    assert_int_equal(player_read_primer(checkpoint, tune, seconds, &primer), STATUS_OK);
+    struct primer primer = {0};
+    assert_int_equal(primer_read(checkpoint, tune, seconds, &primer), STATUS_OK);
     assert_int_equal(encoding_count_notes(checkpoint->encoding, primer.tokens.items,
                                           primer.tokens.count),
                      onsets);
     assert_true(fabs(primer.seconds - covered) < 1e-9);
-    assert_int_equal(player_tempo(&primer), tempo);
-    player_primer_free(&primer);
+    assert_int_equal(generator_tempo(&primer), tempo);
+    primer_free(&primer);
 }
 
 /* The note times of a piece of 3 s after the entire tune. */
 static void expect_times(const struct checkpoint *checkpoint, const char *tune,
                          const double starts[9])
 {
-    struct player_primer primer = {0};
-    struct sampler_settings settings = player_settings(&checkpoint->options);
+    struct primer primer = {0};
+    struct sampler_settings settings = generator_settings(&checkpoint->options);
     settings.seconds = 3;
-    assert_int_equal(player_read_primer(checkpoint, tune, 0, &primer), STATUS_OK);
+    assert_int_equal(primer_read(checkpoint, tune, 0, &primer), STATUS_OK);
     for (int keep = 0; keep < 2; keep++) {
         struct notes piece = {0};
         double end = keep ? starts[8] + 3 : 3;
         assert_int_equal(
-            player_generate(checkpoint, &settings, &primer, keep == 1, 1, &piece),
+            generator_run(checkpoint, &settings, &primer, keep == 1, 1, &piece),
             STATUS_OK);
         assert_true(piece.count > (keep ? 8 : 0));
         for (size_t i = 0; keep && i < 8; i++) {
@@ -307,7 +307,7 @@ static void expect_times(const struct checkpoint *checkpoint, const char *tune,
         assert_true(piece.items[piece.count - 1].start > end - 2);
         notes_free(&piece);
     }
-    player_primer_free(&primer);
+    primer_free(&primer);
 }
 
 /* The pianoroll counts beats: seconds are those of the primer's tempo, for any kind of
@@ -334,7 +334,7 @@ static void a_primer_keeps_its_tempo(void **state)
         expect_times(&checkpoint, tune, slowing);
     }
     static const double even[9] = {0, 0.48, 0.96, 1.44, 1.92, 2.4, 2.88, 3.36, 3.84};
-    expect_part(&checkpoint, frames, 0, 8, 3.84, PLAYER_TEMPO); /* 24 ticks: 0.12 s */
+    expect_part(&checkpoint, frames, 0, 8, 3.84, ENCODING_TEMPO); /* 24 ticks: 0.12 s */
     expect_times(&checkpoint, frames, even);
     checkpoint_free(&checkpoint);
     free(tune);
@@ -390,9 +390,9 @@ static void the_public_face_says_the_same(void **state)
         settings.seed = 11;
         struct tutti_piece pieces[3], again[1];
         struct notes inside[3] = {0};
-        struct sampler_settings same = player_settings(&checkpoint.options);
+        struct sampler_settings same = generator_settings(&checkpoint.options);
         same.seed = 11;
-        assert_int_equal(player_generate(&checkpoint, &same, NULL, false, 3, inside),
+        assert_int_equal(generator_run(&checkpoint, &same, NULL, false, 3, inside),
                          STATUS_OK);
         assert_int_equal(tutti_play(model, &settings, 3, pieces), TUTTI_OK);
         assert_int_equal(tutti_play(model, &settings, 1, again), TUTTI_OK);

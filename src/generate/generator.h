@@ -1,0 +1,48 @@
+/* generator: generates music from a checkpoint, for `tutti generate`, the trainer's
+ * samples after each epoch, and other programs through the library (tutti.h).
+ *
+ * It handles files and settings; the sampler draws the tokens. Nothing here starts MPI,
+ * prints, or is collective.
+ */
+#ifndef TUTTI_GENERATE_GENERATOR_H
+#define TUTTI_GENERATE_GENERATOR_H
+
+#include <stdbool.h>
+
+#include "primer.h"
+#include "sampler.h"
+#include "base/status.h"
+#include "midi/notes.h"
+#include "train/checkpoint.h"
+
+enum { GENERATOR_PIECES_MAX = 4096 }; /* of one batch */
+
+/* Resolves `path` with checkpoint_path_resolve, reads the entire file, so that any damage
+ * is detected, and loads the parts that generation needs. Freed with checkpoint_free. */
+enum status generator_load(const char *path, struct checkpoint *checkpoint);
+
+/* The sampler's settings from [sample] and run.sample_seconds. */
+struct sampler_settings generator_settings(const struct options *options);
+
+/* Generates `count` pieces (1..GENERATOR_PIECES_MAX) with a model of its own that holds
+ * the checkpoint's weights. `primer`: NULL for none; keep_primer: the pieces begin with
+ * it. Seconds, of settings and notes, are real seconds at the primer's tempo; the notes'
+ * ticks are 480 a beat. pieces[0..count) are zero-initialised by the caller, who frees
+ * them, also after a failure. STATUS_MISUSE for settings out of range, or a length that
+ * is too many beats at that tempo. */
+enum status generator_run(const struct checkpoint *checkpoint,
+                          const struct sampler_settings *settings,
+                          const struct primer *primer, bool keep_primer, int count,
+                          struct notes *pieces);
+
+/* The tempo of pieces with this primer; ENCODING_TEMPO if it is NULL. */
+int generator_tempo(const struct primer *primer);
+
+/* Writes a piece as a MIDI file; tempo in microseconds per beat. Creates the folder if
+ * necessary. The path is an output (see file.h). */
+enum status generator_write(const char *path, const struct notes *notes, int tempo);
+
+/* The same for a numbered path that the program has chosen: see file_write_own. */
+enum status generator_write_own(const char *path, const struct notes *notes, int tempo);
+
+#endif

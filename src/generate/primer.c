@@ -1,0 +1,136 @@
+/* primer: see the header. */
+#include "primer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "data/piece.h"
+
+/* Times closer than this are equal: sums of 10 ms steps are not exact. */
+static const double SAME_TIME = 1e-6;
+
+/* The number of tokens before `seconds` (0: all). Sets the time and the steps that they
+ * cover. */
+static size_t tokens_before(const struct encoding *encoding, double seconds,
+                            struct primer *primer)
+{
+    size_t count = 0;
+    for (; count < primer->tokens.count; count++) {
+        double length = encoding->token_seconds(encoding, primer->tokens.items[count]);
+        double next = primer->seconds + length;
+        if (length > 0 && primer->step_seconds)
+            next = primer->step_seconds[primer->steps + 1];
+        if (seconds > 0 &&
+            (primer->seconds >= seconds - SAME_TIME || next > seconds + SAME_TIME))
+            break;
+        primer->seconds = next;
+        primer->steps += length > 0;
+    }
+    return count;
+}
+
+/* Encodes all of the file's notes. */
+static enum status encode_file(const struct checkpoint *checkpoint, const char *path,
+                               struct midi_file *midi, struct tokens *tokens)
+{
+    if (midi->outcome == MIDI_SKIPPED)
+        return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
+                           midi->reason);
+    const struct encoding *encoding = checkpoint->encoding;
+    enum status status = piece_shape(midi, encoding, &checkpoint->options, NULL);
+    if (status == STATUS_OK)
+        status = encoding->encode(encoding, &midi->notes, tokens);
+    if (status != STATUS_OK || tokens->count == 0)
+        return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
+                           status == STATUS_OK ? piece_why_empty(&midi->notes)
+                                               : status_message());
+    return STATUS_OK;
+}
+
+/* For encodings whose steps are fractions of a beat: the time of every step of the
+ * tokens, by the file's tempo. */
+static enum status time_steps(const struct encoding *encoding,
+                              const struct midi_file *midi, double first, double length,
+                              struct primer *primer)
+{
+    size_t steps = 0;
+    for (size_t i = 0; i < primer->tokens.count; i++)
+        steps += encoding->token_seconds(encoding, primer->tokens.items[i]) > 0;
+    primer->step_seconds = calloc(steps + 1, sizeof *primer->step_seconds);
+    if (!primer->step_seconds)
+        return status_fail(STATUS_FAILED, "no memory for a primer of %zu steps", steps);
+    double start = midi_moment_at(midi, first).seconds;
+    for (size_t i = 0; i <= steps; i++)
+        primer->step_seconds[i] =
+            midi_moment_at(midi, first + (double)i * length).seconds - start;
+    return STATUS_OK;
+}
+
+/* Cuts the tokens of the entire file at `seconds`; finds the tempo there. */
+static enum status cut_primer(const struct encoding *encoding,
+                              const struct midi_file *midi, double seconds,
+                              struct primer *primer)
+{
+    double first = 0, length = 0;
+    enum status status = STATUS_OK;
+    if (encoding->find_steps)
+        status = encoding->find_steps(encoding, &midi->notes, &first, &length);
+    if (status == STATUS_OK && encoding->find_steps)
+        status = time_steps(encoding, midi, first, length, primer);
+    if (status != STATUS_OK)
+        return status;
+    primer->tokens.count = tokens_before(encoding, seconds, primer);
+    primer->tempo = ENCODING_TEMPO;
+    if (!encoding->find_steps)
+        return STATUS_OK;
+    struct midi_moment end = midi_moment_at(midi, first + (double)primer->steps * length);
+    primer->stretch = end.seconds_per_tick * length / encoding->seconds_per_step;
+    if (end.tempo > 0)
+        primer->tempo = end.tempo;
+    return STATUS_OK;
+}
+
+static enum status read_file(const struct checkpoint *checkpoint, const char *path,
+                             double seconds, struct primer *primer)
+{
+    static const struct midi_limits no_limits = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    uint64_t most = (uint64_t)checkpoint->options.data.max_bytes;
+    enum status status = file_read_input(path, most, &bytes, &size);
+    if (status != STATUS_OK)
+        return status;
+    struct midi_file midi = {0};
+    status = midi_read(bytes, size, &no_limits, &midi);
+    free(bytes);
+    if (status == STATUS_OK)
+        status = encode_file(checkpoint, path, &midi, &primer->tokens);
+    if (status == STATUS_OK)
+        status = cut_primer(checkpoint->encoding, &midi, seconds, primer);
+    if (midi.outcome == MIDI_REPAIRED)
+        memcpy(primer->repairs, midi.reason, sizeof primer->repairs);
+    midi_free(&midi);
+    return status;
+}
+
+enum status primer_read(const struct checkpoint *checkpoint, const char *path,
+                        double seconds, struct primer *primer)
+{
+    enum status status = read_file(checkpoint, path, seconds, primer);
+    if (status != STATUS_OK)
+        return status;
+    const struct encoding *encoding = checkpoint->encoding;
+    if (encoding_count_notes(encoding, primer->tokens.items, primer->tokens.count) > 0)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s: can't be the primer: its first step takes more than %g s",
+                       path, seconds);
+}
+
+void primer_free(struct primer *primer)
+{
+    tokens_free(&primer->tokens);
+    free(primer->step_seconds);
+    memset(primer, 0, sizeof *primer);
+}
