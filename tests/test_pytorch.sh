@@ -1,6 +1,7 @@
 #!/bin/bash
-# PyTorch as the second opinion on a whole training step and on evaluation: the check of
-# pytorch/peers.sh with a small model on a small corpus. Skipped where the Python has no PyTorch.
+# PyTorch as the reference for a whole training step and for evaluation: the check of
+# pytorch/peers.sh with a small model on a small corpus. Skipped where Python has no
+# PyTorch.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 python=${TUTTI_PYTHON:-python3}

@@ -1,5 +1,6 @@
 #!/bin/bash
-# The form of the source: clang-format (.clang-format), clang-tidy (.clang-tidy) and ShellCheck
+# The form of the source: clang-format (.clang-format), clang-tidy (.clang-tidy) and
+# ShellCheck
 # (.shellcheckrc) find nothing. Other versions of these tools judge otherwise, so only those of
 # Debian 12 do: others are a skip, or a failure with TUTTI_TEST_STYLE=required, as in CI.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -14,7 +15,8 @@ has() {
     return 1
 }
 
-# clean COMMAND...: the command exits with 0 for the files that are on stdin, one per line.
+# clean COMMAND...: the command exits with 0 for the files that are on stdin, one per
+# line.
 clean() {
     local name=$1
     tr '\n' '\0' | xargs -0 -r -n 8 -P "$(nproc)" "$@" >"$work/$name.txt" 2>&1 &&

@@ -5,18 +5,19 @@
 #   PEERS_PYTHON=~/torch/bin/python bash tests/pytorch/peers.sh build/release/tutti ~/midi
 #
 # The model is embedding 256 -> LSTM 2x512, dropout 0.3 between the layers and before the
-# output -> 389 tokens, over 128 steps, with Adam and the gradient clipped at norm 1. Parts
-# (all of them take about 20 minutes on two cores, which should have nothing else to do):
+# output -> 389 tokens, over 128 steps, with Adam and the gradient clipped at norm 1.
+# Parts (all of them take about 20 minutes on two cores, which should have nothing else to
+# do):
 #   same                          loss, gradient and evaluation from the same weights
 #   train:ROWS:PRECISION:CORES    a training step with ROWS rows for each core: one core is
 #                                 one rank against one thread; two are two ranks against
 #                                 two processes (DistributedDataParallel over gloo) or one
 #                                 process of two threads and all the rows
 #   play:ROWS                     generation, ROWS pieces at once, one core
-# PyTorch is tried in several settings and the fastest is taken: its LSTM from oneDNN or its
-# own ("native"), torch.compile ("compiled"), one step as single cells ("cells"). Then both
-# take turns, and the medians and the range of the ratios of turns are printed. Where tutti
-# does not know a precision, the row says "refused".
+# PyTorch is tried in several settings and the fastest is taken: its LSTM from oneDNN or
+# its own ("native"), torch.compile ("compiled"), one step as single cells ("cells"). Then
+# both take turns, and the medians and the range of the ratios of turns are printed. Where
+# tutti does not support a precision, the row says "refused".
 #
 # Needs Python with PyTorch, NumPy and h5py (python3 -m venv ~/torch &&
 # ~/torch/bin/pip install torch numpy h5py); without PyTorch it says so and ends with 77.
@@ -59,7 +60,7 @@ export TORCHINDUCTOR_CACHE_DIR=$PWD/compiled PYTHONDONTWRITEBYTECODE=1
 
 say() { echo "peers: $*" >&2; }
 fail() { say "$*"; exit 1; }
-# quietly COMMAND...: shows what it said only if it fails.
+# quietly COMMAND...: prints its output only if it fails.
 quietly() { "$@" >log.txt 2>&1 || { cat log.txt >&2; fail "failed: $*"; }; }
 
 # ---- the data and the model that generates ----
