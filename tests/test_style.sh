@@ -1,8 +1,8 @@
 #!/bin/bash
-# The form of the source: clang-format (.clang-format), clang-tidy (.clang-tidy) and
-# ShellCheck
-# (.shellcheckrc) find nothing. Other versions of these tools judge otherwise, so only those of
-# Debian 12 do: others are a skip, or a failure with TUTTI_TEST_STYLE=required, as in CI.
+# Form and faults of the source: clang-format (.clang-format), clang-tidy (.clang-tidy) and
+# ShellCheck (.shellcheckrc) find nothing. Other versions of these tools report other
+# things, so only those of Debian 12 decide: without them this is a skip, or a failure with
+# TUTTI_TEST_STYLE=required, as in CI.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ "${TUTTI_TEST_STYLE:-}" != no ] || skip "TUTTI_TEST_STYLE=no"
 cd "$source" || exit 1
