@@ -2,6 +2,7 @@
 # `tutti doctor` under a real srun (slurm/cluster.sh): with and without PMIx, and in a job
 # whose --cpus-per-task gets lost. Skipped without Slurm.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+[ "${TUTTI_TEST_SLURM:-yes}" != no ] || skip "TUTTI_TEST_SLURM=no"
 is_open_mpi || skip "not Open MPI: srun --mpi=pmix does not start its ranks"
 at_exit 'bash "$tests/slurm/cluster.sh" stop "$work/cluster"'
 bash "$tests/slurm/cluster.sh" start "$work/cluster" 2 || exit

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Who may include whom, read off the folders' names. The layers, lowest first:
+# Which folder may include which, read off the folders' names. The layers, lowest first:
 #   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate | api |
 #   demo | cli
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but

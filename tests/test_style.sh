@@ -37,7 +37,7 @@ if has clang-tidy 14; then
     clean clang-tidy -p "$database" --quiet < <(grep ^src/ "$work/sources")
     clean clang-tidy -p "$database" --quiet \
         --checks=-readability-inconsistent-declaration-parameter-name \
-        < <(grep '^tests/\(test_\|double\|fuzz\)' "$work/sources")
+        < <(grep ^tests/ "$work/sources")
 fi
 
 if has shellcheck 0.9; then
