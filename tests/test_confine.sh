@@ -139,14 +139,14 @@ cp corpus.tutti/* store/shards/
 cp corpus.tutti/index.h5 spread/
 for i in 0 1 3; do ln -s ../store/shards/shard-000$i.h5 spread/; done
 ln -s "$work/store/shards/shard-0002.h5" spread/
-same "shards behind links" "verified: 4 shards" "$tutti" inspect spread --verify
+same "linked shards" "verified: 4 shards" "$tutti" inspect spread --verify
 same "its index" "shards  *4," "$tutti" inspect spread/index.h5
 same "one of its shards" "shard 2 of 4" "$tutti" inspect spread/shard-0002.h5
 ln -s spread linked
-same "a dataset behind a link" "verified: 4 shards" "$tutti" inspect linked --verify
+same "a linked dataset" "verified: 4 shards" "$tutti" inspect linked --verify
 cp -r runs/first/checkpoints store/
 ln -s ../store/checkpoints moved/
-same "checkpoints behind a link" "$hash" "$tutti" inspect moved --json
+same "linked checkpoints" "$hash" "$tutti" inspect moved --json
 same "both" "." "$tutti" evaluate moved linked
 for path in runs/first/checkpoints runs/first/checkpoints/best "$work/runs/first"; do
     same "$path" "$hash" "$tutti" inspect "$path" --json

@@ -197,7 +197,7 @@ ln -sf epoch-0001.h5 runs/first/checkpoints/latest
 [ "$("$tutti" train first.conf --where)" = "step $(grep -c gradient_norm runs/first/metrics.jsonl) of runs/first" ] ||
     fail "where: it believes the link: $("$tutti" train first.conf --where)"
 "$tutti" train first.conf --resume >log.txt 2>&1 || fail "resume: $(cat log.txt)"
-[ "$(readlink runs/first/checkpoints/latest)" = "$newest" ] || fail "resume leaves latest behind"
+[ "$(readlink runs/first/checkpoints/latest)" = "$newest" ] || fail "resume does not update latest"
 refuses 2 "unknown key bach" "$tutti" train first.conf --where --set train.bach=3
 rm -r runs/empty
 
