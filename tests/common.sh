@@ -3,11 +3,11 @@
 #
 #     bash tests/test_NAME.sh TUTTI [SOURCE_DIRECTORY]
 #
-# Exit codes: 0 passed, 77 skipped (skip), anything else failed (fail; a command that fails
-# under `set -e`). The test starts in an empty scratch directory that is removed when it exits.
-# Sets
+# Exit codes: 0 passed, 77 skipped (skip), anything else failed (fail; a command that
+# fails under `set -e`). The test starts in an empty scratch directory that is removed
+# when it exits. Sets
 #
-#   tutti      the program, as an absolute path; $programs/ holds the build's test programs
+#   tutti      the program, as an absolute path; $programs/ has the test programs
 #   tests      this directory; $source is the source tree
 #   work       the scratch directory
 #   mpirun     the launcher of the MPI that the build is linked with (mpi.sh)
@@ -30,7 +30,8 @@ fail() {
     exit 1
 }
 
-# fault TEXT...: reports what is wrong and goes on; check_faults ends the test if there was any.
+# fault TEXT...: reports what is wrong and goes on; check_faults ends the test if there
+# was any.
 faults=0
 fault() {
     echo "FAILED: $*" >&2
@@ -59,8 +60,8 @@ trap end_test EXIT
 
 # ---- waiting ----
 
-# wait_until WHAT COMMAND...: polls until the command succeeds. The limit is for what never
-# comes: it leaves room for a machine that has much more to do.
+# wait_until WHAT COMMAND...: polls until the command succeeds. The limit is for what
+# never comes: it leaves room for a machine that has much more to do.
 wait_until() {
     local what=$1 limit=${TUTTI_TEST_PATIENCE:-120} end
     end=$((SECONDS + limit))
@@ -80,8 +81,9 @@ wait_for_line() { wait_until "a line '$2' in $1" grep -q -- "$2" "$1"; }
 # ended PID: true if the process has exited, also where it is still to be waited for.
 ended() { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 
-# Run in the background by tests that kill ranks. With Open MPI 4.1.4 on PMIx 4.2 mpirun can
-# deadlock in PMIx_server_finalize once its ranks are dead: kills those started in $work.
+# Run in the background by tests that kill ranks. With Open MPI 4.1.4 on PMIx 4.2 mpirun
+# can deadlock in PMIx_server_finalize once its ranks are dead: kills those started in
+# $work.
 end_stuck_mpirun() {
     local pid states before="" now
     while sleep 5 >/dev/null 2>&1; do
@@ -134,7 +136,8 @@ make_corpus() {
     done
 }
 
-# make_dataset NAME COUNT SHARDS SPLIT: the dataset NAME of COUNT tunes, which are in corpus/.
+# make_dataset NAME COUNT SHARDS SPLIT: the dataset NAME of COUNT tunes, which are in
+# corpus/.
 make_dataset() {
     make_corpus corpus "$2"
     "$tutti" preprocess corpus -o "$1" --shards "$3" --split "$4" >preprocess.txt 2>&1 ||
@@ -182,7 +185,8 @@ flip() {
         dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# refuses CODE PATTERN COMMAND...: exits with CODE and prints one line to stderr that matches.
+# refuses CODE PATTERN COMMAND...: exits with CODE and prints one line to stderr that
+# matches.
 refuses() {
     local want=$1 pattern=$2 code=0
     shift 2
@@ -199,8 +203,8 @@ hash_of() {
     "$tutti" inspect "$1" --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -n 1
 }
 
-# facts RUN: a run's metrics without those that depend on the clock: loss, norm and hash of
-# every step, validation of every epoch.
+# facts RUN: a run's metrics without those that depend on the clock: loss, norm and hash
+# of every step, validation of every epoch.
 facts() {
     sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
         "$1/metrics.jsonl"

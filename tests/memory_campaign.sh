@@ -1,11 +1,11 @@
 #!/bin/bash
-# Measures the memory and the speed of streaming: trains on a dataset many times data.memory,
-# in turn with all tokens in memory and from disk.
+# Measures the memory and the speed of streaming: trains on a dataset many times
+# data.memory, in turn with all tokens in memory and from disk.
 #   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS] [MODELS]
-# FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB is
-# data.memory (default: a tenth of the tokens). Prints for a small model and for 2 x 512 the
-# resident memory over time of both modes, and the median ratio of their tokens per second.
-# The second figure needs an otherwise idle machine.
+# FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB
+# is data.memory (default: a tenth of the tokens). Prints for a small model and for 2 x
+# 512 the resident memory over time of both modes, and the median ratio of their tokens
+# per second. The second figure needs an otherwise idle machine.
 set -u
 tutti=$(realpath "$1")
 work=$2

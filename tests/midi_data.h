@@ -1,4 +1,4 @@
-/* midi_data: walks a folder of MIDI files that may or may not be there. Included behind
+/* midi_data: walks a folder of MIDI files that may or may not be there. Included after
  * cmocka.h. */
 #ifndef TUTTI_TESTS_MIDI_DATA_H
 #define TUTTI_TESTS_MIDI_DATA_H

@@ -1,4 +1,4 @@
-/* midi_expect: reads made-up files and compares what comes out; included behind cmocka.h.
+/* midi_expect: reads made-up files and compares what comes out; included after cmocka.h.
  */
 #ifndef TUTTI_TESTS_MIDI_EXPECT_H
 #define TUTTI_TESTS_MIDI_EXPECT_H

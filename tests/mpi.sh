@@ -1,6 +1,6 @@
 #!/bin/bash
-# Sourced by scripts that start ranks: `"$mpirun" -n 2 PROGRAM`. The launcher is that of the MPI
-# that the build is linked with, which CMake passes in TUTTI_MPIRUN; else mpirun.
+# Sourced by scripts that start ranks: `"$mpirun" -n 2 PROGRAM`. The launcher is that of
+# the MPI that the build is linked with, which CMake passes in TUTTI_MPIRUN; else mpirun.
 # shellcheck disable=SC2034 # for the scripts that source this
 mpirun=${TUTTI_MPIRUN:-mpirun}
 set -a
@@ -13,8 +13,8 @@ rank_of() {
         sed -n 's/^\(OMPI_COMM_WORLD_RANK\|PMI_RANK\)=//p' | head -1
 }
 
-# find_ranks LAUNCHER: the pids of its ranks into pid[]. They are its children, or those of
-# its proxy on this host.
+# find_ranks LAUNCHER: the pids of its ranks into pid[]. They are its children, or those
+# of its proxy on this host.
 find_ranks() {
     local child rank
     for child in $(pgrep -P "$1"); do
@@ -26,9 +26,9 @@ find_ranks() {
 # True under Open MPI: for tests that rely on more than the MPI standard.
 is_open_mpi() { "$mpirun" --version 2>/dev/null | grep -qE "Open MPI|OpenRTE"; }
 
-# launcher_stopped CODE: true if CODE is the launcher's exit code after a signal to it, when its
-# ranks have exited with 75. MPICH 4.0 returned 0 instead in 5 of 30 tries, so that a test must
-# also check the message and the checkpoint.
+# launcher_stopped CODE: true if CODE is the launcher's exit code after a signal to it,
+# when its ranks have exited with 75. MPICH 4.0 returned 0 instead in 5 of 30 tries, so
+# that a test must also check the message and the checkpoint.
 launcher_stopped() { [ "$1" = 75 ] || { [ "$1" = 0 ] && ! is_open_mpi; }; }
 
 # The rank, when expanded by a shell that is started as a rank.

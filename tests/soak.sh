@@ -1,18 +1,18 @@
 #!/bin/bash
 # soak.sh TUTTI [KILLS [FLIPS]]: whatever happens to a run, its weights are those of the
-# undisturbed run, or it refuses and names the file. Three campaigns (200, 200 and 200 take
-# about a quarter of an hour):
+# undisturbed run, or it refuses and names the file. Three campaigns (200, 200 and 200
+# take about a quarter of an hour):
 #
-#   kills             a run is killed again and again and resumed, each time on another
-#                     number of ranks, until it is through; then the next one. Killed are, at
-#                     a random moment, one rank or all of them; or, by --inject, the process
-#                     in a step, half-way through a checkpoint, or after one whose file then
-#                     loses its second half.
+#   kills             a run is killed repeatedly and resumed on another number of ranks, until
+#                     it ends; then the next one. Victims are one rank or all of them, at a
+#                     random moment; or, by --inject, the process within a step, half-way
+#                     through a checkpoint, or after a checkpoint that then loses its second
+#                     half.
 #   checkpoint flips  one bit of a checkpoint; the run is resumed, music is generated.
 #   dataset flips     one bit of a shard or of the index; a run is made with it.
 #
-# TUTTI_TEST_SEED repeats the choices (not the moments). Run by hand; tests/test_soak.sh is
-# a short one. Everything is made in a temporary directory.
+# TUTTI_TEST_SEED repeats the choices (not the moments). Run by hand; tests/test_soak.sh
+# runs a few of each.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 kills_wanted=${2:-200}
 flips_wanted=${3:-200}
@@ -73,7 +73,7 @@ echo "undisturbed: $steps steps, weights hash $hash"
 
 made() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true; }
 
-# strike KIND PID RANKS: at a random moment after the next step.
+# strike KIND PID RANKS: kills at a random moment after the next step.
 strike() {
     local kind=$1 launcher=$2 ranks=$3 before pid=()
     before=$(made)

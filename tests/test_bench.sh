@@ -1,6 +1,6 @@
 #!/bin/bash
-# tutti bench, with a small model and next to no time: that it measures everything, alone and
-# on ranks, as a table and as JSON. How fast it is nobody asks here.
+# `tutti bench` on a small model with minimal run time: every measurement is present,
+# alone and on several ranks, as a table and as JSON. Speed is not checked.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 small="--seconds 0.001 --set model.hidden=48 --set model.embedding=16 --set train.time=8"
@@ -23,7 +23,7 @@ assert table["ranks"] == 3 and "speed-up of 3 ranks" in names, names
 assert all(row["value"] > 0 for row in table["rows"])
 assert all(row.get("share", 1) > 0 for row in table["rows"])
 assert len(names) == len(set(names))
-# Every row there is to be, by how it begins.
+# Every expected row, by its prefix.
 expected = {
     "limit": ["peak, float32", "bfloat16 microkernel", "memory bandwidth"],
     "matmul": ["batched over time, forward", "batched over time, backward",

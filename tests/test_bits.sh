@@ -1,8 +1,9 @@
 #!/bin/bash
-# The weights of ten small trainings, to the last bit as they were: a change of the bits has
-# to be meant, and gets a new numerics id in matmul_*.c and new hashes here.
-# TUTTI_TEST_BITS=show prints the hashes and compares none: for two programs, or a new id.
-# OpenBLAS has other bits on other processors, so it is compared with itself alone.
+# The weights of ten small trainings, bit by bit: a change of the bits must be deliberate,
+# and gets a new numerics id in matmul_*.c and new hashes here.
+# TUTTI_TEST_BITS=show prints the hashes without comparing them: for two programs, or a
+# new id.
+# OpenBLAS gives other bits on other processors, so it is compared only with itself.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_corpus corpus 60

@@ -1,9 +1,9 @@
 #!/bin/bash
-# ./bootstrap build --prefix, without building: a compiler with arguments, relative folders,
-# what is refused; and that no script needs a newer bash than clusters have.
+# ./bootstrap build --prefix without a build: a compiler with arguments, relative paths,
+# refusals; and no script needs a newer bash than clusters have.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# Stands in front of CMake: unpacks, and notes what else it is asked for.
+# Replaces CMake: unpacks archives, and records all other calls.
 mkdir tools
 cat >tools/cmake <<'END'
 #!/bin/bash
@@ -78,13 +78,13 @@ says 1 "bootstrap: no-such-compiler is missing" \
     --prefix other --sources archives
 echo "ok: a compiler with arguments"
 
-# ---- bash before 4.4 takes an empty array for one that is not set ----
+# ---- bash before 4.4 treats an empty array as unset ----
 
 for script in "$source/bootstrap" "$source"/slurm/*.sbatch; do
     grep -q '^set -[a-z]*u' "$script" || continue
     # shellcheck disable=SC2013 # names have no blanks
     for array in $(grep -oE '[a-z_]+=\(\)' "$script" | sed 's/=()//' | sort -u); do
-        # those that are filled, or counted, before they are used
+        # filled, or counted, before use
         [[ " all counts files missing objects configurations words " == *" $array "* ]] && continue
         ! grep -nE "(^|[^+])\"\\$\{$array\[@\]\}\"" "$script" >&2 ||
             fail "$script: $array may be empty"

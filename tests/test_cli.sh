@@ -1,9 +1,9 @@
 #!/bin/bash
-# The program from outside: help, exit codes, messages, one voice under mpirun.
+# The command line: help, exit codes, messages, one message from several ranks.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# expect CODE STREAM PATTERN ARGUMENT...: the exit code, the grep pattern on stdout or stderr,
-# and nothing on the other one.
+# expect CODE STREAM PATTERN ARGUMENT...: the exit code, the grep pattern on stdout or
+# stderr, and nothing on the other one.
 expect() {
     local code=$1 stream=$2 pattern=$3 other=stdout found
     shift 3
@@ -88,7 +88,7 @@ for arguments in --help --version 'train --help'; do
     fi
 done
 
-# On several ranks one of them speaks, and all leave.
+# On several ranks one rank reports, and all exit.
 if command -v "$mpirun" >/dev/null; then
     for arguments in 'train typo.conf' 'trian' 'train --no-such-thing' 'train rule.conf'; do
         # shellcheck disable=SC2086
@@ -100,7 +100,7 @@ if command -v "$mpirun" >/dev/null; then
             cat stderr
             fi
     done
-    # The configuration is rank 0's, which alone needs it; all leave if it has none.
+    # Only rank 0 reads the configuration; all ranks exit if it can't.
     mkdir -p host0 host1
     printf '[train]\nbatch = 32\n' >host1/run.conf
     for arguments in 'train run.conf' 'preprocess . -o data --config run.conf'; do

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Files that crash the HDF5 library or take it over, as confine_fault.c plays them: one
-# line, and nothing else can be reached from where they are read. Then: what must work in
-# spite of the walls.
+# Files that crash the HDF5 library or take control of it (simulated by confine_fault.c)
+# lead to one message, and the confined process can reach nothing else. Then: uses that
+# must work in spite of the confinement.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 shim=$programs/libconfine_fault.so
 [ -e "$shim" ] || fail "$shim is missing"
@@ -10,7 +10,7 @@ newest=runs/first/checkpoints/epoch-0002.h5
 echo victim >victim
 echo secret >secret
 
-# faulty HOW COMMAND...: HDF5 does that when it opens a file
+# faulty HOW COMMAND...: runs it with this fault on opening an HDF5 file
 faulty() { (become_faulty "$@"); }
 become_faulty() {
     exec env LD_PRELOAD="$shim" CONFINE_FAULT="$1" \
@@ -45,7 +45,7 @@ for how in "kill" ${sanitized:-null}; do
 done
 echo "ok: crashes"
 
-# ---- walls ----
+# ---- confinement ----
 if [ "$sanitized" != no ]; then
     for command in "${reads[@]:0:4}"; do
         # shellcheck disable=SC2086
@@ -57,7 +57,7 @@ if [ "$sanitized" != no ]; then
             fail "$command: $(grep ": allowed" walls.txt walls.out)"
         [ "$(grep -c ": refused" walls.txt)" = 22 ] || fail "$command: $(cat walls.txt)"
     done
-    # the first attempt is that of the child
+    # the first attempt is by the child process
     faulty walls "$tutti" evaluate runs/first corpus.tutti >walls.out 2>walls.txt </dev/null
     if grep -q "^seccomp: there" walls.txt; then
         [ "$(grep -m1 "^socket: " walls.txt)" = "socket: refused" ] ||
@@ -96,7 +96,7 @@ if [ "$sanitized" != no ]; then
     echo "ok: walls"
 fi
 
-# ---- signals: as without a child ----
+# ---- signals: as without a child process ----
 one_child() { # PID: waits for its child, whose pid it prints
     wait_until "a child of $1" pgrep -P "$1"
 }
@@ -128,7 +128,7 @@ code=$?
 refuses 1 "standard output" bash -c "'$tutti' inspect $newest >/dev/full"
 echo "ok: signals"
 
-# ---- files that are kept elsewhere, links, files in the place of folders ----
+# ---- files elsewhere, links, files instead of directories ----
 same() { # WHAT EXPECTED COMMAND...
     "${@:3}" >same.txt 2>&1 || fail "$1: $(cat same.txt)"
     grep -q "$2" same.txt || fail "$1: $(cat same.txt)"
@@ -139,14 +139,14 @@ cp corpus.tutti/* store/shards/
 cp corpus.tutti/index.h5 spread/
 for i in 0 1 3; do ln -s ../store/shards/shard-000$i.h5 spread/; done
 ln -s "$work/store/shards/shard-0002.h5" spread/
-same "shards behind links" "verified: 4 shards" "$tutti" inspect spread --verify
+same "linked shards" "verified: 4 shards" "$tutti" inspect spread --verify
 same "its index" "shards  *4," "$tutti" inspect spread/index.h5
 same "one of its shards" "shard 2 of 4" "$tutti" inspect spread/shard-0002.h5
 ln -s spread linked
-same "a dataset behind a link" "verified: 4 shards" "$tutti" inspect linked --verify
+same "a linked dataset" "verified: 4 shards" "$tutti" inspect linked --verify
 cp -r runs/first/checkpoints store/
 ln -s ../store/checkpoints moved/
-same "checkpoints behind a link" "$hash" "$tutti" inspect moved --json
+same "linked checkpoints" "$hash" "$tutti" inspect moved --json
 same "both" "." "$tutti" evaluate moved linked
 for path in runs/first/checkpoints runs/first/checkpoints/best "$work/runs/first"; do
     same "$path" "$hash" "$tutti" inspect "$path" --json

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Files whose object headers were changed and have right checksums again (crafted_h5.py).
-# Many are refused, some are read as if nothing was, some crash the HDF5 library or make it
-# run for ever: each has an exit code and at most one line. More of them, or others:
+# Files with changed object headers and valid checksums (crafted_h5.py). Many are refused,
+# some are read normally, some crash the HDF5 library or make it loop forever: each ends
+# with an exit code and at most one line. For more or other seeds:
 #   TUTTI_TEST_SEEDS="1 400" bash tests/test_crafted.sh TUTTI
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ "${TUTTI_TEST_WALLS:-}" != no ] || skip "left out under a sanitizer: crashes end in its report"
@@ -11,7 +11,7 @@ read -r first last <<<"${TUTTI_TEST_SEEDS:-1 60}"
 ulimit -S -t 3 # seconds for what runs for ever
 crashes=0
 
-# try SEED COMMAND...: what the command makes of the crafted file
+# try SEED COMMAND...: the command must survive the crafted file
 try() {
     local code=0
     "${@:2}" >said.out 2>said.txt || code=$?

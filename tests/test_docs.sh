@@ -7,8 +7,9 @@
 #   console   hold commands after "$ " and their output, which is not compared;
 #   python    are run where h5py and NumPy are installed;
 #   text, ini, c   are shown only.
-# The blocks of a document run in one shell, in order, in a folder of their own with a small
-# corpus in the place of the reader's. A comment on the line before a block is an instruction:
+# The blocks of a document run in one shell, in order, in a folder of their own with a
+# small corpus in the place of the reader's. A comment on the line before a block is an
+# instruction:
 #   <!-- not run: REASON -->    <!-- needs PROGRAM -->    <!-- exit code N -->
 # and anywhere in a document
 #   <!-- starts after the README's session -->

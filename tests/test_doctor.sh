@@ -1,7 +1,7 @@
 #!/bin/bash
-# `tutti doctor`: a healthy machine has no fault, and each fault that can be provoked here
-# is found, on the right ranks, with a cure. Some are provoked by a small library that is
-# put in front of the C library, where there is a compiler.
+# `tutti doctor`: no fault on a healthy machine, and each fault that can be provoked here
+# is found on the right ranks, with a cure. Some are provoked by a preloaded library,
+# where there is a compiler.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
 openblas=(--set train.products=openblas) # whose products may have threads
@@ -71,7 +71,7 @@ END
     echo "ok: --json"
 fi
 
-# the model is the configuration's, and so is the directory
+# model and directory come from the configuration
 cat >tiny.conf <<'END'
 [model]
 layers = 1
@@ -207,7 +207,7 @@ if unshare -m true 2>/dev/null; then
     cures "shared by all hosts"
 fi
 
-# ---- what a library in front of the C library provokes ----
+# ---- faults from a preloaded library ----
 
 compiler=$(command -v cc || true)
 if [ -z "$compiler" ] || nm -D "$tutti" 2>/dev/null | grep -q __asan; then

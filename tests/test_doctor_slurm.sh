@@ -1,7 +1,8 @@
 #!/bin/bash
 # `tutti doctor` under a real srun (slurm/cluster.sh): with and without PMIx, and in a job
-# whose --cpus-per-task gets lost. 77: no Slurm here.
+# whose --cpus-per-task gets lost. Skipped without Slurm.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+[ "${TUTTI_TEST_SLURM:-yes}" != no ] || skip "TUTTI_TEST_SLURM=no"
 is_open_mpi || skip "not Open MPI: srun --mpi=pmix does not start its ranks"
 at_exit 'bash "$tests/slurm/cluster.sh" stop "$work/cluster"'
 bash "$tests/slurm/cluster.sh" start "$work/cluster" 2 || exit
@@ -14,8 +15,8 @@ finds() {
     echo "ok: $1 $2: $3"
 }
 
-# srun_doctor CODE ARGUMENT...: the exit code, and the findings in out.txt. A launch that fails
-# on a busy machine is tried again.
+# srun_doctor CODE ARGUMENT...: the exit code, and the findings in out.txt. A launch that
+# fails on a busy machine is tried again.
 srun_doctor() {
     local want=$1 code
     for _ in 1 2 3; do

@@ -1,6 +1,6 @@
 #!/bin/bash
-# evaluate, from outside: notes are the tokens', baselines the checkpoint's, whatever dataset it is
-# asked about.
+# `tutti evaluate`: notes are counted in the tokens, and the baselines are those of the
+# checkpoint, whichever dataset is evaluated.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 make_corpus corpus 60
@@ -26,13 +26,13 @@ evaluate foreign.tutti --split test
 sed 's/foreign.tutti/DATASET/' said.txt | diff own.txt - >&2 || fail "baselines or notes of a foreign dataset"
 grep -q '^  bigram baseline  *[0-4]\.[0-9]*  nats per token$' own.txt || fail "baselines: $(cat own.txt)"
 
-# those of the validation split are what training says
+# those of the validation split equal those that training reports
 floor() { sed -n "s/^  $1 baseline *\([0-9.]*\) .*/\1/p" said.txt; }
 evaluate own.tutti
 grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
     fail "baselines of training and evaluation: $(cat said.txt)"
 
-# a run that is continued still has them
+# a resumed run keeps them
 "$tutti" train first.conf --set data.dataset=own.tutti --set run.dir=runs/own --resume \
     --set train.epochs=3 >train.txt 2>&1 || fail "resume: $(cat train.txt)"
 grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
@@ -67,8 +67,8 @@ awk -v note="$(field nats_per_note)" -v token="$(field nats_per_token)" -v token
     fail "nats per note: $json"
 echo "evaluation: all as expected"
 
-# what is read piece by piece is checked as a whole before: a fault in tokens that this
-# evaluation doesn't need is found as well
+# the whole file is checked before it is read piece by piece: damage in tokens that this
+# evaluation doesn't need is found, too
 shard=damaged.tutti/shard-0000.h5
 size=$(stat -c %s own.tutti/shard-0000.h5) found=0
 for ((i = 1; i < 16; i++)); do
@@ -86,15 +86,16 @@ for ((i = 1; i < 16; i++)); do
 done
 [ $found -ge 5 ] || fail "only $found of 15 changed bytes were found"
 
-# the batch decides no figure, nor does a very large one take memory for rows without pieces
+# --batch changes no result, and a very large one allocates no memory for rows without
+# pieces
 for batch in 2 8 1000000; do
     "$tutti" evaluate runs/own own.tutti --batch $batch >batch-$batch.txt 2>&1 ||
         fail "--batch $batch: $(cat batch-$batch.txt)"
     cmp -s batch-2.txt batch-$batch.txt || fail "--batch $batch: $(cat batch-$batch.txt)"
 done
 
-# Without a launcher Open MPI 4 gets no folder of its own, which all processes of a user
-# would share and remove from under each other.
+# Without a launcher Open MPI 4 gets no session directory, which all processes of a user
+# would share and remove while others use it.
 if "$mpirun" --version 2>/dev/null | grep -q "Open MPI) 4"; then
     TMPDIR=/dev/null "$tutti" evaluate runs/own own.tutti >said.txt 2>&1 ||
         fail "no folder for temporary files: $(head -8 said.txt)"

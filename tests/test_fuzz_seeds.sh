@@ -1,6 +1,6 @@
 #!/bin/bash
 # Every fuzz target, without libFuzzer, on the corpus that make_seeds writes and on some
-# random changes of it.
+# random mutations of it.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 fuzz=$programs/fuzz
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# inspect, from outside: what it recognises, says, verifies, compares and refuses.
+# `tutti inspect`: what it recognises, reports, verifies, compares and refuses.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 make_corpus corpus 60
@@ -40,7 +40,7 @@ verified=$("$tutti" inspect corpus.tutti --verify)
 says "$verified" "^corpus.tutti: verified: 4 shards, "
 [ "$(wc -l <<<"$verified")" = 1 ] || fail "not one line: $verified"
 
-# ---- as many reasons as files: no more time than for few ----
+# ---- as many reasons as files: linear time ----
 python=${TUTTI_PYTHON:-/usr/bin/python3}
 if "$python" -c "import h5py, numpy" 2>/dev/null; then
     cp -r corpus.tutti reasons.tutti
@@ -142,7 +142,7 @@ sed 's/^batch = 4/batch = 8/' first.conf >second.conf
     fail "train: a run that ends within an epoch"
 mkdir runs/empty
 "$tutti" inspect runs/part runs/empty runs/first runs/second >table.txt || fail "a table"
-# history: the lowest validation loss and its epoch, found another way
+# the lowest validation loss and its epoch, from the metrics
 best_of() {
     sed -n 's/.*"epoch": *\([0-9]*\).*"valid_loss": *\([0-9.]*\).*"tokens_per_second".*/\2 \1/p' \
         "$1/metrics.jsonl" | sort -g | head -1
@@ -184,20 +184,20 @@ refuses 1 "none of 2 runs can be read; runs/empty: " "$tutti" inspect runs/empty
 refuses 2 "--verify takes one path" "$tutti" inspect runs/first runs/second --verify
 refuses 2 "--diff takes one path" "$tutti" inspect runs/first runs/second --diff runs/first
 
-# ---- how far a run has come, for scripts ----
+# ---- train --where: the progress of a run, for scripts ----
 [ "$("$tutti" train first.conf --where)" = "step $(grep -c gradient_norm runs/first/metrics.jsonl) of runs/first" ] ||
     fail "where: $("$tutti" train first.conf --where)"
 [ "$("$tutti" train first.conf --resume --where --set run.dir=runs/none)" = "step 0 of runs/none" ] ||
     fail "where: a run that has not begun"
 [ ! -e runs/none ] || fail "where: it has made the run's folder"
-# A kill may come between a checkpoint and the link to it: the files count, and a resumed run
-# sets the link.
+# A kill may come between a checkpoint and the link to it: the files count, and a resumed
+# run sets the link.
 newest=$(readlink runs/first/checkpoints/latest)
 ln -sf epoch-0001.h5 runs/first/checkpoints/latest
 [ "$("$tutti" train first.conf --where)" = "step $(grep -c gradient_norm runs/first/metrics.jsonl) of runs/first" ] ||
     fail "where: it believes the link: $("$tutti" train first.conf --where)"
 "$tutti" train first.conf --resume >log.txt 2>&1 || fail "resume: $(cat log.txt)"
-[ "$(readlink runs/first/checkpoints/latest)" = "$newest" ] || fail "resume leaves latest behind"
+[ "$(readlink runs/first/checkpoints/latest)" = "$newest" ] || fail "resume does not update latest"
 refuses 2 "unknown key bach" "$tutti" train first.conf --where --set train.bach=3
 rm -r runs/empty
 
@@ -238,7 +238,7 @@ refuses 1 "broken.h5" "$tutti" inspect broken.h5 --verify
 head -c 4000 runs/first/checkpoints/epoch-0002.h5 >short.h5
 refuses 1 "short.h5" "$tutti" inspect short.h5
 
-# ---- what it is not ----
+# ---- refusals ----
 mkdir nothing
 : >zero
 refuses 1 "nowhere: " "$tutti" inspect nowhere

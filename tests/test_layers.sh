@@ -1,10 +1,11 @@
 #!/bin/bash
-# Who may include whom, read off the folders' names. The layers, lowest first:
+# Which folder may include which, read off the folders' names. The layers, lowest first:
 #   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate | api |
 #   demo | cli
-# A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but no
-# *_internal.h of another folder; folders of one layer do not include each other; and each
-# foreign library is known to one unit. include/tutti/tutti.h is the only public header.
+# A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but
+# no *_internal.h of another folder; folders of one layer do not include each other; and
+# each foreign library is known to one unit. include/tutti/tutti.h is the only public
+# header.
 # shellcheck disable=SC2013 # names of files have no blanks
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$source" || exit 1

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The library in another program: library_example, built from tutti.h alone, makes what
-# `tutti generate` makes.
+# The library in another program: library_example, built from tutti.h alone, generates the
+# same files as `tutti generate`.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 example=$programs/library_example
@@ -30,7 +30,8 @@ cmp -s primed.mid primed-there-2.mid || fail "with a primer: different files"
 cmp -s primed.mid here.mid && fail "the primer changes nothing"
 [ ! -e wrong.mid ] || fail "a note out of range was written"
 
-# The shared library shows the functions of tutti.h and nothing else, and serves Python.
+# The shared library exports the functions of tutti.h and nothing else, and works from
+# Python.
 shared=$(dirname "$tutti")/libtutti.so
 nm -D --defined-only "$shared" | sed 's/.* //' | sort >visible.txt
 sed -n 's/^[a-z].*\b\(tutti_[a-z_]*\)(.*/\1/p' "$source/include/tutti/tutti.h" | sort >declared.txt
@@ -44,7 +45,7 @@ else
     cmp -s python.mid there-2.mid || fail "Python and the command make different files"
 fi
 
-# where tokens count beats, both keep the primer's tempo and write it
+# with the pianoroll encoding both keep the tempo of the primer and write it
 "$tutti" preprocess corpus -o roll.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
     >/dev/null 2>&1 || fail "preprocess: pianoroll"
 "$tutti" train first.conf --set data.dataset=roll.tutti --set data.encoding=pianoroll \
@@ -56,7 +57,8 @@ tempo=750000 write_midi slow.mid 60 62 64 65 67 69 71 72
 cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats per minute: different files"
 "$tutti" inspect slow-here.mid | grep -q ' 80.00 beats per minute' || fail "not at 80 beats per minute"
 
-# Installed, a program is built with what tutti.pc says, against either kind of library.
+# Once installed, a program builds with the flags in tutti.pc, against either kind of
+# library.
 cc=${CC:-cc}
 client() { # KIND PREFIX
     local kind=$1 prefix=$2 pc flags
@@ -76,7 +78,7 @@ if nm "$build/libtutti.a" 2>/dev/null | grep -q __asan; then
 else
     cmake --install "$build" --prefix "$PWD/installed" >install.txt || fail "$(cat install.txt)"
     client static installed
-    # the other kind: configured as this build, whose shared library it takes
+    # the shared library: configured as this build, with its libtutti.so
     mkdir -p configured shared/lib/pkgconfig shared/include
     grep -E '^[A-Za-z0-9_]+:(FILEPATH|PATH|STRING|BOOL|UNINITIALIZED)=' \
         "$build/CMakeCache.txt" >configured/CMakeCache.txt

@@ -1,7 +1,6 @@
 #!/bin/bash
-# The main job (preprocess, train, resume, generate, evaluate, inspect) with freed memory
-# overwritten, and under valgrind, which also checks the libraries that no sanitizer is
-# compiled into.
+# The whole pipeline (preprocess, train, resume, generate, evaluate, inspect) with freed
+# memory overwritten, and under valgrind, which also checks libraries without sanitizers.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if nm "$tutti" 2>/dev/null | grep -q __asan_init; then
@@ -27,7 +26,8 @@ samples = 1
 sample_seconds = 5
 END
 
-# main_job NAME COMMAND...: every command through COMMAND..., which may be `env NAME=VALUE`.
+# main_job NAME COMMAND...: every command through COMMAND..., which may be `env
+# NAME=VALUE`.
 main_job() {
     local name=$1 line
     shift

@@ -1,7 +1,8 @@
 #!/bin/bash
-# More data than memory: with data.memory a run streams its tokens from disk, and is the run
-# that holds them all, to the last bit: for any number of ranks, any bound, and resumed
-# under another one. Damage met in mid-run, and a bound that is too small, in one line.
+# More data than memory: with data.memory a run streams its tokens from disk and has the
+# same bits as a run that holds them all: for any number of ranks and any bound, and
+# resumed under another bound. Damage found during the run, or a bound that is too small,
+# gives one line.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 large_corpus=$programs/large_corpus
 
@@ -132,8 +133,9 @@ for memory in 0 "$tenth"; do
 done
 echo "ok: a fault of reading"
 
-# Overwrites the second half of every shard, which is tokens among others, while a run that
-# validates seldom goes on; its files are open, so it is their content that is found wrong.
+# Overwrites the second half of every shard, which is tokens among others, while a run
+# that validates seldom goes on; its files are open, so it is their content that is found
+# wrong.
 cp -r data.tutti bad.tutti
 "$mpirun" -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
     --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
@@ -151,8 +153,8 @@ code=$?
 one_line bad.txt "rank [01] .*bad.tutti/shard-00[0-9][0-9].h5: .*(damaged|been changed)" "damage"
 echo "ok: damage in mid-run"
 
-# Damage that is there from the start is found before the first step: by the baselines, which
-# read all tokens, or in a table of pieces.
+# Damage that is there from the start is found before the first step: by the baselines,
+# which read all tokens, or in a table of pieces.
 refuses 1 "bad.tutti/shard-00[0-9][0-9].h5: " "$tutti" train run.conf \
     --set data.dataset=bad.tutti --set data.memory="$tenth" --set run.dir=runs/bad2
 echo "all ok"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A run on a file system without symbolic links; a run that was copied without its links, or
-# with the links followed; links that lead astray. None of it changes what is kept, what a
-# run resumes from, or what plays.
+# A run on a file system without symbolic links; a run copied without its links, or with
+# the links followed; links to wrong targets. None of it changes which checkpoints are
+# kept, resumed or used for generation.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 shim=$programs/libno_symlinks.so
 [ -e "$shim" ] || fail "$shim is missing"
@@ -20,7 +20,7 @@ epochs = 6
 batch = 8
 slices = 4
 time = 32
-# so fast that the later epochs are worse
+# high enough that later epochs are worse
 learning_rate = 0.3
 [run]
 dir = runs/linked
@@ -40,7 +40,7 @@ well() { # WHAT COMMAND...
     ! grep -q "is not written" log.txt || { cat log.txt >&2; fail "$what: not written"; }
 }
 
-# without what was kept aside
+# without files that were kept under another name
 names() { ls -I '*.kept-[0-9]*' "$1/checkpoints" | xargs echo; }
 
 # same_folder RUN WHAT: its folder plays and is inspected as that of the run with links.
@@ -99,7 +99,7 @@ for how in refused copy; do
     grep -q "^note .*no symbolic links" doctor.txt || { cat doctor.txt >&2; fail "doctor"; }
 done
 
-# ---- a run whose links were lost, followed, or lead astray ----
+# ---- a run whose links were lost, followed, or point elsewhere ----
 
 copies() { # NAME: a copy of the run that is to be spoilt
     rm -rf "runs/$1"
@@ -146,7 +146,7 @@ cd "$work" && same_run runs/retired "dangling links" && goes_on retired "danglin
 copies wrong && other=$(readlink latest) && ln -sfn "$(readlink best)" latest &&
     ln -sfn "$other" best
 cd "$work" && same_folder runs/wrong "wrong links"
-# named, they mean where they lead
+# a link that is named means its target
 [ "$(hash_of runs/wrong/checkpoints/latest)" = "$best" ] || fail "a named link: latest"
 [ "$(hash_of runs/wrong/checkpoints/best)" = "$newest" ] || fail "a named link: best"
 well "a named link: generate" "$tutti" generate runs/wrong/checkpoints/latest -o this.mid \
@@ -173,13 +173,13 @@ goes_on text "links as text files"
 [ "$(cat runs/text/checkpoints/best.kept-1)" = junk ] && [ ! -e runs/text/checkpoints/latest.kept-1 ] ||
     fail "links as text files: what was no link is lost, or what was one is kept"
 
-# the best's own file is damaged, its copy is whole: the copy takes its place
+# the file of the best checkpoint is damaged, its copy is intact: the copy replaces it
 copies torn && name=$(readlink best) && cp --remove-destination "$name" best &&
     truncate -s 1000 "$name"
 cd "$work" && goes_on torn "a whole copy of a torn checkpoint"
 [ "$(hash_of runs/torn/checkpoints/best)" = "$best" ] || fail "torn: the copy was lost"
 
-# a newest file that is torn is named, not passed over in silence
+# a truncated newest file is reported, not skipped silently
 copies cut && truncate -s 1000 epoch-0006.h5
 cd "$work" && refuses 1 "epoch-0006.h5: .*truncated|latest: .*truncated" "$tutti" inspect runs/cut
 echo "all ok"

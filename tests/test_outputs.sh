@@ -1,6 +1,6 @@
 #!/bin/bash
-# Outputs of the commands, from outside: devices, pipes, links and standard output; several
-# writers of one name; home folders; processes that a launcher numbers without joining them.
+# Outputs of the commands: devices, pipes, links and standard output; several writers of
+# one name; home directories; processes that a launcher has numbered but not connected.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run lstm
 generate() { "$tutti" generate runs/first --seconds 3 --seed 9 "$@"; }
@@ -57,7 +57,7 @@ if [ -w /dev/full ]; then
     [ "$code" = 1 ] && grep -q '^tutti: standard output: can.t write: No space' said.txt ||
         fail "a full standard output: $code: $(cat said.txt)"
 fi
-# the checkpoint is damaged: that would be told if stdout were not looked at first
+# a damaged checkpoint would be reported if stdout were not checked first
 cp runs/first/checkpoints/best damaged.h5 && flip damaged.h5 30000
 refuses 1 "damaged.h5" "$tutti" generate damaged.h5 -o x.mid --seconds 1
 closed='^tutti: standard output: closed, or not open for writing$'
@@ -187,7 +187,7 @@ END
 fi
 "$tutti" train first.conf --set run.dir=runs/waiting --trace pipe >/dev/null 2>said.txt &
 waiting=$!
-# until it is tutti, and no longer the shell that becomes it, and catches SIGTERM
+# until the shell has become tutti and tutti catches SIGTERM
 until [ "$(readlink "/proc/$waiting/exe")" = "$tutti" ] &&
     [ $((0x$(sed -n 's/^SigCgt:\s*//p' "/proc/$waiting/status") & 0x4000)) != 0 ]; do
     kill -0 $waiting 2>/dev/null || fail "it doesn't wait: $(cat said.txt)"
@@ -206,7 +206,7 @@ refuses 2 "^tutti: z/: a directory" train refused --trace z/
 [ ! -e runs/refused ] || fail "a run was begun"
 echo "ok: lists and traces"
 
-# what is shown at the end can be typed from here, whatever the PATH
+# the printed commands work from here, whatever the PATH
 cd there || exit 1
 mkdir "a b" && "$tutti" train ../first.conf --set data.dataset=../corpus.tutti \
     --set "run.dir=a b/run" --set train.epochs=1 >/dev/null 2>said.txt || fail "train"

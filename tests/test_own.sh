@@ -1,6 +1,6 @@
 #!/bin/bash
-# What preprocess and demo delete and replace, from outside: what they have made, and nothing
-# else, whatever lies in the way.
+# preprocess and demo delete and replace only their own files, whatever else is in the
+# directory.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 shim=$programs/libno_exchange.so
 [ -e "$shim" ] || fail "$shim is missing"
@@ -10,8 +10,8 @@ preprocess() { "$tutti" preprocess corpus --shards 3 "$@"; }
 well() { "$@" >said.txt 2>log.txt || fail "$*: exit code $?: $(cat log.txt)"; }
 well preprocess -o data
 
-# state PATH: everything below, with kinds, links' targets and contents; without this script's
-# own files
+# state PATH: everything below, with types, link targets and contents, except this
+# script's own files
 state() {
     local own=(-maxdepth 9 -not -path './*.txt' -not -path './refused.*')
     find "$1" "${own[@]}" -printf '%p %y %l\n' | sort
@@ -26,7 +26,7 @@ untouched() {
     state "$path" | diff before.txt - >&2 || fail "$*: $path was touched"
 }
 
-# ---- preprocess: names that are no names ----
+# ---- preprocess: invalid names ----
 
 mkdir names && cd names || exit 1
 ln -s ../corpus corpus
@@ -129,7 +129,7 @@ cmp -s old/index.h5 data/index.h5 || fail "in the place of an empty folder"
 [ "$(ls -A old | wc -l)" = 3 ] || fail "3 ranks: $(ls -A old)"
 echo "ok: --replace"
 
-# a link that the user names is followed, and stays
+# a link named by the user is followed, and stays
 mkdir disk && cp -r data disk/real && ln -s disk/real link && ln -s disk/later dangling
 what="exists; choose another name or add --replace"
 untouched . preprocess -o link
@@ -216,7 +216,7 @@ mkdir shown/run/samples/.epoch.0123456789ab.partial
 touch shown/run/samples/.epoch.0123456789ab.partial/epoch-0001-1.mid
 well demo shown
 
-# links that come while it runs
+# links that appear during the run
 for name in a b c; do echo precious >victim-$name; done
 demo planted >log.txt 2>&1 &
 wait_until "the run of the demo" test -e planted/run/lock
@@ -228,7 +228,7 @@ wait $! && fail "planted links: no failure"
 grep -q "^tutti: .*music-1.mid: a link" log.txt || { cat log.txt >&2; fail "not named"; }
 echo "ok: demo"
 
-# ---- a demo that is killed takes along what it has started ----
+# ---- a killed demo takes its child processes with it ----
 
 of_demo() { pgrep -f "train $work/killed/train.conf" | while read -r pid; do
     grep -qs "State:.[Z]" "/proc/$pid/status" || echo "$pid"; done; }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Single files that a command writes: never in the place of what it reads, or of a checkpoint
-# or dataset; and what it reads from standard input or a pipe.
+# Single output files never replace an input, a checkpoint or a dataset; and inputs from
+# standard input or a pipe.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run gru
 generate() { "$tutti" generate runs/first --seconds 2 --seed 9 "$@"; }
@@ -39,7 +39,7 @@ done
 # shellcheck disable=SC2094 # which must be refused
 keeps tune.mid "$input -;" generate -o tune.mid --prime - <tune.mid
 well generate -o other.mid --prime tune.mid
-# several: each name is looked at, before the first is written
+# several: each name is checked before the first is written
 : >many.mid
 ln "$best" many-2.mid
 keeps many-2.mid "^tutti: many-2.mid: $h5" generate -o many.mid --count 3

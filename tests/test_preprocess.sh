@@ -1,10 +1,11 @@
 #!/bin/bash
-# preprocess, from outside: the same bytes for any number of ranks, outcomes, split files,
+# `tutti preprocess`: the same bytes for any number of ranks, outcomes, split files,
 # interruption, refusals.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 
-# refused CODE TEXT COMMAND...: exit code, one line on stderr that has the text in it
+# refused CODE TEXT COMMAND...: exits with CODE and prints one "tutti: " line that
+# contains TEXT
 refused() {
     local code=$1 text=$2 found=0
     shift 2
@@ -16,7 +17,7 @@ refused() {
 }
 same() { diff -r "$1" "$2" >/dev/null || fail "$1 and $2 differ"; }
 
-# a corpus with everything that can be met in one
+# a corpus with every kind of file
 make_corpus corpus 40
 mkdir -p corpus/sub/deeper corpus/folder.mid
 cp corpus/tune-003.mid corpus/sub/copy.mid
@@ -59,7 +60,7 @@ else
     echo "not tested, as mounting is not allowed: no room in /dev/shm"
 fi
 
-# nor does it matter from where, or by which name, the folder is reached
+# nor do the working directory or the spelling of the path matter
 (cd corpus/sub && "$tutti" preprocess ../ -o "$work/above" --shards 7 >/dev/null)
 (cd corpus && "$tutti" preprocess . -o ../here --shards 7 >/dev/null)
 "$tutti" preprocess "$work/corpus/" -o absolute/made/here --shards 7 >/dev/null
@@ -181,7 +182,7 @@ refused 2 "no input file is called 'ame.mid'" sh -c \
     "$tutti" preprocess . -o ../part.out --replace --split-file ../part.tsv >/dev/null 2>&1) ||
     fail "a path as reached from the working directory"
 
-# names that are no text: recorded as valid UTF-8 that finds the file again
+# names that are not text: recorded as valid UTF-8 that finds the file again
 mkdir -p odd/"$(printf 'f\xFC')"
 write_midi odd/"$(printf 'caf\xE9.mid')" 60 64 67
 write_midi odd/"$(printf 'f\xFC/tab\there.mid')" 61 64 67
@@ -217,7 +218,7 @@ grep -q '^caf\\xE9.mid.ok' list.tsv || fail "$(cat list.tsv)"
 "$mpirun" -n 3 "$tutti" preprocess odd -o odd.three >/dev/null 2>&1
 same odd.out odd.three
 
-# duplicates that are listed in different splits: one of them is kept, and a line tells
+# duplicates that are listed in different splits: one of them is kept, with a warning
 write_midi one/midi/wait.mid 60 62 64 65
 cp one/midi/wait.mid one/midi/same.mid
 printf 'midi/wait.mid\ttrain\nmidi/same.mid\ttest\nmidi/a.mid\ttrain\n' >torn.tsv
@@ -231,7 +232,7 @@ done
 same torn-1 torn-3
 rm one/midi/wait.mid one/midi/same.mid
 
-# --- refusals: said once, whatever the number of ranks -----------------------------------------
+# --- refusals: one message on any number of ranks -----------------------------------------
 refused 2 "tutti: missing: can't read" "$mpirun" -n 3 "$tutti" preprocess missing -o bad
 refused 2 "tutti: alone: exists" "$mpirun" -n 3 "$tutti" preprocess corpus -o alone
 refused 2 "no output; add a folder name" "$mpirun" -n 3 "$tutti" preprocess corpus
@@ -239,7 +240,8 @@ mkdir void
 refused 1 "no MIDI files in void" "$mpirun" -n 3 "$tutti" preprocess void -o bad
 refused 1 "the first: garbage.mid: not MIDI" "$mpirun" -n 3 "$tutti" preprocess corpus/garbage.mid -o bad
 
-# percussion only; and again after an event that the track's end cuts off: what came first first
+# percussion only; and again after an event that the track's end cuts off: the earlier
+# reason first
 midi_of() { printf 'MThd\0\0\0\6\0\0\0\1\1\340MTrk\0\0\0%b%b' "$1" "$2"; }
 midi_of '\014' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057\0' >drums.mid
 midi_of '\013' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057' >drums-cut.mid
@@ -289,7 +291,7 @@ for delay in 0 0 0 0.01 0.02 0.05; do
 done
 [ $unfinished -ge 1 ] || fail "no run was interrupted"
 
-# a preprocess at work is left alone
+# a running preprocess is left alone
 mkdir busy.partial
 : >busy.partial/UNFINISHED
 (flock 9 && exec sleep 600) 9>busy.partial/UNFINISHED &

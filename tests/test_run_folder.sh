@@ -1,7 +1,7 @@
 #!/bin/bash
-# Whose a run's folder is: what lies in it under other names is never touched, what is in the
-# way is refused, what the run has not written is kept aside, no link is followed, and no
-# message names a checkpoint that is gone.
+# Ownership in a run's directory: files of other names are never touched, files in the way
+# are refused, files that the run has not written are kept under another name, no link is
+# followed, and no message names a checkpoint that is gone.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_dataset data.tutti 30 4 "0.8 0.2 0"
@@ -38,8 +38,8 @@ tree() {
     find "$1" -type f -exec cksum {} + | sort
 }
 
-# untouched WHAT FOLDER PATTERN COMMAND...: refused in one line with exit code 2, and the folder,
-# like the file `victim`, is as it was.
+# untouched WHAT FOLDER PATTERN COMMAND...: refused in one line with exit code 2, and the
+# folder, like the file `victim`, is as it was.
 untouched() {
     local code=0
     tree "$2" >before.txt
@@ -64,7 +64,7 @@ grep -qx 'tutti run 1' runs/plain/tutti-run.txt || fail "the marker"
 [ "$(stat -c %a runs/plain/samples/epoch-0001-1.mid)" = "$(printf %o $((0666 & ~$(umask))))" ] ||
     fail "a sample's rights: $(stat -c %a runs/plain/samples/epoch-0001-1.mid)"
 
-# ---- what is in the way of a new run ----
+# ---- files in the way of a new run ----
 
 # test_run_claim has all names and kinds
 for name in lock samples/epoch-0077-3.mid checkpoints/epoch-0001.h5; do
@@ -97,7 +97,7 @@ for name in settings.conf metrics.jsonl lock root-cause.txt; do
 done
 echo "ok: links, pipes and folders under a run's names"
 
-# ---- what has nothing to do with a run ----
+# ---- unrelated files ----
 
 mkdir -p runs/mixed/checkpoints runs/mixed/samples
 for name in notes.txt run.conf .settings.conf.partial .mine.h5.partial settings.conf.orig \
@@ -113,7 +113,7 @@ tree runs/mixed >after.txt
 [ "$(grep -Fxc -f before.txt after.txt)" = "$(wc -l <before.txt)" ] ||
     { diff before.txt after.txt >&2; fail "other files were changed"; }
 [ "$(cat victim)" = precious ] || fail "a planted partial file was followed"
-# what a killed run has left
+# left by a killed run
 touch runs/mixed/.settings.conf.0123456789ab.partial \
     runs/mixed/checkpoints/.epoch-0009.h5.0123456789ab.partial
 mkdir runs/mixed/samples/.epoch.0123456789ab.partial
@@ -160,7 +160,7 @@ well "a folder that is a link" train runs/dangling
 [ -L runs/dangling ] && [ -e scratch/run/settings.conf ] || fail "run.dir: not followed"
 echo "ok: folders elsewhere"
 
-# ---- what others have put into a run's folder ----
+# ---- foreign files in a run's directory ----
 
 cp -r runs/plain runs/shared
 echo "# mine" >>runs/shared/settings.conf
@@ -190,7 +190,7 @@ left runs/shared/samples/x samples/epoch-0003-1.mid
 well "inspect beside a pipe" train runs/part --set train.max_steps=3
 rm runs/part/metrics.jsonl && mkfifo runs/part/metrics.jsonl
 timeout 120 "$tutti" inspect runs/part >log.txt 2>&1 || { cat log.txt >&2; fail "inspect waits for a pipe"; }
-# A hole of zeros, as a crash or somebody else leaves it: its size on paper costs nothing.
+# A hole of zeros, as after a crash: its nominal size costs nothing.
 cp -r runs/plain runs/hole
 steps=$(grep -c gradient_norm runs/hole/metrics.jsonl)
 truncate -s 30G runs/hole/metrics.jsonl
@@ -312,8 +312,8 @@ echo "ok: the lock's text"
 
 # ---- a folder that is removed while the run goes on ----
 
-# gone WHAT CODE PATTERN: goes on; the run ends with this code, says this, and names no
-# checkpoint as being there
+# gone WHAT CODE PATTERN: the run continues, ends with CODE and a line that matches, and
+# names no checkpoint that is gone
 gone() {
     kill -CONT $first
     wait $first && code=0 || code=$?
@@ -345,7 +345,7 @@ grep -q '^tutti: root cause: ' first.txt || { cat first.txt >&2; fail "no root c
 [ "$(cat victim)" = precious ] || fail "the root cause is written through a link"
 echo "ok: a link in the place of the root cause"
 
-# another run begins where the first one's folder was
+# another run starts in the directory of the first
 start again --set train.max_steps=12
 rm -r runs/again
 well "a next run" train runs/again

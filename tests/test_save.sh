@@ -1,7 +1,7 @@
 #!/bin/bash
-# Checkpoints in the background, from outside: a disk that fails, a directory that goes away
-# or can't be written cost a warning and nothing else; a time limit stops the run at every
-# single step without changing it.
+# Checkpoints in the background: a failing disk, or a directory that disappears or becomes
+# read-only, costs a warning and nothing else; a time limit can stop the run after any
+# step without changing it.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_dataset data.tutti 30 6 "0.8 0.1 0.1"
@@ -52,7 +52,7 @@ grep -q "^checkpoints paused training for [0-9.]* s at most, and took [0-9.]* s"
 
 # ---- a time limit after every step, on other ranks each time ----
 
-# Each start makes one step, or ends an epoch that the one before has left to it.
+# Each start makes one step, or ends the epoch that the previous one left open.
 starts=0 code=75
 while [ $code = 75 ]; do
     on $((starts % 4)) train run.conf --resume --set run.dir=runs/timed \
@@ -66,14 +66,15 @@ done
 [ $code = 0 ] && [ $starts = $((steps + 2)) ] || fail "run.minutes: $starts starts, $code"
 same timed "$starts starts for $steps steps"
 
-# far away it changes nothing
+# a distant limit changes nothing
 on 2 train run.conf --set run.dir=runs/far --set run.minutes=600 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "a far time limit"; }
 same far "a time limit that is far away"
 
 # ---- disks ----
 
-# The first epoch's checkpoint is made at once after its last step, whatever the disk's speed.
+# The first epoch's checkpoint is made at once after its last step, whatever the disk's
+# speed.
 disk_fault() { # FAULT MESSAGE
     on 2 train run.conf --set "run.dir=runs/$1" --inject "$1@0:$((steps / 2))" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "$1"; }
@@ -86,7 +87,7 @@ disk_fault() { # FAULT MESSAGE
 disk_fault full-disk "No space left"
 disk_fault io-error "Input/output error"
 
-# the last one fails: exit code 1, the one before is there
+# the last one fails: exit code 1, the previous one remains
 on 2 train run.conf --set run.dir=runs/last --inject full-disk@0:"$steps" >log.txt 2>&1 &&
     fail "the last checkpoint is missing and nobody says so"
 grep -q '^tutti: runs/last: the last checkpoint could not be written; epoch-0001.h5 is' \
@@ -94,7 +95,7 @@ grep -q '^tutti: runs/last: the last checkpoint could not be written; epoch-0001
 on 3 train run.conf --resume --set run.dir=runs/last >log.txt 2>&1 || fail "resume"
 same last "the last checkpoint meets a full disk, and again"
 
-# The run stands still while its directory is changed, so a slow machine is in time.
+# The run is stopped while its directory is changed, so that a slow machine is in time.
 "$tutti" train run.conf --set run.dir=runs/gone --set run.checkpoint_minutes=0.00001 \
     --inject slow@0:1:0.6 >log.txt 2>&1 &
 pid=$!
@@ -131,7 +132,7 @@ END
     same ro "a directory that was read-only for a while"
 fi
 
-# ---- what died in a checkpoint ----
+# ---- death while writing a checkpoint ----
 
 for fault in kill-save torn; do
     on 2 train run.conf --set run.dir=runs/$fault --set run.checkpoint_minutes=0.00001 \

@@ -1,7 +1,7 @@
 #!/bin/bash
-# slurm/train.sbatch without Slurm: stand-ins for mpirun, scontrol and the program. A launcher
-# that hangs or crashes after its ranks have left is followed by a requeue, and one that has
-# only an older root cause beside it is left alone.
+# slurm/train.sbatch without Slurm, with stand-ins for mpirun, scontrol and the program. A
+# job whose launcher hangs or crashes after its ranks have ended is requeued; a root cause
+# of an earlier launch is ignored.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 script=$source/slurm/train.sbatch
 at_exit 'kill -9 $(pgrep -f "$work/bin/mpirun") 2>/dev/null'

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The simulation of many ranks (tests/scaling): the program's own sums under SimGrid's SMPI, on
-# 8 and 12 simulated ranks with real numbers, and what it says of a step. Skips without
-# SimGrid.
+# The simulation of many ranks (tests/scaling): the program's own allreduce under
+# SimGrid's SMPI on 8 and 12 simulated ranks with real data, and the predicted times.
+# Skipped without SimGrid.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 scaling=$tests/scaling
 for tool in smpicc smpirun; do
@@ -45,7 +45,7 @@ simulate() {
 # field N LINE
 field() { echo "$2" | cut -d, -f"$1"; }
 
-# is CONDITION: a comparison of numbers, as awk has it
+# is CONDITION: a comparison in awk
 is() { awk "BEGIN { exit !($1) }"; }
 
 # Unequal hosts too (12 ranks on nodes of 8), where there is one level.
@@ -62,7 +62,7 @@ for ranks in 8:4 12:8 7:7; do
 done
 simulate 8 4 check=1 type=f32 > /dev/null || fault "floats: $(tail -1 "$work/errors")"
 
-# A wrong sum is noticed: check needs every rank's numbers.
+# A wrong sum is detected: check compares the values of every rank.
 simulate 8 4 check=1 sum=none > /dev/null && fault "a sum that was never made is taken for right"
 
 # Alone a rank takes the sum of its ingredients; twice the rows, twice the time.
@@ -76,12 +76,13 @@ under=$(field 14 "$(simulate 8 4 network=tcp)")
 after=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
 is "$after > $under && $under > $alone" || fault "under $under, after $after, alone $alone"
 
-# What a sum costs, by hand: two ranks of a host swap halves of 132 000 bytes twice, at 0.05
-# ns a byte for either copy and as much for the addition of the first: 33 us of processor
-# time; and two messages of 1.6 us + 1.3 us. Between hosts TCP's copies cost 79 us.
+# The cost of an allreduce by hand: two ranks of a host swap halves of 132 000 bytes
+# twice, at 0.05 ns a byte for either copy and as much for the addition of the first: 33
+# us of processor time; and two messages of 1.6 us + 1.3 us. Between hosts TCP's copies
+# cost 79 us.
 exposed=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0 near=0 most=0)")
 is "$exposed >= 0.000038 && $exposed <= 0.000040" || fault "a sum within a host: $exposed s"
-# Where one's memory is read by the other, at 0.1 ns a byte, 26 us.
+# Reading the other rank's memory, at 0.1 ns per byte, takes 26 us.
 near=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0)")
 is "$near >= 0.000031 && $near <= 0.000033" || fault "a sum in shared memory: $near s"
 free=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=rdma)")

@@ -1,7 +1,6 @@
 #!/bin/bash
-# What ends a shell's, a terminal's or a batch system's patience: each signal that warns, and
-# pipes and streams that go away. A run stops with a checkpoint and exit code 75, or isn't
-# stopped at all.
+# Signals of a shell, a terminal or a batch system, and pipes and streams that break. A
+# run stops with a checkpoint and exit code 75, or continues.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_dataset data.tutti 30 6 "0.8 0.1 0.1"
@@ -25,8 +24,7 @@ samples = 0
 hash_steps = yes
 END
 
-# As a program finds them that no shell has changed: signals at their default, or $IGNORED
-# (a name) ignored.
+# Runs a program with all signals at their default, or with $IGNORED (a name) ignored.
 cat >fresh.py <<'END'
 import os, signal, sys
 for name in "HUP INT TERM USR1 USR2 XCPU PIPE XFSZ".split():
@@ -122,7 +120,7 @@ done
 [ -z "$(find runs/samples -name '*.partial')" ] || fail "HUP: a part of a sample is left"
 resumes samples "HUP while samples are written"
 
-# nohup, also where Open MPI has UCX below it, which takes SIGHUP for itself
+# nohup, also with Open MPI on UCX, which installs a SIGHUP handler
 (export OMPI_MCA_pml=ucx,ob1 OMPI_MCA_pml_ucx_tls=any OMPI_MCA_pml_ucx_devices=any
     IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup "${slow[@]}") >log.txt 2>&1 &
 job=$!
@@ -131,7 +129,7 @@ kill -HUP "$job"
 wait "$job" || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
 same nohup "SIGHUP under nohup"
 
-# an MPI that takes the signals for itself when it starts
+# an MPI that installs handlers when it starts
 taken=$programs/libsignals_taken.so
 [ -e "$taken" ] || fail "$taken is missing"
 for signal in TERM HUP USR2 nohup; do
@@ -153,7 +151,7 @@ for signal in TERM HUP USR2 nohup; do
     fi
 done
 
-# the limit of processor time, which comes again each second
+# the CPU time limit, whose signal is repeated every second
 (ulimit -S -t 2 && fresh "$tutti" train run.conf --set run.dir=runs/cpu \
     --set train.epochs=100000 --set run.checkpoint_every=100000) >log.txt 2>&1
 code=$?
@@ -161,13 +159,13 @@ stopped cpu $code "a limit of processor time"
 grep -q "stopped by SIGXCPU" log.txt || fail "a limit of processor time: not named"
 echo "ok: a limit of processor time"
 
-# a second Ctrl-C ends it at once
+# a second Ctrl-C ends the run at once
 (fresh "$tutti" train run.conf --set run.dir=runs/twice --inject slow@0:2:30) >log.txt 2>&1 &
 job=$!
 wait_for twice 1 "$job"
 sleep 0.2
 kill -INT "$job"
-# until the first one is delivered: two that are pending are one
+# two pending signals are one: wait until the first is delivered
 is_delivered() { ! grep -q '^ShdPnd:.*[2367abefABEF]$' "/proc/$job/status"; }
 wait_until "the delivery of SIGINT" is_delivered
 sleep 0.3
@@ -258,14 +256,14 @@ done
 python3 unread.py unix "$tutti" generate runs/whole -o - --seconds 2 2>said.txt &&
     fail "generate -o - into a socket without a reader: exit code 0"
 echo "ok: sockets without a reader"
-# a command that only prints dies of it, as filters do
+# a command that only prints is killed by SIGPIPE, as filters are
 { (fresh "$tutti" inspect runs/whole --json); echo $? >code.txt; } | true
 [[ $(cat code.txt) =~ ^(141|0)$ ]] || fail "inspect | true: exit code $(cat code.txt)"
 echo "ok: preprocess, generate and inspect into pipes that break"
 
 # ---- streams that are closed or full ----
 
-# no file, pipe or socket of the program may get the number that log lines go to
+# no file, pipe or socket of the program must get the descriptor of the log
 (fresh "$tutti" train run.conf --set run.dir=runs/closed "${slow[@]}" 0<&- 1>&- 2>&-) &
 job=$!
 wait_for closed 2 "$job"
@@ -282,8 +280,8 @@ if [ "$("$tutti" inspect runs/whole 2>/dev/full >/dev/full; echo $?)" != 1 ]; th
 fi
 echo "ok: streams that are closed or full"
 
-# A limit on the size of files costs the checkpoint, not the process. MPI wants large files
-# when it starts, and the log's own size must not count: it goes through a pipe.
+# A limit on the size of files costs the checkpoint, not the process. MPI wants large
+# files when it starts, and the log's own size must not count: it goes through a pipe.
 (fresh "$tutti" train run.conf --set run.dir=runs/limited "${slow[@]}") >pipe 2>&1 &
 job=$!
 cat pipe >log.txt &

@@ -1,7 +1,8 @@
 #!/bin/bash
-# The job scripts on a real Slurm of their own (slurm/cluster.sh): six nodes on this host, two
-# for each group of scenarios. Whatever happens to a job, its run ends with every step once
-# and with the weights of an undisturbed run on one rank without Slurm. 77: no Slurm here.
+# The job scripts on a private Slurm (slurm/cluster.sh): six nodes on this host, two for
+# each group of scenarios. Whatever happens to a job, its run ends with every step once
+# and with the weights of an undisturbed run on one rank without Slurm. Skipped without
+# Slurm.
 #   bash test_slurm.sh TUTTI SOURCE_DIRECTORY [SCENARIO...]
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ "${TUTTI_TEST_SLURM:-yes}" != no ] || skip "TUTTI_TEST_SLURM=no"
@@ -14,7 +15,7 @@ bash "$tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
 export SLURM_OVERLAP=1
 export OMPI_MCA_odls_base_sigkill_timeout=2 # seconds that mpirun waits at a stop
 
-# ---- the run that nothing disturbs ----
+# ---- the undisturbed run ----
 
 make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 cat >small.conf <<END
@@ -58,8 +59,8 @@ fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head
 
 steps() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 
-# until_true SECONDS WHAT COMMAND...: polls until it succeeds; three times as long on a machine
-# that is busy.
+# until_true SECONDS WHAT COMMAND...: polls until it succeeds; three times as long on a
+# machine that is busy.
 until_true() {
     local end=$((SECONDS + 3 * $1)) what=$2
     shift 2
@@ -69,7 +70,7 @@ until_true() {
     done
 }
 
-# What there is to know, when something fails.
+# Diagnostics of a failure.
 tell() {
     squeue >&2
     tail -n 15 "$work"/*.log >&2
@@ -189,7 +190,8 @@ death() {
     for launch in srun mpirun; do
         LAUNCH=$launch FIRST="--inject kill@3:25" train "--job-name=death-$launch" -- \
             --set "run.dir=runs/death-$launch"
-        # on a busy machine the launch of the next attempt may fail, too, and is tried again
+        # on a busy machine the launch of the next attempt may fail, too, and is tried
+        # again
         completes "$job" "runs/death-$launch" "1|2" "death of a rank, $launch"
         [ "$(grep -c "the launch failed, or a rank died" "death-$launch.log")" = \
             "$(fact "$job" Restarts)" ] ||
@@ -213,7 +215,7 @@ crash_loop() {
     echo "ok: a crash loop ends ($SECONDS s)"
 }
 
-# What is wrong stays wrong: not requeued.
+# Permanent failures are not requeued.
 failure() {
     train --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
     until_true 60 "the end" job_ended "$job"
@@ -286,7 +288,7 @@ generate() {
     echo "ok: generate ($SECONDS s)"
 }
 
-# ---- groups of them, at once ----
+# ---- groups of scenarios, in parallel ----
 
 calm() { to_the_end && generate && sweep && scaling; }
 taken() { preempted && node_lost; }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A stop in the middle of a validation: the run ends at once, with the epoch still open, and
-# the next one, on any number of ranks, goes on as if nothing had been.
+# A stop during a validation: the run ends at once with the epoch still open, and the next
+# one, on any number of ranks, continues as if it had not been stopped.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # A few steps, and then a validation of many more windows: most of the time.
@@ -127,8 +127,7 @@ grep -q "warning: not validated .*: tutti evaluate runs/part/checkpoints/latest"
     { cat log.txt >&2; fail "the evaluation that the warning names"; }
 echo "ok: left where train.max_steps ends the run"
 
-# A validation is not a long silence: on a terminal it redraws its progress, and the result
-# stays.
+# On a terminal a validation shows its progress, and then its result.
 TERM=xterm python3 -c 'import os, pty, sys
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' \
     "$tutti" train run.conf --set run.dir=runs/shown --set train.max_steps=2 \
@@ -140,7 +139,7 @@ grep -q "evaluating valid: [0-9]* of [0-9]* tokens, " log.txt &&
     { cat log.txt >&2; fail "max_steps on a terminal: no progress, or no result"; }
 echo "ok: the progress of a validation, and its result"
 
-# ---- a time limit, which a run that begins with the validation doesn't mind ----
+# ---- a time limit, for a run that begins with a validation ----
 
 began=$SECONDS
 freeze 2 $steps timed
@@ -156,7 +155,7 @@ grep -q "^epoch 1/2 step $steps " log.txt || { cat log.txt >&2; fail "no validat
 left=$((limit - 2 - (SECONDS - began)))
 [ $left -le 0 ] || sleep $left
 thaw 75 "a time limit"
-# A machine so slow that not even the validation can be begun stops before it.
+# On a machine too slow to begin the validation the run stops before it.
 ! grep -q "validation stopped" log.txt || is_open timed $((2 * steps)) "a time limit"
 grep -q "^tutti: stopped before the time limit after step $((2 * steps)) " log.txt ||
     fail "a time limit: not reported"

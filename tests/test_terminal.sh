@@ -1,16 +1,15 @@
 #!/bin/bash
-# What comes from outside reaches no terminal as it is: every command, with names and texts
-# that hold escape sequences, line breaks, bytes that are no text, and marks that turn the
-# direction of writing.
+# Text from outside is never printed verbatim: every command, with names and texts that
+# hold escape sequences, line breaks, invalid UTF-8 and bidirectional marks.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 
-# The title of a window, a new line that looks like ours, the same by C1, an overriding mark,
-# a byte that is no UTF-8, a backspace.
+# The title of a window, a new line that looks like ours, the same by C1, an overriding
+# mark, a byte that is no UTF-8, a backspace.
 turned=$'\xc2\x9b2J\xe2\x80\xaegnp\xffz'
 evil=$'x\e]0;owned\a\ntutti: done'$turned$'\b'
-# What must not be printed: C0 but tab and newline, DEL, C1, bidirectional marks, bytes that
-# are no UTF-8.
+# What must not be printed: C0 but tab and newline, DEL, C1, bidirectional marks, bytes
+# that are no UTF-8.
 cat >raw.awk <<'SCRIPT'
 /[\001-\010\013-\037\177]/ || /\302[\200-\237]/ || /\342\200[\250-\256]/ ||
     /\342\201[\246-\251]/ || /\377/ || /^tutti: done/ {

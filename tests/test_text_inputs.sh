@@ -1,6 +1,6 @@
 #!/bin/bash
-# A configuration and a split file from standard input and from pipes, alone and on several
-# ranks, of which one reads.
+# A configuration and a split file from standard input and from pipes, alone and on
+# several ranks, of which one reads.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 make_corpus corpus 12

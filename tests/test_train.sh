@@ -1,6 +1,6 @@
 #!/bin/bash
-# Promise 1 from outside: one configuration, dataset and seed give the same weights for any
-# number of ranks, any allreduce, and over kills and stops; and what `tutti train` and
+# Promise 1 from outside: one configuration, dataset and seed give the same weights for
+# any number of ranks, any allreduce, and over kills and stops; and what `tutti train` and
 # `tutti evaluate` refuse, in one line. TUTTI_TEST_SEED repeats the choice of the moments.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 end_stuck_mpirun &
@@ -11,7 +11,8 @@ echo "TUTTI_TEST_SEED=$seed"
 
 make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 
-# config CELL: 16 rows in 8 microbatches, two layers with dropout, a validation after each epoch.
+# config CELL: 16 rows in 8 microbatches, two layers with dropout, a validation after each
+# epoch.
 config() {
     cat >"$1.conf" <<END
 [data]
@@ -46,7 +47,8 @@ on() {
     if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
-# same RUN REFERENCE WHAT: every step's loss, norm and weights hash, every epoch's validation.
+# same RUN REFERENCE WHAT: every step's loss, norm and weights hash, every epoch's
+# validation.
 same() {
     facts "runs/$1" >this.txt
     facts "runs/$2" >that.txt
@@ -145,8 +147,8 @@ wait_for() {
     done
 }
 
-# start CELL RUN RANKS: in the background, $launcher; so slowly that it can't come to its end
-# before it is killed, however late that is.
+# start CELL RUN RANKS: in the background, $launcher; so slowly that it can't come to its
+# end before it is killed, however late that is.
 start() {
     local launch=()
     [ "$3" = 0 ] || launch=("$mpirun" -n "$3")
@@ -191,7 +193,7 @@ for signal in USR1 TERM INT; do
     same stopped lstm "stopped by $signal, resumed on 3 ranks"
 done
 
-# ---- two runs that want one directory ----
+# ---- two runs in one directory ----
 
 "$tutti" train lstm.conf --set run.dir=runs/locked --set run.checkpoint_minutes=0.0005 \
     --inject slow@0:4:60 >first.txt 2>&1 &
@@ -253,7 +255,7 @@ if unshare -rm true 2>/dev/null; then
     echo "ok: full disk"
 fi
 
-# ---- the end: within an epoch, and what is said ----
+# ---- the end of a run: within an epoch, and its report ----
 
 on 2 train lstm.conf --set run.dir=runs/part --set train.max_steps=3 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "max_steps"; }
@@ -277,7 +279,7 @@ logged=$(sed -n 's/.*"valid_loss": *\([0-9.]*\).*/\1/p' runs/lstm/metrics.jsonl 
 awk -v a="$loss" -v b="$logged" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }' ||
     fail "evaluate says $loss, the best epoch of the log $logged"
 
-# ---- what is refused ----
+# ---- refusals ----
 
 # refuse CODE PATTERN RANKS ARGUMENT...: one line that matches, once for all ranks.
 refuse() {

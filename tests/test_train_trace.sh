@@ -1,11 +1,11 @@
 #!/bin/bash
-# `tutti train --trace`: one file, valid JSON whatever happens to the run, with all ranks on
-# one clock; and the line on how the time of an epoch divides.
+# `tutti train --trace`: one file of valid JSON, whatever happens to the run, with all
+# ranks on one clock; and the line with the time breakdown of an epoch.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 
-# check FILE RANKS LEAST: what has to hold of any trace; prints facts for the shell.
+# check FILE RANKS LEAST: the invariants of any trace, which has at least LEAST steps.
 check() {
     python3 - "$@" <<'END' || fail "trace $1"
 import json, sys, collections
@@ -60,7 +60,7 @@ assert sum(name == "read" for name in lanes.values()) == (ranks if "stream" in p
 assert "checkpoint" in lanes.values() or least == 0, lanes
 seen = {e["name"] for e in spans}
 assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or least == 0, seen
-# nobody leaves the step's sum before the last rank has handed over its gradient
+# no rank leaves the allreduce of a step before the last rank has contributed its gradient
 if ranks > 1:
     for s in made[0]:
         handed = [max(e["ts"] for e in by_lane[r, 0]
@@ -88,7 +88,7 @@ check three.json 3 "$steps"
     --trace stream.json >log2.txt 2>&1 || { cat log2.txt >&2; fail "data.memory"; }
 check stream.json 2 "$steps"
 
-# ---- how the time divides ----
+# ---- the time breakdown ----
 
 [ "$(grep -cE '^time: [a-z]+ [0-9]+ %(, [a-z]+ [0-9]+ %)*$' log.txt)" = 2 ] ||
     { cat log.txt >&2; fail "no line on the time of each epoch"; }
@@ -152,7 +152,7 @@ assert steps == set(range(6)), steps' || fail "the trace of a part"
     --set train.epochs=50 --trace diverged.json >log.txt 2>&1 && fail "it did not diverge"
 check diverged.json 2 0
 
-# ---- what can't be written ----
+# ---- files that can't be written ----
 
 refuses 2 "nowhere/trace.json: there is no folder nowhere" \
     "$tutti" train first.conf --set run.dir=runs/x --trace nowhere/trace.json

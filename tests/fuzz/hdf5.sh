@@ -1,9 +1,9 @@
 #!/bin/bash
-# A static HDF5 with AddressSanitizer, of the version that this Debian has, from its source
-# package: faults within the library (use of freed memory in the file driver, say) are seen
-# nowhere else.
-#   tests/fuzz/hdf5.sh PREFIX    builds and installs there, unless that was done before
-# 77 where apt-get has no sources. Nothing of the system is changed.
+# A static HDF5 with AddressSanitizer, of the version that this Debian has, from its
+# source package: only this finds faults within the library, such as use of freed memory
+# in the file driver.
+#   tests/fuzz/hdf5.sh PREFIX    builds and installs there, if not done yet
+# Exit code 77: apt-get has no sources. Changes nothing on the system.
 set -eu
 prefix=$(realpath -m "${1:?usage: tests/fuzz/hdf5.sh PREFIX}")
 skip() { echo "skipped: $*"; exit 77; }
@@ -20,7 +20,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{sources,lists/partial}
 
-# The system's own sources of packages, as sources of source packages; in lists of their own.
+# The system's own sources of packages, as sources of source packages; in lists of their
+# own.
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
     case $file in
     *.sources) sed 's/^Types:.*/Types: deb-src/' "$file" ;;

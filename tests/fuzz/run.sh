@@ -37,7 +37,8 @@ build=$PWD/build/$preset
 set -a
 . tests/mpi.env
 set +a
-# Leaks: HDF5 and MPI keep memory, so the targets that use them look for themselves.
+# Leaks: HDF5 and MPI keep memory, so the targets that use them check for leaks
+# themselves.
 export ASAN_OPTIONS="quarantine_size_mb=32:${ASAN_OPTIONS:-}" OPENBLAS_NUM_THREADS=1
 
 run_target() {

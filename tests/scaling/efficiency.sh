@@ -1,9 +1,9 @@
 #!/bin/bash
-# How training behaves on up to 1024 ranks: simulates all that docs/scaling.md says about
-# it. Takes about 40 minutes on two cores; "efficiency.sh quick" leaves out 1024 ranks and takes
-# about 10.
-#   bash efficiency.sh [quick]           from anywhere; needs SimGrid (Debian: libsimgrid-dev)
-# Reads measured.txt (measure.sh writes it), writes efficiency.csv, and efficiency.svg with gnuplot.
+# Simulates training on up to 1024 ranks: all results in docs/scaling.md. Takes about 40
+# minutes on two cores; "efficiency.sh quick" omits 1024 ranks and takes about 10.
+#   bash efficiency.sh [quick]   from anywhere; needs SimGrid (Debian: libsimgrid-dev)
+# Reads measured.txt (from measure.sh); writes efficiency.csv, and efficiency.svg with
+# gnuplot.
 set -eu
 cd "$(dirname "$0")"
 if ! command -v smpicc > /dev/null || ! command -v smpirun > /dev/null; then
@@ -19,8 +19,8 @@ bash build.sh ../.. "$work/step"
 # value KEY: from measured.txt
 value() { sed -n "s/^$1 //p" measured.txt; }
 
-# What a byte costs the processor in MPI's own sums, at either end: a copy; and at the
-# receiver every second one is added.
+# CPU cost per byte of MPI_Allreduce, at either end: a copy; and at the receiver an
+# addition for every second byte.
 copy=$(awk "BEGIN { print $(value shared_exchange_byte) / 2 }")
 take=$(awk "BEGIN { print $copy + $(value shared_add_byte) / 2 }")
 
@@ -42,7 +42,7 @@ weak() {
     return 0
 }
 
-# What else it could be, or could be done.
+# Variants of the algorithm and of the cluster.
 variants() {
     for ranks in 4 16 64 256; do
         run ethernet25:16 $ranks sum=mpi bucket=4194304

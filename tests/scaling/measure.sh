@@ -1,6 +1,6 @@
 #!/bin/bash
-# Measures what the simulation is made of, on this machine: about 3 minutes on 2 cores,
-# which should have nothing else to do.
+# Measures the parameters of the simulation on this machine, which must be otherwise idle:
+# about 3 minutes on 2 cores.
 #   bash measure.sh BUILD_DIRECTORY > measured.txt
 set -eu
 measure=$1/tests/scaling_measure

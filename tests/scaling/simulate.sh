@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs the simulated step; prints one line of the table.
 #   bash simulate.sh STEP MEASURED PLATFORM RANKS RANKS_PER_NODE [KEY=VALUE ...]
-# SIMULATE_OPTIONS: further options for smpirun. All ranks share the memory of large blocks,
-# whose numbers don't matter, except with check=1.
+# SIMULATE_OPTIONS: further options for smpirun. All ranks share the memory of large
+# blocks, whose content doesn't matter, except with check=1.
 set -eu
 step=$1 measured=$2 platform=$3 ranks=$4 per_node=$5
 shift 5

@@ -1,8 +1,9 @@
 #!/bin/bash
-# Predicted against measured tokens per second on 1, 2, 3 and 4 ranks of this machine, which
-# is taken to have two cores (host2.xml) and nothing else to do. About 2 minutes.
+# Predicted and measured tokens per second on 1, 2, 3 and 4 ranks of this machine, which
+# must be idle and is modelled with two cores (host2.xml). About 2 minutes.
 #   bash validate.sh BUILD_DIRECTORY DATASET [MEASURED]
-# DATASET is one that `tutti preprocess` made with the performance encoding (vocabulary 389).
+# DATASET is one that `tutti preprocess` made with the performance encoding (vocabulary
+# 389).
 # Fails if any prediction is off by more than 15 % (SCALING_TOLERANCE).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,14 +1,15 @@
 #!/bin/bash
-# A Slurm cluster of its own on this one host: one slurmctld and a slurmd for each of its
-# nodes n1, n2 ... It shares nothing with a Slurm or munge that the host may have, so several
+# A private Slurm cluster on this host: one slurmctld and a slurmd for each of its nodes
+# n1, n2 ... It shares nothing with a Slurm or munge that the host may have, so several
 # can run at once: random ports, own key, own sockets, everything in one folder.
 #
 #     cluster.sh start DIR [NODES]   then: . DIR/environment
-#     cluster.sh stop DIR            also done by itself when the caller of start has died,
-#                                    or the process $OWNER: OWNER=1 keeps the cluster
+#     cluster.sh stop DIR            also happens when the caller of start has exited, or
+#                                    the process $OWNER: OWNER=1 keeps the cluster
 #
-# Needs (Debian): slurmctld slurmd slurm-client munge. Exit code 77 and a reason where Slurm
-# is not installed or can't run. Partitions: low (the default), and high, which preempts it.
+# Needs (Debian): slurmctld slurmd slurm-client munge. Exit code 77 and a reason where
+# Slurm is not installed or can't run. Partitions: low (the default), and high, which
+# preempts it.
 set -u
 
 cpus=8 # of each node, whatever the host has
@@ -27,7 +28,7 @@ usage() {
 
 free_port() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# So many free ports in a row, below those that the kernel hands out itself.
+# choose_ports COUNT: consecutive free ports, below the ephemeral range.
 choose_ports() {
     local first port
     for _ in {1..50}; do
@@ -41,7 +42,7 @@ choose_ports() {
     return 1
 }
 
-# What makes two slurmd on one host work with Open MPI and PMIx:
+# Required for two slurmd on one host with Open MPI and PMIx:
 #   TmpFS for each node   PMIx keeps a job's sockets there under the same name on every node
 #   btl = self,tcp and    "nodes" of one host name would take each other's memory for their
 #   osc = ^sm             own (see `environment`)
@@ -105,7 +106,7 @@ export OMPI_MCA_btl=self,tcp OMPI_MCA_pml=ob1 OMPI_MCA_osc=^sm OMPI_MCA_btl_tcp_
 END
 }
 
-# What a daemon and its children carry in their environment, to be found again by stop.
+# Marks the environment of a daemon and its children, by which stop finds them.
 mark() { env TUTTI_CLUSTER="$dir" SLURM_CONF="$dir/slurm.conf" "$@"; }
 
 start_munge() {
@@ -139,8 +140,8 @@ why_not() {
     grep -hE 'error|fatal' "$dir"/*.out "$dir"/*.log 2>/dev/null | tail -n 3 | tr '\n' ';'
 }
 
-# stop_after_owner PID NAME: stops the cluster once its owner has exited, however it ends; unless
-# the directory holds another cluster by then.
+# stop_after_owner PID NAME: stops the cluster once its owner has exited, however it ends;
+# unless the directory holds another cluster by then.
 stop_after_owner() {
     local owner=$1 name=$2
     while kill -0 "$owner" 2>/dev/null; do
