@@ -33,10 +33,10 @@ enum { TEXT_NUMBER = 32 };
  * for those. Returns text; TEXT_NUMBER bytes suffice. */
 const char *text_number(double value, char *text, size_t size);
 
-/* The length of the UTF-8 character at `at`, and its code point; 0 if it is not valid
+/* The length of the UTF-8 character at `text`, and its code point; 0 if it is not valid
  * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). Reads nothing
  * after a zero byte. */
-size_t text_character(const char *at, uint32_t *character);
+size_t text_character(const char *text, uint32_t *character);
 
 /* `value` for a one-line message: escaped as in base/printable.h, and truncated with
  * "..." if longer than size - 1 bytes. Returns text; size > 3. */
