@@ -23,6 +23,7 @@ linked=()
 for document in README.md CONTRIBUTING.md CHANGELOG.md docs/*.md; do
     [ -e "$document" ] && linked+=("$document")
 done
+cd "$work" || exit 1
 
 # ---- links and anchors ----
 
