@@ -55,9 +55,11 @@ SIMD_EACH(simd16_add, x + y)
 SIMD_EACH(simd16_subtract, x - y)
 SIMD_EACH(simd16_multiply, x *y)
 SIMD_EACH(simd16_divide, x / y)
+#ifndef TUTTI_DOUBLE /* which takes exp and tanh from libm */
 SIMD_EACH(simd16_min, x < y ? x : y)
 SIMD_EACH(simd16_max, x > y ? x : y)
 SIMD_EACH(simd16_copy_sign, SIMD_SIGN(x, y))
+#endif
 #undef SIMD_EACH
 static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
 {
@@ -65,6 +67,7 @@ static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
         c.lane[i] = SIMD_FMA(a.lane[i], b.lane[i], c.lane[i]);
     return c;
 }
+#ifndef TUTTI_DOUBLE
 static inline simd16 simd16_absolute(simd16 a)
 {
     for (int i = 0; i < VECTOR; i++)
@@ -77,6 +80,7 @@ static inline simd16 simd16_scale(simd16 a, simd16 n)
         a.lane[i] *= isnan(n.lane[i]) ? n.lane[i] : SIMD_SCALE(1, (int)n.lane[i]);
     return a;
 }
+#endif
 static inline simd16 simd16_if_less(simd16 a, simd16 b, simd16 x, simd16 y)
 {
     for (int i = 0; i < VECTOR; i++)
