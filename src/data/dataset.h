@@ -103,11 +103,11 @@ struct shard { /* zero-initialise; free with shard_free */
     size_t token_count;
 };
 
-/* Appends to *shard the pieces of one split of shard `index`, with their tokens. Verifies
+/* Appends to *out the pieces of one split of shard `index`, with their tokens. Verifies
  * the checksums, that every token is in the vocabulary, and the counts against the index.
  */
 enum status dataset_read_shard(const struct dataset *dataset, size_t index,
-                               enum split split, struct shard *shard);
+                               enum split split, struct shard *out);
 void shard_free(struct shard *shard);
 
 /* Visits the pieces of one split of one shard, in the shard's order, in parts: `count`

@@ -47,7 +47,7 @@ struct scan { /* zero-initialise; free with scan_free */
  * working directory nor on the location of the corpus. Inputs of equal name are
  * distinguished by as many of their parent directories as necessary. STATUS_MISUSE for a
  * missing input. */
-enum status scan_inputs(const char *const *inputs, size_t count, struct scan *scan);
+enum status scan_inputs(const char *const *given, size_t count, struct scan *scan);
 
 /* Broadcasts rank 0's list. Collective. */
 enum status scan_broadcast(struct comm *comm, struct scan *scan);

@@ -43,9 +43,8 @@ struct asked {
     double every;   /* sums progress at every n-th opportunity */
     double near; /* 1: ranks of a host read each other's memory; 0: messages there too */
     double most; /* near=0: bytes that a call moves; below 0: as measured */
-    double jitter; /* deviation of a rank's computation from step to step, a fraction */
-    double
-        together; /* 1: after back-propagation all buckets progress, not one by one */
+    double jitter;   /* deviation of a rank's computation from step to step, a fraction */
+    double together; /* 1: after back-propagation all buckets progress, not one by one */
     double steps;
     double check; /* 1: real numbers, and the sums are compared */
 };

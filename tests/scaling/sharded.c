@@ -92,8 +92,8 @@ static void plan(struct comm *comm, struct bucket *bucket, const int *host_of)
 {
     size_t most = 0;
     scaling_must(allreduce_schedule_plan(comm_rank(comm), comm_size(comm), host_of,
-                                      bucket->count, &bucket->rounds,
-                                      &bucket->round_count));
+                                         bucket->count, &bucket->rounds,
+                                         &bucket->round_count));
     for (size_t k = 0; k < bucket->round_count && bucket->rounds[k].adds; k++) {
         const struct part *parts = bucket->rounds[k].receive;
         size_t count = parts[0].count + parts[1].count;

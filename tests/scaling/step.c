@@ -107,8 +107,8 @@ static void open_world(int argc, char **argv, struct world *world)
     size_t bucket = (size_t)world->asked.bucket;
     if (sums_by(world, "program") || sums_by(world, "flat"))
         scaling_must(buckets_create(world->comm, NULL,
-                                 in_floats(world) ? COMM_F32 : COMM_I64, world->values,
-                                 world->count, bucket, &world->buckets));
+                                    in_floats(world) ? COMM_F32 : COMM_I64, world->values,
+                                    world->count, bucket, &world->buckets));
     else if (sums_by(world, "sharded"))
         world->sharded = sharded_create(world->comm, world->values, world->weights,
                                         world->count, bucket);
