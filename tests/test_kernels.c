@@ -110,12 +110,12 @@ static void chains(int rows, int width, int k, const float *panel, const float *
 static void microtiles_are_chains(void **state)
 {
     (void)state;
-    enum { K = 37, ROOM = MR * NR };
+    enum { K = 37, TILE = MR * NR };
     static _Alignas(64) float panel[K * NR];
-    float x[MR * K], before[ROOM], expected[ROOM], got[ROOM];
+    float x[MR * K], before[TILE], expected[TILE], got[TILE];
     fill(panel, K * NR, 1, 1);
     fill(x, MR * K, 2, 1);
-    fill(before, ROOM, 3, 1);
+    fill(before, TILE, 3, 1);
     for (int shape = 0; shape < kernel_sets * MR * 3 * 4; shape++) {
         int set = shape % kernel_sets, rows = shape / kernel_sets % MR + 1;
         int vectors = shape / (kernel_sets * MR) % 3 + 1;
@@ -219,10 +219,10 @@ static float two_chains(float sum, int inputs, const bfloat16 *x,
 static void bf16_microtiles_are_pairs_of_chains(void **state)
 {
     (void)state;
-    enum { BLOCKS = 3, K = BLOCKS * KB16, ROOM = MR16 * NR };
+    enum { BLOCKS = 3, K = BLOCKS * KB16, TILE = MR16 * NR };
     static _Alignas(64) struct bf16_pair panel[K / 2 * NR];
     static _Alignas(64) bfloat16 x[MR16 * K];
-    static float numbers[2][K * NR], before[ROOM], expected[ROOM], got[ROOM];
+    static float source[2][K * NR], before[TILE], expected[TILE], got[TILE];
     static const int rows_of[] = {1, 3, 8, 15, 16, 17, 31, 32},
                      widths[] = {1, 16, 33, 48};
     for (int shape = 0; shape < kernel_sets * 8 * 4 * 3 * 2; shape++) {
@@ -243,12 +243,12 @@ static void bf16_microtiles_are_pairs_of_chains(void **state)
                                       .ldx = K,
                                       .prefetch = panel,
                                       .prefetch_lines = 1};
-        fill(numbers[0], K * NR, 20, size);
-        fill(numbers[1], MR16 * K, 21, size / 4);
-        fill(before, ROOM, 22, size * size);
-        kernels_bf16()->round_bf16_pairs(K / 2 * NR, numbers[0], numbers[0] + K / 2 * NR,
+        fill(source[0], K * NR, 20, size);
+        fill(source[1], MR16 * K, 21, size / 4);
+        fill(before, TILE, 22, size * size);
+        kernels_bf16()->round_bf16_pairs(K / 2 * NR, source[0], source[0] + K / 2 * NR,
                                          panel);
-        kernels()->round_bf16(MR16 * K, numbers[1], x);
+        kernels()->round_bf16(MR16 * K, source[1], x);
         memcpy(expected, before, sizeof before);
         memcpy(got, before, sizeof before);
         for (int i = 0; i < rows; i++) {
@@ -481,7 +481,7 @@ static void expect_dropped(const float *h, const float *h_next,
     }
 }
 
-/* Runs every element-wise kernel on the same numbers; all that they write, in `out`. */
+/* Runs every element-wise kernel on the same inputs; `out` gets all that they write. */
 static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
 {
     float gates[4 * H], bias[4 * H], c_prev[H], c_next[H], tanh_c[H], h[H], h_next[H],
@@ -560,7 +560,7 @@ static void softmax_is_a_distribution(void **state)
     assert_true(fabs(sum) < 1e-5);
 }
 
-/* The first of equals, wherever it is; what is not a number counts for nothing. */
+/* The first of equals, wherever it is; NaN is ignored. */
 static void the_largest_logit_is_found(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* matmul: what is the same for every backend. */
+/* matmul: selection, dispatch, and the parts that all backends share. */
 #include "matmul_internal.h"
 
 #include <string.h>

@@ -52,8 +52,7 @@ static void pack_columns(const struct matmul_weights *weights, const real *w, in
 
 /* ---- matmul ---- */
 
-/* One microtile, `width` wide. What isn't a whole number of vectors goes through a
- * buffer. */
+/* One microtile of `width` columns; through a buffer if that is no multiple of VECTOR. */
 static void multiply_tile(const struct microtile *tile, int width)
 {
     if (width % VECTOR == 0) {

@@ -13,8 +13,8 @@
  *     simd16_if_less(a, b, x, y)             x where a < b, else y (also for NaN)
  *     simd16_mask(mask, a)                   a where mask[lane] is not 0, else 0
  *     simd16_even(pairs), simd16_odd(pairs)  one half of 16 bf16_pairs, as floats
- *     simd16_flush_begin(), _end(mode)       in between, the two following operations
- *     simd16_add_flushed, _fma_flushed       take and give 0 for what is below 2^-126
+ *     simd16_add_flushed, _fma_flushed       operands and results below 2^-126 are 0;
+ *     simd16_flush_begin(), _end(mode)       only between these two
  *
  * Every operation is exactly rounded (IEEE 754), so all sets give the same bits. The
  * helpers here are built on them.

@@ -1,6 +1,13 @@
-/* variant: the kernels of one instruction set. Included last by its file, which defines
- * what simd16.h lists, BF16_ROWS, BF16_VECTORS, PEAK_CHAINS, what it does better than the
- * generic code (HAS_...), KERNELS (the name of the table) and KERNELS_NAME.
+/* variant: the kernels of one instruction set, generic code over simd16. Included last by
+ * the file of the set, which defines:
+ *
+ *     KERNELS, KERNELS_NAME      the table, and its name as a string
+ *     simd16 and its operations  listed in simd16.h
+ *     BF16_ROWS, BF16_VECTORS    sums that microkernel_bf16.h keeps in registers
+ *     PEAK_CHAINS                independent chains of multiply-adds that reach the peak
+ *     HAS_...                    optional: replacements of generic functions, see
+ *                                microkernel_float32.h, microkernel_bf16.h, transpose.h,
+ *                                fixed_point.h
  */
 #include "simd16.h"
 
