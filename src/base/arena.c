@@ -5,27 +5,50 @@
 
 #include "memory.h"
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 1 << 21 };
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_POISONS 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ARENA_POISONS 1
+#endif
 
-static size_t aligned(size_t offset, size_t alignment)
+#ifdef ARENA_POISONS
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
+enum {
+    CACHE_LINE = 64,
+#ifdef ARENA_POISONS
+    GAP = CACHE_LINE /* after each array, so that AddressSanitizer sees an overflow */
+#else
+    GAP = 0
+#endif
+};
+
+static size_t aligned(size_t offset)
 {
-    return (offset + alignment - 1) / alignment * alignment;
+    return (offset + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
 
 void *arena_array(struct arena *arena, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes) ||
-        arena->used > SIZE_MAX - 2 * HUGE_PAGE - bytes) {
+        bytes > SIZE_MAX / 2 - 2 * CACHE_LINE || arena->used > SIZE_MAX / 2 - bytes) {
         arena->overflow = true;
         return NULL;
     }
     if (!bytes)
         return NULL;
-    size_t offset = aligned(arena->used, bytes < HUGE_PAGE ? CACHE_LINE : HUGE_PAGE);
-    arena->used = offset + bytes;
+    size_t offset = arena->used;
+    arena->used = aligned(offset + bytes + GAP);
     if (arena->used > arena->size) /* measuring, or more than was measured */
         return NULL;
+    ASAN_UNPOISON_MEMORY_REGION(arena->block + offset, bytes);
     return arena->block + offset;
 }
 
@@ -36,12 +59,17 @@ bool arena_allocate(struct arena *arena)
     *arena = (struct arena){0};
     if (possible)
         arena->block = memory_zeroed(size);
+    if (!arena->block)
+        return false;
     arena->size = size;
-    return arena->block != NULL;
+    ASAN_POISON_MEMORY_REGION(arena->block, size);
+    return true;
 }
 
 void arena_free(struct arena *arena)
 {
+    if (arena->block)
+        ASAN_UNPOISON_MEMORY_REGION(arena->block, arena->size);
     memory_free(arena->block);
     *arena = (struct arena){0};
 }

@@ -31,8 +31,8 @@ struct arena {
     bool overflow; /* the sizes exceed size_t: arena_allocate will fail */
 };
 
-/* An array of `count` elements of `size` bytes, all zero, 64-byte aligned (2 MiB for
- * arrays of that size and more, so that huge pages hold them). NULL while the arena
+/* An array of `count` elements of `size` bytes, all zero, 64-byte aligned; the block is
+ * in huge pages where the system has them. NULL while the arena
  * measures, for an empty array, and beyond what was measured. */
 void *arena_array(struct arena *arena, size_t count, size_t size);
 
