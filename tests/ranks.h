@@ -1,6 +1,6 @@
-/* What the tests that run on several ranks share. An assertion that fails on one rank
- * would leave the others in a collective, so expectations are counted and the ranks agree
- * on the verdict at the end of each test. Every test gets the world as its *state. */
+/* Shared by tests that run on several ranks. A failed assertion on one rank would leave
+ * the others in a collective, so failures are counted and the ranks agree on the verdict
+ * at the end of each test. Every test gets the struct comm as its *state. */
 #ifndef TESTS_RANKS_H
 #define TESTS_RANKS_H
 

@@ -1,6 +1,6 @@
-/* rounds: played through for all ranks in one process: every rank ends with the sum of
- * every element, whatever the number of ranks, their hosts and the length; in as few
- * rounds, and with as few elements over a host's link, as promised.
+/* allreduce_schedule, executed for all ranks in one process: every rank ends with the sum
+ * of every element, for any number of ranks, any nodes and any length, in as few rounds
+ * and with as few elements over a node's link as the header says.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@ struct world {
     size_t count, round_count;
     struct round *rounds[MOST_RANKS];
     int64_t values[MOST_RANKS][MOST_COUNT];
-    size_t sent_off_host; /* elements, by all ranks */
+    size_t sent_off_node; /* elements, by all ranks */
 };
 
 static int64_t addend(int rank, size_t i)
@@ -43,7 +43,7 @@ static void plan(struct world *world, int ranks, const int *node_of, size_t coun
     }
 }
 
-/* The messages of one round: what r sends is what its peer expects, of equal length. */
+/* The messages of one round: each is what its receiver expects. */
 static void play(struct world *world, size_t k, const int *node_of)
 {
     static int64_t before[MOST_RANKS][MOST_COUNT];
@@ -60,7 +60,7 @@ static void play(struct world *world, size_t k, const int *node_of)
             assert_int_equal(out.first, in.first);
             assert_true(in.first + in.count <= world->count);
             if (node_of[to->from] != node_of[r])
-                world->sent_off_host += in.count;
+                world->sent_off_node += in.count;
             for (size_t i = in.first; i < in.first + in.count; i++)
                 world->values[r][i] =
                     before[to->from][i] + (to->adds ? world->values[r][i] : 0);
@@ -95,7 +95,7 @@ static size_t log2_up(int n)
 static const size_t counts[] = {0, 1, 2, 7, 64, 299};
 enum { COUNTS = sizeof counts / sizeof *counts };
 
-static void every_number_of_ranks_on_one_host(void **state)
+static void every_number_of_ranks_on_one_node(void **state)
 {
     static struct world world;
     int node_of[MOST_RANKS] = {0};
@@ -104,32 +104,32 @@ static void every_number_of_ranks_on_one_host(void **state)
         for (int c = 0; c < COUNTS; c++) {
             check(ranks, node_of, counts[c], &world);
             assert_int_equal(world.round_count, 2 * log2_up(ranks));
-            assert_int_equal(world.sent_off_host, 0);
+            assert_int_equal(world.sent_off_node, 0);
         }
 }
 
-/* Hosts of equal size, ranks dealt to them in blocks or in turn. */
-static void hosts_of_equal_size(void **state)
+/* Nodes of equal size, with ranks assigned in blocks or round-robin. */
+static void nodes_of_equal_size(void **state)
 {
     static struct world world;
     (void)state;
-    for (int hosts = 1; hosts <= 8; hosts++)
-        for (int each = 1; hosts * each <= MOST_RANKS; each++)
-            for (int in_turn = 0; in_turn < 2; in_turn++) {
-                int node_of[MOST_RANKS], ranks = hosts * each;
+    for (int nodes = 1; nodes <= 8; nodes++)
+        for (int each = 1; nodes * each <= MOST_RANKS; each++)
+            for (int round_robin = 0; round_robin < 2; round_robin++) {
+                int node_of[MOST_RANKS], ranks = nodes * each;
                 for (int r = 0; r < ranks; r++)
-                    node_of[r] = 100 + (in_turn ? r % hosts : r / each);
+                    node_of[r] = 100 + (round_robin ? r % nodes : r / each);
                 for (int c = 0; c < COUNTS; c++)
                     check(ranks, node_of, counts[c], &world);
                 assert_int_equal(world.round_count,
-                                 2 * log2_up(each) + 2 * log2_up(hosts));
-                /* each host sends what p - 1 of p blocks are, twice */
-                size_t least = (size_t)(2 * (hosts - 1)) * world.count;
-                assert_int_equal(world.sent_off_host, least);
+                                 2 * log2_up(each) + 2 * log2_up(nodes));
+                /* each node sends p - 1 of p blocks, twice */
+                size_t least = (size_t)(2 * (nodes - 1)) * world.count;
+                assert_int_equal(world.sent_off_node, least);
             }
 }
 
-static void hosts_of_any_size(void **state)
+static void nodes_of_any_size(void **state)
 {
     static struct world world;
     (void)state;
@@ -146,9 +146,9 @@ static void hosts_of_any_size(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_number_of_ranks_on_one_host),
-        cmocka_unit_test(hosts_of_equal_size),
-        cmocka_unit_test(hosts_of_any_size),
+        cmocka_unit_test(every_number_of_ranks_on_one_node),
+        cmocka_unit_test(nodes_of_equal_size),
+        cmocka_unit_test(nodes_of_any_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4
- * comm: agreeing, sums, bytes and the counter, against what every rank can work out
- * alone. */
+ * comm: agreement, sums, bytes and the counter, against what every rank can compute by
+ * itself. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,9 +18,9 @@
 #include "base/log.h"
 #include "base/rng.h"
 
-/* ---- agreeing ---- */
+/* ---- agreement ---- */
 
-static void good_outcomes_are_agreed_and_messages_stay(void **state)
+static void success_keeps_messages(void **state)
 {
     struct comm *comm = *state;
     status_set_message("an older message");
@@ -29,13 +29,13 @@ static void good_outcomes_are_agreed_and_messages_stay(void **state)
     agree_on_verdict(comm);
 }
 
-static void one_failure_is_everyones_with_rank_and_host(void **state)
+static void a_failure_of_one_rank_names_rank_and_host(void **state)
 {
     struct comm *comm = *state;
     int size = comm_size(comm);
     for (int failing = 0; failing < size; failing++) {
         enum status mine = STATUS_OK;
-        status_set_message("stale words of a rank that is well");
+        status_set_message("an old message of a rank without failure");
         if (comm_rank(comm) == failing)
             mine = status_fail(STATUS_FAILED, "shard %d: damaged", failing);
         char expected[400];
@@ -50,7 +50,7 @@ static void one_failure_is_everyones_with_rank_and_host(void **state)
     agree_on_verdict(comm);
 }
 
-static void equal_failures_are_told_once_without_rank(void **state)
+static void equal_failures_have_no_prefix(void **state)
 {
     struct comm *comm = *state;
     expect(comm_agree(comm, status_fail(STATUS_MISUSE, "x.conf: no such file")) ==
@@ -59,23 +59,23 @@ static void equal_failures_are_told_once_without_rank(void **state)
     agree_on_verdict(comm);
 }
 
-/* Rank 0 stops, rank 1 has misused, rank 2 and above have failed, each in its own words.
- */
+/* STATUS_STOPPED on rank 0, STATUS_MISUSE on rank 1, STATUS_FAILED on the others, each
+ * with its own message. */
 static void the_worst_outcome_counts(void **state)
 {
     struct comm *comm = *state;
     static const enum status given[] = {STATUS_STOPPED, STATUS_MISUSE, STATUS_FAILED};
     int rank = comm_rank(comm), size = comm_size(comm), last = size < 3 ? size - 1 : 2;
-    enum status mine = status_fail(given[rank < 2 ? rank : 2], "words of %d", rank);
+    enum status mine = status_fail(given[rank < 2 ? rank : 2], "message of %d", rank);
     expect(comm_agree(comm, mine) == given[last]);
     char expected[400];
-    snprintf(expected, sizeof expected, "rank %d (%s): words of %d", last,
+    snprintf(expected, sizeof expected, "rank %d (%s): message of %d", last,
              comm_host(comm), last);
-    expect_text(status_message(), size == 1 ? "words of 0" : expected);
+    expect_text(status_message(), size == 1 ? "message of 0" : expected);
     agree_on_verdict(comm);
 }
 
-static void one_status_in_several_words_names_the_lowest_rank(void **state)
+static void equal_statuses_name_the_lowest_rank(void **state)
 {
     struct comm *comm = *state;
     enum status mine = status_fail(STATUS_FAILED, "no memory for %d", comm_rank(comm));
@@ -153,7 +153,7 @@ static void bytes_of_rank_0_reach_all(void **state)
     agree_on_verdict(comm);
 }
 
-/* Nothing from rank 1, more than one piece from rank 2. */
+/* No bytes from rank 1, more than one piece from rank 2. */
 static size_t gathered_size(int rank)
 {
     static const size_t sizes[] = {10, 0, (1 << 25) + 5, 777};
@@ -188,7 +188,7 @@ static void bytes_are_gathered_in_rank_order(void **state)
 
 enum { ITEMS = 3000, STEP = 7 };
 
-/* Between opening and closing there is nothing but the counter. */
+/* No other collective between opening and closing. */
 static void hand_out(struct comm *comm, struct comm_counter *counter)
 {
     int64_t taken[ITEMS] = {0}, last = -1;
@@ -207,7 +207,7 @@ static void hand_out(struct comm *comm, struct comm_counter *counter)
         expect(taken[i] == 1);
 }
 
-static void every_number_is_handed_out_once(void **state)
+static void every_item_is_handed_out_once(void **state)
 {
     struct comm *comm = *state;
     for (int round = 0; round < 3; round++) { /* a counter can be opened again */
@@ -219,7 +219,8 @@ static void every_number_is_handed_out_once(void **state)
     agree_on_verdict(comm);
 }
 
-/* One rank, the last or the first, has no room for shared memory: nobody waits in vain. */
+/* One rank, the last or the first, can't reserve shared memory: no rank waits for
+ * ever. */
 static void counting_needs_no_shared_memory(void **state)
 {
     struct comm *comm = *state;
@@ -241,7 +242,7 @@ static void counting_needs_no_shared_memory(void **state)
 
 /* ---- how a run is started ---- */
 
-static void only_rank_0_speaks(void **state)
+static void only_rank_0_logs(void **state)
 {
     struct comm *comm = *state;
     expect(log_is_muted() == (comm_rank(comm) != 0));
@@ -249,9 +250,9 @@ static void only_rank_0_speaks(void **state)
     agree_on_verdict(comm);
 }
 
-/* Opens a world of its own in a fresh process with these variables; the first line of
- * what it says and its exit code. */
-static int open_elsewhere(const char *variables, char *said, int size)
+/* Calls comm_open in a new process with only these variables. Returns its exit code, and
+ * its first line of output in line[size]. */
+static int open_elsewhere(const char *variables, char *line, int size)
 {
     char command[512], program[256];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -260,8 +261,8 @@ static int open_elsewhere(const char *variables, char *said, int size)
              "env -i PATH=\"$PATH\" ASAN_OPTIONS=detect_leaks=0 %s %s --open", variables,
              program);
     FILE *pipe = popen(command, "r");
-    if (!pipe || !fgets(said, size, pipe))
-        said[0] = '\0';
+    if (!pipe || !fgets(line, size, pipe))
+        line[0] = '\0';
     int how = pipe ? pclose(pipe) : -1;
     return WIFEXITED(how) ? WEXITSTATUS(how) : -1;
 }
@@ -269,32 +270,32 @@ static int open_elsewhere(const char *variables, char *said, int size)
 static void srun_without_pmi_is_refused(void **state)
 {
     struct comm *comm = *state;
-    if (comm_size(comm) == 1) { /* alone: it starts processes of its own */
-        char said[600];
-        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", said,
-                              sizeof said) == STATUS_MISUSE);
-        expect(strstr(said, "speaks: srun started 4 processes") != NULL);
-        expect(strstr(said, "srun --mpi=pmix") != NULL);
-        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2", said,
-                              sizeof said) == STATUS_MISUSE);
-        expect(strstr(said, "mute: srun started") != NULL);
+    if (comm_size(comm) == 1) { /* it starts further processes */
+        char line[600];
+        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", line,
+                              sizeof line) == STATUS_MISUSE);
+        expect(strstr(line, "logs: srun started 4 processes") != NULL);
+        expect(strstr(line, "srun --mpi=pmix") != NULL);
+        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2", line,
+                              sizeof line) == STATUS_MISUSE);
+        expect(strstr(line, "mute: srun started") != NULL);
         /* in a batch script, outside of any step; and a step of one task */
-        expect(open_elsewhere("SLURM_NTASKS=4 SLURM_PROCID=0", said, sizeof said) == 0);
-        expect(strncmp(said, "speaks: 0 of 1", 14) == 0);
-        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=1", said, sizeof said) == 0);
+        expect(open_elsewhere("SLURM_NTASKS=4 SLURM_PROCID=0", line, sizeof line) == 0);
+        expect(strncmp(line, "logs: 0 of 1", 12) == 0);
+        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=1", line, sizeof line) == 0);
         expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "
                               "SLURM_JOB_END_TIME=1700000000",
-                              said, sizeof said) == 0); /* left over */
-        expect(open_elsewhere("A=b", said, sizeof said) == 0);
+                              line, sizeof line) == 0); /* the step is over */
+        expect(open_elsewhere("A=b", line, sizeof line) == 0);
     }
     agree_on_verdict(comm);
 }
 
-static int open_and_say(int argc, char **argv)
+static int open_and_print(int argc, char **argv)
 {
     struct comm *comm;
     enum status status = comm_open(&argc, &argv, &comm);
-    const char *how = log_is_muted() ? "mute" : "speaks";
+    const char *how = log_is_muted() ? "mute" : "logs";
     if (status != STATUS_OK)
         printf("%s: %s\n", how, status_message());
     else
@@ -306,26 +307,25 @@ static int open_and_say(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--open") == 0)
-        return open_and_say(argc, argv);
+        return open_and_print(argc, argv);
     struct comm *comm;
     if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
         fprintf(stderr, "%s\n", status_message());
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(good_outcomes_are_agreed_and_messages_stay, comm),
-        cmocka_unit_test_prestate(one_failure_is_everyones_with_rank_and_host, comm),
-        cmocka_unit_test_prestate(equal_failures_are_told_once_without_rank, comm),
+        cmocka_unit_test_prestate(success_keeps_messages, comm),
+        cmocka_unit_test_prestate(a_failure_of_one_rank_names_rank_and_host, comm),
+        cmocka_unit_test_prestate(equal_failures_have_no_prefix, comm),
         cmocka_unit_test_prestate(the_worst_outcome_counts, comm),
-        cmocka_unit_test_prestate(one_status_in_several_words_names_the_lowest_rank,
-                                  comm),
+        cmocka_unit_test_prestate(equal_statuses_name_the_lowest_rank, comm),
         cmocka_unit_test_prestate(integers_add_up_in_any_bucket, comm),
         cmocka_unit_test_prestate(the_largest_integer_is_found, comm),
         cmocka_unit_test_prestate(bytes_of_rank_0_reach_all, comm),
         cmocka_unit_test_prestate(bytes_are_gathered_in_rank_order, comm),
-        cmocka_unit_test_prestate(every_number_is_handed_out_once, comm),
+        cmocka_unit_test_prestate(every_item_is_handed_out_once, comm),
         cmocka_unit_test_prestate(counting_needs_no_shared_memory, comm),
-        cmocka_unit_test_prestate(only_rank_0_speaks, comm),
+        cmocka_unit_test_prestate(only_rank_0_logs, comm),
         cmocka_unit_test_prestate(srun_without_pmi_is_refused, comm),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* ranks: 1 2 3 4 comm_sum and buckets: sums that go on in the background, several at
- * once, over and over.
+/* ranks: 1 2 3 4
+ * comm_sum and buckets: nonblocking sums, several at once, repeated.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,7 +57,7 @@ static void expect_totals(struct comm *comm, enum comm_type type, const void *va
     expect(wrong == 0);
 }
 
-/* All under way at once, moved in one order, finished in another. */
+/* All under way at once, progressed in one order, completed in another. */
 static void several_at_once(struct comm *comm, bool shared)
 {
     struct comm_sum *sums[SUMS];
@@ -108,7 +108,7 @@ static void several_at_once_in_shared_memory(void **state)
     several_at_once(*state, true);
 }
 
-/* Completed from the end in uneven parts, into buckets that don't fit them. */
+/* Made ready from the end in parts that don't match the buckets. */
 static void buckets_give_what_one_sum_gives(void **state)
 {
     struct comm *comm = *state;
@@ -139,8 +139,8 @@ static void buckets_give_what_one_sum_gives(void **state)
     agree_on_verdict(comm);
 }
 
-/* One rank's host has no room: then none shares, and the sums are as right. */
-static void without_room_for_shared_memory(void **state)
+/* One rank can't reserve shared memory: all use private memory, with the same sums. */
+static void sums_without_shared_memory(void **state)
 {
     struct comm *comm = *state;
     struct rlimit before, none = {.rlim_cur = 1, .rlim_max = RLIM_INFINITY};
@@ -165,8 +165,8 @@ static void without_room_for_shared_memory(void **state)
     agree_on_verdict(comm);
 }
 
-/* A bucket must not leave before it is complete: what is added late is in the sum. */
-static void buckets_wait_for_completion(void **state)
+/* A bucket must not start before it is ready: late additions are in the sum. */
+static void buckets_start_when_ready(void **state)
 {
     struct comm *comm = *state;
     enum { COUNT = 1000, SIZE = 100 };
@@ -209,9 +209,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(several_at_once_by_messages, comm),
         cmocka_unit_test_prestate(several_at_once_in_shared_memory, comm),
-        cmocka_unit_test_prestate(without_room_for_shared_memory, comm),
+        cmocka_unit_test_prestate(sums_without_shared_memory, comm),
         cmocka_unit_test_prestate(buckets_give_what_one_sum_gives, comm),
-        cmocka_unit_test_prestate(buckets_wait_for_completion, comm),
+        cmocka_unit_test_prestate(buckets_start_when_ready, comm),
         cmocka_unit_test_prestate(too_long_a_sum_is_refused, comm),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
