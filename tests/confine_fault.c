@@ -1,5 +1,5 @@
-/* For LD_PRELOAD: the HDF5 library as a crafted file may have it. CONFINE_FAULT says what
- * happens when a file is opened:
+/* For LD_PRELOAD: the HDF5 library as a crafted file could make it behave. CONFINE_FAULT
+ * selects what happens when a file is opened:
  *   null, abort, kill, spin   it crashes, or computes without end
  *   memory                    reports whether 2 GiB can be had, the limit raised first
  *   walls                     tries what reading doesn't need, and reports each attempt as

@@ -1,5 +1,5 @@
 /* h5: values, texts and attributes come back; equal content gives equal bytes; every
- * flipped bit is found; a failing disk leaves nothing behind. */
+ * flipped bit is found; a failing disk leaves no file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -295,8 +295,8 @@ static void other_filters(void **state)
     refused("/column", "1 filter, the first of number 2");
 }
 
-/* Values whose chunks say of themselves that the checksum was left out: once they show it
- * by their size, too. */
+/* Values whose chunks are marked as having no checksum; in one case their size shows it
+ * too. */
 static void chunks_without_their_checksum(void **state)
 {
     (void)state;

@@ -188,7 +188,7 @@ static void errors_are_kept_in_every_thread(void **state)
 
 /* ---- turns ---- */
 
-enum { BEFORE, WITHIN, BEHIND };
+enum { BEFORE, WITHIN, AFTER };
 
 static atomic_int stage, reads_within;
 
@@ -199,7 +199,7 @@ static void *read_small(void *argument)
     struct h5_file *file = argument;
     uint8_t values[4];
     const size_t dims[] = {4};
-    while (atomic_load(&stage) != BEHIND) {
+    while (atomic_load(&stage) != AFTER) {
         int began = atomic_load(&stage);
         if (h5_read(file, "/small", H5_U8, 1, dims, values) != STATUS_OK)
             break;
@@ -229,7 +229,7 @@ static void a_large_write_lets_readers_in(void **state)
     assert_int_equal(pthread_create(&reader, NULL, read_small, reads), 0);
     atomic_store(&stage, WITHIN);
     enum status status = h5_write(writes, "/large", H5_F32, 2, dims, values);
-    atomic_store(&stage, BEHIND);
+    atomic_store(&stage, AFTER);
     pthread_join(reader, NULL);
     h5_abandon(reads);
     h5_abandon(writes);

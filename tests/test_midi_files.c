@@ -57,7 +57,7 @@ static int split_fields(char *line, char **fields, int most)
     return count;
 }
 
-/* Opens FOLDER/INDEX.tsv behind its first line; skips the test if it is not there. */
+/* Opens FOLDER/INDEX.tsv after its first line; skips the test if it is not there. */
 static FILE *open_index(const char *folder)
 {
     char line[1024];
@@ -70,8 +70,7 @@ static FILE *open_index(const char *folder)
     return index;
 }
 
-/* Files for which the index says "?" or less, and what our policy (midi.h) makes of them.
- */
+/* Files with "?" or less in the index, and their outcome by midi.h. */
 static const struct {
     const char *name;
     size_t notes;
@@ -84,7 +83,7 @@ static const struct {
     {"cut-in-third-of-5-tracks.mid", 38},
 };
 
-/* Whether the index allows so many notes: "4", "4?", "4 or 5", "4 or -", "-". */
+/* True if the index allows this number of notes: "4", "4?", "4 or 5", "4 or -", "-". */
 static bool is_allowed(const char *name, const char *allowed,
                        const struct midi_file *file)
 {

@@ -17,17 +17,17 @@
 
 enum { REFUSED = 1, OUT_OF_STEP = 2 }; /* exit codes of the child */
 
-struct heard { /* a note as libsmf has it; end_tick is -1 while it sounds */
+struct smf_note { /* a note as libsmf has it; end_tick is -1 while it sounds */
     int start_tick, end_tick, track, channel, pitch, velocity;
     double start, end;
 };
 
-struct heard_list {
-    struct heard *items;
+struct smf_notes {
+    struct smf_note *items;
     size_t count, capacity;
 };
 
-static void hear_on(struct heard_list *list, const smf_event_t *event, int track)
+static void add_note(struct smf_notes *list, const smf_event_t *event, int track)
 {
     if (list->count == list->capacity) {
         list->capacity = 2 * list->capacity + 64;
@@ -36,18 +36,18 @@ static void hear_on(struct heard_list *list, const smf_event_t *event, int track
             abort();
     }
     const unsigned char *message = event->midi_buffer;
-    list->items[list->count++] = (struct heard){
+    list->items[list->count++] = (struct smf_note){
         event->time_pulses,  -1, track, message[0] & 15, message[1], message[2],
         event->time_seconds, 0};
 }
 
 /* Ends the oldest sounding note of the track's channel and pitch; all of the channel's if
  * pitch is -1, all of the track's if channel is -1. */
-static void hear_off(struct heard_list *list, size_t first, const smf_event_t *event,
+static void end_note(struct smf_notes *list, size_t first, const smf_event_t *event,
                      int channel, int pitch)
 {
     for (size_t i = first; i < list->count; i++) {
-        struct heard *note = &list->items[i];
+        struct smf_note *note = &list->items[i];
         if (note->end_tick >= 0 || (channel >= 0 && note->channel != channel) ||
             (pitch >= 0 && note->pitch != pitch))
             continue;
@@ -65,7 +65,7 @@ static bool is_misread(const smf_event_t *event)
            event->midi_buffer[2] >= 0x80;
 }
 
-static void hear_track(struct heard_list *list, smf_track_t *track, int number)
+static void read_track(struct smf_notes *list, smf_track_t *track, int number)
 {
     size_t first = list->count;
     for (int i = 1; i <= track->number_of_events; i++) {
@@ -77,34 +77,34 @@ static void hear_track(struct heard_list *list, smf_track_t *track, int number)
         while (first < list->count && list->items[first].end_tick >= 0)
             first++; /* only to be quick: ended notes at the front */
         if (kind == 9 && message[2] > 0)
-            hear_on(list, event, number);
+            add_note(list, event, number);
         else if (kind == 8 || kind == 9)
-            hear_off(list, first, event, channel, message[1]);
+            end_note(list, first, event, channel, message[1]);
         else if (kind == 11 && (message[1] == 120 || message[1] >= 123))
-            hear_off(list, first, event, channel, -1);
+            end_note(list, first, event, channel, -1);
         if (i == track->number_of_events)
-            hear_off(list, first, event, -1, -1);
+            end_note(list, first, event, -1, -1);
     }
 }
 
-/* In the child: everything libsmf heard, to a file. Never returns. */
+/* In the child: writes all notes that libsmf reads to a file. Never returns. */
 static void listen(const struct bytes *bytes, FILE *out)
 {
-    struct heard_list list = {0};
+    struct smf_notes list = {0};
     int nowhere = open("/dev/null", O_WRONLY);
     dup2(nowhere, STDERR_FILENO);
     smf_t *smf = smf_load_from_memory(bytes->items, (int)bytes->count);
     if (!smf)
         _exit(REFUSED);
     for (int i = 1; i <= smf->number_of_tracks; i++)
-        hear_track(&list, smf_get_track_by_number(smf, i), i - 1);
+        read_track(&list, smf_get_track_by_number(smf, i), i - 1);
     fwrite(list.items, sizeof *list.items, list.count, out);
     fflush(out);
     _exit(0); /* smf_delete takes long, and nothing else is left to do */
 }
 
-/* The child's wait status; if it is 0, *list is what libsmf heard. */
-static int hear(const struct bytes *bytes, struct heard_list *list)
+/* The child's wait status; if it is 0, *list has the notes that libsmf read. */
+static int read_with_libsmf(const struct bytes *bytes, struct smf_notes *list)
 {
     FILE *channel = tmpfile();
     assert_non_null(channel);
@@ -128,7 +128,7 @@ static int hear(const struct bytes *bytes, struct heard_list *list)
 
 static int in_the_order_of_notes(const void *left, const void *right)
 {
-    const struct heard *a = left, *b = right;
+    const struct smf_note *a = left, *b = right;
     const int differences[] = {a->start_tick - b->start_tick, a->channel - b->channel,
                                a->pitch - b->pitch,           a->end_tick - b->end_tick,
                                a->velocity - b->velocity,     a->track - b->track};
@@ -145,7 +145,7 @@ static bool close_enough(double a, double b)
 
 /* Programs stand before the track in the order of notes_sort: equal but for these two,
  * two notes may have changed places, so of the track only the sum is compared. */
-static bool notes_agree(const struct notes *notes, struct heard_list *list)
+static bool notes_agree(const struct notes *notes, struct smf_notes *list)
 {
     long tracks = 0;
     if (notes->count != list->count)
@@ -153,7 +153,7 @@ static bool notes_agree(const struct notes *notes, struct heard_list *list)
     qsort(list->items, list->count, sizeof *list->items, in_the_order_of_notes);
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *ours = &notes->items[i];
-        const struct heard *theirs = &list->items[i];
+        const struct smf_note *theirs = &list->items[i];
         tracks += ours->track - theirs->track;
         if ((int)ours->start_tick != theirs->start_tick ||
             (int)ours->duration_ticks != theirs->end_tick - theirs->start_tick ||
@@ -171,12 +171,12 @@ struct tally {
     struct midi_file file;
 };
 
-/* What libsmf dies of, refuses or misreads (everything behind a meta event of 128 bytes
- * or more) is counted; any other difference fails. */
+/* Files that crash libsmf, or that it refuses or misreads (everything after a meta event
+ * of 128 bytes or more) are counted; any other difference fails. */
 static void compare(struct bytes *bytes, const char *name, struct tally *tally)
 {
-    struct heard_list list = {0};
-    int status = hear(bytes, &list);
+    struct smf_notes list = {0};
+    int status = read_with_libsmf(bytes, &list);
     read_bytes(bytes, NULL, &tally->file);
     tally->files++;
     if (WIFEXITED(status) && WEXITSTATUS(status) == OUT_OF_STEP)
@@ -212,7 +212,7 @@ static void generated_files_agree(void **state)
         notes += tally.file.notes.count;
     }
     print_tally("generated", &tally);
-    /* under the address sanitizer libsmf dies of a few: it looks behind its buffer */
+    /* under the address sanitizer libsmf aborts on a few: it reads past its buffer */
     assert_true(100 * tally.agreed >= 95 * tally.files);
     assert_true(notes > 10000);
     midi_free(&tally.file);

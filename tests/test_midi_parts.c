@@ -123,7 +123,7 @@ static void parts_by_system_exclusive(void **state)
     EXPECT_PARTS("P0 M0 P5", SYSEX(&bytes, GS_PART(15, 1)); note(&bytes, 15);
                  SYSEX(&bytes, GS_PART(15, 0)); note(&bytes, 15);
                  SYSEX(&bytes, GS_PART(10, 1)); put_bank(&bytes, 10, 0, 5);
-                 note(&bytes, 10)); /* bank 0 says nothing in GS */
+                 note(&bytes, 10)); /* bank 0 has no effect in GS */
     EXPECT_PARTS("P0 M0", SYSEX(&bytes, XG_PART(2, 2)); note(&bytes, 2);
                  SYSEX(&bytes, XG_PART(9, 0)); note(&bytes, 9));
     /* a program change alone leaves it so */

@@ -171,7 +171,7 @@ static void all_notes_off_leaves_them_to_the_pedal(void **state)
     expect_pedalled(&bytes, "0+20:61 30+10:62");
 }
 
-/* From another track: sound off ends keys and what the pedal holds, notes off the keys. */
+/* From another track: sound off ends keys and sustained notes, notes off the keys. */
 static void other_tracks_release_keys_and_pedal(void **state)
 {
     (void)state;

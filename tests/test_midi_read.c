@@ -491,7 +491,7 @@ static void programs_belong_to_the_channel(void **state)
     put_note(&bytes, 0, 1, 50);    /* tick 0, before any program: 0 */
     put_program(&bytes, 9, 0, 10); /* tick 10 */
     put_note(&bytes, 0, 0, 51);    /* 10 */
-    put_program(&bytes, 0, 0, 11); /* tick 10, behind the note */
+    put_program(&bytes, 0, 0, 11); /* tick 10, after the note */
     put_program(&bytes, 0, 1, 99); /* another channel */
     end_track(&bytes, begin);
     begin = begin_track(&bytes);

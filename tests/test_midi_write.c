@@ -34,7 +34,7 @@ static int remove_directory(void **state)
     return file_remove_tree(directory) == STATUS_OK ? 0 : -1;
 }
 
-/* Nothing in the folder but so many files. */
+/* The directory contains exactly `expected` entries. */
 static void assert_files(int expected)
 {
     int count = 0;

@@ -276,9 +276,9 @@ static void settings_are_read(void **state)
     struct options options = read_text("\xEF\xBB\xBF# byte order mark, CRLF, blanks\r\n"
                                        "  ; also a comment = x\r\n"
                                        "\r\n"
-                                       "[train] # behind a section\r\n"
+                                       "[train] # after a section\r\n"
                                        "  batch=64\r\n"
-                                       "\tslices =\t16 # behind a value\r\n"
+                                       "\tslices =\t16 # after a value\r\n"
                                        "learning_rate = 5e-3\r\n"
                                        "[data]\r\n"
                                        "split = 0.5\t.25  0.25\r\n"
@@ -777,8 +777,8 @@ static void a_dataset_sets_nothing_else(void **state)
          "kept:1: [run]: a dataset has settings of [data] only"},
         {"[data]", "[sample]\nseed = 1\n[data]", "kept:1: [sample]: "},
         {"dataset = ", "dataset = x",
-         "kept:2: data.dataset = x: this is not for a dataset"},
-        {"memory = 0", "memory = 0.5", "data.memory = 0.5: this is not for a dataset"},
+         "kept:2: data.dataset = x: not a setting of datasets"},
+        {"memory = 0", "memory = 0.5", "data.memory = 0.5: not a setting of datasets"},
         {"seed = 5", "seed = 5\nseed = 5", "data.seed is already set on line"},
         {"seed = 5", "saed = 5", "(written by another version of tutti, or changed"},
         {"min_notes = 1", "min_notes = 9999999",

@@ -53,7 +53,7 @@ static bool exists(const char *path)
     return lstat(path, &facts) == 0;
 }
 
-static void says(const char *text)
+static void message_contains(const char *text)
 {
     if (!strstr(status_message(), text))
         fail_msg("'%s' is not in: %s", text, status_message());
@@ -167,7 +167,8 @@ static void test_own_is_replaced(void **state)
                  exists("own/.a.0123456789ab.partial"));
     put("own/a", "no longer ours");
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("own: holds 'a', which tutti try has not made: not replaced; move it away");
+    message_contains(
+        "own: holds 'a', which tutti try has not made: not replaced; move it away");
     assert_true(exists("own/a"));
 }
 
@@ -183,7 +184,7 @@ static void test_foreign(void **state)
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         put(paths[i], "precious");
         assert_int_equal(claim(list), STATUS_MISUSE);
-        says(paths[i] + strlen("own/"));
+        message_contains(paths[i] + strlen("own/"));
         assert_true(exists(paths[i]) && exists("own/a") && exists("own/sub/b-0012.h5"));
         unlink(paths[i]);
     }
@@ -199,23 +200,23 @@ static void test_other_kinds(void **state)
     assert_int_equal(claim(list), STATUS_OK);
     assert_int_equal(symlink("../theirs", "own/sub"), 0);
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("'sub' (a symbolic link)");
+    message_contains("'sub' (a symbolic link)");
     unlink("own/sub");
     assert_int_equal(symlink("../theirs/b-0001.h5", "own/a"), 0);
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("'a' (a symbolic link)");
+    message_contains("'a' (a symbolic link)");
     unlink("own/a");
     mkdir("own/a", 0777);
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("'a' (a directory)");
+    message_contains("'a' (a directory)");
     rmdir("own/a");
     assert_int_equal(mkfifo("own/a", 0666), 0);
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("'a' (no regular file)");
+    message_contains("'a' (no regular file)");
     unlink("own/a");
     put("own/latest", "no link");
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("'latest'");
+    message_contains("'latest'");
     assert_true(exists("theirs/b-0001.h5") && exists("own/latest"));
 }
 
@@ -224,7 +225,7 @@ static void test_without_marker(void **state)
     (void)state;
     put("own/a", "precious");
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("own: exists and was not made by tutti try (found 'a'; no MADE)");
+    message_contains("own: exists and was not made by tutti try (found 'a'; no MADE)");
     assert_true(exists("own/a") && !exists("own/MADE"));
     unlink("own/a");
     put("own/MADE", ""); /* killed before the list was written */
@@ -258,18 +259,19 @@ static void test_forged_markers(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         put("own/MADE", texts[i]);
         assert_int_equal(claim(list), STATUS_MISUSE);
-        says("own/MADE: a file of another kind (expected the marker of a tutti try)");
+        message_contains(
+            "own/MADE: a file of another kind (expected the marker of a tutti try)");
         assert_true(exists("own/a") && exists("theirs"));
     }
     unlink("own/MADE");
     put("elsewhere", "tutti try 1\na\nend\n");
     assert_int_equal(symlink("../elsewhere", "own/MADE"), 0);
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("own/MADE: a symbolic link");
+    message_contains("own/MADE: a symbolic link");
     unlink("own/MADE");
     assert_int_equal(mkfifo("own/MADE", 0666), 0);
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("own/MADE: no regular file");
+    message_contains("own/MADE: no regular file");
     assert_true(exists("own/a"));
 }
 
@@ -281,7 +283,7 @@ static void test_list_ends(void **state)
     put("own/a", "ours");
     put("own/b", "precious");
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("'b'");
+    message_contains("'b'");
     unlink("own/b");
     assert_int_equal(claim(list), STATUS_OK);
     assert_false(exists("own/a"));
@@ -295,7 +297,7 @@ static void test_links_to_it(void **state)
     assert_int_equal(symlink("own", "link"), 0);
     assert_int_equal(claim_at("link", false, list, &directory), STATUS_MISUSE);
     owned_directory_close(&directory);
-    says("link: a symbolic link");
+    message_contains("link: a symbolic link");
     assert_true(exists("own/a"));
     assert_int_equal(claim_at("link", true, list, &directory), STATUS_OK);
     assert_false(exists("own/a"));
@@ -311,7 +313,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(claim_at("own", false, list, &directory), STATUS_OK);
     put("own/a", "being made");
     assert_int_equal(claim(list), STATUS_MISUSE);
-    says("own: another try is writing it");
+    message_contains("own: another try is writing it");
     assert_true(exists("own/a"));
     owned_directory_close(&directory);
     assert_int_equal(claim(list), STATUS_OK);
@@ -352,9 +354,9 @@ static void test_empty_leaves_foreign(void **state)
     assert_int_equal(owned_directory_read(&directory, &found), STATUS_OK);
     assert_true(found);
     assert_int_equal(owned_directory_check(&directory), STATUS_MISUSE);
-    says("'sub/mine'");
+    message_contains("'sub/mine'");
     assert_int_equal(owned_directory_clear(&directory), STATUS_MISUSE);
-    says("'sub/mine'");
+    message_contains("'sub/mine'");
     assert_true(exists("own/sub/mine") && exists("own/MADE"));
     assert_false(exists("own/a") || exists("own/sub/b-0001.h5") || exists("own/latest"));
     unlink("own/sub/mine");

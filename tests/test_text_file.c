@@ -191,7 +191,7 @@ static void standard_input_is_read_once(void **state)
     assert_string_equal(text, "from stdin");
     free(text);
     assert_refused("/dev/stdin", 100,
-                   "/dev/stdin: standard input can't be the list, it is the list");
+                   "/dev/stdin: standard input can't be the list, it is already the list");
 }
 
 int main(void)

@@ -64,15 +64,16 @@ bool run_writes_anywhere(const char *name)
 
 bool run_is_left_over(enum run_folder folder, const char *name)
 {
-    static const char tail[] = ".0123456789ab.partial";
-    char inner[64];
+    enum { LONGEST = 42 }; /* bytes of a name that the program writes */
     size_t length = strlen(name);
-    if (!file_is_left_over(name) || length < sizeof tail || length > sizeof inner)
+    bool is_random;
+    const char *start = file_final_name(name, &length, &is_random);
+    if (!start || !is_random || length > LONGEST)
         return false;
-    length -= sizeof tail; /* its NUL stands for the leading dot */
-    snprintf(inner, sizeof inner, "%.*s", (int)length, name + 1);
-    return run_writes(folder, inner) ||
-           (folder == RUN_SAMPLES && strcmp(inner, RUN_SAMPLES_APART) == 0);
+    char final[LONGEST + 1];
+    snprintf(final, sizeof final, "%.*s", (int)length, start);
+    return run_writes(folder, final) ||
+           (folder == RUN_SAMPLES && strcmp(final, RUN_SAMPLES_APART) == 0);
 }
 
 bool run_is_kept_aside(const char *name)
