@@ -55,7 +55,7 @@ refuses 2 "^tutti: long.tsv:1: the line is longer than" bash -c '
     exec "$0" preprocess corpus -o bad --split-file long.tsv' "$tutti"
 refuses 2 "^tutti: corpus: can.t read the split file: Is a directory" \
     "$tutti" preprocess corpus -o bad --split-file corpus
-refuses 2 "standard input can.t be the split file, it is the configuration already" \
+refuses 2 "standard input can.t be the split file, it is already the configuration" \
     bash -c 'echo "[data]" | exec "$0" preprocess corpus -o bad --config - --split-file -' \
     "$tutti"
 [ ! -e bad ] || fail "a dataset was made all the same"
