@@ -125,7 +125,7 @@ static void settings_wait_for_their_file(void **state)
     assert_int_equal(options.train.batch, 16); /* the last one counts */
 }
 
-static void faults_are_told(void **state)
+static void errors_are_reported(void **state)
 {
     (void)state;
     refused("--cuont 3",
@@ -207,7 +207,7 @@ static void a_rank_counts_with_its_server(void **state)
     assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", descriptor));
 }
 
-static void what_is_left_over_silences_nobody(void **state)
+static void leftover_variables_are_ignored(void **state)
 {
     (void)state;
     assert_true(IS_FIRST("SLURM_PROCID", "3"));
@@ -221,7 +221,7 @@ static void what_is_left_over_silences_nobody(void **state)
     assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", "99999999999"));
 }
 
-static void the_rank_that_mpi_gives_is_the_last_word(void **state)
+static void the_rank_from_mpi_takes_precedence(void **state)
 {
     (void)state;
     assert_true(IS_FIRST("A", "b"));
@@ -257,10 +257,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arguments_are_read),
         cmocka_unit_test(settings_wait_for_their_file),
-        cmocka_unit_test(faults_are_told),
+        cmocka_unit_test(errors_are_reported),
         cmocka_unit_test(a_rank_counts_with_its_server),
-        cmocka_unit_test(what_is_left_over_silences_nobody),
-        cmocka_unit_test(the_rank_that_mpi_gives_is_the_last_word),
+        cmocka_unit_test(leftover_variables_are_ignored),
+        cmocka_unit_test(the_rank_from_mpi_takes_precedence),
         cmocka_unit_test(the_home_folder_after_an_equals_sign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
