@@ -545,7 +545,7 @@ static void rules_between_settings_are_checked(void **state)
     refused("[train]\nbatch=32\nslices=5", "train.batch = 35 or train.slices = 4");
     refused("[train]\nbatch=4\nslices=8", "train.batch = 8 or train.slices = 4");
     refused("[train]\nbatch=7\nslices=2", "train.batch = 8 or train.slices = 1");
-    refused("[data]\nsplit=.5 .3 .1", "data.split = 0.5 0.3 0.1 has not the sum 1");
+    refused("[data]\nsplit=.5 .3 .1", "data.split = 0.5 0.3 0.1 does not sum to 1");
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");

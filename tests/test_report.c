@@ -63,7 +63,7 @@ static void the_slow_rank_is_named(void **state)
     expect(fabs(breakdown.waited - 3.5) < 1e-9); /* (4 + 5) / 2 - 1 */
     expect_text(time_breakdown_text(&breakdown, text), "time: forward 67 %, wait 33 %");
     expect_text(time_breakdown_slowest(&breakdown, text),
-                "slowest rank: 1 (n1), for which others waited 35.0 % of the time");
+                "slowest rank: 1 (n1); the others waited 35.0 % of the time for it");
     agree_on_verdict(*state);
 }
 

@@ -111,7 +111,7 @@ static enum status check_split(const double *split)
     return status_fail(STATUS_MISUSE,
                        "data.split = %s %s %s %s: for example data.split = 0.9 0.05 0.05",
                        part[0], part[1], part[2],
-                       split[0] > 0 ? "has not the sum 1" : "leaves nothing to train on");
+                       split[0] > 0 ? "does not sum to 1" : "leaves nothing to train on");
 }
 
 enum status options_check(const struct options *options)

@@ -76,8 +76,8 @@ static enum status check_launch(int size, bool singleton)
     log_mute(task && strcmp(task, "0") != 0);
     return status_fail(
         STATUS_MISUSE,
-        "srun started %s processes, but MPI was not told and each would be "
-        "rank 0 of 1: use srun --mpi=pmix (srun --mpi=list shows what is there), "
+        "srun started %s processes without PMI, so each would be rank 0 of 1: "
+        "use srun --mpi=pmix (srun --mpi=list shows what is there), "
         "or mpirun inside sbatch or salloc",
         tasks);
 }

@@ -66,7 +66,7 @@ enum status openblas_load(int threads)
             !find("openblas_set_num_threads", &blas.set_threads)) {
             blas.library = NULL;
             return status_fail(STATUS_FAILED,
-                               "train.products = openblas: %s is no OpenBLAS",
+                               "train.products = openblas: %s is not OpenBLAS",
                                TUTTI_OPENBLAS);
         }
     }

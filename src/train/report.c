@@ -40,6 +40,12 @@ struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int cou
     return out;
 }
 
+/* Metrics and traces have "sum" for PHASE_SUM. */
+static const char *label(enum phase phase)
+{
+    return phase == PHASE_SUM ? "allreduce" : phase_name(phase);
+}
+
 const char *time_breakdown_text(const struct time_breakdown *breakdown,
                                 char text[REPORT_TEXT])
 {
@@ -50,7 +56,7 @@ const char *time_breakdown_text(const struct time_breakdown *breakdown,
         if (percent < 0.5)
             continue;
         used += (size_t)snprintf(text + used, REPORT_TEXT - used, "%s%s %.0f %%", between,
-                                 phase_name((enum phase)p), percent);
+                                 label((enum phase)p), percent);
         between = ", ";
     }
     return text;
@@ -62,7 +68,7 @@ const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
     text[0] = '\0';
     if (breakdown->slow_rank >= 0 && breakdown->waited > least_reported * breakdown->all)
         snprintf(text, REPORT_TEXT,
-                 "slowest rank: %d (%s), for which others waited %.1f %% of the time",
+                 "slowest rank: %d (%s); the others waited %.1f %% of the time for it",
                  breakdown->slow_rank, breakdown->slow_host,
                  100 * breakdown->waited / breakdown->all);
     return text;

@@ -36,7 +36,7 @@ struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int cou
 const char *time_breakdown_text(const struct time_breakdown *breakdown,
                                 char text[REPORT_TEXT]);
 
-/* "slowest rank: 1 (n1), for which others waited 3.9 % of the time", or "" up to 2 %.
+/* "slowest rank: 1 (n1); the others waited 3.9 % of the time for it", or "" up to 2 %.
  * Returns text. */
 const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
                                    char text[REPORT_TEXT]);
