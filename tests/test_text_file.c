@@ -190,8 +190,9 @@ static void standard_input_is_read_once(void **state)
     assert_int_equal(text_file_read("-", "the list", 100, &text, &size), STATUS_OK);
     assert_string_equal(text, "from stdin");
     free(text);
-    assert_refused("/dev/stdin", 100,
-                   "/dev/stdin: standard input can't be the list, it is already the list");
+    assert_refused(
+        "/dev/stdin", 100,
+        "/dev/stdin: standard input can't be the list, it is already the list");
 }
 
 int main(void)
