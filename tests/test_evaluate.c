@@ -27,8 +27,8 @@ enum { TUNES = 24, MICROBATCHES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
 
 static char directory[64] = "/tmp/tutti-evaluate-XXXXXX";
 
-/* A tune of 5 to 24 notes, some in chords, and a drum on every beat, which is in the notes
- * columns and not in the tokens. */
+/* A tune of 5 to 24 notes, some in chords, and a drum on every beat, which is in the
+ * notes columns and not in the tokens. */
 static enum status write_tune(int number)
 {
     struct notes notes = {.ticks_per_beat = 96};

@@ -1,5 +1,5 @@
-/* generator and tutti.h: the resolution of a path to a checkpoint, the cut of a primer, and
- * the notes that are returned. */
+/* generator and tutti.h: the resolution of a path to a checkpoint, the cut of a primer,
+ * and the notes that are returned. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -158,7 +158,8 @@ static void cosine_goes_half_a_turn(void **unused)
     struct schedule_state state;
     schedule_start(&state);
     struct options options = schedule_options(SCHEDULE_COSINE);
-    /* after a warm-up of 10 half a period takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at */
+    /* after a warm-up of 10 half a period takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at
+     */
     static const struct {
         int64_t step;
         double cosine;

@@ -1,4 +1,5 @@
-/* resume_command: the command that continues a run, from command lines as /proc has them. */
+/* resume_command: the command that continues a run, from command lines as /proc has them.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -48,7 +48,8 @@ struct holder {
     int ready; /* closes when the process and its children are gone */
 };
 
-/* Holds the lock until it is killed; with `with_child`, a child of it lives on for a while. */
+/* Holds the lock until it is killed; with `with_child`, a child of it lives on for a
+ * while. */
 static struct holder hold(bool with_child)
 {
     int ends[2];

@@ -32,7 +32,7 @@ static struct silence find(const double (*notes)[3], size_t count, double most,
         items[i].start_tick = (uint32_t)(1000 * notes[i][0]);
         items[i].duration_ticks = (uint32_t)(1000 * notes[i][1]);
     }
-    double *keys = silence_keys(&all, encoding, most);
+    double *keys = silence_last_releases(&all, encoding, most);
     expect(keys != NULL);
     for (size_t i = 0; i < count; i++)
         if (items[i].start + items[i].duration < pedal)

@@ -311,11 +311,9 @@ const struct cli_command command_evaluate = {
     .summary = "compute loss and accuracy of a checkpoint on a dataset",
     .usage = "evaluate CHECKPOINT DATASET [options]",
     .examples =
-        "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest "
-        "if "
-        "none\n"
-        "is marked). Every piece is scored from its start to END. Notes are those of the "
-        "tokens.\n"
+        "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest\n"
+        "if none is marked). Every piece is scored from its start to END. Notes are\n"
+        "counted from the tokens, so without percussion and merged notes.\n"
         "The baselines are the losses of unigram and bigram models of the checkpoint's "
         "training\n"
         "split.\n"

@@ -102,8 +102,7 @@ static enum status make(const struct checkpoint *checkpoint,
         request.settings.seconds = arguments->seconds;
     } else if (request.settings.seconds > CONFIGURED_SECONDS_MAX) {
         log_info("the checkpoint's run.sample_seconds = %g is limited to %d; use "
-                 "--seconds for "
-                 "longer pieces",
+                 "--seconds for longer pieces",
                  request.settings.seconds, CONFIGURED_SECONDS_MAX);
         request.settings.seconds = CONFIGURED_SECONDS_MAX;
     }
@@ -283,11 +282,11 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .number = &given.seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "length after the primer (default: run.sample_seconds, at most 600)"},
+         .help = "length after the primer (default: run.sample_seconds, limited to 600)"},
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &given.prime,
-         .help = "primer: continue this MIDI file (-: stdin), at its tempo"},
+         .help = "primer: continue this MIDI file (-: stdin); pianoroll: at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
          .number = &given.prime_seconds,
@@ -326,14 +325,11 @@ const struct cli_command command_generate = {
     .summary = "sample music from a checkpoint as MIDI files",
     .usage = "generate CHECKPOINT -o FILE.mid [options]",
     .examples =
-        "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest "
-        "if "
-        "none\n"
-        "is marked). Settings default to those of the checkpoint.\n"
+        "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest\n"
+        "if none is marked). Settings default to those of the checkpoint.\n"
         "\n"
         "  tutti generate runs/first -o music.mid --seconds 60 --seed 7\n"
         "  tutti generate runs/first -o music.mid --prime tune.mid --prime-seconds 8\n"
-        "  tutti generate runs/first/checkpoints/epoch-0003.h5 -o out/piece.mid --count "
-        "8",
+        "  tutti generate runs/first/checkpoints/epoch-0003.h5 -o piece.mid --count 8",
     .run = run,
 };

@@ -48,8 +48,8 @@ struct exact_block {
     size_t ld_values;
 };
 
-/* sum[first + r * ld + j] += values[r * ld_values + j], or := with EXACT_PUT, for r < rows
- * and j < width. Not collective. */
+/* sum[first + r * ld + j] += values[r * ld_values + j], or := with EXACT_PUT, for r <
+ * rows and j < width. Not collective. */
 void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
                      const struct exact_block *block);
 

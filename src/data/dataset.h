@@ -36,8 +36,8 @@
  *   /pieces/note_first with note_count: its rows of /notes
  *   /pieces/token_first  with token_count: its rows of /tokens
  *   /notes/start       in seconds, with duration; in ticks start_tick, duration_ticks;
- *                      further columns pitch, velocity, program, channel, track; sustain
- *                      pedal applied
+ *                      further columns pitch, velocity, program, channel, port, track,
+ *                      percussion; with data.pedal = extend the sustain pedal is applied
  *   /tokens            u16, without END
  */
 #ifndef TUTTI_DATA_DATASET_H

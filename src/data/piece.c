@@ -10,7 +10,7 @@ enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
 {
     double max_silence = options->data.max_silence_seconds, *keys = NULL;
     if (max_silence > 0)
-        keys = silence_keys(&midi->notes, encoding, max_silence);
+        keys = silence_last_releases(&midi->notes, encoding, max_silence);
     if (max_silence > 0 && !keys)
         return status_fail(STATUS_FAILED, "no memory for the keys of %zu notes",
                            midi->notes.count);

@@ -54,14 +54,14 @@ static enum status write_settings(const struct preprocess *preprocess,
 static enum status write_token_names(const struct encoding *encoding,
                                      struct h5_file *file)
 {
-    enum { NAME_SIZE = 32 };
     size_t count = encoding->vocabulary;
-    char(*names)[NAME_SIZE] = malloc(count * sizeof *names);
+    char(*names)[ENCODING_TOKEN_NAME] = malloc(count * sizeof *names);
     const char **pointers = malloc(count * sizeof *pointers);
     enum status status = STATUS_FAILED;
     if (names && pointers) {
         for (size_t i = 0; i < count; i++)
-            pointers[i] = encoding->token_name(encoding, (token)i, names[i], NAME_SIZE);
+            pointers[i] =
+                encoding->token_name(encoding, (token)i, names[i], ENCODING_TOKEN_NAME);
         status = h5_write_texts(file, "/vocabulary/names", count, pointers);
     } else {
         out_of_memory();

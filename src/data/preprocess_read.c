@@ -1,8 +1,9 @@
 /* preprocess_read: files -> pieces in the spill, and one record per file.
  *
- * A fault of a file is its outcome and its reason; a fault of the machine (the spill
- * can't be written, out of memory) is a failure. A rank that fails exhausts the counter,
- * so that the others soon reach the reduction in which all ranks agree on the outcome.
+ * A fault of a file is its outcome and its reason, also where its encoding fails; a fault
+ * of the machine (the spill can't be written) is a failure. A rank that fails exhausts
+ * the counter, so that the others soon reach the reduction in which all ranks agree on
+ * the outcome.
  */
 #include "preprocess_internal.h"
 

@@ -8,8 +8,8 @@
 
 static const double KEY_SECONDS_MAX = 60; /* seconds, unless silences may be longer */
 
-double *silence_keys(const struct notes *notes, const struct encoding *encoding,
-                     double max_silence)
+double *silence_last_releases(const struct notes *notes, const struct encoding *encoding,
+                              double max_silence)
 {
     double *keys = malloc((notes->count + 1) * sizeof *keys);
     double last = 0,

@@ -20,8 +20,8 @@
 
 /* keys[i]: the time in seconds of the last key release among notes 0..i of a file just
  * read, before its pedal is applied. The caller frees it; NULL if out of memory. */
-double *silence_keys(const struct notes *notes, const struct encoding *encoding,
-                     double max_silence);
+double *silence_last_releases(const struct notes *notes, const struct encoding *encoding,
+                              double max_silence);
 
 /* The part of a piece that is kept. */
 struct silence {
@@ -36,16 +36,17 @@ struct silence {
  * first of equals. A part begins with a note that sounds; the first begins with the file
  * if that is at most `max_silence` earlier. It includes the other notes that begin up to
  * `max_silence` seconds after its sound. `notes` in the order of notes_sort; `keys` from
- * silence_keys. */
+ * silence_last_releases. */
 struct silence silence_find(const struct notes *notes, const struct encoding *encoding,
                             const double *keys, double max_silence);
 
 /* Keeps only that part of a file just read, whose pedal can have been applied after
- * silence_keys, and ends notes that sound too long after its last key. If this changes
- * anything, the outcome is MIDI_REPAIRED, and the reason has the silence and the number
- * of notes left out, or how long the notes were held. A part that does not begin with the
- * file is shifted to begin at 0 with its first note, as in a file that contains nothing
- * else. A file in which nothing sounds is unchanged. Returns whether anything changed. */
+ * silence_last_releases, and ends notes that sound too long after its last key. If this
+ * changes anything, the outcome is MIDI_REPAIRED, and the reason has the silence and the
+ * number of notes left out, or how long the notes were held. A part that does not begin
+ * with the file is shifted to begin at 0 with its first note, as in a file that contains
+ * nothing else. A file in which nothing sounds is unchanged. Returns whether anything
+ * changed. */
 bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
                  const double *keys, double max_silence);
 

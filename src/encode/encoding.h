@@ -5,12 +5,28 @@
  * before the first token it begins one. A stream of pieces is END p1 END p2 END ..., and
  * the model's state is cleared wherever its input is END.
  *
- * decode(encode(x)) equals x after the rules of the encoding. Rules common to all:
+ * decode(encode(x)) equals x after the rules of the encoding. Rules common to the two
+ * encodings that exist:
  * Percussion (as marked in the notes) is dropped; so are program, channel, port and
  * track: the piece becomes that of one instrument. Start and end are rounded to the
  * nearest step of an absolute grid (halves up), so errors do not accumulate. A note whose
  * length would round to 0 gets one step. Silence before the first note is dropped.
  * Decoded notes have program, channel and track 0.
+ *
+ * What an encoding receives are notes (midi/notes.h). The reader keeps no time
+ * signatures, so the position of bar lines is unknown, and of the tempo map only the
+ * seconds of the notes.
+ *
+ * Rules that callers rely on in every encoding:
+ * - Time advances by tokens that have a length of their own: token_seconds depends on the
+ *   token alone, and its sum over a piece equals grammar.seconds. An encoding of absolute
+ *   positions (Bar, Position) needs a change of this interface.
+ * - With find_steps, each token of token_seconds > 0 is exactly one step.
+ * - The grammar bounds the number of tokens at one instant, and always allows a token
+ *   that sounds or one that advances time; it does not depend on random numbers.
+ * - The tokens do not depend on the order of notes that begin in the same step.
+ * - A piece without its primer begins with those tokens of the primer that neither sound
+ *   nor advance time. decode ignores those that mean nothing without their notes.
  */
 #ifndef TUTTI_ENCODE_ENCODING_H
 #define TUTTI_ENCODE_ENCODING_H
@@ -31,6 +47,7 @@ struct tokens { /* zero-initialise; free with tokens_free */
 
 enum {
     ENCODING_TOKENS_MAX = 1 << 24, /* a piece with more is refused */
+    ENCODING_TOKEN_NAME = 32,      /* bytes of a token's name, with the final zero */
     ENCODING_TICKS_PER_BEAT = 480, /* of decoded notes */
     ENCODING_TEMPO = 500000, /* of decoded notes, microseconds per beat: 120 a minute */
     ENCODING_VELOCITY = 64   /* of decoded notes without a velocity */
@@ -49,15 +66,16 @@ struct encoding_grid {
 };
 
 /* The state of a piece so far, which determines the tokens that the sampler can draw
- * next. A plain value that can be copied. Callers read `seconds` and `onsets`; an
- * encoding uses the other members as it needs. */
+ * next. A plain value that can be copied. Callers read `seconds` and `onsets`; the other
+ * members belong to the encoding, and a new one adds its own here. */
 struct grammar {
-    double seconds;        /* covered by the tokens so far */
-    uint64_t time;         /* the same in steps: 10 ms, or the grid's; exact */
+    double seconds; /* covered by the tokens so far */
+    int onsets;     /* NOTE_ON (or newly sounding keys) so far */
+
+    uint64_t time;         /* seconds in steps: 10 ms, or the grid's; exact */
     uint8_t velocity;      /* performance: in force, 0 before the first VELOCITY */
     bool velocity_pending; /* performance: after a VELOCITY, before its NOTE_ON */
     int last_pitch;        /* pianoroll: highest key of this step so far, -1 none */
-    int onsets;            /* NOTE_ON (or newly sounding keys) so far */
     int sounding_count;
     bool sounding[128]; /* by pitch; pianoroll: in the current step */
     bool before[128];   /* by pitch; performance: sounding since before this instant;
@@ -70,11 +88,13 @@ struct encoding {
     size_t vocabulary;         /* tokens, including END */
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
-    bool has_frames;           /* every time step is a frame of the literature's
-                                  benchmarks, which report nats per frame */
+    bool has_frames;           /* each token of token_seconds > 0 ends one frame, and
+                                  `evaluate` also reports nats per frame (as
+                                  Boulanger-Lewandowski et al., 2012) */
     double seconds_per_step; /* performance: 0.01; pianoroll: of one decoded STEP, at 120
                                   beats a minute */
-    double tokens_per_step;  /* far above the average of any music over a piece.
+    double tokens_per_step;  /* limits the tokens of a generated piece (sampler.h), so
+                                  choose it far above the average of any music.
                                   performance: 10; the densest of 3600 files has 1.1.
                                   pianoroll: 44, half of the keys; the densest has 13 */
 
@@ -92,8 +112,9 @@ struct encoding {
                           struct tokens *out);
 
     /* The position of encode's steps in the file, in its ticks and fractions of them:
-     * step n begins at first + n * length. NULL if steps are not a multiple of ticks
-     * (performance). STATUS_FAILED if out of memory. */
+     * step n begins at first + n * length, and every token of token_seconds > 0 advances
+     * one step. NULL if steps are not a multiple of ticks (performance). STATUS_FAILED if
+     * out of memory. */
     enum status (*find_steps)(const struct encoding *self, const struct notes *notes,
                               double *first, double *length);
 
@@ -105,11 +126,13 @@ struct encoding {
     enum status (*decode)(const struct encoding *self, const token *tokens, size_t count,
                           struct notes *out);
 
-    /* Writes the token's name, such as "NOTE_ON 60", to text[size]. Returns text. */
+    /* Writes the token's name, such as "NOTE_ON 60", to text[size]. Names are unique and
+     * shorter than ENCODING_TOKEN_NAME bytes. Returns text. */
     const char *(*token_name)(const struct encoding *self, token value, char *text,
                               size_t size);
 
-    /* Seconds by which the token advances time: TIME_SHIFT, STEP; else 0. */
+    /* Seconds by which the token advances time: TIME_SHIFT, STEP; else 0. Depends on the
+     * token alone. */
     double (*token_seconds)(const struct encoding *self, token value);
 
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */

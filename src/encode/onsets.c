@@ -1,6 +1,6 @@
-/* onsets: notes on an integer grid, and back. Notes are sorted by tick. If a file's
- * tracks keep their own time (format 2) that need not be their order in seconds, so the
- * order is checked, and the onsets are sorted only if necessary. */
+/* onsets: notes on an integer grid, and back. Notes come sorted by tick; their seconds,
+ * read from a file, need not be in that order, so the order is checked, and the onsets
+ * are sorted only if necessary. */
 #include "onsets.h"
 
 #include <math.h>
@@ -23,7 +23,7 @@ void onsets_free(struct onsets *onsets)
     *onsets = (struct onsets){0};
 }
 
-/* The encodings do not depend on the order of onsets within a step. */
+/* Unstable: encodings must not depend on the order of onsets within a step. */
 static int compare_starts(const void *left, const void *right)
 {
     const struct onset *a = left, *b = right;

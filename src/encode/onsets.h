@@ -1,5 +1,5 @@
-/* onsets: shared by the encodings. Notes on an integer grid, sets of pitches, and the
- * conversion from steps back to notes. */
+/* onsets: shared by the encodings. Notes on an integer grid, decoded notes, and sets of
+ * pitches. */
 #ifndef TUTTI_ENCODE_ONSETS_H
 #define TUTTI_ENCODE_ONSETS_H
 
@@ -9,7 +9,8 @@ enum { PITCHES = 128 };
 
 struct onset { /* a note on the grid; start < end, in steps from the piece's first note */
     uint32_t start, end;
-    uint8_t pitch, velocity;
+    uint8_t pitch; /* MIDI pitch, or the number of the encoding's key */
+    uint8_t velocity;
     uint16_t instrument; /* port x 16 + channel */
 };
 
@@ -29,7 +30,8 @@ static inline uint16_t onset_instrument(const struct note *note)
 /* Allocates `capacity` onsets. */
 enum status onsets_allocate(struct onsets *onsets, size_t capacity);
 
-/* Sorts the onsets and shifts the first to step 0; `first` is its original step. */
+/* Sorts the onsets by start, those of one step in any order, and shifts the first to
+ * step 0; `first` is its original step. */
 void onsets_normalise(struct onsets *onsets);
 
 /* True if there are several instruments. */

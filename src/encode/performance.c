@@ -1,6 +1,7 @@
-/* performance: the 388 events of Performance RNN (Oore et al., "This time with feeling",
- * 2018): NOTE_ON 0-127, NOTE_OFF 128-255, TIME_SHIFT 256-355 (1-100 x 10 ms), VELOCITY
- * 356-387 (bin (v-1)/4, only on change, before NOTE_ON); END 388.
+/* performance: the 388 events of Performance RNN (Simon and Oore, 2017; Oore et al.,
+ * "This time with feeling", 2018, have 413, with shifts of 8 ms): NOTE_ON 0-127, NOTE_OFF
+ * 128-255, TIME_SHIFT 256-355 (1-100 x 10 ms), VELOCITY 356-387 (bin (v-1)/4, only on
+ * change, before NOTE_ON); END 388.
  *
  * Steps of 10 ms. An instrument is a channel of a port, in any track. A note that still
  * sounds when its instrument strikes the pitch again ends there. Then notes of one pitch,

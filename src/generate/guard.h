@@ -10,9 +10,8 @@ struct guard {                  /* a plain value; zero-initialise */
     uint64_t sounding;          /* count at the last sound, inclusive; 0: none yet */
     double sounding_seconds;    /* its time; 0: none yet */
     token recent[GUARD_PERIOD]; /* token n at n % GUARD_PERIOD */
-    uint64_t
-        repeated[GUARD_PERIOD + 1]; /* by period p: consecutive tokens, up to the last,
-                                            equal to the token p before */
+    /* By period p: consecutive tokens, up to the last, equal to the token p before. */
+    uint64_t repeated[GUARD_PERIOD + 1];
     double repeated_since[GUARD_PERIOD + 1]; /* start time of that run */
 };
 

@@ -21,10 +21,11 @@ struct primer {
     double stretch;       /* pianoroll: real seconds per decoded second after it */
 };
 
-/* Reads a MIDI file in the same way as the checkpoint's dataset (see piece.h) and keeps
- * its first `seconds` (0: all of it), counted from the first note. A note that sounds at
- * the cut keeps sounding, so that the model determines its end. STATUS_FAILED for a file
- * that can't be read as MIDI or has no note in that time.
+/* Reads a MIDI file in the same way as the checkpoint's dataset (see piece.h), but with
+ * any number of notes and of any length, and keeps its first `seconds` (0: all of it),
+ * counted from the first note. A note that sounds at the cut keeps sounding, so that the
+ * model determines its end. STATUS_FAILED for a file that can't be read as MIDI or has no
+ * note in that time.
  *
  * The pianoroll's steps are fractions of a beat. Their seconds in the primer follow the
  * file's tempo map; pieces that continue it keep the tempo of the primer's last step.

@@ -43,10 +43,9 @@ static enum status check_settings(const struct sampler_settings *settings, int c
         return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 or more)",
                            count);
     if (!(settings->seconds > 0 && settings->seconds <= SAMPLER_SECONDS_MAX))
-        return status_fail(
-            STATUS_MISUSE,
-            "%g seconds asked for (expected more than 0, at max_tokens %d)",
-            settings->seconds, SAMPLER_SECONDS_MAX);
+        return status_fail(STATUS_MISUSE,
+                           "%g seconds asked for (expected more than 0, at most %d)",
+                           settings->seconds, SAMPLER_SECONDS_MAX);
     if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
         return status_fail(STATUS_MISUSE, "temperature %g (expected 0 or more)",
                            settings->temperature);
@@ -54,8 +53,7 @@ static enum status check_settings(const struct sampler_settings *settings, int c
         return status_fail(STATUS_MISUSE, "top_k %lld (expected 0 or more)",
                            (long long)settings->top_k);
     if (!(settings->top_p > 0 && settings->top_p <= 1))
-        return status_fail(STATUS_MISUSE,
-                           "top_p %g (expected more than 0, at max_tokens 1)",
+        return status_fail(STATUS_MISUSE, "top_p %g (expected more than 0, at most 1)",
                            settings->top_p);
     if (settings->guard && !(settings->max_silence > 0))
         return status_fail(STATUS_MISUSE, "max_silence %g (expected more than 0)",
@@ -142,7 +140,8 @@ static const real *feed_primer(struct sampler *sampler)
 }
 
 /* Begins each piece with the primer, or with those of its tokens that neither sound nor
- * advance time: the velocity in force. */
+ * advance time (performance: VELOCITY and NOTE_OFF), so that the velocity in force is
+ * known; decode ignores a NOTE_OFF without its note. */
 static enum status begin_pieces(struct sampler *sampler)
 {
     const token *primer = sampler->batch->primer;

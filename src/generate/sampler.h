@@ -35,16 +35,17 @@ struct sampler_settings {
     uint64_t seed;
     double seconds; /* in (0, SAMPLER_SECONDS_MAX]: length of each piece after the
                            primer */
-    bool guard;     /* enables the two restrictions below */
-    double
-        max_silence; /* seconds, > 0; guard: maximum time since the last sound (NOTE_ON,
-                           KEY) began; then no token that advances time is drawn until
-                           another sound begins */
-    /* guard: a cycle of up to GUARD_PERIOD tokens that includes a sound, has occurred
-     * GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS is
-     * not continued: its next token is not drawn. Repetitions in music, and chords that
-     * the pianoroll holds, are shorter.
-     * The guard includes the primer. It is ignored where it would leave no token. */
+    /* Enables the guard. Its two restrictions:
+     * - max_silence seconds after the last NOTE_ON or KEY no token that advances time is
+     *   drawn until another of these.
+     * - A cycle of up to GUARD_PERIOD tokens that includes a sound, has occurred
+     *   GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS is
+     *   not continued: its next token is not drawn. Repetitions in music, and chords that
+     *   the pianoroll holds, are shorter.
+     * They apply to the primer and the piece as one, and not where they would leave no
+     * token. */
+    bool guard;
+    double max_silence; /* seconds, > 0 */
     int *cut; /* if not NULL, receives the number of pieces that reached the token limit
                  before their time was up */
 };

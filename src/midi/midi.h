@@ -195,7 +195,7 @@ void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tic
  * note may begin earlier. Drops the pedal events. At most once per file. */
 void midi_start_at(struct midi_file *file, uint32_t tick);
 
-/* A point in time of the piece; ticks may be fractional. */
+/* A point in time of the piece. */
 struct midi_moment {
     double seconds;          /* from the start of the file */
     double seconds_per_tick; /* in force there */

@@ -9,18 +9,18 @@
 #include "base/status.h"
 
 struct note {
-    double start;    /* seconds from the start of the piece */
-    double duration; /* seconds, >= 0 */
-    uint32_t start_tick;
-    uint32_t duration_ticks;
-    uint16_t track;     /* index of the MTrk chunk */
-    uint8_t pitch;      /* 0-127 */
-    uint8_t velocity;   /* 1-127 */
-    uint8_t program;    /* 0-127, in force on the channel when the note began */
-    uint8_t channel;    /* 0-15, of its port */
-    uint8_t percussion; /* 1: pitches are drums; 0: melody. Usually, but not always,
+    double start;            /* seconds from the start of the piece */
+    double duration;         /* seconds, >= 0 */
+    uint32_t start_tick;     /* from the start of the piece, in ticks of its file */
+    uint32_t duration_ticks; /* the same unit */
+    uint16_t track;          /* index of the MTrk chunk */
+    uint8_t pitch;           /* 0-127 */
+    uint8_t velocity;        /* 1-127 */
+    uint8_t program;         /* 0-127, in force on the channel when the note began */
+    uint8_t channel;         /* 0-15, of its port */
+    uint8_t percussion;      /* 1: pitches are drums; 0: melody. Usually, but not always,
                            channel == PERCUSSION_CHANNEL */
-    uint8_t port;       /* MIDI port, as numbered by the reader; 0: default */
+    uint8_t port;            /* MIDI port, as numbered by the reader; 0: default */
 };
 
 enum { PERCUSSION_CHANNEL = 9 }; /* of percussion, by default */

@@ -30,7 +30,7 @@ enum {
     CHUNK_HEADER = 8        /* type and length */
 };
 
-/* A tempo, a part event or a pedal event. */
+/* A tempo, a part event, a pedal event or all notes off. */
 struct timed {
     uint32_t tick;
     uint32_t order; /* among those of its list, as read */

@@ -27,7 +27,7 @@ struct io_field {
     size_t offset; /* in the struct */
 };
 
-enum { IO_FIELD_SIZE = 8, IO_NAME_SIZE = 128, IO_GROUP_SIZE = 64, IO_TOKEN_NAME = 32 };
+enum { IO_FIELD_SIZE = 8, IO_NAME_SIZE = 128, IO_GROUP_SIZE = 64 };
 
 extern const struct io_field io_state_fields[];   /* struct training_state: /state */
 extern const struct io_field io_row_fields[];     /* struct stream_row: /state/rows */

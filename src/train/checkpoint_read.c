@@ -207,7 +207,7 @@ static void read_vocabulary(struct checkpoint_io *from, struct checkpoint *out)
 static void check_names(struct checkpoint_io *from, const struct encoding *encoding)
 {
     size_t count = 0;
-    char **names = NULL, name[IO_TOKEN_NAME];
+    char **names = NULL, name[ENCODING_TOKEN_NAME];
     if (io_ok(from))
         from->status = h5_read_texts(from->file, "/vocabulary/names", &count, &names);
     if (io_ok(from) && count != encoding->vocabulary)

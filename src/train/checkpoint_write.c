@@ -182,12 +182,13 @@ static void write_config(struct checkpoint_io *to, const struct options *options
 static void write_vocabulary(struct checkpoint_io *to, const struct encoding *encoding)
 {
     size_t count = encoding->vocabulary;
-    char(*names)[IO_TOKEN_NAME] = malloc(count * sizeof *names), hash[HASH64_TEXT];
+    char(*names)[ENCODING_TOKEN_NAME] = malloc(count * sizeof *names), hash[HASH64_TEXT];
     const char **texts = malloc(count * sizeof *texts);
     if (!names || !texts)
         io_no_memory(to);
     for (size_t i = 0; io_ok(to) && i < count; i++)
-        texts[i] = encoding->token_name(encoding, (token)i, names[i], IO_TOKEN_NAME);
+        texts[i] =
+            encoding->token_name(encoding, (token)i, names[i], ENCODING_TOKEN_NAME);
     if (io_ok(to))
         to->status = h5_write_texts(to->file, "/vocabulary/names", count, texts);
     if (io_ok(to))

@@ -2,10 +2,10 @@
  * current step is computed.
  *
  * Each window comes with the position of the streams after it, so a checkpoint holds the
- * position up to which was trained, however far ahead the reader is. Where all tokens are
- * in memory there is nothing to wait for and no thread: a window is made when it is asked
- * for. Either way the same calls are made in the same order. The thread receives no
- * signals and never calls MPI.
+ * position of the last window that was trained on, however far ahead the reader is. Where
+ * all tokens are in memory there is nothing to wait for and no thread: a window is made
+ * when it is asked for. Either way the same calls are made in the same order. The thread
+ * receives no signals and never calls MPI.
  */
 #ifndef TUTTI_TRAIN_PREFETCHER_H
 #define TUTTI_TRAIN_PREFETCHER_H

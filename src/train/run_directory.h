@@ -1,5 +1,5 @@
-/* run_directory: a run's folder. Rank 0 only. run_claim.h has whose it is and which files
- * of others are kept aside.
+/* run_directory: a run's folder. Rank 0 only. run_claim.h defines which folders belong
+ * to a run and which files of others are kept aside.
  *
  *     run.dir/checkpoints/epoch-0001.h5      after an epoch         (run_checkpoints.h)
  *                         step-00000123.h5   within an epoch: on request, or by the clock

@@ -16,7 +16,7 @@
 
 struct trainer_request { /* all borrowed */
     const struct options *options;
-    struct watchdog *watchdog; /* is sent the newest checkpoint; NULL: none */
+    struct watchdog *watchdog; /* receives the name of the newest checkpoint; or NULL */
     bool resume; /* from run.dir's newest checkpoint; start anew if there is none */
     /* Called on rank 0 after each epoch: writes that epoch's samples, "epoch-0001-1.mid"
      * ..., into the directory, a temporary one; they are then moved to "run.dir/samples".

@@ -1,9 +1,10 @@
 /* trainer_stop: when a run stops before its end: on a signal, or (rank 0) when the time
  * that is left could be too short.
  *
- * Before the next chance to stop may pass the longest step so far, the end of an epoch if
- * one comes first, and then the checkpoint, after the previous one if that is still being
- * written. What has not been measured yet is estimated from what has. A stopped
+ * It stops if the time left might not suffice for the longest step so far, the end of the
+ * epoch if that comes first, and the checkpoint, plus the rest of the previous one if it
+ * is still being written. What has not been measured yet is estimated from what has. A
+ * stopped
  * validation is repeated from its start, so none is started that would probably take too
  * long, and one that takes longer than expected is stopped.
  */

@@ -31,8 +31,8 @@ struct measured {
     size_t count;
 };
 
-/* What scaling_measure printed. Times are those of the largest measured number of rows that
- * is not above `rows`, in proportion. */
+/* What scaling_measure printed. Times are those of the largest measured number of rows
+ * that is not above `rows`, in proportion. */
 void measured_read(const char *path, double rows, struct measured *measured);
 
 struct asked {
