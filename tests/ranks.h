@@ -36,7 +36,7 @@ static inline void agree_on_verdict(struct comm *comm)
 {
     int64_t failed = expectations_failed;
     expectations_failed = 0;
-    enum status status = comm_sum_i64(comm, &failed, 1, 0);
+    enum status status = comm_allreduce_i64(comm, &failed, 1, 0);
     assert_int_equal(status, STATUS_OK);
     assert_int_equal(failed, 0);
 }

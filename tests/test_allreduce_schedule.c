@@ -18,7 +18,7 @@ enum { MOST_RANKS = 40, MOST_COUNT = 300 };
 struct world {
     int ranks;
     size_t count, round_count;
-    struct round *rounds[MOST_RANKS];
+    struct allreduce_round *rounds[MOST_RANKS];
     int64_t values[MOST_RANKS][MOST_COUNT];
     size_t sent_off_node; /* elements, by all ranks */
 };
@@ -49,11 +49,11 @@ static void play(struct world *world, size_t k, const int *node_of)
     static int64_t before[MOST_RANKS][MOST_COUNT];
     memcpy(before, world->values, sizeof before);
     for (int r = 0; r < world->ranks; r++) {
-        const struct round *to = &world->rounds[r][k];
-        const struct round *from = &world->rounds[to->from][k];
+        const struct allreduce_round *to = &world->rounds[r][k];
+        const struct allreduce_round *from = &world->rounds[to->from][k];
         assert_int_equal(from->to, r);
-        for (int part = 0; part < ROUND_PARTS; part++) {
-            struct part out = from->send[part], in = to->receive[part];
+        for (int part = 0; part < ROUND_RANGES; part++) {
+            struct allreduce_range out = from->send[part], in = to->receive[part];
             assert_int_equal(out.count, in.count);
             if (in.count == 0)
                 continue;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "ranks.h"
+#include "comm/comm_counter.h"
 #include "base/log.h"
 #include "base/rng.h"
 
@@ -104,7 +105,7 @@ static void integers_add_up_in_any_bucket(void **state)
     for (size_t b = 0; b < sizeof buckets / sizeof *buckets; b++) {
         for (size_t i = 0; i < COUNT; i++)
             values[i] = integer(comm_rank(comm), i);
-        expect(comm_sum_i64(comm, values, COUNT, buckets[b]) == STATUS_OK);
+        expect(comm_allreduce_i64(comm, values, COUNT, buckets[b]) == STATUS_OK);
         for (size_t i = 0; i < COUNT; i++) {
             int64_t expected = 0;
             for (int r = 0; r < comm_size(comm); r++)
@@ -112,7 +113,7 @@ static void integers_add_up_in_any_bucket(void **state)
             expect(values[i] == expected);
         }
     }
-    expect(comm_sum_i64(comm, NULL, 0, 0) == STATUS_OK);
+    expect(comm_allreduce_i64(comm, NULL, 0, 0) == STATUS_OK);
     agree_on_verdict(comm);
 }
 
@@ -202,7 +203,7 @@ static void hand_out(struct comm *comm, struct comm_counter *counter)
         }
     }
     comm_counter_close(counter);
-    expect(comm_sum_i64(comm, taken, ITEMS, 0) == STATUS_OK);
+    expect(comm_allreduce_i64(comm, taken, ITEMS, 0) == STATUS_OK);
     for (int64_t i = 0; i < ITEMS; i++)
         expect(taken[i] == 1);
 }

@@ -66,7 +66,7 @@ static void add_share(struct exact_sum *sum, const uint32_t *order, int rank, in
         for (size_t at = 0; at < COUNT; at += piece)
             exact_sum_add(sum, at, values + at, COUNT - at < piece ? COUNT - at : piece);
         exact_sum_add_extra(sum, 0, 1.0 / (1 + order[a]));
-        exact_sum_add_count(sum, 1, order[a]);
+        exact_sum_add_integer(sum, 1, order[a]);
     }
     free(values);
 }
@@ -92,7 +92,7 @@ static void expect_right(const struct exact_sum *sum)
     for (int a = 0; a < ADDENDS; a++)
         extra += nearbyint(0x1p24 / (1 + a)) * 0x1p-24;
     expect(exact_sum_extra(sum, 0) == extra);
-    expect(exact_sum_count(sum, 1) == ADDENDS * (ADDENDS - 1) / 2);
+    expect(exact_sum_extra_integer(sum, 1) == ADDENDS * (ADDENDS - 1) / 2);
     expect(exact_sum_bad(sum) == 0);
     expect(exact_sum_first_bad(sum) == SIZE_MAX);
     free(found);
@@ -238,14 +238,14 @@ static void extras_never_wrap(void **state)
     exact_sum_add_extra(sum, 0, (double)-INFINITY);
     for (int i = 0; i < 300; i++) /* passes 2^63 after 256 */
         exact_sum_add_extra(sum, 1, -0x1p31);
-    exact_sum_add_count(sum, 2, INT64_MAX); /* fits one rank, not two */
+    exact_sum_add_integer(sum, 2, INT64_MAX); /* fits one rank, not two */
     exact_sum_add_extra(sum, 3, -1.25);
-    exact_sum_add_count(sum, 4, INT64_MAX / size);
+    exact_sum_add_integer(sum, 4, INT64_MAX / size);
     expect(exact_sum_reduce(sum) == STATUS_OK);
     expect(exact_sum_bad(sum) == (3 + 1 + (size > 1)) * size);
     expect(exact_sum_extra(sum, 0) == 0);
     expect(exact_sum_extra(sum, 3) == -1.25 * size);
-    expect(exact_sum_count(sum, 4) == INT64_MAX / size * size);
+    expect(exact_sum_extra_integer(sum, 4) == INT64_MAX / size * size);
     exact_sum_free(sum);
     agree_on_verdict(comm);
 }

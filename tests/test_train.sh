@@ -300,7 +300,7 @@ refuse 2 'unknown.conf:[0-9]+: .*hiden' 3 train unknown.conf
 refuse 2 'no such dataset' 2 train lstm.conf --set data.dataset=nowhere --set run.dir=runs/x
 refuse 2 'runs/lstm/checkpoints holds .*--resume' 3 train lstm.conf
 refuse 2 'train.slices = 2, but there are 3 ranks' 3 train lstm.conf --set train.slices=2
-refuse 2 'train.batch: 16 in the checkpoint, 32 asked' 2 train lstm.conf --resume \
+refuse 2 'train.batch: 16 in the checkpoint, 32 requested' 2 train lstm.conf --resume \
     --set train.batch=32
 refuse 1 'diverged: .*(gradient|loss)' 2 train lstm.conf --set run.dir=runs/diverged \
     --set train.optimizer=adamw --set train.learning_rate=10 --set train.weight_decay=1 \

@@ -14,7 +14,7 @@ static const char *const names[PHASES] = {
 
 static _Atomic int current = PHASE_START;
 static _Atomic int64_t current_step;
-static _Atomic uint64_t heartbeats;
+static _Atomic uint64_t progress;
 
 static double spent[PHASES], entered; /* entered == 0: not yet */
 
@@ -32,19 +32,19 @@ enum phase phase_enter(enum phase phase)
     entered = now;
     trace_phase((enum phase)before, now);
     atomic_store_explicit(&current, (int)phase, memory_order_relaxed);
-    phase_heartbeat();
+    phase_progress();
     return (enum phase)before;
 }
 
 void phase_set_step(int64_t step)
 {
     atomic_store_explicit(&current_step, step, memory_order_relaxed);
-    phase_heartbeat();
+    phase_progress();
 }
 
-void phase_heartbeat(void)
+void phase_progress(void)
 {
-    atomic_fetch_add_explicit(&heartbeats, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&progress, 1, memory_order_relaxed);
 }
 
 struct phase_state phase_state(void)
@@ -52,7 +52,7 @@ struct phase_state phase_state(void)
     return (struct phase_state){
         .phase = (enum phase)atomic_load_explicit(&current, memory_order_relaxed),
         .step = atomic_load_explicit(&current_step, memory_order_relaxed),
-        .heartbeats = atomic_load_explicit(&heartbeats, memory_order_relaxed),
+        .progress = atomic_load_explicit(&progress, memory_order_relaxed),
     };
 }
 

@@ -33,17 +33,17 @@ enum phase phase_enter(enum phase phase);
 /* Sets the current step, from 1; 0 before the first. Main thread. */
 void phase_set_step(int64_t step);
 
-/* A heartbeat: progress within a phase, such as a validated batch or a received message.
- * The watchdog treats a process without a heartbeat for run.hang_seconds as hung. From
- * any thread. */
-void phase_heartbeat(void);
+/* Reports progress within a phase, such as a validated batch or a received message. The
+ * watchdog treats a process without progress for run.hang_seconds as hung. From any
+ * thread. */
+void phase_progress(void);
 
-/* The current state, from any thread. `heartbeats` counts calls of phase_enter,
- * phase_set_step and phase_heartbeat. */
+/* The current state, from any thread. `progress` counts calls of phase_enter,
+ * phase_set_step and phase_progress. */
 struct phase_state {
     enum phase phase;
     int64_t step;
-    uint64_t heartbeats;
+    uint64_t progress;
 };
 struct phase_state phase_state(void);
 

@@ -16,6 +16,7 @@
 #include "doctor.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "comm/comm_allreduce.h"
 #include "comm/comm_probe.h"
 #include "kernels/matmul.h"
 #include "watchdog/watchdog.h"
@@ -129,15 +130,15 @@ static double slowest(struct doctor *doctor, double seconds)
 }
 
 /* The fastest of SUM_ROUNDS - 1 allreduces of a whole gradient, after one warm-up. */
-static enum status time_sums(struct doctor *doctor, struct comm_sum *sum)
+static enum status time_sums(struct doctor *doctor, struct comm_allreduce *sum)
 {
     enum status status = STATUS_OK;
     for (int round = 0; round < SUM_ROUNDS && status == STATUS_OK; round++) {
         comm_barrier(doctor->comm);
         double began = clock_seconds();
-        status = comm_sum_start(sum);
+        status = comm_allreduce_start(sum);
         if (status == STATUS_OK)
-            status = comm_sum_wait(sum);
+            status = comm_allreduce_wait(sum);
         double took = slowest(doctor, clock_seconds() - began);
         if (round == 1 || (round > 1 && took < doctor->sum_seconds))
             doctor->sum_seconds = took;
@@ -147,18 +148,18 @@ static enum status time_sums(struct doctor *doctor, struct comm_sum *sum)
 
 static enum status probe_sum(struct doctor *doctor)
 {
-    struct comm_sum *sum = NULL;
+    struct comm_allreduce *sum = NULL;
     struct comm_memory *memory = NULL;
     enum status status =
         comm_agree(doctor->comm,
                    comm_memory_create(doctor->comm, doctor->parameters * sizeof(int64_t),
                                       1, &memory));
     if (status == STATUS_OK)
-        status = comm_sum_init(doctor->comm, memory, COMM_I64, comm_memory_block(memory),
+        status = comm_allreduce_init(doctor->comm, memory, COMM_I64, comm_memory_block(memory),
                                doctor->parameters, &sum);
     if (status == STATUS_OK)
         status = time_sums(doctor, sum);
-    comm_sum_free(sum);
+    comm_allreduce_free(sum);
     comm_memory_free(memory);
     return status;
 }

@@ -1,44 +1,46 @@
-/* allreduce_schedule: blocks are numbered from a rank's own around the ring: offset j of
- * rank i is block (i + j) mod p.
+/* allreduce_schedule: blocks are numbered from a rank's own: offset j of rank i is block
+ * (i + j) mod p.
  */
 #include "allreduce_schedule.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { MAX_HALVINGS = 32 };
+enum { ROUNDS_MAX = 32 }; /* of a group: ceil(log2 of any int) */
 
 /* The ranks that sum one vector. */
 struct group {
     int *members;
-    int size, self;    /* self: this rank's index among the members */
-    struct part whole; /* the elements that they sum */
+    int size, self;               /* self: this rank's index among the members */
+    struct allreduce_range whole; /* the elements that they sum */
 };
 
 /* Block b of the group's vector. */
-static struct part block(const struct group *group, int b)
+static struct allreduce_range block(const struct group *group, int b)
 {
     size_t size = (size_t)group->size, count = group->whole.count;
     size_t quotient = count / size, rest = count % size, at = (size_t)b;
-    return (struct part){
+    return (struct allreduce_range){
         .first = group->whole.first + quotient * at + (at < rest ? at : rest),
         .count = quotient + (at < rest),
     };
 }
 
 /* The elements of the blocks at offsets [from, to) of member `self`. */
-static void blocks(const struct group *group, int from, int to, struct part out[])
+static void blocks(const struct group *group, int from, int to,
+                   struct allreduce_range out[])
 {
     int first = (group->self + from) % group->size, count = to - from;
     int tail = first + count <= group->size ? count : group->size - first;
-    int runs[ROUND_PARTS][2] = {{first, tail}, {0, count - tail}};
-    for (int i = 0; i < ROUND_PARTS; i++) {
-        out[i] = (struct part){0, 0};
+    int runs[ROUND_RANGES][2] = {{first, tail}, {0, count - tail}};
+    for (int i = 0; i < ROUND_RANGES; i++) {
+        out[i] = (struct allreduce_range){0, 0};
         if (runs[i][1] == 0)
             continue;
-        struct part begin = block(group, runs[i][0]);
-        struct part end = block(group, runs[i][0] + runs[i][1] - 1);
-        out[i] = (struct part){begin.first, end.first + end.count - begin.first};
+        struct allreduce_range begin = block(group, runs[i][0]);
+        struct allreduce_range end = block(group, runs[i][0] + runs[i][1] - 1);
+        out[i] =
+            (struct allreduce_range){begin.first, end.first + end.count - begin.first};
     }
 }
 
@@ -47,26 +49,27 @@ static int member(const struct group *group, int offset)
     return group->members[(group->self + offset + group->size) % group->size];
 }
 
-/* halvings[k]: number of blocks open before round k; the last is 1. Returns the number of
+/* open[k]: number of blocks open before round k; the last is 1. Returns the number of
  * rounds. */
-static int halve(int size, int halvings[MAX_HALVINGS + 1])
+static int halve(int size, int open[ROUNDS_MAX + 1])
 {
     int count = 0;
-    halvings[0] = size;
-    while (halvings[count] > 1) {
-        halvings[count + 1] = (halvings[count] + 1) / 2;
+    open[0] = size;
+    while (open[count] > 1) {
+        open[count + 1] = (open[count] + 1) / 2;
         count++;
     }
     return count;
 }
 
 /* Every member ends with the sum of its own block. */
-static struct round *reduce(const struct group *group, struct round *next)
+static struct allreduce_round *reduce_scatter(const struct group *group,
+                                              struct allreduce_round *next)
 {
-    int open[MAX_HALVINGS + 1], count = halve(group->size, open);
+    int open[ROUNDS_MAX + 1], count = halve(group->size, open);
     for (int k = 0; k < count; k++, next++) {
         int kept = open[k + 1];
-        *next = (struct round){
+        *next = (struct allreduce_round){
             .to = member(group, kept), .from = member(group, -kept), .adds = true};
         blocks(group, kept, open[k], next->send);
         blocks(group, 0, open[k] - kept, next->receive);
@@ -74,13 +77,16 @@ static struct round *reduce(const struct group *group, struct round *next)
     return next;
 }
 
-/* Every member ends with all blocks: the rounds of reduce, mirrored in reverse order. */
-static struct round *gather(const struct group *group, struct round *next)
+/* Every member ends with all blocks: the rounds of reduce_scatter, mirrored in reverse
+ * order. */
+static struct allreduce_round *allgather(const struct group *group,
+                                         struct allreduce_round *next)
 {
-    int open[MAX_HALVINGS + 1], count = halve(group->size, open);
+    int open[ROUNDS_MAX + 1], count = halve(group->size, open);
     for (int k = count - 1; k >= 0; k--, next++) {
         int kept = open[k + 1];
-        *next = (struct round){.to = member(group, -kept), .from = member(group, kept)};
+        *next = (struct allreduce_round){.to = member(group, -kept),
+                                         .from = member(group, kept)};
         blocks(group, 0, open[k] - kept, next->send);
         blocks(group, kept, open[k], next->receive);
     }
@@ -101,8 +107,8 @@ static void fill_group(int rank, int ranks, const int *key, struct group *group)
     }
 }
 
-/* local_rank_of[r]: number of ranks below r on its node. True if all nodes have the same
- * number of ranks. */
+/* local_rank_of[r]: number of ranks below r on its node; O(ranks^2), once per bucket.
+ * True if all nodes have the same number of ranks. */
 static bool number_local_ranks(int ranks, const int *node_of, int *local_rank_of)
 {
     bool equal = true;
@@ -122,35 +128,36 @@ static bool number_local_ranks(int ranks, const int *node_of, int *local_rank_of
 }
 
 enum status allreduce_schedule_plan(int rank, int ranks, const int *node_of, size_t count,
-                                    struct round **rounds, size_t *round_count)
+                                    struct allreduce_round **rounds, size_t *round_count)
 {
     size_t all = (size_t)ranks;
     int *numbers = calloc(3 * all, sizeof *numbers), *local_rank_of = numbers;
-    *rounds = calloc(4 * MAX_HALVINGS, sizeof **rounds);
+    *rounds = calloc(4 * ROUNDS_MAX, sizeof **rounds);
     if (!numbers || !*rounds) {
         free(numbers);
         free(*rounds);
         *rounds = NULL;
-        return status_fail(STATUS_FAILED, "no memory to plan a sum of %d ranks", ranks);
+        return status_fail(STATUS_FAILED, "no memory to plan an allreduce of %d ranks",
+                           ranks);
     }
     struct group local = {.members = numbers + all, .whole = {0, count}};
     struct group across = {.members = numbers + 2 * all};
-    struct round *next = *rounds;
+    struct allreduce_round *next = *rounds;
     if (number_local_ranks(ranks, node_of, local_rank_of)) {
         fill_group(rank, ranks, node_of, &local);
         fill_group(rank, ranks, local_rank_of, &across);
-        next = reduce(&local, next);
+        next = reduce_scatter(&local, next);
         across.whole = block(&local, local.self);
-    } else { /* one level */
+    } else { /* one level: the group `local` stays empty */
         for (int r = 0; r < ranks; r++)
             across.members[r] = r;
         across.size = ranks;
         across.self = rank;
-        across.whole = (struct part){0, count};
+        across.whole = (struct allreduce_range){0, count};
     }
-    next = reduce(&across, next);
-    next = gather(&across, next);
-    next = gather(&local, next);
+    next = reduce_scatter(&across, next);
+    next = allgather(&across, next);
+    next = allgather(&local, next);
     *round_count = (size_t)(next - *rounds);
     free(numbers);
     return STATUS_OK;

@@ -1,10 +1,10 @@
-/* buckets: one comm_sum per bucket. */
+/* buckets: one comm_allreduce per bucket. */
 #include "buckets.h"
 
 #include <stdlib.h>
 
 struct buckets {
-    struct comm_sum **sums;
+    struct comm_allreduce **sums;
     size_t count, elements; /* number of buckets; elements of each but the last */
     size_t started;         /* buckets [started, count) are under way */
 };
@@ -27,15 +27,24 @@ enum status buckets_create(struct comm *comm, struct comm_memory *memory,
     if (comm_size(comm) == 1)
         return STATUS_OK;
     buckets->count = buckets_count(count, bucket);
+    if (buckets->count > COMM_ALLREDUCES_MAX) {
+        status_fail(STATUS_MISUSE,
+                    "%zu buckets of %zu elements are too many (at most %d): set a larger "
+                    "train.bucket",
+                    buckets->count, buckets->elements, COMM_ALLREDUCES_MAX);
+        free(buckets);
+        *out = NULL;
+        return STATUS_MISUSE;
+    }
     buckets->started = buckets->count;
-    buckets->sums = calloc(buckets->count + 1, sizeof(struct comm_sum *));
+    buckets->sums = calloc(buckets->count + 1, sizeof(struct comm_allreduce *));
     enum status status =
         buckets->sums ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory");
     for (size_t i = 0; status == STATUS_OK && i < buckets->count; i++) {
         size_t first = i * buckets->elements, left = count - first;
-        status = comm_sum_init(comm, memory, type, (char *)values + first * width,
-                               left < buckets->elements ? left : buckets->elements,
-                               &buckets->sums[i]);
+        status = comm_allreduce_init(comm, memory, type, (char *)values + first * width,
+                                     left < buckets->elements ? left : buckets->elements,
+                                     &buckets->sums[i]);
     }
     if (status != STATUS_OK) {
         buckets_free(buckets);
@@ -49,7 +58,7 @@ void buckets_free(struct buckets *buckets)
     if (!buckets)
         return;
     for (size_t i = 0; buckets->sums && i < buckets->count; i++)
-        comm_sum_free(buckets->sums[i]);
+        comm_allreduce_free(buckets->sums[i]);
     free(buckets->sums);
     free(buckets);
 }
@@ -59,21 +68,21 @@ enum status buckets_ready(struct buckets *buckets, size_t first)
     enum status status = STATUS_OK;
     while (status == STATUS_OK && buckets->started > 0 &&
            (buckets->started - 1) * buckets->elements >= first)
-        status = comm_sum_start(buckets->sums[--buckets->started]);
+        status = comm_allreduce_start(buckets->sums[--buckets->started]);
     return status;
 }
 
 void buckets_progress(struct buckets *buckets)
 {
     for (size_t i = buckets->count; i > buckets->started; i--)
-        comm_sum_progress(buckets->sums[i - 1]);
+        comm_allreduce_progress(buckets->sums[i - 1]);
 }
 
 enum status buckets_wait(struct buckets *buckets)
 {
     enum status status = buckets_ready(buckets, 0);
     for (size_t i = buckets->count; status == STATUS_OK && i > 0; i--)
-        status = comm_sum_wait(buckets->sums[i - 1]);
+        status = comm_allreduce_wait(buckets->sums[i - 1]);
     buckets->started = buckets->count;
     return status;
 }

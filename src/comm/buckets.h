@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "comm.h"
+#include "comm_allreduce.h"
 
 struct buckets;
 
@@ -17,18 +17,18 @@ enum { BUCKET_ELEMENTS = 1 << 18 };
 
 /* Cuts values[count] into buckets of `bucket` elements (0: BUCKET_ELEMENTS). The vector
  * is borrowed; it lies in `memory`, or anywhere if `memory` is NULL. With one rank there
- * is nothing to sum and little is allocated. Not collective, but all ranks create their
- * buckets in the same order. */
+ * is nothing to sum and little is allocated. STATUS_MISUSE for more than
+ * COMM_ALLREDUCES_MAX buckets. Ordered. */
 enum status buckets_create(struct comm *comm, struct comm_memory *memory,
                            enum comm_type type, void *values, size_t count, size_t bucket,
                            struct buckets **out);
-/* The number of buckets: `sums` of comm_memory_create. */
+/* The number of buckets: `allreduces` of comm_memory_create. */
 size_t buckets_count(size_t count, size_t bucket);
 void buckets_free(struct buckets *buckets); /* NULL is fine */
 
 /* Elements from `first` on are final on this rank. Starts all buckets that hold only such
  * elements; these must not be touched until buckets_wait returns. All ranks call it with
- * the same values of `first`. */
+ * the same values of `first`. Ordered. */
 enum status buckets_ready(struct buckets *buckets, size_t first);
 
 /* Progresses the sums under way. Not collective. */

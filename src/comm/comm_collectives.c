@@ -16,7 +16,8 @@ enum {
 
 /* ---- integers ---- */
 
-enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_t piece)
+enum status comm_allreduce_i64(struct comm *comm, int64_t *values, size_t count,
+                               size_t piece)
 {
     if (comm->size == 1)
         return STATUS_OK;
@@ -32,7 +33,7 @@ enum status comm_sum_i64(struct comm *comm, int64_t *values, size_t count, size_
                              MPI_COMM_WORLD);
     }
     phase_enter(before);
-    return comm_check(code, "sum over the ranks");
+    return comm_check(code, "allreduce");
 }
 
 int64_t comm_max_i64(struct comm *comm, int64_t value)

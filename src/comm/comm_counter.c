@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "comm_counter.h"
 #include "comm_internal.h"
 #include "base/phase.h"
 

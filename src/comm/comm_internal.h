@@ -5,12 +5,13 @@
  *     comm_agree.c        one outcome for all ranks
  *     comm_collectives.c  blocking sums, broadcast, gather, barrier
  *     comm_memory.c       memory that the ranks of a node share
- *     comm_sum.c          nonblocking sums, through that memory and by messages
+ *     comm_allreduce.c    nonblocking sums, through that memory and by messages
  *     comm_counter.c      a counter shared by all ranks
  *     comm_probe.c        clock offsets
  *
  * While a rank waits for others it is in PHASE_WAIT, so that the watchdog doesn't report
- * it as hung and the time of waiting is known.
+ * it as hung and the time of waiting is known. Exception: comm_allreduce_wait, whose
+ * caller enters the phase that it belongs to.
  */
 #ifndef TUTTI_COMM_COMM_INTERNAL_H
 #define TUTTI_COMM_COMM_INTERNAL_H
@@ -19,17 +20,20 @@
 #include <stdatomic.h>
 
 #include "comm.h"
+#include "comm_allreduce.h"
 #include "allreduce_schedule.h"
 
 struct comm {
     int rank, size;
     char host[MPI_MAX_PROCESSOR_NAME];
-    int *node_of;               /* [size]: the lowest rank on the node of each rank */
+    /* [size]: the lowest of the ranks that share memory with each rank; also the first
+     * level of the allreduce. */
+    int *node_of;
     int *local_rank_of;         /* [size]: number of lower ranks on the same node */
     int local_rank, local_size; /* this rank's; number of ranks on this node */
     MPI_Comm node_comm;         /* the ranks of this node, by rank */
-    MPI_Comm sum_comm;          /* all ranks, for the messages of comm_sum */
-    int sum_count;              /* sums initialised so far: each has its own tag */
+    MPI_Comm allreduce_comm;    /* all ranks, for comm_allreduce's messages */
+    int allreduce_count;        /* initialised so far; tag = this % COMM_ALLREDUCES_MAX */
     int memory_count;           /* comm_memory created so far: each has its own name */
 };
 
@@ -37,50 +41,52 @@ struct comm_memory {
     char *map; /* of all ranks of the node, one stride each; NULL: private memory */
     size_t stride, size;
     char *block;       /* this rank's */
-    size_t slots;      /* progress flags per rank, one per sum */
-    size_t slots_used; /* by comm_sum_init */
+    size_t slots;      /* progress counters per rank, one per allreduce */
+    size_t slots_used; /* by comm_allreduce_init */
 };
 
-/* The progress flag of the rank at `local_rank` for the sum in that slot. */
-_Atomic uint64_t *comm_memory_flag(const struct comm_memory *memory, int local_rank,
-                                   size_t slot);
+/* The progress counter of the rank at `local_rank` for the allreduce in that slot. */
+_Atomic uint64_t *comm_memory_progress(const struct comm_memory *memory, int local_rank,
+                                       size_t slot);
 /* The address, in the block of the rank at `local_rank`, of what this rank has at
  * `own`. */
 char *comm_memory_peer(const struct comm_memory *memory, int local_rank, const void *own);
 
-/* ---- comm_sum as a state machine; tests/test_sum_protocol.c drives it step by step
- * ---- */
+/* ---- comm_allreduce as a state machine; tests/test_allreduce_protocol.c drives it step
+ * by step, and saves and restores what changes during a sum: add every such member to its
+ * capture() ---- */
 
-enum comm_sum_stage {
-    COMM_SUM_RECEIVE, /* waits until all inputs of the round have arrived */
-    COMM_SUM_COMBINE, /* adds or copies them to this rank's vector */
-    COMM_SUM_PUBLISH, /* raises the progress flag; posts the messages of the next round */
-    COMM_SUM_DRAIN,   /* waits until the node's ranks have read this rank's vector */
-    COMM_SUM_DONE     /* the caller may read and write the vector */
+enum comm_allreduce_stage {
+    COMM_ALLREDUCE_RECEIVE, /* waits until the inputs of the round have arrived, and its
+                               messages have left */
+    COMM_ALLREDUCE_COMBINE, /* adds or copies them to this rank's vector */
+    COMM_ALLREDUCE_PUBLISH, /* raises the progress counter; posts the messages of the next round */
+    COMM_ALLREDUCE_DRAIN, /* waits until the node's ranks have read this rank's vector */
+    COMM_ALLREDUCE_DONE   /* the caller may read and write the vector */
 };
 
-enum { COMM_SUM_REQUESTS = 2 * ROUND_PARTS };
+enum { COMM_ALLREDUCE_REQUESTS = 2 * ROUND_RANGES };
 
-struct comm_sum {
+struct comm_allreduce {
     struct comm *comm;
     const struct comm_memory *memory; /* NULL: only messages */
-    size_t slot;                      /* of the progress flags */
+    size_t slot;                      /* of the progress counters */
     enum comm_type type;
     char *values;
-    struct round *rounds;
+    struct allreduce_round *rounds;
     size_t round_count;
     char *received; /* messages that are to be added */
     int tag;
     /* the sum under way */
-    enum comm_sum_stage stage;
+    enum comm_allreduce_stage stage;
     size_t at;      /* round */
-    uint64_t begin; /* value of the progress flag before round 0 */
-    MPI_Request requests[COMM_SUM_REQUESTS];
+    uint64_t begin; /* value of the progress counter before round 0 */
+    MPI_Request requests[COMM_ALLREDUCE_REQUESTS];
     int code; /* of the first MPI call that failed */
 };
 
 /* Performs the current stage. False if it has to wait, or if the sum is done. */
-bool comm_sum_step(struct comm_sum *sum);
+bool comm_allreduce_step(struct comm_allreduce *sum);
 
 /* ---- failures ---- */
 

@@ -6,11 +6,11 @@
  * then places on the rank's NUMA node. Where reserving fails (a container's small
  * /dev/shm), all ranks of the node use private memory instead.
  *
- *     | flags of local rank 0 | block of local rank 0 | flags of local rank 1 | ...
+ *     | counters of rank 0 | block of local rank 0 | counters of rank 1 | ...
  *     |<------------------ stride ------------------->|
  *
- * Each flag has a cache line of its own. comm_sum.c says how the flags order the
- * accesses.
+ * Ranks by their number on the node. Each progress counter has a cache line of its own.
+ * comm_allreduce.c explains how they order the accesses.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -30,7 +30,7 @@ static size_t round_up(size_t size, size_t unit)
     return (size + unit - 1) / unit * unit;
 }
 
-static size_t flags_size(const struct comm_memory *memory)
+static size_t counters_size(const struct comm_memory *memory)
 {
     return round_up(memory->slots * CACHE_LINE, PAGE);
 }
@@ -40,15 +40,15 @@ static char *part_at(const struct comm_memory *memory, int local_rank)
     return memory->map + (size_t)local_rank * memory->stride;
 }
 
-_Atomic uint64_t *comm_memory_flag(const struct comm_memory *memory, int local_rank,
-                                   size_t slot)
+_Atomic uint64_t *comm_memory_progress(const struct comm_memory *memory, int local_rank,
+                                       size_t slot)
 {
     return (_Atomic uint64_t *)(void *)(part_at(memory, local_rank) + slot * CACHE_LINE);
 }
 
 char *comm_memory_peer(const struct comm_memory *memory, int local_rank, const void *own)
 {
-    return part_at(memory, local_rank) + flags_size(memory) +
+    return part_at(memory, local_rank) + counters_size(memory) +
            ((const char *)own - memory->block);
 }
 
@@ -84,7 +84,7 @@ static bool map(struct comm_memory *memory, int file, int local_rank)
 static bool map_shared(struct comm *comm, struct comm_memory *memory, size_t bytes)
 {
     char name[NAME_SIZE] = "";
-    memory->stride = flags_size(memory) + round_up(bytes, PAGE);
+    memory->stride = counters_size(memory) + round_up(bytes, PAGE);
     memory->size = memory->stride * (size_t)comm->local_size;
     int file = open_object(comm, name, memory->size);
     int mapped = map(memory, file, comm->local_rank), all = 0;
@@ -101,18 +101,18 @@ static bool map_shared(struct comm *comm, struct comm_memory *memory, size_t byt
     return false;
 }
 
-enum status comm_memory_create(struct comm *comm, size_t bytes, size_t sums,
+enum status comm_memory_create(struct comm *comm, size_t bytes, size_t allreduces,
                                struct comm_memory **out)
 {
     struct comm_memory *memory = *out = calloc(1, sizeof *memory);
     if (!memory)
         comm_abort(comm, STATUS_FAILED); /* the other ranks are in the collective below */
-    memory->slots = sums;
+    memory->slots = allreduces;
     comm->memory_count++;
     if (comm->local_size > 1 && map_shared(comm, memory, bytes)) {
-        memory->block = part_at(memory, comm->local_rank) + flags_size(memory);
+        memory->block = part_at(memory, comm->local_rank) + counters_size(memory);
         memset(part_at(memory, comm->local_rank), 0, memory->stride);
-        MPI_Barrier(comm->node_comm); /* all flags are 0 */
+        MPI_Barrier(comm->node_comm); /* all counters are 0 */
     } else {
         memory->block = memory_zeroed(bytes);
     }
@@ -120,7 +120,7 @@ enum status comm_memory_create(struct comm *comm, size_t bytes, size_t sums,
         return STATUS_OK;
     comm_memory_free(memory);
     *out = NULL;
-    return status_fail(STATUS_FAILED, "no memory for a sum of %zu bytes", bytes);
+    return status_fail(STATUS_FAILED, "no memory for an allreduce of %zu bytes", bytes);
 }
 
 void *comm_memory_block(const struct comm_memory *memory)

@@ -45,8 +45,8 @@ static void set_home(void)
     setenv("HOME", user && user->pw_dir ? user->pw_dir : "/", 0);
 }
 
-/* As in main.c, for an Open MPI that loads UCX only now: UCX takes over SIGHUP, which a
- * run under nohup ignores. */
+/* UCX, which MPI may load here, takes over SIGHUP, which a run under nohup ignores. So
+ * the signal's disposition is restored. */
 static int start_mpi(int *argc, char ***argv)
 {
     struct sigaction before;
@@ -126,7 +126,7 @@ static enum status describe_rank(struct comm *comm)
     if (code == MPI_SUCCESS)
         code = MPI_Get_processor_name(comm->host, &length);
     if (code == MPI_SUCCESS)
-        code = MPI_Comm_dup(MPI_COMM_WORLD, &comm->sum_comm);
+        code = MPI_Comm_dup(MPI_COMM_WORLD, &comm->allreduce_comm);
     if (code == MPI_SUCCESS)
         code = find_nodes(comm);
     return comm_check(code, "start");

@@ -76,6 +76,8 @@ enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
                            "exact sum: %lld addends (at least 1), scale 2^%d (0 to 60)",
                            (long long)addends, scale_bits);
     struct exact_sum *sum = calloc(1, sizeof *sum);
+    if (!sum && count > 0)
+        comm_abort(comm, STATUS_FAILED); /* the other ranks are in comm_memory_create */
     if (!sum)
         return status_fail(STATUS_FAILED, "out of memory");
     sum->count = count;
@@ -172,7 +174,7 @@ void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, siz
     }
 }
 
-void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)
+void exact_sum_add_integer(struct exact_sum *sum, size_t extra, int64_t value)
 {
     int64_t *to = extra_of(sum, extra);
     if (__builtin_add_overflow(*to, value, to)) {
@@ -184,7 +186,7 @@ void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value)
 void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value)
 {
     if (fabs(value) <= 0x1p31)
-        exact_sum_add_count(sum, extra, llrint(ldexp(value, EXACT_EXTRA_BITS)));
+        exact_sum_add_integer(sum, extra, llrint(ldexp(value, EXACT_EXTRA_BITS)));
     else
         count_bad(sum, 1, SIZE_MAX);
 }
@@ -235,7 +237,7 @@ double exact_sum_extra(const struct exact_sum *sum, size_t extra)
     return ldexp((double)*extra_of(sum, extra), -EXACT_EXTRA_BITS);
 }
 
-int64_t exact_sum_count(const struct exact_sum *sum, size_t extra)
+int64_t exact_sum_extra_integer(const struct exact_sum *sum, size_t extra)
 {
     return *extra_of(sum, extra);
 }

@@ -3,13 +3,16 @@
  *
  * Each addend x becomes the 64-bit integer round(x * scale), where scale is a power of
  * two fixed by the configuration; the integers are added locally and over the ranks
- * (comm_sum). Integer addition is associative and commutative, so any order gives the
- * same bits. The resolution is 1/scale. An addend that is not finite, or so large that
- * `addends` addends of its size could overflow, is counted instead of added: a sum never
- * wraps.
+ * (comm_allreduce). Integer addition is associative and commutative, so any order gives
+ * the same bits. The resolution is 1/scale. An addend that is not finite, or so large
+ * that `addends` addends of its size could overflow, is counted instead of added: a sum
+ * never wraps.
  *
  * A vector has two parts: `count` values for the gradient, and a few integers (`extras`:
  * loss, counts, stop flag) that are summed along with them.
+ *
+ * Create it once; then for each sum: clear or begin, block or add for all values, ready
+ * as they become final with progress in between, add_extra and add_integer, reduce, read.
  */
 #ifndef TUTTI_COMM_EXACT_SUM_H
 #define TUTTI_COMM_EXACT_SUM_H
@@ -24,8 +27,9 @@ struct exact_sum;
 
 /* `count` values and `extras` integers, for up to `addends` (at least 1) addends per
  * element in all over all ranks, at scale 2^scale_bits (0..60). Summed over the ranks in
- * buckets of `bucket` elements (0: a default), whose size changes no bit. STATUS_MISUSE
- * for values out of range. Collective if count > 0. */
+ * buckets of `bucket` elements (0: a default), whose size changes no bit. The caller adds
+ * no more than `addends` addends to any element, over all ranks: this keeps the sums from
+ * overflowing. STATUS_MISUSE for values out of range. Collective if count > 0. */
 enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
                              int64_t addends, int scale_bits, size_t bucket,
                              struct exact_sum **out);
@@ -53,23 +57,21 @@ struct exact_block {
 void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
                      const struct exact_block *block);
 
-/* sum[first + i] += values[i] for i < n. The caller adds no more than `addends` addends
- * to any element, over all ranks: this keeps the sums from overflowing. Not
- * collective. */
+/* sum[first + i] += values[i] for i < n. Not collective. */
 void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n);
 
 /* extra[i] += round(value * 2^EXACT_EXTRA_BITS). A value that is not finite or exceeds
  * 2^31 in magnitude is counted as bad. */
 enum { EXACT_EXTRA_BITS = 24 };
 void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value);
-/* extra[i] += value, unscaled. An extra of either kind that would exceed 64 bits, here or
- * in the reduction, becomes 0 and is counted as bad. */
-void exact_sum_add_count(struct exact_sum *sum, size_t extra, int64_t value);
+/* extra[i] += value, unscaled. An extra of either kind that exceeds 64 bits here, or that
+ * could do so in the reduction, becomes 0 and is counted as bad. */
+void exact_sum_add_integer(struct exact_sum *sum, size_t extra, int64_t value);
 
 /* The values from `first` on have all addends of this rank: their reduction starts, and
  * they must not be touched until exact_sum_reduce returns. Called with decreasing
  * `first`, by all ranks with the same ones. 0 includes only the values: extras are
- * reduced last. */
+ * reduced last. Ordered. */
 enum status exact_sum_ready(struct exact_sum *sum, size_t first);
 
 /* Progresses the reductions under way. Call it often, as messages move only here. Not
@@ -83,8 +85,9 @@ enum status exact_sum_reduce(struct exact_sum *sum);
 int64_t exact_sum_bad(const struct exact_sum *sum); /* addends not finite or too large */
 /* Lowest index of such an addend on this rank; SIZE_MAX: none. */
 size_t exact_sum_first_bad(const struct exact_sum *sum);
-double exact_sum_extra(const struct exact_sum *sum, size_t extra);  /* of add_extra */
-int64_t exact_sum_count(const struct exact_sum *sum, size_t extra); /* of add_count */
+double exact_sum_extra(const struct exact_sum *sum, size_t extra); /* of add_extra */
+int64_t exact_sum_extra_integer(const struct exact_sum *sum,
+                                size_t extra); /* of add_integer */
 
 /* The sum of squares of sum[i] / scale * factor over all values, in double, in a fixed
  * order that doesn't depend on the ranks: the square of the global norm. */

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/options.h"
 #include "comm/comm.h"
+#include "comm/comm_counter.h"
 #include "encode/encoding.h"
 
 /* One file's outcome and the location of its piece. Plain values, sent between ranks. */

@@ -320,7 +320,7 @@ static enum status load(struct token_cache *cache, size_t number, size_t chunk)
     uint64_t first = (uint64_t)chunk * shard->chunks.chunk;
     uint64_t left = shard->chunks.length - first;
     size_t count = left < shard->chunks.chunk ? (size_t)left : shard->chunks.chunk;
-    phase_heartbeat(); /* a slow disk is not a hang */
+    phase_progress(); /* a slow disk is not a hang */
     enum status status = open_shard(cache, shard);
     if (status == STATUS_OK)
         status = h5_chunk_read(&shard->chunks, chunk, shard->descriptor, shard->path,

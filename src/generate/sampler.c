@@ -205,7 +205,7 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
     size_t unfinished = sampler->count;
     for (uint64_t position = 0; unfinished > 0 && position < sampler->max_tokens;
          position++) {
-        phase_heartbeat(); /* long pieces are not a hang */
+        phase_progress(); /* long pieces are not a hang */
         if (position > 0)
             logits = sampler->source->next(sampler->source->context, sampler->inputs);
         for (size_t i = 0; i < sampler->count; i++) {

@@ -134,7 +134,7 @@ static herr_t disk_write(H5FD_t *common, H5FD_mem_t kind, hid_t transfer, haddr_
     if (!disk->reason)
         disk->reason = write_or_break(disk, bytes, size, (off_t)at);
     disk->written += size;
-    phase_heartbeat(); /* a slow disk is no hang */
+    phase_progress(); /* a slow disk is no hang */
     if (at + size > disk->end)
         disk->end = at + size;
     return 0;

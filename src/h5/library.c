@@ -75,7 +75,7 @@ void h5_yield_and_sync(struct h5_file *file)
     int result = fdatasync(disk->descriptor);
     int reason = errno;
     h5_lock();
-    phase_heartbeat();
+    phase_progress();
     disk->synced = disk->written;
     /* not supported by some file systems */
     if (result != 0 && reason != EINVAL && reason != ENOSYS && !disk->reason)

@@ -305,7 +305,7 @@ enum status h5_read_selection(const struct h5_file *file, const char *name, hid_
     bool overflow = false;
     hid_t transfer = H5Pcreate(H5P_DATASET_XFER);
     H5Pset_type_conv_cb(transfer, refuse_overflow, &overflow);
-    phase_heartbeat(); /* a slow disk is no hang */
+    phase_progress(); /* a slow disk is no hang */
     enum status status = STATUS_OK;
     if (H5Dread(dataset, h5_types_of(type).native, memory, space, transfer, values) < 0) {
         status = h5_fail(file, name, "can't read");

@@ -65,7 +65,7 @@ static enum status read_rows(const struct dataset *dataset, hsize_t first, hsize
     extent[0] = count;
     hid_t space = H5Dget_space(dataset->id);
     hid_t memory = H5Screate_simple(storage->rank, extent, NULL);
-    phase_heartbeat(); /* a slow disk is no hang */
+    phase_progress(); /* a slow disk is no hang */
     enum status status = STATUS_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
         H5Dread(dataset->id, dataset->type, memory, space, H5P_DEFAULT, block) < 0)

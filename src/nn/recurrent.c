@@ -271,7 +271,7 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
                    MATMUL_OVERWRITE);
     load_states(layer, tokens, end);
     for (int t = 0; t < layer->batch.steps; t++) {
-        phase_heartbeat(); /* one window of a large model can take a minute */
+        phase_progress(); /* one window of a large model can take a minute */
         step_forward(layer, t, tokens, end);
     }
 }

@@ -50,7 +50,7 @@ static enum status count_shards(struct comm *comm, const struct dataset *dataset
          shard += (size_t)comm_size(comm))
         status = count_shard(dataset, shard, split, pairs);
     status = comm_agree(comm, status);
-    return status == STATUS_OK ? comm_sum_i64(comm, pairs, v * v, 0) : status;
+    return status == STATUS_OK ? comm_allreduce_i64(comm, pairs, v * v, 0) : status;
 }
 
 enum status baselines_count(struct comm *comm, const struct dataset *dataset,

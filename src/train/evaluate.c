@@ -138,7 +138,7 @@ static void add_frames(struct pass *pass, int microbatch)
         }
     }
     exact_sum_add_extra(pass->sum, SUM_FRAME_LOSS, loss);
-    exact_sum_add_count(pass->sum, SUM_FRAMES, frames);
+    exact_sum_add_integer(pass->sum, SUM_FRAMES, frames);
 }
 
 /* Counts the notes that begin in one microbatch's window. */
@@ -159,7 +159,7 @@ static void add_notes(struct pass *pass, int microbatch)
         encoding->grammar_accept(encoding, grammar, (token)target);
         notes += grammar->onsets - before;
     }
-    exact_sum_add_count(pass->sum, SUM_NOTES, notes);
+    exact_sum_add_integer(pass->sum, SUM_NOTES, notes);
 }
 
 static void add_window(struct pass *pass)
@@ -168,8 +168,8 @@ static void add_window(struct pass *pass)
     model_forward(pass->model, window->input_of, window->target_of, NULL, window->losses);
     for (int s = 0; s < pass->own.count; s++) {
         exact_sum_add_extra(pass->sum, SUM_LOSS, pass->window.losses[s].loss);
-        exact_sum_add_count(pass->sum, SUM_TARGETS, pass->window.losses[s].targets);
-        exact_sum_add_count(pass->sum, SUM_CORRECT, pass->window.losses[s].correct);
+        exact_sum_add_integer(pass->sum, SUM_TARGETS, pass->window.losses[s].targets);
+        exact_sum_add_integer(pass->sum, SUM_CORRECT, pass->window.losses[s].correct);
         add_notes(pass, s);
         if (pass->request->dataset->encoding->has_frames)
             add_frames(pass, s);
@@ -209,7 +209,7 @@ static enum status add_windows(struct pass *pass)
         if (stop && stop->wanted(stop->context))
             return status_fail(STATUS_STOPPED, "stopped on request");
         add_window(pass);
-        phase_heartbeat();
+        phase_progress();
         show_progress(pass, counted);
         status = next_window(pass, &counted);
     }
@@ -244,7 +244,7 @@ static enum status summarise(const struct pass *pass, struct evaluation *out)
     const struct dataset_shard *facts = &dataset->total;
     enum split split = pass->request->split;
     double loss = exact_sum_extra(pass->sum, SUM_LOSS);
-    uint64_t tokens = (uint64_t)exact_sum_count(pass->sum, SUM_TARGETS);
+    uint64_t tokens = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_TARGETS);
     if (exact_sum_bad(pass->sum))
         return status_fail(STATUS_FAILED,
                            "%s: the model's loss on the %s split is not finite",
@@ -257,12 +257,12 @@ static enum status summarise(const struct pass *pass, struct evaluation *out)
                            facts->tokens[split] + facts->pieces[split]);
     *out = (struct evaluation){.tokens = tokens,
                                .pieces = facts->pieces[split],
-                               .notes = (uint64_t)exact_sum_count(pass->sum, SUM_NOTES),
+                               .notes = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_NOTES),
                                .seconds = facts->seconds[split]};
-    out->frames = (uint64_t)exact_sum_count(pass->sum, SUM_FRAMES);
+    out->frames = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_FRAMES);
     out->loss = tokens ? loss / (double)tokens : (double)NAN;
     out->accuracy = tokens
-                        ? (double)exact_sum_count(pass->sum, SUM_CORRECT) / (double)tokens
+                        ? (double)exact_sum_extra_integer(pass->sum, SUM_CORRECT) / (double)tokens
                         : (double)NAN;
     out->per_note = ratio(loss, (double)out->notes);
     out->per_second = ratio(loss, out->seconds);

@@ -110,7 +110,7 @@ static int keep_trying(const struct run_lock *lock, const char *path, double sec
     }
     while (is_held(error) && clock_seconds() - began < seconds) {
         nanosleep(&moment, NULL);
-        phase_heartbeat();
+        phase_progress();
         error = try_lock(lock);
     }
     return error;

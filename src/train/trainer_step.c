@@ -183,7 +183,7 @@ static void start_sum(void *context, size_t first)
 static void progress_sum(void *context)
 {
     struct step_engine *engine = context;
-    phase_heartbeat();
+    phase_progress();
     if (is_exact(engine))
         exact_sum_progress(engine->sum);
     else
@@ -221,12 +221,12 @@ static void add_extras(struct step_engine *engine, const struct window *window,
     for (int s = 0; s < engine->batch.own.count; s++) {
         const struct microbatch_loss *loss = &window->losses[s];
         exact_sum_add_extra(sum, SUM_LOSS, loss->loss);
-        exact_sum_add_count(sum, SUM_TARGETS, loss->targets);
-        exact_sum_add_count(sum, SUM_CORRECT, loss->correct);
+        exact_sum_add_integer(sum, SUM_TARGETS, loss->targets);
+        exact_sum_add_integer(sum, SUM_CORRECT, loss->correct);
     }
-    exact_sum_add_count(sum, SUM_STOP, flags->stop);
-    exact_sum_add_count(sum, SUM_SAVE, flags->save);
-    exact_sum_add_count(sum, SUM_FAILED, flags->input_failed);
+    exact_sum_add_integer(sum, SUM_STOP, flags->stop);
+    exact_sum_add_integer(sum, SUM_SAVE, flags->save);
+    exact_sum_add_integer(sum, SUM_FAILED, flags->input_failed);
 }
 
 enum status step_reduce(struct step_engine *engine, const struct window *window,
@@ -241,9 +241,9 @@ enum status step_reduce(struct step_engine *engine, const struct window *window,
         status = buckets_wait(engine->float_sum);
     if (status != STATUS_OK)
         return status;
-    flags->stop = exact_sum_count(engine->sum, SUM_STOP) > 0;
-    flags->save = exact_sum_count(engine->sum, SUM_SAVE) > 0;
-    flags->input_failed = exact_sum_count(engine->sum, SUM_FAILED) > 0;
+    flags->stop = exact_sum_extra_integer(engine->sum, SUM_STOP) > 0;
+    flags->save = exact_sum_extra_integer(engine->sum, SUM_SAVE) > 0;
+    flags->input_failed = exact_sum_extra_integer(engine->sum, SUM_FAILED) > 0;
     return STATUS_OK;
 }
 
@@ -327,8 +327,8 @@ enum status step_update(struct step_engine *engine, struct training_state *state
 {
     const struct options *options = engine->options;
     double loss = exact_sum_extra(engine->sum, SUM_LOSS);
-    int64_t targets = exact_sum_count(engine->sum, SUM_TARGETS);
-    int64_t correct = exact_sum_count(engine->sum, SUM_CORRECT);
+    int64_t targets = exact_sum_extra_integer(engine->sum, SUM_TARGETS);
+    int64_t correct = exact_sum_extra_integer(engine->sum, SUM_CORRECT);
     if (exact_sum_bad(engine->sum))
         return report_bad_sum(engine, state);
     phase_enter(PHASE_OPTIMIZER);

@@ -26,8 +26,8 @@ void watchdog_update_self(struct watchdog *watchdog, double now)
 {
     struct phase_state state = phase_state();
     struct watchdog_peer *own = &watchdog->own;
-    if (state.heartbeats != watchdog->heartbeats || watchdog->last_progress == 0) {
-        watchdog->heartbeats = state.heartbeats;
+    if (state.progress != watchdog->progress || watchdog->last_progress == 0) {
+        watchdog->progress = state.progress;
         watchdog->last_progress = now;
     }
     own->phase = state.phase;

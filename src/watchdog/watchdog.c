@@ -240,7 +240,7 @@ static void warn_unwatched(struct comm *comm, const struct watchdog *watchdog,
     int64_t unwatched[1] = {!reached};
     int64_t first =
         -comm_max_i64(comm, reached ? INT64_MIN / 2 : -(int64_t)watchdog->rank);
-    enum status status = comm_sum_i64(comm, unwatched, 1, 0);
+    enum status status = comm_allreduce_i64(comm, unwatched, 1, 0);
     if (status != STATUS_OK || unwatched[0] == 0)
         return;
     if (!reached && watchdog->rank == first)

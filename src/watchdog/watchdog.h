@@ -89,10 +89,10 @@ struct watchdog_request {
 };
 
 /* Starts the thread, connects it to rank 0's and removes the root-cause.txt of an earlier
- * run. If some ranks can't reach rank 0, this is a warning: they run on and watch only
- * themselves. So do all ranks if the system has no random numbers for the secret.
- * STATUS_MISUSE if rank 0's host has nothing that matches `interface`. One watchdog at a
- * time per process. Collective. */
+ * run, whose folder run_directory_check has accepted before. If some ranks can't reach
+ * rank 0, this is a warning: they run on and watch only themselves. So do all ranks if
+ * the system has no random numbers for the secret. STATUS_MISUSE if rank 0's host has
+ * nothing that matches `interface`. One watchdog at a time per process. Collective. */
 enum status watchdog_open(struct comm *comm, const struct watchdog_request *request,
                           struct watchdog **out);
 

@@ -291,7 +291,7 @@ struct watchdog {
     double pending_seconds;            /* until a pending connection is closed */
     int32_t successor;
     double last_tick;     /* clock_seconds */
-    uint64_t heartbeats;  /* of phase_state, when it last changed */
+    uint64_t progress;    /* of phase_state, when it last changed */
     double last_progress; /* clock_seconds of that change */
     struct watchdog_peer own;
 

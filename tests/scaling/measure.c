@@ -17,6 +17,7 @@
 #include "base/rng.h"
 #include "comm/buckets.h"
 #include "comm/comm.h"
+#include "comm/comm_allreduce.h"
 #include "comm/exact_sum.h"
 #include "nn/model.h"
 #include "train/optimizer.h"

@@ -1,6 +1,6 @@
 /* What the files of the simulated step share. */
-#ifndef ROAD_H
-#define ROAD_H
+#ifndef SCALING_H
+#define SCALING_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,10 +8,10 @@
 #include "comm/buckets.h"
 #include "comm/allreduce_schedule.h"
 
-enum { REQUESTS = 2 * ROUND_PARTS, GATHER_TAGS = 1 << 14 };
+enum { REQUESTS = 2 * ROUND_RANGES, GATHER_TAGS = 1 << 14 };
 
 struct half { /* reduce or gather, of one bucket */
-    const struct round *rounds;
+    const struct allreduce_round *rounds;
     size_t at, end;
     char *values, *received;
     size_t width;
@@ -20,7 +20,7 @@ struct half { /* reduce or gather, of one bucket */
 };
 
 struct bucket {
-    struct round *rounds;
+    struct allreduce_round *rounds;
     size_t first, count;
     size_t round_count, adding; /* rounds; those that add come first */
     void *received;
@@ -38,10 +38,10 @@ struct sharded {
 
 static void post(struct half *half)
 {
-    const struct round *round = &half->rounds[half->at];
+    const struct allreduce_round *round = &half->rounds[half->at];
     char *room = half->received;
-    for (int i = 0; i < ROUND_PARTS; i++) {
-        const struct part *in = &round->receive[i], *out = &round->send[i];
+    for (int i = 0; i < ROUND_RANGES; i++) {
+        const struct allreduce_range *in = &round->receive[i], *out = &round->send[i];
         char *to = round->adds ? room : half->values + in->first * half->width;
         half->requests[2 * i] = half->requests[2 * i + 1] = MPI_REQUEST_NULL;
         if (in->count)
@@ -57,9 +57,9 @@ static void post(struct half *half)
 
 static void add(const struct half *half)
 {
-    const struct round *round = &half->rounds[half->at];
+    const struct allreduce_round *round = &half->rounds[half->at];
     const int64_t *from = (const int64_t *)(const void *)half->received;
-    for (int i = 0; round->adds && i < ROUND_PARTS; i++) {
+    for (int i = 0; round->adds && i < ROUND_RANGES; i++) {
         int64_t *to = (int64_t *)(void *)half->values + round->receive[i].first;
         for (size_t j = 0; j < round->receive[i].count; j++)
             to[j] += *from++;
@@ -95,7 +95,7 @@ static void plan(struct comm *comm, struct bucket *bucket, const int *host_of)
                                          bucket->count, &bucket->rounds,
                                          &bucket->round_count));
     for (size_t k = 0; k < bucket->round_count && bucket->rounds[k].adds; k++) {
-        const struct part *parts = bucket->rounds[k].receive;
+        const struct allreduce_range *parts = bucket->rounds[k].receive;
         size_t count = parts[0].count + parts[1].count;
         most = count > most ? count : most;
         bucket->adding = k + 1;
@@ -193,10 +193,10 @@ double sharded_own(const struct sharded *sharded, bool check)
     size_t own = 0;
     for (size_t i = 0; i < sharded->count; i++) {
         const struct bucket *bucket = &sharded->buckets[i];
-        const struct part all[ROUND_PARTS] = {{0, bucket->count}, {0, 0}};
-        const struct part *parts =
+        const struct allreduce_range all[ROUND_RANGES] = {{0, bucket->count}, {0, 0}};
+        const struct allreduce_range *parts =
             bucket->round_count ? bucket->rounds[bucket->adding].send : all;
-        for (int p = 0; p < ROUND_PARTS; p++) {
+        for (int p = 0; p < ROUND_RANGES; p++) {
             size_t from = bucket->first + parts[p].first;
             for (size_t j = from; check && j < from + parts[p].count; j++)
                 sharded->weights[j] = (float)sharded->values[j];

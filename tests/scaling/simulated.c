@@ -1,6 +1,6 @@
 /* simulated: see the header. A message is cut into as many pieces as it takes calls; a
  * piece is sent when the one before has arrived and the rank looks. */
-#define ROAD_SIMULATED_ITSELF
+#define SCALING_SIMULATED_ITSELF
 #include "simulated.h"
 
 #include <smpi/smpi.h>

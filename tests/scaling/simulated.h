@@ -1,6 +1,6 @@
-/* simulated: what messages cost the processors, put between the program's own comm_sum
+/* simulated: what messages cost the processors, put between the program's own comm_allreduce
  * and SMPI. Included before everything else when src/comm is compiled for the simulation
- * (step.sh); the sources stay as they are.
+ * (build.sh); the sources stay as they are.
  *
  * SMPI knows how long a message is on its way. It does not know that
  * - within a host the ranks themselves copy, in the time that they would otherwise compute
@@ -11,8 +11,8 @@
  * a message too, of which only the receiver's reading costs anything.
  * All of that is charged here, at measured rates (measure.c).
  */
-#ifndef ROAD_SIMULATED_H
-#define ROAD_SIMULATED_H
+#ifndef SCALING_SIMULATED_H
+#define SCALING_SIMULATED_H
 
 #include <mpi.h>
 #include <stdbool.h>
@@ -33,11 +33,11 @@ struct simulated_machine {
  * elsewhere is to be added. */
 void simulated_prepare(const struct simulated_machine *machine, const void *values,
                        size_t bytes);
-/* Behind the start of MPI. Collective. */
+/* After MPI has started. Collective. */
 void simulated_open(void);
 
-/* Is the rank waiting, with nothing else to do? Then calls sleep until something comes,
- * as a rank that polls would notice it at once. */
+/* True while the rank waits with nothing else to do. Calls then sleep until something
+ * comes, as a rank that polls would notice it at once. */
 void simulated_wait(bool waiting);
 
 /* Are no messages under way? */
@@ -54,7 +54,7 @@ int simulated_testall(int count, MPI_Request *requests, int *through,
                       MPI_Status *statuses);
 int simulated_split(MPI_Comm comm, int type, int key, MPI_Info info, MPI_Comm *out);
 
-#ifndef ROAD_SIMULATED_ITSELF
+#ifndef SCALING_SIMULATED_ITSELF
 #define MPI_Isend simulated_isend
 #define MPI_Irecv simulated_irecv
 #define MPI_Testall simulated_testall

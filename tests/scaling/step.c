@@ -1,7 +1,7 @@
 /* step: training steps on a simulated cluster, compiled for SMPI by build.sh.
  *
  * Each simulated rank does what a rank of the program does, in the same order, by the
- * program's own buckets, comm_sum and rounds. Computation stands there as the times that
+ * program's own buckets, comm_allreduce and rounds. Computation stands there as the times that
  * measure.c took of the real model, event by event, so that sums start and are moved
  * where the program does it; what messages cost the processors is charged by simulated.c.
  *

@@ -1,5 +1,5 @@
 /* ranks: 1 2 3 4
- * comm_sum and buckets: nonblocking sums, several at once, repeated.
+ * comm_allreduce and buckets: nonblocking sums, several at once, repeated.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,7 +60,7 @@ static void expect_totals(struct comm *comm, enum comm_type type, const void *va
 /* All under way at once, progressed in one order, completed in another. */
 static void several_at_once(struct comm *comm, bool shared)
 {
-    struct comm_sum *sums[SUMS];
+    struct comm_allreduce *sums[SUMS];
     struct comm_memory *memory[SUMS] = {NULL};
     void *values[SUMS];
     for (int s = 0; s < SUMS; s++) {
@@ -69,31 +69,31 @@ static void several_at_once(struct comm *comm, bool shared)
         if (shared)
             expect(comm_memory_create(comm, bytes, 1, &memory[s]) == STATUS_OK);
         values[s] = shared ? comm_memory_block(memory[s]) : calloc(1, bytes);
-        expect(comm_sum_init(comm, memory[s], type, values[s], counts[s], &sums[s]) ==
+        expect(comm_allreduce_init(comm, memory[s], type, values[s], counts[s], &sums[s]) ==
                STATUS_OK);
     }
     for (int round = 0; round < ROUNDS; round++) {
         for (int s = 0; s < SUMS; s++) {
             fill(comm, s % 2 ? COMM_F32 : COMM_I64, values[s], counts[s], round);
-            expect(comm_sum_start(sums[s]) == STATUS_OK);
+            expect(comm_allreduce_start(sums[s]) == STATUS_OK);
         }
         for (int turn = 0; turn < 10 * comm_rank(comm); turn++)
-            comm_sum_progress(sums[turn % SUMS]);
+            comm_allreduce_progress(sums[turn % SUMS]);
         for (int s = 0; s < SUMS; s++) {
             int at = (s * 5 + round) % SUMS;
-            expect(comm_sum_wait(sums[at]) == STATUS_OK);
-            expect(comm_sum_progress(sums[at]));
+            expect(comm_allreduce_wait(sums[at]) == STATUS_OK);
+            expect(comm_allreduce_progress(sums[at]));
             expect_totals(comm, at % 2 ? COMM_F32 : COMM_I64, values[at], counts[at],
                           round);
         }
     }
     for (int s = 0; s < SUMS; s++) {
-        comm_sum_free(sums[s]);
+        comm_allreduce_free(sums[s]);
         comm_memory_free(memory[s]);
         if (!shared)
             free(values[s]);
     }
-    comm_sum_free(NULL);
+    comm_allreduce_free(NULL);
     comm_memory_free(NULL);
     agree_on_verdict(comm);
 }
@@ -145,7 +145,7 @@ static void sums_without_shared_memory(void **state)
     struct comm *comm = *state;
     struct rlimit before, none = {.rlim_cur = 1, .rlim_max = RLIM_INFINITY};
     struct comm_memory *memory;
-    struct comm_sum *sum;
+    struct comm_allreduce *sum;
     enum { COUNT = 100000 };
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before);
@@ -156,11 +156,11 @@ static void sums_without_shared_memory(void **state)
     setrlimit(RLIMIT_FSIZE, &before);
     int64_t *values = comm_memory_block(memory);
     fill(comm, COMM_I64, values, COUNT, 1);
-    expect(comm_sum_init(comm, memory, COMM_I64, values, COUNT, &sum) == STATUS_OK);
-    expect(comm_sum_start(sum) == STATUS_OK);
-    expect(comm_sum_wait(sum) == STATUS_OK);
+    expect(comm_allreduce_init(comm, memory, COMM_I64, values, COUNT, &sum) == STATUS_OK);
+    expect(comm_allreduce_start(sum) == STATUS_OK);
+    expect(comm_allreduce_wait(sum) == STATUS_OK);
     expect_totals(comm, COMM_I64, values, COUNT, 1);
-    comm_sum_free(sum);
+    comm_allreduce_free(sum);
     comm_memory_free(memory);
     agree_on_verdict(comm);
 }
@@ -191,9 +191,9 @@ static void buckets_start_when_ready(void **state)
 static void too_long_a_sum_is_refused(void **state)
 {
     struct comm *comm = *state;
-    struct comm_sum *sum;
+    struct comm_allreduce *sum;
     int64_t value = 0;
-    expect(comm_sum_init(comm, NULL, COMM_I64, &value, (size_t)INT_MAX + 1, &sum) ==
+    expect(comm_allreduce_init(comm, NULL, COMM_I64, &value, (size_t)INT_MAX + 1, &sum) ==
            STATUS_MISUSE);
     expect(sum == NULL);
     agree_on_verdict(comm);

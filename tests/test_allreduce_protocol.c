@@ -1,5 +1,5 @@
-/* The protocol of comm_sum, model-checked on the real code: all ranks live in this
- * process as struct comm views of one memory, and comm_sum_step is called for them in
+/* The protocol of comm_allreduce, model-checked on the real code: all ranks live in this
+ * process as struct comm views of one memory, and comm_allreduce_step is called for them in
  * every order.
  *
  * An explicit-state search (depth first, with a set of the states visited) covers all
@@ -18,7 +18,7 @@
  * the right sums, and no other state is without a next step (no deadlock). Larger worlds
  * are walked at random. Broken variants of the protocol must be caught.
  *
- * Interleavings are enough: comm_sum.c explains why weak memory adds no behaviour. The
+ * Interleavings are enough: comm_allreduce.c explains why weak memory adds no behaviour. The
  * set of visited states holds 64-bit hashes: with 500 000 states the chance that two
  * share one, so that a state is skipped, is 1e-8.
  */
@@ -52,7 +52,7 @@ enum fault {
     FAULT_EARLY_FLAG,   /* publishes a round before it combines the inputs */
     FAULT_NO_WAIT,      /* combines without looking at the peer's flag */
     FAULT_NO_DRAIN,     /* is done although its vector is still being read */
-    FAULT_EARLY_START,  /* the caller writes the input after comm_sum_start */
+    FAULT_EARLY_START,  /* the caller writes the input after comm_allreduce_start */
     FAULT_LOST_FLAG,    /* rank 0 never publishes a round */
     FAULT_WRONG_ROUND,  /* in its first round rank 0 replaces where it should add */
     FAULT_EARLY_RECEIVE /* uses a message that has not arrived */
@@ -105,13 +105,13 @@ struct packet {
 struct rank_state {
     enum caller caller;
     int sums_done;
-    enum request requests[COMM_SUM_REQUESTS];
-    struct receive receives[COMM_SUM_REQUESTS];
+    enum request requests[COMM_ALLREDUCE_REQUESTS];
+    struct receive receives[COMM_ALLREDUCE_REQUESTS];
     /* copies of the sum's own state, its flag and its memory */
-    enum comm_sum_stage stage;
+    enum comm_allreduce_stage stage;
     size_t at;
     uint64_t begin, flag;
-    MPI_Request handles[COMM_SUM_REQUESTS];
+    MPI_Request handles[COMM_ALLREDUCE_REQUESTS];
     int64_t values[MAX_COUNT], received[MAX_COUNT];
 };
 
@@ -127,7 +127,7 @@ static struct state now;
 
 static struct comm comms[MAX_RANKS];
 static struct comm_memory memories[MAX_RANKS];
-static struct comm_sum *sums[MAX_RANKS];
+static struct comm_allreduce *sums[MAX_RANKS];
 static int local_rank_of[MAX_RANKS];
 static int acting; /* the rank that calls MPI */
 
@@ -138,7 +138,7 @@ static int64_t *values_of(int rank)
 
 static _Atomic uint64_t *flag_of(int rank)
 {
-    return comm_memory_flag(&memories[rank], local_rank_of[rank], 0);
+    return comm_memory_progress(&memories[rank], local_rank_of[rank], 0);
 }
 
 static bool same_node(int a, int b)
@@ -151,7 +151,7 @@ static void capture(void)
 {
     for (int r = 0; r < setup.ranks; r++) {
         struct rank_state *rank = &now.ranks[r];
-        const struct comm_sum *sum = sums[r];
+        const struct comm_allreduce *sum = sums[r];
         rank->stage = sum->stage;
         rank->at = sum->at;
         rank->begin = sum->begin;
@@ -167,7 +167,7 @@ static void restore(const struct state *state)
     now = *state;
     for (int r = 0; r < setup.ranks; r++) {
         const struct rank_state *rank = &now.ranks[r];
-        struct comm_sum *sum = sums[r];
+        struct comm_allreduce *sum = sums[r];
         sum->stage = rank->stage;
         sum->at = rank->at;
         sum->begin = rank->begin;
@@ -184,7 +184,7 @@ static int take_slot(void)
 {
     struct rank_state *rank = &now.ranks[acting];
     int slot = 0;
-    while (slot < COMM_SUM_REQUESTS - 1 && rank->requests[slot] != REQUEST_FREE)
+    while (slot < COMM_ALLREDUCE_REQUESTS - 1 && rank->requests[slot] != REQUEST_FREE)
         slot++;
     assert_int_equal(rank->requests[slot], REQUEST_FREE);
     rank->requests[slot] = REQUEST_PENDING;
@@ -262,7 +262,7 @@ static bool buffer_packet(struct packet *packet)
 static int find_receive(const struct packet *packet)
 {
     const struct rank_state *rank = &now.ranks[packet->to];
-    for (int slot = 0; slot < COMM_SUM_REQUESTS; slot++)
+    for (int slot = 0; slot < COMM_ALLREDUCE_REQUESTS; slot++)
         if (rank->requests[slot] == REQUEST_PENDING && rank->receives[slot].to &&
             rank->receives[slot].from == packet->from)
             return slot;
@@ -316,8 +316,8 @@ static void expect_round(int s, size_t k)
 {
     memcpy(expected[s][k + 1], expected[s][k], sizeof expected[s][k]);
     for (int r = 0; r < setup.ranks; r++) {
-        const struct round *round = &sums[r]->rounds[k];
-        for (int p = 0; p < ROUND_PARTS; p++)
+        const struct allreduce_round *round = &sums[r]->rounds[k];
+        for (int p = 0; p < ROUND_RANGES; p++)
             for (size_t i = round->receive[p].first;
                  i < round->receive[p].first + round->receive[p].count; i++)
                 expected[s][k + 1][r][i] = expected[s][k][round->from][i] +
@@ -341,7 +341,7 @@ static void expect_all(void)
  * messages, or, received in place, in the rank's own vector. */
 static const int64_t *input_of(int rank, int part)
 {
-    const struct round *round = &sums[rank]->rounds[sums[rank]->at];
+    const struct allreduce_round *round = &sums[rank]->rounds[sums[rank]->at];
     if (same_node(rank, round->from))
         return values_of(round->from) + round->receive[part].first;
     if (round->adds)
@@ -352,9 +352,9 @@ static const int64_t *input_of(int rank, int part)
 
 static void check_inputs(int rank)
 {
-    const struct round *round = &sums[rank]->rounds[sums[rank]->at];
-    for (int p = 0; p < ROUND_PARTS; p++) {
-        const struct part *part = &round->receive[p];
+    const struct allreduce_round *round = &sums[rank]->rounds[sums[rank]->at];
+    for (int p = 0; p < ROUND_RANGES; p++) {
+        const struct allreduce_range *part = &round->receive[p];
         const int64_t *right =
             &expected[now.ranks[rank].sums_done][sums[rank]->at][round->from][0];
         if (memcmp(input_of(rank, p), right + part->first, part->count * sizeof *right) !=
@@ -393,14 +393,14 @@ static void add_rank(int r)
     const struct rank_state *rank = &now.ranks[r];
     if (rank->caller == CALLER_WRITES)
         add_access(values_of(r), setup.count, true, r);
-    for (int slot = 0; slot < COMM_SUM_REQUESTS; slot++)
+    for (int slot = 0; slot < COMM_ALLREDUCE_REQUESTS; slot++)
         if (rank->requests[slot] == REQUEST_PENDING && rank->receives[slot].to)
             add_access(rank->receives[slot].to, (size_t)rank->receives[slot].count, true,
                        -1 - access_count);
-    if (rank->caller != CALLER_WAITS || sums[r]->stage != COMM_SUM_COMBINE)
+    if (rank->caller != CALLER_WAITS || sums[r]->stage != COMM_ALLREDUCE_COMBINE)
         return;
-    for (int p = 0; p < ROUND_PARTS; p++) {
-        const struct part *part = &sums[r]->rounds[sums[r]->at].receive[p];
+    for (int p = 0; p < ROUND_RANGES; p++) {
+        const struct allreduce_range *part = &sums[r]->rounds[sums[r]->at].receive[p];
         add_access(values_of(r) + part->first, part->count, true, r);
         add_access(input_of(r, p), part->count, false, r);
     }
@@ -444,27 +444,29 @@ static void write_input(int rank)
 /* The broken variants. True if the step has been made. */
 static bool step_wrongly(int rank)
 {
-    struct comm_sum *sum = sums[rank];
+    struct comm_allreduce *sum = sums[rank];
     uint64_t early = sum->begin + sum->at + 1, flag = *flag_of(rank);
     bool in_node =
         sum->at < sum->round_count && same_node(rank, sum->rounds[sum->at].from);
-    if (setup.fault == FAULT_EARLY_FLAG && sum->stage == COMM_SUM_COMBINE &&
+    if (setup.fault == FAULT_EARLY_FLAG && sum->stage == COMM_ALLREDUCE_COMBINE &&
         flag < early) {
         *flag_of(rank) = early;
         return true;
     }
-    if ((setup.fault == FAULT_NO_WAIT && sum->stage == COMM_SUM_RECEIVE && in_node) ||
-        (setup.fault == FAULT_EARLY_RECEIVE && sum->stage == COMM_SUM_RECEIVE &&
+    if ((setup.fault == FAULT_NO_WAIT && sum->stage == COMM_ALLREDUCE_RECEIVE &&
+         in_node) ||
+        (setup.fault == FAULT_EARLY_RECEIVE && sum->stage == COMM_ALLREDUCE_RECEIVE &&
          !in_node)) {
-        sum->stage = COMM_SUM_COMBINE;
+        sum->stage = COMM_ALLREDUCE_COMBINE;
         return true;
     }
-    if (setup.fault == FAULT_NO_DRAIN && sum->stage == COMM_SUM_DRAIN) {
-        sum->stage = COMM_SUM_DONE;
+    if (setup.fault == FAULT_NO_DRAIN && sum->stage == COMM_ALLREDUCE_DRAIN) {
+        sum->stage = COMM_ALLREDUCE_DONE;
         return true;
     }
-    if (setup.fault == FAULT_LOST_FLAG && sum->stage == COMM_SUM_PUBLISH && rank == 0) {
-        comm_sum_step(sum);
+    if (setup.fault == FAULT_LOST_FLAG && sum->stage == COMM_ALLREDUCE_PUBLISH &&
+        rank == 0) {
+        comm_allreduce_step(sum);
         *flag_of(rank) = flag;
         return true;
     }
@@ -473,12 +475,12 @@ static bool step_wrongly(int rank)
 
 static bool step_sum(int rank)
 {
-    struct comm_sum *sum = sums[rank];
-    if (sum->stage == COMM_SUM_COMBINE)
+    struct comm_allreduce *sum = sums[rank];
+    if (sum->stage == COMM_ALLREDUCE_COMBINE)
         check_inputs(rank);
-    if (!step_wrongly(rank) && !comm_sum_step(sum))
+    if (!step_wrongly(rank) && !comm_allreduce_step(sum))
         return false;
-    if (sum->stage == COMM_SUM_DONE) {
+    if (sum->stage == COMM_ALLREDUCE_DONE) {
         check_result(rank);
         now.ranks[rank].sums_done++;
         now.ranks[rank].caller = CALLER_IDLE;
@@ -496,7 +498,7 @@ static bool step_rank(int r)
         if (rank->sums_done == setup.sums)
             return false;
         if (early)
-            comm_sum_start(sums[r]);
+            comm_allreduce_start(sums[r]);
         rank->caller = CALLER_WRITES;
         return true;
     case CALLER_WRITES:
@@ -504,7 +506,7 @@ static bool step_rank(int r)
         rank->caller = early ? CALLER_WAITS : CALLER_HAS_WRITTEN;
         return true;
     case CALLER_HAS_WRITTEN:
-        comm_sum_start(sums[r]);
+        comm_allreduce_start(sums[r]);
         rank->caller = CALLER_WAITS;
         return true;
     case CALLER_WAITS:
@@ -555,12 +557,12 @@ static void make_rank(int r)
                              .size = setup.ranks,
                              .node_of = setup.node_of,
                              .local_rank_of = local_rank_of};
-    assert_int_equal(
-        comm_sum_init(&comms[r], memory, COMM_I64, memory->block, setup.count, &sums[r]),
-        STATUS_OK);
+    assert_int_equal(comm_allreduce_init(&comms[r], memory, COMM_I64, memory->block,
+                                         setup.count, &sums[r]),
+                     STATUS_OK);
     free(sums[r]->received); /* one size for all, to be copied */
     sums[r]->received = calloc(MAX_COUNT, sizeof(int64_t));
-    for (int i = 0; i < COMM_SUM_REQUESTS; i++)
+    for (int i = 0; i < COMM_ALLREDUCE_REQUESTS; i++)
         sums[r]->requests[i] = MPI_REQUEST_NULL;
 }
 
@@ -581,7 +583,7 @@ static void free_world(void)
     for (int r = 0; r < setup.ranks; r++) {
         if (local_rank_of[r] == 0)
             free(memories[r].map);
-        comm_sum_free(sums[r]);
+        comm_allreduce_free(sums[r]);
     }
 }
 

@@ -1,0 +1,335 @@
+/* comm_allreduce: see the header.
+ *
+ * A sum is a list of rounds (allreduce_schedule.h); in each a rank sends at most two
+ * ranges of its vector to one rank and receives at most two from another. When all inputs
+ * of a round have arrived they are combined with the vector, and the next round begins.
+ * Nothing happens between calls: MPI moves messages only while it is called. Several sums
+ * may be under way at once, each with its own message tag and its own progress counters.
+ *
+ * Ranks of the same node exchange no messages: the receiver reads the sender's vector
+ * where it lies. Each rank has one progress counter per sum, which only this rank writes
+ * and which only grows. It is begin + k once the rank has combined the inputs of k rounds
+ * of the sum under way; `begin` grows by round_count + 1 from one sum to the next, so no
+ * value occurs twice. In round k a rank reads from a peer after the peer's counter has
+ * reached begin + k, and a sum is done only when the counters of all its readers show
+ * that they have read.
+ *
+ * Why this is correct, for ranks q and r of a node, where r reads from q in round k. The
+ * rules of schedules are those of allreduce_schedule.h.
+ *
+ * 1. r reads nothing too early. The counter is stored with release after q's writes and
+ *    is loaded with acquire before r's reads, so r sees all that q wrote up to round
+ *    k - 1 or, for k = 0, what q's caller wrote before comm_allreduce_start.
+ * 2. q overwrites nothing too early, although it may run ahead of r.
+ *    - What q sends in an adding round k, q does not write in round k (rule 3). It writes
+ *      it next when it receives the total (rule 4). The total contains q's addend, so it
+ *      was formed after r had read that, and the chain of release stores and acquire
+ *      loads, and of messages, from r to the sender of the total orders the read before
+ *      the write.
+ *    - What q sends in another round is final: no later round writes it (rule 4).
+ *    - The input of the next sum is written by q's caller after COMM_ALLREDUCE_DRAIN,
+ *      which has loaded with acquire, for every round of this sum, a value of the
+ *      reader's counter that was stored with release after its reads.
+ * 3. Weak memory adds no other behaviour. Each counter has one writer and only grows, and
+ *    ranks only test whether a counter is at least some value. So a stale load merely
+ *    delays a rank. By 1 and 2, any two conflicting accesses to a vector are ordered by a
+ *    release store and an acquire load that reads it or a later store of the same rank.
+ *    The accesses are those of processes that share memory; atomics without locks act
+ *    there as they do between threads. The counters are zero before any rank loads them,
+ *    by the barrier of comm_memory_create. Nontemporal stores would not be ordered by a
+ *    release store on x86; the header forbids them.
+ * 4. Messages. A round is combined only when its own messages have left, too, so no
+ * buffer that is being sent is overwritten. A message that replaces a range is received
+ *    in place, completely before the counter is stored. Two ranks post the messages of a
+ *    sum in the same order, and each sum has its own tag, so MPI matches them.
+ * 5. No deadlock. Round k needs only that other ranks have finished k rounds, and
+ *    COMM_ALLREDUCE_DRAIN only rounds of the same sum; so by induction every rank
+ *    finishes. All ranks start and wait for their sums in the same order, and a rank that
+ *    waits for one need not progress the others.
+ * 6. No rank is more than one sum ahead of another: completing a sum takes a contribution
+ *    of every rank. So three sums in a row show all that reuse of a vector can do.
+ *
+ * tests/test_allreduce_protocol.c checks 1, 2, 4, 5 and 6 on this code, one sum at a
+ * time, over all interleavings of the steps of up to six ranks (three sums in a row for
+ * up to five).
+ */
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm_internal.h"
+
+/* Processes share the counters, so their atomics must not need locks. MPI guarantees tags
+ * below 2^15. */
+_Static_assert(ATOMIC_LONG_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
+               "progress counters are atomic without locks");
+_Static_assert(COMM_ALLREDUCES_MAX <= 1 << 15, "each has its own tag");
+
+static size_t width(const struct comm_allreduce *sum)
+{
+    return sum->type == COMM_I64 ? sizeof(int64_t) : sizeof(float);
+}
+
+static MPI_Datatype datatype(const struct comm_allreduce *sum)
+{
+    return sum->type == COMM_I64 ? MPI_INT64_T : MPI_FLOAT;
+}
+
+/* True if this rank and `rank` read each other's memory. */
+static bool same_node(const struct comm_allreduce *sum, int rank)
+{
+    const struct comm *comm = sum->comm;
+    return sum->memory && comm->node_of[rank] == comm->node_of[comm->rank];
+}
+
+/* ---- set-up ---- */
+
+/* The largest number of elements that a round receives by message and adds. */
+static size_t largest_received(const struct comm_allreduce *sum)
+{
+    size_t largest = 0;
+    for (size_t k = 0; k < sum->round_count; k++) {
+        const struct allreduce_round *round = &sum->rounds[k];
+        size_t count = round->receive[0].count + round->receive[1].count;
+        if (round->adds && !same_node(sum, round->from) && count > largest)
+            largest = count;
+    }
+    return largest;
+}
+
+/* Plans the rounds and allocates what they need. */
+static enum status plan(struct comm_allreduce *sum, size_t count)
+{
+    const struct comm *comm = sum->comm;
+    enum status status = allreduce_schedule_plan(comm->rank, comm->size, comm->node_of,
+                                                 count, &sum->rounds, &sum->round_count);
+    if (status != STATUS_OK)
+        return status;
+    sum->received = malloc(largest_received(sum) * width(sum) + 1);
+    return sum->received
+               ? STATUS_OK
+               : status_fail(STATUS_FAILED, "no memory for an allreduce of %zu elements",
+                             count);
+}
+
+enum status comm_allreduce_init(struct comm *comm, struct comm_memory *memory,
+                                enum comm_type type, void *values, size_t count,
+                                struct comm_allreduce **out)
+{
+    *out = NULL;
+    if (count > INT_MAX) /* the type of MPI's counts */
+        return status_fail(STATUS_MISUSE, "an allreduce of %zu elements (at most %d)",
+                           count, INT_MAX);
+    struct comm_allreduce *sum = calloc(1, sizeof *sum);
+    if (!sum)
+        return status_fail(STATUS_FAILED, "out of memory");
+    *sum = (struct comm_allreduce){.comm = comm,
+                                   .type = type,
+                                   .values = values,
+                                   .tag = comm->allreduce_count++ % COMM_ALLREDUCES_MAX,
+                                   .stage = COMM_ALLREDUCE_DONE};
+    if (memory && memory->map && memory->slots_used < memory->slots) {
+        sum->memory = memory;
+        sum->slot = memory->slots_used++;
+    }
+    enum status status = plan(sum, count);
+    if (status == STATUS_OK)
+        *out = sum;
+    else
+        comm_allreduce_free(sum);
+    return status;
+}
+
+void comm_allreduce_free(struct comm_allreduce *sum)
+{
+    if (!sum)
+        return;
+    free(sum->rounds);
+    free(sum->received);
+    free(sum);
+}
+
+/* ---- progress counters ---- */
+
+static _Atomic uint64_t *counter_of(const struct comm_allreduce *sum, int rank)
+{
+    return comm_memory_progress(sum->memory, sum->comm->local_rank_of[rank], sum->slot);
+}
+
+/* True once `rank`, of the same node, has combined the inputs of that many rounds. */
+static bool has_finished(const struct comm_allreduce *sum, int rank, size_t rounds)
+{
+    return atomic_load_explicit(counter_of(sum, rank), memory_order_acquire) >=
+           sum->begin + rounds;
+}
+
+static void publish(const struct comm_allreduce *sum)
+{
+    if (sum->memory)
+        atomic_store_explicit(counter_of(sum, sum->comm->rank), sum->begin + sum->at,
+                              memory_order_release);
+}
+
+/* ---- rounds ---- */
+
+static void keep_failure(struct comm_allreduce *sum, int code)
+{
+    if (sum->code == MPI_SUCCESS)
+        sum->code = code;
+}
+
+static void post_messages(struct comm_allreduce *sum)
+{
+    const struct allreduce_round *round = &sum->rounds[sum->at];
+    bool from_node = same_node(sum, round->from), to_node = same_node(sum, round->to);
+    char *received = sum->received;
+    for (int i = 0; i < ROUND_RANGES; i++) {
+        const struct allreduce_range *in = &round->receive[i], *out = &round->send[i];
+        MPI_Request *request = &sum->requests[2 * i];
+        request[0] = request[1] = MPI_REQUEST_NULL;
+        if (in->count && !from_node)
+            keep_failure(
+                sum,
+                MPI_Irecv(round->adds ? received : sum->values + in->first * width(sum),
+                          (int)in->count, datatype(sum), round->from, sum->tag,
+                          sum->comm->allreduce_comm, &request[0]));
+        if (out->count && !to_node)
+            keep_failure(sum,
+                         MPI_Isend(sum->values + out->first * width(sum), (int)out->count,
+                                   datatype(sum), round->to, sum->tag,
+                                   sum->comm->allreduce_comm, &request[1]));
+        received += in->count * width(sum);
+    }
+}
+
+static void begin_round(struct comm_allreduce *sum)
+{
+    bool more = sum->at < sum->round_count;
+    if (more)
+        post_messages(sum);
+    sum->stage = more ? COMM_ALLREDUCE_RECEIVE : COMM_ALLREDUCE_DRAIN;
+}
+
+/* True once all inputs of this round have arrived. */
+static bool has_received(struct comm_allreduce *sum)
+{
+    int complete = 0, from = sum->rounds[sum->at].from;
+    MPI_Status
+        ignored[COMM_ALLREDUCE_REQUESTS]; /* gcc warns of MPICH's MPI_STATUSES_IGNORE */
+    if (same_node(sum, from) && !has_finished(sum, from, sum->at))
+        return false;
+    keep_failure(sum,
+                 MPI_Testall(COMM_ALLREDUCE_REQUESTS, sum->requests, &complete, ignored));
+    return complete;
+}
+
+static void add_i64(int64_t *restrict to, const int64_t *restrict from, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
+static void add_f32(float *restrict to, const float *restrict from, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
+static void combine_part(const struct comm_allreduce *sum, char *to, const char *from,
+                         size_t count)
+{
+    if (!sum->rounds[sum->at].adds)
+        memcpy(to, from, count * width(sum));
+    else if (sum->type == COMM_I64)
+        add_i64((int64_t *)(void *)to, (const int64_t *)(const void *)from, count);
+    else
+        add_f32((float *)(void *)to, (const float *)(const void *)from, count);
+}
+
+/* The inputs of this round into the vector. A message that replaces a part has been
+ * received in place. */
+static void combine(struct comm_allreduce *sum)
+{
+    const struct allreduce_round *round = &sum->rounds[sum->at];
+    const char *received = sum->received;
+    bool from_node = same_node(sum, round->from);
+    for (int i = 0; i < ROUND_RANGES; i++) {
+        const struct allreduce_range *part = &round->receive[i];
+        char *to = sum->values + part->first * width(sum);
+        if (from_node && part->count)
+            combine_part(
+                sum, to,
+                comm_memory_peer(sum->memory, sum->comm->local_rank_of[round->from], to),
+                part->count);
+        else if (round->adds)
+            combine_part(sum, to, received, part->count);
+        received += part->count * width(sum);
+    }
+}
+
+/* True once the ranks of this node have read all that they read of this rank's vector. */
+static bool is_drained(const struct comm_allreduce *sum)
+{
+    for (size_t k = 0; k < sum->round_count; k++) {
+        int to = sum->rounds[k].to;
+        if (same_node(sum, to) && !has_finished(sum, to, k + 1))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the sum ---- */
+
+enum status comm_allreduce_start(struct comm_allreduce *sum)
+{
+    sum->at = 0;
+    sum->code = MPI_SUCCESS;
+    sum->begin += sum->round_count + 1;
+    publish(sum);
+    begin_round(sum);
+    return comm_check(sum->code, "allreduce");
+}
+
+bool comm_allreduce_step(struct comm_allreduce *sum)
+{
+    switch (sum->stage) {
+    case COMM_ALLREDUCE_RECEIVE:
+        if (!has_received(sum))
+            return false;
+        sum->stage = COMM_ALLREDUCE_COMBINE;
+        return true;
+    case COMM_ALLREDUCE_COMBINE:
+        combine(sum);
+        sum->stage = COMM_ALLREDUCE_PUBLISH;
+        return true;
+    case COMM_ALLREDUCE_PUBLISH:
+        sum->at++;
+        publish(sum);
+        begin_round(sum);
+        return true;
+    case COMM_ALLREDUCE_DRAIN:
+        if (!is_drained(sum))
+            return false;
+        sum->stage = COMM_ALLREDUCE_DONE;
+        return true;
+    case COMM_ALLREDUCE_DONE:
+        break;
+    }
+    return false;
+}
+
+bool comm_allreduce_progress(struct comm_allreduce *sum)
+{
+    bool moves = true;
+    while (moves && sum->code == MPI_SUCCESS)
+        moves = comm_allreduce_step(sum);
+    return sum->stage == COMM_ALLREDUCE_DONE || sum->code != MPI_SUCCESS;
+}
+
+enum status comm_allreduce_wait(struct comm_allreduce *sum)
+{
+    while (!comm_allreduce_progress(sum))
+        sched_yield(); /* the rank that is waited for may need this core */
+    return comm_check(sum->code, "allreduce");
+}

@@ -1,0 +1,24 @@
+/* comm_counter: a counter shared by all ranks, for handing out work. */
+#ifndef TUTTI_COMM_COMM_COUNTER_H
+#define TUTTI_COMM_COMM_COUNTER_H
+
+#include "comm.h"
+
+/* comm_counter_next adds `step` (>
+ * 0) and returns the value before; the first is 0. Opening and closing are collective,
+ * the rest is not. No other collective is allowed in between, as rank 0 would not answer
+ * inside it.
+ *
+ * On rank 0's node comm_counter_next is an atomic addition in shared memory: less than
+ * 1 us, whatever rank 0 does. On other nodes, and without shared memory, rank 0 answers
+ * when it next calls a function of the counter. So take several items a step, and call
+ * comm_counter_serve between items: it is cheap, and a no-op on all ranks but 0. On
+ * closing, rank 0 answers until all other ranks are closing, too.
+ */
+struct comm_counter;
+enum status comm_counter_open(struct comm *comm, struct comm_counter **out);
+int64_t comm_counter_next(struct comm_counter *counter, int64_t step);
+void comm_counter_serve(struct comm_counter *counter);
+void comm_counter_close(struct comm_counter *counter); /* NULL is fine */
+
+#endif
