@@ -199,6 +199,20 @@ static void too_long_a_sum_is_refused(void **state)
     agree_on_verdict(comm);
 }
 
+static void too_many_buckets_are_refused(void **state)
+{
+    struct comm *comm = *state;
+    struct buckets *buckets;
+    int64_t value = 0; /* not read, as nothing is started */
+    if (comm_size(comm) > 1) {
+        expect(buckets_create(comm, NULL, COMM_I64, &value, COMM_ALLREDUCES_MAX + 1, 1,
+                              &buckets) == STATUS_MISUSE);
+        expect(buckets == NULL);
+        expect(strstr(status_message(), "train.bucket") != NULL);
+    }
+    agree_on_verdict(comm);
+}
+
 int main(int argc, char **argv)
 {
     struct comm *comm;
@@ -213,6 +227,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(buckets_give_what_one_sum_gives, comm),
         cmocka_unit_test_prestate(buckets_start_when_ready, comm),
         cmocka_unit_test_prestate(too_long_a_sum_is_refused, comm),
+        cmocka_unit_test_prestate(too_many_buckets_are_refused, comm),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm_close(comm);

@@ -35,9 +35,8 @@ struct allreduce_range { /* elements [first, first + count) */
     size_t first, count;
 };
 
-enum {
-    ROUND_RANGES = 2
-}; /* block numbers are modulo p: a run of blocks is at most two */
+/* Block numbers are modulo p, so a run of blocks is at most two ranges. */
+enum { ROUND_RANGES = 2 };
 
 struct allreduce_round {
     int to, from;                                                     /* ranks */

@@ -39,7 +39,7 @@
  *    by the barrier of comm_memory_create. Nontemporal stores would not be ordered by a
  *    release store on x86; the header forbids them.
  * 4. Messages. A round is combined only when its own messages have left, too, so no
- * buffer that is being sent is overwritten. A message that replaces a range is received
+ *    buffer that is being sent is overwritten. A message that replaces a range is received
  *    in place, completely before the counter is stored. Two ranks post the messages of a
  *    sum in the same order, and each sum has its own tag, so MPI matches them.
  * 5. No deadlock. Round k needs only that other ranks have finished k rounds, and

@@ -60,7 +60,7 @@ enum comm_allreduce_stage {
     COMM_ALLREDUCE_RECEIVE, /* waits until the inputs of the round have arrived, and its
                                messages have left */
     COMM_ALLREDUCE_COMBINE, /* adds or copies them to this rank's vector */
-    COMM_ALLREDUCE_PUBLISH, /* raises the progress counter; posts the messages of the next round */
+    COMM_ALLREDUCE_PUBLISH, /* raises the progress counter, begins the next round */
     COMM_ALLREDUCE_DRAIN, /* waits until the node's ranks have read this rank's vector */
     COMM_ALLREDUCE_DONE   /* the caller may read and write the vector */
 };
