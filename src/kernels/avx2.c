@@ -1,4 +1,4 @@
-/* avx2: x86-64-v3, with two registers of 8 floats for 16 lanes. */
+/* avx2: AVX2 and FMA, with two registers of 8 floats for 16 lanes. */
 #if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
 #include "kernels.h"
 #include "x86.h"
@@ -151,6 +151,7 @@ microtile_part(int rows, int registers, const struct microtile *t, int row, int 
 static inline __attribute__((always_inline)) void microtile(int rows, int vectors,
                                                             const struct microtile *t)
 {
+    /* a row of 2, 4 or 6 registers is cut into parts of 2, 2 or PART */
     const int registers = 2 * vectors, part = registers % PART ? 2 : PART;
 #pragma GCC unroll 2
     for (int first = 0; first < rows; first += PART_ROWS)

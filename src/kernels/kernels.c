@@ -93,7 +93,7 @@ static const struct kernels *find_amx(void)
 static const struct {
     const char *name;
     const struct kernels *(*find)(void);
-    bool bf16_only; /* faster than the following one for bfloat16 alone */
+    bool bf16_only; /* differs from the next set only in the members for bfloat16 */
 } sets[] = {
     {"amx", find_amx, true},
     {"avx512", find_avx512, false},

@@ -243,7 +243,7 @@ static const char *description(void)
 
 static const char *numerics(void)
 {
-    return "packed 2"; /* 1 began a chain with dh */
+    return "packed 2"; /* in packed 1 the chain of dh_next began with dh */
 }
 
 const struct matmul_backend matmul_float32 = {

@@ -1,20 +1,25 @@
 /* simd16: 16 floats at a time, by the same operations on every instruction set.
  *
- * The file of an instruction set (avx512.c, avx2.c, portable.c) defines the type simd16
- * and, as static inline functions:
+ * The file of an instruction set (avx512.c, avx2.c, portable.c; x86.h has what the x86
+ * sets share) defines the type simd16 and, as static inline functions:
  *
  *     simd16_load(p), simd16_store(p, a)     16 floats, at any address
  *     simd16_set(x)                          x in every lane
  *     simd16_add, _subtract, _multiply, _divide (a, b)
  *     simd16_fma(a, b, c)                    a b + c, rounded once
- *     simd16_min, _max (a, b)                b where a is NaN
+ *     simd16_min, _max (a, b)                a < b ? a : b, a > b ? a : b (so b if one is NaN)
  *     simd16_absolute(a), simd16_copy_sign(size, sign)
- *     simd16_scale(a, n)                     a 2^n, -126 <= n <= 127; NaN where both are
+ *     simd16_scale(a, n)                     a 2^n for integers n in [-126, 127]; NaN if a is
  *     simd16_if_less(a, b, x, y)             x where a < b, else y (also for NaN)
  *     simd16_mask(mask, a)                   a where mask[lane] is not 0, else 0
  *     simd16_even(pairs), simd16_odd(pairs)  one half of 16 bf16_pairs, as floats
- *     simd16_add_flushed, _fma_flushed       operands and results below 2^-126 are 0;
- *     simd16_flush_begin(), _end(mode)       only between these two
+ *     simd16_add_flushed, _fma_flushed       see below
+ *     simd16_flush_begin(), _end(mode)       calls of the two above are between these
+ *
+ * Flushed: operands below 2^-126 in magnitude count as 0, and so does a result that would
+ * be below 2^-126 if it were rounded with an unbounded exponent range (x86 detects
+ * tininess after rounding); the sign of zero is kept. The operands of fma_flushed are
+ * never subnormal, as rounding to bfloat16 flushes them.
  *
  * Every operation is exactly rounded (IEEE 754), so all sets give the same bits. The
  * helpers here are built on them.

@@ -1,4 +1,4 @@
-/* tiling: how matrices are cut into blocks. */
+/* tiling: cutting matrices into blocks, and prefetching them. */
 #ifndef TUTTI_KERNELS_TILING_H
 #define TUTTI_KERNELS_TILING_H
 

@@ -1,5 +1,6 @@
 /* variant: the kernels of one instruction set, generic code over simd16. Included last by
- * the file of the set, which defines:
+ * the file of the set, which is empty where the set is not available (#if), as every file
+ * is compiled on all processors, and which defines:
  *
  *     KERNELS, KERNELS_NAME      the table, and its name as a string
  *     simd16 and its operations  listed in simd16.h

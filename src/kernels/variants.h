@@ -7,7 +7,7 @@
 extern const struct kernels kernels_portable;
 #if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
 extern const struct kernels kernels_avx2, kernels_avx512;
-/* Makes kernels_amx of a copy of kernels_avx512: replaces the members for bfloat16. */
+/* Turns a copy of kernels_avx512 into the amx set: replaces the members for bfloat16. */
 void kernels_add_amx(struct kernels *kernels);
 #endif
 
