@@ -79,7 +79,7 @@ static void a_message_is_one_printable_line(void **state)
     }
 }
 
-/* What a call writes to stderr. */
+/* The output of a call on stderr. */
 static void log_to(char *text, size_t size, const char *line)
 {
     int ends[2], before = dup(STDERR_FILENO);

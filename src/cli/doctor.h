@@ -46,7 +46,7 @@ struct directory_facts {
     uint64_t type; /* f_type of statfs */
 };
 
-/* What one rank reports to rank 0. Plain data: it is sent as bytes. */
+/* The report of one rank to rank 0. Plain data: it is sent as bytes. */
 struct rank_report {
     int rank;
     char host[DOCTOR_NAME];

@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "train/checkpoint.h"
 
-/* What to show, and how. */
+/* The object to show, and how. */
 struct inspect_request {
     const char *path;  /* as found: a checkpoint, a dataset's directory, a MIDI file */
     const char *other; /* --diff: a path of the same kind; else NULL */

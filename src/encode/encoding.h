@@ -13,7 +13,7 @@
  * length would round to 0 gets one step. Silence before the first note is dropped.
  * Decoded notes have program, channel and track 0.
  *
- * What an encoding receives are notes (midi/notes.h). The reader keeps no time
+ * An encoding receives notes (midi/notes.h). The reader keeps no time
  * signatures, so the position of bar lines is unknown, and of the tempo map only the
  * seconds of the notes.
  *

@@ -42,7 +42,7 @@ static enum status run_epochs(struct trainer *trainer)
 
 /* ---- the end ---- */
 
-/* What was trained, where it is, and what can be done with it. */
+/* The summary: what was trained, where it is, and the next commands. */
 static void log_end(const struct trainer *trainer, double seconds)
 {
     const struct training_state *state = &trainer->state;

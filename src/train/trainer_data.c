@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* What the dataset was made with replaces the configuration's settings, so that the
- * recorded ones are those that made the tokens. */
+/* The settings that the dataset was made with replace the configuration's settings, so
+ * that the recorded ones are those that made the tokens. */
 static enum status adopt_settings(const struct dataset *dataset, struct options *options)
 {
     struct options made_with;

@@ -30,8 +30,8 @@ struct persistence { /* zero-initialise; free with persist_close */
     struct run_directory directory; /* rank 0 */
     struct writer *writer;          /* rank 0 */
 
-    /* What all checkpoints of this run have in common. It owns `pairs`; state, weights
-     * and streams are filled in for each checkpoint, and are borrowed. */
+    /* The contents that all checkpoints of this run share. It owns `pairs`; state,
+     * weights and streams are filled in for each checkpoint, and are borrowed. */
     struct checkpoint image;
 
     /* The longest seconds of a checkpoint, in this process and since the last

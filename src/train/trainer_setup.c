@@ -111,7 +111,7 @@ static enum status check_numerics(struct comm *comm, const char *numerics,
 
 /* ---- from a checkpoint, or anew ---- */
 
-/* What every checkpoint of this run holds, whatever it was resumed from. */
+/* The contents that all checkpoints of this run share, whatever it was resumed from. */
 static void describe_run(struct trainer *trainer)
 {
     const struct dataset *dataset = trainer->data.dataset;

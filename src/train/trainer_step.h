@@ -46,7 +46,7 @@ struct step_engine { /* zero-initialise; free with step_close */
     struct buckets *float_sum;
 };
 
-/* What a rank asks of all ranks, in: its own, out: true if any rank set it. */
+/* Requests of ranks to all ranks. In: this rank's; out: true if any rank set it. */
 struct step_flags {
     bool stop;         /* stop after this step */
     bool save;         /* write a checkpoint after this step */

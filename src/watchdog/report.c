@@ -161,7 +161,7 @@ void watchdog_print(const char *text)
 
 enum { ASKED, MADE, EXISTS, FAILED };
 
-/* What the thread needs; never freed, as the process is about to end. */
+/* The thread's argument; never freed, as the process is about to end. */
 struct file_task {
     const char *path;
     char *text;

@@ -1,4 +1,4 @@
-/* What the files of the simulated step share. */
+/* Shared by the files of the simulated step. */
 #ifndef SCALING_H
 #define SCALING_H
 
