@@ -126,17 +126,17 @@ enum status options_check(const struct options *options)
                         ": every file would be skipped; set data.min_notes = 1",
                         options->data.min_notes, options->data.max_notes);
     if (status == STATUS_OK && options->train.threads > 1 &&
-        options->train.products == MATMUL_PACKED)
-        status = status_fail(STATUS_MISUSE,
-                             "train.threads = %" PRId64
-                             ", but products = packed uses one: start more ranks, or set "
-                             "train.products = openblas",
-                             options->train.threads);
+        options->train.products != MATMUL_OPENBLAS)
+        status =
+            status_fail(STATUS_MISUSE,
+                        "train.threads = %" PRId64
+                        ", but only train.products = openblas uses more than one: set "
+                        "it, or start more ranks",
+                        options->train.threads);
     if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
-        options->train.products == MATMUL_OPENBLAS)
+        options->train.products != MATMUL_PACKED)
         status = status_fail(STATUS_MISUSE,
-                             "train.precision = bfloat16 is for train.products = packed, "
-                             "not openblas");
+                             "train.precision = bfloat16 needs train.products = packed");
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");

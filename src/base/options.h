@@ -21,15 +21,21 @@
 
 enum { OPTIONS_TEXT = 1024 }; /* longest text value, with its zero byte */
 
-enum option_encoding { ENCODING_PERFORMANCE, ENCODING_PIANOROLL };
-enum option_pedal { PEDAL_EXTEND, PEDAL_IGNORE };
-enum option_cell { CELL_LSTM, CELL_GRU };
-enum option_activation { ACTIVATION_LINEAR, ACTIVATION_RELU, ACTIVATION_TANH };
-enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD };
-enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU };
-enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT };
-enum option_matmul { MATMUL_PACKED, MATMUL_OPENBLAS };
-enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16 };
+/* The last member of each is the number of the others. */
+enum option_encoding { ENCODING_PERFORMANCE, ENCODING_PIANOROLL, ENCODINGS };
+enum option_pedal { PEDAL_EXTEND, PEDAL_IGNORE, PEDALS };
+enum option_cell { CELL_LSTM, CELL_GRU, CELLS };
+enum option_activation {
+    ACTIVATION_LINEAR,
+    ACTIVATION_RELU,
+    ACTIVATION_TANH,
+    ACTIVATIONS
+};
+enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZERS };
+enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU, SCHEDULES };
+enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
+enum option_matmul { MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
+enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
 
 struct options {
     struct {

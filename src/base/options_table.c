@@ -23,15 +23,28 @@
 #define MAY_CHANGE .may_change = true
 #define OF_DATASET .of_dataset = true
 
-static const char *const encoding_words[] = {"performance", "pianoroll", NULL};
-static const char *const pedal_words[] = {"extend", "ignore", NULL};
-static const char *const cell_words[] = {"lstm", "gru", NULL};
-static const char *const activation_words[] = {"linear", "relu", "tanh", NULL};
-static const char *const optimizer_words[] = {"adam", "adamw", "sgd", NULL};
-static const char *const schedule_words[] = {"constant", "cosine", "plateau", NULL};
-static const char *const reduce_words[] = {"exact", "float", NULL};
-static const char *const matmul_words[] = {"packed", "openblas", NULL};
-static const char *const precision_words[] = {"float32", "bfloat16", NULL};
+static const char *const encoding_words[ENCODINGS + 1] = {
+    [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
+static const char *const pedal_words[PEDALS + 1] = {
+    [PEDAL_EXTEND] = "extend", [PEDAL_IGNORE] = "ignore"};
+static const char *const cell_words[CELLS + 1] = {
+    [CELL_LSTM] = "lstm", [CELL_GRU] = "gru"};
+static const char *const activation_words[ACTIVATIONS + 1] = {[ACTIVATION_LINEAR] =
+                                                                  "linear",
+                                                              [ACTIVATION_RELU] = "relu",
+                                                              [ACTIVATION_TANH] = "tanh"};
+static const char *const optimizer_words[OPTIMIZERS + 1] = {
+    [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
+static const char *const schedule_words[SCHEDULES + 1] = {[SCHEDULE_CONSTANT] =
+                                                              "constant",
+                                                          [SCHEDULE_COSINE] = "cosine",
+                                                          [SCHEDULE_PLATEAU] = "plateau"};
+static const char *const reduce_words[REDUCES + 1] = {
+    [REDUCE_EXACT] = "exact", [REDUCE_FLOAT] = "float"};
+static const char *const matmul_words[MATMULS + 1] = {
+    [MATMUL_PACKED] = "packed", [MATMUL_OPENBLAS] = "openblas"};
+static const char *const precision_words[PRECISIONS + 1] = {
+    [PRECISION_FLOAT32] = "float32", [PRECISION_BFLOAT16] = "bfloat16"};
 
 const char *const option_sections[] = {"data", "model", "train", "run", "sample", NULL};
 

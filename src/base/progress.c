@@ -117,12 +117,12 @@ void progress_begin(struct progress *progress, const char *task, const char *uni
     double now = clock_seconds();
     const char *terminal = getenv("TERM");
     bool capable = terminal && strcmp(terminal, "dumb") != 0;
-    *progress = (struct progress){.task = task,
-                                  .unit = unit,
+    *progress = (struct progress){.unit = unit,
                                   .total = total,
                                   .started = now,
                                   .last_drawn = now,
                                   .terminal = capable && isatty(STDERR_FILENO) == 1};
+    snprintf(progress->task, sizeof progress->task, "%s", task);
 }
 
 void progress_update(struct progress *progress, uint64_t done, const char *note)

@@ -11,10 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { PROGRESS_TASK = 64 };
+
 struct progress {
-    const char *task; /* "epoch 3/20": borrowed until progress_end */
-    const char *unit; /* of `done` and `total`: "files", "tokens" */
-    uint64_t total;   /* 0: not known */
+    char task[PROGRESS_TASK]; /* "epoch 3/20" */
+    const char *unit;         /* of `done` and `total`: "files", "tokens"; borrowed */
+    uint64_t total;           /* 0: not known */
     double started, last_drawn;
     bool terminal;
 };
@@ -22,6 +24,8 @@ struct progress {
 /* Monotonic seconds. */
 double clock_seconds(void);
 
+/* `task` is copied, up to PROGRESS_TASK - 1 bytes; `unit` is borrowed until
+ * progress_end. */
 void progress_begin(struct progress *progress, const char *task, const char *unit,
                     uint64_t total);
 

@@ -36,13 +36,12 @@ void tokens_free(struct tokens *tokens)
     *tokens = (struct tokens){0};
 }
 
-/* In the order of enum option_encoding. */
 extern const struct encoding encoding_performance, encoding_pianoroll;
 static const struct encoding *const encodings[] = {
     [ENCODING_PERFORMANCE] = &encoding_performance,
     [ENCODING_PIANOROLL] = &encoding_pianoroll,
 };
-enum { ENCODINGS = sizeof encodings / sizeof *encodings };
+_Static_assert(sizeof encodings / sizeof *encodings == ENCODINGS, "one row each");
 
 static enum status create(const struct encoding *kind, const char *grid,
                           struct encoding **out)

@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,15 +117,25 @@ const struct kernels *kernels_named(const char *name)
     return NULL;
 }
 
+static void warn_of_missing(const char *name)
+{
+    char known[128] = "";
+    for (int set = 0; set < kernel_sets; set++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", set ? ", " : "",
+                 sets[set].name);
+    }
+    log_warn("TUTTI_KERNELS = %s: this processor or build has no such kernels (of %s)",
+             name, known);
+}
+
 /* The set that TUTTI_KERNELS names, else the fastest one. */
 static const struct kernels *choose(bool bf16)
 {
     const char *forced = getenv("TUTTI_KERNELS");
     const struct kernels *found = forced ? kernels_named(forced) : NULL;
     if (forced && !found)
-        log_warn("TUTTI_KERNELS = %s: this processor or build has no such kernels (of "
-                 "amx, avx512, avx2, portable)",
-                 forced);
+        warn_of_missing(forced);
     for (int set = 0; !found && set < kernel_sets; set++)
         if (bf16 || !sets[set].bf16_only)
             found = sets[set].find();

@@ -74,6 +74,8 @@ static const struct cell cells[] = {
                            "PyTorch, cuDNN and Keras with reset_after=True"},
 };
 
+_Static_assert(sizeof cells / sizeof *cells == CELLS, "one row each");
+
 const struct cell *cell_of(int kind)
 {
     return &cells[kind];

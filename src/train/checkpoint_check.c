@@ -311,6 +311,14 @@ enum status checkpoint_check_weights(const char *path, const struct checkpoint *
     return check_tensors(path, "/model", &c->params, c->weights, -FLT_MAX);
 }
 
+static enum status check_moment(const char *path, const char *name, bool is_squares,
+                                const struct checkpoint *c, const float *values)
+{
+    char group[64];
+    snprintf(group, sizeof group, "/optimizer/%s", name);
+    return check_tensors(path, group, &c->params, values, is_squares ? 0 : -FLT_MAX);
+}
+
 static enum status check_optimizer(const char *path, const struct checkpoint *c)
 {
     const struct optimizer *optimizer = &c->state.optimizer;
@@ -319,15 +327,13 @@ static enum status check_optimizer(const char *path, const struct checkpoint *c)
                            "%s: /optimizer: attribute updates: %" PRId64
                            " (expected %" PRId64 ", one a step)",
                            path, optimizer->updates, c->state.step);
-    char group[64];
-    snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->first);
+    const struct optimizer_method *method = optimizer->method;
     enum status status =
-        check_tensors(path, group, &c->params, optimizer->first, -FLT_MAX);
-    if (status != STATUS_OK || !optimizer->second)
-        return status;
-    /* the second moment is a mean of squares */
-    snprintf(group, sizeof group, "/optimizer/%s", optimizer->method->second);
-    return check_tensors(path, group, &c->params, optimizer->second, 0);
+        check_moment(path, method->first, method->first_is_squares, c, optimizer->first);
+    if (status == STATUS_OK && method->second)
+        status = check_moment(path, method->second, method->second_is_squares, c,
+                              optimizer->second);
+    return status;
 }
 
 /* ---- streams ---- */

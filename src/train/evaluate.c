@@ -255,15 +255,16 @@ static enum status summarise(const struct pass *pass, struct evaluation *out)
                            " tokens of the %s split were read; its index says %" PRIu64,
                            dataset->path, tokens, split_name(split),
                            facts->tokens[split] + facts->pieces[split]);
-    *out = (struct evaluation){.tokens = tokens,
-                               .pieces = facts->pieces[split],
-                               .notes = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_NOTES),
-                               .seconds = facts->seconds[split]};
+    *out = (struct evaluation){
+        .tokens = tokens,
+        .pieces = facts->pieces[split],
+        .notes = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_NOTES),
+        .seconds = facts->seconds[split]};
     out->frames = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_FRAMES);
     out->loss = tokens ? loss / (double)tokens : (double)NAN;
-    out->accuracy = tokens
-                        ? (double)exact_sum_extra_integer(pass->sum, SUM_CORRECT) / (double)tokens
-                        : (double)NAN;
+    out->accuracy =
+        tokens ? (double)exact_sum_extra_integer(pass->sum, SUM_CORRECT) / (double)tokens
+               : (double)NAN;
     out->per_note = ratio(loss, (double)out->notes);
     out->per_second = ratio(loss, out->seconds);
     out->per_piece = ratio(loss, (double)out->pieces);

@@ -103,6 +103,7 @@ static const struct optimizer_method methods[] = {
         {.name = "adam",
          .first = "first",
          .second = "second",
+         .second_is_squares = true,
          .constants = {CONSTANT(beta1), CONSTANT(beta2), CONSTANT(epsilon)},
          .formula = "t = updates; first = beta1 * first + (1 - beta1) * g; "
                     "second = beta2 * second + (1 - beta2) * g^2; "
@@ -114,6 +115,7 @@ static const struct optimizer_method methods[] = {
         {.name = "adamw",
          .first = "first",
          .second = "second",
+         .second_is_squares = true,
          .constants = {CONSTANT(beta1), CONSTANT(beta2), CONSTANT(epsilon),
                        CONSTANT(weight_decay)},
          .formula = "t = updates; first = beta1 * first + (1 - beta1) * g; "
@@ -131,6 +133,8 @@ static const struct optimizer_method methods[] = {
                        .begin = begin_sgd,
                        .update = update_sgd},
 };
+
+_Static_assert(sizeof methods / sizeof *methods == OPTIMIZERS, "one row each");
 
 const struct optimizer_method *optimizer_method_of(int kind)
 {

@@ -7,6 +7,7 @@
 #ifndef TUTTI_TRAIN_OPTIMIZER_H
 #define TUTTI_TRAIN_OPTIMIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,8 +31,10 @@ enum { OPTIMIZER_CONSTANTS = 4 };
 /* All that differs between optimizers. */
 struct optimizer_method {
     const char *name; /* "adam": in settings */
-    /* "velocity": the moments' names in a checkpoint; second may be NULL */
+    /* The moments' names in a checkpoint; NULL: none, second only. A moment that is a mean
+     * of squares is never negative, which a checkpoint is checked for. */
     const char *first, *second;
+    bool first_is_squares, second_is_squares;
     /* Attributes of /optimizer in a checkpoint, by their offset in struct optimizer. */
     struct optimizer_constant {
         const char *name;
