@@ -9,6 +9,7 @@
 
 #include "../src/cli/cli.c" /* of the program, not of the library */
 #include "../src/cli/cli_help.c"
+#include "../src/cli/cli_sections.c"
 #include "../src/cli/cli_output.c"
 #include "../src/cli/rank.c"
 

@@ -497,19 +497,42 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
     fill(dh, H, 13, 1);
     fill(dc, H, 14, 1);
     fill(dh_next, H, 19, 1);
-    k->lstm_forward(H, gates, bias, c_prev, c_next, tanh_c, h_next, h, dropout);
+    struct cell_step lstm = {.hidden = H,
+                             .gates = gates,
+                             .bias = bias,
+                             .c_prev = c_prev,
+                             .saved = tanh_c,
+                             .dropout = dropout,
+                             .h = h,
+                             .h_next = h_next,
+                             .c_next = c_next,
+                             .dh = dh,
+                             .dh_next = dh_next,
+                             .dc = dc};
+    k->lstm_forward(&lstm);
     expect_dropped(h, h_next, &dropout);
     memcpy(at, h_next, sizeof h), at += H;
     memcpy(at, c_next, sizeof h), at += H;
-    k->lstm_backward(H, gates, c_prev, tanh_c, dh, dropout, dh_next, dc);
+    k->lstm_backward(&lstm);
     memcpy(at, gates, sizeof gates), at += 4 * H;
     memcpy(at, dc, sizeof dc), at += H;
     fill(gates, 3 * H, 15, 3);
     fill(u, 3 * H, 16, 3);
-    k->gru_forward(H, gates, bias, u, c_prev, h_next, h, none);
+    struct cell_step gru = {.hidden = H,
+                            .gates = gates,
+                            .gates_hh = u,
+                            .bias = bias,
+                            .h_prev = c_prev,
+                            .dropout = none,
+                            .h = h,
+                            .h_next = h_next,
+                            .dh = dh,
+                            .dh_next = dh_next};
+    k->gru_forward(&gru);
     expect_dropped(h, h_next, &none);
     memcpy(at, h, sizeof h), at += H;
-    k->gru_backward(H, gates, u, c_prev, dh, dropout, dh_next);
+    gru.dropout = dropout;
+    k->gru_backward(&gru);
     memcpy(at, gates, 3 * sizeof h), at += 3 * H;
     memcpy(at, u, 3 * sizeof h), at += 3 * H;
     memcpy(at, dh_next, sizeof h), at += H;

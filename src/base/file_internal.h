@@ -27,7 +27,7 @@ void file_target_free(struct file_target *target);
 /* Fails for an HDF5 file: checkpoints and datasets are not overwritten. */
 enum status file_check_not_h5(const struct file_target *target);
 
-/* ---- file_output.c ---- */
+/* ---- file_stdout.c ---- */
 
 /* The descriptor that data for standard output go to; see file_reserve_stdout. */
 int file_stdout_descriptor(void);

@@ -3,37 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "log.h"
-
-/* Of the data that go to standard output. */
-static int stdout_descriptor = STDOUT_FILENO;
-
-int file_stdout_descriptor(void)
-{
-    return stdout_descriptor;
-}
-
-enum status file_reserve_stdout(void)
-{
-    if (stdout_descriptor != STDOUT_FILENO)
-        return STATUS_OK;
-    fflush(stdout);
-    int data = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (data < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
-        enum status status = status_fail_errno("standard output: can't write");
-        if (data >= 0)
-            close(data);
-        return status;
-    }
-    stdout_descriptor = data;
-    return STATUS_OK;
-}
 
 /* ---- opening ---- */
 
@@ -69,7 +43,7 @@ static int open_fifo(const struct file_target *target, bool (*give_up)(void))
 
 static int open_own(int descriptor)
 {
-    int own = descriptor == STDOUT_FILENO ? stdout_descriptor : descriptor;
+    int own = descriptor == STDOUT_FILENO ? file_stdout_descriptor() : descriptor;
     return fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 

@@ -8,6 +8,7 @@
 
 #include "printable.h"
 #include "text.h"
+#include "utf8.h"
 
 void json_begin(struct json *json, FILE *out, bool pretty)
 {
@@ -30,7 +31,7 @@ static void put_string(FILE *out, const char *value)
     putc('"', out);
     while (*value) {
         uint32_t character;
-        size_t length = text_character(value, &character);
+        size_t length = utf8_character(value, &character);
         if (length == 0)
             fputs("\xEF\xBF\xBD", out); /* U+FFFD */
         else if (!printable_character(character) || *value == '"' || *value == '\\')

@@ -1,6 +1,7 @@
 /* options: defaults, single settings, the rules between settings, and the difference
- * between two sets of them. The rows are in options_table.c, one value in
- * options_value.c, files in options_read.c, printing in options_text.c. */
+ * between two sets of them. The rows are in options_table.c, the lookup of
+ * names in options_find.c, one value in options_value.c, files in options_read.c,
+ * printing in options_text.c. */
 #include "options_table.h"
 
 #include <inttypes.h>
@@ -59,28 +60,6 @@ enum status options_set_key(struct options *options, const char *section, const 
     char origin[80];
     snprintf(origin, sizeof origin, "--%.70s", key);
     return option_parse_typed(row, options, value, origin);
-}
-
-bool options_has(const char *section, const char *key)
-{
-    return option_find(section, key) != NULL;
-}
-
-const char *options_suggest(const char *section, const char *typed)
-{
-    enum { KEYS_MAX = 63 };
-    const char *names[KEYS_MAX + 1] = {NULL};
-    size_t count = 0;
-    for (size_t i = 0; i < option_row_count && count < KEYS_MAX; i++)
-        if (strcmp(option_rows[i].section, section) == 0)
-            names[count++] = option_rows[i].key;
-    return text_suggest(typed, names);
-}
-
-bool options_is_boolean(const char *section, const char *key)
-{
-    const struct option_row *row = option_find(section, key);
-    return row && row->type == OPTION_BOOLEAN;
 }
 
 /* The microbatches must divide the batch evenly; the message proposes values that do. */

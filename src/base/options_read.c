@@ -9,7 +9,6 @@
 #include "options_table.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,45 +32,6 @@ struct source {
     char origin[OPTIONS_TEXT + 32];
     size_t *seen; /* for each row: the line that set it, or 0 */
 };
-
-/* "; did you mean X?", or nothing. */
-static const char *suggestion(const char *meant, char *text, size_t size)
-{
-    text[0] = '\0';
-    if (meant)
-        snprintf(text, size, "; did you mean %s?", meant);
-    return text;
-}
-
-static void describe_sections(char *text, size_t size)
-{
-    size_t used = 0;
-    for (size_t i = 0; option_sections[i] && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s[%s]", i ? " " : "",
-                                 option_sections[i]);
-}
-
-enum status option_unknown(const char *section, const char *key, const char *origin)
-{
-    char shown[SHOWN], hint[2 * SHOWN] = "", sections[SHOWN];
-    text_shown(key, shown, sizeof shown);
-    if (!option_section_bit(section)) {
-        char shown_section[SHOWN];
-        text_shown(section, shown_section, sizeof shown_section);
-        describe_sections(sections, sizeof sections);
-        return status_fail(
-            STATUS_MISUSE, "%s: unknown section [%s], expected one of %s%s", origin,
-            shown_section, sections,
-            suggestion(text_suggest(section, option_sections), hint, sizeof hint));
-    }
-    suggestion(options_suggest(section, key), hint, sizeof hint);
-    for (size_t i = 0; option_sections[i]; i++)
-        if (option_find(option_sections[i], key))
-            snprintf(hint, sizeof hint, "; %s is a key of [%s]", shown,
-                     option_sections[i]);
-    return status_fail(STATUS_MISUSE, "%s: unknown key %s in [%s]%s", origin, shown,
-                       section, hint);
-}
 
 /* Records a failure in the source and stops libinih. */
 static char *refuse(struct source *source, enum status status)

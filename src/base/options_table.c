@@ -8,8 +8,6 @@
  * Help texts begin with a noun phrase; type, range, unit and default are generated. */
 #include "options_table.h"
 
-#include <string.h>
-
 #define AT(part, member)                                                                 \
     .section = #part, .key = #member, .offset = offsetof(struct options, part.member),   \
     .size = sizeof(((struct options *)NULL)->part.member)
@@ -190,29 +188,3 @@ const struct option_row option_rows[] = {
 /* clang-format on */
 
 const size_t option_row_count = sizeof option_rows / sizeof *option_rows;
-
-unsigned option_section_bit(const char *section)
-{
-    for (unsigned i = 0; option_sections[i]; i++)
-        if (strcmp(section, option_sections[i]) == 0)
-            return 1u << i;
-    return 0;
-}
-
-static bool same_key(const char *key, const char *typed)
-{
-    while (*key && (*key == *typed || (*key == '_' && *typed == '-'))) {
-        key++;
-        typed++;
-    }
-    return *key == *typed;
-}
-
-const struct option_row *option_find(const char *section, const char *key)
-{
-    for (size_t i = 0; i < option_row_count; i++)
-        if (strcmp(option_rows[i].section, section) == 0 &&
-            same_key(option_rows[i].key, key))
-            return &option_rows[i];
-    return NULL;
-}

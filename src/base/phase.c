@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "progress.h"
-#include "trace.h"
 
 static const char *const names[PHASES] = {
     "start",     "read",       "forward",  "backward", "sum", "wait",
@@ -17,6 +16,7 @@ static _Atomic int64_t current_step;
 static _Atomic uint64_t progress;
 
 static double spent[PHASES], entered; /* entered == 0: not yet */
+static phase_observer *observer;
 
 const char *phase_name(enum phase phase)
 {
@@ -30,10 +30,16 @@ enum phase phase_enter(enum phase phase)
     if (entered > 0)
         spent[before] += now - entered;
     entered = now;
-    trace_phase((enum phase)before, now);
+    if (observer)
+        observer((enum phase)before, now);
     atomic_store_explicit(&current, (int)phase, memory_order_relaxed);
     phase_progress();
     return (enum phase)before;
+}
+
+void phase_observe(phase_observer *function)
+{
+    observer = function;
 }
 
 void phase_set_step(int64_t step)

@@ -30,6 +30,11 @@ const char *phase_name(enum phase phase);
 /* Enters `phase` and returns the previous one. Main thread. */
 enum phase phase_enter(enum phase phase);
 
+/* From now on phase_enter calls `function` (NULL: none) with the phase that the main
+ * thread leaves, and the time (clock_seconds). Main thread. */
+typedef void phase_observer(enum phase left, double now);
+void phase_observe(phase_observer *function);
+
 /* Sets the current step, from 1; 0 before the first. Main thread. */
 void phase_set_step(int64_t step);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text.h"
+#include "utf8.h"
 
 bool printable_character(uint32_t character)
 {
@@ -21,7 +21,7 @@ bool printable_character(uint32_t character)
 static size_t next_character(const char *text, bool *printable)
 {
     uint32_t character;
-    size_t length = text_character(text, &character);
+    size_t length = utf8_character(text, &character);
     *printable = length > 0 && printable_character(character);
     return length ? length : 1;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "printable.h"
-#include "text.h"
+#include "utf8.h"
 
 /* True for "\xHH". */
 static bool is_escape(const char *at)
@@ -18,12 +18,12 @@ static bool is_escape(const char *at)
 }
 
 /* `kept`: a control character that is not escaped. */
-static char *record(const char *text, uint32_t kept)
+static char *escape(const char *text, uint32_t kept)
 {
     char *recorded = malloc(4 * strlen(text) + 1), *to = recorded;
     while (recorded && *text) {
         uint32_t character;
-        size_t length = text_character(text, &character);
+        size_t length = utf8_character(text, &character);
         bool breaks = length && !printable_character(character) && character != kept;
         if (length == 0 || breaks || is_escape(text)) {
             length = length ? length : 1;
@@ -41,12 +41,12 @@ static char *record(const char *text, uint32_t kept)
 
 char *path_to_recorded(const char *path)
 {
-    return record(path, 0);
+    return escape(path, 0);
 }
 
 char *lines_to_recorded(const char *lines)
 {
-    return record(lines, '\n');
+    return escape(lines, '\n');
 }
 
 /* "\x00" is never written; it would end the text. */

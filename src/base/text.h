@@ -1,4 +1,4 @@
-/* text: words, numbers and UTF-8, for messages and settings. */
+/* text: words and numbers, for messages and settings. */
 #ifndef TUTTI_BASE_TEXT_H
 #define TUTTI_BASE_TEXT_H
 
@@ -32,11 +32,6 @@ enum { TEXT_NUMBER = 32 };
  * integers below 1e15 without exponent: "0.002", "345600", "1e-8". "nan", "inf", "-inf"
  * for those. Returns text; TEXT_NUMBER bytes suffice. */
 const char *text_number(double value, char *text, size_t size);
-
-/* The length of the UTF-8 character at `text`, and its code point; 0 if it is not valid
- * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). Reads nothing
- * after a zero byte. */
-size_t text_character(const char *text, uint32_t *character);
 
 /* `value` for a one-line message: escaped as in base/printable.h, and truncated with
  * "..." if longer than size - 1 bytes. Returns text; size > 3. */

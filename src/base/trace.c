@@ -70,11 +70,13 @@ enum status trace_start(size_t capacity)
     store.since = clock_seconds();
     store.step = (int32_t)phase_state().step;
     atomic_store_explicit(&on, true, memory_order_release);
+    phase_observe(trace_phase);
     return STATUS_OK;
 }
 
 void trace_stop(void)
 {
+    phase_observe(NULL);
     atomic_store(&on, false);
     pthread_mutex_lock(&store.lock);
     free(store.events);

@@ -1,7 +1,7 @@
 /* trace: the activities of this process over time, for one timeline of all ranks.
  *
  * Nothing is recorded before trace_start. After it, each phase of the main thread is an
- * event (recorded by phase_enter), and so is each span of another thread between
+ * event (trace_start observes phase_enter), and so is each span of another thread between
  * trace_begin and trace_end. Events are buffered in a fixed block of memory, and beyond
  * it in an unlinked temporary file, until trace_drain.
  *
@@ -48,8 +48,8 @@ struct trace_span {
 struct trace_span trace_begin(enum phase what);
 void trace_end(struct trace_span span);
 
-/* Records that the main thread leaves `left` at `now` (clock_seconds). For
- * phase_enter. */
+/* Records that the main thread leaves `left` at `now` (clock_seconds). Called
+ * by phase_enter. */
 void trace_phase(enum phase left, double now);
 
 /* Records that at `at` (clock_seconds) the common clock was ahead by `offset` seconds. In

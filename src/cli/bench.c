@@ -7,101 +7,14 @@
  */
 #include "bench.h"
 
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 #include "base/json.h"
-#include "base/memory.h"
-#include "base/progress.h"
-#include "base/rng.h"
 #include "kernels/kernels.h"
 #include "nn/cell.h"
 #include "nn/model.h"
-
-const char *const bench_peak = "peak", *const bench_bandwidth = "memory bandwidth";
-
-/* ---- measuring ---- */
-
-enum { TIMINGS = 7 };
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Seconds of `calls` calls. */
-static double time_calls(bench_work *work, void *context, int64_t calls)
-{
-    double began = clock_seconds();
-    for (int64_t i = 0; i < calls; i++)
-        work(context);
-    return clock_seconds() - began;
-}
-
-/* FLOP/s of multiply-adds on registers, measured for a few milliseconds. */
-static double measure_peak(void)
-{
-    const double enough = 3e-3;
-    double began = clock_seconds(), took = 0, flop = 0;
-    for (; took < enough; took = clock_seconds() - began)
-        flop += kernels()->peak(10000);
-    return flop / took;
-}
-
-double bench_time(struct bench *bench, bench_work *work, void *context)
-{
-    double timings[TIMINGS], flops[TIMINGS];
-    work(context);
-    double once = time_calls(work, context, 1), wanted = bench->seconds / TIMINGS;
-    int64_t calls = once < wanted ? (int64_t)(wanted / fmax(once, 1e-9)) : 1;
-    calls =
-        comm_max_i64(bench->comm, calls); /* equal on all ranks: work may be collective */
-    for (int i = 0; i < TIMINGS; i++) {
-        comm_barrier(bench->comm);
-        timings[i] = time_calls(work, context, calls) / (double)calls;
-        flops[i] = measure_peak();
-    }
-    qsort(timings, TIMINGS, sizeof *timings, compare);
-    qsort(flops, TIMINGS, sizeof *flops, compare);
-    bench->flops = flops[TIMINGS / 2];
-    return timings[TIMINGS / 2];
-}
-
-void bench_add(struct bench *bench, const char *group, const char *unit, double value,
-               const char *limit_name, double limit, const char *name, ...)
-{
-    if (bench->count == BENCH_ROWS)
-        return;
-    struct bench_row *row = &bench->rows[bench->count++];
-    *row = (struct bench_row){.group = group,
-                              .unit = unit,
-                              .value = value,
-                              .limit_name = limit_name,
-                              .limit = limit};
-    va_list arguments;
-    va_start(arguments, name);
-    vsnprintf(row->name, sizeof row->name, name, arguments);
-    va_end(arguments);
-}
-
-void bench_fill(float *values, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        values[i] = (float)(rng_uniform(1, RNG_TEST, 0, i % 65536, 0) - 0.5);
-}
-
-float *bench_random(size_t count)
-{
-    float *values = memory_zeroed(count * sizeof *values);
-    if (values)
-        bench_fill(values, count);
-    return values;
-}
 
 /* ---- printing ---- */
 
@@ -109,8 +22,8 @@ static void print_row(const struct bench_row *row, const char *group_before)
 {
     printf("%-9s %-42s %11.*f %-9s", strcmp(row->group, group_before) ? row->group : "",
            row->name, row->value < 100 ? 2 : 0, row->value, row->unit);
-    if (row->limit_name)
-        printf(" %5.1f %% of %s", 100 * row->value / row->limit, row->limit_name);
+    if (row->limit.name)
+        printf(" %5.1f %% of %s", 100 * row->value / row->limit.value, row->limit.name);
     printf("\n");
 }
 
@@ -143,9 +56,9 @@ static enum status print_json(const struct bench *bench)
         json_string(&json, "name", row->name);
         json_number(&json, "value", row->value);
         json_string(&json, "unit", row->unit);
-        if (row->limit_name) {
-            json_string(&json, "limit", row->limit_name);
-            json_number(&json, "share", row->value / row->limit);
+        if (row->limit.name) {
+            json_string(&json, "limit", row->limit.name);
+            json_number(&json, "share", row->value / row->limit.value);
         }
         json_close(&json);
     }

@@ -13,12 +13,17 @@
 
 enum { BENCH_ROWS = 64, BENCH_NAME = 48 };
 
+struct bench_limit {
+    const char *name; /* what bounds the value; NULL: no measured limit */
+    double value;     /* in the row's unit */
+};
+extern const struct bench_limit bench_unlimited;
+
 struct bench_row {
     const char *group, *unit;
     char name[BENCH_NAME];
     double value;
-    const char *limit_name; /* what bounds the value; NULL: no measured limit */
-    double limit;           /* in `unit` */
+    struct bench_limit limit;
 };
 
 struct bench {
@@ -44,9 +49,10 @@ typedef void bench_work(void *context);
  * measured between them. Collective: all ranks work at once. */
 double bench_time(struct bench *bench, bench_work *work, void *context);
 
+/* Appends a row, whose name the format gives. Ignored once BENCH_ROWS are there. */
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,
-               const char *limit_name, double limit, const char *name, ...)
-    __attribute__((format(printf, 7, 8)));
+               struct bench_limit limit, const char *name, ...)
+    __attribute__((format(printf, 6, 7)));
 
 /* *rate is the bandwidth of reading a block of `bytes` bytes repeatedly, bytes/s.
  * Collective. */

@@ -69,8 +69,8 @@ static void add_cell(struct bench *bench, struct cell_bench *cell, bench_work *w
                      int width, const char *name, const char *direction)
 {
     double seconds = bench_time(bench, work, cell);
-    bench_add(bench, "cell", "ns/unit", 1e9 * seconds / width, NULL, 0, "%s%s", name,
-              direction);
+    bench_add(bench, "cell", "ns/unit", 1e9 * seconds / width, bench_unlimited, "%s%s",
+              name, direction);
 }
 
 enum status bench_cells(struct bench *bench)
@@ -140,10 +140,12 @@ enum status bench_sums(struct bench *bench)
         exact_sum_clear(sum.sum);
         double seconds = bench_time(bench, add_values, &sum);
         bench_add(bench, "sum", "GB/s", 20.0 * SUM_VALUES / seconds / 1e9,
-                  bench_bandwidth, bench->memory / 1e9, "convert to fixed point and add");
+                  (struct bench_limit){bench_bandwidth, bench->memory / 1e9},
+                  "convert to fixed point and add");
         seconds = bench_time(bench, norm_of, &sum);
-        bench_add(bench, "sum", "GB/s", 8.0 * SUM_VALUES / seconds / 1e9, bench_bandwidth,
-                  bench->memory / 1e9, "gradient norm");
+        bench_add(bench, "sum", "GB/s", 8.0 * SUM_VALUES / seconds / 1e9,
+                  (struct bench_limit){bench_bandwidth, bench->memory / 1e9},
+                  "gradient norm");
     }
     exact_sum_free(sum.sum);
     memory_free(sum.values);

@@ -41,14 +41,16 @@ static enum status add_generation(struct bench *bench, int pieces)
         double seconds = bench_time(bench, run_token, &generation);
         double flops = bench->flops;
         status = bench_read_rate(bench, (size_t)(4 * weights), &rate);
-        bench_add(bench, "generate", "tokens/s", pieces / seconds, NULL, 0,
+        bench_add(bench, "generate", "tokens/s", pieces / seconds, bench_unlimited,
                   "batch of %d, without sampling", pieces);
         if (pieces == 1)
             bench_add(bench, "generate", "GB/s", 4 * weights / seconds / 1e9,
-                      "reading alone", rate / 1e9, "batch of 1, weights read");
+                      (struct bench_limit){"reading alone", rate / 1e9},
+                      "batch of 1, weights read");
         else
             bench_add(bench, "generate", "GFLOP/s", 2 * weights * pieces / seconds / 1e9,
-                      bench_peak, flops / 1e9, "batch of %d, matmul", pieces);
+                      (struct bench_limit){bench_peak, flops / 1e9},
+                      "batch of %d, matmul", pieces);
     }
     model_free(generation.model);
     free(generation.inputs);

@@ -42,7 +42,8 @@ static enum status add_bfloat16(struct bench *bench)
         double seconds = bench_time(bench, multiply_bfloat16, &tile);
         kernels_bf16()->bf16_end();
         bench_add(bench, "limit", "GFLOP/s", 2.0 * MR16 * NR * INPUTS / seconds / 1e9,
-                  NULL, 0, "bfloat16 microkernel in L1 (%s)", kernels_bf16()->name);
+                  bench_unlimited, "bfloat16 microkernel in L1 (%s)",
+                  kernels_bf16()->name);
     }
     memory_free(panel);
     memory_free(x);
@@ -85,13 +86,13 @@ enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate)
 enum status bench_limits(struct bench *bench)
 {
     bench_time(bench, nothing, NULL);
-    bench_add(bench, "limit", "GFLOP/s", bench->flops / 1e9, NULL, 0,
+    bench_add(bench, "limit", "GFLOP/s", bench->flops / 1e9, bench_unlimited,
               "peak, float32 multiply-adds (%s)", kernels()->name);
     enum status status = add_bfloat16(bench);
     if (status == STATUS_OK)
         status = bench_read_rate(bench, beyond_caches, &bench->memory);
     if (status == STATUS_OK)
-        bench_add(bench, "limit", "GB/s", bench->memory / 1e9, NULL, 0,
+        bench_add(bench, "limit", "GB/s", bench->memory / 1e9, bench_unlimited,
                   "memory bandwidth, reading 256 MiB");
     return status;
 }

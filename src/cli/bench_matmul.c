@@ -108,8 +108,9 @@ static void add_matmul(struct bench *bench, struct matrices *a, bench_work *work
                        double rows, const char *name)
 {
     double flop = 2.0 * a->n * a->k * rows, seconds = bench_time(bench, work, a);
-    bench_add(bench, "matmul", "GFLOP/s", flop / seconds / 1e9, bench_peak,
-              bench->flops / 1e9, "%s, %d rows", name, (int)rows);
+    bench_add(bench, "matmul", "GFLOP/s", flop / seconds / 1e9,
+              (struct bench_limit){bench_peak, bench->flops / 1e9}, "%s, %d rows", name,
+              (int)rows);
 }
 
 enum status bench_matmuls(struct bench *bench)

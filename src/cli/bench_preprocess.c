@@ -91,11 +91,12 @@ enum status bench_preprocess(struct bench *bench)
         double read = bench_time(bench, read_files, &corpus);
         double encode = bench_time(bench, encode_files, &corpus);
         double megabytes = (double)corpus.size / 1e6;
-        bench_add(bench, "ingest", "MB/s", megabytes / read, NULL, 0,
+        bench_add(bench, "ingest", "MB/s", megabytes / read, bench_unlimited,
                   "MIDI to notes, in memory");
-        bench_add(bench, "ingest", "MB/s", megabytes / encode, NULL, 0,
+        bench_add(bench, "ingest", "MB/s", megabytes / encode, bench_unlimited,
                   "notes to tokens (%s)", bench->encoding->name);
-        bench_add(bench, "ingest", "MB/s", megabytes / (read + encode), NULL, 0, "both");
+        bench_add(bench, "ingest", "MB/s", megabytes / (read + encode), bench_unlimited,
+                  "both");
         status = corpus.status;
     }
     for (size_t i = 0; i < PIECES; i++) {

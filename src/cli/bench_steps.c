@@ -31,10 +31,11 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
     of_comm.comm = comm;
     double seconds = bench_time(&of_comm, run_step, &steps);
     *rate = comm_size(comm) * synthetic_run_tokens(steps.synthetic_run) / seconds;
-    bench_add(bench, "step", "tokens/s", *rate, NULL, 0, "%s", name);
+    bench_add(bench, "step", "tokens/s", *rate, bench_unlimited, "%s", name);
     bench_add(bench, "step", "GFLOP/s",
-              synthetic_run_flop(steps.synthetic_run) / seconds / 1e9, bench_peak,
-              of_comm.flops / 1e9, "%s, matmul rate per rank", name);
+              synthetic_run_flop(steps.synthetic_run) / seconds / 1e9,
+              (struct bench_limit){bench_peak, of_comm.flops / 1e9},
+              "%s, matmul rate per rank", name);
     synthetic_run_close(steps.synthetic_run);
     return steps.status;
 }
@@ -61,7 +62,8 @@ static enum status add_alone(struct bench *bench, double all)
     comm_self_free(self);
     status = comm_agree(bench->comm, status);
     if (status == STATUS_OK && comm_rank(bench->comm) == 0)
-        bench_add(bench, "step", "times", all / rate, "linear", comm_size(bench->comm),
+        bench_add(bench, "step", "times", all / rate,
+                  (struct bench_limit){"linear", comm_size(bench->comm)},
                   "speed-up of %d ranks", comm_size(bench->comm));
     return status;
 }

@@ -6,17 +6,10 @@
 
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/text.h"
-
-const struct cli_section cli_sections[CLI_SECTIONS] = {{"data", SECTION_DATA},
-                                                       {"model", SECTION_MODEL},
-                                                       {"train", SECTION_TRAIN},
-                                                       {"run", SECTION_RUN},
-                                                       {"sample", SECTION_SAMPLE}};
 
 /* The command line being parsed, and the current option. */
 struct parser {

@@ -3,7 +3,6 @@
  * confined child (see confine.h). */
 #include "inspect.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include "cli.h"
 #include "base/confine.h"
 #include "base/file.h"
-#include "base/printable.h"
 #include "h5/h5.h"
 #include "midi/midi.h"
 #include "train/checkpoint_path.h"
@@ -28,32 +26,6 @@ struct target {
     char *path;  /* owned: the file, or a dataset's directory */
     char *shard; /* owned: name of the dataset's shard that was given; else NULL */
 };
-
-void inspect_fact(const char *label, const char *format, ...)
-{
-    char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    printable_line(stdout, "  %-16s %s", label, length < 0 ? "(out of memory)" : text);
-    if (length >= 0)
-        free(text);
-}
-
-const char *inspect_count(uint64_t count, char *text)
-{
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
-    char *to = text;
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            *to++ = ' ';
-        *to++ = digits[i];
-    }
-    *to = '\0';
-    return text;
-}
 
 static enum status no_memory(const char *path)
 {

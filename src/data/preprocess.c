@@ -9,25 +9,7 @@
 
 #include "preprocess_internal.h"
 #include "output.h"
-#include "base/log.h"
 #include "base/progress.h"
-
-enum status preprocess_agree_with_first(struct comm *comm, enum status status)
-{
-    struct {
-        int status;
-        char message[STATUS_MESSAGE_SIZE];
-    } outcome = {.status = (int)status};
-    if (status != STATUS_OK)
-        snprintf(outcome.message, sizeof outcome.message, "%s", status_message());
-    enum status sent = comm_broadcast(comm, &outcome, sizeof outcome);
-    if (sent != STATUS_OK)
-        return comm_agree(comm, sent);
-    if (outcome.status != STATUS_OK)
-        status_set_message(outcome.message);
-    return comm_agree(comm,
-                      outcome.status != STATUS_OK ? (enum status)outcome.status : status);
-}
 
 static enum status list_files(struct preprocess *preprocess,
                               const struct preprocess_request *request)

@@ -30,14 +30,6 @@ struct reader {
     uint64_t bytes; /* read by this rank */
 };
 
-/* More than any list of files or shards; the sum over all failing ranks is below 2^63. */
-static const int64_t COUNTER_EXHAUSTED = INT64_C(1) << 40;
-
-void preprocess_stop_counter(struct comm_counter *counter)
-{
-    comm_counter_next(counter, COUNTER_EXHAUSTED);
-}
-
 void records_free(struct records *records)
 {
     free(records->items);

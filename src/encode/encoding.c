@@ -7,34 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/hash.h"
-
-enum status tokens_reserve(struct tokens *tokens, size_t extra)
-{
-    if (extra <= tokens->capacity - tokens->count)
-        return STATUS_OK;
-    token *items = array_reserve(tokens->items, &tokens->capacity, tokens->count + extra,
-                                 sizeof *items);
-    if (!items)
-        return STATUS_FAILED;
-    tokens->items = items;
-    return STATUS_OK;
-}
-
-enum status tokens_append(struct tokens *tokens, token value)
-{
-    enum status status = tokens_reserve(tokens, 1);
-    if (status == STATUS_OK)
-        tokens->items[tokens->count++] = value;
-    return status;
-}
-
-void tokens_free(struct tokens *tokens)
-{
-    free(tokens->items);
-    *tokens = (struct tokens){0};
-}
 
 extern const struct encoding encoding_performance, encoding_pianoroll;
 static const struct encoding *const encodings[] = {

@@ -35,15 +35,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tokens.h"
 #include "base/options.h"
 #include "base/status.h"
 #include "base/token.h"
 #include "midi/notes.h"
-
-struct tokens { /* zero-initialise; free with tokens_free */
-    token *items;
-    size_t count, capacity;
-};
 
 enum {
     ENCODING_TOKENS_MAX = 1 << 24, /* a piece with more is refused */
@@ -52,11 +48,6 @@ enum {
     ENCODING_TEMPO = 500000, /* of decoded notes, microseconds per beat: 120 a minute */
     ENCODING_VELOCITY = 64   /* of decoded notes without a velocity */
 };
-
-/* Grows the capacity, so that items[count .. count + extra) can be written. */
-enum status tokens_reserve(struct tokens *tokens, size_t extra);
-enum status tokens_append(struct tokens *tokens, token value);
-void tokens_free(struct tokens *tokens);
 
 /* The step of a pianoroll: a fraction of a beat, in lowest terms, or a number of ticks.
  */

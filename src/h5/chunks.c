@@ -161,12 +161,6 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
 
 /* ---- writing ---- */
 
-size_t h5_chunk_length(size_t length)
-{
-    size_t chunks = (length + H5_CHUNK - 1) / H5_CHUNK;
-    return chunks ? (length + chunks - 1) / chunks : 1;
-}
-
 bool h5_is_whole_chunks(struct h5_span span)
 {
     size_t chunk = h5_chunk_length(span.length);

@@ -87,12 +87,14 @@ void h5_yield_and_sync(struct h5_file *file);
 /* STATUS_OK, or the failed write, which disk.c hides from HDF5. */
 enum status h5_disk_status(const struct h5_file *file);
 
-/* ---- values.c ---- */
+/* ---- types.c ---- */
 
 struct h5_types { /* HDF5's, of values in a file and in memory */
     hid_t stored, native;
 };
 struct h5_types h5_types_of(enum h5_type type);
+
+/* ---- values.c ---- */
 
 /* Creates a dataset and opens it; below 0 on failure, with the message set. */
 hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int rank,

@@ -140,6 +140,29 @@ static uint64_t chunks_of(int rank, const hsize_t *dims, const hsize_t *chunk)
     return all;
 }
 
+size_t h5_chunk_length(size_t length)
+{
+    size_t chunks = (length + H5_CHUNK - 1) / H5_CHUNK;
+    return chunks ? (length + chunks - 1) / chunks : 1;
+}
+
+/* Several dimensions: as many whole rows as fit into a chunk. A chunk must not be larger
+ * than its dataset. */
+void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
+{
+    if (rank == 1) {
+        chunk[0] = h5_chunk_length(dims[0]);
+        return;
+    }
+    hsize_t left = H5_CHUNK;
+    for (int d = rank - 1; d >= 0; d--) {
+        chunk[d] = dims[d] < left ? dims[d] : left;
+        if (chunk[d] == 0)
+            chunk[d] = 1;
+        left /= chunk[d];
+    }
+}
+
 static enum status check_sizes(const struct h5_file *file, const char *name,
                                const struct h5_storage *storage)
 {

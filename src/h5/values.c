@@ -5,7 +5,6 @@
  */
 #include "h5_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/phase.h"
@@ -13,38 +12,6 @@
 enum { BLOCK_BYTES = 4 << 20 };
 
 /* ---- types ---- */
-
-/* HDF5's types are variables, so this cannot be a constant table. */
-struct h5_types h5_types_of(enum h5_type type)
-{
-    switch (type) {
-    case H5_U8:
-        return (struct h5_types){H5T_STD_U8LE, H5T_NATIVE_UINT8};
-    case H5_U16:
-        return (struct h5_types){H5T_STD_U16LE, H5T_NATIVE_UINT16};
-    case H5_U32:
-        return (struct h5_types){H5T_STD_U32LE, H5T_NATIVE_UINT32};
-    case H5_U64:
-        return (struct h5_types){H5T_STD_U64LE, H5T_NATIVE_UINT64};
-    case H5_I32:
-        return (struct h5_types){H5T_STD_I32LE, H5T_NATIVE_INT32};
-    case H5_I64:
-        return (struct h5_types){H5T_STD_I64LE, H5T_NATIVE_INT64};
-    case H5_F32:
-        return (struct h5_types){H5T_IEEE_F32LE, H5T_NATIVE_FLOAT};
-    case H5_F64:
-        break;
-    }
-    return (struct h5_types){H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE};
-}
-
-size_t h5_type_size(enum h5_type type)
-{
-    static const uint8_t sizes[] = {
-        [H5_U8] = 1,  [H5_U16] = 2, [H5_U32] = 4, [H5_U64] = 8,
-        [H5_I32] = 4, [H5_I64] = 8, [H5_F32] = 4, [H5_F64] = 8};
-    return sizes[type];
-}
 
 /* HDF5 would store the nearest value that fits; a wrong value is worse than an error. */
 static H5T_conv_ret_t refuse_overflow(H5T_conv_except_t what, hid_t from, hid_t to,
@@ -69,23 +36,6 @@ static const char *class_name(H5T_class_t class)
 }
 
 /* ---- making datasets ---- */
-
-/* Several dimensions: as many whole rows as fit into a chunk. A chunk must not be larger
- * than its dataset. */
-void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
-{
-    if (rank == 1) {
-        chunk[0] = h5_chunk_length(dims[0]);
-        return;
-    }
-    hsize_t left = H5_CHUNK;
-    for (int d = rank - 1; d >= 0; d--) {
-        chunk[d] = dims[d] < left ? dims[d] : left;
-        if (chunk[d] == 0)
-            chunk[d] = 1;
-        left /= chunk[d];
-    }
-}
 
 static hid_t dataset_properties(int rank, const hsize_t *dims)
 {

@@ -18,11 +18,14 @@ static inline simd16 through_tanh(simd16 x, simd16 dy)
 
 /* ---- LSTM ---- */
 
-static void lstm_forward(int hidden, real *gates, const real *bias, const real *c_prev,
-                         real *c_next, real *tanh_c, real *h_next, real *h,
-                         struct dropout_mask dropout)
+static void lstm_forward(const struct cell_step *step)
 {
     enum { CELL = 2 };
+    const int hidden = step->hidden;
+    const struct dropout_mask dropout = step->dropout;
+    const real *bias = step->bias, *c_prev = step->c_prev;
+    real *gates = step->gates, *c_next = step->c_next, *tanh_c = step->saved,
+         *h_next = step->h_next, *h = step->h;
     for (int q = 0; q < 4; q++)
         for (int j = 0; j < hidden; j += VECTOR) {
             int at = q * hidden + j, n = hidden - j;
@@ -44,10 +47,13 @@ static void lstm_forward(int hidden, real *gates, const real *bias, const real *
     }
 }
 
-static void lstm_backward(int hidden, real *gates, const real *c_prev, const real *tanh_c,
-                          const real *dh, struct dropout_mask dropout,
-                          const real *dh_next, real *dc)
+static void lstm_backward(const struct cell_step *step)
 {
+    const int hidden = step->hidden;
+    const struct dropout_mask dropout = step->dropout;
+    const real *c_prev = step->c_prev, *tanh_c = step->saved, *dh = step->dh,
+               *dh_next = step->dh_next;
+    real *gates = step->gates, *dc = step->dc;
     for (int j = 0; j < hidden; j += VECTOR) {
         int n = hidden - j;
         real *at_i = gates + j, *at_f = at_i + hidden, *at_g = at_f + hidden,
@@ -69,10 +75,12 @@ static void lstm_backward(int hidden, real *gates, const real *c_prev, const rea
 
 /* ---- GRU ---- */
 
-static void gru_forward(int hidden, real *x, const real *bias_ih, const real *u,
-                        const real *h_prev, real *h_next, real *h,
-                        struct dropout_mask dropout)
+static void gru_forward(const struct cell_step *step)
 {
+    const int hidden = step->hidden;
+    const struct dropout_mask dropout = step->dropout;
+    const real *bias_ih = step->bias, *u = step->gates_hh, *h_prev = step->h_prev;
+    real *x = step->gates, *h_next = step->h_next, *h = step->h;
     for (int j = 0; j < 2 * hidden; j += VECTOR) {
         int n = 2 * hidden - j;
         simd16 a = simd16_add(load_part(x + j, n), load_part(bias_ih + j, n));
@@ -94,9 +102,12 @@ static void gru_forward(int hidden, real *x, const real *bias_ih, const real *u,
     }
 }
 
-static void gru_backward(int hidden, real *x, real *u, const real *h_prev, const real *dh,
-                         struct dropout_mask dropout, real *dh_next)
+static void gru_backward(const struct cell_step *step)
 {
+    const int hidden = step->hidden;
+    const struct dropout_mask dropout = step->dropout;
+    const real *h_prev = step->h_prev, *dh = step->dh;
+    real *x = step->gates, *u = step->gates_hh, *dh_next = step->dh_next;
     for (int j = 0; j < hidden; j += VECTOR) {
         int n = hidden - j, at_z = hidden + j, at_n = 2 * hidden + j;
         simd16 r = load_part(x + j, n), z = load_part(x + at_z, n),

@@ -80,6 +80,32 @@ struct dropout_mask {
     real scale;
 };
 
+/* One row of the batch at one time step of a cell, H = hidden, G = 4H (LSTM) or 3H (GRU).
+ * Members that the cell does not use may be NULL: of the LSTM gates_hh and h_prev, of the
+ * GRU c_prev, saved, c_next and dc; forward does not use the members of backward, nor
+ * backward those of forward. */
+struct cell_step {
+    int hidden;
+    /* [G]: W_ih x, of the LSTM plus W_hh h_prev. Forward overwrites it with the
+     * activations, backward with the gradient. */
+    real *gates;
+    real *gates_hh;     /* [G], GRU: W_hh h_prev + bias_hh; backward: its gradient */
+    const real *bias;   /* [G]: bias, of the GRU bias_ih */
+    const real *h_prev; /* [H], GRU */
+    const real *c_prev; /* [H], LSTM */
+    real *saved;        /* [H], LSTM: tanh(c), written by forward, read by backward */
+    struct dropout_mask dropout; /* of h */
+
+    /* Forward: */
+    real *h;               /* [H]: output, after dropout */
+    real *h_next, *c_next; /* [H]: h before dropout, and c: carried to the next step */
+
+    /* Backward: */
+    const real *dh; /* [H]: gradient of h after dropout */
+    real *dh_next;  /* [H]: gradient of h_next; the GRU overwrites it */
+    real *dc;       /* [H], LSTM: gradient of c_next, overwritten with that of c_prev */
+};
+
 /* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to the nearest, ties
  * to even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two
  * from 1 to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound`
@@ -122,39 +148,24 @@ struct kernels {
 
     /* ---- cells ---- */
 
-    /* One row of the LSTM's cell (Hochreiter and Schmidhuber, 1997; forget gate of Gers,
-     * Schmidhuber, Cummins, 2000), H = hidden:
+    /* The LSTM (Hochreiter and Schmidhuber, 1997; forget gate of Gers, Schmidhuber,
+     * Cummins, 2000); gates in the order i, f, g, o:
      *   i, f, o = sigmoid, g = tanh of (gates + bias)
      *   c = f c_prev + i g,  h = o tanh(c)
-     * gates[4H] (i, f, g, o) is overwritten with the activated gates. h goes to h_next,
-     * and after dropout to h; c to c_next, tanh(c) to tanh_c. */
-    void (*lstm_forward)(int hidden, real *gates, const real *bias, const real *c_prev,
-                         real *c_next, real *tanh_c, real *h_next, real *h,
-                         struct dropout_mask dropout);
+     * gates is overwritten with the activated gates; backward overwrites it with the
+     * gradient of the gates before activation, and dc with the gradient of c_prev. */
+    void (*lstm_forward)(const struct cell_step *step);
+    void (*lstm_backward)(const struct cell_step *step);
 
-    /* Its gradient. dh[H] is the gradient of h after dropout, dh_next[H] that of h_next.
-     * dc[H] is that of c_next, and is overwritten with that of c_prev. gates[4H] is
-     * overwritten with the gradient of the gates before activation. */
-    void (*lstm_backward)(int hidden, real *gates, const real *c_prev, const real *tanh_c,
-                          const real *dh, struct dropout_mask dropout,
-                          const real *dh_next, real *dc);
-
-    /* One row of the GRU (Cho et al., 2014, with the reset gate applied after the matmul
-     * as in cuDNN, PyTorch and Keras): x[3H] = W_ih x, u[3H] = W_hh h_prev + bias_hh,
-     * order r, z, n:
+    /* The GRU (Cho et al., 2014, with the reset gate applied after the matmul as in
+     * cuDNN, PyTorch and Keras): x = gates, u = gates_hh, order r, z, n:
      *   r = sigmoid(x_r + b_r + u_r),  z = sigmoid(x_z + b_z + u_z)
      *   n = tanh(x_n + b_n + r u_n),   h = (1 - z) n + z h_prev
-     * x is overwritten with r, z, n; h goes to h_next, and after dropout to h. */
-    void (*gru_forward)(int hidden, real *x, const real *bias_ih, const real *u,
-                        const real *h_prev, real *h_next, real *h,
-                        struct dropout_mask dropout);
-
-    /* Its gradient: x (r, z, n) is overwritten with the gradient of x, u with that of u.
-     * dh[H] is the gradient of h after dropout. dh_next[H] is that of h_next, and is
-     * overwritten with its sum with dh times z, the direct part of the gradient of
-     * h_prev. */
-    void (*gru_backward)(int hidden, real *x, real *u, const real *h_prev, const real *dh,
-                         struct dropout_mask dropout, real *dh_next);
+     * x is overwritten with r, z, n; backward overwrites it with the gradient of x, u
+     * with that of u, and dh_next with its sum with dh times z, the direct part of the
+     * gradient of h_prev. */
+    void (*gru_forward)(const struct cell_step *step);
+    void (*gru_backward)(const struct cell_step *step);
 
     /* One row of softmax and cross-entropy. Returns log p[target], in nats; *best gets
      * the index of the largest logit (the lowest of equals; NaN is ignored). With

@@ -15,16 +15,6 @@ enum {
     MOST_TRACKS = 65535
 };
 
-static uint32_t big_endian_16(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 8 | at[1];
-}
-
-static uint32_t big_endian_32(const uint8_t *at)
-{
-    return big_endian_16(at) << 16 | big_endian_16(at + 2);
-}
-
 static uint32_t little_endian_32(const uint8_t *at)
 {
     return (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
@@ -33,26 +23,6 @@ static uint32_t little_endian_32(const uint8_t *at)
 static bool begins_with(const uint8_t *at, const uint8_t *end, const char *type)
 {
     return end - at >= 4 && memcmp(at, type, 4) == 0;
-}
-
-const uint8_t *chunk_find_track(const uint8_t *at, const uint8_t *file_end)
-{
-    const uint8_t *found = memmem(at, (size_t)(file_end - at), "MTrk", 4);
-    return found ? found : file_end;
-}
-
-bool chunk_is_plausible(const uint8_t *at, const uint8_t *file_end)
-{
-    if (at == file_end)
-        return true;
-    if (file_end - at < CHUNK_HEADER)
-        return false;
-    if (memcmp(at, "MTrk", 4) == 0)
-        return true;
-    for (int i = 0; i < 4; i++)
-        if (at[i] < 0x20 || at[i] > 0x7e)
-            return false;
-    return big_endian_32(at + 4) <= (size_t)(file_end - at) - CHUNK_HEADER;
 }
 
 /* RIFF RMID (MMA RP-029): narrows at..end to the data chunk, if there is one. */

@@ -24,57 +24,6 @@ enum {
     CONTROL_ALL_NOTES_OFF = 123
 };
 
-enum {
-    SHORT_NUMBER = 4,       /* bytes of 7 bits that SMF 1.0 allows */
-    NUMBER_MASK = 0xFFFFFFF /* the bits in them */
-};
-
-/* ---- numbers ---- */
-
-/* Some writers encode whole 32- or 64-bit integers. A negative one, from a time that ran
- * backwards, is read as 0: its low 28 bits would be years. */
-static __attribute__((noinline)) enum event_result read_long_number(struct track *track,
-                                                                    const uint8_t *end,
-                                                                    uint32_t value,
-                                                                    uint32_t *number)
-{
-    track->file->repairs |= MIDI_REPAIR_NUMBER;
-    track->at = end;
-    *number = value >> 24 == 0xFF ? 0 : value & NUMBER_MASK;
-    return EVENT_READ;
-}
-
-static inline enum event_result read_number(struct track *track, uint32_t *number)
-{
-    const uint8_t *at = track->at;
-    uint32_t value = 0;
-    uint8_t byte;
-    do {
-        if (at == track->end)
-            return EVENT_CUT;
-        byte = *at++;
-        value = value << 7 | (byte & 0x7f);
-    } while (byte & 0x80);
-    if (at - track->at > SHORT_NUMBER)
-        return read_long_number(track, at, value, number);
-    track->at = at;
-    *number = value;
-    return EVENT_READ;
-}
-
-enum event_result track_read_block(struct track *track, const uint8_t **block,
-                                   uint32_t *length)
-{
-    enum event_result result = read_number(track, length);
-    if (result != EVENT_READ)
-        return result;
-    if (*length > (size_t)(track->end - track->at))
-        return EVENT_CUT;
-    *block = track->at;
-    track->at += *length;
-    return EVENT_READ;
-}
-
 /* ---- effects ---- */
 
 static enum event_result note_on(struct track *track, uint32_t key, uint8_t velocity)
@@ -133,25 +82,6 @@ void track_release_keys(struct track *track, uint32_t first_word, uint32_t words
     for (uint32_t word = first_word; word < first_word + words; word++)
         while (sounding[word])
             note_off(track, word * 64 + (uint32_t)__builtin_ctzll(sounding[word]));
-}
-
-enum event_result track_append(struct track *track, struct timed_list *list,
-                               uint32_t value, uint32_t channel)
-{
-    uint32_t order = (uint32_t)list->count;
-    struct timed *event = timed_add(list);
-    if (!event) {
-        reader_no_memory(track->reader);
-        return READER_STOPPED;
-    }
-    *event = (struct timed){
-        .tick = (uint32_t)track->tick,
-        .order = order,
-        .notes = (uint32_t)track->file->notes.count,
-        .value = value,
-        .line = line_of(track->port, channel),
-    };
-    return EVENT_READ;
 }
 
 enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t value)
@@ -297,7 +227,7 @@ static enum event_result read_message(struct track *track)
 static enum event_result read_event(struct track *track)
 {
     uint32_t delta;
-    enum event_result result = read_number(track, &delta);
+    enum event_result result = track_read_number(track, &delta);
     if (result != EVENT_READ)
         return result;
     track->tick += delta;

@@ -2,7 +2,6 @@
  * reason. */
 #include "reader.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,22 +82,6 @@ static struct reader *reader_of(struct midi_file *file)
     if (!file->scratch)
         file->scratch = calloc(1, sizeof(struct reader));
     return file->scratch;
-}
-
-bool reader_skip(struct reader *reader, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reader->file->reason, sizeof reader->file->reason, format, arguments);
-    va_end(arguments);
-    reader->stop = STOP_SKIPPED;
-    return false;
-}
-
-bool reader_no_memory(struct reader *reader)
-{
-    reader->stop = STOP_MEMORY;
-    return false;
 }
 
 static void reset(struct reader *reader, struct midi_file *file,

@@ -118,10 +118,39 @@ struct reader {
     size_t pedal_scratch_size;
 };
 
-/* Both return false. */
+/* reader.c: both return false. */
 bool reader_skip(struct reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 bool reader_no_memory(struct reader *reader);
+
+bool timed_grow(struct timed_list *list); /* capacity for at least one more */
+
+/* Appends an event for the caller to fill in; NULL without memory. */
+static inline struct timed *timed_add(struct timed_list *list)
+{
+    if (list->count == list->capacity && !timed_grow(list))
+        return NULL;
+    return &list->items[list->count++];
+}
+
+void timed_sort(struct timed_list *list, int (*compare)(const void *, const void *));
+int timed_by_time(const void *left, const void *right);
+int timed_by_line(const void *left, const void *right); /* then by time */
+
+static inline uint32_t big_endian_16(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+static inline uint32_t big_endian_32(const uint8_t *at)
+{
+    return big_endian_16(at) << 16 | big_endian_16(at + 2);
+}
+
+/* True if a chunk may begin at `at`, or if it is the end of the file. */
+bool chunk_is_plausible(const uint8_t *at, const uint8_t *file_end);
+/* The first "MTrk" at or after `at`, or file_end. */
+const uint8_t *chunk_find_track(const uint8_t *at, const uint8_t *file_end);
 
 /* chunks.c: finds the header and reads every track. */
 bool chunks_read(struct reader *reader, const uint8_t *bytes, size_t size);
@@ -130,10 +159,6 @@ bool chunks_read(struct reader *reader, const uint8_t *bytes, size_t size);
  * `file_end`. *next is the start of the chunk after it. */
 bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
                 const uint8_t *file_end, const uint8_t **next);
-/* True if a chunk may begin at `at`, or if it is the end of the file. */
-bool chunk_is_plausible(const uint8_t *at, const uint8_t *file_end);
-/* The first "MTrk" at or after `at`, or file_end. */
-const uint8_t *chunk_find_track(const uint8_t *at, const uint8_t *file_end);
 
 /* Number of data bytes after the status of a channel event. */
 static inline size_t midi_data_length(uint8_t status)
@@ -173,19 +198,6 @@ void offs_end_track(struct reader *reader, size_t first_note, size_t first_off);
 void offs_apply(struct reader *reader);
 
 /* timing.c */
-bool timed_grow(struct timed_list *list); /* capacity for at least one more */
-
-/* Appends an event for the caller to fill in; NULL without memory. */
-static inline struct timed *timed_add(struct timed_list *list)
-{
-    if (list->count == list->capacity && !timed_grow(list))
-        return NULL;
-    return &list->items[list->count++];
-}
-
-void timed_sort(struct timed_list *list, int (*compare)(const void *, const void *));
-int timed_by_time(const void *left, const void *right);
-int timed_by_line(const void *left, const void *right); /* then by time */
 /* Programs and percussion of the notes from `first_note` on. */
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);

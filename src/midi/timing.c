@@ -7,46 +7,11 @@
  */
 #include "reader.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 
 enum { NEAR = 8 }; /* points tried linearly before bisection */
-
-bool timed_grow(struct timed_list *list)
-{
-    struct timed *items =
-        array_reserve(list->items, &list->capacity, list->count + 1, sizeof *items);
-    if (items)
-        list->items = items;
-    return items;
-}
-
-int timed_by_time(const void *left, const void *right)
-{
-    const struct timed *a = left, *b = right;
-    if (a->tick != b->tick)
-        return a->tick < b->tick ? -1 : 1;
-    return (a->order > b->order) - (a->order < b->order);
-}
-
-int timed_by_line(const void *left, const void *right)
-{
-    const struct timed *a = left, *b = right;
-    if (a->line != b->line)
-        return a->line < b->line ? -1 : 1;
-    return timed_by_time(left, right);
-}
-
-void timed_sort(struct timed_list *list, int (*compare)(const void *, const void *))
-{
-    for (size_t i = 1; i < list->count; i++)
-        if (compare(&list->items[i - 1], &list->items[i]) > 0) {
-            qsort(list->items, list->count, sizeof *list->items, compare);
-            return;
-        }
-}
 
 /* The value of the last of `count` program changes before the note with this index; -1 if
  * there is none. Tracks are read one after another, so the number of notes before an

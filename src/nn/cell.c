@@ -5,16 +5,14 @@
  *
  * Hochreiter and Schmidhuber, 1997; forget gate: Gers, Schmidhuber and Cummins, 2000. */
 
-static void lstm_forward(const struct cell_step *s)
+static void lstm_forward(const struct cell_step *step)
 {
-    kernels()->lstm_forward(s->hidden, s->gates, s->bias, s->c_prev, s->c_next, s->saved,
-                            s->h_next, s->h, s->dropout);
+    kernels()->lstm_forward(step);
 }
 
-static void lstm_backward(const struct cell_step *s)
+static void lstm_backward(const struct cell_step *step)
 {
-    kernels()->lstm_backward(s->hidden, s->gates, s->c_prev, s->saved, s->dh, s->dropout,
-                             s->dh_next, s->dc);
+    kernels()->lstm_backward(step);
 }
 
 static const char *const lstm_gates[] = {"i", "f", "g", "o"};
@@ -23,16 +21,14 @@ static const char *const lstm_gates[] = {"i", "f", "g", "o"};
  *
  * Cho et al., 2014; the reset gate is applied after the matmul, as in cuDNN. */
 
-static void gru_forward(const struct cell_step *s)
+static void gru_forward(const struct cell_step *step)
 {
-    kernels()->gru_forward(s->hidden, s->gates, s->bias, s->gates_hh, s->h_prev,
-                           s->h_next, s->h, s->dropout);
+    kernels()->gru_forward(step);
 }
 
-static void gru_backward(const struct cell_step *s)
+static void gru_backward(const struct cell_step *step)
 {
-    kernels()->gru_backward(s->hidden, s->gates, s->gates_hh, s->h_prev, s->dh,
-                            s->dropout, s->dh_next);
+    kernels()->gru_backward(step);
 }
 
 static const char *const gru_gates[] = {"r", "z", "n"};

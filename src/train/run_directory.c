@@ -11,7 +11,6 @@
 #include "run_links.h"
 #include "run_lock.h"
 #include "run_names.h"
-#include "run_samples.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -24,6 +23,21 @@ static enum status out_of_memory(const char *path)
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
+void run_directory_remove_samples(int folder, const char *name)
+{
+    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *directory = inner >= 0 ? fdopendir(inner) : NULL;
+    for (struct dirent *at; directory && (at = readdir(directory));)
+        if (run_writes(RUN_SAMPLES, at->d_name) ||
+            run_is_left_over(RUN_SAMPLES, at->d_name))
+            unlinkat(inner, at->d_name, 0);
+    if (directory)
+        closedir(directory);
+    else if (inner >= 0)
+        close(inner);
+    unlinkat(folder, name, AT_REMOVEDIR);
+}
+
 static void tidy_folder(const char *path, enum run_folder folder)
 {
     DIR *directory = opendir(path);
@@ -33,7 +47,7 @@ static void tidy_folder(const char *path, enum run_folder folder)
             fstatat(dirfd(directory), at->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         if (S_ISDIR(facts.st_mode) && folder == RUN_SAMPLES)
-            run_samples_remove(dirfd(directory), at->d_name);
+            run_directory_remove_samples(dirfd(directory), at->d_name);
         else if (S_ISREG(facts.st_mode) || S_ISLNK(facts.st_mode))
             unlinkat(dirfd(directory), at->d_name, 0);
     }

@@ -36,6 +36,10 @@ enum status run_directory_open(const char *path, enum run_start start,
                                struct run_directory *out);
 void run_directory_free(struct run_directory *run);
 
+/* Removes a folder of unfinished samples (run_samples.h) in the open directory `folder`,
+ * as a killed process may have left it. */
+void run_directory_remove_samples(int folder, const char *name);
+
 /* Before `name`, a path relative to run.dir, is written to `path`: keeps aside what the
  * run has not written, and notes these bytes in the claim, which the caller saves. */
 enum status run_directory_prepare(const struct run_directory *run, const char *path,

@@ -9,10 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "run_names.h"
 #include "state.h"
 #include "base/status.h"
 
-enum { CHECKPOINT_NAME = 40, RUN_ID = 17 };
+enum { RUN_ID = 17 };
 
 struct run_entry {
     char name[CHECKPOINT_NAME];

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "run_listing.h"
 #include "base/file.h"
 
 const char *const run_top_names[] = {RUN_MARKER, "settings.conf",  "metrics.jsonl",

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "run_names.h"
 #include "base/file.h"
@@ -14,21 +13,6 @@
 static enum status no_memory(const char *path)
 {
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
-}
-
-void run_samples_remove(int folder, const char *name)
-{
-    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *directory = inner >= 0 ? fdopendir(inner) : NULL;
-    for (struct dirent *at; directory && (at = readdir(directory));)
-        if (run_writes(RUN_SAMPLES, at->d_name) ||
-            run_is_left_over(RUN_SAMPLES, at->d_name))
-            unlinkat(inner, at->d_name, 0);
-    if (directory)
-        closedir(directory);
-    else if (inner >= 0)
-        close(inner);
-    unlinkat(folder, name, AT_REMOVEDIR);
 }
 
 enum status run_samples_begin(const struct run_directory *run, char **path)
@@ -100,7 +84,7 @@ enum status run_samples_end(const struct run_directory *run, char *path, bool ke
         status = run_claim_save(run->claim);
     if (keep && status == STATUS_OK)
         status = for_each_sample(run, path, move_sample);
-    run_samples_remove(AT_FDCWD, path);
+    run_directory_remove_samples(AT_FDCWD, path);
     free(path);
     return status;
 }

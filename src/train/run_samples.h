@@ -18,8 +18,4 @@ enum status run_samples_begin(const struct run_directory *run, char **path);
  */
 enum status run_samples_end(const struct run_directory *run, char *path, bool keep);
 
-/* Removes such a folder, which lies in the open directory `folder`, as a killed process
- * may have left it. */
-void run_samples_remove(int folder, const char *name);
-
 #endif

@@ -20,49 +20,6 @@ static const double tick_seconds = 1;
 static const double gap_seconds = 3; /* a tick this late: this process did not run */
 static const double goodbye_seconds = 1;
 
-/* ---- the state of this process ---- */
-
-void watchdog_update_self(struct watchdog *watchdog, double now)
-{
-    struct phase_state state = phase_state();
-    struct watchdog_peer *own = &watchdog->own;
-    if (state.progress != watchdog->progress || watchdog->last_progress == 0) {
-        watchdog->progress = state.progress;
-        watchdog->last_progress = now;
-    }
-    own->phase = state.phase;
-    own->step = state.step;
-    own->idle = now - watchdog->last_progress;
-    own->last_heartbeat = now;
-    if (watchdog->is_coordinator) {
-        watchdog->peers[0].phase = own->phase;
-        watchdog->peers[0].step = own->step;
-        watchdog->peers[0].idle = own->idle;
-        watchdog->peers[0].last_heartbeat = now;
-    }
-}
-
-void watchdog_describe(struct watchdog *watchdog, enum watchdog_kind kind,
-                       struct watchdog_frame *frame)
-{
-    memset(frame, 0, sizeof *frame);
-    watchdog_frame_fill(frame, kind, &watchdog->self);
-    frame->idle = watchdog->own.idle;
-    frame->successor = watchdog->successor;
-    pthread_mutex_lock(&watchdog->lock);
-    watchdog_copy(frame->text, sizeof frame->text,
-                  kind == WATCHDOG_WELCOME || !watchdog->is_coordinator
-                      ? watchdog->self.host
-                      : watchdog->checkpoint);
-    pthread_mutex_unlock(&watchdog->lock);
-}
-
-void watchdog_send_to_all(struct watchdog *watchdog, const struct watchdog_frame *frame)
-{
-    for (int i = 0; i < watchdog->count; i++)
-        watchdog_link_send(&watchdog->peers[i].link, frame);
-}
-
 /* ---- once a second ---- */
 
 /* The rank that reports if rank 0 can't: the lowest on another host, else the lowest. */

@@ -2,6 +2,7 @@
  *
  *     watchdog.c  opening and closing; the public functions
  *     thread.c    the thread: poll loop, heartbeats, hang detection
+ *     state.c     the state of this process, and sending it
  *     receive.c   the frames of other ranks
  *     shutdown.c  reports the root cause and ends the ranks
  *     listen.c    the addresses on which rank 0 listens
