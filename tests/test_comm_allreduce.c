@@ -69,8 +69,8 @@ static void several_at_once(struct comm *comm, bool shared)
         if (shared)
             expect(comm_memory_create(comm, bytes, 1, &memory[s]) == STATUS_OK);
         values[s] = shared ? comm_memory_block(memory[s]) : calloc(1, bytes);
-        expect(comm_allreduce_init(comm, memory[s], type, values[s], counts[s], &sums[s]) ==
-               STATUS_OK);
+        expect(comm_allreduce_init(comm, memory[s], type, values[s], counts[s],
+                                   &sums[s]) == STATUS_OK);
     }
     for (int round = 0; round < ROUNDS; round++) {
         for (int s = 0; s < SUMS; s++) {

@@ -155,8 +155,8 @@ static enum status probe_sum(struct doctor *doctor)
                    comm_memory_create(doctor->comm, doctor->parameters * sizeof(int64_t),
                                       1, &memory));
     if (status == STATUS_OK)
-        status = comm_allreduce_init(doctor->comm, memory, COMM_I64, comm_memory_block(memory),
-                               doctor->parameters, &sum);
+        status = comm_allreduce_init(doctor->comm, memory, COMM_I64,
+                                     comm_memory_block(memory), doctor->parameters, &sum);
     if (status == STATUS_OK)
         status = time_sums(doctor, sum);
     comm_allreduce_free(sum);

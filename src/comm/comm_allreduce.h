@@ -39,15 +39,15 @@ enum status comm_allreduce_init(struct comm *comm, struct comm_memory *memory,
                                 enum comm_type type, void *values, size_t count,
                                 struct comm_allreduce **out);
 /* NULL is fine; it must not be running. Not collective. */
-void comm_allreduce_free(struct comm_allreduce *allreduce);
+void comm_allreduce_free(struct comm_allreduce *sum);
 
 /* values[i] := sum of values[i] over all ranks, the same on every rank, once complete.
  * Ordered. */
-enum status comm_allreduce_start(struct comm_allreduce *allreduce);
+enum status comm_allreduce_start(struct comm_allreduce *sum);
 /* True once it is complete, or has failed (comm_allreduce_wait returns the failure). Not
  * collective. */
-bool comm_allreduce_progress(struct comm_allreduce *allreduce);
+bool comm_allreduce_progress(struct comm_allreduce *sum);
 /* Returns when it is complete; progresses only this one. Collective. */
-enum status comm_allreduce_wait(struct comm_allreduce *allreduce);
+enum status comm_allreduce_wait(struct comm_allreduce *sum);
 
 #endif
