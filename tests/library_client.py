@@ -36,7 +36,7 @@ def main(library, checkpoint, output):
     check(tutti.tutti_open(checkpoint.encode(), c.byref(model)))
     tutti.tutti_defaults(model, c.byref(settings))
     settings.seconds, settings.seed = 10, 42
-    check(tutti.tutti_play(model, c.byref(settings), 2, pieces))
+    check(tutti.tutti_sample(model, c.byref(settings), 2, pieces))
     print(f"{pieces[1].count} notes, the first of pitch {pieces[1].notes[0].pitch}")
     check(tutti.tutti_write(output.encode(), c.byref(pieces[1])))
     tutti.tutti_free_pieces(pieces, 2)

@@ -22,7 +22,7 @@ static int play(struct tutti *model, const char *output, uint64_t seed)
     settings.seconds = 10;
     settings.seed = seed;
     struct tutti_piece pieces[2];
-    if (tutti_play(model, &settings, 2, pieces) != TUTTI_OK)
+    if (tutti_sample(model, &settings, 2, pieces) != TUTTI_OK)
         return failed("play");
     for (size_t i = 0; i < pieces[1].count && i < 4; i++)
         printf("note %zu: pitch %d at %.3f s for %.3f s\n", i, pieces[1].notes[i].pitch,
@@ -44,9 +44,9 @@ static int refuses_what_is_wrong(struct tutti *model)
     struct tutti_piece wrong = {.notes = &high, .count = 1};
     int refused = tutti_open("no-such-file", &none) == TUTTI_FAILED && none == NULL &&
                   tutti_message()[0] != '\0' &&
-                  tutti_play(model, &settings, 1, &piece) == TUTTI_MISUSE &&
+                  tutti_sample(model, &settings, 1, &piece) == TUTTI_MISUSE &&
                   piece.count == 0 &&
-                  tutti_play(model, &settings, 0, &piece) == TUTTI_MISUSE &&
+                  tutti_sample(model, &settings, 0, &piece) == TUTTI_MISUSE &&
                   tutti_write("wrong.mid", &wrong) == TUTTI_MISUSE &&
                   tutti_prime(model, "no-such-file", 0) == TUTTI_FAILED &&
                   tutti_prime(model, "no-such-file", -1) == TUTTI_MISUSE;

@@ -394,8 +394,8 @@ static void the_public_face_says_the_same(void **state)
         same.seed = 11;
         assert_int_equal(generator_run(&checkpoint, &same, NULL, false, 3, inside),
                          STATUS_OK);
-        assert_int_equal(tutti_play(model, &settings, 3, pieces), TUTTI_OK);
-        assert_int_equal(tutti_play(model, &settings, 1, again), TUTTI_OK);
+        assert_int_equal(tutti_sample(model, &settings, 3, pieces), TUTTI_OK);
+        assert_int_equal(tutti_sample(model, &settings, 1, again), TUTTI_OK);
         notes_equal(&again[0], &inside[0]);
         for (int i = 0; i < 3; i++) {
             assert_true(pieces[i].count > 0);

@@ -15,12 +15,12 @@
  *         return fprintf(stderr, "%s\n", tutti_message()), 1;
  *     tutti_defaults(model, &settings);
  *     settings.seconds = 20;
- *     if (tutti_play(model, &settings, 1, &piece) == TUTTI_OK)
+ *     if (tutti_sample(model, &settings, 1, &piece) == TUTTI_OK)
  *         tutti_write("first.mid", &piece);
  *     tutti_free_pieces(&piece, 1);
  *     tutti_close(model);
  *
- * Ownership: a model from tutti_open is freed by tutti_close, pieces from tutti_play by
+ * Ownership: a model from tutti_open is freed by tutti_close, pieces from tutti_sample by
  * tutti_free_pieces; nothing else changes ownership. Paths and settings are read only
  * during the call.
  *
@@ -54,7 +54,7 @@ enum {
     TUTTI_MISUSE = 2  /* an invalid argument or setting */
 };
 
-/* Maximum number of pieces per call of tutti_play. */
+/* Maximum number of pieces per call of tutti_sample. */
 enum { TUTTI_PIECES_MAX = 4096 };
 
 struct tutti; /* a checkpoint in memory: weights, encoding, settings */
@@ -120,8 +120,8 @@ int tutti_prime(struct tutti *model, const char *path, double seconds);
 /* Samples `count` pieces (1 to TUTTI_PIECES_MAX) as one batch into pieces[0..count),
  * whose previous contents are ignored; on failure all are empty. Each is
  * settings->seconds long after the primer. */
-int tutti_play(struct tutti *model, const struct tutti_settings *settings, int count,
-               struct tutti_piece *pieces);
+int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int count,
+                 struct tutti_piece *pieces);
 void tutti_free_pieces(struct tutti_piece *pieces, int count);
 
 /* Writes a piece as a MIDI file of format 1. The file appears under its name only when

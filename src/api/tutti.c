@@ -159,8 +159,8 @@ static enum status play(const struct tutti *model, const struct tutti_settings *
                          settings->keep_primer != 0, count, played);
 }
 
-int tutti_play(struct tutti *model, const struct tutti_settings *settings, int count,
-               struct tutti_piece *pieces)
+int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int count,
+                 struct tutti_piece *pieces)
 {
     if (count < 1 || count > TUTTI_PIECES_MAX)
         return (int)status_fail(STATUS_MISUSE, "%d pieces requested (expected 1 to %d)",

@@ -58,8 +58,8 @@ static struct samples_request files_wanted(const struct generate_arguments *argu
     };
 }
 
-static enum status play_and_send(const struct checkpoint *checkpoint,
-                                 const struct samples_request *request, FILE *reply)
+static enum status sample_and_send(const struct checkpoint *checkpoint,
+                                   const struct samples_request *request, FILE *reply)
 {
     struct samples_pieces pieces;
     enum status status = samples_generate(checkpoint, request, &pieces);
@@ -70,9 +70,9 @@ static enum status play_and_send(const struct checkpoint *checkpoint,
 }
 
 /* Reads the primer, prints its length, and samples. */
-static enum status play_after_primer(const struct checkpoint *checkpoint,
-                                     const struct generate_arguments *arguments,
-                                     struct samples_request *request, FILE *reply)
+static enum status sample_after_primer(const struct checkpoint *checkpoint,
+                                       const struct generate_arguments *arguments,
+                                       struct samples_request *request, FILE *reply)
 {
     struct primer primer = {0};
     enum status status =
@@ -83,7 +83,7 @@ static enum status play_after_primer(const struct checkpoint *checkpoint,
         report_primer(arguments->prime, checkpoint, &primer);
         request->primer = &primer;
         confine_computing();
-        status = play_and_send(checkpoint, request, reply);
+        status = sample_and_send(checkpoint, request, reply);
     }
     primer_free(&primer);
     return status;
@@ -111,9 +111,9 @@ static enum status make(const struct checkpoint *checkpoint,
                            "generate: the checkpoint's run.sample_seconds is 0; add a "
                            "length, for example --seconds 30");
     if (arguments->prime)
-        return play_after_primer(checkpoint, arguments, &request, reply);
+        return sample_after_primer(checkpoint, arguments, &request, reply);
     confine_computing();
-    return play_and_send(checkpoint, &request, reply);
+    return sample_and_send(checkpoint, &request, reply);
 }
 
 /* True if an extension (with its dot) is that of another format. An unknown one is part
@@ -220,7 +220,7 @@ static enum status check_arguments(const struct generate_arguments *arguments,
 
 /* In the confined child. The checkpoint's settings are the defaults; those of the command
  * line override them. */
-static enum status read_and_play(void *context, FILE *reply)
+static enum status read_and_sample(void *context, FILE *reply)
 {
     const struct generation *generation = context;
     struct cli_request *request = generation->request;
@@ -261,7 +261,7 @@ static enum status generate_from(const char *path, struct cli_request *request,
         .paths = paths, .count = arguments->prime ? 2 : 1, .computes = true};
     struct confine_reply reply;
     standard_streams_survive();
-    enum status status = confine_run(&inputs, read_and_play, &generation, &reply);
+    enum status status = confine_run(&inputs, read_and_sample, &generation, &reply);
     if (status == STATUS_OK)
         status = save(arguments, &reply);
     free(reply.bytes);
