@@ -55,7 +55,7 @@ const char *trace_lane_name(int lane, char *text, size_t size)
 
 /* ---- on and off ---- */
 
-bool trace_is_on(void)
+static bool is_on(void)
 {
     return atomic_load_explicit(&on, memory_order_acquire);
 }
@@ -120,7 +120,7 @@ static void keep(const struct trace_event *event)
 
 void trace_phase(enum phase left, double now)
 {
-    if (!trace_is_on())
+    if (!is_on())
         return;
     const struct trace_event event = {
         .start = store.since,
@@ -136,7 +136,7 @@ void trace_phase(enum phase left, double now)
 struct trace_span trace_begin(enum phase what)
 {
     struct trace_span span = {.phase = (uint8_t)what};
-    if (!trace_is_on())
+    if (!is_on())
         return span;
     pthread_mutex_lock(&store.lock);
     for (int i = 0; i < TRACE_SIDE_BY_SIDE && !span.lane; i++) {
@@ -153,7 +153,7 @@ struct trace_span trace_begin(enum phase what)
 
 void trace_end(struct trace_span span)
 {
-    if (span.lane == 0 || !trace_is_on())
+    if (span.lane == 0 || !is_on())
         return;
     const struct trace_event event = {.start = span.start,
                                       .duration = clock_seconds() - span.start,

@@ -35,7 +35,6 @@ const char *trace_lane_name(int lane, char *text, size_t size);
  * trace_stop. Main thread. */
 enum status trace_start(size_t capacity);
 void trace_stop(void); /* drops buffered events. Main thread */
-bool trace_is_on(void);
 
 /* Begins a span of a thread other than the main one, until trace_end. From any thread;
  * free when tracing is off. At most TRACE_SIDE_BY_SIDE spans of one phase are recorded at

@@ -183,16 +183,13 @@ struct h5_storage {
     uint64_t *offsets; /* [chunks], in the file, in the order of the values */
 };
 
-/* STATUS_OK if the open dataset is stored as this unit stores datasets: a type that
- * h5_check_type accepts; chunks with fletcher32 and no other filter; every chunk in the
+/* STATUS_OK if the open dataset is stored as this unit stores datasets: numbers of
+ * at most 8 bytes or texts of fixed length; chunks with fletcher32 and no other filter; every chunk in the
  * file, complete and without overlap. Reads no values. On failure there is nothing to
  * free. */
 enum status h5_check_storage(const struct h5_file *file, const char *name, hid_t dataset,
                              struct h5_storage *out);
 void h5_storage_free(struct h5_storage *storage);
-
-/* STATUS_OK for numbers of at most 8 bytes and for texts of fixed length. */
-enum status h5_check_type(const struct h5_file *file, const char *name, hid_t type);
 
 /* Opens a dataset of a file that is read, after h5_check_links, and checks its storage;
  * the caller closes it and frees *storage. */

@@ -69,7 +69,7 @@ static const char *unusual_type(hid_t type)
     return usual ? NULL : other_class(class);
 }
 
-enum status h5_check_type(const struct h5_file *file, const char *name, hid_t type)
+static enum status check_type(const struct h5_file *file, const char *name, hid_t type)
 {
     const char *unusual = unusual_type(type);
     return unusual ? refuse(file, name, unusual, "numbers, or texts of fixed length")
@@ -337,7 +337,7 @@ static enum status check_dataset(const struct h5_file *file, const char *name,
                                  hid_t dataset, hid_t creation, hid_t type,
                                  struct h5_storage *out)
 {
-    enum status status = h5_check_type(file, name, type);
+    enum status status = check_type(file, name, type);
     if (status == STATUS_OK)
         status = check_layout(file, name, creation);
     if (status == STATUS_OK)

@@ -136,11 +136,6 @@ static const struct optimizer_method methods[] = {
 
 _Static_assert(sizeof methods / sizeof *methods == OPTIMIZERS, "one row each");
 
-const struct optimizer_method *optimizer_method_of(int kind)
-{
-    return &methods[kind];
-}
-
 /* ---- all methods ---- */
 
 void optimizer_plan(struct optimizer *optimizer, struct arena *arena)
@@ -154,7 +149,7 @@ void optimizer_plan(struct optimizer *optimizer, struct arena *arena)
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out)
 {
-    const struct optimizer_method *method = optimizer_method_of(options->train.optimizer);
+    const struct optimizer_method *method = &methods[options->train.optimizer];
     *out = (struct optimizer){.method = method,
                               .count = count,
                               .beta1 = options->train.beta1,

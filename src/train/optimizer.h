@@ -47,9 +47,6 @@ struct optimizer_method {
                    const float *gradient, float *weights);
 };
 
-/* The method of an enum option_optimizer. */
-const struct optimizer_method *optimizer_method_of(int kind);
-
 /* For `count` weights, with the constants of [train]; all moments are zero. */
 enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out);

@@ -29,7 +29,8 @@ enum { HEADROOM_BITS = 11, SUM_BITS = 62, MOST_BITS = 60 };
 /* The extras of the exact sum. */
 enum { SUM_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_STOP, SUM_SAVE, SUM_FAILED, SUMS };
 
-int step_scale_bits(int64_t batch, int64_t time)
+/* Bits after the binary point in the exact sum of the gradients. */
+static int scale_bits(int64_t batch, int64_t time)
 {
     int bits = SUM_BITS - HEADROOM_BITS;
     for (int64_t reach = 1; reach < batch * time; reach *= 2)
@@ -98,7 +99,7 @@ enum status step_open_sum(struct step_engine *engine)
     size_t bucket = (size_t)options->train.bucket;
     enum status status = exact_sum_create(
         engine->comm, is_exact(engine) ? engine->params.total : 0, SUMS,
-        options->train.slices, step_scale_bits(options->train.batch, options->train.time),
+        options->train.slices, scale_bits(options->train.batch, options->train.time),
         bucket, &engine->sum);
     if (is_exact(engine))
         return status;

@@ -83,7 +83,4 @@ enum status step_reduce(struct step_engine *engine, const struct window *window,
 enum status step_update(struct step_engine *engine, struct training_state *state,
                         struct step_facts *facts);
 
-/* Bits after the binary point in the exact sum of the gradients; see trainer_step.c. */
-int step_scale_bits(int64_t batch, int64_t time);
-
 #endif

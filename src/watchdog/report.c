@@ -37,7 +37,7 @@ static const struct {
     {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},
 };
 
-const char *watchdog_signal_name(int number)
+static const char *signal_name(int number)
 {
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (signals[i].number == number)
@@ -67,7 +67,7 @@ static int how_lost(int number, char *text, size_t size)
 {
     if (WIFSIGNALED(number))
         return snprintf(text, size, "was killed by signal %d (%s)", WTERMSIG(number),
-                        watchdog_signal_name(WTERMSIG(number)));
+                        signal_name(WTERMSIG(number)));
     if (number != 0)
         return snprintf(text, size, "exited with code %d, without a crash message",
                         WEXITSTATUS(number));
@@ -83,7 +83,7 @@ static void what_happened(const struct watchdog_cause *cause, char *text, size_t
     switch (cause->reason) {
     case CAUSE_SIGNAL:
         snprintf(text, size, "was killed by signal %d (%s)", cause->number,
-                 watchdog_signal_name(cause->number));
+                 signal_name(cause->number));
         break;
     case CAUSE_EXIT:
         snprintf(text, size, "exited with code %d during the run", cause->number);

@@ -372,7 +372,6 @@ void watchdog_report_once(struct watchdog *watchdog, const char *text, bool fall
 bool watchdog_path_is_missing(const char *path);
 
 void watchdog_print(const char *text);
-const char *watchdog_signal_name(int number);
 
 /* ---- the crash handler ---- */
 
