@@ -1,10 +1,10 @@
 /* midi: reading and writing Standard MIDI Files.
  *
- * Reading: a bounds-checked reader (bytes -> events -> notes) that accepts everything the
- * SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files 1.0",
- * RP-001, 1996) allows, repairs what can be repaired, skips the rest, and reports both
- * with the reason. It never reads outside its buffer, and its memory grows with the size
- * of the file, never with a number stored in it.
+ * Reading: a bounds-checked reader (bytes -> events -> notes) that accepts everything
+ * that the SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files
+ * 1.0", RP-001, 1996) allows, repairs faulty files where possible, skips the others, and
+ * reports the reason in both cases. It never reads outside its buffer, and its memory use
+ * depends on the size of the file, never on a number stored in it.
  *
  * Writing: through libsmf, published atomically.
  *
@@ -101,8 +101,8 @@
 #include "notes.h"
 #include "base/status.h"
 
-/* Files beyond a limit are skipped. 0 in any field: no limit. max_seconds applies to the
- * end of the last note, before the pedal. */
+/* Files that exceed a limit are skipped. 0 in any field: no limit. max_seconds applies to
+ * the end of the last note, before the pedal is applied. */
 struct midi_limits {
     uint64_t max_bytes;
     uint64_t max_notes;
@@ -149,8 +149,8 @@ struct midi_control { /* an event that affects the sustain pedal */
     uint8_t value;
 };
 
-/* A file as it was read. A skipped file has no notes, pedals or repairs (the reason names
- * them); its other members are set as far as they were known. */
+/* A file that was read. A skipped file has no notes, pedals or repairs (the reason names
+ * them); the other members are set as far as the file was read. */
 struct midi_file {
     enum midi_outcome outcome;
     midi_repairs repairs;
@@ -161,7 +161,7 @@ struct midi_file {
     int division; /* as it was read: ticks per quarter, or negative SMPTE */
     int tempo_events;
     double first_tempo;  /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
-    uint32_t start_tick; /* of the file, where the piece begins; see midi_start_at */
+    uint32_t start_tick; /* where the piece begins in the file; see midi_start_at */
     struct notes notes;  /* sorted; pedal not yet applied */
     struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
     size_t pedal_count, pedal_capacity;
@@ -179,20 +179,21 @@ void midi_free(struct midi_file *file);
  * controller 64 of its channel is >= 64 sounds until the pedal's release, all sound off
  * (controller 120) on that channel, or the next onset of its pitch there. Pedal events at
  * the tick of the key's release count as before it; a key released at the tick of all
- * sound off is not sustained. A pedal that is never released is released with the last
- * key. Percussion is unchanged. Keeps the order of notes_sort. */
+ * sound off is not sustained. A pedal that is never released ends with the last key.
+ * Percussion is unchanged. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
-/* The tick nearest to `seconds` >= 0 of a file just read. Not after midi_start_at. */
+/* The tick nearest to `seconds` >= 0 of a file just read. Must not be called after
+ * midi_start_at. */
 uint32_t midi_tick_at(const struct midi_file *file, double seconds);
 
-/* Ends a note of a file just read at `tick`, or at its start if that is later. Not after
- * midi_start_at. */
+/* Ends a note of a file just read at `tick`, or at the note's start if that is later.
+ * Must not be called after midi_start_at. */
 void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick);
 
 /* Makes `tick` the start of a piece just read, as if its file began there: ticks and
- * seconds of the notes count from it, and first_tempo is the tempo in force there. No
- * note may begin earlier. Drops the pedal events. At most once per file. */
+ * seconds of the notes count from it, and first_tempo is the tempo in force there. Notes
+ * must not begin earlier. Drops the pedal events. Call it at most once per file. */
 void midi_start_at(struct midi_file *file, uint32_t tick);
 
 /* A point in time of the piece. */
@@ -203,7 +204,7 @@ struct midi_moment {
 };
 
 /* The moment at `tick` >= 0 of the piece (see midi_start_at) last read into `file`, which
- * must not have been skipped. At a change of tempo: the tempo before it. */
+ * must not have been skipped. At a tempo change, the tempo before it applies. */
 struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
 
 /* True if the path ends in .mid, .midi, .kar, .rmi or .smf, in upper or lower case. */
@@ -218,17 +219,17 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 
 /* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo (1..2^24-1
  * microseconds per quarter note). A note's ticks come from its seconds, start and end
- * each rounded to nearest. The first track has the tempo; then follows one track for each
+ * each rounded to nearest. The first track has the tempo, followed by one track for each
  * (channel, program), in that order, all on one port. Percussion on a channel other than
- * 9, and melody on channel 9, is written with GM2's reset and banks. A zero-length note
- * gets one tick; overlapping notes of equal pitch and channel are cut at the next onset,
- * and of those that start at one tick only the longest is written. The path is an output
- * (see file.h). STATUS_FAILED, with the path: a value out of range, more than 2^28-1
- * ticks, a failed write. */
+ * 9, and melody on channel 9, are written with the GM2 reset and banks. A zero-length
+ * note gets one tick; overlapping notes of equal pitch and channel are cut at the next
+ * onset, and of those that start at the same tick only the longest is written. The path
+ * is an output (see file.h). STATUS_FAILED, with the path, for a value out of range, more
+ * than 2^28-1 ticks, or a failed write. */
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 
-/* The same at a path that the program has chosen; see file_write_own. */
+/* The same at a path chosen by the program; see file_write_own. */
 enum status midi_write_own(const char *path, const struct notes *notes,
                            int ticks_per_beat, int tempo);
 
