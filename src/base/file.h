@@ -115,7 +115,7 @@ enum status file_link(const char *target, const char *link);
  *   "-"                           standard output
  *   /dev/stdout, /dev/fd/N, ...   this process's descriptor, from its current offset
  *   a directory, "name/", "name/.", a socket: error
- *   an HDF5 file, such as a checkpoint: refused by file_check_output
+ *   an HDF5 file, such as a checkpoint: rejected by file_check_output
  * Opening a FIFO waits for its reader, with one log line if there is none yet. */
 struct file_output {
     bool is_regular;   /* a file, or none yet: to be replaced */

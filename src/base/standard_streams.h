@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* Opens those of the three that are closed (`tutti ... 2>&-`) on /dev/null, so that no
+/* Opens any of the three that are closed (`tutti ... 2>&-`) on /dev/null, so that no
  * file opened later gets a descriptor to which log lines are written. Use of a stream
  * that was closed still fails with EBADF. Call it before any file is opened. */
 void standard_streams_open(void);

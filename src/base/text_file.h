@@ -4,10 +4,10 @@
  * Sources:
  *   a file, a link to one         read
  *   "-", /dev/stdin, /dev/fd/0    standard input from its offset, once per process
- *   a FIFO, <(command)            read to its end; refused if nothing is written within
+ *   a FIFO, <(command)            read to its end; rejected if nothing is written within
  *                                 TEXT_FILE_TIMEOUT seconds
  *   a device                      read
- *   a directory, a socket         refused
+ *   a directory, a socket         rejected
  *
  * Lines end with \n or \r\n; the last one may end with the file instead. A UTF-8 byte
  * order mark at the beginning is skipped. Rejected, with file and line: a UTF-16 byte

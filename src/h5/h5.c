@@ -1,11 +1,11 @@
 /* h5: opens, creates and closes files; see the header.
  *
- *   library.c      set-up of HDF5 and messages      lock.c      the lock around it
- *   links.c        names, and which are refused     groups.c    creating groups
- *   storage.c      datasets that are refused        values.c    numbers
- *   parts.c        numbers, in parts                texts.c     texts
+ *   library.c      set-up of HDF5, messages         lock.c      the lock around it
+ *   links.c        names and links                  groups.c    creating groups
+ *   storage.c      checks of how data are stored    values.c    numbers
+ *   parts.c        numbers, in parts                texts.c     strings
  *   chunks.c       chunks without the library       disk.c      the driver for writing
- *   attributes.c   attributes                       verify.c    the whole file
+ *   attributes.c   attributes                       verify.c    checks of a whole file
  *
  * A file is written through the driver in disk.c, because HDF5 1.10 does not survive a
  * full disk. It is locked while it is written, so two processes can't write one file; a
@@ -116,8 +116,8 @@ static bool is_locked(const char *path)
 }
 
 /* HDF5 marks the superblock of a file that it opens for writing until it closes the file,
- * and refuses a marked one: "file is already open for write". The mark outlives the
- * program; the lock does not. */
+ * and refuses to open a marked file: "file is already open for write". The mark outlives
+ * the program; the lock does not. */
 static enum status open_failed(const char *path)
 {
     char cause[H5_DESCRIPTION];

@@ -10,48 +10,48 @@
  *
  * How a file is interpreted
  *
- *   Time. Ticks are summed in 64 bits; seconds come from an exact integer sum of
- *   microseconds x ticks and one division at the end. Formats 0 and 1: the tempo events
- *   of all tracks form one map. Format 2: the patterns are concatenated in the order of
- *   the file, each with its own tempo map, which begins at 120 beats per minute. SMPTE
- *   division: 24, 25, 29 (30 drop-frame: 30000/1001 frames per second) or 30; tempo
- *   events don't apply. Of several tempo events at one tick the last one counts.
+ *   Time. Ticks are summed in 64 bits; seconds are an exact integer sum of
+ *   microseconds x ticks, divided once at the end. Formats 0 and 1: the tempo events of
+ *   all tracks form one map. Format 2: the patterns are concatenated in file order, each
+ *   with its own tempo map, which begins at 120 beats per minute. SMPTE division: 24, 25,
+ *   29 (30 drop-frame: 30000/1001 frames per second) or 30; tempo events don't apply. If
+ *   several tempo events have the same tick, the last one applies.
  *
- *   Notes. Paired within a track by (port, channel, pitch): a note-off, or a
- *   note-on with velocity 0, ends the oldest note that still sounds there; a note-off
- *   without a note is ignored. Notes that are never released end with their track. A note
- *   may last 0 ticks. Controllers 120 and 123-127 (all sound off, all notes off, and the
- *   mode messages that imply it) release every key of their channel: in their own track,
- *   notes that began before them; in other tracks, after pairing, notes that began before
- *   their tick. Those after the last note of a track affect that track alone.
+ *   Notes. Paired within a track by (port, channel, pitch): a note-off, or a note-on with
+ *   velocity 0, ends the oldest note still sounding there; a note-off without a note is
+ *   ignored. Notes that are never released end with their track. A note may last 0 ticks.
+ *   Controllers 120 and 123-127 (all sound off, all notes off, and the mode messages that
+ *   imply it) release every key of their channel: in their own track, notes that began
+ *   before them; in other tracks, after pairing, notes that began before their tick. Such
+ *   controllers after the last note of a track affect only that track.
  *
- *   Ports. A channel belongs to its port, with its programs and its pedal. Meta events
- *   21h (a number) and 09h (a device's name, RP-019) change a track's port from there on;
+ *   Ports. A channel, with its programs and its pedal, belongs to its port. Meta events
+ *   21h (a number) and 09h (a device name, RP-019) change a track's port from there on;
  *   each track begins on port 0, which is number 0 of the first device named. Other pairs
- *   of number and name are ports 1, 2 ... as they are met; from 255 on they share one.
+ *   of number and name are ports 1, 2, ... in order of appearance; all from the 255th on
+ *   share port 255.
  *
  *   Programs belong to the channel: the tracks of a format 1 file are merged by tick, at
- *   equal ticks in the order of the tracks. In format 2 each pattern begins with
- *   program 0.
+ *   equal ticks in track order. In format 2 each pattern begins with program 0.
  *
- *   Percussion is channel 10 of each port (9 here), unless the file says otherwise:
+ *   Percussion is channel 10 of each port (9 here), unless the file specifies otherwise:
  *     Bank select (controller 0) takes effect at the next program change. Bank 120 is
  *     percussion and 121 melody (GM2), even without a GM2 reset; after an XG reset 120,
  *     126 and 127 are percussion and all others melody; after a GS reset, banks have no
  *     effect.
- *     Roland's "use for rhythm part" and Yamaha's part mode take effect at once, until a
- *     bank of the above changes the part again.
+ *     Roland's "use for rhythm part" and Yamaha's part mode take effect immediately,
+ *     until one of these banks changes the part again.
  *     GM, GM2, GS and XG resets restore the default on all channels of their port, and
  *     select, for all ports, the system whose bank rules apply. Programs are unchanged.
  *
- *   Pedal. Controller 64, and 121 (reset all controllers) as value 0. In format 2 a
- *   pedal that is down at the end of a pattern is released there.
+ *   Pedal. Controller 64; controller 121 (reset all controllers) counts as value 0. In
+ *   format 2 a pedal that is down at the end of a pattern is released there.
  *
  *   Ignored: the contents of other meta events and system exclusive messages.
  *
- *   Read as they are (outcome ok): RIFF RMID (RP-029); headers longer than 6 bytes;
- *   chunks of other types; escapes (F7); system exclusive messages in packets; meta
- *   events longer than needed; numbers with leading zeros, up to 4 bytes.
+ *   Accepted without repair (outcome ok): RIFF RMID (RP-029); headers longer than 6
+ *   bytes; chunks of other types; escapes (F7); system exclusive messages in packets;
+ *   meta events longer than needed; numbers with leading zeros, up to 4 bytes.
  *
  *   Fault                             Repair                   MIDI_REPAIR_
  *   --------------------------------  -----------------------  ------------
@@ -64,14 +64,14 @@
  *     and no chunk follows it           MTrk or file's end
  *   MTrk longer than the file, or     read to the file's end,  LENGTH
  *     End of Track and MTrk inside      or that MTrk is next
- *   bytes that are no chunk           skipped to next MTrk     JUNK
+ *   bytes that are not a chunk        skipped to next MTrk     JUNK
  *   no End of Track                   the track ends there     NO_END
  *   events after End of Track         ignored                  AFTER_END
  *   bytes end inside an event         the track ends before it CUT
  *   velocity, or value of a           taken as 127             DATA
  *     controller, above 127
- *   other data byte above 127, or     the event is ignored     DATA
- *     that of a bank select
+ *   other data byte above 127,        the event is ignored     DATA
+ *     including a bank number
  *   data byte above 127 that is a     the event is ignored,    SHORT
  *     channel event's status: events    that one begins there,
  *     follow only if it is              without a delta time
@@ -84,12 +84,12 @@
  *   system exclusive without its F7   ignored                  SYSEX
  *   tempo 0, or of less than 3 bytes  ignored                  TEMPO
  *   meta event of type above 127      ignored                  META
- *   division above 32767 that is no   ticks per quarter note   DIVISION
- *     SMPTE division of the above
+ *   division above 32767 that is not  ticks per quarter note   DIVISION
+ *     an SMPTE division listed above
  *
  *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the
- *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; what exceeds
- *   a limit. The reason begins with the repairs so far, as they may be the cause.
+ *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; anything that
+ *   exceeds a limit. The reason begins with the repairs so far, as they may be the cause.
  */
 #ifndef TUTTI_MIDI_MIDI_H
 #define TUTTI_MIDI_MIDI_H
