@@ -60,7 +60,7 @@ uint64_t file_random_number(void)
 {
     static atomic_uint_least64_t calls;
     uint64_t number;
-    if (getrandom(&number, sizeof number, 0) != sizeof number) { /* as in a sandbox */
+    if (getrandom(&number, sizeof number, 0) != sizeof number) { /* in some sandboxes */
         struct timespec now = {0};
         clock_gettime(CLOCK_REALTIME, &now);
         const uint64_t facts[] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec,

@@ -12,7 +12,7 @@
  * repetition lasts until the long note's end.
  *
  * Velocity v becomes 4 * ((v - 1) / 4) + 2, the middle of its bin. Within a step
- * NOTE_OFFs precede NOTE_ONs, each by ascending pitch. A long pause is encoded as as many
+ * NOTE_OFFs precede NOTE_ONs, each by ascending pitch. A long pause becomes as many
  * TIME_SHIFT 100 as fit, then the remainder. The piece ends with its last NOTE_OFF.
  *
  * The grammar forbids: NOTE_ON of a sounding pitch, or before the first VELOCITY;
