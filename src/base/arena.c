@@ -23,7 +23,7 @@
 enum {
     CACHE_LINE = 64,
 #ifdef ARENA_POISONS
-    GAP = CACHE_LINE /* after each array, so that AddressSanitizer sees an overflow */
+    GAP = CACHE_LINE /* after each array, so that AddressSanitizer detects overflows */
 #else
     GAP = 0
 #endif
@@ -46,7 +46,7 @@ void *arena_array(struct arena *arena, size_t count, size_t size)
         return NULL;
     size_t offset = arena->used;
     arena->used = aligned(offset + bytes + GAP);
-    if (arena->used > arena->size) /* measuring, or more than was measured */
+    if (arena->used > arena->size) /* measuring, or beyond the measured size */
         return NULL;
     ASAN_UNPOISON_MEMORY_REGION(arena->block + offset, bytes);
     return arena->block + offset;

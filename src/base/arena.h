@@ -1,8 +1,8 @@
-/* arena: memory that is planned once.
+/* arena: one block of memory, planned once at set-up.
  *
  * A unit lists its arrays in one function, which runs twice on the same arena: first to
- * measure, then to place them in the one block that was allocated in between. So there is
- * no second list of sizes and none of frees:
+ * measure, then to place them in the block allocated in between. So sizes are never
+ * listed separately, and one call frees everything:
  *
  *     static void plan(struct model *model, struct arena *arena)
  *     {
@@ -23,7 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zero-initialise it: then it measures. */
+/* A zero-initialised arena measures. */
 struct arena {
     char *block;   /* NULL while it measures */
     size_t size;   /* bytes of the block, once allocated */
@@ -31,13 +31,13 @@ struct arena {
     bool overflow; /* the sizes exceed size_t: arena_allocate will fail */
 };
 
-/* An array of `count` elements of `size` bytes, all zero, 64-byte aligned; the block is
- * in huge pages where the system has them. NULL while the arena
- * measures, for an empty array, and beyond what was measured. */
+/* An array of `count` elements of `size` bytes, all zero, 64-byte aligned; in huge pages
+ * where available. NULL while the arena measures, for an empty array, and for one that
+ * exceeds the measured size. */
 void *arena_array(struct arena *arena, size_t count, size_t size);
 
-/* Ends measuring and allocates what was measured. False without memory; the arena then
- * needs no arena_free. */
+/* Ends measuring and allocates the block. False if out of memory; the arena then needs no
+ * arena_free. */
 bool arena_allocate(struct arena *arena);
 
 void arena_free(struct arena *arena); /* a zero arena is fine; leaves it zero */

@@ -1,4 +1,4 @@
-/* blake2s: see the header. Names and structure are those of RFC 7693. */
+/* blake2s: see the header. Names and structure follow RFC 7693. */
 #include "blake2s.h"
 
 #include <stdint.h>
@@ -46,7 +46,7 @@ static void mix(uint32_t v[2 * WORDS], int a, int b, int c, int d, uint32_t x, u
     v[b] = rotate(v[b] ^ v[c], 7);
 }
 
-/* The compression function F; `count`: bytes up to the end of this block. */
+/* The compression function F; `count`: message bytes up to the end of this block. */
 static void compress(uint32_t h[WORDS], const uint8_t block[BLOCK], uint64_t count,
                      bool last)
 {

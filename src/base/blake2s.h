@@ -3,7 +3,7 @@
  * BLAKE2s as RFC 7693 defines it. xxHash (hash.h) is no substitute: anyone who sees its
  * values can forge others. A library (libsodium, libcrypto) would be another dependency
  * to build where packages can't be installed, for one function of eighty lines that has
- * not changed since 2012 and whose specification includes a test of all its lengths.
+ * not changed since 2012 and whose specification includes a test of all input lengths.
  *
  * Allocates nothing and calls only memcpy and memset, so it may be used in signal
  * handlers. The result is the same on hosts of either byte order.

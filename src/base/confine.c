@@ -1,5 +1,5 @@
-/* confine: the child process, and how the parent interprets its end. The restrictions are
- * in confine_calls.c and confine_files.c.
+/* confine: the child process, and how the parent interprets its exit status. The
+ * restrictions are in confine_calls.c and confine_files.c.
  *
  * The outcome passes through a shared page, so that the parent knows which file was being
  * read even if the child crashes; the reply passes through a pipe. The parent trusts
@@ -39,14 +39,14 @@ static const uint64_t base_seconds = 10, bytes_per_second = 1000000;
 
 /* Shared by parent and child; written by the child. */
 struct report {
-    bool complete; /* the work has returned: */
+    bool complete; /* `work` has returned; the next two are valid */
     int status;
     char message[STATUS_MESSAGE_SIZE];
     bool computing;      /* the inputs have been read */
     char path[PATH_MAX]; /* being read; "": none yet */
 };
 
-/* In the child; NULL in every other process. */
+/* Set in the child; NULL in every other process. */
 static struct report *own_report;
 
 /* ---- in the child ---- */
@@ -57,7 +57,8 @@ void confine_opening(const char *path)
         snprintf(own_report->path, sizeof own_report->path, "%s", path);
 }
 
-/* Lowers the limit; permanently unless confine_computing will raise it again. */
+/* Lowers the soft limit; if `permanent`, the hard limit too, so that confine_computing
+ * can't raise it again. */
 static void limit(int resource, uint64_t value, bool permanent)
 {
     struct rlimit limits;
@@ -101,7 +102,7 @@ static void limit_resources(const struct confine_inputs *inputs)
     uint64_t stored = confine_stored_bytes(inputs);
     limit(RLIMIT_DATA, base_memory + memory_per_byte * stored, !inputs->computes);
     limit(RLIMIT_CPU, base_seconds + stored / bytes_per_second, !inputs->computes);
-    if (!is_file(STDOUT_FILENO) && !is_file(STDERR_FILENO)) /* it writes to no file */
+    if (!is_file(STDOUT_FILENO) && !is_file(STDERR_FILENO)) /* no output to files */
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
 }
 
@@ -126,8 +127,8 @@ static void enter(const struct confine_inputs *inputs)
     confine_calls(inputs->computes);
 }
 
-/* Skips exit handlers, because libraries may be in any state; the sanitizers' leak check
- * is one, and runs. */
+/* Skips exit handlers, because libraries may be in any state; except in sanitizer builds,
+ * whose leak check is an exit handler. */
 static _Noreturn void leave(void)
 {
     if (SANITIZED)
@@ -155,7 +156,7 @@ static _Noreturn void be_child(const struct confine_inputs *inputs, confine_work
 
 /* ---- in the parent ---- */
 
-/* Reads to the end. Valid replies are far smaller than REPLY_MAX. */
+/* Reads until end of file. Valid replies are far smaller than REPLY_MAX. */
 static enum status receive(int pipe, struct confine_reply *reply)
 {
     enum { BLOCK = 1 << 16, REPLY_MAX = 1 << 30 };
@@ -188,7 +189,7 @@ static const struct {
 };
 enum { FAULT_SIGNALS = sizeof faults / sizeof *faults };
 
-/* NULL: not a fault of the child. */
+/* NULL if the signal does not indicate a fault of the child. */
 static const char *fault_name(int number)
 {
     for (size_t i = 0; i < FAULT_SIGNALS; i++)
@@ -219,7 +220,7 @@ static enum status ended_by(const char *path, bool computing, int number)
                        path, number, name);
 }
 
-/* Ends this process by the signal that ended the child: Ctrl-C, a closed pipe ... */
+/* Ends this process by the signal that ended the child: Ctrl-C, a closed pipe, ... */
 static void raise_default(int number)
 {
     sigset_t set;
@@ -262,7 +263,7 @@ static enum status wait_for_child(pid_t child, int pipe, struct report *report,
     return outcome(report, first_path, state);
 }
 
-/* Ends the child with the parent, even if the parent has ended already. */
+/* Makes the child end with its parent, even if the parent has already ended. */
 static void die_with(pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -277,7 +278,7 @@ static enum status start(const struct confine_inputs *inputs, confine_work *work
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return status_fail_errno("%s: can't be read", inputs->paths[0]);
-    fflush(NULL); /* or both processes would print it */
+    fflush(NULL); /* otherwise both processes would print it */
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
         die_with(parent);
@@ -303,7 +304,7 @@ enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (report == MAP_FAILED)
         return status_fail_errno("%s: can't be read", inputs->paths[0]);
-    sigaction(SIGCHLD, &standard, &before); /* ignored, it would lose the status */
+    sigaction(SIGCHLD, &standard, &before); /* SIG_IGN would lose the exit status */
     enum status status = start(inputs, work, context, report, reply);
     sigaction(SIGCHLD, &before, NULL);
     munmap(report, sizeof *report);

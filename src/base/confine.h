@@ -18,13 +18,14 @@
  *   - new privileges, core dumps, outliving its parent (prctl);
  *   - more memory and processor time than its inputs justify (rlimits): 1 GiB and 10 s,
  *     plus 8 bytes and 1 microsecond for each byte stored;
- *   - every system call but those for reading, computing with threads, and writing to
- *     descriptors that are open already (seccomp; x86-64 and aarch64): no file is opened
- *     for writing, created, renamed or deleted; no sockets, signals to others, programs;
+ *   - every system call except those for reading, computing with threads, and writing to
+ *     descriptors that are already open (seccomp; x86-64 and aarch64): it can't open
+ *     files for writing, create, rename or delete files, use sockets, signal other
+ *     processes or execute programs;
  *   - reading files other than its inputs and, for `generate`, the folders of shared
  *     libraries (Landlock, Linux 5.13).
- * A denied call fails with an error code and doesn't end the child. Sanitizer builds have
- * the child without these restrictions, which their run-time does not support.
+ * A denied call fails with an error code and doesn't end the child. Sanitizer builds run
+ * the child without these restrictions, which the sanitizer runtimes do not support.
  *
  * The child may still write to the user's standard output and error.
  */
@@ -40,8 +41,9 @@
 
 /* Files, and directories of runs or datasets, that the child reads. paths[0] is used in
  * messages until confine_opening has named a file. A file of a dataset, and `latest` and
- * `best`, stand for their whole directory. Links in a directory are followed if they have
- * the name of a file of a run or dataset and lead to a file, or are `checkpoints`. */
+ * `best`, stand for their whole directory. Links in a directory are followed if they are
+ * named like a file of a run or dataset and point to a file, or if the link is
+ * `checkpoints`. */
 struct confine_inputs {
     const char *const *paths;
     size_t count;  /* at least 1 */
@@ -49,8 +51,8 @@ struct confine_inputs {
                       loader's directories, and confine_computing lifts limits */
 };
 
-/* Runs in the child. The parent receives the bytes written to `reply`. Its status and
- * message become those of confine_run. */
+/* Runs in the child. The parent receives the bytes written to `reply`; confine_run
+ * returns the status and sets the message. */
 typedef enum status confine_work(void *context, FILE *reply);
 
 /* Bytes from the child, untrusted. The caller frees `bytes`. */
@@ -61,10 +63,10 @@ struct confine_reply {
 
 /* Runs `work` in a confined child and waits for it. STATUS_FAILED for a crash ("FILE:
  * damaged: reading it ended in signal 11 (SIGSEGV) ..."), and if the child can't be
- * started. If a signal that is no fault (SIGINT, SIGPIPE ...) ends the child, it ends
- * this process too. If this process ends, the child is killed. On failure *reply is
- * empty; `reply` may be NULL if the work writes nothing to it. The process must have no
- * other threads. */
+ * started. If the child is ended by a signal that does not indicate a fault (SIGINT,
+ * SIGPIPE, ...), this process ends by the same signal. If this process ends, the child is
+ * killed. On failure *reply is empty; `reply` may be NULL if the work writes nothing to
+ * it. The process must have no other threads. */
 enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
                         void *context, struct confine_reply *reply);
 
@@ -74,9 +76,9 @@ void confine_opening(const char *path);
 
 /* Marks the end of reading: lifts the limits on memory and processor time, if
  * inputs->computes. No effect in a process that isn't confined. The work of `generate`
- * stays bounded: tokens per second of music are limited (see sampler.h), the music to
- * 600 s unless the user requests more, and a token costs at most one pass over the
- * weights that the file stores. */
+ * stays bounded: tokens per second of music are limited (see sampler.h), the length of
+ * the music is at most 600 s unless the user requests more, and a token costs at most one
+ * pass over the weights stored in the file. */
 void confine_computing(void);
 
 #endif

@@ -1,14 +1,14 @@
 /* confine_calls: the allowed system calls, as a seccomp filter.
  *
  * The list has the calls that glibc, HDF5, OpenBLAS and this program use to read, compute
- * and print. Everything else fails: with ENOSYS if the call is newer than Linux 5.1, as
- * on an older kernel, so that libraries fall back to an older call (glibc's clone3 to
+ * and print. Everything else fails: with ENOSYS, as on an older kernel, if the call is
+ * newer than Linux 5.1, so that libraries fall back to an older call (glibc's clone3 to
  * clone, whose flags a filter can inspect); with EPERM otherwise.
  *
  * The filter is a linear sequence of blocks, one for each entry: load the call's number,
  * compare it, test one argument if the entry has a condition, and return "allow" or
  * continue with the next block. The kernel caches which calls are always allowed, so the
- * filter's length does not matter for frequent calls.
+ * filter's length does not slow down frequent calls.
  */
 #include "confine_internal.h"
 
@@ -33,11 +33,11 @@ static const unsigned architecture = AUDIT_ARCH_AARCH64;
 #endif
 
 enum {
-    FIRST_OF_ALL_ARCHITECTURES = 424,  /* numbers from here on are the same on all */
+    FIRST_OF_ALL_ARCHITECTURES = 424,  /* same numbers on all from here on */
     NAME_ANONYMOUS_MEMORY = 0x53564d41 /* PR_SET_VMA, which glibc's malloc uses */
 };
 
-/* Bits of open() that write or create. */
+/* Flags of open() that write or create. */
 static const unsigned writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
 
 enum condition { ALWAYS, EQUAL, WITHOUT, WITH };

@@ -45,7 +45,7 @@ static uint64_t size_of(const char *path)
     return size;
 }
 
-/* A run's metrics are read line by line, so their size costs no memory. */
+/* A run's metrics are read line by line, so their size does not affect memory use. */
 static bool takes_memory(const char *name)
 {
     return is_member(name) && strcmp(name, "metrics.jsonl") != 0;
@@ -102,8 +102,8 @@ struct path_rule {
     int32_t descriptor;
 } __attribute__((packed));
 
-/* Allows reading a file; of a directory, everything below it or only its entries'
- * names. */
+/* Allows reading a file; for a directory, everything below it or only the names of its
+ * entries. */
 static void allow(int rules, const char *path, bool below)
 {
     struct stat facts;
@@ -128,8 +128,8 @@ static void allow_member(int rules, const char *folder, const char *name, bool w
 }
 
 /* The directory, and the targets of links among its files, which may be stored elsewhere.
- * Of a directory reached through a link that the user hasn't `named`, only the files of a
- * run. */
+ * In a directory reached through a link that the user hasn't `named`, only the files of a
+ * run are allowed. */
 static void allow_folder(int rules, const char *folder, bool named)
 {
     bool whole = named || !path_is_link(folder);
@@ -175,8 +175,8 @@ static void allow_input(int rules, const char *path)
     free(folder);
 }
 
-/* The loader's directories and files, and those from which OpenBLAS detects the
- * processor. */
+/* The dynamic loader's directories and files, and the files from which OpenBLAS detects
+ * the processor. */
 static void allow_libraries(int rules)
 {
     static const char *const paths[] = {
@@ -196,8 +196,8 @@ static void allow_libraries(int rules)
     free(list);
 }
 
-/* The accesses that this kernel can deny. Reading file attributes is not among them, and
- * is harmless. */
+/* The accesses that this kernel can deny. Reading file attributes can't be denied, and is
+ * harmless. */
 static uint64_t deniable(long version)
 {
     uint64_t denied = ALL_OF_VERSION_1;

@@ -4,8 +4,8 @@
 
 #include "confine.h"
 
-/* Bytes stored in the inputs and, for a file, beside it: the basis of the memory
- * limit. */
+/* Bytes stored in the inputs and in the directory of an input file: the basis of the
+ * memory limit. */
 uint64_t confine_stored_bytes(const struct confine_inputs *inputs);
 
 /* Denies this process all writes to the file system, and all reads except of the inputs

@@ -1,4 +1,4 @@
-/* file: looking at files and reading them; see the header. */
+/* file: queries and reading; see the header. */
 #include "file.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #include "array.h"
 
-/* Bytes of a stream: read at once, and in all unless the caller sets a limit. */
+/* Bytes of a stream: per read, and the default limit in total. */
 enum { STREAM_BLOCK = 1 << 16, STREAM_MAX = 1 << 30 };
 
 bool file_exists(const char *path)
@@ -27,8 +27,8 @@ bool file_is_directory(const char *path)
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
-/* Bytes outside holes. Counts at most EXTENTS_MAX extents, so that a file of millions of
- * holes costs little. */
+/* Bytes outside holes. Counts at most EXTENTS_MAX extents, to limit the cost of a file
+ * with millions of holes. */
 static uint64_t stored_bytes(int descriptor, uint64_t size)
 {
     enum { EXTENTS_MAX = 10000 };
@@ -36,7 +36,7 @@ static uint64_t stored_bytes(int descriptor, uint64_t size)
     off_t at = 0;
     for (int i = 0; i < EXTENTS_MAX && (uint64_t)at < size; i++) {
         off_t first = lseek(descriptor, at, SEEK_DATA);
-        if (first < 0) /* only a hole is left, or not supported */
+        if (first < 0) /* only a hole remains, or not supported */
             return errno == ENXIO ? bytes : size;
         at = lseek(descriptor, first, SEEK_HOLE);
         if (at < first)
@@ -138,7 +138,7 @@ static enum status read_open_file(int descriptor, const char *path, uint64_t max
         return status_fail(STATUS_FAILED, "%s: %llu bytes, more than the limit of %llu",
                            path, (unsigned long long)expected,
                            (unsigned long long)max_bytes);
-    uint8_t *buffer = malloc((size_t)expected + 1); /* never malloc(0) */
+    uint8_t *buffer = malloc((size_t)expected + 1); /* avoids malloc(0) */
     if (!buffer)
         return status_fail(STATUS_FAILED, "%s: no memory for %llu bytes", path,
                            (unsigned long long)expected);
@@ -184,7 +184,7 @@ static enum status refuse_stream(const char *shown, ssize_t got, uint64_t most)
                        (unsigned long long)most);
 }
 
-/* Reads to the end; *size bytes (0 or 1), `first`, have been read already. */
+/* Reads until end of file; *size bytes (0 or 1) have already been read, into `first`. */
 static enum status read_stream(int descriptor, const char *shown, uint64_t max_bytes,
                                uint8_t first, uint8_t **bytes, size_t *size)
 {
@@ -211,7 +211,7 @@ static enum status read_stream(int descriptor, const char *shown, uint64_t max_b
     return STATUS_OK;
 }
 
-/* The pipe is still non-blocking: a first read finds out whether it has a writer. */
+/* The pipe is still non-blocking: the first read determines whether it has a writer. */
 static enum status read_pipe(int descriptor, const char *path, uint64_t max_bytes,
                              uint8_t **bytes, size_t *size)
 {

@@ -1,4 +1,5 @@
-/* file_check: whether an output can be written, before anything is; see file.h. */
+/* file_check: checks whether an output can be written, before any work is done; see
+ * file.h. */
 #include "file_internal.h"
 
 #include <errno.h>
@@ -12,14 +13,14 @@ enum { SIGNATURE = 12 }; /* bytes that identify the format of a file */
 
 /* ---- permissions ---- */
 
-/* access(), with the rights that open() would have. */
+/* access() with the effective user and group, which open() uses. */
 static int access_as_writer(const char *path, int wanted)
 {
     return faccessat(AT_FDCWD, path, wanted, AT_EACCESS);
 }
 
 /* True if the file can be replaced by one created beside it. In a sticky directory such
- * as /tmp, only by its owner. */
+ * as /tmp, only its owner may replace it. */
 static bool can_replace(const char *path, const struct stat *file)
 {
     struct stat facts;
@@ -52,7 +53,7 @@ static char *existing_folder(const char *path)
     return folder;
 }
 
-/* Checks whether a file can be created there, after its missing directories. */
+/* Checks whether the file, and directories missing on its path, can be created. */
 static enum status check_new(const struct file_target *target, bool *lacks_folder)
 {
     char *folder = path_directory(target->path);

@@ -6,7 +6,7 @@
 
 #include "file.h"
 
-enum { FILE_NAMES_TRIED = 100 }; /* random names, before giving up */
+enum { FILE_NAMES_TRIED = 100 }; /* random names to try before giving up */
 
 /* ---- file_target.c ---- */
 
@@ -15,8 +15,8 @@ struct file_target {
     char *path;      /* links followed */
     char *shown;     /* for messages: the path as given, and where it leads */
     int links;       /* followed so far */
-    int descriptor;  /* this process's own that the path stands for; -1: none */
-    bool is_regular; /* to be replaced as a whole; also one that does not exist yet */
+    int descriptor;  /* of this process, to which the path refers; -1: none */
+    bool is_regular; /* to be replaced as a whole; also true if it does not exist yet */
 };
 
 enum status file_target_find(const char *path, struct file_target *target);
@@ -29,7 +29,8 @@ enum status file_check_not_h5(const struct file_target *target);
 
 /* ---- file_stdout.c ---- */
 
-/* The descriptor that data for standard output go to; see file_reserve_stdout. */
+/* The descriptor to which data for standard output are written; see
+ * file_reserve_stdout. */
 int file_stdout_descriptor(void);
 
 /* ---- file_replace.c ---- */
@@ -38,14 +39,14 @@ int file_stdout_descriptor(void);
 struct file_content {
     const void *bytes;
     size_t size;
-    file_writer *write; /* called first; NULL: only the bytes */
+    file_writer *write; /* called before the bytes are written; NULL: none */
     void *context;
 };
 
-/* Writes all bytes and syncs them, where the descriptor can be synced; -1 with errno. */
+/* Writes all bytes, and syncs if the descriptor supports it; -1 with errno. */
 int file_write_bytes(int descriptor, const void *bytes, size_t size);
 
-/* close(), which sets errno only if it fails itself. */
+/* close() that changes errno only if it fails. */
 int file_close(int descriptor);
 
 /* Writes a new file beside `path` and renames it over the old one (`facts`; NULL: there

@@ -1,4 +1,4 @@
-/* file_names: temporary names, and names that are free; see file.h.
+/* file_names: temporary names and unused names; see file.h.
  *
  *     .NAME.partial                  one writer at a time, which holds a lock (h5_create)
  *     .NAME.3fa9c01b72de.partial     any number of writers: 48 random bits
@@ -48,7 +48,7 @@ const char *file_final_name(const char *name, size_t *length, bool *is_random)
     return name + 1;
 }
 
-/* Without random digits the file may be another program's: ".movie.partial". */
+/* Without random digits the file may belong to another program: ".movie.partial". */
 bool file_is_left_over(const char *name)
 {
     size_t length = strlen(name);
@@ -81,7 +81,7 @@ char *file_temporary_name(const char *path)
     size_t length = strlen(base);
     if (length > BASE_MAX)
         for (length = BASE_MAX; length > 0 && (base[length] & 0xC0) == 0x80;)
-            length--; /* not within a character of UTF-8 */
+            length--; /* don't split a UTF-8 character */
     return path_format("%.*s.%.*s.%012llx%s", (int)(base - path), path, (int)length, base,
                        random_digits(), suffix);
 }
@@ -99,7 +99,7 @@ char *file_fresh_name(const char *path, const char *word)
     return NULL;
 }
 
-/* Renames `from` to `to` unless that exists; -1 with errno. */
+/* Renames `from` to `to` unless `to` exists; -1 with errno. */
 static int rename_to_free(const char *from, const char *to)
 {
     struct stat facts;

@@ -96,8 +96,8 @@ static enum status write_in_place(const struct file_target *target, const void *
     return status;
 }
 
-/* True if a file can't be replaced but may be writable: no permission for its directory,
- * a read-only one, a mount point (a file mounted into a container). */
+/* True if a file can't be replaced but may still be writable: no permission for its
+ * directory, a read-only directory, a mount point (a file mounted into a container). */
 static bool forbids_replacing(int reason)
 {
     return reason == EACCES || reason == EPERM || reason == EROFS || reason == EBUSY;

@@ -1,9 +1,9 @@
-/* file_replace: a regular file is written beside its final name and renamed; see file.h.
+/* file_replace: writes a regular file beside its final name and renames it; see file.h.
  *
  * Where the file system supports it (O_TMPFILE), the new file has no name until it is
  * complete, so that not even SIGKILL leaves it behind. Elsewhere (NFS, SMB, exFAT) it is
- * created under a random name that nobody else uses or can predict: no other thread,
- * process or host that writes the same file, and nobody who plants a link there.
+ * created under a random name. No other thread, process or host that writes the same file
+ * uses that name, and nobody can predict it to plant a link there.
  */
 #include "file_internal.h"
 
@@ -75,12 +75,13 @@ static char *make_partial(const char *path,
 }
 
 struct new_file {
-    const struct stat *old; /* the file that it replaces; NULL: there is none, or it is
-                               another user's, whose mode bits would lock that user out */
+    const struct stat *old; /* the file that it replaces; NULL if there is none, or if it
+                               belongs to another user, whom its mode bits would lock
+                               out */
     int descriptor;
 };
 
-/* Nobody may read it before it has the mode bits of the old file. */
+/* Private until it gets the mode bits of the old file. */
 static mode_t first_mode(const struct new_file *file)
 {
     return file->old ? 0600 : 0666;
@@ -108,8 +109,8 @@ static int make_link(const char *partial, void *target)
     return symlink(target, partial);
 }
 
-/* Gives a new file the old one's owner, group and mode bits; the group's bits only with
- * the group. */
+/* Gives a new file the old one's owner, group and mode bits; without the group's bits if
+ * the group can't be set. */
 static void inherit(const struct new_file *file)
 {
     if (!file->old)
@@ -168,7 +169,7 @@ enum status file_sync_directory_of(const char *path)
     return status;
 }
 
-/* rename(partial, path); on failure removes `partial`, and -1 with errno. */
+/* rename(partial, path); on failure removes `partial` and returns -1 with errno. */
 static int rename_or_remove(const char *partial, const char *path)
 {
     if (rename(partial, path) == 0)
@@ -195,7 +196,7 @@ int file_replace(const char *path, const struct stat *facts,
     return result;
 }
 
-/* ---- at names that the program has chosen ---- */
+/* ---- at paths chosen by the program ---- */
 
 static enum status replace_own(const char *path, const struct file_content *content)
 {

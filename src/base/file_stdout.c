@@ -1,4 +1,4 @@
-/* file_stdout: the descriptor of data that go to standard output; see file.h. */
+/* file_stdout: the descriptor of data written to standard output; see file.h. */
 #include "file_internal.h"
 
 #include <fcntl.h>

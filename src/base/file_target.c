@@ -1,8 +1,8 @@
-/* file_target: where the path of an output leads.
+/* file_target: resolves the path of an output.
  *
- * Links are followed here, not by the kernel, because the new file has to be made in the
- * directory of the last target; stat comes before each readlink so that the kernel's own
- * rules about links in shared directories (fs.protected_symlinks) still hold.
+ * Links are followed here, not by the kernel, because the new file has to be created in
+ * the directory of the final target; each readlink is preceded by a stat so that the
+ * kernel's own rules for links in shared directories (fs.protected_symlinks) still apply.
  */
 #include "file_internal.h"
 
@@ -37,7 +37,7 @@ static int own_descriptor(const char *path)
     return ours && number >= 0 && number <= INT_MAX ? (int)number : -1;
 }
 
-/* A link of procfs, whose text need not be a path: /proc/PID/fd/N. */
+/* True for a link in procfs, whose text need not be a path: /proc/PID/fd/N. */
 static bool is_kernel_link(const char *path)
 {
     struct statfs facts;
@@ -47,7 +47,7 @@ static bool is_kernel_link(const char *path)
     return is;
 }
 
-/* Fails for kinds of files that can't be written. */
+/* Fails for file types that can't be written. */
 static enum status check_kind(const char *shown, mode_t mode)
 {
     if (S_ISDIR(mode))

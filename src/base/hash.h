@@ -13,15 +13,15 @@ struct hash128 {
 uint64_t hash64(const void *bytes, size_t size);
 struct hash128 hash128(const void *bytes, size_t size);
 
-/* Negative, 0 or positive if a is less than, equal to or greater than b: the order of
- * pieces within a shard. */
+/* Negative, 0 or positive if a is less than, equal to or greater than b. Pieces within a
+ * shard are in this order. */
 int hash128_compare(struct hash128 a, struct hash128 b);
 
 /* Writes lower-case hexadecimal and a zero byte to text[HASH64_TEXT]. Returns text. */
 enum { HASH64_TEXT = 17 };
 const char *hash64_text(uint64_t hash, char *text);
 
-/* Reads what hash64_text writes; false for any other text. */
+/* The inverse of hash64_text; false for any other text. */
 bool hash64_parse(const char *text, uint64_t *hash);
 
 #endif

@@ -1,7 +1,7 @@
 /* inject: a short list of faults, searched at every step and every checkpoint.
  *
- * An entry strikes once; it has an atomic flag for that, so that any thread may query it.
- * The list grows only while the command line is parsed.
+ * An entry strikes once, as recorded by its atomic flag, so any thread may query the
+ * list. The list grows only while the command line is parsed.
  */
 #include "inject.h"
 
@@ -98,8 +98,8 @@ static bool read_fault(const char *name, enum fault *fault)
     return false;
 }
 
-/* Copies the text up to the character, at most `size` - 1 bytes of it, and moves *text
- * after the character, or to the end if it is missing. */
+/* Copies the text before the character `until`, at most `size` - 1 bytes, and moves *text
+ * past that character, or to the end if there is none. */
 static void read_part(const char **text, char until, char *part, size_t size)
 {
     size_t length = strcspn(*text, (char[]){until, '\0'});
@@ -190,7 +190,7 @@ static bool fits(const struct entry *entry, enum fault fault, int64_t step)
     if (kinds[fault].when == EXACTLY)
         return step == entry->step;
     if (kinds[fault].when == AT_OR_AFTER && entry->step < atomic_load(&first_step))
-        return false; /* before this process began */
+        return false; /* before this process's first step */
     return step >= entry->step;
 }
 
@@ -201,7 +201,7 @@ bool inject_due(enum fault fault, int64_t step)
         struct entry *entry = &entries[i];
         if (!fits(entry, fault, step))
             continue;
-        if (kinds[fault].when == EVER_AFTER) { /* of several, the slowest */
+        if (kinds[fault].when == EVER_AFTER) { /* the slowest of several */
             found_seconds =
                 due && found_seconds > entry->seconds ? found_seconds : entry->seconds;
             due = true;

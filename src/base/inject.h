@@ -18,7 +18,7 @@ enum fault {
     FAULT_EXIT,      /* exit(5) */
     FAULT_STOP,      /* SIGSTOP: hangs for ever */
     FAULT_HANG,      /* sleeps for ever, or SECONDS: a file system that hangs */
-    FAULT_SLOW,      /* sleeps SECONDS (default 0.1) in this step and all after it */
+    FAULT_SLOW,      /* sleeps SECONDS (default 0.1) in this and every later step */
     FAULT_NAN,       /* one NaN in its gradient */
     FAULT_READ,      /* reading the next window at or after the step fails with EIO */
     FAULT_FULL_DISK, /* ENOSPC half-way through the checkpoint written after the step */
@@ -38,7 +38,7 @@ enum status inject_add(const char *text);
 /* STATUS_MISUSE if an entry is for a rank that does not exist. */
 enum status inject_check_ranks(int ranks);
 
-/* Sets this process's rank; before the call it is 0. */
+/* Sets this process's rank, initially 0. */
 void inject_set_rank(int rank);
 
 /* True if the fault occurs here, in this step: once for each entry, in its step
@@ -47,14 +47,14 @@ void inject_set_rank(int rank);
  * process (inject_strike). Cheap when the list is empty. From any thread. */
 bool inject_due(enum fault fault, int64_t step);
 
-/* SECONDS of the entry last found by inject_due in this thread; 0: not given. */
+/* SECONDS of the entry last found by inject_due in this thread; 0 if not given. */
 double inject_seconds(void);
 
-/* Carries out kill, segfault, exit, stop, hang and slow in their step. To be called at
- * the beginning of every step, from 1. */
+/* Carries out kill, segfault, exit, stop, hang and slow in their step. Call it at the
+ * beginning of every step, from 1. */
 void inject_strike(int64_t step);
 
-/* Lines for --help: every fault and its effect. */
+/* Text for --help: every fault and its effect. */
 const char *inject_help(void);
 
 #endif

@@ -15,7 +15,7 @@ void json_begin(struct json *json, FILE *out, bool pretty)
     *json = (struct json){.out = out, .pretty = pretty};
 }
 
-/* None of these is above U+FFFF. */
+/* Four digits suffice: no character that needs an escape is above U+FFFF. */
 static void put_escaped(FILE *out, uint32_t character)
 {
     static const char named[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";

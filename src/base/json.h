@@ -29,7 +29,7 @@ struct json {
     FILE *out; /* borrowed */
     bool pretty;
     int depth;
-    int values;               /* at top level: must be 1 at the end */
+    int values;               /* at top level; must be 1 at the end */
     char closing[JSON_DEPTH]; /* closing bracket of each open level */
     bool started[JSON_DEPTH]; /* the level has a value */
     bool broken;              /* keys or nesting were wrong */
@@ -48,11 +48,11 @@ void json_close(struct json *json);
 void json_string(struct json *json, const char *key, const char *value);
 void json_integer(struct json *json, const char *key, int64_t value);
 void json_unsigned(struct json *json, const char *key, uint64_t value);
-/* The shortest form that reads back to the same double; NaN and infinities are null. */
+/* The shortest form that parses back to the same double; null for NaN and infinities. */
 void json_number(struct json *json, const char *key, double value);
 void json_boolean(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);
-/* A 64-bit hash as a string of 16 hexadecimal digits: many JSON readers keep only 53 bits
+/* A 64-bit hash as a string of 16 hexadecimal digits: many JSON parsers keep only 53 bits
  * of a number. */
 void json_hash(struct json *json, const char *key, uint64_t value);
 

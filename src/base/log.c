@@ -23,7 +23,8 @@ bool log_is_muted(void)
     return muted_here;
 }
 
-/* One line: a line break within it comes from untrusted text and would forge another. */
+/* One line: a line break in the text is escaped, because untrusted text could forge a
+ * second line with it. */
 __attribute__((format(printf, 2, 0))) static void
 put_line(const char *prefix, const char *format, va_list arguments)
 {

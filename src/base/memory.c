@@ -1,4 +1,4 @@
-/* memory: huge pages are requested by madvise, not required. */
+/* memory: huge pages are requested with madvise, but not required. */
 #include "memory.h"
 
 #include <stdlib.h>

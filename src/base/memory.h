@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /* `size` bytes, zeroed and 64-byte aligned; blocks of 2 MiB and more use huge pages where
- * available, which makes streaming through them up to twice as fast. NULL without
+ * available, which makes streaming through them up to twice as fast. NULL if out of
  * memory. */
 void *memory_zeroed(size_t size);
 void memory_free(void *memory); /* NULL is fine */

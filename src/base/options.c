@@ -1,7 +1,7 @@
-/* options: defaults, single settings, the rules between settings, and the difference
- * between two sets of them. The rows are in options_table.c, the lookup of
- * names in options_find.c, one value in options_value.c, files in options_read.c,
- * printing in options_text.c. */
+/* options: defaults, single settings, constraints between settings, and the difference
+ * between two sets of settings. The rows are in options_table.c, the lookup of names in
+ * options_find.c, one value in options_value.c, files in options_read.c, printing in
+ * options_text.c. */
 #include "options_table.h"
 
 #include <inttypes.h>

@@ -1,13 +1,13 @@
 /* options: the table of settings.
  *
  * Every setting of tutti is a row of this table: section, key, type, range, unit, default
- * and help. From it come the parser of configuration files (INI, through libinih), --set,
+ * and help. It drives the parser of configuration files (INI, through libinih), --set,
  * the `--key value` arguments of the commands, `tutti train --help`, the printed
  * settings, settings.conf and the checkpoint's /config. A key that is not in the table, a
  * value of the wrong type or out of range is an error with file and line and a
  * suggestion.
  *
- * Values live in `struct options`, whose members are named as the keys.
+ * Values are stored in `struct options`, whose members are named after the keys.
  */
 #ifndef TUTTI_BASE_OPTIONS_H
 #define TUTTI_BASE_OPTIONS_H
@@ -21,7 +21,7 @@
 
 enum { OPTIONS_TEXT = 1024 }; /* longest text value, with its zero byte */
 
-/* The last member of each is the number of the others. */
+/* The last enumerator of each is the number of values. */
 enum option_encoding { ENCODING_PERFORMANCE, ENCODING_PIANOROLL, ENCODINGS };
 enum option_pedal { PEDAL_EXTEND, PEDAL_IGNORE, PEDALS };
 enum option_cell { CELL_LSTM, CELL_GRU, CELLS };
@@ -65,7 +65,7 @@ struct options {
     } model;
     struct {
         int64_t epochs;
-        int64_t batch;  /* global rows */
+        int64_t batch;  /* rows, over all ranks */
         int64_t slices; /* microbatches per batch; divides batch */
         int64_t time;   /* time steps of truncated back-propagation */
         int optimizer;  /* enum option_optimizer */
@@ -77,8 +77,8 @@ struct options {
         int64_t warmup_steps;
         double final_factor;    /* cosine: ends at learning_rate times this */
         double plateau_factor;  /* plateau: multiplies the learning rate */
-        int64_t plateau_epochs; /* plateau: epochs without improvement before */
-        int64_t early_stop;     /* epochs without improvement before stop; 0: never */
+        int64_t plateau_epochs; /* plateau: epochs to wait for an improvement */
+        int64_t early_stop;     /* epochs to wait for an improvement; 0: never stops */
         double clip;            /* global gradient norm; 0: off */
         uint64_t seed;
         int reduce;             /* enum option_reduce */
@@ -87,7 +87,7 @@ struct options {
         int64_t bucket;         /* elements per allreduce; does not affect the result */
         int64_t max_steps;      /* 0: no limit */
         int64_t threads;        /* OpenBLAS threads of a rank */
-        bool allow_mixed_cores; /* ranks with different numerics */
+        bool allow_mixed_cores; /* permits ranks with different numerics */
     } train;
     struct {
         char dir[OPTIONS_TEXT];
@@ -98,8 +98,8 @@ struct options {
         double sample_seconds;
         int64_t samples;     /* files after each epoch */
         bool hash_steps;     /* weights hash with each step's metrics */
-        double hang_seconds; /* without progress of a rank; 0: no limit */
-        char interface[256]; /* of the watchdog: name, address, subnet; "": automatic */
+        double hang_seconds; /* a rank may be without progress; 0: no limit */
+        char interface[256]; /* of the watchdog: name, address or subnet; "": automatic */
     } run;
     struct {
         double temperature;
@@ -114,33 +114,35 @@ struct options {
 /* Sets every member to its default. */
 void options_defaults(struct options *options);
 
-/* Reads an INI file; keys that it lacks keep their values. base/text_file.h has the kinds
- * of files. Paths are relative to the working directory, and "~/" is the home directory.
- * STATUS_MISUSE with "FILE:LINE: ..." on any error, and nothing is changed.
+/* Reads an INI file; keys missing from it keep their values. base/text_file.h lists the
+ * accepted kinds of files. Paths are relative to the working directory, and "~/" is the
+ * home directory. STATUS_MISUSE with "FILE:LINE: ..." on any error, and nothing is
+ * changed.
  *
  * Sections in brackets, "key = value", comments after '#' (at the start of a line or
  * after a blank) or ';' (at the start of a line). Text that contains '#', or blanks at
- * its ends, is enclosed in double quotes, with \" for a quote and \\ for a backslash.
- * Each key at most once per file. Integers are decimal digits; yes/no may be true/false,
- * on/off, 1/0. Lines of at most 4096 bytes, files of at most 2^20. */
+ * its ends, is enclosed in double quotes, with \" for a quote and \\ for a backslash. A
+ * key may occur only once per file. Integers are decimal digits; yes/no may be
+ * true/false, on/off, 1/0. Lines of at most 4096 bytes, files of at most 2^20. */
 enum status options_read_file(struct options *options, const char *path);
 
-/* The two halves of options_read_file, for ranks of which one reads the file and all
- * parse the text: reads the file into *text, which the caller frees; parses the text. */
+/* The two halves of options_read_file, for use when one rank reads the file and all ranks
+ * parse the text: the first reads the file into *text, which the caller frees; the second
+ * parses the text. */
 enum status options_load_file(const char *path, char **text, size_t *size);
 enum status options_read_typed(struct options *options, const char *text, size_t size,
                                const char *origin);
 
 /* The same for text from a checkpoint, written by options_text: "~/" is not expanded, and
- * keys that a section lacks get the value for files older than the setting. At most 2^20
- * bytes. `origin` stands for the path in messages. */
+ * keys missing from a section get the value for files older than the setting. At most
+ * 2^20 bytes. `origin` stands for the path in messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);
 
 /* The same for text from a dataset, starting from the defaults. It may contain only the
  * settings that the dataset determines: the keys of [data] that `tutti preprocess` used
  * (a column of the table), and data.dataset and data.memory with their defaults. Any
- * other key is refused by name, as are values that options_check refuses. STATUS_FAILED,
+ * other key is rejected by name, as are values that options_check rejects. STATUS_FAILED,
  * because the file is at fault. */
 enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin);
@@ -148,13 +150,14 @@ enum status options_read_dataset(struct options *options, const char *text,
 /* Copies the settings that a dataset determines, and nothing else. */
 void options_copy_dataset(struct options *options, const struct options *dataset);
 
-/* Applies one "section.key=value". `origin`, such as "--set", begins the message. */
+/* Applies one "section.key=value". Error messages begin with `origin`, such as
+ * "--set". */
 enum status options_set(struct options *options, const char *assignment,
                         const char *origin);
 
-/* Applies one `--KEY VALUE` of the command line as SECTION.KEY, '-' in KEY read as '_'
- * ("--top-k" is sample.top_k). *known is set to whether the section has the key; if not,
- * returns STATUS_OK and sets nothing. */
+/* Applies one `--KEY VALUE` from the command line as SECTION.KEY, with '-' in KEY read as
+ * '_' ("--top-k" is sample.top_k). *known is set to whether the section has the key; if
+ * not, returns STATUS_OK and sets nothing. */
 enum status options_set_key(struct options *options, const char *section, const char *key,
                             const char *value, bool *known);
 
@@ -168,11 +171,11 @@ const char *options_suggest(const char *section, const char *typed);
  * `--no-guard`. */
 bool options_is_boolean(const char *section, const char *key);
 
-/* Checks the rules between settings: microbatches divide batch, split sums to 1, ... */
+/* Checks constraints between settings: microbatches divide batch, split sums to 1, ... */
 enum status options_check(const struct options *options);
 
 /* The settings of some sections (bit mask) as INI text, from which options_read_text
- * reads the same values; the caller frees it. NULL without memory. */
+ * restores the same values; the caller frees it. NULL if out of memory. */
 enum {
     SECTION_DATA = 1,
     SECTION_MODEL = 2,
@@ -183,8 +186,8 @@ enum {
 };
 char *options_text(const struct options *options, unsigned sections);
 
-/* Prints a table "key  value  unit  default" of some sections; the default only where the
- * value differs. */
+/* Prints a table "key value unit default" of some sections, with the default only where
+ * the value differs. */
 void options_print(const struct options *options, unsigned sections, FILE *out);
 
 /* Prints help for every key of some sections: type, range, unit, default, meaning. */

@@ -2,10 +2,10 @@
  *
  * libinih parses sections and keys. It truncates lines silently (at 200 bytes in common
  * builds), gives its handler no line number, and treats a line that begins with a blank
- * as a continuation. So next_line reads the lines itself, counts them, refuses lines that
- * are not settings, and passes libinih the trimmed line up to its '='; the value stays
- * here. A value ends at " #"; in double quotes (with \" and \\) it may contain anything
- * but control characters. */
+ * as a continuation. So next_line reads and counts the lines itself, rejects lines that
+ * are not settings, and passes libinih the trimmed line up to its '='; the value is
+ * parsed here. A value ends at " #"; in double quotes (with \" and \\) it may contain
+ * anything except control characters. */
 #include "options_table.h"
 
 #include <ctype.h>
@@ -50,7 +50,7 @@ static void trim(char *text)
     text[length - blanks] = '\0';
 }
 
-/* Reads one line of the file into source->text. False at the end and on an error. */
+/* Reads one line into source->text. False at end of file and on an error. */
 static bool read_line(struct source *source)
 {
     bool more = false;
@@ -69,7 +69,8 @@ static bool read_line(struct source *source)
     return true;
 }
 
-/* Extends the message about an unknown section or key in text written by tutti. */
+/* Extends the message about an unknown section or key if the text was written by
+ * tutti. */
 static enum status explain(const struct source *source, enum status status)
 {
     if (source->from == TYPED)
@@ -172,7 +173,7 @@ static enum status clean_value(const struct source *source, char *value)
     return STATUS_OK;
 }
 
-/* A dataset has the settings that it does not determine with their defaults only. */
+/* In a dataset, settings that it does not determine must have their defaults. */
 static enum status check_empty(const struct source *source, const struct option_row *row)
 {
     char shown[SHOWN];
@@ -211,7 +212,7 @@ static enum status handle_setting(struct source *source, const char *section,
     return set_value(source, row);
 }
 
-/* libinih's handler; its value is ignored. */
+/* libinih's handler; ignores `value`, which source->value replaces. */
 static int handle(void *context, const char *section, const char *key, const char *value)
 {
     struct source *source = context;
@@ -265,7 +266,7 @@ static enum status read_source(struct source *source)
 static enum status read_bytes(struct options *options, const char *text, size_t size,
                               enum origin from, const char *name)
 {
-    static const char blank[] = "\n"; /* some fmemopen reject an empty text */
+    static const char blank[] = "\n"; /* some implementations of fmemopen reject size 0 */
     const char *bytes = size ? text : blank;
     FILE *file = fmemopen((void *)(uintptr_t)bytes, size ? size : 1, "r");
     if (!file)

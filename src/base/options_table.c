@@ -1,9 +1,9 @@
-/* options_table: every setting of tutti, one row each, in the order in which they are
- * shown.
+/* options_table: every setting of tutti, one row each, in display order.
  *
- * To add a setting: a member in struct options and a row here. If its default changes the
- * behaviour of older datasets and checkpoints, which lack it, `before` is the value that
- * preserves theirs. Defaults suit a piano or folk-tune corpus on a few processor cores.
+ * To add a setting, add a member to struct options and a row here. If its default would
+ * change the behaviour of older datasets and checkpoints, which lack it, set `before` to
+ * the value that preserves their behaviour. Defaults suit a piano or folk-tune corpus on
+ * a few processor cores.
  *
  * Help texts begin with a noun phrase; type, range, unit and default are generated. */
 #include "options_table.h"

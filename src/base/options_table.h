@@ -2,7 +2,7 @@
  *
  * A row has the offset of its value in `struct options`, and how it is parsed and
  * formatted. No other code of this unit refers to a setting by name, except options_check
- * for rules between settings. */
+ * for constraints between settings. */
 #ifndef TUTTI_BASE_OPTIONS_TABLE_H
 #define TUTTI_BASE_OPTIONS_TABLE_H
 
@@ -17,8 +17,8 @@ enum option_type {
     OPTION_BOOLEAN, /* bool */
     OPTION_INTEGER, /* int64_t in [least, most] */
     OPTION_SEED,    /* uint64_t, all of its range */
-    OPTION_NUMBER,  /* double in [low, high], or (low, high) where an end is open */
-    OPTION_NUMBERS, /* as many doubles as `size` holds, each as OPTION_NUMBER */
+    OPTION_NUMBER,  /* double in [low, high]; low_open and high_open exclude an end */
+    OPTION_NUMBERS, /* as many doubles as fit in `size`, each as OPTION_NUMBER */
     OPTION_PATH,    /* char[size], a path without control characters */
     OPTION_TEXT,    /* char[size], not a path: "~/" is not expanded */
     OPTION_GRID     /* char[size]: "1/4" or "120 ticks" */
@@ -44,14 +44,14 @@ extern const size_t option_row_count;
 /* Sections in the order of the SECTION_ bits; ends with NULL. */
 extern const char *const option_sections[];
 
-/* The SECTION_ bit of a row's section; 0 for a name that is no section. */
+/* The SECTION_ bit of a section; 0 for an unknown name. */
 unsigned option_section_bit(const char *section);
 
 /* The row of section.key ('-' in key read as '_'), or NULL. */
 const struct option_row *option_find(const char *section, const char *key);
 
 /* Parses `text` into the row's member of `options`. On an error nothing is changed, and
- * the message is "ORIGIN: section.key = TEXT: what was expected". */
+ * the message is "ORIGIN: section.key = TEXT: expected ...". */
 enum status option_parse(const struct option_row *row, struct options *options,
                          const char *text, const char *origin);
 

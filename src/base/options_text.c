@@ -1,4 +1,4 @@
-/* options_text: settings and their table as text. */
+/* options_text: formats settings and their table as text. */
 #include "options_table.h"
 
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static bool begins_section(size_t i)
     return i == 0 || strcmp(option_rows[i].section, option_rows[i - 1].section) != 0;
 }
 
-/* In quotes if blanks, '#' or quotes would otherwise not be read back. */
+/* In quotes if blanks, '#' or quotes would not be parsed back otherwise. */
 static void put_value(const char *value, FILE *out)
 {
     size_t length = strlen(value);

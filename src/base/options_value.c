@@ -1,8 +1,8 @@
 /* options_value: parses and formats one value of a setting.
  *
  * Numbers are parsed completely or not at all: end pointer, errno and range are checked.
- * Integers are plain decimal digits; "1e4" and "10_000" are refused, with the digits to
- * write instead.
+ * Integers are plain decimal digits; "1e4" and "10_000" are rejected, and for the former
+ * the message gives the digits to write instead.
  */
 #include "options_table.h"
 

@@ -129,7 +129,7 @@ static bool is_sound(const char *line, size_t length)
     return true;
 }
 
-/* The list within a marker's text, which is truncated after it; NULL for any other
+/* The list within a marker's text, which is truncated after the list; NULL for any other
  * text. */
 static char *find_list(const struct owned_directory *directory, char *text)
 {
@@ -181,7 +181,7 @@ enum status owned_directory_read(struct owned_directory *directory, bool *found)
     return status;
 }
 
-/* One write; until it is truncated, the rest of a longer old list follows the end
+/* One write; until the file is truncated, the rest of a longer old list follows the end
  * line. */
 static enum status write_marker(const struct owned_directory *directory,
                                 const char *names)
@@ -209,7 +209,8 @@ enum status owned_directory_write_list(struct owned_directory *directory,
     return status == STATUS_OK ? owned_directory_set_names(directory, names) : status;
 }
 
-/* Tries for `seconds`. Succeeds without a lock where the file system has none. */
+/* Tries for `seconds`. Succeeds without a lock if the file system does not support
+ * locks. */
 static enum status lock_marker(const struct owned_directory *directory, double seconds)
 {
     const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
@@ -252,7 +253,7 @@ static enum status refuse_unmarked(const struct owned_directory *directory,
         directory->path, directory->maker, holds, directory->marker_name));
 }
 
-/* The directory must contain nothing but, possibly, the marker. */
+/* The directory must be empty, except possibly for the marker. */
 static enum status check_vacant(const struct owned_directory *directory)
 {
     struct owned_listing listing;

@@ -1,5 +1,5 @@
-/* owned_directory: a directory that this program has created, and what it may delete
- * there.
+/* owned_directory: a directory created by this program, and the entries that it may
+ * delete there.
  *
  * Such a directory contains a marker, a regular file:
  *
@@ -11,11 +11,11 @@
  *     end
  *
  * The list names exactly the entries that the program creates there. Only listed entries
- * of the listed kind are ever deleted, and leftovers of creating them after a kill:
- * ".NAME.<12 hex digits>.partial", for files and links also ".NAME.partial". Everything
- * else is foreign: it stays, and the message names it. Symbolic links are never followed,
- * and other file systems mounted there are not touched: all operations are relative to
- * the opened directory. */
+ * of the listed kind are ever deleted, and the temporary files that a killed process left
+ * while creating them: ".NAME.<12 hex digits>.partial", for files and links also
+ * ".NAME.partial". Everything else is foreign: it is kept, and the message names it.
+ * Symbolic links are never followed, and other file systems mounted there are not
+ * touched: all operations are relative to the opened directory. */
 #ifndef TUTTI_BASE_OWNED_DIRECTORY_H
 #define TUTTI_BASE_OWNED_DIRECTORY_H
 
@@ -26,20 +26,20 @@
 
 enum owned_kind { OWNED_FILE, OWNED_FOLDER, OWNED_LINK, OWNED_OTHER };
 
-/* True if the list, lines as in the marker, contains `path` with that kind, or the entry
- * of which `path` is a leftover. */
+/* True if the list, in the marker's format, contains `path` with that kind, or the entry
+ * for which `path` is a temporary name. */
 bool owned_names_contain(const char *names, const char *path, enum owned_kind kind);
 
 struct owned_directory { /* free with owned_directory_close */
     char *path;          /* for messages */
     int descriptor;      /* of the directory; -1: not open */
-    int marker;          /* of the marker, locked where the file system can; -1: none */
+    int marker;          /* of the marker, locked where supported; -1: none */
     const char *maker;   /* the command that creates such directories, "demo" */
     const char *marker_name;
     char *names; /* the list */
 };
 
-/* A closed value without resources; closing it is allowed. */
+/* A closed directory, which holds no resources; closing it is allowed. */
 struct owned_directory owned_directory_none(void);
 
 /* Opens a directory. A link at `path` is followed only if `follow`, for paths named by
@@ -52,8 +52,8 @@ enum status owned_directory_open(const char *path, bool follow, const char *make
  * an empty directory; or locks an existing marker, deletes what it lists, and writes the
  * new list. Waits up to `seconds` for the lock. If `inherit`, child processes inherit the
  * marker's descriptor, so that the lock outlasts this process if it is killed.
- * STATUS_MISUSE, and nothing is changed, without a marker in a directory that is not
- * empty, for a marker of another kind, for entries that its list does not contain, and if
+ * STATUS_MISUSE, without any change, if a directory without a marker is not empty, if the
+ * marker is of another kind, if there are entries that its list does not contain, or if
  * another process holds the lock. */
 enum status owned_directory_claim(struct owned_directory *directory, const char *names,
                                   double seconds, bool inherit);
@@ -78,7 +78,7 @@ enum status owned_directory_check(const struct owned_directory *directory);
 enum status owned_directory_refuse(enum status status);
 
 /* Deletes everything on the list, but not the marker. STATUS_MISUSE if there are other
- * entries, which stay; the message names one. */
+ * entries, which are kept; the message names one. */
 enum status owned_directory_clear(const struct owned_directory *directory);
 
 /* Deletes the marker; its lock lasts until owned_directory_close. */
@@ -87,7 +87,7 @@ enum status owned_directory_unmark(const struct owned_directory *directory);
 /* True if `path` is this directory itself, not a link to it. */
 bool owned_directory_is_at(const struct owned_directory *directory, const char *path);
 
-/* Releases the lock, including that of child processes, and frees everything. */
+/* Releases the lock, even if child processes have inherited it, and frees everything. */
 void owned_directory_close(struct owned_directory *directory);
 
 #endif

@@ -9,7 +9,7 @@
 /* STATUS_FAILED: "PATH: out of memory". */
 enum status owned_no_memory(const char *path);
 
-/* STATUS_MISUSE: "PATH: WHAT: ", and the text of errno. */
+/* STATUS_MISUSE: "PATH: WHAT: " and the text of errno. */
 enum status owned_misuse_errno(const char *path, const char *what);
 
 struct owned_listing { /* free with owned_listing_free */

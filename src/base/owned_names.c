@@ -1,5 +1,6 @@
-/* owned_names: matches paths with the list of a marker; see owned_directory.h. Numbers
- * are matched as ranges: a pattern such as step-*.h5 would match the user's own files. */
+/* owned_names: matches paths against the list of a marker; see owned_directory.h. Numbers
+ * are matched as ranges, because a pattern such as step-*.h5 would match the user's own
+ * files. */
 #include "owned_directory.h"
 
 #include <ctype.h>
@@ -11,7 +12,8 @@
 
 enum { DIGITS_MAX = 18 };
 
-/* The number of digits at text, and their value; 0 if there are too many. */
+/* Returns the number of digits at the start of `text`, and sets *value to their value; 0
+ * if there are too many. */
 static int read_digits(const char *text, long long *value)
 {
     int count = 0;
@@ -24,8 +26,8 @@ static int read_digits(const char *text, long long *value)
 }
 
 /* The length of the number at the start of `text` if the range at `range`,
- * "{0001..0200}", contains it, printed as by printf with the width of the first; 0
- * otherwise. *range_length is the length of the range. */
+ * "{0001..0200}", contains it, zero-padded to the width of the first number of the range;
+ * 0 otherwise. *range_length is the length of the range. */
 static int match_number(const char *range, int *range_length, const char *text)
 {
     long long low, high, value;
@@ -62,7 +64,7 @@ static bool matches(const char *line, size_t length, const char *path)
     return line == end && *path == '\0';
 }
 
-/* The kind of a line, by its suffix; reduces *length by the suffix. */
+/* The kind of a line, given by its suffix; subtracts the suffix from *length. */
 static enum owned_kind line_kind(const char *line, size_t *length)
 {
     char last = *length > 0 ? line[*length - 1] : '\0';

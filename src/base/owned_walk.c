@@ -1,6 +1,7 @@
 /* owned_walk: visits everything in an owned directory, to check or to delete it; see
  * owned_directory.h. The names in a directory are read before anything in it is deleted,
- * because on some file systems a listing that changes skips entries. */
+ * because on some file systems readdir skips entries of a directory that is modified
+ * meanwhile. */
 #include "owned_internal.h"
 
 #include <dirent.h>

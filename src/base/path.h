@@ -6,20 +6,22 @@
 
 #include "status.h"
 
-/* A path made with printf; the caller frees it. NULL without memory. */
+/* A path formatted as by printf; the caller frees it. NULL if out of memory. */
 char *path_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* "dir/name", or "name" if dir is "" or "."; the caller frees it. NULL without memory. */
+/* "dir/name", or "name" if dir is "" or "."; the caller frees it. NULL if out of
+ * memory. */
 char *path_join(const char *dir, const char *name);
 
-/* The path without trailing slashes, except for "/"; the caller frees it. NULL without
+/* The path without trailing slashes, except for "/"; the caller frees it. NULL if out of
  * memory. */
 char *path_trim(const char *path);
 
 /* The part after the last '/'. */
 const char *path_base(const char *path);
 
-/* The directory part, "." if there is none; the caller frees it. NULL without memory. */
+/* The directory part, "." if there is none; the caller frees it. NULL if out of
+ * memory. */
 char *path_directory(const char *path);
 
 /* Replaces "~" in "~" and "~/x" by the home directory, $HOME; copies every other path.
@@ -37,7 +39,7 @@ bool path_is_link(const char *path);
 /* The target of a link, as a path; the caller frees it. NULL with errno. */
 char *path_read_link(const char *path);
 
-enum { PATH_LINKS_MAX = 40 }; /* in a row, as in the kernel */
+enum { PATH_LINKS_MAX = 40 }; /* in a chain, as in the kernel */
 
 /* Follows links: *out, which the caller frees, is the path itself, or the target of the
  * last link, which need not exist. STATUS_MISUSE if the links can't be followed. */

@@ -15,7 +15,7 @@ static _Atomic int current = PHASE_START;
 static _Atomic int64_t current_step;
 static _Atomic uint64_t progress;
 
-static double spent[PHASES], entered; /* entered == 0: not yet */
+static double spent[PHASES], entered; /* `entered` is 0 until the first phase_enter */
 static phase_observer *observer;
 
 const char *phase_name(enum phase phase)

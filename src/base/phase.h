@@ -1,4 +1,4 @@
-/* phase: the current activity of this process, and the time spent in each.
+/* phase: the current activity of this process, and the time spent in each activity.
  *
  * The training loop calls phase_enter at every change; the watchdog (another thread)
  * reads the current phase, the trace records it, and each epoch reports the sums. A call
@@ -11,11 +11,11 @@
 
 enum phase {
     PHASE_START,      /* everything before the first step */
-    PHASE_READ,       /* tokens of the next window */
+    PHASE_READ,       /* reading tokens of the next window */
     PHASE_FORWARD,    /* through the model */
     PHASE_BACKWARD,   /* back-propagation and weight gradients */
-    PHASE_SUM,        /* this rank's part of the allreduce: fixed point, messages */
-    PHASE_WAIT,       /* in a collective, for other ranks */
+    PHASE_SUM,        /* this rank's part of the allreduce: fixed point, communication */
+    PHASE_WAIT,       /* waiting in a collective for other ranks */
     PHASE_OPTIMIZER,  /* mean gradient, clipping, update, packing */
     PHASE_CHECKPOINT, /* gathering and copying the state; waiting for the disk */
     PHASE_VALIDATE,   /* the validation split */
@@ -30,8 +30,8 @@ const char *phase_name(enum phase phase);
 /* Enters `phase` and returns the previous one. Main thread. */
 enum phase phase_enter(enum phase phase);
 
-/* From now on phase_enter calls `function` (NULL: none) with the phase that the main
- * thread leaves, and the time (clock_seconds). Main thread. */
+/* Makes phase_enter call `function` (NULL: none) with the phase that the main thread
+ * leaves, and the time (clock_seconds). Main thread. */
 typedef void phase_observer(enum phase left, double now);
 void phase_observe(phase_observer *function);
 

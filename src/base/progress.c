@@ -1,5 +1,5 @@
-/* progress: see the header. Rate and time left are averages over the whole task so far,
- * which is steady and needs no history. */
+/* progress: see the header. Rate and time left are based on the average over the whole
+ * task so far, which is stable and needs no history. */
 #include "progress.h"
 
 #include <stdio.h>
@@ -90,7 +90,8 @@ static void put(const char *text, size_t length)
     (void)written; /* nowhere left to report to */
 }
 
-/* Cuts the text to `width` columns, each character of UTF-8 taken as one. */
+/* The bytes of `text` that fit in `width` columns, counting each UTF-8 character as one
+ * column. */
 static size_t cut_to_width(const char *text, size_t width)
 {
     size_t i = 0;

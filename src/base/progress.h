@@ -1,8 +1,8 @@
 /* progress: the progress of a long task, with rate and time left.
  *
  * On a terminal one line is redrawn at most ten times a second. Elsewhere a plain line is
- * printed, at intervals that grow from five seconds, so that the log of a day stays
- * short. Muted with the log, so every rank may call it.
+ * printed, at intervals that grow from five seconds, so that the log of a day-long task
+ * stays short. Muted with the log, so every rank may call it.
  */
 #ifndef TUTTI_BASE_PROGRESS_H
 #define TUTTI_BASE_PROGRESS_H
@@ -38,7 +38,7 @@ void progress_update(struct progress *progress, uint64_t done, const char *note)
 const char *progress_line(const struct progress *progress, uint64_t done, double elapsed,
                           const char *note, char *text, size_t size);
 
-/* Clears the redrawn line. The caller may print a final one (log_info). */
+/* Clears the redrawn line. The caller may then print a final one (log_info). */
 void progress_end(struct progress *progress);
 
 /* "3 s", "2 min 5 s", "1 h 2 min" into text[size]. Returns text. */

@@ -3,13 +3,14 @@
  *
  * A byte that is not part of valid UTF-8, or is part of an unprintable character
  * (base/printable.h), is written \xHH with two upper-case hexadecimal digits. A backslash
- * before x and two hexadecimal digits, of either case, is written \x5C, so that the two
- * can be distinguished. Everything else is unchanged, so ordinary names stay the same. */
+ * before x and two hexadecimal digits, of either case, is written \x5C, so that a literal
+ * "\xHH" can be told from an escaped byte. Everything else is unchanged, so ordinary
+ * names stay the same. */
 #ifndef TUTTI_BASE_RECORDED_PATH_H
 #define TUTTI_BASE_RECORDED_PATH_H
 
-/* The caller frees each result; NULL without memory. path_from_recorded is the inverse of
- * the other two, of which lines_to_recorded keeps newlines. */
+/* The caller frees each result; NULL if out of memory. path_from_recorded is the inverse
+ * of the other two; lines_to_recorded does not escape newlines. */
 char *path_to_recorded(const char *path);
 char *lines_to_recorded(const char *lines);
 char *path_from_recorded(const char *recorded);

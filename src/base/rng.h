@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The purpose of a number: half of the key. Results depend on these values: append
- * only. */
+/* The purpose of a number: half of the key. Results depend on these values, so only
+ * append to them. */
 enum rng_purpose {
     RNG_INITIALISE = 1, /* a = tensor index, b = element */
     RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units */
@@ -20,7 +20,7 @@ enum rng_purpose {
     RNG_SAMPLE = 4,     /* a = piece, b = position */
     RNG_COMPOSE = 5,    /* a = piece, b = draw */
     RNG_SPLIT = 6,      /* a, b = hash of the notes */
-    RNG_TEST = 7        /* tests and benches */
+    RNG_TEST = 7        /* tests and benchmarks */
 };
 
 struct rng_block {
@@ -43,8 +43,8 @@ uint64_t rng_below(uint64_t n, uint64_t seed, enum rng_purpose purpose, uint64_t
 double rng_normal(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b,
                   uint64_t c);
 
-/* Shuffles items[0..count) (Fisher and Yates): the permutation is a function of
- * (seed, purpose, a, b) and of count alone. */
+/* Shuffles items[0..count) (Fisher and Yates): the permutation depends only on count and
+ * (seed, purpose, a, b). */
 void rng_shuffle(uint32_t *items, size_t count, uint64_t seed, enum rng_purpose purpose,
                  uint64_t a, uint64_t b);
 

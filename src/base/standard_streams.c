@@ -1,5 +1,5 @@
-/* standard_streams: see the header. An empty handler has the effect of SIG_IGN on a
- * write, but is not inherited by mpirun or squeue.
+/* standard_streams: see the header. For a write, an empty handler has the same effect as
+ * SIG_IGN, but mpirun and squeue do not inherit it.
  */
 #include "standard_streams.h"
 

@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
-/* Opens those of the three that are closed (`tutti ... 2>&-`) on /dev/null, so that no
+/* Opens any of the three that are closed (`tutti ... 2>&-`) on /dev/null, so that no
  * file opened later gets a descriptor to which log lines are written. Use of a stream
- * that was closed still fails with EBADF. To be called before any file is opened. */
+ * that was closed still fails with EBADF. Call it before any file is opened. */
 void standard_streams_open(void);
 
 /* From now on a write to a pipe or socket without a reader (SIGPIPE), or past the file
@@ -17,7 +17,7 @@ void standard_streams_open(void);
 void standard_streams_survive(void);
 
 /* True if this process called standard_streams_survive and its standard output is a pipe
- * or socket whose reader has closed it, so that a failed write is no error. */
+ * or socket that the reader has closed, so a failed write is not an error. */
 bool standard_output_unread(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* status: how functions of tutti report failure.
  *
- * A function that can fail returns an `enum status`. status_fail creates the message
- * where the facts are known and stores it for the calling thread until the next failure.
- * Only the command line prints it, after the ranks have agreed on the outcome
+ * A function that can fail returns an `enum status`. status_fail formats the message
+ * where the details are known, and stores it for the calling thread until the next
+ * failure. Only the command line prints it, after the ranks have agreed on the outcome
  * (comm_agree). Nothing below the command line prints an error, calls exit() or aborts.
  *
  * The values are the exit codes of the program.
@@ -21,10 +21,10 @@ enum { STATUS_MESSAGE_SIZE = 2048 };
 
 /* Stores a message and returns `code`, so that a caller can write
  *     return status_fail(STATUS_FAILED, "%s: truncated (%zu bytes)", path, size);
- * One line, without newline and without "tutti:" before it: where, what, what was found,
- * what was expected, and the remedy if known. It is stored escaped as base/printable.h
- * describes: control characters become \xHH. The arguments may include status_message()
- * itself, to extend it. */
+ * The message is one line, without newline or leading "tutti:": location, problem, value
+ * found, value expected, and the remedy if known. It is stored escaped as
+ * base/printable.h describes: control characters become \xHH. The arguments may include
+ * status_message() itself, to extend it. */
 enum status status_fail(enum status code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

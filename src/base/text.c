@@ -86,7 +86,7 @@ bool text_to_unsigned(const char *text, uint64_t *value)
     return errno == 0 && end != text && text_is_blank(end) && !strchr(text, '-');
 }
 
-/* strtod also accepts hexadecimal, "inf" and "nan", which are refused here. */
+/* strtod also accepts hexadecimal, "inf" and "nan", which are rejected here. */
 bool text_to_number(const char **text, double *value)
 {
     char *end;

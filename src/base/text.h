@@ -7,9 +7,10 @@
 #include <stdint.h>
 
 /* The closest of `names` (ending with NULL) to a mistyped word, or NULL; the first of
- * equally close ones. The distance, in letters inserted, deleted, replaced or swapped
- * with their neighbour, must be at most a third of the word's length, or 1 if that is
- * more. '-' and '_' count as the same letter. NULL for words of more than 63 bytes. */
+ * equally close ones. The edit distance (letters inserted, deleted, replaced or swapped
+ * with their neighbour) must be at most a third of the word's length, or 1 for words of
+ * one or two letters. '-' and '_' count as the same letter. NULL for words of more than
+ * 63 bytes. */
 const char *text_suggest(const char *typed, const char *const *names);
 
 /* True if the whole text is a decimal 64-bit integer, with optional blanks around it. */
@@ -23,14 +24,14 @@ bool text_to_unsigned(const char *text, uint64_t *value);
  * end of the text, and moves *text after it. */
 bool text_to_number(const char **text, double *value);
 
-/* True for a text of blanks only. */
+/* True if the text consists only of blanks. */
 bool text_is_blank(const char *text);
 
 enum { TEXT_NUMBER = 32 };
 
-/* A double in the fewest significant digits that strtod reads back to the same value,
- * integers below 1e15 without exponent: "0.002", "345600", "1e-8". "nan", "inf", "-inf"
- * for those. Returns text; TEXT_NUMBER bytes suffice. */
+/* A double with the fewest significant digits that strtod parses back to the same value;
+ * integers below 1e15 without exponent: "0.002", "345600", "1e-8". Also "nan", "inf" and
+ * "-inf". Returns text; TEXT_NUMBER bytes suffice. */
 const char *text_number(double value, char *text, size_t size);
 
 /* `value` for a one-line message: escaped as in base/printable.h, and truncated with

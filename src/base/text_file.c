@@ -42,7 +42,7 @@ static enum status open_standard_input(const char *path, const char *what, int *
     return *out >= 0 ? STATUS_OK : cannot_read(path, what);
 }
 
-/* True if there is data, or the end, within that time. */
+/* True if there is data, or end of file, within that time. */
 static bool is_ready(int descriptor, int milliseconds)
 {
     struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
@@ -102,7 +102,7 @@ enum status text_file_open(const char *path, const char *what, FILE **out)
     return status;
 }
 
-/* ---- the whole ---- */
+/* ---- whole files ---- */
 
 static enum status read_whole(FILE *file, const char *path, const char *what, size_t most,
                               char *text, size_t *size)
@@ -165,7 +165,7 @@ static enum status grow(struct text_lines *lines)
     return STATUS_OK;
 }
 
-/* The rest of the line that begins with `c`. */
+/* Reads the rest of the line, whose first character is `c`. */
 static enum status collect(struct text_lines *lines, int c, size_t *length)
 {
     enum status status = STATUS_OK;
@@ -200,7 +200,7 @@ static enum status failed_to_read(const struct text_lines *lines)
     return STATUS_MISUSE;
 }
 
-/* Removes byte order mark and carriage return. */
+/* Removes the byte order mark and the carriage return. */
 static void trim(struct text_lines *lines, size_t length)
 {
     if (lines->number == 1)

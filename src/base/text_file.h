@@ -1,17 +1,18 @@
-/* text_file: text written by a user, such as a configuration or a list, line by line.
+/* text_file: reads text written by a user, such as a configuration or a list, line by
+ * line.
  *
  * Sources:
  *   a file, a link to one         read
  *   "-", /dev/stdin, /dev/fd/0    standard input from its offset, once per process
- *   a FIFO, <(command)            read to its end; refused if nothing is written within
+ *   a FIFO, <(command)            read to its end; rejected if nothing is written within
  *                                 TEXT_FILE_TIMEOUT seconds
  *   a device                      read
- *   a directory, a socket         refused
+ *   a directory, a socket         rejected
  *
- * Lines end with \n or \r\n, the last one also with the end of the file. A byte order
- * mark of UTF-8 at the beginning is skipped. Refused, with file and line: a byte order
- * mark of UTF-16, a zero byte, a line longer than the limit. A read error is never
- * mistaken for the end of the file. */
+ * Lines end with \n or \r\n; the last one may end with the file instead. A UTF-8 byte
+ * order mark at the beginning is skipped. Rejected, with file and line: a UTF-16 byte
+ * order mark, a zero byte, a line longer than the limit. A read error is never mistaken
+ * for the end of the file. */
 #ifndef TUTTI_BASE_TEXT_FILE_H
 #define TUTTI_BASE_TEXT_FILE_H
 
@@ -28,7 +29,7 @@ enum { TEXT_FILE_TIMEOUT = 5 };
 enum status text_file_open(const char *path, const char *what, FILE **out);
 
 /* Reads a whole text file into *text, which the caller frees; it ends with a zero byte
- * that *size does not count. STATUS_MISUSE on an error, and for more than `most`
+ * that *size does not count. STATUS_MISUSE on an error, and if there are more than `most`
  * bytes. */
 enum status text_file_read(const char *path, const char *what, size_t most, char **text,
                            size_t *size);
@@ -39,7 +40,7 @@ struct text_lines {
     size_t longest;   /* limit on the bytes of a line */
     size_t number;    /* of the last line, from 1 */
     char *text;       /* the last line, without its end; may be written to */
-    bool ended;       /* with \n; false for a last line, which may be truncated */
+    bool ended;       /* with \n; false: the file may be truncated */
     size_t capacity;
 };
 

@@ -1,5 +1,5 @@
-/* token: the input and output of a model, an integer below the size of its vocabulary.
- * The encoding defines its meaning (encoding.h). */
+/* token: the input and output of a model, an integer less than the vocabulary size. The
+ * encoding defines its meaning (encoding.h). */
 #ifndef TUTTI_BASE_TOKEN_H
 #define TUTTI_BASE_TOKEN_H
 

@@ -1,8 +1,8 @@
 /* trace: one buffer, protected by one lock.
  *
- * The step loop allocates nothing: the block of memory holds some thousands of steps, and
- * when it is full it is appended to a temporary file, which trace_drain reads back. The
- * order of the events taken is not defined.
+ * The step loop allocates nothing: the block of memory holds a few thousand steps, and
+ * when full it is appended to a temporary file, which trace_drain reads back. The order
+ * of the drained events is unspecified.
  */
 #include "trace.h"
 
@@ -19,7 +19,7 @@
 
 enum { USUAL_CAPACITY = 1 << 16 };
 
-/* At `at` of this clock the common one was ahead by `offset`. */
+/* At time `at` of this process's clock the common one was ahead by `offset`. */
 struct clock_point {
     double at, offset;
 };
@@ -27,11 +27,11 @@ struct clock_point {
 static atomic_bool on;
 
 static struct {
-    pthread_mutex_t lock; /* of events, count, spool, lanes and lost */
+    pthread_mutex_t lock; /* protects events, spool, busy, lost and their counts */
     struct trace_event *events;
     size_t count, capacity;
     FILE *spool;           /* NULL: not yet needed */
-    size_t spooled, taken; /* events in the file; of these, taken */
+    size_t spooled, taken; /* events in the file; of these, drained */
     size_t lost;
     bool busy[TRACE_LANES];
 
@@ -94,7 +94,7 @@ void trace_stop(void)
 
 /* ---- keeping ---- */
 
-/* Moves the whole block of memory to the end of the file. */
+/* Appends the whole block of memory to the file. */
 static bool spool_out(void)
 {
     size_t size = store.count * sizeof *store.events;
@@ -186,7 +186,7 @@ static double offset_at(double at)
     size_t count = store.point_count, i = count;
     if (count == 0)
         return 0;
-    while (i > 0 && points[i - 1].at > at) /* most times are near the end */
+    while (i > 0 && points[i - 1].at > at) /* most times are close to the last point */
         i--;
     if (i == 0 || i == count)
         return points[i == 0 ? 0 : count - 1].offset;
@@ -235,7 +235,7 @@ static size_t take_spooled(struct trace_event *events, size_t most)
     if (store.taken == store.spooled) {
         store.taken = store.spooled = 0;
         if (ftruncate(fileno(store.spool), 0) != 0)
-            return n; /* overwritten next time */
+            return n; /* overwritten by the next spool_out */
     }
     return n;
 }

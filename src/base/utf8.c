@@ -13,7 +13,7 @@ size_t utf8_character(const char *text, uint32_t *character)
                     : (at[0] & 0xF8) == 0xF0 ? 4
                                              : 0;
     uint32_t value = length > 1 ? at[0] & (0x7Fu >> length) : at[0];
-    for (size_t i = 1; i < length; i++) { /* also ends at the final zero byte */
+    for (size_t i = 1; i < length; i++) { /* also stops at the final zero byte */
         if ((at[i] & 0xC0) != 0x80)
             return 0;
         value = value << 6 | (at[i] & 0x3F);

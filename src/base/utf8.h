@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The length of the UTF-8 character at `text`, and its code point; 0 if it is not valid
- * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). Reads nothing
- * after a zero byte. */
+/* Returns the length of the UTF-8 character at `text`, and sets *character to its code
+ * point; 0 if it is invalid (RFC 3629: no overlong forms, no surrogates, nothing above
+ * U+10FFFF). Never reads past a zero byte. */
 size_t utf8_character(const char *text, uint32_t *character);
 
 #endif

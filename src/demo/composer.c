@@ -1,7 +1,7 @@
-/* composer: phrases, draws and notes. The order of the automaton's decisions is not the
- * order of time: the length, kind and voicing of a chord are decided before the ornament
- * of the previous chord, because a passing note depends on its target. The probability of
- * the piece is the same product.
+/* composer: phrases, draws and notes. The automaton's decisions are not in chronological
+ * order: the length, kind and voicing of a chord are decided before the ornament of the
+ * previous chord, because a passing note depends on its target. This does not affect the
+ * probability of the piece, which is the product over all decisions.
  */
 #include "composer.h"
 
@@ -13,7 +13,8 @@
 
 enum { VELOCITY = 80, ORGAN = 19, HALF_BEAT = COMPOSER_TICKS / 2 };
 
-/* Relative to 1 for each voice's passing or turning note. */
+/* Weights of no ornament and of a turning note, relative to 1 for a voice's passing
+ * note. */
 static const double plain_weight = 1.2;
 static const double turn_weight = 0.35;
 
@@ -207,7 +208,7 @@ void composer_choose(struct composer_state *state, int value)
     }
 }
 
-/* One voice of one chord; ticks are exact, seconds follow from them. */
+/* Adds one voice of one chord; ticks are exact, seconds are computed from them. */
 static enum status add_note(struct notes *notes, int voice, int pitch, uint32_t start,
                             uint32_t duration)
 {

@@ -1,21 +1,21 @@
 /* composer: draws four-voice pieces from a probabilistic model, with their exact
  * probability.
  *
- * The model is a plain chorale. A piece has one key and is a sequence of phrases. A
- * phrase consists of blocks of two beats, from the tonic over the subdominant and the
- * dominant to a cadence and a breath: a full cadence, or a half cadence on the dominant;
- * the last tonic is held. Harmony: a Markov chain over chords, restricted by the function
- * of each block. Voice leading: the next voicing is drawn among those that obey the rules
- * of part writing; smoother ones are more probable. Rhythm: a block is one chord or two;
- * in the half beat before a chord one voice can pass or turn.
+ * The model is a simple chorale. A piece has one key and is a sequence of phrases. A
+ * phrase consists of blocks of two beats, from the tonic through the subdominant and the
+ * dominant to a cadence (full, or half on the dominant) and a breath; the last tonic is
+ * held. Harmony: a Markov chain over chords, restricted by the function of each block.
+ * Voice leading: the next voicing is drawn from those that obey the rules of part
+ * writing; smoother ones are more probable. Rhythm: a block has one chord or two; in the
+ * half beat before a chord one voice may have a passing or turning note.
  *
- * Every decision can be read off the notes, even off the set of keys that sound in each
- * half beat. So the probability of a piece is the product of the probabilities of its
- * decisions, and -log p is a lower bound for the expected loss of any model.
+ * Every decision can be inferred from the notes, even from the set of keys that sound in
+ * each half beat. So the probability of a piece is the product of the probabilities of
+ * its decisions, and -log p is a lower bound for the expected loss of any model.
  *
  * The model is implemented as an automaton: a state has a list of choices with their
- * probabilities, and a choice leads to the next state. A chord's notes are final once its
- * successor is decided.
+ * probabilities, and each choice leads to a next state. A chord's notes are final once
+ * its successor has been decided.
  */
 #ifndef TUTTI_DEMO_COMPOSER_H
 #define TUTTI_DEMO_COMPOSER_H
@@ -32,7 +32,7 @@ enum {
     COMPOSER_TICKS = 480,      /* ticks per beat */
     COMPOSER_TEMPO = 600000,   /* microseconds per beat */
     COMPOSER_FINAL_BEATS = 6,  /* the last chord */
-    COMPOSER_CHOICES = 128,    /* more than any state has */
+    COMPOSER_CHOICES = 128,    /* exceeds the number of choices of any state */
     COMPOSER_ORNAMENT_NONE = 0 /* else 1 + voice */
 };
 
@@ -52,7 +52,7 @@ enum composer_stage {
     COMPOSER_END       /* nothing: the piece is complete */
 };
 
-struct composer_state { /* a plain value; {0} is the start of a piece */
+struct composer_state { /* can be copied; {0} is the start of a piece */
     enum composer_stage stage;
     int key;
     int place;   /* of the current chord; 0 before the first */
@@ -73,7 +73,7 @@ void composer_choices(const struct composer *composer, const struct composer_sta
 /* Applies one of composer_choices' values; advances to the next state. */
 void composer_choose(struct composer_state *state, int value);
 
-/* Of a place: beats, including the breath (the last half beat). */
+/* The beats of a place, including the breath (its last half beat). */
 int composer_beats(int place);
 bool composer_breathes(int place);
 

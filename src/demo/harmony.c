@@ -1,8 +1,8 @@
-/* harmony: part writing as tables. Chords of one key in root position or inversion; every
- * complete voicing of them within the voices' ranges; and for each pair of voicings a
+/* harmony: part writing as tables. Chords of one key in root position or inversion; all
+ * their complete voicings within the voices' ranges; and for each pair of voicings a
  * weight: 0 if a rule of part writing is broken (parallel fifths and octaves, overlapping
- * voices, leaps, leading notes and sevenths that don't resolve), else larger the smoother
- * the voices move. The rules follow Kostka and Payne, "Tonal Harmony", chapters 5 to 13.
+ * voices, leaps, leading notes and sevenths that don't resolve), otherwise larger for
+ * smoother motion. The rules follow Kostka and Payne, "Tonal Harmony", chapters 5 to 13.
  */
 #include "harmony.h"
 
@@ -19,17 +19,18 @@ static const struct {
     enum mode mode;
 } keys[KEYS] = {{0, MAJOR}, {9, MINOR}};
 
-/* Semitones above the tonic; minor is natural, chords of the dominant raise the seventh.
+/* Semitones above the tonic; minor is natural, and dominant chords raise the seventh.
  */
 static const int scales[2][DEGREES] = {{0, 2, 4, 5, 7, 9, 11}, {0, 2, 3, 5, 7, 8, 10}};
 
-/* The bass and, in one or two ways, the three upper voices, as degrees in rising order.
+/* The degree of the bass and, in one or two ways, the degrees of the three upper voices
+ * in ascending order.
  */
 static const struct {
     int bass;
     int ways;
     int upper[2][UPPER];
-    bool raised; /* has the leading note */
+    bool raised; /* contains the leading note */
 } chords[CHORDS] = {
     [CHORD_I] = {0, 2, {{0, 2, 4}, {0, 0, 2}}, false},
     [CHORD_I6] = {2, 2, {{0, 0, 4}, {0, 4, 4}}, false},
@@ -124,11 +125,11 @@ static const struct {
     int low, high;
 } ranges[COMPOSER_VOICES] = {{40, 57}, {52, 64}, {57, 69}, {64, 76}};
 
-/* Maximum distance to the next voice above, semitones. */
+/* Maximum distance to the next voice above, in semitones. */
 static const int spacing[COMPOSER_VOICES - 1] = {19, 12, 12};
 
 static const double temperature = 2.0; /* of the costs below */
-static const double cost_tail = 2.0;   /* excluded if costlier than the best by more */
+static const double cost_tail = 2.0;   /* excluded if above the best cost by more */
 static const double forbidden = HUGE_VAL;
 
 double harmony_succession(enum place from, enum place to)
@@ -202,7 +203,8 @@ static void append_voicing(struct harmony *harmony, const struct voicing *voicin
     harmony->count++;
 }
 
-/* Enumerates voices from the bass up. Without harmony->voicings it only counts. */
+/* Enumerates voices from the bass upwards. If harmony->voicings is NULL, it only
+ * counts. */
 static void extend_voicing(struct harmony *harmony, struct voicing *v, int voice)
 {
     if (voice == COMPOSER_VOICES) {
@@ -240,8 +242,8 @@ static void list_voicings(struct harmony *harmony)
         }
 }
 
-/* Cost of a move by `semitones`. Steps are cheap in the soprano, staying in the inner
- * voices, and leaps by fourths, fifths and octaves in the bass. */
+/* Cost of a move by `semitones`. Steps are cheapest in the soprano and the bass, staying
+ * in the inner voices; only the bass leaps by fifths and octaves. */
 static double move_cost(int voice, int semitones)
 {
     static const double soprano[] = {1.0, 0, 0, 0.7, 0.7, 1.4};
@@ -262,7 +264,7 @@ static bool is_perfect(int interval)
     return interval % OCTAVE == 0 || interval % OCTAVE == 7;
 }
 
-/* True if two voices both move and keep a perfect fifth or octave. */
+/* True if two voices both move and keep a perfect fifth, octave or unison apart. */
 static bool is_parallel(const struct voicing *a, const struct voicing *b, int low,
                         int high)
 {
@@ -365,7 +367,7 @@ static bool can_continue(const struct harmony *harmony, int a)
     return true;
 }
 
-/* Removes voicings from which a piece could not continue, until there are none. */
+/* Removes voicings from which a piece could not continue, until none remain. */
 static void prune(struct harmony *harmony)
 {
     size_t count = (size_t)harmony->count;

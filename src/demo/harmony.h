@@ -26,7 +26,7 @@ enum chord {
 
 enum { KEYS = 2 };
 
-/* A chord's position in its phrase. A phrase consists of blocks of two beats, each of one
+/* A chord's position in its phrase. A phrase consists of two-beat blocks, each with one
  * function: tonic (OPEN, TURN), subdominant (LEAD), dominant (DRIVE), close. A block is
  * one LONG chord, or a FIRST and a SECOND one. */
 enum place {
@@ -54,13 +54,13 @@ struct voicing {
     uint8_t pitch[COMPOSER_VOICES];
     uint8_t degree[COMPOSER_VOICES]; /* of the scale, 0-6 */
     uint8_t key, chord;
-    bool stranded; /* unused, as a piece could not continue from it */
+    bool stranded; /* unused, because a piece could not continue from it */
 };
 
 struct harmony {
     int count;
     struct voicing *voicings;
-    float *weight; /* [count][count]: of the transition from, to; 0: forbidden */
+    float *weight; /* [count][count]: of the transition [from][to]; 0: forbidden */
 };
 
 enum status harmony_create(struct harmony *out);
@@ -78,8 +78,9 @@ double harmony_progression(enum chord from, enum chord to, enum place place);
 /* Weight of the voicing for an opening chord. */
 double harmony_opening_weight(const struct voicing *voicing);
 
-/* The voice's ornament between two voicings: the passing note if it moves by a third, the
- * upper neighbour if it stays; 0 if there is none. */
+/* The pitch of the voice's ornament between two voicings: the passing note if the voice
+ * moves by a third, the upper neighbour if it is the soprano and stays; 0 if there is
+ * none. */
 int harmony_ornament(const struct voicing *from, const struct voicing *to, int voice);
 
 #endif

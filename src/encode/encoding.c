@@ -1,5 +1,5 @@
-/* encoding: the list of encodings, token sequences, and functions that work on any
- * encoding through its table of functions. */
+/* encoding: the list of encodings, and functions that work on any encoding through its
+ * table of functions. */
 #include "encoding.h"
 
 #include <inttypes.h>

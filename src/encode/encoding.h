@@ -1,32 +1,32 @@
-/* encoding: notes <-> tokens. Each encoding is one file with a table of functions; its
- * vocabulary and rules are documented there (performance.c, pianoroll.c).
+/* encoding: notes <-> tokens. Each encoding is a file with a table of functions, which
+ * also documents its vocabulary and rules (performance.c, pianoroll.c).
  *
- * Each has one special token, END, after all others. It ends a piece, and as the input
- * before the first token it begins one. A stream of pieces is END p1 END p2 END ..., and
- * the model's state is cleared wherever its input is END.
+ * Each has one special token, END, whose value follows all others. It ends a piece and,
+ * as the input before the first token, begins one. A stream of pieces is END p1 END p2
+ * END ..., and the model's state is reset wherever its input is END.
  *
- * decode(encode(x)) equals x after the rules of the encoding. Rules common to the two
- * encodings that exist:
- * Percussion (as marked in the notes) is dropped; so are program, channel, port and
- * track: the piece becomes that of one instrument. Start and end are rounded to the
- * nearest step of an absolute grid (halves up), so errors do not accumulate. A note whose
- * length would round to 0 gets one step. Silence before the first note is dropped.
- * Decoded notes have program, channel and track 0.
+ * decode(encode(x)) equals x after applying the rules of the encoding. Both existing
+ * encodings have these rules: Percussion (as marked in the notes) is dropped, as are
+ * program, channel, port and track: the piece becomes a piece for one instrument. Start
+ * and end are rounded to the nearest step of an absolute grid (halves up), so errors do
+ * not accumulate. A note whose length would round to 0 gets one step. Silence before the
+ * first note is dropped. Decoded notes have program, channel and track 0.
  *
- * An encoding receives notes (midi/notes.h). The reader keeps no time
- * signatures, so the position of bar lines is unknown, and of the tempo map only the
- * seconds of the notes.
+ * An encoding receives notes (midi/notes.h). Of the tempo map it knows only the seconds
+ * of the notes; the reader keeps no time signatures, so the position of bar lines is
+ * unknown.
  *
  * Rules that callers rely on in every encoding:
- * - Time advances by tokens that have a length of their own: token_seconds depends on the
- *   token alone, and its sum over a piece equals grammar.seconds. An encoding of absolute
- *   positions (Bar, Position) needs a change of this interface.
+ * - Time advances by tokens whose length is fixed: token_seconds depends on the token
+ *   alone, and its sum over a piece equals grammar.seconds. An encoding with absolute
+ *   positions (Bar, Position) would require a change of this interface.
  * - With find_steps, each token of token_seconds > 0 is exactly one step.
- * - The grammar bounds the number of tokens at one instant, and always allows a token
+ * - The grammar limits the number of tokens at one instant, and always allows a token
  *   that sounds or one that advances time; it does not depend on random numbers.
  * - The tokens do not depend on the order of notes that begin in the same step.
- * - A piece without its primer begins with those tokens of the primer that neither sound
- *   nor advance time. decode ignores those that mean nothing without their notes.
+ * - When the primer is removed from a piece, those of its tokens that neither sound nor
+ *   advance time are kept, at the beginning. decode ignores those that have no meaning
+ *   without their notes.
  */
 #ifndef TUTTI_ENCODE_ENCODING_H
 #define TUTTI_ENCODE_ENCODING_H
@@ -42,10 +42,10 @@
 #include "midi/notes.h"
 
 enum {
-    ENCODING_TOKENS_MAX = 1 << 24, /* a piece with more is refused */
+    ENCODING_TOKENS_MAX = 1 << 24, /* a piece with more is rejected */
     ENCODING_TOKEN_NAME = 32,      /* bytes of a token's name, with the final zero */
     ENCODING_TICKS_PER_BEAT = 480, /* of decoded notes */
-    ENCODING_TEMPO = 500000, /* of decoded notes, microseconds per beat: 120 a minute */
+    ENCODING_TEMPO = 500000, /* of decoded notes, microseconds per beat: 120 per minute */
     ENCODING_VELOCITY = 64   /* of decoded notes without a velocity */
 };
 
@@ -58,15 +58,15 @@ struct encoding_grid {
 
 /* The state of a piece so far, which determines the tokens that the sampler can draw
  * next. A plain value that can be copied. Callers read `seconds` and `onsets`; the other
- * members belong to the encoding, and a new one adds its own here. */
+ * members are private to the encodings, and a new encoding adds its own here. */
 struct grammar {
-    double seconds; /* covered by the tokens so far */
+    double seconds; /* by which the tokens so far advance time */
     int onsets;     /* NOTE_ON (or newly sounding keys) so far */
 
     uint64_t time;         /* seconds in steps: 10 ms, or the grid's; exact */
     uint8_t velocity;      /* performance: in force, 0 before the first VELOCITY */
-    bool velocity_pending; /* performance: after a VELOCITY, before its NOTE_ON */
-    int last_pitch;        /* pianoroll: highest key of this step so far, -1 none */
+    bool velocity_pending; /* performance: a VELOCITY awaits its NOTE_ON */
+    int last_pitch;        /* pianoroll: highest key of this step so far, -1: none */
     int sounding_count;
     bool sounding[128]; /* by pitch; pianoroll: in the current step */
     bool before[128];   /* by pitch; performance: sounding since before this instant;
@@ -82,38 +82,39 @@ struct encoding {
     bool has_frames;           /* each token of token_seconds > 0 ends one frame, and
                                   `evaluate` also reports nats per frame (as
                                   Boulanger-Lewandowski et al., 2012) */
-    double seconds_per_step; /* performance: 0.01; pianoroll: of one decoded STEP, at 120
-                                  beats a minute */
-    double tokens_per_step;  /* limits the tokens of a generated piece (sampler.h), so
-                                  choose it far above the average of any music.
+    double seconds_per_step;   /* performance: 0.01; pianoroll: of a decoded STEP, at 120
+                                  beats per minute */
+    double tokens_per_step;    /* limits the tokens of a generated piece (sampler.h), so
+                                  it must be far above the average of any music.
                                   performance: 10; the densest of 3600 files has 1.1.
                                   pianoroll: 44, half of the keys; the densest has 13 */
 
-    /* Parses data.grid into a fresh copy of the table. NULL: no grid. STATUS_MISUSE for
-     * an invalid grid. */
+    /* Parses data.grid into a new copy of the table. NULL if the encoding has no grid.
+     * STATUS_MISUSE for an invalid grid. */
     enum status (*configure)(struct encoding *self, const char *grid);
 
     /* True if encode keeps the note; false for percussion and a pitch out of range. */
     bool (*keeps)(const struct encoding *self, const struct note *note);
 
-    /* Appends the tokens of a piece, without END; nothing if it keeps none of the notes.
-     * `notes` in the order of notes_sort. STATUS_FAILED if out of memory, or if the piece
+    /* Appends the tokens of a piece, without END; nothing if it keeps no notes. `notes`
+     * must be in the order of notes_sort. STATUS_FAILED if out of memory, or if the piece
      * would have more than ENCODING_TOKENS_MAX tokens; *out is then unchanged. */
     enum status (*encode)(const struct encoding *self, const struct notes *notes,
                           struct tokens *out);
 
-    /* The position of encode's steps in the file, in its ticks and fractions of them:
-     * step n begins at first + n * length, and every token of token_seconds > 0 advances
-     * one step. NULL if steps are not a multiple of ticks (performance). STATUS_FAILED if
+    /* The position of encode's steps in the file, in ticks, possibly fractional: step n
+     * begins at first + n * length, and every token of token_seconds > 0 advances one
+     * step. NULL if a step has no fixed length in ticks (performance). STATUS_FAILED if
      * out of memory. */
     enum status (*find_steps)(const struct encoding *self, const struct notes *notes,
                               double *first, double *length);
 
-    /* Appends the notes of a token sequence, then sorts. Ticks are computed for
-     * ticks_per_beat 480 and 120 beats a minute. END is skipped. Malformed sequences are
-     * accepted: an off without on and a note without length are ignored, a second on ends
-     * the first, a value outside the vocabulary is skipped, notes still sounding end with
-     * the piece, and an incomplete last step is completed. */
+    /* Appends the notes of a token sequence, then sorts. Ticks are computed for 480 ticks
+     * per beat and 120 beats per minute. END is skipped. Malformed sequences are
+     * accepted: a note-off without a note-on and a note of zero length are ignored, a
+     * second note-on ends the first note, values outside the vocabulary are skipped,
+     * notes still sounding end with the piece, and an incomplete last step is
+     * completed. */
     enum status (*decode)(const struct encoding *self, const token *tokens, size_t count,
                           struct notes *out);
 
@@ -122,14 +123,14 @@ struct encoding {
     const char *(*token_name)(const struct encoding *self, token value, char *text,
                               size_t size);
 
-    /* Seconds by which the token advances time: TIME_SHIFT, STEP; else 0. Depends on the
-     * token alone. */
+    /* Seconds by which the token (TIME_SHIFT, STEP) advances time, 0 for others. Depends
+     * on the token alone. */
     double (*token_seconds)(const struct encoding *self, token value);
 
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
-    /* The grammar of well-formed sequences, token by token: starts a piece. */
+    /* The grammar of well-formed sequences, token by token. Starts a piece. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 
     /* allowed[0..vocabulary): the tokens that keep the sequence well formed. At least one
@@ -138,22 +139,23 @@ struct encoding {
                             bool *allowed);
 
     /* Accepts any token; tokens that are not allowed are interpreted as by decode. After
-     * END the state is silent and that of a new piece, except that seconds, time and
-     * onsets continue. */
+     * END the state is that of a new piece, with no note sounding, except that seconds,
+     * time and onsets continue. */
     void (*grammar_accept)(const struct encoding *self, struct grammar *grammar,
                            token value);
 };
 
-/* `name`: of an encoding, such as "performance"; `grid`: see its `configure`.
- * STATUS_MISUSE for an unknown name or an invalid grid. */
+/* Creates the encoding `name`, such as "performance"; `grid` is passed to its
+ * `configure`. STATUS_MISUSE for an unknown name or an invalid grid. */
 enum status encoding_create(const char *name, const char *grid, struct encoding **out);
 
-/* The encoding that data.encoding and data.grid select. Errors as encoding_create. */
+/* Creates the encoding selected by data.encoding and data.grid. Errors as for
+ * encoding_create. */
 enum status encoding_of_options(const struct options *options, struct encoding **out);
 void encoding_free(struct encoding *encoding); /* NULL is fine */
 
 /* Fingerprint of every token's name and value, the encoding's name and its grid. A
- * checkpoint and a dataset are compatible only if theirs are equal. */
+ * checkpoint and a dataset are compatible only if their fingerprints are equal. */
 uint64_t encoding_hash(const struct encoding *encoding);
 
 /* The number of notes of a well-formed token sequence (pianoroll: runs of a sounding

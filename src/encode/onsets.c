@@ -1,4 +1,4 @@
-/* onsets: notes on an integer grid, and back. Notes come sorted by tick; their seconds,
+/* onsets: notes on an integer grid, and back. Notes are sorted by tick; their seconds, if
  * read from a file, need not be in that order, so the order is checked, and the onsets
  * are sorted only if necessary. */
 #include "onsets.h"
@@ -53,11 +53,11 @@ bool onsets_multi_instrument(const struct onsets *onsets)
     return differ != 0;
 }
 
-struct struck {           /* onsets of an instrument's pitch, scanned backwards */
+struct struck {           /* onsets of one pitch of an instrument, scanned backwards */
     uint32_t next, after; /* the next one, and the one after it */
 };
 
-/* [instruments][PITCHES], none struck. NULL if out of memory. */
+/* [instruments][PITCHES], without onsets. NULL if out of memory. */
 static struct struck *make_table(const struct onsets *onsets)
 {
     size_t instruments = 0;
@@ -67,7 +67,7 @@ static struct struck *make_table(const struct onsets *onsets)
     size_t size = (instruments ? instruments : 1) * PITCHES * sizeof(struct struck);
     struct struck *table = malloc(size);
     if (table)
-        memset(table, 0xFF, size); /* never */
+        memset(table, 0xFF, size); /* no onset: UINT32_MAX */
     return table;
 }
 

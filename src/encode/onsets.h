@@ -9,15 +9,15 @@ enum { PITCHES = 128 };
 
 struct onset { /* a note on the grid; start < end, in steps from the piece's first note */
     uint32_t start, end;
-    uint8_t pitch; /* MIDI pitch, or the number of the encoding's key */
+    uint8_t pitch; /* MIDI pitch, or the encoding's key number */
     uint8_t velocity;
     uint16_t instrument; /* port x 16 + channel */
 };
 
-struct onsets { /* by start; zero-initialise; free with onsets_free */
+struct onsets { /* sorted by start; zero-initialise; free with onsets_free */
     struct onset *items;
     size_t count;
-    uint32_t first; /* original step of what onsets_normalise has made step 0 */
+    uint32_t first; /* original step of step 0; see onsets_normalise */
 };
 
 enum { CHANNELS = 16 };
@@ -30,22 +30,22 @@ static inline uint16_t onset_instrument(const struct note *note)
 /* Allocates `capacity` onsets. */
 enum status onsets_allocate(struct onsets *onsets, size_t capacity);
 
-/* Sorts the onsets by start, those of one step in any order, and shifts the first to
- * step 0; `first` is its original step. */
+/* Sorts the onsets by start (in any order within a step) and shifts them, so that the
+ * first is at step 0; `first` is set to its original step. */
 void onsets_normalise(struct onsets *onsets);
 
 /* True if there are several instruments. */
 bool onsets_multi_instrument(const struct onsets *onsets);
 
-/* Ends each note where the same instrument strikes its pitch again. STATUS_FAILED if out
- * of memory. */
+/* Ends each note where the same instrument plays its pitch again. STATUS_FAILED if out of
+ * memory. */
 enum status onsets_truncate(struct onsets *onsets);
 void onsets_free(struct onsets *onsets);
 
 /* STATUS_FAILED with the message that the piece is too long to be encoded. */
 enum status encoding_too_long(const struct encoding *encoding, const struct notes *notes);
 
-/* Appends a note from `start` to `end` seconds; nothing if it has no length. */
+/* Appends a note from `start` to `end` seconds, unless its length is zero. */
 enum status decoded_append(struct notes *out, double start, double end, int pitch,
                            int velocity);
 

@@ -1,30 +1,30 @@
 /* performance: the 388 events of Performance RNN (Simon and Oore, 2017; Oore et al.,
- * "This time with feeling", 2018, have 413, with shifts of 8 ms): NOTE_ON 0-127, NOTE_OFF
+ * "This time with feeling", 2018, use 413, with 8 ms shifts): NOTE_ON 0-127, NOTE_OFF
  * 128-255, TIME_SHIFT 256-355 (1-100 x 10 ms), VELOCITY 356-387 (bin (v-1)/4, only on
  * change, before NOTE_ON); END 388.
  *
- * Steps of 10 ms. An instrument is a channel of a port, in any track. A note that still
- * sounds when its instrument strikes the pitch again ends there. Then notes of one pitch,
- * of any instrument, that begin in the same step are merged, with the largest velocity.
- * The merged note sounds until the latest end of all notes of that pitch that sound in
- * its first step, including those that began before, or until any instrument strikes the
- * pitch again: so an instrument's long note continues as the last of the shorter ones
- * that others play on its pitch.
+ * Steps are 10 ms. An instrument is a channel of a port, in any track. A note that is
+ * still sounding when its instrument plays the pitch again ends there. Then notes of the
+ * same pitch, of any instrument, that begin in the same step are merged, with the largest
+ * velocity. The merged note sounds until the latest end of all notes of that pitch that
+ * sound in its first step, including those that began earlier, or until any instrument
+ * plays the pitch again: if other instruments repeat the pitch of a long note, the last
+ * repetition lasts until the long note's end.
  *
  * Velocity v becomes 4 * ((v - 1) / 4) + 2, the middle of its bin. Within a step
- * NOTE_OFFs precede NOTE_ONs, each by ascending pitch. A long pause is as many TIME_SHIFT
- * 100 as fit, then the rest. The piece ends with its last NOTE_OFF.
+ * NOTE_OFFs precede NOTE_ONs, each by ascending pitch. A long pause becomes as many
+ * TIME_SHIFT 100 as fit, then the remainder. The piece ends with its last NOTE_OFF.
  *
  * The grammar forbids: NOTE_ON of a sounding pitch, or before the first VELOCITY;
  * NOTE_OFF of a silent pitch, or of one that began at the same instant; a VELOCITY that
- * is already in force, or when every pitch sounds; anything but NOTE_ON after a VELOCITY;
- * END while a note sounds.
+ * is already in force, or while every pitch sounds; anything except NOTE_ON after a
+ * VELOCITY; END while a note sounds.
  *
  * At most one note of a pitch sounds at a time, so the sounding notes are a set of
  * pitches with one end each. No queue is needed, and traversing the set by ascending
  * pitch yields the canonical order within a step. With several instruments, each note is
- * first ended where its own instrument strikes the pitch again; the latest end of all is
- * then the pitch's.
+ * first ended where its own instrument plays the pitch again; the end of the pitch is
+ * then the latest end of its notes.
  */
 #include <stdio.h>
 #include <string.h>
@@ -62,7 +62,7 @@ static int bin_velocity(int bin)
 struct encoder {
     token *at; /* the next token to write */
     uint32_t now;
-    uint32_t next_end; /* of the sounding notes; NEVER: none sounds */
+    uint32_t next_end; /* earliest end of the sounding notes; NEVER: none */
     int bin;           /* velocity in force */
     bool multi_instrument;
     struct pitch_set sounding, striking;
@@ -71,7 +71,7 @@ struct encoder {
     uint8_t strike_velocity[PITCHES];
 };
 
-/* The nearest step, halves up; seconds >= 0, and far below 2^63 steps. */
+/* The nearest step, halves rounded up; seconds >= 0, and far below 2^63 steps. */
 static uint32_t nearest_step(double seconds)
 {
     return (uint32_t)(int64_t)(seconds * STEPS_PER_SECOND + 0.5);
@@ -106,16 +106,17 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
     return STATUS_OK;
 }
 
-/* The earliest end of a struck pitch: while another instrument holds it. (A single
- * instrument does not hold it: its previous note ends.) */
+/* The earliest possible end of a struck pitch: it sounds at least while another
+ * instrument holds it. (A single instrument does not hold it, because its previous note
+ * ends.) */
 static uint32_t held_until(const struct encoder *encoder, unsigned pitch)
 {
     bool held = encoder->multi_instrument && pitch_set_has(&encoder->sounding, pitch);
     return held ? encoder->end[pitch] : 0;
 }
 
-/* Collects the onsets of step `time` from items[next] on; returns the first index after
- * them. */
+/* Collects the onsets of step `time`, which begin at items[next]; returns the index after
+ * the last. */
 static size_t gather(struct encoder *encoder, const struct onsets *onsets, size_t next,
                      uint32_t time)
 {
@@ -147,9 +148,9 @@ static void advance_to(struct encoder *encoder, uint32_t time)
     encoder->now = time;
 }
 
-/* Whether a note ends is unpredictable, so the loop has no branch: a NOTE_OFF is always
- * written, but counted only if the note ends. There is space for it, as the note's own
- * NOTE_OFF is still to come. */
+/* Whether a note ends is unpredictable, so the loop avoids the branch: a NOTE_OFF is
+ * always written, but counted only if the note ends. There is space for it, because the
+ * note's own NOTE_OFF has not been written yet. */
 static void end_notes(struct encoder *encoder)
 {
     if (encoder->next_end > encoder->now &&
@@ -201,8 +202,9 @@ static void begin_notes(struct encoder *encoder)
     encoder->bin = bin;
 }
 
-/* Upper bound of the tokens of the onsets: each an on, an off and a velocity, and two
- * steps preceded by a shift below SHIFT_MAX; and the shifts by SHIFT_MAX. */
+/* Reserves an upper bound on the tokens: NOTE_ON, NOTE_OFF and VELOCITY for each onset, a
+ * shift of less than SHIFT_MAX before its start and its end, and the shifts by
+ * SHIFT_MAX. */
 static enum status reserve_tokens(const struct onsets *onsets, struct tokens *out)
 {
     uint32_t last = 0;

@@ -1,19 +1,19 @@
-/* pianoroll: 88 keys (A0 = 21 to C8 = 108) on a grid: the sounding keys 0-87 of a step in
- * ascending order, then STEP (88); END 89.
+/* pianoroll: 88 keys (A0 = 21 to C8 = 108) on a grid: the keys 0-87 that sound in a step
+ * in ascending order, then STEP (88); END 89.
  *
- * Steps as data.grid: "1/4" (of a beat) or "120 ticks", terms from 1 to 10000, a fraction
- * not finer than 1/480 of a beat (decoded notes could not distinguish such steps).
- * Pitches outside the 88 keys are dropped, and so are velocities (decoded: 64). A key
- * struck again while it sounds, by any instrument, or in the step in which it ended, is
- * merged into one note. In files with SMPTE division a beat is half a second. The piece
- * ends with the STEP of its last sounding step.
+ * Steps as in data.grid: "1/4" (of a beat) or "120 ticks", terms from 1 to 10000, a
+ * fraction not finer than 1/480 of a beat (decoded notes could not distinguish such
+ * steps). Pitches outside the 88 keys are dropped, as are velocities (64 when decoded).
+ * Notes of a key are merged into one if any instrument strikes the key while it sounds or
+ * in the step in which it ended. In files with SMPTE division a beat is half a second.
+ * The piece ends with the STEP of its last sounding step.
  *
  * The grammar forbids: a key at or below the last of its step; END within a step.
  *
- * The step of a tick is the fraction multiply / divide below, of integers that fit into
+ * The step of a tick is tick * multiply / divide (struct scale), in integers that fit in
  * 64 bits: the division need not be a multiple of the grid, and only the result is
- * rounded. SMPTE time runs at 24, 25, 30000/1001 or 30 frames a second, so a tick rate
- * times 1001 is an integer, and half a second is that number of ticks over 2002.
+ * rounded. SMPTE time has 24, 25, 30000/1001 or 30 frames per second, so 1001 times the
+ * tick rate is an integer, and half a second is that integer divided by 2002, in ticks.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -36,7 +36,8 @@ enum {
 
 /* ---- the grid ---- */
 
-/* Parses a term of the grid and advances *text past it; 0 if none is in range. */
+/* Parses a term of the grid and advances *text past it; 0 if it is missing or out of
+ * range. */
 static int read_term(const char **text)
 {
     if (!isdigit((unsigned char)**text))
@@ -94,7 +95,7 @@ static enum status pianoroll_configure(struct encoding *self, const char *grid)
     double beats = self->grid.ticks
                        ? (double)self->grid.ticks / ENCODING_TICKS_PER_BEAT
                        : (double)self->grid.numerator / self->grid.denominator;
-    self->seconds_per_step = beats / 2; /* 120 beats a minute */
+    self->seconds_per_step = beats / 2; /* 120 beats per minute */
     return STATUS_OK;
 }
 
@@ -158,7 +159,7 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
     return STATUS_OK;
 }
 
-/* Writes the keys that sound in step `time` and its STEP; removes those that have ended.
+/* Writes the keys that sound in step `time` and the STEP; removes keys that have ended.
  */
 static void write_step(struct pitch_set *sounding, const uint32_t *end, uint32_t time,
                        struct tokens *out)
@@ -237,7 +238,7 @@ struct decoder {
     uint64_t began[KEYS];
 };
 
-/* Rounded once, so that a step's time does not depend on the path to it. */
+/* Rounded once, so that the time of a step does not depend on how it was reached. */
 static double step_seconds(const struct encoding *encoding, uint64_t step)
 {
     const struct encoding_grid *grid = &encoding->grid;
@@ -246,7 +247,7 @@ static double step_seconds(const struct encoding *encoding, uint64_t step)
     return (double)(step * (uint64_t)grid->numerator) / (2 * grid->denominator);
 }
 
-/* Begins and ends notes at the step just read. */
+/* Starts and ends notes at the step just read. */
 static enum status decode_step(struct decoder *decoder)
 {
     enum status status = STATUS_OK;

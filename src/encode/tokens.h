@@ -1,4 +1,4 @@
-/* tokens: a growing sequence of tokens. */
+/* tokens: a dynamic array of tokens. */
 #ifndef TUTTI_ENCODE_TOKENS_H
 #define TUTTI_ENCODE_TOKENS_H
 

@@ -1,5 +1,5 @@
-/* attributes: of groups and datasets. They are stored in the object header, whose
- * checksum covers them and whose size limits them to 64 kB. */
+/* attributes: attributes of groups and datasets. They are stored in the object header,
+ * whose checksum covers them and which limits them to 64 kB. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static hid_t open_object(const struct h5_file *file, const char *name)
 
 /* ---- writing ---- */
 
-/* Replaces the attribute if it is there. */
+/* Replaces the attribute if it exists. */
 static enum status write_attribute(struct h5_file *file, const char *name,
                                    const char *attribute, hid_t stored, hid_t native,
                                    hid_t space, const void *value)
@@ -139,7 +139,7 @@ static const char *one_of(H5T_class_t class)
                                   : "floating-point number";
 }
 
-/* One value of the class, no larger than the attributes written here. */
+/* True for one value of the class, no larger than the attributes written here. */
 static bool is_one(hid_t id, H5T_class_t class)
 {
     hid_t type = H5Aget_type(id), space = H5Aget_space(id);
@@ -152,7 +152,7 @@ static bool is_one(hid_t id, H5T_class_t class)
     return fits;
 }
 
-/* Opens an attribute that holds one value of the class. */
+/* Opens an attribute that has one value of the class. */
 static enum status open_attribute(const struct h5_file *file, const char *name,
                                   const char *attribute, H5T_class_t class, hid_t *out)
 {

@@ -1,16 +1,16 @@
-/* chunks: reading and writing a dataset's chunks without most of the library.
+/* chunks: reads and writes a dataset's chunks while bypassing most of the library.
  *
  * Reading. A token stream reads at random offsets of many files, in its own thread,
  * during the whole run. Through HDF5 it would have to wait while a checkpoint is written,
- * and each open file would cost half a megabyte (the table of its metadata cache). So the
- * library is asked once for the offsets of the chunks; after that, reading a chunk is one
- * pread, checked against the checksum that follows the values: HDF5's fletcher32 filter
+ * and each open file would take half a megabyte (the table of its metadata cache). So the
+ * chunk offsets are obtained from the library once; after that, reading a chunk is one
+ * pread, verified against the checksum that follows the values: HDF5's fletcher32 filter
  * (file format specification, "Data Storage - Filter Pipeline").
  *
- * Writing. H5Dwrite allocates a chunk, clears it, copies the values into the library's
- * cache, computes the checksum word by word, and copies again to write. Whole chunks need
- * none of that: one copy with its checksum is written directly, in the order of the
- * calls.
+ * Writing. H5Dwrite allocates a chunk, zeroes it, copies the values into the library's
+ * cache, computes the checksum word by word, and copies again to write. Whole chunks
+ * avoid this: each is copied once, its checksum is appended, and it is written directly,
+ * in the order of the calls.
  */
 #include "h5_internal.h"
 
@@ -20,9 +20,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- finding them ---- */
+/* ---- finding chunks ---- */
 
-/* One dimension of exactly this type: the bytes in the file are the values. */
+/* True for one dimension of exactly this type: the bytes in the file are the values. */
 static bool is_column(hid_t dataset, enum h5_type type, const struct h5_storage *storage)
 {
     hid_t stored = H5Dget_type(dataset);
@@ -64,9 +64,10 @@ void h5_chunks_free(struct h5_chunks *chunks)
     *chunks = (struct h5_chunks){0};
 }
 
-/* ---- reading one ---- */
+/* ---- reading a chunk ---- */
 
-/* Modulo 65535, but only 0 gives 0: the result of HDF5's folding of sums. */
+/* Modulo 65535, except that nonzero multiples give 65535, as HDF5's folding of the sums
+ * does. */
 static uint32_t remainder_of(uint64_t sum)
 {
     return sum ? (uint32_t)((sum - 1) % 65535) + 1 : 0;
@@ -78,11 +79,12 @@ static uint32_t word_at(const uint8_t *bytes)
 }
 
 /* Fletcher's checksum over big-endian 16-bit words: the sum of the words, and the sum of
- * all partial sums, in which each word counts once for itself and for every later word.
+ * all prefix sums, in which each word counts once for itself and once for every later
+ * word.
  *
  * The compiler vectorises over the lanes: each sums every 32nd word. In a run of n words
- * per lane, word i of lane l counts LANES (n - i) - l times, of which the lane's own
- * partial sums contain n - i. A run is short enough not to overflow 32 bits. */
+ * per lane, word i of lane l counts LANES (n - i) - l times in the sum of prefix sums,
+ * and n - i times in the lane's own. Runs are short enough not to overflow 32 bits. */
 static uint32_t fletcher32(const uint8_t *bytes, size_t size)
 {
     enum { LANES = 32, LONGEST_RUN = 360 };
@@ -115,7 +117,7 @@ static uint32_t fletcher32(const uint8_t *bytes, size_t size)
     return remainder_of(sums) << 16 | remainder_of(sum);
 }
 
-/* False with errno; 0 at the end of the file. */
+/* False with errno, which is 0 at end of file. */
 static bool read_all(int descriptor, uint64_t offset, uint8_t *bytes, size_t size)
 {
     while (size > 0) {
@@ -180,7 +182,7 @@ static enum status make_scratch(struct h5_file *file, const char *name, size_t s
     return STATUS_OK;
 }
 
-/* A chunk as stored in the file: `used` bytes of values, zeros up to `size`, the
+/* Makes a chunk as stored in the file: `used` bytes of values, zeros up to `size`, the
  * checksum. */
 static void make_chunk(uint8_t *to, size_t size, const void *values, size_t used)
 {

@@ -1,11 +1,11 @@
-/* disk: the driver through which HDF5 writes a file.
+/* disk: the virtual file driver through which HDF5 writes a file.
  *
- * HDF5's own driver returns a failed write, and HDF5 1.10 cannot recover from that: the
- * file can be neither flushed nor closed, its descriptor stays open (so a deleted file
- * keeps its blocks on the full disk), and the exit handler loops or crashes. Here the
- * first failure is recorded in `reason`; from then on nothing is written, but HDF5 is
- * told that every write succeeds, so that it closes cleanly. The unit checks `reason`
- * after every operation (h5_disk_status). h5.c owns the descriptor.
+ * HDF5's own driver reports failed writes, from which HDF5 1.10 cannot recover: the file
+ * can be neither flushed nor closed, its descriptor stays open (so a deleted file keeps
+ * its blocks on the full disk), and the exit handler loops or crashes. Here the first
+ * failure is recorded in `reason`; from then on nothing is written, but every write is
+ * reported to HDF5 as successful, so that the file closes cleanly. The unit checks
+ * `reason` after every operation (h5_disk_status). h5.c owns the descriptor.
  */
 #include "h5_internal.h"
 
@@ -22,7 +22,7 @@
 #endif
 
 struct disk_file {
-    H5FD_t common; /* HDF5's part comes first */
+    H5FD_t common; /* HDF5's part must come first */
     struct disk *disk;
     haddr_t allocated;
 };
@@ -114,7 +114,7 @@ static int write_fully(int descriptor, const uint8_t *bytes, size_t size, off_t 
     return 0;
 }
 
-/* The fault of h5_inject_fault strikes in the middle of a write, as real ones do. */
+/* The fault of h5_inject_fault occurs in the middle of a write, as real faults do. */
 static int write_or_break(struct disk *disk, const uint8_t *bytes, size_t size, off_t at)
 {
     if (disk->break_after == 0 || disk->written + size <= disk->break_after)
@@ -134,7 +134,7 @@ static herr_t disk_write(H5FD_t *common, H5FD_mem_t kind, hid_t transfer, haddr_
     if (!disk->reason)
         disk->reason = write_or_break(disk, bytes, size, (off_t)at);
     disk->written += size;
-    phase_progress(); /* a slow disk is no hang */
+    phase_progress(); /* a slow disk is not a hang */
     if (at + size > disk->end)
         disk->end = at + size;
     return 0;
@@ -157,7 +157,7 @@ static herr_t disk_truncate(H5FD_t *common, hid_t transfer, hbool_t closing)
 static const H5FD_class_t disk_class = {
 #if H5_VERSION_GE(1, 13, 0)
     .version = H5FD_CLASS_VERSION,
-    .value = 511, /* of the range reserved for testing */
+    .value = 511, /* from the range reserved for testing */
 #endif
     .name = "tutti",
     .maxaddr = (haddr_t)INT64_MAX,
@@ -175,9 +175,9 @@ static const H5FD_class_t disk_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-/* Registered once and never released: with the last reference to a driver HDF5 frees
- * the table through which it is about to call `close`. The caller holds the library's
- * lock. */
+/* Registered once and never released: when the last reference to a driver is dropped,
+ * HDF5 frees the table through which it is about to call `close`. The caller holds the
+ * library's lock. */
 static hid_t disk_driver(void)
 {
     static hid_t driver = H5I_INVALID_HID;

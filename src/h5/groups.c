@@ -1,4 +1,5 @@
-/* groups: creating groups, and the object headers that all objects share. */
+/* groups: creates groups, and sets the object header properties that all objects
+ * share. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
@@ -13,8 +14,8 @@ herr_t h5_set_object(hid_t properties)
     return H5Pset_attr_phase_change(properties, UINT16_MAX, 0);
 }
 
-/* The members' names are also kept in the object header: HDF5 1.10 crashes when it lists
- * "dense" ones in a damaged file. */
+/* Links are also kept in the object header: HDF5 1.10 crashes when it lists "dense" links
+ * in a damaged file. */
 herr_t h5_set_group(hid_t properties)
 {
     if (h5_set_object(properties) < 0)

@@ -1,11 +1,11 @@
-/* h5: opening, creating and closing files; see the header.
+/* h5: opens, creates and closes files; see the header.
  *
- *   library.c      set-up of HDF5 and messages      lock.c      the lock around it
- *   links.c        names, and which are refused     groups.c    creating groups
- *   storage.c      datasets that are refused        values.c    numbers
- *   parts.c        numbers, in parts                texts.c     texts
+ *   library.c      set-up of HDF5, messages         lock.c      the lock around it
+ *   links.c        names and links                  groups.c    creating groups
+ *   storage.c      checks of how data are stored    values.c    numbers
+ *   parts.c        numbers, in parts                texts.c     strings
  *   chunks.c       chunks without the library       disk.c      the driver for writing
- *   attributes.c   attributes                       verify.c    the whole file
+ *   attributes.c   attributes                       verify.c    checks of a whole file
  *
  * A file is written through the driver in disk.c, because HDF5 1.10 does not survive a
  * full disk. It is locked while it is written, so two processes can't write one file; a
@@ -64,7 +64,7 @@ static struct h5_file *new_file(const char *path)
     return file;
 }
 
-/* Plainer messages than HDF5's for an empty file and for other formats. */
+/* Gives clearer messages than HDF5 for an empty file and for other formats. */
 static enum status check_signature(const char *path, int descriptor)
 {
     static const uint8_t signature[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -80,7 +80,7 @@ static enum status check_signature(const char *path, int descriptor)
     return STATUS_OK;
 }
 
-/* O_NONBLOCK: a pipe without a writer does not block. */
+/* O_NONBLOCK: open must not block on a pipe without a writer. */
 static enum status check_file(const char *path, uint64_t *size, uint64_t *stored)
 {
     struct stat facts;
@@ -116,8 +116,8 @@ static bool is_locked(const char *path)
 }
 
 /* HDF5 marks the superblock of a file that it opens for writing until it closes the file,
- * and refuses a marked one: "file is already open for write". The mark outlives the
- * program, its lock doesn't. */
+ * and refuses to open a marked file: "file is already open for write". The mark outlives
+ * the program; the lock does not. */
 static enum status open_failed(const char *path)
 {
     char cause[H5_DESCRIPTION];
@@ -158,7 +158,7 @@ enum status h5_open(const char *path, struct h5_file **out)
     file->stored = stored;
     H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_sec2(access); /* a single file, despite the environment */
+    H5Pset_fapl_sec2(access); /* whatever driver the environment sets */
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
 #if H5_VERSION_GE(1, 10, 7)
     H5Pset_file_locking(access, false, true); /* HDF5_USE_FILE_LOCKING overrides this */
@@ -174,7 +174,7 @@ enum status h5_open(const char *path, struct h5_file **out)
     return status;
 }
 
-/* True if the locked file still has the name: the previous holder of the lock may have
+/* True if the locked file still has this name: the previous holder of the lock may have
  * published it, and then it must not be changed. */
 static bool still_named(int descriptor, const char *partial)
 {
@@ -183,8 +183,8 @@ static bool still_named(int descriptor, const char *partial)
            held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
-/* An entry of that name that is a link, a pipe or has a second hard link was not created
- * here: it is removed, not written to. */
+/* An entry of that name that is a link or a pipe, or has a second hard link, was not
+ * created here: it is removed, not written to. */
 static int open_own(const char *partial)
 {
     const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
@@ -201,8 +201,8 @@ static int open_own(const char *partial)
     return open(partial, flags | O_EXCL, 0666);
 }
 
-/* Opens the partial file, locks it and truncates it. Without a lock where the file system
- * has none. */
+/* Opens the partial file, locks it (if the file system supports locks) and truncates
+ * it. */
 static enum status open_partial(struct h5_file *file)
 {
     for (;;) {
@@ -293,7 +293,7 @@ void h5_inject_fault(struct h5_file *file, uint64_t bytes, int reason)
 
 /* ---- closing ---- */
 
-/* Flushes and closes everything that HDF5 has of the file. */
+/* Flushes and closes everything that HDF5 has open in the file. */
 static enum status close_library(struct h5_file *file)
 {
     H5_HOLD_LOCK;
@@ -311,7 +311,7 @@ void h5_abandon(struct h5_file *file)
     if (!file)
         return;
     if (file->disk.descriptor >= 0 && !file->disk.reason)
-        file->disk.reason = ECANCELED; /* nothing more is written */
+        file->disk.reason = ECANCELED; /* prevents further writes */
     close_library(file);
     if (file->disk.descriptor >= 0) {
         unlink(file->partial);

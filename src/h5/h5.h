@@ -1,32 +1,32 @@
 /* h5: typed reading and writing of HDF5 files. The only unit that includes hdf5.h.
  *
  * Format. Files are written in the 1.10 format (libver v110: checksummed metadata)
- * without time stamps, so equal content gives equal bytes. Datasets are chunked with
- * fletcher32, so a flipped bit is detected on reading.
+ * without time stamps, so the same content gives the same bytes. Datasets are chunked
+ * with the fletcher32 filter, so bit flips are detected on reading.
  *
  * Writing. A file is created under a temporary name and published when closed (see
  * file_publish). Serial HDF5: one process writes a file, any number of processes read it.
  * A file is locked against other writers while it is written. If the disk is full, the
- * call that fails and all calls after it return the error; h5_abandon then leaves neither
- * a file nor an open descriptor.
+ * failing call and all later ones return the error; h5_abandon then leaves neither a file
+ * nor an open descriptor.
  *
  * Names are paths in the file ("/model/lstm0/weight_ih"); missing groups are created on
- * writing. Messages: "FILE: /name: what (found; expected)".
+ * writing. Messages: "FILE: /name: problem (found; expected)".
  *
  * Reading. Published files don't change, so reading takes no lock, unless the environment
- * requires one: a failure then names the remedy (HDF5_USE_FILE_LOCKING=FALSE). A file
- * that another program has open for writing, or has not closed before it ended, can't be
- * read; the message says which.
+ * requires one: if that fails, the message names the remedy
+ * (HDF5_USE_FILE_LOCKING=FALSE). A file that another program has open for writing, or did
+ * not close before it ended, can't be read; the message distinguishes the two.
  *
  * Files that are read are untrusted. Names must be reached by hard links; a dataset must
- * hold numbers or texts of fixed length, in chunks with fletcher32 and no other filter,
+ * contain numbers or fixed-length strings, in chunks with fletcher32 and no other filter,
  * all of them in the file. Once a file has been opened here, this process never loads
- * filter plugins. Everything else is refused before it is read or allocated: "FILE:
+ * filter plugins. Everything else is rejected before it is read or allocated: "FILE:
  * /name: a soft link (expected a hard link)". So a whole dataset is never larger than its
  * file (h5_size).
  *
- * Threads. Any thread may call, each with its own files. Calls are serialised in the
- * order of their arrival; long writes and checks yield the lock every few megabytes.
+ * Threads. Any thread may call these functions, on its own files. Calls are serialised in
+ * the order of arrival; long writes and checks yield the lock every few megabytes.
  */
 #ifndef TUTTI_H5_H5_H
 #define TUTTI_H5_H5_H
@@ -45,7 +45,7 @@ size_t h5_type_size(enum h5_type type);
 
 enum { H5_MAX_RANK = 3 };
 
-enum { H5_CHUNK = 65536 }; /* elements: the largest chunk that is written */
+enum { H5_CHUNK = 65536 }; /* elements of the largest chunk that is written */
 
 /* Opens a file for reading. It must be a regular file, so that opening never blocks. */
 enum status h5_open(const char *path, struct h5_file **out);
@@ -70,19 +70,19 @@ enum status h5_close_unsynced(struct h5_file *file);
  * that was read: as h5_close. */
 void h5_abandon(struct h5_file *file);
 
-/* For tests and `--inject`: once `bytes` of a file that is being written are on the disk,
- * the next write is cut to half and fails with the errno `reason`, as do all writes after
- * it; with `reason` 0 it is cut to half and the process is killed (SIGKILL). */
+/* For tests and `--inject`: the write that would bring the bytes written to this file
+ * above `bytes` stops half-way and fails with the errno `reason`, as do all later writes;
+ * with `reason` 0 it stops half-way and the process is killed (SIGKILL). */
 void h5_inject_fault(struct h5_file *file, uint64_t bytes, int reason);
 
 const char *h5_path(const struct h5_file *file);
 
-/* Size in bytes of a file that is read, when it was opened; for a sparse one
- * file_stored_size. No values in it can take more memory. */
+/* Size in bytes, at opening, of a file opened for reading; file_stored_size if it is
+ * sparse. No values in it can take more memory. */
 uint64_t h5_size(const struct h5_file *file);
 
-/* True for a group, a dataset, or a link of another kind. Such a link is not followed;
- * reading it fails. */
+/* True for a group, a dataset, or a link that is not a hard link. Such a link is not
+ * followed, and reading it fails. */
 bool h5_has(const struct h5_file *file, const char *name);
 
 /* True if the object has an attribute of that name, of any type. */
@@ -94,8 +94,8 @@ bool h5_has_attribute(const struct h5_file *file, const char *name,
 enum status h5_list(const struct h5_file *file, const char *group, char ***names,
                     size_t *count);
 
-/* Creates and writes a whole dataset of shape dims[rank], 1 <= rank <= H5_MAX_RANK; empty
- * ones are allowed. */
+/* Creates and writes a whole dataset of shape dims[rank], 1 <= rank <= H5_MAX_RANK. It
+ * may be empty. */
 enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, int rank,
                      const size_t *dims, const void *values);
 
@@ -107,8 +107,8 @@ enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
                      size_t dims[H5_MAX_RANK]);
 
 /* A one-dimensional dataset in parts: created with its final length, then written and
- * read as elements [first, first + count). It stays open until the file is closed and
- * buffers one chunk, so that small parts are cheap. Parts of whole chunks
+ * read as elements [first, first + count). It stays open until the file is closed, and
+ * one chunk is buffered, so small parts are cheap. Parts of whole chunks
  * (h5_chunk_length) are written directly, and their chunks are stored in the order of the
  * calls. A dataset can be read only if all its elements were written. */
 enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
@@ -118,8 +118,9 @@ enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type t
 enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
                          size_t first, size_t count, void *values);
 
-/* Elements of a chunk of a one-dimensional dataset: the fewest chunks of at most H5_CHUNK
- * elements, all of equal length, so that the last one has almost no padding. */
+/* Elements per chunk of a one-dimensional dataset, which has as few chunks of at most
+ * H5_CHUNK elements as possible, all of equal length, so the last one has almost no
+ * padding. */
 size_t h5_chunk_length(size_t length);
 
 /* The file offsets of the chunks of a one-dimensional dataset, to read them without the
@@ -146,15 +147,15 @@ size_t h5_chunk_buffer_size(const struct h5_chunks *chunks);
 enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int descriptor,
                           const char *path, const char *name, void *bytes);
 
-/* One text (UTF-8, fixed length, so that fletcher32 covers it). One longer than
- * H5_LONGEST_TEXT bytes is refused before it is read. The caller frees *text. */
+/* One string (UTF-8, fixed length, so that fletcher32 covers it). A string longer than
+ * H5_LONGEST_TEXT bytes is rejected before it is read. The caller frees *text. */
 enum { H5_LONGEST_TEXT = 1 << 20, H5_WIDEST_COLUMN = 1 << 15 };
 enum status h5_write_text(struct h5_file *file, const char *name, const char *text);
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text);
 
-/* A column of texts, zero-padded to the longest. A width of more than H5_WIDEST_COLUMN
- * bytes, more than the longest path with every byte escaped needs, is refused before it
- * is read. The caller frees *texts: one block, pointers first. */
+/* A column of strings, zero-padded to the longest. A width of more than H5_WIDEST_COLUMN
+ * bytes, which is enough for the longest path with every byte escaped, is rejected before
+ * it is read. The caller frees *texts: one block, pointers first. */
 enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
                            const char *const *texts);
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
@@ -162,7 +163,7 @@ enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *
 
 /* Attributes of an existing group or dataset ("/" is the root); an existing attribute is
  * replaced. At most 60000 bytes each: they are kept in the object header, whose checksum
- * covers them. A text that is read must fit into text[size] with its zero byte. */
+ * covers them. A string that is read must fit into text[size] with its zero byte. */
 enum status h5_set_text(struct h5_file *file, const char *name, const char *attribute,
                         const char *text);
 enum status h5_set_i64(struct h5_file *file, const char *name, const char *attribute,
@@ -179,7 +180,7 @@ enum status h5_get_u64(const struct h5_file *file, const char *name,
                        const char *attribute, uint64_t *value);
 enum status h5_get_f64(const struct h5_file *file, const char *name,
                        const char *attribute, double *value);
-/* A list of texts as an attribute: gate order, dimension names. */
+/* A list of strings as an attribute: gate order, dimension names. */
 enum status h5_set_texts(struct h5_file *file, const char *name, const char *attribute,
                          size_t count, const char *const *texts); /* count >= 1 */
 enum status h5_set_i64s(struct h5_file *file, const char *name, const char *attribute,
@@ -188,11 +189,11 @@ enum status h5_set_i64s(struct h5_file *file, const char *name, const char *attr
 /* Creates a group and its parents, unless it exists. */
 enum status h5_group(struct h5_file *file, const char *name);
 
-/* Reads every dataset of the file, which verifies every checksum, and refuses what files
- * of this program never contain: links other than hard links, two links to one object,
+/* Reads every dataset of the file, which verifies every checksum, and rejects anything
+ * that this program never writes: links other than hard links, two links to one object,
  * named types, overlapping chunks, groups of more than 1024 members or nested deeper than
  * 16. Visits each object once. The message names the first object that fails. After
- * success, reads of this file skip the checks of links and storage. */
+ * success, reads of this file skip the storage checks. */
 enum status h5_verify(struct h5_file *file);
 
 /* "HDF5 1.10.8", for provenance. */

@@ -11,7 +11,7 @@ struct disk {
     int descriptor;
     int reason;           /* errno of the first write that failed; 0: none */
     uint64_t end;         /* bytes in the file */
-    uint64_t written;     /* bytes passed to pwrite so far */
+    uint64_t written;     /* bytes passed to the driver so far */
     uint64_t synced;      /* of these, synced */
     uint64_t break_after; /* h5_inject_fault: bytes before the fault; 0: none */
     int break_reason;
@@ -25,7 +25,7 @@ struct open_dataset {
 struct h5_file {
     hid_t id;
     char *path;
-    char *partial;   /* the temporary name; NULL: the file is read */
+    char *partial;   /* the temporary name; NULL: opened for reading */
     uint64_t size;   /* bytes, when it was opened for reading */
     uint64_t stored; /* limit on the bytes of its values: file_stored_size */
     bool verified;   /* by h5_verify: links and storage are as expected */
@@ -36,11 +36,11 @@ struct h5_file {
     size_t scratch_size;
 };
 
-/* Sets up the library for this thread; cheap after the first call. */
+/* Initialises the library for this thread; cheap after the first call. */
 void h5_start(void);
 
 /* The lock around the library; see lock.c. Every public function that calls HDF5 begins
- * with H5_HOLD_LOCK, which holds it to the end of the block. */
+ * with H5_HOLD_LOCK, which holds the lock until the end of the block. */
 void h5_lock(void);
 void h5_unlock(void);
 /* Lets waiting threads run first. */
@@ -66,7 +66,8 @@ static inline void h5_release(const struct h5_hold *hold)
 #define H5_HOLD_LOCK                                                                     \
     const struct h5_hold hold_ __attribute__((cleanup(h5_release), unused)) = h5_hold()
 
-/* A file access list whose file is `disk`; below 0 on failure. */
+/* A file access property list for the driver in disk.c, with state `disk`; below 0 on
+ * failure. */
 hid_t disk_access(struct disk *disk);
 
 enum { H5_DESCRIPTION = 256 };
@@ -76,20 +77,20 @@ enum { H5_DESCRIPTION = 256 };
 void h5_describe(char *text);
 
 /* STATUS_FAILED: "FILE: /name: WHAT: " and HDF5's description of the innermost error.
- * `name` may be NULL. Clears HDF5's error stack. After a failed write the message is the
- * disk's instead: "FILE: can't write: No space left on device". */
+ * `name` may be NULL. Clears HDF5's error stack. After a failed write the message is
+ * instead "FILE: can't write: No space left on device". */
 enum status h5_fail(const struct h5_file *file, const char *name, const char *what);
 
-/* h5_yield, called between the blocks of a long write. Once much data is unsynced it also
- * syncs, without the lock, so that closing a large file takes no long wait. */
+/* h5_yield, called between the blocks of a long write. Once 64 MiB are unsynced it also
+ * syncs, without the lock, so that closing a large file does not take long. */
 void h5_yield_and_sync(struct h5_file *file);
 
-/* STATUS_OK, or the failed write, which disk.c hides from HDF5. */
+/* STATUS_OK, or the error of a failed write, which disk.c hides from HDF5. */
 enum status h5_disk_status(const struct h5_file *file);
 
 /* ---- types.c ---- */
 
-struct h5_types { /* HDF5's, of values in a file and in memory */
+struct h5_types { /* HDF5 types of values in a file and in memory */
     hid_t stored, native;
 };
 struct h5_types h5_types_of(enum h5_type type);
@@ -100,9 +101,9 @@ struct h5_types h5_types_of(enum h5_type type);
 hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int rank,
                         const size_t *dims);
 
-/* Opens a dataset; below 0 on failure, with the message set. In a file that is read its
- * storage is checked (h5_check_storage) unless h5_verify has done so; in one that is
- * written, this unit has created it. */
+/* Opens a dataset; below 0 on failure, with the message set. In a file opened for
+ * reading, its storage is checked (h5_check_storage) unless h5_verify has already checked
+ * it; in a file being written, this unit has created it. */
 hid_t h5_open_values(const struct h5_file *file, const char *name);
 
 /* Creates a dataset, writes it and closes it. */
@@ -134,8 +135,8 @@ struct h5_span {
  * partial. */
 bool h5_is_whole_chunks(struct h5_span span);
 
-/* Writes such a span, to whose chunks nothing else has been written. `element`: bytes of
- * one. */
+/* Writes such a span, whose chunks must not have been written before. `element`: bytes
+ * per element. */
 enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
                             size_t element, struct h5_span span, const void *values);
 
@@ -144,10 +145,10 @@ enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t datase
 /* The end of the path's next component, after `at`; NULL when there is none. */
 const char *h5_component_end(const char *at);
 
-/* True if the first `length` bytes of a path name a link; for a file that is written. */
+/* True if the first `length` bytes of a path name a link; for a file being written. */
 bool h5_has_link(const struct h5_file *file, const char *name, size_t length);
 
-/* STATUS_OK if `name` exists and is reached by hard links only; its object may then be
+/* STATUS_OK if `name` exists and is reached by hard links only; the object may then be
  * opened by that name. */
 enum status h5_check_links(const struct h5_file *file, const char *name);
 
@@ -183,16 +184,16 @@ struct h5_storage {
     uint64_t *offsets; /* [chunks], in the file, in the order of the values */
 };
 
-/* STATUS_OK if the open dataset is stored as this unit stores datasets: numbers of
- * at most 8 bytes or texts of fixed length; chunks with fletcher32 and no other filter; every chunk in the
- * file, complete and without overlap. Reads no values. On failure there is nothing to
- * free. */
+/* STATUS_OK if the open dataset is stored as this unit stores datasets: numbers of at
+ * most 8 bytes or fixed-length strings; chunks with fletcher32 and no other filter; every
+ * chunk in the file, complete and without overlap. Reads no values. On failure there is
+ * nothing to free. */
 enum status h5_check_storage(const struct h5_file *file, const char *name, hid_t dataset,
                              struct h5_storage *out);
 void h5_storage_free(struct h5_storage *storage);
 
-/* Opens a dataset of a file that is read, after h5_check_links, and checks its storage;
- * the caller closes it and frees *storage. */
+/* Opens a dataset of a file opened for reading, after h5_check_links, and checks its
+ * storage; the caller closes it and frees *storage. */
 enum status h5_open_dataset(const struct h5_file *file, const char *name, hid_t *out,
                             struct h5_storage *storage);
 
@@ -208,23 +209,23 @@ enum status h5_make_parents(struct h5_file *file, const char *name);
  * header. */
 herr_t h5_set_object(hid_t properties);
 
-/* The same and those of groups: links in the header. */
+/* The same, and for groups: links in the header. */
 herr_t h5_set_group(hid_t properties);
 
 /* ---- texts.c ---- */
 
-/* The widest of some texts, at least 1 (HDF5 has no strings of size 0). */
+/* The length of the longest text, at least 1 (HDF5 has no strings of size 0). */
 size_t h5_text_width(size_t count, const char *const *texts);
 
 /* A fixed-length UTF-8 type, padded with zeros. */
 hid_t h5_text_type(size_t width);
 
-/* `count` texts, each padded with zeros to `width`; the caller frees it, NULL without
+/* `count` texts, each padded with zeros to `width`; the caller frees them. NULL if out of
  * memory. */
 char *h5_pad_texts(size_t count, const char *const *texts, size_t width);
 
-/* True if only zeros follow the zero byte that ends the text: nothing that others would
- * read and this program wouldn't. */
+/* True if only zeros follow the zero byte that ends the text, so that other programs read
+ * the same text. */
 bool h5_is_padded(const char *text, size_t width);
 
 #endif

@@ -1,4 +1,4 @@
-/* library: set-up of HDF5 for this process, and messages made from its errors. */
+/* library: initialises HDF5 for this process, and makes messages from its errors. */
 #include "h5_internal.h"
 
 #include <errno.h>
@@ -12,11 +12,11 @@ enum { SYNC_BYTES = 64 << 20 };
 
 void h5_start(void)
 {
-    static _Thread_local bool started; /* some builds have an error stack per thread */
+    static _Thread_local bool started; /* in some builds the error stack is per thread */
     if (started)
         return;
     started = true;
-    H5dont_atexit(); /* everything is closed by then, or can no longer be closed */
+    H5dont_atexit(); /* by then everything is closed or can't be closed */
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     /* a file may name any filter, and the library would load it as a plugin */
@@ -35,7 +35,7 @@ const char *h5_library(void)
     return text;
 }
 
-/* HDF5 1.14 hides a filter's own message. There is one filter here, the checksum. */
+/* HDF5 1.14 hides a filter's own message. The only filter used here is the checksum. */
 static bool is_filter_failure(const H5E_error2_t *error)
 {
     return error->maj_num == H5E_PLINE && error->min_num == H5E_READERROR;

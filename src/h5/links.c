@@ -1,7 +1,7 @@
 /* links: resolves names to objects. Files of this program contain only hard links, so any
- * other link (a soft link, a link to another file) is refused before HDF5 follows it: its
- * target may be a pipe, or a file that must not be read. Lists are bounded, because their
- * length comes from the file. */
+ * other link (a soft link, a link to another file) is rejected before HDF5 follows it:
+ * its target may be a pipe, or a file that must not be read. Lists are limited, because
+ * their length comes from the file. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
@@ -19,8 +19,8 @@ const char *h5_component_end(const char *at)
     return *at ? at + strcspn(at, "/") : NULL;
 }
 
-/* True if the first `length` bytes of a path name a link: *kind. The links to all groups
- * above must be known to be hard. */
+/* True if the first `length` bytes of a path name a link; *kind is its type. The links to
+ * all groups above it must be known to be hard. */
 static bool find_link(const struct h5_file *file, const char *name, size_t length,
                       H5L_type_t *kind)
 {
@@ -38,8 +38,8 @@ bool h5_has_link(const struct h5_file *file, const char *name, size_t length)
     return find_link(file, name, length, &kind);
 }
 
-/* Follows the path while its links are hard: stops at the first that is missing or of
- * another kind. */
+/* Follows the path while its links are hard: stops at the first link that is missing or
+ * of another type. */
 static bool follow(const struct h5_file *file, const char *name, H5L_type_t *kind)
 {
     bool found = true;
@@ -149,7 +149,7 @@ enum status h5_list(const struct h5_file *file, const char *group, char ***names
     *names = calloc(members.count + 1, sizeof **names);
     for (size_t i = 0; *names && i < members.count; i++) {
         (*names)[i] = members.list[i].name;
-        members.list[i].name = NULL; /* the caller's */
+        members.list[i].name = NULL; /* now owned by the caller */
     }
     *count = *names ? members.count : 0;
     h5_members_free(&members);

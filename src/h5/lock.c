@@ -1,8 +1,8 @@
-/* lock: serialises calls of HDF5, which is thread-safe only if it was built so: one
- * thread writes a checkpoint while others read shards.
+/* lock: serialises calls to HDF5, which is thread-safe only if built that way: one thread
+ * writes a checkpoint while others read shards.
  *
- * A recursive ticket lock: threads are served in the order of their arrival (a plain
- * mutex would let a thread that retakes it at once overtake those that wait). Long
+ * A recursive ticket lock: threads are served in the order of arrival (with a plain
+ * mutex, a thread that relocks it immediately would overtake the waiting ones). Long
  * operations, such as writing a large dataset or verifying all checksums of a file, run
  * in blocks and yield between them; fsync runs without the lock.
  */
@@ -12,8 +12,8 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t turn = PTHREAD_COND_INITIALIZER;
-static uint64_t next_ticket, serving; /* the ticket to be drawn; the one being served */
-static pthread_t owner;               /* if depth > 0 */
+static uint64_t next_ticket, serving; /* the next to be issued; the one being served */
+static pthread_t owner;               /* valid if depth > 0 */
 static int depth;
 
 static void acquire(int times)
@@ -55,7 +55,7 @@ void h5_unlock(void)
 void h5_yield(void)
 {
     pthread_mutex_lock(&mutex);
-    if (next_ticket > serving + 1) { /* another thread waits */
+    if (next_ticket > serving + 1) { /* another thread is waiting */
         int times = depth;
         release();
         acquire(times);

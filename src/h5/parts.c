@@ -1,4 +1,4 @@
-/* parts: one-dimensional datasets of numbers, written and read in parts.
+/* parts: writes and reads one-dimensional datasets of numbers in parts.
  *
  * Datasets used in parts stay open until the file is closed: closing one would write its
  * cached chunk, and the next part would read it again.

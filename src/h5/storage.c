@@ -1,13 +1,13 @@
-/* storage: checks the storage of a dataset before it is read. A hostile file may declare
- * anything: lengths without stored data, values in other files, unexpected types, chunks
- * whose checksum is switched off. So a dataset is read only if it is stored as this unit
- * stores it: numbers or texts of fixed length, in chunks with fletcher32 and no other
- * filter, each of which is in the file, completely and once. Then reading never needs
- * more bytes than the file has, which bounds the memory.
+/* storage: checks the storage of a dataset before it is read. A malicious file may
+ * declare anything: lengths without stored data, values in other files, unexpected types,
+ * chunks whose checksum is disabled. So a dataset is read only if it is stored as this
+ * unit stores it: numbers or fixed-length strings, in chunks with fletcher32 and no other
+ * filter, each stored in the file completely and exactly once. Then the values never take
+ * more bytes than the file has, which bounds memory use.
  *
- * The library lists the chunks from its index: H5Dchunk_iter is fast, H5Dget_chunk_info
- * (HDF5 before 1.10.10) takes quadratic time. Their number is bounded by what this unit
- * would use for a dataset of that length. */
+ * The library lists the chunks from its index: H5Dchunk_iter is fast; H5Dget_chunk_info
+ * (HDF5 before 1.10.10) takes quadratic time. There may be at most SPARE_CHUNKS more
+ * chunks than this unit would use for a dataset of that shape. */
 #include "h5_internal.h"
 
 #include <limits.h>
@@ -52,7 +52,7 @@ static const char *other_class(H5T_class_t class)
     }
 }
 
-/* NULL for a type like those that this unit writes; otherwise its description. */
+/* NULL for a type that this unit accepts; otherwise its description. */
 static const char *unusual_type(hid_t type)
 {
     H5T_class_t class = H5Tget_class(type);
@@ -146,8 +146,8 @@ size_t h5_chunk_length(size_t length)
     return chunks ? (length + chunks - 1) / chunks : 1;
 }
 
-/* Several dimensions: as many whole rows as fit into a chunk. A chunk must not be larger
- * than its dataset. */
+/* With several dimensions, as many whole rows as fit into a chunk. A chunk must not be
+ * larger than its dataset. */
 void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
 {
     if (rank == 1) {
@@ -186,7 +186,8 @@ static enum status check_sizes(const struct h5_file *file, const char *name,
                        (unsigned long long)most);
 }
 
-/* A chunk is read whole, so a text that is too long is refused by its type's width. */
+/* A chunk is read whole, so a text that is too long is rejected by the width of its
+ * type. */
 static enum status check_width(const struct h5_file *file, const char *name, hid_t type)
 {
     size_t width = H5Tget_size(type);
@@ -271,7 +272,7 @@ static int compare_offsets(const void *a, const void *b)
     return (first > second) - (first < second);
 }
 
-/* Chunks that share bytes would make a large dataset out of a small file. */
+/* With overlapping chunks a small file could contain a large dataset. */
 static enum status check_overlap(const struct chunk_list *list, const char *name)
 {
     uint64_t count = list->storage->chunks;

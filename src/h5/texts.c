@@ -1,4 +1,4 @@
-/* texts: columns of texts of fixed length, padded with zeros. */
+/* texts: columns of fixed-length strings, padded with zeros. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
@@ -71,8 +71,7 @@ static enum status check_padding(const struct h5_file *file, const char *name,
     return STATUS_OK;
 }
 
-/* The block that h5_read_texts returns: pointers, then the texts with a zero byte
- * each. */
+/* The block that h5_read_texts returns: pointers, then the zero-terminated texts. */
 static char **spread_texts(const char *padded, size_t count, size_t width)
 {
     char **texts = malloc((count + 1) * sizeof *texts + count * (width + 1));
@@ -107,7 +106,7 @@ static enum status read_padded(const struct h5_file *file, const char *name,
     return status;
 }
 
-/* Columns beyond these are refused before they are read. */
+/* Columns that exceed these limits are rejected before they are read. */
 struct text_limits {
     size_t widest, rows;
 };

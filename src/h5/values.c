@@ -13,7 +13,8 @@ enum { BLOCK_BYTES = 4 << 20 };
 
 /* ---- types ---- */
 
-/* HDF5 would store the nearest value that fits; a wrong value is worse than an error. */
+/* By default HDF5 would store the nearest value that fits; a wrong value is worse than an
+ * error. */
 static H5T_conv_ret_t refuse_overflow(H5T_conv_except_t what, hid_t from, hid_t to,
                                       void *value, void *result, void *context)
 {
@@ -82,7 +83,7 @@ static size_t element_count(int rank, const size_t *dims)
     return count;
 }
 
-/* Rows of the first dimension written at once: whole chunks. */
+/* Rows of the first dimension to write per call: whole chunks. */
 static hsize_t rows_at_once(int rank, const hsize_t *dims, size_t row_bytes)
 {
     hsize_t chunk[H5_MAX_RANK] = {1};
@@ -255,7 +256,7 @@ enum status h5_read_selection(const struct h5_file *file, const char *name, hid_
     bool overflow = false;
     hid_t transfer = H5Pcreate(H5P_DATASET_XFER);
     H5Pset_type_conv_cb(transfer, refuse_overflow, &overflow);
-    phase_progress(); /* a slow disk is no hang */
+    phase_progress(); /* a slow disk is not a hang */
     enum status status = STATUS_OK;
     if (H5Dread(dataset, h5_types_of(type).native, memory, space, transfer, values) < 0) {
         status = h5_fail(file, name, "can't read");

@@ -1,10 +1,10 @@
-/* verify: reads all of a file, in blocks of bounded size, so that every checksum is
+/* verify: reads a whole file, in blocks of bounded size, so that every checksum is
  * verified.
  *
  * It stops at anything that this program never writes: links other than hard links, a
- * second link to an object (a few groups that link to each other would give paths without
- * limit), named types, and datasets whose chunks overlap those of others, so that all
- * together have more bytes than the file. */
+ * second link to an object (a few groups that link to each other would give unlimited
+ * paths), named types, and datasets whose chunks overlap those of other datasets, so that
+ * in total they have more bytes than the file. */
 #include "h5_internal.h"
 
 #include <stdlib.h>
@@ -31,12 +31,12 @@ struct walk {
 
 struct rows {
     hsize_t count; /* of the first dimension */
-    size_t bytes;  /* of one */
+    size_t bytes;  /* of one row */
     hsize_t at_once;
 };
 
-/* Rows of the first dimension. At least one chunk's rows at once, because a chunk is read
- * whole. */
+/* Rows of the first dimension, and how many to read per call: at least those of one
+ * chunk, because a chunk is read whole. */
 static struct rows count_rows(const struct h5_storage *storage)
 {
     struct rows rows = {.count = storage->dims[0], .bytes = storage->element};
@@ -65,7 +65,7 @@ static enum status read_rows(const struct dataset *dataset, hsize_t first, hsize
     extent[0] = count;
     hid_t space = H5Dget_space(dataset->id);
     hid_t memory = H5Screate_simple(storage->rank, extent, NULL);
-    phase_progress(); /* a slow disk is no hang */
+    phase_progress(); /* a slow disk is not a hang */
     enum status status = STATUS_OK;
     if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, extent, NULL) < 0 ||
         H5Dread(dataset->id, dataset->type, memory, space, H5P_DEFAULT, block) < 0)
@@ -95,7 +95,7 @@ static enum status read_all_rows(const struct dataset *dataset)
     return status;
 }
 
-/* All chunks are in the file, so together they can't have more bytes than it has. */
+/* All chunks are in the file, so without overlap their total can't exceed its size. */
 static enum status count_bytes(struct walk *walk, const char *name,
                                const struct h5_storage *storage)
 {

@@ -1,8 +1,8 @@
 /* chunks: the file's bytes -> container, header, tracks.
  *
- * A chunk's length is used only if it fits the file; otherwise the next "MTrk" is
- * searched. Every search starts where the last one ended or later, so any file takes one
- * pass over its bytes.
+ * A chunk's length is used only if the chunk fits in the file; otherwise the next "MTrk"
+ * is searched for. Every search starts at or after the end of the previous one, so any
+ * file takes one pass over its bytes.
  */
 #include "reader.h"
 
@@ -10,7 +10,7 @@
 
 enum {
     HEADER_SEARCH = 1024, /* a MacBinary block is 128 bytes */
-    HEADER_LENGTH = 6,    /* of the fields that SMF 1.0 defines */
+    HEADER_LENGTH = 6,    /* bytes of the fields that SMF 1.0 defines */
     RIFF_HEADER = 12,
     MOST_TRACKS = 65535
 };
@@ -66,7 +66,7 @@ static bool find_header(struct reader *reader)
 }
 
 /* Some programs write the division as an unsigned number, such as 55440, which has many
- * divisors; a value that is no valid SMPTE division is read that way. */
+ * divisors; a value that is not a valid SMPTE division is read that way. */
 static bool read_division(struct reader *reader, uint32_t bits)
 {
     struct midi_file *file = reader->file;

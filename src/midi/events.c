@@ -1,13 +1,13 @@
 /* events: channel events of a track -> notes, part events, pedal events.
  *
- * An event is checked completely before it has any effect, so one that the bytes cut
- * short can be undone; if the chunk's length turns out to have been too small, reading
- * resumes there.
+ * An event is checked completely before it has any effect, so reading can return to the
+ * start of an event that is truncated; if the chunk's length turns out to be too small,
+ * reading resumes there.
  *
- * A data byte above 127 is read as a data byte, as players do: whatever it meant, the
- * event keeps its length and reading stays in sync. Only if no events follow in that
- * reading, and some do if the byte is the next event's status, were data bytes lost; then
- * it is that status.
+ * A data byte above 127 is still read as a data byte, as players do: the event keeps its
+ * length and reading stays in sync. Only if no valid events follow then, but some do if
+ * the byte is taken as the status of the next event, have data bytes been lost; the byte
+ * is then read as that status.
  */
 #include "track_internal.h"
 
@@ -95,7 +95,7 @@ enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t val
 
 static enum event_result bank(struct track *track, uint32_t channel, uint8_t value)
 {
-    enum { FIRST_SPECIAL = 120 }; /* lower ones matter only after XG's reset */
+    enum { FIRST_SPECIAL = 120 }; /* lower values matter only after an XG reset */
     struct reader *reader = track->reader;
     reader->parts_differ |= value >= FIRST_SPECIAL;
     return track_append(track, &reader->parts, PART_BANK << PART_DATA_BITS | value,
@@ -140,8 +140,9 @@ static enum event_result read_note(struct track *track, uint32_t key, uint8_t ve
 
 static enum event_result read_channel_event(struct track *track, uint8_t status);
 
-/* A channel event with a data byte above 127 is ignored, except for a velocity or the
- * value of a controller. Not inlined: that would slow down the common path. */
+/* A channel event with a data byte above 127 is ignored, unless the byte is a velocity or
+ * the value of a controller. Not inlined, because that would slow down the common
+ * path. */
 static __attribute__((noinline)) enum event_result read_damaged(struct track *track,
                                                                 uint8_t status)
 {
@@ -187,7 +188,7 @@ static enum event_result read_channel_event(struct track *track, uint8_t status)
     }
 }
 
-/* Data bytes without a status byte before them. */
+/* Data bytes without a preceding status byte. */
 static enum event_result read_running_event(struct track *track)
 {
     if (track->running)
@@ -205,7 +206,7 @@ static enum event_result read_running_event(struct track *track)
 
 /* ---- all events ---- */
 
-/* An event without its delta time. */
+/* An event after its delta time. */
 static enum event_result read_message(struct track *track)
 {
     uint8_t status = *track->at;

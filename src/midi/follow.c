@@ -1,5 +1,5 @@
-/* follow: whether bytes look like events, to resynchronise in damaged tracks. Every rule
- * of SMF 1.0 is checked, because damaged bytes soon break one.
+/* follow: checks whether bytes look like events, to resynchronise in damaged tracks.
+ * Every rule of SMF 1.0 is checked, because damaged bytes soon violate one.
  */
 #include "reader.h"
 
@@ -72,7 +72,7 @@ static bool pass_message(struct walker *walker)
 
 bool events_follow(const uint8_t *at, const uint8_t *end, uint8_t running, bool timed)
 {
-    enum { ENOUGH = 16 }; /* consecutive events: no coincidence */
+    enum { ENOUGH = 16 }; /* consecutive events: not a coincidence */
     struct walker walker = {.at = at, .end = end, .running = running};
     for (int i = 0; i < ENOUGH && walker.at < end && !walker.ended; i++) {
         uint32_t delta;

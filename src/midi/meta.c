@@ -115,7 +115,7 @@ enum event_result track_read_sysex(struct track *track, uint8_t status)
     return terminated ? apply_sysex(track) : EVENT_READ;
 }
 
-/* System common and real-time messages are not allowed in a file, but occur. */
+/* System common and real-time messages are not allowed in files, but do occur. */
 enum event_result track_read_system(struct track *track, uint8_t status)
 {
     int length = 0;

@@ -1,57 +1,57 @@
 /* midi: reading and writing Standard MIDI Files.
  *
- * Reading: a bounds-checked reader (bytes -> events -> notes) that accepts everything the
- * SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files 1.0",
- * RP-001, 1996) allows, repairs what can be repaired, skips the rest, and reports both
- * with the reason. It never reads outside its buffer, and its memory grows with the size
- * of the file, never with a number stored in it.
+ * Reading: a bounds-checked reader (bytes -> events -> notes) that accepts everything
+ * that the SMF 1.0 specification (MIDI Manufacturers Association, "Standard MIDI Files
+ * 1.0", RP-001, 1996) allows, repairs faulty files where possible, skips the others, and
+ * reports the reason in both cases. It never reads outside its buffer, and its memory use
+ * depends on the size of the file, never on a number stored in it.
  *
  * Writing: through libsmf, published atomically.
  *
  * How a file is interpreted
  *
- *   Time. Ticks are summed in 64 bits; seconds come from an exact integer sum of
- *   microseconds x ticks and one division at the end. Formats 0 and 1: the tempo events
- *   of all tracks form one map. Format 2: the patterns are concatenated in the order of
- *   the file, each with its own tempo map, which begins at 120 beats per minute. SMPTE
- *   division: 24, 25, 29 (30 drop-frame: 30000/1001 frames per second) or 30; tempo
- *   events don't apply. Of several tempo events at one tick the last one counts.
+ *   Time. Ticks are summed in 64 bits; seconds are an exact integer sum of
+ *   microseconds x ticks, divided once at the end. Formats 0 and 1: the tempo events of
+ *   all tracks form one map. Format 2: the patterns are concatenated in file order, each
+ *   with its own tempo map, which begins at 120 beats per minute. SMPTE division: 24, 25,
+ *   29 (30 drop-frame: 30000/1001 frames per second) or 30; tempo events don't apply. If
+ *   several tempo events have the same tick, the last one applies.
  *
- *   Notes. Paired within a track by (port, channel, pitch): a note-off, or a
- *   note-on with velocity 0, ends the oldest note that still sounds there; a note-off
- *   without a note is ignored. Notes that are never released end with their track. A note
- *   may last 0 ticks. Controllers 120 and 123-127 (all sound off, all notes off, and the
- *   mode messages that imply it) release every key of their channel: in their own track,
- *   notes that began before them; in other tracks, after pairing, notes that began before
- *   their tick. Those after the last note of a track affect that track alone.
+ *   Notes. Paired within a track by (port, channel, pitch): a note-off, or a note-on with
+ *   velocity 0, ends the oldest note still sounding there; a note-off without a note is
+ *   ignored. Notes that are never released end with their track. A note may last 0 ticks.
+ *   Controllers 120 and 123-127 (all sound off, all notes off, and the mode messages that
+ *   imply it) release every key of their channel: in their own track, notes that began
+ *   before them; in other tracks, after pairing, notes that began before their tick. Such
+ *   controllers after the last note of a track affect only that track.
  *
- *   Ports. A channel belongs to its port, with its programs and its pedal. Meta events
- *   21h (a number) and 09h (a device's name, RP-019) change a track's port from there on;
+ *   Ports. A channel, with its programs and its pedal, belongs to its port. Meta events
+ *   21h (a number) and 09h (a device name, RP-019) change a track's port from there on;
  *   each track begins on port 0, which is number 0 of the first device named. Other pairs
- *   of number and name are ports 1, 2 ... as they are met; from 255 on they share one.
+ *   of number and name are ports 1, 2, ... in order of appearance; all from the 255th on
+ *   share port 255.
  *
  *   Programs belong to the channel: the tracks of a format 1 file are merged by tick, at
- *   equal ticks in the order of the tracks. In format 2 each pattern begins with
- *   program 0.
+ *   equal ticks in track order. In format 2 each pattern begins with program 0.
  *
- *   Percussion is channel 10 of each port (9 here), unless the file says otherwise:
+ *   Percussion is channel 10 of each port (9 here), unless the file specifies otherwise:
  *     Bank select (controller 0) takes effect at the next program change. Bank 120 is
  *     percussion and 121 melody (GM2), even without a GM2 reset; after an XG reset 120,
  *     126 and 127 are percussion and all others melody; after a GS reset, banks have no
  *     effect.
- *     Roland's "use for rhythm part" and Yamaha's part mode take effect at once, until a
- *     bank of the above changes the part again.
+ *     Roland's "use for rhythm part" and Yamaha's part mode take effect immediately,
+ *     until one of these banks changes the part again.
  *     GM, GM2, GS and XG resets restore the default on all channels of their port, and
  *     select, for all ports, the system whose bank rules apply. Programs are unchanged.
  *
- *   Pedal. Controller 64, and 121 (reset all controllers) as value 0. In format 2 a
- *   pedal that is down at the end of a pattern is released there.
+ *   Pedal. Controller 64; controller 121 (reset all controllers) counts as value 0. In
+ *   format 2 a pedal that is down at the end of a pattern is released there.
  *
  *   Ignored: the contents of other meta events and system exclusive messages.
  *
- *   Read as they are (outcome ok): RIFF RMID (RP-029); headers longer than 6 bytes;
- *   chunks of other types; escapes (F7); system exclusive messages in packets; meta
- *   events longer than needed; numbers with leading zeros, up to 4 bytes.
+ *   Accepted without repair (outcome ok): RIFF RMID (RP-029); headers longer than 6
+ *   bytes; chunks of other types; escapes (F7); system exclusive messages in packets;
+ *   meta events longer than needed; numbers with leading zeros, up to 4 bytes.
  *
  *   Fault                             Repair                   MIDI_REPAIR_
  *   --------------------------------  -----------------------  ------------
@@ -64,14 +64,14 @@
  *     and no chunk follows it           MTrk or file's end
  *   MTrk longer than the file, or     read to the file's end,  LENGTH
  *     End of Track and MTrk inside      or that MTrk is next
- *   bytes that are no chunk           skipped to next MTrk     JUNK
+ *   bytes that are not a chunk        skipped to next MTrk     JUNK
  *   no End of Track                   the track ends there     NO_END
  *   events after End of Track         ignored                  AFTER_END
  *   bytes end inside an event         the track ends before it CUT
  *   velocity, or value of a           taken as 127             DATA
  *     controller, above 127
- *   other data byte above 127, or     the event is ignored     DATA
- *     that of a bank select
+ *   other data byte above 127,        the event is ignored     DATA
+ *     including a bank number
  *   data byte above 127 that is a     the event is ignored,    SHORT
  *     channel event's status: events    that one begins there,
  *     follow only if it is              without a delta time
@@ -84,12 +84,12 @@
  *   system exclusive without its F7   ignored                  SYSEX
  *   tempo 0, or of less than 3 bytes  ignored                  TEMPO
  *   meta event of type above 127      ignored                  META
- *   division above 32767 that is no   ticks per quarter note   DIVISION
- *     SMPTE division of the above
+ *   division above 32767 that is not  ticks per quarter note   DIVISION
+ *     an SMPTE division listed above
  *
  *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the
- *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; what exceeds
- *   a limit. The reason begins with the repairs so far, as they may be the cause.
+ *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; anything that
+ *   exceeds a limit. The reason begins with the repairs so far, as they may be the cause.
  */
 #ifndef TUTTI_MIDI_MIDI_H
 #define TUTTI_MIDI_MIDI_H
@@ -101,8 +101,8 @@
 #include "notes.h"
 #include "base/status.h"
 
-/* Files beyond a limit are skipped. 0 in any field: no limit. max_seconds applies to the
- * end of the last note, before the pedal. */
+/* Files that exceed a limit are skipped. 0 in any field: no limit. max_seconds applies to
+ * the end of the last note, before the pedal is applied. */
 struct midi_limits {
     uint64_t max_bytes;
     uint64_t max_notes;
@@ -149,8 +149,8 @@ struct midi_control { /* an event that affects the sustain pedal */
     uint8_t value;
 };
 
-/* A file as it was read. A skipped file has no notes, pedals or repairs (the reason names
- * them); its other members are set as far as they were known. */
+/* A file that was read. A skipped file has no notes, pedals or repairs (the reason names
+ * them); the other members are set as far as the file was read. */
 struct midi_file {
     enum midi_outcome outcome;
     midi_repairs repairs;
@@ -161,7 +161,7 @@ struct midi_file {
     int division; /* as it was read: ticks per quarter, or negative SMPTE */
     int tempo_events;
     double first_tempo;  /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
-    uint32_t start_tick; /* of the file, where the piece begins; see midi_start_at */
+    uint32_t start_tick; /* where the piece begins in the file; see midi_start_at */
     struct notes notes;  /* sorted; pedal not yet applied */
     struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
     size_t pedal_count, pedal_capacity;
@@ -179,20 +179,21 @@ void midi_free(struct midi_file *file);
  * controller 64 of its channel is >= 64 sounds until the pedal's release, all sound off
  * (controller 120) on that channel, or the next onset of its pitch there. Pedal events at
  * the tick of the key's release count as before it; a key released at the tick of all
- * sound off is not sustained. A pedal that is never released is released with the last
- * key. Percussion is unchanged. Keeps the order of notes_sort. */
+ * sound off is not sustained. A pedal that is never released ends with the last key.
+ * Percussion is unchanged. Keeps the order of notes_sort. */
 enum status midi_apply_pedal(struct midi_file *file);
 
-/* The tick nearest to `seconds` >= 0 of a file just read. Not after midi_start_at. */
+/* The tick nearest to `seconds` >= 0 of a file just read. Must not be called after
+ * midi_start_at. */
 uint32_t midi_tick_at(const struct midi_file *file, double seconds);
 
-/* Ends a note of a file just read at `tick`, or at its start if that is later. Not after
- * midi_start_at. */
+/* Ends a note of a file just read at `tick`, or at the note's start if that is later.
+ * Must not be called after midi_start_at. */
 void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick);
 
 /* Makes `tick` the start of a piece just read, as if its file began there: ticks and
- * seconds of the notes count from it, and first_tempo is the tempo in force there. No
- * note may begin earlier. Drops the pedal events. At most once per file. */
+ * seconds of the notes count from it, and first_tempo is the tempo in force there. Notes
+ * must not begin earlier. Drops the pedal events. Call it at most once per file. */
 void midi_start_at(struct midi_file *file, uint32_t tick);
 
 /* A point in time of the piece. */
@@ -203,7 +204,7 @@ struct midi_moment {
 };
 
 /* The moment at `tick` >= 0 of the piece (see midi_start_at) last read into `file`, which
- * must not have been skipped. At a change of tempo: the tempo before it. */
+ * must not have been skipped. At a tempo change, the tempo before it applies. */
 struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
 
 /* True if the path ends in .mid, .midi, .kar, .rmi or .smf, in upper or lower case. */
@@ -218,17 +219,17 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 
 /* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo (1..2^24-1
  * microseconds per quarter note). A note's ticks come from its seconds, start and end
- * each rounded to nearest. The first track has the tempo; then follows one track for each
+ * each rounded to nearest. The first track has the tempo, followed by one track for each
  * (channel, program), in that order, all on one port. Percussion on a channel other than
- * 9, and melody on channel 9, is written with GM2's reset and banks. A zero-length note
- * gets one tick; overlapping notes of equal pitch and channel are cut at the next onset,
- * and of those that start at one tick only the longest is written. The path is an output
- * (see file.h). STATUS_FAILED, with the path: a value out of range, more than 2^28-1
- * ticks, a failed write. */
+ * 9, and melody on channel 9, are written with the GM2 reset and banks. A zero-length
+ * note gets one tick; overlapping notes of equal pitch and channel are cut at the next
+ * onset, and of those that start at the same tick only the longest is written. The path
+ * is an output (see file.h). STATUS_FAILED, with the path, for a value out of range, more
+ * than 2^28-1 ticks, or a failed write. */
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 
-/* The same at a path that the program has chosen; see file_write_own. */
+/* The same at a path chosen by the program; see file_write_own. */
 enum status midi_write_own(const char *path, const struct notes *notes,
                            int ticks_per_beat, int tempo);
 

@@ -1,9 +1,9 @@
-/* notes: a growing array of notes, its order and its hash.
+/* notes: a dynamic array of notes, its order and its hash.
  *
  * Sorting is a natural merge sort: a file yields a few sorted runs, one for each track,
- * in which only the notes of a chord are out of order. Those are sorted by insertion
- * first, and a note that insertion would move far starts a new run, so no input costs
- * more than n log n.
+ * in which only the notes of a chord are out of order. Those are first sorted by
+ * insertion, and a note that would have to move far starts a new run, so the worst case
+ * is O(n log n).
  */
 #include "notes.h"
 
@@ -14,7 +14,7 @@
 #include "base/array.h"
 
 enum {
-    INSERTION_REACH = 32, /* a chord; further than this the merge is faster */
+    INSERTION_REACH = 32, /* a chord; beyond this distance merging is faster */
     HASH_BATCH = 128      /* notes hashed at once */
 };
 
@@ -97,7 +97,7 @@ static bool insert_near(struct note *notes, size_t i)
     return true;
 }
 
-/* Sorts chords in place. Returns whether everything is sorted now. */
+/* Sorts chords in place. Returns true if all notes are sorted now. */
 static bool sort_chords(struct note *notes, size_t count)
 {
     bool sorted = true;
@@ -194,7 +194,7 @@ static bool ports_share_a_channel(const struct notes *notes)
 
 struct hash128 notes_hash(const struct notes *notes)
 {
-    /* chained over batches, each preceded by the hash so far; padding stays zero */
+    /* chained over batches, each prefixed with the hash so far; padding stays zero */
     struct {
         struct hash128 before;
         struct note notes[HASH_BATCH];
@@ -233,7 +233,7 @@ static double later(double seconds, const struct note *note)
     return end > seconds ? end : seconds;
 }
 
-/* Four independent maxima, because each comparison waits for the previous one. */
+/* Four independent maxima, because a single one is a chain of dependent comparisons. */
 double notes_seconds(const struct notes *notes)
 {
     enum { LANES = 4 };

@@ -1,18 +1,18 @@
 /* offs: all sound off and all notes off, applied across tracks.
  *
- * They act on a channel, in whatever track they are. Notes of their own track end when
- * they are read (events.c); those of other tracks end here, after all tracks are read and
- * each note is paired with its note-off within its track. Only notes that began before
- * the event's tick end: a track that begins by resetting its channel doesn't silence
- * notes that begin at the same tick in another track. A track that ends by resetting its
- * channel doesn't silence the others either: many programs end every track this way, and
- * put both hands of a piano on one channel.
+ * They act on a channel, whichever track they are in. Notes of the same track are ended
+ * when the event is read (events.c); notes of other tracks are ended here, after all
+ * tracks have been read and each note paired with its note-off within its track. Only
+ * notes that began before the event's tick are ended: a track that begins by resetting
+ * its channel doesn't silence notes that begin at the same tick in another track. A track
+ * that ends by resetting its channel doesn't silence the others either: many programs end
+ * every track this way, with both hands of a piano on the same channel.
  */
 #include "reader.h"
 
 #include <string.h>
 
-/* The first of `count` events later than `tick`; NULL if none is. */
+/* The first of `count` events later than `tick`; NULL if there is none. */
 static const struct timed *first_after(const struct timed *events, size_t count,
                                        uint32_t tick)
 {

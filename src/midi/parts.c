@@ -1,9 +1,9 @@
 /* parts: resolves when each channel is percussion, and its programs.
  *
  * Tracks are read one after another, but the effect of a bank select or a reset depends
- * on the events before it in time, in any track. So the events are collected and replayed
- * here in order of time after all tracks are read. Almost all files have only program
- * changes, or none, and need no replay.
+ * on the events before it in time, in any track. So the events are collected, and
+ * replayed here in order of time after all tracks have been read. Almost all files have
+ * only program changes, or none, and need no replay.
  */
 #include "reader.h"
 
@@ -48,8 +48,8 @@ static void set_by_bank(struct part *part, bool percussion)
 }
 
 /* GM2 has banks 120 and 121, which no other system uses; XG has drums in 126 and 127,
- * where others have the sounds of an MT-32, and melody below; GS has no percussion banks.
- * Any other bank undoes the effect of these. */
+ * where other systems have MT-32 sounds, and melody below; GS has no percussion banks.
+ * Selecting any other bank undoes the effect of these. */
 static void apply_bank(const struct synth *synth, struct part *part, uint32_t line)
 {
     uint8_t bank = part->bank;

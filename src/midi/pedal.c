@@ -1,10 +1,10 @@
-/* pedal: extends notes by the sustain pedal.
+/* pedal: extends notes while the sustain pedal is down.
  *
  * For each line (a channel of a port) the times when the pedal was down are sorted
  * intervals, and the notes of each key are sorted by onset; both are searched by
- * bisection, so that neither many pedal events nor many overlapping notes make it slow.
- * All sound off ends an interval, and the next one begins one tick later: a key released
- * at the same tick is silent too.
+ * bisection, so neither many pedal events nor many overlapping notes make this slow. All
+ * sound off ends an interval, and the next one begins one tick later at the earliest,
+ * because a key released at the same tick is silenced too.
  */
 #include "reader.h"
 
@@ -22,7 +22,7 @@ struct interval { /* the pedal is down from `down` up to, not including, `up` */
 
 struct line {            /* indices into `intervals` */
     uint32_t first, end; /* of this line */
-    uint32_t begun;      /* end of those begun by the last tick searched */
+    uint32_t begun;      /* end of those that began by the last tick searched */
     uint32_t down;       /* 1: the last one is still open */
     uint32_t silent;     /* nothing is sustained before this tick */
 };
@@ -59,7 +59,7 @@ static size_t line_count(const struct reader *reader)
     return reader->ports.count * CHANNELS;
 }
 
-/* All arrays in one block, which is kept from file to file. */
+/* Reserves all arrays in one block, which is reused from file to file. */
 static bool reserve(struct reader *reader, struct pedalling *pedalling)
 {
     const struct midi_file *file = reader->file;
@@ -135,7 +135,7 @@ static void find_intervals(const struct reader *reader, struct pedalling *pedall
             release(pedalling, &pedalling->lines[i], end);
 }
 
-/* A counting sort, from the last note, so that `position` ends at each key's first note.
+/* A counting sort that runs backwards, so that `position` ends at each key's first note.
  * Notes are already in order of onset. */
 static void group_by_key(const struct notes *notes, struct pedalling *pedalling,
                          size_t keys)
@@ -166,8 +166,8 @@ static size_t intervals_begun(const struct interval *intervals, size_t low, size
 }
 
 /* The tick at which a key released at `tick` stops sounding: `tick` itself if the pedal
- * is up. Notes come in order of onset, so the interval is usually that of the previous
- * note or close to it. */
+ * is up. Notes are processed in order of onset, so the interval is usually the previous
+ * note's or close to it. */
 static uint32_t pedal_release(const struct interval *intervals, struct line *line,
                               uint32_t tick)
 {
@@ -189,14 +189,14 @@ static uint32_t pedal_release(const struct interval *intervals, struct line *lin
 }
 
 /* The first onset at or after `tick` among the notes of the same key after the one at
- * `position` of by_key; `otherwise` if none is earlier. */
+ * `position` of by_key; `otherwise` if there is none before that tick. */
 static uint32_t next_onset(const struct notes *notes, const struct pedalling *pedalling,
                            size_t position, size_t end, uint32_t tick, uint32_t otherwise)
 {
     const uint32_t *by_key = pedalling->by_key;
     size_t low = position + 1, high = end;
     if (low < end && notes->items[by_key[low]].start_tick >= tick)
-        high = low; /* usual: notes of a key rarely overlap */
+        high = low; /* the usual case: notes of a key rarely overlap */
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (notes->items[by_key[middle]].start_tick < tick)
@@ -210,8 +210,8 @@ static uint32_t next_onset(const struct notes *notes, const struct pedalling *pe
     return onset < otherwise ? onset : otherwise;
 }
 
-/* Extending a note moves no onset, so notes can be changed in one pass. Returns whether
- * any was. */
+/* Extending a note does not move any onset, so notes can be changed in one pass. Returns
+ * true if any was changed. */
 static bool extend_notes(const struct tempo_map *map, struct notes *notes,
                          struct pedalling *pedalling)
 {
@@ -244,7 +244,7 @@ enum status midi_apply_pedal(struct midi_file *file)
     struct pedalling pedalling;
     if (!reader || file->pedal_count == 0 || file->notes.count == 0)
         return STATUS_OK;
-    reader->file = file; /* the struct may have been moved since it was read */
+    reader->file = file; /* the struct may have been moved since midi_read */
     if (!reserve(reader, &pedalling))
         return status_fail(STATUS_FAILED, "no memory to apply the pedal to %zu notes",
                            file->notes.count);

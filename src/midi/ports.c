@@ -1,10 +1,10 @@
-/* ports: the port, a set of 16 channels, on which a track plays.
+/* ports: identifies the port, a set of 16 channels, on which a track plays.
  *
- * A track names its port by a number (meta event 21h) or by a device's name (09h,
- * RP-019); some by both. A port is identified by both together. Ports are numbered in the
- * order of their first use; port 0 is number 0 without a name, and tracks that name no
- * port play there. The first device name of a file counts as no name, as most files that
- * name a device do so in every track but the first.
+ * A track specifies its port by a number (meta event 21h), a device name (09h, RP-019) or
+ * both; number and name together identify a port. Ports are numbered in the order of
+ * their first use; port 0 has number 0 and no name, and tracks that specify no port play
+ * there. The first device name of a file is treated as no name, because most files that
+ * name a device do so in every track except the first.
  */
 #include "reader.h"
 

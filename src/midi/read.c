@@ -1,4 +1,4 @@
-/* read: midi_read: runs the reader over one file and returns the outcome with its
+/* read: midi_read, which runs the reader on one file and returns the outcome with its
  * reason. */
 #include "reader.h"
 
@@ -64,7 +64,7 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
     return text;
 }
 
-/* Repairs precede the fault for which a file is skipped, and are usually its cause. */
+/* Repairs precede the fault for which a file is skipped, and often caused it. */
 static void put_repairs_first(struct midi_file *file)
 {
     char why[MIDI_REASON_SIZE], repairs[MIDI_REASON_SIZE];
@@ -76,7 +76,7 @@ static void put_repairs_first(struct midi_file *file)
              repairs, MIDI_REASON_SIZE / 4 - 4, why);
 }
 
-/* The reader of a file, allocated on first use; NULL without memory. */
+/* The reader of a file, allocated on first use; NULL if out of memory. */
 static struct reader *reader_of(struct midi_file *file)
 {
     if (!file->scratch)

@@ -1,5 +1,5 @@
-/* reader: what the stages of the reader share: how they stop, lists of timed events, and
- * the boundaries of chunks. */
+/* reader: shared by the stages of the reader: how to stop reading, lists of timed events,
+ * and chunk boundaries. */
 #include "reader.h"
 
 #include <stdarg.h>

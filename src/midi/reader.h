@@ -12,7 +12,7 @@
  *   pedal.c, trim.c    midi_apply_pedal, midi_start_at, midi_end_note
  *
  * Functions that return bool return false to stop reading; reader->stop then has the
- * reason: a skipped file or a lack of memory.
+ * reason: the file is skipped, or out of memory.
  */
 #ifndef TUTTI_MIDI_READER_H
 #define TUTTI_MIDI_READER_H
@@ -21,7 +21,7 @@
 
 enum {
     CHANNELS = 16,
-    PORTS_MAX = 256, /* of one file; further ones share the last */
+    PORTS_MAX = 256, /* per file; further ports share the last one */
     LINES_MAX = PORTS_MAX * CHANNELS,
     PITCHES = 128,
     KEYS = CHANNELS * PITCHES,
@@ -33,24 +33,24 @@ enum {
 /* A tempo, a part event, a pedal event or all notes off. */
 struct timed {
     uint32_t tick;
-    uint32_t order; /* among those of its list, as read */
-    uint32_t notes; /* notes of the file so far, when it was read */
+    uint32_t order; /* position in its list, as read */
+    uint32_t notes; /* number of notes read before the event */
     uint32_t value;
     uint16_t line; /* the channel: port x 16 + channel */
 };
 
-/* An event that changes a part, that is how a channel sounds: the value of an event in
- * reader->parts is kind << PART_DATA_BITS | data. */
+/* The kind of an event that changes a part, which is the sound of a channel. The value of
+ * an event in reader->parts is kind << PART_DATA_BITS | data. */
 enum part_kind {
-    PART_PROGRAM, /* data: 0-127; once resolved, with PART_PERCUSSION */
-    PART_BANK,    /* bank select MSB, of the next program change; data: 0-127 */
+    PART_PROGRAM, /* data: 0-127; after parts_resolve, with PART_PERCUSSION */
+    PART_BANK,    /* bank select MSB, for the next program change; data: 0-127 */
     PART_MODE,    /* by system exclusive; data: 1 percussion, 0 melody */
     PART_RESET    /* of all of the port's channels; data: enum sound_system */
 };
 
 enum { PART_DATA_BITS = 8, PART_PERCUSSION = 0x80 };
 
-/* The standard whose rules bank selects follow. */
+/* The standard by which bank selects are interpreted. */
 enum sound_system { SYSTEM_ANY, SYSTEM_GM2, SYSTEM_GS, SYSTEM_XG };
 
 static inline uint16_t line_of(uint32_t port, uint32_t channel)
@@ -63,7 +63,7 @@ struct timed_list {
     size_t count, capacity;
 };
 
-/* From `tick` on, a tick lasts `per_tick` units; `elapsed` units have passed by then. */
+/* From `tick` on, a tick lasts `per_tick` units; `elapsed` units precede it. */
 struct tempo_point {
     uint64_t elapsed;
     uint32_t tick;
@@ -108,13 +108,13 @@ struct reader {
     int declared_tracks;
     uint64_t origin; /* tick at which the next track begins: 0 except in format 2 */
     struct timed_list tempos, parts, resolved, pedals;
-    struct timed_list offs; /* of all keys of a channel; value unused */
-    bool parts_differ;      /* not only program changes; see parts.c */
+    struct timed_list offs; /* all sound off, all notes off; value unused */
+    bool parts_differ;      /* it has more than program changes; see parts.c */
     struct tempo_map map;
     struct ports ports;
-    uint16_t pedals_down[PORTS_MAX]; /* by channel, bit set while the pedal is down */
+    uint16_t pedals_down[PORTS_MAX]; /* a bit per channel, set while the pedal is down */
 
-    void *pedal_scratch; /* pedal.c's */
+    void *pedal_scratch; /* owned by pedal.c */
     size_t pedal_scratch_size;
 };
 
@@ -125,7 +125,7 @@ bool reader_no_memory(struct reader *reader);
 
 bool timed_grow(struct timed_list *list); /* capacity for at least one more */
 
-/* Appends an event for the caller to fill in; NULL without memory. */
+/* Appends an event for the caller to fill in; NULL if out of memory. */
 static inline struct timed *timed_add(struct timed_list *list)
 {
     if (list->count == list->capacity && !timed_grow(list))
@@ -178,7 +178,7 @@ void ports_free(struct ports *ports);
 uint8_t ports_find(struct ports *ports, struct port_name name);
 /* The number of a device, for port_name; 0 if it has no name. */
 uint32_t ports_find_device(struct ports *ports, const uint8_t *name, size_t length);
-/* The port's keys, all silent between tracks; NULL without memory. */
+/* The port's keys, all silent between tracks; NULL if out of memory. */
 struct keys *ports_keys(struct ports *ports, uint8_t port);
 
 /* sysex.c: parses a system exclusive message, without F0 and F7, that changes parts: the
@@ -191,20 +191,20 @@ bool sysex_read(const uint8_t *data, size_t length, uint32_t *value, uint8_t *ch
 bool parts_resolve(struct reader *reader);
 
 /* offs.c */
-/* At the end of a track, which began at these counts: drops its events after its last
- * note. */
+/* Call it at the end of a track that began at these counts: drops the track's events
+ * after its last note. */
 void offs_end_track(struct reader *reader, size_t first_note, size_t first_off);
-/* Ends notes by the events of reader->offs in other tracks. */
+/* Ends notes at the events of reader->offs in other tracks. */
 void offs_apply(struct reader *reader);
 
 /* timing.c */
-/* Programs and percussion of the notes from `first_note` on. */
+/* Assigns program and percussion to the notes from `first_note` on. */
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_keep_pedals(struct reader *reader);
 /* The point in force at a tick, which is at or after point `from`. */
 size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick);
-/* The length of from..to, where `point` is in force at `from`. */
+/* The seconds from tick `from` to tick `to`; `point` is in force at `from`. */
 double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
                               uint32_t to);
 

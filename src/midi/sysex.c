@@ -1,9 +1,10 @@
-/* sysex: the system exclusive messages that decide which channels are percussion.
+/* sysex: parses the system exclusive messages that determine which channels are
+ * percussion.
  *
  * Resets: GM on and off, GM2 on (universal, 7E dd 09 xx); GS reset and the SC-88's mode
  * set (Roland); XG system on and all parameters reset (Yamaha). Parts: Roland's "use for
  * rhythm part" (40 1n 15) and Yamaha's part mode (08 nn 07), alone or within a block that
- * begins at a lower address. Checksums are not checked: hand-made files have wrong ones,
+ * begins at a lower address. Checksums are not verified: hand-made files have wrong ones,
  * and players accept them.
  */
 #include "reader.h"

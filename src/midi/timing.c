@@ -1,9 +1,10 @@
-/* timing: program, percussion flag and seconds of each note, from events elsewhere in the
- * file; and the pedal events in order of time.
+/* timing: assigns program, percussion flag and seconds to each note, from events
+ * elsewhere in the file, and puts the pedal events in order of time.
  *
- * Seconds: between two tempo events all ticks are equally long, so the time of a tick is
- * an integer sum of ticks x microseconds (below 2^32 x 2^24, which fits 64 bits), divided
- * once at the end by division x 10^6. SMPTE division is the same with a single tempo.
+ * Seconds: between two tempo events all ticks have the same length, so the time of a tick
+ * is an integer sum of ticks x microseconds (below 2^32 x 2^24, which fits in 64 bits),
+ * divided once at the end by division x 10^6. SMPTE division is the same with a single
+ * tempo.
  */
 #include "reader.h"
 
@@ -111,7 +112,7 @@ size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick
     size_t low = from, high = map->count;
     for (int i = 0; i < NEAR; i++, low++)
         if (low + 1 == high || tick < map->points[low + 1].tick)
-            return low; /* usual: a note ends under the tempo it began with */
+            return low; /* the usual case: a note ends in the tempo in which it began */
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
         if (map->points[middle].tick <= tick)
@@ -122,7 +123,8 @@ size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick
     return low;
 }
 
-/* Signed, because that converts to double in one instruction; the value is below 2^56. */
+/* Signed, because a signed integer converts to double in one instruction; the value is
+ * below 2^56. */
 static int64_t units_at(const struct tempo_point *point, uint32_t tick)
 {
     return (int64_t)(point->elapsed + (uint64_t)(tick - point->tick) * point->per_tick);

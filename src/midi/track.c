@@ -1,4 +1,5 @@
-/* track: one MTrk chunk: where it begins and ends, and what is left at its end. */
+/* track: reads one MTrk chunk: where it begins and ends, and what remains to be done at
+ * its end. */
 #include "track_internal.h"
 
 #include <string.h>
@@ -82,7 +83,7 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
         return false;
     enum event_result how = track_read_events(&track);
     if ((how == EVENT_READ || how == EVENT_CUT) && !chunk_is_plausible(end, file_end)) {
-        /* no chunk begins at its end: the length was too small, read on */
+        /* no chunk begins at its end: the length was too small, so continue reading */
         track.end = chunk_find_track(end, file_end);
         how = track_read_events(&track);
     }

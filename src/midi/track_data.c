@@ -3,8 +3,8 @@
 
 enum { NUMBER_MASK = 0xFFFFFFF }; /* the bits of a number that SMF 1.0 allows */
 
-/* Some writers encode whole 32- or 64-bit integers. A negative one, from a time that ran
- * backwards, is read as 0: its low 28 bits would be years. */
+/* Some programs write full 32- or 64-bit integers. A negative number, from a time that
+ * ran backwards, is read as 0: its low 28 bits could amount to years. */
 enum event_result track_read_long_number(struct track *track, const uint8_t *end,
                                          uint32_t value, uint32_t *number)
 {

@@ -21,7 +21,7 @@ enum { /* status bytes */
        META = 0xFF
 };
 
-enum { SYSEX_KEPT = 64 }; /* bytes: no message of interest is longer */
+enum { SYSEX_KEPT = 64 }; /* bytes; no message of interest is longer */
 
 struct track {
     struct reader *reader;
@@ -33,17 +33,19 @@ struct track {
     uint16_t index;
     uint8_t port;
     uint8_t running; /* running status; 0: none */
-    uint8_t last;    /* the last channel status, cancelled or not; 0: none */
-    bool sysex_open; /* a system exclusive message whose F7 has not come yet */
+    uint8_t last;    /* the last channel status, even if cancelled; 0: none */
+    bool sysex_open; /* in a system exclusive message whose F7 has not been read yet */
     uint8_t sysex[SYSEX_KEPT];
     size_t sysex_length; /* of the message so far; more than SYSEX_KEPT: dropped */
 };
 
-/* The rest of track_read_number for more bytes than SMF 1.0 allows, up to `end`. */
+/* Completes track_read_number for a number, up to `end`, of more bytes than SMF 1.0
+ * allows. */
 enum event_result track_read_long_number(struct track *track, const uint8_t *end,
                                          uint32_t value, uint32_t *number);
 
-/* A number of variable length, such as a delta time. Inline: every event has one. */
+/* A variable-length quantity, such as a delta time. Inline, because every event has
+ * one. */
 static inline enum event_result track_read_number(struct track *track, uint32_t *number)
 {
     enum { SHORT_NUMBER = 4 }; /* bytes of 7 bits that SMF 1.0 allows */

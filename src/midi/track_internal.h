@@ -1,5 +1,5 @@
-/* track_internal: what track.c, events.c and meta.c call in each other; they read one
- * MTrk chunk. */
+/* track_internal: functions shared by track.c, events.c and meta.c, which read one MTrk
+ * chunk. */
 #ifndef TUTTI_MIDI_TRACK_INTERNAL_H
 #define TUTTI_MIDI_TRACK_INTERNAL_H
 
@@ -7,8 +7,8 @@
 
 /* ---- events.c ---- */
 
-/* Reads events up to the end of the bytes, or to whatever else ends a track. Afterwards
- * `at` is after the last complete event. */
+/* Reads events up to the end of the bytes, or until anything else ends the track. `at` is
+ * then after the last complete event. */
 enum event_result track_read_events(struct track *track);
 
 /* Controller 64. */

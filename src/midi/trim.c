@@ -1,4 +1,4 @@
-/* trim: cuts a piece out of its file. */
+/* trim: extracts a piece from its file. */
 #include "reader.h"
 
 void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick)

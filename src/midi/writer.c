@@ -1,8 +1,8 @@
 /* writer: planned events -> a file, through libsmf; the only unit that uses libsmf.
  *
- * libsmf reads back what it has saved, and deleting a track takes it quadratic time. So a
- * track passes through it in blocks of events, each a file of its own, and the bytes of
- * the blocks are joined here.
+ * libsmf reads back every file that it has saved, and deletes a track in quadratic time.
+ * So a track is passed to it in blocks of events, each as a separate file, and the bytes
+ * of the blocks are concatenated here.
  */
 #include "writer_internal.h"
 
@@ -19,7 +19,7 @@
 #include "base/file.h"
 
 enum {
-    BLOCK_EVENTS = 1024, /* of a track, that pass through libsmf at once */
+    BLOCK_EVENTS = 1024, /* of a track, passed to libsmf at once */
     HEADER_BYTES = 14,
     TRACK_HEADER_BYTES = 8,
     END_OF_TRACK_BYTES = 4,
@@ -35,7 +35,7 @@ static bool add_bytes(smf_track_t *track, uint8_t *bytes, int length, int tick)
     return event != NULL;
 }
 
-/* Events of the first track, which apply to all. */
+/* Events at the beginning of the first track, which apply to all tracks. */
 static bool add_beginning(smf_track_t *track, const struct plan *plan)
 {
     uint8_t gm2_on[] = {0xF0, 0x7E, 0x7F, 0x09, 0x03, 0xF7};
@@ -50,7 +50,7 @@ static bool add_beginning(smf_track_t *track, const struct plan *plan)
 }
 
 struct progress {
-    size_t next; /* all events before it have been saved, */
+    size_t next; /* all events before this one have been saved, */
     int tick;    /* the last of them at this tick of its track */
 };
 
@@ -59,7 +59,8 @@ static bool is_next(const struct plan *plan, const struct progress *done, int tr
     return done->next < plan->event_count && plan->events[done->next].track == track;
 }
 
-/* The next events of track `number`, with times from the end of the previous block. */
+/* Adds the next events of track `number`, with times relative to the end of the previous
+ * block. */
 static bool build_block(smf_t *smf, const struct plan *plan, int number,
                         struct progress *done)
 {
@@ -80,7 +81,7 @@ static bool build_block(smf_t *smf, const struct plan *plan, int number,
     return smf_track_add_eot_pulses(track, done->tick - begin) == 0;
 }
 
-/* libsmf also prints to the terminal what its return value reports. */
+/* libsmf also prints errors that its return value reports. */
 static void ignore_log(const gchar *domain, GLogLevelFlags level, const gchar *text,
                        gpointer data)
 {
@@ -90,14 +91,14 @@ static void ignore_log(const gchar *domain, GLogLevelFlags level, const gchar *t
     (void)data;
 }
 
-/* The file so far, and the memory that libsmf saves to. */
+/* The file so far, and the memory file to which libsmf saves. */
 struct output {
     uint8_t *bytes;
     size_t count, capacity;
     int memory;
 };
 
-/* Extends the file by `size` bytes for the caller to fill in; NULL without memory. */
+/* Extends the file by `size` bytes for the caller to fill in; NULL if out of memory. */
 static uint8_t *extend(struct output *output, size_t size)
 {
     uint8_t *bytes =
@@ -131,8 +132,8 @@ static enum status append_saved(const struct plan *plan, struct output *output)
     return STATUS_OK;
 }
 
-/* libsmf saves a block into anonymous memory, which no other process can change: after
- * saving it reads the file back by name, and an assertion aborts if the content
+/* libsmf saves a block to anonymous memory, which no other process can change: after
+ * saving, libsmf reads the file back by name, and aborts on an assertion if the content
  * differs. */
 static enum status save_block(const struct plan *plan, int number, struct progress *done,
                               struct output *output)

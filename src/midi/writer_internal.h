@@ -9,7 +9,8 @@ struct planned { /* a note in ticks */
     uint8_t channel, pitch, velocity, program, percussion;
 };
 
-/* The order of events at one tick of a track: a repeated note must end first. */
+/* In the order of events at one tick of a track: before a note is repeated, it must
+ * end. */
 enum event_kind { EVENT_OFF, EVENT_BANK, EVENT_PROGRAM, EVENT_ON };
 
 struct event {
@@ -25,7 +26,7 @@ struct plan {
     int tracks;
     struct planned *notes; /* [number of notes] */
     size_t note_count;
-    struct event *events; /* by track, then tick; up to four for each note: on, off, bank,
+    struct event *events; /* by track, then tick; up to four per note: on, off, bank,
                              program */
     size_t event_count;
     bool gm2; /* bank selects are needed */

@@ -1,13 +1,13 @@
 /* writer_plan: notes -> the events of a format 1 file, in plain arrays.
  *
- * Everything is checked and planned here, because libsmf asserts where it could return an
- * error, and sorted, because it then appends without sorting.
+ * Everything is checked here, because libsmf asserts instead of returning errors, and
+ * sorted here, because libsmf then appends without sorting.
  *
- * Program changes: the tracks of a channel share its program. One is written wherever the
- * program in force differs from the note's, with tracks merged by tick and, at equal
- * ticks, in the order of tracks. Percussion on a channel other than 9, and melody on
- * channel 9, is written as General MIDI 2 specifies: a bank select before the program
- * change.
+ * Program changes: the tracks of a channel share its program. A program change is written
+ * wherever the program in force differs from the note's, with tracks merged by tick and,
+ * at equal ticks, in track order. Percussion on a channel other than 9, and melody on
+ * channel 9, are written as General MIDI 2 specifies, with a bank select before the
+ * program change.
  */
 #include "writer_internal.h"
 
@@ -70,7 +70,7 @@ static int compare_numbers(int a, int b)
     return (a > b) - (a < b);
 }
 
-/* By start, then key; the longest first; then a total order. */
+/* By start, then key, the longest first; the rest makes the order total. */
 static int compare_onsets(const void *left, const void *right)
 {
     const struct planned *a = left, *b = right;
@@ -106,7 +106,7 @@ static int compare_events(const void *left, const void *right)
     return order ? order : compare_numbers(a->bytes[1], b->bytes[1]);
 }
 
-/* Cuts notes at the next onset of their key; of those that start together, keeps the
+/* Truncates notes at the next onset of their key; of those that start together, keeps the
  * first. */
 static void separate_notes(struct plan *plan)
 {
@@ -126,7 +126,7 @@ static void separate_notes(struct plan *plan)
     plan->note_count = kept;
 }
 
-/* Numbers the tracks by channel, then program; track 0 has the tempo. */
+/* Numbers the tracks in order of channel, then program; track 0 has the tempo. */
 static void number_tracks(struct plan *plan)
 {
     int number[CHANNELS][PROGRAMS] = {{0}};
@@ -161,7 +161,7 @@ static void add_event(struct plan *plan, const struct planned *note, int tick,
     plan->events[plan->event_count++] = event;
 }
 
-/* The program change, if the note needs one; that of a channel's first note goes to tick
+/* Adds the program change, if the note needs one; for a channel's first note, at tick
  * 0. */
 static void plan_program(struct plan *plan, const struct planned *note,
                          const struct planned *before)
