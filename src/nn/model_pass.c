@@ -1,5 +1,6 @@
-/* model: the forward and the backward pass, layer by layer. A matmul takes the rows of
- * all microbatches in one call, which changes no bit of its results (matmul.h).
+/* model: the forward and the backward pass, layer by layer. Each matmul processes the
+ * rows of all microbatches in one call, which does not change the bits of its results
+ * (matmul.h).
  */
 #include <string.h>
 
@@ -88,7 +89,7 @@ static void forward_recurrent(struct model *model)
 static void backward_recurrent(struct model *model, const struct gradient_sink *sink,
                                const struct backward_callbacks *callbacks)
 {
-    int i = 0; /* d_hidden[i] is the layer's input here, d_hidden[!i] its output */
+    int i = 0; /* d_hidden[i] is the layer's dh here, d_hidden[!i] its dx */
     for (int layer = model->shape.layers - 1; layer >= 0; layer--, i = !i) {
         struct recurrent *recurrent = &model->recurrent[layer];
         real *dx = layer > 0 ? model->d_hidden[!i] : model->d_embedded;
@@ -157,8 +158,8 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
 
 /* ---- loss ---- */
 
-/* Softmax and cross-entropy of microbatch s; in training its logits become the gradient
- * of the loss, 0 where a target is not counted. */
+/* Softmax and cross-entropy of microbatch s; in training its logits are overwritten with
+ * the gradient of the loss, 0 where a target is not counted. */
 static struct microbatch_loss loss_of_microbatch(struct model *model, int s,
                                                  const int32_t *targets)
 {
