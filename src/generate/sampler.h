@@ -30,20 +30,20 @@
 struct sampler_settings {
     double temperature; /* divisor of the logits, > 0; 0: the most probable token */
     int64_t top_k;      /* sample from the k most probable tokens; 0: off */
-    double top_p;       /* in (0, 1]: of these the smallest set with this total
-                           probability; 1: off (Holtzman et al., 2020) */
+    double top_p;       /* in (0, 1]: of these, the smallest set that reaches this
+                           total probability; 1: off (Holtzman et al., 2020) */
     uint64_t seed;
     double seconds; /* in (0, SAMPLER_SECONDS_MAX]: length of each piece after the
                            primer */
     /* Enables the guard, which imposes two restrictions:
-     * - max_silence seconds after the last NOTE_ON or KEY no token that advances time is
-     *   drawn until another of these.
+     * - From max_silence seconds after the last NOTE_ON or KEY, no token that advances
+     *   time is drawn until the next NOTE_ON or KEY.
      * - A cycle of up to GUARD_PERIOD tokens that includes a sound, has occurred
      *   GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS is
      *   not continued: its next token is not drawn. Repetitions in music, and chords that
      *   the pianoroll holds, are shorter.
-     * They apply to the primer and the piece as a whole, except where they would leave no
-     * token. */
+     * Both treat the primer and the piece as one, and do not apply where they would leave
+     * no token. */
     bool guard;
     double max_silence; /* seconds, > 0 */
     int *cut; /* if not NULL, receives the number of pieces that reached the token limit
