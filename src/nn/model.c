@@ -62,7 +62,7 @@ static void plan_training(struct model *model, struct arena *arena)
     plan_workspace(model, arena);
 }
 
-/* All memory of the model; runs twice (base/arena.h). */
+/* Plans all memory of the model; called twice (base/arena.h). */
 static void plan_memory(struct model *model, struct arena *arena)
 {
     const struct model_shape *shape = &model->shape;

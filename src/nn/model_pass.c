@@ -6,7 +6,7 @@
 
 #include "model_internal.h"
 
-/* Where microbatch s starts in a [S][T][B][width] buffer. */
+/* Index of the first element of microbatch s in a [S][T][B][width] buffer. */
 static size_t microbatch_start(const struct model *model, int s, int width)
 {
     return row_index(model->batch, s, 0, 0) * (size_t)width;
@@ -85,7 +85,8 @@ static void forward_recurrent(struct model *model)
     }
 }
 
-/* From d_hidden[0], the gradient of the last layer's output, to d_embedded. */
+/* Back-propagates from d_hidden[0], the gradient of the last layer's output, to
+ * d_embedded. */
 static void backward_recurrent(struct model *model, const struct gradient_sink *sink,
                                const struct backward_callbacks *callbacks)
 {

@@ -215,7 +215,7 @@ static void step_forward(struct recurrent *layer, int t, const token *const *tok
             row_forward(layer, s, t, b, tokens[s], end);
 }
 
-/* Through the cell, then through W_hh to step t - 1. */
+/* Back-propagates through the cell, then through W_hh to step t - 1. */
 static void step_backward(struct recurrent *layer, int t, const token *const *tokens,
                           token end, const real *dh)
 {
