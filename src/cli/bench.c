@@ -69,7 +69,7 @@ static enum status print_json(const struct bench *bench)
 
 /* ---- the command ---- */
 
-/* Rows are printed as they are measured, JSON at the end. Collective. */
+/* Prints rows as they are measured, or JSON at the end. Collective. */
 static enum status measure(struct bench *bench, bool json)
 {
     static enum status (*const parts[])(struct bench *) = {

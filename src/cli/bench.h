@@ -14,7 +14,7 @@
 enum { BENCH_ROWS = 64, BENCH_NAME = 48 };
 
 struct bench_limit {
-    const char *name; /* what bounds the value; NULL: no measured limit */
+    const char *name; /* of the limit that bounds the value; NULL: none measured */
     double value;     /* in the row's unit */
 };
 extern const struct bench_limit bench_unlimited;

@@ -79,7 +79,7 @@ static enum status print_report(const struct doctor *doctor, bool as_json)
     return STATUS_OK;
 }
 
-/* The same on all ranks. Collective. */
+/* Returns the command's status, the same on all ranks. Collective. */
 static enum status final_status(const struct doctor *doctor, enum status status)
 {
     int64_t faults = 0;
@@ -250,7 +250,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--json", .flag = &as_json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
-    static struct doctor doctor; /* large, and one run of one command */
+    static struct doctor doctor; /* large; used once per process */
     options_defaults(&doctor.options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,

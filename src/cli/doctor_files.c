@@ -103,7 +103,7 @@ static int probe_link(const struct trial *trial)
     return length > 0 && strcmp(found, target) == 0 ? 0 : ENOTSUP;
 }
 
-/* On rank 0. A failure becomes a finding. */
+/* Rank 0 only. A failure becomes a finding. */
 static void write_trial(struct doctor *doctor, const struct trial *trial)
 {
     enum status status = STATUS_OK;

@@ -293,7 +293,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "compare with another checkpoint or dataset"},
         {.name = NULL},
     };
-    static struct cli_request request; /* large, and one run of one command */
+    static struct cli_request request; /* large; used once per process */
     request = (struct cli_request){
         .arguments = arguments, .positional_min = 1, .positional_max = CLI_POSITIONALS};
     enum status status = cli_parse(self, &request, argc, argv);

@@ -193,7 +193,8 @@ static void execute(char *const *words, const char *output, bool quiet, pid_t pa
     _exit(EXIT_FAILURE);
 }
 
-/* 0 once the program runs, else errno of the child, which has been reaped. */
+/* Returns 0 once the program runs, or else the errno of the child, which has been reaped.
+ */
 static int await_exec(pid_t pid, int report)
 {
     int reason = 0;
@@ -275,8 +276,8 @@ const char *launch_self(void)
     return path;
 }
 
-/* The limit of the control group (version 2), rounded up; INT_MAX if there is none. The
- * file holds "QUOTA PERIOD" or "max PERIOD". */
+/* The CPU limit of the control group (version 2) in cores, rounded up; INT_MAX if there
+ * is none. The file holds "QUOTA PERIOD" or "max PERIOD". */
 static int cgroup_cores(void)
 {
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");

@@ -262,7 +262,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "write a table of the outcome of every input file (-: stdout)"},
         {.name = NULL},
     };
-    static struct options options; /* large, and one run of one command */
+    static struct options options; /* large; used once per process */
     options_defaults(&options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,

@@ -163,7 +163,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
                  "(-: stdout)"},
         {.name = NULL},
     };
-    static struct options options; /* large, and one run of one command */
+    static struct options options; /* large; used once per process */
     options_defaults(&options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,
