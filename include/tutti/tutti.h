@@ -24,9 +24,9 @@
  * tutti_free_pieces; nothing else changes ownership. Paths and settings are read only
  * during the call.
  *
- * Threads: a model must be used by one thread at a time; different models may be used by
- * different threads at once. tutti_open must be called from one thread at a time, unless
- * HDF5 is built thread-safe (Debian's is not).
+ * Threads: a model must be used by only one thread at a time; different models may be
+ * used concurrently. tutti_open must be called from one thread at a time, unless HDF5 is
+ * built thread-safe (Debian's is not).
  *
  * No function prints, exits, starts MPI or installs a signal handler.
  *
@@ -47,7 +47,8 @@ extern "C" {
 #pragma GCC visibility push(default) /* everything else in the library is hidden */
 #endif
 
-/* Return values. After a failure tutti_message gives what failed, where, and the cure. */
+/* Return values. After a failure tutti_message reports what failed, where, and how to fix
+ * it. */
 enum {
     TUTTI_OK = 0,
     TUTTI_FAILED = 1, /* a file, its contents, or memory */
@@ -91,9 +92,9 @@ struct tutti_settings {
     bool keep_primer;   /* the pieces begin with the primer's notes */
 };
 
-/* Loads and checks a checkpoint. `path` is a checkpoint file or a run's directory; of a
- * directory it is the best checkpoint, or the latest if no best one is marked. *out is
- * set on success only. */
+/* Loads and checks a checkpoint. `path` is a checkpoint file or a run's directory; for a
+ * directory, the best checkpoint is loaded, or the latest if none is marked as best. *out
+ * is set on success only. */
 int tutti_open(const char *path, struct tutti **out);
 void tutti_close(struct tutti *model); /* may be NULL */
 
@@ -103,7 +104,7 @@ uint64_t tutti_parameters(const struct tutti *model);
 uint64_t tutti_vocabulary(const struct tutti *model);
 /* "performance" or "pianoroll"; valid until tutti_close. */
 const char *tutti_encoding(const struct tutti *model);
-/* Number of complete epochs of training. */
+/* Number of completed training epochs. */
 int64_t tutti_epoch(const struct tutti *model);
 /* The weights hash that `tutti inspect` shows. */
 uint64_t tutti_weights_hash(const struct tutti *model);
@@ -112,9 +113,9 @@ uint64_t tutti_weights_hash(const struct tutti *model);
 void tutti_defaults(const struct tutti *model, struct tutti_settings *settings);
 
 /* Sets the primer, which later pieces continue: the first `seconds` of a MIDI file (0:
- * all of it), counted from its first note at its own tempo. With an encoding in beats
- * (pianoroll) the pieces keep the tempo at the end of the primer, and all times stay in
- * seconds. path NULL removes the primer. On failure the primer is unchanged. */
+ * the whole file), counted from its first note at its own tempo. With an encoding in
+ * beats (pianoroll) the pieces keep the tempo at the end of the primer, and all times
+ * stay in seconds. path NULL removes the primer. On failure the primer is unchanged. */
 int tutti_prime(struct tutti *model, const char *path, double seconds);
 
 /* Samples `count` pieces (1 to TUTTI_PIECES_MAX) as one batch into pieces[0..count),
@@ -125,8 +126,9 @@ int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int
 void tutti_free_pieces(struct tutti_piece *pieces, int count);
 
 /* Writes a piece as a MIDI file of format 1. The file appears under its name only when
- * complete; missing folders are made. Links are followed, devices and pipes are written
- * to, and "-" is standard output. TUTTI_MISUSE if a note or the tempo is out of range. */
+ * complete; missing folders are created. Links are followed, devices and pipes are
+ * written to, and "-" is standard output. TUTTI_MISUSE if a note or the tempo is out of
+ * range. */
 int tutti_write(const char *path, const struct tutti_piece *piece);
 
 /* The last failure in this thread as one line; "" if there was none. Valid until the next

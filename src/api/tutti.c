@@ -1,6 +1,6 @@
 /* tutti: the library's public interface, on top of checkpoint and generator. Its types
- * are separate from the internal ones, so that programs do not depend on those; they are
- * converted here. */
+ * are separate from the internal ones, so that programs do not depend on internals; this
+ * file converts between them. */
 #include "tutti/tutti.h"
 
 #include <math.h>
@@ -102,8 +102,8 @@ int tutti_prime(struct tutti *model, const char *path, double seconds)
     return TUTTI_OK;
 }
 
-/* Settings of the command line are checked by the table of options, those of a program
- * here. */
+/* Command-line settings are checked against the table of options; a program's settings
+ * are checked here. */
 static enum status check_settings(const struct tutti_settings *settings)
 {
     const char *wrong = NULL;

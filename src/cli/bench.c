@@ -1,9 +1,9 @@
 /* bench: performance relative to the limits of this machine.
  *
- * Limits are measured first, then everything else as a fraction of the limit that bounds
- * it. Peak is measured again for each row, because a processor's clock changes with its
- * load and that of its neighbours. All ranks measure at the same time, as they train, and
- * rank 0 prints its own results.
+ * Limits are measured first; everything else is reported as a fraction of the limit that
+ * bounds it. The peak is measured again for each row, because a core's clock frequency
+ * changes with the load on it and on neighbouring cores. All ranks measure at the same
+ * time, as in training, and rank 0 prints its own results.
  */
 #include "bench.h"
 
@@ -69,7 +69,7 @@ static enum status print_json(const struct bench *bench)
 
 /* ---- the command ---- */
 
-/* Rows are printed as they are measured, JSON at the end. Collective. */
+/* Prints rows as they are measured, or JSON at the end. Collective. */
 static enum status measure(struct bench *bench, bool json)
 {
     static enum status (*const parts[])(struct bench *) = {

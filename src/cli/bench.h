@@ -14,7 +14,7 @@
 enum { BENCH_ROWS = 64, BENCH_NAME = 48 };
 
 struct bench_limit {
-    const char *name; /* what bounds the value; NULL: no measured limit */
+    const char *name; /* of the limit that bounds the value; NULL: none measured */
     double value;     /* in the row's unit */
 };
 extern const struct bench_limit bench_unlimited;
@@ -29,13 +29,13 @@ struct bench_row {
 struct bench {
     struct comm *comm;
     const struct options *options;
-    const struct matmul_backend *backend; /* of the options */
+    const struct matmul_backend *backend; /* selected by the options */
     struct encoding *encoding;
-    double seconds; /* time for each row */
+    double seconds; /* measuring time per row */
     struct bench_row rows[BENCH_ROWS];
     size_t count;
     double flops;  /* peak during the last bench_time, FLOP/s */
-    double memory; /* bandwidth of reading memory beyond the caches, bytes/s */
+    double memory; /* read bandwidth of memory beyond the caches, bytes/s */
 };
 
 /* Names of limits. */
@@ -44,23 +44,23 @@ extern const char *const bench_peak, *const bench_bandwidth;
 /* A unit of work that can be repeated. */
 typedef void bench_work(void *context);
 
-/* Seconds per call of `work`, after one call to warm up: the median of several timings,
- * each of enough calls to be measured. Sets bench->flops to the median of the peak
- * measured between them. Collective: all ranks work at once. */
+/* Seconds per call of `work`, after one warm-up call: the median of several timings, each
+ * of which spans enough calls to be measurable. Sets bench->flops to the median of the
+ * peaks measured between them. Collective: all ranks run `work` at the same time. */
 double bench_time(struct bench *bench, bench_work *work, void *context);
 
-/* Appends a row, whose name the format gives. Ignored once BENCH_ROWS are there. */
+/* Appends a row with a printf-formatted name. Ignored once there are BENCH_ROWS rows. */
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,
                struct bench_limit limit, const char *name, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* *rate is the bandwidth of reading a block of `bytes` bytes repeatedly, bytes/s.
+/* *rate: bandwidth of repeatedly reading a block of `bytes` bytes, in bytes/s.
  * Collective. */
 enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate);
 
-/* `count` pseudo-random floats in [-0.5, 0.5). */
+/* Fills values[count] with pseudo-random floats in [-0.5, 0.5). */
 void bench_fill(float *values, size_t count);
-/* The same in memory of their own; memory_free it. NULL without memory. */
+/* The same in newly allocated memory; free with memory_free. NULL if out of memory. */
 float *bench_random(size_t count);
 
 /* Each adds its rows. Collective. */

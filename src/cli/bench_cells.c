@@ -1,4 +1,4 @@
-/* bench_cells: the element-wise parts of a training step: cells, softmax, exact sum. */
+/* bench_cells: elementwise parts of a training step: cells, softmax, exact sum. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ struct cell_bench {
     struct cell_step step;
     float *memory;      /* all vectors of the step; owned */
     float *initial;     /* initial values of the vectors that a pass overwrites; owned */
-    size_t overwritten; /* floats, the first ones of `memory` */
+    size_t overwritten; /* floats, at the start of `memory` */
     float *logits;
     int vocabulary;
 };
@@ -125,7 +125,7 @@ static void norm_of(void *context)
     (void)squares;
 }
 
-/* Reads and writes of 8-byte sums and 4-byte values that exceed every cache. */
+/* Memory bandwidth on 8-byte sums and 4-byte values; both exceed every cache. */
 enum status bench_sums(struct bench *bench)
 {
     struct sum sum = {.values = bench_random(SUM_VALUES)};

@@ -1,4 +1,4 @@
-/* bench_generation: the model's part of sampling, for one piece and for a batch. */
+/* bench_generation: the model's share of sampling, for one piece and for a batch. */
 #include <stdlib.h>
 
 #include "bench.h"
@@ -17,7 +17,7 @@ static void run_token(void *context)
 }
 
 /* Adds the rows for a batch of `pieces` pieces. A time step reads the weights once for
- * all pieces: that bounds one piece, and multiply-adds bound a batch. */
+ * all pieces. A single piece is bound by this read, a batch by multiply-adds. */
 static enum status add_generation(struct bench *bench, int pieces)
 {
     struct model_shape shape =

@@ -57,7 +57,7 @@ struct block {
     uint64_t sum;
 };
 
-/* Eight sums, so that the compiler vectorises. */
+/* Eight accumulators, so that the compiler vectorises the loop. */
 static void read_block(void *context)
 {
     struct block *block = context;

@@ -13,7 +13,7 @@ struct matrices {
     struct matmul_weights packed, transposed;      /* batched over time */
     struct matmul_weights forward_hh, backward_hh; /* one time step */
     struct matmul_workspace *workspace;
-    int calls; /* every other call goes through the panels in reverse */
+    int calls; /* every other call traverses the panels in reverse */
 };
 
 static size_t batched_rows(const struct matrices *a)

@@ -22,7 +22,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Seconds of `calls` calls. */
+/* Total seconds for `calls` calls. */
 static double time_calls(bench_work *work, void *context, int64_t calls)
 {
     double began = clock_seconds();

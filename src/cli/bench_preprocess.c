@@ -20,7 +20,7 @@ struct corpus {
     enum status status;
 };
 
-/* Composes a piece, writes it to `path` and reads the bytes back. */
+/* Composes a piece, writes it to `path` and reads back the bytes. */
 static enum status make_piece(const struct composer *composer, const char *path,
                               uint64_t number, struct corpus *corpus)
 {

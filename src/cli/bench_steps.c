@@ -1,5 +1,5 @@
-/* bench_steps: whole training steps on synthetic tokens, with the exact and the float
- * sum, on all ranks and on one. */
+/* bench_steps: complete training steps on synthetic tokens, with the exact sum and the
+ * float sum, on all ranks and on one rank. */
 #include "bench.h"
 #include "comm/microbatches.h"
 #include "train/synthetic_run.h"
@@ -40,7 +40,7 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
     return steps.status;
 }
 
-/* The options with this rank's part of the batch as the whole batch. */
+/* The options for a single rank: its part of the batch becomes the whole batch. */
 static struct options options_alone(const struct bench *bench)
 {
     struct options options = *bench->options;

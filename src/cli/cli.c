@@ -1,7 +1,7 @@
 /* cli: the arguments of a command.
  *
- * A word "--name" is looked up among the command's own arguments first, then among the
- * settings of the sections that the command takes. */
+ * A word "--name" is looked up first among the command's own arguments, then among the
+ * settings in the sections that the command accepts. */
 #include "cli.h"
 
 #include <ctype.h>
@@ -122,7 +122,8 @@ static enum status refuse_inlined(const struct parser *parser)
                        parser->name);
 }
 
-/* Expands "~/x" after '=', which the shell does not. The result is never freed. */
+/* Expands "~/x" after '=', where the shell does not expand it. The result is never freed.
+ */
 static enum status expand_inlined(const struct parser *parser, const char **value)
 {
     static char *expanded[CLI_EXPANDED];
@@ -178,7 +179,7 @@ enum status cli_apply_settings(struct cli_request *request)
     return status;
 }
 
-/* Tries the setting on a copy, so that an error is found before anything is opened. */
+/* Tries the setting on a copy, so that an error is reported before any file is opened. */
 static enum status store_setting(const struct parser *parser, const char *section,
                                  const char *key, const char *value)
 {
@@ -214,7 +215,7 @@ static bool takes_no_value(const struct parser *parser, const char *section,
     return false;
 }
 
-/* The key as text in argv, which outlives the parser; "=value" is cut off there. */
+/* The key as text in argv, which outlives the parser; cuts off "=value" in place. */
 static const char *key_in_argv(const struct parser *parser, char *word)
 {
     if (parser->inlined)

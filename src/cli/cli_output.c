@@ -1,4 +1,4 @@
-/* cli_output: checks outputs before there is work to lose, and stdout after it. */
+/* cli_output: checks outputs before any work is done, and stdout afterwards. */
 #include <stdio.h>
 
 #include "cli.h"
@@ -23,7 +23,7 @@ enum status cli_check_output(const char *path, bool makes_folders)
         status =
             status_fail(STATUS_MISUSE, "%s: there is no folder %.*s", path, length, path);
     }
-    /* rank 0 writes it, perhaps to a local disk of its host */
+    /* only rank 0 writes it, possibly to a local disk */
     return status == STATUS_OK || !cli_is_first_process() ? STATUS_OK : STATUS_MISUSE;
 }
 

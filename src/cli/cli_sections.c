@@ -1,4 +1,4 @@
-/* cli_sections: the sections of settings, by name. */
+/* cli_sections: the table of sections of settings. */
 #include "cli.h"
 
 const struct cli_section cli_sections[CLI_SECTIONS] = {{"data", SECTION_DATA},

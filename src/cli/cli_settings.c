@@ -1,10 +1,11 @@
-/* cli_settings: starts MPI and reads the configuration, with one outcome on all ranks. */
+/* cli_settings: starts MPI and reads the configuration, with the same outcome on all
+ * ranks. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cli.h"
 
-/* Open MPI sets HOME where it is not set, but "~" must follow the user's environment. */
+/* Open MPI sets HOME if it is unset, but "~" must follow the user's environment. */
 static enum status open_ranks_at_home(struct comm **out)
 {
     bool had_home = getenv("HOME") != NULL;
@@ -41,7 +42,7 @@ struct loaded {
     uint64_t size;
 };
 
-/* Rank 0 reads the file, which may be a pipe or exist on its host only. Collective. */
+/* Rank 0 reads the file, which may be a pipe or exist only on its host. Collective. */
 static enum status load_on_first(struct comm *comm, const char *path, char **text,
                                  size_t *size)
 {
@@ -82,7 +83,7 @@ enum status cli_read_settings(struct comm *comm, const char *path,
     return status == STATUS_OK ? options_check(request->options) : status;
 }
 
-/* After a failed start of MPI. An error in the settings takes precedence. */
+/* Called after MPI failed to start. An error in the settings takes precedence. */
 static enum status settings_or_mpi_error(enum status mpi_error, const char *path,
                                          struct cli_request *request)
 {

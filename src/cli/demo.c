@@ -1,9 +1,9 @@
 /* demo: composes a corpus, then runs preprocess, train, generate and evaluate on it. The
- * corpus is drawn from a probabilistic rule, so its true entropy is known, and the report
+ * corpus is sampled from a probabilistic rule, so its true entropy is known; the report
  * compares the model's loss with it.
  *
  * The steps run as separate programs, as a user would run them. Each command is printed
- * before it runs and can be pasted.
+ * before it runs, ready to be pasted into a shell.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 
 enum { DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20 };
 
-/* The command and its redirection as a line of shell; the caller frees it. */
+/* The command with its redirection in shell syntax; the caller frees it. */
 static char *shown_command(const struct launch *launch, const char *output)
 {
     char text[LAUNCH_TEXT], file[LAUNCH_TEXT];
@@ -31,7 +31,7 @@ static char *shown_command(const struct launch *launch, const char *output)
     return path_format("%s > %s", text, launch_text(&target, file));
 }
 
-/* Prints and runs a command. Its failure is that of the demo. */
+/* Prints and runs a command. If it fails, the demo fails with the same status. */
 static enum status run_shown(struct demo *demo, const struct launch *launch,
                              const char *output)
 {
@@ -69,7 +69,7 @@ static enum status compose(struct demo *demo)
     return status;
 }
 
-/* One rank per core, if several ranks can be started here. */
+/* One rank per core, if this machine can start several ranks. */
 static void choose_ranks(struct demo *demo)
 {
     int cores = launch_cores();

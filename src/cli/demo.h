@@ -12,31 +12,33 @@ enum { DEMO_MICROBATCHES = 8, DEMO_COMMANDS = 8 };
 
 struct demo {
     const char *directory;
-    struct owned_directory owned; /* the same, locked by this process and its children */
+    struct owned_directory owned; /* the folder, locked by us and our children */
     int64_t pieces, seed, epochs;
     int64_t ranks; /* 0: as many as cores */
     char ranks_text[16];
     double started; /* clock_seconds */
     struct demo_corpus corpus;
-    char *commands[DEMO_COMMANDS]; /* as they were run; owned */
+    char *commands[DEMO_COMMANDS]; /* as run; owned */
     int command_count;
-    double model, bigram; /* nats per token of the validation pieces */
-    double tokens;        /* of the evaluation */
+    double model, bigram; /* nats per token on the validation pieces */
+    double tokens;        /* number of evaluated tokens */
 };
 
-/* DIRECTORY/name; the caller frees it. NULL without memory. */
+/* DIRECTORY/name; the caller frees it. NULL if out of memory. */
 char *demo_path(const struct demo *demo, const char *name);
 
-/* Creates the demo's folder, or empties that of an earlier demo, and locks it. Files that
- * no demo makes are never deleted: STATUS_MISUSE names them. */
+/* Creates the demo's folder, or empties the folder of an earlier demo, and locks it.
+ * Files that a demo does not create are never deleted: STATUS_MISUSE with a message that
+ * names them. */
 enum status demo_prepare_directory(struct demo *demo);
-/* To be called after training. A training that was not stopped has left no checkpoints
- * within an epoch: files with their names are no longer the demo's. */
+/* Must be called after training. A training run that was not stopped leaves no
+ * checkpoints within an epoch: from then on, files with such names do not belong to the
+ * demo. */
 enum status demo_note_trained(struct demo *demo);
 /* Writes train.conf. */
 enum status demo_write_settings(const struct demo *demo);
 
-/* Reads the JSON of `tutti evaluate` at `path`. STATUS_FAILED if it is not that of the
+/* Reads the JSON of `tutti evaluate` at `path`. STATUS_FAILED if it does not describe the
  * composed validation pieces. */
 enum status demo_read_evaluation(struct demo *demo, const char *path);
 /* Prints the report and writes it to demo.txt. */

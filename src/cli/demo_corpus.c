@@ -1,5 +1,5 @@
-/* demo_corpus: see the header. Tokens are counted with the encoding of the dataset, so
- * that nats per token are comparable between composer and model. */
+/* demo_corpus: see the header. Tokens are counted in the dataset's encoding, so that nats
+ * per token are comparable between composer and model. */
 #include "demo_corpus.h"
 
 #include <fcntl.h>
@@ -23,7 +23,7 @@ struct corpus_writer {
     FILE *split;
 };
 
-/* Composes and writes piece `number`, from 1; it stays in writer->piece. */
+/* Composes and writes piece `number` (from 1), and leaves it in writer->piece. */
 static enum status write_piece(struct corpus_writer *writer, int64_t number, bool valid)
 {
     enum status status = composer_compose(writer->composer, writer->seed,

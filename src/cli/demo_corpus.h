@@ -17,7 +17,7 @@ struct demo_corpus {
 };
 
 /* Composes `pieces` pieces with the seed `seed` into folder/piece-0001.mid ..., and
- * writes the split file: the last tenth is for validation. Makes the folder, which must
+ * writes the split file: the last tenth is for validation. Creates the folder, which must
  * not exist. */
 enum status demo_corpus_write(const char *folder, const char *split_path, int64_t pieces,
                               uint64_t seed, struct demo_corpus *out);

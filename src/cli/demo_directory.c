@@ -1,5 +1,5 @@
-/* demo_directory: the folder of a demo. An earlier demo is replaced by the exact names of
- * its files. */
+/* demo_directory: the folder of a demo. Files of an earlier demo are deleted by their
+ * exact names. */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "base/options.h"
 #include "train/run_names.h"
 
-/* Tuned on this corpus. A GRU needs a third of the steps of an LSTM. */
+/* Tuned on this corpus. A GRU needs a third as many steps as an LSTM. */
 static const char settings_format[] =
     "# Made by `tutti demo`: a small GRU for the composed corpus.\n"
     "[data]\n"
@@ -46,10 +46,11 @@ char *demo_path(const struct demo *demo, const char *name)
 
 static const char owner[] = "demo", marker_name[] = ".tutti-demo";
 
-/* How long to wait for an earlier demo, or the children of a killed one, to end. */
+/* Time to wait for an earlier demo, or the children of a killed one, to exit. */
 static const double LOCK_SECONDS = 20;
 
-/* An upper bound: a piece has about 2000 tokens, and a step takes 64 of a row. */
+/* An upper bound: a piece has about 2000 tokens, and a step consumes 64 tokens per row.
+ */
 enum { STEPS_PER_PIECE = 64 };
 
 /* Every file of a demo; syntax as in base/owned_directory.h. */
@@ -66,7 +67,7 @@ static const char names_format[] =
     "run/samples/\nrun/samples/epoch-{0001..%04lld}-1.mid\n"
     "run/samples/epoch/\nrun/samples/epoch/epoch-{0001..%04lld}-1.mid\n";
 
-/* Checkpoints within an epoch, which a stopped training leaves. */
+/* Checkpoints within an epoch, left by a training run that was stopped. */
 static const char stopped_format[] = "run/checkpoints/step-{00000001..%08lld}.h5\n";
 
 /* The list; the caller frees it. */
@@ -90,7 +91,7 @@ static char *settings_text(const struct demo *demo)
                        DEMO_MICROBATCHES, demo->directory);
 }
 
-/* True if train.conf and split.tsv can hold the directory's name. */
+/* True if train.conf and split.tsv can represent the directory's name. */
 static bool can_be_configured(const struct demo *demo)
 {
     static struct options options;
@@ -105,7 +106,7 @@ static bool can_be_configured(const struct demo *demo)
     return can;
 }
 
-/* Refuses names such as "new/.", for which folders would be made and left. */
+/* Rejects names such as "new/.", for which folders would be created and left behind. */
 static enum status check_name(const struct demo *demo)
 {
     if (strcmp(demo->directory, "-") == 0)

@@ -1,4 +1,4 @@
-/* demo_report: how much of the composer's rule the model has learnt. */
+/* demo_report: reports how much of the composer's rule the model has learnt. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* doctor: finds what slows a run down or breaks it, before the run.
+/* doctor: finds problems that would slow down or break a run, before it starts.
  *
- * It is launched as `train` would be, on the same ranks: most faults are in how a job is
- * launched. Only rank 0 prints. Exit code 1 if there is a fault.
+ * It is launched in the same way as `train`, on the same ranks, because most faults lie
+ * in the launch of a job. Only rank 0 prints. The exit code is 1 if there is a fault.
  */
 #include "doctor.h"
 
@@ -43,7 +43,7 @@ static enum status write_json(const struct doctor *doctor,
     json_begin(&json, stdout, true);
     json_object(&json, NULL);
     json_integer(&json, "ranks", doctor->ranks);
-    json_array(&json, "hosts"); /* of each rank */
+    json_array(&json, "hosts"); /* one per rank */
     for (int r = 0; r < doctor->ranks; r++)
         json_string(&json, NULL, doctor->reports[r].host);
     json_close(&json);
@@ -79,7 +79,7 @@ static enum status print_report(const struct doctor *doctor, bool as_json)
     return STATUS_OK;
 }
 
-/* The same on all ranks. Collective. */
+/* Returns the command's status, the same on all ranks. Collective. */
 static enum status final_status(const struct doctor *doctor, enum status status)
 {
     int64_t faults = 0;
@@ -97,7 +97,7 @@ static enum status final_status(const struct doctor *doctor, enum status status)
 
 /* ---- collecting and checking ---- */
 
-/* The size of the model, for the checks that depend on the gradient's. */
+/* Determines the model's size, for checks that depend on the size of the gradient. */
 static enum status measure_model(struct doctor *doctor)
 {
     struct encoding *encoding = NULL;
@@ -163,8 +163,8 @@ static enum status collect(struct doctor *doctor)
 
 /* ---- the command ---- */
 
-/* Starts MPI. If that fails, the failure is a finding, and the checks are made for this
- * process alone. */
+/* Starts MPI. If that fails, the failure becomes a finding, and the checks cover only
+ * this process. */
 static enum status open_ranks(struct doctor *doctor)
 {
     doctor->ranks = 1;
@@ -186,7 +186,7 @@ static enum status open_ranks(struct doctor *doctor)
     return status;
 }
 
-/* --run-dir, or run.dir or its nearest folder that exists. */
+/* --run-dir, or else run.dir or its nearest existing parent folder. */
 static enum status choose_directory(struct doctor *doctor, const char *given,
                                     bool configured)
 {
@@ -250,7 +250,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--json", .flag = &as_json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
-    static struct doctor doctor; /* large, and one run of one command */
+    static struct doctor doctor; /* large; used once per process */
     options_defaults(&doctor.options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,

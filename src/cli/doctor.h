@@ -1,8 +1,8 @@
 /* Shared by doctor*.c.
  *
- * Every rank collects a report of facts about its process and host, and runs probes that
- * need several ranks (a file that all ranks read, a port, an allreduce). Rank 0 gathers
- * the reports, checks them and prints the findings.
+ * Every rank collects facts about its process and host in a report, and takes part in
+ * probes that need several ranks (a file that all ranks read, a port, an allreduce). Rank
+ * 0 gathers the reports, checks them and prints the findings.
  */
 #ifndef TUTTI_CLI_DOCTOR_H
 #define TUTTI_CLI_DOCTOR_H
@@ -24,40 +24,40 @@ enum {
     DOCTOR_VARIABLES = 16
 };
 
-/* A note needs no action. A warning costs time or may do harm. With a fault the run
- * fails, or is not the one that was meant. */
+/* A note needs no action. A warning costs time or may cause harm. A fault makes the run
+ * fail, or makes it a different run from the one intended. */
 enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARNING, DOCTOR_FAULT, DOCTOR_LEVELS };
 
 struct finding {
     enum doctor_level level;
     char check[DOCTOR_NAME]; /* "binding" */
     char text[DOCTOR_TEXT];  /* what was found */
-    char cure[DOCTOR_TEXT];  /* what to do about it; "" if nothing */
+    char cure[DOCTOR_TEXT];  /* remedy; "" if none */
 };
 
 /* The run's directory as seen by a rank. */
 struct directory_facts {
     int seen;             /* 0: rank 0's file is visible with its contents; else errno */
-    double seen_after;    /* seconds until it was */
+    double seen_after;    /* seconds until it became visible */
     int flock, fcntl;     /* shared locks, as HDF5 takes them: 0 or errno */
-    int symlink;          /* rank 0: 0, or errno of making a symbolic link */
-    char h5[DOCTOR_TEXT]; /* "", or why rank 0's HDF5 file can't be read */
+    int symlink;          /* rank 0: 0, or errno of creating a symbolic link */
+    char h5[DOCTOR_TEXT]; /* "", or the error in reading rank 0's HDF5 file */
     uint64_t free_bytes, free_files;
     uint64_t type; /* f_type of statfs */
 };
 
-/* The report of one rank to rank 0. Plain data: it is sent as bytes. */
+/* The report of one rank to rank 0. Plain data, sent as bytes. */
 struct rank_report {
     int rank;
     char host[DOCTOR_NAME];
-    cpu_set_t cores; /* that the process may use */
+    cpu_set_t cores; /* available to the process */
     int host_cores;
     double share; /* limit of the control group, in cores; 0: none */
     char core[DOCTOR_NAME], kernels[DOCTOR_NAME], processor[DOCTOR_NAME];
     char library[DOCTOR_NAME];                     /* "Open MPI v4.1.4" */
     char variables[DOCTOR_VARIABLES][DOCTOR_NAME]; /* of doctor_variables; "": not set */
     uint64_t shared_total, shared_free;            /* bytes of /dev/shm */
-    uint64_t leftover_bytes;                       /* in it, of runs that have ended */
+    uint64_t leftover_bytes;                       /* in /dev/shm, left by ended runs */
     int leftover_files;
     int copies; /* errno of process_vm_readv on the process itself; 0: allowed */
     uint64_t open_files, locked_memory, file_size, core_file; /* ulimit, soft */
@@ -65,7 +65,7 @@ struct rank_report {
     struct directory_facts directory;
     double clock, clock_error; /* rank 0's time of day minus this rank's, seconds */
     int port;                  /* 0, or errno of connecting to rank 0's port */
-    double flops, copied;      /* FLOP/s and bytes/s while all ranks compute */
+    double flops, copied;      /* FLOP/s and bytes/s, measured on all ranks at once */
 };
 
 /* Environment variables as they were before MPI started. */
@@ -88,24 +88,24 @@ enum doctor_variable {
 extern const char *const doctor_variables[VARIABLES];
 
 struct doctor {
-    struct comm *comm; /* NULL: MPI could not be started; ranks is 1 then */
-    char launch_fault[STATUS_MESSAGE_SIZE]; /* why; "" otherwise */
+    struct comm *comm; /* NULL: MPI could not be started, and ranks is 1 */
+    char launch_fault[STATUS_MESSAGE_SIZE]; /* the error; "" otherwise */
     int rank, ranks;
     struct options options;
     size_t parameters, matmul_parameters; /* of the model; weights that enter a matmul */
-    char directory[DOCTOR_PATH];          /* that is probed */
-    int directory_errno;                  /* rank 0: why nothing can be written there */
-    char directory_fault[DOCTOR_TEXT];    /* rank 0: the probe that failed, and why */
+    char directory[DOCTOR_PATH];          /* the probed directory */
+    int directory_errno;                  /* rank 0: 0, or why it is not writable */
+    char directory_fault[DOCTOR_TEXT];    /* rank 0: the failed probe and its error */
     double sync_seconds;                  /* rank 0: to write a small file and sync it */
-    double sum_seconds;                   /* one allreduce of a gradient */
-    char addresses[DOCTOR_TEXT];          /* that rank 0's watchdog would listen on */
+    double sum_seconds;                   /* for one allreduce of a gradient */
+    char addresses[DOCTOR_TEXT];          /* rank 0's watchdog would listen on these */
     struct rank_report own;               /* this rank's */
     struct rank_report *reports;          /* [ranks], rank 0 only */
     struct finding findings[DOCTOR_FINDINGS];
     size_t count;
 };
 
-/* Adds a finding; `cure` may be NULL. Ignored once DOCTOR_FINDINGS are there. */
+/* Adds a finding; `cure` may be NULL. Ignored once there are DOCTOR_FINDINGS findings. */
 void doctor_add(struct doctor *doctor, enum doctor_level level, const char *check,
                 const char *cure, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
@@ -123,18 +123,19 @@ bool doctor_first_of_host(const struct doctor *doctor, int r);
 const char *doctor_plural(int count);
 
 bool doctor_is_set(const struct rank_report *report, enum doctor_variable variable);
-/* True if Open MPI's launcher or Hydra, which is MPICH's, started the rank. */
+/* True if the rank was started by Open MPI's launcher or by Hydra, MPICH's launcher. */
 bool doctor_by_mpirun(const struct rank_report *report);
-/* True with train.products = openblas: the bits then depend on the processor. */
+/* True with train.products = openblas, which makes the bits depend on the processor. */
 bool doctor_uses_openblas(const struct doctor *doctor);
 
 /* Host name and environment, before MPI starts. */
 void doctor_collect_environment(struct rank_report *report);
-/* True if srun started this process without PMI. MPI_Init would end the process then. */
+/* True if srun started this process without PMI; MPI_Init would then abort the process.
+ */
 bool doctor_lacks_pmi(const struct rank_report *report);
-/* The other facts that need no probe, into doctor->own. */
+/* Collects the other facts that need no probe into doctor->own. */
 void doctor_collect_host(struct doctor *doctor);
-/* Probes, into doctor->own. Collective. */
+/* Run the probes; results go into doctor->own. Collective. */
 enum status doctor_probe_directory(struct doctor *doctor);
 enum status doctor_probe_network(struct doctor *doctor);
 

@@ -1,4 +1,4 @@
-/* doctor_cores: threads against the cores that each rank may use. */
+/* doctor_cores: compares threads with the cores that each rank may use. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static bool within(const cpu_set_t *inner, const cpu_set_t *outer)
     return CPU_EQUAL(&both, inner);
 }
 
-/* Marks the ranks of the host whose cores all lie in `cores`; returns how many. */
+/* Marks the ranks of the host whose cores all lie in `cores`; returns their number. */
 static int mark_within(const struct doctor *doctor, int host, const cpu_set_t *cores,
                        bool *which)
 {
@@ -48,8 +48,8 @@ static bool seen_before(const struct doctor *doctor, int r)
     return false;
 }
 
-/* Adds a finding for `ranks` ranks whose threads outnumber their `cores` cores, on a host
- * with `others` cores outside that set. */
+/* Adds a finding for `ranks` ranks that have more threads than their `cores` cores, on a
+ * host with `others` further cores. */
 static void add_oversubscribed(struct doctor *doctor, const bool *which, int ranks,
                                int cores, int others)
 {
@@ -76,8 +76,8 @@ static void add_oversubscribed(struct doctor *doctor, const bool *which, int ran
                    others > 0 ? ", while the host has other cores" : "");
 }
 
-/* Looks for sets of cores with more threads than cores: every rank's own set, and that of
- * all ranks of the host. Returns how many were found. */
+/* Looks for sets of cores with more threads than cores: every rank's own set, and the
+ * union over all ranks of the host. Returns the number of findings. */
 static int check_host_cores(struct doctor *doctor, int host, bool *which)
 {
     int found = 0;
@@ -99,7 +99,7 @@ static int check_host_cores(struct doctor *doctor, int host, bool *which)
     return found;
 }
 
-/* The limit of the control group, which binding doesn't show. */
+/* Checks the CPU limit of the control group, which does not show in the binding. */
 static int check_share(struct doctor *doctor, int host, int ranks)
 {
     double share = doctor->reports[host].share;

@@ -1,9 +1,9 @@
 /* doctor_files: probes the file system of the run's directory, in a temporary directory.
  *
- * Rank 0 writes a file as a checkpoint is written (temporary name, fsync, rename, fsync
- * of the directory). Every rank waits for the file, which shows whether the directory is
- * shared, and takes both locks that HDF5 may take: flock() where the system has it,
- * fcntl() elsewhere.
+ * Rank 0 writes a file in the way a checkpoint is written (temporary name, fsync, rename,
+ * fsync of the directory). Every rank waits for the file, which shows whether the
+ * directory is shared, and takes both kinds of lock that HDF5 may use: flock() where the
+ * system has it, fcntl() elsewhere.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 #include "base/progress.h"
 #include "h5/h5.h"
 
-static const double timeout = 5; /* seconds: NFS keeps a directory's contents for 3 */
+static const double timeout = 5; /* seconds; NFS caches a directory's contents for 3 s */
 
 /* Paths of the probe; the same on all ranks. */
 struct trial {
@@ -53,8 +53,8 @@ static bool has_content(const char *path, const char *text)
     return same;
 }
 
-/* Checks that a file is replaced atomically: a reader that has the old one open continues
- * to read it. */
+/* Checks that a file is replaced atomically: a reader that has the old file open must
+ * still read its contents. */
 static enum status probe_rename(const struct trial *trial)
 {
     char old[DOCTOR_NAME] = "";
@@ -89,7 +89,9 @@ static enum status probe_h5(const struct trial *trial)
     return status;
 }
 
-/* 0, or why a link can't be made; ENOTSUP for something else in its report. */
+/* Returns 0, or errno of creating a link; ENOTSUP if reading it back gives another
+ * target.
+ */
 static int probe_link(const struct trial *trial)
 {
     static const char target[] = "file";
@@ -101,7 +103,7 @@ static int probe_link(const struct trial *trial)
     return length > 0 && strcmp(found, target) == 0 ? 0 : ENOTSUP;
 }
 
-/* On rank 0. A failure becomes a finding. */
+/* Rank 0 only. A failure becomes a finding. */
 static void write_trial(struct doctor *doctor, const struct trial *trial)
 {
     enum status status = STATUS_OK;
@@ -124,7 +126,7 @@ static void write_trial(struct doctor *doctor, const struct trial *trial)
                  DOCTOR_TEXT - 1, status_message());
 }
 
-/* Removes what write_trial has made, and nothing else. */
+/* Removes only the files that write_trial has created. */
 static void remove_trial(const struct trial *trial)
 {
     static const char *const names[] = {"file", "file.h5", "link"};
@@ -222,7 +224,7 @@ enum status doctor_probe_directory(struct doctor *doctor)
 
 /* ---- checks ---- */
 
-/* f_type, from statfs(2) and the kernel's headers of each file system. */
+/* f_type, from statfs(2) and the kernel headers of each file system. */
 static const struct {
     uint64_t type;
     const char *name;
@@ -303,7 +305,7 @@ static void check_links(struct doctor *doctor)
                    strerror(reason));
 }
 
-/* tutti takes no lock to read, and its lock to write is optional; but HDF5 follows
+/* tutti takes no lock for reading, and its lock for writing is optional; but HDF5 obeys
  * HDF5_USE_FILE_LOCKING, and other programs take locks. */
 static void check_locks(struct doctor *doctor, bool *which)
 {
@@ -336,8 +338,8 @@ static void check_locks(struct doctor *doctor, bool *which)
                strerror(facts->flock ? facts->flock : facts->fcntl), label, setting);
 }
 
-/* Weights and two moments of the optimizer, for run.keep checkpoints and two more: the
- * best, and the one being written. */
+/* Weights and both optimizer moments, for run.keep checkpoints plus two: the best one,
+ * and the one being written. */
 static double bytes_of_checkpoints(const struct doctor *doctor)
 {
     return (double)doctor->parameters * sizeof(float) * 3 *

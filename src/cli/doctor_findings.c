@@ -1,4 +1,5 @@
-/* doctor_findings: adds a finding, and names the ranks and hosts that it concerns. */
+/* doctor_findings: adds findings, and formats lists of the ranks and hosts that they
+ * concern. */
 #include "doctor.h"
 
 #include <stdarg.h>
@@ -38,7 +39,8 @@ const char *doctor_plural(int count)
     return count == 1 ? "" : "s";
 }
 
-/* The last of the consecutive chosen ranks on one host that begin with `first`. */
+/* The last rank in the run of consecutive marked ranks on one host that starts at
+ * `first`. */
 static int end_of_range(const struct doctor *doctor, const bool *which, int first)
 {
     int last = first;

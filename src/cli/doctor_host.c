@@ -121,7 +121,7 @@ bool doctor_uses_openblas(const struct doctor *doctor)
 
 /* ---- limits ---- */
 
-/* For connections of MPI and of the watchdog, and files of the dataset. */
+/* Open files needed for connections of MPI and the watchdog, and for the dataset. */
 static uint64_t files_needed(const struct doctor *doctor)
 {
     const uint64_t own = 256;

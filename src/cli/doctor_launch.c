@@ -1,4 +1,4 @@
-/* doctor_launch: how the ranks were started. */
+/* doctor_launch: checks how the ranks were started. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@ bool doctor_by_mpirun(const struct rank_report *report)
            doctor_is_set(report, VARIABLE_HYDRA_RANKS);
 }
 
-/* "n1: 4, n2: 4", the ranks on each host. Returns the number of hosts. */
+/* Writes "n1: 4, n2: 4", the number of ranks on each host. Returns the number of hosts.
+ */
 static int list_hosts(const struct doctor *doctor, char *text, size_t size)
 {
     int hosts = 0;
@@ -74,7 +75,8 @@ static void check_refused(struct doctor *doctor)
                    tasks, tasks == 1 ? "" : "es");
 }
 
-/* Open MPI's mpirun refuses root, even in containers, unless two variables allow it. */
+/* Open MPI's mpirun refuses to run as root, even in containers, unless two environment
+ * variables allow it. */
 static void check_root(struct doctor *doctor)
 {
     const struct rank_report *first = &doctor->reports[0];

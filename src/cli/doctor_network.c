@@ -1,5 +1,5 @@
 /* doctor_network: shared memory on a host, the watchdog's port, the allreduce, clocks,
- * and the speed of each rank while all compute. */
+ * and the speed of each rank while all ranks compute. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -44,8 +44,8 @@ static bool is_of_open_mpi(const char *name)
     return false;
 }
 
-/* Those of this user, which no one else removes. One younger than a minute may belong to
- * a run that is just starting. */
+/* Lists the segments of this user, which no other user can remove. A segment younger than
+ * a minute may belong to a run that is still starting. */
 static void list_segments(struct leftovers *leftovers)
 {
     const time_t young = 60;
@@ -64,7 +64,7 @@ static void list_segments(struct leftovers *leftovers)
         closedir(directory);
 }
 
-/* Marks those that the process `pid` has mapped. */
+/* Marks the segments that the process `pid` has mapped. */
 static void mark_mapped(struct leftovers *leftovers, const char *pid)
 {
     char name[DOCTOR_NAME], line[1024];
@@ -111,7 +111,7 @@ static void measure_shared_memory(struct rank_report *report)
 
 /* ---- the port ---- */
 
-/* Listens and connects as the watchdog of a run does. Collective. */
+/* Listens and connects in the same way as the watchdog of a run. Collective. */
 static enum status probe_port(struct doctor *doctor)
 {
     return watchdog_probe(doctor->comm, doctor->options.run.interface, &doctor->own.port,
@@ -129,7 +129,8 @@ static double slowest(struct doctor *doctor, double seconds)
            (double)comm_max_i64(doctor->comm, (int64_t)(seconds / nanosecond));
 }
 
-/* The fastest of SUM_ROUNDS - 1 allreduces of a whole gradient, after one warm-up. */
+/* Times the fastest of SUM_ROUNDS - 1 allreduces of a complete gradient, after one
+ * warm-up. */
 static enum status time_sums(struct doctor *doctor, struct comm_allreduce *sum)
 {
     enum status status = STATUS_OK;
@@ -185,7 +186,7 @@ static double time_products(const struct matmul_weights *packed, float *x, float
     return flops / took;
 }
 
-/* Bytes/s read and written by copies that exceed every cache. */
+/* Bytes/s read and written by copying buffers that exceed every cache. */
 static double time_copies(float *from, float *to)
 {
     double began = clock_seconds(), took = 0, bytes = 0;
@@ -197,7 +198,7 @@ static double time_copies(float *from, float *to)
     return bytes / took;
 }
 
-/* The memory of probe_speed: two halves of COPIED floats, and packed weights. */
+/* Memory for probe_speed: two halves of COPIED floats, and packed weights. */
 static float *plan_speed(struct arena *arena, struct matmul_weights *packed)
 {
     matmul_weights_plan(&matmul_float32, OUTPUTS, INPUTS, false, arena, packed);
@@ -398,8 +399,8 @@ static void check_speed(struct doctor *doctor, double median)
                    doctor->reports[0].copied / giga);
 }
 
-/* The time of a step's allreduce relative to that of its computation, 6 FLOP per matmul
- * weight and token. They overlap, so the longer one determines the time of a step. */
+/* Compares the time of a step's allreduce with its compute time (6 FLOP per matmul weight
+ * and token). The two overlap, so the longer one determines the step time. */
 static void check_sum(struct doctor *doctor, double median)
 {
     const struct options *options = &doctor->options;

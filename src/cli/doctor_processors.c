@@ -1,4 +1,4 @@
-/* doctor_processors: whether all hosts compute with the same kernels. */
+/* doctor_processors: checks whether all hosts compute with the same kernels. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "doctor.h"
 
-/* The ranks whose text at `offset` differs from rank 0's; returns how many. */
+/* Marks the ranks whose text at `offset` differs from rank 0's; returns their number. */
 static int mark_different(const struct doctor *doctor, size_t offset, bool *which)
 {
     int count = 0;
@@ -28,12 +28,13 @@ static int first_marked(const bool *which)
     return r;
 }
 
-/* OpenBLAS's core types of x86-64, oldest first: a processor supports older types. */
+/* OpenBLAS's core types for x86-64, oldest first; a processor supports all older types.
+ */
 static const char *const core_types[] = {"Prescott",   "Nehalem",       "Sandybridge",
                                          "Haswell",    "Zen",           "SkylakeX",
                                          "Cooperlake", "SapphireRapids"};
 
-/* Index into core_types; their number for any other type. */
+/* Index into core_types; the length of core_types for any other type. */
 static size_t core_index(const char *core)
 {
     const size_t count = sizeof core_types / sizeof *core_types;
@@ -90,7 +91,7 @@ static bool check_openblas(struct doctor *doctor, bool *which)
     return true;
 }
 
-/* OpenBLAS uses an older processor's kernels on a processor that it doesn't know. */
+/* On a processor that it does not know, OpenBLAS uses the kernels of an older one. */
 static void check_weak_core(struct doctor *doctor)
 {
     const struct rank_report *report = &doctor->reports[0];

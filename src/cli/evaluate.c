@@ -1,5 +1,5 @@
 /* evaluate: loss and accuracy of a checkpoint on a split of a dataset. Before MPI starts,
- * a confined child reads everything that the ranks are going to read (see confine.h). */
+ * a confined child reads everything that the ranks will read (see confine.h). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -59,14 +59,14 @@ struct window {
     int rows, steps;
 };
 
-/* The shape used in training, limited to the number of pieces and tokens, beyond which
- * there is only padding. A checkpoint may claim any batch, so a pass is limited to
- * POSITIONS; longer sequences take several passes. The results do not depend on the
- * shape, except for the last bits with OpenBLAS. */
+/* The shape used in training, limited by the number of pieces and tokens, as anything
+ * larger would only be padding. A checkpoint may contain any batch size, so a pass is
+ * limited to POSITIONS; longer sequences take several passes. The results do not depend
+ * on the shape, except for the last bits with OpenBLAS. */
 static struct window choose_window(const struct evaluate_arguments *given,
                                    const struct evaluate_results *results)
 {
-    enum { POSITIONS = 1 << 14 }; /* of all microbatches: 4 of the default batches */
+    enum { POSITIONS = 1 << 14 }; /* in all microbatches: 4 default batches */
     const struct dataset_shard *total = &results->dataset->total;
     const struct options *options = &results->checkpoint->options;
     uint64_t pieces = total->pieces[results->split];
@@ -96,9 +96,9 @@ static enum status make_model(const struct evaluate_results *results, struct com
     return status;
 }
 
-/* Baselines come from the checkpoint's training split, for any evaluated dataset. If the
- * checkpoint has no counts of it, they are taken from the evaluated dataset, provided
- * that the checkpoint was trained on it. Collective. */
+/* Baselines are computed from the counts of the checkpoint's training split, whichever
+ * dataset is evaluated. If the checkpoint has no counts, they are taken from the
+ * evaluated dataset, provided that the checkpoint was trained on it. Collective. */
 static enum status find_baselines(struct comm *comm, enum split split,
                                   struct evaluate_results *results)
 {
@@ -166,7 +166,7 @@ static void free_inputs(struct inputs *inputs)
     free(inputs->path);
 }
 
-/* Reads and checks both; of the shards, those of this rank. */
+/* Reads and checks the checkpoint and the dataset; reads only this rank's shards. */
 static enum status read_inputs(const struct evaluate_arguments *given,
                                enum dataset_check check, int rank, int ranks,
                                struct inputs *inputs)
@@ -183,7 +183,8 @@ static enum status read_inputs(const struct evaluate_arguments *given,
     return status;
 }
 
-/* In the confined child. Reads all shards, including what ranks read later. */
+/* Runs in the confined child. Reads all shards, including the parts that ranks read
+ * later. */
 static enum status try_to_read(void *context, FILE *reply)
 {
     struct inputs inputs = {0};

@@ -23,7 +23,7 @@ static void print_baselines(const struct evaluate_results *results)
     print_line("bigram baseline", results->baselines.bigram, "nats per token");
 }
 
-/* The tokens may hold fewer notes than the note table, for example no percussion. */
+/* The tokens may represent fewer notes than the note table, for example no percussion. */
 static void print_other_notes(const struct evaluate_results *results)
 {
     uint64_t others = results->dataset->total.notes[results->split];

@@ -15,7 +15,7 @@ struct evaluate_results {
     enum split split;
     struct evaluation model;
     struct baselines baselines;             /* NAN if unknown */
-    char no_baselines[STATUS_MESSAGE_SIZE]; /* why they are unknown; "" otherwise */
+    char no_baselines[STATUS_MESSAGE_SIZE]; /* why unknown; "" otherwise */
 };
 
 /* Prints to stdout. */

@@ -1,5 +1,6 @@
-/* generate: samples pieces from a checkpoint and writes them as MIDI files. No MPI. A
- * confined child reads the files and samples (see confine.h); the parent writes. */
+/* generate: samples pieces from a checkpoint and writes them as MIDI files, without MPI.
+ * A confined child reads the input files and samples (see confine.h); the parent writes
+ * the output. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static void report_primer(const char *path, const struct checkpoint *checkpoint,
                           const struct primer *primer)
 {
     char tempo[64] = "";
-    if (checkpoint->encoding->find_steps) /* others have no beats */
+    if (checkpoint->encoding->find_steps) /* other encodings have no beats */
         snprintf(tempo, sizeof tempo, ", continued at %.6g beats per minute",
                  6e7 / generator_tempo(primer));
     printable_line(stdout, "primer %s: %zu tokens, %.1f s%s", path, primer->tokens.count,
@@ -89,8 +90,8 @@ static enum status sample_after_primer(const struct checkpoint *checkpoint,
     return status;
 }
 
-/* Limit of run.sample_seconds of a checkpoint, which must not be able to start hours of
- * work. */
+/* Limit for run.sample_seconds from a checkpoint: an untrusted file must not be able to
+ * start hours of work. */
 enum { CONFIGURED_SECONDS_MAX = 600 };
 
 static enum status make(const struct checkpoint *checkpoint,
@@ -116,8 +117,8 @@ static enum status make(const struct checkpoint *checkpoint,
     return sample_and_send(checkpoint, &request, reply);
 }
 
-/* True if an extension (with its dot) is that of another format. An unknown one is part
- * of the name: "take.2". */
+/* True if the extension (with its dot) belongs to another format. An unknown extension is
+ * treated as part of the name: "take.2". */
 static bool is_other_format(const char *extension)
 {
     static const char formats[] =
@@ -158,7 +159,7 @@ static enum status check_name(const char *path)
                        path, dot, (int)(dot - path), path);
 }
 
-/* Checks the output of every piece: any of them may exist already. */
+/* Checks the output path of every piece, as any of them may already exist. */
 static enum status check_pieces(const struct generate_arguments *arguments,
                                 const char *checkpoint)
 {
@@ -185,7 +186,8 @@ static enum status check_pieces(const struct generate_arguments *arguments,
     return status;
 }
 
-/* Several pieces get numbered names, which a device or a pipe can't have. */
+/* Several pieces are written to numbered names, so the output can't be a device or a
+ * pipe. */
 static enum status check_output(const struct generate_arguments *arguments,
                                 const char *checkpoint)
 {
@@ -218,8 +220,8 @@ static enum status check_arguments(const struct generate_arguments *arguments,
     return check_output(arguments, checkpoint);
 }
 
-/* In the confined child. The checkpoint's settings are the defaults; those of the command
- * line override them. */
+/* Runs in the confined child. The checkpoint's settings are the defaults; the command
+ * line overrides them. */
 static enum status read_and_sample(void *context, FILE *reply)
 {
     const struct generation *generation = context;
@@ -304,7 +306,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "number of pieces, sampled as one batch (default: 1)"},
         {.name = NULL},
     };
-    static struct options options; /* large, and one run of one command */
+    static struct options options; /* large; used once per process */
     options_defaults(&options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,

@@ -1,6 +1,6 @@
-/* inspect: shows a dataset, a checkpoint or a MIDI file as a table, or as JSON with
- * --json. No MPI. The kind of a file is recognised by its contents. Everything runs in a
- * confined child (see confine.h). */
+/* inspect: shows a dataset, a checkpoint or a MIDI file as a table, or with --json as
+ * JSON. It does not use MPI. The kind of a file is recognised by its contents. Everything
+ * runs in a confined child (see confine.h). */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -24,7 +24,7 @@ static const unsigned char h5_signature[8] = "\x89HDF\r\n\x1a\n";
 struct target {
     enum kind kind;
     char *path;  /* owned: the file, or a dataset's directory */
-    char *shard; /* owned: name of the dataset's shard that was given; else NULL */
+    char *shard; /* owned: name of the given shard of a dataset; else NULL */
 };
 
 static enum status no_memory(const char *path)
@@ -42,7 +42,7 @@ static bool has_member(const char *directory, const char *name)
 
 static enum status recognise_directory(const char *path, struct target *target)
 {
-    /* dataset_open explains what an interrupted preprocess has left */
+    /* dataset_open reports an interrupted preprocess */
     if (has_member(path, "index.h5") || has_member(path, "UNFINISHED")) {
         target->kind = KIND_DATASET;
         target->path = strdup(path);
@@ -66,7 +66,7 @@ static enum status recognise_directory(const char *path, struct target *target)
                        path);
 }
 
-/* A file of a dataset refers to the dataset in whose directory it is. */
+/* A file of a dataset selects the dataset in its directory. */
 static enum status recognise_member(const char *path, bool is_index,
                                     struct target *target)
 {
@@ -127,7 +127,8 @@ static enum status refuse_unknown(const char *path, const unsigned char *first,
                        path, first[0], first[1], first[2], first[3]);
 }
 
-/* A file with the name of a MIDI file is one, even if broken: the reader reports how. */
+/* A file named like a MIDI file is treated as one, even if it is damaged: the reader then
+ * reports the damage. */
 static enum status recognise_file(const char *path, struct target *target)
 {
     unsigned char first[8] = {0};
@@ -252,7 +253,7 @@ struct inspection {
     const char *other;
 };
 
-/* In the confined child. */
+/* Runs in the confined child. */
 static enum status read_and_print(void *context, FILE *reply)
 {
     struct inspection *inspection = context;
@@ -292,7 +293,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "compare with another checkpoint or dataset"},
         {.name = NULL},
     };
-    static struct cli_request request; /* large, and one run of one command */
+    static struct cli_request request; /* large; used once per process */
     request = (struct cli_request){
         .arguments = arguments, .positional_min = 1, .positional_max = CLI_POSITIONALS};
     enum status status = cli_parse(self, &request, argc, argv);

@@ -1,5 +1,5 @@
-/* Shared by inspect*.c. inspect.c has the command and recognises what a path is; each
- * kind has a file of its own; inspect_settings.c prints and compares configurations. */
+/* Shared by inspect*.c. inspect.c holds the command and recognises the kind of a path;
+ * each kind has its own file; inspect_settings.c prints and compares configurations. */
 #ifndef TUTTI_CLI_INSPECT_H
 #define TUTTI_CLI_INSPECT_H
 
@@ -14,9 +14,9 @@
 
 /* The object to show, and how. */
 struct inspect_request {
-    const char *path;  /* as found: a checkpoint, a dataset's directory, a MIDI file */
+    const char *path;  /* resolved: a checkpoint, a dataset's directory, a MIDI file */
     const char *other; /* --diff: a path of the same kind; else NULL */
-    const char *shard; /* dataset: the shard that was given, "shard-0007.h5"; else NULL */
+    const char *shard; /* dataset: the given shard, "shard-0007.h5"; else NULL */
     bool json;
     bool verify;
 };
@@ -31,14 +31,14 @@ enum status inspect_midi_bytes(const struct inspect_request *request,
 enum status inspect_checkpoint_difference(const struct inspect_request *request);
 enum status inspect_dataset_difference(const struct inspect_request *request);
 
-/* Prints a table of several runs or checkpoints, by ascending validation loss. Those that
- * can't be read follow with the reason. STATUS_FAILED if none can be read. */
+/* Prints a table of several runs or checkpoints, sorted by ascending validation loss.
+ * Unreadable ones follow, with the reason. STATUS_FAILED if none can be read. */
 enum status inspect_runs(const char *const *paths, size_t count, bool json);
 
-/* The validation loss of a checkpoint within an epoch, at which train.max_steps ended the
- * run. It is computed after the checkpoint is written, so it is read from metrics.jsonl
- * in the folder above that of `file`, from the last line with the same weights hash. NAN
- * if there is none. */
+/* The validation loss of a checkpoint within an epoch, for a run that train.max_steps
+ * ended there. It is computed after the checkpoint is written, so it is read from
+ * metrics.jsonl in the folder above that of `file`, from the last line with the same
+ * weights hash. NAN if there is none. */
 double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint);
 
 /* Prints "  label            text\n", a line of a table of facts. */
@@ -59,8 +59,8 @@ struct inspect_settings {
     size_t count;
 };
 
-/* Lists the settings of `sections` (SECTION_...) with their values in both, in the order
- * of the table of options; with only_different, only those that differ. Free *out with
+/* Lists the settings in `sections` (SECTION_...) with both values, in the order of the
+ * table of options; with only_different, lists only settings that differ. Free *out with
  * inspect_settings_free. */
 enum status inspect_settings_compare(const struct options *before,
                                      const struct options *after, unsigned sections,
@@ -78,7 +78,7 @@ enum status inspect_settings_json(struct json *json, const char *key,
                                   const struct options *options, unsigned sections);
 
 /* Prints the settings that differ, as a table, or with `json` as "settings": [{"setting":
- * ..., "first": ..., "second": ...}]. *count is their number. */
+ * ..., "first": ..., "second": ...}]. *count receives their number. */
 enum status inspect_settings_difference(struct json *json, const struct options *first,
                                         const struct options *second, unsigned sections,
                                         size_t *count);

@@ -14,7 +14,7 @@
 
 /* Statistics of one tensor, over the elements that are not NaN. */
 struct figures {
-    double mean, deviation, least, greatest; /* deviation: of the population */
+    double mean, deviation, least, greatest; /* population standard deviation */
     size_t nan_count;
 };
 
@@ -231,7 +231,7 @@ static enum status checkpoint_json(const struct inspect_request *request,
     return status == STATUS_OK ? json_end(&json) : status;
 }
 
-/* checkpoint_read has verified everything. */
+/* Called after checkpoint_read, which has verified everything. */
 static enum status show(const struct inspect_request *request,
                         const struct checkpoint *checkpoint)
 {
@@ -260,7 +260,7 @@ enum status inspect_checkpoint(const struct inspect_request *request)
     return status;
 }
 
-/* Between two tensors of the same shape. */
+/* Difference between two tensors of the same shape. */
 struct distance {
     double greatest; /* largest absolute difference; NaN if any element is NaN */
     double root_mean_square;

@@ -177,7 +177,7 @@ static enum status shard_index(const struct inspect_request *request,
     return STATUS_OK;
 }
 
-/* Reads a shard's pieces and tokens; with `all` everything in its file, including notes
+/* Reads a shard's pieces and tokens; with `all`, everything in its file, including notes
  * and paths. */
 static enum status check_shard(const struct dataset *dataset, size_t index,
                                const char *name, bool all)
@@ -218,7 +218,7 @@ static enum status shard_json(const struct inspect_request *request,
     return json_end(&json);
 }
 
-/* Shows what the index records of a shard, after checking its file against it. */
+/* Shows a shard's entry in the index, after checking the shard's file against it. */
 static enum status show_shard(const struct inspect_request *request,
                               const struct dataset *dataset)
 {

@@ -1,5 +1,5 @@
 /* inspect, MIDI files: the result of the reader. The limits of `tutti preprocess` do not
- * apply, so a file that it skips for its length can be inspected. */
+ * apply, so files that it would skip because of their length can be inspected. */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -14,7 +14,7 @@ enum { PROGRAMS = 128, CHANNELS = 16 };
 
 struct music { /* statistics of the notes */
     size_t programs[PROGRAMS], channels[CHANNELS];
-    size_t percussion; /* notes; their programs, which are drum kits, are not counted */
+    size_t percussion; /* notes; not in `programs`: theirs are drum kits */
     int lowest, highest, softest, loudest;
     double seconds;
 };
@@ -49,7 +49,7 @@ static const char *pitch_name(int pitch, char text[PITCH_NAME])
 
 static void print_division(int division)
 {
-    if (division < 0) /* SMPTE: a byte of minus frames/s, a byte of ticks per frame */
+    if (division < 0) /* SMPTE: high byte -frames/s, low byte ticks per frame */
         inspect_fact("division", "%d SMPTE frames per second, %d ticks per frame",
                      -(division >> 8), division & 0xFF);
     else

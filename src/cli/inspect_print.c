@@ -1,4 +1,4 @@
-/* inspect_print: lines of a table of facts. */
+/* inspect_print: prints the lines of a table of facts. */
 #include "inspect.h"
 
 #include <stdarg.h>

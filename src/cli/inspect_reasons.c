@@ -1,5 +1,5 @@
-/* inspect, reasons: see the header. There are usually few reasons, but in a file from
- * elsewhere each row may have its own, so they are looked up in a balanced tree. */
+/* inspect, reasons: see the header. There are usually few distinct reasons, but in an
+ * untrusted file each row may have its own, so they are looked up in a balanced tree. */
 #include "inspect_reasons.h"
 
 #include <ctype.h>
@@ -36,8 +36,9 @@ static int compare_blurred(const char *a, const char *b)
     }
 }
 
-/* Replaces each number in `text` that differs from that in `other` by #. The texts are
- * equal by compare_blurred, so their numbers correspond. Never lengthens `text`. */
+/* Replaces each number in `text` that differs from its counterpart in `other` with #. The
+ * texts are equal according to compare_blurred, so their numbers correspond. Never
+ * lengthens `text`. */
 static void blur_where_different(char *text, const char *other)
 {
     const char *from = text;
@@ -64,7 +65,7 @@ static enum status no_memory(void)
     return status_fail(STATUS_FAILED, "no memory for the table of files");
 }
 
-/* A reason, by the text of the first file that had it. */
+/* A reason, keyed by its text in the first file that had it. */
 struct known {
     uint8_t outcome;
     const char *text;
@@ -112,7 +113,7 @@ static enum status add_reason(struct tally *tally, const struct known *key)
     return append_reason(tally, key);
 }
 
-/* The entry of that outcome and text, added if it is new. NULL without memory. */
+/* The entry for that outcome and text, added if it is new. NULL if out of memory. */
 static struct inspect_reason *reason_of(struct tally *tally, uint8_t outcome,
                                         const char *text)
 {

@@ -9,8 +9,8 @@
 #include "base/status.h"
 #include "data/dataset.h"
 
-/* Files with the same outcome and reason. Reasons that differ only in numbers are the
- * same: "3 notes (limit 10)" and "7 notes (limit 10)" become "# notes (limit 10)". */
+/* Files with the same outcome and reason. Reasons that differ only in numbers are merged:
+ * "3 notes (limit 10)" and "7 notes (limit 10)" become "# notes (limit 10)". */
 enum { REASON_EXAMPLES = 3 };
 struct inspect_reason {
     uint8_t outcome; /* enum file_outcome */

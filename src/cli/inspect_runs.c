@@ -1,5 +1,5 @@
-/* inspect, several runs: a table with one row per run, the best first. Its columns
- * include the settings that differ between runs: those that a sweep has varied. */
+/* inspect, several runs: a table with one row per run, best first. Its columns include
+ * the settings that differ between the runs, such as those varied by a sweep. */
 #include "inspect.h"
 
 #include <inttypes.h>
@@ -24,14 +24,14 @@ static const char *const figure_names[FIGURES] = {"epoch",    "step",     "valid
 
 struct run {
     const char *path;
-    char *reason; /* why it can't be read, owned; else NULL */
+    char *reason; /* why the run can't be read, owned; else NULL */
     int64_t epoch, epochs, step;
     int64_t best_epoch, best_step;        /* best_epoch 0: none yet */
-    bool best_is_part;                    /* within best_epoch, where the run ended */
+    bool best_is_part;                    /* best_epoch is partial: the run ended in it */
     double best_valid, tokens_per_second; /* tokens_per_second 0: no epoch yet */
     uint64_t weights_hash;
-    struct inspect_settings settings; /* all of them, as `before` */
-    size_t order;                     /* as given */
+    struct inspect_settings settings; /* all settings, in `before` */
+    size_t order;                     /* position among the arguments */
 };
 
 /* The table's runs, and which of their settings are shown: indices into settings. */
@@ -95,8 +95,8 @@ static int64_t step_of_epoch(const struct checkpoint *checkpoint, int64_t epoch)
     return 0;
 }
 
-/* The best validation loss of a complete epoch, or of a final partial epoch ended by
- * train.max_steps if that is better. */
+/* Sets the best validation loss: of a complete epoch, or of a final partial epoch ended
+ * by train.max_steps if that is better. */
 static void set_best(const char *file, const struct checkpoint *checkpoint,
                      struct run *run)
 {
@@ -176,7 +176,8 @@ static void free_runs(struct runs *runs)
 
 /* ---- order and columns ---- */
 
-/* Readable runs first, by validation loss; those without one in the given order. */
+/* Readable runs first, sorted by validation loss; runs without a loss in the given order.
+ */
 static int best_first(const void *left, const void *right)
 {
     const struct run *a = left, *b = right;
@@ -189,12 +190,12 @@ static int best_first(const void *left, const void *right)
     return a->order < b->order ? -1 : 1;
 }
 
-/* The readable ones stand at the front. */
+/* True if the readable runs, which come first, differ in this setting. */
 static bool varies(const struct runs *runs, size_t setting)
 {
     const struct inspect_setting *first = &runs->items[0].settings.items[setting];
     if (strcmp(first->section, "run") == 0 && strcmp(first->key, "dir") == 0)
-        return false; /* each has its own, and its line begins with it */
+        return false; /* differs for every run, and is already the first column */
     for (size_t i = 1; i < runs->readable; i++)
         if (strcmp(first->before, runs->items[i].settings.items[setting].before) != 0)
             return true;
@@ -219,7 +220,7 @@ static const struct inspect_setting *setting_of(const struct runs *runs, size_t 
     return &runs->items[run].settings.items[runs->columns[column]];
 }
 
-/* ---- for people ---- */
+/* ---- table ---- */
 
 static const char *figure(const struct run *run, size_t which, char *text)
 {
@@ -295,7 +296,7 @@ static enum status print_table(const struct runs *runs)
     return STATUS_OK;
 }
 
-/* ---- for programs ---- */
+/* ---- JSON ---- */
 
 static void run_json(struct json *json, const struct runs *runs, size_t index)
 {

@@ -1,7 +1,7 @@
 /* inspect, configurations: lists, compares and prints settings.
  *
- * It works on the INI text made by options_text, which has every key in the order of the
- * table of options: texts of the same sections correspond line by line. */
+ * It works on the INI text made by options_text, which contains every key in the order of
+ * the table of options, so texts of the same sections correspond line by line. */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -53,11 +53,11 @@ static enum status append(struct inspect_settings *settings,
     return STATUS_OK;
 }
 
-/* Cuts INI text into settings; `text` is written to. */
+/* Splits INI text into settings; modifies `text`. */
 static enum status parse(char *text, struct inspect_settings *settings)
 {
     char *rest = text, *line;
-    char *section = text; /* set before use: the text begins with a section */
+    char *section = text; /* always set before use: the text begins with a section */
     enum status status = STATUS_OK;
     while (status == STATUS_OK && (line = strsep(&rest, "\n"))) {
         trim(&line);
@@ -167,8 +167,8 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
     return STATUS_OK;
 }
 
-/* True if the setting accepts any text: then its value is text even if it looks like a
- * number. */
+/* True if the setting accepts any text; its value is then written as text even if it
+ * looks like a number. */
 static bool is_text(const struct inspect_setting *setting)
 {
     static struct options scratch; /* large */
@@ -189,7 +189,7 @@ static void value_json(struct json *json, const char *key,
     double number = strtod(value, &end);
     if (*value == '\0' || *end != '\0' || is_text(setting))
         json_string(json, key, value);
-    else if (strspn(value, "0123456789") == strlen(value)) /* seeds take all 64 bits */
+    else if (strspn(value, "0123456789") == strlen(value)) /* seeds use all 64 bits */
         json_unsigned(json, key, strtoull(value, NULL, 10));
     else
         json_number(json, key, number);

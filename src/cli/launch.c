@@ -1,5 +1,6 @@
-/* launch: see the header. Open MPI's mpirun needs flags to allow root, more ranks than
- * cores, and no binding (it often mistakes the cores of a container). MPICH's needs none.
+/* launch: see the header. Open MPI's mpirun needs flags to allow root, to allow more
+ * ranks than cores, and to disable binding (it often misdetects the cores of a
+ * container). MPICH's mpirun needs no flags.
  */
 #include "launch.h"
 
@@ -40,7 +41,7 @@ void launch_add_words(struct launch *launch, ...)
     va_end(words);
 }
 
-/* Finds a program in the PATH; `path` has all links resolved. */
+/* Finds a program in PATH; all links in `path` are resolved. */
 static bool find_program(const char *name, char path[PATH_MAX])
 {
     const char *folders = getenv("PATH");
@@ -103,8 +104,9 @@ static bool is_plain(const char *word)
     return *word && strspn(word, plain) == strlen(word);
 }
 
-/* One character of $'...', which bash, ksh and zsh support. Unprintable ones become three
- * octal digits, so that a following digit is not taken as part of the number. */
+/* Writes one character inside $'...', which bash, ksh and zsh support. Unprintable
+ * characters become three octal digits, so that a digit that follows is not parsed as
+ * part of the number. */
 static int put_escaped(char *to, char c)
 {
     if (c == '\'' || c == '\\')
@@ -114,7 +116,7 @@ static int put_escaped(char *to, char c)
     return sprintf(to, "\\%03o", (unsigned)(unsigned char)c);
 }
 
-/* One character of '...'. */
+/* Writes one character inside '...'. */
 static int put_quoted(char *to, char c)
 {
     return c == '\'' ? sprintf(to, "'\\''") : sprintf(to, "%c", c);
@@ -150,7 +152,7 @@ const char *launch_text(const struct launch *launch, char *text)
     return text;
 }
 
-/* In the child, between fork and exec: only async-signal-safe calls. */
+/* Runs in the child, between fork and exec: only async-signal-safe calls are allowed. */
 static bool redirect(const char *output, bool quiet)
 {
     int input = open("/dev/null", O_RDONLY);
@@ -175,7 +177,7 @@ static bool end_with(pid_t parent)
     return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent;
 }
 
-/* Executes the program, or sends errno to the pipe `report`. Ctrl-C is handled by the
+/* Executes the program, or sends errno to the pipe `report`. Ctrl-C is left to the
  * program; the parent ignores it and waits. */
 static void execute(char *const *words, const char *output, bool quiet, pid_t parent,
                     int report)
@@ -191,7 +193,8 @@ static void execute(char *const *words, const char *output, bool quiet, pid_t pa
     _exit(EXIT_FAILURE);
 }
 
-/* 0 once the program runs, else errno of the child, which has been reaped. */
+/* Returns 0 once the program runs, or else the errno of the child, which has been reaped.
+ */
 static int await_exec(pid_t pid, int report)
 {
     int reason = 0;
@@ -206,13 +209,13 @@ static int await_exec(pid_t pid, int report)
     return reason ? reason : EINVAL;
 }
 
-/* Starts the command with stdout in the file `output`, and with `quiet` stderr too. 0 or
- * errno. */
+/* Starts the command with stdout redirected to the file `output`; with `quiet`, stderr
+ * too. Returns 0 or errno. */
 static int spawn(const struct launch *launch, const char *output, bool quiet, pid_t *pid)
 {
     char *words[LAUNCH_WORDS + 1];
     for (int i = 0; i <= launch->count; i++)
-        words[i] = (char *)(uintptr_t)launch->words[i]; /* exec writes nothing */
+        words[i] = (char *)(uintptr_t)launch->words[i]; /* exec does not write to them */
     int report[2];
     pid_t self = getpid();
     if (pipe2(report, O_CLOEXEC) != 0)
@@ -228,7 +231,7 @@ static int spawn(const struct launch *launch, const char *output, bool quiet, pi
     return failure;
 }
 
-/* Ignores Ctrl-C while it waits. *state is that of waitpid. 0 or errno. */
+/* Ignores Ctrl-C while waiting. *state is the status from waitpid. Returns 0 or errno. */
 static int spawn_and_wait(const struct launch *launch, const char *output, bool quiet,
                           int *state)
 {
@@ -273,8 +276,8 @@ const char *launch_self(void)
     return path;
 }
 
-/* The limit of the control group (version 2), rounded up; INT_MAX if there is none. The
- * file holds "QUOTA PERIOD" or "max PERIOD". */
+/* The CPU limit of the control group (version 2) in cores, rounded up; INT_MAX if there
+ * is none. The file holds "QUOTA PERIOD" or "max PERIOD". */
 static int cgroup_cores(void)
 {
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");

@@ -9,42 +9,44 @@
 
 enum { LAUNCH_WORDS = 256, LAUNCH_TEXT = 4096 };
 
-struct launch { /* words are borrowed; words[count] is NULL. More words are ignored */
+struct launch { /* words are borrowed; words[count] is NULL; excess words are ignored */
     const char *words[LAUNCH_WORDS + 1];
     int count;
 };
 
 void launch_add(struct launch *launch, const char *word);
 
-/* Adds words, up to a NULL. */
+/* Adds words; the list ends with NULL. */
 void launch_add_words(struct launch *launch, ...) __attribute__((sentinel));
 
 /* The name of the launcher of the MPI that this program is linked with: "mpirun", or
- * another one in the PATH if mpirun belongs to another MPI. Starts nothing. */
+ * another launcher in PATH if mpirun belongs to another MPI. Starts no process. */
 const char *launch_mpirun(void);
 
-/* Adds `mpirun -n RANKS` with the flags that this machine and this MPI need; nothing for
- * one rank. ranks_text is `ranks` as text, which is borrowed. */
+/* Adds `mpirun -n RANKS` with the flags that this machine and this MPI need; adds nothing
+ * for one rank. ranks_text is `ranks` as text, borrowed. */
 void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text);
 
-/* Writes the command as one line of shell into text[LAUNCH_TEXT], quoted and printable.
- * Ends in " ..." if it does not fit. Returns text. */
+/* Writes the command as one shell line into text[LAUNCH_TEXT], quoted and printable. Ends
+ * in " ..." if it does not fit. Returns text. */
 const char *launch_text(const struct launch *launch, char *text);
 
 /* Runs the command and waits for it. Its stdout goes to the file `output`, which must not
- * exist, or to that of this process if NULL; its stdin is /dev/null. *code is its exit
- * code. The command is terminated if this process ends, even by SIGKILL. Main thread
- * only. STATUS_FAILED if the command can't be started or is killed by a signal. */
+ * exist, or to this process's stdout if `output` is NULL; its stdin is /dev/null. *code
+ * is its exit code. The command is terminated if this process ends, even by SIGKILL. Main
+ * thread only. STATUS_FAILED if the command can't be started or is killed by a signal. */
 enum status launch_run(const struct launch *launch, const char *output, int *code);
 
-/* Path of this program, relative if it is below the working directory; "tutti" if
+/* Path of this program, relative if it lies below the working directory; "tutti" if
  * unknown. Valid until the next call. */
 const char *launch_self(void);
 
-/* Cores that this process may use, by affinity and control group. At least 1. */
+/* Number of cores that this process may use, according to affinity and control group. At
+ * least 1. */
 int launch_cores(void);
 
-/* True if mpirun can start `ranks` processes on this machine; found by trying. */
+/* True if mpirun can start `ranks` processes on this machine; determined by a test
+ * launch. */
 bool launch_can_start(int ranks);
 
 #endif

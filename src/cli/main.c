@@ -11,7 +11,7 @@
 #include "base/text.h"
 
 /* UCX, loaded with MPI, installs its own SIGHUP handler, even under nohup. The
- * disposition from before library constructors ran is restored. */
+ * disposition saved before library constructors ran is restored. */
 static struct sigaction hangup;
 
 static void remember_hangup(void)
@@ -25,7 +25,7 @@ __attribute__((section(".preinit_array"),
 static const struct {
     const struct cli_command *command;
     bool uses_ranks;
-    bool prints_result; /* and has no other result */
+    bool prints_result; /* printing is its only result */
 } commands[] = {
     {&command_demo, .uses_ranks = false},
     {&command_preprocess, .uses_ranks = true},
@@ -120,8 +120,8 @@ int main(int argc, char **argv)
         fflush(stdout);
     if (status == STATUS_OK)
         return STATUS_OK;
-    /* A launcher kills all ranks once one has failed: the others wait so that the one
-     * that prints is not killed first. */
+    /* A launcher kills all ranks once one has failed. The other ranks wait, so that the
+     * printing rank is not killed before it has printed. */
     if (!cli_prints())
         sleep(1);
     else if (status_message()[0])

@@ -68,7 +68,7 @@ static enum status write_list(const struct dataset *dataset, const char *path)
     size_t size = 0;
     struct file_output output;
     enum status status = list_text(dataset, &text, &size);
-    if (status == STATUS_OK) /* again: it may be a file of the new dataset */
+    if (status == STATUS_OK) /* checked again: it may be a file of the new dataset */
         status = file_check_output(path, &output);
     if (status == STATUS_OK)
         status = file_write(path, text, size);
@@ -131,7 +131,7 @@ static void warn_of_empty_splits(const struct dataset *dataset)
                      split_name((enum split)split));
 }
 
-/* Commands that can be pasted as they stand, up to CONFIG. */
+/* Prints commands that can be pasted as they are, except for CONFIG. */
 static void print_what_next(const char *dataset)
 {
     char text[LAUNCH_TEXT];
@@ -171,7 +171,7 @@ static enum status report(const struct preprocess_request *request,
     return status;
 }
 
-/* The list must not replace an input: a file named, or a MIDI file in a folder. */
+/* The list must not replace an input: a named file, or a MIDI file in a folder. */
 static enum status check_list(const struct cli_request *request,
                               const struct arguments *given)
 {
@@ -262,7 +262,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "write a table of the outcome of every input file (-: stdout)"},
         {.name = NULL},
     };
-    static struct options options; /* large, and one run of one command */
+    static struct options options; /* large; used once per process */
     options_defaults(&options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,

@@ -1,9 +1,10 @@
-/* rank: which process of a launch prints, before MPI starts and after it has ended.
+/* rank: decides which process of a launch prints, before MPI starts and after it has
+ * ended.
  *
  * A process is silent only if rank 0 of the same launch prints the same. Before MPI
  * starts, only the environment is known. It may belong to a job step without MPI, or be
- * left over from an earlier launch. So a rank counts only if the environment also has
- * what MPI would use to reach the other ranks:
+ * left over from an earlier launch. A rank therefore counts only if the environment also
+ * contains what MPI would use to reach the other ranks:
  *
  *   launcher                              rank        counts if there is
  *   Open MPI's mpirun, srun --mpi=pmix    PMIX_RANK   PMIX_SERVER_URI..., while the
@@ -13,7 +14,7 @@
  *   srun --mpi=none, sbatch               none: SLURM_PROCID numbers single processes
  *   left-over OMPI_COMM_WORLD_RANK, ...   none
  *
- * In doubt a process prints: a duplicate line is better than none.
+ * In doubt, a process prints: a duplicate line is better than a missing one.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* resume_command: see the header. The launcher is found from the parent's command line,
- * if that is mpirun's, and from the environment. The parent is the launcher itself in
- * Open MPI 4 and in Open MPI 5 (whose mpirun executes prterun); MPICH has a proxy in
- * between. */
+/* resume_command: see the header. The launcher is determined from the parent's command
+ * line, if the parent is mpirun, and otherwise from the environment. The parent is the
+ * launcher itself in Open MPI 4 and in Open MPI 5 (whose mpirun executes prterun); in
+ * MPICH a proxy process lies in between. */
 #include "resume_command.h"
 
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 enum { CMDLINE = 1 << 15, NUMBER = 16 };
 static const char prterun[] = "prterun";
 
-/* Makes a list of null-terminated words; false if there are too many. */
+/* Splits text into its null-terminated words; false if there are too many. */
 static bool split(const char *text, size_t size, struct launch *out)
 {
     out->count = 0;
@@ -39,8 +39,8 @@ static bool is_mpirun(const char *word)
     return false;
 }
 
-/* Adds the launcher's name. prterun is replaced by mpirun, of the same folder or else of
- * the PATH: only mpirun reads Open MPI's settings, such as those that allow root. */
+/* Adds the launcher's name. prterun is replaced by mpirun from the same folder, or else
+ * from PATH: only mpirun reads Open MPI's settings, such as those that allow root. */
 static void add_launcher_name(struct launch *launch, const char *word)
 {
     static char path[PATH_MAX];
@@ -54,7 +54,8 @@ static void add_launcher_name(struct launch *launch, const char *word)
     launch_add(launch, folder > 0 && access(path, X_OK) == 0 ? path : launch_mpirun());
 }
 
-/* True if the parent is mpirun and its command line ends in that of this process. */
+/* True if the parent is mpirun and its command line ends with this process's command
+ * line. */
 static bool ends_in(const struct launch *parent, const struct launch *own)
 {
     int before = parent->count - own->count;
@@ -84,8 +85,9 @@ static void add_srun(struct launch *launch, const char *tasks)
     launch_add(launch, tasks);
 }
 
-/* Adds --allow-run-as-root for Open MPI unless `words` have it: the variables that allow
- * root may not be set in the shell where the command is pasted. MPICH needs nothing. */
+/* Adds --allow-run-as-root for Open MPI unless `words` contain it: the variables that
+ * allow root may be unset in the shell where the command is pasted. MPICH needs no flag.
+ */
 static void add_root(struct launch *launch, const struct launch *words)
 {
     static const char *const allow = "--allow-run-as-root";
@@ -118,7 +120,7 @@ static void add_launcher(struct launch *launch, const struct launch *parent,
     }
 }
 
-/* The words of this process, with --resume and without --inject. */
+/* Adds the words of this process, with --resume and without --inject. */
 static void add_own(struct launch *launch, const struct launch *own)
 {
     static const char *const resume = "--resume", *const inject = "--inject";
@@ -150,7 +152,7 @@ static bool was_resuming(const struct launch *own)
     return false;
 }
 
-/* A requeued batch script runs unchanged, so it must have --resume already. */
+/* A requeued batch script runs unchanged, so it must already contain --resume. */
 static void add_requeue(const struct launch *own, char *text, size_t size)
 {
     const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
@@ -206,10 +208,10 @@ static size_t read_command_line(const char *path, char *text)
     if (file >= 0)
         close(file);
     text[used] = '\0';
-    return used < CMDLINE - 1 ? used : 0; /* part of a command would mislead */
+    return used < CMDLINE - 1 ? used : 0; /* a truncated command would mislead */
 }
 
-/* The parent of a process; 0 if the process has ended. */
+/* Parent pid of a process; 0 if the process has ended. */
 static int parent_of(int pid)
 {
     char path[64], stat[512] = "";

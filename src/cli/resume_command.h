@@ -6,13 +6,13 @@
 #include <stddef.h>
 
 /* Writes the command line of this process in shell syntax, with --resume, without
- * --inject, and after the launcher: mpirun's own command line if it can be found, else
- * srun or mpirun with the number of ranks. In a Slurm batch job that was started with
- * --resume, a second line requeues the job. Returns text. */
+ * --inject, preceded by the launcher: mpirun's own command line if it can be found,
+ * otherwise srun or mpirun with the number of ranks. In a Slurm batch job that was
+ * started with --resume, a second line requeues the job. Returns text. */
 const char *resume_command_of_process(int ranks, char *text, size_t size);
 
-/* The same from given command lines: words, each with a terminating null, as in
- * /proc/PID/cmdline; the parent's may be empty. With is_root, Open MPI's mpirun gets
+/* The same from given command lines: null-terminated words, as in /proc/PID/cmdline; the
+ * parent's command line may be empty. With is_root, Open MPI's mpirun gets
  * --allow-run-as-root. */
 struct resume_command_words {
     const char *own, *parent;

@@ -1,4 +1,4 @@
-/* train: settings, watchdog and trainer. */
+/* train: reads the settings, starts the watchdog and runs the trainer. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #include "train/trainer.h"
 #include "watchdog/watchdog.h"
 
-/* Logs a command that can be pasted as it stands. */
+/* Logs a command that can be pasted as it is. */
 static void log_command(const char *label, const char *command, const char *first,
                         const char *second, const char *third, const char *fourth)
 {
@@ -38,7 +38,8 @@ static void suggest(const char *directory, const struct dataset *dataset)
         log_command("     ", "evaluate", directory, dataset->path, "--split", "test");
 }
 
-/* The watchdog is closed once all ranks have the status of the run. Collective. */
+/* Runs the trainer. The watchdog is closed once all ranks know the status of the run.
+ * Collective. */
 static enum status train_watched(struct comm *comm, struct trainer_request *request)
 {
     char command[4096];
@@ -56,7 +57,7 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
     return status;
 }
 
-/* Reading a pipe may block, and a signal must then end the process at once. */
+/* Reading a pipe may block; a signal must then end the process immediately. */
 static bool is_regular(const char *path)
 {
     struct stat facts;
@@ -77,8 +78,8 @@ static bool lies_in(const char *path, const char *folder)
     return lies;
 }
 
-/* The trace must not replace the configuration, nor have the name of a file that the run
- * writes, now or later. */
+/* The trace must not replace the configuration, nor have the name of any file that the
+ * run may write. */
 static enum status check_trace(const char *trace, const char *config,
                                const char *directory)
 {
@@ -125,8 +126,8 @@ static enum status train_on_ranks(struct cli_request *settings,
 }
 
 /* Prints "step N of DIRECTORY" for job scripts: the step of the newest checkpoint, 0 if
- * there is none. Without MPI; only the first process reads the configuration, which may
- * be a pipe. */
+ * there is none. Does not use MPI; only the first process reads the configuration, which
+ * may be a pipe. */
 static enum status print_position(struct cli_request *request)
 {
     if (!cli_prints())
@@ -162,7 +163,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
                  "(-: stdout)"},
         {.name = NULL},
     };
-    static struct options options; /* large, and one run of one command */
+    static struct options options; /* large; used once per process */
     options_defaults(&options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,

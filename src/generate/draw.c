@@ -1,6 +1,6 @@
-/* draw: temperature, top-k and top-p, in that order, in double precision. The
- * distribution is traversed by token value whether or not it was truncated, so a limit
- * that removes nothing changes nothing. */
+/* draw: applies temperature, top-k and top-p, in that order, in double precision. The
+ * distribution is traversed in order of token value whether or not it was truncated, so a
+ * limit that removes no token does not change the draw. */
 #include "draw.h"
 
 #include <math.h>
@@ -31,7 +31,7 @@ static size_t collect(const real *logits, const bool *allowed, size_t vocabulary
     return count;
 }
 
-/* The candidate of the largest logit, the first of equals. */
+/* The candidate with the largest logit, the first in a tie. */
 static const struct candidate *find_best(const struct candidate *candidates, size_t count)
 {
     const struct candidate *best = candidates;
@@ -58,7 +58,7 @@ static size_t count_nucleus(const struct candidate *candidates, size_t count,
 {
     double covered = 0;
     size_t kept = 0;
-    while (kept < count && covered < top_p * total) /* once at least */
+    while (kept < count && covered < top_p * total) /* at least one */
         covered += candidates[kept++].weight;
     return kept;
 }
@@ -87,7 +87,7 @@ static token invert_cdf(const struct candidate *candidates, size_t count, double
         if (target < 0)
             break;
     }
-    return last; /* rounding can leave a small rest of the target */
+    return last; /* rounding can leave a small positive target */
 }
 
 enum status draw_token(const real *logits, const bool *allowed, size_t vocabulary,

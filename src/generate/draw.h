@@ -9,9 +9,9 @@ struct candidate {
     token value;
 };
 
-/* Draws one of the tokens with allowed[value] by the settings' temperature, top_k and
+/* Draws one of the tokens with allowed[value], using the settings' temperature, top_k and
  * top_p and a uniform random number in [0, 1). candidates[vocabulary] is scratch.
- * STATUS_FAILED if an allowed token's logit is not finite, or none is allowed. */
+ * STATUS_FAILED if an allowed token's logit is not finite, or if no token is allowed. */
 enum status draw_token(const real *logits, const bool *allowed, size_t vocabulary,
                        const struct sampler_settings *settings, double uniform,
                        struct candidate *candidates, token *out);

@@ -1,6 +1,6 @@
 /* generator: see the header. Each call creates and frees a model of one microbatch,
- * `count` rows and one step. Its cost is negligible compared to sampling, and no state
- * remains that could make a second call differ from the first. */
+ * `count` rows and one step. The cost is negligible compared with sampling, and no state
+ * remains that could affect the next call. */
 #include "generator.h"
 
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static enum status set_decoded_time(const struct primer *primer,
     return STATUS_OK;
 }
 
-/* The real time of a decoded time of a piece that begins with the primer. */
+/* Converts a decoded time of a piece that begins with the primer to real time. */
 static double time_with_primer(const struct primer *primer, double step_length,
                                double time)
 {
@@ -124,7 +124,7 @@ static enum status make_folder(const char *path)
 enum status generator_write(const char *path, const struct notes *notes, int tempo)
 {
     struct file_output output;
-    enum status status = file_check_output(path, &output); /* before folders are made */
+    enum status status = file_check_output(path, &output); /* before creating folders */
     if (status == STATUS_OK)
         status = make_folder(path);
     return status == STATUS_OK ? midi_write(path, notes, ENCODING_TICKS_PER_BEAT, tempo)

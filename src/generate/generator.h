@@ -15,21 +15,21 @@
 #include "midi/notes.h"
 #include "train/checkpoint.h"
 
-enum { GENERATOR_PIECES_MAX = 4096 }; /* of one batch */
+enum { GENERATOR_PIECES_MAX = 4096 }; /* per batch */
 
-/* Resolves `path` with checkpoint_path_resolve, reads the entire file, so that any damage
- * is detected, and loads the parts that generation needs. Freed with checkpoint_free. */
+/* Resolves `path` with checkpoint_path_resolve, reads the entire file to detect any
+ * damage, and loads the parts that generation needs. Freed with checkpoint_free. */
 enum status generator_load(const char *path, struct checkpoint *checkpoint);
 
 /* The sampler's settings from [sample] and run.sample_seconds. */
 struct sampler_settings generator_settings(const struct options *options);
 
-/* Generates `count` pieces (1..GENERATOR_PIECES_MAX) with a model of its own that holds
- * the checkpoint's weights. `primer`: NULL for none; keep_primer: the pieces begin with
- * it. Seconds, of settings and notes, are real seconds at the primer's tempo; the notes'
- * ticks are 480 a beat. pieces[0..count) are zero-initialised by the caller, who frees
- * them, also after a failure. STATUS_MISUSE for settings out of range, or a length that
- * is too many beats at that tempo. */
+/* Generates `count` pieces (1..GENERATOR_PIECES_MAX) with its own model, which holds the
+ * checkpoint's weights. `primer`: NULL for none; keep_primer: the pieces begin with it.
+ * Seconds in settings and notes are real seconds at the primer's tempo; the notes have
+ * 480 ticks per beat. pieces[0..count) are zero-initialised by the caller, who frees
+ * them, also after a failure. STATUS_MISUSE for settings out of range, or for a length
+ * that has too many beats at that tempo. */
 enum status generator_run(const struct checkpoint *checkpoint,
                           const struct sampler_settings *settings,
                           const struct primer *primer, bool keep_primer, int count,
@@ -42,7 +42,7 @@ int generator_tempo(const struct primer *primer);
  * necessary. The path is an output (see file.h). */
 enum status generator_write(const char *path, const struct notes *notes, int tempo);
 
-/* The same for a numbered path that the program has chosen: see file_write_own. */
+/* The same for a numbered path chosen by the program: see file_write_own. */
 enum status generator_write_own(const char *path, const struct notes *notes, int tempo);
 
 #endif

@@ -1,5 +1,5 @@
-/* guard: for each period the number of tokens that have repeated with it, so that
- * accepting a token costs one comparison per period, without a search. */
+/* guard: for each period, counts the tokens that have repeated with that period.
+ * Accepting a token costs one comparison per period; no search is needed. */
 #include "guard.h"
 
 static const double slack = 1e-9; /* sums of steps are not exact in seconds */

@@ -1,5 +1,5 @@
-/* guard: prevents generated music from staying silent or repeating itself for ever. Its
- * restrictions are defined with struct sampler_settings. */
+/* guard: prevents generated music from staying silent or repeating itself indefinitely.
+ * Its restrictions are defined with struct sampler_settings. */
 #ifndef TUTTI_GENERATE_GUARD_H
 #define TUTTI_GENERATE_GUARD_H
 
@@ -7,15 +7,16 @@
 
 struct guard {                  /* a plain value; zero-initialise */
     uint64_t count;             /* tokens accepted */
-    uint64_t sounding;          /* count at the last sound, inclusive; 0: none yet */
+    uint64_t sounding;          /* `count` just after the last sound; 0: none yet */
     double sounding_seconds;    /* its time; 0: none yet */
     token recent[GUARD_PERIOD]; /* token n at n % GUARD_PERIOD */
-    /* By period p: consecutive tokens, up to the last, equal to the token p before. */
+    /* For each period p: number of latest consecutive tokens that equal the token p
+     * earlier. */
     uint64_t repeated[GUARD_PERIOD + 1];
     double repeated_since[GUARD_PERIOD + 1]; /* start time of that run */
 };
 
-/* Accepts any token, after which the piece is at `seconds`. O(GUARD_PERIOD). */
+/* Accepts any token; `seconds` is the piece's time after it. O(GUARD_PERIOD). */
 void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
                   double seconds);
 

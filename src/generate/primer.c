@@ -7,11 +7,11 @@
 #include "base/file.h"
 #include "data/piece.h"
 
-/* Times closer than this are equal: sums of 10 ms steps are not exact. */
+/* Times closer than this count as equal: sums of 10 ms steps are not exact. */
 static const double SAME_TIME = 1e-6;
 
-/* The number of tokens before `seconds` (0: all). Sets the time and the steps that they
- * cover. */
+/* The number of tokens before `seconds` (0: all). Sets the primer's time and the number
+ * of steps that they cover. */
 static size_t tokens_before(const struct encoding *encoding, double seconds,
                             struct primer *primer)
 {
@@ -49,7 +49,7 @@ static enum status encode_file(const struct checkpoint *checkpoint, const char *
 }
 
 /* For encodings whose steps are fractions of a beat: the time of every step of the
- * tokens, by the file's tempo. */
+ * tokens, from the file's tempo map. */
 static enum status time_steps(const struct encoding *encoding,
                               const struct midi_file *midi, double first, double length,
                               struct primer *primer)

@@ -1,4 +1,4 @@
-/* primer: the beginning of a MIDI file as tokens, for generated pieces to continue. */
+/* primer: the beginning of a MIDI file as tokens, to be continued by generated pieces. */
 #ifndef TUTTI_GENERATE_PRIMER_H
 #define TUTTI_GENERATE_PRIMER_H
 
@@ -9,27 +9,27 @@
 #include "midi/midi.h"
 #include "train/checkpoint.h"
 
-/* The music that a piece continues. Zero-initialise; free with primer_free. */
+/* The music to be continued. Zero-initialise; free with primer_free. */
 struct primer {
     struct tokens tokens;           /* without END */
-    double seconds;                 /* covered by the tokens, by the file's tempo */
+    double seconds;                 /* covered by the tokens, at the file's tempo */
     char repairs[MIDI_REASON_SIZE]; /* made by the reader; "" if none */
-    int tempo;    /* microseconds per beat of pieces that continue it; 0: none read */
+    int tempo;    /* microseconds per beat of the continuation; 0: no primer read */
     size_t steps; /* pianoroll: steps covered by the tokens */
     double *step_seconds; /* pianoroll: [steps + 1], start of each step and end of the
                              last; NULL for tokens whose steps are seconds */
-    double stretch;       /* pianoroll: real seconds per decoded second after it */
+    double stretch;       /* pianoroll: real seconds per decoded second in the rest */
 };
 
-/* Reads a MIDI file in the same way as the checkpoint's dataset (see piece.h), but with
- * any number of notes and of any length, and keeps its first `seconds` (0: all of it),
- * counted from the first note. A note that sounds at the cut keeps sounding, so that the
- * model determines its end. STATUS_FAILED for a file that can't be read as MIDI or has no
- * note in that time.
+/* Reads a MIDI file with the settings of the checkpoint's dataset (see piece.h), but
+ * without limits on its length or number of notes, and keeps its first `seconds` (0: all
+ * of it), counted from the first note. A note that sounds at the cut keeps sounding, so
+ * that the model determines its end. STATUS_FAILED if the file can't be read as MIDI or
+ * has no note in that time.
  *
- * The pianoroll's steps are fractions of a beat. Their seconds in the primer follow the
- * file's tempo map; pieces that continue it keep the tempo of the primer's last step.
- * Performance tokens are in seconds, and their files have ENCODING_TEMPO. */
+ * The pianoroll's steps are fractions of a beat. Within the primer, their duration
+ * follows the file's tempo map; the continuation keeps the tempo of the primer's last
+ * step. Performance tokens are in seconds, and their files have ENCODING_TEMPO. */
 enum status primer_read(const struct checkpoint *checkpoint, const char *path,
                         double seconds, struct primer *primer);
 void primer_free(struct primer *primer);

@@ -1,7 +1,7 @@
 /* sampler: the loop over model and grammar.
  *
- * All rows process the primer together, then diverge. The tokens are decoded when all
- * pieces are complete, so that only the encoding determines their notes.
+ * All rows receive the same primer, then diverge. The tokens are decoded once all pieces
+ * are complete, so that the notes depend only on the encoding.
  */
 #include "sampler.h"
 
@@ -28,8 +28,8 @@ struct sampler {
     const struct sampler_settings *settings;
     const struct sampler_batch *batch;
     size_t count;        /* pieces */
-    double end;          /* by the grammar's clock, which includes the primer */
-    uint64_t max_tokens; /* tokens after the primer */
+    double end;          /* in the grammar's time, which includes the primer */
+    uint64_t max_tokens; /* per piece, after the primer */
     struct row *rows;
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
@@ -139,9 +139,9 @@ static const real *feed_primer(struct sampler *sampler)
     return logits;
 }
 
-/* Begins each piece with the primer, or with those of its tokens that neither sound nor
- * advance time (performance: VELOCITY and NOTE_OFF), so that the velocity in force is
- * known; decode ignores a NOTE_OFF without its note. */
+/* Begins each piece with the primer; without keep_primer, only with those of its tokens
+ * that neither sound nor advance time (performance: VELOCITY and NOTE_OFF), so that the
+ * current velocity is known; decode ignores a NOTE_OFF without its note. */
 static enum status begin_pieces(struct sampler *sampler)
 {
     const token *primer = sampler->batch->primer;
@@ -160,8 +160,8 @@ static enum status begin_pieces(struct sampler *sampler)
 
 /* ---- the pieces ---- */
 
-/* The tokens that can follow in a row: those that the grammar allows, except END, minus
- * those that the guard forbids, unless that leaves none. */
+/* The tokens that may come next in a row: all that the grammar allows, except END, minus
+ * those that the guard forbids, unless that would leave no token. */
 static const bool *find_allowed(struct sampler *sampler, const struct row *row)
 {
     const struct encoding *encoding = sampler->encoding;
@@ -199,7 +199,7 @@ static enum status extend(struct sampler *sampler, size_t index, uint64_t positi
     return STATUS_OK;
 }
 
-/* Extends all pieces until all are finished, or have reached the limit of tokens. */
+/* Extends the pieces until all are finished or have reached the token limit. */
 static enum status extend_all(struct sampler *sampler, const real *logits)
 {
     size_t unfinished = sampler->count;

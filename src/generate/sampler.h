@@ -1,18 +1,18 @@
 /* sampler: draws tokens from a model, one row per piece, and decodes them to notes.
  *
- * Piece i of a seed does not depend on the number of pieces in its batch: token n after
+ * Piece i of a seed does not depend on the number of pieces in the batch: token n after
  * the primer uses the random number (seed, RNG_SAMPLE, i, n). Every sequence is well
- * formed by the encoding's grammar. A piece continues until its time is up: END is not
- * drawn, the token that advances time to the end or past it is the last, and notes that
- * still sound end exactly there.
+ * formed according to the encoding's grammar. A piece continues to its full length: END
+ * is not drawn, the last token is the one that advances time to the end or past it, and
+ * notes that still sound are cut exactly there.
  *
- * A piece is finite for any model. The grammar limits the tokens at one instant
- * (performance: 384, pianoroll: 89). And a piece ends, with all its notes, after
+ * Sampling terminates for any model. The grammar limits the number of tokens at one
+ * instant (performance: 384, pianoroll: 89), and a piece ends, with all its notes, after
  *   SAMPLER_TOKENS_BASE +
  *     tokens_per_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_step
- * tokens after the primer, with the encoding's tokens_per_step and seconds_per_step. In
- * performance that is 1000 per second; the densest music averages 112, and has 228 in its
- * densest second.
+ * tokens after the primer, with the encoding's tokens_per_step and seconds_per_step. For
+ * performance that is 1000 per second; the densest music averages 112 tokens per second,
+ * and has 228 in its densest second.
  */
 #ifndef TUTTI_GENERATE_SAMPLER_H
 #define TUTTI_GENERATE_SAMPLER_H
@@ -29,21 +29,21 @@
 
 struct sampler_settings {
     double temperature; /* divisor of the logits, > 0; 0: the most probable token */
-    int64_t top_k;      /* only the k most probable tokens; 0: off */
-    double top_p;       /* in (0, 1]: of these the smallest set with this total
-                           probability; 1: off (Holtzman et al., 2020) */
+    int64_t top_k;      /* sample from the k most probable tokens; 0: off */
+    double top_p;       /* in (0, 1]: of these, the smallest set that reaches this
+                           total probability; 1: off (Holtzman et al., 2020) */
     uint64_t seed;
     double seconds; /* in (0, SAMPLER_SECONDS_MAX]: length of each piece after the
                            primer */
-    /* Enables the guard. Its two restrictions:
-     * - max_silence seconds after the last NOTE_ON or KEY no token that advances time is
-     *   drawn until another of these.
+    /* Enables the guard, which imposes two restrictions:
+     * - From max_silence seconds after the last NOTE_ON or KEY, no token that advances
+     *   time is drawn until the next NOTE_ON or KEY.
      * - A cycle of up to GUARD_PERIOD tokens that includes a sound, has occurred
      *   GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS is
      *   not continued: its next token is not drawn. Repetitions in music, and chords that
      *   the pianoroll holds, are shorter.
-     * They apply to the primer and the piece as one, and not where they would leave no
-     * token. */
+     * Both treat the primer and the piece as one, and do not apply where they would leave
+     * no token. */
     bool guard;
     double max_silence; /* seconds, > 0 */
     int *cut; /* if not NULL, receives the number of pieces that reached the token limit
@@ -54,7 +54,7 @@ enum {
     GUARD_REPEATS = 4,
     GUARD_SECONDS = 4,
     SAMPLER_SECONDS_MAX = 86400,
-    SAMPLER_SECONDS_BASE = 10, /* a short piece can be as dense as the densest moments */
+    SAMPLER_SECONDS_BASE = 10, /* a short piece can be as dense as the densest passages */
     SAMPLER_TOKENS_BASE = 1000 /* or a single chord */
 };
 
@@ -63,9 +63,9 @@ struct sampler_batch {
     int count;           /* pieces, >= 1 */
     const token *primer; /* [primer_count], fed first */
     size_t primer_count; /* 0: no primer */
-    /* The pieces begin with the primer. Otherwise their time 0 is its end, and a note
-     * that began in it is not part of them, even if it still sounds (in the pianoroll,
-     * such a key begins at 0). */
+    /* True: the pieces begin with the primer. False: their time 0 is the end of the
+     * primer, and notes that began in the primer are not part of them, even if they still
+     * sound (in the pianoroll, such a key begins at 0). */
     bool keep_primer;
 };
 
@@ -73,8 +73,8 @@ struct sampler_batch {
  * (model_create of 1 microbatch, batch->count rows, 1 step, no training); clears its
  * states.
  *
- * Among equally probable tokens the lower value comes first. pieces[batch->count] is
- * zero-initialised by the caller, who frees it, also after a failure. Errors:
+ * Equally probable tokens are ranked by ascending value. pieces[batch->count] is
+ * zero-initialised by the caller, who frees it, even after a failure. Errors:
  * STATUS_MISUSE for settings out of range; STATUS_FAILED if out of memory, or if the
  * model's logits are not finite. Not collective. */
 enum status sampler_run(struct model *model, const struct encoding *encoding,
@@ -82,8 +82,8 @@ enum status sampler_run(struct model *model, const struct encoding *encoding,
                         const struct sampler_batch *batch, struct notes *pieces);
 
 /* A source of logits. `next` takes one token per row, inputs[count], and returns the
- * logits of the next token, [count][vocabulary], valid until the next call. A row
- * restarts where its input is END; rows whose piece is finished get END. */
+ * logits of the next token, [count][vocabulary], valid until the next call. A row's state
+ * is reset where its input is END; rows whose piece is finished receive END. */
 struct sampler_source {
     const real *(*next)(void *context, const token *inputs);
     void *context;

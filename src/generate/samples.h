@@ -18,7 +18,7 @@ struct samples_request {
     bool keep_primer;
     int count;
     const char
-        *path; /* of a single piece; of several, piece 2 of "a/b.mid" is "a/b-2.mid" */
+        *path; /* single piece: as given; several: "a/b.mid" gives "a/b-2.mid" etc. */
     bool number_one; /* a single piece is numbered "-1" too */
 };
 
@@ -38,8 +38,8 @@ struct samples_pieces {
     int tempo;
 };
 
-/* Generates the pieces as one batch; warns if any ends early (see sampler.h). Freed with
- * samples_free, also after a failure. */
+/* Generates the pieces as one batch; warns if any piece ends early (see sampler.h). Free
+ * with samples_free, even after a failure. */
 enum status samples_generate(const struct checkpoint *checkpoint,
                              const struct samples_request *request,
                              struct samples_pieces *pieces);
@@ -48,23 +48,23 @@ void samples_free(struct samples_pieces *pieces);
 /* Called for every file written, with its piece. */
 typedef void samples_report(const char *path, const struct notes *piece);
 
-/* Writes the pieces to files; of the request only path, count and number_one are used.
- * `report`: NULL for none. */
+/* Writes the pieces to files; only path, count and number_one of the request are used.
+ * `report` may be NULL. */
 enum status samples_save(const struct samples_request *request,
                          const struct samples_pieces *pieces, samples_report *report,
                          struct samples_made *made);
 
 /* Sends pieces to another process of the same program, and receives them. STATUS_FAILED
- * unless the bytes contain exactly `count` pieces; values are not validated. Freed with
- * samples_free, also after a failure. */
+ * unless the bytes contain exactly `count` pieces; values are not validated. Free with
+ * samples_free, even after a failure. */
 enum status samples_send(const struct samples_pieces *pieces, FILE *to);
 enum status samples_receive(const uint8_t *bytes, size_t size, int count,
                             struct samples_pieces *pieces);
 
-/* The trainer's callback: writes run.samples files of run.sample_seconds with the
- * settings of [sample], "DIRECTORY/epoch-0001-1.mid" ..., and logs a line with their
- * names below run.dir. The seed is the same in each epoch, so that epochs can be
- * compared. `context` is unused. */
+/* The trainer's callback: writes run.samples files of run.sample_seconds each with the
+ * settings of [sample], "DIRECTORY/epoch-0001-1.mid" ..., and logs their names relative
+ * to run.dir. The seed is the same in each epoch, so that epochs can be compared.
+ * `context` is unused. */
 enum status samples_write(const struct checkpoint *checkpoint, const char *directory,
                           void *context);
 

@@ -1,13 +1,13 @@
-/* amx: the bfloat16 microkernel by AMX tile registers, and the processor's own rounding
- * to bfloat16. The order of the sums is that of the other sets (kernels.h).
+/* amx: the bfloat16 microkernel on AMX tile registers, and hardware rounding to bfloat16.
+ * Sums are accumulated in the same order as in the other sets (kernels.h).
  *
  * The eight tile registers have 16 rows of 64 bytes (docs/design.md draws them).
- * Registers 0 to 2 hold the sums of the 16 upper rows and the panel's three vectors, 3 to
- * 5 those of the 16 lower rows. Register 6 holds 16 rows of x, 7 a vector of the panel,
- * both KB16 inputs deep.
+ * Registers 0 to 2 accumulate the 16 upper rows, one register for each of the panel's
+ * three vectors; registers 3 to 5 accumulate the 16 lower rows. Register 6 holds 16 rows
+ * of x, register 7 one vector of the panel, both KB16 inputs deep.
  *
- * The compiler does not know which memory the tile instructions read and write: hence the
- * fences.
+ * The compiler does not know which memory the tile instructions access, hence the
+ * compiler barriers.
  */
 #if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
 #include "tiling.h"
@@ -43,8 +43,8 @@ static void end(void)
     _tile_release();
 }
 
-/* DO(R, AT, J) for each register R of sums in use: vector J of the 16 upper rows, which
- * lie at UPPER, and with `both` of the lower rows, at LOWER. */
+/* DO(R, AT, J) for each accumulator register R in use: vector J of the 16 upper rows,
+ * stored at UPPER, and with `both` also of the lower rows, stored at LOWER. */
 #define FOR_VECTORS(DO, UPPER, LOWER)                                                    \
     do {                                                                                 \
         DO(0, UPPER, 0);                                                                 \
@@ -67,7 +67,8 @@ static void end(void)
 #define CLEAR(R, FROM, J) _tile_zero(R)
 #define LOAD(R, FROM, J) _tile_loadd(R, (FROM) + VECTOR * (J), NR * sizeof(float))
 #define STORE(R, TO, J) _tile_stored(R, (TO) + VECTOR * (J), NR * sizeof(float))
-/* SUMS += the rows in register 6 times vector J of the panel, which stays in 7. */
+/* SUMS += the rows in register 6 times vector J of the panel, which remains in register
+ * 7. */
 #define MULTIPLY(SUMS, J)                                                                \
     _tile_loadd(7, panel + VECTOR * (J), NR * sizeof *panel);                            \
     _tile_dpbf16ps(SUMS, 6, 7)
@@ -81,7 +82,7 @@ static void prefetch(const struct microtile_bf16 *t, int block)
 }
 
 /* For each block of inputs: the upper rows times all vectors of the panel, then the lower
- * rows, beginning with the vector that is still in register 7. */
+ * rows, starting with the vector that is still in register 7. */
 static inline __attribute__((always_inline)) void
 multiply_blocks(const struct microtile_bf16 *t, int vectors, bool both)
 {
@@ -176,7 +177,7 @@ static void microkernel_bf16(const struct microtile_bf16 *t)
             copy_row(t->y[i], sums + i * NR, t->width);
 }
 
-/* The instruction rounds, and flushes subnormals, as kernels.h demands. */
+/* The instruction rounds and flushes subnormals as kernels.h requires. */
 static void round_bf16(size_t n, const float *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
@@ -209,5 +210,5 @@ void kernels_add_amx(struct kernels *kernels)
     kernels->round_bf16_pairs = round_bf16_pairs;
 }
 #else
-typedef int amx_not_built; /* C wants a declaration */
+typedef int amx_not_built; /* ISO C requires a declaration */
 #endif

@@ -1,4 +1,4 @@
-/* avx2: AVX2 and FMA, with two registers of 8 floats for 16 lanes. */
+/* avx2: AVX2 and FMA; two registers of 8 floats form the 16 lanes. */
 #if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
 #include "kernels.h"
 #include "x86.h"
@@ -108,11 +108,11 @@ static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 
 /* ---- the microkernel ---- */
 
-/* Of sixteen registers of eight floats, twelve hold sums: 4 rows x 3 registers. */
+/* Twelve of the 16 registers hold sums: 4 rows x 3 registers of 8 floats. */
 enum { PART_ROWS = 4, PART = 3, REGISTER = 8 };
 
-/* The part of a microtile from `row` and column `offset` on. Inlined for constant `rows`
- * and `registers`, so that the sums stay in registers. */
+/* The part of a microtile that starts at `row` and column `offset`. Inlined with constant
+ * `rows` and `registers`, so that the sums stay in registers. */
 static inline __attribute__((always_inline)) void
 microtile_part(int rows, int registers, const struct microtile *t, int row, int offset)
 {
@@ -151,7 +151,7 @@ microtile_part(int rows, int registers, const struct microtile *t, int row, int 
 static inline __attribute__((always_inline)) void microtile(int rows, int vectors,
                                                             const struct microtile *t)
 {
-    /* a row of 2, 4 or 6 registers is cut into parts of 2, 2 or PART */
+    /* a row of 2, 4 or 6 registers is computed in parts of 2, 2 or PART */
     const int registers = 2 * vectors, part = registers % PART ? 2 : PART;
 #pragma GCC unroll 2
     for (int first = 0; first < rows; first += PART_ROWS)
@@ -164,5 +164,5 @@ static inline __attribute__((always_inline)) void microtile(int rows, int vector
 
 #include "variant.h"
 #else
-typedef int kernels_avx2_not_built; /* C wants a declaration */
+typedef int kernels_avx2_not_built; /* ISO C requires a declaration */
 #endif

@@ -1,4 +1,4 @@
-/* avx512: AVX-512 F and DQ, with one register of 16 floats. */
+/* avx512: AVX-512 F and DQ; one register holds the 16 lanes. */
 #if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
 #include "kernels.h"
 #include "x86.h"
@@ -6,7 +6,7 @@
 #define KERNELS kernels_avx512
 #define KERNELS_NAME "avx512"
 
-/* As many sums as there are registers for. */
+/* As many sums as fit in registers. */
 enum { BF16_ROWS = 4, BF16_VECTORS = 3, PEAK_CHAINS = 24 };
 
 typedef __m512 simd16;
@@ -87,9 +87,9 @@ static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 
 /* ---- the microkernel ---- */
 
-enum { AHEAD = 16 * NR }; /* how far ahead the panel is prefetched */
+enum { AHEAD = 16 * NR }; /* prefetch distance in the panel, elements */
 
-/* Inlined for constant `rows` and `vectors`, so that the sums stay in registers. */
+/* Inlined with constant `rows` and `vectors`, so that the sums stay in registers. */
 static inline __attribute__((always_inline)) void microtile(int rows, int vectors,
                                                             const struct microtile *t)
 {
@@ -131,7 +131,7 @@ static inline __attribute__((always_inline)) void microtile(int rows, int vector
 
 /* ---- rounding to bfloat16 ---- */
 
-/* The nearest bfloat16 of each float, in the upper half of its bits. */
+/* Rounds each float to the nearest bfloat16, in the upper 16 bits of each lane. */
 static inline __m512i upper_halves(__m512 x)
 {
     __m512i bits = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
@@ -171,7 +171,7 @@ static void round_bf16_pairs(size_t n, const real *even, const real *odd,
 
 /* ---- transposing ---- */
 
-/* y := x^T, for 16 x 16 elements of 4 bytes. In four rounds: pairs of rows exchange every
+/* y := x^T, for 16 x 16 elements of 4 bytes. In four stages: pairs of rows exchange every
  * other element, then pairs of elements, then quarters of a register, twice. */
 static inline void transpose_16x16(const float *x, size_t ldx, float *y, size_t ldy)
 {
@@ -212,17 +212,18 @@ static inline void transpose_16x16(const float *x, size_t ldx, float *y, size_t 
 
 /* ---- fixed point ---- */
 
-/* sums += products, or :=, for up to eight integers, those in `mask`. */
+/* sums += products (:= with `overwrite`), for those of eight integers that are in `mask`.
+ */
 static inline void add_eight(int64_t *sums, __m256 products, __mmask8 mask,
                              bool overwrite)
 {
-    __m512i sum = _mm512_cvtps_epi64(products); /* to the nearest */
+    __m512i sum = _mm512_cvtps_epi64(products); /* rounds to nearest */
     if (!overwrite)
         sum = _mm512_add_epi64(sum, _mm512_maskz_loadu_epi64(mask, sums));
     _mm512_mask_storeu_epi64(sums, mask, sum);
 }
 
-/* The product with a power of two is exact. */
+/* Multiplying by a power of two is exact. */
 static inline int fixed_point_row(int64_t *sums, const float *values, int n,
                                   bool overwrite, double scale, float bound)
 {
@@ -246,5 +247,5 @@ static inline int fixed_point_row(int64_t *sums, const float *values, int n,
 
 #include "variant.h"
 #else
-typedef int kernels_avx512_not_built; /* C wants a declaration */
+typedef int kernels_avx512_not_built; /* ISO C requires a declaration */
 #endif

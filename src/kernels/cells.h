@@ -4,8 +4,8 @@
 
 #include "simd16_math.h"
 
-/* dy x (1 - x) and dy (1 - x^2): gradients through sigmoid and tanh, from their outputs
- * x. */
+/* Gradients through sigmoid and tanh, from their outputs x: dy x (1 - x) and dy (1 -
+ * x^2). */
 static inline simd16 through_sigmoid(simd16 x, simd16 dy)
 {
     return simd16_multiply(dy, simd16_multiply(x, simd16_subtract(simd16_set(1), x)));

@@ -1,9 +1,9 @@
 /* fixed_point: floats to 64-bit fixed point and back, for the exact sum.
  *
- * A set may define HAS_FIXED_POINT_ROW and fixed_point_row. The other loops have no
- * branch and only operations that every processor has for vectors, so the compiler
- * vectorises them for any set. Every operation is exact or rounds once: all sets give the
- * same bits.
+ * A set may define HAS_FIXED_POINT_ROW and fixed_point_row. The other loops are free of
+ * branches and use only operations that every instruction set offers for vectors, so the
+ * compiler vectorises them for any set. Every operation is exact or rounds once, so all
+ * sets give the same bits.
  */
 #ifndef TUTTI_KERNELS_FIXED_POINT_H
 #define TUTTI_KERNELS_FIXED_POINT_H
@@ -22,8 +22,9 @@ static inline int64_t bits_of(double x)
 }
 
 /* The unit in the last place of a double in [2^52, 2^53) is 1. So adding `ones` to a
- * value below 2^51 in magnitude rounds it to an integer, ties to even, which is then the
- * difference of the bits. That needs no conversion instruction.
+ * value below 2^51 in magnitude rounds it to an integer, ties to even, which is the
+ * difference of the bit patterns of the sum and `ones`. This needs no conversion
+ * instruction.
  *
  * The product is exact but may have 63 bits, so it is split at bit 32: high * 2^32 + low
  * with |low| <= 2^31. A float has 24 bits, so low is exact, and rounding it rounds the
@@ -51,7 +52,7 @@ static inline int fixed_point_row(int64_t *restrict sums, const float *restrict 
 
 static int add_fixed_point(const struct fixed_point *block)
 {
-    const struct fixed_point b = *block; /* no store to sums can change the copy */
+    const struct fixed_point b = *block; /* stores to sums cannot alias the copy */
     int bad = 0;
     for (size_t r = 0; r < (size_t)b.rows; r++)
         bad += fixed_point_row(b.sums + r * b.ld_sums, b.values + r * b.ld_values,
@@ -69,8 +70,8 @@ static inline double double_of(int64_t bits)
 }
 
 /* (double)value without a conversion instruction: the upper half becomes the mantissa of
- * a double in units of 2^32, the lower half that of one in units of 1. Only the last
- * addition rounds. */
+ * a double in units of 2^32, the lower half the mantissa of a double in units of 1. Only
+ * the last addition rounds. */
 static inline double to_double(int64_t value)
 {
     uint64_t high =

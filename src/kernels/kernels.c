@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "variants.h"
 
-/* ---- the sets: NULL where the processor, the build or the system lacks one ---- */
+/* ---- the sets: NULL where the processor, the build or the OS lacks one ---- */
 
 static const struct kernels *find_portable(void)
 {
@@ -48,7 +48,7 @@ static const struct kernels *find_avx512(void)
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The processor has the instructions, and the system grants the tile registers. */
+/* True if the processor has the instructions and the OS grants the tile registers. */
 static bool has_amx(void)
 {
     enum {
@@ -129,7 +129,7 @@ static void warn_of_missing(const char *name)
              name, known);
 }
 
-/* The set that TUTTI_KERNELS names, else the fastest one. */
+/* The set named by TUTTI_KERNELS, or else the fastest available one. */
 static const struct kernels *choose(bool bf16)
 {
     const char *forced = getenv("TUTTI_KERNELS");

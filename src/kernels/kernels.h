@@ -2,13 +2,13 @@
  * set.
  *
  * avx512, avx2 and portable are one source compiled three times (variant.h); amx is
- * avx512 with AMX for bfloat16 matmuls and the processor's own rounding to bfloat16. The
- * fastest set of the processor is selected at run time; TUTTI_KERNELS=avx2 in the
- * environment forces one. All sets give the same bits: they work in 16 virtual lanes
- * whatever the width of the registers, and every multiply-add is a fused one.
+ * avx512 plus AMX for bfloat16 matmuls and hardware rounding to bfloat16. The fastest set
+ * that the processor supports is selected at run time; TUTTI_KERNELS=avx2 in the
+ * environment forces a set. All sets give the same bits: they use 16 virtual lanes
+ * regardless of the register width, and every multiply-add is fused.
  *
- * matmul.h cuts matrix products into microtiles, blocks of at most MR x NR results. A
- * microkernel keeps their sums in registers while the packed weights stream by.
+ * matmul.h divides matrix products into microtiles, blocks of at most MR x NR results. A
+ * microkernel keeps their sums in registers while it streams through the packed weights.
  */
 #ifndef TUTTI_KERNELS_KERNELS_H
 #define TUTTI_KERNELS_KERNELS_H
@@ -19,8 +19,8 @@
 
 #include "base/real.h"
 
-/* As BLIS names them: a panel is NR wide, a microtile has up to MR rows. VECTOR is the
- * number of elements that are computed as a unit: those of a simd16 (simd16.h). */
+/* Named as in BLIS: a panel is NR wide, a microtile has up to MR rows. VECTOR is the
+ * number of elements in a simd16 (simd16.h). */
 enum { NR = 48, MR = 8, VECTOR = 16 };
 
 /* y[i][j] := beta y[i][j] + sum over l < k of x[i][l * ldx] panel[l * NR + j], for i <
@@ -34,41 +34,41 @@ struct microtile {
     size_t ldx;
     const real *x[MR];
     real *y[MR];
-    /* Memory that will be used next: for every l one cache line is prefetched, at
-     * prefetch + l * prefetch_stride bytes. Any address is allowed. */
+    /* Memory needed next: one cache line is prefetched for every l, at prefetch + l *
+     * prefetch_stride bytes. Any address is allowed, even an invalid one. */
     const real *prefetch;
     size_t prefetch_stride;
 };
 
 /* ---- bfloat16 ----
  *
- * A bfloat16 is the upper half of a float. Sums are float32, in the order of Intel's AMX
- * (TDPBF16PS), which all sets follow: of every KB16 inputs, the even ones and the odd
- * ones are two chains of fused multiply-adds from zero; then sum += even + odd. Subnormal
- * operands and results (below 2^-126) count as zero. */
+ * A bfloat16 is the upper half of a float. Sums are float32, and all sets add in the
+ * order of Intel's AMX (TDPBF16PS): for every block of KB16 inputs, the even and the odd
+ * inputs form two chains of fused multiply-adds that start from zero; then sum += even +
+ * odd. Subnormal operands and results (below 2^-126) are treated as zero. */
 typedef uint16_t bfloat16;
 struct bf16_pair {
     bfloat16 even, odd;
 };
 
-/* The inputs of a block, and the most rows of a microtile. */
+/* Inputs per block, and maximum number of rows of a microtile. */
 enum { KB16 = 32, MR16 = 32 };
 
 /* y[i][j] := beta y[i][j] + sum over l < blocks * KB16 of x[i * ldx + l] times the even
  * or odd half of panel[(l / 2) * NR + j], for i < rows <= MR16 and j < width <= NR; beta
  * is 0 with `overwrite`, else 1. `nontemporal` as in a microtile; `width` is then a
- * multiple of VECTOR. `contiguous` (only with `overwrite`): the rows of y are those of an
- * array [MR16][NR], all of which may be overwritten. */
+ * multiple of VECTOR. `contiguous` (only with `overwrite`): the rows of y form an array
+ * [MR16][NR], which may be overwritten entirely. */
 struct microtile_bf16 {
     int rows, width, blocks;
     bool overwrite, nontemporal, contiguous;
     const struct bf16_pair *panel; /* [blocks * KB16 / 2][NR], 64-byte aligned */
-    const bfloat16 *x;             /* [MR16][ldx] whatever `rows` is; 64-byte aligned */
+    const bfloat16 *x;             /* [MR16][ldx] regardless of `rows`; 64-byte aligned */
     size_t ldx;                    /* a multiple of KB16 */
     real *y[MR16];
-    /* Memory that will be used next: for every block `prefetch_lines` further cache lines
-     * are prefetched, from this address on. Only amx does; the others are slower than
-     * memory. */
+    /* Memory needed next: every block prefetches the next `prefetch_lines` cache lines,
+     * starting at this address. Only amx prefetches; the other sets compute more slowly
+     * than memory delivers. */
     const void *prefetch;
     int prefetch_lines;
 };
@@ -81,16 +81,16 @@ struct dropout_mask {
 };
 
 /* One row of the batch at one time step of a cell, H = hidden, G = 4H (LSTM) or 3H (GRU).
- * Members that the cell does not use may be NULL: of the LSTM gates_hh and h_prev, of the
- * GRU c_prev, saved, c_next and dc; forward does not use the members of backward, nor
- * backward those of forward. */
+ * Members that the cell does not use may be NULL: gates_hh and h_prev for the LSTM;
+ * c_prev, saved, c_next and dc for the GRU. Forward does not use the members for
+ * backward, and vice versa. */
 struct cell_step {
     int hidden;
-    /* [G]: W_ih x, of the LSTM plus W_hh h_prev. Forward overwrites it with the
+    /* [G]: W_ih x, for the LSTM plus W_hh h_prev. Forward overwrites it with the
      * activations, backward with the gradient. */
     real *gates;
     real *gates_hh;     /* [G], GRU: W_hh h_prev + bias_hh; backward: its gradient */
-    const real *bias;   /* [G]: bias, of the GRU bias_ih */
+    const real *bias;   /* [G]: bias; GRU: bias_ih */
     const real *h_prev; /* [H], GRU */
     const real *c_prev; /* [H], LSTM */
     real *saved;        /* [H], LSTM: tanh(c), written by forward, read by backward */
@@ -106,10 +106,10 @@ struct cell_step {
     real *dc;       /* [H], LSTM: gradient of c_next, overwritten with that of c_prev */
 };
 
-/* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to the nearest, ties
- * to even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two
- * from 1 to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound`
- * in magnitude counts as 0. */
+/* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to nearest, ties to
+ * even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two from 1
+ * to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound` in
+ * magnitude counts as 0. */
 struct fixed_point {
     int64_t *sums;
     size_t ld_sums;
@@ -134,7 +134,8 @@ struct kernels {
     void (*bf16_end)(void);
     void (*microkernel_bf16)(const struct microtile_bf16 *tile);
 
-    /* y[i] := x[i], rounded to the nearest, ties to even; below 2^-126 to 0. */
+    /* y[i] := x[i], rounded to nearest, ties to even; magnitudes below 2^-126 become 0.
+     */
     void (*round_bf16)(size_t n, const real *x, bfloat16 *y);
     /* The same for two rows: y[i].even := even[i], y[i].odd := odd[i]. */
     void (*round_bf16_pairs)(size_t n, const real *even, const real *odd,
@@ -161,21 +162,21 @@ struct kernels {
      * cuDNN, PyTorch and Keras): x = gates, u = gates_hh, order r, z, n:
      *   r = sigmoid(x_r + b_r + u_r),  z = sigmoid(x_z + b_z + u_z)
      *   n = tanh(x_n + b_n + r u_n),   h = (1 - z) n + z h_prev
-     * x is overwritten with r, z, n; backward overwrites it with the gradient of x, u
-     * with that of u, and dh_next with its sum with dh times z, the direct part of the
-     * gradient of h_prev. */
+     * x is overwritten with r, z, n; backward overwrites x and u with their gradients,
+     * and dh_next with (dh_next + masked dh) z, the direct part of the gradient of
+     * h_prev. */
     void (*gru_forward)(const struct cell_step *step);
     void (*gru_backward)(const struct cell_step *step);
 
-    /* One row of softmax and cross-entropy. Returns log p[target], in nats; *best gets
-     * the index of the largest logit (the lowest of equals; NaN is ignored). With
-     * `gradient`, logits[n] is overwritten with p - onehot(target). */
+    /* One row of softmax and cross-entropy. Returns log p[target], in nats; *best
+     * receives the index of the largest logit (the lowest index in a tie; NaN is
+     * ignored). With `gradient`, logits[n] is overwritten with p - onehot(target). */
     double (*softmax_cross_entropy)(int n, real *logits, int target, bool gradient,
                                     int *best);
 
     /* ---- fixed point ---- */
 
-    /* Returns how many values counted as 0. */
+    /* Returns the number of values that counted as 0. */
     int (*add_fixed_point)(const struct fixed_point *block);
     /* squares[i % FIXED_POINT_LANES] += (sums[i] * unit * factor)^2 for i < n, in the
      * order of i. */
@@ -187,24 +188,26 @@ struct kernels {
 
     /* ---- measurement ---- */
 
-    /* `times` rounds of independent multiply-adds on registers, enough to reach the
-     * processor's peak. Returns the number of floating-point operations. */
+    /* `times` iterations of independent multiply-adds on registers, enough of them in
+     * flight to reach the processor's peak. Returns the number of floating-point
+     * operations. */
     double (*peak)(size_t times);
 
-    /* y[i] := exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for the tests of their error.
+    /* y[i] := exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for accuracy tests.
      */
     void (*exp)(size_t n, const real *x, real *y);
     void (*tanh)(size_t n, const real *x, real *y);
     void (*sigmoid)(size_t n, const real *x, real *y);
 };
 
-/* The set in use, and that for bfloat16, which may be amx. AMX is requested from the
- * system at the first call of kernels_bf16, as it is granted for the life of the process.
+/* The set in use, and the set for bfloat16, which may be amx. AMX is requested from the
+ * OS only at the first call of kernels_bf16, because the grant lasts for the life of the
+ * process.
  */
 const struct kernels *kernels(void);
 const struct kernels *kernels_bf16(void);
 
-/* A set by name; NULL if the processor, the build or the system lacks it. */
+/* A set by name; NULL if the processor, the build or the OS lacks it. */
 const struct kernels *kernels_named(const char *name);
 
 /* The names of all sets, fastest first: set < kernel_sets. */

@@ -7,24 +7,25 @@
  *     dW := dy^T x            matmul_gradient, of each microbatch on its own
  *     db := dy^T 1
  *
- * float32 and bfloat16 read W from panels that are packed once per step. Panel p holds
- * the NR outputs from NR p on side by side, so a microkernel (kernels.h) reads it with
+ * float32 and bfloat16 read W from panels that are packed once per step. Panel p holds NR
+ * outputs, from output NR p on, side by side, so a microkernel (kernels.h) reads it with
  * stride one; docs/design.md draws it:
  *
  *     float32   panel[l][j]  =  W[NR p + j][l]                              l < K
  *     bfloat16  panel[l][j]  =  W[NR p + j][2l], W[NR p + j][2l + 1]        l < K' / 2
  *
- * The last panel is padded with zeros up to NR outputs, in bfloat16 every panel up to K'
- * inputs, the next multiple of KB16.
+ * The last panel is zero-padded to NR outputs. In bfloat16 every panel is also
+ * zero-padded to K' inputs, the next multiple of KB16.
  *
  * Each element of a result is one chain of fused multiply-adds in the order of the inputs
- * (bfloat16: the order of AMX, see kernels.h). Its bits depend on its own row and the
- * weights. They do not depend on the number of rows or microbatches in the call, nor on
- * the instruction set. OpenBLAS gives no such guarantee, so it is called with one
- * microbatch's shape, and its bits are those of its kernels for the processor.
+ * (bfloat16: the order of AMX, see kernels.h). Its bits depend only on its own row and
+ * the weights, not on the number of rows or microbatches in the call, nor on the
+ * instruction set. OpenBLAS gives no such guarantee: it is always called with the shape
+ * of one microbatch, and its bits depend on the kernels that it selects for the
+ * processor.
  *
- * Nothing here is collective, and nothing allocates: memory is planned in the arena of
- * the caller.
+ * Nothing here is collective, and nothing allocates: memory is planned in the caller's
+ * arena.
  */
 #ifndef TUTTI_KERNELS_MATMUL_H
 #define TUTTI_KERNELS_MATMUL_H
@@ -37,8 +38,8 @@
 #include "base/status.h"
 
 /* How results are stored. MATMUL_NONTEMPORAL overwrites y with nontemporal stores, for
- * results that no cache holds: each row of y is then 64-byte aligned, and N a multiple of
- * VECTOR. Such stores are ordered for the calling thread only. */
+ * results that do not fit in a cache: each row of y must then be 64-byte aligned, and N a
+ * multiple of VECTOR. Such stores are ordered only as seen by the calling thread. */
 enum matmul_output { MATMUL_OVERWRITE, MATMUL_ACCUMULATE, MATMUL_NONTEMPORAL };
 
 struct matmul_batch { /* M = microbatches * rows */
@@ -55,11 +56,11 @@ struct matmul_gradient;
 struct packed_format;
 
 struct matmul_backend {
-    /* For people: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Valid until the
+    /* Human-readable: "avx512", "amx, in bfloat16", "OpenBLAS (Haswell)". Valid until the
      * next call. */
     const char *(*description)(void);
-    /* The numerics id, on which the bits of results depend: an order of sums, or the name
-     * of OpenBLAS's kernels. */
+    /* The numerics id, which determines the bits of results: an order of summation, or
+     * the name of OpenBLAS's kernels. */
     const char *(*numerics)(void);
 
     const struct matmul_backend *recurrent; /* for the matmul of one time step */
@@ -83,10 +84,10 @@ struct matmul_backend {
  * training: its inference backend is float32. */
 extern const struct matmul_backend matmul_float32, matmul_bfloat16;
 
-/* OpenBLAS makes the batched matmuls and the gradients; its recurrent backend is float32.
- * The first call loads the library; `threads` is the number of threads of one matmul, the
- * same on every rank. The other kinds use the calling thread. STATUS_FAILED if OpenBLAS
- * can't be loaded. */
+/* OpenBLAS computes the batched matmuls and the gradients; its recurrent backend is
+ * float32. The first call loads the library; `threads` is the number of threads per
+ * matmul, the same on every rank. The other kinds use only the calling thread.
+ * STATUS_FAILED if OpenBLAS can't be loaded. */
 enum matmul_backend_kind { BACKEND_FLOAT32, BACKEND_BFLOAT16, BACKEND_OPENBLAS };
 enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
                                   const struct matmul_backend **out);
@@ -97,15 +98,15 @@ struct matmul_weights {
     const struct matmul_backend *backend;
     int n, k;
     bool transposed; /* w is [k][n]: the operand is its transpose */
-    const real *w;   /* as packed last; borrowed */
+    const real *w;   /* as last packed; borrowed */
     void *panels;    /* float32, bfloat16: ceil(n / NR) panels, 64-byte aligned */
     /* bfloat16: */
-    int x_rows;           /* rows that are rounded at a time */
-    void *x;              /* those of the matmul under way, rounded */
-    struct bf16_pair *wt; /* rows of W on their way to a panel */
+    int x_rows;           /* number of rows rounded at a time */
+    void *x;              /* rounded rows of the current matmul */
+    struct bf16_pair *wt; /* rounded rows of W, to be transposed */
 };
 
-/* Plans the packed copy of a matrix [n][k]: of W, or with `transposed` of the transpose
+/* Plans the packed copy of a matrix [n][k]: W itself, or with `transposed` the transpose
  * of W [k][n]; n and k are at least 1. Sets *weights; call it twice (base/arena.h). One
  * thread at a time may use the weights. */
 void matmul_weights_plan(const struct matmul_backend *backend, int n, int k,
@@ -113,12 +114,12 @@ void matmul_weights_plan(const struct matmul_backend *backend, int n, int k,
                          struct matmul_weights *weights);
 
 /* Packs W; must be called before the first matmul and after every change of W, which is
- * borrowed. Does nothing for weights that were not planned and are zero. */
+ * borrowed. Does nothing for zero-initialised weights that were not planned. */
 void matmul_weights_pack(struct matmul_weights *weights, const real *w);
 
-/* y[i][0..n) := beta y[i] + W x[i][0..k) for i < rows; the rows may lie anywhere. Not for
- * OpenBLAS. `reversed` goes from the last panel to the first, which changes no bit: a
- * caller that alternates finds the panels it used last in the cache. */
+/* y[i][0..n) := beta y[i] + W x[i][0..k) for i < rows; the rows need not be contiguous.
+ * Not for OpenBLAS. `reversed` traverses the panels from last to first, with the same
+ * bits: a caller that alternates finds the most recently used panels still in cache. */
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
             real *const *y, enum matmul_output output, bool reversed);
 
@@ -129,10 +130,10 @@ void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
 
 /* ---- gradients ---- */
 
-/* Plans the working memory for gradients of M rows, with one or two matrices in a call:
- * `inputs` is the most that these have together, `weights` the most elements that one
- * has. Call it twice (base/arena.h): NULL while the arena measures, then the workspace,
- * which lies in the arena. One thread at a time may use it. */
+/* Plans the workspace for gradients of M rows, with one or two matrices per call:
+ * `inputs` is the maximum total number of their inputs, `weights` the maximum number of
+ * elements of one matrix. Call it twice (base/arena.h): NULL while the arena measures,
+ * then the workspace, which lies in the arena. One thread at a time may use it. */
 struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *backend,
                                                struct matmul_batch batch, size_t inputs,
                                                size_t weights, struct arena *arena);
@@ -147,15 +148,15 @@ struct gradient_block {
 };
 
 struct gradient_sink {
-    /* Called with every block of every microbatch. For any one element the microbatches
-     * come in ascending order; no other order is guaranteed. The values of a block are in
-     * the cache and are overwritten after the call. */
+    /* Called with every block of every microbatch. Each element receives its microbatches
+     * in ascending order; no other order is guaranteed. The values of a block are in
+     * cache, and are overwritten after the call. */
     void (*write)(void *context, int microbatch, const struct gradient_block *block);
     void *context;
 };
 
-/* One of the matrices whose products were added to make y. Its dW [N][K] goes to the
- * elements of the flat block from `weight` on. */
+/* One of the inputs whose products x W^T were summed into y. Its dW [N][K] starts at
+ * element `weight` of the flat block. */
 struct gradient_input {
     const real *x; /* [M][K] */
     int k;
@@ -164,8 +165,8 @@ struct gradient_input {
 enum { GRADIENT_INPUTS = 2 };
 
 /* For each microbatch dW := dy^T x of the `count` inputs, and db := the sums of the
- * columns of dy [M][N], in blocks that hold every element once. db goes to the elements
- * from `bias` on; NO_BIAS: there is none. */
+ * columns of dy [M][N], in blocks that together cover every element once. db starts at
+ * element `bias`; NO_BIAS: there is no bias. */
 #define NO_BIAS ((size_t)-1)
 void matmul_gradient(struct matmul_workspace *workspace, int n, const real *dy,
                      const struct gradient_input *inputs, int count, size_t bias,

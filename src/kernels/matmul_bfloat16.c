@@ -1,7 +1,7 @@
 /* matmul_bfloat16: operands rounded to bfloat16, float32 sums. Weights are packed, and
- * rows of x are rounded block by block, into the order that the microkernel reads
- * (kernels.h). The inputs of a sum come in blocks of KB16; the last one is padded with
- * zeros.
+ * rows of x rounded block by block, in the order in which the microkernel reads them
+ * (kernels.h). The inputs of a sum are divided into blocks of KB16; the last block is
+ * padded with zeros.
  */
 #include "matmul_packed.h"
 
@@ -10,9 +10,9 @@
 #include "tiling.h"
 
 enum {
-    PAIRS = KB16 / 2,   /* of a block of inputs */
-    X_ROWS = 256,       /* rows of x at a time, or fewer, so that they stay in the */
-    X_BYTES = 512 << 10 /* second-level cache */
+    PAIRS = KB16 / 2,   /* per block of inputs */
+    X_ROWS = 256,       /* maximum number of rows of x rounded at a time, */
+    X_BYTES = 512 << 10 /* and their maximum size, which fits in the L2 cache */
 };
 
 static const real zeros[GRADIENT_ROWS];
@@ -27,7 +27,7 @@ static void end(void)
     kernels_bf16()->bf16_end();
 }
 
-/* A number of inputs or rows, padded to whole blocks. */
+/* A number of inputs or rows, rounded up to whole blocks. */
 static size_t padded(int count)
 {
     return (size_t)ceil_div(count, KB16) * KB16;
@@ -41,8 +41,8 @@ static size_t panel_bytes(int k)
     return padded(k) / 2 * NR * sizeof(struct bf16_pair);
 }
 
-/* The leading dimension of the rounded rows of x: a line more than is needed, as rows
- * that lie a power of two apart would share few sets of the first-level cache. */
+/* Leading dimension of the rounded rows of x, padded by one cache line: rows with a
+ * power-of-two stride would share few sets of the L1 cache. */
 static size_t ldx_of(int k)
 {
     return padded(k) + KB16;
@@ -110,18 +110,18 @@ static void load_rows(const struct matmul_weights *w, int rows, const real *cons
                                    (bfloat16 *)w->x + i * ldx_of(w->k));
 }
 
-/* `tiles` microtiles together prefetch the panel that is used next. One alone prefetches
- * nothing: the processor then does it as fast by itself. */
+/* The `tiles` microtiles of a panel together prefetch the panel that is used next. A
+ * single one prefetches nothing: the hardware prefetcher is then as fast. */
 static void prefetch_panel(struct microtile_bf16 *tile, const void *next, int t,
                            int tiles)
 {
-    enum { LINES = PAIRS * NR * sizeof(struct bf16_pair) / CACHE_LINE }; /* of a block */
+    enum { LINES = PAIRS * NR * sizeof(struct bf16_pair) / CACHE_LINE }; /* per block */
     tile->prefetch_lines = tiles > 1 ? LINES / tiles : 0;
     tile->prefetch = (const char *)next + (size_t)t * (size_t)tile->prefetch_lines *
                                               CACHE_LINE * (size_t)tile->blocks;
 }
 
-/* The results of the microtile that begins at `row` of `count`. */
+/* Prefetches the results of the microtile that starts at `row` of `count` rows. */
 static void prefetch_rows(real *const *y, int row, int count, int first)
 {
     for (int i = row; i < min(row + MR16, count); i++)
@@ -132,7 +132,7 @@ static void multiply(const struct matmul_weights *w, const struct part *part,
                      const struct part *next, int rows, const real *const *x,
                      real *const *y, enum matmul_output output)
 {
-    (void)x; /* rounded by load_rows */
+    (void)x; /* load_rows has rounded it */
     int tiles = ceil_div(rows, MR16);
     bool nontemporal = output == MATMUL_NONTEMPORAL;
     struct microtile_bf16 tile = {.width = part->width,
@@ -200,7 +200,8 @@ static const struct bf16_pair *x_at(const struct matmul_workspace *workspace,
            (size_t)at.microbatch * microbatch_pairs(workspace->batch);
 }
 
-/* dy: [GRADIENT_ROWS][block_ld] pairs of rows, a block more than a power of two apart. */
+/* dy: [GRADIENT_ROWS][block_ld] pairs of rows, padded by one block to avoid a
+ * power-of-two stride. */
 static size_t block_ld(struct matmul_batch batch)
 {
     return padded(batch.rows) / 2 + PAIRS;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* sums[width] := the sums of columns of `rows` rows of values. */
+/* sums[width] := the column sums of `rows` rows of values. */
 static void sum_columns(const real *values, size_t ld, size_t rows, int width,
                         real *restrict sums)
 {

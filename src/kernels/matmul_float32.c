@@ -1,4 +1,4 @@
-/* matmul_float32: panels of floats; every element is one chain of multiply-adds. */
+/* matmul_float32: float32 panels; every element is one chain of fused multiply-adds. */
 #include "matmul_packed.h"
 
 #include <string.h>
@@ -6,11 +6,11 @@
 #include "tiling.h"
 
 enum {
-    X_BLOCK = 1 << 17, /* elements of x at a time: 512 kB */
-    ROWS = 128,        /* of x and y at a time: more rows of y that lie a power of two
-                          apart would evict each other, and x */
-    FEW_ROWS = 64,     /* fewer rows take as many inputs at a time as these */
-    DW_INPUTS = 512    /* rows of a panel of x at a time: 96 kB */
+    X_BLOCK = 1 << 17, /* elements of x per block: 512 kB */
+    ROWS = 128,        /* of x and y per block; more rows of y with a power-of-two
+                          stride would evict each other, and x */
+    FEW_ROWS = 64,     /* blocks of fewer rows have as many inputs as blocks of these */
+    DW_INPUTS = 512    /* rows of a panel of x per block: 96 kB */
 };
 
 static void no_state(void)
@@ -52,7 +52,8 @@ static void pack_columns(const struct matmul_weights *weights, const real *w, in
 
 /* ---- matmul ---- */
 
-/* One microtile of `width` columns; through a buffer if that is no multiple of VECTOR. */
+/* One microtile of `width` columns; through a buffer if `width` is not a multiple of
+ * VECTOR. */
 static void multiply_tile(const struct microtile *tile, int width)
 {
     if (width % VECTOR == 0) {
@@ -80,10 +81,10 @@ static struct blocking blocking(const struct matmul_weights *w, int rows)
 
 static void load_rows(const struct matmul_weights *w, int rows, const real *const *x)
 {
-    (void)w, (void)rows, (void)x; /* read where they lie */
+    (void)w, (void)rows, (void)x; /* read in place */
 }
 
-/* Tile t of `tiles` prefetches its share of the `k` rows of a panel that is used next. */
+/* Microtile t of `tiles` prefetches its share of the `k` rows of the panel used next. */
 static void prefetch_panel(struct microtile *tile, const real *panel, int k, int t,
                            int tiles)
 {
@@ -92,8 +93,9 @@ static void prefetch_panel(struct microtile *tile, const real *panel, int k, int
     tile->prefetch_stride = stride < CACHE_LINE ? stride : CACHE_LINE;
 }
 
-/* In microtiles as equal as can be. Each prefetches the results of the following one; the
- * last one those of the next part's first. */
+/* Divides the rows into microtiles of nearly equal height. Each prefetches the results of
+ * the following microtile; the last prefetches those of the next part's first microtile.
+ */
 static void multiply(const struct matmul_weights *w, const struct part *part,
                      const struct part *next, int rows, const real *const *x,
                      real *const *y, enum matmul_output output)
@@ -124,7 +126,7 @@ static void multiply(const struct matmul_weights *w, const struct part *part,
 
 /* ---- gradients ---- */
 
-/* x: panels of [M][NR], a line more than that apart. */
+/* x: panels of [M][NR], each followed by one row of padding. */
 static size_t x_panel_elements(struct matmul_batch batch)
 {
     return ((size_t)batch.microbatches * (size_t)batch.rows + 1) * NR;
@@ -135,7 +137,7 @@ static size_t x_panel_bytes(struct matmul_batch batch)
     return x_panel_elements(batch) * sizeof(real);
 }
 
-/* Row after row, as memory is read best. */
+/* Row by row, so that memory is read sequentially. */
 static void pack_x(struct matmul_workspace *workspace, int panel,
                    const struct gradient_input *input)
 {
@@ -162,7 +164,7 @@ static const real *x_at(const struct matmul_workspace *workspace, struct x_posit
            (size_t)at.microbatch * (size_t)workspace->batch.rows * NR;
 }
 
-/* dy: strips of MR columns, [rows][MR], two rows more than that apart. */
+/* dy: strips of MR columns, [rows][MR], each followed by two rows of padding. */
 static size_t strip_elements(struct matmul_batch batch)
 {
     return ((size_t)batch.rows + 2) * MR;
@@ -243,7 +245,7 @@ static const char *description(void)
 
 static const char *numerics(void)
 {
-    return "packed 2"; /* in packed 1 the chain of dh_next began with dh */
+    return "packed 2"; /* in "packed 1" the chain of dh_next began with dh */
 }
 
 const struct matmul_backend matmul_float32 = {

@@ -29,8 +29,8 @@ struct matmul_gradient { /* the arguments of matmul_gradient */
     const struct gradient_sink *sink;
 };
 
-/* Writes the part [first, first + width) of a microbatch's db to the sink. `sums` has
- * room for `width` elements. Does nothing without a bias. */
+/* Writes the part [first, first + width) of a microbatch's db to the sink. `sums` is
+ * scratch, [width]. Does nothing without a bias. */
 void gradient_write_bias(const struct matmul_gradient *g, int microbatch, int first,
                          int width, real *sums);
 

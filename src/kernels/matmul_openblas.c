@@ -1,11 +1,12 @@
-/* matmul_openblas: batched matmuls by OpenBLAS. The only file that includes cblas.h.
+/* matmul_openblas: batched matmuls with OpenBLAS. The only file that includes cblas.h.
  *
  * BLAS does not guarantee that a row's bits are independent of the number of rows in the
- * call, so every call has the shape of one microbatch, which never depends on the ranks.
+ * call, so every call has the shape of one microbatch, which does not depend on the
+ * number of ranks.
  *
- * OpenBLAS starts a thread for each core as soon as it is loaded. A program linked with
- * it would pay for that at every start, so it is loaded at run time, by the runs that use
- * it.
+ * OpenBLAS starts a thread for each core as soon as it is loaded. A program linked
+ * against it would pay for that at every start, so the library is loaded at run time, and
+ * only by runs that use it.
  */
 #include "matmul_internal.h"
 
@@ -32,7 +33,8 @@ static struct {
     void (*set_threads)(int threads);
 } blas;
 
-/* The library found at build time, else one of its name wherever the loader looks. */
+/* Opens the library found at build time, or else one of that name on the loader's search
+ * path. */
 static void *open_library(void)
 {
     void *library = dlopen(TUTTI_OPENBLAS, RTLD_NOW | RTLD_LOCAL);
@@ -55,7 +57,7 @@ enum status openblas_load(int threads)
     char text[16];
     snprintf(text, sizeof text, "%d", threads);
     if (!blas.library) {
-        setenv("OPENBLAS_NUM_THREADS", text, 1); /* read as it is loaded */
+        setenv("OPENBLAS_NUM_THREADS", text, 1); /* read when the library is loaded */
         blas.library = open_library();
         if (!blas.library)
             return status_fail(STATUS_FAILED,
@@ -78,7 +80,7 @@ enum status openblas_load(int threads)
 
 static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
-    (void)weights, (void)arena; /* read where they lie */
+    (void)weights, (void)arena; /* read in place */
 }
 
 static void pack(struct matmul_weights *weights)

@@ -1,11 +1,12 @@
 /* matmul_packed: see the header.
  *
- * Rows of x come in blocks that stay in the second-level cache while the weights stream
- * by, one part of a panel after the other; each part is prefetched while the one before
- * it is used. Results stay in the cache, too, or bypass it if they are many.
+ * Rows of x are processed in blocks that stay in the L2 cache while the weights are
+ * streamed, one part of a panel after the other; each part is prefetched while the
+ * previous one is in use. Results stay in the cache, too, or bypass it if they are too
+ * large.
  *
- * Rows of dy and x often lie a power of two apart, where a cache keeps few of them. So
- * gradients read packed copies, whose rows are a line more than that apart.
+ * Rows of dy and x often have a power-of-two stride, which maps them to few cache sets.
+ * Gradients therefore read packed copies with a padded stride.
  */
 #include "matmul_packed.h"
 
@@ -14,8 +15,8 @@
 #include "tiling.h"
 
 enum {
-    NONTEMPORAL_BYTES = 16 << 20, /* results that are larger do not stay in a cache */
-    DY_BLOCK_BYTES = 5 << 18      /* of packed dy: much of a second-level cache of 2 MB */
+    NONTEMPORAL_BYTES = 16 << 20, /* larger results do not stay in a cache */
+    DY_BLOCK_BYTES = 5 << 18      /* of packed dy: a large part of a 2 MB L2 cache */
 };
 
 /* ---- weights ---- */
@@ -43,8 +44,8 @@ void packed_pack(struct matmul_weights *weights)
 
 /* ---- matmul ---- */
 
-/* Part `number` in the order of use: all panels with the first `inputs` inputs, then all
- * with the next ones. (bfloat16 takes all inputs at once: from is 0.) */
+/* Part `number` in order of use: all panels with the first `inputs` inputs, then all
+ * panels with the next ones. (bfloat16 takes all inputs at once: `from` is 0.) */
 static struct part part_of(const struct matmul_weights *w, int number, int inputs,
                            bool reversed)
 {
@@ -60,8 +61,8 @@ static struct part part_of(const struct matmul_weights *w, int number, int input
                                   (size_t)from * NR * sizeof(real)};
 }
 
-/* The first inputs overwrite y, the following ones accumulate. Only the last stores can
- * be nontemporal. */
+/* The first part of the inputs overwrites y, the following parts accumulate. Only the
+ * last stores can be nontemporal. */
 static enum matmul_output output_of(const struct part *part, int k,
                                     enum matmul_output output)
 {
@@ -120,15 +121,16 @@ void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch b
 
 /* ---- gradients ---- */
 
-/* The number of microbatches whose blocks of dy stay in the second-level cache together,
- * with the sums that they are added to. */
+/* The number of microbatches whose blocks of dy fit in the L2 cache together, with the
+ * sums that their results are added to. */
 static int group_of(size_t block_bytes, int microbatches)
 {
     size_t blocks = DY_BLOCK_BYTES / block_bytes;
     return min(microbatches, blocks > 1 ? (int)blocks : 1);
 }
 
-/* An upper bound for the panels of a gradient's inputs; each begins a panel. */
+/* An upper bound for the number of panels of a gradient's inputs; each input starts a new
+ * panel. */
 static size_t x_panels(size_t inputs)
 {
     return inputs / NR + GRADIENT_INPUTS;
@@ -152,14 +154,15 @@ void *packed_dy_block(const struct matmul_workspace *workspace, int microbatch)
     return (char *)workspace->block + (size_t)(microbatch % workspace->group) * bytes;
 }
 
-/* A part of dW: rows [first, first + height), of microbatches [from, to), which are of
- * one group. */
+/* A part of dW: rows [first, first + height), of microbatches [from, to), all in one
+ * group. */
 struct dw_part {
     int first, height, from, to;
 };
 
-/* That part of an input's dW, panel after panel; the sums that the sink adds to stay in
- * the cache from microbatch to microbatch. `panel` is the first of the input's panels. */
+/* Computes that part of an input's dW, panel by panel, with the microbatches in the inner
+ * loop: the sums that the sink adds to stay in the cache. `panel` is the input's first
+ * panel. */
 static void write_weights(const struct matmul_gradient *g,
                           const struct gradient_input *input, int panel,
                           struct dw_part part)
@@ -184,7 +187,7 @@ static void write_weights(const struct matmul_gradient *g,
     }
 }
 
-/* That part of the dW of all inputs, and of db. */
+/* Computes that part of the dW of all inputs, and of db. */
 static void write_part(const struct matmul_gradient *g, struct dw_part part)
 {
     real sums[GRADIENT_ROWS];
@@ -198,7 +201,8 @@ static void write_part(const struct matmul_gradient *g, struct dw_part part)
     }
 }
 
-/* Parts of n rows of dW are of equal height, in pairs of microtiles. */
+/* The n rows of dW are divided into parts of equal height, a whole number of pairs of
+ * microtiles. */
 static int part_height(int n)
 {
     int height = ceil_div(n, ceil_div(n, GRADIENT_ROWS));

@@ -6,7 +6,7 @@
 
 #include "matmul_internal.h"
 
-/* Rows of dW that are computed at a time: whole microtiles of either format. */
+/* Rows of dW computed at a time: a whole number of microtiles in either format. */
 enum { GRADIENT_ROWS = 128 };
 
 /* Part of the weights: outputs [first, first + width), inputs [from, from + k). */
@@ -15,7 +15,7 @@ struct part {
     const void *panel; /* of these outputs, from input `from` on */
 };
 
-/* The sizes of the blocks that stay in the second-level cache: rows of x, and inputs. */
+/* The size of a block of x that stays in the L2 cache: rows and inputs. */
 struct blocking {
     int rows, inputs;
 };
@@ -61,7 +61,8 @@ struct packed_format {
     void (*pack_dy)(const struct matmul_gradient *g, int microbatch, int first,
                     int height);
     /* workspace->dw [height][NR] := the transpose of the microbatch's block times the
-     * first `width` columns of the panel at `at`; `next` is used next. */
+     * first `width` columns of the panel at `at`; `next` is the one used next, to be
+     * prefetched. */
     void (*multiply_dw)(struct matmul_workspace *workspace, struct x_position at,
                         struct x_position next, int height, int width);
 };

@@ -1,8 +1,8 @@
-/* microkernel_bf16: the microkernel on operands of bfloat16, and rounding to it.
+/* microkernel_bf16: the microkernel on bfloat16 operands, and rounding to bfloat16.
  *
- * A set defines how many rows and vectors of sums are computed at a time, BF16_ROWS and
- * BF16_VECTORS, each with two sums. It may define HAS_ROUND_BF16 and the functions
- * round_bf16 and round_bf16_pairs.
+ * A set defines BF16_ROWS and BF16_VECTORS, the numbers of rows and vectors that are
+ * computed at a time, with two sums (even and odd) for each element. It may define
+ * HAS_ROUND_BF16 and the functions round_bf16 and round_bf16_pairs.
  */
 #ifndef TUTTI_KERNELS_MICROKERNEL_BF16_H
 #define TUTTI_KERNELS_MICROKERNEL_BF16_H
@@ -22,7 +22,7 @@ static inline void widen(int rows, const bfloat16 *x, size_t ldx,
 }
 
 /* y[i] += one block of inputs times the panel, for `vectors` vectors from column `first`
- * on. Inlined for constant `rows` and `vectors`. */
+ * on. Inlined with constant `rows` and `vectors`. */
 static inline __attribute__((always_inline)) void add_block(int rows, int vectors,
                                                             const struct bf16_pair *panel,
                                                             real wide[BF16_ROWS][KB16],
@@ -108,7 +108,7 @@ static inline uint32_t bits_of_bfloat16(real x)
     memcpy(&bits, &narrow, sizeof bits);
     uint32_t magnitude = bits & 0x7fffffff;
     uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    uint32_t quiet = bits >> 16 | 0x40; /* of a NaN */
+    uint32_t quiet = bits >> 16 | 0x40; /* result for a NaN */
     uint32_t zero = bits >> 16 & 0x8000;
     rounded = magnitude > 0x7f800000 ? quiet : rounded;
     return magnitude < 0x00800000 ? zero : rounded;

@@ -1,6 +1,6 @@
 /* microkernel_float32: up to MR x NR elements of y, whose sums stay in registers.
  *
- * A set may define HAS_MICROTILE and the function microtile, which is inlined here for
+ * A set may define HAS_MICROTILE and the function microtile, which is inlined here with
  * constant `rows` and `vectors`.
  */
 #ifndef TUTTI_KERNELS_MICROKERNEL_FLOAT32_H

@@ -1,6 +1,6 @@
-/* simd16: 16 floats at a time, by the same operations on every instruction set.
+/* simd16: 16 floats at a time, with the same operations on every instruction set.
  *
- * The file of an instruction set (avx512.c, avx2.c, portable.c; x86.h has what the x86
+ * The file of an instruction set (avx512.c, avx2.c, portable.c; x86.h holds what the x86
  * sets share) defines the type simd16 and, as static inline functions:
  *
  *     simd16_load(p), simd16_store(p, a)     16 floats, at any address
@@ -14,7 +14,7 @@
  *     simd16_mask(mask, a)                   a where mask[lane] is not 0, else 0
  *     simd16_even(pairs), simd16_odd(pairs)  one half of 16 bf16_pairs, as floats
  *     simd16_add_flushed, _fma_flushed       see below
- *     simd16_flush_begin(), _end(mode)       calls of the two above are between these
+ *     simd16_flush_begin(), _end(mode)       bracket calls of the two above
  *
  * Flushed: operands below 2^-126 in magnitude count as 0, and so does a result that would
  * be below 2^-126 if it were rounded with an unbounded exponent range (x86 detects
@@ -22,7 +22,7 @@
  * never subnormal, as rounding to bfloat16 flushes them.
  *
  * Every operation is exactly rounded (IEEE 754), so all sets give the same bits. The
- * helpers here are built on them.
+ * helpers below are built on them.
  */
 #ifndef TUTTI_KERNELS_SIMD16_H
 #define TUTTI_KERNELS_SIMD16_H

@@ -7,7 +7,7 @@
 #include "simd16.h"
 
 #ifdef TUTTI_DOUBLE
-/* The double build is the tests' reference: the C library's functions. */
+/* The double build is the reference for the tests: it uses the C library's functions. */
 static inline simd16 simd16_exp(simd16 x)
 {
     for (int i = 0; i < VECTOR; i++)
@@ -22,12 +22,12 @@ static inline simd16 simd16_tanh(simd16 x)
     return x;
 }
 #else
-/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) by the polynomial of
- * Cephes' expf (S. Moshier). Inputs are clamped to [-87.3, 88]: the result is never 0,
+/* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; exp(r) from the polynomial
+ * of Cephes' expf (S. Moshier). Inputs are clamped to [-87.3, 88]: the result is never 0,
  * subnormal or infinite. NaN stays NaN. */
 static inline simd16 simd16_exp(simd16 x)
 {
-    x = simd16_min(simd16_set(88.0f), x); /* this order of operands keeps a NaN */
+    x = simd16_min(simd16_set(88.0f), x); /* this operand order propagates NaN */
     x = simd16_max(simd16_set(-87.3f), x);
     const simd16 to_integer = simd16_set(0x1.8p23f); /* adding it rounds to an integer */
     simd16 n = simd16_fma(x, simd16_set(1.44269504f), to_integer);
@@ -45,7 +45,7 @@ static inline simd16 simd16_exp(simd16 x)
     return simd16_scale(p, n);
 }
 
-/* For |x| < 0.625 the odd polynomial of Cephes' tanhf, else 1 - 2 / (exp(2|x|) + 1). */
+/* The odd polynomial of Cephes' tanhf for |x| < 0.625, else 1 - 2 / (exp(2|x|) + 1). */
 static inline simd16 simd16_tanh(simd16 x)
 {
     simd16 size = simd16_absolute(x);

@@ -4,8 +4,9 @@
 
 #include "simd16_math.h"
 
-/* The index of the largest value: the lowest of equals; NaN is ignored. Each lane keeps
- * its largest value so far and the index of it, which a real holds exactly. */
+/* The index of the largest value, the lowest index in a tie; NaN is ignored. Each lane
+ * keeps its largest value so far and that value's index, which a real represents exactly.
+ */
 static int index_of_largest(int n, const real *values)
 {
     real counting[VECTOR], size[VECTOR], index[VECTOR];
@@ -35,7 +36,7 @@ static int index_of_largest(int n, const real *values)
     return found;
 }
 
-/* out[n] := exp(x - largest); returns the sum, taken in 16 partial sums. */
+/* out[n] := exp(x - largest); returns their sum, accumulated in 16 partial sums. */
 static double exponentials(int n, const real *x, real largest, real *out)
 {
     real partial[VECTOR];

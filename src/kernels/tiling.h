@@ -1,4 +1,4 @@
-/* tiling: cutting matrices into blocks, and prefetching them. */
+/* tiling: dividing matrices into blocks, and prefetching them. */
 #ifndef TUTTI_KERNELS_TILING_H
 #define TUTTI_KERNELS_TILING_H
 

@@ -1,12 +1,12 @@
 /* variant: the kernels of one instruction set, generic code over simd16. Included last by
- * the file of the set, which is empty where the set is not available (#if), as every file
- * is compiled on all processors, and which defines:
+ * the source file of the set. Every such file is compiled on all architectures; #if
+ * leaves it empty where the set is not available. It defines:
  *
  *     KERNELS, KERNELS_NAME      the table, and its name as a string
  *     simd16 and its operations  listed in simd16.h
  *     BF16_ROWS, BF16_VECTORS    sums that microkernel_bf16.h keeps in registers
- *     PEAK_CHAINS                independent chains of multiply-adds that reach the peak
- *     HAS_...                    optional: replacements of generic functions, see
+ *     PEAK_CHAINS                independent chains of multiply-adds needed for peak
+ *     HAS_...                    optional: replace generic functions, see
  *                                microkernel_float32.h, microkernel_bf16.h, transpose.h,
  *                                fixed_point.h
  */

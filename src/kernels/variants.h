@@ -1,4 +1,4 @@
-/* variants: the tables of kernels that the build holds. */
+/* variants: the kernel tables of this build. */
 #ifndef TUTTI_KERNELS_VARIANTS_H
 #define TUTTI_KERNELS_VARIANTS_H
 

@@ -1,4 +1,4 @@
-/* x86: shared by the instruction sets of x86. */
+/* x86: shared by the x86 instruction sets. */
 #ifndef TUTTI_KERNELS_X86_H
 #define TUTTI_KERNELS_X86_H
 
@@ -14,12 +14,13 @@ static inline __mmask16 first_lanes(size_t n)
 }
 #endif
 
-/* ---- subnormal numbers as zero (simd16.h), by the control register ---- */
+/* ---- flushing subnormals to zero (simd16.h), with MXCSR ---- */
 
 #define simd16_add_flushed simd16_add
 #define simd16_fma_flushed simd16_fma
 
-/* Returns the mode to restore. The fences keep the compiler from moving code across. */
+/* Returns the mode to restore. The barriers keep the compiler from moving code across the
+ * change. */
 static inline unsigned simd16_flush_begin(void)
 {
     unsigned mode = _mm_getcsr();

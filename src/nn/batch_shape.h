@@ -39,7 +39,7 @@ static inline size_t state_rows(struct batch_shape batch)
     return (size_t)batch.microbatches * (size_t)batch.rows;
 }
 
-/* The batch as a matmul over all time steps sees it: S blocks of T B rows. */
+/* The batch for a matmul over all time steps: S microbatches of T B rows. */
 static inline struct matmul_batch flatten_time(struct batch_shape batch)
 {
     return (struct matmul_batch){batch.microbatches, microbatch_rows(batch)};

@@ -1,4 +1,4 @@
-/* cell: the table. */
+/* cell: the table of cells. */
 #include "cell.h"
 
 /* ---- LSTM ----

@@ -1,7 +1,7 @@
 /* cell: the kinds of recurrent cell, as a table. Everything specific to one cell is in
- * its row: names, tensor shapes, the buffers and matmuls that the recurrent layer
- * provides, one time step forward and backward, and the checkpoint's description of it.
- * The arithmetic and struct cell_step are in kernels.h. H: hidden.
+ * its row: names, tensor shapes, the buffers and matmuls that it needs from the recurrent
+ * layer, one time step forward and backward, and its description in a checkpoint. The
+ * arithmetic and struct cell_step are in kernels.h. H: hidden.
  */
 #ifndef TUTTI_NN_CELL_H
 #define TUTTI_NN_CELL_H
@@ -17,13 +17,13 @@ struct cell {
 
     int gates;                     /* blocks of H rows in weight_ih and weight_hh */
     const char *const *gate_names; /* [gates], in the order of the blocks */
-    int forget_gate; /* whose bias is initialised to 1, the others' to 0; -1: none */
+    int forget_gate; /* its bias is initialised to 1, the others to 0; -1: none */
     int states;      /* carried vectors of width H: 1 is h; 2 is h and c */
-    /* W_hh h_prev has a buffer of its own, gates_hh, and there are two biases, bias_ih
-     * and bias_hh. Otherwise it is added to gates, with one bias. */
+    /* True: W_hh h_prev has its own buffer, gates_hh, and there are two biases, bias_ih
+     * and bias_hh. False: W_hh h_prev is added to gates, and there is one bias. */
     bool split_gates;
     bool has_saved;   /* forward saves one more vector for backward */
-    bool direct_path; /* h also depends on h_prev other than through W_hh */
+    bool direct_path; /* h also depends on h_prev directly, not only through W_hh */
 
     void (*forward)(const struct cell_step *step);
     void (*backward)(const struct cell_step *step);

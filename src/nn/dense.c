@@ -1,4 +1,5 @@
-/* dense: the affine layer, of the dense and the output layer, and the activations. */
+/* dense: the affine layer (used for the dense and the output layer) and the activations.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

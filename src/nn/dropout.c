@@ -1,6 +1,6 @@
-/* dropout: inverted dropout (Srivastava et al., 2014: kept units are scaled by 1 / (1 -
- * rate) in training, so that evaluation needs no scaling). Masks come from counter-based
- * random numbers, so a unit's mask depends on its coordinates only.
+/* dropout: inverted dropout (Srivastava et al., 2014): kept units are scaled by 1 / (1 -
+ * rate) in training, so that evaluation needs no scaling. Masks come from counter-based
+ * random numbers, so a unit's mask depends only on its coordinates.
  *
  * One Philox block decides eight units: each of its four words gives two 32-bit draws. */
 #include <math.h>

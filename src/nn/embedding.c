@@ -1,4 +1,4 @@
-/* embedding: a table look-up and its gradient. */
+/* embedding: table lookup and its gradient. */
 #include <string.h>
 
 #include "layers.h"

@@ -23,8 +23,8 @@
 /* y[rows][E] := weight[tokens[i]], with weight[V][E] and E = width. */
 void embedding_forward(const real *weight, const token *tokens, int rows, int width,
                        real *y);
-/* dweight[V][E] := for each token the sum of dy[i] over the rows i that have it, in the
- * order of the rows. */
+/* dweight[V][E] := for each token the sum of dy[i] over the rows i with that token, in
+ * row order. */
 void embedding_backward(const real *dy, const token *tokens, int rows, int width,
                         int vocabulary, real *dweight);
 
@@ -45,7 +45,7 @@ void affine_init(const struct params *params, const char *name, struct affine *a
 void affine_plan(struct affine *affine, const struct matmul_backend *backend,
                  bool training, struct arena *arena);
 
-/* Takes the weights from the flat block, which is borrowed; call it before the first
+/* Packs the weights of the flat block, which is borrowed; must be called before the first
  * forward and after every change of the weights. */
 void affine_pack(struct affine *affine, const real *weights);
 
@@ -66,13 +66,13 @@ void activation_forward(int kind, real *y, size_t count);
 /* dy[count] := dy * f', computed from the activated y (before dropout). */
 void activation_backward(int kind, const real *y, real *dy, size_t count);
 
-/* mask[width] of one row at time step t: 1 for units that are kept, 0 for dropped ones.
+/* Draws mask[width] of one row at time step t: 1 for kept units, 0 for dropped units.
  * `site` counts the model's dropout layers from the bottom; `row` is a global row of the
  * batch. */
 void dropout_row(const struct dropout *dropout, int site, int64_t row, int t, int width,
                  uint8_t *mask);
 
-/* The factor of kept units: 1 / (1 - rate). */
+/* Scale of kept units: 1 / (1 - rate). */
 real dropout_scale(const struct dropout *dropout);
 
 /* y[S][T][B][width] := mask * y / (1 - rate), in place, after drawing the mask

@@ -32,8 +32,8 @@ static size_t largest_tensor(const struct params *params)
     return largest;
 }
 
-/* For the largest weight gradient: the widest inputs are the two of a recurrent layer, x
- * and h_prev, or that of the output layer. */
+/* Sized for the largest weight gradient: the widest inputs are either x and h_prev of a
+ * recurrent layer together, or the input of the output layer. */
 static void plan_workspace(struct model *model, struct arena *arena)
 {
     const struct model_shape *shape = &model->shape;
@@ -62,7 +62,7 @@ static void plan_training(struct model *model, struct arena *arena)
     plan_workspace(model, arena);
 }
 
-/* All memory of the model; runs twice (base/arena.h). */
+/* Plans all memory of the model; called twice (base/arena.h). */
 static void plan_memory(struct model *model, struct arena *arena)
 {
     const struct model_shape *shape = &model->shape;
@@ -188,7 +188,7 @@ uint64_t model_macs_per_token(const struct model *model)
 
 /* ---- carried states ---- */
 
-/* Elements of one state of a microbatch, [B][H]. */
+/* Number of elements in one state of a microbatch, [B][H]. */
 static size_t state_elements(const struct model *model)
 {
     return (size_t)model->batch.rows * (size_t)model->shape.hidden;

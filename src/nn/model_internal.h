@@ -27,17 +27,17 @@ struct model {
     real *embedded;  /* [S][T][B][E] */
     real *activated; /* [S][T][B][F]: output of the dense layer */
     real *dropped;   /* [S][T][B][F]: the same after dropout */
-    real *logits;    /* [S][T][B][V]; after a forward with targets their gradient */
+    real *logits;    /* [S][T][B][V]; after a forward with targets: their gradient */
     double *log_probability; /* [S][T][B] */
 
     /* Training only: */
     uint8_t *mask[LAYERS_MAX]; /* of each dropout site: [S][T][B][dropout_width()] */
     real *d_dense;             /* [S][T][B][F] */
-    real *d_hidden[2];         /* [S][T][B][H]: of the layers' outputs, alternating */
+    real *d_hidden[2];         /* [S][T][B][H]: gradients of layer outputs, alternating */
     real *d_embedded;          /* [S][T][B][E] */
-    real *d_table;             /* [V][E]: gradient of the embedding, one microbatch's */
+    real *d_table;             /* [V][E]: gradient of the embedding, one microbatch */
 
-    /* Of the last forward, for backward: */
+    /* From the last forward, for backward: */
     const token *const *inputs; /* borrowed */
     struct dropout dropout;
 };

@@ -1,11 +1,12 @@
-/* model: the forward and the backward pass, layer by layer. A matmul takes the rows of
- * all microbatches in one call, which changes no bit of its results (matmul.h).
+/* model: the forward and the backward pass, layer by layer. Each matmul processes the
+ * rows of all microbatches in one call, which does not change the bits of its results
+ * (matmul.h).
  */
 #include <string.h>
 
 #include "model_internal.h"
 
-/* Where microbatch s starts in a [S][T][B][width] buffer. */
+/* Index of the first element of microbatch s in a [S][T][B][width] buffer. */
 static size_t microbatch_start(const struct model *model, int s, int width)
 {
     return row_index(model->batch, s, 0, 0) * (size_t)width;
@@ -84,11 +85,12 @@ static void forward_recurrent(struct model *model)
     }
 }
 
-/* From d_hidden[0], the gradient of the last layer's output, to d_embedded. */
+/* Back-propagates from d_hidden[0], the gradient of the last layer's output, to
+ * d_embedded. */
 static void backward_recurrent(struct model *model, const struct gradient_sink *sink,
                                const struct backward_callbacks *callbacks)
 {
-    int i = 0; /* d_hidden[i] is the layer's input here, d_hidden[!i] its output */
+    int i = 0; /* d_hidden[i] is the layer's dh here, d_hidden[!i] its dx */
     for (int layer = model->shape.layers - 1; layer >= 0; layer--, i = !i) {
         struct recurrent *recurrent = &model->recurrent[layer];
         real *dx = layer > 0 ? model->d_hidden[!i] : model->d_embedded;
@@ -157,8 +159,8 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
 
 /* ---- loss ---- */
 
-/* Softmax and cross-entropy of microbatch s; in training its logits become the gradient
- * of the loss, 0 where a target is not counted. */
+/* Softmax and cross-entropy of microbatch s; in training its logits are overwritten with
+ * the gradient of the loss, 0 where a target is not counted. */
 static struct microbatch_loss loss_of_microbatch(struct model *model, int s,
                                                  const int32_t *targets)
 {

@@ -22,7 +22,7 @@ struct model_shape model_shape_of(const struct options *options, size_t vocabula
     };
 }
 
-/* Appends a tensor; index -1: the layer's name has none. columns 0: a vector. */
+/* Appends a tensor; index -1: the layer's name has no index; columns 0: a vector. */
 static void add(struct params *params, const char *layer, int index, const char *tensor,
                 int rows, int columns)
 {

@@ -44,7 +44,7 @@ struct params {
 struct model_shape {
     int cell; /* enum option_cell */
     int layers, hidden,
-        embedding;  /* recurrent layers, their width, that of their input */
+        embedding;  /* recurrent layers, their width, the width of their input */
     int dense;      /* width; 0: no dense layer */
     int activation; /* enum option_activation */
     int vocabulary;
@@ -59,12 +59,12 @@ enum status params_layout(const struct model_shape *shape, struct params *params
 /* The tensor called `name`, or NULL. */
 const struct param *params_find(const struct params *params, const char *name);
 
-/* Initialises the flat block; element j of tensor i depends on (seed, i, j) only.
+/* Initialises the flat block; element j of tensor i depends only on (seed, i, j).
  * Embedding: normal with standard deviation 0.1. Input-to-hidden, dense and output
- * matrices: uniform in +-sqrt(6 / (fan_in + fan_out)), separately for each gate (Glorot
- * and Bengio, 2010). Hidden-to-hidden matrices: uniform in +-1/sqrt(H), PyTorch's
- * default. Biases: 0, except 1 for the LSTM's forget gate (Jozefowicz, Zaremba and
- * Sutskever, 2015). */
+ * matrices: uniform in +-sqrt(6 / (fan_in + fan_out)), computed per gate (Glorot and
+ * Bengio, 2010). Hidden-to-hidden matrices: uniform in +-1/sqrt(H), PyTorch's default.
+ * Biases: 0, except 1 for the LSTM's forget gate (Jozefowicz, Zaremba and Sutskever,
+ * 2015). */
 void params_initialise(const struct model_shape *shape, const struct params *params,
                        uint64_t seed, real *block);
 

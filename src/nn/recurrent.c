@@ -1,8 +1,8 @@
 /* recurrent: the time loop, forward and backward.
  *
- * The hidden-to-hidden matmul is the only one inside the time loop; it takes the rows of
- * all microbatches at one time step. A row whose token is END is reset: the state that it
- * reads is zeroed, and no gradient flows back across it.
+ * The hidden-to-hidden matmul is the only one inside the time loop; it processes the rows
+ * of all microbatches at one time step. A row whose token is END is reset: the state that
+ * it reads is zeroed, and no gradient flows back across it.
  *
  * Back-propagation is truncated at the window: states are carried forward into the next
  * window, gradients are not carried back (Williams and Peng, 1990).
@@ -22,7 +22,7 @@ static size_t offset_of(const struct params *params, const struct cell *cell, in
     char name[PARAM_NAME];
     snprintf(name, sizeof name, "%s%d/%s", cell->name, layer, tensor);
     const struct param *param = params_find(params, name);
-    return param ? param->offset : 0; /* the cell has no such tensor */
+    return param ? param->offset : 0; /* 0: the cell has no such tensor */
 }
 
 void recurrent_init(const struct model_shape *shape, const struct params *params,
@@ -137,8 +137,8 @@ static void draw_dropout(struct recurrent *layer, int s, int t, int b)
                     t, layer->hidden, layer->mask + row * (size_t)layer->hidden);
 }
 
-/* Row (s, t, b). Its state goes to the h_prev and c_prev of step t + 1, or after the last
- * step to the carried state; zeroed if the token of step t + 1 is `end`. */
+/* Row (s, t, b). Its state is stored in h_prev and c_prev of step t + 1, or after the
+ * last step in the carried state; it is zeroed if the token of step t + 1 is `end`. */
 static void row_forward(struct recurrent *layer, int s, int t, int b, const token *tokens,
                         token end)
 {
@@ -158,8 +158,8 @@ static void row_forward(struct recurrent *layer, int s, int t, int b, const toke
         clear(step.c_next, h);
 }
 
-/* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh has to
- * be added, or NULL after END. */
+/* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh must be
+ * added, or NULL after END. */
 static real *row_backward(struct recurrent *layer, int s, int t, int b,
                           const token *tokens, token end, const real *dh)
 {
@@ -181,7 +181,8 @@ static real *row_backward(struct recurrent *layer, int s, int t, int b,
 
 /* ---- all rows of one time step ---- */
 
-/* The operand of W_hh's matmul: its result forward, its gradient backward. */
+/* The gates that W_hh's matmul writes in forward, and whose gradient it reads in
+ * backward. */
 static real *hidden_gates(const struct recurrent *layer)
 {
     return layer->cell->split_gates ? layer->gates_hh : layer->gates_ih;
@@ -214,7 +215,7 @@ static void step_forward(struct recurrent *layer, int t, const token *const *tok
             row_forward(layer, s, t, b, tokens[s], end);
 }
 
-/* Through the cell, then through W_hh to step t - 1. */
+/* Back-propagates through the cell, then through W_hh to step t - 1. */
 static void step_backward(struct recurrent *layer, int t, const token *const *tokens,
                           token end, const real *dh)
 {
@@ -229,7 +230,7 @@ static void step_backward(struct recurrent *layer, int t, const token *const *to
             layer->x_rows[count] = hidden_gates(layer) + row * g;
             layer->y_rows[count++] = dh_prev;
         }
-    if (t > 0) /* truncated: no gradient flows into the window before */
+    if (t > 0) /* truncated: no gradient flows into the previous window */
         matmul(&layer->backward_hh, count, layer->x_rows, layer->y_rows,
                layer->cell->direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE,
                t % 2 == 1);
@@ -271,7 +272,7 @@ void recurrent_forward(struct recurrent *layer, const real *x, const token *cons
                    MATMUL_OVERWRITE);
     load_states(layer, tokens, end);
     for (int t = 0; t < layer->batch.steps; t++) {
-        phase_progress(); /* one window of a large model can take a minute */
+        phase_progress(); /* a window of a large model can take a minute */
         step_forward(layer, t, tokens, end);
     }
 }

@@ -3,9 +3,9 @@
  *
  * Letters: S microbatches, T time steps, B rows of a microbatch, D input width, H hidden,
  * G = gates * H. Buffers are [S][T][B][width] (batch_shape.h): a microbatch is
- * contiguous, so the matmuls over time have one microbatch's shape. The hidden-to-hidden
- * matmul of a time step takes the rows of all microbatches together, through arrays of
- * row pointers.
+ * contiguous, so the matmuls over all time steps have the shape of one microbatch. The
+ * hidden-to-hidden matmul of a time step processes the rows of all microbatches together,
+ * through arrays of row pointers.
  */
 #ifndef TUTTI_NN_RECURRENT_H
 #define TUTTI_NN_RECURRENT_H
@@ -30,29 +30,29 @@ struct recurrent_offsets {
 struct recurrent {
     const struct cell *cell;
     struct batch_shape batch;
-    int index;                /* of the layer, from the bottom: 0, 1, .. */
+    int index;                /* position from the bottom: 0, 1, ... */
     int input, hidden, gates; /* D, H, G */
     struct recurrent_offsets offset;
 
     struct matmul_weights forward_ih, forward_hh; /* weight_ih [G][D], weight_hh [G][H] */
     struct matmul_weights backward_ih, backward_hh; /* their transposes; training only */
     const real *bias_ih,
-        *bias_hh; /* [G]: views of the flat block; bias_hh: split_gates */
+        *bias_hh; /* [G]: views of the flat block; bias_hh only if split_gates */
 
     const real *x;  /* [S][T][B][D]: input of the last forward, borrowed */
-    real *gates_ih; /* [S][T][B][G]: before, then after activation; then the gradient */
+    real *gates_ih; /* [S][T][B][G]: gates before and after activation, then gradient */
     real *gates_hh; /* [S][T][B][G], cell->split_gates: W_hh h_prev + bias_hh; then its
                      * gradient */
-    real *h_prev;   /* [S][T][B][H]: h as step t reads it; zero after END */
-    real *c_prev;   /* [S][T][B][H]: the same for c; two states */
+    real *h_prev;   /* [S][T][B][H]: h as read by step t; zero after END */
+    real *c_prev;   /* [S][T][B][H]: the same for c; states == 2 */
     real *saved;    /* [S][T][B][H], cell->has_saved */
     real *h;        /* [S][T][B][H]: the output, after dropout */
 
     const struct dropout *dropout; /* of the last forward; NULL: none; borrowed */
     uint8_t *mask;                 /* [S][T][B][H]: its mask, borrowed */
 
-    real *h_state, *c_state; /* [S][B][H]: carried to the next window; c: two states */
-    real *dh, *dc;           /* [S][B][H]: gradient of the state that step t reads */
+    real *h_state, *c_state; /* [S][B][H]: carried to the next window; c: states == 2 */
+    real *dh, *dc;           /* [S][B][H]: gradient of the state read by step t */
     const real **x_rows;     /* [S B]: row pointers of one hidden-to-hidden matmul, */
     real **y_rows;           /* inputs and results */
 };
@@ -61,23 +61,23 @@ struct recurrent {
 void recurrent_init(const struct model_shape *shape, const struct params *params,
                     int index, struct batch_shape batch, struct recurrent *layer);
 
-/* Plans the buffers, all zero, and the packed weights (base/arena.h). Without `training`
- * there is no backward pass. */
+/* Plans the zero-initialised buffers and the packed weights (base/arena.h). Without
+ * `training` there is no backward pass. */
 void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backend,
                     bool training, struct arena *arena);
 
-/* Takes the weights from the flat block, which is borrowed; call it before the first
+/* Packs the weights of the flat block, which is borrowed; must be called before the first
  * forward and after every change of the weights. */
 void recurrent_pack(struct recurrent *layer, const real *weights);
 
 /* x [S][T][B][D] -> layer->h. A row is reset where its token is `end`: tokens[s] is
- * [T][B]. With a dropout of rate > 0, mask [S][T][B][H] receives the drawn mask, which
- * recurrent_backward reads; dropout NULL: none. */
+ * [T][B]. If dropout->rate > 0, mask [S][T][B][H] receives the drawn mask, which
+ * recurrent_backward reads; dropout NULL: no dropout. */
 void recurrent_forward(struct recurrent *layer, const real *x, const token *const *tokens,
                        token end, const struct dropout *dropout, uint8_t *mask);
 
-/* dh [S][T][B][H], the gradient of layer->h -> the gradient of the gates, through all
- * time steps; `progress` (may be NULL) is called after each step. */
+/* From dh [S][T][B][H], the gradient of layer->h, to the gradient of the gates, through
+ * all time steps; `progress` (may be NULL) is called after each step. */
 void recurrent_backward(struct recurrent *layer, const real *dh,
                         const token *const *tokens, token end,
                         void (*progress)(void *context), void *context);
