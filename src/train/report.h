@@ -49,17 +49,17 @@ struct report {
     struct trace_file *trace; /* NULL: no trace */
 };
 
-/* Starts the trace in a new file of the path `trace`; NULL: no trace. Collective. */
+/* Starts the trace in a new file at the path `trace`; NULL: no trace. Collective. */
 enum status report_open(struct comm *comm, const char *trace, struct report *out);
 
 /* Starts an interval. Not collective. */
 void report_begin(struct report *report);
 
-/* Ends the interval at a barrier and starts the next. The breakdown is rank 0's, zeroed
- * on the others. Flushes the trace. Collective. */
+/* Ends the interval at a barrier and starts the next. *breakdown is set on rank 0 and
+ * empty on the others. Flushes the trace. Collective. */
 enum status report_end(struct report *report, struct time_breakdown *breakdown);
 
-/* Flushes the trace, if there is one. A failure is a warning. Collective. */
+/* Flushes the trace, if there is one. A failure only causes a warning. Collective. */
 void report_trace(struct report *report);
 
 /* Ends the trace. Does nothing if the report is not open. Collective. */

@@ -1,4 +1,4 @@
-/* step_facts: what is reported of one step. */
+/* step_facts: the metrics reported for one step. */
 #ifndef TUTTI_TRAIN_STEP_FACTS_H
 #define TUTTI_TRAIN_STEP_FACTS_H
 

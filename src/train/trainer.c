@@ -9,7 +9,7 @@
  *         trainer_step        gradient, sum over ranks, update
  *         trainer_data        dataset, streams, prefetcher
  *
- * trainer_parts.h puts the parts together for the three files that see the whole.
+ * trainer_parts.h combines the parts for the three files that use all of them.
  */
 #include "trainer.h"
 
@@ -42,7 +42,7 @@ static enum status run_epochs(struct trainer *trainer)
 
 /* ---- the end ---- */
 
-/* The summary: what was trained, where it is, and the next commands. */
+/* Logs the summary: what was trained, where the results are, and the next commands. */
 static void log_end(const struct trainer *trainer, double seconds)
 {
     const struct training_state *state = &trainer->state;
@@ -83,7 +83,7 @@ static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT
              name && !late ? name : "");
 }
 
-/* The last state is not on disk; the message names what is. */
+/* For a run whose last state is not on disk; the message names the checkpoint that is. */
 static enum status fail_unsaved(const struct persistence *persistence)
 {
     const char *dir = persistence->image.options.run.dir, *saved = persistence->saved;
