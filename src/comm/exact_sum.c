@@ -14,7 +14,7 @@
 #include "buckets.h"
 #include "kernels/kernels.h"
 
-enum { ALIGNMENT = 64, BLOCK = 4096, HEADER = 8 /* a multiple of this */ };
+enum { ALIGNMENT = 64, BLOCK = 4096, HEADER = 8 /* header is padded to multiples */ };
 
 struct exact_sum {
     size_t count, extras;
