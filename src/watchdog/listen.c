@@ -1,7 +1,7 @@
 /* watchdog, listening: the addresses of its host on which rank 0 listens.
  *
- * There are no more than needed. Each has its own socket, bound to that address, so that
- * no port is open on other networks.
+ * It listens on as few addresses as possible. Each has its own socket, bound to that
+ * address, so that no port is open on other networks.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -47,7 +47,7 @@ struct watchdog_process {
 /* The state of a process in /proc. */
 struct watchdog_proc {
     char state;    /* 'R', 'S', 'T', 'Z' ...; 0: no such process on this host */
-    int exit_code; /* as from waitpid, once the process is exiting; 0: unknown */
+    int exit_code; /* encoded as by waitpid, once the process is exiting; 0: unknown */
 };
 
 /* A hash of host, boot and network namespace: ranks with equal values reach each other on
