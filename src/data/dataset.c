@@ -343,7 +343,7 @@ static enum status check_settings_hash(const struct h5_file *file,
     return status;
 }
 
-/* The settings must agree with the rest of the index. */
+/* Checks that the settings agree with the rest of the index. */
 static enum status check_settings(const struct h5_file *file,
                                   const struct dataset *dataset)
 {

@@ -28,11 +28,11 @@
  *
  * Duplicates. Two files are duplicates if their notes_hash is equal, or if their tokens
  * are equal (by a 128-bit fingerprint): the same music with different ticks per beat,
- * format or tracks. So no two pieces of a dataset have equal tokens, and none is in two
- * splits. Among files with equal notes the first by path is kept, among those with equal
- * tokens the one with the smallest notes_hash; the reason of the others names it. Shard
- * and split follow from the kept file's notes_hash (or its line in the split file; a
- * warning counts duplicates that were listed in another split). Thus adding or removing
+ * format or tracks. So no two pieces of a dataset have equal tokens, and no piece is in
+ * two splits. Among files with equal notes the first by path is kept, among those with
+ * equal tokens the one with the smallest notes_hash; the reason of the others names it.
+ * Shard and split follow from the kept file's notes_hash (or its line in the split file;
+ * a warning counts duplicates that were listed in another split). Thus adding or removing
  * other music moves no piece. Another copy of the same music can move that piece, but no
  * other, and only if its notes are represented differently.
  *

@@ -41,11 +41,12 @@ struct silence silence_find(const struct notes *notes, const struct encoding *en
                             const double *keys, double max_silence);
 
 /* Keeps only that part of a file just read, and ends notes that sound too long after its
- * last key release. The pedal may be applied after silence_last_releases. If anything
- * changes, the outcome is MIDI_REPAIRED, and the reason states the silence and the number
- * of notes left out, or how long the notes were held. A part that does not begin with the
- * file is shifted to begin at 0 with its first note, as in a file that contains nothing
- * else. A file in which nothing sounds is unchanged. Returns whether anything changed. */
+ * last key release. The pedal may already have been applied, but after
+ * silence_last_releases. If anything changes, the outcome is MIDI_REPAIRED, and the
+ * reason states the silence and the number of notes left out, or how long the notes were
+ * held. A part that does not begin with the file is shifted to begin at 0 with its first
+ * note, as in a file that contains nothing else. A file in which nothing sounds is
+ * unchanged. Returns whether anything changed. */
 bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
                  const double *keys, double max_silence);
 

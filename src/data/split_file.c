@@ -19,7 +19,7 @@
 #include "base/recorded_path.h"
 #include "base/text_file.h"
 
-/* A path of PATH_MAX bytes, each escaped, and a word. */
+/* Enough for a path of PATH_MAX bytes, all escaped, and the name of a split. */
 enum { LINE_MAX_BYTES = 1 << 15 };
 
 struct line {
