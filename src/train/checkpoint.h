@@ -7,7 +7,7 @@
  *   /config                    the resolved settings, INI text; bytes of paths that are
  *                              not UTF-8 are escaped as in recorded_path.h
  *   /vocabulary/{names, hash}  token names in order
- *   /history/...               one column per figure, one row per epoch
+ *   /history/...               one column per metric, one row per epoch
  *   /pairs/{first, second, count}   how often token `second` comes after `first` in the
  *                              training split, see baselines.h; attributes valid_unigram,
  *                              valid_bigram: the baselines of the validation split, nats

@@ -22,8 +22,8 @@ struct metrics_lines {
  * is borrowed until the close. Never blocks. */
 enum status metrics_lines_open(const char *path, struct metrics_lines *out);
 
-/* Reads the next line. False at the end, and where reading ends early, which
- * status_message then explains. */
+/* Reads the next line. False at the end, or if reading ends early; status_message then
+ * gives the reason. */
 bool metrics_lines_next(struct metrics_lines *from);
 
 /* Back to the first line. */

@@ -32,7 +32,7 @@ struct prefetcher {
     struct slot *slots; /* [count + 1]: the last holds the position at the start */
     struct arena arena; /* of slots and windows */
     int64_t step;       /* of window 0 */
-    enum status last;   /* what prefetcher_next returned last */
+    enum status last;   /* the last result of prefetcher_next */
 
     pthread_t thread;
     bool threaded;        /* the thread was started */

@@ -25,14 +25,14 @@ struct time_breakdown {
     double all;             /* their sum */
     int slow_rank; /* the rank that waited least, or -1 if there is one rank only */
     char slow_host[REPORT_HOST];
-    double waited; /* seconds that the others waited longer than it, in the mean: what
-                      they would gain if it were as fast as they are */
+    double waited; /* mean seconds that the others waited longer than it, which they
+                      would gain if it were as fast as they are */
 };
 
 struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int count);
 
-/* "time: forward 31 %, backward 52 %, wait 4 %", without what rounds to 0 %. Returns
- * text. */
+/* "time: forward 31 %, backward 52 %, wait 4 %", without entries that round to 0 %.
+ * Returns text. */
 const char *time_breakdown_text(const struct time_breakdown *breakdown,
                                 char text[REPORT_TEXT]);
 

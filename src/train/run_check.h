@@ -8,10 +8,10 @@
  *
  * Links. run.dir itself may be a link: the user has named it. `checkpoints` and `samples`
  * may be links to a folder elsewhere, for example on another disk, if they belong to this
- * user or root and the folder holds only what runs write; so a link planted by another
- * user, or to a folder used for something else, is refused. Under any other name that a
- * run writes, anything but a regular file (a link, a pipe, a device) is refused and never
- * opened.
+ * user or root and the folder contains only files that runs write; so a link planted by
+ * another user, or to a folder used for something else, is refused. Under any other name
+ * that a run writes, anything but a regular file (a link, a pipe, a device) is refused
+ * and never opened.
  */
 #ifndef TUTTI_TRAIN_RUN_CHECK_H
 #define TUTTI_TRAIN_RUN_CHECK_H

@@ -4,8 +4,8 @@
  *
  *     tutti run 1
  *     id 91b0c2f3a4d5e6f7                       random; distinguishes runs
- *     settings.conf 0123456789abcdef            hash of what the run wrote there,
- *     samples/epoch-0001-1.mid 89abcdef01234567 noted before writing it
+ *     settings.conf 0123456789abcdef            hash of the contents that the run
+ *     samples/epoch-0001-1.mid 89abcdef01234567 writes, recorded beforehand
  *
  * run_check.h describes which folders may be claimed. In a claimed folder every file
  * under a name that a run writes belongs to the run, except for files that others have

@@ -58,7 +58,7 @@ void training_state_end_epoch(struct training_state *state,
                               const struct history_row *row);
 
 /* The positions in the training data and the hidden states of the whole batch, gathered
- * from the ranks to be written, or read to be restored. */
+ * from the ranks for writing, or read for restoring. */
 struct stream_snapshot {           /* zero-initialise; free with stream_snapshot_free */
     size_t row_count;              /* of the global batch, train.batch */
     size_t microbatches;           /* train.slices */

@@ -1,7 +1,7 @@
 /* trainer: the run as a whole. Calls go downward only; tests/test_layers.sh enforces it:
  *
  *     trainer             train: open, epochs, partial epoch, conclude
- *       trainer_setup       settings to the moment before the first step
+ *       trainer_setup       everything before the first step
  *         trainer_resume      which checkpoint to continue from
  *       trainer_epoch       steps, validation, checkpoint, samples, time report
  *         trainer_stop        stop policy: signals and the time limit
@@ -70,8 +70,8 @@ static void log_end(const struct trainer *trainer, double seconds)
 
 enum { REASON_TEXT = 40 };
 
-/* "by SIGTERM", "before the time limit", "on request". A signal may have reached some
- * ranks only, and only rank 0 knows the time limit. Collective. */
+/* "by SIGTERM", "before the time limit", "on request". A signal may have reached only
+ * some ranks, and only rank 0 knows the time limit. Collective. */
 static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT])
 {
     bool late = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;

@@ -75,8 +75,8 @@ struct persist_source {
  * Collective. */
 void persist_save(struct persistence *persistence, const struct persist_source *source);
 
-/* Takes the writer's outcome, if there is one; to be called after every step. Has no
- * effect on other ranks than 0. Not collective. */
+/* Takes the writer's outcome, if there is one; to be called after every step. Has an
+ * effect only on rank 0. Not collective. */
 void persist_poll(struct persistence *persistence);
 
 /* Waits for the writer; then all ranks agree on `saved`, `unsaved` and `vanished`.
@@ -93,8 +93,8 @@ double persist_seconds(const struct persistence *persistence);
 /* The longest checkpoint times since the last call. */
 struct checkpoint_cost persist_epoch_cost(struct persistence *persistence);
 
-/* Sends the path of the newest checkpoint to the watchdog. Has no effect on other ranks
- * than 0. */
+/* Sends the path of the newest checkpoint to the watchdog. Has an effect only on rank
+ * 0. */
 void persist_notify_watchdog(const struct persistence *persistence);
 
 #endif

@@ -8,7 +8,7 @@
 #include "base/options.h"
 #include "base/status.h"
 
-struct resume_expectation { /* what a checkpoint must fit; all borrowed */
+struct resume_expectation { /* what a checkpoint must match; all borrowed */
     const struct options *options;
     const struct training_data *data;
     const char *numerics; /* id of this run's matmul kernels */

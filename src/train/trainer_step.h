@@ -6,8 +6,8 @@
  *     step_update     clipping and the optimizer
  *
  * A rank decides on its requests between the first two, as late as the reduction allows.
- * No call allocates memory. Nothing here depends on files, datasets or the clock, so the
- * same code runs on synthetic tokens (synthetic_run.h).
+ * None of the three calls allocates memory. Nothing here depends on files, datasets or
+ * the clock, so the same code runs on synthetic tokens (synthetic_run.h).
  */
 #ifndef TUTTI_TRAIN_TRAINER_STEP_H
 #define TUTTI_TRAIN_TRAINER_STEP_H

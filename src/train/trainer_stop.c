@@ -73,7 +73,7 @@ bool stop_policy_in_validation(struct stop_policy *policy)
     bool has_made_steps = policy->worst.step > 0;
     if (stop_signal() || !policy->deadline || !has_made_steps)
         return stop_signal() != 0;
-    return time_is_short(policy, policy->worst.step); /* at most one window */
+    return time_is_short(policy, policy->worst.step); /* a window is cheaper */
 }
 
 bool stop_policy_before_samples(struct stop_policy *policy)
