@@ -1,12 +1,12 @@
-/* allreduce_schedule: blocks are numbered from a rank's own: offset j of rank i is block
- * (i + j) mod p.
+/* allreduce_schedule: each rank numbers the blocks relative to its own: offset j on rank
+ * i is block (i + j) mod p.
  */
 #include "allreduce_schedule.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { ROUNDS_MAX = 32 }; /* of a group: ceil(log2 of any int) */
+enum { ROUNDS_MAX = 32 }; /* per group: ceil(log2 p) is smaller for any int p */
 
 /* The ranks that sum one vector. */
 struct group {
@@ -62,7 +62,7 @@ static int halve(int size, int open[ROUNDS_MAX + 1])
     return count;
 }
 
-/* Every member ends with the sum of its own block. */
+/* Afterwards every member holds the sum of its own block. */
 static struct allreduce_round *reduce_scatter(const struct group *group,
                                               struct allreduce_round *next)
 {
@@ -77,8 +77,8 @@ static struct allreduce_round *reduce_scatter(const struct group *group,
     return next;
 }
 
-/* Every member ends with all blocks: the rounds of reduce_scatter, mirrored in reverse
- * order. */
+/* Afterwards every member holds all blocks: the rounds of reduce_scatter in reverse
+ * order, with senders and receivers exchanged. */
 static struct allreduce_round *allgather(const struct group *group,
                                          struct allreduce_round *next)
 {
@@ -93,8 +93,8 @@ static struct allreduce_round *allgather(const struct group *group,
     return next;
 }
 
-/* The ranks whose key is that of `rank`: node_of gives the ranks of its node,
- * local_rank_of those with the same local rank on all nodes. */
+/* The ranks with the same key as `rank`: with node_of the ranks of its node, with
+ * local_rank_of the ranks with its local rank on all nodes. */
 static void fill_group(int rank, int ranks, const int *key, struct group *group)
 {
     group->size = 0;
@@ -107,7 +107,7 @@ static void fill_group(int rank, int ranks, const int *key, struct group *group)
     }
 }
 
-/* local_rank_of[r]: number of ranks below r on its node; O(ranks^2), once per bucket.
+/* local_rank_of[r]: number of lower ranks on the node of r. O(ranks^2), once per bucket.
  * True if all nodes have the same number of ranks. */
 static bool number_local_ranks(int ranks, const int *node_of, int *local_rank_of)
 {

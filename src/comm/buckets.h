@@ -1,8 +1,8 @@
-/* buckets: a long vector summed over the ranks in parts of equal size (buckets), each of
- * which starts as soon as the caller has finished its elements.
+/* buckets: sums a long vector over the ranks in parts of equal size (buckets). The
+ * reduction of a bucket starts as soon as the caller has finished its elements.
  *
  * The caller finishes the vector from its end to its beginning, as back-propagation does
- * with the layers. The size of the buckets changes no bit of an integer sum.
+ * with the layers. Integer sums are bitwise independent of the bucket size.
  */
 #ifndef TUTTI_COMM_BUCKETS_H
 #define TUTTI_COMM_BUCKETS_H
@@ -26,16 +26,16 @@ enum status buckets_create(struct comm *comm, struct comm_memory *memory,
 size_t buckets_count(size_t count, size_t bucket);
 void buckets_free(struct buckets *buckets); /* NULL is fine */
 
-/* Elements from `first` on are final on this rank. Starts all buckets that hold only such
- * elements; these must not be touched until buckets_wait returns. All ranks call it with
- * the same values of `first`. Ordered. */
+/* Declares the elements from `first` on final on this rank. Starts all buckets that
+ * contain only such elements; they must not be accessed until buckets_wait returns. All
+ * ranks call it with the same values of `first`. Ordered. */
 enum status buckets_ready(struct buckets *buckets, size_t first);
 
 /* Progresses the sums under way. Not collective. */
 void buckets_progress(struct buckets *buckets);
 
-/* All elements are final: starts the remaining buckets and waits for all. Afterwards the
- * next sum may begin. Collective. */
+/* Declares all elements final, starts the remaining buckets and waits for all buckets.
+ * Afterwards the next sum may begin. Collective. */
 enum status buckets_wait(struct buckets *buckets);
 
 #endif

@@ -1,4 +1,4 @@
-/* comm: the ranks of a run, failures of MPI, and the communicator of one rank. */
+/* comm: rank, size and host, MPI errors, and single-rank communicators. */
 #include "comm.h"
 
 #include <ctype.h>
@@ -92,7 +92,7 @@ const char *comm_host(const struct comm *comm)
     return comm->host;
 }
 
-/* One blank for each run of blanks and tabs. */
+/* Replaces each run of blanks and tabs with one blank. */
 static void collapse_blanks(char *text)
 {
     char *to = text;

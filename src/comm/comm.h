@@ -1,17 +1,19 @@
 /* comm: the ranks of one run, and blocking collectives. Only src/comm includes mpi.h.
  *
- * Words used in all headers, on every function that concerns other ranks: "Collective"
- * every rank calls it, in the same order, and may wait for the others
- *   "Ordered"          every rank calls it, in the same order, and none waits
- *   "Not collective"   any rank may call it alone
- * All of them are for the main thread (MPI_THREAD_FUNNELED). A process started without
+ * Terms used in the comments of all functions that involve other ranks:
+ *
+ *   "Collective"      every rank calls it, in the same order, and may wait for the others
+ *   "Ordered"         every rank calls it, in the same order, without waiting
+ *   "Not collective"  any rank may call it alone
+ *
+ * All are called from the main thread (MPI_THREAD_FUNNELED). A process started without
  * mpirun or srun is rank 0 of 1. A node is a set of ranks that share memory
  * (MPI_COMM_TYPE_SHARED).
  *
- * A failure of MPI is STATUS_FAILED with MPI's message where a function returns a status.
- * The status is this rank's own unless the contract says otherwise: ranks that go on
- * together pass it to comm_agree. A function that returns a value or nothing ends all
- * ranks instead, with one line on stderr (see comm_abort).
+ * A function that returns a status reports an MPI error as STATUS_FAILED with MPI's
+ * message. The status may differ between ranks unless documented otherwise; ranks that
+ * continue together pass it to comm_agree. A function that returns a value or nothing
+ * aborts all ranks instead, with one line on stderr (see comm_abort).
  */
 #ifndef TUTTI_COMM_COMM_H
 #define TUTTI_COMM_COMM_H
@@ -22,15 +24,16 @@
 
 #include "base/status.h"
 
-struct comm; /* all ranks of the run; one per process, besides those of comm_self */
+struct comm; /* all ranks of the run; one per process, apart from those of comm_self */
 
 /* Starts MPI. Mutes the log on all ranks but 0. An srun launch without PMI (N processes
- * that would each be rank 0 of 1) is STATUS_MISUSE with the cure in the message, and the
- * log is muted on all of these processes but the first. Once per process. Collective. */
+ * that would each be rank 0 of 1) is STATUS_MISUSE with the remedy in the message, and
+ * the log is muted on all of these processes but the first. Once per process.
+ * Collective. */
 enum status comm_open(int *argc, char ***argv, struct comm **out);
 
-/* A communicator of this rank alone, for results that are compared with those of all
- * ranks. Freed with comm_self_free. Neither is collective. */
+/* A communicator that contains only this rank, for reference results that are compared
+ * with those of all ranks. Freed with comm_self_free. Neither is collective. */
 enum status comm_self(const struct comm *comm, struct comm **out);
 void comm_self_free(struct comm *self); /* NULL is fine */
 
@@ -41,10 +44,10 @@ void comm_close(struct comm *comm);
  * ranks; NULL: none. The watchdog reports the root cause this way. Not collective. */
 void comm_on_abort(void (*report)(const char *message));
 
-/* Ends all ranks at once by MPI_Abort. For a failure on one rank that the others cannot
- * learn of: they wait in a collective that this rank can no longer join, so a status
- * returned here would leave them waiting for ever. Everywhere else a rank returns a
- * status and the ranks agree on it (comm_agree). Used only
+/* Ends all ranks at once by MPI_Abort. For a failure on one rank that can't be
+ * communicated to the others: they wait in a collective that this rank can no longer
+ * join, so if it returned a status they would wait for ever. Everywhere else a rank
+ * returns a status and the ranks agree on it (comm_agree). Used only
  *   - when MPI itself fails in a function that has no status to return,
  *   - when memory runs out on a rank before a collective that the others have entered,
  *   - for a rank that fails outside any collective while the others are inside one.
@@ -70,7 +73,7 @@ enum status comm_allreduce_i64(struct comm *comm, int64_t *values, size_t count,
 
 int64_t comm_max_i64(struct comm *comm, int64_t value); /* Collective. */
 
-/* Rank 0's bytes to all ranks; `size` is the same on all ranks and may exceed 2^31.
+/* Broadcasts rank 0's bytes; `size` is the same on all ranks and may exceed 2^31.
  * Collective. */
 enum status comm_broadcast(struct comm *comm, void *bytes, size_t size);
 

@@ -29,9 +29,9 @@ static enum status status_of_severity(int64_t severity)
     return statuses[severity];
 }
 
-/* One maximum over the ranks gives all three: the worst status with the lowest rank that
+/* A single MPI_MAX reduction gives all three: the worst status and the lowest rank that
  * has it, the largest hash of status and message, and the complement of the smallest
- * hash. The largest and the smallest are equal if all ranks have the same status and
+ * hash. The largest and the smallest hash are equal if all ranks have the same status and
  * message. */
 struct verdict {
     int64_t worst, hash, complement;
@@ -45,7 +45,7 @@ static struct verdict verdict_of(const struct comm *comm, enum status mine)
                             (int64_t)hash, (int64_t)~hash};
 }
 
-/* The message of rank `from` to all ranks. */
+/* Broadcasts the message of rank `from`; it names the rank unless `same`. */
 static enum status spread_message(struct comm *comm, int from, bool same)
 {
     char text[STATUS_MESSAGE_SIZE];

@@ -3,19 +3,19 @@
  * A sum is a list of rounds (allreduce_schedule.h); in each a rank sends at most two
  * ranges of its vector to one rank and receives at most two from another. When all inputs
  * of a round have arrived they are combined with the vector, and the next round begins.
- * Nothing happens between calls: MPI moves messages only while it is called. Several sums
+ * No progress is made between calls: messages advance only inside MPI calls. Several sums
  * may be under way at once, each with its own message tag and its own progress counters.
  *
- * Ranks of the same node exchange no messages: the receiver reads the sender's vector
- * where it lies. Each rank has one progress counter per sum, which only this rank writes
- * and which only grows. It is begin + k once the rank has combined the inputs of k rounds
- * of the sum under way; `begin` grows by round_count + 1 from one sum to the next, so no
- * value occurs twice. In round k a rank reads from a peer after the peer's counter has
- * reached begin + k, and a sum is done only when the counters of all its readers show
- * that they have read.
+ * Ranks of the same node exchange no messages: the receiver reads the sender's vector in
+ * place. Each rank has one progress counter per sum, which only this rank writes and
+ * which never decreases. It reaches begin + k once the rank has combined the inputs of k
+ * rounds of the current sum; `begin` grows by round_count + 1 from one sum to the next,
+ * so no value occurs twice. In round k a rank reads from a peer after the peer's counter
+ * has reached begin + k, and a sum is done on a rank only when the counters of all ranks
+ * that read its vector show that they have finished reading.
  *
- * Why this is correct, for ranks q and r of a node, where r reads from q in round k. The
- * rules of schedules are those of allreduce_schedule.h.
+ * Why this is correct, for ranks q and r of a node, where r reads from q in round k. Rule
+ * numbers refer to allreduce_schedule.h.
  *
  * 1. r reads nothing too early. The counter is stored with release after q's writes and
  *    is loaded with acquire before r's reads, so r sees all that q wrote up to round
@@ -23,35 +23,37 @@
  * 2. q overwrites nothing too early, although it may run ahead of r.
  *    - What q sends in an adding round k, q does not write in round k (rule 3). It writes
  *      it next when it receives the total (rule 4). The total contains q's addend, so it
- *      was formed after r had read that, and the chain of release stores and acquire
- *      loads, and of messages, from r to the sender of the total orders the read before
- *      the write.
- *    - What q sends in another round is final: no later round writes it (rule 4).
+ *      was formed after r had read that addend, and the chain of release stores and
+ *      acquire loads, and of messages, from r to the sender of the total orders the read
+ *      before the write.
+ *    - An element that q sends in any other round is final: no later round writes it
+ *      (rule 4).
  *    - The input of the next sum is written by q's caller after COMM_ALLREDUCE_DRAIN,
  *      which has loaded with acquire, for every round of this sum, a value of the
  *      reader's counter that was stored with release after its reads.
- * 3. Weak memory adds no other behaviour. Each counter has one writer and only grows, and
- *    ranks only test whether a counter is at least some value. So a stale load merely
- *    delays a rank. By 1 and 2, any two conflicting accesses to a vector are ordered by a
- *    release store and an acquire load that reads it or a later store of the same rank.
- *    The accesses are those of processes that share memory; atomics without locks act
- *    there as they do between threads. The counters are zero before any rank loads them,
- *    by the barrier of comm_memory_create. Nontemporal stores would not be ordered by a
- *    release store on x86; the header forbids them.
- * 4. Messages. A round is combined only when its own messages have left, too, so no
- *    buffer that is being sent is overwritten. A message that replaces a range is received
- *    in place, completely before the counter is stored. Two ranks post the messages of a
- *    sum in the same order, and each sum has its own tag, so MPI matches them.
+ * 3. A weak memory model adds no other behaviour. Each counter has one writer and never
+ *    decreases, and ranks only test whether a counter is at least some value. So a stale
+ *    load merely delays a rank. By 1 and 2, any two conflicting accesses to a vector are
+ *    ordered by a release store and an acquire load that reads it or a later store of the
+ *    same rank. The accesses are made by processes that share memory; lock-free atomics
+ *    behave there as they do between threads. The counters are zero before any rank loads
+ *    them, by the barrier of comm_memory_create. Nontemporal stores would not be ordered
+ *    by a release store on x86; the header forbids them.
+ * 4. Messages. The inputs of a round are combined only after the round's own messages
+ *    have been sent, so no buffer is overwritten while it is being sent. A message that
+ *    replaces a range is received in place, completely before the counter is stored. Two
+ *    ranks post the messages of a sum in the same order, and each sum has its own tag, so
+ *    MPI matches them.
  * 5. No deadlock. Round k needs only that other ranks have finished k rounds, and
  *    COMM_ALLREDUCE_DRAIN only rounds of the same sum; so by induction every rank
  *    finishes. All ranks start and wait for their sums in the same order, and a rank that
  *    waits for one need not progress the others.
  * 6. No rank is more than one sum ahead of another: completing a sum takes a contribution
- *    of every rank. So three sums in a row show all that reuse of a vector can do.
+ *    of every rank. So three consecutive sums exercise every effect of reusing a vector.
  *
  * tests/test_allreduce_protocol.c checks 1, 2, 4, 5 and 6 on this code, one sum at a
- * time, over all interleavings of the steps of up to six ranks (three sums in a row for
- * up to five).
+ * time, over all interleavings of the steps of up to six ranks (three consecutive sums
+ * for up to five).
  */
 #include <limits.h>
 #include <sched.h>
@@ -60,7 +62,7 @@
 
 #include "comm_internal.h"
 
-/* Processes share the counters, so their atomics must not need locks. MPI guarantees tags
+/* Processes share the counters, so the atomics must be lock-free. MPI guarantees tags
  * below 2^15. */
 _Static_assert(ATOMIC_LONG_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
                "progress counters are atomic without locks");
@@ -98,7 +100,7 @@ static size_t largest_received(const struct comm_allreduce *sum)
     return largest;
 }
 
-/* Plans the rounds and allocates what they need. */
+/* Plans the rounds and allocates the receive buffer. */
 static enum status plan(struct comm_allreduce *sum, size_t count)
 {
     const struct comm *comm = sum->comm;
@@ -157,7 +159,7 @@ static _Atomic uint64_t *counter_of(const struct comm_allreduce *sum, int rank)
     return comm_memory_progress(sum->memory, sum->comm->local_rank_of[rank], sum->slot);
 }
 
-/* True once `rank`, of the same node, has combined the inputs of that many rounds. */
+/* True once `rank`, on the same node, has combined the inputs of `rounds` rounds. */
 static bool has_finished(const struct comm_allreduce *sum, int rank, size_t rounds)
 {
     return atomic_load_explicit(counter_of(sum, rank), memory_order_acquire) >=
@@ -247,8 +249,8 @@ static void combine_part(const struct comm_allreduce *sum, char *to, const char 
         add_f32((float *)(void *)to, (const float *)(const void *)from, count);
 }
 
-/* The inputs of this round into the vector. A message that replaces a part has been
- * received in place. */
+/* Adds or copies the inputs of this round to the vector. Messages that replace elements
+ * have been received in place. */
 static void combine(struct comm_allreduce *sum)
 {
     const struct allreduce_round *round = &sum->rounds[sum->at];
@@ -268,7 +270,7 @@ static void combine(struct comm_allreduce *sum)
     }
 }
 
-/* True once the ranks of this node have read all that they read of this rank's vector. */
+/* True once the ranks of this node have finished reading this rank's vector. */
 static bool is_drained(const struct comm_allreduce *sum)
 {
     for (size_t k = 0; k < sum->round_count; k++) {

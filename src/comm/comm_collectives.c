@@ -1,5 +1,6 @@
 /* comm_collectives: blocking collectives on integers and bytes. MPI counts are int, so
- * long vectors go in pieces. The result doesn't depend on MPI's choice of algorithm.
+ * long vectors are sent in pieces. The result doesn't depend on MPI's choice of
+ * algorithm.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #include "base/phase.h"
 
 enum {
-    PIECE_ELEMENTS = 1 << 20, /* 8 MB of integers at once */
+    PIECE_ELEMENTS = 1 << 20, /* 8 MB of integers per call */
     PIECE_BYTES = 1 << 24,
     GATHER_TAG = 1
 };
@@ -95,7 +96,8 @@ static enum status receive_pieces(int from, uint8_t *bytes, size_t size)
     return comm_check(code, "gather");
 }
 
-/* On rank 0: *sizes, the size of every rank, and *all, a buffer for their sum. */
+/* On rank 0: *sizes, the number of bytes of each rank, and *all, a buffer for the bytes
+ * of all ranks. */
 static enum status gather_sizes(struct comm *comm, size_t size, uint8_t **all,
                                 size_t **sizes)
 {

@@ -1,8 +1,8 @@
 /* comm_counter: an atomic integer for ranks that share memory with rank 0; requests to
  * rank 0 for all others.
  *
- * Not an MPI window: Open MPI 4.1 creates windows in /dev/shm, and where there is no
- * space the rank that fails returns at once while the others wait for ever. comm_memory
+ * It is not an MPI window: Open MPI 4.1 creates windows in /dev/shm, and if there is no
+ * space, the rank that fails returns at once while the others wait for ever. comm_memory
  * falls back to private memory on all ranks of a node, and messages need no shared
  * memory.
  */
@@ -14,11 +14,11 @@
 
 enum { REQUEST_TAG = 2, REPLY_TAG = 3 };
 
-static const int64_t last_request = -1; /* in place of a step */
+static const int64_t last_request = -1; /* sent on closing, instead of a step */
 
 struct comm_counter {
     struct comm_memory *memory;
-    _Atomic int64_t *value; /* rank 0's; NULL: by requests to rank 0 */
+    _Atomic int64_t *value; /* rank 0's; NULL: accessed by requests to rank 0 */
     int requesters;         /* on rank 0: ranks that may still send a request */
 };
 

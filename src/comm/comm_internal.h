@@ -10,8 +10,8 @@
  *     comm_probe.c        clock offsets
  *
  * While a rank waits for others it is in PHASE_WAIT, so that the watchdog doesn't report
- * it as hung and the time of waiting is known. Exception: comm_allreduce_wait, whose
- * caller enters the phase that it belongs to.
+ * it as hung and the waiting time is measured. Exception: comm_allreduce_wait, whose
+ * caller enters the appropriate phase.
  */
 #ifndef TUTTI_COMM_COMM_INTERNAL_H
 #define TUTTI_COMM_COMM_INTERNAL_H
@@ -26,8 +26,8 @@
 struct comm {
     int rank, size;
     char host[MPI_MAX_PROCESSOR_NAME];
-    /* [size]: the lowest of the ranks that share memory with each rank; also the first
-     * level of the allreduce. */
+    /* [size]: the lowest rank that shares memory with each rank; it identifies the node,
+     * also for the two levels of the allreduce. */
     int *node_of;
     int *local_rank_of;         /* [size]: number of lower ranks on the same node */
     int local_rank, local_size; /* this rank's; number of ranks on this node */
@@ -48,17 +48,16 @@ struct comm_memory {
 /* The progress counter of the rank at `local_rank` for the allreduce in that slot. */
 _Atomic uint64_t *comm_memory_progress(const struct comm_memory *memory, int local_rank,
                                        size_t slot);
-/* The address, in the block of the rank at `local_rank`, of what this rank has at
- * `own`. */
+/* The address in the block of the rank at `local_rank` that corresponds to `own` in this
+ * rank's block. */
 char *comm_memory_peer(const struct comm_memory *memory, int local_rank, const void *own);
 
 /* ---- comm_allreduce as a state machine; tests/test_allreduce_protocol.c drives it step
- * by step, and saves and restores what changes during a sum: add every such member to its
- * capture() ---- */
+ * by step, and saves and restores all members that change during a sum: add new ones to
+ * its capture() ---- */
 
 enum comm_allreduce_stage {
-    COMM_ALLREDUCE_RECEIVE, /* waits until the inputs of the round have arrived, and its
-                               messages have left */
+    COMM_ALLREDUCE_RECEIVE, /* waits for inputs to arrive, and messages to be sent */
     COMM_ALLREDUCE_COMBINE, /* adds or copies them to this rank's vector */
     COMM_ALLREDUCE_PUBLISH, /* raises the progress counter, begins the next round */
     COMM_ALLREDUCE_DRAIN, /* waits until the node's ranks have read this rank's vector */
@@ -75,9 +74,9 @@ struct comm_allreduce {
     char *values;
     struct allreduce_round *rounds;
     size_t round_count;
-    char *received; /* messages that are to be added */
+    char *received; /* received messages, before they are added */
     int tag;
-    /* the sum under way */
+    /* state of the current sum */
     enum comm_allreduce_stage stage;
     size_t at;      /* round */
     uint64_t begin; /* value of the progress counter before round 0 */
@@ -92,7 +91,7 @@ bool comm_allreduce_step(struct comm_allreduce *sum);
 
 /* STATUS_FAILED with MPI's message: "MPI can't WHAT: ...". */
 enum status comm_check(int code, const char *what);
-/* For functions without a status: comm_abort if `code` is a failure. */
+/* For functions that return no status: calls comm_abort if `code` is an error. */
 void comm_check_or_abort(int code, const char *what);
 
 #endif

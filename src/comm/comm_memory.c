@@ -1,16 +1,16 @@
 /* comm_memory: memory that the ranks of a node share.
  *
  * One POSIX shared-memory object per comm_memory, created by the node's lowest rank and
- * unlinked as soon as all its ranks have mapped it, so that no object outlives the run in
- * whatever way it ends. Each rank reserves and touches its own part, which the kernel
- * then places on the rank's NUMA node. Where reserving fails (a container's small
+ * unlinked as soon as all its ranks have mapped it, so that no object outlives the run,
+ * however it ends. Each rank reserves and touches its own part, which the kernel then
+ * places on the rank's NUMA node. If this reservation fails (a container's small
  * /dev/shm), all ranks of the node use private memory instead.
  *
  *     | counters of rank 0 | block of local rank 0 | counters of rank 1 | ...
  *     |<------------------ stride ------------------->|
  *
- * Ranks by their number on the node. Each progress counter has a cache line of its own.
- * comm_allreduce.c explains how they order the accesses.
+ * Ranks are numbered within the node. Each progress counter has a cache line of its own.
+ * comm_allreduce.c explains how the counters order memory accesses.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -69,7 +69,7 @@ static int open_object(struct comm *comm, char name[NAME_SIZE], size_t size)
     return file;
 }
 
-/* Maps all parts and reserves this rank's. */
+/* Maps the parts of all ranks and reserves this rank's part. */
 static bool map(struct comm_memory *memory, int file, int local_rank)
 {
     off_t first = (off_t)((size_t)local_rank * memory->stride);

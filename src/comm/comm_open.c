@@ -28,25 +28,25 @@ static void avoid_forbidden_copies(void)
 
 /* A process without a launcher (an MPI singleton) would start a daemon of Open MPI 4 for
  * MPI_Comm_spawn, which takes a third of a second and can outlive the process. Without
- * the daemon, all such processes of a user share one folder for temporary files; one that
- * ends removes it while another one starts, which then fails. A singleton needs no
- * folder. */
+ * the daemon, all singletons of a user share one session directory; one that exits
+ * removes it, and another that is just starting then fails. A singleton needs no session
+ * directory. */
 static void disable_daemon(void)
 {
     setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
     setenv("OMPI_MCA_orte_create_session_dirs", "0", 0);
 }
 
-/* Open MPI 5 does not start without a home folder, which services and `env -i` don't
- * set. */
+/* Open MPI 5 does not start unless HOME is set, and services and `env -i` don't set
+ * it. */
 static void set_home(void)
 {
     const struct passwd *user = getenv("HOME") ? NULL : getpwuid(geteuid());
     setenv("HOME", user && user->pw_dir ? user->pw_dir : "/", 0);
 }
 
-/* UCX, which MPI may load here, takes over SIGHUP, which a run under nohup ignores. So
- * the signal's disposition is restored. */
+/* UCX, which MPI may load here, installs a handler for SIGHUP, but a run under nohup must
+ * keep ignoring it. So the previous disposition is restored. */
 static int start_mpi(int *argc, char ***argv)
 {
     struct sigaction before;
@@ -65,8 +65,9 @@ static bool is_launched_singleton(void)
 }
 
 /* STATUS_MISUSE if srun started several processes that MPI doesn't know of. srun sets the
- * number of tasks of a step. A batch script outside of any step has no such number and
- * means a single process; so does a shell that has outlived its step. */
+ * number of tasks of a step. In a batch script outside any step it is not set, and the
+ * process is meant to run alone; so is one started by a shell that has outlived its
+ * step. */
 static enum status check_launch(int size, bool singleton)
 {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
@@ -98,7 +99,7 @@ static int exchange_nodes(struct comm *comm)
     return code;
 }
 
-/* Which ranks share a node. */
+/* Finds out which ranks share a node. */
 static int find_nodes(struct comm *comm)
 {
     size_t size = (size_t)comm->size;
@@ -134,7 +135,7 @@ static enum status describe_rank(struct comm *comm)
 
 /* ---- start ---- */
 
-/* Starts MPI with the environment that it needs. */
+/* Starts MPI after setting the environment variables that it needs. */
 static enum status launch(int *argc, char ***argv, bool singleton)
 {
     enum status status = STATUS_OK;

@@ -1,9 +1,9 @@
 /* exact_sum: fixed-point sums.
  *
  * All integers of a vector lie in one block: the number of bad addends, the extras, the
- * values. So one sum over the ranks includes them all, and as it runs from the end to the
- * beginning, what is known last is summed last. The loops over values are kernels
- * (kernels/fixed_point.h).
+ * values. So one reduction includes them all; it proceeds from the end to the beginning,
+ * so the elements that become final last are reduced last. The loops over values are
+ * kernels (kernels/fixed_point.h).
  */
 #include "exact_sum.h"
 
@@ -14,7 +14,7 @@
 #include "buckets.h"
 #include "kernels/kernels.h"
 
-enum { ALIGNMENT = 64, BLOCK = 4096, HEADER = 8 /* multiple of these elements */ };
+enum { ALIGNMENT = 64, BLOCK = 4096, HEADER = 8 /* header is padded to multiples */ };
 
 struct exact_sum {
     size_t count, extras;
@@ -52,7 +52,7 @@ static float largest_addend(int64_t addends, double scale)
     return (double)bound > limit ? nextafterf(bound, 0) : bound;
 }
 
-/* Private memory for a few extras: not worth a collective. */
+/* A sum with extras only uses private memory: it is not worth a collective. */
 static enum status make_block(struct comm *comm, struct exact_sum *sum, size_t sums)
 {
     size_t bytes = sum_length(sum) * sizeof *sum->block;
@@ -193,7 +193,8 @@ void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value)
 
 /* ---- over the ranks ---- */
 
-/* Zeroes extras that could overflow. Values can't, by the choice of the bound. */
+/* Zeroes extras that could overflow. Values can't overflow, by the choice of the
+ * bound. */
 static void bound_extras(struct exact_sum *sum, int ranks)
 {
     int64_t limit = INT64_MAX / ranks;

@@ -5,14 +5,15 @@
  * two fixed by the configuration; the integers are added locally and over the ranks
  * (comm_allreduce). Integer addition is associative and commutative, so any order gives
  * the same bits. The resolution is 1/scale. An addend that is not finite, or so large
- * that `addends` addends of its size could overflow, is counted instead of added: a sum
- * never wraps.
+ * that `addends` addends of its size could overflow, is counted instead of added, so a
+ * sum never overflows.
  *
  * A vector has two parts: `count` values for the gradient, and a few integers (`extras`:
  * loss, counts, stop flag) that are summed along with them.
  *
- * Create it once; then for each sum: clear or begin, block or add for all values, ready
- * as they become final with progress in between, add_extra and add_integer, reduce, read.
+ * Usage: create once; then for each sum: clear or begin; block or add for all values;
+ * ready as values become final, with progress in between; add_extra and add_integer;
+ * reduce; read.
  */
 #ifndef TUTTI_COMM_EXACT_SUM_H
 #define TUTTI_COMM_EXACT_SUM_H
@@ -26,10 +27,11 @@
 struct exact_sum;
 
 /* `count` values and `extras` integers, for up to `addends` (at least 1) addends per
- * element in all over all ranks, at scale 2^scale_bits (0..60). Summed over the ranks in
- * buckets of `bucket` elements (0: a default), whose size changes no bit. The caller adds
- * no more than `addends` addends to any element, over all ranks: this keeps the sums from
- * overflowing. STATUS_MISUSE for values out of range. Collective if count > 0. */
+ * element, counted over all ranks, at scale 2^scale_bits (0..60). Summed over the ranks
+ * in buckets of `bucket` elements (0: a default), which does not affect the result. The
+ * caller must not add more than `addends` addends to any element, over all ranks: this
+ * keeps the sums from overflowing. STATUS_MISUSE for values out of range. Collective if
+ * count > 0. */
 enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
                              int64_t addends, int scale_bits, size_t bucket,
                              struct exact_sum **out);
@@ -43,8 +45,8 @@ void exact_sum_begin(struct exact_sum *sum);
 /* EXACT_PUT overwrites, EXACT_ADD adds. */
 enum exact_mode { EXACT_PUT, EXACT_ADD };
 
-/* values[rows][width] with ld_values elements from row to row, and where they go: row r
- * begins at element first + r * ld of the sum. */
+/* values[rows][width] with leading dimension ld_values, and its destination: row r begins
+ * at element first + r * ld of the sum. */
 struct exact_block {
     size_t first, ld;
     int rows, width;
@@ -68,14 +70,14 @@ void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value);
  * could do so in the reduction, becomes 0 and is counted as bad. */
 void exact_sum_add_integer(struct exact_sum *sum, size_t extra, int64_t value);
 
-/* The values from `first` on have all addends of this rank: their reduction starts, and
- * they must not be touched until exact_sum_reduce returns. Called with decreasing
- * `first`, by all ranks with the same ones. 0 includes only the values: extras are
- * reduced last. Ordered. */
+/* Declares that the values from `first` on include all addends of this rank. Their
+ * reduction starts, and they must not be accessed until exact_sum_reduce returns. Called
+ * with decreasing `first`, the same on all ranks. Even first = 0 does not include the
+ * extras: they are reduced last. Ordered. */
 enum status exact_sum_ready(struct exact_sum *sum, size_t first);
 
-/* Progresses the reductions under way. Call it often, as messages move only here. Not
- * collective. */
+/* Progresses the reductions under way. Call it often: until exact_sum_reduce,
+ * communication progresses only here. Not collective. */
 void exact_sum_progress(struct exact_sum *sum);
 
 /* Starts the reduction of everything that remains, and waits for all. Collective. */

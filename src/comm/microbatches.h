@@ -3,7 +3,7 @@
  *
  * The global batch of B rows is cut into S microbatches of B/S rows. Everything that
  * depends on a batch is computed per microbatch, always with the same shapes. A rank owns
- * a contiguous run of microbatches; ranks need not divide S.
+ * a contiguous run of microbatches; the number of ranks need not divide S.
  */
 #ifndef TUTTI_COMM_MICROBATCHES_H
 #define TUTTI_COMM_MICROBATCHES_H

@@ -1,7 +1,8 @@
-# MPI, and the launcher that belongs to it: FindMPI takes the first mpiexec in the path, which
-# is another MPI's where several are installed.
+# Finds MPI and its launcher: FindMPI takes the first mpiexec in PATH, which may belong to
+# another MPI if several are installed.
 
-# The compiler's sibling: mpicc.mpich has mpiexec.mpich, /opt/mpi/bin/mpicc has a mpiexec there.
+# The launcher beside the compiler wrapper: mpiexec.mpich for mpicc.mpich,
+# /opt/mpi/bin/mpiexec for /opt/mpi/bin/mpicc.
 if(MPI_C_COMPILER)
   find_program(mpi_wrapper NAMES ${MPI_C_COMPILER} NO_CACHE)
   get_filename_component(mpi_directory "${mpi_wrapper}" DIRECTORY)
@@ -16,7 +17,7 @@ set(CMAKE_REQUIRED_LIBRARIES MPI::MPI_C)
 check_symbol_exists(OPEN_MPI mpi.h TUTTI_MPI_IS_OPEN_MPI)
 unset(CMAKE_REQUIRED_LIBRARIES)
 
-# is_ours PROGRAM: does this launcher start ranks of the MPI that was found?
+# is_ours PROGRAM OUT: sets OUT to TRUE if this launcher belongs to the MPI that was found.
 function(is_ours program out)
   execute_process(COMMAND ${program} --version OUTPUT_VARIABLE version ERROR_QUIET)
   set(ours FALSE)

@@ -183,7 +183,7 @@ static enum status read_vocabulary(const struct h5_file *file, struct dataset *d
     return status;
 }
 
-/* The number of shards, from a column of the table [shards][SPLITS]. */
+/* The number of shards, from the shape of the table /shards/pieces [shards][SPLITS]. */
 static enum status count_shards(const struct h5_file *file, size_t *shards)
 {
     int rank = 0;
@@ -323,7 +323,7 @@ enum status dataset_settings(const struct dataset *dataset, struct options *opti
     return status;
 }
 
-/* Absent in older datasets. */
+/* The attribute is absent in older datasets. */
 static enum status check_settings_hash(const struct h5_file *file,
                                        const struct dataset *dataset)
 {
@@ -343,7 +343,7 @@ static enum status check_settings_hash(const struct h5_file *file,
     return status;
 }
 
-/* The settings must agree with the rest of the index. */
+/* Checks that the settings agree with the rest of the index. */
 static enum status check_settings(const struct h5_file *file,
                                   const struct dataset *dataset)
 {

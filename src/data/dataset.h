@@ -1,8 +1,9 @@
 /* dataset: reads a directory of HDF5 files, index.h5 and shard-0000.h5 ....
  *
- * A piece's shard and split follow from a hash of its notes. No two pieces have equal
- * tokens. The number of shards is configured and independent of the number of ranks.
- * Every rank opens the index and only those shards that it needs.
+ * A piece's shard follows from a hash of its notes, and so does its split unless a split
+ * file is given. No two pieces have equal tokens. The number of shards is configured and
+ * independent of the number of ranks. Every rank opens the index and only those shards
+ * that it needs.
  *
  * Every HDF5 dataset has an attribute "description", and "unit" where one applies.
  *
@@ -70,7 +71,7 @@ struct dataset { /* the index; immutable after dataset_open */
     struct encoding *encoding;
     uint64_t vocabulary_hash;
     uint64_t dataset_hash; /* of all pieces' hashes, splits and tokens */
-    char *settings;        /* the [data] section of its preprocess */
+    char *settings;        /* the [data] section it was preprocessed with */
     size_t shard_count;
     struct dataset_shard *shards;
     uint64_t *shard_hashes;
@@ -110,10 +111,10 @@ enum status dataset_read_shard(const struct dataset *dataset, size_t index,
                                enum split split, struct shard *out);
 void shard_free(struct shard *shard);
 
-/* Visits the pieces of one split of one shard, in the shard's order, in parts: `count`
- * tokens (one call with 0 for an empty piece), and whether the piece ends with them. One
- * chunk of tokens is in memory at a time. Its checksum is verified, and that every token
- * is in the vocabulary. */
+/* Visits the pieces of one split of one shard, in the shard's order, in parts of `count`
+ * tokens (one call with 0 for an empty piece); `ends`: the piece ends with this part.
+ * Only one chunk of tokens is in memory at a time. Its checksum is verified, and every
+ * token is checked to be in the vocabulary. */
 typedef void dataset_visitor(void *context, const token *tokens, size_t count, bool ends);
 enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
                                enum split split, dataset_visitor *visit, void *context);
@@ -121,9 +122,9 @@ enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
 /* Checks the shards part, part + parts, part + 2 parts ...; part 0 also checks the index.
  * CHECK_ALL reads entire files, which verifies every checksum in them, including columns
  * that the caller does not need. CHECK_PIECES reads only the tables of pieces and
- * compares them with the index: for streamed data, too large to read before the first
- * step, whose tokens are verified when they are read. Ranks share the work (part = rank,
- * parts = ranks); the caller agrees on the outcome. Not collective. */
+ * compares them with the index: for streamed data, which is too large to read before the
+ * first step and whose tokens are verified when they are read. Ranks share the work (part
+ * = rank, parts = ranks); the caller makes them agree on the outcome. Not collective. */
 enum dataset_check { CHECK_ALL, CHECK_PIECES };
 enum status dataset_check_part(const struct dataset *dataset, enum dataset_check what,
                                int part, int parts);
@@ -132,7 +133,7 @@ enum status dataset_check_part(const struct dataset *dataset, enum dataset_check
  * notes, its tokens against its re-encoded notes, and all counts against the index. */
 enum status dataset_verify(const struct dataset *dataset);
 
-/* The outcome of every input file: the index's table. */
+/* The outcome of every input file, from the index's table /files. */
 struct dataset_files { /* free with dataset_files_free */
     size_t count;
     char **paths;      /* sorted */
@@ -149,14 +150,14 @@ enum status dataset_read_files(const struct dataset *dataset,
 void dataset_files_free(struct dataset_files *files);
 
 /* Assigns the shards to `microbatches` microbatches: assigned[s] = microbatch of shard s.
- * Largest first (training tokens), each to the microbatch with the fewest so far, ties to
- * the lower index; a function of the index and `microbatches` only. STATUS_MISUSE if a
- * microbatch would get no training tokens; the message has the largest number of
- * microbatches that works. */
+ * Shards are assigned in order of decreasing training tokens, each to the microbatch with
+ * the fewest tokens so far (ties: the lower index). The result depends only on the index
+ * and `microbatches`. STATUS_MISUSE if a microbatch would get no training tokens; the
+ * message states the largest possible number of microbatches. */
 enum status dataset_assign(const struct dataset *dataset, int microbatches,
                            int *assigned);
 
-/* The same by the tokens of any split; a microbatch can remain empty. */
+/* The same by the tokens of `split`; a microbatch can remain empty. */
 enum status dataset_assign_split(const struct dataset *dataset, enum split split,
                                  int microbatches, int *assigned);
 

@@ -1,6 +1,6 @@
-/* dataset_assign: shards to microbatches, largest first (Graham's LPT rule: "Bounds on
- * multiprocessing timing anomalies", SIAM J. Appl. Math. 1969; the fullest microbatch has
- * at most 4/3 of the best possible). */
+/* dataset_assign: assigns shards to microbatches, largest first (Graham's LPT rule:
+ * "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 1969; the largest
+ * microbatch has at most 4/3 of the tokens of the optimal assignment). */
 #include <stdlib.h>
 
 #include "dataset.h"

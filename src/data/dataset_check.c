@@ -1,6 +1,6 @@
 /* dataset_check: range checks of the values in an index and in a shard. Checksums and
- * hashes only prove that they are as written. The limits are far above any corpus, and
- * low enough that all sums and products of them fit into 64 bits. */
+ * hashes only prove that the values are as written. The limits are far above any corpus,
+ * and low enough that all sums and products of them fit into 64 bits. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

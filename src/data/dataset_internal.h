@@ -25,23 +25,24 @@ enum status open_format(const char *path, const char *format, struct h5_file **o
 /* Opens "DATASET/index.h5" again. */
 enum status open_index(const struct dataset *dataset, struct h5_file **out);
 
-/* Range checks, see dataset_check.c; each message names the file and the column. Of the
- * index, before and after its totals are computed: */
+/* Range checks (see dataset_check.c); each message names the file and the column. These
+ * check the index before its totals are computed: */
 enum status dataset_check_shard_count(const struct h5_file *file, size_t count);
 enum status dataset_check_counts(const struct h5_file *file,
                                  const struct dataset *dataset);
-/* The root's attributes against the sums; the table of files; the tokens' names. */
+/* These check the root's attributes against the totals, the table of files, and the token
+ * names. */
 enum status dataset_check_totals(const struct h5_file *file,
                                  const struct dataset *dataset);
 enum status dataset_check_files(const struct h5_file *file,
                                 const struct dataset_files *files);
 enum status dataset_check_names(const struct h5_file *file,
                                 const struct encoding *encoding);
-/* The root's attributes of a shard. */
+/* Checks the root attributes of a shard file. */
 enum status dataset_check_identity(const struct h5_file *file, size_t index,
                                    uint64_t hash);
-/* The first field of a piece or a note that is out of range, in words: "the tempo"; NULL
- * if all are in range. */
+/* Describes the first field of a piece or a note that is out of range, such as "the
+ * tempo"; NULL if all are in range. */
 const char *dataset_invalid_piece(const struct piece_row *row);
 const char *dataset_invalid_note(const struct note *note);
 

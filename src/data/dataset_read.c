@@ -1,4 +1,4 @@
-/* dataset_read: pieces and tokens of a shard. */
+/* dataset_read: reads the pieces and tokens of a shard. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,11 +51,12 @@ static enum status invalid_row(const struct shard_file *shard, const char *what,
                        h5_path(shard->file), what, row);
 }
 
-/* Pieces are contiguous and in the order of their hashes. */
+/* Checks that the pieces are contiguous and sorted by hash, and that their fields are in
+ * range. */
 static enum status check_rows(struct shard_file *shard)
 {
     const uint64_t size =
-        h5_size(shard->file); /* a note or token has at least one byte */
+        h5_size(shard->file); /* a note or token takes at least one byte */
     for (size_t i = 0; i < shard->count; i++) {
         const struct piece_row *row = &shard->rows[i];
         if (row->split >= SPLITS)
@@ -77,7 +78,7 @@ static enum status check_rows(struct shard_file *shard)
     return STATUS_OK;
 }
 
-/* The hash matches, so a difference is a fault of the index. */
+/* The shard's hash matches, so a difference means that the index is damaged. */
 static enum status check_counts(const struct dataset *dataset, size_t index,
                                 const struct shard_file *shard)
 {
@@ -134,7 +135,7 @@ enum status shard_file_open(const struct dataset *dataset, size_t index,
 /* --- tokens ----------------------------------------------------------------------------
  */
 
-/* Capacity for `pieces` and `tokens` more. */
+/* Reserves capacity for `pieces` more pieces and `tokens` more tokens. */
 static enum status grow(struct shard *out, size_t pieces, size_t tokens, const char *path)
 {
     struct piece *more_pieces =

@@ -50,8 +50,8 @@ static enum status reserve_notes(struct checker *checker, size_t count)
     return STATUS_OK;
 }
 
-/* Older datasets lack the last two columns: all ports are 0, and percussion is known by
- * channel alone. */
+/* Older datasets lack the last two columns: then all ports are 0, and percussion follows
+ * from the channel. */
 static bool is_absent(const struct h5_file *file, const struct column *column)
 {
     return (column->offset == offsetof(struct note, port) ||
@@ -121,7 +121,8 @@ static enum status check_piece(struct checker *checker, size_t at)
     return STATUS_OK;
 }
 
-/* Checks a column's length. Columns that nothing reads, or that are newer, can be absent.
+/* Checks a column's length. Columns that no command reads, or that older datasets lack,
+ * may be absent.
  */
 static enum status check_column(const struct h5_file *file, const char *name,
                                 uint64_t rows)
@@ -171,7 +172,7 @@ static enum status check_shard(struct checker *checker, size_t index)
     return status;
 }
 
-/* Parts that no command reads, but other programs might. */
+/* Checks the parts that no command reads, but other programs might. */
 static enum status check_unread(const struct dataset *dataset, const struct h5_file *file)
 {
     uint64_t files = 0;
@@ -185,7 +186,8 @@ static enum status check_unread(const struct dataset *dataset, const struct h5_f
     return status;
 }
 
-/* Each piece comes from exactly one file that is ok or repaired. */
+/* Checks the index, including that each piece comes from exactly one file that is ok or
+ * repaired. */
 static enum status check_index(const struct dataset *dataset)
 {
     struct h5_file *file = NULL;

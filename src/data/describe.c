@@ -1,11 +1,11 @@
-/* describe: descriptions of the datasets of an index and a shard, as attributes, for
+/* describe: writes descriptions of the datasets of an index or a shard as attributes, for
  * users who open the files with other programs. */
 #include "schema.h"
 
 #include "dataset.h"
 
 struct description {
-    const char *name, *unit, *text; /* unit NULL: has none */
+    const char *name, *unit, *text; /* unit: NULL if it has none */
 };
 
 static const struct description descriptions[] = {

@@ -76,7 +76,7 @@ static enum status read_names(struct owned_directory *old)
     return status;
 }
 
-/* A marker exists if a preprocess was killed during the renaming. */
+/* A marker exists if a preprocess was killed while it replaced the dataset. */
 static enum status inspect_old(struct output *output)
 {
     struct owned_directory *old = &output->old;
@@ -112,7 +112,8 @@ enum status output_check(struct output *output)
 
 /* ---- the new dataset ---- */
 
-/* owned_directory_claim checks an existing one, provided that no other user can write it.
+/* Creates OUT.partial. An existing one must not belong to another user;
+ * owned_directory_claim checks the rest.
  */
 static enum status make_partial(const char *partial)
 {
@@ -172,7 +173,7 @@ enum status output_sync(const char *partial)
 
 /* ---- replacing ---- */
 
-/* Renames `path` to a fresh name; a warning has the reason. */
+/* Renames `path` to a fresh name, and logs a warning with the reason. */
 static void set_aside(const struct output *output, const char *path, const char *why)
 {
     char *fresh = file_fresh_name(output->path, "replaced");
@@ -181,7 +182,8 @@ static void set_aside(const struct output *output, const char *path, const char 
     free(fresh);
 }
 
-/* `path` was at OUT: removed if it is the dataset that was checked. */
+/* Removes `path`, which was at OUT, if it is the dataset that output_check has
+ * checked. */
 static void remove_old(const struct output *output, const char *path)
 {
     const struct owned_directory *old = &output->old;
@@ -237,8 +239,9 @@ static enum status rename_partial(struct output *output)
     return STATUS_OK;
 }
 
-/* Between the removal of the marker and the renaming, OUT.partial is a complete dataset
- * that no later preprocess recognises as its own: so all slow work comes before. */
+/* After the marker is removed and before the directory is renamed, OUT.partial is a
+ * complete dataset that no later preprocess recognises as its own, so all slow work is
+ * done before. */
 enum status output_publish(struct output *output)
 {
     char *parent = path_directory(output->path);

@@ -1,6 +1,6 @@
 /* output: the directory of a new dataset, "OUT.partial" until it is renamed, and the old
  * dataset that it replaces. Files are deleted by name only: see base/owned_directory.h.
- * Only rank 0 works on the directories, for all ranks. */
+ * Only rank 0 creates, renames and removes the directories, on behalf of all ranks. */
 #ifndef TUTTI_DATA_OUTPUT_H
 #define TUTTI_DATA_OUTPUT_H
 
@@ -11,7 +11,7 @@
 #include "base/status.h"
 
 struct output {    /* initialise with output_none(); free with output_free */
-    char *path;    /* OUT, links followed */
+    char *path;    /* OUT, with links followed */
     char *partial; /* OUT.partial */
     bool replace;
     struct owned_directory making; /* OUT.partial, once begun */
@@ -34,13 +34,14 @@ enum status output_check(struct output *output);
  * lives. STATUS_MISUSE if OUT.partial is anything else. */
 enum status output_begin(struct output *output, size_t shards, int ranks);
 
-/* Flushes this machine's writes to OUT.partial to disk: on every rank, before the
- * renaming. One syncfs: an fsync per file took several times as long. */
+/* Flushes this host's writes to OUT.partial to disk; called on every rank before
+ * OUT.partial is renamed. Uses one syncfs: an fsync per file took several times as
+ * long. */
 enum status output_sync(const char *partial);
 
-/* Renames OUT.partial to OUT. The writes of the other ranks must be on disk. If the old
- * dataset has since output_check received a file that is not its own, or was exchanged,
- * it is kept under a fresh name, with a warning. */
+/* Renames OUT.partial to OUT. The writes of the other ranks must be on disk. If, since
+ * output_check, a foreign file has been added to the old dataset, or something else has
+ * taken its place, it is kept under a fresh name, with a warning. */
 enum status output_publish(struct output *output);
 
 /* Removes OUT.partial, if it was begun. Preserves the status message. */

@@ -1,5 +1,5 @@
-/* piece: from a MIDI file just read to the notes that are encoded. The pieces of a
- * dataset and the primer of a model are prepared alike. */
+/* piece: turns a MIDI file that was just read into the notes to encode. The pieces of a
+ * dataset and the primer of a generated piece are prepared in the same way. */
 #ifndef TUTTI_DATA_PIECE_H
 #define TUTTI_DATA_PIECE_H
 
@@ -11,13 +11,14 @@
 #include "midi/midi.h"
 
 /* Applies the pedal according to data.pedal, and cuts silences longer than
- * data.max_silence_seconds (see preprocess.h). *cut (can be NULL): whether a silence was
- * cut; the outcome and the reason then describe it. STATUS_FAILED only if out of memory.
+ * data.max_silence_seconds (see preprocess.h). *cut (can be NULL): true if a silence was
+ * cut or held notes were ended; the outcome and the reason then say so. STATUS_FAILED
+ * only if out of memory.
  */
 enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
                         const struct options *options, bool *cut);
 
-/* The reason why these notes have no tokens, in words. */
+/* The reason why the encoding of these notes is empty, as text. */
 const char *piece_why_empty(const struct notes *notes);
 
 #endif

@@ -29,7 +29,8 @@ static enum status list_files(struct preprocess *preprocess,
     return status;
 }
 
-/* All ranks write to the directory that rank 0 has made. */
+/* Sends the path of the directory that rank 0 has created to all ranks, which write to
+ * it. */
 static enum status share_partial(struct preprocess *preprocess,
                                  const struct output *output)
 {
@@ -43,7 +44,7 @@ static enum status share_partial(struct preprocess *preprocess,
     return comm_agree(preprocess->comm, status);
 }
 
-/* Only rank 0 touches the file system before all ranks have agreed. */
+/* Only rank 0 accesses the file system before all ranks have agreed. */
 static enum status begin(struct preprocess *preprocess,
                          const struct preprocess_request *request, struct output *output)
 {

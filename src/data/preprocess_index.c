@@ -21,8 +21,9 @@ static uint64_t dataset_hash(const struct preprocess *preprocess)
                            (size_t)preprocess->options->data.shards);
 }
 
-/* The [data] section without the settings that must not affect the bytes: the location of
- * the dataset, the folder of the split file, and the memory limit of training. */
+/* Writes the [data] section without the settings that must not affect the output: the
+ * location of the dataset, the directory of the split file, and the memory limit of
+ * training. */
 static enum status write_settings(const struct preprocess *preprocess,
                                   struct h5_file *file)
 {
@@ -90,7 +91,7 @@ static enum status write_vocabulary(const struct preprocess *preprocess,
 /* --- shards ----------------------------------------------------------------------------
  */
 
-/* A table [shards][splits] of one of the counts. */
+/* Writes a table [shards][splits] of one of the counts. */
 static enum status write_counts(const struct preprocess *preprocess, struct h5_file *file,
                                 const char *name, size_t member, enum h5_type type)
 {
@@ -179,8 +180,8 @@ static enum status write_file_columns(const struct records *records, struct h5_f
     return status;
 }
 
-/* Recorded paths, then reasons; a duplicate's reason is "of " and the path of the file
- * that is kept. */
+/* Writes the recorded paths, then the reasons; a duplicate's reason is "of " and the path
+ * of the file that is kept. */
 static enum status write_file_texts(const struct preprocess *preprocess,
                                     struct h5_file *file)
 {

@@ -69,11 +69,11 @@ enum status preprocess_plan(struct preprocess *preprocess);
  * has every shard's counts and hash. Collective. */
 enum status preprocess_write_shards(struct preprocess *preprocess);
 
-/* Rank 0 only. */
+/* Writes index.h5. Rank 0 only. */
 enum status preprocess_write_index(const struct preprocess *preprocess);
 
-/* After a step that only rank 0 performs: its outcome and message on every rank, without
- * a rank prefix. Collective. */
+/* After a step that only rank 0 performs: returns rank 0's outcome on every rank, with
+ * its message but without a rank prefix. Collective. */
 enum status preprocess_agree_with_first(struct comm *comm, enum status status);
 
 /* Called by a rank that has failed: exhausts the counter, so that no rank gets more work.

@@ -1,14 +1,15 @@
-/* preprocess_plan: from outcomes to the pieces of each shard.
+/* preprocess_plan: drops duplicates and assigns the pieces to splits and shards.
  *
- * Every decision here follows from fingerprints, and among files of equal notes from the
- * order of the recorded paths, so it is the same for any number of ranks. A piece's shard
- * and split depend only on the hash of its notes (or its line in the split file), so
- * adding or removing other music never moves it.
+ * Every decision here depends only on fingerprints and, among files with equal notes, on
+ * the order of the recorded paths, so it is the same for any number of ranks. A piece's
+ * shard and split depend only on the hash of its notes (or its line in the split file),
+ * so adding or removing other music never moves it.
  *
- * The same music has many spellings: other ticks per beat, one track or several. Their
- * notes differ, but their tokens are equal, and a model would see them in training and
- * again in validation. So pieces of equal tokens are duplicates too. The one with the
- * smallest notes_hash is kept, which depends neither on names nor on the order of files.
+ * The same music can be represented in many ways, for example with different ticks per
+ * beat, or in one track or several. The notes then differ but the tokens are equal, and a
+ * model could see the piece in training and again in validation. So pieces with equal
+ * tokens are duplicates, too. The one with the smallest notes_hash is kept, which depends
+ * neither on names nor on the order of files.
  */
 #include "preprocess_internal.h"
 
@@ -116,8 +117,8 @@ static void warn_of_conflict(const struct preprocess *preprocess,
         split_name((enum split)kept->split));
 }
 
-/* A duplicate of a duplicate becomes one of the file that is kept. A piece that the split
- * file lists in two splits is only in one: that of the kept file. */
+/* Turns a duplicate of a duplicate into a duplicate of the kept file. A piece that the
+ * split file lists in two splits is only in the split of the kept file. */
 static void resolve_duplicates(const struct preprocess *preprocess)
 {
     const struct records *records = &preprocess->records;
@@ -167,7 +168,7 @@ static enum status sort_into_shards(struct preprocess *preprocess,
     return STATUS_OK;
 }
 
-/* The records of files with a piece, by hash and file. NULL if out of memory. */
+/* The records of files with a piece, sorted by hash and file. NULL if out of memory. */
 static struct record **sort_usable(const struct records *records, size_t *count)
 {
     struct record **sorted = malloc((records->count + 1) * sizeof(struct record *));

@@ -1,9 +1,9 @@
 /* preprocess_read: files -> pieces in the spill, and one record per file.
  *
- * A fault of a file is its outcome and its reason, also where its encoding fails; a fault
- * of the machine (the spill can't be written) is a failure. A rank that fails exhausts
- * the counter, so that the others soon reach the reduction in which all ranks agree on
- * the outcome.
+ * A fault of a file, even one that appears only in encoding, is recorded as its outcome
+ * and reason; a fault of the machine (the spill can't be written) is a failure. A rank
+ * that fails exhausts the counter, so that the others soon reach the reduction in which
+ * all ranks agree on the outcome.
  */
 #include "preprocess_internal.h"
 
@@ -101,7 +101,7 @@ static enum status keep_piece(struct reader *reader, struct record *record)
                       midi->reason);
 }
 
-/* Repairs come first in the reason, as they can be the cause. */
+/* Repairs come first in the reason because they may be the cause. */
 static enum status skip_piece(struct reader *reader, struct record *record,
                               const char *why)
 {
@@ -111,9 +111,9 @@ static enum status skip_piece(struct reader *reader, struct record *record,
     return set_reason(reader, record, FILE_SKIPPED, reason);
 }
 
-/* Applies the pedal and cuts long silences. why[size]: which limit the remaining piece
- * exceeds, "" if none. Its length is measured by the keys, without the pedal, unless
- * something was cut. */
+/* Applies the pedal and cuts long silences. why[size]: the limit that the remaining piece
+ * violates, or "". The piece's length is measured to the last key release, without the
+ * pedal, unless something was cut. */
 static enum status trim_piece(struct reader *reader, char *why, size_t size)
 {
     const struct options *options = reader->preprocess->options;

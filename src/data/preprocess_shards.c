@@ -1,7 +1,7 @@
 /* preprocess_shards: assembles the shards of the plan from the spills.
  *
- * A spill stores piece by piece, each with its columns; a shard stores column by column,
- * each with its pieces. So a piece is read once and its columns are scattered to the
+ * A spill is stored by piece, and each piece by column; a shard is stored by column, and
+ * each column by piece. So each piece is read once, its columns are scattered to the
  * chunks that they belong to, and full chunks are written to the file: all columns of the
  * notes first, then the tokens, which training reads without the notes.
  */
@@ -23,7 +23,7 @@ enum { TOKENS = NOTE_COLUMNS, DATA_COLUMNS };
 struct writer {
     struct preprocess *preprocess;
     struct spill_reader spills;
-    uint8_t *chunks[DATA_COLUMNS]; /* the chunk being filled of each column */
+    uint8_t *chunks[DATA_COLUMNS]; /* of each column, the chunk being filled */
     struct result *results;
     size_t result_count;
 };
@@ -32,7 +32,7 @@ struct builder { /* a shard being written */
     struct h5_file *file;
     const struct record *pieces;
     size_t count;
-    struct piece_row *rows; /* [count + 1]; the last has the totals as its first rows */
+    struct piece_row *rows; /* [count + 1]; the last has the totals: see piece_rows */
 };
 
 /* Data columns of equal length: those of the notes, or the tokens. */
@@ -70,7 +70,7 @@ static uint64_t piece_length(const struct record *piece, struct table table)
     return table.first == TOKENS ? piece->tokens : piece->notes;
 }
 
-/* The offset in its spill of column c of a piece. */
+/* The offset of column c of a piece in its spill. */
 static uint64_t spilled_column(const struct record *piece, int c)
 {
     uint64_t at = piece->spilled;
@@ -137,7 +137,8 @@ static enum status write_table(struct writer *writer, const struct builder *shar
     return status;
 }
 
-/* [count + 1]: the last has only the totals, as its first rows. NULL if out of memory. */
+/* [count + 1]: the last row has only note_first and token_first, which are the totals.
+ * NULL if out of memory. */
 static struct piece_row *piece_rows(const struct record *pieces, size_t count)
 {
     struct piece_row *rows = calloc(count + 1, sizeof *rows);

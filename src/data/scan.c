@@ -1,4 +1,4 @@
-/* scan: from folders to a sorted list of files.
+/* scan: lists the MIDI files of the inputs, sorted.
  *
  * Every directory is sorted before it is walked, so that the file system's order of names
  * has no effect. Directories are identified by device and inode: a link that leads back,
@@ -134,7 +134,7 @@ static bool extend_label(struct input *input)
     return true;
 }
 
-/* Extends labels until none is equal to another or inside another. An input inside
+/* Extends labels until no label equals another or lies inside another. An input inside
  * another one keeps a colliding label only if no parent is left; its files are already
  * listed. */
 static enum status separate_labels(struct input *inputs, size_t count)
@@ -249,7 +249,7 @@ static enum status walk_entry(struct walk *walk, const struct dirent *entry,
     return status;
 }
 
-/* A directory that can't be opened is an outcome of its own, with its errno. */
+/* Records a directory that can't be opened, with its errno, as an outcome of its own. */
 static enum status add_unopenable(struct walk *walk, const char *recorded, int error)
 {
     if (error == ENOMEM)

@@ -9,11 +9,11 @@
 #include "base/status.h"
 #include "comm/comm.h"
 
-/* Only SCAN_FILE is read; the others are outcomes: a folder with the name of a MIDI file,
- * and a folder that can't be opened. */
+/* Only SCAN_FILE is read; the others are only recorded as outcomes: a folder with the
+ * name of a MIDI file, and a folder that can't be opened. */
 enum scan_kind { SCAN_FILE, SCAN_DIRECTORY, SCAN_UNOPENABLE };
 
-/* Besides enum split. */
+/* Values of a file's split besides enum split. */
 enum { SCAN_SPLIT_BY_HASH = 254, SCAN_SPLIT_UNLISTED = 255 };
 
 struct scan_input { /* offsets into text */
@@ -62,7 +62,7 @@ void scan_free(struct scan *scan);
 
 /* Sets every file's split from a file of lines "path<TAB>train|valid|test";
  * SCAN_SPLIT_UNLISTED for files that it does not list. data/preprocess.h defines which
- * paths are accepted. STATUS_MISUSE with file and line on a fault. */
+ * paths are accepted. STATUS_MISUSE on an error, with file and line. */
 enum status split_file_read(const char *path, struct scan *scan);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double KEY_SECONDS_MAX = 60; /* seconds, unless silences may be longer */
+static const double KEY_SECONDS_MAX = 60; /* unless max_silence is longer */
 
 double *silence_last_releases(const struct notes *notes, const struct encoding *encoding,
                               double max_silence)
@@ -43,7 +43,7 @@ struct silence silence_find(const struct notes *notes, const struct encoding *en
 {
     struct silence best = {0}, part = {0};
     double end = 0, key = 0; /* of the preceding notes */
-    bool counted = false;    /* the current silence */
+    bool counted = false;    /* the current silence is counted in best.cuts */
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         bool sounds = encoding->keeps(encoding, note);
@@ -108,7 +108,7 @@ static double end_held(struct midi_file *midi, double key, double max_silence)
         midi_end_note(midi, note, tick);
     }
     if (held > 0)
-        notes_sort(notes); /* notes of one start are sorted by length */
+        notes_sort(notes); /* notes with equal start are sorted by length */
     return held;
 }
 

@@ -1,10 +1,10 @@
 /* silence: cuts a file at long silences.
  *
  * A single damaged delta time can put a note, or the release of a key or of the pedal,
- * days after the others. Its encoding would be hundreds of thousands of tokens of
- * silence, or of one chord, more than all the music around it.
+ * days after the others. Encoded, this would be hundreds of thousands of tokens of
+ * silence or of one chord: more than all the music around it.
  *
- * Only notes that the encoding keeps count as sound; the others are silence in its
+ * Only notes that the encoding keeps count as sound; the others are silence in the
  * tokens. A key counts as released after `max_silence` seconds, or 60 if that is longer.
  * Whatever sounds for more than `max_silence` seconds after the last key counts as ended
  * with that key. So no held note bridges a silence, while a pedal point lasts as long as
@@ -32,21 +32,21 @@ struct silence {
 };
 
 /* Cuts the piece wherever nothing sounds or begins for longer than `max_silence` seconds,
- * including before its first note, and selects the part with the most sounding notes, the
- * first of equals. A part begins with a note that sounds; the first begins with the file
- * if that is at most `max_silence` earlier. It includes the other notes that begin up to
- * `max_silence` seconds after its sound. `notes` in the order of notes_sort; `keys` from
- * silence_last_releases. */
+ * including before its first note, and selects the part with the most sounding notes
+ * (ties: the first). A part begins with a note that sounds; the first begins with the
+ * file if that is at most `max_silence` earlier. It includes other notes that begin at
+ * most `max_silence` seconds after its sound ends. `notes` are in the order of
+ * notes_sort; `keys` from silence_last_releases. */
 struct silence silence_find(const struct notes *notes, const struct encoding *encoding,
                             const double *keys, double max_silence);
 
-/* Keeps only that part of a file just read, whose pedal can have been applied after
- * silence_last_releases, and ends notes that sound too long after its last key. If this
- * changes anything, the outcome is MIDI_REPAIRED, and the reason has the silence and the
- * number of notes left out, or how long the notes were held. A part that does not begin
- * with the file is shifted to begin at 0 with its first note, as in a file that contains
- * nothing else. A file in which nothing sounds is unchanged. Returns whether anything
- * changed. */
+/* Keeps only that part of a file just read, and ends notes that sound too long after its
+ * last key release. The pedal may already have been applied, but after
+ * silence_last_releases. If anything changes, the outcome is MIDI_REPAIRED, and the
+ * reason states the silence and the number of notes left out, or how long the notes were
+ * held. A part that does not begin with the file is shifted to begin at 0 with its first
+ * note, as in a file that contains nothing else. A file in which nothing sounds is
+ * unchanged. Returns whether anything changed. */
 bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
                  const double *keys, double max_silence);
 

@@ -1,7 +1,7 @@
 /* spill: temporary files that pass pieces from the rank that read a file to the rank that
- * writes its shard. Each rank appends to one file, "spill-RANK". A piece is its note
- * columns, in the order of note_columns, followed by its tokens, in the layout of memory:
- * only the program that wrote a spill reads it. */
+ * writes its shard. Each rank appends to one file, "spill-RANK". A piece is stored as its
+ * note columns, in the order of note_columns, followed by its tokens, all in native byte
+ * order: only the run that wrote a spill reads it. */
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 

@@ -1,9 +1,10 @@
 /* split_file: a split given by the user, as lines "path<TAB>train|valid|test".
  *
  * A line with a partial path can match several files. Such ambiguous lines are resolved
- * after all others, among the files that those have not named: if the list also has
- * "sub/a.mid", "a.mid" is the other one. Resolving one line can leave a single file for
- * another, in any order of the list, so rounds are repeated until none resolves a line.
+ * after all others, among the files that the others have not named: if the list also has
+ * "sub/a.mid", "a.mid" means the other file. Resolving one line can leave a single file
+ * for another line, before or after it, so rounds are repeated until a round resolves
+ * nothing.
  */
 #include "scan.h"
 
@@ -18,7 +19,7 @@
 #include "base/recorded_path.h"
 #include "base/text_file.h"
 
-/* A path of PATH_MAX bytes, each escaped, and a word. */
+/* Enough for a path of PATH_MAX bytes, all escaped, and the name of a split. */
 enum { LINE_MAX_BYTES = 1 << 15 };
 
 struct line {
@@ -65,8 +66,8 @@ static char *clean_path(char *path)
     return path;
 }
 
-/* The file recorded as label, slash and rest. `rest` is in recorded form or the raw bytes
- * of the name. */
+/* The file whose recorded path is label, slash and rest, concatenated. `rest` is in
+ * recorded form or the raw bytes of the name. */
 static size_t find_joined(const struct scan *scan, const char *label, const char *slash,
                           const char *rest)
 {
@@ -82,8 +83,8 @@ static size_t find_joined(const struct scan *scan, const char *label, const char
     return file;
 }
 
-/* The file that `path` names if it begins with this root of an input, or without it if
- * the root is the working directory; SIZE_MAX: none. */
+/* The file that `path` names if it begins with `root`, the root of an input; if the root
+ * is the working directory, `path` is relative to it. SIZE_MAX: none. */
 static size_t find_below(const struct scan *scan, const char *label, const char *root,
                          const char *path)
 {
@@ -177,8 +178,8 @@ static size_t find_suffix(const struct split_list *list, const char *end, size_t
     return high - low;
 }
 
-/* The first two files that `path` matches as a suffix; with `unlisted` without those that
- * other lines have named. *count: 0, 1, or 2 for two or more. */
+/* The first two files that `path` matches as a suffix; with `unlisted`, only those that
+ * no other line has named. *count: 0, 1, or 2 for two or more. */
 static enum status find_partial(struct split_list *list, const char *path, bool unlisted,
                                 size_t files[2], int *count)
 {

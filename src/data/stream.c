@@ -291,7 +291,8 @@ void stream_rewind(struct stream *stream)
         stream->once_at[r] = NO_PIECE;
 }
 
-/* Moves the row to the next piece if its own has no inputs left. False if there is none.
+/* Moves the row to the next piece if its own has no inputs left. False if no piece is
+ * left.
  */
 static bool once_advance(struct stream *stream, int r)
 {

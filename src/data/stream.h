@@ -2,11 +2,12 @@
  *
  * A microbatch holds the pieces of the shards assigned to it. In each microbatch epoch it
  * visits them once, in an order keyed by (seed, microbatch epoch, microbatch): a queue.
- * The rows start with the first pieces of the queue; a row at the end of its piece takes
- * the next. A row's sequence is END p END p' END ...: inputs[t] and targets[t] = inputs[t
- * + 1]. Inputs and targets never end, whatever the lengths of the pieces. The position of
- * a microbatch is entirely in struct stream_row and struct stream_cursor, plain values
- * that a checkpoint stores; so a run resumes exactly, with any number of ranks.
+ * The rows start with the first pieces of the queue; a row that reaches the end of its
+ * piece takes the next one. A row's sequence is END p END p' END ...: inputs[t] and
+ * targets[t] = inputs[t + 1]. Inputs and targets never end, whatever the lengths of the
+ * pieces. The position of a microbatch is entirely in struct stream_row and struct
+ * stream_cursor, plain values that a checkpoint stores; so a run resumes exactly, with
+ * any number of ranks.
  *
  * The order depends only on the lengths of the pieces. So the tokens are either all in
  * memory, or read from the shard files when a row reaches them, within a given memory
@@ -37,15 +38,15 @@ struct stream; /* one microbatch: its pieces and its position */
 
 struct streams_request {
     const struct dataset *dataset; /* must outlive the streams */
-    const int *assigned;           /* [shards] of dataset_assign */
+    const int *assigned;           /* [shards], from dataset_assign */
     enum split split;
     int first, count; /* microbatches */
     int rows;         /* of a microbatch */
     uint64_t seed;
     /* Bytes for everything that the streams hold: tables of pieces and tokens; at least
      * streams_min_bytes. 0: all tokens are read at once and stay in memory. Otherwise a
-     * shard's table of pieces is compared with the index now, and each chunk of tokens is
-     * verified when it is read. */
+     * shard's table of pieces is compared with the index by streams_open, and each chunk
+     * of tokens is verified when it is read. */
     uint64_t memory;
 };
 

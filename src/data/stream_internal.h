@@ -10,7 +10,8 @@ struct stream_piece {
     uint64_t first, count;
 };
 
-/* The pieces from `piece` on, up to that of the next stream_shard, are in this shard. */
+/* A shard that holds the pieces from `piece` up to, but excluding, `piece` of the next
+ * stream_shard. */
 struct stream_shard {
     size_t piece, number; /* number: the cache's index */
 };

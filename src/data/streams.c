@@ -28,7 +28,7 @@ static bool is_wanted(const struct streams_request *request, size_t shard)
            request->dataset->shards[shard].pieces[request->split] > 0;
 }
 
-/* While a shard is opened, its table of pieces, of all splits, is in memory. */
+/* While a shard is being opened, its table of the pieces of all splits is in memory. */
 static uint64_t opening_bytes(const struct dataset *dataset)
 {
     uint64_t most = 0;

@@ -1,9 +1,10 @@
-/* token_cache: chunks in slots, the slots in a ring.
+/* token_cache: caches chunks in slots, which form a ring.
  *
  * Slots are evicted by the clock algorithm (Corbato, "A Paging Experiment with the
- * Multics System", 1968): a hand goes round and evicts the first slot that was not used
- * since its last visit. The position of a piece's first tokens is unpredictable, so a
- * more elaborate policy would not do better; the cache serves the rest of the piece.
+ * Multics System", 1968): a hand moves round the ring and evicts the first slot that has
+ * not been used since its last visit. The position of a piece's first tokens is
+ * unpredictable, so a more elaborate policy would not do better; hits come from the rest
+ * of the piece.
  *
  * Few files are open at a time, as the number of descriptors is limited (ulimit -n). They
  * are reopened when needed, and must then be unchanged.
@@ -167,7 +168,7 @@ void token_cache_plan(struct token_cache *cache, uint64_t bytes)
 
 uint64_t token_cache_table_bytes(uint64_t tokens)
 {
-    enum { PATH_BYTES = 128 }; /* about */
+    enum { PATH_BYTES = 128 }; /* approximately */
     uint64_t chunks = tokens / H5_CHUNK + 2;
     return sizeof(struct cached_shard) + PATH_BYTES +
            chunks * (sizeof(uint64_t) + sizeof(uint32_t));

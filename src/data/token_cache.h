@@ -1,4 +1,4 @@
-/* token_cache: the tokens of some shards, read by chunks into a bounded memory.
+/* token_cache: a cache of bounded size for the tokens of some shards, read in chunks.
  *
  * Used by streams, which read short parts of pieces in random order. A chunk is verified
  * when it is read from disk: its checksum, and every token against the vocabulary. Not
@@ -20,8 +20,8 @@ void token_cache_free(struct token_cache *cache); /* NULL is fine */
 enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
                             size_t *number);
 
-/* Limits the chunks to `bytes`, but at least one chunk and at most all. Call it once,
- * after the last token_cache_add. */
+/* Limits the cached chunks to `bytes`, but to no less than one chunk. Call it once, after
+ * the last token_cache_add. */
 void token_cache_plan(struct token_cache *cache, uint64_t bytes);
 
 /* out[i] = token first + i of the shard, for i < count. */
@@ -37,6 +37,6 @@ uint64_t token_cache_table_bytes(uint64_t tokens);
 uint64_t token_cache_chunk_bytes(uint64_t tokens);
 
 uint64_t
-token_cache_bytes(const struct token_cache *cache); /* upper bound of the whole */
+token_cache_bytes(const struct token_cache *cache); /* upper bound on the total */
 
 #endif

@@ -1,8 +1,8 @@
 /* baselines: see the header.
  *
- * Both losses follow from two tables of pair counts, of the training split and of the
- * predicted split. Each rank counts some shards; the tables are summed as integers, and
- * every rank computes the same doubles from them in a fixed order.
+ * Both losses follow from two tables of pair counts, one for the training split and one
+ * for the predicted split. Each rank counts some shards; the tables are summed as
+ * integers, and every rank computes the same doubles from them in a fixed order.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -71,7 +71,7 @@ enum status baselines_count(struct comm *comm, const struct dataset *dataset,
     return status;
 }
 
-/* p(b) of the training split, to unigram[V]. */
+/* unigram[b] := p(b) of the training split. */
 static void unigram_model(size_t v, const int64_t *train, double *unigram)
 {
     int64_t all = 0;
@@ -86,7 +86,7 @@ static void unigram_model(size_t v, const int64_t *train, double *unigram)
         unigram[b] /= (double)all + (double)v;
 }
 
-/* -log p(b|a), summed over the occurrences of all pairs that begin with one a. */
+/* -log p(b|a), summed over the occurrences of all pairs with the same first token a. */
 static double bigram_loss(size_t v, const int64_t *train, const double *unigram,
                           const int64_t *pairs)
 {

@@ -1,5 +1,5 @@
-/* baselines: the losses of the training split's unigram and bigram models on another
- * split. A model whose loss is not below these has learned nothing. */
+/* baselines: the losses, on another split, of unigram and bigram models of the training
+ * split. A model whose loss is not lower than these has learned nothing. */
 #ifndef TUTTI_TRAIN_BASELINES_H
 #define TUTTI_TRAIN_BASELINES_H
 
@@ -16,7 +16,7 @@
 enum status baselines_count(struct comm *comm, const struct dataset *dataset,
                             enum split split, int64_t **pairs);
 
-/* Cross-entropy on `split`, nats per token, by the frequencies c of tokens and pairs in
+/* Cross-entropy on `split`, nats per token, from the counts c of tokens and pairs in
  * `train`, the pair counts of a training split, [V][V]:
  *   unigram  p(b)   = (c(b) + 1) / (n + V)
  *   bigram   p(b|a) = (c(a,b) + m p(b)) / (c(a) + m), m = 1 + the number of different

@@ -1,4 +1,4 @@
-/* checkpoint: what is done with a checkpoint once it is in memory. */
+/* checkpoint: operations on a checkpoint in memory. */
 #include "checkpoint.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* checkpoint: a run's whole state in one HDF5 file.
+/* checkpoint: the complete state of a run in one HDF5 file.
  *
  *   /model/<layer>/<tensor>    weights, with attributes: dimensions, gate_order
  *   /optimizer/<moment>/<layer>/<tensor>   first, second (Adam) or velocity (SGD)
@@ -7,7 +7,7 @@
  *   /config                    the resolved settings, INI text; bytes of paths that are
  *                              not UTF-8 are escaped as in recorded_path.h
  *   /vocabulary/{names, hash}  token names in order
- *   /history/...               one column per figure, one row per epoch
+ *   /history/...               one column per metric, one row per epoch
  *   /pairs/{first, second, count}   how often token `second` comes after `first` in the
  *                              training split, see baselines.h; attributes valid_unigram,
  *                              valid_bigram: the baselines of the validation split, nats
@@ -25,7 +25,7 @@
  *             hidden   [microbatches][layer, h or c, row, hidden]; a GRU has no c
  *
  * For readers who have only the file, attributes explain the values in words and formulas
- * (added to the format; missing in files of older programs):
+ * (a later addition to the format; missing in older files):
  *
  *   /model              cell; forward: the order of the layers; initial_state: zero, and
  *                       where END clears it; dropout: rate, place, scaling; precision
@@ -38,8 +38,8 @@
  *   /state              rows_of_batch
  *   /history            units
  *
- * Written under a partial name and published: a file under its final name is always
- * complete. Hashes are 16 hexadecimal digits.
+ * The file is written under a temporary name and renamed when complete, so a file under
+ * its final name is always complete. Hashes are 16 hexadecimal digits.
  */
 #ifndef TUTTI_TRAIN_CHECKPOINT_H
 #define TUTTI_TRAIN_CHECKPOINT_H
@@ -59,15 +59,15 @@ enum { CHECKPOINT_FORMAT_VERSION = 1, CHECKPOINT_TEXT = 64 };
 
 /* Where a checkpoint comes from. */
 struct provenance {
-    char numerics[CHECKPOINT_TEXT]; /* id of the matmul kernels; equal ids, equal bits */
-    char host[CHECKPOINT_TEXT];     /* of rank 0, for people */
-    int64_t ranks;                  /* for people as well: no result depends on it */
+    char numerics[CHECKPOINT_TEXT]; /* id of the matmul kernels: equal ids, equal bits */
+    char host[CHECKPOINT_TEXT];     /* of rank 0; only informative */
+    int64_t ranks;                  /* only informative: no result depends on it */
     char run[CHECKPOINT_TEXT];      /* id of the run's folder; "": none. Not read by
                                   checkpoint_read, see run_listing.h */
 };
 
-/* The contents of a file. After checkpoint_read all members are owned. Before
- * checkpoint_write they belong to whoever filled them in; nothing is taken over. */
+/* The contents of a file. After checkpoint_read all members are owned. checkpoint_write
+ * borrows them from its caller. */
 struct checkpoint {
     struct options options; /* as resolved */
     struct model_shape shape;
@@ -79,25 +79,25 @@ struct checkpoint {
     struct stream_snapshot streams;
     int64_t *pairs; /* [V][V] of the training split, see baselines_count; NULL: not
                        known, as in checkpoints of older programs */
-    struct baselines baselines; /* of the validation split; meaningful with pairs */
+    struct baselines baselines; /* of the validation split; valid only with pairs */
     struct provenance provenance;
 };
 
 /* Elements of one microbatch's hidden states, equal to model_state_size. */
 size_t checkpoint_hidden_size(const struct model_shape *shape, size_t rows_of_microbatch);
 
-/* Sets weights_hash, writes and publishes. Not collective: one rank calls it. Errors (a
- * full disk, a read-only directory) keep the old file. */
+/* Sets weights_hash, writes and publishes. Not collective: one rank calls it. On an error
+ * (a full disk, a read-only directory) the old file is kept. */
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
 
-/* TO_PREDICT and TO_SHOW leave optimizer and streams out. TO_SHOW accepts weights that
- * are not finite, so that one can look at them. */
+/* TO_PREDICT and TO_SHOW skip optimizer and streams. TO_SHOW accepts weights that are not
+ * finite, so that they can be inspected. */
 enum checkpoint_use { CHECKPOINT_TO_PREDICT, CHECKPOINT_TO_TRAIN, CHECKPOINT_TO_SHOW };
 
-/* Reads and checks: format and version, every checksum of the file, /config, vocabulary
- * and shapes against it, weights hash; that all values can occur in a run and are
- * consistent with each other. Memory and time are bounded by the size of the file,
- * whatever it claims. The error message is one line and names the path. Free with
+/* Reads a file and checks its format and version, every checksum, /config, the vocabulary
+ * and shapes against /config, and the weights hash; also that all values can occur in a
+ * run and are consistent with each other. Memory and time are bounded by the size of the
+ * file, whatever it claims. The error message is one line and names the path. Free with
  * checkpoint_free; a failed read leaves nothing to free. Not collective. */
 enum status checkpoint_read(const char *path, enum checkpoint_use use,
                             struct checkpoint *out);

@@ -18,8 +18,8 @@ enum { MOST_RANKS = 1 << 24 };
 
 static const double LONGEST = 1e12; /* seconds: 30 000 years */
 static const double FASTEST = 1e15; /* tokens a second */
-static const double LARGEST = 1e15; /* loss of an epoch, summed or the mean */
-static const double LEAST = -1e-3;  /* loss of a token: 0 with a rounding error */
+static const double LARGEST = 1e15; /* loss of an epoch, sum or mean */
+static const double LEAST = -1e-3;  /* loss of a token: 0 up to rounding */
 static const double STEEPEST = 1e3; /* learning rate */
 
 /* ---- /state ---- */
@@ -43,7 +43,7 @@ static enum status check_number(const char *path, const char *name, double found
                        least, most);
 }
 
-/* The most targets of one step. */
+/* Maximum number of targets in one step. */
 static int64_t targets_of_step(const struct checkpoint *checkpoint)
 {
     return checkpoint->options.train.batch * checkpoint->options.train.time;
@@ -116,7 +116,7 @@ static enum status check_figures(const char *path, size_t at,
     return status;
 }
 
-/* One row per epoch, in order; steps increase. */
+/* Checks a row: there is one per epoch, in order, with increasing steps. */
 static enum status check_row(const char *path, const struct checkpoint *c, size_t at)
 {
     const struct history_row *row = &c->state.history[at];
@@ -262,7 +262,7 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
 
 /* ---- values ---- */
 
-/* Without branches, so that it costs no more than reading the values. */
+/* Branch-free, so that it costs no more than reading the values. */
 static bool all_finite(const float *values, size_t count)
 {
     bool wrong = false;
@@ -291,7 +291,7 @@ static enum status wrong_value(const char *path, const char *group,
                        least < 0 ? "finite numbers" : "finite numbers, none below 0");
 }
 
-/* All tensors of a block; `least` is 0 or -FLT_MAX. */
+/* Checks all tensors of a block; `least` is 0 or -FLT_MAX. */
 static enum status check_tensors(const char *path, const char *group,
                                  const struct params *params, const float *block,
                                  float least)
@@ -338,8 +338,8 @@ static enum status check_optimizer(const char *path, const struct checkpoint *c)
 
 /* ---- streams ---- */
 
-/* A row yields one token per time step, and a piece has at least one: no stream can have
- * started more pieces or passes over its pieces. */
+/* Upper bound on the pieces, and on the passes over its pieces, that a stream can have
+ * started: a row yields one token per time step, and a piece has at least one. */
 static int64_t most_pieces(const struct checkpoint *c)
 {
     int64_t of_step = targets_of_step(c);

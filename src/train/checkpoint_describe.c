@@ -61,7 +61,7 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
 {
     const struct model_shape *shape = &checkpoint->shape;
     const char *cell = cell_of(shape->cell)->name;
-    int last = shape->layers - (shape->dense ? 2 : 1); /* recurrent layer with dropout */
+    int last = shape->layers - (shape->dense ? 2 : 1); /* last recurrent layer with it */
     char text[SENTENCE], where[64] = "", rate[TEXT_NUMBER];
     if (last >= 0)
         snprintf(where, sizeof where, last ? "%s0 to %s%d" : "%s0", cell, cell, last);

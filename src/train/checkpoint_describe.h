@@ -5,8 +5,8 @@
 
 #include "checkpoint.h"
 
-/* Calls `describe` for each attribute of a group or dataset, which exists once the rest
- * of the file is written. The text is valid during the call. */
+/* Calls `describe` for each attribute. Its object, a group or dataset, exists once the
+ * rest of the file has been written. The text is valid during the call. */
 void checkpoint_describe(const struct checkpoint *checkpoint,
                          void (*describe)(void *context, const char *object,
                                           const char *attribute, const char *text),

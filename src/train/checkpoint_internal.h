@@ -1,6 +1,6 @@
-/* Shared by checkpoint_read.c and checkpoint_write.c: the names in the file, once for
- * both sides, and a handle with a sticky status. After the first failure every further
- * call on the handle does nothing, so each side reads as a list of names. */
+/* Shared by checkpoint_read.c and checkpoint_write.c: the names in the file, defined once
+ * for both, and a handle with a sticky status. After the first failure every further call
+ * on the handle does nothing, so each of them reads like a list of names. */
 #ifndef TUTTI_TRAIN_CHECKPOINT_INTERNAL_H
 #define TUTTI_TRAIN_CHECKPOINT_INTERNAL_H
 
@@ -36,8 +36,8 @@ extern const struct io_field io_history_fields[]; /* struct history_row: /histor
 
 extern const char IO_FORMAT[]; /* attribute `format` of the root group */
 
-/* The attribute of a /config that is escaped as in recorded_path.h. Older files hold the
- * bytes themselves and lack the attribute. */
+/* The attribute of /config if it is escaped as in recorded_path.h. Older files contain
+ * the raw bytes and lack the attribute. */
 extern const char IO_ESCAPES[];
 
 /* The group of one of the optimizer's moments: "/optimizer/first". Returns name. */
@@ -46,7 +46,7 @@ const char *io_moment_group(const char *moment, char name[IO_GROUP_SIZE]);
 /* True for a tensor of an LSTM or GRU layer. */
 bool io_is_recurrent(const struct model_shape *shape, const char *tensor);
 
-/* The names of a tensor's two axes; `gates` is memory for one of them. */
+/* The names of a tensor's two axes; `gates` is a buffer for one of them. */
 void io_tensor_axes(const struct model_shape *shape, const char *tensor,
                     char gates[IO_NAME_SIZE], const char *axis[2]);
 

@@ -29,8 +29,8 @@ static bool leads_to(const char *path, const char *file)
     return strcmp(target, path_base(file)) == 0;
 }
 
-/* The newest or the best of a folder of checkpoints, under the name of its link if that
- * is correct; NULL if there is none. */
+/* The newest or the best checkpoint in a folder, under the name of its link if that is
+ * correct; NULL if there is none. */
 static char *find_kind(const char *directory, bool best)
 {
     char *file = run_find_checkpoint(directory, best ? RUN_BEST : RUN_NEWEST);

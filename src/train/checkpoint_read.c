@@ -1,4 +1,4 @@
-/* checkpoint_read: a file to a checkpoint, trusting nothing in the file. */
+/* checkpoint_read: reads a checkpoint from a file without trusting anything in it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static void get_fields(struct checkpoint_io *from, const char *group,
     }
 }
 
-/* Values that the file repeats must be equal. */
+/* Checks a value that the file repeats. */
 static void expect_i64(struct checkpoint_io *from, const char *name,
                        const char *attribute, int64_t expected)
 {
@@ -203,7 +203,7 @@ static void read_vocabulary(struct checkpoint_io *from, struct checkpoint *out)
     free(text);
 }
 
-/* The names of the tokens, which only other programs read. */
+/* Checks the token names, which only other programs read. */
 static void check_names(struct checkpoint_io *from, const struct encoding *encoding)
 {
     size_t count = 0;
@@ -265,7 +265,7 @@ static void read_history(struct checkpoint_io *from, struct checkpoint *out)
                out->state.history, sizeof *out->state.history);
 }
 
-/* Rows of /pairs to the table; an impossible row is damage. */
+/* Copies the rows of /pairs to the table; an impossible row is an error. */
 static void scatter_pairs(struct checkpoint_io *from, size_t count, const token *first,
                           const token *second, const int64_t *counts,
                           struct checkpoint *out)
@@ -310,7 +310,7 @@ static void read_pairs(struct checkpoint_io *from, struct checkpoint *out)
     free(counts);
 }
 
-/* Missing in older checkpoints. */
+/* The group /pairs is missing in older checkpoints. */
 static void read_baselines(struct checkpoint_io *from, struct checkpoint *out)
 {
     if (!io_ok(from) || !h5_has(from->file, "/pairs"))
@@ -353,7 +353,8 @@ static void expect_shape(struct checkpoint_io *from, const char *name, size_t ro
             h5_path(from->file), name, dims[0], rank == 1 ? 1 : dims[1], rows, columns);
 }
 
-/* The batch of /config must be the streams'; predictions are planned by it as well. */
+/* Checks that the streams have the batch size of /config, by which predictions are
+ * planned, too. */
 static void size_streams(struct checkpoint_io *from, struct checkpoint *out)
 {
     if (!io_ok(from))
@@ -388,7 +389,7 @@ static void read_streams(struct checkpoint_io *from, struct checkpoint *out)
             h5_read(from->file, "/state/hidden", H5_F32, 2, dims, out->streams.hidden);
 }
 
-/* The root's attributes, and others that repeat values read before. */
+/* Checks the root attributes, and others that repeat values already read. */
 static void check_repeated(struct checkpoint_io *from, const struct checkpoint *out)
 {
     uint64_t seed = 0;
@@ -409,7 +410,7 @@ static void read_all(struct checkpoint_io *from, enum checkpoint_use use,
                      struct checkpoint *out)
 {
     check_format(from);
-    if (io_ok(from)) /* includes what isn't read below: a damaged file is refused */
+    if (io_ok(from)) /* also what isn't read below: a damaged file is rejected */
         from->status = h5_verify(from->file);
     if (io_ok(from))
         read_config(from, &out->options);

@@ -1,4 +1,4 @@
-/* checkpoint_write: a checkpoint to a file. */
+/* checkpoint_write: writes a checkpoint to a file. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ static void set_text(struct checkpoint_io *to, const char *name, const char *att
         to->status = h5_set_text(to->file, name, attribute, text);
 }
 
-/* Text from the user or the machine, which may hold any bytes. */
+/* Sets text from the user or the system, which may contain any bytes. */
 static void set_recorded(struct checkpoint_io *to, const char *name,
                          const char *attribute, const char *text)
 {
@@ -85,7 +85,7 @@ static void set_fields(struct checkpoint_io *to, const char *group,
     }
 }
 
-/* One dataset GROUP/FIELD for each field of a table of `count` structs. */
+/* Writes one dataset GROUP/FIELD for each field of a table of `count` structs. */
 static void write_table(struct checkpoint_io *to, const char *group,
                         const struct io_field *fields, size_t count, const void *table,
                         size_t stride)
@@ -198,7 +198,7 @@ static void write_vocabulary(struct checkpoint_io *to, const struct encoding *en
     free(names);
 }
 
-/* One row for each pair that occurs, in order. */
+/* Writes one row for each pair that occurs, in order. */
 static void write_pairs(struct checkpoint_io *to, const struct checkpoint *checkpoint)
 {
     size_t v = checkpoint->encoding->vocabulary, count = 0;
@@ -268,7 +268,7 @@ static void set_description(void *context, const char *object, const char *attri
     set_text(context, object, attribute, text);
 }
 
-/* Injected faults strike when half of the weights and moments are written. */
+/* Injected faults occur when half of the weights and moments have been written. */
 static void inject(struct checkpoint_io *to, const struct checkpoint *checkpoint)
 {
     size_t blocks = checkpoint->state.optimizer.second ? 3 : 2;

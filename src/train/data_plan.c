@@ -1,8 +1,8 @@
 /* data_plan: see the header.
  *
- * The tables of the training streams and the windows of the prefetcher are held all the
- * time. Chunks of tokens get the rest: those of the training streams, or, while these
- * rest, all that a validation needs.
+ * The tables of the training streams and the windows of the prefetcher are always held.
+ * The rest is for chunks of tokens: those of the training streams or, while these are
+ * idle, whatever validation needs.
  */
 #include "data_plan.h"
 
@@ -12,7 +12,8 @@
 #include "comm/microbatches.h"
 #include "data/stream.h"
 
-/* One window in use and one being read; more if a small share of memory holds them. */
+/* One window in use and one being read; more if they fit in a small share of the
+ * memory. */
 enum { LEAST_WINDOWS = 2, MOST_WINDOWS = 16, WINDOWS_SHARE = 16 };
 
 struct needs { /* bytes on one rank */

@@ -1,7 +1,7 @@
 /* deadline: two times on the monotonic clock, one from the settings, one from Slurm; the
- * earlier counts.
+ * earlier applies.
  *
- * An event wakes the thread, and ends a query, when the run ends.
+ * When the run ends, an event wakes the thread and aborts a query in progress.
  *
  * A shell that has outlived its job still has the job's variables. So an end in the past
  * counts only if squeue confirms it, as in the grace period after the limit
@@ -35,16 +35,16 @@ static const double least_change = 60; /* seconds; smaller changes are not logge
 struct deadline {
     double ends;          /* clock_seconds, by run.minutes */
     _Atomic double slurm; /* the same by Slurm */
-    char job[JOB_SIZE];   /* as squeue's --jobs takes it */
-    bool logged, expired; /* a line, the warning of an ended job was logged */
+    char job[JOB_SIZE];   /* as squeue --jobs expects it */
+    bool logged, expired; /* the line, the warning was logged */
     int leave;            /* event that ends the thread; -1: no thread */
     pthread_t thread;
 };
 
 /* ---- the job ---- */
 
-/* squeue takes an array element as ARRAY_INDEX; the id of the first element stands for
- * the whole array. */
+/* squeue expects an array element as ARRAY_INDEX; the id of the first element would stand
+ * for the whole array. */
 static bool find_job(char *job)
 {
     const char *array = getenv("SLURM_ARRAY_JOB_ID"), *at = getenv("SLURM_ARRAY_TASK_ID");
@@ -115,8 +115,8 @@ static void read_environment(struct deadline *deadline)
 
 /* ---- queries ---- */
 
-/* squeue omits a job that has just ended. Filters and caches give empty answers too, so a
- * known end in the future outweighs an empty answer. */
+/* squeue omits a job that has just ended. Filters and caches also lead to empty answers,
+ * so a known end in the future takes precedence over an empty answer. */
 static bool is_no_job(const struct deadline *deadline, enum squeue_answer answer)
 {
     double ends = atomic_load(&deadline->slurm);
@@ -146,7 +146,7 @@ static bool query(struct deadline *deadline)
     return answer == SQUEUE_LEFT || !is_no_job(deadline, answer);
 }
 
-/* A few minutes, and less near the end, when limits are extended. */
+/* A few minutes, or less near the end, when limits are likely to be extended. */
 static int pause_ms(const struct deadline *deadline)
 {
     double half = (atomic_load(&deadline->slurm) - clock_seconds()) * 1e3 / 2;

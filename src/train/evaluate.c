@@ -1,6 +1,6 @@
 /* evaluate: one pass of a split through the model.
  *
- * All sums over windows, microbatches and ranks are exact sums, so the figures don't
+ * All sums over windows, microbatches and ranks are exact sums, so the results don't
  * depend on which rank computed what. Pieces and seconds come from the index; the tokens
  * are counted and must agree with it. Notes are counted in the tokens, since the index
  * counts those of the file, including what the encoding leaves out.
@@ -99,7 +99,7 @@ static void pass_close(struct pass *pass)
     arena_free(&pass->arena);
 }
 
-/* The next window of all own microbatches; *counted is 0 when all are complete. */
+/* Fills the next window of all own microbatches; *counted is 0 when all are complete. */
 static enum status next_window(struct pass *pass, int64_t *counted)
 {
     enum status status = STATUS_OK;
@@ -196,10 +196,10 @@ static void show_progress(struct pass *pass, int64_t counted)
     progress_update(&pass->progress, pass->counted, NULL);
 }
 
-/* All windows, or those before this rank wants to stop. Its wish costs no message: the
- * others learn of it where all agree on the outcome of their parts, and a rank without
- * one continues to the end of its part. That is soon enough, as launchers and batch
- * systems send their signals to all ranks. */
+/* Adds all windows, or only those before this rank wants to stop. This needs no extra
+ * message: the others are informed where all ranks agree on the outcome of their parts,
+ * and a rank that doesn't want to stop continues to the end of its part. That is soon
+ * enough, because launchers and batch systems send their signals to all ranks. */
 static enum status add_windows(struct pass *pass)
 {
     const struct evaluation_stop *stop = pass->request->stop;
@@ -216,7 +216,7 @@ static enum status add_windows(struct pass *pass)
     return status;
 }
 
-/* The pass; the model's carried states are restored afterwards. */
+/* Runs the pass; the model's carried states are restored afterwards. */
 static enum status run(struct pass *pass)
 {
     size_t size = model_state_size(pass->model);

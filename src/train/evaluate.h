@@ -12,15 +12,15 @@
 
 struct evaluation {
     double loss;     /* nats per token, END counted as one; NAN for an empty split */
-    double accuracy; /* share of tokens that were the most probable ones; NAN for none */
+    double accuracy; /* share of tokens predicted as most probable; NAN for none */
     uint64_t tokens; /* END included */
     uint64_t pieces;
-    uint64_t notes;  /* in the tokens (encoding_count_notes): without percussion and what
-                        an encoding merges */
+    uint64_t notes;  /* in the tokens (encoding_count_notes): without percussion and
+                        notes that an encoding merges */
     uint64_t frames; /* pianoroll only: the steps 2 .. T of each piece */
     double seconds;  /* of music */
-    /* Nats; 0 if the denominator is 0. per_frame is the literature's figure
-     * for polyphonic music (Boulanger-Lewandowski, Bengio, Vincent, 2012): -log p of the
+    /* Nats; 0 if the denominator is 0. per_frame is the metric used in the literature on
+     * polyphonic music (Boulanger-Lewandowski, Bengio, Vincent, 2012): -log p of the
      * frames 2 .. T of each piece, without END. */
     double per_note, per_second, per_piece, per_frame;
 };
@@ -47,10 +47,10 @@ struct evaluation_request { /* all borrowed */
  * with the same rows and steps; its carried states are saved and restored. Shards are
  * assigned to microbatches by the tokens of the split; a microbatch may stay empty. Same
  * result on every rank and for any number of ranks. A rank that wants to stop ends its
- * own part at once, the others learn of it after theirs, and there is no result:
- * STATUS_STOPPED. Shows the progress of this rank's part where the log isn't muted.
- * STATUS_FAILED if a shard can't be read or the loss is not finite; STATUS_MISUSE if the
- * memory is too small. Collective. */
+ * own part at once, the others are informed when they have finished theirs, and there is
+ * no result: STATUS_STOPPED. Shows the progress of this rank's part if the log isn't
+ * muted. STATUS_FAILED if a shard can't be read or the loss is not finite; STATUS_MISUSE
+ * if the memory is too small. Collective. */
 enum status evaluate_split(struct comm *comm, const struct evaluation_request *request,
                            struct model *model, struct evaluation *out);
 

@@ -33,7 +33,8 @@ static bool belongs(const char *line, int64_t step, int64_t epoch)
     return of_step >= 0 && of_step <= step && (!ends_epoch || of_epoch <= epoch);
 }
 
-/* True if the line starts like a run's; a truncated one up to its end. */
+/* True if the line starts like one that a run writes; a truncated line is compared up to
+ * its end. */
 static bool is_own(const struct text_lines *lines)
 {
     static const char by_step[] = "{\"step\":", by_epoch[] = "{\"epoch\":";
@@ -47,7 +48,8 @@ static bool is_own(const struct text_lines *lines)
            strncmp(lines->text, by_epoch, as_epoch) == 0;
 }
 
-/* Keeps a file aside that has other lines, or anything but lines. It stays open. */
+/* Keeps aside a file that contains other lines, or something other than lines. It stays
+ * open. */
 static enum status keep_foreign(const char *path, struct metrics_lines *old)
 {
     bool own = true;
@@ -65,7 +67,7 @@ struct cut {
     int64_t step, epoch;
 };
 
-/* Copies the lines that stay. A last line without its newline was truncated and is
+/* Copies the lines to keep. A last line without its newline was truncated and is
  * dropped. */
 static bool write_lines(FILE *to, struct cut *cut)
 {
@@ -92,7 +94,7 @@ static int write_kept(int descriptor, void *context)
     return fine ? 0 : -1;
 }
 
-/* Reduces the file to the lines that stay. One with other lines is kept aside. */
+/* Reduces the file to the lines to keep. A file with other lines is kept aside. */
 static enum status cut(const char *path, int64_t step, int64_t epoch)
 {
     struct cut cut = {.step = step, .epoch = epoch};

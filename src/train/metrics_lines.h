@@ -1,8 +1,8 @@
 /* metrics_lines: the lines of an untrusted metrics.jsonl.
  *
  * They are read one by one, so memory does not depend on the file's size. Reading ends at
- * what no run writes: a NUL byte, as in the holes of a sparse file, or a line of more
- * than METRICS_LONGEST_LINE bytes. */
+ * anything that no run writes: a NUL byte, as in the holes of a sparse file, or a line of
+ * more than METRICS_LONGEST_LINE bytes. */
 #ifndef TUTTI_TRAIN_METRICS_LINES_H
 #define TUTTI_TRAIN_METRICS_LINES_H
 
@@ -14,7 +14,7 @@
 enum { METRICS_LONGEST_LINE = 1 << 16 };
 
 struct metrics_lines {
-    struct text_lines lines; /* .text: the last line; .ended: it is whole */
+    struct text_lines lines; /* .text: the last line; .ended: it is complete */
     enum status status;      /* STATUS_FAILED: the file could not be read to its end */
 };
 
@@ -22,14 +22,14 @@ struct metrics_lines {
  * is borrowed until the close. Never blocks. */
 enum status metrics_lines_open(const char *path, struct metrics_lines *out);
 
-/* Reads the next line. False at the end, and where reading ends early, which
- * status_message then explains. */
+/* Reads the next line. False at the end, or if reading ends early; status_message then
+ * gives the reason. */
 bool metrics_lines_next(struct metrics_lines *from);
 
 /* Back to the first line. */
 void metrics_lines_rewind(struct metrics_lines *from);
 
-/* True if the file itself could not be read, whatever is in it. */
+/* True if reading the file failed, as opposed to contents that end it early. */
 bool metrics_lines_broken(const struct metrics_lines *from);
 
 void metrics_lines_close(struct metrics_lines *from);

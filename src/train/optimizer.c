@@ -2,7 +2,7 @@
  *
  * Element-wise single-precision arithmetic with correctly rounded operations only (no
  * reciprocal estimates, no fused contraction): the compiler may vectorise it as it likes
- * and the bits stay the same. Weight decay touches every element, biases included.
+ * and the bits stay the same. Weight decay applies to every element, biases included.
  */
 #include "optimizer.h"
 

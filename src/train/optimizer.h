@@ -2,7 +2,7 @@
  *
  * Adam (Kingma and Ba, 2015), AdamW (Loshchilov and Hutter, 2019: decoupled weight decay)
  * and SGD with momentum (v := m v + g, w := w - lr v). Element-wise in a fixed order, so
- * the bits depend on neither ranks nor threads.
+ * the results are bitwise independent of ranks and threads.
  */
 #ifndef TUTTI_TRAIN_OPTIMIZER_H
 #define TUTTI_TRAIN_OPTIMIZER_H
@@ -31,8 +31,8 @@ enum { OPTIMIZER_CONSTANTS = 4 };
 /* All that differs between optimizers. */
 struct optimizer_method {
     const char *name; /* "adam": in settings */
-    /* The moments' names in a checkpoint; NULL: none, second only. A moment that is a mean
-     * of squares is never negative, which a checkpoint is checked for. */
+    /* The moments' names in a checkpoint; NULL: none, second only. A moment that is a
+     * mean of squares is never negative, which checkpoint_check verifies. */
     const char *first, *second;
     bool first_is_squares, second_is_squares;
     /* Attributes of /optimizer in a checkpoint, by their offset in struct optimizer. */

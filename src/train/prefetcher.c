@@ -1,7 +1,7 @@
 /* prefetcher: a ring of windows between the reader's thread and the loop over steps.
  *
- * Windows are numbered from 0; number n is in slot n % count. `made` of them are
- * complete and `taken` were handed out, the last of which is in use. So the reader may
+ * Windows are numbered from 0; number n is in slot n % count. `made` windows are complete
+ * and `taken` have been handed out; the last one handed out is in use. So the reader may
  * fill the next slot while made - (taken - 1) < count.
  */
 #include "prefetcher.h"
@@ -32,23 +32,23 @@ struct prefetcher {
     struct slot *slots; /* [count + 1]: the last holds the position at the start */
     struct arena arena; /* of slots and windows */
     int64_t step;       /* of window 0 */
-    enum status last;   /* what prefetcher_next returned last */
+    enum status last;   /* the last result of prefetcher_next */
 
     pthread_t thread;
-    bool threaded;        /* the thread is there */
-    pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t moved; /* any of it has changed */
+    bool threaded;        /* the thread was started */
+    pthread_mutex_t lock; /* guards the members below */
+    pthread_cond_t moved; /* one of them has changed */
     int64_t made, taken;
     bool busy;    /* the thread is reading from the streams */
-    bool resting; /* it must not */
+    bool resting; /* the thread must not read */
     bool closing;
-    enum status status; /* of window number `made`, when it can't be made */
+    enum status status; /* why window number `made` can't be made */
     char message[STATUS_MESSAGE_SIZE];
 };
 
 /* ---- windows ---- */
 
-/* Places a slot's arrays; without steps those of its position alone. */
+/* Places a slot's arrays; if `steps` is 0, only those of its position. */
 static void slot_plan(struct slot *slot, const struct window *shape, struct arena *arena)
 {
     size_t microbatches = (size_t)shape->microbatches;
@@ -118,7 +118,7 @@ static enum status keep(struct prefetcher *prefetcher, enum status status)
 
 /* ---- the thread ---- */
 
-/* Waits for a free slot. False: the prefetcher closes. */
+/* Waits for a free slot. False if the prefetcher is closing. */
 static bool wait_for_work(struct prefetcher *prefetcher)
 {
     int64_t in_use = prefetcher->taken > 0 ? prefetcher->taken - 1 : 0;
@@ -230,7 +230,7 @@ void prefetcher_close(struct prefetcher *prefetcher)
 
 /* ---- the loop's side ---- */
 
-/* The slot of the window in use, or of the start. */
+/* The slot of the window in use, or of the position at the start. */
 static const struct slot *current(const struct prefetcher *prefetcher)
 {
     return &prefetcher->slots[prefetcher->taken > 0
@@ -264,7 +264,7 @@ static enum status make_now(struct prefetcher *prefetcher)
     return status;
 }
 
-/* Gives up the window in use, whose slot the reader may then fill. */
+/* Starts or wakes the thread if necessary, and waits for the next window. */
 static enum status wait_for_window(struct prefetcher *prefetcher)
 {
     if (!prefetcher->threaded) {

@@ -40,7 +40,7 @@ struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int cou
     return out;
 }
 
-/* Metrics and traces have "sum" for PHASE_SUM. */
+/* In metrics and traces PHASE_SUM is called "sum". */
 static const char *label(enum phase phase)
 {
     return phase == PHASE_SUM ? "allreduce" : phase_name(phase);

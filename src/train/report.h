@@ -25,14 +25,14 @@ struct time_breakdown {
     double all;             /* their sum */
     int slow_rank; /* the rank that waited least, or -1 if there is one rank only */
     char slow_host[REPORT_HOST];
-    double waited; /* seconds that the others waited longer than it, in the mean: what
-                      they would gain if it were as fast as they are */
+    double waited; /* mean seconds that the others waited longer than it, which they
+                      would gain if it were as fast as they are */
 };
 
 struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int count);
 
-/* "time: forward 31 %, backward 52 %, wait 4 %", without what rounds to 0 %. Returns
- * text. */
+/* "time: forward 31 %, backward 52 %, wait 4 %", without entries that round to 0 %.
+ * Returns text. */
 const char *time_breakdown_text(const struct time_breakdown *breakdown,
                                 char text[REPORT_TEXT]);
 
@@ -49,17 +49,17 @@ struct report {
     struct trace_file *trace; /* NULL: no trace */
 };
 
-/* Starts the trace in a new file of the path `trace`; NULL: no trace. Collective. */
+/* Starts the trace in a new file at the path `trace`; NULL: no trace. Collective. */
 enum status report_open(struct comm *comm, const char *trace, struct report *out);
 
 /* Starts an interval. Not collective. */
 void report_begin(struct report *report);
 
-/* Ends the interval at a barrier and starts the next. The breakdown is rank 0's, zeroed
- * on the others. Flushes the trace. Collective. */
+/* Ends the interval at a barrier and starts the next. *breakdown is set on rank 0 and
+ * empty on the others. Flushes the trace. Collective. */
 enum status report_end(struct report *report, struct time_breakdown *breakdown);
 
-/* Flushes the trace, if there is one. A failure is a warning. Collective. */
+/* Flushes the trace, if there is one. A failure only causes a warning. Collective. */
 void report_trace(struct report *report);
 
 /* Ends the trace. Does nothing if the report is not open. Collective. */

@@ -124,7 +124,8 @@ bool run_is_root_cause(const char *path)
     return is;
 }
 
-/* Left by a launch that died before its run marked the folder. */
+/* True for a root-cause.txt left by a launch that died before its run marked the
+ * folder. */
 static bool is_own_root_cause(const char *path)
 {
     return strcmp(path_base(path), "root-cause.txt") == 0 && run_is_root_cause(path);
@@ -173,8 +174,8 @@ static enum status count_checkpoints(const char *directory, size_t *count)
     return status;
 }
 
-/* Checks for the marker again, as a run started at the same time may have made it since
- * the first check. */
+/* Checks for the marker again, because a run started at the same time may have created it
+ * since the first check. */
 static enum status refuse(const char *directory, const char *found)
 {
     bool marked;

@@ -74,8 +74,8 @@ static bool is_readable(const struct run_listing *listing, const char *name)
     return false;
 }
 
-/* Renames a copy in the place of a link to the checkpoint's own name, if it is the chosen
- * one or no readable checkpoint has that name. */
+/* Renames a copy of a checkpoint that is in the place of a link to the checkpoint's own
+ * name, provided that it is the chosen one or no readable checkpoint has that name. */
 static void adopt_copy(const struct run_directory *run, const struct run_listing *listing,
                        struct run_entry *entry, char *chosen)
 {
@@ -138,8 +138,8 @@ enum status run_checkpoints_read_newest(const struct run_directory *run, char *n
 
 /* ---- writing ---- */
 
-/* Removes all but the newest `keep`, the best, and the one just written. Links that
- * somebody has put in the place of checkpoints are not the run's. */
+/* Removes all but the newest `keep`, the best, and the one just written. Links that a
+ * user has put in the place of checkpoints don't belong to the run. */
 static void remove_old(const struct run_directory *run, const struct run_listing *listing,
                        int64_t keep, const char *written, const struct run_entry *best)
 {
@@ -156,8 +156,8 @@ static void remove_old(const struct run_directory *run, const struct run_listing
     }
 }
 
-/* Injected fault: truncates the checkpoint to half and dies, like a disk that lost
- * acknowledged writes. */
+/* Injected fault: truncates the checkpoint to half its size and kills the process, as if
+ * the disk had lost acknowledged writes. */
 static void tear(const char *path)
 {
     struct stat facts;
@@ -188,7 +188,7 @@ enum status run_checkpoints_write(const struct run_directory *run,
         status = run_make_way(run, path);
     if (status == STATUS_OK)
         status = make_checkpoint(run, path, checkpoint);
-    if (status == STATUS_OK) /* writing may have taken long */
+    if (status == STATUS_OK) /* writing may have taken a long time */
         status = run_claim_still_holds(run->claim);
     if (status == STATUS_OK) {
         run_link(run, "latest", name);

@@ -20,24 +20,26 @@ const char *run_checkpoint_name(const struct training_state *state,
 /* Counts the checkpoints, readable or not. */
 enum status run_checkpoints_count(const struct run_directory *run, size_t *count);
 
-/* Reads the newest whole checkpoint, for training. Newer ones that are damaged are named
- * in a warning and passed over. Changes nothing. STATUS_FAILED if there are some but none
- * is whole; with none at all, name is "". */
+/* Reads the newest intact checkpoint, for training. Newer ones that are damaged are
+ * skipped, with a warning that names them. Changes nothing. STATUS_FAILED if there are
+ * checkpoints but all are damaged; if there are no checkpoints, name is "". */
 enum status run_checkpoints_read_newest(const struct run_directory *run, char *name,
                                         struct checkpoint *out);
 
-/* When a run resumes from the checkpoint `chosen`, whose state is given: points `latest`
- * and `best` where they belong, after a kill between a checkpoint and its links. A whole
- * file called `latest` or `best` (a copy of the run with its links followed) gets its own
- * name, which `chosen` then has. */
+/* Called when a run resumes from the checkpoint `chosen`, whose state is `state`:
+ * corrects `latest` and `best`, which are outdated if the run was killed between writing
+ * a checkpoint and its links. A regular file called `latest` or `best` (in a copy of the
+ * run made with links followed) is renamed to the checkpoint's own name; if it is
+ * `chosen`, so is `chosen`. */
 void run_checkpoints_repair_links(const struct run_directory *run, char *chosen,
                                   const struct training_state *state);
 
 /* Writes the checkpoint under its name, points `latest` at it and `best` at the one with
  * the lowest validation loss in its history; then removes all but the newest `keep` and
- * the best. Keeps aside what lies under a name to be written and is no checkpoint, and
- * removes only checkpoints. A link that can't be made is no failure. On failure no older
- * checkpoint is lost. STATUS_FAILED also once the folder belongs to another run. */
+ * the best. Anything else that has a name to be written is kept aside, and only
+ * checkpoints are removed. A link that can't be created is not a failure. On failure no
+ * older checkpoint is lost. STATUS_FAILED also if the folder now belongs to another
+ * run. */
 enum status run_checkpoints_write(const struct run_directory *run,
                                   struct checkpoint *checkpoint, int64_t keep);
 

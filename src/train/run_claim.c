@@ -22,7 +22,7 @@ static const char title[] = "tutti run 1\n";
 struct run_claim {
     char *path, *text; /* of the marker */
     char id[RUN_CLAIM_ID];
-    bool unsaved; /* `text` has lines that the marker has not */
+    bool unsaved; /* `text` has lines that the file lacks */
 };
 
 static enum status no_memory(const char *path)
@@ -32,7 +32,7 @@ static enum status no_memory(const char *path)
 
 /* ---- reading the marker ---- */
 
-/* *text is the marker's, owned by the caller, or NULL if there is no marker. */
+/* *text: the text of the marker, owned by the caller, or NULL if there is no marker. */
 static enum status read_marker(const char *path, char **text)
 {
     struct stat facts;

@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
-static const double lock_seconds = 10; /* that a process may take to die */
+static const double lock_seconds = 10; /* that a killed process may take to exit */
 
 /* ---- opening ---- */
 
@@ -55,7 +55,7 @@ static void tidy_folder(const char *path, enum run_folder folder)
         closedir(directory);
 }
 
-/* Removes what interrupted writes have left. */
+/* Removes what interrupted writes have left behind. */
 static void tidy(const struct run_directory *run)
 {
     tidy_folder(run->path, RUN_TOP);
@@ -136,7 +136,8 @@ bool run_is_file(const char *path)
     return lstat(path, &facts) == 0 && S_ISREG(facts.st_mode);
 }
 
-/* True if the run has written the file as it is, or is about to write the same. */
+/* True if the run has written the file as it is, or is about to write the same
+ * contents. */
 static bool has_written(const struct run_directory *run, const char *path,
                         const char *name, const void *text, size_t size)
 {

@@ -3,7 +3,7 @@
  *
  *     run.dir/checkpoints/epoch-0001.h5      after an epoch         (run_checkpoints.h)
  *                         step-00000123.h5   within an epoch: on request, or by the clock
- *                         latest, best       links for people             (run_links.h)
+ *                         latest, best       links for users              (run_links.h)
  *     run.dir/samples/epoch-0001-1.mid                                  (run_samples.h)
  *     run.dir/settings.conf
  *     run.dir/lock                           held while a run writes       (run_lock.h)
@@ -29,27 +29,28 @@ struct run_directory { /* zero-initialise; free with run_directory_free */
  * watchdog has not written is kept aside; nothing else is changed. */
 enum status run_directory_check(const char *path, enum run_start start);
 
-/* Checks, makes and marks the directories, takes their lock until run_directory_free, and
- * removes what interrupted writes have left. STATUS_FAILED, after a wait of some seconds,
- * if another process has the lock. */
+/* Checks, creates and marks the directories, holds their lock until run_directory_free,
+ * and removes what interrupted writes have left behind. STATUS_FAILED, after a wait of
+ * some seconds, if another process has the lock. */
 enum status run_directory_open(const char *path, enum run_start start,
                                struct run_directory *out);
 void run_directory_free(struct run_directory *run);
 
 /* Removes a folder of unfinished samples (run_samples.h) in the open directory `folder`,
- * as a killed process may have left it. */
+ * which a killed process may have left behind. */
 void run_directory_remove_samples(int folder, const char *name);
 
-/* Before `name`, a path relative to run.dir, is written to `path`: keeps aside what the
- * run has not written, and notes these bytes in the claim, which the caller saves. */
+/* To be called before `name`, a path relative to run.dir, is written to `path`: keeps
+ * aside a file that the run has not written, and records these bytes in the claim, which
+ * the caller saves. */
 enum status run_directory_prepare(const struct run_directory *run, const char *path,
                                   const char *name, const void *bytes, size_t size);
 
 /* True for a regular file; links are not followed. */
 bool run_is_file(const char *path);
 
-/* Writes settings.conf. One that the run has not written, or that somebody has changed
- * since, is kept aside. */
+/* Writes settings.conf. An existing file that the run has not written, or that was
+ * changed since, is kept aside. */
 enum status run_directory_write_settings(const struct run_directory *run,
                                          const char *text);
 

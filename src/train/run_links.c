@@ -21,8 +21,8 @@ static bool is_linked(const char *checkpoints, const char *link, const char *nam
     return length > 0 && strcmp(target, name) == 0;
 }
 
-/* Some file systems create a regular file instead and report success. A full disk is no
- * reason to do without links. */
+/* Some file systems create a regular file instead and report success. A full disk does
+ * not mean that links don't work. */
 bool run_links_work(const char *checkpoints)
 {
     static const char target[] = "epoch-0000.h5";
@@ -48,7 +48,8 @@ static enum status make_link(const struct run_directory *run, const char *link,
     return status;
 }
 
-/* A checkpoint's name as the whole content: a link, where the file system has none. */
+/* True for a file that contains only a checkpoint's name: a link on a file system without
+ * links. */
 static bool is_link_text(const char *path)
 {
     uint8_t *bytes = NULL;
@@ -61,8 +62,8 @@ static bool is_link_text(const char *path)
     return is && (size == 0 || run_is_checkpoint_name(name));
 }
 
-/* True for what the run may replace: nothing, a checkpoint of its own, or a link under a
- * link's name. */
+/* True if the run may replace what is at `path`: nothing, a checkpoint of its own, or a
+ * link under a link's name. */
 static bool is_own(const struct run_directory *run, const char *path)
 {
     struct stat facts;

@@ -1,5 +1,5 @@
-/* run_links: checkpoints/latest and best, symbolic links for people, where the file
- * system has them. Nothing in the program follows them. Rank 0 only.
+/* run_links: checkpoints/latest and best, symbolic links for users, if the file system
+ * supports them. The program itself does not depend on them. Rank 0 only.
  */
 #ifndef TUTTI_TRAIN_RUN_LINKS_H
 #define TUTTI_TRAIN_RUN_LINKS_H
@@ -9,16 +9,16 @@
 #include "run_directory.h"
 #include "base/status.h"
 
-/* True where the file system of that folder has symbolic links. */
+/* True if the file system of that folder supports symbolic links. */
 bool run_links_work(const char *checkpoints);
 
-/* Points the link `latest` or `best` at the checkpoint of that name. Where that can't be
- * done, an older link or a copy in its place would mislead and is removed. A failure is a
- * warning. */
+/* Points the link `latest` or `best` at the checkpoint of that name. If that can't be
+ * done, an older link or a copy in its place would be misleading and is removed. A
+ * failure only causes a warning. */
 void run_link(const struct run_directory *run, const char *link, const char *name);
 
-/* Before a checkpoint or link is made at `path`, in checkpoints/: keeps aside what is not
- * the run's to replace. */
+/* To be called before a checkpoint or link is created at `path`, in checkpoints/: keeps
+ * aside a file that the run must not replace. */
 enum status run_make_way(const struct run_directory *run, const char *path);
 
 #endif

@@ -17,7 +17,7 @@
 
 /* ---- listing ---- */
 
-/* A regular file in the place of a link. */
+/* True for a regular file in the place of a link. */
 static bool is_copy(int directory, const char *name)
 {
     struct stat facts;
@@ -26,7 +26,8 @@ static bool is_copy(int directory, const char *name)
            S_ISREG(facts.st_mode);
 }
 
-/* A checkpoint, or a link to one that was moved, but no pipe or device. */
+/* True for a checkpoint, or a link to one that was moved, but not for a pipe or
+ * device. */
 static bool is_listed(int directory, const char *name)
 {
     struct stat facts;
@@ -109,7 +110,7 @@ enum status run_listing_read(const char *checkpoints, struct run_listing *out)
     if (!directory)
         return status_fail_errno("%s: can't be listed", checkpoints);
     enum status status = STATUS_OK;
-    errno = 0; /* readdir's end and its failure are both NULL */
+    errno = 0; /* readdir returns NULL at the end and on failure */
     for (struct dirent *at; status == STATUS_OK && (at = readdir(directory)); errno = 0)
         if (is_listed(dirfd(directory), at->d_name))
             status = append(out, at->d_name);
@@ -183,7 +184,7 @@ static const struct run_entry *newest_readable(const struct run_listing *listing
     return NULL;
 }
 
-/* A file that can't be read but is newer by its name is returned: reading it then
+/* An unreadable file that is newer by its name is returned: the attempt to read it then
  * explains what is wrong. */
 static const struct run_entry *newest(const struct run_listing *listing)
 {
@@ -197,7 +198,8 @@ static const struct run_entry *newest(const struct run_listing *listing)
     return found;
 }
 
-/* The epochs and validation losses of a checkpoint's history; the rest is 0. */
+/* Reads the epochs and validation losses of a checkpoint's history; the other members are
+ * 0. */
 static enum status read_losses(const struct h5_file *file, struct history_row **history,
                                size_t *rows)
 {
@@ -224,7 +226,7 @@ static enum status read_losses(const struct h5_file *file, struct history_row **
     return status;
 }
 
-/* By the history of the newest checkpoint that has one to read. */
+/* The best according to the newest checkpoint whose history can be read. */
 static const struct run_entry *best(const char *checkpoints,
                                     const struct run_listing *listing)
 {
@@ -247,7 +249,7 @@ static const struct run_entry *best(const char *checkpoints,
     return NULL;
 }
 
-/* ---- for other folders ---- */
+/* ---- for other modules ---- */
 
 char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted)
 {

@@ -1,6 +1,6 @@
-/* run_listing: the checkpoints in a run's folder. The newest and the best follow from the
- * contents of the files (step, epoch, history), not from names, times or links, which
- * copying a run changes. The links `latest` and `best` are for people.
+/* run_listing: the checkpoints in a run's folder. The newest and the best are determined
+ * from the contents of the files (step, epoch, history), not from names, times or links,
+ * which may change when a run is copied. The links `latest` and `best` are for users.
  */
 #ifndef TUTTI_TRAIN_RUN_LISTING_H
 #define TUTTI_TRAIN_RUN_LISTING_H
@@ -42,15 +42,16 @@ void run_listing_free(struct run_listing *listing);
 const struct run_entry *run_listing_best(const struct run_listing *listing,
                                          const struct history_row *history, size_t rows);
 
-/* For other folders, in any process, reading only: the path of the newest checkpoint in a
- * run's folder `checkpoints`, or of the one with the lowest validation loss that the run
- * has seen; the caller frees it. NULL: there is none. It follows from the files'
- * contents, so neither a missing nor a wrong link misleads. A file that can't be read but
- * is the one by its name is returned all the same. */
+/* For other modules, in any process, without writing anything: the path of the newest
+ * checkpoint in a run's folder `checkpoints`, or of the one with the lowest validation
+ * loss that the run has seen; the caller frees it. NULL: there is none. It is determined
+ * from the files' contents, so missing or wrong links don't matter. An unreadable file
+ * that is the wanted one by its name is returned, too. */
 enum run_wanted { RUN_NEWEST, RUN_BEST };
 char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted);
 
-/* The step of the newest readable checkpoint of the run in a directory; 0 with none. */
+/* The step of the newest readable checkpoint of the run in a directory; 0 if there is
+ * none. */
 int64_t run_saved_step(const char *run_directory);
 
 #endif

@@ -58,8 +58,8 @@ static bool is_lock_text(const char *text)
            strcmp(text + line, "\n") == 0;
 }
 
-/* Opens the file again, as a network file system shows what another host has written only
- * to a new descriptor. */
+/* Opens the file again, because on a network file system only a new descriptor shows what
+ * another host has written. */
 static void describe_holder(const char *path, char shown[HOLDER_TEXT])
 {
     char text[HOLDER_TEXT];
@@ -71,7 +71,7 @@ static void describe_holder(const char *path, char shown[HOLDER_TEXT])
         close(file);
 }
 
-/* Failing costs no more than the name in another run's message. */
+/* If this fails, another run's message can't name the holder; nothing else is lost. */
 static void sign(const struct run_lock *lock)
 {
     char text[HOLDER_TEXT];
@@ -128,7 +128,7 @@ static enum status refuse(const char *directory, const char *path)
         directory, holder);
 }
 
-/* A file that holds anything else must not lose it. */
+/* A file that contains anything else must not be overwritten. */
 static enum status check_file(const struct run_lock *lock, const char *path)
 {
     struct stat facts;

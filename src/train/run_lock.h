@@ -1,11 +1,11 @@
 /* run_lock: only one run at a time writes into a directory.
  *
- * A batch host may be cut off from its cluster while rank 0 still runs on it, and the job
- * be requeued elsewhere; both would then write the same checkpoints. The lock is a kernel
- * lock (fcntl, which NFS shares between hosts) on the file `lock`: it ends with the
- * process, however that dies, and children do not inherit it. The file names the holder,
- * "HOST, pid PID, job JOB", and is empty after a run that has exited normally. A link, or
- * a file that holds anything else, is never written to.
+ * A compute node may be cut off from its cluster while rank 0 still runs on it, and the
+ * job may be requeued elsewhere; both would then write the same checkpoints. The lock is
+ * a kernel lock (fcntl, which NFS shares between hosts) on the file `lock`: it is
+ * released when the process ends, however it ends, and children do not inherit it. The
+ * file names the holder, "HOST, pid PID, job JOB", and is empty after a run that has
+ * exited normally. A link, or a file that contains anything else, is never written to.
  */
 #ifndef TUTTI_TRAIN_RUN_LOCK_H
 #define TUTTI_TRAIN_RUN_LOCK_H
@@ -14,11 +14,11 @@
 
 struct run_lock;
 
-/* Takes the lock of the directory, which exists. If another process holds it, logs that
- * and waits for up to `seconds`, as a killed process may take a while to exit; then
- * STATUS_FAILED names the holder. On a file system without locks it warns, and *out holds
- * no lock. STATUS_MISUSE: the file is not the lock of a run. A second lock in the same
- * process is not detected. */
+/* Takes the lock of the directory, which exists. If another process holds it, logs this
+ * and waits for up to `seconds`, because a killed process may take a while to exit; then
+ * fails with STATUS_FAILED and a message that names the holder. On a file system without
+ * locks it logs a warning, and *out holds no lock. STATUS_MISUSE: the file is not the
+ * lock of a run. A second lock in the same process is not detected. */
 enum status run_lock_take(const char *directory, double seconds, struct run_lock **out);
 
 /* NULL is fine. */

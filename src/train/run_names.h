@@ -13,7 +13,7 @@
 /* The file that marks a folder as a run's. */
 #define RUN_MARKER "tutti-run.txt"
 
-enum { CHECKPOINT_NAME = 40 }; /* of a checkpoint's file, with its zero byte */
+enum { CHECKPOINT_NAME = 40 }; /* of a checkpoint's file, with the null byte */
 
 enum run_folder { RUN_TOP, RUN_CHECKPOINTS, RUN_SAMPLES };
 

@@ -9,12 +9,12 @@
 #include "run_directory.h"
 #include "base/status.h"
 
-/* Makes a folder in samples/ to write samples into, under an unpredictable name and for
- * this user alone. *path is given to run_samples_end. */
+/* Creates a folder in samples/ for writing samples, with an unpredictable name and
+ * accessible only to this user. *path is to be passed to run_samples_end. */
 enum status run_samples_begin(const struct run_directory *run, char **path);
 
 /* With `keep`, moves the samples in that folder to samples/, where files that the run has
- * not written are kept aside. Removes the folder with all that is left in it; frees path.
+ * not written are kept aside. Removes the folder with the samples left in it; frees path.
  */
 enum status run_samples_end(const struct run_directory *run, char *path, bool keep);
 

@@ -2,7 +2,7 @@
  *
  * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_factor at the
  * last step; Loshchilov and Hutter, 2017) or plateau (multiplied by plateau_factor after
- * plateau_epochs epochs without a better validation loss). */
+ * plateau_epochs epochs without improvement of the validation loss). */
 #ifndef TUTTI_TRAIN_SCHEDULE_H
 #define TUTTI_TRAIN_SCHEDULE_H
 
@@ -25,7 +25,7 @@ void schedule_start(struct schedule_state *state);
 bool schedule_epoch(struct schedule_state *state, const struct options *options,
                     int64_t epoch, double valid_loss);
 
-/* For step 1, 2, ... of total_steps. */
+/* The learning rate of step 1, 2, ..., total_steps. */
 double schedule_learning_rate(const struct schedule_state *state,
                               const struct options *options, int64_t step,
                               int64_t total_steps);

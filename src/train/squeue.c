@@ -121,8 +121,8 @@ static int wait_for_end(pid_t child, int cancel)
     return ended > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : -1;
 }
 
-/* The seconds in squeue's answer, which may have warnings around it; -1: none found.
- * squeue prints INVALID for a job past its limit. */
+/* The remaining seconds in squeue's answer, which may also contain warnings; -1: not
+ * found. squeue prints INVALID for a job past its limit. */
 static double find_seconds(const char *answer)
 {
     char line[ANSWER_SIZE];
@@ -166,7 +166,7 @@ enum squeue_answer squeue_time_left(const char *job, int cancel, double *left)
     *left = find_seconds(answer);
     if (*left >= 0)
         return SQUEUE_LEFT;
-    if (strstr(answer, "Invalid job id")) /* it has ended a while ago */
+    if (strstr(answer, "Invalid job id")) /* it ended a while ago */
         return SQUEUE_NO_JOB;
     return code == 0 && answer[0] == '\0' ? SQUEUE_EMPTY : SQUEUE_UNCLEAR;
 }

@@ -1,5 +1,5 @@
-/* squeue: the time left of a Slurm job, as the command `squeue` prints it. %L does not
- * depend on the clocks of hosts.
+/* squeue: the remaining time of a Slurm job, as printed by the command `squeue`. %L does
+ * not depend on the clocks of hosts.
  */
 #ifndef TUTTI_TRAIN_SQUEUE_H
 #define TUTTI_TRAIN_SQUEUE_H
@@ -9,7 +9,7 @@ enum squeue_answer {
     SQUEUE_NO_JOB,      /* an error: no such job */
     SQUEUE_EMPTY,       /* nothing, without an error */
     SQUEUE_UNCLEAR,     /* something else */
-    SQUEUE_SILENT,      /* none in time */
+    SQUEUE_SILENT,      /* no answer in time */
     SQUEUE_NOT_STARTED, /* the command could not be run */
 };
 

@@ -1,8 +1,8 @@
-/* state: what training changes and a resumed run needs again.
+/* state: the state that training changes and that a resumed run needs.
  *
- * Every rank holds the same values. Three parts of a run's state live with the units that
- * use them: the weights and the carried hidden states in the model (nn/model.h), the
- * positions in the training data in the prefetcher. A checkpoint holds all of it.
+ * Every rank holds the same values. Three parts of a run's state are kept by the modules
+ * that use them: the weights and the carried hidden states in the model (nn/model.h), the
+ * positions in the training data in the prefetcher. A checkpoint contains all of them.
  */
 #ifndef TUTTI_TRAIN_STATE_H
 #define TUTTI_TRAIN_STATE_H
@@ -48,17 +48,17 @@ size_t training_state_most_rows(const struct training_state *state,
 enum status training_state_reserve_history(struct training_state *state,
                                            const struct options *options);
 
-/* Counts a step with its sums over the global batch. */
+/* Adds a step with its sums over the global batch. */
 void training_state_add_step(struct training_state *state, double loss, int64_t targets,
                              int64_t correct);
 
-/* Completes the epoch: appends the row, whose place was reserved, and clears the
+/* Completes the epoch: appends the row, for which memory was reserved, and clears the
  * epoch's sums. */
 void training_state_end_epoch(struct training_state *state,
                               const struct history_row *row);
 
 /* The positions in the training data and the hidden states of the whole batch, gathered
- * from the ranks to be written, or read to be restored. */
+ * from the ranks for writing, or read for restoring. */
 struct stream_snapshot {           /* zero-initialise; free with stream_snapshot_free */
     size_t row_count;              /* of the global batch, train.batch */
     size_t microbatches;           /* train.slices */

@@ -1,4 +1,4 @@
-/* step_facts: what is reported of one step. */
+/* step_facts: the metrics reported for one step. */
 #ifndef TUTTI_TRAIN_STEP_FACTS_H
 #define TUTTI_TRAIN_STEP_FACTS_H
 
@@ -8,7 +8,7 @@
 struct step_facts {
     int64_t step, epoch;  /* from 1 */
     double loss;          /* nats per token */
-    double accuracy;      /* share of tokens that were the most probable ones */
+    double accuracy;      /* share of tokens predicted as most probable */
     double gradient_norm; /* of the mean gradient, before clipping */
     double learning_rate;
     double seconds, tokens_per_second; /* wall time, over all ranks */

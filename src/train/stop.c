@@ -1,9 +1,9 @@
-/* stop: the handler only records the signal; the ranks agree on the stop in the sum of a
- * step, so that all stop after the same one.
+/* stop: the handler only records the signal; the ranks agree on the stop in the reduction
+ * of a step, so that all stop after the same step.
  *
- * The signals are those that people, terminals and batch systems send as a warning: HUP
+ * The signals are those that users, terminals and batch systems send as a warning: HUP
  * when the terminal closes, USR1 (Slurm), USR2 (LSF, Grid Engine, submitit), TERM, and
- * XCPU at the soft limit of processor time, then once a second.
+ * XCPU at the soft limit of CPU time, and then once a second.
  */
 #include "stop.h"
 

@@ -1,5 +1,5 @@
-/* stop: SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU as a request that the step
- * loop polls. */
+/* stop: turns SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU into a request that
+ * the step loop polls. */
 #ifndef TUTTI_TRAIN_STOP_H
 #define TUTTI_TRAIN_STOP_H
 
@@ -7,12 +7,12 @@
 
 /* From now on these signals only set a flag. A second SIGINT ends the process as usual;
  * an already ignored SIGHUP (nohup) stays ignored. Another call installs the handlers
- * again, as starting MPI may have replaced them. */
+ * again, because MPI may replace them when it starts. */
 void stop_listen(void);
 
 /* Restores the previous handlers. After a stop all signals but SIGINT are ignored
  * instead: they reach the hosts one after the other, and a rank that has stopped because
- * of another rank's signal must not be killed by its own arriving late. */
+ * of another rank's signal must not be killed when its own signal arrives late. */
 void stop_ignore(bool stopped);
 
 /* The first signal received since stop_listen; 0: none. */

@@ -15,7 +15,7 @@ struct synthetic_run {
     struct window window;
 };
 
-/* Uniform over all tokens but the last. */
+/* Draws tokens uniformly from all but the last. */
 static void draw_tokens(struct window *window, size_t vocabulary, uint64_t row)
 {
     size_t count = (size_t)(window->microbatches * window->rows * window->steps);
@@ -52,7 +52,7 @@ enum status synthetic_run_open(struct comm *comm, const struct options *options,
 {
     struct synthetic_run *run = *out = calloc(1, sizeof *run);
     if (!run)
-        comm_abort(comm, STATUS_FAILED); /* the others are waiting */
+        comm_abort(comm, STATUS_FAILED); /* the other ranks are waiting */
     run->options = *options;
     enum status status = comm_agree(comm, open_local(run, comm, vocabulary));
     if (status == STATUS_OK)

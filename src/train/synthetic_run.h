@@ -1,5 +1,5 @@
-/* synthetic_run: training steps on synthetic tokens, by the trainer's own code: what a
- * step costs on this machine, without a dataset. Writes no file.
+/* synthetic_run: runs training steps on synthetic tokens with the trainer's own code, to
+ * measure the cost of a step on this machine without a dataset. Writes no files.
  */
 #ifndef TUTTI_TRAIN_SYNTHETIC_RUN_H
 #define TUTTI_TRAIN_SYNTHETIC_RUN_H
@@ -10,17 +10,17 @@
 
 struct synthetic_run;
 
-/* With the settings of [model] and [train]. Tokens are uniform over `vocabulary` except
- * the last, which ends a piece. Collective; with comm_self, of this rank only. */
+/* Uses the settings of [model] and [train]. Tokens are drawn uniformly from `vocabulary`,
+ * except the last, which ends a piece. Collective; with comm_self, on this rank only. */
 enum status synthetic_run_open(struct comm *comm, const struct options *options,
                                size_t vocabulary, struct synthetic_run **out);
 void synthetic_run_close(struct synthetic_run *run); /* NULL is fine */
 
-/* A whole step: forward, backward, sum, clip, update. Collective. */
+/* A complete step: forward, backward, allreduce, clipping, update. Collective. */
 enum status synthetic_run_step(struct synthetic_run *run);
 
-/* Of one step of this rank: tokens, and FLOP in matrix products (6 for each multiply-add
- * of the forward pass). */
+/* Tokens of one step on this rank, and its FLOP in matrix products (6 per multiply-add of
+ * the forward pass). */
 double synthetic_run_tokens(const struct synthetic_run *run);
 double synthetic_run_flop(const struct synthetic_run *run);
 

@@ -2,8 +2,9 @@
  *
  * Each rank corrects its own clock by the offset that rank 0 measures at the start and
  * before each flush. Events are gathered on rank 0 in rounds of bounded size, which
- * limits its memory for a thousand ranks. Appending overwrites the closing brackets, and
- * a failed write is truncated. A pipe or a device gets the brackets at the end.
+ * bounds its memory even with a thousand ranks. Appending overwrites the closing
+ * brackets; a failed write is undone by truncation. A pipe or a device gets the brackets
+ * at the end.
  */
 #include "trace_file.h"
 
@@ -35,8 +36,8 @@ struct trace_file {
     char *path;
     bool is_regular;           /* seekable */
     long end;                  /* offset of the closing brackets */
-    double zero;               /* start of the first rank, on the common clock */
-    bool (*seen)[TRACE_LANES]; /* [ranks]: the lane's name is written */
+    double zero;               /* earliest start of a rank, on the common clock */
+    bool (*seen)[TRACE_LANES]; /* [ranks]: the lane's name has been written */
     bool warned, warned_of_lost;
 };
 
@@ -112,7 +113,7 @@ static void make_plain(char *host)
             *c = '?';
 }
 
-/* The head of the list; each later event begins with its comma. */
+/* Writes the head of the event list; each later event begins with a comma. */
 static void write_head(struct trace_file *file, const uint8_t *hosts)
 {
     fprintf(file->file,
@@ -209,7 +210,7 @@ static void destroy(struct trace_file *file)
     free(file);
 }
 
-/* The start of the first rank, on the common clock. Collective. */
+/* The earliest start of a rank, on the common clock. Collective. */
 static double first_start(struct comm *comm, double began, double offset)
 {
     const double nanosecond = 1e-9;

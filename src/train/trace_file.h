@@ -16,8 +16,8 @@ struct trace_file;
  * stop signal ends the wait for a FIFO's reader. Collective. */
 enum status trace_file_open(struct comm *comm, const char *path, struct trace_file **out);
 
-/* Appends the events since the last flush. A failed write is a warning, logged once; the
- * file stays as it was. Collective. */
+/* Appends the events since the last flush. A failed write causes a warning, logged once;
+ * the file keeps its previous contents. Collective. */
 void trace_file_flush(struct trace_file *file);
 
 /* Flushes and ends the trace. NULL is fine. Collective. */

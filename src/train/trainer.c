@@ -1,7 +1,7 @@
 /* trainer: the run as a whole. Calls go downward only; tests/test_layers.sh enforces it:
  *
  *     trainer             train: open, epochs, partial epoch, conclude
- *       trainer_setup       settings to the moment before the first step
+ *       trainer_setup       everything before the first step
  *         trainer_resume      which checkpoint to continue from
  *       trainer_epoch       steps, validation, checkpoint, samples, time report
  *         trainer_stop        stop policy: signals and the time limit
@@ -9,7 +9,7 @@
  *         trainer_step        gradient, sum over ranks, update
  *         trainer_data        dataset, streams, prefetcher
  *
- * trainer_parts.h puts the parts together for the three files that see the whole.
+ * trainer_parts.h combines the parts for the three files that use all of them.
  */
 #include "trainer.h"
 
@@ -42,7 +42,7 @@ static enum status run_epochs(struct trainer *trainer)
 
 /* ---- the end ---- */
 
-/* The summary: what was trained, where it is, and the next commands. */
+/* Logs the summary: what was trained, where the results are, and the next commands. */
 static void log_end(const struct trainer *trainer, double seconds)
 {
     const struct training_state *state = &trainer->state;
@@ -70,8 +70,8 @@ static void log_end(const struct trainer *trainer, double seconds)
 
 enum { REASON_TEXT = 40 };
 
-/* "by SIGTERM", "before the time limit", "on request". A signal may have reached some
- * ranks only, and only rank 0 knows the time limit. Collective. */
+/* "by SIGTERM", "before the time limit", "on request". A signal may have reached only
+ * some ranks, and only rank 0 knows the time limit. Collective. */
 static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT])
 {
     bool late = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;
@@ -83,7 +83,7 @@ static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT
              name && !late ? name : "");
 }
 
-/* The last state is not on disk; the message names what is. */
+/* For a run whose last state is not on disk; the message names the checkpoint that is. */
 static enum status fail_unsaved(const struct persistence *persistence)
 {
     const char *dir = persistence->image.options.run.dir, *saved = persistence->saved;

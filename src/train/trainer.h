@@ -1,5 +1,5 @@
-/* trainer: the main job. Ranks train replicas on the shards of their microbatches, with
- * the exact sum of the gradients; rank 0 writes metrics, checkpoints and, through
+/* trainer: trains a model. Ranks train replicas on the shards of their microbatches and
+ * sum the gradients (trainer_step.h); rank 0 writes metrics, checkpoints and, through
  * `samples`, MIDI files.
  */
 #ifndef TUTTI_TRAIN_TRAINER_H
@@ -20,25 +20,24 @@ struct trainer_request { /* all borrowed */
     bool resume; /* from run.dir's newest checkpoint; start anew if there is none */
     /* Called on rank 0 after each epoch: writes that epoch's samples, "epoch-0001-1.mid"
      * ..., into the directory, a temporary one; they are then moved to "run.dir/samples".
-     * The checkpoint is the current state without streams, borrowed. A failure
-     * is a warning and training continues. NULL: no samples. */
+     * The checkpoint is the current state without streams, borrowed. A failure only
+     * causes a warning. NULL: no samples. */
     enum status (*samples)(const struct checkpoint *checkpoint, const char *directory,
                            void *context);
     void *context;
-    const char *trace; /* path of the trace, written anew; NULL: none */
-    /* Called on rank 0 at the end of a run, to print what can be done with it; or NULL.
-     */
+    const char *trace; /* path of the trace, overwritten; NULL: none */
+    /* Called on rank 0 at the end of a run, to print suggestions for its use; or NULL. */
     void (*suggest)(const char *directory, const struct dataset *dataset);
 };
 
 /* From now on SIGHUP (unless it is ignored), SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and
- * SIGXCPU ask train for a stop, even before it is called. Otherwise train starts
- * listening. */
+ * SIGXCPU request a stop of train, even before it is called. If this is not called, train
+ * itself starts listening. */
 void train_listen(void);
 
 /* Checks run.dir before anything is done: STATUS_MISUSE if a run would have to replace
- * something there that no run has made. To be called before the watchdog is opened, which
- * writes its report there. Collective. */
+ * something there that was not made by a run. To be called before the watchdog is opened,
+ * which writes its report there. Collective. */
 enum status train_check(struct comm *comm, const struct trainer_request *request);
 
 /* STATUS_OK at the end, STATUS_STOPPED after a signal or before the time limit, with a

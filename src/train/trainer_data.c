@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* The settings that the dataset was made with replace the configuration's settings, so
- * that the recorded ones are those that made the tokens. */
+/* Replaces the configuration's settings by those that the dataset was made with, so that
+ * the recorded settings are those that produced the tokens. */
 static enum status adopt_settings(const struct dataset *dataset, struct options *options)
 {
     struct options made_with;
@@ -29,8 +29,8 @@ static enum status check_splits(const struct training_data *data,
                        stops_early ? "early_stop" : "schedule = plateau");
 }
 
-/* Opens and verifies: all of this rank's part, or only the pieces' tables where tokens
- * stay on disk and are verified as they are read. */
+/* Opens the dataset and verifies this rank's part: all of it, or only the pieces' tables
+ * if tokens stay on disk and are verified when they are read. */
 static enum status open_dataset(struct training_data *data, const struct comm *comm,
                                 struct options *options)
 {

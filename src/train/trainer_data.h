@@ -20,7 +20,7 @@ struct training_data { /* zero-initialise; free with training_data_close */
     int *assignment; /* [shards]: the microbatch of each */
     struct data_plan plan;
     struct local_batch batch;
-    struct streams streams; /* of the own microbatches; used by the prefetcher alone */
+    struct streams streams; /* of own microbatches; used only by the prefetcher */
     struct prefetcher *prefetcher;
     int64_t steps_per_epoch;
 };
@@ -32,17 +32,17 @@ struct training_data { /* zero-initialise; free with training_data_close */
 enum status training_data_open(struct training_data *data, const struct comm *comm,
                                struct options *options);
 
-/* Opens the streams, at their start or, if it holds rows, where the snapshot left them,
+/* Opens the streams, at the positions of `resumed` if it has rows, else at their start,
  * and the prefetcher, whose first window is for step `step`. Not collective. */
 enum status training_data_start(struct training_data *data, const struct options *options,
                                 const struct stream_snapshot *resumed, int64_t step);
 
 void training_data_close(struct training_data *data);
 
-/* Bytes of this rank for tokens and all that leads to them, at most. */
+/* Upper bound on this rank's bytes for tokens and for all that is needed to read them. */
 uint64_t training_data_bytes(const struct training_data *data);
 
-/* True if there is something to validate on. */
+/* True if the validation split is not empty. */
 bool training_data_has_validation(const struct training_data *data);
 
 /* Tokens of one pass over a split, END included. */

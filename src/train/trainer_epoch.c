@@ -26,7 +26,7 @@ static bool out_of_steps(const struct trainer *trainer)
     return most > 0 && trainer->state.step >= most;
 }
 
-/* All steps are made; the epoch is still to be validated. */
+/* True if all steps have been made, but the epoch has not been validated yet. */
 static bool at_end_of_epoch(const struct trainer *trainer)
 {
     return trainer->state.epoch_step == trainer->data.steps_per_epoch;
@@ -52,7 +52,8 @@ void trainer_save(struct trainer *trainer)
 
 /* ---- a step ---- */
 
-/* Completes the message of a failure that is the same on all ranks. Collective. */
+/* Adds the last checkpoint to the message of a failure that is the same on all ranks.
+ * Collective. */
 static enum status add_last_checkpoint(struct trainer *trainer, enum status status)
 {
     char message[STATUS_MESSAGE_SIZE];
@@ -76,8 +77,8 @@ static struct step_flags own_flags(struct trainer *trainer)
     };
 }
 
-/* One step on all ranks. A window that could not be read is reported with the sum.
- * Collective. */
+/* Makes one step on all ranks. A window that could not be read is reported in the
+ * reduction. Collective. */
 static enum status make_step(struct trainer *trainer, struct step_flags *flags,
                              struct step_facts *facts)
 {
@@ -138,7 +139,7 @@ static void show_progress(const struct trainer *trainer, int64_t steps,
                     note);
 }
 
-/* Steps to the end of the epoch, of max_steps, or until a stop. */
+/* Makes steps until the end of the epoch, max_steps or a stop. */
 static enum status make_steps(struct trainer *trainer, struct epoch_clock *clock)
 {
     struct progress progress;
@@ -175,8 +176,8 @@ static bool wants_to_stop(void *context)
     return stop_policy_in_validation(&trainer->stop_policy);
 }
 
-/* STATUS_STOPPED on all ranks if one of them stops it. The phase lasts until the next
- * step, except for saving and sampling. Collective. */
+/* STATUS_STOPPED on all ranks if one of them stops the validation. The phase lasts until
+ * the next step, except for saving and sampling. Collective. */
 static enum status validate(struct trainer *trainer, struct evaluation *valid)
 {
     const struct evaluation_stop stop = {.wanted = wants_to_stop, .context = trainer};
@@ -190,12 +191,12 @@ static enum status validate(struct trainer *trainer, struct evaluation *valid)
         .stop = &stop,
     };
     phase_enter(PHASE_VALIDATE);
-    prefetcher_rest(trainer->data.prefetcher); /* its memory is the validation's now */
+    prefetcher_rest(trainer->data.prefetcher); /* frees its memory for the validation */
     return evaluate_split(trainer->comm, &request, trainer->engine.model, valid);
 }
 
-/* A stopped validation leaves no result; the epoch stays open after its last step, from
- * where the resumed run validates again. */
+/* A stopped validation has no result; the epoch stays open after its last step, and the
+ * resumed run validates again from there. */
 static enum status leave_unvalidated(struct trainer *trainer)
 {
     trainer->stop = true;
@@ -205,7 +206,7 @@ static enum status leave_unvalidated(struct trainer *trainer)
     return STATUS_OK;
 }
 
-/* All is complete except that figure, which no other run would compute. */
+/* Everything is complete except for this validation, which no other run would repeat. */
 static enum status warn_unvalidated(const struct trainer *trainer)
 {
     if (trainer_folder_exists(trainer->persistence.directory.checkpoints))
@@ -250,7 +251,7 @@ enum status trainer_validate_partial_epoch(struct trainer *trainer)
 
 /* ---- the end of an epoch ---- */
 
-/* Closes the epoch: its row of the history, and the sums start again. */
+/* Closes the epoch: adds its row to the history and resets the sums. */
 static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
                         const struct epoch_clock *clock)
 {
@@ -296,8 +297,8 @@ static void report_epoch(struct trainer *trainer)
     log_epoch(trainer, row);
 }
 
-/* True if a checkpoint is written after this epoch: by run.checkpoint_every, and always
- * after the best one so far, the last one and the one before a stop. */
+/* True if a checkpoint is written after this epoch: as run.checkpoint_every says, and
+ * always after the best epoch so far, the last epoch and the epoch before a stop. */
 static bool keeps_epoch(const struct trainer *trainer, bool best)
 {
     return trainer->state.epoch % trainer->options.run.checkpoint_every == 0 || best ||

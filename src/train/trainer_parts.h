@@ -1,5 +1,6 @@
-/* trainer_parts: the parts of a trainer, put together. Only trainer.c, trainer_setup.c
- * and trainer_epoch.c see the whole; every part knows itself and those it includes. */
+/* trainer_parts: combines the parts of a trainer. Only trainer.c, trainer_setup.c and
+ * trainer_epoch.c use all of them; every part knows only itself and the parts it
+ * includes. */
 #ifndef TUTTI_TRAIN_TRAINER_PARTS_H
 #define TUTTI_TRAIN_TRAINER_PARTS_H
 
@@ -19,7 +20,7 @@
 struct trainer {
     struct comm *comm;
     const struct trainer_request *request;
-    struct options options; /* as resolved, [data] as the dataset has it */
+    struct options options; /* as resolved, with the dataset's [data] */
     const struct matmul_backend *backend;
     struct training_data data;
     struct step_engine engine;

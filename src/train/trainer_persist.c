@@ -10,7 +10,7 @@
 #include "base/phase.h"
 #include "base/progress.h"
 
-static const double slow_disk = 50e6; /* bytes per second, before the first checkpoint */
+static const double slow_disk = 50e6; /* bytes/s, assumed before the first checkpoint */
 
 /* ---- opening ---- */
 
@@ -55,8 +55,8 @@ void persist_close(struct persistence *persistence)
 
 /* ---- gathering ---- */
 
-/* This rank's part of the snapshot; its microbatches are consecutive, so the parts in
- * rank order are the whole in microbatch order. */
+/* This rank's part of the snapshot; its microbatches are consecutive, so concatenating
+ * the parts in rank order gives microbatch order. */
 struct part {
     struct stream_row *rows;
     struct stream_cursor *cursors;

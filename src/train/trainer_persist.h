@@ -1,9 +1,9 @@
-/* trainer_persist: the run's checkpoints, from the state spread over the ranks to a file
- * and its name.
+/* trainer_persist: writes the run's checkpoints: gathers the state from the ranks and
+ * passes it to the writer.
  *
- * Training waits for the messages and for the copy of the state (writer.h), not for the
- * disk. A checkpoint by the clock (run.checkpoint_minutes) is made only while the writer
- * is idle; one at the end of an epoch waits for the writer, so that none is left out.
+ * Training waits for the state to be gathered and copied (writer.h), not for the disk. A
+ * periodic checkpoint (run.checkpoint_minutes) is made only while the writer is idle; a
+ * checkpoint at the end of an epoch waits for the writer, so it is never skipped.
  */
 #ifndef TUTTI_TRAIN_TRAINER_PERSIST_H
 #define TUTTI_TRAIN_TRAINER_PERSIST_H
@@ -26,7 +26,7 @@
 
 struct persistence { /* zero-initialise; free with persist_close */
     struct comm *comm;
-    struct watchdog *watchdog;      /* is sent the newest checkpoint; NULL: none */
+    struct watchdog *watchdog;      /* receives the newest checkpoint; NULL: none */
     struct run_directory directory; /* rank 0 */
     struct writer *writer;          /* rank 0 */
 
@@ -34,12 +34,12 @@ struct persistence { /* zero-initialise; free with persist_close */
      * weights and streams are filled in for each checkpoint, and are borrowed. */
     struct checkpoint image;
 
-    /* The longest seconds of a checkpoint, in this process and since the last
+    /* The longest times of any checkpoint in this process, and since the last
      * persist_epoch_cost. Rank 0. */
     struct checkpoint_cost cost, epoch_cost;
     double saved_at; /* clock_seconds of the last persist_save, or of persist_start */
 
-    /* Current on rank 0, elsewhere as of the last persist_sync: */
+    /* Up to date on rank 0; on other ranks as of the last persist_sync: */
     char saved[CHECKPOINT_NAME]; /* the last one written or resumed from; "": none */
     bool unsaved;                /* the last attempt to write one failed */
     bool vanished; /* the last one was removed; `saved` is the newest left */
@@ -56,13 +56,13 @@ enum status persist_start(struct persistence *persistence,
 
 void persist_close(struct persistence *persistence);
 
-/* A checkpoint of this moment without streams, which borrows everything and is valid
+/* A checkpoint of the current state without streams. It borrows everything and is valid
  * until the state changes. Not collective. */
 const struct checkpoint *persist_image(struct persistence *persistence,
                                        const struct training_state *state,
                                        float *weights);
 
-/* The parts of a run's state, where they live. */
+/* Where the parts of a run's state are kept. */
 struct persist_source {
     const struct training_state *state;
     struct model *model;
@@ -71,28 +71,30 @@ struct persist_source {
 };
 
 /* Waits for the previous checkpoint, gathers the state on rank 0 and passes a copy to the
- * writer. A failure is a warning and sets `unsaved`; training continues. Collective. */
+ * writer. A failure causes a warning and sets `unsaved`; training continues.
+ * Collective. */
 void persist_save(struct persistence *persistence, const struct persist_source *source);
 
-/* Takes the writer's outcome, if there is one; to be called after every step. Does
- * nothing except on rank 0. Not collective. */
+/* Takes the writer's outcome, if there is one; to be called after every step. Has an
+ * effect only on rank 0. Not collective. */
 void persist_poll(struct persistence *persistence);
 
 /* Waits for the writer; then all ranks agree on `saved`, `unsaved` and `vanished`.
  * Collective. */
 enum status persist_sync(struct persistence *persistence);
 
-/* True on rank 0 when the clock asks for a checkpoint and the writer is idle. Not
+/* True on rank 0 if it is time for a periodic checkpoint and the writer is idle. Not
  * collective. */
 bool persist_save_wanted(const struct persistence *persistence);
 
 /* Estimated seconds until a checkpoint requested now is on disk. Rank 0. */
 double persist_seconds(const struct persistence *persistence);
 
-/* The longest seconds since the last call. */
+/* The longest checkpoint times since the last call. */
 struct checkpoint_cost persist_epoch_cost(struct persistence *persistence);
 
-/* Sends the watchdog the newest checkpoint. Does nothing except on rank 0. */
+/* Sends the path of the newest checkpoint to the watchdog. Has an effect only on rank
+ * 0. */
 void persist_notify_watchdog(const struct persistence *persistence);
 
 #endif

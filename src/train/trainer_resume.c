@@ -20,7 +20,8 @@ static enum status refuse_old_run(const struct run_directory *directory)
     return status;
 }
 
-/* Rank 0 finds and reads the newest whole checkpoint; all learn its name. Collective. */
+/* Rank 0 finds and reads the newest intact checkpoint, and broadcasts its name.
+ * Collective. */
 static enum status find(struct persistence *persistence, enum run_start start,
                         struct checkpoint *out)
 {
@@ -39,7 +40,8 @@ static enum status find(struct persistence *persistence, enum run_start start,
 
 /* ---- checking ---- */
 
-/* "a: 1 in the checkpoint, 2 asked for; b: ..." on one line. */
+/* The message lists the differences on one line: "a: 1 in the checkpoint, 2 asked for; b:
+ * ...". */
 static enum status check_options(const char *path, const struct options *before,
                                  const struct options *options)
 {
@@ -127,7 +129,7 @@ static enum status check(const char *path, const struct checkpoint *read,
 
 /* ---- loading ---- */
 
-/* Rank 0 has read it already. */
+/* Reads the checkpoint, unless on rank 0, which has already read it, and checks it. */
 static enum status load(const struct persistence *persistence,
                         const struct resume_expectation *expected, struct checkpoint *out)
 {

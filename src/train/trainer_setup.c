@@ -1,8 +1,8 @@
 /* trainer_setup: see the header.
  *
- * Every rank opens its own part up to a point where all need the others; there they agree
- * on the outcome, so that a failure of one is the one message of all and none waits for a
- * rank that has left.
+ * Every rank opens its own part up to a point where the ranks need each other; there they
+ * agree on the outcome, so that a failure of one rank gives a single message, and no rank
+ * waits for one that has left.
  */
 #include "trainer_setup.h"
 
@@ -41,7 +41,7 @@ static enum run_start start_of(const struct trainer *trainer)
     return trainer->request->resume ? RUN_RESUMED : RUN_NEW;
 }
 
-/* Windows over all ranks in one validation. */
+/* Number of windows of all ranks in one validation. */
 static double validation_windows(const struct trainer *trainer)
 {
     return (double)training_data_tokens(&trainer->data, SPLIT_VALID) /
@@ -141,7 +141,7 @@ static void set_total_steps(struct trainer *trainer)
     trainer->engine.total_steps = total;
 }
 
-/* Takes over the state from what was read, or starts one. */
+/* Takes over the state that was read, or creates an initial one. */
 static enum status set_state(struct trainer *trainer, struct checkpoint *read)
 {
     const struct options *options = &trainer->options;
@@ -168,7 +168,7 @@ static void restore_hidden(struct trainer *trainer, const struct stream_snapshot
                         read->hidden + (size_t)(own->first + s) * read->hidden_size);
 }
 
-/* Rank 0's files. */
+/* Opens rank 0's files. */
 static enum status open_files(struct trainer *trainer)
 {
     const struct run_directory *directory = &trainer->persistence.directory;
@@ -185,7 +185,8 @@ static enum status open_files(struct trainer *trainer)
     return status;
 }
 
-/* Model, state, data and files, as they were read or anew. Not collective. */
+/* Opens model, state, data and files, as read from the checkpoint or anew. Not
+ * collective. */
 static enum status open_state(struct trainer *trainer, struct checkpoint *read)
 {
     const struct encoding *encoding = trainer->data.dataset->encoding;
@@ -210,9 +211,9 @@ static enum status open_state(struct trainer *trainer, struct checkpoint *read)
     return status;
 }
 
-/* Counting the training tokens is a pass over all of them, which takes time where they
- * stay on disk. So checkpoints hold the counts and the baselines, for resumed runs and
- * for evaluations on other datasets. Collective. */
+/* Counting the training tokens takes a pass over all of them, which is slow if they stay
+ * on disk. So checkpoints contain the counts and the baselines, for resumed runs and for
+ * evaluations on other datasets. Collective. */
 static enum status set_baselines(struct trainer *trainer, struct checkpoint *read)
 {
     const struct dataset *dataset = trainer->data.dataset;

@@ -1,4 +1,4 @@
-/* trainer_setup: from settings to the moment before the first step. */
+/* trainer_setup: prepares a run up to its first step. */
 #ifndef TUTTI_TRAIN_TRAINER_SETUP_H
 #define TUTTI_TRAIN_TRAINER_SETUP_H
 
@@ -6,9 +6,9 @@
 #include "base/status.h"
 
 /* Opens all parts, resumes, and counts the training tokens for the baselines if the
- * checkpoint does not hold the counts; then state.step steps have been made.
- * trainer->comm and ->request are given, the report is open. After a failure
- * trainer_close is still to be called. Collective. */
+ * checkpoint does not contain the counts. Afterwards state.step is the number of steps
+ * already made. trainer->comm and ->request must be set, and the report open.
+ * trainer_close must be called even after a failure. Collective. */
 enum status trainer_open(struct trainer *trainer);
 void trainer_close(struct trainer *trainer);
 

@@ -1,17 +1,18 @@
-/* trainer_step: tokens to gradients to one exact sum to the optimizer.
+/* trainer_step: from tokens to gradients, their sum over the ranks, and the update.
  *
  * The sum over the ranks overlaps back-propagation: a layer's gradient is sent as soon as
  * all microbatches have added to it, and communication progresses between the time steps
  * of the layers below. The flags, which are known last, are sent last, with the
- * embedding. So a step has one sum, and ranks wait for each other nowhere else.
+ * embedding. So a step has a single reduction, and ranks wait for each other nowhere
+ * else.
  *
  * The scale of the exact sum. The model gives gradients of the summed loss; with B rows
  * and T steps there are B T targets, so a microbatch's gradient is B T / S times the
- * microbatch's mean per target. Addends must fit whose mean is up to 2^11 in magnitude:
+ * microbatch's mean per target. Addends with a mean of up to 2^11 in magnitude must fit:
  * with S addends the integers reach 2^11 B T 2^bits, which must stay below 2^62. So
  *     bits = 62 - 11 - ceil(log2(B T)),  within 0 .. 60,
  * a function of the configuration alone. The resolution of the mean gradient is then
- * about 2^-51, far below what Adam's epsilon lets count.
+ * about 2^-51, far below anything that matters beside Adam's epsilon.
  */
 #include "trainer_step.h"
 
@@ -79,7 +80,7 @@ void step_set_weights(struct step_engine *engine, const float *resumed)
     model_weights_changed(engine->model);
 }
 
-/* train.reduce = float. Collective. */
+/* Opens the sum for train.reduce = float. Collective. */
 static enum status open_float_sum(struct step_engine *engine, size_t bucket)
 {
     size_t total = engine->params.total;
@@ -262,7 +263,7 @@ static enum status diverged(const struct step_engine *engine,
                        options->train.clip);
 }
 
-/* NULL: no tensor has this element. */
+/* The name of the tensor that contains the element; NULL: none. */
 static const char *tensor_at(const struct params *params, int64_t element)
 {
     for (size_t i = 0; i < params->count; i++)

@@ -2,12 +2,12 @@
  *
  *     step_gradient   forward and backward on this rank's microbatches; the sum of the
  *                     gradient over the ranks starts during back-propagation
- *     step_reduce     the rest of the sum, and with it what ranks ask of each other
+ *     step_reduce     the rest of the sum, including the requests of ranks to all ranks
  *     step_update     clipping and the optimizer
  *
- * Between the first two a rank decides what to ask for, as late as the sum allows. No
- * call allocates. Files, datasets and the clock are unknown here, so the same code runs
- * on synthetic tokens (synthetic_run.h).
+ * A rank decides on its requests between the first two, as late as the reduction allows.
+ * None of the three calls allocates memory. Nothing here depends on files, datasets or
+ * the clock, so the same code runs on synthetic tokens (synthetic_run.h).
  */
 #ifndef TUTTI_TRAIN_TRAINER_STEP_H
 #define TUTTI_TRAIN_TRAINER_STEP_H
@@ -46,20 +46,20 @@ struct step_engine { /* zero-initialise; free with step_close */
     struct buckets *float_sum;
 };
 
-/* Requests of ranks to all ranks. In: this rank's; out: true if any rank set it. */
+/* Requests to all ranks. In: this rank's; out: true if any rank has set it. */
 struct step_flags {
     bool stop;         /* stop after this step */
     bool save;         /* write a checkpoint after this step */
     bool input_failed; /* its window could not be read */
 };
 
-/* Creates the model on `backend`, weights all zero, for `vocabulary` tokens, of which
- * `end` ends a piece. Not collective. */
+/* Creates the model on `backend` for `vocabulary` tokens, with all weights zero; the
+ * token `end` ends a piece. Not collective. */
 enum status step_open(struct step_engine *engine, struct comm *comm,
                       const struct options *options, const struct matmul_backend *backend,
                       size_t vocabulary, token end);
 
-/* Sets the weights: initial ones, or a copy of `resumed` if that is not NULL. */
+/* Initialises the weights, or copies `resumed` if that is not NULL. */
 void step_set_weights(struct step_engine *engine, const float *resumed);
 
 /* Plans the sum over the ranks. Collective. */
@@ -67,8 +67,8 @@ enum status step_open_sum(struct step_engine *engine);
 
 void step_close(struct step_engine *engine);
 
-/* Forward and backward of the step after state->step, on `window`, whose losses are
- * filled. Collective. */
+/* Forward and backward pass of step state->step + 1 on `window`, whose losses are set.
+ * Collective. */
 void step_gradient(struct step_engine *engine, const struct training_state *state,
                    struct window *window);
 
@@ -79,7 +79,7 @@ enum status step_reduce(struct step_engine *engine, const struct window *window,
 
 /* Updates weights and state; `facts` gets step, epoch, loss, accuracy, gradient norm and
  * learning rate. STATUS_FAILED on all ranks if training has diverged; then nothing is
- * updated, and the message names step, epoch, cause and cure. Collective. */
+ * updated, and the message names step, epoch, cause and remedy. Collective. */
 enum status step_update(struct step_engine *engine, struct training_state *state,
                         struct step_facts *facts);
 

@@ -27,8 +27,8 @@ void stop_policy_close(struct stop_policy *policy)
 
 /* ---- time ---- */
 
-/* The forward pass alone costs a third of a step; a partly filled window costs as much as
- * a full one. */
+/* Before the first measurement, a safe estimate: a forward pass costs a third of a step,
+ * and a partly filled window costs as much as a full one. */
 static double epoch_end_seconds(const struct stop_policy *policy)
 {
     if (policy->worst.epoch_end > 0)
@@ -36,7 +36,8 @@ static double epoch_end_seconds(const struct stop_policy *policy)
     return (policy->validation_windows + 1) * policy->worst.step;
 }
 
-/* True if less time is left than `seconds` and a checkpoint need. */
+/* True if the time left, less a margin, does not suffice for `seconds` and a
+ * checkpoint. */
 static bool time_is_short(struct stop_policy *policy, double seconds)
 {
     char left_text[64], need_text[64];
@@ -72,7 +73,7 @@ bool stop_policy_in_validation(struct stop_policy *policy)
     bool has_made_steps = policy->worst.step > 0;
     if (stop_signal() || !policy->deadline || !has_made_steps)
         return stop_signal() != 0;
-    return time_is_short(policy, policy->worst.step); /* a window takes less */
+    return time_is_short(policy, policy->worst.step); /* a window is cheaper */
 }
 
 bool stop_policy_before_samples(struct stop_policy *policy)

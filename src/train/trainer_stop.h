@@ -1,12 +1,12 @@
-/* trainer_stop: when a run stops before its end: on a signal, or (rank 0) when the time
- * that is left could be too short.
+/* trainer_stop: decides when a run stops before its end: on a signal or, on rank 0, when
+ * the remaining time could be too short.
  *
  * It stops if the time left might not suffice for the longest step so far, the end of the
  * epoch if that comes first, and the checkpoint, plus the rest of the previous one if it
- * is still being written. What has not been measured yet is estimated from what has. A
- * stopped
- * validation is repeated from its start, so none is started that would probably take too
- * long, and one that takes longer than expected is stopped.
+ * is still being written. Times that have not been measured yet are estimated from those
+ * that have. A stopped validation is repeated from its start, so a validation that would
+ * probably take too long is not started, and one that takes longer than expected is
+ * stopped.
  */
 #ifndef TUTTI_TRAIN_TRAINER_STOP_H
 #define TUTTI_TRAIN_TRAINER_STOP_H
@@ -17,7 +17,7 @@
 #include "trainer_persist.h"
 #include "base/status.h"
 
-/* The longest seconds in this process so far. */
+/* The longest times in this process so far, in seconds. */
 struct worst_times {
     double step;
     double epoch_end; /* validation, checkpoint request and samples */
@@ -38,9 +38,9 @@ enum status stop_policy_open(struct stop_policy *policy,
                              double validation_windows);
 void stop_policy_close(struct stop_policy *policy);
 
-/* True if this rank asks for a stop, none of them collective: after the current step,
- * which `ends_epoch` or not; between the windows of a validation; after a validation,
- * before samples and the next step. */
+/* True if this rank requests a stop: after the current step (`ends_epoch`: it is the last
+ * one of its epoch); between the windows of a validation; after a validation, before
+ * samples and the next step. Not collective. */
 bool stop_policy_in_step(struct stop_policy *policy, bool ends_epoch);
 bool stop_policy_in_validation(struct stop_policy *policy);
 bool stop_policy_before_samples(struct stop_policy *policy);

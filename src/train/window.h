@@ -1,5 +1,5 @@
-/* window: the tokens of one step, for the microbatches of a rank, as the model takes
- * them. */
+/* window: the tokens of one step, for the microbatches of a rank, in the layout that the
+ * model expects. */
 #ifndef TUTTI_TRAIN_WINDOW_H
 #define TUTTI_TRAIN_WINDOW_H
 

@@ -1,4 +1,4 @@
-/* writer: a thread, its copy of a checkpoint, and a handshake of three values.
+/* writer: a thread with a copy of a checkpoint, and a handshake of three states.
  *
  * IDLE -> WRITING (writer_start) -> WRITTEN (the thread) -> IDLE (the outcome is taken).
  * The copy belongs to the thread while WRITING and to the caller otherwise, so its
@@ -96,7 +96,7 @@ static void copy_floats(float *to, const float *from, size_t count)
         memcpy(to, from, count * sizeof *to);
 }
 
-/* Everything except the streams. */
+/* Copies everything except the streams. */
 static void copy_state(struct checkpoint *copy, const struct checkpoint *source)
 {
     const struct checkpoint memory = *copy;
@@ -119,8 +119,8 @@ static void copy_state(struct checkpoint *copy, const struct checkpoint *source)
                state->history_count * sizeof *state->history);
 }
 
-/* Allocates the copy and fills it: untouched memory would get its pages during the first
- * checkpoint. */
+/* Allocates the copy and fills it, because the pages of untouched memory would be
+ * allocated only during the first checkpoint. */
 static enum status create_copy(struct writer *writer, const struct checkpoint *source,
                                size_t rows)
 {

@@ -1,8 +1,9 @@
 /* writer: writes checkpoints while training continues. Rank 0 only, called by one thread.
  *
- * Training waits for a copy of the state in memory; a thread of its own writes and
- * publishes the copy, moves the links and removes old checkpoints. One at a time: there
- * is memory for one copy, allocated when the run begins.
+ * Training waits only until the state has been copied in memory; a separate thread writes
+ * and publishes the copy, updates the links and removes old checkpoints. Only one
+ * checkpoint is written at a time: there is memory for one copy, allocated when the run
+ * begins.
  */
 #ifndef TUTTI_TRAIN_WRITER_H
 #define TUTTI_TRAIN_WRITER_H
@@ -33,8 +34,8 @@ enum status writer_open(const struct run_directory *run, const struct checkpoint
 /* True while a checkpoint is being written. */
 bool writer_is_busy(struct writer *writer);
 
-/* Takes the outcome of the last checkpoint, once for each. With `wait`, waits until it is
- * written. False: there is none. */
+/* Takes the outcome of the last checkpoint, once per checkpoint. With `wait`, waits until
+ * it has been written. False if there is no outcome. */
 bool writer_take_outcome(struct writer *writer, bool wait, struct writer_outcome *out);
 
 /* Copies `source` and leaves the writing to the thread. The previous checkpoint must be

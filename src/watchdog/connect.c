@@ -1,11 +1,11 @@
 /* watchdog, connecting: how a rank reaches rank 0 and authenticates.
  *
- * Rank 0 has one address per interface of its host, not all of which can be reached from
- * everywhere. A rank connects to all of them at once but greets on one connection at a
- * time, the first in the list that is established. Another program may listen there (the
- * address of a container bridge is the same on every host); it doesn't know the run's
- * secret and so can't reply. A connection that is closed or gets no reply is tried again:
- * rank 0 may be busy with a flood of other connections.
+ * Rank 0 has one address per interface of its host, and not every address can be reached
+ * from every host. A rank connects to all of them at once but sends a hello on only one
+ * connection at a time: the first established one in the list. Another program may be
+ * listening at such an address (the address of a container bridge is the same on every
+ * host); it doesn't know the run's secret, so it can't reply. A connection that is closed
+ * or gets no reply is retried: rank 0 may be flooded with other connections.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -22,7 +22,7 @@
 static const double reply_seconds = 1; /* then the next address is tried */
 static const double retry_seconds = 0.1;
 
-/* To one address of rank 0. */
+/* A connection attempt to one address of rank 0. */
 struct attempt {
     int socket; /* -1: not tried, or given up */
     bool connected;
@@ -36,7 +36,7 @@ struct attempts {
     int greeted; /* index of the attempt on which a hello was sent; -1: none */
     double greeted_at;
     uint8_t nonce[WATCHDOG_NONCE]; /* of that hello */
-    bool challenged; /* the challenge has come, and the join frame was sent */
+    bool challenged; /* the challenge has arrived, and the join frame was sent */
     bool full;       /* rank 0 has refused the connection */
     int error;
 };
@@ -87,8 +87,8 @@ static void start_attempt(struct attempts *attempts, int which)
         attempts->error = errno;
 }
 
-/* Loopback addresses only if rank 0 is on this host: there they always work, elsewhere
- * they lead to the wrong host. */
+/* Tries loopback addresses only if rank 0 is on this host: they always work there, but
+ * lead to the wrong host elsewhere. */
 static void start_all(struct attempts *attempts, const char *host)
 {
     const struct watchdog_invitation *invitation = attempts->invitation;
@@ -120,7 +120,7 @@ static bool any_left(const struct attempts *attempts)
     return false;
 }
 
-/* Waits a moment; finds out which attempts are connected and which have failed. */
+/* Waits briefly, then records which attempts have connected and which have failed. */
 static void poll_attempts(struct attempts *attempts)
 {
     enum { MOMENT = 50 };
@@ -128,7 +128,7 @@ static void poll_attempts(struct attempts *attempts)
     for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
         const struct attempt *one = &attempts->each[i];
         bool waits =
-            one->connected && attempts->greeted != i; /* its turn to be greeted */
+            one->connected && attempts->greeted != i; /* for its turn to get a hello */
         polled[i] = (struct pollfd){.fd = waits ? -1 : one->socket,
                                     .events = one->connected ? POLLIN : POLLOUT};
     }
@@ -184,7 +184,7 @@ static void greet_next(struct attempts *attempts, struct watchdog_link *link)
 }
 
 /* Verifies that the sender of the challenge knows the secret, and sends the join frame,
- * which proves that this rank does. */
+ * which proves that this rank knows it, too. */
 static bool answer_challenge(struct attempts *attempts, struct watchdog_link *link)
 {
     const uint8_t *secret = attempts->invitation->secret;

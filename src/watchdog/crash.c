@@ -1,12 +1,12 @@
-/* watchdog, the crash handler: the message that a process sends when it ends.
+/* watchdog, the crash handler: the message that a dying process sends.
  *
  * A handler for the fatal signals sends one frame and then passes the signal on to its
- * previous owner (Open MPI prints a stack trace, a sanitizer its report, the kernel
- * writes a core). It uses only send, write and atomics, as the heap may be damaged, and a
- * stack of its own, as the usual one may have overflowed.
+ * previous handler (Open MPI prints a stack trace, a sanitizer its report, the kernel
+ * writes a core). It uses only send, write and atomics, because the heap may be corrupt,
+ * and an alternate stack, because the regular one may have overflowed.
  *
- * The coordinator has no one to send to: its handler lets its thread report, and waits
- * for that.
+ * The coordinator has no one to send to: its handler wakes its thread, which reports, and
+ * waits until it has done so.
  */
 #include <errno.h>
 #include <poll.h>
@@ -74,8 +74,8 @@ void watchdog_frame_fill(struct watchdog_frame *frame, enum watchdog_kind kind,
     frame->phase = (int32_t)state.phase;
 }
 
-/* Waits a limited time until the thread of this process has reported; not at all if it is
- * the thread itself that dies. */
+/* Waits for a limited time until the thread of this process has reported, or not at all
+ * if the thread itself is crashing. */
 static void let_thread_report(struct watchdog *watchdog)
 {
     enum { MILLISECONDS = 3000 };
@@ -124,8 +124,8 @@ static int index_of(int number)
     return i;
 }
 
-/* True for a fault, which recurs when its instruction is executed again; a signal sent by
- * a process does not. */
+/* True for a fault, which recurs when the instruction is executed again; a signal sent by
+ * a process doesn't recur. */
 static bool recurs(int number, const siginfo_t *info)
 {
     bool fault =

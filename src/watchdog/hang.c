@@ -2,9 +2,9 @@
  * heartbeats.
  *
  * A rank that waits for others (PHASE_WAIT) is not at fault. A rank that computes, reads
- * or writes without progress for `hang_seconds` is; one that sends no heartbeats is the
- * worse case, as its thread would send them even if its training hung. Only if all ranks
- * wait is no single rank at fault.
+ * or writes without progress for `hang_seconds` is at fault. One that sends no heartbeats
+ * is the likelier culprit, because its thread sends them even while its training hangs.
+ * If all ranks wait, no single rank is at fault.
  */
 #include "watchdog_internal.h"
 
@@ -13,7 +13,7 @@ static bool is_watched(const struct watchdog_peer *peer)
     return peer->known && !peer->left;
 }
 
-/* Loading a dataset may take long, and so may the end of a run. */
+/* Loading a dataset and ending a run may both take a long time. */
 static bool is_exempt(const struct watchdog_peer *peer)
 {
     return (peer->phase == PHASE_START && peer->step == 0) || peer->phase == PHASE_END;
@@ -34,8 +34,8 @@ static struct watchdog_cause check_peer(const struct watchdog_peer *peer, double
     return cause;
 }
 
-/* True of a run whose ranks all wait for each other, for longer than any of them could
- * wait for a rank that hangs. */
+/* CAUSE_ALL_WAIT if all ranks have waited for each other for longer than any of them
+ * could have waited for a rank that hangs; else CAUSE_NONE. */
 static struct watchdog_cause all_wait(const struct watchdog_peer *peers, int count,
                                       int ranks, double now, double hang_seconds)
 {

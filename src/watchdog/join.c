@@ -1,11 +1,11 @@
 /* watchdog, joining: how rank 0 admits the connections of the other ranks, and no others.
  *
  * Anyone who can reach the port can connect, so a connection is untrusted until it has
- * joined. Few of these pending connections are kept, each for a few seconds. When more
- * arrive, those without a valid hello are closed first, the oldest before others. A
- * rank's hello arrives right after its connection, and from then on no flood can displace
- * it; so a flood delays ranks only for moments. When all ranks have joined or given up,
- * rank 0 stops listening.
+ * joined. Only a few such pending connections are kept, each for a few seconds. When more
+ * arrive, connections without a valid hello are closed first, the oldest first. A rank
+ * sends its hello as soon as it has connected, and from then on a flood can't displace
+ * its connection; so a flood delays ranks only briefly. When all ranks have joined or
+ * given up, rank 0 stops listening.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,13 +15,14 @@
 #include "watchdog_internal.h"
 #include "base/progress.h"
 
-/* How long a pending connection with a valid hello is protected; the rank itself waits no
- * longer. */
+/* How long a pending connection with a valid hello is protected; the rank itself doesn't
+ * wait longer, either. */
 static const double answer_seconds = 1;
 
 /* ---- pending connections ---- */
 
-/* A slot that is free or whose connection may be closed, the oldest; NULL: none. */
+/* A free slot, else the oldest one whose connection may be closed, preferably one without
+ * a valid hello; NULL: none. */
 static struct watchdog_pending *find_slot(const struct watchdog *watchdog, double now)
 {
     struct watchdog_pending *oldest = NULL;
@@ -128,7 +129,7 @@ static bool may_join(const struct watchdog *watchdog, int32_t rank)
     return rank >= 1 && rank < watchdog->count && !watchdog->peers[rank].known;
 }
 
-/* Each rank has one pending connection, the newest. */
+/* Closes the other pending connections of the same rank: only the newest is kept. */
 static void drop_others_of(struct watchdog *watchdog,
                            const struct watchdog_pending *pending)
 {

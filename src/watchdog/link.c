@@ -8,7 +8,7 @@
 static size_t send_bytes(int socket, const void *bytes, size_t size)
 {
     ssize_t sent = send(socket, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent > 0 ? (size_t)sent : 0; /* a broken connection is noticed on reading */
+    return sent > 0 ? (size_t)sent : 0; /* a broken connection is detected on reading */
 }
 
 static void write_next(struct watchdog_link *link, const struct watchdog_frame *frame,

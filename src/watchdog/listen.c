@@ -1,7 +1,7 @@
 /* watchdog, listening: the addresses of its host on which rank 0 listens.
  *
- * As few as needed. Each has a socket of its own that is bound to it, so no other network
- * sees an open port.
+ * It listens on as few addresses as possible. Each has its own socket, bound to that
+ * address, so that no port is open on other networks.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +21,8 @@ enum { ADDRESS_TEXT = INET6_ADDRSTRLEN };
 
 /* ---- addresses ---- */
 
-/* False for addresses that other hosts can't use, such as link-local ones. */
+/* False if the interface is down, or if the address is link-local or neither IPv4 nor
+ * IPv6. */
 static bool read_address(const struct ifaddrs *from, struct watchdog_address *to)
 {
     if (!from->ifa_addr || !(from->ifa_flags & IFF_UP))
@@ -40,7 +41,7 @@ static bool read_address(const struct ifaddrs *from, struct watchdog_address *to
     return true;
 }
 
-/* A loopback interface may have other addresses, too. */
+/* True for 127.0.0.0/8 and ::1. A loopback interface may have other addresses, too. */
 static bool stays_on_host(const struct watchdog_address *address)
 {
     static const uint8_t six[16] = {[15] = 1};
@@ -90,7 +91,7 @@ static bool same_bits(const uint8_t *a, const uint8_t *b, int64_t count)
     return true;
 }
 
-/* "10.1.0.7", "10.1.0.0/16", "fd00::/8". */
+/* `word` is an address or a subnet: "10.1.0.7", "10.1.0.0/16", "fd00::/8". */
 static bool is_in_subnet(const char *word, const struct watchdog_address *address)
 {
     const char *slash = strchr(word, '/');
@@ -174,7 +175,7 @@ static enum status check_words(const struct ifaddrs *all, const char *list)
 
 /* ---- choosing ---- */
 
-/* How users tell MPI which network to use. Launchers pass these variables to the
+/* Environment variables that tell MPI which network to use. Launchers pass them to the
  * ranks. */
 static const char *const mpi_variables[] = {
     "OMPI_MCA_btl_tcp_if_include", /* Open MPI */
@@ -185,8 +186,8 @@ static const char *const mpi_variables[] = {
     "HYDRA_IFACE",                         /* MPICH's launcher */
 };
 
-/* Adds the addresses that `list` matches (NULL: all), first those that reach other
- * hosts. */
+/* Adds the addresses that match `list` (NULL: all), those of loopback interfaces last;
+ * with `stay` only 127.0.0.0/8 and ::1. */
 static void choose(const struct ifaddrs *all, const char *list, bool stay,
                    struct watchdog_invitation *invitation)
 {

@@ -1,8 +1,8 @@
 /* watchdog, processes: identified and examined through /proc.
  *
- * A pid alone identifies no process: other hosts and other containers of this host use
- * the same ones, and they are reused. So a process is identified by boot, pid namespace,
- * pid and start time, and none is killed unless all of them match.
+ * A pid alone doesn't identify a process: other hosts and other containers on this host
+ * use the same pids, and pids are reused. So a process is identified by boot id, pid
+ * namespace, pid and start time, and is killed only if all of them match.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -56,7 +56,7 @@ static uint64_t start_time_of(const char *stat)
     return start_time;
 }
 
-/* A hash of the boot, of this process's namespace of one kind, and of `host`; 0:
+/* A hash of the boot id, of this process's namespace at `path`, and of `host`; 0:
  * unknown. */
 static uint64_t namespace_of(const char *path, const char *host)
 {
@@ -89,7 +89,8 @@ void watchdog_process_self(struct watchdog_process *out, int rank, const char *h
     out->start_time = start_time_of(stat);
 }
 
-/* Reads /proc/PID/stat; false unless the process runs on this host and is the same. */
+/* Reads /proc/PID/stat; false unless the process is in this pid namespace and its start
+ * time matches. */
 static bool find(const struct watchdog_process *process, char *stat, size_t size)
 {
     struct watchdog_process self;

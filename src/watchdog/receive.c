@@ -1,7 +1,7 @@
 /* watchdog, receiving: the frames of other ranks, and the end of their connections.
  *
- * A connection that is closed without a goodbye is a death: the kernel closes it, however
- * the process ended.
+ * A connection that is closed without a goodbye means that the process has died: the
+ * kernel closes it, however the process ends.
  */
 #include <poll.h>
 
@@ -25,8 +25,8 @@ struct watchdog_cause watchdog_crash_cause(const struct watchdog_peer *peer,
     return cause;
 }
 
-/* How a process on this host ended is in /proc only until its launcher has waited for
- * it. */
+/* The exit status of a process on this host is in /proc only until its launcher has
+ * reaped it. */
 static struct watchdog_cause lost_connection(const struct watchdog_peer *peer)
 {
     struct watchdog_cause cause = {.reason = CAUSE_LOST, .peer = peer};
@@ -101,7 +101,7 @@ void watchdog_read_peer(struct watchdog *watchdog, struct watchdog_peer *peer,
     watchdog_link_close(&peer->link);
     bool has_crashed = root->reason != CAUSE_NONE && root->peer == peer;
     if (peer->left || has_crashed || !peer->known)
-        return; /* a peer not known has connected again, or has warned */
+        return; /* an unknown peer reconnects, or warns that it isn't watched */
     struct watchdog_cause cause = lost_connection(peer);
     watchdog_keep_root(root, &cause);
 }

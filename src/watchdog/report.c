@@ -1,8 +1,8 @@
 /* watchdog, report: the root-cause report, first on stderr and then in a file.
  *
- * A file system that doesn't respond may be the very cause that is reported, so a thread
- * writes the file and is waited for at most a second; nor is a terminal or pipe waited
- * for that nobody reads.
+ * The cause may be a file system that doesn't respond, so a separate thread writes the
+ * file, and the wait for it is limited to a second. The wait for a terminal or pipe that
+ * nobody reads is limited, too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +62,7 @@ static const char *why_silent(const struct watchdog_process *process)
     }
 }
 
-/* `number` is a status of waitpid, or 0. */
+/* `number` is a waitpid status, or 0. */
 static int how_lost(int number, char *text, size_t size)
 {
     if (WIFSIGNALED(number))
@@ -141,7 +141,7 @@ size_t watchdog_format_report(const struct watchdog_cause *cause, double now,
 
 void watchdog_print(const char *text)
 {
-    enum { PATIENCE = 1000, PIECE = 2048 }; /* a ready pipe takes a page */
+    enum { PATIENCE = 1000, PIECE = 2048 }; /* a ready pipe accepts a page */
     static const char clear[] = "\r\033[K"; /* erases a progress line */
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
     size_t left = strlen(text);
@@ -260,7 +260,7 @@ void watchdog_report_once(struct watchdog *watchdog, const char *text, bool fall
 
 /* ---- the checkpoint ---- */
 
-struct path_check { /* never freed, as struct file_task */
+struct path_check { /* never freed, like struct file_task */
     char *path;
     atomic_bool gone, done;
 };

@@ -14,17 +14,18 @@
 #include "base/printable.h"
 #include "base/progress.h"
 
-/* A dying process gets this long for its core or stack trace. */
+/* Time allowed for a dying process to write its core or stack trace. */
 static const double core_seconds = 2;
 static const double own_core_seconds = 5;
 /* Launchers that end a job send SIGTERM and, a second later, SIGKILL. A process that is
- * killed this long after being asked to stop is no root cause. */
+ * killed later than this after being asked to stop is not a root cause. */
 static const double stopping_seconds = 0.9;
 
 /* ---- what is reported ---- */
 
-/* The checkpoint to be named, marked if it was removed (with the run's folder, for
- * example). Only rank 0 and ranks on its host are sure to see the same files. */
+/* The checkpoint to report, marked if it has been removed (for example with the run's
+ * directory). This is checked only on rank 0 and on ranks of its host: the others may not
+ * see the same files. */
 static void checkpoint_of(struct watchdog *watchdog, char *text, size_t size)
 {
     static const char gone[] = " (has been removed)";
@@ -47,7 +48,7 @@ static void format(struct watchdog *watchdog, const struct watchdog_cause *cause
                            size);
 }
 
-/* The job is being ended, and this rank could not stop in time. */
+/* True if the job is being terminated and the rank did not stop in time. */
 static bool is_late_kill(const struct watchdog_cause *cause)
 {
     return cause->reason == CAUSE_LOST && watchdog_stopping_seconds() > stopping_seconds;
@@ -83,7 +84,8 @@ static void wait_for_exit(const struct watchdog_peer *peer)
     }
 }
 
-/* Leaves this process's crash handler time for the core, and then exits. */
+/* Gives the crash handlers of this process time to write a core or stack trace, then
+ * exits. */
 static void sleep_then_exit(double seconds)
 {
     double until = clock_seconds() + seconds;
@@ -132,7 +134,7 @@ static void end_as_coordinator(struct watchdog *watchdog,
     send_end(watchdog, &cause->peer->process, !exits_itself);
     if (!exits_itself)
         kill_process(watchdog, cause);
-    atomic_store(&watchdog->reported, true); /* lets this process's crash handler go on */
+    atomic_store(&watchdog->reported, true); /* lets the crash handler continue */
     if (exits_itself && own)
         sleep_then_exit(own_core_seconds);
     _exit(STATUS_FAILED);

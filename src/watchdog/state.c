@@ -1,4 +1,4 @@
-/* watchdog, state: the state of this process, and sending it to the other ranks. */
+/* watchdog, state: tracks the state of this process and sends it to the other ranks. */
 #include <string.h>
 
 #include "watchdog_internal.h"

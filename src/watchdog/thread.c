@@ -1,10 +1,10 @@
 /* watchdog, the thread: sends a heartbeat once a second, receives those of other ranks,
  * and ends this process when a rank has died or hangs.
  *
- * The coordinator looks for deaths and hangs of all ranks; the others only watch whether
- * the coordinator is alive. If several deaths are found at once, enum watchdog_reason
- * says which is the root cause: a rank that calls MPI after another has died may fail
- * because of that.
+ * The coordinator watches all ranks for deaths and hangs; the other ranks only watch the
+ * coordinator. If several deaths are found at once, the order of enum watchdog_reason
+ * decides which is the root cause: a rank that calls MPI after another has died may fail
+ * as a consequence.
  */
 #include <errno.h>
 #include <poll.h>
@@ -17,7 +17,7 @@
 #include "base/progress.h"
 
 static const double tick_seconds = 1;
-static const double gap_seconds = 3; /* a tick this late: this process did not run */
+static const double gap_seconds = 3; /* a tick this late: this process was suspended */
 static const double goodbye_seconds = 1;
 
 /* ---- once a second ---- */
@@ -36,8 +36,8 @@ static void choose_successor(struct watchdog *watchdog)
     watchdog->successor = elsewhere ? elsewhere : any;
 }
 
-/* The time in which this process itself did not run (a suspended job, a sleeping laptop)
- * counts against no rank. */
+/* Time during which this process itself was not running (a suspended job, a sleeping
+ * laptop) is not counted against any rank. */
 static void discount_suspension(struct watchdog *watchdog, double now)
 {
     double gap = now - watchdog->last_tick - tick_seconds;
@@ -88,15 +88,16 @@ static void tick(struct watchdog *watchdog, double now)
 
 /* ---- the loop ---- */
 
-/* A polled descriptor belongs to one of these; the others are NULL. */
+/* The owner of a polled descriptor: at most one member is not NULL (none: `wake`). */
 struct owner {
     struct watchdog_peer *peer;
     struct watchdog_pending *pending;
     int *listener;
 };
 
-/* The open connections and, after them, the listeners, as accepting may close pending
- * connections. No closed ones: poll refuses a list longer than the descriptor limit. */
+/* The open connections, followed by the listeners, because accepting may close pending
+ * connections. Closed ones are left out: poll rejects a list longer than the descriptor
+ * limit. */
 struct table {
     struct pollfd *polled;
     struct owner *owners;
@@ -166,7 +167,7 @@ static void poll_until(struct watchdog *watchdog, struct table *table, double un
     double left = until - clock_seconds();
     int ready = poll(table->polled, table->count, left > 0 ? (int)(1000 * left) + 1 : 0);
     if (ready < 0 && errno != EINTR)
-        poll(NULL, 0, 100); /* not a busy loop if poll keeps failing */
+        poll(NULL, 0, 100); /* avoids a busy loop if poll keeps failing */
     for (nfds_t i = 0; ready > 0 && i < table->count; i++)
         if (table->polled[i].revents)
             read_ready(watchdog, table->polled[i].fd, &table->owners[i], &root);
@@ -181,7 +182,7 @@ static bool any_link(const struct watchdog *watchdog)
     return false;
 }
 
-/* Each side sends a goodbye, shuts its direction down and reads until the other has done
+/* Each side sends a goodbye, shuts down its direction and reads until the other has done
  * the same: closing at once could discard data in flight. */
 static void send_goodbye(struct watchdog *watchdog, struct table *table)
 {

@@ -119,7 +119,7 @@ static enum status create(struct comm *comm, const struct watchdog_request *requ
     return STATUS_OK;
 }
 
-/* A file of an earlier run must not be taken for one of this run. */
+/* A file from an earlier run must not be mistaken for one from this run. */
 static void remove_old_report(const char *directory)
 {
     char *path = path_join(directory, "root-cause.txt");
@@ -135,8 +135,8 @@ static void init_own_peer(struct watchdog *watchdog)
     watchdog->peers[0].last_heartbeat = clock_seconds();
 }
 
-/* *spread: the ranks don't all share a network namespace, so loopback is not enough.
- * Collective. */
+/* *spread: true if the ranks don't all share a network namespace, so loopback addresses
+ * don't suffice. Collective. */
 static enum status find_spread(struct comm *comm, bool *spread)
 {
     uint64_t own = watchdog_network(comm_host(comm)), first = own;
@@ -148,7 +148,7 @@ static enum status find_spread(struct comm *comm, bool *spread)
     return status;
 }
 
-/* Without a secret no rank could be authenticated, so none is invited. */
+/* Without a secret ranks can't be authenticated, so rank 0 doesn't listen. */
 static void listen_with_secret(struct watchdog *watchdog,
                                struct watchdog_invitation *invitation)
 {
@@ -233,7 +233,7 @@ static bool join_coordinator(struct watchdog *watchdog,
     return true;
 }
 
-/* One warning for all ranks that are not watched. Collective. */
+/* Logs one warning for all ranks that are not watched. Collective. */
 static void warn_unwatched(struct comm *comm, const struct watchdog *watchdog,
                            bool reached, const char *reason)
 {

@@ -1,12 +1,12 @@
 /* watchdog: detects within seconds that a rank has died or hangs, reports once which one
  * and why, and ends all others.
  *
- * MPI does neither: a collective waits for ever. So every rank runs a small thread that
- * holds a TCP connection to the thread of rank 0, the coordinator. The kernel closes the
- * connection when the process dies, in whatever way. Once a second a heartbeat of a few
- * bytes goes in both directions with phase, step and time since the last progress. On a
- * fatal signal or an exit a process first sends a crash message. Once open, the watchdog
- * needs no MPI and takes no time of the training thread.
+ * MPI does none of this: the other ranks wait in a collective for ever. So every rank
+ * runs a small thread that holds a TCP connection to the thread of rank 0, the
+ * coordinator. The kernel closes the connection when the process dies, however it dies.
+ * Once a second each side sends a heartbeat with phase, step and time since the last
+ * progress. On a fatal signal or an exit a process first sends a crash message. Once
+ * open, the watchdog doesn't use MPI and costs the training thread no time.
  *
  * One process prints the report on stderr and writes it to run.dir/root-cause.txt:
  *
@@ -15,33 +15,35 @@
  *       checkpoint     runs/run/checkpoints/step-00000030.h5
  *       resume with    mpirun -n 4 tutti train my.conf --resume
  *
- * A checkpoint that has been removed since is marked so. A root-cause.txt that is not a
- * report of the watchdog, or not a regular file, is left alone.
+ * A checkpoint that has since been removed is marked as such. A root-cause.txt that is
+ * not a report of the watchdog, or not a regular file, is left alone.
  *
  * Then every rank exits with code 1. A rank that is stopped (SIGSTOP) gets SIGKILL from a
- * rank of its host. If it is alone on its host, mpirun kills it, or Slurm, which is asked
- * to end the step (scancel).
+ * rank on its host. If it is the only rank there, it is killed by mpirun, or by Slurm,
+ * which the watchdog asks to end the step (scancel).
  *
  * A rank hangs if it makes no progress for `hang_seconds` and does not wait for others
  * (PHASE_WAIT); the time before its first step and PHASE_END are exempt. A process that
  * sends no heartbeat for `hang_seconds` is silent, in whatever phase. A rank in
- * PHASE_WAIT is never the root cause while another rank is not in it; if all ranks have
- * waited for twice `hang_seconds`, the report says that they wait for each other. Time in
- * which this process itself did not run (a suspended job) counts against no rank.
+ * PHASE_WAIT is never the root cause while any rank is in another phase; if all ranks
+ * have waited for twice `hang_seconds`, the report says that they wait for each other.
+ * Time during which this process itself was not running (a suspended job) is not counted
+ * against any rank.
  *
  * If rank 0 is gone, every other rank notices by itself, and the first to create
  * root-cause.txt reports; if the file can't be created, the successor does: the lowest
- * rank on another host than rank 0's. A process that is killed about a second or more
- * after a request to stop (watchdog_stopping) marks the end of a job and is no root
- * cause: one line says how to resume. If the launcher is gone, the report says so,
- * possibly in the file only, as the launcher would have forwarded stderr.
+ * rank on a host other than rank 0's, or else the lowest of the other ranks. A process
+ * that is killed about a second or more after a request to stop (watchdog_stopping) was
+ * killed because the job ended and is not a root cause: one line says how to resume. If
+ * the launcher is gone, the report says so, possibly in the file only, as the launcher
+ * would have forwarded stderr.
  *
  * The port. Rank 0 listens only until all ranks have joined, on the addresses that
  * watchdog_request.interface selects. Without it: on loopback addresses if all ranks are
  * on its host; else on those that MPI was told to use (btl_tcp_if_include and the like);
  * else on all addresses of its host. Each rank makes one connection; none is made later.
- * The run's secret, 256 random bits, reaches the ranks by MPI and is never sent over TCP:
- * both sides prove that they have it. Rank r connects, and
+ * The run's secret, 256 random bits, is broadcast through MPI and never sent over these
+ * connections: both sides prove that they know it. Rank r connects, and
  *
  *     r -> 0   hello      nonce Nr, tag(secret: hello)
  *     0 -> r   challenge  nonce N0, tag(secret: challenge, Nr)
@@ -82,17 +84,18 @@ struct watchdog;
 struct watchdog_request {
     double hang_seconds;   /* 0: hangs are not detected */
     const char *directory; /* run.dir, for root-cause.txt */
-    const char *command;   /* resumes the run; rank 0's counts. An optional second line is
-                              an alternative */
+    const char *command;   /* resumes the run; rank 0's is used. An optional second
+                              line is an alternative */
     const char *interface; /* run.interface: names, addresses and subnets of rank 0's
                               host, separated by commas; NULL, "": automatic */
 };
 
 /* Starts the thread, connects it to rank 0's and removes the root-cause.txt of an earlier
- * run, whose folder run_directory_check has accepted before. If some ranks can't reach
- * rank 0, this is a warning: they run on and watch only themselves. So do all ranks if
- * the system has no random numbers for the secret. STATUS_MISUSE if rank 0's host has
- * nothing that matches `interface`. One watchdog at a time per process. Collective. */
+ * run, whose directory run_directory_check has already accepted. Ranks that can't reach
+ * rank 0 only cause a warning: they continue and watch only themselves. So do all ranks
+ * if the system provides no random numbers for the secret. STATUS_MISUSE if rank 0's host
+ * has nothing that matches `interface`. One watchdog at a time per process.
+ * Collective. */
 enum status watchdog_open(struct comm *comm, const struct watchdog_request *request,
                           struct watchdog **out);
 
@@ -106,7 +109,7 @@ enum status watchdog_probe(struct comm *comm, const char *interface, int *error,
  * fine for `watchdog`. On rank 0, from any thread. */
 void watchdog_checkpoint(struct watchdog *watchdog, const char *path);
 
-/* Notes that this process was asked to stop by a signal that launchers send before they
+/* Records that this process was asked to stop by a signal that launchers send before they
  * kill (SIGTERM, SIGINT). Safe in a signal handler. */
 void watchdog_stopping(void);
 

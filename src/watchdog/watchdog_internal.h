@@ -35,7 +35,7 @@ enum { WATCHDOG_HOST = 128, WATCHDOG_TEXT = 384, WATCHDOG_COMMAND = 4096 };
 
 /* ---- processes ---- */
 
-/* Identifies a process among all hosts: a pid is unique only in its namespace and only
+/* Identifies a process across all hosts: a pid is unique only in its namespace and only
  * until it is reused. */
 struct watchdog_process {
     int32_t rank, pid;
@@ -47,7 +47,7 @@ struct watchdog_process {
 /* The state of a process in /proc. */
 struct watchdog_proc {
     char state;    /* 'R', 'S', 'T', 'Z' ...; 0: no such process on this host */
-    int exit_code; /* as of waitpid, once the process is exiting; 0: unknown */
+    int exit_code; /* encoded as by waitpid, once the process is exiting; 0: unknown */
 };
 
 /* A hash of host, boot and network namespace: ranks with equal values reach each other on
@@ -57,8 +57,8 @@ void watchdog_process_self(struct watchdog_process *out, int rank, const char *h
 struct watchdog_proc watchdog_process_look(const struct watchdog_process *process);
 /* Sends SIGKILL if the process is on this host and the pid has not been reused. */
 void watchdog_process_kill(const struct watchdog_process *process);
-/* For a process on another host of a step in which srun started all `ranks`: asks Slurm
- * to end the step, without waiting. mpirun ends its ranks by itself. */
+/* If the process is on another host and srun started all `ranks` in one step, asks Slurm
+ * to end that step, without waiting. mpirun ends its ranks by itself. */
 void watchdog_process_kill_remote(const struct watchdog_process *process, int ranks);
 
 /* ---- wire format (see watchdog.h for the protocol) ---- */
@@ -111,7 +111,8 @@ void watchdog_frame_fill(struct watchdog_frame *frame, enum watchdog_kind kind,
 /* Copies at most size - 1 bytes and terminates with a null. Safe in a signal handler. */
 void watchdog_copy(char *to, size_t size, const char *from);
 
-/* Unpredictable bytes from the kernel. False, with errno, if it has none. */
+/* Fills `bytes` with random bytes from the kernel. False, with errno set, if that
+ * fails. */
 bool watchdog_random(void *bytes, size_t size);
 
 /* wire[WATCHDOG_GREETING_BYTES], authenticated with the run's secret. A reply is also
@@ -155,11 +156,11 @@ struct watchdog_link {
     struct watchdog_frame frame;       /* the last one received */
 };
 
-/* Never blocks. Bytes that the socket doesn't take are kept, and until they are sent
- * further frames are dropped. */
+/* Never blocks. Bytes that the socket doesn't accept are kept; further frames are dropped
+ * until they have been sent. */
 void watchdog_link_send(struct watchdog_link *link, const struct watchdog_frame *frame);
-/* For signal handlers: one attempt, which skips the bytes kept. True if anything was
- * sent. */
+/* For signal handlers: a single attempt, which doesn't send the kept bytes first. True if
+ * anything was sent. */
 bool watchdog_link_send_now(struct watchdog_link *link,
                             const struct watchdog_frame *frame);
 /* Never blocks. 1: link->in holds `size` bytes; 0: not yet; -1: the connection is closed
@@ -195,20 +196,21 @@ struct watchdog_invitation {
  * `interface` matches nothing on this host. */
 enum status watchdog_choose_addresses(const char *interface, bool spread,
                                       struct watchdog_invitation *invitation);
-/* Listens on each address, at a port of the kernel's choice, and removes those that can't
- * be listened on: listeners[0..count), the others -1. If none remains, sets reason. */
+/* Listens on each address, on a port chosen by the kernel, and removes the addresses for
+ * which this fails. Sets listeners[0..count), and the others to -1. If none remains, sets
+ * reason. */
 void watchdog_listen(struct watchdog_invitation *invitation,
                      int listeners[WATCHDOG_ADDRESSES]);
 /* The addresses as text. Returns text. */
 const char *watchdog_addresses_text(const struct watchdog_invitation *invitation,
                                     char *text, size_t size);
 
-/* Connects to rank 0 and joins with that frame; link->frame is then the welcome. After
- * `seconds` false, with a reason in reason[size]. */
+/* Connects to rank 0 and joins with the frame `join`; link->frame is then the welcome.
+ * False if this fails or takes longer than `seconds`, with a reason in reason[size]. */
 bool watchdog_connect(const struct watchdog_invitation *invitation,
                       const struct watchdog_frame *join, double seconds,
                       struct watchdog_link *link, char *reason, size_t size);
-/* 0 if rank 0 can be reached from `host`, this one; else an errno. Sends nothing. */
+/* 0 if rank 0 can be reached from this host, `host`; else an errno. Sends nothing. */
 int watchdog_try_connect(const struct watchdog_invitation *invitation, const char *host,
                          double seconds);
 
@@ -254,8 +256,8 @@ struct watchdog_cause watchdog_find_hang(const struct watchdog_peer *peers, int 
 
 /* ---- the watchdog ---- */
 
-/* Limit of connections that have not joined: a flood must not take descriptors that the
- * training needs. */
+/* Maximum number of connections that have not joined: a flood must not take descriptors
+ * that the training needs. */
 enum { WATCHDOG_PENDING = 32 };
 struct watchdog_pending {
     struct watchdog_link link;
@@ -296,20 +298,21 @@ struct watchdog {
     double last_progress; /* clock_seconds of that change */
     struct watchdog_peer own;
 
-    /* Crash message of the coordinator's own process. */
+    /* Crash message of this process. */
     struct watchdog_frame crash_message;
     atomic_bool crash_sent; /* to rank 0, or to the thread if this is the coordinator */
     atomic_bool reported;
 };
 
-/* Neither connected nor started; NULL without memory. */
+/* Neither connected nor started; NULL if out of memory. */
 struct watchdog *watchdog_create(int rank, int ranks, const char *host,
                                  const char *directory);
 void watchdog_free(struct watchdog *watchdog); /* NULL is fine */
 
 void *watchdog_run(void *argument); /* the struct watchdog */
 
-/* Updates this process's own row, as the rows of peers are updated by their frames. */
+/* Updates the state of this process in `own` (on the coordinator also in peers[0]); the
+ * states of other peers are updated by their frames. */
 void watchdog_update_self(struct watchdog *watchdog, double now);
 /* A frame with the current state of this process, and its host or the last checkpoint. */
 void watchdog_describe(struct watchdog *watchdog, enum watchdog_kind kind,
@@ -333,8 +336,8 @@ void watchdog_keep_root(struct watchdog_cause *root, const struct watchdog_cause
 /* The cause that a crash message names. */
 struct watchdog_cause watchdog_crash_cause(const struct watchdog_peer *peer,
                                            const struct watchdog_frame *frame);
-/* Reads all frames of a connection, and its end. A cause found goes to *root. Ends this
- * process if rank 0 says so. */
+/* Reads all frames of a connection, and its end. Stores a cause that it finds in *root.
+ * Ends this process on WATCHDOG_END from rank 0. */
 void watchdog_read_peer(struct watchdog *watchdog, struct watchdog_peer *peer,
                         struct watchdog_cause *root);
 
@@ -355,7 +358,7 @@ void watchdog_end_process(struct watchdog *watchdog, const struct watchdog_frame
 
 /* ---- the report ---- */
 
-/* The report into text[size]. Returns its length. */
+/* Writes the report to text[size] and returns its length. */
 size_t watchdog_format_report(const struct watchdog_cause *cause, double now,
                               const char *checkpoint, const char *command, char *text,
                               size_t size);
@@ -375,8 +378,8 @@ void watchdog_print(const char *text);
 
 /* ---- the crash handler ---- */
 
-/* From now on this process sends a crash message to the coordinator when it ends. One
- * watchdog per process. */
+/* Makes this process send a crash message to the coordinator when it ends. One watchdog
+ * per process. */
 void watchdog_crash_handler_install(struct watchdog *watchdog);
 void watchdog_crash_handler_remove(void);
 /* Seconds since a signal asked this process to stop; 0: none has. */
