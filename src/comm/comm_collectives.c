@@ -11,8 +11,7 @@
 
 enum {
     PIECE_ELEMENTS = 1 << 20, /* 8 MB of integers per call */
-    PIECE_BYTES = 1 << 24,
-    GATHER_TAG = 1
+    PIECE_BYTES = 1 << 24
 };
 
 /* ---- integers ---- */

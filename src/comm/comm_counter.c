@@ -12,8 +12,6 @@
 #include "comm_internal.h"
 #include "base/phase.h"
 
-enum { REQUEST_TAG = 2, REPLY_TAG = 3 };
-
 static const int64_t last_request = -1; /* sent on closing, instead of a step */
 
 struct comm_counter {
@@ -61,25 +59,25 @@ static void serve_one(struct comm_counter *counter)
 {
     int64_t step, before;
     MPI_Status from;
-    comm_check_or_abort(MPI_Recv(&step, 1, MPI_INT64_T, MPI_ANY_SOURCE, REQUEST_TAG,
-                                 MPI_COMM_WORLD, &from),
+    comm_check_or_abort(MPI_Recv(&step, 1, MPI_INT64_T, MPI_ANY_SOURCE,
+                                 COUNTER_REQUEST_TAG, MPI_COMM_WORLD, &from),
                         "count");
     if (step == last_request) {
         counter->requesters--;
         return;
     }
     before = atomic_fetch_add(counter->value, step);
-    comm_check_or_abort(
-        MPI_Send(&before, 1, MPI_INT64_T, from.MPI_SOURCE, REPLY_TAG, MPI_COMM_WORLD),
-        "count");
+    comm_check_or_abort(MPI_Send(&before, 1, MPI_INT64_T, from.MPI_SOURCE,
+                                 COUNTER_REPLY_TAG, MPI_COMM_WORLD),
+                        "count");
 }
 
 void comm_counter_serve(struct comm_counter *counter)
 {
     int pending = counter->requesters > 0;
     while (pending) {
-        comm_check_or_abort(MPI_Iprobe(MPI_ANY_SOURCE, REQUEST_TAG, MPI_COMM_WORLD,
-                                       &pending, MPI_STATUS_IGNORE),
+        comm_check_or_abort(MPI_Iprobe(MPI_ANY_SOURCE, COUNTER_REQUEST_TAG,
+                                       MPI_COMM_WORLD, &pending, MPI_STATUS_IGNORE),
                             "look for messages");
         if (pending)
             serve_one(counter);
@@ -89,8 +87,8 @@ void comm_counter_serve(struct comm_counter *counter)
 
 static void send_request(const int64_t *step)
 {
-    comm_check_or_abort(MPI_Send(step, 1, MPI_INT64_T, 0, REQUEST_TAG, MPI_COMM_WORLD),
-                        "count");
+    comm_check_or_abort(
+        MPI_Send(step, 1, MPI_INT64_T, 0, COUNTER_REQUEST_TAG, MPI_COMM_WORLD), "count");
 }
 
 int64_t comm_counter_next(struct comm_counter *counter, int64_t step)
@@ -101,8 +99,8 @@ int64_t comm_counter_next(struct comm_counter *counter, int64_t step)
         return atomic_fetch_add(counter->value, step);
     enum phase phase = phase_enter(PHASE_WAIT);
     send_request(&step);
-    comm_check_or_abort(MPI_Recv(&before, 1, MPI_INT64_T, 0, REPLY_TAG, MPI_COMM_WORLD,
-                                 MPI_STATUS_IGNORE),
+    comm_check_or_abort(MPI_Recv(&before, 1, MPI_INT64_T, 0, COUNTER_REPLY_TAG,
+                                 MPI_COMM_WORLD, MPI_STATUS_IGNORE),
                         "count");
     phase_enter(phase);
     return before;

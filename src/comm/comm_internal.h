@@ -23,6 +23,9 @@
 #include "comm_allreduce.h"
 #include "allreduce_schedule.h"
 
+/* Tags of messages on MPI_COMM_WORLD; comm_allreduce has a communicator of its own. */
+enum { GATHER_TAG = 1, COUNTER_REQUEST_TAG, COUNTER_REPLY_TAG, PROBE_TAG };
+
 struct comm {
     int rank, size;
     char host[MPI_MAX_PROCESSOR_NAME];

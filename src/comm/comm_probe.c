@@ -4,7 +4,7 @@
 #include "comm_internal.h"
 #include "base/phase.h"
 
-enum { ROUND_TRIPS = 32, PROBE_TAG = 2 };
+enum { ROUND_TRIPS = 32 };
 
 static int send(double *values, int count, int to)
 {

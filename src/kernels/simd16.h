@@ -7,9 +7,9 @@
  *     simd16_set(x)                          x in every lane
  *     simd16_add, _subtract, _multiply, _divide (a, b)
  *     simd16_fma(a, b, c)                    a b + c, rounded once
- *     simd16_min, _max (a, b)                a < b ? a : b, a > b ? a : b (so b if one is NaN)
+ *     simd16_min, _max (a, b)                a < b ? a : b, a > b ? a : b (NaN: b)
  *     simd16_absolute(a), simd16_copy_sign(size, sign)
- *     simd16_scale(a, n)                     a 2^n for integers n in [-126, 127]; NaN if a is
+ *     simd16_scale(a, n)                     a 2^n, n an integer in [-126, 127]
  *     simd16_if_less(a, b, x, y)             x where a < b, else y (also for NaN)
  *     simd16_mask(mask, a)                   a where mask[lane] is not 0, else 0
  *     simd16_even(pairs), simd16_odd(pairs)  one half of 16 bf16_pairs, as floats
