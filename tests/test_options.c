@@ -465,7 +465,7 @@ static void paths_may_begin_at_home(void **state)
     assert_int_equal(options_set(&options, "run.dir=~/x", "--set"), STATUS_MISUSE);
     assert_string_equal(status_message(), "--set: run.dir = ~/x: ~ is not known, as HOME "
                                           "is not set: write the path out");
-    char home[1100] = "/"; /* too long together, though not by itself */
+    char home[1100] = "/"; /* too long in total, though not by itself */
     memset(home + 1, 'h', 1020);
     setenv("HOME", home, 1);
     assert_int_equal(options_set(&options, "run.dir=~/xyz", "--set"), STATUS_MISUSE);

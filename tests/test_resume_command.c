@@ -22,7 +22,7 @@ static int forget(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
-    setenv("PATH", "/nowhere", 1); /* where no other MPI has taken the name mpirun */
+    setenv("PATH", "/nowhere", 1); /* where another MPI owns the name mpirun */
     return 0;
 }
 
