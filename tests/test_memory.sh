@@ -65,12 +65,12 @@ least() { # least RANKS: prints the least bound, as stated in the refusal
 for ranks in 1 2 3; do
     smallest=$(least $ranks)
     [ -n "$smallest" ] || { cat refused.txt >&2; fail "no least bound stated"; }
-    awk "BEGIN {exit !($smallest < $tenth)}" || fail "least bound $smallest MB, over $tenth"
+    awk "BEGIN {exit !($smallest < $tenth)}" || fail "least bound: $smallest > $tenth"
     for memory in "$smallest" "$tenth"; do
         rm -rf runs/stream
         train $ranks stream --set data.memory="$memory" ||
             { cat stream.txt >&2; fail "$memory MB, $ranks ranks"; }
-        grep -q "MB at most on a rank, streamed from disk" stream.txt || fail "not reported"
+        grep -q "MB at most on a rank, streamed from disk" stream.txt || fail "no report"
         same stream "$ranks ranks, data.memory = $memory"
     done
     if [ $ranks = 1 ]; then
@@ -127,7 +127,7 @@ for memory in 0 "$tenth"; do
     for ranks in 1 3; do
         rm -rf runs/fault
         train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory="$memory"
-        one_line fault.txt ".*reading for step 7 .*: Input/output error" "an injected fault"
+        one_line fault.txt ".*reading for step 7 .*: Input/output error" "injected fault"
         [ "$(facts runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
     done
 done
