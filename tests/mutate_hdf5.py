@@ -152,7 +152,7 @@ def repair_weights(f):
         f["history/weights_hash"][-1] = hash64(block)
 
 
-# ---- mutations of any file; each returns (description, whether it must be refused) ----
+# ---- mutations of any file; each returns (description, must be refused) ----
 
 OTHER_STORAGE = ["contiguous", "compact", "gzip", "gzip too", "shuffle", "bare chunks",
                  "virtual", "external", "variable", "compound", "named type", "scalar",
