@@ -142,8 +142,7 @@ END
     while IFS=$'\t' read -r n line language comment; do
         case $comment in
         "" | "not run: "?* | "needs "?* | "exit code "[1-9]* | "starts after "*) ;;
-        * ) fault "$document:$line: the comment '$comment' is not a directive of
-        * test_docs.sh" ;;
+        *) fault "$document:$line: the comment '$comment' is not a directive of test_docs.sh" ;;
         esac
         case $language in
         sh | console | python) ;;
