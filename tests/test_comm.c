@@ -1,5 +1,6 @@
-/* ranks: 1 2 3 4 comm: agreement, allreduce, gathered bytes and the counter, against
- * results that every rank computes by itself. */
+/* ranks: 1 2 3 4
+ * comm: agreement, allreduce, gathered bytes and the counter, against results that every
+ * rank computes by itself. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

@@ -1,6 +1,5 @@
-/* ranks: 1 2 3 4 comm_allreduce and buckets: nonblocking allreduces, several in flight,
- * repeated.
- */
+/* ranks: 1 2 3 4
+ * comm_allreduce and buckets: nonblocking allreduces, several in flight, repeated. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* ranks: 1 2 3 Duplicates: different files with the same music become one piece of the
- * dataset. */
+/* ranks: 1 2 3
+ * Duplicates: different files with the same music become one piece of the dataset. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

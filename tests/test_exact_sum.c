@@ -1,7 +1,6 @@
-/* ranks: 1 2 3 4 exact_sum: the same bits for any order, split over ranks, bucket size
- * and algorithm of MPI; correct bits, against a plain loop over 128-bit integers; no
- * overflow.
- */
+/* ranks: 1 2 3 4
+ * exact_sum: the same bits for any order, split over ranks, bucket size and algorithm of
+ * MPI; correct bits, against a plain loop over 128-bit integers; no overflow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* ranks: 1 2 3 4 preprocess: the contents of a dataset, compared with each input file
- * read on its own. */
+/* ranks: 1 2 3 4
+ * preprocess: the contents of a dataset, compared with each input file read on its
+ * own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

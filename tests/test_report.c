@@ -1,5 +1,5 @@
-/* ranks: 1 2 3 4 report and comm_probe: clocks with known offsets and ranks of known
- * slowness. */
+/* ranks: 1 2 3 4
+ * report and comm_probe: clocks with known offsets and ranks of known slowness. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
