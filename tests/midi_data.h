@@ -10,8 +10,8 @@
 
 #include "base/file.h"
 
-/* The folder of example files: the environment's TUTTI_TEST_DATA, else the one beside the
- * source; skips the test if there is none. */
+/* The folder of example files: TUTTI_TEST_DATA in the environment, else the folder next
+ * to the source tree; skips the test if there is none. */
 static inline const char *data_folder(void)
 {
     const char *folder = getenv("TUTTI_TEST_DATA");

@@ -34,7 +34,7 @@ baseline=$(sed -n 's/^ *\([0-9.]*\) *bigram baseline/\1/p' said.txt)
 holds "$truth > 0.05 && $truth < $model && $truth < $baseline" || fail "entropy: $truth"
 holds "($ratio - $model / $truth) ^ 2 < 1e-5" || fail "$ratio is not $model / $truth"
 evaluated=$(number "my demo/evaluation.json" nats_per_token)
-holds "($model - $evaluated) ^ 2 < 1e-8" || fail "$model is not what was evaluated"
+holds "($model - $evaluated) ^ 2 < 1e-8" || fail "$model differs from the evaluation"
 
 # all printed commands can be pasted, even as root
 cp -r "my demo" before

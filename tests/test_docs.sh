@@ -246,7 +246,7 @@ named() {
 
 for document in "${linked[@]}"; do
     while IFS=$'\t' read -r line name; do
-        grep -qxF "$name" settings.txt || fault "$document:$line: there is no setting $name"
+        grep -qxF "$name" settings.txt || fault "$document:$line: unknown setting $name"
     done < <(named "$document")
 done
 

@@ -219,7 +219,7 @@ for file in index.h5 shard-0000.h5 shard-0003.h5; do
         fi
     done
 done
-# there is no unused space amid the tokens
+# the tokens contain no unused space
 rm -rf damaged.tutti
 cp -r corpus.tutti damaged.tutti
 place=$(grep -abo "$(printf 'FRHP\|BTHD\|OHDR')" damaged.tutti/shard-0001.h5 | tail -1 | cut -d: -f1)

@@ -212,8 +212,8 @@ rm -r runs/anew/checkpoints
 echo mine >runs/anew/samples/epoch-0002-1.mid
 well "anew" train runs/anew --set train.seed=9
 [ "$(cd runs/anew/samples && echo *)" = "epoch-0001-1.mid epoch-0002-1.mid epoch-0002-1.mid.kept-1" ] &&
-    [ "$(cat runs/anew/samples/*.kept-1)" = mine ] || fail "anew: $(ls runs/anew/samples)"
-[ -z "$(find runs/anew -maxdepth 1 -name '*.kept-*')" ] || fail "anew: own files are kept aside"
+    [ "$(cat runs/anew/samples/*.kept-1)" = mine ] || fail "restart: $(ls runs/anew/samples)"
+[ -z "$(find runs/anew -maxdepth 1 -name '*.kept-*')" ] || fail "restart: own files are kept aside"
 echo "ok: foreign files in a run's folder"
 
 # ---- the settings that a run has written ----

@@ -107,7 +107,7 @@ completes() {
     echo "ok: $4 ($restarts restarts, ${SECONDS} s)"
 }
 
-says() { grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "$1 does not say '$2'"; }; }
+says() { grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "$1 has no line '$2'"; }; }
 
 # train ARGUMENT... -- SETTING...: submits a job on two nodes and four ranks; sets $job.
 train() {
@@ -128,7 +128,7 @@ to_the_end() {
         "$source/slurm/preprocess.sbatch" corpus -o again.tutti --shards 16 \
         --split "0.8 0.1 0.1") || exit 1
     until_true 90 "the end of preprocess" job_ended "$one"
-    diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: another dataset"; }
+    diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: the datasets differ"; }
     echo "ok: preprocess ($SECONDS s)"
     train --job-name=end-srun -- --set run.dir=runs/end-srun
     one=$job

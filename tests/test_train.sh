@@ -207,7 +207,7 @@ holder="$(hostname), pid $first"
 [ "$(grep -c "^tutti: .*runs/locked: another run is writing .*($holder)" log.txt)" = 1 ] &&
     grep -q "^waiting for runs/locked/lock: held by another run ($holder)" log.txt ||
     { cat log.txt >&2; fail "a second run: not reported"; }
-[ "$(cat runs/locked/lock)" = "$holder" ] || fail "the lock says $(cat runs/locked/lock)"
+[ "$(cat runs/locked/lock)" = "$holder" ] || fail "the lock contains $(cat runs/locked/lock)"
 on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 &
 second=$!
 wait_for_line log.txt "^waiting for runs/locked/lock"

@@ -51,7 +51,8 @@ static void a_greeting_is_right_in_every_bit(void **state)
     }
 }
 
-/* A reflected hello is no challenge, and a challenge answers only one hello. */
+/* A reflected hello is not accepted as a challenge, and a challenge answers only one
+ * hello. */
 static void a_challenge_answers_one_hello(void **state)
 {
     (void)state;
