@@ -2,9 +2,9 @@
  * CONFINE_FAULT selects what happens when a file is opened:
  *   null, abort, kill, spin   crashes, or loops forever
  *   memory                    raises the limit and reports whether 2 GiB can be allocated
- *   walls                     attempts operations that reading does not need; prints for each
- *                             "NAME: refused" or "NAME: allowed"; allowed ones take
- *                             effect in the current folder
+ *   walls                     attempts operations that reading does not need; prints
+ *                             "NAME: refused" or "NAME: allowed" for each; allowed ones
+ *                             take effect in the current folder
  *   secret                    reports whether the file "secret" and others can be read
  * Used by test_confine.sh. HDF5's header is not included; its hid_t is int64_t here.
  */

@@ -113,7 +113,7 @@ static void any_order_split_and_bucket_give_the_right_bits(void **state)
         rng_shuffle(order, ADDENDS, 4, RNG_TEST, (uint64_t)round, 0);
         exact_sum_clear(sum);
         add_share(sum, order, comm_rank(comm), comm_size(comm), pieces[round]);
-        for (size_t first = COUNT; first > 0;) { /* in parts, overlapped with "computation" */
+        for (size_t first = COUNT; first > 0;) { /* in parts, during "computation" */
             first -= first < 1111 ? first : 1111;
             expect(exact_sum_ready(sum, first) == STATUS_OK);
             exact_sum_progress(sum);
