@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sourced first by every tests/test_*.sh, which is run as
+# Sourced first by every tests/test_*.sh. These are run as
 #
 #     bash tests/test_NAME.sh TUTTI [SOURCE_DIRECTORY]
 #
@@ -30,8 +30,8 @@ fail() {
     exit 1
 }
 
-# fault TEXT...: reports what is wrong and goes on; check_faults ends the test if there
-# was any.
+# fault TEXT...: reports a failure and continues; check_faults ends the test if there were
+# any.
 faults=0
 fault() {
     echo "FAILED: $*" >&2
@@ -45,7 +45,7 @@ skip() {
     exit 77
 }
 
-# at_exit COMMAND: run when the test ends, however it ends.
+# at_exit COMMAND: runs it when the test exits for any reason.
 exit_commands=()
 at_exit() { exit_commands+=("$1"); }
 
@@ -60,8 +60,8 @@ trap end_test EXIT
 
 # ---- waiting ----
 
-# wait_until WHAT COMMAND...: polls until the command succeeds. The limit is for what
-# never comes: it leaves room for a machine that has much more to do.
+# wait_until WHAT COMMAND...: polls until the command succeeds. The limit only catches
+# hangs: it is generous enough for a heavily loaded machine.
 wait_until() {
     local what=$1 limit=${TUTTI_TEST_PATIENCE:-120} end
     end=$((SECONDS + limit))
@@ -75,15 +75,16 @@ wait_until() {
     done
 }
 
-# wait_for_line FILE PATTERN: until a line of the file, which may not exist yet, matches.
+# wait_for_line FILE PATTERN: waits until a line of the file, which may not exist yet,
+# matches.
 wait_for_line() { wait_until "a line '$2' in $1" grep -q -- "$2" "$1"; }
 
-# ended PID: true if the process has exited, also where it is still to be waited for.
+# ended PID: true if the process has exited, even if it is still a zombie.
 ended() { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 
 # Run in the background by tests that kill ranks. With Open MPI 4.1.4 on PMIx 4.2 mpirun
-# can deadlock in PMIx_server_finalize once its ranks are dead: kills those started in
-# $work.
+# can deadlock in PMIx_server_finalize once its ranks are dead: this kills each such
+# mpirun started in $work.
 end_stuck_mpirun() {
     local pid states before="" now
     while sleep 5 >/dev/null 2>&1; do
@@ -92,7 +93,7 @@ end_stuck_mpirun() {
             states=$(ps -o stat= --ppid "$pid" | cut -c1 | sort -u)
             [ "$(readlink "/proc/$pid/cwd")" = "$work" ] && [ "$states" = Z ] || continue
             [[ " $before " == *" $pid "* ]] && kill -9 "$pid" &&
-                echo "mpirun (pid $pid) hangs although its ranks have ended: killed" >&2
+                echo "mpirun (pid $pid) hangs after its ranks have exited: killed" >&2
             now+=" $pid"
         done
         before=$now
@@ -101,14 +102,14 @@ end_stuck_mpirun() {
 
 # ---- MIDI files, datasets, runs ----
 
-# write_hex FILE DIGITS: the bytes that these hexadecimal digits stand for.
+# write_hex FILE DIGITS: writes the bytes given as hexadecimal digits.
 write_hex() {
     local byte
     for ((byte = 0; byte < ${#2}; byte += 2)); do printf '%b' "\\x${2:byte:2}"; done >"$1"
 }
 
-# write_midi FILE PITCH...: consecutive quarter notes of 96 ticks, 120 beats per minute or
-# $tempo microseconds per beat.
+# write_midi FILE PITCH...: writes consecutive quarter notes of 96 ticks at 120 beats per
+# minute, or at $tempo microseconds per beat.
 write_midi() {
     local file=$1 body="" pitch velocity=60
     shift
@@ -123,7 +124,7 @@ write_midi() {
     write_hex "$file" "4d546864000000060000000100604d54726b$track$body"
 }
 
-# make_corpus DIRECTORY COUNT: distinct tunes of 24 notes, up and down a scale.
+# make_corpus DIRECTORY COUNT: writes distinct tunes of 24 notes, up and down a scale.
 make_corpus() {
     local scale=(0 2 4 5 7 9 11 12) i k
     mkdir -p "$1"
@@ -136,15 +137,16 @@ make_corpus() {
     done
 }
 
-# make_dataset NAME COUNT SHARDS SPLIT: the dataset NAME of COUNT tunes, which are in
-# corpus/.
+# make_dataset NAME COUNT SHARDS SPLIT: makes the dataset NAME from COUNT tunes, which it
+# writes to corpus/.
 make_dataset() {
     make_corpus corpus "$2"
     "$tutti" preprocess corpus -o "$1" --shards "$3" --split "$4" >preprocess.txt 2>&1 ||
         { cat preprocess.txt >&2; fail "preprocess"; }
 }
 
-# make_run CELL: dataset "corpus.tutti" and a finished run of two epochs "runs/first".
+# make_run CELL: makes the dataset "corpus.tutti" and "runs/first", a finished run of two
+# epochs.
 make_run() {
     make_dataset corpus.tutti 60 4 "0.8 0.1 0.1"
     cat >first.conf <<END
@@ -177,7 +179,7 @@ END
 
 # ---- checks ----
 
-# flip FILE OFFSET: inverts one bit of this byte.
+# flip FILE OFFSET: inverts one bit of the byte at OFFSET.
 flip() {
     local byte
     byte=$(od -An -tu1 -j"$2" -N1 "$1")
@@ -185,26 +187,26 @@ flip() {
         dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# refuses CODE PATTERN COMMAND...: exits with CODE and prints one line to stderr that
-# matches.
+# refuses CODE PATTERN COMMAND...: requires that the command exits with CODE and prints
+# one line to stderr that matches.
 refuses() {
     local want=$1 pattern=$2 code=0
     shift 2
     "$@" >refused.out 2>refused.err || code=$?
     [ "$code" = "$want" ] || fail "$*: exit code $code, not $want: $(cat refused.err)"
     [ "$(wc -l <refused.err)" = 1 ] || fail "$*: not one line: $(cat refused.err)"
-    grep -q "^tutti: " refused.err || fail "$*: no 'tutti: ' in front: $(cat refused.err)"
+    grep -q "^tutti: " refused.err || fail "$*: no prefix 'tutti: ': $(cat refused.err)"
     grep -Eq -- "$pattern" refused.err ||
         fail "$*: no match for '$pattern': $(cat refused.err)"
 }
 
-# hash_of PATH: the weights hash of a checkpoint or of a run's newest one.
+# hash_of PATH: prints the weights hash of a checkpoint, or of a run's newest one.
 hash_of() {
     "$tutti" inspect "$1" --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -n 1
 }
 
-# facts RUN: a run's metrics without those that depend on the clock: loss, norm and hash
-# of every step, validation of every epoch.
+# facts RUN: prints a run's metrics except timings: loss, gradient norm and hash of every
+# step, validation of every epoch.
 facts() {
     sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
         "$1/metrics.jsonl"

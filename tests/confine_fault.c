@@ -1,13 +1,13 @@
-/* For LD_PRELOAD: the HDF5 library as a crafted file could make it behave. CONFINE_FAULT
- * selects what happens when a file is opened:
- *   null, abort, kill, spin   it crashes, or computes without end
- *   memory                    reports whether 2 GiB can be had, the limit raised first
- *   walls                     tries what reading doesn't need, and reports each attempt as
- *                             "NAME: refused" or "NAME: allowed"; what is allowed takes
- *                             effect in the current folder
- *   secret                    reports whether the file "secret" can be read, and others
- * test_confine.sh uses it. The compiler doesn't see HDF5's header, but hid_t is an
- * int64_t. */
+/* For LD_PRELOAD: makes the HDF5 library behave as a crafted file could make it behave.
+ * CONFINE_FAULT selects what happens when a file is opened:
+ *   null, abort, kill, spin   crashes, or loops forever
+ *   memory                    raises the limit and reports whether 2 GiB can be allocated
+ *   walls                     attempts operations that reading does not need; prints
+ *                             "NAME: refused" or "NAME: allowed" for each; allowed ones
+ *                             take effect in the current folder
+ *   secret                    reports whether the file "secret" and others can be read
+ * Used by test_confine.sh. HDF5's header is not included; its hid_t is int64_t here.
+ */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>

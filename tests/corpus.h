@@ -17,8 +17,8 @@
 #include "data/preprocess.h"
 #include "midi/midi.h"
 
-/* FOLDER/piece-000.mid ...: `count` random pieces from number `first` on. Piece 1 has
- * percussion where it is unusual. */
+/* FOLDER/piece-000.mid ...: writes `count` random pieces, numbered from `first`. Piece 1
+ * has percussion on an unusual channel. */
 static inline bool write_corpus(const char *folder, int first, int count)
 {
     bool written = file_make_directories(folder) == STATUS_OK;
@@ -44,7 +44,7 @@ static inline bool write_corpus(const char *folder, int first, int count)
     return written;
 }
 
-/* A piece as it must be in the dataset. */
+/* The expected contents of the dataset for one piece. */
 struct expected {
     struct notes notes;
     struct tokens tokens;
@@ -53,7 +53,8 @@ struct expected {
     enum split split;
 };
 
-/* Reads a file as documented: pedal, hash, encoding; shard and split from the hash. */
+/* Reads a file as the documentation describes: pedal, hash, encoding; shard and split
+ * from the hash. */
 static inline bool expect_file(const char *path, const struct options *options,
                                struct expected *expected)
 {
@@ -102,7 +103,8 @@ static inline enum status make_dataset(struct comm *comm, const char *input,
     return preprocess(comm, &request, summary ? summary : &ignored);
 }
 
-/* A new folder for one test, made by rank 0; its name on all ranks. The caller frees it.
+/* Rank 0 creates a new folder for one test; returns its name on all ranks. The caller
+ * frees it.
  */
 static inline char *make_folder(struct comm *comm)
 {

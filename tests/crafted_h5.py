@@ -42,7 +42,7 @@ def lookup3(data):
 
 
 def headers(data):
-    """(start of the header, start of its messages, its checksum's place) of each."""
+    """(start, start of the messages, offset of the checksum) of each object header."""
     found = []
     at = data.find(b"OHDR")
     while at >= 0:

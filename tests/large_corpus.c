@@ -1,6 +1,6 @@
 /* large_corpus DIRECTORY FILES NOTES: writes FILES different MIDI files of about NOTES
- * notes each, some very short. Musically meaningless, but fast and of any size: for tests
- * and measurements of data larger than memory. */
+ * notes each, some very short. Musically meaningless, but quick to generate at any size:
+ * for tests and measurements with more data than memory. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@ static uint64_t draw(uint64_t below, uint64_t file, uint64_t note, uint64_t what
     return rng_below(below, 5, RNG_TEST, file, note, what);
 }
 
-/* A random walk over the keys; every eighth piece has a note or two. */
+/* A random walk over the keys; every eighth piece has only one or two notes. */
 static enum status compose(uint64_t file, uint64_t count, struct notes *out)
 {
     uint32_t now = 0;

@@ -1,4 +1,4 @@
-"""A program in another language: makes a piece through libtutti.so and ctypes.
+"""A client in another language: generates a piece through libtutti.so and ctypes.
 
     python3 library_client.py LIBTUTTI.so CHECKPOINT OUTPUT.mid
 """

@@ -1,5 +1,5 @@
-/* A program that embeds a trained model: makes two pieces and writes them, prints the
- * first notes. It uses nothing of tutti but its public header. test_library.sh runs it.
+/* A program that embeds a trained model: generates two pieces, writes them, and prints
+ * the first notes. It uses only tutti's public header. test_library.sh runs it.
  *
  *     library_example CHECKPOINT OUTPUT.mid [PRIMER.mid|- [SEED]]
  */
@@ -32,7 +32,7 @@ static int play(struct tutti *model, const char *output, uint64_t seed)
     return status == TUTTI_OK ? 0 : failed("write");
 }
 
-/* What is wrong is refused with a message, and leaves the model usable. */
+/* Invalid arguments are refused with a message and leave the model usable. */
 static int refuses_what_is_wrong(struct tutti *model)
 {
     struct tutti *none = NULL;

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Measures the memory and the speed of streaming: trains on a dataset many times
-# data.memory, in turn with all tokens in memory and from disk.
+# Measures memory use and speed of streaming: trains on a dataset many times larger than
+# data.memory, alternating between all tokens in memory and tokens from disk.
 #   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS] [MODELS]
 # FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB
-# is data.memory (default: a tenth of the tokens). Prints for a small model and for 2 x
-# 512 the resident memory over time of both modes, and the median ratio of their tokens
-# per second. The second figure needs an otherwise idle machine.
+# is data.memory (default: a tenth of the tokens). For a small model and for 2 x 512,
+# prints the resident memory over time in both modes and the median ratio of their tokens
+# per second. The ratio needs an otherwise idle machine.
 set -u
 tutti=$(realpath "$1")
 work=$2
@@ -41,7 +41,7 @@ END
 declare -A model=([small]="--set model.layers=1 --set model.hidden=64 --set model.embedding=32"
                   [large]="--set model.layers=2 --set model.hidden=512 --set model.embedding=256")
 
-# While the process is there: its resident kilobytes, the processor time of its reading
+# Until the process ends, records its resident set in kB and the CPU time of its reader
 # thread and of all its threads, in ticks.
 record_memory() { # record_memory PID FILE
     local pages stat task name reader=0
@@ -71,7 +71,7 @@ train() { # train MODEL MODE MEMORY
     wait $! || { cat "$1-$2.txt" >&2; exit 1; }
 }
 
-# Tokens per second after the first steps, in which caches fill.
+# Tokens per second, without the first steps, which fill the caches.
 rate() {
     sed -n 's/.*"gradient_norm".*"seconds": *\([0-9.e-]*\),.*/\1/p' "runs/$1/metrics.jsonl" |
         tail -n +21 | awk '{s += $1} END {print NR * 16 * 128 / s}'

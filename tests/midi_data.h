@@ -1,5 +1,4 @@
-/* midi_data: walks a folder of MIDI files that may or may not be there. Included after
- * cmocka.h. */
+/* midi_data: walks an optional folder of MIDI files. Included after cmocka.h. */
 #ifndef TUTTI_TESTS_MIDI_DATA_H
 #define TUTTI_TESTS_MIDI_DATA_H
 
@@ -11,8 +10,8 @@
 
 #include "base/file.h"
 
-/* The folder of example files: the environment's TUTTI_TEST_DATA, else the one beside the
- * source; skips the test if there is none. */
+/* The folder of example files: TUTTI_TEST_DATA in the environment, else the folder next
+ * to the source tree; skips the test if there is none. */
 static inline const char *data_folder(void)
 {
     const char *folder = getenv("TUTTI_TEST_DATA");
@@ -28,7 +27,7 @@ static inline const char *data_folder(void)
     return folder;
 }
 
-/* Calls visit for every file below the folder, however it is named. */
+/* Calls visit for every file below the folder, whatever its name. */
 static inline void walk_files(const char *folder,
                               void (*visit)(const char *path, void *data), void *data)
 {

@@ -1,4 +1,5 @@
-/* midi_expect: reads made-up files and compares what comes out; included after cmocka.h.
+/* midi_expect: reads synthetic MIDI files and compares the result; included after
+ * cmocka.h.
  */
 #ifndef TUTTI_TESTS_MIDI_EXPECT_H
 #define TUTTI_TESTS_MIDI_EXPECT_H
@@ -6,8 +7,8 @@
 #include "midi_make.h"
 #include "midi/midi.h"
 
-/* Reads and forgets the bytes. They lie at the very end of a block of their own, so that
- * the address sanitizer sees the first byte read too far. */
+/* Reads and clears the bytes. They are copied to the very end of a heap block, so that
+ * AddressSanitizer detects even a one-byte overread. */
 static inline void read_bytes(struct bytes *bytes, const struct midi_limits *limits,
                               struct midi_file *file)
 {
@@ -60,7 +61,7 @@ static inline void expect_skipped(struct bytes *bytes, const struct midi_limits 
     midi_free(&file);
 }
 
-/* A file of one track whose events come from the caller. */
+/* Begins a file of one track; the caller appends its events. */
 static inline struct bytes one_track(size_t *begin)
 {
     struct bytes bytes = {0};

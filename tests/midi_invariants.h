@@ -1,5 +1,5 @@
-/* midi_invariants: what must hold for whatever midi_read made of any bytes; for the
- * fuzzer and the tests that throw damaged and real files at it. */
+/* midi_invariants: invariants of midi_read's result for arbitrary bytes, for the fuzzer
+ * and the tests with damaged and real files. */
 #ifndef TUTTI_TESTS_MIDI_INVARIANTS_H
 #define TUTTI_TESTS_MIDI_INVARIANTS_H
 
@@ -63,12 +63,13 @@ static inline const char *verdict_fault(const struct midi_file *file)
     return NULL;
 }
 
-/* NULL, or what does not hold. `size` bytes were read. */
+/* Returns NULL, or the violated invariant. `size`: bytes that were read. */
 static inline const char *midi_fault(const struct midi_file *file, size_t size,
                                      const struct midi_limits *limits)
 {
     const char *fault = verdict_fault(file);
-    /* a note takes three bytes, a pedal event too and may be given a release */
+    /* notes and pedal events take at least three bytes; a pedal may get a release added
+     */
     INVARIANT(file->notes.count <= size / 3);
     INVARIANT(file->pedal_count <= size / 3 * 2);
     if (file->outcome != MIDI_SKIPPED && limits) {
@@ -87,7 +88,7 @@ static inline const char *midi_fault(const struct midi_file *file, size_t size,
     return fault;
 }
 
-/* Everything that was read, as a number. */
+/* A hash of everything that was read. */
 static inline uint64_t midi_fingerprint(const struct midi_file *file)
 {
     struct hash128 notes = notes_hash(&file->notes);
@@ -110,7 +111,7 @@ static inline uint64_t midi_fingerprint(const struct midi_file *file)
 }
 
 /* Reads the bytes twice into the same file, applies the pedal, and reads them into a
- * fresh one. NULL, or what does not hold. */
+ * fresh one. Returns NULL, or the violated invariant. */
 static inline const char *midi_read_fault(const uint8_t *bytes, size_t size,
                                           const struct midi_limits *limits,
                                           struct midi_file *file)

@@ -1,4 +1,4 @@
-/* midi_make: builds the bytes of MIDI files for the tests, right or wrong ones. */
+/* midi_make: builds the bytes of MIDI files for the tests, valid or invalid. */
 #ifndef TUTTI_TESTS_MIDI_MAKE_H
 #define TUTTI_TESTS_MIDI_MAKE_H
 
@@ -25,7 +25,7 @@ static inline void put_bytes(struct bytes *bytes, const void *from, size_t count
     bytes->count += count;
 }
 
-/* PUT(&bytes, 0x00, 0x90, 60, 80): these bytes. */
+/* PUT(&bytes, 0x00, 0x90, 60, 80) appends these bytes. */
 #define PUT(bytes, ...)                                                                  \
     put_bytes((bytes), (const uint8_t[]){__VA_ARGS__},                                   \
               sizeof(const uint8_t[]){__VA_ARGS__})
@@ -72,7 +72,7 @@ static inline void put_tempo(struct bytes *bytes, uint32_t delta, uint32_t tempo
         (uint8_t)tempo);
 }
 
-/* A note of velocity 80 on channel 0 whose on has the delta time `wait`. */
+/* A note of velocity 80 on channel 0; `wait` is the delta time of its note-on. */
 static inline void put_note(struct bytes *bytes, uint32_t wait, uint32_t length,
                             int pitch)
 {
@@ -89,7 +89,7 @@ static inline void put_header(struct bytes *bytes, int format, int tracks, int d
     put_16(bytes, (uint32_t)division & 0xffff);
 }
 
-/* Begins a chunk; the result goes to end_chunk. */
+/* Begins a chunk; returns its position, for end_chunk. */
 static inline size_t begin_chunk(struct bytes *bytes, const char *type)
 {
     put_bytes(bytes, type, 4);
@@ -141,8 +141,8 @@ static inline uint32_t draw(uint64_t *state, uint32_t below)
     return (uint32_t)((*state * 2685821657736338717ull) >> 33) % below;
 }
 
-/* A random file as a sequencer might write it: every kind of event that SMF 1.0 knows,
- * all conforming. `plain` leaves out what libsmf 1.3 can't take: format 2, SMPTE
+/* A random file as a sequencer might write it, conforming to SMF 1.0, with every kind of
+ * event. `plain` leaves out features that libsmf 1.3 does not support: format 2, SMPTE
  * division, escapes, sysex in packets, long meta events. */
 static inline void put_random_event(struct bytes *bytes, uint64_t *state, int plain,
                                     int *running)

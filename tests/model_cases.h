@@ -24,7 +24,7 @@ static const struct model_shape cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* A training model of one of the cases. */
+/* Plan of a training model for one of the cases. */
 static inline struct model_plan plan_of(const struct model_shape *shape, int microbatches)
 {
     return (struct model_plan){.shape = shape,
@@ -36,7 +36,7 @@ static inline struct model_plan plan_of(const struct model_shape *shape, int mic
                                .backend = &matmul_float32};
 }
 
-/* Random tokens, END among them, and random targets, some of which are not counted. */
+/* Random tokens, including END, and random targets, some of them masked. */
 struct window {
     token inputs[MICROBATCHES][STEPS * ROWS];
     int32_t targets[MICROBATCHES][STEPS * ROWS];
@@ -68,16 +68,16 @@ static inline void weights_fill(struct model *model, uint64_t seed)
     model_weights_changed(model);
 }
 
-/* The gradients of a backward pass, [microbatches][total], recorded with a check of the
- * order of the callbacks: tensors come from the end of the block to its beginning, every
- * element once for each microbatch, microbatch 0 first. */
+/* The gradients of a backward pass, [microbatches][total], recorded while checking the
+ * order of the callbacks: tensors arrive from the end of the block to its beginning,
+ * every element once for each microbatch, microbatch 0 first. */
 struct gradients {
     real *values;
     size_t total;
     size_t ready;    /* elements from here on are ready */
-    size_t received; /* elements since the last `ready`, of all microbatches */
+    size_t received; /* elements received since the last `ready`, over all microbatches */
     int microbatches;
-    int progress; /* calls */
+    int progress; /* number of progress calls */
 };
 
 static inline void gradients_block(void *context, int microbatch,

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Structured mutations of checkpoints and datasets, and what tutti makes of them.
+"""Structured mutations of checkpoints and datasets, and how tutti reacts to them.
 
     mutate_hdf5.py TUTTI [--checkpoints N] [--datasets N] [--seed N] [--only KIND:I]
 
 Needs ./first.conf, ./corpus.tutti and ./runs/first as tests/common.sh makes them; works
-in ./mutations. Flipped bits are found by checksums; this changes values instead: extremes
-in place of numbers, other types and shapes, other storage, links that lead elsewhere,
-lengths that nothing is stored for. Checksums are HDF5's own, and hashes are computed anew
-where the format has them, so that each mutation gets as far as it can.
+in ./mutations. Checksums find flipped bits; this changes values instead: extreme numbers,
+other types, shapes and storage, links that lead elsewhere, lengths without stored data.
+HDF5 keeps the checksums valid, and the format's hashes are recomputed, so that each
+mutation gets past them.
 
-Of each file every command that reads it is run, under a time limit and, without a
-sanitizer, a memory limit. Right is: exit code 0, or exit code 1 or 2 with one line
-"tutti: ..." and nothing else on stderr that complains. What must not be believed is marked
-when the mutation is made; then `inspect --verify` has to refuse it, and for checkpoints
-also --resume. Prints one line for each fault, and the counts. Exit code 1 if there was one.
-A mutation is made of the seed and its number alone: --only checkpoint:17 repeats it.
+Every command that reads such a file is run on each one, under a time limit and, without
+a sanitizer, a memory limit. It must exit with 0, or with 1 or 2 and one line "tutti: ..."
+and no other error on stderr. A mutation marks files that must not be accepted:
+`inspect --verify` has to refuse them, and for checkpoints also --resume. Prints one line
+per failure, and the counts. Exit code 1 on any failure. A mutation depends only on the
+seed and its number: --only checkpoint:17 repeats it.
 """
 import argparse
 import collections
@@ -36,11 +36,11 @@ except ImportError as missing:
     print(f"skipped: {missing} (Debian: python3-h5py, python3-numpy)")
     sys.exit(77)
 
-SECONDS = 60          # of a command, which takes a tenth of one
+SECONDS = 60          # time limit of a command, which takes about 0.1 s
 MEMORY = 300 << 20    # resident, without a sanitizer
 ADDRESSES = 4 << 30
 SHARD = "shard-0000.h5"
-HASH_BATCH = 128      # notes: see src/midi/notes.c
+HASH_BATCH = 128      # notes per batch: see src/midi/notes.c
 EXTREME_INTEGERS = [-1, -2**63, 2**63 - 1, 2**62, 2**53 + 1, 2**40, -2**31]
 EXTREME_NUMBERS = [float("nan"), float("inf"), -float("inf"), 1e300, -5.0]
 
@@ -101,7 +101,7 @@ def edit(path):
 
 
 def put(f, name, data, **how):
-    """The dataset anew, stored as tutti does unless `how` says otherwise."""
+    """Recreates the dataset, stored as tutti stores it unless `how` overrides that."""
     data = np.asarray(data)
     attributes = {}
     if name in f:
@@ -109,7 +109,7 @@ def put(f, name, data, **how):
         del f[name]
     if not how and data.ndim:
         how = {"chunks": tuple(max(1, n) for n in data.shape), "fletcher32": True}
-        if not data.size:  # what h5py demands
+        if not data.size:  # as h5py requires
             how["maxshape"] = (None,) * data.ndim
     made = f.create_dataset(name, data=data, **how)
     for key, value in attributes.items():
@@ -152,7 +152,7 @@ def repair_weights(f):
         f["history/weights_hash"][-1] = hash64(block)
 
 
-# ---- mutations of any file; each returns (description, must it be refused?) ----
+# ---- mutations of any file; each returns (description, must be refused) ----
 
 OTHER_STORAGE = ["contiguous", "compact", "gzip", "gzip too", "shuffle", "bare chunks",
                  "virtual", "external", "variable", "compound", "named type", "scalar",
@@ -397,7 +397,7 @@ def change_history(f, dice, here):
 
 
 def change_outcome(f, dice, here):
-    """Within all ranges, but not what the losses and the weights lead to."""
+    """Within all ranges, but inconsistent with the losses and the weights."""
     attributes, last = f["state"].attrs, len(f["history/epoch"]) - 1
     names = ["best_epoch", "best_valid", "bad_epochs", "valid_loss"]
     name = dice.choice(names if attributes["epoch_step"] else
@@ -476,7 +476,7 @@ COLUMNS = ["split", "seconds", "tempo", "ticks_per_beat", "ticks_per_second"]
 
 
 class Shard:
-    """A shard's tables, which can be changed and written again with all hashes."""
+    """A shard's tables, which can be modified and rewritten with all hashes."""
 
     def __init__(self, f):
         self.f = f
@@ -524,7 +524,7 @@ class Shard:
 
 
 def repair_dataset(folder):
-    """All that follows from the shard's tables of pieces, as far as they can be read."""
+    """Recomputes everything derived from the shard's tables of pieces, if readable."""
     with edit(f"{folder}/{SHARD}") as f:
         shard = Shard(f)
         value = shard.hash()
@@ -548,7 +548,7 @@ def repair_dataset(folder):
         chain = [vocabulary, 1, hash64(np.array([value], "<u8").tobytes())]
         dataset = hash64(np.array(chain, "<u8").tobytes())
         set_attribute(f, "/", "dataset_hash", np.bytes_(f"{dataset:016x}"))
-        if "settings_hash" in f.attrs:  # an older dataset has none
+        if "settings_hash" in f.attrs:  # older datasets lack it
             del f.attrs["settings_hash"]
 
 
@@ -686,7 +686,7 @@ def run(tutti, sanitized, *argv):
                 pid, status, usage = os.wait4(p.pid, 0)
                 break
             time.sleep(0.003)
-        p.returncode = 0  # it has been waited for
+        p.returncode = 0  # already reaped
         err.seek(0)
         said = err.read().decode("utf-8", "backslashreplace")
     code = os.waitstatus_to_exitcode(status)
@@ -812,19 +812,19 @@ class Campaign:
             return copy, os.path.basename(latest), int(f.attrs["step"])
 
     def check_hashes(self):
-        """Computed anew, nothing may change: else no mutation gets past the hashes."""
+        """Checks that recomputing the hashes gives the stored ones."""
         shutil.copytree("mutations/one.tutti", "mutations/data")
         with edit(f"mutations/data/{SHARD}") as f:
             Shard(f).write()
         repair_dataset("mutations/data")
         same = self.run("inspect", "mutations/data", "--verify").code == 0
-        assert same, "the hashes of a dataset are computed in another way here"
+        assert same, "the script computes the hashes of a dataset differently"
         for original, _, _ in self.originals:
             shutil.copy(original, "mutations/copy.h5")
             with edit("mutations/copy.h5") as f:
                 repair_weights(f)
             same = self.run("inspect", "mutations/copy.h5", "--verify").code == 0
-            assert same, "the hash of the weights is computed in another way here"
+            assert same, "the script computes the hash of the weights differently"
 
 
 def main():

@@ -26,7 +26,7 @@ static inline const double *naive_tensor(const struct params *params, const doub
     return block + params_find(params, full)->offset;
 }
 
-/* Element r of w x, w [rows][columns]. */
+/* Element r of the product w x; w [rows][columns]. */
 static inline double naive_dot(const double *w, int columns, int r, const double *x)
 {
     double sum = 0;
@@ -90,7 +90,7 @@ static inline void naive_affine(const struct params *params, const double *block
         y[j] = naive_dot(w, in, j, x) + b[j];
 }
 
-/* Feeds one token to one row; computes the logits of the next token. */
+/* Feeds one token to one row and computes the logits of the next token. */
 static inline void naive_step(const struct model_shape *shape,
                               const struct params *params, const double *block,
                               token input, int clear, struct naive_state *state,

@@ -1,6 +1,6 @@
-/* For LD_PRELOAD: somebody changes things at the moment at which a dataset is replaced,
- * on a file system that can't exchange two names if NO_EXCHANGE is set. AT_EXCHANGE is a
- * command of the shell. */
+/* For LD_PRELOAD: simulates a concurrent change at the moment at which a dataset is
+ * replaced, by running the shell command AT_EXCHANGE. NO_EXCHANGE simulates a file system
+ * that can't exchange two names. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@ int renameat2(int old_folder, const char *old_path, int new_folder, const char *
               unsigned flags)
 {
     const char *command = getenv("AT_EXCHANGE");
-    unsetenv("LD_PRELOAD"); /* the command's own renames are not to be changed */
+    unsetenv("LD_PRELOAD"); /* the command's own renames must not be affected */
     if (command && system(command) != 0) {
         errno = EIO;
         return -1;

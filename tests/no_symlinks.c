@@ -1,5 +1,5 @@
-/* For LD_PRELOAD: a file system without symbolic links. NO_SYMLINKS=copy makes one that
- * reports success and leaves a small file, as some network shares do. */
+/* For LD_PRELOAD: a file system without symbolic links. With NO_SYMLINKS=copy it reports
+ * success and leaves a small file, as some network shares do. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* pieces: random notes for tests, full of the awkward: equal starts, overlaps, no length,
- * long pauses, percussion, all channels, several ports. The seed is printed and can be
- * given back in TUTTI_TEST_SEED. */
+/* pieces: random notes for tests, rich in edge cases: equal onsets, overlaps, zero
+ * durations, long pauses, percussion, all channels, several ports. The seed is printed;
+ * TUTTI_TEST_SEED repeats it. */
 #ifndef TUTTI_TESTS_PIECES_H
 #define TUTTI_TESTS_PIECES_H
 

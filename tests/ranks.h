@@ -16,7 +16,7 @@ static inline void expect_at(int right, const char *what, const char *file, int 
 {
     if (right)
         return;
-    if (expectations_failed++ < 5) /* enough to see what is wrong */
+    if (expectations_failed++ < 5) /* limits the output */
         print_error("%s:%d: %s\n", file, line, what);
 }
 
@@ -31,7 +31,7 @@ static inline void expect_text_at(const char *found, const char *expected,
     expect_at(right, expected, file, line);
 }
 
-/* The last line of every test: fails on all ranks if anything failed on one. */
+/* The last call of every test: fails on all ranks if an expectation failed on any. */
 static inline void agree_on_verdict(struct comm *comm)
 {
     int64_t failed = expectations_failed;

@@ -1,4 +1,5 @@
-/* Removes what a test has made. The program has no such function: it deletes by name. */
+/* Removes the files of a test. The program has no such function: it deletes files only by
+ * name. */
 #ifndef TUTTI_TESTS_REMOVE_TREE_H
 #define TUTTI_TESTS_REMOVE_TREE_H
 

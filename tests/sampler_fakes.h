@@ -1,5 +1,5 @@
-/* sampler_fakes: sources of logits in place of a model, and a run of the sampler on one.
- * A source records its inputs, which are the tokens drawn. */
+/* sampler_fakes: fake sources of logits in place of a model, and a run of the sampler on
+ * one. A source records its inputs, which are the sampled tokens. */
 #ifndef TUTTI_TESTS_SAMPLER_FAKES_H
 #define TUTTI_TESTS_SAMPLER_FAKES_H
 
@@ -51,7 +51,7 @@ static inline const real *fake_next(void *context, const token *inputs)
     return fake->logits;
 }
 
-/* Depends on the last tokens only, as a model's would on the row's past. */
+/* Logits depend on the last tokens only, as a model's depend on the row's history. */
 static inline void fill_random(const struct fake *fake, int row, real *logits)
 {
     const struct tokens *seen = &fake->seen[row];
@@ -141,7 +141,7 @@ static inline void end_run(struct run *run)
     encoding_free(run->encoding);
 }
 
-/* The tokens drawn in a row, without the last, which no model sees. */
+/* The tokens sampled in a row, without the last, which is not fed to the model. */
 static inline const token *drawn(const struct run *run, int row, size_t *count)
 {
     const struct tokens *seen = &run->fake->seen[row];

@@ -1,5 +1,5 @@
-/* For LD_PRELOAD: an MPI whose start takes the signals for itself, as libraries below it
- * may do that handle them. */
+/* For LD_PRELOAD: an MPI_Init that replaces signal handlers, as MPI's transport libraries
+ * may do. */
 #include <signal.h>
 #include <stddef.h>
 

@@ -1,18 +1,18 @@
 #!/bin/bash
-# soak.sh TUTTI [KILLS [FLIPS]]: whatever happens to a run, its weights are those of the
-# undisturbed run, or it refuses and names the file. Three campaigns (200, 200 and 200
-# take about a quarter of an hour):
+# soak.sh TUTTI [KILLS [FLIPS]]: a run that is disturbed in any way ends with the weights
+# of the undisturbed run, or refuses and names the damaged file. Three campaigns (200, 200
+# and 200 take about a quarter of an hour):
 #
 #   kills             a run is killed repeatedly and resumed on another number of ranks, until
 #                     it ends; then the next one. Victims are one rank or all of them, at a
 #                     random moment; or, by --inject, the process within a step, half-way
 #                     through a checkpoint, or after a checkpoint that then loses its second
 #                     half.
-#   checkpoint flips  one bit of a checkpoint; the run is resumed, music is generated.
-#   dataset flips     one bit of a shard or of the index; a run is made with it.
+#   checkpoint flips  flip one bit of a checkpoint, then resume the run and generate.
+#   dataset flips     flip one bit of a shard or of the index, then train on it.
 #
-# TUTTI_TEST_SEED repeats the choices (not the moments). Run by hand; tests/test_soak.sh
-# runs a few of each.
+# TUTTI_TEST_SEED repeats the random choices (not the timing). Run by hand;
+# tests/test_soak.sh runs a few of each.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 kills_wanted=${2:-200}
 flips_wanted=${3:-200}
@@ -54,7 +54,8 @@ on() {
     if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
-# same RUN WHAT: every step's loss, norm and weights hash, every epoch's validation.
+# same RUN WHAT: compares every step's loss, norm and weights hash and every epoch's
+# validation with the undisturbed run.
 same() {
     cmp -s <(facts "runs/$1") whole.txt && return
     diff <(facts "runs/$1") whole.txt | head -4 >&2
@@ -73,7 +74,8 @@ echo "undisturbed: $steps steps, weights hash $hash"
 
 made() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true; }
 
-# strike KIND PID RANKS: kills at a random moment after the next step.
+# strike KIND PID RANKS: kills the ranks, or one of them, at a random moment after the
+# next step.
 strike() {
     local kind=$1 launcher=$2 ranks=$3 before pid=()
     before=$(made)
@@ -93,9 +95,9 @@ while [ $kills -lt "$kills_wanted" ]; do
     while :; do
         ranks=$((RANDOM % 5))
         kind=${kinds[RANDOM % 5]}
-        [ $kills -lt "$kills_wanted" ] || kind=none # let it come to its end
+        [ $kills -lt "$kills_wanted" ] || kind=none # let it finish
         whole=(runs/killed/checkpoints/*.h5)
-        [ ${#whole[@]} -lt 2 ] && [ "$kind" = torn ] && kind=kill-save # something must be left
+        [ ${#whole[@]} -lt 2 ] && [ "$kind" = torn ] && kind=kill-save # leaves none whole
         at=$(($(made) + 1 + RANDOM % 15))
         faults=(--inject slow@0:1:0.02)
         case $kind in
@@ -113,8 +115,8 @@ while [ $kills -lt "$kills_wanted" ]; do
         [ $code = 0 ] && break
         if [ "$kind" = none ] || { [ $code != 137 ] && ! grep -q 'root cause' log.txt; }; then
             cat log.txt >&2
-            fail "a start on $ranks ranks, to be struck by $kind, ends with $code and nothing" \
-                "struck it (TUTTI_TEST_SEED=$seed)"
+            fail "a start on $ranks ranks with fault $kind: exit code $code without the fault" \
+                "(TUTTI_TEST_SEED=$seed)"
         fi
         count[$kind]=$((count[$kind] + 1))
         kills=$((kills + 1))
@@ -126,11 +128,11 @@ echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
     "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn after it" \
     "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
     "over; $runs of $runs runs have the undisturbed run's weights"
-[ "$passed_over" -ge "${count[torn]}" ] || fail "torn checkpoints were not named"
+[ "$passed_over" -ge "${count[torn]}" ] || fail "torn checkpoints were not reported"
 
 # ---- flipped bits ----
 
-# flip_bit FILE OFFSET BIT
+# flip_bit FILE OFFSET BIT: inverts this bit of the byte at OFFSET.
 flip_bit() {
     local byte
     byte=$(od -An -tu1 -j"$2" -N1 "$1")
@@ -140,7 +142,7 @@ flip_bit() {
 
 random_below() { echo $(((RANDOM << 30 | RANDOM << 15 | RANDOM) % $1)); }
 
-# a run that has stopped half-way, with three checkpoints
+# A run killed half-way, with three checkpoints.
 (on 0 train run.conf --set run.dir=runs/half --set run.checkpoint_minutes=0.0001 \
     --inject slow@0:1:0.02 --inject "kill@0:$((steps / 2))") >log.txt 2>&1 &
 { wait $!; } 2>/dev/null
@@ -164,7 +166,7 @@ while [ $flips -lt "$flips_wanted" ]; do
             fail "$file: a bit of byte $offset changes the music silently"
     else
         grep -q "^tutti: .*$(basename "$file")" log.txt ||
-            { cat log.txt >&2; fail "$file: generate refuses and doesn't name it"; }
+            { cat log.txt >&2; fail "$file: generate fails without naming it"; }
     fi
     "$tutti" inspect "$file" --verify >verify.txt 2>&1 && damaged=0 || damaged=1
     (on 0 train run.conf --resume --set run.dir=runs/flipped) >log.txt 2>&1 && code=0 || code=$?
@@ -174,7 +176,7 @@ while [ $flips -lt "$flips_wanted" ]; do
         if [ "$named" -gt 0 ]; then older=$((older + 1))
         elif [ "$damaged" = 0 ]; then unused=$((unused + 1))
         elif [ "$file" != runs/flipped/checkpoints/"$newest" ]; then unused=$((unused + 1))
-        else silent=$((silent + 1)); fi # verify found what resuming didn't say
+        else silent=$((silent + 1)); fi # found by --verify but not reported by --resume
     elif grep -q "^tutti: .*$(basename "$file")" log.txt; then
         refused=$((refused + 1))
     else
@@ -183,7 +185,7 @@ while [ $flips -lt "$flips_wanted" ]; do
     fi
     flips=$((flips + 1))
 done
-[ $silent = 0 ] || fail "$silent flips were used without a word"
+[ $silent = 0 ] || fail "$silent damaged checkpoints were used silently"
 echo "checkpoint flips: $flips: $older times the older checkpoint is taken and the damaged" \
     "one named, $refused refused by name, $unused without meaning or not read; 0 silently wrong"
 

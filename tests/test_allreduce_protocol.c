@@ -2,25 +2,26 @@
  * process as struct comm views of one memory, and comm_allreduce_step is called for them in
  * every order.
  *
- * An explicit-state search (depth first, with a set of the states visited) covers all
- * interleavings of these steps, for up to six ranks that make two or three sums in a row
- * on the same vector:
+ * An explicit-state search (depth first, with a set of visited states) covers all
+ * interleavings of the following steps, for up to six ranks that make two or three
+ * allreduces in a row on the same vector:
  *
  *     the caller begins and ends writing the input, and starts the sum;
  *     a rank finds the inputs of a round arrived, combines them, publishes the round;
  *     a rank finds its vector read by all its readers, and the caller takes the result;
  *     MPI, which is a model of nonblocking messages here, buffers or delivers a message.
  *
- * In every state: no two accesses to the same memory are under way of which one writes
- * (writing the input and combining take time: they last from one step to a later one); a
- * combined input has the value that a sequential run of the schedule gives it; no rank
- * has finished a sum that another has not started. In every final state each rank has had
- * the right sums, and no other state is without a next step (no deadlock). Larger worlds
- * are walked at random. Broken variants of the protocol must be caught.
+ * Invariants of every state: no data race, that is, no two concurrent accesses to the
+ * same memory with at least one write (writing the input and combining are not atomic:
+ * they last from one step to a later one); a combined input has the value that a
+ * sequential run of the schedule gives; no rank has finished an allreduce that another
+ * has not started. In every final state each rank has obtained the correct sums, and
+ * every other state has a next step (no deadlock). Larger numbers of ranks are explored
+ * by random walks. Broken variants of the protocol must be detected.
  *
- * Interleavings are enough: comm_allreduce.c explains why weak memory adds no behaviour. The
- * set of visited states holds 64-bit hashes: with 500 000 states the chance that two
- * share one, so that a state is skipped, is 1e-8.
+ * Interleavings are sufficient: comm_allreduce.c explains why weak memory ordering adds
+ * no behaviour. The set of visited states holds 64-bit hashes: with 500 000 states the
+ * probability of a collision, which would skip a state, is 1e-8.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,10 +52,10 @@ enum fault {
     FAULT_NONE,
     FAULT_EARLY_FLAG,   /* publishes a round before it combines the inputs */
     FAULT_NO_WAIT,      /* combines without looking at the peer's flag */
-    FAULT_NO_DRAIN,     /* is done although its vector is still being read */
+    FAULT_NO_DRAIN,     /* completes although its vector is still being read */
     FAULT_EARLY_START,  /* the caller writes the input after comm_allreduce_start */
     FAULT_LOST_FLAG,    /* rank 0 never publishes a round */
-    FAULT_WRONG_ROUND,  /* in its first round rank 0 replaces where it should add */
+    FAULT_WRONG_ROUND,  /* in its first round rank 0 overwrites instead of adding */
     FAULT_EARLY_RECEIVE /* uses a message that has not arrived */
 };
 
@@ -84,18 +85,18 @@ static void fail_with(enum verdict found)
         verdict = found;
 }
 
-/* ---- the state: what may change from step to step ---- */
+/* ---- the state, which steps may change ---- */
 
 enum caller { CALLER_IDLE, CALLER_WRITES, CALLER_HAS_WRITTEN, CALLER_WAITS };
 enum request { REQUEST_FREE, REQUEST_PENDING, REQUEST_COMPLETE };
 
-struct receive { /* posted, and not yet complete, if its request is pending */
+struct receive { /* posted and incomplete while its request is pending */
     int64_t *to;
     int from, count;
 };
 
-/* A message that has been sent but not received; those of one sender and receiver in
- * order. */
+/* A message that has been sent but not received. Messages of one sender to one receiver
+ * are kept in order. */
 struct packet {
     int from, to, count, request;
     const int64_t *source; /* NULL: buffered in data[], and the send is complete */
@@ -107,7 +108,7 @@ struct rank_state {
     int sums_done;
     enum request requests[COMM_ALLREDUCE_REQUESTS];
     struct receive receives[COMM_ALLREDUCE_REQUESTS];
-    /* copies of the sum's own state, its flag and its memory */
+    /* copies of the allreduce's state, its flag and its memory */
     enum comm_allreduce_stage stage;
     size_t at;
     uint64_t begin, flag;
@@ -123,7 +124,7 @@ struct state {
 
 static struct state now;
 
-/* ---- the world around it, which does not change ---- */
+/* ---- the environment, which does not change ---- */
 
 static struct comm comms[MAX_RANKS];
 static struct comm_memory memories[MAX_RANKS];
@@ -146,7 +147,7 @@ static bool same_node(int a, int b)
     return setup.node_of[a] == setup.node_of[b];
 }
 
-/* Copies what the sums own into `now`, and back. */
+/* Copies the state owned by the allreduces to `now`, and back. */
 static void capture(void)
 {
     for (int r = 0; r < setup.ranks; r++) {
@@ -212,7 +213,8 @@ int MPI_Isend(const void *buffer, int count, MPI_Datatype type, int to, int tag,
     (void)tag;
     (void)comm;
     assert_true(at < MAX_PACKETS);
-    /* sorted by sender and receiver, so that the order of other packets is no state */
+    /* sorted by sender and receiver: the order of unrelated packets is not part of the
+     * state */
     for (; at > 0; at--) {
         const struct packet *before = &now.packets[at - 1];
         if (before->from < acting || (before->from == acting && before->to <= to))
@@ -248,7 +250,7 @@ int MPI_Testall(int count, MPI_Request requests[], int *complete, MPI_Status sta
     return MPI_SUCCESS;
 }
 
-/* MPI may copy a message away before its receive is posted, or never do so. */
+/* MPI may buffer a message before its receive is posted, or never. */
 static bool buffer_packet(struct packet *packet)
 {
     if (!packet->source)
@@ -291,9 +293,9 @@ static bool deliver_packet(int at)
     return true;
 }
 
-/* ---- what is right ---- */
+/* ---- expected values ---- */
 
-/* Every rank has a byte of its own in the sum, so a sum shows what it is made of. */
+/* Every rank adds to a byte of its own, so a sum shows which addends it contains. */
 static int64_t addend(int sum, int rank, size_t i)
 {
     int64_t digit = ((int64_t)sum * 37 + (int64_t)i * 5 + rank) % 50 + 1;
@@ -337,8 +339,8 @@ static void expect_all(void)
     }
 }
 
-/* Where the inputs of a rank's round lie: in the peer's vector, in the buffer for
- * messages, or, received in place, in the rank's own vector. */
+/* The inputs of a rank's round: in the peer's vector, in the receive buffer, or, received
+ * in place, in the rank's own vector. */
 static const int64_t *input_of(int rank, int part)
 {
     const struct allreduce_round *round = &sums[rank]->rounds[sums[rank]->at];
@@ -370,7 +372,7 @@ static void check_result(int rank)
             fail_with(WRONG_SUM);
 }
 
-/* ---- accesses that are under way ---- */
+/* ---- concurrent accesses ---- */
 
 struct access {
     const int64_t *begin, *end;
@@ -441,7 +443,7 @@ static void write_input(int rank)
         values_of(rank)[i] = addend(now.ranks[rank].sums_done, rank, i);
 }
 
-/* The broken variants. True if the step has been made. */
+/* Makes the step of a broken variant; false if the variant does not differ here. */
 static bool step_wrongly(int rank)
 {
     struct comm_allreduce *sum = sums[rank];
@@ -515,7 +517,7 @@ static bool step_rank(int r)
     return step_sum(r);
 }
 
-/* Steps are numbered: the ranks', then two for each packet. */
+/* Steps are numbered: one for each rank, then two for each packet. */
 static int step_count(void)
 {
     return setup.ranks + 2 * now.packet_count;
@@ -538,7 +540,7 @@ static bool is_final(void)
     return now.packet_count == 0;
 }
 
-/* ---- making and freeing a world ---- */
+/* ---- setting up and freeing a search ---- */
 
 static void make_rank(int r)
 {
@@ -560,7 +562,7 @@ static void make_rank(int r)
     assert_int_equal(comm_allreduce_init(&comms[r], memory, COMM_I64, memory->block,
                                          setup.count, &sums[r]),
                      STATUS_OK);
-    free(sums[r]->received); /* one size for all, to be copied */
+    free(sums[r]->received); /* one size for all, so that it can be copied */
     sums[r]->received = calloc(MAX_COUNT, sizeof(int64_t));
     for (int i = 0; i < COMM_ALLREDUCE_REQUESTS; i++)
         sums[r]->requests[i] = MPI_REQUEST_NULL;
@@ -634,7 +636,7 @@ static bool visit(void)
 struct frame {
     struct state state;
     int next;      /* step to be tried */
-    bool has_next; /* any step was possible */
+    bool has_next; /* a step was possible */
 };
 
 static struct frame *path;
@@ -652,7 +654,7 @@ static void push(void)
     deepest = depth > deepest ? depth : deepest;
 }
 
-/* Makes the next step of the frame on top; false when there are no more. */
+/* Makes the next step of the top frame; false if there is none. */
 static bool advance(struct frame *top)
 {
     restore(&top->state);
@@ -766,7 +768,7 @@ static void a_broken_protocol_is_caught(void **state)
     assert_true(verdict == RACE || verdict == WRONG_INPUT);
 }
 
-/* One walk from the beginning to the end, each step at random. */
+/* A random walk from the initial to a final state. */
 static void walk(uint64_t seed, uint64_t number)
 {
     make_world();

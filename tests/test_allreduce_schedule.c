@@ -1,6 +1,6 @@
 /* allreduce_schedule, executed for all ranks in one process: every rank ends with the sum
- * of every element, for any number of ranks, any nodes and any length, in as few rounds
- * and with as few elements over a node's link as the header says.
+ * of every element, for any number of ranks, any mapping to nodes and any length. Rounds
+ * and elements sent over a node's link stay within the header's bounds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static void plan(struct world *world, int ranks, const int *node_of, size_t coun
     }
 }
 
-/* The messages of one round: each is what its receiver expects. */
+/* Delivers the messages of one round; each must match what its receiver expects. */
 static void play(struct world *world, size_t k, const int *node_of)
 {
     static int64_t before[MOST_RANKS][MOST_COUNT];

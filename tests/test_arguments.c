@@ -1,4 +1,4 @@
-/* cli_parse: the arguments of a command, with a command of our own. */
+/* cli_parse: the arguments of a command, tested with a made-up command. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -114,7 +114,7 @@ static void settings_wait_for_their_file(void **state)
     assert_false(options.sample.guard);
     assert_int_equal(options.train.batch, 64);
     assert_int_equal(options.run.keep, 9);
-    assert_int_equal(options.train.seed, 7); /* [train] stands before [sample] */
+    assert_int_equal(options.train.seed, 7); /* [train] precedes [sample] */
     assert_int_equal(options.sample.seed, 1);
     parsed("--no-guard --guard --allow-mixed-cores");
     assert_int_equal(cli_apply_settings(&request), STATUS_OK);
@@ -123,7 +123,7 @@ static void settings_wait_for_their_file(void **state)
     parsed("--guard=off --set train.batch=8 --batch 16");
     assert_int_equal(cli_apply_settings(&request), STATUS_OK);
     assert_false(options.sample.guard);
-    assert_int_equal(options.train.batch, 16); /* the last one counts */
+    assert_int_equal(options.train.batch, 16); /* the last one takes effect */
 }
 
 static void errors_are_reported(void **state)
@@ -133,7 +133,7 @@ static void errors_are_reported(void **state)
             "play: unknown option --cuont; did you mean --count? (see tutti play");
     refused("--temprature 3", "did you mean --temperature?");
     refused("--top_kk 3", "did you mean --top-k?");
-    refused("--keep 3", "play: unknown option --keep"); /* [run] is not taken as --key */
+    refused("--keep 3", "play: unknown option --keep"); /* no --key for [run] */
     refused("-x", "play: unknown option -x");
     refused("--count", "play: --count needs a value: --count N");
     refused("--count --flag", "play: --count needs a value: --count N, found --flag");
@@ -180,7 +180,7 @@ static void set_launch(const char *const *variables)
         setenv(variables[0], variables[1], 1);
 }
 
-/* Given NAME, VALUE, ...: is this the process that prints? */
+/* With the environment NAME, VALUE, ...: whether this is the process that prints. */
 #define IS_FIRST(...)                                                                    \
     (set_launch((const char *const[]){__VA_ARGS__, NULL}), cli_is_first_process())
 #define SERVER "PMIX_SERVER_URI41", "1.0;tcp4://127.0.0.1:1"
@@ -248,7 +248,7 @@ static void the_home_folder_after_an_equals_sign(void **state)
     char *others[] = {(char[]){"--output=~you/x"}};
     assert_int_equal(cli_parse(&command, &request, 1, others), STATUS_MISUSE);
     assert_non_null(strstr(status_message(), "only ~/ is expanded"));
-    char *apart[] = {(char[]){"--output"}, (char[]){"~/x"}}; /* the shell left it alone */
+    char *apart[] = {(char[]){"--output"}, (char[]){"~/x"}}; /* not expanded yet */
     assert_int_equal(cli_parse(&command, &request, 2, apart), STATUS_OK);
     assert_string_equal(text, "~/x");
 }

@@ -59,7 +59,7 @@ static void an_arena_places_what_it_measured(void **state)
         for (size_t k = 0; k < counts[i]; k++)
             assert_true(arrays.numbers[k] == 0);
         memset(arrays.numbers, 1, counts[i] * sizeof(double));
-        assert_null(arena_array(&arena, 1 << 22, 1)); /* was not measured */
+        assert_null(arena_array(&arena, 1 << 22, 1)); /* not in the measuring pass */
         arena_free(&arena);
         assert_int_equal(arena.used, 0);
     }
@@ -105,7 +105,7 @@ static void rng_has_the_moments_it_should(void **state)
         normal += z / N;
         normal_square += z * z / N;
     }
-    /* five standard errors of each */
+    /* within five standard errors */
     assert_true(mean > 0.5 - 0.0046 && mean < 0.5 + 0.0046);
     assert_true(square > 1.0 / 3 - 0.0048 && square < 1.0 / 3 + 0.0048);
     assert_true(normal > -0.016 && normal < 0.016);

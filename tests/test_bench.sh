@@ -23,7 +23,7 @@ assert table["ranks"] == 3 and "speed-up of 3 ranks" in names, names
 assert all(row["value"] > 0 for row in table["rows"])
 assert all(row.get("share", 1) > 0 for row in table["rows"])
 assert len(names) == len(set(names))
-# Every expected row, by its prefix.
+# The prefix of every expected row.
 expected = {
     "limit": ["peak, float32", "bfloat16 microkernel", "memory bandwidth"],
     "matmul": ["batched over time, forward", "batched over time, backward",

@@ -1,9 +1,9 @@
 #!/bin/bash
-# The weights of ten small trainings, bit by bit: a change of the bits must be deliberate,
-# and gets a new numerics id in matmul_*.c and new hashes here.
-# TUTTI_TEST_BITS=show prints the hashes without comparing them: for two programs, or a
-# new id.
-# OpenBLAS gives other bits on other processors, so it is compared only with itself.
+# Bit-exact weights of ten small training runs. A change of these bits must be deliberate
+# and needs a new numerics id in matmul_*.c and new hashes here. TUTTI_TEST_BITS=show
+# prints the hashes without comparing them, to compare two builds or for a new id.
+# OpenBLAS gives different bits on different processors, so it is compared only with
+# itself.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_corpus corpus 60
@@ -31,7 +31,7 @@ learning_rate = 0.01
 samples = 0
 END
 
-# train NAME RANKS SETTING...: into $hash
+# train NAME RANKS SETTING...: sets $hash
 train() {
     local name=$1 ranks=$2 options=()
     shift 2
@@ -43,7 +43,7 @@ train() {
     hash=$(hash_of "runs/$name")
 }
 
-# is NAME EXPECTED
+# is NAME EXPECTED: compares $hash
 is() {
     if [ "${TUTTI_TEST_BITS:-}" = show ]; then
         echo "$1 $hash"

@@ -1,4 +1,5 @@
-/* blake2s: against the vectors of RFC 7693, and those that its authors publish for keys.
+/* blake2s: test vectors of RFC 7693 and, for keyed hashing, those published by its
+ * authors.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 #!/bin/bash
-# ./bootstrap build --prefix without a build: a compiler with arguments, relative paths,
+# ./bootstrap build --prefix with a fake CMake: a compiler with arguments, relative paths,
 # refusals; and no script needs a newer bash than clusters have.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# Replaces CMake: unpacks archives, and records all other calls.
+# Replaces CMake: unpacks archives and records all other calls.
 mkdir tools
 cat >tools/cmake <<'END'
 #!/bin/bash
@@ -15,7 +15,7 @@ CMAKE=$(command -v cmake) ASKED=$work/asked.txt
 export CMAKE ASKED
 bootstrap() { PATH=$work/tools:$PATH "$source/bootstrap" build --prefix "$@"; }
 
-says() { # CODE TEXT COMMAND...: the last line of what the command prints has this text
+says() { # CODE TEXT COMMAND...: the command exits with CODE; its last line contains TEXT
     local want=$1 text=$2 code=0
     shift 2
     "$@" >log.txt 2>&1 || code=$?
@@ -23,7 +23,7 @@ says() { # CODE TEXT COMMAND...: the last line of what the command prints has th
     tail -n 1 log.txt | grep -qF -- "$text" || { cat log.txt >&2; fail "$*: not '$text'"; }
 }
 
-# prefix NAME LIBRARY: a folder that has all four libraries but this one.
+# prefix NAME LIBRARY: makes a folder with all four libraries except this one.
 prefix() {
     mkdir -p "$1"/lib/pkgconfig "$1"/include/Random123
     touch "$1"/lib/pkgconfig/{smf,inih,libxxhash}.pc "$1"/include/Random123/philox.h
@@ -40,16 +40,16 @@ says 1 "bootstrap: --sources $work/gone: no such folder" bootstrap here --source
 says 1 "bootstrap: --prefix $work/a b: no blanks" bootstrap "a b" --sources empty
 says 1 "bootstrap: --prefix $work/a	b: no blanks" bootstrap "a	b" --sources empty
 says 1 "bootstrap: --prefix: the folder is missing" bootstrap ""
-[ ! -e "a b" ] || fail "a refused folder is made"
+[ ! -e "a b" ] || fail "a refused folder was created"
 mkdir "with blank" && cd "with blank" || exit 1
 says 1 "bootstrap: --prefix $work/with blank/x: no blanks" bootstrap x --sources "$work/empty"
 cd ..
-[ ! -e "$source/here" ] && [ ! -e asked.txt ] || fail "made in another folder"
+[ ! -e "$source/here" ] && [ ! -e asked.txt ] || fail "created in another folder"
 echo "ok: folders"
 
 # ---- a library from an archive, with a compiler that has arguments ----
 
-# An archive of that name and content has another hash than the release, but not here.
+# This archive is not the release; the fake sha256sum prints the release's hash for it.
 hash=$(sed -n 's/^ *"inih r59 \([0-9a-f]*\)$/\1/p' "$source/bootstrap")
 [ ${#hash} = 64 ] || fail "no hash of inih in bootstrap"
 printf '#!/bin/sh\necho %s "$2"\n' "$hash" >tools/sha256sum
@@ -78,13 +78,13 @@ says 1 "bootstrap: no-such-compiler is missing" \
     --prefix other --sources archives
 echo "ok: a compiler with arguments"
 
-# ---- bash before 4.4 treats an empty array as unset ----
+# ---- under set -u, bash before 4.4 treats an empty array as unset ----
 
 for script in "$source/bootstrap" "$source"/slurm/*.sbatch; do
     grep -q '^set -[a-z]*u' "$script" || continue
     # shellcheck disable=SC2013 # names have no blanks
     for array in $(grep -oE '[a-z_]+=\(\)' "$script" | sed 's/=()//' | sort -u); do
-        # filled, or counted, before use
+        # filled, or its size checked, before use
         [[ " all counts files missing objects configurations words " == *" $array "* ]] && continue
         ! grep -nE "(^|[^+])\"\\$\{$array\[@\]\}\"" "$script" >&2 ||
             fail "$script: $array may be empty"

@@ -1,4 +1,4 @@
-/* checkpoint: all that is written is read back; a damaged file is never accepted. */
+/* checkpoint: everything written is read back; a damaged file is never accepted. */
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -28,7 +28,7 @@ static float number(size_t i)
     return (float)rng_normal(8, RNG_TEST, i, 0, 0);
 }
 
-/* A checkpoint whose members all differ. */
+/* A checkpoint in which every member has a different value. */
 static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
 {
     assert_int_equal(tiny_checkpoint(made, ENCODING_PERFORMANCE, 3), STATUS_OK);
@@ -171,7 +171,7 @@ static void comes_back(int cell, int optimizer, int dense)
     assert_int_equal(made.weights_hash, params_hash(&made.params, made.weights));
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
     assert_true(equal(&made, &read));
-    made.streams.hidden[1] += 1; /* the comparison can fail */
+    made.streams.hidden[1] += 1; /* proves that the comparison can fail */
     assert_false(equal(&made, &read));
     checkpoint_free(&read);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &read), STATUS_OK);
@@ -191,7 +191,7 @@ static void every_kind_comes_back(void **state)
     comes_back(CELL_GRU, OPTIMIZER_SGD, 3);
 }
 
-/* As older programs wrote it. */
+/* Older programs wrote checkpoints without the counts of pairs. */
 static void comes_back_without_pairs(void **state)
 {
     (void)state;
@@ -229,7 +229,7 @@ static void equal_content_is_equal_bytes(void **state)
 
 enum outcome { REFUSED, UNCHANGED, SILENT, DIED };
 
-/* Reads in a child process: HDF5 may leak or crash on damaged data of its own. */
+/* Reads in a child process, as HDF5 may leak or crash on damaged metadata. */
 static enum outcome read_in_child(const char *file, const struct checkpoint *expected)
 {
     fflush(NULL);
@@ -375,7 +375,8 @@ static void refuse(struct checkpoint *made, const char *pattern)
     expect_refusal(pattern);
 }
 
-/* Replaces one value by each of some others: refused, with the pattern in the message. */
+/* Replaces one integer by several others: each must be refused, with the pattern in the
+ * message. */
 static void refuse_integers(struct checkpoint *made, int64_t *at, size_t count,
                             const int64_t *values, const char *pattern)
 {
@@ -467,7 +468,7 @@ static void figures_that_are_none_are_refused(void **state)
     made.state.history[0].valid_loss = -5;
     refuse(&made, "/history/valid_loss: -5 in row 0");
     made.state.history[0].valid_loss = 0.7;
-    made.state.history[1].valid_loss = (double)NAN; /* nothing to validate on */
+    made.state.history[1].valid_loss = (double)NAN; /* no validation split */
     made.state.schedule.bad_epochs = 0;
     made.state.schedule.factor = 1;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
@@ -476,7 +477,7 @@ static void figures_that_are_none_are_refused(void **state)
     checkpoint_free(&made);
 }
 
-/* Each within its own limits, but inconsistent with losses and weights. */
+/* Each value is within its range, but inconsistent with losses and weights. */
 static void what_does_not_follow_from_the_history_is_refused(void **state)
 {
     (void)state;
@@ -541,7 +542,7 @@ static void values_that_are_not_finite_are_refused(void **state)
     checkpoint_free(&made);
 }
 
-/* A small file that claims a large model, or a table of a million rows. */
+/* A small file whose metadata claims a large model, or a table of a million rows. */
 static void sizes_beyond_the_file_are_refused(void **state)
 {
     (void)state;

@@ -34,11 +34,11 @@ def tutti_json(*arguments):
 
 
 def run_snippet():
-    """What the page's lines define, and what they print."""
+    """Runs the snippet of the page; returns its variables and its output."""
     page = open(f"{source}/docs/formats.md", encoding="utf-8").read()
     section = page.split("## Reading a checkpoint from Python", 1)[1]
     code = re.search(r"```python\n(.*?)```", section, re.S).group(1)
-    assert SHOWN in code, "the snippet opens another file than the README's run"
+    assert SHOWN in code, "the snippet does not open the README's run"
     defined, printed = {}, io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code.replace(SHOWN, CHECKPOINT), "docs/formats.md", "exec"), defined)
@@ -70,7 +70,7 @@ def likelihood(step, end, split):
 
 
 def check_names():
-    """Attributes and tables that scripts read."""
+    """Checks the attributes and tables that scripts read."""
     with h5py.File(CHECKPOINT) as file:
         shown = tutti_json("inspect", CHECKPOINT)
         assert file.attrs["weights_hash"] is not None
@@ -105,7 +105,7 @@ def sigmoid(x):
 
 
 def gru_step(w, layers):
-    """The GRU as its file describes it: reset after the product, two biases, dense of tanh."""
+    """The GRU as its file describes it: reset after the matmul, two biases, tanh dense."""
     def step(token, state):
         x = w["embedding/weight"][token]
         for n in range(layers):
@@ -123,7 +123,7 @@ def gru_step(w, layers):
 
 
 def check_gru():
-    """What the attributes of a GRU's checkpoint say, and that it is true."""
+    """The attributes of a GRU's checkpoint, and that they are correct."""
     with h5py.File("runs/gru/checkpoints/best") as file:
         model = file["model"]
         assert text(model, "cell") == "gru" and "END" in text(model, "initial_state")
@@ -151,7 +151,7 @@ def check_gru():
 
 
 def check_descriptions():
-    """Of an LSTM's: names, the state's axes, Adam's form against a step of two files."""
+    """The attributes of an LSTM's checkpoint: names, axes of the state, Adam's form."""
     with h5py.File(CHECKPOINT) as file:
         model, hidden, optimizer = file["model"], file["state/hidden"], file["optimizer"]
         assert text(model, "cell") == "lstm" and "reset" not in model["lstm0"].attrs
@@ -201,7 +201,7 @@ def pairs_of(split, end):
 
 
 def check_pairs(end):
-    """The counts of the training split; a checkpoint without them, as older programs wrote it."""
+    """The counts of the training split; older programs wrote checkpoints without them."""
     with h5py.File(CHECKPOINT) as file:
         group = file["pairs"]
         rows = zip(group["first"][()].tolist(), group["second"][()].tolist(),
@@ -234,7 +234,7 @@ def check_seed():
 
 
 def check_paths():
-    """Paths in any bytes: text for h5py, the same bytes again for tutti."""
+    """Paths of arbitrary bytes: text for h5py, the original bytes for tutti."""
     data, run, split = b"caf\xe9.tutti", b"runs/\xfcber \\x41", b"split-\xe9.txt"
     with open(split, "wb") as file:
         for i in range(60):
@@ -256,15 +256,15 @@ def check_paths():
     assert provenance["host"], provenance
     assert b"dir = " + run + b"\n" in open(run + b"/settings.conf", "rb").read()
     shown = subprocess.run([tutti, "inspect", run], check=True, capture_output=True).stdout
-    assert b"runs/\\xFCber \\x41" in shown, shown  # fit for a terminal
+    assert b"runs/\\xFCber \\x41" in shown, shown  # escaped for the terminal
     subprocess.run([tutti, "train", run + b"/settings.conf", "--resume", "--set",
                     "train.max_steps=2"], check=True, capture_output=True)
     assert tutti_json("inspect", run)["step"] == 2
     subprocess.run([tutti, "generate", run, "-o", "paths.mid", "--seconds", "2"], check=True,
                    capture_output=True)
     subprocess.run([tutti, "evaluate", run, data], check=True, capture_output=True)
-    # An older checkpoint: nothing in /config is escaped, and a setting of the data is another.
-    # What a dataset decides is compared by the dataset's hash alone.
+    # An older checkpoint: nothing in /config is escaped, and one [data] setting differs.
+    # Settings that the dataset determines are compared only through the dataset's hash.
     with h5py.File(run + b"/checkpoints/latest", "r+") as file:
         del file["config"].attrs["escapes"]
         older = bytes(file["config"][()]).replace(b"max_silence_seconds = 60",
@@ -279,7 +279,7 @@ def check_paths():
 
 
 def check_flipped_bit():
-    """One bit in a column that neither training nor evaluation needs: refused by name."""
+    """A flipped bit in a column unused by training and evaluation: refused by name."""
     name = sorted(glob.glob("corpus.tutti/shard-*.h5"))[-1]
     with h5py.File(name) as file:
         at = file["notes/velocity"].id.get_chunk_info(0).byte_offset

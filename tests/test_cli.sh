@@ -2,8 +2,8 @@
 # The command line: help, exit codes, messages, one message from several ranks.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# expect CODE STREAM PATTERN ARGUMENT...: the exit code, the grep pattern on stdout or
-# stderr, and nothing on the other one.
+# expect CODE STREAM PATTERN ARGUMENT...: requires this exit code, a match on stdout or
+# stderr, and nothing on the other stream.
 expect() {
     local code=$1 stream=$2 pattern=$3 other=stdout found
     shift 3
@@ -11,12 +11,12 @@ expect() {
     "$tutti" "$@" >stdout 2>stderr
     found=$?
     if [ "$found" != "$code" ] || ! grep -q -e "$pattern" "$stream" || [ -s "$other" ]; then
-        fault "tutti $*: code $found (expected $code), $stream without: $pattern"
+        fault "tutti $*: code $found (expected $code), no match on $stream for: $pattern"
         head -5 stdout stderr
     fi
 }
 
-# one_line: the last failure was one line that begins with "tutti: ".
+# one_line: requires that the last failure printed one line that begins with "tutti: ".
 one_line() {
     if [ "$(wc -l <stderr)" != 1 ] || ! grep -q '^tutti: ' stderr; then
         fault "not one line:"
@@ -60,7 +60,7 @@ printf '\x89HDF\r\n' >data.h5
 expect 2 stderr 'data.h5: an HDF5 file, but settings are expected' train data.h5
 one_line
 
-# A file where a folder should be, and a folder that can't be made.
+# A file where a folder is expected, and a folder that can't be created.
 mkdir folder
 expect 1 stderr 'rule.conf/x: can.t be written: Not a directory' preprocess folder -o rule.conf/x
 one_line
@@ -71,7 +71,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     setpriv --reuid 65534 --regid 65534 --clear-groups ./program preprocess typo.conf \
         -o closed/x/data >stdout 2>stderr
     grep -q 'closed/x: can.t make the directory: Permission denied' stderr || {
-        fault "a folder that can't be made"
+        fault "a folder that can't be created"
         cat stderr
     }
     one_line

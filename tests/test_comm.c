@@ -1,6 +1,6 @@
 /* ranks: 1 2 3 4
- * comm: agreement, sums, bytes and the counter, against what every rank can compute by
- * itself. */
+ * comm: agreement, allreduce, gathered bytes and the counter, against results that every
+ * rank computes by itself. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -87,7 +87,7 @@ static void equal_statuses_name_the_lowest_rank(void **state)
     agree_on_verdict(comm);
 }
 
-/* ---- sums ---- */
+/* ---- allreduce ---- */
 
 enum { COUNT = 1000 };
 
@@ -127,7 +127,7 @@ static void the_largest_integer_is_found(void **state)
     agree_on_verdict(comm);
 }
 
-/* ---- bytes ---- */
+/* ---- gathered bytes ---- */
 
 static uint8_t byte_of(int rank, size_t i)
 {
@@ -154,7 +154,7 @@ static void bytes_of_rank_0_reach_all(void **state)
     agree_on_verdict(comm);
 }
 
-/* No bytes from rank 1, more than one piece from rank 2. */
+/* No bytes from rank 1, more than one message from rank 2. */
 static size_t gathered_size(int rank)
 {
     static const size_t sizes[] = {10, 0, (1 << 25) + 5, 777};
@@ -189,7 +189,7 @@ static void bytes_are_gathered_in_rank_order(void **state)
 
 enum { ITEMS = 3000, STEP = 7 };
 
-/* No other collective between opening and closing. */
+/* Uses no other collective between opening and closing. */
 static void hand_out(struct comm *comm, struct comm_counter *counter)
 {
     int64_t taken[ITEMS] = {0}, last = -1;
@@ -220,8 +220,7 @@ static void every_item_is_handed_out_once(void **state)
     agree_on_verdict(comm);
 }
 
-/* One rank, the last or the first, can't reserve shared memory: no rank waits for
- * ever. */
+/* One rank, the last or the first, can't allocate shared memory: no rank may hang. */
 static void counting_needs_no_shared_memory(void **state)
 {
     struct comm *comm = *state;
@@ -251,8 +250,8 @@ static void only_rank_0_logs(void **state)
     agree_on_verdict(comm);
 }
 
-/* Calls comm_open in a new process with only these variables. Returns its exit code, and
- * its first line of output in line[size]. */
+/* Calls comm_open in a new process with only these environment variables. Returns its
+ * exit code, and its first line of output in line[size]. */
 static int open_elsewhere(const char *variables, char *line, int size)
 {
     char command[512], program[256];
@@ -271,7 +270,7 @@ static int open_elsewhere(const char *variables, char *line, int size)
 static void srun_without_pmi_is_refused(void **state)
 {
     struct comm *comm = *state;
-    if (comm_size(comm) == 1) { /* it starts further processes */
+    if (comm_size(comm) == 1) { /* only alone, as it starts further processes */
         char line[600];
         expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", line,
                               sizeof line) == STATUS_MISUSE);
@@ -280,7 +279,7 @@ static void srun_without_pmi_is_refused(void **state)
         expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2", line,
                               sizeof line) == STATUS_MISUSE);
         expect(strstr(line, "mute: srun started") != NULL);
-        /* in a batch script, outside of any step; and a step of one task */
+        /* in a batch script, outside any step; and a step of one task */
         expect(open_elsewhere("SLURM_NTASKS=4 SLURM_PROCID=0", line, sizeof line) == 0);
         expect(strncmp(line, "logs: 0 of 1", 12) == 0);
         expect(open_elsewhere("SLURM_STEP_NUM_TASKS=1", line, sizeof line) == 0);

@@ -1,6 +1,5 @@
 /* ranks: 1 2 3 4
- * comm_allreduce and buckets: nonblocking sums, several at once, repeated.
- */
+ * comm_allreduce and buckets: nonblocking allreduces, several in flight, repeated. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +18,7 @@
 enum { SUMS = 6, ROUNDS = 5 };
 static const size_t counts[SUMS] = {0, 1, 3, 1000, 70001, 400000};
 
-/* Small enough that sums of floats are exact in any order. */
+/* Small enough that float sums are exact in any order. */
 static int64_t addend(int rank, int round, size_t i)
 {
     return (int64_t)((i * 7 + (size_t)round * 13) % 1001) * (rank + 1) - 500;
@@ -57,7 +56,7 @@ static void expect_totals(struct comm *comm, enum comm_type type, const void *va
     expect(wrong == 0);
 }
 
-/* All under way at once, progressed in one order, completed in another. */
+/* All in flight at once, progressed in one order, completed in another. */
 static void several_at_once(struct comm *comm, bool shared)
 {
     struct comm_allreduce *sums[SUMS];
@@ -108,7 +107,7 @@ static void several_at_once_in_shared_memory(void **state)
     several_at_once(*state, true);
 }
 
-/* Made ready from the end in parts that don't match the buckets. */
+/* Elements become ready from the end, in parts that do not align with the buckets. */
 static void buckets_give_what_one_sum_gives(void **state)
 {
     struct comm *comm = *state;
@@ -139,7 +138,7 @@ static void buckets_give_what_one_sum_gives(void **state)
     agree_on_verdict(comm);
 }
 
-/* One rank can't reserve shared memory: all use private memory, with the same sums. */
+/* One rank can't allocate shared memory: all use private memory, with the same sums. */
 static void sums_without_shared_memory(void **state)
 {
     struct comm *comm = *state;
@@ -165,7 +164,7 @@ static void sums_without_shared_memory(void **state)
     agree_on_verdict(comm);
 }
 
-/* A bucket must not start before it is ready: late additions are in the sum. */
+/* A bucket must not start before it is ready: additions until then are in the sum. */
 static void buckets_start_when_ready(void **state)
 {
     struct comm *comm = *state;
@@ -175,7 +174,7 @@ static void buckets_start_when_ready(void **state)
     expect(buckets_create(comm, NULL, COMM_I64, values, COUNT, SIZE, &buckets) ==
            STATUS_OK);
     for (size_t first = COUNT; first > 0; first--) {
-        values[first - 1] += 1 + comm_rank(comm); /* just in time */
+        values[first - 1] += 1 + comm_rank(comm); /* just before it is ready */
         expect(buckets_ready(buckets, first - 1) == STATUS_OK);
         buckets_progress(buckets);
     }

@@ -1,6 +1,6 @@
-/* The composer as a black box. Its pieces are encoded, and all paths of the automaton to
- * these tokens are searched: there must be exactly one, with the stated probability. The
- * musical rules are checked on the notes by naive code. */
+/* The composer as a black box. Its pieces are encoded, and all paths of the automaton
+ * that yield these tokens are searched: there must be exactly one, with the reported
+ * probability. Naive code checks the musical rules on the notes. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +47,7 @@ static void check_choices(const struct composer_choices *choices)
     assert_true(fabs(sum - 1) < 1e-12);
 }
 
-/* The part of a state that affects the future, as an integer. */
+/* The part of a state that affects later choices, as an integer. */
 static uint64_t state_number(const struct composer_state *s)
 {
     const int parts[] = {(int)s->stage, s->key,        s->place,       s->voicing,
@@ -73,7 +73,7 @@ static struct composer_state tidy(struct composer_state s)
 }
 
 struct seen {          /* an open hash table and a queue in one */
-    uint64_t *numbers; /* slots; 0 is free, else the state's number + 1 */
+    uint64_t *numbers; /* slots: state's number + 1; 0: free */
     struct composer_state *queue;
     size_t slots, count;
 };
@@ -165,7 +165,7 @@ static bool frame_is(const struct frame *frame, const uint8_t *pitches)
            memcmp(frame->pitch, pitches, COMPOSER_VOICES) == 0;
 }
 
-/* True if the frames from `at` on are those of this chord to its end. */
+/* True if the frames from `at` match this chord to its end. */
 static bool chord_matches(const struct frames *frames, int at,
                           const struct composer_state *chord, int ornament, int next)
 {
@@ -236,7 +236,8 @@ static void search_from(struct search *search, struct composer_state state, int 
                    log_probability + log(choices.probability[i]));
 }
 
-/* Exactly one sequence of decisions yields these tokens, with the stated probability. */
+/* Exactly one sequence of decisions yields these tokens, with the reported
+ * probability. */
 static void test_injective(void **unused)
 {
     (void)unused;
@@ -254,8 +255,8 @@ static void test_injective(void **unused)
     notes_free(&piece.notes);
 }
 
-/* Pieces are drawn with the stated probabilities: otherwise the mean of -log p would not
- * be the entropy. Four standard errors. */
+/* Pieces are sampled with the reported probabilities: otherwise the mean of -log p would
+ * not be the entropy. Tolerance: four standard errors. */
 static void test_entropy(void **unused)
 {
     (void)unused;
@@ -318,7 +319,7 @@ static void check_no_parallels(const uint8_t *from, const uint8_t *to)
         }
 }
 
-/* The last chord: a tonic triad of C major or A minor over its root. */
+/* The last chord must be a tonic triad of C major or A minor in root position. */
 static void check_final(const uint8_t *pitch)
 {
     int root = pitch[VOICE_BASS] % 12;
@@ -333,7 +334,7 @@ static void check_music(const struct notes *notes)
 {
     int count = 0;
     uint8_t(*grid)[COMPOSER_VOICES] = voices_of(notes, &count);
-    const uint8_t *chord = grid[0]; /* as it began */
+    const uint8_t *chord = grid[0]; /* the first chord */
     for (int h = 0; h < count; h++) {
         bool silent = grid[h][0] == 0;
         for (int voice = 1; voice < COMPOSER_VOICES; voice++)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Files that crash the HDF5 library or take control of it (simulated by confine_fault.c)
-# lead to one message, and the confined process can reach nothing else. Then: uses that
-# must work in spite of the confinement.
+# lead to one message, and the confined process can access nothing else. Then: uses that
+# must work despite the confinement.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 shim=$programs/libconfine_fault.so
 [ -e "$shim" ] || fail "$shim is missing"
@@ -10,7 +10,7 @@ newest=runs/first/checkpoints/epoch-0002.h5
 echo victim >victim
 echo secret >secret
 
-# faulty HOW COMMAND...: runs it with this fault on opening an HDF5 file
+# faulty HOW COMMAND...: runs the command with this fault on opening an HDF5 file
 faulty() { (become_faulty "$@"); }
 become_faulty() {
     exec env LD_PRELOAD="$shim" CONFINE_FAULT="$1" \
@@ -33,7 +33,7 @@ for command in "${reads[@]}"; do
     refuses 1 "^tutti: [^ ]*\.h5: .*SIGKILL" faulty kill "$tutti" $command
 done
 refuses 1 "^tutti: $newest: damaged: .*SIGABRT" faulty abort "$tutti" inspect $newest
-[ "$(ls -I "refused*")" = "$before" ] || fail "a crash leaves: $(ls)"
+[ "$(ls -I "refused*")" = "$before" ] || fail "a crash leaves files: $(ls)"
 for how in "kill" ${sanitized:-null}; do
     [ "$how" != no ] || continue
     code=0
@@ -51,13 +51,13 @@ if [ "$sanitized" != no ]; then
         # shellcheck disable=SC2086
         faulty walls "$tutti" $command </dev/null >walls.out 2>walls.txt ||
             fail "$command: walls: $(cat walls.txt)"
-        grep -q "^seccomp: " walls.txt || fail "$command: nothing was tried"
+        grep -q "^seccomp: " walls.txt || fail "$command: nothing was attempted"
         grep -q "^seccomp: there" walls.txt || break
         [ "$(grep ": allowed" walls.txt)" = "thread: allowed" ] ||
             fail "$command: $(grep ": allowed" walls.txt walls.out)"
         [ "$(grep -c ": refused" walls.txt)" = 22 ] || fail "$command: $(cat walls.txt)"
     done
-    # the first attempt is by the child process
+    # the first attempt is made in the child process
     faulty walls "$tutti" evaluate runs/first corpus.tutti >walls.out 2>walls.txt </dev/null
     if grep -q "^seccomp: there" walls.txt; then
         [ "$(grep -m1 "^socket: " walls.txt)" = "socket: refused" ] ||
@@ -65,7 +65,7 @@ if [ "$sanitized" != no ]; then
     fi
     rm -rf planted moved second third folder
     echo victim >victim
-    # a folder from elsewhere may hold links to anywhere
+    # a folder of unknown origin may contain links to anywhere
     cp -r runs/first foreign
     for link in notes.txt .latest secret.h5; do
         ln -s "$work/secret" "foreign/$link"
@@ -87,9 +87,9 @@ if [ "$sanitized" != no ]; then
         grep -q "^$what: refused" memory.txt || fail "$what: $(cat memory.txt)"
     done
     cp $newest sparse.h5
-    if truncate -s 5T sparse.h5 2>/dev/null; then # holes lift no limit
+    if truncate -s 5T sparse.h5 2>/dev/null; then # a hole must not raise the limit
         faulty memory "$tutti" inspect sparse.h5 2>&1 | grep -q "^memory: refused" ||
-            fail "memory without a limit for a sparse file"
+            fail "a sparse file raises the memory limit"
     fi
     (ulimit -S -t 1 && refuses 1 "^tutti: $newest: damaged: .* processor time" \
         faulty spin "$tutti" inspect $newest) || exit 1
@@ -97,7 +97,7 @@ if [ "$sanitized" != no ]; then
 fi
 
 # ---- signals: as without a child process ----
-one_child() { # PID: waits for its child, whose pid it prints
+one_child() { # PID: waits for its child and prints the child's pid
     wait_until "a child of $1" pgrep -P "$1"
 }
 for signal in TERM KILL; do
@@ -122,13 +122,13 @@ code=$?
     "$tutti" inspect $newest 2>pipe.txt
     echo $? >pipe.code
 } | { exec <&-; touch closed; }
-[ "$(cat pipe.code)" = 141 ] || fail "no reader: $(cat pipe.code pipe.txt)"
+[ "$(cat pipe.code)" = 141 ] || fail "broken pipe: $(cat pipe.code pipe.txt)"
 (trap '' CHLD && exec "$tutti" inspect $newest >chld.txt 2>&1) ||
     fail "SIGCHLD ignored: $(cat chld.txt)"
 refuses 1 "standard output" bash -c "'$tutti' inspect $newest >/dev/full"
 echo "ok: signals"
 
-# ---- files elsewhere, links, files instead of directories ----
+# ---- links to other folders, and files instead of directories ----
 same() { # WHAT EXPECTED COMMAND...
     "${@:3}" >same.txt 2>&1 || fail "$1: $(cat same.txt)"
     grep -q "$2" same.txt || fail "$1: $(cat same.txt)"
@@ -157,7 +157,7 @@ same "latest without its link" "$hash" "$tutti" inspect moved/checkpoints/latest
     same "the name alone" "$hash" "$tutti" inspect epoch-0002.h5 --json) || exit 1
 same "several runs" "moved" "$tutti" inspect runs/first moved
 same "a MIDI file" ok "$tutti" inspect corpus/tune-001.mid --json
-# the validation loss within an epoch is in the run's metrics, beside the checkpoints
+# the validation loss within an epoch is in metrics.jsonl, next to the checkpoints
 "$tutti" train first.conf --set run.dir=part --set train.max_steps=10 >part.txt 2>&1 ||
     fail "$(cat part.txt)"
 for path in part part/checkpoints part/checkpoints/*10.h5 part/checkpoints/latest; do

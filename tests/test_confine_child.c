@@ -1,4 +1,4 @@
-/* confine: what comes back from the child, and how its end is told. */
+/* confine: the child's reply, and how its death is reported. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -73,7 +73,7 @@ static void without_a_reply(void **state)
 }
 
 struct death {
-    int number; /* of the signal */
+    int number; /* signal */
     const char *opened;
     bool computing;
 };
@@ -127,7 +127,7 @@ static void leaving_early_is_a_failure(void **state)
     }
 }
 
-/* In a process of its own, which is to end by the signal. */
+/* Runs in a process of its own, which the signal must terminate. */
 static int end_of_parent(int number)
 {
     struct death death = {number, NULL, false};

@@ -1,17 +1,17 @@
 #!/bin/bash
-# Files with changed object headers and valid checksums (crafted_h5.py). Many are refused,
-# some are read normally, some crash the HDF5 library or make it loop forever: each ends
-# with an exit code and at most one line. For more or other seeds:
+# Files with modified object headers and valid checksums (crafted_h5.py). Many are
+# refused, some are read normally, some crash the HDF5 library or make it loop forever:
+# each must end with an exit code and at most one line. For more or other seeds:
 #   TUTTI_TEST_SEEDS="1 400" bash tests/test_crafted.sh TUTTI
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-[ "${TUTTI_TEST_WALLS:-}" != no ] || skip "left out under a sanitizer: crashes end in its report"
+[ "${TUTTI_TEST_WALLS:-}" != no ] || skip "under a sanitizer crashes end in its report"
 command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 read -r first last <<<"${TUTTI_TEST_SEEDS:-1 60}"
-ulimit -S -t 3 # seconds for what runs for ever
+ulimit -S -t 3 # CPU seconds, against endless loops
 crashes=0
 
-# try SEED COMMAND...: the command must survive the crafted file
+# try SEED COMMAND...: runs the command, which must survive the crafted file
 try() {
     local code=0
     "${@:2}" >said.out 2>said.txt || code=$?

@@ -203,7 +203,7 @@ static enum status read_all(const char *path)
     return status;
 }
 
-/* A fingerprint of everything that a reader gets; harmless damage does not change it. */
+/* A fingerprint of everything a reader obtains; harmless damage does not change it. */
 static uint64_t fingerprint(const char *path)
 {
     struct dataset *dataset = NULL;
@@ -238,7 +238,8 @@ static void write_over(const char *path, const uint8_t *bytes, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Flips one bit of the file: it is reported by name, or nothing that is read changes. */
+/* Flips one bit: the file must be reported by name, or nothing that is read may
+ * change. */
 static bool flip_is_found(const struct fixture *fixture, const char *path, size_t byte,
                           int bit, uint64_t before)
 {
@@ -305,7 +306,7 @@ static void truncated_files_are_found(void **state)
     assert_int_equal(read_all(fixture->output), STATUS_OK);
 }
 
-/* Copies a column of a shard; `change` alters its first value. */
+/* Copies a column of a shard; `change` modifies its first value. */
 static void copy_column(const struct h5_file *from, struct h5_file *to, const char *name,
                         enum h5_type type, bool change)
 {
@@ -364,7 +365,7 @@ static void rewrite_shard(const char *path, const char *changed)
         {"/notes/port", H5_U8},
         {"/notes/percussion", H5_U8},
     };
-    enum { YOUNGER = 2 }; /* columns at the end, which older datasets lack */
+    enum { YOUNGER = 2 }; /* the last columns, which older datasets lack */
     struct h5_file *from = NULL, *to = NULL;
     bool found = false;
     assert_int_equal(h5_open(path, &from), STATUS_OK);
@@ -382,7 +383,7 @@ static void rewrite_shard(const char *path, const char *changed)
     assert_int_equal(h5_close(to), STATUS_OK);
 }
 
-/* Beyond checksums: a file that is intact but inconsistent. */
+/* Beyond checksums: a file that is undamaged but inconsistent. */
 static void a_changed_value_in_a_sound_file_is_found(void **state)
 {
     const struct fixture *fixture = *state;
@@ -434,7 +435,8 @@ static void older_shards_are_verified(void **state)
 /* --- assignment ------------------------------------------------------------------------
  */
 
-/* The same rule by brute force: the largest remaining shard goes to the smallest load. */
+/* The same rule by brute force: the largest remaining shard goes to the least loaded
+ * rank. */
 static void assign_slowly(const uint64_t *tokens, size_t shards, int microbatches,
                           int *assigned)
 {
@@ -465,7 +467,7 @@ static void shards_are_assigned_largest_first(void **state)
         size_t count = 1 + (size_t)dice_below(&dice, 64);
         int microbatches = 1 + (int)dice_below(&dice, count);
         memset(shards, 0, sizeof shards);
-        for (size_t i = 0; i < count; i++) { /* many are equal */
+        for (size_t i = 0; i < count; i++) { /* with many ties */
             tokens[i] = 1 + dice_below(&dice, 9);
             shards[i].tokens[SPLIT_TRAIN] = tokens[i];
             shards[i].tokens[SPLIT_VALID] = 100 - i;
@@ -533,7 +535,7 @@ static void copy_number(const struct h5_file *from, struct h5_file *to,
     assert_int_equal(h5_set_i64(to, "/", attribute, number), STATUS_OK);
 }
 
-enum settings_hash { KEPT, LEFT_OUT /* as by older versions */, A_NUMBER };
+enum settings_hash { KEPT, LEFT_OUT /* as in older versions */, A_NUMBER };
 
 /* Rewrites the index with other settings. */
 static void rewrite_index(const char *path, const char *settings,

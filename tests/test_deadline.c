@@ -1,4 +1,4 @@
-/* deadline, squeue: the meaning of Slurm's answers; a late or missing answer delays
+/* deadline, squeue: interpretation of Slurm's replies; a late or missing reply delays
  * nothing. A script replaces squeue. */
 #include <math.h>
 #include <setjmp.h>
@@ -22,7 +22,7 @@
 #include "train/squeue.h"
 
 static char directory[] = "/tmp/tutti-deadline-XXXXXX";
-static const double patience = 20; /* seconds: for a machine that is busy */
+static const double patience = 20; /* seconds; generous for a busy machine */
 
 static void texts_as_squeue_prints_them(void **state)
 {
@@ -74,7 +74,8 @@ static void without_slurm_there_is_the_setting(void **state)
     deadline_close(NULL);
 }
 
-/* Puts a script before the real squeue in PATH, and this process into a job. */
+/* Puts a script before the real squeue in PATH, and simulates that this process is in a
+ * job. */
 static void stand_in(const char *script)
 {
     char path[128], text[512], *search = NULL;
@@ -132,7 +133,7 @@ static void squeue_is_asked(void **state)
     assert_true(deadline_left(deadline) > 3700 - patience);
     deadline_close(deadline);
     assert_asked("--noheader --jobs 4711 --format=%L\n");
-    /* the setting may be earlier; an array element is queried as such */
+    /* the setting may be earlier; an array element is queried as JOB_INDEX */
     setenv("SLURM_ARRAY_JOB_ID", "4700", 1);
     setenv("SLURM_ARRAY_TASK_ID", "3", 1);
     assert_int_equal(deadline_open(10, &deadline), STATUS_OK);
@@ -149,7 +150,7 @@ static void squeue_is_asked(void **state)
     assert_asked("--noheader --jobs 4700_3 --format=%L\n");
 }
 
-/* The second query follows five seconds after the first when little time is left. */
+/* If little time is left, the second query follows five seconds after the first. */
 static void an_extension_is_noticed(void **state)
 {
     struct deadline *deadline;
@@ -197,7 +198,7 @@ static void expect_left(const struct deadline *deadline, double low, double high
         fail_msg("%s: %g s left", what, left);
 }
 
-/* A shell that has outlived its job, and jobs that only seem to have ended. */
+/* A shell that has outlived its job, and jobs that only appear to have ended. */
 static void left_over_variables_set_no_limit(void **state)
 {
     static const struct {
@@ -229,7 +230,7 @@ static void left_over_variables_set_no_limit(void **state)
         setenv("SLURM_JOB_END_TIME", ends, 1);
         assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
         expect_left(deadline, cases[i].low, cases[i].high, cases[i].squeue);
-        usleep(200000); /* and it stays so once squeue has answered */
+        usleep(200000); /* still so after squeue has replied */
         expect_left(deadline, cases[i].low, cases[i].high, cases[i].squeue);
         deadline_close(deadline);
     }
@@ -262,7 +263,7 @@ static void a_silent_squeue_is_left_behind(void **state)
     double began = clock_seconds();
     deadline_close(deadline);
     assert_true(clock_seconds() - began < patience / 2);
-    assert_int_equal(kill(atoi(pid), 0), -1); /* it is gone, and no zombie */
+    assert_int_equal(kill(atoi(pid), 0), -1); /* it is gone, not a zombie */
     free(pid);
 }
 

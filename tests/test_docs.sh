@@ -1,19 +1,19 @@
 #!/bin/bash
-# The documentation: every relative link and #anchor leads somewhere, the commands that it
-# shows run, and the settings that it names exist.
+# The documentation: every relative link and #anchor resolves, the commands shown run, and
+# the settings named exist.
 #
 # Code blocks are fenced and have a language. Those called
-#   sh        are run as they are;
+#   sh        are run verbatim;
 #   console   hold commands after "$ " and their output, which is not compared;
 #   python    are run where h5py and NumPy are installed;
 #   text, ini, c   are shown only.
-# The blocks of a document run in one shell, in order, in a folder of their own with a
-# small corpus in the place of the reader's. A comment on the line before a block is an
-# instruction:
+# The blocks of a document run in one shell, in order, in a folder of their own, with a
+# small corpus in place of the reader's. A comment on the line before a block is a
+# directive:
 #   <!-- not run: REASON -->    <!-- needs PROGRAM -->    <!-- exit code N -->
-# and anywhere in a document
+# and, anywhere in a document,
 #   <!-- starts after the README's session -->
-# which puts what README.md has made into the folder. What is left out is listed.
+# which copies the files made by README.md into the folder. Omitted blocks are listed.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset "${!SLURM_@}"
 export LC_ALL=C
@@ -27,13 +27,13 @@ cd "$work" || exit 1
 
 # ---- links and anchors ----
 
-# prose DOCUMENT: its lines with their numbers, without code.
+# prose DOCUMENT: prints its numbered lines without code.
 prose() {
     awk '/^ *```/ { code = !code; next }
          !code { gsub(/`[^`]*`/, ""); print FNR "\t" $0 }' "$source/$1"
 }
 
-# links DOCUMENT: line and target of each.
+# links DOCUMENT: prints line and target of each link.
 links() {
     prose "$1" | awk -F '\t' '
         { line = $1; text = substr($0, length($1) + 2) }
@@ -43,7 +43,7 @@ links() {
               text = substr(text, RSTART + RLENGTH) } }'
 }
 
-# anchors DOCUMENT: those that GitHub makes of its headings.
+# anchors DOCUMENT: prints the anchors that GitHub generates for its headings.
 anchors() {
     awk '/^ *```/ { code = !code; next }
          code { next }
@@ -62,9 +62,9 @@ check_link() {
     if [ -n "$path" ]; then
         file=$(realpath -m --relative-to="$source" "$source/$folder$path")
         case $file in
-        ../*) fault "$1:$2: $3 leads out of the project"; return ;;
+        ../*) fault "$1:$2: $3 leaves the project"; return ;;
         esac
-        [ -e "$source/$file" ] || { fault "$1:$2: $3: there is no $file"; return; }
+        [ -e "$source/$file" ] || { fault "$1:$2: $3: $file does not exist"; return; }
     fi
     case $file in *.md) ;; *) return ;; esac
     [ -z "$anchor" ] || anchors "$file" | grep -qxF -- "$anchor" ||
@@ -79,7 +79,7 @@ for document in "${linked[@]}"; do
         checked=$((checked + 1))
     done < <(links "$document")
 done
-[ "$checked" -gt 20 ] || fault "only $checked links were found"
+[ "$checked" -gt 20 ] || fault "found only $checked links"
 echo "$checked links of ${#linked[@]} documents"
 
 size=$(wc -c <"$source/README.md")
@@ -87,8 +87,8 @@ size=$(wc -c <"$source/README.md")
 
 # ---- commands ----
 
-# blocks DOCUMENT FOLDER: FOLDER/N has the lines of block N; a line each on stdout: N, its
-# line, language, and the comment before it.
+# blocks DOCUMENT FOLDER: writes block N to FOLDER/N; prints one line per block: N, its
+# line number, language, and the comment before it.
 blocks() {
     awk -v folder="$2" '
         /^```/ && !code {
@@ -102,24 +102,24 @@ blocks() {
         { before = $0 }' "$source/$1"
 }
 
-# typed FILE LINE: the commands of a console block that begins after LINE, with their
-# continuations.
+# typed FILE LINE: prints the commands, with continuation lines, of a console block that
+# begins after LINE.
 typed() {
     awk -v first="$2" '/^\$ / { print "at=" first + NR "\n" substr($0, 3); more = /\\$/; next }
          more { more = /\\$/; print; next }' "$1"
 }
 
-# Why a block is left out, or nothing.
+# Prints why a block is omitted, or nothing.
 why_not() { # LANGUAGE COMMENT
     case $2 in
     "not run: "?*) echo "${2#not run: }"; return ;;
-    "needs "*) command -v "${2#needs }" >/dev/null || { echo "there is no ${2#needs }"; return; } ;;
+    "needs "*) command -v "${2#needs }" >/dev/null || { echo "no ${2#needs }"; return; } ;;
     esac
     [ "$1" != python ] || "$python" -c "import h5py, numpy" 2>/dev/null ||
         echo "no h5py or NumPy for $python (Debian: python3-h5py, python3-numpy)"
 }
 
-# add_block DOCUMENT FILE LINE LANGUAGE COMMENT: to the document's script.
+# add_block DOCUMENT FILE LINE LANGUAGE COMMENT: prints the block as a part of the script.
 add_block() {
     local expected=0
     case $5 in "exit code "*) expected=${5#exit code } ;; esac
@@ -133,7 +133,7 @@ add_block() {
     [ "$expected" = 0 ] || echo ') || code=$?; ((code == expected)) || exit $((code ? code : 99))'
 }
 
-# write_script DOCUMENT: into script.sh; counts its blocks in ran and left_out.
+# write_script DOCUMENT: writes script.sh; adds its blocks to ran and left_out.
 write_script() {
     local document=$1 n line language comment reason
     cat >script.sh <<"END"
@@ -142,7 +142,7 @@ END
     while IFS=$'\t' read -r n line language comment; do
         case $comment in
         "" | "not run: "?* | "needs "?* | "exit code "[1-9]* | "starts after "*) ;;
-        *) fault "$document:$line: the comment '$comment' is not one of test_docs.sh's" ;;
+        *) fault "$document:$line: the comment '$comment' is not a directive of test_docs.sh" ;;
         esac
         case $language in
         sh | console | python) ;;
@@ -152,7 +152,7 @@ END
             continue
             ;;
         *)
-            fault "$document:$line: a code block of no known language ($language)"
+            fault "$document:$line: a code block of unknown language ($language)"
             continue
             ;;
         esac
@@ -166,7 +166,7 @@ END
     done < <(blocks "$document" blocks)
 }
 
-# make_folder DOCUMENT: where its commands run, in folder.
+# make_folder DOCUMENT: makes the folder in which its commands run; sets folder.
 make_folder() {
     if grep -qxF "<!-- starts after the README's session -->" "$source/$1"; then
         cp -a README.folder folder
@@ -179,7 +179,8 @@ make_folder() {
     mv folder/runs/demo/corpus/tune-001.mid folder/runs/demo/corpus/piece-0001.mid
 }
 
-# run_script DOCUMENT: its output is in log.txt. README.md says itself where tutti is.
+# run_script DOCUMENT: runs script.sh with output to log.txt. README.md sets the path to
+# tutti itself.
 run_script() {
     (
         cd folder || exit
@@ -189,7 +190,7 @@ run_script() {
     ) >log.txt 2>&1 </dev/null
 }
 
-# The mpirun of the MPI that the build is linked with.
+# A wrapper for the launcher of the MPI that the build is linked with.
 mkdir bin
 printf '#!/bin/sh\nexec "%s" "$@"\n' "$(command -v "$mpirun")" >bin/mpirun
 chmod +x bin/mpirun
@@ -206,30 +207,31 @@ for document in README.md docs/usage.md "${linked[@]}"; do
     before=$ran
     write_script "$document"
     if [ "$ran" = "$before" ]; then
-        [ "$document" != README.md ] || fail "README.md: no block ran, and others need them"
+        [ "$document" != README.md ] || fail "README.md: no block ran; others need them"
         continue
     fi
     seconds=$SECONDS
     run_script "$document" || {
         tail -n 30 log.txt
         fault "$document: $(tail -n 1 log.txt)"
-        [ "$document" != README.md ] || fail "$faults faults; other documents need this one"
+        [ "$document" != README.md ] || fail "$faults faults; other documents need it"
     }
     echo "$document: $((ran - before)) blocks ran in $((SECONDS - seconds)) s"
     if [ "$document" = README.md ]; then mv folder README.folder; fi
 done
-echo "$ran blocks ran; ${#left_out[@]} were left out:"
+echo "$ran blocks ran; ${#left_out[@]} were omitted:"
 [ "${#left_out[@]}" = 0 ] || printf '  %s\n' "${left_out[@]}"
 
 # ---- settings ----
 
-# Every setting there is, from the resolved settings of the README's run.
+# All settings, taken from the resolved settings of the README's run.
 awk '/^\[/ { section = substr($0, 2, index($0, "]") - 2) }
      /^[a-z]/ { print section "." $1 }' README.folder/runs/small/settings.conf |
     sort >settings.txt
 [ "$(wc -l <settings.txt)" -gt 40 ] || fault "the settings could not be listed"
 
-# named DOCUMENT: line and name of each setting in its code, but where a failure is shown.
+# named DOCUMENT: prints line and name of each setting in its code, except in blocks that
+# show a failure.
 named() {
     awk '/^```/ { code = !code; if (!code) before = ""; wrong = before ~ /exit code/; next }
          { before = $0 }
@@ -244,7 +246,7 @@ named() {
 
 for document in "${linked[@]}"; do
     while IFS=$'\t' read -r line name; do
-        grep -qxF "$name" settings.txt || fault "$document:$line: there is no setting $name"
+        grep -qxF "$name" settings.txt || fault "$document:$line: unknown setting $name"
     done < <(named "$document")
 done
 

@@ -1,14 +1,14 @@
 #!/bin/bash
 # `tutti doctor`: no fault on a healthy machine, and each fault that can be provoked here
-# is found on the right ranks, with a cure. Some are provoked by a preloaded library,
-# where there is a compiler.
+# is found on the right ranks, with a cure. Some are provoked by a preloaded library, if
+# there is a compiler.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
-openblas=(--set train.products=openblas) # whose products may have threads
+openblas=(--set train.products=openblas) # whose matmuls may be multithreaded
 unset "${!SLURM_@}"
 mkdir runs
 
-# doctor CODE COMMAND...: runs it; its findings are in out.txt.
+# doctor CODE COMMAND...: runs the command; its findings are in out.txt.
 doctor() {
     local want=$1 code=0
     shift
@@ -16,31 +16,31 @@ doctor() {
     [ "$code" = "$want" ] || { cat out.txt err.txt >&2; fail "$*: exit code $code, not $want"; }
 }
 
-# differ CODE RANKS COMMAND COMMAND: doctor on RANKS ranks, the second command on the last
-# one. (Not by "mpirun COMMAND : COMMAND": PMIx 5.0.7, Debian 13's, dies of several
-# commands.)
+# differ CODE RANKS COMMAND COMMAND: runs doctor on RANKS ranks, with the second command
+# on the last one. (Not as "mpirun COMMAND : COMMAND", on which PMIx 5.0.7 of Debian 13
+# crashes.)
 differ() {
     doctor "$1" "$mpirun" --bind-to none -n "$2" bash -c \
         "if [ $my_rank = $(($2 - 1)) ]; then exec $4; else exec $3; fi"
 }
 
-# finds LEVEL CHECK PATTERN: exactly one line of this level and check matches.
+# finds LEVEL CHECK PATTERN: requires exactly one matching line of this level and check.
 finds() {
     local lines
     lines=$(grep -cE "^$1 +$2 .*$3" out.txt)
-    [ "$lines" = 1 ] || { cat out.txt >&2; fail "$lines lines '$1 $2 ... $3'"; }
+    [ "$lines" = 1 ] || { cat out.txt >&2; fail "$lines lines match '$1 $2 ... $3'"; }
     echo "ok: $1 $2: $3"
 }
 
-# cures PATTERN: a finding comes with a cure that matches.
+# cures PATTERN: requires a finding with a matching cure.
 cures() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no cure '$1'"; }; }
 
-# no LEVEL: none of that level.
-no() { ! grep -E "^$1 " out.txt >&2 || fail "a $1 where there should be none"; }
+# no LEVEL: requires that there are no findings of this level.
+no() { ! grep -E "^$1 " out.txt >&2 || fail "unexpected $1"; }
 
 cores=$(nproc)
 
-# ---- nothing wrong ----
+# ---- no faults ----
 
 doctor 0 "$tutti" doctor
 no fault
@@ -54,7 +54,7 @@ finds ok directory "runs .*visible to all ranks"
 finds ok clocks "apart"
 finds ok ports "all ranks can connect"
 finds "(ok|note)" sum "allreduce of a gradient of 31\.8 MB in .* ms"
-[ -z "$(ls -A runs)" ] || fail "something is left in the directory"
+[ -z "$(ls -A runs)" ] || fail "files are left in the directory"
 
 doctor 0 "$mpirun" -n 2 "$tutti" doctor --json
 if command -v python3 >/dev/null; then
@@ -71,7 +71,7 @@ END
     echo "ok: --json"
 fi
 
-# model and directory come from the configuration
+# model and directory are taken from the configuration
 cat >tiny.conf <<'END'
 [model]
 layers = 1
@@ -90,10 +90,10 @@ finds ok "disk space" "3 checkpoints of this model take 0 MB"
 doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "$tutti" doctor
 finds fault launch "srun started 4 processes.*each is rank 0 of 1"
 cures "srun --mpi=pmix"
-finds ok directory "write and fsync" # the rest is checked as well
+finds ok directory "write and fsync" # the other checks still run
 [ "$(cat err.txt)" = "tutti: doctor: 1 fault" ] || fail "not one line: $(cat err.txt)"
 doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2 "$tutti" doctor
-[ -s out.txt ] || [ -s err.txt ] && fail "the third of four processes speaks"
+[ -s out.txt ] || [ -s err.txt ] && fail "the third of four processes prints"
 doctor 0 env SLURM_JOB_ID=1 SLURM_NTASKS=8 "$tutti" doctor
 finds note launch "job has 8 tasks, but this is one process"
 doctor 0 env SLURM_JOB_ID=1 SLURM_JOB_END_TIME=1700000000 SLURM_STEP_NUM_TASKS=4 \
@@ -111,14 +111,14 @@ if [ "$(id -u)" = 0 ] && grep -q "Open MPI" out.txt; then
     finds note root "running as root, for which mpirun refuses to start programs"
     cures "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or mpirun --allow-run"
     doctor 0 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "$tutti" doctor
-    grep -q "^note  *root" out.txt && fail "root is allowed, and yet a note"
+    grep -q "^note  *root" out.txt && fail "a note although root is allowed"
     doctor 0 env -u OMPI_ALLOW_RUN_AS_ROOT mpirun --allow-run-as-root -n 2 "$tutti" doctor
-    grep -q "^note  *root" out.txt && fail "mpirun has started root's ranks, and yet a note"
+    grep -q "^note  *root" out.txt && fail "a note under mpirun as root"
 fi
 
 # ---- cores ----
 
-one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core that we may use
+one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core available to this shell
 doctor 0 "$mpirun" -n 2 --bind-to none taskset -c "$one" "$tutti" doctor
 finds warning binding "all ranks share 1 core: 2 threads"
 doctor 0 taskset -c "$one" "$tutti" doctor "${openblas[@]}" --set train.threads=3
@@ -158,14 +158,14 @@ if [ "$(uname -m)" = x86_64 ]; then
     differ 0 3 "$nehalem $allowed" "$prescott $allowed"
     finds warning processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
     differ 0 2 "env OPENBLAS_CORETYPE=Nehalem $tutti doctor" \
-        "env OPENBLAS_CORETYPE=Prescott $tutti doctor" # by our own products: all one
+        "env OPENBLAS_CORETYPE=Prescott $tutti doctor" # our own matmul ignores it
     # shellcheck disable=SC2086
     doctor 0 $nehalem
     if grep -q 'own kernels avx512' out.txt; then
         finds note processors "uses its Nehalem kernels, set by OPENBLAS_CORETYPE"
     fi
     differ 0 2 "$tutti doctor" "env TUTTI_KERNELS=portable $tutti doctor"
-    if ! grep -q 'own kernels portable' out.txt; then # then the other rank is not slower
+    if ! grep -q 'own kernels portable' out.txt; then # else the other rank is not slower
         finds warning speed "rank 1 \(.*\) computes"
     fi
 fi
@@ -176,7 +176,7 @@ fi
     finds warning limits "limit of open files is too low" && finds warning limits "size of files") || exit 1
 
 if unshare -rm true 2>/dev/null; then
-    if is_open_mpi; then # MPICH on UCX doesn't start then
+    if is_open_mpi; then # under this limit MPICH on UCX doesn't start
         doctor 0 unshare -rm bash -c "mount -t tmpfs -o size=1m none /dev/shm && '$tutti' doctor"
         finds note "shared memory" "/dev/shm on .* has 1 MB.*Open MPI needs"
         cures "shm-size"
@@ -198,7 +198,7 @@ doctor 1 "$tutti" doctor --run-dir runs/nowhere
 finds fault directory "runs/nowhere: .*No such file"
 cures "make the directory first"
 
-# a directory that one rank doesn't share
+# a directory that one rank does not share
 if unshare -m true 2>/dev/null; then
     mkdir -p own
     differ 1 3 "$tutti doctor --run-dir own" \
@@ -211,7 +211,7 @@ fi
 
 compiler=$(command -v cc || true)
 if [ -z "$compiler" ] || nm -D "$tutti" 2>/dev/null | grep -q __asan; then
-    echo "no compiler, or a sanitizer that wants to be first: the rest is left out"
+    echo "skipped: faults by preloading: no compiler, or built with a sanitizer"
     echo "all ok"
     exit 0
 fi

@@ -1,6 +1,6 @@
 #!/bin/bash
 # `tutti doctor` under a real srun (slurm/cluster.sh): with and without PMIx, and in a job
-# whose --cpus-per-task gets lost. Skipped without Slurm.
+# whose --cpus-per-task is not propagated. Skipped without Slurm.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ "${TUTTI_TEST_SLURM:-yes}" != no ] || skip "TUTTI_TEST_SLURM=no"
 is_open_mpi || skip "not Open MPI: srun --mpi=pmix does not start its ranks"
@@ -9,14 +9,14 @@ bash "$tests/slurm/cluster.sh" start "$work/cluster" 2 || exit
 # shellcheck disable=SC1091 # made by cluster.sh
 . cluster/environment
 
-# finds LEVEL CHECK PATTERN: one line that matches in out.txt.
+# finds LEVEL CHECK PATTERN: requires exactly one matching line in out.txt.
 finds() {
     [ "$(grep -cE "^$1 +$2 .*$3" out.txt)" = 1 ] || { cat out.txt >&2; fail "$1 $2 $3"; }
     echo "ok: $1 $2: $3"
 }
 
-# srun_doctor CODE ARGUMENT...: the exit code, and the findings in out.txt. A launch that
-# fails on a busy machine is tried again.
+# srun_doctor CODE ARGUMENT...: requires this exit code; the findings are in out.txt. A
+# launch that fails on a busy machine is retried.
 srun_doctor() {
     local want=$1 code
     for _ in 1 2 3; do
@@ -36,7 +36,7 @@ for n in 1 3; do
     srun_doctor 1 --mpi=none -N1 -n$n
     finds fault launch "srun started $n process.*without PMI"
     grep -q -- '-> srun --mpi=pmix' out.txt || fail "no cure"
-    finds ok directory "write and fsync" # the rest is checked, once
+    finds ok directory "write and fsync" # the other checks run, once
 done
 
 cat >job.sh <<END

@@ -1,5 +1,5 @@
 /* ranks: 1 2 3
- * Duplicates: different files of the same music are one piece of the dataset. */
+ * Duplicates: different files with the same music become one piece of the dataset. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,12 +13,12 @@
 
 enum { TUNES = 24, NOTES = 30, SHARDS = 4, ROWS = 200 };
 
-/* The ways in which one tune is saved. */
+/* A way to save a tune. */
 struct form {
     const char *name;
     int format, division;
     uint32_t tempo;
-    int header; /* bytes of the header chunk beyond its 6 */
+    int header; /* extra bytes in the header chunk */
     int empty_tracks;
     uint32_t lead; /* beats of silence at the start */
 };
@@ -30,7 +30,7 @@ static const struct form forms[] = {
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
-/* Equal in seconds, or in beats: the pianoroll has no tempo. */
+/* Forms are equal in seconds or, for the pianoroll, which has no tempo, in beats. */
 static void put_tune(struct bytes *bytes, int tune, const struct form *form, bool beats)
 {
     uint64_t state = (uint64_t)tune + 77;
@@ -90,7 +90,7 @@ static void tune_options(struct options *options)
     options->data.split[2] = 0.25;
 }
 
-/* All pieces' token hashes, each only once. */
+/* The number of pieces; their token hashes must all differ. */
 static size_t different_tokens(const char *output)
 {
     uint64_t seen[ROWS];
@@ -116,7 +116,7 @@ static size_t different_tokens(const char *output)
     return count;
 }
 
-/* Each duplicate names a file of the same tune, which is kept. */
+/* Each duplicate must name a kept file of the same tune. */
 static void check_files(const struct dataset *dataset)
 {
     struct dataset_files files;

@@ -1,5 +1,6 @@
 /* grammar: encoded pieces are allowed token by token, random walks over allowed tokens
- * are well formed by an independent checker, and each rule forbids exactly its tokens. */
+ * are well formed according to an independent checker, and each rule forbids exactly its
+ * tokens. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +45,7 @@ static void encoded_pieces_are_well_formed(void **state)
         struct tokens tokens = {0};
         struct grammar grammar;
         random_piece(&dice, 150, 10, 110, &notes);
-        notes.ticks_per_beat += 100; /* keeps the pianoroll's steps few */
+        notes.ticks_per_beat += 100; /* limits the pianoroll's steps */
         assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
         assert_int_equal(tokens_append(&tokens, encoding->end), STATUS_OK);
         encoding->grammar_start(encoding, &grammar);
@@ -96,7 +97,7 @@ static void random_walks_are_well_formed(void **state)
         assert_string_equal(well_formed(encoding, tokens.items, tokens.count, 0), "");
         assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &notes),
                          STATUS_OK);
-        /* nothing was dropped, except notes that begin at the very end */
+        /* decoding drops only notes that begin at the very end */
         assert_true(notes.count <= (size_t)grammar.onsets);
         assert_true(notes.count + 128 >= (size_t)grammar.onsets);
         assert_true(notes.count > LENGTH / 10);
@@ -134,7 +135,7 @@ static void performance_forbids(void **state)
     assert_allowed(encoding, &grammar, VELOCITY + 6, true);
     assert_allowed(encoding, &grammar, encoding->end, false);
     accept_all(encoding, &grammar, (const token[]){SHIFT + 1, OFF + 60, 60}, 3);
-    assert_allowed(encoding, &grammar, OFF + 60, false); /* begun again just now */
+    assert_allowed(encoding, &grammar, OFF + 60, false); /* it has just been restruck */
     accept_all(encoding, &grammar, (const token[]){SHIFT + 100, OFF + 60}, 2);
     assert_allowed(encoding, &grammar, encoding->end, true);
     assert_int_equal(grammar.time, 101);
@@ -156,7 +157,7 @@ static void a_full_keyboard_leaves_a_way_out(void **state)
     encoding_free(encoding);
 }
 
-/* Also after a VELOCITY that is not allowed because no note can follow. */
+/* Also after a VELOCITY that is not allowed, as no note can follow it. */
 static void a_velocity_on_a_full_keyboard_leaves_a_way_out(void **state)
 {
     (void)state;

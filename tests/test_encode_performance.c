@@ -1,5 +1,5 @@
 /* performance encoding: token by token on a small piece, and decode(encode(x)) against a
- * quantisation computed independently (pair by pair, without a running state). */
+ * quantisation computed independently (from pairs of notes, without a running state). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,9 +61,9 @@ static void events_come_in_canonical_order(void **state)
 {
     (void)state;
     struct notes notes = {0};
-    add(&notes, 2.0, 0.5, 64, 80, 1); /* the silence before is dropped */
+    add(&notes, 2.0, 0.5, 64, 80, 1); /* the leading silence is dropped */
     add(&notes, 2.0, 0.5, 60, 80, 2);
-    add(&notes, 2.5, 3.204, 60, 77, 0); /* same bin as 80; to 3.70 s after the start */
+    add(&notes, 2.5, 3.204, 60, 77, 0); /* same bin as 80; ends 3.70 s after the start */
     add(&notes, 2.5, 0.001, 67, 127, 0);
     notes_sort(&notes);
     ASSERT_TOKENS(&notes, VELOCITY + 19, 60, 64, SHIFT + 50, OFF + 60, OFF + 64, 60,
@@ -87,15 +87,16 @@ static void notes_of_one_pitch_never_overlap(void **state)
     struct notes notes = {0};
     add(&notes, 0, 1, 60, 40, 0);
     add(&notes, 0.2, 0.1, 60, 41, 0); /* ends the first, though shorter */
-    add(&notes, 0.5, 0.2, 61, 41, 0); /* these two are one: louder and longer */
+    add(&notes, 0.5, 0.2, 61, 41, 0); /* these two merge: louder and longer */
     add(&notes, 0.503, 0.4, 61, 8, 1);
     ASSERT_TOKENS(&notes, VELOCITY + 9, 60, SHIFT + 20, OFF + 60, VELOCITY + 10, 60,
                   SHIFT + 10, OFF + 60, SHIFT + 20, 61, SHIFT + 40, OFF + 61);
     notes_free(&notes);
 }
 
-/* An organ's long note, and a bass that plays the same pitch: each onset is one, and the
- * pitch sounds until the organ ends; a shorter note of the organ's ends only its own. */
+/* An organ's long note and a bass on the same pitch: every onset is kept, and the pitch
+ * sounds until the organ's note ends; a shorter note of the organ ends only the organ's
+ * own. */
 static void a_pitch_sounds_as_long_as_one_instrument_holds_it(void **state)
 {
     (void)state;
@@ -111,7 +112,8 @@ static void a_pitch_sounds_as_long_as_one_instrument_holds_it(void **state)
     notes_free(&notes);
 }
 
-/* A channel is another instrument on another port, and the same one in another track. */
+/* The same channel is a different instrument on another port, but the same one in another
+ * track. */
 static void instruments_are_told_apart_by_port_and_channel(void **state)
 {
     (void)state;
@@ -129,7 +131,7 @@ static void instruments_are_told_apart_by_port_and_channel(void **state)
     notes_free(&notes);
 }
 
-/* Percussion is marked in the note, not by its channel. */
+/* Percussion is a mark of the note, not implied by its channel. */
 static void melody_on_channel_10_is_kept(void **state)
 {
     (void)state;
@@ -193,7 +195,7 @@ static int middle_of_bin(int velocity)
     return velocity;
 }
 
-/* A note ends where its instrument strikes the pitch again. */
+/* A note ends where its instrument restrikes the pitch. */
 static void cut_within_instruments(struct mark *marks, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -203,7 +205,7 @@ static void cut_within_instruments(struct mark *marks, size_t count)
                 marks[i].end = marks[j].start;
 }
 
-/* Each note lasts as long as the longest of its pitch that sounds when it begins. */
+/* Each note lasts as long as the longest note of its pitch that sounds at its onset. */
 static void hold(struct mark *marks, size_t count)
 {
     long *end = calloc(count + 1, sizeof *end);
@@ -236,7 +238,7 @@ static size_t quantise(const struct notes *notes, struct mark *marks)
     }
     cut_within_instruments(marks, count);
     hold(marks, count);
-    for (size_t i = 0; i < count; i++) /* twins become one */
+    for (size_t i = 0; i < count; i++) /* merge equal onsets */
         for (size_t j = i + 1; j < count; j++)
             if (marks[i].pitch == marks[j].pitch && marks[i].start == marks[j].start) {
                 if (marks[i].end > marks[j].end)
@@ -317,7 +319,7 @@ static void decode_of_encode_is_the_quantisation(void **state)
 
 static void long_pieces_do_not_drift(void **state)
 {
-    (void)state; /* a third of a second is not a multiple of a step; 30000 of them are */
+    (void)state; /* 1/3 s is not a whole number of steps; 30000 times 1/3 s is */
     struct notes notes = {0}, back = {0};
     struct tokens tokens = {0};
     for (int i = 0; i < 30000; i++)

@@ -1,5 +1,5 @@
-/* pianoroll encoding: compared with a matrix of booleans filled note by note, whose steps
- * are found by counting, without a division. */
+/* pianoroll encoding: compared with a boolean matrix filled note by note, with steps
+ * found by counting instead of division. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +60,7 @@ static void steps_hold_the_sounding_keys(void **state)
     add(&notes, 120, 600, 109, 0);                /* above */
     add(&notes, 120, 600, 60, 9);                 /* percussion */
     add(&notes, 300, 60, 60, 0);
-    add(&notes, 360, 30, 60, 0); /* struck again: 60 sounds on */
+    add(&notes, 360, 30, 60, 0); /* restruck: 60 keeps sounding */
     ASSERT_TOKENS(encoding, &notes, 87, STEP, 0, 87, STEP, STEP, STEP, 39, STEP, 39,
                   STEP);
     notes_free(&notes);
@@ -74,7 +74,7 @@ static void a_key_sounds_as_long_as_one_instrument_holds_it(void **state)
     struct notes notes = {.ticks_per_beat = 480};
     add(&notes, 0, 1920, 60, 0);
     add(&notes, 480, 480, 60, 1);
-    add(&notes, 0, 1920, 62, 9); /* not percussion, by the note's mark */
+    add(&notes, 0, 1920, 62, 9); /* not marked as percussion */
     notes.items[2].percussion = 0;
     add(&notes, 0, 2400, 64, 3);
     notes.items[3].percussion = 1;
@@ -140,7 +140,7 @@ struct roll {
 /* The step nearest to a tick: a step is top / bottom ticks. */
 static size_t nearest(uint64_t tick, uint64_t top, uint64_t bottom)
 {
-    size_t step = 0; /* the first step whose middle is after the tick */
+    size_t step = 0; /* the first step whose midpoint is after the tick */
     while ((2 * step + 1) * top <= 2 * tick * bottom)
         step++;
     return step;
@@ -186,7 +186,7 @@ static void assert_tokens_are_roll(const struct tokens *tokens, const struct rol
     assert_int_equal(at, tokens->count);
 }
 
-/* Every run of a key in the roll must be one note, and there is no other. */
+/* The notes must be exactly the runs of each key in the roll. */
 static void assert_notes_are_roll(const struct notes *notes, const struct roll *roll,
                                   double seconds_per_step)
 {
@@ -211,7 +211,7 @@ static void assert_notes_are_roll(const struct notes *notes, const struct roll *
     }
 }
 
-/* Divides all ticks until none is above `longest`. */
+/* Scales all ticks down until none exceeds `longest`. */
 static void shorten(struct notes *notes, uint64_t longest)
 {
     uint64_t last = notes->items[notes->count - 1].start_tick, factor = 1;
@@ -230,8 +230,7 @@ static void round_trip(struct dice *dice, const struct encoding *encoding,
     struct notes notes = {0}, back = {0};
     struct tokens tokens = {0}, again = {0};
     random_piece(dice, 1 + dice_below(dice, 200), 15, 115, &notes);
-    notes.ticks_per_beat =
-        1 + (double)dice_below(dice, 200); /* need not be a multiple of anything */
+    notes.ticks_per_beat = 1 + (double)dice_below(dice, 200); /* an arbitrary division */
     uint64_t top = numerator * (denominator ? (uint64_t)notes.ticks_per_beat : 1);
     shorten(&notes, 50000 * top / (denominator ? denominator : 1));
     struct roll roll = roll_of(&notes, top, denominator ? denominator : 1);
@@ -332,7 +331,7 @@ static void malformed_sequences_are_read_tolerantly(void **state)
     assert_true(notes.items[0].start == 0 && notes.items[0].duration == 1);
     assert_int_equal(notes.items[1].pitch, 71);
     assert_true(notes.items[1].start == 0 && notes.items[1].duration == 0.5);
-    assert_int_equal(notes.items[2].pitch, 28); /* as if a STEP followed */
+    assert_int_equal(notes.items[2].pitch, 28); /* ends as if a STEP followed */
     assert_true(notes.items[2].start == 1.5 && notes.items[2].duration == 0.5);
     notes_free(&notes);
     encoding_free(encoding);

@@ -1,7 +1,7 @@
 /* ranks: 1 2 3 4
  *
- * evaluate: against one piece at a time through a model of one row, and against baselines
- * that are counted by scanning the training split's text again for each token. */
+ * evaluate: against a model of one row that is fed one piece at a time, and against
+ * baselines counted by rescanning the training split's text for each token. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,15 +27,15 @@ enum { TUNES = 24, MICROBATCHES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
 
 static char directory[64] = "/tmp/tutti-evaluate-XXXXXX";
 
-/* A tune of 5 to 24 notes, some in chords, and a drum on every beat, which is in the
- * notes columns and not in the tokens. */
+/* A tune of 5 to 24 notes, some in chords, and a drum on every beat. The drums are in the
+ * note columns but not in the tokens. */
 static enum status write_tune(int number)
 {
     struct notes notes = {.ticks_per_beat = 96};
     uint64_t n = (uint64_t)number, count = 5 + rng_below(20, 1, RNG_TEST, n, 0, 0);
     enum status status = STATUS_OK;
     for (uint64_t i = 0; status == STATUS_OK && i < count; i++) {
-        uint64_t beat = i - (i % 3 == 2); /* every third sounds with the one before */
+        uint64_t beat = i - (i % 3 == 2); /* every third note joins the previous one */
         struct note note = {
             .start = 0.5 * (double)beat,
             .duration = 0.5,
@@ -70,7 +70,7 @@ static enum status write_tunes(void)
     return status;
 }
 
-/* The tunes as a dataset of an encoding, in the directory. */
+/* Makes a dataset of the tunes in the directory. */
 static struct dataset *make_dataset(struct comm *comm, int encoding)
 {
     static struct options options;
@@ -110,7 +110,7 @@ static struct model *make_model(const struct dataset *dataset, int microbatches,
                                     .backend = &matmul_float32};
     assert_int_equal(model_create(&plan, &model), STATUS_OK);
     size_t total = model_params(model)->total;
-    for (size_t i = 0; i < total; i++) /* large enough for predictions that differ */
+    for (size_t i = 0; i < total; i++) /* large enough for distinct predictions */
         model_weights(model)[i] = (float)(0.4 * rng_normal(3, RNG_TEST, i, 0, 0));
     model_weights_changed(model);
     return model;
@@ -124,7 +124,7 @@ struct naive {
     double seconds;
 };
 
-/* One piece through one row in one window. */
+/* Feeds one piece through one row in one window. */
 static void add_piece(const struct dataset *dataset, const struct shard *shard,
                       const struct piece *piece, struct naive *sum)
 {
@@ -245,7 +245,7 @@ static void pianoroll_is_evaluated(void **state)
 /* ---- stopping ---- */
 
 struct patience {
-    int windows; /* until it is over; < 0: endless */
+    int windows; /* until the stop; < 0: never */
 };
 
 static bool is_over(void *context)
@@ -254,8 +254,8 @@ static bool is_over(void *context)
     return patience->windows >= 0 && patience->windows-- == 0;
 }
 
-/* One rank stops after some windows: all have the same outcome, the carried states are
- * restored, and the next pass has the same result. */
+/* One rank stops after some windows: all ranks have the same outcome, the carried states
+ * are restored, and the next pass gives the same result. */
 static void a_pass_can_be_stopped(void **state)
 {
     struct comm *comm = *state;
@@ -297,7 +297,7 @@ static void a_pass_can_be_stopped(void **state)
     agree_on_verdict(comm);
 }
 
-/* A split as one text: END p END p' END ... END. */
+/* A split as one text: END piece END piece ... END. */
 static size_t text_of(const struct dataset *dataset, enum split split, token *text)
 {
     struct shard shard = all_pieces(dataset, split);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# `tutti evaluate`: notes are counted in the tokens, and the baselines are those of the
+# `tutti evaluate`: notes are counted in the tokens, and the baselines come from the
 # checkpoint, whichever dataset is evaluated.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
@@ -19,14 +19,14 @@ make_run lstm # for its configuration
     fail "train: $(cat train.txt)"
 evaluate() { "$tutti" evaluate runs/own "$@" >said.txt || fail "evaluate $*"; }
 
-# the same pieces in a dataset that has nothing else: only the names differ
+# the same pieces in a dataset of their own: only the names may differ
 evaluate own.tutti --split test
 sed 's/own.tutti/DATASET/' said.txt >own.txt
 evaluate foreign.tutti --split test
-sed 's/foreign.tutti/DATASET/' said.txt | diff own.txt - >&2 || fail "baselines or notes of a foreign dataset"
+sed 's/foreign.tutti/DATASET/' said.txt | diff own.txt - >&2 || fail "baselines or notes differ for a foreign dataset"
 grep -q '^  bigram baseline  *[0-4]\.[0-9]*  nats per token$' own.txt || fail "baselines: $(cat own.txt)"
 
-# those of the validation split equal those that training reports
+# the validation split's baselines equal those reported by training
 floor() { sed -n "s/^  $1 baseline *\([0-9.]*\) .*/\1/p" said.txt; }
 evaluate own.tutti
 grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
@@ -40,7 +40,7 @@ grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram)
 evaluate foreign.tutti --split test
 [ "$(grep baseline said.txt)" = "$(grep baseline own.txt)" ] || fail "baselines after resuming"
 
-# Two drums for each note: they are in the notes columns, not in the tokens.
+# Two drums for each note, which are in the note columns but not in the tokens.
 drums() { # drums FILE PITCH: 12 quarter notes, each with two drums
     local body="" k
     for ((k = 0; k < 12; k++)); do
@@ -58,7 +58,7 @@ done >drums.tsv
 preprocess drummed -o drummed.tutti --split-file drums.tsv
 evaluate drummed.tutti
 grep -q '^dataset drummed.tutti, split valid: 9 pieces, 108 notes, ' said.txt || fail "notes: $(cat said.txt)"
-grep -q '^notes are those of the tokens; the dataset.s note table has 324$' said.txt || fail "not said: $(cat said.txt)"
+grep -q '^notes are those of the tokens; the dataset.s note table has 324$' said.txt || fail "not reported: $(cat said.txt)"
 json=$("$tutti" evaluate runs/own drummed.tutti --json | tr -d ' \n')
 grep -q '"notes":108,"notes_in_columns":324,' <<<"$json" || fail "JSON: $json"
 field() { grep -Eo "\"$1\":[0-9.e+-]*" <<<"$json" | cut -d: -f2; }
@@ -67,8 +67,8 @@ awk -v note="$(field nats_per_note)" -v token="$(field nats_per_token)" -v token
     fail "nats per note: $json"
 echo "evaluation: all as expected"
 
-# the whole file is checked before it is read piece by piece: damage in tokens that this
-# evaluation doesn't need is found, too
+# the whole file is verified before it is read piece by piece: even damage in tokens that
+# this evaluation does not need is found
 shard=damaged.tutti/shard-0000.h5
 size=$(stat -c %s own.tutti/shard-0000.h5) found=0
 for ((i = 1; i < 16; i++)); do
@@ -94,8 +94,8 @@ for batch in 2 8 1000000; do
     cmp -s batch-2.txt batch-$batch.txt || fail "--batch $batch: $(cat batch-$batch.txt)"
 done
 
-# Without a launcher Open MPI 4 gets no session directory, which all processes of a user
-# would share and remove while others use it.
+# Without a launcher Open MPI 4 must not get a session directory, which all processes of a
+# user would share and remove while others use it.
 if "$mpirun" --version 2>/dev/null | grep -q "Open MPI) 4"; then
     TMPDIR=/dev/null "$tutti" evaluate runs/own own.tutti >said.txt 2>&1 ||
         fail "no folder for temporary files: $(head -8 said.txt)"

@@ -1,7 +1,6 @@
 /* ranks: 1 2 3 4
- * exact_sum: the same bits whatever the order, the split over ranks, the bucket and MPI's
- * algorithm; the right bits, against a plain loop over 128-bit integers; nothing wrapped.
- */
+ * exact_sum: the same bits for any order, split over ranks, bucket size and algorithm of
+ * MPI; correct bits, against a plain loop over 128-bit integers; no overflow. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +19,7 @@ __extension__ typedef __int128 wide;
 
 enum { COUNT = 10007, ADDENDS = 24, SCALE = 40 };
 
-/* Addend a of element i: signs, and magnitudes from far below the resolution to the
+/* Addend a of element i: both signs, magnitudes from far below the resolution to the
  * bound. */
 static float addend(int a, size_t i)
 {
@@ -30,7 +29,7 @@ static float addend(int a, size_t i)
     return (float)((random.word[2] & 1 ? -1 : 1) * mantissa * magnitude);
 }
 
-/* round(x * 2^scale) by the definition: integer arithmetic on the float's bits, ties to
+/* round(x * 2^scale) by definition: integer arithmetic on the float's bits, ties to
  * even. */
 static wide fixed_point(float x, int scale)
 {
@@ -114,7 +113,7 @@ static void any_order_split_and_bucket_give_the_right_bits(void **state)
         rng_shuffle(order, ADDENDS, 4, RNG_TEST, (uint64_t)round, 0);
         exact_sum_clear(sum);
         add_share(sum, order, comm_rank(comm), comm_size(comm), pieces[round]);
-        for (size_t first = COUNT; first > 0;) { /* in part while "computing" goes on */
+        for (size_t first = COUNT; first > 0;) { /* in parts, during "computation" */
             first -= first < 1111 ? first : 1111;
             expect(exact_sum_ready(sum, first) == STATUS_OK);
             exact_sum_progress(sum);
@@ -129,7 +128,8 @@ static void any_order_split_and_bucket_give_the_right_bits(void **state)
     agree_on_verdict(comm);
 }
 
-/* Every rounding case of every scale, alone: ties, the largest addend, denormals, -0. */
+/* Single values for every rounding case of every scale: ties, the largest addend,
+ * denormals, -0. */
 static void single_values_round_as_defined(void **state)
 {
     struct comm *comm = *state;
@@ -160,8 +160,8 @@ static void single_values_round_as_defined(void **state)
     agree_on_verdict(comm);
 }
 
-/* With room for n addends, n times the largest one that is taken must not overflow, in
- * either direction, and the next float is refused. */
+/* With a bound for n addends, n times the largest accepted one must not overflow, in
+ * either direction, and the next larger float is refused. */
 static void the_bound_is_sharp_and_safe(void **state)
 {
     struct comm *comm = *state;
@@ -169,7 +169,7 @@ static void the_bound_is_sharp_and_safe(void **state)
         float low = 0, high = 0x1p30f;
         struct exact_sum *sum;
         expect(exact_sum_create(comm, 1, 0, n, SCALE, 0, &sum) == STATUS_OK);
-        while (nextafterf(low, high) < high) { /* bisects for the largest taken */
+        while (nextafterf(low, high) < high) { /* bisects for the largest accepted one */
             float middle = low + (high - low) / 2;
             exact_sum_clear(sum);
             exact_sum_add(sum, 0, &middle, 1);
@@ -192,7 +192,7 @@ static void the_bound_is_sharp_and_safe(void **state)
     agree_on_verdict(comm);
 }
 
-/* Every rank has bad addends at its own places; they are counted, and add nothing. */
+/* Every rank has bad addends at different elements; they are counted but not added. */
 static void bad_values_are_counted_not_added(void **state)
 {
     struct comm *comm = *state;
@@ -220,7 +220,7 @@ static void bad_values_are_counted_not_added(void **state)
     exact_sum_clear(sum);
     expect(exact_sum_bad(sum) == 0 && exact_sum_first_bad(sum) == SIZE_MAX);
     exact_sum_add(sum, 70, bad, 1);
-    exact_sum_add(sum, 60, bad, 1); /* the first by place, not by time */
+    exact_sum_add(sum, 60, bad, 1); /* the first by element, not by time */
     expect(exact_sum_first_bad(sum) == 60);
     exact_sum_free(sum);
     free(values);
@@ -236,7 +236,7 @@ static void extras_never_wrap(void **state)
     exact_sum_add_extra(sum, 0, (double)NAN);
     exact_sum_add_extra(sum, 0, 0x1.00001p31);
     exact_sum_add_extra(sum, 0, (double)-INFINITY);
-    for (int i = 0; i < 300; i++) /* passes 2^63 after 256 */
+    for (int i = 0; i < 300; i++) /* exceeds 2^63 after 256 */
         exact_sum_add_extra(sum, 1, -0x1p31);
     exact_sum_add_integer(sum, 2, INT64_MAX); /* fits one rank, not two */
     exact_sum_add_extra(sum, 3, -1.25);
@@ -260,8 +260,8 @@ static void impossible_settings_are_refused(void **state)
     agree_on_verdict(comm);
 }
 
-/* Blocks of a matrix are put over what was there, or added, element by element as
- * vectors are; the first bad value is named by its place in the flat block. */
+/* Blocks of a matrix overwrite the sums or are added to them, element by element as for
+ * vectors; the first bad value is reported by its index in the flat block. */
 static void blocks_are_put_and_added(void **state)
 {
     enum { PITCH = 50, ROWS = 7, WIDTH = 19, STRIDE = 23, FIRST = 31, ALL = 400 };
@@ -279,7 +279,7 @@ static void blocks_are_put_and_added(void **state)
     for (int i = 0; i < ROWS * STRIDE; i++)
         values[i] = addend(0, (size_t)i);
     for (size_t i = 0; i < ALL; i++)
-        exact_sum_add(blocks, i, &(float){3}, 1); /* old sums, which a put forgets */
+        exact_sum_add(blocks, i, &(float){3}, 1); /* old sums, overwritten by a put */
     exact_sum_begin(blocks);
     for (int mode = EXACT_PUT; mode <= EXACT_ADD; mode++)
         exact_sum_block(blocks, (enum exact_mode)mode, &block);

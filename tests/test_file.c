@@ -1,5 +1,5 @@
-/* file: outputs of every kind (files, links, devices, pipes, descriptors), and that
- * nothing is left beside them; the home folder. */
+/* file: outputs of every kind (files, links, devices, pipes, descriptors), which leave no
+ * other files behind; the home folder. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@
 
 static char folder[64];
 
-/* A folder of its own for each test, which is the working directory. */
+/* Each test runs in a working directory of its own. */
 static int enter(void **state)
 {
     (void)state;
@@ -42,7 +42,7 @@ static int leave(void **state)
     return chdir("/") == 0 && file_remove_tree(folder) == STATUS_OK ? 0 : -1;
 }
 
-/* Everything in the working directory, in order: "a b link@ ". */
+/* All names in the working directory, sorted: "a b link@ ". */
 static const char *names(void)
 {
     static char text[1024];
@@ -97,10 +97,10 @@ static mode_t kind(const char *path)
     return lstat(path, &facts) == 0 ? facts.st_mode & S_IFMT : 0;
 }
 
-/* ---- stand-ins for two functions of the C library ---- */
+/* ---- replacements of two functions of the C library ---- */
 
 static bool no_random_numbers;
-static int refused_names; /* how many more linkat refuses */
+static int refused_names; /* number of linkat calls still to fail */
 static char last_name[300];
 
 ssize_t getrandom(void *bytes, size_t size, unsigned flags)
@@ -139,7 +139,7 @@ static void a_file_is_replaced_as_a_whole(void **state)
     assert_int_equal(stat("a", &after), 0);
     assert_true(before.st_ino != after.st_ino);
     char text[8] = "";
-    assert_int_equal(read(old, text, sizeof text), 5); /* who reads the old one has it */
+    assert_int_equal(read(old, text, sizeof text), 5); /* still the old file */
     close(old);
     holds("a", "second");
     put("empty", "");
@@ -191,7 +191,8 @@ static void a_replaced_file_keeps_its_mode(void **state)
     assert_string_equal(names(), "a ");
 }
 
-/* As root, who writes everywhere: what a child that is somebody else returns. */
+/* Runs `act` in a child process as an unprivileged user, as root can write everywhere;
+ * returns its result. */
 static int as_nobody(int (*act)(void))
 {
     int how = 0;
@@ -225,7 +226,7 @@ static int write_a_shared_folder(void)
     return wrong | check("below/none");
 }
 
-/* A file that may be written, in a folder in which it can't be replaced. */
+/* A writable file in a folder in which it can't be replaced. */
 static void a_file_is_written_in_place_where_it_must_be(void **state)
 {
     (void)state;
@@ -256,7 +257,7 @@ static void a_mount_point_is_written_in_place(void **state)
     put("outside", "the old one");
     put("inside", "");
     if (mount("outside", "inside", NULL, MS_BIND, NULL) != 0)
-        skip(); /* not root, or not allowed to */
+        skip(); /* not root, or not permitted */
     int wrong = check("inside") || file_write("inside", "new", 3) != STATUS_OK;
     assert_int_equal(umount("inside"), 0);
     assert_int_equal(wrong, 0);
@@ -299,7 +300,7 @@ static void names_differ_without_random_numbers(void **state)
     no_random_numbers = false;
     assert_int_equal(status, STATUS_OK);
     if (refused_names == 20)
-        skip(); /* a file system on which every file has a name */
+        skip(); /* a file system without unnamed files (O_TMPFILE) */
     assert_int_equal(refused_names, 0);
     assert_string_equal(names(), "a ");
 }
@@ -309,7 +310,7 @@ static void names_may_be_long(void **state)
     (void)state;
     char name[256];
     for (int i = 0; i < 255; i += 3)
-        memcpy(name + i, "\xE2\x99\xAA", 3); /* a note, in UTF-8 */
+        memcpy(name + i, "\xE2\x99\xAA", 3); /* a musical note, in UTF-8 */
     name[255] = '\0';
     put(name, "long");
     holds(name, "long");
@@ -331,8 +332,8 @@ static void what_names_no_file_is_refused(void **state)
     assert_string_equal(names(), "link there ");
 }
 
-/* Many writers at once: each succeeds, the file is one of theirs, and nothing else is
- * there. */
+/* Concurrent writers: each succeeds, the file is one of theirs, and no other file
+ * remains. */
 static void writers_at_once_disturb_nobody(void **state)
 {
     (void)state;
@@ -360,8 +361,7 @@ static void writers_at_once_disturb_nobody(void **state)
     assert_string_equal(names(), "shared ");
 }
 
-/* Whatever the moment of a kill: the file is whole, and what is left has a name by which
- * it is found. */
+/* A kill at any moment: the file is complete, and a leftover has a recognisable name. */
 static void a_kill_leaves_what_can_be_found(void **state)
 {
     (void)state;
@@ -460,7 +460,7 @@ static void links_are_followed(void **state)
     assert_string_equal(names(), "chain link new there ");
 }
 
-/* Of names that the program has chosen. */
+/* Names that the program has chosen itself. */
 static void own_names_are_not_followed(void **state)
 {
     (void)state;
@@ -486,7 +486,7 @@ static void own_names_are_not_followed(void **state)
     assert_string_equal(names(), "link nowhere other pipe there victim ");
 }
 
-/* Half of it reaches the file before it fails. */
+/* Fails after writing half of the content. */
 static int write_halves(int descriptor, void *context)
 {
     const int *failure = context;
@@ -544,7 +544,7 @@ static void a_link_is_replaced_at_once(void **state)
 
 /* ---- devices, pipes, descriptors ---- */
 
-/* Reads what comes through the pipe into text, in a child that this waits for. */
+/* Starts a child that copies everything from the pipe to the file `copy`. */
 static pid_t read_pipe(const char *path, const char *copy)
 {
     pid_t child = fork();
@@ -637,7 +637,7 @@ static void a_socket_is_refused(void **state)
     close(listener);
 }
 
-/* Written from where the descriptor stands; the file it refers to is not replaced. */
+/* The output begins at the descriptor's offset; the file is not replaced. */
 static void an_own_descriptor_is_written_where_it_stands(void **state)
 {
     (void)state;
@@ -685,7 +685,7 @@ static void standard_output_is_kept_for_data(void **state)
     holds("err", "words");
 }
 
-/* As under inetd, or a program that reads over a socket pair. */
+/* As under inetd, or with a parent that reads through a socket pair. */
 static void standard_output_may_be_a_socket(void **state)
 {
     (void)state;
@@ -707,7 +707,7 @@ static void standard_output_may_be_a_socket(void **state)
 
 /* ---- sizes ---- */
 
-/* A file of `stored` bytes and a hole up to `size`. */
+/* Makes a file of `stored` bytes and a hole up to `size`. */
 static uint64_t sized(size_t stored, off_t size)
 {
     char *bytes = calloc(stored + 1, 1);

@@ -1,8 +1,8 @@
-/* The tests of test_file.c where the file system has no files without a name, as NFS. */
+/* The tests of test_file.c on a file system without unnamed files, such as NFS. */
 #include <fcntl.h>
 
 #undef O_TMPFILE
-#define O_TMPFILE O_DIRECTORY /* fails as it does there */
+#define O_TMPFILE O_DIRECTORY /* open fails as on such a file system */
 
 #include "../src/base/file_replace.c"
 #include "test_file.c"

@@ -15,6 +15,6 @@ done
 for word in '"batch"' '"train.batch="' '"pianoroll"' '"[run]\x0a"'; do
     grep -qxF "$word" dictionary || fail "no $word in the dictionary"
 done
-"$fuzz/make_seeds" nothing nothing 2>log.txt && fail "make_seeds takes an unknown target"
+"$fuzz/make_seeds" nothing nothing 2>log.txt && fail "make_seeds accepts an unknown target"
 grep -q "no fuzz target is called nothing" log.txt || fail "an unknown target: $(cat log.txt)"
 echo "fuzz seeds: all as expected"

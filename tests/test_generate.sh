@@ -1,45 +1,46 @@
 #!/bin/bash
-# generate as a command: files, reproducibility, primer, length, refusals.
+# The generate command: files, reproducibility, primer, length, refusals.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 make_run lstm
 
-# field FILE KEY: a number or text of `inspect --json`
+# field FILE KEY: prints a number or text of `inspect --json`
 field() { "$tutti" inspect "$1" --json | tr -d ' \n' | grep -Eo "\"$2\":[^,}]*" | head -1 | cut -d: -f2 | tr -d '"'; }
-# at_least A B
+# at_least A B: true if A >= B
 at_least() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a >= b) }'; }
 
-# the trainer's samples: names, number, readable
+# the trainer's samples: names, number, validity
 for name in epoch-0001-1 epoch-0001-2 epoch-0002-1 epoch-0002-2; do
     [ "$(field "runs/first/samples/$name.mid" outcome)" = ok ] || fail "sample $name"
     at_least "$(field "runs/first/samples/$name.mid" notes)" 1 || fail "$name has no notes"
 done
 [ "$(find runs/first/samples -name '*.mid' | wc -l)" = 4 ] || fail "number of samples"
 
-# same seed, same file; another seed, another file; folders are made; notes and length printed
+# the same seed gives the same file, another seed another file; folders are created; notes
+# and length are printed
 "$tutti" generate runs/first -o out/a.mid --seconds 12 --seed 9 >said.txt
 "$tutti" generate runs/first -o b.mid --seconds 12 --seed 9 >/dev/null
 "$tutti" generate runs/first -o c.mid --seconds 12 --seed 10 >/dev/null
-cmp -s out/a.mid b.mid || fail "one seed, two files"
-cmp -s b.mid c.mid && fail "two seeds, one file"
+cmp -s out/a.mid b.mid || fail "the same seed gives another file"
+cmp -s b.mid c.mid && fail "another seed gives the same file"
 notes=$(field out/a.mid notes)
-grep -q "^out/a.mid: $notes notes, " said.txt || fail "said: $(cat said.txt)"
-at_least "$(field out/a.mid seconds)" 6 || fail "much shorter than asked"
-at_least 12.05 "$(field out/a.mid seconds)" || fail "longer than asked"
+grep -q "^out/a.mid: $notes notes, " said.txt || fail "output: $(cat said.txt)"
+at_least "$(field out/a.mid seconds)" 6 || fail "much shorter than requested"
+at_least 12.05 "$(field out/a.mid seconds)" || fail "longer than requested"
 
-# a run's directory stands for its best checkpoint
+# a run's directory means its best checkpoint
 "$tutti" generate runs/first/checkpoints/best -o best.mid --seconds 12 --seed 9 >/dev/null
 cmp -s best.mid b.mid || fail "the run's directory is not its best checkpoint"
 
-# the settings of the run are the defaults: twice the same explicitly, once different
+# the defaults are the run's settings: given explicitly they change nothing, others do
 "$tutti" generate runs/first -o d.mid >/dev/null
 "$tutti" generate runs/first -o e.mid --seconds 5 --seed 5 --temperature 0.9 --top-k 0 \
     --top-p 0.98 >/dev/null
 "$tutti" generate runs/first -o e1.mid --temperature 1 --top-p 1 >/dev/null
 cmp -s d.mid e.mid || fail "defaults are not those of the configuration"
-cmp -s d.mid e1.mid && fail "the command line doesn't overrule the configuration"
+cmp -s d.mid e1.mid && fail "the command line doesn't override the configuration"
 
-# the length in a file is limited; the user can request more than a file
+# the length stored in a checkpoint is limited; the user may ask for more
 "$tutti" train first.conf --set run.dir=runs/long --set run.samples=0 --set train.max_steps=2 \
     --set run.sample_seconds=3000 >train.txt 2>&1 || fail "train: $(cat train.txt)"
 "$tutti" generate runs/long -o long.mid >said.txt 2>&1
@@ -47,7 +48,7 @@ grep -q "run.sample_seconds = 3000 is limited to 600" said.txt || fail "3000 s: 
 at_least 600.05 "$(field long.mid seconds)" || fail "longer than 600 s"
 "$tutti" generate runs/long -o longer.mid --seconds 610 >said.txt 2>&1
 grep -q "are made" said.txt && fail "610 s: $(cat said.txt)"
-at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as the user asked for"
+at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as requested"
 
 # every sampling setting has an effect
 for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0"; do
@@ -62,14 +63,14 @@ cmp -s top.mid zero.mid || fail "top-k 1 and temperature 0 both mean the most pr
 "$tutti" generate runs/first -o guarded.mid --seconds 60 --temperature 0 >/dev/null
 cmp -s unguarded.mid guarded.mid && fail "--no-guard changes nothing"
 
-# several at once: piece 1 is the piece of a batch of one, the pieces differ
+# several pieces at once: piece 1 equals that of a batch of one, the pieces differ
 "$tutti" generate runs/first -o many.mid --seconds 12 --seed 9 --count 3 >many.txt
-[ "$(wc -l <many.txt)" = 3 ] || fail "three pieces, said: $(cat many.txt)"
+[ "$(wc -l <many.txt)" = 3 ] || fail "three pieces: $(cat many.txt)"
 cmp -s many-1.mid b.mid || fail "piece 1 depends on how many there are"
-cmp -s many-1.mid many-2.mid && fail "pieces 1 and 2 are alike"
+cmp -s many-1.mid many-2.mid && fail "pieces 1 and 2 are the same"
 [ -e many-3.mid ] && [ ! -e many.mid ] && [ ! -e many-4.mid ] || fail "names of several"
 
-# a primer: kept, the piece begins with it; not kept, its length counts without it
+# a primer: if kept, the piece begins with it; if not, it doesn't count towards the length
 write_midi primer.mid 60 62 64 65 67 69 71 72
 "$tutti" generate runs/first -o kept.mid --seconds 6 --seed 9 --prime primer.mid \
     --prime-seconds 2 --keep-primer >/dev/null
@@ -81,10 +82,11 @@ at_least "$(field kept.mid seconds)" 2.5 || fail "the kept primer shortened the 
 at_least 8.05 "$(field kept.mid seconds)" || fail "longer than primer and piece"
 at_least 6.05 "$(field after.mid seconds)" || fail "the length includes the primer"
 kept=$(field kept.mid notes) after=$(field after.mid notes)
-# two seconds at 120 a minute are four quarter notes
+# two seconds at 120 beats per minute are four quarter notes
 [ $((kept - after)) = 4 ] || fail "kept $kept notes, without the primer $after"
 
-# a pianoroll counts beats: the primer's seconds and the piece's tempo are those of its file
+# a pianoroll counts beats: the primer's length in seconds and the piece's tempo follow
+# its file
 "$tutti" preprocess corpus -o roll.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
     >/dev/null 2>&1 || fail "preprocess: pianoroll"
 "$tutti" train first.conf --set data.dataset=roll.tutti --set data.encoding=pianoroll \
@@ -95,13 +97,13 @@ tempo=1000000 write_midi slow.mid 60 62 64 65 67 69 71 72
 grep -q '^primer slow.mid: 64 tokens, 8.0 s, continued at 60 beats per minute$' said.txt ||
     fail "a primer at 60 beats per minute: $(cat said.txt)"
 [ "$(tempo_of slow-kept.mid)" = 0f4240 ] || fail "tempo of the piece: $(tempo_of slow-kept.mid)"
-at_least "$(field slow-kept.mid seconds)" 8 || fail "the kept primer is faster than its file"
+at_least "$(field slow-kept.mid seconds)" 8 || fail "the kept primer is too fast"
 at_least 10.05 "$(field slow-kept.mid seconds)" || fail "longer than primer and piece"
 "$tutti" generate runs/roll -o slow-part.mid --prime slow.mid --prime-seconds 4 --seconds 9 \
     >said.txt
 grep -q '^primer slow.mid: 32 tokens, 4.0 s, ' said.txt || fail "4 s of 8: $(cat said.txt)"
-at_least "$(field slow-part.mid seconds)" 6 || fail "much shorter than asked at 60 a minute"
-at_least 9.05 "$(field slow-part.mid seconds)" || fail "longer than asked at 60 a minute"
+at_least "$(field slow-part.mid seconds)" 6 || fail "much too short at 60 beats a minute"
+at_least 9.05 "$(field slow-part.mid seconds)" || fail "too long at 60 beats a minute"
 [ "$(tempo_of runs/roll/samples/epoch-0001-1.mid)" = 07a120 ] || fail "samples' tempo"
 tempo=1 write_midi absurd.mid 60 62 64
 refuses 2 "at the primer's tempo of 60000000 beats" \
@@ -124,7 +126,7 @@ refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0
 refuses 2 "seeds" "$tutti" generate runs/first -o x.mid --seeds 3
 refuses 2 "" "$tutti" generate
 refuses 2 "primer.mid/x.mid: can.t write: Not a directory" "$tutti" generate runs/first -o primer.mid/x.mid
-# names that promise another format are refused, others are names like any other
+# names with the extension of another format are refused, all others are accepted
 for name in music.wav out/music.MP3 a.b.ogg music.flac music.json music.h5 music.txt \
     music.musicxml music.xml ./x.pdf .wav music.mid.gz; do
     refuses 2 "$name: generate writes MIDI files, not \..*; name the output .*mid$" \
@@ -133,20 +135,20 @@ for name in music.wav out/music.MP3 a.b.ogg music.flac music.json music.h5 music
 done
 for name in n.mid n.MIDI n.smf n.kar none take.2 v1.2026-11-28 odd.; do
     "$tutti" generate runs/first -o $name --seconds 3 --seed 9 >/dev/null || fail "-o $name"
-    [ "$(head -c 4 $name)" = MThd ] || fail "$name is no MIDI file"
+    [ "$(head -c 4 $name)" = MThd ] || fail "$name is not a MIDI file"
 done
 "$tutti" generate runs/first -o song.kar --seconds 3 --count 2 >/dev/null
-[ -e song-2.kar ] || fail "names of several .kar"
+[ -e song-2.kar ] || fail "names of several .kar files"
 [ ! -e x.mid ] || fail "a refused command wrote a file"
 
-# a flipped bit is refused by name
+# a file with a flipped bit is refused by name
 cp runs/first/checkpoints/epoch-0002.h5 broken.h5
 flip broken.h5 $(($(stat -c %s broken.h5) / 2))
 refuses 1 "broken.h5" "$tutti" generate broken.h5 -o x.mid
 head -c 5000 runs/first/checkpoints/epoch-0002.h5 >short.h5
 refuses 1 "short.h5" "$tutti" generate short.h5 -o x.mid
 
-# stdout that is full is a failure
+# a full stdout is a failure
 if [ -w /dev/full ]; then
     code=0
     "$tutti" generate runs/first -o y.mid --seconds 3 >/dev/full 2>/dev/null || code=$?

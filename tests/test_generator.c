@@ -66,7 +66,7 @@ static void a_path_means_a_checkpoint(void **state)
     free(none);
 }
 
-/* Four notes of 0.4 s, one each half second; the third is held to 1.9 s. */
+/* Four notes of 0.4 s, one every half second; the third is held to 1.9 s. */
 static void write_tune(const char *path)
 {
     struct notes notes = {.ticks_per_beat = 480};
@@ -83,8 +83,8 @@ static void write_tune(const char *path)
     notes_free(&notes);
 }
 
-/* Reads the primer cut at `seconds` and checks the rest: `onsets` notes, the time
- * covered, and whether the third still sounds. */
+/* Reads the primer cut at `seconds` and checks its number of onsets, the time covered,
+ * and whether the third note still sounds. */
 static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
                        double seconds, size_t onsets, double covered, bool third_sounds)
 {
@@ -104,7 +104,7 @@ static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
     primer_free(&primer);
 }
 
-/* A file with so much to repair that the list is long. */
+/* A file that needs so many repairs that the list is long. */
 static void every_repair_of_a_primer_is_told(void **state)
 {
     (void)state;
@@ -117,9 +117,9 @@ static void every_repair_of_a_primer_is_told(void **state)
         0,    0xf1, 0,                                     /* a system message */
         0,    0xff, 0x51, 3,    0,    0,    0,             /* tempo 0 */
         0,    0xff, 0x90, 0,                               /* a meta event of type 144 */
-        0,    0xf0, 2,    1,    2,                         /* not ended */
+        0,    0xf0, 2,    1,    2,                         /* no end */
         0x80, 0x80, 0x80, 0x80, 0x60,                      /* a number of 5 bytes */
-        0x80, 0x3c, 0x40, 0,    0x90, 0x3c,                /* cut */
+        0x80, 0x3c, 0x40, 0,    0x90, 0x3c,                /* truncated */
     };
     struct checkpoint checkpoint;
     assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_PERFORMANCE, 1), STATUS_OK);
@@ -161,9 +161,9 @@ static void a_primer_is_cut_in_time(void **state)
     checkpoint_free(&checkpoint);
 }
 
-/* Eight quarter notes in a row, middle C upwards, with `division` in the header and a
- * tempo of 120 beats a minute that becomes 60 in front of the fifth. If `stray`, days
- * after another note. */
+/* Eight consecutive quarter notes, upward from middle C, with `division` in the header
+ * and a tempo of 120 beats per minute that drops to 60 before the fifth. `stray`: another
+ * note precedes them by days. */
 static void write_slowing_tune(const char *path, const uint8_t division[2], bool stray)
 {
     uint8_t bytes[300] = {'M', 'T',         'h',         'd', 0,   0,   0,   6, 0, 0, 0,
@@ -194,7 +194,7 @@ static void write_slowing_tune(const char *path, const uint8_t division[2], bool
     assert_int_equal(file_write(path, bytes, size), STATUS_OK);
 }
 
-/* The primer of a file with a stray note is that of the file without it. */
+/* A stray note does not change the primer. */
 static void a_primer_is_cut_as_a_dataset_is(void **state)
 {
     (void)state;
@@ -220,7 +220,7 @@ static void a_primer_is_cut_as_a_dataset_is(void **state)
             assert_true(fabs(primer.step_seconds[step] - expected.step_seconds[step]) <
                         1e-6);
         primer_free(&primer);
-        checkpoint.options.data.max_silence_seconds = 0; /* a dataset can be made so */
+        checkpoint.options.data.max_silence_seconds = 0; /* valid for a dataset */
         assert_true(primer_read(&checkpoint, stray, 0, &primer) != STATUS_OK ||
                     primer.tokens.count > 1000);
         primer_free(&primer);
@@ -231,7 +231,8 @@ static void a_primer_is_cut_as_a_dataset_is(void **state)
     free(tune);
 }
 
-/* One quarter note of this channel and pitch, and one of percussion. */
+/* A file with one quarter note of this channel and pitch and one percussion note must be
+ * refused as a primer. */
 static void expect_no_primer(int encoding, int channel, int pitch, const char *reason)
 {
     struct bytes bytes = {0};
@@ -310,8 +311,8 @@ static void expect_times(const struct checkpoint *checkpoint, const char *tune,
     primer_free(&primer);
 }
 
-/* The pianoroll counts beats: seconds are those of the primer's tempo, for any kind of
- * grid, and the piece continues at the tempo in force where the primer ends. */
+/* The pianoroll counts beats: seconds follow the primer's tempo, for any kind of grid,
+ * and the piece continues at the tempo in effect where the primer ends. */
 static void a_primer_keeps_its_tempo(void **state)
 {
     (void)state;

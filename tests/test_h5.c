@@ -1,5 +1,5 @@
-/* h5: values, texts and attributes come back; equal content gives equal bytes; every
- * flipped bit is found; a failing disk leaves no file. */
+/* h5: values, texts and attributes are read back; equal content gives equal bytes; every
+ * flipped bit is detected; a failing disk leaves no file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +65,7 @@ static int entries(const char *path)
     return count;
 }
 
-/* Runs `body` in a child; what it returns must be 0. */
+/* Runs `body` in a child process; it must return 0. */
 static void in_child(int (*body)(void))
 {
     fflush(stdout);
@@ -78,7 +78,7 @@ static void in_child(int (*body)(void))
     assert_int_equal(WEXITSTATUS(how), 0);
 }
 
-/* ---- one file with something of everything ---- */
+/* ---- one file with every kind of content ---- */
 
 enum { ROWS = 300, COLUMNS = 500, LENGTH = 150000, TEXTS = 3 };
 static const char *const names[TEXTS] = {"alpha", "", "gamma \xc3\xa9"};
@@ -125,8 +125,7 @@ static void write_some(struct h5_file *file, size_t rows)
     ok(h5_set_i64(file, "/", "version", -3));
     ok(h5_set_f64(file, "/model/lstm0/weight", "scale", 0.1));
     ok(h5_set_texts(file, "/model/lstm0/weight", "names", TEXTS, names));
-    for (int i = 0; i < 20;
-         i++) { /* more than HDF5 keeps in a header of its own accord */
+    for (int i = 0; i < 20; i++) { /* more than HDF5 stores in a header by default */
         char attribute[16];
         snprintf(attribute, sizeof attribute, "fact%d", i);
         ok(h5_set_i64(file, "/model", attribute, i));
@@ -148,8 +147,8 @@ static void write_file(const char *path, size_t rows)
     ok(h5_close(file));
 }
 
-/* Values that came back wrong without a failure: damage that nobody noticed. Counted, not
- * asserted, as some of this runs in child processes. */
+/* Number of wrong values read without an error, that is, undetected damage. Counted, not
+ * asserted, as some tests run in child processes. */
 static int wrong_values;
 
 static void expect(bool right, const char *what)
@@ -160,7 +159,7 @@ static void expect(bool right, const char *what)
     print_error("wrong: %s\n", what);
 }
 
-/* Reads all of it back. STATUS_FAILED if a call fails. */
+/* Reads everything back. STATUS_FAILED if a call fails. */
 static enum status check_numbers(struct h5_file *file, size_t rows)
 {
     float *weights = malloc(rows * COLUMNS * sizeof *weights);
@@ -401,7 +400,7 @@ static void equal_content_gives_equal_bytes(void **state)
     free(b);
 }
 
-/* Flips one bit at a time among the first `range` bytes; how many were found. */
+/* Flips one bit at a time among the first `range` bytes; returns the number detected. */
 static int flip_bits(size_t rows, size_t range, int flips, uint64_t key)
 {
     char *path = in_directory("flip.h5");
@@ -426,8 +425,8 @@ static int flip_bits(size_t rows, size_t range, int flips, uint64_t key)
     return found;
 }
 
-/* Half of the flips anywhere, half in the first bytes of a file whose values are few,
- * which are mostly HDF5's own. */
+/* Half of the flips anywhere, half in the first bytes of a file with few values, which
+ * are mostly HDF5 metadata. */
 static int every_flip_is_found(void)
 {
     enum { FLIPS = 600 };
@@ -438,7 +437,7 @@ static int every_flip_is_found(void)
     return wrong_values > 0 || found < FLIPS;
 }
 
-/* In a child, as HDF5 1.10 leaks memory where it meets damaged metadata. */
+/* In a child process, as HDF5 1.10 leaks memory on damaged metadata. */
 static void a_flipped_bit_is_found(void **state)
 {
     (void)state;
@@ -533,7 +532,7 @@ static uint32_t superblock_checksum(const uint8_t *bytes)
     return v[2];
 }
 
-/* As HDF5 marks a file that it opens for writing. */
+/* Sets the flag that HDF5 sets in a file opened for writing. */
 static void mark_open(uint8_t *bytes)
 {
     bytes[SUPERBLOCK_FLAGS] |= 1;
@@ -542,7 +541,7 @@ static void mark_open(uint8_t *bytes)
         bytes[SUPERBLOCK_CHECKSUM + i] = (uint8_t)(checksum >> (8 * i));
 }
 
-/* The mark stays when the program dies, its lock doesn't. */
+/* If the program dies, the flag stays but the lock does not. */
 static void files_open_for_writing_are_told_from_damaged_ones(void **state)
 {
     (void)state;
@@ -570,7 +569,8 @@ static void files_open_for_writing_are_told_from_damaged_ones(void **state)
     free(path);
 }
 
-/* Under the name of the partial file: a link, a hard link and a pipe of somebody else. */
+/* Foreign files under the name of the partial file: a symbolic link, a hard link, a
+ * pipe. */
 static void planted_files_are_not_written_to(void **state)
 {
     (void)state;
@@ -639,7 +639,7 @@ static enum status write_until_it_fails(struct h5_file *file, size_t megabytes)
     return status;
 }
 
-/* 0 when a file written under the limit failed as it should and left nothing. */
+/* Returns 0 if writing under the limit failed as expected and left no file. */
 static int fails_at(rlim_t limit, bool close_anyway)
 {
     struct rlimit file_size = {limit, RLIM_INFINITY};
@@ -676,7 +676,7 @@ static int disk_fills_up(void)
     struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
     setrlimit(RLIMIT_FSIZE, &none);
     char *path = in_directory("after.h5");
-    write_file(path, ROWS); /* the process goes on as if nothing had been */
+    write_file(path, ROWS); /* afterwards the process works normally */
     int failed = check_file(path, ROWS) != STATUS_OK;
     unlink(path);
     free(path);
@@ -689,7 +689,7 @@ static void a_full_disk_leaves_nothing_and_the_process_goes_on(void **state)
     in_child(disk_fills_up);
 }
 
-/* Opens a file on which another descriptor holds the lock. */
+/* Opens a file that is locked through another descriptor. */
 static enum status open_locked(void)
 {
     char *path = in_directory("locked.h5");

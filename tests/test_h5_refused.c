@@ -1,5 +1,5 @@
-/* h5, strangers' files: made through HDF5 itself, as this program never writes them. Each
- * is refused by name, before anything that it leads to is opened, waited for or
+/* h5, foreign files: made with HDF5 itself, in forms that this program never writes. Each
+ * must be refused by name, before anything that it refers to is opened, waited for or
  * allocated. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +51,7 @@ static hid_t new_file(void)
     return file;
 }
 
-/* Chunks with fletcher32, to which a test may add what doesn't belong. */
+/* Creation properties for chunks with fletcher32; a test may add invalid ones. */
 static hid_t chunked(hsize_t chunk)
 {
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
@@ -60,8 +60,7 @@ static hid_t chunked(hsize_t chunk)
     return creation;
 }
 
-/* A column of `length`, without its values; `type` and `creation` are closed if they are
- * the caller's own. */
+/* Makes a column of `length` without values; closes `creation`. */
 static hid_t make(hid_t file, const char *name, hid_t type, hsize_t length,
                   hid_t creation)
 {
@@ -84,13 +83,13 @@ static void fill(hid_t dataset)
     H5Dclose(dataset);
 }
 
-/* What every file here has besides: a column in order. */
+/* Adds a valid column, which every file here has. */
 static void add_good(hid_t file, const char *name)
 {
     fill(make(file, name, H5T_IEEE_F32LE, LENGTH, chunked(CHUNK)));
 }
 
-/* ---- what is expected ---- */
+/* ---- expectations ---- */
 
 static void fails(enum status status, const char *name, const char *with)
 {
@@ -102,7 +101,7 @@ static void fails(enum status status, const char *name, const char *with)
         fail_msg("message \"%s\" is not \"%s...%s\"", status_message(), start, with);
 }
 
-/* By reading, by asking for its shape, by listing its chunks, and by h5_verify. */
+/* h5_read, h5_shape, the listing of chunks and h5_verify must all refuse it. */
 static void refused(const char *name, const char *with)
 {
     struct h5_file *file;
@@ -157,7 +156,7 @@ static void links_that_lead_elsewhere(void **state)
     refused("/outside", "a link to another file"); /* and doesn't wait for the pipe */
 }
 
-/* A name below a link is refused at the link. */
+/* A path through a link is refused at the link. */
 static void names_below_links(void **state)
 {
     (void)state;
@@ -173,7 +172,7 @@ static void names_below_links(void **state)
     h5_abandon(read);
 }
 
-/* Twenty groups, each of which has the next one twice: a million ways to the last. */
+/* Twenty groups, each linking to the next one twice: a million paths to the last. */
 static void objects_with_two_links(void **state)
 {
     (void)state;
@@ -295,7 +294,7 @@ static void other_filters(void **state)
     refused("/column", "1 filter, the first of number 2");
 }
 
-/* Values whose chunks are marked as having no checksum; in one case their size shows it
+/* Chunks whose filter mask disables the checksum; in one case their size shows it,
  * too. */
 static void chunks_without_their_checksum(void **state)
 {
@@ -345,7 +344,7 @@ static void unusual_types(void **state)
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         hid_t file = new_file();
         H5Dclose(make(file, "/column", types[i].type, LENGTH,
-                      H5Pcreate(H5P_DATASET_CREATE))); /* fletcher32 takes not all */
+                      H5Pcreate(H5P_DATASET_CREATE))); /* fletcher32 rejects some types */
         H5Tclose(types[i].type);
         H5Fclose(file);
         refused("/column", types[i].what);
@@ -372,7 +371,7 @@ static void lengths_that_nothing_is_stored_for(void **state)
     }
 }
 
-/* As much as the file could hold, but not there. */
+/* Sizes that the file could hold, but chunks that are missing. */
 static void chunks_that_are_missing(void **state)
 {
     (void)state;
@@ -411,7 +410,7 @@ static void texts_of_any_width(void **state)
     }
 }
 
-/* Others would read it to its end. */
+/* Other programs may read past the zero byte. */
 static void texts_with_a_zero_byte_inside(void **state)
 {
     (void)state;
@@ -506,7 +505,7 @@ static void what_is_no_regular_file(void **state)
     assert_non_null(strstr(status_message(), "not a regular file"));
 }
 
-/* Under a limit that the claims above would pass by far. */
+/* A memory limit far below the sizes claimed above. */
 static int limit_memory(void)
 {
 #if !defined(__SANITIZE_ADDRESS__)

@@ -1,5 +1,5 @@
-/* h5 from several threads: not every HDF5 survives that without the unit's lock, and a
- * thread that writes much must let the others in. */
+/* h5 from several threads: not every build of HDF5 survives that without our lock, and a
+ * thread that writes much must not starve the others. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -55,7 +55,7 @@ static enum status write_one(const char *path, int number, int round, int32_t *v
     return status;
 }
 
-/* Also fails on purpose: the error stack must be this thread's alone. */
+/* Also provokes an error: the error stack must belong to this thread alone. */
 static enum status read_one(const char *path, int number, int round, int32_t *values)
 {
     struct h5_file *file;
@@ -118,9 +118,9 @@ static void threads_with_files_of_their_own(void **state)
         assert_int_equal(workers[t].wrong, 0);
 }
 
-/* ---- the lock itself, as the HDF5 here may be thread-safe by itself ---- */
+/* ---- the lock itself, as the HDF5 library here may be built thread-safe ---- */
 
-void h5_lock(void); /* of h5_internal.h, which is not for those outside of the unit */
+void h5_lock(void); /* declared in h5_internal.h, which is private to src/h5 */
 void h5_unlock(void);
 
 static atomic_int inside, met;
@@ -152,7 +152,7 @@ static void one_thread_at_a_time(void **state)
     assert_int_equal(atomic_load(&met), 0);
 }
 
-/* ---- HDF5 prints its errors unless told not to, perhaps by each thread ---- */
+/* ---- HDF5 prints its errors unless disabled, possibly in each thread ---- */
 
 static void *open_damaged(void *argument)
 {
@@ -186,14 +186,14 @@ static void errors_are_kept_in_every_thread(void **state)
     assert_int_equal(size, 0);
 }
 
-/* ---- turns ---- */
+/* ---- fairness ---- */
 
 enum { BEFORE, WITHIN, AFTER };
 
 static atomic_int stage, reads_within;
 
-/* Reads the same small dataset again and again; counts those that began and ended while
- * the one large write was on. */
+/* Reads the same small dataset repeatedly; counts the reads that began and ended during
+ * the one large write. */
 static void *read_small(void *argument)
 {
     struct h5_file *file = argument;
@@ -237,7 +237,7 @@ static void a_large_write_lets_readers_in(void **state)
     assert_int_equal(status, STATUS_OK);
     print_message("%d reads within one write of %d MB\n", atomic_load(&reads_within),
                   LARGE / (1 << 20) * 4);
-    assert_true(atomic_load(&reads_within) >= 5); /* one call for the lock: 0 or 1 */
+    assert_true(atomic_load(&reads_within) >= 5); /* 0 or 1 if h5_write kept the lock */
 }
 
 static int set_up(void **state)

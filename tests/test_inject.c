@@ -1,5 +1,5 @@
-/* inject: what is read, what is refused, and when an entry strikes. The list is the
- * process's and only grows, so each test uses faults of its own. */
+/* inject: accepted and refused texts, and when a fault strikes. The list is global and
+ * only grows, so each test uses faults of its own. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -75,7 +75,7 @@ static void a_slow_rank_stays_slow(void **state)
     assert_true(inject_due(FAULT_SLOW, 5));
     assert_true(inject_seconds() == 0.25);
     added("slow@*:6");
-    for (int step = 5; step < 9; step++) { /* the slower one counts */
+    for (int step = 5; step < 9; step++) { /* the longer delay applies */
         assert_true(inject_due(FAULT_SLOW, step));
         assert_true(inject_seconds() == 0.25);
     }
@@ -88,7 +88,7 @@ static void a_slow_rank_stays_slow(void **state)
     assert_true(clock_seconds() - began >= 0.1);
 }
 
-/* The test before has made step 6 in this process. */
+/* The previous test has reached step 6 in this process. */
 static void a_fault_of_a_save_strikes_at_the_next_one(void **state)
 {
     (void)state;
@@ -97,11 +97,11 @@ static void a_fault_of_a_save_strikes_at_the_next_one(void **state)
     assert_false(inject_due(FAULT_FULL_DISK, 9));
     assert_true(inject_due(FAULT_FULL_DISK, 14));
     assert_false(inject_due(FAULT_FULL_DISK, 14));
-    added("io-error@*:5"); /* is past: the process went on from a checkpoint after it */
+    added("io-error@*:5"); /* already past when the run was resumed */
     assert_false(inject_due(FAULT_IO_ERROR, 14));
 }
 
-/* How a process ends that makes this step. */
+/* Exit status of a process that makes this step. */
 static int end_of(const char *fault, int64_t step)
 {
     int status;
@@ -144,7 +144,7 @@ static void faults_strike(void **state)
 static void a_rank_that_is_not_there_is_refused(void **state)
 {
     (void)state;
-    assert_int_equal(inject_check_ranks(4), STATUS_OK); /* slow@3 is the highest */
+    assert_int_equal(inject_check_ranks(4), STATUS_OK); /* slow@3 is the highest rank */
     assert_int_equal(inject_check_ranks(3), STATUS_MISUSE);
     assert_string_equal(status_message(), "--inject slow@3:5: there are 3 ranks, from 0");
 }

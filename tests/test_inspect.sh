@@ -1,5 +1,5 @@
 #!/bin/bash
-# `tutti inspect`: what it recognises, reports, verifies, compares and refuses.
+# `tutti inspect`: recognising, reporting, verifying, comparing and refusing files.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 make_corpus corpus 60
@@ -9,11 +9,11 @@ head -c 40 corpus/tune-001.mid >corpus/cut.mid
 echo "no music" >corpus/text.mid
 make_run lstm
 
-# has TEXT PATTERN: the JSON has it, line breaks and blanks aside
+# has TEXT PATTERN: the JSON text matches, ignoring whitespace
 has() { tr -d ' \n' <<<"$1" | grep -Eq -- "$2" || fail "no match for '$2' in: $1"; }
 says() { grep -Eq -- "$2" <<<"$1" || fail "no match for '$2' in: $1"; }
 
-# ---- a dataset: 64 files in; counts follow from the corpus ----
+# ---- a dataset of 64 files; the counts follow from the corpus ----
 json=$("$tutti" inspect corpus.tutti --json)
 has "$json" '"kind":"dataset"'
 has "$json" '"files":64,'
@@ -25,7 +25,7 @@ has "$json" '"shards":4'
 has "$json" '"settings":\{"data":\{.*"split":"0.80.10.1"'
 has "$json" '"reason":"[^"]*","files":1,"examples":\["corpus/text.mid"\]'
 number() { tr -d ' \n' <<<"$json" | grep -Eo "\"$1\":[0-9]+" | head -1 | cut -d: -f2; }
-# 60 tunes of 24 notes, and what could be read of the cut and the short one
+# 60 tunes of 24 notes, and the readable notes of the truncated and the short one
 notes=$(number notes)
 [ "$notes" -ge 1440 ] && [ "$notes" -le 1450 ] || fail "notes: $notes"
 [ "$(number tokens)" -gt $((2 * notes)) ] || fail "tokens: $(number tokens)"
@@ -40,7 +40,7 @@ verified=$("$tutti" inspect corpus.tutti --verify)
 says "$verified" "^corpus.tutti: verified: 4 shards, "
 [ "$(wc -l <<<"$verified")" = 1 ] || fail "not one line: $verified"
 
-# ---- as many reasons as files: linear time ----
+# ---- as many different reasons as files: linear time ----
 python=${TUTTI_PYTHON:-/usr/bin/python3}
 if "$python" -c "import h5py, numpy" 2>/dev/null; then
     cp -r corpus.tutti reasons.tutti
@@ -68,7 +68,7 @@ END
     [ "$(grep -c '^ *1  ' <<<"$text")" = 100002 ] || fail "$(grep -c '^ *1  ' <<<"$text") reasons"
 fi
 
-# ---- a piece that can't be encoded is named, as are its file and what is wrong ----
+# ---- a piece that can't be encoded is named with its file and the reason ----
 if "$python" -c "import h5py, numpy, ctypes; ctypes.CDLL('libxxhash.so.0')" 2>/dev/null; then
     "$tutti" preprocess corpus -o late.tutti --shards 1 >log.txt 2>&1 || fail "preprocess, one shard"
     PYTHONPATH=$source/tests "$python" -B - <<'END'
@@ -83,7 +83,7 @@ END
         "$tutti" inspect late.tutti --verify
 fi
 
-# ---- a checkpoint; a run's directory is its latest ----
+# ---- a checkpoint; a run's directory means its latest one ----
 json=$("$tutti" inspect runs/first --json)
 has "$json" '"kind":"checkpoint"'
 has "$json" '"weights_hash":"[0-9a-f]{16}"'
@@ -97,7 +97,7 @@ first=$("$tutti" inspect runs/first/checkpoints/epoch-0001.h5 --json)
 nth_hash() { tr -d ' \n' <<<"$1" | grep -o '"weights_hash":"[0-9a-f]*"' | sed -n "$2p"; }
 [ "$(nth_hash "$json" 1)" = "$(nth_hash "$json" 3)" ] || fail "hash is not the last epoch's"
 [ "$(nth_hash "$first" 1)" = "$(nth_hash "$json" 2)" ] || fail "epoch 1's hash is not in the history"
-[ "$(nth_hash "$first" 1)" != "$(nth_hash "$json" 1)" ] || fail "two epochs, one hash"
+[ "$(nth_hash "$first" 1)" != "$(nth_hash "$json" 1)" ] || fail "two epochs, same hash"
 text=$("$tutti" inspect runs/first)
 says "$text" "lstm1/weight_ih +64 x 16 "
 says "$text" "train.batch +4 +\(default: 32\)"
@@ -134,7 +134,7 @@ says "$difference" "settings that differ: 1"
 says "$difference" "^  files ok +6[01] +6[01]$"
 has "$("$tutti" inspect corpus.tutti --diff corpus.tutti --json)" '"equal":true'
 
-# ---- several runs: what differs between them, the best first ----
+# ---- several runs: the settings that differ, the best run first ----
 sed 's/^batch = 4/batch = 8/' first.conf >second.conf
 "$tutti" train second.conf --set run.dir=runs/second --set train.learning_rate=0.02 \
     >/dev/null 2>&1 || fail "train: a second run"
@@ -157,14 +157,15 @@ while read -r loss epoch run; do
 done <ordered.txt
 says "$(sed -n 1p table.txt)" '^run +train.batch +train.learning_rate +train.max_steps +epoch +step +valid loss'
 says "$(grep ^runs/second table.txt)" '^runs/second +8 +0.02 +0 +2/2'
-# A run that train.max_steps has ended within an epoch was validated there.
+# A run ended by train.max_steps within an epoch is validated at that step.
 part=$(sed -n 's/^{"step": *3,.*"valid_loss": *\([0-9.]*\).*/\1/p' runs/part/metrics.jsonl)
 says "$(sed -n 4p table.txt)" "^runs/part +4 +0.01 +3 +0/2 +3 +$(printf %.4f "$part") +1 \(step 3\) +-  [0-9a-f]{16}\$"
 json=$("$tutti" inspect runs/part runs/first --json)
 has "$json" '"path":"runs/part",.*"epoch":0,"epochs":2,"step":3,"best_valid_loss":'"$part"'[0-9]*,"best_epoch":1,"best_step":3,'
 says "$("$tutti" inspect runs/part)" "at this step +validation loss $(printf %.4f "$part")$"
 has "$("$tutti" inspect runs/part --json)" '"valid_loss":'"$part"
-# ... which is found in front of anything that is no line of text, and that is not read.
+# This validation is found in front of a part of the file that is not text, which is not
+# read.
 cp -r runs/part runs/hole
 truncate -s 20G runs/hole/metrics.jsonl
 says "$("$tutti" inspect runs/hole 2>hole.txt)" "at this step +validation loss $(printf %.4f "$part")$"
@@ -189,19 +190,19 @@ refuses 2 "--diff takes one path" "$tutti" inspect runs/first runs/second --diff
     fail "where: $("$tutti" train first.conf --where)"
 [ "$("$tutti" train first.conf --resume --where --set run.dir=runs/none)" = "step 0 of runs/none" ] ||
     fail "where: a run that has not begun"
-[ ! -e runs/none ] || fail "where: it has made the run's folder"
-# A kill may come between a checkpoint and the link to it: the files count, and a resumed
-# run sets the link.
+[ ! -e runs/none ] || fail "where: created the run's folder"
+# A kill may strike between a checkpoint and the link to it: the newest file takes
+# precedence, and a resumed run updates the link.
 newest=$(readlink runs/first/checkpoints/latest)
 ln -sf epoch-0001.h5 runs/first/checkpoints/latest
 [ "$("$tutti" train first.conf --where)" = "step $(grep -c gradient_norm runs/first/metrics.jsonl) of runs/first" ] ||
-    fail "where: it believes the link: $("$tutti" train first.conf --where)"
+    fail "where: trusts the link: $("$tutti" train first.conf --where)"
 "$tutti" train first.conf --resume >log.txt 2>&1 || fail "resume: $(cat log.txt)"
 [ "$(readlink runs/first/checkpoints/latest)" = "$newest" ] || fail "resume does not update latest"
 refuses 2 "unknown key bach" "$tutti" train first.conf --where --set train.bach=3
 rm -r runs/empty
 
-# ---- damage is found and named: each shard, the index, a checkpoint, at several places ----
+# ---- damage is found and named: shards, the index, a checkpoint, at several offsets ----
 for file in index.h5 shard-0000.h5 shard-0003.h5; do
     size=$(stat -c %s "corpus.tutti/$file")
     for place in 100 $((size / 2)) $((size - 200)); do
@@ -210,7 +211,7 @@ for file in index.h5 shard-0000.h5 shard-0003.h5; do
         flip "damaged.tutti/$file" "$place"
         code=0
         "$tutti" inspect damaged.tutti --verify >out.txt 2>&1 || code=$?
-        # a bit in space that HDF5 does not use changes nothing
+        # a bit in space unused by HDF5 changes nothing
         if [ "$code" = 0 ]; then
             says "$(cat out.txt)" "verified"
         else
@@ -218,7 +219,7 @@ for file in index.h5 shard-0000.h5 shard-0003.h5; do
         fi
     done
 done
-# in the middle of the tokens there is no unused space
+# the tokens contain no unused space
 rm -rf damaged.tutti
 cp -r corpus.tutti damaged.tutti
 place=$(grep -abo "$(printf 'FRHP\|BTHD\|OHDR')" damaged.tutti/shard-0001.h5 | tail -1 | cut -d: -f1)

@@ -1,4 +1,4 @@
-/* json: what is written, byte for byte, and numbers read back by strtod. */
+/* json: the output, byte for byte, and numbers read back by strtod. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -148,7 +148,7 @@ static void numbers_read_back(void **state)
         memcpy(&value, &bits, sizeof value);
         if (isfinite(value))
             assert_true(strtod(number(value), NULL) == value);
-        /* no shorter form does: one digit fewer reads as another number */
+        /* the shortest form: one digit fewer reads as another number */
         char shorter[64];
         int digits = 0;
         for (const char *c = number(value); *c && *c != 'e'; c++)

@@ -1,5 +1,5 @@
-/* kernels: every instruction set against the C library, single chains of fmaf, and each
- * other, bit for bit. */
+/* kernels: every instruction set against the C library, against sequential fmaf chains,
+ * and against the other sets, bit for bit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "base/rng.h"
 #include "kernels/kernels.h"
 
-/* NULL: not on this machine. */
+/* NULL if this machine does not support the instruction set. */
 static const struct kernels *kernels_of(int set)
 {
     return kernels_named(kernels_name(set));
@@ -92,7 +92,7 @@ static void functions_propagate_nan(void **state)
     }
 }
 
-/* The contract of the microkernel, one chain at a time. */
+/* Reference for the microkernel: one fmaf chain per element. */
 static void chains(int rows, int width, int k, const float *panel, const float *x,
                    size_t row, size_t ldx, bool overwrite, float *y)
 {
@@ -105,8 +105,9 @@ static void chains(int rows, int width, int k, const float *panel, const float *
         }
 }
 
-/* Every set, every shape, rows one after the other (as in a forward pass) and interleaved
- * (as in gradients), to the bit; nothing is written outside the microtile. */
+/* Every instruction set and shape, with consecutive rows (as in a forward pass) and
+ * interleaved rows (as in gradients), bit for bit; nothing is written outside the
+ * microtile. */
 static void microtiles_are_chains(void **state)
 {
     (void)state;
@@ -196,7 +197,7 @@ static float flushed(float x)
     return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
 }
 
-/* The contract of microkernel_bf16. */
+/* Reference for microkernel_bf16: two chains per element. */
 static float two_chains(float sum, int inputs, const bfloat16 *x,
                         const struct bf16_pair *panel)
 {
@@ -212,9 +213,9 @@ static float two_chains(float sum, int inputs, const bfloat16 *x,
     return sum;
 }
 
-/* Every set, rows and widths on both sides of every edge, ordinary values and some near
- * the smallest normal ones; nothing is written outside the microtile unless it is
- * contiguous.
+/* Every instruction set, rows and widths on both sides of every edge, ordinary values and
+ * some near the smallest normal numbers; nothing is written outside the microtile unless
+ * it is contiguous.
  */
 static void bf16_microtiles_are_pairs_of_chains(void **state)
 {
@@ -300,7 +301,8 @@ static void every_set_rounds_alike(void **state)
     }
 }
 
-/* `rows` x `columns`, out of and into wider ones, of which nothing else is touched. */
+/* Transposes `rows` x `columns` within wider matrices, of which nothing else may
+ * change. */
 static void transposed(const struct kernels *kernel, int rows, int columns)
 {
     enum { FROM = 20, TO = 17 };
@@ -338,7 +340,7 @@ static void squares_are_transposed(void **state)
     }
 }
 
-/* NaN and infinity come out in the rows that hold them, and in no other. */
+/* NaN and infinity propagate in the rows that contain them, and in no others. */
 static void bf16_microtiles_propagate_nan(void **state)
 {
     (void)state;
@@ -378,7 +380,7 @@ static void bf16_microtiles_propagate_nan(void **state)
 
 /* ---- fixed point ---- */
 
-/* Computed another way: the exact product in long double, rounded there. */
+/* Independent reference: the exact product in long double, rounded there. */
 static int64_t to_fixed(float x, double scale)
 {
     return llrintl((long double)x * (long double)scale);
@@ -431,7 +433,7 @@ static void fixed_point_is_exact(void **state)
     }
 }
 
-/* Computed another way: the conversion of C. Squares in eight lanes. */
+/* Independent reference: C's conversion; squares are summed in eight lanes. */
 static void fixed_point_is_read(void **state)
 {
     (void)state;
@@ -481,7 +483,7 @@ static void expect_dropped(const float *h, const float *h_next,
     }
 }
 
-/* Runs every element-wise kernel on the same inputs; `out` gets all that they write. */
+/* Runs every element-wise kernel on the same inputs; `out` receives all their outputs. */
 static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
 {
     float gates[4 * H], bias[4 * H], c_prev[H], c_next[H], tanh_c[H], h[H], h_next[H],
@@ -583,7 +585,7 @@ static void softmax_is_a_distribution(void **state)
     assert_true(fabs(sum) < 1e-5);
 }
 
-/* The first of equals, wherever it is; NaN is ignored. */
+/* The first of equal maxima, at any index; NaN is ignored. */
 static void the_largest_logit_is_found(void **state)
 {
     (void)state;
@@ -595,7 +597,7 @@ static void the_largest_logit_is_found(void **state)
         fill(logits, MOST, (uint64_t)i, 3);
         for (int j = 0; j < n; j++) {
             logits[j] =
-                i / kernel_sets % 3 ? roundf(logits[j]) : logits[j]; /* many equal ones */
+                i / kernel_sets % 3 ? roundf(logits[j]) : logits[j]; /* with many ties */
             if (logits[j] > logits[expected])
                 expected = j;
         }

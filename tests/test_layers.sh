@@ -1,11 +1,11 @@
 #!/bin/bash
-# Which folder may include which, read off the folders' names. The layers, lowest first:
+# Include rules between the source folders. The layers, lowest first:
 #   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate | api |
 #   demo | cli
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but
 # no *_internal.h of another folder; folders of one layer do not include each other; and
-# each foreign library is known to one unit. include/tutti/tutti.h is the only public
-# header.
+# each third-party library is used by one unit only. include/tutti/tutti.h is the only
+# public header.
 # shellcheck disable=SC2013 # names of files have no blanks
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$source" || exit 1
@@ -28,7 +28,7 @@ for file in src/*/*.[ch]; do
         *_internal.h) [ -e "src/$folder/$header" ] || fault "$file: $header of another folder" ;;
         */*)
             if [ ! -e "src/$header" ]; then
-                fault "$file: there is no src/$header"
+                fault "$file: src/$header does not exist"
             elif [ "${layer[$to]}" -ge "${layer[$folder]}" ]; then
                 fault "$file ($folder) includes $header"
             fi
@@ -37,8 +37,8 @@ for file in src/*/*.[ch]; do
         esac
     done
 done
-# Within src/train the parts of the trainer call downward only; see trainer.c. Every other
-# unit there lies below all of them. trainer.h declares what they are asked to do.
+# Within src/train the parts of the trainer call only lower ones; see trainer.c. Every
+# other unit there lies below all of them. trainer.h declares their interfaces.
 declare -A part=([synthetic_run]=2 [trainer_step]=1 [trainer_data]=1 [trainer_persist]=1
                  [trainer_stop]=2 [trainer_resume]=2 [trainer_parts]=3 [trainer_epoch]=4
                  [trainer_setup]=4 [trainer]=5)
@@ -51,11 +51,11 @@ for file in src/train/*.[ch]; do
         [ "${part[$to]:-9}" -lt "$level" ] || fault "$file calls upward: it includes $to.h"
     done
 done
-[ "$checked" -gt 300 ] || fault "only $checked includes were found: is this the source?"
+[ "$checked" -gt 300 ] || fault "found only $checked includes: not the source tree?"
 [ "$(find include -type f)" = include/tutti/tutti.h ] ||
     fault "public headers: $(find include -type f)"
 
-# confined PATTERN FILE...: only these may include a header whose name matches.
+# confined PATTERN FILE...: requires that only these files include headers that match.
 confined() {
     local pattern=$1
     shift
@@ -77,4 +77,4 @@ confined 'xxhash\.h' src/base/hash.c
 confined 'Random123/.*' src/base/rng.c
 
 check_faults
-echo "$checked includes keep to the layers"
+echo "$checked includes respect the layers"

@@ -10,17 +10,17 @@ write_midi primer.mid 60 62 64 65 67 69 71 72
 "$example" runs/first here.mid >said.txt || fail "the example"
 "$tutti" generate runs/first -o there.mid --seconds 10 --seed 42 --count 2 >/dev/null
 cmp -s here.mid there-2.mid || fail "library and command make different files"
-# seeds have 64 bits in both
+# both accept 64-bit seeds
 for seed in 9223372036854775808 18446744073709551615; do
     "$example" runs/first here-seed.mid - $seed >/dev/null || fail "the example, seed $seed"
     "$tutti" generate runs/first -o seed.mid --seconds 10 --seed $seed --count 2 >/dev/null ||
         fail "generate, seed $seed"
     cmp -s here-seed.mid seed-2.mid || fail "seed $seed: library and command differ"
-    cmp -s here-seed.mid here.mid && fail "seed $seed is seed 42"
+    cmp -s here-seed.mid here.mid && fail "seed $seed gives the file of seed 42"
 done
 hash=$(hash_of runs/first/checkpoints/best)
 grep -q "weights $hash" said.txt ||
-    fail "weights hash: $hash, said: $(cat said.txt)"
+    fail "weights hash: $hash, output: $(cat said.txt)"
 grep -q "^note 0: pitch" said.txt || fail "no notes: $(cat said.txt)"
 
 "$example" runs/first primed.mid primer.mid >/dev/null || fail "the example with a primer"
@@ -38,14 +38,14 @@ sed -n 's/^[a-z].*\b\(tutti_[a-z_]*\)(.*/\1/p' "$source/include/tutti/tutti.h" |
 [ "$(wc -l <declared.txt)" -ge 13 ] || fail "found only $(wc -l <declared.txt) functions in tutti.h"
 diff declared.txt visible.txt >&2 || fail "symbols of libtutti.so (>) and functions of tutti.h (<)"
 if nm -D "$shared" | grep -q __asan; then
-    echo "library: no Python client, as it has not the sanitizer's runtime"
+    echo "skipped: Python client: Python lacks the sanitizer's runtime"
 else
     /usr/bin/env python3 "$tests/library_client.py" "$shared" runs/first python.mid >said.txt ||
         fail "the Python client"
     cmp -s python.mid there-2.mid || fail "Python and the command make different files"
 fi
 
-# with the pianoroll encoding both keep the tempo of the primer and write it
+# with the pianoroll encoding both keep the primer's tempo and write it to the file
 "$tutti" preprocess corpus -o roll.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
     >/dev/null 2>&1 || fail "preprocess: pianoroll"
 "$tutti" train first.conf --set data.dataset=roll.tutti --set data.encoding=pianoroll \
@@ -57,8 +57,8 @@ tempo=750000 write_midi slow.mid 60 62 64 65 67 69 71 72
 cmp -s slow-here.mid slow-there-2.mid || fail "at 80 beats per minute: different files"
 "$tutti" inspect slow-here.mid | grep -q ' 80.00 beats per minute' || fail "not at 80 beats per minute"
 
-# Once installed, a program builds with the flags in tutti.pc, against either kind of
-# library.
+# After installation, a program builds with the flags of tutti.pc against the static or
+# the shared library.
 cc=${CC:-cc}
 client() { # KIND PREFIX
     local kind=$1 prefix=$2 pc flags
@@ -74,11 +74,11 @@ client() { # KIND PREFIX
 }
 build=$(dirname "$tutti")
 if nm "$build/libtutti.a" 2>/dev/null | grep -q __asan; then
-    echo "library: no program is built, as it has not the sanitizer's runtime"
+    echo "skipped: building a program: it would lack the sanitizer's runtime"
 else
     cmake --install "$build" --prefix "$PWD/installed" >install.txt || fail "$(cat install.txt)"
     client static installed
-    # the shared library: configured as this build, with its libtutti.so
+    # the shared library: a build configured like this one, with this one's libtutti.so
     mkdir -p configured shared/lib/pkgconfig shared/include
     grep -E '^[A-Za-z0-9_]+:(FILEPATH|PATH|STRING|BOOL|UNINITIALIZED)=' \
         "$build/CMakeCache.txt" >configured/CMakeCache.txt
@@ -91,7 +91,7 @@ else
     client shared shared
 fi
 
-# the header stands alone, in C and in C++
+# the header is self-contained, in C and in C++
 for compiler in "cc -std=c11 -xc" "c++ -std=c++11 -xc++"; do
     # shellcheck disable=SC2086
     if command -v ${compiler%% *} >/dev/null; then

@@ -1,6 +1,6 @@
-/* matmul: float32 against single chains of fmaf and bfloat16 against pairs of chains, bit
- * for bit; OpenBLAS within rounding of them; shapes on both sides of every block's
- * edge. */
+/* matmul: float32 against sequential fmaf chains and bfloat16 against pairs of chains,
+ * bit for bit; OpenBLAS within rounding error of them; shapes on both sides of every
+ * block edge. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,11 +23,11 @@ static const struct shape shapes[] = {
     {2, 3, 1030, 5}, {1, 40, 17, 8200}, {5, 900, 17, 20}, {3, 1700, 17, 20}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-struct matrices { /* of a shape, with random elements */
+struct matrices { /* random matrices of one shape */
     struct shape shape;
     size_t all; /* rows */
     float *w, *x, *y, *expected, *got;
-    struct arena arena; /* of: */
+    struct arena arena; /* owns: */
     struct matmul_weights forward, backward;
     struct matmul_workspace *workspace;
 };
@@ -91,7 +91,8 @@ static void drop(struct matrices *m)
     arena_free(&m->arena);
 }
 
-/* Elements of magnitude 1. OpenBLAS has its own order of sums: it differs by rounding. */
+/* Elements of magnitude 1. OpenBLAS sums in a different order, so its results differ by
+ * rounding. */
 static void compare(const struct matrices *m, const struct matmul_backend *backend,
                     size_t count, size_t terms)
 {
@@ -104,8 +105,7 @@ static void compare(const struct matrices *m, const struct matmul_backend *backe
                     2e-7 * (double)(terms + 1));
 }
 
-/* The bfloat16 nearest to x, the even one of two equally near ones; x is a normal
- * float. */
+/* The bfloat16 nearest to x, ties to even; x is a normal float. */
 static float round_to_half(float x)
 {
     uint32_t bits;
@@ -121,7 +121,7 @@ static float round_to_half(float x)
     return to_below < to_above ? below : above;
 }
 
-/* sum += sum over l of a[l] b[l], in the order of the backend. */
+/* sum += sum over l of a[l] b[l], in the backend's order. */
 static void chain(const struct matmul_backend *backend, float *sum, const float *a,
                   size_t a_step, const float *b, size_t b_step, int terms)
 {
@@ -139,7 +139,7 @@ static void chain(const struct matmul_backend *backend, float *sum, const float 
     }
 }
 
-/* A bias is summed in float32 in any case. */
+/* Bias gradients are summed in float32 at any precision. */
 static void column(float *sum, const float *a, size_t step, int terms)
 {
     for (int l = 0; l < terms; l++)
@@ -224,7 +224,7 @@ static void check_gradient(struct matrices *m, const struct matmul_backend *back
     assert_int_equal(stored.given, microbatches * n * k);
 }
 
-/* Two matrices in one call give the same as each alone. */
+/* Two matrices in one call give the same results as each alone. */
 static void check_two(struct matrices *m)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * (k + n);
@@ -276,7 +276,7 @@ static void openblas_agrees(void **state)
     check(openblas);
 }
 
-/* One row at a time, together, in reverse, and batched: the same bits. */
+/* Row by row, all at once, in reverse and batched: the same bits. */
 static void bits_are_independent_of_the_call(void **state)
 {
     (void)state;
@@ -312,8 +312,8 @@ static void fill(float *values, size_t count, float with)
         values[i] = with;
 }
 
-/* With ordinary and with nontemporal stores, also of a batched matmul whose results are
- * larger than caches: the same bits. */
+/* Ordinary and nontemporal stores give the same bits, also in a batched matmul with
+ * results larger than the caches. */
 static void nontemporal_results_are_the_same(void **state)
 {
     (void)state;

@@ -1,10 +1,11 @@
 #!/bin/bash
 # The whole pipeline (preprocess, train, resume, generate, evaluate, inspect) with freed
-# memory overwritten, and under valgrind, which also checks libraries without sanitizers.
+# memory overwritten (MALLOC_PERTURB_), and under valgrind, which also checks libraries
+# that are not instrumented.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 if nm "$tutti" 2>/dev/null | grep -q __asan_init; then
-    skip "neither valgrind nor MALLOC_PERTURB_ works beside AddressSanitizer"
+    skip "neither valgrind nor MALLOC_PERTURB_ works with AddressSanitizer"
 fi
 
 make_corpus corpus 30
@@ -26,7 +27,7 @@ samples = 1
 sample_seconds = 5
 END
 
-# main_job NAME COMMAND...: every command through COMMAND..., which may be `env
+# main_job NAME COMMAND...: runs every step under COMMAND..., for example `env
 # NAME=VALUE`.
 main_job() {
     local name=$1 line
@@ -51,7 +52,7 @@ END
 main_job "overwritten memory" env MALLOC_PERTURB_=165
 command -v valgrind >/dev/null || skip "no valgrind"
 memcheck=(valgrind -q --error-exitcode=99)
-known=/usr/share/openmpi/openmpi-valgrind.supp # of Open MPI's own start
+known=/usr/share/openmpi/openmpi-valgrind.supp # suppressions for Open MPI's startup
 [ ! -e "$known" ] || memcheck+=(--suppressions="$known")
 main_job "valgrind" "${memcheck[@]}"
 echo "memcheck: all as expected"

@@ -1,8 +1,8 @@
 #!/bin/bash
-# More data than memory: with data.memory a run streams its tokens from disk and has the
-# same bits as a run that holds them all: for any number of ranks and any bound, and
-# resumed under another bound. Damage found during the run, or a bound that is too small,
-# gives one line.
+# More data than memory: with data.memory a run streams its tokens from disk and gives the
+# same bits as a run with all tokens in memory, for any number of ranks and any bound, and
+# when resumed under another bound. Damage found during the run, or a bound that is too
+# small, gives one line.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 large_corpus=$programs/large_corpus
 
@@ -53,24 +53,24 @@ same() { # same RUN WHAT
 # ---- any number of ranks, any bound ----
 
 train 1 whole || { cat whole.txt >&2; fail "in memory"; }
-grep -q "streamed" whole.txt && fail "in memory, but streamed"
+grep -q "streamed" whole.txt && fail "streamed instead of in memory"
 
 # A tenth of the tokens and less: 2 bytes each.
 tenth=$(awk "BEGIN {print $tokens * 2 / 1e6 / 10}")
-least() { # least RANKS: as the refusal names it
-    train "$1" refused --set data.memory=0.01 && fail "0.01 MB were accepted"
+least() { # least RANKS: prints the least bound, as stated in the refusal
+    train "$1" refused --set data.memory=0.01 && fail "0.01 MB was accepted"
     [ "$(grep -c '^tutti: ' refused.txt)" = 1 ] || { cat refused.txt >&2; fail "not one line"; }
     sed -n 's/^tutti: data.memory = 0.01 is too little for data.tutti on [0-9]* ranks*: set it to \([0-9.]*\) MB or more.*/\1/p' refused.txt
 }
 for ranks in 1 2 3; do
     smallest=$(least $ranks)
-    [ -n "$smallest" ] || { cat refused.txt >&2; fail "no bound named"; }
-    awk "BEGIN {exit !($smallest < $tenth)}" || fail "$smallest MB at least, over $tenth"
+    [ -n "$smallest" ] || { cat refused.txt >&2; fail "no least bound stated"; }
+    awk "BEGIN {exit !($smallest < $tenth)}" || fail "least bound: $smallest > $tenth"
     for memory in "$smallest" "$tenth"; do
         rm -rf runs/stream
         train $ranks stream --set data.memory="$memory" ||
             { cat stream.txt >&2; fail "$memory MB, $ranks ranks"; }
-        grep -q "MB at most on a rank, streamed from disk" stream.txt || fail "not said"
+        grep -q "MB at most on a rank, streamed from disk" stream.txt || fail "no report"
         same stream "$ranks ranks, data.memory = $memory"
     done
     if [ $ranks = 1 ]; then
@@ -80,7 +80,7 @@ for ranks in 1 2 3; do
     fi
 done
 
-# ---- continued under other bounds, by other numbers of ranks ----
+# ---- resumed under other bounds, on other numbers of ranks ----
 
 rm -rf runs/stream
 memory=0
@@ -89,8 +89,8 @@ for steps in 20 21 50 90; do
         --set train.max_steps=$steps || { cat stream.txt >&2; fail "to step $steps"; }
     memory=$(awk "BEGIN {print $tenth * (0.9 + $steps / 100)}")
 done
-# A part's end has a validation line of its own and cosine's end moves: weights differ, so
-# the reference is the same sequence in memory.
+# Each part ends with a validation and moves the end of the cosine schedule, which changes
+# the weights. So the reference is the same sequence of parts in memory.
 cp runs/stream/metrics.jsonl stream.jsonl
 rm -rf runs/parts
 for steps in 20 21 50 90; do
@@ -102,10 +102,10 @@ facts runs/stream >this.txt
 diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "resumed"; }
 echo "ok: resumed under other bounds"
 
-# The baselines are counted once; a run that is continued has them from its checkpoint.
+# The baselines are counted once; a resumed run has them from its checkpoint.
 baselines() { sed -n 's/^validation baselines: //p' "$1"; }
 [ -n "$(baselines whole.txt)" ] || fail "no baselines"
-[ "$(baselines stream.txt)" = "$(baselines whole.txt)" ] || fail "baselines: other ones"
+[ "$(baselines stream.txt)" = "$(baselines whole.txt)" ] || fail "the baselines differ"
 echo "ok: baselines kept"
 
 # ---- evaluation ----
@@ -113,10 +113,10 @@ echo "ok: baselines kept"
 "$tutti" evaluate runs/whole data.tutti --json >all.json || fail "evaluate"
 "$mpirun" -n 2 "$tutti" evaluate runs/whole data.tutti --json --memory 1 >some.json ||
     fail "evaluate --memory"
-cmp all.json some.json || fail "evaluate --memory gives other figures"
+cmp all.json some.json || fail "evaluate --memory gives other results"
 echo "ok: evaluate --memory"
 
-# ---- what can't be read ----
+# ---- read errors ----
 
 one_line() { # one_line FILE PATTERN WHAT
     [ "$(grep -c '^tutti: ' "$1")" = 1 ] || { cat "$1" >&2; fail "$3: not one line"; }
@@ -127,15 +127,14 @@ for memory in 0 "$tenth"; do
     for ranks in 1 3; do
         rm -rf runs/fault
         train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory="$memory"
-        one_line fault.txt ".*reading for step 7 .*: Input/output error" "a fault on purpose"
+        one_line fault.txt ".*reading for step 7 .*: Input/output error" "injected fault"
         [ "$(facts runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
     done
 done
-echo "ok: a fault of reading"
+echo "ok: a read error"
 
-# Overwrites the second half of every shard, which is tokens among others, while a run
-# that validates seldom goes on; its files are open, so it is their content that is found
-# wrong.
+# Overwrites the second half of every shard, including tokens, during a run that rarely
+# validates. Its files are open, so the damage is detected by their contents.
 cp -r data.tutti bad.tutti
 "$mpirun" -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
     --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
@@ -151,10 +150,10 @@ wait $pid
 code=$?
 [ $code = 1 ] || { cat bad.txt >&2; fail "damage: exit code $code, not 1"; }
 one_line bad.txt "rank [01] .*bad.tutti/shard-00[0-9][0-9].h5: .*(damaged|been changed)" "damage"
-echo "ok: damage in mid-run"
+echo "ok: damage during a run"
 
-# Damage that is there from the start is found before the first step: by the baselines,
-# which read all tokens, or in a table of pieces.
+# Damage present from the start is found before the first step: in a table of pieces, or
+# when counting the baselines, which reads all tokens.
 refuses 1 "bad.tutti/shard-00[0-9][0-9].h5: " "$tutti" train run.conf \
     --set data.dataset=bad.tutti --set data.memory="$tenth" --set run.dir=runs/bad2
 echo "all ok"

@@ -1,5 +1,5 @@
-/* midi_read on damaged files: whatever is done to the bytes, it reads nothing outside
- * them (the sanitizers look), gives one outcome, and twice the same. */
+/* midi_read on damaged files: for any bytes it reads only within them (checked by the
+ * sanitizers) and gives a single, reproducible outcome. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +59,8 @@ static void cut_files_have_one_outcome(void **state)
     midi_free(&file);
 }
 
-/* A few changes of the kinds that happen: flipped bits, lost, doubled and foreign bytes.
+/* A few changes as they occur in practice: flipped bits; lost, duplicated and foreign
+ * bytes.
  */
 static void damage(struct bytes *bytes, uint64_t *state)
 {

@@ -1,5 +1,5 @@
-/* midi_read on a folder of real and hand-made files (see midi_data.h): one outcome each,
- * twice the same; numbers of notes as the folders' INDEX.tsv have them. */
+/* midi_read on a folder of real and hand-made files (see midi_data.h): a single,
+ * reproducible outcome for each; numbers of notes as in the folders' INDEX.tsv. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +47,7 @@ static void every_file_has_one_outcome(void **state)
     midi_free(&tally.file);
 }
 
-/* Splits a line at its tabs, in place. Returns how many fields there are. */
+/* Splits a line at its tabs, in place. Returns the number of fields. */
 static int split_fields(char *line, char **fields, int most)
 {
     int count = 0;
@@ -57,7 +57,8 @@ static int split_fields(char *line, char **fields, int most)
     return count;
 }
 
-/* Opens FOLDER/INDEX.tsv after its first line; skips the test if it is not there. */
+/* Opens FOLDER/INDEX.tsv and skips its first line; skips the test if it does not
+ * exist. */
 static FILE *open_index(const char *folder)
 {
     char line[1024];
@@ -70,12 +71,13 @@ static FILE *open_index(const char *folder)
     return index;
 }
 
-/* Files with "?" or less in the index, and their outcome by midi.h. */
+/* Files with "?" or no number of notes in the index, and their outcome according to
+ * midi.h. */
 static const struct {
     const char *name;
     size_t notes;
 } decided[] = {
-    {"chunk-length-zero.mid", 4}, /* MTrk ends before its events do: read on */
+    {"chunk-length-zero.mid", 4}, /* MTrk is shorter than its events: keep reading */
     {"crlf-damaged.mid", 4},
     {"high-bit-stripped.mid", 0},
     {"cut-half.mid", 31},
@@ -145,7 +147,7 @@ static void check_index_of(const char *name)
         assert_int_equal(file.tracks, atoi(fields[TRACKS]));
         assert_int_equal(file.division, atoi(fields[DIVISION]));
         assert_int_equal(file.notes.count, atoi(fields[NOTES]));
-        /* ours have controller 121 among them */
+        /* ours include controller 121 */
         assert_true(file.pedal_count >= (size_t)atoi(fields[PEDALS]));
         assert_int_equal(file.tempo_events, atoi(fields[TEMPOS]));
         free(path);

@@ -1,5 +1,5 @@
-/* notes: order, fingerprint, length. The order is checked against qsort by the header's
- * words, field after field. */
+/* notes: order, fingerprint, length. The order is checked against qsort with the header's
+ * definition, field by field. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +46,7 @@ static struct note random_note(uint64_t *state, uint32_t ticks, uint32_t values)
     };
 }
 
-/* How the start ticks of a random piece lie: as files have them, and against the grain.
+/* Distribution of the start ticks of a random piece: as in real files, and adversarial.
  */
 enum shape { RANDOM, RUNS, ONE_TICK, FALLING, RISING, NEARLY, SHAPES };
 
@@ -96,7 +96,7 @@ static void sort_is_the_order_of_the_header(void **state)
         }
 }
 
-/* 400 000 notes at one tick, falling: quadratic sorting would take hours. */
+/* 400 000 notes at one tick, descending: quadratic sorting would take hours. */
 static void sort_has_no_bad_input(void **state)
 {
     (void)state;
@@ -154,8 +154,8 @@ static void hash_sees_every_field(void **state)
     notes_free(&notes);
 }
 
-/* Files that name no port and no unusual percussion keep the fingerprint that they had
- * when notes had neither. */
+/* Files without port numbers and unusual percussion keep the fingerprint from before
+ * notes had these fields. */
 static void usual_ports_and_percussion_leave_no_mark(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* The reader against libsmf, which reads in a child process: it aborts on much that is
- * legal. Only its list of events is used (time in pulses and seconds); the notes are
- * paired here by looking through all that sound. */
+/* The reader against libsmf, which runs in a child process, as it aborts on many legal
+ * files. Only its list of events is used (time in pulses and seconds); the notes are
+ * paired here by searching all sounding ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 
 enum { REFUSED = 1, OUT_OF_STEP = 2 }; /* exit codes of the child */
 
-struct smf_note { /* a note as libsmf has it; end_tick is -1 while it sounds */
+struct smf_note { /* a note read by libsmf; end_tick is -1 while it sounds */
     int start_tick, end_tick, track, channel, pitch, velocity;
     double start, end;
 };
@@ -41,8 +41,8 @@ static void add_note(struct smf_notes *list, const smf_event_t *event, int track
         event->time_seconds, 0};
 }
 
-/* Ends the oldest sounding note of the track's channel and pitch; all of the channel's if
- * pitch is -1, all of the track's if channel is -1. */
+/* Ends the oldest sounding note of this channel and pitch in the track; all notes of the
+ * channel if pitch is -1, all of the track if channel is -1. */
 static void end_note(struct smf_notes *list, size_t first, const smf_event_t *event,
                      int channel, int pitch)
 {
@@ -58,7 +58,7 @@ static void end_note(struct smf_notes *list, size_t first, const smf_event_t *ev
     }
 }
 
-/* libsmf takes the first byte of a meta event's length for all of it. */
+/* libsmf takes the first byte of a meta event's length as the whole length. */
 static bool is_misread(const smf_event_t *event)
 {
     return event->midi_buffer[0] == 0xFF && event->midi_buffer_length > 2 &&
@@ -75,7 +75,7 @@ static void read_track(struct smf_notes *list, smf_track_t *track, int number)
         if (is_misread(event))
             _exit(OUT_OF_STEP);
         while (first < list->count && list->items[first].end_tick >= 0)
-            first++; /* only to be quick: ended notes at the front */
+            first++; /* for speed only: skips ended notes at the front */
         if (kind == 9 && message[2] > 0)
             add_note(list, event, number);
         else if (kind == 8 || kind == 9)
@@ -100,7 +100,7 @@ static void listen(const struct bytes *bytes, FILE *out)
         read_track(&list, smf_get_track_by_number(smf, i), i - 1);
     fwrite(list.items, sizeof *list.items, list.count, out);
     fflush(out);
-    _exit(0); /* smf_delete takes long, and nothing else is left to do */
+    _exit(0); /* skips smf_delete, which is slow */
 }
 
 /* The child's wait status; if it is 0, *list has the notes that libsmf read. */
@@ -143,8 +143,8 @@ static bool close_enough(double a, double b)
     return fabs(a - b) <= 1e-9 * (1 + fabs(a)); /* libsmf adds up rounded seconds */
 }
 
-/* Programs stand before the track in the order of notes_sort: equal but for these two,
- * two notes may have changed places, so of the track only the sum is compared. */
+/* notes_sort orders by program before track. Notes that differ only in these two may be
+ * swapped, so only the sum of the tracks is compared. */
 static bool notes_agree(const struct notes *notes, struct smf_notes *list)
 {
     long tracks = 0;
@@ -171,8 +171,8 @@ struct tally {
     struct midi_file file;
 };
 
-/* Files that crash libsmf, or that it refuses or misreads (everything after a meta event
- * of 128 bytes or more) are counted; any other difference fails. */
+/* Counts files that libsmf crashes on, refuses or misreads (from a meta event of 128
+ * bytes or more on); any other difference is a failure. */
 static void compare(struct bytes *bytes, const char *name, struct tally *tally)
 {
     struct smf_notes list = {0};
@@ -212,7 +212,7 @@ static void generated_files_agree(void **state)
         notes += tally.file.notes.count;
     }
     print_tally("generated", &tally);
-    /* under the address sanitizer libsmf aborts on a few: it reads past its buffer */
+    /* under AddressSanitizer libsmf aborts on a few: it reads past its buffer */
     assert_true(100 * tally.agreed >= 95 * tally.files);
     assert_true(notes > 10000);
     midi_free(&tally.file);

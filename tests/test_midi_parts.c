@@ -1,4 +1,4 @@
-/* midi_read: what is percussion, by bank select and system exclusive; ports, by number
+/* midi_read: percussion selected by bank select and system exclusive; ports, by number
  * and by name. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static void put_short_note(struct bytes *bytes, int channel)
     put_event(bytes, 1, 0x80 | channel, 60, 0);
 }
 
-/* "P40 M0": percussion or melody, and the program, of each note in order of time. */
+/* "P40 M0": percussion or melody, and the program, of each note in time order. */
 static void expect_parts(struct bytes *bytes, const char *parts)
 {
     struct midi_file file = {0};
@@ -54,7 +54,7 @@ static void expect_parts(struct bytes *bytes, const char *parts)
     midi_free(&file);
 }
 
-/* A track made by the statements, which put into `bytes`. */
+/* Expects these parts of a track that the statements write to `bytes`. */
 #define EXPECT_PARTS(parts, ...)                                                         \
     do {                                                                                 \
         size_t begin;                                                                    \
@@ -96,7 +96,7 @@ static void a_bank_waits_for_its_program(void **state)
     EXPECT_PARTS("M0 P7", SYSEX(&bytes, GM2_ON); put_event(&bytes, 0, 0xBA, 0, 120);
                  note(&bytes, 10); put_program(&bytes, 0, 10, 7); note(&bytes, 10));
     EXPECT_PARTS("P7 P8", put_bank(&bytes, 10, 120, 7); note(&bytes, 10);
-                 put_program(&bytes, 0, 10, 8); note(&bytes, 10)); /* the bank stays */
+                 put_program(&bytes, 0, 10, 8); note(&bytes, 10)); /* the bank persists */
 }
 
 static void banks_of_xg(void **state)
@@ -108,7 +108,7 @@ static void banks_of_xg(void **state)
                  note(&bytes, 4));
     EXPECT_PARTS("P0 M4", SYSEX(&bytes, XG_ON); put_program(&bytes, 0, 9, 0);
                  note(&bytes, 9); put_bank(&bytes, 9, 0, 4); note(&bytes, 9));
-    /* elsewhere 127 is where the sounds of an MT-32 are */
+    /* in other systems bank 127 has the sounds of an MT-32 */
     EXPECT_PARTS("M0 P0", put_bank(&bytes, 4, 127, 0); note(&bytes, 4);
                  put_bank(&bytes, 9, 127, 0); note(&bytes, 9));
     EXPECT_PARTS("M0 M0", SYSEX(&bytes, GS_RESET); put_bank(&bytes, 4, 127, 0);
@@ -126,7 +126,7 @@ static void parts_by_system_exclusive(void **state)
                  note(&bytes, 10)); /* bank 0 has no effect in GS */
     EXPECT_PARTS("P0 M0", SYSEX(&bytes, XG_PART(2, 2)); note(&bytes, 2);
                  SYSEX(&bytes, XG_PART(9, 0)); note(&bytes, 9));
-    /* a program change alone leaves it so */
+    /* a program change alone keeps it */
     EXPECT_PARTS("P4", SYSEX(&bytes, XG_ON); SYSEX(&bytes, XG_PART(2, 1));
                  put_program(&bytes, 0, 2, 4); note(&bytes, 2));
     /* within a longer block, and in two packets */
@@ -160,7 +160,7 @@ static void a_reset_makes_all_as_usual(void **state)
                  SYSEX(&bytes, GS_RESET); note(&bytes, 9));
 }
 
-/* The message is in one track, the notes are in another: it is the time that counts. */
+/* The message is in one track, the notes are in another: only the time matters. */
 static void parts_change_over_time_in_all_tracks(void **state)
 {
     (void)state;
@@ -177,7 +177,7 @@ static void parts_change_over_time_in_all_tracks(void **state)
     expect_parts(&bytes, "M0 P1");
 }
 
-/* Patterns of format 2 begin as usual. */
+/* Every pattern of format 2 begins with the default parts. */
 static void a_pattern_has_its_own_parts(void **state)
 {
     (void)state;
@@ -193,7 +193,7 @@ static void a_pattern_has_its_own_parts(void **state)
     expect_parts(&bytes, "P3 M0");
 }
 
-/* The fingerprint of usual percussion is that of notes without the mark. */
+/* Percussion on the usual channel has the fingerprint of notes without the mark. */
 static void unusual_parts_are_other_music(void **state)
 {
     (void)state;
@@ -274,7 +274,7 @@ static void programs_belong_to_a_ports_channel(void **state)
     expect_ports(&bytes, "0:M40 1:M0 1:P0");
 }
 
-/* One sounds while the port changes, and its off comes on its own port. */
+/* A note that sounds while the port changes; its note-off is on the note's port. */
 static void a_track_may_change_its_port(void **state)
 {
     (void)state;
@@ -299,7 +299,7 @@ static void devices_are_ports(void **state)
     (void)state;
     size_t begin;
     struct bytes bytes = two_tracks(&begin);
-    put_device(&bytes, "Synth 1"); /* the first is as good as none */
+    put_device(&bytes, "Synth 1"); /* the first has no effect */
     put_program(&bytes, 0, 0, 40);
     put_short_note(&bytes, 0);
     put_device(&bytes, "Synth 2");
@@ -309,7 +309,7 @@ static void devices_are_ports(void **state)
     next_track(&bytes, &begin);
     put_event(&bytes, 100, 0x90, 60, 80);
     put_device(&bytes, "Synth 2");
-    put_port(&bytes, 5); /* of that device's */
+    put_port(&bytes, 5); /* ports of that device */
     put_event(&bytes, 100, 0x90, 60, 80);
     end_track(&bytes, begin);
     expect_ports(&bytes, "0:M40 1:M0 0:M40 0:M40 2:M0");
@@ -336,7 +336,8 @@ static void parts_belong_to_a_ports_channel(void **state)
     expect_ports(&bytes, "0:P1 1:M0 1:M2 1:P0");
 }
 
-/* More ports than are kept apart: all are read, and the rest share the last. */
+/* More ports than can be distinguished: all are read, and the excess ones share the
+ * last. */
 static void ports_without_end(void **state)
 {
     (void)state;

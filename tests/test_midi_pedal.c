@@ -1,5 +1,5 @@
-/* midi_apply_pedal: cases by hand, and random files against a player that goes through
- * the piece tick by tick. */
+/* midi_apply_pedal: handmade cases, and random files against a reference player that
+ * steps through the piece tick by tick. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@ static void notes_last_until_the_pedal_comes_up(void **state)
     put_pedal(&bytes, 5, 0, 100); /* still down */
     put_event(&bytes, 0, 0x90, 62, 80);
     put_pedal(&bytes, 10, 0, 63);
-    put_event(&bytes, 10, 0x80, 62, 0); /* released after it came up */
+    put_event(&bytes, 10, 0x80, 62, 0); /* released after the pedal */
     end_track(&bytes, begin);
     expect_pedalled(&bytes, "0+10:60 15+25:61 30+20:62");
 }
@@ -55,7 +55,7 @@ static void the_next_onset_of_the_pitch_ends_a_note(void **state)
     expect_pedalled(&bytes, "0+35:60 15+0:60 20+90:61 35+75:60");
 }
 
-/* Two notes of a key overlap: the onset of the second lies before the first's release. */
+/* Two notes of a key overlap: the second begins before the first is released. */
 static void an_earlier_onset_does_not_end_a_note(void **state)
 {
     (void)state;
@@ -77,7 +77,7 @@ static void pedal_and_key_at_one_tick(void **state)
     size_t begin;
     struct bytes bytes = one_track(&begin);
     put_note(&bytes, 0, 10, 60);
-    put_pedal(&bytes, 0, 0, 127); /* down at the tick of the release: holds it */
+    put_pedal(&bytes, 0, 0, 127); /* down at the tick of the release: sustains the note */
     put_note(&bytes, 0, 10, 61);
     put_pedal(&bytes, 0, 0, 0); /* up at the tick of the release, and down again */
     put_pedal(&bytes, 0, 0, 127);
@@ -100,7 +100,7 @@ static void a_pedal_that_stays_down_ends_with_the_last_key(void **state)
     expect_pedalled(&bytes, "0+20:60 10+10:61");
 }
 
-/* Notes that began together end together, and then their velocities order them. */
+/* Notes that begin and end together are ordered by velocity. */
 static void the_order_is_kept(void **state)
 {
     (void)state;
@@ -135,7 +135,8 @@ static void percussion_has_no_pedal(void **state)
     expect_pedalled(&bytes, "0+10:60");
 }
 
-/* Held by the pedal, by the key, released at that very tick: all silent. */
+/* All are silenced: notes held by the pedal, by the key, or released at that very
+ * tick. */
 static void all_sound_off_ends_what_the_pedal_holds(void **state)
 {
     (void)state;
@@ -148,7 +149,7 @@ static void all_sound_off_ends_what_the_pedal_holds(void **state)
     put_event(&bytes, 30, 0x80, 62, 0);
     put_event(&bytes, 0, 0xB0, 120, 0);  /* tick 40 */
     put_note(&bytes, 10, 10, 63);        /* the pedal is still down */
-    put_event(&bytes, 20, 0xB1, 120, 0); /* another channel's */
+    put_event(&bytes, 20, 0xB1, 120, 0); /* on another channel */
     put_event(&bytes, 0, 0xB0, 123, 0);  /* keys off, but not the pedal */
     put_pedal(&bytes, 20, 0, 0);
     end_track(&bytes, begin);
@@ -171,7 +172,8 @@ static void all_notes_off_leaves_them_to_the_pedal(void **state)
     expect_pedalled(&bytes, "0+20:61 30+10:62");
 }
 
-/* From another track: sound off ends keys and sustained notes, notes off the keys. */
+/* From another track: all sound off ends held and sustained notes, all notes off ends
+ * held ones. */
 static void other_tracks_release_keys_and_pedal(void **state)
 {
     (void)state;
@@ -239,7 +241,7 @@ static void nothing_to_do_is_fine(void **state)
     expect_pedalled(&bytes, TWO_NOTES_TEXT);
 }
 
-/* When a note of a file ends by the header's words, tick by tick. */
+/* End of a note as the header defines it, found tick by tick. */
 static uint32_t slow_end(const struct midi_file *file, size_t index)
 {
     const struct note *note = &file->notes.items[index];
@@ -308,7 +310,8 @@ static struct bytes random_pedalling(uint64_t *seed)
     return bytes;
 }
 
-/* Sums over notes of numbers that pin down each: the order within a tick may change. */
+/* Compares order-independent sums over all notes, as the order within a tick may
+ * change. */
 static void random_files_agree_with_a_slow_player(void **state)
 {
     (void)state;

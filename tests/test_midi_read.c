@@ -1,4 +1,4 @@
-/* midi_read: what SMF 1.0 allows, one test for each promise of midi.h. */
+/* midi_read: valid SMF 1.0, one test for each guarantee of midi.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static void running_status_and_velocity_zero(void **state)
     expect(&bytes, 0, "0+16:60 16+32:62");
 }
 
-/* Every channel event must be as long as it is. */
+/* Every channel event must be read with its correct length. */
 static void all_channel_events_keep_in_step(void **state)
 {
     (void)state;
@@ -87,7 +87,7 @@ static void sysex_packets_and_escapes_are_passed(void **state)
     struct bytes bytes = one_track(&begin);
     PUT(&bytes, 0, 0xF0, 5, 0x7E, 0x7F, 9, 1, 0xF7);        /* whole */
     PUT(&bytes, 0, 0xF0, 3, 0x43, 0x12, 0);                 /* three packets */
-    PUT(&bytes, 10, 0xF7, 6, 0x43, 0x12, 0, 0x43, 0x12, 0); /* (the example of */
+    PUT(&bytes, 10, 0xF7, 6, 0x43, 0x12, 0, 0x43, 0x12, 0); /* (the example in */
     PUT(&bytes, 10, 0xF7, 4, 0x43, 0x12, 0, 0xF7);          /* the specification) */
     PUT(&bytes, 0, 0xF7, 1, 0xFA, 0, 0xF7, 2, 0xF3, 1);     /* escapes */
     PUT(&bytes, 0, 0xF7, 3, 0x90, 99, 99, 0, 0xF7, 0);      /* no note: an escape */
@@ -165,7 +165,7 @@ static void tracks_of_format_1_sound_together(void **state)
     midi_free(&file);
 }
 
-/* Two patterns: program, tempo and pedal of the first must not reach the second. */
+/* Two patterns: program, tempo and pedal of the first must not affect the second. */
 static void patterns_of_format_2_follow_each_other(void **state)
 {
     (void)state;
@@ -236,7 +236,7 @@ static void smpte_division_counts_frames(void **state)
 
 /* Time. */
 
-/* Random tempos over several tracks against a walk from tick to tick in integers. */
+/* Random tempos over several tracks, against integer arithmetic tick by tick. */
 static void the_tempo_map_is_exact(void **state)
 {
     (void)state;
@@ -256,7 +256,7 @@ static void the_tempo_map_is_exact(void **state)
             if (draw(&seed, 2)) {
                 uint32_t tempo = 1 + draw(&seed, 0xFFFFFF);
                 put_tempo(&bytes, delta, tempo);
-                tempo_at[tick] = tempo; /* a later track's event comes later */
+                tempo_at[tick] = tempo; /* a later track's event takes effect later */
             } else {
                 put_event(&bytes, delta, 0x90, (int)draw(&seed, 128), 1);
             }
@@ -303,7 +303,7 @@ static void the_last_tempo_at_a_tick_counts(void **state)
     midi_free(&file);
 }
 
-/* 2^32-1 ticks are read; what comes later costs its track the rest, and no other. */
+/* Up to 2^32-1 ticks are read; a later event ends its own track, but no other. */
 static void ticks_end_at_32_bits(void **state)
 {
     (void)state;
@@ -347,7 +347,7 @@ static void the_oldest_note_of_a_key_ends_first(void **state)
     put_event(&bytes, 10, 0x90, 60, 80);
     put_event(&bytes, 10, 0x80, 60, 0);
     put_event(&bytes, 10, 0x80, 60, 0);
-    put_event(&bytes, 10, 0x80, 60, 0); /* no note left: nothing */
+    put_event(&bytes, 10, 0x80, 60, 0); /* no note left: ignored */
     end_track(&bytes, begin);
     expect(&bytes, 0, "0+30:60 10+30:60 20+40:60 50+20:60");
 }
@@ -450,7 +450,7 @@ static void controllers_release_their_channel_in_every_track(void **state)
     }
 }
 
-/* Both hands on one channel: the left one, which ends first, ends with all notes off. */
+/* Both hands on one channel: the left one ends first, with an all notes off. */
 static void a_tracks_last_events_concern_it_alone(void **state)
 {
     (void)state;
@@ -495,8 +495,8 @@ static void programs_belong_to_the_channel(void **state)
     put_program(&bytes, 0, 1, 99); /* another channel */
     end_track(&bytes, begin);
     begin = begin_track(&bytes);
-    put_note(&bytes, 10, 10, 52); /* tick 10: the first track came first: 11 */
-    put_note(&bytes, 0, 0, 53);   /* tick 20: the third track comes later: 11 */
+    put_note(&bytes, 10, 10, 52); /* tick 10, after the first track's: 11 */
+    put_note(&bytes, 0, 0, 53);   /* tick 20, before the third track's: 11 */
     put_note(&bytes, 1, 0, 54);   /* tick 21: 12 */
     end_track(&bytes, begin);
     begin = begin_track(&bytes);
@@ -569,7 +569,7 @@ static void one_file_leaves_nothing_for_the_next(void **state)
     midi_free(&reused);
 }
 
-/* 130 bytes that speak of gigabytes. */
+/* 130 bytes that claim gigabytes of content. */
 static void lies_cost_no_memory(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* midi_read: the policy for what SMF 1.0 doesn't allow, row by row of midi.h's table. */
+/* midi_read: the handling of invalid SMF 1.0, row by row of midi.h's table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,7 +61,7 @@ static void wrong_lengths_of_tracks(void **state)
     }
 }
 
-/* Lengths that are wrong while another track follows. */
+/* Wrong lengths of a track that is followed by another. */
 static void wrong_lengths_before_another_track(void **state)
 {
     (void)state;
@@ -84,7 +84,7 @@ static void junk_between_and_behind_chunks(void **state)
     PUT(&bytes, 0, 0, 0);
     expect(&bytes, MIDI_REPAIR_JUNK, TWO_NOTES_TEXT);
     bytes = two_notes();
-    put_bytes(&bytes, "Eight by", 8); /* a chunk's name, but longer than what is left */
+    put_bytes(&bytes, "Eight by", 8); /* a chunk's name, but a length beyond the end */
     expect(&bytes, MIDI_REPAIR_JUNK, TWO_NOTES_TEXT);
     bytes = two_notes();
     struct bytes more = two_notes();
@@ -124,7 +124,7 @@ static void events_behind_end_of_track(void **state)
     expect(&bytes, MIDI_REPAIR_AFTER_END, "0+480:60");
 }
 
-/* A file cut at every byte: the notes that had begun, no more and no less. */
+/* A file truncated at every byte: exactly the notes that had begun are read. */
 static void a_file_cut_anywhere(void **state)
 {
     (void)state;
@@ -150,7 +150,7 @@ static void a_file_cut_anywhere(void **state)
     free_bytes(&whole);
 }
 
-/* One track with a good note, the given bytes, another good note. */
+/* One track with a valid note, the given bytes, another valid note. */
 static void expect_within(const uint8_t *bad, size_t count, midi_repairs repairs,
                           const char *notes)
 {
@@ -184,7 +184,7 @@ static void broken_events_within_a_track(void **state)
     WITHIN(MIDI_REPAIR_STATUS, "0+10:60 10+0:61 20+10:62", 0, 0x90, 61, 80, 0, 0xF0, 1,
            0xF7, 0, 61, 0);
     WITHIN(MIDI_REPAIR_SYSTEM, both, 0, 0xF1, 1, 0, 0xF2, 1, 2, 0, 0xF3, 1, 0, 0xF4);
-    /* data bytes that are not there are not taken from what follows */
+    /* missing data bytes are not taken from the bytes that follow */
     WITHIN(MIDI_REPAIR_SYSTEM, "0+10:60 148+10:62", 0, 0xF2, 0x81, 0, 0xFF, 1, 0);
     WITHIN(MIDI_REPAIR_SYSTEM, both, 0, 0xF6, 0, 0xF8, 0, 0xFA, 0, 0xFE);
     WITHIN(MIDI_REPAIR_SYSEX, both, 0, 0xF0, 2, 1, 2);
@@ -196,7 +196,7 @@ static void broken_events_within_a_track(void **state)
     WITHIN(0, both, 0, 0xFF, 0x51, 4, 7, 0xA1, 0x20, 99); /* longer is allowed */
 }
 
-/* They have no effect, and what follows is read. */
+/* They are ignored, and reading continues after them. */
 static void first_data_bytes_above_127(void **state)
 {
     (void)state;
@@ -215,7 +215,7 @@ static void first_data_bytes_above_127(void **state)
            61, 0);
 }
 
-/* Bytes were lost, and with them the delta time of the event that begins there. */
+/* Bytes were lost, including the delta time of the event that begins there. */
 static void a_status_where_data_should_be(void **state)
 {
     (void)state;
@@ -245,7 +245,7 @@ static void programs_and_banks_above_127_are_ignored(void **state)
     midi_free(&file);
 }
 
-/* The low 28 bits of a long number; none of a negative one. */
+/* A number that is too long counts with its low 28 bits; a negative one counts as 0. */
 static void numbers_of_more_than_four_bytes(void **state)
 {
     (void)state;
@@ -263,7 +263,7 @@ static void numbers_of_more_than_four_bytes(void **state)
     expect(&bytes, MIDI_REPAIR_NUMBER, "142703+10:60 142718+0:61 142718+3:62");
 }
 
-/* A first track with nothing but tempos, which lasts longer than ticks can be counted. */
+/* A first track that contains only tempos and exceeds the range of ticks. */
 static void a_track_that_is_too_long_costs_no_other(void **state)
 {
     (void)state;
@@ -287,7 +287,7 @@ static void a_track_that_is_too_long_costs_no_other(void **state)
     midi_free(&file);
 }
 
-/* What is no SMPTE division is ticks a quarter note. */
+/* A division that is not valid SMPTE is taken as ticks per quarter note. */
 static void divisions_above_32767(void **state)
 {
     (void)state;
@@ -306,7 +306,7 @@ static void divisions_above_32767(void **state)
     }
 }
 
-/* A reason begins with what went wrong first. */
+/* A reason names the first cause first. */
 static void reasons_name_the_first_cause(void **state)
 {
     (void)state;

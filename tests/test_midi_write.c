@@ -1,4 +1,4 @@
-/* midi_write: what is written, read back, is what was meant. */
+/* midi_write: what is written is read back as intended. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,7 +133,8 @@ static void the_form_is_the_one_promised(void **state)
     midi_free(&file);
 }
 
-/* As General MIDI 2 has it, and only where it is needed. */
+/* Percussion on unusual channels is written as in General MIDI 2, and only where
+ * needed. */
 static void unusual_percussion_comes_back(void **state)
 {
     (void)state;
@@ -158,8 +159,8 @@ static void unusual_percussion_comes_back(void **state)
     midi_free(&file);
 }
 
-/* Random pieces without overlaps come back note for note: time to half a tick, everything
- * else exactly. */
+/* Random pieces without overlaps are read back note for note: times to half a tick,
+ * everything else exactly. */
 static struct notes random_piece(uint64_t *seed, double ticks_per_second)
 {
     struct notes notes = {0};
@@ -218,8 +219,8 @@ static void random_pieces_come_back(void **state)
     }
 }
 
-/* Whatever the notes: no key sounds twice at once, and every note is there or was covered
- * by a longer one of its key that began with it. */
+/* For any notes: no key sounds twice at once, and every note is present or was covered by
+ * a longer one of the same key and onset. */
 static void random_heaps_come_back_disjoint(void **state)
 {
     (void)state;
@@ -266,7 +267,7 @@ static void the_same_notes_give_the_same_bytes(void **state)
     for (int i = 0; i < 2; i++) {
         assert_int_equal(midi_write(path, &notes, 480, 500000), STATUS_OK);
         assert_int_equal(file_read(path, 0, &bytes[i].items, &bytes[i].count), STATUS_OK);
-        for (size_t n = 0; n < notes.count / 2; n++) { /* back to front the second time */
+        for (size_t n = 0; n < notes.count / 2; n++) { /* reversed the second time */
             struct note swap = notes.items[n];
             notes.items[n] = notes.items[notes.count - 1 - n];
             notes.items[notes.count - 1 - n] = swap;
@@ -280,7 +281,7 @@ static void the_same_notes_give_the_same_bytes(void **state)
     free_bytes(&bytes[1]);
 }
 
-/* Stands before GLib's function in libsmf's calls, which deletes its events with it. */
+/* Intercepts the GLib function with which libsmf deletes its events. */
 static size_t searched;
 
 __attribute__((visibility("default"))) gboolean g_ptr_array_remove(GPtrArray *array,
@@ -293,7 +294,8 @@ __attribute__((visibility("default"))) gboolean g_ptr_array_remove(GPtrArray *ar
     return index < array->len && g_ptr_array_remove_index(array, index);
 }
 
-/* A melody on each of two tracks, as bytes: a program, then an on and an off a note. */
+/* A melody on each of two tracks, as bytes: a program, then a note-on and a note-off per
+ * note. */
 static void put_melodies(struct bytes *file, const struct notes *notes, uint32_t gap)
 {
     put_bytes(file, "MThd", 4);
@@ -338,7 +340,7 @@ static void assert_melodies_written(size_t count, uint32_t gap)
     free_bytes(&written);
 }
 
-/* Also where the number of events is a whole number of parts, or almost. */
+/* Also for a number of events at or next to a multiple of the part size. */
 static void long_tracks_are_joined_from_parts(void **state)
 {
     (void)state;
@@ -349,7 +351,7 @@ static void long_tracks_are_joined_from_parts(void **state)
     assert_melodies_written(5000, 20000);
 }
 
-/* libsmf looks for each event that it deletes from the beginning of its track. */
+/* libsmf searches each event that it deletes from the beginning of its track. */
 static void the_work_grows_with_the_notes_alone(void **state)
 {
     (void)state;
@@ -403,7 +405,7 @@ static void a_missing_folder_is_named(void **state)
     free(missing);
 }
 
-/* A limit on the size of files stands in for a full disk. */
+/* A file size limit simulates a full disk. */
 static void a_full_disk_keeps_the_old_file(void **state)
 {
     (void)state;
@@ -426,7 +428,7 @@ static void a_full_disk_keeps_the_old_file(void **state)
     assert_int_equal(status, STATUS_FAILED);
     assert_non_null(strstr(status_message(), path));
     struct midi_file file = {0};
-    assert_files(1); /* the old one, and nothing beside it */
+    assert_files(1); /* only the old one */
     read_back(&file);
     assert_int_equal(file.notes.count, 0);
     midi_free(&file);

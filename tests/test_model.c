@@ -1,5 +1,5 @@
-/* model: logits, loss, gradients and carried states against the naive model; and a
- * microbatch's bits are independent of the other microbatches. */
+/* model: logits, loss, gradients and carried states against the naive model; the results
+ * of a microbatch are bitwise independent of the other microbatches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,8 +30,9 @@ static double *weights_in_double(struct model *model)
     return block;
 }
 
-/* Loss of microbatch s in the last of `windows` windows, by the naive model from zero
- * states; `logits` (may be NULL) receives those of the last window, [T][B][V]. */
+/* Loss of microbatch s in the last of `windows` windows, computed by the naive model
+ * from zero states; `logits` (may be NULL) receives the logits of the last window,
+ * [T][B][V]. */
 static double naive_loss(const struct model_shape *shape, const struct params *params,
                          const double *block, int s, int windows, double *logits)
 {
@@ -145,7 +146,8 @@ static void gradients_agree_with_the_naive_model(void **state)
     }
 }
 
-/* Microbatch 1 in a model of two microbatches, and alone in another model: equal bits. */
+/* Microbatch 1 gives equal bits in a model of two microbatches and alone in another
+ * model. */
 static void a_microbatch_is_independent_of_the_others(void **state)
 {
     (void)state;
@@ -206,7 +208,8 @@ static void dropout_keeps_the_mean(void **state)
     struct model *model = make(&shape, MICROBATCHES);
     real *weights = model_weights(model);
     const struct params *params = model_params(model);
-    /* logits = the sum of h: its mean over many masks is the value without dropout */
+    /* the logits are sums of h: their mean over many masks is the value without
+     * dropout */
     for (size_t i = params_find(params, "output/weight")->offset; i < params->total; i++)
         weights[i] = i < params_find(params, "output/bias")->offset ? 1 : 0;
     struct window window;

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Structured mutations of a checkpoint and a dataset: see mutate_hdf5.py. And a model
-# whose music never ends.
+# Structured mutations of a checkpoint and a dataset: see mutate_hdf5.py. And a model that
+# never ends a piece.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 "$python" -c "import h5py, numpy" 2>/dev/null ||
     skip "no h5py or numpy for $python (Debian: python3-h5py, python3-numpy)"
 make_run lstm
 
-# A model that emits hardly any time shifts: its piece is cut, with one warning.
+# A model that hardly ever emits time shifts: its piece is cut, with one warning.
 cp runs/first/checkpoints/epoch-0002.h5 endless.h5
 PYTHONPATH=$source/tests "$python" -B - endless.h5 <<'END'
 import sys

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A run on a file system without symbolic links; a run copied without its links, or with
-# the links followed; links to wrong targets. None of it changes which checkpoints are
-# kept, resumed or used for generation.
+# links dereferenced; links to wrong targets. Nothing of this changes which checkpoints
+# are kept, resumed from or used for generation.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 shim=$programs/libno_symlinks.so
 [ -e "$shim" ] || fail "$shim is missing"
@@ -20,7 +20,7 @@ epochs = 6
 batch = 8
 slices = 4
 time = 32
-# high enough that later epochs are worse
+# high enough to make later epochs worse
 learning_rate = 0.3
 [run]
 dir = runs/linked
@@ -40,13 +40,14 @@ well() { # WHAT COMMAND...
     ! grep -q "is not written" log.txt || { cat log.txt >&2; fail "$what: not written"; }
 }
 
-# without files that were kept under another name
+# names RUN: its checkpoints, without files kept aside
 names() { ls -I '*.kept-[0-9]*' "$1/checkpoints" | xargs echo; }
 
-# same_folder RUN WHAT: its folder plays and is inspected as that of the run with links.
+# same_folder RUN WHAT: generate and inspect treat its folder like that of the run with
+# links.
 same_folder() { same_paths "$1" "$2" "" /checkpoints; }
 
-# same_run RUN WHAT: its folder does, and so do checkpoints/best and checkpoints/latest.
+# same_run RUN WHAT: the same for its folder, checkpoints/best and checkpoints/latest.
 same_run() {
     same_paths "$1" "$2" "" /checkpoints /checkpoints/best
     [ "$(hash_of "$1/checkpoints/latest")" = "$newest" ] || fail "$2: latest: not the newest"
@@ -81,7 +82,7 @@ same_run runs/linked "with links"
 for how in refused copy; do
     run=runs/$how
     well "$how: train" linkless train run.conf --set run.dir=$run
-    [ "$(grep -c "no symbolic links" log.txt)" = 1 ] || { cat log.txt >&2; fail "$how: not told"; }
+    [ "$(grep -c "no symbolic links" log.txt)" = 1 ] || { cat log.txt >&2; fail "$how: not reported"; }
     [ "best $(names $run) latest" = "$kept" ] || fail "$how: kept $(names $run), not $kept"
     same_run $run "no links, $how"
     cp -r $run runs/$how-more
@@ -94,20 +95,20 @@ for how in refused copy; do
         ! compgen -G "runs/$how-$more/checkpoints/*best*" &&
             ! compgen -G "runs/$how-$more/checkpoints/*latest*" || fail "$how: a stale name"
     done
-    [ -z "$(find $run -name '.*')" ] || fail "$how: something is left over"
+    [ -z "$(find $run -name '.*')" ] || fail "$how: temporary files are left"
     linkless doctor --run-dir runs >doctor.txt 2>&1
     grep -q "^note .*no symbolic links" doctor.txt || { cat doctor.txt >&2; fail "doctor"; }
 done
 
-# ---- a run whose links were lost, followed, or point elsewhere ----
+# ---- a run whose links are lost, dereferenced, or wrong ----
 
-copies() { # NAME: a copy of the run that is to be spoilt
+copies() { # NAME: a copy of the run, to be damaged
     rm -rf "runs/$1"
     cp -r runs/linked "runs/$1"
     cd "runs/$1/checkpoints" || exit 1
 }
 
-goes_on() { # NAME WHAT: both links are right again, and another epoch gives what it should
+goes_on() { # NAME WHAT: resumes: both links are correct, another epoch has the right weights
     well "$2: resume" "$tutti" train run.conf --resume --set run.dir="runs/$1" \
         --set train.epochs=7
     [ "$(readlink "runs/$1/checkpoints/latest")" = epoch-0007.h5 ] || fail "$2: latest"
@@ -146,7 +147,7 @@ cd "$work" && same_run runs/retired "dangling links" && goes_on retired "danglin
 copies wrong && other=$(readlink latest) && ln -sfn "$(readlink best)" latest &&
     ln -sfn "$other" best
 cd "$work" && same_folder runs/wrong "wrong links"
-# a link that is named means its target
+# a link given as an argument means its target
 [ "$(hash_of runs/wrong/checkpoints/latest)" = "$best" ] || fail "a named link: latest"
 [ "$(hash_of runs/wrong/checkpoints/best)" = "$newest" ] || fail "a named link: best"
 well "a named link: generate" "$tutti" generate runs/wrong/checkpoints/latest -o this.mid \
@@ -157,12 +158,12 @@ grep -q "\"checkpoint\": \"runs/wrong/checkpoints/latest\"" log.txt ||
     { cat log.txt >&2; fail "a named link: evaluate"; }
 goes_on wrong "wrong links"
 
-# a link that somebody made, and a copy, beside other checkpoints
+# a user's link, and a copy, next to other checkpoints
 mkdir bk && cp runs/linked/checkpoints/epoch-0006.h5 bk
 cp "runs/linked/checkpoints/$(readlink runs/linked/checkpoints/best)" bk/best
 ln -s "../runs/linked/checkpoints/best" bk/latest
 [ "$(hash_of bk/latest)" = "$best" ] && [ "$(hash_of bk/best)" = "$best" ] ||
-    fail "a link, or a copy, beside other checkpoints"
+    fail "a link, or a copy, next to other checkpoints"
 echo "ok: links and copies that are named"
 
 copies text && rm latest best && printf epoch-0001.h5 >latest && printf junk >best
@@ -171,9 +172,9 @@ refuses 1 "runs/text/checkpoints/latest: neither a dataset or checkpoint" \
     "$tutti" inspect runs/text/checkpoints/latest
 goes_on text "links as text files"
 [ "$(cat runs/text/checkpoints/best.kept-1)" = junk ] && [ ! -e runs/text/checkpoints/latest.kept-1 ] ||
-    fail "links as text files: what was no link is lost, or what was one is kept"
+    fail "links as text files: a foreign file is lost, or a former link is kept"
 
-# the file of the best checkpoint is damaged, its copy is intact: the copy replaces it
+# the best checkpoint's file is damaged, its copy is intact: the copy replaces it
 copies torn && name=$(readlink best) && cp --remove-destination "$name" best &&
     truncate -s 1000 "$name"
 cd "$work" && goes_on torn "a whole copy of a torn checkpoint"

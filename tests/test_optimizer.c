@@ -1,4 +1,5 @@
-/* optimizer, schedule: against the papers' formulas, in double for one weight at a time.
+/* optimizer, schedule: against the papers' formulas, computed in double, one weight at a
+ * time.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -14,7 +15,7 @@
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
-/* Not in every cmocka. */
+/* Older versions of cmocka lack assert_double_equal. */
 static void assert_near(double found, double expected, double tolerance)
 {
     if (!(fabs(found - expected) <= tolerance))
@@ -28,7 +29,7 @@ static double random_normal(uint64_t a, uint64_t b)
     return rng_normal(5, RNG_TEST, a, b, 0);
 }
 
-/* Gradients of very different sizes, some of them 0. */
+/* Gradients of very different magnitudes, some of them 0. */
 static float gradient_of(int update, int i)
 {
     if ((update + i) % 11 == 0)
@@ -158,7 +159,7 @@ static void cosine_goes_half_a_turn(void **unused)
     struct schedule_state state;
     schedule_start(&state);
     struct options options = schedule_options(SCHEDULE_COSINE);
-    /* after a warm-up of 10 half a period takes 90 steps; cos is 1, 1/2, 0, -1/2, -1 at
+    /* after a warm-up of 10 steps half a period takes 90; cos is 1, 1/2, 0, -1/2, -1 at
      */
     static const struct {
         int64_t step;
@@ -167,7 +168,7 @@ static void cosine_goes_half_a_turn(void **unused)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         assert_near(schedule_learning_rate(&state, &options, known[i].step, 100),
                     0.5 * (0.1 + 0.9 * (1 + known[i].cosine) / 2), 1e-12);
-    options.train.warmup_steps = 200; /* never reached: no division by what is left */
+    options.train.warmup_steps = 200; /* longer than the run */
     assert_near(schedule_learning_rate(&state, &options, 100, 100), 0.25, 1e-15);
 }
 
@@ -178,7 +179,7 @@ static void plateau_waits(void **unused)
     schedule_start(&state);
     struct options options = schedule_options(SCHEDULE_PLATEAU);
     static const struct {
-        double loss, rate; /* of an epoch; after it */
+        double loss, rate; /* validation loss of an epoch; learning rate after it */
         int best, bad;
     } epochs[] = {
         {3.0, 0.5, 1, 0},     {2.0, 0.5, 1, 0},      {2.0, 0.5, 0, 1},

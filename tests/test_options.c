@@ -15,8 +15,8 @@
 #include "base/options_table.h"
 #include "base/rng.h"
 
-/* Every member of struct options with its range, written down a second time: a row of the
- * table that reads into another member, or has another range, doesn't survive. */
+/* Every member of struct options with its range, listed a second time: detects a row of
+ * the table that reads into another member or has another range. */
 #define WORDS(X)                                                                         \
     X(data.encoding, ENCODINGS)                                                          \
     X(data.pedal, PEDALS)                                                                \
@@ -100,7 +100,7 @@ static double draw_unit(void)
     return rng_uniform(seed, RNG_TEST, 0, 1, drawn++);
 }
 
-/* From the ends of the range, or within it. */
+/* An end of the range, or a value within it. */
 static int64_t draw_integer(int64_t low, int64_t high)
 {
     switch (draw(4)) {
@@ -122,7 +122,8 @@ static double draw_number(double high)
     return value > 0 && value < high ? value : high / 2;
 }
 
-/* Any bytes that are not control characters, the ones with a meaning in INI more often.
+/* Any bytes except control characters, with characters that are special in INI more
+ * often.
  */
 static void draw_string(char *text, size_t size)
 {
@@ -193,7 +194,7 @@ static void text_comes_back_as_it_was(void **state)
     for (int trial = 0; trial < 500; trial++) {
         struct options before, after;
         draw_options(&before);
-        draw_options(&after); /* every member has to be overwritten */
+        draw_options(&after); /* every member must be overwritten */
         char *text = options_text(&before, SECTION_ALL);
         if (options_read_text(&after, text, "text") != STATUS_OK)
             fail_msg("%s in:\n%s", status_message(), text);
@@ -202,7 +203,7 @@ static void text_comes_back_as_it_was(void **state)
     }
 }
 
-/* The lists at the top are written by hand: a setting that is missing there would not be
+/* The lists at the top are written by hand: a setting missing there would not be
  * tested. */
 static void every_setting_is_in_a_list(void **state)
 {
@@ -269,7 +270,8 @@ static struct options read_text(const char *text)
     return options;
 }
 
-/* What a dataset or a checkpoint doesn't have, it was made without. */
+/* A setting missing from a dataset or a checkpoint has the value in effect before it
+ * existed. */
 static void kept_settings_may_be_older(void **state)
 {
     (void)state;
@@ -279,13 +281,13 @@ static void kept_settings_may_be_older(void **state)
     assert_true(older.data.max_seconds == 345600);
     struct options newer = read_text("[data]\nmax_silence_seconds = 7\n");
     assert_true(newer.data.max_silence_seconds == 7);
-    assert_int_equal(newer.train.products, MATMUL_PACKED); /* not in the text at all */
+    assert_int_equal(newer.train.products, MATMUL_PACKED); /* not in the text */
     char path[] = "/tmp/tutti-options-XXXXXX";
     int file = mkstemp(path);
     assert_int_equal(write(file, "[data]\nshards = 3\n", 18), 18);
     close(file);
     options_defaults(&older);
-    assert_int_equal(options_read_file(&older, path), STATUS_OK); /* a user's */
+    assert_int_equal(options_read_file(&older, path), STATUS_OK); /* a user's file */
     unlink(path);
     assert_true(older.data.max_silence_seconds == 60);
 }
@@ -339,7 +341,7 @@ static void long_lines_are_whole(void **state)
 {
     (void)state;
     char text[5000] = "#";
-    memset(text + 1, 'x', 3000); /* a long comment is no fault */
+    memset(text + 1, 'x', 3000); /* a long comment is valid */
     strcat(text, "\n[run]\ndir = ");
     size_t start = strlen(text);
     memset(text + start, 'd', 1023);
@@ -465,7 +467,7 @@ static void paths_may_begin_at_home(void **state)
     assert_int_equal(options_set(&options, "run.dir=~/x", "--set"), STATUS_MISUSE);
     assert_string_equal(status_message(), "--set: run.dir = ~/x: ~ is not known, as HOME "
                                           "is not set: write the path out");
-    char home[1100] = "/"; /* too long together, though not by itself */
+    char home[1100] = "/"; /* too long in total, though not by itself */
     memset(home + 1, 'h', 1020);
     setenv("HOME", home, 1);
     assert_int_equal(options_set(&options, "run.dir=~/xyz", "--set"), STATUS_MISUSE);
@@ -607,7 +609,7 @@ static void differences_are_told_key_by_key(void **state)
     free(report);
 }
 
-/* With everything different, the keys told are exactly the ones a run depends on. */
+/* With all settings different, exactly the ones that a run depends on are reported. */
 static void what_may_change_is_not_told(void **state)
 {
     (void)state;
@@ -712,7 +714,7 @@ static void help_and_table_show_every_key(void **state)
     free(table);
 }
 
-/* The configurations that come with the program. */
+/* Reads one of the configurations shipped with the program. */
 static void shipped(const char *name, struct options *options)
 {
     char *path = path_format("%s/%s", CONFIGS, name);
@@ -749,7 +751,7 @@ static void shipped_configurations_are_valid(void **state)
     assert_true(options.train.clip == 0);
 }
 
-/* The text that a dataset keeps, with a line changed. */
+/* Reads the text stored in a dataset, with a line changed. */
 static enum status read_of_dataset(struct options *options, const char *from,
                                    const char *to)
 {
@@ -816,7 +818,7 @@ static void a_dataset_sets_nothing_else(void **state)
     assert_string_equal(status_message(), "kept: no settings of [data]");
 }
 
-/* `text` and comments that fill it up to `size` bytes, an even number more. */
+/* `text`, padded with comments to `size` bytes; the difference must be even. */
 static char *lengthened(const char *text, size_t size)
 {
     size_t length = strlen(text);

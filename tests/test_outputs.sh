@@ -1,10 +1,11 @@
 #!/bin/bash
-# Outputs of the commands: devices, pipes, links and standard output; several writers of
-# one name; home directories; processes that a launcher has numbered but not connected.
+# Outputs of the commands: devices, pipes, links and standard output; concurrent writers
+# of one file; home directories; processes that a launcher has given ranks but not
+# connected.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run lstm
 generate() { "$tutti" generate runs/first --seconds 3 --seed 9 "$@"; }
-is_midi() { "$tutti" inspect "$1" --json | grep -q '"outcome": "ok"' || fail "$1 is no MIDI file"; }
+is_midi() { "$tutti" inspect "$1" --json | grep -q '"outcome": "ok"' || fail "$1 is not a MIDI file"; }
 generate -o plain.mid >/dev/null || fail "a plain file"
 
 # ---- generate: links, pipes, standard output ----
@@ -15,9 +16,9 @@ ln -s there/new.mid dangling.mid
 echo old >there/target.mid
 generate -o link.mid >said.txt || fail "through a link"
 generate -o dangling.mid >/dev/null || fail "through a dangling link"
-[ -L link.mid ] && [ -L dangling.mid ] || fail "a link is replaced"
+[ -L link.mid ] && [ -L dangling.mid ] || fail "a link was replaced"
 cmp -s there/target.mid plain.mid && cmp -s there/new.mid plain.mid || fail "a link's target"
-[ "$(ls -A there | wc -l)" = 2 ] || fail "left beside the target: $(ls -A there)"
+[ "$(ls -A there | wc -l)" = 2 ] || fail "left next to the target: $(ls -A there)"
 echo "ok: links"
 
 mkfifo pipe
@@ -30,11 +31,11 @@ timeout -s INT 1 "$tutti" generate runs/first -o pipe --seconds 1 >/dev/null 2>&
 generate -o pipe >/dev/null 2>said.txt &
 waiting=$!
 wait_for_line said.txt .
-sleep 0.2 # tutti polls the pipe more than once
+sleep 0.2 # makes tutti poll the pipe more than once
 cat pipe >piped.mid
-wait $waiting || fail "a pipe whose reader comes late"
+wait $waiting || fail "a pipe with a late reader"
 [ "$(cat said.txt)" = "waiting for a reader of pipe" ] && cmp -s piped.mid plain.mid ||
-    fail "a pipe whose reader comes late: $(cat said.txt)"
+    fail "a pipe with a late reader: $(cat said.txt)"
 echo "ok: pipes"
 
 ln -s /proc/self/fd/1 stdout
@@ -45,10 +46,10 @@ for name in - /dev/stdout /dev/fd/1 stdout; do
         fail "-o $name: messages: $(cat said.txt)"
     generate -o "$name" 2>/dev/null | cmp -s - plain.mid || fail "-o $name into a pipe"
 done
-[ -L stdout ] || fail "the link to standard output is replaced"
+[ -L stdout ] || fail "the link to standard output was replaced"
 { printf head; generate -o /dev/stdout 2>/dev/null; printf tail; } >joined
 [ "$(head -c 4 joined)$(tail -c 4 joined)" = headtail ] &&
-    [ "$(stat -c %s joined)" = $(($(stat -c %s plain.mid) + 8)) ] || fail "within a file"
+    [ "$(stat -c %s joined)" = $(($(stat -c %s plain.mid) + 8)) ] || fail "appending to stdout"
 [ ! -e - ] || fail "a file called -"
 generate -o - 2>/dev/full | cmp -s - plain.mid || fail "standard output without messages"
 if [ -w /dev/full ]; then
@@ -57,7 +58,7 @@ if [ -w /dev/full ]; then
     [ "$code" = 1 ] && grep -q '^tutti: standard output: can.t write: No space' said.txt ||
         fail "a full standard output: $code: $(cat said.txt)"
 fi
-# a damaged checkpoint would be reported if stdout were not checked first
+# the damaged checkpoint would be reported if stdout were not checked first
 cp runs/first/checkpoints/best damaged.h5 && flip damaged.h5 30000
 refuses 1 "damaged.h5" "$tutti" generate damaged.h5 -o x.mid --seconds 1
 closed='^tutti: standard output: closed, or not open for writing$'
@@ -87,9 +88,9 @@ if command -v python3 >/dev/null; then
     refuses 2 "^tutti: socket: a socket" generate -o socket
 fi
 [ ! -e z ] || fail "a refused output left a folder"
-generate -o made/here/piece.mid >/dev/null || fail "folders are not made"
-cmp -s made/here/piece.mid plain.mid || fail "in a folder that is made"
-# before the checkpoint is read
+generate -o made/here/piece.mid >/dev/null || fail "folders are not created"
+cmp -s made/here/piece.mid plain.mid || fail "in a new folder"
+# checked before the checkpoint is read
 refuses 2 "^tutti: plain.mid/x.mid: can't write: Not a directory" \
     "$tutti" generate damaged.h5 -o plain.mid/x.mid
 as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
@@ -114,15 +115,15 @@ echo "ok: refusals"
 
 if [ "$(id -u)" = 0 ] && mknod null c 1 3 2>/dev/null && echo x 2>/dev/null >null; then
     generate -o null >/dev/null || fail "a device"
-    [ -c null ] || fail "the device is replaced"
+    [ -c null ] || fail "the device was replaced"
     refuses 2 "^tutti: null: not a file" generate -o null --count 2
-    [ ! -e null-1 ] || fail "numbers beside a device"
+    [ ! -e null-1 ] || fail "numbered files next to a device"
     echo "ok: devices"
 else
     echo "skipped: devices (not root, or no devices in this folder)"
 fi
 
-# ---- several writers of one name ----
+# ---- concurrent writers of one file ----
 
 for i in 1 2 3 4 5 6; do
     { generate -o shared.mid >"log$i" 2>&1; echo $? >"code$i"; } &
@@ -130,15 +131,15 @@ for i in 1 2 3 4 5 6; do
 done
 wait "${writers[@]}"
 for i in 1 2 3 4 5 6; do [ "$(cat "code$i")" = 0 ] || fail "writer $i: $(cat "log$i")"; done
-cmp -s shared.mid plain.mid || fail "what six have written is not whole"
+cmp -s shared.mid plain.mid || fail "the file of six writers is damaged"
 if command -v mpirun >/dev/null; then
     timeout 120 mpirun -n 4 "$tutti" generate runs/first --seconds 3 --seed 9 -o ranks.mid \
         >said.txt 2>&1 || fail "mpirun -n 4 tutti generate: $(cat said.txt)"
-    cmp -s ranks.mid plain.mid || fail "what four ranks have written is not whole"
+    cmp -s ranks.mid plain.mid || fail "the file of four ranks is damaged"
 fi
 left=$(find . -name '.*.partial')
 [ -z "$left" ] || fail "left over: $left"
-echo "ok: several writers"
+echo "ok: concurrent writers"
 
 # ---- preprocess and train ----
 
@@ -146,7 +147,7 @@ preprocess() { "$tutti" preprocess corpus --shards 4 --replace -o again "$@"; }
 preprocess --list plain.tsv >said.txt 2>/dev/null || fail "a list"
 for name in - /dev/stdout; do
     preprocess --list "$name" >list.tsv 2>said.txt || fail "--list $name"
-    cmp -s list.tsv plain.tsv || fail "--list $name: messages among the data"
+    cmp -s list.tsv plain.tsv || fail "--list $name: messages mixed with data"
     grep -q '^dataset again' said.txt || fail "--list $name: no messages"
 done
 "$tutti" preprocess corpus --shards 4 -o first --list first/list.tsv >/dev/null 2>&1 ||
@@ -164,9 +165,9 @@ if [ -e program ]; then
     chmod 777 there
     refuses 2 "^tutti: list.tsv: can't write: Permission denied" as_nobody ./program \
         preprocess corpus -o there/data --list list.tsv
-    [ ! -e there/data ] || fail "a dataset whose list can't be written"
+    [ ! -e there/data ] || fail "a dataset was made although its list can't be written"
 fi
-[ ! -e gone ] && [ ! -e never ] || fail "a dataset without its list"
+[ ! -e gone ] && [ ! -e never ] || fail "a dataset was made without its list"
 
 train() { "$tutti" train first.conf --set run.dir="runs/$1" --set train.epochs=1 "${@:2}"; }
 train traced --trace - >trace.json 2>said.txt || fail "--trace -: $(cat said.txt)"
@@ -176,7 +177,7 @@ reader=$!
 train piped --trace pipe >/dev/null 2>&1 || fail "--trace into a pipe"
 wait $reader
 if command -v python3 >/dev/null; then
-    python3 - <<'END' || fail "a trace that is no JSON"
+    python3 - <<'END' || fail "the trace is not valid JSON"
 import json
 text = open("trace.json").read()
 first, end = json.JSONDecoder().raw_decode(text)
@@ -187,10 +188,10 @@ END
 fi
 "$tutti" train first.conf --set run.dir=runs/waiting --trace pipe >/dev/null 2>said.txt &
 waiting=$!
-# until the shell has become tutti and tutti catches SIGTERM
+# until the shell has exec'd tutti and tutti catches SIGTERM
 until [ "$(readlink "/proc/$waiting/exe")" = "$tutti" ] &&
     [ $((0x$(sed -n 's/^SigCgt:\s*//p' "/proc/$waiting/status") & 0x4000)) != 0 ]; do
-    kill -0 $waiting 2>/dev/null || fail "it doesn't wait: $(cat said.txt)"
+    kill -0 $waiting 2>/dev/null || fail "tutti doesn't wait for a reader: $(cat said.txt)"
     sleep 0.05
 done
 kill -TERM $waiting
@@ -203,22 +204,22 @@ END
 diff expected.txt said.txt >&2 || fail "a trace without reader, stopped"
 refuses 2 "^tutti: gone/trace.json: there is no folder gone" train refused --trace gone/trace.json
 refuses 2 "^tutti: z/: a directory" train refused --trace z/
-[ ! -e runs/refused ] || fail "a run was begun"
+[ ! -e runs/refused ] || fail "a run was started"
 echo "ok: lists and traces"
 
-# the printed commands work from here, whatever the PATH
+# the printed commands work from this folder, with any PATH
 cd there || exit 1
 mkdir "a b" && "$tutti" train ../first.conf --set data.dataset=../corpus.tutti \
     --set "run.dir=a b/run" --set train.epochs=1 >/dev/null 2>said.txt || fail "train"
 sed -n 's/^\(next:\|     \) \(.*tutti .*\)/\2/p' said.txt >commands.sh
 [ "$(wc -l <commands.sh)" -ge 2 ] || fail "no commands: $(cat said.txt)"
-PATH=/usr/bin:/bin bash -e commands.sh >/dev/null || fail "can't be typed: $(cat commands.sh)"
+PATH=/usr/bin:/bin bash -e commands.sh >/dev/null || fail "the printed commands fail: $(cat commands.sh)"
 is_midi music.mid
 "$tutti" preprocess ../corpus -o "a b/data" --shards 4 >said.txt 2>/dev/null || fail "preprocess"
 sed -n 's/^more: //p' said.txt >commands.sh
 PATH=/usr/bin:/bin bash -e commands.sh | grep -q 'a b/data' || fail "more: $(cat commands.sh)"
 cd ..
-echo "ok: commands that can be typed"
+echo "ok: printed commands"
 
 # ---- home folders ----
 
@@ -240,7 +241,7 @@ refuses 2 "run.dir = ~you/x: only ~/ is expanded" "$tutti" train first.conf --se
 [ ! -e '~' ] && [ ! -e '~you' ] || fail "a folder named ~"
 echo "ok: home folders"
 
-# ---- processes that are not joined ----
+# ---- processes that are not connected ----
 
 for variables in SLURM_PROCID=3 "OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4" \
     "SLURM_PROCID=3 SLURM_STEP_NUM_TASKS=4" PMIX_RANK=3 "PMI_RANK=3 PMI_SIZE=4"; do
@@ -253,7 +254,7 @@ for variables in SLURM_PROCID=3 "OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4" 
     refuses 2 "unknown option --no-such" alone train --no-such
     refuses 2 "unknown command trian" alone trian
 done
-echo "ok: processes that are not joined"
+echo "ok: processes that are not connected"
 if command -v mpirun.mpich >/dev/null; then
     timeout 300 mpirun.mpich -n 4 "$tutti" --version >said.txt 2>&1
     [ "$(grep -c '^tutti [0-9]' said.txt)" = 1 ] || fail "MPICH's launch: $(cat said.txt)"

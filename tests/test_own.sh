@@ -10,14 +10,15 @@ preprocess() { "$tutti" preprocess corpus --shards 3 "$@"; }
 well() { "$@" >said.txt 2>log.txt || fail "$*: exit code $?: $(cat log.txt)"; }
 well preprocess -o data
 
-# state PATH: everything below, with types, link targets and contents, except this
-# script's own files
+# state PATH: lists everything below PATH with types, link targets and contents, except
+# this script's own files
 state() {
     local own=(-maxdepth 9 -not -path './*.txt' -not -path './refused.*')
     find "$1" "${own[@]}" -printf '%p %y %l\n' | sort
     find "$1" "${own[@]}" -type f -print0 | sort -z | xargs -0r cksum
 }
-# untouched PATH COMMAND...: refused with 2 and one line that matches $what
+# untouched PATH COMMAND...: requires exit code 2, one line that matches $what, and no
+# change in PATH
 untouched() {
     local path=$1
     shift
@@ -61,9 +62,9 @@ untouched . preprocess -o new
 rm new.partial && mkdir new.partial && echo "my notes" >new.partial/UNFINISHED
 what="^tutti: new.partial/UNFINISHED: a file of another kind"
 untouched new.partial preprocess -o new
-rm -r new.partial && mkdir new.partial && well preprocess -o new # an empty one: killed early
-cmp -s new/index.h5 data/index.h5 || fail "another dataset"
-# an interrupted run's, by its list
+rm -r new.partial && mkdir new.partial && well preprocess -o new # empty: killed early
+cmp -s new/index.h5 data/index.h5 || fail "the dataset differs"
+# an interrupted run's, recognised by its list
 leave_partial() {
     local name
     rm -rf new new.partial && mkdir new.partial
@@ -92,15 +93,15 @@ untouched . preprocess -o new
 rm -rf new new.partial
 echo "ok: OUT.partial"
 
-# ---- preprocess --replace: before any work ----
+# ---- preprocess --replace: checks before any work ----
 
 replace() { preprocess --replace -o "$@"; }
-spoilt() { # NAME COMMAND...: old/ is the dataset with something that is not its own
+spoilt() { # NAME COMMAND...: old/ is the dataset with something foreign in it
     rm -rf old && cp -r data old
     (cd old && "${@:2}") || exit 1
     what="^tutti: old: holds '$1'( \(.*\))?, which tutti preprocess has not made: not replaced; move"
     untouched old replace old
-    [ ! -e old.partial ] || fail "work was begun"
+    [ ! -e old.partial ] || fail "work was started"
 }
 spoilt spill-mine mkdir spill-mine
 spoilt shard-1_my_notes.h5 touch shard-1_my_notes.h5
@@ -123,13 +124,13 @@ untouched old replace old
 what="^tutti: old: a file, not a dataset"
 rm -r old && echo mine >old && untouched old replace old
 rm old && mkdir old && well replace old
-cmp -s old/index.h5 data/index.h5 || fail "in the place of an empty folder"
+cmp -s old/index.h5 data/index.h5 || fail "replacing an empty folder"
 "$mpirun" -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >said.txt 2>&1 ||
     fail "3 ranks: $(cat said.txt)"
 [ "$(ls -A old | wc -l)" = 3 ] || fail "3 ranks: $(ls -A old)"
 echo "ok: --replace"
 
-# a link named by the user is followed, and stays
+# a link named by the user is followed and kept
 mkdir disk && cp -r data disk/real && ln -s disk/real link && ln -s disk/later dangling
 what="exists; choose another name or add --replace"
 untouched . preprocess -o link
@@ -137,7 +138,7 @@ well preprocess -o link --shards 2 --replace
 [ "$(readlink link)" = disk/real ] && [ "$(ls disk/real | wc -l)" = 3 ] || fail "a link to a dataset"
 well preprocess -o dangling
 [ "$(readlink dangling)" = disk/later ] && [ -e disk/later/index.h5 ] || fail "a dangling link"
-[ "$(ls disk | tr '\n' ' ')" = "later real " ] || fail "beside the target: $(ls disk)"
+[ "$(ls disk | tr '\n' ' ')" = "later real " ] || fail "next to the target: $(ls disk)"
 ln -s loop loop
 refuses 2 "^tutti: loop: can't follow the link" preprocess -o loop
 rm -rf disk link dangling loop
@@ -145,31 +146,31 @@ echo "ok: links"
 
 # ---- preprocess --replace: changes during the work ----
 
-while_replaced() { # EXCHANGES COMMAND: old/ is replaced, and changed in between
+while_replaced() { # EXCHANGES COMMAND: replaces old/; COMMAND changes it meanwhile
     rm -rf old old.* && cp -r data old
     env LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
         ${1:+NO_EXCHANGE=$1} AT_EXCHANGE="$2" "$tutti" preprocess corpus --shards 2 \
         --replace -o old >said.txt 2>log.txt || fail "$2: exit code $?: $(cat log.txt)"
     [ "$(ls -A old | tr '\n' ' ')" = "index.h5 shard-0000.h5 shard-0001.h5 " ] ||
-        fail "$2: old holds $(ls -A old)"
+        fail "$2: old contains $(ls -A old)"
     [ ! -e old.partial ] || fail "$2: old.partial is left"
 }
-kept() { # PATTERN: under the name that is said, for a reason that matches
+kept() { # PATTERN: the file is kept under the reported name, for a matching reason
     local name
     name=$(sed -n 's/.*what was at old is kept as \(old.replaced-[0-9a-f]*\): .*/\1/p' log.txt)
-    [ -n "$name" ] && grep -q "$1" log.txt || fail "not said: $(cat log.txt)"
+    [ -n "$name" ] && grep -q "$1" log.txt || fail "not reported: $(cat log.txt)"
     [ "$(cat "$name/thesis")" = mine ] || fail "$name: $(ls -A "$name")"
     rm -r "$name"
 }
 for no in "" 1; do
     while_replaced "$no" true
     [ -z "$(ls -d old.* 2>/dev/null)" ] || fail "left: $(ls -d old.*)"
-    [ ! -s log.txt ] || fail "said: $(cat log.txt)"
+    [ ! -s log.txt ] || fail "output: $(cat log.txt)"
     while_replaced "$no" 'echo mine >old/thesis'
     kept "holds 'thesis'"
     while_replaced "$no" 'mv old away; mkdir old; echo mine >old/thesis'
     kept "was put there while"
-    cmp -s away/index.h5 data/index.h5 || fail "what was moved away was touched"
+    cmp -s away/index.h5 data/index.h5 || fail "the folder moved away was touched"
     rm -r away
     while_replaced "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
     [ "$(cat old.replaced/thesis)" = mine ] || fail "old.replaced is gone"
@@ -211,7 +212,7 @@ rm shown/corpus && mv elsewhere shown/corpus
 well demo shown
 refuses 2 "a demo is a folder" demo -
 for name in ' lead' '"q"' $'a\tb' '~x'; do refuses 2 "written in a configuration" demo "$name"; done
-[ ! -e ' lead' ] && [ ! -e '"q"' ] && [ ! -e $'a\tb' ] || fail "a folder that no demo can be in"
+[ ! -e ' lead' ] && [ ! -e '"q"' ] && [ ! -e $'a\tb' ] || fail "an invalid folder was created"
 mkdir shown/run/samples/.epoch.0123456789ab.partial
 touch shown/run/samples/.epoch.0123456789ab.partial/epoch-0001-1.mid
 well demo shown
@@ -225,7 +226,7 @@ ln -s ../victim-b planted/music-1.mid
 ln victim-c planted/evaluation.json
 wait $! && fail "planted links: no failure"
 [ "$(cat victim-a victim-b victim-c | sort -u)" = precious ] || fail "written through a link"
-grep -q "^tutti: .*music-1.mid: a link" log.txt || { cat log.txt >&2; fail "not named"; }
+grep -q "^tutti: .*music-1.mid: a link" log.txt || { cat log.txt >&2; fail "not reported"; }
 echo "ok: demo"
 
 # ---- a killed demo takes its child processes with it ----
@@ -244,11 +245,11 @@ for ranks in 1 2; do
     [ -n "$(of_demo)" ] || fail "the training isn't found"
     kill -KILL $job
     wait $job 2>/dev/null
-    if [ $ranks = 1 ]; then # the next one waits for it by itself
+    if [ $ranks = 1 ]; then # the next demo waits for it by itself
         wait_until "the end of the training" no_demo
     fi
     well demo killed
-    [ -z "$(of_demo)" ] || fail "$ranks ranks: still there after the next demo: $(of_demo)"
+    [ -z "$(of_demo)" ] || fail "$ranks ranks: still running after the next demo: $(of_demo)"
     [ -s killed/demo.txt ] && [ ! -e killed/run/checkpoints/epoch-0002.h5 ] ||
         fail "the next demo: $(cat log.txt)"
 done

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Single output files never replace an input, a checkpoint or a dataset; and inputs from
-# standard input or a pipe.
+# Output files never replace an input, a checkpoint or a dataset; inputs from standard
+# input or a pipe.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run gru
 generate() { "$tutti" generate runs/first --seconds 2 --seed 9 "$@"; }
 best=runs/first/checkpoints/$(readlink runs/first/checkpoints/best)
 cp corpus/tune-000.mid tune.mid
 well() { "$@" >said.txt 2>log.txt || fail "$*: exit code $?: $(cat log.txt)"; }
-# keeps FILE PATTERN COMMAND...: refused with 2, and the file is the same one as before
+# keeps FILE PATTERN COMMAND...: requires exit code 2 and that FILE is unchanged
 keeps() {
     local file=$1 pattern=$2 before
     before=$(stat -Lc '%d %i' "$file" && cksum <"$file")
@@ -19,7 +19,7 @@ keeps() {
 # ---- generate ----
 
 well generate -o again.mid
-well generate -o again.mid --seed 10 # over an earlier one, as every day
+well generate -o again.mid --seed 10 # over an earlier output is allowed
 h5='an HDF5 file, as checkpoints and datasets are: not replaced'
 input='can.t be the output, as it is the input'
 ln -s "$best" link.mid
@@ -39,7 +39,7 @@ done
 # shellcheck disable=SC2094 # which must be refused
 keeps tune.mid "$input -;" generate -o tune.mid --prime - <tune.mid
 well generate -o other.mid --prime tune.mid
-# several: each name is checked before the first is written
+# several files: every name is checked before the first is written
 : >many.mid
 ln "$best" many-2.mid
 keeps many-2.mid "^tutti: many-2.mid: $h5" generate -o many.mid --count 3
@@ -50,7 +50,7 @@ refuses 2 "^tutti: many-3.mid: a directory" generate -o many.mid --count 3
 rmdir many-3.mid && mkfifo many-3.mid
 refuses 2 "^tutti: many-3.mid: not a file, so piece 3 can't be written there" generate -o many.mid --count 3
 rm many-3.mid
-[ ! -e many-1.mid ] || fail "the first was written before the others were looked at"
+[ ! -e many-1.mid ] || fail "the first was written before the others were checked"
 well generate -o many.mid --count 3
 [ -s many-3.mid ] && [ ! -s many.mid ] || fail "--count 3"
 echo "ok: generate"
@@ -67,7 +67,7 @@ keeps corpus/tune-003.mid "^tutti: corpus/tune-003.mid: a MIDI file" \
     preprocess --list corpus/tune-003.mid
 keeps corpus.tutti/index.h5 "$h5" preprocess --list corpus.tutti/index.h5
 keeps "$best" "$h5" preprocess --list "$best"
-[ ! -e new ] && [ ! -e new.partial ] || fail "a refused list: work was done"
+[ ! -e new ] && [ ! -e new.partial ] || fail "a refused list: work was started"
 refuses 1 "^tutti: new/index.h5: $h5.*the list of files is not written \(the dataset new is complete\)" \
     preprocess --list new/index.h5
 "$tutti" inspect new --verify >/dev/null || fail "the list took the place of the index"
@@ -77,7 +77,7 @@ keeps first.conf "$input first.conf" train --trace first.conf
 keeps tune.mid "^tutti: tune.mid: a MIDI file" train --trace tune.mid
 keeps corpus.tutti/shard-0000.h5 "$h5" train --trace corpus.tutti/shard-0000.h5
 keeps "$best" "$h5" train --trace "$best"
-[ ! -e runs/traced ] || fail "a refused trace: a run was begun"
+[ ! -e runs/traced ] || fail "a refused trace: a run was started"
 for name in metrics.jsonl settings.conf; do
     keeps runs/first/$name "the run in runs/first writes a file of this name" \
         "$tutti" train first.conf --resume --trace runs/first/$name
@@ -102,7 +102,7 @@ refuses 1 "^tutti: standard input: neither a dataset or checkpoint" "$tutti" ins
 well generate -o named.mid --prime tune.mid
 well generate -o stdin.mid --prime - <tune.mid
 well generate -o piped.mid --prime <(sleep 0.3; cat tune.mid)
-cmp -s named.mid stdin.mid && cmp -s named.mid piped.mid || fail "another primer"
+cmp -s named.mid stdin.mid && cmp -s named.mid piped.mid || fail "the primer differs"
 stream='^tutti: .*can.t be read from'
 refuses 2 "$stream" "$tutti" inspect - <"$best"
 refuses 2 "$stream" "$tutti" generate - -o x.mid --seconds 2 <"$best"
@@ -111,7 +111,7 @@ refuses 2 "$stream" "$tutti" evaluate runs/first - <"$best"
 refuses 2 "$stream" "$tutti" train first.conf --set data.dataset=- --set run.dir=runs/never
 refuses 2 "$stream" "$tutti" preprocess - -o never
 refuses 2 "^tutti: -o -: a dataset is a folder" "$tutti" preprocess corpus -o -
-mkfifo pipe # nobody writes to it
+mkfifo pipe # without a writer
 refuses 1 "^tutti: pipe: a pipe that nobody writes to" timeout 300 "$tutti" inspect pipe
 refuses 1 "^tutti: pipe: a pipe that nobody writes to" \
     timeout 300 "$tutti" generate runs/first --seconds 2 -o x.mid --prime pipe

@@ -1,5 +1,5 @@
-/* owned_directory: what a list matches; what is deleted of a directory, and what is not,
- * whatever lies in it. */
+/* owned_directory: which names a list matches; what is deleted from a directory with
+ * arbitrary contents, and what is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ static enum status claim(const char *names)
     return status;
 }
 
-/* Everything that the list has. */
+/* Creates everything in the list. */
 static void fill(void)
 {
     assert_int_equal(claim(list), STATUS_OK);
@@ -133,7 +133,7 @@ static void test_names(void **state)
         {"odd-1", OWNED_FILE, false},
         {"odd-9", OWNED_FILE, false},
         {"last2", OWNED_FILE, true},
-        /* what is left of writing a file or a link */
+        /* leftovers of writing a file or a link */
         {".a.partial", OWNED_FILE, true},
         {".a.0123456789ab.partial", OWNED_FILE, true},
         {".a.0123456789AB.partial", OWNED_FILE, false},
@@ -172,7 +172,7 @@ static void test_own_is_replaced(void **state)
     assert_true(exists("own/a"));
 }
 
-/* Each once in a directory of ours: nothing at all is deleted then. */
+/* Each of these in a directory of ours prevents any deletion. */
 static void test_foreign(void **state)
 {
     (void)state;
@@ -191,7 +191,7 @@ static void test_foreign(void **state)
     assert_int_equal(claim(list), STATUS_OK);
 }
 
-/* Under listed names lies what is of another kind. */
+/* Listed names with another kind of file. */
 static void test_other_kinds(void **state)
 {
     (void)state;
@@ -236,7 +236,7 @@ static void test_without_marker(void **state)
     assert_true(exists("own/a"));
 }
 
-/* A marker is a file like another: anybody may have written it. */
+/* Anyone may have written a marker: it is an ordinary file. */
 static void test_forged_markers(void **state)
 {
     (void)state;
@@ -275,7 +275,7 @@ static void test_forged_markers(void **state)
     assert_true(exists("own/a"));
 }
 
-/* Bytes after the end of the list remain of a longer one. */
+/* Bytes after the end of the list are the rest of a longer one. */
 static void test_list_ends(void **state)
 {
     (void)state;
@@ -319,7 +319,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(claim(list), STATUS_OK);
 }
 
-/* Closing ends the lock, though a child process has it too. */
+/* Closing releases the lock although a child process has inherited it. */
 static void test_inherited_lock(void **state)
 {
     (void)state;
@@ -341,7 +341,7 @@ static void test_inherited_lock(void **state)
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
-/* Emptying: what came since stays, and is named; all else goes. */
+/* Emptying: files added since are kept and reported; all others are deleted. */
 static void test_empty_leaves_foreign(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* prefetcher: with and without a thread the same windows and positions after them; and a
- * failure in the thread is returned in place of the window. */
+/* prefetcher: the same windows and positions with and without a thread; a failure in the
+ * thread is returned instead of the window. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 
 enum { ROWS = 3, MICROBATCHES = 2, STEPS = 50, CHUNK_BYTES = 140000 };
 
-/* Two streams over the same pieces, one a window ahead of the other. */
+/* Two streams over the same pieces, one of them a window ahead. */
 struct fixture {
     struct stream_files files;
     struct stream *list[MICROBATCHES], *reference[MICROBATCHES];
@@ -78,7 +78,7 @@ static void check_windows(int windows)
     open_fixture(&fixture);
     stream_files_check(
         prefetcher_open(&fixture.streams, ROWS, STEPS, windows, 1, &prefetcher));
-    compare_position(&fixture, prefetcher); /* of the beginning */
+    compare_position(&fixture, prefetcher); /* initial position */
     for (uint64_t i = 0; i < 600; i++) {
         stream_files_check(prefetcher_next(prefetcher, &window));
         stream_files_check(prefetcher_status(prefetcher));
@@ -87,7 +87,7 @@ static void check_windows(int windows)
         if (stream_files_draw(20, (uint64_t)windows, i, 10) == 0)
             prefetcher_rest(prefetcher);
         if (stream_files_draw(20, (uint64_t)windows, i, 11) == 0)
-            usleep(2000); /* so that the reader is far ahead */
+            usleep(2000); /* lets the reader get far ahead */
         compare_position(&fixture, prefetcher);
     }
     prefetcher_close(prefetcher);
@@ -122,7 +122,7 @@ static void it_closes_at_any_moment(void **state)
     close_fixture(&fixture);
 }
 
-/* Windows read before the damage are returned; then the failure, which stays. */
+/* Windows read before the damage are returned, then the failure, repeatedly. */
 static void check_fault(int windows)
 {
     struct fixture fixture;
@@ -145,7 +145,7 @@ static void check_fault(int windows)
         compare_position(&fixture, prefetcher);
         came++;
     }
-    assert_true(came < 600); /* what the rows still had in view */
+    assert_true(came < 600); /* only from data read earlier */
     for (int again = 0; again < 3; again++) {
         assert_non_null(strstr(status_message(), ".h5: has been changed"));
         compare_position(&fixture, prefetcher); /* after the last one received */
@@ -169,7 +169,7 @@ static void a_fault_comes_in_its_windows_place(void **state)
     check_fault(6);
 }
 
-/* The kernel's mask of the signals that the thread of this name blocks; 0: no such
+/* The mask of signals blocked by the thread of this name, as in /proc; 0: no such
  * thread. */
 static uint64_t blocked_by(const char *name)
 {

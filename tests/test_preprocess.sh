@@ -1,11 +1,11 @@
 #!/bin/bash
-# `tutti preprocess`: the same bytes for any number of ranks, outcomes, split files,
+# `tutti preprocess`: identical output for any number of ranks, outcomes, split files,
 # interruption, refusals.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 
-# refused CODE TEXT COMMAND...: exits with CODE and prints one "tutti: " line that
-# contains TEXT
+# refused CODE TEXT COMMAND...: requires that the command exits with CODE and prints one
+# "tutti: " line that contains TEXT
 refused() {
     local code=$1 text=$2 found=0
     shift 2
@@ -36,7 +36,8 @@ ln -s nowhere.mid corpus/dangling.mid
 ln -s .. corpus/sub/loop
 ln -s ../no-extension corpus/linked.mid
 
-# --- the same bytes -------------------------------------------------------------------------
+# --- identical output
+# -------------------------------------------------------------------------
 for encoding in performance pianoroll; do
     for ranks in 1 2 3 4; do
         "$mpirun" -n $ranks "$tutti" preprocess corpus -o "$encoding-$ranks" --shards 7 \
@@ -46,21 +47,22 @@ for encoding in performance pianoroll; do
 done
 "$tutti" preprocess corpus -o alone --shards 7 >/dev/null
 same performance-1 alone
-cmp -s performance-1/shard-0001.h5 pianoroll-1/shard-0001.h5 && fail "encodings are alike"
+cmp -s performance-1/shard-0001.h5 pianoroll-1/shard-0001.h5 && fail "the encodings are equal"
 
-# on a host without room for shared memory (Open MPI says so, too; MPICH doesn't start)
+# on a host without space for shared memory (Open MPI reports it, too; MPICH doesn't
+# start)
 if ! is_open_mpi; then
-    echo "not tested, as this MPI needs shared memory: no room in /dev/shm"
+    echo "skipped: no space in /dev/shm: this MPI needs shared memory"
 elif unshare -rm true 2>/dev/null; then
     timeout -k 5 300 unshare -rm bash -c 'mount -t tmpfs -o size=4k none /dev/shm &&
         $1 -n 3 "$0" preprocess corpus -o cramped --shards 7' "$tutti" "$mpirun" >out.txt 2>&1 ||
-        fail "no room in /dev/shm: $? (124: it hangs): $(cat out.txt)"
+        fail "no space in /dev/shm: exit code $? (124: hangs): $(cat out.txt)"
     same performance-1 cramped
 else
-    echo "not tested, as mounting is not allowed: no room in /dev/shm"
+    echo "skipped: no space in /dev/shm: mounting is not permitted"
 fi
 
-# nor do the working directory or the spelling of the path matter
+# independent of the working directory and the spelling of the path
 (cd corpus/sub && "$tutti" preprocess ../ -o "$work/above" --shards 7 >/dev/null)
 (cd corpus && "$tutti" preprocess . -o ../here --shards 7 >/dev/null)
 "$tutti" preprocess "$work/corpus/" -o absolute/made/here --shards 7 >/dev/null
@@ -94,14 +96,14 @@ outcome corpus/pipe.mid skipped "not a regular file"
 outcome corpus/dangling.mid skipped "No such file"
 outcome corpus/folder.mid skipped "a folder"
 outcome corpus/folder.mid/inside.kar ok ""
-grep -q readme list.tsv && fail "a text file was taken"
+grep -q readme list.tsv && fail "a text file was accepted"
 [ "$(wc -l <list.tsv)" = 55 ] || fail "$(wc -l <list.tsv) lines"
 for line in "ok +45" "repaired +1" "skipped +5" "duplicate +3" "all +54"; do
     grep -Eq "^ +$line$" said.txt || fail "'$line' is not in $(cat said.txt)"
 done
 "$tutti" inspect listed --verify >/dev/null || fail "verify"
 
-# inputs of one name are told apart by their parents
+# inputs with the same name are distinguished by their parent folders
 mkdir -p one/midi two/midi
 cp corpus/tune-000.mid one/midi/a.mid
 cp corpus/tune-001.mid two/midi/a.mid
@@ -139,15 +141,15 @@ echo corpus/tune-000.mid >bad.tsv
 refused 2 "bad.tsv:1: no tab" "$tutti" preprocess corpus -o bad --split-file bad.tsv
 refused 2 "missing.tsv: can't open" "$tutti" preprocess corpus -o bad --split-file missing.tsv
 
-# names in part: without the input, or the file's alone; the leading dot, the marks that
-# editors leave; names that fit several files
+# partial names: without the input folder, or the file name alone; a leading dot; byte
+# order marks; names that match several files
 mkdir -p part/sub part/other
 write_midi part/one.mid 60 62 64
 write_midi part/sub/two.mid 61 63 65
 write_midi part/sub/same.mid 62 64 66
 write_midi part/other/same.mid 63 65 67
 write_midi part/same.mid 64 66 68
-takes() { # TEXT-OF-SPLIT-FILE INPUT...: all of it is understood
+takes() { # TEXT-OF-SPLIT-FILE INPUT...: every line is accepted and takes effect
     printf %b "$1" >part.tsv
     shift
     "$tutti" preprocess "$@" -o part.out --split-file part.tsv --replace --list list.tsv \
@@ -168,7 +170,7 @@ write_midi chain/b/sub/x.mid 61 63 66
 write_midi chain/x.mid 62 64 67
 for lines in 'x.mid\ttrain\nsub/x.mid\tvalid\n' 'sub/x.mid\tvalid\nx.mid\ttrain\n'; do
     takes "${lines}b/sub/x.mid\ttest\n" chain
-    takes "b/sub/x.mid\ttest\n$lines" chain # whatever the order
+    takes "b/sub/x.mid\ttest\n$lines" chain # in any order
 done
 refused 2 "part.tsv:1: 'same.mid' matches part/same.mid and part/sub/same.mid (expected more" sh -c \
     "printf 'same.mid\ttrain\nother/same.mid\ttest\n' >part.tsv &&
@@ -180,9 +182,10 @@ refused 2 "no input file is called 'ame.mid'" sh -c \
     "printf 'ame.mid\ttrain\n' >part.tsv && '$tutti' preprocess part -o bad --split-file part.tsv"
 (cd part && printf 'same.mid\ttrain\nsub/two.mid\ttest\n' >../part.tsv &&
     "$tutti" preprocess . -o ../part.out --replace --split-file ../part.tsv >/dev/null 2>&1) ||
-    fail "a path as reached from the working directory"
+    fail "a path relative to the working directory"
 
-# names that are not text: recorded as valid UTF-8 that finds the file again
+# names that are not valid text: recorded as valid UTF-8 from which the file is found
+# again
 mkdir -p odd/"$(printf 'f\xFC')"
 write_midi odd/"$(printf 'caf\xE9.mid')" 60 64 67
 write_midi odd/"$(printf 'f\xFC/tab\there.mid')" 61 64 67
@@ -218,7 +221,7 @@ grep -q '^caf\\xE9.mid.ok' list.tsv || fail "$(cat list.tsv)"
 "$mpirun" -n 3 "$tutti" preprocess odd -o odd.three >/dev/null 2>&1
 same odd.out odd.three
 
-# duplicates that are listed in different splits: one of them is kept, with a warning
+# duplicates listed in different splits: one of them is kept, with a warning
 write_midi one/midi/wait.mid 60 62 64 65
 cp one/midi/wait.mid one/midi/same.mid
 printf 'midi/wait.mid\ttrain\nmidi/same.mid\ttest\nmidi/a.mid\ttrain\n' >torn.tsv
@@ -240,22 +243,22 @@ mkdir void
 refused 1 "no MIDI files in void" "$mpirun" -n 3 "$tutti" preprocess void -o bad
 refused 1 "the first: garbage.mid: not MIDI" "$mpirun" -n 3 "$tutti" preprocess corpus/garbage.mid -o bad
 
-# percussion only; and again after an event that the track's end cuts off: the earlier
-# reason first
+# percussion only; and the same with a truncated event before it: the earlier reason is
+# named first
 midi_of() { printf 'MThd\0\0\0\6\0\0\0\1\1\340MTrk\0\0\0%b%b' "$1" "$2"; }
 midi_of '\014' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057\0' >drums.mid
 midi_of '\013' '\0\0231\044\0120\0140\0211\044\0100\0\0377\057' >drums-cut.mid
 refused 1 "the first: drums.mid: percussion only" "$tutti" preprocess drums.mid -o bad
 refused 1 "the first: drums-cut.mid: track cut; percussion only" "$tutti" preprocess drums-cut.mid -o bad
 refused 2 "performance" "$tutti" preprocess corpus -o bad --encoding performanse
-[ ! -e bad ] && [ ! -e bad.partial ] || fail "a refused run left something"
+[ ! -e bad ] && [ ! -e bad.partial ] || fail "a refused run left files"
 
 # only a dataset is replaced
 mkdir precious
 echo data >precious/thesis.txt
 refused 2 "holds 'thesis.txt'" "$tutti" preprocess corpus -o precious --replace
 refused 2 "a file, not a dataset" "$tutti" preprocess corpus -o precious/thesis.txt --replace
-[ "$(cat precious/thesis.txt)" = data ] || fail "deleted what is no dataset"
+[ "$(cat precious/thesis.txt)" = data ] || fail "a foreign folder was deleted"
 "$tutti" preprocess one/midi -o here --replace --shards 7 >/dev/null 2>&1
 cmp -s here/index.h5 alone/index.h5 && fail "not replaced"
 "$tutti" preprocess corpus -o here/ --replace --shards 7 >/dev/null
@@ -278,20 +281,20 @@ for delay in 0 0 0 0.01 0.02 0.05; do
     kill -KILL $job 2>/dev/null || true
     wait $job 2>/dev/null || true
     if [ -e killed ]; then
-        "$tutti" inspect killed --verify >/dev/null || fail "published, but not complete"
+        "$tutti" inspect killed --verify >/dev/null || fail "published but incomplete"
     else
         unfinished=$((unfinished + 1))
-        # a kill right after mkdir leaves it without its marker
+        # a kill right after mkdir leaves the folder without its marker
         [ ! -e killed.partial/UNFINISHED ] ||
             refused 2 "unfinished preprocess" "$tutti" inspect killed.partial
     fi
-    "$tutti" preprocess many -o killed --replace >/dev/null 2>&1 || fail "not run again"
+    "$tutti" preprocess many -o killed --replace >/dev/null 2>&1 || fail "second attempt"
     [ ! -e killed.partial ] || fail "the partial folder is still there"
     "$tutti" inspect killed --verify >/dev/null || fail "after an interruption"
 done
 [ $unfinished -ge 1 ] || fail "no run was interrupted"
 
-# a running preprocess is left alone
+# a running preprocess is not disturbed
 mkdir busy.partial
 : >busy.partial/UNFINISHED
 (flock 9 && exec sleep 600) 9>busy.partial/UNFINISHED &
@@ -301,4 +304,4 @@ wait_until "the lock" is_locked
 refused 2 "another preprocess is writing it" "$tutti" preprocess one/midi -o busy
 kill $holder
 wait $holder 2>/dev/null || true
-[ -e busy.partial/UNFINISHED ] || fail "removed the other's folder"
+[ -e busy.partial/UNFINISHED ] || fail "the other's folder was removed"

@@ -1,5 +1,6 @@
-/* ranks: 1 2 3 4 preprocess: the contents of a dataset, compared with each input file
- * read separately. */
+/* ranks: 1 2 3 4
+ * preprocess: the contents of a dataset, compared with each input file read on its
+ * own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +27,7 @@ static void small_options(struct options *options)
     options->data.split[2] = 0.25;
 }
 
-/* The piece must be in the shard and split of its hash, with its tokens. */
+/* The piece must be in the shard and split given by its hash, with its tokens. */
 static bool piece_is_there(const struct dataset *dataset, const struct expected *expected)
 {
     struct shard shard = {0};
@@ -50,7 +51,7 @@ static bool piece_is_there(const struct dataset *dataset, const struct expected 
     return found;
 }
 
-/* The columns of the notes, read by their names. */
+/* Compares the note columns, read by their names. */
 static void expect_notes(const char *dataset, const struct expected *expected)
 {
     char *path = path_format("%s/shard-%04zu.h5", dataset, expected->shard);
@@ -149,7 +150,7 @@ static void expect_attribute(const struct h5_file *file, const char *name,
         expect_text(text, expected);
 }
 
-/* Every dataset of a group has a description. */
+/* Every HDF5 dataset of a group must have a description. */
 static void expect_described(const struct h5_file *file, const char *group)
 {
     char **names = NULL;
@@ -218,7 +219,7 @@ static void every_piece_is_where_its_hash_says(void **state)
     agree_on_verdict(comm);
 }
 
-/* The rows of the pieces of every shard as text: path, split, shard. */
+/* The pieces of every shard as text: path, split, shard. */
 static char *placements(const char *output)
 {
     char *all = strdup("");
@@ -322,7 +323,7 @@ static void check_awkward(const char *output)
     static const struct {
         const char *path;
         enum file_outcome outcome;
-        const char *reason; /* what it contains */
+        const char *reason; /* text that it contains */
     } expected[] = {
         {"corpus/a-copy.MID", FILE_OK, ""},
         {"corpus/big.kar", FILE_SKIPPED, "5000 bytes, more than the limit of 4000"},
@@ -378,7 +379,7 @@ static void every_file_has_an_outcome_and_a_reason(void **state)
     agree_on_verdict(comm);
 }
 
-/* Notes one after the other, 20 ms each, byte by byte. */
+/* Consecutive notes of 20 ms, written byte by byte. */
 static bool write_long(const char *path, int count)
 {
     struct bytes track = {0}, file = {0};
@@ -401,7 +402,7 @@ static bool write_long(const char *path, int count)
     return status == STATUS_OK;
 }
 
-/* A piece larger than a chunk, so that parts are joined. */
+/* A piece larger than a chunk is written in several parts. */
 static void a_long_piece_is_written_in_parts(void **state)
 {
     enum { NOTES = 150000 };
@@ -486,7 +487,7 @@ static uint64_t file_size(const char *folder, const char *name)
     return (uint64_t)facts.st_size;
 }
 
-/* The limit on file size simulates a full disk, on rank 0 only. */
+/* A file size limit simulates a full disk, on rank 0 only. */
 static void expect_full(struct comm *comm, const char *corpus, const char *output,
                         const struct options *options, uint64_t bytes)
 {
@@ -522,7 +523,7 @@ static void a_full_disk_fails_on_all_ranks_and_leaves_nothing(void **state)
              index = file_size(whole, "index.h5");
     expect(shard > 100000 && index > 20000);
     expect_full(comm, corpus, output, &options, index - 500);
-    if (comm_size(comm) == 1) { /* else another rank can write it; MPI needs some space */
+    if (comm_size(comm) == 1) { /* else another rank may write it; MPI needs some space */
         expect_full(comm, corpus, output, &options, 1000);
         expect_full(comm, corpus, output, &options, shard - 500);
     }

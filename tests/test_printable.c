@@ -1,4 +1,4 @@
-/* printable: what is escaped, what is left alone, and what comes out of the program. */
+/* printable: what is escaped, what is not, and what the program prints. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@ static const struct {
     const char *text, *shown;
 } cases[] = {
     {"", ""},
-    {"a b\\x1B", "a b\\x1B"}, /* what was escaped once is not escaped again */
+    {"a b\\x1B", "a b\\x1B"}, /* escaping is idempotent */
     {"\033]0;title\007", "\\x1B]0;title\\x07"},
     {"a\tb\nc\rd\x7f", "a\\x09b\\x0Ac\\x0Dd\\x7F"},
     {"\xC2\x9B"
@@ -79,7 +79,7 @@ static void a_message_is_one_printable_line(void **state)
     }
 }
 
-/* The output of a call on stderr. */
+/* Captures what a call writes to stderr. */
 static void log_to(char *text, size_t size, const char *line)
 {
     int ends[2], before = dup(STDERR_FILENO);

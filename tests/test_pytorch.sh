@@ -1,6 +1,7 @@
 #!/bin/bash
-# PyTorch as the reference for whole training steps and for evaluation: the agreement check of
-# pytorch/compare.sh with a small model on a small corpus. Skipped without PyTorch.
+# PyTorch as the reference for complete training steps and for evaluation: the agreement
+# check of pytorch/compare.sh with a small model on a small corpus. Skipped without
+# PyTorch.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 python=${TUTTI_PYTHON:-python3}

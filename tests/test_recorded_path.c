@@ -1,4 +1,5 @@
-/* recorded_path: any name comes back, and what is recorded is plain text. */
+/* recorded_path: any name survives the round trip, and the recorded form is plain
+ * text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

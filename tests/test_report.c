@@ -1,5 +1,5 @@
 /* ranks: 1 2 3 4
- * report and comm_probe: clocks with known offsets and ranks known to be slow. */
+ * report and comm_probe: clocks with known offsets and ranks of known slowness. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 
 static int my_rank;
 
-/* Rank r's clock is 1000 r + 7 seconds ahead of the one that all share. */
+/* Rank r's clock is 1000 r + 7 seconds ahead of the common clock. */
 static double odd_clock(void)
 {
     return clock_seconds() + 1000.0 * my_rank + 7;
@@ -33,7 +33,7 @@ static void clocks_are_compared(void **state)
     my_rank = comm_rank(comm);
     expect(comm_clock_offset(comm, odd_clock, &offset, &error) == STATUS_OK);
     expect(error >= 0 && error < 1);
-    /* the clocks of one host are one: the error bounds what is found */
+    /* ranks of one host share a clock, so the measured offset is within the error */
     expect(fabs(offset + 1000.0 * my_rank) <= error + 1e-6);
     if (my_rank == 0)
         expect(offset >= 0 && offset <= 0 && error >= 0 && error <= 0);
@@ -111,7 +111,7 @@ static void ranks_wait_for_the_slow_one(void **state)
     } else {
         expect(breakdown.slow_rank == -1 && breakdown.all <= 0);
     }
-    struct time_breakdown rest; /* the next stretch begins where this one ended */
+    struct time_breakdown rest; /* the next interval begins where this one ended */
     expect(report_end(&report, &rest) == STATUS_OK);
     expect(rest.seconds[PHASE_FORWARD] <= 0);
     expect(comm_rank(comm) != 0 || rest.seconds[PHASE_OPTIMIZER] > 0);

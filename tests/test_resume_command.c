@@ -1,4 +1,4 @@
-/* resume_command: the command that continues a run, from command lines as /proc has them.
+/* resume_command: the command that resumes a run, derived from command lines as in /proc.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,11 +22,11 @@ static int forget(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
-    setenv("PATH", "/nowhere", 1); /* where no other MPI has taken the name mpirun */
+    setenv("PATH", "/nowhere", 1); /* has no mpirun of another MPI */
     return 0;
 }
 
-/* Words with blanks between them; '~' is a blank within a word. */
+/* Converts space-separated words to such a command line; '~' is a space within a word. */
 static size_t line_of(const char *words, char *line)
 {
     size_t size = strlen(words) + (*words != '\0');
@@ -130,7 +130,7 @@ static void a_batch_job_can_go_back(void **state)
           "tutti train a.conf --resume\nscontrol requeue 15_2");
 }
 
-/* A folder, which may be "executed", is no program. */
+/* A folder has the execute permission but is not a program. */
 static void a_program_is_a_file(void **state)
 {
     (void)state;

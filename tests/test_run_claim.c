@@ -1,6 +1,6 @@
 /* run_check, run_claim: which folders a run claims and which it refuses, with any kind of
- * file under the names of a run; and what it recognises as its own. Nothing must block,
- * for example on a pipe. */
+ * file under the names of a run; and which files it recognises as its own. Nothing must
+ * block, for example on a pipe. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,7 +146,7 @@ static void what_is_in_the_way_is_named(void **state)
         put(path, in_the_way[i], "mine");
         refused(path, RUN_NEW, in_the_way[i]);
         refused(path, RUN_RESUMED, in_the_way[i]);
-        mark(path); /* then it is looked at when it is to be replaced */
+        mark(path); /* then it is checked when it is replaced */
         ok(run_check(path, RUN_NEW));
         free(path);
     }
@@ -221,7 +221,7 @@ static void the_marker_remembers(void **state)
     char *path = folder();
     (void)state;
     ok(run_claim_mark(path));
-    ok(run_check(path, RUN_NEW)); /* one that is being made */
+    ok(run_check(path, RUN_NEW)); /* being made */
     ok(run_claim_mark(path));
     ok(run_claim_open(path, &claim));
     assert_false(run_claim_wrote(claim, "settings.conf", "a", 1));

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Ownership in a run's directory: files of other names are never touched, files in the way
-# are refused, files that the run has not written are kept under another name, no link is
-# followed, and no message names a checkpoint that is gone.
+# Ownership in a run's directory: files with other names are never touched, conflicting
+# files are refused, files not written by the run are kept under another name, no link is
+# followed, and no message names a checkpoint that no longer exists.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_dataset data.tutti 30 4 "0.8 0.2 0"
@@ -23,7 +23,7 @@ samples = 1
 sample_seconds = 2
 END
 
-# train RUN ARGUMENT..., and the same on two ranks
+# train RUN ARGUMENT..., and on_2, the same on two ranks
 train() { timeout 300 "$tutti" train run.conf --set "run.dir=$1" "${@:2}" >log.txt 2>&1; }
 on_2() {
     timeout 300 "$mpirun" -n 2 "$tutti" train run.conf --set "run.dir=$1" "${@:2}" >log.txt 2>&1
@@ -32,14 +32,14 @@ well() { # WHAT COMMAND...
     "${@:2}" || { cat log.txt >&2; fail "$1: exit code $?"; }
 }
 
-# tree FOLDER: all that is in it, links and pipes not opened.
+# tree FOLDER: prints all its contents without opening links and pipes.
 tree() {
     find "$1" -printf '%P %y %l\n' | sort
     find "$1" -type f -exec cksum {} + | sort
 }
 
-# untouched WHAT FOLDER PATTERN COMMAND...: refused in one line with exit code 2, and the
-# folder, like the file `victim`, is as it was.
+# untouched WHAT FOLDER PATTERN COMMAND...: requires a refusal in one line with exit code
+# 2, and no change of the folder and the file `victim`.
 untouched() {
     local code=0
     tree "$2" >before.txt
@@ -51,7 +51,8 @@ untouched() {
     [ "$(cat victim)" = precious ] || fail "$1: written through a link"
 }
 
-# left NAME TEXT: a file with this text is still there, perhaps under another name.
+# left NAME TEXT: requires that a file with this text still exists, possibly under another
+# name.
 left() {
     grep -rqFx -- "$2" "$(dirname "$1")" || { cat log.txt >&2; fail "$1: '$2' is lost"; }
 }
@@ -60,13 +61,13 @@ echo precious >victim
 well "a run" train runs/plain
 [ "$(cd runs/plain && echo *)" = "checkpoints lock metrics.jsonl samples settings.conf tutti-run.txt" ] ||
     fail "a run writes $(ls -A runs/plain)"
-grep -qx 'tutti run 1' runs/plain/tutti-run.txt || fail "the marker"
+grep -qx 'tutti run 1' runs/plain/tutti-run.txt || fail "the marker is wrong"
 [ "$(stat -c %a runs/plain/samples/epoch-0001-1.mid)" = "$(printf %o $((0666 & ~$(umask))))" ] ||
-    fail "a sample's rights: $(stat -c %a runs/plain/samples/epoch-0001-1.mid)"
+    fail "a sample's permissions: $(stat -c %a runs/plain/samples/epoch-0001-1.mid)"
 
-# ---- files in the way of a new run ----
+# ---- files that conflict with a new run ----
 
-# test_run_claim has all names and kinds
+# test_run_claim covers all names and kinds
 for name in lock samples/epoch-0077-3.mid checkpoints/epoch-0001.h5; do
     mkdir -p runs/foreign/samples runs/foreign/checkpoints
     echo mine >runs/foreign/$name
@@ -123,14 +124,14 @@ well "with what is left over" train runs/mixed --resume --set train.epochs=3
     fail "left over: $(find runs/mixed -name '*.partial')"
 echo "ok: files with other names"
 
-# ---- folders elsewhere ----
+# ---- links to folders elsewhere ----
 
 mkdir scratch scratch/c scratch/s scratch/used runs/links
 echo thesis >scratch/used/thesis.txt
 ln -s "$work/scratch/c" runs/links/checkpoints
 ln -s "$work/scratch/s" runs/links/samples
 well "checkpoints on another disk" train runs/links
-[ -e scratch/c/epoch-0002.h5 ] && [ -e scratch/s/epoch-0002-1.mid ] || fail "nothing is there"
+[ -e scratch/c/epoch-0002.h5 ] && [ -e scratch/s/epoch-0002-1.mid ] || fail "nothing written there"
 well "checkpoints on another disk, resumed" train runs/links --resume --set train.epochs=3
 grep -q '^resuming from' log.txt && [ -e scratch/c/epoch-0003.h5 ] || fail "not resumed there"
 ln -sfn "$work/scratch/used" runs/links/checkpoints
@@ -154,7 +155,7 @@ if [ "$(id -u)" = 0 ]; then
     chown -h 65534 runs/planted/checkpoints
     untouched "another user's link" runs/planted "a link made by another user" train runs/planted
 fi
-ln -s "$work/scratch/run" runs/dangling # whose target is not made
+ln -s "$work/scratch/run" runs/dangling # whose target does not exist
 mkdir scratch/run
 well "a folder that is a link" train runs/dangling
 [ -L runs/dangling ] && [ -e scratch/run/settings.conf ] || fail "run.dir: not followed"
@@ -181,16 +182,16 @@ left runs/shared/samples/x samples/epoch-0003-1.mid
 [ -p runs/shared/checkpoints/epoch-0009.h5 ] || fail "a pipe is lost"
 [ "$(find runs/shared -type l -lname '*/victim' | wc -l)" = 2 ] || fail "a link is lost"
 [ "$(grep -c '^runs/shared.*: kept as runs/shared' log.txt)" = 8 ] ||
-    { cat log.txt >&2; fail "what is kept is not told"; }
-[ "$(cat victim)" = precious ] || fail "others' links were followed"
+    { cat log.txt >&2; fail "the kept files are not reported"; }
+[ "$(cat victim)" = precious ] || fail "foreign links were followed"
 [ "$(grep -c gradient_norm runs/shared/metrics.jsonl)" = "$(("$(grep -c gradient_norm runs/plain/metrics.jsonl)" * 2))" ] ||
-    fail "others' lines: the metrics have other steps"
+    fail "foreign lines: the steps in the metrics differ"
 "$tutti" generate runs/shared -o x.mid --seconds 1 >log.txt 2>&1 &&
     "$tutti" inspect runs/shared >log.txt 2>&1 || { cat log.txt >&2; fail "generate, inspect"; }
 well "inspect beside a pipe" train runs/part --set train.max_steps=3
 rm runs/part/metrics.jsonl && mkfifo runs/part/metrics.jsonl
 timeout 120 "$tutti" inspect runs/part >log.txt 2>&1 || { cat log.txt >&2; fail "inspect waits for a pipe"; }
-# A hole of zeros, as after a crash: its nominal size costs nothing.
+# A hole of zeros, as after a crash, whose nominal size must not matter.
 cp -r runs/plain runs/hole
 steps=$(grep -c gradient_norm runs/hole/metrics.jsonl)
 truncate -s 30G runs/hole/metrics.jsonl
@@ -200,24 +201,24 @@ grep -q '^tutti: warning: runs/hole/metrics.jsonl:[0-9]*: a zero byte' log.txt |
 [ "$(stat -c %s runs/hole/metrics.jsonl.kept-1)" = $((30 << 30)) ] ||
     fail "a hole in the metrics: the file is lost"
 [ "$(grep -c gradient_norm runs/hole/metrics.jsonl)" = $((steps * 3 / 2)) ] ||
-    fail "a hole in the metrics: other steps"
+    fail "a hole in the metrics: the steps differ"
 rm -r runs/hole
 echo mine >runs/shared/lock
 untouched "a foreign lock" runs/shared "runs/shared/lock: not the lock of a run" \
     train runs/shared --resume
-# a run that starts anew in its own folder replaces what is its own, and nothing else
+# a run restarted from scratch in its folder replaces its own files and nothing else
 cp -r runs/plain runs/anew
 rm -r runs/anew/checkpoints
 echo mine >runs/anew/samples/epoch-0002-1.mid
 well "anew" train runs/anew --set train.seed=9
 [ "$(cd runs/anew/samples && echo *)" = "epoch-0001-1.mid epoch-0002-1.mid epoch-0002-1.mid.kept-1" ] &&
-    [ "$(cat runs/anew/samples/*.kept-1)" = mine ] || fail "anew: $(ls runs/anew/samples)"
-[ -z "$(find runs/anew -maxdepth 1 -name '*.kept-*')" ] || fail "anew: own files are kept aside"
-echo "ok: others' files in a run's folder"
+    [ "$(cat runs/anew/samples/*.kept-1)" = mine ] || fail "restart: $(ls runs/anew/samples)"
+[ -z "$(find runs/anew -maxdepth 1 -name '*.kept-*')" ] || fail "restart: own files are kept aside"
+echo "ok: foreign files in a run's folder"
 
 # ---- the settings that a run has written ----
 
-settled() { # CONFIG...: goes on, with settings.conf as the configuration
+settled() { # CONFIG...: resumes, with settings.conf as the configuration
     timeout 300 "$tutti" train runs/plain/settings.conf --resume "$@" >log.txt 2>&1
 }
 well "its own settings" settled
@@ -265,10 +266,10 @@ cmp runs/alien/checkpoints/epoch-0001.h5 runs/own/checkpoints/epoch-0001.h5 ||
 cmp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/epoch-0005.h5.kept-1 ||
     fail "another run's checkpoint is replaced"
 [ -e runs/own/checkpoints/.best-model-v12.h5.partial ] && [ -e runs/own/.lockABCDEFGHIJ.h5.partial ] ||
-    fail "a file of nobody's name is tidied away"
+    fail "a file with an unrelated name is removed"
 [ ! -e runs/own/checkpoints/epoch-0002.h5 ] || fail "run.keep: its own are kept"
 
-# a resume that is refused changes nothing but the lock
+# a refused resume changes only the lock
 cp -r runs/plain runs/refused
 rm runs/refused/checkpoints/latest
 cp runs/alien/checkpoints/epoch-0002.h5 runs/refused/checkpoints/latest
@@ -291,7 +292,7 @@ echo "ok: the trace"
 # ---- the lock's text ----
 
 slow="--set run.checkpoint_minutes=0.00001 --set train.epochs=9 --inject slow@0:1:0.3"
-start() { # NAME ARGUMENT...: a run that has written a checkpoint, and is stopped
+start() { # NAME ARGUMENT...: starts a run; suspends it after its first checkpoint
     # shellcheck disable=SC2086
     "$tutti" train run.conf --set run.dir="runs/$1" $slow "${@:2}" >first.txt 2>&1 &
     first=$!
@@ -307,13 +308,13 @@ kill -CONT $first
 kill $first
 wait $first
 grep -q 'another run is writing into it (evil' log.txt || { cat log.txt >&2; fail "no holder"; }
-! grep -q $'\033' log.txt || fail "the lock's text is printed as it stands"
+! grep -q $'\033' log.txt || fail "the lock's text is printed unescaped"
 echo "ok: the lock's text"
 
-# ---- a folder that is removed while the run goes on ----
+# ---- a folder that is removed during the run ----
 
-# gone WHAT CODE PATTERN: the run continues, ends with CODE and a line that matches, and
-# names no checkpoint that is gone
+# gone WHAT CODE PATTERN: continues the run, which must end with CODE and a matching line
+# and name no checkpoint that no longer exists
 gone() {
     kill -CONT $first
     wait $first && code=0 || code=$?
@@ -343,7 +344,7 @@ kill -CONT $first
 wait $first
 grep -q '^tutti: root cause: ' first.txt || { cat first.txt >&2; fail "no root cause"; }
 [ "$(cat victim)" = precious ] || fail "the root cause is written through a link"
-echo "ok: a link in the place of the root cause"
+echo "ok: a link in place of root-cause.txt"
 
 # another run starts in the directory of the first
 start again --set train.max_steps=12
@@ -351,8 +352,8 @@ rm -r runs/again
 well "a next run" train runs/again
 tree runs/again >before.txt
 kill -CONT $first
-wait $first && fail "a run whose folder is another's: no failure"
-tree runs/again | diff before.txt - >&2 || fail "it has written into another run's folder"
-grep -q 'tutti-run.txt: marks another run' first.txt || { cat first.txt >&2; fail "not told"; }
+wait $first && fail "no failure in another run's folder"
+tree runs/again | diff before.txt - >&2 || fail "another run's folder was changed"
+grep -q 'tutti-run.txt: marks another run' first.txt || { cat first.txt >&2; fail "not reported"; }
 echo "ok: another run's folder"
 echo "all ok"

@@ -1,5 +1,5 @@
-/* run_lock: one holder among processes; the lock ends with the holder, even while its
- * children live; and a file system without locks is accepted. */
+/* run_lock: only one process holds it; the lock ends with its holder even if children
+ * survive; a file system without locks is accepted. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -24,9 +24,9 @@
 
 static char directory[] = "/tmp/tutti-lock-XXXXXX";
 
-/* ---- fcntl with the answers of a file system ---- */
+/* ---- fcntl with the errors of a file system ---- */
 
-static int lock_error; /* 0: the kernel's own */
+static int lock_error; /* 0: call the kernel */
 
 int fcntl(int file, int command, ...)
 {
@@ -41,15 +41,15 @@ int fcntl(int file, int command, ...)
     return (int)syscall(SYS_fcntl, file, command, argument);
 }
 
-/* ---- another process that holds it ---- */
+/* ---- another process that holds the lock ---- */
 
 struct holder {
     pid_t pid;
     int ready; /* closes when the process and its children are gone */
 };
 
-/* Holds the lock until it is killed; with `with_child`, a child of it lives on for a
- * while. */
+/* Starts a process that holds the lock until killed; with `with_child`, a child of it
+ * survives for a while. */
 static struct holder hold(bool with_child)
 {
     int ends[2];
@@ -161,7 +161,7 @@ static void a_file_system_may_have_no_locks(void **state)
         assert_non_null(lock);
         run_lock_release(lock);
     }
-    lock_error = EIO; /* is not one of these */
+    lock_error = EIO; /* not an error of a file system without locks */
     assert_int_equal(run_lock_take(directory, 5, &lock), STATUS_FAILED);
     assert_non_null(strstr(status_message(), "lock"));
     lock_error = 0;

@@ -1,4 +1,4 @@
-/* sampler: well-formedness, length, determinism, drawing, primer and errors. */
+/* sampler: well-formedness, length, determinism, sampling, primer and errors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,8 +36,7 @@ static void fill_nan(const struct fake *fake, int row, real *logits)
 
 /* ---- well-formedness and length ---- */
 
-/* The notes of a row of the performance encoding, read off its tokens, one NOTE_ON at a
- * time. */
+/* Compares a row's notes with its performance tokens, one NOTE_ON at a time. */
 static void assert_notes_are_tokens(const struct notes *notes, const token *tokens,
                                     size_t count, double length)
 {
@@ -141,8 +140,8 @@ static void a_piece_does_not_end_early(void **state)
 
 /* ---- time that hardly advances ---- */
 
-/* Releases and strikes every allowed key, each at another velocity, before time advances
- * by the shortest step. */
+/* Releases and strikes every allowed key, each with a different velocity, before time
+ * advances by the shortest step. */
 static void fill_busy(const struct fake *fake, int row, real *logits)
 {
     (void)row;
@@ -156,7 +155,7 @@ static void fill_busy(const struct fake *fake, int row, real *logits)
     }
 }
 
-/* The maximum number of tokens between two that advance time. */
+/* The maximum number of tokens between two tokens that advance time. */
 static size_t most_at_once(const struct run *run, const token *tokens, size_t count)
 {
     size_t most = 0, now = 0;
@@ -183,7 +182,8 @@ static void the_grammar_lets_time_move_on(void **state)
     }
 }
 
-/* Notes have a length and end no later than the piece, some exactly there. */
+/* Notes have nonzero durations and end no later than the piece, some exactly at its
+ * end. */
 static void assert_notes_end_by(const struct notes *notes, double end)
 {
     double last = 0;
@@ -231,7 +231,7 @@ static void a_piece_ends_at_the_limit_of_tokens(void **state)
     assert_cut("pianoroll", 60, NULL, 0, 1000 + 44 * 560, 0.125);
 }
 
-/* Seven keys struck or released every 10 ms: 800 tokens a second. */
+/* Seven keys struck or released every 10 ms: 800 tokens per second. */
 static void fill_dense(const struct fake *fake, int row, real *logits)
 {
     size_t position = fake->seen[row].count - 1, at = (position + 15) % 16;
@@ -305,7 +305,7 @@ static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
         params_initialise(&shape, model_params(model), 3, model_weights(model));
         model_weights_changed(model);
         for (int again = 0; again < 2;
-             again++) { /* states of a previous run have no effect */
+             again++) { /* states of a previous run must have no effect */
             for (int row = 0; row < count; row++)
                 notes_clear(&pieces[i][row]);
             assert_int_equal(sampler_run(model, encoding, &plain, &batch, pieces[i]),
@@ -323,7 +323,7 @@ static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
     encoding_free(encoding);
 }
 
-/* ---- drawing ---- */
+/* ---- sampling ---- */
 
 static void one_candidate_is_the_most_probable(void **state)
 {
@@ -344,7 +344,7 @@ static void one_candidate_is_the_most_probable(void **state)
         assert_true(same_notes(&first.pieces[0], &third.pieces[0]));
         size_t count = 0;
         const token *tokens = drawn(&first, 0, &count);
-        if (fill == fill_flat) { /* of equals, the lowest value */
+        if (fill == fill_flat) { /* of ties, the lowest token */
             assert_int_equal(tokens[0], i & 1 ? 0 : SHIFT + 1);
             assert_int_equal(tokens[1], i & 1 ? 1 : SHIFT + 1);
         }
@@ -354,8 +354,8 @@ static void one_candidate_is_the_most_probable(void **state)
     }
 }
 
-/* The frequencies of the first tokens of many rows must be as given, within five standard
- * deviations. */
+/* The frequencies of the first tokens of many rows must match the given ones within five
+ * standard deviations. */
 static void assert_shares(const struct sampler_settings *settings, double key10,
                           double key20, double step, double key30)
 {
@@ -395,7 +395,7 @@ static void temperature_top_k_and_top_p_shape_the_draw(void **state)
     assert_shares(&settings, .5, .3, 0, 0);
     settings.top_p = 0.4;
     assert_shares(&settings, .5, 0, 0, 0);
-    settings.top_p = 0.6; /* of the two that top-k keeps, one has .625 */
+    settings.top_p = 0.6; /* of the two kept by top-k one has .625 */
     settings.top_k = 2;
     assert_shares(&settings, .5, 0, 0, 0);
 }
@@ -415,7 +415,7 @@ static void limits_that_cut_nothing_change_nothing(void **state)
 
 /* ---- primer ---- */
 
-/* Strikes 72 without a VELOCITY of its own, then releases 64, then waits. */
+/* Strikes 72 without a preceding VELOCITY, then releases 64, then waits. */
 static void fill_after_primer(const struct fake *fake, int row, real *logits)
 {
     static const token wanted[] = {72, SHIFT + 20, OFF + 64, SHIFT + 100};

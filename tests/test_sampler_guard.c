@@ -1,4 +1,4 @@
-/* The sampler's guard: compared with a definition that searches the entire piece. */
+/* The sampler's guard, compared with a definition that searches the entire piece. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include "sampler_fakes.h"
 #include "generate/guard.h"
 
-/* Prefers one note repeatedly: on, `shift`, off, `shift`. */
+/* Prefers to repeat one note: on, `shift`, off, `shift`. */
 static void want_one_note(const struct fake *fake, int row, token shift, real *logits)
 {
     token last = last_seen(fake, row);
@@ -51,7 +51,7 @@ static bool continues_a_stuck_cycle(const struct encoding *encoding, const token
                                     size_t n)
 {
     for (size_t period = 1; period <= 64 && 4 * period <= n; period++) {
-        size_t from = n; /* tokens[from..n) repeat the tokens one period before */
+        size_t from = n; /* tokens[from..n) equal the tokens one period earlier */
         while (from > period && tokens[from - 1] == tokens[from - 1 - period])
             from--;
         if (n - from + period < 4 * period || tokens[n] != tokens[n - period])
@@ -63,7 +63,7 @@ static bool continues_a_stuck_cycle(const struct encoding *encoding, const token
     return false;
 }
 
-/* Each token must be the model's preference, unless grammar or guard forbid it. */
+/* Each token must be the model's most probable one, unless grammar or guard forbid it. */
 static void assert_free_where_not_stuck(const struct run *run, const token *tokens,
                                         size_t count)
 {
@@ -120,7 +120,7 @@ static void the_guard_breaks_endless_repetition(void **state)
     assert_guard_breaks("pianoroll", fill_one_chord, 3, 4, 5);
 }
 
-/* Strikes 60, the only free pitch, alternating two velocities. */
+/* Strikes 60, the only free pitch, with two alternating velocities. */
 static void fill_two_velocities(const struct fake *fake, int row, real *logits)
 {
     static const token cycle[] = {60, SHIFT + 50, OFF + 60, SHIFT + 50, VELOCITY + 1,
@@ -150,7 +150,7 @@ static void the_guard_gives_way_to_the_grammar(void **state)
     assert_true(count > 129 + 42);
     tokens += 129;
     assert_int_equal(tokens[39], VELOCITY);
-    assert_int_equal(tokens[40], 60); /* for the fifth time: nothing else is allowed */
+    assert_int_equal(tokens[40], 60); /* the fifth one: nothing else is allowed */
     assert_int_not_equal(tokens[41], SHIFT + 50);
     end_run(&run);
 }
@@ -226,7 +226,7 @@ static void a_token_outside_the_vocabulary_is_harmless(void **state)
     assert_int_equal(encoding_create("performance", "", &encoding), STATUS_OK);
     assert_int_equal(encoding->vocabulary, VOCABULARY);
     memset(allowed, true, sizeof allowed);
-    for (int i = 0; i < 29; i++) /* an UNKNOWN would be the next */
+    for (int i = 0; i < 29; i++) /* UNKNOWN would come next */
         guard_accept(&guard, encoding, cycle[i % 3], i);
     guard_restrict(&guard, encoding, 100, 29, allowed);
     assert_true(allowed[UNKNOWN]);

@@ -1,6 +1,6 @@
 #!/bin/bash
-# slurm/train.sbatch without Slurm, with stand-ins for mpirun, scontrol and the program. A
-# job whose launcher hangs or crashes after its ranks have ended is requeued; a root cause
+# slurm/train.sbatch without Slurm, with fakes for mpirun, scontrol and the program. A job
+# whose launcher hangs or crashes after its ranks have exited is requeued; the root cause
 # of an earlier launch is ignored.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 script=$source/slurm/train.sbatch
@@ -8,7 +8,7 @@ at_exit 'kill -9 $(pgrep -f "$work/bin/mpirun") 2>/dev/null'
 mkdir bin
 export PATH=$work/bin:$PATH WORK=$work
 
-stand_in() { # NAME: its text on stdin
+stand_in() { # NAME: makes the fake NAME with the text on stdin
     { echo '#!/bin/bash'; cat; } >"bin/$1"
     chmod +x "bin/$1"
 }
@@ -22,7 +22,7 @@ export TUTTI=program LAUNCH=mpirun LINGER=1
 export SLURM_JOB_ID=7 SLURM_NTASKS=2 SLURM_JOB_NODELIST=n1
 unset SLURM_ARRAY_JOB_ID SLURM_RESTART_COUNT
 
-# job WHAT CODE REQUEUES: runs the script with the launcher on stdin
+# job WHAT CODE REQUEUES: runs the script with the fake launcher on stdin
 job() {
     local code=0 requeues
     rm -rf run/attempts.txt scontrol.txt
@@ -31,7 +31,7 @@ job() {
     requeues=$(grep -c '^requeue 7$' scontrol.txt 2>/dev/null)
     [ "$code/${requeues:-0}" = "$2/$3" ] ||
         { cat log.txt >&2; fail "$1: exit code $code, ${requeues:-0} requeues, not $2 and $3"; }
-    ! pgrep -f "$work/bin/mpirun" >/dev/null || fail "$1: the launcher is still there"
+    ! pgrep -f "$work/bin/mpirun" >/dev/null || fail "$1: the launcher is still running"
     echo "ok: $1"
 }
 
@@ -66,7 +66,7 @@ sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 exit 1
 END
-! grep -q "still runs" log.txt || fail "ended though it ended by itself"
+! grep -q "still runs" log.txt || fail "killed although it had exited by itself"
 
 touch -d "1 hour ago" run/root-cause.txt
 job "goes on beside the root cause of another launch" 0 0 <<'END'
@@ -90,5 +90,5 @@ kill -USR1 $pid
 wait $pid || { cat log.txt >&2; fail "USR1: exit code $?"; }
 says "job 7: stopped"
 [ "$(cat scontrol.txt)" = "requeue 7" ] || fail "USR1: not requeued"
-echo "ok: USR1 is handed on"
+echo "ok: USR1 is forwarded"
 echo "all ok"

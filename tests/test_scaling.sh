@@ -5,12 +5,12 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 scaling=$tests/scaling
 for tool in smpicc smpirun; do
-    command -v $tool > /dev/null || skip "there is no $tool (SimGrid)"
+    command -v $tool > /dev/null || skip "no $tool (SimGrid)"
 done
 
 bash "$scaling/build.sh" "$source" "$work/step" || fail "the simulation can't be built"
 
-# A small model's ingredients: a layer of two products and four time steps.
+# Measured times of a small model: a layer of two matmuls and four time steps.
 cat > "$work/measured" << 'END'
 shared_exchange_byte 1e-10
 shared_moved_bytes 20000
@@ -34,7 +34,7 @@ pack 0.0001
 END
 alone=0.006401
 
-# simulate RANKS RANKS_PER_NODE [KEY=VALUE ...]: a line of the table
+# simulate RANKS RANKS_PER_NODE [KEY=VALUE ...]: prints a line of the table
 simulate() {
     local ranks=$1 per_node=$2
     shift 2
@@ -45,15 +45,16 @@ simulate() {
 # field N LINE
 field() { echo "$2" | cut -d, -f"$1"; }
 
-# is CONDITION: a comparison in awk
+# is CONDITION: true if the awk expression holds
 is() { awk "BEGIN { exit !($1) }"; }
 
-# Unequal hosts too (12 ranks on nodes of 8), where there is one level.
+# Also nodes of unequal size (12 ranks on nodes of 8), for which the schedule has one
+# level.
 for ranks in 8:4 12:8 7:7; do
     for sum in program flat sharded mpi; do
         line=$(simulate ${ranks%:*} ${ranks#*:} sum=$sum check=1 network=tcp)
         efficiency=$(field 16 "$line")
-        # Sharded, a rank has less to update than one that is alone.
+        # With a sharded optimizer a rank updates less than a rank alone.
         most=1
         [ $sum = sharded ] && most=1.1
         is "\"$efficiency\" != \"\" && ${efficiency:-0} > 0 && ${efficiency:-0} <= $most" ||
@@ -63,23 +64,23 @@ done
 simulate 8 4 check=1 type=f32 > /dev/null || fault "floats: $(tail -1 "$work/errors")"
 
 # A wrong sum is detected: check compares the values of every rank.
-simulate 8 4 check=1 sum=none > /dev/null && fault "a sum that was never made is taken for right"
+simulate 8 4 check=1 sum=none > /dev/null && fault "a sum that was never made is accepted"
 
-# Alone a rank takes the sum of its ingredients; twice the rows, twice the time.
+# One rank alone takes the sum of the measured times; twice the rows take twice the time.
 line=$(simulate 1 1)
 is "$(field 14 "$line") == $alone" || fault "alone: $line"
 line=$(simulate 1 1 rows=4)
 is "$(field 14 "$line") > 1.8 * $alone" || fault "4 rows: $line"
 
-# Waiting costs: all sums after back-propagation are no faster than during it.
+# Without overlap the allreduces cost more than during the backward pass.
 under=$(field 14 "$(simulate 8 4 network=tcp)")
 after=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
 is "$after > $under && $under > $alone" || fault "under $under, after $after, alone $alone"
 
-# The cost of an allreduce by hand: two ranks of a host swap halves of 132 000 bytes
-# twice, at 0.05 ns a byte for either copy and as much for the addition of the first: 33
-# us of processor time; and two messages of 1.6 us + 1.3 us. Between hosts TCP's copies
-# cost 79 us.
+# The cost of an allreduce by hand: two ranks of a host exchange halves of 132 000 bytes
+# twice, at 0.05 ns per byte for each of the two copies, and as much for the addition in
+# the first exchange: 33 us of CPU time; plus two messages of 1.6 us + 1.3 us. Between
+# hosts TCP's copies cost 79 us.
 exposed=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0 near=0 most=0)")
 is "$exposed >= 0.000038 && $exposed <= 0.000040" || fault "a sum within a host: $exposed s"
 # Reading the other rank's memory, at 0.1 ns per byte, takes 26 us.

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Signals of a shell, a terminal or a batch system, and pipes and streams that break. A
-# run stops with a checkpoint and exit code 75, or continues.
+# Signals from a shell, a terminal or a batch system, and broken pipes and streams. A run
+# stops with a checkpoint and exit code 75, or continues.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_dataset data.tutti 30 6 "0.8 0.1 0.1"
@@ -24,7 +24,8 @@ samples = 0
 hash_steps = yes
 END
 
-# Runs a program with all signals at their default, or with $IGNORED (a name) ignored.
+# Runs a program with default actions for all signals, or with the signal $IGNORED
+# ignored.
 cat >fresh.py <<'END'
 import os, signal, sys
 for name in "HUP INT TERM USR1 USR2 XCPU PIPE XFSZ".split():
@@ -51,12 +52,12 @@ made_step() { grep -q "\"step\": $2,.*gradient_norm" "runs/$1/metrics.jsonl" 2>/
 
 wait_for() { # RUN STEP PID
     until made_step "$1" "$2"; do
-        kill -0 "$3" 2>/dev/null || { cat log.txt >&2; fail "$1: step $2 not made"; }
+        kill -0 "$3" 2>/dev/null || { cat log.txt >&2; fail "$1: step $2 not reached"; }
         sleep 0.02
     done
 }
 
-stopped() { # RUN CODE WHAT: 75, and a checkpoint, within an epoch or at its end
+stopped() { # RUN CODE WHAT: requires CODE = 75 and a checkpoint
     local made
     [ "$2" = 75 ] || { cat log.txt >&2; fail "$3: exit code $2, not 75"; }
     made=$(echo "runs/$1"/checkpoints/*.h5)
@@ -87,12 +88,12 @@ for signal in HUP USR2 XCPU TERM; do
     resumes $run "$signal"
 done
 
-# before the first step is made, of a new run and of a resumed one
+# before the first step, of a new run and of a resumed one
 for how in new resumed; do
     (fresh "$tutti" train run.conf --resume --set run.dir=runs/early --inject slow@0:1:0.5) \
         >log.txt 2>&1 &
     job=$!
-    until grep -q . runs/early/lock 2>/dev/null; do # it is setting up
+    until grep -q . runs/early/lock 2>/dev/null; do # set-up has begun
         ! ended "$job" || { cat log.txt >&2; fail "HUP while setting up, $how: no lock"; }
         sleep 0.002
     done
@@ -102,7 +103,7 @@ for how in new resumed; do
 done
 resumes early "HUP while setting up"
 
-# while samples are written: they are whole, and the run stops after the next step
+# while samples are written: these are complete, and the run stops after the next step
 (fresh "$tutti" train run.conf --set run.dir=runs/samples --set run.samples=20 \
     --set run.sample_seconds=200) >log.txt 2>&1 &
 job=$!
@@ -117,7 +118,7 @@ stopped samples "$code" "HUP at the end of an epoch"
 for sample in runs/samples/samples/*.mid; do
     [ ! -e "$sample" ] || "$tutti" inspect "$sample" >log.txt 2>&1 || fail "$sample: $(cat log.txt)"
 done
-[ -z "$(find runs/samples -name '*.partial')" ] || fail "HUP: a part of a sample is left"
+[ -z "$(find runs/samples -name '*.partial')" ] || fail "HUP: a partial sample is left"
 resumes samples "HUP while samples are written"
 
 # nohup, also with Open MPI on UCX, which installs a SIGHUP handler
@@ -143,21 +144,21 @@ for signal in TERM HUP USR2 nohup; do
     kill -${ignored:-$signal} "$job"
     wait "$job" && code=0 || code=$?
     if [ $signal = nohup ]; then
-        [ "$code" = 0 ] || { cat log.txt >&2; fail "taken by MPI, nohup: exit code $code"; }
-        same taken-nohup "SIGHUP under nohup, taken by MPI"
+        [ "$code" = 0 ] || { cat log.txt >&2; fail "handlers of MPI, nohup: exit code $code"; }
+        same taken-nohup "SIGHUP under nohup, with MPI's handlers"
     else
         stopped taken-$signal "$code" "$signal, taken by MPI"
         resumes taken-$signal "$signal, taken by MPI"
     fi
 done
 
-# the CPU time limit, whose signal is repeated every second
+# the CPU time limit: SIGXCPU is repeated every second
 (ulimit -S -t 2 && fresh "$tutti" train run.conf --set run.dir=runs/cpu \
     --set train.epochs=100000 --set run.checkpoint_every=100000) >log.txt 2>&1
 code=$?
 stopped cpu $code "a limit of processor time"
-grep -q "stopped by SIGXCPU" log.txt || fail "a limit of processor time: not named"
-echo "ok: a limit of processor time"
+grep -q "stopped by SIGXCPU" log.txt || fail "a CPU time limit: SIGXCPU not named"
+echo "ok: a CPU time limit"
 
 # a second Ctrl-C ends the run at once
 (fresh "$tutti" train run.conf --set run.dir=runs/twice --inject slow@0:2:30) >log.txt 2>&1 &
@@ -165,7 +166,7 @@ job=$!
 wait_for twice 1 "$job"
 sleep 0.2
 kill -INT "$job"
-# two pending signals are one: wait until the first is delivered
+# pending signals are merged: wait until the first is delivered
 is_delivered() { ! grep -q '^ShdPnd:.*[2367abefABEF]$' "/proc/$job/status"; }
 wait_until "the delivery of SIGINT" is_delivered
 sleep 0.3
@@ -189,7 +190,7 @@ stopped one $code "USR2 to rank 1"
 resumes one "USR2 to rank 1"
 
 passed_on=USR2
-is_open_mpi || passed_on=USR1 # MPICH's launcher dies of SIGUSR2
+is_open_mpi || passed_on=USR1 # SIGUSR2 kills MPICH's launcher
 "$mpirun" -n 2 "$tutti" train run.conf --set run.dir=runs/all "${slow[@]}" >log.txt 2>&1 &
 launcher=$!
 wait_for all 2 $launcher
@@ -202,7 +203,8 @@ resumes all "$passed_on to mpirun"
 
 # ---- pipes ----
 
-# Ctrl-C at `train 2>&1 | tee log`: the whole group is signalled, tee is gone first.
+# Ctrl-C during `train 2>&1 | tee log`: the whole group gets the signal, and tee exits
+# first.
 mkfifo pipe
 (fresh "$tutti" train run.conf --set run.dir=runs/tee "${slow[@]}") >pipe 2>&1 &
 job=$!
@@ -228,7 +230,7 @@ diff -r data.tutti piped.tutti >&2 || fail "preprocess | true: another dataset"
     echo $? >code.txt
 } | true
 [ "$(cat code.txt)" = 0 ] && [ -e piped-3.mid ] || fail "generate | true: $(cat code.txt)"
-# the same over a socket, of either kind, as under inetd or some ssh servers
+# the same with sockets, as under inetd or some ssh servers
 cat >unread.py <<'END'
 import os, socket, subprocess, sys
 if sys.argv[1] == "unix":
@@ -256,14 +258,14 @@ done
 python3 unread.py unix "$tutti" generate runs/whole -o - --seconds 2 2>said.txt &&
     fail "generate -o - into a socket without a reader: exit code 0"
 echo "ok: sockets without a reader"
-# a command that only prints is killed by SIGPIPE, as filters are
+# a command that only prints is killed by SIGPIPE, like any filter
 { (fresh "$tutti" inspect runs/whole --json); echo $? >code.txt; } | true
 [[ $(cat code.txt) =~ ^(141|0)$ ]] || fail "inspect | true: exit code $(cat code.txt)"
-echo "ok: preprocess, generate and inspect into pipes that break"
+echo "ok: preprocess, generate and inspect into broken pipes"
 
 # ---- streams that are closed or full ----
 
-# no file, pipe or socket of the program must get the descriptor of the log
+# no file, pipe or socket of the program must reuse the log's descriptor
 (fresh "$tutti" train run.conf --set run.dir=runs/closed "${slow[@]}" 0<&- 1>&- 2>&-) &
 job=$!
 wait_for closed 2 "$job"
@@ -276,12 +278,13 @@ same closed "all three streams closed"
 (fresh "$tutti" train run.conf --set run.dir=runs/full) >/dev/full 2>&1 || fail "a full log: $?"
 same full "a log on a full disk"
 if [ "$("$tutti" inspect runs/whole 2>/dev/full >/dev/full; echo $?)" != 1 ]; then
-    fail "a result that meets a full disk is no failure"
+    fail "a result lost to a full disk is not a failure"
 fi
 echo "ok: streams that are closed or full"
 
-# A limit on the size of files costs the checkpoint, not the process. MPI wants large
-# files when it starts, and the log's own size must not count: it goes through a pipe.
+# A file size limit prevents the checkpoint but does not kill the process. It is set after
+# MPI, which needs large files, has started; the log goes through a pipe, as its size
+# would count.
 (fresh "$tutti" train run.conf --set run.dir=runs/limited "${slow[@]}") >pipe 2>&1 &
 job=$!
 cat pipe >log.txt &
@@ -292,6 +295,6 @@ wait "$job" && code=0 || code=$?
 wait $reader
 [ $code = 1 ] && grep -q "warning: epoch-0001.h5 is not written.*File too large" log.txt &&
     grep -q "metrics.jsonl: lines are missing: .*File too large" log.txt ||
-    { cat log.txt >&2; fail "a limit on the size of files: exit code $code"; }
-echo "ok: a limit on the size of files"
+    { cat log.txt >&2; fail "a file size limit: exit code $code"; }
+echo "ok: a file size limit"
 echo "all ok"

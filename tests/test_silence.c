@@ -16,8 +16,8 @@ enum { TUNE = 64, FAR = 0x0FFFFFFF, SMPTE = -25 * 256 + 40 };
 /* --- silence_find ----------------------------------------------------------------------
  */
 
-/* Notes from start, duration and whether it is percussion, in ticks of a millisecond; a
- * pedal then makes all that end before it end at `pedal`. */
+/* Finds silence in notes given as start, duration and percussion flag; a tick is a
+ * millisecond. With a pedal, all notes that end before `pedal` end there. */
 static struct silence find(const double (*notes)[3], size_t count, double most,
                            double pedal)
 {
@@ -59,14 +59,14 @@ static void expect_found(struct silence found, size_t cuts, size_t first, size_t
 static void a_silence_is_where_nothing_sounds_or_begins(void **state)
 {
     expect_found(FIND(60, {0, 1}, {61, 1}), 0, 0, 2, 0);      /* exactly 60 */
-    expect_found(FIND(60, {0, 1}, {61.5, 1}), 1, 0, 1, 60.5); /* the first of equals */
+    expect_found(FIND(60, {0, 1}, {61.5, 1}), 1, 0, 1, 60.5); /* the first of ties */
     expect_found(FIND(60, {60, 1}, {61, 1}), 0, 0, 2, 0);
-    expect_found(FIND(60, {500, 1}, {501, 1}), 1, 0, 2, 500); /* at the start too */
+    expect_found(FIND(60, {500, 1}, {501, 1}), 1, 0, 2, 500); /* also at the start */
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}), 1, 1, 2, 99);
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}, {301, 1}, {302, 1}), 2, 3,
                  3, 198);
     expect_found(FIND(60, {0, 1}, {100, 0}, {101, 1}, {300, 1}), 2, 1, 2, 198);
-    /* a pedal sustains the sound, but not for ever */
+    /* a pedal sustains the sound, but not indefinitely */
     expect_found(FIND_PEDAL(60, 51, {0, 1}, {100, 1}), 0, 0, 2, 0);
     expect_found(FIND_PEDAL(60, 61, {0, 1}, {121, 1}), 0, 0, 2, 0);
     expect_found(FIND_PEDAL(60, 61, {0, 1}, {122, 1}), 1, 0, 1, 61);
@@ -81,13 +81,13 @@ static void a_held_note_bridges_no_silence(void **state)
     expect_found(FIND(60, {0, 1}, {2, 500}, {400, 1}, {401, 1}), 1, 0, 2, 338);
     expect_found(FIND(60, {0, 1}, {2, 500}, {400, 1}, {401, 1}, {402, 1}), 1, 2, 3, 338);
     expect_found(FIND(60, {0, 100}, {150, 1}), 0, 0, 2, 0);
-    /* but a pedal point lasts as long as others play */
+    /* but a pedal point counts as long as other notes play */
     expect_found(FIND(60, {0, 200}, {50, 1}, {110, 1}, {165, 1}, {220, 1}), 0, 0, 5, 0);
-    /* for any max_silence a key can be held for a minute */
+    /* for any max_silence a held key counts for a minute */
     expect_found(FIND(2, {0, 50}, {50, 50}, {100, 5}), 0, 0, 3, 0);
     expect_found(FIND(2, {0, 50}, {52.5, 50}), 1, 0, 1, 2.5);
     expect_found(FIND(100, {0, 95}, {195, 1}), 0, 0, 2, 0);
-    /* a note held in one part does not count in the next */
+    /* a note held in one part does not count in the next one */
     expect_found(FIND(60, {0, 900}, {400, 1}, {401, 1}, {500, 1}), 2, 1, 2, 340);
     agree_on_verdict(*state);
 }
@@ -119,15 +119,15 @@ static void put_tune(struct bytes *bytes, uint32_t wait, int seed)
     }
 }
 
-/* Stray notes before and after a tune, far away. */
+/* Stray notes long before and after a tune. */
 struct plan {
     const char *name;
     int division, seed, before, after;
     int pedal;          /* 1: pressed and never released; 2: released far away */
     const char *reason; /* NULL: a clean file */
     uint32_t wait;      /* before the tune's first note */
-    uint32_t held;      /* how long one more note is, after the tune */
-    uint32_t end;       /* ... or the track, if it is never released */
+    uint32_t held;      /* duration of one more note after the tune */
+    uint32_t end;       /* end of the track, if that note is never released */
     int drums_before, drums_after; /* a beat every 50 s */
 };
 
@@ -217,7 +217,7 @@ static bool write_plans(const char *folder)
     return written;
 }
 
-/* The remainder of each has the clean file's tokens: one of each pair is kept. */
+/* After cutting, each file has the clean file's tokens: one of each pair is kept. */
 static void check_plans(const char *output)
 {
     struct dataset *dataset = NULL;
@@ -231,7 +231,7 @@ static void check_plans(const char *output)
         expect(files.notes[i] == TUNE + (size_t)more);
         expect(files.seconds[i] < 120);
         bool duplicate = files.outcomes[i] == FILE_DUPLICATE;
-        if (plans[i].reason) /* after its clean file */
+        if (plans[i].reason) /* listed after its clean file */
             expect(duplicate != (files.outcomes[i - 1] == FILE_DUPLICATE));
         if (!duplicate)
             expect(files.outcomes[i] == (plans[i].reason ? FILE_REPAIRED : FILE_OK));
@@ -306,7 +306,7 @@ static void the_reason_names_the_silence(void **state)
     agree_on_verdict(comm);
 }
 
-/* The limits apply to the piece, not to its file. */
+/* The limits apply to the part that is kept, not to the whole file. */
 static void limits_apply_to_what_is_kept(void **state)
 {
     struct comm *comm = *state;

@@ -1,8 +1,8 @@
 #!/bin/bash
 # The job scripts on a private Slurm (slurm/cluster.sh): six nodes on this host, two for
-# each group of scenarios. Whatever happens to a job, its run ends with every step once
-# and with the weights of an undisturbed run on one rank without Slurm. Skipped without
-# Slurm.
+# each group of scenarios. After any disturbance of a job its run ends with every step
+# made once and with the weights of an undisturbed run on one rank without Slurm. Skipped
+# without Slurm.
 #   bash test_slurm.sh TUTTI SOURCE_DIRECTORY [SCENARIO...]
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ "${TUTTI_TEST_SLURM:-yes}" != no ] || skip "TUTTI_TEST_SLURM=no"
@@ -13,7 +13,7 @@ bash "$tests/slurm/cluster.sh" start "$work/cluster" 6 || exit
 # shellcheck disable=SC1091 # made by cluster.sh
 . cluster/environment
 export SLURM_OVERLAP=1
-export OMPI_MCA_odls_base_sigkill_timeout=2 # seconds that mpirun waits at a stop
+export OMPI_MCA_odls_base_sigkill_timeout=2 # seconds between mpirun's SIGTERM and SIGKILL
 
 # ---- the undisturbed run ----
 
@@ -42,14 +42,14 @@ END
 "$tutti" train small.conf >alone.txt 2>&1 || { cat alone.txt >&2; fail "train"; }
 [ "$(wc -l <runs/alone/metrics.jsonl)" -ge 90 ] || fail "the reference has too few lines"
 
-# tutti, with more arguments ($FIRST) in the first attempt of a job.
+# `first`: runs tutti, with additional arguments ($FIRST) in the first attempt of a job.
 cat >first <<END
 #!/bin/bash
 if [[ \$* != *--where* && \${SLURM_RESTART_COUNT:-0} == 0 ]]; then set -- "\$@" \$FIRST; fi
 exec $(printf %q "$tutti") "\$@"
 END
 chmod +x first
-slow="--inject slow@*:1:0.5" # the reference's 100 steps would take a minute
+slow="--inject slow@*:1:0.5" # 100 steps as in the reference would take a minute
 export FIRST='' TUTTI=$work/first
 
 # ---- helpers ----
@@ -59,18 +59,18 @@ fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head
 
 steps() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 
-# until_true SECONDS WHAT COMMAND...: polls until it succeeds; three times as long on a
-# machine that is busy.
+# until_true SECONDS WHAT COMMAND...: polls until the command succeeds; three times as
+# long on a busy machine.
 until_true() {
     local end=$((SECONDS + 3 * $1)) what=$2
     shift 2
     until "$@"; do
-        ((SECONDS < end)) || { tell; fail "$what does not come"; }
+        ((SECONDS < end)) || { tell; fail "timeout: $what"; }
         sleep 0.2
     done
 }
 
-# Diagnostics of a failure.
+# Prints diagnostics after a failure.
 tell() {
     squeue >&2
     tail -n 15 "$work"/*.log >&2
@@ -85,14 +85,15 @@ is() { [ "$(fact "$1" JobState)" = "$2" ]; }
 
 running_after() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
 
-# restarted RUN MESSAGE: too often. Its log, whole, has the reason.
+# restarted RUN MESSAGE: fails for too many restarts; prints the whole log for the reason.
 restarted() {
     tell
     cat "$work/${1#runs/}.log" "$1/attempts.txt" >&2
     fail "$2"
 }
 
-# completes JOB RUN RESTARTS WHAT: and every step is the reference's.
+# completes JOB RUN RESTARTS WHAT: requires that the job completes and every step equals
+# the reference's.
 completes() {
     local restarts
     until_true 120 "the end of $4" job_ended "$1"
@@ -102,13 +103,13 @@ completes() {
     [[ $restarts =~ ^($3)$ ]] || restarted "$2" "$4: $restarts restarts, not $3"
     facts "$2" >"$2.this"
     facts runs/alone | diff - "$2.this" >"$2.diff" ||
-        { head -n 4 "$2.diff" >&2; tell; fail "$4: another run than without Slurm"; }
+        { head -n 4 "$2.diff" >&2; tell; fail "$4: differs from the run without Slurm"; }
     echo "ok: $4 ($restarts restarts, ${SECONDS} s)"
 }
 
-says() { grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "$1 does not say '$2'"; }; }
+says() { grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "$1 has no line '$2'"; }; }
 
-# train ARGUMENT... -- SETTING...: a job on two nodes and four ranks; $job.
+# train ARGUMENT... -- SETTING...: submits a job on two nodes and four ranks; sets $job.
 train() {
     local options=()
     while [ "$1" != -- ]; do options+=("$1"); shift; done
@@ -119,7 +120,7 @@ train() {
 
 # ---- scenarios, each on the two nodes $nodes ----
 
-# Both ways to launch, from the folder to the end.
+# Both launchers, from preprocess to the end of training.
 to_the_end() {
     local one two
     cp -r corpus midi
@@ -127,7 +128,7 @@ to_the_end() {
         "$source/slurm/preprocess.sbatch" corpus -o again.tutti --shards 16 \
         --split "0.8 0.1 0.1") || exit 1
     until_true 90 "the end of preprocess" job_ended "$one"
-    diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: another dataset"; }
+    diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: the datasets differ"; }
     echo "ok: preprocess ($SECONDS s)"
     train --job-name=end-srun -- --set run.dir=runs/end-srun
     one=$job
@@ -137,7 +138,7 @@ to_the_end() {
     completes "$two" runs/end-mpirun 0 "train with mpirun"
 }
 
-# A limit of one minute, and a signal well before it.
+# A time limit of one minute, and a signal well before it.
 time_limit() {
     FIRST=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
     completes "$job" runs/limit 1 "a time limit"
@@ -171,7 +172,7 @@ signalled() {
     completes "$job" "runs/$name" 1 "scancel $how, $launch"
 }
 
-# The node that rank 0 is not on, and the one that it is on. The job waits for the node.
+# Loses the node without rank 0, then the one with it. The job waits for the node.
 node_lost() {
     local node
     for node in "${nodes#*,}" "${nodes%,*}"; do
@@ -190,8 +191,7 @@ death() {
     for launch in srun mpirun; do
         LAUNCH=$launch FIRST="--inject kill@3:25" train "--job-name=death-$launch" -- \
             --set "run.dir=runs/death-$launch"
-        # on a busy machine the launch of the next attempt may fail, too, and is tried
-        # again
+        # on a busy machine the next launch may fail, too, and is retried
         completes "$job" "runs/death-$launch" "1|2" "death of a rank, $launch"
         [ "$(grep -c "the launch failed, or a rank died" "death-$launch.log")" = \
             "$(fact "$job" Restarts)" ] ||
@@ -207,7 +207,7 @@ crash_loop() {
     train --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
     until_true 90 "the end of a crash loop" job_ended "$job"
     [ "$(fact "$job" JobState)" = FAILED ] || { tell; fail "loop: $(fact "$job" JobState)"; }
-    # more than 2 where the first deaths came before the checkpoint of step 10 was written
+    # more than 2 if the first deaths came before the checkpoint of step 10 was written
     [[ $(fact "$job" Restarts) == [2-4] ]] ||
         restarted runs/loop "loop: $(fact "$job" Restarts) restarts"
     # step 0 if the disk is too slow for a checkpoint before the rank dies
@@ -227,11 +227,11 @@ failure() {
     sleep 1
     [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = CANCELLED/0 ] || { tell; fail "cancelled"; }
     ls runs/cancelled/checkpoints/step-*.h5 >/dev/null || { tell; fail "cancelled: no checkpoint"; }
-    echo "ok: failed and cancelled jobs stay where they are ($SECONDS s)"
+    echo "ok: failed and cancelled jobs are not requeued ($SECONDS s)"
 }
 
 sweep() {
-    # shellcheck disable=SC2054 # the commas are of the settings
+    # shellcheck disable=SC2054 # the commas belong to the settings
     local grid=(train.learning_rate=0.01,0.02 model.hidden=16,24) index array
     export RUNS=runs/sweep TRAIN=$source/slurm/train.sbatch
     bash "$source/slurm/sweep.sbatch" small.conf "${grid[@]}" >sweep.txt || fail "sweep: the list"
@@ -254,7 +254,7 @@ sweep() {
     done
     "$tutti" inspect runs/sweep/* >table.txt || fail "the table of the sweep"
     cat table.txt
-    [ "$(wc -l <table.txt)" = 5 ] || fail "sweep: the table has not 5 lines"
+    [ "$(wc -l <table.txt)" = 5 ] || fail "sweep: the table does not have 5 lines"
     says table.txt '^run +model.hidden +train.learning_rate +epoch +step +valid loss '
     says table.txt '^runs/sweep/002 +16 +0.02 +10/10 '
     echo "ok: sweep ($SECONDS s)"
@@ -283,7 +283,7 @@ generate() {
         until_true 60 "the end of generate" job_ended "${array}_$index"
         "$tutti" generate runs/alone -o alone.mid --count 2 --seconds 4 \
             --seed $((7 + index)) >/dev/null 2>&1 || fail "generate"
-        cmp alone-2.mid "music/piece-$index-2.mid" || { tell; fail "generate: other music"; }
+        cmp alone-2.mid "music/piece-$index-2.mid" || { tell; fail "generate: different music"; }
     done
     echo "ok: generate ($SECONDS s)"
 }

@@ -1,5 +1,5 @@
-/* spill: appended pieces are read back column by column, also from a file system with
- * short and interrupted reads. */
+/* spill: appended pieces are read back column by column, even with short and interrupted
+ * reads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ enum { PIECES = 3, NOTES = 40, TOKENS = 90, PARTS = NOTE_COLUMNS + 1 };
 static size_t most = 1 << 20; /* bytes returned per read */
 static int calls;
 
-/* Replaces the system's: short reads, every third one interrupted. */
+/* Replaces the system's preadv: short reads, every third one interrupted. */
 ssize_t preadv(int descriptor, const struct iovec *parts, int count, off_t offset)
 {
     size_t left = most, got = 0;

@@ -1,9 +1,10 @@
 #!/bin/bash
-# A stop during a validation: the run ends at once with the epoch still open, and the next
-# one, on any number of ranks, continues as if it had not been stopped.
+# A stop during validation: the run ends at once with the epoch still open, and when
+# resumed on any number of ranks it continues as if it had not been stopped.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# A few steps, and then a validation of many more windows: most of the time.
+# A few steps, followed by a validation of many more windows, which takes most of the
+# time.
 make_dataset data.tutti 120 16 "0.07 0.93 0"
 cat >run.conf <<END
 [data]
@@ -43,7 +44,7 @@ same() { # RUN REFERENCE WHAT
     facts "runs/$2" >that.txt
     grep -q '"valid_loss".*"weights_hash"' that.txt || fail "$3: the reference has no epoch"
     diff that.txt this.txt >difference.txt ||
-        { head -4 difference.txt >&2; cat log.txt >&2; fail "$3: another run"; }
+        { head -4 difference.txt >&2; cat log.txt >&2; fail "$3: the runs differ"; }
     echo "ok: $3"
 }
 
@@ -51,8 +52,8 @@ ends_well "the whole run" 0 train run.conf
 steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 [ $steps -ge 3 ] && [ $steps -le 12 ] || fail "$steps steps an epoch"
 
-# freeze RANKS STEP RUN ARGUMENT...: a run that is frozen in the validation after that
-# step; the launcher's pid in $launcher, the ranks' in pid[].
+# freeze RANKS STEP RUN ARGUMENT...: starts a run and suspends it in the validation after
+# STEP; the launcher's pid in $launcher, the ranks' in pid[].
 freeze() {
     local ranks=$1 step=$2 run=$3
     shift 3
@@ -62,28 +63,29 @@ freeze() {
     [ "$ranks" != 0 ] || pid[0]=$launcher
     until [ ${#pid[@]} = $((ranks ? ranks : 1)) ] &&
         grep -q "\"step\": $step,.*gradient_norm" "runs/$run/metrics.jsonl" 2>/dev/null; do
-        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$run: step $step not made"; }
+        kill -0 $launcher 2>/dev/null || { cat log.txt >&2; fail "$run: step $step not reached"; }
         [ ${#pid[@]} -ge "$ranks" ] || find_ranks $launcher
         sleep 0.01
     done
     kill -STOP "${pid[@]}"
 }
 
-# thaw CODE WHAT
+# thaw CODE WHAT: continues the run, which must exit with CODE.
 thaw() {
     kill -CONT "${pid[@]}"
     wait $launcher && code=0 || code=$?
     [ "$code" = "$1" ] || { cat log.txt >&2; fail "$2: exit code $code, not $1"; }
 }
 
-# is_open RUN STEP WHAT: the validation was left, and the checkpoint lies before it.
+# is_open RUN STEP WHAT: requires that the validation was stopped and that the checkpoint
+# precedes it.
 is_open() {
     local name
     name=$(printf 'step-%08d.h5' "$2")
     grep -q "validation stopped; the resumed run starts with validating again" log.txt &&
         [ "$(readlink "runs/$1/checkpoints/latest")" = "$name" ] &&
         grep -Eq "^tutti: stopped .* after step $2 with checkpoint .*/$name; resume with --resume" log.txt ||
-        { cat log.txt >&2; fail "$3: not left"; }
+        { cat log.txt >&2; fail "$3: validation not stopped"; }
 }
 
 # ---- a signal, to all ranks or to one of them ----
@@ -122,7 +124,7 @@ kill -USR1 "${pid[@]}"
 thaw 0 "max_steps within an epoch"
 grep -q "warning: not validated .*: tutti evaluate runs/part/checkpoints/latest" log.txt &&
     grep -q "^weights hash $(hash_of_step whole $((steps - 1)))," log.txt ||
-    { cat log.txt >&2; fail "max_steps within an epoch: not told"; }
+    { cat log.txt >&2; fail "max_steps within an epoch: not reported"; }
 "$tutti" evaluate runs/part/checkpoints/latest data.tutti --split valid >log.txt 2>&1 ||
     { cat log.txt >&2; fail "the evaluation that the warning names"; }
 echo "ok: left where train.max_steps ends the run"
@@ -139,26 +141,26 @@ grep -q "evaluating valid: [0-9]* of [0-9]* tokens, " log.txt &&
     { cat log.txt >&2; fail "max_steps on a terminal: no progress, or no result"; }
 echo "ok: the progress of a validation, and its result"
 
-# ---- a time limit, for a run that begins with a validation ----
+# ---- a time limit, for a run that starts with a validation ----
 
 began=$SECONDS
 freeze 2 $steps timed
 steps_seconds=$((SECONDS - began + 1))
 kill -USR1 "${pid[@]}"
 thaw 75 "the run before"
-# Five seconds are kept back. The second epoch's steps have to be reached, after the first
-# epoch's validation, however slow the machine; this one takes no more than ten times as
-# long as a start with as many steps.
+# The program reserves five seconds of the limit. Even on a slow machine the run must get
+# past the first epoch's validation to the second epoch's steps; that validation takes at
+# most ten times as long as a start with as many steps.
 limit=$((12 + 12 * steps_seconds)) began=$SECONDS
 freeze 2 $((2 * steps)) timed --set run.minutes="$(awk "BEGIN { print $limit / 60 }")"
-grep -q "^epoch 1/2 step $steps " log.txt || { cat log.txt >&2; fail "no validation first"; }
+grep -q "^epoch 1/2 step $steps " log.txt || { cat log.txt >&2; fail "it did not start with a validation"; }
 left=$((limit - 2 - (SECONDS - began)))
 [ $left -le 0 ] || sleep $left
 thaw 75 "a time limit"
-# On a machine too slow to begin the validation the run stops before it.
+# On a machine too slow to start the validation the run stops before it.
 ! grep -q "validation stopped" log.txt || is_open timed $((2 * steps)) "a time limit"
 grep -q "^tutti: stopped before the time limit after step $((2 * steps)) " log.txt ||
     fail "a time limit: not reported"
 ends_well "a time limit: resume" 0 train run.conf --resume --set run.dir=runs/timed
-same timed whole "each validation left once, by a signal and by a time limit"
+same timed whole "each validation stopped once, by a signal and by a time limit"
 echo "all ok"

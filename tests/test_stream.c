@@ -1,6 +1,6 @@
-/* stream: tokens that encode their position show order, coverage and resumption exactly.
- * The expected streams are computed piece by piece (the row that is free first gets the
- * next), not step by step as the stream does. */
+/* stream: tokens that encode their position check order, coverage and resumption exactly.
+ * The expected streams are computed piece by piece (the row that becomes free first gets
+ * the next piece), not step by step as in the stream itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,7 +71,7 @@ static void free_columns(struct columns *columns)
     free(columns->targets);
 }
 
-/* The row that is free first; the lower one of several. */
+/* The row that becomes free first; of several, the lowest. */
 static int first_free(const int *free_at, int rows)
 {
     int first = 0;
@@ -91,7 +91,8 @@ static void put_piece(struct columns *columns, int row, int from, size_t piece)
     }
 }
 
-/* The pieces in their queues' order, or for one pass in the shard's order. */
+/* Assigns the pieces in the order of their queues, or for one pass in the shard's
+ * order. */
 static struct columns expected_stream(size_t pieces, int rows, int microbatch,
                                       uint64_t seed, bool once)
 {
@@ -148,7 +149,7 @@ static void assert_equal_columns(const struct columns *a, const struct columns *
                      b->targets[i]);
 }
 
-/* Few pieces, more, fewer than rows, one alone; one row and several. */
+/* Few and many pieces, fewer than rows, a single one; one and several rows. */
 static const struct {
     size_t pieces;
     int rows;
@@ -184,8 +185,8 @@ static void targets_are_the_next_inputs(void **state)
     stream_close(stream);
 }
 
-/* In every microbatch epoch each piece begins once before any begins again, and the order
- * differs between epochs. Derived from the stream alone: a piece's first target
+/* In every epoch of a microbatch each piece begins once before any begins again, and the
+ * order differs between epochs. Checked on the stream alone: a piece's first target
  * identifies it. */
 static void each_epoch_has_each_piece_once(void **state)
 {
@@ -199,7 +200,7 @@ static void each_epoch_has_each_piece_once(void **state)
     int seen[PIECES] = {0}, before[PIECES], now[PIECES];
     for (int i = 0; i < STEPS * ROWS; i++) {
         if (found.inputs[i] != END || found.targets[i] == END)
-            continue; /* not a beginning, or a piece without tokens */
+            continue; /* not the beginning of a piece, or an empty piece */
         int piece = found.targets[i] / LONGEST;
         now[at++] = piece;
         assert_int_equal(seen[piece]++, (int)orders);
@@ -259,7 +260,7 @@ static void a_restored_stream_goes_on_exactly(void **state)
             stream = make_stream(pieces, rows, MICROBATCH, SEED);
             token other[16 * 16];
             int32_t targets[16 * 16];
-            stream_next(stream, at % 16, other, targets); /* from any position */
+            stream_next(stream, at % 16, other, targets); /* from an arbitrary position */
             assert_int_equal(stream_restore(stream, saved, &cursor), STATUS_OK);
             stream_next(stream, steps, found.inputs + at * rows,
                         found.targets + at * rows);
@@ -282,8 +283,7 @@ static void the_single_pass_covers_all_pieces_once(void **state)
         struct stream *stream = make_stream(pieces, rows, MICROBATCH, SEED);
         struct columns expected = expected_stream(pieces, rows, MICROBATCH, SEED, true);
         for (int pass = 0; pass < 2; pass++) {
-            stream_next(stream, 3, (token[48]){0},
-                        (int32_t[48]){0}); /* has no influence */
+            stream_next(stream, 3, (token[48]){0}, (int32_t[48]){0}); /* has no effect */
             struct columns found = read_stream(stream, rows, s, true);
             assert_equal_columns(&found, &expected);
             free_columns(&found);
@@ -366,7 +366,7 @@ static void positions_of_other_data_are_refused(void **state)
     const struct stream_cursor cursors[] = {{1, 41}, {1, -1}, {-1, 0}};
     for (size_t i = 0; i < sizeof cursors / sizeof *cursors; i++)
         assert_int_equal(stream_restore(stream, rows, &cursors[i]), STATUS_FAILED);
-    /* the stream is then at its start */
+    /* a refusal leaves the stream at its start */
     struct columns found = read_stream(stream, 2, 1, false);
     struct columns expected = expected_stream(40, 2, MICROBATCH, SEED, false);
     assert_equal_columns(&found, &expected);

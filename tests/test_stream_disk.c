@@ -1,5 +1,5 @@
-/* stream over files: the same windows as from memory, for any cache size, restarts and
- * pauses; and the errors when a file has changed. */
+/* stream over files: the same windows as from memory, for any cache size, across restarts
+ * and pauses; and the errors when a file has changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static void compare(int cells, const char *what, uint64_t key)
                  (unsigned long long)key);
 }
 
-/* The stream on disk is moved to the position of the one in memory. */
+/* Moves the stream on disk to the position of the one in memory. */
 static void restore(struct stream *disk, const struct stream *memory)
 {
     struct stream_row rows[MOST_ROWS];
@@ -98,7 +98,7 @@ static void check_single_pass(struct stream_files *files, int rows, uint64_t key
     stream_close(memory);
 }
 
-/* A cache of one chunk, of a few, of all. */
+/* A cache of one chunk, of a few, and of all. */
 static void windows_are_those_from_memory(void **state)
 {
     (void)state;
@@ -134,7 +134,7 @@ static void few_files_are_open_where_few_may_be(void **state)
     struct stream_files files;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     few = before;
-    few.rlim_cur = 64 + 4; /* 64 are reserved for others, which leaves 2 */
+    few.rlim_cur = 64 + 4; /* 64 are reserved for other uses, which leaves 2 */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
     stream_files_make(&files, 2 * CHUNK_BYTES);
     struct stream *stream = stream_files_stream(&files, 4);
@@ -173,7 +173,7 @@ static char *path_of(const struct stream_files *files, size_t number)
     return shard_path(files->directory, number);
 }
 
-/* Reads until it fails or everything was read many times. */
+/* Reads until a failure, or until everything has been read many times. */
 static enum status read_on(struct stream *stream)
 {
     enum status status = STATUS_OK;
@@ -198,7 +198,7 @@ static void damage_is_found_in_mid_run(void **state)
     stream_files_make(&files, CHUNK_BYTES);
     struct stream *stream = stream_files_stream(&files, 4);
     stream_files_check(stream_next(stream, 300, from_disk.inputs, from_disk.targets));
-    for (size_t i = 0; i < FILES; i++) { /* so that all are open */
+    for (size_t i = 0; i < FILES; i++) { /* so that all files are open */
         token one[8];
         stream_files_check(token_cache_read(files.cache, i, 0, 8, one));
     }
@@ -224,7 +224,7 @@ static void another_file_is_not_taken_for_it(void **state)
     token one[8];
     stream_files_check(token_cache_read(files.cache, 3, 0, 8, one));
     assert_int_equal(rename(other, path), 0);
-    assert_int_equal(read_on(stream), STATUS_OK); /* still open, so still the old file */
+    assert_int_equal(read_on(stream), STATUS_OK); /* still open: the old file */
     token_cache_release(files.cache);
     fails(read_on(stream), "shard-0003.h5: has been changed since this run began");
     assert_int_equal(unlink(path), 0);
@@ -290,7 +290,8 @@ static void check_chunks(size_t length, const token *written)
     h5_chunks_free(&chunks);
 }
 
-/* Lengths near a chunk's; random values, and values at which sums overflow or stay 0. */
+/* Lengths near a chunk's; random values, and values for which checksums overflow or stay
+ * 0. */
 static void chunks_hold_what_the_library_wrote(void **state)
 {
     (void)state;

@@ -1,35 +1,36 @@
 #!/bin/bash
-# Form and faults of the source: clang-format (.clang-format), clang-tidy (.clang-tidy) and
-# ShellCheck (.shellcheckrc) find nothing. Other versions of these tools report other
-# things, so only those of Debian 12 decide: without them this is a skip, or a failure with
+# Style and static analysis: clang-format (.clang-format), clang-tidy (.clang-tidy) and
+# ShellCheck (.shellcheckrc) report nothing. As their reports depend on the version, those
+# of Debian 12 are required: without them the test is skipped, or fails with
 # TUTTI_TEST_STYLE=required, as in CI.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ "${TUTTI_TEST_STYLE:-}" != no ] || skip "TUTTI_TEST_STYLE=no"
 cd "$source" || exit 1
 absent=()
 
-# has TOOL VERSION: true if this version is installed; else it is listed as absent.
+# has TOOL VERSION: true if this version is installed; otherwise adds the tool to the
+# absent ones.
 has() {
     "$1" --version 2>/dev/null | grep -qE "version:? $2\." && return
     absent+=("$1 $2")
     return 1
 }
 
-# clean COMMAND...: the command exits with 0 for the files that are on stdin, one per
-# line.
+# clean COMMAND...: requires that the command succeeds on the files listed on stdin, one
+# per line.
 clean() {
     local name=$1
     tr '\n' '\0' | xargs -0 -r -n 8 -P "$(nproc)" "$@" >"$work/$name.txt" 2>&1 &&
         echo "ok: $name" && return
     grep -v 'warnings generated' "$work/$name.txt" >&2
-    fault "$name finds something"
+    fault "$name reports problems"
 }
 
 if has clang-format 14; then
     clean clang-format --dry-run -Werror < <(find include src tests -name '*.[ch]' | sort)
 fi
 
-# Tests may define functions of the C library, with other names of parameters.
+# Tests may redefine functions of the C library, with different parameter names.
 database=$(dirname "$tutti")/compile_commands.json
 if has clang-tidy 14; then
     sed -n "s#^ *\"file\": \"$source/\(.*\)\",\?\$#\1#p" "$database" | sort -u >"$work/sources"

@@ -4,12 +4,12 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 
-# The title of a window, a new line that looks like ours, the same by C1, an overriding
-# mark, a byte that is no UTF-8, a backspace.
+# A window title, a line break with a fake message, the same with C1, a bidirectional
+# override, an invalid UTF-8 byte, a backspace.
 turned=$'\xc2\x9b2J\xe2\x80\xaegnp\xffz'
 evil=$'x\e]0;owned\a\ntutti: done'$turned$'\b'
-# What must not be printed: C0 but tab and newline, DEL, C1, bidirectional marks, bytes
-# that are no UTF-8.
+# Finds characters that must not be printed: C0 except tab and newline, DEL, C1,
+# bidirectional marks, invalid UTF-8.
 cat >raw.awk <<'SCRIPT'
 /[\001-\010\013-\037\177]/ || /\302[\200-\237]/ || /\342\200[\250-\256]/ ||
     /\342\201[\246-\251]/ || /\377/ || /^tutti: done/ {
@@ -20,11 +20,12 @@ END { exit found }
 SCRIPT
 for text in $'\e' $'\a' $'\r' $'\x7f' $'\xc2\x9b' $'\xe2\x80\xa8' $'\xe2\x80\xae' \
     $'\xe2\x81\xa6' $'\xff' 'tutti: done'; do
-    ! echo "$text" | LC_ALL=C awk -f raw.awk >/dev/null || fail "awk does not see $text"
+    ! echo "$text" | LC_ALL=C awk -f raw.awk >/dev/null || fail "raw.awk misses $text"
 done
-echo $'\xc3\xa9 \xe2\x82\xac \xc2\xa0\ta' | LC_ALL=C awk -f raw.awk || fail "awk sees more"
+echo $'\xc3\xa9 \xe2\x82\xac \xc2\xa0\ta' | LC_ALL=C awk -f raw.awk || fail "raw.awk reports valid text"
 
-# clean COMMAND...: prints nothing of the kind, whatever its exit code, which is in $code.
+# clean COMMAND...: requires that it prints nothing of the kind; sets $code to its exit
+# code.
 clean() {
     code=0
     timeout 120 "$@" >out 2>err </dev/null || code=$?
@@ -33,15 +34,15 @@ clean() {
     esac
     LC_ALL=C awk -f raw.awk out err >found || fail "$(printf '%q ' "$@"): $(cat -v found)"
 }
-# works COMMAND...: clean, and without a failure.
+# works COMMAND...: requires clean output and success.
 works() {
     clean "$@"
     [ $code = 0 ] || fail "$(printf '%q ' "$@"): exit code $code: $(cat -v out err)"
 }
-# json COMMAND...: works, and its output is JSON.
+# json COMMAND...: the same, and its output must be JSON.
 json() {
     works "$@"
-    ! command -v jq >/dev/null || jq . out >/dev/null || fail "no JSON: $(printf '%q ' "$@")"
+    ! command -v jq >/dev/null || jq . out >/dev/null || fail "invalid JSON: $(printf '%q ' "$@")"
 }
 
 make_corpus "corpus$evil" 30
@@ -65,7 +66,7 @@ clean "$tutti" preprocess "corpus$evil" -o bad --split-file "split$evil"
 printf 'tune-000.mid\ttr\e[2Jain\n' >"split$evil"
 clean "$tutti" preprocess "corpus$evil" -o bad --split-file "split$evil"
 
-# ---- train: names that a setting takes have no C0, but the rest ----
+# ---- train: names in settings cannot contain C0, but can contain the others ----
 mv "data$evil" "data$turned"
 mkdir -p "runs$turned"
 cat >"run$evil.conf" <<END
@@ -105,7 +106,7 @@ clean "$tutti" help "$evil"
 clean env "TUTTI_KERNELS=$turned" "$tutti" train "run$evil.conf" --set run.dir=other
 clean env "SLURM_JOB_ID=$evil" SLURM_PROCID=0 "$tutti" doctor "run$evil.conf"
 
-# ---- the rest ----
+# ---- the other commands ----
 run=runs$turned/first
 works "$tutti" inspect "$run" && json "$tutti" inspect "$run" --json
 works "$tutti" inspect "$run" --verify
@@ -141,20 +142,20 @@ clean "$tutti" demo -o "plain.mid/$evil"
 clean "$tutti" demo -o "demo$evil" --pieces 80 --epochs 1 --ranks 1
 works "$tutti" demo -o "demo$turned" --pieces 80 --epochs 1 --ranks 1
 
-# ---- the command to copy brings the same words back ----
+# ---- the printed command restores the same words ----
 "$tutti" train "run$evil.conf" --set run.dir=copy --set train.max_steps=2 >out 2>err ||
     fail "train: $(cat -v err)"
 "$tutti" train "run$evil.conf" --resume 2>&1 | grep -q "is complete" || fail "resume"
 mkdir -p again
 next=$("$tutti" train "run$evil.conf" --set "run.dir=again/$turned" 2>&1 |
     sed -n 's/^next: //p')
-eval "$next" >out 2>err || fail "the command given does not work: $next: $(cat -v err)"
+eval "$next" >out 2>err || fail "the printed command fails: $next: $(cat -v err)"
 
 # ---- what the watchdog reports ----
 if command -v "$mpirun" >/dev/null; then
     clean "$mpirun" -n 2 "$tutti" train "run$evil.conf" --set "run.dir=killed$turned" \
         --inject kill@1:3
-    # MPICH may end rank 0, too: before it has written the file, or the message
+    # MPICH may kill rank 0, too, before it has written the file or the message
     ! is_open_mpi || grep -q "root cause: rank 1" err || fail "no root cause: $(cat -v err)"
     if is_open_mpi || [ -e "killed$turned/root-cause.txt" ]; then
         LC_ALL=C awk -f raw.awk <"killed$turned/root-cause.txt" || fail "root-cause.txt"

@@ -1,4 +1,4 @@
-/* text and progress: words, numbers, durations, and the line of a long task. */
+/* text and progress: words, numbers, durations, and the progress line of a long task. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,8 +111,8 @@ static void the_line_says_rate_and_rest(void **state)
                         "epoch 3/20: 950 tokens, 950 tokens/s");
 }
 
-/* What progress writes to stderr when that is `descriptor`: two updates long after the
- * last, with a third at once after the second, which must not be shown. */
+/* Draws progress to stderr, redirected to `descriptor`: two updates after long intervals;
+ * a third immediately after the second must not be shown. */
 static void draw(int descriptor, bool muted)
 {
     dup2(descriptor, STDERR_FILENO);
@@ -132,7 +132,7 @@ static void draw(int descriptor, bool muted)
     progress_end(&progress);
 }
 
-/* Runs draw in a child that writes to `to`, and reads all of it from `from`. */
+/* Runs draw in a child process that writes to `to`, and reads its output from `from`. */
 static void collect(int from, int to, bool muted, char *text, size_t size)
 {
     fflush(NULL);
@@ -142,7 +142,7 @@ static void collect(int from, int to, bool muted, char *text, size_t size)
         _exit(0);
     }
     int outcome;
-    waitpid(child, &outcome, 0); /* the little that it writes fits into the pipe */
+    waitpid(child, &outcome, 0); /* its short output fits into the pipe */
     close(to);
     assert_int_equal(outcome, 0);
     size_t used = 0;
@@ -179,7 +179,7 @@ static void a_terminal_line_fits(void **state)
     if (openpty(&master, &slave, NULL, NULL, &window) != 0)
         skip();
     collect(master, slave, false, text, sizeof text);
-    /* 19 columns, of which the accented letter is one of two bytes */
+    /* 19 columns: the accented letter takes one column and two bytes */
     assert_string_equal(text, "\rr\xC3\xA9"
                               "ading: 250 of 100\033[K"
                               "\rr\xC3\xA9"

@@ -1,4 +1,4 @@
-/* text_file: lines, marks, and what is refused; where text may come from. */
+/* text_file: lines, byte order marks, refusals, and sources of text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 
 enum { LONGEST = 10 };
 
-/* The lines of some bytes, each followed by '|'; then the message of a fault, if any. */
+/* The lines of the file, each followed by '|', then the error message, if any. */
 static const char *lines_of(FILE *file, char *out, size_t size)
 {
     struct text_lines lines = {.file = file, .name = "a", .longest = LONGEST};
@@ -70,7 +70,7 @@ static void lines_are_taken_and_what_is_no_text_is_refused(void **state)
     }
 }
 
-/* A disk that gives some bytes and then fails. */
+/* Simulates a disk that returns some bytes and then fails. */
 static ssize_t failing_read(void *cookie, char *buffer, size_t size)
 {
     int *calls = cookie;
@@ -153,7 +153,7 @@ static void what_cannot_be_read_is_refused(void **state)
     assert_refused(place->pipe, 10, "a pipe to which nobody has written for 5 s");
 }
 
-/* In a child: waits for a reader, then writes two parts. */
+/* Starts a child process that waits for a reader, then writes two parts. */
 static pid_t start_writer(const char *path)
 {
     pid_t pid = fork();

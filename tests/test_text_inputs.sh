@@ -1,19 +1,19 @@
 #!/bin/bash
-# A configuration and a split file from standard input and from pipes, alone and on
-# several ranks, of which one reads.
+# A configuration and a split file from standard input and from pipes, on one rank and on
+# several, one of which reads.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 set -e
 make_corpus corpus 12
 "$tutti" preprocess corpus -o data --shards 2 --split "0.8 0.1 0.1" >out 2>&1
 mkfifo pipe
 
-# configuration NAME: for a run of two steps in runs/NAME
+# configuration NAME: prints one for a run of two steps in runs/NAME
 configuration() {
     printf '%s\n' '[data]' 'dataset = data' '[model]' 'layers = 1' 'hidden = 8' \
         'embedding = 4' '[train]' 'batch = 2' 'slices = 2' 'time = 8' 'max_steps = 2' \
         '[run]' "dir = runs/$1" 'samples = 0'
 }
-# runs NAME COMMAND...: the command succeeds within a minute and has made that run.
+# runs NAME COMMAND...: requires that the command succeeds in time and makes runs/NAME.
 runs() {
     local name=$1
     shift
@@ -32,7 +32,7 @@ configuration bench | "$tutti" doctor - --run-dir . >out 2>&1 ||
     [ $? = 1 ] || fail "doctor -: $(cat out)"
 
 printf '\xef\xbb\xbftune-000.mid\ttrain\r\ntune-001.mid\tvalid' >split.tsv
-# splits NAME SOURCE: preprocess takes the split file from there
+# splits NAME SOURCE: requires that preprocess reads the split file from SOURCE
 splits() {
     "$tutti" inspect "$1" --json | tr -d ' \n' |
         grep -q '"valid":{"pieces":1,' || fail "$1: $("$tutti" inspect "$1")"
@@ -58,7 +58,7 @@ refuses 2 "^tutti: corpus: can.t read the split file: Is a directory" \
 refuses 2 "standard input can.t be the split file, it is already the configuration" \
     bash -c 'echo "[data]" | exec "$0" preprocess corpus -o bad --config - --split-file -' \
     "$tutti"
-[ ! -e bad ] || fail "a dataset was made all the same"
+[ ! -e bad ] || fail "a dataset was made despite a refusal"
 
 command -v "$mpirun" >/dev/null || exit 0
 configuration ranks-stdin | runs ranks-stdin "$mpirun" -n 2 "$tutti" train -

@@ -1,4 +1,4 @@
-/* trace: events of phases and threads, the spool, lanes, the common clock. */
+/* trace: events of phases and threads, the spool file, lanes, the common clock. */
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -41,7 +41,7 @@ static void test_phases_are_events(void **state)
     phase_set_step(1);
     phase_enter(PHASE_READ);
     phase_enter(PHASE_FORWARD);
-    phase_set_step(2); /* the next step begins with what comes next */
+    phase_set_step(2); /* the next step begins with the next event */
     phase_enter(PHASE_READ);
     phase_enter(PHASE_END);
     assert_int_equal(trace_count(), 4);
@@ -59,11 +59,11 @@ static void test_phases_are_events(void **state)
     assert_true(events[3].start + events[3].duration <= clock_seconds());
     assert_int_equal(trace_drain(events, 8), 0);
     trace_stop();
-    phase_enter(PHASE_START); /* nobody keeps it, nothing breaks */
+    phase_enter(PHASE_START); /* not recorded, but harmless */
     assert_int_equal(trace_count(), 0);
 }
 
-/* ---- more than memory holds ---- */
+/* ---- more events than memory holds ---- */
 
 static void test_spool(void **state)
 {
@@ -82,11 +82,11 @@ static void test_spool(void **state)
     assert_int_equal(count, EVENTS);
     assert_int_equal(trace_lost(), 0);
     qsort(all, EVENTS, sizeof *all, by_start);
-    for (int i = 1; i < EVENTS; i++) { /* each once, whatever way it took */
+    for (int i = 1; i < EVENTS; i++) { /* each once, whether spooled or not */
         assert_near(all[i].start, base + i);
         assert_near(all[i].duration, 1);
     }
-    trace_phase(PHASE_SUM, base + EVENTS + 1); /* and recording continues */
+    trace_phase(PHASE_SUM, base + EVENTS + 1); /* recording continues */
     assert_int_equal(trace_drain(part, AT_ONCE), 1);
     assert_near(part[0].start, base + EVENTS);
     trace_stop();
@@ -121,7 +121,7 @@ static pthread_barrier_t all_there;
 static void *checkpoint(void *unused)
 {
     struct trace_span span = trace_begin(PHASE_CHECKPOINT);
-    pthread_barrier_wait(&all_there); /* all of them at the same time */
+    pthread_barrier_wait(&all_there); /* all at the same time */
     trace_end(span);
     return unused;
 }
@@ -141,7 +141,7 @@ static void test_threads_have_lanes(void **state)
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&all_there);
-    /* one more than there are lanes; and no two in one */
+    /* one thread more than there are lanes; no two share one */
     assert_int_equal(trace_drain(events, 16), TRACE_SIDE_BY_SIDE);
     for (int i = 0; i < TRACE_SIDE_BY_SIDE; i++) {
         assert_int_equal(events[i].phase, PHASE_CHECKPOINT);
@@ -166,7 +166,7 @@ static void test_clock_is_corrected(void **state)
     (void)state;
     assert_int_equal(trace_start(0), STATUS_OK);
     double base = clock_seconds() + 100;
-    /* ahead by 5 at first, drifting by 0.1 a second, steady from 40 s on */
+    /* ahead by 5 at first, drifting by 0.1 per second, steady from 40 s on */
     assert_int_equal(trace_clock(base, 5), STATUS_OK);
     assert_int_equal(trace_clock(base + 40, 9), STATUS_OK);
     assert_int_equal(trace_clock(base + 80, 9), STATUS_OK);

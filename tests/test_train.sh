@@ -1,7 +1,8 @@
 #!/bin/bash
-# Promise 1 from outside: one configuration, dataset and seed give the same weights for
-# any number of ranks, any allreduce, and over kills and stops; and what `tutti train` and
-# `tutti evaluate` refuse, in one line. TUTTI_TEST_SEED repeats the choice of the moments.
+# Reproducibility as the user sees it: one configuration, dataset and seed give the same
+# weights for any number of ranks, any allreduce, and across kills and stops. And the
+# refusals of `tutti train` and `tutti evaluate`, in one line each. TUTTI_TEST_SEED
+# repeats the choice of the kill times.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 end_stuck_mpirun &
 at_exit "kill $!"
@@ -11,8 +12,8 @@ echo "TUTTI_TEST_SEED=$seed"
 
 make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 
-# config CELL: 16 rows in 8 microbatches, two layers with dropout, a validation after each
-# epoch.
+# config CELL: writes CELL.conf with 16 rows in 8 microbatches, two layers with dropout, a
+# validation after each epoch.
 config() {
     cat >"$1.conf" <<END
 [data]
@@ -47,8 +48,8 @@ on() {
     if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
-# same RUN REFERENCE WHAT: every step's loss, norm and weights hash, every epoch's
-# validation.
+# same RUN REFERENCE WHAT: compares every step's loss, norm and weights hash and every
+# epoch's validation.
 same() {
     facts "runs/$1" >this.txt
     facts "runs/$2" >that.txt
@@ -78,7 +79,8 @@ done
 
 # ---- any processor ----
 
-# with KERNELS RUN WANTED SETTING...: trains by these, if this processor has them.
+# with KERNELS RUN WANTED SETTING...: trains with these kernels, if this processor
+# supports them.
 with() {
     local kernels=$1 run=$2 wanted=$3
     [ "$kernels ${TUTTI_TEST_PORTABLE:-yes}" != "portable no" ] || return 0 # minutes with a sanitizer
@@ -88,8 +90,8 @@ with() {
     if grep -q "matmul by $kernels" log.txt; then
         same "$run" "$wanted" "kernels $kernels"
     else
-        grep -q "TUTTI_KERNELS = $kernels: this processor" log.txt || fail "not by $kernels"
-        echo "kernels $kernels: not tested, as this processor has none"
+        grep -q "TUTTI_KERNELS = $kernels: this processor" log.txt || fail "not trained with $kernels"
+        echo "skipped: kernels $kernels: not supported by this processor"
     fi
 }
 
@@ -100,7 +102,7 @@ for kernels in avx512 avx2 portable; do with $kernels $kernels lstm lstm.conf; d
 rounded=(train lstm.conf --set train.precision=bfloat16)
 on 0 "${rounded[@]}" --set run.dir=runs/rounded >log.txt 2>&1 || { cat log.txt >&2; fail "bfloat16"; }
 grep -q 'matmul by .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
-cmp -s <(facts runs/rounded) <(facts runs/lstm) && fail "bfloat16 trains what float32 does"
+cmp -s <(facts runs/rounded) <(facts runs/lstm) && fail "bfloat16 equals float32"
 for ranks in 2 3 4; do
     on $ranks "${rounded[@]}" --set run.dir=runs/rounded-$ranks >log.txt 2>&1 ||
         { cat log.txt >&2; fail "bfloat16 on $ranks ranks"; }
@@ -126,18 +128,18 @@ for ranks in 0 3; do
 done
 same blas-3 blas-0 "OpenBLAS, 3 ranks"
 
-# the same test on sums that do depend on the order: it must be able to fail
+# the same comparison for sums that depend on the order: proves that it can fail
 on 3 train gru.conf --set run.dir=runs/float --set train.reduce=float >log.txt 2>&1 ||
     { cat log.txt >&2; fail "reduce = float"; }
 facts runs/float >this.txt
 facts runs/gru >that.txt
-cmp -s this.txt that.txt && fail "float sums give the exact sum's bits: is it used?"
+cmp -s this.txt that.txt && fail "float sums give the bits of exact sums: are they used?"
 
 # ---- kills and stops ----
 
 steps() { grep -c '"gradient_norm"' "runs/$1/metrics.jsonl" 2>/dev/null || true; }
 
-# wait_for RUN STEPS PID: until the run has made STEPS steps or has ended.
+# wait_for RUN STEPS PID: waits until the run has made STEPS steps or has ended.
 wait_for() {
     while kill -0 "$3" 2>/dev/null; do
         local made
@@ -147,8 +149,8 @@ wait_for() {
     done
 }
 
-# start CELL RUN RANKS: in the background, $launcher; so slowly that it can't come to its
-# end before it is killed, however late that is.
+# start CELL RUN RANKS: starts a run in the background as $launcher, slowed down so that
+# it can't finish before it is killed.
 start() {
     local launch=()
     [ "$3" = 0 ] || launch=("$mpirun" -n "$3")
@@ -175,7 +177,7 @@ for cell in lstm gru; do
         { cat log.txt >&2; fail "resume after kills"; }
     same $cell-killed $cell "$cell, killed and resumed with other ranks"
 done
-[ $kills -ge 4 ] || fail "only $kills of 10 kills came before the end of the run"
+[ $kills -ge 4 ] || fail "only $kills of 10 kills struck before the end of the run"
 
 for signal in USR1 TERM INT; do
     ranks=0
@@ -187,7 +189,7 @@ for signal in USR1 TERM INT; do
     wait $launcher && code=0 || code=$?
     [ $ranks = 0 ] || ! launcher_stopped "$code" || code=75
     [ "$code" = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }
-    grep -q "stopped by SIG[A-Z0-9]* after step" log.txt || fail "$signal: not said"
+    grep -q "stopped by SIG[A-Z0-9]* after step" log.txt || fail "$signal: not reported"
     on 3 train lstm.conf --resume --set run.dir=runs/stopped >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after $signal"; }
     same stopped lstm "stopped by $signal, resumed on 3 ranks"
@@ -204,23 +206,23 @@ on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 && code=0 
 holder="$(hostname), pid $first"
 [ "$(grep -c "^tutti: .*runs/locked: another run is writing .*($holder)" log.txt)" = 1 ] &&
     grep -q "^waiting for runs/locked/lock: held by another run ($holder)" log.txt ||
-    { cat log.txt >&2; fail "a second run: not told"; }
-[ "$(cat runs/locked/lock)" = "$holder" ] || fail "the lock says $(cat runs/locked/lock)"
+    { cat log.txt >&2; fail "a second run: not reported"; }
+[ "$(cat runs/locked/lock)" = "$holder" ] || fail "the lock contains $(cat runs/locked/lock)"
 on 2 train lstm.conf --resume --set run.dir=runs/locked >log.txt 2>&1 &
 second=$!
 wait_for_line log.txt "^waiting for runs/locked/lock"
 kill -9 $first
 wait $second || { cat log.txt >&2; fail "the lock of a killed run"; }
-same locked lstm "a second run waits for the first one's death"
-[ -f runs/locked/lock ] && [ ! -s runs/locked/lock ] || fail "a finished run is still named"
+same locked lstm "a second run waits until the first one is killed"
+[ -f runs/locked/lock ] && [ ! -s runs/locked/lock ] || fail "the lock still names a finished run"
 
-# ---- checkpoints: how many, links, damage, no room ----
+# ---- checkpoints: number, links, damage, full disk ----
 
 shopt -s nullglob
 kept=(runs/lstm/checkpoints/*.h5)
 best=$(readlink runs/lstm/checkpoints/best)
 [ "$(readlink runs/lstm/checkpoints/latest)" = epoch-0005.h5 ] || fail "latest"
-[ -f "runs/lstm/checkpoints/$best" ] || fail "best points nowhere"
+[ -f "runs/lstm/checkpoints/$best" ] || fail "best is a dangling link"
 [ ${#kept[@]} -le 3 ] && [ ${#kept[@]} -ge 2 ] || fail "kept ${#kept[@]} checkpoints"
 
 cp -r runs/lstm runs/damaged
@@ -236,7 +238,7 @@ second=$(($(grep -c '"gradient_norm"' runs/lstm/metrics.jsonl) * 2 / 5)) # the e
 on 2 train lstm.conf --set run.dir=runs/blocked --inject full-disk@0:$second >log.txt 2>&1 ||
     { cat log.txt >&2; fail "an unwritable checkpoint ends the run"; }
 grep -q 'warning: epoch-0002.h5 is not written.*epoch-0001.h5' log.txt ||
-    { cat log.txt >&2; fail "no warning of an unwritable checkpoint"; }
+    { cat log.txt >&2; fail "no warning about an unwritable checkpoint"; }
 same blocked lstm "a checkpoint that can't be written"
 
 if unshare -rm true 2>/dev/null; then
@@ -249,13 +251,13 @@ if unshare -rm true 2>/dev/null; then
     [ "$(cat code.txt)" = 1 ] || { cat log.txt >&2; fail "a full disk: $(cat code.txt)"; }
     grep -q 'warning: epoch-0.*No space left' log.txt || fail "the full disk is not named"
     grep -q 'epoch 5/5' log.txt || fail "a full disk ended the run"
-    [ -s inspected.txt ] || fail "a full disk cost the last good checkpoint"
+    [ -s inspected.txt ] || fail "a full disk destroyed the last good checkpoint"
     grep -q partial left.txt && fail "a partial checkpoint is left on the full disk"
     [ -s torn.txt ] && { cat torn.txt >&2; fail "a full disk: torn lines in the metrics"; }
     echo "ok: full disk"
 fi
 
-# ---- the end of a run: within an epoch, and its report ----
+# ---- the end of a run within an epoch, and its report ----
 
 on 2 train lstm.conf --set run.dir=runs/part --set train.max_steps=3 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "max_steps"; }
@@ -265,7 +267,7 @@ tail -1 runs/part/metrics.jsonl | grep -q "\"step\": 3,.*\"valid_loss\": [0-9].*
 grep -q "^train.max_steps within epoch 1: step 3 .*valid_loss [0-9].*$hash" log.txt &&
     grep -q "^done: 3 steps, 0 of 5 epochs" log.txt &&
     grep -q "^weights hash $hash, checkpoint runs/part/checkpoints/step-00000003.h5\$" log.txt ||
-    { tail -4 log.txt >&2; fail "the end of a run is not told"; }
+    { tail -4 log.txt >&2; fail "the end of a run is not reported"; }
 echo "ok: the end of a run"
 
 # ---- evaluate ----
@@ -277,11 +279,12 @@ loss=$(sed -n 's/.*"nats_per_token": *\([0-9.]*\).*/\1/p' one.json)
 logged=$(sed -n 's/.*"valid_loss": *\([0-9.]*\).*/\1/p' runs/lstm/metrics.jsonl | sort -g |
     head -1)
 awk -v a="$loss" -v b="$logged" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }' ||
-    fail "evaluate says $loss, the best epoch of the log $logged"
+    fail "evaluate reports $loss, the log's best epoch $logged"
 
 # ---- refusals ----
 
-# refuse CODE PATTERN RANKS ARGUMENT...: one line that matches, once for all ranks.
+# refuse CODE PATTERN RANKS ARGUMENT...: requires CODE and one matching line in total for
+# all ranks.
 refuse() {
     local code=$1 pattern=$2 ranks=$3 got
     shift 3
@@ -304,7 +307,7 @@ refuse 2 'train.batch: 16 in the checkpoint, 32 requested' 2 train lstm.conf --r
     --set train.batch=32
 refuse 1 'diverged: .*(gradient|loss)' 2 train lstm.conf --set run.dir=runs/diverged \
     --set train.optimizer=adamw --set train.learning_rate=10 --set train.weight_decay=1 \
-    --set train.warmup_steps=0 --set train.epochs=50 # every step: weights times -9
+    --set train.warmup_steps=0 --set train.epochs=50 # every step multiplies weights by -9
 refuse 1 'diverged: .*(gradient|loss)' 2 "${rounded[@]}" --set run.dir=runs/diverged-rounded \
     --set train.optimizer=adamw --set train.learning_rate=10 --set train.weight_decay=1 \
     --set train.warmup_steps=0 --set train.epochs=50
@@ -329,6 +332,6 @@ cp -r runs/lstm runs/ruined
 for file in runs/ruined/checkpoints/*.h5; do head -c 5000 "$file" >torn && mv torn "$file"; done
 on 2 train lstm.conf --resume --set run.dir=runs/ruined >log.txt 2>&1 && code=0 || code=$?
 [ "$code" = 1 ] && grep -q 'none of the . checkpoints is intact' log.txt ||
-    { cat log.txt >&2; fail "a run without a whole checkpoint"; }
+    { cat log.txt >&2; fail "a run without an intact checkpoint"; }
 
 echo "all ok"

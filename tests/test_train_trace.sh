@@ -1,11 +1,12 @@
 #!/bin/bash
-# `tutti train --trace`: one file of valid JSON, whatever happens to the run, with all
-# ranks on one clock; and the line with the time breakdown of an epoch.
+# `tutti train --trace`: one file of valid JSON, even if the run is killed or fails, with
+# all ranks on one clock; and the line with the time breakdown of an epoch.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 
-# check FILE RANKS LEAST: the invariants of any trace, which has at least LEAST steps.
+# check FILE RANKS LEAST: checks the invariants of every trace, and for at least LEAST
+# steps.
 check() {
     python3 - "$@" <<'END' || fail "trace $1"
 import json, sys, collections
@@ -22,22 +23,22 @@ for e in spans:
     by_lane[e["pid"], e["tid"]].append(e)
 assert set(lanes) == set(by_lane), (lanes, list(by_lane))
 assert all(lanes[r, 0] == "training" for r in range(ranks)), lanes
-slack = 0.01  # microseconds: both numbers are rounded to a nanosecond
+slack = 0.01  # microseconds: both times are rounded to a nanosecond
 for lane, list_ in by_lane.items():
     list_.sort(key=lambda e: (e["ts"], e["dur"]))
     for a, b in zip(list_, list_[1:]):
         assert a["ts"] + a["dur"] <= b["ts"] + slack, (lane, a, b)
 begin = min(e["ts"] for e in spans)
 end = max(e["ts"] + e["dur"] for e in spans)
-# the events of a training thread are seamless: their sum is the rank's wall time
+# the events of a training thread are contiguous: their sum is the rank's wall time
 for r in range(ranks):
     own = by_lane[r, 0]
     total = sum(e["dur"] for e in own)
     span = own[-1]["ts"] + own[-1]["dur"] - own[0]["ts"]
     assert abs(total - span) <= 1e-3 * span + slack * len(own), (r, total, span)
-    # one launch, one clock: all begin and end at about the same time
+    # one launch and one clock: all ranks begin and end at about the same time
     assert span >= 0.5 * (end - begin), (r, span, end - begin)
-# each step: read, forward, backward, then the optimizer; on all ranks the same steps
+# each step: read, forward, backward, optimizer; the same steps on all ranks
 order = ["read", "forward", "backward", "optimizer"]
 made = []
 for r in range(ranks):
@@ -46,14 +47,14 @@ for r in range(ranks):
         first[e["args"]["step"]].setdefault(e["name"], e["ts"])
     steps = [s for s in sorted(first) if s > 0 and "forward" in first[s]]
     if least == 0 and "optimizer" not in first[steps[-1]]:
-        steps.pop()  # the one that failed
+        steps.pop()  # the step that failed
     for s in steps:
         times = [first[s][name] for name in order]
         assert times == sorted(times), (r, s, first[s])
     made.append(steps)
 assert all(steps == made[0] for steps in made), [len(s) for s in made]
 assert len(made[0]) >= least, len(made[0])
-# rank 0 writes checkpoints beside the training, the others don't
+# only rank 0 writes checkpoints concurrently with training
 for lane in lanes:
     assert lanes[lane] in ("training", "read") or lane[0] == 0 and lanes[lane] == "checkpoint", lanes
 assert sum(name == "read" for name in lanes.values()) == (ranks if "stream" in path else 0), lanes
@@ -83,7 +84,7 @@ check three.json 3 "$steps"
 [ -n "$(hash_of runs/plain)" ] && [ "$(hash_of runs/plain)" = "$(hash_of runs/three)" ] ||
     fail "a trace changes the weights"
 
-# more data than memory: each rank has a thread that reads
+# more data than memory: each rank has a reader thread
 "$mpirun" -n 2 "$tutti" train first.conf --set run.dir=runs/stream --set data.memory=4 \
     --trace stream.json >log2.txt 2>&1 || { cat log2.txt >&2; fail "data.memory"; }
 check stream.json 2 "$steps"
@@ -91,10 +92,10 @@ check stream.json 2 "$steps"
 # ---- the time breakdown ----
 
 [ "$(grep -cE '^time: [a-z]+ [0-9]+ %(, [a-z]+ [0-9]+ %)*$' log.txt)" = 2 ] ||
-    { cat log.txt >&2; fail "no line on the time of each epoch"; }
+    { cat log.txt >&2; fail "no time line for each epoch"; }
 grep -A1 '^epoch 2/2 step .*valid_loss' log.txt | grep -q '^  tokens_per_second .*weights_hash' ||
     fail "the epoch's lines"
-# Open MPI 5 complains of networks that it doesn't need
+# Open MPI 5 warns about networks that it does not need
 grep -v btl_tcp log.txt | awk 'length > 120' | grep . && fail "too long a line"
 python3 - <<'END' || fail "the time in the metrics"
 import json
@@ -110,10 +111,10 @@ for line in times:
     assert line["seconds_all"] >= 0.5 * epoch["seconds"], (line, epoch)
 END
 
-# ---- a killed run leaves what was flushed; a resumed one begins a new file ----
+# ---- a killed run leaves the flushed events; a resumed one starts a new file ----
 
 epoch_steps=$((steps / 2))
-# three epochs, and then so slowly that the kill comes before the fourth is over
+# three epochs, then slowed down so that the kill strikes within the fourth
 "$tutti" train first.conf --set run.dir=runs/killed --set train.epochs=1000 \
     --inject "slow@0:$((3 * epoch_steps + 1)):0.2" --trace killed.json >log.txt 2>&1 &
 pid=$!
@@ -139,11 +140,11 @@ python3 -c 'import json
 steps = {e["args"]["step"] for e in json.load(open("killed.json"))["traceEvents"] if e["ph"] == "X"}
 assert 1 not in steps and max(steps) > 1, sorted(steps)[:3]' || fail "not a new file"
 
-# ---- within an epoch: a run that ends there, and one that fails ----
+# ---- a run that ends within an epoch, and one that fails there ----
 
 "$mpirun" -n 2 "$tutti" train first.conf --set run.dir=runs/part --set train.max_steps=5 \
     --trace part.json >log.txt 2>&1 || { cat log.txt >&2; fail "max_steps"; }
-grep -q '^time: ' log.txt || fail "no line on the time of a part of an epoch"
+grep -q '^time: ' log.txt || fail "no time line for part of an epoch"
 python3 -c 'import json
 steps = {e["args"]["step"] for e in json.load(open("part.json"))["traceEvents"] if e["ph"] == "X"}
 assert steps == set(range(6)), steps' || fail "the trace of a part"
@@ -156,19 +157,19 @@ check diverged.json 2 0
 
 refuses 2 "nowhere/trace.json: there is no folder nowhere" \
     "$tutti" train first.conf --set run.dir=runs/x --trace nowhere/trace.json
-[ -e runs/x/metrics.jsonl ] && fail "a run without its trace has begun"
+[ -e runs/x/metrics.jsonl ] && fail "a run was started without its trace"
 "$tutti" train first.conf --set run.dir=runs/full --trace /dev/full >log.txt 2>&1 ||
     { cat log.txt >&2; fail "a trace that can't be written ends the run"; }
 [ "$(grep -c 'warning: /dev/full: a part of the trace is missing: No space' log.txt)" = 1 ] ||
-    { cat log.txt >&2; fail "a full disk is not one warning"; }
+    { cat log.txt >&2; fail "not one warning about a full disk"; }
 if unshare -rm true 2>/dev/null; then
     mkdir small
     unshare -rm bash -c "mount -t tmpfs -o size=40k none small &&
         '$tutti' train first.conf --set run.dir=runs/small --trace small/trace.json &&
         cp small/trace.json kept.json" >log.txt 2>&1 || { cat log.txt >&2; fail "small disk"; }
     [ "$(grep -c 'warning: .*trace is missing' log.txt)" = 1 ] ||
-        { cat log.txt >&2; fail "the small disk is not one warning"; }
-    python3 -c 'import json; json.load(open("kept.json"))' || fail "a full disk tore the trace"
+        { cat log.txt >&2; fail "not one warning about the small disk"; }
+    python3 -c 'import json; json.load(open("kept.json"))' || fail "a full disk damaged the trace"
     echo "ok: a full disk"
 fi
 echo "all ok"

@@ -1,5 +1,6 @@
-/* writer and run_checkpoints: the thread writes the state at the call, whatever changes
- * afterwards; a failed write loses no older checkpoint; damaged ones are skipped. */
+/* writer and run_checkpoints: the thread writes the state at the time of the call,
+ * regardless of later changes; a failed write loses no older checkpoint; damaged
+ * checkpoints are skipped. */
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -33,7 +34,7 @@ struct scene {
     struct writer *writer;
 };
 
-/* A run's directory of its own, and a writer. */
+/* Creates a new run directory and a writer. */
 static void begin(struct scene *scene, const char *name)
 {
     char path[128];
@@ -60,7 +61,7 @@ static void end(struct scene *scene)
     checkpoint_free(&scene->checkpoint);
 }
 
-/* Sets a step, with values that depend on it. */
+/* Sets the step, and values that depend on it. */
 static void go_to(struct checkpoint *checkpoint, int64_t step)
 {
     checkpoint->state.step = step;
@@ -136,7 +137,7 @@ static void assert_is_step(const struct checkpoint *read, int64_t step)
         assert_int_equal(read->streams.rows[i].offset, step);
 }
 
-/* The newest whole checkpoint must be that of the step; 0: none is whole. */
+/* The newest intact checkpoint must be the one of this step; 0: there is none. */
 static void assert_newest(const struct scene *scene, int64_t step)
 {
     char name[CHECKPOINT_NAME];
@@ -156,7 +157,7 @@ static bool is_there(const struct scene *scene, const char *name)
     return access(path, F_OK) == 0;
 }
 
-/* Temporary files in the folder of the checkpoints. */
+/* The number of temporary files in the checkpoints folder. */
 static int left_over(const struct scene *scene)
 {
     int found = 0;
@@ -216,7 +217,7 @@ static void closing_waits_for_the_last(void **state)
     end(&scene);
 }
 
-/* Threads of this process that block SIGINT, SIGTERM and SIGUSR1. */
+/* The number of threads of this process that block SIGINT, SIGTERM and SIGUSR1. */
 static int threads_that_block(void)
 {
     const uint64_t wanted =
@@ -244,7 +245,7 @@ static void signals_stay_with_the_main_thread(void **state)
     (void)state;
     int before = threads_that_block();
     begin(&scene, "signals");
-    assert_int_equal(save(&scene, 12, false).status, STATUS_OK); /* now it runs */
+    assert_int_equal(save(&scene, 12, false).status, STATUS_OK); /* now the thread runs */
     assert_int_equal(threads_that_block(), before + 1);
     end(&scene);
     assert_int_equal(threads_that_block(), before);
@@ -316,13 +317,14 @@ static void a_failed_write_costs_nothing(void **state)
 
 /* ---- kills while writing ---- */
 
-/* The signal that ends a child that saves; the fault then counts as struck here too. */
+/* Saves in a child process and returns the signal that kills it; the fault then counts as
+ * struck in this process, too. */
 static int kill_in_save(struct scene *scene, int64_t step, enum fault fault)
 {
     int how = 0;
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) { /* the writer's thread is not in the child: a writer of its own */
+    if (child == 0) { /* the fork lacks the thread: needs a new writer */
         struct writer *writer;
         struct writer_outcome outcome;
         if (writer_open(&scene->run, &scene->checkpoint, EPOCHS, &writer) != STATUS_OK)
@@ -347,7 +349,7 @@ static void killed_half_way(void **state)
     assert_int_equal(kill_in_save(&scene, 32, FAULT_KILL_SAVE), SIGKILL);
     assert_int_equal(left_over(&scene), 1);
     end(&scene);
-    begin(&scene, "killed"); /* tidies */
+    begin(&scene, "killed"); /* removes temporary files */
     assert_int_equal(left_over(&scene), 0);
     assert_newest(&scene, 31);
     end(&scene);
@@ -363,7 +365,7 @@ static void torn_under_its_name(void **state)
     assert_int_equal(kill_in_save(&scene, 42, FAULT_TORN), SIGKILL);
     assert_link(&scene, "latest", "step-00000042.h5");
     assert_newest(&scene, 41);
-    /* what can't be read is neither counted nor removed */
+    /* unreadable checkpoints are neither counted nor removed */
     assert_int_equal(save(&scene, 43, false).status, STATUS_OK);
     assert_int_equal(save(&scene, 44, false).status, STATUS_OK);
     assert_true(is_there(&scene, "step-00000042.h5"));
@@ -396,11 +398,11 @@ static void damage_of_any_part_is_found(void **state)
     scene.checkpoint.options.run.keep = 9;
     for (int64_t step = 51; step <= 54; step++)
         assert_int_equal(save(&scene, step, false).status, STATUS_OK);
-    go_to(&scene.checkpoint, 54); /* the second moments alone */
+    go_to(&scene.checkpoint, 54); /* changes only the second moments */
     snprintf(path, sizeof path, "%s/step-00000054.h5", scene.run.checkpoints);
     flip(path, scene.checkpoint.state.optimizer.second + 16, 16);
     assert_newest(&scene, 53);
-    go_to(&scene.checkpoint, 53); /* the hidden states alone */
+    go_to(&scene.checkpoint, 53); /* changes only the hidden states */
     snprintf(path, sizeof path, "%s/step-00000053.h5", scene.run.checkpoints);
     flip(path, scene.checkpoint.streams.hidden, 16);
     assert_newest(&scene, 52);

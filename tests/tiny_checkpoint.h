@@ -28,7 +28,7 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
     options->run.samples = 2;
 }
 
-/* Derives from history and weights: the schedule's state, the last row's hash. */
+/* Derives the schedule's state and the last row's hash from history and weights. */
 static inline void tiny_outcome(struct checkpoint *made)
 {
     schedule_start(&made->state.schedule);

@@ -1,4 +1,4 @@
-/* wellformed: an independent check of token sequences, by their numbers in the formats of
+/* wellformed: an independent check of token sequences, based on the token values in
  * encoding.h, looking back over the sequence instead of keeping a state. */
 #ifndef TUTTI_TESTS_WELLFORMED_H
 #define TUTTI_TESTS_WELLFORMED_H
@@ -13,7 +13,7 @@ static inline int is_between(token value, int low, int high)
     return value >= low && value < high;
 }
 
-/* What is wrong with performance token i, given those before it; NULL if nothing. */
+/* The error in performance token i, given the tokens before it; NULL if there is none. */
 static inline const char *performance_fault(const token *tokens, size_t i)
 {
     token value = tokens[i];
@@ -56,7 +56,7 @@ static inline const char *pianoroll_fault(const token *tokens, size_t i)
     return NULL;
 }
 
-/* Pitches that sound after tokens[0..count) of the performance encoding. */
+/* The number of pitches that sound after tokens[0..count) of the performance encoding. */
 static inline int performance_hanging(const token *tokens, size_t count)
 {
     int hanging = 0;
@@ -69,8 +69,8 @@ static inline int performance_hanging(const token *tokens, size_t count)
     return hanging;
 }
 
-/* "" if the sequence is well formed (and, if whole, is one piece that END closes), else
- * the first fault. */
+/* Returns "" if the sequence is well formed (and, if `whole`, is one piece closed by
+ * END), else the first error. */
 static inline const char *well_formed(const struct encoding *encoding,
                                       const token *tokens, size_t count, int whole)
 {

@@ -1,5 +1,6 @@
-/* gradient: the model built in double against central differences of its own loss, with
- * dropout, END and carried states; one tolerance for every tensor of every case. */
+/* gradient: backward pass of the model built in double, checked against central
+ * differences of its own loss, with dropout, END and carried states; one tolerance for
+ * every tensor of every case. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,8 @@
 
 #include "../model_cases.h"
 
-/* Loss of microbatch s in the second of two windows, from the states of the first. */
+/* Loss of microbatch s in the second of two windows, starting from the states after the
+ * first. */
 static double loss_of(struct model *model, const real *states,
                       const struct window *window, const struct dropout *dropout, int s)
 {

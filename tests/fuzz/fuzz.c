@@ -117,7 +117,7 @@ char *fuzz_text(struct fuzz_input *input, uint8_t end)
     return text;
 }
 
-/* The sanitizers'. */
+/* Provided by the sanitizers. */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 static size_t allocated_bytes(void)

@@ -1,10 +1,10 @@
-/* fuzz_checkpoint: a checkpoint whose values and structure were changed, and all that
- * reads checkpoints. What is accepted has to make sense, and training has to be able to
- * go on.
+/* fuzz_checkpoint: all readers of checkpoints, on a checkpoint with modified values and
+ * structure. What they accept must be plausible, and training must be able to resume from
+ * it.
  *
- * The first byte says which hashes are repaired and who reads; then come records of
- * EDIT_RECORD bytes, one edit each: of /config, of the model's shape, or of the file
- * (h5_edits.h). */
+ * The first byte selects which hashes are repaired and which readers run. It is followed
+ * by records of EDIT_RECORD bytes, one edit each: of /config, of the model's shape, or of
+ * the file (h5_edits.h). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #include "train/checkpoint.h"
 #include "train/trainer.h"
 
-enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
+enum { /* bits of the first byte: hashes not repaired, and readers that run */
        KEEP_VOCABULARY = 1,
        KEEP_WEIGHTS = 2,
        INSPECTS = 4,
@@ -60,7 +60,7 @@ static void start_config(struct config *config)
     free(text);
 }
 
-/* A number, one of the words, an extreme, or any text. */
+/* A number, one of the setting's words, an extreme value, or arbitrary text. */
 static void take_setting(const struct option_row *row, struct fuzz_input *record,
                          char value[VALUE_SIZE])
 {
@@ -80,7 +80,7 @@ static void take_setting(const struct option_row *row, struct fuzz_input *record
     }
 }
 
-/* Puts `line` in the place of the line that begins at `at`, or before it. */
+/* Replaces the line that begins at `at` by `line`, or inserts `line` before it. */
 static void put_line(struct config *config, char *at, const char *line, bool replaces)
 {
     char *rest = strdup(replaces ? at + strcspn(at, "\n") : at);
@@ -114,7 +114,7 @@ static void edit_line(struct config *config, struct fuzz_input *record)
     free(line);
 }
 
-/* What the text says, by the program's own rules. */
+/* Parses the text with the program's own parser and checks. */
 static bool read_config(const struct config *config, struct options *options,
                         struct encoding **encoding)
 {
@@ -138,7 +138,7 @@ static void make_tensors(hid_t file, const struct params *params, const char *gr
     }
 }
 
-/* Makes every tensor and table of the size that the configuration asks for, without
+/* Resizes every tensor and table to the size that the configuration implies, without
  * values. */
 static void edit_shape(hid_t file, const struct config *config)
 {
@@ -168,7 +168,7 @@ static void edit_shape(hid_t file, const struct config *config)
 
 /* ---- hashes ---- */
 
-/* At the end of an epoch the history's last row holds it as well. */
+/* At the end of an epoch the last row of the history contains the hash, too. */
 static void repair_history(hid_t file, uint64_t hash)
 {
     enum { MOST_ROWS = 64 };
@@ -255,7 +255,7 @@ static void check_history(const struct checkpoint *read)
     }
 }
 
-/* No counter is one that no run can have. */
+/* Every counter has a value that a run can reach. */
 static void check_counters(const struct checkpoint *read)
 {
     const struct schedule_state *schedule = &read->state.schedule;
@@ -286,7 +286,7 @@ static void check_training(const struct checkpoint *read)
                      read->streams.rows[i].offset >= 0);
 }
 
-/* Without what only training needs. */
+/* Reads the part that prediction needs, without the training state. */
 static bool read_plain(void)
 {
     struct checkpoint read;
@@ -299,7 +299,8 @@ static bool read_plain(void)
     return true;
 }
 
-/* Can it be read for training; and, as *readable, without? */
+/* True if it can be read for training. *readable: true if it can be read for prediction.
+ */
 static bool read_both(bool *readable)
 {
     struct checkpoint read;
@@ -320,7 +321,7 @@ static void inspect(bool readable)
         const struct inspect_request request = {.path = run.checkpoint, .json = json};
         enum status status = inspect_checkpoint(&request);
         fuzz_check_message(status, run.checkpoint);
-        FUZZ_REQUIRE(!readable || status == STATUS_OK); /* NaN is shown, not played */
+        FUZZ_REQUIRE(!readable || status == STATUS_OK); /* inspect also accepts NaN */
     }
 }
 

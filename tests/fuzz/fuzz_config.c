@@ -1,5 +1,6 @@
-/* fuzz_config: configurations and --set. The input is a file's bytes, then settings, each
- * after a byte 1. What is accepted has to come back from the text it is written as. */
+/* fuzz_config: configuration files and --set. The input is the bytes of a file, followed
+ * by settings, each preceded by a byte 1. Accepted settings must survive being written as
+ * text and read back. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static char *text_of(const struct options *options)
     return text;
 }
 
-/* Settings from the text that a dataset or a checkpoint keeps. */
+/* Reads settings back from the text stored in a dataset or a checkpoint. */
 static void check_kept(const struct options *options, const char *text)
 {
     struct options *back = calloc(1, sizeof *back);
@@ -50,8 +51,8 @@ static void check_kept(const struct options *options, const char *text)
     free(back);
 }
 
-/* Settings from settings.conf, which a user may give back. A "~/" that was kept literally
- * would be the home folder there. */
+/* Reads settings back from settings.conf, which a user may pass as a configuration. There
+ * a "~/" that was stored literally would be expanded to the home folder. */
 static void check_written(const char *text)
 {
     struct options *back = calloc(1, sizeof *back);
@@ -95,7 +96,7 @@ static void check_accepted(const struct options *options)
     free(text);
 }
 
-/* Each way to take one setting: a failure changes nothing. */
+/* Applies one setting in every way: a failure must change nothing. */
 static void set(struct options *options, char *setting)
 {
     struct options before = *options;

@@ -1,8 +1,9 @@
-/* fuzz_dataset: a dataset whose files' values and structure were changed, and all that
- * reads datasets, up to a step of training.
+/* fuzz_dataset: all readers of datasets, up to one training step, on a dataset whose
+ * files have modified values and structure.
  *
- * The first byte says which hashes are repaired and who reads; then come records of
- * EDIT_RECORD bytes, one edit each: a byte for the file, then the edit (h5_edits.h). */
+ * The first byte selects which hashes are repaired and which readers run. It is followed
+ * by records of EDIT_RECORD bytes, one edit each: a byte for the file, then the edit
+ * (h5_edits.h). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include "data/schema.h"
 #include "data/stream.h"
 
-enum { /* bits of the first byte: what isn't repaired, and what is done with the result */
+enum { /* bits of the first byte: hashes not repaired, and readers that run */
        KEEP_NOTES = 1,
        KEEP_TOKENS = 2,
        KEEP_SHARDS = 4,
@@ -33,7 +34,7 @@ static struct fuzz_file originals[FILES]; /* the index, then the shards */
 static struct h5_names names[FILES];
 static char *run_directory;
 
-/* A dataset may lack it, and then other settings can get past it. */
+/* A dataset may lack this hash; without it modified settings reach the readers. */
 static void drop_settings_hash(const char *path)
 {
     hid_t file = h5_edit_open(path);
@@ -75,7 +76,8 @@ static hid_t memory_of(enum h5_type type)
     return types[type];
 }
 
-/* Rows from the columns of a file, which all have to have `count` elements. */
+/* Reads rows from the columns of a file; false unless every one has `count` elements.
+ */
 static bool read_rows(hid_t file, const struct column *columns, size_t count, void *rows,
                       size_t row_size)
 {
@@ -139,7 +141,7 @@ static void hash_tokens(hid_t file, struct piece_row *rows, size_t count)
     write_column(file, "/pieces/token_hash", rows, count);
 }
 
-/* The rows of a shard after repairs; how many. */
+/* Repairs a shard and reads its rows; returns their number. */
 static size_t repair_shard(const char *path, uint8_t kept, struct piece_row *rows)
 {
     hid_t file = h5_edit_open(path);
@@ -154,7 +156,7 @@ static size_t repair_shard(const char *path, uint8_t kept, struct piece_row *row
     return complete ? count : 0;
 }
 
-struct index { /* what the index says of the shards */
+struct index { /* the index's records of the shards */
     uint64_t hashes[FUZZ_RUN_SHARDS];
     uint64_t counts[3][FUZZ_RUN_SHARDS][SPLITS];
     double seconds[FUZZ_RUN_SHARDS][SPLITS];
@@ -209,7 +211,8 @@ static void repair(uint8_t kept)
     h5_edit_close(file);
 }
 
-/* A chosen setting of the stored [data] section, or any line in front of it. */
+/* Replaces a setting of the stored [data] section, or inserts an arbitrary line before
+ * it. */
 static void edit_settings(hid_t file, struct fuzz_input *record)
 {
     char text[64 * EDIT_RECORD];
@@ -333,7 +336,7 @@ static void inspect(bool verifies, bool verified)
     }
 }
 
-/* Whatever the dataset says, files lie where the user wanted them. */
+/* Whatever the dataset contains, files are written only where the user asked for them. */
 static void train_a_step(void)
 {
     enum status status = fuzz_run_train(&run, false, 1);

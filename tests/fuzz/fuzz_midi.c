@@ -1,5 +1,5 @@
-/* fuzz_midi: midi_read and midi_apply_pedal on any bytes. The limits come from the size,
- * so that all of them are met. */
+/* fuzz_midi: midi_read and midi_apply_pedal on arbitrary bytes. The limits depend on the
+ * input size, so that each of them is reached. */
 #include "fuzz.h"
 #include "../midi_invariants.h"
 
@@ -12,7 +12,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    static struct midi_file file; /* reused, as in real life; reachable: no leak */
+    static struct midi_file file; /* reused, as the program does; reachable, so no leak */
     struct midi_limits limits = {0};
     if (size % 8 == 1)
         limits = (struct midi_limits){

@@ -1,5 +1,5 @@
-/* fuzz_split_file: any bytes as a split file for a fixed list of files. A list in reverse
- * order has to mean the same. */
+/* fuzz_split_file: arbitrary bytes as a split file for a fixed list of input files. The
+ * same lines in reverse order must give the same splits. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +62,7 @@ static enum status read_split(const void *bytes, size_t size, uint8_t splits[FIL
     return status;
 }
 
-/* The lines from the last to the first, without empty ones; the caller frees them. */
+/* The non-empty lines in reverse order; the caller frees them. */
 static uint8_t *reversed(const uint8_t *bytes, size_t size, size_t *length)
 {
     uint8_t *lines = malloc(size + 1), *to = lines;
@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     enum status status = read_split(bytes, size, splits);
     FUZZ_REQUIRE(read_split(bytes, size, again) == status);
     FUZZ_REQUIRE(memcmp(splits, again, sizeof splits) == 0);
-    if (has_mark(bytes, size)) /* means something else where it is not the first */
+    if (has_mark(bytes, size)) /* a byte order mark is one only at the start */
         return 0;
     size_t length = 0;
     uint8_t *lines = reversed(bytes, size, &length);

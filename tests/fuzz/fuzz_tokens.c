@@ -1,7 +1,7 @@
-/* fuzz_tokens: any token sequence through every decoder, back through its encoder,
+/* fuzz_tokens: arbitrary token sequences through every decoder, back through its encoder,
  * through the grammar and the guard, through a MIDI file, and as a primer of the sampler.
- * The first byte selects encoding and grid, the second how tokens follow and what is done
- * besides. */
+ * The first byte selects encoding and grid, the second the format of the tokens and which
+ * of these checks run. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     return 0;
 }
 
-/* In one byte each token of the vocabulary can be reached from the one before it. */
+/* Reads tokens of two bytes, or of one byte each: an offset from the previous token. */
 static struct tokens take_tokens(struct fuzz_input *input, bool two_bytes,
                                  const struct encoding *encoding)
 {
@@ -90,14 +90,14 @@ static long long step_of(const struct encoding *encoding, double seconds)
     return llround(seconds / encoding->seconds_per_step);
 }
 
-/* The middle of its bin; the pianoroll's is the one that all notes have. */
+/* The middle of the velocity's bin; the pianoroll has only one velocity. */
 static int kept_velocity(const struct encoding *encoding, int velocity)
 {
     bool binned = encoding == encodings[0];
     return binned ? 4 * ((velocity - 1) / 4) + 2 : velocity;
 }
 
-/* The same music, but for velocities and the silence before the first note. */
+/* Requires the same music, except velocities and the silence before the first note. */
 static void check_equal(const struct encoding *encoding, const struct notes *notes,
                         const struct notes *again)
 {
@@ -166,7 +166,7 @@ static void check_grammar(const struct encoding *encoding, const struct grammar 
         1e-9 * (1 + grammar->seconds));
 }
 
-/* One token besides END always remains; the guard only takes away. */
+/* At least one token besides END must remain allowed; the guard only removes tokens. */
 static void check_allowed(const struct encoding *encoding, const struct grammar *grammar,
                           const struct guard *guard, bool allowed[VOCABULARY_MAX])
 {
@@ -244,7 +244,7 @@ static void write_and_read(const struct notes *notes)
 
 /* ---- the sampler ---- */
 
-struct source { /* logits from the input, again and again */
+struct source { /* logits from the input, repeated cyclically */
     const struct encoding *encoding;
     const uint8_t *bytes;
     size_t size, at;

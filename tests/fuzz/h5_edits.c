@@ -1,4 +1,4 @@
-/* h5_edits: see the header. Whatever fails here fails silently: the edit isn't made. */
+/* h5_edits: see the header. An edit that fails is silently skipped. */
 #include "h5_edits.h"
 
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-    MOST_ELEMENTS = 1 << 16, /* of what is read and written here */
+    MOST_ELEMENTS = 1 << 16, /* that are read or written here */
     MOST_BYTES = 1 << 22,    /* of an attribute */
     MOST_RANK = 4,
     CHUNK = 65536,
@@ -155,7 +155,7 @@ static int take_dims(struct edit *edit, hsize_t dims[MOST_RANK])
     return rank;
 }
 
-/* The product, at most MOST_ELEMENTS + 1. */
+/* The product of the dimensions, at most MOST_ELEMENTS + 1. */
 static size_t count_of(int rank, const hsize_t *dims)
 {
     size_t count = 1;
@@ -224,7 +224,7 @@ static hid_t layout_properties(enum layout layout, hid_t space, int rank,
     return properties;
 }
 
-/* Replaces what is there. Returns the open dataset, below 0 if it could not be made. */
+/* Replaces any object of this name. Returns the open dataset, < 0 on failure. */
 static hid_t make_dataset(hid_t file, const char *name, hid_t type, int rank,
                           const hsize_t *dims, enum layout layout)
 {
@@ -256,7 +256,7 @@ void h5_edit_text(hid_t file, const char *name, const char *text)
     H5Tclose(type);
 }
 
-/* ---- what is there ---- */
+/* ---- existing objects ---- */
 
 struct found { /* a dataset */
     hid_t id, type;
@@ -264,7 +264,7 @@ struct found { /* a dataset */
     int rank;
     hsize_t dims[H5S_MAX_RANK];
     size_t count;
-    hid_t memory; /* numbers: the type of 8 bytes that they are read as; else below 0 */
+    hid_t memory; /* the 8-byte type in which numbers are read; < 0: not numeric */
 };
 
 static hid_t memory_type(const struct found *found)
@@ -303,8 +303,9 @@ static void lose_dataset(struct found *found)
     H5Dclose(found->id);
 }
 
-/* False where HDF5 would read past a chunk that is shorter than it has to be: one that
- * was stored with a masked filter. The readers must not get that far. */
+/* False where HDF5 would read past the end of a chunk that is too short, as one written
+ * with a masked filter may be. The program's readers must refuse such a dataset before
+ * that. */
 static bool is_sound(const struct found *found)
 {
     enum { MOST_CHUNKS = 1000 };
@@ -325,7 +326,7 @@ static bool is_sound(const struct found *found)
     return sound;
 }
 
-/* Its numbers and zeros up to `room` elements of 8 bytes; NULL for anything else. */
+/* Its numbers as 8-byte elements, padded with zeros to `room`; NULL if not numeric. */
 static uint64_t *read_numbers(const struct found *found, size_t room)
 {
     size_t count = found->count > room ? found->count : room;
@@ -385,8 +386,8 @@ static uint64_t take_value(struct edit *edit, H5T_class_t kind)
     return bits;
 }
 
-/* Where it has that very type, the value alone changes: in a header of thousands of
- * attributes HDF5 takes half a minute to delete one. */
+/* An attribute that already has this type is overwritten in place: in a header of
+ * thousands of attributes HDF5 takes half a minute to delete one. */
 static bool overwrite_attribute(hid_t object, const char *name, hid_t type, hid_t memory,
                                 const void *value)
 {
@@ -437,7 +438,7 @@ static void pick_attribute(struct edit *edit, const char *object, char name[NAME
                            NAME_SIZE, H5P_DEFAULT);
 }
 
-/* Another value of the type that it has. */
+/* Sets another value of the same type. */
 static void set_attribute(struct edit *edit)
 {
     const char *object = pick(edit);
@@ -464,7 +465,7 @@ static void set_attribute(struct edit *edit)
     H5Tclose(found.type);
 }
 
-/* Another type, and several values or none. */
+/* Changes the type, to several values or none. */
 static void retype_attribute(struct edit *edit)
 {
     const char *object = pick(edit);
@@ -472,7 +473,7 @@ static void retype_attribute(struct edit *edit)
     pick_attribute(edit, object, name);
     hid_t type = take_type(edit);
     hsize_t count = fuzz_number(edit->record) % 5000;
-    if (count > MOST_BYTES / H5Tget_size(type)) /* all of it is stored */
+    if (count > MOST_BYTES / H5Tget_size(type)) /* attributes are stored whole */
         count = 0;
     hid_t space = count ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_NULL);
     hid_t id = H5Oopen(edit->file, object, H5P_DEFAULT);
@@ -517,8 +518,8 @@ static void replace_text(struct edit *edit)
 
 /* ---- edits of shape, type and storage ---- */
 
-/* Made anew with other dimensions, type or layout, and the same numbers as far as they
- * fit. */
+/* Recreates a dataset with other dimensions, type or layout, and as many of its numbers
+ * as fit. */
 static void remake(struct edit *edit, bool shape, bool retype, bool relayout)
 {
     const char *name = pick(edit);
@@ -567,7 +568,8 @@ static void remake_all(struct edit *edit)
     remake(edit, true, true, true);
 }
 
-/* Stores a chunk whose checksum filter is masked, with other bytes. */
+/* Overwrites a chunk with modified bytes and a filter mask that may disable its checksum.
+ */
 static void mask_chunk(struct edit *edit)
 {
     struct found found;
@@ -591,7 +593,7 @@ static void mask_chunk(struct edit *edit)
     lose_dataset(&found);
 }
 
-/* Many chunks of zeros that are small on disk. */
+/* A decompression bomb: many chunks of zeros that are small on disk. */
 static void bomb(struct edit *edit)
 {
     enum { ZEROS = 1 << 20 };
@@ -639,7 +641,7 @@ static void relink(struct edit *edit)
     size_t which = fuzz_below(edit->record, 7);
     char self[NAME_SIZE] = "";
     H5Fget_name(edit->file, self, sizeof self);
-    if (which > 0) /* a hard link may be beside the old one */
+    if (which > 0) /* a hard link may coexist with the old one */
         unlink_name(edit->file, name);
     switch (which) {
     case 0:
@@ -688,7 +690,7 @@ static void make_group(hid_t file, const char *name)
     H5Gclose(H5Gcreate2(file, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
 }
 
-/* A group or a named type where something else is expected. */
+/* Puts a group or a named type where another object is expected. */
 static void replace_object(struct edit *edit)
 {
     const char *name = pick(edit);
@@ -702,7 +704,7 @@ static void replace_object(struct edit *edit)
     H5Tclose(type);
 }
 
-/* 2^levels ways to the same group, or a ring. */
+/* Creates 2^levels paths to the same group, or a cycle. */
 static void fan_out(struct edit *edit)
 {
     size_t levels = fuzz_below(edit->record, 40);

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A static HDF5 with AddressSanitizer, of the version that this Debian has, from its
-# source package: only this finds faults within the library, such as use of freed memory
-# in the file driver.
+# Builds a static HDF5 with AddressSanitizer from the source package of this Debian
+# release: only this finds faults within the library, such as use after free in the file
+# driver.
 #   tests/fuzz/hdf5.sh PREFIX    builds and installs there, if not done yet
 # Exit code 77: apt-get has no sources. Changes nothing on the system.
 set -eu
@@ -20,8 +20,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{sources,lists/partial}
 
-# The system's own sources of packages, as sources of source packages; in lists of their
-# own.
+# The system's package sources, turned into source-package entries in separate lists.
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
     case $file in
     *.sources) sed 's/^Types:.*/Types: deb-src/' "$file" ;;
@@ -37,7 +36,7 @@ cd "$work"
 mkdir source build
 tar xf hdf5_*.orig.tar.* -C source --strip-components=1
 cd build
-export ASAN_OPTIONS=detect_leaks=0 # of the programs that configure runs
+export ASAN_OPTIONS=detect_leaks=0 # for the programs that configure runs
 flags="-O1 -g1 -w -fsanitize=address -fno-omit-frame-pointer"
 { ../source/configure CC=clang CFLAGS="$flags" --prefix="$prefix" --disable-shared \
     --disable-hl --disable-tests --disable-tools --enable-build-mode=production &&

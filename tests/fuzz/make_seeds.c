@@ -1,4 +1,4 @@
-/* make_seeds TARGET DIR: the first corpus of a fuzz target, from the program's own
+/* make_seeds TARGET DIR: the seed corpus of a fuzz target, made with the program's own
  * writers. make_seeds dictionary FILE: libFuzzer's dictionary of all settings. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +27,7 @@ static void put_seed(struct seeds *seeds, const void *bytes, size_t size)
     free(path);
 }
 
-/* ---- midi: every kind of event, in every format and division, bare and in a RIFF
- * container, whole and cut ---- */
+/* ---- midi: every kind of event, format and division, in RIFF or not, cut or not ---- */
 
 static struct bytes wrap(const struct bytes *inside)
 {

@@ -1,4 +1,4 @@
-/* replay: a fuzz target without libFuzzer, in every build.
+/* replay: runs a fuzz target without libFuzzer, in every build.
  *
  *   replay_NAME [-m MUTATIONS] FILE|FOLDER...   runs each file, and for each as many random
  *                                               changes of it, always the same ones
@@ -16,7 +16,8 @@ struct replay {
     uint64_t mutations, inputs;
 };
 
-/* In a block of its own, so that a sanitizer sees what lies outside of it. */
+/* Copies the input to a heap block of its own, so that a sanitizer detects accesses
+ * outside it. */
 static void run(struct replay *replay, const uint8_t *bytes, size_t size)
 {
     uint8_t *exact = malloc(size ? size : 1);
@@ -28,7 +29,7 @@ static void run(struct replay *replay, const uint8_t *bytes, size_t size)
     replay->inputs++;
 }
 
-/* A few bytes changed, and now and then cut. */
+/* Changes a few bytes, and sometimes truncates. */
 static size_t mutate(uint8_t *bytes, size_t size, uint64_t number, uint64_t file)
 {
     uint64_t changes = 1 + rng_below(6, 1, RNG_TEST, file, number, 0);

@@ -36,7 +36,7 @@ static void set_options(struct fuzz_run *run)
     options->run.sample_seconds = 1;
 }
 
-/* MPI takes signals for itself that libFuzzer and the sanitizers wait for. */
+/* MPI installs handlers for signals that libFuzzer and the sanitizers need. */
 static void start_mpi(struct fuzz_run *run)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL};
@@ -76,7 +76,7 @@ void fuzz_run_start(struct fuzz_run *run)
     FUZZ_REQUIRE(run->checkpoint);
     free(checkpoints);
     free(corpus);
-    FUZZ_REQUIRE(chdir(run->folder) == 0); /* where a file would lead astray */
+    FUZZ_REQUIRE(chdir(run->folder) == 0); /* for relative paths in hostile files */
 }
 
 enum status fuzz_run_train(struct fuzz_run *run, bool resume, int64_t max_steps)
@@ -95,7 +95,7 @@ void fuzz_run_clear(const struct fuzz_run *run)
         char *path = path_join(folder, entry->d_name);
         FUZZ_REQUIRE(path);
         if (strcmp(path, run->checkpoint) != 0)
-            unlink(path); /* not "." and ".." */
+            unlink(path); /* fails on "." and ".." */
         free(path);
     }
     closedir(entries);

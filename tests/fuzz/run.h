@@ -1,5 +1,6 @@
-/* run: a tiny dataset and a run on it, made by the program itself once at the start,
- * and the trainer on files that have been changed since. In one process: rank 0 of 1. */
+/* run: a tiny dataset and a training run on it, made by the program itself once at the
+ * start, and the trainer on files that have been modified since. In one process: rank 0
+ * of 1. */
 #ifndef TUTTI_TESTS_FUZZ_RUN_H
 #define TUTTI_TESTS_FUZZ_RUN_H
 
@@ -11,7 +12,7 @@ enum { FUZZ_RUN_STEPS = 5, FUZZ_RUN_SHARDS = 2 };
 
 struct fuzz_run {
     struct comm *comm;
-    char *folder;     /* of all that follows; also has a FIFO called "pipe" */
+    char *folder;     /* contains all of the following, and a FIFO called "pipe" */
     char *dataset;    /* with FUZZ_RUN_SHARDS shards */
     char *directory;  /* run.dir */
     char *checkpoint; /* after FUZZ_RUN_STEPS steps, in the second epoch */
@@ -21,13 +22,13 @@ struct fuzz_run {
 /* Starts MPI, mutes log and standard output, makes the dataset and the run. */
 void fuzz_run_start(struct fuzz_run *run);
 
-/* Trains until `max_steps` steps are made, from the newest checkpoint or anew. */
+/* Trains up to step `max_steps`, from the newest checkpoint or from scratch. */
 enum status fuzz_run_train(struct fuzz_run *run, bool resume, int64_t max_steps);
 
 /* Removes all checkpoints but run->checkpoint. */
 void fuzz_run_clear(const struct fuzz_run *run);
 
-/* A whole file, to be put back. */
+/* The contents of a file, to be restored. */
 struct fuzz_file {
     char *path;
     uint8_t *bytes;

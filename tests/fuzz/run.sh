@@ -1,10 +1,11 @@
 #!/bin/bash
-# The fuzz targets, built with clang, libFuzzer and sanitizers, each for some seconds from
-# the corpus that make_seeds writes and that grows in build/fuzz/corpus:
+# Runs the fuzz targets, built with clang, libFuzzer and sanitizers, each for some
+# seconds, starting from the seeds of make_seeds and the corpus grown in
+# build/fuzz/corpus:
 #   tests/fuzz/run.sh SECONDS [TARGET...]
-# FUZZ_JOBS targets run at a time (default 1). FUZZ_PRESET=fuzz-hdf5 has an HDF5 with
-# AddressSanitizer, which hdf5.sh makes. Exit code 1 on any finding, whose input is in
-# build/fuzz/found; 77 where there is no libFuzzer.
+# FUZZ_JOBS targets run in parallel (default 1). FUZZ_PRESET=fuzz-hdf5 links an HDF5 with
+# AddressSanitizer, built by hdf5.sh. Exit code 1 on any finding, with its input in
+# build/fuzz/found; 77 without libFuzzer.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 all=(config split_file tokens midi checkpoint dataset)
@@ -37,7 +38,7 @@ build=$PWD/build/$preset
 set -a
 . tests/mpi.env
 set +a
-# Leaks: HDF5 and MPI keep memory, so the targets that use them check for leaks
+# HDF5 and MPI keep memory allocated, so the targets that use them check for leaks
 # themselves.
 export ASAN_OPTIONS="quarantine_size_mb=32:${ASAN_OPTIONS:-}" OPENBLAS_NUM_THREADS=1
 
@@ -66,7 +67,7 @@ run_target() {
     return "$code"
 }
 
-# One line of figures; the end of the log after a finding.
+# Prints one line of statistics; after a finding, also the end of the log.
 report() {
     local executions rate peak coverage corpus
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$3")

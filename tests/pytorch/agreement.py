@@ -6,7 +6,7 @@ Makes datasets and runs in FOLDER and compares, step by step, loss and gradient 
 training run without dropout, with active clipping and with states carried from window to
 window; then the final weights; then the result of `tutti evaluate` on another split.
 
-The order of pieces is random, but two setups make the batches known from outside:
+The order of pieces is random, but in two setups the batches are known in advance:
   many  as many rows as training pieces, in one microbatch. Each row then starts with a piece of
         its own; loss and gradient are sums over rows, so the order does not matter. Valid for as
         many steps as the shortest piece lasts.
@@ -69,7 +69,7 @@ def pieces_of(dataset, split):
 
 
 def windows(pieces, end, time):
-    """For each step inputs and targets [time][rows]; each row is END piece END piece ..."""
+    """Inputs and targets [time][rows] of each step; a row is END piece END piece ..."""
     length = STEPS * time + 1
     rows = [np.resize(np.append(end, piece), length) for piece in pieces]
     tokens = torch.from_numpy(np.stack(rows, axis=1))
@@ -91,7 +91,7 @@ def forward(model, inputs, state, end):
 
 
 def norm_of(model):
-    """In double: PyTorch sums a million squares in float32, with an error of 1e-5."""
+    """In double: PyTorch's float32 sum of a million squares has an error of 1e-5."""
     gradients = (weights.grad for weights in model.parameters() if weights.grad is not None)
     return sum(gradient.double().square().sum().item() for gradient in gradients) ** 0.5
 

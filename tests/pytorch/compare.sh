@@ -13,13 +13,13 @@
 #                                 processes (DistributedDataParallel over gloo) or against one
 #                                 process with two threads and all the rows
 #   generate:ROWS                 generation of ROWS pieces at once, one core
-# PyTorch runs in several settings, of which the fastest is compared: its LSTM from oneDNN or
-# its own ("native"), torch.compile ("compiled"), one step as single cells ("cells"). Then the
-# two programs alternate; the medians and the range of the ratios are printed. Where tutti does
-# not know a precision, the row says "refused".
+# PyTorch is tuned over several settings and the fastest one is compared: its LSTM from
+# oneDNN or its own ("native"), torch.compile ("compiled"), single-step cells ("cells").
+# Then the two programs alternate; the medians and the range of the ratios are printed.
+# The row shows "refused" where tutti does not support a precision.
 #
-# Needs Python with PyTorch, NumPy and h5py (python3 -m venv ~/torch &&
-# ~/torch/bin/pip install torch numpy h5py); without them it exits with 77.
+# Needs a Python with PyTorch, NumPy and h5py (python3 -m venv ~/torch && ~/torch/bin/pip
+# install torch numpy h5py); without them it exits with 77.
 #   COMPARE_PYTHON          the Python to use (python3)
 #   COMPARE_ROUNDS          measurements of each program, an odd number (3)
 #   COMPARE_MICROBATCHES    tutti's microbatches per rank (4); fewer are faster with few rows
@@ -42,7 +42,7 @@ if ((${#parts[@]} == 0)); then
     parts=(agreement {train:32,train:8}:{float32,bfloat16}:{1,2} generate:{1,64})
 fi
 python=${COMPARE_PYTHON:-python3}
-[[ $python != */* ]] || python=$(realpath -s "$python") # a venv's is a link
+[[ $python != */* ]] || python=$(realpath -s "$python") # keeps a venv's link
 rounds=${COMPARE_ROUNDS:-3}
 microbatches=${COMPARE_MICROBATCHES:-4}
 if ! "$python" -c 'import torch, numpy, h5py' 2>/dev/null; then
@@ -63,15 +63,15 @@ fail() { log "$*"; exit 1; }
 # quietly COMMAND...: prints the output only if it fails.
 quietly() { "$@" >log.txt 2>&1 || { cat log.txt >&2; fail "failed: $*"; }; }
 
-# ---- the data and the model that generates ----
+# ---- datasets, and the model for generation ----
 
 make_dataset() {
     [ -d data.tutti ] || quietly "$tutti" preprocess "$midi" -o data.tutti --split "1 0 0"
 }
 
-# A model overfitted to one note held for three hours. Each token that it generates is a time
-# shift of one second, so the seconds of music are the number of tokens, which no program
-# prints.
+# A model overfitted to one note held for three hours: each token that it generates is a
+# time shift of one second. Neither program prints the number of tokens; here it equals
+# the seconds of music.
 make_generator() {
     [ -e runs/generator/checkpoints/latest ] && return
     mkdir -p held
@@ -115,7 +115,7 @@ ours_train() { # ROWS PRECISION CORES
     fi
 }
 
-# wall ROWS SECONDS: wall-clock seconds for that many seconds of music.
+# wall ROWS SECONDS: prints the wall-clock time to generate SECONDS of music.
 wall() {
     local start=$EPOCHREALTIME
     quietly "$tutti" generate runs/generator -o out/piece.mid --no-guard --count "$1" \
@@ -139,7 +139,7 @@ theirs_generate() {
 
 median() { sort -g | awk '{ at[NR] = $1 } END { print at[int((NR + 1) / 2)] }'; }
 
-# candidates PART: the arguments of theirs_KIND, one setting a line.
+# candidates PART: prints the arguments of theirs_KIND, one setting a line.
 candidates() {
     local kind rows precision cores native=(" native")
     IFS=: read -r kind rows precision cores <<<"$1"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# The checkpoint's tensors and PyTorch's; {} is the index of the layer.
+# Checkpoint tensor -> PyTorch parameter; {} is the layer index.
 TENSORS = {
     "embedding/weight": "embedding.weight",
     "lstm{}/weight_ih": "lstm.weight_ih_l{}",
@@ -52,7 +52,7 @@ def load(path):
         order = [str(gate, "ascii") if isinstance(gate, bytes) else gate
                  for gate in file["model/lstm0/weight_hh"].attrs["gate_order"]]
         assert order == ["i", "f", "g", "o"] and gates == 4 * hidden, order
-        assert "dense" not in file["model"], "a dense layer: not in this comparison"
+        assert "dense" not in file["model"], "dense layers are not supported here"
         model = Model(vocabulary, embedding, hidden, layers)
         weights = model.state_dict()
         for layer in range(layers):

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Compiles the simulated step, with the program's own allreduce, for SMPI.
+# Compiles the simulated training step with the program's own allreduce, for SMPI.
 #   bash build.sh SOURCE_DIRECTORY OUTPUT
 set -eu
 source=$(realpath "$1") output=$(realpath "$2")

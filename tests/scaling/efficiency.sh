@@ -1,13 +1,13 @@
 #!/bin/bash
 # Simulates training on up to 1024 ranks: all results in docs/scaling.md. Takes about 40
 # minutes on two cores; "efficiency.sh quick" omits 1024 ranks and takes about 10.
-#   bash efficiency.sh [quick]   from anywhere; needs SimGrid (Debian: libsimgrid-dev)
+#   bash efficiency.sh [quick]   in any folder; needs SimGrid (Debian: libsimgrid-dev)
 # Reads measured.txt (from measure.sh); writes efficiency.csv, and efficiency.svg with
 # gnuplot.
 set -eu
 cd "$(dirname "$0")"
 if ! command -v smpicc > /dev/null || ! command -v smpirun > /dev/null; then
-    echo "efficiency.sh: there is no SimGrid here (Debian: apt install libsimgrid-dev)" >&2
+    echo "efficiency.sh: SimGrid is missing (Debian: apt install libsimgrid-dev)" >&2
     exit 1
 fi
 most=1024
@@ -16,11 +16,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bash build.sh ../.. "$work/step"
 
-# value KEY: from measured.txt
+# value KEY: prints its value in measured.txt
 value() { sed -n "s/^$1 //p" measured.txt; }
 
-# CPU cost per byte of MPI_Allreduce, at either end: a copy; and at the receiver an
-# addition for every second byte.
+# CPU cost per byte of MPI_Allreduce: a copy at both ends, and at the receiver an addition
+# for every second byte.
 copy=$(awk "BEGIN { print $(value shared_exchange_byte) / 2 }")
 take=$(awk "BEGIN { print $copy + $(value shared_add_byte) / 2 }")
 
@@ -66,12 +66,12 @@ variants() {
     done
 }
 
-# 1024 rows in all: down to 4 a rank, where weak has 16.
+# 1024 rows in total: down to 4 per rank, where weak scaling has 16.
 strong() {
     for cluster in ethernet25:16 fabric100:16; do
         for ranks in 16 64 256; do
             rows=rows=$((1024 / ranks))
-            [ $rows = rows=16 ] && rows= # is among the weak ones
+            [ $rows = rows=16 ] && rows= # already a job of weak scaling
             run $cluster $ranks $rows
             run $cluster $ranks $rows sum=sharded
         done
@@ -89,7 +89,7 @@ one() {
 export -f one
 export work copy take
 
-# On all cores, the longest last.
+# Runs the jobs on all cores, the longest last.
 { weak; variants; strong; } | sort -u | sort -n > "$work/jobs"
 echo "$(wc -l < "$work/jobs") simulations" >&2
 header=label,ranks,rows,sum,type,network,bucket,overlap,every,near,most,together,jitter

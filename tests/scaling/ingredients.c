@@ -1,4 +1,4 @@
-/* ingredients: what was measured, read from a file; what is asked for, from arguments. */
+/* ingredients: reads the measured times from a file and the request from arguments. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,7 @@ static void read_event(const char *line, double scale, struct measured *measured
     measured->events[measured->count++] = event;
 }
 
-/* The lines between "rows" and "end". */
+/* Reads the lines between "rows" and "end". */
 static void read_rows(FILE *file, double scale, struct measured *measured)
 {
     char line[LINE];

@@ -1,12 +1,12 @@
-/* measure: how long the pieces of a training step take on this machine, for the
- * simulation (step.c) to be made of. Prints the lines that step.c reads.
+/* measure: times the parts of a training step on this machine, as input of the simulation
+ * (step.c). Prints the lines that step.c reads.
  *
  *   mpirun -n 2 scaling_measure compute   the real model, optimizer and fixed point; all
  *                                      ranks at once, as cores share caches and memory
  *   mpirun -n 2 scaling_measure messages  what MPI's messages cost between two ranks
  *
- * Computation is processor time and the median of several repetitions, piece by piece;
- * messages are the least of many on the clock.
+ * Computation is measured in CPU time, part by part: the median of several repetitions.
+ * Messages are measured in wall-clock time: the minimum of many.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ enum {
     MOST_EVENTS = 64,
     LATENCY_TRIES = 2000,
     MESSAGE_BYTES = 1 << 21, /* half a bucket */
-    VECTOR_BYTES = 1 << 25,  /* a gradient: messages come from all over it */
+    VECTOR_BYTES = 1 << 25,  /* a gradient, with messages spread all over it */
     EXCHANGE_TRIES = 400,
     MOVED_TRIES = 41,
     POLLS = 10000,
@@ -41,7 +41,7 @@ enum {
     MOST_REQUESTS = 4
 };
 
-static MPI_Status ignored[MOST_REQUESTS]; /* gcc warns of MPICH's MPI_STATUSES_IGNORE */
+static MPI_Status ignored[MOST_REQUESTS]; /* gcc warns about MPICH's STATUSES_IGNORE */
 
 static const struct model_shape shape = {
     CELL_LSTM, 2, HIDDEN, EMBEDDING, 0, ACTIVATION_LINEAR, VOCABULARY};
@@ -72,14 +72,14 @@ enum kind { MOVE, COMPLETE };
 
 struct event {
     enum kind kind;
-    size_t first, count; /* the first element that is complete; or how many moves */
-    double seconds;      /* of computation, in all */
+    size_t first, count; /* elements from `first` on are complete; `count` calls */
+    double seconds;      /* total computation time */
 };
 
 struct record {
     struct event events[MOST_EVENTS];
     size_t count;
-    double mark; /* when the last event ended */
+    double mark; /* end of the last event */
     struct exact_sum *sum;
 };
 
@@ -134,7 +134,7 @@ static double median(double *values, size_t count)
     return values[count / 2];
 }
 
-/* Every event's median. All records have the same events. */
+/* The median time of every event. All records have the same events. */
 static struct record median_record(const struct record records[REPETITIONS])
 {
     struct record result = records[0];
@@ -228,10 +228,10 @@ static void backward(struct bench *bench, struct record *record)
                                                               note_move, record});
 }
 
-enum rest { FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step */
+enum rest { FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step: all but backward */
 static const char *const rest_names[RESTS] = {"forward", "norm", "update", "pack"};
 
-/* As in trainer_step.c. */
+/* The same loop as in trainer_step.c. */
 static void update(struct bench *bench)
 {
     enum { PART = 4096 };
@@ -259,14 +259,14 @@ static void finish(struct bench *bench, double rest[RESTS])
     rest[PACK] = packed - updated;
 }
 
-/* One step with `rows` rows, piece by piece. Collective. */
+/* Times one step with `rows` rows, part by part. Collective. */
 static void measure_rows(struct comm *comm, int rows, double rest[RESTS])
 {
     static struct record records[REPETITIONS];
     double rests[RESTS][REPETITIONS];
     struct bench bench = {.comm = comm};
     open_bench(&bench, rows);
-    for (int i = -1; i < REPETITIONS; i++) { /* the first is to warm up */
+    for (int i = -1; i < REPETITIONS; i++) { /* the first is warm-up */
         int at = i < 0 ? 0 : i;
         comm_barrier(comm);
         rest[FORWARD] = forward(&bench, i + 1);
@@ -289,7 +289,8 @@ static void measure_rows(struct comm *comm, int rows, double rest[RESTS])
     close_bench(&bench);
 }
 
-/* From one row to MOST_ROWS; what doesn't depend on them, from the last. */
+/* From one row to MOST_ROWS; times that do not depend on the rows are taken from the
+ * last. */
 static void measure_compute(struct comm *comm)
 {
     double rest[RESTS];
@@ -330,7 +331,7 @@ static void begin_exchange(int rank, int bytes, char *out, char *in,
     MPI_Isend(out, bytes, MPI_BYTE, 1 - rank, 1, MPI_COMM_WORLD, &requests[1]);
 }
 
-/* Seconds for each of the bytes that both send to each other at once. */
+/* Seconds per byte when both ranks send to each other simultaneously. */
 static double exchange(int rank, char *out, char *in)
 {
     double least = 0;
@@ -353,8 +354,8 @@ static void compute_for(double seconds)
         ;
 }
 
-/* How many bytes go each way for one look at the requests, when there is computation
- * between the looks; the median. */
+/* Bytes transferred in each direction per MPI_Testall, with computation between the
+ * calls; the median. */
 static double moved(int rank, int bytes, char *out, char *in, double between)
 {
     double tries[MOVED_TRIES];
@@ -408,8 +409,8 @@ static double add_i64(char *out, const char *in)
     return least / MESSAGE_BYTES;
 }
 
-/* Seconds for each byte that a rank reads of the other's memory in a sum over the two,
- * half of which it adds and half copies. */
+/* Seconds per byte that a rank reads from the other's memory in an allreduce of the two:
+ * it adds half of these bytes and copies the other half. */
 static double read_near(struct comm *comm)
 {
     struct comm_memory *memory;

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Measures the parameters of the simulation on this machine, which must be otherwise idle:
-# about 3 minutes on 2 cores.
+# Measures the parameters of the simulation on this machine, which must be otherwise idle.
+# Takes about 3 minutes on 2 cores.
 #   bash measure.sh BUILD_DIRECTORY > measured.txt
 set -eu
 measure=$1/tests/scaling_measure

@@ -1,6 +1,6 @@
-/* sharded: what the program does not do, for comparison: the rounds of its sum stop where
- * every rank has the sums of its own part; and after the update of that part the rounds
- * go on with weights, in float32. */
+/* sharded: a sharded optimizer for comparison, which the program does not have. The
+ * rounds of the allreduce stop after the reduce-scatter; each rank updates the weights of
+ * its part; then the remaining rounds allgather the weights, in float32. */
 #include <mpi.h>
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@
 
 enum { REQUESTS = 2 * ROUND_RANGES, GATHER_TAGS = 1 << 14 };
 
-struct half { /* reduce or gather, of one bucket */
+struct half { /* reduce-scatter or allgather of one bucket */
     const struct allreduce_round *rounds;
     size_t at, end;
     char *values, *received;
@@ -22,7 +22,7 @@ struct half { /* reduce or gather, of one bucket */
 struct bucket {
     struct allreduce_round *rounds;
     size_t first, count;
-    size_t round_count, adding; /* rounds; those that add come first */
+    size_t round_count, adding; /* all rounds; the reducing ones, which come first */
     void *received;
     struct half half;
 };

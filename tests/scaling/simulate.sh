@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs the simulated step; prints one line of the table.
 #   bash simulate.sh STEP MEASURED PLATFORM RANKS RANKS_PER_NODE [KEY=VALUE ...]
-# SIMULATE_OPTIONS: further options for smpirun. All ranks share the memory of large
-# blocks, whose content doesn't matter, except with check=1.
+# SIMULATE_OPTIONS: further options for smpirun. Except with check=1, all ranks share the
+# memory of large blocks, as their contents do not matter.
 set -eu
 step=$1 measured=$2 platform=$3 ranks=$4 per_node=$5
 shift 5
@@ -13,7 +13,7 @@ trap 'rm -f "$hosts"' EXIT
 for ((rank = 0; rank < ranks; rank++)); do
     echo "node$((rank / per_node))"
 done > "$hosts"
-# A failed simulation prints nothing, and smpirun may return 0 then.
+# A failed simulation prints nothing, and smpirun may still return 0.
 # shellcheck disable=SC2086
 line=$(smpirun -np "$ranks" -platform "$platform" -hostfile "$hosts" \
     --cfg=smpi/auto-shared-malloc-thresh:$share --cfg=smpi/shared-malloc-blocksize:4194304 \

@@ -1,5 +1,5 @@
-/* simulated: see the header. A message is cut into as many pieces as it takes calls; a
- * piece is sent when the one before has arrived and the rank looks. */
+/* simulated: see the header. A message is split into one piece per call that it takes; a
+ * piece is sent when the previous one has arrived and the rank polls. */
 #define SCALING_SIMULATED_ITSELF
 #include "simulated.h"
 
@@ -10,11 +10,11 @@
 enum { MOST_MESSAGES = 4096, MOST_ALIKE = 8, MOST_SUMS = 256 };
 
 struct message {
-    MPI_Request *handle; /* the caller's; it is MPI_REQUEST_NULL when all is through */
-    MPI_Request piece;   /* under way */
+    MPI_Request *handle; /* the caller's; set to MPI_REQUEST_NULL on completion */
+    MPI_Request piece;   /* in flight */
     bool sends, adds, arrived;
     char *at;
-    size_t left, size; /* bytes: with the piece under way; of that piece */
+    size_t left, size; /* bytes: remaining, with the piece in flight; of that piece */
     const struct simulated_costs *costs;
     int peer, tag;
     MPI_Comm comm;
@@ -27,8 +27,8 @@ static struct {
     int *host_of;
     int rank;
     bool waiting;
-    int in_vain; /* calls in a row that found nothing done */
-    double owed; /* seconds of calls, not computed yet */
+    int in_vain; /* consecutive calls without progress */
+    double owed; /* seconds of calls not charged yet */
     struct message messages[MOST_MESSAGES];
     size_t count;
 } world;
@@ -97,7 +97,7 @@ static void post(struct message *message)
     }
 }
 
-/* The piece has arrived: the rank sees it now. */
+/* Called when the rank notices that the piece has arrived. */
 static void take(struct message *message)
 {
     double byte = message->sends ? 0 : message->costs->receive;
@@ -112,7 +112,7 @@ static void take(struct message *message)
         *message->handle = MPI_REQUEST_NULL;
 }
 
-/* Pieces of two messages between the same ranks must not be taken for each other. */
+/* Distinguishes the pieces of concurrent messages between the same ranks. */
 static int tag_of(const struct message *message, int tag)
 {
     int alike = 0;
@@ -178,11 +178,11 @@ static void sleep_until_arrival(void)
         world.messages[which].arrived = true;
 }
 
-/* False: it has not arrived, and nothing else is to be gained by looking again. */
+/* False if the piece has not arrived, so that polling further messages is useless. */
 static bool look(struct message *message)
 {
     int arrived = message->arrived;
-    if (!arrived && !world.waiting) /* else sleep_until_arrival finds out */
+    if (!arrived && !world.waiting) /* else sleep_until_arrival tests it */
         MPI_Test(&message->piece, &arrived, MPI_STATUS_IGNORE);
     if (arrived)
         take(message);
@@ -194,12 +194,13 @@ static bool is_of(const struct message *message, int count, const MPI_Request *r
     return message->handle >= requests && message->handle < requests + count;
 }
 
-/* MPI moves all messages, whichever it is asked for; but a program with several sums
- * under way asks for each, so those asked for are enough as long as it doesn't wait. */
+/* MPI progresses all messages on any call. But a program with several allreduces in
+ * flight polls each of them, so unless it waits it is enough to progress the polled
+ * ones. */
 static void look_at_messages(int count, const MPI_Request *requests)
 {
     size_t kept = 0;
-    bool hope = true; /* that all of a round's messages have arrived */
+    bool hope = true; /* true while all of the round's messages so far have arrived */
     for (size_t i = 0; i < world.count; i++) {
         struct message *message = &world.messages[i];
         if (world.waiting)
@@ -212,8 +213,8 @@ static void look_at_messages(int count, const MPI_Request *requests)
     world.count = kept;
 }
 
-/* A rank that waits sleeps when it has asked for each of its sums in vain: before that,
- * one of them may have a round to begin. */
+/* A waiting rank sleeps once polling all of its allreduces has made no progress: until
+ * then one of them may have a round to begin. */
 int simulated_testall(int count, MPI_Request *requests, int *through,
                       MPI_Status *statuses)
 {

@@ -1,15 +1,15 @@
-/* simulated: what messages cost the processors, put between the program's own comm_allreduce
- * and SMPI. Included before everything else when src/comm is compiled for the simulation
- * (build.sh); the sources stay as they are.
+/* simulated: charges the CPU cost of messages, as a layer between the program's own
+ * comm_allreduce and SMPI. Included before everything else when src/comm is compiled for
+ * the simulation (build.sh), whose sources are not modified.
  *
- * SMPI knows how long a message is on its way. It does not know that
- * - within a host the ranks themselves copy, in the time that they would otherwise compute
- *   in; TCP costs the processor as well;
- * - a message moves on only while its ranks call MPI, and only so far in one call;
- * - received numbers must be added.
- * Within a host the program reads the other rank's memory and sends nothing. Here that is
- * a message too, of which only the receiver's reading costs anything.
- * All of that is charged here, at measured rates (measure.c).
+ * SMPI models the transfer time of a message. It does not model that
+ * - within a host the ranks themselves copy, which takes time from computation, and TCP
+ *   takes CPU time, too;
+ * - a message progresses only while its ranks call MPI, and only up to a limit per call;
+ * - received addends must be added.
+ * Within a host the program reads the other rank's memory instead of sending. Here that
+ * is a message, too, for which only the receiver is charged. All rates are measured
+ * (measure.c).
  */
 #ifndef SCALING_SIMULATED_H
 #define SCALING_SIMULATED_H
@@ -18,32 +18,33 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct simulated_costs {       /* of messages within a host, or between hosts */
-    double send, receive, add; /* seconds of processor time a byte */
-    double most;               /* bytes that go in one call; 0: any number */
+struct simulated_costs {       /* for messages within a host, or between hosts */
+    double send, receive, add; /* seconds of CPU time per byte */
+    double most;               /* bytes transferred per call; 0: unlimited */
 };
 
 struct simulated_machine {
     struct simulated_costs within, between;
-    double look; /* seconds of a call that finds nothing done */
-    bool flat;   /* pretend that every rank has a host of its own */
+    double look; /* seconds of a call without progress */
+    bool flat;   /* treat every rank as a host of its own */
 };
 
-/* Before MPI is started. `values`: what is summed, `bytes` long; what is received
- * elsewhere is to be added. */
+/* To be called before MPI_Init. `values`: the vector to sum, `bytes` long; data received
+ * outside of it is charged as added. */
 void simulated_prepare(const struct simulated_machine *machine, const void *values,
                        size_t bytes);
-/* After MPI has started. Collective. */
+/* To be called after MPI_Init. Collective. */
 void simulated_open(void);
 
-/* True while the rank waits with nothing else to do. Calls then sleep until something
- * comes, as a rank that polls would notice it at once. */
+/* `waiting`: the rank has nothing else to do. Calls then sleep until a message arrives,
+ * which a polling rank would notice at once. */
 void simulated_wait(bool waiting);
 
-/* Are no messages under way? */
+/* True if no messages are in flight. */
 bool simulated_quiet(void);
 
-/* Lets the rank compute for this time, plus the cost of the calls since. */
+/* Simulates computation of this duration, plus the cost of the calls since the last
+ * one. */
 void simulated_compute(double seconds);
 
 int simulated_isend(const void *from, int count, MPI_Datatype type, int to, int tag,

@@ -1,20 +1,20 @@
 /* step: training steps on a simulated cluster, compiled for SMPI by build.sh.
  *
- * Each simulated rank does what a rank of the program does, in the same order, by the
- * program's own buckets, comm_allreduce and rounds. Computation stands there as the times that
- * measure.c took of the real model, event by event, so that sums start and are moved
- * where the program does it; what messages cost the processors is charged by simulated.c.
+ * Each simulated rank does what a rank of the program does, in the same order, with the
+ * program's own buckets, comm_allreduce and schedule. Computation is replaced by the
+ * times that measure.c measured on the real model, event by event, so that allreduces
+ * start and progress at the same points as in the program; simulated.c charges the CPU
+ * cost of messages.
  *
  *   step MEASURED [KEY=VALUE ...]     prints one line of the table (see print below)
  *
- * sum=program   buckets under back-propagation, as the program does
+ * sum=program   buckets overlapped with the backward pass, as in the program
  *     flat      the same, as if every rank had a host of its own
- *     mpi       MPI_Allreduce of the buckets after back-propagation
- *     sharded   each rank gets the sums of its part, updates its part of the weights, and
- *               gathers the others'
- *     none      no sum: what computation alone takes
- * type=i64|f32  what is summed
- * network=tcp|rdma   does a message between hosts cost processor time?
+ *     mpi       MPI_Allreduce of the buckets after the backward pass
+ *     sharded   reduce-scatter; each rank updates its part of the weights; allgather
+ *     none      no allreduce: the time of computation alone
+ * type=i64|f32       type of the summed elements
+ * network=tcp|rdma   with or without CPU time for messages between hosts
  * For the other keys see struct asked in scaling.h.
  */
 #include <mpi.h>
@@ -34,13 +34,13 @@ struct world {
     struct asked asked;
     struct comm *comm;
     int64_t *values; /* [count], as int64 or as float */
-    float *weights;  /* [count], after them */
+    float *weights;  /* [count], after `values` */
     size_t count;
     struct buckets *buckets; /* of sum=program and flat */
     struct sharded *sharded;
-    size_t opportunities; /* to move, so far */
-    double slowness;      /* of this rank in this step: 1 on the average */
-    double exposed;       /* seconds waited after back-propagation, all steps */
+    size_t opportunities; /* to progress, so far */
+    double slowness;      /* of this rank in this step: 1 on average */
+    double exposed;       /* seconds waited after the backward pass, all steps */
 };
 
 void scaling_fail(const char *what, const char *which)
@@ -124,7 +124,7 @@ static void close_world(struct world *world)
     free(world->values);
 }
 
-/* ---- real numbers, for check=1 ---- */
+/* ---- real data, for check=1 ---- */
 
 static int64_t expected(const struct world *world, size_t i)
 {
@@ -186,8 +186,8 @@ static void move(struct world *world)
         sharded_move(world->sharded);
 }
 
-/* Computation with opportunities at equal distances: those that there are, or fewer, as
- * each costs the simulation time. */
+/* Computes with equally spaced opportunities to progress: as many as in the program, or
+ * fewer, as each one slows the simulation. */
 static void replay(struct world *world, const struct event *event)
 {
     size_t moves = event->count < MOST_MOVES ? event->count : MOST_MOVES;
@@ -213,7 +213,7 @@ static void sum_by_mpi(struct world *world)
     }
 }
 
-/* All that follows back-propagation, but for the optimizer. */
+/* Everything after the backward pass except the optimizer. */
 static void wait_for_sum(struct world *world)
 {
     double begin = MPI_Wtime();
@@ -237,7 +237,7 @@ static void optimize(struct world *world)
 {
     const struct measured *measured = &world->measured;
     double own = 1;
-    if (world->sharded) { /* the norm of the parts is one more sum, of one number */
+    if (world->sharded) { /* the norm takes another allreduce, of one number */
         double squares = 1, all;
         own = sharded_own(world->sharded, world->asked.check > 0);
         compute(world, own * measured->norm);
@@ -269,7 +269,7 @@ static void step(struct world *world, int number)
         check(world);
 }
 
-/* What a rank alone takes. */
+/* The time of a step on one rank alone. */
 static double computation(const struct measured *measured)
 {
     double seconds =
@@ -303,7 +303,7 @@ int main(int argc, char **argv)
     open_world(argc, argv, &world);
     MPI_Barrier(MPI_COMM_WORLD);
     if (world.asked.jitter > 0)
-        step(&world, 0); /* so that ranks begin as apart as they will be */
+        step(&world, 0); /* so that ranks begin with a realistic skew */
     world.exposed = 0;
     double begin = MPI_Wtime();
     for (int number = 1; number <= (int)world.asked.steps; number++)

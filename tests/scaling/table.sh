@@ -1,5 +1,5 @@
 #!/bin/bash
-# The table of efficiencies in efficiency.csv.
+# Prints the efficiencies in efficiency.csv as a table.
 #   bash table.sh efficiency.csv
 awk -F, '
 NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
@@ -19,7 +19,7 @@ function of(name) { return $column[name] }
            1000 * of("seconds"), 100 * of("efficiency")
 }
 END { print "" }' "$1"
-# Strong: against ranks with 64 rows each and no sum.
+# Strong scaling, relative to ranks with 64 rows each and no allreduce.
 awk -F, '
 NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
 function of(name) { return $column[name] }

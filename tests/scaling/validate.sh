@@ -1,10 +1,10 @@
 #!/bin/bash
-# Predicted and measured tokens per second on 1, 2, 3 and 4 ranks of this machine, which
-# must be idle and is modelled with two cores (host2.xml). About 2 minutes.
+# Compares predicted and measured tokens per second on 1, 2, 3 and 4 ranks of this
+# machine, which must be idle and is modelled with two cores (host2.xml). Takes about 2
+# minutes.
 #   bash validate.sh BUILD_DIRECTORY DATASET [MEASURED]
-# DATASET is one that `tutti preprocess` made with the performance encoding (vocabulary
-# 389).
-# Fails if any prediction is off by more than 15 % (SCALING_TOLERANCE).
+# DATASET must have the performance encoding (vocabulary 389). Fails if any prediction is
+# off by more than 15 % (SCALING_TOLERANCE).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 dataset=$2 measured=${3:-$here/measured.txt}

@@ -1,21 +1,21 @@
 #!/bin/bash
 # A private Slurm cluster on this host: one slurmctld and a slurmd for each of its nodes
-# n1, n2 ... It shares nothing with a Slurm or munge that the host may have, so several
-# can run at once: random ports, own key, own sockets, everything in one folder.
+# n1, n2 ... It shares nothing with the host's own Slurm or munge, so several can run at
+# once: random ports, its own key and sockets, everything in one folder.
 #
 #     cluster.sh start DIR [NODES]   then: . DIR/environment
-#     cluster.sh stop DIR            also happens when the caller of start has exited, or
-#                                    the process $OWNER: OWNER=1 keeps the cluster
+#     cluster.sh stop DIR            also happens when the process $OWNER has exited
+#                                    (default: the caller of start); OWNER=1 keeps it
 #
 # Needs (Debian): slurmctld slurmd slurm-client munge. Exit code 77 and a reason where
 # Slurm is not installed or can't run. Partitions: low (the default), and high, which
 # preempts it.
 set -u
 
-cpus=8 # of each node, whatever the host has
+cpus=8 # of each node, independent of the host's
 
 skip() {
-    echo "no Slurm here: $*"
+    echo "no Slurm: $*"
     exit 77
 }
 
@@ -28,7 +28,8 @@ usage() {
 
 free_port() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# choose_ports COUNT: consecutive free ports, below the ephemeral range.
+# choose_ports COUNT: prints the first of COUNT consecutive free ports below the ephemeral
+# range.
 choose_ports() {
     local first port
     for _ in {1..50}; do
@@ -44,10 +45,10 @@ choose_ports() {
 
 # Required for two slurmd on one host with Open MPI and PMIx:
 #   TmpFS for each node   PMIx keeps a job's sockets there under the same name on every node
-#   btl = self,tcp and    "nodes" of one host name would take each other's memory for their
-#   osc = ^sm             own (see `environment`)
+#   btl = self,tcp and    else Open MPI uses shared memory between "nodes" of one
+#   osc = ^sm             host (see `environment`)
 # cred_expire is also how long a requeued job has to wait. Nothing here needs cgroups,
-# accounting, or more rights than a root in a container has.
+# accounting, or more privileges than root in a container.
 write_conf() {
     local nodes=$1 port=$2 host user
     host=$(hostname -s) user=$(id -un)
@@ -91,7 +92,7 @@ PartitionName=high Nodes=n[1-$nodes] State=UP PriorityTier=10 PreemptMode=OFF
 CONF
 }
 
-# Newer Slurms want a control group even where no plugin uses one.
+# Newer versions of Slurm require cgroups even if no plugin uses them.
 write_cgroup_conf() {
     local version
     version=$(slurmd -V | sed 's/[^0-9]*\([0-9]*\).*/\1/')
@@ -106,7 +107,7 @@ export OMPI_MCA_btl=self,tcp OMPI_MCA_pml=ob1 OMPI_MCA_osc=^sm OMPI_MCA_btl_tcp_
 END
 }
 
-# Marks the environment of a daemon and its children, by which stop finds them.
+# Runs a daemon with a marked environment, by which `stop` finds it and its children.
 mark() { env TUTTI_CLUSTER="$dir" SLURM_CONF="$dir/slurm.conf" "$@"; }
 
 start_munge() {
@@ -140,8 +141,8 @@ why_not() {
     grep -hE 'error|fatal' "$dir"/*.out "$dir"/*.log 2>/dev/null | tail -n 3 | tr '\n' ';'
 }
 
-# stop_after_owner PID NAME: stops the cluster once its owner has exited, however it ends;
-# unless the directory holds another cluster by then.
+# stop_after_owner PID NAME: stops the cluster once its owner has exited for any reason,
+# unless the directory contains another cluster by then.
 stop_after_owner() {
     local owner=$1 name=$2
     while kill -0 "$owner" 2>/dev/null; do
@@ -156,7 +157,7 @@ start() {
     for program in slurmctld slurmd sbatch srun scontrol sinfo munged munge; do
         command -v $program >/dev/null || skip "$program is not installed"
     done
-    for _ in 1 2 3; do # another may take the ports first
+    for _ in 1 2 3; do # another process may take the ports first
         mkdir -p "$dir/state"
         chmod 755 "$dir"
         for ((node = 1; node <= nodes; node++)); do mkdir -p "$dir"/{spool,tmp}-n"$node"; done
@@ -174,12 +175,12 @@ start() {
         stop
         rm -rf "$dir"/{state,spool-*,tmp-*} "$dir"/*.{log,out}
     done
-    skip "the daemons don't start: ${reason:-no node came up}"
+    skip "the daemons did not start: ${reason:-no node came up}"
 }
 
 # ---- stop ----
 
-# Processes of this cluster: daemons and their helpers, and what jobs have started.
+# Processes of this cluster: daemons, their helpers, and the processes of jobs.
 members() {
     local process
     # shellcheck disable=SC2013 # paths have no blanks

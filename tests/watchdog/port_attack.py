@@ -1,12 +1,12 @@
 """port_attack.py PID...: attacks the port of a run's watchdog while its ranks join. PIDs are
 those of the ranks. Prints "listens ADDRESS" for each address on which a rank listens,
-attacks the loopback ones in eight ways, and prints "closed" once none listens any more;
-then "left ADDRESS" for each address that is still listened on."""
+attacks the loopback ones in eight ways, and prints "closed" once these no longer listen;
+then "left ADDRESS" for each address that still does."""
 import os, socket, struct, sys, time
 
 
 def addresses(pid):
-    """(address, port) of each TCP socket of the process that listens."""
+    """(address, port) of each listening TCP socket of the process."""
     inodes = set()
     for name in os.listdir(f"/proc/{pid}/fd"):
         try:
@@ -49,7 +49,7 @@ def connect(target):
 
 
 def attempt(target, action):
-    """Failures are ignored: only the run counts."""
+    """Failures are ignored: only the effect on the run matters."""
     try:
         made = connect(target)
     except OSError:

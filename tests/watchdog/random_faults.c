@@ -1,7 +1,7 @@
 /* For LD_PRELOAD: RANDOM_FAULT=none simulates a system without random numbers;
  * RANDOM_FAULT=slow delays the nonce of rank 2's watchdog, and so its join, by three
- * seconds. Only the first call of that size waits (libuuid, used by MPI, asks for as many
- * bytes with other flags). */
+ * seconds. Only the first call of that size waits (libuuid, used by MPI, requests the
+ * same size with other flags). */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The watchdog's port from outside: on which addresses it listens and for how long, that
-# attacks on it don't disturb the run, and what happens without random numbers or with
+# The watchdog's port from outside: on which addresses it listens and for how long;
+# attacks on it, which must not disturb the run; behaviour without random numbers and with
 # run.interface.
 . "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 example=$programs/watchdog_example
@@ -36,7 +36,7 @@ with_fault() {
         RANDOM_FAULT="$fault" "$@"
 }
 
-# ---- attacks, while one rank is late ----
+# ---- attacks, while one rank joins late ----
 
 # Ranks of one host need no TCP, so only the watchdog listens.
 export OMPI_MCA_btl=self,vader UCX_TLS=self,sm
@@ -55,17 +55,17 @@ three_ranks() {
 wait_until "three ranks" three_ranks
 python3 "$tests/watchdog/port_attack.py" "${pid[@]}" >attack.txt 2>&1 ||
     { cat attack.txt log.txt >&2; fail "the attack"; }
-kill -0 $job 2>/dev/null || { cat log.txt >&2; fail "the run had ended before it was closed"; }
+kill -0 $job 2>/dev/null || { cat log.txt >&2; fail "the run ended too early"; }
 wait $job
 [ "$(cat code.txt)" = 0 ] || { cat log.txt >&2; fail "attacked: exit code $(cat code.txt)"; }
 [ "$(hash_of runs/attacked)" = "$hash" ] || fail "attacked: hash $(hash_of runs/attacked), not $hash"
 ls runs/attacked/checkpoints/epoch-0002.h5 >/dev/null || fail "attacked: no checkpoint"
-! grep -E "not watched|root cause|warning" log.txt >&2 || fail "attacked: the run is disturbed"
+! grep -E "not watched|root cause|warning" log.txt >&2 || fail "attacked: the run was disturbed"
 grep -q "^closed" attack.txt || fail "not closed"
 if is_open_mpi; then
     ! grep -E "^left" attack.txt >&2 || fail "something still listens"
     ! grep "^listens" attack.txt | grep -vE " (127\.0\.0\.1|::1)$" >&2 ||
-        fail "ranks of one host listen on other addresses than loopback"
+        fail "ranks of one host listen on non-loopback addresses"
 fi
 echo "ok: attacked: $(grep -c ^listens attack.txt) addresses"
 
@@ -83,11 +83,11 @@ for ranks in 1 3; do
     "$mpirun" -n $ranks "$tutti" train run.conf --set run.dir=runs/nosuch \
         --set run.interface=nosuch9 >log.txt 2>&1
     code=$?
-    # the launcher of MPICH may add up the codes of several ranks
+    # MPICH's launcher may combine the exit codes of several ranks
     [ $code = 2 ] || { cat log.txt >&2; fail "an unknown interface: exit code $code"; }
     [ "$(grep -c "^tutti: .*run.interface = nosuch9: .*available: .*lo 127\.0\.0\.1" log.txt)" = 1 ] ||
         { cat log.txt >&2; fail "an unknown interface: not one message"; }
-    [ ! -e runs/nosuch/checkpoints ] || fail "an unknown interface: a run has begun"
+    [ ! -e runs/nosuch/checkpoints ] || fail "an unknown interface: a run was started"
 done
 for interface in lo 127.0.0.1 127.0.0.0/8; do
     "$mpirun" -n 2 "$tutti" train run.conf --set run.dir=runs/here --set run.interface=$interface \
@@ -98,7 +98,7 @@ for interface in lo 127.0.0.1 127.0.0.0/8; do
 done
 echo "run.interface = nosuch9" | sed 's/^run\./[run]\n/' >bad.conf
 cat run.conf bad.conf >both.conf
-"$mpirun" -n 2 "$tutti" doctor both.conf >log.txt 2>&1 && fail "doctor finds an unknown interface"
+"$mpirun" -n 2 "$tutti" doctor both.conf >log.txt 2>&1 && fail "doctor accepts an unknown interface"
 [ "$(grep -c "run.interface = nosuch9: " log.txt)" = 1 ] || { cat log.txt >&2; fail "doctor"; }
 "$mpirun" -n 2 "$tutti" doctor run.conf 2>&1 | grep -Eq "ports +all ranks can connect .*\(127\.0\.0\.1" ||
     fail "doctor does not name the address"

@@ -1,13 +1,15 @@
 #!/bin/bash
-# Injected deaths and hangs of a rank: one report gives the rank and the cause, every process
-# exits soon, and the command in the report leads to the weights of an undisturbed run.
+# Injected deaths and hangs of a rank: one report names the rank and the cause, every
+# process exits soon, and the command in the report leads to the weights of an undisturbed
+# run.
 . "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 example=$programs/watchdog_example
 is_open_mpi ||
-    skip "not Open MPI: Hydra kills all ranks with the first, often before the cause is written"
+    skip "not Open MPI: Hydra kills all ranks, often before the cause is written"
 
 step=10 hang=3           # faults strike in this step; run.hang_seconds
-# Seconds until all is gone: measured 1 to 2, and hang + 1 to 3, on a machine that is not busy.
+# Seconds until all processes have exited: measured 1 to 2, and hang + 1 to 3, on an idle
+# machine.
 death_limit=60
 hang_limit=$((hang + 60))
 
@@ -34,15 +36,16 @@ END
 "$tutti" train run.conf >log.txt 2>&1 || { cat log.txt >&2; fail "train"; }
 hash=$(hash_of runs/first)
 [ -n "$hash" ] || fail "no hash"
-[ ! -e runs/first/root-cause.txt ] || fail "a run that ends well has a root cause"
+[ ! -e runs/first/root-cause.txt ] || fail "a successful run has a root cause"
 
-# Every run below resumes this one, so that even on a slow disk it has a checkpoint to name.
+# Every run below resumes this one, so that even with a slow disk there is a checkpoint to
+# name.
 "$tutti" train run.conf --set run.dir=runs/base --set train.max_steps=2 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "train two steps"; }
 
-# start RANKS ARGUMENT...: a slowed-down run in the background; the launcher's pid in
-# $launcher, those of the ranks in pid[]. RANKS = 0: without mpirun. It resumes runs/base,
-# or begins anew with other settings if $anew is set.
+# start RANKS ARGUMENT...: starts a slowed-down run in the background; the launcher's pid
+# in $launcher, the ranks' in pid[]. RANKS = 0: without mpirun. It resumes runs/base, or
+# starts from scratch with other settings if $anew is set.
 start() {
     local ranks=$1 command=("$tutti") resume=()
     shift
@@ -67,12 +70,13 @@ start() {
 
 until_step() { # STEP
     while [ "$(grep -c gradient_norm runs/x/metrics.jsonl)" -lt "$1" ]; do
-        ! ended $launcher || { cat log.txt >&2; fail "step $1 was not made"; }
+        ! ended $launcher || { cat log.txt >&2; fail "step $1 was not reached"; }
         sleep 0.02
     done
 }
 
-# finish: waits for the launcher; $code, and $took seconds since the last step was logged.
+# finish: waits for the launcher; sets $code, and $took to the seconds since the last
+# logged step.
 finish() {
     local child
     wait $launcher 2>/dev/null && code=0 || code=$?
@@ -87,7 +91,8 @@ none() {
     [ ! -e runs/x/root-cause.txt ] || fail "$1: there is a root-cause.txt"
 }
 
-# reported WHAT RANK PATTERN STEP LIMIT: one report, in time.
+# reported WHAT RANK PATTERN STEP LIMIT: requires one such report, and the end of all
+# processes within LIMIT.
 reported() {
     local what=$1 rank=$2 pattern=$3 seen=$4 limit=$5 checkpoint
     finish
@@ -105,11 +110,12 @@ reported() {
     grep -A3 'root cause' log.txt | cmp -s - runs/x/root-cause.txt ||
         { cat log.txt runs/x/root-cause.txt >&2; fail "$what: root-cause.txt is another"; }
     awk -v took="$took" -v limit="$limit" 'BEGIN { exit !(took < limit) }' ||
-        fail "$what: all gone after $took s"
-    echo "ok: $what: all gone $took s after the last step"
+        fail "$what: all exited only after $took s"
+    echo "ok: $what: all exited $took s after the last step"
 }
 
-# resumes: the command of the report, run as it is, leads to the same weights.
+# resumes: requires that the command of the report, run verbatim, leads to the same
+# weights.
 resumes() {
     local command got
     command=$(sed -n 's/^  resume with    //p' log.txt)
@@ -140,13 +146,13 @@ start 0 --inject segfault@0:$step
 reported "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
 resumes
 
-start 3 # stderr is gone with the launcher: only the file has the report
+start 3 # stderr is lost with the launcher: only the file has the report
 until_step 5
 kill -9 $launcher
 finish
 grep -Eq "^tutti: root cause: rank [0-2] .* has lost its launcher: process $launcher is gone" \
     runs/x/root-cause.txt || { cat log.txt runs/x/root-cause.txt >&2; fail "kill of mpirun"; }
-echo "ok: kill of mpirun: all gone $took s after the last step"
+echo "ok: kill of mpirun: all exited $took s after the last step"
 
 # ---- hangs ----
 
@@ -175,7 +181,7 @@ echo "ok: abort"
 # ---- ranks that can't be watched: rank 0 may hold only two connections ----
 
 "$mpirun" -n 5 bash -c "[ $my_rank != 0 ] || ulimit -n 130; exec '$example' none" \
-    >log.txt 2>&1 || { cat log.txt >&2; fail "unwatched ranks end the run"; }
+    >log.txt 2>&1 || { cat log.txt >&2; fail "unwatched ranks stop the run"; }
 [ "$(grep -c 'not watched: 2 of 5 ranks can.t reach rank 0 by TCP' log.txt)" = 1 ] ||
     { cat log.txt >&2; fail "unwatched ranks: no warning"; }
 echo "ok: unwatched ranks"
@@ -209,7 +215,7 @@ finish
 none "an agreed error"
 echo "ok: an agreed error"
 
-start 3 --inject slow@1:$step:0.5 --set train.max_steps=14 # slower than the others, but no hang
+start 3 --inject slow@1:$step:0.5 --set train.max_steps=14 # slow, but not hung
 finish
 [ "$code" = 0 ] || { cat log.txt >&2; fail "a slow rank: exit code $code"; }
 none "a slow rank"

@@ -1,5 +1,5 @@
-/* watchdog: the hang detector, the report and /proc, without processes that crash.
- * test_watchdog.sh has those, and test_watchdog_port tests how the ranks join. */
+/* watchdog: the hang detector, the report and /proc, without crashing processes, which
+ * test_watchdog.sh has. test_watchdog_port.c tests how the ranks join. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -42,9 +42,9 @@ static void a_rank_hangs(void **state)
     all[1].idle = 9; /* as of 2 s ago */
     all[1].last_heartbeat = 98;
     expect_cause(all, CAUSE_HANG, 1);
-    all[1] = peer(PHASE_WAIT, 15, 100); /* a rank that waits does not hang */
+    all[1] = peer(PHASE_WAIT, 15, 100); /* a waiting rank is not hung */
     expect_cause(all, CAUSE_NONE, 0);
-    all[0] = peer(PHASE_FORWARD, 11, 100); /* of two that hang, the longer one */
+    all[0] = peer(PHASE_FORWARD, 11, 100); /* of two hung ranks, the longer one */
     all[2] = peer(PHASE_CHECKPOINT, 12, 100);
     expect_cause(all, CAUSE_HANG, 2);
     all[1] = peer(PHASE_WAIT, 0, 89); /* no heartbeats is worse than no progress */
@@ -150,7 +150,7 @@ static void received_text_is_escaped(void **state)
 
 /* ---- processes ---- */
 
-/* A child that describes itself. */
+/* Starts a child process that describes itself. */
 static pid_t fork_known(struct watchdog_process *child)
 {
     int ends[2];
@@ -190,7 +190,7 @@ static void only_the_same_process_is_killed(void **state)
     assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
     watchdog_process_kill(&child);
     for (int i = 0; i < 1000 && watchdog_process_look(&child).state != 'Z'; i++)
-        poll(NULL, 0, 10); /* until its parent has waited for it */
+        poll(NULL, 0, 10); /* until its parent has reaped it */
     assert_int_equal(watchdog_process_look(&child).state, 'Z');
     assert_int_equal(watchdog_process_look(&child).exit_code, SIGKILL);
     waitpid(pid, NULL, 0);

@@ -1,6 +1,6 @@
-/* watchdog: which connections join, which are refused, and what other programs can do at
+/* watchdog: which connections join, which are refused, and what other programs can do to
  * the port. The coordinator of a run of four ranks is a thread of this process; ranks and
- * outsiders are sockets of it. */
+ * outsiders are sockets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@
 #include "base/options.h"
 #include "watchdog/watchdog_internal.h"
 
-enum { RANKS = 4, PATIENCE = 60 /* seconds; only failures take it */ };
+enum { RANKS = 4, PATIENCE = 60 /* seconds; only failures take this long */ };
 
 static const uint8_t secret[WATCHDOG_SECRET] = {1, 2, 3};
 static const uint8_t other_secret[WATCHDOG_SECRET] = {1, 2, 4};
@@ -51,7 +51,8 @@ static void a_greeting_is_right_in_every_bit(void **state)
     }
 }
 
-/* A reflected hello is no challenge, and a challenge answers only one hello. */
+/* A reflected hello is not accepted as a challenge, and a challenge answers only one
+ * hello. */
 static void a_challenge_answers_one_hello(void **state)
 {
     (void)state;
@@ -187,7 +188,7 @@ static void wake_coordinator(void)
     assert_int_equal(eventfd_write(coordinator->wake, 1), 0);
 }
 
-/* On the addresses of the invitation. */
+/* Starts the coordinator on the addresses of the invitation. */
 static void start_coordinator_on_invitation(int max_connections, double pending_seconds)
 {
     coordinator = watchdog_create(0, RANKS, "here", ".");
@@ -247,7 +248,8 @@ static void join_and_close(int rank)
     watchdog_link_close(&link);
 }
 
-/* The coordinator's next heartbeat: it has then read what was sent before. */
+/* Waits for the coordinator's next heartbeat; by then it has read everything sent
+ * before. */
 static void wait_for_heartbeat(struct watchdog_link *link)
 {
     struct pollfd polled = {.fd = link->socket, .events = POLLIN};
@@ -382,7 +384,7 @@ static void a_full_coordinator_refuses(void **state)
     stop_coordinator();
 }
 
-/* All messages of a rank that joins. */
+/* All messages of a joining rank. */
 struct transcript {
     uint8_t hello[WATCHDOG_GREETING_BYTES], challenge[WATCHDOG_GREETING_BYTES];
     uint8_t join[WATCHDOG_FRAME_BYTES], welcome[WATCHDOG_FRAME_BYTES];
@@ -401,7 +403,7 @@ static void write_join(struct transcript *record, int rank,
     watchdog_frame_write(join, 1, keys.to_coordinator, record->join);
 }
 
-/* Returns the connection, of which the challenge has been read. */
+/* Returns the connection after reading the challenge. */
 static int greet(struct transcript *record, int rank)
 {
     int made = outsider_connects();
@@ -466,7 +468,8 @@ static void the_first_frame_is_a_join_of_that_rank(void **state)
 
 /* ---- false coordinators ---- */
 
-/* A child that accepts connections and echoes all it receives, or sends nothing. */
+/* Starts a child process that accepts connections and echoes everything it receives, or
+ * sends nothing. */
 static pid_t serve_outsider(int listener, bool echoes)
 {
     pid_t pid = fork();
@@ -560,7 +563,7 @@ static void silent_connections_take_no_descriptors(void **state)
     for (int i = 0; i < SILENT; i++)
         outsiders[i] = outsider_connects();
     for (int rank = 1; rank < RANKS; rank++)
-        join_and_close(rank); /* so the coordinator has accepted all earlier ones */
+        join_and_close(rank); /* after which all earlier ones have been accepted */
     assert_in_range(open_descriptors() - before - SILENT, 0, WATCHDOG_PENDING + RANKS);
     assert_true(is_refused(outsiders[0])); /* the oldest first */
     for (int i = 1; i < SILENT; i++)
@@ -568,7 +571,7 @@ static void silent_connections_take_no_descriptors(void **state)
     stop_coordinator();
 }
 
-/* Half a hello, or a byte now and then, counts as silence. */
+/* Half a hello, or a byte from time to time, counts as silence. */
 static void a_late_join_is_dropped(void **state)
 {
     (void)state;
@@ -611,8 +614,8 @@ static void garbage_is_dropped(void **state)
     stop_coordinator();
 }
 
-/* A child that connects again and again: some connections stay open, some are reset, some
- * send part of a hello with the wrong key. */
+/* Starts a child process that connects repeatedly: some connections stay open, some are
+ * reset, some send part of a hello with the wrong key. */
 static pid_t flood(void)
 {
     enum { HELD = 100 };
