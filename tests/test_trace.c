@@ -75,7 +75,7 @@ static void test_spool(void **state)
     assert_int_equal(trace_start(16), STATUS_OK);
     double base = clock_seconds();
     for (int i = 0; i < EVENTS; i++)
-        trace_phase(PHASE_SUM, base + i + 1);
+        trace_phase(PHASE_ALLREDUCE, base + i + 1);
     assert_int_equal(trace_count(), EVENTS);
     for (size_t n; (n = trace_drain(part, AT_ONCE)) > 0; count += n)
         memcpy(all + count, part, n * sizeof *part);
@@ -86,7 +86,7 @@ static void test_spool(void **state)
         assert_near(all[i].start, base + i);
         assert_near(all[i].duration, 1);
     }
-    trace_phase(PHASE_SUM, base + EVENTS + 1); /* recording continues */
+    trace_phase(PHASE_ALLREDUCE, base + EVENTS + 1); /* recording continues */
     assert_int_equal(trace_drain(part, AT_ONCE), 1);
     assert_near(part[0].start, base + EVENTS);
     trace_stop();
@@ -105,7 +105,7 @@ static void test_no_room(void **state)
     assert_int_equal(trace_start(4), STATUS_OK);
     double base = clock_seconds();
     for (int i = 0; i < 10; i++)
-        trace_phase(PHASE_SUM, base + i + 1);
+        trace_phase(PHASE_ALLREDUCE, base + i + 1);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(trace_lost(), 6);
     assert_int_equal(trace_drain(events, 8), 4);

@@ -14,7 +14,7 @@ enum phase {
     PHASE_READ,       /* reading tokens of the next window */
     PHASE_FORWARD,    /* through the model */
     PHASE_BACKWARD,   /* back-propagation and weight gradients */
-    PHASE_SUM,        /* this rank's part of the allreduce: fixed point, communication */
+    PHASE_ALLREDUCE,  /* this rank's part of the allreduce: fixed point, communication */
     PHASE_WAIT,       /* waiting in a collective for other ranks */
     PHASE_OPTIMIZER,  /* mean gradient, clipping, update, packing */
     PHASE_CHECKPOINT, /* gathering and copying the state; waiting for the disk */

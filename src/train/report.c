@@ -40,10 +40,10 @@ struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int cou
     return out;
 }
 
-/* In metrics and traces PHASE_SUM is called "sum". */
+/* In metrics and traces PHASE_ALLREDUCE is called "sum". */
 static const char *label(enum phase phase)
 {
-    return phase == PHASE_SUM ? "allreduce" : phase_name(phase);
+    return phase == PHASE_ALLREDUCE ? "allreduce" : phase_name(phase);
 }
 
 const char *time_breakdown_text(const struct time_breakdown *breakdown,

@@ -164,7 +164,7 @@ static void add_gradient(void *context, int microbatch,
     const float nan = NAN;
     const struct gradient_block injected = {
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
-    phase_enter(PHASE_SUM);
+    phase_enter(PHASE_ALLREDUCE);
     add_block(engine, microbatch == 0 ? EXACT_PUT : EXACT_ADD, block);
     if (microbatch == 0 && inject_due(FAULT_NAN, engine->step))
         add_block(engine, EXACT_ADD, &injected);
@@ -174,7 +174,7 @@ static void add_gradient(void *context, int microbatch,
 static void start_sum(void *context, size_t first)
 {
     struct step_engine *engine = context;
-    phase_enter(PHASE_SUM);
+    phase_enter(PHASE_ALLREDUCE);
     enum status status = is_exact(engine) ? exact_sum_ready(engine->sum, first)
                                           : buckets_ready(engine->float_sum, first);
     if (engine->sum_status == STATUS_OK)
