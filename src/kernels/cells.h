@@ -129,4 +129,9 @@ static void gru_backward(const struct cell_step *step)
     }
 }
 
+/* The members of struct kernels for the cells. */
+#define CELL_KERNELS                                                                     \
+    .lstm_forward = lstm_forward, .lstm_backward = lstm_backward,                        \
+    .gru_forward = gru_forward, .gru_backward = gru_backward
+
 #endif
