@@ -121,12 +121,12 @@ static inline const char *midi_read_fault(const uint8_t *bytes, size_t size,
     const char *fault = midi_fault(file, size, limits);
     uint64_t print = midi_fingerprint(file);
     size_t count = file->notes.count;
-    double seconds = notes_seconds(&file->notes);
+    double seconds = notes_duration(&file->notes);
     INVARIANT(midi_apply_pedal(file) == STATUS_OK);
     if (!fault)
         fault = midi_fault(file, size, limits);
     INVARIANT(file->notes.count == count);
-    INVARIANT(notes_seconds(&file->notes) >= seconds);
+    INVARIANT(notes_duration(&file->notes) >= seconds);
     INVARIANT(midi_read(bytes, size, limits, &fresh) == STATUS_OK);
     uint64_t again = midi_fingerprint(&fresh);
     midi_free(&fresh);

@@ -280,7 +280,7 @@ static void test_entropy(void **unused)
 /* The voices' pitches in each half beat, bass first; 0 is silence. */
 static uint8_t (*voices_of(const struct notes *notes, int *count))[COMPOSER_VOICES]
 {
-    *count = (int)lround(notes_seconds(notes) * 1e6 / COMPOSER_TEMPO * 2);
+    *count = (int)lround(notes_duration(notes) * 1e6 / COMPOSER_TEMPO * 2);
     uint8_t(*grid)[COMPOSER_VOICES] = calloc((size_t)*count, sizeof *grid);
     assert_non_null(grid);
     for (size_t i = 0; i < notes->count; i++) {

@@ -345,7 +345,7 @@ static void a_primer_keeps_its_tempo(void **state)
 static void notes_equal(const struct tutti_piece *ours, const struct notes *theirs)
 {
     assert_int_equal(ours->count, theirs->count);
-    assert_true(fabs(ours->seconds - notes_seconds(theirs)) < 0.002);
+    assert_true(fabs(ours->seconds - notes_duration(theirs)) < 0.002);
     for (size_t i = 0; i < theirs->count; i++) {
         assert_int_equal(ours->notes[i].pitch, theirs->items[i].pitch);
         assert_int_equal(ours->notes[i].velocity, theirs->items[i].velocity);

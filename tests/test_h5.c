@@ -115,8 +115,8 @@ static void write_some(struct h5_file *file, size_t rows)
                 weights));
     ok(h5_make(file, "/columns/part", H5_I64, LENGTH));
     for (size_t at = 0; at < LENGTH; at += 4099)
-        ok(h5_write_part(file, "/columns/part", H5_I64, at,
-                         LENGTH - at < 4099 ? LENGTH - at : 4099, parts + at));
+        ok(h5_write_slice(file, "/columns/part", H5_I64, at,
+                          LENGTH - at < 4099 ? LENGTH - at : 4099, parts + at));
     ok(h5_write(file, "/columns/byte", H5_U8, 1, (size_t[]){3}, (uint8_t[]){1, 2, 255}));
     ok(h5_write(file, "/columns/none", H5_U16, 1, (size_t[]){0}, NULL));
     ok(h5_write_text(file, "/config", "[train]\nepochs = 3\n"));
@@ -632,7 +632,7 @@ static enum status write_until_it_fails(struct h5_file *file, size_t megabytes)
     if (status == STATUS_OK)
         status = h5_make(file, "/parts", H5_F64, length);
     for (size_t at = 0; status == STATUS_OK && at < length; at += 8192)
-        status = h5_write_part(file, "/parts", H5_F64, at, 8192, values);
+        status = h5_write_slice(file, "/parts", H5_F64, at, 8192, values);
     if (status == STATUS_OK)
         status = h5_write(file, "/values", H5_F64, 1, &length, values);
     free(values);

@@ -84,7 +84,7 @@ static void a_slow_rank_stays_slow(void **state)
     assert_true(inject_due(FAULT_SLOW, 6));
     assert_true(inject_seconds() == 0.1);
     double began = clock_seconds();
-    inject_strike(6);
+    inject_fire(6);
     assert_true(clock_seconds() - began >= 0.1);
 }
 
@@ -110,7 +110,7 @@ static int end_of(const char *fault, int64_t step)
         inject_set_rank(0);
         if (inject_add(fault) != STATUS_OK)
             _exit(99);
-        inject_strike(step);
+        inject_fire(step);
         _exit(42);
     }
     assert_true(child > 0);

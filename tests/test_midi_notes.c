@@ -182,9 +182,9 @@ static void seconds_are_those_of_the_last_end(void **state)
     (void)state;
     struct note items[] = {{.start = 1, .duration = 9}, {.start = 2, .duration = 1}};
     struct notes notes = {.items = items, .count = 2};
-    assert_true(notes_seconds(&notes) == 10);
+    assert_true(notes_duration(&notes) == 10);
     notes.count = 0;
-    assert_true(notes_seconds(&notes) == 0);
+    assert_true(notes_duration(&notes) == 0);
 }
 
 int main(void)

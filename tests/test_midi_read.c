@@ -327,7 +327,7 @@ static void ticks_end_at_32_bits(void **state)
         assert_int_equal(file.repairs, more ? MIDI_REPAIR_TOO_LATE : 0);
         assert_string_equal(notes_text(&file), "4026531825+268435470:60");
         double seconds = 4294967295.0 * 16777215 / 480e6;
-        assert_true(fabs(notes_seconds(&file.notes) / seconds - 1) < 1e-15);
+        assert_true(fabs(notes_duration(&file.notes) / seconds - 1) < 1e-15);
         midi_free(&file);
     }
 }

@@ -85,7 +85,7 @@ static void check_windows(int windows)
         compare_window(&fixture, &window);
         compare_position(&fixture, prefetcher);
         if (stream_files_draw(20, (uint64_t)windows, i, 10) == 0)
-            prefetcher_rest(prefetcher);
+            prefetcher_pause(prefetcher);
         if (stream_files_draw(20, (uint64_t)windows, i, 11) == 0)
             usleep(2000); /* lets the reader get far ahead */
         compare_position(&fixture, prefetcher);
@@ -115,7 +115,7 @@ static void it_closes_at_any_moment(void **state)
         for (int k = 0; k < i % 4; k++)
             stream_files_check(prefetcher_next(prefetcher, &window));
         if (i % 5 == 0)
-            prefetcher_rest(prefetcher);
+            prefetcher_pause(prefetcher);
         prefetcher_close(prefetcher);
     }
     prefetcher_close(NULL);
@@ -133,7 +133,7 @@ static void check_fault(int windows)
         prefetcher_open(&fixture.streams, ROWS, STEPS, windows, 1, &prefetcher));
     stream_files_check(prefetcher_next(prefetcher, &window));
     compare_window(&fixture, &window);
-    prefetcher_rest(prefetcher);
+    prefetcher_pause(prefetcher);
     for (size_t i = 0; i < FILES; i++) {
         char *path = shard_path(fixture.files.directory, i);
         assert_int_equal(truncate(path, 4096), 0);

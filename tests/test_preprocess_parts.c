@@ -42,7 +42,7 @@ static bool piece_is_there(const struct dataset *dataset, const struct expected 
             continue;
         found = true;
         expect(piece->notes == expected->notes.count);
-        expect(piece->seconds == notes_seconds(&expected->notes));
+        expect(piece->seconds == notes_duration(&expected->notes));
         expect(piece->token_count == expected->tokens.count);
         expect(memcmp(shard.tokens + piece->token_first, expected->tokens.items,
                       piece->token_count * sizeof *shard.tokens) == 0);

@@ -275,13 +275,13 @@ static void things_are_kept_under_free_names(void **state)
     (void)state;
     for (int number = 1; number <= 3; number++) {
         plant(number == 2 ? DANGLING : PIPE, in(path, "thing"));
-        ok(file_keep_aside(in(path, "thing"), &kept));
+        ok(file_move_aside(in(path, "thing"), &kept));
         char *expected = path_format("%s/thing.kept-%d", path, number);
         assert_string_equal(kept, expected);
         free(expected);
         free(kept);
     }
-    assert_int_equal(file_keep_aside(in(path, "thing"), &kept), STATUS_FAILED);
+    assert_int_equal(file_move_aside(in(path, "thing"), &kept), STATUS_FAILED);
     assert_null(kept);
     free(path);
 }

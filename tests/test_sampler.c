@@ -84,7 +84,7 @@ static void any_logits_give_well_formed_pieces(void **state)
             assert_true(count > 1500);
             assert_string_equal(well_formed(run.encoding, tokens, count, 0), "");
             assert_true(seconds_of(run.encoding, tokens, count) < settings.seconds);
-            assert_true(notes_seconds(&run.pieces[row]) <= settings.seconds + 1e-9);
+            assert_true(notes_duration(&run.pieces[row]) <= settings.seconds + 1e-9);
             if (performance)
                 assert_notes_are_tokens(&run.pieces[row], tokens, count,
                                         settings.seconds);

@@ -269,7 +269,7 @@ static void check_chunks(size_t length, const token *written)
     close(mkstemp(path));
     stream_files_check(h5_create(path, &file));
     stream_files_check(h5_make(file, "/tokens", H5_U16, length));
-    stream_files_check(h5_write_part(file, "/tokens", H5_U16, 0, length, written));
+    stream_files_check(h5_write_slice(file, "/tokens", H5_U16, 0, length, written));
     stream_files_check(h5_close(file));
     struct h5_chunks chunks = find_chunks(path);
     assert_int_equal(chunks.length, length);

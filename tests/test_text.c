@@ -73,11 +73,11 @@ static void messages_show_one_line(void **state)
 {
     (void)state;
     char text[8];
-    assert_string_equal(text_shown("a\nb", text, sizeof text), "a\\x0Ab");
-    assert_string_equal(text_shown("a\n\n", text, sizeof text), "a...");
-    assert_string_equal(text_shown("abc\xC3\xA9xyz", text, sizeof text), "abc...");
-    assert_string_equal(text_shown("1234567", text, sizeof text), "1234567");
-    assert_string_equal(text_shown("12345678", text, sizeof text), "1234...");
+    assert_string_equal(text_excerpt("a\nb", text, sizeof text), "a\\x0Ab");
+    assert_string_equal(text_excerpt("a\n\n", text, sizeof text), "a...");
+    assert_string_equal(text_excerpt("abc\xC3\xA9xyz", text, sizeof text), "abc...");
+    assert_string_equal(text_excerpt("1234567", text, sizeof text), "1234567");
+    assert_string_equal(text_excerpt("12345678", text, sizeof text), "1234...");
 }
 
 static void durations_are_read_at_a_glance(void **state)

@@ -115,7 +115,7 @@ static void test_no_room(void **state)
 
 /* ---- threads ---- */
 
-enum { THREADS = TRACE_SIDE_BY_SIDE + 1 };
+enum { THREADS = TRACE_LANES_PER_PHASE + 1 };
 static pthread_barrier_t all_there;
 
 static void *checkpoint(void *unused)
@@ -142,8 +142,8 @@ static void test_threads_have_lanes(void **state)
         pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&all_there);
     /* one thread more than there are lanes; no two share one */
-    assert_int_equal(trace_drain(events, 16), TRACE_SIDE_BY_SIDE);
-    for (int i = 0; i < TRACE_SIDE_BY_SIDE; i++) {
+    assert_int_equal(trace_drain(events, 16), TRACE_LANES_PER_PHASE);
+    for (int i = 0; i < TRACE_LANES_PER_PHASE; i++) {
         assert_int_equal(events[i].phase, PHASE_CHECKPOINT);
         assert_true(events[i].lane > 0);
         assert_int_equal(seen[events[i].lane]++, 0);

@@ -128,7 +128,7 @@ static enum status copy_notes_out(const struct notes *from, struct tutti_piece *
     if (!to->notes)
         return status_fail(STATUS_FAILED, "no memory for %zu notes", from->count);
     to->count = from->count;
-    to->seconds = notes_seconds(from);
+    to->seconds = notes_duration(from);
     for (size_t i = 0; i < from->count; i++) {
         const struct note *note = &from->items[i];
         to->notes[i] = (struct tutti_note){

@@ -66,18 +66,18 @@ char *file_temporary_name(const char *path);
 const char *file_final_name(const char *name, size_t *length, bool *is_random);
 
 /* True for a name (without directory) of the second form, under which file_write,
- * file_link and h5_create_apart keep incomplete content. A killed process may leave such
+ * file_link and h5_create_unique keep incomplete content. A killed process may leave such
  * a file. */
 bool file_is_left_over(const char *name);
 
 /* An unpredictable unused name beside `path`: "PATH.WORD-3fa9c01b72de"; the caller frees
  * it. NULL with errno. */
-char *file_fresh_name(const char *path, const char *word);
+char *file_unused_name(const char *path, const char *word);
 
 /* Renames the entry at `path`, of any type, to the first unused name of "PATH.kept-1",
  * "PATH.kept-2", ...: *kept, which the caller frees. No link is followed and nothing is
  * replaced. */
-enum status file_keep_aside(const char *path, char **kept);
+enum status file_move_aside(const char *path, char **kept);
 
 /* A number from the kernel's random number generator. */
 uint64_t file_random_number(void);

@@ -86,7 +86,7 @@ char *file_temporary_name(const char *path)
                        random_digits(), suffix);
 }
 
-char *file_fresh_name(const char *path, const char *word)
+char *file_unused_name(const char *path, const char *word)
 {
     struct stat facts;
     for (int i = 0; i < FILE_NAMES_TRIED; i++) {
@@ -114,7 +114,7 @@ static int rename_to_free(const char *from, const char *to)
     return rename(from, to);
 }
 
-enum status file_keep_aside(const char *path, char **kept)
+enum status file_move_aside(const char *path, char **kept)
 {
     for (int number = 1;; number++) {
         *kept = path_format("%s.kept-%d", path, number);

@@ -70,7 +70,7 @@ static enum status malformed(const char *text, const char *why)
     return status_fail(STATUS_MISUSE,
                        "--inject %s: %s; expected FAULT@RANK:STEP[:SECONDS], for example "
                        "kill@1:20",
-                       text_shown(text, shown, sizeof shown), why);
+                       text_excerpt(text, shown, sizeof shown), why);
 }
 
 static enum status unknown_fault(const char *text, const char *name)
@@ -235,7 +235,7 @@ static void hang(double seconds)
             pause();
 }
 
-void inject_strike(int64_t step)
+void inject_fire(int64_t step)
 {
     if (count == 0)
         return;

@@ -44,7 +44,7 @@ void inject_set_rank(int rank);
 /* True if the fault occurs here, in this step: once for each entry, in its step
  * (FAULT_SLOW: in every step from its step on). FAULT_READ and the faults of checkpoints
  * occur at the first call at or after STEP, unless STEP precedes the first step of this
- * process (inject_strike). Cheap when the list is empty. From any thread. */
+ * process (inject_fire). Cheap when the list is empty. From any thread. */
 bool inject_due(enum fault fault, int64_t step);
 
 /* SECONDS of the entry last found by inject_due in this thread; 0 if not given. */
@@ -52,7 +52,7 @@ double inject_seconds(void);
 
 /* Carries out kill, segfault, exit, stop, hang and slow in their step. Call it at the
  * beginning of every step, from 1. */
-void inject_strike(int64_t step);
+void inject_fire(int64_t step);
 
 /* Text for --help: every fault and its effect. */
 const char *inject_help(void);

@@ -39,7 +39,7 @@ enum status options_set(struct options *options, const char *assignment,
     if (assignment[dot] != '.' || assignment[equals] != '=' || dot >= sizeof section)
         return status_fail(STATUS_MISUSE,
                            "%s %s: expected section.key=value, for example %s", origin,
-                           text_shown(assignment, shown, sizeof shown),
+                           text_excerpt(assignment, shown, sizeof shown),
                            example(assignment, equals, hint, sizeof hint));
     char key[64];
     snprintf(section, sizeof section, "%.*s", (int)dot, assignment);

@@ -76,10 +76,10 @@ static void describe_sections(char *text, size_t size)
 enum status option_unknown(const char *section, const char *key, const char *origin)
 {
     char shown[SHOWN], hint[2 * SHOWN] = "", sections[SHOWN];
-    text_shown(key, shown, sizeof shown);
+    text_excerpt(key, shown, sizeof shown);
     if (!option_section_bit(section)) {
         char shown_section[SHOWN];
-        text_shown(section, shown_section, sizeof shown_section);
+        text_excerpt(section, shown_section, sizeof shown_section);
         describe_sections(sections, sizeof sections);
         return status_fail(
             STATUS_MISUSE, "%s: unknown section [%s], expected one of %s%s", origin,

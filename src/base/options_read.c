@@ -83,7 +83,7 @@ static enum status explain(const struct source *source, enum status status)
 static enum status check_section_line(const struct source *source)
 {
     char shown[SHOWN], name[SHOWN];
-    text_shown(source->text, shown, sizeof shown);
+    text_excerpt(source->text, shown, sizeof shown);
     size_t length = strcspn(source->text, "]");
     if (source->text[length] != ']')
         return status_fail(STATUS_MISUSE, "%s: %s: the ']' is missing", source->origin,
@@ -110,7 +110,8 @@ static enum status split_setting(struct source *source, int room)
     size_t length = strcspn(source->text, "=:");
     if (source->text[length] != '=' || length + 2 > (size_t)room)
         return status_fail(STATUS_MISUSE, "%s: %s: expected [section] or key = value",
-                           source->origin, text_shown(source->text, shown, sizeof shown));
+                           source->origin,
+                           text_excerpt(source->text, shown, sizeof shown));
     source->value = source->text + length + 1;
     return STATUS_OK;
 }
@@ -181,7 +182,7 @@ static enum status check_empty(const struct source *source, const struct option_
         return STATUS_OK;
     return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: not a setting of datasets",
                        source->origin, row->section, row->key,
-                       text_shown(source->value, shown, sizeof shown));
+                       text_excerpt(source->value, shown, sizeof shown));
 }
 
 static enum status set_value(const struct source *source, const struct option_row *row)

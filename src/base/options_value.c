@@ -169,7 +169,7 @@ enum status option_parse(const struct option_row *row, struct options *options,
         return STATUS_OK;
     char shown[100], expected[200], hint[100];
     return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: expected %s%s", origin,
-                       row->section, row->key, text_shown(text, shown, sizeof shown),
+                       row->section, row->key, text_excerpt(text, shown, sizeof shown),
                        option_expected(row, expected, sizeof expected),
                        suggest(row, text, hint, sizeof hint));
 }
@@ -182,7 +182,7 @@ enum status option_parse_typed(const struct option_row *row, struct options *opt
         return option_parse(row, options, text, origin);
     if (path_expand_home(text, &path) != STATUS_OK)
         return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: %s", origin, row->section,
-                           row->key, text_shown(text, shown, sizeof shown),
+                           row->key, text_excerpt(text, shown, sizeof shown),
                            status_message());
     enum status status = option_parse(row, options, path, origin);
     free(path);

@@ -33,7 +33,7 @@ static void handle(int number)
         sigaction(number, &action, NULL);
 }
 
-void standard_streams_survive(void)
+void standard_streams_ignore_sigpipe(void)
 {
     handle(SIGPIPE);
     handle(SIGXFSZ);

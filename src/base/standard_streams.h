@@ -14,10 +14,10 @@ void standard_streams_open(void);
  * size limit (SIGXFSZ), fails with an error code instead of ending the process: for
  * commands that would lose work. Child processes get the default action on exec. A signal
  * that is already ignored stays ignored. */
-void standard_streams_survive(void);
+void standard_streams_ignore_sigpipe(void);
 
-/* True if this process called standard_streams_survive and its standard output is a pipe
- * or socket that the reader has closed, so a failed write is not an error. */
+/* True if this process called standard_streams_ignore_sigpipe and its standard output is
+ * a pipe or socket that the reader has closed, so a failed write is not an error. */
 bool standard_output_unread(void);
 
 #endif

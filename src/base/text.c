@@ -129,7 +129,7 @@ const char *text_number(double value, char *text, size_t size)
     return text;
 }
 
-const char *text_shown(const char *value, char *text, size_t size)
+const char *text_excerpt(const char *value, char *text, size_t size)
 {
     static const char more[] = "...";
     if (*printable_copy(text, size, value)) {

@@ -36,6 +36,6 @@ const char *text_number(double value, char *text, size_t size);
 
 /* `value` for a one-line message: escaped as in base/printable.h, and truncated with
  * "..." if longer than size - 1 bytes. Returns text; size > 3. */
-const char *text_shown(const char *value, char *text, size_t size);
+const char *text_excerpt(const char *value, char *text, size_t size);
 
 #endif

@@ -43,7 +43,8 @@ static struct {
 
 const char *trace_lane_name(int lane, char *text, size_t size)
 {
-    int what = (lane - 1) / TRACE_SIDE_BY_SIDE, which = (lane - 1) % TRACE_SIDE_BY_SIDE;
+    int what = (lane - 1) / TRACE_LANES_PER_PHASE,
+        which = (lane - 1) % TRACE_LANES_PER_PHASE;
     if (lane == 0)
         snprintf(text, size, "training");
     else if (which == 0)
@@ -139,8 +140,8 @@ struct trace_span trace_begin(enum phase what)
     if (!is_on())
         return span;
     pthread_mutex_lock(&store.lock);
-    for (int i = 0; i < TRACE_SIDE_BY_SIDE && !span.lane; i++) {
-        int lane = 1 + (int)what * TRACE_SIDE_BY_SIDE + i;
+    for (int i = 0; i < TRACE_LANES_PER_PHASE && !span.lane; i++) {
+        int lane = 1 + (int)what * TRACE_LANES_PER_PHASE + i;
         if (!store.busy[lane])
             span.lane = (uint8_t)lane;
     }

@@ -22,7 +22,7 @@
 
 /* Events in one lane don't overlap: the main thread has lane 0, and threads that are in
  * the same phase at the same time have different lanes. */
-enum { TRACE_SIDE_BY_SIDE = 4, TRACE_LANES = 1 + PHASES * TRACE_SIDE_BY_SIDE };
+enum { TRACE_LANES_PER_PHASE = 4, TRACE_LANES = 1 + PHASES * TRACE_LANES_PER_PHASE };
 
 struct trace_event {
     double start, duration; /* seconds */
@@ -39,7 +39,7 @@ enum status trace_start(size_t capacity);
 void trace_stop(void); /* drops buffered events. Main thread */
 
 /* Begins a span of a thread other than the main one, until trace_end. From any thread;
- * costs nothing when tracing is off. At most TRACE_SIDE_BY_SIDE spans of one phase are
+ * costs nothing when tracing is off. At most TRACE_LANES_PER_PHASE spans of one phase are
  * recorded at the same time. */
 struct trace_span {
     double start;

@@ -54,7 +54,7 @@ static enum status unknown_option(const struct parser *parser)
     char shown[64], hint[128];
     return status_fail(STATUS_MISUSE, "%s: unknown option %s%s (see tutti %s --help)",
                        parser->command->name,
-                       text_shown(parser->name, shown, sizeof shown),
+                       text_excerpt(parser->name, shown, sizeof shown),
                        suggest(parser, hint, sizeof hint), parser->command->name);
 }
 
@@ -78,7 +78,7 @@ static enum status take_value(struct parser *parser, const char *placeholder,
         return status_fail(STATUS_MISUSE, "%s: %s needs a value: %s %s%s%s",
                            parser->command->name, parser->name, parser->name, placeholder,
                            next ? ", found " : "",
-                           next ? text_shown(next, shown, sizeof shown) : "");
+                           next ? text_excerpt(next, shown, sizeof shown) : "");
     }
     parser->at++;
     *value = next;
@@ -91,7 +91,7 @@ static enum status refuse_value(const struct parser *parser, const char *value,
     char shown[100], low[TEXT_NUMBER], high[TEXT_NUMBER];
     return status_fail(STATUS_MISUSE, "%s: %s %s: expected a %s from %s to %s",
                        parser->command->name, parser->name,
-                       text_shown(value, shown, sizeof shown),
+                       text_excerpt(value, shown, sizeof shown),
                        argument->integer ? "whole number" : "number",
                        text_number(argument->low, low, sizeof low),
                        text_number(argument->high, high, sizeof high));
@@ -256,7 +256,7 @@ static enum status take_positional(struct parser *parser, const char *word)
                            parser->command->name, CLI_POSITIONALS);
     if (request->positional_count >= request->positional_max)
         return status_fail(STATUS_MISUSE, "%s: unexpected argument %s (usage: tutti %s)",
-                           parser->command->name, text_shown(word, shown, sizeof shown),
+                           parser->command->name, text_excerpt(word, shown, sizeof shown),
                            parser->command->usage);
     request->positionals[request->positional_count++] = word;
     return STATUS_OK;

@@ -211,7 +211,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status || request.help_shown)
         return status;
-    standard_streams_survive();
+    standard_streams_ignore_sigpipe();
     char *directory = path_trim(demo.directory);
     if (!directory)
         return status_fail(STATUS_FAILED, "demo: out of memory");

@@ -56,7 +56,7 @@ static enum status write_pieces(struct corpus_writer *writer, struct demo_corpus
     for (int64_t number = 1; number <= corpus->pieces && !status; number++) {
         bool valid = number > corpus->pieces - corpus->pieces / 10;
         status = write_piece(writer, number, valid);
-        corpus->seconds += notes_seconds(&writer->piece.notes);
+        corpus->seconds += notes_duration(&writer->piece.notes);
         if (!status && valid)
             status = count_valid(writer, corpus);
     }

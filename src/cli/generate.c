@@ -25,7 +25,7 @@ struct generate_arguments {
 static void report_file(const char *path, const struct notes *piece)
 {
     printable_line(stdout, "%s: %zu notes, %.1f s", path, piece->count,
-                   notes_seconds(piece));
+                   notes_duration(piece));
     if (piece->count == 0)
         log_warn(
             "%s: no notes; train longer, leave out --no-guard, or raise --temperature",
@@ -245,7 +245,7 @@ static enum status save(const struct generate_arguments *arguments,
 {
     const struct samples_request request = files_wanted(arguments);
     struct samples_pieces pieces;
-    struct samples_made made;
+    struct samples_totals made;
     enum status status =
         samples_receive(reply->bytes, reply->size, request.count, &pieces);
     if (status == STATUS_OK)
@@ -262,7 +262,7 @@ static enum status generate_from(const char *path, struct cli_request *request,
     const struct confine_inputs inputs = {
         .paths = paths, .count = arguments->prime ? 2 : 1, .computes = true};
     struct confine_reply reply;
-    standard_streams_survive();
+    standard_streams_ignore_sigpipe();
     enum status status = confine_run(&inputs, read_and_sample, &generation, &reply);
     if (status == STATUS_OK)
         status = save(arguments, &reply);

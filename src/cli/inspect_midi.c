@@ -21,7 +21,8 @@ struct music { /* statistics of the notes */
 
 static struct music music_of(const struct notes *notes)
 {
-    struct music music = {.lowest = 127, .softest = 127, .seconds = notes_seconds(notes)};
+    struct music music = {
+        .lowest = 127, .softest = 127, .seconds = notes_duration(notes)};
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         music.channels[note->channel % CHANNELS]++;

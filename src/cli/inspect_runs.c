@@ -248,12 +248,12 @@ static const char *cell(const struct runs *runs, size_t row, size_t column, char
 {
     size_t settings = runs->column_count;
     if (column == 0) {
-        text_shown(row ? runs->items[row - 1].path : "run", text, CELL);
+        text_excerpt(row ? runs->items[row - 1].path : "run", text, CELL);
     } else if (column <= settings) {
         const struct inspect_setting *setting =
             setting_of(runs, row ? row - 1 : 0, column - 1);
         if (row)
-            text_shown(setting->before, text, CELL);
+            text_excerpt(setting->before, text, CELL);
         else
             snprintf(text, CELL, "%s.%s", setting->section, setting->key);
     } else if (row) {

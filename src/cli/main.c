@@ -60,7 +60,7 @@ static enum status unknown_command(const char *word)
     const char *meant = text_suggest(word, names);
     char shown[64];
     return status_fail(STATUS_MISUSE, "unknown command %s%s%s%s (see tutti --help)",
-                       text_shown(word, shown, sizeof shown),
+                       text_excerpt(word, shown, sizeof shown),
                        meant ? "; did you mean " : "", meant ? meant : "",
                        meant ? "?" : "");
 }

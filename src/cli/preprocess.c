@@ -275,7 +275,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    standard_streams_survive();
+    standard_streams_ignore_sigpipe();
     return run_preprocess(&request, &given);
 }
 

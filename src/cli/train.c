@@ -106,7 +106,7 @@ static enum status train_on_ranks(struct cli_request *settings,
     struct comm *comm = NULL;
     const char *config = settings->positionals[0];
     bool can_listen = is_regular(config);
-    standard_streams_survive();
+    standard_streams_ignore_sigpipe();
     if (can_listen)
         train_listen();
     enum status status = cli_open_with_settings(config, settings, &comm);

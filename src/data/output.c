@@ -176,7 +176,7 @@ enum status output_sync(const char *partial)
 /* Renames `path` to a fresh name, and logs a warning with the reason. */
 static void set_aside(const struct output *output, const char *path, const char *why)
 {
-    char *fresh = file_fresh_name(output->path, "replaced");
+    char *fresh = file_unused_name(output->path, "replaced");
     bool moved = fresh && rename(path, fresh) == 0;
     log_warn("what was at %s is kept as %s: %s", output->path, moved ? fresh : path, why);
     free(fresh);
@@ -206,7 +206,7 @@ static void remove_old(const struct output *output, const char *path)
  * dataset at OUT; an interruption there leaves both under other names. */
 static enum status replace_in_two_steps(const struct output *output)
 {
-    char *aside = file_fresh_name(output->path, "replaced");
+    char *aside = file_unused_name(output->path, "replaced");
     enum status status = STATUS_OK;
     if (!aside || rename(output->path, aside) != 0)
         status = status_fail_errno("%s: can't move the old dataset away", output->path);

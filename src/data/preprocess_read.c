@@ -88,7 +88,7 @@ static enum status keep_piece(struct reader *reader, struct record *record)
     record->token_hash = hash64(tokens->items, size);
     record->notes = midi->notes.count;
     record->tokens = tokens->count;
-    record->seconds = notes_seconds(&midi->notes);
+    record->seconds = notes_duration(&midi->notes);
     record->tempo = midi->first_tempo;
     record->ticks_per_beat = midi->notes.ticks_per_beat;
     record->ticks_per_second = midi->notes.ticks_per_second;
@@ -118,14 +118,14 @@ static enum status trim_piece(struct reader *reader, char *why, size_t size)
 {
     const struct options *options = reader->preprocess->options;
     struct midi_file *midi = &reader->midi;
-    double seconds = notes_seconds(&midi->notes);
+    double seconds = notes_duration(&midi->notes);
     bool cut;
     *why = '\0';
     enum status status = piece_shape(midi, reader->preprocess->encoding, options, &cut);
     if (status != STATUS_OK)
         return status;
     if (cut)
-        seconds = notes_seconds(&midi->notes);
+        seconds = notes_duration(&midi->notes);
     if (midi->notes.count < (uint64_t)options->data.min_notes)
         snprintf(why, size, "too few notes: %zu (at least %lld)", midi->notes.count,
                  (long long)options->data.min_notes);

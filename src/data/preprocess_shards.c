@@ -107,8 +107,8 @@ static enum status write_chunks(struct writer *writer, const struct builder *sha
 {
     enum status status = STATUS_OK;
     for (int c = table.first; c < table.end && status == STATUS_OK; c++)
-        status = h5_write_part(shard->file, data_column(c)->name, data_column(c)->type,
-                               first, count, writer->chunks[c]);
+        status = h5_write_slice(shard->file, data_column(c)->name, data_column(c)->type,
+                                first, count, writer->chunks[c]);
     return status;
 }
 

@@ -101,7 +101,7 @@ enum status encoding_too_long(const struct encoding *encoding, const struct note
         STATUS_FAILED,
         "too long for the %s encoding%s: %.0f seconds and %zu notes would take "
         "more than %d tokens",
-        encoding->name, grid, notes_seconds(notes), notes->count, ENCODING_TOKENS_MAX);
+        encoding->name, grid, notes_duration(notes), notes->count, ENCODING_TOKENS_MAX);
 }
 
 /* Saturates after 51 days. */

@@ -73,15 +73,15 @@ enum status samples_generate(const struct checkpoint *checkpoint,
 
 enum status samples_save(const struct samples_request *request,
                          const struct samples_pieces *pieces, samples_report *report,
-                         struct samples_made *made)
+                         struct samples_totals *made)
 {
     enum status status = STATUS_OK;
-    *made = (struct samples_made){0};
+    *made = (struct samples_totals){0};
     for (int i = 0; i < pieces->count && status == STATUS_OK; i++) {
         const struct notes *piece = &pieces->list[i];
         status = write_piece(request, i + 1, piece, pieces->tempo, report);
         made->notes += piece->count;
-        made->seconds += notes_seconds(piece);
+        made->seconds += notes_duration(piece);
     }
     return status;
 }
@@ -154,7 +154,7 @@ enum status samples_receive(const uint8_t *bytes, size_t size, int count,
 
 /* ---- after each epoch ---- */
 
-static void log_samples(const char *path, int count, const struct samples_made *made)
+static void log_samples(const char *path, int count, const struct samples_totals *made)
 {
     char last[32] = "";
     if (count > 1)
@@ -184,7 +184,7 @@ enum status samples_write(const struct checkpoint *checkpoint, const char *direc
         .number_one = true,
     };
     struct samples_pieces pieces = {0};
-    struct samples_made made;
+    struct samples_totals made;
     if (status == STATUS_OK)
         status = samples_generate(checkpoint, &request, &pieces);
     if (status == STATUS_OK)

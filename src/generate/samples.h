@@ -26,7 +26,7 @@ struct samples_request {
 char *samples_path(const struct samples_request *request, int number);
 
 /* Totals over all files. */
-struct samples_made {
+struct samples_totals {
     size_t notes;
     double seconds;
 };
@@ -52,7 +52,7 @@ typedef void samples_report(const char *path, const struct notes *piece);
  * `report` may be NULL. */
 enum status samples_save(const struct samples_request *request,
                          const struct samples_pieces *pieces, samples_report *report,
-                         struct samples_made *made);
+                         struct samples_totals *made);
 
 /* Sends pieces to another process of the same program, and receives them. STATUS_FAILED
  * unless the bytes contain exactly `count` pieces; values are not validated. Free with

@@ -117,7 +117,7 @@ static int write_fully(int descriptor, const uint8_t *bytes, size_t size, off_t 
 /* The fault of h5_inject_fault occurs in the middle of a write, as real faults do. */
 static int write_or_break(struct disk *disk, const uint8_t *bytes, size_t size, off_t at)
 {
-    if (disk->break_after == 0 || disk->written + size <= disk->break_after)
+    if (disk->fail_after == 0 || disk->written + size <= disk->fail_after)
         return write_fully(disk->descriptor, bytes, size, at);
     int reason = write_fully(disk->descriptor, bytes, size / 2, at);
     if (disk->break_reason == 0)

@@ -280,14 +280,14 @@ enum status h5_create(const char *path, struct h5_file **out)
     return create(path, file_partial_name(path), open_partial, out);
 }
 
-enum status h5_create_apart(const char *path, struct h5_file **out)
+enum status h5_create_unique(const char *path, struct h5_file **out)
 {
     return create(path, file_temporary_name(path), open_new, out);
 }
 
 void h5_inject_fault(struct h5_file *file, uint64_t bytes, int reason)
 {
-    file->disk.break_after = bytes ? bytes : 1;
+    file->disk.fail_after = bytes ? bytes : 1;
     file->disk.break_reason = reason;
 }
 

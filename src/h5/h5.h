@@ -56,7 +56,7 @@ enum status h5_create(const char *path, struct h5_file **out);
 
 /* The same under a unique, unpredictable name (file_temporary_name) and without a lock:
  * several processes may write the same file, and the last one wins. */
-enum status h5_create_apart(const char *path, struct h5_file **out);
+enum status h5_create_unique(const char *path, struct h5_file **out);
 
 /* Frees a file that was read. Flushes a file that was written and publishes it under its
  * name; on failure the temporary file is removed. The file is freed in any case. */
@@ -113,8 +113,8 @@ enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
  * calls. A dataset can be read only if all its elements were written. */
 enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
                     size_t length);
-enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
-                          size_t first, size_t count, const void *values);
+enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type type,
+                           size_t first, size_t count, const void *values);
 enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
                          size_t first, size_t count, void *values);
 

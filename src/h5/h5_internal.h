@@ -9,11 +9,11 @@
 /* A file that is being written: the state of the driver in disk.c. */
 struct disk {
     int descriptor;
-    int reason;           /* errno of the first write that failed; 0: none */
-    uint64_t end;         /* bytes in the file */
-    uint64_t written;     /* bytes passed to the driver so far */
-    uint64_t synced;      /* of these, synced */
-    uint64_t break_after; /* h5_inject_fault: bytes before the fault; 0: none */
+    int reason;          /* errno of the first write that failed; 0: none */
+    uint64_t end;        /* bytes in the file */
+    uint64_t written;    /* bytes passed to the driver so far */
+    uint64_t synced;     /* of these, synced */
+    uint64_t fail_after; /* h5_inject_fault: bytes before the fault; 0: none */
     int break_reason;
 };
 

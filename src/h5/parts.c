@@ -78,8 +78,8 @@ static hid_t part_space(hid_t dataset, size_t first, size_t count)
     return space;
 }
 
-enum status h5_write_part(struct h5_file *file, const char *name, enum h5_type type,
-                          size_t first, size_t count, const void *values)
+enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type type,
+                           size_t first, size_t count, const void *values)
 {
     H5_HOLD_LOCK;
     hid_t dataset;

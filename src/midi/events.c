@@ -228,7 +228,7 @@ static enum event_result read_message(struct track *track)
 static enum event_result read_event(struct track *track)
 {
     uint32_t delta;
-    enum event_result result = track_read_number(track, &delta);
+    enum event_result result = track_read_vlq(track, &delta);
     if (result != EVENT_READ)
         return result;
     track->tick += delta;

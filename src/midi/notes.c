@@ -234,7 +234,7 @@ static double later(double seconds, const struct note *note)
 }
 
 /* Four independent maxima, because a single one is a chain of dependent comparisons. */
-double notes_seconds(const struct notes *notes)
+double notes_duration(const struct notes *notes)
 {
     enum { LANES = 4 };
     double latest[LANES] = {0};

@@ -58,6 +58,6 @@ void notes_sort(struct notes *notes);
 struct hash128 notes_hash(const struct notes *notes);
 
 /* The end of the last note, in seconds; 0 without notes. */
-double notes_seconds(const struct notes *notes);
+double notes_duration(const struct notes *notes);
 
 #endif

@@ -125,7 +125,7 @@ static bool music_is_within_limits(struct reader *reader)
     if (notes->count < limits->min_notes)
         return reader_skip(reader, "too few notes: %zu (at least %llu)", notes->count,
                            (unsigned long long)limits->min_notes);
-    double seconds = limits->max_seconds > 0 ? notes_seconds(notes) : 0;
+    double seconds = limits->max_seconds > 0 ? notes_duration(notes) : 0;
     if (seconds > limits->max_seconds)
         return reader_skip(reader, "too long: %.1f seconds (at most %g)", seconds,
                            limits->max_seconds);

@@ -17,7 +17,7 @@ enum event_result track_read_long_number(struct track *track, const uint8_t *end
 enum event_result track_read_block(struct track *track, const uint8_t **block,
                                    uint32_t *length)
 {
-    enum event_result result = track_read_number(track, length);
+    enum event_result result = track_read_vlq(track, length);
     if (result != EVENT_READ)
         return result;
     if (*length > (size_t)(track->end - track->at))

@@ -39,14 +39,14 @@ struct track {
     size_t sysex_length; /* of the message so far; more than SYSEX_KEPT: dropped */
 };
 
-/* Completes track_read_number for a number, up to `end`, of more bytes than SMF 1.0
+/* Completes track_read_vlq for a number, up to `end`, of more bytes than SMF 1.0
  * allows. */
 enum event_result track_read_long_number(struct track *track, const uint8_t *end,
                                          uint32_t value, uint32_t *number);
 
 /* A variable-length quantity, such as a delta time. Inline, because every event has
  * one. */
-static inline enum event_result track_read_number(struct track *track, uint32_t *number)
+static inline enum event_result track_read_vlq(struct track *track, uint32_t *number)
 {
     enum { SHORT_NUMBER = 4 }; /* bytes of 7 bits that SMF 1.0 allows */
     const uint8_t *at = track->at;

@@ -58,7 +58,7 @@ static void plan_training(struct model *model, struct arena *arena)
     model->d_hidden[0] = arena_array(arena, rows * h, sizeof(real));
     model->d_hidden[1] = arena_array(arena, rows * h, sizeof(real));
     model->d_embedded = arena_array(arena, rows * e, sizeof(real));
-    model->d_table = arena_array(arena, v * e, sizeof(real));
+    model->d_embedding_weight = arena_array(arena, v * e, sizeof(real));
     plan_workspace(model, arena);
 }
 

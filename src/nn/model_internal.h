@@ -35,7 +35,7 @@ struct model {
     real *d_dense;             /* [S][T][B][F] */
     real *d_hidden[2];         /* [S][T][B][H]: gradients of layer outputs, alternating */
     real *d_embedded;          /* [S][T][B][E] */
-    real *d_table;             /* [V][E]: gradient of the embedding, one microbatch */
+    real *d_embedding_weight;  /* [V][E]: gradient of the embedding, one microbatch */
 
     /* From the last forward, for backward: */
     const token *const *inputs; /* borrowed */

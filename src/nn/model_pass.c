@@ -57,11 +57,11 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
                                          .ld = (size_t)e,
                                          .rows = v,
                                          .width = e,
-                                         .values = model->d_table,
+                                         .values = model->d_embedding_weight,
                                          .ld_values = (size_t)e};
     for (int s = 0; s < model->batch.microbatches; s++) {
         embedding_backward(model->d_embedded + microbatch_start(model, s, e),
-                           model->inputs[s], rows, e, v, model->d_table);
+                           model->inputs[s], rows, e, v, model->d_embedding_weight);
         sink->write(sink->context, s, &block);
     }
 }

@@ -285,7 +285,7 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
 {
     struct checkpoint_io to = {0};
     checkpoint->weights_hash = params_hash(&checkpoint->params, checkpoint->weights);
-    to.status = h5_create_apart(path, &to.file);
+    to.status = h5_create_unique(path, &to.file);
     if (!io_ok(&to))
         return to.status;
     inject(&to, checkpoint);

@@ -297,7 +297,7 @@ enum status prefetcher_next(struct prefetcher *prefetcher, struct window *out)
     return STATUS_OK;
 }
 
-void prefetcher_rest(struct prefetcher *prefetcher)
+void prefetcher_pause(struct prefetcher *prefetcher)
 {
     pthread_mutex_lock(&prefetcher->lock);
     prefetcher->resting = true;

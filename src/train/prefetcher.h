@@ -38,7 +38,7 @@ const struct stream_cursor *prefetcher_cursors(const struct prefetcher *prefetch
 
 /* Pauses the thread until the next prefetcher_next and frees the tokens that the streams
  * can read again, so that the memory is available, for example for validation. */
-void prefetcher_rest(struct prefetcher *prefetcher);
+void prefetcher_pause(struct prefetcher *prefetcher);
 
 /* Bytes of one window with its position. */
 uint64_t prefetcher_window_bytes(int microbatches, int rows, int steps);

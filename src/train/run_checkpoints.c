@@ -37,8 +37,8 @@ enum status run_checkpoints_count(const struct run_directory *run, size_t *count
     return status;
 }
 
-const char *run_checkpoints_left(const struct run_directory *run, const char *saved,
-                                 char name[CHECKPOINT_NAME])
+const char *run_checkpoints_newest_existing(const struct run_directory *run,
+                                            const char *saved, char name[CHECKPOINT_NAME])
 {
     char *path = saved[0] ? path_join(run->checkpoints, saved) : NULL;
     bool is_there = path && file_exists(path);

@@ -45,7 +45,8 @@ enum status run_checkpoints_write(const struct run_directory *run,
 
 /* The name of the newest checkpoint that exists now: `saved`, the last one written,
  * unless it has been removed; "" if there is none. Returns name. */
-const char *run_checkpoints_left(const struct run_directory *run, const char *saved,
-                                 char name[CHECKPOINT_NAME]);
+const char *run_checkpoints_newest_existing(const struct run_directory *run,
+                                            const char *saved,
+                                            char name[CHECKPOINT_NAME]);
 
 #endif

@@ -202,7 +202,7 @@ enum status run_claim_save(struct run_claim *claim)
 enum status run_keep_aside(const char *path)
 {
     char *kept;
-    enum status status = file_keep_aside(path, &kept);
+    enum status status = file_move_aside(path, &kept);
     if (status == STATUS_OK)
         log_info("%s: not written by this run: kept as %s", path, kept);
     free(kept);

@@ -12,7 +12,7 @@
  * put there since: settings and samples are recognised by their hashes, metrics, lock and
  * root cause by their format, checkpoints by the run's id in them (those of older
  * programs have no id and count as the run's). Unrecognised files are kept aside
- * (file_keep_aside) before the run writes under their names; an unrecognised lock is an
+ * (file_move_aside) before the run writes under their names; an unrecognised lock is an
  * error.
  *
  * Files are created under random names with O_EXCL and O_NOFOLLOW, and then renamed,
@@ -61,7 +61,7 @@ enum status run_claim_save(struct run_claim *claim);
 bool run_claim_wrote(const struct run_claim *claim, const char *name, const void *bytes,
                      size_t size);
 
-/* Keeps the file at `path` aside (file_keep_aside) and logs its new name. */
+/* Keeps the file at `path` aside (file_move_aside) and logs its new name. */
 enum status run_keep_aside(const char *path);
 
 #endif

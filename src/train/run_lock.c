@@ -66,7 +66,7 @@ static void describe_holder(const char *path, char shown[HOLDER_TEXT])
     int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     read_text(file, text);
     text[strcspn(text, "\n")] = '\0';
-    text_shown(text[0] ? text : "unknown", shown, HOLDER_TEXT);
+    text_excerpt(text[0] ? text : "unknown", shown, HOLDER_TEXT);
     if (file >= 0)
         close(file);
 }

@@ -33,7 +33,7 @@ bool run_writes_anywhere(const char *name);
  * process. */
 bool run_is_left_over(enum run_folder folder, const char *name);
 
-/* True for "NAME.kept-3", a name given by file_keep_aside. */
+/* True for "NAME.kept-3", a name given by file_move_aside. */
 bool run_is_kept_aside(const char *name);
 
 /* The base name of the folder where samples are written before they are moved to

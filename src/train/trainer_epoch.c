@@ -151,7 +151,7 @@ static enum status make_steps(struct trainer *trainer, struct epoch_clock *clock
         struct step_facts facts = {0};
         struct step_flags flags;
         phase_set_step(state->step + 1);
-        inject_strike(state->step + 1);
+        inject_fire(state->step + 1);
         status = make_step(trainer, &flags, &facts);
         if (status != STATUS_OK)
             break;
@@ -191,7 +191,7 @@ static enum status validate(struct trainer *trainer, struct evaluation *valid)
         .stop = &stop,
     };
     phase_enter(PHASE_VALIDATE);
-    prefetcher_rest(trainer->data.prefetcher); /* frees its memory for the validation */
+    prefetcher_pause(trainer->data.prefetcher); /* frees its memory for the validation */
     return evaluate_split(trainer->comm, &request, trainer->engine.model, valid);
 }
 

@@ -137,7 +137,8 @@ static void warn_unsaved(struct persistence *persistence, const char *name,
     char left[CHECKPOINT_NAME] = "";
     persistence->unsaved = true;
     if (comm_rank(persistence->comm) == 0) /* the others print nothing */
-        run_checkpoints_left(&persistence->directory, persistence->saved, left);
+        run_checkpoints_newest_existing(&persistence->directory, persistence->saved,
+                                        left);
     log_warn("%s is not written, training continues; the last checkpoint is %s: %s", name,
              left[0]                 ? left
              : persistence->saved[0] ? "gone"
@@ -176,7 +177,8 @@ enum status persist_sync(struct persistence *persistence)
     enum phase before = phase_enter(PHASE_CHECKPOINT);
     poll_writer(persistence, true);
     if (comm_rank(persistence->comm) == 0)
-        run_checkpoints_left(&persistence->directory, persistence->saved, news.saved);
+        run_checkpoints_newest_existing(&persistence->directory, persistence->saved,
+                                        news.saved);
     news.vanished = strcmp(news.saved, persistence->saved) != 0;
     news.unsaved = persistence->unsaved;
     enum status status = comm_broadcast(persistence->comm, &news, sizeof news);

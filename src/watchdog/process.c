@@ -100,7 +100,7 @@ static bool find(const struct watchdog_process *process, char *stat, size_t size
            start_time_of(stat) == process->start_time;
 }
 
-struct watchdog_proc watchdog_process_look(const struct watchdog_process *process)
+struct watchdog_proc watchdog_process_query(const struct watchdog_process *process)
 {
     char stat[STAT_SIZE];
     struct watchdog_proc found = {0};

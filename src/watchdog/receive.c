@@ -31,7 +31,7 @@ static struct watchdog_cause lost_connection(const struct watchdog_peer *peer)
 {
     struct watchdog_cause cause = {.reason = CAUSE_LOST, .peer = peer};
     for (int i = 0; i < 20 && cause.number == 0; i++) {
-        struct watchdog_proc found = watchdog_process_look(&peer->process);
+        struct watchdog_proc found = watchdog_process_query(&peer->process);
         cause.number = found.exit_code;
         if (found.state == 0 || found.state == 'Z' || found.state == 'X')
             break;

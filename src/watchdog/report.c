@@ -47,7 +47,7 @@ static const char *signal_name(int number)
 
 static const char *why_silent(const struct watchdog_process *process)
 {
-    switch (watchdog_process_look(process).state) {
+    switch (watchdog_process_query(process).state) {
     case 'T':
     case 't':
         return "it is stopped (SIGSTOP, or a debugger)";

@@ -54,7 +54,7 @@ struct watchdog_proc {
  * loopback addresses. 0: unknown. */
 uint64_t watchdog_network(const char *host);
 void watchdog_process_self(struct watchdog_process *out, int rank, const char *host);
-struct watchdog_proc watchdog_process_look(const struct watchdog_process *process);
+struct watchdog_proc watchdog_process_query(const struct watchdog_process *process);
 /* Sends SIGKILL if the process is on this host and the pid has not been reused. */
 void watchdog_process_kill(const struct watchdog_process *process);
 /* If the process is on another host and srun started all `ranks` in one step, asks Slurm

@@ -27,8 +27,8 @@ static struct {
     int *host_of;
     int rank;
     bool waiting;
-    int in_vain; /* consecutive calls without progress */
-    double owed; /* seconds of calls not charged yet */
+    int idle_polls; /* consecutive calls without progress */
+    double owed;    /* seconds of calls not charged yet */
     struct message messages[MOST_MESSAGES];
     size_t count;
 } world;
@@ -225,10 +225,10 @@ int simulated_testall(int count, MPI_Request *requests, int *through,
     for (int i = 0; i < count; i++)
         *through &= requests[i] == MPI_REQUEST_NULL;
     bool vain = !*through && world.count == before;
-    world.in_vain = vain ? world.in_vain + 1 : 0;
+    world.idle_polls = vain ? world.idle_polls + 1 : 0;
     if (!world.waiting)
         world.owed += world.machine.look;
-    else if (world.in_vain > MOST_SUMS)
+    else if (world.idle_polls > MOST_SUMS)
         sleep_until_arrival();
     return MPI_SUCCESS;
 }

@@ -175,24 +175,24 @@ static void only_the_same_process_is_killed(void **state)
     struct watchdog_process self, child, other;
     watchdog_process_self(&self, 3, "here");
     assert_true(self.pid_namespace != 0 && self.start_time != 0);
-    assert_int_equal(watchdog_process_look(&self).state, 'R');
+    assert_int_equal(watchdog_process_query(&self).state, 'R');
     pid_t pid = fork_known(&child);
     assert_true(child.pid == pid && child.pid_namespace == self.pid_namespace);
     other = child;
     other.start_time++; /* a reused pid */
     watchdog_process_kill(&other);
-    assert_int_equal(watchdog_process_look(&other).state, 0);
+    assert_int_equal(watchdog_process_query(&other).state, 0);
     other = child;
     other.pid_namespace++; /* the same pid in another namespace */
     watchdog_process_kill(&other);
-    assert_int_equal(watchdog_process_look(&other).state, 0);
+    assert_int_equal(watchdog_process_query(&other).state, 0);
     poll(NULL, 0, 50);
     assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
     watchdog_process_kill(&child);
-    for (int i = 0; i < 1000 && watchdog_process_look(&child).state != 'Z'; i++)
+    for (int i = 0; i < 1000 && watchdog_process_query(&child).state != 'Z'; i++)
         poll(NULL, 0, 10); /* until its parent has reaped it */
-    assert_int_equal(watchdog_process_look(&child).state, 'Z');
-    assert_int_equal(watchdog_process_look(&child).exit_code, SIGKILL);
+    assert_int_equal(watchdog_process_query(&child).state, 'Z');
+    assert_int_equal(watchdog_process_query(&child).exit_code, SIGKILL);
     waitpid(pid, NULL, 0);
 }
 
