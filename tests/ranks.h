@@ -41,4 +41,32 @@ static inline void agree_on_verdict(struct comm *comm)
     assert_int_equal(failed, 0);
 }
 
+static struct comm *world; /* between open_world and close_world */
+
+static inline int set_world(void **state)
+{
+    *state = world;
+    return 0;
+}
+
+/* The body of main: runs tests[] on all ranks and returns the exit code. */
+#define run_on_ranks(argc, argv, tests)                                                  \
+    (open_world(&(argc), &(argv))                                                        \
+         ? close_world(cmocka_run_group_tests(tests, set_world, NULL))                   \
+         : 1)
+
+static inline bool open_world(int *argc, char ***argv)
+{
+    if (comm_open(argc, argv, &world) == STATUS_OK)
+        return true;
+    print_error("%s\n", status_message());
+    return false;
+}
+
+static inline int close_world(int failed)
+{
+    comm_close(world);
+    return failed;
+}
+
 #endif

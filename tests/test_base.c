@@ -68,12 +68,14 @@ static void an_arena_places_what_it_measured(void **state)
 static void an_arena_refuses_sizes_beyond_memory(void **state)
 {
     (void)state;
-    struct arena product = {0}, sum = {0};
+    struct arena product = {0}, sum = {0}, large = {0};
     arena_array(&product, SIZE_MAX / 2, 4);
     assert_false(arena_allocate(&product));
     arena_array(&sum, SIZE_MAX / 2, 1);
     arena_array(&sum, SIZE_MAX / 2, 1);
     assert_false(arena_allocate(&sum));
+    arena_array(&large, SIZE_MAX - 10, 1);
+    assert_false(arena_allocate(&large));
 }
 
 static void rng_depends_on_every_part_of_its_key(void **state)

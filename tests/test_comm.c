@@ -308,27 +308,20 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--open") == 0)
         return open_and_print(argc, argv);
-    struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
-        fprintf(stderr, "%s\n", status_message());
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(success_keeps_messages, comm),
-        cmocka_unit_test_prestate(a_failure_of_one_rank_names_rank_and_host, comm),
-        cmocka_unit_test_prestate(equal_failures_have_no_prefix, comm),
-        cmocka_unit_test_prestate(the_worst_outcome_counts, comm),
-        cmocka_unit_test_prestate(equal_statuses_name_the_lowest_rank, comm),
-        cmocka_unit_test_prestate(integers_add_up_in_any_bucket, comm),
-        cmocka_unit_test_prestate(the_largest_integer_is_found, comm),
-        cmocka_unit_test_prestate(bytes_of_rank_0_reach_all, comm),
-        cmocka_unit_test_prestate(bytes_are_gathered_in_rank_order, comm),
-        cmocka_unit_test_prestate(every_item_is_handed_out_once, comm),
-        cmocka_unit_test_prestate(counting_needs_no_shared_memory, comm),
-        cmocka_unit_test_prestate(only_rank_0_logs, comm),
-        cmocka_unit_test_prestate(srun_without_pmi_is_refused, comm),
+        cmocka_unit_test(success_keeps_messages),
+        cmocka_unit_test(a_failure_of_one_rank_names_rank_and_host),
+        cmocka_unit_test(equal_failures_have_no_prefix),
+        cmocka_unit_test(the_worst_outcome_counts),
+        cmocka_unit_test(equal_statuses_name_the_lowest_rank),
+        cmocka_unit_test(integers_add_up_in_any_bucket),
+        cmocka_unit_test(the_largest_integer_is_found),
+        cmocka_unit_test(bytes_of_rank_0_reach_all),
+        cmocka_unit_test(bytes_are_gathered_in_rank_order),
+        cmocka_unit_test(every_item_is_handed_out_once),
+        cmocka_unit_test(counting_needs_no_shared_memory),
+        cmocka_unit_test(only_rank_0_logs),
+        cmocka_unit_test(srun_without_pmi_is_refused),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(comm);
-    return failed;
+    return run_on_ranks(argc, argv, tests);
 }

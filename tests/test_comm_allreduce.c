@@ -214,21 +214,14 @@ static void too_many_buckets_are_refused(void **state)
 
 int main(int argc, char **argv)
 {
-    struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
-        fprintf(stderr, "%s\n", status_message());
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(several_at_once_by_messages, comm),
-        cmocka_unit_test_prestate(several_at_once_in_shared_memory, comm),
-        cmocka_unit_test_prestate(sums_without_shared_memory, comm),
-        cmocka_unit_test_prestate(buckets_give_what_one_sum_gives, comm),
-        cmocka_unit_test_prestate(buckets_start_when_ready, comm),
-        cmocka_unit_test_prestate(too_long_a_sum_is_refused, comm),
-        cmocka_unit_test_prestate(too_many_buckets_are_refused, comm),
+        cmocka_unit_test(several_at_once_by_messages),
+        cmocka_unit_test(several_at_once_in_shared_memory),
+        cmocka_unit_test(sums_without_shared_memory),
+        cmocka_unit_test(buckets_give_what_one_sum_gives),
+        cmocka_unit_test(buckets_start_when_ready),
+        cmocka_unit_test(too_long_a_sum_is_refused),
+        cmocka_unit_test(too_many_buckets_are_refused),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(comm);
-    return failed;
+    return run_on_ranks(argc, argv, tests);
 }

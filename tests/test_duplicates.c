@@ -224,16 +224,9 @@ static void duplicates_of_duplicates_name_the_kept_file(void **state)
 
 int main(int argc, char **argv)
 {
-    struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
-        fprintf(stderr, "%s\n", status_message());
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(music_is_kept_once_whatever_its_file_looks_like, comm),
-        cmocka_unit_test_prestate(duplicates_of_duplicates_name_the_kept_file, comm),
+        cmocka_unit_test(music_is_kept_once_whatever_its_file_looks_like),
+        cmocka_unit_test(duplicates_of_duplicates_name_the_kept_file),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(comm);
-    return failed;
+    return run_on_ranks(argc, argv, tests);
 }

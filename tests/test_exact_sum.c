@@ -307,21 +307,14 @@ static void blocks_are_put_and_added(void **state)
 
 int main(int argc, char **argv)
 {
-    struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
-        fprintf(stderr, "%s\n", status_message());
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(any_order_split_and_bucket_give_the_right_bits, comm),
-        cmocka_unit_test_prestate(single_values_round_as_defined, comm),
-        cmocka_unit_test_prestate(the_bound_is_sharp_and_safe, comm),
-        cmocka_unit_test_prestate(bad_values_are_counted_not_added, comm),
-        cmocka_unit_test_prestate(extras_never_wrap, comm),
-        cmocka_unit_test_prestate(impossible_settings_are_refused, comm),
-        cmocka_unit_test_prestate(blocks_are_put_and_added, comm),
+        cmocka_unit_test(any_order_split_and_bucket_give_the_right_bits),
+        cmocka_unit_test(single_values_round_as_defined),
+        cmocka_unit_test(the_bound_is_sharp_and_safe),
+        cmocka_unit_test(bad_values_are_counted_not_added),
+        cmocka_unit_test(extras_never_wrap),
+        cmocka_unit_test(impossible_settings_are_refused),
+        cmocka_unit_test(blocks_are_put_and_added),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(comm);
-    return failed;
+    return run_on_ranks(argc, argv, tests);
 }

@@ -157,7 +157,7 @@ while_replaced() { # EXCHANGES COMMAND: replaces old/; COMMAND changes it meanwh
 }
 kept() { # PATTERN: the file is kept under the reported name, for a matching reason
     local name
-    name=$(sed -n 's/.*what was at old is kept as \(old.replaced-[0-9a-f]*\): .*/\1/p' log.txt)
+    name=$(sed -n 's/.*the former old is kept as \(old.replaced-[0-9a-f]*\): .*/\1/p' log.txt)
     [ -n "$name" ] && grep -q "$1" log.txt || fail "not reported: $(cat log.txt)"
     [ "$(cat "$name/thesis")" = mine ] || fail "$name: $(ls -A "$name")"
     rm -r "$name"

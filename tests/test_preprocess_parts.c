@@ -537,21 +537,13 @@ static void a_full_disk_fails_on_all_ranks_and_leaves_nothing(void **state)
 
 int main(int argc, char **argv)
 {
-    struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
-        fprintf(stderr, "%s\n", status_message());
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(every_piece_is_where_its_hash_says, comm),
-        cmocka_unit_test_prestate(more_files_move_no_piece, comm),
-        cmocka_unit_test_prestate(every_file_has_an_outcome_and_a_reason, comm),
-        cmocka_unit_test_prestate(a_long_piece_is_written_in_parts, comm),
-        cmocka_unit_test_prestate(a_full_disk_fails_on_all_ranks_and_leaves_nothing,
-                                  comm),
-        cmocka_unit_test_prestate(failures_are_everyones_and_leave_nothing, comm),
+        cmocka_unit_test(every_piece_is_where_its_hash_says),
+        cmocka_unit_test(more_files_move_no_piece),
+        cmocka_unit_test(every_file_has_an_outcome_and_a_reason),
+        cmocka_unit_test(a_long_piece_is_written_in_parts),
+        cmocka_unit_test(a_full_disk_fails_on_all_ranks_and_leaves_nothing),
+        cmocka_unit_test(failures_are_everyones_and_leave_nothing),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(comm);
-    return failed;
+    return run_on_ranks(argc, argv, tests);
 }

@@ -121,16 +121,11 @@ static void ranks_wait_for_the_slow_one(void **state)
 
 int main(int argc, char **argv)
 {
-    struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK)
-        return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(clocks_are_compared, comm),
-        cmocka_unit_test_prestate(the_slow_rank_is_named, comm),
-        cmocka_unit_test_prestate(little_is_not_said, comm),
-        cmocka_unit_test_prestate(ranks_wait_for_the_slow_one, comm),
+        cmocka_unit_test(clocks_are_compared),
+        cmocka_unit_test(the_slow_rank_is_named),
+        cmocka_unit_test(little_is_not_said),
+        cmocka_unit_test(ranks_wait_for_the_slow_one),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(comm);
-    return failed;
+    return run_on_ranks(argc, argv, tests);
 }

@@ -336,20 +336,13 @@ static void limits_apply_to_what_is_kept(void **state)
 
 int main(int argc, char **argv)
 {
-    struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
-        fprintf(stderr, "%s\n", status_message());
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(a_silence_is_where_nothing_sounds_or_begins, comm),
-        cmocka_unit_test_prestate(a_held_note_bridges_no_silence, comm),
-        cmocka_unit_test_prestate(percussion_is_silence, comm),
-        cmocka_unit_test_prestate(what_is_kept_is_the_tune_alone, comm),
-        cmocka_unit_test_prestate(the_reason_names_the_silence, comm),
-        cmocka_unit_test_prestate(limits_apply_to_what_is_kept, comm),
+        cmocka_unit_test(a_silence_is_where_nothing_sounds_or_begins),
+        cmocka_unit_test(a_held_note_bridges_no_silence),
+        cmocka_unit_test(percussion_is_silence),
+        cmocka_unit_test(what_is_kept_is_the_tune_alone),
+        cmocka_unit_test(the_reason_names_the_silence),
+        cmocka_unit_test(limits_apply_to_what_is_kept),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    comm_close(comm);
-    return failed;
+    return run_on_ranks(argc, argv, tests);
 }

@@ -178,7 +178,7 @@ static void set_aside(const struct output *output, const char *path, const char 
 {
     char *fresh = file_unused_name(output->path, "replaced");
     bool moved = fresh && rename(path, fresh) == 0;
-    log_warn("what was at %s is kept as %s: %s", output->path, moved ? fresh : path, why);
+    log_warn("the former %s is kept as %s: %s", output->path, moved ? fresh : path, why);
     free(fresh);
 }
 
