@@ -161,8 +161,8 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 4
-slices = 2
-time = 32
+microbatches = 2
+sequence_length = 32
 seed = 3
 learning_rate = 0.01
 [run]

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Measures memory use and speed of streaming: trains on a dataset many times larger than
-# data.memory, alternating between all tokens in memory and tokens from disk.
+# data.memory_mb, alternating between all tokens in memory and tokens from disk.
 #   bash memory_campaign.sh TUTTI DIRECTORY [FILES] [MB] [PAIRS] [STEPS] [MODELS]
 # FILES (default 4000) pieces of about 35 kB of tokens each are made in DIRECTORY once. MB
-# is data.memory (default: a tenth of the tokens). For a small model and for 2 x 512,
+# is data.memory_mb (default: a tenth of the tokens). For a small model and for 2 x 512,
 # prints the resident memory over time in both modes and the median ratio of their tokens
 # per second. The ratio needs an otherwise idle machine.
 set -u
@@ -22,7 +22,7 @@ fi
 tokens=$("$tutti" inspect data.tutti --json | sed -n 's/^ *"tokens": *\([0-9]*\),*/\1/p' |
     sort -n | tail -1)
 bound=${bound:-$(awk "BEGIN {print $tokens * 2 / 1e6 / 10}")}
-echo "tokens: $(awk "BEGIN {print $tokens * 2 / 1e6}") MB; data.memory = $bound"
+echo "tokens: $(awk "BEGIN {print $tokens * 2 / 1e6}") MB; data.memory_mb = $bound"
 
 cat >run.conf <<END
 [data]
@@ -32,8 +32,8 @@ cell = lstm
 [train]
 epochs = 1000
 batch = 16
-slices = 8
-time = 128
+microbatches = 8
+sequence_length = 128
 max_steps = $steps
 [run]
 samples = 0
@@ -65,7 +65,7 @@ ticks() { # utime + stime of a line of /proc/PID/stat
 train() { # train MODEL MODE MEMORY
     rm -rf "runs/$1-$2"
     # shellcheck disable=SC2086
-    "$tutti" train run.conf ${model[$1]} --set run.dir="runs/$1-$2" --set data.memory="$3" \
+    "$tutti" train run.conf ${model[$1]} --set run.dir="runs/$1-$2" --set data.memory_mb="$3" \
         >"$1-$2.txt" 2>&1 &
     record_memory $! "$1-$2.rss"
     wait $! || { cat "$1-$2.txt" >&2; exit 1; }

@@ -439,7 +439,7 @@ def change_pairs(f, dice, here):
 
 def change_config(f, dice, here):
     key, value = dice.choice([("hidden", 16384), ("hidden", 17), ("layers", 16),
-                              ("embedding", 16384), ("batch", 1000000), ("slices", 4096),
+                              ("embedding", 16384), ("batch", 1000000), ("microbatches", 4096),
                               ("seed", 77), ("optimizer", "sgd"), ("cell", "gru"),
                               ("dense", 16384), ("encoding", "pianoroll")])
     config = f["config"][0].decode()
@@ -773,7 +773,7 @@ class Campaign:
         if change in REPAIRED:
             repair_dataset(folder)
         train = ["train", "first.conf", "--set", "data.dataset=" + folder, "--set",
-                 "train.slices=1", "--set", "train.max_steps=2", "--set", "run.samples=0"]
+                 "train.microbatches=1", "--set", "train.max_steps=2", "--set", "run.samples=0"]
         for run_folder in ("mutations/run1", "mutations/run2"):
             shutil.rmtree(run_folder, ignore_errors=True)
         outcomes = {
@@ -783,7 +783,7 @@ class Campaign:
             "evaluate": self.run("evaluate", "mutations/first.h5", folder),
             "train": self.run(*train, "--set", "run.dir=mutations/run1"),
             "stream": self.run(*train, "--set", "run.dir=mutations/run2", "--set",
-                               "data.memory=4"),
+                               "data.memory_mb=4"),
         }
         self.judge(f"dataset:{i}", what, refused, outcomes, ("verify",))
 

@@ -36,14 +36,14 @@ dropout = 0.2
 [train]
 epochs = 4
 batch = 8
-slices = 4
-time = 32
+microbatches = 4
+sequence_length = 32
 warmup_steps = 10
 learning_rate = 0.01
 [run]
 dir = runs/whole
 samples = 0
-keep = 3
+keep_checkpoints = 3
 hash_steps = yes
 END
 

@@ -103,7 +103,7 @@ static void arguments_are_read(void **state)
 static void settings_wait_for_their_file(void **state)
 {
     (void)state;
-    parsed("--top-k 5 --no-guard --batch=64 --set run.keep=9 --temperature "
+    parsed("--top-k 5 --no-guard --batch=64 --set run.keep_checkpoints=9 --temperature "
            ".5 --seed 7");
     assert_int_equal(options.sample.top_k, 0);
     assert_int_equal(options_read_text(&options, "[sample]\ntop_k = 3\ntop_p = .5", "a"),
@@ -113,7 +113,7 @@ static void settings_wait_for_their_file(void **state)
     assert_true(options.sample.top_p == 0.5 && options.sample.temperature == 0.5);
     assert_false(options.sample.guard);
     assert_int_equal(options.train.batch, 64);
-    assert_int_equal(options.run.keep, 9);
+    assert_int_equal(options.run.keep_checkpoints, 9);
     assert_int_equal(options.train.seed, 7); /* [train] precedes [sample] */
     assert_int_equal(options.sample.seed, 1);
     parsed("--no-guard --guard --allow-mixed-cores");

@@ -3,7 +3,7 @@
 # alone and on several ranks, as a table and as JSON. Speed is not checked.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-small="--seconds 0.001 --set model.hidden=48 --set model.embedding=16 --set train.time=8"
+small="--seconds 0.001 --set model.hidden=48 --set model.embedding=16 --set train.sequence_length=8"
 # shellcheck disable=SC2086
 for cell in lstm gru; do
     "$tutti" bench $small --set model.cell=$cell >table.txt || fail "bench $cell"
@@ -41,8 +41,8 @@ for group, begins in expected.items():
     assert len(found) == len(begins), (group, found)
     assert all(row.startswith(begin) for row, begin in zip(found, begins)), (group, found)
 END
-"$mpirun" -n 3 "$tutti" bench --set train.slices=2 2>microbatches.txt && fail "too few microbatches"
-[ "$(grep -c '^tutti: train.slices = 2, but there are 3 ranks' microbatches.txt)" = 1 ] ||
+"$mpirun" -n 3 "$tutti" bench --set train.microbatches=2 2>microbatches.txt && fail "too few microbatches"
+[ "$(grep -c '^tutti: train.microbatches = 2, but there are 3 ranks' microbatches.txt)" = 1 ] ||
     fail "too few microbatches: $(cat microbatches.txt)"
 refuses 2 "seconds" "$tutti" bench --seconds 0
 refuses 2 "nothere.conf" "$tutti" bench nothere.conf

@@ -22,8 +22,8 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 8
-slices = 4
-time = 32
+microbatches = 4
+sequence_length = 32
 max_steps = 30
 seed = 3
 learning_rate = 0.01
@@ -57,7 +57,7 @@ train lstm 1
 is lstm e63a57916d92ca65
 train ranks 3
 is "lstm on 3 ranks" e63a57916d92ca65
-train streamed 2 data.memory=0.2
+train streamed 2 data.memory_mb=0.2
 grep -q "streamed from disk" log.txt || fail "not streamed: $(cat log.txt)"
 is "lstm, streamed, on 2 ranks" e63a57916d92ca65
 train resumed 4 train.max_steps=11
@@ -71,13 +71,13 @@ train bfloat16 2 train.precision=bfloat16
 is bfloat16 cc4e1ddf8c05225c
 train sgd 2 train.optimizer=sgd train.schedule=plateau
 is "sgd, plateau" 0570c0c59b3765b1
-train adamw 3 train.optimizer=adamw train.batch=24 train.slices=8
+train adamw 3 train.optimizer=adamw train.batch=24 train.microbatches=8
 is "adamw, 8 microbatches on 3 ranks" 5010bfc78d7db3bd
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
 is pianoroll 6f32b140dbad95de
 openblas=""
 for ranks in 1 2; do
-    train openblas$ranks $ranks train.products=openblas
+    train openblas$ranks $ranks train.matmul=openblas
     [ "${openblas:=$hash}" = "$hash" ] || fail "OpenBLAS on $ranks ranks: $hash, not $openblas"
 done
 [ "${TUTTI_TEST_BITS:-}" != show ] || echo "openblas (of this processor) $hash"

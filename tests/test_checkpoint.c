@@ -79,7 +79,7 @@ static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
     made->state.history[1].valid_loss = 0.9;
     made->options.train.schedule = SCHEDULE_PLATEAU;
     made->options.train.plateau_factor = 0.25;
-    made->options.train.plateau_epochs = 1;
+    made->options.train.plateau_patience = 1;
     made->state.schedule = (struct schedule_state){0.7, 1, 1, 0, 0.25};
     made->dataset_hash = 0x0123456789abcdef;
     made->provenance.ranks = 3;
@@ -354,13 +354,13 @@ static void misfits_are_refused(void **state)
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     expect_refusal("/model/lstm0/weight_ih");
     made.options.model.hidden--;
-    made.options.train.slices = 4;
+    made.options.train.microbatches = 4;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     expect_refusal("/state/cursors");
-    made.options.train.slices = 3; /* does not divide the batch */
+    made.options.train.microbatches = 3; /* does not divide the batch */
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     expect_refusal("/config");
-    made.options.train.slices = 2;
+    made.options.train.microbatches = 2;
     made.options.data.encoding = ENCODING_PIANOROLL;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     expect_refusal("vocabulary");

@@ -46,8 +46,8 @@ one_line
 printf '[train]\nbtach = 3\n' >typo.conf
 expect 2 stderr 'typo.conf:2: unknown key btach in .train.; did you mean batch?' train typo.conf
 one_line
-printf '[train]\nbatch = 32\nslices = 5\n' >rule.conf
-expect 2 stderr 'train.slices = 5 does not divide train.batch = 32' train rule.conf
+printf '[train]\nbatch = 32\nmicrobatches = 5\n' >rule.conf
+expect 2 stderr 'train.microbatches = 5 does not divide train.batch = 32' train rule.conf
 one_line
 expect 2 stderr 'unknown option --epochs; did you mean --set train.epochs=VALUE?' train rule.conf --epochs 3
 one_line

@@ -495,7 +495,7 @@ static void a_microbatch_without_training_tokens_is_refused(void **state)
     shards[2].tokens[SPLIT_TRAIN] = 6;
     shards[4].tokens[SPLIT_TRAIN] = 1;
     assert_int_equal(dataset_assign(&dataset, 4, assigned), STATUS_MISUSE);
-    assert_says("train.slices to 3");
+    assert_says("train.microbatches to 3");
     assert_int_equal(dataset_assign(&dataset, 3, assigned), STATUS_OK);
     assert_int_equal(assigned[2], 0);
     assert_int_equal(assigned[1], 1);
@@ -591,7 +591,7 @@ static void a_dataset_decides_nothing_but_its_data(void **state)
         {"[data]\n", "[sample]\nseed = 3\n[data]\n", "/settings:1: [sample]: "},
         {"[data]\n", "[date]\n[data]\n", "unknown section [date]"},
         {"dataset = \n", "dataset = /etc\n", "data.dataset = /etc: not a setting"},
-        {"memory = 0\n", "memory = 1\n", "data.memory = 1: not a setting"},
+        {"memory_mb = 0\n", "memory_mb = 1\n", "data.memory_mb = 1: not a setting"},
         {"seed = 1\n", "seed = 1\nseed = 2\n", "data.seed is already set on line"},
         {"seed = 1\n", "sead = 1\n", "unknown key sead in [data]"},
         {"seed = 1\n", "seed = 1\ngroove = 1\n", "(written by another version of tutti"},

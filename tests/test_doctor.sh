@@ -4,7 +4,7 @@
 # there is a compiler.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
-openblas=(--set train.products=openblas) # whose matmuls may be multithreaded
+openblas=(--set train.matmul=openblas) # whose matmuls may be multithreaded
 unset "${!SLURM_@}"
 mkdir runs
 
@@ -79,7 +79,7 @@ hidden = 16
 embedding = 8
 [run]
 dir = runs/new/first
-keep = 1
+keep_checkpoints = 1
 END
 doctor 0 "$tutti" doctor tiny.conf
 finds ok directory "runs \("
@@ -99,8 +99,8 @@ finds note launch "job has 8 tasks, but this is one process"
 doctor 0 env SLURM_JOB_ID=1 SLURM_JOB_END_TIME=1700000000 SLURM_STEP_NUM_TASKS=4 \
     SLURM_PROCID=0 "$tutti" doctor
 finds note launch "left over from job 1, whose end .* has passed"
-doctor 1 "$mpirun" -n 3 "$tutti" doctor --set train.slices=2
-finds fault microbatches "3 ranks, but train.slices = 2: each rank needs"
+doctor 1 "$mpirun" -n 3 "$tutti" doctor --set train.microbatches=2
+finds fault microbatches "3 ranks, but train.microbatches = 2: each rank needs"
 refuses 2 'did you mean hidden' "$tutti" doctor --set model.hiden=3
 refuses 2 'missing.conf' "$tutti" doctor missing.conf
 
@@ -153,7 +153,7 @@ if [ "$(uname -m)" = x86_64 ]; then
     prescott="env OPENBLAS_CORETYPE=Prescott $tutti doctor ${openblas[*]}"
     differ 1 3 "$nehalem" "$prescott"
     finds fault processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
-    cures "train.products = packed; or OPENBLAS_CORETYPE=Prescott on all"
+    cures "train.matmul = packed; or OPENBLAS_CORETYPE=Prescott on all"
     allowed="--set train.allow_mixed_cores=yes"
     differ 0 3 "$nehalem $allowed" "$prescott $allowed"
     finds warning processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "

@@ -18,8 +18,8 @@ hidden = 16
 embedding = 8
 [train]
 batch = 4
-slices = 2
-time = 32
+microbatches = 2
+sequence_length = 32
 warmup_steps = 5
 [run]
 dir = run

@@ -1,5 +1,5 @@
 #!/bin/bash
-# More data than memory: with data.memory a run streams its tokens from disk and gives the
+# More data than memory: with data.memory_mb a run streams its tokens from disk and gives the
 # same bits as a run with all tokens in memory, for any number of ranks and any bound, and
 # when resumed under another bound. Damage found during the run, or a bound that is too
 # small, gives one line.
@@ -24,8 +24,8 @@ dropout = 0.2
 [train]
 epochs = 3
 batch = 16
-slices = 8
-time = 64
+microbatches = 8
+sequence_length = 64
 max_steps = 90
 seed = 3
 learning_rate = 0.01
@@ -58,9 +58,9 @@ grep -q "streamed" whole.txt && fail "streamed instead of in memory"
 # A tenth of the tokens and less: 2 bytes each.
 tenth=$(awk "BEGIN {print $tokens * 2 / 1e6 / 10}")
 least() { # least RANKS: prints the least bound, as stated in the refusal
-    train "$1" refused --set data.memory=0.01 && fail "0.01 MB was accepted"
+    train "$1" refused --set data.memory_mb=0.01 && fail "0.01 MB was accepted"
     [ "$(grep -c '^tutti: ' refused.txt)" = 1 ] || { cat refused.txt >&2; fail "not one line"; }
-    sed -n 's/^tutti: data.memory = 0.01 is too little for data.tutti on [0-9]* ranks*: set it to \([0-9.]*\) MB or more.*/\1/p' refused.txt
+    sed -n 's/^tutti: data.memory_mb = 0.01 is too little for data.tutti on [0-9]* ranks*: set it to \([0-9.]*\) MB or more.*/\1/p' refused.txt
 }
 for ranks in 1 2 3; do
     smallest=$(least $ranks)
@@ -68,15 +68,15 @@ for ranks in 1 2 3; do
     awk "BEGIN {exit !($smallest < $tenth)}" || fail "least bound: $smallest > $tenth"
     for memory in "$smallest" "$tenth"; do
         rm -rf runs/stream
-        train $ranks stream --set data.memory="$memory" ||
+        train $ranks stream --set data.memory_mb="$memory" ||
             { cat stream.txt >&2; fail "$memory MB, $ranks ranks"; }
         grep -q "MB at most on a rank, streamed from disk" stream.txt || fail "no report"
-        same stream "$ranks ranks, data.memory = $memory"
+        same stream "$ranks ranks, data.memory_mb = $memory"
     done
     if [ $ranks = 1 ]; then
         under=$(awk "BEGIN {print $smallest - 0.02}")
-        refuses 2 "data.memory = $under is too little for data.tutti on 1 rank: .* or to 0" \
-            "$tutti" train run.conf --set data.memory="$under" --set run.dir=runs/none
+        refuses 2 "data.memory_mb = $under is too little for data.tutti on 1 rank: .* or to 0" \
+            "$tutti" train run.conf --set data.memory_mb="$under" --set run.dir=runs/none
     fi
 done
 
@@ -85,7 +85,7 @@ done
 rm -rf runs/stream
 memory=0
 for steps in 20 21 50 90; do
-    train $((1 + steps % 3)) stream --resume --set "data.memory=$memory" \
+    train $((1 + steps % 3)) stream --resume --set "data.memory_mb=$memory" \
         --set train.max_steps=$steps || { cat stream.txt >&2; fail "to step $steps"; }
     memory=$(awk "BEGIN {print $tenth * (0.9 + $steps / 100)}")
 done
@@ -126,7 +126,7 @@ one_line() { # one_line FILE PATTERN WHAT
 for memory in 0 "$tenth"; do
     for ranks in 1 3; do
         rm -rf runs/fault
-        train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory="$memory"
+        train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory_mb="$memory"
         one_line fault.txt ".*reading for step 7 .*: Input/output error" "injected fault"
         [ "$(facts runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
     done
@@ -137,7 +137,7 @@ echo "ok: a read error"
 # validates. Its files are open, so the damage is detected by their contents.
 cp -r data.tutti bad.tutti
 "$mpirun" -n 2 "$tutti" train run.conf --set data.dataset=bad.tutti --set train.max_steps=0 \
-    --set data.memory="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
+    --set data.memory_mb="$tenth" --set run.dir=runs/bad --set train.epochs=1000 >bad.txt 2>&1 &
 pid=$!
 five_lines() { [ "$(grep -c . runs/bad/metrics.jsonl)" -ge 5 ]; }
 wait_until "five steps" five_lines
@@ -155,5 +155,5 @@ echo "ok: damage during a run"
 # Damage present from the start is found before the first step: in a table of pieces, or
 # when counting the baselines, which reads all tokens.
 refuses 1 "bad.tutti/shard-00[0-9][0-9].h5: " "$tutti" train run.conf \
-    --set data.dataset=bad.tutti --set data.memory="$tenth" --set run.dir=runs/bad2
+    --set data.dataset=bad.tutti --set data.memory_mb="$tenth" --set run.dir=runs/bad2
 echo "all ok"

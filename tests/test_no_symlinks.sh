@@ -18,14 +18,14 @@ dropout = 0.2
 [train]
 epochs = 6
 batch = 8
-slices = 4
-time = 32
+microbatches = 4
+sequence_length = 32
 # high enough to make later epochs worse
 learning_rate = 0.3
 [run]
 dir = runs/linked
 samples = 0
-keep = 2
+keep_checkpoints = 2
 END
 
 linkless() {

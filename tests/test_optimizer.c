@@ -130,9 +130,9 @@ static struct options schedule_options(int kind)
     options.train.schedule = kind;
     options.train.learning_rate = 0.5;
     options.train.warmup_steps = 10;
-    options.train.final_factor = 0.1;
+    options.train.final_lr_ratio = 0.1;
     options.train.plateau_factor = 0.25;
-    options.train.plateau_epochs = 2;
+    options.train.plateau_patience = 2;
     return options;
 }
 

@@ -15,8 +15,8 @@ embedding = 8
 [train]
 epochs = 2
 batch = 8
-slices = 4
-time = 32
+microbatches = 4
+sequence_length = 32
 [run]
 dir = runs/plain
 samples = 1
@@ -172,7 +172,7 @@ mkfifo runs/shared/checkpoints/epoch-0009.h5
 rm runs/shared/checkpoints/best && mkdir runs/shared/checkpoints/best
 ln -s "$work/victim" runs/shared/checkpoints/epoch-0004.h5
 ln -s "$work/victim" runs/shared/samples/epoch-0004-1.mid
-well "others' files" train runs/shared --resume --set train.epochs=4 --set run.keep=1
+well "others' files" train runs/shared --resume --set train.epochs=4 --set run.keep_checkpoints=1
 left runs/shared/settings.conf "# mine"
 left runs/shared/metrics.jsonl "mine, too"
 left runs/shared/root-cause.txt "no cause"
@@ -260,14 +260,14 @@ cp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/epoch-0005.h5
 touch runs/own/checkpoints/.best-model-v12.h5.partial runs/own/.lockABCDEFGHIJ.h5.partial
 rm runs/own/checkpoints/latest
 cp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/latest
-well "others' checkpoints" train runs/own --resume --set train.epochs=5 --set run.keep=1
+well "others' checkpoints" train runs/own --resume --set train.epochs=5 --set run.keep_checkpoints=1
 cmp runs/alien/checkpoints/epoch-0001.h5 runs/own/checkpoints/epoch-0001.h5 ||
     fail "another run's checkpoint is removed"
 cmp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/epoch-0005.h5.kept-1 ||
     fail "another run's checkpoint is replaced"
 [ -e runs/own/checkpoints/.best-model-v12.h5.partial ] && [ -e runs/own/.lockABCDEFGHIJ.h5.partial ] ||
     fail "a file with an unrelated name is removed"
-[ ! -e runs/own/checkpoints/epoch-0002.h5 ] || fail "run.keep: its own are kept"
+[ ! -e runs/own/checkpoints/epoch-0002.h5 ] || fail "run.keep_checkpoints: its own are kept"
 
 # a refused resume changes only the lock
 cp -r runs/plain runs/refused

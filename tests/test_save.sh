@@ -16,8 +16,8 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 8
-slices = 4
-time = 64
+microbatches = 4
+sequence_length = 64
 learning_rate = 0.01
 [run]
 dir = runs/whole
@@ -56,18 +56,18 @@ grep -q "^checkpoints paused training for [0-9.]* s at most, and took [0-9.]* s"
 starts=0 code=75
 while [ $code = 75 ]; do
     on $((starts % 4)) train run.conf --resume --set run.dir=runs/timed \
-        --set run.minutes=0.0001 >log.txt 2>&1 && code=0 || code=$?
+        --set run.time_limit_minutes=0.0001 >log.txt 2>&1 && code=0 || code=$?
     starts=$((starts + 1))
-    [ $code = 0 ] || [ $code = 75 ] || { cat log.txt >&2; fail "run.minutes: code $code"; }
+    [ $code = 0 ] || [ $code = 75 ] || { cat log.txt >&2; fail "run.time_limit_minutes: code $code"; }
     [ $code = 0 ] || grep -q "^tutti: stopped before the time limit after step " log.txt ||
-        { cat log.txt >&2; fail "run.minutes: not reported"; }
+        { cat log.txt >&2; fail "run.time_limit_minutes: not reported"; }
     [ $starts -lt $((steps + 5)) ] || break
 done
-[ $code = 0 ] && [ $starts = $((steps + 2)) ] || fail "run.minutes: $starts starts, $code"
+[ $code = 0 ] && [ $starts = $((steps + 2)) ] || fail "run.time_limit_minutes: $starts starts, $code"
 same timed "$starts starts for $steps steps"
 
 # a distant limit changes nothing
-on 2 train run.conf --set run.dir=runs/far --set run.minutes=600 >log.txt 2>&1 ||
+on 2 train run.conf --set run.dir=runs/far --set run.time_limit_minutes=600 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "a distant time limit"; }
 same far "a distant time limit"
 

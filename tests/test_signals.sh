@@ -15,8 +15,8 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 8
-slices = 4
-time = 64
+microbatches = 4
+sequence_length = 64
 learning_rate = 0.01
 [run]
 dir = runs/whole

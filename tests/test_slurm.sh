@@ -29,14 +29,14 @@ dropout = 0.25
 [train]
 epochs = 10
 batch = 16
-slices = 8
-time = 32
+microbatches = 8
+sequence_length = 32
 warmup_steps = 10
 learning_rate = 0.01
 [run]
 dir = runs/alone
 samples = 0
-keep = 2
+keep_checkpoints = 2
 hash_steps = yes
 END
 "$tutti" train small.conf >alone.txt 2>&1 || { cat alone.txt >&2; fail "train"; }
@@ -198,7 +198,7 @@ death() {
             restarted "runs/death-$launch" "death of a rank, $launch: other restarts"
     done
     FIRST="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
-        --set run.hang_seconds=5
+        --set run.hang_timeout_seconds=5
     completes "$job" runs/hang 1 "a rank that hangs"
     says hang.log "root cause: rank 2"
 }

@@ -17,8 +17,8 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 4
-slices = 4
-time = 32
+microbatches = 4
+sequence_length = 32
 learning_rate = 0.01
 [run]
 dir = runs/whole
@@ -152,7 +152,7 @@ thaw 75 "the run before"
 # past the first epoch's validation to the second epoch's steps; that validation takes at
 # most ten times as long as a start with as many steps.
 limit=$((12 + 12 * steps_seconds)) began=$SECONDS
-freeze 2 $((2 * steps)) timed --set run.minutes="$(awk "BEGIN { print $limit / 60 }")"
+freeze 2 $((2 * steps)) timed --set run.time_limit_minutes="$(awk "BEGIN { print $limit / 60 }")"
 grep -q "^epoch 1/2 step $steps " log.txt || { cat log.txt >&2; fail "it did not start with a validation"; }
 left=$((limit - 2 - (SECONDS - began)))
 [ $left -le 0 ] || sleep $left

@@ -79,8 +79,8 @@ embedding = 4
 [train]
 epochs = 2
 batch = 4
-slices = 2
-time = 16
+microbatches = 2
+sequence_length = 16
 [run]
 dir = runs$turned/first
 samples = 1

@@ -10,7 +10,7 @@ mkfifo pipe
 # configuration NAME: prints one for a run of two steps in runs/NAME
 configuration() {
     printf '%s\n' '[data]' 'dataset = data' '[model]' 'layers = 1' 'hidden = 8' \
-        'embedding = 4' '[train]' 'batch = 2' 'slices = 2' 'time = 8' 'max_steps = 2' \
+        'embedding = 4' '[train]' 'batch = 2' 'microbatches = 2' 'sequence_length = 8' 'max_steps = 2' \
         '[run]' "dir = runs/$1" 'samples = 0'
 }
 # runs NAME COMMAND...: requires that the command succeeds in time and makes runs/NAME.

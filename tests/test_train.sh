@@ -28,15 +28,15 @@ dropout = 0.25
 [train]
 epochs = 5
 batch = 16
-slices = 8
-time = 32
+microbatches = 8
+sequence_length = 32
 warmup_steps = 10
 learning_rate = 0.01
 seed = 11
 [run]
 dir = runs/$1
 samples = 0
-keep = 2
+keep_checkpoints = 2
 hash_steps = yes
 END
 }
@@ -123,7 +123,7 @@ on 3 "${gru[@]}" --set run.dir=runs/rounded-gru-3 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "bfloat16, GRU on 3 ranks"; }
 same rounded-gru-3 rounded-gru "bfloat16, GRU on 3 ranks"
 for ranks in 0 3; do
-    on $ranks train lstm.conf --set train.products=openblas --set run.dir=runs/blas-$ranks \
+    on $ranks train lstm.conf --set train.matmul=openblas --set run.dir=runs/blas-$ranks \
         >log.txt 2>&1 || { cat log.txt >&2; fail "OpenBLAS on $ranks ranks"; }
 done
 same blas-3 blas-0 "OpenBLAS, 3 ranks"
@@ -245,7 +245,7 @@ if unshare -rm true 2>/dev/null; then
     mkdir full
     unshare -rm bash -c "mount -t tmpfs -o size=1400k none full &&
         '$tutti' train lstm.conf --set run.dir=full/run --set run.hash_steps=no \
-            --set run.keep=9; echo \$? >code.txt; ls full/run/checkpoints >left.txt
+            --set run.keep_checkpoints=9; echo \$? >code.txt; ls full/run/checkpoints >left.txt
         grep -v '^{.*}\$' full/run/metrics.jsonl >torn.txt
         '$tutti' inspect full/run/checkpoints/latest >inspected.txt" >log.txt 2>&1
     [ "$(cat code.txt)" = 1 ] || { cat log.txt >&2; fail "a full disk: $(cat code.txt)"; }
@@ -302,7 +302,7 @@ refuse 2 'missing.conf' 2 train missing.conf
 refuse 2 'unknown.conf:[0-9]+: .*hiden' 3 train unknown.conf
 refuse 2 'no such dataset' 2 train lstm.conf --set data.dataset=nowhere --set run.dir=runs/x
 refuse 2 'runs/lstm/checkpoints holds .*--resume' 3 train lstm.conf
-refuse 2 'train.slices = 2, but there are 3 ranks' 3 train lstm.conf --set train.slices=2
+refuse 2 'train.microbatches = 2, but there are 3 ranks' 3 train lstm.conf --set train.microbatches=2
 refuse 2 'train.batch: 16 in the checkpoint, 32 requested' 2 train lstm.conf --resume \
     --set train.batch=32
 refuse 1 'diverged: .*(gradient|loss)' 2 train lstm.conf --set run.dir=runs/diverged \

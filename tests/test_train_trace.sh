@@ -75,9 +75,9 @@ END
 
 # ---- all ranks, one file ----
 
-"$mpirun" -n 3 "$tutti" train first.conf --set run.dir=runs/three --set train.slices=4 \
+"$mpirun" -n 3 "$tutti" train first.conf --set run.dir=runs/three --set train.microbatches=4 \
     --trace three.json >log.txt 2>&1 || { cat log.txt >&2; fail "train --trace"; }
-"$tutti" train first.conf --set run.dir=runs/plain --set train.slices=4 >plain.txt 2>&1 ||
+"$tutti" train first.conf --set run.dir=runs/plain --set train.microbatches=4 >plain.txt 2>&1 ||
     fail "train"
 steps=$(grep -c gradient_norm runs/three/metrics.jsonl)
 check three.json 3 "$steps"
@@ -85,8 +85,8 @@ check three.json 3 "$steps"
     fail "a trace changes the weights"
 
 # more data than memory: each rank has a reader thread
-"$mpirun" -n 2 "$tutti" train first.conf --set run.dir=runs/stream --set data.memory=4 \
-    --trace stream.json >log2.txt 2>&1 || { cat log2.txt >&2; fail "data.memory"; }
+"$mpirun" -n 2 "$tutti" train first.conf --set run.dir=runs/stream --set data.memory_mb=4 \
+    --trace stream.json >log2.txt 2>&1 || { cat log2.txt >&2; fail "data.memory_mb"; }
 check stream.json 2 "$steps"
 
 # ---- the time breakdown ----

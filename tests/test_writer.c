@@ -42,7 +42,7 @@ static void begin(struct scene *scene, const char *name)
     assert_int_equal(run_directory_open(path, RUN_RESUMED, &scene->run), STATUS_OK);
     assert_int_equal(tiny_checkpoint(&scene->checkpoint, ENCODING_PERFORMANCE, 5),
                      STATUS_OK);
-    scene->checkpoint.options.run.keep = 2;
+    scene->checkpoint.options.run.keep_checkpoints = 2;
     scene->checkpoint.state.history =
         realloc(scene->checkpoint.state.history,
                 EPOCHS * sizeof *scene->checkpoint.state.history);
@@ -395,7 +395,7 @@ static void damage_of_any_part_is_found(void **state)
     char path[192];
     (void)state;
     begin(&scene, "damaged");
-    scene.checkpoint.options.run.keep = 9;
+    scene.checkpoint.options.run.keep_checkpoints = 9;
     for (int64_t step = 51; step <= 54; step++)
         assert_int_equal(save(&scene, step, false).status, STATUS_OK);
     go_to(&scene.checkpoint, 54); /* changes only the second moments */

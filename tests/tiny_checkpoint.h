@@ -22,7 +22,7 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
     options->model.embedding = 6;
     options->model.dense = 0;
     options->train.batch = 4;
-    options->train.slices = 2;
+    options->train.microbatches = 2;
     options->train.seed = seed;
     options->run.sample_seconds = 4;
     options->run.samples = 2;
@@ -45,7 +45,7 @@ static inline void tiny_outcome(struct checkpoint *made)
 static inline enum status tiny_state(struct checkpoint *made)
 {
     made->streams.row_count = (size_t)made->options.train.batch;
-    made->streams.microbatches = (size_t)made->options.train.slices;
+    made->streams.microbatches = (size_t)made->options.train.microbatches;
     made->streams.hidden_size = checkpoint_hidden_size(
         &made->shape, made->streams.row_count / made->streams.microbatches);
     made->streams.rows = calloc(made->streams.row_count, sizeof *made->streams.rows);

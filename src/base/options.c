@@ -15,7 +15,7 @@ void options_defaults(struct options *options)
 {
     memset(options, 0, sizeof *options);
     for (size_t i = 0; i < option_row_count; i++)
-        option_parse(&option_rows[i], options, option_rows[i].initial, "default");
+        option_parse(&option_rows[i], options, option_rows[i].default_value, "default");
 }
 
 /* The correction of "epochs=3": "train.epochs=3". */
@@ -72,8 +72,9 @@ static enum status check_microbatches(int64_t batch, int64_t microbatches)
         divisor--;
     int64_t above = batch - batch % microbatches + microbatches;
     return status_fail(STATUS_MISUSE,
-                       "train.slices = %" PRId64 " does not divide train.batch = %" PRId64
-                       ": set train.batch = %" PRId64 " or train.slices = %" PRId64,
+                       "train.microbatches = %" PRId64
+                       " does not divide train.batch = %" PRId64
+                       ": set train.batch = %" PRId64 " or train.microbatches = %" PRId64,
                        microbatches, batch, above, divisor);
 }
 
@@ -95,7 +96,8 @@ static enum status check_split(const double *split)
 
 enum status options_check(const struct options *options)
 {
-    enum status status = check_microbatches(options->train.batch, options->train.slices);
+    enum status status =
+        check_microbatches(options->train.batch, options->train.microbatches);
     if (status == STATUS_OK)
         status = check_split(options->data.split);
     if (status == STATUS_OK && options->data.min_notes > options->data.max_notes)
@@ -105,17 +107,16 @@ enum status options_check(const struct options *options)
                         ": every file would be skipped; set data.min_notes = 1",
                         options->data.min_notes, options->data.max_notes);
     if (status == STATUS_OK && options->train.threads > 1 &&
-        options->train.products != MATMUL_OPENBLAS)
-        status =
-            status_fail(STATUS_MISUSE,
-                        "train.threads = %" PRId64
-                        ", but only train.products = openblas uses more than one: set "
-                        "it, or start more ranks",
-                        options->train.threads);
-    if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
-        options->train.products != MATMUL_PACKED)
+        options->train.matmul != MATMUL_OPENBLAS)
         status = status_fail(STATUS_MISUSE,
-                             "train.precision = bfloat16 needs train.products = packed");
+                             "train.threads = %" PRId64
+                             ", but only train.matmul = openblas uses more than one: set "
+                             "it, or start more ranks",
+                             options->train.threads);
+    if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
+        options->train.matmul != MATMUL_PACKED)
+        status = status_fail(STATUS_MISUSE,
+                             "train.precision = bfloat16 needs train.matmul = packed");
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");

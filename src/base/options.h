@@ -52,7 +52,7 @@ struct options {
         int64_t max_bytes;          /* of a file */
         double max_seconds;         /* of a piece */
         double max_silence_seconds; /* a longer silence splits a piece; 0: never */
-        double memory;              /* MB of training tokens per rank; 0: no limit */
+        double memory_mb;           /* of training tokens per rank; 0: no limit */
     } data;
     struct {
         int cell; /* enum option_cell */
@@ -65,24 +65,25 @@ struct options {
     } model;
     struct {
         int64_t epochs;
-        int64_t batch;  /* rows, over all ranks */
-        int64_t slices; /* microbatches per batch; divides batch */
-        int64_t time;   /* time steps of truncated back-propagation */
-        int optimizer;  /* enum option_optimizer */
+        int64_t batch;           /* rows, over all ranks */
+        int64_t microbatches;    /* per batch; divides batch */
+        int64_t sequence_length; /* time steps of truncated back-propagation */
+        int optimizer;           /* enum option_optimizer */
         double learning_rate;
         double beta1, beta2, epsilon; /* Adam and AdamW */
         double momentum;              /* SGD */
         double weight_decay;          /* AdamW: decoupled */
         int schedule;                 /* enum option_schedule */
         int64_t warmup_steps;
-        double final_factor;    /* cosine: ends at learning_rate times this */
-        double plateau_factor;  /* plateau: multiplies the learning rate */
-        int64_t plateau_epochs; /* plateau: epochs to wait for an improvement */
-        int64_t early_stop;     /* epochs to wait for an improvement; 0: never stops */
-        double clip;            /* global gradient norm; 0: off */
+        double final_lr_ratio;    /* cosine: ends at learning_rate times this */
+        double plateau_factor;    /* plateau: multiplies the learning rate */
+        int64_t plateau_patience; /* plateau: epochs to wait for an improvement */
+        int64_t
+            early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
+        double clip_norm;        /* global gradient norm; 0: off */
         uint64_t seed;
         int reduce;             /* enum option_reduce */
-        int products;           /* enum option_matmul */
+        int matmul;             /* enum option_matmul */
         int precision;          /* enum option_precision */
         int64_t bucket;         /* elements per allreduce; does not affect the result */
         int64_t max_steps;      /* 0: no limit */
@@ -93,12 +94,12 @@ struct options {
         char dir[OPTIONS_TEXT];
         int64_t checkpoint_every;  /* epochs */
         double checkpoint_minutes; /* 0: off */
-        double minutes;            /* 0: none */
-        int64_t keep;              /* newest checkpoints, in addition to the best */
+        double time_limit_minutes; /* 0: none */
+        int64_t keep_checkpoints;  /* newest checkpoints, in addition to the best */
         double sample_seconds;
-        int64_t samples;     /* files after each epoch */
-        bool hash_steps;     /* weights hash with each step's metrics */
-        double hang_seconds; /* a rank may be without progress; 0: no limit */
+        int64_t samples;             /* files after each epoch */
+        bool hash_steps;             /* weights hash with each step's metrics */
+        double hang_timeout_seconds; /* a rank may be without progress; 0: no limit */
         char interface[256]; /* of the watchdog: name, address or subnet; "": automatic */
     } run;
     struct {
@@ -133,15 +134,14 @@ enum status options_load_file(const char *path, char **text, size_t *size);
 enum status options_read_typed(struct options *options, const char *text, size_t size,
                                const char *origin);
 
-/* The same for text from a checkpoint, written by options_text: "~/" is not expanded, and
- * keys missing from a section get the value for files older than the setting. At most
- * 2^20 bytes. `origin` stands for the path in messages. */
+/* The same for text from a checkpoint, written by options_text: "~/" is not expanded.
+ * At most 2^20 bytes. `origin` stands for the path in messages. */
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin);
 
 /* The same for text from a dataset, starting from the defaults. It may contain only the
  * settings that the dataset determines: the keys of [data] that `tutti preprocess` used
- * (a column of the table), and data.dataset and data.memory with their defaults. Any
+ * (a column of the table), and data.dataset and data.memory_mb with their defaults. Any
  * other key is rejected by name, as are values that options_check rejects. STATUS_FAILED,
  * because the file is at fault. */
 enum status options_read_dataset(struct options *options, const char *text,

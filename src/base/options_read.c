@@ -178,7 +178,7 @@ static enum status clean_value(const struct source *source, char *value)
 static enum status check_empty(const struct source *source, const struct option_row *row)
 {
     char shown[SHOWN];
-    if (strcmp(source->value, row->initial) == 0)
+    if (strcmp(source->value, row->default_value) == 0)
         return STATUS_OK;
     return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: not a setting of datasets",
                        source->origin, row->section, row->key,
@@ -231,18 +231,6 @@ static bool section_seen(const size_t *seen, const char *section)
     return false;
 }
 
-/* Keys missing from a section did not exist when it was written. */
-static enum status fill_in_older(struct source *source)
-{
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < option_row_count && status == STATUS_OK; i++) {
-        const struct option_row *row = &option_rows[i];
-        if (row->before && !source->seen[i] && section_seen(source->seen, row->section))
-            status = option_parse(row, source->options, row->before, source->name);
-    }
-    return status;
-}
-
 static enum status read_source(struct source *source)
 {
     source->seen = calloc(option_row_count, sizeof *source->seen);
@@ -253,8 +241,6 @@ static enum status read_source(struct source *source)
         source->status =
             status_fail(STATUS_MISUSE, "%s:%d: expected [section] or key = value",
                         source->name, bad_line);
-    if (source->status == STATUS_OK && source->from != TYPED)
-        source->status = fill_in_older(source);
     if (source->status == STATUS_OK && source->from == FROM_DATASET &&
         !section_seen(source->seen, "data"))
         source->status =

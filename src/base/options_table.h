@@ -29,13 +29,12 @@ struct option_row {
     size_t offset, size; /* of the member */
     enum option_type type;
     const char *const *words; /* ends with NULL */
-    int64_t least, most;
+    int64_t min, max;
     double low, high;
     bool low_open, high_open;
     bool may_change; /* on resume */
     bool of_dataset; /* used by `tutti preprocess` and stored in the dataset */
-    const char *unit, *initial, *help;
-    const char *before; /* value for files older than the setting; NULL: initial */
+    const char *unit, *default_value, *help;
 };
 
 extern const struct option_row option_rows[];

@@ -75,15 +75,15 @@ void options_print(const struct options *options, unsigned sections, FILE *out)
         option_format(row, options, value, sizeof value);
         printable_copy(shown, sizeof shown, value);
         const char *unit = row->unit ? row->unit : "";
-        const char *initial = row->initial[0] ? row->initial : "-";
+        const char *shown_default = row->default_value[0] ? row->default_value : "-";
         fprintf(out, "%-*s ", KEY_WIDTH, name);
-        if (strcmp(value, row->initial) != 0)
+        if (strcmp(value, row->default_value) != 0)
             fprintf(out, "%-*s %-*s %s\n", VALUE_WIDTH, value[0] ? shown : "-",
-                    UNIT_WIDTH, unit, initial);
+                    UNIT_WIDTH, unit, shown_default);
         else if (unit[0])
-            fprintf(out, "%-*s %s\n", VALUE_WIDTH, initial, unit);
+            fprintf(out, "%-*s %s\n", VALUE_WIDTH, shown_default, unit);
         else
-            fprintf(out, "%s\n", initial);
+            fprintf(out, "%s\n", shown_default);
     }
 }
 
@@ -96,7 +96,7 @@ void options_help(unsigned sections, FILE *out)
             continue;
         if (begins_section(i))
             fprintf(out, "  [%s]\n", row->section);
-        snprintf(setting, sizeof setting, "%s = %s", row->key, row->initial);
+        snprintf(setting, sizeof setting, "%s = %s", row->key, row->default_value);
         fprintf(out, "    %-*s %s\n", HELP_COLUMN, setting, row->help);
         fprintf(out, "    %-*s %s%s%s%s\n", HELP_COLUMN, "",
                 option_expected(row, expected, sizeof expected), row->unit ? "; " : "",

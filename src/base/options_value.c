@@ -72,7 +72,7 @@ static bool read_ranged_integer(const struct option_row *row, const char *text,
                                 void *member)
 {
     int64_t value;
-    if (!text_to_integer(text, &value) || value < row->least || value > row->most)
+    if (!text_to_integer(text, &value) || value < row->min || value > row->max)
         return false;
     *(int64_t *)member = value;
     return true;
@@ -151,7 +151,7 @@ static const char *suggest(const struct option_row *row, const char *text, char 
     }
     if (row->type == OPTION_INTEGER || row->type == OPTION_SEED) {
         bool seed = row->type == OPTION_SEED;
-        int64_t least = seed ? 0 : row->least, most = seed ? INT64_MAX : row->most;
+        int64_t least = seed ? 0 : row->min, most = seed ? INT64_MAX : row->max;
         double value;
         const char *end = text;
         bool number = text_to_number(&end, &value) && text_is_blank(end);
@@ -240,11 +240,11 @@ static void expect_words(const char *const *words, char *text, size_t size)
 
 static void expect_integer(const struct option_row *row, char *text, size_t size)
 {
-    if (row->most == INT64_MAX)
-        snprintf(text, size, "a whole number, at least %" PRId64, row->least);
+    if (row->max == INT64_MAX)
+        snprintf(text, size, "a whole number, at least %" PRId64, row->min);
     else
-        snprintf(text, size, "a whole number from %" PRId64 " to %" PRId64, row->least,
-                 row->most);
+        snprintf(text, size, "a whole number from %" PRId64 " to %" PRId64, row->min,
+                 row->max);
 }
 
 static void expect_number(const struct option_row *row, char *text, size_t size)

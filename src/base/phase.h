@@ -39,7 +39,7 @@ void phase_observe(phase_observer *function);
 void phase_set_step(int64_t step);
 
 /* Reports progress within a phase, such as a validated batch or a received message. The
- * watchdog treats a process without progress for run.hang_seconds as hung. From any
+ * watchdog treats a process without progress for run.hang_timeout_seconds as hung. From any
  * thread. */
 void phase_progress(void);
 

@@ -35,8 +35,8 @@ static void print_model(const struct bench *bench)
            cell_of(options->model.cell)->title, (long long)options->model.layers,
            (long long)options->model.hidden, (long long)options->model.embedding,
            bench->encoding->vocabulary, bench->encoding->name,
-           (long long)options->train.batch, (long long)options->train.slices,
-           (long long)options->train.time, comm_size(bench->comm),
+           (long long)options->train.batch, (long long)options->train.microbatches,
+           (long long)options->train.sequence_length, comm_size(bench->comm),
            comm_size(bench->comm) == 1 ? "rank" : "ranks", bench->backend->description());
 }
 
@@ -47,7 +47,7 @@ static enum status print_json(const struct bench *bench)
     json_object(&json, NULL);
     json_integer(&json, "ranks", comm_size(bench->comm));
     json_string(&json, "kernels", kernels()->name);
-    json_string(&json, "products", bench->backend->description());
+    json_string(&json, "matmul", bench->backend->description());
     json_array(&json, "rows");
     for (size_t i = 0; i < bench->count; i++) {
         const struct bench_row *row = &bench->rows[i];
@@ -95,13 +95,13 @@ static enum status measure(struct bench *bench, bool json)
 
 static enum status check(const struct options *options, int ranks)
 {
-    if (options->train.slices >= ranks)
+    if (options->train.microbatches >= ranks)
         return STATUS_OK;
     return status_fail(
         STATUS_MISUSE,
-        "train.slices = %lld, but there are %d ranks and each needs at least "
-        "one microbatch: --set train.slices=%d",
-        (long long)options->train.slices, ranks, ranks);
+        "train.microbatches = %lld, but there are %d ranks and each needs at least "
+        "one microbatch: --set train.microbatches=%d",
+        (long long)options->train.microbatches, ranks, ranks);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)

@@ -118,9 +118,9 @@ enum status bench_matmuls(struct bench *bench)
     const struct options *options = bench->options;
     int gates = cell_of(options->model.cell)->gates;
     struct microbatches own = microbatches_of_rank(
-        (int)options->train.slices, comm_rank(bench->comm), comm_size(bench->comm));
-    int rows = (int)(options->train.batch / options->train.slices);
-    struct matrices a = {.m = {own.count, rows * (int)options->train.time},
+        (int)options->train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
+    int rows = (int)(options->train.batch / options->train.microbatches);
+    struct matrices a = {.m = {own.count, rows * (int)options->train.sequence_length},
                          .n = gates * (int)options->model.hidden,
                          .k = (int)options->model.hidden,
                          .rows = own.count * rows};

@@ -45,9 +45,9 @@ static struct options options_alone(const struct bench *bench)
 {
     struct options options = *bench->options;
     struct microbatches own = microbatches_of_rank(
-        (int)options.train.slices, comm_rank(bench->comm), comm_size(bench->comm));
-    options.train.batch = options.train.batch / options.train.slices * own.count;
-    options.train.slices = own.count;
+        (int)options.train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
+    options.train.batch = options.train.batch / options.train.microbatches * own.count;
+    options.train.microbatches = own.count;
     return options;
 }
 

@@ -125,7 +125,7 @@ const char *doctor_plural(int count);
 bool doctor_is_set(const struct rank_report *report, enum doctor_variable variable);
 /* True if the rank was started by Open MPI's launcher or by Hydra, MPICH's launcher. */
 bool doctor_by_mpirun(const struct rank_report *report);
-/* True with train.products = openblas, which makes the bits depend on the processor. */
+/* True with train.matmul = openblas, which makes the bits depend on the processor. */
 bool doctor_uses_openblas(const struct doctor *doctor);
 
 /* Host name and environment, before MPI starts. */

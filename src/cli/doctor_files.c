@@ -338,12 +338,12 @@ static void check_locks(struct doctor *doctor, bool *which)
                strerror(facts->flock ? facts->flock : facts->fcntl), label, setting);
 }
 
-/* Weights and both optimizer moments, for run.keep checkpoints plus two: the best one,
+/* Weights and both optimizer moments, for run.keep_checkpoints checkpoints plus two: the best one,
  * and the one being written. */
 static double bytes_of_checkpoints(const struct doctor *doctor)
 {
     return (double)doctor->parameters * sizeof(float) * 3 *
-           (double)(doctor->options.run.keep + 2);
+           (double)(doctor->options.run.keep_checkpoints + 2);
 }
 
 static void check_space(struct doctor *doctor)
@@ -353,15 +353,16 @@ static void check_space(struct doctor *doctor)
     double need = bytes_of_checkpoints(doctor), have = (double)facts->free_bytes;
     const uint64_t few = 1000;
     bool scarce = have < need || facts->free_files < few;
-    doctor_add(doctor,
-               have < need / (double)(doctor->options.run.keep + 2) ? DOCTOR_FAULT
-               : scarce                                             ? DOCTOR_WARNING
-                                                                    : DOCTOR_OK,
-               "disk space",
-               scarce ? "free space, another run.dir, or a smaller run.keep" : NULL,
-               "%.0f MB free%s; %lld checkpoints of this model take %.0f MB",
-               have / megabyte, facts->free_files < few ? ", but few inodes" : "",
-               (long long)doctor->options.run.keep + 2, need / megabyte);
+    doctor_add(
+        doctor,
+        have < need / (double)(doctor->options.run.keep_checkpoints + 2) ? DOCTOR_FAULT
+        : scarce                                                         ? DOCTOR_WARNING
+                                                                         : DOCTOR_OK,
+        "disk space",
+        scarce ? "free space, another run.dir, or a smaller run.keep_checkpoints" : NULL,
+        "%.0f MB free%s; %lld checkpoints of this model take %.0f MB", have / megabyte,
+        facts->free_files < few ? ", but few inodes" : "",
+        (long long)doctor->options.run.keep_checkpoints + 2, need / megabyte);
     if (strcmp(file_system_name(facts->type), "tmpfs") == 0)
         doctor_add(doctor, DOCTOR_NOTE, "disk space", "--run-dir on a disk",
                    "%.200s is in memory (tmpfs) and is lost on a reboot",

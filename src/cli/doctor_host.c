@@ -116,7 +116,7 @@ bool doctor_is_set(const struct rank_report *report, enum doctor_variable variab
 
 bool doctor_uses_openblas(const struct doctor *doctor)
 {
-    return doctor->options.train.products == MATMUL_OPENBLAS;
+    return doctor->options.train.matmul == MATMUL_OPENBLAS;
 }
 
 /* ---- limits ---- */

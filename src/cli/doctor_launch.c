@@ -115,11 +115,12 @@ void doctor_check_launch(struct doctor *doctor)
                    "the job has %s tasks, but this is one process: only its host is "
                    "checked",
                    first->variables[VARIABLE_SLURM_TASKS]);
-    if (doctor->ranks > doctor->options.train.slices)
-        doctor_add(doctor, DOCTOR_FAULT, "microbatches",
-                   "--set train.slices=N, where N divides train.batch and is at least "
-                   "the number of ranks",
-                   "%d ranks, but train.slices = %lld: each rank needs at least one "
-                   "microbatch",
-                   doctor->ranks, (long long)doctor->options.train.slices);
+    if (doctor->ranks > doctor->options.train.microbatches)
+        doctor_add(
+            doctor, DOCTOR_FAULT, "microbatches",
+            "--set train.microbatches=N, where N divides train.batch and is at least "
+            "the number of ranks",
+            "%d ranks, but train.microbatches = %lld: each rank needs at least one "
+            "microbatch",
+            doctor->ranks, (long long)doctor->options.train.microbatches);
 }

@@ -406,7 +406,8 @@ static void check_sum(struct doctor *doctor, double median)
     const struct options *options = &doctor->options;
     const double limit = 0.5;
     double bytes = (double)doctor->parameters * sizeof(int64_t);
-    double tokens = (double)(options->train.batch * options->train.time) / doctor->ranks;
+    double tokens =
+        (double)(options->train.batch * options->train.sequence_length) / doctor->ranks;
     double compute = 6 * (double)doctor->matmul_parameters * tokens / median;
     double part = doctor->sum_seconds / compute;
     bool dominates = part > limit && doctor->sum_seconds > 1e-3;

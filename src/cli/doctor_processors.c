@@ -64,7 +64,7 @@ static bool check_openblas_missing(struct doctor *doctor, bool *which)
         return false;
     doctor_add(doctor, DOCTOR_FAULT, "processors",
                "install its shared library on every host (Debian: libopenblas0), or set "
-               "train.products = packed",
+               "train.matmul = packed",
                "OpenBLAS can't be loaded on %s",
                doctor_rank_list(doctor, which, list, sizeof list));
     return true;
@@ -78,7 +78,7 @@ static bool check_openblas(struct doctor *doctor, bool *which)
         mark_different(doctor, offsetof(struct rank_report, core), which) == 0)
         return false;
     snprintf(cure, sizeof cure,
-             "train.products = packed; or OPENBLAS_CORETYPE=%s on all hosts; or "
+             "train.matmul = packed; or OPENBLAS_CORETYPE=%s on all hosts; or "
              "train.allow_mixed_cores = yes, with results that are not reproducible",
              oldest_core(doctor));
     doctor_add(

@@ -29,18 +29,19 @@ static enum status check(const struct evaluate_arguments *given,
         checkpoint_check_vocabulary(results->path, results->checkpoint, results->dataset);
     if (status != STATUS_OK)
         return status;
-    if (options->train.slices < ranks)
-        return status_fail(
-            STATUS_MISUSE,
-            "%s was trained with %" PRId64 " microbatches, so at most %" PRId64
-            " ranks can evaluate it (found: %d)",
-            results->path, options->train.slices, options->train.slices, ranks);
-    if (given->batch % options->train.slices != 0)
+    if (options->train.microbatches < ranks)
+        return status_fail(STATUS_MISUSE,
+                           "%s was trained with %" PRId64
+                           " microbatches, so at most %" PRId64
+                           " ranks can evaluate it (found: %d)",
+                           results->path, options->train.microbatches,
+                           options->train.microbatches, ranks);
+    if (given->batch % options->train.microbatches != 0)
         return status_fail(STATUS_MISUSE,
                            "--batch %" PRId64
                            ": must be a multiple of the checkpoint's %" PRId64
                            " microbatches",
-                           given->batch, options->train.slices);
+                           given->batch, options->train.microbatches);
     if (results->dataset->total.pieces[given->split] == 0)
         return status_fail(STATUS_MISUSE,
                            "%s: the %s split has no pieces; choose another, for example "
@@ -72,10 +73,10 @@ static struct window choose_window(const struct evaluate_arguments *given,
     uint64_t pieces = total->pieces[results->split];
     uint64_t tokens = total->tokens[results->split] + pieces;
     uint64_t rows = (uint64_t)((given->batch ? given->batch : options->train.batch) /
-                               options->train.slices);
+                               options->train.microbatches);
     rows = smaller(rows, pieces);
-    uint64_t steps = smaller((uint64_t)options->train.time, tokens);
-    uint64_t all_rows = rows * (uint64_t)options->train.slices;
+    uint64_t steps = smaller((uint64_t)options->train.sequence_length, tokens);
+    uint64_t all_rows = rows * (uint64_t)options->train.microbatches;
     if (all_rows * steps > POSITIONS)
         steps = POSITIONS / all_rows + 1;
     return (struct window){(int)rows, (int)steps};
@@ -86,7 +87,7 @@ static enum status make_model(const struct evaluate_results *results, struct com
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct options *options = &checkpoint->options;
-    int microbatches = (int)options->train.slices;
+    int microbatches = (int)options->train.microbatches;
     int own = microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
     const struct matmul_backend *backend;
     enum status status = model_matmul_backend(options, &backend);
@@ -137,13 +138,13 @@ static enum status compute(struct comm *comm, const struct evaluate_arguments *g
         status = make_model(results, comm, window, &model);
     }
     status = comm_agree(comm, status);
-    const struct evaluation_request request = {.dataset = results->dataset,
-                                               .split = given->split,
-                                               .microbatches = (int)options->train.slices,
-                                               .rows = window.rows,
-                                               .steps = window.steps,
-                                               .memory =
-                                                   (uint64_t)given->memory * 1000000};
+    const struct evaluation_request request = {
+        .dataset = results->dataset,
+        .split = given->split,
+        .microbatches = (int)options->train.microbatches,
+        .rows = window.rows,
+        .steps = window.steps,
+        .memory = (uint64_t)given->memory * 1000000};
     if (status == STATUS_OK)
         status = evaluate_split(comm, &request, model, &results->model);
     if (status == STATUS_OK)

@@ -44,7 +44,7 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
 {
     char command[4096];
     const struct watchdog_request wanted = {
-        .hang_seconds = request->options->run.hang_seconds,
+        .hang_timeout = request->options->run.hang_timeout_seconds,
         .directory = request->options->run.dir,
         .interface = request->options->run.interface,
         .command = resume_command_of_process(comm_size(comm), command, sizeof command)};

@@ -27,7 +27,7 @@ static enum status too_few_shards(const struct dataset *dataset, int microbatche
     return status_fail(
         STATUS_MISUSE,
         "%s: %d microbatches, but only %zu of its %zu shards hold training tokens: "
-        "set train.slices to %zu or fewer, or preprocess with more shards or "
+        "set train.microbatches to %zu or fewer, or preprocess with more shards or "
         "more music",
         dataset->path, microbatches, filled, dataset->shard_count, filled);
 }

@@ -32,7 +32,7 @@ static enum status write_settings(const struct preprocess *preprocess,
     if (options) {
         *options = *preprocess->options;
         options->data.dataset[0] = '\0';
-        options->data.memory = 0;
+        options->data.memory_mb = 0;
         char *base = path_to_recorded(path_base(options->data.split_file));
         if (base) {
             snprintf(options->data.split_file, sizeof options->data.split_file, "%s",

@@ -61,14 +61,14 @@ enum status openblas_load(int threads)
         blas.library = open_library();
         if (!blas.library)
             return status_fail(STATUS_FAILED,
-                               "train.products = openblas: OpenBLAS can't be loaded: %s",
+                               "train.matmul = openblas: OpenBLAS can't be loaded: %s",
                                dlerror());
         if (!find(GEMM_NAME, &blas.gemm) ||
             !find("openblas_get_corename", &blas.core_name) ||
             !find("openblas_set_num_threads", &blas.set_threads)) {
             blas.library = NULL;
             return status_fail(STATUS_FAILED,
-                               "train.products = openblas: %s is not OpenBLAS",
+                               "train.matmul = openblas: %s is not OpenBLAS",
                                TUTTI_OPENBLAS);
         }
     }

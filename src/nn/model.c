@@ -102,7 +102,7 @@ static enum status allocate(struct model *model)
         return status_fail(
             STATUS_FAILED,
             "no memory for a model of %zu weights with %zu rows and steps: "
-            "make the model, train.batch or train.time smaller, or use "
+            "make the model, train.batch or train.sequence_length smaller, or use "
             "more ranks",
             model->params.total, batch_rows(model->batch));
     plan_memory(model, &model->arena);
@@ -112,7 +112,7 @@ static enum status allocate(struct model *model)
 enum status model_matmul_backend(const struct options *options,
                                  const struct matmul_backend **out)
 {
-    bool openblas = options->train.products == MATMUL_OPENBLAS;
+    bool openblas = options->train.matmul == MATMUL_OPENBLAS;
     bool rounded = options->train.precision == PRECISION_BFLOAT16;
     enum matmul_backend_kind kind = openblas  ? BACKEND_OPENBLAS
                                     : rounded ? BACKEND_BFLOAT16

@@ -32,7 +32,7 @@
 
 struct model;
 
-/* The matmul backend for training, as selected by train.products, train.precision and
+/* The matmul backend for training, as selected by train.matmul, train.precision and
  * train.threads. STATUS_FAILED if it is OpenBLAS and cannot be loaded. */
 enum status model_matmul_backend(const struct options *options,
                                  const struct matmul_backend **out);

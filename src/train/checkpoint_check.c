@@ -46,7 +46,7 @@ static enum status check_number(const char *path, const char *name, double found
 /* Maximum number of targets in one step. */
 static int64_t targets_of_step(const struct checkpoint *checkpoint)
 {
-    return checkpoint->options.train.batch * checkpoint->options.train.time;
+    return checkpoint->options.train.batch * checkpoint->options.train.sequence_length;
 }
 
 static enum status check_current_epoch(const char *path, const struct checkpoint *c)

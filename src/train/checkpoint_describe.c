@@ -109,13 +109,13 @@ static void describe_optimizer(const struct sink *sink,
                                const struct checkpoint *checkpoint)
 {
     char gradient[SENTENCE], clip[TEXT_NUMBER];
-    text_number(checkpoint->options.train.clip, clip, sizeof clip);
+    text_number(checkpoint->options.train.clip_norm, clip, sizeof clip);
     int used =
         snprintf(gradient, sizeof gradient,
                  "g = the gradient of -log p(token), the mean over the tokens of a "
                  "batch, back through windows of %lld tokens",
-                 (long long)checkpoint->options.train.time);
-    if (checkpoint->options.train.clip > 0)
+                 (long long)checkpoint->options.train.sequence_length);
+    if (checkpoint->options.train.clip_norm > 0)
         snprintf(gradient + used, sizeof gradient - (size_t)used,
                  "; where its norm over all weights is above %s, it is multiplied by "
                  "%s / norm",

@@ -360,7 +360,7 @@ static void size_streams(struct checkpoint_io *from, struct checkpoint *out)
     if (!io_ok(from))
         return;
     out->streams.row_count = (size_t)out->options.train.batch;
-    out->streams.microbatches = (size_t)out->options.train.slices;
+    out->streams.microbatches = (size_t)out->options.train.microbatches;
     out->streams.hidden_size = checkpoint_hidden_size(
         &out->shape, out->streams.row_count / out->streams.microbatches);
     expect_shape(from, "/state/rows/epoch", out->streams.row_count, 1);

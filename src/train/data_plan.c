@@ -58,9 +58,9 @@ static enum status fail_too_little(const struct dataset *dataset,
     const double hundredth = 1e4; /* of a megabyte */
     return status_fail(
         STATUS_MISUSE,
-        "data.memory = %g is too little for %s on %d rank%s: set it to %.2f "
+        "data.memory_mb = %g is too little for %s on %d rank%s: set it to %.2f "
         "MB or more, or to 0 to hold all tokens in memory",
-        options->data.memory, dataset->path, ranks, ranks > 1 ? "s" : "",
+        options->data.memory_mb, dataset->path, ranks, ranks > 1 ? "s" : "",
         (double)(uint64_t)((double)most / hundredth + 1) / 100);
 }
 
@@ -68,14 +68,15 @@ static enum status plan(const struct options *options, int rank, int ranks,
                         struct streams_request *training,
                         struct streams_request *validation, struct data_plan *out)
 {
-    uint64_t memory = (uint64_t)(options->data.memory * 1e6), most = 0;
+    uint64_t memory = (uint64_t)(options->data.memory_mb * 1e6), most = 0;
     struct needs own = {0};
     for (int r = 0; r < ranks; r++) {
         struct microbatches microbatches =
-            microbatches_of_rank((int)options->train.slices, r, ranks);
+            microbatches_of_rank((int)options->train.microbatches, r, ranks);
         training->first = validation->first = microbatches.first;
         training->count = validation->count = microbatches.count;
-        struct needs needs = needs_of(training, validation, (int)options->train.time);
+        struct needs needs =
+            needs_of(training, validation, (int)options->train.sequence_length);
         most = larger(most, minimum(&needs));
         if (r == rank)
             own = needs;
@@ -91,7 +92,7 @@ enum status data_plan_make(const struct dataset *dataset, const struct options *
                            struct data_plan *out)
 {
     *out = (struct data_plan){.windows = 1};
-    if (options->data.memory <= 0)
+    if (options->data.memory_mb <= 0)
         return STATUS_OK;
     int *validation_assignment =
         calloc(dataset->shard_count + 1, sizeof *validation_assignment);
@@ -101,12 +102,12 @@ enum status data_plan_make(const struct dataset *dataset, const struct options *
         .dataset = dataset,
         .assigned = assignment,
         .split = SPLIT_TRAIN,
-        .rows = (int)(options->train.batch / options->train.slices)};
+        .rows = (int)(options->train.batch / options->train.microbatches)};
     struct streams_request validation = training;
     validation.assigned = validation_assignment;
     validation.split = SPLIT_VALID;
     enum status status = dataset_assign_split(
-        dataset, SPLIT_VALID, (int)options->train.slices, validation_assignment);
+        dataset, SPLIT_VALID, (int)options->train.microbatches, validation_assignment);
     if (status == STATUS_OK)
         status = plan(options, rank, ranks, &training, &validation, out);
     free(validation_assignment);

@@ -1,4 +1,4 @@
-/* data_plan: divides up data.memory on a rank, or reports that it is too little. */
+/* data_plan: divides up data.memory_mb on a rank, or reports that it is too little. */
 #ifndef TUTTI_TRAIN_DATA_PLAN_H
 #define TUTTI_TRAIN_DATA_PLAN_H
 
@@ -16,7 +16,7 @@ struct data_plan { /* bytes; 0: all tokens are in memory */
 
 /* The plan follows from the index and the settings alone, so every rank can compute what
  * all ranks need. `assignment`: the microbatch of each training shard. STATUS_MISUSE
- * names the smallest data.memory that suffices on all `ranks` ranks. Not collective. */
+ * names the smallest data.memory_mb that suffices on all `ranks` ranks. Not collective. */
 enum status data_plan_make(const struct dataset *dataset, const struct options *options,
                            const int *assignment, int rank, int ranks,
                            struct data_plan *out);

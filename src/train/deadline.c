@@ -33,7 +33,7 @@ enum { QUERY_MS = 5 * 60 * 1000, QUERY_SOON_MS = 5000, JOB_SIZE = 64 };
 static const double least_change = 60; /* seconds; smaller changes are not logged */
 
 struct deadline {
-    double ends;          /* clock_seconds, by run.minutes */
+    double ends;          /* clock_seconds, by run.time_limit_minutes */
     _Atomic double slurm; /* the same by Slurm */
     char job[JOB_SIZE];   /* as squeue --jobs expects it */
     bool logged, expired; /* the line, the warning was logged */
@@ -80,7 +80,7 @@ static void log_unknown(struct deadline *deadline, const char *why)
 {
     if (!deadline->logged)
         log_info("time limit       not known: squeue --jobs %s %s; "
-                 "run.minutes sets one",
+                 "run.time_limit_minutes sets one",
                  deadline->job, why);
     deadline->logged = true;
 }

@@ -10,10 +10,10 @@
 struct local_batch {
     struct microbatches own; /* this rank's, consecutive */
     int rows;                /* of each microbatch */
-    int steps;               /* time steps of a window, train.time */
+    int steps;               /* time steps of a window, train.sequence_length */
 };
 
-/* By train.batch, train.slices and train.time. */
+/* By train.batch, train.microbatches and train.sequence_length. */
 struct local_batch local_batch_of(const struct options *options, int rank, int ranks);
 
 /* Targets of one step over the global batch, if every window is full. */

@@ -23,20 +23,20 @@ bool schedule_epoch(struct schedule_state *state, const struct options *options,
     state->bad_epochs++;
     state->plateau_wait++;
     if (options->train.schedule == SCHEDULE_PLATEAU &&
-        state->plateau_wait >= options->train.plateau_epochs) {
+        state->plateau_wait >= options->train.plateau_patience) {
         state->factor *= options->train.plateau_factor;
         state->plateau_wait = 0;
     }
     return false;
 }
 
-/* From 1 at the end of the warm-up to final_factor at the last step, half a cosine. */
+/* From 1 at the end of the warm-up to final_lr_ratio at the last step, half a cosine. */
 static double cosine(const struct options *options, int64_t step, int64_t total_steps)
 {
     int64_t length = total_steps - options->train.warmup_steps;
     int64_t after = step - options->train.warmup_steps;
     double done = length > 0 ? fmin((double)after / (double)length, 1) : 1;
-    double low = options->train.final_factor;
+    double low = options->train.final_lr_ratio;
     return low + (1 - low) * 0.5 * (1 + cos(PI * done));
 }
 

@@ -1,8 +1,8 @@
 /* schedule: the learning rate of a step.
  *
- * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_factor at the
+ * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_lr_ratio at the
  * last step; Loshchilov and Hutter, 2017) or plateau (multiplied by plateau_factor after
- * plateau_epochs epochs without improvement of the validation loss). */
+ * plateau_patience epochs without improvement of the validation loss). */
 #ifndef TUTTI_TRAIN_SCHEDULE_H
 #define TUTTI_TRAIN_SCHEDULE_H
 

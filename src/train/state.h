@@ -61,7 +61,7 @@ void training_state_end_epoch(struct training_state *state,
  * from the ranks for writing, or read for restoring. */
 struct stream_snapshot {           /* zero-initialise; free with stream_snapshot_free */
     size_t row_count;              /* of the global batch, train.batch */
-    size_t microbatches;           /* train.slices */
+    size_t microbatches;           /* train.microbatches */
     size_t hidden_size;            /* elements of one microbatch's hidden states */
     struct stream_row *rows;       /* [row_count], owned like the next two; NULL: none */
     struct stream_cursor *cursors; /* [microbatches] */

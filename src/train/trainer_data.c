@@ -18,7 +18,7 @@ static enum status adopt_settings(const struct dataset *dataset, struct options 
 static enum status check_splits(const struct training_data *data,
                                 const struct options *options)
 {
-    bool stops_early = options->train.early_stop > 0;
+    bool stops_early = options->train.early_stop_patience > 0;
     if (training_data_has_validation(data) ||
         (options->train.schedule != SCHEDULE_PLATEAU && !stops_early))
         return STATUS_OK;
@@ -26,7 +26,7 @@ static enum status check_splits(const struct training_data *data,
                        "%s: there is no validation split, but train.%s needs one: make "
                        "the dataset with another data.split",
                        data->dataset->path,
-                       stops_early ? "early_stop" : "schedule = plateau");
+                       stops_early ? "early_stop_patience" : "schedule = plateau");
 }
 
 /* Opens the dataset and verifies this rank's part: all of it, or only the pieces' tables
@@ -36,9 +36,9 @@ static enum status open_dataset(struct training_data *data, const struct comm *c
 {
     enum status status = dataset_open(options->data.dataset, &data->dataset);
     if (status == STATUS_OK)
-        status = dataset_check_part(data->dataset,
-                                    options->data.memory > 0 ? CHECK_PIECES : CHECK_ALL,
-                                    comm_rank(comm), comm_size(comm));
+        status = dataset_check_part(
+            data->dataset, options->data.memory_mb > 0 ? CHECK_PIECES : CHECK_ALL,
+            comm_rank(comm), comm_size(comm));
     if (status == STATUS_OK)
         status = adopt_settings(data->dataset, options);
     return status == STATUS_OK ? check_splits(data, options) : status;
@@ -51,7 +51,7 @@ static enum status assign_shards(struct training_data *data, const struct comm *
     if (!data->assignment)
         return status_fail(STATUS_FAILED, "out of memory for the assignment of shards");
     enum status status =
-        dataset_assign(data->dataset, (int)options->train.slices, data->assignment);
+        dataset_assign(data->dataset, (int)options->train.microbatches, data->assignment);
     if (status == STATUS_OK)
         status = data_plan_make(data->dataset, options, data->assignment, comm_rank(comm),
                                 comm_size(comm), &data->plan);

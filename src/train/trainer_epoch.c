@@ -35,8 +35,9 @@ static bool at_end_of_epoch(const struct trainer *trainer)
 bool trainer_finished(const struct trainer *trainer)
 {
     const struct options *options = &trainer->options;
-    bool stopped_early = options->train.early_stop > 0 &&
-                         trainer->state.schedule.bad_epochs >= options->train.early_stop;
+    bool stopped_early =
+        options->train.early_stop_patience > 0 &&
+        trainer->state.schedule.bad_epochs >= options->train.early_stop_patience;
     return trainer->state.epoch >= options->train.epochs || stopped_early ||
            (out_of_steps(trainer) && !at_end_of_epoch(trainer));
 }
@@ -184,7 +185,7 @@ static enum status validate(struct trainer *trainer, struct evaluation *valid)
     const struct evaluation_request request = {
         .dataset = trainer->data.dataset,
         .split = SPLIT_VALID,
-        .microbatches = (int)trainer->options.train.slices,
+        .microbatches = (int)trainer->options.train.microbatches,
         .rows = trainer->data.batch.rows,
         .steps = trainer->data.batch.steps,
         .memory = trainer->data.plan.validation,

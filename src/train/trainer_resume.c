@@ -102,7 +102,7 @@ static enum status check_numerics(const char *path, const char *before,
     enum status status = status_fail(
         STATUS_FAILED,
         "%s was trained with the kernels %s, this run uses %s, so the weights may differ "
-        "in their last bits from those of an uninterrupted run: restore train.products "
+        "in their last bits from those of an uninterrupted run: restore train.matmul "
         "and OPENBLAS_CORETYPE, or set train.allow_mixed_cores = yes",
         path, before, expected->numerics);
     if (!expected->options->train.allow_mixed_cores)

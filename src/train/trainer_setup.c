@@ -27,12 +27,13 @@ static enum status check_request(const struct comm *comm, const struct options *
             STATUS_MISUSE,
             "data.dataset is not set: the directory that `tutti preprocess` "
             "has written");
-    if (options->train.slices < ranks)
+    if (options->train.microbatches < ranks)
         return status_fail(
             STATUS_MISUSE,
-            "train.slices = %" PRId64 ", but there are %d ranks and each "
-            "needs a microbatch: set train.slices = %d or more, or use %" PRId64 " ranks",
-            options->train.slices, ranks, ranks, options->train.slices);
+            "train.microbatches = %" PRId64 ", but there are %d ranks and each "
+            "needs a microbatch: set train.microbatches = %d or more, or use %" PRId64
+            " ranks",
+            options->train.microbatches, ranks, ranks, options->train.microbatches);
     return STATUS_OK;
 }
 
@@ -61,7 +62,8 @@ static enum status open_local(struct trainer *trainer)
         status = persist_open(persistence, trainer->comm, options, start_of(trainer));
     if (status == STATUS_OK)
         status = stop_policy_open(&trainer->stop_policy, persistence,
-                                  options->run.minutes, validation_windows(trainer));
+                                  options->run.time_limit_minutes,
+                                  validation_windows(trainer));
     return status;
 }
 
@@ -124,7 +126,7 @@ static void describe_run(struct trainer *trainer)
     image->vocabulary_hash = dataset->vocabulary_hash;
     image->dataset_hash = dataset->dataset_hash;
     image->streams.row_count = (size_t)trainer->options.train.batch;
-    image->streams.microbatches = (size_t)trainer->options.train.slices;
+    image->streams.microbatches = (size_t)trainer->options.train.microbatches;
     image->streams.hidden_size = model_state_size(trainer->engine.model);
     provenance->ranks = comm_size(trainer->comm);
     snprintf(provenance->numerics, sizeof provenance->numerics, "%s",

@@ -98,10 +98,11 @@ enum status step_open_sum(struct step_engine *engine)
 {
     const struct options *options = engine->options;
     size_t bucket = (size_t)options->train.bucket;
-    enum status status = exact_sum_create(
-        engine->comm, is_exact(engine) ? engine->params.total : 0, SUMS,
-        options->train.slices, scale_bits(options->train.batch, options->train.time),
-        bucket, &engine->sum);
+    enum status status =
+        exact_sum_create(engine->comm, is_exact(engine) ? engine->params.total : 0, SUMS,
+                         options->train.microbatches,
+                         scale_bits(options->train.batch, options->train.sequence_length),
+                         bucket, &engine->sum);
     if (is_exact(engine))
         return status;
     enum status float_status = open_float_sum(engine, bucket);
@@ -258,9 +259,9 @@ static enum status diverged(const struct step_engine *engine,
     return status_fail(STATUS_FAILED,
                        "step %" PRId64 " of epoch %" PRId64
                        ": training has diverged: %s; lower train.learning_rate (now %g) "
-                       "or set train.clip (now %g)",
+                       "or set train.clip_norm (now %g)",
                        engine->step, state->epoch + 1, how, options->train.learning_rate,
-                       options->train.clip);
+                       options->train.clip_norm);
 }
 
 /* The name of the tensor that contains the element; NULL: none. */
@@ -334,7 +335,7 @@ enum status step_update(struct step_engine *engine, struct training_state *state
     if (exact_sum_bad(engine->sum))
         return report_bad_sum(engine, state);
     phase_enter(PHASE_OPTIMIZER);
-    double clip = options->train.clip, factor = 1 / (double)targets;
+    double clip = options->train.clip_norm, factor = 1 / (double)targets;
     double norm = gradient_norm(engine, factor);
     if (!isfinite(norm))
         return diverged(engine, state, "the gradient's norm is not finite");

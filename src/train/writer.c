@@ -39,8 +39,8 @@ static void write_copy(struct writer *writer)
     struct trace_span span = trace_begin(PHASE_CHECKPOINT);
     double began = clock_seconds();
     run_checkpoint_name(&writer->copy.state, outcome->name);
-    outcome->status =
-        run_checkpoints_write(writer->run, &writer->copy, writer->copy.options.run.keep);
+    outcome->status = run_checkpoints_write(writer->run, &writer->copy,
+                                            writer->copy.options.run.keep_checkpoints);
     outcome->seconds = clock_seconds() - began;
     snprintf(outcome->message, sizeof outcome->message, "%s",
              outcome->status == STATUS_OK ? "" : status_message());

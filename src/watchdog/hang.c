@@ -2,7 +2,7 @@
  * heartbeats.
  *
  * A rank that waits for others (PHASE_WAIT) is not at fault. A rank that computes, reads
- * or writes without progress for `hang_seconds` is at fault. One that sends no heartbeats
+ * or writes without progress for `hang_timeout` is at fault. One that sends no heartbeats
  * is the likelier culprit, because its thread sends them even while its training hangs.
  * If all ranks wait, no single rank is at fault.
  */
@@ -20,14 +20,14 @@ static bool is_exempt(const struct watchdog_peer *peer)
 }
 
 static struct watchdog_cause check_peer(const struct watchdog_peer *peer, double now,
-                                        double hang_seconds)
+                                        double hang_timeout)
 {
     struct watchdog_cause cause = {.reason = CAUSE_NONE, .peer = peer};
     double silent = now - peer->last_heartbeat, idle = peer->idle + silent;
-    if (silent > hang_seconds) {
+    if (silent > hang_timeout) {
         cause.reason = CAUSE_SILENT;
         cause.seconds = silent;
-    } else if (peer->phase != PHASE_WAIT && !is_exempt(peer) && idle > hang_seconds) {
+    } else if (peer->phase != PHASE_WAIT && !is_exempt(peer) && idle > hang_timeout) {
         cause.reason = CAUSE_HANG;
         cause.seconds = idle;
     }
@@ -37,7 +37,7 @@ static struct watchdog_cause check_peer(const struct watchdog_peer *peer, double
 /* CAUSE_ALL_WAIT if all ranks have waited for each other for longer than any of them
  * could have waited for a rank that hangs; else CAUSE_NONE. */
 static struct watchdog_cause all_wait(const struct watchdog_peer *peers, int count,
-                                      int ranks, double now, double hang_seconds)
+                                      int ranks, double now, double hang_timeout)
 {
     struct watchdog_cause cause = {.reason = CAUSE_NONE, .peer = &peers[0]};
     double shortest = -1;
@@ -49,7 +49,7 @@ static struct watchdog_cause all_wait(const struct watchdog_peer *peers, int cou
         if (shortest < 0 || idle < shortest)
             shortest = idle;
     }
-    if (count == ranks && shortest > 2 * hang_seconds) {
+    if (count == ranks && shortest > 2 * hang_timeout) {
         cause.reason = CAUSE_ALL_WAIT;
         cause.seconds = shortest;
     }
@@ -57,20 +57,20 @@ static struct watchdog_cause all_wait(const struct watchdog_peer *peers, int cou
 }
 
 struct watchdog_cause watchdog_find_hang(const struct watchdog_peer *peers, int count,
-                                         int ranks, double now, double hang_seconds)
+                                         int ranks, double now, double hang_timeout)
 {
     struct watchdog_cause root = {.reason = CAUSE_NONE};
-    if (hang_seconds <= 0)
+    if (hang_timeout <= 0)
         return root;
     for (int i = 0; i < count; i++) {
         if (!is_watched(&peers[i]))
             continue;
-        struct watchdog_cause cause = check_peer(&peers[i], now, hang_seconds);
+        struct watchdog_cause cause = check_peer(&peers[i], now, hang_timeout);
         if (cause.reason > root.reason ||
             (cause.reason == root.reason && cause.seconds > root.seconds))
             root = cause;
     }
     if (root.reason == CAUSE_NONE)
-        root = all_wait(peers, count, ranks, now, hang_seconds);
+        root = all_wait(peers, count, ranks, now, hang_timeout);
     return root;
 }

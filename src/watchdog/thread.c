@@ -53,7 +53,7 @@ static struct watchdog_cause check_ranks(const struct watchdog *watchdog, double
     struct watchdog_cause cause = {.reason = CAUSE_NONE};
     if (!watchdog_check_launcher(watchdog, &cause))
         cause = watchdog_find_hang(watchdog->peers, watchdog->count, watchdog->ranks, now,
-                                   watchdog->hang_seconds);
+                                   watchdog->hang_timeout);
     return cause;
 }
 
@@ -62,8 +62,8 @@ static struct watchdog_cause check_coordinator(const struct watchdog *watchdog,
 {
     struct watchdog_cause cause = {.reason = CAUSE_NONE, .peer = &watchdog->peers[0]};
     cause.seconds = now - cause.peer->last_heartbeat;
-    if (!cause.peer->left && watchdog->hang_seconds > 0 &&
-        cause.seconds > watchdog->hang_seconds + tick_seconds)
+    if (!cause.peer->left && watchdog->hang_timeout > 0 &&
+        cause.seconds > watchdog->hang_timeout + tick_seconds)
         cause.reason = CAUSE_SILENT;
     return cause;
 }

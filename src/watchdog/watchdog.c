@@ -112,7 +112,7 @@ static enum status create(struct comm *comm, const struct watchdog_request *requ
         comm_rank(comm), comm_size(comm), comm_host(comm), request->directory);
     if (!watchdog)
         return status_fail(STATUS_FAILED, "out of memory for the watchdog");
-    watchdog->hang_seconds = request->hang_seconds;
+    watchdog->hang_timeout = request->hang_timeout;
     watchdog->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (watchdog->wake < 0)
         return status_fail_errno("no event for the watchdog");

@@ -22,11 +22,11 @@
  * rank on its host. If it is the only rank there, it is killed by mpirun, or by Slurm,
  * which the watchdog asks to end the step (scancel).
  *
- * A rank hangs if it makes no progress for `hang_seconds` and does not wait for others
+ * A rank hangs if it makes no progress for `hang_timeout` and does not wait for others
  * (PHASE_WAIT); the time before its first step and PHASE_END are exempt. A process that
- * sends no heartbeat for `hang_seconds` is silent, in whatever phase. A rank in
+ * sends no heartbeat for `hang_timeout` is silent, in whatever phase. A rank in
  * PHASE_WAIT is never the root cause while any rank is in another phase; if all ranks
- * have waited for twice `hang_seconds`, the report says that they wait for each other.
+ * have waited for twice `hang_timeout`, the report says that they wait for each other.
  * Time during which this process itself was not running (a suspended job) is not counted
  * against any rank.
  *
@@ -82,7 +82,7 @@ struct watchdog;
 
 /* The strings are copied. */
 struct watchdog_request {
-    double hang_seconds;   /* 0: hangs are not detected */
+    double hang_timeout;   /* seconds; 0: hangs are not detected */
     const char *directory; /* run.dir, for root-cause.txt */
     const char *command;   /* resumes the run; rank 0's is used. An optional second
                               line is an alternative */

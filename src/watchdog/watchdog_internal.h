@@ -252,7 +252,7 @@ struct watchdog_cause {
 
 /* Finds a rank that hangs at time `now`. `ranks` is the size of the run. */
 struct watchdog_cause watchdog_find_hang(const struct watchdog_peer *peers, int count,
-                                         int ranks, double now, double hang_seconds);
+                                         int ranks, double now, double hang_timeout);
 
 /* ---- the watchdog ---- */
 
@@ -271,7 +271,7 @@ struct watchdog {
     bool is_coordinator;
     struct watchdog_process self;
     uint8_t secret[WATCHDOG_SECRET];
-    double hang_seconds;
+    double hang_timeout;
     char *directory;
     char command[WATCHDOG_COMMAND];
     char checkpoint[WATCHDOG_TEXT]; /* "": none; guarded by `lock` */

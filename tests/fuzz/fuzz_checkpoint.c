@@ -148,7 +148,7 @@ static void edit_shape(hid_t file, const struct config *config)
     if (read_config(config, &options, &encoding)) {
         struct model_shape shape = model_shape_of(&options, encoding->vocabulary);
         hsize_t rows = (hsize_t)options.train.batch,
-                microbatches = (hsize_t)options.train.slices;
+                microbatches = (hsize_t)options.train.microbatches;
         hsize_t hidden[] = {
             microbatches, checkpoint_hidden_size(&shape, (size_t)(rows / microbatches))};
         if (params_layout(&shape, &params) == STATUS_OK) {

@@ -81,7 +81,7 @@ static void make_config(struct seeds *seeds)
         free(text);
     }
     for (size_t i = 0; i < option_row_count; i++)
-        put_row(seeds, &option_rows[i], option_rows[i].initial);
+        put_row(seeds, &option_rows[i], option_rows[i].default_value);
     const struct option_row *dir = option_find("run", "dir");
     put_row(seeds, dir, "\"a \\\"b\\\" \\\\ # c \"");
     put_row(seeds, dir, "~/runs/\xc3\xa9\xff\\x41");
@@ -101,7 +101,7 @@ static void put_words(FILE *out, const struct option_row *row)
 {
     char name[128];
     put_word(out, row->key);
-    put_word(out, row->initial);
+    put_word(out, row->default_value);
     for (size_t i = 0; row->words && row->words[i]; i++)
         put_word(out, row->words[i]);
     snprintf(name, sizeof name, "%s.%s=", row->section, row->key);

@@ -29,8 +29,8 @@ static void set_options(struct fuzz_run *run)
     options->model.hidden = 4;
     options->model.embedding = 3;
     options->train.batch = 4;
-    options->train.slices = 2;
-    options->train.time = 64;
+    options->train.microbatches = 2;
+    options->train.sequence_length = 64;
     options->train.epochs = 3;
     options->run.samples = 0;
     options->run.sample_seconds = 1;

@@ -156,10 +156,10 @@ class Tutti:
         """Loss and gradient norm of each step, and the checkpoint; None if refused."""
         path = f"{self.folder}/{name}"
         settings = {**self.model, "data.dataset": dataset, "train.batch": rows,
-                    "train.slices": 1, "train.time": time, "train.max_steps": steps,
+                    "train.microbatches": 1, "train.sequence_length": time, "train.max_steps": steps,
                     "train.epochs": 1000, "train.schedule": "constant",
                     "train.warmup_steps": 0, "train.learning_rate": rate,
-                    "train.clip": CLIP, "run.dir": path, "run.samples": 0,
+                    "train.clip_norm": CLIP, "run.dir": path, "run.samples": 0,
                     "run.checkpoint_every": 1000}
         if precision != "float32":
             settings["train.precision"] = precision

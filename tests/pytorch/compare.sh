@@ -80,7 +80,7 @@ make_generator() {
     quietly "$tutti" preprocess held -o held.tutti --split "1 0 0" \
         --set data.max_silence_seconds=0
     quietly train 1 4 float32 runs/generator --set data.dataset=held.tutti \
-        --set train.max_steps=30 --set train.slices=1 --set train.warmup_steps=5 \
+        --set train.max_steps=30 --set train.microbatches=1 --set train.warmup_steps=5 \
         --set train.epochs=1000 --set run.checkpoint_every=1000
     awk -F '"loss": ' '/gradient_norm/ { loss = $2 + 0 } END { exit loss > 1e-5 }' \
         runs/generator/metrics.jsonl || fail "the model for generation did not converge"
@@ -96,7 +96,7 @@ train() {
     [ "$precision" = float32 ] || set=(--set "train.precision=$precision")
     "${launch[@]}" "$tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset=data.tutti --set model.hidden=512 --set model.embedding=256 \
-        --set train.batch=$((ranks * rows)) --set train.slices=$((microbatches * ranks)) \
+        --set train.batch=$((ranks * rows)) --set train.microbatches=$((microbatches * ranks)) \
         --set train.max_steps=12 --set run.samples=0 --set "run.dir=$run" "${set[@]}" "$@"
 }
 

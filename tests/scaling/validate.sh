@@ -18,7 +18,7 @@ bash "$here/build.sh" "$here/../.." "$work/step"
 train() {
     "$mpirun" -n "$1" "$build/tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset="$dataset" --set run.dir="$work/run$1" --set run.samples=0 \
-        --set model.hidden=512 --set model.embedding=256 --set train.slices="$1" \
+        --set model.hidden=512 --set model.embedding=256 --set train.microbatches="$1" \
         --set train.batch=$((16 * $1)) --set train.max_steps=$steps \
         > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
     sed -n 's/.*"tokens_per_second": \([0-9.]*\).*/\1/p' "$work/run$1/metrics.jsonl" |

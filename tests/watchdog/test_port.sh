@@ -18,8 +18,8 @@ embedding = 8
 [train]
 epochs = 2
 batch = 4
-slices = 4
-time = 32
+microbatches = 4
+sequence_length = 32
 [run]
 samples = 0
 END

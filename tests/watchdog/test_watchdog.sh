@@ -7,7 +7,7 @@ example=$programs/watchdog_example
 is_open_mpi ||
     skip "not Open MPI: Hydra kills all ranks, often before the cause is written"
 
-step=10 hang=3           # faults strike in this step; run.hang_seconds
+step=10 hang=3           # faults strike in this step; run.hang_timeout_seconds
 # Seconds until all processes have exited: measured 1 to 2, and hang + 1 to 3, on an idle
 # machine.
 death_limit=60
@@ -25,13 +25,13 @@ dropout = 0.2
 [train]
 epochs = 2
 batch = 4
-slices = 4
-time = 32
+microbatches = 4
+sequence_length = 32
 learning_rate = 0.01
 [run]
 dir = runs/first
 samples = 0
-hang_seconds = $hang
+hang_timeout_seconds = $hang
 END
 "$tutti" train run.conf >log.txt 2>&1 || { cat log.txt >&2; fail "train"; }
 hash=$(hash_of runs/first)

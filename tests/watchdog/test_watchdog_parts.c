@@ -14,7 +14,7 @@
 
 #include "watchdog/watchdog_internal.h"
 
-/* ---- the hang detector, at time 100 with hang_seconds = 10 ---- */
+/* ---- the hang detector, at time 100 with hang_timeout = 10 ---- */
 
 static struct watchdog_peer peer(enum phase phase, double still, double heard)
 {

@@ -11,7 +11,7 @@
 int main(int argc, char **argv)
 {
     const struct watchdog_request request = {
-        .hang_seconds = 60, .directory = ".", .command = "the same again"};
+        .hang_timeout = 60, .directory = ".", .command = "the same again"};
     struct comm *comm;
     struct watchdog *watchdog;
     if (argc != 2 || comm_open(&argc, &argv, &comm) != STATUS_OK ||
