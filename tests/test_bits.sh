@@ -1,5 +1,5 @@
 #!/bin/bash
-# Bit-exact weights of ten small training runs. A change of these bits must be deliberate
+# Bit-exact weights of eleven small training runs. A change of these bits must be deliberate
 # and needs a new numerics id in matmul_*.c and new hashes here. TUTTI_TEST_BITS=show
 # prints the hashes without comparing them, to compare two builds or for a new id.
 # OpenBLAS gives different bits on different processors, so it is compared only with
@@ -75,6 +75,8 @@ train adamw 3 train.optimizer=adamw train.batch=24 train.microbatches=8
 is "adamw, 8 microbatches on 3 ranks" 5010bfc78d7db3bd
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
 is pianoroll 6f32b140dbad95de
+train float 1 train.reduce=float
+is "float sum, one rank" 8412da49eff82ef3
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas

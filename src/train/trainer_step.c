@@ -5,14 +5,6 @@
  * of the layers below. The flags, which are known last, are sent last, with the
  * embedding. So a step has a single reduction, and ranks wait for each other nowhere
  * else.
- *
- * The scale of the exact sum. The model gives gradients of the summed loss; with B rows
- * and T steps there are B T targets, so a microbatch's gradient is B T / S times the
- * microbatch's mean per target. Addends with a mean of up to 2^11 in magnitude must fit:
- * with S addends the integers reach 2^11 B T 2^bits, which must stay below 2^62. So
- *     bits = 62 - 11 - ceil(log2(B T)),  within 0 .. 60,
- * a function of the configuration alone. The resolution of the mean gradient is then
- * about 2^-51, far below anything that matters beside Adam's epsilon.
  */
 #include "trainer_step.h"
 
@@ -25,24 +17,8 @@
 #include "base/inject.h"
 #include "base/phase.h"
 
-enum { HEADROOM_BITS = 11, SUM_BITS = 62, MOST_BITS = 60 };
-
 /* The extras of the exact sum. */
 enum { SUM_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_STOP, SUM_SAVE, SUM_FAILED, SUMS };
-
-/* Bits after the binary point in the exact sum of the gradients. */
-static int scale_bits(int64_t batch, int64_t time)
-{
-    int bits = SUM_BITS - HEADROOM_BITS;
-    for (int64_t reach = 1; reach < batch * time; reach *= 2)
-        bits--;
-    return bits < 0 ? 0 : bits > MOST_BITS ? MOST_BITS : bits;
-}
-
-static bool is_exact(const struct step_engine *engine)
-{
-    return engine->options->train.reduce == REDUCE_EXACT;
-}
 
 /* ---- opening ---- */
 
@@ -80,40 +56,15 @@ void step_set_weights(struct step_engine *engine, const float *resumed)
     model_weights_changed(engine->model);
 }
 
-/* Opens the sum for train.reduce = float. Collective. */
-static enum status open_float_sum(struct step_engine *engine, size_t bucket)
-{
-    size_t total = engine->params.total;
-    enum status status =
-        comm_memory_create(engine->comm, total * sizeof *engine->gradient,
-                           buckets_count(total, bucket), &engine->float_memory);
-    if (status != STATUS_OK)
-        return status;
-    engine->gradient = comm_memory_block(engine->float_memory);
-    return buckets_create(engine->comm, engine->float_memory, COMM_F32, engine->gradient,
-                          total, bucket, &engine->float_sum);
-}
-
 enum status step_open_sum(struct step_engine *engine)
 {
-    const struct options *options = engine->options;
-    size_t bucket = (size_t)options->train.bucket;
-    enum status status =
-        exact_sum_create(engine->comm, is_exact(engine) ? engine->params.total : 0, SUMS,
-                         options->train.microbatches,
-                         scale_bits(options->train.batch, options->train.sequence_length),
-                         bucket, &engine->sum);
-    if (is_exact(engine))
-        return status;
-    enum status float_status = open_float_sum(engine, bucket);
-    return status == STATUS_OK ? float_status : status;
+    return gradient_sum_open(&engine->sum, engine->comm, engine->options,
+                             engine->params.total, SUMS);
 }
 
 void step_close(struct step_engine *engine)
 {
-    buckets_free(engine->float_sum);
-    comm_memory_free(engine->float_memory);
-    exact_sum_free(engine->sum);
+    gradient_sum_close(&engine->sum);
     model_free(engine->model);
     *engine = (struct step_engine){0};
 }
@@ -133,31 +84,6 @@ static void forward(struct step_engine *engine, struct window *window)
                   window->losses);
 }
 
-static void add_floats(struct step_engine *engine, const struct gradient_block *block)
-{
-    for (size_t r = 0; r < (size_t)block->rows; r++) {
-        float *sum = engine->gradient + block->first + r * block->ld;
-        const float *values = block->values + r * block->ld_values;
-        for (int j = 0; j < block->width; j++)
-            sum[j] += values[j];
-    }
-}
-
-static void add_block(struct step_engine *engine, enum exact_mode mode,
-                      const struct gradient_block *block)
-{
-    const struct exact_block exact = {.first = block->first,
-                                      .ld = block->ld,
-                                      .rows = block->rows,
-                                      .width = block->width,
-                                      .values = block->values,
-                                      .ld_values = block->ld_values};
-    if (is_exact(engine))
-        exact_sum_block(engine->sum, mode, &exact);
-    else
-        add_floats(engine, block);
-}
-
 static void add_gradient(void *context, int microbatch,
                          const struct gradient_block *block)
 {
@@ -166,9 +92,9 @@ static void add_gradient(void *context, int microbatch,
     const struct gradient_block injected = {
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
     phase_enter(PHASE_ALLREDUCE);
-    add_block(engine, microbatch == 0 ? EXACT_PUT : EXACT_ADD, block);
+    gradient_sum_add(&engine->sum, microbatch == 0 ? EXACT_PUT : EXACT_ADD, block);
     if (microbatch == 0 && inject_due(FAULT_NAN, engine->step))
-        add_block(engine, EXACT_ADD, &injected);
+        gradient_sum_add(&engine->sum, EXACT_ADD, &injected);
     phase_enter(PHASE_BACKWARD);
 }
 
@@ -176,8 +102,7 @@ static void start_sum(void *context, size_t first)
 {
     struct step_engine *engine = context;
     phase_enter(PHASE_ALLREDUCE);
-    enum status status = is_exact(engine) ? exact_sum_ready(engine->sum, first)
-                                          : buckets_ready(engine->float_sum, first);
+    enum status status = gradient_sum_ready(&engine->sum, first);
     if (engine->sum_status == STATUS_OK)
         engine->sum_status = status;
     phase_enter(PHASE_BACKWARD);
@@ -187,10 +112,7 @@ static void progress_sum(void *context)
 {
     struct step_engine *engine = context;
     phase_progress();
-    if (is_exact(engine))
-        exact_sum_progress(engine->sum);
-    else
-        buckets_progress(engine->float_sum);
+    gradient_sum_progress(&engine->sum);
 }
 
 static void backward(struct step_engine *engine)
@@ -199,10 +121,8 @@ static void backward(struct step_engine *engine)
                                                  .ready = start_sum,
                                                  .progress = progress_sum,
                                                  .context = engine};
-    exact_sum_begin(engine->sum);
+    gradient_sum_begin(&engine->sum);
     engine->sum_status = STATUS_OK;
-    if (!is_exact(engine))
-        memset(engine->gradient, 0, engine->params.total * sizeof *engine->gradient);
     phase_enter(PHASE_BACKWARD);
     model_backward(engine->model, &callbacks);
 }
@@ -220,7 +140,7 @@ void step_gradient(struct step_engine *engine, const struct training_state *stat
 static void add_extras(struct step_engine *engine, const struct window *window,
                        const struct step_flags *flags)
 {
-    struct exact_sum *sum = engine->sum;
+    struct exact_sum *sum = engine->sum.exact;
     for (int s = 0; s < engine->batch.own.count; s++) {
         const struct microbatch_loss *loss = &window->losses[s];
         exact_sum_add_extra(sum, SUM_LOSS, loss->loss);
@@ -239,14 +159,12 @@ enum status step_reduce(struct step_engine *engine, const struct window *window,
     phase_enter(PHASE_WAIT);
     enum status status = engine->sum_status;
     if (status == STATUS_OK)
-        status = exact_sum_reduce(engine->sum);
-    if (status == STATUS_OK && !is_exact(engine))
-        status = buckets_wait(engine->float_sum);
+        status = gradient_sum_reduce(&engine->sum);
     if (status != STATUS_OK)
         return status;
-    flags->stop = exact_sum_extra_integer(engine->sum, SUM_STOP) > 0;
-    flags->save = exact_sum_extra_integer(engine->sum, SUM_SAVE) > 0;
-    flags->input_failed = exact_sum_extra_integer(engine->sum, SUM_FAILED) > 0;
+    flags->stop = exact_sum_extra_integer(engine->sum.exact, SUM_STOP) > 0;
+    flags->save = exact_sum_extra_integer(engine->sum.exact, SUM_SAVE) > 0;
+    flags->input_failed = exact_sum_extra_integer(engine->sum.exact, SUM_FAILED) > 0;
     return STATUS_OK;
 }
 
@@ -280,7 +198,7 @@ static enum status report_bad_sum(const struct step_engine *engine,
                                   const struct training_state *state)
 {
     char how[PARAM_NAME + 96];
-    size_t mine = exact_sum_first_bad(engine->sum);
+    size_t mine = exact_sum_first_bad(engine->sum.exact);
     int64_t first = mine == SIZE_MAX ? INT64_MAX : (int64_t)mine;
     first = -comm_max_i64(engine->comm, -first);
     const char *tensor = tensor_at(&engine->params, first);
@@ -288,24 +206,11 @@ static enum status report_bad_sum(const struct step_engine *engine,
         return diverged(engine, state, "the loss is not finite or too large");
     snprintf(how, sizeof how,
              "the gradient of %s is not finite or too large (%" PRId64 " values)", tensor,
-             exact_sum_bad(engine->sum));
+             exact_sum_bad(engine->sum.exact));
     return diverged(engine, state, how);
 }
 
 /* ---- the update ---- */
-
-/* The norm of the mean gradient, which is `factor` times the sum. */
-static double gradient_norm(const struct step_engine *engine, double factor)
-{
-    if (is_exact(engine))
-        return sqrt(exact_sum_squares(engine->sum, factor));
-    double squares = 0;
-    for (size_t i = 0; i < engine->params.total; i++) {
-        double value = (double)engine->gradient[i] * factor;
-        squares += value * value;
-    }
-    return sqrt(squares);
-}
 
 /* Updates the weights by `factor` times the sum, in parts that stay in the cache. */
 static void update_weights(struct step_engine *engine, struct optimizer *optimizer,
@@ -316,10 +221,7 @@ static void update_weights(struct step_engine *engine, struct optimizer *optimiz
     optimizer_begin(optimizer, rate);
     for (size_t first = 0; first < engine->params.total; first += PART) {
         size_t left = engine->params.total - first, n = left < PART ? left : PART;
-        if (is_exact(engine))
-            exact_sum_read(engine->sum, first, n, factor, part);
-        for (size_t i = 0; !is_exact(engine) && i < n; i++)
-            part[i] = (float)((double)engine->gradient[first + i] * factor);
+        gradient_sum_read(&engine->sum, first, n, factor, part);
         optimizer_update(optimizer, first, n, part, engine->weights + first);
     }
     model_weights_changed(engine->model);
@@ -329,14 +231,14 @@ enum status step_update(struct step_engine *engine, struct training_state *state
                         struct step_facts *facts)
 {
     const struct options *options = engine->options;
-    double loss = exact_sum_extra(engine->sum, SUM_LOSS);
-    int64_t targets = exact_sum_extra_integer(engine->sum, SUM_TARGETS);
-    int64_t correct = exact_sum_extra_integer(engine->sum, SUM_CORRECT);
-    if (exact_sum_bad(engine->sum))
+    double loss = exact_sum_extra(engine->sum.exact, SUM_LOSS);
+    int64_t targets = exact_sum_extra_integer(engine->sum.exact, SUM_TARGETS);
+    int64_t correct = exact_sum_extra_integer(engine->sum.exact, SUM_CORRECT);
+    if (exact_sum_bad(engine->sum.exact))
         return report_bad_sum(engine, state);
     phase_enter(PHASE_OPTIMIZER);
     double clip = options->train.clip_norm, factor = 1 / (double)targets;
-    double norm = gradient_norm(engine, factor);
+    double norm = gradient_sum_norm(&engine->sum, factor);
     if (!isfinite(norm))
         return diverged(engine, state, "the gradient's norm is not finite");
     double rate = schedule_learning_rate(&state->schedule, options, engine->step,

@@ -16,15 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gradient_sum.h"
 #include "local_batch.h"
 #include "state.h"
 #include "step_facts.h"
 #include "window.h"
 #include "base/options.h"
 #include "base/status.h"
-#include "comm/buckets.h"
 #include "comm/comm.h"
-#include "comm/exact_sum.h"
 #include "nn/model.h"
 
 struct step_engine { /* zero-initialise; free with step_close */
@@ -37,13 +36,9 @@ struct step_engine { /* zero-initialise; free with step_close */
     float *weights;      /* [params.total], the model's */
     int64_t total_steps; /* of the run, for the schedule; set by the caller */
 
-    int64_t step;           /* number of the current step, from 1 */
-    struct exact_sum *sum;  /* gradient over all microbatches, losses, flags */
-    enum status sum_status; /* of the sum in progress */
-    /* train.reduce = float: */
-    float *gradient; /* [params.total], summed in place; else NULL */
-    struct comm_memory *float_memory;
-    struct buckets *float_sum;
+    int64_t step;            /* number of the current step, from 1 */
+    struct gradient_sum sum; /* gradient, losses, requests */
+    enum status sum_status;  /* of the sum in progress */
 };
 
 /* Requests to all ranks. In: this rank's; out: true if any rank has set it. */
