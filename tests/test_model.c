@@ -201,7 +201,7 @@ static void states_can_be_saved_and_restored(void **state)
     }
 }
 
-static void dropout_keeps_the_mean(void **state)
+static void dropout_preserves_the_mean(void **state)
 {
     (void)state;
     const struct model_shape shape = {CELL_LSTM, 1, 64, 4, 0, 0, VOCABULARY};
@@ -232,7 +232,7 @@ static void dropout_keeps_the_mean(void **state)
     model_free(model);
 }
 
-static double loss_with(const struct matmul_backend *backend, bool training)
+static double loss_of(const struct matmul_backend *backend, bool training)
 {
     struct model_plan plan = plan_of(&cases[2], MICROBATCHES);
     struct model *model = NULL;
@@ -246,13 +246,13 @@ static double loss_with(const struct matmul_backend *backend, bool training)
     return losses[0].loss;
 }
 
-static void bfloat16_is_for_training(void **state)
+static void inference_ignores_bfloat16(void **state)
 {
     (void)state;
-    double exact = loss_with(&matmul_float32, false);
-    double rounded = loss_with(&matmul_bfloat16, true);
-    assert_true(loss_with(&matmul_float32, true) == exact);
-    assert_true(loss_with(&matmul_bfloat16, false) == exact);
+    double exact = loss_of(&matmul_float32, false);
+    double rounded = loss_of(&matmul_bfloat16, true);
+    assert_true(loss_of(&matmul_float32, true) == exact);
+    assert_true(loss_of(&matmul_bfloat16, false) == exact);
     assert_true(rounded != exact && fabs(rounded - exact) < 0.01 * exact);
 }
 
@@ -275,7 +275,7 @@ static void initialisation_is_a_function_of_the_seed(void **state)
     free(b);
 }
 
-static void impossible_shapes_are_refused(void **state)
+static void out_of_range_shapes_are_refused(void **state)
 {
     (void)state;
     struct params params;
@@ -294,10 +294,10 @@ int main(void)
         cmocka_unit_test(gradients_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(states_can_be_saved_and_restored),
-        cmocka_unit_test(dropout_keeps_the_mean),
-        cmocka_unit_test(bfloat16_is_for_training),
+        cmocka_unit_test(dropout_preserves_the_mean),
+        cmocka_unit_test(inference_ignores_bfloat16),
         cmocka_unit_test(initialisation_is_a_function_of_the_seed),
-        cmocka_unit_test(impossible_shapes_are_refused),
+        cmocka_unit_test(out_of_range_shapes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,8 +69,8 @@ void activation_backward(int kind, const real *y, real *dy, size_t count);
 /* Draws mask[width] of one row at time step t: 1 for kept units, 0 for dropped units.
  * `site` counts the model's dropout layers from the bottom; `row` is a global row of the
  * batch. */
-void dropout_row(const struct dropout *dropout, int site, int64_t row, int t, int width,
-                 uint8_t *mask);
+void dropout_draw_row(const struct dropout *dropout, int site, int64_t row, int t,
+                      int width, uint8_t *mask);
 
 /* Scale of kept units: 1 / (1 - rate). */
 real dropout_scale(const struct dropout *dropout);
