@@ -109,7 +109,7 @@ struct cell_step {
 /* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to nearest, ties to
  * even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two from 1
  * to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound` in
- * magnitude counts as 0. */
+ * magnitude is rejected: it counts as 0. */
 struct fixed_point_block {
     int64_t *sums;
     size_t ld_sums;
@@ -176,7 +176,7 @@ struct kernels {
 
     /* ---- fixed point ---- */
 
-    /* Returns the number of values that counted as 0. */
+    /* Returns the number of rejected values, which count as 0. */
     int (*fixed_point_add)(const struct fixed_point_block *block);
     /* squares[i % FIXED_POINT_LANES] += (sums[i] * unit * factor)^2 for i < n, in the
      * order of i. */

@@ -109,10 +109,10 @@ void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch b
     enum { CHUNK_ROWS = 256 };
     const real *x_rows[CHUNK_ROWS];
     real *y_rows[CHUNK_ROWS];
-    size_t all = (size_t)batch.microbatches * (size_t)batch.rows;
-    output = batched_output(w, all, y, output);
-    for (size_t first = 0; first < all; first += CHUNK_ROWS) {
-        int count = min(CHUNK_ROWS, (int)(all - first));
+    size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
+    output = batched_output(w, rows, y, output);
+    for (size_t first = 0; first < rows; first += CHUNK_ROWS) {
+        int count = min(CHUNK_ROWS, (int)(rows - first));
         for (size_t i = 0; i < (size_t)count; i++) {
             x_rows[i] = x + (first + i) * (size_t)w->k;
             y_rows[i] = y + (first + i) * (size_t)w->n;
@@ -133,7 +133,7 @@ static int dy_block_count(size_t block_bytes, int microbatches)
 
 /* An upper bound for the number of panels of a gradient's inputs; each input starts a new
  * panel. */
-static size_t x_panels(size_t inputs)
+static size_t x_panel_count(size_t inputs)
 {
     return inputs / NR + GRADIENT_INPUTS;
 }
@@ -144,8 +144,8 @@ void packed_plan_workspace(struct matmul_workspace *workspace, struct arena *are
     struct matmul_batch batch = workspace->batch;
     size_t block = format->dy_block_bytes(batch);
     workspace->dy_block_count = dy_block_count(block, batch.microbatches);
-    workspace->x_panels =
-        arena_array(arena, x_panels(workspace->inputs), format->x_panel_bytes(batch));
+    workspace->x_panels = arena_array(arena, x_panel_count(workspace->inputs),
+                                      format->x_panel_bytes(batch));
     workspace->dy_blocks = arena_array(arena, (size_t)workspace->dy_block_count, block);
     workspace->dw = arena_array(arena, GRADIENT_ROWS * NR, sizeof *workspace->dw);
 }

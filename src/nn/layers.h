@@ -50,10 +50,10 @@ void affine_plan(struct affine *affine, const struct matmul_backend *backend,
 void affine_pack(struct affine *affine, const real *weights);
 
 /* y[M][out] := x[M][in] W^T + bias */
-void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
+void affine_forward(const struct affine *affine, struct matmul_batch batch, const real *x,
                     real *y);
 /* dx[M][in] := dy[M][out] W */
-void affine_backward_input(const struct affine *affine, struct matmul_batch m,
+void affine_backward_input(const struct affine *affine, struct matmul_batch batch,
                            const real *dy, real *dx);
 /* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to
  * `sink`. */

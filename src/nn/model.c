@@ -74,8 +74,8 @@ static void plan_memory(struct model *model, struct arena *arena)
         recurrent_plan(&model->recurrent[layer], model->backend, model->training, arena);
     if (shape->dense)
         affine_plan(&model->dense, model->backend, model->training, arena);
-    model->activated = arena_array(arena, rows * f, sizeof(real));
-    model->dropped = arena_array(arena, rows * f, sizeof(real));
+    model->dense_output = arena_array(arena, rows * f, sizeof(real));
+    model->dense_dropped = arena_array(arena, rows * f, sizeof(real));
     affine_plan(&model->output, model->backend, model->training, arena);
     model->logits = arena_array(arena, rows * v, sizeof(real));
     model->log_probability = arena_array(arena, rows, sizeof(double));

@@ -110,13 +110,13 @@ static void forward_dense(struct model *model)
     int f = model->shape.dense;
     size_t count = batch_rows(model->batch) * (size_t)f;
     affine_forward(&model->dense, flatten_time(model->batch), last_hidden(model),
-                   model->activated);
-    activation_forward(model->shape.activation, model->activated, count);
-    memcpy(model->dropped, model->activated, count * sizeof(real));
+                   model->dense_output);
+    activation_forward(model->shape.activation, model->dense_output, count);
+    memcpy(model->dense_dropped, model->dense_output, count * sizeof(real));
     if (model->training) {
         int site = model->shape.layers - 1;
         dropout_forward(&model->dropout, site, model->batch, f, model->mask[site],
-                        model->dropped);
+                        model->dense_dropped);
     }
 }
 
@@ -126,7 +126,7 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
     int f = model->shape.dense, site = model->shape.layers - 1;
     real *dy = model->d_dense;
     dropout_backward(&model->dropout, model->batch, f, model->mask[site], dy);
-    activation_backward(model->shape.activation, model->activated, dy,
+    activation_backward(model->shape.activation, model->dense_output, dy,
                         batch_rows(model->batch) * (size_t)f);
     affine_backward_weights(&model->dense, model->workspace, last_hidden(model), dy,
                             sink);
@@ -139,7 +139,7 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
 
 static const real *output_input(const struct model *model)
 {
-    return model->shape.dense ? model->dropped : last_hidden(model);
+    return model->shape.dense ? model->dense_dropped : last_hidden(model);
 }
 
 static void forward_output(struct model *model)

@@ -93,7 +93,7 @@ void recurrent_pack(struct recurrent *layer, const real *weights)
 
 /* ---- one row of one time step ---- */
 
-static void clear(real *values, size_t count)
+static void zero(real *values, size_t count)
 {
     memset(values, 0, count * sizeof *values);
 }
@@ -154,9 +154,9 @@ static void row_forward(struct recurrent *layer, int s, int t, int b, const toke
     layer->cell->forward(&step);
     if (last || tokens[(t + 1) * batch.rows + b] != end)
         return;
-    clear(step.h_next, h);
+    zero(step.h_next, h);
     if (step.c_next)
-        clear(step.c_next, h);
+        zero(step.c_next, h);
 }
 
 /* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh must be
@@ -174,9 +174,9 @@ static real *row_backward(struct recurrent *layer, int s, int t, int b,
     layer->cell->backward(&step);
     if (tokens[t * batch.rows + b] != end)
         return step.dh_next;
-    clear(step.dh_next, h);
+    zero(step.dh_next, h);
     if (step.dc)
-        clear(step.dc, h);
+        zero(step.dc, h);
     return NULL;
 }
 
@@ -184,14 +184,14 @@ static real *row_backward(struct recurrent *layer, int s, int t, int b,
 
 /* The gates that W_hh's matmul writes in forward, and whose gradient it reads in
  * backward. */
-static real *hidden_gates(const struct recurrent *layer)
+static real *hh_gates(const struct recurrent *layer)
 {
     return layer->cell->has_gates_hh ? layer->gates_hh : layer->gates_ih;
 }
 
 /* The gates of step t += W_hh h_prev, or := W_hh h_prev + bias_hh where they are
  * split. */
-static void multiply_hidden(struct recurrent *layer, int t)
+static void matmul_hh(struct recurrent *layer, int t)
 {
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates_width;
     int count = 0;
@@ -199,7 +199,7 @@ static void multiply_hidden(struct recurrent *layer, int t)
         for (int b = 0; b < layer->batch.rows; b++, count++) {
             size_t row = row_index(layer->batch, s, t, b);
             layer->x_rows[count] = layer->h_prev + row * h;
-            layer->y_rows[count] = hidden_gates(layer) + row * g;
+            layer->y_rows[count] = hh_gates(layer) + row * g;
             if (layer->cell->has_gates_hh)
                 memcpy(layer->y_rows[count], layer->bias_hh, g * sizeof(real));
         }
@@ -210,7 +210,7 @@ static void multiply_hidden(struct recurrent *layer, int t)
 static void step_forward(struct recurrent *layer, int t, const token *const *tokens,
                          token end)
 {
-    multiply_hidden(layer, t);
+    matmul_hh(layer, t);
     for (int s = 0; s < layer->batch.microbatches; s++)
         for (int b = 0; b < layer->batch.rows; b++)
             row_forward(layer, s, t, b, tokens[s], end);
@@ -228,7 +228,7 @@ static void step_backward(struct recurrent *layer, int t, const token *const *to
             if (!dh_prev)
                 continue;
             size_t row = row_index(layer->batch, s, t, b);
-            layer->x_rows[count] = hidden_gates(layer) + row * g;
+            layer->x_rows[count] = hh_gates(layer) + row * g;
             layer->y_rows[count++] = dh_prev;
         }
     if (t > 0) /* truncated: no gradient flows into the previous window */
@@ -239,10 +239,10 @@ static void step_backward(struct recurrent *layer, int t, const token *const *to
 
 /* ---- the window ---- */
 
-static void copy_or_clear(real *y, const real *x, bool cleared, size_t count)
+static void copy_or_zero(real *y, const real *x, bool reset, size_t count)
 {
-    if (cleared)
-        clear(y, count);
+    if (reset)
+        zero(y, count);
     else
         memcpy(y, x, count * sizeof *y);
 }
@@ -256,10 +256,10 @@ static void load_states(struct recurrent *layer, const token *const *tokens, tok
         for (int b = 0; b < rows; b++) {
             size_t y = row_index(layer->batch, s, 0, b) * h;
             size_t x = (size_t)(s * rows + b) * h;
-            bool cleared = tokens[s][b] == end;
-            copy_or_clear(layer->h_prev + y, layer->h_state + x, cleared, h);
+            bool reset = tokens[s][b] == end;
+            copy_or_zero(layer->h_prev + y, layer->h_state + x, reset, h);
             if (layer->c_prev)
-                copy_or_clear(layer->c_prev + y, layer->c_state + x, cleared, h);
+                copy_or_zero(layer->c_prev + y, layer->c_state + x, reset, h);
         }
 }
 
@@ -283,9 +283,9 @@ void recurrent_backward(struct recurrent *layer, const real *dh,
                         void (*progress)(void *context), void *context)
 {
     size_t count = state_rows(layer->batch) * (size_t)layer->hidden;
-    clear(layer->dh, count);
+    zero(layer->dh, count);
     if (layer->dc)
-        clear(layer->dc, count);
+        zero(layer->dc, count);
     for (int t = layer->batch.steps - 1; t >= 0; t--) {
         step_backward(layer, t, tokens, end, dh);
         if (progress)
