@@ -15,13 +15,13 @@
 /* NULL if this machine does not support the instruction set. */
 static const struct kernels *kernels_of(int set)
 {
-    return kernels_named(kernels_name(set));
+    return kernels_find(kernels_name(set));
 }
 
-static void fill(float *values, size_t count, uint64_t what, double bound)
+static void fill(float *values, size_t count, uint64_t id, double bound)
 {
     for (size_t i = 0; i < count; i++)
-        values[i] = (float)(bound * (2 * rng_uniform(7, RNG_TEST, what, i, 0) - 1));
+        values[i] = (float)(bound * (2 * rng_uniform(7, RNG_TEST, id, i, 0) - 1));
 }
 
 /* Distance in units in the last place of the exact value. */
@@ -33,21 +33,22 @@ static double ulps(float got, double exact)
     return fabs((double)got - exact) / ulp;
 }
 
-typedef void map(size_t n, const float *x, float *y);
+typedef void elementwise(size_t n, const float *x, float *y);
 
-static double worst_error(map *function, double (*exact)(double), double low, double high)
+static double worst_error(elementwise *function, double (*exact)(double), double low,
+                          double high)
 {
     enum { POINTS = 1 << 18, BATCH = 1024 };
     float x[BATCH], y[BATCH];
-    double worst = 0;
+    double max_error = 0;
     for (int i = 0; i < POINTS; i += BATCH) {
         for (int j = 0; j < BATCH; j++)
             x[j] = (float)(low + (high - low) * (i + j) / POINTS);
         function(BATCH, x, y);
         for (int j = 0; j < BATCH; j++)
-            worst = fmax(worst, ulps(y[j], exact((double)x[j])));
+            max_error = fmax(max_error, ulps(y[j], exact((double)x[j])));
     }
-    return worst;
+    return max_error;
 }
 
 static double exact_sigmoid(double x)
@@ -55,10 +56,10 @@ static double exact_sigmoid(double x)
     return 1 / (1 + exp(-x));
 }
 
-static void functions_are_accurate(void **state)
+static void exp_tanh_sigmoid_are_accurate(void **state)
 {
     (void)state;
-    for (int i = 0; i < kernel_sets; i++) {
+    for (int i = 0; i < kernels_count; i++) {
         const struct kernels *k = kernels_of(i);
         if (!k)
             continue;
@@ -74,14 +75,14 @@ static void functions_are_accurate(void **state)
     }
 }
 
-static void functions_propagate_nan(void **state)
+static void exp_tanh_sigmoid_propagate_nan(void **state)
 {
     (void)state;
-    for (int i = 0; i < kernel_sets; i++) {
+    for (int i = 0; i < kernels_count; i++) {
         const struct kernels *k = kernels_of(i);
         if (!k)
             continue;
-        map *functions[] = {k->exp, k->tanh, k->sigmoid};
+        elementwise *functions[] = {k->exp, k->tanh, k->sigmoid};
         for (int f = 0; f < 3; f++) {
             float x[3] = {NAN, INFINITY, -INFINITY}, y[3];
             functions[f](3, x, y);
@@ -93,8 +94,8 @@ static void functions_propagate_nan(void **state)
 }
 
 /* Reference for the microkernel: one fmaf chain per element. */
-static void chains(int rows, int width, int k, const float *panel, const float *x,
-                   size_t row, size_t ldx, bool overwrite, float *y)
+static void fma_chains(int rows, int width, int k, const float *panel, const float *x,
+                       size_t row, size_t ldx, bool overwrite, float *y)
 {
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < width; j++) {
@@ -108,7 +109,7 @@ static void chains(int rows, int width, int k, const float *panel, const float *
 /* Every instruction set and shape, with consecutive rows (as in a forward pass) and
  * interleaved rows (as in gradients), bit for bit; nothing is written outside the
  * microtile. */
-static void microtiles_are_chains(void **state)
+static void float32_microkernel_equals_fma_chains(void **state)
 {
     (void)state;
     enum { K = 37, TILE = MR * NR };
@@ -117,11 +118,11 @@ static void microtiles_are_chains(void **state)
     fill(panel, K * NR, 1, 1);
     fill(x, MR * K, 2, 1);
     fill(before, TILE, 3, 1);
-    for (int shape = 0; shape < kernel_sets * MR * 3 * 4; shape++) {
-        int set = shape % kernel_sets, rows = shape / kernel_sets % MR + 1;
-        int vectors = shape / (kernel_sets * MR) % 3 + 1;
-        bool overwrite = shape / (kernel_sets * MR * 3) % 2;
-        bool interleaved = shape / (kernel_sets * MR * 3 * 2);
+    for (int shape = 0; shape < kernels_count * MR * 3 * 4; shape++) {
+        int set = shape % kernels_count, rows = shape / kernels_count % MR + 1;
+        int vectors = shape / (kernels_count * MR) % 3 + 1;
+        bool overwrite = shape / (kernels_count * MR * 3) % 2;
+        bool interleaved = shape / (kernels_count * MR * 3 * 2);
         const struct kernels *kernel = kernels_of(set);
         size_t row = interleaved ? 1 : K, ldx = interleaved ? MR : 1;
         struct microtile tile = {.rows = rows,
@@ -138,7 +139,7 @@ static void microtiles_are_chains(void **state)
             tile.x[i] = x + (size_t)i * row;
             tile.y[i] = got + i * NR;
         }
-        chains(rows, vectors * VECTOR, K, panel, x, row, ldx, overwrite, expected);
+        fma_chains(rows, vectors * VECTOR, K, panel, x, row, ldx, overwrite, expected);
         if (!kernel)
             continue;
         kernel->microkernel(&tile);
@@ -156,7 +157,7 @@ static float widen(bfloat16 half)
     return x;
 }
 
-static void rounding_is_to_the_nearest(void **state)
+static void bf16_rounding_is_to_nearest_even(void **state)
 {
     (void)state;
     static const struct {
@@ -171,7 +172,7 @@ static void rounding_is_to_the_nearest(void **state)
         {0x007fffff, 0x0000}, {0x80000001, 0x8000}, {0x00ffffff, 0x0100},
     };
     enum { CASES = sizeof cases / sizeof *cases };
-    for (int set = 0; set < kernel_sets; set++) {
+    for (int set = 0; set < kernels_count; set++) {
         const struct kernels *kernel = kernels_of(set);
         float x[CASES];
         bfloat16 y[CASES];
@@ -198,8 +199,8 @@ static float flushed(float x)
 }
 
 /* Reference for microkernel_bf16: two chains per element. */
-static float two_chains(float sum, int inputs, const bfloat16 *x,
-                        const struct bf16_pair *panel)
+static float even_odd_chains(float sum, int inputs, const bfloat16 *x,
+                             const struct bf16_pair *panel)
 {
     for (int block = 0; block < inputs; block += KB16) {
         float even = 0, odd = 0;
@@ -217,7 +218,7 @@ static float two_chains(float sum, int inputs, const bfloat16 *x,
  * some near the smallest normal numbers; nothing is written outside the microtile unless
  * it is contiguous.
  */
-static void bf16_microtiles_are_pairs_of_chains(void **state)
+static void bf16_microkernel_equals_even_odd_fma_chains(void **state)
 {
     (void)state;
     enum { BLOCKS = 3, K = BLOCKS * KB16, TILE = MR16 * NR };
@@ -226,14 +227,14 @@ static void bf16_microtiles_are_pairs_of_chains(void **state)
     static float source[2][K * NR], before[TILE], expected[TILE], got[TILE];
     static const int rows_of[] = {1, 3, 8, 15, 16, 17, 31, 32},
                      widths[] = {1, 16, 33, 48};
-    for (int shape = 0; shape < kernel_sets * 8 * 4 * 3 * 2; shape++) {
-        const struct kernels *kernel = kernels_of(shape % kernel_sets);
-        int rows = rows_of[shape / kernel_sets % 8],
-            width = widths[shape / kernel_sets / 8 % 4];
-        bool overwrite = shape / kernel_sets / 32 % 3 > 0;
-        bool contiguous = shape / kernel_sets / 32 % 3 > 1;
-        int tiny = shape / kernel_sets / 96;
-        double size = tiny ? 0x1p-62 : 1;
+    for (int shape = 0; shape < kernels_count * 8 * 4 * 3 * 2; shape++) {
+        const struct kernels *kernel = kernels_of(shape % kernels_count);
+        int rows = rows_of[shape / kernels_count % 8],
+            width = widths[shape / kernels_count / 8 % 4];
+        bool overwrite = shape / kernels_count / 32 % 3 > 0;
+        bool contiguous = shape / kernels_count / 32 % 3 > 1;
+        int near_subnormal = shape / kernels_count / 96;
+        double bound = near_subnormal ? 0x1p-62 : 1;
         struct microtile_bf16 tile = {.rows = rows,
                                       .width = width,
                                       .blocks = BLOCKS,
@@ -244,9 +245,9 @@ static void bf16_microtiles_are_pairs_of_chains(void **state)
                                       .ldx = K,
                                       .prefetch = panel,
                                       .prefetch_lines = 1};
-        fill(source[0], K * NR, 20, size);
-        fill(source[1], MR16 * K, 21, size / 4);
-        fill(before, TILE, 22, size * size);
+        fill(source[0], K * NR, 20, bound);
+        fill(source[1], MR16 * K, 21, bound / 4);
+        fill(before, TILE, 22, bound * bound);
         kernels_bf16()->round_bf16_pairs(K / 2 * NR, source[0], source[0] + K / 2 * NR,
                                          panel);
         kernels()->round_bf16(MR16 * K, source[1], x);
@@ -255,8 +256,8 @@ static void bf16_microtiles_are_pairs_of_chains(void **state)
         for (int i = 0; i < rows; i++) {
             tile.y[i] = got + i * NR;
             for (int j = 0; j < width; j++)
-                expected[i * NR + j] = two_chains(overwrite ? 0 : before[i * NR + j], K,
-                                                  x + i * K, panel + j);
+                expected[i * NR + j] = even_odd_chains(overwrite ? 0 : before[i * NR + j],
+                                                       K, x + i * K, panel + j);
         }
         if (!kernel)
             continue;
@@ -271,20 +272,20 @@ static void bf16_microtiles_are_pairs_of_chains(void **state)
     }
 }
 
-static void every_set_rounds_alike(void **state)
+static void bf16_rounding_is_equal_on_all_instruction_sets(void **state)
 {
     (void)state;
     enum { COUNT = 1 << 12, ODD = COUNT - 3 };
     static float x[COUNT];
-    static bfloat16 y[COUNT], wanted[COUNT];
+    static bfloat16 y[COUNT], expected[COUNT];
     static struct bf16_pair pairs[ODD];
-    for (uint32_t turn = 0; turn < 256; turn++) {
+    for (uint32_t chunk = 0; chunk < 256; chunk++) {
         for (uint32_t i = 0; i < COUNT; i++) {
-            uint32_t bits = (turn * COUNT + i) * 4093 + turn; /* over the whole range */
+            uint32_t bits = (chunk * COUNT + i) * 4093 + chunk; /* over the whole range */
             memcpy(&x[i], &bits, sizeof bits);
         }
-        kernels_named("portable")->round_bf16(COUNT, x, wanted);
-        for (int set = 0; set < kernel_sets; set++) {
+        kernels_find("portable")->round_bf16(COUNT, x, expected);
+        for (int set = 0; set < kernels_count; set++) {
             const struct kernels *kernel = kernels_of(set);
             if (!kernel)
                 continue;
@@ -292,62 +293,64 @@ static void every_set_rounds_alike(void **state)
                 y[i] = 77;
             kernel->round_bf16(ODD, x, y);
             kernel->round_bf16_pairs(ODD, x, x + 3, pairs);
-            assert_memory_equal(y, wanted, ODD * sizeof *y);
+            assert_memory_equal(y, expected, ODD * sizeof *y);
             for (int i = ODD; i < COUNT; i++)
                 assert_int_equal(y[i], 77);
             for (int i = 0; i < ODD; i++)
-                assert_true(pairs[i].even == wanted[i] && pairs[i].odd == wanted[i + 3]);
+                assert_true(pairs[i].even == expected[i] &&
+                            pairs[i].odd == expected[i + 3]);
         }
     }
 }
 
 /* Transposes `rows` x `columns` within wider matrices, of which nothing else may
  * change. */
-static void transposed(const struct kernels *kernel, int rows, int columns)
+static void check_transpose(const struct kernels *kernel, int rows, int columns)
 {
     enum { FROM = 20, TO = 17 };
     float x[16 * FROM], y[16 * TO];
-    struct bf16_pair pairs[16 * FROM], turned[16 * TO];
+    struct bf16_pair pairs[16 * FROM], transposed_pairs[16 * TO];
     for (int i = 0; i < 16 * FROM; i++) {
         x[i] = (float)i;
         pairs[i] = (struct bf16_pair){(bfloat16)i, (bfloat16)(1000 + i)};
     }
     for (int i = 0; i < 16 * TO; i++)
         y[i] = -1;
-    memset(turned, 0xff, sizeof turned);
+    memset(transposed_pairs, 0xff, sizeof transposed_pairs);
     kernel->transpose(rows, columns, x, FROM, y, TO);
-    kernel->transpose_pairs(rows, columns, pairs, FROM, turned, TO);
+    kernel->transpose_pairs(rows, columns, pairs, FROM, transposed_pairs, TO);
     for (int j = 0; j < 16; j++)
         for (int i = 0; i < TO; i++) {
             int inside = i < rows && j < columns, from = i * FROM + j;
             assert_true(y[j * TO + i] == (inside ? (float)from : -1));
-            assert_int_equal(turned[j * TO + i].even, inside ? from : 0xffff);
-            assert_int_equal(turned[j * TO + i].odd, inside ? 1000 + from : 0xffff);
+            assert_int_equal(transposed_pairs[j * TO + i].even, inside ? from : 0xffff);
+            assert_int_equal(transposed_pairs[j * TO + i].odd,
+                             inside ? 1000 + from : 0xffff);
         }
 }
 
-static void squares_are_transposed(void **state)
+static void blocks_are_transposed(void **state)
 {
     (void)state;
-    for (int set = 0; set < kernel_sets; set++) {
+    for (int set = 0; set < kernels_count; set++) {
         const struct kernels *kernel = kernels_of(set);
         if (!kernel)
             continue;
-        transposed(kernel, 16, 16);
-        transposed(kernel, 5, 16);
-        transposed(kernel, 16, 3);
-        transposed(kernel, 1, 1);
+        check_transpose(kernel, 16, 16);
+        check_transpose(kernel, 5, 16);
+        check_transpose(kernel, 16, 3);
+        check_transpose(kernel, 1, 1);
     }
 }
 
 /* NaN and infinity propagate in the rows that contain them, and in no others. */
-static void bf16_microtiles_propagate_nan(void **state)
+static void bf16_microkernel_propagates_nan(void **state)
 {
     (void)state;
     static _Alignas(64) struct bf16_pair panel[KB16 / 2 * NR];
     static _Alignas(64) bfloat16 x[MR16 * KB16];
     static float y[MR16 * NR];
-    for (int set = 0; set < kernel_sets; set++) {
+    for (int set = 0; set < kernels_count; set++) {
         const struct kernels *kernel = kernels_of(set);
         struct microtile_bf16 tile = {.rows = 20,
                                       .width = NR,
@@ -386,7 +389,7 @@ static int64_t to_fixed(float x, double scale)
     return llrintl((long double)x * (long double)scale);
 }
 
-static void fixed_point_is_exact(void **state)
+static void fixed_point_add_is_exact(void **state)
 {
     (void)state;
     enum { ROWS = 3, LD_VALUES = 53, LD_SUMS = 61 };
@@ -399,14 +402,14 @@ static void fixed_point_is_exact(void **state)
     fill(values, ROWS * LD_VALUES, 30, 4);
     memcpy(values, special, sizeof special);
     memcpy(values + LD_VALUES + 1, special, sizeof special);
-    for (int shape = 0; shape < kernel_sets * WIDTHS * 4 * 2; shape++) {
-        const struct kernels *kernel = kernels_of(shape % kernel_sets);
-        int width = widths[shape / kernel_sets % WIDTHS];
-        bool overwrite = shape / kernel_sets / WIDTHS / 4;
-        double scale = ldexp(1, scales[shape / kernel_sets / WIDTHS % 4]);
+    for (int shape = 0; shape < kernels_count * WIDTHS * 4 * 2; shape++) {
+        const struct kernels *kernel = kernels_of(shape % kernels_count);
+        int width = widths[shape / kernels_count % WIDTHS];
+        bool overwrite = shape / kernels_count / WIDTHS / 4;
+        double scale = ldexp(1, scales[shape / kernels_count / WIDTHS % 4]);
         float bound = scale == 0x1p60 ? 3.9f : 4;
         int64_t expected[ROWS * LD_SUMS], got[ROWS * LD_SUMS];
-        int bad = 0;
+        int rejected = 0;
         if (!kernel)
             continue;
         for (int i = 0; i < ROWS * LD_SUMS; i++)
@@ -414,27 +417,27 @@ static void fixed_point_is_exact(void **state)
         for (int r = 0; r < ROWS; r++)
             for (int j = 0; j < width; j++) {
                 float x = values[r * LD_VALUES + j];
-                int good = fabsf(x) <= bound;
+                int accepted = fabsf(x) <= bound;
                 int64_t *sum = &expected[r * LD_SUMS + j];
-                bad += !good;
-                *sum = (overwrite ? 0 : *sum) + (good ? to_fixed(x, scale) : 0);
+                rejected += !accepted;
+                *sum = (overwrite ? 0 : *sum) + (accepted ? to_fixed(x, scale) : 0);
             }
-        const struct fixed_point block = {.sums = got,
-                                          .ld_sums = LD_SUMS,
-                                          .values = values,
-                                          .ld_values = LD_VALUES,
-                                          .rows = ROWS,
-                                          .width = width,
-                                          .overwrite = overwrite,
-                                          .scale = scale,
-                                          .bound = bound};
-        assert_int_equal(kernel->add_fixed_point(&block), bad);
+        const struct fixed_point_block block = {.sums = got,
+                                                .ld_sums = LD_SUMS,
+                                                .values = values,
+                                                .ld_values = LD_VALUES,
+                                                .rows = ROWS,
+                                                .width = width,
+                                                .overwrite = overwrite,
+                                                .scale = scale,
+                                                .bound = bound};
+        assert_int_equal(kernel->fixed_point_add(&block), rejected);
         assert_memory_equal(expected, got, sizeof got);
     }
 }
 
 /* Independent reference: C's conversion; squares are summed in eight lanes. */
-static void fixed_point_is_read(void **state)
+static void fixed_point_is_converted_to_float_and_squared(void **state)
 {
     (void)state;
     enum { N = 1003 };
@@ -454,15 +457,15 @@ static void fixed_point_is_read(void **state)
             expected[i] = (float)value;
             squares[i % FIXED_POINT_LANES] += value * value;
         }
-        for (int set = 0; set < kernel_sets; set++) {
+        for (int set = 0; set < kernels_count; set++) {
             const struct kernels *kernel = kernels_of(set);
             double lanes[FIXED_POINT_LANES] = {0};
             if (!kernel)
                 continue;
-            kernel->fixed_point_squares(sums, n, unit, factor, lanes);
+            kernel->fixed_point_add_squares(sums, n, unit, factor, lanes);
             assert_memory_equal(squares, lanes, sizeof lanes);
             got[n] = 77;
-            kernel->fixed_point_read(sums, n, unit, factor, got);
+            kernel->fixed_point_to_float(sums, n, unit, factor, got);
             assert_memory_equal(expected, got, n * sizeof *got);
             assert_true(got[n] == 77);
         }
@@ -473,13 +476,13 @@ static void fixed_point_is_read(void **state)
 
 enum { H = 37, V = 53 };
 
-static void expect_dropped(const float *h, const float *h_next,
-                           const struct dropout_mask *dropout)
+static void assert_dropout_applied(const float *h, const float *h_next,
+                                   const struct dropout_mask *dropout)
 {
     for (int j = 0; j < H; j++) {
-        float wanted =
+        float expected =
             dropout->mask ? dropout->mask[j] ? h_next[j] * dropout->scale : 0 : h_next[j];
-        assert_memory_equal(&h[j], &wanted, sizeof wanted);
+        assert_memory_equal(&h[j], &expected, sizeof expected);
     }
 }
 
@@ -503,7 +506,7 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
                              .gates = gates,
                              .bias = bias,
                              .c_prev = c_prev,
-                             .saved = tanh_c,
+                             .tanh_c = tanh_c,
                              .dropout = dropout,
                              .h = h,
                              .h_next = h_next,
@@ -512,7 +515,7 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
                              .dh_next = dh_next,
                              .dc = dc};
     k->lstm_forward(&lstm);
-    expect_dropped(h, h_next, &dropout);
+    assert_dropout_applied(h, h_next, &dropout);
     memcpy(at, h_next, sizeof h), at += H;
     memcpy(at, c_next, sizeof h), at += H;
     k->lstm_backward(&lstm);
@@ -531,7 +534,7 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
                             .dh = dh,
                             .dh_next = dh_next};
     k->gru_forward(&gru);
-    expect_dropped(h, h_next, &none);
+    assert_dropout_applied(h, h_next, &none);
     memcpy(at, h, sizeof h), at += H;
     gru.dropout = dropout;
     k->gru_backward(&gru);
@@ -539,20 +542,20 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
     memcpy(at, u, 3 * sizeof h), at += 3 * H;
     memcpy(at, dh_next, sizeof h), at += H;
     float logits[V];
-    int best;
+    int argmax;
     fill(logits, V, 17, 8);
-    double before = k->softmax_cross_entropy(V, logits, 5, false, &best);
-    double with_gradient = k->softmax_cross_entropy(V, logits, 5, true, &best);
+    double before = k->softmax_cross_entropy(V, logits, 5, false, &argmax);
+    double with_gradient = k->softmax_cross_entropy(V, logits, 5, true, &argmax);
     assert_true(fabs(before - with_gradient) < 1e-6);
     memcpy(at, logits, sizeof logits);
 }
 
-static void instruction_sets_give_the_same_bits(void **state)
+static void cells_and_softmax_are_equal_on_all_instruction_sets(void **state)
 {
     (void)state;
     static float first[8 * H * 4 + V], other[8 * H * 4 + V];
-    run_cells(kernels_named("portable"), first);
-    for (int set = 0; set < kernel_sets; set++) {
+    run_cells(kernels_find("portable"), first);
+    for (int set = 0; set < kernels_count; set++) {
         memset(other, 0, sizeof other);
         if (!kernels_of(set)) {
             print_message("%s: not on this processor\n", kernels_name(set));
@@ -563,19 +566,19 @@ static void instruction_sets_give_the_same_bits(void **state)
     }
 }
 
-static void softmax_is_a_distribution(void **state)
+static void softmax_gradient_is_p_minus_onehot(void **state)
 {
     (void)state;
     float logits[V], copy[V];
     double sum = 0, total = 0;
-    int best;
+    int argmax;
     fill(logits, V, 18, 6);
     logits[7] = logits[9] = 7;
     memcpy(copy, logits, sizeof copy);
-    double log_p = kernels()->softmax_cross_entropy(V, logits, 3, true, &best);
+    double log_p = kernels()->softmax_cross_entropy(V, logits, 3, true, &argmax);
     for (int i = 0; i < V; i++)
         total += exp((double)copy[i]);
-    assert_int_equal(best, 7);
+    assert_int_equal(argmax, 7);
     assert_true(fabs(log_p - ((double)copy[3] - log(total))) < 1e-6);
     for (int i = 0; i < V; i++) {
         double p = exp((double)copy[i]) / total;
@@ -586,47 +589,48 @@ static void softmax_is_a_distribution(void **state)
 }
 
 /* The first of equal maxima, at any index; NaN is ignored. */
-static void the_largest_logit_is_found(void **state)
+static void argmax_is_the_first_largest_logit(void **state)
 {
     (void)state;
-    enum { MOST = 70, ROUNDS = 8 };
-    for (int i = 0; i < kernel_sets * MOST * ROUNDS; i++) {
-        const struct kernels *kernel = kernels_of(i % kernel_sets);
-        int n = 1 + i / kernel_sets % MOST, best = -1, expected = 0;
-        float logits[MOST];
-        fill(logits, MOST, (uint64_t)i, 3);
+    enum { N_MAX = 70, TRIALS = 8 };
+    for (int i = 0; i < kernels_count * N_MAX * TRIALS; i++) {
+        const struct kernels *kernel = kernels_of(i % kernels_count);
+        int n = 1 + i / kernels_count % N_MAX, argmax = -1, expected = 0;
+        float logits[N_MAX];
+        fill(logits, N_MAX, (uint64_t)i, 3);
         for (int j = 0; j < n; j++) {
-            logits[j] =
-                i / kernel_sets % 3 ? roundf(logits[j]) : logits[j]; /* with many ties */
+            logits[j] = i / kernels_count % 3 ? roundf(logits[j])
+                                              : logits[j]; /* with many ties */
             if (logits[j] > logits[expected])
                 expected = j;
         }
         if (!kernel)
             continue;
-        kernel->softmax_cross_entropy(n, logits, 0, false, &best);
-        assert_int_equal(best, expected);
+        kernel->softmax_cross_entropy(n, logits, 0, false, &argmax);
+        assert_int_equal(argmax, expected);
         logits[expected ? 0 : n - 1] = NAN;
-        assert_true(isnan(kernel->softmax_cross_entropy(n, logits, n / 2, false, &best)));
-        assert_true(n == 1 || best == expected);
+        assert_true(
+            isnan(kernel->softmax_cross_entropy(n, logits, n / 2, false, &argmax)));
+        assert_true(n == 1 || argmax == expected);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(functions_are_accurate),
-        cmocka_unit_test(functions_propagate_nan),
-        cmocka_unit_test(microtiles_are_chains),
-        cmocka_unit_test(rounding_is_to_the_nearest),
-        cmocka_unit_test(bf16_microtiles_are_pairs_of_chains),
-        cmocka_unit_test(bf16_microtiles_propagate_nan),
-        cmocka_unit_test(every_set_rounds_alike),
-        cmocka_unit_test(squares_are_transposed),
-        cmocka_unit_test(fixed_point_is_exact),
-        cmocka_unit_test(fixed_point_is_read),
-        cmocka_unit_test(instruction_sets_give_the_same_bits),
-        cmocka_unit_test(softmax_is_a_distribution),
-        cmocka_unit_test(the_largest_logit_is_found),
+        cmocka_unit_test(exp_tanh_sigmoid_are_accurate),
+        cmocka_unit_test(exp_tanh_sigmoid_propagate_nan),
+        cmocka_unit_test(float32_microkernel_equals_fma_chains),
+        cmocka_unit_test(bf16_rounding_is_to_nearest_even),
+        cmocka_unit_test(bf16_microkernel_equals_even_odd_fma_chains),
+        cmocka_unit_test(bf16_microkernel_propagates_nan),
+        cmocka_unit_test(bf16_rounding_is_equal_on_all_instruction_sets),
+        cmocka_unit_test(blocks_are_transposed),
+        cmocka_unit_test(fixed_point_add_is_exact),
+        cmocka_unit_test(fixed_point_is_converted_to_float_and_squared),
+        cmocka_unit_test(cells_and_softmax_are_equal_on_all_instruction_sets),
+        cmocka_unit_test(softmax_gradient_is_p_minus_onehot),
+        cmocka_unit_test(argmax_is_the_first_largest_logit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

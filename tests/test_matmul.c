@@ -25,19 +25,19 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 struct matrices { /* random matrices of one shape */
     struct shape shape;
-    size_t all; /* rows */
+    size_t rows;
     float *w, *x, *y, *expected, *got;
     struct arena arena; /* owns: */
     struct matmul_weights forward, backward;
     struct matmul_workspace *workspace;
 };
 
-static float *random_elements(size_t count, uint64_t what)
+static float *random_elements(size_t count, uint64_t id)
 {
     float *values = calloc(count, sizeof *values);
     assert_non_null(values);
     for (size_t i = 0; i < count; i++)
-        values[i] = (float)(2 * rng_uniform(11, RNG_TEST, what, i, 0) - 1);
+        values[i] = (float)(2 * rng_uniform(11, RNG_TEST, id, i, 0) - 1);
     return values;
 }
 
@@ -61,19 +61,20 @@ static void plan(struct matrices *m, const struct matmul_backend *backend)
     m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, weights, &m->arena);
 }
 
-static struct matrices make(struct shape shape, const struct matmul_backend *backend)
+static struct matrices matrices_create(struct shape shape,
+                                       const struct matmul_backend *backend)
 {
     size_t n = (size_t)shape.n, k = (size_t)shape.k;
-    size_t all = (size_t)shape.microbatches * (size_t)shape.rows;
-    size_t most =
-        largest(all * largest(n, k), (size_t)shape.microbatches * n * (k + n + 1));
+    size_t rows = (size_t)shape.microbatches * (size_t)shape.rows;
+    size_t capacity =
+        largest(rows * largest(n, k), (size_t)shape.microbatches * n * (k + n + 1));
     struct matrices m = {.shape = shape,
-                         .all = all,
+                         .rows = rows,
                          .w = random_elements(n * k, 1),
-                         .x = random_elements(all * k, 2),
-                         .y = random_elements(all * n, 3),
-                         .expected = random_elements(most, 4),
-                         .got = random_elements(most, 4)};
+                         .x = random_elements(rows * k, 2),
+                         .y = random_elements(rows * n, 3),
+                         .expected = random_elements(capacity, 4),
+                         .got = random_elements(capacity, 4)};
     plan(&m, backend);
     assert_true(arena_allocate(&m.arena));
     plan(&m, backend);
@@ -83,7 +84,7 @@ static struct matrices make(struct shape shape, const struct matmul_backend *bac
     return m;
 }
 
-static void drop(struct matrices *m)
+static void matrices_free(struct matrices *m)
 {
     float *values[] = {m->w, m->x, m->y, m->expected, m->got};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
@@ -93,8 +94,8 @@ static void drop(struct matrices *m)
 
 /* Elements of magnitude 1. OpenBLAS sums in a different order, so its results differ by
  * rounding. */
-static void compare(const struct matrices *m, const struct matmul_backend *backend,
-                    size_t count, size_t terms)
+static void assert_results(const struct matrices *m, const struct matmul_backend *backend,
+                           size_t count, size_t terms)
 {
     if (backend->format) {
         assert_memory_equal(m->expected, m->got, count * sizeof *m->got);
@@ -106,7 +107,7 @@ static void compare(const struct matrices *m, const struct matmul_backend *backe
 }
 
 /* The bfloat16 nearest to x, ties to even; x is a normal float. */
-static float round_to_half(float x)
+static float round_to_bf16(float x)
 {
     uint32_t bits;
     float below, above;
@@ -123,62 +124,62 @@ static float round_to_half(float x)
 
 /* sum += sum over l of a[l] b[l], in the backend's order. */
 static void chain(const struct matmul_backend *backend, float *sum, const float *a,
-                  size_t a_step, const float *b, size_t b_step, int terms)
+                  size_t a_stride, const float *b, size_t b_stride, int terms)
 {
     if (backend != &matmul_bfloat16) {
         for (int l = 0; l < terms; l++)
-            *sum = fmaf(a[(size_t)l * a_step], b[(size_t)l * b_step], *sum);
+            *sum = fmaf(a[(size_t)l * a_stride], b[(size_t)l * b_stride], *sum);
         return;
     }
     for (int block = 0; block < terms; block += 32) {
         float chains[2] = {0, 0};
         for (int l = block; l < terms && l < block + 32; l++)
-            chains[l % 2] = fmaf(round_to_half(a[(size_t)l * a_step]),
-                                 round_to_half(b[(size_t)l * b_step]), chains[l % 2]);
+            chains[l % 2] = fmaf(round_to_bf16(a[(size_t)l * a_stride]),
+                                 round_to_bf16(b[(size_t)l * b_stride]), chains[l % 2]);
         *sum += chains[0] + chains[1];
     }
 }
 
 /* Bias gradients are summed in float32 at any precision. */
-static void column(float *sum, const float *a, size_t step, int terms)
+static void add_column(float *sum, const float *a, size_t stride, int terms)
 {
     for (int l = 0; l < terms; l++)
-        *sum += a[(size_t)l * step];
+        *sum += a[(size_t)l * stride];
 }
 
 static void check_forward(struct matrices *m, const struct matmul_backend *backend,
                           enum matmul_output output)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
-    memcpy(m->got, m->y, m->all * n * sizeof *m->got);
-    for (size_t i = 0; i < m->all; i++)
+    memcpy(m->got, m->y, m->rows * n * sizeof *m->got);
+    for (size_t i = 0; i < m->rows; i++)
         for (size_t j = 0; j < n; j++) {
             float *sum = &m->expected[i * n + j];
             *sum = output == MATMUL_ACCUMULATE ? m->y[i * n + j] : 0;
             chain(backend, sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
         }
     matmul_batched(&m->forward, rows_of(m), m->x, m->got, output);
-    compare(m, backend, m->all * n, k);
+    assert_results(m, backend, m->rows * n, k);
 }
 
 static void check_backward(struct matrices *m, const struct matmul_backend *backend)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
-    for (size_t i = 0; i < m->all; i++)
+    for (size_t i = 0; i < m->rows; i++)
         for (size_t j = 0; j < k; j++) {
             m->expected[i * k + j] = 0;
             chain(backend, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k,
                   m->shape.n);
         }
     matmul_batched(&m->backward, rows_of(m), m->y, m->got, MATMUL_OVERWRITE);
-    compare(m, backend, m->all * k, n);
+    assert_results(m, backend, m->rows * k, n);
 }
 
 /* Stores a gradient [microbatches][n * k + n]. Every element must come once, microbatch 0
  * first. */
 struct stored {
     float *values;
-    size_t total, given;
+    size_t total, received;
 };
 
 static void store(void *context, int microbatch, const struct gradient_block *block)
@@ -191,7 +192,7 @@ static void store(void *context, int microbatch, const struct gradient_block *bl
             assert_true(at < stored->total && isnan(*value));
             assert_true(microbatch == 0 || !isnan(stored->values[at]));
             *value = block->values[r * block->ld_values + j];
-            stored->given++;
+            stored->received++;
         }
 }
 
@@ -208,24 +209,24 @@ static void check_gradient(struct matrices *m, const struct matmul_backend *back
             for (size_t j = 0; j < k; j++)
                 chain(backend, &sum[i * k + j], y + i, n, x + j, k, m->shape.rows);
         for (size_t i = 0; i < n; i++)
-            column(&sum[n * k + i], y + i, n, m->shape.rows);
+            add_column(&sum[n * k + i], y + i, n, m->shape.rows);
     }
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
     const struct gradient_sink sink = {store, &stored};
     const struct gradient_input input = {m->x, m->shape.k, 0};
     matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, n * k, &sink);
-    assert_int_equal(stored.given, microbatches * total);
-    compare(m, backend, microbatches * total, rows);
-    stored.given = 0;
+    assert_int_equal(stored.received, microbatches * total);
+    assert_results(m, backend, microbatches * total, rows);
+    stored.received = 0;
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
     matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
-    assert_int_equal(stored.given, microbatches * n * k);
+    assert_int_equal(stored.received, microbatches * n * k);
 }
 
 /* Two matrices in one call give the same results as each alone. */
-static void check_two(struct matrices *m)
+static void check_two_inputs(struct matrices *m)
 {
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k, total = n * (k + n);
     size_t microbatches = (size_t)m->shape.microbatches;
@@ -239,36 +240,36 @@ static void check_two(struct matrices *m)
                         &(struct gradient_sink){store, &alone});
     matmul_gradient(m->workspace, m->shape.n, m->y, inputs, 2, NO_BIAS,
                     &(struct gradient_sink){store, &both});
-    assert_int_equal(both.given, microbatches * total);
+    assert_int_equal(both.received, microbatches * total);
     assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
 }
 
 static void check(const struct matmul_backend *backend)
 {
     for (int q = 0; q < SHAPES; q++) {
-        struct matrices m = make(shapes[q], backend);
+        struct matrices m = matrices_create(shapes[q], backend);
         check_forward(&m, backend, MATMUL_OVERWRITE);
         check_forward(&m, backend, MATMUL_ACCUMULATE);
         check_backward(&m, backend);
         check_gradient(&m, backend);
-        check_two(&m);
-        drop(&m);
+        check_two_inputs(&m);
+        matrices_free(&m);
     }
 }
 
-static void float32_is_chains(void **state)
+static void float32_equals_fma_chains(void **state)
 {
     (void)state;
     check(&matmul_float32);
 }
 
-static void bfloat16_is_pairs_of_chains(void **state)
+static void bfloat16_equals_even_odd_fma_chains(void **state)
 {
     (void)state;
     check(&matmul_bfloat16);
 }
 
-static void openblas_agrees(void **state)
+static void openblas_agrees_within_rounding(void **state)
 {
     (void)state;
     const struct matmul_backend *openblas;
@@ -283,80 +284,80 @@ static void bits_are_independent_of_the_call(void **state)
     enum { ROWS = 19 };
     for (int q = 0; q < 2 * SHAPES; q++) {
         int n = shapes[q / 2].n, k = shapes[q / 2].k;
-        struct matrices m = make((struct shape){1, ROWS, n, k},
-                                 q % 2 ? &matmul_bfloat16 : &matmul_float32);
+        struct matrices m = matrices_create((struct shape){1, ROWS, n, k},
+                                            q % 2 ? &matmul_bfloat16 : &matmul_float32);
         const float *from[ROWS];
         float *to[ROWS];
-        size_t bytes = m.all * (size_t)n * sizeof *m.got;
+        size_t bytes = m.rows * (size_t)n * sizeof *m.got;
         matmul_batched(&m.forward, rows_of(&m), m.x, memcpy(m.expected, m.y, bytes),
                        MATMUL_ACCUMULATE);
-        for (int way = 0; way < 3; way++) {
+        for (int variant = 0; variant < 3; variant++) {
             memcpy(m.got, m.y, bytes);
             for (int i = 0; i < ROWS; i++) {
                 from[i] = m.x + (size_t)i * (size_t)k;
                 to[i] = m.got + (size_t)i * (size_t)n;
-                if (way == 2)
+                if (variant == 2)
                     matmul(&m.forward, 1, &from[i], &to[i], MATMUL_ACCUMULATE, false);
             }
-            if (way < 2)
-                matmul(&m.forward, ROWS, from, to, MATMUL_ACCUMULATE, way == 1);
+            if (variant < 2)
+                matmul(&m.forward, ROWS, from, to, MATMUL_ACCUMULATE, variant == 1);
             assert_memory_equal(m.expected, m.got, bytes);
         }
-        drop(&m);
+        matrices_free(&m);
     }
 }
 
-static void fill(float *values, size_t count, float with)
+static void fill(float *values, size_t count, float value)
 {
     for (size_t i = 0; i < count; i++)
-        values[i] = with;
+        values[i] = value;
 }
 
 /* Ordinary and nontemporal stores give the same bits, also in a batched matmul with
  * results larger than the caches. */
-static void nontemporal_results_are_the_same(void **state)
+static void nontemporal_stores_give_the_same_bits(void **state)
 {
     (void)state;
     static const struct shape large[] = {
         {1, 1, 16, 7}, {1, 200, 64, 40}, {1, 70, 112, 2100}, {1, 4200, 1024, 3}};
     for (size_t q = 0; q < 2 * sizeof large / sizeof *large; q++) {
         struct matrices m =
-            make(large[q / 2], q % 2 ? &matmul_bfloat16 : &matmul_float32);
-        size_t n = (size_t)m.shape.n, k = (size_t)m.shape.k, count = m.all * n;
+            matrices_create(large[q / 2], q % 2 ? &matmul_bfloat16 : &matmul_float32);
+        size_t n = (size_t)m.shape.n, k = (size_t)m.shape.k, count = m.rows * n;
         float *ordinary = aligned_alloc(64, count * sizeof *ordinary);
-        float *bypassed = aligned_alloc(64, count * sizeof *bypassed);
-        const float **from = calloc(m.all, sizeof *from);
-        float **to[] = {calloc(m.all, sizeof *to), calloc(m.all, sizeof *to)};
-        for (size_t i = 0; i < m.all; i++) {
+        float *nontemporal = aligned_alloc(64, count * sizeof *nontemporal);
+        const float **from = calloc(m.rows, sizeof *from);
+        float **to[] = {calloc(m.rows, sizeof *to), calloc(m.rows, sizeof *to)};
+        for (size_t i = 0; i < m.rows; i++) {
             from[i] = m.x + i * k;
             to[0][i] = ordinary + i * n;
-            to[1][i] = bypassed + i * n;
+            to[1][i] = nontemporal + i * n;
         }
         fill(ordinary, count, 1);
-        fill(bypassed, count, 2);
+        fill(nontemporal, count, 2);
         matmul(&m.forward, m.shape.rows, from, to[0], MATMUL_OVERWRITE, false);
         matmul(&m.forward, m.shape.rows, from, to[1], MATMUL_NONTEMPORAL, true);
-        assert_memory_equal(ordinary, bypassed, count * sizeof *ordinary);
-        fill(bypassed, count, 3);
-        matmul_batched(&m.forward, rows_of(&m), m.x, bypassed, MATMUL_OVERWRITE);
-        assert_memory_equal(ordinary, bypassed, count * sizeof *ordinary);
+        assert_memory_equal(ordinary, nontemporal, count * sizeof *ordinary);
+        fill(nontemporal, count, 3);
+        matmul_batched(&m.forward, rows_of(&m), m.x, nontemporal, MATMUL_OVERWRITE);
+        assert_memory_equal(ordinary, nontemporal, count * sizeof *ordinary);
         free(to[0]);
         free(to[1]);
         free((void *)from);
-        free(bypassed);
+        free(nontemporal);
         free(ordinary);
-        drop(&m);
+        matrices_free(&m);
     }
 }
 
-static void packing_transposes(void **state)
+static void transposed_weights_are_packed_to_the_same_panels(void **state)
 {
     (void)state;
     enum { N = 70, K = 40 };
-    float *w = random_elements(N * K, 4), turned[K * N];
+    float *w = random_elements(N * K, 4), w_transposed[K * N];
     for (int i = 0; i < N; i++)
         for (int j = 0; j < K; j++)
-            turned[j * N + i] = w[i * K + j];
+            w_transposed[j * N + i] = w[i * K + j];
     struct matmul_weights plain, transposed;
     struct arena arena = {0};
     for (int pass = 0; pass < 2; pass++) {
@@ -366,7 +367,7 @@ static void packing_transposes(void **state)
             assert_true(arena_allocate(&arena));
     }
     matmul_weights_pack(&plain, w);
-    matmul_weights_pack(&transposed, turned);
+    matmul_weights_pack(&transposed, w_transposed);
     assert_memory_equal(plain.panels, transposed.panels, arena.size / 2);
     arena_free(&arena);
     free(w);
@@ -375,12 +376,12 @@ static void packing_transposes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(float32_is_chains),
-        cmocka_unit_test(bfloat16_is_pairs_of_chains),
-        cmocka_unit_test(openblas_agrees),
+        cmocka_unit_test(float32_equals_fma_chains),
+        cmocka_unit_test(bfloat16_equals_even_odd_fma_chains),
+        cmocka_unit_test(openblas_agrees_within_rounding),
         cmocka_unit_test(bits_are_independent_of_the_call),
-        cmocka_unit_test(nontemporal_results_are_the_same),
-        cmocka_unit_test(packing_transposes),
+        cmocka_unit_test(nontemporal_stores_give_the_same_bits),
+        cmocka_unit_test(transposed_weights_are_packed_to_the_same_panels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

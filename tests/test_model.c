@@ -12,7 +12,7 @@
 
 enum { WINDOWS = 3 };
 
-static struct model *make(const struct model_shape *shape, int microbatches)
+static struct model *create_model(const struct model_shape *shape, int microbatches)
 {
     struct model *model = NULL;
     const struct model_plan plan = plan_of(shape, microbatches);
@@ -71,7 +71,7 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = make(&cases[c], MICROBATCHES);
+        struct model *model = create_model(&cases[c], MICROBATCHES);
         double *block = weights_in_double(model);
         struct microbatch_loss losses[MICROBATCHES];
         struct window window;
@@ -112,7 +112,7 @@ static void gradients_agree_with_the_naive_model(void **state)
     (void)state;
     const double step = 1e-5;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = make(&cases[c], MICROBATCHES);
+        struct model *model = create_model(&cases[c], MICROBATCHES);
         size_t total = model_params(model)->total;
         double *block = weights_in_double(model), error = 0, size = 0;
         real *gradients = calloc(MICROBATCHES * total, sizeof *gradients);
@@ -152,7 +152,8 @@ static void a_microbatch_is_independent_of_the_others(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
-        struct model *both = make(&cases[c], MICROBATCHES), *one = make(&cases[c], 1);
+        struct model *both = create_model(&cases[c], MICROBATCHES),
+                     *one = create_model(&cases[c], 1);
         size_t total = model_params(both)->total;
         real *first = calloc(MICROBATCHES * total, sizeof *first),
              *second = calloc(total, sizeof *second);
@@ -180,7 +181,7 @@ static void states_can_be_saved_and_restored(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = make(&cases[c], MICROBATCHES);
+        struct model *model = create_model(&cases[c], MICROBATCHES);
         real *saved = calloc(model_state_size(model), sizeof *saved);
         struct microbatch_loss before[MICROBATCHES], after[MICROBATCHES],
             other[MICROBATCHES];
@@ -201,11 +202,11 @@ static void states_can_be_saved_and_restored(void **state)
     }
 }
 
-static void dropout_keeps_the_mean(void **state)
+static void dropout_preserves_the_mean(void **state)
 {
     (void)state;
     const struct model_shape shape = {CELL_LSTM, 1, 64, 4, 0, 0, VOCABULARY};
-    struct model *model = make(&shape, MICROBATCHES);
+    struct model *model = create_model(&shape, MICROBATCHES);
     real *weights = model_weights(model);
     const struct params *params = model_params(model);
     /* the logits are sums of h: their mean over many masks is the value without
@@ -232,7 +233,7 @@ static void dropout_keeps_the_mean(void **state)
     model_free(model);
 }
 
-static double loss_with(const struct matmul_backend *backend, bool training)
+static double loss_of(const struct matmul_backend *backend, bool training)
 {
     struct model_plan plan = plan_of(&cases[2], MICROBATCHES);
     struct model *model = NULL;
@@ -246,13 +247,13 @@ static double loss_with(const struct matmul_backend *backend, bool training)
     return losses[0].loss;
 }
 
-static void bfloat16_is_for_training(void **state)
+static void inference_ignores_bfloat16(void **state)
 {
     (void)state;
-    double exact = loss_with(&matmul_float32, false);
-    double rounded = loss_with(&matmul_bfloat16, true);
-    assert_true(loss_with(&matmul_float32, true) == exact);
-    assert_true(loss_with(&matmul_bfloat16, false) == exact);
+    double exact = loss_of(&matmul_float32, false);
+    double rounded = loss_of(&matmul_bfloat16, true);
+    assert_true(loss_of(&matmul_float32, true) == exact);
+    assert_true(loss_of(&matmul_bfloat16, false) == exact);
     assert_true(rounded != exact && fabs(rounded - exact) < 0.01 * exact);
 }
 
@@ -275,7 +276,7 @@ static void initialisation_is_a_function_of_the_seed(void **state)
     free(b);
 }
 
-static void impossible_shapes_are_refused(void **state)
+static void out_of_range_shapes_are_refused(void **state)
 {
     (void)state;
     struct params params;
@@ -294,10 +295,10 @@ int main(void)
         cmocka_unit_test(gradients_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(states_can_be_saved_and_restored),
-        cmocka_unit_test(dropout_keeps_the_mean),
-        cmocka_unit_test(bfloat16_is_for_training),
+        cmocka_unit_test(dropout_preserves_the_mean),
+        cmocka_unit_test(inference_ignores_bfloat16),
         cmocka_unit_test(initialisation_is_a_function_of_the_seed),
-        cmocka_unit_test(impossible_shapes_are_refused),
+        cmocka_unit_test(out_of_range_shapes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

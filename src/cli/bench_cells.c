@@ -47,7 +47,7 @@ static void softmax(void *context)
 static void set_vectors(struct cell_bench *bench)
 {
     struct cell_step *step = &bench->step;
-    size_t h = (size_t)step->hidden, g = h * (size_t)bench->cell->gates;
+    size_t h = (size_t)step->hidden, g = h * (size_t)bench->cell->gate_count;
     float *at = bench->memory;
     step->gates = at;
     step->gates_hh = step->gates + g;
@@ -58,7 +58,7 @@ static void set_vectors(struct cell_bench *bench)
     step->bias = at;
     at += g;
     const float **const read[] = {&step->h_prev, &step->c_prev, &step->dh};
-    float **const written[] = {&step->saved, &step->h, &step->h_next, &step->c_next};
+    float **const written[] = {&step->tanh_c, &step->h, &step->h_next, &step->c_next};
     for (size_t i = 0; i < sizeof read / sizeof *read; i++, at += h)
         *read[i] = at;
     for (size_t i = 0; i < sizeof written / sizeof *written; i++, at += h)
@@ -78,7 +78,8 @@ enum status bench_cells(struct bench *bench)
     struct cell_bench cell = {.cell = cell_of(bench->options->model.cell),
                               .step.hidden = (int)bench->options->model.hidden,
                               .vocabulary = (int)bench->encoding->vocabulary};
-    size_t h = (size_t)cell.step.hidden, size = (3 * (size_t)cell.cell->gates + 9) * h;
+    size_t h = (size_t)cell.step.hidden,
+           size = (3 * (size_t)cell.cell->gate_count + 9) * h;
     cell.memory = bench_random(size);
     cell.initial = bench_random(size);
     cell.logits = bench_random((size_t)cell.vocabulary);

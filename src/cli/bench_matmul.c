@@ -116,7 +116,7 @@ static void add_matmul(struct bench *bench, struct matrices *a, bench_work *work
 enum status bench_matmuls(struct bench *bench)
 {
     const struct options *options = bench->options;
-    int gates = cell_of(options->model.cell)->gates;
+    int gates = cell_of(options->model.cell)->gate_count;
     struct microbatches own = microbatches_of_rank(
         (int)options->train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
     int rows = (int)(options->train.batch / options->train.microbatches);

@@ -147,16 +147,16 @@ static void count_bad(struct exact_sum *sum, int64_t bad, size_t index)
 void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
                      const struct exact_block *block)
 {
-    const struct fixed_point operands = {.sums = sum->values + block->first,
-                                         .ld_sums = block->ld,
-                                         .values = block->values,
-                                         .ld_values = block->ld_values,
-                                         .rows = block->rows,
-                                         .width = block->width,
-                                         .overwrite = mode == EXACT_PUT,
-                                         .scale = sum->scale,
-                                         .bound = sum->bound};
-    int bad = kernels()->add_fixed_point(&operands);
+    const struct fixed_point_block operands = {.sums = sum->values + block->first,
+                                               .ld_sums = block->ld,
+                                               .values = block->values,
+                                               .ld_values = block->ld_values,
+                                               .rows = block->rows,
+                                               .width = block->width,
+                                               .overwrite = mode == EXACT_PUT,
+                                               .scale = sum->scale,
+                                               .bound = sum->bound};
+    int bad = kernels()->fixed_point_add(&operands);
     for (size_t r = 0; bad && r < (size_t)block->rows; r++)
         count_bad(sum, 0,
                   find_bad(sum, block->first + r * block->ld,
@@ -248,8 +248,8 @@ int64_t exact_sum_extra_integer(const struct exact_sum *sum, size_t extra)
 double exact_sum_squares(const struct exact_sum *sum, double factor)
 {
     double squares[FIXED_POINT_LANES] = {0}, total = 0;
-    kernels()->fixed_point_squares(sum->values, sum->count, 1 / sum->scale, factor,
-                                   squares);
+    kernels()->fixed_point_add_squares(sum->values, sum->count, 1 / sum->scale, factor,
+                                       squares);
     for (int lane = 0; lane < FIXED_POINT_LANES; lane++)
         total += squares[lane];
     return total;
@@ -258,5 +258,6 @@ double exact_sum_squares(const struct exact_sum *sum, double factor)
 void exact_sum_read(const struct exact_sum *sum, size_t first, size_t n, double factor,
                     float *values)
 {
-    kernels()->fixed_point_read(sum->values + first, n, 1 / sum->scale, factor, values);
+    kernels()->fixed_point_to_float(sum->values + first, n, 1 / sum->scale, factor,
+                                    values);
 }

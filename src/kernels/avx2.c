@@ -46,7 +46,7 @@ static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
         c.half[i] = _mm256_fmadd_ps(a.half[i], b.half[i], c.half[i]);
     return c;
 }
-static inline simd16 simd16_absolute(simd16 a)
+static inline simd16 simd16_abs(simd16 a)
 {
     for (int i = 0; i < 2; i++)
         a.half[i] = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.half[i]);
@@ -62,14 +62,14 @@ static inline simd16 simd16_scale(simd16 a, simd16 n)
     }
     return a;
 }
-static inline simd16 simd16_copy_sign(simd16 size, simd16 sign)
+static inline simd16 simd16_copy_sign(simd16 magnitude, simd16 sign)
 {
     for (int i = 0; i < 2; i++)
-        size.half[i] = _mm256_or_ps(size.half[i],
-                                    _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.half[i]));
-    return size;
+        magnitude.half[i] = _mm256_or_ps(
+            magnitude.half[i], _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.half[i]));
+    return magnitude;
 }
-static inline simd16 simd16_if_less(simd16 a, simd16 b, simd16 x, simd16 y)
+static inline simd16 simd16_select_less(simd16 a, simd16 b, simd16 x, simd16 y)
 {
     for (int i = 0; i < 2; i++)
         y.half[i] = _mm256_blendv_ps(y.half[i], x.half[i],
@@ -109,22 +109,23 @@ static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 /* ---- the microkernel ---- */
 
 /* Twelve of the 16 registers hold sums: 4 rows x 3 registers of 8 floats. */
-enum { PART_ROWS = 4, PART = 3, REGISTER = 8 };
+enum { SUBTILE_ROWS = 4, SUBTILE_REGISTERS = 3, REGISTER_FLOATS = 8 };
 
 /* The part of a microtile that starts at `row` and column `offset`. Inlined with constant
  * `rows` and `registers`, so that the sums stay in registers. */
 static inline __attribute__((always_inline)) void
-microtile_part(int rows, int registers, const struct microtile *t, int row, int offset)
+multiply_subtile(int rows, int registers, const struct microtile *t, int row, int offset)
 {
-    __m256 sum[PART_ROWS][PART], w[PART];
+    __m256 sum[SUBTILE_ROWS][SUBTILE_REGISTERS], w[SUBTILE_REGISTERS];
     const real *const *x = t->x + row;
     real *const *y = t->y + row;
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < registers; j++)
-            sum[i][j] = t->overwrite ? _mm256_setzero_ps()
-                                     : _mm256_loadu_ps(y[i] + offset + REGISTER * j);
+            sum[i][j] = t->overwrite
+                            ? _mm256_setzero_ps()
+                            : _mm256_loadu_ps(y[i] + offset + REGISTER_FLOATS * j);
     const real *panel = t->panel + offset;
     const char *prefetch = (const char *)t->prefetch;
     size_t at = 0, ldx = t->ldx, stride = row || offset ? 0 : t->prefetch_stride;
@@ -132,7 +133,7 @@ microtile_part(int rows, int registers, const struct microtile *t, int row, int 
         _mm_prefetch(prefetch, _MM_HINT_T1);
 #pragma GCC unroll 3
         for (int j = 0; j < registers; j++)
-            w[j] = _mm256_load_ps(panel + REGISTER * j);
+            w[j] = _mm256_load_ps(panel + REGISTER_FLOATS * j);
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++) {
             __m256 a = _mm256_set1_ps(x[i][at]);
@@ -145,24 +146,25 @@ microtile_part(int rows, int registers, const struct microtile *t, int row, int 
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < registers; j++)
-            _mm256_storeu_ps(y[i] + offset + REGISTER * j, sum[i][j]);
+            _mm256_storeu_ps(y[i] + offset + REGISTER_FLOATS * j, sum[i][j]);
 }
 
-static inline __attribute__((always_inline)) void microtile(int rows, int vectors,
-                                                            const struct microtile *t)
+static inline __attribute__((always_inline)) void
+multiply_microtile(int rows, int vectors, const struct microtile *t)
 {
-    /* a row of 2, 4 or 6 registers is computed in parts of 2, 2 or PART */
-    const int registers = 2 * vectors, part = registers % PART ? 2 : PART;
+    /* a row of 2, 4 or 6 registers is divided into subtiles of 2, 2 or 3 */
+    const int registers = 2 * vectors,
+              subtile_registers = registers % SUBTILE_REGISTERS ? 2 : SUBTILE_REGISTERS;
 #pragma GCC unroll 2
-    for (int first = 0; first < rows; first += PART_ROWS)
+    for (int first = 0; first < rows; first += SUBTILE_ROWS)
 #pragma GCC unroll 2
-        for (int j = 0; j < registers; j += part)
-            microtile_part(rows - first < PART_ROWS ? rows - first : PART_ROWS, part, t,
-                           first, REGISTER * j);
+        for (int j = 0; j < registers; j += subtile_registers)
+            multiply_subtile(rows - first < SUBTILE_ROWS ? rows - first : SUBTILE_ROWS,
+                             subtile_registers, t, first, REGISTER_FLOATS * j);
 }
-#define HAS_MICROTILE
+#define HAS_MULTIPLY_MICROTILE
 
-#include "variant.h"
+#include "kernel_set.h"
 #else
 typedef int kernels_avx2_not_built; /* ISO C requires a declaration */
 #endif

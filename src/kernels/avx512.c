@@ -51,7 +51,7 @@ static inline simd16 simd16_max(simd16 a, simd16 b)
 {
     return _mm512_max_ps(a, b);
 }
-static inline simd16 simd16_absolute(simd16 a)
+static inline simd16 simd16_abs(simd16 a)
 {
     return _mm512_abs_ps(a);
 }
@@ -59,13 +59,13 @@ static inline simd16 simd16_scale(simd16 a, simd16 n)
 {
     return _mm512_scalef_ps(a, n);
 }
-static inline simd16 simd16_copy_sign(simd16 size, simd16 sign)
+static inline simd16 simd16_copy_sign(simd16 magnitude, simd16 sign)
 {
     __m512i bit = _mm512_set1_epi32((int)0x80000000u);
     __m512i signs = _mm512_and_epi32(bit, _mm512_castps_si512(sign));
-    return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(size), signs));
+    return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(magnitude), signs));
 }
-static inline simd16 simd16_if_less(simd16 a, simd16 b, simd16 x, simd16 y)
+static inline simd16 simd16_select_less(simd16 a, simd16 b, simd16 x, simd16 y)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }
@@ -87,11 +87,11 @@ static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 
 /* ---- the microkernel ---- */
 
-enum { AHEAD = 16 * NR }; /* prefetch distance in the panel, elements */
+enum { PREFETCH_DISTANCE = 16 * NR }; /* in the panel, elements */
 
 /* Inlined with constant `rows` and `vectors`, so that the sums stay in registers. */
-static inline __attribute__((always_inline)) void microtile(int rows, int vectors,
-                                                            const struct microtile *t)
+static inline __attribute__((always_inline)) void
+multiply_microtile(int rows, int vectors, const struct microtile *t)
 {
     __m512 sum[MR][NR / VECTOR], w[NR / VECTOR];
 #pragma GCC unroll 8
@@ -107,7 +107,8 @@ static inline __attribute__((always_inline)) void microtile(int rows, int vector
         _mm_prefetch(prefetch, _MM_HINT_T1);
 #pragma GCC unroll 3
         for (int j = 0; j < vectors; j++) {
-            _mm_prefetch((const char *)(panel + AHEAD + VECTOR * j), _MM_HINT_T0);
+            _mm_prefetch((const char *)(panel + PREFETCH_DISTANCE + VECTOR * j),
+                         _MM_HINT_T0);
             w[j] = _mm512_load_ps(panel + VECTOR * j);
         }
 #pragma GCC unroll 8
@@ -127,30 +128,30 @@ static inline __attribute__((always_inline)) void microtile(int rows, int vector
             else
                 _mm512_storeu_ps(t->y[i] + VECTOR * j, sum[i][j]);
 }
-#define HAS_MICROTILE
+#define HAS_MULTIPLY_MICROTILE
 
 /* ---- rounding to bfloat16 ---- */
 
 /* Rounds each float to the nearest bfloat16, in the upper 16 bits of each lane. */
-static inline __m512i upper_halves(__m512 x)
+static inline __m512i round_to_upper_half(__m512 x)
 {
     __m512i bits = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
-    __m512i last = _mm512_and_epi32(_mm512_srli_epi32(bits, 16), one);
+    __m512i lsb = _mm512_and_epi32(_mm512_srli_epi32(bits, 16), one);
     __m512i rounded =
-        _mm512_add_epi32(bits, _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff)));
+        _mm512_add_epi32(bits, _mm512_add_epi32(lsb, _mm512_set1_epi32(0x7fff)));
     __mmask16 is_nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    __mmask16 is_tiny = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000));
+    __mmask16 is_subnormal = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000));
     rounded = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
-    return _mm512_mask_and_epi32(rounded, is_tiny, bits,
+    return _mm512_mask_and_epi32(rounded, is_subnormal, bits,
                                  _mm512_set1_epi32((int)0x80000000u));
 }
 
 static void round_bf16(size_t n, const real *x, bfloat16 *y)
 {
     for (size_t i = 0; i < n; i += VECTOR) {
-        __mmask16 mask = first_lanes(n - i);
-        __m512i halves = upper_halves(_mm512_maskz_loadu_ps(mask, x + i));
-        _mm512_mask_cvtepi32_storeu_epi16(y + i, mask, _mm512_srli_epi32(halves, 16));
+        __mmask16 mask = lane_mask(n - i);
+        __m512i rounded = round_to_upper_half(_mm512_maskz_loadu_ps(mask, x + i));
+        _mm512_mask_cvtepi32_storeu_epi16(y + i, mask, _mm512_srli_epi32(rounded, 16));
     }
 }
 
@@ -159,9 +160,9 @@ static void round_bf16_pairs(size_t n, const real *even, const real *odd,
 {
     const __m512i upper = _mm512_set1_epi32(-65536);
     for (size_t i = 0; i < n; i += VECTOR) {
-        __mmask16 mask = first_lanes(n - i);
-        __m512i first = upper_halves(_mm512_maskz_loadu_ps(mask, even + i));
-        __m512i second = upper_halves(_mm512_maskz_loadu_ps(mask, odd + i));
+        __mmask16 mask = lane_mask(n - i);
+        __m512i first = round_to_upper_half(_mm512_maskz_loadu_ps(mask, even + i));
+        __m512i second = round_to_upper_half(_mm512_maskz_loadu_ps(mask, odd + i));
         __m512i pairs = _mm512_or_epi32(_mm512_srli_epi32(first, 16),
                                         _mm512_and_epi32(second, upper));
         _mm512_mask_storeu_epi32(y + i, mask, pairs);
@@ -214,8 +215,8 @@ static inline void transpose_16x16(const float *x, size_t ldx, float *y, size_t 
 
 /* sums += products (:= with `overwrite`), for those of eight integers that are in `mask`.
  */
-static inline void add_eight(int64_t *sums, __m256 products, __mmask8 mask,
-                             bool overwrite)
+static inline void accumulate_int64x8(int64_t *sums, __m256 products, __mmask8 mask,
+                                      bool overwrite)
 {
     __m512i sum = _mm512_cvtps_epi64(products); /* rounds to nearest */
     if (!overwrite)
@@ -224,28 +225,29 @@ static inline void add_eight(int64_t *sums, __m256 products, __mmask8 mask,
 }
 
 /* Multiplying by a power of two is exact. */
-static inline int fixed_point_row(int64_t *sums, const float *values, int n,
-                                  bool overwrite, double scale, float bound)
+static inline int fixed_point_add_row(int64_t *sums, const float *values, int n,
+                                      bool overwrite, double scale, float bound)
 {
     const __m512 scales = _mm512_set1_ps((float)scale), bounds = _mm512_set1_ps(bound);
-    int bad = 0;
+    int rejected = 0;
     for (int i = 0; i < n; i += VECTOR) {
-        __mmask16 mask = first_lanes((size_t)(n - i));
+        __mmask16 mask = lane_mask((size_t)(n - i));
         __m512 x = _mm512_maskz_loadu_ps(mask, values + i);
-        __mmask16 good = _mm512_cmp_ps_mask(_mm512_abs_ps(x), bounds, _CMP_LE_OQ);
-        __m512 products = _mm512_maskz_mul_ps(good, x, scales);
-        add_eight(sums + i, _mm512_castps512_ps256(products), (__mmask8)mask, overwrite);
+        __mmask16 accepted = _mm512_cmp_ps_mask(_mm512_abs_ps(x), bounds, _CMP_LE_OQ);
+        __m512 products = _mm512_maskz_mul_ps(accepted, x, scales);
+        accumulate_int64x8(sums + i, _mm512_castps512_ps256(products), (__mmask8)mask,
+                           overwrite);
         if (n - i > VECTOR / 2)
-            add_eight(sums + i + VECTOR / 2, _mm512_extractf32x8_ps(products, 1),
-                      (__mmask8)(mask >> VECTOR / 2), overwrite);
-        if (good != 0xffff)
-            bad += VECTOR - __builtin_popcount(good);
+            accumulate_int64x8(sums + i + VECTOR / 2, _mm512_extractf32x8_ps(products, 1),
+                               (__mmask8)(mask >> VECTOR / 2), overwrite);
+        if (accepted != 0xffff)
+            rejected += VECTOR - __builtin_popcount(accepted);
     }
-    return bad;
+    return rejected;
 }
-#define HAS_FIXED_POINT_ROW
+#define HAS_FIXED_POINT_ADD_ROW
 
-#include "variant.h"
+#include "kernel_set.h"
 #else
 typedef int kernels_avx512_not_built; /* ISO C requires a declaration */
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "variants.h"
+#include "kernel_sets.h"
 
 /* ---- the sets: NULL where the processor, the build or the OS lacks one ---- */
 
@@ -49,11 +49,11 @@ static const struct kernels *find_avx512(void)
 #include <unistd.h>
 
 /* True if the processor has the instructions and the OS grants the tile registers. */
-static bool has_amx(void)
+static bool request_amx(void)
 {
     enum {
-        REQUEST = 0x1023,
-        TILE_REGISTERS = 18,
+        REQUEST_XCOMP_PERMISSION = 0x1023,
+        XTILEDATA = 18,
         AMX_BF16 = 1 << 22,
         AMX_TILE = 1 << 24
     };
@@ -61,16 +61,16 @@ static bool has_amx(void)
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return false;
     return (d & AMX_BF16) && (d & AMX_TILE) &&
-           syscall(SYS_arch_prctl, REQUEST, TILE_REGISTERS) == 0;
+           syscall(SYS_arch_prctl, REQUEST_XCOMP_PERMISSION, XTILEDATA) == 0;
 }
 
 static struct kernels amx; /* name NULL: not available */
 
-static void make_amx(void)
+static void init_amx(void)
 {
     if (!find_avx512() || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512bf16") ||
-        !has_amx())
+        !request_amx())
         return;
     amx = kernels_avx512;
     kernels_add_amx(&amx);
@@ -79,7 +79,7 @@ static void make_amx(void)
 static const struct kernels *find_amx(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_amx);
+    pthread_once(&once, init_amx);
     return amx.name ? &amx : NULL;
 }
 #else
@@ -102,41 +102,42 @@ static const struct {
     {"portable", find_portable, false},
 };
 
-const int kernel_sets = sizeof sets / sizeof *sets;
+const int kernels_count = sizeof sets / sizeof *sets;
 
 const char *kernels_name(int set)
 {
     return sets[set].name;
 }
 
-const struct kernels *kernels_named(const char *name)
+const struct kernels *kernels_find(const char *name)
 {
-    for (int set = 0; set < kernel_sets; set++)
+    for (int set = 0; set < kernels_count; set++)
         if (strcmp(sets[set].name, name) == 0)
             return sets[set].find();
     return NULL;
 }
 
-static void warn_of_missing(const char *name)
+static void warn_unavailable(const char *name)
 {
-    char known[128] = "";
-    for (int set = 0; set < kernel_sets; set++) {
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", set ? ", " : "",
+    char names[128] = "";
+    for (int set = 0; set < kernels_count; set++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", set ? ", " : "",
                  sets[set].name);
     }
-    log_warn("TUTTI_KERNELS = %s: this processor or build has no such kernels (of %s)",
-             name, known);
+    log_warn("TUTTI_KERNELS = %s: this processor or build has no such kernels; the names "
+             "are %s",
+             name, names);
 }
 
 /* The set named by TUTTI_KERNELS, or else the fastest available one. */
-static const struct kernels *choose(bool bf16)
+static const struct kernels *select_set(bool bf16)
 {
     const char *forced = getenv("TUTTI_KERNELS");
-    const struct kernels *found = forced ? kernels_named(forced) : NULL;
+    const struct kernels *found = forced ? kernels_find(forced) : NULL;
     if (forced && !found)
-        warn_of_missing(forced);
-    for (int set = 0; !found && set < kernel_sets; set++)
+        warn_unavailable(forced);
+    for (int set = 0; !found && set < kernels_count; set++)
         if (bf16 || !sets[set].bf16_only)
             found = sets[set].find();
     return found;
@@ -144,16 +145,16 @@ static const struct kernels *choose(bool bf16)
 
 const struct kernels *kernels(void)
 {
-    static const struct kernels *chosen;
-    if (!chosen)
-        chosen = choose(false);
-    return chosen;
+    static const struct kernels *selected;
+    if (!selected)
+        selected = select_set(false);
+    return selected;
 }
 
 const struct kernels *kernels_bf16(void)
 {
-    static const struct kernels *chosen;
-    if (!chosen)
-        chosen = choose(true);
-    return chosen;
+    static const struct kernels *selected;
+    if (!selected)
+        selected = select_set(true);
+    return selected;
 }

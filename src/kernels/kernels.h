@@ -1,7 +1,7 @@
 /* kernels: the arithmetic of the step loop, as one table of functions per instruction
  * set.
  *
- * avx512, avx2 and portable are one source compiled three times (variant.h); amx is
+ * avx512, avx2 and portable are one source compiled three times (kernel_set.h); amx is
  * avx512 plus AMX for bfloat16 matmuls and hardware rounding to bfloat16. The fastest set
  * that the processor supports is selected at run time; TUTTI_KERNELS=avx2 in the
  * environment forces a set. All sets give the same bits: they use 16 virtual lanes
@@ -82,7 +82,7 @@ struct dropout_mask {
 
 /* One row of the batch at one time step of a cell, H = hidden, G = 4H (LSTM) or 3H (GRU).
  * Members that the cell does not use may be NULL: gates_hh and h_prev for the LSTM;
- * c_prev, saved, c_next and dc for the GRU. Forward does not use the members for
+ * c_prev, tanh_c, c_next and dc for the GRU. Forward does not use the members for
  * backward, and vice versa. */
 struct cell_step {
     int hidden;
@@ -93,7 +93,7 @@ struct cell_step {
     const real *bias;   /* [G]: bias; GRU: bias_ih */
     const real *h_prev; /* [H], GRU */
     const real *c_prev; /* [H], LSTM */
-    real *saved;        /* [H], LSTM: tanh(c), written by forward, read by backward */
+    real *tanh_c;       /* [H], LSTM: written by forward, read by backward */
     struct dropout_mask dropout; /* of h */
 
     /* Forward: */
@@ -109,8 +109,8 @@ struct cell_step {
 /* sums[r * ld_sums + j] += round(values[r * ld_values + j] * scale), to nearest, ties to
  * even, for r < rows and j < width; := with `overwrite`. `scale` is a power of two from 1
  * to 2^60, and bound * scale < 2^63. A value that is not finite or exceeds `bound` in
- * magnitude counts as 0. */
-struct fixed_point {
+ * magnitude is rejected: it counts as 0. */
+struct fixed_point_block {
     int64_t *sums;
     size_t ld_sums;
     const float *values;
@@ -168,30 +168,30 @@ struct kernels {
     void (*gru_forward)(const struct cell_step *step);
     void (*gru_backward)(const struct cell_step *step);
 
-    /* One row of softmax and cross-entropy. Returns log p[target], in nats; *best
+    /* One row of softmax and cross-entropy. Returns log p[target], in nats; *argmax
      * receives the index of the largest logit (the lowest index in a tie; NaN is
      * ignored). With `gradient`, logits[n] is overwritten with p - onehot(target). */
     double (*softmax_cross_entropy)(int n, real *logits, int target, bool gradient,
-                                    int *best);
+                                    int *argmax);
 
     /* ---- fixed point ---- */
 
-    /* Returns the number of values that counted as 0. */
-    int (*add_fixed_point)(const struct fixed_point *block);
+    /* Returns the number of rejected values, which count as 0. */
+    int (*fixed_point_add)(const struct fixed_point_block *block);
     /* squares[i % FIXED_POINT_LANES] += (sums[i] * unit * factor)^2 for i < n, in the
      * order of i. */
-    void (*fixed_point_squares)(const int64_t *sums, size_t n, double unit, double factor,
-                                double *squares);
+    void (*fixed_point_add_squares)(const int64_t *sums, size_t n, double unit,
+                                    double factor, double *squares);
     /* values[i] := (float)(sums[i] * unit * factor) for i < n. */
-    void (*fixed_point_read)(const int64_t *sums, size_t n, double unit, double factor,
-                             float *values);
+    void (*fixed_point_to_float)(const int64_t *sums, size_t n, double unit,
+                                 double factor, float *values);
 
     /* ---- measurement ---- */
 
-    /* `times` iterations of independent multiply-adds on registers, enough of them in
+    /* `iterations` rounds of independent multiply-adds on registers, enough of them in
      * flight to reach the processor's peak. Returns the number of floating-point
      * operations. */
-    double (*peak)(size_t times);
+    double (*peak)(size_t iterations);
 
     /* y[i] := exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for accuracy tests.
      */
@@ -208,10 +208,10 @@ const struct kernels *kernels(void);
 const struct kernels *kernels_bf16(void);
 
 /* A set by name; NULL if the processor, the build or the OS lacks it. */
-const struct kernels *kernels_named(const char *name);
+const struct kernels *kernels_find(const char *name);
 
-/* The names of all sets, fastest first: set < kernel_sets. */
-extern const int kernel_sets;
+/* The names of all sets, fastest first: set < kernels_count. */
+extern const int kernels_count;
 const char *kernels_name(int set);
 
 #endif

@@ -59,10 +59,10 @@ struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *back
 }
 
 void matmul_gradient(struct matmul_workspace *workspace, int n, const real *dy,
-                     const struct gradient_input *inputs, int count, size_t bias,
+                     const struct gradient_input *inputs, int count, size_t bias_offset,
                      const struct gradient_sink *sink)
 {
-    const struct matmul_gradient gradient = {
-        workspace, workspace->batch, n, dy, inputs, count, bias, sink};
+    const struct matmul_gradient gradient = {workspace, workspace->batch, n,   dy, inputs,
+                                             count,     bias_offset,      sink};
     workspace->backend->gradient(&gradient);
 }

@@ -101,9 +101,9 @@ struct matmul_weights {
     const real *w;   /* as last packed; borrowed */
     void *panels;    /* float32, bfloat16: ceil(n / NR) panels, 64-byte aligned */
     /* bfloat16: */
-    int x_rows;           /* number of rows rounded at a time */
-    void *x;              /* rounded rows of the current matmul */
-    struct bf16_pair *wt; /* rounded rows of W, to be transposed */
+    int x_block_rows;            /* number of rows rounded at a time */
+    void *rounded_x;             /* rounded rows of the current matmul */
+    struct bf16_pair *rounded_w; /* rounded rows of W, to be transposed */
 };
 
 /* Plans the packed copy of a matrix [n][k]: W itself, or with `transposed` the transpose
@@ -156,20 +156,20 @@ struct gradient_sink {
 };
 
 /* One of the inputs whose products x W^T were summed into y. Its dW [N][K] starts at
- * element `weight` of the flat block. */
+ * element `weight_offset` of the flat block. */
 struct gradient_input {
     const real *x; /* [M][K] */
     int k;
-    size_t weight;
+    size_t weight_offset;
 };
 enum { GRADIENT_INPUTS = 2 };
 
 /* For each microbatch dW := dy^T x of the `count` inputs, and db := the sums of the
  * columns of dy [M][N], in blocks that together cover every element once. db starts at
- * element `bias`; NO_BIAS: there is no bias. */
+ * element `bias_offset`; NO_BIAS: there is no bias. */
 #define NO_BIAS ((size_t)-1)
 void matmul_gradient(struct matmul_workspace *workspace, int n, const real *dy,
-                     const struct gradient_input *inputs, int count, size_t bias,
+                     const struct gradient_input *inputs, int count, size_t bias_offset,
                      const struct gradient_sink *sink);
 
 #endif

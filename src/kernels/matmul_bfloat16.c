@@ -10,9 +10,9 @@
 #include "tiling.h"
 
 enum {
-    PAIRS = KB16 / 2,   /* per block of inputs */
-    X_ROWS = 256,       /* maximum number of rows of x rounded at a time, */
-    X_BYTES = 512 << 10 /* and their maximum size, which fits in the L2 cache */
+    BLOCK_PAIRS = KB16 / 2,   /* per block of inputs */
+    X_BLOCK_ROWS = 256,       /* maximum number of rows of x rounded at a time, */
+    X_BLOCK_BYTES = 512 << 10 /* and their maximum size, which fits in the L2 cache */
 };
 
 static const real zeros[GRADIENT_ROWS];
@@ -48,9 +48,9 @@ static size_t ldx_of(int k)
     return padded(k) + KB16;
 }
 
-static int x_rows(int k)
+static int x_block_rows(int k)
 {
-    int rows = min(X_ROWS, (int)(X_BYTES / (padded(k) * sizeof(bfloat16))));
+    int rows = min(X_BLOCK_ROWS, (int)(X_BLOCK_BYTES / (padded(k) * sizeof(bfloat16))));
     return rows > MR16 ? rows / MR16 * MR16 : MR16;
 }
 
@@ -58,27 +58,28 @@ static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
     int k = weights->k;
     packed_plan_weights(weights, arena);
-    weights->x_rows = x_rows(k);
-    weights->x =
-        arena_array(arena, (size_t)weights->x_rows * ldx_of(k), sizeof(bfloat16));
-    weights->wt = arena_array(arena, PAIRS * padded(k) / 2, sizeof *weights->wt);
+    weights->x_block_rows = x_block_rows(k);
+    weights->rounded_x =
+        arena_array(arena, (size_t)weights->x_block_rows * ldx_of(k), sizeof(bfloat16));
+    weights->rounded_w =
+        arena_array(arena, BLOCK_PAIRS * padded(k) / 2, sizeof *weights->rounded_w);
 }
 
-/* panel[l][j] := the pair (w[j][2l], w[j][2l + 1]): PAIRS rows of W are rounded, then
- * transposed as pairs. */
+/* panel[l][j] := the pair (w[j][2l], w[j][2l + 1]): BLOCK_PAIRS rows of W are rounded,
+ * then transposed as pairs. */
 static void pack_rows(const struct matmul_weights *weights, const real *w, int width,
                       void *panel)
 {
     size_t pairs = padded(weights->k) / 2, k = (size_t)weights->k;
-    for (int first = 0; first < width; first += PAIRS) {
-        int rows = min(PAIRS, width - first);
+    for (int first = 0; first < width; first += BLOCK_PAIRS) {
+        int rows = min(BLOCK_PAIRS, width - first);
         for (size_t i = 0; i < (size_t)rows; i++)
             kernels_bf16()->round_bf16(k, w + ((size_t)first + i) * k,
-                                       (bfloat16 *)(weights->wt + i * pairs));
-        for (size_t l = 0; l < pairs; l += PAIRS)
-            kernels_bf16()->transpose_pairs(rows, PAIRS, weights->wt + l, pairs,
-                                            (struct bf16_pair *)panel + l * NR + first,
-                                            NR);
+                                       (bfloat16 *)(weights->rounded_w + i * pairs));
+        for (size_t l = 0; l < pairs; l += BLOCK_PAIRS)
+            kernels_bf16()->transpose_pairs(
+                rows, BLOCK_PAIRS, weights->rounded_w + l, pairs,
+                (struct bf16_pair *)panel + l * NR + first, NR);
     }
 }
 
@@ -100,14 +101,14 @@ static void pack_columns(const struct matmul_weights *weights, const real *w, in
 static struct blocking blocking(const struct matmul_weights *w, int rows)
 {
     (void)rows;
-    return (struct blocking){w->x_rows, w->k};
+    return (struct blocking){w->x_block_rows, w->k};
 }
 
-static void load_rows(const struct matmul_weights *w, int rows, const real *const *x)
+static void prepare_rows(const struct matmul_weights *w, int rows, const real *const *x)
 {
     for (size_t i = 0; i < (size_t)rows; i++)
         kernels_bf16()->round_bf16((size_t)w->k, x[i],
-                                   (bfloat16 *)w->x + i * ldx_of(w->k));
+                                   (bfloat16 *)w->rounded_x + i * ldx_of(w->k));
 }
 
 /* The `tiles` microtiles of a panel together prefetch the panel that is used next. A
@@ -115,7 +116,8 @@ static void load_rows(const struct matmul_weights *w, int rows, const real *cons
 static void prefetch_panel(struct microtile_bf16 *tile, const void *next, int t,
                            int tiles)
 {
-    enum { LINES = PAIRS * NR * sizeof(struct bf16_pair) / CACHE_LINE }; /* per block */
+    /* per block */
+    enum { LINES = BLOCK_PAIRS * NR * sizeof(struct bf16_pair) / CACHE_LINE };
     tile->prefetch_lines = tiles > 1 ? LINES / tiles : 0;
     tile->prefetch = (const char *)next + (size_t)t * (size_t)tile->prefetch_lines *
                                               CACHE_LINE * (size_t)tile->blocks;
@@ -128,11 +130,11 @@ static void prefetch_rows(real *const *y, int row, int count, int first)
         prefetch_row(y[i] + first);
 }
 
-static void multiply(const struct matmul_weights *w, const struct part *part,
-                     const struct part *next, int rows, const real *const *x,
+static void multiply(const struct matmul_weights *w, const struct panel_part *part,
+                     const struct panel_part *next, int rows, const real *const *x,
                      real *const *y, enum matmul_output output)
 {
-    (void)x; /* load_rows has rounded it */
+    (void)x; /* prepare_rows has rounded it */
     int tiles = ceil_div(rows, MR16);
     bool nontemporal = output == MATMUL_NONTEMPORAL;
     struct microtile_bf16 tile = {.width = part->width,
@@ -144,13 +146,13 @@ static void multiply(const struct matmul_weights *w, const struct part *part,
     for (int t = 0; t < tiles; t++) {
         int row = t * MR16;
         tile.rows = min(MR16, rows - row);
-        tile.x = (const bfloat16 *)w->x + (size_t)row * tile.ldx;
+        tile.x = (const bfloat16 *)w->rounded_x + (size_t)row * tile.ldx;
         for (int i = 0; i < tile.rows; i++)
-            tile.y[i] = y[row + i] + part->first;
+            tile.y[i] = y[row + i] + part->first_output;
         if (!nontemporal && t + 1 < tiles)
-            prefetch_rows(y, row + MR16, rows, part->first);
+            prefetch_rows(y, row + MR16, rows, part->first_output);
         else if (!nontemporal)
-            prefetch_rows(y, 0, rows, next->first);
+            prefetch_rows(y, 0, rows, next->first_output);
         prefetch_panel(&tile, next->panel, t, tiles);
         kernels_bf16()->microkernel_bf16(&tile);
     }
@@ -179,7 +181,8 @@ static void pack_x(struct matmul_workspace *workspace, int panel,
 {
     struct matmul_batch batch = workspace->batch;
     size_t k = (size_t)input->k, stride = x_panel_pairs(batch);
-    struct bf16_pair *panels = (struct bf16_pair *)workspace->x + (size_t)panel * stride;
+    struct bf16_pair *panels =
+        (struct bf16_pair *)workspace->x_panels + (size_t)panel * stride;
     for (size_t s = 0; s < (size_t)batch.microbatches; s++)
         for (int i = 0; i < batch.rows; i += 2) {
             const real *even = input->x + (s * (size_t)batch.rows + (size_t)i) * k;
@@ -192,67 +195,67 @@ static void pack_x(struct matmul_workspace *workspace, int panel,
         }
 }
 
-static const struct bf16_pair *x_at(const struct matmul_workspace *workspace,
-                                    struct x_position at)
+static const struct bf16_pair *x_panel_at(const struct matmul_workspace *workspace,
+                                          struct x_panel_index current)
 {
-    return (const struct bf16_pair *)workspace->x +
-           (size_t)at.panel * x_panel_pairs(workspace->batch) +
-           (size_t)at.microbatch * microbatch_pairs(workspace->batch);
+    return (const struct bf16_pair *)workspace->x_panels +
+           (size_t)current.panel * x_panel_pairs(workspace->batch) +
+           (size_t)current.microbatch * microbatch_pairs(workspace->batch);
 }
 
-/* dy: [GRADIENT_ROWS][block_ld] pairs of rows, padded by one block to avoid a
+/* dy: [GRADIENT_ROWS][dy_block_ld] pairs of rows, padded by one block to avoid a
  * power-of-two stride. */
-static size_t block_ld(struct matmul_batch batch)
+static size_t dy_block_ld(struct matmul_batch batch)
 {
-    return padded(batch.rows) / 2 + PAIRS;
+    return padded(batch.rows) / 2 + BLOCK_PAIRS;
 }
 
 static size_t dy_block_bytes(struct matmul_batch batch)
 {
-    return GRADIENT_ROWS * block_ld(batch) * sizeof(struct bf16_pair);
+    return GRADIENT_ROWS * dy_block_ld(batch) * sizeof(struct bf16_pair);
 }
 
 static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
     packed_plan_workspace(workspace, arena);
-    workspace->pairs =
-        arena_array(arena, (size_t)PAIRS * GRADIENT_ROWS, sizeof *workspace->pairs);
+    workspace->dy_pairs = arena_array(arena, (size_t)BLOCK_PAIRS * GRADIENT_ROWS,
+                                      sizeof *workspace->dy_pairs);
 }
 
 static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,
                     int height)
 {
-    struct bf16_pair *pairs = g->workspace->pairs;
+    struct bf16_pair *pairs = g->workspace->dy_pairs;
     struct bf16_pair *block = packed_dy_block(g->workspace, microbatch);
-    int rows = g->batch.rows, all_pairs = (int)padded(rows) / 2;
-    size_t n = (size_t)g->n, ld = block_ld(g->batch);
+    int rows = g->batch.rows, pair_count = (int)padded(rows) / 2;
+    size_t n = (size_t)g->n, ld = dy_block_ld(g->batch);
     const real *dy = g->dy + (size_t)microbatch * (size_t)rows * n + first;
-    for (int p = 0; p < all_pairs; p += PAIRS) {
-        for (int i = 0; i < PAIRS; i++) {
+    for (int p = 0; p < pair_count; p += BLOCK_PAIRS) {
+        for (int i = 0; i < BLOCK_PAIRS; i++) {
             int row = 2 * (p + i);
             const real *even = dy + (size_t)row * n;
             kernels_bf16()->round_bf16_pairs((size_t)height, row < rows ? even : zeros,
                                              row + 1 < rows ? even + n : zeros,
                                              pairs + i * GRADIENT_ROWS);
         }
-        for (int j = 0; j < height; j += PAIRS)
-            kernels_bf16()->transpose_pairs(PAIRS, min(PAIRS, height - j), pairs + j,
-                                            GRADIENT_ROWS, block + (size_t)j * ld + p,
-                                            ld);
+        for (int j = 0; j < height; j += BLOCK_PAIRS)
+            kernels_bf16()->transpose_pairs(BLOCK_PAIRS, min(BLOCK_PAIRS, height - j),
+                                            pairs + j, GRADIENT_ROWS,
+                                            block + (size_t)j * ld + p, ld);
     }
 }
 
-static void multiply_dw(struct matmul_workspace *workspace, struct x_position at,
-                        struct x_position next, int height, int width)
+static void multiply_dw(struct matmul_workspace *workspace, struct x_panel_index current,
+                        struct x_panel_index next, int height, int width)
 {
-    size_t ld = block_ld(workspace->batch);
-    const struct bf16_pair *block = packed_dy_block(workspace, at.microbatch);
+    size_t ld = dy_block_ld(workspace->batch);
+    const struct bf16_pair *block = packed_dy_block(workspace, current.microbatch);
     int tiles = ceil_div(height, MR16);
     struct microtile_bf16 tile = {.width = width,
                                   .blocks = ceil_div(workspace->batch.rows, KB16),
                                   .overwrite = true,
                                   .contiguous = true,
-                                  .panel = x_at(workspace, at),
+                                  .panel = x_panel_at(workspace, current),
                                   .ldx = 2 * ld};
     for (int t = 0; t < tiles; t++) {
         int row = t * MR16;
@@ -260,7 +263,7 @@ static void multiply_dw(struct matmul_workspace *workspace, struct x_position at
         tile.x = (const bfloat16 *)(block + (size_t)row * ld);
         for (int i = 0; i < tile.rows; i++)
             tile.y[i] = workspace->dw + (size_t)(row + i) * NR;
-        prefetch_panel(&tile, x_at(workspace, next), t, tiles);
+        prefetch_panel(&tile, x_panel_at(workspace, next), t, tiles);
         kernels_bf16()->microkernel_bf16(&tile);
     }
 }
@@ -274,7 +277,7 @@ static const struct packed_format format = {
     .pack_rows = pack_rows,
     .pack_columns = pack_columns,
     .blocking = blocking,
-    .load_rows = load_rows,
+    .prepare_rows = prepare_rows,
     .multiply = multiply,
     .x_panel_bytes = x_panel_bytes,
     .dy_block_bytes = dy_block_bytes,

@@ -16,10 +16,12 @@ static void sum_columns(const real *values, size_t ld, size_t rows, int width,
 void gradient_write_bias(const struct matmul_gradient *g, int microbatch, int first,
                          int width, real *sums)
 {
-    const struct gradient_block block = {
-        .first = g->bias + (size_t)first, .rows = 1, .width = width, .values = sums};
+    const struct gradient_block block = {.first = g->bias_offset + (size_t)first,
+                                         .rows = 1,
+                                         .width = width,
+                                         .values = sums};
     size_t rows = (size_t)g->batch.rows, n = (size_t)g->n;
-    if (g->bias == NO_BIAS)
+    if (g->bias_offset == NO_BIAS)
         return;
     sum_columns(g->dy + (size_t)microbatch * rows * n + first, n, rows, width, sums);
     g->sink->write(g->sink->context, microbatch, &block);

@@ -6,14 +6,16 @@
 #include "tiling.h"
 
 enum {
-    X_BLOCK = 1 << 17, /* elements of x per block: 512 kB */
-    ROWS = 128,        /* of x and y per block; more rows of y with a power-of-two
-                          stride would evict each other, and x */
-    FEW_ROWS = 64,     /* blocks of fewer rows have as many inputs as blocks of these */
-    DW_INPUTS = 512    /* rows of a panel of x per block: 96 kB */
+    X_BLOCK_ELEMENTS = 1 << 17, /* elements of x per block: 512 kB */
+    /* Rows of x and y per block. More rows of y with a power-of-two stride would evict
+     * each other, and x. The inputs are divided if a block of all of them would hold
+     * fewer rows than the minimum and than the call. */
+    BLOCK_ROWS_MAX = 128,
+    BLOCK_ROWS_MIN = 64,
+    DW_BLOCK_ROWS = 512 /* rows of a panel of x per block: 96 kB */
 };
 
-static void no_state(void)
+static void no_op(void)
 {
 }
 
@@ -75,11 +77,11 @@ static void multiply_tile(const struct microtile *tile, int width)
 
 static struct blocking blocking(const struct matmul_weights *w, int rows)
 {
-    int inputs = min(w->k, X_BLOCK / min(FEW_ROWS, rows > 0 ? rows : 1));
-    return (struct blocking){min(ROWS, X_BLOCK / inputs), inputs};
+    int inputs = min(w->k, X_BLOCK_ELEMENTS / min(BLOCK_ROWS_MIN, rows > 0 ? rows : 1));
+    return (struct blocking){min(BLOCK_ROWS_MAX, X_BLOCK_ELEMENTS / inputs), inputs};
 }
 
-static void load_rows(const struct matmul_weights *w, int rows, const real *const *x)
+static void prepare_rows(const struct matmul_weights *w, int rows, const real *const *x)
 {
     (void)w, (void)rows, (void)x; /* read in place */
 }
@@ -96,8 +98,8 @@ static void prefetch_panel(struct microtile *tile, const real *panel, int k, int
 /* Divides the rows into microtiles of nearly equal height. Each prefetches the results of
  * the following microtile; the last prefetches those of the next part's first microtile.
  */
-static void multiply(const struct matmul_weights *w, const struct part *part,
-                     const struct part *next, int rows, const real *const *x,
+static void multiply(const struct matmul_weights *w, const struct panel_part *part,
+                     const struct panel_part *next, int rows, const real *const *x,
                      real *const *y, enum matmul_output output)
 {
     (void)w;
@@ -112,12 +114,12 @@ static void multiply(const struct matmul_weights *w, const struct part *part,
     for (int t = 0, i = 0; t < tiles; t++, i += tile.rows) {
         tile.rows = (rows - i + tiles - t - 1) / (tiles - t);
         for (int r = 0; r < tile.rows; r++) {
-            tile.x[r] = x[i + r] + part->from;
-            tile.y[r] = y[i + r] + part->first;
+            tile.x[r] = x[i + r] + part->first_input;
+            tile.y[r] = y[i + r] + part->first_output;
             if (!nontemporal && i + tile.rows + r < rows)
-                prefetch_row(y[i + tile.rows + r] + part->first);
+                prefetch_row(y[i + tile.rows + r] + part->first_output);
             else if (!nontemporal && t + 1 == tiles)
-                prefetch_row(y[r] + next->first);
+                prefetch_row(y[r] + next->first_output);
         }
         prefetch_panel(&tile, next->panel, next->k, t, tiles);
         multiply_tile(&tile, part->width);
@@ -144,24 +146,25 @@ static void pack_x(struct matmul_workspace *workspace, int panel,
     struct matmul_batch batch = workspace->batch;
     size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
     size_t stride = x_panel_elements(batch);
-    int whole = input->k / NR, rest = input->k % NR;
-    real *panels = (real *)workspace->x + (size_t)panel * stride;
+    int full_panels = input->k / NR, remainder = input->k % NR;
+    real *panels = (real *)workspace->x_panels + (size_t)panel * stride;
     const real *x = input->x;
     for (size_t i = 0; i < rows; i++) {
         real *row = panels + i * NR;
-        for (int p = 0; p < whole; p++, x += NR, row += stride)
+        for (int p = 0; p < full_panels; p++, x += NR, row += stride)
             memcpy(row, x, NR * sizeof *row);
-        if (rest)
-            memcpy(row, x, (size_t)rest * sizeof *row);
-        x += rest;
+        if (remainder)
+            memcpy(row, x, (size_t)remainder * sizeof *row);
+        x += remainder;
     }
 }
 
-static const real *x_at(const struct matmul_workspace *workspace, struct x_position at)
+static const real *x_panel_at(const struct matmul_workspace *workspace,
+                              struct x_panel_index current)
 {
-    return (const real *)workspace->x +
-           (size_t)at.panel * x_panel_elements(workspace->batch) +
-           (size_t)at.microbatch * (size_t)workspace->batch.rows * NR;
+    return (const real *)workspace->x_panels +
+           (size_t)current.panel * x_panel_elements(workspace->batch) +
+           (size_t)current.microbatch * (size_t)workspace->batch.rows * NR;
 }
 
 /* dy: strips of MR columns, [rows][MR], each followed by two rows of padding. */
@@ -192,17 +195,18 @@ static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,
     }
 }
 
-static void multiply_dw(struct matmul_workspace *workspace, struct x_position at,
-                        struct x_position next, int height, int width)
+static void multiply_dw(struct matmul_workspace *workspace, struct x_panel_index current,
+                        struct x_panel_index next, int height, int width)
 {
     int rows = workspace->batch.rows, tiles = ceil_div(height, MR);
-    const real *block = packed_dy_block(workspace, at.microbatch);
-    const real *panel = x_at(workspace, at);
-    for (int i = 0; i < rows; i += DW_INPUTS) {
-        const real *after = i + DW_INPUTS < rows ? panel + (size_t)(i + DW_INPUTS) * NR
-                                                 : x_at(workspace, next);
+    const real *block = packed_dy_block(workspace, current.microbatch);
+    const real *panel = x_panel_at(workspace, current);
+    for (int i = 0; i < rows; i += DW_BLOCK_ROWS) {
+        const real *next_block = i + DW_BLOCK_ROWS < rows
+                                     ? panel + (size_t)(i + DW_BLOCK_ROWS) * NR
+                                     : x_panel_at(workspace, next);
         struct microtile tile = {.vectors = ceil_div(width, VECTOR),
-                                 .k = min(DW_INPUTS, rows - i),
+                                 .k = min(DW_BLOCK_ROWS, rows - i),
                                  .overwrite = i == 0,
                                  .panel = panel + (size_t)i * NR,
                                  .ldx = MR};
@@ -214,7 +218,7 @@ static void multiply_dw(struct matmul_workspace *workspace, struct x_position at
                 tile.x[r] = strip + (size_t)i * MR + r;
                 tile.y[r] = workspace->dw + (first + r) * NR;
             }
-            prefetch_panel(&tile, after, tile.k, t, tiles);
+            prefetch_panel(&tile, next_block, tile.k, t, tiles);
             kernels()->microkernel(&tile);
         }
     }
@@ -223,13 +227,13 @@ static void multiply_dw(struct matmul_workspace *workspace, struct x_position at
 /* ---- the backend ---- */
 
 static const struct packed_format format = {
-    .begin = no_state,
-    .end = no_state,
+    .begin = no_op,
+    .end = no_op,
     .panel_bytes = panel_bytes,
     .pack_rows = pack_rows,
     .pack_columns = pack_columns,
     .blocking = blocking,
-    .load_rows = load_rows,
+    .prepare_rows = prepare_rows,
     .multiply = multiply,
     .x_panel_bytes = x_panel_bytes,
     .dy_block_bytes = dy_block_bytes,

@@ -9,11 +9,11 @@ struct matmul_workspace {
     struct matmul_batch batch;
     size_t inputs, weights;
     /* float32, bfloat16; see matmul_packed.h: */
-    int group;
-    void *x;
-    void *block;
+    int dy_block_count; /* microbatches packed at a time */
+    void *x_panels;
+    void *dy_blocks;
     real *dw;
-    struct bf16_pair *pairs;
+    struct bf16_pair *dy_pairs;
     /* OpenBLAS: */
     real *gradient; /* [weights] */
 };
@@ -25,7 +25,7 @@ struct matmul_gradient { /* the arguments of matmul_gradient */
     const real *dy;
     const struct gradient_input *inputs;
     int count;
-    size_t bias;
+    size_t bias_offset;
     const struct gradient_sink *sink;
 };
 

@@ -45,7 +45,7 @@ static void *open_library(void)
 }
 
 /* Stores the symbol's address in *function, a pointer to a function. */
-static bool find(const char *name, void *function)
+static bool load_symbol(const char *name, void *function)
 {
     void *address = dlsym(blas.library, name);
     memcpy(function, &address, sizeof address);
@@ -63,9 +63,9 @@ enum status openblas_load(int threads)
             return status_fail(STATUS_FAILED,
                                "train.matmul = openblas: OpenBLAS can't be loaded: %s",
                                dlerror());
-        if (!find(GEMM_NAME, &blas.gemm) ||
-            !find("openblas_get_corename", &blas.core_name) ||
-            !find("openblas_set_num_threads", &blas.set_threads)) {
+        if (!load_symbol(GEMM_NAME, &blas.gemm) ||
+            !load_symbol("openblas_get_corename", &blas.core_name) ||
+            !load_symbol("openblas_set_num_threads", &blas.set_threads)) {
             blas.library = NULL;
             return status_fail(STATUS_FAILED,
                                "train.matmul = openblas: %s is not OpenBLAS",
@@ -109,12 +109,12 @@ static void batched(const struct matmul_weights *w, struct matmul_batch batch,
 }
 
 /* dW := dy^T x of one input and microbatch, as one block. */
-static void write_weights(const struct matmul_gradient *g, int microbatch,
-                          const struct gradient_input *input)
+static void write_dw(const struct matmul_gradient *g, int microbatch,
+                     const struct gradient_input *input)
 {
     real *dw = g->workspace->gradient;
     size_t k = (size_t)input->k, row = (size_t)microbatch * (size_t)g->batch.rows;
-    const struct gradient_block block = {.first = input->weight,
+    const struct gradient_block block = {.first = input->weight_offset,
                                          .ld = k,
                                          .rows = g->n,
                                          .width = input->k,
@@ -130,7 +130,7 @@ static void gradient(const struct matmul_gradient *g)
 {
     for (int s = 0; s < g->batch.microbatches; s++) {
         for (int i = 0; i < g->count; i++)
-            write_weights(g, s, &g->inputs[i]);
+            write_dw(g, s, &g->inputs[i]);
         gradient_write_bias(g, s, 0, g->n, g->workspace->gradient);
     }
 }

@@ -16,7 +16,7 @@
 
 enum {
     NONTEMPORAL_BYTES = 16 << 20, /* larger results do not stay in a cache */
-    DY_BLOCK_BYTES = 5 << 18      /* of packed dy: a large part of a 2 MB L2 cache */
+    DY_BLOCKS_BYTES = 5 << 18     /* of packed dy: a large part of a 2 MB L2 cache */
 };
 
 /* ---- weights ---- */
@@ -44,29 +44,30 @@ void packed_pack(struct matmul_weights *weights)
 
 /* ---- matmul ---- */
 
-/* Part `number` in order of use: all panels with the first `inputs` inputs, then all
- * panels with the next ones. (bfloat16 takes all inputs at once: `from` is 0.) */
-static struct part part_of(const struct matmul_weights *w, int number, int inputs,
-                           bool reversed)
+/* Part `index` in order of use: all panels with the first `inputs` inputs, then all
+ * panels with the next ones. (bfloat16 takes all inputs at once: `first_input` is 0.) */
+static struct panel_part panel_part_at(const struct matmul_weights *w, int index,
+                                       int inputs, bool reversed)
 {
-    int panels = ceil_div(w->n, NR), panel = number % panels;
+    int panels = ceil_div(w->n, NR), panel = index % panels;
     panel = reversed ? panels - 1 - panel : panel;
-    int from = number / panels * inputs;
-    return (struct part){.first = panel * NR,
-                         .width = min(NR, w->n - panel * NR),
-                         .from = from,
-                         .k = min(inputs, w->k - from),
-                         .panel = (const char *)w->panels +
-                                  (size_t)panel * w->backend->format->panel_bytes(w->k) +
-                                  (size_t)from * NR * sizeof(real)};
+    int first_input = index / panels * inputs;
+    return (struct panel_part){.first_output = panel * NR,
+                               .width = min(NR, w->n - panel * NR),
+                               .first_input = first_input,
+                               .k = min(inputs, w->k - first_input),
+                               .panel =
+                                   (const char *)w->panels +
+                                   (size_t)panel * w->backend->format->panel_bytes(w->k) +
+                                   (size_t)first_input * NR * sizeof(real)};
 }
 
 /* The first part of the inputs overwrites y, the following parts accumulate. Only the
  * last stores can be nontemporal. */
-static enum matmul_output output_of(const struct part *part, int k,
-                                    enum matmul_output output)
+static enum matmul_output part_output(const struct panel_part *part, int k,
+                                      enum matmul_output output)
 {
-    if (part->from > 0)
+    if (part->first_input > 0)
         return MATMUL_ACCUMULATE;
     return output == MATMUL_NONTEMPORAL && part->k < k ? MATMUL_OVERWRITE : output;
 }
@@ -80,12 +81,13 @@ void packed_matmul(const struct matmul_weights *w, int rows, const real *const *
     format->begin();
     for (int first = 0; first < rows; first += block.rows) {
         int count = min(block.rows, rows - first);
-        format->load_rows(w, count, x + first);
+        format->prepare_rows(w, count, x + first);
         for (int p = 0; p < parts; p++) {
-            struct part part = part_of(w, p, block.inputs, reversed);
-            struct part next = part_of(w, min(p + 1, parts - 1), block.inputs, reversed);
+            struct panel_part part = panel_part_at(w, p, block.inputs, reversed);
+            struct panel_part next =
+                panel_part_at(w, min(p + 1, parts - 1), block.inputs, reversed);
             format->multiply(w, &part, &next, count, x + first, y + first,
-                             output_of(&part, w->k, output));
+                             part_output(&part, w->k, output));
         }
     }
     format->end();
@@ -104,13 +106,13 @@ static enum matmul_output batched_output(const struct matmul_weights *w, size_t 
 void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
                            const real *x, real *y, enum matmul_output output)
 {
-    enum { ROWS = 256 };
-    const real *x_rows[ROWS];
-    real *y_rows[ROWS];
-    size_t all = (size_t)batch.microbatches * (size_t)batch.rows;
-    output = batched_output(w, all, y, output);
-    for (size_t first = 0; first < all; first += ROWS) {
-        int count = min(ROWS, (int)(all - first));
+    enum { CHUNK_ROWS = 256 };
+    const real *x_rows[CHUNK_ROWS];
+    real *y_rows[CHUNK_ROWS];
+    size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
+    output = batched_output(w, rows, y, output);
+    for (size_t first = 0; first < rows; first += CHUNK_ROWS) {
+        int count = min(CHUNK_ROWS, (int)(rows - first));
         for (size_t i = 0; i < (size_t)count; i++) {
             x_rows[i] = x + (first + i) * (size_t)w->k;
             y_rows[i] = y + (first + i) * (size_t)w->n;
@@ -123,15 +125,15 @@ void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch b
 
 /* The number of microbatches whose blocks of dy fit in the L2 cache together, with the
  * sums that their results are added to. */
-static int group_of(size_t block_bytes, int microbatches)
+static int dy_block_count(size_t block_bytes, int microbatches)
 {
-    size_t blocks = DY_BLOCK_BYTES / block_bytes;
+    size_t blocks = DY_BLOCKS_BYTES / block_bytes;
     return min(microbatches, blocks > 1 ? (int)blocks : 1);
 }
 
 /* An upper bound for the number of panels of a gradient's inputs; each input starts a new
  * panel. */
-static size_t x_panels(size_t inputs)
+static size_t x_panel_count(size_t inputs)
 {
     return inputs / NR + GRADIENT_INPUTS;
 }
@@ -141,46 +143,47 @@ void packed_plan_workspace(struct matmul_workspace *workspace, struct arena *are
     const struct packed_format *format = workspace->backend->format;
     struct matmul_batch batch = workspace->batch;
     size_t block = format->dy_block_bytes(batch);
-    workspace->group = group_of(block, batch.microbatches);
-    workspace->x =
-        arena_array(arena, x_panels(workspace->inputs), format->x_panel_bytes(batch));
-    workspace->block = arena_array(arena, (size_t)workspace->group, block);
+    workspace->dy_block_count = dy_block_count(block, batch.microbatches);
+    workspace->x_panels = arena_array(arena, x_panel_count(workspace->inputs),
+                                      format->x_panel_bytes(batch));
+    workspace->dy_blocks = arena_array(arena, (size_t)workspace->dy_block_count, block);
     workspace->dw = arena_array(arena, GRADIENT_ROWS * NR, sizeof *workspace->dw);
 }
 
 void *packed_dy_block(const struct matmul_workspace *workspace, int microbatch)
 {
     size_t bytes = workspace->backend->format->dy_block_bytes(workspace->batch);
-    return (char *)workspace->block + (size_t)(microbatch % workspace->group) * bytes;
+    return (char *)workspace->dy_blocks +
+           (size_t)(microbatch % workspace->dy_block_count) * bytes;
 }
 
-/* A part of dW: rows [first, first + height), of microbatches [from, to), all in one
- * group. */
+/* A part of dW: rows [first_row, first_row + height), of microbatches
+ * [first_microbatch, end_microbatch), whose blocks of dy are packed together. */
 struct dw_part {
-    int first, height, from, to;
+    int first_row, height, first_microbatch, end_microbatch;
 };
 
 /* Computes that part of an input's dW, panel by panel, with the microbatches in the inner
  * loop: the sums that the sink adds to stay in the cache. `panel` is the input's first
  * panel. */
-static void write_weights(const struct matmul_gradient *g,
-                          const struct gradient_input *input, int panel,
-                          struct dw_part part)
+static void write_dw(const struct matmul_gradient *g, const struct gradient_input *input,
+                     int panel, struct dw_part part)
 {
     struct matmul_workspace *workspace = g->workspace;
     size_t k = (size_t)input->k;
-    struct gradient_block block = {.first = input->weight + (size_t)part.first * k,
+    struct gradient_block block = {.first =
+                                       input->weight_offset + (size_t)part.first_row * k,
                                    .ld = k,
                                    .rows = part.height,
                                    .values = workspace->dw,
                                    .ld_values = NR};
     for (int column = 0; column < input->k; column += NR, panel++, block.first += NR) {
         block.width = min(NR, input->k - column);
-        for (int s = part.from; s < part.to; s++) {
-            struct x_position at = {s, panel}, next = {s + 1, panel};
-            if (s + 1 == part.to)
-                next = (struct x_position){part.from, panel + 1};
-            workspace->backend->format->multiply_dw(workspace, at, next, part.height,
+        for (int s = part.first_microbatch; s < part.end_microbatch; s++) {
+            struct x_panel_index current = {s, panel}, next = {s + 1, panel};
+            if (s + 1 == part.end_microbatch)
+                next = (struct x_panel_index){part.first_microbatch, panel + 1};
+            workspace->backend->format->multiply_dw(workspace, current, next, part.height,
                                                     block.width);
             g->sink->write(g->sink->context, s, &block);
         }
@@ -188,22 +191,22 @@ static void write_weights(const struct matmul_gradient *g,
 }
 
 /* Computes that part of the dW of all inputs, and of db. */
-static void write_part(const struct matmul_gradient *g, struct dw_part part)
+static void write_dw_part(const struct matmul_gradient *g, struct dw_part part)
 {
     real sums[GRADIENT_ROWS];
-    for (int s = part.from; s < part.to; s++) {
-        g->workspace->backend->format->pack_dy(g, s, part.first, part.height);
-        gradient_write_bias(g, s, part.first, part.height, sums);
+    for (int s = part.first_microbatch; s < part.end_microbatch; s++) {
+        g->workspace->backend->format->pack_dy(g, s, part.first_row, part.height);
+        gradient_write_bias(g, s, part.first_row, part.height, sums);
     }
     for (int i = 0, panel = 0; i < g->count; i++) {
-        write_weights(g, &g->inputs[i], panel, part);
+        write_dw(g, &g->inputs[i], panel, part);
         panel += ceil_div(g->inputs[i].k, NR);
     }
 }
 
 /* The n rows of dW are divided into parts of equal height, a whole number of pairs of
  * microtiles. */
-static int part_height(int n)
+static int dw_part_height(int n)
 {
     int height = ceil_div(n, ceil_div(n, GRADIENT_ROWS));
     return ceil_div(height, 2 * MR) * 2 * MR;
@@ -213,15 +216,16 @@ void packed_gradient(const struct matmul_gradient *g)
 {
     struct matmul_workspace *workspace = g->workspace;
     const struct packed_format *format = workspace->backend->format;
-    int height = part_height(g->n), microbatches = g->batch.microbatches;
+    int height = dw_part_height(g->n), microbatches = g->batch.microbatches;
     for (int i = 0, panel = 0; i < g->count; i++) {
         format->pack_x(workspace, panel, &g->inputs[i]);
         panel += ceil_div(g->inputs[i].k, NR);
     }
     format->begin();
     for (int first = 0; first < g->n; first += height)
-        for (int s = 0; s < microbatches; s += workspace->group)
-            write_part(g, (struct dw_part){first, min(height, g->n - first), s,
-                                           min(s + workspace->group, microbatches)});
+        for (int s = 0; s < microbatches; s += workspace->dy_block_count)
+            write_dw_part(
+                g, (struct dw_part){first, min(height, g->n - first), s,
+                                    min(s + workspace->dy_block_count, microbatches)});
     format->end();
 }

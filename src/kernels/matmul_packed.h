@@ -9,10 +9,11 @@
 /* Rows of dW computed at a time: a whole number of microtiles in either format. */
 enum { GRADIENT_ROWS = 128 };
 
-/* Part of the weights: outputs [first, first + width), inputs [from, from + k). */
-struct part {
-    int first, width, from, k;
-    const void *panel; /* of these outputs, from input `from` on */
+/* Part of a panel: outputs [first_output, first_output + width),
+ * inputs [first_input, first_input + k). */
+struct panel_part {
+    int first_output, width, first_input, k;
+    const void *panel; /* of these outputs, from `first_input` on */
 };
 
 /* The size of a block of x that stays in the L2 cache: rows and inputs. */
@@ -21,7 +22,7 @@ struct blocking {
 };
 
 /* A microbatch's rows in one panel of x. */
-struct x_position {
+struct x_panel_index {
     int microbatch, panel;
 };
 
@@ -43,11 +44,11 @@ struct packed_format {
 
     struct blocking (*blocking)(const struct matmul_weights *w, int rows);
     /* Prepares a block of rows of x for multiply. */
-    void (*load_rows)(const struct matmul_weights *w, int rows, const real *const *x);
+    void (*prepare_rows)(const struct matmul_weights *w, int rows, const real *const *x);
     /* y[i][part] := beta y[i][part] + x[i] times the part, for a block of rows. `next` is
      * the part used next, to be prefetched. */
-    void (*multiply)(const struct matmul_weights *w, const struct part *part,
-                     const struct part *next, int rows, const real *const *x,
+    void (*multiply)(const struct matmul_weights *w, const struct panel_part *part,
+                     const struct panel_part *next, int rows, const real *const *x,
                      real *const *y, enum matmul_output output);
 
     /* ---- gradients ---- */
@@ -61,10 +62,10 @@ struct packed_format {
     void (*pack_dy)(const struct matmul_gradient *g, int microbatch, int first,
                     int height);
     /* workspace->dw [height][NR] := the transpose of the microbatch's block times the
-     * first `width` columns of the panel at `at`; `next` is the one used next, to be
+     * first `width` columns of panel `current`; `next` is the one used next, to be
      * prefetched. */
-    void (*multiply_dw)(struct matmul_workspace *workspace, struct x_position at,
-                        struct x_position next, int height, int width);
+    void (*multiply_dw)(struct matmul_workspace *workspace, struct x_panel_index current,
+                        struct x_panel_index next, int height, int width);
 };
 
 /* Members of struct matmul_backend. */

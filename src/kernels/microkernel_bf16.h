@@ -53,9 +53,9 @@ static inline __attribute__((always_inline)) void add_block(int rows, int vector
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
         for (int j = 0; j < vectors; j++) {
-            real *to = y[i] + first + VECTOR * j;
-            simd16 both = simd16_add_flushed(sum[i][j][0], sum[i][j][1]);
-            simd16_store(to, simd16_add_flushed(simd16_load(to), both));
+            real *dst = y[i] + first + VECTOR * j;
+            simd16 pair_sum = simd16_add_flushed(sum[i][j][0], sum[i][j][1]);
+            simd16_store(dst, simd16_add_flushed(simd16_load(dst), pair_sum));
         }
 }
 
@@ -84,14 +84,14 @@ static void microkernel_bf16(const struct microtile_bf16 *t)
     for (int first = 0; first < t->rows; first += BF16_ROWS) {
         int rows = t->rows - first < BF16_ROWS ? t->rows - first : BF16_ROWS;
         _Alignas(64) real sums[BF16_ROWS][NR] = {{0}};
-        real *at[BF16_ROWS];
+        real *sum_rows[BF16_ROWS];
         size_t bytes = (size_t)t->width * sizeof(real);
         for (int i = 0; i < rows; i++) {
-            at[i] = sums[i];
+            sum_rows[i] = sums[i];
             if (!t->overwrite)
                 memcpy(sums[i], t->y[first + i], bytes);
         }
-        add_blocks(t, first, rows, at);
+        add_blocks(t, first, rows, sum_rows);
         for (int i = 0; i < rows; i++)
             memcpy(t->y[first + i], sums[i], bytes);
     }
@@ -101,7 +101,7 @@ static void microkernel_bf16(const struct microtile_bf16 *t)
 /* ---- rounding ---- */
 
 #if !defined(HAS_ROUND_BF16)
-static inline uint32_t bits_of_bfloat16(real x)
+static inline uint32_t round_to_bf16(real x)
 {
     float narrow = (float)x;
     uint32_t bits;
@@ -117,15 +117,15 @@ static inline uint32_t bits_of_bfloat16(real x)
 static void round_bf16(size_t n, const real *restrict x, bfloat16 *restrict y)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = (bfloat16)bits_of_bfloat16(x[i]);
+        y[i] = (bfloat16)round_to_bf16(x[i]);
 }
 
 static void round_bf16_pairs(size_t n, const real *restrict even,
                              const real *restrict odd, struct bf16_pair *restrict y)
 {
     for (size_t i = 0; i < n; i++) {
-        y[i].even = (bfloat16)bits_of_bfloat16(even[i]);
-        y[i].odd = (bfloat16)bits_of_bfloat16(odd[i]);
+        y[i].even = (bfloat16)round_to_bf16(even[i]);
+        y[i].odd = (bfloat16)round_to_bf16(odd[i]);
     }
 }
 #endif

@@ -1,7 +1,7 @@
 /* microkernel_float32: up to MR x NR elements of y, whose sums stay in registers.
  *
- * A set may define HAS_MICROTILE and the function microtile, which is inlined here with
- * constant `rows` and `vectors`.
+ * A set may define HAS_MULTIPLY_MICROTILE and the function multiply_microtile, which is
+ * inlined here with constant `rows` and `vectors`.
  */
 #ifndef TUTTI_KERNELS_MICROKERNEL_FLOAT32_H
 #define TUTTI_KERNELS_MICROKERNEL_FLOAT32_H
@@ -11,13 +11,13 @@
 
 #include "kernels.h"
 
-#if !defined(HAS_MICROTILE)
+#if !defined(HAS_MULTIPLY_MICROTILE)
 #ifdef TUTTI_DOUBLE
 #define CHAIN_FMA(a, b, c) ((a) * (b) + (c)) /* the reference need not be bit-exact */
 #else
 #define CHAIN_FMA fmaf
 #endif
-static inline void microtile(int rows, int vectors, const struct microtile *t)
+static inline void multiply_microtile(int rows, int vectors, const struct microtile *t)
 {
     int width = vectors * VECTOR;
     for (int i = 0; i < rows; i++) {
@@ -33,39 +33,39 @@ static inline void microtile(int rows, int vectors, const struct microtile *t)
 }
 #endif
 
-#define MICROKERNELS(V)                                                                  \
+#define DEFINE_MICROKERNEL(V)                                                            \
     static void microkernel_##V(const struct microtile *t)                               \
     {                                                                                    \
         switch (t->rows) {                                                               \
         case 8:                                                                          \
-            microtile(8, V, t);                                                          \
+            multiply_microtile(8, V, t);                                                 \
             break;                                                                       \
         case 7:                                                                          \
-            microtile(7, V, t);                                                          \
+            multiply_microtile(7, V, t);                                                 \
             break;                                                                       \
         case 6:                                                                          \
-            microtile(6, V, t);                                                          \
+            multiply_microtile(6, V, t);                                                 \
             break;                                                                       \
         case 5:                                                                          \
-            microtile(5, V, t);                                                          \
+            multiply_microtile(5, V, t);                                                 \
             break;                                                                       \
         case 4:                                                                          \
-            microtile(4, V, t);                                                          \
+            multiply_microtile(4, V, t);                                                 \
             break;                                                                       \
         case 3:                                                                          \
-            microtile(3, V, t);                                                          \
+            multiply_microtile(3, V, t);                                                 \
             break;                                                                       \
         case 2:                                                                          \
-            microtile(2, V, t);                                                          \
+            multiply_microtile(2, V, t);                                                 \
             break;                                                                       \
         default:                                                                         \
-            microtile(1, V, t);                                                          \
+            multiply_microtile(1, V, t);                                                 \
         }                                                                                \
     }
-MICROKERNELS(1)
-MICROKERNELS(2)
-MICROKERNELS(3)
-#undef MICROKERNELS
+DEFINE_MICROKERNEL(1)
+DEFINE_MICROKERNEL(2)
+DEFINE_MICROKERNEL(3)
+#undef DEFINE_MICROKERNEL
 
 static void microkernel(const struct microtile *t)
 {

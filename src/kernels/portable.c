@@ -68,7 +68,7 @@ static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
     return c;
 }
 #ifndef TUTTI_DOUBLE
-static inline simd16 simd16_absolute(simd16 a)
+static inline simd16 simd16_abs(simd16 a)
 {
     for (int i = 0; i < VECTOR; i++)
         a.lane[i] = SIMD_FABS(a.lane[i]);
@@ -81,7 +81,7 @@ static inline simd16 simd16_scale(simd16 a, simd16 n)
     return a;
 }
 #endif
-static inline simd16 simd16_if_less(simd16 a, simd16 b, simd16 x, simd16 y)
+static inline simd16 simd16_select_less(simd16 a, simd16 b, simd16 x, simd16 y)
 {
     for (int i = 0; i < VECTOR; i++)
         y.lane[i] = a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i];
@@ -93,7 +93,7 @@ static inline simd16 simd16_mask(const uint8_t *mask, simd16 a)
         a.lane[i] = mask[i] ? a.lane[i] : 0;
     return a;
 }
-static inline real real_of_bf16(bfloat16 x)
+static inline real bf16_to_real(bfloat16 x)
 {
     uint32_t bits = (uint32_t)x << 16;
     float wide;
@@ -104,14 +104,14 @@ static inline simd16 simd16_even(const struct bf16_pair *pairs)
 {
     simd16 a;
     for (int i = 0; i < VECTOR; i++)
-        a.lane[i] = real_of_bf16(pairs[i].even);
+        a.lane[i] = bf16_to_real(pairs[i].even);
     return a;
 }
 static inline simd16 simd16_odd(const struct bf16_pair *pairs)
 {
     simd16 a;
     for (int i = 0; i < VECTOR; i++)
-        a.lane[i] = real_of_bf16(pairs[i].odd);
+        a.lane[i] = bf16_to_real(pairs[i].odd);
     return a;
 }
 /* Flushes x = fma(a, b, c) to zero where it would be below 2^-126 with an unbounded
@@ -148,4 +148,4 @@ static inline void simd16_flush_end(unsigned mode)
     (void)mode;
 }
 
-#include "variant.h"
+#include "kernel_set.h"

@@ -8,9 +8,9 @@
  *     simd16_add, _subtract, _multiply, _divide (a, b)
  *     simd16_fma(a, b, c)                    a b + c, rounded once
  *     simd16_min, _max (a, b)                a < b ? a : b, a > b ? a : b (NaN: b)
- *     simd16_absolute(a), simd16_copy_sign(size, sign)
+ *     simd16_abs(a), simd16_copy_sign(magnitude, sign)
  *     simd16_scale(a, n)                     a 2^n, n an integer in [-126, 127]
- *     simd16_if_less(a, b, x, y)             x where a < b, else y (also for NaN)
+ *     simd16_select_less(a, b, x, y)         x where a < b, else y (also for NaN)
  *     simd16_mask(mask, a)                   a where mask[lane] is not 0, else 0
  *     simd16_even(pairs), simd16_odd(pairs)  one half of 16 bf16_pairs, as floats
  *     simd16_add_flushed, _fma_flushed       see below
@@ -32,7 +32,7 @@
 #include "kernels.h"
 
 /* The first n elements of p, zeros in the other lanes; n may exceed 16. */
-static inline simd16 load_part(const real *p, int n)
+static inline simd16 load_partial(const real *p, int n)
 {
     if (n >= VECTOR)
         return simd16_load(p);
@@ -41,7 +41,7 @@ static inline simd16 load_part(const real *p, int n)
     return simd16_load(padded);
 }
 
-static inline void store_part(real *p, simd16 a, int n)
+static inline void store_partial(real *p, simd16 a, int n)
 {
     if (n >= VECTOR) {
         simd16_store(p, a);
@@ -53,8 +53,8 @@ static inline void store_part(real *p, simd16 a, int n)
 }
 
 /* a after dropout of the units `first` to `first` + n. */
-static inline simd16 drop_part(simd16 a, const struct dropout_mask *dropout, int first,
-                               int n)
+static inline simd16 dropout_partial(simd16 a, const struct dropout_mask *dropout,
+                                     int first, int n)
 {
     uint8_t padded[VECTOR] = {0};
     if (!dropout->mask)

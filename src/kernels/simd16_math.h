@@ -29,9 +29,9 @@ static inline simd16 simd16_exp(simd16 x)
 {
     x = simd16_min(simd16_set(88.0f), x); /* this operand order propagates NaN */
     x = simd16_max(simd16_set(-87.3f), x);
-    const simd16 to_integer = simd16_set(0x1.8p23f); /* adding it rounds to an integer */
-    simd16 n = simd16_fma(x, simd16_set(1.44269504f), to_integer);
-    n = simd16_subtract(n, to_integer);
+    const simd16 magic = simd16_set(0x1.8p23f); /* adding it rounds to an integer */
+    simd16 n = simd16_fma(x, simd16_set(1.44269504f), magic);
+    n = simd16_subtract(n, magic);
     simd16 r = simd16_fma(n, simd16_set(-0.693359375f), x);
     r = simd16_fma(n, simd16_set(2.12194440e-4f), r);
     simd16 p = simd16_set(1.9875691500e-4f);
@@ -48,7 +48,7 @@ static inline simd16 simd16_exp(simd16 x)
 /* The odd polynomial of Cephes' tanhf for |x| < 0.625, else 1 - 2 / (exp(2|x|) + 1). */
 static inline simd16 simd16_tanh(simd16 x)
 {
-    simd16 size = simd16_absolute(x);
+    simd16 magnitude = simd16_abs(x);
     simd16 square = simd16_multiply(x, x);
     simd16 p = simd16_set(-5.70498872745e-3f);
     p = simd16_fma(p, square, simd16_set(2.06390887954e-2f));
@@ -56,10 +56,10 @@ static inline simd16 simd16_tanh(simd16 x)
     p = simd16_fma(p, square, simd16_set(1.33314422036e-1f));
     p = simd16_fma(p, square, simd16_set(-3.33332819422e-1f));
     simd16 small = simd16_fma(simd16_multiply(p, square), x, x);
-    simd16 e = simd16_exp(simd16_add(size, size));
+    simd16 e = simd16_exp(simd16_add(magnitude, magnitude));
     simd16 rest = simd16_divide(simd16_set(2.0f), simd16_add(e, simd16_set(1.0f)));
     simd16 large = simd16_copy_sign(simd16_subtract(simd16_set(1.0f), rest), x);
-    return simd16_if_less(size, simd16_set(0.625f), small, large);
+    return simd16_select_less(magnitude, simd16_set(0.625f), small, large);
 }
 #endif
 
@@ -73,8 +73,8 @@ static inline simd16 simd16_sigmoid(simd16 x)
     static void name(size_t n, const real *x, real *y)                                   \
     {                                                                                    \
         for (size_t i = 0; i < n; i += VECTOR) {                                         \
-            int left = n - i < VECTOR ? (int)(n - i) : VECTOR;                           \
-            store_part(y + i, function(load_part(x + i, left)), left);                   \
+            int lanes = n - i < VECTOR ? (int)(n - i) : VECTOR;                          \
+            store_partial(y + i, function(load_partial(x + i, lanes)), lanes);           \
         }                                                                                \
     }
 KERNEL_MAP(map_exp, simd16_exp)

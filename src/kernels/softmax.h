@@ -5,48 +5,49 @@
 #include "simd16_math.h"
 
 /* The index of the largest value, the lowest index in a tie; NaN is ignored. Each lane
- * keeps its largest value so far and that value's index, which a real represents exactly.
+ * keeps its maximum so far and that value's index, which a real represents exactly.
  */
-static int index_of_largest(int n, const real *values)
+static int find_argmax(int n, const real *values)
 {
-    real counting[VECTOR], size[VECTOR], index[VECTOR];
+    real lane_index[VECTOR], lane_max[VECTOR], lane_argmax[VECTOR];
     for (int i = 0; i < VECTOR; i++)
-        counting[i] = (real)i;
-    simd16 largest = simd16_set(-(real)INFINITY), best = simd16_set(0);
-    simd16 at = simd16_load(counting);
-    int whole = n - n % VECTOR;
-    for (int i = 0; i < whole; i += VECTOR) {
+        lane_index[i] = (real)i;
+    simd16 max = simd16_set(-(real)INFINITY), argmax = simd16_set(0);
+    simd16 indices = simd16_load(lane_index);
+    int full = n - n % VECTOR;
+    for (int i = 0; i < full; i += VECTOR) {
         simd16 value = simd16_load(values + i);
-        best = simd16_if_less(largest, value, at, best);
-        largest = simd16_if_less(largest, value, value, largest);
-        at = simd16_add(at, simd16_set(VECTOR));
+        argmax = simd16_select_less(max, value, indices, argmax);
+        max = simd16_select_less(max, value, value, max);
+        indices = simd16_add(indices, simd16_set(VECTOR));
     }
-    simd16_store(size, largest);
-    simd16_store(index, best);
+    simd16_store(lane_max, max);
+    simd16_store(lane_argmax, argmax);
     int first = 0;
     for (int i = 1; i < VECTOR; i++)
-        if (size[i] > size[first] || (size[i] == size[first] && index[i] < index[first]))
+        if (lane_max[i] > lane_max[first] ||
+            (lane_max[i] == lane_max[first] && lane_argmax[i] < lane_argmax[first]))
             first = i;
-    int found = (int)index[first];
-    for (int i = whole; i < n; i++)
-        if (values[i] > size[first]) {
-            size[first] = values[i];
+    int found = (int)lane_argmax[first];
+    for (int i = full; i < n; i++)
+        if (values[i] > lane_max[first]) {
+            lane_max[first] = values[i];
             found = i;
         }
     return found;
 }
 
-/* out[n] := exp(x - largest); returns their sum, accumulated in 16 partial sums. */
-static double exponentials(int n, const real *x, real largest, real *out)
+/* out[n] := exp(x - max); returns their sum, accumulated in 16 partial sums. */
+static double exp_and_sum(int n, const real *x, real max, real *out)
 {
     real partial[VECTOR];
     simd16 sum = simd16_set(0);
     for (int j = 0; j < n; j += VECTOR) {
-        int left = n - j;
+        int remaining = n - j;
         simd16 e =
-            simd16_exp(simd16_subtract(load_part(x + j, left), simd16_set(largest)));
-        store_part(out + j, e, left);
-        sum = simd16_add(sum, load_part(out + j, left)); /* zeros after the end */
+            simd16_exp(simd16_subtract(load_partial(x + j, remaining), simd16_set(max)));
+        store_partial(out + j, e, remaining);
+        sum = simd16_add(sum, load_partial(out + j, remaining)); /* zeros after the end */
     }
     simd16_store(partial, sum);
     double total = 0;
@@ -56,25 +57,25 @@ static double exponentials(int n, const real *x, real largest, real *out)
 }
 
 static double softmax_cross_entropy(int n, real *logits, int target, bool gradient,
-                                    int *best)
+                                    int *argmax)
 {
-    *best = index_of_largest(n, logits);
-    real largest = logits[*best], wanted = logits[target];
+    *argmax = find_argmax(n, logits);
+    real max = logits[*argmax], target_logit = logits[target];
     if (!gradient) {
         real scratch[VECTOR];
         double total = 0;
         for (int j = 0; j < n; j += VECTOR)
-            total += exponentials(n - j < VECTOR ? n - j : VECTOR, logits + j, largest,
-                                  scratch);
-        return (double)(wanted - largest) - log(total);
+            total +=
+                exp_and_sum(n - j < VECTOR ? n - j : VECTOR, logits + j, max, scratch);
+        return (double)(target_logit - max) - log(total);
     }
-    double total = exponentials(n, logits, largest, logits);
+    double total = exp_and_sum(n, logits, max, logits);
     simd16 inverse = simd16_set((real)(1 / total));
     for (int j = 0; j < n; j += VECTOR)
-        store_part(logits + j, simd16_multiply(load_part(logits + j, n - j), inverse),
-                   n - j);
+        store_partial(logits + j,
+                      simd16_multiply(load_partial(logits + j, n - j), inverse), n - j);
     logits[target] -= 1;
-    return (double)(wanted - largest) - log(total);
+    return (double)(target_logit - max) - log(total);
 }
 
 #endif

@@ -11,11 +11,11 @@ static inline int min(int a, int b)
     return a < b ? a : b;
 }
 
-/* The number of blocks of `block` elements that cover `whole`; the last one may be
+/* The number of blocks of `block` elements that cover `total`; the last one may be
  * smaller. */
-static inline int ceil_div(int whole, int block)
+static inline int ceil_div(int total, int block)
 {
-    return (whole + block - 1) / block;
+    return (total + block - 1) / block;
 }
 
 /* Prefetches one row of a microtile of y for writing. */

@@ -9,20 +9,20 @@
 #include "kernels.h"
 
 #if defined(HAS_TRANSPOSE_16X16)
-#define TRANSPOSE_SQUARE(rows, columns, x, ldx, y, ldy)                                  \
+#define TRY_TRANSPOSE_16X16(rows, columns, x, ldx, y, ldy)                               \
     if (rows == 16 && columns == 16) {                                                   \
         transpose_16x16((const float *)x, ldx, (float *)y, ldy);                         \
         return;                                                                          \
     }
 #else
-#define TRANSPOSE_SQUARE(rows, columns, x, ldx, y, ldy)
+#define TRY_TRANSPOSE_16X16(rows, columns, x, ldx, y, ldy)
 #endif
 
 #define TRANSPOSE(name, type)                                                            \
     static void name(int rows, int columns, const type *restrict x, size_t ldx,          \
                      type *restrict y, size_t ldy)                                       \
     {                                                                                    \
-        TRANSPOSE_SQUARE(rows, columns, x, ldx, y, ldy)                                  \
+        TRY_TRANSPOSE_16X16(rows, columns, x, ldx, y, ldy)                               \
         for (size_t i = 0; i < (size_t)rows; i++)                                        \
             for (size_t j = 0; j < (size_t)columns; j++)                                 \
                 y[j * ldy + i] = x[i * ldx + j];                                         \
@@ -30,6 +30,6 @@
 TRANSPOSE(transpose, real)
 TRANSPOSE(transpose_pairs, struct bf16_pair)
 #undef TRANSPOSE
-#undef TRANSPOSE_SQUARE
+#undef TRY_TRANSPOSE_16X16
 
 #endif

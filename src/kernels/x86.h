@@ -8,7 +8,7 @@
 
 #if defined(__AVX512F__)
 /* The mask of the first n of 16 lanes; n may exceed 16. */
-static inline __mmask16 first_lanes(size_t n)
+static inline __mmask16 lane_mask(size_t n)
 {
     return (__mmask16)(n < VECTOR ? (1u << n) - 1 : 0xffff);
 }

@@ -15,15 +15,15 @@ struct cell {
     const char *name;  /* "lstm": in settings and in tensor names */
     const char *title; /* "LSTM": in messages */
 
-    int gates;                     /* blocks of H rows in weight_ih and weight_hh */
-    const char *const *gate_names; /* [gates], in the order of the blocks */
+    int gate_count;                /* blocks of H rows in weight_ih and weight_hh */
+    const char *const *gate_names; /* [gate_count], in the order of the blocks */
     int forget_gate; /* its bias is initialised to 1, the others to 0; -1: none */
-    int states;      /* carried vectors of width H: 1 is h; 2 is h and c */
+    int state_count; /* carried vectors of width H: 1 is h; 2 is h and c */
     /* True: W_hh h_prev has its own buffer, gates_hh, and there are two biases, bias_ih
      * and bias_hh. False: W_hh h_prev is added to gates, and there is one bias. */
-    bool split_gates;
-    bool has_saved;   /* forward saves one more vector for backward */
-    bool direct_path; /* h also depends on h_prev directly, not only through W_hh */
+    bool has_gates_hh;
+    bool has_tanh_c;      /* forward saves tanh(c) for backward */
+    bool has_direct_path; /* h also depends on h_prev directly, not only through W_hh */
 
     void (*forward)(const struct cell_step *step);
     void (*backward)(const struct cell_step *step);

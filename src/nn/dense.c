@@ -7,8 +7,8 @@
 #include "layers.h"
 #include "base/options.h"
 
-static const struct param *tensor_of(const struct params *params, const char *layer,
-                                     const char *tensor)
+static const struct param *find_tensor(const struct params *params, const char *layer,
+                                       const char *tensor)
 {
     char name[PARAM_NAME];
     snprintf(name, sizeof name, "%s/%s", layer, tensor);
@@ -17,8 +17,8 @@ static const struct param *tensor_of(const struct params *params, const char *la
 
 void affine_init(const struct params *params, const char *name, struct affine *affine)
 {
-    const struct param *weight = tensor_of(params, name, "weight");
-    const struct param *bias = tensor_of(params, name, "bias");
+    const struct param *weight = find_tensor(params, name, "weight");
+    const struct param *bias = find_tensor(params, name, "bias");
     *affine = (struct affine){.in = (int)weight->columns,
                               .out = (int)weight->rows,
                               .weight_offset = weight->offset,
@@ -42,19 +42,20 @@ void affine_pack(struct affine *affine, const real *weights)
     matmul_weights_pack(&affine->backward, weight);
 }
 
-void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
+void affine_forward(const struct affine *affine, struct matmul_batch batch, const real *x,
                     real *y)
 {
-    size_t rows = (size_t)m.microbatches * (size_t)m.rows, out = (size_t)affine->out;
+    size_t rows = (size_t)batch.microbatches * (size_t)batch.rows,
+           out = (size_t)affine->out;
     for (size_t i = 0; i < rows; i++)
         memcpy(y + i * out, affine->bias, out * sizeof *y);
-    matmul_batched(&affine->forward, m, x, y, MATMUL_ACCUMULATE);
+    matmul_batched(&affine->forward, batch, x, y, MATMUL_ACCUMULATE);
 }
 
-void affine_backward_input(const struct affine *affine, struct matmul_batch m,
+void affine_backward_input(const struct affine *affine, struct matmul_batch batch,
                            const real *dy, real *dx)
 {
-    matmul_batched(&affine->backward, m, dy, dx, MATMUL_OVERWRITE);
+    matmul_batched(&affine->backward, batch, dy, dx, MATMUL_OVERWRITE);
 }
 
 void affine_backward_weights(const struct affine *affine,

@@ -10,8 +10,8 @@
 
 enum { UNITS_PER_BLOCK = 8 };
 
-void dropout_row(const struct dropout *dropout, int site, int64_t row, int t, int width,
-                 uint8_t *mask)
+void dropout_draw_row(const struct dropout *dropout, int site, int64_t row, int t,
+                      int width, uint8_t *mask)
 {
     uint32_t threshold = (uint32_t)lrint(ldexp(dropout->rate, 32));
     uint64_t site_and_row = (uint64_t)site << 32 | (uint64_t)row;
@@ -45,8 +45,9 @@ static void draw_masks(const struct dropout *dropout, int site, struct batch_sha
     for (int s = 0; s < batch.microbatches; s++)
         for (int t = 0; t < batch.steps; t++)
             for (int b = 0; b < batch.rows; b++)
-                dropout_row(dropout, site, dropout->first_row + s * batch.rows + b, t,
-                            width, mask + row_index(batch, s, t, b) * (size_t)width);
+                dropout_draw_row(dropout, site, dropout->first_row + s * batch.rows + b,
+                                 t, width,
+                                 mask + row_index(batch, s, t, b) * (size_t)width);
 }
 
 void dropout_forward(const struct dropout *dropout, int site, struct batch_shape batch,

@@ -50,10 +50,10 @@ void affine_plan(struct affine *affine, const struct matmul_backend *backend,
 void affine_pack(struct affine *affine, const real *weights);
 
 /* y[M][out] := x[M][in] W^T + bias */
-void affine_forward(const struct affine *affine, struct matmul_batch m, const real *x,
+void affine_forward(const struct affine *affine, struct matmul_batch batch, const real *x,
                     real *y);
 /* dx[M][in] := dy[M][out] W */
-void affine_backward_input(const struct affine *affine, struct matmul_batch m,
+void affine_backward_input(const struct affine *affine, struct matmul_batch batch,
                            const real *dy, real *dx);
 /* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to
  * `sink`. */
@@ -69,8 +69,8 @@ void activation_backward(int kind, const real *y, real *dy, size_t count);
 /* Draws mask[width] of one row at time step t: 1 for kept units, 0 for dropped units.
  * `site` counts the model's dropout layers from the bottom; `row` is a global row of the
  * batch. */
-void dropout_row(const struct dropout *dropout, int site, int64_t row, int t, int width,
-                 uint8_t *mask);
+void dropout_draw_row(const struct dropout *dropout, int site, int64_t row, int t,
+                      int width, uint8_t *mask);
 
 /* Scale of kept units: 1 / (1 - rate). */
 real dropout_scale(const struct dropout *dropout);

@@ -11,7 +11,7 @@
 /* ---- set-up ---- */
 
 /* Width of the output layer's input: F, or H without a dense layer. */
-static int top_width(const struct model_shape *shape)
+static int output_input_width(const struct model_shape *shape)
 {
     return shape->dense ? shape->dense : shape->hidden;
 }
@@ -20,7 +20,7 @@ static int top_width(const struct model_shape *shape)
  * after the dense layer if there is one. */
 static int dropout_width(const struct model_shape *shape, int site)
 {
-    return site + 1 < shape->layers ? shape->hidden : top_width(shape);
+    return site + 1 < shape->layers ? shape->hidden : output_input_width(shape);
 }
 
 static size_t largest_tensor(const struct params *params)
@@ -74,8 +74,8 @@ static void plan_memory(struct model *model, struct arena *arena)
         recurrent_plan(&model->recurrent[layer], model->backend, model->training, arena);
     if (shape->dense)
         affine_plan(&model->dense, model->backend, model->training, arena);
-    model->activated = arena_array(arena, rows * f, sizeof(real));
-    model->dropped = arena_array(arena, rows * f, sizeof(real));
+    model->dense_output = arena_array(arena, rows * f, sizeof(real));
+    model->dense_dropped = arena_array(arena, rows * f, sizeof(real));
     affine_plan(&model->output, model->backend, model->training, arena);
     model->logits = arena_array(arena, rows * v, sizeof(real));
     model->log_probability = arena_array(arena, rows, sizeof(double));
@@ -113,10 +113,10 @@ enum status model_matmul_backend(const struct options *options,
                                  const struct matmul_backend **out)
 {
     bool openblas = options->train.matmul == MATMUL_OPENBLAS;
-    bool rounded = options->train.precision == PRECISION_BFLOAT16;
-    enum matmul_backend_kind kind = openblas  ? BACKEND_OPENBLAS
-                                    : rounded ? BACKEND_BFLOAT16
-                                              : BACKEND_FLOAT32;
+    bool bf16 = options->train.precision == PRECISION_BFLOAT16;
+    enum matmul_backend_kind kind = openblas ? BACKEND_OPENBLAS
+                                    : bf16   ? BACKEND_BFLOAT16
+                                             : BACKEND_FLOAT32;
     return matmul_backend_select(kind, (int)options->train.threads, out);
 }
 
@@ -194,36 +194,36 @@ static size_t state_elements(const struct model *model)
     return (size_t)model->batch.rows * (size_t)model->shape.hidden;
 }
 
-static int state_count(const struct model *model)
+static int carried_state_count(const struct model *model)
 {
-    return model->shape.layers * cell_of(model->shape.cell)->states;
+    return model->shape.layers * cell_of(model->shape.cell)->state_count;
 }
 
 /* State i of a microbatch, in the order of model_get_state. */
 static real *state_at(const struct model *model, int microbatch, int i)
 {
-    int states = cell_of(model->shape.cell)->states;
-    const struct recurrent *layer = &model->recurrent[i / states];
-    real *state = i % states == 0 ? layer->h_state : layer->c_state;
+    int per_layer = cell_of(model->shape.cell)->state_count;
+    const struct recurrent *layer = &model->recurrent[i / per_layer];
+    real *state = i % per_layer == 0 ? layer->h_state : layer->c_state;
     return state + (size_t)microbatch * state_elements(model);
 }
 
 size_t model_state_size(const struct model *model)
 {
-    return (size_t)state_count(model) * state_elements(model);
+    return (size_t)carried_state_count(model) * state_elements(model);
 }
 
 void model_get_state(const struct model *model, int microbatch, real *state)
 {
     size_t count = state_elements(model);
-    for (int i = 0; i < state_count(model); i++, state += count)
+    for (int i = 0; i < carried_state_count(model); i++, state += count)
         memcpy(state, state_at(model, microbatch, i), count * sizeof *state);
 }
 
 void model_set_state(struct model *model, int microbatch, const real *state)
 {
     size_t count = state_elements(model);
-    for (int i = 0; i < state_count(model); i++, state += count)
+    for (int i = 0; i < carried_state_count(model); i++, state += count)
         memcpy(state_at(model, microbatch, i), state, count * sizeof *state);
 }
 
@@ -231,6 +231,6 @@ void model_clear_states(struct model *model)
 {
     size_t count = state_elements(model);
     for (int s = 0; s < model->batch.microbatches; s++)
-        for (int i = 0; i < state_count(model); i++)
+        for (int i = 0; i < carried_state_count(model); i++)
             memset(state_at(model, s, i), 0, count * sizeof(real));
 }

@@ -24,10 +24,10 @@ struct model {
     struct affine output;
     real *weights; /* [params.total]: the flat block */
 
-    real *embedded;  /* [S][T][B][E] */
-    real *activated; /* [S][T][B][F]: output of the dense layer */
-    real *dropped;   /* [S][T][B][F]: the same after dropout */
-    real *logits;    /* [S][T][B][V]; after a forward with targets: their gradient */
+    real *embedded;      /* [S][T][B][E] */
+    real *dense_output;  /* [S][T][B][F]: after the activation */
+    real *dense_dropped; /* [S][T][B][F]: the same after dropout */
+    real *logits;        /* [S][T][B][V]; after a forward with targets: their gradient */
     double *log_probability; /* [S][T][B] */
 
     /* Training only: */

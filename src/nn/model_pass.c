@@ -68,7 +68,7 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
 
 /* ---- recurrent layers ---- */
 
-static const real *hidden_of(const struct model *model)
+static const real *last_hidden(const struct model *model)
 {
     return model->recurrent[model->shape.layers - 1].h;
 }
@@ -78,9 +78,9 @@ static void forward_recurrent(struct model *model)
     int last = model->shape.layers - 1;
     const real *x = model->embedded;
     for (int layer = 0; layer <= last; layer++) {
-        bool drops = model->training && (layer < last || !model->shape.dense);
+        bool has_dropout = model->training && (layer < last || !model->shape.dense);
         recurrent_forward(&model->recurrent[layer], x, model->inputs, model->end,
-                          drops ? &model->dropout : NULL, model->mask[layer]);
+                          has_dropout ? &model->dropout : NULL, model->mask[layer]);
         x = model->recurrent[layer].h;
     }
 }
@@ -109,14 +109,14 @@ static void forward_dense(struct model *model)
 {
     int f = model->shape.dense;
     size_t count = batch_rows(model->batch) * (size_t)f;
-    affine_forward(&model->dense, flatten_time(model->batch), hidden_of(model),
-                   model->activated);
-    activation_forward(model->shape.activation, model->activated, count);
-    memcpy(model->dropped, model->activated, count * sizeof(real));
+    affine_forward(&model->dense, flatten_time(model->batch), last_hidden(model),
+                   model->dense_output);
+    activation_forward(model->shape.activation, model->dense_output, count);
+    memcpy(model->dense_dropped, model->dense_output, count * sizeof(real));
     if (model->training) {
         int site = model->shape.layers - 1;
         dropout_forward(&model->dropout, site, model->batch, f, model->mask[site],
-                        model->dropped);
+                        model->dense_dropped);
     }
 }
 
@@ -126,9 +126,10 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
     int f = model->shape.dense, site = model->shape.layers - 1;
     real *dy = model->d_dense;
     dropout_backward(&model->dropout, model->batch, f, model->mask[site], dy);
-    activation_backward(model->shape.activation, model->activated, dy,
+    activation_backward(model->shape.activation, model->dense_output, dy,
                         batch_rows(model->batch) * (size_t)f);
-    affine_backward_weights(&model->dense, model->workspace, hidden_of(model), dy, sink);
+    affine_backward_weights(&model->dense, model->workspace, last_hidden(model), dy,
+                            sink);
     report_ready(callbacks, model->dense.weight_offset);
     affine_backward_input(&model->dense, flatten_time(model->batch), dy,
                           model->d_hidden[0]);
@@ -138,7 +139,7 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
 
 static const real *output_input(const struct model *model)
 {
-    return model->shape.dense ? model->dropped : hidden_of(model);
+    return model->shape.dense ? model->dense_dropped : last_hidden(model);
 }
 
 static void forward_output(struct model *model)
@@ -174,12 +175,12 @@ static struct microbatch_loss loss_of_microbatch(struct model *model, int s,
             memset(logits, 0, (size_t)v * sizeof *logits);
             continue;
         }
-        int best;
+        int argmax;
         log_probability[i] = kernels()->softmax_cross_entropy(v, logits, targets[i],
-                                                              model->training, &best);
+                                                              model->training, &argmax);
         sum.loss -= log_probability[i];
         sum.targets++;
-        sum.correct += best == targets[i];
+        sum.correct += argmax == targets[i];
     }
     return sum;
 }

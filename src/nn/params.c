@@ -23,8 +23,8 @@ struct model_shape model_shape_of(const struct options *options, size_t vocabula
 }
 
 /* Appends a tensor; index -1: the layer's name has no index; columns 0: a vector. */
-static void add(struct params *params, const char *layer, int index, const char *tensor,
-                int rows, int columns)
+static void add_tensor(struct params *params, const char *layer, int index,
+                       const char *tensor, int rows, int columns)
 {
     struct param *param = &params->list[params->count++];
     char digits[12] = "";
@@ -44,13 +44,13 @@ static void add_recurrent(struct params *params, const struct model_shape *shape
 {
     const struct cell *cell = cell_of(shape->cell);
     int h = shape->hidden, input = layer == 0 ? shape->embedding : h;
-    add(params, cell->name, layer, "weight_ih", cell->gates * h, input);
-    add(params, cell->name, layer, "weight_hh", cell->gates * h, h);
-    if (cell->split_gates) {
-        add(params, cell->name, layer, "bias_ih", cell->gates * h, 0);
-        add(params, cell->name, layer, "bias_hh", cell->gates * h, 0);
+    add_tensor(params, cell->name, layer, "weight_ih", cell->gate_count * h, input);
+    add_tensor(params, cell->name, layer, "weight_hh", cell->gate_count * h, h);
+    if (cell->has_gates_hh) {
+        add_tensor(params, cell->name, layer, "bias_ih", cell->gate_count * h, 0);
+        add_tensor(params, cell->name, layer, "bias_hh", cell->gate_count * h, 0);
     } else {
-        add(params, cell->name, layer, "bias", cell->gates * h, 0);
+        add_tensor(params, cell->name, layer, "bias", cell->gate_count * h, 0);
     }
 }
 
@@ -75,17 +75,17 @@ enum status params_layout(const struct model_shape *shape, struct params *params
             "up to %d)",
             shape->layers, shape->hidden, shape->embedding, shape->dense,
             shape->vocabulary, LAYERS_MAX, WIDTH_MAX);
-    add(params, "embedding", -1, "weight", shape->vocabulary, shape->embedding);
+    add_tensor(params, "embedding", -1, "weight", shape->vocabulary, shape->embedding);
     for (int layer = 0; layer < shape->layers; layer++)
         add_recurrent(params, shape, layer);
-    int top = shape->hidden;
+    int width = shape->hidden;
     if (shape->dense) {
-        add(params, "dense", -1, "weight", shape->dense, top);
-        add(params, "dense", -1, "bias", shape->dense, 0);
-        top = shape->dense;
+        add_tensor(params, "dense", -1, "weight", shape->dense, width);
+        add_tensor(params, "dense", -1, "bias", shape->dense, 0);
+        width = shape->dense;
     }
-    add(params, "output", -1, "weight", shape->vocabulary, top);
-    add(params, "output", -1, "bias", shape->vocabulary, 0);
+    add_tensor(params, "output", -1, "weight", shape->vocabulary, width);
+    add_tensor(params, "output", -1, "bias", shape->vocabulary, 0);
     return STATUS_OK;
 }
 
@@ -135,7 +135,7 @@ static void initialise(const struct model_shape *shape, const struct param *para
     } else if (ends_with(param->name, "/weight_hh")) {
         fill_uniform(param, index, seed, 1 / sqrt((double)shape->hidden), values);
     } else if (ends_with(param->name, "/weight_ih")) {
-        fill_uniform(param, index, seed, glorot_bound(param, cell->gates), values);
+        fill_uniform(param, index, seed, glorot_bound(param, cell->gate_count), values);
     } else if (!param->is_vector) {
         fill_uniform(param, index, seed, glorot_bound(param, 1), values);
     } else {

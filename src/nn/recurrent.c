@@ -29,14 +29,14 @@ void recurrent_init(const struct model_shape *shape, const struct params *params
                     int index, struct batch_shape batch, struct recurrent *layer)
 {
     const struct cell *cell = cell_of(shape->cell);
-    const char *bias_ih = cell->split_gates ? "bias_ih" : "bias";
+    const char *bias_ih = cell->has_gates_hh ? "bias_ih" : "bias";
     *layer = (struct recurrent){
         .cell = cell,
         .batch = batch,
         .index = index,
         .input = index == 0 ? shape->embedding : shape->hidden,
         .hidden = shape->hidden,
-        .gates = cell->gates * shape->hidden,
+        .gates_width = cell->gate_count * shape->hidden,
         .offset = {.weight_ih = offset_of(params, cell, index, "weight_ih"),
                    .weight_hh = offset_of(params, cell, index, "weight_hh"),
                    .bias_ih = offset_of(params, cell, index, bias_ih),
@@ -47,14 +47,14 @@ void recurrent_init(const struct model_shape *shape, const struct params *params
 static void plan_weights(struct recurrent *layer, const struct matmul_backend *backend,
                          bool training, struct arena *arena)
 {
-    const struct matmul_backend *each_step = backend->recurrent;
-    int g = layer->gates, h = layer->hidden, d = layer->input;
+    const struct matmul_backend *step_backend = backend->recurrent;
+    int g = layer->gates_width, h = layer->hidden, d = layer->input;
     matmul_weights_plan(backend, g, d, false, arena, &layer->forward_ih);
-    matmul_weights_plan(each_step, g, h, false, arena, &layer->forward_hh);
+    matmul_weights_plan(step_backend, g, h, false, arena, &layer->forward_hh);
     if (!training)
         return;
     matmul_weights_plan(backend, d, g, true, arena, &layer->backward_ih);
-    matmul_weights_plan(each_step, h, g, true, arena, &layer->backward_hh);
+    matmul_weights_plan(step_backend, h, g, true, arena, &layer->backward_hh);
 }
 
 void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backend,
@@ -62,14 +62,14 @@ void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backen
 {
     const struct cell *cell = layer->cell;
     size_t rows = batch_rows(layer->batch), states = state_rows(layer->batch);
-    size_t g = (size_t)layer->gates, h = (size_t)layer->hidden;
-    size_t c = cell->states == 2 ? h : 0;
+    size_t g = (size_t)layer->gates_width, h = (size_t)layer->hidden;
+    size_t c = cell->state_count == 2 ? h : 0;
     plan_weights(layer, backend, training, arena);
     layer->gates_ih = arena_array(arena, rows * g, sizeof(real));
-    layer->gates_hh = arena_array(arena, cell->split_gates ? rows * g : 0, sizeof(real));
+    layer->gates_hh = arena_array(arena, cell->has_gates_hh ? rows * g : 0, sizeof(real));
     layer->h_prev = arena_array(arena, rows * h, sizeof(real));
     layer->c_prev = arena_array(arena, rows * c, sizeof(real));
-    layer->saved = arena_array(arena, cell->has_saved ? rows * h : 0, sizeof(real));
+    layer->tanh_c = arena_array(arena, cell->has_tanh_c ? rows * h : 0, sizeof(real));
     layer->h = arena_array(arena, rows * h, sizeof(real));
     layer->h_state = arena_array(arena, states * h, sizeof(real));
     layer->c_state = arena_array(arena, states * c, sizeof(real));
@@ -84,7 +84,7 @@ void recurrent_pack(struct recurrent *layer, const real *weights)
     const real *weight_ih = weights + layer->offset.weight_ih;
     const real *weight_hh = weights + layer->offset.weight_hh;
     layer->bias_ih = weights + layer->offset.bias_ih;
-    layer->bias_hh = layer->cell->split_gates ? weights + layer->offset.bias_hh : NULL;
+    layer->bias_hh = layer->cell->has_gates_hh ? weights + layer->offset.bias_hh : NULL;
     matmul_weights_pack(&layer->forward_ih, weight_ih);
     matmul_weights_pack(&layer->forward_hh, weight_hh);
     matmul_weights_pack(&layer->backward_ih, weight_ih);
@@ -93,7 +93,7 @@ void recurrent_pack(struct recurrent *layer, const real *weights)
 
 /* ---- one row of one time step ---- */
 
-static void clear(real *values, size_t count)
+static void zero(real *values, size_t count)
 {
     memset(values, 0, count * sizeof *values);
 }
@@ -114,7 +114,7 @@ static struct dropout_mask dropout_of(const struct recurrent *layer, size_t row)
 /* The members of a cell_step that both directions use. */
 static struct cell_step step_of(const struct recurrent *layer, size_t row)
 {
-    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
+    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates_width;
     return (struct cell_step){
         .hidden = layer->hidden,
         .gates = row_of(layer->gates_ih, row, g),
@@ -122,19 +122,20 @@ static struct cell_step step_of(const struct recurrent *layer, size_t row)
         .bias = layer->bias_ih,
         .h_prev = row_of(layer->h_prev, row, h),
         .c_prev = row_of(layer->c_prev, row, h),
-        .saved = row_of(layer->saved, row, h),
+        .tanh_c = row_of(layer->tanh_c, row, h),
         .dropout = dropout_of(layer, row),
         .h = row_of(layer->h, row, h),
     };
 }
 
-static void draw_dropout(struct recurrent *layer, int s, int t, int b)
+static void draw_mask(struct recurrent *layer, int s, int t, int b)
 {
     const struct dropout *dropout = layer->dropout;
     size_t row = row_index(layer->batch, s, t, b);
     if (dropout)
-        dropout_row(dropout, layer->index, dropout->first_row + s * layer->batch.rows + b,
-                    t, layer->hidden, layer->mask + row * (size_t)layer->hidden);
+        dropout_draw_row(dropout, layer->index,
+                         dropout->first_row + s * layer->batch.rows + b, t, layer->hidden,
+                         layer->mask + row * (size_t)layer->hidden);
 }
 
 /* Row (s, t, b). Its state is stored in h_prev and c_prev of step t + 1, or after the
@@ -146,16 +147,16 @@ static void row_forward(struct recurrent *layer, int s, int t, int b, const toke
     size_t h = (size_t)layer->hidden;
     bool last = t + 1 == batch.steps;
     size_t next = last ? (size_t)(s * batch.rows + b) : row_index(batch, s, t + 1, b);
-    draw_dropout(layer, s, t, b);
+    draw_mask(layer, s, t, b);
     struct cell_step step = step_of(layer, row_index(batch, s, t, b));
     step.h_next = row_of(last ? layer->h_state : layer->h_prev, next, h);
     step.c_next = row_of(last ? layer->c_state : layer->c_prev, next, h);
     layer->cell->forward(&step);
     if (last || tokens[(t + 1) * batch.rows + b] != end)
         return;
-    clear(step.h_next, h);
+    zero(step.h_next, h);
     if (step.c_next)
-        clear(step.c_next, h);
+        zero(step.c_next, h);
 }
 
 /* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh must be
@@ -173,9 +174,9 @@ static real *row_backward(struct recurrent *layer, int s, int t, int b,
     layer->cell->backward(&step);
     if (tokens[t * batch.rows + b] != end)
         return step.dh_next;
-    clear(step.dh_next, h);
+    zero(step.dh_next, h);
     if (step.dc)
-        clear(step.dc, h);
+        zero(step.dc, h);
     return NULL;
 }
 
@@ -183,23 +184,23 @@ static real *row_backward(struct recurrent *layer, int s, int t, int b,
 
 /* The gates that W_hh's matmul writes in forward, and whose gradient it reads in
  * backward. */
-static real *hidden_gates(const struct recurrent *layer)
+static real *hh_gates(const struct recurrent *layer)
 {
-    return layer->cell->split_gates ? layer->gates_hh : layer->gates_ih;
+    return layer->cell->has_gates_hh ? layer->gates_hh : layer->gates_ih;
 }
 
 /* The gates of step t += W_hh h_prev, or := W_hh h_prev + bias_hh where they are
  * split. */
-static void multiply_hidden(struct recurrent *layer, int t)
+static void matmul_hh(struct recurrent *layer, int t)
 {
-    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates;
+    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates_width;
     int count = 0;
     for (int s = 0; s < layer->batch.microbatches; s++)
         for (int b = 0; b < layer->batch.rows; b++, count++) {
             size_t row = row_index(layer->batch, s, t, b);
             layer->x_rows[count] = layer->h_prev + row * h;
-            layer->y_rows[count] = hidden_gates(layer) + row * g;
-            if (layer->cell->split_gates)
+            layer->y_rows[count] = hh_gates(layer) + row * g;
+            if (layer->cell->has_gates_hh)
                 memcpy(layer->y_rows[count], layer->bias_hh, g * sizeof(real));
         }
     matmul(&layer->forward_hh, count, layer->x_rows, layer->y_rows, MATMUL_ACCUMULATE,
@@ -209,7 +210,7 @@ static void multiply_hidden(struct recurrent *layer, int t)
 static void step_forward(struct recurrent *layer, int t, const token *const *tokens,
                          token end)
 {
-    multiply_hidden(layer, t);
+    matmul_hh(layer, t);
     for (int s = 0; s < layer->batch.microbatches; s++)
         for (int b = 0; b < layer->batch.rows; b++)
             row_forward(layer, s, t, b, tokens[s], end);
@@ -219,7 +220,7 @@ static void step_forward(struct recurrent *layer, int t, const token *const *tok
 static void step_backward(struct recurrent *layer, int t, const token *const *tokens,
                           token end, const real *dh)
 {
-    size_t g = (size_t)layer->gates;
+    size_t g = (size_t)layer->gates_width;
     int count = 0;
     for (int s = 0; s < layer->batch.microbatches; s++)
         for (int b = 0; b < layer->batch.rows; b++) {
@@ -227,21 +228,21 @@ static void step_backward(struct recurrent *layer, int t, const token *const *to
             if (!dh_prev)
                 continue;
             size_t row = row_index(layer->batch, s, t, b);
-            layer->x_rows[count] = hidden_gates(layer) + row * g;
+            layer->x_rows[count] = hh_gates(layer) + row * g;
             layer->y_rows[count++] = dh_prev;
         }
     if (t > 0) /* truncated: no gradient flows into the previous window */
         matmul(&layer->backward_hh, count, layer->x_rows, layer->y_rows,
-               layer->cell->direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE,
+               layer->cell->has_direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE,
                t % 2 == 1);
 }
 
 /* ---- the window ---- */
 
-static void copy_or_clear(real *y, const real *x, bool cleared, size_t count)
+static void copy_or_zero(real *y, const real *x, bool reset, size_t count)
 {
-    if (cleared)
-        clear(y, count);
+    if (reset)
+        zero(y, count);
     else
         memcpy(y, x, count * sizeof *y);
 }
@@ -255,10 +256,10 @@ static void load_states(struct recurrent *layer, const token *const *tokens, tok
         for (int b = 0; b < rows; b++) {
             size_t y = row_index(layer->batch, s, 0, b) * h;
             size_t x = (size_t)(s * rows + b) * h;
-            bool cleared = tokens[s][b] == end;
-            copy_or_clear(layer->h_prev + y, layer->h_state + x, cleared, h);
+            bool reset = tokens[s][b] == end;
+            copy_or_zero(layer->h_prev + y, layer->h_state + x, reset, h);
             if (layer->c_prev)
-                copy_or_clear(layer->c_prev + y, layer->c_state + x, cleared, h);
+                copy_or_zero(layer->c_prev + y, layer->c_state + x, reset, h);
         }
 }
 
@@ -282,9 +283,9 @@ void recurrent_backward(struct recurrent *layer, const real *dh,
                         void (*progress)(void *context), void *context)
 {
     size_t count = state_rows(layer->batch) * (size_t)layer->hidden;
-    clear(layer->dh, count);
+    zero(layer->dh, count);
     if (layer->dc)
-        clear(layer->dc, count);
+        zero(layer->dc, count);
     for (int t = layer->batch.steps - 1; t >= 0; t--) {
         step_backward(layer, t, tokens, end, dh);
         if (progress)
@@ -305,13 +306,13 @@ void recurrent_backward_weights(const struct recurrent *layer,
     const struct gradient_input inputs[] = {
         {layer->x, layer->input, layer->offset.weight_ih},
         {layer->h_prev, layer->hidden, layer->offset.weight_hh}};
-    if (!layer->cell->split_gates) {
-        matmul_gradient(workspace, layer->gates, layer->gates_ih, inputs, 2,
+    if (!layer->cell->has_gates_hh) {
+        matmul_gradient(workspace, layer->gates_width, layer->gates_ih, inputs, 2,
                         layer->offset.bias_ih, sink);
         return;
     }
-    matmul_gradient(workspace, layer->gates, layer->gates_ih, inputs, 1,
+    matmul_gradient(workspace, layer->gates_width, layer->gates_ih, inputs, 1,
                     layer->offset.bias_ih, sink);
-    matmul_gradient(workspace, layer->gates, layer->gates_hh, inputs + 1, 1,
+    matmul_gradient(workspace, layer->gates_width, layer->gates_hh, inputs + 1, 1,
                     layer->offset.bias_hh, sink);
 }

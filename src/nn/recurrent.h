@@ -30,31 +30,32 @@ struct recurrent_offsets {
 struct recurrent {
     const struct cell *cell;
     struct batch_shape batch;
-    int index;                /* position from the bottom: 0, 1, ... */
-    int input, hidden, gates; /* D, H, G */
+    int index;                      /* position from the bottom: 0, 1, ... */
+    int input, hidden, gates_width; /* D, H, G */
     struct recurrent_offsets offset;
 
     struct matmul_weights forward_ih, forward_hh; /* weight_ih [G][D], weight_hh [G][H] */
     struct matmul_weights backward_ih, backward_hh; /* their transposes; training only */
     const real *bias_ih,
-        *bias_hh; /* [G]: views of the flat block; bias_hh only if split_gates */
+        *bias_hh; /* [G]: views of the flat block; bias_hh only if has_gates_hh */
 
     const real *x;  /* [S][T][B][D]: input of the last forward, borrowed */
     real *gates_ih; /* [S][T][B][G]: gates before and after activation, then gradient */
-    real *gates_hh; /* [S][T][B][G], cell->split_gates: W_hh h_prev + bias_hh; then its
+    real *gates_hh; /* [S][T][B][G], cell->has_gates_hh: W_hh h_prev + bias_hh; then its
                      * gradient */
     real *h_prev;   /* [S][T][B][H]: h as read by step t; zero after END */
-    real *c_prev;   /* [S][T][B][H]: the same for c; states == 2 */
-    real *saved;    /* [S][T][B][H], cell->has_saved */
+    real *c_prev;   /* [S][T][B][H]: the same for c; state_count == 2 */
+    real *tanh_c;   /* [S][T][B][H], cell->has_tanh_c */
     real *h;        /* [S][T][B][H]: the output, after dropout */
 
     const struct dropout *dropout; /* of the last forward; NULL: none; borrowed */
     uint8_t *mask;                 /* [S][T][B][H]: its mask, borrowed */
 
-    real *h_state, *c_state; /* [S][B][H]: carried to the next window; c: states == 2 */
-    real *dh, *dc;           /* [S][B][H]: gradient of the state read by step t */
-    const real **x_rows;     /* [S B]: row pointers of one hidden-to-hidden matmul, */
-    real **y_rows;           /* inputs and results */
+    /* [S][B][H]: carried to the next window; c: state_count == 2 */
+    real *h_state, *c_state;
+    real *dh, *dc;       /* [S][B][H]: gradient of the state read by step t */
+    const real **x_rows; /* [S B]: row pointers of one hidden-to-hidden matmul, */
+    real **y_rows;       /* inputs and results */
 };
 
 /* Layer `index` of a model: sizes and offsets, no memory yet. */

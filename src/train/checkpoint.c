@@ -9,7 +9,7 @@
 
 size_t checkpoint_hidden_size(const struct model_shape *shape, size_t rows_of_microbatch)
 {
-    size_t states = (size_t)cell_of(shape->cell)->states;
+    size_t states = (size_t)cell_of(shape->cell)->state_count;
     return (size_t)shape->layers * states * rows_of_microbatch * (size_t)shape->hidden;
 }
 

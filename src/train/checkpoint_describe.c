@@ -91,7 +91,7 @@ static void describe_model(const struct sink *sink, const struct checkpoint *che
         cell->name, cell->name, shape->layers - 1, shape->dense ? "dense, then " : "");
     put(sink, "/model", "forward", forward);
     put(sink, "/model", "initial_state",
-        cell->states == 2
+        cell->state_count == 2
             ? "zero: h and c are cleared before each token whose input is END"
             : "zero: h is cleared before each token whose input is END");
     put(sink, "/model", "precision",
@@ -135,7 +135,7 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
     const struct model_shape *model = &checkpoint->shape;
     shape[0] = (int64_t)checkpoint->streams.microbatches;
     shape[1] = model->layers;
-    shape[2] = cell_of(model->cell)->states;
+    shape[2] = cell_of(model->cell)->state_count;
     shape[3] =
         (int64_t)(checkpoint->streams.row_count / checkpoint->streams.microbatches);
     shape[4] = model->hidden;
@@ -144,7 +144,7 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
 static void describe_state(const struct sink *sink, const struct model_shape *shape)
 {
     put(sink, "/state/hidden", "meaning",
-        cell_of(shape->cell)->states == 2
+        cell_of(shape->cell)->state_count == 2
             ? "what each row of the batch carries to its next token: kind 0 is h, before "
               "dropout, kind 1 is c; cleared where the next input is END"
             : "what each row of the batch carries to its next token: kind 0 is h, before "

@@ -79,7 +79,7 @@ void io_tensor_axes(const struct model_shape *shape, const char *tensor,
 {
     bool from_hidden = strstr(tensor, "weight_hh") != NULL;
     if (io_is_recurrent(shape, tensor)) {
-        snprintf(gates, IO_NAME_SIZE, "%d*hidden", cell_of(shape->cell)->gates);
+        snprintf(gates, IO_NAME_SIZE, "%d*hidden", cell_of(shape->cell)->gate_count);
         axis[0] = gates;
         axis[1] = from_hidden ? "hidden" : "input";
     } else if (begins(tensor, "embedding")) {

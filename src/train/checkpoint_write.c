@@ -119,7 +119,7 @@ static void write_tensors(struct checkpoint_io *to, const struct checkpoint *che
         io_tensor_axes(&checkpoint->shape, param->name, gates, axis);
         set_texts(to, name, "dimensions", (size_t)rank, axis);
         if (io_is_recurrent(&checkpoint->shape, param->name))
-            set_texts(to, name, "gate_order", (size_t)cell->gates, cell->gate_names);
+            set_texts(to, name, "gate_order", (size_t)cell->gate_count, cell->gate_names);
     }
 }
 

@@ -1,6 +1,6 @@
-/* variants: the kernel tables of this build. */
-#ifndef TUTTI_KERNELS_VARIANTS_H
-#define TUTTI_KERNELS_VARIANTS_H
+/* kernel_sets: the kernel tables of this build. */
+#ifndef TUTTI_KERNELS_KERNEL_SETS_H
+#define TUTTI_KERNELS_KERNEL_SETS_H
 
 #include "kernels.h"
 

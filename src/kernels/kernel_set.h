@@ -1,5 +1,5 @@
-/* variant: the kernels of one instruction set, generic code over simd16. Included last by
- * the source file of the set. Every such file is compiled on all architectures; #if
+/* kernel_set: the kernels of one instruction set, generic code over simd16. Included last
+ * by the source file of the set. Every such file is compiled on all architectures; #if
  * leaves it empty where the set is not available. It defines:
  *
  *     KERNELS, KERNELS_NAME      the table, and its name as a string
@@ -19,37 +19,37 @@
 #include "simd16_math.h"
 #include "softmax.h"
 #include "transpose.h"
-#include "variants.h"
+#include "kernel_sets.h"
 
 /* Only amx has state to set up. */
-static void no_state(void)
+static void no_op(void)
 {
 }
 
-static double peak(size_t times)
+static double peak(size_t iterations)
 {
     simd16 sums[PEAK_CHAINS], half = simd16_set((real)0.5), one = simd16_set(1);
-    real ends[VECTOR];
-    volatile real used; /* keeps the compiler from dropping the loop */
+    real lanes[VECTOR];
+    volatile real sink; /* keeps the compiler from dropping the loop */
     for (int i = 0; i < PEAK_CHAINS; i++)
         sums[i] = simd16_set((real)i);
-    for (size_t n = 0; n < times; n++)
+    for (size_t n = 0; n < iterations; n++)
 #pragma GCC unroll 24
         for (int i = 0; i < PEAK_CHAINS; i++)
             sums[i] = simd16_fma(sums[i], half, one);
     for (int i = 1; i < PEAK_CHAINS; i++)
         sums[0] = simd16_add(sums[0], sums[i]);
-    simd16_store(ends, sums[0]);
-    used = ends[0];
-    (void)used;
-    return 2.0 * VECTOR * PEAK_CHAINS * (double)times;
+    simd16_store(lanes, sums[0]);
+    sink = lanes[0];
+    (void)sink;
+    return 2.0 * VECTOR * PEAK_CHAINS * (double)iterations;
 }
 
 const struct kernels KERNELS = {
     .name = KERNELS_NAME,
     .microkernel = microkernel,
-    .bf16_begin = no_state,
-    .bf16_end = no_state,
+    .bf16_begin = no_op,
+    .bf16_end = no_op,
     .microkernel_bf16 = microkernel_bf16,
     .round_bf16 = round_bf16,
     .round_bf16_pairs = round_bf16_pairs,
@@ -57,9 +57,9 @@ const struct kernels KERNELS = {
     .transpose_pairs = transpose_pairs,
     CELL_KERNELS,
     .softmax_cross_entropy = softmax_cross_entropy,
-    .add_fixed_point = add_fixed_point,
-    .fixed_point_squares = fixed_point_squares,
-    .fixed_point_read = fixed_point_read,
+    .fixed_point_add = fixed_point_add,
+    .fixed_point_add_squares = fixed_point_add_squares,
+    .fixed_point_to_float = fixed_point_to_float,
     .peak = peak,
     .exp = map_exp,
     .tanh = map_tanh,
