@@ -205,9 +205,9 @@ hash_of() {
     "$tutti" inspect "$1" --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -n 1
 }
 
-# facts RUN: prints a run's metrics except timings: loss, gradient norm and hash of every
-# step, validation of every epoch.
-facts() {
+# deterministic_metrics RUN: prints a run's metrics except timings: loss, gradient norm
+# and hash of every step, validation of every epoch.
+deterministic_metrics() {
     sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
         "$1/metrics.jsonl"
 }

@@ -102,15 +102,15 @@ blocks() {
         { before = $0 }' "$source/$1"
 }
 
-# typed FILE LINE: prints the commands, with continuation lines, of a console block that
-# begins after LINE.
-typed() {
+# console_commands FILE LINE: prints the commands, with continuation lines, of a console
+# block that begins after LINE.
+console_commands() {
     awk -v first="$2" '/^\$ / { print "at=" first + NR "\n" substr($0, 3); more = /\\$/; next }
          more { more = /\\$/; print; next }' "$1"
 }
 
 # Prints why a block is omitted, or nothing.
-why_not() { # LANGUAGE COMMENT
+omit_reason() { # LANGUAGE COMMENT
     case $2 in
     "not run: "?*) echo "${2#not run: }"; return ;;
     "needs "*) command -v "${2#needs }" >/dev/null || { echo "no ${2#needs }"; return; } ;;
@@ -133,7 +133,7 @@ add_block() {
     [ "$expected" = 0 ] || echo ') || code=$?; ((code == expected)) || exit $((code ? code : 99))'
 }
 
-# write_script DOCUMENT: writes script.sh; adds its blocks to ran and left_out.
+# write_script DOCUMENT: writes script.sh; adds its blocks to ran and omitted.
 write_script() {
     local document=$1 n line language comment reason
     cat >script.sh <<"END"
@@ -156,9 +156,9 @@ END
             continue
             ;;
         esac
-        reason=$(why_not "$language" "$comment")
+        reason=$(omit_reason "$language" "$comment")
         if [ -n "$reason" ]; then
-            left_out+=("$document:$line: $reason")
+            omitted+=("$document:$line: $reason")
         else
             add_block "$document" "blocks/$n" "$line" "$language" "$comment" >>script.sh
             ran=$((ran + 1))
@@ -196,7 +196,7 @@ printf '#!/bin/sh\nexec "%s" "$@"\n' "$(command -v "$mpirun")" >bin/mpirun
 chmod +x bin/mpirun
 export PATH=$work/bin:$PATH python
 ran=0
-left_out=()
+omitted=()
 for document in README.md docs/usage.md "${linked[@]}"; do
     case $document in README.md | docs/*.md) ;; *) continue ;; esac
     [ ! -e "$(basename "$document" .md).done" ] || continue
@@ -219,8 +219,8 @@ for document in README.md docs/usage.md "${linked[@]}"; do
     echo "$document: $((ran - before)) blocks ran in $((SECONDS - seconds)) s"
     if [ "$document" = README.md ]; then mv folder README.folder; fi
 done
-echo "$ran blocks ran; ${#left_out[@]} were omitted:"
-[ "${#left_out[@]}" = 0 ] || printf '  %s\n' "${left_out[@]}"
+echo "$ran blocks ran; ${#omitted[@]} were omitted:"
+[ "${#omitted[@]}" = 0 ] || printf '  %s\n' "${omitted[@]}"
 
 # ---- settings ----
 
@@ -230,9 +230,9 @@ awk '/^\[/ { section = substr($0, 2, index($0, "]") - 2) }
     sort >settings.txt
 [ "$(wc -l <settings.txt)" -gt 40 ] || fault "the settings could not be listed"
 
-# named DOCUMENT: prints line and name of each setting in its code, except in blocks that
-# show a failure.
-named() {
+# setting_references DOCUMENT: prints line and name of each setting in its code, except
+# in blocks that show a failure.
+setting_references() {
     awk '/^```/ { code = !code; if (!code) before = ""; wrong = before ~ /exit code/; next }
          { before = $0 }
          wrong && code { next }
@@ -247,7 +247,7 @@ named() {
 for document in "${linked[@]}"; do
     while IFS=$'\t' read -r line name; do
         grep -qxF "$name" settings.txt || fault "$document:$line: unknown setting $name"
-    done < <(named "$document")
+    done < <(setting_references "$document")
 done
 
 check_faults

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Include rules between the source folders. The layers, lowest first:
-#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate | api |
-#   demo | cli
+#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate |
+#   api | demo | cli
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but
 # no *_internal.h of another folder; folders of one layer do not include each other; and
 # each third-party library is used by one unit only. include/tutti/tutti.h is the only
@@ -55,8 +55,9 @@ done
 [ "$(find include -type f)" = include/tutti/tutti.h ] ||
     fault "public headers: $(find include -type f)"
 
-# confined PATTERN FILE...: requires that only these files include headers that match.
-confined() {
+# included_only_by PATTERN FILE...: requires that only these files include headers that
+# match.
+included_only_by() {
     local pattern=$1
     shift
     for file in $(grep -lE "^ *# *include *[<\"]($pattern)[>\"]" -r src include); do
@@ -66,15 +67,15 @@ confined() {
         esac
     done
 }
-confined '(cblas|openblas.*)\.h' src/kernels/matmul_openblas.c
-confined 'mpi\.h' src/comm/comm_internal.h
-confined 'comm_internal\.h' src/comm/comm*.c
-confined '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
-confined 'h5_internal\.h' src/h5/*.c
-confined '(smf|glib)\.h' src/midi/writer.c
-confined 'ini\.h' src/base/options_read.c
-confined 'xxhash\.h' src/base/hash.c
-confined 'Random123/.*' src/base/rng.c
+included_only_by '(cblas|openblas.*)\.h' src/kernels/matmul_openblas.c
+included_only_by 'mpi\.h' src/comm/comm_internal.h
+included_only_by 'comm_internal\.h' src/comm/comm*.c
+included_only_by '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
+included_only_by 'h5_internal\.h' src/h5/*.c
+included_only_by '(smf|glib)\.h' src/midi/writer.c
+included_only_by 'ini\.h' src/base/options_read.c
+included_only_by 'xxhash\.h' src/base/hash.c
+included_only_by 'Random123/.*' src/base/rng.c
 
 check_faults
 echo "$checked includes respect the layers"
