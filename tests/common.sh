@@ -85,7 +85,7 @@ ended() { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 # Run in the background by tests that kill ranks. With Open MPI 4.1.4 on PMIx 4.2 mpirun
 # can deadlock in PMIx_server_finalize once its ranks are dead: this kills each such
 # mpirun started in $work.
-end_stuck_mpirun() {
+kill_hung_mpirun() {
     local pid states before="" now
     while sleep 5 >/dev/null 2>&1; do
         now=""

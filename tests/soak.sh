@@ -17,7 +17,7 @@
 kill_count=${2:-200}
 flip_count=${3:-200}
 . "$tests/scaling/environment.sh"
-end_stuck_mpirun &
+kill_hung_mpirun &
 at_exit "kill $!"
 seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed

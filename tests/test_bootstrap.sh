@@ -85,7 +85,7 @@ for script in "$source/bootstrap" "$source"/slurm/*.sbatch; do
     # shellcheck disable=SC2013 # names have no blanks
     for array in $(grep -oE '[a-z_]+=\(\)' "$script" | sed 's/=()//' | sort -u); do
         # filled, or its size checked, before use
-        [[ " all counts files missing objects configurations words " == *" $array "* ]] && continue
+        [[ " all counts files missing objects configurations arguments " == *" $array "* ]] && continue
         ! grep -nE "(^|[^+])\"\\$\{$array\[@\]\}\"" "$script" >&2 ||
             fail "$script: $array may be empty"
     done

@@ -4,7 +4,7 @@
 # refusals of `tutti train` and `tutti evaluate`, in one line each. TUTTI_TEST_SEED
 # repeats the choice of the kill times.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-end_stuck_mpirun &
+kill_hung_mpirun &
 at_exit "kill $!"
 seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed
