@@ -9,10 +9,10 @@
 
 #include "nn/model.h"
 
-enum { NAIVE_WIDEST = 64, NAIVE_LAYERS = 4 };
+enum { NAIVE_MAX_WIDTH = 64, NAIVE_MAX_LAYERS = 4 };
 
 struct naive_state {
-    double h[NAIVE_LAYERS][NAIVE_WIDEST], c[NAIVE_LAYERS][NAIVE_WIDEST];
+    double h[NAIVE_MAX_LAYERS][NAIVE_MAX_WIDTH], c[NAIVE_MAX_LAYERS][NAIVE_MAX_WIDTH];
 };
 
 static inline const double *naive_tensor(const struct params *params, const double *block,
@@ -46,7 +46,7 @@ static inline void naive_lstm(const struct params *params, const double *block, 
     const double *wi = naive_tensor(params, block, "lstm", layer, "weight_ih");
     const double *wh = naive_tensor(params, block, "lstm", layer, "weight_hh");
     const double *b = naive_tensor(params, block, "lstm", layer, "bias");
-    double gate[4][NAIVE_WIDEST];
+    double gate[4][NAIVE_MAX_WIDTH];
     for (int q = 0; q < 4; q++)
         for (int j = 0; j < h; j++)
             gate[q][j] = naive_dot(wi, in, q * h + j, x) +
@@ -66,7 +66,7 @@ static inline void naive_gru(const struct params *params, const double *block, i
     const double *wh = naive_tensor(params, block, "gru", layer, "weight_hh");
     const double *bi = naive_tensor(params, block, "gru", layer, "bias_ih");
     const double *bh = naive_tensor(params, block, "gru", layer, "bias_hh");
-    double from_x[3][NAIVE_WIDEST], from_h[3][NAIVE_WIDEST];
+    double from_x[3][NAIVE_MAX_WIDTH], from_h[3][NAIVE_MAX_WIDTH];
     for (int q = 0; q < 3; q++)
         for (int j = 0; j < h; j++) {
             from_x[q][j] = naive_dot(wi, in, q * h + j, x) + bi[q * h + j];
@@ -96,7 +96,7 @@ static inline void naive_step(const struct model_shape *shape,
                               token input, int clear, struct naive_state *state,
                               double *logits)
 {
-    double x[NAIVE_WIDEST], y[NAIVE_WIDEST];
+    double x[NAIVE_MAX_WIDTH], y[NAIVE_MAX_WIDTH];
     int e = shape->embedding, h = shape->hidden, f = shape->dense;
     if (clear)
         memset(state, 0, sizeof *state);

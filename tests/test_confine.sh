@@ -20,7 +20,7 @@ reads=("inspect runs/first" "inspect corpus.tutti --verify" "generate runs/first
     "inspect runs/first --diff $newest" "evaluate runs/first corpus.tutti")
 
 # ---- crashes: one line, exit code 1, no file left, no core dump ----
-sanitized=${TUTTI_TEST_WALLS:-}
+sanitized=${TUTTI_TEST_SANDBOX:-}
 crash="reading it ended in signal 11 \(SIGSEGV\)"
 [ "$sanitized" = no ] && crash="reading it ended" # after the sanitizer's report
 before=$(ls -I "refused*")
@@ -49,19 +49,19 @@ echo "ok: crashes"
 if [ "$sanitized" != no ]; then
     for command in "${reads[@]:0:4}"; do
         # shellcheck disable=SC2086
-        with_fault walls "$tutti" $command </dev/null >walls.out 2>walls.txt ||
-            fail "$command: walls: $(cat walls.txt)"
-        grep -q "^seccomp: " walls.txt || fail "$command: nothing was attempted"
-        grep -q "^seccomp: there" walls.txt || break
-        [ "$(grep ": allowed" walls.txt)" = "thread: allowed" ] ||
-            fail "$command: $(grep ": allowed" walls.txt walls.out)"
-        [ "$(grep -c ": refused" walls.txt)" = 22 ] || fail "$command: $(cat walls.txt)"
+        with_fault sandbox "$tutti" $command </dev/null >sandbox.out 2>sandbox.txt ||
+            fail "$command: sandbox: $(cat sandbox.txt)"
+        grep -q "^seccomp: " sandbox.txt || fail "$command: nothing was attempted"
+        grep -q "^seccomp: there" sandbox.txt || break
+        [ "$(grep ": allowed" sandbox.txt)" = "thread: allowed" ] ||
+            fail "$command: $(grep ": allowed" sandbox.txt sandbox.out)"
+        [ "$(grep -c ": refused" sandbox.txt)" = 22 ] || fail "$command: $(cat sandbox.txt)"
     done
     # the first attempt is made in the child process
-    with_fault walls "$tutti" evaluate runs/first corpus.tutti >walls.out 2>walls.txt </dev/null
-    if grep -q "^seccomp: there" walls.txt; then
-        [ "$(grep -m1 "^socket: " walls.txt)" = "socket: refused" ] ||
-            fail "evaluate: $(cat walls.txt)"
+    with_fault sandbox "$tutti" evaluate runs/first corpus.tutti >sandbox.out 2>sandbox.txt </dev/null
+    if grep -q "^seccomp: there" sandbox.txt; then
+        [ "$(grep -m1 "^socket: " sandbox.txt)" = "socket: refused" ] ||
+            fail "evaluate: $(cat sandbox.txt)"
     fi
     rm -rf planted moved second third folder
     echo victim >victim
@@ -74,13 +74,13 @@ if [ "$sanitized" != no ]; then
     ln -s "$work" foreign/checkpoints/epoch-0003.h5
     for command in "${reads[@]:0:4}" "inspect foreign" "generate foreign -o new.mid"; do
         # shellcheck disable=SC2086
-        with_fault secret "$tutti" $command >walls.out 2>walls.txt ||
-            fail "$command: secret: $(cat walls.txt)"
-        grep -q "^landlock: there" walls.txt || break
+        with_fault secret "$tutti" $command >sandbox.out 2>sandbox.txt ||
+            fail "$command: secret: $(cat sandbox.txt)"
+        grep -q "^landlock: there" sandbox.txt || break
         allowed=""
         [ "${command%% *}" != generate ] || allowed="library: allowed" # OpenBLAS is loaded
-        [ "$(grep ": allowed" walls.txt)" = "$allowed" ] || fail "$command: $(cat walls.txt)"
-        grep -q "^secret: refused" walls.txt || fail "$command: $(cat walls.txt)"
+        [ "$(grep ": allowed" sandbox.txt)" = "$allowed" ] || fail "$command: $(cat sandbox.txt)"
+        grep -q "^secret: refused" sandbox.txt || fail "$command: $(cat sandbox.txt)"
     done
     with_fault memory "$tutti" inspect runs/first >memory.txt 2>&1
     for what in limits memory; do
@@ -93,27 +93,27 @@ if [ "$sanitized" != no ]; then
     fi
     (ulimit -S -t 1 && refuses 1 "^tutti: $newest: damaged: .* processor time" \
         with_fault spin "$tutti" inspect $newest) || exit 1
-    echo "ok: walls"
+    echo "ok: sandbox"
 fi
 
 # ---- signals: as without a child process ----
-one_child() { # PID: waits for its child and prints the child's pid
+child_of() { # PID: waits for its child and prints the child's pid
     wait_until "a child of $1" pgrep -P "$1"
 }
 for signal in TERM KILL; do
     (exec_with_fault spin "$tutti" inspect $newest) &
     parent=$!
-    child=$(one_child $parent)
+    child=$(child_of $parent)
     [ -n "$child" ] || fail "$signal: no child"
     kill -$signal $parent
     wait $parent 2>/dev/null
     code=$?
     [ $code = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: exit code $code"
-    wait_until "SIG$signal: the end of the child" ended "$child"
+    wait_until "SIG$signal: the end of the child" has_exited "$child"
 done
 (exec_with_fault spin "$tutti" inspect $newest) 2>ended.txt &
 parent=$!
-kill -TERM "$(one_child $parent)"
+kill -TERM "$(child_of $parent)"
 wait $parent 2>/dev/null
 code=$?
 [ $code = 143 ] || fail "a child ended by SIGTERM: exit code $code: $(cat ended.txt)"

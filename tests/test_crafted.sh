@@ -4,7 +4,7 @@
 # each must end with an exit code and at most one line. For more or other seeds:
 #   TUTTI_TEST_SEEDS="1 400" bash tests/test_crafted.sh TUTTI
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-[ "${TUTTI_TEST_WALLS:-}" != no ] || skip "under a sanitizer crashes end in its report"
+[ "${TUTTI_TEST_SANDBOX:-}" != no ] || skip "under a sanitizer crashes end in its report"
 command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 read -r first last <<<"${TUTTI_TEST_SEEDS:-1 60}"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # `tutti doctor`: no fault on a healthy machine, and each fault that can be provoked here
-# is found on the right ranks, with a cure. Some are provoked by a preloaded library, if
+# is found on the right ranks, with a suggested fix. Some are provoked by a preloaded library, if
 # there is a compiler.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
@@ -32,8 +32,8 @@ finds() {
     echo "ok: $1 $2: $3"
 }
 
-# suggests PATTERN: requires a finding with a matching cure.
-suggests() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no cure '$1'"; }; }
+# suggests PATTERN: requires a finding that suggests a matching fix.
+suggests() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no suggestion '$1'"; }; }
 
 # has_no LEVEL: requires that there are no findings of this level.
 has_no() { ! grep -E "^$1 " out.txt >&2 || fail "unexpected $1"; }

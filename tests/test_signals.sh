@@ -94,7 +94,7 @@ for how in new resumed; do
         >log.txt 2>&1 &
     job=$!
     until grep -q . runs/early/lock 2>/dev/null; do # set-up has begun
-        ! ended "$job" || { cat log.txt >&2; fail "HUP while setting up, $how: no lock"; }
+        ! has_exited "$job" || { cat log.txt >&2; fail "HUP while setting up, $how: no lock"; }
         sleep 0.002
     done
     kill -HUP "$job"
@@ -109,7 +109,7 @@ resumes early "HUP while setting up"
 job=$!
 until compgen -G "runs/samples/metrics.jsonl" >/dev/null &&
     grep -q '"train_loss"' runs/samples/metrics.jsonl; do
-    ! ended "$job" || { cat log.txt >&2; fail "HUP while samples are written: no epoch"; }
+    ! has_exited "$job" || { cat log.txt >&2; fail "HUP while samples are written: no epoch"; }
     sleep 0.005
 done
 kill -HUP "$job"

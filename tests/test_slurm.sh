@@ -42,15 +42,15 @@ END
 "$tutti" train small.conf >alone.txt 2>&1 || { cat alone.txt >&2; fail "train"; }
 [ "$(wc -l <runs/alone/metrics.jsonl)" -ge 90 ] || fail "the reference has too few lines"
 
-# `first`: runs tutti, with additional arguments ($FIRST) in the first attempt of a job.
-cat >first <<END
+# `first_attempt`: runs tutti, with additional arguments ($FIRST_ATTEMPT) in the first attempt of a job.
+cat >first_attempt <<END
 #!/bin/bash
-if [[ \$* != *--where* && \${SLURM_RESTART_COUNT:-0} == 0 ]]; then set -- "\$@" \$FIRST; fi
+if [[ \$* != *--where* && \${SLURM_RESTART_COUNT:-0} == 0 ]]; then set -- "\$@" \$FIRST_ATTEMPT; fi
 exec $(printf %q "$tutti") "\$@"
 END
-chmod +x first
+chmod +x first_attempt
 slow="--inject slow@*:1:0.5" # 100 steps as in the reference would take a minute
-export FIRST='' TUTTI=$work/first
+export FIRST_ATTEMPT='' TUTTI=$work/first_attempt
 
 # ---- helpers ----
 
@@ -85,8 +85,8 @@ job_state_is() { [ "$(job_field "$1" JobState)" = "$2" ]; }
 
 running_after() { [ "$(job_field "$1" JobState)" = RUNNING ] && [ "$(step_count "$2")" -ge "$3" ]; }
 
-# restarted RUN MESSAGE: fails for too many restarts; prints the whole log for the reason.
-restarted() {
+# fail_with_restarts RUN MESSAGE: fails for too many restarts; prints the whole log for the reason.
+fail_with_restarts() {
     print_diagnostics
     cat "$work/${1#runs/}.log" "$1/attempts.txt" >&2
     fail "$2"
@@ -100,7 +100,7 @@ completes() {
     restarts=$(job_field "$1" Restarts)
     [ "$(job_field "$1" JobState)" = COMPLETED ] ||
         { print_diagnostics; fail "$4: job $1 ended as $(job_field "$1" JobState)"; }
-    [[ $restarts =~ ^($3)$ ]] || restarted "$2" "$4: $restarts restarts, not $3"
+    [[ $restarts =~ ^($3)$ ]] || fail_with_restarts "$2" "$4: $restarts restarts, not $3"
     deterministic_metrics "$2" >"$2.actual"
     deterministic_metrics runs/alone | diff - "$2.actual" >"$2.diff" ||
         { head -n 4 "$2.diff" >&2; tell; fail "$4: differs from the run without Slurm"; }
@@ -140,7 +140,7 @@ pipeline() {
 
 # A time limit of one minute, and a signal well before it.
 time_limit() {
-    FIRST=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
+    FIRST_ATTEMPT=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
     completes "$job" runs/limit 1 "a time limit"
     has_line limit.log "stopped by SIG[A-Z0-9]* after step"
     has_line limit.log "requeuing at step"
@@ -148,9 +148,9 @@ time_limit() {
 
 preempted() {
     local one two
-    FIRST=$slow train --job-name=preempt-srun -- --set run.dir=runs/preempt-srun
+    FIRST_ATTEMPT=$slow train --job-name=preempt-srun -- --set run.dir=runs/preempt-srun
     one=$job
-    LAUNCH=mpirun FIRST=$slow train --job-name=preempt-mpirun -- \
+    LAUNCH=mpirun FIRST_ATTEMPT=$slow train --job-name=preempt-mpirun -- \
         --set run.dir=runs/preempt-mpirun
     two=$job
     until_true 60 "step 12" running_after "$one" runs/preempt-srun 12
@@ -165,7 +165,7 @@ preempted() {
 
 signalled() {
     local launch=$1 how=$2 name=signal-$1
-    LAUNCH=$launch FIRST=$slow train --job-name="$name" -- --set run.dir="runs/$name"
+    LAUNCH=$launch FIRST_ATTEMPT=$slow train --job-name="$name" -- --set run.dir="runs/$name"
     until_true 60 "step 7" running_after "$job" "runs/$name" 7
     # shellcheck disable=SC2086 # options
     scancel $how "$job"
@@ -176,7 +176,7 @@ signalled() {
 node_lost() {
     local node
     for node in "${nodes#*,}" "${nodes%,*}"; do
-        FIRST=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
+        FIRST_ATTEMPT=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
         until_true 60 "step 12" running_after "$job" "runs/lost-$node" 12
         scontrol update "NodeName=$node" State=DOWN Reason=test
         until_true 60 "the requeue" job_state_is "$job" PENDING
@@ -189,15 +189,15 @@ node_lost() {
 death() {
     local launch
     for launch in srun mpirun; do
-        LAUNCH=$launch FIRST="--inject kill@3:25" train "--job-name=death-$launch" -- \
+        LAUNCH=$launch FIRST_ATTEMPT="--inject kill@3:25" train "--job-name=death-$launch" -- \
             --set "run.dir=runs/death-$launch"
         # on a busy machine the next launch may fail, too, and is retried
         completes "$job" "runs/death-$launch" "1|2" "death of a rank, $launch"
         [ "$(grep -c "the launch failed, or a rank died" "death-$launch.log")" = \
             "$(job_field "$job" Restarts)" ] ||
-            restarted "runs/death-$launch" "death of a rank, $launch: other restarts"
+            fail_with_restarts "runs/death-$launch" "death of a rank, $launch: other restarts"
     done
-    FIRST="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
+    FIRST_ATTEMPT="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
         --set run.hang_timeout_seconds=5
     completes "$job" runs/hang 1 "a rank that hangs"
     has_line hang.log "root cause: rank 2"
@@ -209,7 +209,7 @@ crash_loop() {
     [ "$(job_field "$job" JobState)" = FAILED ] || { print_diagnostics; fail "loop: $(job_field "$job" JobState)"; }
     # more than 2 if the first deaths came before the checkpoint of step 10 was written
     [[ $(job_field "$job" Restarts) == [2-4] ]] ||
-        restarted runs/loop "loop: $(job_field "$job" Restarts) restarts"
+        fail_with_restarts runs/loop "loop: $(job_field "$job" Restarts) restarts"
     # step 0 if the disk is too slow for a checkpoint before the rank dies
     has_line loop.log "not requeued: the last two restarts have made no checkpoint after step (0|10)\."
     echo "ok: a crash loop ends ($SECONDS s)"
@@ -220,7 +220,7 @@ failure() {
     train --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
     until_true 60 "the end" job_ended "$job"
     [ "$(job_field "$job" JobState)/$(job_field "$job" Restarts)" = FAILED/0 ] || { print_diagnostics; fail "wrong"; }
-    FIRST=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
+    FIRST_ATTEMPT=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
     until_true 60 "step 3" running_after "$job" runs/cancelled 3
     scancel "$job"
     until_true 60 "the end" job_ended "$job"
@@ -237,7 +237,7 @@ sweep() {
     bash "$source/slurm/sweep.sbatch" small.conf "${grid[@]}" >sweep.txt || fail "sweep: the list"
     has_line sweep.txt '^2: small.conf --set train.learning_rate=0.02 --set model.hidden=16 '
     has_line sweep.txt '^submit: sbatch --array=0-3 '
-    array=$(FIRST=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
+    array=$(FIRST_ATTEMPT=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
         "$source/slurm/sweep.sbatch" small.conf "${grid[@]}") || exit 1
     until_true 60 "step 12" running_after "${array}_2" runs/sweep/002 12
     for index in 0 1 2 3; do scancel --batch --signal=USR1 "${array}_$index"; done

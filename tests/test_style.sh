@@ -23,7 +23,7 @@ reports_nothing() {
     tr '\n' '\0' | xargs -0 -r -n 8 -P "$(nproc)" "$@" >"$work/$name.txt" 2>&1 &&
         echo "ok: $name" && return
     grep -v 'warnings generated' "$work/$name.txt" >&2
-    fault "$name reports problems"
+    report_failure "$name reports problems"
 }
 
 if has_version clang-format 14; then
@@ -46,7 +46,7 @@ if has_version shellcheck 0.9; then
         \( -path 'bootstrap' -o -path '.ci/*' -o -name '*.sh' -o -name '*.sbatch' \) | sort)
 fi
 
-check_faults
+check_failures
 [ ${#missing[@]} = 0 ] || {
     [ "${TUTTI_TEST_STYLE:-}" != required ] || fail "not installed: ${missing[*]}"
     skip "not installed, or in another version: ${missing[*]}"
