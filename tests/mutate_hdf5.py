@@ -847,8 +847,8 @@ def main():
         for i in range(options.datasets):
             campaign.dataset(i)
     print(f"seed {options.seed}:", ", ".join(f"{n} {k}" for k, n in campaign.counts.items()))
-    print(f"most memory: {campaign.memory[0] >> 20} MB, {campaign.memory[1]}")
-    print(f"most time: {campaign.seconds[0]:.2f} s of a processor, {campaign.seconds[1]}")
+    print(f"peak memory: {campaign.memory[0] >> 20} MB, {campaign.memory[1]}")
+    print(f"longest command: {campaign.seconds[0]:.2f} s of CPU time, {campaign.seconds[1]}")
     sys.exit(campaign.faults > 0)
 
 

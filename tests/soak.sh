@@ -96,8 +96,8 @@ while [ $kills -lt "$kill_count" ]; do
         ranks=$((RANDOM % 5))
         kind=${kinds[RANDOM % 5]}
         [ $kills -lt "$kill_count" ] || kind=none # let it finish
-        whole=(runs/killed/checkpoints/*.h5)
-        [ ${#whole[@]} -lt 2 ] && [ "$kind" = torn ] && kind=kill-save # leaves none whole
+        intact=(runs/killed/checkpoints/*.h5)
+        [ ${#intact[@]} -lt 2 ] && [ "$kind" = torn ] && kind=kill-save # else none would be intact
         at=$(($(step_count) + 1 + RANDOM % 15))
         faults=(--inject slow@0:1:0.02)
         case $kind in
@@ -125,9 +125,9 @@ while [ $kills -lt "$kill_count" ]; do
     runs=$((runs + 1))
 done
 echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
-    "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn after it" \
-    "${count[torn]}), $starts starts on 0 to 4 ranks, $skipped times a checkpoint passed" \
-    "over; $runs of $runs runs have the undisturbed run's weights"
+    "in a step ${count[kill]}, while writing a checkpoint ${count[kill-save]}, torn after it" \
+    "${count[torn]}), $starts starts on 0 to 4 ranks, $skipped checkpoints skipped;" \
+    "$runs of $runs runs have the undisturbed run's weights"
 [ "$skipped" -ge "${count[torn]}" ] || fail "torn checkpoints were not reported"
 
 # ---- flipped bits ----
@@ -186,8 +186,8 @@ while [ $flips -lt "$flip_count" ]; do
     flips=$((flips + 1))
 done
 [ $silent = 0 ] || fail "$silent damaged checkpoints were used silently"
-echo "checkpoint flips: $flips: $older times the older checkpoint is taken and the damaged" \
-    "one named, $refused refused by name, $unused without meaning or not read; 0 silently wrong"
+echo "checkpoint flips: $flips: $older resumed from an older checkpoint with the damaged one" \
+    "named, $refused refused by name, $unused in unused or unread bytes; 0 silently wrong"
 
 flips=0 refused=0 unused=0
 while [ $flips -lt "$flip_count" ]; do
@@ -210,5 +210,4 @@ while [ $flips -lt "$flip_count" ]; do
     fi
     flips=$((flips + 1))
 done
-echo "dataset flips: $flips: $refused refused by name, $unused without meaning; 0 silently" \
-    "wrong"
+echo "dataset flips: $flips: $refused refused by name, $unused in unused bytes; 0 silently wrong"

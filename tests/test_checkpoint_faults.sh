@@ -141,11 +141,11 @@ for fault in kill-save torn; do
     newest=$(readlink runs/$fault/checkpoints/latest)
     on 3 train run.conf --resume --set run.dir=runs/$fault >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after $fault"; }
-    passed=$(grep -c "checkpoint skipped: .*$newest: .*truncated" log.txt)
+    skipped=$(grep -c "checkpoint skipped: .*$newest: .*truncated" log.txt)
     expected=0
     [ $fault != torn ] || expected=1
-    [ "$passed" = $expected ] ||
-        { cat log.txt >&2; fail "$fault: $passed skipped checkpoints reported"; }
+    [ "$skipped" = $expected ] ||
+        { cat log.txt >&2; fail "$fault: $skipped skipped checkpoints reported"; }
     [ -z "$(find runs/$fault -name '*.partial')" ] || fail "$fault: partial files are left"
     same $fault "$fault"
 done

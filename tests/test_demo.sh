@@ -56,16 +56,16 @@ diff -r first/corpus "my demo/corpus" >/dev/null || fail "same seed, other piece
 [ "$(number first/evaluation.json weights_hash)" = \
     "$(number "my demo/evaluation.json" weights_hash)" ] || fail "one rank: other weights"
 
-# a foreign directory is not touched
+# a foreign directory is not changed
 mkdir mine && echo precious >mine/file
 code=0
 "$tutti" demo -o mine 2>log.txt || code=$?
 [ "$code" = 2 ] || fail "exit code $code for a directory that is not ours"
 grep -q "^tutti: mine: exists" log.txt || fail "output: $(cat log.txt)"
-[ "$(cat mine/file)" = precious ] || fail "the directory was touched"
+[ "$(cat mine/file)" = precious ] || fail "the directory was changed"
 echo "notes for my demo" >mine/demo.txt
-"$tutti" demo -o mine 2>log.txt && fail "a foreign demo.txt is taken for a demo's"
-[ "$(cat mine/file)" = precious ] || fail "the directory was touched"
+"$tutti" demo -o mine 2>log.txt && fail "a foreign demo.txt is accepted as a demo's"
+[ "$(cat mine/file)" = precious ] || fail "the directory was changed"
 
 # a failing step ends the demo: here a folder below a file
 touch file

@@ -1,7 +1,7 @@
 #!/bin/bash
 # `tutti doctor`: no fault on a healthy machine, and each fault that can be provoked here
-# is found on the right ranks, with a suggested fix. Some are provoked by a preloaded library, if
-# there is a compiler.
+# is found on the right ranks, with a suggested fix. Some are provoked by a preloaded
+# library, if there is a compiler.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
 openblas=(--set train.matmul=openblas) # whose matmuls may be multithreaded

@@ -47,7 +47,7 @@ cmp -s d.mid e1.mid && fail "the command line doesn't override the configuration
 grep -q "run.sample_seconds = 3000 is limited to 600" output.txt || fail "3000 s: $(cat output.txt)"
 at_least 600.05 "$(field long.mid seconds)" || fail "longer than 600 s"
 "$tutti" generate runs/long -o longer.mid --seconds 610 >output.txt 2>&1
-grep -q "are made" output.txt && fail "610 s: $(cat output.txt)"
+grep -q "is limited to" output.txt && fail "610 s: $(cat output.txt)"
 at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as requested"
 
 # every sampling setting has an effect

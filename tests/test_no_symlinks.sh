@@ -93,7 +93,7 @@ for how in refused copy; do
         [ "$(checkpoint_names runs/$how-more)" = "$(checkpoint_names runs/$how-$more)" ] ||
             fail "$how: $more: $(checkpoint_names runs/$how-$more) are left"
         ! compgen -G "runs/$how-$more/checkpoints/*best*" &&
-            ! compgen -G "runs/$how-$more/checkpoints/*latest*" || fail "$how: a stale name"
+            ! compgen -G "runs/$how-$more/checkpoints/*latest*" || fail "$how: a stale copy"
     done
     [ -z "$(find $run -name '.*')" ] || fail "$how: temporary files are left"
     without_symlinks doctor --run-dir runs >doctor.txt 2>&1
@@ -130,16 +130,16 @@ cd "$work" && same_run runs/lost "links lost" && resumes lost "links lost"
 
 copies followed && cp --remove-destination "$(readlink latest)" latest &&
     cp --remove-destination "$(readlink best)" best
-cd "$work" && same_run runs/followed "links followed" && resumes followed "links followed"
+cd "$work" && same_run runs/followed "links dereferenced" && resumes followed "links dereferenced"
 
 copies alone && cp --remove-destination "$(readlink latest)" latest &&
     cp --remove-destination "$(readlink best)" best && rm epoch-*.h5
-cd "$work" && same_run runs/alone "nothing but followed links"
+cd "$work" && same_run runs/alone "only dereferenced links"
 succeeds "alone" "$tutti" train run.conf --resume --set run.dir=runs/alone --set train.epochs=7
 [ "$(hash_of runs/alone)" = "$(hash_of runs/reference)" ] || fail "alone: other weights"
 [ "$(readlink runs/alone/checkpoints/best)" = "$(readlink runs/reference/checkpoints/best)" ] &&
     [ -e runs/alone/checkpoints/best ] || fail "alone: the best is lost: $(checkpoint_names runs/alone)"
-echo "ok: resumed from followed links alone"
+echo "ok: resumed from dereferenced links alone"
 
 copies retired && ln -sfn epoch-0001.h5 latest && ln -sfn epoch-0099.h5 best
 cd "$work" && same_run runs/retired "dangling links" && resumes retired "dangling links"
@@ -148,14 +148,14 @@ copies wrong && other=$(readlink latest) && ln -sfn "$(readlink best)" latest &&
     ln -sfn "$other" best
 cd "$work" && same_folder runs/wrong "wrong links"
 # a link given as an argument means its target
-[ "$(hash_of runs/wrong/checkpoints/latest)" = "$best" ] || fail "a named link: latest"
-[ "$(hash_of runs/wrong/checkpoints/best)" = "$newest" ] || fail "a named link: best"
-succeeds "a named link: generate" "$tutti" generate runs/wrong/checkpoints/latest -o this.mid \
+[ "$(hash_of runs/wrong/checkpoints/latest)" = "$best" ] || fail "a link as an argument: latest"
+[ "$(hash_of runs/wrong/checkpoints/best)" = "$newest" ] || fail "a link as an argument: best"
+succeeds "a link as an argument: generate" "$tutti" generate runs/wrong/checkpoints/latest -o this.mid \
     --seconds 3 --seed 5
-cmp this.mid best.mid >&2 || fail "a named link: generate latest: another checkpoint"
-succeeds "a named link: evaluate" "$tutti" evaluate runs/wrong/checkpoints/latest data.tutti --json
+cmp this.mid best.mid >&2 || fail "a link as an argument: generate latest: another checkpoint"
+succeeds "a link as an argument: evaluate" "$tutti" evaluate runs/wrong/checkpoints/latest data.tutti --json
 grep -q "\"checkpoint\": \"runs/wrong/checkpoints/latest\"" log.txt ||
-    { cat log.txt >&2; fail "a named link: evaluate"; }
+    { cat log.txt >&2; fail "a link as an argument: evaluate"; }
 resumes wrong "wrong links"
 
 # a user's link, and a copy, next to other checkpoints
@@ -177,7 +177,7 @@ resumes text "links as text files"
 # the best checkpoint's file is damaged, its copy is intact: the copy replaces it
 copies torn && name=$(readlink best) && cp --remove-destination "$name" best &&
     truncate -s 1000 "$name"
-cd "$work" && resumes torn "a whole copy of a torn checkpoint"
+cd "$work" && resumes torn "an intact copy of a truncated checkpoint"
 [ "$(hash_of runs/torn/checkpoints/best)" = "$best" ] || fail "torn: the copy was lost"
 
 # a truncated newest file is reported, not skipped silently

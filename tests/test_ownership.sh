@@ -24,7 +24,7 @@ refuses_without_change() {
     shift
     tree "$path" >before.txt
     refuses 2 "$pattern" "$@"
-    tree "$path" | diff before.txt - >&2 || fail "$*: $path was touched"
+    tree "$path" | diff before.txt - >&2 || fail "$*: $path was changed"
 }
 
 # ---- preprocess: invalid names ----
@@ -170,7 +170,7 @@ for no in "" 1; do
     reports_kept_folder "holds 'thesis'"
     change_during_replace "$no" 'mv old away; mkdir old; echo mine >old/thesis'
     reports_kept_folder "was put there while"
-    cmp -s away/index.h5 data/index.h5 || fail "the folder moved away was touched"
+    cmp -s away/index.h5 data/index.h5 || fail "the folder moved away was changed"
     rm -r away
     change_during_replace "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
     [ "$(cat old.replaced/thesis)" = mine ] || fail "old.replaced is gone"
@@ -217,7 +217,7 @@ mkdir shown/run/samples/.epoch.0123456789ab.partial
 touch shown/run/samples/.epoch.0123456789ab.partial/epoch-0001-1.mid
 succeeds demo shown
 
-# links that appear during the run
+# links created during the run
 for name in a b c; do echo precious >victim-$name; done
 demo planted >log.txt 2>&1 &
 wait_until "the run of the demo" test -e planted/run/lock

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Ownership in a run's directory: files with other names are never touched, conflicting
+# Ownership in a run's directory: files with other names are never changed, conflicting
 # files are refused, files not written by the run are kept under another name, no link is
 # followed, and no message names a checkpoint that no longer exists.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -80,8 +80,8 @@ refuses_without_change "on two ranks" runs/foreign "runs/foreign/metrics.jsonl: 
 mkdir own
 sed 's|^dir = .*|dir = own|; 1i # why: see the notebook' run.conf >own/settings.conf
 own() { timeout 300 "$tutti" train own/settings.conf "$@" >log.txt 2>&1; }
-refuses_without_change "the own configuration" own "own/settings.conf: in the way" own
-refuses_without_change "the own configuration, resumed" own "own/settings.conf: in the way" own --resume
+refuses_without_change "its own configuration" own "own/settings.conf: in the way" own
+refuses_without_change "its own configuration, resumed" own "own/settings.conf: in the way" own --resume
 echo "ok: a new run"
 
 for name in settings.conf metrics.jsonl lock root-cause.txt; do
@@ -108,8 +108,8 @@ for name in notes.txt run.conf .settings.conf.partial .mine.h5.partial settings.
 done
 ln -s "$work/victim" runs/mixed/checkpoints/.epoch-0002.h5.partial
 tree runs/mixed >before.txt
-succeeds "beside other files" train runs/mixed
-succeeds "beside other files, resumed" train runs/mixed --resume --set train.epochs=3
+succeeds "next to other files" train runs/mixed
+succeeds "next to other files, resumed" train runs/mixed --resume --set train.epochs=3
 tree runs/mixed >after.txt
 [ "$(grep -Fxc -f before.txt after.txt)" = "$(wc -l <before.txt)" ] ||
     { diff before.txt after.txt >&2; fail "other files were changed"; }
@@ -119,7 +119,7 @@ touch runs/mixed/.settings.conf.0123456789ab.partial \
     runs/mixed/checkpoints/.epoch-0009.h5.0123456789ab.partial
 mkdir runs/mixed/samples/.epoch.0123456789ab.partial
 touch runs/mixed/samples/.epoch.0123456789ab.partial/epoch-0009-1.mid
-succeeds "with what is left over" train runs/mixed --resume --set train.epochs=3
+succeeds "with temporary files of a killed run" train runs/mixed --resume --set train.epochs=3
 [ "$(find runs/mixed -name '*.partial' | wc -l)" = 5 ] ||
     fail "left over: $(find runs/mixed -name '*.partial')"
 echo "ok: files with other names"
@@ -172,7 +172,7 @@ mkfifo runs/shared/checkpoints/epoch-0009.h5
 rm runs/shared/checkpoints/best && mkdir runs/shared/checkpoints/best
 ln -s "$work/victim" runs/shared/checkpoints/epoch-0004.h5
 ln -s "$work/victim" runs/shared/samples/epoch-0004-1.mid
-succeeds "others' files" train runs/shared --resume --set train.epochs=4 --set run.keep_checkpoints=1
+succeeds "foreign files" train runs/shared --resume --set train.epochs=4 --set run.keep_checkpoints=1
 is_preserved runs/shared/settings.conf "# mine"
 is_preserved runs/shared/metrics.jsonl "mine, too"
 is_preserved runs/shared/root-cause.txt "no cause"
@@ -188,7 +188,7 @@ is_preserved runs/shared/samples/x samples/epoch-0003-1.mid
     fail "foreign lines: the steps in the metrics differ"
 "$tutti" generate runs/shared -o x.mid --seconds 1 >log.txt 2>&1 &&
     "$tutti" inspect runs/shared >log.txt 2>&1 || { cat log.txt >&2; fail "generate, inspect"; }
-succeeds "inspect beside a pipe" train runs/part --set train.max_steps=3
+succeeds "inspect next to a pipe" train runs/part --set train.max_steps=3
 rm runs/part/metrics.jsonl && mkfifo runs/part/metrics.jsonl
 timeout 120 "$tutti" inspect runs/part >log.txt 2>&1 || { cat log.txt >&2; fail "inspect waits for a pipe"; }
 # A hole of zeros, as after a crash, whose nominal size must not matter.
@@ -210,7 +210,7 @@ refuses_without_change "a foreign lock" runs/shared "runs/shared/lock: not the l
 cp -r runs/plain runs/anew
 rm -r runs/anew/checkpoints
 echo mine >runs/anew/samples/epoch-0002-1.mid
-succeeds "anew" train runs/anew --set train.seed=9
+succeeds "restarted from scratch" train runs/anew --set train.seed=9
 [ "$(cd runs/anew/samples && echo *)" = "epoch-0001-1.mid epoch-0002-1.mid epoch-0002-1.mid.kept-1" ] &&
     [ "$(cat runs/anew/samples/*.kept-1)" = mine ] || fail "restart: $(ls runs/anew/samples)"
 [ -z "$(find runs/anew -maxdepth 1 -name '*.kept-*')" ] || fail "restart: own files are kept aside"
@@ -222,7 +222,7 @@ train_with_saved_settings() { # CONFIG...: resumes, with settings.conf as the co
     timeout 300 "$tutti" train runs/plain/settings.conf --resume "$@" >log.txt 2>&1
 }
 succeeds "its own settings" train_with_saved_settings
-succeeds "its own settings, changed on the way" train_with_saved_settings --set train.epochs=3
+succeeds "its own settings, with --set" train_with_saved_settings --set train.epochs=3
 succeeds "its own settings, once more" train_with_saved_settings --set train.epochs=2
 ! compgen -G "runs/plain/*kept*" || fail "the run's own settings are kept aside"
 sed -i 's/^epochs = .*/epochs = 4/; 1i # why: see the notebook' runs/plain/settings.conf
@@ -260,7 +260,7 @@ cp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/epoch-0005.h5
 touch runs/own/checkpoints/.best-model-v12.h5.partial runs/own/.lockABCDEFGHIJ.h5.partial
 rm runs/own/checkpoints/latest
 cp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/latest
-succeeds "others' checkpoints" train runs/own --resume --set train.epochs=5 --set run.keep_checkpoints=1
+succeeds "checkpoints of another run" train runs/own --resume --set train.epochs=5 --set run.keep_checkpoints=1
 cmp runs/alien/checkpoints/epoch-0001.h5 runs/own/checkpoints/epoch-0001.h5 ||
     fail "another run's checkpoint is removed"
 cmp runs/alien/checkpoints/epoch-0002.h5 runs/own/checkpoints/epoch-0005.h5.kept-1 ||
@@ -307,7 +307,7 @@ timeout 300 "$tutti" train run.conf --set run.dir=runs/held --resume >log.txt 2>
 kill -CONT $first
 kill $first
 wait $first
-grep -q 'another run is writing into it (evil' log.txt || { cat log.txt >&2; fail "no holder"; }
+grep -q 'another run is writing into it (evil' log.txt || { cat log.txt >&2; fail "the holder is not named"; }
 ! grep -q $'\033' log.txt || fail "the lock's text is printed unescaped"
 echo "ok: the lock's text"
 
@@ -330,7 +330,7 @@ rm -r runs/removed
 ends_without_checkpoint "removed" 1 '^tutti: runs/removed: no checkpoint is left'
 grep -q 'is not written, training continues; the last checkpoint is gone' first.txt ||
     { cat first.txt >&2; fail "removed: no warning"; }
-[ ! -e runs/removed ] || fail "removed: made again: $(find runs/removed)"
+[ ! -e runs/removed ] || fail "removed: created again: $(find runs/removed)"
 start stopped
 rm -r runs/stopped
 kill $first
@@ -349,7 +349,7 @@ echo "ok: a link in place of root-cause.txt"
 # another run starts in the directory of the first
 start again --set train.max_steps=12
 rm -r runs/again
-succeeds "a next run" train runs/again
+succeeds "another run in its folder" train runs/again
 tree runs/again >before.txt
 kill -CONT $first
 wait $first && fail "no failure in another run's folder"

@@ -37,7 +37,7 @@ job() {
 
 log_matches() { grep -q -- "$1" log.txt || { cat log.txt >&2; fail "no '$1'"; }; }
 
-job "hangs after a root cause, and minds no SIGTERM" 0 1 <<'END'
+job "hangs after a root cause and ignores SIGTERM" 0 1 <<'END'
 trap '' TERM
 sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
@@ -47,7 +47,7 @@ log_matches "mpirun still runs 1 s after its ranks have exited"
 log_matches "a rank died (exit code 137)"
 log_matches "requeuing at step"
 
-job "hangs, and calls the SIGTERM a success" 0 1 <<'END'
+job "hangs, and exits with 0 on SIGTERM" 0 1 <<'END'
 trap 'exit 0' TERM
 sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
@@ -61,7 +61,7 @@ kill -SEGV $$
 END
 log_matches "a rank died (exit code 139)"
 
-job "ends after a root cause by itself" 0 1 <<'END'
+job "exits by itself after a root cause" 0 1 <<'END'
 sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 exit 1
@@ -69,7 +69,7 @@ END
 ! grep -q "still runs" log.txt || fail "killed although it had exited by itself"
 
 touch -d "1 hour ago" run/root-cause.txt
-job "goes on beside the root cause of another launch" 0 0 <<'END'
+job "continues despite the root cause of another launch" 0 0 <<'END'
 sleep 4
 END
 job "fails without a root cause" 1 0 <<'END'

@@ -64,7 +64,7 @@ done
 simulate 8 4 check=1 type=f32 > /dev/null || report_failure "floats: $(tail -1 "$work/errors")"
 
 # A wrong sum is detected: check compares the values of every rank.
-simulate 8 4 check=1 sum=none > /dev/null && report_failure "a sum that was never made is accepted"
+simulate 8 4 check=1 sum=none > /dev/null && report_failure "a missing sum is accepted"
 
 # One rank alone takes the sum of the measured times; twice the rows take twice the time.
 line=$(simulate 1 1)
@@ -77,7 +77,7 @@ overlapped=$(field 14 "$(simulate 8 4 network=tcp)")
 serial=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
 holds "$serial > $overlapped && $overlapped > $alone" || report_failure "overlapped $overlapped, serial $serial, alone $alone"
 
-# The cost of an allreduce by hand: two ranks of a host exchange halves of 132 000 bytes
+# The cost of an allreduce, computed by hand: two ranks of a host exchange halves of 132 000 bytes
 # twice, at 0.05 ns per byte for each of the two copies, and as much for the addition in
 # the first exchange: 33 us of CPU time; plus two messages of 1.6 us + 1.3 us. Between
 # hosts TCP's copies cost 79 us.

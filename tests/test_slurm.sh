@@ -42,7 +42,8 @@ END
 "$tutti" train small.conf >alone.txt 2>&1 || { cat alone.txt >&2; fail "train"; }
 [ "$(wc -l <runs/alone/metrics.jsonl)" -ge 90 ] || fail "the reference has too few lines"
 
-# `first_attempt`: runs tutti, with additional arguments ($FIRST_ATTEMPT) in the first attempt of a job.
+# `first_attempt`: runs tutti; in the first attempt of a job, with the additional
+# arguments $FIRST_ATTEMPT.
 cat >first_attempt <<END
 #!/bin/bash
 if [[ \$* != *--where* && \${SLURM_RESTART_COUNT:-0} == 0 ]]; then set -- "\$@" \$FIRST_ATTEMPT; fi
@@ -85,7 +86,8 @@ job_state_is() { [ "$(job_field "$1" JobState)" = "$2" ]; }
 
 running_after() { [ "$(job_field "$1" JobState)" = RUNNING ] && [ "$(step_count "$2")" -ge "$3" ]; }
 
-# fail_with_restarts RUN MESSAGE: fails for too many restarts; prints the whole log for the reason.
+# fail_with_restarts RUN MESSAGE: fails for too many restarts; prints the whole log for
+# the reason.
 fail_with_restarts() {
     print_diagnostics
     cat "$work/${1#runs/}.log" "$1/attempts.txt" >&2

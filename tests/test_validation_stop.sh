@@ -95,25 +95,25 @@ for who in all:0:USR1 all:2:TERM 0:3:USR1 1:2:USR1; do
     IFS=: read -r whom ranks signal <<<"$who"
     what="$signal to $whom of $ranks ranks"
     i=$((i + 1))
-    suspend "$ranks" $steps left-$i
+    suspend "$ranks" $steps stopped-$i
     [ "$whom" = all ] && kill "-$signal" "${pid[@]}" || kill "-$signal" "${pid[$whom]}"
     continue_run 75 "$what"
-    is_open left-$i $steps "$what"
-    succeeds "$what: resume" $(((i + 1) % 4)) train run.conf --resume --set run.dir=runs/left-$i
-    same left-$i whole "$what"
+    is_open stopped-$i $steps "$what"
+    succeeds "$what: resume" $(((i + 1) % 4)) train run.conf --resume --set run.dir=runs/stopped-$i
+    same stopped-$i whole "$what"
 done
 
 # ---- where train.max_steps ends the run: with an epoch, or within one ----
 
-succeeds "max_steps" 0 train run.conf --set run.dir=runs/most --set train.max_steps=$steps
-suspend 2 $steps most-left --set train.max_steps=$steps
+succeeds "max_steps" 0 train run.conf --set run.dir=runs/max --set train.max_steps=$steps
+suspend 2 $steps max-stopped --set train.max_steps=$steps
 kill -USR1 "${pid[@]}"
 continue_run 75 "max_steps at an epoch's end"
-is_open most-left $steps "max_steps at an epoch's end"
-succeeds "max_steps: resume" 3 train run.conf --resume --set run.dir=runs/most-left \
+is_open max-stopped $steps "max_steps at an epoch's end"
+succeeds "max_steps: resume" 3 train run.conf --resume --set run.dir=runs/max-stopped \
     --set train.max_steps=$steps
-[ "$(readlink runs/most-left/checkpoints/latest)" = epoch-0001.h5 ] || fail "epoch not closed"
-same most-left most "left where train.max_steps ends an epoch"
+[ "$(readlink runs/max-stopped/checkpoints/latest)" = epoch-0001.h5 ] || fail "epoch not closed"
+same max-stopped max "stopped where train.max_steps ends an epoch"
 
 hash_of_step() {
     sed -n "s/.*\"step\": $2,.*gradient_norm.*\"weights_hash\": \"\(.*\)\".*/\1/p" \
@@ -127,7 +127,7 @@ grep -q "warning: not validated .*: tutti evaluate runs/part/checkpoints/latest"
     { cat log.txt >&2; fail "max_steps within an epoch: not reported"; }
 "$tutti" evaluate runs/part/checkpoints/latest data.tutti --split valid >log.txt 2>&1 ||
     { cat log.txt >&2; fail "the evaluation that the warning names"; }
-echo "ok: left where train.max_steps ends the run"
+echo "ok: stopped where train.max_steps ends the run"
 
 # On a terminal a validation shows its progress, and then its result.
 TERM=xterm python3 -c 'import os, pty, sys
@@ -147,7 +147,7 @@ began=$SECONDS
 suspend 2 $steps timed
 steps_seconds=$((SECONDS - began + 1))
 kill -USR1 "${pid[@]}"
-continue_run 75 "the run before"
+continue_run 75 "the first part of the run"
 # The program reserves five seconds of the limit. Even on a slow machine the run must get
 # past the first epoch's validation to the second epoch's steps; that validation takes at
 # most ten times as long as a start with as many steps.
